@@ -1,0 +1,113 @@
+// Package execution is the domain: what an execution is, which states it goes
+// through, and who may change it. It knows no database, queue or container.
+package execution
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Kind says what asked for the execution.
+type Kind string
+
+const (
+	KindConversation Kind = "conversation" // one turn of a conversation
+	KindRun          Kind = "run"          // one run of an agent
+)
+
+// Ref names an execution. There is no reading of one without its owner.
+type Ref struct {
+	Owner string
+	ID    string
+}
+
+// Execution is one piece of work from its acceptance to its end. Every fact
+// about it is here; its Firestore document is this struct. All times are
+// Firestore's, never this machine's.
+type Execution struct {
+	ID     string `firestore:"id"`
+	Owner  string `firestore:"owner"`
+	Kind   Kind   `firestore:"kind"`
+	Status Status `firestore:"status"`
+
+	AgentID        string `firestore:"agentId,omitempty"`
+	ConversationID string `firestore:"conversationId,omitempty"`
+
+	Task    Task          `firestore:"task"`
+	Timeout time.Duration `firestore:"timeout"` // of one attempt
+
+	Attempt     int    `firestore:"attempt"`     // number of the newest attempt; 0 before the first
+	Spent       int    `firestore:"spent"`       // attempts that ended in an infrastructure failure
+	MaxAttempts int    `firestore:"maxAttempts"` // Spent never passes this
+	Lease       *Lease `firestore:"lease"`       // non-nil exactly while running
+
+	// CancelRequested tells the executor that holds the lease to end the job.
+	CancelRequested bool `firestore:"cancelRequested"`
+
+	// Due is when the janitor has to look if nothing has changed until then;
+	// nil once the execution is terminal. It is all that "nothing waits for
+	// ever" needs: whatever gets stuck, gets due.
+	Due *time.Time `firestore:"due"`
+
+	Result  *Result  `firestore:"result"`
+	Failure *Failure `firestore:"error"`
+	Usage   Usage    `firestore:"usage"`
+
+	CreatedAt  time.Time  `firestore:"createdAt"`
+	StartedAt  *time.Time `firestore:"startedAt"` // of the newest attempt
+	FinishedAt *time.Time `firestore:"finishedAt"`
+}
+
+// Task is what the agent is asked to do, complete: what is edited elsewhere
+// after the execution was accepted does not change it.
+type Task struct {
+	Runtime      string `firestore:"runtime"`
+	Model        string `firestore:"model,omitempty"` // empty: the runtime's default
+	Instructions string `firestore:"instructions,omitempty"`
+	Input        string `firestore:"input"`
+
+	// Schema is a JSON Schema that the structured answer must follow; empty: a plain answer.
+	Schema string `firestore:"schema,omitempty"`
+
+	// History holds the earlier messages of the conversation. It is read when
+	// the task is claimed and is not part of the document.
+	History []Message `firestore:"-"`
+}
+
+// Message is one message of a conversation as an agent is given it.
+type Message struct {
+	Role Role
+	Text string
+}
+
+// Role says who wrote a message.
+type Role string
+
+const (
+	RoleUser      Role = "user"
+	RoleAssistant Role = "assistant"
+)
+
+// Lease is the right of one attempt to write, until it runs out.
+type Lease struct {
+	Executor string    `firestore:"executor"`
+	Expires  time.Time `firestore:"expires"`
+}
+
+// Result is what the job answered.
+type Result struct {
+	Text string `firestore:"text"`
+	// Output is the structured answer as JSON; empty when there is none.
+	Output json.RawMessage `firestore:"output,omitempty"`
+}
+
+// Usage is what the provider counted, as the gateway saw it pass.
+type Usage struct {
+	InputTokens  int64   `firestore:"inputTokens"`
+	OutputTokens int64   `firestore:"outputTokens"`
+	CostUSD      float64 `firestore:"costUsd"`
+	Calls        int64   `firestore:"calls"`
+}
+
+// Ref names the execution.
+func (e *Execution) Ref() Ref { return Ref{Owner: e.Owner, ID: e.ID} }

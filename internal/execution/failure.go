@@ -1,0 +1,24 @@
+package execution
+
+// Failure says why a job did not succeed. It is a result, stored with the
+// execution and shown to its owner; that Airlock itself could not do its part
+// is an error and leads to another attempt instead.
+type Failure struct {
+	Code    Code   `firestore:"code"`
+	Message string `firestore:"message"` // for people; holds no internals
+}
+
+// Code is the machine-readable reason of a failure.
+type Code string
+
+const (
+	CodeAgentError        Code = "agent_error"        // the agent ended with an error of its own
+	CodeInvalidResult     Code = "invalid_result"     // the agent ended well but its result cannot be read
+	CodeModelError        Code = "model_error"        // the model could not be reached, or refused the request
+	CodeOutOfMemory       Code = "out_of_memory"      // the job used more memory than its limit
+	CodeOutputLimit       Code = "output_limit"       // the job wrote more than it may
+	CodeTimedOut          Code = "timed_out"          // the job ran longer than its time-out
+	CodeCanceled          Code = "canceled"           // somebody cancelled it
+	CodeUnknownRuntime    Code = "unknown_runtime"    // no executor knows the runtime that it names
+	CodeAttemptsExhausted Code = "attempts_exhausted" // Airlock failed to run it as often as it may
+)

@@ -1,0 +1,29 @@
+package execution
+
+// Status is where an execution is on its way:
+//
+//	queued ──> running ──> succeeded | failed | timed_out | canceled
+//	  ^ │         │
+//	  │ │         └─ retry: infrastructure failed, not the job
+//	  └─┼─────────┘
+//	    └──> canceled | failed (attempts exhausted)
+type Status string
+
+const (
+	Queued    Status = "queued"
+	Running   Status = "running"
+	Succeeded Status = "succeeded"
+	Failed    Status = "failed"
+	TimedOut  Status = "timed_out"
+	Canceled  Status = "canceled"
+)
+
+// Terminal reports whether nothing changes any more.
+func (s Status) Terminal() bool {
+	switch s {
+	case Succeeded, Failed, TimedOut, Canceled:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,198 @@
+package execution
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Why an event does not apply. None of them is a fault: they are what a late
+// or repeated message, or an executor that was away too long, finds.
+var (
+	ErrTerminal  = errors.New("execution has ended")
+	ErrLeased    = errors.New("execution is leased")
+	ErrLeaseLost = errors.New("attempt no longer holds the lease")
+	ErrNotDue    = errors.New("execution is not due")
+)
+
+// ringAgain is how long a queued execution waits for an executor before the
+// janitor announces it anew. With the janitor's interval it stays below the
+// promised minute for a lost message.
+const ringAgain = 45 * time.Second
+
+// Event is something that happened to an execution. The events of this file
+// are all there are.
+type Event interface {
+	apply(e *Execution, now time.Time) error
+}
+
+// Apply is the only way an Execution changes. It returns ErrTerminal,
+// ErrLeased, ErrLeaseLost or ErrNotDue, and leaves e as it was, when the event
+// does not fit e. now must come from the database that holds e.
+func (e *Execution) Apply(ev Event, now time.Time) error {
+	if e.Status.Terminal() {
+		return ErrTerminal
+	}
+	return ev.apply(e, now)
+}
+
+// Claimed starts an attempt, and with it a lease.
+type Claimed struct {
+	Executor string
+	Lease    time.Duration
+}
+
+func (ev Claimed) apply(e *Execution, now time.Time) error {
+	if e.Status == Running {
+		return ErrLeased
+	}
+	e.Status = Running
+	e.Attempt++
+	e.StartedAt = &now
+	e.lease(ev.Executor, now.Add(ev.Lease))
+	return nil
+}
+
+// Renewed is the heartbeat of an attempt.
+type Renewed struct {
+	Attempt int
+	Lease   time.Duration
+}
+
+func (ev Renewed) apply(e *Execution, now time.Time) error {
+	if err := e.fence(ev.Attempt, now); err != nil {
+		return err
+	}
+	e.lease(e.Lease.Executor, now.Add(ev.Lease))
+	return nil
+}
+
+// Finished is the end of a job, whatever it was, as its attempt saw it.
+type Finished struct {
+	Attempt int
+	Ending  Ending
+}
+
+// Ending is what an execution ends with. Result is set exactly when Status is
+// Succeeded, Failure exactly when it is not.
+type Ending struct {
+	Status  Status
+	Result  *Result
+	Failure *Failure
+	Usage   Usage
+}
+
+func (ev Finished) apply(e *Execution, now time.Time) error {
+	if err := e.fence(ev.Attempt, now); err != nil {
+		return err
+	}
+	e.end(ev.Ending, now)
+	return nil
+}
+
+// Broke is an attempt that Airlock could not carry through: the Engine failed,
+// the sandbox did not start. It spends one of MaxAttempts.
+type Broke struct {
+	Attempt int
+	Backoff time.Duration // until the janitor announces it again
+}
+
+func (ev Broke) apply(e *Execution, now time.Time) error {
+	if err := e.fence(ev.Attempt, now); err != nil {
+		return err
+	}
+	e.spend(now, ev.Backoff)
+	return nil
+}
+
+// HandedBack is an attempt that an executor gives up because it shuts down.
+// It spends nothing.
+type HandedBack struct {
+	Attempt int
+}
+
+func (ev HandedBack) apply(e *Execution, now time.Time) error {
+	if err := e.fence(ev.Attempt, now); err != nil {
+		return err
+	}
+	e.requeue(now)
+	return nil
+}
+
+// FellDue is the janitor's look at an execution whose Due has passed. A lost
+// lease spends an attempt; a queued execution only gets its next Due. Either
+// way, what is then queued wants to be announced.
+type FellDue struct{}
+
+func (FellDue) apply(e *Execution, now time.Time) error {
+	switch {
+	case e.Due == nil || e.Due.After(now):
+		return ErrNotDue
+	case e.Status == Running:
+		e.spend(now, ringAgain)
+	default:
+		e.requeue(now.Add(ringAgain))
+	}
+	return nil
+}
+
+// CancelAsked ends a queued execution, and tells the executor of a running one.
+type CancelAsked struct{}
+
+func (CancelAsked) apply(e *Execution, now time.Time) error {
+	e.CancelRequested = true
+	if e.Status == Queued {
+		e.end(canceled(), now)
+	}
+	return nil
+}
+
+// fence lets through only the attempt that holds a live lease.
+func (e *Execution) fence(attempt int, now time.Time) error {
+	if e.Status != Running || e.Attempt != attempt || !now.Before(e.Lease.Expires) {
+		return ErrLeaseLost
+	}
+	return nil
+}
+
+func (e *Execution) lease(executor string, expires time.Time) {
+	e.Lease = &Lease{Executor: executor, Expires: expires}
+	e.Due = &expires
+}
+
+func (e *Execution) requeue(due time.Time) {
+	e.Status = Queued
+	e.Lease = nil
+	e.Due = &due
+}
+
+// spend takes an attempt off, and ends the execution when it was the last or
+// when there is nothing to come back for.
+func (e *Execution) spend(now time.Time, backoff time.Duration) {
+	e.Spent++
+	switch {
+	case e.CancelRequested:
+		e.end(canceled(), now)
+	case e.Spent >= e.MaxAttempts:
+		e.end(Ending{Status: Failed, Failure: &Failure{
+			Code:    CodeAttemptsExhausted,
+			Message: fmt.Sprintf("Airlock could not run this execution in %d attempts. The fault is on the server's side; run it again once its operator has looked.", e.Spent),
+		}}, now)
+	default:
+		e.requeue(now.Add(backoff))
+	}
+}
+
+func (e *Execution) end(ending Ending, now time.Time) {
+	e.Status = ending.Status
+	e.Result = ending.Result
+	e.Failure = ending.Failure
+	e.Usage = ending.Usage
+	e.Lease = nil
+	e.Due = nil
+	e.FinishedAt = &now
+}
+
+func canceled() Ending {
+	return Ending{Status: Canceled, Failure: &Failure{Code: CodeCanceled, Message: "The execution was cancelled."}}
+}

@@ -1,0 +1,40 @@
+// Package id makes the opaque identifiers of Airlock's resources.
+package id
+
+import (
+	"crypto/rand"
+	"encoding/base32"
+	"strings"
+)
+
+// Prefixes say what an ID names, for people; programs treat IDs as opaque.
+const (
+	Execution    = "exe_"
+	Conversation = "con_"
+	Agent        = "agt_"
+)
+
+// bytes of randomness: 120 bits, so that IDs are neither guessed nor met twice,
+// and fill 24 letters of base 32 exactly.
+const bytes = 15
+
+var encoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
+
+// New returns a fresh random ID. It is random rather than in order of time
+// because Firestore spreads documents by their IDs.
+func New(prefix string) string {
+	var b [bytes]byte
+	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the program instead
+	return prefix + encoding.EncodeToString(b[:])
+}
+
+// Valid reports whether s has the form of an ID with this prefix. What does
+// not can be refused without asking the database.
+func Valid(prefix, s string) bool {
+	rest, ok := strings.CutPrefix(s, prefix)
+	if !ok || len(rest) != encoding.EncodedLen(bytes) {
+		return false
+	}
+	_, err := encoding.DecodeString(rest)
+	return err == nil
+}
