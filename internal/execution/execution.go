@@ -3,8 +3,9 @@
 package execution
 
 import (
-	"encoding/json"
 	"time"
+
+	"github.com/airlock-run/airlock/internal/agent"
 )
 
 // Kind says what asked for the execution.
@@ -32,6 +33,7 @@ type Execution struct {
 
 	AgentID        string `firestore:"agentId,omitempty"`
 	ConversationID string `firestore:"conversationId,omitempty"`
+	Turn           int    `firestore:"turn,omitempty"` // of the conversation, counts from 1
 
 	Task    Task          `firestore:"task"`
 	Timeout time.Duration `firestore:"timeout"` // of one attempt
@@ -97,8 +99,10 @@ type Lease struct {
 // Result is what the job answered.
 type Result struct {
 	Text string `firestore:"text"`
-	// Output is the structured answer as JSON; empty when there is none.
-	Output json.RawMessage `firestore:"output,omitempty"`
+	// Output is the structured answer, a JSON text; empty when there is none.
+	Output string `firestore:"output,omitempty"`
+	// AgentDraft is an agent that a conversation proposes to create.
+	AgentDraft *agent.Draft `firestore:"agentDraft,omitempty"`
 }
 
 // Usage is what the provider counted, as the gateway saw it pass.

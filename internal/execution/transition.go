@@ -115,7 +115,7 @@ func (ev HandedBack) apply(e *Execution, now time.Time) error {
 	if err := e.fence(ev.Attempt, now); err != nil {
 		return err
 	}
-	e.requeue(now)
+	e.requeue(now, now)
 	return nil
 }
 
@@ -131,7 +131,7 @@ func (FellDue) apply(e *Execution, now time.Time) error {
 	case e.Status == Running:
 		e.spend(now, ringAgain)
 	default:
-		e.requeue(now.Add(ringAgain))
+		e.requeue(now, now.Add(ringAgain))
 	}
 	return nil
 }
@@ -160,27 +160,29 @@ func (e *Execution) lease(executor string, expires time.Time) {
 	e.Due = &expires
 }
 
-func (e *Execution) requeue(due time.Time) {
+// requeue makes the execution wait for its next attempt, unless somebody has
+// cancelled it meanwhile.
+func (e *Execution) requeue(now, due time.Time) {
+	if e.CancelRequested {
+		e.end(canceled(), now)
+		return
+	}
 	e.Status = Queued
 	e.Lease = nil
 	e.Due = &due
 }
 
-// spend takes an attempt off, and ends the execution when it was the last or
-// when there is nothing to come back for.
+// spend takes an attempt off, and ends the execution when it was the last.
 func (e *Execution) spend(now time.Time, backoff time.Duration) {
 	e.Spent++
-	switch {
-	case e.CancelRequested:
-		e.end(canceled(), now)
-	case e.Spent >= e.MaxAttempts:
-		e.end(Ending{Status: Failed, Failure: &Failure{
-			Code:    CodeAttemptsExhausted,
-			Message: fmt.Sprintf("Airlock could not run this execution in %d attempts. The fault is on the server's side; run it again once its operator has looked.", e.Spent),
-		}}, now)
-	default:
-		e.requeue(now.Add(backoff))
+	if e.Spent < e.MaxAttempts || e.CancelRequested {
+		e.requeue(now, now.Add(backoff))
+		return
 	}
+	e.end(Ending{Status: Failed, Failure: &Failure{
+		Code:    CodeAttemptsExhausted,
+		Message: fmt.Sprintf("Airlock could not run this execution in %d attempts. The fault is on the server's side; run it again once its operator has looked.", e.Spent),
+	}}, now)
 }
 
 func (e *Execution) end(ending Ending, now time.Time) {

@@ -1,0 +1,37 @@
+// Package agent says what an agent is: instructions and a runtime under a
+// name, which any number of executions may use.
+package agent
+
+import "time"
+
+// Agent belongs to one owner. Its Firestore document is this struct.
+type Agent struct {
+	ID           string        `firestore:"id"`
+	Owner        string        `firestore:"owner"`
+	Name         string        `firestore:"name"`
+	Description  string        `firestore:"description,omitempty"`
+	Instructions string        `firestore:"instructions"`
+	Runtime      string        `firestore:"runtime"`
+	Model        string        `firestore:"model,omitempty"` // empty: the runtime's default
+	Timeout      time.Duration `firestore:"timeout"`
+	CreatedAt    time.Time     `firestore:"createdAt"`
+	UpdatedAt    time.Time     `firestore:"updatedAt"`
+}
+
+// Draft is an agent as a conversation proposes it. It is a suggestion from a
+// model: shown, and checked like anybody's input when somebody creates it.
+type Draft struct {
+	Name         string `json:"name" firestore:"name"`
+	Description  string `json:"description,omitempty" firestore:"description,omitempty"`
+	Instructions string `json:"instructions" firestore:"instructions"`
+	Runtime      string `json:"runtime,omitempty" firestore:"runtime,omitempty"`
+	Model        string `json:"model,omitempty" firestore:"model,omitempty"`
+}
+
+// Bounds of an agent's texts, in bytes. Instructions are bounded by what the
+// Claude Code CLI takes as one argument (Linux: 128 KiB), with room.
+const (
+	MaxName         = 200
+	MaxDescription  = 2000
+	MaxInstructions = 32 << 10
+)
