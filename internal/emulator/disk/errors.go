@@ -1,0 +1,53 @@
+package disk
+
+import "fmt"
+
+// LockedError says that another program, or another part of this one, has the folder open.
+type LockedError struct {
+	Dir string
+	Err error
+}
+
+func (e *LockedError) Error() string {
+	return fmt.Sprintf("%s is in use: stop the other process that has it open, or choose another folder (%v)", e.Dir, e.Err)
+}
+
+func (e *LockedError) Unwrap() error { return e.Err }
+
+// KindError says that the folder holds another kind of data. Got is empty where the data carries no stamp at all.
+type KindError struct {
+	Dir, Got, Want string
+}
+
+func (e *KindError) Error() string {
+	got := e.Got
+	if got == "" {
+		got = "unknown"
+	}
+	return fmt.Sprintf("%s holds %s data, not %s: choose another folder", e.Dir, got, e.Want)
+}
+
+// VersionError says that the data was written in a format this program does not read.
+type VersionError struct {
+	Dir       string
+	Got, Want int
+}
+
+func (e *VersionError) Error() string {
+	if e.Got > e.Want {
+		return fmt.Sprintf("%s is in format %d, newer than this program's %d: update the program, or choose another folder", e.Dir, e.Got, e.Want)
+	}
+	return fmt.Sprintf("%s is in format %d, older than this program's %d: move the folder away to start empty", e.Dir, e.Got, e.Want)
+}
+
+// CorruptError says that the data cannot be read back as it was written.
+type CorruptError struct {
+	Dir string
+	Err error
+}
+
+func (e *CorruptError) Error() string {
+	return fmt.Sprintf("%s is damaged: move the folder away to start empty, and keep it for a diagnosis (%v)", e.Dir, e.Err)
+}
+
+func (e *CorruptError) Unwrap() error { return e.Err }
