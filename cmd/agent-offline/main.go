@@ -1,0 +1,19 @@
+// Command agent-offline is the agent of the offline runtime: it answers without
+// any model, by the same contract as the Claude Code CLI. See docs/runtimes.md.
+package main
+
+import (
+	"os"
+
+	"github.com/airlock-run/airlock/internal/offline"
+)
+
+func main() {
+	os.Exit(offline.Run(offline.Process{
+		Args:   os.Args[1:],
+		Home:   os.Getenv("HOME"),
+		Stdin:  os.Stdin,
+		Stdout: os.Stdout,
+		Stderr: os.Stderr,
+	}))
+}

@@ -1,0 +1,75 @@
+package offline
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+
+	"github.com/google/uuid"
+)
+
+// options are the flags of the CLI that a runtime uses. All others are refused,
+// so that a runtime that starts to use a new one is told so by its first test.
+type options struct {
+	model            string
+	session          uuid.UUID
+	resume           bool
+	instructions     string
+	instructionsFile string
+	schema           string
+}
+
+func parseOptions(args []string) (options, error) {
+	var (
+		opts           options
+		sessionID      string
+		resumeID       string
+		print, verbose bool
+		format         string
+		turns          int
+		skip           bool
+	)
+	flags := flag.NewFlagSet("agent-offline", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.BoolVar(&print, "print", false, "answer and exit")
+	flags.BoolVar(&verbose, "verbose", false, "print every event")
+	flags.BoolVar(&skip, "dangerously-skip-permissions", false, "nothing to skip: the agent has no tools")
+	flags.StringVar(&format, "output-format", "text", "stream-json only")
+	flags.StringVar(&opts.model, "model", "", "named in the events")
+	flags.IntVar(&turns, "max-turns", 1, "at least 1")
+	flags.StringVar(&sessionID, "session-id", "", "UUID of the new session")
+	flags.StringVar(&resumeID, "resume", "", "UUID of the session to go on with")
+	flags.StringVar(&opts.instructions, "append-system-prompt", "", "instructions")
+	flags.StringVar(&opts.instructionsFile, "append-system-prompt-file", "", "file of instructions")
+	flags.StringVar(&opts.schema, "json-schema", "", "JSON Schema of the answer")
+	if err := flags.Parse(args); err != nil {
+		return options{}, err
+	}
+
+	switch {
+	case flags.NArg() > 0:
+		return options{}, fmt.Errorf("unexpected argument %q: the prompt comes on standard input", flags.Arg(0))
+	case !print || !verbose || format != "stream-json":
+		return options{}, errors.New("--print --verbose --output-format stream-json are required")
+	case turns < 1:
+		return options{}, fmt.Errorf("--max-turns %d: at least 1", turns)
+	case sessionID != "" && resumeID != "":
+		return options{}, errors.New("--session-id and --resume exclude each other")
+	case opts.instructions != "" && opts.instructionsFile != "":
+		return options{}, errors.New("--append-system-prompt and --append-system-prompt-file exclude each other")
+	}
+	id := sessionID
+	if resumeID != "" {
+		id, opts.resume = resumeID, true
+	}
+	if id == "" {
+		opts.session = uuid.New()
+		return opts, nil
+	}
+	var err error
+	if opts.session, err = uuid.Parse(id); err != nil {
+		return options{}, fmt.Errorf("session %q: %w", id, err)
+	}
+	return opts, nil
+}

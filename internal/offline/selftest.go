@@ -1,0 +1,74 @@
+package offline
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// selfTest is an input that strains the sandbox instead of asking for anything:
+// {"offline":{"sleep":"5s"}}. The parts of one input happen in the order of the
+// fields here. docs/runtimes.md describes them to operators.
+type selfTest struct {
+	Sleep       duration `json:"sleep,omitzero"`
+	AllocateMiB int      `json:"allocateMiB,omitempty"`
+	OutputMiB   int      `json:"outputMiB,omitempty"`
+	Exit        int      `json:"exit,omitempty"`
+}
+
+type duration time.Duration
+
+func (d *duration) UnmarshalText(text []byte) error {
+	parsed, err := time.ParseDuration(string(text))
+	*d = duration(parsed)
+	return err
+}
+
+func (d duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// selfTestOf reads a prompt as a self-test. What is not one, to the letter, is
+// an ordinary prompt.
+func selfTestOf(prompt string) (selfTest, bool) {
+	var input struct {
+		Offline *selfTest `json:"offline"`
+	}
+	dec := json.NewDecoder(strings.NewReader(prompt))
+	dec.DisallowUnknownFields()
+	if dec.Decode(&input) != nil || input.Offline == nil || dec.More() {
+		return selfTest{}, false
+	}
+	return *input.Offline, true
+}
+
+const mebibyte = 1 << 20
+
+// run returns the exit code that the test asks for.
+func (t selfTest) run(stdout io.Writer) int {
+	time.Sleep(time.Duration(t.Sleep))
+	held := make([][]byte, 0, max(t.AllocateMiB, 0))
+	for range t.AllocateMiB {
+		// Written to, because a page counts against the limit only then.
+		held = append(held, bytes.Repeat([]byte{1}, mebibyte))
+	}
+	filler := []byte(`{"type":"system","subtype":"filler","x":"` + strings.Repeat("x", mebibyte) + "\"}\n")
+	for range t.OutputMiB {
+		if _, err := stdout.Write(filler); err != nil {
+			return exitUsage
+		}
+	}
+	if len(held) < t.AllocateMiB {
+		return exitUsage
+	}
+	return t.Exit
+}
+
+func (t selfTest) String() string {
+	asked, err := json.Marshal(t)
+	if err != nil {
+		return "Self-test done."
+	}
+	return fmt.Sprintf("Self-test done: %s.", asked)
+}

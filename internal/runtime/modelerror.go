@@ -1,0 +1,56 @@
+package runtime
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/runtime/streamjson"
+)
+
+// statusOverloaded is how the Messages API says that it has too much to do.
+const statusOverloaded = 529
+
+// refusedByModel tells an error of the model from one of the agent: either the
+// agent names a status, or the gateway saw the last call fail (after a 529 the
+// CLI names none). What the gateway saw counts for more than what the agent says.
+func (r *Run) refusedByModel(result streamjson.Result) bool {
+	return result.APIErrorStatus != 0 || r.summary().LastCallFailed()
+}
+
+func (r *Run) modelFailure(result streamjson.Result) *execution.Failure {
+	s := r.summary()
+	if s.LastDenial != "" {
+		return failed(execution.CodeModelError, "the gateway refused the agent's request: %s", s.LastDenial)
+	}
+	status := s.LastStatus
+	if status == 0 {
+		status = result.APIErrorStatus
+	}
+	return failed(execution.CodeModelError, "%s", modelMessage(status))
+}
+
+// modelMessage explains a status of the Messages API to the person who asked for the execution.
+func modelMessage(status int) string {
+	switch status {
+	case 0:
+		return "the model could not be reached"
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return "the model's provider refuses the operator's API key (status " + strconv.Itoa(status) + ")"
+	case http.StatusNotFound:
+		return "the model's provider does not know the model (status 404)"
+	case http.StatusRequestEntityTooLarge:
+		return "the request is too large for the model (status 413)"
+	case http.StatusTooManyRequests:
+		return "the model's provider limits the rate of requests (status 429); try again later"
+	case http.StatusGatewayTimeout:
+		return "the model did not answer in time (status 504)"
+	case statusOverloaded:
+		return "the model's provider is overloaded (status 529); try again later"
+	default:
+		if status >= http.StatusInternalServerError {
+			return "the model's provider failed (status " + strconv.Itoa(status) + "); try again later"
+		}
+		return "the model refused the request (status " + strconv.Itoa(status) + ")"
+	}
+}

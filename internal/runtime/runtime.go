@@ -1,0 +1,80 @@
+// Package runtime knows the kinds of agents that a job can be run with: their
+// images, how they are called, and how what they leave behind becomes a result
+// or a failure. All of them speak one contract, that of the Claude Code CLI;
+// docs/runtimes.md describes it.
+package runtime
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/gateway"
+	"github.com/airlock-run/airlock/internal/sandbox"
+)
+
+// Runtime is one kind of agent. It is a value: change a copy before New.
+type Runtime struct {
+	Name    string
+	Image   string
+	Program string // path of the agent in the image
+
+	// Unavailable says what the operator has to do before jobs can use the
+	// runtime; empty when they can.
+	Unavailable string
+
+	Models   []string // what a task may name; the first is used when it names none. Empty: no model at all, any name is ignored
+	MaxTurns int      // requests to the model in one job
+	Env      []string
+	Limits   sandbox.Limits
+
+	// Egress opens the way out of one execution; nil: there is none.
+	Egress func(execution string) Egress
+}
+
+// Egress is the way out of one execution and the record of what went through.
+type Egress interface {
+	sandbox.Egress
+	Summary() gateway.Summary
+}
+
+// Registry chooses the runtime of a task by its name. It is safe for concurrent use.
+type Registry struct{ runtimes []Runtime }
+
+// New makes a registry. Tasks that name no runtime get the first that is available.
+func New(runtimes ...Runtime) *Registry { return &Registry{runtimes: runtimes} }
+
+// All lists the runtimes in their order, also those that are not available.
+func (r *Registry) All() []Runtime { return r.runtimes }
+
+// Prepare makes the job of one attempt. A failure says that no attempt will
+// ever do better: the runtime is not there, or the task cannot be put to it.
+func (r *Registry) Prepare(e *execution.Execution) (*Run, *execution.Failure) {
+	chosen, failure := r.choose(e.Task.Runtime)
+	if failure != nil {
+		return nil, failure
+	}
+	return chosen.prepare(e)
+}
+
+func (r *Registry) choose(name string) (Runtime, *execution.Failure) {
+	var available []string
+	for _, one := range r.runtimes {
+		switch {
+		case one.Unavailable == "" && (name == "" || name == one.Name):
+			return one, nil
+		case one.Unavailable == "":
+			available = append(available, one.Name)
+		case name == one.Name:
+			return Runtime{}, unknownRuntime("the runtime %q is not available here: %s", name, one.Unavailable)
+		}
+	}
+	if name == "" {
+		return Runtime{}, unknownRuntime("no runtime is available here")
+	}
+	return Runtime{}, unknownRuntime("there is no runtime %q here, only: %s", name, strings.Join(available, ", "))
+}
+
+func unknownRuntime(format string, args ...any) *execution.Failure {
+	return &execution.Failure{Code: execution.CodeUnknownRuntime, Message: fmt.Sprintf(format, args...)}
+}
