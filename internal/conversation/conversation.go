@@ -14,6 +14,12 @@ import (
 // MaxPending is how many turns of one conversation may wait or run at once.
 const MaxPending = 32
 
+// MaxHistory is how many of the newest messages an agent is given.
+const MaxHistory = 200
+
+// maxHistoryBytes bounds their texts together; older turns are left out first.
+const maxHistoryBytes = 1 << 20
+
 // ErrTooManyPending means that MaxPending turns are waiting already.
 var ErrTooManyPending = errors.New("too many turns of the conversation are waiting")
 
@@ -67,37 +73,39 @@ func (c *Conversation) MayRun(executionID string) bool {
 }
 
 // Complete takes the turn of an execution that has ended off Pending and
-// returns the reply to store with it, and the execution whose turn it is now
-// ("" if none waits).
-func (c *Conversation) Complete(e *execution.Execution) (reply Message, next string) {
+// returns the reply to store with it.
+func (c *Conversation) Complete(e *execution.Execution) Message {
 	c.Pending = slices.DeleteFunc(c.Pending, func(id string) bool { return id == e.ID })
 	c.UpdatedAt = *e.FinishedAt
-	reply = Message{
+	reply := Message{
 		Turn: e.Turn, Role: execution.RoleAssistant, Failure: e.Failure, ExecutionID: e.ID, CreatedAt: *e.FinishedAt,
 	}
 	if e.Result != nil {
 		reply.Text = e.Result.Text
 		reply.AgentDraft = e.Result.AgentDraft
 	}
-	if len(c.Pending) > 0 {
-		next = c.Pending[0]
-	}
-	return reply, next
+	return reply
 }
 
-// History returns the turns that were answered, as an agent is given them.
-// A turn that failed is left out whole: it has a question but no answer.
+// History returns the newest turns that were answered, as an agent is given
+// them, oldest first. A turn that failed is left out whole: it has a question
+// but no answer. messages are in order.
 func History(messages []Message) []execution.Message {
 	var history []execution.Message
-	for i := 1; i < len(messages); i++ {
+	room := maxHistoryBytes
+	for i := len(messages) - 1; i > 0; i-- {
 		ask, reply := messages[i-1], messages[i]
 		if ask.Turn != reply.Turn || reply.Role != execution.RoleAssistant || reply.Failure != nil {
 			continue
 		}
+		if room -= len(ask.Text) + len(reply.Text); room < 0 {
+			break
+		}
 		history = append(history,
-			execution.Message{Role: ask.Role, Text: ask.Text},
-			execution.Message{Role: reply.Role, Text: reply.Text})
+			execution.Message{Role: reply.Role, Text: reply.Text},
+			execution.Message{Role: ask.Role, Text: ask.Text})
 	}
+	slices.Reverse(history)
 	return history
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/airlock-run/airlock/internal/agent"
+	"github.com/airlock-run/airlock/internal/id"
 )
 
 // Kind says what asked for the execution.
@@ -18,8 +19,8 @@ const (
 
 // Ref names an execution. There is no reading of one without its owner.
 type Ref struct {
-	Owner string
-	ID    string
+	Owner string `firestore:"owner" json:"owner"`
+	ID    string `firestore:"id" json:"executionId"`
 }
 
 // Execution is one piece of work from its acceptance to its end. Every fact
@@ -50,6 +51,10 @@ type Execution struct {
 	// nil once the execution is terminal. It is all that "nothing waits for
 	// ever" needs: whatever gets stuck, gets due.
 	Due *time.Time `firestore:"due"`
+
+	// Ready tells that the newest event has made the execution one that may
+	// run at once. It is not part of the document.
+	Ready bool `firestore:"-"`
 
 	Result  *Result  `firestore:"result"`
 	Failure *Failure `firestore:"error"`
@@ -105,6 +110,10 @@ type Result struct {
 	AgentDraft *agent.Draft `firestore:"agentDraft,omitempty"`
 }
 
+// MaxResult bounds Text and Output together, in bytes: a Firestore document
+// holds 1 MiB, and a reply is kept in two.
+const MaxResult = 512 << 10
+
 // Usage is what the provider counted, as the gateway saw it pass.
 type Usage struct {
 	InputTokens  int64   `firestore:"inputTokens"`
@@ -115,3 +124,24 @@ type Usage struct {
 
 // Ref names the execution.
 func (e *Execution) Ref() Ref { return Ref{Owner: e.Owner, ID: e.ID} }
+
+// DefaultMaxAttempts is how often an execution is tried while Airlock's own
+// parts fail. The job's own failure is not tried again.
+const DefaultMaxAttempts = 3
+
+// Bounds of an attempt's time.
+const (
+	DefaultTimeout = 2 * time.Minute
+	MinTimeout     = time.Second
+	MaxTimeout     = time.Hour
+)
+
+// New returns a queued execution as it is accepted at now, ready to run.
+func New(owner string, kind Kind, task Task, timeout time.Duration, now time.Time) Execution {
+	e := Execution{
+		ID: id.New(id.Execution), Owner: owner, Kind: kind,
+		Task: task, Timeout: timeout, MaxAttempts: DefaultMaxAttempts, CreatedAt: now,
+	}
+	e.requeue(now, 0)
+	return e
+}

@@ -22,3 +22,20 @@ const (
 	CodeUnknownRuntime    Code = "unknown_runtime"    // no executor knows the runtime that it names
 	CodeAttemptsExhausted Code = "attempts_exhausted" // Airlock failed to run it as often as it may
 )
+
+// Ends returns the ending that a failure makes: the status goes with the code.
+func (f *Failure) Ends(u Usage) Ending {
+	status := Failed
+	switch f.Code {
+	case CodeTimedOut:
+		status = TimedOut
+	case CodeCanceled:
+		status = Canceled
+	}
+	return Ending{Status: status, Failure: f, Usage: u}
+}
+
+// Cancellation is the failure of what somebody cancelled.
+func Cancellation() *Failure {
+	return &Failure{Code: CodeCanceled, Message: "The execution was cancelled."}
+}

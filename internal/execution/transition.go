@@ -36,6 +36,13 @@ func (e *Execution) Apply(ev Event, now time.Time) error {
 	return ev.apply(e, now)
 }
 
+// Change is what an event did, and so what the processes have to hear of.
+type Change struct {
+	Execution Execution
+	// Announce names the executions that may run from now on.
+	Announce []Ref
+}
+
 // Claimed starts an attempt, and with it a lease.
 type Claimed struct {
 	Executor string
@@ -115,13 +122,12 @@ func (ev HandedBack) apply(e *Execution, now time.Time) error {
 	if err := e.fence(ev.Attempt, now); err != nil {
 		return err
 	}
-	e.requeue(now, now)
+	e.requeue(now, 0)
 	return nil
 }
 
 // FellDue is the janitor's look at an execution whose Due has passed. A lost
-// lease spends an attempt; a queued execution only gets its next Due. Either
-// way, what is then queued wants to be announced.
+// lease spends an attempt; a queued execution was not heard and is announced again.
 type FellDue struct{}
 
 func (FellDue) apply(e *Execution, now time.Time) error {
@@ -129,9 +135,9 @@ func (FellDue) apply(e *Execution, now time.Time) error {
 	case e.Due == nil || e.Due.After(now):
 		return ErrNotDue
 	case e.Status == Running:
-		e.spend(now, ringAgain)
+		e.spend(now, 0)
 	default:
-		e.requeue(now, now.Add(ringAgain))
+		e.requeue(now, 0)
 	}
 	return nil
 }
@@ -142,7 +148,7 @@ type CancelAsked struct{}
 func (CancelAsked) apply(e *Execution, now time.Time) error {
 	e.CancelRequested = true
 	if e.Status == Queued {
-		e.end(canceled(), now)
+		e.end(Cancellation().Ends(Usage{}), now)
 	}
 	return nil
 }
@@ -161,14 +167,20 @@ func (e *Execution) lease(executor string, expires time.Time) {
 }
 
 // requeue makes the execution wait for its next attempt, unless somebody has
-// cancelled it meanwhile.
-func (e *Execution) requeue(now, due time.Time) {
+// cancelled it meanwhile. Without a back-off it is Ready at once, and due when
+// its announcement has not been heard; with one, the janitor announces it then.
+func (e *Execution) requeue(now time.Time, backoff time.Duration) {
 	if e.CancelRequested {
-		e.end(canceled(), now)
+		e.end(Cancellation().Ends(Usage{}), now)
 		return
 	}
 	e.Status = Queued
 	e.Lease = nil
+	e.Ready = backoff == 0
+	if e.Ready {
+		backoff = ringAgain
+	}
+	due := now.Add(backoff)
 	e.Due = &due
 }
 
@@ -176,7 +188,7 @@ func (e *Execution) requeue(now, due time.Time) {
 func (e *Execution) spend(now time.Time, backoff time.Duration) {
 	e.Spent++
 	if e.Spent < e.MaxAttempts || e.CancelRequested {
-		e.requeue(now, now.Add(backoff))
+		e.requeue(now, backoff)
 		return
 	}
 	e.end(Ending{Status: Failed, Failure: &Failure{
@@ -193,8 +205,4 @@ func (e *Execution) end(ending Ending, now time.Time) {
 	e.Lease = nil
 	e.Due = nil
 	e.FinishedAt = &now
-}
-
-func canceled() Ending {
-	return Ending{Status: Canceled, Failure: &Failure{Code: CodeCanceled, Message: "The execution was cancelled."}}
 }

@@ -4,8 +4,21 @@
 package sandbox
 
 import (
+	"errors"
 	"net"
 	"time"
+)
+
+// ErrUnavailable means that there is no container engine to run anything on.
+// Implementations wrap it with what their engine said.
+var ErrUnavailable = errors.New("no container engine answers")
+
+// Inside a sandbox with a way out, an agent finds it at EgressURL. PID 1 passes
+// what comes there on to EgressSocket, behind which Job.Egress listens.
+const (
+	EgressAddr   = "127.0.0.1:8787"
+	EgressURL    = "http://" + EgressAddr
+	EgressSocket = "/run/airlock/egress.sock"
 )
 
 // Job is everything that one container is given, once.

@@ -1,0 +1,166 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"go.uber.org/zap"
+
+	"github.com/airlock-run/airlock/internal/conversation"
+	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/store"
+)
+
+// callTimeout bounds every single call of the store and the queue.
+const callTimeout = 5 * time.Second
+
+// handle takes one announcement from the claim to the end. It returns an error
+// only when it could not look at the execution, and then has changed nothing.
+// engineGone is called when there is no Engine to run anything on.
+func (x *Executor) handle(work context.Context, ref execution.Ref, engineGone context.CancelCauseFunc) error {
+	log := x.log.With(zap.String("execution", ref.ID), zap.String("tenant", ref.Owner))
+	if err := work.Err(); err != nil {
+		return context.Cause(work)
+	}
+
+	asked := time.Now()
+	claimed, err := x.apply(work, ref, execution.Claimed{Executor: x.config.Name, Lease: x.config.Lease})
+	if answered(err) {
+		log.Debug("nothing to run", zap.Error(err))
+		return nil
+	}
+	if err != nil {
+		log.Warn("could not claim", zap.Error(err))
+		return err
+	}
+	e := &claimed.Execution
+	log = log.With(zap.Int("attempt", e.Attempt))
+	log.Info("running", zap.String("runtime", e.Task.Runtime))
+	x.tell(work, claimed, log)
+
+	job, stop := context.WithCancelCause(work)
+	heart := x.startHeart(job, e, asked.Add(x.config.Lease), stop, log)
+	ending, err := x.perform(job, e)
+	verdict := judge(e, ending, err)
+	if errors.Is(err, sandbox.ErrUnavailable) {
+		engineGone(err)
+	}
+	change, settled := x.settle(job, ref, verdict, log)
+	stop(nil)
+	heart.wait()
+
+	if settled {
+		log.Info("settled", zap.String("status", string(change.Execution.Status)), zap.NamedError("cause", err))
+		x.tell(work, change, log)
+	}
+	return nil
+}
+
+// answered reports whether an error of Apply is an answer about the execution:
+// there is nothing to do for it, now or on a repeated announcement.
+func answered(err error) bool {
+	var notFound *store.NotFoundError
+	return errors.Is(err, execution.ErrTerminal) || errors.Is(err, execution.ErrLeased) ||
+		errors.Is(err, store.ErrNotItsTurn) || errors.As(err, &notFound)
+}
+
+// perform runs the job. What the job did is the ending; an error is that
+// Airlock could not do its part, or the cause for which ctx ended.
+func (x *Executor) perform(ctx context.Context, e *execution.Execution) (execution.Ending, error) {
+	if e.ConversationID != "" {
+		call, cancel := context.WithTimeout(ctx, callTimeout)
+		defer cancel()
+		messages, err := x.store.Messages(call, e.Owner, e.ConversationID, e.Turn, conversation.MaxHistory)
+		if err != nil {
+			return execution.Ending{}, fmt.Errorf("read the conversation: %w", err)
+		}
+		e.Task.History = conversation.History(messages)
+	}
+	run, failure := x.runtimes.Prepare(e)
+	if failure != nil {
+		return failure.Ends(execution.Usage{}), nil
+	}
+	outcome, err := x.sandbox.Run(ctx, run.Job)
+	if err != nil {
+		return execution.Ending{Usage: run.Usage()}, err
+	}
+	result, failure := run.Read(outcome)
+	if failure != nil {
+		return failure.Ends(run.Usage()), nil
+	}
+	if e.Task.Schema == conversation.BuilderSchema {
+		*result = conversation.Answer(*result)
+	}
+	if size := len(result.Text) + len(result.Output); size > execution.MaxResult {
+		tooLarge := execution.Failure{
+			Code:    execution.CodeOutputLimit,
+			Message: fmt.Sprintf("The result has %d bytes; at most %d can be stored.", size, execution.MaxResult),
+		}
+		return tooLarge.Ends(run.Usage()), nil
+	}
+	return execution.Ending{Status: execution.Succeeded, Result: result, Usage: run.Usage()}, nil
+}
+
+// judge says what the end of the job means for the execution; nil when the
+// attempt has no right to say anything any more.
+func judge(e *execution.Execution, ending execution.Ending, err error) execution.Event {
+	switch {
+	case err == nil:
+		return execution.Finished{Attempt: e.Attempt, Ending: ending}
+	case errors.Is(err, errCanceled):
+		return execution.Finished{Attempt: e.Attempt, Ending: execution.Cancellation().Ends(ending.Usage)}
+	case errors.Is(err, errShutdown):
+		return execution.HandedBack{Attempt: e.Attempt}
+	case errors.Is(err, execution.ErrLeaseLost):
+		return nil
+	default:
+		return execution.Broke{Attempt: e.Attempt, Backoff: retryIn(e.Spent)}
+	}
+}
+
+// settle writes the verdict, and keeps trying for as long as the lease holds:
+// the heart ends ctx's cause with ErrLeaseLost when it does not.
+func (x *Executor) settle(ctx context.Context, ref execution.Ref, verdict execution.Event, log *zap.Logger) (execution.Change, bool) {
+	if verdict == nil {
+		log.Warn("lease lost; another attempt has the execution")
+		return execution.Change{}, false
+	}
+	// The job's context may have ended, for a reason that the verdict knows;
+	// what bounds the writing is the lease.
+	held, cancel := context.WithTimeout(context.WithoutCancel(ctx), x.config.Lease)
+	defer cancel()
+	change, err := backoff.Retry(held, func() (execution.Change, error) {
+		change, err := x.apply(held, ref, verdict)
+		if err != nil && !errors.Is(err, store.ErrUnavailable) {
+			return change, backoff.Permanent(err)
+		}
+		return change, err
+	}, backoff.WithMaxElapsedTime(x.config.Lease))
+	if err != nil {
+		log.Error("could not write how the execution ended; it will run again", zap.Error(err))
+	}
+	return change, err == nil
+}
+
+func (x *Executor) apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return x.store.Apply(ctx, ref, ev)
+}
+
+// tell passes a change on. When it fails the janitor announces it, and who
+// waits for it reads again.
+func (x *Executor) tell(ctx context.Context, ch execution.Change, log *zap.Logger) {
+	if err := x.queue.Tell(ctx, ch); err != nil {
+		log.Warn("could not tell of a change", zap.Error(err))
+	}
+}
+
+// retryIn is the back-off after an infrastructure failure: 2 s, 4 s, 8 s ...
+func retryIn(spent int) time.Duration {
+	return min(2*time.Second<<min(spent, 5), time.Minute)
+}

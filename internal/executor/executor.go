@@ -1,0 +1,121 @@
+// Package executor runs executions: it pulls an announcement, claims the
+// execution, runs its job in a sandbox and writes how it ended. Read handle
+// (attempt.go) top to bottom: that is the whole way.
+package executor
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/airlock-run/airlock/internal/conversation"
+	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/queue"
+	"github.com/airlock-run/airlock/internal/runtime"
+	"github.com/airlock-run/airlock/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/supervise"
+)
+
+// Store is where executions are. All methods are safe to repeat.
+type Store interface {
+	Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error)
+	Messages(ctx context.Context, owner, conversationID string, beforeTurn, limit int) ([]conversation.Message, error)
+}
+
+// Queue is the doorbell. Receive calls the handler concurrently, Listen too.
+type Queue interface {
+	Receive(ctx, work context.Context, slots int, handle queue.Handler) error
+	Listen(ctx context.Context, hear func(execution.Ref)) error
+	Tell(ctx context.Context, ch execution.Change) error
+}
+
+// Sandbox runs one job in a fresh container. When ctx ends, Run kills the job
+// and returns ctx's cause. Check says whether Run could work at all.
+type Sandbox interface {
+	Run(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error)
+	Check(ctx context.Context) error
+}
+
+// Runtimes makes the job of an attempt. A failure means that no attempt will do better.
+type Runtimes interface {
+	Prepare(e *execution.Execution) (*runtime.Run, *execution.Failure)
+}
+
+// Config says how an executor works. Every field is required.
+type Config struct {
+	Name      string        // of this process, unique
+	Slots     int           // jobs at once
+	Lease     time.Duration // how long a silent executor keeps its execution
+	Heartbeat time.Duration // how often it renews the lease; less than half of Lease
+	Grace     time.Duration // how long jobs may go on after a stop was asked for
+}
+
+// Defaults of the lease: an executor that was killed gives its executions free
+// after 15 s, and one lost heartbeat does not.
+const (
+	DefaultLease     = 15 * time.Second
+	DefaultHeartbeat = 5 * time.Second
+)
+
+// errShutdown ends the jobs that are still running when the grace is over.
+var errShutdown = errors.New("the executor shuts down")
+
+// errCanceled ends the job of an execution that somebody cancelled.
+var errCanceled = errors.New("the execution was cancelled")
+
+// Executor is one process' worth of running executions.
+type Executor struct {
+	config   Config
+	store    Store
+	queue    Queue
+	sandbox  Sandbox
+	runtimes Runtimes
+	log      *zap.Logger
+	running  running
+}
+
+// New returns an executor; Run starts it.
+func New(config Config, s Store, q Queue, sb Sandbox, rt Runtimes, log *zap.Logger) *Executor {
+	return &Executor{config: config, store: s, queue: q, sandbox: sb, runtimes: rt, log: log, running: newRunning()}
+}
+
+// Run works until ctx ends. It then stops pulling, lets what runs finish
+// within the grace, hands the rest back as queued, and returns.
+func (x *Executor) Run(ctx context.Context) error {
+	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stop(nil)
+	defer context.AfterFunc(ctx, func() {
+		time.AfterFunc(x.config.Grace, func() { stop(errShutdown) })
+	})()
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		return supervise.Keep(ctx, x.log, "pull executions", func(ctx context.Context) error { return x.pull(ctx, work) })
+	})
+	g.Go(func() error {
+		// Signals are still heard while the last jobs finish, so that they can be cancelled.
+		return supervise.Keep(ctx, x.log, "listen for signals", func(ctx context.Context) error { return x.queue.Listen(ctx, x.running.poke) })
+	})
+	return g.Wait()
+}
+
+// pull receives while the sandbox works. Without an Engine the announcements
+// stay where another executor can have them, and no attempt is spent.
+func (x *Executor) pull(ctx, work context.Context) error {
+	if err := x.sandbox.Check(ctx); err != nil {
+		return err
+	}
+	pulling, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	x.log.Info("pulling executions", zap.Int("slots", x.config.Slots))
+	err := x.queue.Receive(pulling, work, x.config.Slots, func(ctx context.Context, ref execution.Ref) error {
+		return x.handle(ctx, ref, stop)
+	})
+	if err == nil {
+		err = context.Cause(pulling)
+	}
+	return err
+}

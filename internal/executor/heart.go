@@ -1,0 +1,78 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/airlock-run/airlock/internal/execution"
+)
+
+// heart renews the lease of one attempt from the claim until the verdict is
+// written, and ends the job when it must end early.
+type heart struct {
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+// startHeart beats every Config.Heartbeat and whenever a signal pokes it, for
+// a lease that holds until expires by this machine's monotonic clock.
+// It calls end with errCanceled when a cancellation was asked for, and with
+// execution.ErrLeaseLost when the attempt has no right to go on: another one
+// has the execution, or the lease could not be renewed before it ran out.
+func (x *Executor) startHeart(job context.Context, e *execution.Execution, expires time.Time, end context.CancelCauseFunc, log *zap.Logger) *heart {
+	// The lease is renewed until the verdict is written, also when the job was ended before.
+	ctx, stop := context.WithCancel(context.WithoutCancel(job))
+	h := &heart{stop: stop, done: make(chan struct{})}
+	poked, forget := x.running.add(e.Ref())
+	go func() {
+		defer close(h.done)
+		defer forget()
+		h.beat(ctx, x, e, expires, poked, end, log)
+	}()
+	return h
+}
+
+func (h *heart) wait() {
+	h.stop()
+	<-h.done
+}
+
+func (h *heart) beat(ctx context.Context, x *Executor, e *execution.Execution, expires time.Time, poked <-chan struct{}, end context.CancelCauseFunc, log *zap.Logger) {
+	beat := time.NewTicker(x.config.Heartbeat)
+	defer beat.Stop()
+	// The lease counts from before it was asked for, so it never seems longer
+	// here than it is in the store.
+	expiry := time.NewTimer(time.Until(expires))
+	defer expiry.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-expiry.C:
+			log.Error("lease ran out unrenewed; ending the job")
+			end(execution.ErrLeaseLost)
+			return
+		case <-beat.C:
+		case <-poked:
+		}
+		asked := time.Now()
+		change, err := x.apply(ctx, e.Ref(), execution.Renewed{Attempt: e.Attempt, Lease: x.config.Lease})
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil:
+			expiry.Reset(x.config.Lease - time.Since(asked))
+			if change.Execution.CancelRequested {
+				end(errCanceled)
+			}
+		case answered(err) || errors.Is(err, execution.ErrLeaseLost):
+			end(execution.ErrLeaseLost)
+			return
+		default:
+			log.Warn("could not renew the lease", zap.Error(err))
+		}
+	}
+}

@@ -1,0 +1,44 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2"
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/id"
+)
+
+// Listen calls hear for every execution that has changed or is to be cancelled,
+// concurrently, until ctx ends. Who hears reads the document. It hears
+// through a subscription of its own, which it deletes on the way out; Pub/Sub
+// deletes those of processes that were killed after a day.
+func (q *Queue) Listen(ctx context.Context, hear func(execution.Ref)) error {
+	name := id.New(signalsTopic + "-")
+	_, err := q.client.SubscriptionAdminClient.CreateSubscription(ctx, &pubsubpb.Subscription{
+		Name:                     q.subscription(name),
+		Topic:                    q.topic(signalsTopic),
+		AckDeadlineSeconds:       10,
+		MessageRetentionDuration: durationpb.New(10 * time.Minute), // the shortest there is
+		ExpirationPolicy:         &pubsubpb.ExpirationPolicy{Ttl: durationpb.New(24 * time.Hour)},
+	})
+	if err != nil {
+		return fmt.Errorf("create subscription %s: %w", name, err)
+	}
+	defer func() {
+		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		// Failing to delete it leaves it to its expiry.
+		_ = q.client.SubscriptionAdminClient.DeleteSubscription(clean, &pubsubpb.DeleteSubscriptionRequest{Subscription: q.subscription(name)})
+	}()
+	return q.client.Subscriber(name).Receive(ctx, func(_ context.Context, m *pubsub.Message) {
+		if ref, err := decode[execution.Ref](m); err == nil {
+			hear(ref)
+		}
+		m.Ack()
+	})
+}

@@ -1,0 +1,34 @@
+package store
+
+import (
+	"context"
+
+	"cloud.google.com/go/firestore"
+
+	"github.com/airlock-run/airlock/internal/agent"
+	"github.com/airlock-run/airlock/internal/id"
+)
+
+// CreateAgent stores a new agent and fills in its ID and times.
+func (s *Store) CreateAgent(ctx context.Context, a *agent.Agent) error {
+	a.ID = id.New(id.Agent)
+	now, err := s.Now(ctx)
+	if err != nil {
+		return err
+	}
+	a.CreatedAt, a.UpdatedAt = now, now
+	_, err = s.collection(a.Owner, agents).Doc(a.ID).Create(ctx, a)
+	return translate(err)
+}
+
+// Agent returns the owner's agent, or a NotFoundError.
+func (s *Store) Agent(ctx context.Context, owner, id string) (agent.Agent, error) {
+	var a agent.Agent
+	_, err := s.read(outside(ctx), agents, owner, id, &a)
+	return a, err
+}
+
+// Agents returns the owner's newest agents, newest first.
+func (s *Store) Agents(ctx context.Context, owner string, limit int) ([]agent.Agent, error) {
+	return list[agent.Agent](ctx, s.collection(owner, agents).OrderBy("createdAt", firestore.Desc).Limit(limit))
+}

@@ -1,0 +1,79 @@
+package store
+
+import (
+	"context"
+	"errors"
+
+	"cloud.google.com/go/firestore"
+
+	"github.com/airlock-run/airlock/internal/conversation"
+	"github.com/airlock-run/airlock/internal/execution"
+)
+
+// ErrNotItsTurn means that an earlier turn of the conversation has not ended.
+// When it ends, the change announces the execution that this was about.
+var ErrNotItsTurn = errors.New("an earlier turn of the conversation has not ended")
+
+// changing are the fields that events change. The task is not among them, so
+// that a heartbeat does not write the input again.
+var changing = firestore.Merge(
+	[]string{"status"}, []string{"attempt"}, []string{"spent"}, []string{"lease"}, []string{"cancelRequested"}, []string{"due"},
+	[]string{"result"}, []string{"error"}, []string{"usage"}, []string{"startedAt"}, []string{"finishedAt"},
+)
+
+// Apply is the one way in which a stored execution changes: it reads, applies
+// the event, and writes, in one transaction, together with what the change
+// means for its conversation. An event that does not fit changes nothing and
+// returns the domain's error (execution.ErrTerminal, ErrLeased, ErrLeaseLost,
+// ErrNotDue) or ErrNotItsTurn.
+func (s *Store) Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
+	var ch execution.Change
+	err := s.client.RunTransaction(ctx, func(ctx context.Context, tx *firestore.Transaction) error {
+		ch = execution.Change{}
+		e := &ch.Execution
+		now, err := s.read(tx.Get, executions, ref.Owner, ref.ID, e)
+		if err != nil {
+			return err
+		}
+		before := e.Status
+		if err := e.Apply(ev, now); err != nil {
+			return err
+		}
+		if e.Ready {
+			ch.Announce = append(ch.Announce, e.Ref())
+		}
+		if e.ConversationID != "" && e.Status != before {
+			next, err := s.applyToConversation(tx, e)
+			if err != nil {
+				return err
+			}
+			ch.Announce = append(ch.Announce, next...)
+		}
+		return tx.Set(s.collection(e.Owner, executions).Doc(e.ID), e, changing)
+	})
+	return ch, translate(err)
+}
+
+// applyToConversation keeps turns in order when e begins to run, and stores
+// the reply when e has ended: there is never an ended turn without its reply.
+// It returns the execution whose turn that makes it.
+func (s *Store) applyToConversation(tx *firestore.Transaction, e *execution.Execution) (next []execution.Ref, err error) {
+	var c conversation.Conversation
+	if _, err := s.read(tx.Get, conversations, e.Owner, e.ConversationID, &c); err != nil {
+		return nil, err
+	}
+	if e.Status == execution.Running && !c.MayRun(e.ID) {
+		return nil, ErrNotItsTurn
+	}
+	if !e.Status.Terminal() {
+		return nil, nil
+	}
+	reply := c.Complete(e)
+	if len(c.Pending) > 0 {
+		next = []execution.Ref{{Owner: c.Owner, ID: c.Pending[0]}}
+	}
+	return next, errors.Join(
+		tx.Create(s.message(c.Owner, c.ID, reply), &reply),
+		tx.Set(s.collection(c.Owner, conversations).Doc(c.ID), &c),
+	)
+}

@@ -1,0 +1,55 @@
+package store
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"cloud.google.com/go/firestore"
+
+	"github.com/airlock-run/airlock/internal/conversation"
+	"github.com/airlock-run/airlock/internal/execution"
+)
+
+// Execution returns the owner's execution, or a NotFoundError.
+func (s *Store) Execution(ctx context.Context, ref execution.Ref) (execution.Execution, error) {
+	var e execution.Execution
+	_, err := s.read(outside(ctx), executions, ref.Owner, ref.ID, &e)
+	return e, err
+}
+
+// Executions returns the owner's newest executions, newest first.
+func (s *Store) Executions(ctx context.Context, owner string, limit int) ([]execution.Execution, error) {
+	return list[execution.Execution](ctx, s.collection(owner, executions).OrderBy("createdAt", firestore.Desc).Limit(limit))
+}
+
+// Due returns executions of all owners that are due at now, longest first. It
+// is the janitor's, and the only look across owners.
+func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]execution.Ref, error) {
+	q := s.client.CollectionGroup(executions).Where("due", "<=", now).OrderBy("due", firestore.Asc).Limit(limit)
+	return list[execution.Ref](ctx, q.Select("owner", "id"))
+}
+
+// Conversation returns the owner's conversation, or a NotFoundError.
+func (s *Store) Conversation(ctx context.Context, owner, id string) (conversation.Conversation, error) {
+	var c conversation.Conversation
+	_, err := s.read(outside(ctx), conversations, owner, id, &c)
+	return c, err
+}
+
+// Conversations returns the owner's conversations, the one with the newest message first.
+func (s *Store) Conversations(ctx context.Context, owner string, limit int) ([]conversation.Conversation, error) {
+	return list[conversation.Conversation](ctx, s.collection(owner, conversations).OrderBy("updatedAt", firestore.Desc).Limit(limit))
+}
+
+// Messages returns the newest messages of a conversation that lie before a
+// turn (0: all turns), oldest first.
+func (s *Store) Messages(ctx context.Context, owner, conversationID string, beforeTurn, limit int) ([]conversation.Message, error) {
+	q := s.collection(owner, conversations).Doc(conversationID).Collection(messages).Query
+	if beforeTurn > 0 {
+		q = q.Where("turn", "<", beforeTurn)
+	}
+	found, err := list[conversation.Message](ctx, q.OrderBy("turn", firestore.Desc).OrderBy("role", firestore.Asc).Limit(limit))
+	slices.Reverse(found)
+	return found, err
+}

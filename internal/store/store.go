@@ -1,0 +1,109 @@
+// Package store keeps agents, conversations and executions in Firestore.
+//
+// Everything of an owner lies below tenants/{owner}, and no method reads
+// without an owner. The clock of record is Firestore's: what a transaction
+// calls now is the read time of the document that it decides about, so the
+// clocks of the machines that run Airlock never matter.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"cloud.google.com/go/firestore"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// ErrUnavailable means that Firestore could not be asked. Nothing is known
+// about what was asked of it; trying again is safe.
+var ErrUnavailable = errors.New("firestore is unavailable")
+
+// NotFoundError says which resource the owner does not have.
+type NotFoundError struct {
+	Resource string // "agent", "conversation", "execution"
+	ID       string
+}
+
+func (e *NotFoundError) Error() string { return fmt.Sprintf("no %s %q", e.Resource, e.ID) }
+
+// Store is safe for concurrent use.
+type Store struct {
+	client *firestore.Client
+}
+
+// New returns a store over the client, which stays the caller's to close.
+func New(client *firestore.Client) *Store { return &Store{client: client} }
+
+// Names of the collections below a tenant.
+const (
+	agents        = "agents"
+	conversations = "conversations"
+	executions    = "executions"
+	messages      = "messages"
+)
+
+func (s *Store) collection(owner, name string) *firestore.CollectionRef {
+	return s.client.Collection("tenants").Doc(owner).Collection(name)
+}
+
+// Now asks Firestore for its time. It fails with ErrUnavailable, which makes
+// it the readiness check as well.
+func (s *Store) Now(ctx context.Context) (time.Time, error) {
+	snap, err := s.client.Collection("system").Doc("clock").Get(ctx)
+	if err != nil && status.Code(err) != codes.NotFound {
+		return time.Time{}, translate(err)
+	}
+	return snap.ReadTime, nil
+}
+
+// reader is what can get one document: a reference by itself or a transaction.
+type reader func(*firestore.DocumentRef) (*firestore.DocumentSnapshot, error)
+
+// outside reads without a transaction.
+func outside(ctx context.Context) reader {
+	return func(ref *firestore.DocumentRef) (*firestore.DocumentSnapshot, error) { return ref.Get(ctx) }
+}
+
+// read gets a document of the owner into doc and returns Firestore's time of
+// the read, which is known even when the document is not found.
+func (s *Store) read(get reader, collection, owner, id string, doc any) (now time.Time, err error) {
+	snap, err := get(s.collection(owner, collection).Doc(id))
+	if status.Code(err) == codes.NotFound {
+		return snap.ReadTime, &NotFoundError{Resource: collection[:len(collection)-1], ID: id}
+	}
+	if err != nil {
+		return time.Time{}, translate(err)
+	}
+	return snap.ReadTime, snap.DataTo(doc)
+}
+
+// list reads all that a query finds.
+func list[T any](ctx context.Context, q firestore.Query) ([]T, error) {
+	snaps, err := q.Documents(ctx).GetAll()
+	if err != nil {
+		return nil, translate(err)
+	}
+	found := make([]T, len(snaps))
+	for i, snap := range snaps {
+		if err := snap.DataTo(&found[i]); err != nil {
+			return nil, fmt.Errorf("document %s: %w", snap.Ref.Path, err)
+		}
+	}
+	return found, nil
+}
+
+// translate turns the failures that may pass by themselves into ErrUnavailable.
+func translate(err error) error {
+	switch status.Code(err) {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Aborted, codes.Internal:
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	default:
+		if errors.Is(err, context.DeadlineExceeded) {
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		return err
+	}
+}

@@ -1,0 +1,122 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"cloud.google.com/go/firestore"
+
+	"github.com/airlock-run/airlock/internal/agent"
+	"github.com/airlock-run/airlock/internal/conversation"
+	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/id"
+)
+
+// ErrOtherAgent means that a message names an agent other than its conversation's.
+var ErrOtherAgent = errors.New("the conversation is held with another agent")
+
+// Run is a request to run an agent once.
+type Run struct {
+	Owner   string
+	AgentID string
+	Input   string
+	Timeout time.Duration // 0: the agent's
+}
+
+// SubmitRun stores a run as a queued execution. Once it returns nil the
+// execution is durable. NotFoundError: the owner has no such agent.
+func (s *Store) SubmitRun(ctx context.Context, r Run) (execution.Change, error) {
+	var e execution.Execution
+	err := s.client.RunTransaction(ctx, func(ctx context.Context, tx *firestore.Transaction) error {
+		var a agent.Agent
+		now, err := s.read(tx.Get, agents, r.Owner, r.AgentID, &a)
+		if err != nil {
+			return err
+		}
+		e = execution.New(r.Owner, execution.KindRun, task(a, r.Input), a.Timeout, now)
+		e.AgentID = a.ID
+		if r.Timeout != 0 {
+			e.Timeout = r.Timeout
+		}
+		return tx.Create(s.collection(e.Owner, executions).Doc(e.ID), &e)
+	})
+	return execution.Change{Execution: e, Announce: []execution.Ref{e.Ref()}}, translate(err)
+}
+
+// Turn is a request to add a message to a conversation.
+type Turn struct {
+	Owner          string
+	ConversationID string // "": begin one
+	AgentID        string // "": the conversation's, or the builder
+	Message        string
+	Builder        execution.Task // what the builder's turns run; its Input is replaced
+}
+
+// SubmitTurn stores a message, and the execution that is to answer it, in one
+// transaction. NotFoundError: the owner has no such conversation or agent;
+// ErrOtherAgent; conversation.ErrTooManyPending.
+func (s *Store) SubmitTurn(ctx context.Context, t Turn) (execution.Change, error) {
+	var ch execution.Change
+	err := s.client.RunTransaction(ctx, func(ctx context.Context, tx *firestore.Transaction) error {
+		c, now, err := s.conversationOf(tx, t)
+		if err != nil {
+			return err
+		}
+		builder := t.Builder
+		builder.Input = t.Message
+		e := execution.New(t.Owner, execution.KindConversation, builder, execution.DefaultTimeout, now)
+		e.ConversationID = c.ID
+		if c.AgentID != "" {
+			var a agent.Agent
+			if _, err := s.read(tx.Get, agents, t.Owner, c.AgentID, &a); err != nil {
+				return err
+			}
+			e.AgentID, e.Task, e.Timeout = a.ID, task(a, t.Message), a.Timeout
+		}
+		ask, err := c.Accept(e.ID, t.Message, now)
+		if err != nil {
+			return err
+		}
+		e.Turn = ask.Turn
+		ch = execution.Change{Execution: e}
+		if c.MayRun(e.ID) {
+			ch.Announce = []execution.Ref{e.Ref()}
+		}
+		return errors.Join(
+			tx.Create(s.collection(e.Owner, executions).Doc(e.ID), &e),
+			tx.Create(s.message(c.Owner, c.ID, ask), &ask),
+			tx.Set(s.collection(c.Owner, conversations).Doc(c.ID), &c),
+		)
+	})
+	return ch, translate(err)
+}
+
+// conversationOf reads the conversation that a turn continues, or makes the one that it begins.
+func (s *Store) conversationOf(tx *firestore.Transaction, t Turn) (conversation.Conversation, time.Time, error) {
+	if t.ConversationID == "" {
+		c := conversation.Conversation{ID: id.New(id.Conversation), Owner: t.Owner, AgentID: t.AgentID}
+		// Nothing is there to be read; the read is for Firestore's time.
+		now, err := s.read(tx.Get, conversations, t.Owner, c.ID, &c)
+		if notFound := new(NotFoundError); errors.As(err, &notFound) {
+			err = nil
+		}
+		return c, now, err
+	}
+	var c conversation.Conversation
+	now, err := s.read(tx.Get, conversations, t.Owner, t.ConversationID, &c)
+	if err == nil && t.AgentID != "" && t.AgentID != c.AgentID {
+		err = ErrOtherAgent
+	}
+	return c, now, err
+}
+
+func (s *Store) message(owner, conversationID string, m conversation.Message) *firestore.DocumentRef {
+	return s.collection(owner, conversations).Doc(conversationID).Collection(messages).
+		Doc(fmt.Sprintf("%06d-%s", m.Turn, m.Role))
+}
+
+func task(a agent.Agent, input string) execution.Task {
+	return execution.Task{Runtime: a.Runtime, Model: a.Model, Instructions: a.Instructions, Input: input}
+}
