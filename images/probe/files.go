@@ -1,0 +1,68 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+)
+
+func cat(paths []string) error {
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if _, err := os.Stdout.Write(data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read prints a file's content, or that it is not there.
+func read(args []string) error {
+	data, err := os.ReadFile(args[0])
+	if errors.Is(err, os.ErrNotExist) {
+		fmt.Print("absent")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = os.Stdout.Write(data)
+	return err
+}
+
+// write writes the second argument to the file that the first one names.
+func write(args []string) error {
+	return os.WriteFile(args[0], []byte(args[1]), 0o600)
+}
+
+// ls prints each path's permissions, or the error.
+func ls(paths []string) error {
+	for _, path := range paths {
+		info, err := os.Lstat(path)
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		fmt.Println(info.Mode(), path)
+	}
+	return nil
+}
+
+// open tries to open each path for reading and for writing and prints the outcome.
+func open(paths []string) error {
+	for _, path := range paths {
+		for _, flag := range []int{os.O_RDONLY, os.O_WRONLY} {
+			file, err := os.OpenFile(path, flag, 0)
+			if err != nil {
+				fmt.Println(err)
+				continue
+			}
+			fmt.Println("opened", path)
+			_ = file.Close()
+		}
+	}
+	return nil
+}

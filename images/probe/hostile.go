@@ -1,0 +1,110 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+const self = "/probe"
+
+// spam writes so many bytes of "x" to standard output.
+func spam(args []string) error {
+	left, err := strconv.ParseInt(args[0], 10, 64)
+	if err != nil {
+		return err
+	}
+	piece := bytes.Repeat([]byte("x"), 64<<10)
+	for left > 0 {
+		n, err := os.Stdout.Write(piece[:min(left, int64(len(piece)))])
+		if err != nil {
+			return err
+		}
+		left -= int64(n)
+	}
+	return nil
+}
+
+// stubborn ignores every signal that can be ignored and never ends.
+func stubborn([]string) error {
+	signal.Ignore()
+	fmt.Println("stubborn")
+	for {
+		time.Sleep(time.Hour)
+	}
+}
+
+// allocate touches so many MiB and keeps them.
+func allocate(args []string) error {
+	mib, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	held := make([][]byte, 0, mib)
+	for range mib {
+		held = append(held, bytes.Repeat([]byte{1}, 1<<20))
+	}
+	fmt.Println("held", len(held))
+	return nil
+}
+
+// childOOM has a child allocate, and then succeeds whatever became of it.
+func childOOM(args []string) error {
+	err := exec.Command(self, "allocate", args[0]).Run()
+	fmt.Println("child:", err)
+	return nil
+}
+
+// fill writes so many MiB to a file in the folder named.
+func fill(args []string) error {
+	mib, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	file, err := os.Create(args[0] + "/fill")
+	if err != nil {
+		return err
+	}
+	piece := bytes.Repeat([]byte{1}, 1<<20)
+	for range mib {
+		if _, err := file.Write(piece); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forkBomb starts sleeping children until it may not, and tells how many.
+func forkBomb([]string) error {
+	for n := 0; ; n++ {
+		_, err := syscall.ForkExec(self, []string{self, "sleep", "1h"}, &syscall.ProcAttr{})
+		if err != nil {
+			fmt.Println(n, err)
+			return nil
+		}
+	}
+}
+
+// orphan leaves a child behind that keeps standard output open.
+func orphan([]string) error {
+	child := exec.Command(self, "stubborn")
+	child.Stdout = os.Stdout
+	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	return child.Start()
+}
+
+// signalInit sends PID 1 every signal there is.
+func signalInit([]string) error {
+	for sig := syscall.Signal(1); sig <= 64; sig++ {
+		if err := syscall.Kill(1, sig); err != nil {
+			return fmt.Errorf("signal %d: %w", sig, err)
+		}
+	}
+	fmt.Println("sent")
+	return nil
+}

@@ -1,0 +1,79 @@
+// Command probe is the agent of the sandbox's tests: it does to the sandbox
+// what the test tells it to, and prints what came of it.
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"time"
+)
+
+// modes are what the first argument may be. A mode that fails exits 1.
+var modes = map[string]func(args []string) error{
+	"echo":        echo,
+	"exit":        exit,
+	"sleep":       sleep,
+	"cat":         cat,
+	"write":       write,
+	"read":        read,
+	"ls":          ls,
+	"env":         env,
+	"spam":        spam,
+	"stubborn":    stubborn,
+	"allocate":    allocate,
+	"child-oom":   childOOM,
+	"fill":        fill,
+	"fork-bomb":   forkBomb,
+	"orphan":      orphan,
+	"signal-init": signalInit,
+	"open":        open,
+	"socket":      socket,
+	"dial":        dial,
+	"post":        post,
+}
+
+func main() {
+	if len(os.Args) < 2 || modes[os.Args[1]] == nil {
+		fmt.Fprintln(os.Stderr, "probe: no such mode")
+		os.Exit(64)
+	}
+	if err := modes[os.Args[1]](os.Args[2:]); err != nil {
+		fmt.Fprintln(os.Stderr, "probe:", err)
+		os.Exit(1)
+	}
+}
+
+// echo copies standard input to standard output.
+func echo([]string) error {
+	_, err := io.Copy(os.Stdout, os.Stdin)
+	return err
+}
+
+func exit(args []string) error {
+	code, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	os.Exit(code)
+	return nil
+}
+
+// sleep says that it runs, and then waits.
+func sleep(args []string) error {
+	d, err := time.ParseDuration(args[0])
+	if err != nil {
+		return err
+	}
+	fmt.Println("sleeping")
+	time.Sleep(d)
+	return nil
+}
+
+func env([]string) error {
+	for _, entry := range os.Environ() {
+		fmt.Println(entry)
+	}
+	return nil
+}

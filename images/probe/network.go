@@ -1,0 +1,58 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// dial tries each "network address" pair and prints the outcome.
+func dial(args []string) error {
+	for i := 0; i+1 < len(args); i += 2 {
+		conn, err := net.DialTimeout(args[i], args[i+1], 2*time.Second)
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		fmt.Println("connected", args[i+1])
+		_ = conn.Close()
+	}
+	return nil
+}
+
+// socket tries to make a socket of each address family and prints the outcome.
+func socket(families []string) error {
+	for _, family := range families {
+		af, err := strconv.Atoi(family)
+		if err != nil {
+			return err
+		}
+		_, err = syscall.Socket(af, syscall.SOCK_STREAM, 0)
+		if err != nil {
+			_, err = syscall.Socket(af, syscall.SOCK_SEQPACKET, 0)
+		}
+		fmt.Println(af, err)
+	}
+	return nil
+}
+
+// post sends standard input to a URL and prints the answer.
+func post(args []string) error {
+	body, err := io.ReadAll(os.Stdin)
+	if err != nil {
+		return err
+	}
+	answer, err := http.Post(args[0], "application/octet-stream", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	_, err = io.Copy(os.Stdout, answer.Body)
+	return err
+}

@@ -1,0 +1,88 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/system"
+	"github.com/docker/docker/api/types/versions"
+)
+
+// oldestAPI is that of Engine 20.10, the first with private control group
+// namespaces.
+const oldestAPI = "1.41"
+
+// Facts are what an Engine and its host have to build sandboxes of.
+type Facts struct {
+	Version       string // of the Engine
+	API           string // as spoken with it
+	Runtime       string
+	CgroupVersion string
+	Seccomp       bool
+	AppArmor      bool
+	MemoryLimit   bool
+	SwapLimit     bool
+	CPULimit      bool
+	PIDsLimit     bool
+}
+
+// Ping says whether the Engine answers: nil, ErrUnreachable or ErrForbidden.
+func (d *Driver) Ping(ctx context.Context) error {
+	_, err := d.api.Ping(ctx)
+	return engineError(ctx, "ping", err)
+}
+
+// Check says whether jobs with these images can run here, and on what. All
+// that is missing comes as one error that holds ErrNoImage (for each image),
+// ErrNoRuntime or ErrTooOld; or it is ErrUnreachable or ErrForbidden alone.
+func (d *Driver) Check(ctx context.Context, images ...string) (Facts, error) {
+	if err := d.Ping(ctx); err != nil {
+		return Facts{}, err
+	}
+	info, err := d.api.Info(ctx)
+	if err != nil {
+		return Facts{}, engineError(ctx, "ask about the engine", err)
+	}
+	facts := d.facts(info)
+	var missing []error
+	if versions.LessThan(facts.API, oldestAPI) {
+		missing = append(missing, fmt.Errorf("%w: it speaks API %s, %s is needed", ErrTooOld, facts.API, oldestAPI))
+	}
+	if _, ok := info.Runtimes[d.runtime]; !ok {
+		missing = append(missing, fmt.Errorf("%w: %s", ErrNoRuntime, d.runtime))
+	}
+	for _, image := range images {
+		_, err := d.api.ImageInspect(ctx, image)
+		switch {
+		case errdefs.IsNotFound(err):
+			missing = append(missing, fmt.Errorf("%w: %s", ErrNoImage, image))
+		case err != nil:
+			missing = append(missing, engineError(ctx, "look for image", err))
+		}
+	}
+	return facts, errors.Join(missing...)
+}
+
+func (d *Driver) facts(info system.Info) Facts {
+	has := func(option string) bool {
+		return slices.ContainsFunc(info.SecurityOptions, func(o string) bool {
+			return o == "name="+option || strings.HasPrefix(o, "name="+option+",")
+		})
+	}
+	return Facts{
+		Version:       info.ServerVersion,
+		API:           d.api.ClientVersion(),
+		Runtime:       d.runtime,
+		CgroupVersion: info.CgroupVersion,
+		Seccomp:       has("seccomp"),
+		AppArmor:      has("apparmor"),
+		MemoryLimit:   info.MemoryLimit,
+		SwapLimit:     info.SwapLimit,
+		CPULimit:      info.CPUCfsQuota,
+		PIDsLimit:     info.PidsLimit,
+	}
+}

@@ -1,0 +1,130 @@
+// Package docker runs jobs in containers of a Docker Engine, one fresh
+// container each. It needs Engine 20.10 (API 1.41) or newer on this machine:
+// the containers' egress sockets are folders of this host.
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/docker/docker/client"
+	"go.uber.org/zap"
+)
+
+// Options say which Engine is used and how. The zero value works where Docker
+// is installed as usual and the process may write to /run.
+type Options struct {
+	// Executor names this executor in the labels of its containers, for people.
+	Executor string
+	// Host is the Engine's address; empty means DOCKER_HOST, or the default.
+	Host string
+	// Runtime is the Engine's name of the OCI runtime: "runc" (default), or
+	// "runsc", which has to be installed with --host-uds=open.
+	Runtime string
+	// SocketDir holds the egress sockets and tells living executors from dead
+	// ones: all executors that share an Engine should share it. Default
+	// /run/airlock. An executor that runs in a container itself must see it
+	// under the same path as the Engine does.
+	SocketDir string
+	// Warm is how many containers to keep started ahead, by image, for jobs
+	// with the default limits. None by default.
+	Warm map[string]int
+	// StartTimeout bounds creating and starting a container, and then the
+	// agent's start. Default 30 s.
+	StartTimeout time.Duration
+	Log          *zap.Logger
+}
+
+const (
+	defaultSocketDir    = "/run/airlock"
+	defaultRuntime      = "runc"
+	defaultStartTimeout = 30 * time.Second
+)
+
+// Driver is one executor's use of one Engine. Its methods may be called at the
+// same time.
+type Driver struct {
+	api          client.APIClient
+	instance     *instance
+	executor     string
+	runtime      string
+	startTimeout time.Duration
+	log          *zap.Logger
+	pool         *pool
+	warming      context.Context // of containers being started ahead
+	stopWarming  context.CancelFunc
+
+	working sync.WaitGroup // removals and warm starts under way
+
+	mu        sync.Mutex
+	leftovers map[string]*cell // removal failed; Reap tries again
+}
+
+// New makes a Driver and its place below Options.SocketDir. It does not speak
+// to the Engine, which may come up later; Check does. The Driver must be closed.
+func New(opts Options) (*Driver, error) {
+	if opts.Executor == "" {
+		opts.Executor = "airlock"
+	}
+	if opts.Runtime == "" {
+		opts.Runtime = defaultRuntime
+	}
+	if opts.SocketDir == "" {
+		opts.SocketDir = defaultSocketDir
+	}
+	if opts.StartTimeout == 0 {
+		opts.StartTimeout = defaultStartTimeout
+	}
+	if opts.Log == nil {
+		opts.Log = zap.NewNop()
+	}
+	from := []client.Opt{client.FromEnv, client.WithAPIVersionNegotiation()}
+	if opts.Host != "" {
+		from = append(from, client.WithHost(opts.Host))
+	}
+	api, err := client.NewClientWithOpts(from...)
+	if err != nil {
+		return nil, fmt.Errorf("address of the container engine: %w", err)
+	}
+	instance, err := enroll(opts.SocketDir)
+	if err != nil {
+		return nil, errors.Join(err, api.Close())
+	}
+	d := &Driver{
+		api: api, instance: instance, executor: opts.Executor, runtime: opts.Runtime,
+		startTimeout: opts.StartTimeout, log: opts.Log, leftovers: map[string]*cell{},
+		pool: newPool(opts.Warm),
+	}
+	d.warming, d.stopWarming = context.WithCancel(context.Background())
+	return d, nil
+}
+
+// Close removes what the Driver still has on the Engine, waits for removals
+// under way until ctx ends, and frees its place. No Run may be under way or
+// come later.
+func (d *Driver) Close(ctx context.Context) error {
+	d.stopWarming()
+	for _, c := range d.pool.close() {
+		d.discard(c)
+	}
+	done := make(chan struct{})
+	go func() {
+		d.working.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		// The containers stay labelled, and the place is given up unremoved:
+		// another executor's Reap, or this one's next, finishes the work.
+		return errors.Join(context.Cause(ctx), d.instance.abandon(), d.api.Close())
+	}
+	err := d.retryLeftovers(ctx)
+	if err != nil {
+		return errors.Join(err, d.instance.abandon(), d.api.Close())
+	}
+	return errors.Join(d.instance.leave(), d.api.Close())
+}

@@ -1,0 +1,51 @@
+package docker
+
+import (
+	"bytes"
+	"crypto/rand"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/sandbox"
+)
+
+// gateway is an HTTP server as the egress gateway is one.
+type gateway struct{ *http.Server }
+
+func newGateway(handler http.HandlerFunc) gateway {
+	return gateway{&http.Server{Handler: handler}}
+}
+
+func (g gateway) Serve(l net.Listener) error {
+	if err := g.Server.Serve(l); err != http.ErrServerClosed {
+		return err
+	}
+	return nil
+}
+
+func TestEgressCarriesLargeBodiesBothWays(t *testing.T) {
+	d := newDriver(t, Options{})
+	sent := make([]byte, 1<<20)
+	_, _ = rand.Read(sent)
+	answer := make([]byte, 1<<20)
+	_, _ = rand.Read(answer)
+	received := make(chan []byte, 1)
+
+	job := probe("post", sandbox.EgressURL+"/v1/messages")
+	job.Stdin = sent
+	job.Egress = newGateway(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		received <- body
+		_, _ = w.Write(answer)
+	})
+	out := run(t, d, job)
+
+	require.Equal(t, sandbox.Exited, out.Ended)
+	require.Zero(t, out.ExitCode, "%s", out.Stderr)
+	require.True(t, bytes.Equal(sent, <-received), "request body changed on its way")
+	require.True(t, bytes.Equal(answer, out.Stdout), "answer changed on its way")
+}

@@ -1,0 +1,88 @@
+package docker
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/airlock-run/airlock/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/sandbox/frame"
+)
+
+const (
+	defaultTimeout = 120 * time.Second
+	// maxOutput ends a job that writes more, kept or not; it fits /run/output.
+	maxOutput = 64 << 20
+)
+
+// complete fills in the defaults and refuses a job that no sandbox can run.
+func complete(job sandbox.Job) (sandbox.Job, error) {
+	job.Limits.Memory = cmp.Or(job.Limits.Memory, sandbox.DefaultLimits.Memory)
+	job.Limits.CPUs = cmp.Or(job.Limits.CPUs, sandbox.DefaultLimits.CPUs)
+	job.Limits.PIDs = cmp.Or(job.Limits.PIDs, sandbox.DefaultLimits.PIDs)
+	job.Limits.Output = cmp.Or(job.Limits.Output, sandbox.DefaultLimits.Output)
+	job.Timeout = cmp.Or(job.Timeout, defaultTimeout)
+
+	l := job.Limits
+	switch {
+	case job.Image == "":
+		return job, invalid("no image")
+	case len(job.Argv) == 0 || job.Argv[0] == "":
+		return job, invalid("no program")
+	case job.Timeout < 0 || l.Memory < 0 || l.CPUs < 0 || l.PIDs < 0 || l.Output < 0:
+		return job, invalid("a limit below zero")
+	case l.Output > maxOutput:
+		return job, invalid("%d bytes of output are over %d", l.Output, maxOutput)
+	}
+	for _, s := range append(append([]string{}, job.Argv...), job.Env...) {
+		if strings.ContainsRune(s, 0) {
+			return job, invalid("a zero byte in arguments or environment")
+		}
+	}
+	for _, entry := range job.Env {
+		if name, _, ok := strings.Cut(entry, "="); !ok || name == "" {
+			return job, invalid("environment holds an entry that is not NAME=value")
+		}
+	}
+	for _, f := range job.Files {
+		if err := checkFile(f); err != nil {
+			return job, err
+		}
+	}
+	return job, nil
+}
+
+func checkFile(f sandbox.File) error {
+	inside := strings.HasPrefix(f.Path, "/workspace/") || strings.HasPrefix(f.Path, "/home/agent/")
+	switch {
+	case !inside || path.Clean(f.Path) != f.Path || strings.ContainsRune(f.Path, 0):
+		return invalid("file path %q is not a clean path below /workspace or /home/agent", f.Path)
+	case f.Mode&^0o777 != 0:
+		return invalid("file mode %o has more than permission bits", f.Mode)
+	}
+	return nil
+}
+
+func invalid(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrInvalidJob, fmt.Sprintf(format, args...))
+}
+
+// encode makes the job's frame, and the secret that its reports are made with.
+func encode(job sandbox.Job) (raw, secret []byte, err error) {
+	secret = frame.NewSecret()
+	_, none := job.Egress.(nowhere)
+	told := frame.Job{
+		Secret: secret, Argv: job.Argv, Env: job.Env, Stdin: job.Stdin,
+		Timeout: job.Timeout, Keep: job.Limits.Output, Total: maxOutput, Egress: !none,
+	}
+	for _, f := range job.Files {
+		told.Files = append(told.Files, frame.File{Path: f.Path, Mode: cmp.Or(f.Mode, 0o644), Data: f.Data})
+	}
+	raw, err = frame.EncodeJob(told)
+	if err != nil {
+		return nil, nil, invalid("%v", err)
+	}
+	return raw, secret, nil
+}

@@ -1,0 +1,84 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"go.uber.org/zap/zaptest"
+
+	"github.com/airlock-run/airlock/internal/sandbox"
+)
+
+const probeImage = "airlock/sandbox-probe:dev"
+
+// TestMain needs what every test here does: a real Engine, and the probe image.
+func TestMain(m *testing.M) {
+	if err := ready(); err != nil {
+		fmt.Fprintf(os.Stderr, "these tests need a Docker Engine (scripts/engine.sh up) "+
+			"and the probe image (scripts/images.sh probe):\n%v\n", err)
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func ready() error {
+	dir, err := os.MkdirTemp("", "airlock")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	d, err := New(Options{SocketDir: dir})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	defer d.Close(ctx)
+	_, err = d.Check(ctx, probeImage)
+	return err
+}
+
+// newDriver makes a driver with a socket folder of its own, closed at the end.
+func newDriver(t *testing.T, opts Options) *Driver {
+	t.Helper()
+	if opts.SocketDir == "" {
+		opts.SocketDir = socketDir(t)
+	}
+	opts.Log = zaptest.NewLogger(t)
+	d, err := New(opts)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, d.Close(context.Background())) })
+	return d
+}
+
+// socketDir is a folder with a path short enough for sockets, which
+// t.TempDir's is not.
+func socketDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "airlock")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	return dir
+}
+
+func probe(args ...string) sandbox.Job {
+	return sandbox.Job{
+		Execution: "exe_test",
+		Image:     probeImage,
+		Argv:      append([]string{"/probe"}, args...),
+		Timeout:   time.Minute,
+	}
+}
+
+// run runs a job that is expected to have an outcome.
+func run(t *testing.T, d *Driver, job sandbox.Job) sandbox.Outcome {
+	t.Helper()
+	out, err := d.Run(t.Context(), job)
+	require.NoError(t, err)
+	return out
+}

@@ -1,0 +1,38 @@
+package docker
+
+import (
+	"context"
+	"time"
+
+	"github.com/airlock-run/airlock/internal/sandbox"
+)
+
+// Run runs one job in a container of its own. Its time runs from the agent's
+// start. When ctx ends, the container is killed, and ctx's cause returned; any
+// other error means that the sandbox could not do its part (see Err...).
+//
+// job.Egress is closed before Run returns, whatever happens. After a result
+// the container's removal may still be under way; Close awaits it.
+func (d *Driver) Run(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error) {
+	called := time.Now()
+	if job.Egress == nil {
+		job.Egress = nowhere{}
+	}
+	defer job.Egress.Close()
+	job, err := complete(job)
+	if err != nil {
+		return sandbox.Outcome{}, err
+	}
+	c, err := d.take(ctx, shapeOf(job), job.Execution)
+	if err != nil {
+		return sandbox.Outcome{}, err
+	}
+	outcome, err := d.runIn(ctx, c, job, called)
+	_ = job.Egress.Close() // discard awaits the end of its Serve
+	removed := d.discard(c)
+	if err != nil || outcome.Ended == sandbox.TimedOut {
+		// Whoever stopped a job may count on its having stopped.
+		<-removed
+	}
+	return outcome, err
+}

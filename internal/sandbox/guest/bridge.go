@@ -1,0 +1,81 @@
+package guest
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"sync"
+)
+
+const (
+	// maxBridged bounds connections at a time, and with them descriptors and
+	// buffers; more wait to be accepted.
+	maxBridged   = 64
+	bridgeBuffer = 32 << 10
+)
+
+// bridge passes connections from the agent's loopback on to the egress socket.
+// It lives as long as init does: its goroutines end with the process.
+type bridge struct {
+	listener net.Listener
+	socket   string
+	slots    chan struct{}
+}
+
+func openBridge(addr, socket string) (*bridge, error) {
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("egress bridge: %w", err)
+	}
+	b := &bridge{listener: listener, socket: socket, slots: make(chan struct{}, maxBridged)}
+	go b.serve()
+	return b, nil
+}
+
+func (b *bridge) serve() {
+	for {
+		b.slots <- struct{}{}
+		inside, err := b.listener.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer func() { <-b.slots }()
+			b.join(inside)
+		}()
+	}
+}
+
+// join copies both ways until both ends are done.
+func (b *bridge) join(inside net.Conn) {
+	defer inside.Close()
+	outside, err := net.Dial("unix", b.socket)
+	if err != nil {
+		return // the agent sees its connection closed
+	}
+	defer outside.Close()
+	var both sync.WaitGroup
+	both.Go(func() { pass(outside, inside) })
+	both.Go(func() { pass(inside, outside) })
+	both.Wait()
+}
+
+// pass copies from src to dst and then ends dst's direction. The wrappers hide
+// ReadFrom and WriteTo: with splice, answers over 200 KB came out corrupted
+// under gVisor.
+func pass(dst, src net.Conn) {
+	buf := make([]byte, bridgeBuffer)
+	_, err := io.CopyBuffer(struct{ io.Writer }{dst}, struct{ io.Reader }{src}, buf)
+	if err != nil {
+		// A reset must reach the other side as an end of both directions, or
+		// it would wait for the rest.
+		_ = dst.Close()
+		_ = src.Close()
+		return
+	}
+	if half, ok := dst.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+}
+
+func (b *bridge) Close() { _ = b.listener.Close() }
