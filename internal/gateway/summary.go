@@ -25,8 +25,12 @@ type Summary struct {
 	Tokens        Tokens
 	CostUSD       float64
 	UnpricedCalls int64 // calls whose model has no price in the table; they count as free
+	// EstimatedCalls were cut before the provider said what they used: by the
+	// sandbox, a deadline or a failure. Their tokens are reckoned from bytes,
+	// or an agent could use the model for nothing by hanging up early.
+	EstimatedCalls int64
 
-	LastStatus     int    // of the newest upstream answer; 0: there was none
+	LastStatus     int    // of the newest upstream answer; 504: too slow; 0: no answer
 	LastDenial     string // why the newest request was refused, if that came after the newest answer
 	BudgetExceeded string // which limit a request ran into; empty: none
 }

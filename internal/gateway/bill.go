@@ -1,0 +1,121 @@
+package gateway
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+)
+
+// bill keeps the account of one session. It is safe for concurrent use.
+type bill struct {
+	budget Budget
+
+	mu       sync.Mutex
+	sum      Summary
+	inFlight Tokens  // the most that calls under way may use, reckoned from their requests
+	atStake  float64 // what inFlight would cost, USD
+}
+
+func newBill(b Budget) *bill { return &bill{budget: b} }
+
+func (b *bill) summary() Summary {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.sum
+}
+
+// bytesPerToken is a low guess for English and JSON, so that estimates are
+// rather too high than too low.
+const bytesPerToken = 3
+
+// most is the most that a request may use.
+func (a ask) most() Tokens { return Tokens{Input: a.bytes / bytesPerToken, Output: a.maxTokens} }
+
+// admit lets a call begin, or says why not. The first of concurrent calls is
+// admitted while anything of the budget is left; further ones count what those
+// under way may still use. So an execution passes its budget by less than one
+// call. Each admitted call is settled once.
+func (b *bill) admit(a ask) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	cost, priced := costOf(a.model, a.most())
+	switch limit := b.budget; {
+	case limit.CostUSD > 0 && !priced:
+		return forbidden("no price is known for the model " + quote(a.model) + ", so the budget cannot be kept")
+	case limit.CostUSD > 0 && b.sum.CostUSD >= limit.CostUSD:
+		b.sum.BudgetExceeded = fmt.Sprintf("%.4f of %.4f USD", b.sum.CostUSD, limit.CostUSD)
+		return forbidden("the execution has spent its budget")
+	case limit.Tokens > 0 && b.sum.Tokens.Total() >= limit.Tokens:
+		b.sum.BudgetExceeded = fmt.Sprintf("%d of %d tokens", b.sum.Tokens.Total(), limit.Tokens)
+		return forbidden("the execution has spent its budget")
+	case limit.CostUSD > 0 && b.sum.CostUSD+b.atStake >= limit.CostUSD,
+		limit.Tokens > 0 && b.sum.Tokens.Total()+b.inFlight.Total() >= limit.Tokens:
+		return busy("other calls of the execution may use up its budget; wait for them")
+	}
+	b.inFlight = b.inFlight.plus(a.most())
+	b.atStake += cost
+	b.sum.Calls++
+	b.sum.BytesIn += a.bytes
+	return nil
+}
+
+// deny records a request that is not sent.
+func (b *bill) deny(reason string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sum.Denied++
+	b.sum.LastDenial = reason
+}
+
+// receipt is what one call came to.
+type receipt struct {
+	status    int // as Summary.LastStatus
+	model     string
+	tokens    Tokens
+	estimated bool
+	bytesOut  int64
+}
+
+// settle ends a call that was admitted, and returns its cost in USD.
+func (b *bill) settle(a ask, r receipt) float64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	reserved, _ := costOf(a.model, a.most())
+	b.inFlight = b.inFlight.minus(a.most())
+	b.atStake -= reserved
+
+	model := r.model
+	if model == "" {
+		model = a.model
+	}
+	cost, priced := costOf(model, r.tokens)
+	if !priced && r.status == http.StatusOK {
+		b.sum.UnpricedCalls++
+	}
+	if r.estimated {
+		b.sum.EstimatedCalls++
+	}
+	b.sum.Tokens = b.sum.Tokens.plus(r.tokens)
+	b.sum.CostUSD += cost
+	b.sum.BytesOut += r.bytesOut
+	b.sum.LastStatus, b.sum.LastDenial = r.status, ""
+	return cost
+}
+
+func costOf(model string, t Tokens) (usd float64, known bool) {
+	p, known := priceOf(model)
+	return p.cost(t), known
+}
+
+func (t Tokens) plus(o Tokens) Tokens {
+	t.Input += o.Input
+	t.Output += o.Output
+	t.CacheRead += o.CacheRead
+	t.CacheWrite5m += o.CacheWrite5m
+	t.CacheWrite1h += o.CacheWrite1h
+	return t
+}
+
+func (t Tokens) minus(o Tokens) Tokens {
+	return t.plus(Tokens{-o.Input, -o.Output, -o.CacheRead, -o.CacheWrite5m, -o.CacheWrite1h})
+}

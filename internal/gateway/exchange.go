@@ -1,0 +1,240 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/http/httptrace"
+	"regexp"
+	"sync/atomic"
+	"time"
+)
+
+// exchange is one request upstream and its answer.
+type exchange struct {
+	session *Session
+	w       http.ResponseWriter
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	rec     *record
+
+	meter   meter
+	status  int         // as Summary.LastStatus
+	written int64       // bytes of the answer
+	sent    atomic.Bool // the whole request has left, so that the provider may work on it
+}
+
+func (x *exchange) run(r *http.Request, route Route, body []byte) {
+	ctx := httptrace.WithClientTrace(x.ctx, &httptrace.ClientTrace{
+		WroteRequest: func(info httptrace.WroteRequestInfo) { x.sent.Store(info.Err == nil) },
+	})
+	request, err := x.session.rebuild(ctx, r, route, body)
+	if err != nil {
+		x.fail(err)
+		return
+	}
+	response, err := x.session.gateway.client.RoundTrip(request)
+	if err != nil {
+		x.fail(err)
+		return
+	}
+	defer response.Body.Close()
+	x.status = response.StatusCode
+	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	switch {
+	case x.status >= http.StatusMultipleChoices && x.status < http.StatusBadRequest:
+		x.answer(unreachable("the model's provider answered with a redirect"))
+	case x.status == http.StatusUnauthorized || x.status == http.StatusForbidden:
+		// The provider's words are about the operator's account.
+		x.answer(denial{x.status, "authentication_error", "the model's provider refuses the operator's API key", false})
+	case x.status == http.StatusOK && kind == "text/event-stream":
+		x.stream(response)
+	default:
+		x.whole(response)
+	}
+}
+
+// apiVersion is a version of the Messages API. What else the sandbox says becomes defaultVersion.
+var apiVersion = regexp.MustCompile(`^20\d\d-\d\d-\d\d$`)
+
+const defaultVersion = "2023-06-01"
+
+// rebuild makes the request upstream from nothing: of the sandbox's headers
+// only two go on, each checked.
+func (s *Session) rebuild(ctx context.Context, r *http.Request, route Route, body []byte) (*http.Request, error) {
+	settings := s.gateway.settings
+	target := *settings.Upstream
+	asked := r.URL // parsed from a target that is equal to one of the runtime's
+	target.Path, target.RawQuery = joinPath(target.Path, asked.Path), asked.RawQuery
+
+	request, err := http.NewRequestWithContext(ctx, route.Method, target.String(), bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	version := r.Header.Get("Anthropic-Version")
+	if !apiVersion.MatchString(version) {
+		version = defaultVersion
+	}
+	request.Header = http.Header{
+		"Content-Type":      {"application/json"},
+		"Accept":            {"application/json, text/event-stream"},
+		"User-Agent":        {"airlock-gateway"},
+		"Anthropic-Version": {version},
+		"X-Api-Key":         {settings.APIKey},
+	}
+	if betas := s.policy.betas(r); betas != "" {
+		request.Header.Set("Anthropic-Beta", betas)
+	}
+	return request, nil
+}
+
+func joinPath(base, path string) string {
+	for len(base) > 0 && base[len(base)-1] == '/' {
+		base = base[:len(base)-1]
+	}
+	return base + path
+}
+
+// passed are the headers of an answer that the sandbox gets to see. The rest
+// (rate limits, organisation, cookies) is the operator's.
+var passed = []string{"Content-Type", "Request-Id", "Retry-After", "X-Should-Retry"}
+
+func (x *exchange) begin(response *http.Response) {
+	for _, name := range passed {
+		if value := response.Header.Get(name); value != "" {
+			x.w.Header().Set(name, value)
+		}
+	}
+	x.rec.status = response.StatusCode
+	x.w.WriteHeader(response.StatusCode)
+}
+
+const copyBuffer = 32 << 10
+
+// stream passes server-sent events on as they come.
+func (x *exchange) stream(response *http.Response) {
+	x.begin(response)
+	control := http.NewResponseController(x.w)
+	err := x.read(response.Body, func(part []byte) error {
+		_, _ = x.meter.Write(part)
+		if err := x.write(part); err != nil {
+			return err
+		}
+		return control.Flush()
+	})
+	if x.meter.failed != 0 {
+		x.status = x.meter.failed
+	}
+	if err != nil {
+		x.cut(err)
+	}
+}
+
+// cut ends a stream that has begun. The agent is told by an event, as the
+// provider would; the blank line before it ends an event that was cut.
+func (x *exchange) cut(err error) {
+	d := x.lost(err)
+	event := append([]byte("\n\nevent: error\ndata: "), d.body()...)
+	_ = x.write(append(event, "\n\n"...)) // the sandbox may be gone
+}
+
+// write gives the sandbox a bounded time to take what it asked for.
+func (x *exchange) write(p []byte) error {
+	control := http.NewResponseController(x.w)
+	if err := control.SetWriteDeadline(time.Now().Add(x.session.gateway.settings.IdleTimeout)); err != nil {
+		return err
+	}
+	n, err := x.w.Write(p)
+	x.written += int64(n)
+	if err != nil {
+		return err
+	}
+	// A deadline left behind would end the connection's next answer.
+	return control.SetWriteDeadline(time.Time{})
+}
+
+// whole passes on an answer that is not a stream.
+func (x *exchange) whole(response *http.Response) {
+	var body bytes.Buffer
+	err := x.read(response.Body, func(part []byte) error {
+		_, err := body.Write(part)
+		return err
+	})
+	if err != nil {
+		x.fail(err)
+		return
+	}
+	if x.status == http.StatusOK {
+		x.meter.whole(body.Bytes())
+	}
+	x.begin(response)
+	_ = x.write(body.Bytes()) // the sandbox may be gone
+}
+
+// read hands the answer on in parts, and ends it when it stalls or grows too large.
+func (x *exchange) read(from io.Reader, part func([]byte) error) error {
+	settings := x.session.gateway.settings
+	stalled := time.AfterFunc(settings.IdleTimeout, func() { x.cancel(errStalled) })
+	defer stalled.Stop()
+	buffer := make([]byte, copyBuffer)
+	total := int64(0)
+	for {
+		n, err := from.Read(buffer)
+		stalled.Reset(settings.IdleTimeout)
+		if total += int64(n); total > settings.MaxAnswer {
+			return errAnswerSize
+		}
+		if n > 0 {
+			if err := part(buffer[:n]); err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// fail answers a call for which there is no answer from upstream.
+func (x *exchange) fail(err error) { x.answer(x.lost(err)) }
+
+func (x *exchange) answer(d denial) {
+	x.rec.status = d.status
+	d.write(x.w)
+}
+
+// lost reads why a call ended early from the context's cause, keeps it for the
+// log, and gives the call its status.
+func (x *exchange) lost(err error) denial {
+	if cause := context.Cause(x.ctx); cause != nil {
+		err = cause
+	}
+	x.rec.cause = err
+	switch {
+	case errors.Is(err, errStalled), errors.Is(err, errCallTimeout):
+		x.status = http.StatusGatewayTimeout
+		return tooSlow(err.Error())
+	case errors.Is(err, errAnswerSize):
+		x.status = http.StatusBadGateway
+		return unreachable(err.Error())
+	default:
+		x.status = 0
+		return unreachable("the model's provider could not be reached")
+	}
+}
+
+// settled gives the tokens to bill: none, if the request never left, or if the
+// provider refused it.
+func (x *exchange) settled(a ask) (t Tokens, estimated bool) {
+	refused := !x.meter.began && x.rec.cause == nil && x.status != http.StatusOK
+	if !x.sent.Load() || refused {
+		return Tokens{}, false
+	}
+	return x.meter.settled(a, x.written)
+}

@@ -1,0 +1,122 @@
+// Package gateway is the only way out of a sandbox. It stands between an agent,
+// which is not trusted with anything, and the Messages API, for which it alone
+// holds the key: it lets through what the runtime declares, rebuilds every
+// request, and counts what the provider says was used.
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
+)
+
+// Settings are the operator's. Zero durations and sizes mean the defaults.
+type Settings struct {
+	Upstream *url.URL // of the Messages API, with neither query nor user
+	APIKey   string
+
+	// Models that may be used. Empty: what the runtime declares.
+	Models []string
+	// AllowPrivateUpstream lets the upstream's name resolve to an address that
+	// is not public. An upstream given as such an address, or as localhost,
+	// needs no leave.
+	AllowPrivateUpstream bool
+	// Budget of one execution; zero fields do not limit.
+	Budget Budget
+
+	CallTimeout time.Duration // of one call, from its sending to the answer's last byte; default 10m
+	IdleTimeout time.Duration // between two reads of an answer that has begun; default 60s
+	MaxRequest  int64         // bytes of one request's body; default 32 MiB, what the Messages API takes
+	MaxAnswer   int64         // bytes of one answer; default 32 MiB
+
+	Logger *zap.Logger
+}
+
+// Budget bounds what one execution may use.
+type Budget struct {
+	Tokens  int64
+	CostUSD float64
+}
+
+const (
+	defaultCallTimeout = 10 * time.Minute
+	defaultIdleTimeout = time.Minute
+	defaultMaxBody     = 32 << 20
+)
+
+// Gateway makes the sessions. It is safe for concurrent use.
+type Gateway struct {
+	settings Settings
+	client   *http.Transport
+}
+
+// New checks the settings and says everything that is wrong with them at once.
+func New(s Settings) (*Gateway, error) {
+	s.CallTimeout = cmp.Or(s.CallTimeout, defaultCallTimeout)
+	s.IdleTimeout = cmp.Or(s.IdleTimeout, defaultIdleTimeout)
+	s.MaxRequest = cmp.Or(s.MaxRequest, defaultMaxBody)
+	s.MaxAnswer = cmp.Or(s.MaxAnswer, defaultMaxBody)
+	if s.Logger == nil {
+		s.Logger = zap.NewNop()
+	}
+	if err := s.validate(); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	return &Gateway{settings: s, client: newTransport(s)}, nil
+}
+
+func (s Settings) validate() error {
+	var errs []error
+	switch u := s.Upstream; {
+	case u == nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		errs = append(errs, errors.New("the upstream must be an http or https URL"))
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		errs = append(errs, errors.New("the upstream must have neither user, query nor fragment"))
+	case u.Scheme == "http" && !isLocal(u.Hostname()) && !s.AllowPrivateUpstream:
+		errs = append(errs, errors.New("an upstream that is not on this machine must use https"))
+	}
+	if s.APIKey == "" {
+		errs = append(errs, errors.New("the API key is missing"))
+	}
+	if s.CallTimeout < 0 || s.IdleTimeout < 0 || s.MaxRequest < 0 || s.MaxAnswer < 0 ||
+		s.Budget.Tokens < 0 || s.Budget.CostUSD < 0 {
+		errs = append(errs, errors.New("times, sizes and budgets cannot be negative"))
+	}
+	return errors.Join(errs...)
+}
+
+func isLocal(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && !isPublic(addr)
+}
+
+// Close lets go of idle connections. Sessions are closed by their owners.
+func (g *Gateway) Close() { g.client.CloseIdleConnections() }
+
+// Session makes the way out of one execution. What neither the operator nor
+// the policy allows is refused; an empty policy allows nothing.
+func (g *Gateway) Session(execution string, p Policy) *Session {
+	if len(g.settings.Models) > 0 {
+		p.Models = g.settings.Models
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	s := &Session{
+		gateway: g,
+		policy:  p,
+		ctx:     ctx,
+		cancel:  cancel,
+		log:     g.settings.Logger.With(zap.String("execution", execution)),
+		bill:    newBill(g.settings.Budget),
+		bodies:  semaphore.NewWeighted(2 * g.settings.MaxRequest),
+	}
+	s.server = newServer(s, s.log)
+	return s
+}

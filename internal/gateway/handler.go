@@ -1,0 +1,172 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// record is the one line in the access log that every request gets. It holds
+// neither bodies nor headers.
+type record struct {
+	target   string
+	model    string
+	status   int // given to the sandbox; 0: it was gone
+	denied   string
+	cause    error // why the call ended early
+	receipt  receipt
+	cost     float64
+	bytesIn  int64
+	upstream bool
+}
+
+// ServeHTTP handles one request of the sandbox.
+func (s *Session) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !s.enter() {
+		panic(http.ErrAbortHandler)
+	}
+	defer s.calls.Done()
+	began := time.Now()
+	rec := record{target: r.Method + " " + quote(r.RequestURI)}
+
+	route, ok := s.policy.route(r)
+	switch {
+	case !ok || len(r.Header["Upgrade"]) > 0:
+		s.deny(w, &rec, forbidden("this request is not one that the runtime may make"))
+	case route.Local:
+		rec.status = http.StatusOK
+		w.WriteHeader(http.StatusOK)
+	default:
+		s.call(w, r, route, &rec)
+	}
+	s.write(rec, time.Since(began))
+}
+
+// call takes one request upstream.
+func (s *Session) call(w http.ResponseWriter, r *http.Request, route Route, rec *record) {
+	release, body, err := s.body(w, r)
+	if err != nil {
+		s.deny(w, rec, err)
+		return
+	}
+	defer release()
+	a, err := inspect(body)
+	if err != nil {
+		s.deny(w, rec, err)
+		return
+	}
+	rec.model, rec.bytesIn = a.model, a.bytes
+	if !slices.Contains(s.policy.Models, a.model) {
+		s.deny(w, rec, forbidden("the model "+quote(a.model)+" is not allowed"))
+		return
+	}
+	if err := s.bill.admit(a); err != nil {
+		s.deny(w, rec, err)
+		return
+	}
+
+	ctx, cancel := s.callContext(r.Context())
+	defer cancel(nil)
+	x := exchange{session: s, w: w, ctx: ctx, cancel: cancel, rec: rec}
+	x.run(r, route, body)
+	tokens, estimated := x.settled(a)
+	rec.upstream = true
+	rec.receipt = receipt{
+		status: x.status, model: x.meter.model, tokens: tokens, estimated: estimated, bytesOut: x.written,
+	}
+	rec.cost = s.bill.settle(a, rec.receipt)
+}
+
+// Causes for which a call ends before its answer does.
+var (
+	errCallTimeout = errors.New("the answer took too long in all")
+	errStalled     = errors.New("the answer stalled")
+	errAnswerSize  = errors.New("the answer is too large")
+	errDone        = errors.New("the call has ended")
+)
+
+// callContext ends with the sandbox's connection, the session, or the call's time.
+func (s *Session) callContext(parent context.Context) (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(parent)
+	stopSession := context.AfterFunc(s.ctx, func() { cancel(errSessionClosed) })
+	deadline := time.AfterFunc(s.gateway.settings.CallTimeout, func() { cancel(errCallTimeout) })
+	return ctx, func(cause error) {
+		if cause == nil {
+			stopSession()
+			deadline.Stop()
+			cause = errDone
+		}
+		cancel(cause)
+	}
+}
+
+// body reads the whole body, whose length the sandbox has to tell first, so
+// that all bodies of a session together stay within bounds.
+func (s *Session) body(w http.ResponseWriter, r *http.Request) (release func(), body []byte, err error) {
+	limit := s.gateway.settings.MaxRequest
+	switch {
+	case len(r.Header["Content-Encoding"]) > 0:
+		return nil, nil, invalid("encoded bodies are not allowed")
+	case r.ContentLength < 0:
+		return nil, nil, denial{http.StatusLengthRequired, "invalid_request_error", "the body's length is missing", false}
+	case r.ContentLength > limit:
+		return nil, nil, denial{http.StatusRequestEntityTooLarge, "request_too_large", "the body is too large", false}
+	case !s.bodies.TryAcquire(r.ContentLength):
+		return nil, nil, busy("too many large requests at a time")
+	}
+	release = func() { s.bodies.Release(r.ContentLength) }
+	control := http.NewResponseController(w)
+	if err := control.SetReadDeadline(time.Now().Add(bodyTimeout)); err != nil {
+		release()
+		return nil, nil, err
+	}
+	body, err = io.ReadAll(r.Body)
+	if err == nil {
+		// A deadline left behind would end the request's context later.
+		err = control.SetReadDeadline(time.Time{})
+	}
+	if err != nil {
+		release()
+		return nil, nil, invalid("the body could not be read")
+	}
+	return release, body, nil
+}
+
+func (s *Session) deny(w http.ResponseWriter, rec *record, err error) {
+	var d denial
+	if !errors.As(err, &d) {
+		d = denial{http.StatusInternalServerError, "api_error", "the gateway failed", true}
+		rec.cause = err
+	}
+	s.bill.deny(d.message)
+	rec.status, rec.denied = d.status, d.message
+	// What was not read of the body would be taken for the next request.
+	w.Header().Set("Connection", "close")
+	d.write(w)
+}
+
+func (s *Session) write(rec record, took time.Duration) {
+	fields := []zap.Field{
+		zap.String("request", rec.target), zap.Int("status", rec.status), zap.Duration("took", took),
+	}
+	if rec.denied != "" {
+		fields = append(fields, zap.String("denied", rec.denied))
+	}
+	if rec.model != "" {
+		fields = append(fields, zap.String("model", rec.model), zap.Int64("bytesIn", rec.bytesIn))
+	}
+	if rec.upstream {
+		fields = append(fields,
+			zap.Int("upstreamStatus", rec.receipt.status), zap.Int64("bytesOut", rec.receipt.bytesOut),
+			zap.Any("tokens", rec.receipt.tokens), zap.Float64("costUsd", rec.cost), zap.Bool("estimated", rec.receipt.estimated))
+	}
+	if rec.cause != nil {
+		fields = append(fields, zap.NamedError("cause", rec.cause))
+	}
+	s.log.Info("egress", fields...)
+}

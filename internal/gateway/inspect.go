@@ -1,0 +1,235 @@
+package gateway
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// ask is what the gateway has to know of a request's body.
+type ask struct {
+	model     string
+	maxTokens int64
+	bytes     int64
+}
+
+// parameters are the fields that a request may have. Fields that are left out
+// on purpose: mcp_servers, container and fallbacks, which reach out or name
+// other models; speed, service_tier and inference_geo, which change the price.
+var parameters = []string{
+	"model", "messages", "system", "max_tokens", "stream", "tools", "tool_choice", "metadata",
+	"stop_sequences", "temperature", "top_k", "top_p", "thinking",
+	"cache_control", "context_management", "output_config", "output_format", "diagnostics",
+}
+
+// clientTools are the kinds of tools that run where the agent is. All others
+// run at the provider, with its network.
+var clientTools = []string{"bash_", "text_editor_", "computer_", "memory_", "tool_search_tool_"}
+
+// inlineSources are the kinds of sources that carry their data with them.
+var inlineSources = []string{"base64", "text", "content"}
+
+// inspect reads a body once, from front to back, without building anything from
+// it, so that a body costs no more memory than its bytes. The decoder refuses
+// duplicate names and invalid UTF-8, on which two readers could disagree.
+func inspect(body []byte) (ask, error) {
+	in := inspector{dec: jsontext.NewDecoder(bytes.NewReader(body)), ask: ask{bytes: int64(len(body))}}
+	if err := in.request(); err != nil {
+		var refused denial
+		if errors.As(err, &refused) {
+			return ask{}, refused
+		}
+		return ask{}, invalid("the request is not one JSON object that every reader would understand alike")
+	}
+	if in.ask.model == "" {
+		return ask{}, invalid("the request names no model")
+	}
+	return in.ask, nil
+}
+
+type inspector struct {
+	dec *jsontext.Decoder
+	ask ask
+}
+
+var errShape = errors.New("unexpected JSON")
+
+func (in *inspector) request() error {
+	err := in.object(func(name string) error {
+		if !slices.Contains(parameters, name) {
+			return forbidden("the parameter " + quote(name) + " is not allowed")
+		}
+		switch name {
+		case "model":
+			return in.text(&in.ask.model)
+		case "max_tokens":
+			return in.number(&in.ask.maxTokens)
+		case "tools":
+			return in.array(in.tool)
+		case "messages", "system":
+			return in.content()
+		default:
+			return in.dec.SkipValue()
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := in.dec.ReadToken(); !errors.Is(err, io.EOF) {
+		return errShape
+	}
+	return nil
+}
+
+func (in *inspector) tool() error {
+	return in.object(func(name string) error {
+		if name != "type" {
+			return in.dec.SkipValue()
+		}
+		var kind string
+		if err := in.textOrNull(&kind); err != nil {
+			return err
+		}
+		client := kind == "" || kind == "custom" ||
+			slices.ContainsFunc(clientTools, func(prefix string) bool { return strings.HasPrefix(kind, prefix) })
+		if !client {
+			return forbidden("the tool " + quote(kind) + " runs at the provider and is not allowed")
+		}
+		return nil
+	})
+}
+
+// content looks through messages and their blocks at any depth, but not into
+// the input of tool calls, which is the agent's own data.
+func (in *inspector) content() error {
+	switch in.dec.PeekKind() {
+	case jsontext.KindBeginArray:
+		return in.array(in.content)
+	case jsontext.KindBeginObject:
+		return in.object(func(name string) error {
+			switch name {
+			case "input":
+				return in.dec.SkipValue()
+			case "file_id":
+				return forbidden("files of the provider are not allowed")
+			case "source":
+				return in.source()
+			default:
+				return in.content()
+			}
+		})
+	default:
+		return in.dec.SkipValue()
+	}
+}
+
+func (in *inspector) source() error {
+	if in.dec.PeekKind() != jsontext.KindBeginObject {
+		return in.dec.SkipValue() // a search result's source is a string that nobody fetches
+	}
+	kind := ""
+	err := in.object(func(name string) error {
+		switch name {
+		case "type":
+			return in.text(&kind)
+		case "content":
+			return in.content()
+		case "url", "file_id":
+			return forbidden("sources by URL or file are not allowed")
+		default:
+			return in.dec.SkipValue()
+		}
+	})
+	if err == nil && !slices.Contains(inlineSources, kind) {
+		return forbidden("sources of type " + quote(kind) + " are not allowed")
+	}
+	return err
+}
+
+// object calls member for each name; it has to consume the value.
+func (in *inspector) object(member func(name string) error) error {
+	if in.dec.PeekKind() != jsontext.KindBeginObject {
+		return errShape
+	}
+	if _, err := in.dec.ReadToken(); err != nil {
+		return err
+	}
+	for in.dec.PeekKind() != jsontext.KindEndObject {
+		name, err := in.dec.ReadToken()
+		if err != nil {
+			return err
+		}
+		if err := member(name.String()); err != nil {
+			return err
+		}
+	}
+	_, err := in.dec.ReadToken()
+	return err
+}
+
+// array calls element for each; it has to consume it.
+func (in *inspector) array(element func() error) error {
+	if in.dec.PeekKind() != jsontext.KindBeginArray {
+		return errShape
+	}
+	if _, err := in.dec.ReadToken(); err != nil {
+		return err
+	}
+	for in.dec.PeekKind() != jsontext.KindEndArray {
+		if err := element(); err != nil {
+			return err
+		}
+	}
+	_, err := in.dec.ReadToken()
+	return err
+}
+
+func (in *inspector) text(to *string) error {
+	if in.dec.PeekKind() != jsontext.KindString {
+		return errShape
+	}
+	return in.textOrNull(to)
+}
+
+func (in *inspector) textOrNull(to *string) error {
+	token, err := in.dec.ReadToken()
+	switch {
+	case err != nil:
+		return err
+	case token.Kind() == jsontext.KindString:
+		*to = token.String()
+		return nil
+	case token.Kind() == jsontext.KindNull:
+		return nil
+	default:
+		return errShape
+	}
+}
+
+func (in *inspector) number(to *int64) error {
+	token, err := in.dec.ReadToken()
+	if err != nil {
+		return err
+	}
+	if token.Kind() != jsontext.KindNumber {
+		return errShape
+	}
+	if *to, err = token.Int(); err != nil || *to < 0 {
+		return invalid("max_tokens is not a count")
+	}
+	return nil
+}
+
+const longestQuote = 100
+
+// quote shows a name out of a request in an error, shortened.
+func quote(name string) string {
+	if len(name) > longestQuote {
+		name = strings.ToValidUTF8(name[:longestQuote], "") + "…"
+	}
+	return "\"" + name + "\""
+}

@@ -1,0 +1,155 @@
+package gateway
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+)
+
+// meter reads what the provider says was used, from an answer as it passes.
+type meter struct {
+	model  string
+	tokens Tokens
+	began  bool // the provider has named the input tokens
+	final  bool // the provider has named all tokens
+	failed int  // status of an error that came in the middle of a stream
+
+	line     []byte // of a stream, so far
+	skipping bool   // the line was too long to be one of those with numbers
+}
+
+// usage is the provider's count. A field that is absent changes nothing,
+// because the later events of a stream name only what has changed.
+type usage struct {
+	Input       *int64 `json:"input_tokens"`
+	Output      *int64 `json:"output_tokens"`
+	CacheRead   *int64 `json:"cache_read_input_tokens"`
+	CacheWrite  *int64 `json:"cache_creation_input_tokens"`
+	CacheWrites *struct {
+		For5m *int64 `json:"ephemeral_5m_input_tokens"`
+		For1h *int64 `json:"ephemeral_1h_input_tokens"`
+	} `json:"cache_creation"`
+}
+
+func (m *meter) count(u *usage) {
+	if u == nil {
+		return
+	}
+	set(&m.tokens.Input, u.Input)
+	set(&m.tokens.Output, u.Output)
+	set(&m.tokens.CacheRead, u.CacheRead)
+	if u.CacheWrites != nil {
+		set(&m.tokens.CacheWrite5m, u.CacheWrites.For5m)
+		set(&m.tokens.CacheWrite1h, u.CacheWrites.For1h)
+	} else if u.CacheWrite != nil && m.tokens.CacheWrite1h == 0 {
+		set(&m.tokens.CacheWrite5m, u.CacheWrite)
+	}
+}
+
+// absurd bounds one number, so that sums of them cannot overflow.
+const absurd = 1 << 40
+
+func set(to *int64, from *int64) {
+	if from != nil {
+		*to = min(max(*from, 0), absurd)
+	}
+}
+
+// whole reads an answer that is not a stream. An answer without a usage field,
+// such as that of count_tokens, uses nothing.
+func (m *meter) whole(body []byte) {
+	var answer struct {
+		Model string `json:"model"`
+		Usage *usage `json:"usage"`
+	}
+	if json.Unmarshal(body, &answer) != nil {
+		return
+	}
+	m.model = answer.Model
+	m.count(answer.Usage)
+	m.began, m.final = true, true
+}
+
+// longestLine of a stream that can carry numbers. Lines with text may be longer and are skipped.
+const longestLine = 256 << 10
+
+// Write reads the next part of a stream of server-sent events.
+func (m *meter) Write(p []byte) (int, error) {
+	for part := range bytes.Lines(p) {
+		ended := part[len(part)-1] == '\n'
+		if !m.skipping {
+			m.line = append(m.line, part...)
+			m.skipping = len(m.line) > longestLine
+		}
+		if ended {
+			if !m.skipping {
+				m.event(m.line)
+			}
+			m.line, m.skipping = m.line[:0], false
+		}
+	}
+	return len(p), nil
+}
+
+func (m *meter) event(line []byte) {
+	data, ok := bytes.CutPrefix(line, []byte("data:"))
+	if !ok || !bytes.Contains(data, []byte(`"usage"`)) && !bytes.Contains(data, []byte(`"error"`)) {
+		return
+	}
+	var event struct {
+		Type    string `json:"type"`
+		Message struct {
+			Model string `json:"model"`
+			Usage *usage `json:"usage"`
+		} `json:"message"`
+		Usage *usage `json:"usage"`
+		Error struct {
+			Type string `json:"type"`
+		} `json:"error"`
+	}
+	if json.Unmarshal(data, &event) != nil {
+		return
+	}
+	switch event.Type {
+	case "message_start":
+		m.model, m.began = event.Message.Model, true
+		m.count(event.Message.Usage)
+	case "message_delta":
+		m.count(event.Usage)
+		m.final = true
+	case "error":
+		m.failed = statusOf(event.Error.Type)
+	}
+}
+
+// statusOverloaded is the Messages API's own status for having too much to do.
+const statusOverloaded = 529
+
+// statusOf gives an error in the middle of a stream the status that it would
+// have had at the beginning.
+func statusOf(kind string) int {
+	switch kind {
+	case "overloaded_error":
+		return statusOverloaded
+	case "rate_limit_error":
+		return http.StatusTooManyRequests
+	case "timeout_error":
+		return http.StatusGatewayTimeout
+	default:
+		return http.StatusInternalServerError
+	}
+}
+
+// settled gives the tokens of a call. If the provider did not come to say them
+// all, the missing ones are reckoned from bytes.
+func (m *meter) settled(a ask, bytesOut int64) (t Tokens, estimated bool) {
+	t = m.tokens
+	if m.final {
+		return t, false
+	}
+	if !m.began {
+		t.Input = a.bytes / bytesPerToken
+	}
+	t.Output = max(t.Output, bytesOut/bytesPerToken)
+	return t, true
+}

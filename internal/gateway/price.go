@@ -1,0 +1,59 @@
+package gateway
+
+import (
+	"regexp"
+	"strings"
+)
+
+// price is in USD for a million tokens.
+type price struct{ input, output float64 }
+
+// Multiples of the input price for what the provider's cache holds.
+const (
+	cacheReadFactor    = 0.1
+	cacheWrite5mFactor = 1.25
+	cacheWrite1hFactor = 2
+)
+
+// prices are Anthropic's list prices for the standard tier as the table inside
+// Claude Code 2.1.197 (June 2026) has them; they agree with
+// https://docs.anthropic.com/en/docs/about-claude/pricing as far as that page
+// was at hand. Long-context surcharges (above 200,000 input tokens on older
+// Sonnet models) are not in it.
+var prices = map[string]price{
+	"claude-3-5-haiku":  {0.80, 4},
+	"claude-haiku-4-5":  {1, 5},
+	"claude-3-7-sonnet": {3, 15},
+	"claude-sonnet-4":   {3, 15},
+	"claude-sonnet-4-0": {3, 15},
+	"claude-sonnet-4-5": {3, 15},
+	"claude-sonnet-4-6": {3, 15},
+	"claude-sonnet-5":   {3, 15},
+	"claude-opus-4":     {15, 75},
+	"claude-opus-4-0":   {15, 75},
+	"claude-opus-4-1":   {15, 75},
+	"claude-opus-4-5":   {5, 25},
+	"claude-opus-4-6":   {5, 25},
+	"claude-opus-4-7":   {5, 25},
+	"claude-opus-4-8":   {5, 25},
+	"claude-fable-5":    {10, 50},
+	"claude-mythos-5":   {10, 50},
+}
+
+// dated is the release date that full names of models end with.
+var dated = regexp.MustCompile(`-20\d{6}$`)
+
+func priceOf(model string) (price, bool) {
+	model = dated.ReplaceAllString(strings.TrimSuffix(model, "-latest"), "")
+	p, ok := prices[model]
+	return p, ok
+}
+
+// cost is in USD.
+func (p price) cost(t Tokens) float64 {
+	input := float64(t.Input) +
+		float64(t.CacheRead)*cacheReadFactor +
+		float64(t.CacheWrite5m)*cacheWrite5mFactor +
+		float64(t.CacheWrite1h)*cacheWrite1hFactor
+	return (input*p.input + float64(t.Output)*p.output) / 1e6
+}

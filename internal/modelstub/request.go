@@ -1,0 +1,97 @@
+package modelstub
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// Request is what the stand-in was asked.
+type Request struct {
+	Number int // counts from 1
+	Method string
+	Target string // path and query as they came
+	Header http.Header
+	Raw    []byte
+
+	Model    string
+	Stream   bool
+	System   string
+	Tools    []string // names
+	Messages []Message
+}
+
+// Message is one message of a request; blocks other than text appear as what they hold.
+type Message struct {
+	Role string
+	Text string // of text blocks and tool results, one to a line
+}
+
+// Prompt is the newest message.
+func (r Request) Prompt() string {
+	if len(r.Messages) == 0 {
+		return ""
+	}
+	return r.Messages[len(r.Messages)-1].Text
+}
+
+// Key is the API key that arrived.
+func (r Request) Key() string { return r.Header.Get("X-Api-Key") }
+
+func read(r *http.Request) (Request, error) {
+	raw, err := io.ReadAll(r.Body)
+	if err != nil {
+		return Request{}, fmt.Errorf("read the body: %w", err)
+	}
+	request := Request{Method: r.Method, Target: r.RequestURI, Header: r.Header.Clone(), Raw: raw}
+	if len(raw) == 0 {
+		return request, nil
+	}
+	var body struct {
+		Model    string
+		Stream   bool
+		System   content
+		Tools    []struct{ Name string }
+		Messages []struct {
+			Role    string
+			Content content
+		}
+	}
+	if err := json.Unmarshal(raw, &body); err != nil {
+		return Request{}, fmt.Errorf("parse the body: %w", err)
+	}
+	request.Model, request.Stream, request.System = body.Model, body.Stream, string(body.System)
+	for _, tool := range body.Tools {
+		request.Tools = append(request.Tools, tool.Name)
+	}
+	for _, m := range body.Messages {
+		request.Messages = append(request.Messages, Message{Role: m.Role, Text: string(m.Content)})
+	}
+	return request, nil
+}
+
+// content is a string, or a list of blocks.
+type content string
+
+func (c *content) UnmarshalJSON(data []byte) error {
+	if data[0] == '"' {
+		return json.Unmarshal(data, (*string)(c))
+	}
+	var blocks []struct {
+		Text    string
+		Content content
+	}
+	if err := json.Unmarshal(data, &blocks); err != nil {
+		return err
+	}
+	var lines []string
+	for _, b := range blocks {
+		if text := b.Text + string(b.Content); text != "" {
+			lines = append(lines, text)
+		}
+	}
+	*c = content(strings.Join(lines, "\n"))
+	return nil
+}
