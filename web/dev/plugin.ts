@@ -1,0 +1,38 @@
+import { Readable } from 'node:stream'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Connect, Plugin } from 'vite'
+import { furnish } from './scenes.ts'
+import { StandIn } from './standin.ts'
+
+const paths = /^\/(api|agents|executions)(\/|\?|$)/
+
+/** Serves the API's paths of Vite's server from a stand-in instead of a real server. */
+export function standIn(): Plugin {
+  const server = new StandIn()
+  furnish(server)
+  const middleware: Connect.NextHandleFunction = (incoming, outgoing, next) => {
+    if (paths.test(incoming.url ?? '')) {
+      answer(server, incoming, outgoing).catch(next)
+      return
+    }
+    next()
+  }
+  return {
+    name: 'airlock-standin',
+    configureServer: (vite) => void vite.middlewares.use(middleware),
+    configurePreviewServer: (vite) => void vite.middlewares.use(middleware),
+  }
+}
+
+async function answer(server: StandIn, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+  const chunks = await Readable.from(incoming).toArray()
+  const body = Buffer.concat(chunks as Buffer[])
+  const method = incoming.method ?? 'GET'
+  const request = new Request(`http://stand.in${incoming.url ?? '/'}`, {
+    method,
+    ...(method === 'POST' && { body }),
+  })
+  const response = await server.handle(request)
+  outgoing.writeHead(response.status, Object.fromEntries(response.headers))
+  outgoing.end(await response.text())
+}

@@ -1,0 +1,76 @@
+import type { Execution } from '../src/api/types.ts'
+import type { Outcome, StandIn } from './standin.ts'
+
+const queuedMs = 1500
+const runningMs = 4000
+
+/** Plays a short scene for each execution, by a word in its input: agent, fail, json, html, hang. */
+export function play(execution: Execution, standIn: StandIn): void {
+  if (!execution.input.includes('stay queued')) {
+    setTimeout(() => standIn.start(execution.id), queuedMs)
+  }
+  if (!execution.input.includes('hang') && !execution.input.includes('stay queued')) {
+    setTimeout(() => standIn.end(execution.id, outcomeOf(execution.input)), queuedMs + runningMs)
+  }
+}
+
+/** Fills an empty stand-in, so that there is something to look at. */
+export function furnish(standIn: StandIn): void {
+  const post = (path: string, body: object) =>
+    standIn.handle(new Request(`http://stand.in${path}`, { method: 'POST', body: JSON.stringify(body) }))
+  standIn.onAccept = (execution) => {
+    standIn.start(execution.id)
+    standIn.end(execution.id, outcomeOf(execution.input))
+  }
+  void (async () => {
+    await post('/agents', {
+      name: '회의록 요약기',
+      description: '회의록을 세 줄로 요약합니다.',
+      instructions: '입력은 회의록입니다.\n결정, 담당자, 기한을 세 줄로 요약하세요.',
+    })
+    await post('/agents/agt_0001/run', { input: '오늘 회의: 출시를 금요일로 미룸. json' })
+    await post('/agents/agt_0001/run', { input: 'A long transcript that ends badly: fail' })
+    await post('/api/conversation', { message: 'Hello! What can you do?' })
+    await post('/api/conversation', { message: 'Show me that html is harmless' })
+    await post('/api/conversation', { message: '회의록을 요약하는 agent 만들어 줘' })
+    await post('/api/conversation', { message: 'fail, please', conversationId: 'con_0008' })
+    standIn.onAccept = play
+    await post('/api/conversation', { message: 'hang', conversationId: 'con_0008' })
+    await post('/api/conversation', { message: 'stay queued', conversationId: 'con_0008' })
+  })()
+}
+
+function outcomeOf(input: string): Outcome {
+  if (input.includes('fail')) {
+    const error = {
+      code: 'agent_error',
+      message: 'The agent ended with an error: its turn limit is used up.',
+    }
+    return { status: 'failed', error: error as { code: 'agent_error'; message: string } }
+  }
+  if (input.includes('json')) {
+    return {
+      result: { text: '세 줄 요약입니다.', output: { decision: '출시 금요일', owner: null, items: [1, 2] } },
+    }
+  }
+  if (input.includes('html')) {
+    return { result: { text: '<img src=x onerror="alert(1)">\n<b>not bold</b> & <script>alert(2)</script>' } }
+  }
+  if (input.includes('agent') || input.includes('에이전트')) {
+    return {
+      result: {
+        text: '이런 에이전트를 제안합니다.\n만들려면 아래 단추를 누르세요.',
+        agentDraft: {
+          name: '세 줄 요약',
+          description: '긴 회의록을 세 줄로 줄입니다.',
+          instructions: '입력은 회의록입니다.\n\n1. 결정된 것\n2. 담당자\n3. 기한\n\n각각 한 줄로 쓰세요.',
+        },
+      },
+    }
+  }
+  return {
+    result: {
+      text: 'Hello. I help to build agents: tell me what one should do with its input.\n\nFor example: “Sort support mails by urgency.”',
+    },
+  }
+}

@@ -1,0 +1,235 @@
+import type {
+  Agent,
+  Conversation,
+  Execution,
+  Failure,
+  Message,
+  Problem,
+  Result,
+  Status,
+} from '../src/api/types.ts'
+
+export type Outcome = { result: Result } | { status: 'failed' | 'timed_out' | 'canceled'; error: Failure }
+
+/** What an outcome is to a test or to the dev server: called once for every execution that was accepted. */
+export type OnAccept = (execution: Execution, standIn: StandIn) => void
+
+/**
+ * A server of the API's contract in memory, for development and tests. Nothing runs in it by itself: whoever
+ * drives it starts and ends the executions. It forgets everything with the process.
+ */
+export class StandIn {
+  readonly agents = new Map<string, Agent>()
+  readonly conversations = new Map<string, Conversation>()
+  readonly messages = new Map<string, Message[]>()
+  readonly executions = new Map<string, Execution>()
+  /** Called after each POST that was accepted. */
+  onAccept: OnAccept = () => undefined
+  private waiters = new Map<string, (() => void)[]>()
+  private count = 0
+
+  async handle(request: Request): Promise<Response> {
+    const url = new URL(request.url)
+    const [area = '', ...rest] = url.pathname.slice(1).split('/')
+    const path = area === 'api' ? rest : [area, ...rest]
+    const [what, id = '', verb = ''] = path
+    const body: unknown = request.method === 'POST' ? await request.json().catch(() => ({})) : {}
+    switch (`${request.method} ${what}${id ? '/id' : ''}${verb && `/${verb}`}`) {
+      case 'GET conversations':
+        return json({ conversations: newestFirst(this.conversations) })
+      case 'POST conversation':
+        return this.send(body as { message: string; conversationId?: string; agentId?: string })
+      case 'GET conversation/id':
+        return this.conversation(id)
+      case 'GET agents':
+        return json({ agents: newestFirst(this.agents) })
+      case 'POST agents':
+        return this.createAgent(body as Agent)
+      case 'GET agents/id':
+        return found(this.agents.get(id))
+      case 'POST agents/id/run':
+        return this.agents.has(id)
+          ? this.accept({ kind: 'run', input: (body as { input: string }).input, agentId: id })
+          : notFound()
+      case 'GET executions':
+        return json({ executions: newestFirst(this.executions) })
+      case 'GET executions/id':
+        return this.execution(id, Number.parseInt(url.searchParams.get('wait') ?? '0'), request.signal)
+      case 'POST executions/id/cancel':
+        return this.cancel(id)
+      default:
+        return notFound()
+    }
+  }
+
+  start(id: string): void {
+    this.change(id, { status: 'running', attempt: 1, startedAt: now() })
+  }
+
+  end(id: string, outcome: Outcome): void {
+    const execution = this.executions.get(id)
+    if (!execution || ended(execution.status)) {
+      return
+    }
+    if (execution.conversationId !== undefined) {
+      this.reply(execution, outcome)
+    }
+    this.change(id, { status: 'succeeded', finishedAt: now(), ...outcome })
+    for (const wake of this.waiters.get(id) ?? []) {
+      wake()
+    }
+    this.waiters.delete(id)
+  }
+
+  private send(sent: { message: string; conversationId?: string; agentId?: string }): Response {
+    const id = sent.conversationId ?? this.newID('con')
+    const before = this.conversations.get(id)
+    if (sent.conversationId !== undefined && !before) {
+      return notFound()
+    }
+    const conversation = before ?? {
+      id,
+      title: sent.message.slice(0, 60),
+      turns: 0,
+      createdAt: now(),
+      updatedAt: now(),
+      ...(sent.agentId !== undefined && { agentId: sent.agentId }),
+    }
+    const turn = conversation.turns + 1
+    this.conversations.delete(id) // to put it last, which is newest
+    this.conversations.set(id, { ...conversation, turns: turn, updatedAt: now() })
+    return this.accept({ kind: 'conversation', input: sent.message, conversationId: id }, (executionId) => {
+      const message: Message = { turn, role: 'user', text: sent.message, executionId, createdAt: now() }
+      this.messages.set(id, [...(this.messages.get(id) ?? []), message])
+    })
+  }
+
+  private accept(
+    what: Pick<Execution, 'kind' | 'input' | 'agentId' | 'conversationId'>,
+    before?: (id: string) => void,
+  ): Response {
+    const id = this.newID('exe')
+    const urls = { self: `/executions/${id}`, cancel: `/executions/${id}/cancel` }
+    const usage = { inputTokens: 0, outputTokens: 0, costUsd: 0, calls: 0 }
+    const execution: Execution = {
+      ...{
+        id,
+        status: 'queued',
+        runtime: 'claude',
+        timeout: '2m0s',
+        attempt: 0,
+        usage,
+        createdAt: now(),
+        urls,
+      },
+      ...what,
+    }
+    before?.(id)
+    this.executions.set(id, execution)
+    this.onAccept(execution, this)
+    const { conversationId } = what
+    return json({ executionId: id, status: 'queued', urls, ...(conversationId && { conversationId }) }, 202)
+  }
+
+  private conversation(id: string): Response {
+    const conversation = this.conversations.get(id)
+    const pending = [...this.executions.values()]
+      .filter((one) => one.conversationId === id && !ended(one.status))
+      .map((one) => one.id)
+    return conversation ? json({ conversation, messages: this.messages.get(id) ?? [], pending }) : notFound()
+  }
+
+  private createAgent(draft: Agent): Response {
+    const id = this.newID('agt')
+    const agent = {
+      ...{ runtime: 'claude', timeout: '2m0s' },
+      ...draft,
+      id,
+      createdAt: now(),
+      updatedAt: now(),
+    }
+    this.agents.set(id, agent)
+    return json(agent, 201)
+  }
+
+  private async execution(id: string, waitSeconds: number, signal: AbortSignal): Promise<Response> {
+    const execution = this.executions.get(id)
+    if (execution && !ended(execution.status) && waitSeconds > 0) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, waitSeconds * 1000)
+        const wake = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+        signal.addEventListener('abort', wake)
+        this.waiters.set(id, [...(this.waiters.get(id) ?? []), wake])
+      })
+    }
+    return found(this.executions.get(id))
+  }
+
+  private cancel(id: string): Response {
+    this.end(id, { status: 'canceled', error: { code: 'canceled', message: 'Cancelled on request.' } })
+    return found(this.executions.get(id), 202)
+  }
+
+  private reply(execution: Execution, outcome: Outcome): void {
+    const all = this.messages.get(execution.conversationId ?? '') ?? []
+    const question = all.find((one) => one.executionId === execution.id)
+    const content = 'result' in outcome ? outcome.result : { text: '', error: outcome.error }
+    all.push({
+      turn: question?.turn ?? 0,
+      role: 'assistant',
+      executionId: execution.id,
+      createdAt: now(),
+      ...content,
+    })
+  }
+
+  private change(id: string, change: Partial<Execution>): void {
+    const execution = this.executions.get(id)
+    if (execution && !ended(execution.status)) {
+      this.executions.set(id, { ...execution, ...change })
+    }
+  }
+
+  private newID(prefix: string): string {
+    return `${prefix}_${(++this.count).toString().padStart(4, '0')}`
+  }
+}
+
+function ended(status: Status): boolean {
+  return status !== 'queued' && status !== 'running'
+}
+
+function now(): string {
+  return new Date().toISOString()
+}
+
+function newestFirst<T>(things: Map<string, T>): T[] {
+  return [...things.values()].reverse()
+}
+
+function found(thing: object | undefined, status = 200): Response {
+  return thing ? json(thing, status) : notFound()
+}
+
+function notFound(): Response {
+  return problem({
+    status: 404,
+    title: 'Not Found',
+    code: 'not_found',
+    detail: 'There is nothing here by that name.',
+  })
+}
+
+export function problem(about: Omit<Problem, 'type'>, headers: Record<string, string> = {}): Response {
+  return Response.json(
+    { type: 'about:blank', ...about },
+    { status: about.status, headers: { ...headers, 'Content-Type': 'application/problem+json' } },
+  )
+}
+
+function json(body: unknown, status = 200): Response {
+  return Response.json(body, { status })
+}

@@ -1,0 +1,34 @@
+import js from '@eslint/js'
+import jsxA11y from 'eslint-plugin-jsx-a11y'
+import reactHooks from 'eslint-plugin-react-hooks'
+import tseslint from 'typescript-eslint'
+
+// What a model wrote is text. These are the ways in which it could become markup.
+const markup = [
+  'JSXAttribute[name.name="dangerouslySetInnerHTML"]',
+  'Property[key.name="dangerouslySetInnerHTML"]',
+  'MemberExpression[property.name=/^(innerHTML|outerHTML|srcdoc|insertAdjacentHTML|setHTMLUnsafe|createContextualFragment)$/]',
+  'JSXAttribute[name.name="srcDoc"]',
+]
+
+export default tseslint.config({ ignores: ['dist', 'node_modules', '**/*.gen.ts'] }, js.configs.recommended, {
+  files: ['**/*.{ts,tsx}'],
+  extends: [
+    tseslint.configs.strictTypeChecked,
+    reactHooks.configs.flat.recommended,
+    jsxA11y.flatConfigs.recommended,
+  ],
+  languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+  rules: {
+    'no-restricted-syntax': [
+      'error',
+      ...markup.map((selector) => ({ selector, message: 'Text stays text: never make markup of it.' })),
+      {
+        selector: 'JSXAttribute[name.name="style"]',
+        message: 'The content security policy allows no inline styles: use a class.',
+      },
+    ],
+    '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+    '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
+  },
+})

@@ -1,0 +1,39 @@
+import { AgentPage } from './agents/AgentPage.tsx'
+import { ChatPage } from './conversations/ChatPage.tsx'
+import { ExecutionPage } from './executions/ExecutionPage.tsx'
+import { ExecutionsPage } from './executions/ExecutionsPage.tsx'
+import { Shell } from './layout/Shell.tsx'
+import { hrefOf, type Route } from './route/route.ts'
+import { useRoute } from './route/useRoute.ts'
+import { EmptyState } from './ui/EmptyState.tsx'
+import { TextLink } from './ui/TextLink.tsx'
+
+export function App() {
+  const route = useRoute()
+  return (
+    <Shell route={route}>
+      <Page key={hrefOf(route)} route={route} />
+    </Shell>
+  )
+}
+
+function Page({ route }: { route: Route }) {
+  switch (route.page) {
+    case 'new':
+      return <ChatPage agentId={route.agentId} />
+    case 'conversation':
+      return <ChatPage conversationId={route.id} />
+    case 'agent':
+      return <AgentPage id={route.id} />
+    case 'execution':
+      return <ExecutionPage id={route.id} />
+    case 'executions':
+      return <ExecutionsPage />
+    case 'unknown':
+      return (
+        <EmptyState title="There is no such page">
+          <TextLink to={{ page: 'new' }}>Begin a conversation</TextLink>
+        </EmptyState>
+      )
+  }
+}

@@ -1,0 +1,103 @@
+import { useState } from 'react'
+import { idempotencyKey } from '../api/client.ts'
+import type { Agent } from '../api/types.ts'
+import { Composer } from '../composer/Composer.tsx'
+import { ExecutionList } from '../executions/ExecutionList.tsx'
+import { RunCard } from '../executions/RunCard.tsx'
+import { listed, useExecutions } from '../executions/useExecutions.ts'
+import { Button } from '../ui/Button.tsx'
+import { PageHeader } from '../ui/PageHeader.tsx'
+import { ProblemNotice } from '../ui/ProblemNotice.tsx'
+import { TextLink } from '../ui/TextLink.tsx'
+import { Instructions } from './Instructions.tsx'
+import { useAgent, useRunAgent } from './queries.ts'
+
+export function AgentPage({ id }: { id: string }) {
+  const agent = useAgent(id)
+  return (
+    <>
+      <PageHeader kind="Agent" title={agent.data?.name ?? 'Agent'}>
+        {agent.data && (
+          <span className="text-sm whitespace-nowrap">
+            <TextLink to={{ page: 'new', agentId: id }}>Talk with it</TextLink>
+          </span>
+        )}
+      </PageHeader>
+      <div className="flex-1 overflow-y-auto px-4 py-6">
+        <div className="mx-auto flex max-w-3xl flex-col gap-6">
+          {agent.isPending && <p className="text-muted">Loading…</p>}
+          {agent.error && (
+            <ProblemNotice error={agent.error}>
+              <Button onClick={() => void agent.refetch()}>Try again</Button>
+            </ProblemNotice>
+          )}
+          {agent.data && <About agent={agent.data} />}
+          {agent.data && <Runs agentId={id} />}
+        </div>
+      </div>
+    </>
+  )
+}
+
+function About({ agent }: { agent: Agent }) {
+  return (
+    <section aria-label="About this agent" className="flex flex-col gap-2">
+      {agent.description && <p className="text-verbatim">{agent.description}</p>}
+      <p className="font-mono text-xs text-muted">
+        {[agent.runtime, agent.model, `at most ${agent.timeout} a run`].filter(Boolean).join(' · ')}
+      </p>
+      <Instructions text={agent.instructions} open={agent.instructions.length < 600} />
+    </section>
+  )
+}
+
+function Runs({ agentId }: { agentId: string }) {
+  const [input, setInput] = useState('')
+  const run = useRunAgent(agentId)
+  const executions = useExecutions()
+  const runs = (executions.data ?? []).filter((one) => one.kind === 'run' && one.agentId === agentId)
+  const newest = run.data?.executionId ?? runs[0]?.id
+  const earlier = runs.filter((one) => one.id !== newest)
+
+  function edit() {
+    setInput(run.variables?.input ?? '')
+    run.reset()
+  }
+
+  return (
+    <>
+      <section aria-label="Run this agent" className="flex flex-col gap-3">
+        <Composer
+          label="Input for one run"
+          action="Run"
+          text={input}
+          onTextChange={setInput}
+          onSubmit={(text) => run.mutate({ input: text, key: idempotencyKey() })}
+          busy={run.isPending}
+        />
+        {run.error && (
+          <ProblemNotice error={run.error}>
+            <Button onClick={() => run.mutate(run.variables)}>Run again</Button>
+            <Button look="plain" onClick={edit}>
+              Edit
+            </Button>
+          </ProblemNotice>
+        )}
+      </section>
+      {executions.error && <ProblemNotice error={executions.error} />}
+      {newest !== undefined && <RunCard key={newest} executionId={newest} />}
+      {executions.data && newest === undefined && (
+        <p className="text-muted">No runs yet. Write an input above and press Run.</p>
+      )}
+      {earlier.length > 0 && (
+        <section aria-label="Earlier runs" className="flex flex-col gap-2">
+          <h2 className="label-small">Earlier runs</h2>
+          <ExecutionList executions={earlier} />
+          {executions.data?.length === listed && (
+            <p className="text-xs text-muted">Among the newest {listed} executions.</p>
+          )}
+        </section>
+      )}
+    </>
+  )
+}

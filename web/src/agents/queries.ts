@@ -1,0 +1,55 @@
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import { api, unwrap } from '../api/client.ts'
+import { keys } from '../api/keys.ts'
+import type { Agent, AgentDraft } from '../api/types.ts'
+
+export function useAgents() {
+  return useQuery({
+    queryKey: keys.agents,
+    queryFn: () => unwrap(api.GET('/agents')),
+    select: (list) => list.agents,
+  })
+}
+
+export function useAgent(id: string | undefined) {
+  return useQuery({
+    queryKey: keys.agent(id ?? ''),
+    queryFn: () => unwrap(api.GET('/agents/{id}', { params: { path: { id: id ?? '' } } })),
+    enabled: id !== undefined,
+  })
+}
+
+export function useCreateAgent() {
+  const client = useQueryClient()
+  return useMutation({
+    mutationFn: (draft: AgentDraft) => unwrap(api.POST('/agents', { body: draft })),
+    onSuccess: (agent) => {
+      client.setQueryData(keys.agent(agent.id), agent)
+      return client.invalidateQueries({ queryKey: keys.agents })
+    },
+  })
+}
+
+/** Starts a run; repeating a start that got no answer does not run twice. */
+export function useRunAgent(id: string) {
+  const client = useQueryClient()
+  return useMutation({
+    mutationFn: (run: { input: string; key: string }) =>
+      unwrap(
+        api.POST('/agents/{id}/run', {
+          params: { path: { id } },
+          body: { input: run.input },
+          headers: { 'Idempotency-Key': run.key },
+        }),
+      ),
+    onSuccess: () => client.invalidateQueries({ queryKey: keys.executions }),
+  })
+}
+
+/** The agent that was made of a draft, if one was: a draft carries no ID, its content tells. */
+export function agentOf(draft: AgentDraft, agents: Agent[]): Agent | undefined {
+  return agents.find(
+    (agent) =>
+      agent.name.trim() === draft.name.trim() && agent.instructions.trim() === draft.instructions.trim(),
+  )
+}

@@ -1,0 +1,9 @@
+/** The names under which answers are cached. */
+export const keys = {
+  conversations: ['conversations'] as const,
+  conversation: (id: string) => ['conversation', id] as const,
+  agents: ['agents'] as const,
+  agent: (id: string) => ['agent', id] as const,
+  executions: ['executions'] as const,
+  execution: (id: string) => ['execution', id] as const,
+}

@@ -1,0 +1,15 @@
+import type { components } from './schema.gen.ts'
+
+type Schemas = components['schemas']
+
+export type Accepted = Schemas['Accepted']
+export type Agent = Schemas['Agent']
+export type AgentDraft = Schemas['AgentDraft']
+export type Conversation = Schemas['Conversation']
+export type ConversationDetail = Schemas['ConversationDetail']
+export type Execution = Schemas['Execution']
+export type Failure = Schemas['Failure']
+export type Message = Schemas['Message']
+export type Problem = Schemas['Problem']
+export type Result = Schemas['Result']
+export type Status = Schemas['Status']

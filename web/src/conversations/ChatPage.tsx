@@ -1,0 +1,88 @@
+import { useState } from 'react'
+import { useAgent } from '../agents/queries.ts'
+import { Composer } from '../composer/Composer.tsx'
+import { Button } from '../ui/Button.tsx'
+import { PageHeader } from '../ui/PageHeader.tsx'
+import { ProblemNotice } from '../ui/ProblemNotice.tsx'
+import { TextLink } from '../ui/TextLink.tsx'
+import { Beginning } from './Beginning.tsx'
+import { OutgoingMessage } from './OutgoingMessage.tsx'
+import { useConversation } from './queries.ts'
+import { turnsOf } from './turns.ts'
+import { TurnView } from './TurnView.tsx'
+import { useOutbox, type Outgoing } from './useOutbox.ts'
+import { useStickToEnd } from './useStickToEnd.ts'
+
+interface Props {
+  /** Undefined where a conversation begins. */
+  conversationId?: string
+  /** The agent to begin with; without one, the builder of agents. */
+  agentId?: string | undefined
+}
+
+export function ChatPage({ conversationId, agentId }: Props) {
+  const conversation = useConversation(conversationId)
+  const withAgent = agentId ?? conversation.data?.conversation.agentId
+  const agent = useAgent(withAgent)
+  const outbox = useOutbox({ conversationId, agentId })
+  const [text, setText] = useState('')
+  const scroller = useStickToEnd()
+
+  const turns = conversation.data ? turnsOf(conversation.data) : []
+  const begins = conversationId === undefined && outbox.entries.length === 0
+
+  function edit({ key, text }: Outgoing) {
+    outbox.discard(key)
+    setText(text)
+  }
+
+  return (
+    <>
+      <PageHeader
+        title={
+          conversation.data?.conversation.title ?? (conversationId ? 'Conversation' : 'New conversation')
+        }
+      >
+        {withAgent !== undefined && (
+          <span className="max-w-1/2 truncate text-sm text-muted">
+            with <TextLink to={{ page: 'agent', id: withAgent }}>{agent.data?.name ?? 'an agent'}</TextLink>
+          </span>
+        )}
+      </PageHeader>
+      <div ref={scroller} className="flex-1 overflow-y-auto px-4">
+        {begins && <Beginning agent={agent.data} onPick={setText} />}
+        {conversation.error && (
+          <div className="mx-auto max-w-3xl py-6">
+            <ProblemNotice error={conversation.error}>
+              <Button onClick={() => void conversation.refetch()}>Try again</Button>
+            </ProblemNotice>
+          </div>
+        )}
+        <div role="log" aria-label="Messages" className="mx-auto flex max-w-3xl flex-col gap-6 py-6">
+          {turns.map((turn) => (
+            <TurnView key={turn.executionId} turn={turn} onSendAgain={outbox.send} sending={outbox.busy} />
+          ))}
+          {outbox.entries.map((entry) => (
+            <OutgoingMessage
+              key={entry.key}
+              entry={entry}
+              onSendAgain={() => outbox.sendAgain(entry)}
+              onEdit={() => edit(entry)}
+            />
+          ))}
+        </div>
+      </div>
+      <div className="px-4 pb-3">
+        <Composer
+          label={agent.data ? `Message to ${agent.data.name}` : 'Message'}
+          action="Send"
+          text={text}
+          onTextChange={setText}
+          onSubmit={outbox.send}
+          busy={outbox.busy}
+          focusFirst
+        />
+      </div>
+    </>
+  )
+}

@@ -1,0 +1,54 @@
+import { CancelButton } from '../executions/CancelButton.tsx'
+import { StatusLamp } from '../executions/StatusLamp.tsx'
+import { TextLink } from '../ui/TextLink.tsx'
+import { Bubble } from './Bubble.tsx'
+import { PendingReply } from './PendingReply.tsx'
+import { Reply } from './Reply.tsx'
+import type { Turn } from './turns.ts'
+
+interface Props {
+  turn: Turn
+  onSendAgain: (text: string) => void
+  /** A message is on its way: sending again waits. */
+  sending: boolean
+}
+
+export function TurnView({ turn, onSendAgain, sending }: Props) {
+  const { question, reply, executionId, ahead } = turn
+  const sendAgain = question && !sending ? () => onSendAgain(question.text) : undefined
+  return (
+    <>
+      {question && <Bubble text={question.text} />}
+      {reply ? (
+        <Reply
+          text={reply.text}
+          draft={reply.agentDraft}
+          failure={reply.error}
+          executionId={executionId}
+          onSendAgain={sendAgain}
+        />
+      ) : ahead === 0 ? (
+        <PendingReply executionId={executionId} onSendAgain={sendAgain} />
+      ) : ahead !== undefined ? (
+        <Waiting executionId={executionId} ahead={ahead} />
+      ) : (
+        <p className="text-sm text-muted">
+          No reply was stored. <TextLink to={{ page: 'execution', id: executionId }}>Its execution</TextLink>
+        </p>
+      )}
+    </>
+  )
+}
+
+/** A turn behind others. It is not looked at: only the first of a conversation can run. */
+function Waiting({ executionId, ahead }: { executionId: string; ahead: number }) {
+  return (
+    <div className="flex flex-wrap items-center gap-3 text-sm">
+      <StatusLamp status="queued" />
+      <span className="text-muted">
+        {ahead === 1 ? 'after the message before it' : `after ${ahead} messages before it`}
+      </span>
+      <CancelButton executionId={executionId} requested={false} />
+    </div>
+  )
+}

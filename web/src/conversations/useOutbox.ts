@@ -1,0 +1,84 @@
+import { useQueryClient } from '@tanstack/react-query'
+import { useEffect, useRef, useState } from 'react'
+import { api, idempotencyKey, unwrap } from '../api/client.ts'
+import { keys } from '../api/keys.ts'
+import type { ConversationDetail } from '../api/types.ts'
+import { navigate } from '../route/route.ts'
+import { withAccepted } from './turns.ts'
+
+/** A message on its way to the server, or one that did not arrive. */
+export interface Outgoing {
+  /** Also the idempotency key: sending again cannot ask twice. */
+  key: string
+  text: string
+  error?: Error
+}
+
+interface Place {
+  /** Undefined where a conversation begins. */
+  conversationId?: string | undefined
+  agentId?: string | undefined
+}
+
+/** Sends messages, shows them from the first moment, and keeps those that failed. */
+export function useOutbox({ conversationId, agentId }: Place) {
+  const client = useQueryClient()
+  const [entries, setEntries] = useState<Outgoing[]>([])
+  const here = useRef(true)
+  useEffect(() => {
+    here.current = true
+    return () => {
+      here.current = false
+    }
+  }, [])
+
+  async function post({ key, text }: Outgoing) {
+    const accepted = await unwrap(
+      api.POST('/api/conversation', {
+        body: {
+          message: text,
+          ...(conversationId !== undefined && { conversationId }),
+          ...(agentId !== undefined && { agentId }),
+        },
+        headers: { 'Idempotency-Key': key },
+      }),
+    )
+    const id = accepted.conversationId ?? conversationId
+    if (id === undefined) {
+      throw new Error('The server accepted the message without saying which conversation it began.')
+    }
+    await client.cancelQueries({ queryKey: keys.conversation(id) })
+    client.setQueryData<ConversationDetail>(keys.conversation(id), (detail) =>
+      withAccepted(detail, accepted, { text, agentId }, new Date().toISOString()),
+    )
+    void client.invalidateQueries({ queryKey: keys.conversation(id) })
+    void client.invalidateQueries({ queryKey: keys.conversations })
+    void client.invalidateQueries({ queryKey: keys.executions })
+    if (conversationId === undefined && here.current) {
+      navigate({ page: 'conversation', id })
+    }
+  }
+
+  function dispatch(entry: Outgoing) {
+    setEntries((all) => [...all.filter(({ key }) => key !== entry.key), entry])
+    post(entry).then(
+      () => discard(entry.key),
+      (reason: unknown) => {
+        const error = reason instanceof Error ? reason : new Error(String(reason))
+        setEntries((all) => all.map((one) => (one.key === entry.key ? { ...one, error } : one)))
+      },
+    )
+  }
+
+  function discard(key: string) {
+    setEntries((all) => all.filter((one) => one.key !== key))
+  }
+
+  return {
+    entries,
+    busy: entries.some(({ error }) => error === undefined),
+    send: (text: string) => dispatch({ key: idempotencyKey(), text }),
+    sendAgain: ({ key, text }: Outgoing) => dispatch({ key, text }),
+    discard,
+  }
+}

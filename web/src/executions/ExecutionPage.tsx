@@ -1,0 +1,58 @@
+import type { Execution } from '../api/types.ts'
+import { PageHeader } from '../ui/PageHeader.tsx'
+import { ProblemNotice } from '../ui/ProblemNotice.tsx'
+import { TextLink } from '../ui/TextLink.tsx'
+import { Facts } from './Facts.tsx'
+import { FailureNotice } from './FailureNotice.tsx'
+import { Progress } from './Progress.tsx'
+import { ResultView } from './ResultView.tsx'
+import { hasEnded } from './status.ts'
+import { useExecution } from './useExecution.ts'
+
+export function ExecutionPage({ id }: { id: string }) {
+  const { execution, lost, error } = useExecution(id)
+  return (
+    <>
+      <PageHeader kind="Execution" title={id} />
+      <div className="flex-1 overflow-y-auto px-4 py-6">
+        <div className="mx-auto flex max-w-3xl flex-col gap-6">
+          {error && <ProblemNotice error={error} />}
+          {!execution && !error && <p className="text-muted">{lost ? lost.message : 'Loading…'}</p>}
+          {execution && <Detail execution={execution} lost={lost} />}
+        </div>
+      </div>
+    </>
+  )
+}
+
+function Detail({ execution, lost }: { execution: Execution; lost: Error | undefined }) {
+  return (
+    <>
+      <div aria-live="polite" className="flex flex-col gap-4">
+        {!hasEnded(execution.status) && (
+          <Progress executionId={execution.id} execution={execution} lost={lost} />
+        )}
+        {execution.error && <FailureNotice failure={execution.error} />}
+        {execution.result && (
+          <section aria-label="Result" className="flex flex-col gap-2">
+            <h2 className="label-small">Result</h2>
+            <ResultView result={execution.result} />
+          </section>
+        )}
+      </div>
+      <section aria-label="Input" className="flex flex-col gap-2">
+        <h2 className="label-small">Input</h2>
+        <p dir="auto" className="text-verbatim max-h-80 overflow-y-auto rounded-lg bg-sunken p-3">
+          {execution.input}
+        </p>
+      </section>
+      <Facts execution={execution} />
+      <p className="flex flex-wrap gap-4 text-sm">
+        {execution.conversationId && (
+          <TextLink to={{ page: 'conversation', id: execution.conversationId }}>Its conversation</TextLink>
+        )}
+        {execution.agentId && <TextLink to={{ page: 'agent', id: execution.agentId }}>Its agent</TextLink>}
+      </p>
+    </>
+  )
+}

@@ -1,0 +1,33 @@
+import { Button } from '../ui/Button.tsx'
+import { EmptyState } from '../ui/EmptyState.tsx'
+import { PageHeader } from '../ui/PageHeader.tsx'
+import { ProblemNotice } from '../ui/ProblemNotice.tsx'
+import { TextLink } from '../ui/TextLink.tsx'
+import { ExecutionList } from './ExecutionList.tsx'
+import { useExecutions } from './useExecutions.ts'
+
+export function ExecutionsPage() {
+  const executions = useExecutions()
+  return (
+    <>
+      <PageHeader title="Executions" />
+      <div className="flex-1 overflow-y-auto px-4 py-6">
+        <div className="mx-auto flex max-w-3xl flex-col gap-4">
+          {executions.isPending && <p className="text-muted">Loading…</p>}
+          {executions.error && (
+            <ProblemNotice error={executions.error}>
+              <Button onClick={() => void executions.refetch()}>Try again</Button>
+            </ProblemNotice>
+          )}
+          {executions.data?.length === 0 && (
+            <EmptyState title="Nothing has run yet">
+              <TextLink to={{ page: 'new' }}>Send a message</TextLink> or run an agent: each becomes an
+              execution, and its result waits here.
+            </EmptyState>
+          )}
+          {executions.data && executions.data.length > 0 && <ExecutionList executions={executions.data} />}
+        </div>
+      </div>
+    </>
+  )
+}

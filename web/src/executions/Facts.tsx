@@ -1,0 +1,57 @@
+import type { ReactNode } from 'react'
+import type { Execution } from '../api/types.ts'
+import { formatDuration, formatExact } from '../ui/format.ts'
+import { StatusLamp } from './StatusLamp.tsx'
+
+/** What is known about an execution besides its input and its result. */
+export function Facts({ execution }: { execution: Execution }) {
+  const { createdAt, startedAt, finishedAt, usage } = execution
+  return (
+    <section aria-label="Facts">
+      <h2 className="label-small mb-2">Facts</h2>
+      <dl className="grid gap-x-8 border-t border-line text-sm sm:grid-cols-2">
+        <Fact name="Status">
+          <StatusLamp status={execution.status} />
+        </Fact>
+        <Fact name="Attempt">{execution.attempt === 0 ? 'none yet' : execution.attempt}</Fact>
+        <Fact name="Created">{formatExact(createdAt)}</Fact>
+        {startedAt && (
+          <Fact name="Started">
+            {formatExact(startedAt)}
+            <After>waited {between(createdAt, startedAt)}</After>
+          </Fact>
+        )}
+        {finishedAt && (
+          <Fact name="Finished">
+            {formatExact(finishedAt)}
+            {startedAt && <After>ran {between(startedAt, finishedAt)}</After>}
+          </Fact>
+        )}
+        <Fact name="Longest run">{execution.timeout}</Fact>
+        <Fact name="Runtime">{[execution.runtime, execution.model].filter(Boolean).join(' · ')}</Fact>
+        <Fact name="Model calls">{usage.calls.toLocaleString()}</Fact>
+        <Fact name="Tokens">
+          {usage.inputTokens.toLocaleString()} in, {usage.outputTokens.toLocaleString()} out
+        </Fact>
+        <Fact name="Cost">{usage.costUsd.toFixed(4)} USD</Fact>
+      </dl>
+    </section>
+  )
+}
+
+function Fact({ name, children }: { name: string; children: ReactNode }) {
+  return (
+    <div className="flex justify-between gap-4 border-b border-line py-2">
+      <dt className="text-muted">{name}</dt>
+      <dd className="text-verbatim text-right tabular-nums">{children}</dd>
+    </div>
+  )
+}
+
+function After({ children }: { children: ReactNode }) {
+  return <span className="block text-xs text-muted">{children}</span>
+}
+
+function between(from: string, to: string): string {
+  return formatDuration(Date.parse(to) - Date.parse(from))
+}

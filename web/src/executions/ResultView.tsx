@@ -1,0 +1,24 @@
+import type { Result } from '../api/types.ts'
+import { DraftCard } from '../agents/DraftCard.tsx'
+
+/** What an execution brought. All of it was written by a model: it is shown as text, whatever it looks like. */
+export function ResultView({ result }: { result: Result }) {
+  return (
+    <div className="flex flex-col gap-3">
+      {result.text !== '' && (
+        <p dir="auto" className="text-verbatim">
+          {result.text}
+        </p>
+      )}
+      {result.output !== undefined && (
+        <section aria-label="Structured output">
+          <h3 className="label-small mb-1">Structured output</h3>
+          <pre className="text-verbatim rounded-lg bg-sunken p-3 font-mono text-sm">
+            {JSON.stringify(result.output, null, 2)}
+          </pre>
+        </section>
+      )}
+      {result.agentDraft && <DraftCard draft={result.agentDraft} />}
+    </div>
+  )
+}

@@ -1,0 +1,33 @@
+import { ProblemNotice } from '../ui/ProblemNotice.tsx'
+import { TextLink } from '../ui/TextLink.tsx'
+import { FailureNotice } from './FailureNotice.tsx'
+import { Progress } from './Progress.tsx'
+import { ResultView } from './ResultView.tsx'
+import { hasEnded } from './status.ts'
+import { StatusLamp } from './StatusLamp.tsx'
+import { useExecution } from './useExecution.ts'
+
+/** One run as it happens: its input, then its progress, then its result. */
+export function RunCard({ executionId }: { executionId: string }) {
+  const { execution, lost, error } = useExecution(executionId)
+  const ended = execution !== undefined && hasEnded(execution.status)
+  return (
+    <section aria-label="Newest run" className="flex flex-col gap-3 rounded-xl border border-line p-4">
+      <div className="flex flex-wrap items-center justify-between gap-3 text-sm">
+        {ended ? <StatusLamp status={execution.status} /> : <h2 className="label-small">Newest run</h2>}
+        <TextLink to={{ page: 'execution', id: executionId }}>Details</TextLink>
+      </div>
+      {execution && (
+        <p dir="auto" className="text-verbatim max-h-40 overflow-y-auto rounded-lg bg-soft px-3 py-2 text-sm">
+          {execution.input}
+        </p>
+      )}
+      <div aria-live="polite" className="flex flex-col gap-3">
+        {!ended && !error && <Progress executionId={executionId} execution={execution} lost={lost} />}
+        {execution?.error && <FailureNotice failure={execution.error} />}
+        {execution?.result && <ResultView result={execution.result} />}
+      </div>
+      {error && <ProblemNotice error={error} />}
+    </section>
+  )
+}

@@ -1,0 +1,95 @@
+import type { ReactNode } from 'react'
+import { useAgents } from '../agents/queries.ts'
+import { useConversations } from '../conversations/queries.ts'
+import { hrefOf, type Route } from '../route/route.ts'
+import { Hatch } from '../ui/EmptyState.tsx'
+import { Moment } from '../ui/Moment.tsx'
+
+export function Sidebar({ route }: { route: Route }) {
+  const conversations = useConversations()
+  const agents = useAgents()
+  return (
+    <nav aria-label="Conversations and agents" className="flex min-h-0 flex-1 flex-col">
+      <div className="flex min-h-14 items-center gap-2.5 px-5">
+        <Hatch small />
+        <span className="font-semibold tracking-tight">Airlock</span>
+      </div>
+      <div className="px-3 pb-3">
+        <a
+          href={hrefOf({ page: 'new' })}
+          className="flex min-h-9 items-center justify-center rounded-lg border border-line bg-surface text-sm font-medium hover:border-accent hover:text-accent"
+        >
+          New conversation
+        </a>
+      </div>
+      <div className="flex-1 overflow-y-auto px-3">
+        <Section title="Conversations" empty="None yet. Begin one above." list={conversations}>
+          {conversations.data?.map(({ id, title, updatedAt }) => (
+            <Entry
+              key={id}
+              to={{ page: 'conversation', id }}
+              route={route}
+              aside={<Moment iso={updatedAt} />}
+            >
+              {title}
+            </Entry>
+          ))}
+        </Section>
+        <Section title="Agents" empty="None yet. Ask for one in a conversation." list={agents}>
+          {agents.data?.map(({ id, name }) => (
+            <Entry key={id} to={{ page: 'agent', id }} route={route}>
+              {name}
+            </Entry>
+          ))}
+        </Section>
+      </div>
+      <ul className="border-t border-line p-3">
+        <Entry to={{ page: 'executions' }} route={route}>
+          Executions
+        </Entry>
+      </ul>
+    </nav>
+  )
+}
+
+interface SectionProps {
+  title: string
+  empty: string
+  list: { data?: unknown[] | undefined; error: Error | null; isPending: boolean }
+  children: ReactNode
+}
+
+function Section({ title, empty, list, children }: SectionProps) {
+  return (
+    <section aria-label={title} className="mb-5">
+      <h2 className="label-small px-2 pb-1">{title}</h2>
+      {list.error && <p className="px-2 text-sm text-danger">{list.error.message}</p>}
+      {list.data?.length === 0 && <p className="px-2 text-sm text-muted">{empty}</p>}
+      {list.isPending && <p className="px-2 text-sm text-muted">Loading…</p>}
+      <ul>{children}</ul>
+    </section>
+  )
+}
+
+interface EntryProps {
+  to: Route
+  route: Route
+  children: ReactNode
+  aside?: ReactNode
+}
+
+function Entry({ to, route, children, aside }: EntryProps) {
+  const current = hrefOf(to) === hrefOf(route)
+  return (
+    <li>
+      <a
+        href={hrefOf(to)}
+        aria-current={current ? 'page' : undefined}
+        className={`flex min-h-9 items-center gap-2 rounded-lg px-2 text-sm ${current ? 'bg-soft font-medium text-accent' : 'hover:bg-soft/60'}`}
+      >
+        <span className="min-w-0 flex-1 truncate">{children}</span>
+        {aside && <span className="shrink-0 text-xs text-muted">{aside}</span>}
+      </a>
+    </li>
+  )
+}

@@ -1,0 +1,61 @@
+/** What the page shows. It lives in the URL's fragment, so a reload and a link keep the place. */
+export type Route =
+  | { page: 'new'; agentId?: string }
+  | { page: 'conversation'; id: string }
+  | { page: 'agent'; id: string }
+  | { page: 'execution'; id: string }
+  | { page: 'executions' }
+  | { page: 'unknown' }
+
+export function parseRoute(hash: string): Route {
+  const [first = '', id = '', ...rest] = hash
+    .replace(/^#?\/?/, '')
+    .split('/')
+    .map(decode)
+  if (rest.length > 0) {
+    return { page: 'unknown' }
+  }
+  switch (first) {
+    case '':
+      return { page: 'new' }
+    case 'new':
+      return id ? { page: 'new', agentId: id } : { page: 'new' }
+    case 'c':
+      return id ? { page: 'conversation', id } : { page: 'unknown' }
+    case 'a':
+      return id ? { page: 'agent', id } : { page: 'unknown' }
+    case 'e':
+      return id ? { page: 'execution', id } : { page: 'executions' }
+    default:
+      return { page: 'unknown' }
+  }
+}
+
+export function hrefOf(route: Route): string {
+  switch (route.page) {
+    case 'new':
+      return route.agentId ? `#/new/${encodeURIComponent(route.agentId)}` : '#/'
+    case 'conversation':
+      return `#/c/${encodeURIComponent(route.id)}`
+    case 'agent':
+      return `#/a/${encodeURIComponent(route.id)}`
+    case 'execution':
+      return `#/e/${encodeURIComponent(route.id)}`
+    case 'executions':
+      return '#/e'
+    case 'unknown':
+      return '#/'
+  }
+}
+
+export function navigate(route: Route): void {
+  window.location.hash = hrefOf(route)
+}
+
+function decode(part: string): string {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    return part
+  }
+}

@@ -1,0 +1,29 @@
+import type { ReactNode } from 'react'
+import { ProblemError } from '../api/problem.ts'
+
+interface Props {
+  error: Error
+  /** What to do about it. */
+  children?: ReactNode
+}
+
+/** Says why something did not work, with the server's own words where it gave some. */
+export function ProblemNotice({ error, children }: Props) {
+  const problem = error instanceof ProblemError ? error.problem : undefined
+  return (
+    <div role="alert" className="rounded-lg border border-danger/40 bg-danger-soft px-4 py-3 text-sm">
+      <p className="text-verbatim font-medium text-danger">{error.message}</p>
+      {problem?.errors && problem.errors.length > 0 && (
+        <ul className="mt-1.5 list-disc pl-5">
+          {problem.errors.map((fault) => (
+            <li key={`${fault.field} ${fault.detail}`} className="text-verbatim">
+              <code className="font-mono text-xs">{fault.field}</code>: {fault.detail}
+            </li>
+          ))}
+        </ul>
+      )}
+      {problem && <p className="mt-1 font-mono text-xs text-muted">{problem.code}</p>}
+      {children && <div className="mt-3 flex flex-wrap gap-2">{children}</div>}
+    </div>
+  )
+}

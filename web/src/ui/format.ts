@@ -1,0 +1,37 @@
+/** A length of time as people say it. Never negative: two machines' clocks may differ. */
+export function formatDuration(ms: number): string {
+  const seconds = Math.max(0, ms) / 1000
+  if (seconds < 10) {
+    return `${(Math.floor(seconds * 10) / 10).toFixed(1)} s`
+  }
+  if (seconds < 60) {
+    return `${Math.floor(seconds)} s`
+  }
+  const minutes = Math.floor(seconds / 60)
+  if (minutes < 60) {
+    return `${minutes} min ${Math.floor(seconds % 60)} s`
+  }
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`
+}
+
+/** Like formatDuration in whole seconds, for a clock that ticks. */
+export function formatElapsed(ms: number): string {
+  return ms < 10_000 ? `${Math.floor(Math.max(0, ms) / 1000)} s` : formatDuration(ms)
+}
+
+const today = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' })
+const earlier = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric' })
+const exact = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' })
+
+export function formatMoment(iso: string, now = new Date()): string {
+  const moment = new Date(iso)
+  return (moment.toDateString() === now.toDateString() ? today : earlier).format(moment)
+}
+
+export function formatExact(iso: string): string {
+  return exact.format(new Date(iso))
+}
+
+export function formatKiB(bytes: number): string {
+  return (bytes / 1024).toFixed(bytes < 10 * 1024 ? 1 : 0)
+}

@@ -1,0 +1,26 @@
+import tailwindcss from '@tailwindcss/vite'
+import react from '@vitejs/plugin-react'
+import { defineConfig } from 'vitest/config'
+import { standIn } from './dev/plugin.ts'
+
+const server = 'http://127.0.0.1:8000'
+
+// Without inline assets the page works under `default-src 'self'`. dist/.keep, which Go's embed needs in a
+// fresh checkout, survives the emptying of dist because it is a public file.
+export default defineConfig(({ mode }) => ({
+  plugins: [react(), tailwindcss(), mode === 'standin' && standIn()],
+  build: {
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    cssTarget: ['chrome123', 'firefox120', 'safari17.5'],
+  },
+  server: {
+    proxy: mode === 'standin' ? {} : { '/api': server, '/agents': server, '/executions': server },
+  },
+  preview: {
+    headers: {
+      'Content-Security-Policy': "default-src 'self'; base-uri 'none'; require-trusted-types-for 'script'",
+    },
+  },
+  test: { environment: 'jsdom', setupFiles: ['src/test/setup.ts'], restoreMocks: true },
+}))
