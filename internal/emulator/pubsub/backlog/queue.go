@@ -1,0 +1,38 @@
+package backlog
+
+// queue is a first-in, first-out list threaded through its items, so that an
+// item leaves from the middle in constant time.
+type queue struct {
+	head, tail *item
+}
+
+func (q *queue) empty() bool { return q.head == nil }
+
+func (q *queue) push(it *item) {
+	it.queue, it.prev, it.next = q, q.tail, nil
+	if q.tail == nil {
+		q.head = it
+	} else {
+		q.tail.next = it
+	}
+	q.tail = it
+}
+
+// unqueue takes the item out of whatever queue it stands in.
+func (it *item) unqueue() {
+	q := it.queue
+	if q == nil {
+		return
+	}
+	if it.prev == nil {
+		q.head = it.next
+	} else {
+		it.prev.next = it.next
+	}
+	if it.next == nil {
+		q.tail = it.prev
+	} else {
+		it.next.prev = it.prev
+	}
+	it.queue, it.prev, it.next = nil, nil, nil
+}

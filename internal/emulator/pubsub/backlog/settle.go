@@ -1,0 +1,190 @@
+package backlog
+
+import "time"
+
+// Outcome is what became of a message that a consumer settled.
+type Outcome uint8
+
+const (
+	Invalid  Outcome = iota // not the consumer's (any more); nothing changed
+	Repeated                // was acknowledged before
+	Freed                   // acknowledged, and gone from the backlog
+	Retained                // acknowledged, and kept for a seek
+	Extended
+	Returned // to be delivered again, or dead
+)
+
+// Ack acknowledges the message that was delivered with the lease. Unless the
+// policy is exactly-once, a lease that has ended will do: the work is done.
+func (b *Backlog) Ack(now time.Time, seq, lease uint64) (*Message, Outcome) {
+	it := b.find(seq, lease)
+	if it == nil || it.state == acked {
+		if b.policy.ExactlyOnce {
+			return nil, Invalid
+		}
+		return nil, Repeated
+	}
+	if b.policy.ExactlyOnce && !b.current(now, it, lease) {
+		return nil, Invalid
+	}
+	return it.msg, b.ack(it)
+}
+
+// Extend moves the end of the lease to d from now; zero gives the message
+// back (a nack).
+func (b *Backlog) Extend(now time.Time, seq, lease uint64, d time.Duration) Outcome {
+	it := b.find(seq, lease)
+	if it == nil || !b.current(now, it, lease) {
+		return Invalid
+	}
+	if d <= 0 {
+		b.fail(now, it)
+		return Returned
+	}
+	it.at = now.Add(d)
+	b.timers.set(it)
+	return Extended
+}
+
+// Expire ends the leases and the delays whose time has come.
+func (b *Backlog) Expire(now time.Time) {
+	for len(b.timers) > 0 && !b.timers[0].at.After(now) {
+		it := b.timers[0]
+		if it.state == leased {
+			b.fail(now, it)
+			continue
+		}
+		b.timers.unset(it)
+		b.resume(it)
+	}
+}
+
+// TakeDead returns the messages that ran out of attempts since the last call.
+// They stay in the backlog, undelivered, until Remove or Revive.
+func (b *Backlog) TakeDead() []*Message {
+	d := b.dead
+	b.dead = nil
+	return d
+}
+
+// Failures is how often the delivery of the message failed.
+func (b *Backlog) Failures(seq uint64) int {
+	if it := b.items[seq]; it != nil {
+		return int(it.failures)
+	}
+	return 0
+}
+
+// Remove acknowledges a message whoever holds it.
+func (b *Backlog) Remove(seq uint64) (*Message, Outcome) {
+	it := b.items[seq]
+	if it == nil || it.state == acked {
+		return nil, Repeated
+	}
+	return it.msg, b.ack(it)
+}
+
+// Revive lets a dead message be delivered once more.
+func (b *Backlog) Revive(now time.Time, seq uint64) {
+	if it := b.items[seq]; it != nil && it.state == dead {
+		b.postpone(now, it)
+	}
+}
+
+// DropBefore drops the messages published before t, in whatever state.
+func (b *Backlog) DropBefore(t time.Time) []*Message {
+	var dropped []*Message
+	for it := b.oldest; it != nil && it.msg.Published.Before(t); it = b.oldest {
+		if it.state != acked {
+			b.withdraw(it)
+		}
+		b.forget(it)
+		dropped = append(dropped, it.msg)
+	}
+	return dropped
+}
+
+func (b *Backlog) find(seq, lease uint64) *item {
+	if lease <= b.firstLease || lease > b.lastLease {
+		return nil
+	}
+	return b.items[seq]
+}
+
+func (b *Backlog) current(now time.Time, it *item, lease uint64) bool {
+	return it.state == leased && it.lease == lease && now.Before(it.at)
+}
+
+func (b *Backlog) ack(it *item) Outcome {
+	b.withdraw(it)
+	if b.policy.RetainAcked {
+		it.state = acked
+		return Retained
+	}
+	b.forget(it)
+	return Freed
+}
+
+// withdraw takes an unacknowledged item out of delivery.
+func (b *Backlog) withdraw(it *item) {
+	b.unacked--
+	it.unqueue()
+	if it.state == leased {
+		b.unlease(it)
+	} else {
+		b.timers.unset(it)
+	}
+	c := it.chain
+	if c == nil {
+		return
+	}
+	c.remove(it)
+	if c.head == nil {
+		delete(b.chains, c.key)
+		return
+	}
+	b.offer(c)
+}
+
+// fail counts a failed delivery of a leased item.
+func (b *Backlog) fail(now time.Time, it *item) {
+	b.unlease(it)
+	if it.chain != nil {
+		b.rewind(it.chain, it)
+	}
+	it.failures++
+	if b.policy.MaxAttempts > 0 && int(it.failures) >= b.policy.MaxAttempts {
+		it.state = dead
+		b.dead = append(b.dead, it.msg)
+		return
+	}
+	b.postpone(now, it)
+}
+
+func (b *Backlog) postpone(now time.Time, it *item) {
+	d := b.backoff(int(it.failures))
+	if d == 0 {
+		b.resume(it)
+		return
+	}
+	it.state, it.at = delayed, now.Add(d)
+	b.timers.set(it)
+}
+
+// backoff doubles the delay with every failure.
+func (b *Backlog) backoff(failures int) time.Duration {
+	d := b.policy.MinBackoff
+	for n := 1; n < failures && d < b.policy.MaxBackoff; n++ {
+		d *= 2
+	}
+	return min(d, b.policy.MaxBackoff)
+}
+
+func (b *Backlog) resume(it *item) {
+	it.state = waiting
+	if it.chain != nil {
+		b.offer(it.chain)
+		return
+	}
+	b.queueFor(it).push(it)
+}

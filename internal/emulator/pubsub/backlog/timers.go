@@ -1,0 +1,42 @@
+package backlog
+
+import "container/heap"
+
+// timers holds the leased and the delayed items, the first to end on top.
+type timers []*item
+
+func (t timers) Len() int           { return len(t) }
+func (t timers) Less(i, j int) bool { return t[i].at.Before(t[j].at) }
+func (t timers) Swap(i, j int) {
+	t[i], t[j] = t[j], t[i]
+	t[i].timer, t[j].timer = i, j
+}
+
+func (t *timers) Push(x any) {
+	it := x.(*item)
+	it.timer = len(*t)
+	*t = append(*t, it)
+}
+
+func (t *timers) Pop() any {
+	last := len(*t) - 1
+	it := (*t)[last]
+	(*t)[last] = nil
+	*t = (*t)[:last]
+	it.timer = -1
+	return it
+}
+
+func (t *timers) set(it *item) {
+	if it.timer < 0 {
+		heap.Push(t, it)
+		return
+	}
+	heap.Fix(t, it.timer)
+}
+
+func (t *timers) unset(it *item) {
+	if it.timer >= 0 {
+		heap.Remove(t, it.timer)
+	}
+}

@@ -1,0 +1,83 @@
+package broker
+
+import (
+	"maps"
+	"strconv"
+	"strings"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/airlock-run/airlock/internal/emulator/pubsub/backlog"
+	"github.com/airlock-run/airlock/internal/emulator/pubsub/store"
+)
+
+// The attributes that tell where a dead letter comes from.
+const (
+	sourcePrefix       = "CloudPubSubDeadLetterSource"
+	sourceCount        = sourcePrefix + "DeliveryCount"
+	sourceSubscription = sourcePrefix + "Subscription"
+	sourceProject      = sourcePrefix + "SubscriptionProject"
+	sourcePublished    = sourcePrefix + "TopicPublishTime"
+)
+
+// forward publishes the dead messages to the dead-letter topic and then
+// acknowledges them. If that fails they are delivered once more. Called
+// without locks.
+func (s *Subscription) forward(dead []*backlog.Message) {
+	err := s.publishDead(dead)
+	if err != nil {
+		s.b.log.Warn("dead letters not forwarded",
+			zap.String("subscription", s.name), zap.Int("messages", len(dead)), zap.Error(err))
+	}
+	err = s.change(false, func(now time.Time, batch *store.Batch) {
+		for _, m := range dead {
+			if err != nil {
+				s.queue.Revive(now, m.Seq)
+				continue
+			}
+			m, outcome := s.queue.Remove(m.Seq)
+			s.acked(batch, m, outcome)
+		}
+	})
+	s.b.report("settle dead letters", err)
+}
+
+func (s *Subscription) publishDead(dead []*backlog.Message) error {
+	t, err := s.b.Topic(s.Config().GetDeadLetterPolicy().GetDeadLetterTopic())
+	if err != nil {
+		return err
+	}
+	var letters []*pubsubpb.PubsubMessage
+	for _, m := range dead {
+		body, err := s.b.store.Message(m.Seq)
+		if err != nil {
+			return err
+		}
+		letters = append(letters, s.deadLetter(m, body))
+	}
+	_, err = t.Publish(letters)
+	return err
+}
+
+func (s *Subscription) deadLetter(m *backlog.Message, body *pubsubpb.PubsubMessage) *pubsubpb.PubsubMessage {
+	s.mu.Lock()
+	failures := 0
+	if s.cause == nil {
+		failures = s.queue.Failures(m.Seq)
+	}
+	s.mu.Unlock()
+	parts := strings.Split(s.name, "/")
+	letter := proto.CloneOf(body)
+	letter.Attributes = maps.Clone(body.Attributes)
+	if letter.Attributes == nil {
+		letter.Attributes = make(map[string]string)
+	}
+	letter.Attributes[sourceCount] = strconv.Itoa(failures)
+	letter.Attributes[sourceSubscription] = parts[3]
+	letter.Attributes[sourceProject] = parts[1]
+	letter.Attributes[sourcePublished] = body.PublishTime.AsTime().Format(time.RFC3339Nano)
+	return letter
+}

@@ -1,0 +1,84 @@
+package broker
+
+import (
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/airlock-run/airlock/internal/emulator/pubsub/backlog"
+	"github.com/airlock-run/airlock/internal/emulator/pubsub/store"
+)
+
+// Settled tells what became of the ack IDs of a call.
+type Settled struct {
+	// ExactlyOnce tells whether the caller has to hear of Invalid; otherwise
+	// a lease that ended is not worth mentioning.
+	ExactlyOnce bool
+	Done        []string
+	Invalid     []string
+}
+
+// Ack acknowledges deliveries. With exactly-once delivery it returns when the
+// acknowledgement cannot be lost any more.
+func (s *Subscription) Ack(ids []string) (Settled, error) {
+	return s.settle(ids, func(now time.Time, batch *store.Batch, _ int, id ackID) backlog.Outcome {
+		m, outcome := s.queue.Ack(now, id.seq, id.lease)
+		s.acked(batch, m, outcome)
+		return outcome
+	})
+}
+
+// Extend sets the deadline of deliveries to durations from now, one for each
+// ID; zero has the message delivered again.
+func (s *Subscription) Extend(ids []string, d func(i int) time.Duration) (Settled, error) {
+	return s.settle(ids, func(now time.Time, _ *store.Batch, i int, id ackID) backlog.Outcome {
+		return s.queue.Extend(now, id.seq, id.lease, d(i))
+	})
+}
+
+// acked writes down what an acknowledgement did.
+func (s *Subscription) acked(batch *store.Batch, m *backlog.Message, outcome backlog.Outcome) {
+	switch outcome {
+	case backlog.Freed:
+		s.free(batch, m)
+	case backlog.Retained:
+		e := entryOf(m)
+		e.Acked = true
+		batch.PutEntry(s.id, e)
+	}
+}
+
+func (s *Subscription) settle(ids []string, f func(time.Time, *store.Batch, int, ackID) backlog.Outcome) (Settled, error) {
+	parsed := make([]ackID, len(ids))
+	for i, id := range ids {
+		var ok bool
+		if parsed[i], ok = parseAckID(id); !ok {
+			return Settled{}, status.Errorf(codes.InvalidArgument,
+				"You have passed an invalid ack ID to the service (ack_id=%s).", id)
+		}
+	}
+	exactly := s.exactlyOnce()
+	result := Settled{ExactlyOnce: exactly}
+	err := s.change(exactly, func(now time.Time, batch *store.Batch) {
+		s.used = now
+		for i, id := range parsed {
+			outcome := backlog.Invalid
+			if id.sub == s.id {
+				outcome = f(now, batch, i, id)
+			}
+			if outcome == backlog.Invalid {
+				result.Invalid = append(result.Invalid, ids[i])
+			} else {
+				result.Done = append(result.Done, ids[i])
+			}
+		}
+	})
+	return result, err
+}
+
+func (s *Subscription) exactlyOnce() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.config.EnableExactlyOnceDelivery
+}

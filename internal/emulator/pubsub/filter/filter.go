@@ -1,0 +1,68 @@
+// Package filter is the filter language of Pub/Sub subscriptions.
+//
+//	attributes:key              the attribute exists
+//	attributes.key = "value"    it exists and has the value
+//	attributes.key != "value"   it does not exist or has another value
+//	hasPrefix(attributes.key, "value")
+//
+// Terms are joined by AND or by OR, not by both without parentheses, and
+// negated by NOT or -. Keys that are more than letters, digits, hyphens and
+// underscores are written as string literals.
+package filter
+
+import "strings"
+
+// MaxLength is the longest filter, in bytes.
+const MaxLength = 256
+
+// Filter decides by a message's attributes. Parse makes one.
+type Filter interface {
+	Match(attributes map[string]string) bool
+}
+
+type all []Filter
+
+func (f all) Match(a map[string]string) bool {
+	for _, f := range f {
+		if !f.Match(a) {
+			return false
+		}
+	}
+	return true
+}
+
+type some []Filter
+
+func (f some) Match(a map[string]string) bool {
+	for _, f := range f {
+		if f.Match(a) {
+			return true
+		}
+	}
+	return false
+}
+
+type not struct{ Filter }
+
+func (f not) Match(a map[string]string) bool { return !f.Filter.Match(a) }
+
+type has struct{ key string }
+
+func (f has) Match(a map[string]string) bool {
+	_, ok := a[f.key]
+	return ok
+}
+
+type equal struct{ key, value string }
+
+func (f equal) Match(a map[string]string) bool {
+	v, ok := a[f.key]
+	return ok && v == f.value
+}
+
+type prefix struct{ key, value string }
+
+func (f prefix) Match(a map[string]string) bool {
+	v, ok := a[f.key]
+	return ok && strings.HasPrefix(v, f.value)
+}

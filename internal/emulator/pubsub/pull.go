@@ -1,0 +1,89 @@
+package pubsub
+
+import (
+	"context"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"google.golang.org/protobuf/types/known/emptypb"
+)
+
+// Pull waits for at least one message, and returns none when there was none
+// for a while.
+func (s *subscriber) Pull(ctx context.Context, req *pubsubpb.PullRequest) (*pubsubpb.PullResponse, error) {
+	sub, err := s.find(req.Subscription)
+	if err != nil {
+		return nil, err
+	}
+	if req.MaxMessages <= 0 {
+		return nil, invalid("The value for max_messages must be greater than 0 (max_messages=%d).", req.MaxMessages)
+	}
+	n := min(int(req.MaxMessages), maxPullMessages)
+	r, err := sub.NewReader(n, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	wait, cancel := context.WithTimeout(ctx, pullWait)
+	defer cancel()
+	for {
+		select {
+		case <-r.Ready():
+		case <-r.Ended():
+		case <-wait.Done():
+			return &pubsubpb.PullResponse{}, ctx.Err()
+		case <-s.s.ctx.Done():
+			return nil, context.Cause(s.s.ctx)
+		}
+		messages, err := r.Take(n)
+		if err != nil {
+			return nil, err
+		}
+		//nolint:staticcheck // deprecated, and still in use
+		if len(messages) > 0 || req.ReturnImmediately {
+			return &pubsubpb.PullResponse{ReceivedMessages: messages}, nil
+		}
+	}
+}
+
+func (s *subscriber) Acknowledge(_ context.Context, req *pubsubpb.AcknowledgeRequest) (*emptypb.Empty, error) {
+	sub, err := s.find(req.Subscription)
+	if err != nil {
+		return nil, err
+	}
+	if len(req.AckIds) == 0 {
+		return nil, invalid("The request has no ack IDs.")
+	}
+	r, err := sub.Ack(req.AckIds)
+	if err != nil {
+		return nil, err
+	}
+	return &emptypb.Empty{}, ackFailure(r)
+}
+
+func (s *subscriber) ModifyAckDeadline(_ context.Context, req *pubsubpb.ModifyAckDeadlineRequest) (*emptypb.Empty, error) {
+	sub, err := s.find(req.Subscription)
+	if err != nil {
+		return nil, err
+	}
+	if len(req.AckIds) == 0 {
+		return nil, invalid("The request has no ack IDs.")
+	}
+	d, err := extension(req.AckDeadlineSeconds)
+	if err != nil {
+		return nil, err
+	}
+	r, err := sub.Extend(req.AckIds, func(int) time.Duration { return d })
+	if err != nil {
+		return nil, err
+	}
+	return &emptypb.Empty{}, ackFailure(r)
+}
+
+// extension reads a deadline of 0 to 600 seconds.
+func extension(seconds int32) (time.Duration, error) {
+	if seconds < 0 || seconds > maxAckDeadline {
+		return 0, invalid("Invalid ack deadline given: (ack_deadline_seconds=%d). It must be between 0 and %d.", seconds, maxAckDeadline)
+	}
+	return time.Duration(seconds) * time.Second, nil
+}

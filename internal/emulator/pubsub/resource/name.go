@@ -1,0 +1,88 @@
+// Package resource knows the names of Pub/Sub resources:
+// projects/{project}/{kind}/{id}.
+package resource
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Kind is the collection a resource belongs to.
+type Kind string
+
+const (
+	Topics        Kind = "topics"
+	Subscriptions Kind = "subscriptions"
+	Snapshots     Kind = "snapshots"
+)
+
+// DeletedTopic stands for the topic of a subscription whose topic was deleted.
+const DeletedTopic = "_deleted-topic_"
+
+// NameError tells what is wrong with a name.
+type NameError struct {
+	Kind   Kind
+	Name   string
+	Reason string
+}
+
+func (e *NameError) Error() string {
+	return fmt.Sprintf("Invalid [%s] name: (name=%s): %s.", e.Kind, e.Name, e.Reason)
+}
+
+// Check returns a *NameError unless name is the full name of a resource of the
+// kind.
+func Check(kind Kind, name string) error {
+	parts := strings.Split(name, "/")
+	if len(parts) != 4 || parts[0] != "projects" || parts[2] != string(kind) {
+		return &NameError{kind, name, fmt.Sprintf("it must look like projects/{project}/%s/{id}", kind)}
+	}
+	if !projectOK(parts[1]) {
+		return &NameError{kind, name, "the project has characters it may not have"}
+	}
+	if reason := idFault(parts[3]); reason != "" {
+		return &NameError{kind, name, reason}
+	}
+	return nil
+}
+
+// CheckProject returns a *NameError unless name is projects/{project}.
+func CheckProject(name string) error {
+	project, ok := strings.CutPrefix(name, "projects/")
+	if !ok || !projectOK(project) {
+		return &NameError{"projects", name, "it must look like projects/{project}"}
+	}
+	return nil
+}
+
+// Project is the project of a name that Check accepts, in the form
+// projects/{project}.
+func Project(name string) string {
+	i := strings.IndexByte(name, '/')
+	j := strings.IndexByte(name[i+1:], '/')
+	return name[:i+1+j]
+}
+
+func projectOK(p string) bool {
+	// Names of projects may carry a domain, "example.com:project".
+	return p != "" && strings.Trim(p, letters+digits+"-.:_") == ""
+}
+
+const (
+	letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	digits  = "0123456789"
+)
+
+func idFault(id string) string {
+	switch {
+	case len(id) < 3 || len(id) > 255:
+		return "the ID must have 3 to 255 characters"
+	case !strings.ContainsRune(letters, rune(id[0])):
+		return "the ID must start with a letter"
+	case strings.HasPrefix(id, "goog"):
+		return `the ID must not start with "goog"`
+	case strings.Trim(id, letters+digits+"-_.~+%") != "":
+		return "the ID has characters it may not have"
+	}
+	return ""
+}

@@ -1,0 +1,137 @@
+package store
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"google.golang.org/protobuf/proto"
+)
+
+// Batch is a set of changes that happen together or not at all. It is used
+// once, by one goroutine, and ends with Commit, CommitLazily, or Begin and
+// Wait.
+type Batch struct {
+	b   *pebble.Batch
+	err error // of building the batch
+}
+
+// NewBatch returns an empty batch.
+func (s *Store) NewBatch() *Batch { return &Batch{b: s.db.NewBatch()} }
+
+// Empty tells whether committing the batch would change nothing.
+func (b *Batch) Empty() bool { return b.b.Empty() }
+
+func (b *Batch) put(key, value []byte, err error) {
+	if err == nil {
+		err = b.b.Set(key, value, nil)
+	}
+	b.fail(err)
+}
+
+func (b *Batch) delete(key []byte) { b.fail(b.b.Delete(key, nil)) }
+
+func (b *Batch) fail(err error) {
+	if b.err == nil {
+		b.err = err
+	}
+}
+
+func (b *Batch) PutTopic(t Topic) {
+	v, err := t.encode()
+	b.put(nameKey(topicSpace, t.Config.Name), v, err)
+}
+
+func (b *Batch) DeleteTopic(name string) { b.delete(nameKey(topicSpace, name)) }
+
+func (b *Batch) PutSubscription(s Subscription) {
+	v, err := s.encode()
+	b.put(nameKey(subSpace, s.Config.Name), v, err)
+}
+
+// DeleteSubscription deletes the subscription but not its entries.
+func (b *Batch) DeleteSubscription(name string, id uint64) {
+	b.delete(nameKey(subSpace, name))
+	b.delete(numberKey(activitySpace, id))
+}
+
+// PutActivity stores when the subscription was last in use.
+func (b *Batch) PutActivity(sub uint64, t time.Time) {
+	b.put(numberKey(activitySpace, sub), binary.AppendVarint(nil, t.UnixMicro()), nil)
+}
+
+func (b *Batch) PutSnapshot(s Snapshot) {
+	v, err := s.encode()
+	b.put(nameKey(snapshotSpace, s.Config.Name), v, err)
+}
+
+func (b *Batch) DeleteSnapshot(name string) { b.delete(nameKey(snapshotSpace, name)) }
+
+// PutMessage stores the body of a message of the topic.
+func (b *Batch) PutMessage(seq, topic uint64, body proto.Message) {
+	v := binary.AppendUvarint(make([]byte, 0, 16+proto.Size(body)), topic)
+	v, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(v, body)
+	b.put(numberKey(messageSpace, seq), v, err)
+}
+
+func (b *Batch) DeleteMessage(seq uint64) { b.delete(numberKey(messageSpace, seq)) }
+
+func (b *Batch) PutEntry(sub uint64, e Entry) {
+	b.put(numberKey(entrySpace, sub, e.Seq), e.encode(), nil)
+}
+
+func (b *Batch) DeleteEntry(sub, seq uint64) { b.delete(numberKey(entrySpace, sub, seq)) }
+
+// DeleteEntries deletes all entries of the subscription.
+func (b *Batch) DeleteEntries(sub uint64) {
+	from, to := bounds(numberKey(entrySpace, sub))
+	b.fail(b.b.DeleteRange(from, to, nil))
+}
+
+// Commit returns when the batch is on disk.
+func (s *Store) Commit(b *Batch) error {
+	if err := s.Begin(b); err != nil {
+		return err
+	}
+	return b.Wait()
+}
+
+// CommitLazily returns when the batch can be read; a crash may undo it,
+// together with all batches that came later.
+func (s *Store) CommitLazily(b *Batch) error {
+	defer b.b.Close()
+	if b.err != nil {
+		return b.err
+	}
+	if err := s.db.Apply(b.b, pebble.NoSync); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	return nil
+}
+
+// Begin makes the batch readable and starts to write it out. Batches are on
+// disk in the order of their Begin. Unless it fails, Wait must follow.
+func (s *Store) Begin(b *Batch) error {
+	if b.err != nil {
+		b.b.Close()
+		return b.err
+	}
+	if err := s.db.ApplyNoSyncWait(b.b, pebble.Sync); err != nil {
+		b.b.Close()
+		return fmt.Errorf("write: %w", err)
+	}
+	return nil
+}
+
+// Wait returns when the batch, and with it all that began before, is on disk.
+func (b *Batch) Wait() error {
+	defer b.b.Close()
+	if err := b.b.SyncWait(); err != nil {
+		return fmt.Errorf("sync: %w", err)
+	}
+	return nil
+}
+
+// Discard drops a batch that will not be committed.
+func (b *Batch) Discard() { b.fail(b.b.Close()) }

@@ -1,0 +1,180 @@
+// Package store keeps topics, subscriptions, snapshots and messages on disk.
+// A body is stored once however many subscriptions wait for it; each of them
+// has an entry of a few bytes, deleted when the message is acknowledged.
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// ErrNoMessage is returned for a message that is not stored.
+var ErrNoMessage = errors.New("no such message")
+
+// Store is one data directory. It is safe for use by several goroutines.
+type Store struct {
+	db *pebble.DB
+
+	// Epoch counts how often the directory was opened. Numbers made from it
+	// were never used before, whatever was lost in a crash.
+	Epoch uint64
+}
+
+// Open opens the directory, or a store in memory if dir is "". The caller owns
+// the store and closes it.
+func Open(dir string) (*Store, error) {
+	db, err := openDB(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{db: db}
+	if err := s.beginEpoch(); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return s, nil
+}
+
+// Close flushes and releases the directory. No call may be under way.
+func (s *Store) Close() error {
+	return errors.Join(s.db.Flush(), s.db.Close())
+}
+
+func (s *Store) beginEpoch() error {
+	v, closer, err := s.db.Get([]byte{epochKey})
+	switch {
+	case errors.Is(err, pebble.ErrNotFound):
+	case err != nil:
+		return fmt.Errorf("read epoch: %w", err)
+	default:
+		r := reader{rest: v}
+		s.Epoch = r.uint()
+		if err := errors.Join(r.err, closer.Close()); err != nil {
+			return fmt.Errorf("read epoch: %w", err)
+		}
+	}
+	s.Epoch++
+	v = binary.AppendUvarint(nil, s.Epoch)
+	if err := s.db.Set([]byte{epochKey}, v, pebble.Sync); err != nil {
+		return fmt.Errorf("write epoch: %w", err)
+	}
+	return nil
+}
+
+// Message reads the body of a message.
+func (s *Store) Message(seq uint64) (*pubsubpb.PubsubMessage, error) {
+	v, closer, err := s.db.Get(numberKey(messageSpace, seq))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, ErrNoMessage
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read message %d: %w", seq, err)
+	}
+	_, m, err := decodeMessage(v)
+	return m, errors.Join(err, closer.Close())
+}
+
+func decodeMessage(b []byte) (topic uint64, m *pubsubpb.PubsubMessage, err error) {
+	r := reader{rest: b}
+	topic, m = r.uint(), new(pubsubpb.PubsubMessage)
+	return topic, m, r.message(m)
+}
+
+// Topics calls f for every topic, by name.
+func (s *Store) Topics(f func(Topic) error) error {
+	return scan(s.db, []byte{topicSpace}, func(_, v []byte) error {
+		t, err := decodeTopic(v)
+		if err != nil {
+			return err
+		}
+		return f(t)
+	})
+}
+
+// Subscriptions calls f for every subscription, by name.
+func (s *Store) Subscriptions(f func(Subscription) error) error {
+	return scan(s.db, []byte{subSpace}, func(_, v []byte) error {
+		sub, err := decodeSubscription(v)
+		if err != nil {
+			return err
+		}
+		return f(sub)
+	})
+}
+
+// Snapshots calls f for every snapshot, by name.
+func (s *Store) Snapshots(f func(Snapshot) error) error {
+	return scan(s.db, []byte{snapshotSpace}, func(_, v []byte) error {
+		n, err := decodeSnapshot(v)
+		if err != nil {
+			return err
+		}
+		return f(n)
+	})
+}
+
+// Entries calls f for every entry of the subscription, in the order of
+// publishing.
+func (s *Store) Entries(sub uint64, f func(Entry) error) error {
+	return scan(s.db, numberKey(entrySpace, sub), func(k, v []byte) error {
+		if len(k) != 17 {
+			return ErrCorrupt
+		}
+		e, err := decodeEntry(v)
+		if err != nil {
+			return err
+		}
+		e.Seq = binary.BigEndian.Uint64(k[9:])
+		return f(e)
+	})
+}
+
+// Messages calls f for every stored message in the order of publishing. The
+// function body decodes it, for those who need more than its number.
+func (s *Store) Messages(f func(seq uint64, body func() (topic uint64, m *pubsubpb.PubsubMessage, err error)) error) error {
+	return scan(s.db, []byte{messageSpace}, func(k, v []byte) error {
+		if len(k) != 9 {
+			return ErrCorrupt
+		}
+		return f(binary.BigEndian.Uint64(k[1:]), func() (uint64, *pubsubpb.PubsubMessage, error) {
+			return decodeMessage(v)
+		})
+	})
+}
+
+// Activity is when the subscription was last in use, the zero time if that was
+// never stored.
+func (s *Store) Activity(sub uint64) (time.Time, error) {
+	v, closer, err := s.db.Get(numberKey(activitySpace, sub))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read activity: %w", err)
+	}
+	r := reader{rest: v}
+	t := time.UnixMicro(r.int())
+	return t, errors.Join(r.err, closer.Close())
+}
+
+func scan(db *pebble.DB, prefix []byte, f func(k, v []byte) error) error {
+	from, to := bounds(prefix)
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
+	if err != nil {
+		return fmt.Errorf("scan: %w", err)
+	}
+	for ok := it.First(); ok; ok = it.Next() {
+		v, err := it.ValueAndErr()
+		if err == nil {
+			err = f(it.Key(), v)
+		}
+		if err != nil {
+			return errors.Join(fmt.Errorf("record %q: %w", it.Key(), err), it.Close())
+		}
+	}
+	return errors.Join(it.Error(), it.Close())
+}

@@ -1,0 +1,113 @@
+package pubsub
+
+import (
+	"time"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+)
+
+func checkFirst(req *pubsubpb.StreamingPullRequest) error {
+	if n := req.StreamAckDeadlineSeconds; n < minAckDeadline || n > maxAckDeadline {
+		return invalid("Invalid stream_ack_deadline_seconds: %d is not between %d and %d.", n, minAckDeadline, maxAckDeadline)
+	}
+	return nil
+}
+
+// receive is the receiving half. It returns when the client has nothing more
+// to say (io.EOF), is gone, or says something wrong.
+func (st *stream) receive() error {
+	for {
+		req, err := st.grpc.Recv()
+		if err != nil {
+			return err
+		}
+		if err := checkLater(req); err != nil {
+			return err
+		}
+		if err := st.apply(req); err != nil {
+			return err
+		}
+		if st.answersPings && len(req.AckIds) == 0 && len(req.ModifyDeadlineAckIds) == 0 {
+			st.queue(&pubsubpb.StreamingPullResponse{})
+		}
+	}
+}
+
+func checkLater(req *pubsubpb.StreamingPullRequest) error {
+	switch {
+	case req.Subscription != "":
+		return invalid("The subscription may only be set in the first request of a stream.")
+	case req.ClientId != "":
+		return invalid("The client_id may only be set in the first request of a stream.")
+	case req.MaxOutstandingMessages != 0 || req.MaxOutstandingBytes != 0:
+		return invalid("The flow control may only be set in the first request of a stream.")
+	case req.StreamAckDeadlineSeconds != 0:
+		return checkFirst(req)
+	}
+	return nil
+}
+
+// apply does what a request asks for.
+func (st *stream) apply(req *pubsubpb.StreamingPullRequest) error {
+	if n := req.StreamAckDeadlineSeconds; n != 0 {
+		st.reader.SetDeadline(time.Duration(n) * time.Second)
+	}
+	if err := st.extend(req); err != nil {
+		return err
+	}
+	return st.acknowledge(req)
+}
+
+func (st *stream) acknowledge(req *pubsubpb.StreamingPullRequest) error {
+	if len(req.AckIds) == 0 {
+		return nil
+	}
+	r, err := st.sub.Ack(req.AckIds)
+	if err != nil || !r.ExactlyOnce {
+		return err
+	}
+	st.queue(&pubsubpb.StreamingPullResponse{
+		AcknowledgeConfirmation: &pubsubpb.StreamingPullResponse_AcknowledgeConfirmation{
+			AckIds: r.Done, InvalidAckIds: r.Invalid,
+		},
+	})
+	return nil
+}
+
+func (st *stream) extend(req *pubsubpb.StreamingPullRequest) error {
+	ids, seconds := req.ModifyDeadlineAckIds, req.ModifyDeadlineSeconds
+	if len(ids) != len(seconds) {
+		return invalid("The request has %d modify_deadline_ack_ids and %d modify_deadline_seconds.", len(ids), len(seconds))
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	durations := make([]time.Duration, len(seconds))
+	for i, n := range seconds {
+		var err error
+		if durations[i], err = extension(n); err != nil {
+			return err
+		}
+	}
+	r, err := st.sub.Extend(ids, func(i int) time.Duration { return durations[i] })
+	if err != nil || !r.ExactlyOnce {
+		return err
+	}
+	st.queue(&pubsubpb.StreamingPullResponse{
+		ModifyAckDeadlineConfirmation: &pubsubpb.StreamingPullResponse_ModifyAckDeadlineConfirmation{
+			AckIds: r.Done, InvalidAckIds: r.Invalid,
+		},
+	})
+	return nil
+}
+
+// queue leaves a response to the sending half.
+func (st *stream) queue(r *pubsubpb.StreamingPullResponse) {
+	st.mu.Lock()
+	st.replies = append(st.replies, r)
+	st.mu.Unlock()
+	select {
+	case st.replied <- struct{}{}:
+	default:
+	}
+}
