@@ -1,0 +1,112 @@
+package name
+
+import (
+	"encoding/binary"
+	"errors"
+	"strconv"
+	"strings"
+)
+
+// Marks of the parts of an encoded path. A path ends where its bytes end, so that the encoding of a path is a prefix
+// of the encodings of what lies below it.
+const (
+	numericMark = 0x01
+	stringMark  = 0x02
+)
+
+// ErrKey says that bytes are no encoded path.
+var ErrKey = errors.New("name: malformed key")
+
+// NumericID reads the number of an ID of the form __id7__, which other systems' numeric keys are imported as.
+func NumericID(id string) (int64, bool) {
+	s, ok := strings.CutPrefix(id, "__id")
+	if !ok {
+		return 0, false
+	}
+	s, ok = strings.CutSuffix(s, "__")
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	return n, err == nil && strconv.FormatInt(n, 10) == s
+}
+
+// AppendKey appends the path in an encoding whose bytes order as Compare does.
+func AppendKey(b []byte, p Path) []byte {
+	for _, id := range p {
+		if n, ok := NumericID(id); ok {
+			b = append(b, numericMark)
+			b = binary.BigEndian.AppendUint64(b, uint64(n)^1<<63)
+			continue
+		}
+		b = append(b, stringMark)
+		b = AppendString(b, id)
+	}
+	return b
+}
+
+// ParseKey reads a path that takes up all of b.
+func ParseKey(b []byte) (Path, error) {
+	p := make(Path, 0, 8)
+	for len(b) > 0 {
+		mark := b[0]
+		b = b[1:]
+		switch mark {
+		case numericMark:
+			if len(b) < 8 {
+				return nil, ErrKey
+			}
+			n := int64(binary.BigEndian.Uint64(b) ^ 1<<63)
+			p = append(p, "__id"+strconv.FormatInt(n, 10)+"__")
+			b = b[8:]
+		case stringMark:
+			s, rest, err := ParseString(b)
+			if err != nil {
+				return nil, err
+			}
+			p, b = append(p, s), rest
+		default:
+			return nil, ErrKey
+		}
+	}
+	return p, nil
+}
+
+// AppendString appends s so that no encoded string is a prefix of another and bytes order as strings do: a zero byte
+// becomes 00 ff, and 00 01 is the end.
+func AppendString(b []byte, s string) []byte {
+	for {
+		i := strings.IndexByte(s, 0)
+		if i < 0 {
+			break
+		}
+		b = append(b, s[:i]...)
+		b = append(b, 0x00, 0xff)
+		s = s[i+1:]
+	}
+	b = append(b, s...)
+	return append(b, 0x00, 0x01)
+}
+
+// ParseString reads a string written by AppendString and returns what follows it.
+func ParseString(b []byte) (string, []byte, error) {
+	var s []byte
+	for i := 0; i < len(b); i++ {
+		if b[i] != 0 {
+			continue
+		}
+		if i+1 >= len(b) {
+			break
+		}
+		switch b[i+1] {
+		case 0x01:
+			return string(append(s, b[:i]...)), b[i+2:], nil
+		case 0xff:
+			s = append(append(s, b[:i]...), 0)
+			b, i = b[i+2:], -1
+		default:
+			return "", nil, ErrKey
+		}
+	}
+	return "", nil, ErrKey
+}

@@ -1,0 +1,171 @@
+// Package name reads and orders the resource names of documents, collections and databases.
+package name
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Limits as documented under "Collections, documents, and fields".
+const (
+	maxSegment = 1500    // bytes of one ID
+	maxName    = 6 << 10 // bytes of a whole document name
+	maxDepth   = 100     // collections below one another
+)
+
+// Database is the name of a database: projects/{project}/databases/{database}.
+type Database struct {
+	Project, ID string
+}
+
+func (d Database) String() string { return "projects/" + d.Project + "/databases/" + d.ID }
+
+// Path is the place of a document or collection below the documents of a database, as its IDs in turn. An even
+// number of them is a document (none: the root), an odd number a collection.
+type Path []string
+
+// IsDocument says whether the path has the form of a document's; the root is none.
+func (p Path) IsDocument() bool { return len(p) > 0 && len(p)%2 == 0 }
+
+// Collection is the last collection ID on a document's path.
+func (p Path) Collection() string { return p[len(p)-2] }
+
+// Parent is the path of what holds this one.
+func (p Path) Parent() Path { return p[:len(p)-1] }
+
+// ID is the last ID of the path.
+func (p Path) ID() string { return p[len(p)-1] }
+
+// Child is the path one or more IDs further down. It never shares memory that p could grow into.
+func (p Path) Child(ids ...string) Path { return append(slices.Clip(p), ids...) }
+
+// HasPrefix says whether p is at or below q.
+func (p Path) HasPrefix(q Path) bool { return len(p) >= len(q) && slices.Equal(p[:len(q)], q) }
+
+func (p Path) String() string { return strings.Join(p, "/") }
+
+// In is the full resource name of the path in a database.
+func (p Path) In(d Database) string {
+	if len(p) == 0 {
+		return d.String() + "/documents"
+	}
+	return d.String() + "/documents/" + p.String()
+}
+
+// Compare orders paths as Firestore orders document names: ID by ID, numeric IDs (__id7__) before all others.
+func Compare(a, b Path) int {
+	return slices.CompareFunc(a, b, CompareID)
+}
+
+// CompareID orders two IDs at the same place of a path.
+func CompareID(a, b string) int {
+	na, oka := NumericID(a)
+	nb, okb := NumericID(b)
+	switch {
+	case oka && okb:
+		return cmp.Compare(na, nb)
+	case oka:
+		return -1
+	case okb:
+		return 1
+	}
+	return strings.Compare(a, b)
+}
+
+// ParseDatabase reads projects/{project}/databases/{database}.
+func ParseDatabase(s string) (Database, error) {
+	d, rest, err := split(s)
+	if err != nil || rest != "" {
+		return Database{}, malformed("database", s)
+	}
+	return d, nil
+}
+
+// ParseDocument reads the full name of a document and checks every limit.
+func ParseDocument(s string) (Database, Path, error) {
+	d, p, err := ParseParent(s)
+	if err != nil {
+		return d, p, err
+	}
+	if !p.IsDocument() {
+		return d, nil, status.Errorf(codes.InvalidArgument, "Document name %q lacks a document ID: it names a collection or the root.", s)
+	}
+	return d, p, nil
+}
+
+// ParseParent reads the full name of a document or of the root of the documents.
+func ParseParent(s string) (Database, Path, error) {
+	d, rest, err := split(s)
+	if err != nil {
+		return d, nil, malformed("document", s)
+	}
+	if rest == "documents" {
+		return d, nil, nil
+	}
+	rest, ok := strings.CutPrefix(rest, "documents/")
+	if !ok {
+		return d, nil, malformed("document", s)
+	}
+	if len(s) > maxName {
+		return d, nil, status.Errorf(codes.InvalidArgument, "The document name is %d bytes long; the limit is %d.", len(s), maxName)
+	}
+	p := Path(strings.Split(rest, "/"))
+	if len(p) > 2*maxDepth {
+		return d, nil, status.Errorf(codes.InvalidArgument, "Document name %q is more than %d collections deep.", s, maxDepth)
+	}
+	for _, id := range p {
+		if err := CheckID(id); err != nil {
+			return d, nil, err
+		}
+	}
+	return d, p, nil
+}
+
+// CheckID checks one document or collection ID.
+func CheckID(id string) error {
+	switch {
+	case id == "":
+		return status.Error(codes.InvalidArgument, "A resource ID must not be empty.")
+	case len(id) > maxSegment:
+		return status.Errorf(codes.InvalidArgument, "A resource ID is %d bytes long; the limit is %d.", len(id), maxSegment)
+	case id == "." || id == "..":
+		return status.Errorf(codes.InvalidArgument, "Resource ID %q is not allowed.", id)
+	case strings.Contains(id, "/"):
+		return status.Errorf(codes.InvalidArgument, "Resource ID %q contains a slash.", id)
+	case !utf8.ValidString(id):
+		return status.Errorf(codes.InvalidArgument, "Resource ID %q is not valid UTF-8.", id)
+	}
+	if _, numeric := NumericID(id); Reserved(id) && !numeric {
+		return status.Errorf(codes.InvalidArgument, "Resource ID %q is invalid because it is reserved.", id)
+	}
+	return nil
+}
+
+// Reserved says whether an ID or a field name has the reserved form __.*__.
+func Reserved(s string) bool {
+	return len(s) >= 4 && strings.HasPrefix(s, "__") && strings.HasSuffix(s, "__")
+}
+
+// split reads the database part of a name and returns what follows it.
+func split(s string) (Database, string, error) {
+	parts := strings.SplitN(s, "/", 5)
+	if len(parts) < 4 || parts[0] != "projects" || parts[2] != "databases" || parts[1] == "" || parts[3] == "" {
+		return Database{}, "", fmt.Errorf("%q does not begin with a database", s)
+	}
+	rest := ""
+	if len(parts) == 5 {
+		rest = parts[4]
+	}
+	return Database{Project: parts[1], ID: parts[3]}, rest, nil
+}
+
+func malformed(what, s string) error {
+	return status.Errorf(codes.InvalidArgument, "Invalid %s name %q: expected projects/{project}/databases/{database}%s.",
+		what, s, map[string]string{"document": "/documents/..."}[what])
+}
