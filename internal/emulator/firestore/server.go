@@ -1,0 +1,83 @@
+// Package firestore is a Firestore server for development and tests: the google.firestore.v1 service on one folder of
+// a local disk.
+package firestore
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+
+	"github.com/airlock-run/airlock/internal/emulator/disk"
+	"github.com/airlock-run/airlock/internal/emulator/firestore/store"
+	"github.com/airlock-run/airlock/internal/emulator/firestore/txn"
+)
+
+// The stamp of the data on disk.
+const (
+	kind    = "firestore"
+	version = 1
+)
+
+// Options configure a server. The zero value keeps everything in memory.
+type Options struct {
+	// Dir is the folder of the data, made if it is not there. Empty: in memory.
+	Dir string
+	// Logger hears what goes wrong inside. Nil: nobody.
+	Logger *zap.Logger
+	// Now is the wall clock behind every time the server shows. Nil: time.Now.
+	Now func() time.Time
+}
+
+// Server answers google.firestore.v1. It serves any number of projects and databases, each made by its first write.
+type Server struct {
+	pb.UnimplementedFirestoreServer
+
+	log   *zap.Logger
+	store *store.Store
+	open  *txn.Registry
+}
+
+// Open opens the data. Its errors are those of disk.Open.
+func Open(o Options) (*Server, error) {
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Server{log: o.Logger, open: txn.NewRegistry(o.Now)}
+	db, err := disk.Open(o.Dir, kind, version, tuning())
+	if err != nil {
+		return nil, err
+	}
+	s.store, err = store.Open(db, store.Options{Now: o.Now})
+	if err != nil {
+		return nil, fmt.Errorf("open the documents in %s: %w", o.Dir, err)
+	}
+	return s, nil
+}
+
+// tuning bounds memory to what a laptop can spare, and makes a look at a document that is not there cheap.
+func tuning() *pebble.Options {
+	o := &pebble.Options{CacheSize: 64 << 20, MemTableSize: 16 << 20, MaxOpenFiles: 500}
+	o.EnsureDefaults()
+	for i := range o.Levels {
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	return o
+}
+
+// Register adds the service to a gRPC server.
+func (s *Server) Register(r grpc.ServiceRegistrar) { pb.RegisterFirestoreServer(r, s) }
+
+// Close ends the streams, waits for the disk and frees the folder. Calls must not be made any more.
+func (s *Server) Close() error {
+	s.open.Close()
+	return errors.Join(s.store.Close())
+}

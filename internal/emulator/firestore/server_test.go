@@ -1,0 +1,58 @@
+package firestore_test
+
+import (
+	"net"
+	"testing"
+
+	client "cloud.google.com/go/firestore"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"go.uber.org/zap/zaptest"
+	"google.golang.org/api/option"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/airlock-run/airlock/internal/emulator/firestore"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m)
+}
+
+// emulator is a server on a loopback port.
+type emulator struct {
+	*firestore.Server
+	addr string
+}
+
+// start serves until the test ends.
+func start(t testing.TB, o firestore.Options) *emulator {
+	t.Helper()
+	if o.Logger == nil {
+		o.Logger = zaptest.NewLogger(t)
+	}
+	s, err := firestore.Open(o)
+	require.NoError(t, err)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	g := grpc.NewServer()
+	s.Register(g)
+	served := make(chan error, 1)
+	go func() { served <- g.Serve(l) }()
+	t.Cleanup(func() {
+		g.Stop()
+		require.NoError(t, <-served)
+		require.NoError(t, s.Close())
+	})
+	return &emulator{Server: s, addr: l.Addr().String()}
+}
+
+// dial returns a client of Google's for a project.
+func (e *emulator) dial(t testing.TB, project string) *client.Client {
+	t.Helper()
+	c, err := client.NewClient(t.Context(), project, option.WithEndpoint(e.addr), option.WithoutAuthentication(),
+		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	return c
+}

@@ -1,0 +1,130 @@
+package firestore
+
+import (
+	"context"
+
+	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/airlock-run/airlock/internal/emulator/firestore/document"
+	"github.com/airlock-run/airlock/internal/emulator/firestore/name"
+	"github.com/airlock-run/airlock/internal/emulator/firestore/query"
+	"github.com/airlock-run/airlock/internal/emulator/firestore/store"
+	"github.com/airlock-run/airlock/internal/emulator/firestore/txn"
+)
+
+// selector is what the read calls have in common: at what time, or in which transaction, to read.
+type selector struct {
+	transaction []byte
+	begin       *pb.TransactionOptions
+	readTime    *timestamppb.Timestamp
+}
+
+// session is one read call on one snapshot.
+type session struct {
+	*store.Snapshot
+	db name.Database
+	tx *txn.Transaction // nil outside of transactions
+	// begun is the ID of a transaction that this call has opened.
+	begun []byte
+	owned bool // the snapshot is closed with the session
+}
+
+// session opens a snapshot as the selector asks. needed are the documents a transaction is going to read.
+func (s *Server) session(ctx context.Context, db name.Database, sel selector, needed ...name.Path) (*session, error) {
+	out := &session{db: db}
+	switch {
+	case sel.begin != nil:
+		tx, err := s.begin(db, sel.begin)
+		if err != nil {
+			return nil, err
+		}
+		out.tx, out.begun = tx, []byte(tx.ID)
+	case len(sel.transaction) > 0:
+		tx, err := s.open.Use(db, sel.transaction)
+		if err != nil {
+			return nil, err
+		}
+		out.tx = tx
+	case sel.readTime != nil:
+		sn, err := s.snapshotAt(db, sel.readTime)
+		if err != nil {
+			return nil, err
+		}
+		out.Snapshot, out.owned = sn, true
+		return out, nil
+	}
+	if out.tx != nil && out.tx.Snapshot != nil {
+		out.Snapshot = out.tx.Snapshot
+		return out, nil
+	}
+	if out.tx != nil {
+		if err := out.tx.Await(ctx, needed); err != nil {
+			return nil, err
+		}
+	}
+	out.Snapshot, out.owned = s.store.Snapshot(), true
+	return out, nil
+}
+
+func (s *Server) snapshotAt(db name.Database, t *timestamppb.Timestamp) (*store.Snapshot, error) {
+	if err := t.CheckValid(); err != nil {
+		return nil, status.Errorf(codes.InvalidArgument, "The read_time is not valid: %v.", err)
+	}
+	if t.GetNanos()%1000 != 0 {
+		return nil, status.Error(codes.InvalidArgument, "The read_time must be in whole microseconds.")
+	}
+	return s.store.SnapshotAt(db, document.ParseTime(t))
+}
+
+func (e *session) close() {
+	if e.owned {
+		_ = e.Snapshot.Close() // frees memory only
+	}
+}
+
+// writing says whether the session belongs to a read-write transaction. Its reads need not wait for the disk: what
+// they saw is on disk before the transaction is.
+func (e *session) writing() bool { return e.tx != nil && e.tx.Snapshot == nil }
+
+func (e *session) get(ctx context.Context, p name.Path) (*document.Document, error) {
+	d, err := e.Get(e.db, p)
+	if err != nil {
+		return nil, err
+	}
+	if e.writing() {
+		e.tx.SawDocument(p, d)
+		return d, nil
+	}
+	return d, e.DurableDocument(ctx, d)
+}
+
+// run answers a query whole, so that a transaction can remember what it saw. yield gets one document at a time.
+func (e *session) run(ctx context.Context, q *query.Query, yield func(*document.Document) error) error {
+	if !e.writing() {
+		if err := e.Durable(ctx); err != nil {
+			return err
+		}
+	}
+	n := 0
+	var last *document.Document
+	for d, err := range e.Run(q) {
+		if err != nil {
+			return err
+		}
+		n++
+		last = d
+		if err := yield(q.Project(d)); err != nil {
+			return err
+		}
+	}
+	if e.writing() {
+		if n < q.Limit || q.Limit == 0 {
+			last = nil
+		}
+		e.tx.SawQuery(q, e.Time, last)
+	}
+	return nil
+}
