@@ -11,7 +11,6 @@ import (
 
 	"github.com/airlock-run/airlock/internal/conversation"
 	"github.com/airlock-run/airlock/internal/execution"
-	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/store"
 )
 
@@ -46,8 +45,8 @@ func (x *Executor) handle(work context.Context, ref execution.Ref, engineGone co
 	heart := x.startHeart(job, e, asked.Add(x.config.Lease), stop, log)
 	ending, err := x.perform(job, e)
 	verdict := judge(e, ending, err)
-	if errors.Is(err, sandbox.ErrUnavailable) {
-		engineGone(err)
+	if _, broke := verdict.(execution.Broke); broke {
+		x.lookAtEngine(work, engineGone)
 	}
 	change, settled := x.settle(job, ref, verdict, log)
 	stop(nil)
@@ -103,6 +102,15 @@ func (x *Executor) perform(ctx context.Context, e *execution.Execution) (executi
 		return tooLarge.Ends(run.Usage()), nil
 	}
 	return execution.Ending{Status: execution.Succeeded, Result: result, Usage: run.Usage()}, nil
+}
+
+// lookAtEngine stops the pulling when a fault was for want of an Engine.
+func (x *Executor) lookAtEngine(ctx context.Context, engineGone context.CancelCauseFunc) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := x.sandbox.Ping(ctx); err != nil {
+		engineGone(err)
+	}
 }
 
 // judge says what the end of the job means for the execution; nil when the

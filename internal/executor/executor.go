@@ -17,6 +17,7 @@ import (
 	"github.com/airlock-run/airlock/internal/runtime"
 	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/supervise"
+	"github.com/airlock-run/airlock/internal/wake"
 )
 
 // Store is where executions are. All methods are safe to repeat.
@@ -33,10 +34,10 @@ type Queue interface {
 }
 
 // Sandbox runs one job in a fresh container. When ctx ends, Run kills the job
-// and returns ctx's cause. Check says whether Run could work at all.
+// and returns ctx's cause. Ping says whether there is anything to run it on.
 type Sandbox interface {
 	Run(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error)
-	Check(ctx context.Context) error
+	Ping(ctx context.Context) error
 }
 
 // Runtimes makes the job of an attempt. A failure means that no attempt will do better.
@@ -74,12 +75,12 @@ type Executor struct {
 	sandbox  Sandbox
 	runtimes Runtimes
 	log      *zap.Logger
-	running  running
+	running  wake.Room // the attempts of this executor, for signals to reach their hearts
 }
 
 // New returns an executor; Run starts it.
 func New(config Config, s Store, q Queue, sb Sandbox, rt Runtimes, log *zap.Logger) *Executor {
-	return &Executor{config: config, store: s, queue: q, sandbox: sb, runtimes: rt, log: log, running: newRunning()}
+	return &Executor{config: config, store: s, queue: q, sandbox: sb, runtimes: rt, log: log}
 }
 
 // Run works until ctx ends. It then stops pulling, lets what runs finish
@@ -97,7 +98,7 @@ func (x *Executor) Run(ctx context.Context) error {
 	})
 	g.Go(func() error {
 		// Signals are still heard while the last jobs finish, so that they can be cancelled.
-		return supervise.Keep(ctx, x.log, "listen for signals", func(ctx context.Context) error { return x.queue.Listen(ctx, x.running.poke) })
+		return supervise.Keep(ctx, x.log, "listen for signals", func(ctx context.Context) error { return x.queue.Listen(ctx, x.running.Wake) })
 	})
 	return g.Wait()
 }
@@ -105,7 +106,7 @@ func (x *Executor) Run(ctx context.Context) error {
 // pull receives while the sandbox works. Without an Engine the announcements
 // stay where another executor can have them, and no attempt is spent.
 func (x *Executor) pull(ctx, work context.Context) error {
-	if err := x.sandbox.Check(ctx); err != nil {
+	if err := x.sandbox.Ping(ctx); err != nil {
 		return err
 	}
 	pulling, stop := context.WithCancelCause(ctx)

@@ -26,7 +26,7 @@ func (x *Executor) startHeart(job context.Context, e *execution.Execution, expir
 	// The lease is renewed until the verdict is written, also when the job was ended before.
 	ctx, stop := context.WithCancel(context.WithoutCancel(job))
 	h := &heart{stop: stop, done: make(chan struct{})}
-	poked, forget := x.running.add(e.Ref())
+	poked, forget := x.running.Enter(e.Ref())
 	go func() {
 		defer close(h.done)
 		defer forget()

@@ -4,14 +4,9 @@
 package sandbox
 
 import (
-	"errors"
 	"net"
 	"time"
 )
-
-// ErrUnavailable means that there is no container engine to run anything on.
-// Implementations wrap it with what their engine said.
-var ErrUnavailable = errors.New("no container engine answers")
 
 // Inside a sandbox with a way out, an agent finds it at EgressURL. PID 1 passes
 // what comes there on to EgressSocket, behind which Job.Egress listens.

@@ -1,0 +1,93 @@
+# Airlock. `make run` and `make test` set up what they need; `make help` lists everything.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION      := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS      := -s -w -X github.com/airlock-run/airlock/internal/app.Version=$(VERSION)
+GOLANGCI     := .bin/golangci-lint-2.15.0
+LISTEN       ?= 127.0.0.1:8000
+GO_TEST      ?= go test -race -count=1 -timeout 20m
+PAGE_SOURCES := $(shell find web/src web/public web/index.html web/package.json web/package-lock.json web/vite.config.ts -type f 2>/dev/null)
+
+##@ Use
+
+.PHONY: run
+run: engine build sandbox-offline $(if $(ANTHROPIC_API_KEY),sandbox-claude) ## Set up what is missing, build, and start everything on 127.0.0.1:8000
+	exec bin/airlock dev --listen $(LISTEN)
+
+.PHONY: test
+test: engine chromium page images ## Set up what is missing and run every test
+	cd web && npm run test
+	$(GO_TEST) ./...
+	scripts/containers-test.sh
+
+.PHONY: doctor
+doctor: build ## Check what Airlock needs on this machine
+	bin/airlock doctor
+
+##@ Build
+
+.PHONY: build
+build: page ## The programs, in bin/
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+.PHONY: page
+page: web/dist/index.html ## The web page, which is embedded into the programs
+
+web/dist/index.html: web/node_modules/.installed $(PAGE_SOURCES)
+	cd web && npm run build
+
+web/node_modules/.installed: web/package.json web/package-lock.json
+	cd web && npm ci --no-audit --no-fund
+	touch $@
+
+.PHONY: images sandbox-offline sandbox-claude sandbox-probe
+images: sandbox-offline sandbox-claude sandbox-probe ## The sandbox images
+sandbox-offline sandbox-claude sandbox-probe: sandbox-%: engine
+	scripts/images.sh $*
+
+.PHONY: containers
+containers: engine ## The images of the API and the executor (Dockerfile.api, Dockerfile.executor)
+	scripts/containers.sh
+
+.PHONY: generate
+generate: web/node_modules/.installed ## What is generated: server types, the page's types
+	go generate ./...
+	cd web && npm run generate
+
+##@ Check
+
+.PHONY: lint
+lint: $(GOLANGCI) web/node_modules/.installed ## Linters of Go, TypeScript and shell; generated code is up to date
+	$(GOLANGCI) run ./...
+	cd web && npm run lint
+	scripts/lint-shell.sh
+	scripts/lint-generated.sh
+
+$(GOLANGCI):
+	GOBIN=$(CURDIR)/.bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+	mv .bin/golangci-lint $@
+
+.PHONY: bench
+bench: engine sandbox-offline sandbox-probe ## Benchmarks, each beside what it is measured against
+	go test -run '^$$' -bench . -benchtime 2s -timeout 60m ./...
+
+##@ Set up
+
+.PHONY: engine
+engine: ## A Docker Engine: checked, and on Debian as root installed and started
+	scripts/engine.sh up
+
+.PHONY: chromium
+chromium: ## A browser for the tests
+	scripts/chromium.sh
+
+.PHONY: clean
+clean: ## Remove what was built (not the data in .airlock)
+	rm -rf bin .bin web/node_modules
+	find web/dist -mindepth 1 ! -name .keep -delete
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

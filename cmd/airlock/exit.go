@@ -1,0 +1,39 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+var (
+	errUsage       = errors.New("usage")
+	errUnreachable = errors.New("cannot reach the server")
+)
+
+// usage is an error about how the command was called.
+func usage(cmd *cobra.Command, err error) error {
+	return fmt.Errorf("%w: %w (see %s --help)", errUsage, err, cmd.CommandPath())
+}
+
+// usageArgs makes what cobra says about arguments an error of usage.
+func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usage(cmd, err)
+		}
+		return nil
+	}
+}
+
+func exitCode(err error) int {
+	switch {
+	case errors.Is(err, errUsage):
+		return exitUsage
+	case errors.Is(err, errUnreachable):
+		return exitUnreachable
+	default:
+		return exitFailed
+	}
+}

@@ -1,0 +1,133 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/airlock-run/airlock/internal/agent"
+	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/id"
+	"github.com/airlock-run/airlock/internal/store"
+)
+
+// newest is how many resources a list without paging shows.
+const newest = 100
+
+// CreateAgent stores an agent.
+func (s *Server) CreateAgent(c echo.Context) error {
+	var body contract.CreateAgent
+	if err := readJSON(c, &body); err != nil {
+		return err
+	}
+	a, err := s.newAgent(owner(c), body)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := storeContext(c)
+	defer cancel()
+	if err := s.store.CreateAgent(ctx, &a); err != nil {
+		return err
+	}
+	c.Response().Header().Set(echo.HeaderLocation, "/agents/"+a.ID)
+	return answer(c, http.StatusCreated, viewAgent(a))
+}
+
+// newAgent checks every field and reports all that is wrong at once.
+func (s *Server) newAgent(owner string, body contract.CreateAgent) (agent.Agent, error) {
+	var wrong []contract.FieldError
+	bounded := func(field, text string, most int, required bool) {
+		switch {
+		case required && strings.TrimSpace(text) == "":
+			wrong = append(wrong, fieldError(field, "must hold some text"))
+		case len(text) > most:
+			wrong = append(wrong, fieldError(field, fmt.Sprintf("has %d bytes; at most %d are taken", len(text), most)))
+		case strings.ContainsRune(text, 0):
+			wrong = append(wrong, fieldError(field, "must not hold a NUL character"))
+		}
+	}
+	bounded("name", body.Name, agent.MaxName, true)
+	bounded("description", body.Description, agent.MaxDescription, false)
+	bounded("instructions", body.Instructions, agent.MaxInstructions, true)
+	bounded("model", body.Model, agent.MaxName, false)
+
+	runtime := body.Runtime
+	if runtime == "" {
+		runtime = s.config.DefaultRuntime
+	}
+	if !s.knowsRuntime(runtime) {
+		wrong = append(wrong, fieldError("runtime", "must be one of: "+strings.Join(s.config.Runtimes, ", ")))
+	}
+	d, err := timeout(body.Timeout, execution.DefaultTimeout)
+	if err != nil {
+		wrong = append(wrong, explain(err).Errors...)
+	}
+	if len(wrong) > 0 {
+		return agent.Agent{}, invalid(wrong...)
+	}
+	return agent.Agent{
+		Owner: owner, Name: body.Name, Description: body.Description, Instructions: body.Instructions,
+		Runtime: runtime, Model: body.Model, Timeout: d,
+	}, nil
+}
+
+// ListAgents shows the caller's newest agents.
+func (s *Server) ListAgents(c echo.Context) error {
+	ctx, cancel := storeContext(c)
+	defer cancel()
+	found, err := s.store.Agents(ctx, owner(c), newest)
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusOK, contract.AgentList{Agents: views(found, viewAgent)})
+}
+
+// GetAgent shows one agent.
+func (s *Server) GetAgent(c echo.Context, agentID contract.ID) error {
+	if !id.Valid(id.Agent, agentID) {
+		return &store.NotFoundError{Resource: "agent", ID: agentID}
+	}
+	ctx, cancel := storeContext(c)
+	defer cancel()
+	a, err := s.store.Agent(ctx, owner(c), agentID)
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusOK, viewAgent(a))
+}
+
+// RunAgent accepts one run.
+func (s *Server) RunAgent(c echo.Context, agentID contract.ID) error {
+	if !id.Valid(id.Agent, agentID) {
+		return &store.NotFoundError{Resource: "agent", ID: agentID}
+	}
+	var body contract.RunAgent
+	if err := readJSON(c, &body); err != nil {
+		return err
+	}
+	if err := checkText("input", body.Input); err != nil {
+		return err
+	}
+	limit, err := timeout(body.Timeout, 0)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := storeContext(c)
+	defer cancel()
+	ch, err := s.store.SubmitRun(ctx, store.Run{Owner: owner(c), AgentID: agentID, Input: body.Input, Timeout: limit})
+	if err != nil {
+		return err
+	}
+	return s.accepted(c, ch)
+}
+
+// accepted answers for an execution that is durable from now on.
+func (s *Server) accepted(c echo.Context, ch execution.Change) error {
+	s.tell(c, ch)
+	view := viewAccepted(ch.Execution)
+	c.Response().Header().Set(echo.HeaderLocation, view.Urls.Self)
+	return answer(c, http.StatusAccepted, view)
+}

@@ -1,0 +1,132 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/labstack/echo/v4"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/execution"
+)
+
+// Bounds of what a request may hold, in bytes. A message of maxText can be
+// several times as long once it is escaped in JSON.
+const (
+	maxBody = 2 << 20
+	maxText = 256 << 10
+)
+
+// readJSON reads the request's body into v, strictly: one JSON object in
+// valid UTF-8 without unknown or repeated members, and nothing after it.
+func readJSON(c echo.Context, v any) error {
+	r := c.Request()
+	if media, _, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType)); err != nil || media != echo.MIMEApplicationJSON {
+		return &problem{Status: http.StatusUnsupportedMediaType, Code: codeMediaType, Detail: "Send the body as JSON, with the header Content-Type: application/json."}
+	}
+	// Only the reading of the body has a deadline: one for the whole connection
+	// would end long polls.
+	deadline := http.NewResponseController(c.Response())
+	_ = deadline.SetReadDeadline(time.Now().Add(bodyTimeout)) // not supported by tests' recorders, which need none
+	defer func() { _ = deadline.SetReadDeadline(time.Time{}) }()
+
+	body := http.MaxBytesReader(c.Response(), r.Body, maxBody)
+	err := json.UnmarshalRead(body, v, json.RejectUnknownMembers(true))
+	var tooLarge *http.MaxBytesError
+	var semantic *json.SemanticError
+	var syntactic *jsontext.SyntacticError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &tooLarge):
+		return &problem{Status: http.StatusRequestEntityTooLarge, Code: codeTooLarge, Detail: fmt.Sprintf("The body is larger than %d bytes.", maxBody)}
+	case errors.Is(err, json.ErrUnknownName) && errors.As(err, &semantic):
+		return invalid(fieldError(field(semantic.JSONPointer), "there is no such field; GET /openapi.json describes the request"))
+	case errors.As(err, &semantic):
+		return invalid(fieldError(field(semantic.JSONPointer), "has the wrong type: a JSON "+kind(semantic.JSONKind)+" cannot be read here"))
+	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &syntactic):
+		return invalid(fieldError(field(syntactic.JSONPointer), "stands twice"))
+	case errors.As(err, &syntactic):
+		return invalid(fieldError("body", fmt.Sprintf("is not valid JSON at byte %d; it must be one JSON object in UTF-8", syntactic.ByteOffset)))
+	default:
+		return invalid(fieldError("body", "cannot be read; it must be one JSON object in UTF-8"))
+	}
+}
+
+func field(p jsontext.Pointer) string {
+	if name := strings.TrimPrefix(string(p), "/"); name != "" {
+		return name
+	}
+	return "body"
+}
+
+func kind(k jsontext.Kind) string {
+	switch k {
+	case 'n':
+		return "null"
+	case 't', 'f':
+		return "boolean"
+	case '"':
+		return "string"
+	case '0':
+		return "number"
+	case '[':
+		return "array"
+	default:
+		return "object"
+	}
+}
+
+// bodyTimeout is how long a body may take to arrive.
+const bodyTimeout = 30 * time.Second
+
+// checkText refuses a text that no agent could be given.
+func checkText(name, text string) error {
+	switch {
+	case strings.TrimSpace(text) == "":
+		return invalid(fieldError(name, "must hold some text"))
+	case len(text) > maxText:
+		return &problem{Status: http.StatusRequestEntityTooLarge, Code: codeTooLarge,
+			Detail: fmt.Sprintf("%s has %d bytes; at most %d are taken. Split it, or let the agent fetch less.", name, len(text), maxText),
+			Errors: []contract.FieldError{fieldError(name, fmt.Sprintf("at most %d bytes", maxText))}}
+	default:
+		return checkNoNUL(name, text)
+	}
+}
+
+func checkNoNUL(name, text string) error {
+	if strings.ContainsRune(text, 0) {
+		return invalid(fieldError(name, "must not hold a NUL character"))
+	}
+	return nil
+}
+
+// timeout reads a time-out; absent, it is otherwise.
+func timeout(text string, otherwise time.Duration) (time.Duration, error) {
+	if text == "" {
+		return otherwise, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < execution.MinTimeout || d > execution.MaxTimeout {
+		return 0, invalid(fieldError("timeout", fmt.Sprintf("must be a duration from %s to %s, such as 90s", execution.MinTimeout, execution.MaxTimeout)))
+	}
+	return d, nil
+}
+
+func writeJSON(c echo.Context, status int, contentType string, body any) error {
+	data, err := json.Marshal(body, jsontext.AllowInvalidUTF8(true))
+	if err != nil {
+		return err
+	}
+	return c.Blob(status, contentType, append(data, '\n'))
+}
+
+func answer(c echo.Context, status int, body any) error {
+	return writeJSON(c, status, echo.MIMEApplicationJSON, body)
+}

@@ -1,0 +1,122 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/id"
+	"github.com/airlock-run/airlock/internal/store"
+)
+
+const (
+	maxWait = time.Minute
+	// reread is what a lost signal costs a waiting caller.
+	reread = 2 * time.Second
+	// defaultExecutions is how many a list shows when it is not told.
+	defaultExecutions = 20
+)
+
+// ListExecutions shows the caller's newest executions.
+func (s *Server) ListExecutions(c echo.Context, params contract.ListExecutionsParams) error {
+	limit := params.Limit
+	if limit == 0 && !c.QueryParams().Has("limit") {
+		limit = defaultExecutions
+	}
+	if limit < 1 || limit > newest {
+		return invalid(fieldError("limit", "must be from 1 to 100"))
+	}
+	ctx, cancel := storeContext(c)
+	defer cancel()
+	found, err := s.store.Executions(ctx, owner(c), limit)
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusOK, contract.ExecutionList{Executions: views(found, viewExecution)})
+}
+
+// GetExecution shows an execution, now or as soon as it has ended.
+func (s *Server) GetExecution(c echo.Context, executionID contract.ID, params contract.GetExecutionParams) error {
+	ref, err := executionRef(c, executionID)
+	if err != nil {
+		return err
+	}
+	var wait time.Duration
+	if params.Wait != "" {
+		if wait, err = time.ParseDuration(params.Wait); err != nil || wait < 0 || wait > maxWait {
+			return invalid(fieldError("wait", "must be a duration up to 60s, such as 30s"))
+		}
+	}
+	e, err := s.await(c.Request().Context(), ref, wait)
+	if err != nil {
+		return err
+	}
+	if !e.Status.Terminal() {
+		c.Response().Header().Set(echo.HeaderRetryAfter, "1")
+	}
+	return answer(c, http.StatusOK, viewExecution(e))
+}
+
+// await reads the execution until it has ended, the wait is over, or the
+// server closes, and returns it as it then is.
+func (s *Server) await(ctx context.Context, ref execution.Ref, wait time.Duration) (execution.Execution, error) {
+	news, leave := s.waiting.Enter(ref) // before the first read, so that nothing is missed between
+	defer leave()
+	over := time.NewTimer(wait)
+	defer over.Stop()
+	for {
+		e, err := s.readExecution(ctx, ref)
+		if err != nil || e.Status.Terminal() || wait == 0 {
+			return e, err
+		}
+		select {
+		case <-news:
+		case <-time.After(reread):
+		case <-over.C:
+			return e, nil
+		case <-s.closing:
+			return e, nil
+		case <-ctx.Done():
+			return e, ctx.Err()
+		}
+	}
+}
+
+func (s *Server) readExecution(ctx context.Context, ref execution.Ref) (execution.Execution, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return s.store.Execution(ctx, ref)
+}
+
+// CancelExecution ends a queued execution and has a running one killed.
+func (s *Server) CancelExecution(c echo.Context, executionID contract.ID) error {
+	ref, err := executionRef(c, executionID)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := storeContext(c)
+	defer cancel()
+	ch, err := s.store.Apply(ctx, ref, execution.CancelAsked{})
+	if errors.Is(err, execution.ErrTerminal) {
+		ch.Execution, err = s.store.Execution(ctx, ref)
+		ch.Announce = nil
+	} else if err == nil {
+		s.tell(c, ch)
+	}
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusAccepted, viewExecution(ch.Execution))
+}
+
+func executionRef(c echo.Context, executionID string) (execution.Ref, error) {
+	if !id.Valid(id.Execution, executionID) {
+		return execution.Ref{}, &store.NotFoundError{Resource: "execution", ID: executionID}
+	}
+	return execution.Ref{Owner: owner(c), ID: executionID}, nil
+}

@@ -1,0 +1,31 @@
+package api
+
+import (
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"go.uber.org/zap"
+)
+
+func requestID(c echo.Context) string {
+	return c.Response().Header().Get(echo.HeaderXRequestID)
+}
+
+// accessLog writes one line per request, without its body or query.
+func (s *Server) accessLog(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		started := time.Now()
+		if err := next(c); err != nil {
+			c.Error(err) // writes the answer, so that its status is known below
+		}
+		s.log.Debug("request", zap.String("request", requestID(c)),
+			zap.String("method", c.Request().Method), zap.String("path", c.Request().URL.Path),
+			zap.Int("status", c.Response().Status), zap.Duration("took", time.Since(started)))
+		return nil
+	}
+}
+
+func (s *Server) logPanic(c echo.Context, err error, stack []byte) error {
+	s.log.Error("panic", zap.String("request", requestID(c)), zap.Error(err), zap.ByteString("stack", stack))
+	return echo.ErrInternalServerError
+}

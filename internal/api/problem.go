@@ -1,0 +1,128 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+	"go.uber.org/zap"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/conversation"
+	"github.com/airlock-run/airlock/internal/store"
+)
+
+// problem is an answer of RFC 9457. Code is the reason for programs, Detail
+// says to people how to mend it; neither holds internals.
+type problem struct {
+	Status     int
+	Code       string
+	Detail     string
+	Errors     []contract.FieldError
+	RetryAfter int // seconds; 0: none
+}
+
+func (p *problem) Error() string { return p.Code + ": " + p.Detail }
+
+// Codes of the problems. docs/api.md lists them; a test compares.
+const (
+	codeInvalid          = "invalid_request"
+	codeNotFound         = "not_found"
+	codeNoRoute          = "no_such_route"
+	codeMethod           = "method_not_allowed"
+	codeMediaType        = "unsupported_media_type"
+	codeTooLarge         = "too_large"
+	codeConflict         = "agent_mismatch"
+	codeTooManyTurns     = "too_many_turns"
+	codeUnavailable      = "unavailable"
+	codeInternal         = "internal"
+	codeUnclassified     = "request_refused"
+	retryWhenUnavailable = 2 // seconds
+)
+
+// explain is the one table from errors to problems.
+func explain(err error) *problem {
+	var (
+		p        *problem
+		notFound *store.NotFoundError
+		httpErr  *echo.HTTPError
+	)
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.As(err, &notFound):
+		return &problem{Status: http.StatusNotFound, Code: codeNotFound,
+			Detail: fmt.Sprintf("There is no %s %q.", notFound.Resource, notFound.ID)}
+	case errors.Is(err, store.ErrOtherAgent):
+		return &problem{Status: http.StatusConflict, Code: codeConflict,
+			Detail: "The conversation is held with another agent. Leave agentId out to continue it, or conversationId to begin one with this agent."}
+	case errors.Is(err, conversation.ErrTooManyPending):
+		return &problem{Status: http.StatusTooManyRequests, Code: codeTooManyTurns, RetryAfter: retryWhenUnavailable,
+			Detail: fmt.Sprintf("%d messages of this conversation wait for their replies. Wait for the first of them.", conversation.MaxPending)}
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		return &problem{Status: http.StatusServiceUnavailable, Code: codeUnavailable, RetryAfter: retryWhenUnavailable,
+			Detail: "The database does not answer. Nothing was stored; try again in a moment."}
+	case errors.As(err, &httpErr):
+		return ofStatus(httpErr)
+	default:
+		return &problem{Status: http.StatusInternalServerError, Code: codeInternal,
+			Detail: "Something went wrong on the server. It has been logged under the request's ID."}
+	}
+}
+
+// ofStatus explains what the router and the generated code refuse.
+func ofStatus(err *echo.HTTPError) *problem {
+	switch err.Code {
+	case http.StatusNotFound:
+		return &problem{Status: err.Code, Code: codeNoRoute, Detail: "There is nothing at this path. GET /openapi.json lists what there is."}
+	case http.StatusMethodNotAllowed:
+		return &problem{Status: err.Code, Code: codeMethod, Detail: "The path does not take this method. The Allow header lists those that it takes."}
+	case http.StatusBadRequest:
+		return &problem{Status: err.Code, Code: codeInvalid, Detail: fmt.Sprint(err.Message)}
+	case http.StatusInternalServerError:
+		return explain(errors.New("panic"))
+	default:
+		return &problem{Status: err.Code, Code: codeUnclassified, Detail: http.StatusText(err.Code)}
+	}
+}
+
+// fail writes an error as a problem, and logs what is the server's own fault.
+func (s *Server) fail(err error, c echo.Context) {
+	if c.Response().Committed {
+		return
+	}
+	if errors.Is(err, context.Canceled) && c.Request().Context().Err() != nil {
+		return // the caller has gone; nobody reads an answer
+	}
+	p := explain(err)
+	if p.Status >= http.StatusInternalServerError {
+		s.log.Error("request failed", zap.String("request", requestID(c)), zap.String("method", c.Request().Method),
+			zap.String("path", c.Request().URL.Path), zap.Error(err))
+	}
+	if p.RetryAfter > 0 {
+		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(p.RetryAfter))
+	}
+	body := contract.Problem{
+		Type: "about:blank", Title: http.StatusText(p.Status), Status: p.Status,
+		Detail: p.Detail, Instance: c.Request().URL.Path, Code: p.Code, Errors: p.Errors,
+	}
+	if err := writeJSON(c, p.Status, "application/problem+json", body); err != nil {
+		s.log.Debug("could not write a problem", zap.Error(err))
+	}
+}
+
+// invalid is a 400 about fields of the request.
+func invalid(errs ...contract.FieldError) *problem {
+	detail := "The request is not valid."
+	if len(errs) > 0 {
+		detail = fmt.Sprintf("%s: %s.", errs[0].Field, errs[0].Detail)
+	}
+	return &problem{Status: http.StatusBadRequest, Code: codeInvalid, Detail: detail, Errors: errs}
+}
+
+func fieldError(field, detail string) contract.FieldError {
+	return contract.FieldError{Field: field, Detail: detail}
+}

@@ -1,0 +1,166 @@
+// Package api is the HTTP face of Airlock: it takes work, says that it is
+// durable, and tells how it went. It keeps no state; everything is in the store.
+package api
+
+import (
+	"context"
+	"io/fs"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+	"go.uber.org/zap"
+
+	"github.com/airlock-run/airlock/internal/agent"
+	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/conversation"
+	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/store"
+	"github.com/airlock-run/airlock/internal/supervise"
+	"github.com/airlock-run/airlock/internal/wake"
+)
+
+// Store is where everything is. Its methods may be called concurrently; the
+// submissions are durable once they return nil.
+type Store interface {
+	Now(ctx context.Context) (time.Time, error)
+
+	CreateAgent(ctx context.Context, a *agent.Agent) error
+	Agent(ctx context.Context, owner, id string) (agent.Agent, error)
+	Agents(ctx context.Context, owner string, limit int) ([]agent.Agent, error)
+
+	SubmitRun(ctx context.Context, r store.Run) (execution.Change, error)
+	SubmitTurn(ctx context.Context, t store.Turn) (execution.Change, error)
+	Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error)
+	Execution(ctx context.Context, ref execution.Ref) (execution.Execution, error)
+	Executions(ctx context.Context, owner string, limit int) ([]execution.Execution, error)
+
+	Conversation(ctx context.Context, owner, id string) (conversation.Conversation, error)
+	Conversations(ctx context.Context, owner string, limit int) ([]conversation.Conversation, error)
+	Messages(ctx context.Context, owner, conversationID string, beforeTurn, limit int) ([]conversation.Message, error)
+}
+
+// Queue is the doorbell. Tell may fail without harm. Listen calls hear concurrently.
+type Queue interface {
+	Ensure(ctx context.Context) error
+	Check(ctx context.Context) error
+	Tell(ctx context.Context, ch execution.Change) error
+	Listen(ctx context.Context, hear func(execution.Ref)) error
+}
+
+// Config says how the API works.
+type Config struct {
+	Version        string
+	Runtimes       []string // names that an agent may choose
+	DefaultRuntime string   // of agents that choose none, and of the builder
+	Origins        []string // that may call from other pages (CORS)
+	Page           fs.FS    // index.html and assets/; empty where it was not built
+}
+
+// Server is the API of one process.
+type Server struct {
+	config  Config
+	store   Store
+	queue   Queue
+	log     *zap.Logger
+	echo    *echo.Echo
+	waiting wake.Room
+	closing chan struct{} // closed when long polls should answer what they know
+	close   func()
+}
+
+// storeTimeout bounds what one request waits for the store.
+const storeTimeout = 5 * time.Second
+
+// New returns a server; Serve starts it.
+func New(config Config, s Store, q Queue, log *zap.Logger) *Server {
+	srv := &Server{config: config, store: s, queue: q, log: log, echo: echo.New(), closing: make(chan struct{})}
+	srv.close = sync.OnceFunc(func() { close(srv.closing) })
+	e := srv.echo
+	e.HideBanner, e.HidePort = true, true
+	e.HTTPErrorHandler = srv.fail
+	e.Server.ReadHeaderTimeout = 10 * time.Second
+	e.Server.IdleTimeout = 2 * time.Minute
+	e.Server.MaxHeaderBytes = 64 << 10
+	e.Use(
+		middleware.RequestID(),
+		srv.accessLog,
+		middleware.RecoverWithConfig(middleware.RecoverConfig{LogErrorFunc: srv.logPanic}),
+		middleware.CORSWithConfig(middleware.CORSConfig{
+			AllowOrigins:  config.Origins,
+			AllowHeaders:  []string{echo.HeaderContentType, tenantHeader},
+			ExposeHeaders: []string{echo.HeaderLocation, echo.HeaderRetryAfter, echo.HeaderXRequestID},
+		}),
+		middleware.SecureWithConfig(middleware.SecureConfig{
+			ContentTypeNosniff:    "nosniff",
+			XFrameOptions:         "DENY",
+			ReferrerPolicy:        "no-referrer",
+			ContentSecurityPolicy: "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+		}),
+		onlyLocalHosts,
+		tenant,
+	)
+	contract.RegisterHandlers(e, srv)
+	e.GET("/assets/*", srv.asset)
+	return srv
+}
+
+// Handler serves the API without a listener of its own.
+func (s *Server) Handler() http.Handler { return s.echo }
+
+// Serve answers on the listener until ctx ends; what is then being answered
+// gets the grace to end. Meanwhile it keeps the topics made and hears signals.
+func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration) error {
+	s.echo.Listener = l
+	served := make(chan error, 1)
+	go func() { served <- s.echo.Start("") }()
+
+	background, stop := context.WithCancel(ctx)
+	defer stop()
+	heard := make(chan error, 1)
+	go func() { heard <- s.hear(background) }()
+
+	var err error
+	select {
+	case err = <-served: // the listener failed; nothing else ends it
+	case <-ctx.Done():
+		s.close()
+		shut, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+		defer cancel()
+		err = s.echo.Shutdown(shut)
+		<-served
+	}
+	stop()
+	<-heard
+	return err
+}
+
+// hear makes sure of the topics, then wakes the long polls of this process.
+func (s *Server) hear(ctx context.Context) error {
+	return supervise.Keep(ctx, s.log, "hear signals", func(ctx context.Context) error {
+		if err := s.queue.Ensure(ctx); err != nil {
+			return err
+		}
+		return s.queue.Listen(ctx, s.waiting.Wake)
+	})
+}
+
+// tell passes a change on. It is durable already, so a failure is only logged:
+// the janitor announces what was not heard.
+func (s *Server) tell(c echo.Context, ch execution.Change) {
+	if err := s.queue.Tell(c.Request().Context(), ch); err != nil {
+		s.log.Warn("could not tell of a change; the janitor will",
+			zap.String("execution", ch.Execution.ID), zap.String("tenant", ch.Execution.Owner), zap.Error(err))
+	}
+}
+
+// storeContext bounds what a request may wait for the store.
+func storeContext(c echo.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(c.Request().Context(), storeTimeout)
+}
+
+func (s *Server) knowsRuntime(name string) bool { return slices.Contains(s.config.Runtimes, name) }

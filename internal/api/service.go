@@ -1,0 +1,68 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/labstack/echo/v4"
+	"sigs.k8s.io/yaml"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+)
+
+// Root is health for machines and the page for browsers.
+func (s *Server) Root(c echo.Context) error {
+	c.Response().Header().Set(echo.HeaderVary, echo.HeaderAccept)
+	if strings.Contains(c.Request().Header.Get(echo.HeaderAccept), echo.MIMETextHTML) {
+		return s.page(c)
+	}
+	return s.Health(c)
+}
+
+// Health says that the process lives.
+func (s *Server) Health(c echo.Context) error {
+	return answer(c, http.StatusOK, contract.Health{Status: contract.Ok, Version: s.config.Version})
+}
+
+// Ready says whether the API can do its work, and what is missing.
+func (s *Server) Ready(c echo.Context) error {
+	ctx, cancel := storeContext(c)
+	defer cancel()
+	checks := []contract.Check{
+		check("firestore", "Is FIRESTORE_EMULATOR_HOST right and the emulator up, or are there Google credentials?", func() error {
+			_, err := s.store.Now(ctx)
+			return err
+		}),
+		check("pubsub", "Is PUBSUB_EMULATOR_HOST right and the emulator up, or are there Google credentials?", func() error {
+			return s.queue.Check(ctx)
+		}),
+	}
+	readiness := contract.Readiness{Ready: true, Checks: checks}
+	for _, one := range checks {
+		readiness.Ready = readiness.Ready && one.Ok
+	}
+	status := http.StatusOK
+	if !readiness.Ready {
+		status = http.StatusServiceUnavailable
+	}
+	return answer(c, status, readiness)
+}
+
+func check(name, advice string, ask func() error) contract.Check {
+	if ask() != nil { // what exactly is wrong is internal, and in the log
+		return contract.Check{Name: name, Detail: "does not answer. " + advice}
+	}
+	return contract.Check{Name: name, Ok: true}
+}
+
+var document = sync.OnceValues(func() ([]byte, error) { return yaml.YAMLToJSON(contract.Document) })
+
+// Openapi shows the contract.
+func (s *Server) Openapi(c echo.Context) error {
+	data, err := document()
+	if err != nil {
+		return err
+	}
+	return c.JSONBlob(http.StatusOK, data)
+}

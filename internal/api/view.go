@@ -1,0 +1,102 @@
+package api
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/airlock-run/airlock/internal/agent"
+	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/conversation"
+	"github.com/airlock-run/airlock/internal/execution"
+)
+
+// The functions of this file say how the domain looks from outside.
+
+func viewExecution(e execution.Execution) contract.Execution {
+	v := contract.Execution{
+		Id: e.ID, Kind: contract.ExecutionKind(e.Kind), Status: contract.Status(e.Status),
+		AgentId: e.AgentID, ConversationId: e.ConversationID,
+		Runtime: e.Task.Runtime, Model: e.Task.Model, Input: e.Task.Input, Timeout: e.Timeout.String(),
+		Attempt: e.Attempt, CancelRequested: e.CancelRequested,
+		Error: viewFailure(e.Failure),
+		Usage: contract.Usage{
+			InputTokens: e.Usage.InputTokens, OutputTokens: e.Usage.OutputTokens, CostUsd: e.Usage.CostUSD, Calls: e.Usage.Calls,
+		},
+		CreatedAt: e.CreatedAt, StartedAt: orZero(e.StartedAt), FinishedAt: orZero(e.FinishedAt),
+		Urls: viewURLs(e),
+	}
+	if r := e.Result; r != nil {
+		v.Result = contract.Result{Text: r.Text, AgentDraft: viewDraft(r.AgentDraft)}
+		if r.Output != "" {
+			v.Result.Output = json.RawMessage(r.Output)
+		}
+	}
+	return v
+}
+
+func viewURLs(e execution.Execution) contract.ExecutionURLs {
+	self := "/executions/" + e.ID
+	urls := contract.ExecutionURLs{Self: self, Cancel: self + "/cancel"}
+	if e.ConversationID != "" {
+		urls.Conversation = "/api/conversation/" + e.ConversationID
+	}
+	return urls
+}
+
+func viewAccepted(e execution.Execution) contract.Accepted {
+	return contract.Accepted{
+		ExecutionId: e.ID, ConversationId: e.ConversationID, Status: contract.Status(e.Status), Urls: viewURLs(e),
+	}
+}
+
+func viewFailure(f *execution.Failure) contract.Failure {
+	if f == nil {
+		return contract.Failure{}
+	}
+	return contract.Failure{Code: contract.FailureCode(f.Code), Message: f.Message}
+}
+
+func viewDraft(d *agent.Draft) contract.AgentDraft {
+	if d == nil {
+		return contract.AgentDraft{}
+	}
+	return contract.AgentDraft{
+		Name: d.Name, Description: d.Description, Instructions: d.Instructions, Runtime: d.Runtime, Model: d.Model,
+	}
+}
+
+func viewAgent(a agent.Agent) contract.Agent {
+	return contract.Agent{
+		Id: a.ID, Name: a.Name, Description: a.Description, Instructions: a.Instructions,
+		Runtime: a.Runtime, Model: a.Model, Timeout: a.Timeout.String(),
+		CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt,
+	}
+}
+
+func viewConversation(c conversation.Conversation) contract.Conversation {
+	return contract.Conversation{
+		Id: c.ID, AgentId: c.AgentID, Title: c.Title, Turns: c.Turns, CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt,
+	}
+}
+
+func viewMessage(m conversation.Message) contract.Message {
+	return contract.Message{
+		Turn: m.Turn, Role: contract.MessageRole(m.Role), Text: m.Text, AgentDraft: viewDraft(m.AgentDraft),
+		Error: viewFailure(m.Failure), ExecutionId: m.ExecutionID, CreatedAt: m.CreatedAt,
+	}
+}
+
+func views[T, V any](found []T, view func(T) V) []V {
+	shown := make([]V, len(found))
+	for i, one := range found {
+		shown[i] = view(one)
+	}
+	return shown
+}
+
+func orZero(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return *t
+}

@@ -1,0 +1,34 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"go.uber.org/zap"
+
+	"github.com/airlock-run/airlock/internal/api"
+	"github.com/airlock-run/airlock/web"
+)
+
+// RunAPI serves the API and the page until ctx ends. It calls listening with
+// its address once it accepts connections.
+func RunAPI(ctx context.Context, c API, log *zap.Logger, listening func(net.Addr)) (err error) {
+	l, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("listen on %s (is another server there? choose another address): %w", c.Listen, err)
+	}
+	conn, err := connect(ctx, c.Cloud)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	defer func() { err = errors.Join(err, conn.close()) }()
+
+	server := api.New(api.Config{
+		Version: Version, Runtimes: runtimeNames, DefaultRuntime: c.DefaultRuntime, Origins: c.Origins, Page: web.Page(),
+	}, conn.store, conn.queue, log.Named("api"))
+	log.Info("API is listening", zap.Stringer("address", l.Addr()))
+	listening(l.Addr())
+	return server.Serve(ctx, l, c.Grace)
+}

@@ -1,0 +1,70 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"cloud.google.com/go/firestore"
+	"cloud.google.com/go/pubsub/v2"
+	"google.golang.org/api/option"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/airlock-run/airlock/internal/queue"
+	"github.com/airlock-run/airlock/internal/store"
+)
+
+// LocalProject is the project where there is no cloud.
+const LocalProject = "airlock-local"
+
+// connection is a process' way to Firestore and Pub/Sub.
+type connection struct {
+	store     *store.Store
+	queue     *queue.Queue
+	firestore *firestore.Client
+	pubsub    *pubsub.Client
+}
+
+// connect makes the clients. It does not wait for the services to answer.
+func connect(ctx context.Context, c Cloud) (*connection, error) {
+	fs, err := firestore.NewClient(ctx, c.Project, emulated(c.FirestoreHost, owner{})...)
+	if err != nil {
+		return nil, fmt.Errorf("firestore: %w", err)
+	}
+	ps, err := pubsub.NewClient(ctx, c.Project, emulated(c.PubSubHost)...)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("pubsub: %w", err), fs.Close())
+	}
+	return &connection{store: store.New(fs), queue: queue.New(ps), firestore: fs, pubsub: ps}, nil
+}
+
+func (c *connection) close() error {
+	c.queue.Close()
+	return errors.Join(c.pubsub.Close(), c.firestore.Close())
+}
+
+// emulated returns the options that reach an emulator at host; none when host is empty.
+func emulated(host string, as ...owner) []option.ClientOption {
+	if host == "" {
+		return nil
+	}
+	opts := []option.ClientOption{
+		option.WithEndpoint(host),
+		option.WithoutAuthentication(),
+		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())),
+	}
+	for _, o := range as {
+		opts = append(opts, option.WithGRPCDialOption(grpc.WithPerRPCCredentials(o)))
+	}
+	return opts
+}
+
+// owner makes Google's Firestore emulator pass over security rules.
+type owner struct{}
+
+func (owner) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	return map[string]string{"authorization": "Bearer owner"}, nil
+}
+
+func (owner) RequireTransportSecurity() bool { return false }

@@ -1,0 +1,95 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"net"
+
+	"github.com/caarlos0/env/v11"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/airlock-run/airlock/internal/emulator"
+)
+
+// Dev is everything on one machine: the emulators, the API and one executor,
+// wired as they are in the cloud.
+type Dev struct {
+	API        API
+	Executor   Executor
+	Emulators  emulator.Options
+	NoAPI      bool
+	NoExecutor bool
+}
+
+// Started says where the parts are; empty are those that were left out.
+type Started struct {
+	API       string
+	Firestore string
+	PubSub    string
+}
+
+// LoadDev reads the parts' configuration from the environment. Where Firestore
+// and Pub/Sub are, the emulators say.
+func LoadDev() (Dev, error) {
+	api, apiErr := env.ParseAs[API]()
+	executor, executorErr := env.ParseAs[Executor]()
+	if api.DefaultRuntime == "" && executor.AnthropicKey != "" {
+		api.DefaultRuntime = "claude"
+	}
+	api.fill()
+	executor.fill()
+	return Dev{API: api, Executor: executor}, errors.Join(apiErr, executorErr)
+}
+
+// RunDev runs all of it until ctx ends. It calls started once everything
+// listens. The emulators end last, so that the others can finish their work.
+func RunDev(ctx context.Context, d Dev, log *zap.Logger, started func(Started)) error {
+	d.Emulators.Log = log.Named("emulator")
+	emulators, err := emulator.Start(d.Emulators)
+	if err != nil {
+		return err
+	}
+	cloud := Cloud{Project: LocalProject, FirestoreHost: emulators.Firestore, PubSubHost: emulators.PubSub}
+	d.API.Cloud, d.Executor.Cloud = cloud, cloud
+	if err := errors.Join(d.API.check(), d.Executor.check()); err != nil {
+		return errors.Join(err, emulators.Close())
+	}
+
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	outer, serving := errgroup.WithContext(serving)
+	outer.Go(func() error { return emulators.Serve(serving) })
+	outer.Go(func() error {
+		defer stop()
+		return runParts(ctx, serving, d, log, Started{Firestore: emulators.Firestore, PubSub: emulators.PubSub}, started)
+	})
+	return outer.Wait()
+}
+
+// runParts runs the API and the executor until ctx ends or the emulators fail.
+func runParts(ctx, emulators context.Context, d Dev, log *zap.Logger, s Started, started func(Started)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(emulators, cancel)()
+
+	parts, ctx := errgroup.WithContext(ctx)
+	if !d.NoExecutor {
+		parts.Go(func() error { return RunExecutor(ctx, d.Executor, log) })
+	}
+	if d.NoAPI {
+		started(s)
+	} else {
+		parts.Go(func() error {
+			return RunAPI(ctx, d.API, log, func(a net.Addr) {
+				s.API = a.String()
+				started(s)
+			})
+		})
+	}
+	parts.Go(func() error { // keeps the emulators up where both are left out
+		<-ctx.Done()
+		return nil
+	})
+	return parts.Wait()
+}

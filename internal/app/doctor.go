@@ -1,0 +1,85 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"github.com/airlock-run/airlock/internal/sandbox/docker"
+)
+
+// Finding is one thing that was looked at.
+type Finding struct {
+	What   string
+	Detail string
+	Needed bool   // nothing runs without it
+	Err    error  // nil: it is there
+	Advice string // how to mend it
+}
+
+// Diagnose looks at what an executor needs on this machine.
+func Diagnose(ctx context.Context, c Executor) []Finding {
+	c.Name += "-doctor"
+	driver, err := docker.New(c.driver(zap.NewNop()))
+	if err != nil {
+		return []Finding{{What: "sandbox", Needed: true, Err: err,
+			Advice: "choose a folder that this user may write with SANDBOX_SOCKET_DIR"}}
+	}
+	defer func() { _ = driver.Close(ctx) }()
+
+	facts, err := driver.Check(ctx)
+	engine := Finding{What: "container engine", Needed: true, Err: err, Advice: engineAdvice(err)}
+	if err == nil {
+		engine.Detail = fmt.Sprintf("Docker %s, API %s, cgroup v%s", facts.Version, facts.API, facts.CgroupVersion)
+	}
+	findings := []Finding{engine}
+	if err == nil {
+		findings = append(findings, settings(facts)...)
+		findings = append(findings, image(ctx, driver, "offline", c.OfflineImage, true), image(ctx, driver, "claude", c.ClaudeImage, c.AnthropicKey != ""))
+	}
+	key := Finding{What: "ANTHROPIC_API_KEY", Detail: "the claude runtime is on"}
+	if c.AnthropicKey == "" {
+		key.Detail, key.Err = "the claude runtime is off; offline works without", errors.New("it is not set")
+		key.Advice = "export ANTHROPIC_API_KEY=… before starting Airlock"
+	}
+	return append(findings, key)
+}
+
+func engineAdvice(err error) string {
+	switch {
+	case errors.Is(err, docker.ErrForbidden):
+		return "add this user to the group docker, or run as root"
+	case errors.Is(err, docker.ErrTooOld):
+		return "install Docker Engine 20.10 or newer"
+	case errors.Is(err, docker.ErrNoRuntime):
+		return "install the runtime and name it in /etc/docker/daemon.json, or set SANDBOX_RUNTIME=runc"
+	default:
+		return "install Docker Engine and start it (as root on Debian: make engine); executions wait until then"
+	}
+}
+
+// settings are what the host lets a sandbox have.
+func settings(f docker.Facts) []Finding {
+	setting := func(what string, holds bool, advice string) Finding {
+		found := Finding{What: what, Detail: "holds", Advice: advice}
+		if !holds {
+			found.Detail, found.Err = "", errors.New("the host does not offer it")
+		}
+		return found
+	}
+	return []Finding{
+		setting("seccomp", f.Seccomp, "use a kernel with CONFIG_SECCOMP_FILTER"),
+		setting("AppArmor", f.AppArmor, "optional: enable AppArmor on the host for docker-default"),
+		setting("memory limit", f.MemoryLimit, "enable the memory control group"),
+		setting("swap limit", f.SwapLimit, "boot with swapaccount=1, or without swap"),
+		setting("CPU limit", f.CPULimit, "use a kernel with CFS bandwidth control"),
+		setting("process limit", f.PIDsLimit, "enable the pids control group"),
+	}
+}
+
+func image(ctx context.Context, d *docker.Driver, name, ref string, needed bool) Finding {
+	_, err := d.Check(ctx, ref)
+	return Finding{What: "image of " + name, Detail: ref, Needed: needed, Err: err, Advice: "make sandbox-" + name}
+}

@@ -1,0 +1,59 @@
+// Package process is what every program of Airlock does around its work: it
+// logs, ends on a signal, and says plainly why it could not start.
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// Context ends with the first SIGINT or SIGTERM. The second ends the process
+// at once, as if nobody listened.
+func Context() (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
+// Logger logs JSON lines to standard error, from LOG_LEVEL (default info) up.
+func Logger() (*zap.Logger, error) {
+	return logger(zap.NewProductionConfig())
+}
+
+// ConsoleLogger logs lines for people.
+func ConsoleLogger() (*zap.Logger, error) {
+	c := zap.NewDevelopmentConfig()
+	c.Development = false
+	c.DisableStacktrace = true
+	c.DisableCaller = true
+	c.EncoderConfig.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
+	return logger(c)
+}
+
+func logger(c zap.Config) (*zap.Logger, error) {
+	level := zapcore.InfoLevel
+	if text := os.Getenv("LOG_LEVEL"); text != "" {
+		var err error
+		if level, err = zapcore.ParseLevel(text); err != nil {
+			return nil, errors.New("LOG_LEVEL must be debug, info, warn or error")
+		}
+	}
+	c.Level = zap.NewAtomicLevelAt(level)
+	return c.Build()
+}
+
+// Exit ends the process with the given code, after saying on standard error
+// what is wrong where something is.
+func Exit(code int, err error) {
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", os.Args[0], err)
+	}
+	os.Exit(code)
+}
