@@ -108,3 +108,32 @@ func signalInit([]string) error {
 	fmt.Println("sent")
 	return nil
 }
+
+// orphanAndWait leaves a child behind and then ignores signals itself.
+func orphanAndWait([]string) error {
+	if err := orphan(nil); err != nil {
+		return err
+	}
+	return stubborn(nil)
+}
+
+func killSelf(args []string) error {
+	sig, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	if err := syscall.Kill(os.Getpid(), syscall.Signal(sig)); err != nil {
+		return err
+	}
+	select {}
+}
+
+// complain writes so many bytes to standard error, and then a last line.
+func complain(args []string) error {
+	size, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(os.Stderr, "%s\nthe end\n", bytes.Repeat([]byte("e"), size))
+	return err
+}

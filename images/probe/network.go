@@ -56,3 +56,15 @@ func post(args []string) error {
 	_, err = io.Copy(os.Stdout, answer.Body)
 	return err
 }
+
+// meet writes the second argument to the file that the first names, asks the
+// URL, and when that has answered prints what the file holds.
+func meet(args []string) error {
+	if err := write(args[:2]); err != nil {
+		return err
+	}
+	if err := post(args[2:]); err != nil {
+		return err
+	}
+	return cat(args[:1])
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -21,19 +22,26 @@ type cell struct {
 	folder string // of its egress socket
 	stream types.HijackedResponse
 
-	serving chan error // ends with the egress; nil unless there is one
+	writing sync.WaitGroup // of the job frame
+	serving chan error     // ends with the egress; nil unless there is one
 }
+
+var errSlow = fmt.Errorf("%w within the time to start a container", ErrUnreachable)
+
+func containerName(name string) string { return "airlock-" + name }
 
 // prepare makes a container that is started and waits for its job.
 func (d *Driver) prepare(ctx context.Context, s shape, execution string) (*cell, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, d.startTimeout,
-		fmt.Errorf("%w: no container within %s", ErrUnreachable, d.startTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, d.startTimeout, errSlow)
 	defer cancel()
 	name := token()
 	c := &cell{name: name, folder: filepath.Join(d.instance.path(), name)}
 	if err := makeFolder(c.folder); err != nil {
 		return nil, err
 	}
+	d.mu.Lock()
+	d.cells[containerName(name)] = true
+	d.mu.Unlock()
 	if err := d.bringUp(ctx, c, s, execution); err != nil {
 		d.discard(c)
 		return nil, err
@@ -55,14 +63,16 @@ func (d *Driver) bringUp(ctx context.Context, c *cell, s shape, execution string
 	if err != nil {
 		return err
 	}
-	c.id = "airlock-" + c.name // should the answer be lost, there may be one of this name
-	created, err := d.api.ContainerCreate(ctx,
-		config(s, labels), hostConfig(s, d.runtime, c.folder, seccomp), nil, nil, c.id)
+	// Not cut short when ctx ends: a removal could then overtake the creation.
+	creating, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), d.startTimeout, errSlow)
+	defer cancel()
+	created, err := d.api.ContainerCreate(creating,
+		config(s, labels), hostConfig(s, d.runtime, c.folder, seccomp), nil, nil, containerName(c.name))
 	if errdefs.IsNotFound(err) {
 		return fmt.Errorf("%w: %s", ErrNoImage, s.image)
 	}
 	if err != nil {
-		return engineError(ctx, "create container", err)
+		return engineError(creating, "create container", err)
 	}
 	c.id = created.ID
 	c.stream, err = d.api.ContainerAttach(ctx, c.id, container.AttachOptions{
@@ -91,17 +101,20 @@ func (d *Driver) discard(c *cell) <-chan struct{} {
 		if c.stream.Conn != nil {
 			c.stream.Close()
 		}
+		c.writing.Wait()
 		if c.serving != nil {
 			if err := <-c.serving; err != nil {
 				d.log.Warn("egress did not close cleanly", zap.String("container", c.name), zap.Error(err))
 			}
 		}
-		if err := d.remove(c); err != nil {
-			d.log.Error("container stays behind", zap.String("container", c.id), zap.Error(err))
-			d.mu.Lock()
-			d.leftovers[c.id] = c
-			d.mu.Unlock()
+		err := d.remove(c)
+		if err != nil {
+			d.log.Error("container stays behind", zap.String("container", c.name), zap.Error(err))
 		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.cells, containerName(c.name))
+		d.untidy = d.untidy || err != nil
 	})
 	return done
 }

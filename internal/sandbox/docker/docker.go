@@ -59,8 +59,9 @@ type Driver struct {
 
 	working sync.WaitGroup // removals and warm starts under way
 
-	mu        sync.Mutex
-	leftovers map[string]*cell // removal failed; Reap tries again
+	mu     sync.Mutex
+	cells  map[string]bool // names of the containers in use
+	untidy bool            // a removal failed; Reap tries again
 }
 
 // New makes a Driver and its place below Options.SocketDir. It does not speak
@@ -95,7 +96,7 @@ func New(opts Options) (*Driver, error) {
 	}
 	d := &Driver{
 		api: api, instance: instance, executor: opts.Executor, runtime: opts.Runtime,
-		startTimeout: opts.StartTimeout, log: opts.Log, leftovers: map[string]*cell{},
+		startTimeout: opts.StartTimeout, log: opts.Log, cells: map[string]bool{},
 		pool: newPool(opts.Warm),
 	}
 	d.warming, d.stopWarming = context.WithCancel(context.Background())
@@ -122,9 +123,10 @@ func (d *Driver) Close(ctx context.Context) error {
 		// another executor's Reap, or this one's next, finishes the work.
 		return errors.Join(context.Cause(ctx), d.instance.abandon(), d.api.Close())
 	}
-	err := d.retryLeftovers(ctx)
-	if err != nil {
-		return errors.Join(err, d.instance.abandon(), d.api.Close())
+	if d.untidy {
+		if err := d.tidy(ctx); err != nil {
+			return errors.Join(err, d.instance.abandon(), d.api.Close())
+		}
 	}
 	return errors.Join(d.instance.leave(), d.api.Close())
 }

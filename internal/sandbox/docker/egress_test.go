@@ -27,6 +27,8 @@ func (g gateway) Serve(l net.Listener) error {
 	return nil
 }
 
+func echoBody(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }
+
 func TestEgressCarriesLargeBodiesBothWays(t *testing.T) {
 	d := newDriver(t, Options{})
 	sent := make([]byte, 1<<20)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -18,6 +19,10 @@ const probeImage = "airlock/sandbox-probe:dev"
 
 // TestMain needs what every test here does: a real Engine, and the probe image.
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(victimEnv); dir != "" {
+		fmt.Fprintln(os.Stderr, victim(dir))
+		os.Exit(1)
+	}
 	if err := ready(); err != nil {
 		fmt.Fprintf(os.Stderr, "these tests need a Docker Engine (scripts/engine.sh up) "+
 			"and the probe image (scripts/images.sh probe):\n%v\n", err)
@@ -75,6 +80,17 @@ func probe(args ...string) sandbox.Job {
 	}
 }
 
+// defaults completes a job as Run does.
+func defaults(t *testing.T, job sandbox.Job) sandbox.Job {
+	t.Helper()
+	if job.Egress == nil {
+		job.Egress = nowhere{}
+	}
+	job, err := complete(job)
+	require.NoError(t, err)
+	return job
+}
+
 // run runs a job that is expected to have an outcome.
 func run(t *testing.T, d *Driver, job sandbox.Job) sandbox.Outcome {
 	t.Helper()
@@ -82,3 +98,5 @@ func run(t *testing.T, d *Driver, job sandbox.Job) sandbox.Outcome {
 	require.NoError(t, err)
 	return out
 }
+
+func itoa(n int) string { return strconv.Itoa(n) }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
@@ -16,7 +18,7 @@ import (
 // socket folder as this Driver's, and no living executor's: whoever lives
 // holds a lock. What this Driver itself failed to remove is tried again.
 func (d *Driver) Reap(ctx context.Context) error {
-	orphans, err := d.labelled(ctx)
+	found, err := d.labelled(ctx)
 	if err != nil {
 		return err
 	}
@@ -24,21 +26,21 @@ func (d *Driver) Reap(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for name := range orphans {
+	for name := range found {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	errs := []error{d.retryLeftovers(ctx)}
+	errs := []error{d.tidy(ctx)}
 	for _, name := range slices.Compact(names) {
 		if name != d.instance.name {
-			errs = append(errs, d.bury(ctx, name, orphans[name]))
+			errs = append(errs, d.bury(ctx, name, found[name]))
 		}
 	}
 	return errors.Join(errs...)
 }
 
 // labelled lists the containers that are ours to judge, by instance.
-func (d *Driver) labelled(ctx context.Context) (map[string][]string, error) {
+func (d *Driver) labelled(ctx context.Context) (map[string][]container.Summary, error) {
 	list, err := d.api.ContainerList(ctx, container.ListOptions{
 		All: true,
 		Filters: filters.NewArgs(
@@ -50,10 +52,10 @@ func (d *Driver) labelled(ctx context.Context) (map[string][]string, error) {
 	if err != nil {
 		return nil, engineError(ctx, "list containers", err)
 	}
-	byInstance := map[string][]string{}
+	byInstance := map[string][]container.Summary{}
 	for _, c := range list {
 		if name := c.Labels[labelInstance]; isToken(name) {
-			byInstance[name] = append(byInstance[name], c.ID)
+			byInstance[name] = append(byInstance[name], c)
 		}
 	}
 	return byInstance, nil
@@ -61,7 +63,7 @@ func (d *Driver) labelled(ctx context.Context) (map[string][]string, error) {
 
 // bury removes what a dead instance left. While it does, it holds the dead
 // one's lock, so that two reapers do not meet.
-func (d *Driver) bury(ctx context.Context, name string, containers []string) error {
+func (d *Driver) bury(ctx context.Context, name string, left []container.Summary) error {
 	dead, err := claim(d.instance.dir, name)
 	if errors.Is(err, errAlive) {
 		return nil
@@ -69,33 +71,43 @@ func (d *Driver) bury(ctx context.Context, name string, containers []string) err
 	if err != nil {
 		return err
 	}
-	for _, id := range containers {
-		if err := d.removeOnce(ctx, id); err != nil {
+	for _, c := range left {
+		if err := d.removeOnce(ctx, c.ID); err != nil {
 			return errors.Join(err, dead.abandon())
 		}
 	}
 	d.log.Info("removed what a dead executor left",
-		zap.String("instance", name), zap.Int("containers", len(containers)))
+		zap.String("instance", name), zap.Int("containers", len(left)))
 	return dead.leave()
 }
 
-func (d *Driver) retryLeftovers(ctx context.Context) error {
-	d.mu.Lock()
-	again := d.leftovers
-	d.leftovers = map[string]*cell{}
-	d.mu.Unlock()
-	var errs []error
-	for id, c := range again {
-		err := d.removeOnce(ctx, id)
-		if err == nil {
-			err = os.RemoveAll(c.folder)
+// tidy removes what this Driver has and does not use: a removal failed, or the
+// Engine created a container and could not say so.
+func (d *Driver) tidy(ctx context.Context) error {
+	found, err := d.labelled(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range found[d.instance.name] {
+		if len(c.Names) == 0 || d.uses(c.Names[0]) {
+			continue
 		}
-		if err != nil {
-			errs = append(errs, err)
-			d.mu.Lock()
-			d.leftovers[id] = c
-			d.mu.Unlock()
+		if err := d.removeOnce(ctx, c.ID); err != nil {
+			return err
+		}
+		name := strings.TrimPrefix(c.Names[0], "/"+containerName(""))
+		if isToken(name) {
+			if err := os.RemoveAll(filepath.Join(d.instance.path(), name)); err != nil {
+				return err
+			}
 		}
 	}
-	return errors.Join(errs...)
+	return nil
+}
+
+// uses takes a name as the Engine lists it, with a slash before it.
+func (d *Driver) uses(listed string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.cells[strings.TrimPrefix(listed, "/")]
 }

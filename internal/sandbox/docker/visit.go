@@ -49,9 +49,9 @@ func (d *Driver) runIn(ctx context.Context, c *cell, job sandbox.Job, called tim
 
 	v := &visit{d: d, c: c, job: job, called: called}
 	stream := &demux{r: c.stream.Reader}
-	if _, err := c.stream.Conn.Write(raw); err != nil {
-		return v.broken(ctx, err, stream)
-	}
+	// Not before reading begins: only that tells of an init that died while its
+	// input was full. A write that fails needs no telling besides.
+	c.writing.Go(func() { _, _ = c.stream.Conn.Write(raw) })
 	reports := frame.NewReader(stream, secret)
 	for {
 		report, err := reports.Next()

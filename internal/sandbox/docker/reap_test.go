@@ -1,0 +1,139 @@
+package docker
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+)
+
+// die ends a driver as a crash would: the kernel lets go of its lock, and
+// nothing is cleaned up.
+func die(t *testing.T, d *Driver) {
+	t.Helper()
+	d.stopWarming()
+	require.NoError(t, d.instance.abandon())
+	require.NoError(t, d.api.Close())
+}
+
+func TestReapRemovesWhatTheDeadLeft(t *testing.T) {
+	dir := socketDir(t)
+	dead, err := New(Options{SocketDir: dir})
+	require.NoError(t, err)
+	c, err := dead.prepare(t.Context(), shapeOf(defaults(t, probe("exit", "0"))), "exe_lost")
+	require.NoError(t, err)
+	require.NoError(t, c.serve(newGateway(echoBody)))
+	name := dead.instance.name
+	d := newDriver(t, Options{SocketDir: dir})
+
+	require.NoError(t, d.Reap(t.Context()))
+	require.Len(t, containers(t, dead), 1, "its executor still lives")
+	require.DirExists(t, c.folder)
+
+	die(t, dead)
+	require.NoError(t, d.Reap(t.Context()))
+	require.Empty(t, containers(t, &Driver{api: d.api, instance: dead.instance}))
+	require.NoDirExists(t, filepath.Join(dir, name))
+	require.NoFileExists(t, filepath.Join(dir, name+lockSuffix))
+	c.stream.Close()
+}
+
+// After a reboot of the host /run is empty, and the containers are still there.
+func TestReapFindsContainersWithoutAFolder(t *testing.T) {
+	dir := socketDir(t)
+	dead, err := New(Options{SocketDir: dir})
+	require.NoError(t, err)
+	c, err := dead.prepare(t.Context(), shapeOf(defaults(t, probe("exit", "0"))), "exe_lost")
+	require.NoError(t, err)
+	c.stream.Close()
+	die(t, dead)
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	for _, entry := range entries {
+		require.NoError(t, os.RemoveAll(filepath.Join(dir, entry.Name())))
+	}
+	d := newDriver(t, Options{SocketDir: dir})
+
+	require.NoError(t, d.Reap(t.Context()))
+	require.Empty(t, containers(t, &Driver{api: d.api, instance: dead.instance}))
+}
+
+func TestReapLeavesOthersAlone(t *testing.T) {
+	d := newDriver(t, Options{})
+	strangers := map[string]map[string]string{
+		"no labels":         nil,
+		"another's folder":  {labelRole: roleSandbox, labelInstance: token(), labelSocketDir: "/elsewhere"},
+		"not a sandbox":     {labelInstance: token(), labelSocketDir: d.instance.dir},
+		"no instance":       {labelRole: roleSandbox, labelSocketDir: d.instance.dir},
+		"a path as its own": {labelRole: roleSandbox, labelInstance: "../x", labelSocketDir: d.instance.dir},
+	}
+	ids := map[string]string{}
+	for name, labels := range strangers {
+		created, err := d.api.ContainerCreate(t.Context(), &container.Config{Image: probeImage, Labels: labels}, nil, nil, nil, "")
+		require.NoError(t, err)
+		ids[name] = created.ID
+		t.Cleanup(func() { require.NoError(t, d.removeOnce(context.Background(), created.ID)) })
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(d.instance.dir, "notes.txt"), nil, 0o600))
+
+	require.NoError(t, d.Reap(t.Context()))
+	for name, id := range ids {
+		_, err := d.api.ContainerInspect(t.Context(), id)
+		require.NoError(t, err, name)
+	}
+	require.FileExists(t, filepath.Join(d.instance.dir, "notes.txt"))
+}
+
+func TestReapersMayMeet(t *testing.T) {
+	dir := socketDir(t)
+	for range 3 {
+		dead, err := New(Options{SocketDir: dir})
+		require.NoError(t, err)
+		die(t, dead)
+	}
+	drivers := []*Driver{newDriver(t, Options{SocketDir: dir}), newDriver(t, Options{SocketDir: dir})}
+	var group errgroup.Group
+	for _, d := range drivers {
+		group.Go(func() error { return d.Reap(t.Context()) })
+	}
+	require.NoError(t, group.Wait())
+	names, err := enrolled(dir)
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{drivers[0].instance.name, drivers[1].instance.name}, names)
+}
+
+// TestContainerDoesNotOutliveItsExecutor kills a process that uses the driver:
+// init sees its input end, and the container with it.
+func TestContainerDoesNotOutliveItsExecutor(t *testing.T) {
+	dir := socketDir(t)
+	executor := exec.Command(os.Args[0])
+	executor.Env = append(os.Environ(), victimEnv+"="+dir)
+	stdout, err := executor.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, executor.Start())
+	one := make([]byte, 1)
+	_, err = stdout.Read(one) // its job runs
+	require.NoError(t, err)
+	names, err := enrolled(dir)
+	require.NoError(t, err)
+	require.Len(t, names, 1)
+	d := newDriver(t, Options{SocketDir: dir})
+	left := containers(t, &Driver{api: d.api, instance: &instance{name: names[0]}})
+	require.Len(t, left, 1)
+
+	require.NoError(t, executor.Process.Kill())
+	_ = executor.Wait()
+	exits, failures := d.api.ContainerWait(t.Context(), left[0].ID, container.WaitConditionNotRunning)
+	select {
+	case <-exits:
+	case err := <-failures:
+		require.NoError(t, err)
+	}
+	require.NoError(t, d.Reap(t.Context()))
+	require.Empty(t, containers(t, &Driver{api: d.api, instance: &instance{name: names[0]}}))
+}
