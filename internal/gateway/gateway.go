@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -97,6 +98,9 @@ func isLocal(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && !isPublic(addr)
 }
+
+// Models are those that the operator allows; none means that the runtime chooses.
+func (g *Gateway) Models() []string { return slices.Clone(g.settings.Models) }
 
 // Close lets go of idle connections. Sessions are closed by their owners.
 func (g *Gateway) Close() { g.client.CloseIdleConnections() }

@@ -51,7 +51,7 @@ var (
 func converse(req request) reply {
 	korean := isKorean(req.prompt)
 	agent, text := draftFor(req.prompt)
-	if agent == nil {
+	if text == "" {
 		text = smallTalk(req, korean)
 	}
 	return reply{text: text, structured: &builderAnswer{Reply: text, Agent: agent}}

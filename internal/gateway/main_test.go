@@ -1,0 +1,168 @@
+package gateway_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/airlock-run/airlock/internal/gateway"
+	"github.com/airlock-run/airlock/internal/modelstub"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	key    = "sk-real-key-of-the-operator"
+	model  = "claude-sonnet-4-5"
+	target = "/v1/messages?beta=true"
+	// patience is for what must happen; it passes only when a test fails.
+	patience = 20 * time.Second
+)
+
+var policy = gateway.Policy{
+	Routes: []gateway.Route{
+		{Method: http.MethodPost, Target: target},
+		{Method: http.MethodPost, Target: "/v1/messages/count_tokens?beta=true"},
+		{Method: http.MethodHead, Target: "/", Local: true},
+	},
+	Models: []string{model, "claude-of-tomorrow"},
+	Betas:  []string{"good-beta", "fine-beta"},
+}
+
+// wayOut is a session with a sandbox's end of its socket.
+type wayOut struct {
+	*gateway.Session
+	t      *testing.T
+	socket string
+	client *http.Client
+}
+
+// open makes a session of a gateway whose upstream is the stand-in.
+func open(t *testing.T, upstream *modelstub.Server, change func(*gateway.Settings)) *wayOut {
+	t.Helper()
+	return openFor(t, upstream, policy, change)
+}
+
+func openFor(t *testing.T, upstream *modelstub.Server, p gateway.Policy, change func(*gateway.Settings)) *wayOut {
+	t.Helper()
+	settings := gateway.Settings{Upstream: upstream.URL(), APIKey: key}
+	if change != nil {
+		change(&settings)
+	}
+	g, err := gateway.New(settings)
+	require.NoError(t, err)
+	t.Cleanup(g.Close)
+
+	socket := filepath.Join(t.TempDir(), "egress.sock")
+	listener, err := net.Listen("unix", socket)
+	require.NoError(t, err)
+	s := g.Session("exe_1", p)
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(listener) }()
+
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", socket)
+	}}
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		require.NoError(t, s.Close())
+		require.NoError(t, <-served)
+	})
+	return &wayOut{Session: s, t: t, socket: socket, client: &http.Client{Transport: transport}}
+}
+
+func start(t *testing.T, script modelstub.Script) *modelstub.Server {
+	t.Helper()
+	s := modelstub.Start(script)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// ask is a body of a request. What is in more overrides or adds fields.
+func ask(more map[string]any) string {
+	body := map[string]any{
+		"model": model, "max_tokens": 1000, "stream": true,
+		"messages": []any{map[string]any{"role": "user", "content": "hello"}},
+	}
+	for name, value := range more {
+		body[name] = value
+	}
+	data, err := json.Marshal(body)
+	if err != nil {
+		panic(err)
+	}
+	return string(data)
+}
+
+type response struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (w *wayOut) post(body string, header ...string) response {
+	w.t.Helper()
+	request, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, "http://sandbox"+target, strings.NewReader(body))
+	require.NoError(w.t, err)
+	for i := 0; i < len(header); i += 2 {
+		request.Header.Add(header[i], header[i+1])
+	}
+	return w.do(request)
+}
+
+func (w *wayOut) do(request *http.Request) response {
+	w.t.Helper()
+	got, err := w.client.Do(request)
+	require.NoError(w.t, err)
+	defer got.Body.Close()
+	body, err := io.ReadAll(got.Body)
+	require.NoError(w.t, err)
+	return response{got.StatusCode, got.Header, string(body)}
+}
+
+// raw sends exactly these bytes and reads one answer.
+func (w *wayOut) raw(request string) response {
+	w.t.Helper()
+	conn, err := net.Dial("unix", w.socket)
+	require.NoError(w.t, err)
+	defer conn.Close()
+	_, err = io.WriteString(conn, request)
+	require.NoError(w.t, err)
+	got, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(w.t, err)
+	defer got.Body.Close()
+	body, err := io.ReadAll(got.Body)
+	require.NoError(w.t, err)
+	return response{got.StatusCode, got.Header, string(body)}
+}
+
+// requireDenied says that nothing went upstream, in the API's own words.
+func requireDenied(t *testing.T, upstream *modelstub.Server, w *wayOut, got response, message string) {
+	t.Helper()
+	var body struct {
+		Type  string
+		Error struct{ Type, Message string }
+	}
+	require.NoError(t, json.Unmarshal([]byte(got.body), &body), got.body)
+	require.Equal(t, "error", body.Type)
+	require.NotEmpty(t, body.Error.Type)
+	require.Contains(t, body.Error.Message, message)
+	require.Equal(t, "false", got.header.Get("X-Should-Retry"))
+	require.Empty(t, upstream.Requests())
+	s := w.Summary()
+	require.Zero(t, s.Calls)
+	require.EqualValues(t, 1, s.Denied)
+	require.Contains(t, s.LastDenial, message)
+	require.True(t, s.LastCallFailed())
+}

@@ -1,0 +1,116 @@
+package gateway_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/gateway"
+	"github.com/airlock-run/airlock/internal/modelstub"
+)
+
+func TestOnlyDeclaredRequestLinesPass(t *testing.T) {
+	body := ask(nil)
+	for _, line := range []string{
+		"GET /v1/messages?beta=true",
+		"PUT /v1/messages?beta=true",
+		"post /v1/messages?beta=true",
+		"POST /v1/messages",
+		"POST /v1/messages?beta=false",
+		"POST /v1/messages?beta=true&x=1",
+		"POST /v1/messages?beta=true?",
+		"POST /v1/messages/?beta=true",
+		"POST //v1/messages?beta=true",
+		"POST /v1//messages?beta=true",
+		"POST /v1/./messages?beta=true",
+		"POST /v1/x/../messages?beta=true",
+		"POST /v1/%6dessages?beta=true",
+		"POST /v1/messages%3Fbeta=true",
+		"POST /V1/messages?beta=true",
+		"POST /v1/messages?beta=true%20",
+		"POST /v1/files",
+		"POST http://example.com/v1/messages?beta=true",
+		"POST http://169.254.169.254/latest/meta-data",
+		"OPTIONS *",
+		"GET /",
+	} {
+		t.Run(line, func(t *testing.T) {
+			upstream := start(t, modelstub.Always(modelstub.Text("hi")))
+			w := open(t, upstream, nil)
+			got := w.raw(fmt.Sprintf("%s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", line, len(body), body))
+			require.Equal(t, http.StatusForbidden, got.status)
+			requireDenied(t, upstream, w, got, "not one that the runtime may make")
+		})
+	}
+}
+
+func TestConnectAndUpgradeAreRefused(t *testing.T) {
+	for name, request := range map[string]string{
+		"connect": "CONNECT api.anthropic.com:443 HTTP/1.1\r\nHost: api.anthropic.com:443\r\n\r\n",
+		"upgrade": "POST " + target + " HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\n{}",
+		"h2c":     "POST " + target + " HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\nContent-Length: 2\r\n\r\n{}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			upstream := start(t, modelstub.Always(modelstub.Text("hi")))
+			w := open(t, upstream, nil)
+			requireDenied(t, upstream, w, w.raw(request), "not one that the runtime may make")
+		})
+	}
+}
+
+func TestBodiesNeedALengthWithinBounds(t *testing.T) {
+	line := "POST " + target + " HTTP/1.1\r\nHost: x\r\n"
+	for name, c := range map[string]struct {
+		request string
+		status  int
+		message string
+	}{
+		"chunked":   {line + "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", http.StatusLengthRequired, "length is missing"},
+		"too large": {line + "Content-Length: 70000\r\n\r\n", http.StatusRequestEntityTooLarge, "too large"},
+		"encoded":   {line + "Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", http.StatusBadRequest, "encoded"},
+		"empty":     {line + "Content-Length: 0\r\n\r\n", http.StatusBadRequest, "not one JSON object"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			upstream := start(t, modelstub.Always(modelstub.Text("hi")))
+			w := open(t, upstream, func(s *gateway.Settings) { s.MaxRequest = 65536 })
+			got := w.raw(c.request)
+			require.Equal(t, c.status, got.status)
+			requireDenied(t, upstream, w, got, c.message)
+		})
+	}
+}
+
+func TestHeadIsAnsweredHere(t *testing.T) {
+	upstream := start(t, modelstub.Always(modelstub.Text("hi")))
+	w := open(t, upstream, nil)
+	request, err := http.NewRequest(http.MethodHead, "http://sandbox/", nil)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, w.do(request).status)
+	require.Empty(t, upstream.Requests())
+	require.Equal(t, gateway.Summary{}, w.Summary())
+}
+
+func TestNothingDeclaredNothingAllowed(t *testing.T) {
+	upstream := start(t, modelstub.Always(modelstub.Text("hi")))
+	noModels := openFor(t, upstream, gateway.Policy{Routes: policy.Routes}, nil)
+	requireDenied(t, upstream, noModels, noModels.post(ask(nil)), "the model")
+	noRoutes := openFor(t, upstream, gateway.Policy{Models: policy.Models}, nil)
+	requireDenied(t, upstream, noRoutes, noRoutes.post(ask(nil)), "not one that the runtime may make")
+}
+
+func TestHugeHeadersAreRefused(t *testing.T) {
+	upstream := start(t, modelstub.Always(modelstub.Text("hi")))
+	w := open(t, upstream, nil)
+	request, err := http.NewRequest(http.MethodPost, "http://sandbox"+target, strings.NewReader(ask(nil)))
+	require.NoError(t, err)
+	request.Header.Set("X", strings.Repeat("x", 200<<10))
+	// Whether the refusal arrives before the reset is up to the kernel.
+	if got, err := w.client.Do(request); err == nil {
+		require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, got.StatusCode)
+		require.NoError(t, got.Body.Close())
+	}
+	require.Empty(t, upstream.Requests())
+}

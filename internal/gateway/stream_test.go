@@ -1,0 +1,204 @@
+package gateway_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/gateway"
+	"github.com/airlock-run/airlock/internal/modelstub"
+)
+
+// begin sends a request and returns when the first event of its answer is there.
+func (w *wayOut) begin(ctx context.Context) (*http.Response, *bufio.Reader) {
+	w.t.Helper()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://sandbox"+target, strings.NewReader(ask(nil)))
+	require.NoError(w.t, err)
+	got, err := w.client.Do(request)
+	require.NoError(w.t, err)
+	w.t.Cleanup(func() { _ = got.Body.Close() })
+	lines := bufio.NewReader(got.Body)
+	line, err := lines.ReadString('\n')
+	require.NoError(w.t, err)
+	require.Equal(w.t, "event: message_start\n", line)
+	return got, lines
+}
+
+func TestEventsArriveWhileTheAnswerIsStillWritten(t *testing.T) {
+	upstream := start(t, modelstub.Always(modelstub.Stall("hello")))
+	w := open(t, upstream, nil)
+	got, lines := w.begin(t.Context())
+	require.Equal(t, "text/event-stream; charset=utf-8", got.Header.Get("Content-Type"))
+	for {
+		line, err := lines.ReadString('\n')
+		require.NoError(t, err)
+		if strings.Contains(line, "hello") {
+			return // although the stand-in never ends
+		}
+	}
+}
+
+func TestUpstreamEndsWhenTheSandboxGoes(t *testing.T) {
+	upstream := start(t, modelstub.Always(modelstub.Stall("hello")))
+	w := open(t, upstream, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	w.begin(ctx)
+	cancel()
+	awaitGone(t, upstream)
+}
+
+func TestUpstreamEndsWhenTheSessionIsClosed(t *testing.T) {
+	upstream := start(t, modelstub.Always(modelstub.Hang()))
+	w := open(t, upstream, nil)
+	asked := make(chan error, 1)
+	go func() {
+		_, err := w.client.Post("http://sandbox"+target, "application/json", strings.NewReader(ask(nil)))
+		asked <- err
+	}()
+	<-upstream.Heard()
+	require.NoError(t, w.Close())
+	awaitGone(t, upstream)
+	require.Error(t, <-asked)
+	require.EqualValues(t, 1, w.Summary().EstimatedCalls, "the summary is final once Close returns")
+	require.NoError(t, w.Close(), "again")
+
+	_, err := net.Dial("unix", w.socket)
+	require.Error(t, err, "nothing listens any more")
+}
+
+func TestServeAfterCloseReturns(t *testing.T) {
+	upstream := start(t, modelstub.Always(modelstub.Text("hi")))
+	g, err := gateway.New(gateway.Settings{Upstream: upstream.URL(), APIKey: key})
+	require.NoError(t, err)
+	s := g.Session("exe_1", policy)
+	require.NoError(t, s.Close())
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, s.Serve(listener))
+	_, err = listener.Accept()
+	require.ErrorIs(t, err, net.ErrClosed, "Serve owns the listener")
+}
+
+func awaitGone(t *testing.T, upstream *modelstub.Server) {
+	t.Helper()
+	select {
+	case <-upstream.Gone():
+	case <-time.After(patience):
+		t.Fatal("the request upstream goes on")
+	}
+}
+
+func TestAnswersThatTakeTooLong(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer modelstub.Answer
+		change func(*gateway.Settings)
+		status int // to the sandbox: of a stream it is said already
+		says   string
+	}{
+		"no answer": {
+			modelstub.Hang(), func(s *gateway.Settings) { s.CallTimeout = 50 * time.Millisecond },
+			http.StatusGatewayTimeout, `"type":"timeout_error"`,
+		},
+		"a stall in the middle": {
+			modelstub.Stall("hello"), func(s *gateway.Settings) { s.IdleTimeout = 50 * time.Millisecond },
+			http.StatusOK, "\n\nevent: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"timeout_error\"",
+		},
+		"too long in all": {
+			modelstub.Stall("hello"), func(s *gateway.Settings) { s.CallTimeout = 100 * time.Millisecond },
+			http.StatusOK, "took too long in all",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			upstream := start(t, modelstub.Always(c.answer))
+			w := open(t, upstream, c.change)
+			got := w.post(ask(nil))
+			require.Equal(t, c.status, got.status)
+			require.Contains(t, got.body, c.says)
+			awaitGone(t, upstream)
+			s := settled(t, w)
+			require.Equal(t, http.StatusGatewayTimeout, s.LastStatus)
+			require.True(t, s.LastCallFailed())
+			require.EqualValues(t, 1, s.EstimatedCalls)
+		})
+	}
+}
+
+// settled is the summary after all requests have ended.
+func settled(t *testing.T, w *wayOut) gateway.Summary {
+	t.Helper()
+	require.NoError(t, w.Close())
+	return w.Summary()
+}
+
+func TestAStreamCutByTheProvider(t *testing.T) {
+	upstream := start(t, modelstub.Always(modelstub.Cut("hello")))
+	w := open(t, upstream, nil)
+	got := w.post(ask(nil))
+	require.Contains(t, got.body, "hello")
+	require.Contains(t, got.body, "event: error")
+	s := settled(t, w)
+	require.True(t, s.LastCallFailed())
+	require.Zero(t, s.LastStatus)
+}
+
+func TestAnUpstreamThatIsNotThere(t *testing.T) {
+	upstream := modelstub.Start(modelstub.Always(modelstub.Text("hi")))
+	w := open(t, upstream, nil)
+	upstream.Close()
+	got := w.post(ask(nil))
+	require.Equal(t, http.StatusBadGateway, got.status)
+	require.NotContains(t, got.body, "127.0.0.1", "the sandbox learns nothing of the operator's network")
+	s := settled(t, w)
+	require.True(t, s.LastCallFailed())
+	require.Zero(t, s.EstimatedCalls, "what was never sent costs nothing")
+	require.Zero(t, s.Tokens)
+}
+
+func TestLargeAnswersAreWholeAndBounded(t *testing.T) {
+	text := strings.Repeat("0123456789abcdef", 1<<16)
+	for name, stream := range map[string]bool{"stream": true, "whole": false} {
+		t.Run(name, func(t *testing.T) {
+			upstream := start(t, modelstub.Always(modelstub.Text(text)))
+			got := open(t, upstream, nil).post(ask(map[string]any{"stream": stream}))
+			require.Equal(t, http.StatusOK, got.status)
+			require.Equal(t, len(text), strings.Count(got.body, "0123456789abcdef")*16)
+
+			small := open(t, upstream, func(s *gateway.Settings) { s.MaxAnswer = 1 << 18 })
+			got = small.post(ask(map[string]any{"stream": stream}))
+			require.Contains(t, got.body, "the answer is too large")
+			require.Less(t, len(got.body), 1<<19)
+		})
+	}
+}
+
+func TestManyCallsAtOnce(t *testing.T) {
+	upstream := start(t, modelstub.Always(modelstub.Text("hi")))
+	w := open(t, upstream, nil)
+	const calls = 50
+	results := make(chan error, calls)
+	for range calls {
+		go func() {
+			got, err := w.client.Post("http://sandbox"+target, "application/json", strings.NewReader(ask(nil)))
+			if err == nil {
+				_, err = io.Copy(io.Discard, got.Body)
+				err = errors.Join(err, got.Body.Close())
+			}
+			results <- err
+		}()
+	}
+	for range calls {
+		require.NoError(t, <-results)
+	}
+	s := settled(t, w)
+	require.EqualValues(t, calls, s.Calls)
+	require.EqualValues(t, calls*100, s.Tokens.Input)
+	require.EqualValues(t, calls*20, s.Tokens.Output)
+}
