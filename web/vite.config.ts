@@ -22,5 +22,5 @@ export default defineConfig(({ mode }) => ({
       'Content-Security-Policy': "default-src 'self'; base-uri 'none'; require-trusted-types-for 'script'",
     },
   },
-  test: { environment: 'jsdom', setupFiles: ['src/test/setup.ts'], restoreMocks: true },
+  test: { environment: 'jsdom', setupFiles: ['src/test/setup.ts'], restoreMocks: true, unstubGlobals: true },
 }))

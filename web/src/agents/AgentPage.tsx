@@ -23,7 +23,7 @@ export function AgentPage({ id }: { id: string }) {
           </span>
         )}
       </PageHeader>
-      <div className="flex-1 overflow-y-auto px-4 py-6">
+      <div className="relative flex-1 overflow-y-auto px-4 py-6">
         <div className="mx-auto flex max-w-3xl flex-col gap-6">
           {agent.isPending && <p className="text-muted">Loading…</p>}
           {agent.error && (
@@ -59,6 +59,10 @@ function Runs({ agentId }: { agentId: string }) {
   const newest = run.data?.executionId ?? runs[0]?.id
   const earlier = runs.filter((one) => one.id !== newest)
 
+  function start(input: string) {
+    run.mutate({ input, key: idempotencyKey() })
+  }
+
   function edit() {
     setInput(run.variables?.input ?? '')
     run.reset()
@@ -72,7 +76,7 @@ function Runs({ agentId }: { agentId: string }) {
           action="Run"
           text={input}
           onTextChange={setInput}
-          onSubmit={(text) => run.mutate({ input: text, key: idempotencyKey() })}
+          onSubmit={start}
           busy={run.isPending}
         />
         {run.error && (
@@ -85,9 +89,15 @@ function Runs({ agentId }: { agentId: string }) {
         )}
       </section>
       {executions.error && <ProblemNotice error={executions.error} />}
-      {newest !== undefined && <RunCard key={newest} executionId={newest} />}
+      {newest !== undefined && (
+        <RunCard key={newest} executionId={newest} onRunAgain={run.isPending ? undefined : start} />
+      )}
       {executions.data && newest === undefined && (
-        <p className="text-muted">No runs yet. Write an input above and press Run.</p>
+        <p className="text-muted">
+          {executions.data.length === listed
+            ? `None of the newest ${listed} executions is a run of this agent. Write an input above and press Run.`
+            : 'No runs yet. Write an input above and press Run.'}
+        </p>
       )}
       {earlier.length > 0 && (
         <section aria-label="Earlier runs" className="flex flex-col gap-2">

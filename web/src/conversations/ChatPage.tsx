@@ -49,8 +49,9 @@ export function ChatPage({ conversationId, agentId }: Props) {
           </span>
         )}
       </PageHeader>
-      <div ref={scroller} className="flex-1 overflow-y-auto px-4">
+      <div ref={scroller} className="relative flex-1 overflow-y-auto px-4">
         {begins && <Beginning agent={agent.data} onPick={setText} />}
+        {conversation.isLoading && <p className="mx-auto max-w-3xl py-6 text-muted">Loading…</p>}
         {conversation.error && (
           <div className="mx-auto max-w-3xl py-6">
             <ProblemNotice error={conversation.error}>

@@ -4,16 +4,21 @@ import { FailureNotice } from '../executions/FailureNotice.tsx'
 import { Button } from '../ui/Button.tsx'
 import { TextLink } from '../ui/TextLink.tsx'
 
-interface Props {
+/** What a message and an ended execution have in common. */
+export interface Said {
   text: string
-  draft: AgentDraft | undefined
-  failure: Failure | undefined
+  agentDraft?: AgentDraft | undefined
+  error?: Failure | undefined
+}
+
+interface Props {
+  said: Said
   executionId: string
   onSendAgain: (() => void) | undefined
 }
 
 /** What the agent said, or why it said nothing. A model wrote it: it is text, whatever it looks like. */
-export function Reply({ text, draft, failure, executionId, onSendAgain }: Props) {
+export function Reply({ said: { text, agentDraft, error }, executionId, onSendAgain }: Props) {
   return (
     <div className="flex flex-col gap-3 border-l-2 border-accent/40 pl-4">
       {text !== '' && (
@@ -22,9 +27,9 @@ export function Reply({ text, draft, failure, executionId, onSendAgain }: Props)
           {text}
         </p>
       )}
-      {draft && <DraftCard draft={draft} />}
-      {failure && (
-        <FailureNotice failure={failure}>
+      {agentDraft && <DraftCard draft={agentDraft} />}
+      {error && (
+        <FailureNotice failure={error}>
           <Button disabled={!onSendAgain} onClick={onSendAgain}>
             Send again
           </Button>

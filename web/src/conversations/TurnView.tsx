@@ -1,9 +1,8 @@
 import { CancelButton } from '../executions/CancelButton.tsx'
 import { StatusLamp } from '../executions/StatusLamp.tsx'
 import { TextLink } from '../ui/TextLink.tsx'
+import { Answer } from './Answer.tsx'
 import { Bubble } from './Bubble.tsx'
-import { PendingReply } from './PendingReply.tsx'
-import { Reply } from './Reply.tsx'
 import type { Turn } from './turns.ts'
 
 interface Props {
@@ -19,16 +18,8 @@ export function TurnView({ turn, onSendAgain, sending }: Props) {
   return (
     <>
       {question && <Bubble text={question.text} />}
-      {reply ? (
-        <Reply
-          text={reply.text}
-          draft={reply.agentDraft}
-          failure={reply.error}
-          executionId={executionId}
-          onSendAgain={sendAgain}
-        />
-      ) : ahead === 0 ? (
-        <PendingReply executionId={executionId} onSendAgain={sendAgain} />
+      {reply !== undefined || ahead === 0 ? (
+        <Answer executionId={executionId} reply={reply} onSendAgain={sendAgain} />
       ) : ahead !== undefined ? (
         <Waiting executionId={executionId} ahead={ahead} />
       ) : (

@@ -1,4 +1,4 @@
-import { useQueryClient } from '@tanstack/react-query'
+import { notifyManager, useQueryClient } from '@tanstack/react-query'
 import { useEffect, useRef, useState } from 'react'
 import { api, idempotencyKey, unwrap } from '../api/client.ts'
 import { keys } from '../api/keys.ts'
@@ -48,26 +48,29 @@ export function useOutbox({ conversationId, agentId }: Place) {
       throw new Error('The server accepted the message without saying which conversation it began.')
     }
     await client.cancelQueries({ queryKey: keys.conversation(id) })
-    client.setQueryData<ConversationDetail>(keys.conversation(id), (detail) =>
-      withAccepted(detail, accepted, { text, agentId }, new Date().toISOString()),
-    )
+    // In one batch, so that the message is at no moment shown twice or not at all.
+    notifyManager.batch(() => {
+      client.setQueryData<ConversationDetail>(keys.conversation(id), (detail) =>
+        withAccepted(detail, accepted, { text, agentId }, new Date().toISOString()),
+      )
+      if (conversationId !== undefined) {
+        notifyManager.schedule(() => discard(key))
+      }
+    })
     void client.invalidateQueries({ queryKey: keys.conversation(id) })
     void client.invalidateQueries({ queryKey: keys.conversations })
     void client.invalidateQueries({ queryKey: keys.executions })
     if (conversationId === undefined && here.current) {
-      navigate({ page: 'conversation', id })
+      navigate({ page: 'conversation', id }) // which ends this page, and its outbox with it
     }
   }
 
   function dispatch(entry: Outgoing) {
     setEntries((all) => [...all.filter(({ key }) => key !== entry.key), entry])
-    post(entry).then(
-      () => discard(entry.key),
-      (reason: unknown) => {
-        const error = reason instanceof Error ? reason : new Error(String(reason))
-        setEntries((all) => all.map((one) => (one.key === entry.key ? { ...one, error } : one)))
-      },
-    )
+    post(entry).catch((reason: unknown) => {
+      const error = reason instanceof Error ? reason : new Error(String(reason))
+      setEntries((all) => all.map((one) => (one.key === entry.key ? { ...one, error } : one)))
+    })
   }
 
   function discard(key: string) {

@@ -14,7 +14,7 @@ export function ExecutionPage({ id }: { id: string }) {
   return (
     <>
       <PageHeader kind="Execution" title={id} />
-      <div className="flex-1 overflow-y-auto px-4 py-6">
+      <div className="relative flex-1 overflow-y-auto px-4 py-6">
         <div className="mx-auto flex max-w-3xl flex-col gap-6">
           {error && <ProblemNotice error={error} />}
           {!execution && !error && <p className="text-muted">{lost ? lost.message : 'Loading…'}</p>}

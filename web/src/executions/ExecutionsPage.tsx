@@ -11,7 +11,7 @@ export function ExecutionsPage() {
   return (
     <>
       <PageHeader title="Executions" />
-      <div className="flex-1 overflow-y-auto px-4 py-6">
+      <div className="relative flex-1 overflow-y-auto px-4 py-6">
         <div className="mx-auto flex max-w-3xl flex-col gap-4">
           {executions.isPending && <p className="text-muted">Loading…</p>}
           {executions.error && (

@@ -1,3 +1,4 @@
+import { Button } from '../ui/Button.tsx'
 import { ProblemNotice } from '../ui/ProblemNotice.tsx'
 import { TextLink } from '../ui/TextLink.tsx'
 import { FailureNotice } from './FailureNotice.tsx'
@@ -7,8 +8,14 @@ import { hasEnded } from './status.ts'
 import { StatusLamp } from './StatusLamp.tsx'
 import { useExecution } from './useExecution.ts'
 
+interface Props {
+  executionId: string
+  /** Runs the same input once more; undefined while another run is being started. */
+  onRunAgain: ((input: string) => void) | undefined
+}
+
 /** One run as it happens: its input, then its progress, then its result. */
-export function RunCard({ executionId }: { executionId: string }) {
+export function RunCard({ executionId, onRunAgain }: Props) {
   const { execution, lost, error } = useExecution(executionId)
   const ended = execution !== undefined && hasEnded(execution.status)
   return (
@@ -24,7 +31,13 @@ export function RunCard({ executionId }: { executionId: string }) {
       )}
       <div aria-live="polite" className="flex flex-col gap-3">
         {!ended && !error && <Progress executionId={executionId} execution={execution} lost={lost} />}
-        {execution?.error && <FailureNotice failure={execution.error} />}
+        {execution?.error && (
+          <FailureNotice failure={execution.error}>
+            <Button disabled={!onRunAgain} onClick={() => onRunAgain?.(execution.input)}>
+              Run again
+            </Button>
+          </FailureNotice>
+        )}
         {execution?.result && <ResultView result={execution.result} />}
       </div>
       {error && <ProblemNotice error={error} />}

@@ -19,13 +19,16 @@ interface Trouble {
   error?: Error
 }
 
-/** The execution as it is, kept current until it has ended. */
-export function useExecution(id: string): Followed {
+/** The execution as it is, kept current until it has ended; as it was last seen while not following. */
+export function useExecution(id: string, following = true): Followed {
   const client = useQueryClient()
   const { data: execution } = useQuery<Execution>({ queryKey: keys.execution(id), queryFn: skipToken })
   const [trouble, setTrouble] = useState<Trouble>()
 
   useEffect(() => {
+    if (!following) {
+      return
+    }
     const stop = new AbortController()
     async function watch() {
       try {
@@ -46,7 +49,7 @@ export function useExecution(id: string): Followed {
       void watch()
     }
     return () => stop.abort()
-  }, [client, id])
+  }, [client, id, following])
 
   const current = trouble?.id === id ? trouble : undefined
   return { execution, lost: current?.lost, error: current?.error }

@@ -48,7 +48,7 @@ export function Shell({ route, children }: { route: Route; children: ReactNode }
       </button>
       <aside
         id="sidebar"
-        className={`flex w-72 shrink-0 flex-col border-r border-line bg-sunken max-md:fixed max-md:inset-0 max-md:z-10 max-md:w-full max-md:pt-12 ${open ? '' : 'max-md:hidden'}`}
+        className={`flex w-72 shrink-0 flex-col border-r border-line bg-sunken max-md:fixed max-md:inset-0 max-md:z-10 max-md:w-full ${open ? '' : 'max-md:hidden'}`}
       >
         <Sidebar route={route} />
       </aside>

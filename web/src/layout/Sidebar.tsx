@@ -10,7 +10,7 @@ export function Sidebar({ route }: { route: Route }) {
   const agents = useAgents()
   return (
     <nav aria-label="Conversations and agents" className="flex min-h-0 flex-1 flex-col">
-      <div className="flex min-h-14 items-center gap-2.5 px-5">
+      <div className="flex min-h-14 items-center gap-2.5 px-5 max-md:pl-16">
         <Hatch small />
         <span className="font-semibold tracking-tight">Airlock</span>
       </div>
@@ -22,7 +22,7 @@ export function Sidebar({ route }: { route: Route }) {
           New conversation
         </a>
       </div>
-      <div className="flex-1 overflow-y-auto px-3">
+      <div className="relative flex-1 overflow-y-auto px-3">
         <Section title="Conversations" empty="None yet. Begin one above." list={conversations}>
           {conversations.data?.map(({ id, title, updatedAt }) => (
             <Entry

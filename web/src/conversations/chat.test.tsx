@@ -1,0 +1,206 @@
+import { fireEvent, screen, waitFor, within } from '@testing-library/react'
+import { describe, expect, test } from 'vitest'
+import { problem, StandIn } from '../../dev/standin.ts'
+import { isPost, post, visit } from '../test/visit.tsx'
+
+const input = () => screen.findByRole('textbox', { name: 'Message' })
+const log = () => screen.getByRole('log', { name: 'Messages' })
+
+function accepted(server: StandIn, place = -1) {
+  return [...server.executions.values()].at(place)?.id ?? ''
+}
+
+describe('sending a message', () => {
+  test('shows it at once, then queued, then running, then the reply', async () => {
+    const { user, server, intercept } = visit('#/')
+    let letThrough: () => void = () => undefined
+    const gate = new Promise<undefined>((resolve) => {
+      letThrough = () => resolve(undefined)
+    })
+    intercept((request) => (isPost(request, '/api/conversation') ? gate : undefined))
+
+    await user.type(await input(), 'Hello there{Enter}')
+    expect(within(log()).getByText('Hello there')).toBeVisible()
+    expect(within(log()).getByText('Sending…')).toBeVisible()
+    expect(await input()).toHaveValue('')
+
+    letThrough()
+    expect(await within(log()).findByText('Queued')).toBeVisible()
+    const id = accepted(server)
+    server.start(id)
+    expect(await within(log()).findByText('Running', {}, { timeout: 3000 })).toBeVisible()
+    server.end(id, { result: { text: 'Good day.\nHow are you?' } })
+    const reply = await within(log()).findByText(/Good day\.\s+How are you\?/)
+    expect(within(log()).getAllByText('Hello there')).toHaveLength(1)
+    expect(reply).toHaveClass('text-verbatim')
+    expect(within(log()).queryByText('Running')).not.toBeInTheDocument()
+  })
+
+  test('begins a conversation that has an address and survives a reload', async () => {
+    const { user, server, unmount } = visit('#/')
+    await user.type(await input(), '안녕하세요{Enter}')
+    await waitFor(() => expect(window.location.hash).toBe('#/c/con_0001'))
+    await waitFor(() => expect(server.executions.size).toBe(1))
+    server.end(accepted(server), { result: { text: '반갑습니다' } })
+    expect(await screen.findByText('반갑습니다')).toBeVisible()
+
+    unmount()
+    visit('#/c/con_0001', server)
+    expect(await screen.findByText('반갑습니다')).toBeVisible()
+    expect(screen.getByRole('heading', { level: 1, name: '안녕하세요' })).toBeVisible()
+  })
+
+  test('Shift+Enter makes a new line, and Enter that ends a syllable sends nothing', async () => {
+    const { user, server } = visit('#/')
+    const box = await input()
+    await user.type(box, 'one{Shift>}{Enter}{/Shift}two')
+    expect(box).toHaveValue('one\ntwo')
+    fireEvent.keyDown(box, { key: 'Enter', isComposing: true })
+    expect(server.executions.size).toBe(0)
+    await user.keyboard('{Enter}')
+    await waitFor(() => expect([...server.executions.values()].map((one) => one.input)).toEqual(['one\ntwo']))
+  })
+
+  test('does not send what is blank or too long, and says by how much', async () => {
+    const { user, server } = visit('#/')
+    const box = await input()
+    const send = screen.getByRole('button', { name: 'Send' })
+    await user.type(box, '  {Enter}')
+    expect(send).toBeDisabled()
+    fireEvent.change(box, { target: { value: '가'.repeat(90_000) } })
+    expect(screen.getByText('Too long by 7,856 bytes: at most 256 KiB can be sent.')).toBeVisible()
+    expect(box).toBeInvalid()
+    expect(send).toBeDisabled()
+    fireEvent.keyDown(box, { key: 'Enter' })
+    expect(server.executions.size).toBe(0)
+  })
+
+  test('keeps a message that was refused, says why, and sends it again under the same key', async () => {
+    const { user, server, intercept, requests } = visit('#/')
+    let refusals = 1
+    intercept((request) =>
+      isPost(request, '/api/conversation') && refusals-- > 0
+        ? problem({
+            ...{
+              status: 422,
+              title: 'Unprocessable',
+              code: 'prompt_denied',
+              detail: 'The message is denied.',
+            },
+            errors: [{ field: 'message', detail: 'matches rule no-keys' }],
+          })
+        : undefined,
+    )
+    await user.type(await input(), 'my key is{Enter}')
+    const alert = await screen.findByRole('alert')
+    expect(alert).toHaveTextContent('The message is denied.')
+    expect(alert).toHaveTextContent('message: matches rule no-keys')
+    expect(alert).toHaveTextContent('prompt_denied')
+
+    await user.click(within(alert).getByRole('button', { name: 'Send again' }))
+    await waitFor(() => expect(server.executions.size).toBe(1))
+    const posts = requests.filter((request) => request.method === 'POST')
+    const sentKeys = new Set(posts.map((request) => request.headers.get('Idempotency-Key')))
+    expect(posts).toHaveLength(2)
+    expect(sentKeys.size).toBe(1)
+  })
+
+  test('gives a message back for editing that could not be sent', async () => {
+    const { user, intercept } = visit('#/')
+    intercept((request) => {
+      if (isPost(request, '/api/conversation')) {
+        throw new TypeError('Failed to fetch')
+      }
+      return undefined
+    })
+    await user.type(await input(), 'lost words{Enter}')
+    expect(await screen.findByRole('alert')).toHaveTextContent('The server cannot be reached.')
+    await user.click(screen.getByRole('button', { name: 'Edit' }))
+    expect(await input()).toHaveValue('lost words')
+    expect(within(log()).queryByText('lost words')).not.toBeInTheDocument()
+  })
+})
+
+describe('a turn', () => {
+  async function conversation(...messages: string[]) {
+    const server = new StandIn()
+    let id: string | undefined
+    for (const message of messages) {
+      const sent = await post(server, '/api/conversation', { message, ...(id && { conversationId: id }) })
+      id = sent['conversationId']
+    }
+    return { server, hash: `#/c/${id ?? ''}` }
+  }
+
+  test('that failed says why and can be sent again', async () => {
+    const { server, hash } = await conversation('do it')
+    const { user } = visit(hash, server)
+    await within(log()).findByText('Queued')
+    server.end(accepted(server), {
+      status: 'failed',
+      error: { code: 'out_of_memory', message: 'The agent used more memory than it has.' },
+    })
+    expect(await screen.findByText('The agent used more memory than it has.')).toBeVisible()
+    expect(screen.getByText('out_of_memory')).toBeVisible()
+
+    await user.click(screen.getByRole('button', { name: 'Send again' }))
+    await waitFor(() => expect(server.executions.size).toBe(2))
+    server.end(accepted(server), { result: { text: 'done this time' } })
+    expect(await screen.findByText('done this time')).toBeVisible()
+  })
+
+  test('can be cancelled', async () => {
+    const { server, hash } = await conversation('take your time')
+    const { user } = visit(hash, server)
+    await user.click(await screen.findByRole('button', { name: 'Cancel' }))
+    expect(await screen.findByText('Cancelled on request.')).toBeVisible()
+    expect([...server.executions.values()][0]?.status).toBe('canceled')
+  })
+
+  test('behind another waits without being followed, and moves up', async () => {
+    const { server, hash } = await conversation('first', 'second')
+    const { requests } = visit(hash, server)
+    expect(await screen.findByText('after the message before it')).toBeVisible()
+    const [first, second] = [...server.executions.keys()]
+    const looksAtSecond = () => requests.filter(({ url }) => url.includes(`/executions/${second ?? ''}`))
+    expect(looksAtSecond()).toHaveLength(0)
+
+    server.end(first ?? '', { result: { text: 'reply to the first' } })
+    expect(await screen.findByText('reply to the first')).toBeVisible()
+    await waitFor(() => expect(looksAtSecond()).not.toHaveLength(0))
+    expect(screen.queryByText('after the message before it')).not.toBeInTheDocument()
+  })
+
+  test('outlives a server that is away, and says so meanwhile', async () => {
+    const { server, hash } = await conversation('hold on')
+    const { intercept } = visit(hash, server)
+    intercept(({ url }) => {
+      if (url.includes('/executions/')) {
+        throw new TypeError('Failed to fetch')
+      }
+      return undefined
+    })
+    expect(await screen.findByText(/cannot be reached.*the page keeps trying/)).toBeVisible()
+    server.end(accepted(server), { result: { text: 'still here' } })
+    intercept(() => undefined)
+    window.dispatchEvent(new Event('online'))
+    expect(await screen.findByText('still here')).toBeVisible()
+    expect(screen.queryByText(/cannot be reached/)).not.toBeInTheDocument()
+  })
+
+  test('shows hostile markup as the text it is', async () => {
+    const { server, hash } = await conversation('<b>mine</b>')
+    const evil = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script>[x](javascript:alert(1))'
+    server.end(accepted(server), { result: { text: evil } })
+    visit(hash, server)
+    expect(await screen.findByText(evil)).toBeVisible()
+    expect(within(log()).getByText('<b>mine</b>')).toBeVisible()
+    expect(document.querySelector('main :is(img, script, b, [href^="javascript:"])')).toBeNull()
+    expect(window).not.toHaveProperty('pwned')
+  })
+
+  test('of a conversation that does not exist is said to be missing', async () => {
+    visit('#/c/con_none')
+    expect(await screen.findByRole('alert')).toHaveTextContent('There is nothing here by that name.')
+  })
+})

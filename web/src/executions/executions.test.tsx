@@ -1,0 +1,90 @@
+import { screen, within } from '@testing-library/react'
+import { describe, expect, test } from 'vitest'
+import { StandIn } from '../../dev/standin.ts'
+import { post, visit } from '../test/visit.tsx'
+
+async function oneExecution() {
+  const server = new StandIn()
+  const sent = await post(server, '/api/conversation', { message: 'the question' })
+  return { server, id: sent['executionId'] ?? '', conversation: sent['conversationId'] ?? '' }
+}
+
+function fact(name: string): string {
+  return screen.getByText(name, { selector: 'dt' }).nextElementSibling?.textContent ?? ''
+}
+
+describe("an execution's page", () => {
+  test('follows it to its end', async () => {
+    const { server, id, conversation } = await oneExecution()
+    visit(`#/e/${id}`, server)
+    expect(await screen.findByText('the question')).toBeVisible()
+    expect(fact('Status')).toBe('Queued')
+    expect(fact('Attempt')).toBe('none yet')
+    server.start(id)
+    server.end(id, { result: { text: 'the answer' } })
+    expect(await screen.findByText('the answer')).toBeVisible()
+    expect(fact('Status')).toBe('Succeeded')
+    expect(fact('Attempt')).toBe('1')
+    expect(screen.queryByRole('button', { name: 'Cancel' })).not.toBeInTheDocument()
+    expect(screen.getByRole('link', { name: 'Its conversation' })).toHaveAttribute(
+      'href',
+      `#/c/${conversation}`,
+    )
+  })
+
+  test('shows times, usage and the error', async () => {
+    const { server, id } = await oneExecution()
+    const execution = server.executions.get(id)
+    if (!execution) {
+      throw new Error('the stand-in lost the execution')
+    }
+    server.executions.set(id, {
+      ...execution,
+      ...{
+        status: 'failed',
+        attempt: 3,
+        model: 'sonnet',
+        error: { code: 'model_error', message: 'Overloaded.' },
+      },
+      ...{
+        createdAt: '2026-01-02T03:00:00Z',
+        startedAt: '2026-01-02T03:00:02.5Z',
+        finishedAt: '2026-01-02T03:01:07.5Z',
+      },
+      usage: { inputTokens: 1234, outputTokens: 56, costUsd: 0.01234, calls: 7 },
+    })
+    visit(`#/e/${id}`, server)
+    expect(await screen.findByText('Overloaded.')).toBeVisible()
+    expect(screen.getByText('model_error')).toBeVisible()
+    expect(fact('Started')).toContain('waited 2.5 s')
+    expect(fact('Finished')).toContain('ran 1 min 5 s')
+    expect(fact('Runtime')).toBe('claude · sonnet')
+    expect(fact('Tokens')).toBe('1,234 in, 56 out')
+    expect(fact('Cost')).toBe('0.0123 USD')
+    expect(fact('Model calls')).toBe('7')
+  })
+
+  test('says that there is no such execution', async () => {
+    visit('#/e/exe_none')
+    expect(await screen.findByRole('alert')).toHaveTextContent('not_found')
+  })
+})
+
+describe('the list of executions', () => {
+  test('links to each, newest first', async () => {
+    const { server, id } = await oneExecution()
+    await post(server, '/api/conversation', { message: 'another' })
+    visit('#/e', server)
+    const links = await within(screen.getByRole('main')).findAllByRole('link')
+    expect(links.map((link) => link.textContent)).toEqual([
+      expect.stringContaining('another'),
+      expect.stringContaining('the question'),
+    ])
+    expect(links[1]).toHaveAttribute('href', `#/e/${id}`)
+  })
+
+  test('says what to do while it is empty', async () => {
+    visit('#/e')
+    expect(await screen.findByText('Nothing has run yet')).toBeVisible()
+  })
+})
