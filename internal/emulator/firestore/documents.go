@@ -23,12 +23,12 @@ func (s *Server) GetDocument(ctx context.Context, r *pb.GetDocumentRequest) (*pb
 	}
 	e, err := s.session(ctx, db, selector{transaction: r.GetTransaction(), readTime: r.GetReadTime()}, p)
 	if err != nil {
-		return nil, s.answer(err)
+		return nil, err
 	}
 	defer e.close()
 	d, err := e.get(ctx, p)
 	if err != nil {
-		return nil, s.answer(err)
+		return nil, err
 	}
 	if d == nil {
 		return nil, status.Errorf(codes.NotFound, "Document %q not found.", r.GetName())
@@ -63,7 +63,7 @@ func (s *Server) BatchGetDocuments(r *pb.BatchGetDocumentsRequest, stream pb.Fir
 	sel := selector{transaction: r.GetTransaction(), begin: r.GetNewTransaction(), readTime: r.GetReadTime()}
 	e, err := s.session(ctx, db, sel, paths...)
 	if err != nil {
-		return s.answer(err)
+		return err
 	}
 	defer e.close()
 	if e.begun != nil {
@@ -74,7 +74,7 @@ func (s *Server) BatchGetDocuments(r *pb.BatchGetDocumentsRequest, stream pb.Fir
 	for i, p := range paths {
 		d, err := e.get(ctx, p)
 		if err != nil {
-			return s.answer(err)
+			return err
 		}
 		out := &pb.BatchGetDocumentsResponse{ReadTime: e.Time.Proto()}
 		if d == nil {

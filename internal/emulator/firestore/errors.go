@@ -31,3 +31,8 @@ func (s *Server) answer(err error) error {
 	s.log.Error("firestore emulator", zap.Error(err))
 	return status.Error(codes.Internal, "Internal error.")
 }
+
+// engineLog passes on what the storage engine reports; its daily work only at debug level.
+type engineLog struct{ *zap.SugaredLogger }
+
+func (l engineLog) Infof(format string, args ...any) { l.Debugf(format, args...) }

@@ -38,15 +38,15 @@ func (s *Server) RunQuery(r *pb.RunQueryRequest, stream pb.Firestore_RunQuerySer
 	}
 	q, err := s.parseQuery(r.GetParent(), r.GetStructuredQuery())
 	if err != nil {
-		return s.answer(err)
+		return err
 	}
 	sel := selector{transaction: r.GetTransaction(), begin: r.GetNewTransaction(), readTime: r.GetReadTime()}
 	e, err := s.session(stream.Context(), q.Database, sel)
 	if err != nil {
-		return s.answer(err)
+		return err
 	}
 	defer e.close()
-	return s.answer(e.stream(stream, q))
+	return e.stream(stream, q)
 }
 
 // stream sends the results. Where there are none it still sends one message, which says when that was so.
@@ -80,17 +80,17 @@ func (s *Server) RunAggregationQuery(r *pb.RunAggregationQueryRequest, stream pb
 	}
 	q, err := s.parseQuery(r.GetParent(), structured.GetStructuredQuery())
 	if err != nil {
-		return s.answer(err)
+		return err
 	}
 	sel := selector{transaction: r.GetTransaction(), begin: r.GetNewTransaction(), readTime: r.GetReadTime()}
 	e, err := s.session(stream.Context(), q.Database, sel)
 	if err != nil {
-		return s.answer(err)
+		return err
 	}
 	defer e.close()
 	result, err := e.aggregate(stream.Context(), q, aggregates)
 	if err != nil {
-		return s.answer(err)
+		return err
 	}
 	return stream.Send(&pb.RunAggregationQueryResponse{Result: result, Transaction: e.begun, ReadTime: e.Time.Proto()})
 }

@@ -3,7 +3,6 @@
 package firestore
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -11,9 +10,9 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"go.uber.org/zap"
-	"google.golang.org/grpc"
 
 	"github.com/airlock-run/airlock/internal/emulator/disk"
+	"github.com/airlock-run/airlock/internal/emulator/firestore/listen"
 	"github.com/airlock-run/airlock/internal/emulator/firestore/store"
 	"github.com/airlock-run/airlock/internal/emulator/firestore/txn"
 )
@@ -39,8 +38,10 @@ type Server struct {
 	pb.UnimplementedFirestoreServer
 
 	log   *zap.Logger
+	gate  *gate
 	store *store.Store
 	open  *txn.Registry
+	hub   *listen.Hub
 }
 
 // Open opens the data. Its errors are those of disk.Open.
@@ -51,12 +52,12 @@ func Open(o Options) (*Server, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Server{log: o.Logger, open: txn.NewRegistry(o.Now)}
-	db, err := disk.Open(o.Dir, kind, version, tuning())
+	s := &Server{log: o.Logger, gate: newGate(), open: txn.NewRegistry(o.Now), hub: listen.NewHub()}
+	db, err := disk.Open(o.Dir, kind, version, tuning(o.Logger))
 	if err != nil {
 		return nil, err
 	}
-	s.store, err = store.Open(db, store.Options{Now: o.Now})
+	s.store, err = store.Open(db, store.Options{Now: o.Now, OnCommit: s.hub.Publish})
 	if err != nil {
 		return nil, fmt.Errorf("open the documents in %s: %w", o.Dir, err)
 	}
@@ -64,8 +65,8 @@ func Open(o Options) (*Server, error) {
 }
 
 // tuning bounds memory to what a laptop can spare, and makes a look at a document that is not there cheap.
-func tuning() *pebble.Options {
-	o := &pebble.Options{CacheSize: 64 << 20, MemTableSize: 16 << 20, MaxOpenFiles: 500}
+func tuning(log *zap.Logger) *pebble.Options {
+	o := &pebble.Options{CacheSize: 64 << 20, MemTableSize: 16 << 20, MaxOpenFiles: 500, Logger: engineLog{log.Sugar()}}
 	o.EnsureDefaults()
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
@@ -73,11 +74,10 @@ func tuning() *pebble.Options {
 	return o
 }
 
-// Register adds the service to a gRPC server.
-func (s *Server) Register(r grpc.ServiceRegistrar) { pb.RegisterFirestoreServer(r, s) }
-
-// Close ends the streams, waits for the disk and frees the folder. Calls must not be made any more.
+// Close ends the streams, so that GracefulStop returns, lets the calls under way finish, waits for the disk and frees
+// the folder. Later calls answer UNAVAILABLE. It is to be called once.
 func (s *Server) Close() error {
+	s.gate.close()
 	s.open.Close()
-	return errors.Join(s.store.Close())
+	return s.store.Close()
 }

@@ -101,30 +101,40 @@ func (e *session) get(ctx context.Context, p name.Path) (*document.Document, err
 	return d, e.DurableDocument(ctx, d)
 }
 
-// run answers a query whole, so that a transaction can remember what it saw. yield gets one document at a time.
+// run answers a query one document at a time. A read-write transaction remembers what it has seen, also
+// where sending fails half-way.
 func (e *session) run(ctx context.Context, q *query.Query, yield func(*document.Document) error) error {
-	if !e.writing() {
-		if err := e.Durable(ctx); err != nil {
-			return err
-		}
+	if e.writing() {
+		return e.follow(q, yield)
 	}
-	n := 0
-	var last *document.Document
+	if err := e.Durable(ctx); err != nil {
+		return err
+	}
 	for d, err := range e.Run(q) {
 		if err != nil {
 			return err
 		}
-		n++
-		last = d
 		if err := yield(q.Project(d)); err != nil {
 			return err
 		}
 	}
-	if e.writing() {
-		if n < q.Limit || q.Limit == 0 {
-			last = nil
+	return nil
+}
+
+func (e *session) follow(q *query.Query, yield func(*document.Document) error) error {
+	n := 0
+	var last *document.Document // of as many as the limit allows
+	defer func() { e.tx.SawQuery(q, e.Time, last) }()
+	for d, err := range e.Run(q) {
+		if err != nil {
+			return err
 		}
-		e.tx.SawQuery(q, e.Time, last)
+		if n++; n == q.Limit {
+			last = d
+		}
+		if err := yield(q.Project(d)); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ func (s *Server) BeginTransaction(_ context.Context, r *pb.BeginTransactionReque
 	}
 	tx, err := s.begin(db, r.GetOptions())
 	if err != nil {
-		return nil, s.answer(err)
+		return nil, err
 	}
 	return &pb.BeginTransactionResponse{Transaction: []byte(tx.ID)}, nil
 }
@@ -85,10 +85,10 @@ func (s *Server) Commit(ctx context.Context, r *pb.CommitRequest) (*pb.CommitRes
 	pending, err := s.store.Start(db, writes, check)
 	s.open.End(r.GetTransaction())
 	if err != nil {
-		return nil, s.answer(err)
+		return nil, err
 	}
 	if err := pending.Wait(ctx); err != nil {
-		return nil, s.answer(err)
+		return nil, err
 	}
 	return &pb.CommitResponse{CommitTime: pending.Time.Proto(), WriteResults: writeResults(pending.Writes)}, nil
 }

@@ -65,7 +65,7 @@ func (s *Server) BatchWrite(ctx context.Context, r *pb.BatchWriteRequest) (*pb.B
 			continue
 		}
 		if err := p.Wait(ctx); err != nil {
-			return nil, s.answer(err)
+			return nil, err
 		}
 		out.WriteResults[i] = writeResults(p.Writes)[0]
 	}
@@ -143,10 +143,10 @@ func (s *Server) writeOne(ctx context.Context, db name.Database, show *pb.Docume
 	}
 	pending, err := s.start(db, w)
 	if err != nil {
-		return nil, s.answer(err)
+		return nil, err
 	}
 	if err := pending.Wait(ctx); err != nil {
-		return nil, s.answer(err)
+		return nil, err
 	}
 	d := pending.Last
 	if d == nil {

@@ -14,9 +14,8 @@ import (
 const (
 	// buildStep is how many documents are indexed while commits wait: about a millisecond.
 	buildStep = 64
-	// scanFree is how many documents a query may read without an index: reading them all costs about as much as the
-	// upkeep of an index on a few hundred writes.
-	scanFree = 200
+	// freeScan keeps small collections free of indexes: reading them whole takes about a millisecond.
+	freeScan = 200
 )
 
 // Prepare builds the indexes a query needs, where they are worth it. A snapshot taken afterwards can use them.
@@ -28,7 +27,7 @@ func (s *Store) Prepare(q *query.Query) error {
 		if _, ready := s.indexes.find(r.Index, document.Time(1<<62)); ready {
 			continue
 		}
-		large, err := s.exceeds(q, scanFree)
+		large, err := s.exceeds(q, s.freeScan)
 		if err != nil || !large {
 			return err
 		}

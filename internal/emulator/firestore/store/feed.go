@@ -100,10 +100,10 @@ func (f *feed) finish(e *entry) {
 	}
 	event := e.event
 	e.event, e.batch = Event{}, nil // the newest entry is kept, what it held need not be
-	close(e.done)
 	if e.err == nil && f.tell != nil && len(event.Changes) > 0 {
 		f.tell(event)
 	}
+	close(e.done) // who waited for the disk finds the commit told
 }
 
 func (f *feed) isDurable(t document.Time) bool { return int64(t) <= f.durable.Load() }

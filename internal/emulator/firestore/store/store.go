@@ -6,6 +6,7 @@
 package store
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -23,6 +24,8 @@ import (
 type Options struct {
 	// Now is the wall clock. The store never shows a time earlier than one it has shown before.
 	Now func() time.Time
+	// FreeScan is how many documents a query may read without an index. Zero: a number found good.
+	FreeScan int
 	// OnCommit hears of every commit that changed something, in order, once it is on disk. It must not block.
 	OnCommit func(Event)
 }
@@ -53,13 +56,14 @@ type Store struct {
 	inFlight document.Time // time of the commit being made; zero: none
 	feed     *feed
 
-	indexes indexes
-	trimmed atomic.Int64 // history up to this document.Time is gone
+	indexes  indexes
+	freeScan int
+	trimmed  atomic.Int64 // history up to this document.Time is gone
 }
 
 // Open takes over db, which Close closes.
 func Open(db *pebble.DB, o Options) (*Store, error) {
-	s := &Store{db: db, now: o.Now}
+	s := &Store{db: db, now: o.Now, freeScan: cmp.Or(o.FreeScan, freeScan)}
 	if s.now == nil {
 		s.now = time.Now
 	}
