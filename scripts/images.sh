@@ -27,9 +27,9 @@ build() { # name
 	fi
 	say "building $tag"
 	# The classic builder, which every Engine has; BuildKit needs a plugin.
-	DOCKER_BUILDKIT=0 docker build --quiet --network host \
-		--label "airlock.source=$digest" --tag "$tag" "$stage" 2>&1 >/dev/null |
-		{ grep -v -e '^DEPRECATED' -e 'legacy builder' -e 'buildx' -e 'BuildKit' -e '^ *$' >&2 || true; }
+	DOCKER_BUILDKIT=0 docker build --network host \
+		--label "airlock.source=$digest" --tag "$tag" "$stage" >"$stage.log" 2>&1 ||
+		{ tail -n 30 "$stage.log" >&2; die "$tag: build failed"; }
 }
 
 stage() { # name
@@ -42,7 +42,11 @@ stage() { # name
 		compile ./cmd/agent-offline "$dir/agent-offline"
 		;;
 	probe) compile ./images/probe "$dir/probe" ;;
-	claude) scripts/base-images.sh debian:bookworm-slim node:22-bookworm-slim ;;
+	claude)
+		scripts/base-images.sh debian:bookworm-slim node:22-bookworm-slim
+		# For fetching through a proxy with an authority of its own; not in the image.
+		cp /etc/ssl/certs/ca-certificates.crt "$dir/" 2>/dev/null || : >"$dir/ca-certificates.crt"
+		;;
 	*) die "no image is called '$name': offline, claude, probe" ;;
 	esac
 }
