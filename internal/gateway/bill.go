@@ -24,9 +24,9 @@ func (b *bill) summary() Summary {
 	return b.sum
 }
 
-// bytesPerToken is a low guess for English and JSON, so that estimates are
-// rather too high than too low.
-const bytesPerToken = 3
+// bytesPerToken is what Claude's tokens come to in English text; in JSON and
+// other languages it is less.
+const bytesPerToken = 4
 
 // most is the most that a request may use.
 func (a ask) most() Tokens { return Tokens{Input: a.bytes / bytesPerToken, Output: a.maxTokens} }

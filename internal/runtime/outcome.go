@@ -59,6 +59,8 @@ func endedEarly(o sandbox.Outcome, job sandbox.Job) *execution.Failure {
 
 func (r *Run) notSuccess(result streamjson.Result, o sandbox.Outcome) *execution.Failure {
 	switch {
+	case result.StopReason == "refusal": // the CLI counts it as an error without a status
+		return failed(execution.CodeModelError, "the model declined to answer")
 	case result.IsError && r.refusedByModel(result):
 		return r.modelFailure(result)
 	case result.Subtype == "error_max_turns":
@@ -67,8 +69,6 @@ func (r *Run) notSuccess(result streamjson.Result, o sandbox.Outcome) *execution
 		return failed(execution.CodeAgentError, "the agent reported an error: %s", excerpt(describe(result)))
 	case o.ExitCode != 0:
 		return failed(execution.CodeAgentError, "the agent ended with exit code %d%s", o.ExitCode, said(o.Stderr))
-	case result.StopReason == "refusal":
-		return failed(execution.CodeModelError, "the model declined to answer")
 	case result.NumTurns < 1:
 		return failed(execution.CodeInvalidResult, "the agent ended well without asking its model anything")
 	case r.structured && len(result.Structured) > 0 && !isObject(string(result.Structured)):
