@@ -4,6 +4,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"net"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/airlock-run/airlock/internal/agent"
 	"github.com/airlock-run/airlock/internal/api/contract"
@@ -116,27 +118,22 @@ func (s *Server) Handler() http.Handler { return s.echo }
 // gets the grace to end. Meanwhile it keeps the topics made and hears signals.
 func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration) error {
 	s.echo.Listener = l
-	served := make(chan error, 1)
-	go func() { served <- s.echo.Start("") }()
-
-	background, stop := context.WithCancel(ctx)
-	defer stop()
-	heard := make(chan error, 1)
-	go func() { heard <- s.hear(background) }()
-
-	var err error
-	select {
-	case err = <-served: // the listener failed; nothing else ends it
-	case <-ctx.Done():
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		if err := s.echo.Start(""); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	g.Go(func() error { return s.hear(ctx) })
+	g.Go(func() error {
+		<-ctx.Done()
 		s.close()
 		shut, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 		defer cancel()
-		err = s.echo.Shutdown(shut)
-		<-served
-	}
-	stop()
-	<-heard
-	return err
+		return s.echo.Shutdown(shut)
+	})
+	return g.Wait()
 }
 
 // hear makes sure of the topics, then wakes the long polls of this process.

@@ -15,7 +15,7 @@ import (
 // RunAPI serves the API and the page until ctx ends. It calls listening with
 // its address once it accepts connections.
 func RunAPI(ctx context.Context, c API, log *zap.Logger, listening func(net.Addr)) (err error) {
-	l, err := net.Listen("tcp", c.Listen)
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
 		return fmt.Errorf("listen on %s (is another server there? choose another address): %w", c.Listen, err)
 	}

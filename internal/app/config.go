@@ -55,6 +55,8 @@ type Executor struct {
 	// Grace is how long jobs may go on after a stop was asked for; what is not done then is handed back.
 	Grace time.Duration `env:"SHUTDOWN_GRACE" envDefault:"20s"`
 
+	// DockerHost is the Engine's address. Default: unix:///var/run/docker.sock.
+	DockerHost string `env:"DOCKER_HOST"`
 	// SandboxRuntime is the Engine's OCI runtime: runc, or runsc (gVisor).
 	SandboxRuntime string `env:"SANDBOX_RUNTIME" envDefault:"runc"`
 	// SocketDir holds the sandboxes' egress sockets. An executor that runs in a container itself needs it

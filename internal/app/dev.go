@@ -52,7 +52,7 @@ func RunDev(ctx context.Context, d Dev, log *zap.Logger, started func(Started)) 
 	}
 	cloud := Cloud{Project: LocalProject, FirestoreHost: emulators.Firestore, PubSubHost: emulators.PubSub}
 	d.API.Cloud, d.Executor.Cloud = cloud, cloud
-	if err := errors.Join(d.API.check(), d.Executor.check()); err != nil {
+	if err := d.check(); err != nil {
 		return errors.Join(err, emulators.Close())
 	}
 
@@ -65,6 +65,18 @@ func RunDev(ctx context.Context, d Dev, log *zap.Logger, started func(Started)) 
 		return runParts(ctx, serving, d, log, Started{Firestore: emulators.Firestore, PubSub: emulators.PubSub}, started)
 	})
 	return outer.Wait()
+}
+
+// check looks at the parts that are not left out.
+func (d *Dev) check() error {
+	var errs []error
+	if !d.NoAPI {
+		errs = append(errs, d.API.check())
+	}
+	if !d.NoExecutor {
+		errs = append(errs, d.Executor.check())
+	}
+	return errors.Join(errs...)
 }
 
 // runParts runs the API and the executor until ctx ends or the emulators fail.

@@ -54,9 +54,7 @@ func RunExecutor(ctx context.Context, c Executor, log *zap.Logger) (err error) {
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		if err := supervise.Until(ctx, log, "make sure of the topics", conn.queue.Ensure); err != nil {
-			return nil // asked to stop before Pub/Sub was there
-		}
+		supervise.Until(ctx, log, "make sure of the topics", conn.queue.Ensure)
 		return x.Run(ctx)
 	})
 	g.Go(func() error { return sweeper.Run(ctx) })
@@ -83,7 +81,9 @@ func reap(ctx context.Context, driver *docker.Driver, log *zap.Logger) error {
 }
 
 func (c Executor) driver(log *zap.Logger) docker.Options {
-	return docker.Options{Executor: c.Name, Runtime: c.SandboxRuntime, SocketDir: c.SocketDir, Log: log.Named("sandbox")}
+	return docker.Options{
+		Executor: c.Name, Host: c.DockerHost, Runtime: c.SandboxRuntime, SocketDir: c.SocketDir, Log: log.Named("sandbox"),
+	}
 }
 
 // runtimes makes the registry, and the gateway of the runtimes that need one.

@@ -12,6 +12,7 @@ import (
 // Kind says what asked for the execution.
 type Kind string
 
+// The kinds there are.
 const (
 	KindConversation Kind = "conversation" // one turn of a conversation
 	KindRun          Kind = "run"          // one run of an agent
@@ -90,6 +91,7 @@ type Message struct {
 // Role says who wrote a message.
 type Role string
 
+// The roles there are.
 const (
 	RoleUser      Role = "user"
 	RoleAssistant Role = "assistant"

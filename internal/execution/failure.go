@@ -11,6 +11,7 @@ type Failure struct {
 // Code is the machine-readable reason of a failure.
 type Code string
 
+// The reasons there are.
 const (
 	CodeAgentError        Code = "agent_error"        // the agent ended with an error of its own
 	CodeInvalidResult     Code = "invalid_result"     // the agent ended well but its result cannot be read
@@ -31,6 +32,7 @@ func (f *Failure) Ends(u Usage) Ending {
 		status = TimedOut
 	case CodeCanceled:
 		status = Canceled
+	default:
 	}
 	return Ending{Status: status, Failure: f, Usage: u}
 }

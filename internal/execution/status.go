@@ -9,6 +9,7 @@ package execution
 //	    └──> canceled | failed (attempts exhausted)
 type Status string
 
+// The states there are.
 const (
 	Queued    Status = "queued"
 	Running   Status = "running"

@@ -6,6 +6,7 @@ package executor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"go.uber.org/zap"
@@ -107,7 +108,7 @@ func (x *Executor) Run(ctx context.Context) error {
 // stay where another executor can have them, and no attempt is spent.
 func (x *Executor) pull(ctx, work context.Context) error {
 	if err := x.sandbox.Ping(ctx); err != nil {
-		return err
+		return fmt.Errorf("executions wait (airlock doctor says how to mend it): %w", err)
 	}
 	pulling, stop := context.WithCancelCause(ctx)
 	defer stop(nil)

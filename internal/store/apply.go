@@ -28,7 +28,7 @@ var changing = firestore.Merge(
 // ErrNotDue) or ErrNotItsTurn.
 func (s *Store) Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
 	var ch execution.Change
-	err := s.client.RunTransaction(ctx, func(ctx context.Context, tx *firestore.Transaction) error {
+	err := s.client.RunTransaction(ctx, func(_ context.Context, tx *firestore.Transaction) error {
 		ch = execution.Change{}
 		e := &ch.Execution
 		now, err := s.read(tx.Get, executions, ref.Owner, ref.ID, e)

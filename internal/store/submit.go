@@ -29,7 +29,7 @@ type Run struct {
 // execution is durable. NotFoundError: the owner has no such agent.
 func (s *Store) SubmitRun(ctx context.Context, r Run) (execution.Change, error) {
 	var e execution.Execution
-	err := s.client.RunTransaction(ctx, func(ctx context.Context, tx *firestore.Transaction) error {
+	err := s.client.RunTransaction(ctx, func(_ context.Context, tx *firestore.Transaction) error {
 		var a agent.Agent
 		now, err := s.read(tx.Get, agents, r.Owner, r.AgentID, &a)
 		if err != nil {
@@ -59,7 +59,7 @@ type Turn struct {
 // ErrOtherAgent; conversation.ErrTooManyPending.
 func (s *Store) SubmitTurn(ctx context.Context, t Turn) (execution.Change, error) {
 	var ch execution.Change
-	err := s.client.RunTransaction(ctx, func(ctx context.Context, tx *firestore.Transaction) error {
+	err := s.client.RunTransaction(ctx, func(_ context.Context, tx *firestore.Transaction) error {
 		c, now, err := s.conversationOf(tx, t)
 		if err != nil {
 			return err

@@ -12,24 +12,33 @@ import (
 // healthy is how long a task must have run for its next failure to count as a first one.
 const healthy = 30 * time.Second
 
+// again is how often a failure that goes on is logged.
+const again = time.Minute
+
 // Keep runs the task until ctx ends, and starts it again after a back-off
-// (0.2 s to 5 s, with jitter) whenever it returns before. It logs each failure
-// and returns nil: only ctx ends it.
+// (0.2 s to 5 s, with jitter) whenever it returns before. It logs a failure
+// when it begins and every minute while it goes on, and returns nil: only ctx
+// ends it.
 func Keep(ctx context.Context, log *zap.Logger, what string, task func(context.Context) error) error {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval = 200 * time.Millisecond
 	pause.MaxInterval = 5 * time.Second
+	var logged time.Time
 	for ctx.Err() == nil {
 		started := time.Now()
-		err := task(ctx)
+		failed := task(ctx)
 		if ctx.Err() != nil {
 			break
 		}
 		if time.Since(started) > healthy {
 			pause.Reset()
+			logged = time.Time{}
 		}
 		wait := pause.NextBackOff()
-		log.Warn("trying again", zap.String("task", what), zap.Duration("in", wait.Round(time.Millisecond)), zap.Error(err))
+		if time.Since(logged) > again {
+			logged = time.Now()
+			log.Warn("cannot do it now; trying again", zap.String("task", what), zap.Error(failed))
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(wait):
@@ -38,17 +47,15 @@ func Keep(ctx context.Context, log *zap.Logger, what string, task func(context.C
 	return nil
 }
 
-// Until runs the task until it returns nil once, pausing in the same way.
-// It returns ctx's error when ctx ends first.
-func Until(ctx context.Context, log *zap.Logger, what string, task func(context.Context) error) error {
-	done, cancel := context.WithCancel(ctx)
-	defer cancel()
-	_ = Keep(done, log, what, func(ctx context.Context) error {
+// Until runs the task until it returns nil once, or ctx ends, pausing in the same way.
+func Until(ctx context.Context, log *zap.Logger, what string, task func(context.Context) error) {
+	ctx, done := context.WithCancel(ctx)
+	defer done()
+	_ = Keep(ctx, log, what, func(ctx context.Context) error {
 		err := task(ctx)
 		if err == nil {
-			cancel()
+			done()
 		}
 		return err
-	})
-	return ctx.Err()
+	}) // nil always: it ends with ctx
 }

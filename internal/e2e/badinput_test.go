@@ -1,0 +1,140 @@
+package e2e
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+)
+
+const (
+	noExecution    = "/executions/exe_000000000000000000000000"
+	noConversation = "con_000000000000000000000000"
+	noAgent        = "agt_000000000000000000000000"
+	jsonType       = "application/json"
+)
+
+// Whatever is sent, the answer is a problem with a sentence that helps.
+func TestBadInput(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	agent := a.agent(offlineAgent)
+	run := "/agents/" + agent.Id + "/run"
+	big := strings.Repeat("x", 256<<10+1)
+	for name, tc := range map[string]struct {
+		method, path, contentType, body string
+		status                          int
+		code, says                      string
+	}{
+		"malformed JSON":             {"POST", "/api/conversation", jsonType, `{"message":`, 400, "invalid_request", "not valid JSON"},
+		"no JSON":                    {"POST", "/api/conversation", jsonType, `hello`, 400, "invalid_request", "not valid JSON"},
+		"empty body":                 {"POST", "/api/conversation", jsonType, ``, 400, "invalid_request", "JSON object"},
+		"an array":                   {"POST", "/api/conversation", jsonType, `[]`, 400, "invalid_request", "array"},
+		"two documents":              {"POST", "/api/conversation", jsonType, `{"message":"a"}{"message":"b"}`, 400, "invalid_request", "not valid JSON"},
+		"unknown field":              {"POST", "/api/conversation", jsonType, `{"message":"a","mesage":"b"}`, 400, "invalid_request", "mesage"},
+		"field in other case":        {"POST", "/api/conversation", jsonType, `{"Message":"a"}`, 400, "invalid_request", "Message"},
+		"repeated field":             {"POST", "/api/conversation", jsonType, `{"message":"a","message":"b"}`, 400, "invalid_request", "twice"},
+		"wrong type":                 {"POST", "/api/conversation", jsonType, `{"message":7}`, 400, "invalid_request", "number"},
+		"null":                       {"POST", "/api/conversation", jsonType, `null`, 400, "invalid_request", "message"},
+		"no message":                 {"POST", "/api/conversation", jsonType, `{}`, 400, "invalid_request", "message"},
+		"empty message":              {"POST", "/api/conversation", jsonType, `{"message":""}`, 400, "invalid_request", "message"},
+		"blank message":              {"POST", "/api/conversation", jsonType, `{"message":" \n\t"}`, 400, "invalid_request", "message"},
+		"NUL in the message":         {"POST", "/api/conversation", jsonType, `{"message":"a\u0000b"}`, 400, "invalid_request", "NUL"},
+		"not UTF-8":                  {"POST", "/api/conversation", jsonType, "{\"message\":\"\xff\xfe\"}", 400, "invalid_request", "UTF-8"},
+		"half a surrogate":           {"POST", "/api/conversation", jsonType, `{"message":"\ud800"}`, 400, "invalid_request", "UTF-8"},
+		"message too large":          {"POST", "/api/conversation", jsonType, `{"message":"` + big + `"}`, 413, "too_large", "262144"},
+		"body too large":             {"POST", "/api/conversation", jsonType, `{"message":"` + strings.Repeat(big, 8) + `"}`, 413, "too_large", "2097152"},
+		"form":                       {"POST", "/api/conversation", "application/x-www-form-urlencoded", `message=a`, 415, "unsupported_media_type", "application/json"},
+		"no content type":            {"POST", "/api/conversation", "", `{"message":"a"}`, 415, "unsupported_media_type", "application/json"},
+		"unknown conversation":       {"POST", "/api/conversation", jsonType, `{"message":"a","conversationId":"` + noConversation + `"}`, 404, "not_found", "conversation"},
+		"rubbish as conversation":    {"POST", "/api/conversation", jsonType, `{"message":"a","conversationId":"../../x"}`, 404, "not_found", "conversation"},
+		"unknown agent to talk with": {"POST", "/api/conversation", jsonType, `{"message":"a","agentId":"` + noAgent + `"}`, 404, "not_found", "agent"},
+		"unknown conversation read":  {"GET", "/api/conversation/" + noConversation, "", "", 404, "not_found", "conversation"},
+		"wrong method":               {"DELETE", "/api/conversations", "", "", 405, "method_not_allowed", "method"},
+		"unknown path":               {"GET", "/api/nothing", "", "", 404, "no_such_route", "openapi.json"},
+		"unknown execution":          {"GET", noExecution, "", "", 404, "not_found", "execution"},
+		"rubbish as execution":       {"GET", "/executions/%2e%2e%2fagents", "", "", 404, "not_found", "execution"},
+		"cancel unknown execution":   {"POST", noExecution + "/cancel", "", "", 404, "not_found", "execution"},
+		"wait that is no duration":   {"GET", noExecution + "?wait=soon", "", "", 400, "invalid_request", "wait"},
+		"wait too long":              {"GET", noExecution + "?wait=1h", "", "", 400, "invalid_request", "60s"},
+		"limit that is no number":    {"GET", "/executions?limit=many", "", "", 400, "invalid_request", "limit"},
+		"limit too large":            {"GET", "/executions?limit=1000", "", "", 400, "invalid_request", "limit"},
+		"agent without instructions": {"POST", "/agents", jsonType, `{"name":"A"}`, 400, "invalid_request", "instructions"},
+		"agent with unknown runtime": {"POST", "/agents", jsonType, `{"name":"A","instructions":"B","runtime":"perl"}`, 400, "invalid_request", "offline"},
+		"agent with odd time-out":    {"POST", "/agents", jsonType, `{"name":"A","instructions":"B","timeout":"2 days"}`, 400, "invalid_request", "90s"},
+		"agent with long time-out":   {"POST", "/agents", jsonType, `{"name":"A","instructions":"B","timeout":"2h"}`, 400, "invalid_request", "1h"},
+		"run of unknown agent":       {"POST", "/agents/" + noAgent + "/run", jsonType, `{"input":"a"}`, 404, "not_found", "agent"},
+		"run without input":          {"POST", run, jsonType, `{}`, 400, "invalid_request", "input"},
+		"run with negative time-out": {"POST", run, jsonType, `{"input":"a","timeout":"-1s"}`, 400, "invalid_request", "timeout"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := a.do(tc.method, tc.path, tc.contentType, []byte(tc.body))
+			require.Equal(t, tc.status, got.StatusCode, "%s", got.body)
+			require.Equal(t, "application/problem+json", got.Header.Get("Content-Type"))
+			var p contract.Problem
+			require.NoError(t, json.Unmarshal(got.body, &p))
+			require.Equal(t, tc.status, p.Status)
+			require.Equal(t, tc.code, p.Code)
+			require.Contains(t, p.Detail, tc.says)
+			require.NotContains(t, string(got.body), "goroutine")
+			require.NotContains(t, string(got.body), ".go:")
+		})
+	}
+
+	var list contract.ExecutionList
+	a.call(http.MethodGet, "/executions", http.StatusOK, nil, &list)
+	require.Empty(t, list.Executions, "what was refused left nothing behind")
+}
+
+// All that is wrong with an agent is said at once.
+func TestEveryWrongFieldIsNamed(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	got := a.do(http.MethodPost, "/agents", jsonType, []byte(`{"name":" ","instructions":"","runtime":"perl","timeout":"x"}`))
+	var p contract.Problem
+	require.NoError(t, json.Unmarshal(got.body, &p))
+	var fields []string
+	for _, e := range p.Errors {
+		fields = append(fields, e.Field)
+	}
+	require.ElementsMatch(t, []string{"name", "instructions", "runtime", "timeout"}, fields)
+}
+
+// Odd but harmless text reaches the agent as it is.
+func TestTextIsOnlyText(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	echo := a.agent(contract.CreateAgent{Name: "Upper", Instructions: "Convert the input to upper case", Runtime: "offline"})
+	for _, text := range []string{
+		`'; rm -rf / #`, `$(id)`, "`id`", `--dangerously-skip-permissions`, `/exit`, `-p`, "line\r\nline", "🧪 é ü 한국어", `{"a":"b"}`, `\u0000`,
+	} {
+		e := a.await(a.run(echo.Id, text).ExecutionId)
+		require.Equal(t, contract.StatusSucceeded, e.Status, "%q: %+v", text, e.Error)
+		require.Equal(t, strings.TrimSpace(strings.ToUpper(text)), strings.TrimSpace(e.Result.Text))
+	}
+}
+
+func TestOnlyLocalHosts(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.URL+"/agents", nil)
+	require.NoError(t, err)
+	req.Host = "attacker.example"
+	res, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	require.Equal(t, http.StatusForbidden, res.StatusCode, "a name that was pointed at the loopback address")
+}
+
+func TestTenantHeaderIsChecked(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	for _, owner := range []string{"a/b", "..", "__x__", "a b", strings.Repeat("x", 129)} {
+		got := a.as(owner).do(http.MethodGet, "/agents", "", nil)
+		require.Equal(t, http.StatusBadRequest, got.StatusCode, owner)
+	}
+}

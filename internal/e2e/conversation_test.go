@@ -1,0 +1,99 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+)
+
+func TestConversation(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+
+	var accepted contract.Accepted
+	res := a.call(http.MethodPost, "/api/conversation", http.StatusAccepted, contract.SendMessage{Message: "안녕하세요"}, &accepted)
+	require.Equal(t, contract.StatusQueued, accepted.Status)
+	require.Equal(t, "/executions/"+accepted.ExecutionId, res.Header.Get("Location"))
+	require.Equal(t, accepted.Urls.Self, res.Header.Get("Location"))
+
+	e := a.await(accepted.ExecutionId)
+	require.Equal(t, contract.StatusSucceeded, e.Status)
+	require.Contains(t, e.Result.Text, "안녕하세요")
+	require.Equal(t, 1, e.Attempt)
+
+	var c contract.ConversationDetail
+	a.call(http.MethodGet, accepted.Urls.Conversation, http.StatusOK, nil, &c)
+	require.Len(t, c.Messages, 2)
+	require.Equal(t, contract.User, c.Messages[0].Role)
+	require.Equal(t, "안녕하세요", c.Messages[0].Text)
+	require.Equal(t, contract.Assistant, c.Messages[1].Role)
+	require.Equal(t, e.Result.Text, c.Messages[1].Text)
+	require.Empty(t, c.Pending)
+}
+
+func TestConversationProposesAnAgentThatCanBeCreatedAndRun(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	e := a.await(a.send(contract.SendMessage{Message: "Make an agent that summarises an article"}).ExecutionId)
+	require.Equal(t, contract.StatusSucceeded, e.Status)
+	draft := e.Result.AgentDraft
+	require.NotEmpty(t, draft.Name)
+	require.NotEmpty(t, draft.Instructions)
+
+	created := a.agent(contract.CreateAgent{Name: draft.Name, Description: draft.Description, Instructions: draft.Instructions})
+	run := a.await(a.run(created.Id, "First point. Second point. Third point. Fourth point. Fifth point.").ExecutionId)
+	require.Equal(t, contract.StatusSucceeded, run.Status)
+	require.Contains(t, run.Result.Text, "First point.")
+	require.NotContains(t, run.Result.Text, "Fifth point.")
+}
+
+// Turns that are sent without waiting run one after another, in order.
+func TestTurnsAreInOrder(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	first := a.send(contract.SendMessage{Message: "message 0"})
+	turns := []contract.Accepted{first}
+	for i := 1; i < 5; i++ {
+		turns = append(turns, a.send(contract.SendMessage{Message: fmt.Sprintf("message %d", i), ConversationId: first.ConversationId}))
+	}
+	var before contract.Execution
+	for i, turn := range turns {
+		e := a.await(turn.ExecutionId)
+		require.Equal(t, contract.StatusSucceeded, e.Status)
+		if i > 0 {
+			require.False(t, e.StartedAt.Before(before.FinishedAt), "turn %d began before the one before it had ended", i+1)
+		}
+		before = e
+	}
+	var c contract.ConversationDetail
+	a.call(http.MethodGet, first.Urls.Conversation, http.StatusOK, nil, &c)
+	require.Len(t, c.Messages, 10)
+	for i, m := range c.Messages {
+		require.Equal(t, i/2+1, m.Turn)
+		require.Equal(t, turns[i/2].ExecutionId, m.ExecutionId)
+		if i%2 == 0 {
+			require.Equal(t, fmt.Sprintf("message %d", i/2), m.Text)
+		}
+	}
+}
+
+// A turn that fails has a reply that says so, and does not hold up the next.
+func TestAFailedTurnIsVisible(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	agent := a.agent(contract.CreateAgent{Name: "Failing", Instructions: "Echo", Timeout: "30s"})
+	first := a.send(contract.SendMessage{AgentId: agent.Id, Message: `{"offline":{"exit":3}}`})
+	second := a.send(contract.SendMessage{ConversationId: first.ConversationId, Message: "still there?"})
+	require.Equal(t, contract.StatusFailed, a.await(first.ExecutionId).Status)
+	require.Equal(t, contract.StatusSucceeded, a.await(second.ExecutionId).Status)
+
+	var c contract.ConversationDetail
+	a.call(http.MethodGet, first.Urls.Conversation, http.StatusOK, nil, &c)
+	require.Len(t, c.Messages, 4)
+	require.Equal(t, contract.FailureCodeAgentError, c.Messages[1].Error.Code)
+	require.NotEmpty(t, c.Messages[3].Text)
+}

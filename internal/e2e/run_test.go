@@ -1,0 +1,165 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/app"
+)
+
+var offlineAgent = contract.CreateAgent{Name: "Echo", Instructions: "Count the words", Runtime: "offline"}
+
+func TestTenAtOnce(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	agent := a.agent(offlineAgent)
+	var posting sync.WaitGroup
+	accepted := make([]contract.Accepted, 10)
+	for i := range accepted {
+		posting.Go(func() { accepted[i] = a.run(agent.Id, fmt.Sprintf("these are four-plus-%d words", i)) })
+	}
+	posting.Wait()
+	for i, one := range accepted {
+		e := a.await(one.ExecutionId)
+		require.Equal(t, contract.StatusSucceeded, e.Status, "%+v", e.Error)
+		require.Equal(t, fmt.Sprintf("these are four-plus-%d words", i), e.Input)
+		require.Contains(t, e.Result.Text, "4")
+	}
+	a.awaitNoContainers()
+}
+
+// The limits of the sandbox, as the owner of an execution sees them.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	agent := a.agent(offlineAgent)
+	for name, tc := range map[string]struct {
+		input, timeout string
+		status         contract.Status
+		code           contract.FailureCode
+	}{
+		"more memory than 1 GiB":    {`{"offline":{"allocateMiB":2048}}`, "60s", contract.StatusFailed, contract.FailureCodeOutOfMemory},
+		"longer than the time-out":  {`{"offline":{"sleep":"60s"}}`, "2s", contract.StatusTimedOut, contract.FailureCodeTimedOut},
+		"an exit code of its own":   {`{"offline":{"exit":3}}`, "30s", contract.StatusFailed, contract.FailureCodeAgentError},
+		"within its memory is fine": {`{"offline":{"allocateMiB":64}}`, "30s", contract.StatusSucceeded, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var accepted contract.Accepted
+			a.call(http.MethodPost, "/agents/"+agent.Id+"/run", http.StatusAccepted, contract.RunAgent{Input: tc.input, Timeout: tc.timeout}, &accepted)
+			e := a.await(accepted.ExecutionId)
+			require.Equal(t, tc.status, e.Status, "%+v", e.Error)
+			require.Equal(t, tc.code, e.Error.Code)
+			require.Equal(t, 1, e.Attempt, "a job's own failure is not tried again")
+		})
+	}
+	a.awaitNoContainers()
+}
+
+func TestCancel(t *testing.T) {
+	t.Parallel()
+	a := start(t, func(d *app.Dev) { d.Executor.Slots = 1 })
+	agent := a.agent(offlineAgent)
+	running := a.run(agent.Id, `{"offline":{"sleep":"60s"}}`)
+	a.eventually("runs in a container", func() bool {
+		return a.get(running.ExecutionId).Status == contract.StatusRunning && len(a.containers()) == 1
+	})
+	queued := a.run(agent.Id, "never to be run")
+
+	var e contract.Execution
+	a.call(http.MethodPost, queued.Urls.Cancel, http.StatusAccepted, nil, &e)
+	require.Equal(t, contract.StatusCanceled, e.Status, "what is queued ends at once")
+	require.Zero(t, e.Attempt)
+
+	asked := time.Now()
+	a.call(http.MethodPost, running.Urls.Cancel, http.StatusAccepted, nil, &e)
+	require.True(t, e.CancelRequested)
+	require.Equal(t, contract.StatusCanceled, a.await(running.ExecutionId).Status)
+	t.Logf("cancelled %s after it was asked for", time.Since(asked))
+	a.awaitNoContainers()
+
+	a.call(http.MethodPost, running.Urls.Cancel, http.StatusAccepted, nil, &e)
+	require.Equal(t, contract.StatusCanceled, e.Status, "again changes nothing")
+	require.Equal(t, contract.StatusSucceeded, a.await(a.run(agent.Id, "one two").ExecutionId).Status, "the slot is free again")
+}
+
+// Another's resources are the same 404 as those that never were.
+func TestTenantsDoNotSeeEachOther(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	ada, bob := a.as("ada"), a.as("bob")
+	agent := ada.agent(offlineAgent)
+	run := ada.run(agent.Id, "a secret of three words")
+	turn := ada.send(contract.SendMessage{Message: "another secret"})
+	require.Equal(t, contract.StatusSucceeded, ada.await(run.ExecutionId).Status)
+	require.Equal(t, contract.StatusSucceeded, ada.await(turn.ExecutionId).Status)
+
+	for _, path := range []string{"/agents/" + agent.Id, run.Urls.Self, turn.Urls.Conversation} {
+		ada.call(http.MethodGet, path, http.StatusOK, nil, nil)
+		theirs := bob.call(http.MethodGet, path, http.StatusNotFound, nil, nil)
+		require.NotContains(t, string(theirs.body), "secret")
+	}
+	bob.call(http.MethodPost, run.Urls.Cancel, http.StatusNotFound, nil, nil)
+	bob.call(http.MethodPost, "/agents/"+agent.Id+"/run", http.StatusNotFound, contract.RunAgent{Input: "x"}, nil)
+	bob.call(http.MethodPost, "/api/conversation", http.StatusNotFound, contract.SendMessage{Message: "x", ConversationId: turn.ConversationId}, nil)
+
+	var executions contract.ExecutionList
+	bob.call(http.MethodGet, "/executions", http.StatusOK, nil, &executions)
+	require.Empty(t, executions.Executions)
+	ada.call(http.MethodGet, "/executions", http.StatusOK, nil, &executions)
+	require.Len(t, executions.Executions, 2)
+}
+
+// A long poll answers the moment the execution ends, not at its next look.
+func TestLongPollAnswersAtOnce(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	agent := a.agent(offlineAgent)
+	accepted := a.run(agent.Id, `{"offline":{"sleep":"1s"}}`)
+	e := a.await(accepted.ExecutionId)
+	seen := time.Now()
+	require.Less(t, seen.Sub(e.FinishedAt), time.Second, "the signal was not heard: answered only by reading again")
+}
+
+// What was accepted while nothing could run it runs once something can, also
+// after everything was restarted.
+func TestWorkSurvivesARestart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	onDisk := func(d *app.Dev) { d.Emulators.Dir = dir }
+	a := start(t, onDisk, func(d *app.Dev) { d.NoExecutor = true })
+	agent := a.agent(offlineAgent)
+	accepted := a.run(agent.Id, "one two three")
+	require.Equal(t, contract.StatusQueued, a.get(accepted.ExecutionId).Status)
+	a.stop()
+
+	b := start(t, onDisk)
+	e := b.await(accepted.ExecutionId)
+	require.Equal(t, contract.StatusSucceeded, e.Status)
+	require.Contains(t, e.Result.Text, "3")
+}
+
+// A job that is still running when the grace is over goes back to the queue,
+// and its attempt is not counted against it.
+func TestShutdownHandsBack(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	onDisk := func(d *app.Dev) { d.Emulators.Dir = dir }
+	a := start(t, onDisk, func(d *app.Dev) { d.Executor.Grace = 100 * time.Millisecond })
+	agent := a.agent(offlineAgent)
+	accepted := a.run(agent.Id, `{"offline":{"sleep":"3s"}}`)
+	a.eventually("runs", func() bool { return len(a.containers()) == 1 })
+	began := time.Now()
+	a.stop()
+	require.Less(t, time.Since(began), 10*time.Second)
+
+	b := start(t, onDisk)
+	e := b.await(accepted.ExecutionId)
+	require.Equal(t, contract.StatusSucceeded, e.Status)
+	require.Equal(t, 2, e.Attempt)
+}
