@@ -1,0 +1,130 @@
+package frame
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+func someJob(t *rapid.T) Job {
+	files := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) File {
+		return File{
+			Path: rapid.String().Draw(t, "path"),
+			Mode: rapid.Uint32().Draw(t, "mode"),
+			Data: rapid.SliceOf(rapid.Byte()).Draw(t, "data"),
+		}
+	}), 0, 4)
+	return Job{
+		Secret:  NewSecret(),
+		Argv:    rapid.SliceOfN(rapid.String(), 1, 5).Draw(t, "argv"),
+		Env:     rapid.SliceOf(rapid.String()).Draw(t, "env"),
+		Stdin:   rapid.SliceOf(rapid.Byte()).Draw(t, "stdin"),
+		Files:   files.Draw(t, "files"),
+		Timeout: time.Duration(rapid.Int64().Draw(t, "timeout")),
+		Keep:    rapid.Int64().Draw(t, "keep"),
+		Total:   rapid.Int64().Draw(t, "total"),
+		Egress:  rapid.Bool().Draw(t, "egress"),
+	}
+}
+
+func TestJobArrivesAsItWasSent(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		sent := someJob(t)
+		raw, err := EncodeJob(sent)
+		require.NoError(t, err)
+		stream := bytes.NewReader(append(raw, "what follows"...))
+		got, err := ReadJob(stream)
+		require.NoError(t, err)
+		require.Empty(t, cmp.Diff(sent, got, cmpopts.EquateEmpty()))
+		rest, _ := io.ReadAll(stream)
+		require.Equal(t, "what follows", string(rest))
+	})
+}
+
+func TestJobThatIsTooLargeIsNotSent(t *testing.T) {
+	_, err := EncodeJob(Job{Argv: []string{"a"}, Stdin: make([]byte, 64<<20+1)})
+	require.ErrorIs(t, err, ErrTooLarge)
+	_, err = EncodeJob(Job{Argv: []string{string(make([]byte, 1<<20))}})
+	require.ErrorIs(t, err, ErrTooLarge)
+}
+
+func TestReadJobRefuses(t *testing.T) {
+	valid, err := EncodeJob(Job{Secret: NewSecret(), Argv: []string{"a"}, Stdin: []byte("stdin")})
+	require.NoError(t, err)
+	with := func(change func(raw []byte) []byte) []byte { return change(bytes.Clone(valid)) }
+	for name, c := range map[string]struct {
+		raw  []byte
+		want error
+	}{
+		"nothing":       {nil, io.EOF},
+		"cut prefix":    {valid[:7], io.ErrUnexpectedEOF},
+		"cut body":      {valid[:len(valid)-1], io.ErrUnexpectedEOF},
+		"other version": {with(func(raw []byte) []byte { raw[3] = '2'; return raw }), ErrMalformed},
+		"huge header": {with(func(raw []byte) []byte {
+			binary.BigEndian.PutUint32(raw[4:], 1<<31)
+			return raw
+		}), ErrTooLarge},
+		"huge body": {with(func(raw []byte) []byte {
+			binary.BigEndian.PutUint32(raw[8:], 1<<31)
+			return raw
+		}), ErrTooLarge},
+		"longer body": {with(func(raw []byte) []byte {
+			binary.BigEndian.PutUint32(raw[8:], 6)
+			return append(raw, 'x')
+		}), ErrMalformed},
+		"no secret":  {mustEncode(t, jobHeader{Argv: []string{"a"}}), ErrMalformed},
+		"no program": {mustEncode(t, jobHeader{Secret: NewSecret()}), ErrMalformed},
+		"size below zero": {mustEncode(t, jobHeader{
+			Secret: NewSecret(), Argv: []string{"a"}, Stdin: 1, Files: []fileHeader{{Size: -1}},
+		}), ErrMalformed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := ReadJob(bytes.NewReader(c.raw))
+			require.ErrorIs(t, err, c.want)
+		})
+	}
+}
+
+func mustEncode(t *testing.T, header jobHeader) []byte {
+	t.Helper()
+	raw, err := encode(nil, jobBounds, header)
+	require.NoError(t, err)
+	return raw
+}
+
+func FuzzReadJob(f *testing.F) {
+	valid, err := EncodeJob(Job{Secret: NewSecret(), Argv: []string{"a"}, Stdin: []byte("x"), Files: []File{{Path: "/f", Data: []byte("y")}}})
+	require.NoError(f, err)
+	f.Add(valid)
+	f.Add(valid[:len(valid)-1])
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		job, err := ReadJob(bytes.NewReader(raw))
+		if err != nil {
+			requireKnown(t, err)
+			return
+		}
+		size := len(job.Stdin)
+		for _, file := range job.Files {
+			size += len(file.Data)
+		}
+		require.LessOrEqual(t, size, len(raw))
+	})
+}
+
+func requireKnown(t *testing.T, err error) {
+	t.Helper()
+	for _, known := range []error{io.EOF, io.ErrUnexpectedEOF, ErrMalformed, ErrTooLarge, ErrForged} {
+		if errors.Is(err, known) {
+			return
+		}
+	}
+	require.Fail(t, "unknown error", "%v", err)
+}

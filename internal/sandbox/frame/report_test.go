@@ -1,0 +1,169 @@
+package frame
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+var someResult = Result{
+	Reason: Exit, ExitCode: 3, Output: 5, OOMKills: -1, Wall: time.Second, Memory: 1 << 20, CPU: time.Millisecond,
+}
+
+// stream is three reports, each as its bytes.
+func stream(t require.TestingT, secret []byte) [][]byte {
+	var out bytes.Buffer
+	w := NewWriter(&out, secret)
+	var frames [][]byte
+	for _, r := range []Report{
+		{Kind: Started},
+		{Kind: Stdout, Body: []byte("hello")},
+		{Kind: Ended, Result: someResult, Body: []byte("stderr")},
+	} {
+		require.NoError(t, w.Write(r))
+		frames = append(frames, bytes.Clone(out.Bytes()))
+		out.Reset()
+	}
+	return frames
+}
+
+// readAll reads reports up to the first error.
+func readAll(raw, secret []byte) (n int, err error) {
+	r := NewReader(bytes.NewReader(raw), secret)
+	for {
+		if _, err := r.Next(); err != nil {
+			return n, err
+		}
+		n++
+	}
+}
+
+func TestReportsArriveAsTheyWereSent(t *testing.T) {
+	secret := NewSecret()
+	r := NewReader(bytes.NewReader(bytes.Join(stream(t, secret), nil)), secret)
+
+	first, err := r.Next()
+	require.NoError(t, err)
+	require.Equal(t, Started, first.Kind)
+	second, err := r.Next()
+	require.NoError(t, err)
+	require.Equal(t, Report{Kind: Stdout, Body: []byte("hello")}, second)
+	third, err := r.Next()
+	require.NoError(t, err)
+	require.Equal(t, Report{Kind: Ended, Result: someResult, Body: []byte("stderr")}, third)
+	_, err = r.Next()
+	require.ErrorIs(t, err, io.EOF)
+}
+
+func TestForgery(t *testing.T) {
+	secret := NewSecret()
+	f := stream(t, secret)
+	other := stream(t, NewSecret())
+	for name, c := range map[string]struct {
+		frames [][]byte
+		good   int
+	}{
+		"another's secret": {[][]byte{other[0]}, 0},
+		"in between":       {[][]byte{f[0], other[1], f[1]}, 1},
+		"repeated":         {[][]byte{f[0], f[1], f[1]}, 2},
+		"reordered":        {[][]byte{f[0], f[2], f[1]}, 1},
+		"dropped":          {[][]byte{f[1]}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n, err := readAll(bytes.Join(c.frames, nil), secret)
+			require.ErrorIs(t, err, ErrForged)
+			require.Equal(t, c.good, n)
+		})
+	}
+}
+
+// Whatever single bit changes on the way, what was changed is not believed.
+func TestNoChangeGoesUnnoticed(t *testing.T) {
+	secret := NewSecret()
+	frames := stream(t, secret)
+	raw := bytes.Join(frames, nil)
+	rapid.Check(t, func(t *rapid.T) {
+		bit := rapid.IntRange(0, len(raw)*8-1).Draw(t, "bit")
+		changed := bytes.Clone(raw)
+		changed[bit/8] ^= 1 << (bit % 8)
+		n, err := readAll(changed, secret)
+		require.NotErrorIs(t, err, io.EOF)
+		intact := 0
+		for at := 0; at+len(frames[intact]) <= bit/8; intact++ {
+			at += len(frames[intact])
+		}
+		require.Equal(t, intact, n)
+	})
+}
+
+func TestBodyIsBounded(t *testing.T) {
+	require.NoError(t, NewWriter(io.Discard, NewSecret()).Write(Report{Kind: Stdout, Body: make([]byte, MaxBody)}))
+	w := NewWriter(io.Discard, NewSecret())
+	require.ErrorIs(t, w.Write(Report{Kind: Stdout, Body: make([]byte, MaxBody+1)}), ErrTooLarge)
+
+	raw := stream(t, NewSecret())[1]
+	binary.BigEndian.PutUint32(raw[8:], MaxBody+1)
+	_, err := readAll(raw, NewSecret())
+	require.ErrorIs(t, err, ErrTooLarge)
+}
+
+func TestCutReport(t *testing.T) {
+	secret := NewSecret()
+	raw := stream(t, secret)[0]
+	for n := 1; n < len(raw); n++ {
+		_, err := readAll(raw[:n], secret)
+		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	}
+}
+
+func TestResultNeedsItsFacts(t *testing.T) {
+	secret := NewSecret()
+	var out bytes.Buffer
+	w := NewWriter(&out, secret)
+	require.NoError(t, w.Write(Report{Kind: "res_lt"}))
+	raw := bytes.Replace(out.Bytes(), []byte("res_lt"), []byte("result"), 1)
+	w.mac.Reset()
+	w.mac.Write(raw[:len(raw)-w.mac.Size()])
+	raw = w.mac.Sum(raw[:len(raw)-w.mac.Size()])
+	_, err := readAll(raw, secret)
+	require.ErrorIs(t, err, ErrMalformed)
+}
+
+// The reader reuses its memory: a long stream costs no more than one report.
+func TestReadingAllocatesLittle(t *testing.T) {
+	secret := NewSecret()
+	var out bytes.Buffer
+	w := NewWriter(&out, secret)
+	for range 1000 {
+		require.NoError(t, w.Write(Report{Kind: Stdout, Body: make([]byte, MaxBody)}))
+	}
+	result := testing.Benchmark(func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			n, _ := readAll(out.Bytes(), secret)
+			require.Equal(b, 1000, n)
+		}
+	})
+	require.Less(t, result.AllocedBytesPerOp(), int64(2<<20), "for 64 MiB")
+}
+
+func FuzzReader(f *testing.F) {
+	secret := bytes.Repeat([]byte{7}, secretSize)
+	valid := bytes.Join(stream(f, secret), nil)
+	f.Add(valid)
+	f.Add(valid[:len(valid)-1])
+	f.Add([]byte(magic))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		n, err := readAll(raw, secret)
+		requireKnown(t, err)
+		// Nobody but the secret's holder gets anything through.
+		if n > 0 {
+			require.True(t, bytes.HasPrefix(raw, stream(t, secret)[0]))
+		}
+	})
+}
