@@ -24,7 +24,7 @@ type Settings struct {
 	Upstream *url.URL // of the Messages API, with neither query nor user
 	APIKey   string
 
-	// Models that may be used. Empty: what the runtime declares.
+	// Models that may be used, of those that the runtime declares. Empty: all of them.
 	Models []string
 	// AllowPrivateUpstream lets the upstream's name resolve to an address that
 	// is not public. An upstream given as such an address, or as localhost,
@@ -105,11 +105,11 @@ func (g *Gateway) Models() []string { return slices.Clone(g.settings.Models) }
 // Close lets go of idle connections. Sessions are closed by their owners.
 func (g *Gateway) Close() { g.client.CloseIdleConnections() }
 
-// Session makes the way out of one execution. What neither the operator nor
-// the policy allows is refused; an empty policy allows nothing.
+// Session makes the way out of one execution. Only what both the operator and
+// the policy allow goes through it; an empty policy allows nothing.
 func (g *Gateway) Session(execution string, p Policy) *Session {
-	if len(g.settings.Models) > 0 {
-		p.Models = g.settings.Models
+	if allowed := g.settings.Models; len(allowed) > 0 {
+		p.Models = slices.DeleteFunc(slices.Clone(p.Models), func(model string) bool { return !slices.Contains(allowed, model) })
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s := &Session{

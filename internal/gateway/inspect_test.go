@@ -102,9 +102,12 @@ func TestWhatAgentsNeedPasses(t *testing.T) {
 	}
 }
 
-func TestTheOperatorsModelsHoldInsteadOfTheRuntimes(t *testing.T) {
+func TestOnlyModelsOfBothTheOperatorAndTheRuntimePass(t *testing.T) {
 	upstream := start(t, modelstub.Always(modelstub.Text("hi")))
-	w := open(t, upstream, func(s *gateway.Settings) { s.Models = []string{"claude-opus-4-1"} })
-	require.Equal(t, http.StatusForbidden, w.post(ask(nil)).status)
-	require.Equal(t, http.StatusOK, w.post(ask(map[string]any{"model": "claude-opus-4-1"})).status)
+	w := open(t, upstream, func(s *gateway.Settings) { s.Models = []string{"claude-of-tomorrow", "claude-opus-4-1"} })
+	for asked, status := range map[string]int{
+		"claude-of-tomorrow": http.StatusOK, model: http.StatusForbidden, "claude-opus-4-1": http.StatusForbidden,
+	} {
+		require.Equal(t, status, w.post(ask(map[string]any{"model": asked})).status, asked)
+	}
 }

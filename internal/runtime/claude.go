@@ -14,6 +14,10 @@ const ClaudeImage = "airlock/sandbox-claude:dev"
 // circles ends before its time-out.
 const maxTurns = 50
 
+// claudeTools are those that have a use in a sandbox. The others need a network,
+// a later time or another session; without them a request has 54 KB instead of 115.
+const claudeTools = "Bash,Edit,Read,Write,Task"
+
 // claudeModels may be used when the operator names none. The first is the default.
 var claudeModels = []string{
 	"claude-sonnet-4-6", "claude-sonnet-4-5", "claude-sonnet-5",
@@ -61,6 +65,12 @@ func Claude(image string, gw *gateway.Gateway) Runtime {
 		Models:   claudeModels,
 		MaxTurns: maxTurns,
 		Limits:   sandbox.DefaultLimits,
+		Flags:    []string{"--tools=" + claudeTools},
+		// Whatever part of the CLI asks, and whatever size of model it would
+		// choose, it asks the task's model, which is all that the gateway lets through.
+		ModelEnv: []string{
+			"CLAUDE_CODE_SUBAGENT_MODEL", "ANTHROPIC_DEFAULT_HAIKU_MODEL", "ANTHROPIC_DEFAULT_SONNET_MODEL", "ANTHROPIC_DEFAULT_OPUS_MODEL",
+		},
 		Env: []string{
 			"ANTHROPIC_BASE_URL=" + sandbox.EgressURL,
 			"ANTHROPIC_API_KEY=held-by-the-gateway",
@@ -78,7 +88,8 @@ func Claude(image string, gw *gateway.Gateway) Runtime {
 	if models := gw.Models(); len(models) > 0 {
 		r.Models = models
 	}
-	policy := gateway.Policy{Routes: claudeRoutes, Models: r.Models, Betas: claudeBetas}
-	r.Egress = func(execution string) Egress { return gw.Session(execution, policy) }
+	r.Egress = func(execution, model string) Egress {
+		return gw.Session(execution, gateway.Policy{Routes: claudeRoutes, Models: []string{model}, Betas: claudeBetas})
+	}
 	return r
 }

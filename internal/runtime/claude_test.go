@@ -140,6 +140,29 @@ func TestClaudeUsesItsToolsInTheSandbox(t *testing.T) {
 	require.NotContains(t, result.Text, operatorKey, "the sandbox never holds the key")
 }
 
+func TestEveryPartOfClaudeAsksTheSameModel(t *testing.T) {
+	b := newBench(t, func(r modelstub.Request) modelstub.Answer {
+		switch {
+		case strings.Contains(r.Prompt(), "look for the needle"):
+			return modelstub.Text("found it")
+		case strings.Contains(r.Prompt(), "found it"):
+			return modelstub.Text("the sub-agent found it")
+		default:
+			return modelstub.Tool("Agent", map[string]any{
+				"description": "search", "prompt": "look for the needle", "subagent_type": "Explore", "model": "haiku",
+				"run_in_background": false,
+			})
+		}
+	})
+	run, result := b.mustRun(execution.Task{Input: "search", Model: "claude-opus-4-5"})
+	require.Equal(t, "the sub-agent found it", result.Text)
+	require.GreaterOrEqual(t, len(b.asked()), 3)
+	for _, r := range b.asked() {
+		require.Equal(t, "claude-opus-4-5", r.Model)
+	}
+	require.Empty(t, denials(run))
+}
+
 func TestClaudeFillsInASchema(t *testing.T) {
 	b := newBench(t, func(r modelstub.Request) modelstub.Answer {
 		if len(r.Messages) > 1 {

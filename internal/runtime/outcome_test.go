@@ -25,7 +25,7 @@ func (s seen) Summary() gateway.Summary { return gateway.Summary(s) }
 func claudeThatSaw(s gateway.Summary) *runtime.Registry {
 	r := runtime.Claude("image", nil)
 	r.Unavailable = ""
-	r.Egress = func(string) runtime.Egress { return seen(s) }
+	r.Egress = func(_, _ string) runtime.Egress { return seen(s) }
 	return runtime.New(r)
 }
 

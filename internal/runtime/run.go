@@ -45,8 +45,13 @@ func (r Runtime) prepare(e *execution.Execution) (*Run, *execution.Failure) {
 		r.Program, "--print", "--output-format", "stream-json", "--verbose", "--dangerously-skip-permissions",
 		"--model", model, "--max-turns", strconv.Itoa(r.MaxTurns),
 	}
-	var files []sandbox.File
+	argv = append(argv, r.Flags...)
+	env := slices.Clone(r.Env)
+	for _, name := range r.ModelEnv {
+		env = append(env, name+"="+model)
+	}
 
+	var files []sandbox.File
 	id := sessionID(e)
 	if hasText(t.History) {
 		history, err := session.Encode(id, t.History)
@@ -73,14 +78,14 @@ func (r Runtime) prepare(e *execution.Execution) (*Run, *execution.Failure) {
 		Execution: e.ID,
 		Image:     r.Image,
 		Argv:      argv,
-		Env:       slices.Clone(r.Env),
+		Env:       env,
 		Stdin:     []byte("\n" + t.Input), // the newline keeps a leading slash from being a command of the CLI
 		Files:     files,
 		Timeout:   e.Timeout,
 		Limits:    r.Limits,
 	}}
 	if r.Egress != nil {
-		run.egress = r.Egress(e.ID)
+		run.egress = r.Egress(e.ID, model)
 		run.Job.Egress = run.egress
 	}
 	return run, nil

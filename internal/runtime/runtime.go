@@ -25,11 +25,13 @@ type Runtime struct {
 
 	Models   []string // what a task may name; the first is used when it names none. Empty: no model at all, any name is ignored
 	MaxTurns int      // requests to the model in one job
+	Flags    []string // besides those of the contract
 	Env      []string
+	ModelEnv []string // names of variables that are set to the model
 	Limits   sandbox.Limits
 
-	// Egress opens the way out of one execution; nil: there is none.
-	Egress func(execution string) Egress
+	// Egress opens the way out of one execution, to one model; nil: there is none.
+	Egress func(execution, model string) Egress
 }
 
 // Egress is the way out of one execution and the record of what went through.
