@@ -3,6 +3,8 @@
 package firestore
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,8 +12,10 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/airlock-run/airlock/internal/emulator/disk"
+	"github.com/airlock-run/airlock/internal/emulator/firestore/field"
 	"github.com/airlock-run/airlock/internal/emulator/firestore/listen"
 	"github.com/airlock-run/airlock/internal/emulator/firestore/store"
 	"github.com/airlock-run/airlock/internal/emulator/firestore/txn"
@@ -29,6 +33,8 @@ type Options struct {
 	Dir string
 	// Logger hears what goes wrong inside. Nil: nobody.
 	Logger *zap.Logger
+	// TTL names, by collection ID, the timestamp field after which documents of that collection group are deleted.
+	TTL map[string]string
 	// Now is the wall clock behind every time the server shows. Nil: time.Now.
 	Now func() time.Time
 }
@@ -38,13 +44,18 @@ type Server struct {
 	pb.UnimplementedFirestoreServer
 
 	log   *zap.Logger
+	now   func() time.Time
 	gate  *gate
 	store *store.Store
 	open  *txn.Registry
 	hub   *listen.Hub
+
+	expiries map[string]field.Path // by collection ID
+	janitor  errgroup.Group
+	retire   context.CancelFunc // ends the janitor
 }
 
-// Open opens the data. Its errors are those of disk.Open.
+// Open opens the data. Its errors are those of disk.Open, and a TTL field that is no field path.
 func Open(o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
@@ -52,7 +63,14 @@ func Open(o Options) (*Server, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Server{log: o.Logger, gate: newGate(), open: txn.NewRegistry(o.Now), hub: listen.NewHub()}
+	s := &Server{log: o.Logger, now: o.Now, gate: newGate(), open: txn.NewRegistry(o.Now), hub: listen.NewHub(), expiries: map[string]field.Path{}}
+	for collection, text := range o.TTL {
+		p, err := field.Parse(text)
+		if err != nil {
+			return nil, fmt.Errorf("TTL of %s: %w", collection, err)
+		}
+		s.expiries[collection] = p
+	}
 	db, err := disk.Open(o.Dir, kind, version, tuning(o.Logger))
 	if err != nil {
 		return nil, err
@@ -61,6 +79,9 @@ func Open(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the documents in %s: %w", o.Dir, err)
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.retire = cancel
+	s.janitor.Go(func() error { return s.tidy(ctx) })
 	return s, nil
 }
 
@@ -77,7 +98,9 @@ func tuning(log *zap.Logger) *pebble.Options {
 // Close ends the streams, so that GracefulStop returns, lets the calls under way finish, waits for the disk and frees
 // the folder. Later calls answer UNAVAILABLE. It is to be called once.
 func (s *Server) Close() error {
+	s.retire()
 	s.gate.close()
+	err := s.janitor.Wait()
 	s.open.Close()
-	return s.store.Close()
+	return errors.Join(err, s.store.Close())
 }

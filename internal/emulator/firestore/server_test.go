@@ -2,6 +2,7 @@ package firestore_test
 
 import (
 	"net"
+	"sync"
 	"testing"
 
 	client "cloud.google.com/go/firestore"
@@ -23,6 +24,7 @@ func TestMain(m *testing.M) {
 type emulator struct {
 	*firestore.Server
 	addr string
+	stop func(testing.TB) // gracefully; done when the test ends, if not before
 }
 
 // start serves until the test ends.
@@ -39,12 +41,16 @@ func start(t testing.TB, o firestore.Options) *emulator {
 	s.Register(g)
 	served := make(chan error, 1)
 	go func() { served <- g.Serve(l) }()
-	t.Cleanup(func() {
-		g.Stop()
-		require.NoError(t, <-served)
-		require.NoError(t, s.Close())
-	})
-	return &emulator{Server: s, addr: l.Addr().String()}
+	var once sync.Once
+	stop := func(t testing.TB) {
+		once.Do(func() {
+			require.NoError(t, s.Close())
+			g.GracefulStop()
+			require.NoError(t, <-served)
+		})
+	}
+	t.Cleanup(func() { stop(t) })
+	return &emulator{Server: s, addr: l.Addr().String(), stop: stop}
 }
 
 // dial returns a client of Google's for a project.

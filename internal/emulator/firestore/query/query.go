@@ -114,6 +114,15 @@ func (q *Query) compareCursor(d *document.Document, c *Cursor) int {
 	return 0
 }
 
+// After is the cursor just behind a document of the result.
+func (q *Query) After(d *document.Document) *pb.Cursor {
+	out := &pb.Cursor{}
+	for _, o := range q.Order {
+		out.Values = append(out.Values, valueAt(q.Database, d, o.Path))
+	}
+	return out
+}
+
 // Project is the document with the selected fields only.
 func (q *Query) Project(d *document.Document) *document.Document {
 	if q.Select == nil {

@@ -3,27 +3,92 @@ package store
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/airlock-run/airlock/internal/emulator/firestore/name"
+	"github.com/airlock-run/airlock/internal/emulator/firestore/query"
 )
 
-// collectionIDs lists the collection IDs in use anywhere in a database, jumping from one to the next.
+// Children lists the IDs right below a path, in order: the collections of a document (or of the root), or the
+// documents of a collection, those included that are not there but have documents below them.
+func (sn *Snapshot) Children(db name.Database, under name.Path) ([]string, error) {
+	ids := map[string]bool{}
+	var err error
+	if sn.past {
+		err = sn.childrenThen(db, under, ids)
+	} else {
+		err = sn.childrenNow(db, under, ids)
+	}
+	return slices.SortedFunc(maps.Keys(ids), name.CompareID), err
+}
+
+// childrenNow jumps from each child to the next, once for each collection ID of the database.
+func (sn *Snapshot) childrenNow(db name.Database, under name.Path, ids map[string]bool) error {
+	collections, err := sn.collectionIDs(db)
+	if err != nil {
+		return err
+	}
+	for _, c := range collections {
+		prefix := documentsKey(db, c)
+		err := sn.jump(name.AppendKey(slices.Clone(prefix), under), func(key []byte) ([]byte, error) {
+			p, err := pathOf(prefix, key)
+			if err != nil {
+				return nil, err
+			}
+			child := p[:len(under)+1]
+			ids[child.ID()] = true
+			return end(name.AppendKey(slices.Clone(prefix), child)), nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (sn *Snapshot) childrenThen(db name.Database, under name.Path, ids map[string]bool) error {
+	all := &query.Query{Database: db, Parent: under[:len(under)-len(under)%2], Descendants: true}
+	for d, err := range sn.everything(all) {
+		if err != nil {
+			return err
+		}
+		if d.Path.HasPrefix(under) {
+			ids[d.Path[len(under)]] = true
+		}
+	}
+	return nil
+}
+
+// collectionIDs lists the collection IDs in use anywhere in a database.
 func (sn *Snapshot) collectionIDs(db name.Database) (ids []string, err error) {
 	prefix := documentsKey(db, "")
-	it, err := sn.reader.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: end(prefix)})
-	if err != nil {
-		return nil, fmt.Errorf("list collections: %w", err)
-	}
-	defer func() { err = errors.Join(err, it.Close()) }()
-	for ok := it.First(); ok; {
-		id, _, err := name.ParseString(it.Key()[len(prefix):])
+	err = sn.jump(prefix, func(key []byte) ([]byte, error) {
+		id, _, err := name.ParseString(key[len(prefix):])
 		if err != nil {
 			return nil, errKey
 		}
 		ids = append(ids, id)
-		ok = it.SeekGE(end(documentsKey(db, id)))
+		return end(documentsKey(db, id)), nil
+	})
+	return ids, err
+}
+
+// jump visits keys with a prefix; visit returns where to go on.
+func (sn *Snapshot) jump(prefix []byte, visit func(key []byte) (next []byte, err error)) (err error) {
+	it, err := sn.reader.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: end(prefix)})
+	if err != nil {
+		return fmt.Errorf("list: %w", err)
 	}
-	return ids, nil
+	defer func() { err = errors.Join(err, it.Close()) }()
+	for ok := it.First(); ok; {
+		next, err := visit(it.Key())
+		if err != nil {
+			return err
+		}
+		ok = it.SeekGE(next)
+	}
+	return nil
 }

@@ -155,7 +155,7 @@ func genCursor(t *rapid.T, s *pb.StructuredQuery, size int) *pb.Cursor {
 func TestQueriesAnswerAsALookAtEverythingDoes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := open(t, store.Options{FreeScan: 1})
-		queries := rapid.SliceOfN(genQuery(), 1, 4).Draw(t, "queries")
+		queries := rapid.SliceOfN(genQuery(), 3, 10).Draw(t, "queries")
 		queries = slices.DeleteFunc(queries, func(q *query.Query) bool { return q == nil })
 		now := state{}
 		type moment struct {
@@ -163,8 +163,8 @@ func TestQueriesAnswerAsALookAtEverythingDoes(t *testing.T) {
 			state state
 		}
 		var moments []moment
-		for range rapid.IntRange(1, 5).Draw(t, "rounds") {
-			for range rapid.IntRange(1, 15).Draw(t, "commits") {
+		for range rapid.IntRange(1, 4).Draw(t, "rounds") {
+			for range rapid.IntRange(5, 30).Draw(t, "commits") {
 				p := genPath.Draw(t, "path")
 				key := p.String()
 				if rapid.IntRange(0, 3).Draw(t, "delete") == 0 {
