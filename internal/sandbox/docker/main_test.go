@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -100,3 +101,5 @@ func run(t *testing.T, d *Driver, job sandbox.Job) sandbox.Outcome {
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
+
+func owner(info os.FileInfo) uint32 { return info.Sys().(*syscall.Stat_t).Uid }

@@ -27,7 +27,8 @@ func TestReapRemovesWhatTheDeadLeft(t *testing.T) {
 	require.NoError(t, err)
 	c, err := dead.prepare(t.Context(), shapeOf(defaults(t, probe("exit", "0"))), "exe_lost")
 	require.NoError(t, err)
-	require.NoError(t, c.serve(newGateway(echoBody)))
+	egress := newGateway(echoBody)
+	require.NoError(t, c.serve(egress))
 	name := dead.instance.name
 	d := newDriver(t, Options{SocketDir: dir})
 
@@ -41,6 +42,8 @@ func TestReapRemovesWhatTheDeadLeft(t *testing.T) {
 	require.NoDirExists(t, filepath.Join(dir, name))
 	require.NoFileExists(t, filepath.Join(dir, name+lockSuffix))
 	c.stream.Close()
+	require.NoError(t, egress.Close())
+	require.NoError(t, <-c.serving)
 }
 
 // After a reboot of the host /run is empty, and the containers are still there.

@@ -1,0 +1,68 @@
+package docker
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/sandbox/frame"
+)
+
+func TestDefaults(t *testing.T) {
+	job, err := complete(sandbox.Job{Image: "i", Argv: []string{"a"}})
+	require.NoError(t, err)
+	require.Equal(t, sandbox.DefaultLimits, job.Limits)
+	require.Equal(t, 2*time.Minute, job.Timeout)
+}
+
+func TestInvalidJobs(t *testing.T) {
+	for name, change := range map[string]func(*sandbox.Job){
+		"no image":              func(j *sandbox.Job) { j.Image = "" },
+		"no program":            func(j *sandbox.Job) { j.Argv = nil },
+		"empty program":         func(j *sandbox.Job) { j.Argv = []string{""} },
+		"zero byte in argument": func(j *sandbox.Job) { j.Argv = append(j.Argv, "a\x00b") },
+		"environment":           func(j *sandbox.Job) { j.Env = []string{"NOVALUE"} },
+		"environment's name":    func(j *sandbox.Job) { j.Env = []string{"=x"} },
+		"negative timeout":      func(j *sandbox.Job) { j.Timeout = -1 },
+		"negative memory":       func(j *sandbox.Job) { j.Limits.Memory = -1 },
+		"too much output":       func(j *sandbox.Job) { j.Limits.Output = 1 << 40 },
+		"file elsewhere":        func(j *sandbox.Job) { j.Files = []sandbox.File{{Path: "/etc/passwd"}} },
+		"file above":            func(j *sandbox.Job) { j.Files = []sandbox.File{{Path: "/workspace/../etc/passwd"}} },
+		"the folder itself":     func(j *sandbox.Job) { j.Files = []sandbox.File{{Path: "/workspace/"}} },
+		"setuid file":           func(j *sandbox.Job) { j.Files = []sandbox.File{{Path: "/workspace/f", Mode: 0o4755}} },
+		"input too large":       func(j *sandbox.Job) { j.Stdin = make([]byte, 65<<20) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			job := sandbox.Job{Image: "i", Argv: []string{"a"}}
+			change(&job)
+			job, err := complete(job)
+			if err == nil {
+				_, _, err = encode(job)
+			}
+			require.ErrorIs(t, err, ErrInvalidJob)
+		})
+	}
+}
+
+func TestEveryJobHasASecretOfItsOwn(t *testing.T) {
+	job := defaults(t, probe("exit", "0"))
+	raw, first, err := encode(job)
+	require.NoError(t, err)
+	_, second, err := encode(job)
+	require.NoError(t, err)
+	require.NotEqual(t, first, second)
+
+	told, err := frame.ReadJob(bytes.NewReader(raw))
+	require.NoError(t, err)
+	require.Equal(t, first, told.Secret)
+	require.False(t, told.Egress, "a job without a way out has no bridge")
+}
+
+// maxOutput has to fit where it is written.
+func TestOutputFitsItsPlace(t *testing.T) {
+	require.Contains(t, tmpfs["/run/output"], "size=160m")
+	require.Less(t, maxOutput, 160<<20)
+}
