@@ -4,11 +4,14 @@ import reactHooks from 'eslint-plugin-react-hooks'
 import tseslint from 'typescript-eslint'
 
 // What a model wrote is text. These are the ways in which it could become markup.
+const sinks =
+  '/^(dangerouslySetInnerHTML|innerHTML|outerHTML|srcdoc|srcDoc|insertAdjacentHTML|setHTMLUnsafe|createContextualFragment)$/'
 const markup = [
-  'JSXAttribute[name.name="dangerouslySetInnerHTML"]',
-  'Property[key.name="dangerouslySetInnerHTML"]',
-  'MemberExpression[property.name=/^(innerHTML|outerHTML|srcdoc|insertAdjacentHTML|setHTMLUnsafe|createContextualFragment)$/]',
-  'JSXAttribute[name.name="srcDoc"]',
+  `JSXAttribute[name.name=${sinks}]`,
+  `Property[key.name=${sinks}]`,
+  `MemberExpression[property.name=${sinks}]`,
+  `MemberExpression[property.value=${sinks}]`,
+  'MemberExpression[object.name="document"][property.name=/^write(ln)?$/]',
 ]
 
 export default tseslint.config({ ignores: ['dist', 'node_modules', '**/*.gen.ts'] }, js.configs.recommended, {

@@ -25,7 +25,7 @@ describe('sending a message', () => {
     expect(await input()).toHaveValue('')
 
     letThrough()
-    expect(await within(log()).findByText('Queued')).toBeVisible()
+    expect(await screen.findByText('Queued')).toBeVisible()
     const id = accepted(server)
     server.start(id)
     expect(await within(log()).findByText('Running', {}, { timeout: 3000 })).toBeVisible()

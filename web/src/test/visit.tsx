@@ -9,10 +9,10 @@ import { newQueryClient } from '../queryClient.ts'
 export type Intercept = (request: Request) => Response | undefined | Promise<Response | undefined>
 
 /** The whole page at a place, in front of a stand-in that the test drives. */
-export function visit(hash: string, server = new StandIn()) {
+export function visit(hash: string, server = new StandIn(), first: Intercept = () => undefined) {
   window.location.hash = hash
   const requests: Request[] = []
-  let intercept: Intercept = () => undefined
+  let intercept = first
   vi.stubGlobal('fetch', async (request: Request) => {
     requests.push(request)
     return (await intercept(request)) ?? server.handle(request.clone())

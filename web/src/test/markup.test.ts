@@ -1,0 +1,37 @@
+import { ESLint } from 'eslint'
+import { describe, expect, test } from 'vitest'
+
+// The rules that keep a model's text from becoming markup guard nothing unless they fire.
+const eslint = new ESLint()
+
+async function complaints(code: string): Promise<string[]> {
+  const [result] = await eslint.lintText(code, { filePath: 'src/main.tsx' })
+  return (result?.messages ?? [])
+    .filter(({ ruleId }) => ruleId === 'no-restricted-syntax')
+    .map(({ message }) => message)
+}
+
+describe('the linter refuses', { timeout: 60_000 }, () => {
+  test.each([
+    '<p dangerouslySetInnerHTML={{ __html: text }} />',
+    'h("p", { dangerouslySetInnerHTML: { __html: text } })',
+    'element.innerHTML = text',
+    'element.outerHTML = text',
+    'element.insertAdjacentHTML("beforeend", text)',
+    'element["innerHTML"] = text',
+    '<iframe srcDoc={text} />',
+    'document.write(text)',
+  ])('%s', async (code) => {
+    expect(await complaints(code)).toEqual(['Text stays text: never make markup of it.'])
+  })
+
+  test('inline styles, which the content security policy would drop', async () => {
+    expect(await complaints('<p style={{ color: "red" }} />')).toEqual([
+      'The content security policy allows no inline styles: use a class.',
+    ])
+  })
+
+  test('nothing of ordinary text', async () => {
+    expect(await complaints('<p className="a">{text}</p>')).toEqual([])
+  })
+})
