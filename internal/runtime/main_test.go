@@ -1,0 +1,30 @@
+package runtime_test
+
+import (
+	"context"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"go.uber.org/zap/zaptest"
+
+	"github.com/airlock-run/airlock/internal/sandbox/docker"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// newDriver fails, and does not skip, when the image is missing: a green run
+// without the tests that need it would say nothing.
+func newDriver(t *testing.T, image string) *docker.Driver {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "airlock") // t.TempDir's paths are too long for sockets
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	d, err := docker.New(docker.Options{Executor: "runtime-test", SocketDir: dir, Log: zaptest.NewLogger(t)})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, d.Close(context.Background())) })
+	_, err = d.Check(t.Context(), image)
+	require.NoError(t, err, "this test needs a Docker Engine (scripts/engine.sh up) and the image %s (scripts/images.sh)", image)
+	return d
+}
