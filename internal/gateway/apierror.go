@@ -5,39 +5,39 @@ import (
 	"net/http"
 )
 
-// denial is an answer of the gateway itself. It has the shape of the Messages
+// denialError is an answer of the gateway itself. It has the shape of the Messages
 // API's errors, so that an agent understands it as one.
-type denial struct {
+type denialError struct {
 	status  int
 	kind    string // the API's name for the sort of error
 	message string // for people; tells the sandbox nothing about the operator
 	retry   bool   // whether asking again can help
 }
 
-func (d denial) Error() string { return d.message }
+func (d denialError) Error() string { return d.message }
 
 // Shorthands for the sorts of errors that the gateway gives.
-func forbidden(message string) denial {
-	return denial{http.StatusForbidden, "permission_error", message, false}
+func forbidden(message string) denialError {
+	return denialError{http.StatusForbidden, "permission_error", message, false}
 }
 
-func invalid(message string) denial {
-	return denial{http.StatusBadRequest, "invalid_request_error", message, false}
+func invalid(message string) denialError {
+	return denialError{http.StatusBadRequest, "invalid_request_error", message, false}
 }
 
-func busy(message string) denial {
-	return denial{http.StatusTooManyRequests, "rate_limit_error", message, true}
+func busy(message string) denialError {
+	return denialError{http.StatusTooManyRequests, "rate_limit_error", message, true}
 }
 
-func unreachable(message string) denial {
-	return denial{http.StatusBadGateway, "api_error", message, true}
+func unreachable(message string) denialError {
+	return denialError{http.StatusBadGateway, "api_error", message, true}
 }
 
-func tooSlow(message string) denial {
-	return denial{http.StatusGatewayTimeout, "timeout_error", message, true}
+func tooSlow(message string) denialError {
+	return denialError{http.StatusGatewayTimeout, "timeout_error", message, true}
 }
 
-func (d denial) body() []byte {
+func (d denialError) body() []byte {
 	type inner struct {
 		Type    string `json:"type"`
 		Message string `json:"message"`
@@ -52,7 +52,7 @@ func (d denial) body() []byte {
 	return body
 }
 
-func (d denial) write(w http.ResponseWriter) {
+func (d denialError) write(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")
 	if !d.retry {
 		w.Header().Set("X-Should-Retry", "false") // the CLI's SDK heeds it

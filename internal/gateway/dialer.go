@@ -23,7 +23,7 @@ func newTransport(s Settings) *http.Transport {
 		DialContext:            dialer.DialContext,
 		DisableCompression:     true,
 		ForceAttemptHTTP2:      true,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.RootCAs},
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxIdleConnsPerHost:    16,
 		IdleConnTimeout:        90 * time.Second,

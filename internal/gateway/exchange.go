@@ -17,8 +17,7 @@ import (
 type exchange struct {
 	session *Session
 	w       http.ResponseWriter
-	ctx     context.Context
-	cancel  context.CancelCauseFunc
+	end     context.CancelCauseFunc
 	rec     *record
 
 	meter   meter
@@ -27,18 +26,18 @@ type exchange struct {
 	sent    atomic.Bool // the whole request has left, so that the provider may work on it
 }
 
-func (x *exchange) run(r *http.Request, route Route, body []byte) {
-	ctx := httptrace.WithClientTrace(x.ctx, &httptrace.ClientTrace{
+func (x *exchange) run(ctx context.Context, r *http.Request, route Route, body []byte) {
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		WroteRequest: func(info httptrace.WroteRequestInfo) { x.sent.Store(info.Err == nil) },
 	})
-	request, err := x.session.rebuild(ctx, r, route, body)
+	request, err := x.session.rebuild(traced, r, route, body)
 	if err != nil {
-		x.fail(err)
+		x.fail(ctx, err)
 		return
 	}
 	response, err := x.session.gateway.client.RoundTrip(request)
 	if err != nil {
-		x.fail(err)
+		x.fail(ctx, err)
 		return
 	}
 	defer response.Body.Close()
@@ -49,11 +48,11 @@ func (x *exchange) run(r *http.Request, route Route, body []byte) {
 		x.answer(unreachable("the model's provider answered with a redirect"))
 	case x.status == http.StatusUnauthorized || x.status == http.StatusForbidden:
 		// The provider's words are about the operator's account.
-		x.answer(denial{x.status, "authentication_error", "the model's provider refuses the operator's API key", false})
+		x.answer(denialError{x.status, "authentication_error", "the model's provider refuses the operator's API key", false})
 	case x.status == http.StatusOK && kind == "text/event-stream":
-		x.stream(response)
+		x.stream(ctx, response)
 	default:
-		x.whole(response)
+		x.whole(ctx, response)
 	}
 }
 
@@ -115,7 +114,7 @@ func (x *exchange) begin(response *http.Response) {
 const copyBuffer = 32 << 10
 
 // stream passes server-sent events on as they come.
-func (x *exchange) stream(response *http.Response) {
+func (x *exchange) stream(ctx context.Context, response *http.Response) {
 	x.begin(response)
 	control := http.NewResponseController(x.w)
 	err := x.read(response.Body, func(part []byte) error {
@@ -129,14 +128,14 @@ func (x *exchange) stream(response *http.Response) {
 		x.status = x.meter.failed
 	}
 	if err != nil {
-		x.cut(err)
+		x.cut(ctx, err)
 	}
 }
 
 // cut ends a stream that has begun. The agent is told by an event, as the
 // provider would; the blank line before it ends an event that was cut.
-func (x *exchange) cut(err error) {
-	d := x.lost(err)
+func (x *exchange) cut(ctx context.Context, err error) {
+	d := x.lost(ctx, err)
 	event := append([]byte("\n\nevent: error\ndata: "), d.body()...)
 	_ = x.write(append(event, "\n\n"...)) // the sandbox may be gone
 }
@@ -157,14 +156,14 @@ func (x *exchange) write(p []byte) error {
 }
 
 // whole passes on an answer that is not a stream.
-func (x *exchange) whole(response *http.Response) {
+func (x *exchange) whole(ctx context.Context, response *http.Response) {
 	var body bytes.Buffer
 	err := x.read(response.Body, func(part []byte) error {
 		_, err := body.Write(part)
 		return err
 	})
 	if err != nil {
-		x.fail(err)
+		x.fail(ctx, err)
 		return
 	}
 	if x.status == http.StatusOK {
@@ -177,13 +176,14 @@ func (x *exchange) whole(response *http.Response) {
 // read hands the answer on in parts, and ends it when it stalls or grows too large.
 func (x *exchange) read(from io.Reader, part func([]byte) error) error {
 	settings := x.session.gateway.settings
-	stalled := time.AfterFunc(settings.IdleTimeout, func() { x.cancel(errStalled) })
+	stalled := time.AfterFunc(settings.IdleTimeout, func() { x.end(errStalled) })
 	defer stalled.Stop()
 	buffer := make([]byte, copyBuffer)
 	total := int64(0)
 	for {
-		n, err := from.Read(buffer)
 		stalled.Reset(settings.IdleTimeout)
+		n, err := from.Read(buffer)
+		stalled.Stop() // what follows waits for the sandbox, with a deadline of its own
 		if total += int64(n); total > settings.MaxAnswer {
 			return errAnswerSize
 		}
@@ -202,17 +202,17 @@ func (x *exchange) read(from io.Reader, part func([]byte) error) error {
 }
 
 // fail answers a call for which there is no answer from upstream.
-func (x *exchange) fail(err error) { x.answer(x.lost(err)) }
+func (x *exchange) fail(ctx context.Context, err error) { x.answer(x.lost(ctx, err)) }
 
-func (x *exchange) answer(d denial) {
+func (x *exchange) answer(d denialError) {
 	x.rec.status = d.status
 	d.write(x.w)
 }
 
 // lost reads why a call ended early from the context's cause, keeps it for the
 // log, and gives the call its status.
-func (x *exchange) lost(err error) denial {
-	if cause := context.Cause(x.ctx); cause != nil {
+func (x *exchange) lost(ctx context.Context, err error) denialError {
+	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
 	x.rec.cause = err

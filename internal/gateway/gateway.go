@@ -7,6 +7,7 @@ package gateway
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -30,11 +31,14 @@ type Settings struct {
 	// is not public. An upstream given as such an address, or as localhost,
 	// needs no leave.
 	AllowPrivateUpstream bool
+	// RootCAs are those that an https upstream's certificate may come from; nil: the system's.
+	RootCAs *x509.CertPool
 	// Budget of one execution; zero fields do not limit.
 	Budget Budget
 
 	CallTimeout time.Duration // of one call, from its sending to the answer's last byte; default 10m
-	IdleTimeout time.Duration // between two reads of an answer that has begun; default 60s
+	IdleTimeout time.Duration // of an answer that has begun: between two reads from upstream, or for one write to the sandbox; default 60s
+	BodyTimeout time.Duration // for the sandbox to send a request's body; default 30s
 	MaxRequest  int64         // bytes of one request's body; default 32 MiB, what the Messages API takes
 	MaxAnswer   int64         // bytes of one answer; default 32 MiB
 
@@ -50,6 +54,7 @@ type Budget struct {
 const (
 	defaultCallTimeout = 10 * time.Minute
 	defaultIdleTimeout = time.Minute
+	defaultBodyTimeout = 30 * time.Second
 	defaultMaxBody     = 32 << 20
 )
 
@@ -63,6 +68,7 @@ type Gateway struct {
 func New(s Settings) (*Gateway, error) {
 	s.CallTimeout = cmp.Or(s.CallTimeout, defaultCallTimeout)
 	s.IdleTimeout = cmp.Or(s.IdleTimeout, defaultIdleTimeout)
+	s.BodyTimeout = cmp.Or(s.BodyTimeout, defaultBodyTimeout)
 	s.MaxRequest = cmp.Or(s.MaxRequest, defaultMaxBody)
 	s.MaxAnswer = cmp.Or(s.MaxAnswer, defaultMaxBody)
 	if s.Logger == nil {
@@ -87,7 +93,7 @@ func (s Settings) validate() error {
 	if s.APIKey == "" {
 		errs = append(errs, errors.New("the API key is missing"))
 	}
-	if s.CallTimeout < 0 || s.IdleTimeout < 0 || s.MaxRequest < 0 || s.MaxAnswer < 0 ||
+	if s.CallTimeout < 0 || s.IdleTimeout < 0 || s.BodyTimeout < 0 || s.MaxRequest < 0 || s.MaxAnswer < 0 ||
 		s.Budget.Tokens < 0 || s.Budget.CostUSD < 0 {
 		errs = append(errs, errors.New("times, sizes and budgets cannot be negative"))
 	}

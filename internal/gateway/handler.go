@@ -49,12 +49,12 @@ func (s *Session) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // call takes one request upstream.
 func (s *Session) call(w http.ResponseWriter, r *http.Request, route Route, rec *record) {
-	release, body, err := s.body(w, r)
+	body, forget, err := s.body(w, r)
 	if err != nil {
 		s.deny(w, rec, err)
 		return
 	}
-	defer release()
+	defer forget()
 	a, err := inspect(body)
 	if err != nil {
 		s.deny(w, rec, err)
@@ -70,10 +70,10 @@ func (s *Session) call(w http.ResponseWriter, r *http.Request, route Route, rec 
 		return
 	}
 
-	ctx, cancel := s.callContext(r.Context())
-	defer cancel(nil)
-	x := exchange{session: s, w: w, ctx: ctx, cancel: cancel, rec: rec}
-	x.run(r, route, body)
+	ctx, end, release := s.callContext(r.Context())
+	defer release()
+	x := exchange{session: s, w: w, end: end, rec: rec}
+	x.run(ctx, r, route, body)
 	tokens, estimated := x.settled(a)
 	rec.upstream = true
 	rec.receipt = receipt{
@@ -90,39 +90,37 @@ var (
 	errDone        = errors.New("the call has ended")
 )
 
-// callContext ends with the sandbox's connection, the session, or the call's time.
-func (s *Session) callContext(parent context.Context) (context.Context, context.CancelCauseFunc) {
-	ctx, cancel := context.WithCancelCause(parent)
-	stopSession := context.AfterFunc(s.ctx, func() { cancel(errSessionClosed) })
-	deadline := time.AfterFunc(s.gateway.settings.CallTimeout, func() { cancel(errCallTimeout) })
-	return ctx, func(cause error) {
-		if cause == nil {
-			stopSession()
-			deadline.Stop()
-			cause = errDone
-		}
-		cancel(cause)
+// callContext ends with the sandbox's connection, the session, or the call's
+// time. The call ends it early with end, and always with release.
+func (s *Session) callContext(parent context.Context) (ctx context.Context, end context.CancelCauseFunc, release func()) {
+	ctx, end = context.WithCancelCause(parent)
+	detach := context.AfterFunc(s.ctx, func() { end(errSessionClosed) })
+	ctx, stop := context.WithTimeoutCause(ctx, s.gateway.settings.CallTimeout, errCallTimeout)
+	return ctx, end, func() {
+		detach()
+		stop()
+		end(errDone)
 	}
 }
 
 // body reads the whole body, whose length the sandbox has to tell first, so
 // that all bodies of a session together stay within bounds.
-func (s *Session) body(w http.ResponseWriter, r *http.Request) (release func(), body []byte, err error) {
+func (s *Session) body(w http.ResponseWriter, r *http.Request) (body []byte, forget func(), err error) {
 	limit := s.gateway.settings.MaxRequest
 	switch {
 	case len(r.Header["Content-Encoding"]) > 0:
 		return nil, nil, invalid("encoded bodies are not allowed")
 	case r.ContentLength < 0:
-		return nil, nil, denial{http.StatusLengthRequired, "invalid_request_error", "the body's length is missing", false}
+		return nil, nil, denialError{http.StatusLengthRequired, "invalid_request_error", "the body's length is missing", false}
 	case r.ContentLength > limit:
-		return nil, nil, denial{http.StatusRequestEntityTooLarge, "request_too_large", "the body is too large", false}
+		return nil, nil, denialError{http.StatusRequestEntityTooLarge, "request_too_large", "the body is too large", false}
 	case !s.bodies.TryAcquire(r.ContentLength):
 		return nil, nil, busy("too many large requests at a time")
 	}
-	release = func() { s.bodies.Release(r.ContentLength) }
+	forget = func() { s.bodies.Release(r.ContentLength) }
 	control := http.NewResponseController(w)
-	if err := control.SetReadDeadline(time.Now().Add(bodyTimeout)); err != nil {
-		release()
+	if err := control.SetReadDeadline(time.Now().Add(s.gateway.settings.BodyTimeout)); err != nil {
+		forget()
 		return nil, nil, err
 	}
 	body, err = io.ReadAll(r.Body)
@@ -131,16 +129,16 @@ func (s *Session) body(w http.ResponseWriter, r *http.Request) (release func(), 
 		err = control.SetReadDeadline(time.Time{})
 	}
 	if err != nil {
-		release()
+		forget()
 		return nil, nil, invalid("the body could not be read")
 	}
-	return release, body, nil
+	return body, forget, nil
 }
 
 func (s *Session) deny(w http.ResponseWriter, rec *record, err error) {
-	var d denial
+	var d denialError
 	if !errors.As(err, &d) {
-		d = denial{http.StatusInternalServerError, "api_error", "the gateway failed", true}
+		d = denialError{http.StatusInternalServerError, "api_error", "the gateway failed", true}
 		rec.cause = err
 	}
 	s.bill.deny(d.message)

@@ -23,7 +23,7 @@ type ask struct {
 var parameters = []string{
 	"model", "messages", "system", "max_tokens", "stream", "tools", "tool_choice", "metadata",
 	"stop_sequences", "temperature", "top_k", "top_p", "thinking",
-	"cache_control", "context_management", "output_config", "output_format", "diagnostics",
+	"cache_control", "context_management", "output_config", "output_format",
 }
 
 // clientTools are the kinds of tools that run where the agent is. All others
@@ -39,7 +39,7 @@ var inlineSources = []string{"base64", "text", "content"}
 func inspect(body []byte) (ask, error) {
 	in := inspector{dec: jsontext.NewDecoder(bytes.NewReader(body)), ask: ask{bytes: int64(len(body))}}
 	if err := in.request(); err != nil {
-		var refused denial
+		var refused denialError
 		if errors.As(err, &refused) {
 			return ask{}, refused
 		}

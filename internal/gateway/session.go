@@ -35,7 +35,6 @@ const (
 	maxConnections = 32
 	maxHeaders     = 64 << 10
 	headerTimeout  = 10 * time.Second
-	bodyTimeout    = 30 * time.Second
 )
 
 var errSessionClosed = errors.New("the execution has ended")

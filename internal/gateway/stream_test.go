@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -201,4 +202,81 @@ func TestManyCallsAtOnce(t *testing.T) {
 	require.EqualValues(t, calls, s.Calls)
 	require.EqualValues(t, calls*100, s.Tokens.Input)
 	require.EqualValues(t, calls*20, s.Tokens.Output)
+}
+
+func TestASandboxThatSendsNoBody(t *testing.T) {
+	upstream := start(t, modelstub.Always(modelstub.Text("hi")))
+	w := open(t, upstream, func(s *gateway.Settings) { s.BodyTimeout = 50 * time.Millisecond })
+	got := w.raw("POST " + target + " HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+	require.Equal(t, http.StatusBadRequest, got.status)
+	requireDenied(t, upstream, w, got, "could not be read")
+}
+
+func TestLargeBodiesOfOneSandboxAreFew(t *testing.T) {
+	upstream := start(t, modelstub.Always(modelstub.Text("hi")))
+	w := open(t, upstream, func(s *gateway.Settings) { s.MaxRequest = 1000 })
+	for range 2 { // as much as a session may hold
+		conn, err := net.Dial("unix", w.socket)
+		require.NoError(t, err)
+		defer conn.Close()
+		_, err = io.WriteString(conn, "POST "+target+" HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n")
+		require.NoError(t, err)
+		line, err := bufio.NewReader(conn).ReadString('\n')
+		require.NoError(t, err)
+		require.Contains(t, line, "100 Continue", "the gateway has begun to read it")
+	}
+	require.Equal(t, http.StatusTooManyRequests, w.post(ask(nil)).status)
+}
+
+func TestASandboxThatDoesNotReadItsAnswer(t *testing.T) {
+	upstream := start(t, modelstub.Always(modelstub.Text(strings.Repeat("x", 8<<20))))
+	w := open(t, upstream, func(s *gateway.Settings) { s.IdleTimeout = 100 * time.Millisecond })
+	conn, err := net.Dial("unix", w.socket)
+	require.NoError(t, err)
+	defer conn.Close()
+	body := ask(nil)
+	_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", target, len(body), body)
+	require.NoError(t, err)
+	awaitGone(t, upstream)
+	require.EqualValues(t, 1, settled(t, w).EstimatedCalls)
+}
+
+func TestOneConnectionServesManyRequests(t *testing.T) {
+	upstream := start(t, modelstub.Always(modelstub.Text("hi")))
+	w := open(t, upstream, func(s *gateway.Settings) {
+		s.BodyTimeout, s.IdleTimeout = 100*time.Millisecond, 100*time.Millisecond
+	})
+	conn, err := net.Dial("unix", w.socket)
+	require.NoError(t, err)
+	defer conn.Close()
+	answers := bufio.NewReader(conn)
+	body := ask(map[string]any{"stream": false})
+	for range 3 {
+		_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", target, len(body), body)
+		require.NoError(t, err)
+		got, err := http.ReadResponse(answers, nil)
+		require.NoError(t, err)
+		_, err = io.Copy(io.Discard, got.Body)
+		require.NoError(t, err)
+		require.NoError(t, got.Body.Close())
+		// Let the deadlines pass: those of one request are not the connection's.
+		<-time.After(150 * time.Millisecond)
+	}
+	require.EqualValues(t, 3, settled(t, w).Calls)
+}
+
+func TestAnUpstreamWithTLSAndHTTP2(t *testing.T) {
+	upstream := modelstub.StartTLS(modelstub.Sequence(modelstub.Text(strings.Repeat("Z", 1<<20)), modelstub.Stall("hello")))
+	t.Cleanup(upstream.Close)
+	w := open(t, upstream, func(s *gateway.Settings) { s.RootCAs = upstream.RootCAs(); s.IdleTimeout = 200 * time.Millisecond })
+	got := w.post(ask(nil))
+	require.Equal(t, http.StatusOK, got.status)
+	require.Equal(t, 1<<20, strings.Count(got.body, "Z"))
+	require.Equal(t, "HTTP/2.0", upstream.Requests()[0].Proto)
+
+	require.Contains(t, w.post(ask(nil)).body, "the answer stalled")
+	awaitGone(t, upstream)
+
+	strict := open(t, upstream, nil)
+	require.Equal(t, http.StatusBadGateway, strict.post(ask(nil)).status, "an unknown authority")
 }

@@ -4,6 +4,7 @@
 package modelstub
 
 import (
+	"crypto/x509"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -27,14 +28,35 @@ type Server struct {
 
 // Start serves on a loopback address until Close.
 func Start(script Script) *Server {
+	s := prepare(script)
+	s.http.Start()
+	return s
+}
+
+// StartTLS serves as Start does, with TLS and HTTP/2 as the real API has them.
+func StartTLS(script Script) *Server {
+	s := prepare(script)
+	s.http.EnableHTTP2 = true
+	s.http.StartTLS()
+	return s
+}
+
+func prepare(script Script) *Server {
 	s := &Server{
 		script: script,
 		ended:  make(chan struct{}),
 		heard:  make(chan Request, backlog),
 		gone:   make(chan Request, backlog),
 	}
-	s.http = httptest.NewServer(s)
+	s.http = httptest.NewUnstartedServer(s)
 	return s
+}
+
+// RootCAs are what a client of StartTLS has to trust.
+func (s *Server) RootCAs() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(s.http.Certificate())
+	return pool
 }
 
 // backlog is how many events a test may leave unread.

@@ -11,6 +11,7 @@ import (
 // Request is what the stand-in was asked.
 type Request struct {
 	Number int // counts from 1
+	Proto  string
 	Method string
 	Target string // path and query as they came
 	Header http.Header
@@ -45,7 +46,7 @@ func read(r *http.Request) (Request, error) {
 	if err != nil {
 		return Request{}, fmt.Errorf("read the body: %w", err)
 	}
-	request := Request{Method: r.Method, Target: r.RequestURI, Header: r.Header.Clone(), Raw: raw}
+	request := Request{Proto: r.Proto, Method: r.Method, Target: r.RequestURI, Header: r.Header.Clone(), Raw: raw}
 	if len(raw) == 0 {
 		return request, nil
 	}

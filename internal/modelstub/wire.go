@@ -81,6 +81,7 @@ func (a Answer) stream(w http.ResponseWriter, r *http.Request, request Request, 
 		for _, delta := range deltas(b) {
 			event("content_block_delta", map[string]any{"index": i, "delta": delta})
 			switch a.hold {
+			case holdNowhere:
 			case holdMiddle:
 				wait(r, ended)
 				return

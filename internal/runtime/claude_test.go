@@ -125,6 +125,31 @@ func TestClaudeUsesItsToolsInTheSandbox(t *testing.T) {
 	require.NotContains(t, result.Text, operatorKey, "the sandbox never holds the key")
 }
 
+func TestAToolThatCallsTheGatewayItself(t *testing.T) {
+	t.Parallel()
+	const command = `call() {
+	exec 3<>/dev/tcp/127.0.0.1/8787
+	printf '%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s' "$1" "${#2}" "$2" >&3
+	cat <&3 | tr -d '\r'
+}
+call 'GET /v1/files' ''
+call 'POST /v1/messages' '{"model":"claude-opus-4-1","max_tokens":1,"messages":[]}'
+(exec 3<>/dev/tcp/1.1.1.1/443) 2>&1 || echo no network`
+	b := newBench(t, func(r modelstub.Request) modelstub.Answer {
+		if len(r.Messages) > 1 {
+			return modelstub.Text(r.Prompt())
+		}
+		return modelstub.Tool("Bash", map[string]string{"command": command, "description": "look for a way out"})
+	})
+	run, result := b.mustRun(execution.Task{Input: "hello"})
+	require.Contains(t, result.Text, "not one that the runtime may make")
+	require.Contains(t, result.Text, "claude-opus-4-1")
+	require.Contains(t, result.Text, "is not allowed")
+	require.Contains(t, result.Text, "no network")
+	require.EqualValues(t, 2, run.Job.Egress.(runtime.Egress).Summary().Denied)
+	require.Len(t, b.upstream.Requests(), 2, "only the CLI's own")
+}
+
 func TestEveryPartOfClaudeAsksTheSameModel(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, func(r modelstub.Request) modelstub.Answer {

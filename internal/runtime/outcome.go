@@ -10,9 +10,6 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// codeBudgetExceeded is the failure of an execution that spent its tokens or its money.
-const codeBudgetExceeded execution.Code = "budget_exceeded"
-
 // Read makes of an outcome either a result or a failure, never both and never
 // neither. Success is: the agent exited with 0, after exactly one final result,
 // without an error and with at least one turn; no single sign of it is enough.
@@ -23,7 +20,7 @@ func (r *Run) Read(o sandbox.Outcome) (*execution.Result, *execution.Failure) {
 		return nil, failure
 	}
 	if s := r.summary(); s.BudgetExceeded != "" {
-		return nil, failed(codeBudgetExceeded, "the execution spent its budget: %s", s.BudgetExceeded)
+		return nil, failed(execution.CodeBudgetExceeded, "the execution spent its budget: %s", s.BudgetExceeded)
 	}
 	result, err := streamjson.Parse(o.Stdout)
 	switch {

@@ -99,7 +99,7 @@ func (r Runtime) model(asked string) (string, *execution.Failure) {
 		return r.Models[0], nil
 	}
 	if !slices.Contains(r.Models, asked) {
-		return "", invalidTask("the model %q cannot be used with the runtime %q, only: %s", asked, r.Name, strings.Join(r.Models, ", "))
+		return "", failed(execution.CodeModelError, "the model %q cannot be used with the runtime %q, only: %s", asked, r.Name, strings.Join(r.Models, ", "))
 	}
 	return asked, nil
 }
