@@ -10,10 +10,16 @@ import (
 const formatVersion = 1
 
 func openDB(dir string) (*pebble.DB, error) {
-	return disk.Open(dir, "pubsub", formatVersion, &pebble.Options{
-		// Most messages are acknowledged before a memtable is full, and then
-		// never reach a table at all.
-		MemTableSize: 32 << 20,
-		CacheSize:    32 << 20,
-	})
+	o := &pebble.Options{
+		// Most messages are acknowledged before a memtable is full, and those
+		// that are not before their table is merged with others: there is no
+		// hurry to write memtables out or to merge tables.
+		MemTableSize:          32 << 20,
+		L0CompactionThreshold: 12,
+		L0StopWritesThreshold: 48,
+		CacheSize:             32 << 20,
+	}
+	// Messages are read once; to decompress them costs more than to read.
+	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone })
+	return disk.Open(dir, "pubsub", formatVersion, o)
 }
