@@ -3,6 +3,11 @@ import react from '@vitejs/plugin-react'
 import { defineConfig } from 'vitest/config'
 import { standIn } from './dev/plugin.ts'
 
+// The policy under which handler.go serves the page, so that a preview shows what it breaks.
+const policy =
+  "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'none'; frame-ancestors 'none'; " +
+  "require-trusted-types-for 'script'"
+
 const server = 'http://127.0.0.1:8000'
 
 // Without inline assets the page works under `default-src 'self'`. dist/.keep, which Go's embed needs in a
@@ -19,7 +24,7 @@ export default defineConfig(({ mode }) => ({
   },
   preview: {
     headers: {
-      'Content-Security-Policy': "default-src 'self'; base-uri 'none'; require-trusted-types-for 'script'",
+      'Content-Security-Policy': policy,
     },
   },
   test: { environment: 'jsdom', setupFiles: ['src/test/setup.ts'], restoreMocks: true, unstubGlobals: true },

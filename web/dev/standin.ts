@@ -1,17 +1,9 @@
-import type {
-  Agent,
-  Conversation,
-  Execution,
-  Failure,
-  Message,
-  Problem,
-  Result,
-  Status,
-} from '../src/api/types.ts'
+import type { Agent, Conversation, Execution, Failure, Message, Result } from '../src/api/types.ts'
+import { hasEnded } from '../src/executions/status.ts'
+import { found, json, notFound } from './responses.ts'
 
 export type Outcome = { result: Result } | { status: 'failed' | 'timed_out' | 'canceled'; error: Failure }
 
-/** What an outcome is to a test or to the dev server: called once for every execution that was accepted. */
 export type OnAccept = (execution: Execution, standIn: StandIn) => void
 
 /**
@@ -23,7 +15,7 @@ export class StandIn {
   readonly conversations = new Map<string, Conversation>()
   readonly messages = new Map<string, Message[]>()
   readonly executions = new Map<string, Execution>()
-  /** Called after each POST that was accepted. */
+  /** Called for each execution that was accepted; whoever drives the stand-in may start and end it from here. */
   onAccept: OnAccept = () => undefined
   private waiters = new Map<string, (() => void)[]>()
   private count = 0
@@ -68,7 +60,7 @@ export class StandIn {
 
   end(id: string, outcome: Outcome): void {
     const execution = this.executions.get(id)
-    if (!execution || ended(execution.status)) {
+    if (!execution || hasEnded(execution.status)) {
       return
     }
     if (execution.conversationId !== undefined) {
@@ -134,7 +126,7 @@ export class StandIn {
   private conversation(id: string): Response {
     const conversation = this.conversations.get(id)
     const pending = [...this.executions.values()]
-      .filter((one) => one.conversationId === id && !ended(one.status))
+      .filter((one) => one.conversationId === id && !hasEnded(one.status))
       .map((one) => one.id)
     return conversation ? json({ conversation, messages: this.messages.get(id) ?? [], pending }) : notFound()
   }
@@ -154,7 +146,7 @@ export class StandIn {
 
   private async execution(id: string, waitSeconds: number, signal: AbortSignal): Promise<Response> {
     const execution = this.executions.get(id)
-    if (execution && !ended(execution.status) && waitSeconds > 0) {
+    if (execution && !hasEnded(execution.status) && waitSeconds > 0) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, waitSeconds * 1000)
         const wake = () => {
@@ -188,7 +180,7 @@ export class StandIn {
 
   private change(id: string, change: Partial<Execution>): void {
     const execution = this.executions.get(id)
-    if (execution && !ended(execution.status)) {
+    if (execution && !hasEnded(execution.status)) {
       this.executions.set(id, { ...execution, ...change })
     }
   }
@@ -198,38 +190,10 @@ export class StandIn {
   }
 }
 
-function ended(status: Status): boolean {
-  return status !== 'queued' && status !== 'running'
-}
-
 function now(): string {
   return new Date().toISOString()
 }
 
 function newestFirst<T>(things: Map<string, T>): T[] {
   return [...things.values()].reverse()
-}
-
-function found(thing: object | undefined, status = 200): Response {
-  return thing ? json(thing, status) : notFound()
-}
-
-function notFound(): Response {
-  return problem({
-    status: 404,
-    title: 'Not Found',
-    code: 'not_found',
-    detail: 'There is nothing here by that name.',
-  })
-}
-
-export function problem(about: Omit<Problem, 'type'>, headers: Record<string, string> = {}): Response {
-  return Response.json(
-    { type: 'about:blank', ...about },
-    { status: about.status, headers: { ...headers, 'Content-Type': 'application/problem+json' } },
-  )
-}
-
-function json(body: unknown, status = 200): Response {
-  return Response.json(body, { status })
 }

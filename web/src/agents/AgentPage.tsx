@@ -16,7 +16,7 @@ export function AgentPage({ id }: { id: string }) {
   const agent = useAgent(id)
   return (
     <>
-      <PageHeader kind="Agent" title={agent.data?.name ?? 'Agent'}>
+      <PageHeader kind="Agent" title={agent.data?.name ?? id}>
         {agent.data && (
           <span className="text-sm whitespace-nowrap">
             <TextLink to={{ page: 'new', agentId: id }}>Talk with it</TextLink>

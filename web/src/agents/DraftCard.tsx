@@ -26,7 +26,11 @@ export function DraftCard({ draft }: { draft: AgentDraft }) {
         <Instructions text={draft.instructions} />
         <p className="text-sm text-muted">
           Runtime:{' '}
-          <span className="font-mono text-xs text-ink">{draft.runtime ?? 'the server’s default'}</span>
+          {draft.runtime ? (
+            <span className="font-mono text-xs text-ink">{draft.runtime}</span>
+          ) : (
+            'the server’s default'
+          )}
           {draft.model && (
             <>
               {' '}

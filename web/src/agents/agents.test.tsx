@@ -1,6 +1,7 @@
 import { screen, waitFor, within } from '@testing-library/react'
 import { describe, expect, test } from 'vitest'
-import { problem, StandIn } from '../../dev/standin.ts'
+import { problem } from '../../dev/responses.ts'
+import { StandIn } from '../../dev/standin.ts'
 import { isPost, post, visit } from '../test/visit.tsx'
 
 const draft = {

@@ -399,7 +399,7 @@ export interface components {
         };
         Failure: {
             /** @enum {string} */
-            code: "agent_error" | "invalid_result" | "model_error" | "out_of_memory" | "output_limit" | "timed_out" | "canceled" | "unknown_runtime" | "attempts_exhausted";
+            code: "agent_error" | "invalid_result" | "model_error" | "out_of_memory" | "output_limit" | "budget_exceeded" | "timed_out" | "canceled" | "unknown_runtime" | "attempts_exhausted";
             message: string;
         };
         Usage: {

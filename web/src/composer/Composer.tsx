@@ -50,7 +50,7 @@ export function Composer({ label, action, text, onTextChange, onSubmit, busy, fo
   return (
     <form onSubmit={onFormSubmit} className="mx-auto w-full max-w-3xl">
       <div
-        className={`flex items-end gap-2 rounded-xl border bg-surface p-2 focus-within:border-accent ${fault ? 'border-danger' : 'border-edge'}`}
+        className={`flex items-end gap-2 rounded-xl border bg-surface p-2 ${fault ? 'border-danger' : 'border-edge focus-within:border-accent'}`}
       >
         <label htmlFor={id} className="sr-only">
           {label}

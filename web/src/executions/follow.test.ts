@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { problem, StandIn } from '../../dev/standin.ts'
+import { problem } from '../../dev/responses.ts'
+import { StandIn } from '../../dev/standin.ts'
 import { ProblemError, UnreachableError } from '../api/problem.ts'
 import { post } from '../test/visit.tsx'
 import { follow, type Sighting } from './follow.ts'

@@ -1,5 +1,5 @@
-import { screen, within } from '@testing-library/react'
-import { describe, expect, test } from 'vitest'
+import { screen, waitFor, within } from '@testing-library/react'
+import { describe, expect, test, vi } from 'vitest'
 import { StandIn } from '../../dev/standin.ts'
 import { post, visit } from '../test/visit.tsx'
 
@@ -50,6 +50,17 @@ describe('the frame', () => {
     expect(screen.getByRole('main')).toHaveFocus()
   })
 
+  test('the input has the focus where there is a mouse, and not where that opens a keyboard', async () => {
+    const { unmount } = visit('#/')
+    expect(await screen.findByRole('textbox')).not.toHaveFocus()
+    unmount()
+    vi.spyOn(window, 'matchMedia').mockImplementation(
+      (media) => ({ matches: media === '(pointer: fine)' }) as MediaQueryList,
+    )
+    visit('#/')
+    expect(await screen.findByRole('textbox')).toHaveFocus()
+  })
+
   test('an address that leads nowhere says so', async () => {
     visit('#/nowhere/at/all')
     expect(await screen.findByText('There is no such page')).toBeVisible()
@@ -59,7 +70,7 @@ describe('the frame', () => {
     visit('#/e', new StandIn(), () => {
       throw new TypeError('Failed to fetch')
     })
-    expect(await screen.findAllByText('The server cannot be reached.')).toHaveLength(3)
+    await waitFor(() => expect(screen.getAllByText('The server cannot be reached.')).toHaveLength(3))
     expect(screen.queryByText(/None yet/)).not.toBeInTheDocument()
   })
 })
