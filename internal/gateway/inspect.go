@@ -34,10 +34,10 @@ var clientTools = []string{"bash_", "text_editor_", "computer_", "memory_", "too
 var inlineSources = []string{"base64", "text", "content"}
 
 // inspect reads a body once, from front to back, without building anything from
-// it, so that a body costs no more memory than its bytes. The decoder refuses
+// it, so that a body costs little more memory than its bytes. The decoder refuses
 // duplicate names and invalid UTF-8, on which two readers could disagree.
 func inspect(body []byte) (ask, error) {
-	in := inspector{dec: jsontext.NewDecoder(bytes.NewReader(body)), ask: ask{bytes: int64(len(body))}}
+	in := inspector{dec: jsontext.NewDecoder(bytes.NewBuffer(body)), ask: ask{bytes: int64(len(body))}}
 	if err := in.request(); err != nil {
 		var refused denialError
 		if errors.As(err, &refused) {
@@ -52,11 +52,36 @@ func inspect(body []byte) (ask, error) {
 }
 
 type inspector struct {
-	dec *jsontext.Decoder
-	ask ask
+	dec    *jsontext.Decoder // reads the body in place
+	ask    ask
+	tokens int
 }
 
+// mostTokens bounds the JSON tokens of a body: the decoder remembers the names
+// of each open object, which came to 500 MiB for 32 MiB of short names. What
+// agents send has a few thousand.
+const mostTokens = 1 << 19
+
 var errShape = errors.New("unexpected JSON")
+
+func (in *inspector) next() (jsontext.Token, error) {
+	if in.tokens++; in.tokens > mostTokens {
+		return jsontext.Token{}, invalid("the request has too many parts")
+	}
+	return in.dec.ReadToken()
+}
+
+// skip reads over a value.
+func (in *inspector) skip() error {
+	for depth := in.dec.StackDepth(); ; {
+		if _, err := in.next(); err != nil {
+			return err
+		}
+		if in.dec.StackDepth() <= depth {
+			return nil
+		}
+	}
+}
 
 func (in *inspector) request() error {
 	err := in.object(func(name string) error {
@@ -73,13 +98,13 @@ func (in *inspector) request() error {
 		case "messages", "system":
 			return in.content()
 		default:
-			return in.dec.SkipValue()
+			return in.skip()
 		}
 	})
 	if err != nil {
 		return err
 	}
-	if _, err := in.dec.ReadToken(); !errors.Is(err, io.EOF) {
+	if _, err := in.next(); !errors.Is(err, io.EOF) {
 		return errShape
 	}
 	return nil
@@ -88,7 +113,7 @@ func (in *inspector) request() error {
 func (in *inspector) tool() error {
 	return in.object(func(name string) error {
 		if name != "type" {
-			return in.dec.SkipValue()
+			return in.skip()
 		}
 		var kind string
 		if err := in.textOrNull(&kind); err != nil {
@@ -113,7 +138,7 @@ func (in *inspector) content() error {
 		return in.object(func(name string) error {
 			switch name {
 			case "input":
-				return in.dec.SkipValue()
+				return in.skip()
 			case "file_id":
 				return forbidden("files of the provider are not allowed")
 			case "source":
@@ -123,13 +148,13 @@ func (in *inspector) content() error {
 			}
 		})
 	default:
-		return in.dec.SkipValue()
+		return in.skip()
 	}
 }
 
 func (in *inspector) source() error {
 	if in.dec.PeekKind() != jsontext.KindBeginObject {
-		return in.dec.SkipValue() // a search result's source is a string that nobody fetches
+		return in.skip() // a search result's source is a string that nobody fetches
 	}
 	kind := ""
 	err := in.object(func(name string) error {
@@ -141,7 +166,7 @@ func (in *inspector) source() error {
 		case "url", "file_id":
 			return forbidden("sources by URL or file are not allowed")
 		default:
-			return in.dec.SkipValue()
+			return in.skip()
 		}
 	})
 	if err == nil && !slices.Contains(inlineSources, kind) {
@@ -155,11 +180,11 @@ func (in *inspector) object(member func(name string) error) error {
 	if in.dec.PeekKind() != jsontext.KindBeginObject {
 		return errShape
 	}
-	if _, err := in.dec.ReadToken(); err != nil {
+	if _, err := in.next(); err != nil {
 		return err
 	}
 	for in.dec.PeekKind() != jsontext.KindEndObject {
-		name, err := in.dec.ReadToken()
+		name, err := in.next()
 		if err != nil {
 			return err
 		}
@@ -167,7 +192,7 @@ func (in *inspector) object(member func(name string) error) error {
 			return err
 		}
 	}
-	_, err := in.dec.ReadToken()
+	_, err := in.next()
 	return err
 }
 
@@ -176,7 +201,7 @@ func (in *inspector) array(element func() error) error {
 	if in.dec.PeekKind() != jsontext.KindBeginArray {
 		return errShape
 	}
-	if _, err := in.dec.ReadToken(); err != nil {
+	if _, err := in.next(); err != nil {
 		return err
 	}
 	for in.dec.PeekKind() != jsontext.KindEndArray {
@@ -184,7 +209,7 @@ func (in *inspector) array(element func() error) error {
 			return err
 		}
 	}
-	_, err := in.dec.ReadToken()
+	_, err := in.next()
 	return err
 }
 
@@ -196,7 +221,7 @@ func (in *inspector) text(to *string) error {
 }
 
 func (in *inspector) textOrNull(to *string) error {
-	token, err := in.dec.ReadToken()
+	token, err := in.next()
 	switch {
 	case err != nil:
 		return err
@@ -211,7 +236,7 @@ func (in *inspector) textOrNull(to *string) error {
 }
 
 func (in *inspector) number(to *int64) error {
-	token, err := in.dec.ReadToken()
+	token, err := in.next()
 	if err != nil {
 		return err
 	}

@@ -72,6 +72,7 @@ func TestBodiesThatTwoReadersCouldReadDifferentlyAreRefused(t *testing.T) {
 		"max_tokens negative": with(`"max_tokens":-1`),
 		"max_tokens a string": with(`"max_tokens":"many"`),
 		"too deep":            with(`"system":` + strings.Repeat("[", 20000) + strings.Repeat("]", 20000)),
+		"too many parts":      with(`"system":[` + strings.Repeat("1,", 1<<19) + "1]"),
 		"no model":            `{"messages":[]}`,
 	} {
 		t.Run(name, func(t *testing.T) {

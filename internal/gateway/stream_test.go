@@ -229,7 +229,8 @@ func TestLargeBodiesOfOneSandboxAreFew(t *testing.T) {
 }
 
 func TestASandboxThatDoesNotReadItsAnswer(t *testing.T) {
-	upstream := start(t, modelstub.Always(modelstub.Text(strings.Repeat("x", 8<<20))))
+	// More than the kernel's buffers take on the way.
+	upstream := start(t, modelstub.Always(modelstub.Text(strings.Repeat("x", 30<<20))))
 	w := open(t, upstream, func(s *gateway.Settings) { s.IdleTimeout = 100 * time.Millisecond })
 	conn, err := net.Dial("unix", w.socket)
 	require.NoError(t, err)
