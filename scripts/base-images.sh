@@ -76,6 +76,7 @@ node() { # tag
 	ln -s ../lib/node_modules/npm/bin/npx-cli.js "$root/usr/local/bin/npx"
 	certificates "$root"
 	on_debian "$1" "this host's Node.js $(command node -v)" <<-'END'
+		ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
 		CMD ["node"]
 	END
 }

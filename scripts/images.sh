@@ -17,7 +17,7 @@ compile() { # package, output
 
 # What the image was built from is a label on it.
 build() { # name
-	local name=$1 tag=airlock/sandbox-$1:dev stage=bin/images/$1 digest have
+	local name=$1 tag=airlock/sandbox-$1:dev stage=bin/images/$1 digest have old
 	cp "images/$name/Dockerfile" "$stage/Dockerfile"
 	digest=$(cd "$stage" && find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1)
 	have=$(docker image inspect --format '{{index .Config.Labels "airlock.source"}}' "$tag" 2>/dev/null || true)
@@ -26,10 +26,13 @@ build() { # name
 		return
 	fi
 	say "building $tag"
+	old=$(docker image inspect --format '{{.Id}}' "$tag" 2>/dev/null || true)
 	# The classic builder, which every Engine has; BuildKit needs a plugin.
 	DOCKER_BUILDKIT=0 docker build --network host \
 		--label "airlock.source=$digest" --tag "$tag" "$stage" >"$stage.log" 2>&1 ||
 		{ tail -n 30 "$stage.log" >&2; die "$tag: build failed"; }
+	# The replaced one goes, unless a container still uses it.
+	[[ -z $old ]] || docker rmi "$old" >/dev/null 2>&1 || true
 }
 
 stage() { # name

@@ -101,15 +101,15 @@ func (d *Driver) discard(c *cell) <-chan struct{} {
 		if c.stream.Conn != nil {
 			c.stream.Close()
 		}
+		err := d.remove(c)
+		if err != nil {
+			d.log.Error("container stays behind", zap.String("container", c.name), zap.Error(err))
+		}
 		c.writing.Wait()
 		if c.serving != nil {
 			if err := <-c.serving; err != nil {
 				d.log.Warn("egress did not close cleanly", zap.String("container", c.name), zap.Error(err))
 			}
-		}
-		err := d.remove(c)
-		if err != nil {
-			d.log.Error("container stays behind", zap.String("container", c.name), zap.Error(err))
 		}
 		d.mu.Lock()
 		defer d.mu.Unlock()

@@ -130,7 +130,7 @@ func TestContainerKilledFromOutside(t *testing.T) {
 	})
 	<-m.reached
 	require.NoError(t, d.api.ContainerRemove(context.Background(), containers(t, d)[0].ID, container.RemoveOptions{Force: true}))
-	require.Error(t, group.Wait())
+	require.ErrorIs(t, group.Wait(), ErrLost)
 }
 
 func TestInitIsGoneBeforeTheJob(t *testing.T) {

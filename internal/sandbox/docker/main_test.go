@@ -18,6 +18,9 @@ import (
 
 const probeImage = "airlock/sandbox-probe:dev"
 
+// runtimeEnv names another runtime to run these tests with.
+const runtimeEnv = "AIRLOCK_TEST_RUNTIME"
+
 // TestMain needs what every test here does: a real Engine, and the probe image.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(victimEnv); dir != "" {
@@ -50,10 +53,13 @@ func ready() error {
 }
 
 // newDriver makes a driver with a socket folder of its own, closed at the end.
-func newDriver(t *testing.T, opts Options) *Driver {
+func newDriver(t testing.TB, opts Options) *Driver {
 	t.Helper()
 	if opts.SocketDir == "" {
 		opts.SocketDir = socketDir(t)
+	}
+	if opts.Runtime == "" {
+		opts.Runtime = os.Getenv(runtimeEnv)
 	}
 	opts.Log = zaptest.NewLogger(t)
 	d, err := New(opts)
@@ -64,7 +70,7 @@ func newDriver(t *testing.T, opts Options) *Driver {
 
 // socketDir is a folder with a path short enough for sockets, which
 // t.TempDir's is not.
-func socketDir(t *testing.T) string {
+func socketDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "airlock")
 	require.NoError(t, err)
@@ -93,7 +99,7 @@ func defaults(t *testing.T, job sandbox.Job) sandbox.Job {
 }
 
 // run runs a job that is expected to have an outcome.
-func run(t *testing.T, d *Driver, job sandbox.Job) sandbox.Outcome {
+func run(t testing.TB, d *Driver, job sandbox.Job) sandbox.Outcome {
 	t.Helper()
 	out, err := d.Run(t.Context(), job)
 	require.NoError(t, err)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
@@ -27,6 +29,8 @@ func (d *Driver) Run(ctx context.Context, job sandbox.Job) (sandbox.Outcome, err
 	if err != nil {
 		return sandbox.Outcome{}, err
 	}
+	// A container that was started ahead has no label that says so.
+	d.log.Debug("container has its job", zap.String("execution", job.Execution), zap.String("container", c.name))
 	outcome, err := d.runIn(ctx, c, job, called)
 	_ = job.Egress.Close() // discard awaits the end of its Serve
 	removed := d.discard(c)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 
 	"github.com/airlock-run/airlock/internal/sandbox"
@@ -142,7 +143,7 @@ func (v *visit) died(ctx context.Context, stream *demux) (sandbox.Outcome, error
 	select {
 	case <-exits:
 	case err := <-failures:
-		return sandbox.Outcome{}, engineError(ctx, "await container's exit", err)
+		return sandbox.Outcome{}, lost(ctx, "await container's exit", err)
 	}
 	state, err := v.d.state(ctx, v.c)
 	if err != nil {
@@ -161,7 +162,16 @@ func (v *visit) died(ctx context.Context, stream *demux) (sandbox.Outcome, error
 func (d *Driver) state(ctx context.Context, c *cell) (*container.State, error) {
 	info, err := d.api.ContainerInspect(ctx, c.id)
 	if err != nil {
-		return nil, engineError(ctx, "inspect container", err)
+		return nil, lost(ctx, "inspect container", err)
 	}
 	return info.State, nil
+}
+
+// lost translates an error about a container that should be there: somebody
+// else may have removed it.
+func lost(ctx context.Context, op string, err error) error {
+	if errdefs.IsNotFound(err) {
+		return fmt.Errorf("%s: %w: %w", op, ErrLost, err)
+	}
+	return engineError(ctx, op, err)
 }
