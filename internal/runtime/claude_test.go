@@ -219,7 +219,7 @@ func TestClaudeTellsErrorsOfTheModelApart(t *testing.T) {
 		answer  modelstub.Answer
 		message string
 	}{
-		"400":     {modelstub.Status(http.StatusBadRequest, "invalid_request_error", "no"), "refused the request (status 400)"},
+		"400":     {modelstub.Status(http.StatusBadRequest, "invalid_request_error", "temperature is wrong"), "temperature is wrong"},
 		"401":     {modelstub.Status(http.StatusUnauthorized, "authentication_error", "bad key"), "API key (status 401)"},
 		"429":     {modelstub.Status(http.StatusTooManyRequests, "rate_limit_error", "slow"), "status 429"},
 		"500":     {modelstub.Status(http.StatusInternalServerError, "api_error", "oops"), "status 500"},
@@ -292,7 +292,7 @@ func TestAnAgentCannotSpendMoreThanItsBudget(t *testing.T) {
 		func(s *gateway.Settings) { s.Budget.Tokens = 300 })
 	run, _, failure := b.run(execution.Task{Input: "hello"})
 	require.NotNil(t, failure)
-	require.EqualValues(t, "budget_exceeded", failure.Code)
+	require.Equal(t, execution.CodeBudgetExceeded, failure.Code)
 	require.LessOrEqual(t, run.Usage().InputTokens+run.Usage().OutputTokens, int64(420))
 }
 

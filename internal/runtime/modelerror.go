@@ -27,7 +27,11 @@ func (r *Run) modelFailure(result streamjson.Result) *execution.Failure {
 	if status == 0 {
 		status = result.APIErrorStatus
 	}
-	return failed(execution.CodeModelError, "%s", modelMessage(status))
+	message := modelMessage(status)
+	if status == http.StatusBadRequest && result.Text != "" {
+		message += ": " + excerpt(result.Text) // only the provider's words say what was wrong with it
+	}
+	return failed(execution.CodeModelError, "%s", message)
 }
 
 // modelMessage explains a status of the Messages API to the person who asked for the execution.

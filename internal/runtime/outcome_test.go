@@ -84,14 +84,14 @@ func TestRead(t *testing.T) {
 		"504":              {exited(1, apiError+"504}"), gateway.Summary{Calls: 3, LastStatus: 504}, execution.CodeModelError, "in time"},
 		"529, as it comes": {exited(1, apiError+"null}"), gateway.Summary{Calls: 3, LastStatus: 529}, execution.CodeModelError, "overloaded (status 529)"},
 		"unreachable":      {exited(1, apiError+"null}"), gateway.Summary{Calls: 3}, execution.CodeModelError, "could not be reached"},
-		"400, the CLI's":   {exited(1, apiError+"400}"), gateway.Summary{}, execution.CodeModelError, "refused the request (status 400)"},
+		"400, the CLI's":   {exited(1, apiError+"400}"), gateway.Summary{}, execution.CodeModelError, "refused the request (status 400): API Error"},
 		"denied": {
 			exited(1, apiError+"403}"), gateway.Summary{Denied: 1, LastDenial: "the model is not allowed"},
 			execution.CodeModelError, "gateway refused the agent's request: the model is not allowed",
 		},
 		"over budget": {
 			exited(1, apiError+"403}"), gateway.Summary{Calls: 2, Denied: 1, LastDenial: "x", BudgetExceeded: "240 of 200 tokens"},
-			"budget_exceeded", "240 of 200 tokens",
+			execution.CodeBudgetExceeded, "240 of 200 tokens",
 		},
 		"recovered from a 529": {outcome: exited(0, good), saw: gateway.Summary{Calls: 2, LastStatus: 200}},
 	} {
