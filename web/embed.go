@@ -1,5 +1,5 @@
 // Package web holds the page for browsers and serves it. The page is built by
-// `make web` into dist; a binary made without it says so instead.
+// `make page` into dist; a binary made without it says so instead.
 package web
 
 import (
@@ -11,7 +11,7 @@ import (
 var dist embed.FS
 
 // Page is the built page: index.html and its assets. It has neither before
-// `make web` has run.
+// `make page` has run.
 func Page() fs.FS {
 	page, err := fs.Sub(dist, "dist")
 	if err != nil {

@@ -20,7 +20,7 @@ const AssetPrefix = "/assets/"
 const policy = "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'none'; frame-ancestors 'none'; " +
 	"require-trusted-types-for 'script'"
 
-const notBuilt = "The page is not built; run `make web` and build the program again. The HTTP API works without it.\n"
+const notBuilt = "The page is not built; run `make page` and build the program again. The HTTP API works without it.\n"
 
 // Handler serves page at / and its assets below [AssetPrefix]; everything else
 // is not found. Without an index.html it answers 503 and says how to build it.

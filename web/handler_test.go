@@ -73,7 +73,7 @@ func TestHandlerSaysWhenThePageIsNotBuilt(t *testing.T) {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 	require.Equal(t, http.StatusServiceUnavailable, w.Code)
-	require.Contains(t, w.Body.String(), "The page is not built; run `make web`")
+	require.Contains(t, w.Body.String(), "The page is not built; run `make page`")
 }
 
 func TestPageIsServable(t *testing.T) {

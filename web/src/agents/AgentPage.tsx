@@ -26,11 +26,7 @@ export function AgentPage({ id }: { id: string }) {
       <div className="relative flex-1 overflow-y-auto px-4 py-6">
         <div className="mx-auto flex max-w-3xl flex-col gap-6">
           {agent.isPending && <p className="text-muted">Loading…</p>}
-          {agent.error && (
-            <ProblemNotice error={agent.error}>
-              <Button onClick={() => void agent.refetch()}>Try again</Button>
-            </ProblemNotice>
-          )}
+          {agent.error && <ProblemNotice error={agent.error} onRetry={() => void agent.refetch()} />}
           {agent.data && <About agent={agent.data} />}
           {agent.data && <Runs agentId={id} />}
         </div>

@@ -1,7 +1,7 @@
 import { useState } from 'react'
 import { useAgent } from '../agents/queries.ts'
+import { ProblemError } from '../api/problem.ts'
 import { Composer } from '../composer/Composer.tsx'
-import { Button } from '../ui/Button.tsx'
 import { PageHeader } from '../ui/PageHeader.tsx'
 import { ProblemNotice } from '../ui/ProblemNotice.tsx'
 import { TextLink } from '../ui/TextLink.tsx'
@@ -29,6 +29,7 @@ export function ChatPage({ conversationId, agentId }: Props) {
   const scroller = useStickToEnd()
 
   const turns = conversation.data ? turnsOf(conversation.data) : []
+  const missing = conversation.error instanceof ProblemError && conversation.error.problem.status === 404
   const begins = conversationId === undefined && outbox.entries.length === 0
 
   function edit({ key, text }: Outgoing) {
@@ -54,9 +55,7 @@ export function ChatPage({ conversationId, agentId }: Props) {
         {conversation.isLoading && <p className="mx-auto max-w-3xl py-6 text-muted">Loading…</p>}
         {conversation.error && (
           <div className="mx-auto max-w-3xl py-6">
-            <ProblemNotice error={conversation.error}>
-              <Button onClick={() => void conversation.refetch()}>Try again</Button>
-            </ProblemNotice>
+            <ProblemNotice error={conversation.error} onRetry={() => void conversation.refetch()} />
           </div>
         )}
         <div role="log" aria-label="Messages" className="mx-auto flex max-w-3xl flex-col gap-6 py-6">
@@ -73,7 +72,7 @@ export function ChatPage({ conversationId, agentId }: Props) {
           ))}
         </div>
       </div>
-      <div className="px-4 pb-3">
+      <div className="px-4 pb-3" hidden={missing}>
         <Composer
           label={agent.data ? `Message to ${agent.data.name}` : 'Message'}
           action="Send"

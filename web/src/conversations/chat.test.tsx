@@ -203,5 +203,7 @@ describe('a turn', () => {
   test('of a conversation that does not exist is said to be missing', async () => {
     visit('#/c/con_none')
     expect(await screen.findByRole('alert')).toHaveTextContent('There is nothing here by that name.')
+    expect(screen.queryByRole('textbox')).not.toBeInTheDocument()
+    expect(screen.queryByRole('button', { name: 'Try again' })).not.toBeInTheDocument()
   })
 })

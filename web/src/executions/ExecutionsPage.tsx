@@ -1,4 +1,3 @@
-import { Button } from '../ui/Button.tsx'
 import { EmptyState } from '../ui/EmptyState.tsx'
 import { PageHeader } from '../ui/PageHeader.tsx'
 import { ProblemNotice } from '../ui/ProblemNotice.tsx'
@@ -15,9 +14,7 @@ export function ExecutionsPage() {
         <div className="mx-auto flex max-w-3xl flex-col gap-4">
           {executions.isPending && <p className="text-muted">Loading…</p>}
           {executions.error && (
-            <ProblemNotice error={executions.error}>
-              <Button onClick={() => void executions.refetch()}>Try again</Button>
-            </ProblemNotice>
+            <ProblemNotice error={executions.error} onRetry={() => void executions.refetch()} />
           )}
           {executions.data?.length === 0 && (
             <EmptyState title="Nothing has run yet">

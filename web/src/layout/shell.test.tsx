@@ -67,10 +67,13 @@ describe('the frame', () => {
   })
 
   test('says that the server is away in place of an empty list', async () => {
-    visit('#/e', new StandIn(), () => {
+    const { user, intercept } = visit('#/e', new StandIn(), () => {
       throw new TypeError('Failed to fetch')
     })
     await waitFor(() => expect(screen.getAllByText('The server cannot be reached.')).toHaveLength(3))
     expect(screen.queryByText(/None yet/)).not.toBeInTheDocument()
+    intercept(() => undefined)
+    await user.click(screen.getByRole('button', { name: 'Try again' }))
+    expect(await screen.findByText('Nothing has run yet')).toBeVisible()
   })
 })

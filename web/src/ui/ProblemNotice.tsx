@@ -1,15 +1,19 @@
 import type { ReactNode } from 'react'
-import { ProblemError } from '../api/problem.ts'
+import { isTransient, ProblemError } from '../api/problem.ts'
+import { Button } from './Button.tsx'
 
 interface Props {
   error: Error
-  /** What to do about it. */
+  /** Asks once more; offered where that may help. */
+  onRetry?: () => void
+  /** What else to do about it. */
   children?: ReactNode
 }
 
 /** Says why something did not work, with the server's own words where it gave some. */
-export function ProblemNotice({ error, children }: Props) {
+export function ProblemNotice({ error, onRetry, children }: Props) {
   const problem = error instanceof ProblemError ? error.problem : undefined
+  const retry = onRetry && isTransient(error)
   return (
     <div role="alert" className="rounded-lg border border-danger/40 bg-danger-soft px-4 py-3 text-sm">
       <p className="text-verbatim font-medium text-danger">{error.message}</p>
@@ -23,7 +27,12 @@ export function ProblemNotice({ error, children }: Props) {
         </ul>
       )}
       {problem && <p className="mt-1 font-mono text-xs text-muted">{problem.code}</p>}
-      {children && <div className="mt-3 flex flex-wrap gap-2">{children}</div>}
+      {(retry || children) && (
+        <div className="mt-3 flex flex-wrap gap-2">
+          {retry && <Button onClick={onRetry}>Try again</Button>}
+          {children}
+        </div>
+      )}
     </div>
   )
 }
