@@ -3,6 +3,7 @@ package firestore
 import (
 	"context"
 	"encoding/base64"
+	"slices"
 	"strings"
 
 	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
@@ -71,11 +72,8 @@ func (s *Server) ListDocuments(ctx context.Context, r *pb.ListDocumentsRequest) 
 
 // parseList makes a query of the request; a page token is its start cursor.
 func (s *Server) parseList(r *pb.ListDocumentsRequest, size int) (*query.Query, error) {
-	if r.GetCollectionId() == "" {
-		return nil, status.Error(codes.Unimplemented, "ListDocuments without a collection_id is not supported.")
-	}
 	structured := &pb.StructuredQuery{Limit: wrapperspb.Int32(int32(size))}
-	structured.From = []*pb.StructuredQuery_CollectionSelector{{CollectionId: r.GetCollectionId()}}
+	structured.From = []*pb.StructuredQuery_CollectionSelector{{CollectionId: r.GetCollectionId(), AllDescendants: r.GetCollectionId() == ""}}
 	for part := range strings.SplitSeq(r.GetOrderBy(), ",") {
 		words := strings.Fields(part)
 		switch {
@@ -101,7 +99,11 @@ func (s *Server) parseList(r *pb.ListDocumentsRequest, size int) (*query.Query, 
 			return nil, errPageToken
 		}
 	}
-	return s.parseQuery(r.GetParent(), structured)
+	q, err := s.parseQuery(r.GetParent(), structured)
+	if err == nil { // without a collection ID it is about all collections right below the parent
+		q.Descendants = false
+	}
+	return q, err
 }
 
 // pageToken is a cursor just behind a document.
@@ -118,17 +120,17 @@ func (e *session) listAll(ctx context.Context, q *query.Query, r *pb.ListDocumen
 	if e.writing() {
 		e.tx.SawQuery(q, e.Time, nil)
 	}
-	ids, err := e.Children(q.Database, q.Parent.Child(q.Collection))
+	paths, err := e.children(q)
 	if err != nil {
 		return nil, err
 	}
-	ids, next, err := page(ids, r.GetPageToken(), size)
+	paths, next, err := page(paths, r.GetPageToken(), size)
 	if err != nil {
 		return nil, err
 	}
 	out := &pb.ListDocumentsResponse{NextPageToken: next}
-	for _, id := range ids {
-		p := q.Parent.Child(q.Collection, id)
+	for _, below := range paths {
+		p := q.Parent.Child(below...)
 		d, err := e.get(ctx, p)
 		if err != nil {
 			return nil, err
@@ -143,21 +145,42 @@ func (e *session) listAll(ctx context.Context, q *query.Query, r *pb.ListDocumen
 	return out, nil
 }
 
-// page cuts a page out of sorted IDs; the token is the last ID of the page before.
-func page(ids []string, token string, size int) (cut []string, next string, err error) {
+// children lists the documents a query without filters is about, missing ones included, relative to its parent.
+func (e *session) children(q *query.Query) ([]name.Path, error) {
+	collections := []string{q.Collection}
+	if q.Collection == "" {
+		var err error
+		if collections, err = e.Children(q.Database, q.Parent); err != nil {
+			return nil, err
+		}
+	}
+	var out []name.Path
+	for _, c := range collections {
+		ids, err := e.Children(q.Database, q.Parent.Child(c))
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range ids {
+			out = append(out, name.Path{c, id})
+		}
+	}
+	return out, nil
+}
+
+// page cuts a page out of sorted paths; the token is the last path of the page before.
+func page(paths []name.Path, token string, size int) (cut []name.Path, next string, err error) {
 	if token != "" {
 		after, err := base64.RawURLEncoding.DecodeString(token)
 		if err != nil {
 			return nil, "", errPageToken
 		}
-		for len(ids) > 0 && name.CompareID(ids[0], string(after)) <= 0 {
-			ids = ids[1:]
-		}
+		last := name.Path(strings.Split(string(after), "/"))
+		paths = slices.DeleteFunc(paths, func(p name.Path) bool { return name.Compare(p, last) <= 0 })
 	}
-	if len(ids) <= size {
-		return ids, "", nil
+	if len(paths) <= size {
+		return paths, "", nil
 	}
-	return ids[:size], base64.RawURLEncoding.EncodeToString([]byte(ids[size-1])), nil
+	return paths[:size], base64.RawURLEncoding.EncodeToString([]byte(paths[size-1].String())), nil
 }
 
 // ListCollectionIds lists the collections right below a document or the root.
@@ -185,9 +208,17 @@ func (s *Server) ListCollectionIds(ctx context.Context, r *pb.ListCollectionIdsR
 	if err != nil {
 		return nil, err
 	}
-	ids, next, err := page(ids, r.GetPageToken(), size)
+	paths := make([]name.Path, 0, len(ids))
+	for _, id := range ids {
+		paths = append(paths, name.Path{id})
+	}
+	paths, next, err := page(paths, r.GetPageToken(), size)
 	if err != nil {
 		return nil, err
 	}
-	return &pb.ListCollectionIdsResponse{CollectionIds: ids, NextPageToken: next}, nil
+	out := &pb.ListCollectionIdsResponse{NextPageToken: next}
+	for _, p := range paths {
+		out.CollectionIds = append(out.CollectionIds, p.ID())
+	}
+	return out, nil
 }

@@ -2,10 +2,12 @@ package firestore_test
 
 import (
 	"net"
+	"os"
 	"sync"
 	"testing"
 
 	client "cloud.google.com/go/firestore"
+	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"go.uber.org/zap/zaptest"
@@ -17,6 +19,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(childDir); dir != "" {
+		serveAsChild(dir)
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -61,4 +66,13 @@ func (e *emulator) dial(t testing.TB, project string) *client.Client {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
 	return c
+}
+
+// raw returns a connection for what the client does not send.
+func (e *emulator) raw(t testing.TB) pb.FirestoreClient {
+	t.Helper()
+	conn, err := grpc.NewClient(e.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, conn.Close()) })
+	return pb.NewFirestoreClient(conn)
 }

@@ -2,6 +2,7 @@ package query
 
 import (
 	"fmt"
+	"math"
 	"math/big"
 
 	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
@@ -126,11 +127,12 @@ func (a *aggregation) result() *pb.Value {
 	return value.Double(a.total.float() / float64(a.n))
 }
 
-// total sums integers exactly and doubles beside them.
+// total sums integers exactly, and doubles with the error of each step carried along (Neumaier), so that the result
+// does not hang on the order of the documents.
 type total struct {
-	whole  big.Int
-	rest   float64
-	double bool // a double was among the numbers
+	whole      big.Int
+	rest, lost float64
+	double     bool // a double was among the numbers
 }
 
 func (t *total) add(v *pb.Value) {
@@ -139,12 +141,22 @@ func (t *total) add(v *pb.Value) {
 		return
 	}
 	t.double = true
-	t.rest += v.GetDoubleValue()
+	f := v.GetDoubleValue()
+	sum := t.rest + f
+	switch {
+	case math.IsInf(sum, 0) || math.IsNaN(sum):
+		t.lost = 0
+	case math.Abs(t.rest) >= math.Abs(f):
+		t.lost += (t.rest - sum) + f
+	default:
+		t.lost += (f - sum) + t.rest
+	}
+	t.rest = sum
 }
 
 func (t *total) float() float64 {
 	f, _ := new(big.Float).SetInt(&t.whole).Float64()
-	return f + t.rest
+	return f + (t.rest + t.lost)
 }
 
 // value is an integer where all numbers were and their sum is one of 64 bits.

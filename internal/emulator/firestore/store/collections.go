@@ -38,6 +38,9 @@ func (sn *Snapshot) childrenNow(db name.Database, under name.Path, ids map[strin
 			if err != nil {
 				return nil, err
 			}
+			if len(p) == len(under) { // the document itself, before what is below it
+				return append(slices.Clone(key), 0), nil
+			}
 			child := p[:len(under)+1]
 			ids[child.ID()] = true
 			return end(name.AppendKey(slices.Clone(prefix), child)), nil
