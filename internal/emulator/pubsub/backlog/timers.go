@@ -2,11 +2,20 @@ package backlog
 
 import "container/heap"
 
-// timers holds the leased and the delayed items, the first to end on top.
+// timers holds the leased and the delayed items, the first to end on top. Of
+// those that end together the first published goes first: with an ordering key
+// its failure ends the leases of the others, and only it has failed.
 type timers []*item
 
-func (t timers) Len() int           { return len(t) }
-func (t timers) Less(i, j int) bool { return t[i].at.Before(t[j].at) }
+func (t timers) Len() int { return len(t) }
+
+func (t timers) Less(i, j int) bool {
+	if c := t[i].at.Compare(t[j].at); c != 0 {
+		return c < 0
+	}
+	return t[i].msg.Seq < t[j].msg.Seq
+}
+
 func (t timers) Swap(i, j int) {
 	t[i], t[j] = t[j], t[i]
 	t[i].timer, t[j].timer = i, j
