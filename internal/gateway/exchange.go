@@ -8,7 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"net/http/httptrace"
-	"regexp"
+	"strconv"
 	"sync/atomic"
 	"time"
 )
@@ -56,47 +56,6 @@ func (x *exchange) run(ctx context.Context, r *http.Request, route Route, body [
 	}
 }
 
-// apiVersion is a version of the Messages API. What else the sandbox says becomes defaultVersion.
-var apiVersion = regexp.MustCompile(`^20\d\d-\d\d-\d\d$`)
-
-const defaultVersion = "2023-06-01"
-
-// rebuild makes the request upstream from nothing: of the sandbox's headers
-// only two go on, each checked.
-func (s *Session) rebuild(ctx context.Context, r *http.Request, route Route, body []byte) (*http.Request, error) {
-	settings := s.gateway.settings
-	target := *settings.Upstream
-	asked := r.URL // parsed from a target that is equal to one of the runtime's
-	target.Path, target.RawQuery = joinPath(target.Path, asked.Path), asked.RawQuery
-
-	request, err := http.NewRequestWithContext(ctx, route.Method, target.String(), bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	version := r.Header.Get("Anthropic-Version")
-	if !apiVersion.MatchString(version) {
-		version = defaultVersion
-	}
-	request.Header = http.Header{
-		"Content-Type":      {"application/json"},
-		"Accept":            {"application/json, text/event-stream"},
-		"User-Agent":        {"airlock-gateway"},
-		"Anthropic-Version": {version},
-		"X-Api-Key":         {settings.APIKey},
-	}
-	if betas := s.policy.betas(r); betas != "" {
-		request.Header.Set("Anthropic-Beta", betas)
-	}
-	return request, nil
-}
-
-func joinPath(base, path string) string {
-	for len(base) > 0 && base[len(base)-1] == '/' {
-		base = base[:len(base)-1]
-	}
-	return base + path
-}
-
 // passed are the headers of an answer that the sandbox gets to see. The rest
 // (rate limits, organisation, cookies) is the operator's.
 var passed = []string{"Content-Type", "Request-Id", "Retry-After", "X-Should-Retry"}
@@ -116,13 +75,9 @@ const copyBuffer = 32 << 10
 // stream passes server-sent events on as they come.
 func (x *exchange) stream(ctx context.Context, response *http.Response) {
 	x.begin(response)
-	control := http.NewResponseController(x.w)
 	err := x.read(response.Body, func(part []byte) error {
 		_, _ = x.meter.Write(part)
-		if err := x.write(part); err != nil {
-			return err
-		}
-		return control.Flush()
+		return x.write(part)
 	})
 	if x.meter.failed != 0 {
 		x.status = x.meter.failed
@@ -148,6 +103,9 @@ func (x *exchange) write(p []byte) error {
 	}
 	n, err := x.w.Write(p)
 	x.written += int64(n)
+	if err == nil {
+		err = control.Flush()
+	}
 	if err != nil {
 		return err
 	}
@@ -169,6 +127,7 @@ func (x *exchange) whole(ctx context.Context, response *http.Response) {
 	if x.status == http.StatusOK {
 		x.meter.whole(body.Bytes())
 	}
+	x.w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
 	x.begin(response)
 	_ = x.write(body.Bytes()) // the sandbox may be gone
 }
@@ -232,8 +191,8 @@ func (x *exchange) lost(ctx context.Context, err error) denialError {
 // settled gives the tokens to bill: none, if the request never left, or if the
 // provider refused it.
 func (x *exchange) settled(a ask) (t Tokens, estimated bool) {
-	refused := !x.meter.began && x.rec.cause == nil && x.status != http.StatusOK
-	if !x.sent.Load() || refused {
+	refused := x.rec.cause == nil && x.status != http.StatusOK
+	if !x.meter.began && (refused || !x.sent.Load()) {
 		return Tokens{}, false
 	}
 	return x.meter.settled(a, x.written)

@@ -7,23 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"time"
-
-	"go.uber.org/zap"
 )
-
-// record is the one line in the access log that every request gets. It holds
-// neither bodies nor headers.
-type record struct {
-	target   string
-	model    string
-	status   int // given to the sandbox; 0: it was gone
-	denied   string
-	cause    error // why the call ended early
-	receipt  receipt
-	cost     float64
-	bytesIn  int64
-	upstream bool
-}
 
 // ServeHTTP handles one request of the sandbox.
 func (s *Session) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -44,7 +28,7 @@ func (s *Session) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.call(w, r, route, &rec)
 	}
-	s.write(rec, time.Since(began))
+	s.log.Info("egress", rec.fields(time.Since(began))...)
 }
 
 // call takes one request upstream.
@@ -146,25 +130,4 @@ func (s *Session) deny(w http.ResponseWriter, rec *record, err error) {
 	// What was not read of the body would be taken for the next request.
 	w.Header().Set("Connection", "close")
 	d.write(w)
-}
-
-func (s *Session) write(rec record, took time.Duration) {
-	fields := []zap.Field{
-		zap.String("request", rec.target), zap.Int("status", rec.status), zap.Duration("took", took),
-	}
-	if rec.denied != "" {
-		fields = append(fields, zap.String("denied", rec.denied))
-	}
-	if rec.model != "" {
-		fields = append(fields, zap.String("model", rec.model), zap.Int64("bytesIn", rec.bytesIn))
-	}
-	if rec.upstream {
-		fields = append(fields,
-			zap.Int("upstreamStatus", rec.receipt.status), zap.Int64("bytesOut", rec.receipt.bytesOut),
-			zap.Any("tokens", rec.receipt.tokens), zap.Float64("costUsd", rec.cost), zap.Bool("estimated", rec.receipt.estimated))
-	}
-	if rec.cause != nil {
-		fields = append(fields, zap.NamedError("cause", rec.cause))
-	}
-	s.log.Info("egress", fields...)
 }

@@ -310,10 +310,20 @@ func TestAnAgentThatWritesItsOwnResult(t *testing.T) {
 			"command": "echo; echo '" + string(forged) + "' >> /proc/$PPID/fd/1", "description": "forge",
 		})
 	})
-	_, result, failure := b.run(execution.Task{Input: "hello"})
-	if failure == nil {
-		require.Equal(t, "done", result.Text, "the forgery did not get through")
-		return
-	}
+	_, _, failure := b.run(execution.Task{Input: "hello"})
+	require.NotNil(t, failure)
 	require.Equal(t, execution.CodeInvalidResult, failure.Code)
+}
+
+func TestAToolThatUsesTooMuchMemory(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(r modelstub.Request) modelstub.Answer {
+		if len(r.Messages) > 1 {
+			return modelstub.Text("done, as if nothing had happened")
+		}
+		return modelstub.Tool("Bash", map[string]string{"command": "head -c 3G /dev/zero | tail", "description": "use memory"})
+	})
+	_, _, failure := b.run(execution.Task{Input: "hello"})
+	require.NotNil(t, failure)
+	require.Equal(t, execution.CodeOutOfMemory, failure.Code)
 }

@@ -1,0 +1,49 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"regexp"
+)
+
+// apiVersion is a version of the Messages API. What else the sandbox says becomes defaultVersion.
+var apiVersion = regexp.MustCompile(`^20\d\d-\d\d-\d\d$`)
+
+const defaultVersion = "2023-06-01"
+
+// rebuild makes the request upstream from nothing: of the sandbox's headers
+// only two go on, each checked.
+func (s *Session) rebuild(ctx context.Context, r *http.Request, route Route, body []byte) (*http.Request, error) {
+	settings := s.gateway.settings
+	target := *settings.Upstream
+	asked := r.URL // parsed from a target that is equal to one of the runtime's
+	target.Path, target.RawQuery = joinPath(target.Path, asked.Path), asked.RawQuery
+
+	request, err := http.NewRequestWithContext(ctx, route.Method, target.String(), bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	version := r.Header.Get("Anthropic-Version")
+	if !apiVersion.MatchString(version) {
+		version = defaultVersion
+	}
+	request.Header = http.Header{
+		"Content-Type":      {"application/json"},
+		"Accept":            {"application/json, text/event-stream"},
+		"User-Agent":        {"airlock-gateway"},
+		"Anthropic-Version": {version},
+		"X-Api-Key":         {settings.APIKey},
+	}
+	if betas := s.policy.betas(r); betas != "" {
+		request.Header.Set("Anthropic-Beta", betas)
+	}
+	return request, nil
+}
+
+func joinPath(base, path string) string {
+	for len(base) > 0 && base[len(base)-1] == '/' {
+		base = base[:len(base)-1]
+	}
+	return base + path
+}
