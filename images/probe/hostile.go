@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -55,7 +56,7 @@ func allocate(args []string) error {
 
 // childOOM has a child allocate, and then succeeds whatever became of it.
 func childOOM(args []string) error {
-	err := exec.Command(self, "allocate", args[0]).Run()
+	err := exec.CommandContext(context.Background(), self, "allocate", args[0]).Run()
 	fmt.Println("child:", err)
 	return nil
 }
@@ -92,7 +93,7 @@ func forkBomb([]string) error {
 
 // orphan leaves a child behind that keeps standard output open.
 func orphan([]string) error {
-	child := exec.Command(self, "stubborn")
+	child := exec.CommandContext(context.Background(), self, "stubborn")
 	child.Stdout = os.Stdout
 	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return child.Start()

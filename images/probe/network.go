@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -14,8 +15,9 @@ import (
 
 // dial tries each "network address" pair and prints the outcome.
 func dial(args []string) error {
+	dialer := net.Dialer{Timeout: 2 * time.Second}
 	for i := 0; i+1 < len(args); i += 2 {
-		conn, err := net.DialTimeout(args[i], args[i+1], 2*time.Second)
+		conn, err := dialer.DialContext(context.Background(), args[i], args[i+1])
 		if err != nil {
 			fmt.Println(err)
 			continue
@@ -48,7 +50,11 @@ func post(args []string) error {
 	if err != nil {
 		return err
 	}
-	answer, err := http.Post(args[0], "application/octet-stream", bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodPost, args[0], bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return err
 	}

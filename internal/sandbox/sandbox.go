@@ -59,6 +59,7 @@ type Egress interface {
 // Ended says what brought the agent's run to its end.
 type Ended string
 
+// The four ways to end.
 const (
 	Exited      Ended = "exited"        // the agent's process ended by itself; see ExitCode
 	TimedOut    Ended = "timed_out"     // Job.Timeout passed and the container was killed

@@ -11,6 +11,7 @@ import (
 // benchmarkRun reports how long a job takes until its agent runs, and until
 // its result is there, with the container's removal off the path.
 func benchmarkRun(b *testing.B, opts Options, between func(*Driver)) {
+	b.Helper()
 	opts.SocketDir = socketDir(b)
 	d, err := New(opts)
 	require.NoError(b, err)
@@ -31,7 +32,7 @@ func BenchmarkRunCold(b *testing.B) {
 
 func BenchmarkRunWarm(b *testing.B) {
 	benchmarkRun(b, Options{Warm: map[string]int{probeImage: 1}}, func(d *Driver) {
-		d.Warm()
+		d.Warm(b.Context())
 		d.working.Wait()
 	})
 }

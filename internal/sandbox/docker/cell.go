@@ -43,7 +43,7 @@ func (d *Driver) prepare(ctx context.Context, s shape, execution string) (*cell,
 	d.cells[containerName(name)] = true
 	d.mu.Unlock()
 	if err := d.bringUp(ctx, c, s, execution); err != nil {
-		d.discard(c)
+		d.discard(ctx, c)
 		return nil, err
 	}
 	return c, nil
@@ -93,15 +93,17 @@ const (
 )
 
 // discard removes the container and all that belongs to it, off the caller's
-// path. The channel is closed when that is done, or was given up.
-func (d *Driver) discard(c *cell) <-chan struct{} {
+// path. The channel is closed when that is done, or was given up. That ctx
+// ends does not matter: whatever ended the job must not end its removal.
+func (d *Driver) discard(ctx context.Context, c *cell) <-chan struct{} {
+	ctx = context.WithoutCancel(ctx)
 	done := make(chan struct{})
 	d.working.Go(func() {
 		defer close(done)
 		if c.stream.Conn != nil {
 			c.stream.Close()
 		}
-		err := d.remove(c)
+		err := d.remove(ctx, c)
 		if err != nil {
 			d.log.Error("container stays behind", zap.String("container", c.name), zap.Error(err))
 		}
@@ -119,12 +121,12 @@ func (d *Driver) discard(c *cell) <-chan struct{} {
 	return done
 }
 
-// remove kills the container, removes it, and sees that it is gone. Every call
-// has its own time: whatever ended the job must not end its removal.
-func (d *Driver) remove(c *cell) error {
+// remove kills the container, removes it, and sees that it is gone. Every try
+// has its own time.
+func (d *Driver) remove(ctx context.Context, c *cell) error {
 	var err error
 	for range removeTries {
-		if err = d.removeOnce(context.Background(), c.id); err == nil {
+		if err = d.removeOnce(ctx, c.id); err == nil {
 			return os.RemoveAll(c.folder)
 		}
 	}

@@ -30,7 +30,7 @@ type Options struct {
 	// under the same path as the Engine does.
 	SocketDir string
 	// Warm is how many containers to keep started ahead, by image, for jobs
-	// with the default limits. None by default.
+	// with the default limits; Driver.Warm starts them. None by default.
 	Warm map[string]int
 	// StartTimeout bounds creating and starting a container, and then the
 	// agent's start. Default 30 s.
@@ -54,8 +54,6 @@ type Driver struct {
 	startTimeout time.Duration
 	log          *zap.Logger
 	pool         *pool
-	warming      context.Context // of containers being started ahead
-	stopWarming  context.CancelFunc
 
 	working sync.WaitGroup // removals and warm starts under way
 
@@ -99,7 +97,6 @@ func New(opts Options) (*Driver, error) {
 		startTimeout: opts.StartTimeout, log: opts.Log, cells: map[string]bool{},
 		pool: newPool(opts.Warm),
 	}
-	d.warming, d.stopWarming = context.WithCancel(context.Background())
 	return d, nil
 }
 
@@ -107,9 +104,8 @@ func New(opts Options) (*Driver, error) {
 // under way until ctx ends, and frees its place. No Run may be under way or
 // come later.
 func (d *Driver) Close(ctx context.Context) error {
-	d.stopWarming()
 	for _, c := range d.pool.close() {
-		d.discard(c)
+		d.discard(ctx, c)
 	}
 	done := make(chan struct{})
 	go func() {

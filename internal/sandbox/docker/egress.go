@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"context"
 	"errors"
 	"net"
 
@@ -14,11 +15,11 @@ func (nowhere) Serve(net.Listener) error { return nil }
 func (nowhere) Close() error             { return nil }
 
 // serve opens the container's way out.
-func (c *cell) serve(egress sandbox.Egress) error {
+func (c *cell) serve(ctx context.Context, egress sandbox.Egress) error {
 	if egress == (nowhere{}) {
 		return nil
 	}
-	listener, err := listen(c.folder)
+	listener, err := listen(ctx, c.folder)
 	if err != nil {
 		return err
 	}

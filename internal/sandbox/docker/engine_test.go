@@ -28,7 +28,7 @@ func TestEngineUnreachable(t *testing.T) {
 func engineThat(t *testing.T, handler http.HandlerFunc) string {
 	t.Helper()
 	path := filepath.Join(socketDir(t), "engine.sock")
-	listener, err := net.Listen("unix", path)
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", path)
 	require.NoError(t, err)
 	server := &http.Server{Handler: handler}
 	done := make(chan struct{})
@@ -140,5 +140,5 @@ func TestInitIsGoneBeforeTheJob(t *testing.T) {
 	require.NoError(t, d.api.ContainerKill(t.Context(), c.id, "KILL"))
 	_, err = d.runIn(t.Context(), c, defaults(t, probe("exit", "0")), time.Now())
 	require.ErrorIs(t, err, ErrLost)
-	<-d.discard(c)
+	<-d.discard(t.Context(), c)
 }

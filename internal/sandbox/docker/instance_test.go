@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,7 +37,7 @@ func TestClaimsDoNotOverlap(t *testing.T) {
 		group.Go(func() error {
 			for range 200 {
 				i, err := claim(dir, name)
-				if err == errAlive {
+				if errors.Is(err, errAlive) {
 					continue
 				}
 				if err != nil {
@@ -75,7 +76,7 @@ func TestSocketIsTheSandboxUsersAlone(t *testing.T) {
 		t.Skip("only root can give a socket away")
 	}
 	folder := socketDir(t)
-	listener, err := listen(folder)
+	listener, err := listen(t.Context(), folder)
 	require.NoError(t, err)
 	defer listener.Close()
 	info, err := os.Stat(filepath.Join(folder, socketName))

@@ -53,28 +53,28 @@ func ready() error {
 }
 
 // newDriver makes a driver with a socket folder of its own, closed at the end.
-func newDriver(t testing.TB, opts Options) *Driver {
-	t.Helper()
+func newDriver(tb testing.TB, opts Options) *Driver {
+	tb.Helper()
 	if opts.SocketDir == "" {
-		opts.SocketDir = socketDir(t)
+		opts.SocketDir = socketDir(tb)
 	}
 	if opts.Runtime == "" {
 		opts.Runtime = os.Getenv(runtimeEnv)
 	}
-	opts.Log = zaptest.NewLogger(t)
+	opts.Log = zaptest.NewLogger(tb)
 	d, err := New(opts)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, d.Close(context.Background())) })
+	require.NoError(tb, err)
+	tb.Cleanup(func() { require.NoError(tb, d.Close(context.Background())) })
 	return d
 }
 
 // socketDir is a folder with a path short enough for sockets, which
 // t.TempDir's is not.
-func socketDir(t testing.TB) string {
-	t.Helper()
+func socketDir(tb testing.TB) string {
+	tb.Helper()
 	dir, err := os.MkdirTemp("", "airlock")
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	require.NoError(tb, err)
+	tb.Cleanup(func() { require.NoError(tb, os.RemoveAll(dir)) })
 	return dir
 }
 
@@ -99,10 +99,10 @@ func defaults(t *testing.T, job sandbox.Job) sandbox.Job {
 }
 
 // run runs a job that is expected to have an outcome.
-func run(t testing.TB, d *Driver, job sandbox.Job) sandbox.Outcome {
-	t.Helper()
-	out, err := d.Run(t.Context(), job)
-	require.NoError(t, err)
+func run(tb testing.TB, d *Driver, job sandbox.Job) sandbox.Outcome {
+	tb.Helper()
+	out, err := d.Run(tb.Context(), job)
+	require.NoError(tb, err)
 	return out
 }
 

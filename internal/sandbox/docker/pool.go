@@ -82,21 +82,23 @@ func (p *pool) close() []*cell {
 // Warm starts what the pool lacks, in the background. A container that cannot
 // be started ahead is tried again when a job of its shape comes or Warm is
 // called; the job then starts one of its own and learns why.
-func (d *Driver) Warm() {
+func (d *Driver) Warm(ctx context.Context) {
 	for s := range d.pool.want {
-		d.refill(s)
+		d.refill(ctx, s)
 	}
 }
 
-func (d *Driver) refill(s shape) {
+// refill does not end with ctx: what it starts is for later jobs.
+func (d *Driver) refill(ctx context.Context, s shape) {
+	ctx = context.WithoutCancel(ctx)
 	for range d.pool.reserve(s) {
 		d.working.Go(func() {
-			c, err := d.prepare(d.warming, s, "")
-			if err != nil && d.warming.Err() == nil {
+			c, err := d.prepare(ctx, s, "")
+			if err != nil {
 				d.log.Warn("container could not be started ahead", zap.String("image", s.image), zap.Error(err))
 			}
 			if unwanted := d.pool.arrived(s, c); unwanted != nil {
-				d.discard(unwanted)
+				d.discard(ctx, unwanted)
 			}
 		})
 	}
@@ -105,12 +107,12 @@ func (d *Driver) refill(s shape) {
 // take gets a container that waits for its job: one started ahead that still
 // lives, or a new one.
 func (d *Driver) take(ctx context.Context, s shape, execution string) (*cell, error) {
-	defer d.refill(s)
+	defer d.refill(ctx, s)
 	for c := d.pool.take(s); c != nil; c = d.pool.take(s) {
 		if c.waits() {
 			return c, nil
 		}
-		d.discard(c)
+		d.discard(ctx, c)
 	}
 	return d.prepare(ctx, s, execution)
 }

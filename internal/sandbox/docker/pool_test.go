@@ -13,7 +13,7 @@ import (
 func warmDriver(t *testing.T, n int) *Driver {
 	t.Helper()
 	d := newDriver(t, Options{Warm: map[string]int{probeImage: n}})
-	d.Warm()
+	d.Warm(t.Context())
 	d.working.Wait()
 	require.Len(t, containers(t, d), n)
 	return d

@@ -16,7 +16,6 @@ import (
 // nothing is cleaned up.
 func die(t *testing.T, d *Driver) {
 	t.Helper()
-	d.stopWarming()
 	require.NoError(t, d.instance.abandon())
 	require.NoError(t, d.api.Close())
 }
@@ -28,7 +27,7 @@ func TestReapRemovesWhatTheDeadLeft(t *testing.T) {
 	c, err := dead.prepare(t.Context(), shapeOf(defaults(t, probe("exit", "0"))), "exe_lost")
 	require.NoError(t, err)
 	egress := newGateway(echoBody)
-	require.NoError(t, c.serve(egress))
+	require.NoError(t, c.serve(t.Context(), egress))
 	name := dead.instance.name
 	d := newDriver(t, Options{SocketDir: dir})
 

@@ -33,7 +33,7 @@ func (d *Driver) Run(ctx context.Context, job sandbox.Job) (sandbox.Outcome, err
 	d.log.Debug("container has its job", zap.String("execution", job.Execution), zap.String("container", c.name))
 	outcome, err := d.runIn(ctx, c, job, called)
 	_ = job.Egress.Close() // discard awaits the end of its Serve
-	removed := d.discard(c)
+	removed := d.discard(ctx, c)
 	if err != nil || outcome.Ended == sandbox.TimedOut {
 		// Whoever stopped a job may count on its having stopped.
 		<-removed

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -37,9 +38,10 @@ func makeFolder(path string) error {
 
 // listen opens the egress socket in a container's folder, for the sandbox's
 // user alone.
-func listen(folder string) (net.Listener, error) {
+func listen(ctx context.Context, folder string) (net.Listener, error) {
 	path := filepath.Join(folder, socketName)
-	listener, err := net.Listen("unix", path)
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("egress socket: %w", err)
 	}

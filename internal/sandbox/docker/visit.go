@@ -38,7 +38,7 @@ func (d *Driver) runIn(ctx context.Context, c *cell, job sandbox.Job, called tim
 	if err != nil {
 		return sandbox.Outcome{}, err
 	}
-	if err := c.serve(job.Egress); err != nil {
+	if err := c.serve(ctx, job.Egress); err != nil {
 		return sandbox.Outcome{}, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -91,24 +91,34 @@ func (v *visit) ended(ctx context.Context, report frame.Report) (sandbox.Outcome
 	switch r.Reason {
 	case frame.Deadline:
 		out.Ended = sandbox.TimedOut
-		return out, nil
 	case frame.Flood:
 		out.Ended = sandbox.OutputLimit
-		return out, nil
-	}
-	out.Ended = sandbox.Exited
-	killed := r.OOMKills > 0
-	if r.OOMKills < 0 {
-		state, err := v.d.state(ctx, v.c)
+	case frame.Exit:
+		killed, err := v.ranOutOfMemory(ctx, r)
 		if err != nil {
 			return sandbox.Outcome{}, err
 		}
-		killed = state.OOMKilled
-	}
-	if killed {
-		out.Ended = sandbox.OutOfMemory
+		out.Ended = sandbox.Exited
+		if killed {
+			out.Ended = sandbox.OutOfMemory
+		}
+	default:
+		return sandbox.Outcome{}, fmt.Errorf("%w: result for reason %q", ErrProtocol, r.Reason)
 	}
 	return out, nil
+}
+
+// ranOutOfMemory goes by what the kernel counted; where init cannot see that,
+// the Engine may.
+func (v *visit) ranOutOfMemory(ctx context.Context, r frame.Result) (bool, error) {
+	if r.OOMKills >= 0 {
+		return r.OOMKills > 0, nil
+	}
+	state, err := v.d.state(ctx, v.c)
+	if err != nil {
+		return false, err
+	}
+	return state.OOMKilled, nil
 }
 
 // broken makes sense of a conversation that stopped before its end.

@@ -18,6 +18,7 @@ var reportBounds = bounds{header: 4 << 10, body: MaxBody}
 // Kind says what a report is about.
 type Kind string
 
+// A Started comes first, unless there is a Fault; an Ended or a Fault last.
 const (
 	Started Kind = "started" // the agent's process runs
 	Stdout  Kind = "stdout"  // the body is the next piece of its standard output
@@ -25,7 +26,7 @@ const (
 	Fault   Kind = "fault"   // init could not do its part; the body says why
 )
 
-// Report is one frame from init. Exactly one Ended or Fault comes, as the last.
+// Report is one frame from init.
 type Report struct {
 	Kind   Kind
 	Result Result // of an Ended
@@ -46,6 +47,7 @@ type Result struct {
 // Reason says what made init end the job.
 type Reason string
 
+// The agent ended by itself, or was ended by one of Job's limits.
 const (
 	Exit     Reason = "exit"
 	Deadline Reason = "deadline"

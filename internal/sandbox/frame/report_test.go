@@ -143,6 +143,7 @@ func TestReadingAllocatesLittle(t *testing.T) {
 		require.NoError(t, w.Write(Report{Kind: Stdout, Body: make([]byte, MaxBody)}))
 	}
 	result := testing.Benchmark(func(b *testing.B) {
+		b.Helper()
 		b.ReportAllocs()
 		for b.Loop() {
 			n, _ := readAll(out.Bytes(), secret)

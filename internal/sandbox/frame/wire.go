@@ -92,7 +92,7 @@ func read(r io.Reader, buf *bytes.Buffer, limit bounds) (bodyAt int, err error) 
 
 func decodeHeader(raw []byte, into any) error {
 	if err := json.Unmarshal(raw, into); err != nil {
-		return fmt.Errorf("%w: header: %v", ErrMalformed, err)
+		return fmt.Errorf("%w: header: %w", ErrMalformed, err)
 	}
 	return nil
 }

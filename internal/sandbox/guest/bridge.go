@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -22,17 +23,17 @@ type bridge struct {
 	slots    chan struct{}
 }
 
-func openBridge(addr, socket string) (*bridge, error) {
-	listener, err := net.Listen("tcp", addr)
+func openBridge(ctx context.Context, addr, socket string) (*bridge, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("egress bridge: %w", err)
 	}
 	b := &bridge{listener: listener, socket: socket, slots: make(chan struct{}, maxBridged)}
-	go b.serve()
+	go b.serve(ctx)
 	return b, nil
 }
 
-func (b *bridge) serve() {
+func (b *bridge) serve(ctx context.Context) {
 	for {
 		b.slots <- struct{}{}
 		inside, err := b.listener.Accept()
@@ -41,15 +42,15 @@ func (b *bridge) serve() {
 		}
 		go func() {
 			defer func() { <-b.slots }()
-			b.join(inside)
+			b.join(ctx, inside)
 		}()
 	}
 }
 
 // join copies both ways until both ends are done.
-func (b *bridge) join(inside net.Conn) {
+func (b *bridge) join(ctx context.Context, inside net.Conn) {
 	defer inside.Close()
-	outside, err := net.Dial("unix", b.socket)
+	outside, err := new(net.Dialer).DialContext(ctx, "unix", b.socket)
 	if err != nil {
 		return // the agent sees its connection closed
 	}

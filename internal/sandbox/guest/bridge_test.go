@@ -15,7 +15,7 @@ import (
 func gatewaySocket(t *testing.T) (net.Listener, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "s")
-	listener, err := net.Listen("unix", path)
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", path)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = listener.Close() })
 	return listener, path
@@ -23,10 +23,10 @@ func gatewaySocket(t *testing.T) (net.Listener, string) {
 
 func dialBridge(t *testing.T, socket string) net.Conn {
 	t.Helper()
-	b, err := openBridge("127.0.0.1:0", socket)
+	b, err := openBridge(t.Context(), "127.0.0.1:0", socket)
 	require.NoError(t, err)
 	t.Cleanup(b.Close)
-	conn, err := net.Dial("tcp", b.listener.Addr().String())
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", b.listener.Addr().String())
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	return conn

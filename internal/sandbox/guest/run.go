@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"context"
 	"io"
 	"os"
 	"time"
@@ -28,7 +29,7 @@ func run(job frame.Job, reports *frame.Writer, badness *oomScore) error {
 		return err
 	}
 	if job.Egress {
-		b, err := openBridge(sandbox.EgressAddr, sandbox.EgressSocket)
+		b, err := openBridge(context.Background(), sandbox.EgressAddr, sandbox.EgressSocket)
 		if err != nil {
 			return err
 		}
