@@ -11,13 +11,14 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/airlock-run/airlock/internal/conversation"
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/offline"
 	"github.com/airlock-run/airlock/internal/runtime/session"
 	"github.com/airlock-run/airlock/internal/runtime/streamjson"
 )
 
-const builder = `{"type":"object","properties":{"reply":{"type":"string"},"agent":{"type":["object","null"]}},"required":["reply"]}`
+const builder = conversation.BuilderSchema
 
 var contract = []string{"--print", "--output-format", "stream-json", "--verbose", "--model", "none", "--max-turns", "1"}
 
@@ -137,6 +138,17 @@ func TestADraftForTheOfflineRuntimeWorksThere(t *testing.T) {
 		require.NotNil(t, p.Agent)
 		require.Equal(t, "offline", p.Agent.Runtime)
 		require.NotContains(t, do(t, p.Agent.Instructions, "some input"), "has no model")
+	}
+}
+
+func TestADraftIsNeverTooLongToCreate(t *testing.T) {
+	for _, message := range []string{
+		"make an agent that writes " + strings.Repeat("long words ", 5000),
+		strings.Repeat("긴 글을 쓰고 ", 5000) + "번역하는 에이전트 만들어줘",
+	} {
+		result := run(t, t.TempDir(), message, "--json-schema="+builder).result(t)
+		answered := conversation.Answer(execution.Result{Output: string(result.Structured)})
+		require.NotNil(t, answered.AgentDraft)
 	}
 }
 

@@ -31,6 +31,14 @@ var (
 	}
 )
 
+// Lengths of a draft's texts, letters. They stay below what an agent may have
+// (bytes, see internal/agent) in any script.
+const (
+	longestName        = 40
+	longestDescription = 200
+	longestPurpose     = 4000
+)
+
 func wantsAgent(message string) bool {
 	return mentions(message, "agent", "assistant", "bot", "에이전트", "봇", "도우미") &&
 		mentions(message, "make", "create", "build", "want", "need", "draft", "만들", "생성", "필요", "원해")
@@ -48,14 +56,13 @@ func draftFor(message string) (*draft, string) {
 		d := &draft{Name: s.name.in(korean), Description: s.draft.in(korean), Instructions: s.draft.in(korean), Runtime: runtimeOffline}
 		return d, offer.format(korean, d.Name)
 	}
-	purpose := purposeOf(message)
+	purpose := shorten(purposeOf(message), longestPurpose)
 	if purpose == "" {
 		return nil, askPurpose.in(korean)
 	}
-	const longestName = 40
 	d := &draft{
 		Name:         shorten(modelName.in(korean)+": "+purpose, longestName),
-		Description:  purpose,
+		Description:  shorten(purpose, longestDescription),
 		Instructions: modelInstructions.format(korean, purpose),
 		Runtime:      runtimeClaude,
 	}

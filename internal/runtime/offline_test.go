@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/airlock-run/airlock/internal/conversation"
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/offline"
 	"github.com/airlock-run/airlock/internal/runtime"
@@ -40,7 +41,6 @@ func inProcess(t *testing.T, job sandbox.Job) sandbox.Outcome {
 }
 
 func TestOfflineFromTaskToResult(t *testing.T) {
-	builder := `{"type":"object","properties":{"reply":{"type":"string"},"agent":{"type":["object","null"]}},"required":["reply"]}`
 	for name, c := range map[string]struct {
 		task   execution.Task
 		text   string
@@ -50,7 +50,7 @@ func TestOfflineFromTaskToResult(t *testing.T) {
 			execution.Task{Instructions: "Turn it into upper case.", Input: "/help"}, "/HELP", "",
 		},
 		"a builder conversation": {
-			execution.Task{Instructions: "You build agents.", Schema: builder, Input: "make an agent that counts words"},
+			execution.Task{Instructions: conversation.BuilderInstructions, Schema: conversation.BuilderSchema, Input: "make an agent that counts words"},
 			"draft", `"runtime":"offline"`,
 		},
 		"a conversation that goes on": {
