@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# shellcheck over all scripts, installed from Debian where that can be done without asking.
+# Runs shellcheck over all scripts, installed from Debian where that can be done without asking.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

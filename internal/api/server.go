@@ -5,7 +5,6 @@ package api
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"net"
 	"net/http"
 	"slices"
@@ -57,10 +56,10 @@ type Queue interface {
 // Config says how the API works.
 type Config struct {
 	Version        string
-	Runtimes       []string // names that an agent may choose
-	DefaultRuntime string   // of agents that choose none, and of the builder
-	Origins        []string // that may call from other pages (CORS)
-	Page           fs.FS    // index.html and assets/; empty where it was not built
+	Runtimes       []string     // names that an agent may choose
+	DefaultRuntime string       // of agents that choose none, and of the builder
+	Origins        []string     // that may call from other pages (CORS)
+	Page           http.Handler // of / for browsers, and of its assets
 }
 
 // Server is the API of one process.
@@ -101,13 +100,13 @@ func New(config Config, s Store, q Queue, log *zap.Logger) *Server {
 			ContentTypeNosniff:    "nosniff",
 			XFrameOptions:         "DENY",
 			ReferrerPolicy:        "no-referrer",
-			ContentSecurityPolicy: "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+			ContentSecurityPolicy: "default-src 'none'; frame-ancestors 'none'", // the page has its own
 		}),
 		onlyLocalHosts,
 		tenant,
 	)
 	contract.RegisterHandlers(e, srv)
-	e.GET("/assets/*", srv.asset)
+	e.GET("/assets/*", echo.WrapHandler(config.Page))
 	return srv
 }
 

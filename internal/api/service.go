@@ -15,7 +15,8 @@ import (
 func (s *Server) Root(c echo.Context) error {
 	c.Response().Header().Set(echo.HeaderVary, echo.HeaderAccept)
 	if strings.Contains(c.Request().Header.Get(echo.HeaderAccept), echo.MIMETextHTML) {
-		return s.page(c)
+		s.config.Page.ServeHTTP(c.Response(), c.Request())
+		return nil
 	}
 	return s.Health(c)
 }

@@ -41,7 +41,7 @@ func prerequisites() error {
 		return err
 	}
 	defer docker.Close()
-	for _, image := range []string{"airlock/sandbox-offline:dev"} {
+	for _, image := range []string{"airlock/sandbox-offline:dev", "airlock/sandbox-claude:dev"} {
 		if _, err := docker.ImageInspect(context.Background(), image); err != nil {
 			return fmt.Errorf("%w; `make engine images` sets up what the tests need", err)
 		}

@@ -18,6 +18,7 @@ const (
 	CodeModelError        Code = "model_error"        // the model could not be reached, or refused the request
 	CodeOutOfMemory       Code = "out_of_memory"      // the job used more memory than its limit
 	CodeOutputLimit       Code = "output_limit"       // the job wrote more than it may
+	CodeBudgetExceeded    Code = "budget_exceeded"    // the job has used the tokens or the money that it may
 	CodeTimedOut          Code = "timed_out"          // the job ran longer than its time-out
 	CodeCanceled          Code = "canceled"           // somebody cancelled it
 	CodeUnknownRuntime    Code = "unknown_runtime"    // no executor knows the runtime that it names

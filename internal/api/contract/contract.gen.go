@@ -22,6 +22,7 @@ const (
 const (
 	FailureCodeAgentError        FailureCode = "agent_error"
 	FailureCodeAttemptsExhausted FailureCode = "attempts_exhausted"
+	FailureCodeBudgetExceeded    FailureCode = "budget_exceeded"
 	FailureCodeCanceled          FailureCode = "canceled"
 	FailureCodeInvalidResult     FailureCode = "invalid_result"
 	FailureCodeModelError        FailureCode = "model_error"

@@ -1,0 +1,92 @@
+package e2e
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+)
+
+// browser starts a real Chromium. Its flags keep it from calling anybody but
+// the page's own server.
+func browser(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewExecAllocator(ctx, append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1280, 800),
+		chromedp.Flag("disable-component-update", true),
+	)...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// A person sends a message, sees that it is being processed and then the
+// reply, creates the agent that the reply proposes, and finds it in the list.
+func TestPage(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	ctx := browser(t)
+	input := `//textarea`
+	text := func(words string) string { return `//*[contains(normalize-space(.), "` + words + `")]` }
+	button := func(words string) string { return `//button[contains(normalize-space(.), "` + words + `")]` }
+
+	require.NoError(t, chromedp.Do(ctx,
+		chromedp.Navigate(a.URL+"/"),
+		chromedp.WaitVisible(input),
+		chromedp.SendKeys(input, "Make an agent that summarises an article"+kb.Enter),
+		chromedp.WaitVisible(button("Create agent")),
+	), "no reply with a draft")
+	shot(t, ctx, "draft.png")
+
+	require.NoError(t, chromedp.Do(ctx,
+		chromedp.Click(button("Create agent")),
+		chromedp.WaitVisible(`//nav`+text("Summari")),
+	), "the agent was not created")
+	shot(t, ctx, "created.png")
+
+	var agents contract.AgentList
+	a.call("GET", "/agents", 200, nil, &agents)
+	require.Len(t, agents.Agents, 1)
+}
+
+// Markup that a model writes is shown as the text that it is.
+func TestPageShowsMarkupAsText(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	agent := a.agent(contract.CreateAgent{Name: "Echo", Instructions: "Convert the input to upper case", Runtime: "offline"})
+	run := a.await(a.run(agent.Id, `<img src=x onerror="document.title='HACKED'"><b>bold</b>`).ExecutionId)
+	require.Contains(t, run.Result.Text, "<IMG")
+	ctx := browser(t)
+	require.NoError(t, chromedp.Do(ctx,
+		chromedp.Navigate(a.URL+"/#/e/"+run.Id),
+		chromedp.WaitVisible(`//*[contains(text(), "<IMG SRC=X")]`),
+	))
+	title, err := chromedp.Run(ctx, chromedp.Title())
+	require.NoError(t, err)
+	images, err := chromedp.Run(ctx, chromedp.Evaluate[int](`document.querySelectorAll('img[src=x i]').length`))
+	require.NoError(t, err)
+	require.NotContains(t, title, "HACKED")
+	require.Zero(t, images)
+}
+
+// shot keeps a picture of the page where AIRLOCK_SCREENSHOTS says.
+func shot(t *testing.T, ctx context.Context, name string) {
+	t.Helper()
+	dir := os.Getenv("AIRLOCK_SCREENSHOTS")
+	if dir == "" {
+		return
+	}
+	png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, name), png, 0o600))
+}
