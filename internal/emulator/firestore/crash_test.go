@@ -38,14 +38,14 @@ func serveAsChild(dir string) {
 		os.Exit(1)
 	}
 	fmt.Println(l.Addr())
-	g := grpc.NewServer()
+	g := grpc.NewServer(grpc.MaxRecvMsgSize(firestore.MaxRequest))
 	s.Register(g)
 	fmt.Fprintln(os.Stderr, g.Serve(l))
 	os.Exit(1)
 }
 
-// child starts a server in a process of its own and returns a client, and how to kill it.
-func child(t *testing.T, dir string) (*client.Client, func()) {
+// child starts a server in a process of its own and returns a client, the process, and how to kill it.
+func child(t testing.TB, dir string) (*client.Client, *os.Process, func()) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), childDir+"="+dir)
@@ -64,7 +64,7 @@ func child(t *testing.T, dir string) (*client.Client, func()) {
 		require.NoError(t, c.Close())
 	})
 	t.Cleanup(kill)
-	return c, kill
+	return c, cmd.Process, kill
 }
 
 // TestKilled kills the server in the middle of writes, again and again, and then looks for everything it had
@@ -75,7 +75,7 @@ func TestKilled(t *testing.T) {
 	acknowledged := make([][]string, writers)
 	counted := make([]int64, writers)
 	for round := range rounds {
-		c, kill := child(t, dir)
+		c, _, kill := child(t, dir)
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		progress := make(chan struct{}, 1<<16)

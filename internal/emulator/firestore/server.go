@@ -27,6 +27,10 @@ const (
 	version = 1
 )
 
+// MaxRequest is what the gRPC server should be told to receive (grpc.MaxRecvMsgSize): a request may have 10 MiB, and
+// gRPC allows 4 unless told otherwise.
+const MaxRequest = 11 << 20
+
 // Options configure a server. The zero value keeps everything in memory.
 type Options struct {
 	// Dir is the folder of the data, made if it is not there. Empty: in memory.

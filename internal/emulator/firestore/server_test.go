@@ -42,7 +42,7 @@ func start(t testing.TB, o firestore.Options) *emulator {
 	require.NoError(t, err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	g := grpc.NewServer()
+	g := grpc.NewServer(grpc.MaxRecvMsgSize(firestore.MaxRequest))
 	s.Register(g)
 	served := make(chan error, 1)
 	go func() { served <- g.Serve(l) }()

@@ -90,7 +90,7 @@ func (s *Store) build(want *query.Index) error {
 func (s *Store) define(want *query.Index) (*index, error) {
 	s.commitMu.Lock()
 	defer s.commitMu.Unlock()
-	i := &index{Index: *want, number: s.indexes.next}
+	i := &index{Index: *want, id: want.ID(), number: s.indexes.next}
 	if err := i.define(s.db, false); err != nil {
 		return nil, fmt.Errorf("build index: %w", err)
 	}

@@ -42,20 +42,8 @@ func (p *Pending) Wait(ctx context.Context) error {
 	}
 }
 
-// Commit applies writes one after another, all or none, and returns once they are on disk. guard, where given, runs
-// before, on the documents as they are at that moment; nothing changes between it and the writes.
-func (s *Store) Commit(ctx context.Context, db name.Database, writes []write.Write, guard func(*View) error) (*Result, error) {
-	p, err := s.Start(db, writes, guard)
-	if err != nil {
-		return nil, err
-	}
-	if err := p.Wait(ctx); err != nil {
-		return nil, err
-	}
-	return &p.Result, nil
-}
-
-// Start is Commit without the wait for the disk.
+// Start applies writes one after another, all or none, and makes them visible. guard, where given, runs before, on
+// the documents as they are at that moment; nothing changes between it and the writes.
 func (s *Store) Start(db name.Database, writes []write.Write, guard func(*View) error) (*Pending, error) {
 	s.commitMu.Lock()
 	defer s.commitMu.Unlock()

@@ -96,7 +96,14 @@ func (s *Store) Trim(upTo document.Time) error {
 	if err != nil {
 		return err
 	}
-	s.trimmed.Store(max(s.trimmed.Load(), int64(upTo)))
+	if int64(upTo) <= s.trimmed.Load() {
+		return nil
+	}
+	// Said before it is done: nobody may take half of the history for all of it.
+	s.trimmed.Store(int64(upTo))
+	if err := s.db.Set(trimKey, binary.BigEndian.AppendUint64(nil, uint64(upTo)), pebble.NoSync); err != nil {
+		return fmt.Errorf("trim history: %w", err)
+	}
 	for _, db := range databases {
 		if err := s.db.DeleteRange(historyKey(db, 0), historyKey(db, upTo+1), pebble.NoSync); err != nil {
 			return fmt.Errorf("trim history: %w", err)

@@ -22,6 +22,7 @@ const maxIndexes = 200
 // index is an index that commits keep up to date.
 type index struct {
 	query.Index
+	id     string
 	number uint32
 	// ready is when the index began to hold every document; zero while it is being built. Snapshots from before do
 	// not see all of it. Guarded by indexes.mu.
@@ -84,7 +85,7 @@ func (x *indexes) find(want *query.Index, at document.Time) (*index, bool) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	for _, i := range x.all[want.Database] {
-		if i.ID() == id {
+		if i.id == id {
 			return i, i.ready != 0 && i.ready <= at
 		}
 	}
@@ -128,7 +129,7 @@ func (s *Store) loadIndexes() (err error) {
 		if err := json.Unmarshal(it.Value(), &d); err != nil {
 			return fmt.Errorf("%w: definition of an index: %w", errKey, err)
 		}
-		i := &index{Index: d.Index, number: binary.BigEndian.Uint32(it.Key()[1:]), ready: 1}
+		i := &index{Index: d.Index, id: d.ID(), number: binary.BigEndian.Uint32(it.Key()[1:]), ready: 1}
 		if d.Ready {
 			s.indexes.add(i)
 			continue

@@ -16,10 +16,13 @@ const (
 	indexSpace      = 0x02 // number, scope, values, path -> where the path begins in the key
 	definitionSpace = 0x03 // number -> definition of an index
 	historySpace    = 0x04 // database, time, path -> the document before that time
-	clockSpace      = 0x05 // -> the latest commit
+	clockSpace      = 0x05 // -> times
 )
 
-var clockKey = []byte{clockSpace}
+var (
+	clockKey = []byte{clockSpace, 0x01} // the latest commit
+	trimKey  = []byte{clockSpace, 0x02} // how far back history is gone
+)
 
 // errKey says that a stored key cannot be read.
 var errKey = errors.New("store: malformed key")

@@ -81,19 +81,29 @@ func (s *Store) Close() error {
 }
 
 func (s *Store) loadClock() error {
-	raw, closer, err := s.db.Get(clockKey)
+	latest, err := s.loadTime(clockKey)
+	if err != nil {
+		return err
+	}
+	trimmed, err := s.loadTime(trimKey)
+	s.latest = latest
+	s.trimmed.Store(int64(trimmed))
+	return err
+}
+
+func (s *Store) loadTime(key []byte) (document.Time, error) {
+	raw, closer, err := s.db.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
-		return nil
+		return 0, nil
 	}
 	if err != nil {
-		return fmt.Errorf("read the clock: %w", err)
+		return 0, fmt.Errorf("read the clock: %w", err)
 	}
 	defer closer.Close()
 	if len(raw) != 8 {
-		return errKey
+		return 0, errKey
 	}
-	s.latest = document.Time(binary.BigEndian.Uint64(raw))
-	return nil
+	return document.Time(binary.BigEndian.Uint64(raw)), nil
 }
 
 // reserve begins a commit: it returns a time later than any shown before. The caller holds commitMu.
