@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -131,17 +132,38 @@ func TestKillKeepsExactlyOnceAcks(t *testing.T) {
 }
 
 // BenchmarkRecover is the time to open a directory after a kill with 100,000
-// messages of 1 KiB waiting.
+// messages of 1 KiB waiting, and the heap that they then need.
 func BenchmarkRecover(b *testing.B) {
 	for b.Loop() {
 		dir := b.TempDir()
 		child, kill := startChild(b, dir)
 		fill(b, child, 100_000)
 		kill()
+		before := heap()
 		began := time.Now()
 		server, err := pubsub.Open(pubsub.Options{Dir: dir})
 		require.NoError(b, err)
 		b.ReportMetric(time.Since(began).Seconds(), "s/recovery")
+		b.ReportMetric(float64(heap()-before)/(1<<20), "MiB-heap")
 		require.NoError(b, server.Close())
+	}
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// BenchmarkSubscriptionLife is what a process costs that makes a subscription
+// at its start and deletes it at its end.
+func BenchmarkSubscriptionLife(b *testing.B) {
+	s := durable(b)
+	s.createTopic(b, "topic")
+	for b.Loop() {
+		s.attachSub(b, "mine", &pubsubpb.Subscription{})
+		_, err := s.subscriber().DeleteSubscription(b.Context(), &pubsubpb.DeleteSubscriptionRequest{Subscription: subName("mine")})
+		require.NoError(b, err)
 	}
 }

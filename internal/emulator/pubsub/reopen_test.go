@@ -103,3 +103,32 @@ func TestOneServerPerDirectory(t *testing.T) {
 	var locked *disk.LockedError
 	require.ErrorAs(t, err, &locked)
 }
+
+func TestReopenKeepsDeliveryAttempts(t *testing.T) {
+	dir := t.TempDir()
+	s := start(t, pubsub.Options{Dir: dir})
+	s.createTopic(t, "dead")
+	s.createSub(t, &pubsubpb.Subscription{DeadLetterPolicy: &pubsubpb.DeadLetterPolicy{DeadLetterTopic: topicName("dead")}})
+	s.publish(t, texts("a")...)
+	s.nack(t, "sub", s.pull(t, "sub")...)
+	s.nack(t, "sub", s.pull(t, "sub")...)
+	s.stop(t)
+
+	s = start(t, pubsub.Options{Dir: dir})
+	got := s.pull(t, "sub")
+	require.Len(t, got, 1)
+	require.EqualValues(t, 3, got[0].DeliveryAttempt)
+}
+
+func TestAckOfADeliveryBeforeTheRestartCounts(t *testing.T) {
+	dir := t.TempDir()
+	s := start(t, pubsub.Options{Dir: dir})
+	s.createSub(t, nil)
+	s.publish(t, texts("a")...)
+	got := s.pull(t, "sub")
+	s.stop(t)
+
+	s = start(t, pubsub.Options{Dir: dir})
+	s.ack(t, "sub", got...)
+	require.Empty(t, s.pull(t, "sub"))
+}

@@ -33,22 +33,22 @@ type Backlog struct {
 	turn     uint  // whose turn it is among the queues
 
 	timers timers
-	dead   []*Message
+	dead   []*Message // since TakeDead
+	failed []*Message // since TakeFailed
 
-	lastLease  uint64
-	firstLease uint64 // leases below are of the time before a seek
-	unacked    int
+	lastLease uint64
+	sought    uint64 // the last lease before the last seek
+	unacked   int
 }
 
 // New returns an empty backlog. Leases are numbered from lease on, so that a
 // caller who remembers how far it came never sees a number twice.
 func New(p Policy, lease uint64) *Backlog {
 	return &Backlog{
-		policy:     p,
-		items:      make(map[uint64]*item),
-		chains:     make(map[string]*chain),
-		lastLease:  lease,
-		firstLease: lease,
+		policy:    p,
+		items:     make(map[uint64]*item),
+		chains:    make(map[string]*chain),
+		lastLease: lease,
 	}
 }
 

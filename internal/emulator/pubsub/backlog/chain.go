@@ -73,7 +73,7 @@ func (b *Backlog) rewind(c *chain, it *item) {
 	}
 	for later := it.after; later != c.turn; later = later.after {
 		b.unlease(later)
-		later.state = waiting
+		later.state, later.lease = waiting, 0
 	}
 	c.turn = it
 }

@@ -21,8 +21,9 @@ type model struct {
 	seq       uint64
 	messages  map[uint64]*backlog.Message // all there ever were
 	unacked   map[uint64]bool
-	leases    map[uint64]lease // by sequence number, those that have not ended
-	past      []lease          // that were handed out, ended or not
+	leases    map[uint64]lease  // by sequence number, those that have not ended
+	past      []lease           // that were handed out, ended or not
+	last      map[uint64]uint64 // the last lease of each message, unless taken back
 	blocked   map[uint64]time.Time
 	failures  map[uint64]int
 	consumers []*backlog.Consumer
@@ -46,7 +47,7 @@ func newModel(t *rapid.T) *model {
 	}
 	m := &model{
 		b: backlog.New(p, 1000), policy: p, now: time.Unix(1_000_000, 0),
-		messages: map[uint64]*backlog.Message{}, unacked: map[uint64]bool{}, leases: map[uint64]lease{},
+		messages: map[uint64]*backlog.Message{}, unacked: map[uint64]bool{}, leases: map[uint64]lease{}, last: map[uint64]uint64{},
 		blocked: map[uint64]time.Time{}, failures: map[uint64]int{}, detached: map[*backlog.Consumer]bool{},
 	}
 	for range 3 {
@@ -85,6 +86,7 @@ func (m *model) take(t *rapid.T, c *backlog.Consumer, d time.Duration) []backlog
 		m.check(t, c, d2)
 		l := lease{d2, c, m.now.Add(d)}
 		m.leases[d2.Message.Seq] = l
+		m.last[d2.Message.Seq] = d2.Lease
 		m.past = append(m.past, l)
 	}
 	m.checkFlow(t, c)
@@ -103,7 +105,7 @@ func (m *model) check(t *rapid.T, c *backlog.Consumer, d backlog.Delivery) {
 	if m.detached[c] {
 		t.Fatalf("delivered %d to a consumer that is gone", seq)
 	}
-	if !m.policy.Ordered || d.Message.Key == "" {
+	if !m.ordered(seq) {
 		return
 	}
 	for other := range m.unacked {
@@ -150,7 +152,8 @@ func (m *model) ack(t *rapid.T) {
 	current := m.leases[seq].Lease == l.Lease
 	_, outcome := m.b.Ack(m.now, seq, l.Lease)
 	works := outcome == backlog.Freed || outcome == backlog.Retained
-	if want := m.unacked[seq] && (current || !m.policy.ExactlyOnce); works != want {
+	late := !m.policy.ExactlyOnce && (!m.ordered(seq) || m.last[seq] == l.Lease)
+	if want := m.unacked[seq] && (current || late); works != want {
 		t.Fatalf("ack of %d: outcome %d, want it to work: %v", seq, outcome, want)
 	}
 	if works {
@@ -259,16 +262,18 @@ func (m *model) failed(seq uint64, at time.Time) {
 	if m.policy.MinBackoff > 0 {
 		m.blocked[seq] = at.Add(min(m.policy.MinBackoff<<(min(m.failures[seq], 10)-1), m.policy.MaxBackoff))
 	}
-	key := m.messages[seq].Key
-	if !m.policy.Ordered || key == "" {
+	if !m.ordered(seq) {
 		return
 	}
 	for later, l := range m.leases {
-		if later > seq && l.Message.Key == key {
+		if later > seq && l.Message.Key == m.messages[seq].Key {
 			delete(m.leases, later)
+			delete(m.last, later)
 		}
 	}
 }
+
+func (m *model) ordered(seq uint64) bool { return m.policy.Ordered && m.messages[seq].Key != "" }
 
 // finish shows that nothing was lost: one consumer gets all that is left.
 func (m *model) finish(t *rapid.T) {

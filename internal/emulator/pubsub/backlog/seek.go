@@ -53,6 +53,7 @@ func (b *Backlog) Seek(extra []*Message, unacked func(*Message) bool) Seeked {
 	})
 
 	*b = *New(b.policy, b.lastLease)
+	b.sought = b.lastLease
 	var s Seeked
 	for _, m := range all {
 		switch {

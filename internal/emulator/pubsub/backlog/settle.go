@@ -15,7 +15,9 @@ const (
 )
 
 // Ack acknowledges the message that was delivered with the lease. Unless the
-// policy is exactly-once, a lease that has ended will do: the work is done.
+// policy is exactly-once, a lease that has ended will do: the work is done. But
+// with an ordering key it must be the last one, and not have been taken back
+// because an earlier message failed: then the order begins again there.
 func (b *Backlog) Ack(now time.Time, seq, lease uint64) (*Message, Outcome) {
 	it := b.find(seq, lease)
 	if it == nil || it.state == acked {
@@ -25,6 +27,9 @@ func (b *Backlog) Ack(now time.Time, seq, lease uint64) (*Message, Outcome) {
 		return nil, Repeated
 	}
 	if b.policy.ExactlyOnce && !b.current(now, it, lease) {
+		return nil, Invalid
+	}
+	if it.chain != nil && it.lease != lease {
 		return nil, Invalid
 	}
 	return it.msg, b.ack(it)
@@ -67,6 +72,14 @@ func (b *Backlog) TakeDead() []*Message {
 	return d
 }
 
+// TakeFailed returns the messages whose delivery failed since the last call.
+// They are only kept track of while attempts are limited.
+func (b *Backlog) TakeFailed() []*Message {
+	f := b.failed
+	b.failed = nil
+	return f
+}
+
 // Failures is how often the delivery of the message failed.
 func (b *Backlog) Failures(seq uint64) int {
 	if it := b.items[seq]; it != nil {
@@ -105,7 +118,7 @@ func (b *Backlog) DropBefore(t time.Time) []*Message {
 }
 
 func (b *Backlog) find(seq, lease uint64) *item {
-	if lease <= b.firstLease || lease > b.lastLease {
+	if lease <= b.sought || lease > b.lastLease {
 		return nil
 	}
 	return b.items[seq]
@@ -153,10 +166,13 @@ func (b *Backlog) fail(now time.Time, it *item) {
 		b.rewind(it.chain, it)
 	}
 	it.failures++
-	if b.policy.MaxAttempts > 0 && int(it.failures) >= b.policy.MaxAttempts {
-		it.state = dead
-		b.dead = append(b.dead, it.msg)
-		return
+	if b.policy.MaxAttempts > 0 {
+		b.failed = append(b.failed, it.msg)
+		if int(it.failures) >= b.policy.MaxAttempts {
+			it.state = dead
+			b.dead = append(b.dead, it.msg)
+			return
+		}
 	}
 	b.postpone(now, it)
 }

@@ -112,6 +112,7 @@ func (s *Subscription) change(durable bool, f func(now time.Time, batch *store.B
 	}
 	now := s.b.now()
 	f(now, batch)
+	s.countFailures(batch)
 	dead := s.queue.TakeDead()
 	s.wake()
 	s.arm(now)
@@ -132,6 +133,16 @@ func (s *Subscription) change(durable bool, f func(now time.Time, batch *store.B
 		s.forward(dead)
 	}
 	return err
+}
+
+// countFailures writes down how often messages failed, so that a restart does
+// not give a poisonous one all its attempts anew.
+func (s *Subscription) countFailures(batch *store.Batch) {
+	for _, m := range s.queue.TakeFailed() {
+		e := entryOf(m)
+		e.Failures = s.queue.Failures(m.Seq)
+		batch.PutEntry(s.id, e)
+	}
 }
 
 // free drops what the queue let go of.
