@@ -96,6 +96,15 @@ func (s *Server) RunAggregationQuery(r *pb.RunAggregationQueryRequest, stream pb
 }
 
 func (e *session) aggregate(ctx context.Context, q *query.Query, aggregates query.Aggregations) (*pb.AggregationResult, error) {
+	if aggregates.OnlyCount() && !e.writing() {
+		if err := e.Durable(ctx); err != nil {
+			return nil, err
+		}
+		if n, ok, err := e.Count(q); ok || err != nil {
+			aggregates.AddUnread(n)
+			return aggregates.Result(), err
+		}
+	}
 	q = aggregates.Narrow(q)
 	err := e.run(ctx, q, func(d *document.Document) error {
 		aggregates.Add(d)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"slices"
 
 	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
 
@@ -88,6 +89,18 @@ func (as Aggregations) Narrow(q *Query) *Query {
 		out.Limit = most
 	}
 	return &out
+}
+
+// OnlyCount says whether the documents need not be read.
+func (as Aggregations) OnlyCount() bool {
+	return !slices.ContainsFunc(as, func(a *aggregation) bool { return a.path != nil })
+}
+
+// AddUnread counts documents; see OnlyCount.
+func (as Aggregations) AddUnread(n int) {
+	for _, a := range as {
+		a.n += int64(n)
+	}
 }
 
 // Add takes a document into account.

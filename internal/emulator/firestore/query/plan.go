@@ -18,6 +18,8 @@ type Range struct {
 	// Lower and Upper bound the keys behind the scope (of an index) or the keys of paths (of the documents);
 	// Upper is exclusive. Nil is open.
 	Lower, Upper []byte
+	// Exact says that every key between the bounds is an answer, cursors aside: they can be counted unread.
+	Exact bool
 }
 
 // Plan finds the ranges that answer the query, one for each alternative of its filter.
@@ -41,7 +43,8 @@ func (q *Query) plan(conjuncts []Term) Range {
 	index := &Index{Database: q.Database, Collection: q.Collection, Descendants: q.Descendants}
 	var prefix []byte
 	fixed := map[string]*pb.Value{}
-	for _, t := range equalities(conjuncts) {
+	picked := equalities(conjuncts)
+	for _, t := range picked {
 		index.Equal = append(index.Equal, Component{Path: t.Path, Elements: t.Op == ArrayContains})
 		prefix = value.AppendKey(prefix, t.Value)
 		if t.Op == Equal {
@@ -62,6 +65,7 @@ func (q *Query) plan(conjuncts []Term) Range {
 	}
 	b := bounds{q: q, fixed: fixed, prefix: prefix, reverse: reverse}
 	r.Lower, r.Upper = b.find(conjuncts)
+	r.Exact = b.exact(conjuncts, picked)
 	return r
 }
 
@@ -133,6 +137,37 @@ func (b bounds) firstOrder() (Order, bool) {
 	return Order{}, false
 }
 
+// exact says whether the range leaves nothing of the filter to be checked.
+func (b bounds) exact(conjuncts, picked []Term) bool {
+	if !b.q.Order[len(b.q.Order)-1].Path.IsDocumentID() {
+		return false // fields ordered after the name must be there, but are not in the index
+	}
+	first, _ := b.firstOrder()
+	for _, t := range conjuncts {
+		if t.Path.IsDocumentID() || cutOff(t.Value) {
+			return false
+		}
+		switch t.Op {
+		case Equal, ArrayContains:
+			if !slices.ContainsFunc(picked, func(p Term) bool {
+				return p.Op == t.Op && slices.Equal(p.Path, t.Path) && value.Equal(p.Value, t.Value)
+			}) {
+				return false
+			}
+		case Less, LessOrEqual, Greater, GreaterOrEqual:
+			if !slices.Equal(t.Path, first.Path) {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// cutOff says whether the key of a value may stand for others as well.
+func cutOff(v *pb.Value) bool { return len(value.AppendKey(nil, v)) >= value.MaxKey }
+
 // term is the range that one filter on the first order leaves. Values of other kinds than the filter's do not match.
 func (b bounds) term(t Term, o Order) (lower, upper []byte) {
 	desc := o.Desc != b.reverse
@@ -153,17 +188,24 @@ func (b bounds) term(t Term, o Order) (lower, upper []byte) {
 		kind = ^kind
 	}
 	bracket := append(slices.Clone(b.prefix), kind)
-	switch t.Op {
-	case Less, LessOrEqual:
-		if desc {
-			return at, end(bracket)
+	before, behind := at, end(at)
+	if cutOff(t.Value) { // its key may be that of a match
+		switch {
+		case t.Op == Greater && !desc, t.Op == Less && desc:
+			behind = at
+		case t.Op == Less, t.Op == Greater:
+			before = end(at)
 		}
-		return bracket, end(at)
-	case Greater, GreaterOrEqual:
-		if desc {
-			return bracket, end(at)
-		}
-		return at, end(bracket)
+	}
+	switch {
+	case t.Op == Less && !desc, t.Op == Greater && desc:
+		return bracket, before
+	case t.Op == LessOrEqual && !desc, t.Op == GreaterOrEqual && desc:
+		return bracket, behind
+	case t.Op == Greater, t.Op == Less:
+		return behind, end(bracket)
+	case t.Op == GreaterOrEqual, t.Op == LessOrEqual:
+		return before, end(bracket)
 	}
 	return nil, nil
 }

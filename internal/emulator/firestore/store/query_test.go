@@ -179,7 +179,12 @@ func TestQueriesAnswerAsALookAtEverythingDoes(t *testing.T) {
 			for _, q := range queries {
 				require.NoError(t, s.Prepare(q))
 				sn := s.Snapshot()
-				require.Equal(t, now.naive(q), run(t, sn, q), "now: %s", describe(q))
+				want := now.naive(q)
+				require.Equal(t, want, run(t, sn, q), "now: %s", describe(q))
+				if n, ok, err := sn.Count(q); ok {
+					require.NoError(t, err)
+					require.Equal(t, len(want), n, "counted: %s", describe(q))
+				}
 				moments = append(moments, moment{sn.Time, maps.Clone(now)})
 				require.NoError(t, sn.Close())
 			}

@@ -72,16 +72,22 @@ func (sn *Snapshot) source(q *query.Query, r query.Range) (iter.Seq2[*document.D
 		}
 		return sn.documents(q, prefix, low, high, r.Reverse), true
 	}
+	low, high, ok := sn.indexRange(q, r)
+	return sn.indexed(q, low, high, r.Reverse), ok
+}
+
+// indexRange is where a range of a plan lies, where its index is there to be read.
+func (sn *Snapshot) indexRange(q *query.Query, r query.Range) (low, high []byte, ok bool) {
 	i, ready := sn.store.indexes.find(r.Index, sn.Time)
 	if !ready {
-		return nil, false
+		return nil, nil, false
 	}
 	prefix := r.Index.AppendScope(indexKey(i.number), q.Parent)
-	low, high := slices.Concat(prefix, r.Lower), end(prefix)
+	low, high = slices.Concat(prefix, r.Lower), end(prefix)
 	if r.Upper != nil {
 		high = slices.Concat(prefix, r.Upper)
 	}
-	return sn.indexed(q, low, high, r.Reverse), true
+	return low, high, true
 }
 
 // scope is the range of the documents that a query of one collection ID looks at.
