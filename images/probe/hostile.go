@@ -91,12 +91,35 @@ func forkBomb([]string) error {
 	}
 }
 
-// orphan leaves a child behind that keeps standard output open.
-func orphan([]string) error {
-	child := exec.CommandContext(context.Background(), self, "stubborn")
+// orphan leaves a child behind that keeps standard output open, and does what
+// the arguments say.
+func orphan(args []string) error {
+	child := exec.CommandContext(context.Background(), self, args...)
 	child.Stdout = os.Stdout
 	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return child.Start()
+}
+
+// begetOrphans leaves so many short-lived children to init, one after another.
+func begetOrphans(args []string) error {
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	for range n {
+		if err := exec.CommandContext(context.Background(), self, "orphan", "exit", "0").Run(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ioUring asks for an io_uring and prints the outcome.
+func ioUring([]string) error {
+	const ioUringSetup = 425 // on every architecture
+	_, _, errno := syscall.Syscall(ioUringSetup, 1, 0, 0)
+	fmt.Println(errno)
+	return nil
 }
 
 // signalInit sends PID 1 every signal there is.
@@ -112,7 +135,7 @@ func signalInit([]string) error {
 
 // orphanAndWait leaves a child behind and then ignores signals itself.
 func orphanAndWait([]string) error {
-	if err := orphan(nil); err != nil {
+	if err := orphan([]string{"stubborn"}); err != nil {
 		return err
 	}
 	return stubborn(nil)

@@ -26,6 +26,8 @@ var modes = map[string]func(args []string) error{
 	"child-oom":       childOOM,
 	"fill":            fill,
 	"fork-bomb":       forkBomb,
+	"beget-orphans":   begetOrphans,
+	"io-uring":        ioUring,
 	"orphan":          orphan,
 	"orphan-and-wait": orphanAndWait,
 	"kill-self":       killSelf,

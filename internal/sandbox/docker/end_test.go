@@ -116,11 +116,23 @@ func TestCancelledBeforeItBegan(t *testing.T) {
 func TestJobEndsWithItsAgentNotWithItsOrphans(t *testing.T) {
 	d := newDriver(t, Options{})
 	began := time.Now()
-	out := run(t, d, probe("orphan"))
+	out := run(t, d, probe("orphan", "stubborn"))
 
 	require.Equal(t, sandbox.Exited, out.Ended)
 	require.Zero(t, out.ExitCode)
 	require.Less(t, time.Since(began), 10*time.Second)
+}
+
+// More children than there may be processes: they fit only because init, to
+// which they fall, reaps them.
+func TestOrphansAreReaped(t *testing.T) {
+	d := newDriver(t, Options{})
+	job := probe("beget-orphans", "100")
+	job.Limits.PIDs = 60
+	out := run(t, d, job)
+
+	require.Equal(t, sandbox.Exited, out.Ended)
+	require.Zero(t, out.ExitCode, "%s", out.Stderr)
 }
 
 func TestForkBombIsContained(t *testing.T) {

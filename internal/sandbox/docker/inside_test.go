@@ -110,6 +110,11 @@ func TestSocketFamilies(t *testing.T) {
 	require.Equal(t, want, string(out.Stdout))
 }
 
+func TestNoIOUring(t *testing.T) {
+	d := newDriver(t, Options{})
+	require.Equal(t, "operation not permitted\n", string(run(t, d, probe("io-uring")).Stdout))
+}
+
 func TestFilesAreLaidDown(t *testing.T) {
 	d := newDriver(t, Options{})
 	job := probe("cat", "/workspace/deep/er/a.txt", "/home/agent/.config/b")

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -13,14 +14,19 @@ import (
 // start. When ctx ends, the container is killed, and ctx's cause returned; any
 // other error means that the sandbox could not do its part (see Err...).
 //
-// job.Egress is closed before Run returns, whatever happens. After a result
+// job.Egress is closed once before Run returns, whatever happens. After a result
 // the container's removal may still be under way; Close awaits it.
 func (d *Driver) Run(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error) {
 	called := time.Now()
 	if job.Egress == nil {
 		job.Egress = nowhere{}
 	}
-	defer job.Egress.Close()
+	hangUp := sync.OnceFunc(func() {
+		if err := job.Egress.Close(); err != nil {
+			d.log.Warn("egress did not close cleanly", zap.String("execution", job.Execution), zap.Error(err))
+		}
+	})
+	defer hangUp()
 	job, err := complete(job)
 	if err != nil {
 		return sandbox.Outcome{}, err
@@ -32,7 +38,7 @@ func (d *Driver) Run(ctx context.Context, job sandbox.Job) (sandbox.Outcome, err
 	// A container that was started ahead has no label that says so.
 	d.log.Debug("container has its job", zap.String("execution", job.Execution), zap.String("container", c.name))
 	outcome, err := d.runIn(ctx, c, job, called)
-	_ = job.Egress.Close() // discard awaits the end of its Serve
+	hangUp() // discard awaits the end of its Serve
 	removed := d.discard(ctx, c)
 	if err != nil || outcome.Ended == sandbox.TimedOut {
 		// Whoever stopped a job may count on its having stopped.
