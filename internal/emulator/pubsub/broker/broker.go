@@ -98,7 +98,6 @@ func (b *Broker) guard(f func()) func() {
 
 func (b *Broker) nextNumber() uint64 { return b.numbers.Add(1) }
 
-// now is the time to the microsecond, which is what the store keeps.
 func (b *Broker) now() time.Time { return b.clock.Now() }
 
 // release drops one holder of the message and, with the last, its body.
