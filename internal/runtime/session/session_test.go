@@ -75,3 +75,17 @@ func TestDecodeReadsBackAnyHistory(t *testing.T) {
 		require.Empty(t, cmp.Diff(history, got))
 	})
 }
+
+func FuzzDecode(f *testing.F) {
+	data, err := session.Encode(id, []execution.Message{{Role: execution.RoleUser, Text: "hello"}, {Role: execution.RoleAssistant, Text: "hi"}})
+	require.NoError(f, err)
+	f.Add(data)
+	f.Add([]byte("{}\n[]\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		history, err := session.Decode(data)
+		if err != nil {
+			require.ErrorIs(t, err, session.ErrMalformed)
+			require.Empty(t, history)
+		}
+	})
+}
