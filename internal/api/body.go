@@ -28,7 +28,7 @@ const (
 func readJSON(c echo.Context, v any) error {
 	r := c.Request()
 	if media, _, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType)); err != nil || media != echo.MIMEApplicationJSON {
-		return &problem{Status: http.StatusUnsupportedMediaType, Code: codeMediaType, Detail: "Send the body as JSON, with the header Content-Type: application/json."}
+		return &problem{Status: http.StatusUnsupportedMediaType, Code: contract.ProblemUnsupportedMediaType, Detail: "Send the body as JSON, with the header Content-Type: application/json."}
 	}
 	// Only the reading of the body has a deadline: one for the whole connection
 	// would end long polls.
@@ -45,7 +45,7 @@ func readJSON(c echo.Context, v any) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &tooLarge):
-		return &problem{Status: http.StatusRequestEntityTooLarge, Code: codeTooLarge, Detail: fmt.Sprintf("The body is larger than %d bytes.", maxBody)}
+		return &problem{Status: http.StatusRequestEntityTooLarge, Code: contract.ProblemTooLarge, Detail: fmt.Sprintf("The body is larger than %d bytes.", maxBody)}
 	case errors.Is(err, json.ErrUnknownName) && errors.As(err, &semantic):
 		return invalid(fieldError(field(semantic.JSONPointer), "there is no such field; GET /openapi.json describes the request"))
 	case errors.As(err, &semantic):
@@ -92,7 +92,7 @@ func checkText(name, text string) error {
 	case strings.TrimSpace(text) == "":
 		return invalid(fieldError(name, "must hold some text"))
 	case len(text) > maxText:
-		return &problem{Status: http.StatusRequestEntityTooLarge, Code: codeTooLarge,
+		return &problem{Status: http.StatusRequestEntityTooLarge, Code: contract.ProblemTooLarge,
 			Detail: fmt.Sprintf("%s has %d bytes; at most %d are taken. Split it, or let the agent fetch less.", name, len(text), maxText),
 			Errors: []contract.FieldError{fieldError(name, fmt.Sprintf("at most %d bytes", maxText))}}
 	default:

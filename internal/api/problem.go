@@ -19,29 +19,16 @@ import (
 // says to people how to mend it; neither holds internals.
 type problem struct {
 	Status     int
-	Code       string
+	Code       contract.ProblemCode
 	Detail     string
 	Errors     []contract.FieldError
 	RetryAfter int // seconds; 0: none
 }
 
-func (p *problem) Error() string { return p.Code + ": " + p.Detail }
+func (p *problem) Error() string { return string(p.Code) + ": " + p.Detail }
 
-// Codes of the problems. docs/api.md lists them; a test compares.
-const (
-	codeInvalid          = "invalid_request"
-	codeNotFound         = "not_found"
-	codeNoRoute          = "no_such_route"
-	codeMethod           = "method_not_allowed"
-	codeMediaType        = "unsupported_media_type"
-	codeTooLarge         = "too_large"
-	codeConflict         = "agent_mismatch"
-	codeTooManyTurns     = "too_many_turns"
-	codeUnavailable      = "unavailable"
-	codeInternal         = "internal"
-	codeUnclassified     = "request_refused"
-	retryWhenUnavailable = 2 // seconds
-)
+// retryWhenUnavailable is after how many seconds a client may try again.
+const retryWhenUnavailable = 2
 
 // explain is the one table from errors to problems.
 func explain(err error) *problem {
@@ -54,21 +41,21 @@ func explain(err error) *problem {
 	case errors.As(err, &p):
 		return p
 	case errors.As(err, &notFound):
-		return &problem{Status: http.StatusNotFound, Code: codeNotFound,
+		return &problem{Status: http.StatusNotFound, Code: contract.ProblemNotFound,
 			Detail: fmt.Sprintf("There is no %s %q.", notFound.Resource, notFound.ID)}
 	case errors.Is(err, store.ErrOtherAgent):
-		return &problem{Status: http.StatusConflict, Code: codeConflict,
+		return &problem{Status: http.StatusConflict, Code: contract.ProblemAgentMismatch,
 			Detail: "The conversation is held with another agent. Leave agentId out to continue it, or conversationId to begin one with this agent."}
 	case errors.Is(err, conversation.ErrTooManyPending):
-		return &problem{Status: http.StatusTooManyRequests, Code: codeTooManyTurns, RetryAfter: retryWhenUnavailable,
+		return &problem{Status: http.StatusTooManyRequests, Code: contract.ProblemTooManyTurns, RetryAfter: retryWhenUnavailable,
 			Detail: fmt.Sprintf("%d messages of this conversation wait for their replies. Wait for the first of them.", conversation.MaxPending)}
 	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
-		return &problem{Status: http.StatusServiceUnavailable, Code: codeUnavailable, RetryAfter: retryWhenUnavailable,
+		return &problem{Status: http.StatusServiceUnavailable, Code: contract.ProblemUnavailable, RetryAfter: retryWhenUnavailable,
 			Detail: "The database does not answer. Nothing was stored; try again in a moment."}
 	case errors.As(err, &httpErr):
 		return ofStatus(httpErr)
 	default:
-		return &problem{Status: http.StatusInternalServerError, Code: codeInternal,
+		return &problem{Status: http.StatusInternalServerError, Code: contract.ProblemInternal,
 			Detail: "Something went wrong on the server. It has been logged under the request's ID."}
 	}
 }
@@ -77,15 +64,15 @@ func explain(err error) *problem {
 func ofStatus(err *echo.HTTPError) *problem {
 	switch err.Code {
 	case http.StatusNotFound:
-		return &problem{Status: err.Code, Code: codeNoRoute, Detail: "There is nothing at this path. GET /openapi.json lists what there is."}
+		return &problem{Status: err.Code, Code: contract.ProblemNoSuchRoute, Detail: "There is nothing at this path. GET /openapi.json lists what there is."}
 	case http.StatusMethodNotAllowed:
-		return &problem{Status: err.Code, Code: codeMethod, Detail: "The path does not take this method. The Allow header lists those that it takes."}
+		return &problem{Status: err.Code, Code: contract.ProblemMethodNotAllowed, Detail: "The path does not take this method. The Allow header lists those that it takes."}
 	case http.StatusBadRequest:
-		return &problem{Status: err.Code, Code: codeInvalid, Detail: fmt.Sprint(err.Message)}
+		return &problem{Status: err.Code, Code: contract.ProblemInvalidRequest, Detail: fmt.Sprint(err.Message)}
 	case http.StatusInternalServerError:
 		return explain(errors.New("panic"))
 	default:
-		return &problem{Status: err.Code, Code: codeUnclassified, Detail: http.StatusText(err.Code)}
+		return &problem{Status: err.Code, Code: contract.ProblemRequestRefused, Detail: http.StatusText(err.Code)}
 	}
 }
 
@@ -120,7 +107,7 @@ func invalid(errs ...contract.FieldError) *problem {
 	if len(errs) > 0 {
 		detail = fmt.Sprintf("%s: %s.", errs[0].Field, errs[0].Detail)
 	}
-	return &problem{Status: http.StatusBadRequest, Code: codeInvalid, Detail: detail, Errors: errs}
+	return &problem{Status: http.StatusBadRequest, Code: contract.ProblemInvalidRequest, Detail: detail, Errors: errs}
 }
 
 func fieldError(field, detail string) contract.FieldError {

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
 )
 
 // In AUTH_MODE=dev the caller says who it is, and is believed. The server
@@ -45,7 +47,7 @@ func onlyLocalHosts(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if !localHost(c.Request().Host) {
 			return &problem{
-				Status: http.StatusForbidden, Code: "host_not_allowed",
+				Status: http.StatusForbidden, Code: contract.ProblemHostNotAllowed,
 				Detail: "Without authentication this server answers to localhost only. Call it as localhost or 127.0.0.1.",
 			}
 		}

@@ -78,7 +78,7 @@ func TestBadInput(t *testing.T) {
 			var p contract.Problem
 			require.NoError(t, json.Unmarshal(got.body, &p))
 			require.Equal(t, tc.status, p.Status)
-			require.Equal(t, tc.code, p.Code)
+			require.Equal(t, tc.code, string(p.Code))
 			require.Contains(t, p.Detail, tc.says)
 			require.NotContains(t, string(got.body), "goroutine")
 			require.NotContains(t, string(got.body), ".go:")

@@ -43,6 +43,22 @@ const (
 	User      MessageRole = "user"
 )
 
+// Defines values for ProblemCode.
+const (
+	ProblemAgentMismatch        ProblemCode = "agent_mismatch"
+	ProblemHostNotAllowed       ProblemCode = "host_not_allowed"
+	ProblemInternal             ProblemCode = "internal"
+	ProblemInvalidRequest       ProblemCode = "invalid_request"
+	ProblemMethodNotAllowed     ProblemCode = "method_not_allowed"
+	ProblemNoSuchRoute          ProblemCode = "no_such_route"
+	ProblemNotFound             ProblemCode = "not_found"
+	ProblemRequestRefused       ProblemCode = "request_refused"
+	ProblemTooLarge             ProblemCode = "too_large"
+	ProblemTooManyTurns         ProblemCode = "too_many_turns"
+	ProblemUnavailable          ProblemCode = "unavailable"
+	ProblemUnsupportedMediaType ProblemCode = "unsupported_media_type"
+)
+
 // Defines values for Status.
 const (
 	StatusCanceled  Status = "canceled"
@@ -212,7 +228,7 @@ type MessageRole string
 // Problem defines model for Problem.
 type Problem struct {
 	// Code Machine-readable reason
-	Code     string       `json:"code"`
+	Code     ProblemCode  `json:"code"`
 	Detail   string       `json:"detail,omitempty,omitzero"`
 	Errors   []FieldError `json:"errors,omitempty,omitzero"`
 	Instance string       `json:"instance,omitempty,omitzero"`
@@ -220,6 +236,9 @@ type Problem struct {
 	Title    string       `json:"title"`
 	Type     string       `json:"type"`
 }
+
+// ProblemCode Machine-readable reason
+type ProblemCode string
 
 // FieldError defines model for Problem.errors.
 type FieldError struct {

@@ -421,8 +421,11 @@ export interface components {
             status: number;
             detail?: string;
             instance?: string;
-            /** @description Machine-readable reason */
-            code: string;
+            /**
+             * @description Machine-readable reason
+             * @enum {string}
+             */
+            code: "invalid_request" | "host_not_allowed" | "not_found" | "no_such_route" | "method_not_allowed" | "agent_mismatch" | "too_large" | "unsupported_media_type" | "too_many_turns" | "request_refused" | "internal" | "unavailable";
             errors?: {
                 field: string;
                 detail: string;

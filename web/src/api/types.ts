@@ -10,6 +10,7 @@ export type ConversationDetail = Schemas['ConversationDetail']
 export type Execution = Schemas['Execution']
 export type Failure = Schemas['Failure']
 export type Message = Schemas['Message']
-export type Problem = Schemas['Problem']
+/** A newer server, or a proxy before it, may use codes that this page does not know. */
+export type Problem = Omit<Schemas['Problem'], 'code'> & { code: string }
 export type Result = Schemas['Result']
 export type Status = Schemas['Status']

@@ -1,0 +1,67 @@
+package api
+
+import (
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// enum reads the values of a field of a schema from the served document.
+func enum(t *testing.T, schema, field string) []string {
+	t.Helper()
+	data, err := document()
+	require.NoError(t, err)
+	var doc struct {
+		Components struct {
+			Schemas map[string]struct {
+				Properties map[string]struct {
+					Enum []string `json:"enum"`
+				} `json:"properties"`
+			} `json:"schemas"`
+		} `json:"components"`
+	}
+	require.NoError(t, json.Unmarshal(data, &doc))
+	values := doc.Components.Schemas[schema].Properties[field].Enum
+	require.NotEmpty(t, values)
+	return values
+}
+
+// constants reads the string constants of a type from a file of the domain.
+func constants(t *testing.T, file, typ string) []string {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+	require.NoError(t, err)
+	var values []string
+	ast.Inspect(parsed, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok {
+			return true
+		}
+		if name, ok := spec.Type.(*ast.Ident); ok && name.Name == typ {
+			value, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+			require.NoError(t, err)
+			values = append(values, value)
+		}
+		return true
+	})
+	return values
+}
+
+func TestTheContractKnowsWhatTheDomainKnows(t *testing.T) {
+	require.ElementsMatch(t, constants(t, "../execution/failure.go", "Code"), enum(t, "Failure", "code"))
+	require.ElementsMatch(t, constants(t, "../execution/execution.go", "Kind"), enum(t, "Execution", "kind"))
+}
+
+func TestEveryCodeIsDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/api.md")
+	require.NoError(t, err)
+	for _, code := range append(enum(t, "Problem", "code"), enum(t, "Failure", "code")...) {
+		require.Contains(t, string(page), "| `"+code+"` |")
+	}
+}
