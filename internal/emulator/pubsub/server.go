@@ -88,8 +88,3 @@ func (s *Server) Close() error {
 	s.calls.Wait()
 	return s.broker.Close()
 }
-
-var (
-	_ pubsubpb.PublisherServer  = (*publisher)(nil)
-	_ pubsubpb.SubscriberServer = (*subscriber)(nil)
-)

@@ -2,7 +2,7 @@
 // out, subscriptions that deliver them, and snapshots, on top of a store.
 //
 // Locks are taken in the order Broker.admin, Topic.mu, Subscription.mu,
-// Broker.mu. Nobody waits for the disk while holding any but the first.
+// Broker.mu. Nobody waits for an fsync while holding any but the first.
 package broker
 
 import (

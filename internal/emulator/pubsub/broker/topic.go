@@ -34,12 +34,12 @@ type Topic struct {
 	log []*backlog.Message
 }
 
-// publication is the messages of one Publish.
+// publication is the messages of one Publish that somebody wants.
 type publication struct {
 	messages []*backlog.Message
 	targets  [][]*Subscription // of each message
-	logged   bool
-	failed   bool
+	logged   bool              // the topic keeps them as well
+	failed   bool              // they did not get to the disk
 }
 
 // Config is the topic as its users see it.
@@ -131,15 +131,11 @@ func (t *Topic) landed(p *publication, err error) {
 	t.inflight = slices.Delete(t.inflight, 0, n)
 }
 
+// deliver is called with t.mu held, so that all subscriptions get messages in
+// the order of publishing.
 func (t *Topic) deliver(p *publication) {
 	if p.logged {
 		t.log = append(t.log, p.messages...)
-	}
-	if len(t.subs) == 1 {
-		if s := t.subs[0]; all(p.targets, s) {
-			s.add(p.messages)
-			return
-		}
 	}
 	bySub := make(map[*Subscription][]*backlog.Message)
 	for i, m := range p.messages {
@@ -150,15 +146,6 @@ func (t *Topic) deliver(p *publication) {
 	for s, messages := range bySub {
 		s.add(messages)
 	}
-}
-
-func all(targets [][]*Subscription, s *Subscription) bool {
-	for _, t := range targets {
-		if len(t) != 1 || t[0] != s {
-			return false
-		}
-	}
-	return true
 }
 
 func (t *Topic) retention() time.Duration {

@@ -13,8 +13,8 @@ import (
 // ErrCorrupt is returned for a record that does not decode.
 var ErrCorrupt = errors.New("record is corrupt")
 
-// Topic is a stored topic. ID outlives nothing: a topic that is deleted and
-// created again gets another.
+// Topic is a stored topic. One that is deleted and created again gets another
+// ID.
 type Topic struct {
 	ID     uint64
 	Config *pubsubpb.Topic
