@@ -1,0 +1,175 @@
+package supervise_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/airlock-run/airlock/internal/supervise"
+)
+
+// The tests run in bubbles of synctest, where minutes pass at once.
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var errAway = errors.New("away")
+
+func observed() (*zap.Logger, *observer.ObservedLogs) {
+	core, logs := observer.New(zap.InfoLevel)
+	return zap.New(core), logs
+}
+
+func TestKeepStartsATaskAgainWithGrowingPauses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var starts []time.Time
+		err := supervise.Keep(ctx, zap.NewNop(), "it", func(context.Context) error {
+			if starts = append(starts, time.Now()); len(starts) == 30 {
+				cancel()
+			}
+			return errAway
+		})
+		require.NoError(t, err, "only ctx ends it")
+		require.Len(t, starts, 30)
+		for i := range starts[1:] {
+			pause := starts[i+1].Sub(starts[i])
+			require.GreaterOrEqual(t, pause, 100*time.Millisecond)
+			require.LessOrEqual(t, pause, 7500*time.Millisecond)
+		}
+		require.Less(t, starts[1].Sub(starts[0]), 400*time.Millisecond)
+		require.Greater(t, starts[29].Sub(starts[28]), 2*time.Second)
+	})
+}
+
+func TestKeepStartsAgainWhatReturnsWithoutAFault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		runs := 0
+		require.NoError(t, supervise.Keep(ctx, zap.NewNop(), "it", func(context.Context) error {
+			if runs++; runs == 3 {
+				cancel()
+			}
+			return nil
+		}))
+		require.Equal(t, 3, runs)
+	})
+}
+
+func TestKeepPausesBrieflyAfterATaskThatWasHealthy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		runs := 0
+		var ended time.Time
+		require.NoError(t, supervise.Keep(ctx, zap.NewNop(), "it", func(context.Context) error {
+			switch runs++; {
+			case runs == 20:
+				time.Sleep(time.Minute)
+				ended = time.Now()
+			case runs == 21:
+				require.Less(t, time.Since(ended), 400*time.Millisecond)
+				cancel()
+			}
+			return errAway
+		}))
+		require.Equal(t, 21, runs)
+	})
+}
+
+func TestKeepLogsAFaultWhenItBeginsAndEveryMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		log, logs := observed()
+		require.NoError(t, supervise.Keep(ctx, log, "it", func(context.Context) error { return errAway }))
+		require.GreaterOrEqual(t, logs.Len(), 8)
+		require.LessOrEqual(t, logs.Len(), 11)
+		first := logs.All()[0].ContextMap()
+		require.Equal(t, "it", first["task"])
+		require.Equal(t, errAway.Error(), first["error"])
+	})
+}
+
+func TestKeepLogsAFaultAnewAfterATaskThatWasHealthy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		log, logs := observed()
+		runs := 0
+		require.NoError(t, supervise.Keep(ctx, log, "it", func(context.Context) error {
+			switch runs++; runs {
+			case 2:
+				time.Sleep(45 * time.Second)
+			case 3:
+				cancel()
+			}
+			return errAway
+		}))
+		require.Equal(t, 2, logs.Len())
+	})
+}
+
+func TestKeepEndsDuringAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		runs := 0
+		go func() {
+			ended <- supervise.Keep(ctx, zap.NewNop(), "it", func(context.Context) error { runs++; return errAway })
+		}()
+		synctest.Wait() // it pauses
+		asked := time.Now()
+		cancel()
+		require.NoError(t, <-ended)
+		require.Zero(t, time.Since(asked))
+		require.Equal(t, 1, runs)
+	})
+}
+
+func TestKeepDoesNotBeginWhatHasEnded(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.NoError(t, supervise.Keep(ctx, zap.NewNop(), "it", func(context.Context) error {
+		t.Error("began")
+		return nil
+	}))
+}
+
+func TestKeepDoesNotLogTheEndThatWasAskedFor(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	log, logs := observed()
+	require.NoError(t, supervise.Keep(ctx, log, "it", func(ctx context.Context) error {
+		cancel()
+		return ctx.Err()
+	}))
+	require.Zero(t, logs.Len())
+}
+
+func TestUntilEndsWithTheFirstSuccess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		runs := 0
+		supervise.Until(t.Context(), zap.NewNop(), "it", func(context.Context) error {
+			if runs++; runs < 4 {
+				return errAway
+			}
+			return nil
+		})
+		require.Equal(t, 4, runs)
+		require.NoError(t, t.Context().Err(), "the caller's context goes on")
+	})
+}
+
+func TestUntilEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		began := time.Now()
+		supervise.Until(ctx, zap.NewNop(), "it", func(context.Context) error { return errAway })
+		require.Equal(t, time.Minute, time.Since(began))
+	})
+}
