@@ -46,7 +46,7 @@ func LoadDev() (Dev, error) {
 // listens. The emulators end last, so that the others can finish their work.
 func RunDev(ctx context.Context, d Dev, log *zap.Logger, started func(Started)) error {
 	d.Emulators.Log = log.Named("emulator")
-	emulators, err := emulator.Start(d.Emulators)
+	emulators, err := emulator.Start(ctx, d.Emulators)
 	if err != nil {
 		return err
 	}

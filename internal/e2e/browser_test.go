@@ -46,13 +46,13 @@ func TestPage(t *testing.T) {
 		chromedp.SendKeys(input, "Make an agent that summarises an article"+kb.Enter),
 		chromedp.WaitVisible(button("Create agent")),
 	), "no reply with a draft")
-	shot(t, ctx, "draft.png")
+	shot(ctx, t, "draft.png")
 
 	require.NoError(t, chromedp.Do(ctx,
 		chromedp.Click(button("Create agent")),
 		chromedp.WaitVisible(`//nav`+text("Summari")),
 	), "the agent was not created")
-	shot(t, ctx, "created.png")
+	shot(ctx, t, "created.png")
 
 	var agents contract.AgentList
 	a.call("GET", "/agents", 200, nil, &agents)
@@ -80,7 +80,7 @@ func TestPageShowsMarkupAsText(t *testing.T) {
 }
 
 // shot keeps a picture of the page where AIRLOCK_SCREENSHOTS says.
-func shot(t *testing.T, ctx context.Context, name string) {
+func shot(ctx context.Context, t *testing.T, name string) {
 	t.Helper()
 	dir := os.Getenv("AIRLOCK_SCREENSHOTS")
 	if dir == "" {

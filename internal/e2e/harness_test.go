@@ -114,6 +114,7 @@ func start(t *testing.T, change ...func(*app.Dev)) *airlock {
 
 // logger logs to the test, so that a failing one shows what happened.
 func logger(t *testing.T) *zap.Logger {
+	t.Helper()
 	return zaptest.NewLogger(t, zaptest.Level(zap.InfoLevel), zaptest.WrapOptions(zap.WithFatalHook(nil)))
 }
 

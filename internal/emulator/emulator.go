@@ -51,20 +51,20 @@ type service interface {
 }
 
 // Start opens the data and listens. What listens is served by Serve.
-func Start(o Options) (*Emulators, error) {
+func Start(ctx context.Context, o Options) (*Emulators, error) {
 	var e Emulators
 	p, err := pubsub.Open(pubsub.Options{Dir: below(o.Dir, "pubsub"), Logger: o.Log.Named("pubsub")})
 	if err != nil {
 		return nil, fmt.Errorf("pubsub emulator: %w", err)
 	}
-	if e.PubSub, err = e.listen(o.PubSub, p); err != nil {
+	if e.PubSub, err = e.listen(ctx, o.PubSub, p); err != nil {
 		return nil, errors.Join(fmt.Errorf("pubsub emulator: %w", err), e.Close())
 	}
 	f, err := firestore.Open(firestore.Options{Dir: below(o.Dir, "firestore"), Logger: o.Log.Named("firestore")})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("firestore emulator: %w", err), e.Close())
 	}
-	if e.Firestore, err = e.listen(o.Firestore, f); err != nil {
+	if e.Firestore, err = e.listen(ctx, o.Firestore, f); err != nil {
 		return nil, errors.Join(fmt.Errorf("firestore emulator: %w", err), e.Close())
 	}
 	return &e, nil
@@ -77,8 +77,8 @@ func below(dir, name string) string {
 	return filepath.Join(dir, name)
 }
 
-func (e *Emulators) listen(address string, s service) (string, error) {
-	l, err := net.Listen("tcp", address)
+func (e *Emulators) listen(ctx context.Context, address string, s service) (string, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return "", errors.Join(fmt.Errorf("%w (is another emulator running? choose another address)", err), s.Close())
 	}
