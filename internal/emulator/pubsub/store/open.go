@@ -19,7 +19,7 @@ func openDB(dir string) (*pebble.DB, error) {
 		L0StopWritesThreshold: 48,
 		CacheSize:             32 << 20,
 	}
-	// Messages are read once; to decompress them costs more than to read.
+	// Most messages are read once and then deleted, so disk is traded for CPU.
 	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone })
 	return disk.Open(dir, "pubsub", formatVersion, o)
 }
