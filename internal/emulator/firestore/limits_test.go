@@ -122,6 +122,11 @@ func TestMalformedRequests(t *testing.T) {
 			_, err := raw.Rollback(ctx, &pb.RollbackRequest{Database: database, Transaction: []byte("none")})
 			return err
 		}, codes.OK},
+		{"batch that writes a document twice", func() error {
+			w := &pb.Write{Operation: &pb.Write_Delete{Delete: root + "/c/d"}}
+			_, err := raw.BatchWrite(ctx, &pb.BatchWriteRequest{Database: database, Writes: []*pb.Write{w, w}})
+			return err
+		}, codes.InvalidArgument},
 		{"query below a collection", func() error { return query(root+"/c", &pb.StructuredQuery{From: from}) }, codes.InvalidArgument},
 		{"query of two collections", func() error { return query(root, &pb.StructuredQuery{From: append(from, from...)}) }, codes.InvalidArgument},
 		{"negative offset", func() error { return query(root, &pb.StructuredQuery{From: from, Offset: -1}) }, codes.InvalidArgument},

@@ -29,7 +29,6 @@ type session struct {
 	tx *txn.Transaction // nil outside of transactions
 	// begun is the ID of a transaction that this call has opened.
 	begun []byte
-	owned bool // the snapshot is closed with the session
 }
 
 // session opens a snapshot as the selector asks. needed are the documents a transaction is going to read.
@@ -53,10 +52,13 @@ func (s *Server) session(ctx context.Context, db name.Database, sel selector, ne
 		if err != nil {
 			return nil, err
 		}
-		out.Snapshot, out.owned = sn, true
+		out.Snapshot = sn
 		return out, nil
 	}
 	if out.tx != nil && out.tx.Snapshot != nil {
+		if !out.tx.Snapshot.Share() { // ended since it was found
+			return nil, txn.ErrGone
+		}
 		out.Snapshot = out.tx.Snapshot
 		return out, nil
 	}
@@ -65,7 +67,7 @@ func (s *Server) session(ctx context.Context, db name.Database, sel selector, ne
 			return nil, err
 		}
 	}
-	out.Snapshot, out.owned = s.store.Snapshot(), true
+	out.Snapshot = s.store.Snapshot()
 	return out, nil
 }
 
@@ -80,9 +82,7 @@ func (s *Server) snapshotAt(db name.Database, t *timestamppb.Timestamp) (*store.
 }
 
 func (e *session) close() {
-	if e.owned {
-		_ = e.Snapshot.Close() // frees memory only
-	}
+	_ = e.Snapshot.Close() // frees memory only
 }
 
 // writing says whether the session belongs to a read-write transaction. Its reads need not wait for the disk: what

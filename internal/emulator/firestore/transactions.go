@@ -44,8 +44,9 @@ func (s *Server) begin(db name.Database, o *pb.TransactionOptions) (*txn.Transac
 	return s.open.Begin(db, s.store.Snapshot()), nil
 }
 
-// Rollback ends a transaction. One that is not open any more is rolled back already.
-func (s *Server) Rollback(_ context.Context, r *pb.RollbackRequest) (*emptypb.Empty, error) {
+// Rollback ends a transaction. One that is not open any more is rolled back already. The reads of a read-write
+// transaction do not wait for the disk, so its end does: its client may act on what it has read.
+func (s *Server) Rollback(ctx context.Context, r *pb.RollbackRequest) (*emptypb.Empty, error) {
 	if _, err := name.ParseDatabase(r.GetDatabase()); err != nil {
 		return nil, err
 	}
@@ -53,7 +54,9 @@ func (s *Server) Rollback(_ context.Context, r *pb.RollbackRequest) (*emptypb.Em
 		return nil, status.Error(codes.InvalidArgument, "A rollback needs a transaction.")
 	}
 	s.open.End(r.GetTransaction())
-	return &emptypb.Empty{}, nil
+	sn := s.store.Snapshot()
+	defer sn.Close()
+	return &emptypb.Empty{}, sn.Durable(ctx)
 }
 
 // Commit applies writes, in a transaction or by themselves.

@@ -259,3 +259,26 @@ func TestTimeToLive(t *testing.T) {
 	require.Equal(t, 1, n)
 	require.Equal(t, []string{"later", "never", "text"}, ids(t, c.CollectionGroup("sessions").Query))
 }
+
+// TestReadsGoOnWhenTheirTransactionEnds rolls read-only transactions back while they are being read.
+func TestReadsGoOnWhenTheirTransactionEnds(t *testing.T) {
+	raw := start(t, firestore.Options{}).raw(t)
+	for range 50 {
+		r, err := raw.BeginTransaction(t.Context(), &pb.BeginTransactionRequest{Database: database, Options: &pb.TransactionOptions{
+			Mode: &pb.TransactionOptions_ReadOnly_{ReadOnly: &pb.TransactionOptions_ReadOnly{}}}})
+		require.NoError(t, err)
+		var g errgroup.Group
+		for range 4 {
+			g.Go(func() error {
+				_, err := raw.GetDocument(t.Context(), &pb.GetDocumentRequest{Name: root + "/c/d", ConsistencySelector: &pb.GetDocumentRequest_Transaction{Transaction: r.GetTransaction()}})
+				if c := status.Code(err); c != codes.NotFound && c != codes.InvalidArgument {
+					return err
+				}
+				return nil
+			})
+		}
+		_, err = raw.Rollback(t.Context(), &pb.RollbackRequest{Database: database, Transaction: r.GetTransaction()})
+		require.NoError(t, err)
+		require.NoError(t, g.Wait())
+	}
+}

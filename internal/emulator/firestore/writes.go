@@ -52,6 +52,9 @@ func (s *Server) BatchWrite(ctx context.Context, r *pb.BatchWriteRequest) (*pb.B
 	if len(r.GetWrites()) > maxBatch {
 		return nil, grpcstatus.Errorf(codes.InvalidArgument, "A batch holds at most %d writes.", maxBatch)
 	}
+	if err := checkDistinct(r.GetWrites()); err != nil {
+		return nil, err
+	}
 	pending := make([]*store.Pending, len(r.GetWrites()))
 	out := &pb.BatchWriteResponse{}
 	for i, w := range r.GetWrites() {
@@ -70,6 +73,19 @@ func (s *Server) BatchWrite(ctx context.Context, r *pb.BatchWriteRequest) (*pb.B
 		out.WriteResults[i] = writeResults(p.Writes)[0]
 	}
 	return out, nil
+}
+
+// checkDistinct refuses a batch that writes a document twice: its writes have no order.
+func checkDistinct(list []*pb.Write) error {
+	seen := map[string]bool{}
+	for _, w := range list {
+		target := w.GetUpdate().GetName() + w.GetDelete() + w.GetTransform().GetDocument() // one of them
+		if target != "" && seen[target] {
+			return grpcstatus.Errorf(codes.InvalidArgument, "Document %q is written twice in one batch.", target)
+		}
+		seen[target] = true
+	}
+	return nil
 }
 
 func (s *Server) start(db name.Database, w *pb.Write) (*store.Pending, error) {

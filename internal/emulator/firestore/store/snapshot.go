@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -19,6 +20,9 @@ type Snapshot struct {
 	// rewound holds, for a snapshot of the past, the documents changed since, as they were.
 	rewound map[string]*document.Document
 	past    bool
+
+	mu    sync.Mutex
+	users int // who have yet to close it
 }
 
 // Snapshot returns the store as it is now. Its time is later than every commit in it, and no later commit will have
@@ -26,7 +30,7 @@ type Snapshot struct {
 func (s *Store) Snapshot() *Snapshot {
 	s.clockMu.Lock()
 	defer s.clockMu.Unlock()
-	return &Snapshot{Time: s.readTime(), store: s, reader: s.db.NewSnapshot(), newest: s.feed.newest()}
+	return &Snapshot{Time: s.readTime(), store: s, reader: s.db.NewSnapshot(), newest: s.feed.newest(), users: 1}
 }
 
 // SnapshotAt returns one database as it was at a time. It fails with ErrForgotten, and with ErrFuture.
@@ -65,8 +69,26 @@ func (sn *Snapshot) changed(key string) bool {
 	return ok
 }
 
-// Close frees the snapshot.
-func (sn *Snapshot) Close() error { return sn.reader.Close() }
+// Share adds a user, who closes the snapshot as well. It is false where the last user has closed it already.
+func (sn *Snapshot) Share() bool {
+	sn.mu.Lock()
+	defer sn.mu.Unlock()
+	if sn.users == 0 {
+		return false
+	}
+	sn.users++
+	return true
+}
+
+// Close ends one use of the snapshot; the last frees it.
+func (sn *Snapshot) Close() error {
+	sn.mu.Lock()
+	defer sn.mu.Unlock()
+	if sn.users--; sn.users > 0 {
+		return nil
+	}
+	return sn.reader.Close()
+}
 
 // Get returns a document, nil where there is none.
 func (sn *Snapshot) Get(db name.Database, p name.Path) (*document.Document, error) {

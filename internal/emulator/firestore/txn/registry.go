@@ -18,6 +18,9 @@ const (
 	maxLife = 270 * time.Second
 )
 
+// ErrGone says that a transaction is not open, in the words that client libraries look for.
+var ErrGone = status.Error(codes.InvalidArgument, "The referenced transaction has expired or is no longer valid.")
+
 // Registry holds the open transactions. It is safe for concurrent use.
 type Registry struct {
 	now   func() time.Time
@@ -53,7 +56,7 @@ func (r *Registry) Use(db name.Database, id []byte) (*Transaction, error) {
 	defer r.mu.Unlock()
 	l := r.open[string(id)]
 	if l == nil || l.tx.Database != db || l.expired(r.now()) {
-		return nil, status.Error(codes.InvalidArgument, "The referenced transaction has expired or is no longer valid.")
+		return nil, ErrGone
 	}
 	l.used = r.now()
 	return l.tx, nil
