@@ -44,29 +44,16 @@ type Op = pb.StructuredQuery_FieldFilter_Operator
 
 // The operators of terms.
 const (
-	Less              = pb.StructuredQuery_FieldFilter_LESS_THAN
-	LessOrEqual       = pb.StructuredQuery_FieldFilter_LESS_THAN_OR_EQUAL
-	Greater           = pb.StructuredQuery_FieldFilter_GREATER_THAN
-	GreaterOrEqual    = pb.StructuredQuery_FieldFilter_GREATER_THAN_OR_EQUAL
-	Equal             = pb.StructuredQuery_FieldFilter_EQUAL
-	NotEqual          = pb.StructuredQuery_FieldFilter_NOT_EQUAL
-	ArrayContains     = pb.StructuredQuery_FieldFilter_ARRAY_CONTAINS
-	In                = pb.StructuredQuery_FieldFilter_IN
-	ArrayContainsAny  = pb.StructuredQuery_FieldFilter_ARRAY_CONTAINS_ANY
-	NotIn             = pb.StructuredQuery_FieldFilter_NOT_IN
-	operatorMissing   = pb.StructuredQuery_FieldFilter_OPERATOR_UNSPECIFIED
-	maxInequalities   = 10 // fields with range or not-equal filters
-	maxDisjunctions   = 30
-	maxNotIn          = 10
-	compositeOr       = pb.StructuredQuery_CompositeFilter_OR
-	compositeAnd      = pb.StructuredQuery_CompositeFilter_AND
-	unaryIsNull       = pb.StructuredQuery_UnaryFilter_IS_NULL
-	unaryIsNotNull    = pb.StructuredQuery_UnaryFilter_IS_NOT_NULL
-	unaryIsNaN        = pb.StructuredQuery_UnaryFilter_IS_NAN
-	unaryIsNotNaN     = pb.StructuredQuery_UnaryFilter_IS_NOT_NAN
-	directionDesc     = pb.StructuredQuery_DESCENDING
-	maxOrders         = 100
-	maxListOfOneQuery = 30 // values of in and array-contains-any
+	Less             = pb.StructuredQuery_FieldFilter_LESS_THAN
+	LessOrEqual      = pb.StructuredQuery_FieldFilter_LESS_THAN_OR_EQUAL
+	Greater          = pb.StructuredQuery_FieldFilter_GREATER_THAN
+	GreaterOrEqual   = pb.StructuredQuery_FieldFilter_GREATER_THAN_OR_EQUAL
+	Equal            = pb.StructuredQuery_FieldFilter_EQUAL
+	NotEqual         = pb.StructuredQuery_FieldFilter_NOT_EQUAL
+	ArrayContains    = pb.StructuredQuery_FieldFilter_ARRAY_CONTAINS
+	In               = pb.StructuredQuery_FieldFilter_IN
+	ArrayContainsAny = pb.StructuredQuery_FieldFilter_ARRAY_CONTAINS_ANY
+	NotIn            = pb.StructuredQuery_FieldFilter_NOT_IN
 )
 
 // Match implements Filter. A missing field matches nothing, not even not-equal.

@@ -13,6 +13,9 @@ import (
 	"github.com/airlock-run/airlock/internal/emulator/firestore/value"
 )
 
+// maxOrders is the documented number of fields of a composite index.
+const maxOrders = 100
+
 // Parse checks a structured query below a parent and completes its orders.
 func Parse(db name.Database, parent name.Path, s *pb.StructuredQuery) (*Query, error) {
 	q := &Query{Database: db, Parent: parent, Offset: int(s.GetOffset()), Limit: int(s.GetLimit().GetValue())}
@@ -66,7 +69,7 @@ func (q *Query) parseOrder(s *pb.StructuredQuery) error {
 		if err != nil {
 			return err
 		}
-		desc = o.GetDirection() == directionDesc
+		desc = o.GetDirection() == pb.StructuredQuery_DESCENDING
 		if !q.ordersBy(p) {
 			q.Order = append(q.Order, Order{Path: p, Desc: desc})
 		}

@@ -7,6 +7,14 @@ import (
 	"github.com/airlock-run/airlock/internal/emulator/firestore/value"
 )
 
+// Documented limits of the filter of a query.
+const (
+	maxDisjunctions = 30
+	maxInequalities = 10 // fields with a range, not-equal or not-in
+	maxValues       = 30 // of in and array-contains-any
+	maxNotIn        = 10 // values of not-in
+)
+
 func (q *Query) parseFilter(s *pb.StructuredQuery) error {
 	if s.GetWhere() == nil {
 		return nil
@@ -44,9 +52,9 @@ func (q *Query) composite(c *pb.StructuredQuery_CompositeFilter) (Filter, error)
 		parts = append(parts, part)
 	}
 	switch c.GetOp() {
-	case compositeAnd:
+	case pb.StructuredQuery_CompositeFilter_AND:
 		return All(parts), nil
-	case compositeOr:
+	case pb.StructuredQuery_CompositeFilter_OR:
 		return Any(parts), nil
 	}
 	return nil, invalid("a composite filter has no operator")
@@ -61,13 +69,13 @@ func unary(u *pb.StructuredQuery_UnaryFilter) (Filter, error) {
 		return nil, invalid("__name__ is neither null nor NaN")
 	}
 	switch u.GetOp() {
-	case unaryIsNull:
+	case pb.StructuredQuery_UnaryFilter_IS_NULL:
 		return Term{Path: p, Op: Equal, Value: value.Null}, nil
-	case unaryIsNotNull:
+	case pb.StructuredQuery_UnaryFilter_IS_NOT_NULL:
 		return Term{Path: p, Op: NotEqual, Value: value.Null}, nil
-	case unaryIsNaN:
+	case pb.StructuredQuery_UnaryFilter_IS_NAN:
 		return Term{Path: p, Op: Equal, Value: value.NaN}, nil
-	case unaryIsNotNaN:
+	case pb.StructuredQuery_UnaryFilter_IS_NOT_NAN:
 		return Term{Path: p, Op: NotEqual, Value: value.NaN}, nil
 	}
 	return nil, invalid("a unary filter has no operator")
@@ -80,12 +88,12 @@ func (q *Query) term(f *pb.StructuredQuery_FieldFilter) (Filter, error) {
 	}
 	t := Term{Path: p, Op: f.GetOp(), Value: f.GetValue()}
 	switch {
-	case t.Op == operatorMissing:
+	case t.Op == pb.StructuredQuery_FieldFilter_OPERATOR_UNSPECIFIED:
 		return nil, invalid("a field filter has no operator")
 	case value.KindOf(t.Value) == 0:
 		return nil, invalid("the filter on %s has no value", p)
 	}
-	limits := map[Op]int{In: maxListOfOneQuery, ArrayContainsAny: maxListOfOneQuery, NotIn: maxNotIn}
+	limits := map[Op]int{In: maxValues, ArrayContainsAny: maxValues, NotIn: maxNotIn}
 	if limit, ok := limits[t.Op]; ok {
 		if n := len(t.list()); n == 0 || n > limit {
 			return nil, invalid("%s needs an array of 1 to %d values", t.Op, limit)
