@@ -103,12 +103,12 @@ func (s *Service) Back() {
 
 // options make a client of Google's that finds the service wherever it listens
 // now, and notices quickly that it is back.
-func (s *Service) options() []option.ClientOption {
+func (s *Service) options(extra []grpc.DialOption) []option.ClientOption {
 	impatient := grpc.ConnectParams{
 		Backoff:           backoff.Config{BaseDelay: 5 * time.Millisecond, Multiplier: 1.5, MaxDelay: 50 * time.Millisecond},
 		MinConnectTimeout: time.Second,
 	}
-	return []option.ClientOption{
+	options := []option.ClientOption{
 		option.WithEndpoint(s.Address()),
 		option.WithoutAuthentication(),
 		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())),
@@ -117,4 +117,8 @@ func (s *Service) options() []option.ClientOption {
 			return new(net.Dialer).DialContext(ctx, "tcp", s.Address())
 		})),
 	}
+	for _, o := range extra {
+		options = append(options, option.WithGRPCDialOption(o))
+	}
+	return options
 }

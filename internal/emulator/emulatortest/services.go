@@ -6,6 +6,7 @@ import (
 	"cloud.google.com/go/firestore"
 	"cloud.google.com/go/pubsub/v2"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
 
 	firestoreemulator "github.com/airlock-run/airlock/internal/emulator/firestore"
 	pubsubemulator "github.com/airlock-run/airlock/internal/emulator/pubsub"
@@ -18,13 +19,14 @@ type Firestore struct {
 	Client *firestore.Client
 }
 
-// StartFirestore starts an emulator; the zero Options keep its data in memory.
-func StartFirestore(t testing.TB, o firestoreemulator.Options) *Firestore {
+// StartFirestore starts an emulator; the zero Options keep its data in memory. dial
+// is for what stands between client and emulator, such as lost answers.
+func StartFirestore(t testing.TB, o firestoreemulator.Options, dial ...grpc.DialOption) *Firestore {
 	t.Helper()
 	emulator, err := firestoreemulator.Open(o)
 	require.NoError(t, err)
 	s := serve(t, emulator)
-	client, err := firestore.NewClient(t.Context(), Project, s.options()...)
+	client, err := firestore.NewClient(t.Context(), Project, s.options(dial)...)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, client.Close()) })
 	return &Firestore{Service: s, Client: client}
@@ -37,12 +39,12 @@ type PubSub struct {
 }
 
 // StartPubSub starts an emulator; the zero Options keep its data in memory.
-func StartPubSub(t testing.TB, o pubsubemulator.Options) *PubSub {
+func StartPubSub(t testing.TB, o pubsubemulator.Options, dial ...grpc.DialOption) *PubSub {
 	t.Helper()
 	emulator, err := pubsubemulator.Open(o)
 	require.NoError(t, err)
 	s := serve(t, emulator)
-	client, err := pubsub.NewClient(t.Context(), Project, s.options()...)
+	client, err := pubsub.NewClient(t.Context(), Project, s.options(dial)...)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, client.Close()) })
 	return &PubSub{Service: s, Client: client}

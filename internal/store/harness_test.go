@@ -1,0 +1,103 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/agent"
+	"github.com/airlock-run/airlock/internal/conversation"
+	"github.com/airlock-run/airlock/internal/emulator/emulatortest"
+	firestoreemulator "github.com/airlock-run/airlock/internal/emulator/firestore"
+	"github.com/airlock-run/airlock/internal/execution"
+)
+
+func TestMain(m *testing.M) { emulatortest.Main(m) }
+
+const (
+	ada = "ada"
+	bob = "bob"
+)
+
+const lease = 15 * time.Second
+
+var claim = execution.Claimed{Executor: "x1", Lease: lease}
+
+// fixture is a store over a Firestore of its own, whose clock the test may advance.
+type fixture struct {
+	*Store
+	firestore *emulatortest.Firestore
+	clock     *emulatortest.Clock
+}
+
+func start(t *testing.T) fixture {
+	t.Helper()
+	clock := new(emulatortest.Clock)
+	f := emulatortest.StartFirestore(t, firestoreemulator.Options{Now: clock.Now})
+	return fixture{Store: New(f.Client), firestore: f, clock: clock}
+}
+
+func (f fixture) agent(t *testing.T, owner string) agent.Agent {
+	t.Helper()
+	a := agent.Agent{Owner: owner, Name: "Counter", Instructions: "Count the words", Runtime: "offline", Model: "m", Timeout: time.Minute}
+	require.NoError(t, f.CreateAgent(t.Context(), &a))
+	return a
+}
+
+// run submits a run of a new agent.
+func (f fixture) run(t *testing.T, owner string) execution.Ref {
+	t.Helper()
+	ch, err := f.SubmitRun(t.Context(), Run{Owner: owner, AgentID: f.agent(t, owner).ID, Input: "one two"})
+	require.NoError(t, err)
+	return ch.Execution.Ref()
+}
+
+// turn adds a turn to a conversation ("": a new one).
+func (f fixture) turn(t *testing.T, owner, conversationID, message string) execution.Execution {
+	t.Helper()
+	ch, err := f.SubmitTurn(t.Context(), Turn{Owner: owner, ConversationID: conversationID, Message: message})
+	require.NoError(t, err)
+	return ch.Execution
+}
+
+// apply tries again for as long as many others contend for the same document.
+func (f fixture) apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
+	for {
+		ch, err := f.Apply(ctx, ref, ev)
+		if !errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
+			return ch, err
+		}
+	}
+}
+
+func (f fixture) applied(t *testing.T, ref execution.Ref, ev execution.Event) execution.Change {
+	t.Helper()
+	ch, err := f.apply(t.Context(), ref, ev)
+	require.NoError(t, err)
+	return ch
+}
+
+func (f fixture) stored(t *testing.T, ref execution.Ref) execution.Execution {
+	t.Helper()
+	e, err := f.Execution(t.Context(), ref)
+	require.NoError(t, err)
+	return e
+}
+
+func (f fixture) messages(t *testing.T, e execution.Execution) []conversation.Message {
+	t.Helper()
+	found, err := f.Messages(t.Context(), e.Owner, e.ConversationID, 0, 1000)
+	require.NoError(t, err)
+	return found
+}
+
+func succeeded(text string) execution.Ending {
+	return execution.Ending{Status: execution.Succeeded, Result: &execution.Result{Text: text}}
+}
+
+func finish(attempt int, text string) execution.Finished {
+	return execution.Finished{Attempt: attempt, Ending: succeeded(text)}
+}

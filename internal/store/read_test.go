@@ -1,0 +1,145 @@
+package store
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/execution"
+)
+
+func TestDueIsOnlyWhatIsDueOfAllOwnersLongestFirst(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	due := func(limit int) []execution.Ref {
+		t.Helper()
+		now, err := f.Now(t.Context())
+		require.NoError(t, err)
+		refs, err := f.Due(t.Context(), now, limit)
+		require.NoError(t, err)
+		return refs
+	}
+	adas := f.run(t, ada)
+	f.clock.Advance(time.Second)
+	bobs := f.run(t, bob)
+	f.clock.Advance(time.Second)
+	ended := f.run(t, ada)
+	f.applied(t, ended, execution.CancelAsked{})
+	require.Empty(t, due(10), "just queued")
+
+	f.clock.Advance(44 * time.Second)
+	require.Equal(t, []execution.Ref{adas, bobs}, due(10), "queued, and nobody has come")
+	require.Equal(t, []execution.Ref{adas}, due(1))
+
+	f.applied(t, adas, claim)
+	require.Equal(t, []execution.Ref{bobs}, due(10), "running")
+	f.applied(t, bobs, execution.FellDue{})
+	require.Empty(t, due(10), "announced again")
+
+	f.clock.Advance(lease)
+	require.Equal(t, []execution.Ref{adas}, due(10), "its lease has run out")
+	f.applied(t, adas, execution.FellDue{})
+	f.applied(t, adas, claim)
+	f.applied(t, adas, execution.Broke{Attempt: 2, Backoff: 4 * time.Second})
+	require.Empty(t, due(10), "it waits for its back-off")
+	f.clock.Advance(5 * time.Second)
+	require.Equal(t, []execution.Ref{adas}, due(10))
+}
+
+// Another's ID is an ID that never was, in every way to use one.
+func TestAnothersIsNotFound(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	a := f.agent(t, ada)
+	turn := f.turn(t, ada, "", "secret")
+	ctx := t.Context()
+	for name, use := range map[string]func(owner, agent, conversation string, ref execution.Ref) error{
+		"read the agent":        func(o, a, _ string, _ execution.Ref) error { _, err := f.Agent(ctx, o, a); return err },
+		"run the agent":         func(o, a, _ string, _ execution.Ref) error { _, err := f.SubmitRun(ctx, Run{Owner: o, AgentID: a}); return err },
+		"talk with the agent":   func(o, a, _ string, _ execution.Ref) error { _, err := f.SubmitTurn(ctx, Turn{Owner: o, AgentID: a}); return err },
+		"read the conversation": func(o, _, c string, _ execution.Ref) error { _, err := f.Conversation(ctx, o, c); return err },
+		"go on with it": func(o, _, c string, _ execution.Ref) error {
+			_, err := f.SubmitTurn(ctx, Turn{Owner: o, ConversationID: c})
+			return err
+		},
+		"read the execution": func(_, _, _ string, r execution.Ref) error { _, err := f.Execution(ctx, r); return err },
+		"cancel the execution": func(_, _, _ string, r execution.Ref) error {
+			_, err := f.Apply(ctx, r, execution.CancelAsked{})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			anothers := use(bob, a.ID, turn.ConversationID, execution.Ref{Owner: bob, ID: turn.ID})
+			unknown := use(bob, "x", "x", execution.Ref{Owner: bob, ID: "x"})
+			var notFound, never *NotFoundError
+			require.ErrorAs(t, anothers, &notFound)
+			require.ErrorAs(t, unknown, &never)
+			require.Equal(t, never.Resource, notFound.Resource)
+		})
+	}
+	require.Equal(t, execution.Queued, f.stored(t, turn.Ref()).Status)
+	messages, err := f.Messages(ctx, bob, turn.ConversationID, 0, 10)
+	require.NoError(t, err)
+	require.Empty(t, messages)
+	conversations, err := f.Conversations(ctx, bob, 10)
+	require.NoError(t, err)
+	require.Empty(t, conversations)
+	executions, err := f.Executions(ctx, bob, 10)
+	require.NoError(t, err)
+	require.Empty(t, executions)
+	agents, err := f.Agents(ctx, bob, 10)
+	require.NoError(t, err)
+	require.Empty(t, agents)
+}
+
+func TestListsAreNewestFirst(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	oldest := f.turn(t, ada, "", "oldest")
+	newest := f.turn(t, ada, "", "newest")
+	executions, err := f.Executions(t.Context(), ada, 10)
+	require.NoError(t, err)
+	require.Equal(t, []string{newest.ID, oldest.ID}, []string{executions[0].ID, executions[1].ID})
+
+	f.turn(t, ada, oldest.ConversationID, "news")
+	conversations, err := f.Conversations(t.Context(), ada, 10)
+	require.NoError(t, err)
+	require.Len(t, conversations, 2)
+	require.Equal(t, oldest.ConversationID, conversations[0].ID, "the one with the newest message")
+	conversations, err = f.Conversations(t.Context(), ada, 1)
+	require.NoError(t, err)
+	require.Len(t, conversations, 1)
+
+	first, second := f.agent(t, ada), f.agent(t, ada)
+	agents, err := f.Agents(t.Context(), ada, 10)
+	require.NoError(t, err)
+	require.Equal(t, []string{second.ID, first.ID}, []string{agents[0].ID, agents[1].ID})
+	read, err := f.Agent(t.Context(), ada, first.ID)
+	require.NoError(t, err)
+	require.Equal(t, first.Instructions, read.Instructions)
+}
+
+func TestMessagesAreTheNewestInOrder(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	var last execution.Execution
+	for i := range 12 { // two digits: the order is of numbers, not of letters
+		last = f.turn(t, ada, last.ConversationID, fmt.Sprintf("ask %d", i+1))
+		f.applied(t, last.Ref(), claim)
+		f.applied(t, last.Ref(), finish(1, fmt.Sprintf("reply %d", i+1)))
+	}
+	texts := func(before, limit int) (texts []string) {
+		found, err := f.Messages(t.Context(), ada, last.ConversationID, before, limit)
+		require.NoError(t, err)
+		for _, m := range found {
+			texts = append(texts, m.Text)
+		}
+		return texts
+	}
+	require.Len(t, texts(0, 100), 24)
+	require.Equal(t, []string{"ask 11", "reply 11", "ask 12", "reply 12"}, texts(0, 4))
+	require.Equal(t, []string{"reply 9", "ask 10", "reply 10"}, texts(11, 3))
+	require.Empty(t, texts(1, 10))
+}
