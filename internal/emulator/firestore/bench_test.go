@@ -81,12 +81,14 @@ func (e *bench) fill(b *testing.B, n int) {
 	g.SetLimit(8)
 	for from := 0; from < n; from += 400 {
 		g.Go(func() error {
-			batch := e.clients[0].Batch()
-			for i := from; i < min(n, from+400); i++ {
-				batch.Set(e.clients[0].Doc(fmt.Sprintf("tenants/t%d/executions/e%06d", i%2, i)), execution(i))
-			}
-			_, err := batch.Commit(ctx)
-			return err
+			return together(ctx, e.clients[0], func(tx *client.Transaction) error {
+				for i := from; i < min(n, from+400); i++ {
+					if err := tx.Set(e.clients[0].Doc(fmt.Sprintf("tenants/t%d/executions/e%06d", i%2, i)), execution(i)); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
 		})
 	}
 	require.NoError(b, g.Wait())
@@ -127,8 +129,8 @@ func BenchmarkGet(b *testing.B) {
 	const docs = 10_000
 	e.fill(b, docs)
 	b.ResetTimer()
-	e.spread(b, func(ctx context.Context, c *client.Client, i int) error {
-		i = rand.IntN(docs)
+	e.spread(b, func(ctx context.Context, c *client.Client, _ int) error {
+		i := rand.IntN(docs)
 		_, err := c.Doc(fmt.Sprintf("tenants/t%d/executions/e%06d", i%2, i)).Get(ctx)
 		return err
 	})

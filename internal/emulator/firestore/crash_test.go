@@ -3,6 +3,7 @@ package firestore_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -84,9 +85,12 @@ func TestKilled(t *testing.T) {
 				counter := c.Doc("counters/" + strconv.Itoa(w))
 				for i := 0; ctx.Err() == nil; i++ {
 					id := fmt.Sprintf("%d-%d-%d", round, w, i)
-					b := c.Batch().Create(c.Doc("c/"+id), map[string]any{"writer": w, "i": i}).
-						Set(counter, map[string]any{"n": client.Increment(1)}, client.MergeAll)
-					if _, err := b.Commit(ctx); err != nil {
+					err := together(ctx, c, func(tx *client.Transaction) error {
+						return errors.Join(
+							tx.Create(c.Doc("c/"+id), map[string]any{"writer": w, "i": i}),
+							tx.Set(counter, map[string]any{"n": client.Increment(1)}, client.MergeAll))
+					})
+					if err != nil {
 						return // killed: this one was not acknowledged
 					}
 					acknowledged[w] = append(acknowledged[w], id)
@@ -132,19 +136,19 @@ func TestReopen(t *testing.T) {
 	dir := t.TempDir()
 	e := start(t, firestore.Options{Dir: dir})
 	c := e.dial(t, "p")
-	b := c.Batch()
-	for i := range 400 {
-		b.Set(c.Doc(fmt.Sprintf("c/%03d", i)), map[string]any{"n": i % 7, "m": -i})
-	}
-	_, err := b.Commit(t.Context())
-	require.NoError(t, err)
+	require.NoError(t, together(t.Context(), c, func(tx *client.Transaction) (err error) {
+		for i := range 400 {
+			err = errors.Join(err, tx.Set(c.Doc(fmt.Sprintf("c/%03d", i)), map[string]any{"n": i % 7, "m": -i}))
+		}
+		return err
+	}))
 	q := func(c *client.Client) client.Query {
 		return c.Collection("c").Where("n", "==", 3).OrderBy("m", client.Asc).Limit(2)
 	}
 	require.Equal(t, []string{"395", "388"}, ids(t, q(c)))
 	e.stop(t)
 
-	_, err = c.Doc("c/000").Get(deadline(t, 100*time.Millisecond))
+	_, err := c.Doc("c/000").Get(deadline(t, 100*time.Millisecond))
 	require.Error(t, err)
 	c = start(t, firestore.Options{Dir: dir}).dial(t, "p")
 	_, err = c.Doc("c/395").Delete(t.Context())

@@ -2,6 +2,7 @@ package firestore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -165,18 +166,26 @@ func TestAWriteThatChangesNothingKeepsTheUpdateTime(t *testing.T) {
 	require.True(t, other.UpdateTime.After(first.UpdateTime), "1.0 is another value than 1")
 }
 
-func TestABatchIsAllOrNothing(t *testing.T) {
+func TestACommitIsAllOrNothing(t *testing.T) {
 	c := start(t, firestore.Options{}).dial(t, "p")
-	_, err := c.Batch().Set(c.Doc("c/a"), map[string]any{"n": 1}).Update(c.Doc("c/none"), []client.Update{{Path: "n", Value: 1}}).Commit(t.Context())
+	err := together(t.Context(), c, func(tx *client.Transaction) error {
+		return errors.Join(
+			tx.Set(c.Doc("c/a"), map[string]any{"n": 1}),
+			tx.Update(c.Doc("c/none"), []client.Update{{Path: "n", Value: 1}}))
+	})
 	require.Equal(t, codes.NotFound, status.Code(err))
 	_, err = c.Doc("c/a").Get(t.Context())
 	require.Equal(t, codes.NotFound, status.Code(err))
 
-	_, err = c.Batch().Create(c.Doc("c/a"), map[string]any{"n": 1}).Update(c.Doc("c/a"), []client.Update{{Path: "n", Value: client.Increment(1)}}).Commit(t.Context())
+	err = together(t.Context(), c, func(tx *client.Transaction) error {
+		return errors.Join(
+			tx.Create(c.Doc("c/a"), map[string]any{"n": 1}),
+			tx.Update(c.Doc("c/a"), []client.Update{{Path: "n", Value: client.Increment(1)}}))
+	})
 	require.NoError(t, err)
 	snap, err := c.Doc("c/a").Get(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, map[string]any{"n": int64(2)}, snap.Data(), "a later write of a batch sees an earlier one")
+	require.Equal(t, map[string]any{"n": int64(2)}, snap.Data(), "a later write of a commit sees an earlier one")
 }
 
 func TestBulkWritesStandAlone(t *testing.T) {
@@ -283,4 +292,14 @@ func TestLists(t *testing.T) {
 		}
 	}
 	require.Equal(t, []string{"/c/b", "/c/a"}, listed)
+
+	for missing, want := range map[bool][]string{false: {"/c/a", "/c/b", "/other/z"}, true: {"/c/a", "/c/b", "/c/gone", "/other/z"}} {
+		listed = nil
+		page, err := raw.ListDocuments(t.Context(), &pb.ListDocumentsRequest{Parent: root, ShowMissing: missing})
+		require.NoError(t, err)
+		for _, d := range page.GetDocuments() {
+			listed = append(listed, strings.TrimPrefix(d.GetName(), root))
+		}
+		require.Equal(t, want, listed, "all collections of the root")
+	}
 }

@@ -1,6 +1,7 @@
 package firestore_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -98,12 +99,12 @@ func TestListenSeesACommitWhole(t *testing.T) {
 	it := c.CollectionGroup("c").Snapshots(t.Context())
 	defer it.Stop()
 	require.Empty(t, changes(t, it))
-	b := c.Batch()
-	for i := range 20 {
-		b.Set(c.Doc(fmt.Sprintf("p/%d/c/x%02d", i%3, i)), map[string]any{"n": i})
-	}
-	_, err := b.Commit(t.Context())
-	require.NoError(t, err)
+	require.NoError(t, together(t.Context(), c, func(tx *client.Transaction) (err error) {
+		for i := range 20 {
+			err = errors.Join(err, tx.Set(c.Doc(fmt.Sprintf("p/%d/c/x%02d", i%3, i)), map[string]any{"n": i}))
+		}
+		return err
+	}))
 	require.Len(t, changes(t, it), 20)
 }
 

@@ -1,6 +1,7 @@
 package firestore_test
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"testing"
@@ -166,12 +167,12 @@ func TestAggregations(t *testing.T) {
 
 func TestPartitionsCoverAGroup(t *testing.T) {
 	c := start(t, firestore.Options{}).dial(t, "p")
-	b := c.Batch()
-	for i := range 100 {
-		b.Set(c.Doc(fmt.Sprintf("p/%d/c/%02d", i%7, i)), map[string]any{})
-	}
-	_, err := b.Commit(t.Context())
-	require.NoError(t, err)
+	require.NoError(t, together(t.Context(), c, func(tx *client.Transaction) (err error) {
+		for i := range 100 {
+			err = errors.Join(err, tx.Set(c.Doc(fmt.Sprintf("p/%d/c/%02d", i%7, i)), map[string]any{}))
+		}
+		return err
+	}))
 	parts, err := c.CollectionGroup("c").GetPartitionedQueries(t.Context(), 4)
 	require.NoError(t, err)
 	require.Len(t, parts, 5, "four points make five parts")
@@ -191,18 +192,18 @@ func TestPartitionsCoverAGroup(t *testing.T) {
 func TestExecutions(t *testing.T) {
 	c := start(t, firestore.Options{}).dial(t, "p")
 	base := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
-	b := c.Batch()
-	for i := range 480 {
-		doc := c.Doc(fmt.Sprintf("tenants/%s/executions/e%03d", []string{"ann", "bob"}[i%2], i))
-		b.Create(doc, map[string]any{"status": []string{"queued", "running"}[i/2%2], "due": base.Add(time.Duration(i) * time.Second)})
-	}
-	_, err := b.Commit(t.Context())
-	require.NoError(t, err)
+	require.NoError(t, together(t.Context(), c, func(tx *client.Transaction) (err error) {
+		for i := range 480 {
+			doc := c.Doc(fmt.Sprintf("tenants/%s/executions/e%03d", []string{"ann", "bob"}[i%2], i))
+			err = errors.Join(err, tx.Create(doc, map[string]any{"status": []string{"queued", "running"}[i/2%2], "due": base.Add(time.Duration(i) * time.Second)}))
+		}
+		return err
+	}))
 	due := c.CollectionGroup("executions").Where("due", "<=", base.Add(100*time.Second)).OrderBy("due", client.Asc).Limit(5)
 	require.Equal(t, []string{"e000", "e001", "e002", "e003", "e004"}, ids(t, due))
 	queued := c.Collection("tenants/ann/executions").Where("status", "==", "queued").OrderBy("due", client.Desc).Limit(3)
 	require.Equal(t, []string{"e476", "e472", "e468"}, ids(t, queued))
-	_, err = c.Doc("tenants/ann/executions/e476").Update(t.Context(), []client.Update{{Path: "status", Value: "running"}})
+	_, err := c.Doc("tenants/ann/executions/e476").Update(t.Context(), []client.Update{{Path: "status", Value: "running"}})
 	require.NoError(t, err)
 	_, err = c.Doc("tenants/ann/executions/e472").Delete(t.Context())
 	require.NoError(t, err)

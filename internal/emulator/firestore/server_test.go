@@ -1,6 +1,7 @@
 package firestore_test
 
 import (
+	"context"
 	"net"
 	"os"
 	"sync"
@@ -66,6 +67,11 @@ func (e *emulator) dial(t testing.TB, project string) *client.Client {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
 	return c
+}
+
+// together makes writes that are one commit.
+func together(ctx context.Context, c *client.Client, f func(tx *client.Transaction) error) error {
+	return c.RunTransaction(ctx, func(_ context.Context, tx *client.Transaction) error { return f(tx) })
 }
 
 // raw returns a connection for what the client does not send.

@@ -25,8 +25,7 @@ type Snapshot struct {
 	users int // who have yet to close it
 }
 
-// Snapshot returns the store as it is now. Its time is later than every commit in it, and no later commit will have
-// a time up to it.
+// Snapshot returns the store as it is now. Its time is not before any commit in it, and all later commits are after it.
 func (s *Store) Snapshot() *Snapshot {
 	s.clockMu.Lock()
 	defer s.clockMu.Unlock()
