@@ -3,6 +3,7 @@ package name
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -70,6 +71,18 @@ func ParseKey(b []byte) (Path, error) {
 		}
 	}
 	return p, nil
+}
+
+// PrefixEnd is the first key behind all that begin with prefix; nil where there is none.
+func PrefixEnd(prefix []byte) []byte {
+	for i := len(prefix) - 1; i >= 0; i-- {
+		if prefix[i] != 0xff {
+			out := slices.Clone(prefix[:i+1])
+			out[i]++
+			return out
+		}
+	}
+	return nil
 }
 
 // AppendString appends s so that no encoded string is a prefix of another and bytes order as strings do: a zero byte

@@ -102,7 +102,7 @@ type bounds struct {
 }
 
 func (b bounds) find(conjuncts []Term) (lower, upper []byte) {
-	lower, upper = b.prefix, end(b.prefix)
+	lower, upper = b.prefix, name.PrefixEnd(b.prefix)
 	first, last := b.q.Start, b.q.End
 	if b.reverse {
 		first, last = last, first
@@ -111,7 +111,7 @@ func (b bounds) find(conjuncts []Term) (lower, upper []byte) {
 		lower = larger(lower, b.key(first.Values))
 	}
 	if last != nil {
-		upper = smaller(upper, end(b.key(last.Values)))
+		upper = smaller(upper, name.PrefixEnd(b.key(last.Values)))
 	}
 	o, ok := b.firstOrder()
 	if !ok {
@@ -175,11 +175,11 @@ func (b bounds) term(t Term, o Order) (lower, upper []byte) {
 	if t.Path.IsDocumentID() {
 		switch t.Op {
 		case Equal:
-			return at, end(at)
+			return at, name.PrefixEnd(at)
 		case Greater, GreaterOrEqual:
 			return at, nil
 		case Less, LessOrEqual:
-			return nil, end(at)
+			return nil, name.PrefixEnd(at)
 		}
 		return nil, nil
 	}
@@ -188,13 +188,13 @@ func (b bounds) term(t Term, o Order) (lower, upper []byte) {
 		kind = ^kind
 	}
 	bracket := append(slices.Clone(b.prefix), kind)
-	before, behind := at, end(at)
+	before, behind := at, name.PrefixEnd(at)
 	if cutOff(t.Value) { // its key may be that of a match
 		switch {
 		case t.Op == Greater && !desc, t.Op == Less && desc:
 			behind = at
 		case t.Op == Less, t.Op == Greater:
-			before = end(at)
+			before = name.PrefixEnd(at)
 		}
 	}
 	switch {
@@ -203,9 +203,9 @@ func (b bounds) term(t Term, o Order) (lower, upper []byte) {
 	case t.Op == LessOrEqual && !desc, t.Op == GreaterOrEqual && desc:
 		return bracket, behind
 	case t.Op == Greater, t.Op == Less:
-		return behind, end(bracket)
+		return behind, name.PrefixEnd(bracket)
 	case t.Op == GreaterOrEqual, t.Op == LessOrEqual:
-		return before, end(bracket)
+		return before, name.PrefixEnd(bracket)
 	}
 	return nil, nil
 }
@@ -240,18 +240,6 @@ func (b bounds) component(key []byte, o Order, v *pb.Value) []byte {
 		return value.AppendKeyDesc(key, v)
 	}
 	return value.AppendKey(key, v)
-}
-
-// end is the first key behind all that begin with prefix; nil where there is none.
-func end(prefix []byte) []byte {
-	for i := len(prefix) - 1; i >= 0; i-- {
-		if prefix[i] != 0xff {
-			out := slices.Clone(prefix[:i+1])
-			out[i]++
-			return out
-		}
-	}
-	return nil
 }
 
 func larger(a, b []byte) []byte {

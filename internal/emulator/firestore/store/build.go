@@ -8,6 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/airlock-run/airlock/internal/emulator/firestore/document"
+	"github.com/airlock-run/airlock/internal/emulator/firestore/name"
 	"github.com/airlock-run/airlock/internal/emulator/firestore/query"
 )
 
@@ -102,7 +103,7 @@ func (s *Store) define(want *query.Index) (*index, error) {
 func (s *Store) buildFrom(i *index, prefix, from []byte) (next []byte, err error) {
 	s.commitMu.Lock()
 	defer s.commitMu.Unlock()
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: end(prefix)})
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: name.PrefixEnd(prefix)})
 	if err != nil {
 		return nil, err
 	}

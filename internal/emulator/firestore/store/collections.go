@@ -43,7 +43,7 @@ func (sn *Snapshot) childrenNow(db name.Database, under name.Path, ids map[strin
 			}
 			child := p[:len(under)+1]
 			ids[child.ID()] = true
-			return end(name.AppendKey(slices.Clone(prefix), child)), nil
+			return name.PrefixEnd(name.AppendKey(slices.Clone(prefix), child)), nil
 		})
 		if err != nil {
 			return err
@@ -74,14 +74,14 @@ func (sn *Snapshot) collectionIDs(db name.Database) (ids []string, err error) {
 			return nil, errKey
 		}
 		ids = append(ids, id)
-		return end(documentsKey(db, id)), nil
+		return name.PrefixEnd(documentsKey(db, id)), nil
 	})
 	return ids, err
 }
 
 // jump visits keys with a prefix; visit returns where to go on.
 func (sn *Snapshot) jump(prefix []byte, visit func(key []byte) (next []byte, err error)) (err error) {
-	it, err := sn.reader.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: end(prefix)})
+	it, err := sn.reader.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: name.PrefixEnd(prefix)})
 	if err != nil {
 		return fmt.Errorf("list: %w", err)
 	}

@@ -29,7 +29,7 @@ func (s *Store) databases(space byte) (dbs []name.Database, err error) {
 		}
 		db := name.Database{Project: project, ID: id}
 		dbs = append(dbs, db)
-		ok = it.SeekGE(end(appendDatabase([]byte{space}, db)))
+		ok = it.SeekGE(name.PrefixEnd(appendDatabase([]byte{space}, db)))
 	}
 	return dbs, nil
 }

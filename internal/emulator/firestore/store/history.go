@@ -28,7 +28,7 @@ type past struct {
 // history yields the steps after a time, oldest first.
 func history(r pebble.Reader, db name.Database, after document.Time) iter.Seq2[past, error] {
 	return func(yield func(past, error) bool) {
-		low, high := historyKey(db, after+1), end(appendDatabase([]byte{historySpace}, db))
+		low, high := historyKey(db, after+1), name.PrefixEnd(appendDatabase([]byte{historySpace}, db))
 		it, err := r.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: high})
 		if err != nil {
 			yield(past{}, fmt.Errorf("read history: %w", err))

@@ -135,7 +135,7 @@ func (s *Store) loadIndexes() (err error) {
 			continue
 		}
 		prefix := indexKey(i.number)
-		if err := errors.Join(s.db.DeleteRange(prefix, end(prefix), pebble.NoSync), s.db.Delete(it.Key(), pebble.NoSync)); err != nil {
+		if err := errors.Join(s.db.DeleteRange(prefix, name.PrefixEnd(prefix), pebble.NoSync), s.db.Delete(it.Key(), pebble.NoSync)); err != nil {
 			return fmt.Errorf("remove an unfinished index: %w", err)
 		}
 	}

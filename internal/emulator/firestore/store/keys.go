@@ -89,15 +89,3 @@ func historyKey(db name.Database, t document.Time) []byte {
 	b := appendDatabase(append(make([]byte, 0, 160), historySpace), db)
 	return binary.BigEndian.AppendUint64(b, uint64(t))
 }
-
-// end is the first key behind all that begin with prefix.
-func end(prefix []byte) []byte {
-	for i := len(prefix) - 1; i >= 0; i-- {
-		if prefix[i] != 0xff {
-			out := slices.Clone(prefix[:i+1])
-			out[i]++
-			return out
-		}
-	}
-	return nil
-}

@@ -13,7 +13,7 @@ import (
 )
 
 // Run yields the documents a query matches, in its order, within its cursors, offset and limit. An error is the last
-// thing it yields. skipped hears the number of documents the offset left out, before the first is yielded.
+// thing it yields.
 func (sn *Snapshot) Run(q *query.Query) iter.Seq2[*document.Document, error] {
 	return func(yield func(*document.Document, error) bool) {
 		skip, left := q.Offset, q.LimitOr(-1)
@@ -83,7 +83,7 @@ func (sn *Snapshot) indexRange(q *query.Query, r query.Range) (low, high []byte,
 		return nil, nil, false
 	}
 	prefix := r.Index.AppendScope(indexKey(i.number), q.Parent)
-	low, high = slices.Concat(prefix, r.Lower), end(prefix)
+	low, high = slices.Concat(prefix, r.Lower), name.PrefixEnd(prefix)
 	if r.Upper != nil {
 		high = slices.Concat(prefix, r.Upper)
 	}
@@ -96,7 +96,7 @@ func scope(q *query.Query) (low, high []byte) {
 	if !q.Descendants {
 		low = name.AppendKey(low, name.Path{q.Collection})
 	}
-	return low, end(low)
+	return low, name.PrefixEnd(low)
 }
 
 // documents yields the matches among the documents themselves.
