@@ -43,7 +43,7 @@ web/node_modules/.installed: web/package.json web/package-lock.json
 	touch $@
 
 .PHONY: images sandbox-offline sandbox-claude sandbox-probe
-images: sandbox-offline sandbox-claude sandbox-probe ## The sandbox images
+images: sandbox-offline sandbox-claude sandbox-probe ## The sandbox images; alone: make sandbox-offline, -claude, -probe
 sandbox-offline sandbox-claude sandbox-probe: sandbox-%: engine
 	scripts/images.sh $*
 
