@@ -56,9 +56,15 @@ func TestAnothersIsNotFound(t *testing.T) {
 	turn := f.turn(t, ada, "", "secret")
 	ctx := t.Context()
 	for name, use := range map[string]func(owner, agent, conversation string, ref execution.Ref) error{
-		"read the agent":        func(o, a, _ string, _ execution.Ref) error { _, err := f.Agent(ctx, o, a); return err },
-		"run the agent":         func(o, a, _ string, _ execution.Ref) error { _, err := f.SubmitRun(ctx, Run{Owner: o, AgentID: a}); return err },
-		"talk with the agent":   func(o, a, _ string, _ execution.Ref) error { _, err := f.SubmitTurn(ctx, Turn{Owner: o, AgentID: a}); return err },
+		"read the agent": func(o, a, _ string, _ execution.Ref) error { _, err := f.Agent(ctx, o, a); return err },
+		"run the agent": func(o, a, _ string, _ execution.Ref) error {
+			_, err := f.SubmitRun(ctx, Run{Owner: o, AgentID: a})
+			return err
+		},
+		"talk with the agent": func(o, a, _ string, _ execution.Ref) error {
+			_, err := f.SubmitTurn(ctx, Turn{Owner: o, AgentID: a})
+			return err
+		},
 		"read the conversation": func(o, _, c string, _ execution.Ref) error { _, err := f.Conversation(ctx, o, c); return err },
 		"go on with it": func(o, _, c string, _ execution.Ref) error {
 			_, err := f.SubmitTurn(ctx, Turn{Owner: o, ConversationID: c})

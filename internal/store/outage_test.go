@@ -1,0 +1,167 @@
+package store
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/airlock-run/airlock/internal/agent"
+	"github.com/airlock-run/airlock/internal/emulator/emulatortest"
+	firestoreemulator "github.com/airlock-run/airlock/internal/emulator/firestore"
+	"github.com/airlock-run/airlock/internal/execution"
+)
+
+// Every method says so, within the caller's time, when Firestore is away, and
+// works again once it is back.
+func TestUnavailableWhileFirestoreIsAway(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	a := f.agent(t, ada)
+	turn := f.turn(t, ada, "", "hello")
+	methods := map[string]func(context.Context) error{
+		"Now":         func(ctx context.Context) error { _, err := f.Now(ctx); return err },
+		"CreateAgent": func(ctx context.Context) error { return f.CreateAgent(ctx, &agent.Agent{Owner: ada, Name: "B"}) },
+		"Agent":       func(ctx context.Context) error { _, err := f.Agent(ctx, ada, a.ID); return err },
+		"Agents":      func(ctx context.Context) error { _, err := f.Agents(ctx, ada, 10); return err },
+		"SubmitRun": func(ctx context.Context) error {
+			_, err := f.SubmitRun(ctx, Run{Owner: ada, AgentID: a.ID})
+			return err
+		},
+		"SubmitTurn":    func(ctx context.Context) error { _, err := f.SubmitTurn(ctx, Turn{Owner: ada}); return err },
+		"Apply":         func(ctx context.Context) error { _, err := f.Apply(ctx, turn.Ref(), claim); return err },
+		"Execution":     func(ctx context.Context) error { _, err := f.Execution(ctx, turn.Ref()); return err },
+		"Executions":    func(ctx context.Context) error { _, err := f.Executions(ctx, ada, 10); return err },
+		"Due":           func(ctx context.Context) error { _, err := f.Due(ctx, time.Now(), 10); return err },
+		"Conversation":  func(ctx context.Context) error { _, err := f.Conversation(ctx, ada, turn.ConversationID); return err },
+		"Conversations": func(ctx context.Context) error { _, err := f.Conversations(ctx, ada, 10); return err },
+		"Messages": func(ctx context.Context) error {
+			_, err := f.Messages(ctx, ada, turn.ConversationID, 0, 10)
+			return err
+		},
+	}
+	f.firestore.Away()
+	for name, method := range methods {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		began := time.Now()
+		err := method(ctx)
+		cancel()
+		require.ErrorIs(t, err, ErrUnavailable, name)
+		require.Less(t, time.Since(began), 2*time.Second, name)
+	}
+	f.firestore.Back()
+	for name, method := range methods {
+		require.NoError(t, method(t.Context()), name)
+	}
+}
+
+// A caller that gave up is no fault of Firestore's.
+func TestCanceledIsNotUnavailable(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := f.Now(ctx)
+	require.Error(t, err)
+	require.NotErrorIs(t, err, ErrUnavailable)
+}
+
+// commits stands between client and emulator, and may spoil the next commit.
+type commits struct {
+	lose   atomic.Int32 // so many answers get lost after the commit was done
+	refuse atomic.Int32 // so many commits never arrive
+}
+
+func (c *commits) intercept(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	if !strings.HasSuffix(method, "/Commit") {
+		return invoke(ctx, method, req, reply, cc, opts...)
+	}
+	if c.refuse.Add(-1) >= 0 {
+		return status.Error(codes.Unavailable, "lost on the way")
+	}
+	err := invoke(ctx, method, req, reply, cc, opts...)
+	if err == nil && c.lose.Add(-1) >= 0 {
+		return status.Error(codes.Unavailable, "the answer was lost")
+	}
+	return err
+}
+
+func startWith(t *testing.T, c *commits) fixture {
+	t.Helper()
+	f := emulatortest.StartFirestore(t, firestoreemulator.Options{}, grpc.WithChainUnaryInterceptor(c.intercept))
+	return fixture{Store: New(f.Client), firestore: f}
+}
+
+// Whether a commit or only its answer was lost, a turn is finished with its
+// one reply or not at all, and repeating puts it right.
+func TestFinishAndReplyAreOneWhateverGetsLost(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(*commits){
+		"the commit, once":        func(c *commits) { c.refuse.Store(1) },
+		"the answer, once":        func(c *commits) { c.lose.Store(1) },
+		"the commit and answers":  func(c *commits) { c.refuse.Store(2); c.lose.Store(2) },
+		"everything for a while":  func(c *commits) { c.refuse.Store(1 << 20) },
+		"all answers for a while": func(c *commits) { c.lose.Store(1 << 20) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var c commits
+			f := startWith(t, &c)
+			turn := f.turn(t, ada, "", "hello")
+			f.applied(t, turn.Ref(), claim)
+
+			spoil(&c)
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			defer cancel()
+			_, err := f.Apply(ctx, turn.Ref(), finish(1, "done"))
+			t.Logf("the spoilt one: %v", err)
+			ended := f.stored(t, turn.Ref()).Status.Terminal()
+			require.Equal(t, ended, len(f.messages(t, turn)) == 2)
+
+			c.refuse.Store(0)
+			c.lose.Store(0)
+			_, err = f.Apply(t.Context(), turn.Ref(), finish(1, "done"))
+			if ended {
+				require.ErrorIs(t, err, execution.ErrTerminal)
+			} else {
+				require.NoError(t, err)
+			}
+			require.Equal(t, execution.Succeeded, f.stored(t, turn.Ref()).Status)
+			require.Len(t, f.messages(t, turn), 2)
+			conversation, err := f.Conversation(t.Context(), ada, turn.ConversationID)
+			require.NoError(t, err)
+			require.Empty(t, conversation.Pending)
+		})
+	}
+}
+
+// A submission whose answer got lost is an error to the caller, who was not
+// promised anything; it is there once nevertheless, and whole.
+func TestASubmissionWhoseAnswerGotLostIsThereOnce(t *testing.T) {
+	t.Parallel()
+	var c commits
+	f := startWith(t, &c)
+	a := f.agent(t, ada)
+	first := f.turn(t, ada, "", "hello")
+
+	c.lose.Store(1)
+	_, err := f.SubmitRun(t.Context(), Run{Owner: ada, AgentID: a.ID, Input: "x"})
+	require.Error(t, err)
+	c.lose.Store(1)
+	_, err = f.SubmitTurn(t.Context(), Turn{Owner: ada, ConversationID: first.ConversationID, Message: "again"})
+	require.Error(t, err)
+
+	all, err := f.Executions(t.Context(), ada, 10)
+	require.NoError(t, err)
+	require.Len(t, all, 3)
+	require.Len(t, f.messages(t, first), 2)
+	conversation, err := f.Conversation(t.Context(), ada, first.ConversationID)
+	require.NoError(t, err)
+	require.Len(t, conversation.Pending, 2)
+}
