@@ -38,6 +38,12 @@ var modes = map[string]func(args []string) error{
 	"dial":            dial,
 	"post":            post,
 	"meet":            meet,
+	"leave":           leave,
+	"leave-large":     leaveLarge,
+	"leave-many":      leaveMany,
+	"leave-odd":       leaveOdd,
+	"link":            link,
+	"tick":            tick,
 }
 
 func main() {

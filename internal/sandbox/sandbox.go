@@ -4,6 +4,7 @@
 package sandbox
 
 import (
+	"io"
 	"net"
 	"time"
 )
@@ -23,18 +24,12 @@ type Job struct {
 	Argv      []string // the agent's program and its arguments; never through a shell
 	Env       []string // "KEY=value", besides HOME, PATH, USER and LANG, which init sets
 	Stdin     []byte   // the agent's whole standard input
-	Files     []File   // laid down before the agent starts
+	Files     []File   // laid down before the agent starts; MaxFiles bytes in all
+	Collect   []string // what comes back besides OutDir, where it is there; see OutFile
 	Timeout   time.Duration
+	Quiet     time.Duration // output that stays away so long ends the job; 0: it may
 	Limits    Limits
 	Egress    Egress // nil: no way out at all
-}
-
-// File is laid down in the sandbox before the agent starts, owned by the
-// agent's user. Path is absolute and lies below /workspace or /home/agent.
-type File struct {
-	Path string
-	Mode uint32 // permission bits
-	Data []byte
 }
 
 // Limits bound one container. A zero field means the default of DefaultLimits.
@@ -59,16 +54,18 @@ type Egress interface {
 // Ended says what brought the agent's run to its end.
 type Ended string
 
-// The four ways to end.
+// The ways to end. All but the first name the reason of a kill.
 const (
 	Exited      Ended = "exited"        // the agent's process ended by itself; see ExitCode
 	TimedOut    Ended = "timed_out"     // Job.Timeout passed and the container was killed
 	OutOfMemory Ended = "out_of_memory" // the kernel killed a process of the container for memory
 	OutputLimit Ended = "output_limit"  // more output than the container may write at all
+	NoOutput    Ended = "no_output"     // nothing was written for as long as Job.Quiet
 )
 
-// Outcome is what the job did. That the sandbox itself could not do its part
-// is never an Outcome but an error.
+// Outcome is what the job did. That the sandbox itself could not do its part,
+// or was told to stop, is never an Outcome but an error; beside an error only
+// Record is set, for as much as is known by then.
 type Outcome struct {
 	Ended     Ended
 	ExitCode  int    // as a shell says it: 128+n after signal n
@@ -76,8 +73,22 @@ type Outcome struct {
 	Truncated bool   // Stdout had more
 	Stderr    []byte // the last 16 KiB, for people
 
+	Files     []OutFile // in the order of their paths; of a job that exited
+	LeftOut   int       // entries of OutDir that are not among Files: over a bound, no regular file, or a name unfit to pass on
+	FilesHeld io.Closer // what Files read from, if not memory; see Close
+
 	AgentStarted time.Duration // from Run's call to the agent's start
 	Wall         time.Duration // from the agent's start to its end
 	PeakMemory   int64         // bytes
 	CPUTime      time.Duration
+
+	Record Record
+}
+
+// Close lets go of the contents of Files.
+func (o Outcome) Close() error {
+	if o.FilesHeld == nil {
+		return nil
+	}
+	return o.FilesHeld.Close()
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/container"
 	"go.uber.org/zap"
+
+	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
 // cell is one sandbox, from before its creation until it is gone:
@@ -21,6 +23,7 @@ type cell struct {
 	id     string // empty until created
 	folder string // of its egress socket
 	stream types.HijackedResponse
+	record sandbox.Record
 
 	writing sync.WaitGroup // of the job frame
 	serving chan error     // ends with the egress; nil unless there is one
@@ -75,6 +78,7 @@ func (d *Driver) bringUp(ctx context.Context, c *cell, s shape, execution string
 		return engineError(creating, "create container", err)
 	}
 	c.id = created.ID
+	c.record.Container, c.record.Times.Created = containerName(c.name), time.Now()
 	c.stream, err = d.api.ContainerAttach(ctx, c.id, container.AttachOptions{
 		Stream: true, Stdin: true, Stdout: true, Stderr: true,
 	})
@@ -84,7 +88,9 @@ func (d *Driver) bringUp(ctx context.Context, c *cell, s shape, execution string
 	if err := d.api.ContainerStart(ctx, c.id, container.StartOptions{}); err != nil {
 		return engineError(ctx, "start container", err)
 	}
-	return nil
+	c.record.Times.Started = time.Now()
+	c.record.Settings, err = d.inspect(ctx, c)
+	return err
 }
 
 const (
@@ -93,19 +99,22 @@ const (
 )
 
 // discard removes the container and all that belongs to it, off the caller's
-// path. The channel is closed when that is done, or was given up. That ctx
-// ends does not matter: whatever ended the job must not end its removal.
-func (d *Driver) discard(ctx context.Context, c *cell) <-chan struct{} {
+// path. The channel tells when it was gone, and is closed when all is done or
+// was given up. That ctx ends does not matter: whatever ended the job must not
+// end its removal.
+func (d *Driver) discard(ctx context.Context, c *cell) <-chan time.Time {
 	ctx = context.WithoutCancel(ctx)
-	done := make(chan struct{})
+	gone := make(chan time.Time, 1)
 	d.working.Go(func() {
-		defer close(done)
+		defer close(gone)
 		if c.stream.Conn != nil {
 			c.stream.Close()
 		}
 		err := d.remove(ctx, c)
 		if err != nil {
 			d.log.Error("container stays behind", zap.String("container", c.name), zap.Error(err))
+		} else {
+			gone <- time.Now()
 		}
 		c.writing.Wait()
 		if c.serving != nil {
@@ -118,7 +127,7 @@ func (d *Driver) discard(ctx context.Context, c *cell) <-chan struct{} {
 		delete(d.cells, containerName(c.name))
 		d.untidy = d.untidy || err != nil
 	})
-	return done
+	return gone
 }
 
 // remove kills the container, removes it, and sees that it is gone. Every try

@@ -54,6 +54,7 @@ type Driver struct {
 	startTimeout time.Duration
 	log          *zap.Logger
 	pool         *pool
+	catalogue    catalogue
 
 	working sync.WaitGroup // removals and warm starts under way
 
@@ -95,7 +96,7 @@ func New(opts Options) (*Driver, error) {
 	d := &Driver{
 		api: api, instance: instance, executor: opts.Executor, runtime: opts.Runtime,
 		startTimeout: opts.StartTimeout, log: opts.Log, cells: map[string]bool{},
-		pool: newPool(opts.Warm),
+		pool: newPool(opts.Warm), catalogue: catalogue{digests: map[string]string{}},
 	}
 	return d, nil
 }

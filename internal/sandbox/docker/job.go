@@ -15,6 +15,8 @@ const (
 	defaultTimeout = 120 * time.Second
 	// maxOutput ends a job that writes more, kept or not; it fits /run/output.
 	maxOutput = 64 << 20
+	// maxCollect bounds Job.Collect: a session file or two.
+	maxCollect = 16
 )
 
 // complete fills in the defaults and refuses a job that no sandbox can run.
@@ -31,7 +33,7 @@ func complete(job sandbox.Job) (sandbox.Job, error) {
 		return job, invalid("no image")
 	case len(job.Argv) == 0 || job.Argv[0] == "":
 		return job, invalid("no program")
-	case job.Timeout < 0 || l.Memory < 0 || l.CPUs < 0 || l.PIDs < 0 || l.Output < 0:
+	case job.Timeout < 0 || job.Quiet < 0 || l.Memory < 0 || l.CPUs < 0 || l.PIDs < 0 || l.Output < 0:
 		return job, invalid("a limit below zero")
 	case l.Output > maxOutput:
 		return job, invalid("%d bytes of output are over %d", l.Output, maxOutput)
@@ -46,21 +48,38 @@ func complete(job sandbox.Job) (sandbox.Job, error) {
 			return job, invalid("environment holds an entry that is not NAME=value")
 		}
 	}
-	for _, f := range job.Files {
-		if err := checkFile(f); err != nil {
-			return job, err
-		}
-	}
-	return job, nil
+	return job, checkFiles(job)
 }
 
-func checkFile(f sandbox.File) error {
-	inside := strings.HasPrefix(f.Path, "/workspace/") || strings.HasPrefix(f.Path, "/home/agent/")
-	switch {
-	case !inside || path.Clean(f.Path) != f.Path || strings.ContainsRune(f.Path, 0):
-		return invalid("file path %q is not a clean path below /workspace or /home/agent", f.Path)
-	case f.Mode&^0o777 != 0:
-		return invalid("file mode %o has more than permission bits", f.Mode)
+func checkFiles(job sandbox.Job) error {
+	size := 0
+	for _, f := range job.Files {
+		if err := checkPath(f.Path); err != nil {
+			return err
+		}
+		if f.Mode&^0o777 != 0 {
+			return invalid("file mode %o has more than permission bits", f.Mode)
+		}
+		size += len(f.Data)
+	}
+	if size > sandbox.MaxFiles {
+		return invalid("%d bytes of files are over %d", size, sandbox.MaxFiles)
+	}
+	if len(job.Collect) > maxCollect {
+		return invalid("more than %d files to collect", maxCollect)
+	}
+	for _, p := range job.Collect {
+		if err := checkPath(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkPath(p string) error {
+	inside := strings.HasPrefix(p, "/workspace/") || strings.HasPrefix(p, "/home/agent/")
+	if !inside || path.Clean(p) != p || strings.ContainsRune(p, 0) || len(p) > sandbox.MaxOutPath {
+		return invalid("file path %q is not a clean, short path below /workspace or /home/agent", p)
 	}
 	return nil
 }
@@ -75,7 +94,7 @@ func encode(job sandbox.Job) (raw, secret []byte, err error) {
 	_, none := job.Egress.(nowhere)
 	told := frame.Job{
 		Secret: secret, Argv: job.Argv, Env: job.Env, Stdin: job.Stdin,
-		Timeout: job.Timeout, Keep: job.Limits.Output, Total: maxOutput, Egress: !none,
+		Collect: job.Collect, Timeout: job.Timeout, Quiet: job.Quiet, Keep: job.Limits.Output, Total: maxOutput, Egress: !none,
 	}
 	for _, f := range job.Files {
 		told.Files = append(told.Files, frame.File{Path: f.Path, Mode: cmp.Or(f.Mode, 0o644), Data: f.Data})

@@ -33,6 +33,11 @@ func TestInvalidJobs(t *testing.T) {
 		"file above":            func(j *sandbox.Job) { j.Files = []sandbox.File{{Path: "/workspace/../etc/passwd"}} },
 		"the folder itself":     func(j *sandbox.Job) { j.Files = []sandbox.File{{Path: "/workspace/"}} },
 		"setuid file":           func(j *sandbox.Job) { j.Files = []sandbox.File{{Path: "/workspace/f", Mode: 0o4755}} },
+		"negative quiet":        func(j *sandbox.Job) { j.Quiet = -1 },
+		"too many files":        func(j *sandbox.Job) { j.Files = []sandbox.File{{Path: "/workspace/f", Data: make([]byte, 8<<20+1)}} },
+		"collect elsewhere":     func(j *sandbox.Job) { j.Collect = []string{"/proc/1/environ"} },
+		"collect above":         func(j *sandbox.Job) { j.Collect = []string{"/home/agent/../../etc/passwd"} },
+		"collect too many":      func(j *sandbox.Job) { j.Collect = make([]string, 17) },
 		"input too large":       func(j *sandbox.Job) { j.Stdin = make([]byte, 65<<20) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -42,7 +42,7 @@ func TestInitIsTheVictim(t *testing.T) {
 	d := newDriver(t, Options{})
 	job := probe("exit", "0")
 	job.Limits.Memory = 24 << 20
-	job.Files = []sandbox.File{{Path: "/workspace/large", Data: make([]byte, 48<<20)}}
+	job.Stdin = make([]byte, 48<<20)
 	out := run(t, d, job)
 
 	require.Equal(t, sandbox.OutOfMemory, out.Ended)

@@ -110,6 +110,7 @@ func (d *Driver) take(ctx context.Context, s shape, execution string) (*cell, er
 	defer d.refill(ctx, s)
 	for c := d.pool.take(s); c != nil; c = d.pool.take(s) {
 		if c.waits() {
+			c.record.Warm = true
 			return c, nil
 		}
 		d.discard(ctx, c)

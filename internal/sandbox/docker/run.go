@@ -13,6 +13,8 @@ import (
 // Run runs one job in a container of its own. Its time runs from the agent's
 // start. When ctx ends, the container is killed, and ctx's cause returned; any
 // other error means that the sandbox could not do its part (see Err...).
+// Beside an error the outcome holds nothing but its Record. Who gets an outcome
+// closes it.
 //
 // job.Egress is closed once before Run returns, whatever happens. After a result
 // the container's removal may still be under way; Close awaits it.
@@ -42,7 +44,7 @@ func (d *Driver) Run(ctx context.Context, job sandbox.Job) (sandbox.Outcome, err
 	removed := d.discard(ctx, c)
 	if err != nil || outcome.Ended == sandbox.TimedOut {
 		// Whoever stopped a job may count on its having stopped.
-		<-removed
+		outcome.Record.Times.Removed = <-removed
 	}
 	return outcome, err
 }

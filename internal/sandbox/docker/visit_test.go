@@ -69,6 +69,18 @@ func TestForgersAreNotBelieved(t *testing.T) {
 			w := frame.NewWriter(stdout, told.Secret)
 			_ = w.Write(frame.Report{Kind: frame.Stdout, Body: make([]byte, 11)})
 		},
+		"a file nobody asked for": func(told frame.Job, stdout stdoutOf) {
+			_ = frame.NewWriter(stdout, told.Secret).Write(frame.Report{Kind: frame.Left, Body: []byte("/etc/passwd")})
+		},
+		"a file elsewhere": func(told frame.Job, stdout stdoutOf) {
+			_ = frame.NewWriter(stdout, told.Secret).Write(frame.Report{Kind: frame.Left, Body: []byte("/workspace/out/../../etc/passwd")})
+		},
+		"a setuid file": func(told frame.Job, stdout stdoutOf) {
+			_ = frame.NewWriter(stdout, told.Secret).Write(frame.Report{Kind: frame.Left, Mode: 0o4755, Body: []byte("/workspace/out/f")})
+		},
+		"content of no file": func(told frame.Job, stdout stdoutOf) {
+			_ = frame.NewWriter(stdout, told.Secret).Write(frame.Report{Kind: frame.Content, Body: []byte("x")})
+		},
 		"unknown kind": func(told frame.Job, stdout stdoutOf) {
 			_ = frame.NewWriter(stdout, told.Secret).Write(frame.Report{Kind: "party"})
 		},
@@ -78,7 +90,8 @@ func TestForgersAreNotBelieved(t *testing.T) {
 			job.Limits.Output = 10
 			out, err := converse(t, job, init)
 			require.ErrorIs(t, err, ErrProtocol)
-			require.Zero(t, out)
+			out.Record = sandbox.Record{}
+			require.Zero(t, out, "nothing but the record")
 		})
 	}
 }
@@ -92,6 +105,7 @@ func TestOutcomeIsWhatInitSaw(t *testing.T) {
 		"more output":           {frame.Result{Reason: frame.Exit, Output: 6}, sandbox.Outcome{Ended: sandbox.Exited, Truncated: true}},
 		"deadline":              {frame.Result{Reason: frame.Deadline, ExitCode: 137, Output: 5}, sandbox.Outcome{Ended: sandbox.TimedOut, ExitCode: 137}},
 		"deadline after a kill": {frame.Result{Reason: frame.Deadline, OOMKills: 1, Output: 5}, sandbox.Outcome{Ended: sandbox.TimedOut}},
+		"silence":               {frame.Result{Reason: frame.Silence, ExitCode: 137, Output: 5}, sandbox.Outcome{Ended: sandbox.NoOutput, ExitCode: 137}},
 		"flood":                 {frame.Result{Reason: frame.Flood, Output: 99}, sandbox.Outcome{Ended: sandbox.OutputLimit, Truncated: true}},
 		"a child was killed":    {frame.Result{Reason: frame.Exit, OOMKills: 1, Output: 5}, sandbox.Outcome{Ended: sandbox.OutOfMemory}},
 		"usage": {
@@ -108,7 +122,8 @@ func TestOutcomeIsWhatInitSaw(t *testing.T) {
 			})
 			require.NoError(t, err)
 			require.Positive(t, out.AgentStarted)
-			c.want.AgentStarted = out.AgentStarted
+			require.NotZero(t, out.Record.Times.Result)
+			c.want.AgentStarted, c.want.Record = out.AgentStarted, out.Record
 			c.want.Stdout, c.want.Stderr = []byte("hello"), []byte("stderr")
 			require.Empty(t, cmp.Diff(c.want, out))
 		})

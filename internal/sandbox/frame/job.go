@@ -21,7 +21,9 @@ type Job struct {
 	Env     []string
 	Stdin   []byte
 	Files   []File
+	Collect []string      // absolute paths of files that come back besides the output folder's
 	Timeout time.Duration // from the agent's start
+	Quiet   time.Duration // without output, that ends the job; 0: it does not
 	Keep    int64         // bytes of standard output that are reported
 	Total   int64         // bytes of output, kept or not, that end the job
 	Egress  bool          // whether to bridge the egress socket
@@ -47,7 +49,9 @@ type jobHeader struct {
 	Env     []string      `json:"env,omitempty"`
 	Stdin   int           `json:"stdin"`
 	Files   []fileHeader  `json:"files,omitempty"`
+	Collect []string      `json:"collect,omitempty"`
 	Timeout time.Duration `json:"timeout"`
+	Quiet   time.Duration `json:"quiet,omitempty"`
 	Keep    int64         `json:"keep"`
 	Total   int64         `json:"total"`
 	Egress  bool          `json:"egress,omitempty"`
@@ -63,7 +67,7 @@ type fileHeader struct {
 func EncodeJob(j Job) ([]byte, error) {
 	header := jobHeader{
 		Secret: j.Secret, Argv: j.Argv, Env: j.Env, Stdin: len(j.Stdin),
-		Timeout: j.Timeout, Keep: j.Keep, Total: j.Total, Egress: j.Egress,
+		Collect: j.Collect, Timeout: j.Timeout, Quiet: j.Quiet, Keep: j.Keep, Total: j.Total, Egress: j.Egress,
 	}
 	body := [][]byte{j.Stdin}
 	for _, f := range j.Files {
@@ -92,7 +96,7 @@ func ReadJob(r io.Reader) (Job, error) {
 	}
 	job := Job{
 		Secret: header.Secret, Argv: header.Argv, Env: header.Env,
-		Timeout: header.Timeout, Keep: header.Keep, Total: header.Total, Egress: header.Egress,
+		Collect: header.Collect, Timeout: header.Timeout, Quiet: header.Quiet, Keep: header.Keep, Total: header.Total, Egress: header.Egress,
 	}
 	body := parts{rest: buf.Bytes()[bodyAt:]}
 	job.Stdin = body.next(header.Stdin)

@@ -18,10 +18,13 @@ var reportBounds = bounds{header: 4 << 10, body: MaxBody}
 // Kind says what a report is about.
 type Kind string
 
-// A Started comes first, unless there is a Fault; an Ended or a Fault last.
+// A Started comes first, unless there is a Fault; an Ended or a Fault last. Of
+// files there is one at a time: a Left, then as many Content as it takes.
 const (
 	Started Kind = "started" // the agent's process runs
 	Stdout  Kind = "stdout"  // the body is the next piece of its standard output
+	Left    Kind = "file"    // the agent ended, and left the file that the body names
+	Content Kind = "content" // the body is the next piece of that file
 	Ended   Kind = "result"  // the agent ended; the body is the end of its standard error
 	Fault   Kind = "fault"   // init could not do its part; the body says why
 )
@@ -30,6 +33,7 @@ const (
 type Report struct {
 	Kind   Kind
 	Result Result // of an Ended
+	Mode   uint32 // permission bits, of a Left
 	Body   []byte
 }
 
@@ -38,6 +42,7 @@ type Result struct {
 	Reason   Reason        `json:"reason"`
 	ExitCode int           `json:"exitCode"`
 	Output   int64         `json:"output"`   // bytes written to standard output, reported or not
+	LeftOut  int           `json:"leftOut"`  // entries of the output folder that were not passed on
 	OOMKills int64         `json:"oomKills"` // of the container's memory group; -1: not to be seen from inside
 	Wall     time.Duration `json:"wall"`
 	Memory   int64         `json:"memory"` // peak, bytes; 0: not to be seen
@@ -51,12 +56,14 @@ type Reason string
 const (
 	Exit     Reason = "exit"
 	Deadline Reason = "deadline"
-	Flood    Reason = "flood" // Job.Total was passed
+	Flood    Reason = "flood"   // Job.Total was passed
+	Silence  Reason = "silence" // for as long as Job.Quiet
 )
 
 type reportHeader struct {
 	Seq    uint64  `json:"seq"`
 	Kind   Kind    `json:"kind"`
+	Mode   uint32  `json:"mode,omitempty"`
 	Result *Result `json:"result,omitempty"`
 }
 
@@ -75,7 +82,7 @@ func NewWriter(w io.Writer, secret []byte) *Writer {
 
 // Write sends one report, in one write to the underlying writer.
 func (w *Writer) Write(r Report) error {
-	header := reportHeader{Seq: w.seq + 1, Kind: r.Kind}
+	header := reportHeader{Seq: w.seq + 1, Kind: r.Kind, Mode: r.Mode}
 	if r.Kind == Ended {
 		header.Result = &r.Result
 	}
@@ -133,7 +140,7 @@ func (r *Reader) Next() (Report, error) {
 	if header.Seq != r.seq {
 		return Report{}, fmt.Errorf("%w: number %d where %d was due", ErrForged, header.Seq, r.seq)
 	}
-	report := Report{Kind: header.Kind, Body: raw[bodyAt:signed]}
+	report := Report{Kind: header.Kind, Mode: header.Mode, Body: raw[bodyAt:signed]}
 	if header.Kind == Ended {
 		if header.Result == nil {
 			return Report{}, fmt.Errorf("%w: result without its facts", ErrMalformed)

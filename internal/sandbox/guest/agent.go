@@ -73,8 +73,9 @@ func find(name string, env []string) (string, error) {
 }
 
 // reap waits for every child, as PID 1 has to, and tells how the agent ended.
-// It returns when no child is left.
+// It closes exited when no child is left.
 func reap(agent int, exited chan<- int) {
+	defer close(exited)
 	for {
 		var status unix.WaitStatus
 		pid, err := unix.Wait4(-1, &status, 0, nil)

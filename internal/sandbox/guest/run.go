@@ -21,6 +21,8 @@ const (
 	look       = 10 * time.Millisecond
 	stderrKept = 16 << 10
 	killedCode = 128 + int(unix.SIGKILL)
+	// lastBreath is how long killed processes may take to be gone.
+	lastBreath = 2 * time.Second
 )
 
 // run does the job and reports it. An error means that init could not.
@@ -75,9 +77,10 @@ func run(job frame.Job, reports *frame.Writer, badness *oomScore) error {
 		return err
 	}
 	result.Wall = time.Since(began)
-	// What is left goes now, so that it cannot write between here and the
-	// last look at the output.
+	// What is left goes now, so that nobody writes between here and the last
+	// look at what the agent leaves.
 	_ = unix.Kill(-1, unix.SIGKILL)
+	awaitLast(exited)
 	for _, o := range []*output{stdout, stderr} {
 		if err := o.follow(); err != nil {
 			return err
@@ -85,6 +88,13 @@ func run(job frame.Job, reports *frame.Writer, badness *oomScore) error {
 	}
 	if stdout.total+stderr.total > job.Total {
 		result.Reason = frame.Flood
+	}
+	if result.Reason == frame.Exit {
+		c := &collector{reports: reports, bytes: sandbox.MaxOut, files: sandbox.MaxOutFiles}
+		if err := c.collect(job.Collect); err != nil {
+			return err
+		}
+		result.LeftOut = c.leftOut
 	}
 	used := readUsage(os.DirFS("/sys/fs/cgroup"))
 	result.Output = stdout.total
@@ -99,6 +109,7 @@ func watch(job frame.Job, stdout, stderr *output, exited <-chan int) (frame.Resu
 	tick := time.NewTicker(look)
 	defer tick.Stop()
 	gone := executorGone(os.Stdin)
+	heard, lastHeard := int64(0), time.Now()
 	for {
 		select {
 		case code := <-exited:
@@ -116,6 +127,27 @@ func watch(job frame.Job, stdout, stderr *output, exited <-chan int) (frame.Resu
 		}
 		if stdout.total+stderr.total > job.Total {
 			return frame.Result{Reason: frame.Flood, ExitCode: killedCode}, nil
+		}
+		if total := stdout.total + stderr.total; total != heard {
+			heard, lastHeard = total, time.Now()
+		} else if job.Quiet > 0 && time.Since(lastHeard) >= job.Quiet {
+			return frame.Result{Reason: frame.Silence, ExitCode: killedCode}, nil
+		}
+	}
+}
+
+// awaitLast returns when no process is left but init.
+func awaitLast(exited <-chan int) {
+	limit := time.NewTimer(lastBreath)
+	defer limit.Stop()
+	for {
+		select {
+		case _, ok := <-exited:
+			if !ok {
+				return
+			}
+		case <-limit.C:
+			return
 		}
 	}
 }

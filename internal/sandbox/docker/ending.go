@@ -1,0 +1,125 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+
+	"github.com/airlock-run/airlock/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/sandbox/frame"
+)
+
+// ended makes the outcome of what init found.
+func (v *visit) ended(ctx context.Context, report frame.Report) (sandbox.Outcome, error) {
+	v.c.record.Times.Result = time.Now()
+	r := report.Result
+	out := v.outcome
+	out.LeftOut = r.LeftOut
+	out.ExitCode = r.ExitCode
+	out.Truncated = r.Output > int64(len(out.Stdout))
+	out.Stderr = append([]byte(nil), report.Body...)
+	out.Wall, out.PeakMemory, out.CPUTime = r.Wall, r.Memory, r.CPU
+	switch r.Reason {
+	case frame.Deadline:
+		out.Ended = sandbox.TimedOut
+	case frame.Flood:
+		out.Ended = sandbox.OutputLimit
+	case frame.Silence:
+		out.Ended = sandbox.NoOutput
+	case frame.Exit:
+		killed, err := v.ranOutOfMemory(ctx, r)
+		if err != nil {
+			return sandbox.Outcome{}, err
+		}
+		out.Ended = sandbox.Exited
+		if killed {
+			out.Ended = sandbox.OutOfMemory
+		}
+	default:
+		return sandbox.Outcome{}, fmt.Errorf("%w: result for reason %q", ErrProtocol, r.Reason)
+	}
+	v.spool.finish(&out)
+	return out, nil
+}
+
+// ranOutOfMemory goes by what the kernel counted; where init cannot see that,
+// the Engine may.
+func (v *visit) ranOutOfMemory(ctx context.Context, r frame.Result) (bool, error) {
+	if r.OOMKills >= 0 {
+		return r.OOMKills > 0, nil
+	}
+	state, err := v.d.state(ctx, v.c)
+	if err != nil {
+		return false, err
+	}
+	return state.OOMKilled, nil
+}
+
+// broken makes sense of a conversation that stopped before its end.
+func (v *visit) broken(ctx context.Context, err error, stream *demux) (sandbox.Outcome, error) {
+	cause := context.Cause(ctx)
+	switch {
+	case errors.Is(cause, errDeadline):
+		out := v.outcome
+		out.Ended, out.ExitCode, out.Wall = sandbox.TimedOut, killedCode, v.job.Timeout
+		return out, nil
+	case cause != nil:
+		return sandbox.Outcome{}, cause
+	case errors.Is(err, frame.ErrForged), errors.Is(err, frame.ErrMalformed), errors.Is(err, frame.ErrTooLarge):
+		return sandbox.Outcome{}, fmt.Errorf("%w: %w", ErrProtocol, err)
+	}
+	return v.died(ctx, stream)
+}
+
+const (
+	killedCode = 128 + 9
+	// exitTimeout bounds how long the Engine may take to notice that a
+	// container ended whose output did. It needs 31 to 41 ms.
+	exitTimeout = 10 * time.Second
+)
+
+// died asks the Engine about a container whose init is gone without a word.
+// The kernel's killing it for memory is the job's doing, anything else ours.
+func (v *visit) died(ctx context.Context, stream *demux) (sandbox.Outcome, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, exitTimeout, fmt.Errorf("%w: connection ended, container did not", ErrLost))
+	defer cancel()
+	exits, failures := v.d.api.ContainerWait(ctx, v.c.id, container.WaitConditionNotRunning)
+	select {
+	case <-exits:
+	case err := <-failures:
+		return sandbox.Outcome{}, lost(ctx, "await container's exit", err)
+	}
+	state, err := v.d.state(ctx, v.c)
+	if err != nil {
+		return sandbox.Outcome{}, err
+	}
+	if !state.OOMKilled {
+		return sandbox.Outcome{}, fmt.Errorf("%w: init exited with %d: %q", ErrLost, state.ExitCode, stream.complaint)
+	}
+	out := v.outcome
+	out.Ended, out.ExitCode = sandbox.OutOfMemory, killedCode
+	out.Wall = max(0, time.Since(v.called)-out.AgentStarted)
+	out.PeakMemory = v.job.Limits.Memory
+	return out, nil
+}
+
+func (d *Driver) state(ctx context.Context, c *cell) (*container.State, error) {
+	info, err := d.api.ContainerInspect(ctx, c.id)
+	if err != nil {
+		return nil, lost(ctx, "inspect container", err)
+	}
+	return info.State, nil
+}
+
+// lost translates an error about a container that should be there: somebody
+// else may have removed it.
+func lost(ctx context.Context, op string, err error) error {
+	if errdefs.IsNotFound(err) {
+		return fmt.Errorf("%s: %w: %w", op, ErrLost, err)
+	}
+	return engineError(ctx, op, err)
+}

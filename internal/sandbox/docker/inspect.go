@@ -1,0 +1,102 @@
+package docker
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+	"sync"
+
+	"github.com/docker/docker/api/types/container"
+
+	"github.com/airlock-run/airlock/internal/sandbox"
+)
+
+// catalogue remembers what the Engine said about itself and its images, which
+// is the same for thousands of containers.
+type catalogue struct {
+	mu      sync.Mutex
+	engine  string
+	digests map[string]string // by image ID
+}
+
+// inspect asks the Engine what it made of a container's settings.
+func (d *Driver) inspect(ctx context.Context, c *cell) (sandbox.Settings, error) {
+	info, err := d.api.ContainerInspect(ctx, c.id)
+	if err != nil {
+		return sandbox.Settings{}, lost(ctx, "inspect container", err)
+	}
+	s := settingsOf(info)
+	s.Engine, s.ImageDigest, err = d.lookUp(ctx, s.ImageID)
+	return s, err
+}
+
+// lookUp returns the Engine's version and an image's digest, if it has one.
+func (d *Driver) lookUp(ctx context.Context, imageID string) (engine, digest string, err error) {
+	d.catalogue.mu.Lock()
+	defer d.catalogue.mu.Unlock()
+	if d.catalogue.engine == "" {
+		version, err := d.api.ServerVersion(ctx)
+		if err != nil {
+			return "", "", engineError(ctx, "ask about the engine", err)
+		}
+		d.catalogue.engine = version.Version
+	}
+	digest, ok := d.catalogue.digests[imageID]
+	if !ok {
+		image, err := d.api.ImageInspect(ctx, imageID)
+		if err != nil {
+			return "", "", engineError(ctx, "inspect image", err)
+		}
+		if len(image.RepoDigests) > 0 {
+			_, digest, _ = strings.Cut(image.RepoDigests[0], "@")
+		}
+		d.catalogue.digests[imageID] = digest
+	}
+	return d.catalogue.engine, digest, nil
+}
+
+func settingsOf(info container.InspectResponse) sandbox.Settings {
+	host := info.HostConfig
+	s := sandbox.Settings{
+		Image: info.Config.Image, ImageID: info.Image, Runtime: host.Runtime,
+		User: info.Config.User, CapDrop: host.CapDrop, CapAdd: host.CapAdd, Privileged: host.Privileged,
+		Seccomp: "default", AppArmor: info.AppArmorProfile,
+		ReadOnlyRoot: host.ReadonlyRootfs, Tmpfs: host.Tmpfs,
+		Network: string(host.NetworkMode), IPC: string(host.IpcMode), Cgroup: string(host.CgroupnsMode),
+		PID: string(host.PidMode), UTS: string(host.UTSMode), UserNS: string(host.UsernsMode),
+		Memory: host.Memory, MemorySwap: host.MemorySwap, NanoCPUs: host.NanoCPUs, ShmSize: host.ShmSize,
+		OOMScoreAdj: host.OomScoreAdj, OOMKillOff: host.OomKillDisable != nil && *host.OomKillDisable,
+		Ulimits: map[string]int64{}, LogDriver: host.LogConfig.Type,
+		Restart: string(host.RestartPolicy.Name), AutoRemove: host.AutoRemove,
+		Devices: len(host.Devices) + len(host.DeviceRequests),
+	}
+	for _, option := range host.SecurityOpt {
+		name, value, _ := strings.Cut(option, "=")
+		switch name {
+		case "no-new-privileges":
+			s.NoNewPrivs = value != "false"
+		case "seccomp":
+			s.Seccomp = fingerprint(value)
+		}
+	}
+	if host.PidsLimit != nil {
+		s.PIDs = *host.PidsLimit
+	}
+	for _, limit := range host.Ulimits {
+		s.Ulimits[limit.Name] = limit.Hard
+	}
+	for _, mount := range info.Mounts {
+		s.Mounts = append(s.Mounts, sandbox.Mount{Target: mount.Destination, ReadOnly: !mount.RW})
+	}
+	return s
+}
+
+// fingerprint stands for a seccomp profile, which has 15 KB.
+func fingerprint(profile string) string {
+	if profile == "unconfined" {
+		return profile
+	}
+	sum := sha256.Sum256([]byte(profile))
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
