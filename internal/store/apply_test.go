@@ -218,7 +218,7 @@ func TestCancelRacesCompletion(t *testing.T) {
 		require.Equal(t, ended.Status == execution.Succeeded, ended.Result != nil)
 		require.Equal(t, ended.Status == execution.Canceled, ended.Failure != nil)
 		require.Len(t, f.messages(t, ended), 2, "one reply")
-		for _, ev := range []execution.Event{finish(1, "again"), execution.CancelAsked{}, canceled, claim, execution.FellDue{}} {
+		for _, ev := range []execution.Event{finish(1, "again"), execution.CancelAsked{}} {
 			_, err := f.Apply(t.Context(), ended.Ref(), ev)
 			require.ErrorIs(t, err, execution.ErrTerminal)
 		}
