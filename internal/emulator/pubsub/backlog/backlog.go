@@ -90,6 +90,30 @@ func (b *Backlog) Messages() []*Message {
 	return out
 }
 
+// Ahead lists what waits and was published after the message seq, which the
+// backlog holds: likely what is delivered next. It lists at most maxMessages,
+// and maxBytes of them, and does not look far.
+func (b *Backlog) Ahead(seq uint64, maxMessages, maxBytes int) []uint64 {
+	it := b.items[seq]
+	if it == nil {
+		return nil
+	}
+	var out []uint64
+	for range 2 * maxMessages {
+		if it = it.younger; it == nil || len(out) == maxMessages {
+			break
+		}
+		if it.state != waiting {
+			continue
+		}
+		if maxBytes -= it.msg.Size; maxBytes < 0 {
+			break
+		}
+		out = append(out, it.msg.Seq)
+	}
+	return out
+}
+
 // Next is when Expire has something to do next.
 func (b *Backlog) Next() (time.Time, bool) {
 	if len(b.timers) == 0 {

@@ -148,3 +148,25 @@ func TestLeaseBoundsBytes(t *testing.T) {
 	require.Len(t, b.Lease(start, &backlog.Consumer{}, time.Second, 5, 2), 2)
 	require.Len(t, b.Lease(start, &backlog.Consumer{MaxBytes: 1}, time.Second, 5, 1<<20), 1)
 }
+
+func TestAheadListsWhatWaits(t *testing.T) {
+	b := filled(backlog.Policy{}, 6, "")
+	require.Len(t, take(b, start, &backlog.Consumer{}, 2), 2)
+	for name, c := range map[string]struct {
+		after           uint64
+		messages, bytes int
+		want            []uint64
+	}{
+		"all that wait":   {1, 100, 100, []uint64{3, 4, 5, 6}},
+		"so many":         {1, 3, 100, []uint64{3, 4, 5}},
+		"of that size":    {3, 100, 2, []uint64{4, 5}},
+		"not far":         {1, 1, 100, []uint64{3}},
+		"at the end":      {6, 100, 100, nil},
+		"not held":        {7, 100, 100, nil},
+		"no room for any": {1, 100, 0, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.Equal(t, c.want, b.Ahead(c.after, c.messages, c.bytes))
+		})
+	}
+}

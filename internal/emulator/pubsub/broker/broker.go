@@ -24,9 +24,10 @@ const epochBits = 40
 // Broker owns the store and everything in it. Its methods may be called by
 // several goroutines.
 type Broker struct {
-	store *store.Store
-	clock Clock
-	log   *zap.Logger
+	store  *store.Store
+	bodies *bodies
+	clock  Clock
+	log    *zap.Logger
 
 	// numbers is the last one given to a message, topic or subscription.
 	numbers atomic.Uint64
@@ -52,6 +53,7 @@ func Open(dir string, clock Clock, log *zap.Logger) (*Broker, error) {
 	}
 	b := &Broker{
 		store:  st,
+		bodies: newBodies(st),
 		clock:  clock,
 		log:    log,
 		topics: make(map[string]*Topic),

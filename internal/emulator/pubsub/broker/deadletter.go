@@ -24,9 +24,21 @@ const (
 )
 
 // forward publishes the dead messages to the dead-letter topic and then
-// acknowledges them. If that fails they are delivered once more. Called
+// acknowledges them, so many at a time as fit in memory. If that fails they are delivered once more. Called
 // without locks.
 func (s *Subscription) forward(dead []*backlog.Message) {
+	for len(dead) > 0 {
+		n, bytes := 0, 0
+		for n < len(dead) && bytes < takeBytes {
+			bytes += dead[n].Size
+			n++
+		}
+		s.forwardSome(dead[:n])
+		dead = dead[n:]
+	}
+}
+
+func (s *Subscription) forwardSome(dead []*backlog.Message) {
 	err := s.publishDead(dead)
 	if err != nil {
 		s.b.log.Warn("dead letters not forwarded",
@@ -50,13 +62,19 @@ func (s *Subscription) publishDead(dead []*backlog.Message) error {
 	if err != nil {
 		return err
 	}
+	seqs := make([]uint64, len(dead))
+	for i, m := range dead {
+		seqs[i] = m.Seq
+	}
+	bodies, err := s.b.bodies.get(seqs, nil)
+	if err != nil {
+		return err
+	}
 	var letters []*pubsubpb.PubsubMessage
-	for _, m := range dead {
-		body, err := s.b.store.Message(m.Seq)
-		if err != nil {
-			return err
+	for i, body := range bodies {
+		if body != nil { // nil if its retention ended just now
+			letters = append(letters, s.deadLetter(dead[i], body))
 		}
-		letters = append(letters, s.deadLetter(m, body))
 	}
 	_, err = t.Publish(letters)
 	return err

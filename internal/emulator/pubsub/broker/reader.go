@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"errors"
 	"time"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
@@ -38,6 +37,7 @@ func (s *Subscription) NewReader(maxMessages, maxBytes int) (*Reader, error) {
 		ready:    make(chan struct{}, 1),
 	}
 	s.readers[r] = struct{}{}
+	s.b.bodies.readers.Add(1)
 	r.signal()
 	return r, nil
 }
@@ -69,15 +69,20 @@ func (r *Reader) Take(n int) ([]*pubsubpb.ReceivedMessage, error) {
 	if err != nil {
 		return nil, err
 	}
+	seqs := make([]uint64, len(deliveries))
+	for i, d := range deliveries {
+		seqs[i] = d.Message.Seq
+	}
+	bodies, err := r.s.b.bodies.get(seqs, r.s.ahead)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]*pubsubpb.ReceivedMessage, 0, len(deliveries))
-	for _, d := range deliveries {
-		body, err := r.s.b.store.Message(d.Message.Seq)
-		if errors.Is(err, store.ErrNoMessage) {
+	for i, d := range deliveries {
+		body := bodies[i]
+		if body == nil {
 			r.s.forget(d.Message) // its retention ended, or a seek passed it, just now
 			continue
-		}
-		if err != nil {
-			return nil, err
 		}
 		m := &pubsubpb.ReceivedMessage{
 			AckId:   ackID{r.s.id, d.Message.Seq, d.Lease}.String(),
@@ -89,6 +94,13 @@ func (r *Reader) Take(n int) ([]*pubsubpb.ReceivedMessage, error) {
 		out = append(out, m)
 	}
 	return out, nil
+}
+
+// ahead tells what is likely to be delivered after the message.
+func (s *Subscription) ahead(seq uint64, bytes int) []uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queue.Ahead(seq, aheadMessages, bytes)
 }
 
 // forget drops a message whose body is gone.
@@ -128,6 +140,7 @@ func (r *Reader) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.readers, r)
+	s.b.bodies.readers.Add(-1)
 	s.queue.Detach(&r.consumer)
 	s.wake()
 }

@@ -1,9 +1,11 @@
 package broker
 
 import (
-	"errors"
+	"cmp"
+	"slices"
 	"time"
 
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -102,22 +104,29 @@ func (s *Subscription) matching(held []*backlog.Message) ([]*backlog.Message, er
 	if s.unfiltered {
 		return held, nil
 	}
-	var out, dropped []*backlog.Message
-	var failed error
-	for _, m := range held {
-		body, err := s.b.store.Message(m.Seq)
-		if err == nil && s.filter.Match(body.Attributes) {
-			out = append(out, m)
-			continue
-		}
-		failed = errors.Join(failed, err)
-		dropped = append(dropped, m)
+	slices.SortFunc(held, func(x, y *backlog.Message) int { return cmp.Compare(x.Seq, y.Seq) })
+	seqs := make([]uint64, len(held))
+	for i, m := range held {
+		seqs[i] = m.Seq
 	}
-	if failed != nil {
-		out, dropped = nil, held
+	passed := make(map[uint64]bool)
+	err := s.b.store.Bodies(seqs, func(seq uint64, body *pubsubpb.PubsubMessage) {
+		passed[seq] = s.filter.Match(body.Attributes)
+	})
+	if err != nil {
+		s.b.releaseAll(held)
+		return nil, err
+	}
+	var out, dropped []*backlog.Message
+	for _, m := range held {
+		if passed[m.Seq] {
+			out = append(out, m)
+		} else {
+			dropped = append(dropped, m)
+		}
 	}
 	s.b.releaseAll(dropped)
-	return out, failed
+	return out, nil
 }
 
 func (b *Broker) releaseAll(messages []*backlog.Message) {

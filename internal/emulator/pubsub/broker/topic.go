@@ -37,9 +37,10 @@ type Topic struct {
 // publication is the messages of one Publish that somebody wants.
 type publication struct {
 	messages []*backlog.Message
-	targets  [][]*Subscription // of each message
-	logged   bool              // the topic keeps them as well
-	failed   bool              // they did not get to the disk
+	bodies   []*pubsubpb.PubsubMessage // of each message
+	targets  [][]*Subscription         // of each message
+	logged   bool                      // the topic keeps them as well
+	failed   bool                      // they did not get to the disk
 }
 
 // Config is the topic as its users see it.
@@ -111,6 +112,7 @@ func (t *Topic) prepare(messages []*pubsubpb.PubsubMessage) (*publication, *stor
 			batch.PutEntry(s.id, entryOf(m))
 		}
 		p.messages = append(p.messages, m)
+		p.bodies = append(p.bodies, body)
 		p.targets = append(p.targets, targets)
 	}
 	return p, batch
@@ -139,6 +141,9 @@ func (t *Topic) deliver(p *publication) {
 	}
 	bySub := make(map[*Subscription][]*backlog.Message)
 	for i, m := range p.messages {
+		if len(p.targets[i]) > 0 {
+			t.b.bodies.put(m.Seq, p.bodies[i])
+		}
 		for _, s := range p.targets[i] {
 			bySub[s] = append(bySub[s], m)
 		}
