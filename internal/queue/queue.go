@@ -50,7 +50,7 @@ func New(client *pubsub.Client) *Queue {
 	// A person waits for these: a message goes out at once rather than in a fuller batch.
 	for _, p := range []*pubsub.Publisher{q.interactive, q.signals} {
 		p.PublishSettings.DelayThreshold = time.Millisecond
-		p.PublishSettings.Timeout = 10 * time.Second
+		p.PublishSettings.Timeout = tellTimeout // nobody waits longer, and Close must not
 	}
 	return q
 }

@@ -1,0 +1,80 @@
+package queue
+
+import (
+	"testing"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/airlock-run/airlock/internal/emulator/emulatortest"
+	pubsubemulator "github.com/airlock-run/airlock/internal/emulator/pubsub"
+	"github.com/airlock-run/airlock/internal/execution"
+)
+
+func TestEnsureIsRepeatableAndConcurrent(t *testing.T) {
+	t.Parallel()
+	p := emulatortest.StartPubSub(t, pubsubemulator.Options{})
+	q := New(p.Client)
+	defer q.Close()
+	require.Error(t, q.Check(t.Context()), "there is nothing yet")
+	for range 2 {
+		var g errgroup.Group
+		for range 10 {
+			g.Go(func() error { return q.Ensure(t.Context()) })
+		}
+		require.NoError(t, g.Wait())
+	}
+	require.NoError(t, q.Check(t.Context()))
+	sub, err := p.Client.SubscriptionAdminClient.GetSubscription(t.Context(), &pubsubpb.GetSubscriptionRequest{Subscription: q.subscription(interactiveTopic)})
+	require.NoError(t, err)
+	require.EqualValues(t, 30, sub.AckDeadlineSeconds)
+	require.NotNil(t, sub.ExpirationPolicy)
+	require.Nil(t, sub.ExpirationPolicy.Ttl, "it never expires, however long nobody runs an executor")
+}
+
+func TestEnsureKeepsWhatWaits(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	f.announce(t, hello)
+	require.NoError(t, f.Ensure(t.Context()))
+	got, _ := f.receive(t, 1)
+	require.Equal(t, hello, await(t, got))
+}
+
+// A caller of the API waits for Tell, and the end of a process for Close: both
+// are bounded. Tell says that it failed.
+func TestTellIsBoundedWhilePubSubIsAway(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	f.pubsub.Away()
+	began := time.Now()
+	err := f.Tell(t.Context(), execution.Change{Execution: execution.Execution{Owner: "ada", ID: "exe_1"}, Announce: []execution.Ref{hello}})
+	require.Error(t, err)
+	require.Less(t, time.Since(began), tellTimeout+2*time.Second)
+	f.pubsub.Back()
+	f.announce(t, hello)
+	got, _ := f.receive(t, 1)
+	require.Equal(t, hello, await(t, got), "it goes on once Pub/Sub is back")
+}
+
+func TestTellWithoutTopicsSaysSo(t *testing.T) {
+	t.Parallel()
+	p := emulatortest.StartPubSub(t, pubsubemulator.Options{})
+	q := New(p.Client)
+	defer q.Close()
+	require.Error(t, q.Tell(t.Context(), execution.Change{Execution: execution.Execution{Owner: "ada", ID: "exe_1"}}))
+}
+
+func TestCloseIsBoundedWhilePubSubIsAway(t *testing.T) {
+	t.Parallel()
+	p := emulatortest.StartPubSub(t, pubsubemulator.Options{})
+	q := New(p.Client)
+	require.NoError(t, q.Ensure(t.Context()))
+	p.Away()
+	began := time.Now()
+	require.Error(t, q.Tell(t.Context(), execution.Change{Execution: execution.Execution{Owner: "ada", ID: "exe_1"}}))
+	q.Close()
+	require.Less(t, time.Since(began), tellTimeout+2*time.Second)
+}

@@ -1,0 +1,93 @@
+package queue
+
+import (
+	"context"
+	"testing"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/emulator/emulatortest"
+	"github.com/airlock-run/airlock/internal/execution"
+)
+
+// drop deletes the subscription that the executors share.
+func (f fixture) drop(ctx context.Context) error {
+	return f.pubsub.Client.SubscriptionAdminClient.DeleteSubscription(ctx, &pubsubpb.DeleteSubscriptionRequest{Subscription: f.subscription(interactiveTopic)})
+}
+
+// listen hears until the test ends. It returns once it hears.
+func (f fixture) listen(t *testing.T) (<-chan execution.Ref, *task) {
+	t.Helper()
+	before := len(f.subscriptions(t))
+	probe := execution.Ref{Owner: "probe", ID: t.Name()}
+	heard, probed := make(chan execution.Ref, 100), make(chan struct{}, 100)
+	listening := during(t, func(ctx context.Context) error {
+		return f.Listen(ctx, func(ref execution.Ref) {
+			if ref == probe {
+				probed <- struct{}{}
+				return
+			}
+			heard <- ref
+		})
+	})
+	require.Eventually(t, func() bool { return len(f.subscriptions(t)) == before+1 }, patience, tick)
+	require.NoError(t, f.Tell(t.Context(), execution.Change{Execution: execution.Execution{Owner: probe.Owner, ID: probe.ID}}))
+	await(t, probed)
+	return heard, listening
+}
+
+// Every process hears every change, also one that announces nothing.
+func TestEveryListenerHearsEveryChange(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	first, _ := f.listen(t)
+	second, _ := f.listen(t)
+	require.NoError(t, f.Tell(t.Context(), execution.Change{Execution: execution.Execution{Owner: "ada", ID: "exe_1"}}))
+	require.Equal(t, hello, await(t, first))
+	require.Equal(t, hello, await(t, second))
+	require.Empty(t, first)
+}
+
+func TestListenSurvivesRubbish(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	heard, _ := f.listen(t)
+	f.publish(t, signalsTopic, "rubbish")
+	f.publish(t, signalsTopic, "[]")
+	f.publish(t, signalsTopic, `{"owner":"ada","executionId":"exe_1"}`)
+	require.Equal(t, hello, await(t, heard))
+}
+
+func TestListenDeletesItsSubscription(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	_, listening := f.listen(t)
+	_, other := f.listen(t)
+	require.Len(t, f.subscriptions(t), 3)
+	listening.stop()
+	require.Len(t, f.subscriptions(t), 2, "its own, and no other")
+	other.stop()
+	require.Equal(t, []string{"projects/" + emulatortest.Project + "/subscriptions/" + interactiveTopic}, f.subscriptions(t))
+}
+
+// What nobody deletes, because its process was killed, Pub/Sub does.
+func TestASubscriptionOfSignalsExpires(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	f.listen(t)
+	for _, name := range f.subscriptions(t) {
+		sub, err := f.pubsub.Client.SubscriptionAdminClient.GetSubscription(t.Context(), &pubsubpb.GetSubscriptionRequest{Subscription: name})
+		require.NoError(t, err)
+		if sub.Topic == f.topic(signalsTopic) {
+			require.EqualValues(t, 24*60*60, sub.ExpirationPolicy.Ttl.Seconds)
+		}
+	}
+}
+
+func TestListenWithoutTopicsSaysSo(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	require.NoError(t, f.pubsub.Client.TopicAdminClient.DeleteTopic(t.Context(), &pubsubpb.DeleteTopicRequest{Topic: f.topic(signalsTopic)}))
+	require.Error(t, f.Listen(t.Context(), func(execution.Ref) {}))
+}
