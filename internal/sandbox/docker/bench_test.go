@@ -31,8 +31,8 @@ func BenchmarkRunCold(b *testing.B) {
 }
 
 func BenchmarkRunWarm(b *testing.B) {
-	benchmarkRun(b, Options{Warm: map[string]int{probeImage: 1}}, func(d *Driver) {
-		d.Warm(b.Context())
+	benchmarkRun(b, Options{Warm: []Warm{{Image: probeImage, Count: 1}}}, func(d *Driver) {
+		d.lookAfterPool(b.Context(), time.Now())
 		d.working.Wait()
 	})
 }

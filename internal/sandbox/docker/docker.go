@@ -29,9 +29,14 @@ type Options struct {
 	// /run/airlock. An executor that runs in a container itself must see it
 	// under the same path as the Engine does.
 	SocketDir string
-	// Warm is how many containers to keep started ahead, by image, for jobs
-	// with the default limits; Driver.Warm starts them. None by default.
-	Warm map[string]int
+	// Warm is what Driver.KeepWarm keeps started ahead. None by default.
+	Warm []Warm
+	// WarmMost is how many containers may be kept ahead besides, where jobs of
+	// the last minute showed a demand, also for images and limits that Warm
+	// does not name. None by default.
+	WarmMost int
+	// WarmAge is how old a container may get without a job. Default 10 min.
+	WarmAge time.Duration
 	// StartTimeout bounds creating and starting a container, and then the
 	// agent's start. Default 30 s.
 	StartTimeout time.Duration
@@ -78,6 +83,9 @@ func New(opts Options) (*Driver, error) {
 	if opts.StartTimeout == 0 {
 		opts.StartTimeout = defaultStartTimeout
 	}
+	if opts.WarmAge == 0 {
+		opts.WarmAge = defaultWarmAge
+	}
 	if opts.Log == nil {
 		opts.Log = zap.NewNop()
 	}
@@ -96,7 +104,7 @@ func New(opts Options) (*Driver, error) {
 	d := &Driver{
 		api: api, instance: instance, executor: opts.Executor, runtime: opts.Runtime,
 		startTimeout: opts.StartTimeout, log: opts.Log, cells: map[string]bool{},
-		pool: newPool(opts.Warm), catalogue: catalogue{digests: map[string]string{}},
+		pool: newPool(opts.Warm, opts.WarmMost, opts.WarmAge), catalogue: catalogue{digests: map[string]string{}},
 	}
 	return d, nil
 }
@@ -105,9 +113,7 @@ func New(opts Options) (*Driver, error) {
 // under way until ctx ends, and frees its place. No Run may be under way or
 // come later.
 func (d *Driver) Close(ctx context.Context) error {
-	for _, c := range d.pool.close() {
-		d.discard(ctx, c)
-	}
+	d.drain(ctx)
 	done := make(chan struct{})
 	go func() {
 		d.working.Wait()

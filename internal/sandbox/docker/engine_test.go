@@ -104,7 +104,7 @@ func TestAgentIsNotInTheImage(t *testing.T) {
 // A container whose removal failed is not forgotten.
 func TestReapTidiesUp(t *testing.T) {
 	d := newDriver(t, Options{})
-	c, err := d.prepare(t.Context(), shapeOf(defaults(t, probe("exit", "0"))), "")
+	c, err := d.prepare(t.Context(), probeShape, "")
 	require.NoError(t, err)
 	require.NoError(t, d.Reap(t.Context()))
 	require.Len(t, containers(t, d), 1, "in use")
@@ -135,7 +135,7 @@ func TestContainerKilledFromOutside(t *testing.T) {
 
 func TestInitIsGoneBeforeTheJob(t *testing.T) {
 	d := newDriver(t, Options{})
-	c, err := d.prepare(t.Context(), shapeOf(defaults(t, probe("exit", "0"))), "")
+	c, err := d.prepare(t.Context(), probeShape, "")
 	require.NoError(t, err)
 	require.NoError(t, d.api.ContainerKill(t.Context(), c.id, "KILL"))
 	_, err = d.runIn(t.Context(), c, defaults(t, probe("exit", "0")), time.Now())

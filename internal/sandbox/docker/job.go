@@ -21,10 +21,7 @@ const (
 
 // complete fills in the defaults and refuses a job that no sandbox can run.
 func complete(job sandbox.Job) (sandbox.Job, error) {
-	job.Limits.Memory = cmp.Or(job.Limits.Memory, sandbox.DefaultLimits.Memory)
-	job.Limits.CPUs = cmp.Or(job.Limits.CPUs, sandbox.DefaultLimits.CPUs)
-	job.Limits.PIDs = cmp.Or(job.Limits.PIDs, sandbox.DefaultLimits.PIDs)
-	job.Limits.Output = cmp.Or(job.Limits.Output, sandbox.DefaultLimits.Output)
+	job.Limits = withDefaults(job.Limits)
 	job.Timeout = cmp.Or(job.Timeout, defaultTimeout)
 
 	l := job.Limits
@@ -49,6 +46,15 @@ func complete(job sandbox.Job) (sandbox.Job, error) {
 		}
 	}
 	return job, checkFiles(job)
+}
+
+func withDefaults(l sandbox.Limits) sandbox.Limits {
+	return sandbox.Limits{
+		Memory: cmp.Or(l.Memory, sandbox.DefaultLimits.Memory),
+		CPUs:   cmp.Or(l.CPUs, sandbox.DefaultLimits.CPUs),
+		PIDs:   cmp.Or(l.PIDs, sandbox.DefaultLimits.PIDs),
+		Output: cmp.Or(l.Output, sandbox.DefaultLimits.Output),
+	}
 }
 
 func checkFiles(job sandbox.Job) error {

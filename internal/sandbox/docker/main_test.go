@@ -78,6 +78,8 @@ func socketDir(tb testing.TB) string {
 	return dir
 }
 
+var probeShape = shapeOf(probeImage, sandbox.DefaultLimits)
+
 func probe(args ...string) sandbox.Job {
 	return sandbox.Job{
 		Execution: "exe_test",

@@ -1,10 +1,13 @@
 package docker
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
@@ -12,8 +15,8 @@ import (
 // warmDriver has n containers of the probe waiting when it returns.
 func warmDriver(t *testing.T, n int) *Driver {
 	t.Helper()
-	d := newDriver(t, Options{Warm: map[string]int{probeImage: n}})
-	d.Warm(t.Context())
+	d := newDriver(t, Options{Warm: []Warm{{Image: probeImage, Count: n}}})
+	d.lookAfterPool(t.Context(), time.Now())
 	d.working.Wait()
 	require.Len(t, containers(t, d), n)
 	return d
@@ -69,15 +72,57 @@ func TestJobWithOtherLimitsStartsItsOwn(t *testing.T) {
 	require.Equal(t, waiting, list[0].ID)
 }
 
-func TestClosedPoolKeepsNothing(t *testing.T) {
-	p := newPool(map[string]int{"image": 2})
-	s := shapeOf(sandbox.Job{Image: "image", Limits: sandbox.DefaultLimits})
-	require.Equal(t, 2, p.reserve(s))
-	require.Zero(t, p.reserve(s), "both are coming")
-	early, late := &cell{name: "early"}, &cell{name: "late"}
-	require.Nil(t, p.arrived(s, early))
-	require.Equal(t, []*cell{early}, p.close())
-	require.Equal(t, late, p.arrived(s, late))
-	require.Nil(t, p.take(s))
-	require.Zero(t, p.reserve(s))
+// Limits that nobody configured are kept warm for as long as jobs have them.
+func TestDemandIsMetAndForgotten(t *testing.T) {
+	d := newDriver(t, Options{WarmMost: 2})
+	job := probe("exit", "0")
+	job.Limits.Memory = 128 << 20
+	require.False(t, run(t, d, job).Record.Warm)
+	d.working.Wait()
+	require.Len(t, containers(t, d), 1)
+	require.True(t, run(t, d, job).Record.Warm)
+	d.working.Wait()
+	require.Len(t, containers(t, d), 2, "two jobs came within the window")
+
+	d.lookAfterPool(t.Context(), time.Now().Add(demandWindow+time.Second))
+	d.working.Wait()
+	require.Empty(t, containers(t, d))
+}
+
+func TestOldContainersAreThrownAway(t *testing.T) {
+	d := warmDriver(t, 1)
+	old := containers(t, d)[0].ID
+	d.lookAfterPool(t.Context(), time.Now().Add(defaultWarmAge+time.Second))
+	d.working.Wait()
+	list := containers(t, d)
+	require.Len(t, list, 1)
+	require.NotEqual(t, old, list[0].ID)
+}
+
+func TestKeepWarmDrainsAtItsEnd(t *testing.T) {
+	d := newDriver(t, Options{Warm: []Warm{{Image: probeImage, Count: 2}}})
+	ctx, cancel := context.WithCancel(t.Context())
+	var keeping errgroup.Group
+	keeping.Go(func() error { return d.KeepWarm(ctx) })
+	require.Eventually(t, func() bool { return len(containers(t, d)) == 2 }, 10*time.Second, 10*time.Millisecond)
+	cancel()
+	require.NoError(t, keeping.Wait())
+	d.working.Wait()
+	require.Empty(t, containers(t, d))
+
+	require.Equal(t, sandbox.Exited, run(t, d, probe("exit", "0")).Ended, "what still runs may end")
+	d.working.Wait()
+	require.Empty(t, containers(t, d), "and starts nothing for later")
+}
+
+func TestImageThatIsNotThereIsTriedLessAndLess(t *testing.T) {
+	d := newDriver(t, Options{Warm: []Warm{{Image: "airlock/no-such-image:dev", Count: 1}}})
+	now := time.Now()
+	d.lookAfterPool(t.Context(), now)
+	d.working.Wait()
+	s := shapeOf("airlock/no-such-image:dev", sandbox.DefaultLimits)
+	require.Zero(t, d.pool.reserve(s, time.Now()))
+	require.Equal(t, 1, d.pool.reserve(s, time.Now().Add(firstPause)))
+	require.Nil(t, d.pool.arrived(s, nil, now))
+	require.Zero(t, d.pool.reserve(s, now.Add(firstPause)), "the second pause is longer")
 }

@@ -33,7 +33,9 @@ func (d *Driver) Run(ctx context.Context, job sandbox.Job) (sandbox.Outcome, err
 	if err != nil {
 		return sandbox.Outcome{}, err
 	}
-	c, err := d.take(ctx, shapeOf(job), job.Execution)
+	s := shapeOf(job.Image, job.Limits)
+	defer d.refill(ctx, s)
+	c, err := d.take(ctx, s, job.Execution)
 	if err != nil {
 		return sandbox.Outcome{}, err
 	}

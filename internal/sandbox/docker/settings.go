@@ -39,9 +39,8 @@ type shape struct {
 	pids   int64
 }
 
-func shapeOf(job sandbox.Job) shape {
-	l := job.Limits
-	return shape{image: job.Image, memory: l.Memory, cpus: l.CPUs, pids: l.PIDs}
+func shapeOf(image string, l sandbox.Limits) shape {
+	return shape{image: image, memory: l.Memory, cpus: l.CPUs, pids: l.PIDs}
 }
 
 // tmpfs are the writable places of a sandbox. Their sizes fit the default
