@@ -14,8 +14,15 @@ type Agent struct {
 	Runtime      string        `firestore:"runtime"`
 	Model        string        `firestore:"model,omitempty"` // empty: the runtime's default
 	Timeout      time.Duration `firestore:"timeout"`
+	Budget       Budget        `firestore:"budget"`
 	CreatedAt    time.Time     `firestore:"createdAt"`
 	UpdatedAt    time.Time     `firestore:"updatedAt"`
+}
+
+// Budget bounds what one run may use of a model; zero fields do not.
+type Budget struct {
+	MaxTokens  int64   `firestore:"maxTokens"`
+	MaxCostUSD float64 `firestore:"maxCostUsd"`
 }
 
 // Draft is an agent as a conversation proposes it. It is a suggestion from a

@@ -65,12 +65,19 @@ func (s *Server) newAgent(owner string, body contract.CreateAgent) (agent.Agent,
 	if err != nil {
 		wrong = append(wrong, explain(err).Errors...)
 	}
+	budget := agent.Budget{MaxTokens: body.Budget.MaxTokens, MaxCostUSD: body.Budget.MaxCostUsd}
+	if budget.MaxTokens < 0 {
+		wrong = append(wrong, fieldError("budget.maxTokens", "must be at least 1; leave it out for no bound"))
+	}
+	if budget.MaxCostUSD < 0 {
+		wrong = append(wrong, fieldError("budget.maxCostUsd", "must be above 0; leave it out for no bound"))
+	}
 	if len(wrong) > 0 {
 		return agent.Agent{}, invalid(wrong...)
 	}
 	return agent.Agent{
 		Owner: owner, Name: body.Name, Description: body.Description, Instructions: body.Instructions,
-		Runtime: runtime, Model: body.Model, Timeout: d,
+		Runtime: runtime, Model: body.Model, Timeout: d, Budget: budget,
 	}, nil
 }
 

@@ -25,6 +25,9 @@ func viewExecution(e execution.Execution) contract.Execution {
 		CreatedAt: e.CreatedAt, StartedAt: orZero(e.StartedAt), FinishedAt: orZero(e.FinishedAt),
 		Urls: viewURLs(e),
 	}
+	if e.Receipt != "" {
+		v.Receipt = json.RawMessage(e.Receipt)
+	}
 	if r := e.Result; r != nil {
 		v.Result = contract.Result{Text: r.Text, AgentDraft: viewDraft(r.AgentDraft)}
 		if r.Output != "" {
@@ -69,6 +72,7 @@ func viewAgent(a agent.Agent) contract.Agent {
 	return contract.Agent{
 		Id: a.ID, Name: a.Name, Description: a.Description, Instructions: a.Instructions,
 		Runtime: a.Runtime, Model: a.Model, Timeout: a.Timeout.String(),
+		Budget:    contract.Budget{MaxTokens: a.Budget.MaxTokens, MaxCostUsd: a.Budget.MaxCostUSD},
 		CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt,
 	}
 }

@@ -9,12 +9,17 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/airlock-run/airlock/internal/api"
+	"github.com/airlock-run/airlock/internal/runtime/catalog"
 	"github.com/airlock-run/airlock/web"
 )
 
 // RunAPI serves the API and the page until ctx ends. It calls listening with
 // its address once it accepts connections.
 func RunAPI(ctx context.Context, c API, log *zap.Logger, listening func(net.Addr)) (err error) {
+	runtimes, err := catalog.Load(c.RuntimesFile)
+	if err != nil {
+		return err
+	}
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
 		return fmt.Errorf("listen on %s (is another server there? choose another address): %w", c.Listen, err)
@@ -26,7 +31,7 @@ func RunAPI(ctx context.Context, c API, log *zap.Logger, listening func(net.Addr
 	defer func() { err = errors.Join(err, conn.close()) }()
 
 	server := api.New(api.Config{
-		Version: Version, Runtimes: runtimeNames, DefaultRuntime: c.DefaultRuntime, Origins: c.Origins, Page: web.Handler(web.Page()),
+		Version: Version, Runtimes: runtimes.Names(), DefaultRuntime: c.DefaultRuntime, Origins: c.Origins, Page: web.Handler(web.Page()),
 	}, conn.store, conn.queue, log.Named("api"))
 	log.Info("API is listening", zap.Stringer("address", l.Addr()))
 	listening(l.Addr())

@@ -5,6 +5,7 @@ package app
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/url"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"github.com/caarlos0/env/v11"
 
 	"github.com/airlock-run/airlock/internal/id"
+	"github.com/airlock-run/airlock/internal/runtime/catalog"
 )
 
 // Version of this build; set by the linker.
@@ -36,9 +38,12 @@ type API struct {
 	Listen string `env:"LISTEN" envDefault:"127.0.0.1:8000"`
 	// AuthMode is how callers are known. "dev" believes the header X-User-Id and is refused beyond loopback.
 	AuthMode string `env:"AUTH_MODE" envDefault:"dev"`
-	// DefaultRuntime is of agents that choose none, and of the conversations that build agents. Default: offline;
-	// on one machine claude, where ANTHROPIC_API_KEY is set.
+	// DefaultRuntime is of agents that choose none, and of the conversations that build agents. Default: the first
+	// of the runtimes; on one machine claude, where ANTHROPIC_API_KEY is set and RUNTIMES_FILE is not.
 	DefaultRuntime string `env:"DEFAULT_RUNTIME"`
+	// RuntimesFile says in YAML which runtimes there are, see docs/runtimes.md; the executors' has to be the same.
+	// Default: offline and claude.
+	RuntimesFile string `env:"RUNTIMES_FILE"`
 	// Origins may call the API from pages elsewhere (CORS).
 	Origins []string `env:"CORS_ORIGINS" envDefault:"http://localhost:3000"`
 	// Grace is how long requests may take to end after a stop was asked for.
@@ -62,7 +67,15 @@ type Executor struct {
 	// SocketDir holds the sandboxes' egress sockets. An executor that runs in a container itself needs it
 	// mounted from the host under the same path.
 	SocketDir string `env:"SANDBOX_SOCKET_DIR" envDefault:"/run/airlock"`
-	// OfflineImage and ClaudeImage are the images of the two runtimes.
+	// RuntimesFile says in YAML which runtimes there are, see docs/runtimes.md. Default: offline and claude.
+	RuntimesFile string `env:"RUNTIMES_FILE"`
+	// SandboxWarm is how many containers of each available runtime wait for a job at least; 0: a job starts its own
+	// unless jobs of its kind came within the last minute. Where demand is higher, up to Slots more wait. A waiting
+	// container costs 6 MB of memory and no CPU. Default: 2, or Slots if that is less.
+	SandboxWarm int `env:"SANDBOX_WARM" envDefault:"-1"`
+	// SandboxWarmAge is how old a container may get without a job; a rebuilt image is in use after that at the latest.
+	SandboxWarmAge time.Duration `env:"SANDBOX_WARM_AGE" envDefault:"10m"`
+	// OfflineImage and ClaudeImage are the images of these two, where RuntimesFile is not set.
 	OfflineImage string `env:"OFFLINE_IMAGE" envDefault:"airlock/sandbox-offline:dev"`
 	ClaudeImage  string `env:"CLAUDE_IMAGE" envDefault:"airlock/sandbox-claude:dev"`
 
@@ -70,12 +83,20 @@ type Executor struct {
 	AnthropicKey string `env:"ANTHROPIC_API_KEY"`
 	// AnthropicURL is where the Messages API is.
 	AnthropicURL *url.URL `env:"ANTHROPIC_BASE_URL" envDefault:"https://api.anthropic.com"`
+	// AnthropicCA is a file of certificate authorities in PEM that the Messages API's may come from, besides the system's.
+	AnthropicCA string `env:"ANTHROPIC_CA_FILE"`
+	// AnthropicPrivate lets the name in AnthropicURL resolve to an address that is not public.
+	AnthropicPrivate bool `env:"ANTHROPIC_ALLOW_PRIVATE"`
 	// ClaudeModels may be used; the first is the default. Default: those that the runtime knows.
 	ClaudeModels []string `env:"CLAUDE_MODELS"`
-}
+	// MaxTokens and MaxCostUSD bound what one execution may use of a model. An agent's own budget cannot
+	// raise them. Default: no bound.
+	MaxTokens  int64   `env:"MAX_TOKENS"`
+	MaxCostUSD float64 `env:"MAX_COST_USD"`
 
-// runtimeNames are what an agent may choose. Whether an executor has it is the executor's to know.
-var runtimeNames = []string{"offline", "claude"}
+	// ReceiptKeyFile holds the ed25519 key that signs receipts (PKCS #8, PEM). Default: receipts are not signed.
+	ReceiptKeyFile string `env:"RECEIPT_KEY_FILE"`
+}
 
 // LoadAPI reads the API's configuration from the environment and reports
 // everything that is wrong with it at once.
@@ -120,15 +141,19 @@ func (c *API) check() error {
 		errs = append(errs, fmt.Errorf("LISTEN is %q, but AUTH_MODE=dev believes every caller and is for loopback only: "+
 			"listen on 127.0.0.1 behind a proxy that authenticates", c.Listen))
 	}
-	if !slices.Contains(runtimeNames, c.DefaultRuntime) {
-		errs = append(errs, fmt.Errorf("DEFAULT_RUNTIME must be one of %v, not %q", runtimeNames, c.DefaultRuntime))
+	found, err := catalog.Load(c.RuntimesFile)
+	if err != nil {
+		errs = append(errs, fmt.Errorf("RUNTIMES_FILE: %w", err))
+	} else if !slices.Contains(found.Names(), c.DefaultRuntime) {
+		errs = append(errs, fmt.Errorf("DEFAULT_RUNTIME must be one of %v, not %q", found.Names(), c.DefaultRuntime))
 	}
 	return errors.Join(errs...)
 }
 
 func (c *API) fill() {
-	if c.DefaultRuntime == "" {
-		c.DefaultRuntime = "offline"
+	// A file that cannot be read is check's to report.
+	if found, err := catalog.Load(c.RuntimesFile); err == nil && c.DefaultRuntime == "" {
+		c.DefaultRuntime = found.Names()[0]
 	}
 }
 
@@ -143,12 +168,24 @@ func (c *Executor) fill() {
 	if c.Slots == 0 {
 		c.Slots = max(2, runtime.NumCPU())
 	}
+	if c.SandboxWarm < 0 {
+		c.SandboxWarm = min(2, c.Slots)
+	}
 }
 
 func (c *Executor) check() error {
 	errs := []error{c.Cloud.check()}
 	if c.Slots < 1 {
 		errs = append(errs, fmt.Errorf("EXECUTOR_SLOTS must be at least 1, not %d", c.Slots))
+	}
+	if c.SandboxWarmAge <= 0 {
+		errs = append(errs, fmt.Errorf("SANDBOX_WARM_AGE must be more than nothing, not %s", c.SandboxWarmAge))
+	}
+	if c.MaxTokens < 0 || c.MaxCostUSD < 0 || math.IsNaN(c.MaxCostUSD) {
+		errs = append(errs, errors.New("MAX_TOKENS and MAX_COST_USD cannot be negative"))
+	}
+	if _, err := catalog.Load(c.RuntimesFile); err != nil {
+		errs = append(errs, fmt.Errorf("RUNTIMES_FILE: %w", err))
 	}
 	return errors.Join(errs...)
 }

@@ -34,7 +34,7 @@ type Started struct {
 func LoadDev() (Dev, error) {
 	api, apiErr := env.ParseAs[API]()
 	executor, executorErr := env.ParseAs[Executor]()
-	if api.DefaultRuntime == "" && executor.AnthropicKey != "" {
+	if api.DefaultRuntime == "" && api.RuntimesFile == "" && executor.AnthropicKey != "" {
 		api.DefaultRuntime = "claude"
 	}
 	api.fill()

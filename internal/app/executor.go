@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/airlock-run/airlock/internal/executor"
-	"github.com/airlock-run/airlock/internal/gateway"
 	"github.com/airlock-run/airlock/internal/janitor"
 	"github.com/airlock-run/airlock/internal/runtime"
+	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/sandbox/docker"
 	"github.com/airlock-run/airlock/internal/supervise"
 )
@@ -37,7 +37,7 @@ func RunExecutor(ctx context.Context, c Executor, log *zap.Logger) (err error) {
 		return err
 	}
 	defer closeGateway()
-	driver, err := docker.New(c.driver(log))
+	driver, err := docker.New(c.driver(log, runtimes.All()...))
 	if err != nil {
 		return err
 	}
@@ -59,6 +59,7 @@ func RunExecutor(ctx context.Context, c Executor, log *zap.Logger) (err error) {
 	})
 	g.Go(func() error { return sweeper.Run(ctx) })
 	g.Go(func() error { return reap(ctx, driver, log) })
+	g.Go(func() error { return driver.KeepWarm(ctx) })
 	return g.Wait()
 }
 
@@ -80,23 +81,17 @@ func reap(ctx context.Context, driver *docker.Driver, log *zap.Logger) error {
 	})
 }
 
-func (c Executor) driver(log *zap.Logger) docker.Options {
-	return docker.Options{
-		Executor: c.Name, Host: c.DockerHost, Runtime: c.SandboxRuntime, SocketDir: c.SocketDir, Log: log.Named("sandbox"),
+// driver says how sandboxes are made. Kept warm are those of the runtimes that jobs can have.
+func (c Executor) driver(log *zap.Logger, runtimes ...runtime.Runtime) docker.Options {
+	opts := docker.Options{
+		Executor: c.Name, Host: c.DockerHost, Runtime: c.SandboxRuntime, SocketDir: c.SocketDir,
+		WarmMost: c.Slots, WarmAge: c.SandboxWarmAge, Log: log.Named("sandbox"),
 	}
-}
-
-// runtimes makes the registry, and the gateway of the runtimes that need one.
-func (c Executor) runtimes(log *zap.Logger) (*runtime.Registry, func(), error) {
-	offline := runtime.Offline(c.OfflineImage)
-	if c.AnthropicKey == "" {
-		return runtime.New(offline, runtime.Claude(c.ClaudeImage, nil)), func() {}, nil
+	for _, r := range runtimes {
+		if r.Unavailable == "" {
+			limits := sandbox.Limits{Memory: int64(r.Limits.Memory), CPUs: r.Limits.CPUs, PIDs: r.Limits.PIDs}
+			opts.Warm = append(opts.Warm, docker.Warm{Image: r.Image, Limits: limits, Count: c.SandboxWarm})
+		}
 	}
-	g, err := gateway.New(gateway.Settings{
-		Upstream: c.AnthropicURL, APIKey: c.AnthropicKey, Models: c.ClaudeModels, Logger: log.Named("gateway"),
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	return runtime.New(offline, runtime.Claude(c.ClaudeImage, g)), g.Close, nil
+	return opts
 }

@@ -61,6 +61,13 @@ type Execution struct {
 	Failure *Failure `firestore:"error"`
 	Usage   Usage    `firestore:"usage"`
 
+	// Receipt says how the job was kept apart, as package receipt writes it, to
+	// the byte; empty while there is none, and for what ended without an attempt.
+	Receipt string `firestore:"receipt"`
+	// Left is what the agent wants to find at the conversation's next turn. It
+	// is stored with the conversation and is not part of the document.
+	Left *Session `firestore:"-"`
+
 	CreatedAt  time.Time  `firestore:"createdAt"`
 	StartedAt  *time.Time `firestore:"startedAt"` // of the newest attempt
 	FinishedAt *time.Time `firestore:"finishedAt"`
@@ -77,10 +84,27 @@ type Task struct {
 	// Schema is a JSON Schema that the structured answer must follow; empty: a plain answer.
 	Schema string `firestore:"schema,omitempty"`
 
+	// Budget is the agent's; the operator's holds besides.
+	Budget agent.Budget `firestore:"budget"`
+
 	// History holds the earlier messages of the conversation. It is read when
 	// the task is claimed and is not part of the document.
 	History []Message `firestore:"-"`
+	// Session is what the turn before left, if that may be known; it is read
+	// like History, and holds the same and more.
+	Session *Session `firestore:"-"`
 }
+
+// Session is an agent's own memory of a conversation. Only an agent of the same
+// runtime and model can go on from it.
+type Session struct {
+	Runtime string `firestore:"runtime"`
+	Model   string `firestore:"model"`
+	Data    []byte `firestore:"data"`
+}
+
+// MaxSession bounds Session.Data, in bytes: a Firestore document holds 1 MiB.
+const MaxSession = 700 << 10
 
 // Message is one message of a conversation as an agent is given it.
 type Message struct {

@@ -21,7 +21,9 @@ const (
 	CodeBudgetExceeded    Code = "budget_exceeded"    // the job has used the tokens or the money that it may
 	CodeTimedOut          Code = "timed_out"          // the job ran longer than its time-out
 	CodeCanceled          Code = "canceled"           // somebody cancelled it
+	CodeInvalidTask       Code = "invalid_task"       // the task cannot be put to an agent at all
 	CodeUnknownRuntime    Code = "unknown_runtime"    // no executor knows the runtime that it names
+	CodeModelNotAllowed   Code = "model_not_allowed"  // the runtime may not use the model that it names
 	CodeAttemptsExhausted Code = "attempts_exhausted" // Airlock failed to run it as often as it may
 )
 

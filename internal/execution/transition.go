@@ -87,6 +87,8 @@ type Ending struct {
 	Result  *Result
 	Failure *Failure
 	Usage   Usage
+	Receipt string   // of the attempt, see Execution
+	Left    *Session // of a turn that succeeded, see Execution
 }
 
 func (ev Finished) apply(e *Execution, now time.Time) error {
@@ -202,6 +204,8 @@ func (e *Execution) end(ending Ending, now time.Time) {
 	e.Result = ending.Result
 	e.Failure = ending.Failure
 	e.Usage = ending.Usage
+	e.Receipt = ending.Receipt
+	e.Left = ending.Left
 	e.Lease = nil
 	e.Due = nil
 	e.FinishedAt = &now

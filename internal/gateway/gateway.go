@@ -51,6 +51,19 @@ type Budget struct {
 	CostUSD float64
 }
 
+// and is a budget that keeps both.
+func (b Budget) and(o Budget) Budget {
+	return Budget{Tokens: tighter(b.Tokens, o.Tokens), CostUSD: tighter(b.CostUSD, o.CostUSD)}
+}
+
+// tighter is the smaller of two limits, of which zero is none.
+func tighter[N int64 | float64](a, b N) N {
+	if a <= 0 || b > 0 && b < a {
+		return b
+	}
+	return a
+}
+
 const (
 	defaultCallTimeout = 10 * time.Minute
 	defaultIdleTimeout = time.Minute
@@ -124,7 +137,7 @@ func (g *Gateway) Session(execution string, p Policy) *Session {
 		ctx:     ctx,
 		cancel:  cancel,
 		log:     g.settings.Logger.With(zap.String("execution", execution)),
-		bill:    newBill(g.settings.Budget),
+		bill:    newBill(g.settings.Budget.and(p.Budget)),
 		bodies:  semaphore.NewWeighted(2 * g.settings.MaxRequest),
 	}
 	s.server = newServer(s, s.log)

@@ -11,6 +11,10 @@ type Policy struct {
 	Routes []Route
 	Models []string
 	Betas  []string // values of the anthropic-beta header; others are taken out
+	// Headers are passed on as they are, besides those that always are.
+	Headers []string
+	// Budget of the execution, which the operator's bounds besides.
+	Budget Budget
 }
 
 // Route is one request line. Nothing is decoded or cleaned before it is

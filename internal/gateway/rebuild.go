@@ -12,8 +12,11 @@ var apiVersion = regexp.MustCompile(`^20\d\d-\d\d-\d\d$`)
 
 const defaultVersion = "2023-06-01"
 
+// maxHeader bounds what a sandbox can say in one header, in bytes.
+const maxHeader = 1 << 10
+
 // rebuild makes the request upstream from nothing: of the sandbox's headers
-// only two go on, each checked.
+// only two go on, each checked, and those that the runtime declares.
 func (s *Session) rebuild(ctx context.Context, r *http.Request, route Route, body []byte) (*http.Request, error) {
 	settings := s.gateway.settings
 	target := *settings.Upstream
@@ -34,6 +37,11 @@ func (s *Session) rebuild(ctx context.Context, r *http.Request, route Route, bod
 		"User-Agent":        {"airlock-gateway"},
 		"Anthropic-Version": {version},
 		"X-Api-Key":         {settings.APIKey},
+	}
+	for _, name := range s.policy.Headers {
+		if value := r.Header.Get(name); value != "" && len(value) <= maxHeader && request.Header.Get(name) == "" {
+			request.Header.Set(name, value)
+		}
 	}
 	if betas := s.policy.betas(r); betas != "" {
 		request.Header.Set("Anthropic-Beta", betas)

@@ -37,7 +37,7 @@ type bench struct {
 
 func newBench(t *testing.T, script modelstub.Script, change ...func(*gateway.Settings)) *bench {
 	t.Helper()
-	image := cmp.Or(os.Getenv("CLAUDE_IMAGE"), runtime.ClaudeImage)
+	image := cmp.Or(os.Getenv("CLAUDE_IMAGE"), claudeImage)
 	driver := newDriver(t, image)
 	upstream := modelstub.Start(script)
 	t.Cleanup(upstream.Close)
@@ -48,7 +48,7 @@ func newBench(t *testing.T, script modelstub.Script, change ...func(*gateway.Set
 	g, err := gateway.New(settings)
 	require.NoError(t, err)
 	t.Cleanup(g.Close)
-	return &bench{t, upstream, runtime.New(runtime.Claude(image, g)), driver, time.Minute}
+	return &bench{t, upstream, runtime.New(claude(image, g)), driver, time.Minute}
 }
 
 func (b *bench) run(task execution.Task) (*runtime.Run, *execution.Result, *execution.Failure) {

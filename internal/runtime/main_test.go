@@ -10,8 +10,32 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap/zaptest"
 
+	"github.com/airlock-run/airlock/internal/gateway"
+	"github.com/airlock-run/airlock/internal/runtime"
+	"github.com/airlock-run/airlock/internal/runtime/catalog"
 	"github.com/airlock-run/airlock/internal/sandbox/docker"
 )
+
+// Images that scripts/images.sh builds.
+const (
+	offlineImage = "airlock/sandbox-offline:dev"
+	claudeImage  = "airlock/sandbox-claude:dev"
+)
+
+// builtin is a runtime that Airlock comes with, in another image.
+func builtin(name, image string, gw *gateway.Gateway) runtime.Runtime {
+	for _, entry := range catalog.Builtin().Runtimes {
+		if entry.Name == name {
+			entry.Image = image
+			return runtime.From(entry, gw)
+		}
+	}
+	panic("no runtime " + name)
+}
+
+func offlineRuntime(image string) runtime.Runtime { return builtin("offline", image, nil) }
+
+func claude(image string, gw *gateway.Gateway) runtime.Runtime { return builtin("claude", image, gw) }
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 

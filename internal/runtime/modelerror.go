@@ -5,31 +5,26 @@ import (
 	"strconv"
 
 	"github.com/airlock-run/airlock/internal/execution"
-	"github.com/airlock-run/airlock/internal/runtime/streamjson"
 )
 
 // statusOverloaded is how the Messages API says that it has too much to do.
 const statusOverloaded = 529
 
-// refusedByModel tells an error of the model from one of the agent: either the
-// agent names a status, or the gateway saw the last call fail (after a 529 the
-// CLI names none). What the gateway saw counts for more than what the agent says.
-func (r *Run) refusedByModel(result streamjson.Result) bool {
-	return result.APIErrorStatus != 0 || r.summary().LastCallFailed()
-}
-
-func (r *Run) modelFailure(result streamjson.Result) *execution.Failure {
-	s := r.summary()
+// modelFailure says why the model did not answer. What the gateway saw counts for
+// more than the status and the words that the agent reports (after a 529 the CLI
+// names no status).
+func (r *Run) modelFailure(reported int, words string) *execution.Failure {
+	s := r.Egress()
 	if s.LastDenial != "" {
 		return failed(execution.CodeModelError, "the gateway refused the agent's request: %s", s.LastDenial)
 	}
 	status := s.LastStatus
 	if status == 0 {
-		status = result.APIErrorStatus
+		status = reported
 	}
 	message := modelMessage(status)
-	if status == http.StatusBadRequest && result.Text != "" {
-		message += ": " + excerpt(result.Text) // only the provider's words say what was wrong with it
+	if status == http.StatusBadRequest && words != "" {
+		message += ": " + excerpt(words) // only the provider's words say what was wrong with it
 	}
 	return failed(execution.CodeModelError, "%s", message)
 }

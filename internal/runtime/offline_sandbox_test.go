@@ -15,9 +15,9 @@ import (
 // inContainer runs a task with the offline runtime in its real container.
 func inContainer(t *testing.T, task execution.Task, timeout time.Duration) (*execution.Result, *execution.Failure) {
 	t.Helper()
-	image := cmp.Or(os.Getenv("OFFLINE_IMAGE"), runtime.OfflineImage)
+	image := cmp.Or(os.Getenv("OFFLINE_IMAGE"), offlineImage)
 	driver := newDriver(t, image)
-	run, failure := runtime.New(runtime.Offline(image)).Prepare(&execution.Execution{ID: "exe_offline", Task: task, Timeout: timeout})
+	run, failure := runtime.New(offlineRuntime(image)).Prepare(&execution.Execution{ID: "exe_offline", Task: task, Timeout: timeout})
 	require.Nil(t, failure)
 	outcome, err := driver.Run(t.Context(), run.Job)
 	require.NoError(t, err)

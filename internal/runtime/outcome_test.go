@@ -23,9 +23,9 @@ func (s seen) Summary() gateway.Summary { return gateway.Summary(s) }
 
 // claudeThatSaw is a claude runtime whose gateway saw this.
 func claudeThatSaw(s gateway.Summary) *runtime.Registry {
-	r := runtime.Claude("image", nil)
+	r := claude("image", nil)
 	r.Unavailable = ""
-	r.Egress = func(_, _ string) runtime.Egress { return seen(s) }
+	r.OpenEgress = func(*execution.Execution, string) runtime.Egress { return seen(s) }
 	return runtime.New(r)
 }
 
@@ -150,7 +150,7 @@ func TestUsageIsWhatTheGatewaySaw(t *testing.T) {
 }
 
 func TestClaudeNeedsAGateway(t *testing.T) {
-	_, failure := runtime.New(runtime.Claude("image", nil)).Prepare(task(execution.Task{Runtime: "claude", Input: "x"}))
+	_, failure := runtime.New(claude("image", nil)).Prepare(task(execution.Task{Runtime: "claude", Input: "x"}))
 	require.Equal(t, execution.CodeUnknownRuntime, failure.Code)
 	require.Contains(t, failure.Message, "ANTHROPIC_API_KEY")
 }

@@ -1,16 +1,14 @@
 package runtime
 
 import (
-	"encoding/json"
-	"fmt"
+	"io"
 	"slices"
-	"strconv"
 	"strings"
-
-	"github.com/google/uuid"
+	"time"
 
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/gateway"
+	"github.com/airlock-run/airlock/internal/runtime/catalog"
 	"github.com/airlock-run/airlock/internal/runtime/session"
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
@@ -18,74 +16,61 @@ import (
 // Run is one job of one attempt, from what goes into the sandbox to the reading
 // of what comes out.
 type Run struct {
-	Job sandbox.Job
+	Job   sandbox.Job
+	Model string // that the agent is to use; empty: none
 
-	structured bool // the task has a schema
+	runtime    catalog.Runtime
+	contract   contract
+	structured bool   // the task has a schema
+	memory     string // path of the agent's own memory; empty: it has none that is kept
 	egress     Egress
 }
 
-const (
-	home             = "/home/agent"
-	instructionsFile = home + "/.airlock/instructions.md"
+// contract is one way to call an agent and to read what it printed. Both are
+// without state.
+type contract interface {
+	// call completes a Run whose Job has all but argv, environment, input and files.
+	call(r *Run, e *execution.Execution) *execution.Failure
+	// read judges an agent that ended by itself.
+	read(r *Run, o sandbox.Outcome) (*execution.Result, *execution.Failure)
+}
 
-	// maxSchema bounds the one text that has to go on the command line. Linux
-	// takes 128 KiB for one argument.
-	maxSchema = 96 << 10
-)
+var contracts = map[catalog.Contract]contract{
+	catalog.StreamJSON: streamJSON{},
+	catalog.Command:    command{},
+}
+
+const home = "/home/agent"
 
 // prepare puts nothing that a tenant wrote on the command line, except for the
-// schema, which has no other way in; it is valid JSON and one argument.
+// stream-json contract's schema.
 func (r Runtime) prepare(e *execution.Execution) (*Run, *execution.Failure) {
-	t := e.Task
-	model, failure := r.model(t.Model)
+	model, failure := r.model(e.Task.Model)
 	if failure != nil {
 		return nil, failure
 	}
-	argv := []string{
-		r.Program, "--print", "--output-format", "stream-json", "--verbose", "--dangerously-skip-permissions",
-		"--model", model, "--max-turns", strconv.Itoa(r.MaxTurns),
-	}
-	argv = append(argv, r.Flags...)
-	env := slices.Clone(r.Env)
+	env := r.Environment()
 	for _, name := range r.ModelEnv {
 		env = append(env, name+"="+model)
 	}
-
-	var files []sandbox.File
-	id := sessionID(e)
-	if hasText(t.History) {
-		history, err := session.Encode(id, t.History)
-		if err != nil {
-			return nil, invalidTask("the history cannot be given to the agent: %v", err)
-		}
-		files = append(files, sandbox.File{Path: session.Path(home, id), Mode: 0o600, Data: history})
-		argv = append(argv, "--resume", id.String())
-	} else {
-		argv = append(argv, "--session-id", id.String())
+	run := &Run{
+		Model: model, runtime: r.Runtime, contract: contracts[r.Contract], structured: e.Task.Schema != "",
+		Job: sandbox.Job{
+			Execution: e.ID, Image: r.Image, Argv: r.Command(model), Env: env,
+			Timeout: e.Timeout, Quiet: time.Duration(r.Quiet),
+			Limits: sandbox.Limits{
+				Memory: int64(r.Limits.Memory), CPUs: r.Limits.CPUs, PIDs: r.Limits.PIDs, Output: int64(r.Limits.Output),
+			},
+		},
 	}
-	if t.Instructions != "" {
-		files = append(files, sandbox.File{Path: instructionsFile, Mode: 0o600, Data: []byte(t.Instructions)})
-		argv = append(argv, "--append-system-prompt-file", instructionsFile)
+	if most := time.Duration(r.MaxTimeout); most > 0 {
+		run.Job.Timeout = min(run.Job.Timeout, most)
 	}
-	if t.Schema != "" {
-		if len(t.Schema) > maxSchema || !isObject(t.Schema) {
-			return nil, invalidTask("the schema must be a JSON object of at most %d bytes", maxSchema)
-		}
-		argv = append(argv, "--json-schema="+t.Schema)
+	if failure := run.contract.call(run, e); failure != nil {
+		return nil, failure
 	}
-
-	run := &Run{structured: t.Schema != "", Job: sandbox.Job{
-		Execution: e.ID,
-		Image:     r.Image,
-		Argv:      argv,
-		Env:       env,
-		Stdin:     []byte("\n" + t.Input), // the newline keeps a leading slash from being a command of the CLI
-		Files:     files,
-		Timeout:   e.Timeout,
-		Limits:    r.Limits,
-	}}
-	if r.Egress != nil {
-		run.egress = r.Egress(e.ID, model)
+	if r.OpenEgress != nil {
+		run.egress = r.OpenEgress(e, model)
 		run.Job.Egress = run.egress
 	}
 	return run, nil
@@ -94,20 +79,39 @@ func (r Runtime) prepare(e *execution.Execution) (*Run, *execution.Failure) {
 func (r Runtime) model(asked string) (string, *execution.Failure) {
 	switch {
 	case len(r.Models) == 0:
-		return "none", nil
+		return "", nil
 	case asked == "":
 		return r.Models[0], nil
 	}
 	if !slices.Contains(r.Models, asked) {
-		return "", failed(execution.CodeModelError, "the model %q cannot be used with the runtime %q, only: %s", asked, r.Name, strings.Join(r.Models, ", "))
+		return "", failed(execution.CodeModelNotAllowed, "the model %q cannot be used with the runtime %q, only: %s", asked, r.Name, strings.Join(r.Models, ", "))
 	}
 	return asked, nil
+}
+
+// Left is what the agent wants to find at the next turn, if that may be kept.
+func (r *Run) Left(o sandbox.Outcome) *execution.Session {
+	i := slices.IndexFunc(o.Files, func(f sandbox.OutFile) bool { return f.Path == r.memory })
+	if r.memory == "" || i < 0 || o.Files[i].Content.Size() > execution.MaxSession {
+		return nil
+	}
+	data, err := io.ReadAll(o.Files[i].Content)
+	if err != nil || session.Check(data) != nil {
+		return nil // not worth failing the turn: the messages are kept besides
+	}
+	return &execution.Session{Runtime: r.runtime.Name, Model: r.Model, Data: data}
+}
+
+// resumes says whether the task brings a session that this agent may go on from.
+func (r *Run) resumes(t execution.Task) bool {
+	s := t.Session
+	return s != nil && s.Runtime == r.runtime.Name && s.Model == r.Model
 }
 
 // Usage is what the run has cost so far. It is right after any end of the job,
 // also one that gave no outcome.
 func (r *Run) Usage() execution.Usage {
-	s := r.summary()
+	s := r.Egress()
 	return execution.Usage{
 		InputTokens:  s.Tokens.Input + s.Tokens.CacheRead + s.Tokens.CacheWrite5m + s.Tokens.CacheWrite1h,
 		OutputTokens: s.Tokens.Output,
@@ -116,28 +120,10 @@ func (r *Run) Usage() execution.Usage {
 	}
 }
 
-func (r *Run) summary() gateway.Summary {
+// Egress is what went through the way out so far; nothing where there is none.
+func (r *Run) Egress() gateway.Summary {
 	if r.egress == nil {
 		return gateway.Summary{}
 	}
 	return r.egress.Summary()
-}
-
-// sessionID is the same for every attempt of an execution, so that a repeated
-// attempt is the same job, and differs between executions.
-func sessionID(e *execution.Execution) uuid.UUID {
-	return uuid.NewSHA1(uuid.NameSpaceOID, []byte("airlock execution "+e.ID))
-}
-
-func hasText(history []execution.Message) bool {
-	return slices.ContainsFunc(history, func(m execution.Message) bool { return m.Text != "" })
-}
-
-func isObject(text string) bool {
-	var object map[string]json.RawMessage
-	return json.Unmarshal([]byte(text), &object) == nil && object != nil
-}
-
-func invalidTask(format string, args ...any) *execution.Failure {
-	return &execution.Failure{Code: execution.CodeAgentError, Message: fmt.Sprintf(format, args...)}
 }

@@ -27,7 +27,7 @@ func TestOnlyTheSchemaOfATaskIsOnTheCommandLine(t *testing.T) {
 		if rapid.Bool().Draw(t, "with a schema") {
 			given.Schema = `{"description":"` + mark + `"}`
 		}
-		for _, registry := range []*runtime.Registry{runtime.New(runtime.Offline("x")), claudeThatSaw(gateway.Summary{})} {
+		for _, registry := range []*runtime.Registry{runtime.New(offlineRuntime("x")), claudeThatSaw(gateway.Summary{})} {
 			run, failure := registry.Prepare(task(given))
 			require.Nil(t, failure)
 			for _, arg := range append(run.Job.Argv, run.Job.Env...) {
@@ -61,27 +61,9 @@ func TestClaudesEnvironment(t *testing.T) {
 	require.NotContains(t, second.Job.Env, "CLAUDE_CODE_SUBAGENT_MODEL=claude-haiku-4-5")
 }
 
-func TestTheOperatorsModelsReplaceTheUsualOnes(t *testing.T) {
-	g, err := gateway.New(gateway.Settings{
-		Upstream: mustURL(t, "https://api.anthropic.com"), APIKey: "key", Models: []string{"claude-opus-4-5", "claude-haiku-4-5"},
-	})
-	require.NoError(t, err)
-	defer g.Close()
-	registry := runtime.New(runtime.Claude("image", g))
-	run, failure := registry.Prepare(task(execution.Task{Input: "x"}))
-	require.Nil(t, failure)
-	require.Contains(t, strings.Join(run.Job.Argv, " "), "--model claude-opus-4-5 ", "the first is the default")
-	require.NotNil(t, run.Job.Egress)
-	require.NoError(t, run.Job.Egress.Close())
-
-	_, failure = registry.Prepare(task(execution.Task{Input: "x", Model: "claude-sonnet-4-6"}))
-	require.NotNil(t, failure)
-	require.Equal(t, execution.CodeModelError, failure.Code)
-}
-
 func TestAllListsEveryRuntime(t *testing.T) {
 	var names []string
-	for _, r := range runtime.New(runtime.Offline("x"), runtime.Claude("y", nil)).All() {
+	for _, r := range runtime.New(offlineRuntime("x"), claude("y", nil)).All() {
 		names = append(names, r.Name)
 	}
 	require.Equal(t, []string{"offline", "claude"}, names)

@@ -1,7 +1,6 @@
-// Package runtime knows the kinds of agents that a job can be run with: their
-// images, how they are called, and how what they leave behind becomes a result
-// or a failure. All of them speak one contract, that of the Claude Code CLI;
-// docs/runtimes.md describes it.
+// Package runtime knows the kinds of agents that a job can be run with: how
+// they are called, and how what they leave behind becomes a result or a
+// failure. Which there are, catalog says; docs/runtimes.md describes it all.
 package runtime
 
 import (
@@ -10,34 +9,49 @@ import (
 
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/gateway"
+	"github.com/airlock-run/airlock/internal/runtime/catalog"
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
 // Runtime is one kind of agent. It is a value: change a copy before New.
 type Runtime struct {
-	Name    string
-	Image   string
-	Program string // path of the agent in the image
+	catalog.Runtime
 
 	// Unavailable says what the operator has to do before jobs can use the
 	// runtime; empty when they can.
 	Unavailable string
 
-	Models   []string // what a task may name; the first is used when it names none. Empty: no model at all, any name is ignored
-	MaxTurns int      // requests to the model in one job
-	Flags    []string // besides those of the contract
-	Env      []string
-	ModelEnv []string // names of variables that are set to the model
-	Limits   sandbox.Limits
-
-	// Egress opens the way out of one execution, to one model; nil: there is none.
-	Egress func(execution, model string) Egress
+	// OpenEgress opens the way out of one execution, to one model; nil: there is none.
+	OpenEgress func(e *execution.Execution, model string) Egress
 }
 
 // Egress is the way out of one execution and the record of what went through.
 type Egress interface {
 	sandbox.Egress
 	Summary() gateway.Summary
+}
+
+// From makes the runtime of a catalog's entry. Without a gateway, which there is
+// only where the operator has an API key, one that needs it is not available.
+func From(entry catalog.Runtime, gw *gateway.Gateway) Runtime {
+	r := Runtime{Runtime: entry}
+	switch {
+	case entry.Egress == nil:
+	case gw == nil:
+		r.Unavailable = "the operator has to set ANTHROPIC_API_KEY"
+	default:
+		policy := gateway.Policy{Betas: entry.Egress.Betas, Headers: entry.Egress.Headers}
+		for _, route := range entry.Egress.Routes {
+			policy.Routes = append(policy.Routes, gateway.Route(route))
+		}
+		r.OpenEgress = func(e *execution.Execution, model string) Egress {
+			own := policy
+			own.Models = []string{model}
+			own.Budget = gateway.Budget{Tokens: e.Task.Budget.MaxTokens, CostUSD: e.Task.Budget.MaxCostUSD}
+			return gw.Session(e.ID, own)
+		}
+	}
+	return r
 }
 
 // Registry chooses the runtime of a task by its name. It is safe for concurrent use.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/runtime"
+	"github.com/airlock-run/airlock/internal/runtime/catalog"
 )
 
 func task(t execution.Task) *execution.Execution {
@@ -16,8 +17,8 @@ func task(t execution.Task) *execution.Execution {
 }
 
 func TestPrepareChoosesByName(t *testing.T) {
-	off := runtime.Offline("offline-image")
-	broken := runtime.Runtime{Name: "claude", Unavailable: "set ANTHROPIC_API_KEY"}
+	off := offlineRuntime("offline-image")
+	broken := runtime.Runtime{Runtime: catalog.Runtime{Name: "claude"}, Unavailable: "set ANTHROPIC_API_KEY"}
 
 	for name, c := range map[string]struct {
 		runtimes []runtime.Runtime
@@ -47,7 +48,7 @@ func TestPrepareChoosesByName(t *testing.T) {
 
 func TestPrepareKeepsWhatTenantsWriteOffTheCommandLine(t *testing.T) {
 	const hostile = "--dangerously '; rm -rf / # $(id)"
-	run, failure := runtime.New(runtime.Offline("x")).Prepare(task(execution.Task{
+	run, failure := runtime.New(offlineRuntime("x")).Prepare(task(execution.Task{
 		Input:        hostile,
 		Instructions: hostile,
 		History:      []execution.Message{{Role: execution.RoleUser, Text: hostile}},
@@ -60,7 +61,7 @@ func TestPrepareKeepsWhatTenantsWriteOffTheCommandLine(t *testing.T) {
 }
 
 func TestPrepareIsTheSameForEveryAttempt(t *testing.T) {
-	registry := runtime.New(runtime.Offline("x"))
+	registry := runtime.New(offlineRuntime("x"))
 	first, _ := registry.Prepare(task(execution.Task{Input: "x"}))
 	second, _ := registry.Prepare(task(execution.Task{Input: "x"}))
 	require.Equal(t, first.Job, second.Job)
@@ -69,7 +70,7 @@ func TestPrepareIsTheSameForEveryAttempt(t *testing.T) {
 }
 
 func TestPrepareStartsOrResumesASession(t *testing.T) {
-	registry := runtime.New(runtime.Offline("x"))
+	registry := runtime.New(offlineRuntime("x"))
 	for name, c := range map[string]struct {
 		history []execution.Message
 		flag    string
@@ -94,7 +95,7 @@ func TestPrepareRefusesASchemaThatTheAgentCouldNotTake(t *testing.T) {
 		"too large": `{"x":"` + strings.Repeat("x", 100<<10) + `"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, failure := runtime.New(runtime.Offline("x")).Prepare(task(execution.Task{Input: "x", Schema: schema}))
+			_, failure := runtime.New(offlineRuntime("x")).Prepare(task(execution.Task{Input: "x", Schema: schema}))
 			require.NotNil(t, failure)
 			require.Contains(t, failure.Message, "schema")
 		})

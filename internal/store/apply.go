@@ -18,7 +18,7 @@ var ErrNotItsTurn = errors.New("an earlier turn of the conversation has not ende
 // that a heartbeat does not write the input again.
 var changing = firestore.Merge(
 	[]string{"status"}, []string{"attempt"}, []string{"spent"}, []string{"lease"}, []string{"cancelRequested"}, []string{"due"},
-	[]string{"result"}, []string{"error"}, []string{"usage"}, []string{"startedAt"}, []string{"finishedAt"},
+	[]string{"result"}, []string{"error"}, []string{"usage"}, []string{"receipt"}, []string{"startedAt"}, []string{"finishedAt"},
 )
 
 // Apply is the one way in which a stored execution changes: it reads, applies
@@ -75,5 +75,6 @@ func (s *Store) applyToConversation(tx *firestore.Transaction, e *execution.Exec
 	return next, errors.Join(
 		tx.Create(s.message(c.Owner, c.ID, reply), &reply),
 		tx.Set(s.collection(c.Owner, conversations).Doc(c.ID), &c),
+		s.keepSession(tx, e),
 	)
 }

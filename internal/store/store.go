@@ -43,6 +43,7 @@ const (
 	conversations = "conversations"
 	executions    = "executions"
 	messages      = "messages"
+	sessions      = "sessions"
 )
 
 func (s *Store) collection(owner, name string) *firestore.CollectionRef {

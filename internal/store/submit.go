@@ -118,5 +118,5 @@ func (s *Store) message(owner, conversationID string, m conversation.Message) *f
 }
 
 func task(a agent.Agent, input string) execution.Task {
-	return execution.Task{Runtime: a.Runtime, Model: a.Model, Instructions: a.Instructions, Input: input}
+	return execution.Task{Runtime: a.Runtime, Model: a.Model, Instructions: a.Instructions, Input: input, Budget: a.Budget}
 }

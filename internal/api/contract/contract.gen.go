@@ -4,6 +4,7 @@
 package contract
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"time"
@@ -25,7 +26,9 @@ const (
 	FailureCodeBudgetExceeded    FailureCode = "budget_exceeded"
 	FailureCodeCanceled          FailureCode = "canceled"
 	FailureCodeInvalidResult     FailureCode = "invalid_result"
+	FailureCodeInvalidTask       FailureCode = "invalid_task"
 	FailureCodeModelError        FailureCode = "model_error"
+	FailureCodeModelNotAllowed   FailureCode = "model_not_allowed"
 	FailureCodeOutOfMemory       FailureCode = "out_of_memory"
 	FailureCodeOutputLimit       FailureCode = "output_limit"
 	FailureCodeTimedOut          FailureCode = "timed_out"
@@ -79,6 +82,8 @@ type Accepted struct {
 
 // Agent defines model for Agent.
 type Agent struct {
+	// Budget What one run may use of a model. The operator's own bounds hold besides
+	Budget       Budget    `json:"budget,omitempty,omitzero"`
 	CreatedAt    time.Time `json:"createdAt"`
 	Description  string    `json:"description,omitempty,omitzero"`
 	Id           string    `json:"id"`
@@ -102,6 +107,12 @@ type AgentDraft struct {
 // AgentList defines model for AgentList.
 type AgentList struct {
 	Agents []Agent `json:"agents"`
+}
+
+// Budget What one run may use of a model. The operator's own bounds hold besides
+type Budget struct {
+	MaxCostUsd float64 `json:"maxCostUsd,omitempty,omitzero"`
+	MaxTokens  int64   `json:"maxTokens,omitempty,omitzero"`
 }
 
 // Conversation defines model for Conversation.
@@ -130,6 +141,9 @@ type ConversationList struct {
 
 // CreateAgent defines model for CreateAgent.
 type CreateAgent struct {
+	// Budget What one run may use of a model. The operator's own bounds hold besides
+	Budget Budget `json:"budget,omitempty,omitzero"`
+
 	// Description At most 2000 bytes
 	Description string `json:"description,omitempty,omitzero"`
 
@@ -166,13 +180,16 @@ type Execution struct {
 	Input           string        `json:"input"`
 	Kind            ExecutionKind `json:"kind"`
 	Model           string        `json:"model,omitempty,omitzero"`
-	Result          Result        `json:"result,omitempty,omitzero"`
-	Runtime         string        `json:"runtime"`
-	StartedAt       time.Time     `json:"startedAt,omitempty,omitzero"`
-	Status          Status        `json:"status"`
-	Timeout         string        `json:"timeout"`
-	Urls            ExecutionURLs `json:"urls"`
-	Usage           Usage         `json:"usage"`
+
+	// Receipt How the job was kept apart, in canonical JSON (RFC 8785); `airlock receipt verify` checks its signature. Absent until the end, and for what ended without an attempt
+	Receipt   json.RawMessage `json:"receipt,omitempty,omitzero"`
+	Result    Result          `json:"result,omitempty,omitzero"`
+	Runtime   string          `json:"runtime"`
+	StartedAt time.Time       `json:"startedAt,omitempty,omitzero"`
+	Status    Status          `json:"status"`
+	Timeout   string          `json:"timeout"`
+	Urls      ExecutionURLs   `json:"urls"`
+	Usage     Usage           `json:"usage"`
 }
 
 // ExecutionKind defines model for Execution.Kind.

@@ -12,9 +12,11 @@ import (
 	"path"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 
 	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/runtime/strictjson"
 )
 
 // Workspace is the agent's working directory. The CLI looks a session up by it.
@@ -85,8 +87,26 @@ func Encode(id uuid.UUID, history []execution.Message) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// ErrMalformed says that a file is not a session that Encode wrote.
+// ErrMalformed says that a file is not a session.
 var ErrMalformed = errors.New("malformed session file")
+
+// Check says whether a file that an agent left is lines of JSON objects, all that
+// can be told of it. What they say is the agent's own; it is given back to agents
+// of the same conversation only.
+func Check(data []byte) error {
+	if len(bytes.TrimSpace(data)) == 0 {
+		return fmt.Errorf("%w: it is empty", ErrMalformed)
+	}
+	for raw := range bytes.Lines(data) {
+		if raw[0] != '{' {
+			return fmt.Errorf("%w: a line that is no JSON object", ErrMalformed)
+		}
+		if err := strictjson.Check(raw, jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true)); err != nil {
+			return fmt.Errorf("%w: %w", ErrMalformed, err)
+		}
+	}
+	return nil
+}
 
 // Decode reads back what Encode wrote.
 func Decode(data []byte) ([]execution.Message, error) {

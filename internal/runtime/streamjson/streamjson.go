@@ -6,14 +6,14 @@ package streamjson
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"unicode/utf8"
-)
 
-// MaxDepth bounds how deeply the JSON of one line may nest.
-const MaxDepth = 128
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/airlock-run/airlock/internal/runtime/strictjson"
+)
 
 // Errors of Parse. All of them mean that the output holds no result that can be relied on.
 var (
@@ -22,6 +22,10 @@ var (
 	ErrNotLast    = errors.New("the output goes on after its result")
 	ErrMalformed  = errors.New("the output is not lines of JSON objects")
 )
+
+// halfLetters are escapes of half a surrogate pair, such as JavaScript writes
+// where it has cut a text. They are read as U+FFFD.
+var halfLetters = jsontext.AllowInvalidUTF8(true)
 
 // Result is the final event. Fields that the agent left out are zero.
 type Result struct {
@@ -33,7 +37,7 @@ type Result struct {
 	// APIErrorStatus is the HTTP status with which the model refused; 0 when it did not, or not over HTTP.
 	APIErrorStatus int `json:"api_error_status"`
 	// Structured is the answer that follows the schema, a JSON object; empty when there is none.
-	Structured json.RawMessage `json:"structured_output"`
+	Structured jsontext.Value `json:"structured_output"`
 }
 
 // Parse finds the one result in all that an agent printed.
@@ -70,13 +74,13 @@ func Parse(stdout []byte) (Result, error) {
 }
 
 func kindOf(line []byte) (string, error) {
-	if line[0] != '{' || !utf8.Valid(line) || tooDeep(line) {
+	if line[0] != '{' || !utf8.Valid(line) {
 		return "", ErrMalformed
 	}
 	var event struct {
 		Type string `json:"type"`
 	}
-	if err := json.Unmarshal(line, &event); err != nil {
+	if err := strictjson.Unmarshal(line, &event, halfLetters, jsontext.AllowDuplicateNames(true)); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	return event.Type, nil
@@ -84,33 +88,11 @@ func kindOf(line []byte) (string, error) {
 
 func decode(line []byte) (Result, error) {
 	var r Result
-	if err := json.Unmarshal(line, &r); err != nil {
+	if err := strictjson.Unmarshal(line, &r, halfLetters); err != nil {
 		return Result{}, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	if bytes.Equal(r.Structured, []byte("null")) {
 		r.Structured = nil
 	}
 	return r, nil
-}
-
-// tooDeep looks at brackets outside of strings only, so that it needs no stack
-// of its own, whatever it is given.
-func tooDeep(line []byte) bool {
-	depth, inString := 0, false
-	for i := 0; i < len(line); i++ {
-		switch c := line[i]; {
-		case inString && c == '\\':
-			i++
-		case c == '"':
-			inString = !inString
-		case inString:
-		case c == '{' || c == '[':
-			if depth++; depth > MaxDepth {
-				return true
-			}
-		case c == '}' || c == ']':
-			depth--
-		}
-	}
-	return false
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/runtime/streamjson"
+	"github.com/airlock-run/airlock/internal/runtime/strictjson"
 )
 
 const (
@@ -60,7 +61,7 @@ func TestParseToleratesEventsItDoesNotKnow(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
-	deep := `{"type":"user","x":` + strings.Repeat("[", streamjson.MaxDepth) + strings.Repeat("]", streamjson.MaxDepth) + `}`
+	deep := `{"type":"user","x":` + strings.Repeat("[", strictjson.MaxDepth) + strings.Repeat("]", strictjson.MaxDepth) + `}`
 	for name, c := range map[string]struct {
 		stdout []byte
 		want   error
@@ -87,7 +88,7 @@ func TestParseRefuses(t *testing.T) {
 }
 
 func TestParseCountsDepthOutsideOfStringsOnly(t *testing.T) {
-	brackets := strings.Repeat(`[{\"`, streamjson.MaxDepth)
+	brackets := strings.Repeat(`[{\"`, strictjson.MaxDepth)
 	_, err := streamjson.Parse(lines(`{"type":"user","x":"`+brackets+`"}`, resultLine))
 	require.NoError(t, err)
 }

@@ -284,6 +284,14 @@ export interface components {
              * @example 90s
              */
             timeout?: string;
+            budget?: components["schemas"]["Budget"];
+        };
+        /** @description What one run may use of a model. The operator's own bounds hold besides */
+        Budget: {
+            /** Format: int64 */
+            maxTokens?: number;
+            /** Format: double */
+            maxCostUsd?: number;
         };
         RunAgent: {
             /** @description Text in UTF-8 without NUL, at most 256 KiB */
@@ -315,6 +323,7 @@ export interface components {
             runtime: string;
             model?: string;
             timeout: string;
+            budget?: components["schemas"]["Budget"];
             /** Format: date-time */
             createdAt: string;
             /** Format: date-time */
@@ -379,6 +388,10 @@ export interface components {
             result?: components["schemas"]["Result"];
             error?: components["schemas"]["Failure"];
             usage: components["schemas"]["Usage"];
+            /** @description How the job was kept apart, in canonical JSON (RFC 8785); `airlock receipt verify` checks its signature. Absent until the end, and for what ended without an attempt */
+            receipt?: {
+                [key: string]: unknown;
+            };
             /** Format: date-time */
             createdAt: string;
             /** Format: date-time */
@@ -399,7 +412,7 @@ export interface components {
         };
         Failure: {
             /** @enum {string} */
-            code: "agent_error" | "invalid_result" | "model_error" | "out_of_memory" | "output_limit" | "budget_exceeded" | "timed_out" | "canceled" | "unknown_runtime" | "attempts_exhausted";
+            code: "agent_error" | "invalid_result" | "model_error" | "out_of_memory" | "output_limit" | "budget_exceeded" | "timed_out" | "canceled" | "invalid_task" | "unknown_runtime" | "model_not_allowed" | "attempts_exhausted";
             message: string;
         };
         Usage: {

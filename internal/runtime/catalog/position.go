@@ -1,0 +1,40 @@
+package catalog
+
+import "go.yaml.in/yaml/v3"
+
+// position is a place in the file's text, to say where a mistake is.
+type position struct{ node *yaml.Node }
+
+// at goes to a member of a mapping (a string) or of a list (an int). What is
+// not there is where it is missing.
+func (p position) at(path ...any) position {
+	node := p.node
+	for _, step := range path {
+		node = child(node, step)
+	}
+	return position{node}
+}
+
+func child(node *yaml.Node, step any) *yaml.Node {
+	switch node.Kind {
+	case yaml.DocumentNode:
+		return child(node.Content[0], step)
+	case yaml.AliasNode:
+		return child(node.Alias, step)
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(node.Content); i += 2 {
+			if node.Content[i].Value == step {
+				return node.Content[i+1]
+			}
+		}
+	case yaml.SequenceNode:
+		if i, ok := step.(int); ok && i < len(node.Content) {
+			return node.Content[i]
+		}
+	default:
+	}
+	return node
+}
+
+// line counts from 1.
+func (p position) line() int { return max(1, p.node.Line) }
