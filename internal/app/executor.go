@@ -37,6 +37,10 @@ func RunExecutor(ctx context.Context, c Executor, log *zap.Logger) (err error) {
 		return err
 	}
 	defer closeGateway()
+	receiptKey, err := c.receiptKey()
+	if err != nil {
+		return err
+	}
 	driver, err := docker.New(c.driver(log, runtimes.All()...))
 	if err != nil {
 		return err
@@ -49,6 +53,7 @@ func RunExecutor(ctx context.Context, c Executor, log *zap.Logger) (err error) {
 
 	x := executor.New(executor.Config{
 		Name: c.Name, Slots: c.Slots, Grace: c.Grace, Lease: executor.DefaultLease, Heartbeat: executor.DefaultHeartbeat,
+		ReceiptKey: receiptKey,
 	}, conn.store, conn.queue, driver, runtimes, log)
 	sweeper := janitor.New(conn.store, conn.queue, janitor.Interval, log.Named("janitor"))
 

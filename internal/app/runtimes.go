@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/airlock-run/airlock/internal/gateway"
+	"github.com/airlock-run/airlock/internal/receipt"
 	"github.com/airlock-run/airlock/internal/runtime"
 	"github.com/airlock-run/airlock/internal/runtime/catalog"
 )
@@ -83,4 +84,20 @@ func (c Executor) authorities() (*x509.CertPool, error) {
 		return nil, fmt.Errorf("ANTHROPIC_CA_FILE: %s holds no certificate in PEM", c.AnthropicCA)
 	}
 	return pool, nil
+}
+
+// receiptKey signs what this executor writes of its jobs; nil: nothing does.
+func (c Executor) receiptKey() (*receipt.Key, error) {
+	if c.ReceiptKeyFile == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(c.ReceiptKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("RECEIPT_KEY_FILE: %w", err)
+	}
+	key, err := receipt.ParseKey(text)
+	if err != nil {
+		return nil, fmt.Errorf("RECEIPT_KEY_FILE: %s: %w", c.ReceiptKeyFile, err)
+	}
+	return key, nil
 }

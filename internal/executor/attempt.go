@@ -3,13 +3,11 @@ package executor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 	"go.uber.org/zap"
 
-	"github.com/airlock-run/airlock/internal/conversation"
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/store"
 )
@@ -43,8 +41,12 @@ func (x *Executor) handle(work context.Context, ref execution.Ref, engineGone co
 
 	job, stop := context.WithCancelCause(work)
 	heart := x.startHeart(job, e, asked.Add(x.config.Lease), stop, log)
-	ending, err := x.perform(job, e)
-	verdict := judge(e, ending, err)
+	done, err := x.perform(job, e)
+	verdict := judge(e, done.ending, err)
+	if finished, ok := verdict.(execution.Finished); ok {
+		finished.Ending.Receipt = x.receipt(e, finished.Ending, done, log)
+		verdict = finished
+	}
 	if _, broke := verdict.(execution.Broke); broke {
 		x.lookAtEngine(work, engineGone)
 	}
@@ -65,43 +67,6 @@ func answered(err error) bool {
 	var notFound *store.NotFoundError
 	return errors.Is(err, execution.ErrTerminal) || errors.Is(err, execution.ErrLeased) ||
 		errors.Is(err, store.ErrNotItsTurn) || errors.As(err, &notFound)
-}
-
-// perform runs the job. What the job did is the ending; an error is that
-// Airlock could not do its part, or the cause for which ctx ended.
-func (x *Executor) perform(ctx context.Context, e *execution.Execution) (execution.Ending, error) {
-	if e.ConversationID != "" {
-		call, cancel := context.WithTimeout(ctx, callTimeout)
-		defer cancel()
-		messages, err := x.store.Messages(call, e.Owner, e.ConversationID, e.Turn, conversation.MaxHistory)
-		if err != nil {
-			return execution.Ending{}, fmt.Errorf("read the conversation: %w", err)
-		}
-		e.Task.History = conversation.History(messages)
-	}
-	run, failure := x.runtimes.Prepare(e)
-	if failure != nil {
-		return failure.Ends(execution.Usage{}), nil
-	}
-	outcome, err := x.sandbox.Run(ctx, run.Job)
-	if err != nil {
-		return execution.Ending{Usage: run.Usage()}, err
-	}
-	result, failure := run.Read(outcome)
-	if failure != nil {
-		return failure.Ends(run.Usage()), nil
-	}
-	if e.Task.Schema == conversation.BuilderSchema {
-		*result = conversation.Answer(*result)
-	}
-	if size := len(result.Text) + len(result.Output); size > execution.MaxResult {
-		tooLarge := execution.Failure{
-			Code:    execution.CodeOutputLimit,
-			Message: fmt.Sprintf("The result has %d bytes; at most %d can be stored.", size, execution.MaxResult),
-		}
-		return tooLarge.Ends(run.Usage()), nil
-	}
-	return execution.Ending{Status: execution.Succeeded, Result: result, Usage: run.Usage()}, nil
 }
 
 // lookAtEngine stops the pulling when a fault was for want of an Engine.

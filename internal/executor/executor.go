@@ -15,6 +15,7 @@ import (
 	"github.com/airlock-run/airlock/internal/conversation"
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/queue"
+	"github.com/airlock-run/airlock/internal/receipt"
 	"github.com/airlock-run/airlock/internal/runtime"
 	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/supervise"
@@ -25,6 +26,7 @@ import (
 type Store interface {
 	Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error)
 	Messages(ctx context.Context, owner, conversationID string, beforeTurn, limit int) ([]conversation.Message, error)
+	Session(ctx context.Context, owner, conversationID string) (*execution.Session, error)
 }
 
 // Queue is the doorbell. Receive calls the handler concurrently, Listen too.
@@ -35,7 +37,7 @@ type Queue interface {
 }
 
 // Sandbox runs one job in a fresh container. When ctx ends, Run kills the job
-// and returns ctx's cause. Ping says whether there is anything to run it on.
+// and returns ctx's cause; beside an error only the outcome's Record counts. Ping says whether there is anything to run it on.
 type Sandbox interface {
 	Run(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error)
 	Ping(ctx context.Context) error
@@ -46,13 +48,15 @@ type Runtimes interface {
 	Prepare(e *execution.Execution) (*runtime.Run, *execution.Failure)
 }
 
-// Config says how an executor works. Every field is required.
+// Config says how an executor works. Every field is required but ReceiptKey.
 type Config struct {
 	Name      string        // of this process, unique
 	Slots     int           // jobs at once
 	Lease     time.Duration // how long a silent executor keeps its execution
 	Heartbeat time.Duration // how often it renews the lease; less than half of Lease
 	Grace     time.Duration // how long jobs may go on after a stop was asked for
+
+	ReceiptKey *receipt.Key // signs what is written of the jobs; nil: unsigned
 }
 
 // Defaults of the lease: an executor that was killed gives its executions free

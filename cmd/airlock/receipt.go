@@ -1,0 +1,144 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/process"
+	"github.com/airlock-run/airlock/internal/receipt"
+)
+
+func receiptCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "receipt",
+		Short: "Show and verify how a job was kept apart",
+		Args:  usageArgs(cobra.NoArgs),
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(receiptShow(), receiptVerify())
+	return cmd
+}
+
+func receiptShow() *cobra.Command {
+	var c client
+	cmd := &cobra.Command{
+		Use:   "show EXECUTION",
+		Short: "Print an execution's receipt, as verify takes it",
+		Args:  usageArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, stop := process.Context()
+			defer stop()
+			text, err := c.receipt(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", text)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&c.base, "server", cmp.Or(os.Getenv("AIRLOCK_URL"), "http://127.0.0.1:8000"), "address of the API (AIRLOCK_URL)")
+	return cmd
+}
+
+func (c client) receipt(ctx context.Context, executionID string) (json.RawMessage, error) {
+	var e contract.Execution
+	if err := c.call(ctx, http.MethodGet, "/executions/"+executionID, nil, &e); err != nil {
+		return nil, err
+	}
+	if len(e.Receipt) == 0 {
+		return nil, fmt.Errorf("%s is %s and has no receipt", executionID, e.Status)
+	}
+	return e.Receipt, nil
+}
+
+func receiptVerify() *cobra.Command {
+	var keyFile string
+	cmd := &cobra.Command{
+		Use:   "verify [--key PUBLIC.pem] FILE",
+		Short: "Check that a receipt is what was signed; - reads standard input",
+		Args:  usageArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			key, err := publicKey(keyFile)
+			if err != nil {
+				return err
+			}
+			text, err := readReceipt(cmd.InOrStdin(), args[0])
+			if err != nil {
+				return err
+			}
+			r, err := receipt.Verify(text, key)
+			if err != nil {
+				return err
+			}
+			out := cmd.OutOrStdout()
+			fmt.Fprintf(out, "verified: %s, attempt %d, %s, signed with the key %s\n", r.Execution, r.Attempt, r.Status, r.Signature.KeyID)
+			if key == nil {
+				fmt.Fprintln(out, "This shows that nothing was changed, not who signed it: give the operator's public key with --key.")
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&keyFile, "key", "", "file of the operator's public key (ed25519, PEM)")
+	return cmd
+}
+
+// publicKey reads the operator's key; nil where no file is named.
+func publicKey(file string) (ed25519.PublicKey, error) {
+	if file == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("--key: %w", err)
+	}
+	key, err := receipt.ParsePublicKey(text)
+	if err != nil {
+		return nil, fmt.Errorf("--key: %s: %w", file, err)
+	}
+	return key, nil
+}
+
+// readReceipt takes a receipt, or a whole execution as the API shows it.
+func readReceipt(stdin io.Reader, name string) (text []byte, err error) {
+	if name == "-" {
+		text, err = io.ReadAll(io.LimitReader(stdin, maxReceiptFile+1))
+	} else {
+		text, err = readBounded(name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxReceiptFile {
+		return nil, errors.New("this is too large for a receipt")
+	}
+	var e struct {
+		Receipt json.RawMessage `json:"receipt"`
+	}
+	if err := json.Unmarshal(text, &e); err == nil && len(e.Receipt) > 0 {
+		return e.Receipt, nil
+	}
+	return bytes.TrimSpace(text), nil
+}
+
+// maxReceiptFile has room for an execution with its result.
+const maxReceiptFile = 4 << 20
+
+func readBounded(name string) ([]byte, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return io.ReadAll(io.LimitReader(file, maxReceiptFile+1))
+}

@@ -1,0 +1,98 @@
+package executor
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/airlock-run/airlock/internal/conversation"
+	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/receipt"
+	"github.com/airlock-run/airlock/internal/runtime"
+	"github.com/airlock-run/airlock/internal/sandbox"
+)
+
+// performance is one attempt at a job, as far as it came.
+type performance struct {
+	began   time.Time
+	run     *runtime.Run // nil: there was nothing to run
+	outcome sandbox.Outcome
+	ending  execution.Ending // what the job did; beside an error only its Usage counts
+}
+
+// perform runs the job. What the job did is the ending; an error is that
+// Airlock could not do its part, or the cause for which ctx ended.
+func (x *Executor) perform(ctx context.Context, e *execution.Execution) (p performance, err error) {
+	p.began = time.Now()
+	if e.ConversationID != "" {
+		if err := x.remember(ctx, e); err != nil {
+			return p, fmt.Errorf("read the conversation: %w", err)
+		}
+	}
+	run, failure := x.runtimes.Prepare(e)
+	if failure != nil {
+		p.ending = failure.Ends(execution.Usage{})
+		return p, nil
+	}
+	p.run = run
+	p.outcome, err = x.sandbox.Run(ctx, run.Job)
+	if err != nil {
+		p.ending.Usage = run.Usage()
+		return p, err
+	}
+	p.ending = conclude(e, run, p.outcome)
+	_ = p.outcome.Close() // what stays open costs a descriptor, not the result
+	return p, nil
+}
+
+// remember reads what was said in the conversation before.
+func (x *Executor) remember(ctx context.Context, e *execution.Execution) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	messages, err := x.store.Messages(ctx, e.Owner, e.ConversationID, e.Turn, conversation.MaxHistory)
+	if err != nil {
+		return err
+	}
+	e.Task.History = conversation.History(messages)
+	e.Task.Session, err = x.store.Session(ctx, e.Owner, e.ConversationID)
+	return err
+}
+
+// conclude makes of what the job did what the execution ends with.
+func conclude(e *execution.Execution, run *runtime.Run, o sandbox.Outcome) execution.Ending {
+	result, failure := run.Read(o)
+	if failure != nil {
+		return failure.Ends(run.Usage())
+	}
+	if e.Task.Schema == conversation.BuilderSchema {
+		*result = conversation.Answer(*result)
+	}
+	if size := len(result.Text) + len(result.Output); size > execution.MaxResult {
+		tooLarge := execution.Failure{
+			Code:    execution.CodeOutputLimit,
+			Message: fmt.Sprintf("The result has %d bytes; at most %d can be stored.", size, execution.MaxResult),
+		}
+		return tooLarge.Ends(run.Usage())
+	}
+	ending := execution.Ending{Status: execution.Succeeded, Result: result, Usage: run.Usage()}
+	if e.ConversationID != "" {
+		ending.Left = run.Left(o)
+	}
+	return ending
+}
+
+// receipt writes down how the job was kept apart. An execution does not fail for
+// want of a receipt: the job is done.
+func (x *Executor) receipt(e *execution.Execution, ending execution.Ending, p performance, log *zap.Logger) string {
+	facts := receipt.Facts{Execution: e, Ending: ending, Executor: x.config.Name, Claimed: p.began, Outcome: p.outcome}
+	if p.run != nil {
+		facts.Job, facts.Model, facts.Egress = p.run.Job, p.run.Model, p.run.Egress()
+	}
+	written, err := receipt.Write(receipt.New(facts), x.config.ReceiptKey)
+	if err != nil {
+		log.Error("could not write the receipt", zap.Error(err))
+	}
+	return written
+}

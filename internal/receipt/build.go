@@ -1,0 +1,91 @@
+package receipt
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+
+	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/gateway"
+	"github.com/airlock-run/airlock/internal/sandbox"
+)
+
+// stopped is the end of a job that was ended from outside: there is no outcome.
+const stopped = "stopped"
+
+// New arranges the facts.
+func New(f Facts) Receipt {
+	e := f.Execution
+	r := Receipt{
+		Version: Version, Execution: e.ID, Owner: e.Owner, Attempt: e.Attempt, Executor: f.Executor,
+		Status: f.Ending.Status, Runtime: e.Task.Runtime, Model: f.Model,
+		InputSHA256: digest(e.Task.Input),
+		Sandbox:     newSandbox(f.Job, f.Outcome),
+		Egress:      newEgress(f.Egress),
+		Timeline:    newTimeline(e, f.Claimed, f.Outcome.Record.Times),
+	}
+	if failure := f.Ending.Failure; failure != nil {
+		r.Code = failure.Code
+	}
+	if result := f.Ending.Result; result != nil {
+		r.ResultSHA256 = digest(result.Text, result.Output)
+	}
+	return r
+}
+
+// digest tells the parts apart by a NUL, which neither of them holds.
+func digest(parts ...string) string {
+	h := sha256.New()
+	for i, part := range parts {
+		if i > 0 {
+			h.Write([]byte{0})
+		}
+		h.Write([]byte(part))
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func newSandbox(job sandbox.Job, o sandbox.Outcome) *Sandbox {
+	if o.Record.Container == "" {
+		return nil
+	}
+	settings, limits := o.Record.Settings, o.Record.Limits
+	s := &Sandbox{
+		Container: o.Record.Container, Warm: o.Record.Warm, Settings: &settings,
+		Limits: Limits{
+			Memory: limits.Memory, CPUs: limits.CPUs, PIDs: limits.PIDs, Output: limits.Output,
+			Timeout: job.Timeout.Milliseconds(),
+		},
+		End: stopped, PeakMemory: o.PeakMemory, CPU: o.CPUTime.Milliseconds(), Wall: o.Wall.Milliseconds(),
+	}
+	if o.Ended != "" {
+		s.End, s.ExitCode = string(o.Ended), &o.ExitCode
+	}
+	return s
+}
+
+func newEgress(s gateway.Summary) Egress {
+	return Egress{
+		Calls: s.Calls, Denied: s.Denied, BytesSent: s.BytesIn, BytesBack: s.BytesOut,
+		InputTokens:  s.Tokens.Total() - s.Tokens.Output,
+		OutputTokens: s.Tokens.Output, CostUSD: s.CostUSD,
+	}
+}
+
+func newTimeline(e *execution.Execution, claimed time.Time, t sandbox.Times) Timeline {
+	since := func(at time.Time) *int64 {
+		if at.IsZero() {
+			return nil
+		}
+		ms := at.Sub(claimed).Milliseconds()
+		return &ms
+	}
+	line := Timeline{
+		Queued: e.CreatedAt.UTC(), Dispatched: since(t.Dispatched), AgentStarted: since(t.AgentStarted),
+		FirstOutput: since(t.FirstOutput), Result: since(t.Result), Removed: since(t.Removed),
+	}
+	if e.StartedAt != nil {
+		line.Claimed = e.StartedAt.UTC()
+	}
+	return line
+}

@@ -1,0 +1,74 @@
+package receipt
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+)
+
+// ErrKey says that a text holds no key that receipts are signed with.
+var ErrKey = errors.New("not an ed25519 key in PEM")
+
+// Key signs receipts.
+type Key struct{ private ed25519.PrivateKey }
+
+// ParseKey reads a private key (PKCS #8, PEM), as
+// `openssl genpkey -algorithm ed25519` writes it.
+func ParseKey(text []byte) (*Key, error) {
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, ErrKey
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrKey, err)
+	}
+	private, ok := parsed.(ed25519.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("%w: it is of another kind", ErrKey)
+	}
+	return &Key{private}, nil
+}
+
+// ParsePublicKey reads a public key (PKIX, PEM), as
+// `openssl pkey -pubout` writes it.
+func ParsePublicKey(text []byte) (ed25519.PublicKey, error) {
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, ErrKey
+	}
+	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrKey, err)
+	}
+	public, ok := parsed.(ed25519.PublicKey)
+	if !ok {
+		return nil, fmt.Errorf("%w: it is of another kind", ErrKey)
+	}
+	return public, nil
+}
+
+// ID names the key in receipts.
+func (k *Key) ID() string { return keyID(k.public()) }
+
+func (k *Key) public() ed25519.PublicKey {
+	return ed25519.PublicKey(k.private[ed25519.PrivateKeySize-ed25519.PublicKeySize:])
+}
+
+const idSize = 16 // bytes of a digest
+
+// keyID is the beginning of the SHA-256 of the key's 32 bytes, in hex.
+func keyID(public ed25519.PublicKey) string {
+	sum := sha256.Sum256(public)
+	return hex.EncodeToString(sum[:idSize])
+}
+
+// base64url leaves no bits that could be changed without changing the bytes.
+var base64url = base64.RawURLEncoding.Strict()
+
+func encode(data []byte) string { return base64url.EncodeToString(data) }

@@ -1,0 +1,254 @@
+package receipt_test
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/gateway"
+	"github.com/airlock-run/airlock/internal/receipt"
+	"github.com/airlock-run/airlock/internal/sandbox"
+)
+
+var (
+	queued  = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	claimed = queued.Add(time.Second)
+	local   = time.Now() // another clock, with a monotonic reading
+)
+
+func facts() receipt.Facts {
+	started := claimed
+	return receipt.Facts{
+		Execution: &execution.Execution{
+			ID: "exe_1", Owner: "ada", Attempt: 2, CreatedAt: queued, StartedAt: &started,
+			Task: execution.Task{Runtime: "claude", Input: "hello <&> 세상"},
+		},
+		Ending:   execution.Ending{Status: execution.Succeeded, Result: &execution.Result{Text: "hi"}},
+		Executor: "host-1", Model: "claude-haiku-4-5", Claimed: local,
+		Job: sandbox.Job{Timeout: time.Minute},
+		Outcome: sandbox.Outcome{
+			Ended: sandbox.Exited, PeakMemory: 1 << 20, CPUTime: 70 * time.Millisecond, Wall: 90 * time.Millisecond,
+			Record: sandbox.Record{
+				Container: "airlock-1", Limits: sandbox.DefaultLimits,
+				Settings: sandbox.Settings{ImageID: "sha256:1", Runtime: "runc", CapDrop: []string{"ALL"}, Network: "none", NoNewPrivs: true},
+				Times:    sandbox.Times{Dispatched: local.Add(5 * time.Millisecond), Result: local.Add(95 * time.Millisecond)},
+			},
+		},
+		Egress: gateway.Summary{Calls: 2, Denied: 1, BytesIn: 100, BytesOut: 200, CostUSD: 0.0125, Tokens: gateway.Tokens{Input: 10, CacheRead: 5, Output: 7}},
+	}
+}
+
+// key makes a private key and both of its texts.
+func key(t require.TestingT) (k *receipt.Key, private, public []byte) {
+	_, secret, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	der, err := x509.MarshalPKCS8PrivateKey(secret)
+	require.NoError(t, err)
+	private = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	der, err = x509.MarshalPKIXPublicKey(secret.Public())
+	require.NoError(t, err)
+	public = pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+	k, err = receipt.ParseKey(private)
+	require.NoError(t, err)
+	return k, private, public
+}
+
+func write(t require.TestingT, f receipt.Facts, k *receipt.Key) []byte {
+	text, err := receipt.Write(receipt.New(f), k)
+	require.NoError(t, err)
+	return []byte(text)
+}
+
+func TestAReceiptHoldsTheFacts(t *testing.T) {
+	var got map[string]any
+	require.NoError(t, json.Unmarshal(write(t, facts(), nil), &got))
+	require.Equal(t, "exe_1", got["execution"])
+	require.Equal(t, "succeeded", got["status"])
+	require.Equal(t, "claude-haiku-4-5", got["model"])
+	require.NotContains(t, got, "code")
+	require.NotContains(t, got, "signature")
+	box := got["sandbox"].(map[string]any)
+	require.Equal(t, "exited", box["end"])
+	require.EqualValues(t, 0, box["exitCode"])
+	require.EqualValues(t, 1<<20, box["peakMemoryBytes"])
+	require.EqualValues(t, 70, box["cpuMs"])
+	require.EqualValues(t, 60_000, box["limits"].(map[string]any)["timeoutMs"])
+	require.Equal(t, "none", box["settings"].(map[string]any)["network"])
+	require.Equal(t, map[string]any{
+		"calls": 2., "denied": 1., "bytesSent": 100., "bytesBack": 200., "inputTokens": 15., "outputTokens": 7., "costUsd": 0.0125,
+	}, got["egress"])
+	require.Equal(t, map[string]any{
+		"queued": "2026-05-01T12:00:00Z", "claimed": "2026-05-01T12:00:01Z", "dispatchedMs": 5., "resultMs": 95.,
+	}, got["timeline"], "what did not happen is absent")
+}
+
+// Where a job was stopped there is no outcome, and where no container was
+// needed there is none to speak of.
+func TestAReceiptOfWhatHasNoOutcome(t *testing.T) {
+	f := facts()
+	f.Ending = execution.Cancellation().Ends(execution.Usage{})
+	f.Outcome = sandbox.Outcome{Record: f.Outcome.Record}
+	r := receipt.New(f)
+	require.Equal(t, "stopped", r.Sandbox.End)
+	require.Nil(t, r.Sandbox.ExitCode)
+	require.Equal(t, execution.CodeCanceled, r.Code)
+	require.Empty(t, r.ResultSHA256)
+
+	f.Outcome = sandbox.Outcome{}
+	require.Nil(t, receipt.New(f).Sandbox)
+}
+
+func TestAReceiptIsCanonical(t *testing.T) {
+	text := string(write(t, facts(), nil))
+	require.True(t, strings.HasPrefix(text, `{"attempt":2,"egress":{"bytesBack":200,"bytesSent":100,`), text)
+	require.NotContains(t, text, " ")
+	require.Equal(t, text, string(write(t, facts(), nil)), "the same facts, the same bytes")
+}
+
+func TestAReceiptIsBounded(t *testing.T) {
+	k, _, _ := key(t)
+	f := facts()
+	f.Outcome.Record.Settings.Image = strings.Repeat("x", 1<<20)
+	text := write(t, f, k)
+	require.LessOrEqual(t, len(text), receipt.MaxSize)
+	got, err := receipt.Verify(text, nil)
+	require.NoError(t, err)
+	require.Nil(t, got.Sandbox.Settings)
+	require.Equal(t, "airlock-1", got.Sandbox.Container)
+
+	f.Executor = strings.Repeat("x", 1<<20)
+	_, err = receipt.Write(receipt.New(f), k)
+	require.Error(t, err)
+}
+
+func TestVerify(t *testing.T) {
+	k, _, public := key(t)
+	_, _, others := key(t)
+	text := write(t, facts(), k)
+	mine, err := receipt.ParsePublicKey(public)
+	require.NoError(t, err)
+	theirs, err := receipt.ParsePublicKey(others)
+	require.NoError(t, err)
+	var indented bytes.Buffer
+	require.NoError(t, json.Indent(&indented, text, "", "  "))
+	swapped := bytes.Replace(text, []byte(`"attempt":2,"egress"`), []byte(`"Attempt":3,"attempt":2,"egress"`), 1)
+
+	for name, c := range map[string]struct {
+		data []byte
+		key  ed25519.PublicKey
+		want error
+	}{
+		"with the operator's key":  {text, mine, nil},
+		"with the key it names":    {text, nil, nil},
+		"set out for people":       {indented.Bytes(), mine, nil},
+		"with another's key":       {text, theirs, receipt.ErrOtherKey},
+		"unsigned":                 {write(t, facts(), nil), nil, receipt.ErrUnsigned},
+		"of another form":          {[]byte(`{"version":2}`), nil, receipt.ErrMalformed},
+		"no receipt":               {[]byte(`[]`), nil, receipt.ErrMalformed},
+		"no JSON":                  {[]byte(`hello`), nil, receipt.ErrMalformed},
+		"a member twice":           {[]byte(`{"version":1,"version":1}`), nil, receipt.ErrMalformed},
+		"two receipts":             {append(bytes.Clone(text), text...), nil, receipt.ErrMalformed},
+		"in another order":         {[]byte(`{"version":1,"attempt":1}`), nil, receipt.ErrMalformed},
+		"a member more":            {swapped, nil, receipt.ErrForged},
+		"a number written longer":  {bytes.Replace(text, []byte(`"attempt":2`), []byte(`"attempt":2.0`), 1), nil, receipt.ErrMalformed},
+		"signed by whom it says":   {resigned(t, text), nil, receipt.ErrForged},
+		"too large":                {bytes.Repeat([]byte(" "), 1<<20), nil, receipt.ErrMalformed},
+		"another's signature name": {bytes.Replace(text, []byte(`"algorithm":"ed25519"`), []byte(`"algorithm":"none"`), 1), nil, receipt.ErrForged},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := receipt.Verify(c.data, c.key)
+			if c.want != nil {
+				require.ErrorIs(t, err, c.want)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, k.ID(), got.Signature.KeyID)
+			require.Equal(t, "exe_1", got.Execution)
+		})
+	}
+}
+
+// resigned has the signature of one receipt with the key of another signer.
+func resigned(t *testing.T, text []byte) []byte {
+	t.Helper()
+	other, _, _ := key(t)
+	var mine, theirs receipt.Receipt
+	require.NoError(t, json.Unmarshal(text, &mine))
+	require.NoError(t, json.Unmarshal(write(t, facts(), other), &theirs))
+	for _, pair := range [][2]string{
+		{mine.Signature.PublicKey, theirs.Signature.PublicKey}, {mine.Signature.KeyID, theirs.Signature.KeyID},
+	} {
+		text = bytes.Replace(text, []byte(pair[0]), []byte(pair[1]), 1)
+	}
+	return text
+}
+
+// Whatever byte of a receipt is another or is missing, it does not verify.
+func TestNoByteCanBeChanged(t *testing.T) {
+	k, _, public := key(t)
+	operators, err := receipt.ParsePublicKey(public)
+	require.NoError(t, err)
+	text := write(t, facts(), k)
+	rapid.Check(t, func(t *rapid.T) {
+		changed := bytes.Clone(text)
+		at := rapid.IntRange(0, len(text)-1).Draw(t, "at")
+		if rapid.Bool().Draw(t, "cut") {
+			changed = append(changed[:at], changed[at+1:]...)
+		} else {
+			changed[at] ^= byte(rapid.IntRange(1, 255).Draw(t, "bits"))
+		}
+		for _, key := range []ed25519.PublicKey{operators, nil} {
+			_, err := receipt.Verify(changed, key)
+			require.Error(t, err, "%s", changed)
+		}
+	})
+}
+
+// The same for every byte there is, and a few values of each.
+func TestNoByteOfThemAllCanBeChanged(t *testing.T) {
+	k, _, _ := key(t)
+	text := write(t, facts(), k)
+	for at := range text {
+		for _, other := range []byte{text[at] ^ 1, text[at] ^ 0x20, '0', ' ', '"'} {
+			if other == text[at] {
+				continue
+			}
+			changed := bytes.Clone(text)
+			changed[at] = other
+			_, err := receipt.Verify(changed, nil)
+			require.Error(t, err, "%s", changed)
+		}
+	}
+}
+
+func TestOnlyTheRightKeysAreRead(t *testing.T) {
+	_, private, public := key(t)
+	other, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	der, err := x509.MarshalPKCS8PrivateKey(other)
+	require.NoError(t, err)
+	rsaPrivate := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	der, err = x509.MarshalPKIXPublicKey(other.Public())
+	require.NoError(t, err)
+	rsaPublic := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+
+	for name, text := range map[string][]byte{"nothing": nil, "words": []byte("hello"), "a public key": public, "RSA": rsaPrivate} {
+		_, err := receipt.ParseKey(text)
+		require.ErrorIs(t, err, receipt.ErrKey, name)
+	}
+	for name, text := range map[string][]byte{"nothing": nil, "words": []byte("hello"), "a private key": private, "RSA": rsaPublic} {
+		_, err := receipt.ParsePublicKey(text)
+		require.ErrorIs(t, err, receipt.ErrKey, name)
+	}
+}
