@@ -1,13 +1,11 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -17,9 +15,9 @@ import (
 
 func runCommand() *cobra.Command {
 	var (
-		server string
-		agent  string
-		wait   bool
+		c     client
+		agent string
+		wait  bool
 	)
 	cmd := &cobra.Command{
 		Use:   "run [--agent NAME] [--wait] PROMPT",
@@ -36,11 +34,11 @@ func runCommand() *cobra.Command {
 			}
 			ctx, stop := process.Context()
 			defer stop()
-			return submit(ctx, cmd, client{base: server}, agent, prompt, wait)
+			return submit(ctx, cmd, c, agent, prompt, wait)
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&server, "server", cmp.Or(os.Getenv("AIRLOCK_URL"), "http://127.0.0.1:8000"), "address of the API (AIRLOCK_URL)")
+	serverFlag(f, &c)
 	f.StringVar(&agent, "agent", "", "name or ID of the agent that runs the prompt")
 	f.BoolVar(&wait, "wait", false, "follow the execution and print its result")
 	return cmd

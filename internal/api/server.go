@@ -18,6 +18,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/agent"
 	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/batch"
 	"github.com/airlock-run/airlock/internal/conversation"
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/store"
@@ -39,6 +40,14 @@ type Store interface {
 	Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error)
 	Execution(ctx context.Context, ref execution.Ref) (execution.Execution, error)
 	Executions(ctx context.Context, owner string, limit int) ([]execution.Execution, error)
+
+	NewInputs(ref batch.Ref) *store.Inputs
+	SubmitBatch(ctx context.Context, b *batch.Batch) error
+	Batch(ctx context.Context, ref batch.Ref) (batch.Batch, time.Time, error)
+	Batches(ctx context.Context, owner string, limit int) ([]batch.Batch, error)
+	CancelBatch(ctx context.Context, ref batch.Ref) (batch.Batch, error)
+	BatchCounts(ctx context.Context, ref batch.Ref) (map[execution.Status]int, float64, error)
+	BatchExecutions(ctx context.Context, b *batch.Batch, first, limit int) ([]execution.Execution, error)
 
 	Conversation(ctx context.Context, owner, id string) (conversation.Conversation, error)
 	Conversations(ctx context.Context, owner string, limit int) ([]conversation.Conversation, error)

@@ -15,7 +15,7 @@ import (
 func viewExecution(e execution.Execution) contract.Execution {
 	v := contract.Execution{
 		Id: e.ID, Kind: contract.ExecutionKind(e.Kind), Status: contract.Status(e.Status),
-		AgentId: e.AgentID, ConversationId: e.ConversationID,
+		AgentId: e.AgentID, ConversationId: e.ConversationID, BatchId: e.BatchID, RetryOf: e.RetryOf,
 		Runtime: e.Task.Runtime, Model: e.Task.Model, Input: e.Task.Input, Timeout: e.Timeout.String(),
 		Attempt: e.Attempt, CancelRequested: e.CancelRequested,
 		Error: viewFailure(e.Failure),

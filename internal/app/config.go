@@ -57,6 +57,9 @@ type Executor struct {
 	Name string `env:"EXECUTOR_NAME"`
 	// Slots is how many jobs run at once. Each may use 1 GiB of memory and a CPU. Default: the number of CPUs, at least 2.
 	Slots int `env:"EXECUTOR_SLOTS"`
+	// Reserved is how many of the slots batches leave to conversations and single runs. Default: a quarter, at least 1
+	// where there are 2 or more.
+	Reserved int `env:"EXECUTOR_RESERVED" envDefault:"-1"`
 	// Grace is how long jobs may go on after a stop was asked for; what is not done then is handed back.
 	Grace time.Duration `env:"SHUTDOWN_GRACE" envDefault:"20s"`
 
@@ -69,10 +72,9 @@ type Executor struct {
 	SocketDir string `env:"SANDBOX_SOCKET_DIR" envDefault:"/run/airlock"`
 	// RuntimesFile says in YAML which runtimes there are, see docs/runtimes.md. Default: offline and claude.
 	RuntimesFile string `env:"RUNTIMES_FILE"`
-	// SandboxWarm is how many containers of each available runtime wait for a job at least; 0: a job starts its own
-	// unless jobs of its kind came within the last minute. Where demand is higher, up to Slots more wait. A waiting
-	// container costs 6 MB of memory and no CPU. Default: 2, or Slots if that is less.
-	SandboxWarm int `env:"SANDBOX_WARM" envDefault:"-1"`
+	// SandboxWarm is how many containers of each available runtime wait for a job at least; where demand is higher,
+	// up to Slots more do. One that waits costs 6 MB of memory and no CPU. Default: none, every job starts its own.
+	SandboxWarm int `env:"SANDBOX_WARM"`
 	// SandboxWarmAge is how old a container may get without a job; a rebuilt image is in use after that at the latest.
 	SandboxWarmAge time.Duration `env:"SANDBOX_WARM_AGE" envDefault:"10m"`
 	// OfflineImage and ClaudeImage are the images of these two, where RuntimesFile is not set.
@@ -168,8 +170,8 @@ func (c *Executor) fill() {
 	if c.Slots == 0 {
 		c.Slots = max(2, runtime.NumCPU())
 	}
-	if c.SandboxWarm < 0 {
-		c.SandboxWarm = min(2, c.Slots)
+	if c.Reserved < 0 {
+		c.Reserved = min(max(1, c.Slots/4), c.Slots-1)
 	}
 }
 
@@ -177,6 +179,11 @@ func (c *Executor) check() error {
 	errs := []error{c.Cloud.check()}
 	if c.Slots < 1 {
 		errs = append(errs, fmt.Errorf("EXECUTOR_SLOTS must be at least 1, not %d", c.Slots))
+	} else if c.Reserved >= c.Slots {
+		errs = append(errs, fmt.Errorf("EXECUTOR_RESERVED must be less than the %d EXECUTOR_SLOTS, not %d", c.Slots, c.Reserved))
+	}
+	if c.SandboxWarm < 0 {
+		errs = append(errs, fmt.Errorf("SANDBOX_WARM must be at least 0, not %d", c.SandboxWarm))
 	}
 	if c.SandboxWarmAge <= 0 {
 		errs = append(errs, fmt.Errorf("SANDBOX_WARM_AGE must be more than nothing, not %s", c.SandboxWarmAge))

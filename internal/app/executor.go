@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/airlock-run/airlock/internal/executor"
+	"github.com/airlock-run/airlock/internal/feeder"
 	"github.com/airlock-run/airlock/internal/janitor"
 	"github.com/airlock-run/airlock/internal/runtime"
 	"github.com/airlock-run/airlock/internal/sandbox"
@@ -51,10 +52,12 @@ func RunExecutor(ctx context.Context, c Executor, log *zap.Logger) (err error) {
 		err = errors.Join(err, driver.Close(clean))
 	}()
 
+	feed := feeder.New(conn.store, conn.queue, feeder.Interval, log.Named("feeder"))
 	x := executor.New(executor.Config{
-		Name: c.Name, Slots: c.Slots, Grace: c.Grace, Lease: executor.DefaultLease, Heartbeat: executor.DefaultHeartbeat,
+		Name: c.Name, Slots: c.Slots, Reserved: c.Reserved, Grace: c.Grace,
+		Lease: executor.DefaultLease, Heartbeat: executor.DefaultHeartbeat,
 		ReceiptKey: receiptKey,
-	}, conn.store, conn.queue, driver, runtimes, log)
+	}, conn.store, conn.queue, driver, runtimes, feed.Ended, log)
 	sweeper := janitor.New(conn.store, conn.queue, janitor.Interval, log.Named("janitor"))
 
 	g, ctx := errgroup.WithContext(ctx)
@@ -63,6 +66,7 @@ func RunExecutor(ctx context.Context, c Executor, log *zap.Logger) (err error) {
 		return x.Run(ctx)
 	})
 	g.Go(func() error { return sweeper.Run(ctx) })
+	g.Go(func() error { return feed.Run(ctx) })
 	g.Go(func() error { return reap(ctx, driver, log) })
 	g.Go(func() error { return driver.KeepWarm(ctx) })
 	return g.Wait()
@@ -90,8 +94,12 @@ func reap(ctx context.Context, driver *docker.Driver, log *zap.Logger) error {
 func (c Executor) driver(log *zap.Logger, runtimes ...runtime.Runtime) docker.Options {
 	opts := docker.Options{
 		Executor: c.Name, Host: c.DockerHost, Runtime: c.SandboxRuntime, SocketDir: c.SocketDir,
-		WarmMost: c.Slots, WarmAge: c.SandboxWarmAge, Log: log.Named("sandbox"),
+		WarmAge: c.SandboxWarmAge, Log: log.Named("sandbox"),
 	}
+	if c.SandboxWarm == 0 {
+		return opts
+	}
+	opts.WarmMost = c.Slots
 	for _, r := range runtimes {
 		if r.Unavailable == "" {
 			limits := sandbox.Limits{Memory: int64(r.Limits.Memory), CPUs: r.Limits.CPUs, PIDs: r.Limits.PIDs}

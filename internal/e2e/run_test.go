@@ -63,7 +63,7 @@ func TestLimits(t *testing.T) {
 
 func TestCancel(t *testing.T) {
 	t.Parallel()
-	a := start(t, func(d *app.Dev) { d.Executor.Slots = 1 })
+	a := start(t, func(d *app.Dev) { d.Executor.Slots, d.Executor.Reserved = 1, 0 })
 	agent := a.agent(offlineAgent)
 	running := a.run(agent.Id, `{"offline":{"sleep":"60s"}}`)
 	a.eventually("runs in a container", func() bool {

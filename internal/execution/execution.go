@@ -36,6 +36,8 @@ type Execution struct {
 	AgentID        string `firestore:"agentId,omitempty"`
 	ConversationID string `firestore:"conversationId,omitempty"`
 	Turn           int    `firestore:"turn,omitempty"` // of the conversation, counts from 1
+	BatchID        string `firestore:"batchId,omitempty"`
+	RetryOf        string `firestore:"retryOf,omitempty"` // the execution that this one repeats
 
 	Task    Task          `firestore:"task"`
 	Timeout time.Duration `firestore:"timeout"` // of one attempt
@@ -146,6 +148,23 @@ type Usage struct {
 	OutputTokens int64   `firestore:"outputTokens"`
 	CostUSD      float64 `firestore:"costUsd"`
 	Calls        int64   `firestore:"calls"`
+}
+
+// Lane is a queue of its own, so that a batch never makes a person wait.
+type Lane string
+
+// The lanes there are.
+const (
+	Interactive Lane = "interactive" // conversations and single runs
+	Batch       Lane = "batch"
+)
+
+// Lane is the queue in which the execution waits.
+func (e *Execution) Lane() Lane {
+	if e.BatchID != "" {
+		return Batch
+	}
+	return Interactive
 }
 
 // Ref names the execution.

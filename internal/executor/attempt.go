@@ -57,6 +57,9 @@ func (x *Executor) handle(work context.Context, ref execution.Ref, engineGone co
 	if settled {
 		log.Info("settled", zap.String("status", string(change.Execution.Status)), zap.NamedError("cause", err))
 		x.tell(work, change, log)
+		if change.Execution.Status.Terminal() {
+			x.ended(change.Execution)
+		}
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/airlock-run/airlock/internal/conversation"
 	"github.com/airlock-run/airlock/internal/execution"
@@ -31,7 +32,7 @@ type Store interface {
 
 // Queue is the doorbell. Receive calls the handler concurrently, Listen too.
 type Queue interface {
-	Receive(ctx, work context.Context, slots int, handle queue.Handler) error
+	Receive(ctx, work context.Context, lane execution.Lane, slots int, handle queue.Handler) error
 	Listen(ctx context.Context, hear func(execution.Ref)) error
 	Tell(ctx context.Context, ch execution.Change) error
 }
@@ -52,6 +53,7 @@ type Runtimes interface {
 type Config struct {
 	Name      string        // of this process, unique
 	Slots     int           // jobs at once
+	Reserved  int           // of the slots, that batches leave to interactive work; less than Slots
 	Lease     time.Duration // how long a silent executor keeps its execution
 	Heartbeat time.Duration // how often it renews the lease; less than half of Lease
 	Grace     time.Duration // how long jobs may go on after a stop was asked for
@@ -80,12 +82,18 @@ type Executor struct {
 	sandbox  Sandbox
 	runtimes Runtimes
 	log      *zap.Logger
-	running  wake.Room // the attempts of this executor, for signals to reach their hearts
+	ended    func(execution.Execution)
+	slots    *semaphore.Weighted // of both lanes together
+	running  wake.Room           // the attempts of this executor, for signals to reach their hearts
 }
 
-// New returns an executor; Run starts it.
-func New(config Config, s Store, q Queue, sb Sandbox, rt Runtimes, log *zap.Logger) *Executor {
-	return &Executor{config: config, store: s, queue: q, sandbox: sb, runtimes: rt, log: log}
+// New returns an executor; Run starts it. It calls ended, which must not
+// block, with every execution that it has brought to its end.
+func New(config Config, s Store, q Queue, sb Sandbox, rt Runtimes, ended func(execution.Execution), log *zap.Logger) *Executor {
+	return &Executor{
+		config: config, store: s, queue: q, sandbox: sb, runtimes: rt, log: log, ended: ended,
+		slots: semaphore.NewWeighted(int64(config.Slots)),
+	}
 }
 
 // Run works until ctx ends. It then stops pulling, lets what runs finish
@@ -116,12 +124,24 @@ func (x *Executor) pull(ctx, work context.Context) error {
 	}
 	pulling, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	x.log.Info("pulling executions", zap.Int("slots", x.config.Slots))
-	err := x.queue.Receive(pulling, work, x.config.Slots, func(ctx context.Context, ref execution.Ref) error {
-		return x.handle(ctx, ref, stop)
-	})
-	if err == nil {
-		err = context.Cause(pulling)
+	x.log.Info("pulling executions", zap.Int("slots", x.config.Slots), zap.Int("reserved", x.config.Reserved))
+	both, receiving := errgroup.WithContext(pulling)
+	for lane, slots := range map[execution.Lane]int{
+		execution.Interactive: x.config.Slots,
+		execution.Batch:       x.config.Slots - x.config.Reserved,
+	} {
+		both.Go(func() error {
+			return x.queue.Receive(receiving, work, lane, slots, func(ctx context.Context, ref execution.Ref) error {
+				if err := x.slots.Acquire(receiving, 1); err != nil {
+					return err // not begun: another executor's
+				}
+				defer x.slots.Release(1)
+				return x.handle(ctx, ref, stop)
+			})
+		})
 	}
-	return err
+	if err := both.Wait(); err != nil {
+		return err
+	}
+	return context.Cause(pulling)
 }

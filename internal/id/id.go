@@ -12,6 +12,7 @@ const (
 	Execution    = "exe_"
 	Conversation = "con_"
 	Agent        = "agt_"
+	Batch        = "bat_"
 )
 
 // bytes of randomness: 120 bits, so that IDs are neither guessed nor met twice,
@@ -29,6 +30,11 @@ func New(prefix string) string {
 	var b [bytes]byte
 	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the program instead
 	return prefix + encoding.EncodeToString(b[:])
+}
+
+// Derived returns the ID that follows from a hash: the same hash, the same ID.
+func Derived(prefix string, sum [32]byte) string {
+	return prefix + encoding.EncodeToString(sum[:bytes])
 }
 
 // Valid reports whether s has the form of an ID with this prefix. What does

@@ -17,8 +17,9 @@ func (q *Queue) Tell(ctx context.Context, ch execution.Change) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellTimeout)
 	defer cancel()
 	tell, ctx := errgroup.WithContext(ctx)
+	lane := q.lanes[ch.Execution.Lane()] // what a change makes ready waits in the same lane
 	for _, ref := range ch.Announce {
-		tell.Go(func() error { return publish(ctx, q.interactive, ref) })
+		tell.Go(func() error { return publish(ctx, lane, ref) })
 	}
 	tell.Go(func() error { return publish(ctx, q.signals, ch.Execution.Ref()) })
 	return tell.Wait()
@@ -28,13 +29,18 @@ func (q *Queue) Tell(ctx context.Context, ch execution.Change) error {
 // look, and the message is then delivered again after a back-off.
 type Handler func(ctx context.Context, ref execution.Ref) error
 
-// Receive calls the handler for each announcement, at most slots at a time,
+// Receive calls the handler for each announcement of a lane, at most slots at a time,
 // and never pulls more than that. When ctx ends it stops pulling and returns
 // once the handlers in flight have returned; their context is work, not ctx.
-func (q *Queue) Receive(ctx, work context.Context, slots int, handle Handler) error {
-	sub := q.client.Subscriber(interactiveTopic)
+func (q *Queue) Receive(ctx, work context.Context, lane execution.Lane, slots int, handle Handler) error {
+	sub := q.client.Subscriber(laneTopic(lane))
 	sub.ReceiveSettings.MaxOutstandingMessages = slots
 	sub.ReceiveSettings.MaxExtension = maxHeld
+	// With a time-out, however long, the client closes its stream at once when it is to stop. Without, each
+	// handler that returns meanwhile brings one more message, which the client then keeps until its lease runs out.
+	sub.ReceiveSettings.ShutdownOptions = &pubsub.ShutdownOptions{
+		Behavior: pubsub.ShutdownBehaviorWaitForProcessing, Timeout: maxHeld,
+	}
 	return sub.Receive(ctx, func(_ context.Context, m *pubsub.Message) {
 		ref, err := decode[execution.Ref](m)
 		if err != nil || ref.Owner == "" || ref.ID == "" {

@@ -49,14 +49,14 @@ func TestRubbishIsDropped(t *testing.T) {
 	f := start(t)
 	rubbish := []string{"rubbish", "null", "[]", `{"owner":1}`, `{"owner":"ada"}`, `{"executionId":"exe_1"}`, `{"owner":"","executionId":""}`, "\xff\xfe"}
 	for _, data := range rubbish {
-		f.publish(t, interactiveTopic, data)
+		f.publish(t, laneTopic(execution.Interactive), data)
 	}
 	f.announce(t, hello)
 	got, receive := f.receive(t, 1)
 	require.Equal(t, hello, await(t, got), "it is not held up by rubbish")
 	receive.stop()
 	require.Empty(t, got)
-	require.EqualValues(t, len(rubbish)+1, f.acked.Load(), "all of it is acknowledged")
+	require.Eventually(t, func() bool { return int(f.acked.Load()) == len(rubbish)+1 }, patience, tick, "all of it is acknowledged")
 }
 
 func TestAHandlerThatCouldNotLookIsAskedAgain(t *testing.T) {
@@ -66,7 +66,7 @@ func TestAHandlerThatCouldNotLookIsAskedAgain(t *testing.T) {
 	looked := make(chan time.Time, 10)
 	var looks atomic.Int32
 	during(t, func(ctx context.Context) error {
-		return f.Receive(ctx, ctx, 4, func(_ context.Context, ref execution.Ref) error {
+		return f.Receive(ctx, ctx, execution.Interactive, 4, func(_ context.Context, ref execution.Ref) error {
 			looked <- time.Now()
 			if looks.Add(1) == 1 {
 				return errors.New("could not look")
@@ -86,7 +86,7 @@ func TestSlotsAreNeverExceeded(t *testing.T) {
 	var inside, most atomic.Int32
 	entered, leave := make(chan struct{}, jobs), make(chan struct{})
 	during(t, func(ctx context.Context) error {
-		return f.Receive(ctx, ctx, slots, func(context.Context, execution.Ref) error {
+		return f.Receive(ctx, ctx, execution.Interactive, slots, func(context.Context, execution.Ref) error {
 			now := inside.Add(1)
 			for old := most.Load(); now > old && !most.CompareAndSwap(old, now); old = most.Load() {
 			}
@@ -119,7 +119,7 @@ func TestWhatHasNoSlotGoesToAnother(t *testing.T) {
 	release := make(chan struct{})
 	busy := make(chan struct{}, 10)
 	during(t, func(ctx context.Context) error {
-		return f.Receive(ctx, ctx, 1, func(context.Context, execution.Ref) error { busy <- struct{}{}; <-release; return nil })
+		return f.Receive(ctx, ctx, execution.Interactive, 1, func(context.Context, execution.Ref) error { busy <- struct{}{}; <-release; return nil })
 	})
 	defer close(release)
 	f.announce(t, hello)
@@ -144,12 +144,13 @@ func TestReceiveWaitsForItsHandlers(t *testing.T) {
 	entered, release := make(chan context.Context, 10), make(chan struct{})
 	ended := make(chan error, 1)
 	go func() {
-		ended <- f.Receive(ctx, work, 1, func(ctx context.Context, _ execution.Ref) error { entered <- ctx; <-release; return nil })
+		ended <- f.Receive(ctx, work, execution.Interactive, 1, func(ctx context.Context, _ execution.Ref) error { entered <- ctx; <-release; return nil })
 	}()
 	f.announce(t, hello)
 	handler := await(t, entered)
 	stop()
-	f.announce(t, execution.Ref{Owner: "ada", ID: "exe_2"})
+	second := execution.Ref{Owner: "ada", ID: "exe_2"}
+	f.announce(t, second)
 	require.NoError(t, handler.Err())
 	require.Empty(t, ended, "a handler is still at work")
 	stopWork()
@@ -157,7 +158,9 @@ func TestReceiveWaitsForItsHandlers(t *testing.T) {
 	close(release)
 	require.NoError(t, await(t, ended))
 	require.Empty(t, entered, "nothing is begun after the stop")
-	require.EqualValues(t, 1, f.acked.Load(), "what was handled is acknowledged")
+	got, _ := f.receive(t, 1)
+	require.Equal(t, second, await(t, got), "the rest is free for another at once")
+	require.Eventually(t, func() bool { return f.acked.Load() == 2 }, patience, tick)
 }
 
 // Without its subscription there is an error rather than silence.
@@ -169,7 +172,7 @@ func TestReceiveWithoutEnsure(t *testing.T) {
 	other := New(f.pubsub.Client)
 	defer other.Close()
 	require.NoError(t, f.drop(ctx))
-	err := other.Receive(ctx, ctx, 1, func(context.Context, execution.Ref) error { return nil })
+	err := other.Receive(ctx, ctx, execution.Interactive, 1, func(context.Context, execution.Ref) error { return nil })
 	require.Error(t, err)
 	require.NoError(t, ctx.Err(), "at once")
 }

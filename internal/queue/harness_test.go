@@ -59,7 +59,7 @@ func (f fixture) receive(t *testing.T, slots int) (<-chan execution.Ref, *task) 
 	t.Helper()
 	got := make(chan execution.Ref, 100)
 	return got, during(t, func(ctx context.Context) error {
-		return f.Receive(ctx, ctx, slots, func(_ context.Context, ref execution.Ref) error { got <- ref; return nil })
+		return f.Receive(ctx, ctx, execution.Interactive, slots, func(_ context.Context, ref execution.Ref) error { got <- ref; return nil })
 	})
 }
 

@@ -18,12 +18,14 @@ import (
 	"github.com/airlock-run/airlock/internal/execution"
 )
 
-// Names of the topics. The subscription that the executors share has the name
-// of its topic.
-const (
-	interactiveTopic = "executions-interactive"
-	signalsTopic     = "executions-signals"
-)
+// signalsTopic is heard by every process, through a subscription of its own.
+const signalsTopic = "executions-signals"
+
+// lanes are the queues of executions. Each is a topic, and a subscription of
+// the same name that the executors share.
+var lanes = []execution.Lane{execution.Interactive, execution.Batch}
+
+func laneTopic(l execution.Lane) string { return "executions-" + string(l) }
 
 // ackDeadline is how long Pub/Sub waits before it delivers again what a dead
 // executor held. The client extends it for as long as a job runs.
@@ -39,39 +41,64 @@ const tellTimeout = 3 * time.Second
 
 // Queue is safe for concurrent use. Close it after the last Tell.
 type Queue struct {
-	client      *pubsub.Client
-	interactive *pubsub.Publisher
-	signals     *pubsub.Publisher
+	client  *pubsub.Client
+	lanes   map[execution.Lane]*pubsub.Publisher
+	signals *pubsub.Publisher
 }
 
 // New returns a queue over the client, which stays the caller's to close.
 func New(client *pubsub.Client) *Queue {
-	q := &Queue{client: client, interactive: client.Publisher(interactiveTopic), signals: client.Publisher(signalsTopic)}
-	// A person waits for these: a message goes out at once rather than in a fuller batch.
-	for _, p := range []*pubsub.Publisher{q.interactive, q.signals} {
-		p.PublishSettings.DelayThreshold = time.Millisecond
-		p.PublishSettings.Timeout = tellTimeout // nobody waits longer, and Close must not
+	q := &Queue{client: client, lanes: map[execution.Lane]*pubsub.Publisher{}, signals: publisher(client, signalsTopic)}
+	for _, lane := range lanes {
+		q.lanes[lane] = publisher(client, laneTopic(lane))
 	}
 	return q
 }
 
+func publisher(client *pubsub.Client, topic string) *pubsub.Publisher {
+	p := client.Publisher(topic)
+	// A person may wait: a message goes out at once rather than in a fuller batch.
+	p.PublishSettings.DelayThreshold = time.Millisecond
+	p.PublishSettings.Timeout = tellTimeout // nobody waits longer, and Close must not
+	return p
+}
+
 // Close sends what is still buffered.
 func (q *Queue) Close() {
-	q.interactive.Stop()
+	for _, p := range q.lanes {
+		p.Stop()
+	}
 	q.signals.Stop()
 }
 
-// Ensure makes the topics and the shared subscription where they do not exist.
+// Ensure makes the topics and the shared subscriptions where they do not exist.
 func (q *Queue) Ensure(ctx context.Context) error {
-	for _, topic := range []string{interactiveTopic, signalsTopic} {
-		_, err := q.client.TopicAdminClient.CreateTopic(ctx, &pubsubpb.Topic{Name: q.topic(topic)})
-		if err != nil && status.Code(err) != codes.AlreadyExists {
-			return fmt.Errorf("create topic %s: %w", topic, err)
+	if err := q.ensureTopic(ctx, signalsTopic); err != nil {
+		return err
+	}
+	for _, lane := range lanes {
+		if err := q.ensureTopic(ctx, laneTopic(lane)); err != nil {
+			return err
+		}
+		if err := q.ensureSubscription(ctx, laneTopic(lane)); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+func (q *Queue) ensureTopic(ctx context.Context, name string) error {
+	_, err := q.client.TopicAdminClient.CreateTopic(ctx, &pubsubpb.Topic{Name: q.topic(name)})
+	if err != nil && status.Code(err) != codes.AlreadyExists {
+		return fmt.Errorf("create topic %s: %w", name, err)
+	}
+	return nil
+}
+
+func (q *Queue) ensureSubscription(ctx context.Context, name string) error {
 	_, err := q.client.SubscriptionAdminClient.CreateSubscription(ctx, &pubsubpb.Subscription{
-		Name:               q.subscription(interactiveTopic),
-		Topic:              q.topic(interactiveTopic),
+		Name:               q.subscription(name),
+		Topic:              q.topic(name),
 		AckDeadlineSeconds: int32(ackDeadline.Seconds()),
 		RetryPolicy: &pubsubpb.RetryPolicy{
 			MinimumBackoff: durationpb.New(time.Second),
@@ -80,15 +107,19 @@ func (q *Queue) Ensure(ctx context.Context) error {
 		ExpirationPolicy: &pubsubpb.ExpirationPolicy{}, // never
 	})
 	if err != nil && status.Code(err) != codes.AlreadyExists {
-		return fmt.Errorf("create subscription %s: %w", interactiveTopic, err)
+		return fmt.Errorf("create subscription %s: %w", name, err)
 	}
 	return nil
 }
 
-// Check asks whether the topic of the executions is there to be published to.
+// Check asks whether the topics of the executions are there to be published to.
 func (q *Queue) Check(ctx context.Context) error {
-	_, err := q.client.TopicAdminClient.GetTopic(ctx, &pubsubpb.GetTopicRequest{Topic: q.topic(interactiveTopic)})
-	return err
+	for _, lane := range lanes {
+		if _, err := q.client.TopicAdminClient.GetTopic(ctx, &pubsubpb.GetTopicRequest{Topic: q.topic(laneTopic(lane))}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (q *Queue) topic(name string) string {

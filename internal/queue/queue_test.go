@@ -27,7 +27,7 @@ func TestEnsureIsRepeatableAndConcurrent(t *testing.T) {
 		require.NoError(t, g.Wait())
 	}
 	require.NoError(t, q.Check(t.Context()))
-	sub, err := p.Client.SubscriptionAdminClient.GetSubscription(t.Context(), &pubsubpb.GetSubscriptionRequest{Subscription: q.subscription(interactiveTopic)})
+	sub, err := p.Client.SubscriptionAdminClient.GetSubscription(t.Context(), &pubsubpb.GetSubscriptionRequest{Subscription: q.subscription(laneTopic(execution.Interactive))})
 	require.NoError(t, err)
 	require.EqualValues(t, 30, sub.AckDeadlineSeconds)
 	require.NotNil(t, sub.ExpirationPolicy)

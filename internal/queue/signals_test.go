@@ -7,13 +7,12 @@ import (
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"github.com/stretchr/testify/require"
 
-	"github.com/airlock-run/airlock/internal/emulator/emulatortest"
 	"github.com/airlock-run/airlock/internal/execution"
 )
 
 // drop deletes the subscription that the executors share.
 func (f fixture) drop(ctx context.Context) error {
-	return f.pubsub.Client.SubscriptionAdminClient.DeleteSubscription(ctx, &pubsubpb.DeleteSubscriptionRequest{Subscription: f.subscription(interactiveTopic)})
+	return f.pubsub.Client.SubscriptionAdminClient.DeleteSubscription(ctx, &pubsubpb.DeleteSubscriptionRequest{Subscription: f.subscription(laneTopic(execution.Interactive))})
 }
 
 // listen hears until the test ends. It returns once it hears.
@@ -64,11 +63,15 @@ func TestListenDeletesItsSubscription(t *testing.T) {
 	f := start(t)
 	_, listening := f.listen(t)
 	_, other := f.listen(t)
-	require.Len(t, f.subscriptions(t), 3)
+	require.Len(t, f.subscriptions(t), len(lanes)+2)
 	listening.stop()
-	require.Len(t, f.subscriptions(t), 2, "its own, and no other")
+	require.Len(t, f.subscriptions(t), len(lanes)+1, "its own, and no other")
 	other.stop()
-	require.Equal(t, []string{"projects/" + emulatortest.Project + "/subscriptions/" + interactiveTopic}, f.subscriptions(t))
+	var shared []string
+	for _, lane := range lanes {
+		shared = append(shared, f.subscription(laneTopic(lane)))
+	}
+	require.ElementsMatch(t, shared, f.subscriptions(t))
 }
 
 // What nobody deletes, because its process was killed, Pub/Sub does.

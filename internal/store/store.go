@@ -23,7 +23,7 @@ var ErrUnavailable = errors.New("firestore is unavailable")
 
 // NotFoundError says which resource the owner does not have.
 type NotFoundError struct {
-	Resource string // "agent", "conversation", "execution"
+	Resource string // "agent", "batch", "conversation", "execution"
 	ID       string
 }
 
@@ -45,6 +45,9 @@ const (
 	messages      = "messages"
 	sessions      = "sessions"
 )
+
+// singular says to people what a collection holds.
+var singular = map[string]string{agents: "agent", batches: "batch", conversations: "conversation", executions: "execution"}
 
 func (s *Store) collection(owner, name string) *firestore.CollectionRef {
 	return s.client.Collection("tenants").Doc(owner).Collection(name)
@@ -73,7 +76,7 @@ func outside(ctx context.Context) reader {
 func (s *Store) read(get reader, collection, owner, id string, doc any) (now time.Time, err error) {
 	snap, err := get(s.collection(owner, collection).Doc(id))
 	if status.Code(err) == codes.NotFound {
-		return snap.ReadTime, &NotFoundError{Resource: collection[:len(collection)-1], ID: id}
+		return snap.ReadTime, &NotFoundError{Resource: singular[collection], ID: id}
 	}
 	if err != nil {
 		return time.Time{}, translate(err)

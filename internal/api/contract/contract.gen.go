@@ -13,6 +13,13 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for BatchStatus.
+const (
+	BatchCanceling BatchStatus = "canceling"
+	BatchEnded     BatchStatus = "ended"
+	BatchRunning   BatchStatus = "running"
+)
+
 // Defines values for ExecutionKind.
 const (
 	ExecutionKindConversation ExecutionKind = "conversation"
@@ -49,12 +56,14 @@ const (
 // Defines values for ProblemCode.
 const (
 	ProblemAgentMismatch        ProblemCode = "agent_mismatch"
+	ProblemBatchNotEnded        ProblemCode = "batch_not_ended"
 	ProblemHostNotAllowed       ProblemCode = "host_not_allowed"
 	ProblemInternal             ProblemCode = "internal"
 	ProblemInvalidRequest       ProblemCode = "invalid_request"
 	ProblemMethodNotAllowed     ProblemCode = "method_not_allowed"
 	ProblemNoSuchRoute          ProblemCode = "no_such_route"
 	ProblemNotFound             ProblemCode = "not_found"
+	ProblemNothingToRetry       ProblemCode = "nothing_to_retry"
 	ProblemRequestRefused       ProblemCode = "request_refused"
 	ProblemTooLarge             ProblemCode = "too_large"
 	ProblemTooManyTurns         ProblemCode = "too_many_turns"
@@ -107,6 +116,70 @@ type AgentDraft struct {
 // AgentList defines model for AgentList.
 type AgentList struct {
 	Agents []Agent `json:"agents"`
+}
+
+// Batch defines model for Batch.
+type Batch struct {
+	AgentId    string        `json:"agentId"`
+	CreatedAt  time.Time     `json:"createdAt"`
+	FinishedAt time.Time     `json:"finishedAt,omitempty,omitzero"`
+	Id         string        `json:"id"`
+	Progress   BatchProgress `json:"progress,omitempty,omitzero"`
+
+	// RetryOf The batch whose failed inputs these are
+	RetryOf string      `json:"retryOf,omitempty,omitzero"`
+	Status  BatchStatus `json:"status"`
+	Total   int         `json:"total"`
+	Urls    BatchURLs   `json:"urls"`
+}
+
+// BatchStatus defines model for Batch.Status.
+type BatchStatus string
+
+// BatchURLs defines model for Batch.urls.
+type BatchURLs struct {
+	Cancel  string `json:"cancel"`
+	Results string `json:"results"`
+	Retry   string `json:"retry"`
+	Self    string `json:"self"`
+}
+
+// BatchList defines model for BatchList.
+type BatchList struct {
+	Batches []Batch `json:"batches"`
+}
+
+// BatchProgress defines model for BatchProgress.
+type BatchProgress struct {
+	Canceled int     `json:"canceled"`
+	CostUsd  float64 `json:"costUsd"`
+
+	// Eta Estimated time until the batch has ended
+	//
+	// Examples: 4m30s
+	Eta    string `json:"eta,omitempty,omitzero"`
+	Failed int    `json:"failed"`
+
+	// Pending Inputs that have no execution yet
+	Pending   int `json:"pending"`
+	Queued    int `json:"queued"`
+	Running   int `json:"running"`
+	Succeeded int `json:"succeeded"`
+	TimedOut  int `json:"timedOut"`
+}
+
+// BatchResult One line of the results of a batch
+type BatchResult struct {
+	Error Failure `json:"error,omitempty,omitzero"`
+
+	// ExecutionId Absent where the batch was cancelled before
+	ExecutionId string `json:"executionId,omitempty,omitzero"`
+
+	// Index Of the input; counts from 0
+	Index  int    `json:"index"`
+	Result Result `json:"result,omitempty,omitzero"`
+	Status Status `json:"status"`
+	Usage  Usage  `json:"usage,omitempty,omitzero"`
 }
 
 // Budget What one run may use of a model. The operator's own bounds hold besides
@@ -171,6 +244,7 @@ type Execution struct {
 
 	// Attempt Number of the newest attempt; 0 before the first
 	Attempt         int           `json:"attempt"`
+	BatchId         string        `json:"batchId,omitempty,omitzero"`
 	CancelRequested bool          `json:"cancelRequested,omitempty,omitzero"`
 	ConversationId  string        `json:"conversationId,omitempty,omitzero"`
 	CreatedAt       time.Time     `json:"createdAt"`
@@ -182,14 +256,17 @@ type Execution struct {
 	Model           string        `json:"model,omitempty,omitzero"`
 
 	// Receipt How the job was kept apart, in canonical JSON (RFC 8785); `airlock receipt verify` checks its signature. Absent until the end, and for what ended without an attempt
-	Receipt   json.RawMessage `json:"receipt,omitempty,omitzero"`
-	Result    Result          `json:"result,omitempty,omitzero"`
-	Runtime   string          `json:"runtime"`
-	StartedAt time.Time       `json:"startedAt,omitempty,omitzero"`
-	Status    Status          `json:"status"`
-	Timeout   string          `json:"timeout"`
-	Urls      ExecutionURLs   `json:"urls"`
-	Usage     Usage           `json:"usage"`
+	Receipt json.RawMessage `json:"receipt,omitempty,omitzero"`
+	Result  Result          `json:"result,omitempty,omitzero"`
+
+	// RetryOf The execution that this one repeats
+	RetryOf   string        `json:"retryOf,omitempty,omitzero"`
+	Runtime   string        `json:"runtime"`
+	StartedAt time.Time     `json:"startedAt,omitempty,omitzero"`
+	Status    Status        `json:"status"`
+	Timeout   string        `json:"timeout"`
+	Urls      ExecutionURLs `json:"urls"`
+	Usage     Usage         `json:"usage"`
 }
 
 // ExecutionKind defines model for Execution.Kind.
@@ -327,6 +404,15 @@ type Usage struct {
 // ID defines model for ID.
 type ID = string
 
+// GetBatchResultsParams defines parameters for GetBatchResults.
+type GetBatchResultsParams struct {
+	// After Index of the last result that the caller has
+	After int `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// Follow Wait for the results that are not there yet
+	Follow bool `form:"follow,omitempty" json:"follow,omitempty,omitzero"`
+}
+
 // ListExecutionsParams defines parameters for ListExecutions.
 type ListExecutionsParams struct {
 	Limit int `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
@@ -361,6 +447,9 @@ type ServerInterface interface {
 	// GetAgent An agent
 	// (GET /agents/{id})
 	GetAgent(ctx echo.Context, id ID) error
+	// SubmitBatch Run an agent on many inputs
+	// (POST /agents/{id}/batches)
+	SubmitBatch(ctx echo.Context, id ID) error
 	// RunAgent Run an agent once on one input
 	// (POST /agents/{id}/run)
 	RunAgent(ctx echo.Context, id ID) error
@@ -373,6 +462,21 @@ type ServerInterface interface {
 	// ListConversations The newest conversations, newest first (at most 100)
 	// (GET /api/conversations)
 	ListConversations(ctx echo.Context) error
+	// ListBatches The newest batches, newest first (at most 100), without their progress
+	// (GET /batches)
+	ListBatches(ctx echo.Context) error
+	// GetBatch A batch and its progress
+	// (GET /batches/{id})
+	GetBatch(ctx echo.Context, id ID) error
+	// CancelBatch Cancel what is left of a batch
+	// (POST /batches/{id}/cancel)
+	CancelBatch(ctx echo.Context, id ID) error
+	// GetBatchResults The results in input order, one JSON object (BatchResult) a line
+	// (GET /batches/{id}/results)
+	GetBatchResults(ctx echo.Context, id ID, params GetBatchResultsParams) error
+	// RetryBatch Run the inputs that failed or timed out again, as a new batch
+	// (POST /batches/{id}/retry)
+	RetryBatch(ctx echo.Context, id ID) error
 	// ListExecutions The newest executions, newest first
 	// (GET /executions)
 	ListExecutions(ctx echo.Context, params ListExecutionsParams) error
@@ -441,6 +545,22 @@ func (w *ServerInterfaceWrapper) GetAgent(ctx echo.Context) error {
 	return err
 }
 
+// SubmitBatch converts echo context to params.
+func (w *ServerInterfaceWrapper) SubmitBatch(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SubmitBatch(ctx, id)
+	return err
+}
+
 // RunAgent converts echo context to params.
 func (w *ServerInterfaceWrapper) RunAgent(ctx echo.Context) error {
 	var err error
@@ -488,6 +608,95 @@ func (w *ServerInterfaceWrapper) ListConversations(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListConversations(ctx)
+	return err
+}
+
+// ListBatches converts echo context to params.
+func (w *ServerInterfaceWrapper) ListBatches(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListBatches(ctx)
+	return err
+}
+
+// GetBatch converts echo context to params.
+func (w *ServerInterfaceWrapper) GetBatch(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetBatch(ctx, id)
+	return err
+}
+
+// CancelBatch converts echo context to params.
+func (w *ServerInterfaceWrapper) CancelBatch(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CancelBatch(ctx, id)
+	return err
+}
+
+// GetBatchResults converts echo context to params.
+func (w *ServerInterfaceWrapper) GetBatchResults(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetBatchResultsParams
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "follow" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "follow", ctx.QueryParams(), &params.Follow, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter follow: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetBatchResults(ctx, id, params)
+	return err
+}
+
+// RetryBatch converts echo context to params.
+func (w *ServerInterfaceWrapper) RetryBatch(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RetryBatch(ctx, id)
 	return err
 }
 
@@ -635,6 +844,12 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/agents", wrapper.CreateAgent, options.OperationMiddlewares["createAgent"]...)
 	router.GET(options.BaseURL+"/agents/:id", wrapper.GetAgent, options.OperationMiddlewares["getAgent"]...)
 	router.POST(options.BaseURL+"/agents/:id/run", wrapper.RunAgent, options.OperationMiddlewares["runAgent"]...)
+	router.POST(options.BaseURL+"/agents/:id/batches", wrapper.SubmitBatch, options.OperationMiddlewares["submitBatch"]...)
+	router.GET(options.BaseURL+"/batches", wrapper.ListBatches, options.OperationMiddlewares["listBatches"]...)
+	router.GET(options.BaseURL+"/batches/:id", wrapper.GetBatch, options.OperationMiddlewares["getBatch"]...)
+	router.GET(options.BaseURL+"/batches/:id/results", wrapper.GetBatchResults, options.OperationMiddlewares["getBatchResults"]...)
+	router.POST(options.BaseURL+"/batches/:id/cancel", wrapper.CancelBatch, options.OperationMiddlewares["cancelBatch"]...)
+	router.POST(options.BaseURL+"/batches/:id/retry", wrapper.RetryBatch, options.OperationMiddlewares["retryBatch"]...)
 	router.GET(options.BaseURL+"/executions", wrapper.ListExecutions, options.OperationMiddlewares["listExecutions"]...)
 	router.GET(options.BaseURL+"/executions/:id", wrapper.GetExecution, options.OperationMiddlewares["getExecution"]...)
 	router.POST(options.BaseURL+"/executions/:id/cancel", wrapper.CancelExecution, options.OperationMiddlewares["cancelExecution"]...)

@@ -184,6 +184,128 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/agents/{id}/batches": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Run an agent on many inputs
+         * @description One input a line, as a JSON string or as `{"input": "…"}`; at most 100,000 lines and 256 MiB, gzip allowed
+         *     (`Content-Encoding: gzip`). All lines are accepted or none. The inputs become executions in order, a window at a time.
+         */
+        post: operations["submitBatch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/batches": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The newest batches, newest first (at most 100), without their progress */
+        get: operations["listBatches"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/batches/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        /** A batch and its progress */
+        get: operations["getBatch"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/batches/{id}/results": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        /**
+         * The results in input order, one JSON object (BatchResult) a line
+         * @description Ends before the first input that has not ended, unless it is told to follow.
+         */
+        get: operations["getBatchResults"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/batches/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel what is left of a batch
+         * @description Repeating it, or cancelling what has ended, changes nothing.
+         */
+        post: operations["cancelBatch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/batches/{id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Run the inputs that failed or timed out again, as a new batch */
+        post: operations["retryBatch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/executions": {
         parameters: {
             query?: never;
@@ -371,6 +493,57 @@ export interface components {
             /** Format: date-time */
             createdAt: string;
         };
+        Batch: {
+            id: string;
+            agentId: string;
+            /** @enum {string} */
+            status: "running" | "canceling" | "ended";
+            /** @description The batch whose failed inputs these are */
+            retryOf?: string;
+            total: number;
+            progress?: components["schemas"]["BatchProgress"];
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            finishedAt?: string;
+            urls: {
+                self: string;
+                results: string;
+                cancel: string;
+                retry: string;
+            };
+        };
+        BatchProgress: {
+            /** @description Inputs that have no execution yet */
+            pending: number;
+            queued: number;
+            running: number;
+            succeeded: number;
+            failed: number;
+            timedOut: number;
+            canceled: number;
+            /** Format: double */
+            costUsd: number;
+            /**
+             * @description Estimated time until the batch has ended
+             * @example 4m30s
+             */
+            eta?: string;
+        };
+        BatchList: {
+            batches: components["schemas"]["Batch"][];
+        };
+        /** @description One line of the results of a batch */
+        BatchResult: {
+            /** @description Of the input; counts from 0 */
+            index: number;
+            /** @description Absent where the batch was cancelled before */
+            executionId?: string;
+            status: components["schemas"]["Status"];
+            result?: components["schemas"]["Result"];
+            error?: components["schemas"]["Failure"];
+            usage?: components["schemas"]["Usage"];
+        };
         Execution: {
             id: string;
             /** @enum {string} */
@@ -378,6 +551,9 @@ export interface components {
             status: components["schemas"]["Status"];
             agentId?: string;
             conversationId?: string;
+            batchId?: string;
+            /** @description The execution that this one repeats */
+            retryOf?: string;
             runtime: string;
             model?: string;
             input: string;
@@ -438,7 +614,7 @@ export interface components {
              * @description Machine-readable reason
              * @enum {string}
              */
-            code: "invalid_request" | "host_not_allowed" | "not_found" | "no_such_route" | "method_not_allowed" | "agent_mismatch" | "too_large" | "unsupported_media_type" | "too_many_turns" | "request_refused" | "internal" | "unavailable";
+            code: "invalid_request" | "host_not_allowed" | "not_found" | "no_such_route" | "method_not_allowed" | "agent_mismatch" | "batch_not_ended" | "nothing_to_retry" | "too_large" | "unsupported_media_type" | "too_many_turns" | "request_refused" | "internal" | "unavailable";
             errors?: {
                 field: string;
                 detail: string;
@@ -726,6 +902,154 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    submitBatch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/jsonl": string;
+                "application/x-ndjson": string;
+            };
+        };
+        responses: {
+            /** @description Accepted and durable */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Batch"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listBatches: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Batches */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BatchList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getBatch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The batch */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Batch"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getBatchResults: {
+        parameters: {
+            query?: {
+                /** @description Index of the last result that the caller has */
+                after?: number;
+                /** @description Wait for the results that are not there yet */
+                follow?: boolean;
+            };
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description JSON Lines */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/jsonl": string;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    cancelBatch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The batch as it is */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Batch"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    retryBatch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The new batch */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Batch"];
                 };
             };
             default: components["responses"]["Problem"];

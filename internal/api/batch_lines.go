@@ -1,0 +1,169 @@
+package api
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/labstack/echo/v4"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/batch"
+)
+
+const (
+	// maxBatch bounds the lines of a batch together, in bytes, after decompression.
+	maxBatch = 256 << 20
+	// shownErrors is how many wrong lines are named before the rest is not read.
+	shownErrors = 20
+)
+
+var errTooLong = errors.New("line too long")
+
+// lines reads one input a line from a request's body.
+type lines struct {
+	body *bufio.Reader
+}
+
+// readLines looks at the headers of a request of JSON Lines.
+func readLines(c echo.Context) (*lines, error) {
+	r := c.Request()
+	media, _, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType))
+	if err != nil || media != mediaLines && media != "application/x-ndjson" {
+		return nil, &problem{Status: http.StatusUnsupportedMediaType, Code: contract.ProblemUnsupportedMediaType,
+			Detail: "Send one input a line, with the header Content-Type: application/jsonl."}
+	}
+	var body io.Reader = slowly{body: http.MaxBytesReader(c.Response(), r.Body, maxBatch), deadline: http.NewResponseController(c.Response())}
+	switch encoding := r.Header.Get(echo.HeaderContentEncoding); encoding {
+	case "":
+	case "gzip":
+		unzipped, err := gzip.NewReader(body)
+		if err != nil {
+			return nil, invalid(fieldError("body", "is not gzip, though Content-Encoding says so"))
+		}
+		// A few bytes of gzip can become any number of lines.
+		body = http.MaxBytesReader(c.Response(), io.NopCloser(unzipped), maxBatch)
+	default:
+		return nil, &problem{Status: http.StatusUnsupportedMediaType, Code: contract.ProblemUnsupportedMediaType,
+			Detail: fmt.Sprintf("The Content-Encoding %q is not known; send gzip, or none.", encoding)}
+	}
+	return &lines{body: bufio.NewReaderSize(body, 64<<10)}, nil
+}
+
+// mediaLines is the media type of JSON Lines.
+const mediaLines = "application/jsonl"
+
+// slowly gives each read of a body its own deadline: a large one may take
+// long, but not stand still.
+type slowly struct {
+	body     io.Reader
+	deadline *http.ResponseController
+}
+
+func (s slowly) Read(p []byte) (int, error) {
+	_ = s.deadline.SetReadDeadline(time.Now().Add(bodyTimeout)) // not supported by tests' recorders, which need none
+	defer func() { _ = s.deadline.SetReadDeadline(time.Time{}) }()
+	return s.body.Read(p)
+}
+
+// each calls add for every input. Blank lines are passed over. All wrong lines
+// are read, up to a bound, so that they can be mended at once.
+func (l *lines) each(add func(batch.Input) error) error {
+	var wrong []contract.FieldError
+	count := 0
+	for number := 1; len(wrong) < shownErrors; number++ {
+		line, err := l.next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return unreadable(err, number)
+		}
+		if len(line) == 0 {
+			continue
+		}
+		if count++; count > batch.MaxInputs {
+			return &problem{Status: http.StatusRequestEntityTooLarge, Code: contract.ProblemTooLarge,
+				Detail: fmt.Sprintf("A batch has at most %d inputs. Send several.", batch.MaxInputs)}
+		}
+		text, why := decodeLine(line)
+		if why != "" {
+			wrong = append(wrong, fieldError(fmt.Sprintf("line %d", number), why))
+			continue
+		}
+		if len(wrong) > 0 {
+			continue // nothing of it will be kept
+		}
+		if err := add(batch.Input{Text: text}); err != nil {
+			return err
+		}
+	}
+	switch {
+	case len(wrong) > 0:
+		return invalid(wrong...)
+	case count == 0:
+		return invalid(fieldError("body", "must hold at least one line"))
+	default:
+		return nil
+	}
+}
+
+// next returns the next line without its end and without blanks around it.
+func (l *lines) next() ([]byte, error) {
+	var line []byte
+	for {
+		part, err := l.body.ReadSlice('\n')
+		line = append(line, part...)
+		switch {
+		case len(line) > maxBody:
+			return nil, errTooLong
+		case errors.Is(err, bufio.ErrBufferFull):
+			continue
+		case errors.Is(err, io.EOF) && len(line) > 0:
+			return bytes.TrimSpace(line), nil
+		case err != nil:
+			return nil, err
+		default:
+			return bytes.TrimSpace(line), nil
+		}
+	}
+}
+
+// decodeLine returns the input of a line, or what is wrong with it.
+func decodeLine(line []byte) (text, why string) {
+	var object struct {
+		Input string `json:"input"`
+	}
+	var err error
+	if line[0] == '"' {
+		err = json.Unmarshal(line, &object.Input)
+	} else {
+		err = json.Unmarshal(line, &object, json.RejectUnknownMembers(true))
+	}
+	if err != nil {
+		return "", `must be a JSON string, or an object such as {"input": "…"}`
+	}
+	var p *problem
+	if errors.As(checkText("input", object.Input), &p) {
+		return "", p.Errors[0].Field + " " + p.Errors[0].Detail
+	}
+	return object.Input, ""
+}
+
+func unreadable(err error, number int) error {
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge), errors.Is(err, errTooLong):
+		return &problem{Status: http.StatusRequestEntityTooLarge, Code: contract.ProblemTooLarge,
+			Detail: fmt.Sprintf("Line %d passes a limit: a line has at most %d bytes, and a batch %d.", number, maxBody, maxBatch)}
+	default:
+		return invalid(fieldError(fmt.Sprintf("line %d", number), "cannot be read: the body broke off, or is not gzip"))
+	}
+}

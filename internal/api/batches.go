@@ -1,0 +1,183 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/batch"
+	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/id"
+	"github.com/airlock-run/airlock/internal/store"
+)
+
+// batchTimeout bounds the whole of a batch's submission.
+const batchTimeout = 5 * time.Minute
+
+// SubmitBatch accepts many inputs for one agent, as a stream.
+func (s *Server) SubmitBatch(c echo.Context, agentID contract.ID) error {
+	if !id.Valid(id.Agent, agentID) {
+		return &store.NotFoundError{Resource: "agent", ID: agentID}
+	}
+	ctx, cancel := context.WithTimeout(c.Request().Context(), batchTimeout)
+	defer cancel()
+	if _, err := s.store.Agent(ctx, owner(c), agentID); err != nil {
+		return err // before a large body is read in vain
+	}
+	lines, err := readLines(c)
+	if err != nil {
+		return err
+	}
+	return s.submit(ctx, c, batch.Batch{AgentID: agentID}, lines.each)
+}
+
+// submit stores the inputs that each gives, and then the batch that they make.
+// Inputs without a batch are removed again.
+func (s *Server) submit(ctx context.Context, c echo.Context, b batch.Batch, each func(func(batch.Input) error) error) error {
+	b.ID, b.Owner = id.New(id.Batch), owner(c)
+	inputs := s.store.NewInputs(b.Ref())
+	err := each(func(input batch.Input) error { return inputs.Add(ctx, input) })
+	if err == nil {
+		err = inputs.Flush(ctx)
+	}
+	if err == nil {
+		b.Total = inputs.Len()
+		err = s.store.SubmitBatch(ctx, &b)
+	}
+	if err != nil {
+		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+		defer cancel()
+		return errors.Join(err, inputs.Drop(clean))
+	}
+	view := viewBatch(b)
+	c.Response().Header().Set(echo.HeaderLocation, view.Urls.Self)
+	return answer(c, http.StatusAccepted, view)
+}
+
+// ListBatches shows the caller's newest batches.
+func (s *Server) ListBatches(c echo.Context) error {
+	ctx, cancel := storeContext(c)
+	defer cancel()
+	found, err := s.store.Batches(ctx, owner(c), newest)
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusOK, contract.BatchList{Batches: views(found, viewBatch)})
+}
+
+// GetBatch shows a batch and how far it is.
+func (s *Server) GetBatch(c echo.Context, batchID contract.ID) error {
+	ctx, cancel := storeContext(c)
+	defer cancel()
+	b, now, err := s.batch(ctx, c, batchID)
+	if err != nil {
+		return err
+	}
+	return s.answerBatch(ctx, c, http.StatusOK, b, now)
+}
+
+// CancelBatch has the feeder cancel what is left.
+func (s *Server) CancelBatch(c echo.Context, batchID contract.ID) error {
+	ctx, cancel := storeContext(c)
+	defer cancel()
+	b, now, err := s.batch(ctx, c, batchID)
+	if err != nil {
+		return err
+	}
+	canceled, err := s.store.CancelBatch(ctx, b.Ref())
+	if err == nil {
+		b = canceled
+	} else if !errors.Is(err, execution.ErrTerminal) {
+		return err
+	}
+	return s.answerBatch(ctx, c, http.StatusAccepted, b, now)
+}
+
+// RetryBatch makes a new batch of the inputs that failed or timed out.
+func (s *Server) RetryBatch(c echo.Context, batchID contract.ID) error {
+	ctx, cancel := context.WithTimeout(c.Request().Context(), batchTimeout)
+	defer cancel()
+	b, _, err := s.batch(ctx, c, batchID)
+	if err != nil {
+		return err
+	}
+	if b.FinishedAt == nil {
+		return &problem{Status: http.StatusConflict, Code: contract.ProblemBatchNotEnded, Detail: "The batch has not ended. Wait for its end, or cancel it."}
+	}
+	return s.submit(ctx, c, batch.Batch{AgentID: b.AgentID, RetryOf: b.ID}, func(add func(batch.Input) error) error {
+		return s.failedInputs(ctx, &b, add)
+	})
+}
+
+func (s *Server) failedInputs(ctx context.Context, b *batch.Batch, add func(batch.Input) error) error {
+	found := false
+	for first := 0; first < b.Next; {
+		page, err := s.store.BatchExecutions(ctx, b, first, resultsPage)
+		if err != nil {
+			return err
+		}
+		for _, e := range page {
+			if e.Status != execution.Failed && e.Status != execution.TimedOut {
+				continue
+			}
+			found = true
+			if err := add(batch.Input{Text: e.Task.Input, RetryOf: e.ID}); err != nil {
+				return err
+			}
+		}
+		first += len(page)
+	}
+	if !found {
+		return &problem{Status: http.StatusConflict, Code: contract.ProblemNothingToRetry, Detail: "No input of the batch failed or timed out."}
+	}
+	return nil
+}
+
+func (s *Server) batch(ctx context.Context, c echo.Context, batchID string) (batch.Batch, time.Time, error) {
+	if !id.Valid(id.Batch, batchID) {
+		return batch.Batch{}, time.Time{}, &store.NotFoundError{Resource: "batch", ID: batchID}
+	}
+	return s.store.Batch(ctx, batch.Ref{Owner: owner(c), ID: batchID})
+}
+
+func (s *Server) answerBatch(ctx context.Context, c echo.Context, status int, b batch.Batch, now time.Time) error {
+	counts, cost, err := s.store.BatchCounts(ctx, b.Ref())
+	if err != nil {
+		return err
+	}
+	view := viewBatch(b)
+	view.Progress = viewProgress(b.Progress(counts, cost, now))
+	return answer(c, status, view)
+}
+
+func viewBatch(b batch.Batch) contract.Batch {
+	self := "/batches/" + b.ID
+	status := contract.BatchRunning
+	switch {
+	case b.FinishedAt != nil:
+		status = contract.BatchEnded
+	case b.CancelRequested:
+		status = contract.BatchCanceling
+	}
+	return contract.Batch{
+		Id: b.ID, AgentId: b.AgentID, RetryOf: b.RetryOf, Status: status, Total: b.Total,
+		CreatedAt: b.CreatedAt, FinishedAt: orZero(b.FinishedAt),
+		Urls: contract.BatchURLs{Self: self, Results: self + "/results", Cancel: self + "/cancel", Retry: self + "/retry"},
+	}
+}
+
+func viewProgress(p batch.Progress) contract.BatchProgress {
+	v := contract.BatchProgress{
+		Pending: p.Pending, Queued: p.ByStatus[execution.Queued], Running: p.ByStatus[execution.Running],
+		Succeeded: p.ByStatus[execution.Succeeded], Failed: p.ByStatus[execution.Failed],
+		TimedOut: p.ByStatus[execution.TimedOut], Canceled: p.ByStatus[execution.Canceled], CostUsd: p.CostUSD,
+	}
+	if p.Remaining > 0 {
+		v.Eta = p.Remaining.String()
+	}
+	return v
+}

@@ -1,0 +1,243 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/app"
+)
+
+const linesType = "application/jsonl"
+
+func (a *airlock) batch(agentID, lines string) contract.Batch {
+	a.t.Helper()
+	got := a.do(http.MethodPost, "/agents/"+agentID+"/batches", linesType, []byte(lines))
+	require.Equal(a.t, http.StatusAccepted, got.StatusCode, "%s", got.body)
+	var b contract.Batch
+	require.NoError(a.t, json.Unmarshal(got.body, &b))
+	require.Equal(a.t, b.Urls.Self, got.Header.Get("Location"))
+	return b
+}
+
+func (a *airlock) progress(b contract.Batch) contract.Batch {
+	a.t.Helper()
+	var now contract.Batch
+	a.call(http.MethodGet, b.Urls.Self, http.StatusOK, nil, &now)
+	return now
+}
+
+func (a *airlock) awaitBatch(b contract.Batch) contract.Batch {
+	a.t.Helper()
+	require.Eventually(a.t, func() bool { b = a.progress(b); return b.Status == contract.BatchEnded },
+		2*time.Minute, 100*time.Millisecond, "the batch does not end")
+	return b
+}
+
+// results reads the results, which must come in input order without a gap.
+func (a *airlock) results(b contract.Batch, query string) []contract.BatchResult {
+	a.t.Helper()
+	got := a.do(http.MethodGet, b.Urls.Results+query, "", nil)
+	require.Equal(a.t, http.StatusOK, got.StatusCode)
+	var read []contract.BatchResult
+	for scan := bufio.NewScanner(bytes.NewReader(got.body)); scan.Scan(); {
+		var r contract.BatchResult
+		require.NoError(a.t, json.Unmarshal(scan.Bytes(), &r))
+		if len(read) > 0 {
+			require.Equal(a.t, read[len(read)-1].Index+1, r.Index)
+		}
+		read = append(read, r)
+	}
+	return read
+}
+
+func words(n int) string { return strings.TrimSpace(strings.Repeat("word ", n)) }
+
+// A batch ends with every input's own result, in input order, whatever order
+// they ran in; results can be followed while it runs, and resumed.
+func TestBatch(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	agent := a.agent(offlineAgent)
+	var lines strings.Builder
+	const total = 30
+	for i := range total {
+		if i%2 == 0 {
+			fmt.Fprintf(&lines, "%q\n", words(i+1))
+		} else {
+			fmt.Fprintf(&lines, "{\"input\":%q}\r\n\n", words(i+1))
+		}
+	}
+	b := a.batch(agent.Id, lines.String())
+	require.Equal(t, total, b.Total)
+
+	followed := a.results(b, "?follow=true")
+	require.Len(t, followed, total, "following ends with the batch")
+	for i, r := range followed {
+		require.Equal(t, i, r.Index)
+		require.Equal(t, contract.StatusSucceeded, r.Status, "%+v", r.Error)
+		require.Contains(t, r.Result.Text, fmt.Sprint(i+1))
+	}
+	require.Equal(t, followed[12:], a.results(b, "?after=11"))
+
+	b = a.awaitBatch(b)
+	require.Equal(t, total, b.Progress.Succeeded)
+	require.Zero(t, b.Progress.Pending+b.Progress.Queued+b.Progress.Running)
+	got := a.do(http.MethodPost, b.Urls.Retry, "", nil)
+	require.Equal(t, http.StatusConflict, got.StatusCode, "nothing failed")
+	a.awaitNoContainers()
+}
+
+func TestBatchInGzip(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	agent := a.agent(offlineAgent)
+	var zipped bytes.Buffer
+	w := gzip.NewWriter(&zipped)
+	fmt.Fprintln(w, `"one two three"`)
+	require.NoError(t, w.Close())
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, a.URL+"/agents/"+agent.Id+"/batches", &zipped)
+	require.NoError(t, err)
+	req.Header.Set("Content-Type", linesType)
+	req.Header.Set("Content-Encoding", "gzip")
+	res, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	require.Equal(t, http.StatusAccepted, res.StatusCode)
+	var b contract.Batch
+	require.NoError(t, json.NewDecoder(res.Body).Decode(&b))
+	require.Equal(t, 1, a.awaitBatch(b).Progress.Succeeded)
+}
+
+// Only what failed runs again, and says what it repeats.
+func TestBatchRetry(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	agent := a.agent(offlineAgent)
+	b := a.awaitBatch(a.batch(agent.Id, `"fine"`+"\n"+`{"input":"{\"offline\":{\"exit\":3}}"}`+"\n"+`"fine too"`))
+	require.Equal(t, 2, b.Progress.Succeeded)
+	require.Equal(t, 1, b.Progress.Failed)
+	first := a.results(b, "")
+
+	var again contract.Batch
+	a.call(http.MethodPost, b.Urls.Retry, http.StatusAccepted, nil, &again)
+	require.Equal(t, b.Id, again.RetryOf)
+	require.Equal(t, 1, again.Total)
+	again = a.awaitBatch(again)
+	require.Equal(t, 1, again.Progress.Failed)
+	e := a.get(a.results(again, "")[0].ExecutionId)
+	require.Equal(t, first[1].ExecutionId, e.RetryOf)
+	require.Equal(t, again.Id, e.BatchId)
+}
+
+// Cancelling ends what waits at once and kills what runs; every input has its line.
+func TestBatchCancel(t *testing.T) {
+	t.Parallel()
+	a := start(t, func(d *app.Dev) { d.Executor.Slots, d.Executor.Reserved = 2, 1 })
+	agent := a.agent(offlineAgent)
+	const total = 300 // more than the window
+	b := a.batch(agent.Id, strings.Repeat(`{"input":"{\"offline\":{\"sleep\":\"60s\"}}"}`+"\n", total))
+	a.eventually("one runs", func() bool { return a.progress(b).Progress.Running == 1 })
+	now := a.progress(b)
+	require.Positive(t, now.Progress.Pending, "no more than the window is in the queue")
+
+	a.call(http.MethodPost, b.Urls.Cancel, http.StatusAccepted, nil, nil)
+	b = a.awaitBatch(b)
+	require.Equal(t, total, b.Progress.Canceled)
+	require.Len(t, a.results(b, ""), total)
+	a.call(http.MethodPost, b.Urls.Cancel, http.StatusAccepted, nil, nil)
+	a.awaitNoContainers()
+}
+
+// A batch in progress does not make a person wait.
+func TestAConversationOvertakesABatch(t *testing.T) {
+	t.Parallel()
+	a := start(t, func(d *app.Dev) { d.Executor.Slots, d.Executor.Reserved = 2, 1 })
+	agent := a.agent(offlineAgent)
+	b := a.batch(agent.Id, strings.Repeat(`{"input":"{\"offline\":{\"sleep\":\"1s\"}}"}`+"\n", 60))
+	a.eventually("the batch runs", func() bool { return a.progress(b).Progress.Running > 0 })
+	e := a.await(a.send(contract.SendMessage{Message: "hello"}).ExecutionId)
+	require.Equal(t, contract.StatusSucceeded, e.Status)
+	require.Positive(t, a.progress(b).Progress.Queued, "the batch was still waiting")
+	a.call(http.MethodPost, b.Urls.Cancel, http.StatusAccepted, nil, nil)
+	a.awaitBatch(b)
+}
+
+// A batch goes on after everything was restarted in its middle.
+func TestBatchSurvivesARestart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	onDisk := func(d *app.Dev) { d.Emulators.Dir = dir }
+	a := start(t, onDisk)
+	agent := a.agent(offlineAgent)
+	const total = 250 // more than the window
+	b := a.batch(agent.Id, strings.Repeat(`"one two"`+"\n", total))
+	a.eventually("some have ended", func() bool { return a.progress(b).Progress.Succeeded > 2 })
+	a.stop()
+
+	again := start(t, onDisk)
+	b = again.awaitBatch(b)
+	require.Equal(t, total, b.Progress.Succeeded)
+	require.Len(t, again.results(b, ""), total)
+}
+
+func TestBadBatch(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	agent := a.agent(offlineAgent)
+	path := "/agents/" + agent.Id + "/batches"
+	for name, tc := range map[string]struct {
+		path, contentType, body string
+		status                  int
+		says                    string
+	}{
+		"no lines":           {path, linesType, "\n\n", 400, "at least one line"},
+		"a line in between":  {path, linesType, "\"a\"\n{\"inptu\":\"b\"}\n\"c\"\n", 400, "line 2"},
+		"a number":           {path, linesType, "7", 400, "line 1"},
+		"an empty input":     {path, linesType, `""`, 400, "must hold some text"},
+		"as JSON":            {path, jsonType, `"a"`, 415, "application/jsonl"},
+		"an unknown agent":   {"/agents/" + noAgent + "/batches", linesType, `"a"`, 404, "agent"},
+		"too many lines":     {path, linesType, strings.Repeat("\"a\"\n", 100_001), 413, "100000"},
+		"results of nothing": {"/batches/bat_000000000000000000000000/cancel", "", "", 404, "batch"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := a.do(http.MethodPost, tc.path, tc.contentType, []byte(tc.body))
+			require.Equal(t, tc.status, got.StatusCode, "%s", got.body)
+			require.Contains(t, string(got.body), tc.says)
+		})
+	}
+	var list contract.BatchList
+	a.call(http.MethodGet, "/batches", http.StatusOK, nil, &list)
+	require.Empty(t, list.Batches)
+}
+
+func TestBatchCommandLine(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	a.agent(contract.CreateAgent{Name: "Counter", Instructions: "Count the words"})
+	dir := t.TempDir()
+	input, output := filepath.Join(dir, "in.jsonl"), filepath.Join(dir, "out.jsonl")
+	require.NoError(t, os.WriteFile(input, []byte("\"one two\"\n\"three\"\n"), 0o600))
+	programDir, err := programs()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), filepath.Join(programDir, "airlock"), "batch", "submit", input, "--agent", "Counter", "-o", output)
+	cmd.Env = []string{"AIRLOCK_URL=" + a.URL}
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Contains(t, string(out), "2/2")
+	saved, err := os.ReadFile(output)
+	require.NoError(t, err)
+	require.Len(t, strings.Split(strings.TrimSpace(string(saved)), "\n"), 2)
+}

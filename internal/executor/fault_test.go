@@ -1,0 +1,249 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/api/iterator"
+
+	"github.com/airlock-run/airlock/internal/emulator/emulatortest"
+	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/queue"
+	"github.com/airlock-run/airlock/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/store"
+)
+
+// events notes what was asked of a store.
+type events struct {
+	mu   sync.Mutex
+	seen []execution.Event
+}
+
+func (s *events) note(_ context.Context, ev execution.Event) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen = append(s.seen, ev)
+	return nil
+}
+
+// except returns the events that are of other types than these.
+func (s *events) except(types ...execution.Event) (others []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known := map[string]bool{}
+	for _, ev := range types {
+		known[fmt.Sprintf("%T", ev)] = true
+	}
+	for _, ev := range s.seen {
+		if name := fmt.Sprintf("%T", ev); !known[name] {
+			others = append(others, name)
+		}
+	}
+	return others
+}
+
+// awaitListening waits until so many processes are subscribed to signals.
+func (w *world) awaitListening(processes int) {
+	w.t.Helper()
+	const shared = 1 // the executors' own
+	require.Eventually(w.t, func() bool {
+		all := w.pubsub.Client.SubscriptionAdminClient.ListSubscriptions(context.Background(), &pubsubpb.ListSubscriptionsRequest{Project: "projects/" + emulatortest.Project})
+		for n := 0; ; n++ {
+			if _, err := all.Next(); errors.Is(err, iterator.Done) {
+				return n == shared+processes
+			} else if err != nil {
+				return false
+			}
+		}
+	}, patience, reread)
+}
+
+// A verdict that cannot be written is written once the store is back.
+func TestTheVerdictWaitsForTheStore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b, gate := gated("done")
+	w.run(unhurried(), b)
+	ref := w.submit("offline", "x")
+	next(t, b.started)
+	w.firestore.Away()
+	close(gate)
+	require.NoError(t, next(t, b.ended))
+	w.firestore.Back()
+	e := w.await(ref, execution.Succeeded)
+	require.Equal(t, "done", e.Result.Text)
+	require.Equal(t, 1, e.Attempt)
+	require.Len(t, b.started, 0, "it ran once")
+}
+
+// Each call that fails for want of the store is repeated, and the job is not.
+func TestTheVerdictIsRepeated(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := answering("done")
+	var faults atomic.Int32
+	s := &spoilt{w.store, func(_ context.Context, ev execution.Event) error {
+		if _, finished := ev.(execution.Finished); finished && faults.Add(1) <= 2 {
+			return fmt.Errorf("%w: on purpose", store.ErrUnavailable)
+		}
+		return nil
+	}}
+	w.start(w.with(unhurried(), s, w.queue, b))
+	w.await(w.submit("offline", "x"), execution.Succeeded)
+	require.EqualValues(t, 3, faults.Load())
+	require.Len(t, b.started, 1)
+}
+
+// When the store is away for longer than the lease, the verdict is given up,
+// and the slot is free for the next.
+func TestAVerdictThatCannotBeWrittenIsGivenUpWithTheLease(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := answering("done")
+	c := unhurried()
+	c.Slots, c.Lease, c.Heartbeat = 1, 400*time.Millisecond, 100*time.Millisecond
+	var lost atomic.Value
+	s := &spoilt{w.store, func(_ context.Context, ev execution.Event) error {
+		finished, ok := ev.(execution.Finished)
+		if ok && lost.CompareAndSwap(nil, finished.Ending.Result.Text) || ok && finished.Ending.Result.Text == "done" && len(b.started) < 2 {
+			return fmt.Errorf("%w: on purpose", store.ErrUnavailable)
+		}
+		return nil
+	}}
+	w.start(w.with(c, s, w.queue, b))
+	first := w.submit("offline", "x")
+	second := w.submit("offline", "y")
+	require.Eventually(t, func() bool { return len(b.started) == 2 }, patience, reread)
+	statuses := []execution.Status{w.await(second, execution.Succeeded).Status, w.stored(first).Status}
+	require.Contains(t, statuses, execution.Succeeded)
+}
+
+// A claim that could not be made is made when the message comes again.
+func TestAnAnnouncementComesAgainWhenTheClaimFailed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := answering("done")
+	var claims atomic.Int32
+	s := &spoilt{w.store, func(_ context.Context, ev execution.Event) error {
+		if _, claimed := ev.(execution.Claimed); claimed && claims.Add(1) == 1 {
+			return store.ErrUnavailable
+		}
+		return nil
+	}}
+	w.start(w.with(unhurried(), s, w.queue, b))
+	e := w.await(w.submit("offline", "x"), execution.Succeeded)
+	require.Equal(t, 1, e.Attempt)
+	require.Zero(t, e.Spent)
+}
+
+// counted is the real queue, which tells of every handler that returned.
+type counted struct {
+	*queue.Queue
+	handled chan error
+}
+
+func (q counted) Receive(ctx, work context.Context, slots int, handle queue.Handler) error {
+	return q.Queue.Receive(ctx, work, slots, func(ctx context.Context, ref execution.Ref) error {
+		err := handle(ctx, ref)
+		q.handled <- err
+		return err
+	})
+}
+
+func TestAMessageDeliveredAHundredTimesIsOneRun(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b, gate := gated("done")
+	const copies = 100
+	q := counted{w.queue, make(chan error, 10*copies)}
+	for _, name := range []string{"x1", "x2"} {
+		c := unhurried()
+		c.Name, c.Slots = name, 20
+		w.start(w.with(c, w.store, q, b))
+	}
+	ref := w.submit("offline", "x")
+	again := execution.Change{Execution: w.stored(ref)}
+	for range copies - 1 {
+		again.Announce = append(again.Announce, ref)
+	}
+	require.NoError(t, w.queue.Tell(t.Context(), again))
+	next(t, b.started)
+	for range copies - 1 { // all but the one that runs
+		require.NoError(t, next(t, q.handled))
+	}
+	close(gate)
+	require.NoError(t, next(t, q.handled))
+	require.Empty(t, b.started, "nobody else has run it")
+	e := w.stored(ref)
+	require.Equal(t, execution.Succeeded, e.Status)
+	require.Equal(t, 1, e.Attempt)
+}
+
+// Announcements of what is not there, or another's, are dropped.
+func TestAnAnnouncementOfNothingIsDropped(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := answering("never")
+	q := counted{w.queue, make(chan error, 10)}
+	w.start(w.with(unhurried(), w.store, q, b))
+	require.NoError(t, w.queue.Tell(t.Context(), execution.Change{
+		Execution: execution.Execution{Owner: owner, ID: "exe_none"}, Announce: []execution.Ref{{Owner: owner, ID: "exe_none"}},
+	}))
+	require.NoError(t, next(t, q.handled))
+	require.Empty(t, b.started)
+}
+
+// When the Engine goes, pulling stops: the job that met it spends an attempt,
+// what waits does not, and all of it runs once an Engine is there.
+func TestWithoutAnEngineNothingIsPulled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	gone := errors.New("no Engine")
+	var b *box
+	b = newBox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) {
+		if err := b.Ping(context.Background()); err != nil {
+			return sandbox.Outcome{}, err
+		}
+		return answer("done"), nil
+	})
+	c := unhurried()
+	c.Slots = 1
+	release := make(chan struct{})
+	first := true
+	real := b.do
+	b.do = func(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error) {
+		if first { // one slot: nobody else looks
+			first = false
+			<-release
+		}
+		return real(ctx, job)
+	}
+	w.run(c, b)
+	refs := []execution.Ref{w.submit("offline", "1")}
+	next(t, b.started)
+	for i := range 4 {
+		refs = append(refs, w.submit("offline", fmt.Sprint(i)))
+	}
+	b.setGone(gone)
+	close(release)
+	require.ErrorIs(t, next(t, b.ended), gone)
+	require.Equal(t, 1, w.await(refs[0], execution.Queued).Spent)
+	require.Empty(t, b.started)
+	for _, ref := range refs[1:] {
+		e := w.stored(ref)
+		require.Equal(t, execution.Queued, e.Status)
+		require.Zero(t, e.Attempt)
+	}
+
+	b.setGone(nil)
+	for _, ref := range refs[1:] {
+		require.Zero(t, w.await(ref, execution.Succeeded).Spent)
+	}
+}

@@ -1,0 +1,248 @@
+package executor
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/airlock-run/airlock/internal/agent"
+	"github.com/airlock-run/airlock/internal/emulator/emulatortest"
+	firestoreemulator "github.com/airlock-run/airlock/internal/emulator/firestore"
+	pubsubemulator "github.com/airlock-run/airlock/internal/emulator/pubsub"
+	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/queue"
+	"github.com/airlock-run/airlock/internal/runtime"
+	"github.com/airlock-run/airlock/internal/runtime/catalog"
+	"github.com/airlock-run/airlock/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/store"
+)
+
+func TestMain(m *testing.M) { emulatortest.Main(m) }
+
+const (
+	owner = "ada"
+	// patience is how long a test waits for what must come.
+	patience = 20 * time.Second
+	// reread is how often it looks again at what may have changed without a signal.
+	reread = 20 * time.Millisecond
+)
+
+// world is what executors share: a real store and queue over emulators.
+type world struct {
+	t         *testing.T
+	firestore *emulatortest.Firestore
+	pubsub    *emulatortest.PubSub
+	clock     *emulatortest.Clock // Firestore's
+	store     *store.Store
+	queue     *queue.Queue
+	log       *zap.Logger
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	clock := new(emulatortest.Clock)
+	w := &world{
+		t: t, clock: clock, log: zaptest.NewLogger(t, zaptest.Level(zap.InfoLevel)),
+		firestore: emulatortest.StartFirestore(t, firestoreemulator.Options{Now: clock.Now}),
+		pubsub:    emulatortest.StartPubSub(t, pubsubemulator.Options{}),
+	}
+	w.store, w.queue = store.New(w.firestore.Client), queue.New(w.pubsub.Client)
+	require.NoError(t, w.queue.Ensure(t.Context()))
+	t.Cleanup(w.queue.Close)
+	return w
+}
+
+// unhurried is a Config under which nothing happens for want of time.
+func unhurried() Config {
+	return Config{Name: "x1", Slots: 2, Lease: 20 * time.Minute, Heartbeat: 9 * time.Minute, Grace: time.Minute}
+}
+
+// with makes an executor of the world's parts, or of what a test puts in their place.
+func (w *world) with(c Config, s Store, q Queue, sb Sandbox) *Executor {
+	return New(c, s, q, sb, registry(), w.log)
+}
+
+// registry knows the runtimes that Airlock comes with, without an API key.
+func registry() *runtime.Registry {
+	var all []runtime.Runtime
+	for _, entry := range catalog.Builtin().Runtimes {
+		all = append(all, runtime.From(entry, nil))
+	}
+	return runtime.New(all...)
+}
+
+// start runs an executor until the test ends or stop is called, which requires
+// that it ends well.
+func (w *world) start(x *Executor) (stop func()) {
+	w.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var running errgroup.Group
+	running.Go(func() error { return x.Run(ctx) })
+	stop = sync.OnceFunc(func() {
+		cancel()
+		require.NoError(w.t, running.Wait())
+	})
+	w.t.Cleanup(stop)
+	return stop
+}
+
+// run starts an executor of real parts around a sandbox.
+func (w *world) run(c Config, sb Sandbox) (stop func()) {
+	w.t.Helper()
+	return w.start(w.with(c, w.store, w.queue, sb))
+}
+
+// submit stores a run and announces it.
+func (w *world) submit(runtime, input string) execution.Ref {
+	w.t.Helper()
+	a := agent.Agent{Owner: owner, Name: "A", Instructions: "B", Runtime: runtime, Timeout: time.Minute}
+	require.NoError(w.t, w.store.CreateAgent(w.t.Context(), &a))
+	ch, err := w.store.SubmitRun(w.t.Context(), store.Run{Owner: owner, AgentID: a.ID, Input: input})
+	require.NoError(w.t, err)
+	require.NoError(w.t, w.queue.Tell(w.t.Context(), ch))
+	return ch.Execution.Ref()
+}
+
+// say adds a turn to a conversation and announces it.
+func (w *world) say(conversationID, message, schema string) execution.Execution {
+	w.t.Helper()
+	ch, err := w.store.SubmitTurn(w.t.Context(), store.Turn{
+		Owner: owner, ConversationID: conversationID, Message: message,
+		Builder: execution.Task{Runtime: "offline", Schema: schema},
+	})
+	require.NoError(w.t, err)
+	require.NoError(w.t, w.queue.Tell(w.t.Context(), ch))
+	return ch.Execution
+}
+
+// cancel does what the API does; a signal follows unless it is to be lost.
+func (w *world) cancel(ref execution.Ref, signal bool) {
+	w.t.Helper()
+	ch, err := w.store.Apply(w.t.Context(), ref, execution.CancelAsked{})
+	require.NoError(w.t, err)
+	if signal {
+		require.NoError(w.t, w.queue.Tell(w.t.Context(), ch))
+	}
+}
+
+func (w *world) stored(ref execution.Ref) execution.Execution {
+	w.t.Helper()
+	e, err := w.store.Execution(w.t.Context(), ref)
+	require.NoError(w.t, err)
+	return e
+}
+
+// await reads an execution until it has the status.
+func (w *world) await(ref execution.Ref, status execution.Status) execution.Execution {
+	w.t.Helper()
+	var e execution.Execution
+	require.Eventually(w.t, func() bool {
+		e = w.stored(ref)
+		return e.Status == status
+	}, patience, reread, "%s never was %s", ref.ID, status)
+	return e
+}
+
+// box is a sandbox double. What its jobs do is the test's to say; when their
+// context ends they are killed, and Run returns its cause.
+type box struct {
+	do      func(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error)
+	started chan sandbox.Job // every job, as it starts
+	ended   chan error       // with what Run has returned
+
+	mu   sync.Mutex
+	gone error // what Ping says
+}
+
+func newBox(do func(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error)) *box {
+	return &box{do: do, started: make(chan sandbox.Job, 1000), ended: make(chan error, 1000)}
+}
+
+// answering is a box whose jobs answer at once.
+func answering(text string) *box {
+	return newBox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) { return answer(text), nil })
+}
+
+// gated is a box whose jobs answer when the gate is closed, unless they are killed before.
+func gated(text string) (b *box, gate chan struct{}) {
+	gate = make(chan struct{})
+	return newBox(func(ctx context.Context, _ sandbox.Job) (sandbox.Outcome, error) {
+		select {
+		case <-ctx.Done():
+			return sandbox.Outcome{}, context.Cause(ctx)
+		case <-gate:
+			return answer(text), nil
+		}
+	}), gate
+}
+
+func (b *box) Run(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error) {
+	b.started <- job
+	o, err := b.do(ctx, job)
+	b.ended <- err
+	return o, err
+}
+
+func (b *box) Ping(context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.gone
+}
+
+func (b *box) setGone(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.gone = err
+}
+
+// answer is what an agent that ended well leaves behind.
+func answer(text string) sandbox.Outcome {
+	return printed(map[string]any{"type": "result", "subtype": "success", "num_turns": 1, "result": text})
+}
+
+func printed(result map[string]any) sandbox.Outcome {
+	line, err := json.Marshal(result)
+	if err != nil {
+		panic(err) // of a test's own data
+	}
+	return sandbox.Outcome{Ended: sandbox.Exited, Stdout: append(line, '\n')}
+}
+
+// spoilt is the real store with a fault before some of its calls.
+type spoilt struct {
+	*store.Store
+	fault func(ctx context.Context, ev execution.Event) error // nil: the call goes through
+}
+
+func (s *spoilt) Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
+	if err := s.fault(ctx, ev); err != nil {
+		return execution.Change{}, err
+	}
+	return s.Store.Apply(ctx, ref, ev)
+}
+
+// deaf is the real queue, but hears no signals.
+type deaf struct{ *queue.Queue }
+
+func (deaf) Listen(ctx context.Context, _ func(execution.Ref)) error {
+	<-ctx.Done()
+	return nil
+}
+
+func next[T any](t *testing.T, c <-chan T) T {
+	t.Helper()
+	select {
+	case got := <-c:
+		return got
+	case <-time.After(patience):
+		require.FailNow(t, "nothing came")
+		panic("not reached")
+	}
+}

@@ -1,0 +1,170 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/conversation"
+	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/store"
+)
+
+func TestAJobsAnswerIsTheResult(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := answering("done")
+	w.run(unhurried(), b)
+	ref := w.submit("offline", "one two")
+	job := next(t, b.started)
+	require.Equal(t, ref.ID, job.Execution)
+	require.Contains(t, string(job.Stdin), "one two")
+	require.Equal(t, time.Minute, job.Timeout)
+
+	e := w.await(ref, execution.Succeeded)
+	require.Equal(t, "done", e.Result.Text)
+	require.Equal(t, 1, e.Attempt)
+	require.Zero(t, e.Spent)
+}
+
+// A job that fails has failed: nothing of it is tried again.
+func TestAJobsOwnFailureIsFinal(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	outcomes := map[string]struct {
+		outcome sandbox.Outcome
+		status  execution.Status
+		code    execution.Code
+	}{
+		"exit code":       {sandbox.Outcome{Ended: sandbox.Exited, ExitCode: 3}, execution.Failed, execution.CodeAgentError},
+		"no result":       {sandbox.Outcome{Ended: sandbox.Exited}, execution.Failed, execution.CodeInvalidResult},
+		"rubbish":         {sandbox.Outcome{Ended: sandbox.Exited, Stdout: []byte("\x00\xff{")}, execution.Failed, execution.CodeInvalidResult},
+		"timed out":       {sandbox.Outcome{Ended: sandbox.TimedOut}, execution.TimedOut, execution.CodeTimedOut},
+		"out of memory":   {sandbox.Outcome{Ended: sandbox.OutOfMemory}, execution.Failed, execution.CodeOutOfMemory},
+		"output limit":    {sandbox.Outcome{Ended: sandbox.OutputLimit}, execution.Failed, execution.CodeOutputLimit},
+		"too large":       {answer(strings.Repeat("x", execution.MaxResult+1)), execution.Failed, execution.CodeOutputLimit},
+		"as large as may": {answer(strings.Repeat("x", execution.MaxResult)), execution.Succeeded, ""},
+	}
+	b := newBox(func(_ context.Context, job sandbox.Job) (sandbox.Outcome, error) {
+		return outcomes[strings.TrimSpace(string(job.Stdin))].outcome, nil
+	})
+	w.run(unhurried(), b)
+	for name, tc := range outcomes {
+		e := w.await(w.submit("offline", name), tc.status)
+		if tc.code != "" {
+			require.Equal(t, tc.code, e.Failure.Code, name)
+		}
+		require.Equal(t, 1, e.Attempt, name)
+		require.Zero(t, e.Spent, name)
+	}
+	require.Len(t, b.started, len(outcomes))
+}
+
+func TestAnUnknownRuntimeFailsWithoutASandbox(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := answering("never")
+	w.run(unhurried(), b)
+	e := w.await(w.submit("perl", "x"), execution.Failed)
+	require.Equal(t, execution.CodeUnknownRuntime, e.Failure.Code)
+	require.Empty(t, b.started)
+}
+
+// A turn is given the turns before it, and the builder's draft is in its reply.
+func TestATurnHasItsHistoryAndItsReply(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := newBox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) {
+		return printed(map[string]any{
+			"type": "result", "subtype": "success", "num_turns": 1, "result": "in words",
+			"structured_output": map[string]any{"reply": "Here:", "agent": map[string]any{"name": "N", "instructions": "I"}},
+		}), nil
+	})
+	w.run(unhurried(), b)
+	first := w.say("", "make an agent", conversation.BuilderSchema)
+	require.Empty(t, files(next(t, b.started)))
+	e := w.await(first.Ref(), execution.Succeeded)
+	require.Equal(t, "Here:", e.Result.Text)
+	require.Equal(t, "N", e.Result.AgentDraft.Name)
+
+	second := w.say(first.ConversationID, "another", conversation.BuilderSchema)
+	history := files(next(t, b.started))
+	require.Contains(t, history, "make an agent")
+	require.Contains(t, history, "Here:")
+	require.NotContains(t, history, "another")
+	w.await(second.Ref(), execution.Succeeded)
+	messages, err := w.store.Messages(t.Context(), owner, first.ConversationID, 0, 10)
+	require.NoError(t, err)
+	require.Len(t, messages, 4)
+	require.Equal(t, "N", messages[3].AgentDraft.Name)
+}
+
+func files(job sandbox.Job) string {
+	var all strings.Builder
+	for _, f := range job.Files {
+		all.Write(f.Data)
+	}
+	return all.String()
+}
+
+// What Airlock could not do is tried again after a growing back-off, and given
+// up after three attempts.
+func TestInfrastructureFailuresAreTriedAgainThenGivenUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := newBox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) {
+		return sandbox.Outcome{}, errors.New("the container did not start")
+	})
+	w.run(unhurried(), b)
+	ref := w.submit("offline", "x")
+	for spent, pause := range []time.Duration{2 * time.Second, 4 * time.Second} {
+		require.Error(t, next(t, b.ended))
+		e := w.await(ref, execution.Queued)
+		require.Equal(t, spent+1, e.Spent)
+		require.WithinDuration(t, e.StartedAt.Add(pause), *e.Due, time.Second)
+		w.clock.Advance(pause + time.Second)
+		ch, err := w.store.Apply(t.Context(), ref, execution.FellDue{}) // the janitor's part
+		require.NoError(t, err)
+		require.NoError(t, w.queue.Tell(t.Context(), ch))
+	}
+	e := w.await(ref, execution.Failed)
+	require.Equal(t, execution.CodeAttemptsExhausted, e.Failure.Code)
+	require.Equal(t, 3, e.Attempt)
+	require.NotContains(t, e.Failure.Message, "container", "internals are logged, not told")
+	require.Len(t, b.started, 3)
+}
+
+func TestRetryInGrowsToAMinute(t *testing.T) {
+	var pauses []time.Duration
+	for spent := range 8 {
+		pauses = append(pauses, retryIn(spent))
+	}
+	const s = time.Second
+	require.Equal(t, []time.Duration{2 * s, 4 * s, 8 * s, 16 * s, 32 * s, 60 * s, 60 * s, 60 * s}, pauses)
+}
+
+// illiterate is a store that cannot read conversations.
+type illiterate struct {
+	*store.Store
+	err func(context.Context) error
+}
+
+func (s *illiterate) Messages(ctx context.Context, _, _ string, _, _ int) ([]conversation.Message, error) {
+	return nil, s.err(ctx)
+}
+
+func TestATurnWhoseHistoryCannotBeReadIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := answering("never")
+	w.start(w.with(unhurried(), &illiterate{w.store, func(context.Context) error { return store.ErrUnavailable }}, w.queue, b))
+	turn := w.say("", "hello", "")
+	require.Eventually(t, func() bool { return w.stored(turn.Ref()).Spent == 1 }, patience, reread)
+	require.Equal(t, execution.Queued, w.stored(turn.Ref()).Status)
+	require.Empty(t, b.started)
+}
