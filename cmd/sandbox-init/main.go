@@ -1,17 +1,27 @@
 // Command sandbox-init is PID 1 of every sandbox. It is part of the runtime
-// images and takes no arguments; see package guest.
+// images and takes no arguments; see package guest. As an agent, "look" makes it
+// print what a process in the sandbox sees of its walls.
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 
 	"github.com/airlock-run/airlock/internal/sandbox/guest"
+	"github.com/airlock-run/airlock/internal/sandbox/inside"
 )
 
 func main() {
-	if err := guest.Main(); err != nil {
+	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "sandbox-init:", err)
 		os.Exit(1)
 	}
+}
+
+func run() error {
+	if len(os.Args) == 2 && os.Args[1] == "look" {
+		return json.NewEncoder(os.Stdout).Encode(inside.Look())
+	}
+	return guest.Main()
 }

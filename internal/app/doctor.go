@@ -36,8 +36,11 @@ func Diagnose(ctx context.Context, c Executor) []Finding {
 	}
 	findings := []Finding{engine}
 	if err == nil {
-		findings = append(findings, settings(facts)...)
-		findings = append(findings, image(ctx, driver, "offline", c.OfflineImage, true), image(ctx, driver, "claude", c.ClaudeImage, c.AnthropicKey != ""))
+		offline := image(ctx, driver, "offline", c.OfflineImage, true)
+		findings = append(findings, offline, image(ctx, driver, "claude", c.ClaudeImage, c.AnthropicKey != ""))
+		if offline.Err == nil {
+			findings = append(findings, walls(ctx, driver, c.OfflineImage)...)
+		}
 	}
 	key := Finding{What: "ANTHROPIC_API_KEY", Detail: "the claude runtime is on"}
 	if c.AnthropicKey == "" {
@@ -60,23 +63,36 @@ func engineAdvice(err error) string {
 	}
 }
 
-// settings are what the host lets a sandbox have.
-func settings(f docker.Facts) []Finding {
-	setting := func(what string, holds bool, advice string) Finding {
-		found := Finding{What: what, Detail: "holds", Advice: advice}
-		if !holds {
-			found.Detail, found.Err = "", errors.New("the host does not offer it")
+// walls starts a sandbox, as for a job, and tells of each of its settings what
+// the Engine says and what is seen from inside.
+func walls(ctx context.Context, d *docker.Driver, image string) []Finding {
+	proofs, err := d.Prove(ctx, image)
+	if err != nil {
+		return []Finding{{What: "sandbox", Needed: true, Err: err,
+			Advice: "a container of " + image + " does not run as it should: rebuild the image (make sandbox-offline), and see the Engine's log"}}
+	}
+	var findings []Finding
+	for _, p := range proofs {
+		found := Finding{What: p.Setting, Detail: p.Inspected, Needed: !p.Optional, Advice: advice[p.Setting]}
+		if p.Inside != "" {
+			found.Detail += "  [inside: " + p.Inside + "]"
 		}
-		return found
+		if !p.Holds {
+			found.Err = errors.New("it does not hold on this host")
+		}
+		findings = append(findings, found)
 	}
-	return []Finding{
-		setting("seccomp", f.Seccomp, "use a kernel with CONFIG_SECCOMP_FILTER"),
-		setting("AppArmor", f.AppArmor, "optional: enable AppArmor on the host for docker-default"),
-		setting("memory limit", f.MemoryLimit, "enable the memory control group"),
-		setting("swap limit", f.SwapLimit, "boot with swapaccount=1, or without swap"),
-		setting("CPU limit", f.CPULimit, "use a kernel with CFS bandwidth control"),
-		setting("process limit", f.PIDsLimit, "enable the pids control group"),
-	}
+	return findings
+}
+
+// advice on the settings that a host may lack. The others do not fail unless
+// something between Airlock and the kernel changes them.
+var advice = map[string]string{
+	"seccomp":   "use a kernel with CONFIG_SECCOMP_FILTER",
+	"AppArmor":  "optional: enable AppArmor on the host for docker-default",
+	"memory":    "enable the memory control group; for the swap limit boot with swapaccount=1",
+	"CPU":       "use a kernel with CFS bandwidth control",
+	"processes": "enable the pids control group",
 }
 
 func image(ctx context.Context, d *docker.Driver, name, ref string, needed bool) Finding {
