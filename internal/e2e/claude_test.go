@@ -62,6 +62,33 @@ func TestClaudeConversation(t *testing.T) {
 	}
 }
 
+// A conversation with an agent keeps what its turns did, not only what they
+// said: the third turn's request still has the first one's tool call.
+func TestClaudeRemembersItsTools(t *testing.T) {
+	t.Parallel()
+	model := modelstub.Start(modelstub.ByPrompt(map[string]modelstub.Script{
+		"look around":   modelstub.Always(modelstub.Tool("Bash", map[string]string{"command": "echo the-tool-was-here", "description": "look"})),
+		"was-here":      modelstub.Always(modelstub.Text("I looked")),
+		"second":        modelstub.Always(modelstub.Text("still here")),
+		"third message": modelstub.Always(modelstub.Text("and still")),
+	}))
+	t.Cleanup(model.Close)
+	a := start(t, withClaude(model))
+	agent := a.agent(contract.CreateAgent{Name: "Claude", Instructions: "Look around"})
+	turn := a.send(contract.SendMessage{AgentId: agent.Id, Message: "look around"})
+	for _, message := range []string{"second", "third message"} {
+		e := a.await(turn.ExecutionId)
+		require.Equal(t, contract.StatusSucceeded, e.Status, "%+v", e.Error)
+		turn = a.send(contract.SendMessage{ConversationId: turn.ConversationId, Message: message})
+	}
+	require.Equal(t, contract.StatusSucceeded, a.await(turn.ExecutionId).Status)
+	asked := model.Requests()
+	last := string(asked[len(asked)-1].Raw)
+	for _, part := range []string{`"tool_use"`, "echo the-tool-was-here", `"tool_result"`, "I looked", "second", "still here", "third message"} {
+		require.Contains(t, last, part)
+	}
+}
+
 // What the model answers decides how the owner sees the execution end.
 func TestClaudeRuns(t *testing.T) {
 	t.Parallel()

@@ -17,6 +17,7 @@ import (
 	"github.com/airlock-run/airlock/internal/gateway"
 	"github.com/airlock-run/airlock/internal/modelstub"
 	"github.com/airlock-run/airlock/internal/runtime"
+	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/sandbox/docker"
 )
 
@@ -53,15 +54,24 @@ func newBench(t *testing.T, script modelstub.Script, change ...func(*gateway.Set
 
 func (b *bench) run(task execution.Task) (*runtime.Run, *execution.Result, *execution.Failure) {
 	b.t.Helper()
-	run, failure := b.registry.Prepare(&execution.Execution{ID: "exe_" + b.t.Name(), Task: task, Timeout: b.timeout})
-	require.Nil(b.t, failure)
-	outcome, err := b.driver.Run(b.t.Context(), run.Job)
-	require.NoError(b.t, err)
+	run, outcome := b.execute(task)
 	result, failure := run.Read(outcome)
 	if b.t.Failed() || failure != nil {
 		b.t.Logf("%s, exit code %d\n%s\n%.4000s", outcome.Ended, outcome.ExitCode, outcome.Stderr, outcome.Stdout)
 	}
 	return run, result, failure
+}
+
+func (b *bench) execute(task execution.Task) (*runtime.Run, sandbox.Outcome) {
+	b.t.Helper()
+	run, failure := b.registry.Prepare(&execution.Execution{
+		ID: "exe_" + b.t.Name(), ConversationID: "con_" + b.t.Name(), Task: task, Timeout: b.timeout,
+	})
+	require.Nil(b.t, failure)
+	outcome, err := b.driver.Run(b.t.Context(), run.Job)
+	require.NoError(b.t, err)
+	b.t.Cleanup(func() { require.NoError(b.t, outcome.Close()) })
+	return run, outcome
 }
 
 func (b *bench) mustRun(task execution.Task) (*runtime.Run, *execution.Result) {
@@ -210,6 +220,60 @@ func TestClaudeResumesAConversation(t *testing.T) {
 	require.Equal(t, []string{"user", "assistant", "user", "assistant", "user"}, roles)
 	for _, text := range []string{"I have a cat.", "How nice!", "It is called Momo.", "Good name.", "What is its name?"} {
 		require.Contains(t, texts.String(), text)
+	}
+}
+
+// What the CLI keeps of a turn is more than its messages: the next turn, in
+// another container, asks the model with the tool calls of the one before.
+func TestClaudeGoesOnFromItsOwnSession(t *testing.T) {
+	t.Parallel()
+	const command = "echo the-tool-was-here"
+	b := newBench(t, func(r modelstub.Request) modelstub.Answer {
+		switch {
+		case strings.Contains(r.Prompt(), "look around"):
+			return modelstub.Tool("Bash", map[string]string{"command": command, "description": "look"})
+		case strings.Contains(r.Prompt(), "and again"):
+			return modelstub.Text("again")
+		default:
+			return modelstub.Text("looked")
+		}
+	})
+	run, outcome := b.execute(execution.Task{Input: "look around"})
+	_, failure := run.Read(outcome)
+	require.Nil(t, failure)
+	left := run.Left(outcome)
+	require.NotNil(t, left)
+	require.Equal(t, "claude", left.Runtime)
+	require.Equal(t, run.Model, left.Model)
+	require.Less(t, len(left.Data), 64<<10)
+
+	said := []execution.Message{{Role: execution.RoleUser, Text: "look around"}, {Role: execution.RoleAssistant, Text: "looked"}}
+	_, result := b.mustRun(execution.Task{Input: "and again", History: said, Session: left})
+	require.Equal(t, "again", result.Text)
+	asked := b.asked()
+	last := string(asked[len(asked)-1].Raw)
+	for _, part := range []string{"look around", `"tool_use"`, command, `"tool_result"`, "looked", "and again"} {
+		require.Contains(t, last, part)
+	}
+}
+
+// A session of another model, or none, leaves the messages to go on from.
+func TestClaudeGoesOnFromTheMessagesOtherwise(t *testing.T) {
+	t.Parallel()
+	for name, s := range map[string]*execution.Session{
+		"none":               nil,
+		"of another model":   {Runtime: "claude", Model: "claude-opus-4-5", Data: []byte("{}\n")},
+		"of another runtime": {Runtime: "offline", Data: []byte("{}\n")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, modelstub.Always(modelstub.Text("Momo")))
+			_, result := b.mustRun(execution.Task{Input: "Its name?", Session: s, History: []execution.Message{
+				{Role: execution.RoleUser, Text: "My cat is called Momo."}, {Role: execution.RoleAssistant, Text: "Good name."},
+			}})
+			require.Equal(t, "Momo", result.Text)
+			require.Contains(t, string(b.asked()[0].Raw), "My cat is called Momo.")
+		})
 	}
 }
 

@@ -1,0 +1,140 @@
+package e2e
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/app"
+	"github.com/airlock-run/airlock/internal/receipt"
+	"github.com/airlock-run/airlock/internal/sandbox"
+)
+
+// withReceiptKey gives the executor a key, and returns the file of its public half.
+func withReceiptKey(t *testing.T) (public string, change func(*app.Dev)) {
+	t.Helper()
+	dir := t.TempDir()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	file := func(name, kind string, der []byte, err error) string {
+		require.NoError(t, err)
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
+		return path
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	private := file("key.pem", "PRIVATE KEY", der, err)
+	der, err = x509.MarshalPKIXPublicKey(key.Public())
+	public = file("public.pem", "PUBLIC KEY", der, err)
+	return public, func(d *app.Dev) { d.Executor.ReceiptKeyFile = private }
+}
+
+// cli runs the command line with input, and returns what it prints and its exit code.
+func cli(t *testing.T, input []byte, args ...string) (output string, code int) {
+	t.Helper()
+	dir, err := programs()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "airlock"), args...)
+	cmd.Stdin = bytes.NewReader(input)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		exited := new(exec.ExitError)
+		require.ErrorAs(t, err, &exited)
+	}
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
+// A finished execution shows how it was kept apart, and the operator's public
+// key shows that this is what was written down.
+func TestReceipt(t *testing.T) {
+	t.Parallel()
+	public, signed := withReceiptKey(t)
+	a := start(t, signed)
+	agent := a.agent(offlineAgent)
+	e := a.await(a.run(agent.Id, "one two three").ExecutionId)
+	require.Equal(t, contract.StatusSucceeded, e.Status)
+
+	var r receipt.Receipt
+	require.NoError(t, json.Unmarshal(e.Receipt, &r))
+	require.Equal(t, e.Id, r.Execution)
+	require.Equal(t, "succeeded", string(r.Status))
+	require.Equal(t, string(sandbox.Exited), r.Sandbox.End)
+	require.Zero(t, *r.Sandbox.ExitCode)
+	s := r.Sandbox.Settings
+	require.Equal(t, "none", s.Network)
+	require.Equal(t, []string{"ALL"}, s.CapDrop)
+	require.True(t, s.NoNewPrivs)
+	require.True(t, s.ReadOnlyRoot)
+	require.Contains(t, s.ImageID, "sha256:")
+	require.Equal(t, sandbox.DefaultLimits.Memory, r.Sandbox.Limits.Memory)
+	require.Positive(t, r.Sandbox.PeakMemory)
+	require.Zero(t, r.Egress)
+	require.False(t, r.Timeline.Claimed.Before(r.Timeline.Queued))
+	require.LessOrEqual(t, *r.Timeline.Dispatched, *r.Timeline.FirstOutput)
+	require.LessOrEqual(t, *r.Timeline.FirstOutput, *r.Timeline.Result)
+
+	shown, code := cli(t, nil, "receipt", "show", "--server", a.URL, e.Id)
+	require.Zero(t, code, shown)
+	whole := a.do(http.MethodGet, "/executions/"+e.Id, "", nil).body
+	forged := bytes.Replace([]byte(shown), []byte(`"succeeded"`), []byte(`"failed"`), 1)
+	otherKey, _ := withReceiptKey(t)
+	for name, tc := range map[string]struct {
+		input []byte
+		args  []string
+		code  int
+		says  string
+	}{
+		"as it is shown":           {[]byte(shown), []string{"--key", public, "-"}, 0, "verified: " + e.Id},
+		"in the whole execution":   {whole, []string{"--key", public, "-"}, 0, "verified: " + e.Id},
+		"without a key":            {[]byte(shown), []string{"-"}, 0, "not who signed it"},
+		"changed":                  {forged, []string{"--key", public, "-"}, 1, "not what was signed"},
+		"with somebody else's":     {[]byte(shown), []string{"--key", otherKey, "-"}, 1, "another key"},
+		"no receipt":               {[]byte("{}"), []string{"-"}, 1, "not a receipt"},
+		"a file that is not there": {nil, []string{"no/such/file"}, 1, "no such file"},
+		"no argument":              {nil, nil, 2, "usage"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			said, code := cli(t, tc.input, append([]string{"receipt", "verify"}, tc.args...)...)
+			require.Equal(t, tc.code, code, said)
+			require.Contains(t, said, tc.says)
+		})
+	}
+}
+
+// What was stopped has a receipt too, and what never ran has none.
+func TestReceiptsOfWhatDidNotSucceed(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	agent := a.agent(offlineAgent)
+	accepted := a.run(agent.Id, `{"offline":{"sleep":"60s"}}`)
+	a.eventually("the agent runs", func() bool {
+		return len(a.containers()) > 0 && a.get(accepted.ExecutionId).Status == contract.StatusRunning
+	})
+	a.call(http.MethodPost, accepted.Urls.Cancel, http.StatusAccepted, nil, nil)
+	var r receipt.Receipt
+	e := a.await(accepted.ExecutionId)
+	require.Equal(t, contract.StatusCanceled, e.Status)
+	require.NoError(t, json.Unmarshal(e.Receipt, &r))
+	require.Equal(t, "canceled", string(r.Code))
+	require.Nil(t, r.Signature)
+
+	var timedOut contract.Accepted
+	a.call(http.MethodPost, "/agents/"+agent.Id+"/run", http.StatusAccepted,
+		contract.RunAgent{Input: `{"offline":{"sleep":"60s"}}`, Timeout: "1s"}, &timedOut)
+	e = a.await(timedOut.ExecutionId)
+	require.NoError(t, json.Unmarshal(e.Receipt, &r))
+	require.Equal(t, string(sandbox.TimedOut), r.Sandbox.End)
+	require.EqualValues(t, time.Second.Milliseconds(), r.Sandbox.Limits.Timeout)
+}

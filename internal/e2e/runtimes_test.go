@@ -1,0 +1,114 @@
+package e2e
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/app"
+)
+
+// ownRuntimes are of programs that any Debian has.
+const ownRuntimes = `
+runtimes:
+  - name: upper
+    image: airlock/sandbox-claude:dev
+    contract: command
+    argv: [/usr/bin/tr, a-z, A-Z]
+  - name: json
+    image: airlock/sandbox-claude:dev
+    contract: command
+    output: json
+    argv: [/bin/cat]
+    limits: {memory: 256MiB, pids: 32, output: 1MiB}
+    maxTimeout: 30s
+  - name: text
+    image: airlock/sandbox-claude:dev
+    contract: command
+    argv: [/bin/cat]
+  - name: says-success
+    image: airlock/sandbox-claude:dev
+    contract: command
+    output: json
+    argv: [/bin/bash, -c, 'cat; echo it broke >&2; exit 1']
+  - name: told
+    image: airlock/sandbox-claude:dev
+    contract: command
+    env: {COLOUR: blue}
+    argv: [/bin/bash, -c, 'cat "$AIRLOCK_INSTRUCTIONS"; echo; cat "$AIRLOCK_HISTORY"; echo; echo "$COLOUR $#"; cat', agent, '--model={model}']
+    models: [small]
+  - name: flood
+    image: airlock/sandbox-claude:dev
+    contract: command
+    argv: [/bin/bash, -c, 'head -c 50000000 /dev/zero | tr "\0" x']
+`
+
+// withRuntimes writes a file of runtimes and makes everything go by it.
+func withRuntimes(t *testing.T, text string) func(*app.Dev) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "runtimes.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	return func(d *app.Dev) {
+		d.API.RuntimesFile, d.Executor.RuntimesFile = file, file
+		d.API.DefaultRuntime = "upper"
+	}
+}
+
+// A program that nobody wrote for Airlock runs as an agent, by a file alone;
+// and whatever it prints, the execution ends as what it is.
+func TestRuntimesOfAFile(t *testing.T) {
+	t.Parallel()
+	a := start(t, withRuntimes(t, ownRuntimes))
+	deep := strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000)
+	for name, tc := range map[string]struct {
+		runtime, input string
+		code           contract.FailureCode // empty: success
+		says           string
+	}{
+		"text":                         {"upper", "hello there", "", "HELLO THERE"},
+		"a document":                   {"json", `{"a":[1,2]}`, "", `{"a":[1,2]}`},
+		"two documents":                {"json", `{"a":1} {"a":2}`, contract.FailureCodeInvalidResult, "goes on after its end"},
+		"a member twice":               {"json", `{"a":1,"a":2}`, contract.FailureCodeInvalidResult, "duplicate"},
+		"10,000 deep":                  {"json", deep, contract.FailureCodeInvalidResult, "nested more than 128 deep"},
+		"no document":                  {"json", "hello", contract.FailureCodeInvalidResult, "not one JSON document"},
+		"success, but exit code 1":     {"says-success", `{"status":"success"}`, contract.FailureCodeAgentError, "exit code 1: it broke"},
+		"50 MB":                        {"flood", "go", contract.FailureCodeOutputLimit, "more than 4194304 bytes"},
+		"a flag":                       {"text", "--help", "", "--help"},
+		"a shell's substitution":       {"text", "$(id) `id` ; rm -rf / #", "", "$(id) `id` ; rm -rf / #"},
+		"instructions and environment": {"told", "the input", "", "blue 1\nthe input"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			agent := a.agent(contract.CreateAgent{Name: name, Instructions: "be told", Runtime: tc.runtime})
+			e := a.await(a.run(agent.Id, tc.input).ExecutionId)
+			require.Equal(t, tc.code, e.Error.Code, e.Error.Message)
+			require.Contains(t, e.Result.Text+e.Error.Message, tc.says)
+			require.Equal(t, tc.code == "", e.Status == contract.StatusSucceeded)
+		})
+	}
+}
+
+// Which runtimes there are, the API knows from the same file.
+func TestAgentsOfRuntimesThatTheFileDoesNotHave(t *testing.T) {
+	t.Parallel()
+	a := start(t, withRuntimes(t, ownRuntimes), func(d *app.Dev) { d.NoExecutor = true })
+	got := a.do(http.MethodPost, "/agents", jsonType, []byte(`{"name":"A","instructions":"B","runtime":"claude"}`))
+	require.Equal(t, http.StatusBadRequest, got.StatusCode)
+	require.Contains(t, string(got.body), "upper, json, text")
+	require.Equal(t, "upper", a.agent(contract.CreateAgent{Name: "A", Instructions: "B"}).Runtime)
+}
+
+// A model that the runtime may not use is told apart from one that failed.
+func TestAModelThatIsNotAllowed(t *testing.T) {
+	t.Parallel()
+	a := start(t, withRuntimes(t, ownRuntimes))
+	agent := a.agent(contract.CreateAgent{Name: "A", Instructions: "B", Runtime: "told", Model: "large"})
+	e := a.await(a.run(agent.Id, "x").ExecutionId)
+	require.Equal(t, contract.FailureCodeModelNotAllowed, e.Error.Code)
+	require.Contains(t, e.Error.Message, "small")
+}
