@@ -149,8 +149,8 @@ type counted struct {
 	handled chan error
 }
 
-func (q counted) Receive(ctx, work context.Context, slots int, handle queue.Handler) error {
-	return q.Queue.Receive(ctx, work, slots, func(ctx context.Context, ref execution.Ref) error {
+func (q counted) Receive(ctx, work context.Context, lane execution.Lane, slots int, handle queue.Handler) error {
+	return q.Queue.Receive(ctx, work, lane, slots, func(ctx context.Context, ref execution.Ref) error {
 		err := handle(ctx, ref)
 		q.handled <- err
 		return err

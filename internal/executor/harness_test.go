@@ -66,7 +66,7 @@ func unhurried() Config {
 
 // with makes an executor of the world's parts, or of what a test puts in their place.
 func (w *world) with(c Config, s Store, q Queue, sb Sandbox) *Executor {
-	return New(c, s, q, sb, registry(), w.log)
+	return New(c, s, q, sb, registry(), func(execution.Execution) {}, w.log)
 }
 
 // registry knows the runtimes that Airlock comes with, without an API key.
