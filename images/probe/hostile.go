@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
@@ -160,4 +161,36 @@ func complain(args []string) error {
 	}
 	_, err = fmt.Fprintf(os.Stderr, "%s\nthe end\n", bytes.Repeat([]byte("e"), size))
 	return err
+}
+
+// fillFolder writes files to each folder until it is full.
+func fillFolder(folders []string) error {
+	piece := bytes.Repeat([]byte{1}, 1<<20)
+	var last error
+	for _, folder := range folders {
+		for n := 0; ; n++ {
+			if last = os.WriteFile(folder+"/"+strconv.Itoa(n), piece, 0o600); last != nil {
+				break
+			}
+		}
+	}
+	return last
+}
+
+// writeFDs writes to every descriptor of every process that lets it be opened.
+func writeFDs(args []string) error {
+	paths, err := filepath.Glob("/proc/[0-9]*/fd/*")
+	if err != nil {
+		return err
+	}
+	for n := range 16 { // init's do not show in the listing
+		paths = append(paths, "/proc/1/fd/"+strconv.Itoa(n))
+	}
+	for _, path := range paths {
+		if file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|syscall.O_NONBLOCK, 0); err == nil {
+			_, _ = file.WriteString(args[0])
+			_ = file.Close()
+		}
+	}
+	return nil
 }

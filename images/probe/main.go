@@ -25,6 +25,8 @@ var modes = map[string]func(args []string) error{
 	"allocate":        allocate,
 	"child-oom":       childOOM,
 	"fill":            fill,
+	"fill-folder":     fillFolder,
+	"write-fds":       writeFDs,
 	"fork-bomb":       forkBomb,
 	"beget-orphans":   begetOrphans,
 	"io-uring":        ioUring,
@@ -43,6 +45,13 @@ var modes = map[string]func(args []string) error{
 	"leave-many":      leaveMany,
 	"leave-odd":       leaveOdd,
 	"link":            link,
+	"forbidden":       forbidden,
+	"hunt":            hunt,
+	"sockets":         sockets,
+	"swap":            swap,
+	"settle":          settle,
+	"seek":            seek,
+	"resolve":         resolve,
 	"tick":            tick,
 }
 
