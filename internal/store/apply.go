@@ -14,12 +14,15 @@ import (
 // When it ends, the change announces the execution that this was about.
 var ErrNotItsTurn = errors.New("an earlier turn of the conversation has not ended")
 
-// changing are the fields that events change. The task is not among them, so
-// that a heartbeat does not write the input again.
-var changing = firestore.Merge(
-	[]string{"status"}, []string{"attempt"}, []string{"spent"}, []string{"lease"}, []string{"cancelRequested"}, []string{"due"},
-	[]string{"result"}, []string{"error"}, []string{"usage"}, []string{"receipt"}, []string{"startedAt"}, []string{"finishedAt"},
-)
+// changing names the fields that events change. The task is not among them, so
+// that a heartbeat does not write the input again. Every write has an option of
+// its own, because Google's client sorts its fields in place.
+func changing() firestore.SetOption {
+	return firestore.Merge(
+		[]string{"status"}, []string{"attempt"}, []string{"spent"}, []string{"lease"}, []string{"cancelRequested"}, []string{"due"},
+		[]string{"result"}, []string{"error"}, []string{"usage"}, []string{"receipt"}, []string{"startedAt"}, []string{"finishedAt"},
+	)
+}
 
 // Apply is the one way in which a stored execution changes: it reads, applies
 // the event, and writes, in one transaction, together with what the change
@@ -49,7 +52,7 @@ func (s *Store) Apply(ctx context.Context, ref execution.Ref, ev execution.Event
 			}
 			ch.Announce = append(ch.Announce, next...)
 		}
-		return tx.Set(s.collection(e.Owner, executions).Doc(e.ID), e, changing)
+		return tx.Set(s.collection(e.Owner, executions).Doc(e.ID), e, changing())
 	})
 	return ch, translate(err)
 }
