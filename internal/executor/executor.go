@@ -106,12 +106,15 @@ func (x *Executor) Run(ctx context.Context) error {
 	})()
 
 	g, ctx := errgroup.WithContext(ctx)
+	// Signals are still heard while the last jobs finish, so that they can be cancelled.
+	hearing, hush := context.WithCancel(context.WithoutCancel(ctx))
+	defer hush()
 	g.Go(func() error {
+		defer hush()
 		return supervise.Keep(ctx, x.log, "pull executions", func(ctx context.Context) error { return x.pull(ctx, work) })
 	})
 	g.Go(func() error {
-		// Signals are still heard while the last jobs finish, so that they can be cancelled.
-		return supervise.Keep(ctx, x.log, "listen for signals", func(ctx context.Context) error { return x.queue.Listen(ctx, x.running.Wake) })
+		return supervise.Keep(hearing, x.log, "listen for signals", func(ctx context.Context) error { return x.queue.Listen(ctx, x.running.Wake) })
 	})
 	return g.Wait()
 }
