@@ -59,12 +59,15 @@ func (h *heart) beat(ctx context.Context, x *Executor, e *execution.Execution, e
 		case <-poked:
 		}
 		asked := time.Now()
-		change, err := x.apply(ctx, e.Ref(), execution.Renewed{Attempt: e.Attempt, Lease: x.config.Lease})
+		renewal, cancel := context.WithDeadline(ctx, expires) // a store that does not answer must not hide the end of the lease
+		change, err := x.apply(renewal, e.Ref(), execution.Renewed{Attempt: e.Attempt, Lease: x.config.Lease})
+		cancel()
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err == nil:
-			expiry.Reset(x.config.Lease - time.Since(asked))
+			expires = asked.Add(x.config.Lease)
+			expiry.Reset(time.Until(expires))
 			if change.Execution.CancelRequested {
 				end(errCanceled)
 			}
