@@ -27,7 +27,11 @@ type performance struct {
 func (x *Executor) perform(ctx context.Context, e *execution.Execution) (p performance, err error) {
 	p.began = time.Now()
 	if e.ConversationID != "" {
-		if err := x.remember(ctx, e); err != nil {
+		err := x.remember(ctx, e)
+		switch {
+		case ctx.Err() != nil:
+			return p, context.Cause(ctx)
+		case err != nil:
 			return p, fmt.Errorf("read the conversation: %w", err)
 		}
 	}
