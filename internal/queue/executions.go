@@ -37,7 +37,8 @@ func (q *Queue) Receive(ctx, work context.Context, lane execution.Lane, slots in
 	sub.ReceiveSettings.MaxOutstandingMessages = slots
 	sub.ReceiveSettings.MaxExtension = maxHeld
 	// With a time-out, however long, the client closes its stream at once when it is to stop. Without, each
-	// handler that returns meanwhile brings one more message, which the client then keeps until its lease runs out.
+	// handler that returns meanwhile brings one more message, which the client then keeps from others until its
+	// lease runs out. The price: an acknowledgement on the way out may be lost, and its message come again.
 	sub.ReceiveSettings.ShutdownOptions = &pubsub.ShutdownOptions{
 		Behavior: pubsub.ShutdownBehaviorWaitForProcessing, Timeout: maxHeld,
 	}
