@@ -157,7 +157,9 @@ func TestALeaseThatCannotBeRenewedEndsTheJob(t *testing.T) {
 	ref := w.submit("offline", "x")
 	next(t, b.started)
 	w.firestore.Away()
+	away := time.Now()
 	require.ErrorIs(t, next(t, b.ended), execution.ErrLeaseLost)
+	require.Less(t, time.Since(away), c.Lease+2*time.Second, "before the call that cannot be answered gives up")
 	w.firestore.Back()
 	require.Equal(t, execution.Running, w.stored(ref).Status, "the janitor puts it right")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -49,17 +50,20 @@ func (s *events) except(types ...execution.Event) (others []string) {
 	return others
 }
 
-// awaitListening waits until so many processes are subscribed to signals.
-func (w *world) awaitListening(processes int) {
+// awaitListening waits until so many executors are subscribed to signals.
+func (w *world) awaitListening(executors int) {
 	w.t.Helper()
-	const shared = 1 // the executors' own
 	require.Eventually(w.t, func() bool {
 		all := w.pubsub.Client.SubscriptionAdminClient.ListSubscriptions(context.Background(), &pubsubpb.ListSubscriptionsRequest{Project: "projects/" + emulatortest.Project})
-		for n := 0; ; n++ {
-			if _, err := all.Next(); errors.Is(err, iterator.Done) {
-				return n == shared+processes
-			} else if err != nil {
+		for n := 0; ; {
+			sub, err := all.Next()
+			switch {
+			case errors.Is(err, iterator.Done):
+				return n == executors
+			case err != nil:
 				return false
+			case strings.HasSuffix(sub.Topic, "-signals"):
+				n++
 			}
 		}
 	}, patience, reread)
