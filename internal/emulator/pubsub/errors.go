@@ -25,9 +25,12 @@ func badName(err error) error {
 
 // Where clients look for the ack IDs that failed with exactly-once delivery.
 const (
-	errorDomain    = "pubsub.googleapis.com"
-	invalidAckID   = "PERMANENT_FAILURE_INVALID_ACK_ID"
-	failureReason  = "EXACTLY_ONCE_ACKID_FAILURE"
+	errorDomain   = "pubsub.googleapis.com"
+	invalidAckID  = "PERMANENT_FAILURE_INVALID_ACK_ID"
+	failureReason = "EXACTLY_ONCE_ACKID_FAILURE"
+	// Clients settle an ID once more that failed with the prefix TRANSIENT_. They
+	// take one that is not mentioned for failed, although it is not.
+	settleAgain    = "TRANSIENT_FAILURE_OTHER_ACK_IDS_INVALID"
 	failureMessage = "Some acknowledgement IDs in the request were invalid. This could be because the acknowledgement IDs have expired or the acknowledgement IDs were malformed."
 )
 
@@ -40,6 +43,9 @@ func ackFailure(r broker.Settled) error {
 	info := &errdetails.ErrorInfo{Reason: failureReason, Domain: errorDomain, Metadata: make(map[string]string)}
 	for _, id := range r.Invalid {
 		info.Metadata[id] = invalidAckID
+	}
+	for _, id := range r.Done {
+		info.Metadata[id] = settleAgain
 	}
 	st, err := status.New(codes.FailedPrecondition, failureMessage).WithDetails(info)
 	if err != nil {

@@ -19,6 +19,13 @@ type Settled struct {
 	Invalid     []string
 }
 
+// Partial tells whether the caller has to hear of both kinds. Clients take an
+// error for one of all IDs that it does not excuse, so Done may be told to be
+// settled once more: that works, without any effect.
+func (r Settled) Partial() bool {
+	return r.ExactlyOnce && len(r.Done) > 0 && len(r.Invalid) > 0
+}
+
 // Ack acknowledges deliveries. With exactly-once delivery it returns when the
 // acknowledgement cannot be lost any more.
 func (s *Subscription) Ack(ids []string) (Settled, error) {
@@ -62,16 +69,27 @@ func (s *Subscription) settle(ids []string, f func(time.Time, *store.Batch, int,
 	result := Settled{ExactlyOnce: exactly}
 	err := s.change(exactly, func(now time.Time, batch *store.Batch) {
 		s.used = now
+		var over []ackID // settled, and so invalid from now on
 		for i, id := range parsed {
 			outcome := backlog.Invalid
-			if id.sub == s.id {
+			switch {
+			case id.sub != s.id:
+			case s.excused.has(id):
+				outcome = backlog.Repeated
+			default:
 				outcome = f(now, batch, i, id)
 			}
 			if outcome == backlog.Invalid {
 				result.Invalid = append(result.Invalid, ids[i])
-			} else {
-				result.Done = append(result.Done, ids[i])
+				continue
 			}
+			result.Done = append(result.Done, ids[i])
+			if outcome != backlog.Extended {
+				over = append(over, id)
+			}
+		}
+		if result.Partial() {
+			s.excused.add(over)
 		}
 	})
 	return result, err

@@ -32,6 +32,7 @@ type Subscription struct {
 	armed   time.Time // when timer fires, zero if it does not
 	used    time.Time // by a subscriber, or by a call about the subscription
 	saved   time.Time // the value of used on disk
+	excused excused
 }
 
 func newSubscription(b *Broker, id uint64, config *pubsubpb.Subscription, f filter.Filter) *Subscription {
