@@ -70,7 +70,7 @@ func start(t *testing.T, change ...func(*app.Dev)) *airlock {
 	dev.API.Grace, dev.Executor.Grace = 2*time.Second, 2*time.Second
 	dev.Executor.Name = id.New("test-")
 	dev.Executor.Slots = 4
-	dev.Executor.SandboxWarm = 0 // so that every container is of a job, and can be counted
+	dev.Executor.SandboxWarm = 0                                   // so that every container is of a job, and can be counted
 	dev.Executor.SocketDir, err = os.MkdirTemp("/tmp", "airlock-") // t.TempDir's path is too long for a socket
 	require.NoError(t, err)
 	for _, c := range change {

@@ -44,7 +44,7 @@ func Keep(ctx context.Context, log *zap.Logger, what string, task func(context.C
 		case <-time.After(wait):
 		}
 	}
-	return nil //nolint:nilerr // only ctx ends it, and the failures were logged
+	return nil
 }
 
 // Until runs the task until it returns nil once, or ctx ends, pausing in the same way.

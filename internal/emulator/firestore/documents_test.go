@@ -270,7 +270,7 @@ func TestLists(t *testing.T) {
 	it.PageInfo().MaxSize = 2
 	for {
 		r, err := it.Next()
-		if err == iterator.Done {
+		if errors.Is(err, iterator.Done) {
 			break
 		}
 		require.NoError(t, err)

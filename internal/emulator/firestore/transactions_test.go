@@ -108,7 +108,7 @@ func TestConflicts(t *testing.T) {
 				require.NoError(t, reset(t.Context()))
 			}
 			attempts := 0
-			err := c.RunTransaction(t.Context(), func(ctx context.Context, tx *client.Transaction) error {
+			err := c.RunTransaction(t.Context(), func(_ context.Context, tx *client.Transaction) error {
 				attempts++
 				if err := tt.read(tx); err != nil {
 					return err
@@ -132,7 +132,7 @@ func TestReadOnlyTransactionsReadOneMoment(t *testing.T) {
 	_, err := doc.Set(t.Context(), map[string]any{"n": 1})
 	require.NoError(t, err)
 	var first time.Time
-	err = c.RunTransaction(t.Context(), func(ctx context.Context, tx *client.Transaction) error {
+	err = c.RunTransaction(t.Context(), func(_ context.Context, tx *client.Transaction) error {
 		for range 2 {
 			snap, err := tx.Get(doc)
 			require.NoError(t, err)

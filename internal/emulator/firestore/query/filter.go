@@ -16,9 +16,10 @@ type Filter interface {
 	Match(db name.Database, d *document.Document) bool
 }
 
-// All holds when each of its filters does, Any when one of them does.
 type (
+	// All holds when each of its filters does.
 	All []Filter
+	// Any holds when one of its filters does.
 	Any []Filter
 )
 
