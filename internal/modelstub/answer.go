@@ -65,6 +65,11 @@ func Hang() Answer {
 	return Answer{custom: func(_ http.ResponseWriter, r *http.Request, ended <-chan struct{}) { wait(r, ended) }}
 }
 
+// Die resets the connection without an answer.
+func Die() Answer {
+	return Answer{custom: func(http.ResponseWriter, *http.Request, <-chan struct{}) { panic(http.ErrAbortHandler) }}
+}
+
 // Status answers with an error of the API.
 func Status(code int, kind, message string) Answer {
 	body, err := json.Marshal(map[string]any{

@@ -13,6 +13,7 @@ type Request struct {
 	Number int // counts from 1
 	Proto  string
 	Method string
+	Host   string
 	Target string // path and query as they came
 	Header http.Header
 	Raw    []byte
@@ -46,7 +47,7 @@ func read(r *http.Request) (Request, error) {
 	if err != nil {
 		return Request{}, fmt.Errorf("read the body: %w", err)
 	}
-	request := Request{Proto: r.Proto, Method: r.Method, Target: r.RequestURI, Header: r.Header.Clone(), Raw: raw}
+	request := Request{Proto: r.Proto, Method: r.Method, Host: r.Host, Target: r.RequestURI, Header: r.Header.Clone(), Raw: raw}
 	if len(raw) == 0 {
 		return request, nil
 	}
