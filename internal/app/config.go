@@ -194,7 +194,9 @@ func (c *Executor) check() error {
 	if _, err := catalog.Load(c.RuntimesFile); err != nil {
 		errs = append(errs, fmt.Errorf("RUNTIMES_FILE: %w", err))
 	}
-	return errors.Join(errs...)
+	_, keyErr := c.receiptKey()
+	_, authoritiesErr := c.authorities()
+	return errors.Join(append(errs, keyErr, authoritiesErr)...)
 }
 
 // loopback reports whether only this machine can reach what listens on host.

@@ -52,10 +52,13 @@ func prepare(script Script) *Server {
 	return s
 }
 
+// Certificate is that of StartTLS.
+func (s *Server) Certificate() *x509.Certificate { return s.http.Certificate() }
+
 // RootCAs are what a client of StartTLS has to trust.
 func (s *Server) RootCAs() *x509.CertPool {
 	pool := x509.NewCertPool()
-	pool.AddCert(s.http.Certificate())
+	pool.AddCert(s.Certificate())
 	return pool
 }
 

@@ -1,0 +1,126 @@
+package app
+
+import (
+	"encoding/pem"
+	"net/url"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+
+	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/modelstub"
+)
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	return file
+}
+
+const oneRuntime = "runtimes:\n- name: mine\n  image: i\n  contract: command\n  argv: [x]\n"
+
+// prepare asks the executor's registry for a job.
+func prepare(t *testing.T, c Executor, task execution.Task) (image string, failure *execution.Failure) {
+	t.Helper()
+	registry, closeGateway, err := c.runtimes(zap.NewNop())
+	require.NoError(t, err)
+	defer closeGateway()
+	run, failure := registry.Prepare(&execution.Execution{ID: "exe_1", Task: task})
+	if failure != nil {
+		return "", failure
+	}
+	if run.Job.Egress != nil {
+		require.NoError(t, run.Job.Egress.Close())
+	}
+	return run.Job.Image, nil
+}
+
+func TestTheBuiltinRuntimesHaveTheOperatorsImages(t *testing.T) {
+	c := Executor{
+		OfflineImage: "o", ClaudeImage: "c", ClaudeModels: []string{"claude-haiku-4-5"},
+		AnthropicKey: "k", AnthropicURL: &url.URL{Scheme: "https", Host: "api.anthropic.com"},
+	}
+	image, _ := prepare(t, c, execution.Task{Runtime: "offline"})
+	require.Equal(t, "o", image)
+	image, _ = prepare(t, c, execution.Task{Runtime: "claude", Model: "claude-haiku-4-5"})
+	require.Equal(t, "c", image)
+	_, failure := prepare(t, c, execution.Task{Runtime: "claude", Model: "claude-sonnet-4-6"})
+	require.Equal(t, execution.CodeModelNotAllowed, failure.Code)
+
+	c.AnthropicKey = ""
+	_, failure = prepare(t, c, execution.Task{Runtime: "claude"})
+	require.Equal(t, execution.CodeUnknownRuntime, failure.Code)
+	require.Contains(t, failure.Message, "ANTHROPIC_API_KEY")
+}
+
+func TestAFileReplacesTheBuiltinRuntimes(t *testing.T) {
+	c := Executor{RuntimesFile: write(t, oneRuntime), OfflineImage: "o"}
+	image, _ := prepare(t, c, execution.Task{Runtime: "mine"})
+	require.Equal(t, "i", image)
+	_, failure := prepare(t, c, execution.Task{Runtime: "offline"})
+	require.Equal(t, execution.CodeUnknownRuntime, failure.Code)
+}
+
+// A program says what is wrong with its files before it starts, all at once.
+func TestAWrongFileIsSaidAtStart(t *testing.T) {
+	bad := write(t, "runtimes:\n- name: A B\n  contract: x\n")
+	t.Setenv("GOOGLE_CLOUD_PROJECT", "p")
+	t.Setenv("RUNTIMES_FILE", bad)
+	t.Setenv("MAX_TOKENS", "-1")
+	t.Setenv("RECEIPT_KEY_FILE", bad)
+	t.Setenv("ANTHROPIC_CA_FILE", bad)
+	_, err := LoadExecutor()
+	for _, says := range []string{"RUNTIMES_FILE", bad, "line 2: name", "line 3: contract", "MAX_TOKENS", "RECEIPT_KEY_FILE", "ANTHROPIC_CA_FILE"} {
+		require.ErrorContains(t, err, says)
+	}
+	_, err = LoadAPI()
+	require.ErrorContains(t, err, "line 2: name")
+
+	t.Setenv("RUNTIMES_FILE", write(t, oneRuntime))
+	t.Setenv("RECEIPT_KEY_FILE", "")
+	t.Setenv("ANTHROPIC_CA_FILE", "")
+	t.Setenv("MAX_TOKENS", "1000")
+	t.Setenv("MAX_COST_USD", "0.25")
+	api, err := LoadAPI()
+	require.NoError(t, err)
+	require.Equal(t, "mine", api.DefaultRuntime)
+	x, err := LoadExecutor()
+	require.NoError(t, err)
+	require.Equal(t, int64(1000), x.MaxTokens)
+	require.InDelta(t, 0.25, x.MaxCostUSD, 1e-9)
+
+	t.Setenv("DEFAULT_RUNTIME", "claude")
+	_, err = LoadAPI()
+	require.ErrorContains(t, err, "DEFAULT_RUNTIME must be one of [mine]")
+}
+
+func TestTheGatewaysAuthorities(t *testing.T) {
+	model := modelstub.StartTLS(modelstub.Always(modelstub.Text("hi")))
+	defer model.Close()
+	certificate := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: model.Certificate().Raw}))
+
+	pool, err := Executor{}.authorities()
+	require.NoError(t, err)
+	require.Nil(t, pool, "the system's")
+	pool, err = Executor{AnthropicCA: write(t, certificate)}.authorities()
+	require.NoError(t, err)
+	require.NotNil(t, pool)
+	_, err = Executor{AnthropicCA: write(t, "no certificate")}.authorities()
+	require.ErrorContains(t, err, "holds no certificate")
+	_, err = Executor{AnthropicCA: "no/such/file"}.authorities()
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+func TestTheReceiptKey(t *testing.T) {
+	key, err := Executor{}.receiptKey()
+	require.NoError(t, err)
+	require.Nil(t, key, "receipts are not signed")
+	_, err = Executor{ReceiptKeyFile: "no/such/file"}.receiptKey()
+	require.ErrorContains(t, err, "RECEIPT_KEY_FILE")
+	_, err = Executor{ReceiptKeyFile: write(t, "hello")}.receiptKey()
+	require.ErrorContains(t, err, "not an ed25519 key")
+}
