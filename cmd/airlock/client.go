@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -77,9 +78,13 @@ func (c client) copyResults(ctx context.Context, batch string, follow bool, to i
 // do returns an answer that is no problem; its body is the caller's to close.
 // A problem is returned as an error of its detail.
 func (c client) do(ctx context.Context, method, path, contentType string, body io.Reader) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
+	base, err := url.Parse(c.base)
+	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
+		return nil, fmt.Errorf("%w: --server must be a URL such as http://127.0.0.1:8000, not %q", errUsage, c.base)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(c.base, "/")+path, body)
 	if err != nil {
-		return nil, fmt.Errorf("%w: --server: %w", errUsage, err)
+		return nil, err
 	}
 	req.Header.Set("Accept", "application/json")
 	if contentType != "" {
