@@ -1,0 +1,169 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+)
+
+// api is a server that answers each route with what the test says, and notes what it was sent.
+type api struct {
+	*httptest.Server
+	mu   sync.Mutex
+	sent []string // "METHOD PATH BODY"
+}
+
+// serve answers a route such as "GET /agents" with its answers in turn, the
+// last of them again and again. An answer that is a contract.Problem has its status.
+func serve(t *testing.T, routes map[string][]any) *api {
+	t.Helper()
+	a := new(api)
+	mux := http.NewServeMux()
+	for route, answers := range routes {
+		mux.HandleFunc(route, func(w http.ResponseWriter, r *http.Request) {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			body, _ := io.ReadAll(r.Body) // what was sent is looked at by the test
+			a.sent = append(a.sent, strings.TrimSpace(r.Method+" "+r.URL.RequestURI()+" "+string(body)))
+			answer := answers[0]
+			if len(answers) > 1 {
+				answers = answers[1:]
+			}
+			switch answer := answer.(type) {
+			case contract.Problem:
+				w.WriteHeader(answer.Status)
+			case string:
+				_, _ = io.WriteString(w, answer)
+				return
+			}
+			_ = json.NewEncoder(w).Encode(answer)
+		})
+	}
+	a.Server = httptest.NewServer(mux)
+	t.Cleanup(a.Close)
+	return a
+}
+
+// airlock runs a command line as main does.
+func airlock(t *testing.T, stdin string, args ...string) (code int, out, said string) {
+	t.Helper()
+	cmd := root()
+	var stdout, stderr bytes.Buffer
+	cmd.SetArgs(args)
+	cmd.SetIn(strings.NewReader(stdin))
+	cmd.SetOut(&stdout)
+	cmd.SetErr(&stderr)
+	if err := cmd.ExecuteContext(t.Context()); err != nil {
+		code = exitCode(err)
+		stderr.WriteString(err.Error())
+	}
+	return code, stdout.String(), stderr.String()
+}
+
+var accepted = contract.Accepted{ExecutionId: "exe_1", Status: contract.StatusQueued, Urls: contract.ExecutionURLs{Self: "/executions/exe_1"}}
+
+func TestRunFollowsToTheResult(t *testing.T) {
+	a := serve(t, map[string][]any{
+		"POST /api/conversation": {accepted},
+		"GET /executions/exe_1": {
+			contract.Execution{Id: "exe_1", Status: contract.StatusQueued}, contract.Execution{Id: "exe_1", Status: contract.StatusRunning},
+			contract.Execution{Id: "exe_1", Status: contract.StatusSucceeded, Result: contract.Result{Text: "hi"}},
+		},
+	})
+	code, out, said := airlock(t, "", "run", "--server", a.URL, "--wait", "hello")
+	require.Zero(t, code, said)
+	require.Equal(t, "hi\n", out, "the result alone, for pipes")
+	require.Contains(t, said, "exe_1")
+	const poll = "GET /executions/exe_1?wait=30s"
+	require.Equal(t, []string{`POST /api/conversation {"message":"hello"}`, poll, poll, poll}, a.sent)
+}
+
+func TestRunWithoutWaitPrintsTheID(t *testing.T) {
+	a := serve(t, map[string][]any{"POST /api/conversation": {accepted}})
+	code, out, _ := airlock(t, "from standard input", "run", "--server", a.URL+"/", "-")
+	require.Zero(t, code)
+	require.Equal(t, "exe_1\n", out)
+	require.Equal(t, []string{`POST /api/conversation {"message":"from standard input"}`}, a.sent)
+}
+
+func TestRunFindsTheAgent(t *testing.T) {
+	list := contract.AgentList{Agents: []contract.Agent{{Id: "agt_1", Name: "One"}, {Id: "agt_2", Name: "Two"}, {Id: "agt_3", Name: "Two"}, {Id: "agt_4", Name: "agt_1"}}}
+	for name, tc := range map[string]struct {
+		agent string
+		code  int
+		runs  string
+		says  string
+	}{
+		"by name":             {"One", 0, "agt_1", ""},
+		"by ID":               {"agt_2", 0, "agt_2", ""},
+		"an ID before a name": {"agt_1", 0, "agt_1", ""},
+		"by no name":          {"Three", exitFailed, "", `"Three"`},
+		"by two's name":       {"Two", exitFailed, "", "agt_2 agt_3"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := serve(t, map[string][]any{"GET /agents": {list}, "POST /agents/{id}/run": {accepted}})
+			code, _, said := airlock(t, "", "run", "--server", a.URL, "--agent", tc.agent, "x")
+			require.Equal(t, tc.code, code)
+			require.Contains(t, said, tc.says)
+			if tc.runs != "" {
+				require.Equal(t, "POST /agents/"+tc.runs+`/run {"input":"x"}`, a.sent[len(a.sent)-1])
+			} else {
+				require.Len(t, a.sent, 1, "nothing was run")
+			}
+		})
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	problem := contract.Problem{Status: http.StatusBadRequest, Code: "invalid_request", Detail: "message is empty"}
+	failed := contract.Execution{Id: "exe_1", Status: contract.StatusFailed, Error: contract.Failure{Code: contract.FailureCodeAgentError, Message: "it broke"}}
+	good := serve(t, map[string][]any{"POST /api/conversation": {accepted}, "GET /executions/exe_1": {failed}})
+	refusing := serve(t, map[string][]any{"POST /api/conversation": {problem}})
+	odd := serve(t, map[string][]any{"POST /api/conversation": {"<html>"}})
+	losing := serve(t, map[string][]any{"POST /api/conversation": {accepted}})
+	gone := serve(t, nil)
+	gone.Close()
+	for name, tc := range map[string]struct {
+		args []string
+		code int
+		says string
+	}{
+		"a failed execution":      {[]string{"run", "--server", good.URL, "--wait", "x"}, exitFailed, "it broke (agent_error)"},
+		"a refused request":       {[]string{"run", "--server", refusing.URL, "x"}, exitFailed, "message is empty (invalid_request)"},
+		"no Airlock's answer":     {[]string{"run", "--server", odd.URL, "x"}, exitFailed, "invalid"},
+		"no such route":           {[]string{"run", "--server", good.URL, "--agent", "A", "x"}, exitFailed, "404"},
+		"lost while following":    {[]string{"run", "--server", losing.URL, "--wait", "x"}, exitFailed, "exe_1 goes on"},
+		"nobody there":            {[]string{"run", "--server", gone.URL, "x"}, exitUnreachable, "cannot reach the server"},
+		"a server that is no URL": {[]string{"run", "--server", "http://a b", "x"}, exitUsage, "--server"},
+		"a server without scheme": {[]string{"run", "--server", "localhost:8000", "x"}, exitUsage, "--server"},
+		"no prompt":               {[]string{"run"}, exitUsage, "--help"},
+		"two prompts":             {[]string{"run", "a", "b"}, exitUsage, "--help"},
+		"an unknown flag":         {[]string{"run", "--nothing", "x"}, exitUsage, "--help"},
+		"an unknown command":      {[]string{"fly"}, exitUsage, "fly"},
+		"dev with an argument":    {[]string{"dev", "x"}, exitUsage, "--help"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, out, said := airlock(t, "", tc.args...)
+			require.Equal(t, tc.code, code, said)
+			require.Contains(t, said, tc.says)
+			require.Empty(t, out)
+		})
+	}
+	code, out, _ := airlock(t, "")
+	require.Zero(t, code)
+	require.Contains(t, out, "Usage:")
+}
+
+func TestAnyOtherErrorIsAFailure(t *testing.T) {
+	require.Equal(t, exitFailed, exitCode(errors.New("disk full")))
+}
