@@ -1,0 +1,188 @@
+package app
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+)
+
+// environment leaves nothing of this machine's environment but what is given.
+func environment(t *testing.T, vars map[string]string) {
+	t.Helper()
+	for _, v := range os.Environ() {
+		name, _, _ := strings.Cut(v, "=")
+		if name != "PATH" && name != "HOME" && name != "TMPDIR" {
+			t.Setenv(name, "") // has t put it back
+			require.NoError(t, os.Unsetenv(name))
+		}
+	}
+	for name, value := range vars {
+		t.Setenv(name, value)
+	}
+}
+
+// emulators are what every case needs that is not about them.
+func emulators(more map[string]string) map[string]string {
+	vars := map[string]string{"FIRESTORE_EMULATOR_HOST": "127.0.0.1:1", "PUBSUB_EMULATOR_HOST": "127.0.0.1:2"}
+	for name, value := range more {
+		vars[name] = value
+	}
+	return vars
+}
+
+func TestDefaultsOfTheAPI(t *testing.T) {
+	environment(t, emulators(nil))
+	c, err := LoadAPI()
+	require.NoError(t, err)
+	require.Equal(t, API{
+		Cloud:  Cloud{Project: LocalProject, FirestoreHost: "127.0.0.1:1", PubSubHost: "127.0.0.1:2"},
+		Listen: "127.0.0.1:8000", AuthMode: "dev", DefaultRuntime: "offline",
+		Origins: []string{"http://localhost:3000"}, Grace: 5 * time.Second,
+	}, c)
+}
+
+func TestDefaultsOfAnExecutor(t *testing.T) {
+	environment(t, emulators(nil))
+	c, err := LoadExecutor()
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, c.Slots, 2)
+	require.Positive(t, c.Reserved)
+	require.Less(t, c.Reserved, c.Slots, "batches have a slot as well")
+	require.Equal(t, "runc", c.SandboxRuntime)
+	require.Equal(t, "https://api.anthropic.com", c.AnthropicURL.String())
+	require.Empty(t, c.AnthropicKey)
+	other, err := LoadExecutor()
+	require.NoError(t, err)
+	require.NotEqual(t, c.Name, other.Name, "no two executors have one name")
+}
+
+func TestTheEnvironmentIsHeard(t *testing.T) {
+	environment(t, map[string]string{
+		"GOOGLE_CLOUD_PROJECT": "prod", "LISTEN": "[::1]:80", "DEFAULT_RUNTIME": "claude", "CORS_ORIGINS": "https://a,https://b", "SHUTDOWN_GRACE": "7s",
+		"EXECUTOR_NAME": "x1", "EXECUTOR_SLOTS": "8", "EXECUTOR_RESERVED": "0", "ANTHROPIC_BASE_URL": "http://127.0.0.1:9", "CLAUDE_MODELS": "m1,m2",
+	})
+	api, err := LoadAPI()
+	require.NoError(t, err)
+	require.Equal(t, Cloud{Project: "prod"}, api.Cloud)
+	require.Equal(t, "[::1]:80", api.Listen)
+	require.Equal(t, "claude", api.DefaultRuntime)
+	require.Equal(t, []string{"https://a", "https://b"}, api.Origins)
+	require.Equal(t, 7*time.Second, api.Grace)
+	x, err := LoadExecutor()
+	require.NoError(t, err)
+	require.Equal(t, "x1", x.Name)
+	require.Equal(t, 8, x.Slots)
+	require.Zero(t, x.Reserved)
+	require.Equal(t, "127.0.0.1:9", x.AnthropicURL.Host)
+	require.Equal(t, []string{"m1", "m2"}, x.ClaudeModels)
+	require.Equal(t, 7*time.Second, x.Grace)
+}
+
+// Each mistake is named with its variable, and with what would be right.
+func TestMistakesOfTheAPI(t *testing.T) {
+	for name, tc := range map[string]struct {
+		vars map[string]string
+		says []string
+	}{
+		"nothing is set":     {nil, []string{"GOOGLE_CLOUD_PROJECT"}},
+		"half the emulators": {map[string]string{"PUBSUB_EMULATOR_HOST": "127.0.0.1:2"}, []string{"GOOGLE_CLOUD_PROJECT", "FIRESTORE_EMULATOR_HOST"}},
+		"emulator's port":    {emulators(map[string]string{"FIRESTORE_EMULATOR_HOST": "localhost"}), []string{"FIRESTORE_EMULATOR_HOST must be host:port", `"localhost"`}},
+		"no port":            {emulators(map[string]string{"LISTEN": "8000"}), []string{"LISTEN must be host:port"}},
+		"every interface":    {emulators(map[string]string{"LISTEN": ":8000"}), []string{"LISTEN", "loopback"}},
+		"any address":        {emulators(map[string]string{"LISTEN": "0.0.0.0:8000"}), []string{"LISTEN", "loopback"}},
+		"a name":             {emulators(map[string]string{"LISTEN": "example.com:8000"}), []string{"LISTEN", "loopback"}},
+		"another auth mode":  {emulators(map[string]string{"AUTH_MODE": "none"}), []string{"AUTH_MODE", `"none"`}},
+		"unknown runtime":    {emulators(map[string]string{"DEFAULT_RUNTIME": "perl"}), []string{"DEFAULT_RUNTIME", "offline", `"perl"`}},
+		"odd grace":          {emulators(map[string]string{"SHUTDOWN_GRACE": "soon"}), []string{"Grace", "soon"}},
+		"no runtimes' file":  {emulators(map[string]string{"RUNTIMES_FILE": "/nowhere.yaml"}), []string{"RUNTIMES_FILE"}},
+		"all at once": {
+			map[string]string{"FIRESTORE_EMULATOR_HOST": "x", "PUBSUB_EMULATOR_HOST": "y", "LISTEN": "z", "AUTH_MODE": "none", "DEFAULT_RUNTIME": "perl", "SHUTDOWN_GRACE": "soon"},
+			[]string{"FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "LISTEN", "AUTH_MODE", "DEFAULT_RUNTIME", "Grace"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			environment(t, tc.vars)
+			_, err := LoadAPI()
+			require.Error(t, err)
+			for _, says := range tc.says {
+				require.ErrorContains(t, err, says)
+			}
+		})
+	}
+}
+
+func TestMistakesOfAnExecutor(t *testing.T) {
+	for name, tc := range map[string]struct {
+		vars map[string]string
+		says []string
+	}{
+		"nothing is set":      {nil, []string{"GOOGLE_CLOUD_PROJECT"}},
+		"negative slots":      {emulators(map[string]string{"EXECUTOR_SLOTS": "-1"}), []string{"EXECUTOR_SLOTS", "-1"}},
+		"slots in words":      {emulators(map[string]string{"EXECUTOR_SLOTS": "many"}), []string{"Slots", "many"}},
+		"all slots reserved":  {emulators(map[string]string{"EXECUTOR_SLOTS": "2", "EXECUTOR_RESERVED": "2"}), []string{"EXECUTOR_RESERVED"}},
+		"negative warm":       {emulators(map[string]string{"SANDBOX_WARM": "-1"}), []string{"SANDBOX_WARM"}},
+		"negative budget":     {emulators(map[string]string{"MAX_TOKENS": "-1"}), []string{"MAX_TOKENS"}},
+		"budget is no number": {emulators(map[string]string{"MAX_COST_USD": "NaN"}), []string{"MAX_COST_USD"}},
+		"URL":                 {emulators(map[string]string{"ANTHROPIC_BASE_URL": "http://[::1"}), []string{"AnthropicURL"}},
+		"all at once": {
+			map[string]string{"PUBSUB_EMULATOR_HOST": "y", "EXECUTOR_SLOTS": "-1", "SANDBOX_WARM": "-1", "MAX_TOKENS": "-1", "SHUTDOWN_GRACE": "soon", "RUNTIMES_FILE": "/nowhere.yaml"},
+			[]string{"GOOGLE_CLOUD_PROJECT", "PUBSUB_EMULATOR_HOST", "EXECUTOR_SLOTS", "SANDBOX_WARM", "MAX_TOKENS", "Grace", "RUNTIMES_FILE"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			environment(t, tc.vars)
+			_, err := LoadExecutor()
+			require.Error(t, err)
+			for _, says := range tc.says {
+				require.ErrorContains(t, err, says)
+			}
+		})
+	}
+}
+
+// A mistake elsewhere does not bring the key to light.
+func TestMistakesDoNotShowTheKey(t *testing.T) {
+	environment(t, map[string]string{"ANTHROPIC_API_KEY": "sk-secret", "EXECUTOR_SLOTS": "many", "SHUTDOWN_GRACE": "soon"})
+	_, err := LoadExecutor()
+	require.Error(t, err)
+	require.NotContains(t, err.Error(), "sk-secret")
+}
+
+func TestDevTakesClaudeWhereThereIsAKey(t *testing.T) {
+	for name, tc := range map[string]struct {
+		vars    map[string]string
+		runtime string
+	}{
+		"no key":        {nil, "offline"},
+		"a key":         {map[string]string{"ANTHROPIC_API_KEY": "k"}, "claude"},
+		"a choice":      {map[string]string{"ANTHROPIC_API_KEY": "k", "DEFAULT_RUNTIME": "offline"}, "offline"},
+		"without cloud": {map[string]string{"GOOGLE_CLOUD_PROJECT": ""}, "offline"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			environment(t, tc.vars)
+			d, err := LoadDev()
+			require.NoError(t, err)
+			require.Equal(t, tc.runtime, d.API.DefaultRuntime)
+		})
+	}
+}
+
+// What is wrong is said before anything runs, and what was opened is closed.
+func TestDevWithMistakesDoesNotStart(t *testing.T) {
+	environment(t, nil)
+	d, err := LoadDev()
+	require.NoError(t, err)
+	d.API.Listen, d.Executor.Slots = "0.0.0.0:0", -1
+	d.Emulators.PubSub, d.Emulators.Firestore = "127.0.0.1:0", "127.0.0.1:0"
+	d.Emulators.Dir = filepath.Join(t.TempDir(), "data")
+	for range 2 { // the second could not open a folder that the first holds
+		err = RunDev(t.Context(), d, zap.NewNop(), func(Started) { t.Error("started") })
+		require.ErrorContains(t, err, "LISTEN")
+		require.ErrorContains(t, err, "EXECUTOR_SLOTS")
+	}
+}
