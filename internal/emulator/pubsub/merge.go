@@ -2,6 +2,7 @@ package pubsub
 
 import (
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -22,25 +23,37 @@ var (
 	snapshotFields = []string{"labels", "expire_time"}
 )
 
-// merge sets the fields of dst that the mask names to what they are in src.
+// merge sets the fields of dst that the mask names to what they are in src. A
+// path may lead into a field that is a message, as "expiration_policy.ttl".
 func merge(dst, src proto.Message, mask *fieldmaskpb.FieldMask, mutable []string) error {
 	if len(mask.GetPaths()) == 0 {
 		return invalid("The update_mask must be set, and must contain a non-empty paths list.")
 	}
 	d, s := dst.ProtoReflect(), src.ProtoReflect()
 	for _, path := range mask.Paths {
-		f := d.Descriptor().Fields().ByName(protoreflect.Name(path))
-		if f == nil {
+		if !(&fieldmaskpb.FieldMask{Paths: []string{path}}).IsValid(dst) {
 			return invalid("Invalid update_mask: %q is not a field of %s.", path, d.Descriptor().Name())
 		}
-		if !slices.Contains(mutable, path) {
+		steps := strings.Split(path, ".")
+		if !slices.Contains(mutable, steps[0]) {
 			return invalid("Invalid update_mask: the field %q of %s is not mutable.", path, d.Descriptor().Name())
 		}
-		if s.Has(f) {
-			d.Set(f, s.Get(f))
-		} else {
-			d.Clear(f)
-		}
+		mergeField(d, s, steps)
 	}
 	return nil
+}
+
+// mergeField follows a path that is valid for both messages.
+func mergeField(dst, src protoreflect.Message, path []string) {
+	f := dst.Descriptor().Fields().ByName(protoreflect.Name(path[0]))
+	switch {
+	case len(path) > 1:
+		if dst.Has(f) || src.Has(f) {
+			mergeField(dst.Mutable(f).Message(), src.Get(f).Message(), path[1:])
+		}
+	case src.Has(f):
+		dst.Set(f, src.Get(f))
+	default:
+		dst.Clear(f)
+	}
 }
