@@ -14,6 +14,7 @@ import (
 var modes = map[string]func(args []string) error{
 	"echo":            echo,
 	"exit":            exit,
+	"now":             now,
 	"sleep":           sleep,
 	"cat":             cat,
 	"write":           write,
@@ -55,6 +56,9 @@ var modes = map[string]func(args []string) error{
 	"tick":            tick,
 }
 
+// began is as early as a program can tell.
+var began = time.Now()
+
 func main() {
 	if len(os.Args) < 2 || modes[os.Args[1]] == nil {
 		fmt.Fprintln(os.Stderr, "probe: no such mode")
@@ -89,6 +93,12 @@ func sleep(args []string) error {
 	}
 	fmt.Println("sleeping")
 	time.Sleep(d)
+	return nil
+}
+
+// now prints the time, in nanoseconds since 1970.
+func now([]string) error {
+	fmt.Println(began.UnixNano())
 	return nil
 }
 

@@ -56,7 +56,7 @@ var attacks = []attack{
 	{tries: "killing init", agent: []string{"signal-init"}, ends: sandbox.Exited, says: `^sent\n$`},
 	{tries: "finding the executor's secret in environments, /proc and every file", agent: []string{"hunt", "planted-", "in-the-executor"},
 		ends: sandbox.Exited, says: `^looked into true found 0\n$`},
-	{tries: "reaching the Internet, the metadata service, the bridge, IPv6, DNS", ends: sandbox.Exited, says: `^([^\n]*(unreachable|refused|not permitted|assign)[^\n]*\n){8}$`,
+	{tries: "reaching the Internet, the metadata service, the bridge, IPv6, DNS", ends: sandbox.Exited, says: `^([^\n]*(unreachable|refused|no route|not permitted|assign|timeout)[^\n]*\n){8}$`,
 		agent: []string{"dial", "tcp", "1.1.1.1:443", "tcp", "169.254.169.254:80", "tcp", "172.17.0.1:22", "tcp", "10.0.0.1:443",
 			"udp", "8.8.8.8:53", "tcp", "[2606:4700:4700::1111]:443", "tcp", "[fd00:ec2::254]:80", "tcp", "[fe80::1%lo]:80"}},
 	{tries: "resolving names", agent: []string{"resolve", "example.com", "metadata.google.internal", "host.docker.internal"},
@@ -88,31 +88,40 @@ func noSpace(t *testing.T, o sandbox.Outcome) {
 	require.Contains(t, string(o.Stderr), "no space left")
 }
 
+func (a attack) job() sandbox.Job {
+	job := probe(a.agent...)
+	if a.change != nil {
+		a.change(&job)
+	}
+	return job
+}
+
+func (a attack) check(t *testing.T, out sandbox.Outcome) {
+	t.Helper()
+	defer func() { require.NoError(t, out.Close()) }()
+	require.Equal(t, a.ends, out.Ended, "%s%s", out.Stdout[:min(len(out.Stdout), 500)], out.Stderr)
+	if a.exit != anyCode {
+		require.Equal(t, a.exit, out.ExitCode, "%s", out.Stderr)
+	}
+	if a.says != "" {
+		require.Regexp(t, regexp.MustCompile(a.says), string(out.Stdout), "%s", out.Stderr)
+	}
+	if a.really != nil {
+		a.really(t, out)
+	}
+}
+
 func TestAttacksFail(t *testing.T) {
 	t.Setenv("ANTHROPIC_API_KEY", "planted-in-the-executor")
 	require.NoError(t, os.WriteFile(t.TempDir()+"/secret", []byte("planted-in-the-executor"), 0o644))
 	d := newDriver(t, Options{})
 	for _, a := range attacks {
 		t.Run(a.tries, func(t *testing.T) {
-			job := probe(a.agent...)
-			if a.change != nil {
-				a.change(&job)
-			}
 			before := allocated()
-			out := run(t, d, job)
-
-			require.Equal(t, a.ends, out.Ended, "%s%s", out.Stdout[:min(len(out.Stdout), 500)], out.Stderr)
-			if a.exit != anyCode {
-				require.Equal(t, a.exit, out.ExitCode, "%s", out.Stderr)
-			}
-			if a.says != "" {
-				require.Regexp(t, regexp.MustCompile(a.says), string(out.Stdout), "%s", out.Stderr)
-			}
-			if a.really != nil {
-				a.really(t, out)
-			}
+			out, err := d.Run(t.Context(), a.job())
+			require.NoError(t, err)
+			a.check(t, out)
 			require.Less(t, allocated()-before, uint64(48<<20), "bytes that the executor allocated")
-			require.NoError(t, out.Close())
 		})
 	}
 	d.working.Wait()

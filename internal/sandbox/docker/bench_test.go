@@ -2,37 +2,124 @@ package docker
 
 import (
 	"context"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 )
 
-// benchmarkRun reports how long a job takes until its agent runs, and until
-// its result is there, with the container's removal off the path.
-func benchmarkRun(b *testing.B, opts Options, between func(*Driver)) {
+// benchDriver has n containers of the probe waiting. Its log goes nowhere.
+func benchDriver(b *testing.B, n int) *Driver {
 	b.Helper()
-	opts.SocketDir = socketDir(b)
-	d, err := New(opts)
+	d, err := New(Options{SocketDir: socketDir(b), Warm: []Warm{{Image: probeImage, Count: n}}})
 	require.NoError(b, err)
-	defer func() { require.NoError(b, d.Close(context.Background())) }()
-	var started time.Duration
+	b.Cleanup(func() { require.NoError(b, d.Close(context.Background())) })
+	d.lookAfterPool(b.Context(), time.Now())
+	d.working.Wait()
+	return d
+}
+
+// dockerRun runs the probe as a person would, in a container of Docker's
+// defaults, and returns what it printed.
+func dockerRun(tb testing.TB, args ...string) string {
+	tb.Helper()
+	command := append([]string{"run", "--rm", "--entrypoint", "/probe", probeImage}, args...)
+	out, err := exec.CommandContext(tb.Context(), "docker", command...).Output()
+	require.NoError(tb, err)
+	return string(out)
+}
+
+// agentTime is when an agent that printed it took its first steps.
+func agentTime(tb testing.TB, printed string) time.Time {
+	tb.Helper()
+	nanos, err := strconv.ParseInt(strings.TrimSpace(printed), 10, 64)
+	require.NoError(tb, err)
+	return time.Unix(0, nanos)
+}
+
+func median(all []time.Duration) time.Duration {
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// BenchmarkDispatch alternates a job for a warm container with `docker run
+// --rm` of the same image: the time from the call to the agent's first
+// instruction, and from then until the caller has the result. All p50.
+func BenchmarkDispatch(b *testing.B) {
+	d := benchDriver(b, 1)
+	var warm, cold, docker, known []time.Duration
 	for b.Loop() {
-		b.StopTimer()
-		between(d)
-		b.StartTimer()
-		started += run(b, d, probe("exit", "0")).AgentStarted
-	}
-	b.ReportMetric(float64(started.Microseconds())/1000/float64(b.N), "ms-to-agent")
-}
-
-func BenchmarkRunCold(b *testing.B) {
-	benchmarkRun(b, Options{}, func(d *Driver) { d.working.Wait() })
-}
-
-func BenchmarkRunWarm(b *testing.B) {
-	benchmarkRun(b, Options{Warm: []Warm{{Image: probeImage, Count: 1}}}, func(d *Driver) {
-		d.lookAfterPool(b.Context(), time.Now())
+		called := time.Now()
+		out := run(b, d, probe("now"))
+		returned := time.Now()
+		require.True(b, out.Record.Warm)
+		agent := agentTime(b, string(out.Stdout))
+		warm, known = append(warm, agent.Sub(called)), append(known, returned.Sub(agent))
 		d.working.Wait()
-	})
+
+		called = time.Now()
+		docker = append(docker, agentTime(b, dockerRun(b, "now")).Sub(called))
+
+		called = time.Now()
+		job := probe("now")
+		job.Limits.PIDs = 100 // of which none are warm
+		cold = append(cold, agentTime(b, string(run(b, d, job).Stdout)).Sub(called))
+		d.working.Wait()
+	}
+	b.ReportMetric(ms(median(warm)), "warm-ms")
+	b.ReportMetric(ms(median(cold)), "cold-ms")
+	b.ReportMetric(ms(median(docker)), "docker-run-ms")
+	b.ReportMetric(ms(median(docker))/ms(median(warm)), "docker-run/warm")
+	b.ReportMetric(ms(median(known)), "written-to-known-ms")
+}
+
+// BenchmarkThroughput compares fresh containers per second with a loop of
+// `docker run --rm`, at the same parallelism, in turns. What is counted is gone
+// again: removed, and its successor started.
+func BenchmarkThroughput(b *testing.B) {
+	const batch = 12
+	for _, parallel := range []int{2, 4} {
+		b.Run(strconv.Itoa(parallel), func(b *testing.B) {
+			d := benchDriver(b, parallel)
+			var ours, theirs []time.Duration
+			each := func(do func()) time.Duration {
+				began := time.Now()
+				var group errgroup.Group
+				group.SetLimit(parallel)
+				for range batch {
+					group.Go(func() error { do(); return nil })
+				}
+				require.NoError(b, group.Wait())
+				d.working.Wait()
+				return time.Since(began)
+			}
+			for b.Loop() {
+				ours = append(ours, each(func() { run(b, d, probe("exit", "0")) }))
+				theirs = append(theirs, each(func() { dockerRun(b, "exit", "0") }))
+			}
+			b.ReportMetric(batch/median(ours).Seconds(), "containers/s")
+			b.ReportMetric(batch/median(theirs).Seconds(), "docker-run/s")
+			b.ReportMetric(median(theirs).Seconds()/median(ours).Seconds(), "ratio")
+		})
+	}
+}
+
+// BenchmarkIdle reports what a container costs that waits for its job: its
+// control group's memory without page cache, which the kernel takes back.
+func BenchmarkIdle(b *testing.B) {
+	d := benchDriver(b, 3)
+	var most uint64
+	for b.Loop() {
+		for _, c := range containers(b, d) {
+			most = max(most, idleMemory(b, d, c.ID))
+		}
+	}
+	b.ReportMetric(float64(most)/1e6, "MB")
 }

@@ -12,12 +12,12 @@ import (
 )
 
 // containers lists what the Engine has of a driver.
-func containers(t *testing.T, d *Driver) []container.Summary {
-	t.Helper()
-	list, err := d.api.ContainerList(t.Context(), container.ListOptions{
+func containers(tb testing.TB, d *Driver) []container.Summary {
+	tb.Helper()
+	list, err := d.api.ContainerList(tb.Context(), container.ListOptions{
 		All: true, Filters: filters.NewArgs(filters.Arg("label", labelInstance+"="+d.instance.name)),
 	})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return list
 }
 
