@@ -66,7 +66,7 @@ func TestAHandlerThatCouldNotLookIsAskedAgain(t *testing.T) {
 	looked := make(chan time.Time, 10)
 	var looks atomic.Int32
 	during(t, func(ctx context.Context) error {
-		return f.Receive(ctx, ctx, execution.Interactive, 4, func(_ context.Context, ref execution.Ref) error {
+		return f.Receive(ctx, ctx, execution.Interactive, 4, func(context.Context, execution.Ref) error {
 			looked <- time.Now()
 			if looks.Add(1) == 1 {
 				return errors.New("could not look")

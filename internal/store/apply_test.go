@@ -100,8 +100,8 @@ func TestAHeartbeatKeepsTheLeaseAndWritesNothingElse(t *testing.T) {
 func TestTurnsCannotOvertake(t *testing.T) {
 	t.Parallel()
 	f := start(t)
-	first := f.turn(t, ada, "", "first")
-	second := f.turn(t, ada, first.ConversationID, "second")
+	first := f.turn(t, "", "first")
+	second := f.turn(t, first.ConversationID, "second")
 
 	claimSecond := func() error {
 		_, err := f.Apply(t.Context(), second.Ref(), claim)
@@ -137,8 +137,8 @@ func TestEveryEndOfATurnHasItsReply(t *testing.T) {
 		}, execution.CodeAttemptsExhausted},
 	} {
 		t.Run(name, func(t *testing.T) {
-			first := f.turn(t, ada, "", "first")
-			second := f.turn(t, ada, first.ConversationID, "second")
+			first := f.turn(t, "", "first")
+			second := f.turn(t, first.ConversationID, "second")
 			var ch execution.Change
 			for _, ev := range end.events {
 				require.Len(t, f.messages(t, first), 2, "no reply before the end")
@@ -166,9 +166,9 @@ func TestEveryEndOfATurnHasItsReply(t *testing.T) {
 func TestCancellingALaterTurn(t *testing.T) {
 	t.Parallel()
 	f := start(t)
-	first := f.turn(t, ada, "", "first")
-	second := f.turn(t, ada, first.ConversationID, "second")
-	third := f.turn(t, ada, first.ConversationID, "third")
+	first := f.turn(t, "", "first")
+	second := f.turn(t, first.ConversationID, "second")
+	third := f.turn(t, first.ConversationID, "third")
 	f.applied(t, first.Ref(), claim)
 	f.applied(t, second.Ref(), execution.CancelAsked{})
 	require.Equal(t, execution.Canceled, f.stored(t, second.Ref()).Status)
@@ -189,7 +189,7 @@ func TestCancelRacesCompletion(t *testing.T) {
 	canceled := execution.Finished{Attempt: 1, Ending: execution.Cancellation().Ends(execution.Usage{})}
 	turns := make([]execution.Execution, 200)
 	for i := range turns {
-		turns[i] = f.turn(t, ada, "", "hello")
+		turns[i] = f.turn(t, "", "hello")
 		f.applied(t, turns[i].Ref(), claim)
 	}
 	var race errgroup.Group

@@ -27,7 +27,7 @@ func TestTimesAreFirestores(t *testing.T) {
 			isFirestores(now)
 			isFirestores(f.agent(t, ada).CreatedAt)
 
-			turn := f.turn(t, ada, "", "hello")
+			turn := f.turn(t, "", "hello")
 			isFirestores(turn.CreatedAt)
 			isFirestores(f.messages(t, turn)[0].CreatedAt)
 			due, err := f.Due(t.Context(), now, 10)

@@ -55,10 +55,10 @@ func (f fixture) run(t *testing.T, owner string) execution.Ref {
 	return ch.Execution.Ref()
 }
 
-// turn adds a turn to a conversation ("": a new one).
-func (f fixture) turn(t *testing.T, owner, conversationID, message string) execution.Execution {
+// turn adds a turn to a conversation of ada's ("": a new one).
+func (f fixture) turn(t *testing.T, conversationID, message string) execution.Execution {
 	t.Helper()
-	ch, err := f.SubmitTurn(t.Context(), Turn{Owner: owner, ConversationID: conversationID, Message: message})
+	ch, err := f.SubmitTurn(t.Context(), Turn{Owner: ada, ConversationID: conversationID, Message: message})
 	require.NoError(t, err)
 	return ch.Execution
 }

@@ -24,7 +24,7 @@ func TestUnavailableWhileFirestoreIsAway(t *testing.T) {
 	t.Parallel()
 	f := start(t)
 	a := f.agent(t, ada)
-	turn := f.turn(t, ada, "", "hello")
+	turn := f.turn(t, "", "hello")
 	methods := map[string]func(context.Context) error{
 		"Now":         func(ctx context.Context) error { _, err := f.Now(ctx); return err },
 		"CreateAgent": func(ctx context.Context) error { return f.CreateAgent(ctx, &agent.Agent{Owner: ada, Name: "B"}) },
@@ -113,7 +113,7 @@ func TestFinishAndReplyAreOneWhateverGetsLost(t *testing.T) {
 			t.Parallel()
 			var c commits
 			f := startWith(t, &c)
-			turn := f.turn(t, ada, "", "hello")
+			turn := f.turn(t, "", "hello")
 			f.applied(t, turn.Ref(), claim)
 
 			spoil(&c)
@@ -148,7 +148,7 @@ func TestASubmissionWhoseAnswerGotLostIsThereOnce(t *testing.T) {
 	var c commits
 	f := startWith(t, &c)
 	a := f.agent(t, ada)
-	first := f.turn(t, ada, "", "hello")
+	first := f.turn(t, "", "hello")
 
 	c.lose.Store(1)
 	_, err := f.SubmitRun(t.Context(), Run{Owner: ada, AgentID: a.ID, Input: "x"})

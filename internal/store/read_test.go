@@ -53,7 +53,7 @@ func TestAnothersIsNotFound(t *testing.T) {
 	t.Parallel()
 	f := start(t)
 	a := f.agent(t, ada)
-	turn := f.turn(t, ada, "", "secret")
+	turn := f.turn(t, "", "secret")
 	ctx := t.Context()
 	for name, use := range map[string]func(owner, agent, conversation string, ref execution.Ref) error{
 		"read the agent": func(o, a, _ string, _ execution.Ref) error { _, err := f.Agent(ctx, o, a); return err },
@@ -103,13 +103,13 @@ func TestAnothersIsNotFound(t *testing.T) {
 func TestListsAreNewestFirst(t *testing.T) {
 	t.Parallel()
 	f := start(t)
-	oldest := f.turn(t, ada, "", "oldest")
-	newest := f.turn(t, ada, "", "newest")
+	oldest := f.turn(t, "", "oldest")
+	newest := f.turn(t, "", "newest")
 	executions, err := f.Executions(t.Context(), ada, 10)
 	require.NoError(t, err)
 	require.Equal(t, []string{newest.ID, oldest.ID}, []string{executions[0].ID, executions[1].ID})
 
-	f.turn(t, ada, oldest.ConversationID, "news")
+	f.turn(t, oldest.ConversationID, "news")
 	conversations, err := f.Conversations(t.Context(), ada, 10)
 	require.NoError(t, err)
 	require.Len(t, conversations, 2)
@@ -132,7 +132,7 @@ func TestMessagesAreTheNewestInOrder(t *testing.T) {
 	f := start(t)
 	var last execution.Execution
 	for i := range 12 { // two digits: the order is of numbers, not of letters
-		last = f.turn(t, ada, last.ConversationID, fmt.Sprintf("ask %d", i+1))
+		last = f.turn(t, last.ConversationID, fmt.Sprintf("ask %d", i+1))
 		f.applied(t, last.Ref(), claim)
 		f.applied(t, last.Ref(), finish(1, fmt.Sprintf("reply %d", i+1)))
 	}

@@ -24,7 +24,7 @@ func TestWhatWasSubmittedOutlivesFirestore(t *testing.T) {
 	t.Run("before", func(t *testing.T) {
 		f := fixture{Store: New(emulatortest.StartFirestore(t, firestoreemulator.Options{Dir: dir}).Client)}
 		run = f.stored(t, f.run(t, ada))
-		turn = f.turn(t, ada, "", "hello")
+		turn = f.turn(t, "", "hello")
 	})
 	t.Run("after", func(t *testing.T) {
 		f := fixture{Store: New(emulatortest.StartFirestore(t, firestoreemulator.Options{Dir: dir}).Client)}
@@ -95,7 +95,7 @@ func TestATurnTakesTheBuilderOrTheConversationsAgent(t *testing.T) {
 func TestATurnThatIsRefusedLeavesNothing(t *testing.T) {
 	t.Parallel()
 	f := start(t)
-	first := f.turn(t, ada, "", "hello")
+	first := f.turn(t, "", "hello")
 	a := f.agent(t, ada)
 
 	_, err := f.SubmitTurn(t.Context(), Turn{Owner: ada, ConversationID: "con_none", Message: "x"})
@@ -105,7 +105,7 @@ func TestATurnThatIsRefusedLeavesNothing(t *testing.T) {
 	_, err = f.SubmitTurn(t.Context(), Turn{Owner: ada, ConversationID: first.ConversationID, AgentID: a.ID, Message: "x"})
 	require.ErrorIs(t, err, ErrOtherAgent)
 	for range conversation.MaxPending - 1 {
-		f.turn(t, ada, first.ConversationID, "more")
+		f.turn(t, first.ConversationID, "more")
 	}
 	_, err = f.SubmitTurn(t.Context(), Turn{Owner: ada, ConversationID: first.ConversationID, Message: "too many"})
 	require.ErrorIs(t, err, conversation.ErrTooManyPending)
@@ -124,7 +124,7 @@ func TestATurnThatIsRefusedLeavesNothing(t *testing.T) {
 func TestATurnAppearsTogether(t *testing.T) {
 	t.Parallel()
 	f := start(t)
-	first := f.turn(t, ada, "", "hello")
+	first := f.turn(t, "", "hello")
 	const turns = 20
 
 	var g errgroup.Group
@@ -170,7 +170,7 @@ func (f fixture) look(t *testing.T, e execution.Execution) (accepted, asked, sub
 func TestTurnsSentAtOnceGetPlacesInARow(t *testing.T) {
 	t.Parallel()
 	f := start(t)
-	first := f.turn(t, ada, "", "0")
+	first := f.turn(t, "", "0")
 	var g errgroup.Group
 	for i := range 9 {
 		g.Go(func() error {
