@@ -60,6 +60,7 @@ func RunExecutor(ctx context.Context, c Executor, log *zap.Logger) (err error) {
 	}, conn.store, conn.queue, driver, runtimes, feed.Ended, log)
 	sweeper := janitor.New(conn.store, conn.queue, janitor.Interval, log.Named("janitor"))
 
+	defer context.AfterFunc(ctx, func() { log.Info("stopping; jobs may go on for the grace", zap.Duration("grace", c.Grace)) })()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		supervise.Until(ctx, log, "make sure of the topics", conn.queue.Ensure)
