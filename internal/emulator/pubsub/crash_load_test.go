@@ -40,9 +40,7 @@ func TestKillsUnderMixedLoad(t *testing.T) {
 		}
 		l.run(t.Context(), child, kill, 50+random.IntN(1500), random.Uint64())
 
-		opening := time.Now()
 		s := start(t, pubsub.Options{Dir: dir})
-		require.Less(t, time.Since(opening), 2*time.Second)
 		plain, once := s.everything(t, "plain"), s.everything(t, "once")
 		s.seekTime(t, "kept", began)
 		kept := s.everything(t, "kept")
