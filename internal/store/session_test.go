@@ -34,7 +34,7 @@ func (f fixture) session(t *testing.T, owner, conversationID string) *execution.
 // its owner's.
 func TestASessionIsOfTheNewestTurn(t *testing.T) {
 	f := start(t)
-	first := f.turn(t, ada, "", "one")
+	first := f.turn(t, "", "one")
 	con := first.ConversationID
 	require.Nil(t, f.session(t, ada, con))
 
@@ -42,27 +42,27 @@ func TestASessionIsOfTheNewestTurn(t *testing.T) {
 	require.Equal(t, &execution.Session{Runtime: "claude", Model: "m", Data: []byte("one")}, f.session(t, ada, con))
 	require.Nil(t, f.session(t, bob, con))
 
-	f.finish(t, f.turn(t, ada, con, "two"), leaving([]byte("two")))
+	f.finish(t, f.turn(t, con, "two"), leaving([]byte("two")))
 	require.Equal(t, "two", string(f.session(t, ada, con).Data))
 
-	f.finish(t, f.turn(t, ada, con, "three"), execution.Ending{Status: execution.Succeeded, Result: &execution.Result{Text: "ok"}})
+	f.finish(t, f.turn(t, con, "three"), execution.Ending{Status: execution.Succeeded, Result: &execution.Result{Text: "ok"}})
 	require.Nil(t, f.session(t, ada, con), "a turn that left nothing: the messages hold more than the old session")
 }
 
 // A turn that failed may have failed for its session: the next does without.
 func TestAFailedTurnLeavesNoSession(t *testing.T) {
 	f := start(t)
-	first := f.turn(t, ada, "", "one")
+	first := f.turn(t, "", "one")
 	f.finish(t, first, leaving([]byte("one")))
 	failure := execution.Failure{Code: execution.CodeAgentError}
-	f.finish(t, f.turn(t, ada, first.ConversationID, "two"), failure.Ends(execution.Usage{}))
+	f.finish(t, f.turn(t, first.ConversationID, "two"), failure.Ends(execution.Usage{}))
 	require.Nil(t, f.session(t, ada, first.ConversationID))
 }
 
 // An attempt that lost its lease writes no session either.
 func TestALostAttemptLeavesNoSession(t *testing.T) {
 	f := start(t)
-	e := f.turn(t, ada, "", "one")
+	e := f.turn(t, "", "one")
 	f.applied(t, e.Ref(), claim)
 	f.clock.Advance(2 * lease)
 	_, err := f.Apply(t.Context(), e.Ref(), execution.Finished{Attempt: 1, Ending: leaving([]byte("late"))})
@@ -73,7 +73,7 @@ func TestALostAttemptLeavesNoSession(t *testing.T) {
 // The largest session, reply and receipt fit, each into its document.
 func TestTheLargestEndingFits(t *testing.T) {
 	f := start(t)
-	e := f.turn(t, ada, "", "one")
+	e := f.turn(t, "", "one")
 	ending := leaving(bytes.Repeat([]byte("x"), execution.MaxSession))
 	ending.Result.Text = string(bytes.Repeat([]byte("x"), execution.MaxResult))
 	ending.Receipt = string(bytes.Repeat([]byte("x"), 16<<10))
