@@ -218,12 +218,15 @@ func TestCancelRacesCompletion(t *testing.T) {
 		require.Equal(t, ended.Status == execution.Succeeded, ended.Result != nil)
 		require.Equal(t, ended.Status == execution.Canceled, ended.Failure != nil)
 		require.Len(t, f.messages(t, ended), 2, "one reply")
-		for _, ev := range []execution.Event{finish(1, "again"), execution.CancelAsked{}} {
+		count[ended.Status]++
+		if i%10 != 0 {
+			continue
+		}
+		for _, ev := range []execution.Event{finish(1, "again"), execution.CancelAsked{}, canceled, claim, execution.FellDue{}} {
 			_, err := f.Apply(t.Context(), ended.Ref(), ev)
 			require.ErrorIs(t, err, execution.ErrTerminal)
 		}
 		require.Empty(t, cmp.Diff(ended, f.stored(t, ended.Ref())), "it never changes again")
-		count[ended.Status]++
 	}
 	t.Log(count)
 }
