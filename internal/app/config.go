@@ -195,8 +195,10 @@ func (c *Executor) check() error {
 		errs = append(errs, fmt.Errorf("RUNTIMES_FILE: %w", err))
 	}
 	_, keyErr := c.receiptKey()
-	_, authoritiesErr := c.authorities()
-	return errors.Join(append(errs, keyErr, authoritiesErr)...)
+	if _, err := authorities(c.AnthropicCA); err != nil {
+		errs = append(errs, fmt.Errorf("ANTHROPIC_CA_FILE: %w", err))
+	}
+	return errors.Join(append(errs, keyErr)...)
 }
 
 // loopback reports whether only this machine can reach what listens on host.

@@ -98,20 +98,55 @@ func TestAWrongFileIsSaidAtStart(t *testing.T) {
 	require.ErrorContains(t, err, "DEFAULT_RUNTIME must be one of [mine]")
 }
 
+const another = `
+runtimes:
+- name: codex
+  image: codex
+  contract: command
+  argv: [codex, "--model={model}"]
+  models: [gpt-1]
+  egress:
+    api: responses
+    upstream: {url: "https://api.openai.com", keyEnv: MY_OPENAI_KEY}
+    routes: [POST /v1/responses]
+- name: claude
+  image: c
+  contract: stream-json
+  maxTurns: 5
+  argv: [claude]
+  models: [claude-haiku-4-5]
+  egress: {routes: [POST /v1/messages]}
+`
+
+// A runtime is there as soon as the key of its upstream is.
+func TestEveryUpstreamHasItsKey(t *testing.T) {
+	c := Executor{RuntimesFile: write(t, another)}
+	_, failure := prepare(t, c, execution.Task{Runtime: "codex"})
+	require.Contains(t, failure.Message, "MY_OPENAI_KEY")
+	_, failure = prepare(t, c, execution.Task{Runtime: "claude"})
+	require.Contains(t, failure.Message, "ANTHROPIC_API_KEY")
+
+	t.Setenv("MY_OPENAI_KEY", "sk")
+	image, _ := prepare(t, c, execution.Task{Runtime: "codex"})
+	require.Equal(t, "codex", image)
+	_, failure = prepare(t, c, execution.Task{Runtime: "claude"})
+	require.NotNil(t, failure, "the other's key is not its own")
+}
+
 func TestTheGatewaysAuthorities(t *testing.T) {
 	model := modelstub.StartTLS(modelstub.Always(modelstub.Text("hi")))
 	defer model.Close()
 	certificate := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: model.Certificate().Raw}))
 
-	pool, err := Executor{}.authorities()
+	pool, err := authorities("")
 	require.NoError(t, err)
 	require.Nil(t, pool, "the system's")
-	pool, err = Executor{AnthropicCA: write(t, certificate)}.authorities()
+	pool, err = authorities(write(t, certificate))
 	require.NoError(t, err)
 	require.NotNil(t, pool)
-	_, err = Executor{AnthropicCA: write(t, "no certificate")}.authorities()
+	_, err = authorities(write(t, "no certificate"))
 	require.ErrorContains(t, err, "holds no certificate")
-	_, err = Executor{AnthropicCA: "no/such/file"}.authorities()
+	_, err = authorities("no/such/file")
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 

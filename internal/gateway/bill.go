@@ -9,6 +9,7 @@ import (
 // bill keeps the account of one session. It is safe for concurrent use.
 type bill struct {
 	budget Budget
+	prices map[string]Price // go before the list's
 
 	mu       sync.Mutex
 	sum      Summary
@@ -16,7 +17,7 @@ type bill struct {
 	atStake  float64 // what inFlight would cost, USD
 }
 
-func newBill(b Budget) *bill { return &bill{budget: b} }
+func newBill(b Budget, prices map[string]Price) *bill { return &bill{budget: b, prices: prices} }
 
 func (b *bill) summary() Summary {
 	b.mu.Lock()
@@ -38,7 +39,7 @@ func (a ask) most() Tokens { return Tokens{Input: a.bytes / bytesPerToken, Outpu
 func (b *bill) admit(a ask) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	cost, priced := costOf(a.model, a.most())
+	cost, priced := b.costOf(a.model, a.most())
 	switch limit := b.budget; {
 	case limit.CostUSD > 0 && !priced:
 		return forbidden("no price is known for the model " + quote(a.model) + ", so the budget cannot be kept")
@@ -80,7 +81,7 @@ type receipt struct {
 func (b *bill) settle(a ask, r receipt) float64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	reserved, _ := costOf(a.model, a.most())
+	reserved, _ := b.costOf(a.model, a.most())
 	b.inFlight = b.inFlight.minus(a.most())
 	b.atStake -= reserved
 
@@ -88,7 +89,7 @@ func (b *bill) settle(a ask, r receipt) float64 {
 	if model == "" {
 		model = a.model
 	}
-	cost, priced := costOf(model, r.tokens)
+	cost, priced := b.costOf(model, r.tokens)
 	if !priced && r.status == http.StatusOK {
 		b.sum.UnpricedCalls++
 	}
@@ -102,8 +103,11 @@ func (b *bill) settle(a ask, r receipt) float64 {
 	return cost
 }
 
-func costOf(model string, t Tokens) (usd float64, known bool) {
-	p, known := priceOf(model)
+func (b *bill) costOf(model string, t Tokens) (usd float64, known bool) {
+	p, known := b.prices[model]
+	if !known {
+		p, known = priceOf(model)
+	}
 	return p.cost(t), known
 }
 

@@ -13,7 +13,7 @@ func TestNoOrderOfCallsPassesTheBudgetByMoreThanOne(t *testing.T) {
 	const model, mostOfOne = "claude-sonnet-4-5", 1000
 	rapid.Check(t, func(t *rapid.T) {
 		limit := rapid.Int64Range(1, 20*mostOfOne).Draw(t, "limit")
-		b := newBill(Budget{Tokens: limit, CostUSD: 0.1})
+		b := newBill(Budget{Tokens: limit, CostUSD: 0.1}, nil)
 		var underWay []ask
 		settle := func(t *rapid.T) {
 			if len(underWay) == 0 {
@@ -55,7 +55,7 @@ func TestNoOrderOfCallsPassesTheBudgetByMoreThanOne(t *testing.T) {
 }
 
 func TestPriceOf(t *testing.T) {
-	for model, want := range map[string]price{
+	for model, want := range map[string]Price{
 		"claude-sonnet-4-6":         {3, 15},
 		"claude-haiku-4-5-20251001": {1, 5},
 		"claude-3-5-haiku-latest":   {0.8, 4},

@@ -15,7 +15,7 @@ func FuzzInspect(f *testing.F) {
 	f.Add([]byte(`{"model":"m","tools":[{"type":"custom"}],"system":[{"source":{"type":"base64"}}]}`))
 	f.Add([]byte(`{"model":"m","messages":[{"content":{"source":{"url":"x"}}}]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		a, err := inspect(body)
+		a, err := inspect(body, dialects[MessagesAPI])
 		if err != nil {
 			require.Equal(t, ask{}, a)
 			return
@@ -26,7 +26,7 @@ func FuzzInspect(f *testing.F) {
 		require.NoError(t, json.Unmarshal(read["model"], &model))
 		require.Equal(t, model, a.model)
 		for name := range read {
-			require.Contains(t, parameters, name)
+			require.Contains(t, dialects[MessagesAPI].parameters, name)
 		}
 	})
 }

@@ -1,5 +1,5 @@
 // Package gateway is the only way out of a sandbox. It stands between an agent,
-// which is not trusted with anything, and the Messages API, for which it alone
+// which is not trusted with anything, and its model's API, for which it alone
 // holds the key: it lets through what the runtime declares, rebuilds every
 // request, and counts what the provider says was used.
 package gateway
@@ -22,7 +22,8 @@ import (
 
 // Settings are the operator's. Zero durations and sizes mean the defaults.
 type Settings struct {
-	Upstream *url.URL // of the Messages API, with neither query nor user
+	API      API      // that the upstream speaks; default MessagesAPI
+	Upstream *url.URL // with neither query nor user
 	APIKey   string
 
 	// Models that may be used, of those that the runtime declares. Empty: all of them.
@@ -74,11 +75,13 @@ const (
 // Gateway makes the sessions. It is safe for concurrent use.
 type Gateway struct {
 	settings Settings
+	api      dialect
 	client   *http.Transport
 }
 
 // New checks the settings and says everything that is wrong with them at once.
 func New(s Settings) (*Gateway, error) {
+	s.API = cmp.Or(s.API, MessagesAPI)
 	s.CallTimeout = cmp.Or(s.CallTimeout, defaultCallTimeout)
 	s.IdleTimeout = cmp.Or(s.IdleTimeout, defaultIdleTimeout)
 	s.BodyTimeout = cmp.Or(s.BodyTimeout, defaultBodyTimeout)
@@ -90,7 +93,7 @@ func New(s Settings) (*Gateway, error) {
 	if err := s.validate(); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	return &Gateway{settings: s, client: newTransport(s)}, nil
+	return &Gateway{settings: s, api: dialects[s.API], client: newTransport(s)}, nil
 }
 
 func (s Settings) validate() error {
@@ -102,6 +105,9 @@ func (s Settings) validate() error {
 		errs = append(errs, errors.New("the upstream must have neither user, query nor fragment"))
 	case u.Scheme == "http" && !isLocal(u.Hostname()) && !s.AllowPrivateUpstream:
 		errs = append(errs, errors.New("an upstream that is not on this machine must use https"))
+	}
+	if _, known := dialects[s.API]; !known {
+		errs = append(errs, fmt.Errorf("there is no API %q", s.API))
 	}
 	if s.APIKey == "" {
 		errs = append(errs, errors.New("the API key is missing"))
@@ -137,7 +143,7 @@ func (g *Gateway) Session(execution string, p Policy) *Session {
 		ctx:     ctx,
 		cancel:  cancel,
 		log:     g.settings.Logger.With(zap.String("execution", execution)),
-		bill:    newBill(g.settings.Budget.and(p.Budget)),
+		bill:    newBill(g.settings.Budget.and(p.Budget), p.Prices),
 		bodies:  semaphore.NewWeighted(2 * g.settings.MaxRequest),
 	}
 	s.server = newServer(s, s.log)

@@ -39,7 +39,7 @@ func (s *Session) call(w http.ResponseWriter, r *http.Request, route Route, rec 
 		return
 	}
 	defer forget()
-	a, err := inspect(body)
+	a, err := inspect(body, s.gateway.api)
 	if err != nil {
 		s.deny(w, rec, err)
 		return

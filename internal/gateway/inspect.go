@@ -17,27 +17,14 @@ type ask struct {
 	bytes     int64
 }
 
-// parameters are the fields that a request may have. Fields that are left out
-// on purpose: mcp_servers, container and fallbacks, which reach out or name
-// other models; speed, service_tier and inference_geo, which change the price.
-var parameters = []string{
-	"model", "messages", "system", "max_tokens", "stream", "tools", "tool_choice", "metadata",
-	"stop_sequences", "temperature", "top_k", "top_p", "thinking",
-	"cache_control", "context_management", "output_config", "output_format",
-}
-
-// clientTools are the kinds of tools that run where the agent is. All others
-// run at the provider, with its network.
-var clientTools = []string{"bash_", "text_editor_", "computer_", "memory_", "tool_search_tool_"}
-
 // inlineSources are the kinds of sources that carry their data with them.
 var inlineSources = []string{"base64", "text", "content"}
 
 // inspect reads a body once, from front to back, without building anything from
 // it, so that a body costs little more memory than its bytes. The decoder refuses
 // duplicate names and invalid UTF-8, on which two readers could disagree.
-func inspect(body []byte) (ask, error) {
-	in := inspector{dec: jsontext.NewDecoder(bytes.NewBuffer(body)), ask: ask{bytes: int64(len(body))}}
+func inspect(body []byte, d dialect) (ask, error) {
+	in := inspector{api: d, dec: jsontext.NewDecoder(bytes.NewBuffer(body)), ask: ask{bytes: int64(len(body))}}
 	if err := in.request(); err != nil {
 		var refused denialError
 		if errors.As(err, &refused) {
@@ -52,6 +39,7 @@ func inspect(body []byte) (ask, error) {
 }
 
 type inspector struct {
+	api    dialect
 	dec    *jsontext.Decoder // reads the body in place
 	ask    ask
 	tokens int
@@ -85,17 +73,16 @@ func (in *inspector) skip() error {
 
 func (in *inspector) request() error {
 	err := in.object(func(name string) error {
-		if !slices.Contains(parameters, name) {
+		switch {
+		case !slices.Contains(in.api.parameters, name):
 			return forbidden("the parameter " + quote(name) + " is not allowed")
-		}
-		switch name {
-		case "model":
+		case name == "model":
 			return in.text(&in.ask.model)
-		case "max_tokens":
+		case name == in.api.maxTokens:
 			return in.number(&in.ask.maxTokens)
-		case "tools":
+		case name == "tools":
 			return in.array(in.tool)
-		case "messages", "system":
+		case slices.Contains(in.api.content, name):
 			return in.content()
 		default:
 			return in.skip()
@@ -111,21 +98,21 @@ func (in *inspector) request() error {
 }
 
 func (in *inspector) tool() error {
-	return in.object(func(name string) error {
-		if name != "type" {
+	kind := ""
+	err := in.object(func(name string) error {
+		switch name {
+		case "type":
+			return in.textOrNull(&kind)
+		case "tools":
+			return in.array(in.tool)
+		default:
 			return in.skip()
 		}
-		var kind string
-		if err := in.textOrNull(&kind); err != nil {
-			return err
-		}
-		client := kind == "" || kind == "custom" ||
-			slices.ContainsFunc(clientTools, func(prefix string) bool { return strings.HasPrefix(kind, prefix) })
-		if !client {
-			return forbidden("the tool " + quote(kind) + " runs at the provider and is not allowed")
-		}
-		return nil
 	})
+	if err == nil && !in.api.client(kind) {
+		return forbidden("the tool " + quote(kind) + " runs at the provider and is not allowed")
+	}
+	return err
 }
 
 // content looks through messages and their blocks at any depth, but not into
@@ -135,21 +122,67 @@ func (in *inspector) content() error {
 	case jsontext.KindBeginArray:
 		return in.array(in.content)
 	case jsontext.KindBeginObject:
-		return in.object(func(name string) error {
+		named, kind := false, ""
+		err := in.object(func(name string) error {
 			switch name {
+			case "id":
+				named = true
+				return in.skip()
+			case "type", "role":
+				return in.label(&kind)
 			case "input":
 				return in.skip()
 			case "file_id":
 				return forbidden("files of the provider are not allowed")
+			case "file_url":
+				return forbidden("sources by URL or file are not allowed")
+			case "image_url":
+				return in.image()
 			case "source":
 				return in.source()
 			default:
 				return in.content()
 			}
 		})
+		// A name alone stands for an item that is kept at the provider, perhaps of
+		// somebody else who uses the operator's key.
+		if err == nil && (kind == "item_reference" || named && kind == "") {
+			return forbidden("items that are kept at the provider are not allowed")
+		}
+		return err
 	default:
 		return in.skip()
 	}
+}
+
+// label reads what sort of thing an object is; of two labels one is enough.
+func (in *inspector) label(kind *string) error {
+	if in.dec.PeekKind() != jsontext.KindString {
+		return in.content()
+	}
+	own := ""
+	if err := in.text(&own); err != nil {
+		return err
+	}
+	if *kind != "item_reference" {
+		*kind = own
+	}
+	return nil
+}
+
+// image lets an image pass that carries its data with it.
+func (in *inspector) image() error {
+	if in.dec.PeekKind() == jsontext.KindNull {
+		return in.skip()
+	}
+	url := ""
+	if err := in.text(&url); err != nil {
+		return err
+	}
+	if !strings.HasPrefix(url, "data:") {
+		return forbidden("sources by URL or file are not allowed")
+	}
+	return nil
 }
 
 func (in *inspector) source() error {
@@ -237,14 +270,16 @@ func (in *inspector) textOrNull(to *string) error {
 
 func (in *inspector) number(to *int64) error {
 	token, err := in.next()
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if token.Kind() != jsontext.KindNumber {
+	case token.Kind() == jsontext.KindNull:
+		return nil
+	case token.Kind() != jsontext.KindNumber:
 		return errShape
 	}
 	if *to, err = token.Int(); err != nil || *to < 0 {
-		return invalid("max_tokens is not a count")
+		return invalid(in.api.maxTokens + " is not a count")
 	}
 	return nil
 }

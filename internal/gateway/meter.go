@@ -29,6 +29,10 @@ type usage struct {
 		For5m *int64 `json:"ephemeral_5m_input_tokens"`
 		For1h *int64 `json:"ephemeral_1h_input_tokens"`
 	} `json:"cache_creation"`
+	// OpenAI counts what came from its cache among the input.
+	Details *struct {
+		Cached *int64 `json:"cached_tokens"`
+	} `json:"input_tokens_details"`
 }
 
 func (m *meter) count(u *usage) {
@@ -38,6 +42,10 @@ func (m *meter) count(u *usage) {
 	set(&m.tokens.Input, u.Input)
 	set(&m.tokens.Output, u.Output)
 	set(&m.tokens.CacheRead, u.CacheRead)
+	if u.Details != nil {
+		set(&m.tokens.CacheRead, u.Details.Cached)
+		m.tokens.Input = max(0, m.tokens.Input-m.tokens.CacheRead)
+	}
 	if u.CacheWrites != nil {
 		set(&m.tokens.CacheWrite5m, u.CacheWrites.For5m)
 		set(&m.tokens.CacheWrite1h, u.CacheWrites.For1h)
@@ -106,6 +114,13 @@ func (m *meter) event(line []byte) {
 		Error struct {
 			Type string `json:"type"`
 		} `json:"error"`
+		Response struct { // of the Responses API
+			Model string `json:"model"`
+			Usage *usage `json:"usage"`
+			Error struct {
+				Code string `json:"code"`
+			} `json:"error"`
+		} `json:"response"`
 	}
 	if json.Unmarshal(data, &event) != nil {
 		return
@@ -119,6 +134,14 @@ func (m *meter) event(line []byte) {
 		m.final = true
 	case "error":
 		m.failed = statusOf(event.Error.Type)
+	case "response.completed", "response.incomplete", "response.failed":
+		answer := event.Response
+		m.model, m.began = answer.Model, answer.Usage != nil
+		m.count(answer.Usage)
+		m.final = answer.Usage != nil
+		if event.Type == "response.failed" {
+			m.failed = statusOf(answer.Error.Code)
+		}
 	}
 }
 
@@ -131,7 +154,7 @@ func statusOf(kind string) int {
 	switch kind {
 	case "overloaded_error":
 		return statusOverloaded
-	case "rate_limit_error":
+	case "rate_limit_error", "rate_limit_exceeded":
 		return http.StatusTooManyRequests
 	case "timeout_error":
 		return http.StatusGatewayTimeout

@@ -13,6 +13,8 @@ type Policy struct {
 	Betas  []string // values of the anthropic-beta header; others are taken out
 	// Headers are passed on as they are, besides those that always are.
 	Headers []string
+	// Prices are of models that the gateway's own table does not have.
+	Prices map[string]Price
 	// Budget of the execution, which the operator's bounds besides.
 	Budget Budget
 }

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// price is in USD for a million tokens.
-type price struct{ input, output float64 }
+// Price is in USD for a million tokens.
+type Price struct{ Input, Output float64 }
 
 // Multiples of the input price for what the provider's cache holds.
 const (
@@ -20,7 +20,7 @@ const (
 // https://docs.anthropic.com/en/docs/about-claude/pricing as far as that page
 // was at hand. Long-context surcharges (above 200,000 input tokens on older
 // Sonnet models) are not in it.
-var prices = map[string]price{
+var prices = map[string]Price{
 	"claude-3-5-haiku":  {0.80, 4},
 	"claude-haiku-4-5":  {1, 5},
 	"claude-3-7-sonnet": {3, 15},
@@ -43,17 +43,17 @@ var prices = map[string]price{
 // dated is the release date that full names of models end with.
 var dated = regexp.MustCompile(`-20\d{6}$`)
 
-func priceOf(model string) (price, bool) {
+func priceOf(model string) (Price, bool) {
 	model = dated.ReplaceAllString(strings.TrimSuffix(model, "-latest"), "")
 	p, ok := prices[model]
 	return p, ok
 }
 
 // cost is in USD.
-func (p price) cost(t Tokens) float64 {
+func (p Price) cost(t Tokens) float64 {
 	input := float64(t.Input) +
 		float64(t.CacheRead)*cacheReadFactor +
 		float64(t.CacheWrite5m)*cacheWrite5mFactor +
 		float64(t.CacheWrite1h)*cacheWrite1hFactor
-	return (input*p.input + float64(t.Output)*p.output) / 1e6
+	return (input*p.Input + float64(t.Output)*p.Output) / 1e6
 }

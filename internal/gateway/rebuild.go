@@ -16,7 +16,8 @@ const defaultVersion = "2023-06-01"
 const maxHeader = 1 << 10
 
 // rebuild makes the request upstream from nothing: of the sandbox's headers
-// only two go on, each checked, and those that the runtime declares.
+// only the API's version and its betas go on, each checked, and those that the
+// runtime declares.
 func (s *Session) rebuild(ctx context.Context, r *http.Request, route Route, body []byte) (*http.Request, error) {
 	settings := s.gateway.settings
 	target := *settings.Upstream
@@ -27,17 +28,12 @@ func (s *Session) rebuild(ctx context.Context, r *http.Request, route Route, bod
 	if err != nil {
 		return nil, err
 	}
-	version := r.Header.Get("Anthropic-Version")
-	if !apiVersion.MatchString(version) {
-		version = defaultVersion
-	}
 	request.Header = http.Header{
-		"Content-Type":      {"application/json"},
-		"Accept":            {"application/json, text/event-stream"},
-		"User-Agent":        {"airlock-gateway"},
-		"Anthropic-Version": {version},
-		"X-Api-Key":         {settings.APIKey},
+		"Content-Type": {"application/json"},
+		"Accept":       {"application/json, text/event-stream"},
+		"User-Agent":   {"airlock-gateway"},
 	}
+	s.gateway.api.authorize(request.Header, r.Header, settings.APIKey)
 	for _, name := range s.policy.Headers {
 		if value := r.Header.Get(name); value != "" && len(value) <= maxHeader && request.Header.Get(name) == "" {
 			request.Header.Set(name, value)

@@ -38,9 +38,12 @@ func From(entry catalog.Runtime, gw *gateway.Gateway) Runtime {
 	switch {
 	case entry.Egress == nil:
 	case gw == nil:
-		r.Unavailable = "the operator has to set ANTHROPIC_API_KEY"
+		r.Unavailable = "the operator has to set " + entry.KeyEnv()
 	default:
-		policy := gateway.Policy{Betas: entry.Egress.Betas, Headers: entry.Egress.Headers}
+		policy := gateway.Policy{Betas: entry.Egress.Betas, Headers: entry.Egress.Headers, Prices: map[string]gateway.Price{}}
+		for model, price := range entry.Egress.Prices {
+			policy.Prices[model] = gateway.Price(price)
+		}
 		for _, route := range entry.Egress.Routes {
 			policy.Routes = append(policy.Routes, gateway.Route(route))
 		}

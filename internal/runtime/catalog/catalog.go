@@ -85,9 +85,39 @@ type Limits struct {
 
 // Egress is what the gateway lets through for a runtime.
 type Egress struct {
+	API      API       `yaml:"api"`      // default: Messages
+	Upstream *Upstream `yaml:"upstream"` // nil: what the executor's ANTHROPIC_... variables say
+
 	Routes  []Route  `yaml:"routes"`
 	Betas   []string `yaml:"betas"`   // values of anthropic-beta that pass
 	Headers []string `yaml:"headers"` // that pass as they are, besides what the gateway always passes
+
+	// Prices are of models that the gateway has no price for. Without one, a model
+	// counts as free, and a budget in money lets none of its calls through.
+	Prices map[string]Price `yaml:"prices"`
+}
+
+// API is the language of a model's upstream.
+type API string
+
+// The APIs there are.
+const (
+	Messages  API = "messages"  // Anthropic's
+	Responses API = "responses" // OpenAI's
+)
+
+// Upstream is where a model is. The key itself is never in a file of runtimes.
+type Upstream struct {
+	URL          string `yaml:"url"`
+	KeyEnv       string `yaml:"keyEnv"`       // variable of the executor that holds the key
+	CAFile       string `yaml:"caFile"`       // certificate authorities in PEM, besides the system's
+	AllowPrivate bool   `yaml:"allowPrivate"` // the name may resolve to an address that is not public
+}
+
+// Price is in USD for a million tokens.
+type Price struct {
+	Input  float64 `yaml:"input"`
+	Output float64 `yaml:"output"`
 }
 
 // Route is one request line, to the letter: "POST /v1/messages?beta=true". A
@@ -103,6 +133,18 @@ type Size int64
 
 // Duration is written as "90s".
 type Duration time.Duration
+
+// KeyEnv is the executor's variable that has to be set for the runtime; empty: none.
+func (r Runtime) KeyEnv() string {
+	switch {
+	case r.Egress == nil:
+		return ""
+	case r.Egress.Upstream == nil:
+		return "ANTHROPIC_API_KEY"
+	default:
+		return r.Egress.Upstream.KeyEnv
+	}
+}
 
 // Environment is Env as a process is given it, in the order of the names.
 func (r Runtime) Environment() []string {

@@ -43,6 +43,9 @@ runtimes:
       routes: [POST /v1/messages, local HEAD /]
       betas: [one]
       headers: [X-Session]
+      api: responses
+      upstream: {url: "https://api.openai.com", keyEnv: OPENAI_API_KEY, caFile: /ca.pem, allowPrivate: true}
+      prices: {small: {input: 0.25, output: 2}}
 `
 
 func TestEveryField(t *testing.T) {
@@ -57,9 +60,13 @@ func TestEveryField(t *testing.T) {
 		Egress: &catalog.Egress{
 			Routes: []catalog.Route{{Method: "POST", Target: "/v1/messages"}, {Method: "HEAD", Target: "/", Local: true}},
 			Betas:  []string{"one"}, Headers: []string{"X-Session"},
+			API:      catalog.Responses,
+			Upstream: &catalog.Upstream{URL: "https://api.openai.com", KeyEnv: "OPENAI_API_KEY", CAFile: "/ca.pem", AllowPrivate: true},
+			Prices:   map[string]catalog.Price{"small": {Input: 0.25, Output: 2}},
 		},
 	}, c.Runtimes[0]))
 	require.Equal(t, []string{"python3", "/app/main.py", "--model=large"}, c.Runtimes[0].Command("large"))
+	require.Equal(t, "OPENAI_API_KEY", c.Runtimes[0].KeyEnv())
 	require.Equal(t, []string{"A=1", "B=2"}, c.Runtimes[0].Environment())
 }
 
@@ -68,45 +75,51 @@ const minimal = "runtimes:\n- name: a\n  image: i\n  contract: command\n  argv: 
 
 func TestMistakes(t *testing.T) {
 	for name, c := range map[string]struct{ text, says string }{
-		"empty":                    {"", "line 1: there are no runtimes"},
-		"no YAML":                  {"runtimes: [", "yaml: line 1"},
-		"a tab":                    {"runtimes:\n\t- name: a", "yaml: line 2"},
-		"a list":                   {"- a", "line 1: wrong type"},
-		"two documents":            {minimal + "---\n" + minimal, "more than one document"},
-		"an unknown field":         {minimal + "  imgae: y\n", "line 6: there is no field imgae"},
-		"an unknown field above":   {"version: 1\n" + minimal, "line 1: there is no field version"},
-		"an unknown field below":   {minimal + "  limits:\n    ram: 1GiB\n", "line 7: there is no field ram"},
-		"a field twice":            {minimal + "  image: y\n", "line 6: "},
-		"a wrong type":             {minimal + "  models: small\n", "line 6: wrong type"},
-		"no name":                  {strings.Replace(minimal, "name: a", "output: text", 1), "line 2: name must be"},
-		"a name with a space":      {strings.Replace(minimal, "name: a", "name: a b", 1), "line 2: name must be"},
-		"a name that stands above": {minimal + strings.TrimPrefix(minimal, "runtimes:\n"), `line 6: a runtime "a" stands above`},
-		"no image":                 {strings.Replace(minimal, "image: i", "output: text", 1), "line 2: image is missing"},
-		"no program":               {strings.Replace(minimal, "[x]", "[]", 1), "line 5: argv must name a program"},
-		"a contract of the future": {strings.Replace(minimal, "command", "grpc", 1), "line 4: contract must be stream-json or command"},
-		"an output of the future":  {minimal + "  output: xml\n", "line 6: output must be text or json"},
-		"turns of a command":       {minimal + "  maxTurns: 5\n", "line 6: maxTurns is of the contract stream-json only"},
-		"no turns":                 {strings.Replace(minimal, "command", "stream-json", 1), "line 2: maxTurns must be from 1"},
-		"an output of stream-json": {strings.Replace(minimal, "command", "stream-json\n  maxTurns: 1\n  output: json", 1), "line 6: output is of the contract command only"},
-		"a model without models":   {strings.Replace(minimal, "[x]", "[x, '{model}']", 1), "line 5: {model} stands for a model, but there are no models"},
-		"a model twice":            {minimal + "  models: [m, m]\n", "line 6: models must be different"},
-		"a variable with a dash":   {minimal + "  env: {A-B: x}\n", `line 6: "A-B" is not the name of a variable`},
-		"a size without a unit":    {minimal + "  limits: {memory: lots}\n", `line 6: "lots" is not a size`},
-		"too little memory":        {minimal + "  limits: {memory: 1MiB}\n", "line 6: memory must be at least 64MiB"},
-		"too much output":          {minimal + "  limits: {output: 1GiB}\n", "line 6: output must be at most 64MiB"},
-		"negative CPUs":            {minimal + "  limits: {cpus: -1}\n", "line 6: cpus must be"},
-		"a time without a unit":    {minimal + "  maxTimeout: 90\n", `line 6: "90" is not a duration`},
-		"a time too long":          {minimal + "  maxTimeout: 48h\n", "line 6: maxTimeout must be from 1s to 1h"},
-		"instructions elsewhere":   {minimal + "  instructions: /etc/passwd\n", "line 6: instructions must be a clean path"},
-		"instructions that climb":  {minimal + "  instructions: /workspace/../etc/x\n", "line 6: instructions must be a clean path"},
-		"a way out to no model":    {minimal + "  egress: {routes: [POST /v1/messages]}\n", "line 6: a way out leads to a model"},
-		"a way out without routes": {minimal + "  models: [m]\n  egress: {}\n", "line 7: a way out needs routes"},
-		"a route without a path":   {minimal + "  models: [m]\n  egress: {routes: [POST]}\n", `line 7: "POST" is not a request line`},
-		"a proxy's route":          {minimal + "  models: [m]\n  egress: {routes: [CONNECT /x]}\n", "line 7: the method must be one of"},
-		"a route with a host":      {minimal + "  models: [m]\n  egress: {routes: ['POST https://x/y']}\n", "line 7: "},
-		"a route that climbs":      {minimal + "  models: [m]\n  egress: {routes: [GET /v1/../x]}\n", "line 7: "},
-		"a route with an escape":   {minimal + "  models: [m]\n  egress: {routes: [GET /v1/%2e]}\n", "line 7: "},
-		"the key as a header":      {minimal + "  models: [m]\n  egress: {routes: [GET /v1], headers: [x-api-key]}\n", "line 7: the header"},
+		"empty":                     {"", "line 1: there are no runtimes"},
+		"no YAML":                   {"runtimes: [", "yaml: line 1"},
+		"a tab":                     {"runtimes:\n\t- name: a", "yaml: line 2"},
+		"a list":                    {"- a", "line 1: wrong type"},
+		"two documents":             {minimal + "---\n" + minimal, "more than one document"},
+		"an unknown field":          {minimal + "  imgae: y\n", "line 6: there is no field imgae"},
+		"an unknown field above":    {"version: 1\n" + minimal, "line 1: there is no field version"},
+		"an unknown field below":    {minimal + "  limits:\n    ram: 1GiB\n", "line 7: there is no field ram"},
+		"a field twice":             {minimal + "  image: y\n", "line 6: "},
+		"a wrong type":              {minimal + "  models: small\n", "line 6: wrong type"},
+		"no name":                   {strings.Replace(minimal, "name: a", "output: text", 1), "line 2: name must be"},
+		"a name with a space":       {strings.Replace(minimal, "name: a", "name: a b", 1), "line 2: name must be"},
+		"a name that stands above":  {minimal + strings.TrimPrefix(minimal, "runtimes:\n"), `line 6: a runtime "a" stands above`},
+		"no image":                  {strings.Replace(minimal, "image: i", "output: text", 1), "line 2: image is missing"},
+		"no program":                {strings.Replace(minimal, "[x]", "[]", 1), "line 5: argv must name a program"},
+		"a contract of the future":  {strings.Replace(minimal, "command", "grpc", 1), "line 4: contract must be stream-json or command"},
+		"an output of the future":   {minimal + "  output: xml\n", "line 6: output must be text or json"},
+		"turns of a command":        {minimal + "  maxTurns: 5\n", "line 6: maxTurns is of the contract stream-json only"},
+		"no turns":                  {strings.Replace(minimal, "command", "stream-json", 1), "line 2: maxTurns must be from 1"},
+		"an output of stream-json":  {strings.Replace(minimal, "command", "stream-json\n  maxTurns: 1\n  output: json", 1), "line 6: output is of the contract command only"},
+		"a model without models":    {strings.Replace(minimal, "[x]", "[x, '{model}']", 1), "line 5: {model} stands for a model, but there are no models"},
+		"a model twice":             {minimal + "  models: [m, m]\n", "line 6: models must be different"},
+		"a variable with a dash":    {minimal + "  env: {A-B: x}\n", `line 6: "A-B" is not the name of a variable`},
+		"a size without a unit":     {minimal + "  limits: {memory: lots}\n", `line 6: "lots" is not a size`},
+		"too little memory":         {minimal + "  limits: {memory: 1MiB}\n", "line 6: memory must be at least 64MiB"},
+		"too much output":           {minimal + "  limits: {output: 1GiB}\n", "line 6: output must be at most 64MiB"},
+		"negative CPUs":             {minimal + "  limits: {cpus: -1}\n", "line 6: cpus must be"},
+		"a time without a unit":     {minimal + "  maxTimeout: 90\n", `line 6: "90" is not a duration`},
+		"a time too long":           {minimal + "  maxTimeout: 48h\n", "line 6: maxTimeout must be from 1s to 1h"},
+		"instructions elsewhere":    {minimal + "  instructions: /etc/passwd\n", "line 6: instructions must be a clean path"},
+		"instructions that climb":   {minimal + "  instructions: /workspace/../etc/x\n", "line 6: instructions must be a clean path"},
+		"a way out to no model":     {minimal + "  egress: {routes: [POST /v1/messages]}\n", "line 6: a way out leads to a model"},
+		"a way out without routes":  {minimal + "  models: [m]\n  egress: {}\n", "line 7: a way out needs routes"},
+		"a route without a path":    {minimal + "  models: [m]\n  egress: {routes: [POST]}\n", `line 7: "POST" is not a request line`},
+		"a proxy's route":           {minimal + "  models: [m]\n  egress: {routes: [CONNECT /x]}\n", "line 7: the method must be one of"},
+		"a route with a host":       {minimal + "  models: [m]\n  egress: {routes: ['POST https://x/y']}\n", "line 7: "},
+		"a route that climbs":       {minimal + "  models: [m]\n  egress: {routes: [GET /v1/../x]}\n", "line 7: "},
+		"a route with an escape":    {minimal + "  models: [m]\n  egress: {routes: [GET /v1/%2e]}\n", "line 7: "},
+		"an API of the future":      {minimal + "  models: [m]\n  egress: {routes: [GET /v1], api: gemini}\n", "line 7: api must be messages or responses"},
+		"OpenAI's at Anthropic":     {minimal + "  models: [m]\n  egress: {routes: [GET /v1], api: responses}\n", "line 7: the API responses needs an upstream"},
+		"an upstream without a key": {minimal + "  models: [m]\n  egress:\n    routes: [GET /v1]\n    upstream: {url: 'https://x'}\n", "line 9: keyEnv must name"},
+		"an upstream by FTP":        {minimal + "  models: [m]\n  egress:\n    routes: [GET /v1]\n    upstream: {url: 'ftp://x', keyEnv: K}\n", "line 9: url must be"},
+		"a price below nothing":     {minimal + "  models: [m]\n  egress: {routes: [GET /v1], prices: {m: {input: -1}}}\n", "line 7: prices cannot be negative"},
+		"a price that is none":      {minimal + "  models: [m]\n  egress: {routes: [GET /v1], prices: {m: {input: .nan}}}\n", "line 7: prices cannot be negative"},
+		"the key as a header":       {minimal + "  models: [m]\n  egress: {routes: [GET /v1], headers: [x-api-key]}\n", "line 7: the header"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := catalog.Parse([]byte(c.text))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/textproto"
+	"net/url"
 	"path"
 	"regexp"
 	"slices"
@@ -117,6 +118,22 @@ var kept = []string{
 }
 
 func (c *checker) egress(e Egress, at position) {
+	switch e.API {
+	case "", Messages:
+	case Responses:
+		c.when(e.Upstream == nil, at.at("api"), "the API %s needs an upstream", Responses)
+	default:
+		c.when(true, at.at("api"), "api must be %s or %s", Messages, Responses)
+	}
+	if u := e.Upstream; u != nil {
+		here := at.at("upstream")
+		parsed, err := url.Parse(u.URL)
+		c.when(err != nil || parsed.Host == "" || parsed.Scheme != "https" && parsed.Scheme != "http", here.at("url"), "url must be an http or https URL")
+		c.when(!variableForm.MatchString(u.KeyEnv), here.at("keyEnv"), "keyEnv must name the variable that holds the key")
+	}
+	for model, price := range e.Prices {
+		c.when(!(price.Input >= 0 && price.Output >= 0), at.at("prices", model), "prices cannot be negative")
+	}
 	c.when(len(e.Routes) == 0, at.at("routes"), "a way out needs routes")
 	for i, route := range e.Routes {
 		here := at.at("routes", i)
