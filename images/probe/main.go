@@ -96,10 +96,16 @@ func sleep(args []string) error {
 	return nil
 }
 
-// now prints the time, in nanoseconds since 1970.
-func now([]string) error {
+// now prints when the program began, in nanoseconds since 1970, and stays for
+// the argument's duration, if there is one.
+func now(args []string) error {
 	fmt.Println(began.UnixNano())
-	return nil
+	if len(args) == 0 {
+		return nil
+	}
+	stay, err := time.ParseDuration(args[0])
+	time.Sleep(stay)
+	return err
 }
 
 func env([]string) error {

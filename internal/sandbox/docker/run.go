@@ -34,7 +34,9 @@ func (d *Driver) Run(ctx context.Context, job sandbox.Job) (sandbox.Outcome, err
 		return sandbox.Outcome{}, err
 	}
 	s := shapeOf(job.Image, job.Limits)
-	defer d.refill(ctx, s)
+	over := make(chan struct{})
+	defer close(over)
+	d.working.Go(func() { d.refillBeside(ctx, s, over) })
 	c, err := d.take(ctx, s, job.Execution)
 	if err != nil {
 		return sandbox.Outcome{}, err

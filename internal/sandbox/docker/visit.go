@@ -78,7 +78,7 @@ func (d *Driver) converse(ctx context.Context, c *cell, job sandbox.Job, called 
 		if report.Kind == frame.Ended {
 			return v.ended(ctx, report)
 		}
-		if err := v.hear(ctx, report); err != nil {
+		if err := v.hear(report); err != nil {
 			return sandbox.Outcome{}, err
 		}
 	}
@@ -93,15 +93,13 @@ func (v *visit) expect(d time.Duration, cause error) {
 }
 
 // hear takes one report that is not the last.
-func (v *visit) hear(ctx context.Context, report frame.Report) error {
+func (v *visit) hear(report frame.Report) error {
 	times := &v.c.record.Times
 	switch report.Kind {
 	case frame.Started:
 		times.AgentStarted = time.Now()
 		v.outcome.AgentStarted = time.Since(v.called)
 		v.expect(v.job.Timeout+grace, errDeadline)
-		// Not earlier: starting the next container takes what CPU there is.
-		v.d.refill(ctx, shapeOf(v.job.Image, v.job.Limits))
 	case frame.Stdout:
 		if times.FirstOutput.IsZero() {
 			times.FirstOutput = time.Now()

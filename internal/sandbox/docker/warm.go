@@ -9,8 +9,13 @@ import (
 	"go.uber.org/zap"
 )
 
-// warmInterval is how often the pool is looked after between jobs.
-const warmInterval = 10 * time.Second
+const (
+	// warmInterval is how often the pool is looked after between jobs.
+	warmInterval = 10 * time.Second
+	// refillDelay keeps the start of the next container, which takes what CPU
+	// there is, off the start of a job, and off all of a short one.
+	refillDelay = 250 * time.Millisecond
+)
 
 // KeepWarm fills the pool and looks after it until ctx ends; then it empties
 // it for good, and jobs that still come start containers of their own. It
@@ -36,7 +41,7 @@ func (d *Driver) lookAfterPool(ctx context.Context, now time.Time) {
 		d.discard(ctx, c)
 	}
 	for _, s := range d.pool.shapes() {
-		d.refillAt(ctx, s, now)
+		d.refill(ctx, s, now)
 	}
 }
 
@@ -46,11 +51,21 @@ func (d *Driver) drain(ctx context.Context) {
 	}
 }
 
-// refill starts what the pool lacks of a shape, in the background.
-func (d *Driver) refill(ctx context.Context, s shape) { d.refillAt(ctx, s, time.Now()) }
+// refillBeside refills for a job that took a container, when the job is over or
+// has run for a while.
+func (d *Driver) refillBeside(ctx context.Context, s shape, over <-chan struct{}) {
+	delay := time.NewTimer(refillDelay)
+	defer delay.Stop()
+	select {
+	case <-delay.C:
+	case <-over:
+	}
+	d.refill(ctx, s, time.Now())
+}
 
-// refillAt does not end with ctx: what it starts is for later jobs.
-func (d *Driver) refillAt(ctx context.Context, s shape, now time.Time) {
+// refill starts what the pool lacks of a shape, in the background. It does not
+// end with ctx: what it starts is for later jobs.
+func (d *Driver) refill(ctx context.Context, s shape, now time.Time) {
 	ctx = context.WithoutCancel(ctx)
 	for range d.pool.reserve(s, now) {
 		d.working.Go(func() {
