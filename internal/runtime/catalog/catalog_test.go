@@ -3,6 +3,7 @@ package catalog_test
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -179,4 +180,26 @@ func TestLoad(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte("x: 1"), 0o600))
 	_, err = catalog.Load(file)
 	require.ErrorContains(t, err, file)
+}
+
+// The example of the documentation is one that works.
+func TestTheExample(t *testing.T) {
+	c, err := catalog.Load("../../../docs/examples/runtimes.yaml")
+	require.NoError(t, err)
+	require.Equal(t, []string{"offline", "word-count", "codex"}, c.Names())
+	require.Contains(t, c.Runtimes[2].Command("m"), "--model=m")
+}
+
+// Every field of the file is in its documentation.
+func TestEveryFieldIsDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/runtimes.md")
+	require.NoError(t, err)
+	for _, typ := range []reflect.Type{
+		reflect.TypeFor[catalog.Runtime](), reflect.TypeFor[catalog.Limits](), reflect.TypeFor[catalog.Egress](), reflect.TypeFor[catalog.Upstream](),
+	} {
+		for i := range typ.NumField() {
+			name := typ.Field(i).Tag.Get("yaml")
+			require.True(t, strings.Contains(string(page), "`"+name+"`") || strings.Contains(string(page), "`egress."+name+"`"), name)
+		}
+	}
 }
