@@ -3,6 +3,7 @@ package pubsub_test
 import (
 	"bytes"
 	"context"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -26,31 +27,40 @@ import (
 
 func durable(b *testing.B) *service { return start(b, pubsub.Options{Dir: b.TempDir()}) }
 
-func fake(b *testing.B) *service {
+func fake(b *testing.B) (s *service, stop func()) {
 	server := pstest.NewServer()
-	s := &service{}
+	s = &service{}
 	s.Client, s.conn = dial(b, server.Addr)
-	b.Cleanup(func() {
+	return s, func() {
 		_ = s.Client.Close()
 		_ = s.conn.Close()
 		_ = server.Close()
-	})
-	return s
+	}
 }
 
 // compare reports how many things per second f does on both.
 func compare(b *testing.B, f func(b *testing.B, s *service) float64) {
 	versus(b, "msg/s", "pstest-msg/s",
-		func() float64 { return f(b, durable(b)) },
-		func() float64 { return f(b, fake(b)) })
+		func() float64 {
+			s := durable(b)
+			defer s.stop(b)
+			return f(b, s)
+		},
+		func() float64 {
+			s, stop := fake(b)
+			defer stop()
+			return f(b, s)
+		})
 }
 
 // versus measures both, in turn, and reports the medians.
 func versus(b *testing.B, unit, baseUnit string, measure, base func() float64) {
 	var rates, bases, ratios []float64
 	for b.Loop() {
-		bases = append(bases, base())
+		runtime.GC() // neither pays for the other's heap
 		rates = append(rates, measure())
+		runtime.GC()
+		bases = append(bases, base())
 		ratios = append(ratios, rates[len(rates)-1]/bases[len(bases)-1])
 	}
 	b.ReportMetric(median(rates), unit)
