@@ -133,7 +133,7 @@ func (c *Cloud) check() error {
 }
 
 func (c *API) check() error {
-	errs := []error{c.Cloud.check()}
+	errs := []error{c.Cloud.check(), checkGrace(c.Grace)}
 	if c.AuthMode != "dev" {
 		errs = append(errs, fmt.Errorf("AUTH_MODE must be dev, not %q", c.AuthMode))
 	}
@@ -176,7 +176,7 @@ func (c *Executor) fill() {
 }
 
 func (c *Executor) check() error {
-	errs := []error{c.Cloud.check()}
+	errs := []error{c.Cloud.check(), checkGrace(c.Grace)}
 	if c.Slots < 1 {
 		errs = append(errs, fmt.Errorf("EXECUTOR_SLOTS must be at least 1, not %d", c.Slots))
 	} else if c.Reserved >= c.Slots {
@@ -199,6 +199,13 @@ func (c *Executor) check() error {
 		errs = append(errs, fmt.Errorf("ANTHROPIC_CA_FILE: %w", err))
 	}
 	return errors.Join(append(errs, keyErr)...)
+}
+
+func checkGrace(d time.Duration) error {
+	if d < 0 {
+		return fmt.Errorf("SHUTDOWN_GRACE must not be negative, not %s", d)
+	}
+	return nil
 }
 
 // loopback reports whether only this machine can reach what listens on host.

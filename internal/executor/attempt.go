@@ -98,8 +98,8 @@ func judge(e *execution.Execution, ending execution.Ending, err error) execution
 	}
 }
 
-// settle writes the verdict, and keeps trying for as long as the lease holds:
-// the heart ends ctx's cause with ErrLeaseLost when it does not.
+// settle writes the verdict, and keeps trying for as long as a lease lasts. If
+// it was written and only the answer was lost, the repetition finds that.
 func (x *Executor) settle(ctx context.Context, ref execution.Ref, verdict execution.Event, log *zap.Logger) (execution.Change, bool) {
 	if verdict == nil {
 		log.Warn("lease lost; another attempt has the execution")
@@ -109,12 +109,18 @@ func (x *Executor) settle(ctx context.Context, ref execution.Ref, verdict execut
 	// what bounds the writing is the lease.
 	held, cancel := context.WithTimeout(context.WithoutCancel(ctx), x.config.Lease)
 	defer cancel()
+	unsure := false
 	change, err := backoff.Retry(held, func() (execution.Change, error) {
 		change, err := x.apply(held, ref, verdict)
-		if err != nil && !errors.Is(err, store.ErrUnavailable) {
+		switch {
+		case err == nil, unsure && errors.Is(err, execution.ErrTerminal):
+			return change, nil
+		case errors.Is(err, store.ErrUnavailable):
+			unsure = true
+			return change, err
+		default:
 			return change, backoff.Permanent(err)
 		}
-		return change, err
 	}, backoff.WithMaxElapsedTime(x.config.Lease))
 	if err != nil {
 		log.Error("could not write how the execution ended; it will run again", zap.Error(err))

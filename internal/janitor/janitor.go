@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -75,19 +77,21 @@ func (j *Janitor) sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	failed := map[execution.Ref]error{}
 	for {
-		due, err := j.store.Due(ctx, now, batch)
+		// What failed is still due, and stands before what is not looked at yet.
+		due, err := j.store.Due(ctx, now, batch+len(failed))
 		if err != nil {
 			return err
 		}
-		var failed []error
-		for _, ref := range due {
-			if err := j.look(ctx, ref); err != nil {
-				failed = append(failed, fmt.Errorf("execution %s: %w", ref.ID, err))
-			}
+		fresh := slices.DeleteFunc(due, func(ref execution.Ref) bool { return failed[ref] != nil })
+		if len(fresh) == 0 {
+			return errors.Join(slices.Collect(maps.Values(failed))...)
 		}
-		if len(due) < batch || len(failed) == len(due) {
-			return errors.Join(failed...)
+		for _, ref := range fresh {
+			if err := j.look(ctx, ref); err != nil {
+				failed[ref] = fmt.Errorf("execution %s: %w", ref.ID, err)
+			}
 		}
 	}
 }

@@ -28,10 +28,11 @@ func changing() firestore.SetOption {
 // the event, and writes, in one transaction, together with what the change
 // means for its conversation. An event that does not fit changes nothing and
 // returns the domain's error (execution.ErrTerminal, ErrLeased, ErrLeaseLost,
-// ErrNotDue) or ErrNotItsTurn.
+// ErrNotDue) or ErrNotItsTurn. With ErrTerminal the change holds the execution
+// as it ended.
 func (s *Store) Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
 	var ch execution.Change
-	err := s.client.RunTransaction(ctx, func(_ context.Context, tx *firestore.Transaction) error {
+	err := s.transact(ctx, func(tx *firestore.Transaction) error {
 		ch = execution.Change{}
 		e := &ch.Execution
 		now, err := s.read(tx.Get, executions, ref.Owner, ref.ID, e)
@@ -54,7 +55,7 @@ func (s *Store) Apply(ctx context.Context, ref execution.Ref, ev execution.Event
 		}
 		return tx.Set(s.collection(e.Owner, executions).Doc(e.ID), e, changing())
 	})
-	return ch, translate(err)
+	return ch, err
 }
 
 // applyToConversation keeps turns in order when e begins to run, and stores

@@ -92,7 +92,7 @@ func (s *Store) inputs(b batch.Ref) *firestore.CollectionRef {
 // SubmitBatch makes the batch of inputs that were flushed before. From then on
 // it is durable, and due. NotFoundError: the owner has no such agent.
 func (s *Store) SubmitBatch(ctx context.Context, b *batch.Batch) error {
-	return translate(s.client.RunTransaction(ctx, func(_ context.Context, tx *firestore.Transaction) error {
+	return s.transact(ctx, func(tx *firestore.Transaction) error {
 		var a agent.Agent
 		now, err := s.read(tx.Get, agents, b.Owner, b.AgentID, &a)
 		if err != nil {
@@ -101,7 +101,7 @@ func (s *Store) SubmitBatch(ctx context.Context, b *batch.Batch) error {
 		b.Task, b.Timeout = task(a, ""), a.Timeout
 		b.CreatedAt, b.Due = now, &now
 		return tx.Create(s.collection(b.Owner, batches).Doc(b.ID), b)
-	}))
+	})
 }
 
 // FeedBatch makes executions of the next inputs, as many as the window has
@@ -122,7 +122,7 @@ func (s *Store) FeedBatch(ctx context.Context, ref batch.Ref) (batch.Batch, exec
 		return b, execution.Change{}, err
 	}
 	var made []execution.Execution
-	err = s.client.RunTransaction(ctx, func(_ context.Context, tx *firestore.Transaction) error {
+	err = s.transact(ctx, func(tx *firestore.Transaction) error {
 		now, err := s.read(tx.Get, batches, ref.Owner, ref.ID, &b)
 		if err != nil {
 			return err
@@ -144,7 +144,7 @@ func (s *Store) FeedBatch(ctx context.Context, ref batch.Ref) (batch.Batch, exec
 		return tx.Set(s.collection(ref.Owner, batches).Doc(ref.ID), &b)
 	})
 	if err != nil || len(made) == 0 {
-		return b, execution.Change{}, translate(err)
+		return b, execution.Change{}, err
 	}
 	ch := execution.Change{Execution: made[0]}
 	for i := range made {
@@ -211,7 +211,7 @@ func (s *Store) DueBatches(ctx context.Context, now time.Time, limit int) ([]bat
 // are the feeder's to cancel. execution.ErrTerminal: it has ended.
 func (s *Store) CancelBatch(ctx context.Context, ref batch.Ref) (batch.Batch, error) {
 	var b batch.Batch
-	err := s.client.RunTransaction(ctx, func(_ context.Context, tx *firestore.Transaction) error {
+	err := s.transact(ctx, func(tx *firestore.Transaction) error {
 		now, err := s.read(tx.Get, batches, ref.Owner, ref.ID, &b)
 		if err != nil {
 			return err
@@ -221,7 +221,7 @@ func (s *Store) CancelBatch(ctx context.Context, ref batch.Ref) (batch.Batch, er
 		}
 		return tx.Set(s.collection(ref.Owner, batches).Doc(ref.ID), &b)
 	})
-	return b, translate(err)
+	return b, err
 }
 
 // BatchInFlight returns executions of a batch that have not ended and that

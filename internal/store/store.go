@@ -17,8 +17,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// ErrUnavailable means that Firestore could not be asked. Nothing is known
-// about what was asked of it; trying again is safe.
+// ErrUnavailable means that Firestore did not answer. Whether it did what it
+// was asked is not known.
 var ErrUnavailable = errors.New("firestore is unavailable")
 
 // NotFoundError says which resource the owner does not have.
@@ -97,6 +97,18 @@ func list[T any](ctx context.Context, q firestore.Query) ([]T, error) {
 		}
 	}
 	return found, nil
+}
+
+// transact runs f in a transaction, again where it met another. Once a commit's
+// answer is lost, Google's client repeats the commit, and the transaction that
+// it names is then no more: whether it took place is not known, which is what
+// ErrUnavailable says.
+func (s *Store) transact(ctx context.Context, f func(tx *firestore.Transaction) error) error {
+	err := s.client.RunTransaction(ctx, func(_ context.Context, tx *firestore.Transaction) error { return f(tx) })
+	if status.Code(err) == codes.InvalidArgument {
+		return fmt.Errorf("%w: a commit was not answered: %w", ErrUnavailable, err)
+	}
+	return translate(err)
 }
 
 // translate turns the failures that may pass by themselves into ErrUnavailable.

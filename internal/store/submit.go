@@ -29,7 +29,7 @@ type Run struct {
 // execution is durable. NotFoundError: the owner has no such agent.
 func (s *Store) SubmitRun(ctx context.Context, r Run) (execution.Change, error) {
 	var e execution.Execution
-	err := s.client.RunTransaction(ctx, func(_ context.Context, tx *firestore.Transaction) error {
+	err := s.transact(ctx, func(tx *firestore.Transaction) error {
 		var a agent.Agent
 		now, err := s.read(tx.Get, agents, r.Owner, r.AgentID, &a)
 		if err != nil {
@@ -42,7 +42,7 @@ func (s *Store) SubmitRun(ctx context.Context, r Run) (execution.Change, error) 
 		}
 		return tx.Create(s.collection(e.Owner, executions).Doc(e.ID), &e)
 	})
-	return execution.Change{Execution: e, Announce: []execution.Ref{e.Ref()}}, translate(err)
+	return execution.Change{Execution: e, Announce: []execution.Ref{e.Ref()}}, err
 }
 
 // Turn is a request to add a message to a conversation.
@@ -59,7 +59,7 @@ type Turn struct {
 // ErrOtherAgent; conversation.ErrTooManyPending.
 func (s *Store) SubmitTurn(ctx context.Context, t Turn) (execution.Change, error) {
 	var ch execution.Change
-	err := s.client.RunTransaction(ctx, func(_ context.Context, tx *firestore.Transaction) error {
+	err := s.transact(ctx, func(tx *firestore.Transaction) error {
 		c, now, err := s.conversationOf(tx, t)
 		if err != nil {
 			return err
@@ -90,7 +90,7 @@ func (s *Store) SubmitTurn(ctx context.Context, t Turn) (execution.Change, error
 			tx.Set(s.collection(c.Owner, conversations).Doc(c.ID), &c),
 		)
 	})
-	return ch, translate(err)
+	return ch, err
 }
 
 // conversationOf reads the conversation that a turn continues, or makes the one that it begins.
