@@ -105,6 +105,36 @@ func TestTheVerdictIsRepeated(t *testing.T) {
 	require.Len(t, b.started, 1)
 }
 
+// mute is a store that does what it is asked, and whose first answer to a verdict is lost.
+type mute struct {
+	*store.Store
+	lost atomic.Bool
+}
+
+func (s *mute) Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
+	change, err := s.Store.Apply(ctx, ref, ev)
+	if _, finished := ev.(execution.Finished); finished && err == nil && !s.lost.Swap(true) {
+		return execution.Change{}, fmt.Errorf("%w: the answer was lost", store.ErrUnavailable)
+	}
+	return change, err
+}
+
+// A verdict that was written, though nobody said so, is found written.
+func TestAVerdictWhoseAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := answering("done")
+	ended := make(chan execution.Execution, 1)
+	x := w.with(unhurried(), &mute{Store: w.store}, w.queue, b)
+	x.ended = func(e execution.Execution) { ended <- e }
+	w.start(x)
+	ref := w.submit("offline", "x")
+	e := next(t, ended)
+	require.Equal(t, ref, e.Ref(), "it is told of like any other")
+	require.Equal(t, execution.Succeeded, w.stored(ref).Status)
+	require.Len(t, b.started, 1, "it ran once")
+}
+
 // A verdict that cannot be written is given up with the lease: the slot is free
 // for the next, and the execution is the janitor's.
 func TestAVerdictThatCannotBeWrittenIsGivenUpWithTheLease(t *testing.T) {

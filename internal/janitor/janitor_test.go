@@ -249,6 +249,33 @@ func TestOneBadExecutionDoesNotStopTheSweep(t *testing.T) {
 	require.Eventually(t, func() bool { return s.seen.Load() > 2 }, patience, interval, "it is tried again")
 }
 
+// As many as one query returns cannot hide what is due behind them.
+func TestManyBadExecutionsDoNotHideAGoodOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	bad := map[execution.Ref]bool{}
+	for range batch {
+		bad[w.submit()] = true
+	}
+	good := w.submit() // due last
+	w.clock.Advance(46 * time.Second)
+	require.Error(t, w.sweep(&ruined{Store: w.store, bad: bad}))
+	require.Equal(t, []execution.Ref{good}, w.next().Announce)
+}
+
+// ruined is the real store, where many executions cannot be put right.
+type ruined struct {
+	*store.Store
+	bad map[execution.Ref]bool
+}
+
+func (s *ruined) Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
+	if s.bad[ref] {
+		return execution.Change{}, errors.New("on purpose")
+	}
+	return s.Store.Apply(ctx, ref, ev)
+}
+
 func TestMoreThanOneQueryReturns(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
