@@ -37,7 +37,7 @@ func (s *Server) ListExecutions(c echo.Context, params contract.ListExecutionsPa
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, contract.ExecutionList{Executions: views(found, viewExecution)})
+	return answer(c, http.StatusOK, contract.ExecutionList{Executions: views(found, viewListed)})
 }
 
 // GetExecution shows an execution, now or as soon as it has ended.

@@ -37,6 +37,12 @@ func viewExecution(e execution.Execution) contract.Execution {
 	return v
 }
 
+// viewListed leaves out what only a look at the one execution is worth.
+func viewListed(e execution.Execution) contract.Execution {
+	e.Receipt = ""
+	return viewExecution(e)
+}
+
 func viewURLs(e execution.Execution) contract.ExecutionURLs {
 	self := "/executions/" + e.ID
 	urls := contract.ExecutionURLs{Self: self, Cancel: self + "/cancel"}

@@ -142,12 +142,20 @@ type Result struct {
 // holds 1 MiB, and a reply is kept in two.
 const MaxResult = 512 << 10
 
-// Usage is what the provider counted, as the gateway saw it pass.
+// Usage is what the provider counted, as the gateway saw it pass. That of an
+// execution is of all attempts that could still say what they had used.
 type Usage struct {
 	InputTokens  int64   `firestore:"inputTokens"`
 	OutputTokens int64   `firestore:"outputTokens"`
 	CostUSD      float64 `firestore:"costUsd"`
 	Calls        int64   `firestore:"calls"`
+}
+
+func (u Usage) plus(o Usage) Usage {
+	return Usage{
+		InputTokens: u.InputTokens + o.InputTokens, OutputTokens: u.OutputTokens + o.OutputTokens,
+		CostUSD: u.CostUSD + o.CostUSD, Calls: u.Calls + o.Calls,
+	}
 }
 
 // Lane is a queue of its own, so that a batch never makes a person wait.

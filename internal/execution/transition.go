@@ -86,7 +86,7 @@ type Ending struct {
 	Status  Status
 	Result  *Result
 	Failure *Failure
-	Usage   Usage
+	Usage   Usage    // of this attempt
 	Receipt string   // of the attempt, see Execution
 	Left    *Session // of a turn that succeeded, see Execution
 }
@@ -104,12 +104,14 @@ func (ev Finished) apply(e *Execution, now time.Time) error {
 type Broke struct {
 	Attempt int
 	Backoff time.Duration // until the janitor announces it again
+	Usage   Usage         // of this attempt
 }
 
 func (ev Broke) apply(e *Execution, now time.Time) error {
 	if err := e.fence(ev.Attempt, now); err != nil {
 		return err
 	}
+	e.Usage = e.Usage.plus(ev.Usage)
 	e.spend(now, ev.Backoff)
 	return nil
 }
@@ -118,12 +120,14 @@ func (ev Broke) apply(e *Execution, now time.Time) error {
 // It spends nothing.
 type HandedBack struct {
 	Attempt int
+	Usage   Usage // of this attempt
 }
 
 func (ev HandedBack) apply(e *Execution, now time.Time) error {
 	if err := e.fence(ev.Attempt, now); err != nil {
 		return err
 	}
+	e.Usage = e.Usage.plus(ev.Usage)
 	e.requeue(now, 0)
 	return nil
 }
@@ -203,7 +207,7 @@ func (e *Execution) end(ending Ending, now time.Time) {
 	e.Status = ending.Status
 	e.Result = ending.Result
 	e.Failure = ending.Failure
-	e.Usage = ending.Usage
+	e.Usage = e.Usage.plus(ending.Usage)
 	e.Receipt = ending.Receipt
 	e.Left = ending.Left
 	e.Lease = nil

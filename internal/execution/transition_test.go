@@ -60,11 +60,11 @@ func TestEvents(t *testing.T) {
 		"finish too late":                    {from: lost(), ev: Finished{1, succeeded}, at: expired, err: ErrLeaseLost},
 		"finish of another attempt":          {from: lost(), ev: Finished{2, succeeded}, at: later, err: ErrLeaseLost},
 		"finish of what is queued":           {from: queued(), ev: Finished{0, succeeded}, at: later, err: ErrLeaseLost},
-		"broken attempt waits":               {from: lost(), ev: Broke{1, 2 * time.Second}, at: later, status: Queued, spent: 1, due: at(later.Add(2 * time.Second))},
-		"last broken attempt":                {from: lastAttempt(), ev: Broke{1, time.Second}, at: later, status: Failed, code: CodeAttemptsExhausted, spent: 3},
-		"broken attempt of what is canceled": {from: cancelAsked(), ev: Broke{1, time.Second}, at: later, status: Canceled, code: CodeCanceled, spent: 1},
-		"handed back at once":                {from: lost(), ev: HandedBack{1}, at: later, status: Queued, ready: true, due: at(later.Add(ringAgain))},
-		"handed back when canceled":          {from: cancelAsked(), ev: HandedBack{1}, at: later, status: Canceled, code: CodeCanceled},
+		"broken attempt waits":               {from: lost(), ev: Broke{Attempt: 1, Backoff: 2 * time.Second}, at: later, status: Queued, spent: 1, due: at(later.Add(2 * time.Second))},
+		"last broken attempt":                {from: lastAttempt(), ev: Broke{Attempt: 1, Backoff: time.Second}, at: later, status: Failed, code: CodeAttemptsExhausted, spent: 3},
+		"broken attempt of what is canceled": {from: cancelAsked(), ev: Broke{Attempt: 1, Backoff: time.Second}, at: later, status: Canceled, code: CodeCanceled, spent: 1},
+		"handed back at once":                {from: lost(), ev: HandedBack{Attempt: 1}, at: later, status: Queued, ready: true, due: at(later.Add(ringAgain))},
+		"handed back when canceled":          {from: cancelAsked(), ev: HandedBack{Attempt: 1}, at: later, status: Canceled, code: CodeCanceled},
 		"queued and not heard":               {from: queued(), ev: FellDue{}, at: start.Add(ringAgain), status: Queued, ready: true, due: at(start.Add(2 * ringAgain))},
 		"queued and not due":                 {from: queued(), ev: FellDue{}, at: later, err: ErrNotDue},
 		"lease lost":                         {from: lost(), ev: FellDue{}, at: expired, status: Queued, spent: 1, ready: true, due: at(expired.Add(ringAgain))},
@@ -111,7 +111,7 @@ func TestAnyHistory(t *testing.T) {
 			attempt := rapid.IntRange(0, 4).Draw(t, "attempt")
 			lease := 15 * time.Second
 			ev := rapid.SampledFrom([]Event{
-				Claimed{"x", lease}, Renewed{attempt, lease}, Broke{attempt, time.Second}, HandedBack{attempt}, FellDue{}, CancelAsked{},
+				Claimed{"x", lease}, Renewed{attempt, lease}, Broke{Attempt: attempt, Backoff: time.Second}, HandedBack{Attempt: attempt}, FellDue{}, CancelAsked{},
 				Finished{attempt, Ending{Status: Succeeded, Result: &Result{Text: "ok"}}},
 				Finished{attempt, (&Failure{Code: CodeTimedOut}).Ends(Usage{})},
 			}).Draw(t, "event")
@@ -145,4 +145,24 @@ func TestFailureEnds(t *testing.T) {
 	} {
 		require.Equal(t, status, (&Failure{Code: code}).Ends(Usage{}).Status, code)
 	}
+}
+
+// What attempts have used adds up, so that trying again is not free.
+func TestUsageIsOfAllAttempts(t *testing.T) {
+	once := Usage{InputTokens: 10, OutputTokens: 2, CostUSD: 0.5, Calls: 1}
+	e := queued()
+	now := start
+	apply := func(ev Event) {
+		t.Helper()
+		now = now.Add(time.Second)
+		require.NoError(t, e.Apply(ev, now))
+	}
+	apply(Claimed{"x1", time.Minute})
+	apply(Broke{Attempt: 1, Usage: once})
+	apply(Claimed{"x1", time.Minute})
+	apply(HandedBack{Attempt: 2, Usage: once})
+	apply(Claimed{"x2", time.Minute})
+	apply(CancelAsked{})
+	apply(Finished{Attempt: 3, Ending: Ending{Status: Succeeded, Result: &Result{}, Usage: once}})
+	require.Equal(t, Usage{InputTokens: 30, OutputTokens: 6, CostUSD: 1.5, Calls: 3}, e.Usage)
 }

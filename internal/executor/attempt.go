@@ -90,11 +90,11 @@ func judge(e *execution.Execution, ending execution.Ending, err error) execution
 	case errors.Is(err, errCanceled):
 		return execution.Finished{Attempt: e.Attempt, Ending: execution.Cancellation().Ends(ending.Usage)}
 	case errors.Is(err, errShutdown):
-		return execution.HandedBack{Attempt: e.Attempt}
+		return execution.HandedBack{Attempt: e.Attempt, Usage: ending.Usage}
 	case errors.Is(err, execution.ErrLeaseLost):
 		return nil
 	default:
-		return execution.Broke{Attempt: e.Attempt, Backoff: retryIn(e.Spent)}
+		return execution.Broke{Attempt: e.Attempt, Backoff: retryIn(e.Spent), Usage: ending.Usage}
 	}
 }
 

@@ -217,6 +217,29 @@ func TestTheTighterBudgetHolds(t *testing.T) {
 	}
 }
 
+// What an earlier attempt has used is gone, and a later one begins with the rest.
+func TestAnEarlierAttemptHasUsedSomeOfTheBudget(t *testing.T) {
+	for name, c := range map[string]struct {
+		spent  gateway.Budget
+		status int
+		says   string
+	}{
+		"some of it":    {gateway.Budget{Tokens: 999, CostUSD: 0.09}, http.StatusOK, ""},
+		"all tokens":    {gateway.Budget{Tokens: 1000}, http.StatusForbidden, "1000 of 1000 tokens"},
+		"all money":     {gateway.Budget{CostUSD: 0.1}, http.StatusForbidden, "0.1000 of 0.1000 USD"},
+		"more than all": {gateway.Budget{Tokens: 5000, CostUSD: 7}, http.StatusForbidden, "7.0000 of 0.1000 USD"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			upstream := start(t, modelstub.Always(modelstub.Text("hi")))
+			p := policy
+			p.Budget, p.Spent = gateway.Budget{Tokens: 1000, CostUSD: 0.1}, c.spent
+			w := openFor(t, upstream, p, nil)
+			require.Equal(t, c.status, w.post(ask(nil)).status)
+			require.Equal(t, c.says, settled(t, w).BudgetExceeded)
+		})
+	}
+}
+
 // A runtime may declare further headers; they pass as they are, within bounds,
 // and never instead of the gateway's own.
 func TestDeclaredHeadersPass(t *testing.T) {

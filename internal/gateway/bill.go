@@ -9,6 +9,7 @@ import (
 // bill keeps the account of one session. It is safe for concurrent use.
 type bill struct {
 	budget Budget
+	spent  Budget           // of it, before the session
 	prices map[string]Price // go before the list's
 
 	mu       sync.Mutex
@@ -17,7 +18,9 @@ type bill struct {
 	atStake  float64 // what inFlight would cost, USD
 }
 
-func newBill(b Budget, prices map[string]Price) *bill { return &bill{budget: b, prices: prices} }
+func newBill(budget, spent Budget, prices map[string]Price) *bill {
+	return &bill{budget: budget, spent: spent, prices: prices}
+}
 
 func (b *bill) summary() Summary {
 	b.mu.Lock()
@@ -40,17 +43,18 @@ func (b *bill) admit(a ask) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	cost, priced := b.costOf(a.model, a.most())
+	usd, tokens := b.spent.CostUSD+b.sum.CostUSD, b.spent.Tokens+b.sum.Tokens.Total()
 	switch limit := b.budget; {
 	case limit.CostUSD > 0 && !priced:
 		return forbidden("no price is known for the model " + quote(a.model) + ", so the budget cannot be kept")
-	case limit.CostUSD > 0 && b.sum.CostUSD >= limit.CostUSD:
-		b.sum.BudgetExceeded = fmt.Sprintf("%.4f of %.4f USD", b.sum.CostUSD, limit.CostUSD)
+	case limit.CostUSD > 0 && usd >= limit.CostUSD:
+		b.sum.BudgetExceeded = fmt.Sprintf("%.4f of %.4f USD", usd, limit.CostUSD)
 		return forbidden("the execution has spent its budget")
-	case limit.Tokens > 0 && b.sum.Tokens.Total() >= limit.Tokens:
-		b.sum.BudgetExceeded = fmt.Sprintf("%d of %d tokens", b.sum.Tokens.Total(), limit.Tokens)
+	case limit.Tokens > 0 && tokens >= limit.Tokens:
+		b.sum.BudgetExceeded = fmt.Sprintf("%d of %d tokens", tokens, limit.Tokens)
 		return forbidden("the execution has spent its budget")
-	case limit.CostUSD > 0 && b.sum.CostUSD+b.atStake >= limit.CostUSD,
-		limit.Tokens > 0 && b.sum.Tokens.Total()+b.inFlight.Total() >= limit.Tokens:
+	case limit.CostUSD > 0 && usd+b.atStake >= limit.CostUSD,
+		limit.Tokens > 0 && tokens+b.inFlight.Total() >= limit.Tokens:
 		return busy("other calls of the execution may use up its budget; wait for them")
 	}
 	b.inFlight = b.inFlight.plus(a.most())

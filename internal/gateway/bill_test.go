@@ -13,7 +13,7 @@ func TestNoOrderOfCallsPassesTheBudgetByMoreThanOne(t *testing.T) {
 	const model, mostOfOne = "claude-sonnet-4-5", 1000
 	rapid.Check(t, func(t *rapid.T) {
 		limit := rapid.Int64Range(1, 20*mostOfOne).Draw(t, "limit")
-		b := newBill(Budget{Tokens: limit, CostUSD: 0.1}, nil)
+		b := newBill(Budget{Tokens: limit, CostUSD: 0.1}, Budget{}, nil)
 		var underWay []ask
 		settle := func(t *rapid.T) {
 			if len(underWay) == 0 {

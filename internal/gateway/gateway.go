@@ -143,7 +143,7 @@ func (g *Gateway) Session(execution string, p Policy) *Session {
 		ctx:     ctx,
 		cancel:  cancel,
 		log:     g.settings.Logger.With(zap.String("execution", execution)),
-		bill:    newBill(g.settings.Budget.and(p.Budget), p.Prices),
+		bill:    newBill(g.settings.Budget.and(p.Budget), p.Spent, p.Prices),
 		bodies:  semaphore.NewWeighted(2 * g.settings.MaxRequest),
 	}
 	s.server = newServer(s, s.log)

@@ -17,6 +17,8 @@ type Policy struct {
 	Prices map[string]Price
 	// Budget of the execution, which the operator's bounds besides.
 	Budget Budget
+	// Spent is what earlier attempts of the execution have used of it.
+	Spent Budget
 }
 
 // Route is one request line. Nothing is decoded or cleaned before it is

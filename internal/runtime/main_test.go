@@ -2,7 +2,6 @@ package runtime_test
 
 import (
 	"context"
-	"net/url"
 	"os"
 	"testing"
 
@@ -52,11 +51,4 @@ func newDriver(t *testing.T, image string) *docker.Driver {
 	_, err = d.Check(t.Context(), image)
 	require.NoError(t, err, "this test needs a Docker Engine (scripts/engine.sh up) and the image %s (scripts/images.sh)", image)
 	return d
-}
-
-func mustURL(t *testing.T, raw string) *url.URL {
-	t.Helper()
-	u, err := url.Parse(raw)
-	require.NoError(t, err)
-	return u
 }

@@ -51,6 +51,7 @@ func From(entry catalog.Runtime, gw *gateway.Gateway) Runtime {
 			own := policy
 			own.Models = []string{model}
 			own.Budget = gateway.Budget{Tokens: e.Task.Budget.MaxTokens, CostUSD: e.Task.Budget.MaxCostUSD}
+			own.Spent = gateway.Budget{Tokens: e.Usage.InputTokens + e.Usage.OutputTokens, CostUSD: e.Usage.CostUSD}
 			return gw.Session(e.ID, own)
 		}
 	}

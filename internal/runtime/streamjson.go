@@ -30,9 +30,10 @@ func (streamJSON) call(r *Run, e *execution.Execution) *execution.Failure {
 	if model == "" {
 		model = "none"
 	}
-	argv := append(r.Job.Argv,
+	argv := slices.Concat(r.Job.Argv, []string{
 		"--print", "--output-format", "stream-json", "--verbose", "--dangerously-skip-permissions",
-		"--model", model, "--max-turns", strconv.Itoa(r.runtime.MaxTurns))
+		"--model", model, "--max-turns", strconv.Itoa(r.runtime.MaxTurns),
+	})
 
 	id := sessionID(e)
 	r.memory = session.Path(home, id)
