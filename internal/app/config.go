@@ -44,6 +44,8 @@ type API struct {
 	// RuntimesFile says in YAML which runtimes there are, see docs/runtimes.md; the executors' has to be the same.
 	// Default: offline and claude.
 	RuntimesFile string `env:"RUNTIMES_FILE"`
+	// BatchWindow is how many executions of one batch may be queued or running at once.
+	BatchWindow int `env:"BATCH_WINDOW" envDefault:"200"`
 	// Origins may call the API from pages elsewhere (CORS).
 	Origins []string `env:"CORS_ORIGINS" envDefault:"http://localhost:3000"`
 	// Grace is how long requests may take to end after a stop was asked for.
@@ -134,6 +136,9 @@ func (c *Cloud) check() error {
 
 func (c *API) check() error {
 	errs := []error{c.Cloud.check(), checkGrace(c.Grace)}
+	if c.BatchWindow < 1 {
+		errs = append(errs, fmt.Errorf("BATCH_WINDOW must be at least 1, not %d", c.BatchWindow))
+	}
 	if c.AuthMode != "dev" {
 		errs = append(errs, fmt.Errorf("AUTH_MODE must be dev, not %q", c.AuthMode))
 	}

@@ -41,7 +41,7 @@ func TestDefaultsOfTheAPI(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, API{
 		Cloud:  Cloud{Project: LocalProject, FirestoreHost: "127.0.0.1:1", PubSubHost: "127.0.0.1:2"},
-		Listen: "127.0.0.1:8000", AuthMode: "dev", DefaultRuntime: "offline",
+		Listen: "127.0.0.1:8000", AuthMode: "dev", BatchWindow: 200, DefaultRuntime: "offline",
 		Origins: []string{"http://localhost:3000"}, Grace: 5 * time.Second,
 	}, c)
 }

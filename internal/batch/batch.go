@@ -12,14 +12,12 @@ import (
 	"github.com/airlock-run/airlock/internal/id"
 )
 
-// Bounds of a batch.
-const (
-	MaxInputs = 100_000
-	// Window is how many executions of one batch may be queued or running at
-	// once. It is more than a second's work of a busy executor, and little
-	// enough that the batches of ten tenants share the executors.
-	Window = 200
-)
+// MaxInputs is how many inputs a batch may have.
+const MaxInputs = 100_000
+
+// DefaultWindow is more than a second's work of a busy executor, and little
+// enough that the batches of ten tenants share the executors.
+const DefaultWindow = 200
 
 // lookAgain is how long a batch goes unlooked at when nothing tells of it.
 const lookAgain = 2 * time.Second
@@ -43,6 +41,8 @@ type Batch struct {
 	Timeout time.Duration  `firestore:"timeout"`
 
 	Total int `firestore:"total"`
+	// Window is how many executions may be queued or running at once.
+	Window int `firestore:"window"`
 	// Next is the first input that has no execution yet. It only counts up, in
 	// the transaction that makes the executions before it.
 	Next int `firestore:"next"`
@@ -70,7 +70,7 @@ func (b *Batch) Room(inFlight int) int {
 	if b.CancelRequested {
 		return 0
 	}
-	return max(0, min(Window-inFlight, b.Total-b.Next))
+	return max(0, min(b.Window-inFlight, b.Total-b.Next))
 }
 
 // Feed makes executions of the inputs from Next on. next is what Next was when

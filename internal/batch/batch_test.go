@@ -14,7 +14,7 @@ import (
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func of(total int) Batch {
-	return Batch{ID: id.New(id.Batch), Owner: "ada", AgentID: "agt", Total: total, Timeout: time.Minute, CreatedAt: start, Due: &start}
+	return Batch{ID: id.New(id.Batch), Owner: "ada", AgentID: "agt", Total: total, Window: DefaultWindow, Timeout: time.Minute, CreatedAt: start, Due: &start}
 }
 
 func texts(n int) []Input {
@@ -85,7 +85,7 @@ func TestProgressEstimates(t *testing.T) {
 // order, as several feeders would, and checks what must hold whatever happens.
 func TestWindow(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		b := of(rapid.IntRange(1, 3*Window).Draw(t, "total"))
+		b := of(rapid.IntRange(1, 3*DefaultWindow).Draw(t, "total"))
 		inFlight := map[string]bool{}
 		made := 0
 		for steps := 0; b.FinishedAt == nil; steps++ {
@@ -96,7 +96,7 @@ func TestWindow(t *testing.T) {
 					delete(inFlight, key)
 				}
 			}
-			n := min(b.Room(counted), rapid.IntRange(1, Window).Draw(t, "chunk"))
+			n := min(b.Room(counted), rapid.IntRange(1, DefaultWindow).Draw(t, "chunk"))
 			if n == 0 {
 				b.Look(len(inFlight), start)
 				continue
@@ -113,7 +113,7 @@ func TestWindow(t *testing.T) {
 					made++
 				}
 			}
-			require.LessOrEqual(t, len(inFlight), Window)
+			require.LessOrEqual(t, len(inFlight), DefaultWindow)
 		}
 		require.Equal(t, b.Total, made)
 		require.Empty(t, inFlight)

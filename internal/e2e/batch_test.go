@@ -72,7 +72,7 @@ func TestBatch(t *testing.T) {
 	a := start(t)
 	agent := a.agent(offlineAgent)
 	var lines strings.Builder
-	const total = 30
+	const total = 20
 	for i := range total {
 		if i%2 == 0 {
 			fmt.Fprintf(&lines, "%q\n", words(i+1))
@@ -145,13 +145,14 @@ func TestBatchRetry(t *testing.T) {
 // Cancelling ends what waits at once and kills what runs; every input has its line.
 func TestBatchCancel(t *testing.T) {
 	t.Parallel()
-	a := start(t, func(d *app.Dev) { d.Executor.Slots, d.Executor.Reserved = 2, 1 })
+	a := start(t, func(d *app.Dev) { d.Executor.Slots, d.Executor.Reserved, d.API.BatchWindow = 2, 1, 20 })
 	agent := a.agent(offlineAgent)
-	const total = 300 // more than the window
+	const total = 100 // more than the window
 	b := a.batch(agent.Id, strings.Repeat(`{"input":"{\"offline\":{\"sleep\":\"60s\"}}"}`+"\n", total))
 	a.eventually("one runs", func() bool { return a.progress(b).Progress.Running == 1 })
 	now := a.progress(b)
-	require.Positive(t, now.Progress.Pending, "no more than the window is in the queue")
+	require.LessOrEqual(t, now.Progress.Queued+now.Progress.Running, 20, "no more than the window is in the queue")
+	require.Equal(t, total, now.Progress.Pending+now.Progress.Queued+now.Progress.Running)
 
 	a.call(http.MethodPost, b.Urls.Cancel, http.StatusAccepted, nil, nil)
 	b = a.awaitBatch(b)
@@ -179,10 +180,10 @@ func TestAConversationOvertakesABatch(t *testing.T) {
 func TestBatchSurvivesARestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	onDisk := func(d *app.Dev) { d.Emulators.Dir = dir }
+	onDisk := func(d *app.Dev) { d.Emulators.Dir, d.API.BatchWindow = dir, 5 }
 	a := start(t, onDisk)
 	agent := a.agent(offlineAgent)
-	const total = 250 // more than the window
+	const total = 20 // more than the window
 	b := a.batch(agent.Id, strings.Repeat(`"one two"`+"\n", total))
 	a.eventually("some have ended", func() bool { return a.progress(b).Progress.Succeeded > 2 })
 	a.stop()

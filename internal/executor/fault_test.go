@@ -144,7 +144,7 @@ func TestAVerdictThatCannotBeWrittenIsGivenUpWithTheLease(t *testing.T) {
 		return answer(strings.TrimSpace(string(job.Stdin))), nil
 	})
 	c := unhurried()
-	c.Slots, c.Lease, c.Heartbeat = 1, 1500*time.Millisecond, 300*time.Millisecond
+	c.Slots, c.Lease, c.Heartbeat = 1, 3*time.Second, 500*time.Millisecond
 	s := &spoilt{w.store, func(_ context.Context, ev execution.Event) error {
 		if finished, ok := ev.(execution.Finished); ok && finished.Ending.Result.Text == "first" {
 			return fmt.Errorf("%w: on purpose", store.ErrUnavailable)

@@ -190,7 +190,8 @@ func TestCancelRacesCompletion(t *testing.T) {
 	turns := make([]execution.Execution, 200)
 	for i := range turns {
 		turns[i] = f.turn(t, "", "hello")
-		f.applied(t, turns[i].Ref(), claim)
+		// The lease outlasts the race, however slow the machine.
+		f.applied(t, turns[i].Ref(), execution.Claimed{Executor: "x1", Lease: 10 * time.Minute})
 	}
 	var race errgroup.Group
 	ends := make([]atomic.Int32, len(turns))
