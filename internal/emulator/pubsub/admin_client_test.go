@@ -1,6 +1,7 @@
 package pubsub_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -173,7 +174,7 @@ func TestAdminClientsPage(t *testing.T) {
 	var listed, ofTopic []string
 	for it := s.SubscriptionAdminClient.ListSubscriptions(t.Context(), &pubsubpb.ListSubscriptionsRequest{Project: "projects/p", PageSize: 2}); ; {
 		sub, err := it.Next()
-		if err == iterator.Done {
+		if errors.Is(err, iterator.Done) {
 			break
 		}
 		require.NoError(t, err)
@@ -181,7 +182,7 @@ func TestAdminClientsPage(t *testing.T) {
 	}
 	for it := s.TopicAdminClient.ListTopicSubscriptions(t.Context(), &pubsubpb.ListTopicSubscriptionsRequest{Topic: topicName("topic"), PageSize: 2}); ; {
 		name, err := it.Next()
-		if err == iterator.Done {
+		if errors.Is(err, iterator.Done) {
 			break
 		}
 		require.NoError(t, err)

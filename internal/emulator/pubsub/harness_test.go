@@ -135,7 +135,7 @@ func keyed(key string, data ...string) []*pubsubpb.PubsubMessage {
 func (s *service) pull(t testing.TB, id string) []*pubsubpb.ReceivedMessage {
 	t.Helper()
 	r, err := s.subscriber().Pull(t.Context(), &pubsubpb.PullRequest{
-		Subscription: subName(id), MaxMessages: 1000, ReturnImmediately: true, //nolint:staticcheck
+		Subscription: subName(id), MaxMessages: 1000, ReturnImmediately: true, //nolint:staticcheck // deprecated, and still to be honoured
 	})
 	require.NoError(t, err)
 	return r.ReceivedMessages

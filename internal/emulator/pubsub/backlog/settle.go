@@ -5,6 +5,7 @@ import "time"
 // Outcome is what became of a message that a consumer settled.
 type Outcome uint8
 
+// The outcomes there are.
 const (
 	Invalid  Outcome = iota // not the consumer's (any more); nothing changed
 	Repeated                // was acknowledged before

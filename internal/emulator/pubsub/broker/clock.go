@@ -18,6 +18,8 @@ type Timer interface {
 // SystemClock is the clock of the machine.
 type SystemClock struct{}
 
+// Now is the machine's wall and monotonic time.
 func (SystemClock) Now() time.Time { return time.Now() }
 
+// AfterFunc is time.AfterFunc.
 func (SystemClock) AfterFunc(d time.Duration, f func()) Timer { return time.AfterFunc(d, f) }

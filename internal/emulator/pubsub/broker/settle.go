@@ -53,6 +53,7 @@ func (s *Subscription) acked(batch *store.Batch, m *backlog.Message, outcome bac
 		e := entryOf(m)
 		e.Acked = true
 		batch.PutEntry(s.id, e)
+	default: // nothing of it is stored
 	}
 }
 

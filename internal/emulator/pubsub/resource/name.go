@@ -10,6 +10,7 @@ import (
 // Kind is the collection a resource belongs to.
 type Kind string
 
+// The kinds there are.
 const (
 	Topics        Kind = "topics"
 	Subscriptions Kind = "subscriptions"

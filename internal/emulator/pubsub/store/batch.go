@@ -38,13 +38,16 @@ func (b *Batch) fail(err error) {
 	}
 }
 
+// PutTopic stores the topic.
 func (b *Batch) PutTopic(t Topic) {
 	v, err := t.encode()
 	b.put(nameKey(topicSpace, t.Config.Name), v, err)
 }
 
+// DeleteTopic deletes the topic but not its messages.
 func (b *Batch) DeleteTopic(name string) { b.delete(nameKey(topicSpace, name)) }
 
+// PutSubscription stores the subscription.
 func (b *Batch) PutSubscription(s Subscription) {
 	v, err := s.encode()
 	b.put(nameKey(subSpace, s.Config.Name), v, err)
@@ -61,11 +64,13 @@ func (b *Batch) PutActivity(sub uint64, t time.Time) {
 	b.put(numberKey(activitySpace, sub), binary.AppendVarint(nil, t.UnixMicro()), nil)
 }
 
+// PutSnapshot stores the snapshot.
 func (b *Batch) PutSnapshot(s Snapshot) {
 	v, err := s.encode()
 	b.put(nameKey(snapshotSpace, s.Config.Name), v, err)
 }
 
+// DeleteSnapshot deletes the snapshot but not what only it held.
 func (b *Batch) DeleteSnapshot(name string) { b.delete(nameKey(snapshotSpace, name)) }
 
 // PutMessage stores the body of a message of the topic.
@@ -75,12 +80,15 @@ func (b *Batch) PutMessage(seq, topic uint64, body proto.Message) {
 	b.put(numberKey(messageSpace, seq), v, err)
 }
 
+// DeleteMessage deletes the body of a message that nothing holds any more.
 func (b *Batch) DeleteMessage(seq uint64) { b.delete(numberKey(messageSpace, seq)) }
 
+// PutEntry stores what the subscription knows of a message.
 func (b *Batch) PutEntry(sub uint64, e Entry) {
 	b.put(numberKey(entrySpace, sub, e.Seq), e.encode(), nil)
 }
 
+// DeleteEntry has the subscription forget a message.
 func (b *Batch) DeleteEntry(sub, seq uint64) { b.delete(numberKey(entrySpace, sub, seq)) }
 
 // DeleteEntries deletes all entries of the subscription.
