@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
@@ -47,7 +46,7 @@ func receiptShow() *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&c.base, "server", cmp.Or(os.Getenv("AIRLOCK_URL"), "http://127.0.0.1:8000"), "address of the API (AIRLOCK_URL)")
+	serverFlag(cmd.Flags(), &c)
 	return cmd
 }
 

@@ -66,10 +66,25 @@ func TestRead(t *testing.T) {
 		"exit code, good result": {exited(1, good), gateway.Summary{}, execution.CodeAgentError, "exit code 1"},
 		"no result":              {exited(0, ""), gateway.Summary{}, execution.CodeInvalidResult, "no result"},
 		"two results":            {exited(0, good+"\n"+good), gateway.Summary{}, execution.CodeInvalidResult, "more than one"},
-		"no turns":               {exited(0, noTurns), gateway.Summary{}, execution.CodeInvalidResult, "without asking its model"},
-		"no answer":              {exited(0, noAnswer), gateway.Summary{}, execution.CodeInvalidResult, "without an answer"},
-		"too many turns":         {exited(1, turns), gateway.Summary{}, execution.CodeAgentError, "within its turns"},
-		"the agent's own error":  {exited(1, ownError), gateway.Summary{}, execution.CodeAgentError, "error_during_execution"},
+		"two on one line":        {exited(0, good+good), gateway.Summary{}, execution.CodeInvalidResult, "after its end"},
+		"words after it":         {exited(0, good+"\ndone"), gateway.Summary{}, execution.CodeInvalidResult, "line 2"},
+		"bad UTF-8":              {exited(0, strings.Replace(good, "hi", "\xff", 1)), gateway.Summary{}, execution.CodeInvalidResult, "not lines of JSON"},
+		"10,000 deep": {
+			exited(0, strings.Replace(good, `"hi"`, strings.Repeat("[", 10_000)+strings.Repeat("]", 10_000), 1)), gateway.Summary{},
+			execution.CodeInvalidResult, "128 deep",
+		},
+		"a verdict that stands twice": {
+			exited(0, strings.Replace(good, `"is_error":false`, `"is_error":true,"is_error":false`, 1)), gateway.Summary{},
+			execution.CodeInvalidResult, "duplicate",
+		},
+		"a verdict in other letters": {
+			exited(1, strings.Replace(ownError, `"is_error":true`, `"is_error":true,"Is_Error":false`, 1)), gateway.Summary{},
+			execution.CodeAgentError, "error_during_execution",
+		},
+		"no turns":              {exited(0, noTurns), gateway.Summary{}, execution.CodeInvalidResult, "without asking its model"},
+		"no answer":             {exited(0, noAnswer), gateway.Summary{}, execution.CodeInvalidResult, "without an answer"},
+		"too many turns":        {exited(1, turns), gateway.Summary{}, execution.CodeAgentError, "within its turns"},
+		"the agent's own error": {exited(1, ownError), gateway.Summary{}, execution.CodeAgentError, "error_during_execution"},
 
 		"refusal, counted as an error": {
 			exited(1, strings.Replace(refusal, `"is_error":false`, `"is_error":true`, 1)), gateway.Summary{Calls: 1, LastStatus: 200},
@@ -93,7 +108,8 @@ func TestRead(t *testing.T) {
 			exited(1, apiError+"403}"), gateway.Summary{Calls: 2, Denied: 1, LastDenial: "x", BudgetExceeded: "240 of 200 tokens"},
 			execution.CodeBudgetExceeded, "240 of 200 tokens",
 		},
-		"recovered from a 529": {outcome: exited(0, good), saw: gateway.Summary{Calls: 2, LastStatus: 200}},
+		"half a letter in the answer": {outcome: exited(0, strings.Replace(good, `"num_turns"`, `"x":"\ud83d","num_turns"`, 1))},
+		"recovered from a 529":        {outcome: exited(0, good), saw: gateway.Summary{Calls: 2, LastStatus: 200}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			run, failure := claudeThatSaw(c.saw).Prepare(task(execution.Task{Input: "x"}))
