@@ -17,8 +17,9 @@ run: engine build sandbox-offline $(if $(ANTHROPIC_API_KEY),sandbox-claude) ## S
 	exec bin/airlock dev --listen $(LISTEN)
 
 .PHONY: test
-test: engine chromium page images ## Set up what is missing and run every test
+test: engine chromium build images internal/emulator/node/node_modules/.installed ## Set up what is missing and run every test
 	cd web && npm run test
+	cd internal/emulator/node && npm test
 	$(GO_TEST) ./...
 	scripts/containers-test.sh
 
@@ -38,8 +39,8 @@ page: web/dist/index.html ## The web page, which is embedded into the programs
 web/dist/index.html: web/node_modules/.installed $(PAGE_SOURCES)
 	cd web && npm run build
 
-web/node_modules/.installed: web/package.json web/package-lock.json
-	cd web && npm ci --no-audit --no-fund
+web/node_modules/.installed internal/emulator/node/node_modules/.installed: %/node_modules/.installed: %/package.json %/package-lock.json
+	cd $* && npm ci --no-audit --no-fund
 	touch $@
 
 .PHONY: images sandbox-offline sandbox-claude sandbox-probe
@@ -85,7 +86,7 @@ chromium: ## A browser for the tests
 
 .PHONY: clean
 clean: ## Remove what was built (not the data in .airlock)
-	rm -rf bin .bin web/node_modules
+	rm -rf bin .bin web/node_modules internal/emulator/node/node_modules
 	find web/dist -mindepth 1 ! -name .keep -delete
 
 .PHONY: help

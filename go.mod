@@ -108,4 +108,7 @@ require (
 	sigs.k8s.io/yaml v1.6.0 // indirect
 )
 
-ignore ./web/node_modules
+ignore (
+	./internal/emulator/node/node_modules
+	./web/node_modules
+)

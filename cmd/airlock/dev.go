@@ -79,6 +79,7 @@ func emulatorFlags(cmd *cobra.Command, o *emulator.Options, data *string, memory
 	f.StringVar(&o.PubSub, "pubsub", "127.0.0.1:8085", "address of the Pub/Sub emulator")
 	f.StringVar(&o.Firestore, "firestore", "127.0.0.1:8080", "address of the Firestore emulator")
 	f.StringVar(data, "data", ".airlock", "folder of the emulators' data")
+	f.StringToStringVar(&o.TTL, "ttl", nil, "Firestore documents that expire: collection=field, the field holds the time")
 	f.BoolVar(memory, "memory", false, "keep the emulators' data in memory only")
 }
 

@@ -29,6 +29,7 @@ type Options struct {
 	Dir       string // "": in memory only
 	PubSub    string // host:port; port 0 takes any free one
 	Firestore string
+	TTL       map[string]string // of Firestore: collection group to the field that says when its documents expire
 	Log       *zap.Logger
 }
 
@@ -60,7 +61,7 @@ func Start(ctx context.Context, o Options) (*Emulators, error) {
 	if e.PubSub, err = e.listen(ctx, o.PubSub, p); err != nil {
 		return nil, errors.Join(fmt.Errorf("pubsub emulator: %w", err), e.Close())
 	}
-	f, err := firestore.Open(firestore.Options{Dir: below(o.Dir, "firestore"), Logger: o.Log.Named("firestore")})
+	f, err := firestore.Open(firestore.Options{Dir: below(o.Dir, "firestore"), TTL: o.TTL, Logger: o.Log.Named("firestore")})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("firestore emulator: %w", err), e.Close())
 	}
