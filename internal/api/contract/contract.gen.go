@@ -255,7 +255,7 @@ type Execution struct {
 	Kind            ExecutionKind `json:"kind"`
 	Model           string        `json:"model,omitempty,omitzero"`
 
-	// Receipt How the job was kept apart, in canonical JSON (RFC 8785); `airlock receipt verify` checks its signature. Absent until the end, and for what ended without an attempt
+	// Receipt How the job was kept apart, in canonical JSON (RFC 8785); `airlock receipt verify` checks its signature. Absent until the end, for what ended without an attempt, and in lists
 	Receipt json.RawMessage `json:"receipt,omitempty,omitzero"`
 	Result  Result          `json:"result,omitempty,omitzero"`
 

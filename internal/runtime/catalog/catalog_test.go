@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -146,6 +147,12 @@ runtimes:
 	} {
 		require.ErrorContains(t, err, says)
 	}
+	var lines []string
+	for one := range strings.Lines(err.Error()) {
+		line, _, _ := strings.Cut(one, ":")
+		lines = append(lines, line)
+	}
+	require.True(t, slices.IsSorted(lines), "in the order of the file: %q", lines)
 }
 
 func TestParseNeverPanics(t *testing.T) {

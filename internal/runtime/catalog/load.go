@@ -2,11 +2,13 @@ package catalog
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -79,6 +81,7 @@ func Parse(data []byte) (Catalog, error) {
 	}
 	found = append(found, check(c, position{&tree})...)
 	if len(found) > 0 {
+		slices.SortStableFunc(found, func(a, b string) int { return cmp.Compare(lineOf(a), lineOf(b)) })
 		return Catalog{}, found
 	}
 	return c, nil
@@ -88,6 +91,12 @@ func Parse(data []byte) (Catalog, error) {
 type mistakes []string
 
 func (m mistakes) Error() string { return strings.Join(m, "\n") }
+
+// lineOf reads where a mistake is; 0 is what the whole file is about.
+func lineOf(mistake string) (line int) {
+	_, _ = fmt.Sscanf(mistake, "line %d:", &line)
+	return line
+}
 
 // plain takes the names of Go's types out of what the decoder says.
 func plain(message string) string {

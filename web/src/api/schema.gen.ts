@@ -564,7 +564,7 @@ export interface components {
             result?: components["schemas"]["Result"];
             error?: components["schemas"]["Failure"];
             usage: components["schemas"]["Usage"];
-            /** @description How the job was kept apart, in canonical JSON (RFC 8785); `airlock receipt verify` checks its signature. Absent until the end, and for what ended without an attempt */
+            /** @description How the job was kept apart, in canonical JSON (RFC 8785); `airlock receipt verify` checks its signature. Absent until the end, for what ended without an attempt, and in lists */
             receipt?: {
                 [key: string]: unknown;
             };
