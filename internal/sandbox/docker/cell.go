@@ -37,6 +37,9 @@ func containerName(name string) string { return "airlock-" + name }
 func (d *Driver) prepare(ctx context.Context, s shape, execution string) (*cell, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, d.startTimeout, errSlow)
 	defer cancel()
+	if err := d.greet(ctx); err != nil {
+		return nil, err
+	}
 	name := token()
 	c := &cell{name: name, folder: filepath.Join(d.instance.path(), name)}
 	if err := makeFolder(c.folder); err != nil {

@@ -32,8 +32,33 @@ type Facts struct {
 
 // Ping says whether the Engine answers: nil, ErrUnreachable or ErrForbidden.
 func (d *Driver) Ping(ctx context.Context) error {
+	if err := d.greet(ctx); err != nil {
+		return err
+	}
 	_, err := d.api.Ping(ctx)
 	return engineError(ctx, "ping", err)
+}
+
+// greet agrees with the Engine on the version of the API, once. The client
+// would do so by itself at its first call, but not where several are made at
+// once: it reads the version while it writes it.
+func (d *Driver) greet(ctx context.Context) error {
+	select {
+	case d.greeting <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-d.greeting }()
+	if d.greeted {
+		return nil
+	}
+	answer, err := d.api.Ping(ctx)
+	if err != nil {
+		return engineError(ctx, "ping", err)
+	}
+	d.api.NegotiateAPIVersionPing(answer)
+	d.greeted = true
+	return nil
 }
 
 // Check says whether jobs with these images can run here, and on what. All

@@ -61,6 +61,9 @@ type Driver struct {
 	pool         *pool
 	catalogue    catalogue
 
+	greeting chan struct{} // holds whoever agrees on the API's version
+	greeted  bool
+
 	working sync.WaitGroup // removals and warm starts under way
 
 	mu     sync.Mutex
@@ -105,6 +108,7 @@ func New(opts Options) (*Driver, error) {
 		api: api, instance: instance, executor: opts.Executor, runtime: opts.Runtime,
 		startTimeout: opts.StartTimeout, log: opts.Log, cells: map[string]bool{},
 		pool: newPool(opts.Warm, opts.WarmMost, opts.WarmAge), catalogue: catalogue{digests: map[string]string{}},
+		greeting: make(chan struct{}, 1),
 	}
 	return d, nil
 }

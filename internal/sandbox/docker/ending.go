@@ -93,7 +93,7 @@ func (v *visit) died(ctx context.Context, stream *demux) (sandbox.Outcome, error
 	case err := <-failures:
 		return sandbox.Outcome{}, lost(ctx, "await container's exit", err)
 	}
-	state, err := v.d.state(ctx, v.c)
+	state, err := v.d.lastState(ctx, v.c)
 	if err != nil {
 		return sandbox.Outcome{}, err
 	}
@@ -105,6 +105,31 @@ func (v *visit) died(ctx context.Context, stream *demux) (sandbox.Outcome, error
 	out.Wall = max(0, time.Since(v.called)-out.AgentStarted)
 	out.PeakMemory = v.job.Limits.Memory
 	return out, nil
+}
+
+// The Engine hears of a lack of memory and of an exit in two messages, and the
+// exit's may be the first.
+const (
+	oomLooks = 6
+	oomLook  = 50 * time.Millisecond
+)
+
+// lastState is the state of a container that has ended. It looks more than once
+// where a kill is not explained yet.
+func (d *Driver) lastState(ctx context.Context, c *cell) (*container.State, error) {
+	tick := time.NewTicker(oomLook)
+	defer tick.Stop()
+	for look := 1; ; look++ {
+		state, err := d.state(ctx, c)
+		if err != nil || state.OOMKilled || state.ExitCode != killedCode || look == oomLooks {
+			return state, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
 }
 
 func (d *Driver) state(ctx context.Context, c *cell) (*container.State, error) {

@@ -24,6 +24,18 @@ func TestEngineUnreachable(t *testing.T) {
 	require.ErrorIs(t, err, ErrUnreachable)
 }
 
+// An executor begins with several calls at once. (What fails here is -race.)
+func TestFirstCallsAtOnce(t *testing.T) {
+	d := newDriver(t, Options{})
+	var group errgroup.Group
+	for range 4 {
+		group.Go(func() error { return d.Ping(t.Context()) })
+		group.Go(func() error { return d.Reap(t.Context()) })
+		group.Go(func() error { _, err := d.Check(t.Context(), probeImage); return err })
+	}
+	require.NoError(t, group.Wait())
+}
+
 // engineThat answers as an Engine at its API's root does, and with handler otherwise.
 func engineThat(t *testing.T, handler http.HandlerFunc) string {
 	t.Helper()

@@ -101,6 +101,7 @@ func TestOldContainersAreThrownAway(t *testing.T) {
 
 func TestKeepWarmDrainsAtItsEnd(t *testing.T) {
 	d := newDriver(t, Options{Warm: []Warm{{Image: probeImage, Count: 2}}})
+	require.NoError(t, d.Ping(t.Context()))
 	ctx, cancel := context.WithCancel(t.Context())
 	var keeping errgroup.Group
 	keeping.Go(func() error { return d.KeepWarm(ctx) })

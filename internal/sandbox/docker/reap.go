@@ -41,6 +41,9 @@ func (d *Driver) Reap(ctx context.Context) error {
 
 // labelled lists the containers that are ours to judge, by instance.
 func (d *Driver) labelled(ctx context.Context) (map[string][]container.Summary, error) {
+	if err := d.greet(ctx); err != nil {
+		return nil, err
+	}
 	list, err := d.api.ContainerList(ctx, container.ListOptions{
 		All: true,
 		Filters: filters.NewArgs(
