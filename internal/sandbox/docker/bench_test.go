@@ -13,10 +13,11 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// benchDriver has n containers of the probe waiting. Its log goes nowhere.
-func benchDriver(b *testing.B, n int) *Driver {
+// benchDriver has n containers of the probe waiting, and room for most that
+// demand may add. Its log goes nowhere.
+func benchDriver(b *testing.B, n, most int) *Driver {
 	b.Helper()
-	d, err := New(Options{SocketDir: socketDir(b), Warm: []Warm{{Image: probeImage, Count: n}}})
+	d, err := New(Options{SocketDir: socketDir(b), Warm: []Warm{{Image: probeImage, Count: n}}, WarmMost: most})
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, d.Close(context.Background())) })
 	d.lookAfterPool(b.Context(), time.Now())
@@ -53,7 +54,7 @@ func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 // --rm` of the same image: the time from the call to the agent's first
 // instruction, and from then until the caller has the result. All p50.
 func BenchmarkDispatch(b *testing.B) {
-	d := benchDriver(b, 1)
+	d := benchDriver(b, 1, 0)
 	var warm, cold, docker, known []time.Duration
 	for b.Loop() {
 		called := time.Now()
@@ -88,7 +89,7 @@ func BenchmarkThroughput(b *testing.B) {
 	const batch = 12
 	for _, parallel := range []int{2, 4} {
 		b.Run(strconv.Itoa(parallel), func(b *testing.B) {
-			d := benchDriver(b, parallel)
+			d := benchDriver(b, parallel, parallel)
 			var ours, theirs []time.Duration
 			each := func(do func()) time.Duration {
 				began := time.Now()
@@ -115,7 +116,7 @@ func BenchmarkThroughput(b *testing.B) {
 // BenchmarkIdle reports what a container costs that waits for its job: its
 // control group's memory without page cache, which the kernel takes back.
 func BenchmarkIdle(b *testing.B) {
-	d := benchDriver(b, 3)
+	d := benchDriver(b, 3, 0)
 	var most uint64
 	for b.Loop() {
 		for _, c := range containers(b, d) {
