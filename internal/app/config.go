@@ -75,8 +75,8 @@ type Executor struct {
 	// RuntimesFile says in YAML which runtimes there are, see docs/runtimes.md. Default: offline and claude.
 	RuntimesFile string `env:"RUNTIMES_FILE"`
 	// SandboxWarm is how many containers of each available runtime wait for a job at least; where demand is higher,
-	// up to Slots more do. One that waits costs 6 MB of memory and no CPU. Default: none, every job starts its own.
-	SandboxWarm int `env:"SANDBOX_WARM"`
+	// up to Slots do. One that waits costs some 3 MB of memory and no CPU. With 0 every job starts its own.
+	SandboxWarm int `env:"SANDBOX_WARM" envDefault:"1"`
 	// SandboxWarmAge is how old a container may get without a job; a rebuilt image is in use after that at the latest.
 	SandboxWarmAge time.Duration `env:"SANDBOX_WARM_AGE" envDefault:"10m"`
 	// OfflineImage and ClaudeImage are the images of these two, where RuntimesFile is not set.

@@ -115,7 +115,7 @@ func cluster(t *testing.T) (a *airlock, env []string) {
 	sockets, err := os.MkdirTemp("/tmp", "airlock-")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(sockets)) })
-	env = []string{"FIRESTORE_EMULATOR_HOST=" + firestore, "PUBSUB_EMULATOR_HOST=" + pubsub, "SANDBOX_SOCKET_DIR=" + sockets}
+	env = []string{"FIRESTORE_EMULATOR_HOST=" + firestore, "PUBSUB_EMULATOR_HOST=" + pubsub, "SANDBOX_SOCKET_DIR=" + sockets, "SANDBOX_WARM=0"}
 
 	api := spawn(t, "api", append(env, "LISTEN=127.0.0.1:0"))
 	address := api.await(t, `"API is listening".*"address":"([^"]+)"`)

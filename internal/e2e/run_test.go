@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"sync"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/app"
+	"github.com/airlock-run/airlock/internal/receipt"
 )
 
 var offlineAgent = contract.CreateAgent{Name: "Echo", Instructions: "Count the words", Runtime: "offline"}
@@ -162,4 +164,24 @@ func TestShutdownHandsBack(t *testing.T) {
 	e := b.await(accepted.ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status)
 	require.Equal(t, 2, e.Attempt)
+}
+
+// With a warm pool a job finds its container started; each still has one of
+// its own, and all of them are gone at the end.
+func TestWarmContainers(t *testing.T) {
+	t.Parallel()
+	a := start(t, func(d *app.Dev) { d.Executor.SandboxWarm = 1 })
+	agent := a.agent(offlineAgent)
+	used, warm := map[string]bool{}, false
+	for range 3 {
+		a.eventually("one waits", func() bool { return len(a.containers()) >= 1 })
+		e := a.await(a.run(agent.Id, "one two").ExecutionId)
+		require.Equal(t, contract.StatusSucceeded, e.Status)
+		var r receipt.Receipt
+		require.NoError(t, json.Unmarshal(e.Receipt, &r))
+		require.False(t, used[r.Sandbox.Container], "a container was used twice")
+		used[r.Sandbox.Container] = true
+		warm = warm || r.Sandbox.Warm
+	}
+	require.True(t, warm, "no job found a container started")
 }
