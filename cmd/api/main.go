@@ -3,28 +3,17 @@
 package main
 
 import (
+	"context"
 	"net"
+
+	"go.uber.org/zap"
 
 	"github.com/airlock-run/airlock/internal/app"
 	"github.com/airlock-run/airlock/internal/process"
 )
 
 func main() {
-	if err := run(); err != nil {
-		process.Exit(1, err)
-	}
-}
-
-func run() error {
-	config, err := app.LoadAPI()
-	if err != nil {
-		return err
-	}
-	log, err := process.Logger()
-	if err != nil {
-		return err
-	}
-	ctx, stop := process.Context()
-	defer stop()
-	return app.RunAPI(ctx, config, log, func(net.Addr) {})
+	process.Main(app.LoadAPI, func(ctx context.Context, c app.API, log *zap.Logger) error {
+		return app.RunAPI(ctx, c, log, func(net.Addr) {})
+	})
 }

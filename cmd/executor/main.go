@@ -8,21 +8,5 @@ import (
 )
 
 func main() {
-	if err := run(); err != nil {
-		process.Exit(1, err)
-	}
-}
-
-func run() error {
-	config, err := app.LoadExecutor()
-	if err != nil {
-		return err
-	}
-	log, err := process.Logger()
-	if err != nil {
-		return err
-	}
-	ctx, stop := process.Context()
-	defer stop()
-	return app.RunExecutor(ctx, config, log)
+	process.Main(app.LoadExecutor, app.RunExecutor)
 }

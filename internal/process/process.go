@@ -14,6 +14,29 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
+// Main is the whole of a service's main: it reads the configuration, runs the
+// service until a signal, and ends the process with an exit code of 1 where
+// something failed.
+func Main[Config any](load func() (Config, error), run func(context.Context, Config, *zap.Logger) error) {
+	if err := serve(load, run); err != nil {
+		Exit(1, err)
+	}
+}
+
+func serve[Config any](load func() (Config, error), run func(context.Context, Config, *zap.Logger) error) error {
+	config, err := load()
+	if err != nil {
+		return err
+	}
+	log, err := Logger()
+	if err != nil {
+		return err
+	}
+	ctx, stop := Context()
+	defer stop()
+	return run(ctx, config, log)
+}
+
 // Context ends with the first SIGINT or SIGTERM. The second ends the process
 // at once, as if nobody listened.
 func Context() (context.Context, context.CancelFunc) {
