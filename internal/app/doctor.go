@@ -36,11 +36,7 @@ func Diagnose(ctx context.Context, c Executor) []Finding {
 	}
 	findings := []Finding{engine}
 	if err == nil {
-		offline := image(ctx, driver, "offline", c.OfflineImage, true)
-		findings = append(findings, offline, image(ctx, driver, "claude", c.ClaudeImage, c.AnthropicKey != ""))
-		if offline.Err == nil {
-			findings = append(findings, walls(ctx, driver, c.OfflineImage)...)
-		}
+		findings = append(findings, images(ctx, driver, c)...)
 	}
 	key := Finding{What: "ANTHROPIC_API_KEY", Detail: "the claude runtime is on"}
 	if c.AnthropicKey == "" {
@@ -63,13 +59,31 @@ func engineAdvice(err error) string {
 	}
 }
 
+// images looks for the image of every runtime, and at the walls of a sandbox
+// made of the first that is there.
+func images(ctx context.Context, d *docker.Driver, c Executor) []Finding {
+	catalog, err := c.catalog()
+	if err != nil {
+		return []Finding{{What: "RUNTIMES_FILE", Needed: true, Err: err, Advice: "mend the file; docs/runtimes.md describes it"}}
+	}
+	var findings, wall []Finding
+	for _, r := range catalog.Runtimes {
+		found := image(ctx, d, r.Name, r.Image, r.Name != "claude" || c.AnthropicKey != "")
+		findings = append(findings, found)
+		if found.Err == nil && wall == nil {
+			wall = walls(ctx, d, r.Image)
+		}
+	}
+	return append(findings, wall...)
+}
+
 // walls starts a sandbox, as for a job, and tells of each of its settings what
 // the Engine says and what is seen from inside.
 func walls(ctx context.Context, d *docker.Driver, image string) []Finding {
 	proofs, err := d.Prove(ctx, image)
 	if err != nil {
 		return []Finding{{What: "sandbox", Needed: true, Err: err,
-			Advice: "a container of " + image + " does not run as it should: rebuild the image (make sandbox-offline), and see the Engine's log"}}
+			Advice: "a container of " + image + " does not run as it should: is /sandbox-init in the image (docs/runtimes.md)? The Engine's log may say more"}}
 	}
 	var findings []Finding
 	for _, p := range proofs {
@@ -97,5 +111,9 @@ var advice = map[string]string{
 
 func image(ctx context.Context, d *docker.Driver, name, ref string, needed bool) Finding {
 	_, err := d.Check(ctx, ref)
-	return Finding{What: "image of " + name, Detail: ref, Needed: needed, Err: err, Advice: "make sandbox-" + name}
+	found := Finding{What: "image of " + name, Detail: ref, Needed: needed, Err: err, Advice: "build the image, or docker pull it"}
+	if name == "offline" || name == "claude" {
+		found.Advice = "make sandbox-" + name
+	}
+	return found
 }
