@@ -32,7 +32,20 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	os.Exit(run(m))
+}
+
+// programDir is where programs builds.
+var programDir string
+
+func run(m *testing.M) int {
+	var err error
+	if programDir, err = os.MkdirTemp("", "airlock-programs-"); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 1
+	}
+	defer os.RemoveAll(programDir)
+	return m.Run()
 }
 
 func prerequisites() error {

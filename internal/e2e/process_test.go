@@ -23,15 +23,11 @@ import (
 
 // programs builds the three programs once for all tests.
 var programs = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "airlock-programs-")
-	if err != nil {
-		return "", err
-	}
-	out, err := exec.Command("go", "build", "-o", dir+"/", "../../cmd/airlock", "../../cmd/api", "../../cmd/executor").CombinedOutput()
+	out, err := exec.Command("go", "build", "-o", programDir+"/", "../../cmd/airlock", "../../cmd/api", "../../cmd/executor").CombinedOutput()
 	if err != nil {
 		return "", &buildError{string(out)}
 	}
-	return dir, nil
+	return programDir, nil
 })
 
 type buildError struct{ output string }
