@@ -17,7 +17,7 @@ run: engine build sandbox-offline $(if $(ANTHROPIC_API_KEY),sandbox-claude) ## S
 	exec bin/airlock dev --listen $(LISTEN)
 
 .PHONY: test
-test: engine chromium build images internal/emulator/node/node_modules/.installed ## Set up what is missing and run every test
+test: engine test-tools build images internal/emulator/node/node_modules/.installed ## Set up what is missing and run every test
 	cd web && npm run test
 	cd internal/emulator/node && npm test
 	$(GO_TEST) ./...
@@ -74,15 +74,19 @@ $(GOLANGCI):
 bench: engine sandbox-offline sandbox-probe ## Benchmarks, each beside what it is measured against
 	go test -run '^$$' -bench . -benchtime 2s -timeout 60m ./...
 
+.PHONY: soak
+soak: engine sandbox-probe ## A thousand sandboxes in a row leave nothing behind
+	AIRLOCK_SOAK=1000 go test -count=1 -timeout 60m -run ManyInARow -v ./internal/sandbox/docker
+
 ##@ Set up
 
 .PHONY: engine
 engine: ## A Docker Engine: checked, and on Debian as root installed and started
 	scripts/engine.sh up
 
-.PHONY: chromium
-chromium: ## A browser for the tests
-	scripts/chromium.sh
+.PHONY: test-tools
+test-tools: ## What the tests use besides: Chromium, and gVisor where it can be had
+	scripts/test-tools.sh
 
 .PHONY: clean
 clean: ## Remove what was built (not the data in .airlock)

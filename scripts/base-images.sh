@@ -39,7 +39,8 @@ may_make() { # tag
 debian() { # tag
 	if ! command -v debootstrap >/dev/null; then
 		say 'installing debootstrap'
-		apt-get install -y -qq debootstrap >/dev/null
+		apt-get update -qq
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends debootstrap >/dev/null
 	fi
 	fresh_stage
 	say "bootstrapping Debian bookworm from $mirror (a minute)"
