@@ -78,11 +78,13 @@ func ofStatus(err *echo.HTTPError) *problem {
 
 // fail writes an error as a problem, and logs what is the server's own fault.
 func (s *Server) fail(err error, c echo.Context) {
-	if c.Response().Committed {
-		return
-	}
 	if errors.Is(err, context.Canceled) && c.Request().Context().Err() != nil {
 		return // the caller has gone; nobody reads an answer
+	}
+	if c.Response().Committed {
+		// An answer that ended here would look like a whole one.
+		s.log.Warn("answer cut short", zap.String("request", requestID(c)), zap.String("path", c.Request().URL.Path), zap.Error(err))
+		panic(http.ErrAbortHandler)
 	}
 	p := explain(err)
 	if p.Status >= http.StatusInternalServerError {

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/labstack/echo/v4"
+	"go.uber.org/zap"
 	"sigs.k8s.io/yaml"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
@@ -31,11 +32,11 @@ func (s *Server) Ready(c echo.Context) error {
 	ctx, cancel := storeContext(c)
 	defer cancel()
 	checks := []contract.Check{
-		check("firestore", "Is FIRESTORE_EMULATOR_HOST right and the emulator up, or are there Google credentials?", func() error {
+		s.check("firestore", "Is FIRESTORE_EMULATOR_HOST right and the emulator up, or are there Google credentials?", func() error {
 			_, err := s.store.Now(ctx)
 			return err
 		}),
-		check("pubsub", "Is PUBSUB_EMULATOR_HOST right and the emulator up, or are there Google credentials?", func() error {
+		s.check("pubsub", "Is PUBSUB_EMULATOR_HOST right and the emulator up, or are there Google credentials?", func() error {
 			return s.queue.Check(ctx)
 		}),
 	}
@@ -50,8 +51,9 @@ func (s *Server) Ready(c echo.Context) error {
 	return answer(c, status, readiness)
 }
 
-func check(name, advice string, ask func() error) contract.Check {
-	if ask() != nil { // what exactly is wrong is internal, and in the log
+func (s *Server) check(name, advice string, ask func() error) contract.Check {
+	if err := ask(); err != nil { // what exactly is wrong is internal
+		s.log.Warn("not ready", zap.String("missing", name), zap.Error(err))
 		return contract.Check{Name: name, Detail: "does not answer. " + advice}
 	}
 	return contract.Check{Name: name, Ok: true}
