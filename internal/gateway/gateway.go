@@ -18,6 +18,8 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/semaphore"
+
+	"github.com/airlock-run/airlock/internal/dialguard"
 )
 
 // Settings are the operator's. Zero durations and sizes mean the defaults.
@@ -121,7 +123,7 @@ func (s Settings) validate() error {
 
 func isLocal(host string) bool {
 	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && !isPublic(addr)
+	return host == "localhost" || err == nil && !dialguard.Public(addr)
 }
 
 // Models are those that the operator allows; none means that the runtime chooses.
