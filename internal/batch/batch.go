@@ -86,6 +86,7 @@ func (b *Batch) Feed(next int, inputs []Input, now time.Time) ([]execution.Execu
 		task.Input = input.Text
 		e := execution.New(b.Owner, execution.KindRun, task, b.Timeout, now)
 		e.ID = b.ExecutionID(b.Next + i)
+		e.Lane = execution.Batch
 		e.AgentID, e.BatchID, e.RetryOf = b.AgentID, b.ID, input.RetryOf
 		made[i] = e
 	}

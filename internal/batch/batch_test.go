@@ -45,7 +45,7 @@ func TestFeedMakesExecutionsOfInputs(t *testing.T) {
 		require.Equal(t, b.ExecutionID(i), e.ID)
 		require.Equal(t, b.ID, e.BatchID)
 		require.Equal(t, execution.Queued, e.Status)
-		require.Equal(t, execution.Batch, e.Lane())
+		require.Equal(t, execution.Batch, e.Lane)
 		require.Equal(t, "Count", e.Task.Instructions)
 	}
 	require.Equal(t, "two", made[1].Task.Input)

@@ -32,6 +32,7 @@ type Execution struct {
 	Owner  string `firestore:"owner"`
 	Kind   Kind   `firestore:"kind"`
 	Status Status `firestore:"status"`
+	Lane   Lane   `firestore:"lane"` // in which it waits to run
 
 	AgentID        string `firestore:"agentId,omitempty"`
 	ConversationID string `firestore:"conversationId,omitempty"`
@@ -167,14 +168,6 @@ const (
 	Batch       Lane = "batch"
 )
 
-// Lane is the queue in which the execution waits.
-func (e *Execution) Lane() Lane {
-	if e.BatchID != "" {
-		return Batch
-	}
-	return Interactive
-}
-
 // Ref names the execution.
 func (e *Execution) Ref() Ref { return Ref{Owner: e.Owner, ID: e.ID} }
 
@@ -192,7 +185,7 @@ const (
 // New returns a queued execution as it is accepted at now, ready to run.
 func New(owner string, kind Kind, task Task, timeout time.Duration, now time.Time) Execution {
 	e := Execution{
-		ID: id.New(id.Execution), Owner: owner, Kind: kind,
+		ID: id.New(id.Execution), Owner: owner, Kind: kind, Lane: Interactive,
 		Task: task, Timeout: timeout, MaxAttempts: DefaultMaxAttempts, CreatedAt: now,
 	}
 	e.requeue(now, 0)

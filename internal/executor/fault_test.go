@@ -232,7 +232,7 @@ func TestAnAnnouncementOfNothingIsDropped(t *testing.T) {
 	q := counted{w.queue, make(chan error, 10)}
 	w.start(w.with(unhurried(), w.store, q, b))
 	require.NoError(t, w.queue.Tell(t.Context(), execution.Change{
-		Execution: execution.Execution{Owner: owner, ID: "exe_none"}, Announce: []execution.Ref{{Owner: owner, ID: "exe_none"}},
+		Execution: execution.Execution{Owner: owner, ID: "exe_none", Lane: execution.Interactive}, Announce: []execution.Ref{{Owner: owner, ID: "exe_none"}},
 	}))
 	require.NoError(t, next(t, q.handled))
 	require.Empty(t, b.started)

@@ -17,7 +17,7 @@ func (q *Queue) Tell(ctx context.Context, ch execution.Change) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellTimeout)
 	defer cancel()
 	tell, ctx := errgroup.WithContext(ctx)
-	lane := q.lanes[ch.Execution.Lane()] // what a change makes ready waits in the same lane
+	lane := q.lanes[ch.Execution.Lane] // what a change makes ready waits in the same lane
 	for _, ref := range ch.Announce {
 		tell.Go(func() error { return publish(ctx, lane, ref) })
 	}

@@ -65,7 +65,7 @@ func (f fixture) receive(t *testing.T, slots int) (<-chan execution.Ref, *task) 
 
 func (f fixture) announce(t *testing.T, refs ...execution.Ref) {
 	t.Helper()
-	require.NoError(t, f.Tell(t.Context(), execution.Change{Execution: execution.Execution{Owner: "ada", ID: "exe_0"}, Announce: refs}))
+	require.NoError(t, f.Tell(t.Context(), execution.Change{Execution: execution.Execution{Owner: "ada", ID: "exe_0", Lane: execution.Interactive}, Announce: refs}))
 }
 
 // publish sends what no Tell would.

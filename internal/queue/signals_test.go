@@ -31,7 +31,7 @@ func (f fixture) listen(t *testing.T) (<-chan execution.Ref, *task) {
 		})
 	})
 	require.Eventually(t, func() bool { return len(f.subscriptions(t)) == before+1 }, patience, tick)
-	require.NoError(t, f.Tell(t.Context(), execution.Change{Execution: execution.Execution{Owner: probe.Owner, ID: probe.ID}}))
+	require.NoError(t, f.Tell(t.Context(), execution.Change{Execution: execution.Execution{Owner: probe.Owner, ID: probe.ID, Lane: execution.Interactive}}))
 	await(t, probed)
 	return heard, listening
 }
@@ -42,7 +42,7 @@ func TestEveryListenerHearsEveryChange(t *testing.T) {
 	f := start(t)
 	first, _ := f.listen(t)
 	second, _ := f.listen(t)
-	require.NoError(t, f.Tell(t.Context(), execution.Change{Execution: execution.Execution{Owner: "ada", ID: "exe_1"}}))
+	require.NoError(t, f.Tell(t.Context(), execution.Change{Execution: execution.Execution{Owner: "ada", ID: "exe_1", Lane: execution.Interactive}}))
 	require.Equal(t, hello, await(t, first))
 	require.Equal(t, hello, await(t, second))
 	require.Empty(t, first)
