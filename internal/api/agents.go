@@ -14,9 +14,6 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// newest is how many resources a list without paging shows.
-const newest = 100
-
 // CreateAgent stores an agent.
 func (s *Server) CreateAgent(c echo.Context) error {
 	var body contract.CreateAgent
@@ -66,12 +63,6 @@ func (s *Server) newAgent(owner string, body contract.CreateAgent) (agent.Agent,
 		wrong = append(wrong, explain(err).Errors...)
 	}
 	budget := agent.Budget{MaxTokens: body.Budget.MaxTokens, MaxCostUSD: body.Budget.MaxCostUsd}
-	if budget.MaxTokens < 0 {
-		wrong = append(wrong, fieldError("budget.maxTokens", "must be at least 1; leave it out for no bound"))
-	}
-	if budget.MaxCostUSD < 0 {
-		wrong = append(wrong, fieldError("budget.maxCostUsd", "must be above 0; leave it out for no bound"))
-	}
 	if len(wrong) > 0 {
 		return agent.Agent{}, invalid(wrong...)
 	}
@@ -81,15 +72,20 @@ func (s *Server) newAgent(owner string, body contract.CreateAgent) (agent.Agent,
 	}, nil
 }
 
-// ListAgents shows the caller's newest agents.
-func (s *Server) ListAgents(c echo.Context) error {
-	ctx, cancel := storeContext(c)
-	defer cancel()
-	found, err := s.store.Agents(ctx, owner(c), newest)
+// ListAgents shows a page of the caller's agents.
+func (s *Server) ListAgents(c echo.Context, params contract.ListAgentsParams) error {
+	l, err := readListing(c, params.Limit, params.Cursor)
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, contract.AgentList{Agents: views(found, viewAgent)})
+	ctx, cancel := storeContext(c)
+	defer cancel()
+	found, err := s.store.Agents(ctx, owner(c), l.page())
+	if err != nil {
+		return err
+	}
+	shown, next := cut(&l, found, func(a agent.Agent) place { return placeOf(a.CreatedAt, a.ID) })
+	return answer(c, http.StatusOK, contract.AgentList{Agents: views(shown, viewAgent), NextCursor: next})
 }
 
 // GetAgent shows one agent.
@@ -124,7 +120,7 @@ func (s *Server) RunAgent(c echo.Context, agentID contract.ID) error {
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	ch, err := s.store.SubmitRun(ctx, store.Run{Owner: owner(c), AgentID: agentID, Input: body.Input, Timeout: limit})
+	ch, err := s.store.SubmitRun(ctx, store.Run{Owner: owner(c), AgentID: agentID, Input: body.Input, Timeout: limit, Labels: execution.Labels(body.Labels)})
 	if err != nil {
 		return err
 	}

@@ -58,15 +58,20 @@ func (s *Server) submit(ctx context.Context, c echo.Context, b batch.Batch, each
 	return answer(c, http.StatusAccepted, view)
 }
 
-// ListBatches shows the caller's newest batches.
-func (s *Server) ListBatches(c echo.Context) error {
-	ctx, cancel := storeContext(c)
-	defer cancel()
-	found, err := s.store.Batches(ctx, owner(c), newest)
+// ListBatches shows a page of the caller's batches.
+func (s *Server) ListBatches(c echo.Context, params contract.ListBatchesParams) error {
+	l, err := readListing(c, params.Limit, params.Cursor)
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, contract.BatchList{Batches: views(found, viewBatch)})
+	ctx, cancel := storeContext(c)
+	defer cancel()
+	found, err := s.store.Batches(ctx, owner(c), l.page())
+	if err != nil {
+		return err
+	}
+	shown, next := cut(&l, found, func(b batch.Batch) place { return placeOf(b.CreatedAt, b.ID) })
+	return answer(c, http.StatusOK, contract.BatchList{Batches: views(shown, viewBatch), NextCursor: next})
 }
 
 // GetBatch shows a batch and how far it is.

@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"strings"
@@ -37,13 +38,16 @@ func readJSON(c echo.Context, v any) error {
 	defer func() { _ = deadline.SetReadDeadline(time.Time{}) }()
 
 	body := http.MaxBytesReader(c.Response(), r.Body, maxBody)
-	err := json.UnmarshalRead(body, v, json.RejectUnknownMembers(true))
+	data, err := io.ReadAll(body)
+	if err == nil {
+		err = json.Unmarshal(data, v, json.RejectUnknownMembers(true))
+	}
 	var tooLarge *http.MaxBytesError
 	var semantic *json.SemanticError
 	var syntactic *jsontext.SyntacticError
 	switch {
 	case err == nil:
-		return nil
+		return conformBody(c, data)
 	case errors.As(err, &tooLarge):
 		return &problem{Status: http.StatusRequestEntityTooLarge, Code: contract.ProblemTooLarge, Detail: fmt.Sprintf("The body is larger than %d bytes.", maxBody)}
 	case errors.Is(err, json.ErrUnknownName) && errors.As(err, &semantic):

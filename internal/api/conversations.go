@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/labstack/echo/v4"
 
@@ -11,9 +12,6 @@ import (
 	"github.com/airlock-run/airlock/internal/id"
 	"github.com/airlock-run/airlock/internal/store"
 )
-
-// shownMessages is how many of a conversation's newest messages are shown.
-const shownMessages = 500
 
 // SendMessage accepts one turn of a conversation.
 func (s *Server) SendMessage(c echo.Context) error {
@@ -44,21 +42,30 @@ func (s *Server) SendMessage(c echo.Context) error {
 	return s.accepted(c, ch)
 }
 
-// ListConversations shows the caller's newest conversations.
-func (s *Server) ListConversations(c echo.Context) error {
-	ctx, cancel := storeContext(c)
-	defer cancel()
-	found, err := s.store.Conversations(ctx, owner(c), newest)
+// ListConversations shows a page of the caller's conversations.
+func (s *Server) ListConversations(c echo.Context, params contract.ListConversationsParams) error {
+	l, err := readListing(c, params.Limit, params.Cursor)
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, contract.ConversationList{Conversations: views(found, viewConversation)})
+	ctx, cancel := storeContext(c)
+	defer cancel()
+	found, err := s.store.Conversations(ctx, owner(c), l.page())
+	if err != nil {
+		return err
+	}
+	shown, next := cut(&l, found, func(c conversation.Conversation) place { return placeOf(c.UpdatedAt, c.ID) })
+	return answer(c, http.StatusOK, contract.ConversationList{Conversations: views(shown, viewConversation), NextCursor: next})
 }
 
-// GetConversation shows a conversation with its messages.
-func (s *Server) GetConversation(c echo.Context, conversationID contract.ID) error {
+// GetConversation shows a conversation with a page of its turns.
+func (s *Server) GetConversation(c echo.Context, conversationID contract.ID, params contract.GetConversationParams) error {
 	if !id.Valid(id.Conversation, conversationID) {
 		return &store.NotFoundError{Resource: "conversation", ID: conversationID}
+	}
+	l, err := readListing(c, params.Limit, params.Cursor)
+	if err != nil {
+		return err
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
@@ -66,11 +73,22 @@ func (s *Server) GetConversation(c echo.Context, conversationID contract.ID) err
 	if err != nil {
 		return err
 	}
-	messages, err := s.store.Messages(ctx, owner(c), conversationID, 0, shownMessages)
+	before := found.Turns + 1
+	if l.after != nil {
+		before = int(l.after.number)
+	}
+	messages, err := s.store.Messages(ctx, owner(c), conversationID, before, 2*l.limit)
 	if err != nil {
 		return err
 	}
+	// Turns are counted without a gap, and one has its question and at most one reply.
+	first := before - l.limit
+	next := ""
+	if first > 1 {
+		next = l.encode(place{number: int64(first)})
+		messages = slices.DeleteFunc(messages, func(m conversation.Message) bool { return m.Turn < first })
+	}
 	return answer(c, http.StatusOK, contract.ConversationDetail{
-		Conversation: viewConversation(found), Messages: views(messages, viewMessage), Pending: found.Pending,
+		Conversation: viewConversation(found), Messages: views(messages, viewMessage), Pending: found.Pending, NextCursor: next,
 	})
 }

@@ -18,26 +18,33 @@ const (
 	maxWait = time.Minute
 	// reread is what a lost signal costs a waiting caller.
 	reread = 2 * time.Second
-	// defaultExecutions is how many a list shows when it is not told.
-	defaultExecutions = 20
 )
 
-// ListExecutions shows the caller's newest executions.
+// ListExecutions shows a page of the caller's executions.
 func (s *Server) ListExecutions(c echo.Context, params contract.ListExecutionsParams) error {
-	limit := params.Limit
-	if limit == 0 && !c.QueryParams().Has("limit") {
-		limit = defaultExecutions
-	}
-	if limit < 1 || limit > newest {
-		return invalid(fieldError("limit", "must be from 1 to 100"))
-	}
-	ctx, cancel := storeContext(c)
-	defer cancel()
-	found, err := s.store.Executions(ctx, owner(c), limit)
+	l, err := readListing(c, params.Limit, params.Cursor)
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, contract.ExecutionList{Executions: views(found, viewListed)})
+	if err := errors.Join(
+		checkFilterID("agentId", id.Agent, params.AgentId),
+		checkFilterID("conversationId", id.Conversation, params.ConversationId),
+		checkFilterID("batchId", id.Batch, params.BatchId),
+	); err != nil {
+		return err
+	}
+	ctx, cancel := storeContext(c)
+	defer cancel()
+	found, err := s.store.Executions(ctx, owner(c), store.Filter{
+		Status: execution.Status(params.Status), Kind: execution.Kind(params.Kind),
+		AgentID: params.AgentId, ConversationID: params.ConversationId, BatchID: params.BatchId,
+		Label: execution.Label(params.Label),
+	}, l.page())
+	if err != nil {
+		return err
+	}
+	shown, next := cut(&l, found, func(e execution.Execution) place { return placeOf(e.CreatedAt, e.ID) })
+	return answer(c, http.StatusOK, contract.ExecutionList{Executions: views(shown, viewListed), NextCursor: next})
 }
 
 // GetExecution shows an execution, now or as soon as it has ended.

@@ -33,24 +33,24 @@ type Store interface {
 
 	CreateAgent(ctx context.Context, a *agent.Agent) error
 	Agent(ctx context.Context, owner, id string) (agent.Agent, error)
-	Agents(ctx context.Context, owner string, limit int) ([]agent.Agent, error)
+	Agents(ctx context.Context, owner string, p store.Page) ([]agent.Agent, error)
 
 	SubmitRun(ctx context.Context, r store.Run) (execution.Change, error)
 	SubmitTurn(ctx context.Context, t store.Turn) (execution.Change, error)
 	Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error)
 	Execution(ctx context.Context, ref execution.Ref) (execution.Execution, error)
-	Executions(ctx context.Context, owner string, limit int) ([]execution.Execution, error)
+	Executions(ctx context.Context, owner string, f store.Filter, p store.Page) ([]execution.Execution, error)
 
 	NewInputs(ref batch.Ref) *store.Inputs
 	SubmitBatch(ctx context.Context, b *batch.Batch) error
 	Batch(ctx context.Context, ref batch.Ref) (batch.Batch, time.Time, error)
-	Batches(ctx context.Context, owner string, limit int) ([]batch.Batch, error)
+	Batches(ctx context.Context, owner string, p store.Page) ([]batch.Batch, error)
 	CancelBatch(ctx context.Context, ref batch.Ref) (batch.Batch, error)
 	BatchCounts(ctx context.Context, ref batch.Ref) (map[execution.Status]int, float64, error)
 	BatchExecutions(ctx context.Context, b *batch.Batch, first, limit int) ([]execution.Execution, error)
 
 	Conversation(ctx context.Context, owner, id string) (conversation.Conversation, error)
-	Conversations(ctx context.Context, owner string, limit int) ([]conversation.Conversation, error)
+	Conversations(ctx context.Context, owner string, p store.Page) ([]conversation.Conversation, error)
 	Messages(ctx context.Context, owner, conversationID string, beforeTurn, limit int) ([]conversation.Message, error)
 }
 
@@ -114,6 +114,7 @@ func New(config Config, s Store, q Queue, log *zap.Logger) *Server {
 		}),
 		onlyLocalHosts,
 		tenant,
+		conform,
 	)
 	contract.RegisterHandlers(e, srv)
 	e.GET("/assets/*", echo.WrapHandler(config.Page))

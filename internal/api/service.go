@@ -3,11 +3,9 @@ package api
 import (
 	"net/http"
 	"strings"
-	"sync"
 
 	"github.com/labstack/echo/v4"
 	"go.uber.org/zap"
-	"sigs.k8s.io/yaml"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
 )
@@ -59,13 +57,7 @@ func (s *Server) check(name, advice string, ask func() error) contract.Check {
 	return contract.Check{Name: name, Ok: true}
 }
 
-var document = sync.OnceValues(func() ([]byte, error) { return yaml.YAMLToJSON(contract.Document) })
-
 // Openapi shows the contract.
 func (s *Server) Openapi(c echo.Context) error {
-	data, err := document()
-	if err != nil {
-		return err
-	}
-	return c.JSONBlob(http.StatusOK, data)
+	return c.JSONBlob(http.StatusOK, contract.JSON())
 }

@@ -14,10 +14,10 @@ import (
 
 func viewExecution(e execution.Execution) contract.Execution {
 	v := contract.Execution{
-		Id: e.ID, Kind: contract.ExecutionKind(e.Kind), Status: contract.Status(e.Status),
+		Id: e.ID, Kind: contract.Kind(e.Kind), Status: contract.Status(e.Status),
 		AgentId: e.AgentID, ConversationId: e.ConversationID, BatchId: e.BatchID, RetryOf: e.RetryOf,
 		Runtime: e.Task.Runtime, Model: e.Task.Model, Input: e.Task.Input, Timeout: e.Timeout.String(),
-		Attempt: e.Attempt, CancelRequested: e.CancelRequested,
+		Labels: viewLabels(e.Labels), Attempt: e.Attempt, CancelRequested: e.CancelRequested,
 		Error: viewFailure(e.Failure),
 		Usage: contract.Usage{
 			InputTokens: e.Usage.InputTokens, OutputTokens: e.Usage.OutputTokens, CostUsd: e.Usage.CostUSD, Calls: e.Usage.Calls,
@@ -41,6 +41,18 @@ func viewExecution(e execution.Execution) contract.Execution {
 func viewListed(e execution.Execution) contract.Execution {
 	e.Receipt = ""
 	return viewExecution(e)
+}
+
+func viewLabels(labels []execution.Label) contract.Labels {
+	if len(labels) == 0 {
+		return nil
+	}
+	byName := contract.Labels{}
+	for _, label := range labels {
+		name, value := label.Cut()
+		byName[name] = value
+	}
+	return byName
 }
 
 func viewURLs(e execution.Execution) contract.ExecutionURLs {

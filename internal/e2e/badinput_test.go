@@ -39,7 +39,7 @@ func TestBadInput(t *testing.T) {
 		"field in other case":        {"POST", "/api/conversation", jsonType, `{"Message":"a"}`, 400, "invalid_request", "Message"},
 		"repeated field":             {"POST", "/api/conversation", jsonType, `{"message":"a","message":"b"}`, 400, "invalid_request", "twice"},
 		"wrong type":                 {"POST", "/api/conversation", jsonType, `{"message":7}`, 400, "invalid_request", "number"},
-		"null":                       {"POST", "/api/conversation", jsonType, `null`, 400, "invalid_request", "message"},
+		"null":                       {"POST", "/api/conversation", jsonType, `null`, 400, "invalid_request", "object"},
 		"no message":                 {"POST", "/api/conversation", jsonType, `{}`, 400, "invalid_request", "message"},
 		"empty message":              {"POST", "/api/conversation", jsonType, `{"message":""}`, 400, "invalid_request", "message"},
 		"blank message":              {"POST", "/api/conversation", jsonType, `{"message":" \n\t"}`, 400, "invalid_request", "message"},
@@ -94,7 +94,7 @@ func TestBadInput(t *testing.T) {
 func TestEveryWrongFieldIsNamed(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	got := a.do(http.MethodPost, "/agents", jsonType, []byte(`{"name":" ","instructions":"","runtime":"perl","timeout":"x"}`))
+	got := a.do(http.MethodPost, "/agents", jsonType, []byte(`{"name":" ","instructions":" ","runtime":"perl","timeout":"x"}`))
 	var p contract.Problem
 	require.NoError(t, json.Unmarshal(got.body, &p))
 	var fields []string

@@ -22,6 +22,7 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/api/contract/contracttest"
 	"github.com/airlock-run/airlock/internal/app"
 	"github.com/airlock-run/airlock/internal/id"
 )
@@ -138,6 +139,9 @@ type answer struct {
 	body []byte
 }
 
+// checked holds every answer against the contract.
+var checked = &http.Client{Transport: contracttest.Transport{}}
+
 // do sends a request with a body as it is; contentType is left out when empty.
 func (a *airlock) do(method, path, contentType string, body []byte) answer {
 	a.t.Helper()
@@ -149,7 +153,7 @@ func (a *airlock) do(method, path, contentType string, body []byte) answer {
 	if a.tenant != "" {
 		req.Header.Set("X-User-Id", a.tenant)
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := checked.Do(req)
 	require.NoError(a.t, err)
 	defer res.Body.Close()
 	read, err := io.ReadAll(res.Body)

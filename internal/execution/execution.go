@@ -40,6 +40,8 @@ type Execution struct {
 	BatchID        string `firestore:"batchId,omitempty"`
 	RetryOf        string `firestore:"retryOf,omitempty"` // the execution that this one repeats
 
+	Labels []Label `firestore:"labels,omitempty"` // of the caller, in the order of their names
+
 	Task    Task          `firestore:"task"`
 	Timeout time.Duration `firestore:"timeout"` // of one attempt
 

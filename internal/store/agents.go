@@ -3,8 +3,6 @@ package store
 import (
 	"context"
 
-	"cloud.google.com/go/firestore"
-
 	"github.com/airlock-run/airlock/internal/agent"
 	"github.com/airlock-run/airlock/internal/id"
 )
@@ -26,9 +24,4 @@ func (s *Store) Agent(ctx context.Context, owner, id string) (agent.Agent, error
 	var a agent.Agent
 	_, err := s.read(outside(ctx), agents, owner, id, &a)
 	return a, err
-}
-
-// Agents returns the owner's newest agents, newest first.
-func (s *Store) Agents(ctx context.Context, owner string, limit int) ([]agent.Agent, error) {
-	return list[agent.Agent](ctx, s.collection(owner, agents).OrderBy("createdAt", firestore.Desc).Limit(limit))
 }

@@ -196,11 +196,6 @@ func (s *Store) Batch(ctx context.Context, ref batch.Ref) (batch.Batch, time.Tim
 	return b, now, err
 }
 
-// Batches returns the owner's newest batches, newest first.
-func (s *Store) Batches(ctx context.Context, owner string, limit int) ([]batch.Batch, error) {
-	return list[batch.Batch](ctx, s.collection(owner, batches).OrderBy("createdAt", firestore.Desc).Limit(limit))
-}
-
 // DueBatches returns batches of all owners that the feeder has to look at.
 func (s *Store) DueBatches(ctx context.Context, now time.Time, limit int) ([]batch.Ref, error) {
 	q := s.client.CollectionGroup(batches).Where("due", "<=", now).OrderBy("due", firestore.Asc).Limit(limit)

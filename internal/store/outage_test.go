@@ -29,18 +29,21 @@ func TestUnavailableWhileFirestoreIsAway(t *testing.T) {
 		"Now":         func(ctx context.Context) error { _, err := f.Now(ctx); return err },
 		"CreateAgent": func(ctx context.Context) error { return f.CreateAgent(ctx, &agent.Agent{Owner: ada, Name: "B"}) },
 		"Agent":       func(ctx context.Context) error { _, err := f.Agent(ctx, ada, a.ID); return err },
-		"Agents":      func(ctx context.Context) error { _, err := f.Agents(ctx, ada, 10); return err },
+		"Agents":      func(ctx context.Context) error { _, err := f.Agents(ctx, ada, Page{Limit: 10}); return err },
 		"SubmitRun": func(ctx context.Context) error {
 			_, err := f.SubmitRun(ctx, Run{Owner: ada, AgentID: a.ID})
 			return err
 		},
-		"SubmitTurn":    func(ctx context.Context) error { _, err := f.SubmitTurn(ctx, Turn{Owner: ada}); return err },
-		"Apply":         func(ctx context.Context) error { _, err := f.Apply(ctx, turn.Ref(), claim); return err },
-		"Execution":     func(ctx context.Context) error { _, err := f.Execution(ctx, turn.Ref()); return err },
-		"Executions":    func(ctx context.Context) error { _, err := f.Executions(ctx, ada, 10); return err },
+		"SubmitTurn": func(ctx context.Context) error { _, err := f.SubmitTurn(ctx, Turn{Owner: ada}); return err },
+		"Apply":      func(ctx context.Context) error { _, err := f.Apply(ctx, turn.Ref(), claim); return err },
+		"Execution":  func(ctx context.Context) error { _, err := f.Execution(ctx, turn.Ref()); return err },
+		"Executions": func(ctx context.Context) error {
+			_, err := f.Executions(ctx, ada, Filter{}, Page{Limit: 10})
+			return err
+		},
 		"Due":           func(ctx context.Context) error { _, err := f.Due(ctx, time.Now(), 10); return err },
 		"Conversation":  func(ctx context.Context) error { _, err := f.Conversation(ctx, ada, turn.ConversationID); return err },
-		"Conversations": func(ctx context.Context) error { _, err := f.Conversations(ctx, ada, 10); return err },
+		"Conversations": func(ctx context.Context) error { _, err := f.Conversations(ctx, ada, Page{Limit: 10}); return err },
 		"Messages": func(ctx context.Context) error {
 			_, err := f.Messages(ctx, ada, turn.ConversationID, 0, 10)
 			return err
@@ -157,7 +160,7 @@ func TestASubmissionWhoseAnswerGotLostIsThereOnce(t *testing.T) {
 	_, err = f.SubmitTurn(t.Context(), Turn{Owner: ada, ConversationID: first.ConversationID, Message: "again"})
 	require.Error(t, err)
 
-	all, err := f.Executions(t.Context(), ada, 10)
+	all, err := f.Executions(t.Context(), ada, Filter{}, Page{Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, all, 3)
 	require.Len(t, f.messages(t, first), 2)

@@ -18,11 +18,6 @@ func (s *Store) Execution(ctx context.Context, ref execution.Ref) (execution.Exe
 	return e, err
 }
 
-// Executions returns the owner's newest executions, newest first.
-func (s *Store) Executions(ctx context.Context, owner string, limit int) ([]execution.Execution, error) {
-	return list[execution.Execution](ctx, s.collection(owner, executions).OrderBy("createdAt", firestore.Desc).Limit(limit))
-}
-
 // Due returns executions of all owners that are due at now, longest first. It
 // is the janitor's, and the only look across owners.
 func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]execution.Ref, error) {
@@ -35,11 +30,6 @@ func (s *Store) Conversation(ctx context.Context, owner, id string) (conversatio
 	var c conversation.Conversation
 	_, err := s.read(outside(ctx), conversations, owner, id, &c)
 	return c, err
-}
-
-// Conversations returns the owner's conversations, the one with the newest message first.
-func (s *Store) Conversations(ctx context.Context, owner string, limit int) ([]conversation.Conversation, error) {
-	return list[conversation.Conversation](ctx, s.collection(owner, conversations).OrderBy("updatedAt", firestore.Desc).Limit(limit))
 }
 
 // Messages returns the newest messages of a conversation that lie before a

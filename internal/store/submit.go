@@ -23,6 +23,7 @@ type Run struct {
 	AgentID string
 	Input   string
 	Timeout time.Duration // 0: the agent's
+	Labels  []execution.Label
 }
 
 // SubmitRun stores a run as a queued execution. Once it returns nil the
@@ -36,7 +37,7 @@ func (s *Store) SubmitRun(ctx context.Context, r Run) (execution.Change, error) 
 			return err
 		}
 		e = execution.New(r.Owner, execution.KindRun, task(a, r.Input), a.Timeout, now)
-		e.AgentID = a.ID
+		e.AgentID, e.Labels = a.ID, r.Labels
 		if r.Timeout != 0 {
 			e.Timeout = r.Timeout
 		}

@@ -61,7 +61,7 @@ func TestARunOfAnUnknownAgentLeavesNothing(t *testing.T) {
 	f := start(t)
 	_, err := f.SubmitRun(t.Context(), Run{Owner: ada, AgentID: "agt_none", Input: "x"})
 	require.Equal(t, &NotFoundError{Resource: "agent", ID: "agt_none"}, err)
-	list, err := f.Executions(t.Context(), ada, 10)
+	list, err := f.Executions(t.Context(), ada, Filter{}, Page{Limit: 10})
 	require.NoError(t, err)
 	require.Empty(t, list)
 }
@@ -111,10 +111,10 @@ func TestATurnThatIsRefusedLeavesNothing(t *testing.T) {
 	require.ErrorIs(t, err, conversation.ErrTooManyPending)
 
 	require.Len(t, f.messages(t, first), conversation.MaxPending)
-	executions, err := f.Executions(t.Context(), ada, 1000)
+	executions, err := f.Executions(t.Context(), ada, Filter{}, Page{Limit: 1000})
 	require.NoError(t, err)
 	require.Len(t, executions, conversation.MaxPending)
-	conversations, err := f.Conversations(t.Context(), ada, 1000)
+	conversations, err := f.Conversations(t.Context(), ada, Page{Limit: 1000})
 	require.NoError(t, err)
 	require.Len(t, conversations, 1)
 }

@@ -20,12 +20,6 @@ const (
 	BatchRunning   BatchStatus = "running"
 )
 
-// Defines values for ExecutionKind.
-const (
-	ExecutionKindConversation ExecutionKind = "conversation"
-	ExecutionKindRun          ExecutionKind = "run"
-)
-
 // Defines values for FailureCode.
 const (
 	FailureCodeAgentError        FailureCode = "agent_error"
@@ -45,6 +39,12 @@ const (
 // Defines values for HealthStatus.
 const (
 	Ok HealthStatus = "ok"
+)
+
+// Defines values for Kind.
+const (
+	KindConversation Kind = "conversation"
+	KindRun          Kind = "run"
 )
 
 // Defines values for MessageRole.
@@ -116,6 +116,9 @@ type AgentDraft struct {
 // AgentList defines model for AgentList.
 type AgentList struct {
 	Agents []Agent `json:"agents"`
+
+	// NextCursor Leads to the next page; absent on the last
+	NextCursor NextCursor `json:"nextCursor,omitempty,omitzero"`
 }
 
 // Batch defines model for Batch.
@@ -147,6 +150,9 @@ type BatchURLs struct {
 // BatchList defines model for BatchList.
 type BatchList struct {
 	Batches []Batch `json:"batches"`
+
+	// NextCursor Leads to the next page; absent on the last
+	NextCursor NextCursor `json:"nextCursor,omitempty,omitzero"`
 }
 
 // BatchProgress defines model for BatchProgress.
@@ -203,6 +209,9 @@ type ConversationDetail struct {
 	Conversation Conversation `json:"conversation"`
 	Messages     []Message    `json:"messages"`
 
+	// NextCursor Leads to the next page; absent on the last
+	NextCursor NextCursor `json:"nextCursor,omitempty,omitzero"`
+
 	// Pending Executions of the turns that have not ended, in order
 	Pending []string `json:"pending"`
 }
@@ -210,6 +219,9 @@ type ConversationDetail struct {
 // ConversationList defines model for ConversationList.
 type ConversationList struct {
 	Conversations []Conversation `json:"conversations"`
+
+	// NextCursor Leads to the next page; absent on the last
+	NextCursor NextCursor `json:"nextCursor,omitempty,omitzero"`
 }
 
 // CreateAgent defines model for CreateAgent.
@@ -243,17 +255,20 @@ type Execution struct {
 	AgentId string `json:"agentId,omitempty,omitzero"`
 
 	// Attempt Number of the newest attempt; 0 before the first
-	Attempt         int           `json:"attempt"`
-	BatchId         string        `json:"batchId,omitempty,omitzero"`
-	CancelRequested bool          `json:"cancelRequested,omitempty,omitzero"`
-	ConversationId  string        `json:"conversationId,omitempty,omitzero"`
-	CreatedAt       time.Time     `json:"createdAt"`
-	Error           Failure       `json:"error,omitempty,omitzero"`
-	FinishedAt      time.Time     `json:"finishedAt,omitempty,omitzero"`
-	Id              string        `json:"id"`
-	Input           string        `json:"input"`
-	Kind            ExecutionKind `json:"kind"`
-	Model           string        `json:"model,omitempty,omitzero"`
+	Attempt         int       `json:"attempt"`
+	BatchId         string    `json:"batchId,omitempty,omitzero"`
+	CancelRequested bool      `json:"cancelRequested,omitempty,omitzero"`
+	ConversationId  string    `json:"conversationId,omitempty,omitzero"`
+	CreatedAt       time.Time `json:"createdAt"`
+	Error           Failure   `json:"error,omitempty,omitzero"`
+	FinishedAt      time.Time `json:"finishedAt,omitempty,omitzero"`
+	Id              string    `json:"id"`
+	Input           string    `json:"input"`
+	Kind            Kind      `json:"kind"`
+
+	// Labels Names and values of the caller's own, at most 16, to find executions by
+	Labels Labels `json:"labels,omitempty,omitzero"`
+	Model  string `json:"model,omitempty,omitzero"`
 
 	// Receipt How the job was kept apart, in canonical JSON (RFC 8785); `airlock receipt verify` checks its signature. Absent until the end, for what ended without an attempt, and in lists
 	Receipt json.RawMessage `json:"receipt,omitempty,omitzero"`
@@ -269,12 +284,12 @@ type Execution struct {
 	Usage     Usage         `json:"usage"`
 }
 
-// ExecutionKind defines model for Execution.Kind.
-type ExecutionKind string
-
 // ExecutionList defines model for ExecutionList.
 type ExecutionList struct {
 	Executions []Execution `json:"executions"`
+
+	// NextCursor Leads to the next page; absent on the last
+	NextCursor NextCursor `json:"nextCursor,omitempty,omitzero"`
 }
 
 // ExecutionURLs defines model for ExecutionURLs.
@@ -302,6 +317,12 @@ type Health struct {
 // HealthStatus defines model for Health.Status.
 type HealthStatus string
 
+// Kind defines model for Kind.
+type Kind string
+
+// Labels Names and values of the caller's own, at most 16, to find executions by
+type Labels map[string]string
+
 // Message defines model for Message.
 type Message struct {
 	// AgentDraft An agent that a conversation proposes; POST it to `/agents` to create it
@@ -318,6 +339,9 @@ type Message struct {
 
 // MessageRole defines model for Message.Role.
 type MessageRole string
+
+// NextCursor Leads to the next page; absent on the last
+type NextCursor = string
 
 // Problem defines model for Problem.
 type Problem struct {
@@ -371,6 +395,9 @@ type RunAgent struct {
 	// Input Text in UTF-8 without NUL, at most 256 KiB
 	Input string `json:"input"`
 
+	// Labels Names and values of the caller's own, at most 16, to find executions by
+	Labels Labels `json:"labels,omitempty,omitzero"`
+
 	// Timeout Longest time of this run, `1s` to `1h`; the agent's when absent
 	//
 	// Examples: 90s
@@ -401,8 +428,50 @@ type Usage struct {
 	OutputTokens int64   `json:"outputTokens"`
 }
 
+// Cursor defines model for Cursor.
+type Cursor = string
+
 // ID defines model for ID.
 type ID = string
+
+// Limit defines model for Limit.
+type Limit = int
+
+// ListAgentsParams defines parameters for ListAgents.
+type ListAgentsParams struct {
+	// Limit How many to show at most
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Cursor `nextCursor` of the page before. It belongs to the same list with the same filters
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+}
+
+// GetConversationParams defines parameters for GetConversation.
+type GetConversationParams struct {
+	// Limit How many to show at most
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Cursor `nextCursor` of the page before. It belongs to the same list with the same filters
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+}
+
+// ListConversationsParams defines parameters for ListConversations.
+type ListConversationsParams struct {
+	// Limit How many to show at most
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Cursor `nextCursor` of the page before. It belongs to the same list with the same filters
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+}
+
+// ListBatchesParams defines parameters for ListBatches.
+type ListBatchesParams struct {
+	// Limit How many to show at most
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Cursor `nextCursor` of the page before. It belongs to the same list with the same filters
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+}
 
 // GetBatchResultsParams defines parameters for GetBatchResults.
 type GetBatchResultsParams struct {
@@ -415,7 +484,19 @@ type GetBatchResultsParams struct {
 
 // ListExecutionsParams defines parameters for ListExecutions.
 type ListExecutionsParams struct {
-	Limit int `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+	// Limit How many to show at most
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Cursor `nextCursor` of the page before. It belongs to the same list with the same filters
+	Cursor         Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+	Status         Status `form:"status,omitempty" json:"status,omitempty,omitzero"`
+	Kind           Kind   `form:"kind,omitempty" json:"kind,omitempty,omitzero"`
+	AgentId        string `form:"agentId,omitempty" json:"agentId,omitempty,omitzero"`
+	ConversationId string `form:"conversationId,omitempty" json:"conversationId,omitempty,omitzero"`
+	BatchId        string `form:"batchId,omitempty" json:"batchId,omitempty,omitzero"`
+
+	// Label `name=value`, the value being empty or whole
+	Label string `form:"label,omitempty" json:"label,omitempty,omitzero"`
 }
 
 // GetExecutionParams defines parameters for GetExecution.
@@ -438,9 +519,9 @@ type ServerInterface interface {
 	// Root Health for machines, the page for browsers
 	// (GET /)
 	Root(ctx echo.Context) error
-	// ListAgents The newest agents, newest first (at most 100)
+	// ListAgents Agents, newest first
 	// (GET /agents)
-	ListAgents(ctx echo.Context) error
+	ListAgents(ctx echo.Context, params ListAgentsParams) error
 	// CreateAgent Create an agent
 	// (POST /agents)
 	CreateAgent(ctx echo.Context) error
@@ -456,15 +537,15 @@ type ServerInterface interface {
 	// SendMessage Send a message; its reply is an execution
 	// (POST /api/conversation)
 	SendMessage(ctx echo.Context) error
-	// GetConversation A conversation with its newest messages in order (at most 500)
+	// GetConversation A conversation with its newest turns
 	// (GET /api/conversation/{id})
-	GetConversation(ctx echo.Context, id ID) error
-	// ListConversations The newest conversations, newest first (at most 100)
+	GetConversation(ctx echo.Context, id ID, params GetConversationParams) error
+	// ListConversations Conversations, the one with the newest message first
 	// (GET /api/conversations)
-	ListConversations(ctx echo.Context) error
-	// ListBatches The newest batches, newest first (at most 100), without their progress
+	ListConversations(ctx echo.Context, params ListConversationsParams) error
+	// ListBatches Batches, newest first, without their progress
 	// (GET /batches)
-	ListBatches(ctx echo.Context) error
+	ListBatches(ctx echo.Context, params ListBatchesParams) error
 	// GetBatch A batch and its progress
 	// (GET /batches/{id})
 	GetBatch(ctx echo.Context, id ID) error
@@ -477,7 +558,7 @@ type ServerInterface interface {
 	// RetryBatch Run the inputs that failed or timed out again, as a new batch
 	// (POST /batches/{id}/retry)
 	RetryBatch(ctx echo.Context, id ID) error
-	// ListExecutions The newest executions, newest first
+	// ListExecutions Executions, newest first
 	// (GET /executions)
 	ListExecutions(ctx echo.Context, params ListExecutionsParams) error
 	// GetExecution An execution, now or as soon as it has ended
@@ -515,8 +596,24 @@ func (w *ServerInterfaceWrapper) Root(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) ListAgents(ctx echo.Context) error {
 	var err error
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAgentsParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ListAgents(ctx)
+	err = w.Handler.ListAgents(ctx, params)
 	return err
 }
 
@@ -597,8 +694,24 @@ func (w *ServerInterfaceWrapper) GetConversation(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetConversationParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.GetConversation(ctx, id)
+	err = w.Handler.GetConversation(ctx, id, params)
 	return err
 }
 
@@ -606,8 +719,24 @@ func (w *ServerInterfaceWrapper) GetConversation(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) ListConversations(ctx echo.Context) error {
 	var err error
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListConversationsParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ListConversations(ctx)
+	err = w.Handler.ListConversations(ctx, params)
 	return err
 }
 
@@ -615,8 +744,24 @@ func (w *ServerInterfaceWrapper) ListConversations(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) ListBatches(ctx echo.Context) error {
 	var err error
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListBatchesParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ListBatches(ctx)
+	err = w.Handler.ListBatches(ctx, params)
 	return err
 }
 
@@ -711,6 +856,55 @@ func (w *ServerInterfaceWrapper) ListExecutions(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// ------------- Optional query parameter "status" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", ctx.QueryParams(), &params.Status, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter status: %s", err))
+	}
+
+	// ------------- Optional query parameter "kind" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "kind", ctx.QueryParams(), &params.Kind, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter kind: %s", err))
+	}
+
+	// ------------- Optional query parameter "agentId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "agentId", ctx.QueryParams(), &params.AgentId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter agentId: %s", err))
+	}
+
+	// ------------- Optional query parameter "conversationId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "conversationId", ctx.QueryParams(), &params.ConversationId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter conversationId: %s", err))
+	}
+
+	// ------------- Optional query parameter "batchId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "batchId", ctx.QueryParams(), &params.BatchId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter batchId: %s", err))
+	}
+
+	// ------------- Optional query parameter "label" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "label", ctx.QueryParams(), &params.Label, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter label: %s", err))
 	}
 
 	// Invoke the callback with all the unmarshaled arguments

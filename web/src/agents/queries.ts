@@ -6,7 +6,7 @@ import type { Agent, AgentDraft } from '../api/types.ts'
 export function useAgents() {
   return useQuery({
     queryKey: keys.agents,
-    queryFn: () => unwrap(api.GET('/agents')),
+    queryFn: () => unwrap(api.GET('/agents', { params: { query: { limit: 100 } } })),
     select: (list) => list.agents,
   })
 }

@@ -99,7 +99,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The newest conversations, newest first (at most 100) */
+        /** Conversations, the one with the newest message first */
         get: operations["listConversations"];
         put?: never;
         post?: never;
@@ -118,7 +118,10 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** A conversation with its newest messages in order (at most 500) */
+        /**
+         * A conversation with its newest turns
+         * @description The messages are in order. `nextCursor` leads to the turns before; `limit` counts turns.
+         */
         get: operations["getConversation"];
         put?: never;
         post?: never;
@@ -135,7 +138,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The newest agents, newest first (at most 100) */
+        /** Agents, newest first */
         get: operations["listAgents"];
         put?: never;
         /** Create an agent */
@@ -214,7 +217,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The newest batches, newest first (at most 100), without their progress */
+        /** Batches, newest first, without their progress */
         get: operations["listBatches"];
         put?: never;
         post?: never;
@@ -313,7 +316,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The newest executions, newest first */
+        /**
+         * Executions, newest first
+         * @description Filters narrow the list together. Only one label can be asked for.
+         */
         get: operations["listExecutions"];
         put?: never;
         post?: never;
@@ -382,6 +388,12 @@ export interface components {
                 detail?: string;
             }[];
         };
+        /** @description Leads to the next page; absent on the last */
+        NextCursor: string;
+        /** @description Names and values of the caller's own, at most 16, to find executions by */
+        Labels: {
+            [key: string]: string;
+        };
         SendMessage: {
             /** @description Text in UTF-8 without NUL, at most 256 KiB */
             message: string;
@@ -423,6 +435,7 @@ export interface components {
              * @example 90s
              */
             timeout?: string;
+            labels?: components["schemas"]["Labels"];
         };
         Accepted: {
             executionId: string;
@@ -437,6 +450,8 @@ export interface components {
         };
         /** @enum {string} */
         Status: "queued" | "running" | "succeeded" | "failed" | "timed_out" | "canceled";
+        /** @enum {string} */
+        Kind: "conversation" | "run";
         Agent: {
             id: string;
             name: string;
@@ -453,6 +468,7 @@ export interface components {
         };
         AgentList: {
             agents: components["schemas"]["Agent"][];
+            nextCursor?: components["schemas"]["NextCursor"];
         };
         /** @description An agent that a conversation proposes; POST it to `/agents` to create it */
         AgentDraft: {
@@ -474,12 +490,14 @@ export interface components {
         };
         ConversationList: {
             conversations: components["schemas"]["Conversation"][];
+            nextCursor?: components["schemas"]["NextCursor"];
         };
         ConversationDetail: {
             conversation: components["schemas"]["Conversation"];
             messages: components["schemas"]["Message"][];
             /** @description Executions of the turns that have not ended, in order */
             pending: string[];
+            nextCursor?: components["schemas"]["NextCursor"];
         };
         Message: {
             /** @description Counts from 1 */
@@ -532,6 +550,7 @@ export interface components {
         };
         BatchList: {
             batches: components["schemas"]["Batch"][];
+            nextCursor?: components["schemas"]["NextCursor"];
         };
         /** @description One line of the results of a batch */
         BatchResult: {
@@ -546,8 +565,7 @@ export interface components {
         };
         Execution: {
             id: string;
-            /** @enum {string} */
-            kind: "conversation" | "run";
+            kind: components["schemas"]["Kind"];
             status: components["schemas"]["Status"];
             agentId?: string;
             conversationId?: string;
@@ -558,6 +576,7 @@ export interface components {
             model?: string;
             input: string;
             timeout: string;
+            labels?: components["schemas"]["Labels"];
             /** @description Number of the newest attempt; 0 before the first */
             attempt: number;
             cancelRequested?: boolean;
@@ -578,6 +597,7 @@ export interface components {
         };
         ExecutionList: {
             executions: components["schemas"]["Execution"][];
+            nextCursor?: components["schemas"]["NextCursor"];
         };
         Result: {
             /** @description The answer, or the reply in a conversation */
@@ -643,6 +663,10 @@ export interface components {
     };
     parameters: {
         ID: string;
+        /** @description How many to show at most */
+        Limit: number;
+        /** @description `nextCursor` of the page before. It belongs to the same list with the same filters */
+        Cursor: string;
     };
     requestBodies: never;
     headers: {
@@ -672,7 +696,12 @@ export interface operations {
                     "text/html": string;
                 };
             };
-            default: components["responses"]["Problem"];
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     health: {
@@ -685,7 +714,12 @@ export interface operations {
         requestBody?: never;
         responses: {
             200: components["responses"]["Health"];
-            default: components["responses"]["Problem"];
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     ready: {
@@ -706,6 +740,11 @@ export interface operations {
                     "application/json": components["schemas"]["Readiness"];
                 };
             };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
             /** @description A dependency is missing */
             503: {
                 headers: {
@@ -715,7 +754,6 @@ export interface operations {
                     "application/json": components["schemas"]["Readiness"];
                 };
             };
-            default: components["responses"]["Problem"];
         };
     };
     openapi: {
@@ -736,7 +774,12 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
-            default: components["responses"]["Problem"];
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     sendMessage: {
@@ -762,12 +805,27 @@ export interface operations {
                     "application/json": components["schemas"]["Accepted"];
                 };
             };
-            default: components["responses"]["Problem"];
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     listConversations: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description How many to show at most */
+                limit?: components["parameters"]["Limit"];
+                /** @description `nextCursor` of the page before. It belongs to the same list with the same filters */
+                cursor?: components["parameters"]["Cursor"];
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -783,12 +841,22 @@ export interface operations {
                     "application/json": components["schemas"]["ConversationList"];
                 };
             };
-            default: components["responses"]["Problem"];
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     getConversation: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description How many to show at most */
+                limit?: components["parameters"]["Limit"];
+                /** @description `nextCursor` of the page before. It belongs to the same list with the same filters */
+                cursor?: components["parameters"]["Cursor"];
+            };
             header?: never;
             path: {
                 id: components["parameters"]["ID"];
@@ -806,12 +874,23 @@ export interface operations {
                     "application/json": components["schemas"]["ConversationDetail"];
                 };
             };
-            default: components["responses"]["Problem"];
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     listAgents: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description How many to show at most */
+                limit?: components["parameters"]["Limit"];
+                /** @description `nextCursor` of the page before. It belongs to the same list with the same filters */
+                cursor?: components["parameters"]["Cursor"];
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -827,7 +906,12 @@ export interface operations {
                     "application/json": components["schemas"]["AgentList"];
                 };
             };
-            default: components["responses"]["Problem"];
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     createAgent: {
@@ -853,7 +937,15 @@ export interface operations {
                     "application/json": components["schemas"]["Agent"];
                 };
             };
-            default: components["responses"]["Problem"];
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     getAgent: {
@@ -876,7 +968,13 @@ export interface operations {
                     "application/json": components["schemas"]["Agent"];
                 };
             };
-            default: components["responses"]["Problem"];
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     runAgent: {
@@ -904,7 +1002,16 @@ export interface operations {
                     "application/json": components["schemas"]["Accepted"];
                 };
             };
-            default: components["responses"]["Problem"];
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     submitBatch: {
@@ -933,12 +1040,26 @@ export interface operations {
                     "application/json": components["schemas"]["Batch"];
                 };
             };
-            default: components["responses"]["Problem"];
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     listBatches: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description How many to show at most */
+                limit?: components["parameters"]["Limit"];
+                /** @description `nextCursor` of the page before. It belongs to the same list with the same filters */
+                cursor?: components["parameters"]["Cursor"];
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -954,7 +1075,12 @@ export interface operations {
                     "application/json": components["schemas"]["BatchList"];
                 };
             };
-            default: components["responses"]["Problem"];
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     getBatch: {
@@ -977,7 +1103,13 @@ export interface operations {
                     "application/json": components["schemas"]["Batch"];
                 };
             };
-            default: components["responses"]["Problem"];
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     getBatchResults: {
@@ -1005,7 +1137,13 @@ export interface operations {
                     "application/jsonl": string;
                 };
             };
-            default: components["responses"]["Problem"];
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     cancelBatch: {
@@ -1028,7 +1166,13 @@ export interface operations {
                     "application/json": components["schemas"]["Batch"];
                 };
             };
-            default: components["responses"]["Problem"];
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     retryBatch: {
@@ -1052,13 +1196,30 @@ export interface operations {
                     "application/json": components["schemas"]["Batch"];
                 };
             };
-            default: components["responses"]["Problem"];
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     listExecutions: {
         parameters: {
             query?: {
-                limit?: number;
+                /** @description How many to show at most */
+                limit?: components["parameters"]["Limit"];
+                /** @description `nextCursor` of the page before. It belongs to the same list with the same filters */
+                cursor?: components["parameters"]["Cursor"];
+                status?: components["schemas"]["Status"];
+                kind?: components["schemas"]["Kind"];
+                agentId?: string;
+                conversationId?: string;
+                batchId?: string;
+                /** @description `name=value`, the value being empty or whole */
+                label?: string;
             };
             header?: never;
             path?: never;
@@ -1075,7 +1236,12 @@ export interface operations {
                     "application/json": components["schemas"]["ExecutionList"];
                 };
             };
-            default: components["responses"]["Problem"];
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     getExecution: {
@@ -1103,7 +1269,13 @@ export interface operations {
                     "application/json": components["schemas"]["Execution"];
                 };
             };
-            default: components["responses"]["Problem"];
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     cancelExecution: {
@@ -1126,7 +1298,13 @@ export interface operations {
                     "application/json": components["schemas"]["Execution"];
                 };
             };
-            default: components["responses"]["Problem"];
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
 }

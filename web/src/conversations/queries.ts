@@ -9,7 +9,7 @@ const pendingRefetchMs = 15_000
 export function useConversations() {
   return useQuery({
     queryKey: keys.conversations,
-    queryFn: () => unwrap(api.GET('/api/conversations')),
+    queryFn: () => unwrap(api.GET('/api/conversations', { params: { query: { limit: 100 } } })),
     select: (list) => list.conversations,
   })
 }
@@ -17,7 +17,7 @@ export function useConversations() {
 export function useConversation(id: string | undefined) {
   return useQuery({
     queryKey: keys.conversation(id ?? ''),
-    queryFn: () => unwrap(api.GET('/api/conversation/{id}', { params: { path: { id: id ?? '' } } })),
+    queryFn: () => unwrap(api.GET('/api/conversation/{id}', { params: { path: { id: id ?? '' }, query: { limit: 100 } } })),
     enabled: id !== undefined,
     refetchInterval: ({ state }) => (state.data?.pending.length ? pendingRefetchMs : false),
   })

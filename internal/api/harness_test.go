@@ -1,0 +1,108 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap/zaptest"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/api/contract/contracttest"
+	"github.com/airlock-run/airlock/internal/emulator/emulatortest"
+	firestoreemulator "github.com/airlock-run/airlock/internal/emulator/firestore"
+	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/store"
+)
+
+// deaf is a queue that nobody hears: what it is told reaches waiting callers by reading again.
+type deaf struct{}
+
+func (deaf) Ensure(context.Context) error                            { return nil }
+func (deaf) Check(context.Context) error                             { return nil }
+func (deaf) Tell(context.Context, execution.Change) error            { return nil }
+func (deaf) Listen(ctx context.Context, _ func(execution.Ref)) error { <-ctx.Done(); return nil }
+
+// counting is the real store, which counts how often an execution is read.
+type counting struct {
+	*store.Store
+	reads atomic.Int64
+}
+
+func (s *counting) Execution(ctx context.Context, ref execution.Ref) (execution.Execution, error) {
+	s.reads.Add(1)
+	return s.Store.Execution(ctx, ref)
+}
+
+// server is an API over a Firestore of its own, and a client that holds its
+// answers against the contract.
+type server struct {
+	*Server
+	t     testing.TB
+	url   string
+	store *counting
+}
+
+func start(t testing.TB) server {
+	t.Helper()
+	s := &counting{Store: store.New(emulatortest.StartFirestore(t, firestoreemulator.Options{}).Client)}
+	srv := New(Config{
+		Version: "test", Runtimes: []string{"offline", "claude"}, DefaultRuntime: "offline", BatchWindow: 10, Page: http.NotFoundHandler(),
+	}, s, deaf{}, zaptest.NewLogger(t))
+	web := httptest.NewServer(srv.Handler())
+	t.Cleanup(web.Close)
+	return server{Server: srv, t: t, url: web.URL, store: s}
+}
+
+// answered is a response, read whole.
+type answered struct {
+	*http.Response
+	body []byte
+}
+
+var checked = &http.Client{Transport: contracttest.Transport{}}
+
+// do sends a request; header holds names and values in turn.
+func (s server) do(method, path, body string, header ...string) answered {
+	s.t.Helper()
+	req, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, bytes.NewReader([]byte(body)))
+	require.NoError(s.t, err)
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	res, err := checked.Do(req)
+	require.NoError(s.t, err)
+	defer res.Body.Close()
+	read, err := io.ReadAll(res.Body)
+	require.NoError(s.t, err)
+	return answered{Response: res, body: read}
+}
+
+// call requires the status and reads the answer as JSON.
+func call[T any](s server, method, path string, status int, body string, header ...string) T {
+	s.t.Helper()
+	got := s.do(method, path, body, header...)
+	require.Equal(s.t, status, got.StatusCode, "%s %s: %s", method, path, got.body)
+	var v T
+	require.NoError(s.t, json.Unmarshal(got.body, &v))
+	return v
+}
+
+func (s server) agent() contract.Agent {
+	s.t.Helper()
+	return call[contract.Agent](s, http.MethodPost, "/agents", http.StatusCreated, `{"name":"A","instructions":"Count"}`)
+}
+
+func (s server) run(agentID string) contract.Accepted {
+	s.t.Helper()
+	return call[contract.Accepted](s, http.MethodPost, "/agents/"+agentID+"/run", http.StatusAccepted, `{"input":"one two"}`)
+}
