@@ -20,6 +20,7 @@ import (
 	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/batch"
 	"github.com/airlock-run/airlock/internal/conversation"
+	"github.com/airlock-run/airlock/internal/crash"
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/internal/supervise"
@@ -159,6 +160,7 @@ func (s *Server) hear(ctx context.Context) error {
 // tell passes a change on. It is durable already, so a failure is only logged:
 // the janitor announces what was not heard.
 func (s *Server) tell(c echo.Context, ch execution.Change) {
+	crash.At(crash.Accepted)
 	if err := s.queue.Tell(c.Request().Context(), ch); err != nil {
 		s.log.Warn("could not tell of a change; the janitor will",
 			zap.String("execution", ch.Execution.ID), zap.String("tenant", ch.Execution.Owner), zap.Error(err))

@@ -8,6 +8,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"go.uber.org/zap"
 
+	"github.com/airlock-run/airlock/internal/crash"
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/store"
 )
@@ -24,6 +25,7 @@ func (x *Executor) handle(work context.Context, ref execution.Ref, engineGone co
 		return context.Cause(work)
 	}
 
+	crash.At(crash.Pulled)
 	asked := time.Now()
 	claimed, err := x.apply(work, ref, execution.Claimed{Executor: x.config.Name, Lease: x.config.Lease})
 	if answered(err) {
@@ -34,6 +36,7 @@ func (x *Executor) handle(work context.Context, ref execution.Ref, engineGone co
 		log.Warn("could not claim", zap.Error(err))
 		return err
 	}
+	crash.At(crash.Claimed)
 	e := &claimed.Execution
 	log = log.With(zap.Int("attempt", e.Attempt))
 	log.Info("running", zap.String("runtime", e.Task.Runtime))
@@ -42,6 +45,7 @@ func (x *Executor) handle(work context.Context, ref execution.Ref, engineGone co
 	job, stop := context.WithCancelCause(work)
 	heart := x.startHeart(job, e, asked.Add(x.config.Lease), stop, log)
 	done, err := x.perform(job, e)
+	crash.At(crash.Performed)
 	verdict := judge(e, done.ending, err)
 	if finished, ok := verdict.(execution.Finished); ok {
 		finished.Ending.Receipt = x.receipt(e, finished.Ending, done, log)
@@ -55,8 +59,10 @@ func (x *Executor) handle(work context.Context, ref execution.Ref, engineGone co
 	heart.wait()
 
 	if settled {
+		crash.At(crash.Settled)
 		log.Info("settled", zap.String("status", string(change.Execution.Status)), zap.NamedError("cause", err))
 		x.tell(work, change, log)
+		crash.At(crash.Told)
 		if change.Execution.Status.Terminal() {
 			x.ended(change.Execution)
 		}

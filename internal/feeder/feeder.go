@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/airlock-run/airlock/internal/batch"
+	"github.com/airlock-run/airlock/internal/crash"
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/supervise"
 )
@@ -142,6 +143,7 @@ func (f *Feeder) look(ctx context.Context, ref batch.Ref) error {
 		if len(change.Announce) == 0 {
 			return nil
 		}
+		crash.At(crash.Fed)
 		f.tell(ctx, change)
 	}
 	return nil

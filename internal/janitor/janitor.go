@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/airlock-run/airlock/internal/crash"
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/supervise"
 )
@@ -107,5 +108,6 @@ func (j *Janitor) look(ctx context.Context, ref execution.Ref) error {
 	e := &change.Execution
 	j.log.Info("put right", zap.String("execution", e.ID), zap.String("tenant", e.Owner),
 		zap.String("status", string(e.Status)), zap.Int("spent", e.Spent))
+	crash.At(crash.Swept)
 	return j.bell.Tell(ctx, change)
 }
