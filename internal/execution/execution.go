@@ -4,6 +4,7 @@ package execution
 
 import (
 	"time"
+	"unicode/utf8"
 
 	"github.com/airlock-run/airlock/internal/agent"
 	"github.com/airlock-run/airlock/internal/id"
@@ -65,6 +66,12 @@ type Execution struct {
 	Result  *Result  `firestore:"result"`
 	Failure *Failure `firestore:"error"`
 	Usage   Usage    `firestore:"usage"`
+
+	// Files are what the job left, in the order of their paths; their contents
+	// are in blob storage under the number of the newest attempt.
+	Files []File `firestore:"files,omitempty"`
+	// LeftOut is how many more it left that were not kept: too many, too large, or no plain files.
+	LeftOut int `firestore:"leftOut,omitempty"`
 
 	// Receipt says how the job was kept apart, as package receipt writes it, to
 	// the byte; empty while there is none, and for what ended without an attempt.
@@ -134,16 +141,35 @@ type Lease struct {
 
 // Result is what the job answered.
 type Result struct {
+	// Text is the answer; with Whole, no more than its beginning.
 	Text string `firestore:"text"`
 	// Output is the structured answer, a JSON text; empty when there is none.
 	Output string `firestore:"output,omitempty"`
 	// AgentDraft is an agent that a conversation proposes to create.
 	AgentDraft *agent.Draft `firestore:"agentDraft,omitempty"`
+	// Whole is all of a result that is larger than MaxResult, in blob storage.
+	// Output is then there only.
+	Whole *Content `firestore:"whole,omitempty"`
 }
 
-// MaxResult bounds Text and Output together, in bytes: a Firestore document
-// holds 1 MiB, and a reply is kept in two.
+// MaxResult bounds Text and Output together where they are in a document, in
+// bytes: a Firestore document holds 1 MiB, and a reply is kept in two.
 const MaxResult = 512 << 10
+
+// Beginning is what a document keeps of the Text of a larger result, in bytes.
+const Beginning = 64 << 10
+
+// Large reports whether the result has to go to blob storage.
+func (r *Result) Large() bool { return len(r.Text)+len(r.Output) > MaxResult }
+
+// Shortened is the result as a document keeps it once all of it is in blob storage.
+func (r *Result) Shortened(whole Content) *Result {
+	end := min(len(r.Text), Beginning)
+	for end < len(r.Text) && !utf8.RuneStart(r.Text[end]) {
+		end--
+	}
+	return &Result{Text: r.Text[:end], AgentDraft: r.AgentDraft, Whole: &whole}
+}
 
 // Usage is what the provider counted, as the gateway saw it pass. That of an
 // execution is of all attempts that could still say what they had used.

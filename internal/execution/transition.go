@@ -89,6 +89,8 @@ type Ending struct {
 	Usage   Usage    // of this attempt
 	Receipt string   // of the attempt, see Execution
 	Left    *Session // of a turn that succeeded, see Execution
+	Files   []File   // see Execution
+	LeftOut int      // see Execution
 }
 
 func (ev Finished) apply(e *Execution, now time.Time) error {
@@ -210,6 +212,7 @@ func (e *Execution) end(ending Ending, now time.Time) {
 	e.Usage = e.Usage.plus(ending.Usage)
 	e.Receipt = ending.Receipt
 	e.Left = ending.Left
+	e.Files, e.LeftOut = ending.Files, ending.LeftOut
 	e.Lease = nil
 	e.Due = nil
 	e.FinishedAt = &now

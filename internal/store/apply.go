@@ -21,6 +21,7 @@ func changing() firestore.SetOption {
 	return firestore.Merge(
 		[]string{"status"}, []string{"attempt"}, []string{"spent"}, []string{"lease"}, []string{"cancelRequested"}, []string{"due"},
 		[]string{"result"}, []string{"error"}, []string{"usage"}, []string{"receipt"}, []string{"startedAt"}, []string{"finishedAt"},
+		[]string{"files"}, []string{"leftOut"},
 	)
 }
 

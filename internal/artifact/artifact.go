@@ -1,0 +1,113 @@
+// Package artifact keeps what is too large for an execution's document: the
+// files that its job left, and a large result. It is blob storage, a bucket in
+// the cloud or a folder on one machine; the documents say what must be there.
+package artifact
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+
+	"gocloud.dev/blob"
+	_ "gocloud.dev/blob/fileblob" // file:///folder
+	_ "gocloud.dev/blob/gcsblob"  // gs://bucket
+	"gocloud.dev/gcerrors"
+
+	"github.com/airlock-run/airlock/internal/execution"
+)
+
+var (
+	// ErrLost means that a content is not there any more, or not what was put
+	// there. Asking again does not bring it back.
+	ErrLost = errors.New("the content is lost")
+	// ErrUnavailable means that blob storage did not do what it was asked.
+	ErrUnavailable = errors.New("blob storage is unavailable")
+)
+
+// Store is safe for concurrent use.
+type Store struct{ bucket *blob.Bucket }
+
+// Open returns the store at a URL: gs://bucket, or file:///folder, which is
+// made if it is not there. It does not wait for a bucket to answer.
+func Open(ctx context.Context, location string) (*Store, error) {
+	u, err := url.Parse(location)
+	if err != nil {
+		return nil, fmt.Errorf("blob storage: %w", err)
+	}
+	if u.Scheme == "file" {
+		q := u.Query()
+		q.Set("create_dir", "true")
+		q.Set("dir_file_mode", "0700")
+		q.Set("no_tmp_dir", "true") // a rename does not cross file systems
+		q.Set("metadata", "skip")   // which would be a second file for each
+		u.RawQuery = q.Encode()
+	}
+	bucket, err := blob.OpenBucket(ctx, u.String())
+	if err != nil {
+		return nil, fmt.Errorf("blob storage: %w", err)
+	}
+	return &Store{bucket: bucket}, nil
+}
+
+// Close lets go of the bucket.
+func (s *Store) Close() error { return s.bucket.Close() }
+
+// Put writes a content and returns what it is. An earlier one under the same
+// key is replaced; of one that fails nothing is to be seen.
+func (s *Store) Put(ctx context.Context, key Key, from io.Reader) (execution.Content, error) {
+	sum := newSum(from)
+	if err := s.write(ctx, key.String(), sum); err != nil {
+		return execution.Content{}, fmt.Errorf("%w: put %s: %w", ErrUnavailable, key, err)
+	}
+	return sum.content(), nil
+}
+
+func (s *Store) write(ctx context.Context, key string, from io.Reader) error {
+	ctx, abort := context.WithCancel(ctx)
+	defer abort()
+	w, err := s.bucket.NewWriter(ctx, key, &blob.WriterOptions{ContentType: "application/octet-stream"})
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(w, from); err != nil {
+		abort() // or Close would keep what came until then
+		return errors.Join(err, w.Close())
+	}
+	return w.Close()
+}
+
+// Delete removes everything that the attempts of an execution put there, also
+// what no document names. Delete before the document: repeated, it does the rest.
+func (s *Store) Delete(ctx context.Context, ref execution.Ref) error {
+	list := s.bucket.List(&blob.ListOptions{Prefix: folder(ref)})
+	for {
+		object, err := list.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = s.bucket.Delete(ctx, object.Key)
+		}
+		if err != nil && gcerrors.Code(err) != gcerrors.NotFound {
+			return fmt.Errorf("%w: delete the contents of %s: %w", ErrUnavailable, ref.ID, err)
+		}
+	}
+}
+
+// Check writes, reads and removes a small content.
+func (s *Store) Check(ctx context.Context) error {
+	const key, text = "airlock-check", "written by airlock doctor"
+	if err := s.bucket.WriteAll(ctx, key, []byte(text), nil); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	got, err := s.bucket.ReadAll(ctx, key)
+	if err != nil {
+		return fmt.Errorf("read: %w", err)
+	}
+	if string(got) != text {
+		return errors.New("what was written is not what is read")
+	}
+	return s.bucket.Delete(ctx, key)
+}
