@@ -46,6 +46,7 @@ type Message struct {
 	Turn        int                `firestore:"turn"` // counts from 1
 	Role        execution.Role     `firestore:"role"`
 	Text        string             `firestore:"text"`
+	Truncated   bool               `firestore:"truncated,omitempty"` // all of it is the execution's result
 	AgentDraft  *agent.Draft       `firestore:"agentDraft,omitempty"`
 	Failure     *execution.Failure `firestore:"error,omitempty"` // a reply that says why there is no answer
 	ExecutionID string             `firestore:"executionId"`
@@ -81,7 +82,7 @@ func (c *Conversation) Complete(e *execution.Execution) Message {
 		Turn: e.Turn, Role: execution.RoleAssistant, Failure: e.Failure, ExecutionID: e.ID, CreatedAt: *e.FinishedAt,
 	}
 	if e.Result != nil {
-		reply.Text = e.Result.Text
+		reply.Text, reply.Truncated = e.Result.Text, e.Result.Whole != nil
 		reply.AgentDraft = e.Result.AgentDraft
 	}
 	return reply

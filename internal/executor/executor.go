@@ -58,6 +58,7 @@ type Config struct {
 	Heartbeat time.Duration // how often it renews the lease; less than half of Lease
 	Grace     time.Duration // how long jobs may go on after a stop was asked for
 
+	Artifacts  Artifacts
 	ReceiptKey *receipt.Key // signs what is written of the jobs; nil: unsigned
 }
 

@@ -41,14 +41,12 @@ func TestAJobsOwnFailureIsFinal(t *testing.T) {
 		status  execution.Status
 		code    execution.Code
 	}{
-		"exit code":       {sandbox.Outcome{Ended: sandbox.Exited, ExitCode: 3}, execution.Failed, execution.CodeAgentError},
-		"no result":       {sandbox.Outcome{Ended: sandbox.Exited}, execution.Failed, execution.CodeInvalidResult},
-		"rubbish":         {sandbox.Outcome{Ended: sandbox.Exited, Stdout: []byte("\x00\xff{")}, execution.Failed, execution.CodeInvalidResult},
-		"timed out":       {sandbox.Outcome{Ended: sandbox.TimedOut}, execution.TimedOut, execution.CodeTimedOut},
-		"out of memory":   {sandbox.Outcome{Ended: sandbox.OutOfMemory}, execution.Failed, execution.CodeOutOfMemory},
-		"output limit":    {sandbox.Outcome{Ended: sandbox.OutputLimit}, execution.Failed, execution.CodeOutputLimit},
-		"too large":       {answer(strings.Repeat("x", execution.MaxResult+1)), execution.Failed, execution.CodeOutputLimit},
-		"as large as may": {answer(strings.Repeat("x", execution.MaxResult)), execution.Succeeded, ""},
+		"exit code":     {sandbox.Outcome{Ended: sandbox.Exited, ExitCode: 3}, execution.Failed, execution.CodeAgentError},
+		"no result":     {sandbox.Outcome{Ended: sandbox.Exited}, execution.Failed, execution.CodeInvalidResult},
+		"rubbish":       {sandbox.Outcome{Ended: sandbox.Exited, Stdout: []byte("\x00\xff{")}, execution.Failed, execution.CodeInvalidResult},
+		"timed out":     {sandbox.Outcome{Ended: sandbox.TimedOut}, execution.TimedOut, execution.CodeTimedOut},
+		"out of memory": {sandbox.Outcome{Ended: sandbox.OutOfMemory}, execution.Failed, execution.CodeOutOfMemory},
+		"output limit":  {sandbox.Outcome{Ended: sandbox.OutputLimit}, execution.Failed, execution.CodeOutputLimit},
 	}
 	b := newBox(func(_ context.Context, job sandbox.Job) (sandbox.Outcome, error) {
 		return outcomes[strings.TrimSpace(string(job.Stdin))].outcome, nil

@@ -19,7 +19,8 @@ type performance struct {
 	began   time.Time
 	run     *runtime.Run // nil: there was nothing to run
 	outcome sandbox.Outcome
-	ending  execution.Ending // what the job did; beside an error only its Usage counts
+	ending  execution.Ending  // what the job did; beside an error only its Usage counts
+	result  *execution.Result // all of the ending's, which keeps a beginning of a large one
 }
 
 // perform runs the job. What the job did is the ending; an error is that
@@ -46,8 +47,15 @@ func (x *Executor) perform(ctx context.Context, e *execution.Execution) (p perfo
 		p.ending.Usage = run.Usage()
 		return p, err
 	}
+	defer p.outcome.Close() // what stays open costs a descriptor, not the result
 	p.ending = conclude(e, run, p.outcome)
-	_ = p.outcome.Close() // what stays open costs a descriptor, not the result
+	p.result = p.ending.Result
+	if err := x.keep(ctx, e, &p.ending, p.outcome); err != nil {
+		if ctx.Err() != nil {
+			return p, context.Cause(ctx)
+		}
+		return p, fmt.Errorf("keep what the job left: %w", err)
+	}
 	return p, nil
 }
 
@@ -73,13 +81,6 @@ func conclude(e *execution.Execution, run *runtime.Run, o sandbox.Outcome) execu
 	if e.Task.Schema == conversation.BuilderSchema {
 		*result = conversation.Answer(*result)
 	}
-	if size := len(result.Text) + len(result.Output); size > execution.MaxResult {
-		tooLarge := execution.Failure{
-			Code:    execution.CodeOutputLimit,
-			Message: fmt.Sprintf("The result has %d bytes; at most %d can be stored.", size, execution.MaxResult),
-		}
-		return tooLarge.Ends(run.Usage())
-	}
 	ending := execution.Ending{Status: execution.Succeeded, Result: result, Usage: run.Usage()}
 	if e.ConversationID != "" {
 		ending.Left = run.Left(o)
@@ -90,7 +91,7 @@ func conclude(e *execution.Execution, run *runtime.Run, o sandbox.Outcome) execu
 // receipt writes down how the job was kept apart. An execution does not fail for
 // want of a receipt: the job is done.
 func (x *Executor) receipt(e *execution.Execution, ending execution.Ending, p performance, log *zap.Logger) string {
-	facts := receipt.Facts{Execution: e, Ending: ending, Executor: x.config.Name, Claimed: p.began, Outcome: p.outcome}
+	facts := receipt.Facts{Execution: e, Ending: ending, Result: p.result, Executor: x.config.Name, Claimed: p.began, Outcome: p.outcome}
 	if p.run != nil {
 		facts.Job, facts.Model, facts.Egress = p.run.Job, p.run.Model, p.run.Egress()
 	}

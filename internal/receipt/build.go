@@ -3,6 +3,8 @@ package receipt
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/airlock-run/airlock/internal/execution"
@@ -27,8 +29,11 @@ func New(f Facts) Receipt {
 	if failure := f.Ending.Failure; failure != nil {
 		r.Code = failure.Code
 	}
-	if result := f.Ending.Result; result != nil {
-		r.ResultSHA256 = digest(result.Text, result.Output)
+	if f.Ending.Result != nil {
+		r.ResultSHA256 = digest(f.Result.Text, f.Result.Output)
+	}
+	if len(f.Ending.Files) > 0 {
+		r.FilesSHA256 = digest(listing(f.Ending.Files))
 	}
 	return r
 }
@@ -43,6 +48,14 @@ func digest(parts ...string) string {
 		h.Write([]byte(part))
 	}
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+func listing(files []execution.File) string {
+	var lines strings.Builder
+	for _, f := range files {
+		fmt.Fprintf(&lines, "%x  %s\n", f.Content.SHA256, f.Path)
+	}
+	return lines.String()
 }
 
 func newSandbox(job sandbox.Job, o sandbox.Outcome) *Sandbox {

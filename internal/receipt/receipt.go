@@ -34,6 +34,9 @@ type Receipt struct {
 	// SHA-256 in hex, of the input, and of the result's text and output.
 	InputSHA256  string `json:"inputSha256"`
 	ResultSHA256 string `json:"resultSha256,omitempty"`
+	// FilesSHA256 is of the list of files that were kept, as sha256sum writes it
+	// from within the output folder: a line "hash  path" for each, in their order.
+	FilesSHA256 string `json:"filesSha256,omitempty"`
 
 	Sandbox  *Sandbox `json:"sandbox,omitempty"` // absent: no container was needed
 	Egress   Egress   `json:"egress"`
@@ -94,6 +97,7 @@ type Timeline struct {
 type Facts struct {
 	Execution *execution.Execution // as it was claimed
 	Ending    execution.Ending
+	Result    *execution.Result // all of the ending's, where it has one
 	Executor  string
 	Model     string    // that the job was to use
 	Claimed   time.Time // by this machine's clock, when the claim was answered

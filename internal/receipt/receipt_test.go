@@ -5,9 +5,11 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +37,7 @@ func facts() receipt.Facts {
 			Task: execution.Task{Runtime: "claude", Input: "hello <&> 세상"},
 		},
 		Ending:   execution.Ending{Status: execution.Succeeded, Result: &execution.Result{Text: "hi"}},
+		Result:   &execution.Result{Text: "hi"},
 		Executor: "host-1", Model: "claude-haiku-4-5", Claimed: local,
 		Job: sandbox.Job{Timeout: time.Minute},
 		Outcome: sandbox.Outcome{
@@ -92,6 +95,23 @@ func TestAReceiptHoldsTheFacts(t *testing.T) {
 		"queued": "2026-05-01T12:00:00Z", "claimed": "2026-05-01T12:00:01Z", "dispatchedMs": 5., "resultMs": 95.,
 	}, got["timeline"], "what did not happen is absent")
 }
+
+// The hashes are what a client can make itself: of the whole result, though
+// the document keeps its beginning, and of the files as sha256sum lists them.
+func TestWhatTheJobGaveIsHashed(t *testing.T) {
+	f := facts()
+	f.Result = &execution.Result{Text: "all of it", Output: `{"a":1}`}
+	f.Ending.Result = &execution.Result{Text: "all", Whole: &execution.Content{Size: 1 << 20}}
+	f.Ending.Files = []execution.File{
+		{Path: "a b.txt", Content: execution.Content{Size: 1, SHA256: []byte{0xab, 0x01}}},
+		{Path: "c/d", Content: execution.Content{Size: 2, SHA256: []byte{0x02}}},
+	}
+	r := receipt.New(f)
+	require.Equal(t, hash("all of it\x00{\"a\":1}"), r.ResultSHA256)
+	require.Equal(t, hash("ab01  a b.txt\n02  c/d\n"), r.FilesSHA256)
+}
+
+func hash(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
 
 // Where a job was stopped there is no outcome, and where no container was
 // needed there is none to speak of.

@@ -1,0 +1,92 @@
+package executor
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/airlock-run/airlock/internal/artifact"
+	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/sandbox"
+)
+
+// Artifacts is where goes what is too large for a document. Put may be called
+// concurrently, and again after an error.
+type Artifacts interface {
+	Put(ctx context.Context, key artifact.Key, from io.Reader) (execution.Content, error)
+}
+
+const (
+	// keepTimeout is how long an attempt tries to keep what the job left; after
+	// that it is for another one, which has to do the job again.
+	keepTimeout = time.Minute
+	// keepAtOnce bounds the contents that are on their way to blob storage.
+	keepAtOnce = 8
+)
+
+// keep puts the job's files, and a result that is too large for the document,
+// into blob storage. The ending that names them is written afterwards, so there
+// is never a name without its content. An attempt that dies in between leaves
+// contents without a name; they go with the execution.
+func (x *Executor) keep(ctx context.Context, e *execution.Execution, ending *execution.Ending, o sandbox.Outcome) error {
+	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
+	defer cancel()
+	var contents []io.ReadSeeker
+	ending.Files, contents, ending.LeftOut = left(o)
+
+	putting, ctx := errgroup.WithContext(ctx)
+	putting.SetLimit(keepAtOnce)
+	for i, content := range contents {
+		putting.Go(func() (err error) {
+			ending.Files[i].Content, err = x.put(ctx, artifact.FileOf(e, i), content)
+			return err
+		})
+	}
+	if r := ending.Result; r != nil && r.Large() {
+		putting.Go(func() error {
+			text, err := artifact.EncodeResult(r)
+			if err != nil {
+				return err
+			}
+			whole, err := x.put(ctx, artifact.ResultOf(e), bytes.NewReader(text))
+			ending.Result = r.Shortened(whole)
+			return err
+		})
+	}
+	return putting.Wait()
+}
+
+// put tries for as long as ctx allows.
+func (x *Executor) put(ctx context.Context, key artifact.Key, content io.ReadSeeker) (execution.Content, error) {
+	return backoff.Retry(ctx, func() (execution.Content, error) {
+		if _, err := content.Seek(0, io.SeekStart); err != nil {
+			return execution.Content{}, backoff.Permanent(err)
+		}
+		return x.config.Artifacts.Put(ctx, key, content)
+	}, backoff.WithMaxElapsedTime(keepTimeout))
+}
+
+// left is what the job left in its output folder, as far as the execution can
+// list it, and how much more there was.
+func left(o sandbox.Outcome) (files []execution.File, contents []io.ReadSeeker, leftOut int) {
+	leftOut = o.LeftOut
+	room := execution.MaxFilePaths
+	for _, f := range o.Files {
+		path, ok := strings.CutPrefix(f.Path, sandbox.OutDir+"/")
+		if !ok {
+			continue // the agent's memory, which goes to the conversation
+		}
+		if room -= len(path); room < 0 {
+			leftOut++
+			continue
+		}
+		files = append(files, execution.File{Path: path})
+		contents = append(contents, f.Content)
+	}
+	return files, contents, leftOut
+}
