@@ -31,7 +31,7 @@ func RunAPI(ctx context.Context, c API, log *zap.Logger, listening func(net.Addr
 	defer func() { err = errors.Join(err, conn.close()) }()
 
 	server := api.New(api.Config{
-		Version: Version, Runtimes: runtimes.Names(), DefaultRuntime: c.DefaultRuntime, Origins: c.Origins, BatchWindow: c.BatchWindow, Page: web.Handler(web.Page()),
+		Version: Version, Runtimes: runtimes.Names(), DefaultRuntime: c.DefaultRuntime, Origins: c.Origins, BatchWindow: c.BatchWindow, Page: web.Handler(web.Page()), Artifacts: conn.artifacts,
 	}, conn.store, conn.queue, log.Named("api"))
 	log.Info("API is listening", zap.Stringer("address", l.Addr()))
 	listening(l.Addr())

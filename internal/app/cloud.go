@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/airlock-run/airlock/internal/artifact"
 	"github.com/airlock-run/airlock/internal/queue"
 	"github.com/airlock-run/airlock/internal/store"
 )
@@ -18,30 +19,35 @@ import (
 // LocalProject is the project where there is no cloud.
 const LocalProject = "airlock-local"
 
-// connection is a process' way to Firestore and Pub/Sub.
+// connection is a process' way to Firestore, Pub/Sub and blob storage.
 type connection struct {
 	store     *store.Store
 	queue     *queue.Queue
+	artifacts *artifact.Store
 	firestore *firestore.Client
 	pubsub    *pubsub.Client
 }
 
 // connect makes the clients. It does not wait for the services to answer.
 func connect(ctx context.Context, c Cloud) (*connection, error) {
+	artifacts, err := artifact.Open(ctx, c.BlobURL)
+	if err != nil {
+		return nil, fmt.Errorf("BLOB_URL: %w", err)
+	}
 	fs, err := firestore.NewClient(ctx, c.Project, emulated(c.FirestoreHost, owner{})...)
 	if err != nil {
-		return nil, fmt.Errorf("firestore: %w", err)
+		return nil, errors.Join(fmt.Errorf("firestore: %w", err), artifacts.Close())
 	}
 	ps, err := pubsub.NewClient(ctx, c.Project, emulated(c.PubSubHost)...)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("pubsub: %w", err), fs.Close())
+		return nil, errors.Join(fmt.Errorf("pubsub: %w", err), fs.Close(), artifacts.Close())
 	}
-	return &connection{store: store.New(fs), queue: queue.New(ps), firestore: fs, pubsub: ps}, nil
+	return &connection{store: store.New(fs), queue: queue.New(ps), artifacts: artifacts, firestore: fs, pubsub: ps}, nil
 }
 
 func (c *connection) close() error {
 	c.queue.Close()
-	return errors.Join(c.pubsub.Close(), c.firestore.Close())
+	return errors.Join(c.pubsub.Close(), c.firestore.Close(), c.artifacts.Close())
 }
 
 // emulated returns the options that reach an emulator at host; none when host is empty.

@@ -29,6 +29,9 @@ type Cloud struct {
 	// FirestoreHost and PubSubHost are host:port of emulators; empty means Google's services.
 	FirestoreHost string `env:"FIRESTORE_EMULATOR_HOST"`
 	PubSubHost    string `env:"PUBSUB_EMULATOR_HOST"`
+	// BlobURL is where large results and the files of jobs are kept: gs://bucket, or file:///folder that the API and
+	// the executors share. Default: with emulators a folder of this user's, for all that runs on this machine.
+	BlobURL string `env:"BLOB_URL"`
 }
 
 // API is the configuration of the API.
@@ -126,6 +129,9 @@ func (c *Cloud) check() error {
 			c.Project = LocalProject
 		}
 	}
+	if c.BlobURL == "" {
+		errs = append(errs, errors.New("BLOB_URL is not set, such as gs://bucket (needed unless FIRESTORE_EMULATOR_HOST and PUBSUB_EMULATOR_HOST both are)"))
+	}
 	for name, host := range map[string]string{"FIRESTORE_EMULATOR_HOST": c.FirestoreHost, "PUBSUB_EMULATOR_HOST": c.PubSubHost} {
 		if _, _, err := net.SplitHostPort(host); host != "" && err != nil {
 			errs = append(errs, fmt.Errorf("%s must be host:port, not %q", name, host))
@@ -158,6 +164,7 @@ func (c *API) check() error {
 }
 
 func (c *API) fill() {
+	c.fillBlobURL()
 	// A file that cannot be read is check's to report.
 	if found, err := catalog.Load(c.RuntimesFile); err == nil && c.DefaultRuntime == "" {
 		c.DefaultRuntime = found.Names()[0]
@@ -165,6 +172,7 @@ func (c *API) fill() {
 }
 
 func (c *Executor) fill() {
+	c.fillBlobURL()
 	if c.Name == "" {
 		host, err := os.Hostname()
 		if err != nil {

@@ -35,12 +35,19 @@ func emulators(more map[string]string) map[string]string {
 	return vars
 }
 
+// cacheFolder is where blobs are when nothing says where, and nothing is in the cloud.
+func cacheFolder(t *testing.T) string {
+	dir, err := os.UserCacheDir()
+	require.NoError(t, err)
+	return "file://" + dir + "/airlock/blobs"
+}
+
 func TestDefaultsOfTheAPI(t *testing.T) {
 	environment(t, emulators(nil))
 	c, err := LoadAPI()
 	require.NoError(t, err)
 	require.Equal(t, API{
-		Cloud:  Cloud{Project: LocalProject, FirestoreHost: "127.0.0.1:1", PubSubHost: "127.0.0.1:2"},
+		Cloud:  Cloud{Project: LocalProject, FirestoreHost: "127.0.0.1:1", PubSubHost: "127.0.0.1:2", BlobURL: cacheFolder(t)},
 		Listen: "127.0.0.1:8000", AuthMode: "dev", BatchWindow: 200, DefaultRuntime: "offline",
 		Origins: []string{"http://localhost:3000"}, Grace: 5 * time.Second,
 	}, c)
@@ -63,12 +70,12 @@ func TestDefaultsOfAnExecutor(t *testing.T) {
 
 func TestTheEnvironmentIsHeard(t *testing.T) {
 	environment(t, map[string]string{
-		"GOOGLE_CLOUD_PROJECT": "prod", "LISTEN": "[::1]:80", "DEFAULT_RUNTIME": "claude", "CORS_ORIGINS": "https://a,https://b", "SHUTDOWN_GRACE": "7s",
+		"GOOGLE_CLOUD_PROJECT": "prod", "BLOB_URL": "gs://b", "LISTEN": "[::1]:80", "DEFAULT_RUNTIME": "claude", "CORS_ORIGINS": "https://a,https://b", "SHUTDOWN_GRACE": "7s",
 		"EXECUTOR_NAME": "x1", "EXECUTOR_SLOTS": "8", "EXECUTOR_RESERVED": "0", "ANTHROPIC_BASE_URL": "http://127.0.0.1:9", "CLAUDE_MODELS": "m1,m2",
 	})
 	api, err := LoadAPI()
 	require.NoError(t, err)
-	require.Equal(t, Cloud{Project: "prod"}, api.Cloud)
+	require.Equal(t, Cloud{Project: "prod", BlobURL: "gs://b"}, api.Cloud)
 	require.Equal(t, "[::1]:80", api.Listen)
 	require.Equal(t, "claude", api.DefaultRuntime)
 	require.Equal(t, []string{"https://a", "https://b"}, api.Origins)
@@ -89,7 +96,7 @@ func TestMistakesOfTheAPI(t *testing.T) {
 		vars map[string]string
 		says []string
 	}{
-		"nothing is set":     {nil, []string{"GOOGLE_CLOUD_PROJECT"}},
+		"nothing is set":     {nil, []string{"GOOGLE_CLOUD_PROJECT", "BLOB_URL"}},
 		"half the emulators": {map[string]string{"PUBSUB_EMULATOR_HOST": "127.0.0.1:2"}, []string{"GOOGLE_CLOUD_PROJECT", "FIRESTORE_EMULATOR_HOST"}},
 		"emulator's port":    {emulators(map[string]string{"FIRESTORE_EMULATOR_HOST": "localhost"}), []string{"FIRESTORE_EMULATOR_HOST must be host:port", `"localhost"`}},
 		"no port":            {emulators(map[string]string{"LISTEN": "8000"}), []string{"LISTEN must be host:port"}},

@@ -18,6 +18,7 @@ type Dev struct {
 	API        API
 	Executor   Executor
 	Emulators  emulator.Options
+	BlobURL    string // default: beside the emulators' data
 	NoAPI      bool
 	NoExecutor bool
 }
@@ -37,20 +38,26 @@ func LoadDev() (Dev, error) {
 	if api.DefaultRuntime == "" && api.RuntimesFile == "" && executor.AnthropicKey != "" {
 		api.DefaultRuntime = "claude"
 	}
+	blobs := api.BlobURL
 	api.fill()
 	executor.fill()
-	return Dev{API: api, Executor: executor}, errors.Join(apiErr, executorErr)
+	return Dev{API: api, Executor: executor, BlobURL: blobs}, errors.Join(apiErr, executorErr)
 }
 
 // RunDev runs all of it until ctx ends. It calls started once everything
 // listens. The emulators end last, so that the others can finish their work.
-func RunDev(ctx context.Context, d Dev, log *zap.Logger, started func(Started)) error {
+func RunDev(ctx context.Context, d Dev, log *zap.Logger, started func(Started)) (err error) {
+	blobs, remove, err := d.blobs()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, remove()) }()
 	d.Emulators.Log = log.Named("emulator")
 	emulators, err := emulator.Start(ctx, d.Emulators)
 	if err != nil {
 		return err
 	}
-	cloud := Cloud{Project: LocalProject, FirestoreHost: emulators.Firestore, PubSubHost: emulators.PubSub}
+	cloud := Cloud{Project: LocalProject, FirestoreHost: emulators.Firestore, PubSubHost: emulators.PubSub, BlobURL: blobs}
 	d.API.Cloud, d.Executor.Cloud = cloud, cloud
 	if err := d.check(); err != nil {
 		return errors.Join(err, emulators.Close())

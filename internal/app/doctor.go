@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/airlock-run/airlock/internal/artifact"
 	"github.com/airlock-run/airlock/internal/sandbox/docker"
 )
 
@@ -43,7 +44,23 @@ func Diagnose(ctx context.Context, c Executor) []Finding {
 		key.Detail, key.Err = "the claude runtime is off; offline works without", errors.New("it is not set")
 		key.Advice = "export ANTHROPIC_API_KEY=… before starting Airlock"
 	}
-	return append(findings, key)
+	return append(findings, key, blobs(ctx, c.BlobURL))
+}
+
+// blobs looks whether files and large results can be kept.
+func blobs(ctx context.Context, location string) Finding {
+	found := Finding{What: "BLOB_URL", Detail: location, Needed: true,
+		Advice: "let this user write there, or choose another place: gs://bucket, file:///folder"}
+	if location == "" {
+		found.Detail = "not set: airlock dev keeps files and large results beside its other data"
+		return found
+	}
+	artifacts, err := artifact.Open(ctx, location)
+	if err == nil {
+		err = errors.Join(artifacts.Check(ctx), artifacts.Close())
+	}
+	found.Err = err
+	return found
 }
 
 func engineAdvice(err error) string {

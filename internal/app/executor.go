@@ -56,7 +56,7 @@ func RunExecutor(ctx context.Context, c Executor, log *zap.Logger) (err error) {
 	x := executor.New(executor.Config{
 		Name: c.Name, Slots: c.Slots, Reserved: c.Reserved, Grace: c.Grace,
 		Lease: executor.DefaultLease, Heartbeat: executor.DefaultHeartbeat,
-		ReceiptKey: receiptKey,
+		Artifacts: conn.artifacts, ReceiptKey: receiptKey,
 	}, conn.store, conn.queue, driver, runtimes, feed.Ended, log)
 	sweeper := janitor.New(conn.store, conn.queue, janitor.Interval, log.Named("janitor"))
 

@@ -83,6 +83,7 @@ func TestAWrongFileIsSaidAtStart(t *testing.T) {
 	t.Setenv("RUNTIMES_FILE", write(t, oneRuntime))
 	t.Setenv("RECEIPT_KEY_FILE", "")
 	t.Setenv("ANTHROPIC_CA_FILE", "")
+	t.Setenv("BLOB_URL", "gs://b")
 	t.Setenv("MAX_TOKENS", "1000")
 	t.Setenv("MAX_COST_USD", "0.25")
 	api, err := LoadAPI()
