@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/artifact"
 	"github.com/airlock-run/airlock/internal/conversation"
 	"github.com/airlock-run/airlock/internal/store"
 )
@@ -43,6 +44,12 @@ func explain(err error) *problem {
 	case errors.As(err, &notFound):
 		return &problem{Status: http.StatusNotFound, Code: contract.ProblemNotFound,
 			Detail: fmt.Sprintf("There is no %s %q.", notFound.Resource, notFound.ID)}
+	case errors.Is(err, artifact.ErrLost):
+		return &problem{Status: http.StatusGone, Code: contract.ProblemResultLost,
+			Detail: "The content is not in storage any more, or is not what the job left. Run the execution again to have it made anew."}
+	case errors.Is(err, artifact.ErrUnavailable):
+		return &problem{Status: http.StatusServiceUnavailable, Code: contract.ProblemUnavailable, RetryAfter: retryWhenUnavailable,
+			Detail: "The storage of files and large results does not answer. Try again in a moment."}
 	case errors.Is(err, store.ErrOtherAgent):
 		return &problem{Status: http.StatusConflict, Code: contract.ProblemAgentMismatch,
 			Detail: "The conversation is held with another agent. Leave agentId out to continue it, or conversationId to begin one with this agent."}

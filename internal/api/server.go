@@ -71,6 +71,7 @@ type Config struct {
 	BatchWindow    int          // how many executions of a batch may be queued or running at once
 	Origins        []string     // that may call from other pages (CORS)
 	Page           http.Handler // of / for browsers, and of its assets
+	Artifacts      Artifacts
 }
 
 // Server is the API of one process.
@@ -118,6 +119,7 @@ func New(config Config, s Store, q Queue, log *zap.Logger) *Server {
 		conform,
 	)
 	contract.RegisterHandlers(e, srv)
+	e.GET("/executions/:id/files/*", srv.fileBelow)
 	e.GET("/assets/*", echo.WrapHandler(config.Page))
 	return srv
 }

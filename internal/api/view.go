@@ -1,7 +1,9 @@
 package api
 
 import (
+	"encoding/hex"
 	"encoding/json"
+	"net/url"
 	"time"
 
 	"github.com/airlock-run/airlock/internal/agent"
@@ -29,17 +31,39 @@ func viewExecution(e execution.Execution) contract.Execution {
 		v.Receipt = json.RawMessage(e.Receipt)
 	}
 	if r := e.Result; r != nil {
-		v.Result = contract.Result{Text: r.Text, AgentDraft: viewDraft(r.AgentDraft)}
-		if r.Output != "" {
-			v.Result.Output = json.RawMessage(r.Output)
-		}
+		v.Result = viewResultOf(e)
+	}
+	v.Files, v.FilesLeftOut = viewFiles(e), e.LeftOut
+	return v
+}
+
+func viewResultOf(e execution.Execution) contract.Result {
+	r := e.Result
+	v := contract.Result{Text: r.Text, AgentDraft: viewDraft(r.AgentDraft)}
+	if r.Output != "" {
+		v.Output = json.RawMessage(r.Output)
+	}
+	if r.Whole != nil {
+		v.Truncated, v.Size, v.Url = true, r.Whole.Size, viewURLs(e).Result
 	}
 	return v
 }
 
+func viewFiles(e execution.Execution) []contract.File {
+	return views(e.Files, func(f execution.File) contract.File {
+		return contract.File{
+			Path: f.Path, Size: f.Content.Size, Sha256: hex.EncodeToString(f.Content.SHA256),
+			Url: "/executions/" + e.ID + "/files/" + escapePath(f.Path),
+		}
+	})
+}
+
+// escapePath keeps the slashes of a path.
+func escapePath(path string) string { return (&url.URL{Path: path}).EscapedPath() }
+
 // viewListed leaves out what only a look at the one execution is worth.
 func viewListed(e execution.Execution) contract.Execution {
-	e.Receipt = ""
+	e.Receipt, e.Files = "", nil
 	return viewExecution(e)
 }
 
@@ -60,6 +84,9 @@ func viewURLs(e execution.Execution) contract.ExecutionURLs {
 	urls := contract.ExecutionURLs{Self: self, Cancel: self + "/cancel"}
 	if e.ConversationID != "" {
 		urls.Conversation = "/api/conversation/" + e.ConversationID
+	}
+	if e.Result != nil {
+		urls.Result = self + "/result"
 	}
 	return urls
 }
@@ -103,7 +130,7 @@ func viewConversation(c conversation.Conversation) contract.Conversation {
 
 func viewMessage(m conversation.Message) contract.Message {
 	return contract.Message{
-		Turn: m.Turn, Role: contract.MessageRole(m.Role), Text: m.Text, AgentDraft: viewDraft(m.AgentDraft),
+		Turn: m.Turn, Role: contract.MessageRole(m.Role), Text: m.Text, Truncated: m.Truncated, AgentDraft: viewDraft(m.AgentDraft),
 		Error: viewFailure(m.Failure), ExecutionId: m.ExecutionID, CreatedAt: m.CreatedAt,
 	}
 }

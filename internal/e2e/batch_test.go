@@ -52,7 +52,9 @@ func (a *airlock) results(b contract.Batch, query string) []contract.BatchResult
 	got := a.do(http.MethodGet, b.Urls.Results+query, "", nil)
 	require.Equal(a.t, http.StatusOK, got.StatusCode)
 	var read []contract.BatchResult
-	for scan := bufio.NewScanner(bytes.NewReader(got.body)); scan.Scan(); {
+	scan := bufio.NewScanner(bytes.NewReader(got.body))
+	scan.Buffer(nil, 1<<20) // a result may be that long in a line
+	for scan.Scan() {
 		var r contract.BatchResult
 		require.NoError(a.t, json.Unmarshal(scan.Bytes(), &r))
 		if len(read) > 0 {

@@ -145,11 +145,24 @@ var checked = &http.Client{Transport: contracttest.Transport{}}
 // do sends a request with a body as it is; contentType is left out when empty.
 func (a *airlock) do(method, path, contentType string, body []byte) answer {
 	a.t.Helper()
+	header := http.Header{}
+	if contentType != "" {
+		header.Set("Content-Type", contentType)
+	}
+	return a.exchange(method, path, header, body)
+}
+
+// doWith sends a request with headers and no body.
+func (a *airlock) doWith(method, path string, header http.Header) answer {
+	a.t.Helper()
+	return a.exchange(method, path, header.Clone(), nil)
+}
+
+func (a *airlock) exchange(method, path string, header http.Header, body []byte) answer {
+	a.t.Helper()
 	req, err := http.NewRequestWithContext(a.t.Context(), method, a.URL+path, bytes.NewReader(body))
 	require.NoError(a.t, err)
-	if contentType != "" {
-		req.Header.Set("Content-Type", contentType)
-	}
+	req.Header = header
 	if a.tenant != "" {
 		req.Header.Set("X-User-Id", a.tenant)
 	}

@@ -65,6 +65,7 @@ const (
 	ProblemNotFound             ProblemCode = "not_found"
 	ProblemNothingToRetry       ProblemCode = "nothing_to_retry"
 	ProblemRequestRefused       ProblemCode = "request_refused"
+	ProblemResultLost           ProblemCode = "result_lost"
 	ProblemTooLarge             ProblemCode = "too_large"
 	ProblemTooManyTurns         ProblemCode = "too_many_turns"
 	ProblemUnavailable          ProblemCode = "unavailable"
@@ -261,10 +262,16 @@ type Execution struct {
 	ConversationId  string    `json:"conversationId,omitempty,omitzero"`
 	CreatedAt       time.Time `json:"createdAt"`
 	Error           Failure   `json:"error,omitempty,omitzero"`
-	FinishedAt      time.Time `json:"finishedAt,omitempty,omitzero"`
-	Id              string    `json:"id"`
-	Input           string    `json:"input"`
-	Kind            Kind      `json:"kind"`
+
+	// Files What the job left in its output folder; absent in lists
+	Files []File `json:"files,omitempty,omitzero"`
+
+	// FilesLeftOut How many more it left that are not kept: too many, too large, or no plain files
+	FilesLeftOut int       `json:"filesLeftOut,omitempty,omitzero"`
+	FinishedAt   time.Time `json:"finishedAt,omitempty,omitzero"`
+	Id           string    `json:"id"`
+	Input        string    `json:"input"`
+	Kind         Kind      `json:"kind"`
 
 	// Labels Names and values of the caller's own, at most 16, to find executions by
 	Labels Labels `json:"labels,omitempty,omitzero"`
@@ -296,7 +303,10 @@ type ExecutionList struct {
 type ExecutionURLs struct {
 	Cancel       string `json:"cancel"`
 	Conversation string `json:"conversation,omitempty,omitzero"`
-	Self         string `json:"self"`
+
+	// Result The whole result, once there is one
+	Result string `json:"result,omitempty,omitzero"`
+	Self   string `json:"self"`
 }
 
 // Failure defines model for Failure.
@@ -307,6 +317,19 @@ type Failure struct {
 
 // FailureCode defines model for Failure.Code.
 type FailureCode string
+
+// File defines model for File.
+type File struct {
+	// Path Relative to the output folder
+	Path string `json:"path"`
+
+	// Sha256 In hex
+	Sha256 string `json:"sha256"`
+
+	// Size Bytes
+	Size int64  `json:"size"`
+	Url  string `json:"url"`
+}
 
 // Health defines model for Health.
 type Health struct {
@@ -332,6 +355,9 @@ type Message struct {
 	ExecutionId string      `json:"executionId"`
 	Role        MessageRole `json:"role"`
 	Text        string      `json:"text"`
+
+	// Truncated The text is the beginning of a larger one, at `/executions/{executionId}/result`
+	Truncated bool `json:"truncated,omitempty,omitzero"`
 
 	// Turn Counts from 1
 	Turn int `json:"turn"`
@@ -386,8 +412,17 @@ type Result struct {
 	// Output The structured answer
 	Output interface{} `json:"output,omitempty,omitzero"`
 
-	// Text The answer, or the reply in a conversation
+	// Size Bytes at `url`; only when `truncated`
+	Size int64 `json:"size,omitempty,omitzero"`
+
+	// Text The answer, or the reply in a conversation; its beginning when `truncated`
 	Text string `json:"text"`
+
+	// Truncated There is more, and `output` if there is one, at `url`
+	Truncated bool `json:"truncated,omitempty,omitzero"`
+
+	// Url The whole result; only when `truncated`
+	Url string `json:"url,omitempty,omitzero"`
 }
 
 // RunAgent defines model for RunAgent.
@@ -567,6 +602,12 @@ type ServerInterface interface {
 	// CancelExecution Cancel an execution
 	// (POST /executions/{id}/cancel)
 	CancelExecution(ctx echo.Context, id ID) error
+	// GetExecutionFile A file that the job left in its output folder
+	// (GET /executions/{id}/files/{path})
+	GetExecutionFile(ctx echo.Context, id ID, path string) error
+	// GetExecutionResult The whole result, however large
+	// (GET /executions/{id}/result)
+	GetExecutionResult(ctx echo.Context, id ID) error
 	// Health Liveness
 	// (GET /healthz)
 	Health(ctx echo.Context) error
@@ -953,6 +994,46 @@ func (w *ServerInterfaceWrapper) CancelExecution(ctx echo.Context) error {
 	return err
 }
 
+// GetExecutionFile converts echo context to params.
+func (w *ServerInterfaceWrapper) GetExecutionFile(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// ------------- Path parameter "path" -------------
+	var path string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "path", ctx.Param("path"), &path, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter path: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetExecutionFile(ctx, id, path)
+	return err
+}
+
+// GetExecutionResult converts echo context to params.
+func (w *ServerInterfaceWrapper) GetExecutionResult(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetExecutionResult(ctx, id)
+	return err
+}
+
 // Health converts echo context to params.
 func (w *ServerInterfaceWrapper) Health(ctx echo.Context) error {
 	var err error
@@ -1046,6 +1127,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/batches/:id/retry", wrapper.RetryBatch, options.OperationMiddlewares["retryBatch"]...)
 	router.GET(options.BaseURL+"/executions", wrapper.ListExecutions, options.OperationMiddlewares["listExecutions"]...)
 	router.GET(options.BaseURL+"/executions/:id", wrapper.GetExecution, options.OperationMiddlewares["getExecution"]...)
+	router.GET(options.BaseURL+"/executions/:id/result", wrapper.GetExecutionResult, options.OperationMiddlewares["getExecutionResult"]...)
+	router.GET(options.BaseURL+"/executions/:id/files/:path", wrapper.GetExecutionFile, options.OperationMiddlewares["getExecutionFile"]...)
 	router.POST(options.BaseURL+"/executions/:id/cancel", wrapper.CancelExecution, options.OperationMiddlewares["cancelExecution"]...)
 
 }

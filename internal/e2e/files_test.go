@@ -1,0 +1,147 @@
+package e2e
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/app"
+	"github.com/airlock-run/airlock/internal/execution"
+)
+
+const fileRuntimes = `
+runtimes:
+  - name: writer
+    image: airlock/sandbox-claude:dev
+    contract: command
+    argv: [/bin/bash, -c, 'mkdir -p out/sub && cd out && cat > "sub/<b>한 &.html" && printf 0123456789 > digits && ln -s /etc/passwd link && echo done']
+  - name: large
+    image: airlock/sandbox-claude:dev
+    contract: command
+    output: json
+    limits: {output: 16MiB}
+    argv: [/bin/bash, -c, 'printf "{\"long\":\""; head -c 5000000 /dev/zero | tr "\0" x; printf "\"}"']
+`
+
+// inFolder has an Airlock keep its blobs where the test can spoil them.
+func inFolder(dir string) func(*app.Dev) {
+	return func(d *app.Dev) { d.BlobURL = "file://" + dir }
+}
+
+func withFileRuntimes(t *testing.T) func(*app.Dev) {
+	t.Helper()
+	change := withRuntimes(t, fileRuntimes)
+	return func(d *app.Dev) {
+		change(d)
+		d.API.DefaultRuntime = "writer"
+	}
+}
+
+// What a job writes to its output folder can be fetched afterwards: by name,
+// in parts, by its owner alone, and as nothing that a browser would run.
+func TestFilesOfAJob(t *testing.T) {
+	t.Parallel()
+	a := start(t, withFileRuntimes(t))
+	agent := a.agent(contract.CreateAgent{Name: "W", Instructions: "write", Runtime: "writer"})
+	e := a.await(a.run(agent.Id, "<script>alert(1)</script>").ExecutionId)
+	require.Equal(t, contract.StatusSucceeded, e.Status, e.Error.Message)
+	require.Len(t, e.Files, 2)
+	require.Equal(t, 1, e.FilesLeftOut, "the link")
+	digits, page := e.Files[0], e.Files[1]
+	require.Equal(t, "digits", digits.Path)
+	require.Equal(t, "sub/<b>한 &.html", page.Path)
+	sum := sha256.Sum256([]byte("0123456789"))
+	require.Equal(t, hex.EncodeToString(sum[:]), digits.Sha256)
+
+	got := a.do(http.MethodGet, page.Url, "", nil)
+	require.Equal(t, http.StatusOK, got.StatusCode)
+	require.Equal(t, "<script>alert(1)</script>", string(got.body))
+	require.Equal(t, "application/octet-stream", got.Header.Get("Content-Type"))
+	require.Contains(t, got.Header.Get("Content-Disposition"), "attachment")
+	require.Equal(t, "nosniff", got.Header.Get("X-Content-Type-Options"))
+	require.Contains(t, got.Header.Get("Content-Security-Policy"), "sandbox")
+	escaped := a.do(http.MethodGet, "/executions/"+e.Id+"/files/sub%2F%3Cb%3E%ED%95%9C%20%26.html", "", nil)
+	require.Equal(t, got.body, escaped.body, "a generated client escapes the slashes")
+
+	part := a.doWith(http.MethodGet, digits.Url, http.Header{"Range": {"bytes=3-5"}})
+	require.Equal(t, http.StatusPartialContent, part.StatusCode)
+	require.Equal(t, "345", string(part.body))
+	require.Equal(t, "sha-256=:"+base64.StdEncoding.EncodeToString(sum[:])+":", part.Header.Get("Repr-Digest"))
+	again := a.doWith(http.MethodGet, digits.Url, http.Header{"If-None-Match": {part.Header.Get("ETag")}})
+	require.Equal(t, http.StatusNotModified, again.StatusCode)
+
+	for _, path := range []string{"", "nothing", "sub", "sub/", "link", "/digits", "./digits", "sub/../digits", "../../../../etc/passwd", "%2e%2e/digits", "digits%00", "DIGITS"} {
+		got := a.do(http.MethodGet, "/executions/"+e.Id+"/files/"+path, "", nil)
+		require.Equal(t, http.StatusNotFound, got.StatusCode, "%q: %s", path, got.body)
+	}
+	require.Equal(t, http.StatusNotFound, a.as("eve").do(http.MethodGet, digits.Url, "", nil).StatusCode)
+
+	var receipt struct{ FilesSha256 string }
+	require.NoError(t, json.Unmarshal(e.Receipt, &receipt))
+	list := sha256.Sum256(fmt.Appendf(nil, "%s  %s\n%s  %s\n", digits.Sha256, digits.Path, page.Sha256, page.Path))
+	require.Equal(t, hex.EncodeToString(list[:]), receipt.FilesSha256)
+}
+
+// A result of 5 MB goes through the whole product, alone and in a batch; the
+// execution shows its beginning.
+func TestALargeResult(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	a := start(t, withFileRuntimes(t), inFolder(dir))
+	agent := a.agent(contract.CreateAgent{Name: "L", Instructions: "be long", Runtime: "large"})
+	e := a.await(a.run(agent.Id, "go").ExecutionId)
+	require.Equal(t, contract.StatusSucceeded, e.Status, e.Error.Message)
+	require.True(t, e.Result.Truncated)
+	require.Len(t, e.Result.Text, execution.Beginning)
+	require.Nil(t, e.Result.Output)
+
+	got := a.do(http.MethodGet, e.Result.Url, "", nil)
+	require.Equal(t, http.StatusOK, got.StatusCode)
+	require.Equal(t, e.Result.Size, int64(len(got.body)))
+	var whole struct {
+		Text   string
+		Output struct{ Long string }
+	}
+	require.NoError(t, json.Unmarshal(got.body, &whole))
+	require.Equal(t, strings.Repeat("x", 5_000_000), whole.Output.Long)
+	require.True(t, strings.HasPrefix(whole.Text, e.Result.Text))
+	require.Equal(t, http.StatusNotFound, a.as("eve").do(http.MethodGet, e.Result.Url, "", nil).StatusCode)
+
+	line := a.results(a.awaitBatch(a.batch(agent.Id, `"one"`)), "")[0]
+	require.True(t, line.Result.Truncated)
+	require.Equal(t, http.StatusOK, a.do(http.MethodGet, line.Result.Url, "", nil).StatusCode)
+
+	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			err = os.Remove(path)
+		}
+		return err
+	}))
+	lost := a.do(http.MethodGet, e.Result.Url, "", nil)
+	require.Equal(t, http.StatusGone, lost.StatusCode)
+	require.Contains(t, string(lost.body), `"result_lost"`)
+	require.Equal(t, contract.StatusSucceeded, a.get(e.Id).Status, "the execution is as it was")
+}
+
+// A small result is at the same place.
+func TestTheResultOfAnyExecution(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	agent := a.agent(contract.CreateAgent{Name: "U", Instructions: "Convert the input to upper case", Runtime: "offline"})
+	e := a.await(a.run(agent.Id, "hello").ExecutionId)
+	var r contract.Result
+	a.call(http.MethodGet, e.Urls.Result, http.StatusOK, nil, &r)
+	require.Equal(t, "HELLO", r.Text)
+	require.False(t, r.Truncated)
+}
