@@ -348,6 +348,52 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/executions/{id}/result": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        /**
+         * The whole result, however large
+         * @description Also in parts (`Range`). What is not the result that the job gave any more is not given out.
+         */
+        get: operations["getExecutionResult"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/executions/{id}/files/{path}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+                /** @description As listed in the execution's `files`. Its slashes may be written as they are */
+                path: string;
+            };
+            cookie?: never;
+        };
+        /**
+         * A file that the job left in its output folder
+         * @description Also in parts (`Range`).
+         */
+        get: operations["getExecutionFile"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/executions/{id}/cancel": {
         parameters: {
             query?: never;
@@ -447,6 +493,8 @@ export interface components {
             self: string;
             cancel: string;
             conversation?: string;
+            /** @description The whole result, once there is one */
+            result?: string;
         };
         /** @enum {string} */
         Status: "queued" | "running" | "succeeded" | "failed" | "timed_out" | "canceled";
@@ -507,6 +555,8 @@ export interface components {
             text: string;
             agentDraft?: components["schemas"]["AgentDraft"];
             error?: components["schemas"]["Failure"];
+            /** @description The text is the beginning of a larger one, at `/executions/{executionId}/result` */
+            truncated?: boolean;
             executionId: string;
             /** Format: date-time */
             createdAt: string;
@@ -583,6 +633,10 @@ export interface components {
             result?: components["schemas"]["Result"];
             error?: components["schemas"]["Failure"];
             usage: components["schemas"]["Usage"];
+            /** @description What the job left in its output folder; absent in lists */
+            files?: components["schemas"]["File"][];
+            /** @description How many more it left that are not kept: too many, too large, or no plain files */
+            filesLeftOut?: number;
             /** @description How the job was kept apart, in canonical JSON (RFC 8785); `airlock receipt verify` checks its signature. Absent until the end, for what ended without an attempt, and in lists */
             receipt?: {
                 [key: string]: unknown;
@@ -595,16 +649,37 @@ export interface components {
             finishedAt?: string;
             urls: components["schemas"]["ExecutionURLs"];
         };
+        File: {
+            /** @description Relative to the output folder */
+            path: string;
+            /**
+             * Format: int64
+             * @description Bytes
+             */
+            size: number;
+            /** @description In hex */
+            sha256: string;
+            url: string;
+        };
         ExecutionList: {
             executions: components["schemas"]["Execution"][];
             nextCursor?: components["schemas"]["NextCursor"];
         };
         Result: {
-            /** @description The answer, or the reply in a conversation */
+            /** @description The answer, or the reply in a conversation; its beginning when `truncated` */
             text: string;
             /** @description The structured answer */
             output?: unknown;
             agentDraft?: components["schemas"]["AgentDraft"];
+            /** @description There is more, and `output` if there is one, at `url` */
+            truncated?: boolean;
+            /**
+             * Format: int64
+             * @description Bytes at `url`; only when `truncated`
+             */
+            size?: number;
+            /** @description The whole result; only when `truncated` */
+            url?: string;
         };
         Failure: {
             /** @enum {string} */
@@ -634,7 +709,7 @@ export interface components {
              * @description Machine-readable reason
              * @enum {string}
              */
-            code: "invalid_request" | "host_not_allowed" | "not_found" | "no_such_route" | "method_not_allowed" | "agent_mismatch" | "batch_not_ended" | "nothing_to_retry" | "too_large" | "unsupported_media_type" | "too_many_turns" | "request_refused" | "internal" | "unavailable";
+            code: "invalid_request" | "host_not_allowed" | "not_found" | "result_lost" | "no_such_route" | "method_not_allowed" | "agent_mismatch" | "batch_not_ended" | "nothing_to_retry" | "too_large" | "unsupported_media_type" | "too_many_turns" | "request_refused" | "internal" | "unavailable";
             errors?: {
                 field: string;
                 detail: string;
@@ -670,6 +745,8 @@ export interface components {
     };
     requestBodies: never;
     headers: {
+        /** @description SHA-256 of the whole content (RFC 9530) */
+        ReprDigest: string;
         /** @description Path of the resource to look at */
         Location: string;
     };
@@ -1273,6 +1350,112 @@ export interface operations {
             401: components["responses"]["Problem"];
             403: components["responses"]["Problem"];
             404: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    getExecutionResult: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The result */
+            200: {
+                headers: {
+                    "Repr-Digest": components["headers"]["ReprDigest"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Result"];
+                };
+            };
+            /** @description The part that was asked for */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It has not changed */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            410: components["responses"]["Problem"];
+            /** @description There is no such part */
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    getExecutionFile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+                /** @description As listed in the execution's `files`. Its slashes may be written as they are */
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file */
+            200: {
+                headers: {
+                    "Repr-Digest": components["headers"]["ReprDigest"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description The part that was asked for */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It has not changed */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            410: components["responses"]["Problem"];
+            /** @description There is no such part */
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             429: components["responses"]["Problem"];
             500: components["responses"]["Problem"];
             503: components["responses"]["Problem"];
