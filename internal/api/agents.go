@@ -89,7 +89,7 @@ func (s *Server) ListAgents(c echo.Context, params contract.ListAgentsParams) er
 }
 
 // GetAgent shows one agent.
-func (s *Server) GetAgent(c echo.Context, agentID contract.ID) error {
+func (s *Server) GetAgent(c echo.Context, agentID contract.ID, _ contract.GetAgentParams) error {
 	if !id.Valid(id.Agent, agentID) {
 		return &store.NotFoundError{Resource: "agent", ID: agentID}
 	}
@@ -99,7 +99,7 @@ func (s *Server) GetAgent(c echo.Context, agentID contract.ID) error {
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, viewAgent(a))
+	return answerTagged(c, viewAgent(a))
 }
 
 // RunAgent accepts one run.

@@ -75,14 +75,18 @@ func (s *Server) ListBatches(c echo.Context, params contract.ListBatchesParams) 
 }
 
 // GetBatch shows a batch and how far it is.
-func (s *Server) GetBatch(c echo.Context, batchID contract.ID) error {
+func (s *Server) GetBatch(c echo.Context, batchID contract.ID, _ contract.GetBatchParams) error {
 	ctx, cancel := storeContext(c)
 	defer cancel()
 	b, now, err := s.batch(ctx, c, batchID)
 	if err != nil {
 		return err
 	}
-	return s.answerBatch(ctx, c, http.StatusOK, b, now)
+	view, err := s.batchWithProgress(ctx, b, now)
+	if err != nil {
+		return err
+	}
+	return answerTagged(c, view)
 }
 
 // CancelBatch has the feeder cancel what is left.
@@ -99,7 +103,11 @@ func (s *Server) CancelBatch(c echo.Context, batchID contract.ID) error {
 	} else if !errors.Is(err, execution.ErrTerminal) {
 		return err
 	}
-	return s.answerBatch(ctx, c, http.StatusAccepted, b, now)
+	view, err := s.batchWithProgress(ctx, b, now)
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusAccepted, view)
 }
 
 // RetryBatch makes a new batch of the inputs that failed or timed out.
@@ -149,14 +157,13 @@ func (s *Server) batch(ctx context.Context, c echo.Context, batchID string) (bat
 	return s.store.Batch(ctx, batch.Ref{Owner: owner(c), ID: batchID})
 }
 
-func (s *Server) answerBatch(ctx context.Context, c echo.Context, status int, b batch.Batch, now time.Time) error {
+func (s *Server) batchWithProgress(ctx context.Context, b batch.Batch, now time.Time) (contract.Batch, error) {
 	counts, cost, err := s.store.BatchCounts(ctx, b.Ref())
-	if err != nil {
-		return err
-	}
 	view := viewBatch(b)
-	view.Progress = viewProgress(b.Progress(counts, cost, now))
-	return answer(c, status, view)
+	if err == nil {
+		view.Progress = viewProgress(b.Progress(counts, cost, now))
+	}
+	return view, err
 }
 
 func viewBatch(b batch.Batch) contract.Batch {

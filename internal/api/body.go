@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,10 +26,11 @@ const (
 )
 
 // readJSON reads the request's body into v, strictly: one JSON object in
-// valid UTF-8 without unknown or repeated members, and nothing after it.
-func readJSON(c echo.Context, v any) error {
+// valid UTF-8 without unknown or repeated members, and nothing after it. media
+// are the types that it may be sent as, beside application/json.
+func readJSON(c echo.Context, v any, media ...string) error {
 	r := c.Request()
-	if media, _, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType)); err != nil || media != echo.MIMEApplicationJSON {
+	if sent, _, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType)); err != nil || sent != echo.MIMEApplicationJSON && !slices.Contains(media, sent) {
 		return &problem{Status: http.StatusUnsupportedMediaType, Code: contract.ProblemUnsupportedMediaType, Detail: "Send the body as JSON, with the header Content-Type: application/json."}
 	}
 	// Only the reading of the body has a deadline: one for the whole connection
@@ -124,11 +126,11 @@ func timeout(text string, otherwise time.Duration) (time.Duration, error) {
 }
 
 func writeJSON(c echo.Context, status int, contentType string, body any) error {
-	data, err := json.Marshal(body, jsontext.AllowInvalidUTF8(true))
+	data, err := marshal(body)
 	if err != nil {
 		return err
 	}
-	return c.Blob(status, contentType, append(data, '\n'))
+	return c.Blob(status, contentType, data)
 }
 
 func answer(c echo.Context, status int, body any) error {

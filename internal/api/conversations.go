@@ -1,6 +1,8 @@
 package api
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"slices"
 
@@ -88,7 +90,45 @@ func (s *Server) GetConversation(c echo.Context, conversationID contract.ID, par
 		next = l.encode(place{number: int64(first)})
 		messages = slices.DeleteFunc(messages, func(m conversation.Message) bool { return m.Turn < first })
 	}
-	return answer(c, http.StatusOK, contract.ConversationDetail{
+	return answerTagged(c, contract.ConversationDetail{
 		Conversation: viewConversation(found), Messages: views(messages, viewMessage), Pending: found.Pending, NextCursor: next,
 	})
+}
+
+// DeleteConversation cancels what has not ended of a conversation and deletes the rest.
+func (s *Server) DeleteConversation(c echo.Context, conversationID contract.ID) error {
+	if !id.Valid(id.Conversation, conversationID) {
+		return &store.NotFoundError{Resource: "conversation", ID: conversationID}
+	}
+	ctx, cancel := storeContext(c)
+	defer cancel()
+	found, err := s.store.Conversation(ctx, owner(c), conversationID)
+	if err != nil {
+		return err
+	}
+	if err := s.cancelTurns(ctx, c, found.Pending); err != nil {
+		return err
+	}
+	left, err := s.store.DeleteConversation(ctx, owner(c), conversationID)
+	if err != nil {
+		return err
+	}
+	if err := s.cancelTurns(ctx, c, left); err != nil { // those that came in between
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+// cancelTurns cancels the last turn first, so that none begins in between.
+func (s *Server) cancelTurns(ctx context.Context, c echo.Context, pending []string) error {
+	for _, executionID := range slices.Backward(pending) {
+		ch, err := s.store.Apply(ctx, execution.Ref{Owner: owner(c), ID: executionID}, execution.CancelAsked{})
+		switch {
+		case err == nil:
+			s.tell(c, ch)
+		case !errors.Is(err, execution.ErrTerminal):
+			return err
+		}
+	}
+	return nil
 }

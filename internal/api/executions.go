@@ -14,11 +14,8 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-const (
-	maxWait = time.Minute
-	// reread is what a lost signal costs a waiting caller.
-	reread = 2 * time.Second
-)
+// reread is what a lost signal costs a waiting caller.
+const reread = 2 * time.Second
 
 // ListExecutions shows a page of the caller's executions.
 func (s *Server) ListExecutions(c echo.Context, params contract.ListExecutionsParams) error {
@@ -53,20 +50,30 @@ func (s *Server) GetExecution(c echo.Context, executionID contract.ID, params co
 	if err != nil {
 		return err
 	}
-	var wait time.Duration
-	if params.Wait != "" {
-		if wait, err = time.ParseDuration(params.Wait); err != nil || wait < 0 || wait > maxWait {
-			return invalid(fieldError("wait", "must be a duration up to 60s, such as 30s"))
-		}
-	}
-	e, err := s.await(c.Request().Context(), ref, wait)
+	patience, applied, err := wait(params, c.Request().Header)
 	if err != nil {
 		return err
 	}
-	if !e.Status.Terminal() {
+	if applied != "" {
+		c.Response().Header().Set("Preference-Applied", applied)
+	}
+	if known, ok := s.ended.recall(ref); ok && (known.body != nil || known.known(c.Request())) {
+		return known.answer(c)
+	}
+	e, err := s.await(c.Request().Context(), ref, patience)
+	if err != nil {
+		return err
+	}
+	t, err := tag(viewExecution(e))
+	if err != nil {
+		return err
+	}
+	if e.Status.Terminal() {
+		s.ended.remember(ref, t)
+	} else {
 		c.Response().Header().Set(echo.HeaderRetryAfter, "1")
 	}
-	return answer(c, http.StatusOK, viewExecution(e))
+	return t.answer(c)
 }
 
 // await reads the execution until it has ended, the wait is over, or the

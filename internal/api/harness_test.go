@@ -21,13 +21,16 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// deaf is a queue that nobody hears: what it is told reaches waiting callers by reading again.
-type deaf struct{}
+// nearby is a queue whose signals reach this one server, at once.
+type nearby struct{ hear func(execution.Ref) }
 
-func (deaf) Ensure(context.Context) error                            { return nil }
-func (deaf) Check(context.Context) error                             { return nil }
-func (deaf) Tell(context.Context, execution.Change) error            { return nil }
-func (deaf) Listen(ctx context.Context, _ func(execution.Ref)) error { <-ctx.Done(); return nil }
+func (*nearby) Ensure(context.Context) error                      { return nil }
+func (*nearby) Check(context.Context) error                       { return nil }
+func (*nearby) Listen(context.Context, func(execution.Ref)) error { return nil }
+func (q *nearby) Tell(_ context.Context, ch execution.Change) error {
+	q.hear(ch.Execution.Ref())
+	return nil
+}
 
 // counting is the real store, which counts how often an execution is read.
 type counting struct {
@@ -52,9 +55,11 @@ type server struct {
 func start(t testing.TB) server {
 	t.Helper()
 	s := &counting{Store: store.New(emulatortest.StartFirestore(t, firestoreemulator.Options{}).Client)}
+	q := new(nearby)
 	srv := New(Config{
 		Version: "test", Runtimes: []string{"offline", "claude"}, DefaultRuntime: "offline", BatchWindow: 10, Page: http.NotFoundHandler(),
-	}, s, deaf{}, zaptest.NewLogger(t))
+	}, s, q, zaptest.NewLogger(t))
+	q.hear = srv.waiting.Wake
 	web := httptest.NewServer(srv.Handler())
 	t.Cleanup(web.Close)
 	return server{Server: srv, t: t, url: web.URL, store: s}

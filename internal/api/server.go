@@ -34,6 +34,8 @@ type Store interface {
 
 	CreateAgent(ctx context.Context, a *agent.Agent) error
 	Agent(ctx context.Context, owner, id string) (agent.Agent, error)
+	UpdateAgent(ctx context.Context, owner, id string, edit func(agent.Agent) (agent.Agent, error)) (agent.Agent, error)
+	DeleteAgent(ctx context.Context, owner, id string) error
 	Agents(ctx context.Context, owner string, p store.Page) ([]agent.Agent, error)
 
 	SubmitRun(ctx context.Context, r store.Run) (execution.Change, error)
@@ -51,6 +53,7 @@ type Store interface {
 	BatchExecutions(ctx context.Context, b *batch.Batch, first, limit int) ([]execution.Execution, error)
 
 	Conversation(ctx context.Context, owner, id string) (conversation.Conversation, error)
+	DeleteConversation(ctx context.Context, owner, id string) (pending []string, err error)
 	Conversations(ctx context.Context, owner string, p store.Page) ([]conversation.Conversation, error)
 	Messages(ctx context.Context, owner, conversationID string, beforeTurn, limit int) ([]conversation.Message, error)
 }
@@ -82,6 +85,7 @@ type Server struct {
 	log     *zap.Logger
 	echo    *echo.Echo
 	waiting wake.Room
+	ended   *ended
 	closing chan struct{} // closed when long polls should answer what they know
 	close   func()
 }
@@ -91,7 +95,7 @@ const storeTimeout = 5 * time.Second
 
 // New returns a server; Serve starts it.
 func New(config Config, s Store, q Queue, log *zap.Logger) *Server {
-	srv := &Server{config: config, store: s, queue: q, log: log, echo: echo.New(), closing: make(chan struct{})}
+	srv := &Server{config: config, store: s, queue: q, log: log, echo: echo.New(), ended: newEnded(), closing: make(chan struct{})}
 	srv.close = sync.OnceFunc(func() { close(srv.closing) })
 	e := srv.echo
 	e.HideBanner, e.HidePort = true, true
@@ -105,8 +109,8 @@ func New(config Config, s Store, q Queue, log *zap.Logger) *Server {
 		middleware.RecoverWithConfig(middleware.RecoverConfig{LogErrorFunc: srv.logPanic}),
 		middleware.CORSWithConfig(middleware.CORSConfig{
 			AllowOrigins:  config.Origins,
-			AllowHeaders:  []string{echo.HeaderContentType, tenantHeader},
-			ExposeHeaders: []string{echo.HeaderLocation, echo.HeaderRetryAfter, echo.HeaderXRequestID},
+			AllowHeaders:  []string{echo.HeaderContentType, tenantHeader, headerIfNoneMatch, "Prefer"},
+			ExposeHeaders: []string{echo.HeaderLocation, echo.HeaderRetryAfter, echo.HeaderXRequestID, headerETag, "Preference-Applied"},
 		}),
 		middleware.SecureWithConfig(middleware.SecureConfig{
 			ContentTypeNosniff:    "nosniff",

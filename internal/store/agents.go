@@ -3,6 +3,10 @@ package store
 import (
 	"context"
 
+	"cloud.google.com/go/firestore"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/airlock-run/airlock/internal/agent"
 	"github.com/airlock-run/airlock/internal/id"
 )
@@ -24,4 +28,32 @@ func (s *Store) Agent(ctx context.Context, owner, id string) (agent.Agent, error
 	var a agent.Agent
 	_, err := s.read(outside(ctx), agents, owner, id, &a)
 	return a, err
+}
+
+// UpdateAgent replaces the owner's agent by what edit makes of it; edit may be
+// called more than once. The transaction keeps two edits from losing one another.
+func (s *Store) UpdateAgent(ctx context.Context, owner, id string, edit func(agent.Agent) (agent.Agent, error)) (agent.Agent, error) {
+	var after agent.Agent
+	err := s.transact(ctx, func(tx *firestore.Transaction) error {
+		var before agent.Agent
+		now, err := s.read(tx.Get, agents, owner, id, &before)
+		if err != nil {
+			return err
+		}
+		if after, err = edit(before); err != nil {
+			return err
+		}
+		after.UpdatedAt = now
+		return tx.Set(s.collection(owner, agents).Doc(id), &after)
+	})
+	return after, err
+}
+
+// DeleteAgent deletes the owner's agent, or returns a NotFoundError.
+func (s *Store) DeleteAgent(ctx context.Context, owner, id string) error {
+	_, err := s.collection(owner, agents).Doc(id).Delete(ctx, firestore.Exists)
+	if status.Code(err) == codes.NotFound {
+		return &NotFoundError{Resource: singular[agents], ID: id}
+	}
+	return translate(err)
 }

@@ -64,7 +64,11 @@ func (s *Store) Apply(ctx context.Context, ref execution.Ref, ev execution.Event
 // It returns the execution whose turn that makes it.
 func (s *Store) applyToConversation(tx *firestore.Transaction, e *execution.Execution) (next []execution.Ref, err error) {
 	var c conversation.Conversation
-	if _, err := s.read(tx.Get, conversations, e.Owner, e.ConversationID, &c); err != nil {
+	_, err = s.read(tx.Get, conversations, e.Owner, e.ConversationID, &c)
+	if notFound := new(NotFoundError); errors.As(err, &notFound) {
+		return nil, nil // it was deleted: there is no order to keep, and nobody to reply to
+	}
+	if err != nil {
 		return nil, err
 	}
 	if e.Status == execution.Running && !c.MayRun(e.ID) {

@@ -454,6 +454,30 @@ type SendMessage struct {
 // Status defines model for Status.
 type Status string
 
+// UpdateAgent defines model for UpdateAgent.
+type UpdateAgent struct {
+	// Budget Its members are merged one by one
+	Budget *BudgetPatch `json:"budget,omitempty"`
+
+	// Description At most 2000 bytes
+	Description string `json:"description,omitempty,omitzero"`
+
+	// Instructions At most 32 KiB
+	Instructions string `json:"instructions,omitempty,omitzero"`
+	Model        string `json:"model,omitempty,omitzero"`
+
+	// Name At most 200 bytes
+	Name    string `json:"name,omitempty,omitzero"`
+	Runtime string `json:"runtime,omitempty,omitzero"`
+	Timeout string `json:"timeout,omitempty,omitzero"`
+}
+
+// BudgetPatch Its members are merged one by one
+type BudgetPatch struct {
+	MaxCostUsd float64 `json:"maxCostUsd,omitempty,omitzero"`
+	MaxTokens  int64   `json:"maxTokens,omitempty,omitzero"`
+}
+
 // Usage defines model for Usage.
 type Usage struct {
 	// Calls Calls of the model
@@ -469,8 +493,14 @@ type Cursor = string
 // ID defines model for ID.
 type ID = string
 
+// IfNoneMatch defines model for IfNoneMatch.
+type IfNoneMatch = string
+
 // Limit defines model for Limit.
 type Limit = int
+
+// Prefer Examples: wait=30
+type Prefer = string
 
 // ListAgentsParams defines parameters for ListAgents.
 type ListAgentsParams struct {
@@ -481,6 +511,12 @@ type ListAgentsParams struct {
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
 }
 
+// GetAgentParams defines parameters for GetAgent.
+type GetAgentParams struct {
+	// IfNoneMatch `ETag` of an answer that the caller has; 304 when it still holds
+	IfNoneMatch IfNoneMatch `json:"If-None-Match,omitempty,omitzero"`
+}
+
 // GetConversationParams defines parameters for GetConversation.
 type GetConversationParams struct {
 	// Limit How many to show at most
@@ -488,6 +524,9 @@ type GetConversationParams struct {
 
 	// Cursor `nextCursor` of the page before. It belongs to the same list with the same filters
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+
+	// IfNoneMatch `ETag` of an answer that the caller has; 304 when it still holds
+	IfNoneMatch IfNoneMatch `json:"If-None-Match,omitempty,omitzero"`
 }
 
 // ListConversationsParams defines parameters for ListConversations.
@@ -506,6 +545,12 @@ type ListBatchesParams struct {
 
 	// Cursor `nextCursor` of the page before. It belongs to the same list with the same filters
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+}
+
+// GetBatchParams defines parameters for GetBatch.
+type GetBatchParams struct {
+	// IfNoneMatch `ETag` of an answer that the caller has; 304 when it still holds
+	IfNoneMatch IfNoneMatch `json:"If-None-Match,omitempty,omitzero"`
 }
 
 // GetBatchResultsParams defines parameters for GetBatchResults.
@@ -538,10 +583,22 @@ type ListExecutionsParams struct {
 type GetExecutionParams struct {
 	// Wait Answer the moment the execution has ended, at the latest after this time (at most `60s`)
 	Wait string `form:"wait,omitempty" json:"wait,omitempty,omitzero"`
+
+	// IfNoneMatch `ETag` of an answer that the caller has; 304 when it still holds
+	IfNoneMatch IfNoneMatch `json:"If-None-Match,omitempty,omitzero"`
+
+	// Prefer `wait=N`: like `wait`, in seconds (RFC 7240); at most 60 are applied
+	Prefer Prefer `json:"Prefer,omitempty,omitzero"`
 }
 
 // CreateAgentJSONRequestBody defines body for CreateAgent for application/json ContentType.
 type CreateAgentJSONRequestBody = CreateAgent
+
+// UpdateAgentJSONRequestBody defines body for UpdateAgent for application/json ContentType.
+type UpdateAgentJSONRequestBody = UpdateAgent
+
+// UpdateAgentApplicationMergePatchPlusJSONRequestBody defines body for UpdateAgent for application/merge-patch+json ContentType.
+type UpdateAgentApplicationMergePatchPlusJSONRequestBody = UpdateAgent
 
 // RunAgentJSONRequestBody defines body for RunAgent for application/json ContentType.
 type RunAgentJSONRequestBody = RunAgent
@@ -560,9 +617,15 @@ type ServerInterface interface {
 	// CreateAgent Create an agent
 	// (POST /agents)
 	CreateAgent(ctx echo.Context) error
+	// DeleteAgent Delete an agent
+	// (DELETE /agents/{id})
+	DeleteAgent(ctx echo.Context, id ID) error
 	// GetAgent An agent
 	// (GET /agents/{id})
-	GetAgent(ctx echo.Context, id ID) error
+	GetAgent(ctx echo.Context, id ID, params GetAgentParams) error
+	// UpdateAgent Change an agent
+	// (PATCH /agents/{id})
+	UpdateAgent(ctx echo.Context, id ID) error
 	// SubmitBatch Run an agent on many inputs
 	// (POST /agents/{id}/batches)
 	SubmitBatch(ctx echo.Context, id ID) error
@@ -572,6 +635,9 @@ type ServerInterface interface {
 	// SendMessage Send a message; its reply is an execution
 	// (POST /api/conversation)
 	SendMessage(ctx echo.Context) error
+	// DeleteConversation Delete a conversation
+	// (DELETE /api/conversation/{id})
+	DeleteConversation(ctx echo.Context, id ID) error
 	// GetConversation A conversation with its newest turns
 	// (GET /api/conversation/{id})
 	GetConversation(ctx echo.Context, id ID, params GetConversationParams) error
@@ -583,7 +649,7 @@ type ServerInterface interface {
 	ListBatches(ctx echo.Context, params ListBatchesParams) error
 	// GetBatch A batch and its progress
 	// (GET /batches/{id})
-	GetBatch(ctx echo.Context, id ID) error
+	GetBatch(ctx echo.Context, id ID, params GetBatchParams) error
 	// CancelBatch Cancel what is left of a batch
 	// (POST /batches/{id}/cancel)
 	CancelBatch(ctx echo.Context, id ID) error
@@ -667,6 +733,22 @@ func (w *ServerInterfaceWrapper) CreateAgent(ctx echo.Context) error {
 	return err
 }
 
+// DeleteAgent converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteAgent(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteAgent(ctx, id)
+	return err
+}
+
 // GetAgent converts echo context to params.
 func (w *ServerInterfaceWrapper) GetAgent(ctx echo.Context) error {
 	var err error
@@ -678,8 +760,44 @@ func (w *ServerInterfaceWrapper) GetAgent(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetAgentParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = IfNoneMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.GetAgent(ctx, id)
+	err = w.Handler.GetAgent(ctx, id, params)
+	return err
+}
+
+// UpdateAgent converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdateAgent(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UpdateAgent(ctx, id)
 	return err
 }
 
@@ -724,6 +842,22 @@ func (w *ServerInterfaceWrapper) SendMessage(ctx echo.Context) error {
 	return err
 }
 
+// DeleteConversation converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteConversation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteConversation(ctx, id)
+	return err
+}
+
 // GetConversation converts echo context to params.
 func (w *ServerInterfaceWrapper) GetConversation(ctx echo.Context) error {
 	var err error
@@ -749,6 +883,23 @@ func (w *ServerInterfaceWrapper) GetConversation(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = IfNoneMatch
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -817,8 +968,28 @@ func (w *ServerInterfaceWrapper) GetBatch(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetBatchParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = IfNoneMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.GetBatch(ctx, id)
+	err = w.Handler.GetBatch(ctx, id, params)
 	return err
 }
 
@@ -973,6 +1144,38 @@ func (w *ServerInterfaceWrapper) GetExecution(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter wait: %s", err))
 	}
 
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = IfNoneMatch
+	}
+	// ------------- Optional header parameter "Prefer" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
+		var Prefer Prefer
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Prefer, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Prefer", valueList[0], &Prefer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Prefer: %s", err))
+		}
+
+		params.Prefer = Prefer
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetExecution(ctx, id, params)
 	return err
@@ -1114,10 +1317,13 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/openapi.json", wrapper.Openapi, options.OperationMiddlewares["openapi"]...)
 	router.POST(options.BaseURL+"/api/conversation", wrapper.SendMessage, options.OperationMiddlewares["sendMessage"]...)
 	router.GET(options.BaseURL+"/api/conversations", wrapper.ListConversations, options.OperationMiddlewares["listConversations"]...)
+	router.DELETE(options.BaseURL+"/api/conversation/:id", wrapper.DeleteConversation, options.OperationMiddlewares["deleteConversation"]...)
 	router.GET(options.BaseURL+"/api/conversation/:id", wrapper.GetConversation, options.OperationMiddlewares["getConversation"]...)
 	router.GET(options.BaseURL+"/agents", wrapper.ListAgents, options.OperationMiddlewares["listAgents"]...)
 	router.POST(options.BaseURL+"/agents", wrapper.CreateAgent, options.OperationMiddlewares["createAgent"]...)
+	router.DELETE(options.BaseURL+"/agents/:id", wrapper.DeleteAgent, options.OperationMiddlewares["deleteAgent"]...)
 	router.GET(options.BaseURL+"/agents/:id", wrapper.GetAgent, options.OperationMiddlewares["getAgent"]...)
+	router.PATCH(options.BaseURL+"/agents/:id", wrapper.UpdateAgent, options.OperationMiddlewares["updateAgent"]...)
 	router.POST(options.BaseURL+"/agents/:id/run", wrapper.RunAgent, options.OperationMiddlewares["runAgent"]...)
 	router.POST(options.BaseURL+"/agents/:id/batches", wrapper.SubmitBatch, options.OperationMiddlewares["submitBatch"]...)
 	router.GET(options.BaseURL+"/batches", wrapper.ListBatches, options.OperationMiddlewares["listBatches"]...)

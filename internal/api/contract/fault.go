@@ -33,11 +33,14 @@ func leaves(err *jsonschema.ValidationError) []*jsonschema.ValidationError {
 	if len(err.Causes) == 0 {
 		return []*jsonschema.ValidationError{err}
 	}
-	if _, names := err.ErrorKind.(*kind.PropertyNames); names {
-		return []*jsonschema.ValidationError{err} // it knows which name; what is below does not
-	}
 	var all []*jsonschema.ValidationError
 	for _, cause := range err.Causes {
+		if _, names := cause.ErrorKind.(*kind.PropertyNames); names {
+			// It knows which name, which what is below does not; but its location shares
+			// memory with that of others, and is overwritten.
+			all = append(all, &jsonschema.ValidationError{InstanceLocation: err.InstanceLocation, ErrorKind: cause.ErrorKind})
+			continue
+		}
 		all = append(all, leaves(cause)...)
 	}
 	return all

@@ -125,7 +125,11 @@ export interface paths {
         get: operations["getConversation"];
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Delete a conversation
+         * @description Cancels the turns that have not ended, and deletes the messages and what the agent remembered. The executions stay.
+         */
+        delete: operations["deleteConversation"];
         options?: never;
         head?: never;
         patch?: never;
@@ -162,10 +166,19 @@ export interface paths {
         get: operations["getAgent"];
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Delete an agent
+         * @description What was accepted before goes on. Its conversations can be read, but take no more messages.
+         */
+        delete: operations["deleteAgent"];
         options?: never;
         head?: never;
-        patch?: never;
+        /**
+         * Change an agent
+         * @description A JSON Merge Patch (RFC 7396): fields that are absent stay, `null` gives a field its default again. What was
+         *     accepted before goes on with the agent as it was.
+         */
+        patch: operations["updateAgent"];
         trace?: never;
     };
     "/agents/{id}/run": {
@@ -466,6 +479,24 @@ export interface components {
             timeout?: string;
             budget?: components["schemas"]["Budget"];
         };
+        UpdateAgent: {
+            /** @description At most 200 bytes */
+            name?: string;
+            /** @description At most 2000 bytes */
+            description?: string | null;
+            /** @description At most 32 KiB */
+            instructions?: string;
+            runtime?: string | null;
+            model?: string | null;
+            timeout?: string | null;
+            /** @description Its members are merged one by one */
+            budget?: {
+                /** Format: int64 */
+                maxTokens?: number | null;
+                /** Format: double */
+                maxCostUsd?: number | null;
+            } | null;
+        };
         /** @description What one run may use of a model. The operator's own bounds hold besides */
         Budget: {
             /** Format: int64 */
@@ -717,6 +748,14 @@ export interface components {
         };
     };
     responses: {
+        /** @description What the caller has still holds */
+        NotModified: {
+            headers: {
+                ETag: components["headers"]["ETag"];
+                [name: string]: unknown;
+            };
+            content?: never;
+        };
         /** @description Alive */
         Health: {
             headers: {
@@ -742,11 +781,17 @@ export interface components {
         Limit: number;
         /** @description `nextCursor` of the page before. It belongs to the same list with the same filters */
         Cursor: string;
+        /** @description `ETag` of an answer that the caller has; 304 when it still holds */
+        IfNoneMatch: string;
+        /** @description `wait=N`: like `wait`, in seconds (RFC 7240); at most 60 are applied */
+        Prefer: string;
     };
     requestBodies: never;
     headers: {
         /** @description SHA-256 of the whole content (RFC 9530) */
         ReprDigest: string;
+        /** @description Changes whenever the answer does */
+        ETag: string;
         /** @description Path of the resource to look at */
         Location: string;
     };
@@ -934,7 +979,10 @@ export interface operations {
                 /** @description `nextCursor` of the page before. It belongs to the same list with the same filters */
                 cursor?: components["parameters"]["Cursor"];
             };
-            header?: never;
+            header?: {
+                /** @description `ETag` of an answer that the caller has; 304 when it still holds */
+                "If-None-Match"?: components["parameters"]["IfNoneMatch"];
+            };
             path: {
                 id: components["parameters"]["ID"];
             };
@@ -945,11 +993,40 @@ export interface operations {
             /** @description The conversation */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["ConversationDetail"];
                 };
+            };
+            304: components["responses"]["NotModified"];
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    deleteConversation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             400: components["responses"]["Problem"];
             401: components["responses"]["Problem"];
@@ -1028,7 +1105,10 @@ export interface operations {
     getAgent: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description `ETag` of an answer that the caller has; 304 when it still holds */
+                "If-None-Match"?: components["parameters"]["IfNoneMatch"];
+            };
             path: {
                 id: components["parameters"]["ID"];
             };
@@ -1039,6 +1119,70 @@ export interface operations {
             /** @description The agent */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Agent"];
+                };
+            };
+            304: components["responses"]["NotModified"];
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    deleteAgent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    updateAgent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/merge-patch+json": components["schemas"]["UpdateAgent"];
+                "application/json": components["schemas"]["UpdateAgent"];
+            };
+        };
+        responses: {
+            /** @description The agent as it is now */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1049,6 +1193,9 @@ export interface operations {
             401: components["responses"]["Problem"];
             403: components["responses"]["Problem"];
             404: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
             429: components["responses"]["Problem"];
             500: components["responses"]["Problem"];
             503: components["responses"]["Problem"];
@@ -1163,7 +1310,10 @@ export interface operations {
     getBatch: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description `ETag` of an answer that the caller has; 304 when it still holds */
+                "If-None-Match"?: components["parameters"]["IfNoneMatch"];
+            };
             path: {
                 id: components["parameters"]["ID"];
             };
@@ -1174,12 +1324,14 @@ export interface operations {
             /** @description The batch */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Batch"];
                 };
             };
+            304: components["responses"]["NotModified"];
             400: components["responses"]["Problem"];
             401: components["responses"]["Problem"];
             403: components["responses"]["Problem"];
@@ -1327,7 +1479,12 @@ export interface operations {
                 /** @description Answer the moment the execution has ended, at the latest after this time (at most `60s`) */
                 wait?: string;
             };
-            header?: never;
+            header?: {
+                /** @description `ETag` of an answer that the caller has; 304 when it still holds */
+                "If-None-Match"?: components["parameters"]["IfNoneMatch"];
+                /** @description `wait=N`: like `wait`, in seconds (RFC 7240); at most 60 are applied */
+                Prefer?: components["parameters"]["Prefer"];
+            };
             path: {
                 id: components["parameters"]["ID"];
             };
@@ -1338,6 +1495,9 @@ export interface operations {
             /** @description The execution as it is */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
+                    /** @description The wait of `Prefer` that was applied */
+                    "Preference-Applied"?: string;
                     /** @description Seconds after which to ask again; only while the execution has not ended */
                     "Retry-After"?: number;
                     [name: string]: unknown;
@@ -1346,6 +1506,7 @@ export interface operations {
                     "application/json": components["schemas"]["Execution"];
                 };
             };
+            304: components["responses"]["NotModified"];
             400: components["responses"]["Problem"];
             401: components["responses"]["Problem"];
             403: components["responses"]["Problem"];

@@ -1,0 +1,74 @@
+package api
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/labstack/echo/v4"
+)
+
+// Headers of conditional requests that echo has no names for.
+const (
+	headerETag         = "ETag"
+	headerIfNoneMatch  = "If-None-Match"
+	headerCacheControl = "Cache-Control"
+)
+
+// tagged is an answer of JSON that a caller need not be sent twice. Its tag is
+// that of the content, and so the same in every process.
+type tagged struct {
+	etag string
+	body []byte // nil: not kept, only the tag is known
+}
+
+func tag(view any) (tagged, error) {
+	body, err := marshal(view)
+	if err != nil {
+		return tagged{}, err
+	}
+	sum := sha256.Sum256(body)
+	return tagged{etag: `"` + base64.RawURLEncoding.EncodeToString(sum[:15]) + `"`, body: body}, nil
+}
+
+// answer sends the answer, or 304 where the caller has it.
+func (t tagged) answer(c echo.Context) error {
+	h := c.Response().Header()
+	h.Set(headerETag, t.etag)
+	h.Set(headerCacheControl, "private, no-cache") // may be kept, but asked about each time
+	if t.known(c.Request()) {
+		return c.NoContent(http.StatusNotModified)
+	}
+	return c.JSONBlob(http.StatusOK, t.body)
+}
+
+// known reports whether the caller has this answer, by the weak comparison
+// that RFC 9110 has for If-None-Match.
+func (t tagged) known(r *http.Request) bool {
+	for _, header := range r.Header.Values(headerIfNoneMatch) {
+		for one := range strings.SplitSeq(header, ",") {
+			one = strings.TrimSpace(one)
+			if one == "*" || strings.TrimPrefix(one, "W/") == t.etag {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// answerTagged answers with a resource that may be asked about again.
+func answerTagged(c echo.Context, view any) error {
+	t, err := tag(view)
+	if err != nil {
+		return err
+	}
+	return t.answer(c)
+}
+
+func marshal(view any) ([]byte, error) {
+	data, err := json.Marshal(view, jsontext.AllowInvalidUTF8(true))
+	return append(data, '\n'), err
+}

@@ -1,0 +1,152 @@
+package api
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/execution"
+)
+
+// canceled is an execution that has ended.
+func (s server) canceled() string {
+	s.t.Helper()
+	e := s.run(s.agent().Id)
+	call[contract.Execution](s, http.MethodPost, e.Urls.Cancel, http.StatusAccepted, "")
+	return e.Urls.Self
+}
+
+func TestA304OfAFinishedExecutionReadsNothing(t *testing.T) {
+	s := start(t)
+	path := s.canceled()
+	first := s.do(http.MethodGet, path, "")
+	require.Equal(t, http.StatusOK, first.StatusCode)
+	etag := first.Header.Get("ETag")
+	require.NotEmpty(t, etag)
+	require.Empty(t, first.Header.Get("Retry-After"))
+
+	before := s.store.reads.Load()
+	for range 100 {
+		got := s.do(http.MethodGet, path+"?wait=30s", "", "If-None-Match", etag)
+		require.Equal(t, http.StatusNotModified, got.StatusCode)
+		require.Empty(t, got.body)
+		require.Equal(t, etag, got.Header.Get("ETag"))
+	}
+	again := s.do(http.MethodGet, path, "", "If-None-Match", `"another"`)
+	require.Equal(t, first.body, again.body)
+	require.Equal(t, before, s.store.reads.Load(), "no read")
+
+	// Whoever else knows the ID and the tag gets what everybody gets.
+	other := s.do(http.MethodGet, path, "", "If-None-Match", etag, "X-User-Id", "bob")
+	require.Equal(t, http.StatusNotFound, other.StatusCode)
+}
+
+func TestWhatIsRememberedIsForgottenInTime(t *testing.T) {
+	now := time.Now()
+	m := newEnded()
+	m.now = func() time.Time { return now }
+	ref := execution.Ref{Owner: "ada", ID: "exe_1"}
+	m.remember(ref, tagged{etag: `"1"`, body: []byte("x")})
+	now = now.Add(rememberedFor)
+	_, ok := m.recall(ref)
+	require.True(t, ok)
+	now = now.Add(1)
+	_, ok = m.recall(ref)
+	require.False(t, ok)
+	_, ok = m.recall(execution.Ref{Owner: "bob", ID: "exe_1"})
+	require.False(t, ok)
+
+	m.remember(ref, tagged{etag: `"2"`, body: make([]byte, rememberedBody+1)})
+	large, ok := m.recall(ref)
+	require.True(t, ok)
+	require.Nil(t, large.body, "memory is bounded")
+}
+
+func TestAnUnfinishedExecutionHasATagToo(t *testing.T) {
+	s := start(t)
+	e := s.run(s.agent().Id)
+	first := s.do(http.MethodGet, e.Urls.Self, "")
+	require.Equal(t, "1", first.Header.Get("Retry-After"))
+	etag := first.Header.Get("ETag")
+	same := s.do(http.MethodGet, e.Urls.Self, "", "If-None-Match", etag)
+	require.Equal(t, http.StatusNotModified, same.StatusCode)
+	require.Equal(t, "1", same.Header.Get("Retry-After"))
+	call[contract.Execution](s, http.MethodPost, e.Urls.Cancel, http.StatusAccepted, "")
+	changed := s.do(http.MethodGet, e.Urls.Self, "", "If-None-Match", etag)
+	require.Equal(t, http.StatusOK, changed.StatusCode)
+	require.NotEqual(t, etag, changed.Header.Get("ETag"))
+}
+
+func TestResourcesHaveTags(t *testing.T) {
+	s := start(t)
+	a := s.agent()
+	turn := call[contract.Accepted](s, http.MethodPost, "/api/conversation", http.StatusAccepted, `{"message":"hello"}`)
+	batch := call[contract.Batch](s, http.MethodPost, "/agents/"+a.Id+"/batches", http.StatusAccepted, "\"x\"\n", "Content-Type", "application/jsonl")
+	for _, path := range []string{"/agents/" + a.Id, "/api/conversation/" + turn.ConversationId, "/batches/" + batch.Id} {
+		etag := s.do(http.MethodGet, path, "").Header.Get("ETag")
+		got := s.do(http.MethodGet, path, "", "If-None-Match", `W/"x", W/`+etag)
+		require.Equal(t, http.StatusNotModified, got.StatusCode, path)
+	}
+	etag := s.do(http.MethodGet, "/agents/"+a.Id, "").Header.Get("ETag")
+	call[contract.Agent](s, http.MethodPatch, "/agents/"+a.Id, http.StatusOK, `{"name":"B"}`)
+	require.Equal(t, http.StatusOK, s.do(http.MethodGet, "/agents/"+a.Id, "", "If-None-Match", etag).StatusCode)
+}
+
+// A tag is known only where it stands as a whole member of the list.
+func FuzzIfNoneMatch(f *testing.F) {
+	for _, seed := range []string{`"abc"`, `W/"abc"`, "*", `"x", "abc"`, `abc`, `"abc`, ",", ""} {
+		f.Add(seed)
+	}
+	t1 := tagged{etag: `"abc"`}
+	f.Fuzz(func(t *testing.T, header string) {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("If-None-Match", header)
+		if t1.known(r) {
+			require.True(t, strings.Contains(header, `"abc"`) || strings.Contains(header, "*"))
+		}
+	})
+}
+
+func TestPreferences(t *testing.T) {
+	for header, want := range map[string]time.Duration{
+		"wait=30": 30 * time.Second, `respond-async, Wait="5"`: 5 * time.Second, "wait=10; x=y": 10 * time.Second,
+		"wait=3600": time.Minute, "wait=2147483647": time.Minute, "wait=0": 0,
+	} {
+		got, ok := preferredWait([]string{header})
+		require.True(t, ok, header)
+		require.Equal(t, want, got, header)
+	}
+	for _, header := range []string{"", "wait", "wait=", "wait=-1", "wait=soon", "wait=1.5", "return=minimal", "wait=99999999999999999999"} {
+		_, ok := preferredWait([]string{header})
+		require.False(t, ok, header)
+	}
+}
+
+func FuzzPrefer(f *testing.F) {
+	f.Add("wait=30, handling=lenient")
+	f.Fuzz(func(t *testing.T, header string) {
+		d, _ := preferredWait([]string{header})
+		require.GreaterOrEqual(t, d, time.Duration(0))
+		require.LessOrEqual(t, d, maxWait)
+	})
+}
+
+func TestPreferWaits(t *testing.T) {
+	s := start(t)
+	e := s.run(s.agent().Id)
+	got := s.do(http.MethodGet, e.Urls.Self, "", "Prefer", "wait=0")
+	require.Equal(t, "wait=0", got.Header.Get("Preference-Applied"))
+	ended := make(chan answered)
+	go func() { ended <- s.do(http.MethodGet, e.Urls.Self, "", "Prefer", "wait=45") }()
+	call[contract.Execution](s, http.MethodPost, e.Urls.Cancel, http.StatusAccepted, "")
+	got = <-ended
+	require.Equal(t, "wait=45", got.Header.Get("Preference-Applied"))
+	require.Contains(t, string(got.body), `"canceled"`)
+	got = s.do(http.MethodGet, e.Urls.Self, "", "Prefer", "nonsense")
+	require.Empty(t, got.Header.Get("Preference-Applied"))
+}

@@ -1,0 +1,69 @@
+package api
+
+import (
+	"net/http"
+
+	jsonpatch "github.com/evanphx/json-patch/v5"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/labstack/echo/v4"
+
+	"github.com/airlock-run/airlock/internal/agent"
+	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/id"
+	"github.com/airlock-run/airlock/internal/store"
+)
+
+const mediaMergePatch = "application/merge-patch+json"
+
+// UpdateAgent merges a patch into an agent. What comes of it is checked like a
+// new agent, so that there is one rule for what an agent may be.
+func (s *Server) UpdateAgent(c echo.Context, agentID contract.ID) error {
+	if !id.Valid(id.Agent, agentID) {
+		return &store.NotFoundError{Resource: "agent", ID: agentID}
+	}
+	var patch jsontext.Value
+	if err := readJSON(c, &patch, mediaMergePatch); err != nil {
+		return err
+	}
+	ctx, cancel := storeContext(c)
+	defer cancel()
+	changed, err := s.store.UpdateAgent(ctx, owner(c), agentID, func(a agent.Agent) (agent.Agent, error) {
+		return s.patched(a, patch)
+	})
+	if err != nil {
+		return err
+	}
+	return answerTagged(c, viewAgent(changed))
+}
+
+func (s *Server) patched(a agent.Agent, patch []byte) (agent.Agent, error) {
+	before, err := marshal(viewAgent(a))
+	if err != nil {
+		return a, err
+	}
+	merged, err := jsonpatch.MergePatch(before, patch)
+	if err != nil {
+		return a, invalid(fieldError("body", "is not a JSON Merge Patch"))
+	}
+	var body contract.CreateAgent
+	if err := json.Unmarshal(merged, &body); err != nil { // its other members are not the caller's to set
+		return a, invalid(fieldError("body", "makes no agent"))
+	}
+	after, err := s.newAgent(a.Owner, body)
+	after.ID, after.CreatedAt = a.ID, a.CreatedAt
+	return after, err
+}
+
+// DeleteAgent deletes an agent. What was accepted before has a copy of it.
+func (s *Server) DeleteAgent(c echo.Context, agentID contract.ID) error {
+	if !id.Valid(id.Agent, agentID) {
+		return &store.NotFoundError{Resource: "agent", ID: agentID}
+	}
+	ctx, cancel := storeContext(c)
+	defer cancel()
+	if err := s.store.DeleteAgent(ctx, owner(c), agentID); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}

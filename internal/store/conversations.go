@@ -1,0 +1,39 @@
+package store
+
+import (
+	"context"
+
+	"cloud.google.com/go/firestore"
+
+	"github.com/airlock-run/airlock/internal/conversation"
+)
+
+// DeleteConversation deletes a conversation with its messages and its session,
+// all in one transaction, so that nothing of it is ever left. It returns the
+// executions of the turns that had not ended; they lose their place in the
+// order and their reply, not their end. NotFoundError: the owner has no such
+// conversation.
+func (s *Store) DeleteConversation(ctx context.Context, owner, id string) (pending []string, err error) {
+	doc := s.collection(owner, conversations).Doc(id)
+	err = s.transact(ctx, func(tx *firestore.Transaction) error {
+		var c conversation.Conversation
+		if _, err := s.read(tx.Get, conversations, owner, id, &c); err != nil {
+			return err
+		}
+		pending = c.Pending
+		said, err := tx.Documents(doc.Collection(messages).Select()).GetAll()
+		if err != nil {
+			return err
+		}
+		for _, message := range said {
+			if err := tx.Delete(message.Ref); err != nil {
+				return err
+			}
+		}
+		if err := tx.Delete(s.session(owner, id)); err != nil {
+			return err
+		}
+		return tx.Delete(doc)
+	})
+	return pending, err
+}
