@@ -13,6 +13,7 @@ import (
 	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/artifact"
 	"github.com/airlock-run/airlock/internal/conversation"
+	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/store"
 )
 
@@ -53,6 +54,12 @@ func explain(err error) *problem {
 	case errors.Is(err, store.ErrOtherAgent):
 		return &problem{Status: http.StatusConflict, Code: contract.ProblemAgentMismatch,
 			Detail: "The conversation is held with another agent. Leave agentId out to continue it, or conversationId to begin one with this agent."}
+	case errors.Is(err, execution.ErrNotEnded):
+		return &problem{Status: http.StatusConflict, Code: contract.ProblemExecutionNotEnded,
+			Detail: "The execution has not ended. Wait for its end, or cancel it."}
+	case errors.Is(err, execution.ErrSucceeded):
+		return &problem{Status: http.StatusConflict, Code: contract.ProblemNothingToRetry,
+			Detail: "The execution has succeeded. Run its agent again for another result."}
 	case errors.Is(err, conversation.ErrTooManyPending):
 		return &problem{Status: http.StatusTooManyRequests, Code: contract.ProblemTooManyTurns, RetryAfter: retryWhenUnavailable,
 			Detail: fmt.Sprintf("%d messages of this conversation wait for their replies. Wait for the first of them.", conversation.MaxPending)}

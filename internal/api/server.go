@@ -40,6 +40,7 @@ type Store interface {
 
 	SubmitRun(ctx context.Context, r store.Run) (execution.Change, error)
 	SubmitTurn(ctx context.Context, t store.Turn) (execution.Change, error)
+	Retry(ctx context.Context, ref execution.Ref) (execution.Change, error)
 	Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error)
 	Execution(ctx context.Context, ref execution.Ref) (execution.Execution, error)
 	Executions(ctx context.Context, owner string, f store.Filter, p store.Page) ([]execution.Execution, error)

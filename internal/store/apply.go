@@ -29,8 +29,8 @@ func changing() firestore.SetOption {
 // the event, and writes, in one transaction, together with what the change
 // means for its conversation. An event that does not fit changes nothing and
 // returns the domain's error (execution.ErrTerminal, ErrLeased, ErrLeaseLost,
-// ErrNotDue) or ErrNotItsTurn. With ErrTerminal the change holds the execution
-// as it ended.
+// ErrNotDue) or ErrNotItsTurn. With ErrTerminal the change is that of the end, so
+// that who lost the answer to an end can still tell of it.
 func (s *Store) Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
 	var ch execution.Change
 	err := s.transact(ctx, func(tx *firestore.Transaction) error {
@@ -42,6 +42,9 @@ func (s *Store) Apply(ctx context.Context, ref execution.Ref, ev execution.Event
 		}
 		before := e.Status
 		if err := e.Apply(ev, now); err != nil {
+			if errors.Is(err, execution.ErrTerminal) {
+				ch.Announce, err = s.turnAfter(tx, e, err)
+			}
 			return err
 		}
 		if e.Ready {
@@ -61,7 +64,7 @@ func (s *Store) Apply(ctx context.Context, ref execution.Ref, ev execution.Event
 
 // applyToConversation keeps turns in order when e begins to run, and stores
 // the reply when e has ended: there is never an ended turn without its reply.
-// It returns the execution whose turn that makes it.
+// It returns the execution whose turn that makes it, if any.
 func (s *Store) applyToConversation(tx *firestore.Transaction, e *execution.Execution) (next []execution.Ref, err error) {
 	var c conversation.Conversation
 	_, err = s.read(tx.Get, conversations, e.Owner, e.ConversationID, &c)
@@ -77,13 +80,36 @@ func (s *Store) applyToConversation(tx *firestore.Transaction, e *execution.Exec
 	if !e.Status.Terminal() {
 		return nil, nil
 	}
+	wasFirst := c.MayRun(e.ID)
 	reply := c.Complete(e)
-	if len(c.Pending) > 0 {
-		next = []execution.Ref{{Owner: c.Owner, ID: c.Pending[0]}}
+	if wasFirst {
+		next = first(&c)
 	}
 	return next, errors.Join(
 		tx.Create(s.message(c.Owner, c.ID, reply), &reply),
 		tx.Set(s.collection(c.Owner, conversations).Doc(c.ID), &c),
 		s.keepSession(tx, e),
 	)
+}
+
+// turnAfter returns the turn that the end of e has made ready, and ended, the
+// error that says so: whoever meets it may have made the end, and lost the answer.
+func (s *Store) turnAfter(tx *firestore.Transaction, e *execution.Execution, ended error) ([]execution.Ref, error) {
+	if e.ConversationID == "" {
+		return nil, ended
+	}
+	var c conversation.Conversation
+	var deleted *NotFoundError
+	if _, err := s.read(tx.Get, conversations, e.Owner, e.ConversationID, &c); err != nil && !errors.As(err, &deleted) {
+		return nil, err
+	}
+	return first(&c), ended
+}
+
+// first names the execution whose turn it is in the conversation.
+func first(c *conversation.Conversation) []execution.Ref {
+	if len(c.Pending) == 0 {
+		return nil
+	}
+	return []execution.Ref{{Owner: c.Owner, ID: c.Pending[0]}}
 }

@@ -170,7 +170,7 @@ func TestCancellingALaterTurn(t *testing.T) {
 	second := f.turn(t, first.ConversationID, "second")
 	third := f.turn(t, first.ConversationID, "third")
 	f.applied(t, first.Ref(), claim)
-	f.applied(t, second.Ref(), execution.CancelAsked{})
+	require.Empty(t, f.applied(t, second.Ref(), execution.CancelAsked{}).Announce, "the first has been announced before")
 	require.Equal(t, execution.Canceled, f.stored(t, second.Ref()).Status)
 	ch := f.applied(t, first.Ref(), finish(1, "one"))
 	require.Equal(t, []execution.Ref{third.Ref()}, ch.Announce)
@@ -179,6 +179,26 @@ func TestCancellingALaterTurn(t *testing.T) {
 		said = append(said, string(m.Role)+" "+m.Text)
 	}
 	require.Equal(t, []string{"user first", "assistant one", "user second", "assistant ", "user third"}, said)
+}
+
+// Who ends a turn and loses the answer finds that it has ended, and what to announce.
+func TestARepeatedEndStillTellsOfTheNextTurn(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	one := f.turn(t, "", "first")
+	second := f.turn(t, one.ConversationID, "second")
+	f.applied(t, one.Ref(), claim)
+	f.applied(t, one.Ref(), finish(1, "one")) // nobody gets to know of this
+
+	ch, err := f.Apply(t.Context(), one.Ref(), finish(1, "one"))
+	require.ErrorIs(t, err, execution.ErrTerminal)
+	require.Equal(t, []execution.Ref{second.Ref()}, ch.Announce)
+	require.Equal(t, "one", ch.Execution.Result.Text)
+
+	f.applied(t, second.Ref(), execution.CancelAsked{})
+	ch, err = f.Apply(t.Context(), one.Ref(), finish(1, "one"))
+	require.ErrorIs(t, err, execution.ErrTerminal)
+	require.Empty(t, ch.Announce, "nothing waits any more")
 }
 
 // Cancellation, success and the end of a cancelled job meet on a running turn:

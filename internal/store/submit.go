@@ -76,22 +76,29 @@ func (s *Store) SubmitTurn(ctx context.Context, t Turn) (execution.Change, error
 			}
 			e.AgentID, e.Task, e.Timeout = a.ID, task(a, t.Message), a.Timeout
 		}
-		ask, err := c.Accept(e.ID, t.Message, now)
-		if err != nil {
-			return err
-		}
-		e.Turn = ask.Turn
-		ch = execution.Change{Execution: e}
-		if c.MayRun(e.ID) {
-			ch.Announce = []execution.Ref{e.Ref()}
-		}
-		return errors.Join(
-			tx.Create(s.collection(e.Owner, executions).Doc(e.ID), &e),
-			tx.Create(s.message(c.Owner, c.ID, ask), &ask),
-			tx.Set(s.collection(c.Owner, conversations).Doc(c.ID), &c),
-		)
+		ch, err = s.acceptTurn(tx, &c, e, now)
+		return err
 	})
 	return ch, err
+}
+
+// acceptTurn stores an execution as the newest turn of its conversation,
+// together with the message that it is to answer.
+func (s *Store) acceptTurn(tx *firestore.Transaction, c *conversation.Conversation, e execution.Execution, now time.Time) (execution.Change, error) {
+	ask, err := c.Accept(e.ID, e.Task.Input, now)
+	if err != nil {
+		return execution.Change{}, err
+	}
+	e.Turn = ask.Turn
+	ch := execution.Change{Execution: e}
+	if c.MayRun(e.ID) {
+		ch.Announce = []execution.Ref{e.Ref()}
+	}
+	return ch, errors.Join(
+		tx.Create(s.collection(e.Owner, executions).Doc(e.ID), &e),
+		tx.Create(s.message(c.Owner, c.ID, ask), &ask),
+		tx.Set(s.collection(c.Owner, conversations).Doc(c.ID), c),
+	)
 }
 
 // conversationOf reads the conversation that a turn continues, or makes the one that it begins.

@@ -57,6 +57,7 @@ const (
 const (
 	ProblemAgentMismatch        ProblemCode = "agent_mismatch"
 	ProblemBatchNotEnded        ProblemCode = "batch_not_ended"
+	ProblemExecutionNotEnded    ProblemCode = "execution_not_ended"
 	ProblemHostNotAllowed       ProblemCode = "host_not_allowed"
 	ProblemInternal             ProblemCode = "internal"
 	ProblemInvalidRequest       ProblemCode = "invalid_request"
@@ -195,6 +196,14 @@ type Budget struct {
 	MaxTokens  int64   `json:"maxTokens,omitempty,omitzero"`
 }
 
+// CanceledConversation defines model for CanceledConversation.
+type CanceledConversation struct {
+	Conversation Conversation `json:"conversation"`
+
+	// Pending Executions of the turns that have not ended yet
+	Pending []string `json:"pending"`
+}
+
 // Conversation defines model for Conversation.
 type Conversation struct {
 	AgentId   string    `json:"agentId,omitempty,omitzero"`
@@ -306,6 +315,7 @@ type ExecutionURLs struct {
 
 	// Result The whole result, once there is one
 	Result string `json:"result,omitempty,omitzero"`
+	Retry  string `json:"retry"`
 	Self   string `json:"self"`
 }
 
@@ -641,6 +651,9 @@ type ServerInterface interface {
 	// GetConversation A conversation with its newest turns
 	// (GET /api/conversation/{id})
 	GetConversation(ctx echo.Context, id ID, params GetConversationParams) error
+	// CancelConversation Cancel every turn that has not ended
+	// (POST /api/conversation/{id}/cancel)
+	CancelConversation(ctx echo.Context, id ID) error
 	// ListConversations Conversations, the one with the newest message first
 	// (GET /api/conversations)
 	ListConversations(ctx echo.Context, params ListConversationsParams) error
@@ -674,6 +687,9 @@ type ServerInterface interface {
 	// GetExecutionResult The whole result, however large
 	// (GET /executions/{id}/result)
 	GetExecutionResult(ctx echo.Context, id ID) error
+	// RetryExecution Run again what did not succeed, as a new execution
+	// (POST /executions/{id}/retry)
+	RetryExecution(ctx echo.Context, id ID) error
 	// Health Liveness
 	// (GET /healthz)
 	Health(ctx echo.Context) error
@@ -904,6 +920,22 @@ func (w *ServerInterfaceWrapper) GetConversation(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetConversation(ctx, id, params)
+	return err
+}
+
+// CancelConversation converts echo context to params.
+func (w *ServerInterfaceWrapper) CancelConversation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CancelConversation(ctx, id)
 	return err
 }
 
@@ -1237,6 +1269,22 @@ func (w *ServerInterfaceWrapper) GetExecutionResult(ctx echo.Context) error {
 	return err
 }
 
+// RetryExecution converts echo context to params.
+func (w *ServerInterfaceWrapper) RetryExecution(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RetryExecution(ctx, id)
+	return err
+}
+
 // Health converts echo context to params.
 func (w *ServerInterfaceWrapper) Health(ctx echo.Context) error {
 	var err error
@@ -1319,6 +1367,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/api/conversations", wrapper.ListConversations, options.OperationMiddlewares["listConversations"]...)
 	router.DELETE(options.BaseURL+"/api/conversation/:id", wrapper.DeleteConversation, options.OperationMiddlewares["deleteConversation"]...)
 	router.GET(options.BaseURL+"/api/conversation/:id", wrapper.GetConversation, options.OperationMiddlewares["getConversation"]...)
+	router.POST(options.BaseURL+"/api/conversation/:id/cancel", wrapper.CancelConversation, options.OperationMiddlewares["cancelConversation"]...)
 	router.GET(options.BaseURL+"/agents", wrapper.ListAgents, options.OperationMiddlewares["listAgents"]...)
 	router.POST(options.BaseURL+"/agents", wrapper.CreateAgent, options.OperationMiddlewares["createAgent"]...)
 	router.DELETE(options.BaseURL+"/agents/:id", wrapper.DeleteAgent, options.OperationMiddlewares["deleteAgent"]...)
@@ -1336,5 +1385,6 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/executions/:id/result", wrapper.GetExecutionResult, options.OperationMiddlewares["getExecutionResult"]...)
 	router.GET(options.BaseURL+"/executions/:id/files/:path", wrapper.GetExecutionFile, options.OperationMiddlewares["getExecutionFile"]...)
 	router.POST(options.BaseURL+"/executions/:id/cancel", wrapper.CancelExecution, options.OperationMiddlewares["cancelExecution"]...)
+	router.POST(options.BaseURL+"/executions/:id/retry", wrapper.RetryExecution, options.OperationMiddlewares["retryExecution"]...)
 
 }

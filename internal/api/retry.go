@@ -1,0 +1,22 @@
+package api
+
+import (
+	"github.com/labstack/echo/v4"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+)
+
+// RetryExecution accepts a new execution that repeats one which did not succeed.
+func (s *Server) RetryExecution(c echo.Context, executionID contract.ID) error {
+	ref, err := executionRef(c, executionID)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := storeContext(c)
+	defer cancel()
+	ch, err := s.store.Retry(ctx, ref)
+	if err != nil {
+		return err
+	}
+	return s.accepted(c, ch)
+}

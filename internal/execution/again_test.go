@@ -1,0 +1,51 @@
+package execution
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+)
+
+func TestAgainRepeatsWhatDidNotSucceed(t *testing.T) {
+	e := queued()
+	e.AgentID, e.BatchID, e.ConversationID, e.Turn = "agt_1", "bat_1", "con_1", 7
+	e.Labels = Labels(map[string]string{"env": "prod"})
+	e.Task.Instructions, e.Task.Schema = "Count", "{}"
+	require.NoError(t, e.Apply(Claimed{"x1", time.Minute}, start))
+	require.NoError(t, e.Apply(Finished{1, (&Failure{Code: CodeAgentError}).Ends(Usage{Calls: 1})}, start))
+	before := e
+
+	later := start.Add(time.Hour)
+	again, err := e.Again(later)
+	require.NoError(t, err)
+	require.Equal(t, before, e, "what is repeated stays as it is")
+	require.NotEqual(t, e.ID, again.ID)
+
+	want := New(e.Owner, e.Kind, e.Task, e.Timeout, later)
+	want.ID, want.AgentID, want.ConversationID, want.Labels, want.RetryOf = again.ID, "agt_1", "con_1", e.Labels, e.ID
+	require.Empty(t, cmp.Diff(want, again), "of no batch, and of a turn that the conversation numbers")
+}
+
+func TestAgainIsRefused(t *testing.T) {
+	for name, tc := range map[string]struct {
+		events []Event
+		err    error
+	}{
+		"queued":    {nil, ErrNotEnded},
+		"running":   {[]Event{Claimed{"x1", time.Minute}}, ErrNotEnded},
+		"succeeded": {[]Event{Claimed{"x1", time.Minute}, Finished{1, Ending{Status: Succeeded, Result: &Result{}}}}, ErrSucceeded},
+		"canceled":  {[]Event{CancelAsked{}}, nil},
+		"timed out": {[]Event{Claimed{"x1", time.Minute}, Finished{1, (&Failure{Code: CodeTimedOut}).Ends(Usage{})}}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := queued()
+			for _, ev := range tc.events {
+				require.NoError(t, e.Apply(ev, start))
+			}
+			_, err := e.Again(start)
+			require.ErrorIs(t, err, tc.err)
+		})
+	}
+}
