@@ -17,6 +17,7 @@ func runCommand() *cobra.Command {
 	var (
 		c     client
 		agent string
+		files []string
 		wait  bool
 	)
 	cmd := &cobra.Command{
@@ -34,20 +35,28 @@ func runCommand() *cobra.Command {
 			}
 			ctx, stop := process.Context()
 			defer stop()
-			return submit(ctx, cmd, c, agent, prompt, wait)
+			given, err := givenFiles(files)
+			if err != nil {
+				return err
+			}
+			if agent == "" && len(given) > 0 {
+				return fmt.Errorf("%w: --file needs --agent", errUsage)
+			}
+			return submit(ctx, cmd, c, agent, contract.RunAgent{Input: prompt, Files: given}, wait)
 		},
 	}
 	f := cmd.Flags()
 	serverFlag(f, &c)
 	f.StringVar(&agent, "agent", "", "name or ID of the agent that runs the prompt")
+	f.StringArrayVar(&files, "file", nil, "file that the agent is given in its folder, by its name alone; may be repeated")
 	f.BoolVar(&wait, "wait", false, "follow the execution and print its result")
 	return cmd
 }
 
-func submit(ctx context.Context, cmd *cobra.Command, c client, agent, prompt string, wait bool) error {
+func submit(ctx context.Context, cmd *cobra.Command, c client, agent string, run contract.RunAgent, wait bool) error {
 	var accepted contract.Accepted
 	if agent == "" {
-		if err := c.call(ctx, http.MethodPost, "/api/conversation", contract.SendMessage{Message: prompt}, &accepted); err != nil {
+		if err := c.call(ctx, http.MethodPost, "/api/conversation", contract.SendMessage{Message: run.Input}, &accepted); err != nil {
 			return err
 		}
 	} else {
@@ -55,7 +64,7 @@ func submit(ctx context.Context, cmd *cobra.Command, c client, agent, prompt str
 		if err != nil {
 			return err
 		}
-		if err := c.call(ctx, http.MethodPost, "/agents/"+id+"/run", contract.RunAgent{Input: prompt}, &accepted); err != nil {
+		if err := c.call(ctx, http.MethodPost, "/agents/"+id+"/run", run, &accepted); err != nil {
 			return err
 		}
 	}
@@ -72,6 +81,12 @@ func submit(ctx context.Context, cmd *cobra.Command, c client, agent, prompt str
 		return fmt.Errorf("%s %s: %s (%s)", e.Id, e.Status, e.Error.Message, e.Error.Code)
 	}
 	fmt.Fprintln(cmd.OutOrStdout(), e.Result.Text)
+	if e.Result.Truncated {
+		fmt.Fprintf(cmd.ErrOrStderr(), "This is the beginning of a result of %d bytes; all of it: %s%s\n", e.Result.Size, c.base, e.Result.Url)
+	}
+	for _, f := range e.Files {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s (%d bytes): %s%s\n", f.Path, f.Size, c.base, f.Url)
+	}
 	return nil
 }
 

@@ -118,9 +118,15 @@ func (s *Server) RunAgent(c echo.Context, agentID contract.ID) error {
 	if err != nil {
 		return err
 	}
+	files, err := givenFiles(body.Files)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	ch, err := s.store.SubmitRun(ctx, store.Run{Owner: owner(c), AgentID: agentID, Input: body.Input, Timeout: limit, Labels: execution.Labels(body.Labels)})
+	ch, err := s.store.SubmitRun(ctx, store.Run{
+		Owner: owner(c), AgentID: agentID, Input: body.Input, Timeout: limit, Labels: execution.Labels(body.Labels), Files: files,
+	})
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,7 @@ func viewExecution(e execution.Execution) contract.Execution {
 	if r := e.Result; r != nil {
 		v.Result = viewResultOf(e)
 	}
+	v.Given = views(e.Task.Files, viewListedFile)
 	v.Files, v.FilesLeftOut = viewFiles(e), e.LeftOut
 	return v
 }
@@ -58,12 +59,16 @@ func viewFiles(e execution.Execution) []contract.File {
 	})
 }
 
+func viewListedFile(f execution.File) contract.ListedFile {
+	return contract.ListedFile{Path: f.Path, Size: f.Content.Size, Sha256: hex.EncodeToString(f.Content.SHA256)}
+}
+
 // escapePath keeps the slashes of a path.
 func escapePath(path string) string { return (&url.URL{Path: path}).EscapedPath() }
 
 // viewListed leaves out what only a look at the one execution is worth.
 func viewListed(e execution.Execution) contract.Execution {
-	e.Receipt, e.Files = "", nil
+	e.Receipt, e.Files, e.Task.Files = "", nil, nil
 	return viewExecution(e)
 }
 

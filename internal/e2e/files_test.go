@@ -26,6 +26,10 @@ runtimes:
     image: airlock/sandbox-claude:dev
     contract: command
     argv: [/bin/bash, -c, 'mkdir -p out/sub && cd out && cat > "sub/<b>한 &.html" && printf 0123456789 > digits && ln -s /etc/passwd link && echo done']
+  - name: reader
+    image: airlock/sandbox-claude:dev
+    contract: command
+    argv: [/bin/bash, -c, 'cat > /dev/null; stat -c "%a %U" data/a.csv; cat data/a.csv; od -An -tx1 bytes; rm bytes && echo removed']
   - name: large
     image: airlock/sandbox-claude:dev
     contract: command
@@ -91,6 +95,37 @@ func TestFilesOfAJob(t *testing.T) {
 	require.NoError(t, json.Unmarshal(e.Receipt, &receipt))
 	list := sha256.Sum256(fmt.Appendf(nil, "%s  %s\n%s  %s\n", digits.Sha256, digits.Path, page.Sha256, page.Path))
 	require.Equal(t, hex.EncodeToString(list[:]), receipt.FilesSha256)
+}
+
+// An agent finds what the run was given, as its own, and whatever bytes it holds.
+func TestFilesForAJob(t *testing.T) {
+	t.Parallel()
+	a := start(t, withFileRuntimes(t))
+	agent := a.agent(contract.CreateAgent{Name: "R", Instructions: "read", Runtime: "reader"})
+	var accepted contract.Accepted
+	a.call(http.MethodPost, "/agents/"+agent.Id+"/run", http.StatusAccepted, contract.RunAgent{Input: "x", Files: []contract.GivenFile{
+		{Path: "data/a.csv", Content: "1,2,세\n"},
+		{Path: "bytes", Content: "AP8=", Encoding: contract.Base64},
+	}}, &accepted)
+	e := a.await(accepted.ExecutionId)
+	require.Equal(t, contract.StatusSucceeded, e.Status, e.Error.Message)
+	require.Regexp(t, `^644 \S+\n1,2,세\n 00 ff\nremoved$`, e.Result.Text)
+	require.Equal(t, "data/a.csv", e.Given[0].Path)
+	require.EqualValues(t, 2, e.Given[1].Size)
+
+	for name, body := range map[string]string{
+		"upwards":       `{"input":"x","files":[{"path":"../../etc/passwd","content":"x"}]}`,
+		"no base64":     `{"input":"x","files":[{"path":"a","content":"!","encoding":"base64"}]}`,
+		"an encoding":   `{"input":"x","files":[{"path":"a","content":"x","encoding":"rot13"}]}`,
+		"101 files":     `{"input":"x","files":[` + strings.Repeat(`{"path":"a","content":""},`, 100) + `{"path":"b","content":""}]}`,
+		"unknown field": `{"input":"x","files":[{"path":"a","content":"x","mode":511}]}`,
+		"null":          `{"input":"x","files":[null]}`,
+	} {
+		got := a.do(http.MethodPost, "/agents/"+agent.Id+"/run", jsonType, []byte(body))
+		require.Equal(t, http.StatusBadRequest, got.StatusCode, "%s: %s", name, got.body)
+	}
+	large := a.do(http.MethodPost, "/agents/"+agent.Id+"/run", jsonType, []byte(`{"input":"x","files":[{"path":"a","content":"`+strings.Repeat("x", execution.MaxGiven)+`"}]}`))
+	require.Equal(t, http.StatusRequestEntityTooLarge, large.StatusCode, "%s", large.body)
 }
 
 // A result of 5 MB goes through the whole product, alone and in a batch; the

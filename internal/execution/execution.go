@@ -96,6 +96,11 @@ type Task struct {
 	// Schema is a JSON Schema that the structured answer must follow; empty: a plain answer.
 	Schema string `firestore:"schema,omitempty"`
 
+	// Files lists what the run is given; Given is that, and is read when the
+	// task is claimed, like History.
+	Files []File  `firestore:"files,omitempty"`
+	Given []Given `firestore:"-"`
+
 	// Budget is the agent's; the operator's holds besides.
 	Budget agent.Budget `firestore:"budget"`
 

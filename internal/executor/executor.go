@@ -28,6 +28,7 @@ type Store interface {
 	Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error)
 	Messages(ctx context.Context, owner, conversationID string, beforeTurn, limit int) ([]conversation.Message, error)
 	Session(ctx context.Context, owner, conversationID string) (*execution.Session, error)
+	Given(ctx context.Context, ref execution.Ref) ([]execution.Given, error)
 }
 
 // Queue is the doorbell. Receive calls the handler concurrently, Listen too.

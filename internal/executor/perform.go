@@ -27,14 +27,11 @@ type performance struct {
 // Airlock could not do its part, or the cause for which ctx ended.
 func (x *Executor) perform(ctx context.Context, e *execution.Execution) (p performance, err error) {
 	p.began = time.Now()
-	if e.ConversationID != "" {
-		err := x.remember(ctx, e)
-		switch {
-		case ctx.Err() != nil:
+	if err := x.complete(ctx, e); err != nil {
+		if ctx.Err() != nil {
 			return p, context.Cause(ctx)
-		case err != nil:
-			return p, fmt.Errorf("read the conversation: %w", err)
 		}
+		return p, fmt.Errorf("read the task: %w", err)
 	}
 	run, failure := x.runtimes.Prepare(e)
 	if failure != nil {
@@ -59,10 +56,19 @@ func (x *Executor) perform(ctx context.Context, e *execution.Execution) (p perfo
 	return p, nil
 }
 
-// remember reads what was said in the conversation before.
-func (x *Executor) remember(ctx context.Context, e *execution.Execution) error {
+// complete reads what of the task is not in the execution's document: the files
+// that it is given, and what was said in the conversation before.
+func (x *Executor) complete(ctx context.Context, e *execution.Execution) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	if len(e.Task.Files) > 0 {
+		if e.Task.Given, err = x.store.Given(ctx, e.Ref()); err != nil {
+			return err
+		}
+	}
+	if e.ConversationID == "" {
+		return nil
+	}
 	messages, err := x.store.Messages(ctx, e.Owner, e.ConversationID, e.Turn, conversation.MaxHistory)
 	if err != nil {
 		return err

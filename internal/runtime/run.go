@@ -69,6 +69,9 @@ func (r Runtime) prepare(e *execution.Execution) (*Run, *execution.Failure) {
 	if failure := run.contract.call(run, e); failure != nil {
 		return nil, failure
 	}
+	if failure := run.layGiven(e.Task.Given); failure != nil {
+		return nil, failure
+	}
 	if r.OpenEgress != nil {
 		run.egress = r.OpenEgress(e, model)
 		run.Job.Egress = run.egress

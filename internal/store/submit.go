@@ -24,6 +24,7 @@ type Run struct {
 	Input   string
 	Timeout time.Duration // 0: the agent's
 	Labels  []execution.Label
+	Files   []execution.Given
 }
 
 // SubmitRun stores a run as a queued execution. Once it returns nil the
@@ -38,10 +39,14 @@ func (s *Store) SubmitRun(ctx context.Context, r Run) (execution.Change, error) 
 		}
 		e = execution.New(r.Owner, execution.KindRun, task(a, r.Input), a.Timeout, now)
 		e.AgentID, e.Labels = a.ID, r.Labels
+		e.Task.Files = execution.List(r.Files)
 		if r.Timeout != 0 {
 			e.Timeout = r.Timeout
 		}
-		return tx.Create(s.collection(e.Owner, executions).Doc(e.ID), &e)
+		return errors.Join(
+			tx.Create(s.collection(e.Owner, executions).Doc(e.ID), &e),
+			s.keepGiven(tx, e.Ref(), r.Files),
+		)
 	})
 	return execution.Change{Execution: e, Announce: []execution.Ref{e.Ref()}}, err
 }

@@ -36,6 +36,12 @@ const (
 	FailureCodeUnknownRuntime    FailureCode = "unknown_runtime"
 )
 
+// Defines values for GivenFileEncoding.
+const (
+	Base64 GivenFileEncoding = "base64"
+	Utf8   GivenFileEncoding = "utf-8"
+)
+
 // Defines values for HealthStatus.
 const (
 	Ok HealthStatus = "ok"
@@ -278,9 +284,12 @@ type Execution struct {
 	// FilesLeftOut How many more it left that are not kept: too many, too large, or no plain files
 	FilesLeftOut int       `json:"filesLeftOut,omitempty,omitzero"`
 	FinishedAt   time.Time `json:"finishedAt,omitempty,omitzero"`
-	Id           string    `json:"id"`
-	Input        string    `json:"input"`
-	Kind         Kind      `json:"kind"`
+
+	// Given The files that the run was given; absent in lists
+	Given []ListedFile `json:"given,omitempty,omitzero"`
+	Id    string       `json:"id"`
+	Input string       `json:"input"`
+	Kind  Kind         `json:"kind"`
 
 	// Labels Names and values of the caller's own, at most 16, to find executions by
 	Labels Labels `json:"labels,omitempty,omitzero"`
@@ -341,6 +350,22 @@ type File struct {
 	Url  string `json:"url"`
 }
 
+// GivenFile defines model for GivenFile.
+type GivenFile struct {
+	Content string `json:"content"`
+
+	// Encoding How the file is written in `content`; `utf-8` when absent
+	Encoding GivenFileEncoding `json:"encoding,omitempty,omitzero"`
+
+	// Path Relative to the folder in which the agent starts
+	//
+	// Examples: data/input.csv
+	Path string `json:"path"`
+}
+
+// GivenFileEncoding How the file is written in `content`; `utf-8` when absent
+type GivenFileEncoding string
+
 // Health defines model for Health.
 type Health struct {
 	Status  HealthStatus `json:"status"`
@@ -355,6 +380,18 @@ type Kind string
 
 // Labels Names and values of the caller's own, at most 16, to find executions by
 type Labels map[string]string
+
+// ListedFile defines model for ListedFile.
+type ListedFile struct {
+	// Path Relative to the folder in which the agent starts
+	Path string `json:"path"`
+
+	// Sha256 In hex
+	Sha256 string `json:"sha256"`
+
+	// Size Bytes
+	Size int64 `json:"size"`
+}
 
 // Message defines model for Message.
 type Message struct {
@@ -437,6 +474,9 @@ type Result struct {
 
 // RunAgent defines model for RunAgent.
 type RunAgent struct {
+	// Files Files that the agent finds in the folder in which it starts; 768 KiB together
+	Files []GivenFile `json:"files,omitempty,omitzero"`
+
 	// Input Text in UTF-8 without NUL, at most 256 KiB
 	Input string `json:"input"`
 

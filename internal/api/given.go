@@ -1,0 +1,82 @@
+package api
+
+import (
+	"encoding/base64"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+	"unicode"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/execution"
+)
+
+// Bounds of a given file's path in bytes, whatever Linux would take.
+const (
+	maxGivenPath    = 1024
+	maxGivenElement = 255
+)
+
+// givenFiles reads the files of a run and reports all that is wrong at once.
+func givenFiles(files []contract.GivenFile) ([]execution.Given, error) {
+	var (
+		given []execution.Given
+		wrong []contract.FieldError
+		size  int
+		seen  = map[string]bool{}
+	)
+	for i, f := range files {
+		if fault := givenPathFault(f.Path); fault != "" {
+			wrong = append(wrong, fieldError(fmt.Sprintf("files.%d.path", i), fault))
+		} else if seen[f.Path] {
+			wrong = append(wrong, fieldError(fmt.Sprintf("files.%d.path", i), "stands twice"))
+		}
+		seen[f.Path] = true
+		data := []byte(f.Content)
+		if f.Encoding == contract.Base64 {
+			var err error
+			if data, err = base64.StdEncoding.DecodeString(f.Content); err != nil {
+				wrong = append(wrong, fieldError(fmt.Sprintf("files.%d.content", i), "is not base64"))
+			}
+		}
+		size += len(f.Path) + len(data)
+		given = append(given, execution.Given{Path: f.Path, Data: data})
+	}
+	for i, f := range files {
+		for dir := path.Dir(f.Path); dir != "." && dir != "/"; dir = path.Dir(dir) {
+			if seen[dir] {
+				wrong = append(wrong, fieldError(fmt.Sprintf("files.%d.path", i), fmt.Sprintf("is below %q, which is a file", dir)))
+			}
+		}
+	}
+	switch {
+	case len(wrong) > 0:
+		return nil, invalid(wrong...)
+	case size > execution.MaxGiven:
+		return nil, &problem{Status: http.StatusRequestEntityTooLarge, Code: contract.ProblemTooLarge,
+			Detail: fmt.Sprintf("The files have %d bytes; at most %d are taken.", size, execution.MaxGiven),
+			Errors: []contract.FieldError{fieldError("files", fmt.Sprintf("at most %d bytes together", execution.MaxGiven))}}
+	default:
+		return given, nil
+	}
+}
+
+// givenPathFault says why a path cannot be one below the agent's folder; empty: it can.
+func givenPathFault(p string) string {
+	switch {
+	case !fs.ValidPath(p) || p == ".":
+		return "must be a relative path such as data/input.csv, without . and .. and empty parts"
+	case len(p) > maxGivenPath:
+		return fmt.Sprintf("has %d bytes; at most %d are taken", len(p), maxGivenPath)
+	case strings.ContainsFunc(p, unicode.IsControl):
+		return "must not hold control characters"
+	}
+	for element := range strings.SplitSeq(p, "/") {
+		if len(element) > maxGivenElement {
+			return fmt.Sprintf("must have no part of more than %d bytes", maxGivenElement)
+		}
+	}
+	return ""
+}
