@@ -15,7 +15,8 @@ type given struct {
 	Files []execution.Given `firestore:"files"`
 }
 
-// Given returns the files that an execution is given; none where it has none.
+// Given returns the files that an execution is given, which has some: its task
+// lists them.
 func (s *Store) Given(ctx context.Context, ref execution.Ref) ([]execution.Given, error) {
 	return s.readGiven(outside(ctx), ref)
 }
@@ -23,7 +24,7 @@ func (s *Store) Given(ctx context.Context, ref execution.Ref) ([]execution.Given
 func (s *Store) readGiven(get reader, ref execution.Ref) ([]execution.Given, error) {
 	snap, err := get(s.given(ref))
 	if status.Code(err) == codes.NotFound {
-		return nil, nil
+		return nil, &NotFoundError{Resource: "document of the files given to", ID: ref.ID}
 	}
 	if err != nil {
 		return nil, translate(err)
@@ -38,6 +39,19 @@ func (s *Store) keepGiven(tx *firestore.Transaction, ref execution.Ref, files []
 		return nil
 	}
 	return tx.Create(s.given(ref), &given{Files: files})
+}
+
+// copyGiven gives a repetition the files of the execution that it repeats, for
+// that may be deleted first. It reads, and so comes before what else is written.
+func (s *Store) copyGiven(tx *firestore.Transaction, from *execution.Execution, to execution.Ref) error {
+	if len(from.Task.Files) == 0 {
+		return nil
+	}
+	files, err := s.readGiven(tx.Get, from.Ref())
+	if err != nil {
+		return err
+	}
+	return s.keepGiven(tx, to, files)
 }
 
 // given is one document, apart from the execution's, which every heartbeat reads.

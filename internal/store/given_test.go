@@ -31,17 +31,22 @@ func TestARunIsStoredWithItsFiles(t *testing.T) {
 	given, err := f.Given(t.Context(), e.Ref())
 	require.NoError(t, err)
 	require.Equal(t, files, given)
-	others, err := f.Given(t.Context(), execution.Ref{Owner: bob, ID: e.ID})
-	require.NoError(t, err)
-	require.Empty(t, others, "another's files are not there")
+	_, err = f.Given(t.Context(), execution.Ref{Owner: bob, ID: e.ID})
+	require.Error(t, err, "another's files are not there")
 }
 
-func TestARunWithoutFilesHasNone(t *testing.T) {
+// A repetition has files of its own: those of the first may be deleted with it.
+func TestARetryIsGivenTheSameFiles(t *testing.T) {
 	t.Parallel()
 	f := start(t)
-	ref := f.run(t, ada)
-	require.Empty(t, f.stored(t, ref).Task.Files)
-	given, err := f.Given(t.Context(), ref)
+	files := []execution.Given{{Path: "a", Data: []byte("x")}}
+	ch, err := f.SubmitRun(t.Context(), Run{Owner: ada, AgentID: f.agent(t, ada).ID, Input: "x", Files: files})
 	require.NoError(t, err)
-	require.Empty(t, given)
+	f.applied(t, ch.Execution.Ref(), execution.CancelAsked{})
+	again, err := f.Retry(t.Context(), ch.Execution.Ref())
+	require.NoError(t, err)
+	require.Equal(t, ch.Execution.Task.Files, f.stored(t, again.Execution.Ref()).Task.Files)
+	given, err := f.Given(t.Context(), again.Execution.Ref())
+	require.NoError(t, err)
+	require.Equal(t, files, given)
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 
 	"cloud.google.com/go/firestore"
 
@@ -27,7 +28,7 @@ func (s *Store) Retry(ctx context.Context, ref execution.Ref) (execution.Change,
 		}
 		if again.ConversationID == "" {
 			ch = execution.Change{Execution: again, Announce: []execution.Ref{again.Ref()}}
-			return tx.Create(s.collection(again.Owner, executions).Doc(again.ID), &again)
+			return errors.Join(s.copyGiven(tx, &e, again.Ref()), tx.Create(s.collection(again.Owner, executions).Doc(again.ID), &again))
 		}
 		var c conversation.Conversation
 		if _, err := s.read(tx.Get, conversations, ref.Owner, again.ConversationID, &c); err != nil {
