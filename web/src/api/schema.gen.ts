@@ -558,6 +558,21 @@ export interface components {
              */
             timeout?: string;
             labels?: components["schemas"]["Labels"];
+            /** @description Files that the agent finds in the folder in which it starts; 768 KiB together */
+            files?: components["schemas"]["GivenFile"][];
+        };
+        GivenFile: {
+            /**
+             * @description Relative to the folder in which the agent starts
+             * @example data/input.csv
+             */
+            path: string;
+            content: string;
+            /**
+             * @description How the file is written in `content`; `utf-8` when absent
+             * @enum {string}
+             */
+            encoding?: "utf-8" | "base64";
         };
         Accepted: {
             executionId: string;
@@ -715,6 +730,8 @@ export interface components {
             result?: components["schemas"]["Result"];
             error?: components["schemas"]["Failure"];
             usage: components["schemas"]["Usage"];
+            /** @description The files that the run was given; absent in lists */
+            given?: components["schemas"]["ListedFile"][];
             /** @description What the job left in its output folder; absent in lists */
             files?: components["schemas"]["File"][];
             /** @description How many more it left that are not kept: too many, too large, or no plain files */
@@ -730,6 +747,17 @@ export interface components {
             /** Format: date-time */
             finishedAt?: string;
             urls: components["schemas"]["ExecutionURLs"];
+        };
+        ListedFile: {
+            /** @description Relative to the folder in which the agent starts */
+            path: string;
+            /**
+             * Format: int64
+             * @description Bytes
+             */
+            size: number;
+            /** @description In hex */
+            sha256: string;
         };
         File: {
             /** @description Relative to the output folder */
