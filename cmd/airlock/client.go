@@ -88,6 +88,9 @@ func (c client) do(ctx context.Context, method, path, contentType string, body i
 		return nil, err
 	}
 	req.Header.Set("Accept", "application/json")
+	if key := os.Getenv("AIRLOCK_API_KEY"); key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}

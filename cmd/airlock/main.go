@@ -36,6 +36,6 @@ func root() *cobra.Command {
 	}
 	cmd.SetOut(os.Stdout)
 	cmd.SetFlagErrorFunc(usage)
-	cmd.AddCommand(dev(), emulators(), doctor(), runCommand(), receiptCommand(), batchCommand())
+	cmd.AddCommand(dev(), emulators(), doctor(), runCommand(), receiptCommand(), batchCommand(), keysCommand())
 	return cmd
 }

@@ -52,13 +52,18 @@ type server struct {
 	store *counting
 }
 
-func start(t testing.TB) server {
+// start serves; change is for tests of what is configured otherwise.
+func start(t testing.TB, change ...func(*Config, *store.Store)) server {
 	t.Helper()
 	s := &counting{Store: store.New(emulatortest.StartFirestore(t, firestoreemulator.Options{}).Client)}
 	q := new(nearby)
-	srv := New(Config{
-		Version: "test", Runtimes: []string{"offline", "claude"}, DefaultRuntime: "offline", BatchWindow: 10, Page: http.NotFoundHandler(),
-	}, s, q, zaptest.NewLogger(t))
+	config := Config{
+		Version: "test", Runtimes: []string{"offline", "claude"}, DefaultRuntime: "offline", BatchWindow: 10, Page: http.NotFoundHandler(), Auth: Local{},
+	}
+	for _, c := range change {
+		c(&config, s.Store)
+	}
+	srv := New(config, s, q, zaptest.NewLogger(t))
 	q.hear = srv.waiting.Wake
 	web := httptest.NewServer(srv.Handler())
 	t.Cleanup(web.Close)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/artifact"
+	"github.com/airlock-run/airlock/internal/caller"
 	"github.com/airlock-run/airlock/internal/conversation"
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/store"
@@ -24,7 +25,8 @@ type problem struct {
 	Code       contract.ProblemCode
 	Detail     string
 	Errors     []contract.FieldError
-	RetryAfter int // seconds; 0: none
+	RetryAfter int    // seconds; 0: none
+	Challenge  string // how to be let in, for WWW-Authenticate
 }
 
 func (p *problem) Error() string { return string(p.Code) + ": " + p.Detail }
@@ -37,11 +39,14 @@ func explain(err error) *problem {
 	var (
 		p        *problem
 		notFound *store.NotFoundError
+		unknown  *caller.Unauthenticated
 		httpErr  *echo.HTTPError
 	)
 	switch {
 	case errors.As(err, &p):
 		return p
+	case errors.As(err, &unknown):
+		return unauthenticated(unknown)
 	case errors.As(err, &notFound):
 		return &problem{Status: http.StatusNotFound, Code: contract.ProblemNotFound,
 			Detail: fmt.Sprintf("There is no %s %q.", notFound.Resource, notFound.ID)}
@@ -107,6 +112,9 @@ func (s *Server) fail(err error, c echo.Context) {
 	}
 	if p.RetryAfter > 0 {
 		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(p.RetryAfter))
+	}
+	if p.Challenge != "" {
+		c.Response().Header().Set(echo.HeaderWWWAuthenticate, p.Challenge)
 	}
 	body := contract.Problem{
 		Type: "about:blank", Title: http.StatusText(p.Status), Status: p.Status,

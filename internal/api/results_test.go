@@ -56,7 +56,7 @@ func TestResultsThatAreCutShortAreSeenToBe(t *testing.T) {
 		require.NoError(t, err)
 	}
 
-	srv := New(Config{Page: http.NotFoundHandler()}, &fading{Store: real}, nil, zaptest.NewLogger(t))
+	srv := New(Config{Page: http.NotFoundHandler(), Auth: Local{}}, &fading{Store: real}, nil, zaptest.NewLogger(t))
 	web := httptest.NewServer(srv.Handler())
 	defer web.Close()
 	// Whether the first line is on its way already is the server's buffer's to say.

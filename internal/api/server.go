@@ -22,6 +22,7 @@ import (
 	"github.com/airlock-run/airlock/internal/conversation"
 	"github.com/airlock-run/airlock/internal/crash"
 	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/key"
 	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/internal/supervise"
 	"github.com/airlock-run/airlock/internal/wake"
@@ -57,6 +58,10 @@ type Store interface {
 	DeleteConversation(ctx context.Context, owner, id string) (pending []string, err error)
 	Conversations(ctx context.Context, owner string, p store.Page) ([]conversation.Conversation, error)
 	Messages(ctx context.Context, owner, conversationID string, beforeTurn, limit int) ([]conversation.Message, error)
+
+	CreateKey(ctx context.Context, k *key.Key, lifetime time.Duration) error
+	Keys(ctx context.Context, owner string, p store.Page) ([]key.Key, error)
+	RevokeKey(ctx context.Context, owner, id string) error
 }
 
 // Queue is the doorbell. Tell may fail without harm. Listen calls hear concurrently.
@@ -76,6 +81,9 @@ type Config struct {
 	Origins        []string     // that may call from other pages (CORS)
 	Page           http.Handler // of / for browsers, and of its assets
 	Artifacts      Artifacts
+
+	Auth   Authenticator // tells who calls
+	Pepper key.Pepper    // of the keys that are issued; used where Auth knows keys
 }
 
 // Server is the API of one process.
@@ -110,8 +118,8 @@ func New(config Config, s Store, q Queue, log *zap.Logger) *Server {
 		middleware.RecoverWithConfig(middleware.RecoverConfig{LogErrorFunc: srv.logPanic}),
 		middleware.CORSWithConfig(middleware.CORSConfig{
 			AllowOrigins:  config.Origins,
-			AllowHeaders:  []string{echo.HeaderContentType, tenantHeader, headerIfNoneMatch, "Prefer"},
-			ExposeHeaders: []string{echo.HeaderLocation, echo.HeaderRetryAfter, echo.HeaderXRequestID, headerETag, "Preference-Applied"},
+			AllowHeaders:  []string{echo.HeaderContentType, echo.HeaderAuthorization, tenantHeader, headerIfNoneMatch, "Prefer"},
+			ExposeHeaders: []string{echo.HeaderLocation, echo.HeaderRetryAfter, echo.HeaderXRequestID, echo.HeaderWWWAuthenticate, headerETag, "Preference-Applied"},
 		}),
 		middleware.SecureWithConfig(middleware.SecureConfig{
 			ContentTypeNosniff:    "nosniff",
@@ -119,10 +127,11 @@ func New(config Config, s Store, q Queue, log *zap.Logger) *Server {
 			ReferrerPolicy:        "no-referrer",
 			ContentSecurityPolicy: "default-src 'none'; frame-ancestors 'none'", // the page has its own
 		}),
-		onlyLocalHosts,
-		tenant,
-		conform,
 	)
+	if _, believes := config.Auth.(Local); believes {
+		e.Use(onlyLocalHosts)
+	}
+	e.Use(srv.authenticate, conform)
 	contract.RegisterHandlers(e, srv)
 	e.GET("/executions/:id/files/*", srv.fileBelow)
 	e.GET("/assets/*", echo.WrapHandler(config.Page))

@@ -24,14 +24,22 @@ func RunAPI(ctx context.Context, c API, log *zap.Logger, listening func(net.Addr
 	if err != nil {
 		return fmt.Errorf("listen on %s (is another server there? choose another address): %w", c.Listen, err)
 	}
+	if err := c.guard(l.Addr()); err != nil {
+		return errors.Join(err, l.Close())
+	}
 	conn, err := connect(ctx, c.Cloud)
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
 	defer func() { err = errors.Join(err, conn.close()) }()
+	auth, pepper, err := c.authenticator(conn.store)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
 
 	server := api.New(api.Config{
 		Version: Version, Runtimes: runtimes.Names(), DefaultRuntime: c.DefaultRuntime, Origins: c.Origins, BatchWindow: c.BatchWindow, Page: web.Handler(web.Page()), Artifacts: conn.artifacts,
+		Auth: auth, Pepper: pepper,
 	}, conn.store, conn.queue, log.Named("api"))
 	log.Info("API is listening", zap.Stringer("address", l.Addr()))
 	listening(l.Addr())

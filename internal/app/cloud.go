@@ -34,15 +34,23 @@ func connect(ctx context.Context, c Cloud) (*connection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("BLOB_URL: %w", err)
 	}
-	fs, err := firestore.NewClient(ctx, c.Project, emulated(c.FirestoreHost, owner{})...)
+	fs, err := connectFirestore(ctx, c)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("firestore: %w", err), artifacts.Close())
+		return nil, errors.Join(err, artifacts.Close())
 	}
 	ps, err := pubsub.NewClient(ctx, c.Project, emulated(c.PubSubHost)...)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("pubsub: %w", err), fs.Close(), artifacts.Close())
 	}
 	return &connection{store: store.New(fs), queue: queue.New(ps), artifacts: artifacts, firestore: fs, pubsub: ps}, nil
+}
+
+func connectFirestore(ctx context.Context, c Cloud) (*firestore.Client, error) {
+	client, err := firestore.NewClient(ctx, c.Project, emulated(c.FirestoreHost, owner{})...)
+	if err != nil {
+		return nil, fmt.Errorf("firestore: %w", err)
+	}
+	return client, nil
 }
 
 func (c *connection) close() error {

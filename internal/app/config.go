@@ -39,8 +39,7 @@ type API struct {
 	Cloud
 	// Listen is the address of the API and the page, host:port.
 	Listen string `env:"LISTEN" envDefault:"127.0.0.1:8000"`
-	// AuthMode is how callers are known. "dev" believes the header X-User-Id and is refused beyond loopback.
-	AuthMode string `env:"AUTH_MODE" envDefault:"dev"`
+	Callers
 	// DefaultRuntime is of agents that choose none, and of the conversations that build agents. Default: the first
 	// of the runtimes; on one machine claude, where ANTHROPIC_API_KEY is set and RUNTIMES_FILE is not.
 	DefaultRuntime string `env:"DEFAULT_RUNTIME"`
@@ -145,14 +144,10 @@ func (c *API) check() error {
 	if c.BatchWindow < 1 {
 		errs = append(errs, fmt.Errorf("BATCH_WINDOW must be at least 1, not %d", c.BatchWindow))
 	}
-	if c.AuthMode != "dev" {
-		errs = append(errs, fmt.Errorf("AUTH_MODE must be dev, not %q", c.AuthMode))
-	}
-	if host, _, err := net.SplitHostPort(c.Listen); err != nil {
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		errs = append(errs, fmt.Errorf("LISTEN must be host:port, not %q", c.Listen))
-	} else if !loopback(host) {
-		errs = append(errs, fmt.Errorf("LISTEN is %q, but AUTH_MODE=dev believes every caller and is for loopback only: "+
-			"listen on 127.0.0.1 behind a proxy that authenticates", c.Listen))
+	} else {
+		errs = append(errs, c.checkCallers())
 	}
 	found, err := catalog.Load(c.RuntimesFile)
 	if err != nil {

@@ -48,7 +48,7 @@ func TestDefaultsOfTheAPI(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, API{
 		Cloud:  Cloud{Project: LocalProject, FirestoreHost: "127.0.0.1:1", PubSubHost: "127.0.0.1:2", BlobURL: cacheFolder(t)},
-		Listen: "127.0.0.1:8000", AuthMode: "dev", BatchWindow: 200, DefaultRuntime: "offline",
+		Listen: "127.0.0.1:8000", BatchWindow: 200, DefaultRuntime: "offline",
 		Origins: []string{"http://localhost:3000"}, Grace: 5 * time.Second,
 	}, c)
 }
@@ -100,16 +100,20 @@ func TestMistakesOfTheAPI(t *testing.T) {
 		"half the emulators": {map[string]string{"PUBSUB_EMULATOR_HOST": "127.0.0.1:2"}, []string{"GOOGLE_CLOUD_PROJECT", "FIRESTORE_EMULATOR_HOST"}},
 		"emulator's port":    {emulators(map[string]string{"FIRESTORE_EMULATOR_HOST": "localhost"}), []string{"FIRESTORE_EMULATOR_HOST must be host:port", `"localhost"`}},
 		"no port":            {emulators(map[string]string{"LISTEN": "8000"}), []string{"LISTEN must be host:port"}},
-		"every interface":    {emulators(map[string]string{"LISTEN": ":8000"}), []string{"LISTEN", "loopback"}},
-		"any address":        {emulators(map[string]string{"LISTEN": "0.0.0.0:8000"}), []string{"LISTEN", "loopback"}},
-		"a name":             {emulators(map[string]string{"LISTEN": "example.com:8000"}), []string{"LISTEN", "loopback"}},
+		"every interface":    {emulators(map[string]string{"LISTEN": ":8000"}), []string{"KEY_PEPPER", "openssl rand"}},
+		"any address":        {emulators(map[string]string{"LISTEN": "0.0.0.0:8000"}), []string{"KEY_PEPPER", "openssl rand"}},
+		"a name":             {emulators(map[string]string{"LISTEN": "example.com:8000"}), []string{"KEY_PEPPER", "openssl rand"}},
+		"believing afar":     {emulators(map[string]string{"AUTH_MODE": "dev", "LISTEN": "0.0.0.0:8000"}), []string{"LISTEN", "loopback", "AUTH_MODE=keys"}},
+		"short pepper":       {emulators(map[string]string{"AUTH_MODE": "keys", "KEY_PEPPER": "salt"}), []string{"KEY_PEPPER", "32 bytes"}},
+		"two peppers":        {emulators(map[string]string{"AUTH_MODE": "keys", "KEY_PEPPER": "salt", "KEY_PEPPER_FILE": "/x"}), []string{"KEY_PEPPER", "both"}},
+		"no pepper's file":   {emulators(map[string]string{"AUTH_MODE": "keys", "KEY_PEPPER_FILE": "/nowhere"}), []string{"KEY_PEPPER_FILE"}},
 		"another auth mode":  {emulators(map[string]string{"AUTH_MODE": "none"}), []string{"AUTH_MODE", `"none"`}},
 		"unknown runtime":    {emulators(map[string]string{"DEFAULT_RUNTIME": "perl"}), []string{"DEFAULT_RUNTIME", "offline", `"perl"`}},
 		"odd grace":          {emulators(map[string]string{"SHUTDOWN_GRACE": "soon"}), []string{"Grace", "soon"}},
 		"no runtimes' file":  {emulators(map[string]string{"RUNTIMES_FILE": "/nowhere.yaml"}), []string{"RUNTIMES_FILE"}},
 		"all at once": {
-			map[string]string{"FIRESTORE_EMULATOR_HOST": "x", "PUBSUB_EMULATOR_HOST": "y", "LISTEN": "z", "AUTH_MODE": "none", "DEFAULT_RUNTIME": "perl", "SHUTDOWN_GRACE": "soon"},
-			[]string{"FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "LISTEN", "AUTH_MODE", "DEFAULT_RUNTIME", "Grace"},
+			map[string]string{"FIRESTORE_EMULATOR_HOST": "x", "PUBSUB_EMULATOR_HOST": "y", "LISTEN": "z", "DEFAULT_RUNTIME": "perl", "SHUTDOWN_GRACE": "soon"},
+			[]string{"FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "LISTEN", "DEFAULT_RUNTIME", "Grace"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -184,7 +188,7 @@ func TestDevWithMistakesDoesNotStart(t *testing.T) {
 	environment(t, nil)
 	d, err := LoadDev()
 	require.NoError(t, err)
-	d.API.Listen, d.Executor.Slots = "0.0.0.0:0", -1
+	d.API.Listen, d.API.AuthMode, d.Executor.Slots = "0.0.0.0:0", AuthDev, -1
 	d.Emulators.PubSub, d.Emulators.Firestore = "127.0.0.1:0", "127.0.0.1:0"
 	d.Emulators.Dir = filepath.Join(t.TempDir(), "data")
 	for range 2 { // the second could not open a folder that the first holds

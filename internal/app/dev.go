@@ -28,6 +28,8 @@ type Started struct {
 	API       string
 	Firestore string
 	PubSub    string
+	// PepperFile is set where callers are known by keys and the pepper is in a file.
+	PepperFile string
 }
 
 // LoadDev reads the parts' configuration from the environment. Where Firestore
@@ -59,7 +61,7 @@ func RunDev(ctx context.Context, d Dev, log *zap.Logger, started func(Started)) 
 	}
 	cloud := Cloud{Project: LocalProject, FirestoreHost: emulators.Firestore, PubSubHost: emulators.PubSub, BlobURL: blobs}
 	d.API.Cloud, d.Executor.Cloud = cloud, cloud
-	if err := d.check(); err != nil {
+	if err := errors.Join(d.ownPepper(), d.check()); err != nil {
 		return errors.Join(err, emulators.Close())
 	}
 
@@ -69,7 +71,7 @@ func RunDev(ctx context.Context, d Dev, log *zap.Logger, started func(Started)) 
 	outer.Go(func() error { return emulators.Serve(serving) })
 	outer.Go(func() error {
 		defer stop()
-		return runParts(ctx, serving, d, log, Started{Firestore: emulators.Firestore, PubSub: emulators.PubSub}, started)
+		return runParts(ctx, serving, d, log, Started{Firestore: emulators.Firestore, PubSub: emulators.PubSub, PepperFile: d.API.PepperFile}, started)
 	})
 	return outer.Wait()
 }

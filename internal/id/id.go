@@ -13,6 +13,7 @@ const (
 	Conversation = "con_"
 	Agent        = "agt_"
 	Batch        = "bat_"
+	Key          = "key_"
 )
 
 // bytes of randomness: 120 bits, so that IDs are neither guessed nor met twice,

@@ -67,7 +67,9 @@ const (
 	ProblemHostNotAllowed       ProblemCode = "host_not_allowed"
 	ProblemInternal             ProblemCode = "internal"
 	ProblemInvalidRequest       ProblemCode = "invalid_request"
+	ProblemKeysNotUsed          ProblemCode = "keys_not_used"
 	ProblemMethodNotAllowed     ProblemCode = "method_not_allowed"
+	ProblemMissingScope         ProblemCode = "missing_scope"
 	ProblemNoSuchRoute          ProblemCode = "no_such_route"
 	ProblemNotFound             ProblemCode = "not_found"
 	ProblemNothingToRetry       ProblemCode = "nothing_to_retry"
@@ -75,8 +77,17 @@ const (
 	ProblemResultLost           ProblemCode = "result_lost"
 	ProblemTooLarge             ProblemCode = "too_large"
 	ProblemTooManyTurns         ProblemCode = "too_many_turns"
+	ProblemUnauthenticated      ProblemCode = "unauthenticated"
 	ProblemUnavailable          ProblemCode = "unavailable"
 	ProblemUnsupportedMediaType ProblemCode = "unsupported_media_type"
+)
+
+// Defines values for Scope.
+const (
+	ScopeAgents Scope = "agents"
+	ScopeKeys   Scope = "keys"
+	ScopeRead   Scope = "read"
+	ScopeRun    Scope = "run"
 )
 
 // Defines values for Status.
@@ -375,6 +386,43 @@ type Health struct {
 // HealthStatus defines model for Health.Status.
 type HealthStatus string
 
+// IssueKey defines model for IssueKey.
+type IssueKey struct {
+	// ExpiresIn How long the key is good, at least `1m`; for ever when absent
+	//
+	// Examples: 720h
+	ExpiresIn string `json:"expiresIn,omitempty,omitzero"`
+
+	// Name What the key is for, at most 200 bytes
+	Name   string  `json:"name"`
+	Scopes []Scope `json:"scopes"`
+}
+
+// IssuedKey defines model for IssuedKey.
+type IssuedKey struct {
+	Key Key `json:"key"`
+
+	// Secret Send it as `Authorization: Bearer alk_…`. It cannot be shown again
+	Secret string `json:"secret"`
+}
+
+// Key defines model for Key.
+type Key struct {
+	CreatedAt time.Time `json:"createdAt"`
+	ExpiresAt time.Time `json:"expiresAt,omitempty,omitzero"`
+	Id        string    `json:"id"`
+	Name      string    `json:"name"`
+	Scopes    []Scope   `json:"scopes"`
+}
+
+// KeyList defines model for KeyList.
+type KeyList struct {
+	Keys []Key `json:"keys"`
+
+	// NextCursor Leads to the next page; absent on the last
+	NextCursor NextCursor `json:"nextCursor,omitempty,omitzero"`
+}
+
 // Kind defines model for Kind.
 type Kind string
 
@@ -488,6 +536,9 @@ type RunAgent struct {
 	// Examples: 90s
 	Timeout string `json:"timeout,omitempty,omitzero"`
 }
+
+// Scope defines model for Scope.
+type Scope string
 
 // SendMessage defines model for SendMessage.
 type SendMessage struct {
@@ -641,6 +692,15 @@ type GetExecutionParams struct {
 	Prefer Prefer `json:"Prefer,omitempty,omitzero"`
 }
 
+// ListKeysParams defines parameters for ListKeys.
+type ListKeysParams struct {
+	// Limit How many to show at most
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Cursor `nextCursor` of the page before. It belongs to the same list with the same filters
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+}
+
 // CreateAgentJSONRequestBody defines body for CreateAgent for application/json ContentType.
 type CreateAgentJSONRequestBody = CreateAgent
 
@@ -655,6 +715,9 @@ type RunAgentJSONRequestBody = RunAgent
 
 // SendMessageJSONRequestBody defines body for SendMessage for application/json ContentType.
 type SendMessageJSONRequestBody = SendMessage
+
+// IssueKeyJSONRequestBody defines body for IssueKey for application/json ContentType.
+type IssueKeyJSONRequestBody = IssueKey
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -733,6 +796,15 @@ type ServerInterface interface {
 	// Health Liveness
 	// (GET /healthz)
 	Health(ctx echo.Context) error
+	// ListKeys Keys, the newest first, without their secrets
+	// (GET /keys)
+	ListKeys(ctx echo.Context, params ListKeysParams) error
+	// IssueKey Issue a key of the tenant; its secret is shown this once
+	// (POST /keys)
+	IssueKey(ctx echo.Context) error
+	// RevokeKey Revoke a key; it is refused everywhere within 10 s
+	// (DELETE /keys/{id})
+	RevokeKey(ctx echo.Context, id ID) error
 	// Openapi This document
 	// (GET /openapi.json)
 	Openapi(ctx echo.Context) error
@@ -1334,6 +1406,56 @@ func (w *ServerInterfaceWrapper) Health(ctx echo.Context) error {
 	return err
 }
 
+// ListKeys converts echo context to params.
+func (w *ServerInterfaceWrapper) ListKeys(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListKeysParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListKeys(ctx, params)
+	return err
+}
+
+// IssueKey converts echo context to params.
+func (w *ServerInterfaceWrapper) IssueKey(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.IssueKey(ctx)
+	return err
+}
+
+// RevokeKey converts echo context to params.
+func (w *ServerInterfaceWrapper) RevokeKey(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RevokeKey(ctx, id)
+	return err
+}
+
 // Openapi converts echo context to params.
 func (w *ServerInterfaceWrapper) Openapi(ctx echo.Context) error {
 	var err error
@@ -1426,5 +1548,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/executions/:id/files/:path", wrapper.GetExecutionFile, options.OperationMiddlewares["getExecutionFile"]...)
 	router.POST(options.BaseURL+"/executions/:id/cancel", wrapper.CancelExecution, options.OperationMiddlewares["cancelExecution"]...)
 	router.POST(options.BaseURL+"/executions/:id/retry", wrapper.RetryExecution, options.OperationMiddlewares["retryExecution"]...)
+	router.GET(options.BaseURL+"/keys", wrapper.ListKeys, options.OperationMiddlewares["listKeys"]...)
+	router.POST(options.BaseURL+"/keys", wrapper.IssueKey, options.OperationMiddlewares["issueKey"]...)
+	router.DELETE(options.BaseURL+"/keys/:id", wrapper.RevokeKey, options.OperationMiddlewares["revokeKey"]...)
 
 }

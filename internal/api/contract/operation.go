@@ -21,6 +21,7 @@ const (
 // for concurrent use.
 type Operation struct {
 	ID         string
+	Scopes     []Scope     // that the caller needs; none: open to everybody
 	Parameters []Parameter // of query and headers
 	AnyQuery   bool        // takes unknown query parameters (x-any-query)
 	Body       *jsonschema.Schema
@@ -46,6 +47,7 @@ func (d *document) operation(path at, method string) (*Operation, error) {
 	op := &Operation{Answers: map[int]Answer{}}
 	op.ID, _ = object["operationId"].(string)
 	op.AnyQuery, _ = object["x-any-query"].(bool)
+	op.Scopes = d.scopes(here)
 	for _, list := range []at{path.to("parameters"), here.to("parameters")} {
 		if err := d.parameters(op, list); err != nil {
 			return nil, err
@@ -71,6 +73,21 @@ func (d *document) operation(path at, method string) (*Operation, error) {
 		}
 	}
 	return op, nil
+}
+
+// scopes are those that an operation says it takes, or the document for all
+// that say nothing.
+func (d *document) scopes(operation at) []Scope {
+	if _, says := d.object(operation)["security"]; !says {
+		operation = nil
+	}
+	names, _ := d.object(operation.to("security", "0"))["bearer"].([]any)
+	scopes := make([]Scope, len(names))
+	for i, name := range names {
+		text, _ := name.(string)
+		scopes[i] = Scope(text)
+	}
+	return scopes
 }
 
 func (d *document) parameters(op *Operation, list at) error {

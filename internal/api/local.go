@@ -4,44 +4,37 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"regexp"
 	"strings"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/caller"
 )
 
-// In AUTH_MODE=dev the caller says who it is, and is believed. The server
-// therefore listens on loopback only.
 const (
 	tenantHeader = "X-User-Id"
 	localTenant  = "local"
-	tenantKey    = "tenant"
 )
 
-// tenantForm keeps a tenant usable as a Firestore document ID.
-var tenantForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}$`)
+// Local is AUTH_MODE=dev: the caller says who it is, and is believed. A server
+// with it listens on loopback only, and answers to no other host's name.
+type Local struct{}
 
-// tenant establishes whose request this is.
-func tenant(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		owner := c.Request().Header.Get(tenantHeader)
-		if owner == "" {
-			owner = localTenant
-		}
-		if !tenantForm.MatchString(owner) {
-			return invalid(fieldError(tenantHeader, "1 to 128 letters, digits and . _ @ + - are allowed, a letter or digit first"))
-		}
-		c.Set(tenantKey, owner)
-		return next(c)
+// Authenticate takes the tenant from a header. It has every scope.
+func (Local) Authenticate(r *http.Request) (caller.Caller, error) {
+	tenant := r.Header.Get(tenantHeader)
+	if tenant == "" {
+		tenant = localTenant
 	}
+	if !caller.ValidTenant(tenant) {
+		return caller.Caller{}, invalid(fieldError(tenantHeader, caller.TenantForm))
+	}
+	return caller.Caller{Tenant: tenant, Scopes: caller.All}, nil
 }
 
-func owner(c echo.Context) string { return c.Get(tenantKey).(string) }
-
 // onlyLocalHosts refuses requests that were made for another host's name: a
-// web page must not reach this unauthenticated server by pointing a name of its
+// web page must not reach an unauthenticated server by pointing a name of its
 // own at the loopback address.
 func onlyLocalHosts(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {

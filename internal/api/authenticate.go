@@ -1,0 +1,94 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/caller"
+)
+
+// Authenticator tells who makes a request. Where the request does not show it,
+// the error is a *caller.Unauthenticated; any other means that it cannot be
+// told now. Concurrent calls.
+type Authenticator interface {
+	Authenticate(r *http.Request) (caller.Caller, error)
+}
+
+const callerKey = "caller"
+
+// who is the caller that authenticate found.
+func who(c echo.Context) caller.Caller { return c.Get(callerKey).(caller.Caller) }
+
+// owner is whose resources a request is about.
+func owner(c echo.Context) string { return who(c).Tenant }
+
+// outside names the routes that are not of the contract, and what they take.
+var outside = map[string][]contract.Scope{
+	"GET /assets/*":               nil, // the page's
+	"GET /executions/:id/files/*": {contract.ScopeRead},
+}
+
+// needs returns the scopes that the caller of a route needs. It is not open
+// where it is not known, such as for a path where there is nothing.
+func needs(c echo.Context) (scopes []contract.Scope, open bool) {
+	if op := operation(c); op != nil {
+		return op.Scopes, len(op.Scopes) == 0
+	}
+	scopes, known := outside[c.Request().Method+" "+c.Path()]
+	return scopes, known && len(scopes) == 0
+}
+
+// authenticate establishes whose request this is, and that the caller may make it.
+func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		scopes, open := needs(c)
+		if open {
+			return next(c)
+		}
+		found, err := s.config.Auth.Authenticate(c.Request())
+		if err != nil {
+			return err
+		}
+		c.Set(callerKey, found)
+		if missing := found.Missing(granted(scopes)...); len(missing) > 0 {
+			return lacking(missing)
+		}
+		return next(c)
+	}
+}
+
+// unauthenticated asks the caller for credentials, in the words of RFC 6750.
+func unauthenticated(err *caller.Unauthenticated) *problem {
+	challenge := `Bearer realm="airlock"`
+	if err.Given {
+		challenge += `, error="invalid_token"`
+	}
+	return &problem{Status: http.StatusUnauthorized, Code: contract.ProblemUnauthenticated, Detail: err.Why, Challenge: challenge}
+}
+
+// lacking says which scopes the caller would need.
+func lacking(missing []caller.Scope) *problem {
+	names := make([]string, len(missing))
+	for i, s := range missing {
+		names[i] = string(s)
+	}
+	list := strings.Join(names, " ")
+	return &problem{
+		Status: http.StatusForbidden, Code: contract.ProblemMissingScope,
+		Detail:    fmt.Sprintf("This takes the scope %s, which the caller has not.", strings.Join(names, ", ")),
+		Challenge: fmt.Sprintf(`Bearer realm="airlock", error="insufficient_scope", scope=%q`, list),
+	}
+}
+
+// granted is what the contract's scopes are called elsewhere.
+func granted(scopes []contract.Scope) []caller.Scope {
+	list := make([]caller.Scope, len(scopes))
+	for i, s := range scopes {
+		list[i] = caller.Scope(s)
+	}
+	return list
+}

@@ -1,0 +1,176 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/caller"
+	"github.com/airlock-run/airlock/internal/key"
+	"github.com/airlock-run/airlock/internal/store"
+)
+
+// guarded is a server that knows its callers by keys.
+type guarded struct {
+	server
+	pepper key.Pepper
+	ahead  *atomic.Int64 // of the ring's clock
+}
+
+func startGuarded(t testing.TB, change ...func(*Config, *store.Store)) guarded {
+	t.Helper()
+	pepper, err := key.NewPepper([]byte(strings.Repeat("pepper", 6)))
+	require.NoError(t, err)
+	g := guarded{pepper: pepper, ahead: new(atomic.Int64)}
+	keyed := func(c *Config, s *store.Store) {
+		c.Pepper = pepper
+		c.Auth = key.NewRing(s, pepper, func() time.Time { return time.Now().Add(time.Duration(g.ahead.Load())) })
+	}
+	g.server = start(t, append([]func(*Config, *store.Store){keyed}, change...)...)
+	return g
+}
+
+// believed passes what a process may still believe of a key.
+func (g guarded) believed() { g.ahead.Add(int64(10 * time.Second)) }
+
+// key issues one as the operator does, and returns the header that shows it.
+func (g guarded) key(tenant string, scopes ...caller.Scope) []string {
+	g.t.Helper()
+	k, secret := key.New(g.pepper, tenant, "test", scopes)
+	require.NoError(g.t, g.store.CreateKey(g.t.Context(), &k, 0))
+	return bearer(secret.Reveal())
+}
+
+func bearer(secret string) []string { return []string{"Authorization", "Bearer " + secret} }
+
+func problemOf(t testing.TB, got answered) contract.Problem {
+	t.Helper()
+	require.Equal(t, "application/problem+json", got.Header.Get("Content-Type"), "%s", got.body)
+	var p contract.Problem
+	require.NoError(t, json.Unmarshal(got.body, &p))
+	return p
+}
+
+func TestAKeyFromItsIssueToItsEnd(t *testing.T) {
+	g := startGuarded(t)
+	admin := g.key("ada", caller.All...)
+	issued := call[contract.IssuedKey](g.server, http.MethodPost, "/keys", http.StatusCreated, `{"name":"ci","scopes":["read","run"],"expiresIn":"1h"}`, admin...)
+	require.WithinDuration(t, issued.Key.CreatedAt.Add(time.Hour), issued.Key.ExpiresAt, 0)
+
+	mine := bearer(issued.Secret)
+	call[contract.AgentList](g.server, http.MethodGet, "/agents", http.StatusOK, "", mine...)
+	list := g.do(http.MethodGet, "/keys", "", admin...)
+	require.Contains(t, string(list.body), issued.Key.Id)
+	require.NotContains(t, string(list.body), issued.Secret, "it is shown once")
+
+	got := g.do(http.MethodDelete, "/keys/"+issued.Key.Id, "", admin...)
+	require.Equal(t, http.StatusNoContent, got.StatusCode)
+	g.believed()
+	got = g.do(http.MethodGet, "/agents", "", mine...)
+	require.Equal(t, http.StatusUnauthorized, got.StatusCode)
+	require.Equal(t, `Bearer realm="airlock", error="invalid_token"`, got.Header.Get("WWW-Authenticate"))
+	got = g.do(http.MethodDelete, "/keys/"+issued.Key.Id, "", admin...)
+	require.Equal(t, http.StatusNotFound, got.StatusCode, "once")
+}
+
+func TestAKeyGivesNoMoreThanItsIssuerHas(t *testing.T) {
+	g := startGuarded(t)
+	got := g.do(http.MethodPost, "/keys", `{"name":"more","scopes":["agents","keys"]}`, g.key("ada", caller.Keys)...)
+	require.Equal(t, http.StatusForbidden, got.StatusCode)
+	require.Contains(t, problemOf(t, got).Detail, "agents")
+	require.NotContains(t, problemOf(t, got).Detail, "keys")
+}
+
+func TestWhatIsWrongWithAKeyIsSaid(t *testing.T) {
+	g := startGuarded(t)
+	admin := g.key("ada", caller.All...)
+	for body, field := range map[string]string{
+		`{"name":" ","scopes":["read"]}`:                    "name",
+		`{"name":"a\u0000","scopes":["read"]}`:              "name",
+		`{"name":"a","scopes":[]}`:                          "scopes",
+		`{"name":"a","scopes":["root"]}`:                    "scopes",
+		`{"name":"a","scopes":["read","read"]}`:             "scopes",
+		`{"name":"a","scopes":["read"],"expiresIn":"soon"}`: "expiresIn",
+		`{"name":"a","scopes":["read"],"expiresIn":"-1h"}`:  "expiresIn",
+	} {
+		got := g.do(http.MethodPost, "/keys", body, admin...)
+		require.Equal(t, http.StatusBadRequest, got.StatusCode, body)
+		require.Contains(t, problemOf(t, got).Detail, field, body)
+	}
+	require.Len(t, call[contract.KeyList](g.server, http.MethodGet, "/keys", http.StatusOK, "", admin...).Keys, 1)
+}
+
+func TestWithoutKeysThereAreNone(t *testing.T) {
+	s := start(t)
+	for _, one := range [][3]string{
+		{http.MethodPost, "/keys", `{"name":"a","scopes":["read"]}`}, {http.MethodGet, "/keys"}, {http.MethodDelete, "/keys/key_000000000000000000000000"},
+	} {
+		got := s.do(one[0], one[1], one[2])
+		require.Equal(t, http.StatusConflict, got.StatusCode)
+		require.Equal(t, contract.ProblemKeysNotUsed, problemOf(t, got).Code)
+	}
+}
+
+// Every operation says who may call it: nobody in particular, or one with a scope that there is.
+func TestEveryOperationNamesItsScope(t *testing.T) {
+	var doc struct {
+		Paths map[string]map[string]struct {
+			OperationID string                `json:"operationId"`
+			Security    []map[string][]string `json:"security"`
+		} `json:"paths"`
+	}
+	var loose struct {
+		Paths map[string]map[string]json.RawMessage `json:"paths"`
+	}
+	require.NoError(t, json.Unmarshal(contract.JSON(), &loose))
+	for _, item := range loose.Paths {
+		delete(item, "parameters")
+	}
+	data, err := json.Marshal(loose)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(data, &doc))
+
+	open := []string{"root", "health", "ready", "openapi", "docs", "metrics"}
+	for path, item := range doc.Paths {
+		for method, op := range item {
+			name := strings.ToUpper(method) + " " + path
+			require.NotNil(t, op.Security, "%s does not say which scope it takes (security)", name)
+			if slices.Contains(open, op.OperationID) {
+				require.Empty(t, op.Security, name)
+				continue
+			}
+			require.Len(t, op.Security, 1, name)
+			require.Len(t, op.Security[0]["bearer"], 1, name)
+			scope := caller.Scope(op.Security[0]["bearer"][0])
+			require.Contains(t, caller.All, scope, name)
+			require.Equal(t, method == "get", scope == caller.Read || path == "/keys" && method == "get", "%s takes %s", name, scope)
+		}
+	}
+}
+
+// A caller needs the scope that the contract names, and no other.
+func TestScopes(t *testing.T) {
+	g := startGuarded(t)
+	for name, op := range contract.Operations() {
+		if len(op.Scopes) == 0 {
+			continue
+		}
+		method, path, _ := strings.Cut(name, " ")
+		path = strings.NewReplacer("{id}", "exe_000000000000000000000000", "{path}", "a").Replace(path)
+		needed := caller.Scope(op.Scopes[0])
+		others := slices.DeleteFunc(slices.Clone(caller.All), func(s caller.Scope) bool { return s == needed })
+		got := g.do(method, path, "", g.key("ada", others...)...)
+		require.Equal(t, http.StatusForbidden, got.StatusCode, "%s: %s", name, got.body)
+		require.Equal(t, contract.ProblemMissingScope, problemOf(t, got).Code)
+		require.Contains(t, got.Header.Get("WWW-Authenticate"), `scope="`+string(needed)+`"`)
+		got = g.do(method, path, "", g.key("ada", needed)...)
+		require.NotEqual(t, http.StatusForbidden, got.StatusCode, "%s: %s", name, got.body)
+	}
+}

@@ -1,0 +1,109 @@
+package app
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	"github.com/airlock-run/airlock/internal/api"
+	"github.com/airlock-run/airlock/internal/key"
+	"github.com/airlock-run/airlock/internal/store"
+)
+
+// The ways in which callers are known.
+const (
+	AuthDev  = "dev"
+	AuthKeys = "keys"
+)
+
+// Callers says how the API knows who calls.
+type Callers struct {
+	// AuthMode is how callers are known: by keys, or (dev) not at all: the header X-User-Id is believed, and the API
+	// refuses to listen beyond loopback. Default: dev on loopback, else keys.
+	AuthMode string `env:"AUTH_MODE"`
+	Peppered
+}
+
+// Peppered is where the pepper of the API keys comes from.
+type Peppered struct {
+	// Pepper is mixed into what is stored of a key, so that it is of no use without. At least 32 bytes, the same in all
+	// processes of the API; with another all keys are void.
+	Pepper string `env:"KEY_PEPPER"`
+	// PepperFile holds it instead; a line's end at its end does not count.
+	PepperFile string `env:"KEY_PEPPER_FILE"`
+}
+
+var errBelieves = errors.New("AUTH_MODE=dev believes every caller and is for loopback only: " +
+	"set AUTH_MODE=keys, or listen on 127.0.0.1 behind a proxy that authenticates")
+
+// authMode is AUTH_MODE, or what follows from the address.
+func (c *API) authMode() string {
+	host, _, _ := net.SplitHostPort(c.Listen)
+	switch {
+	case c.AuthMode != "":
+		return c.AuthMode
+	case loopback(host):
+		return AuthDev
+	default:
+		return AuthKeys
+	}
+}
+
+func (c *API) checkCallers() error {
+	switch host, _, _ := net.SplitHostPort(c.Listen); c.authMode() {
+	case AuthDev:
+		if !loopback(host) {
+			return fmt.Errorf("LISTEN is %q, but %w", c.Listen, errBelieves)
+		}
+		return nil
+	case AuthKeys:
+		_, err := c.pepper()
+		return err
+	default:
+		return fmt.Errorf("AUTH_MODE must be dev or keys, not %q", c.AuthMode)
+	}
+}
+
+// guard refuses an address that turned out to be reachable from elsewhere,
+// such as that of a localhost which is not this machine.
+func (c *API) guard(a net.Addr) error {
+	if tcp, ok := a.(*net.TCPAddr); c.authMode() == AuthDev && (!ok || !tcp.IP.IsLoopback()) {
+		return fmt.Errorf("LISTEN leads to %s, but %w", a, errBelieves)
+	}
+	return nil
+}
+
+// authenticator returns who tells the callers apart.
+func (c *API) authenticator(s *store.Store) (api.Authenticator, key.Pepper, error) {
+	if c.authMode() == AuthDev {
+		return api.Local{}, key.Pepper{}, nil
+	}
+	pepper, err := c.pepper()
+	if err != nil {
+		return nil, pepper, err
+	}
+	return key.NewRing(s, pepper, nil), pepper, nil
+}
+
+// pepper reads the pepper, and says which variable is wrong where it cannot.
+func (p *Peppered) pepper() (key.Pepper, error) {
+	name, secret := "KEY_PEPPER", []byte(p.Pepper)
+	if p.PepperFile != "" {
+		if p.Pepper != "" {
+			return key.Pepper{}, errors.New("KEY_PEPPER and KEY_PEPPER_FILE are both set; which one counts?")
+		}
+		name = "KEY_PEPPER_FILE"
+		data, err := os.ReadFile(p.PepperFile)
+		if err != nil {
+			return key.Pepper{}, fmt.Errorf("%s: %w", name, err)
+		}
+		secret = bytes.TrimRight(data, "\r\n")
+	}
+	pepper, err := key.NewPepper(secret)
+	if err != nil {
+		return pepper, fmt.Errorf("%s (needed with AUTH_MODE=keys): %w", name, err)
+	}
+	return pepper, nil
+}

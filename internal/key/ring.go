@@ -1,0 +1,114 @@
+package key
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/airlock-run/airlock/internal/caller"
+)
+
+const (
+	// believed is how long an answer about a key holds, also that there is no
+	// such key. A revocation bites within it, in every process.
+	believed = 5 * time.Second
+	// remembered is about how many keys. One entry is some 300 bytes.
+	remembered = 10_000
+	// lookTimeout bounds one look at the store.
+	lookTimeout = 5 * time.Second
+)
+
+// Store is where keys are. KeyByHash returns ErrUnknown for what is not there,
+// and the store's own time, by which keys expire. Concurrent calls.
+type Store interface {
+	KeyByHash(ctx context.Context, hash string) (k Key, now time.Time, err error)
+}
+
+// Ring knows the keys. It is safe for concurrent use.
+type Ring struct {
+	store  Store
+	pepper Pepper
+	now    func() time.Time // monotonic; only differences count
+	known  *lru.Cache[string, finding]
+	looks  singleflight.Group
+}
+
+// finding is what a look at the store found, until it has to be looked again.
+type finding struct {
+	key   Key
+	valid bool
+	until time.Time
+}
+
+// NewRing returns a ring over the store. The clock may be nil: this machine's.
+func NewRing(s Store, p Pepper, now func() time.Time) *Ring {
+	if now == nil {
+		now = time.Now
+	}
+	known, _ := lru.New[string, finding](remembered) // fails for a size of nothing only
+	return &Ring{store: s, pepper: p, now: now, known: known}
+}
+
+// Authenticate tells whose key a request shows in its Authorization header.
+func (r *Ring) Authenticate(req *http.Request) (caller.Caller, error) {
+	token := caller.Bearer(req.Header.Get("Authorization"))
+	if token == "" {
+		return caller.Caller{}, &caller.Unauthenticated{Why: "Send a key, with the header Authorization: Bearer alk_…"}
+	}
+	secret, ok := Parse(token)
+	if !ok {
+		return caller.Caller{}, &caller.Unauthenticated{Given: true, Why: "This is no key; a letter of it is wrong, or a part missing."}
+	}
+	found, err := r.find(req.Context(), r.pepper.Hash(secret))
+	if err != nil {
+		return caller.Caller{}, err
+	}
+	if !found.valid {
+		return caller.Caller{}, &caller.Unauthenticated{Given: true, Why: "The key is not known: it was never issued, was revoked, or has expired."}
+	}
+	return found.key.caller(), nil
+}
+
+func (r *Ring) find(ctx context.Context, hash string) (finding, error) {
+	if f, ok := r.known.Get(hash); ok && r.now().Before(f.until) {
+		return f, nil
+	}
+	// One look serves all who wait for it, so it does not end with one of them.
+	answer := r.looks.DoChan(hash, func() (any, error) {
+		look, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
+		defer cancel()
+		return r.look(look, hash)
+	})
+	select {
+	case <-ctx.Done():
+		return finding{}, ctx.Err()
+	case a := <-answer:
+		if a.Err != nil {
+			return finding{}, a.Err
+		}
+		return a.Val.(finding), nil
+	}
+}
+
+// look asks the store. Its answer holds from before it was asked.
+func (r *Ring) look(ctx context.Context, hash string) (finding, error) {
+	asked := r.now()
+	k, now, err := r.store.KeyByHash(ctx, hash)
+	if err != nil && !errors.Is(err, ErrUnknown) {
+		return finding{}, err
+	}
+	f := finding{key: k, valid: err == nil, until: asked.Add(believed)}
+	if f.valid && k.ExpiresAt != nil {
+		left := k.ExpiresAt.Sub(now)
+		f.valid = left > 0
+		if f.valid && left < believed {
+			f.until = asked.Add(left)
+		}
+	}
+	r.known.Add(hash, f)
+	return f, nil
+}
