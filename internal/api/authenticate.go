@@ -12,7 +12,7 @@ import (
 )
 
 // Authenticator tells who makes a request. Where the request does not show it,
-// the error is a *caller.Unauthenticated; any other means that it cannot be
+// the error is a *caller.UnauthenticatedError; any other means that it cannot be
 // told now. Concurrent calls.
 type Authenticator interface {
 	Authenticate(r *http.Request) (caller.Caller, error)
@@ -62,7 +62,7 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 // unauthenticated asks the caller for credentials, in the words of RFC 6750.
-func unauthenticated(err *caller.Unauthenticated) *problem {
+func unauthenticated(err *caller.UnauthenticatedError) *problem {
 	challenge := `Bearer realm="airlock"`
 	if err.Given {
 		challenge += `, error="invalid_token"`

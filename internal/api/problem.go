@@ -39,7 +39,7 @@ func explain(err error) *problem {
 	var (
 		p        *problem
 		notFound *store.NotFoundError
-		unknown  *caller.Unauthenticated
+		unknown  *caller.UnauthenticatedError
 		httpErr  *echo.HTTPError
 	)
 	switch {

@@ -37,8 +37,8 @@ func (c Caller) Missing(scopes ...Scope) []Scope {
 	return slices.DeleteFunc(slices.Clone(scopes), func(s Scope) bool { return slices.Contains(c.Scopes, s) })
 }
 
-// Unauthenticated means that a request does not show who makes it.
-type Unauthenticated struct {
+// UnauthenticatedError means that a request does not show who makes it.
+type UnauthenticatedError struct {
 	// Why is for the caller: it says how to mend it, and nothing that a
 	// stranger could use.
 	Why string
@@ -46,7 +46,7 @@ type Unauthenticated struct {
 	Given bool
 }
 
-func (e *Unauthenticated) Error() string { return "unauthenticated: " + e.Why }
+func (e *UnauthenticatedError) Error() string { return "unauthenticated: " + e.Why }
 
 // tenantForm keeps a tenant usable as a Firestore document ID.
 var tenantForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}$`)

@@ -57,18 +57,18 @@ func NewRing(s Store, p Pepper, now func() time.Time) *Ring {
 func (r *Ring) Authenticate(req *http.Request) (caller.Caller, error) {
 	token := caller.Bearer(req.Header.Get("Authorization"))
 	if token == "" {
-		return caller.Caller{}, &caller.Unauthenticated{Why: "Send a key, with the header Authorization: Bearer alk_…"}
+		return caller.Caller{}, &caller.UnauthenticatedError{Why: "Send a key, with the header Authorization: Bearer alk_…"}
 	}
 	secret, ok := Parse(token)
 	if !ok {
-		return caller.Caller{}, &caller.Unauthenticated{Given: true, Why: "This is no key; a letter of it is wrong, or a part missing."}
+		return caller.Caller{}, &caller.UnauthenticatedError{Given: true, Why: "This is no key; a letter of it is wrong, or a part missing."}
 	}
 	found, err := r.find(req.Context(), r.pepper.Hash(secret))
 	if err != nil {
 		return caller.Caller{}, err
 	}
 	if !found.valid {
-		return caller.Caller{}, &caller.Unauthenticated{Given: true, Why: "The key is not known: it was never issued, was revoked, or has expired."}
+		return caller.Caller{}, &caller.UnauthenticatedError{Given: true, Why: "The key is not known: it was never issued, was revoked, or has expired."}
 	}
 	return found.key.caller(), nil
 }

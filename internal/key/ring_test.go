@@ -72,7 +72,7 @@ func (f *fixture) call() (caller.Caller, error) { return f.authenticate("Bearer 
 
 func requireUnauthenticated(t *testing.T, err error, given bool) {
 	t.Helper()
-	var refused *caller.Unauthenticated
+	var refused *caller.UnauthenticatedError
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, given, refused.Given)
 	require.NotEmpty(t, refused.Why)
