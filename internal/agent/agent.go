@@ -15,6 +15,7 @@ type Agent struct {
 	Model        string        `firestore:"model,omitempty"` // empty: the runtime's default
 	Timeout      time.Duration `firestore:"timeout"`
 	Budget       Budget        `firestore:"budget"`
+	Retry        Retry         `firestore:"retry"`
 	CreatedAt    time.Time     `firestore:"createdAt"`
 	UpdatedAt    time.Time     `firestore:"updatedAt"`
 }
@@ -24,6 +25,16 @@ type Budget struct {
 	MaxTokens  int64   `firestore:"maxTokens"`
 	MaxCostUSD float64 `firestore:"maxCostUsd"`
 }
+
+// Retry says how often a run whose job fails is tried. What fails for want of
+// Airlock's own parts is tried again besides.
+type Retry struct {
+	// MaxAttempts is how often in all; 0 and 1: once.
+	MaxAttempts int `firestore:"maxAttempts"`
+}
+
+// MaxAttempts is the most that Retry.MaxAttempts may be.
+const MaxAttempts = 10
 
 // Draft is an agent as a conversation proposes it. It is a suggestion from a
 // model: shown, and checked like anybody's input when somebody creates it.

@@ -68,7 +68,7 @@ func (s *Server) newAgent(owner string, body contract.CreateAgent) (agent.Agent,
 	}
 	return agent.Agent{
 		Owner: owner, Name: body.Name, Description: body.Description, Instructions: body.Instructions,
-		Runtime: runtime, Model: body.Model, Timeout: d, Budget: budget,
+		Runtime: runtime, Model: body.Model, Timeout: d, Budget: budget, Retry: agent.Retry{MaxAttempts: body.Retry.MaxAttempts},
 	}, nil
 }
 
@@ -118,6 +118,10 @@ func (s *Server) RunAgent(c echo.Context, agentID contract.ID) error {
 	if err != nil {
 		return err
 	}
+	wait, err := s.queueTimeout(body.QueueTimeout)
+	if err != nil {
+		return err
+	}
 	files, err := givenFiles(body.Files)
 	if err != nil {
 		return err
@@ -125,7 +129,8 @@ func (s *Server) RunAgent(c echo.Context, agentID contract.ID) error {
 	ctx, cancel := storeContext(c)
 	defer cancel()
 	ch, err := s.store.SubmitRun(ctx, store.Run{
-		Owner: owner(c), AgentID: agentID, Input: body.Input, Timeout: limit, Labels: execution.Labels(body.Labels), Files: files,
+		Owner: owner(c), AgentID: agentID, Input: body.Input, Labels: execution.Labels(body.Labels), Timeout: limit, QueueTimeout: wait,
+		Files: files,
 	})
 	if err != nil {
 		return err

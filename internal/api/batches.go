@@ -38,7 +38,7 @@ func (s *Server) SubmitBatch(c echo.Context, agentID contract.ID) error {
 // submit stores the inputs that each gives, and then the batch that they make.
 // Inputs without a batch are removed again.
 func (s *Server) submit(ctx context.Context, c echo.Context, b batch.Batch, each func(func(batch.Input) error) error) error {
-	b.ID, b.Owner, b.Window = id.New(id.Batch), owner(c), s.config.BatchWindow
+	b.ID, b.Owner, b.Window, b.QueueTimeout = id.New(id.Batch), owner(c), s.config.BatchWindow, s.config.QueueTimeout
 	inputs := s.store.NewInputs(b.Ref())
 	err := each(func(input batch.Input) error { return inputs.Add(ctx, input) })
 	if err == nil {

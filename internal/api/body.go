@@ -66,7 +66,7 @@ func readJSON(c echo.Context, v any, media ...string) error {
 }
 
 func field(p jsontext.Pointer) string {
-	if name := strings.TrimPrefix(string(p), "/"); name != "" {
+	if name := strings.ReplaceAll(strings.TrimPrefix(string(p), "/"), "/", "."); name != "" {
 		return name
 	}
 	return "body"
@@ -113,14 +113,23 @@ func checkNoNUL(name, text string) error {
 	return nil
 }
 
-// timeout reads a time-out; absent, it is otherwise.
+// timeout reads an attempt's time-out; absent, it is otherwise.
 func timeout(text string, otherwise time.Duration) (time.Duration, error) {
+	return duration("timeout", text, otherwise, execution.MinTimeout, execution.MaxTimeout)
+}
+
+// queueTimeout reads how long an execution may wait; absent, it is the server's.
+func (s *Server) queueTimeout(text string) (time.Duration, error) {
+	return duration("queueTimeout", text, s.config.QueueTimeout, execution.MinQueueTimeout, execution.MaxQueueTimeout)
+}
+
+func duration(field, text string, otherwise, least, most time.Duration) (time.Duration, error) {
 	if text == "" {
 		return otherwise, nil
 	}
 	d, err := time.ParseDuration(text)
-	if err != nil || d < execution.MinTimeout || d > execution.MaxTimeout {
-		return 0, invalid(fieldError("timeout", fmt.Sprintf("must be a duration from %s to %s, such as 90s", execution.MinTimeout, execution.MaxTimeout)))
+	if err != nil || d < least || d > most {
+		return 0, invalid(fieldError(field, fmt.Sprintf("must be a duration from %s to %s, such as 90s", least, most)))
 	}
 	return d, nil
 }

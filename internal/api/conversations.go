@@ -33,7 +33,7 @@ func (s *Server) SendMessage(c echo.Context) error {
 	ctx, cancel := storeContext(c)
 	defer cancel()
 	ch, err := s.store.SubmitTurn(ctx, store.Turn{
-		Owner: owner(c), ConversationID: body.ConversationId, AgentID: body.AgentId, Message: body.Message,
+		Owner: owner(c), ConversationID: body.ConversationId, AgentID: body.AgentId, Message: body.Message, QueueTimeout: s.config.QueueTimeout,
 		Builder: execution.Task{
 			Runtime: s.config.DefaultRuntime, Instructions: conversation.BuilderInstructions, Schema: conversation.BuilderSchema,
 		},

@@ -18,7 +18,7 @@ func viewExecution(e execution.Execution) contract.Execution {
 	v := contract.Execution{
 		Id: e.ID, Kind: contract.Kind(e.Kind), Status: contract.Status(e.Status),
 		AgentId: e.AgentID, ConversationId: e.ConversationID, BatchId: e.BatchID, RetryOf: e.RetryOf,
-		Runtime: e.Task.Runtime, Model: e.Task.Model, Input: e.Task.Input, Timeout: e.Timeout.String(),
+		Runtime: e.Task.Runtime, Model: e.Task.Model, Input: e.Task.Input, Timeout: e.Timeout.String(), StartBy: e.StartBy(),
 		Labels: viewLabels(e.Labels), Attempt: e.Attempt, CancelRequested: e.CancelRequested,
 		Error: viewFailure(e.Failure),
 		Usage: contract.Usage{
@@ -123,6 +123,7 @@ func viewAgent(a agent.Agent) contract.Agent {
 		Id: a.ID, Name: a.Name, Description: a.Description, Instructions: a.Instructions,
 		Runtime: a.Runtime, Model: a.Model, Timeout: a.Timeout.String(),
 		Budget:    contract.Budget{MaxTokens: a.Budget.MaxTokens, MaxCostUsd: a.Budget.MaxCostUSD},
+		Retry:     contract.Retry{MaxAttempts: a.Retry.MaxAttempts},
 		CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt,
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/caarlos0/env/v11"
 
+	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/id"
 	"github.com/airlock-run/airlock/internal/runtime/catalog"
 )
@@ -48,6 +49,8 @@ type API struct {
 	RuntimesFile string `env:"RUNTIMES_FILE"`
 	// BatchWindow is how many executions of one batch may be queued or running at once.
 	BatchWindow int `env:"BATCH_WINDOW" envDefault:"200"`
+	// QueueTimeout is how long after its acceptance an execution may still begin that asks for no other time; 1s to 168h.
+	QueueTimeout time.Duration `env:"QUEUE_TIMEOUT" envDefault:"24h"`
 	// Origins may call the API from pages elsewhere (CORS).
 	Origins []string `env:"CORS_ORIGINS" envDefault:"http://localhost:3000"`
 	// Grace is how long requests may take to end after a stop was asked for.
@@ -141,6 +144,9 @@ func (c *Cloud) check() error {
 
 func (c *API) check() error {
 	errs := []error{c.Cloud.check(), checkGrace(c.Grace)}
+	if c.QueueTimeout < execution.MinQueueTimeout || c.QueueTimeout > execution.MaxQueueTimeout {
+		errs = append(errs, fmt.Errorf("QUEUE_TIMEOUT must be from %s to %s, not %s", execution.MinQueueTimeout, execution.MaxQueueTimeout, c.QueueTimeout))
+	}
 	if c.BatchWindow < 1 {
 		errs = append(errs, fmt.Errorf("BATCH_WINDOW must be at least 1, not %d", c.BatchWindow))
 	}

@@ -37,8 +37,8 @@ type Batch struct {
 	AgentID string `firestore:"agentId"`
 	RetryOf string `firestore:"retryOf,omitempty"` // batch whose failed inputs these are
 
-	Task    execution.Task `firestore:"task"` // of every execution; each has its own Input
-	Timeout time.Duration  `firestore:"timeout"`
+	Task             execution.Task `firestore:"task"` // of every execution; each has its own Input
+	execution.Limits                // of every execution; it waits from when it is made
 
 	Total int `firestore:"total"`
 	// Window is how many executions may be queued or running at once.
@@ -84,7 +84,7 @@ func (b *Batch) Feed(next int, inputs []Input, now time.Time) ([]execution.Execu
 	for i, input := range inputs {
 		task := b.Task
 		task.Input = input.Text
-		e := execution.New(b.Owner, execution.KindRun, task, b.Timeout, now)
+		e := execution.New(b.Owner, execution.KindRun, task, b.Limits, now)
 		e.ID = b.ExecutionID(b.Next + i)
 		e.Lane = execution.Batch
 		e.AgentID, e.BatchID, e.RetryOf = b.AgentID, b.ID, input.RetryOf

@@ -14,7 +14,7 @@ import (
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func of(total int) Batch {
-	return Batch{ID: id.New(id.Batch), Owner: "ada", AgentID: "agt", Total: total, Window: DefaultWindow, Timeout: time.Minute, CreatedAt: start, Due: &start}
+	return Batch{ID: id.New(id.Batch), Owner: "ada", AgentID: "agt", Total: total, Window: DefaultWindow, Limits: execution.Limits{Timeout: time.Minute}, CreatedAt: start, Due: &start}
 }
 
 func texts(n int) []Input {

@@ -22,7 +22,7 @@ func (e *Execution) Again(now time.Time) (Execution, error) {
 	case e.Status == Succeeded:
 		return Execution{}, ErrSucceeded
 	}
-	again := New(e.Owner, e.Kind, e.Task, e.Timeout, now)
+	again := New(e.Owner, e.Kind, e.Task, e.Limits, now)
 	again.AgentID, again.ConversationID, again.Labels, again.RetryOf = e.AgentID, e.ConversationID, e.Labels, e.ID
 	return again, nil
 }

@@ -23,7 +23,7 @@ func TestAgainRepeatsWhatDidNotSucceed(t *testing.T) {
 	require.Equal(t, before, e, "what is repeated stays as it is")
 	require.NotEqual(t, e.ID, again.ID)
 
-	want := New(e.Owner, e.Kind, e.Task, e.Timeout, later)
+	want := New(e.Owner, e.Kind, e.Task, e.Limits, later)
 	want.ID, want.AgentID, want.ConversationID, want.Labels, want.RetryOf = again.ID, "agt_1", "con_1", e.Labels, e.ID
 	require.Empty(t, cmp.Diff(want, again), "of no batch, and of a turn that the conversation numbers")
 }

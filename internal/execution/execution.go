@@ -43,10 +43,11 @@ type Execution struct {
 
 	Labels []Label `firestore:"labels,omitempty"` // of the caller, in the order of their names
 
-	Task    Task          `firestore:"task"`
-	Timeout time.Duration `firestore:"timeout"` // of one attempt
+	Task Task `firestore:"task"`
+	Limits
 
 	Attempt     int    `firestore:"attempt"`     // number of the newest attempt; 0 before the first
+	Tries       int    `firestore:"tries"`       // attempts that ended in a failure of the job's own that may pass
 	Spent       int    `firestore:"spent"`       // attempts that ended in an infrastructure failure
 	MaxAttempts int    `firestore:"maxAttempts"` // Spent never passes this
 	Lease       *Lease `firestore:"lease"`       // non-nil exactly while running
@@ -81,6 +82,7 @@ type Execution struct {
 	Left *Session `firestore:"-"`
 
 	CreatedAt  time.Time  `firestore:"createdAt"`
+	QueuedAt   time.Time  `firestore:"queuedAt"`  // from when on it waited for its newest attempt, its pause over
 	StartedAt  *time.Time `firestore:"startedAt"` // of the newest attempt
 	FinishedAt *time.Time `firestore:"finishedAt"`
 }
@@ -205,21 +207,17 @@ const (
 func (e *Execution) Ref() Ref { return Ref{Owner: e.Owner, ID: e.ID} }
 
 // DefaultMaxAttempts is how often an execution is tried while Airlock's own
-// parts fail. The job's own failure is not tried again.
+// parts fail. How often while the job itself does, its Limits say.
 const DefaultMaxAttempts = 3
 
-// Bounds of an attempt's time.
-const (
-	DefaultTimeout = 2 * time.Minute
-	MinTimeout     = time.Second
-	MaxTimeout     = time.Hour
-)
-
 // New returns a queued execution as it is accepted at now, ready to run.
-func New(owner string, kind Kind, task Task, timeout time.Duration, now time.Time) Execution {
+func New(owner string, kind Kind, task Task, limits Limits, now time.Time) Execution {
+	if limits.QueueTimeout == 0 {
+		limits.QueueTimeout = DefaultQueueTimeout
+	}
 	e := Execution{
 		ID: id.New(id.Execution), Owner: owner, Kind: kind, Lane: Interactive,
-		Task: task, Timeout: timeout, MaxAttempts: DefaultMaxAttempts, CreatedAt: now,
+		Task: task, Limits: limits, MaxAttempts: DefaultMaxAttempts, CreatedAt: now,
 	}
 	e.requeue(now, 0)
 	return e

@@ -20,6 +20,7 @@ const (
 	CodeOutputLimit       Code = "output_limit"       // the job wrote more than it may
 	CodeBudgetExceeded    Code = "budget_exceeded"    // the job has used the tokens or the money that it may
 	CodeTimedOut          Code = "timed_out"          // the job ran longer than its time-out
+	CodeQueueTimeout      Code = "queue_timeout"      // no attempt could begin in the time that it may wait
 	CodeCanceled          Code = "canceled"           // somebody cancelled it
 	CodeInvalidTask       Code = "invalid_task"       // the task cannot be put to an agent at all
 	CodeUnknownRuntime    Code = "unknown_runtime"    // no executor knows the runtime that it names
@@ -31,7 +32,7 @@ const (
 func (f *Failure) Ends(u Usage) Ending {
 	status := Failed
 	switch f.Code {
-	case CodeTimedOut:
+	case CodeTimedOut, CodeQueueTimeout:
 		status = TimedOut
 	case CodeCanceled:
 		status = Canceled

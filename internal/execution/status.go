@@ -4,9 +4,9 @@ package execution
 //
 //	queued ──> running ──> succeeded | failed | timed_out | canceled
 //	  ^ │         │
-//	  │ │         └─ retry: infrastructure failed, not the job
+//	  │ │         └─ retry: infrastructure failed, or the job did and its agent has it tried again
 //	  └─┼─────────┘
-//	    └──> canceled | failed (attempts exhausted)
+//	    └──> canceled | failed (attempts exhausted) | timed_out (in the queue)
 type Status string
 
 // The states there are.

@@ -13,12 +13,17 @@ var (
 	ErrLeased    = errors.New("execution is leased")
 	ErrLeaseLost = errors.New("attempt no longer holds the lease")
 	ErrNotDue    = errors.New("execution is not due")
+	ErrTooLate   = errors.New("execution may not begin any more") // the janitor ends it
 )
 
-// ringAgain is how long a queued execution waits for an executor before the
-// janitor announces it anew. With the janitor's interval it stays below the
-// promised minute for a lost message.
-const ringAgain = 45 * time.Second
+// A queued execution is announced anew when it has waited for ringAgain, which
+// with the janitor's interval stays below the promised minute for a lost
+// message, and then each time that it has waited twice as long, up to
+// rarest: were it always the same, a long queue would be announced over and over.
+const (
+	ringAgain = 45 * time.Second
+	rarest    = 15 * time.Minute
+)
 
 // Event is something that happened to an execution. The events of this file
 // are all there are.
@@ -27,7 +32,7 @@ type Event interface {
 }
 
 // Apply is the only way an Execution changes. It returns ErrTerminal,
-// ErrLeased, ErrLeaseLost or ErrNotDue, and leaves e as it was, when the event
+// ErrLeased, ErrLeaseLost, ErrTooLate or ErrNotDue, and leaves e as it was, when the event
 // does not fit e. now must come from the database that holds e.
 func (e *Execution) Apply(ev Event, now time.Time) error {
 	if e.Status.Terminal() {
@@ -53,6 +58,9 @@ func (ev Claimed) apply(e *Execution, now time.Time) error {
 	if e.Status == Running {
 		return ErrLeased
 	}
+	if !now.Before(e.StartBy()) {
+		return ErrTooLate
+	}
 	e.Status = Running
 	e.Attempt++
 	e.StartedAt = &now
@@ -74,7 +82,8 @@ func (ev Renewed) apply(e *Execution, now time.Time) error {
 	return nil
 }
 
-// Finished is the end of a job, whatever it was, as its attempt saw it.
+// Finished is the end of a job, whatever it was, as its attempt saw it. It ends
+// the execution, unless the job failed and is to be tried again.
 type Finished struct {
 	Attempt int
 	Ending  Ending
@@ -97,16 +106,24 @@ func (ev Finished) apply(e *Execution, now time.Time) error {
 	if err := e.fence(ev.Attempt, now); err != nil {
 		return err
 	}
+	if failure := ev.Ending.Failure; failure != nil && failure.Code.mayPass() {
+		e.Tries++
+		pause := e.pause(e.Tries)
+		if e.Tries < e.Retry.MaxAttempts && !e.CancelRequested && now.Add(pause).Before(e.StartBy()) {
+			e.Usage = e.Usage.plus(ev.Ending.Usage)
+			e.requeue(now, pause)
+			return nil
+		}
+	}
 	e.end(ev.Ending, now)
 	return nil
 }
 
 // Broke is an attempt that Airlock could not carry through: the Engine failed,
-// the sandbox did not start. It spends one of MaxAttempts.
+// the sandbox did not start. It spends one of MaxAttempts, and pauses.
 type Broke struct {
 	Attempt int
-	Backoff time.Duration // until the janitor announces it again
-	Usage   Usage         // of this attempt
+	Usage   Usage // of this attempt
 }
 
 func (ev Broke) apply(e *Execution, now time.Time) error {
@@ -114,7 +131,7 @@ func (ev Broke) apply(e *Execution, now time.Time) error {
 		return err
 	}
 	e.Usage = e.Usage.plus(ev.Usage)
-	e.spend(now, ev.Backoff)
+	e.spend(now, e.pause(e.Spent+1))
 	return nil
 }
 
@@ -135,7 +152,8 @@ func (ev HandedBack) apply(e *Execution, now time.Time) error {
 }
 
 // FellDue is the janitor's look at an execution whose Due has passed. A lost
-// lease spends an attempt; a queued execution was not heard and is announced again.
+// lease spends an attempt; a queued execution was not heard and is announced
+// again, or has waited too long and ends.
 type FellDue struct{}
 
 func (FellDue) apply(e *Execution, now time.Time) error {
@@ -144,8 +162,10 @@ func (FellDue) apply(e *Execution, now time.Time) error {
 		return ErrNotDue
 	case e.Status == Running:
 		e.spend(now, 0)
+	case !now.Before(e.StartBy()):
+		e.endInQueue(now)
 	default:
-		e.requeue(now, 0)
+		e.ready(now)
 	}
 	return nil
 }
@@ -175,28 +195,57 @@ func (e *Execution) lease(executor string, expires time.Time) {
 }
 
 // requeue makes the execution wait for its next attempt, unless somebody has
-// cancelled it meanwhile. Without a back-off it is Ready at once, and due when
-// its announcement has not been heard; with one, the janitor announces it then.
-func (e *Execution) requeue(now time.Time, backoff time.Duration) {
-	if e.CancelRequested {
+// cancelled it meanwhile or it is too late for one. After a pause, the janitor
+// announces it.
+func (e *Execution) requeue(now time.Time, pause time.Duration) {
+	switch {
+	case e.CancelRequested:
 		e.end(Cancellation().Ends(Usage{}), now)
+		return
+	case !now.Before(e.StartBy()):
+		e.endInQueue(now)
 		return
 	}
 	e.Status = Queued
 	e.Lease = nil
-	e.Ready = backoff == 0
-	if e.Ready {
-		backoff = ringAgain
+	e.QueuedAt = now.Add(pause)
+	if pause == 0 {
+		e.ready(now)
+	} else {
+		e.Ready = false
+		e.dueIn(pause, now)
 	}
-	due := now.Add(backoff)
+}
+
+// ready has the queued execution announced, and makes it due when it has not been heard.
+func (e *Execution) ready(now time.Time) {
+	e.Ready = true
+	e.dueIn(min(max(ringAgain, now.Sub(e.QueuedAt)), rarest), now)
+}
+
+// dueIn makes the queued execution due, at the latest when it may not begin any more.
+func (e *Execution) dueIn(d time.Duration, now time.Time) {
+	due := now.Add(d)
+	if e.StartBy().Before(due) {
+		due = e.StartBy()
+	}
 	e.Due = &due
 }
 
+// endInQueue ends what has waited too long.
+func (e *Execution) endInQueue(now time.Time) {
+	late := Failure{
+		Code:    CodeQueueTimeout,
+		Message: fmt.Sprintf("No attempt could begin within %s, the queue time-out of this execution. Run it again, or let it wait longer.", e.QueueTimeout),
+	}
+	e.end(late.Ends(Usage{}), now)
+}
+
 // spend takes an attempt off, and ends the execution when it was the last.
-func (e *Execution) spend(now time.Time, backoff time.Duration) {
+func (e *Execution) spend(now time.Time, pause time.Duration) {
 	e.Spent++
 	if e.Spent < e.MaxAttempts || e.CancelRequested {
-		e.requeue(now, backoff)
+		e.requeue(now, pause)
 		return
 	}
 	e.end(Ending{Status: Failed, Failure: &Failure{

@@ -74,7 +74,7 @@ func (x *Executor) handle(work context.Context, ref execution.Ref, engineGone co
 // there is nothing to do for it, now or on a repeated announcement.
 func answered(err error) bool {
 	var notFound *store.NotFoundError
-	return errors.Is(err, execution.ErrTerminal) || errors.Is(err, execution.ErrLeased) ||
+	return errors.Is(err, execution.ErrTerminal) || errors.Is(err, execution.ErrLeased) || errors.Is(err, execution.ErrTooLate) ||
 		errors.Is(err, store.ErrNotItsTurn) || errors.As(err, &notFound)
 }
 
@@ -100,7 +100,7 @@ func judge(e *execution.Execution, ending execution.Ending, err error) execution
 	case errors.Is(err, execution.ErrLeaseLost):
 		return nil
 	default:
-		return execution.Broke{Attempt: e.Attempt, Backoff: retryIn(e.Spent), Usage: ending.Usage}
+		return execution.Broke{Attempt: e.Attempt, Usage: ending.Usage}
 	}
 }
 
@@ -146,9 +146,4 @@ func (x *Executor) tell(ctx context.Context, ch execution.Change, log *zap.Logge
 	if err := x.queue.Tell(ctx, ch); err != nil {
 		log.Warn("could not tell of a change", zap.Error(err))
 	}
-}
-
-// retryIn is the back-off after an infrastructure failure: 2 s, 4 s, 8 s ...
-func retryIn(spent int) time.Duration {
-	return min(2*time.Second<<min(spent, 5), time.Minute)
 }

@@ -121,6 +121,9 @@ func TestWhatNobodyHeardIsAnnouncedAgain(t *testing.T) {
 
 	w.clock.Advance(46 * time.Second)
 	require.Equal(t, []execution.Ref{ref}, w.next().Announce, "and again")
+	w.clock.Advance(execution.DefaultQueueTimeout)
+	require.Empty(t, w.next().Announce)
+	require.Equal(t, execution.CodeQueueTimeout, w.stored(ref).Failure.Code, "but not for ever")
 }
 
 func TestALostLeaseIsRequeued(t *testing.T) {
@@ -145,11 +148,10 @@ func TestABackOffIsWaitedFor(t *testing.T) {
 	w := newWorld(t)
 	ref := w.submit()
 	w.apply(ref, claim)
-	w.apply(ref, execution.Broke{Attempt: 1, Backoff: 4 * time.Second})
-	w.clock.Advance(2 * time.Second)
+	w.apply(ref, execution.Broke{Attempt: 1})
 	require.NoError(t, w.sweep(w.store))
 	require.Empty(t, w.rung)
-	w.clock.Advance(3 * time.Second)
+	w.clock.Advance(2 * time.Second)
 	require.NoError(t, w.sweep(w.store))
 	require.Equal(t, []execution.Ref{ref}, w.next().Announce)
 	require.Equal(t, 1, w.stored(ref).Spent, "the back-off itself costs no attempt")

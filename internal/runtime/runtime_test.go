@@ -13,7 +13,7 @@ import (
 )
 
 func task(t execution.Task) *execution.Execution {
-	return &execution.Execution{ID: "exe_1", Task: t, Timeout: time.Minute}
+	return &execution.Execution{ID: "exe_1", Task: t, Limits: execution.Limits{Timeout: time.Minute}}
 }
 
 func TestPrepareChoosesByName(t *testing.T) {

@@ -19,7 +19,7 @@ var ErrNotItsTurn = errors.New("an earlier turn of the conversation has not ende
 // its own, because Google's client sorts its fields in place.
 func changing() firestore.SetOption {
 	return firestore.Merge(
-		[]string{"status"}, []string{"attempt"}, []string{"spent"}, []string{"lease"}, []string{"cancelRequested"}, []string{"due"},
+		[]string{"status"}, []string{"attempt"}, []string{"tries"}, []string{"spent"}, []string{"queuedAt"}, []string{"lease"}, []string{"cancelRequested"}, []string{"due"},
 		[]string{"result"}, []string{"error"}, []string{"usage"}, []string{"receipt"}, []string{"startedAt"}, []string{"finishedAt"},
 		[]string{"files"}, []string{"leftOut"},
 	)
@@ -29,7 +29,7 @@ func changing() firestore.SetOption {
 // the event, and writes, in one transaction, together with what the change
 // means for its conversation. An event that does not fit changes nothing and
 // returns the domain's error (execution.ErrTerminal, ErrLeased, ErrLeaseLost,
-// ErrNotDue) or ErrNotItsTurn. With ErrTerminal the change is that of the end, so
+// ErrTooLate, ErrNotDue) or ErrNotItsTurn. With ErrTerminal the change is that of the end, so
 // that who lost the answer to an end can still tell of it.
 func (s *Store) Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
 	var ch execution.Change

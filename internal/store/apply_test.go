@@ -110,7 +110,7 @@ func TestTurnsCannotOvertake(t *testing.T) {
 	require.ErrorIs(t, claimSecond(), ErrNotItsTurn)
 	f.applied(t, first.Ref(), claim)
 	require.ErrorIs(t, claimSecond(), ErrNotItsTurn, "the first runs")
-	f.applied(t, first.Ref(), execution.Broke{Attempt: 1, Backoff: time.Minute})
+	f.applied(t, first.Ref(), execution.Broke{Attempt: 1})
 	require.ErrorIs(t, claimSecond(), ErrNotItsTurn, "the first waits for its next attempt")
 	require.Zero(t, f.stored(t, second.Ref()).Attempt)
 

@@ -98,7 +98,7 @@ func (s *Store) SubmitBatch(ctx context.Context, b *batch.Batch) error {
 		if err != nil {
 			return err
 		}
-		b.Task, b.Timeout = task(a, ""), a.Timeout
+		b.Task, b.Limits = task(a, ""), limits(a, b.QueueTimeout)
 		b.CreatedAt, b.Due = now, &now
 		return tx.Create(s.collection(b.Owner, batches).Doc(b.ID), b)
 	})

@@ -42,7 +42,7 @@ func TestDueIsOnlyWhatIsDueOfAllOwnersLongestFirst(t *testing.T) {
 	require.Equal(t, []execution.Ref{adas}, due(10), "its lease has run out")
 	f.applied(t, adas, execution.FellDue{})
 	f.applied(t, adas, claim)
-	f.applied(t, adas, execution.Broke{Attempt: 2, Backoff: 4 * time.Second})
+	f.applied(t, adas, execution.Broke{Attempt: 2})
 	require.Empty(t, due(10), "it waits for its back-off")
 	f.clock.Advance(5 * time.Second)
 	require.Equal(t, []execution.Ref{adas}, due(10))

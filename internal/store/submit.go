@@ -22,9 +22,11 @@ type Run struct {
 	Owner   string
 	AgentID string
 	Input   string
-	Timeout time.Duration // 0: the agent's
 	Labels  []execution.Label
 	Files   []execution.Given
+
+	Timeout      time.Duration // 0: the agent's
+	QueueTimeout time.Duration // 0: the default
 }
 
 // SubmitRun stores a run as a queued execution. Once it returns nil the
@@ -37,7 +39,7 @@ func (s *Store) SubmitRun(ctx context.Context, r Run) (execution.Change, error) 
 		if err != nil {
 			return err
 		}
-		e = execution.New(r.Owner, execution.KindRun, task(a, r.Input), a.Timeout, now)
+		e = execution.New(r.Owner, execution.KindRun, task(a, r.Input), limits(a, r.QueueTimeout), now)
 		e.AgentID, e.Labels = a.ID, r.Labels
 		e.Task.Files = execution.List(r.Files)
 		if r.Timeout != 0 {
@@ -58,6 +60,7 @@ type Turn struct {
 	AgentID        string // "": the conversation's, or the builder
 	Message        string
 	Builder        execution.Task // what the builder's turns run; its Input is replaced
+	QueueTimeout   time.Duration  // 0: the default
 }
 
 // SubmitTurn stores a message, and the execution that is to answer it, in one
@@ -72,14 +75,14 @@ func (s *Store) SubmitTurn(ctx context.Context, t Turn) (execution.Change, error
 		}
 		builder := t.Builder
 		builder.Input = t.Message
-		e := execution.New(t.Owner, execution.KindConversation, builder, execution.DefaultTimeout, now)
+		e := execution.New(t.Owner, execution.KindConversation, builder, execution.Limits{Timeout: execution.DefaultTimeout, QueueTimeout: t.QueueTimeout}, now)
 		e.ConversationID = c.ID
 		if c.AgentID != "" {
 			var a agent.Agent
 			if _, err := s.read(tx.Get, agents, t.Owner, c.AgentID, &a); err != nil {
 				return err
 			}
-			e.AgentID, e.Task, e.Timeout = a.ID, task(a, t.Message), a.Timeout
+			e.AgentID, e.Task, e.Limits = a.ID, task(a, t.Message), limits(a, e.QueueTimeout)
 		}
 		ch, err = s.acceptTurn(tx, &c, e, now)
 		return err
@@ -132,4 +135,8 @@ func (s *Store) message(owner, conversationID string, m conversation.Message) *f
 
 func task(a agent.Agent, input string) execution.Task {
 	return execution.Task{Runtime: a.Runtime, Model: a.Model, Instructions: a.Instructions, Input: input, Budget: a.Budget}
+}
+
+func limits(a agent.Agent, queueTimeout time.Duration) execution.Limits {
+	return execution.Limits{Timeout: a.Timeout, QueueTimeout: queueTimeout, Retry: a.Retry}
 }

@@ -563,6 +563,7 @@ export interface components {
              */
             timeout?: string;
             budget?: components["schemas"]["Budget"];
+            retry?: components["schemas"]["Retry"];
         };
         UpdateAgent: {
             /** @description At most 200 bytes */
@@ -581,6 +582,14 @@ export interface components {
                 /** Format: double */
                 maxCostUsd?: number | null;
             } | null;
+            retry?: {
+                maxAttempts?: number | null;
+            } | null;
+        };
+        /** @description How often a run is tried whose job fails. What Airlock itself fails at is tried again besides */
+        Retry: {
+            /** @description Attempts in all; 1 when absent */
+            maxAttempts?: number;
         };
         /** @description What one run may use of a model. The operator's own bounds hold besides */
         Budget: {
@@ -597,6 +606,11 @@ export interface components {
              * @example 90s
              */
             timeout?: string;
+            /**
+             * @description How long after its acceptance an attempt may still begin, `1s` to `168h`; the server's when absent
+             * @example 10m
+             */
+            queueTimeout?: string;
             labels?: components["schemas"]["Labels"];
             /** @description Files that the agent finds in the folder in which it starts; 768 KiB together */
             files?: components["schemas"]["GivenFile"][];
@@ -641,6 +655,7 @@ export interface components {
             model?: string;
             timeout: string;
             budget?: components["schemas"]["Budget"];
+            retry?: components["schemas"]["Retry"];
             /** Format: date-time */
             createdAt: string;
             /** Format: date-time */
@@ -763,6 +778,11 @@ export interface components {
             model?: string;
             input: string;
             timeout: string;
+            /**
+             * Format: date-time
+             * @description When it is too late for an attempt to begin
+             */
+            startBy: string;
             labels?: components["schemas"]["Labels"];
             /** @description Number of the newest attempt; 0 before the first */
             attempt: number;
@@ -833,7 +853,7 @@ export interface components {
         };
         Failure: {
             /** @enum {string} */
-            code: "agent_error" | "invalid_result" | "model_error" | "out_of_memory" | "output_limit" | "budget_exceeded" | "timed_out" | "canceled" | "invalid_task" | "unknown_runtime" | "model_not_allowed" | "attempts_exhausted";
+            code: "agent_error" | "invalid_result" | "model_error" | "out_of_memory" | "output_limit" | "budget_exceeded" | "timed_out" | "queue_timeout" | "canceled" | "invalid_task" | "unknown_runtime" | "model_not_allowed" | "attempts_exhausted";
             message: string;
         };
         Usage: {
