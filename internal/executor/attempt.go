@@ -10,33 +10,36 @@ import (
 
 	"github.com/airlock-run/airlock/internal/crash"
 	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/queue"
 	"github.com/airlock-run/airlock/internal/store"
 )
 
 // callTimeout bounds every single call of the store and the queue.
 const callTimeout = 5 * time.Second
 
-// handle takes one announcement from the claim to the end. It returns an error
-// only when it could not look at the execution, and then has changed nothing.
-// engineGone is called when there is no Engine to run anything on.
-func (x *Executor) handle(work context.Context, ref execution.Ref, engineGone context.CancelCauseFunc) error {
+// handle takes one announcement from the claim to the end. It acknowledges with
+// the claim's answer: from then on the lease says whose the execution is, and
+// the janitor finds it when nobody's. What it could not look at it has not
+// changed, and gives back. engineGone is called when there is no Engine to run
+// anything on.
+func (x *Executor) handle(work context.Context, a queue.Announcement, engineGone context.CancelCauseFunc) {
+	ref := a.Ref
 	log := x.log.With(zap.String("execution", ref.ID), zap.String("tenant", ref.Owner))
-	if err := work.Err(); err != nil {
-		return context.Cause(work)
-	}
-
 	crash.At(crash.Pulled)
 	asked := time.Now()
 	claimed, err := x.apply(work, ref, execution.Claimed{Executor: x.config.Name, Lease: x.config.Lease})
 	if answered(err) {
 		log.Debug("nothing to run", zap.Error(err))
-		return nil
+		x.acknowledge(work, a)
+		return
 	}
 	if err != nil {
 		log.Warn("could not claim", zap.Error(err))
-		return err
+		x.giveBack(work, a)
+		return
 	}
 	crash.At(crash.Claimed)
+	x.acknowledge(work, a)
 	e := &claimed.Execution
 	log = log.With(zap.Int("attempt", e.Attempt))
 	log.Info("running", zap.String("runtime", e.Task.Runtime))
@@ -67,7 +70,21 @@ func (x *Executor) handle(work context.Context, ref execution.Ref, engineGone co
 			x.ended(change.Execution)
 		}
 	}
-	return nil
+}
+
+// acknowledge may fail: the announcement then comes again, and finds the
+// execution leased or ended.
+func (x *Executor) acknowledge(ctx context.Context, a queue.Announcement) {
+	if err := a.Acknowledge(ctx); err != nil {
+		x.log.Warn("could not acknowledge", zap.String("execution", a.Ref.ID), zap.String("tenant", a.Ref.Owner), zap.Error(err))
+	}
+}
+
+// giveBack may fail: the announcement then comes again a little later.
+func (x *Executor) giveBack(ctx context.Context, a queue.Announcement) {
+	if err := a.GiveBack(ctx); err != nil {
+		x.log.Warn("could not give back", zap.String("execution", a.Ref.ID), zap.String("tenant", a.Ref.Owner), zap.Error(err))
+	}
 }
 
 // answered reports whether an error of Apply is an answer about the execution:

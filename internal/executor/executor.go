@@ -6,12 +6,11 @@ package executor
 import (
 	"context"
 	"errors"
-	"fmt"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/airlock-run/airlock/internal/conversation"
 	"github.com/airlock-run/airlock/internal/execution"
@@ -31,9 +30,10 @@ type Store interface {
 	Given(ctx context.Context, ref execution.Ref) ([]execution.Given, error)
 }
 
-// Queue is the doorbell. Receive calls the handler concurrently, Listen too.
+// Queue is the doorbell. Pull waits for an announcement and may return none;
+// Listen calls hear concurrently.
 type Queue interface {
-	Receive(ctx, work context.Context, lane execution.Lane, slots int, handle queue.Handler) error
+	Pull(ctx context.Context, lane execution.Lane, most int) ([]queue.Announcement, error)
 	Listen(ctx context.Context, hear func(execution.Ref)) error
 	Tell(ctx context.Context, ch execution.Change) error
 }
@@ -85,8 +85,9 @@ type Executor struct {
 	runtimes Runtimes
 	log      *zap.Logger
 	ended    func(execution.Execution)
-	slots    *semaphore.Weighted // of both lanes together
-	running  wake.Room           // the attempts of this executor, for signals to reach their hearts
+	slots    *slots
+	jobs     sync.WaitGroup // one for each slot that is taken
+	running  wake.Room      // the attempts of this executor, for signals to reach their hearts
 }
 
 // New returns an executor; Run starts it. It calls ended, which must not
@@ -94,7 +95,7 @@ type Executor struct {
 func New(config Config, s Store, q Queue, sb Sandbox, rt Runtimes, ended func(execution.Execution), log *zap.Logger) *Executor {
 	return &Executor{
 		config: config, store: s, queue: q, sandbox: sb, runtimes: rt, log: log, ended: ended,
-		slots: semaphore.NewWeighted(int64(config.Slots)),
+		slots: newSlots(config.Slots, config.Reserved),
 	}
 }
 
@@ -113,40 +114,11 @@ func (x *Executor) Run(ctx context.Context) error {
 	defer hush()
 	g.Go(func() error {
 		defer hush()
+		defer x.jobs.Wait()
 		return supervise.Keep(ctx, x.log, "pull executions", func(ctx context.Context) error { return x.pull(ctx, work) })
 	})
 	g.Go(func() error {
 		return supervise.Keep(hearing, x.log, "listen for signals", func(ctx context.Context) error { return x.queue.Listen(ctx, x.running.Wake) })
 	})
 	return g.Wait()
-}
-
-// pull receives while the sandbox works. Without an Engine the announcements
-// stay where another executor can have them, and no attempt is spent.
-func (x *Executor) pull(ctx, work context.Context) error {
-	if err := x.sandbox.Ping(ctx); err != nil {
-		return fmt.Errorf("executions wait (airlock doctor says how to mend it): %w", err)
-	}
-	pulling, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	x.log.Info("pulling executions", zap.Int("slots", x.config.Slots), zap.Int("reserved", x.config.Reserved))
-	both, receiving := errgroup.WithContext(pulling)
-	for lane, slots := range map[execution.Lane]int{
-		execution.Interactive: x.config.Slots,
-		execution.Batch:       x.config.Slots - x.config.Reserved,
-	} {
-		both.Go(func() error {
-			return x.queue.Receive(receiving, work, lane, slots, func(ctx context.Context, ref execution.Ref) error {
-				if err := x.slots.Acquire(receiving, 1); err != nil {
-					return err // not begun: another executor's
-				}
-				defer x.slots.Release(1)
-				return x.handle(ctx, ref, stop)
-			})
-		})
-	}
-	if err := both.Wait(); err != nil {
-		return err
-	}
-	return context.Cause(pulling)
 }

@@ -16,7 +16,6 @@ import (
 
 	"github.com/airlock-run/airlock/internal/emulator/emulatortest"
 	"github.com/airlock-run/airlock/internal/execution"
-	"github.com/airlock-run/airlock/internal/queue"
 	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/store"
 )
@@ -181,18 +180,20 @@ func TestAnAnnouncementComesAgainWhenTheClaimFailed(t *testing.T) {
 	require.Zero(t, e.Spent)
 }
 
-// counted is the real queue, which tells of every handler that returned.
-type counted struct {
-	*queue.Queue
-	handled chan error
-}
-
-func (q counted) Receive(ctx, work context.Context, lane execution.Lane, slots int, handle queue.Handler) error {
-	return q.Queue.Receive(ctx, work, lane, slots, func(ctx context.Context, ref execution.Ref) error {
-		err := handle(ctx, ref)
-		q.handled <- err
-		return err
-	})
+// The message of what runs is acknowledged with the claim: only the lease
+// says whose it is.
+func TestAnAnnouncementIsAcknowledgedWithTheClaim(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b, gate := gated("done")
+	w.run(unhurried(), b)
+	ref := w.submit("offline", "x")
+	next(t, b.started)
+	w.awaitAcked(1)
+	require.Equal(t, execution.Running, w.stored(ref).Status)
+	close(gate)
+	w.await(ref, execution.Succeeded)
+	require.EqualValues(t, 1, w.acked.Load())
 }
 
 func TestAMessageDeliveredAHundredTimesIsOneRun(t *testing.T) {
@@ -200,11 +201,10 @@ func TestAMessageDeliveredAHundredTimesIsOneRun(t *testing.T) {
 	w := newWorld(t)
 	b, gate := gated("done")
 	const copies = 100
-	q := counted{w.queue, make(chan error, 10*copies)}
 	for _, name := range []string{"x1", "x2"} {
 		c := unhurried()
 		c.Name, c.Slots = name, 20
-		w.start(w.with(c, w.store, q, b))
+		w.run(c, b)
 	}
 	ref := w.submit("offline", "x")
 	again := execution.Change{Execution: w.stored(ref)}
@@ -213,14 +213,10 @@ func TestAMessageDeliveredAHundredTimesIsOneRun(t *testing.T) {
 	}
 	require.NoError(t, w.queue.Tell(t.Context(), again))
 	next(t, b.started)
-	for range copies - 1 { // all but the one that runs
-		require.NoError(t, next(t, q.handled))
-	}
+	w.awaitAcked(copies)
 	close(gate)
-	require.NoError(t, next(t, q.handled))
+	e := w.await(ref, execution.Succeeded)
 	require.Empty(t, b.started, "nobody else has run it")
-	e := w.stored(ref)
-	require.Equal(t, execution.Succeeded, e.Status)
 	require.Equal(t, 1, e.Attempt)
 }
 
@@ -229,12 +225,11 @@ func TestAnAnnouncementOfNothingIsDropped(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	b := answering("never")
-	q := counted{w.queue, make(chan error, 10)}
-	w.start(w.with(unhurried(), w.store, q, b))
+	w.run(unhurried(), b)
 	require.NoError(t, w.queue.Tell(t.Context(), execution.Change{
 		Execution: execution.Execution{Owner: owner, ID: "exe_none", Lane: execution.Interactive}, Announce: []execution.Ref{{Owner: owner, ID: "exe_none"}},
 	}))
-	require.NoError(t, next(t, q.handled))
+	w.awaitAcked(1)
 	require.Empty(t, b.started)
 }
 

@@ -3,14 +3,18 @@ package executor
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
 
 	"github.com/airlock-run/airlock/internal/agent"
 	"github.com/airlock-run/airlock/internal/emulator/emulatortest"
@@ -43,20 +47,39 @@ type world struct {
 	store     *store.Store
 	queue     *queue.Queue
 	log       *zap.Logger
+	acked     *atomic.Int32 // announcements, so far
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	clock := new(emulatortest.Clock)
+	clock, acked := new(emulatortest.Clock), new(atomic.Int32)
 	w := &world{
-		t: t, clock: clock, log: zaptest.NewLogger(t, zaptest.Level(zap.InfoLevel)),
+		t: t, clock: clock, acked: acked, log: zaptest.NewLogger(t, zaptest.Level(zap.InfoLevel)),
 		firestore: emulatortest.StartFirestore(t, firestoreemulator.Options{Now: clock.Now}),
-		pubsub:    emulatortest.StartPubSub(t, pubsubemulator.Options{}),
+		pubsub:    emulatortest.StartPubSub(t, pubsubemulator.Options{}, grpc.WithChainUnaryInterceptor(countAcks(acked))),
 	}
 	w.store, w.queue = store.New(w.firestore.Client), queue.New(w.pubsub.Client)
 	require.NoError(t, w.queue.Ensure(t.Context()))
 	t.Cleanup(w.queue.Close)
 	return w
+}
+
+// countAcks counts what is acknowledged by a call, as announcements are; what is
+// acknowledged over a stream, as signals are, it does not see.
+func countAcks(n *atomic.Int32) grpc.UnaryClientInterceptor {
+	return func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		err := invoke(ctx, method, req, reply, cc, opts...)
+		if ack, ok := req.(*pubsubpb.AcknowledgeRequest); ok && err == nil && !strings.Contains(ack.Subscription, "signals") {
+			n.Add(int32(len(ack.AckIds)))
+		}
+		return err
+	}
+}
+
+// awaitAcked waits until so many announcements were acknowledged.
+func (w *world) awaitAcked(n int) {
+	w.t.Helper()
+	require.Eventually(w.t, func() bool { return int(w.acked.Load()) == n }, patience, reread)
 }
 
 // unhurried is a Config under which nothing happens for want of time.
@@ -102,12 +125,27 @@ func (w *world) run(c Config, sb Sandbox) (stop func()) {
 // submit stores a run and announces it.
 func (w *world) submit(runtime, input string) execution.Ref {
 	w.t.Helper()
+	ch := w.accept(runtime, input)
+	require.NoError(w.t, w.queue.Tell(w.t.Context(), ch))
+	return ch.Execution.Ref()
+}
+
+// submitToBatches announces a run in the lane of batches.
+func (w *world) submitToBatches(input string) execution.Ref {
+	w.t.Helper()
+	ch := w.accept("offline", input)
+	ch.Execution.Lane = execution.Batch
+	require.NoError(w.t, w.queue.Tell(w.t.Context(), ch))
+	return ch.Execution.Ref()
+}
+
+func (w *world) accept(runtime, input string) execution.Change {
+	w.t.Helper()
 	a := agent.Agent{Owner: owner, Name: "A", Instructions: "B", Runtime: runtime, Timeout: time.Minute}
 	require.NoError(w.t, w.store.CreateAgent(w.t.Context(), &a))
 	ch, err := w.store.SubmitRun(w.t.Context(), store.Run{Owner: owner, AgentID: a.ID, Input: input})
 	require.NoError(w.t, err)
-	require.NoError(w.t, w.queue.Tell(w.t.Context(), ch))
-	return ch.Execution.Ref()
+	return ch
 }
 
 // say adds a turn to a conversation and announces it.

@@ -11,6 +11,8 @@ import (
 	"cloud.google.com/go/pubsub/v2"
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/propagation"
 	"google.golang.org/api/iterator"
 	"google.golang.org/grpc"
 
@@ -19,7 +21,10 @@ import (
 	"github.com/airlock-run/airlock/internal/execution"
 )
 
-func TestMain(m *testing.M) { emulatortest.Main(m) }
+func TestMain(m *testing.M) {
+	otel.SetTextMapPropagator(propagation.TraceContext{}) // as the programs do
+	emulatortest.Main(m)
+}
 
 const (
 	// patience is how long a test waits for what must come.
@@ -32,35 +37,76 @@ var hello = execution.Ref{Owner: "ada", ID: "exe_1"}
 
 type fixture struct {
 	*Queue
-	pubsub *emulatortest.PubSub
-	acked  *atomic.Int32 // messages, so far
+	pubsub  *emulatortest.PubSub
+	settled *settled
+}
+
+// settled is what the clients of a fixture have asked for.
+type settled struct {
+	acked atomic.Int32 // messages, so far
+
+	mu     sync.Mutex
+	delays []time.Duration // of what was given back
+	hurry  bool            // makes them 0
+}
+
+func (s *settled) intercept(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	if back, ok := req.(*pubsubpb.ModifyAckDeadlineRequest); ok {
+		s.mu.Lock()
+		s.delays = append(s.delays, time.Duration(back.AckDeadlineSeconds)*time.Second)
+		if s.hurry {
+			back.AckDeadlineSeconds = 0
+		}
+		s.mu.Unlock()
+	}
+	err := invoke(ctx, method, req, reply, cc, opts...)
+	if ack, ok := req.(*pubsubpb.AcknowledgeRequest); ok && err == nil {
+		s.acked.Add(int32(len(ack.AckIds)))
+	}
+	return err
 }
 
 // start makes a queue with its topics.
 func start(t *testing.T) fixture {
 	t.Helper()
-	acked := new(atomic.Int32)
-	p := emulatortest.StartPubSub(t, pubsubemulator.Options{}, grpc.WithChainUnaryInterceptor(
-		func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-			err := invoke(ctx, method, req, reply, cc, opts...)
-			if ack, ok := req.(*pubsubpb.AcknowledgeRequest); ok && err == nil {
-				acked.Add(int32(len(ack.AckIds)))
-			}
-			return err
-		}))
+	s := new(settled)
+	p := emulatortest.StartPubSub(t, pubsubemulator.Options{}, grpc.WithChainUnaryInterceptor(s.intercept))
 	q := New(p.Client)
 	require.NoError(t, q.Ensure(t.Context()))
 	t.Cleanup(q.Close)
-	return fixture{Queue: q, pubsub: p, acked: acked}
+	return fixture{Queue: q, pubsub: p, settled: s}
 }
 
 // receive takes what is announced until it is stopped.
-func (f fixture) receive(t *testing.T, slots int) (<-chan execution.Ref, *task) {
+func (f fixture) receive(t *testing.T) (<-chan execution.Ref, *task) {
 	t.Helper()
 	got := make(chan execution.Ref, 100)
 	return got, during(t, func(ctx context.Context) error {
-		return f.Receive(ctx, ctx, execution.Interactive, slots, func(_ context.Context, ref execution.Ref) error { got <- ref; return nil })
+		for ctx.Err() == nil {
+			announced, err := f.Pull(ctx, execution.Interactive, 4)
+			if err != nil && ctx.Err() == nil {
+				return err
+			}
+			for _, a := range announced {
+				got <- a.Ref
+				if err := a.Acknowledge(ctx); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
 	})
+}
+
+// pull awaits one announcement of the interactive lane.
+func (f fixture) pull(t *testing.T) Announcement {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	announced, err := f.Pull(ctx, execution.Interactive, 1)
+	require.NoError(t, err)
+	require.Len(t, announced, 1)
+	return announced[0]
 }
 
 func (f fixture) announce(t *testing.T, refs ...execution.Ref) {

@@ -11,15 +11,17 @@ import (
 
 	"cloud.google.com/go/pubsub/v2"
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/airlock-run/airlock/internal/execution"
 )
 
-// signalsTopic is heard by every process, through a subscription of its own.
-const signalsTopic = "executions-signals"
+const (
+	// signalsTopic is heard by every process, through a subscription of its own.
+	signalsTopic = "executions-signals"
+	// deadTopic has what was announced and could not be looked at. Its
+	// subscription has the same name.
+	deadTopic = "executions-dead"
+)
 
 // lanes are the queues of executions. Each is a topic, and a subscription of
 // the same name that the executors share.
@@ -27,13 +29,15 @@ var lanes = []execution.Lane{execution.Interactive, execution.Batch}
 
 func laneTopic(l execution.Lane) string { return "executions-" + string(l) }
 
-// ackDeadline is how long Pub/Sub waits before it delivers again what a dead
-// executor held. The client extends it for as long as a job runs.
-const ackDeadline = 30 * time.Second
+// ackDeadline is how long a message that was pulled stays away from others
+// unless it is settled, and the shortest that Pub/Sub offers. A claim takes
+// less; what it takes longer for is claimed by somebody else.
+const ackDeadline = 10 * time.Second
 
-// maxHeld is how long the client keeps extending: the longest job, with room
-// for what comes before and after it.
-const maxHeld = execution.MaxTimeout + 10*time.Minute
+// maxDeliveries is after how many failed deliveries a message becomes a dead
+// letter, and the most that Pub/Sub offers. With the delays of giveBackDelay
+// that is 15 hours of an outage.
+const maxDeliveries = 100
 
 // tellTimeout bounds how long a change waits for Pub/Sub. The caller of the
 // API waits meanwhile, for something that it does not need.
@@ -44,11 +48,15 @@ type Queue struct {
 	client  *pubsub.Client
 	lanes   map[execution.Lane]*pubsub.Publisher
 	signals *pubsub.Publisher
+	dead    *pubsub.Publisher
 }
 
 // New returns a queue over the client, which stays the caller's to close.
 func New(client *pubsub.Client) *Queue {
-	q := &Queue{client: client, lanes: map[execution.Lane]*pubsub.Publisher{}, signals: publisher(client, signalsTopic)}
+	q := &Queue{
+		client: client, lanes: map[execution.Lane]*pubsub.Publisher{},
+		signals: publisher(client, signalsTopic), dead: publisher(client, deadTopic),
+	}
 	for _, lane := range lanes {
 		q.lanes[lane] = publisher(client, laneTopic(lane))
 	}
@@ -69,47 +77,7 @@ func (q *Queue) Close() {
 		p.Stop()
 	}
 	q.signals.Stop()
-}
-
-// Ensure makes the topics and the shared subscriptions where they do not exist.
-func (q *Queue) Ensure(ctx context.Context) error {
-	if err := q.ensureTopic(ctx, signalsTopic); err != nil {
-		return err
-	}
-	for _, lane := range lanes {
-		if err := q.ensureTopic(ctx, laneTopic(lane)); err != nil {
-			return err
-		}
-		if err := q.ensureSubscription(ctx, laneTopic(lane)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (q *Queue) ensureTopic(ctx context.Context, name string) error {
-	_, err := q.client.TopicAdminClient.CreateTopic(ctx, &pubsubpb.Topic{Name: q.topic(name)})
-	if err != nil && status.Code(err) != codes.AlreadyExists {
-		return fmt.Errorf("create topic %s: %w", name, err)
-	}
-	return nil
-}
-
-func (q *Queue) ensureSubscription(ctx context.Context, name string) error {
-	_, err := q.client.SubscriptionAdminClient.CreateSubscription(ctx, &pubsubpb.Subscription{
-		Name:               q.subscription(name),
-		Topic:              q.topic(name),
-		AckDeadlineSeconds: int32(ackDeadline.Seconds()),
-		RetryPolicy: &pubsubpb.RetryPolicy{
-			MinimumBackoff: durationpb.New(time.Second),
-			MaximumBackoff: durationpb.New(time.Minute),
-		},
-		ExpirationPolicy: &pubsubpb.ExpirationPolicy{}, // never
-	})
-	if err != nil && status.Code(err) != codes.AlreadyExists {
-		return fmt.Errorf("create subscription %s: %w", name, err)
-	}
-	return nil
+	q.dead.Stop()
 }
 
 // Check asks whether the topics of the executions are there to be published to.

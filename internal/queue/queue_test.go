@@ -7,6 +7,7 @@ import (
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/airlock-run/airlock/internal/emulator/emulatortest"
 	pubsubemulator "github.com/airlock-run/airlock/internal/emulator/pubsub"
@@ -29,9 +30,33 @@ func TestEnsureIsRepeatableAndConcurrent(t *testing.T) {
 	require.NoError(t, q.Check(t.Context()))
 	sub, err := p.Client.SubscriptionAdminClient.GetSubscription(t.Context(), &pubsubpb.GetSubscriptionRequest{Subscription: q.subscription(laneTopic(execution.Interactive))})
 	require.NoError(t, err)
-	require.EqualValues(t, 30, sub.AckDeadlineSeconds)
+	require.EqualValues(t, 10, sub.AckDeadlineSeconds)
+	require.Nil(t, sub.RetryPolicy, "what is given back at once comes at once")
+	require.Equal(t, q.topic(deadTopic), sub.DeadLetterPolicy.DeadLetterTopic)
+	require.EqualValues(t, maxDeliveries, sub.DeadLetterPolicy.MaxDeliveryAttempts)
 	require.NotNil(t, sub.ExpirationPolicy)
 	require.Nil(t, sub.ExpirationPolicy.Ttl, "it never expires, however long nobody runs an executor")
+}
+
+// A subscription that was made before is brought up to date.
+func TestEnsureConfiguresWhatIsThere(t *testing.T) {
+	t.Parallel()
+	p := emulatortest.StartPubSub(t, pubsubemulator.Options{})
+	q := New(p.Client)
+	defer q.Close()
+	lane := laneTopic(execution.Batch)
+	require.NoError(t, q.ensureTopic(t.Context(), lane))
+	_, err := p.Client.SubscriptionAdminClient.CreateSubscription(t.Context(), &pubsubpb.Subscription{
+		Name: q.subscription(lane), Topic: q.topic(lane), AckDeadlineSeconds: 30,
+		RetryPolicy: &pubsubpb.RetryPolicy{MinimumBackoff: durationpb.New(time.Second)},
+	})
+	require.NoError(t, err)
+	require.NoError(t, q.Ensure(t.Context()))
+	sub, err := p.Client.SubscriptionAdminClient.GetSubscription(t.Context(), &pubsubpb.GetSubscriptionRequest{Subscription: q.subscription(lane)})
+	require.NoError(t, err)
+	require.EqualValues(t, 10, sub.AckDeadlineSeconds)
+	require.Nil(t, sub.RetryPolicy)
+	require.NotNil(t, sub.DeadLetterPolicy)
 }
 
 func TestEnsureKeepsWhatWaits(t *testing.T) {
@@ -39,7 +64,7 @@ func TestEnsureKeepsWhatWaits(t *testing.T) {
 	f := start(t)
 	f.announce(t, hello)
 	require.NoError(t, f.Ensure(t.Context()))
-	got, _ := f.receive(t, 1)
+	got, _ := f.receive(t)
 	require.Equal(t, hello, await(t, got))
 }
 
@@ -55,7 +80,7 @@ func TestTellIsBoundedWhilePubSubIsAway(t *testing.T) {
 	require.Less(t, time.Since(began), tellTimeout+2*time.Second)
 	f.pubsub.Back()
 	f.announce(t, hello)
-	got, _ := f.receive(t, 1)
+	got, _ := f.receive(t)
 	require.Equal(t, hello, await(t, got), "it goes on once Pub/Sub is back")
 }
 

@@ -1,0 +1,63 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
+)
+
+// Ensure makes the topics and the shared subscriptions where they do not
+// exist, and configures those that do.
+func (q *Queue) Ensure(ctx context.Context) error {
+	if err := q.ensureTopic(ctx, signalsTopic); err != nil {
+		return err
+	}
+	if err := q.ensureShared(ctx, deadTopic, nil); err != nil {
+		return err
+	}
+	giveUp := &pubsubpb.DeadLetterPolicy{DeadLetterTopic: q.topic(deadTopic), MaxDeliveryAttempts: maxDeliveries}
+	for _, lane := range lanes {
+		if err := q.ensureShared(ctx, laneTopic(lane), giveUp); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (q *Queue) ensureTopic(ctx context.Context, name string) error {
+	_, err := q.client.TopicAdminClient.CreateTopic(ctx, &pubsubpb.Topic{Name: q.topic(name)})
+	if err != nil && status.Code(err) != codes.AlreadyExists {
+		return fmt.Errorf("create topic %s: %w", name, err)
+	}
+	return nil
+}
+
+// ensureShared makes a topic and the subscription of the same name. There is
+// no retry policy: who gives a message back says for how long.
+func (q *Queue) ensureShared(ctx context.Context, name string, giveUp *pubsubpb.DeadLetterPolicy) error {
+	if err := q.ensureTopic(ctx, name); err != nil {
+		return err
+	}
+	sub := &pubsubpb.Subscription{
+		Name:               q.subscription(name),
+		Topic:              q.topic(name),
+		AckDeadlineSeconds: int32(ackDeadline.Seconds()),
+		DeadLetterPolicy:   giveUp,
+		ExpirationPolicy:   &pubsubpb.ExpirationPolicy{}, // never
+	}
+	_, err := q.client.SubscriptionAdminClient.CreateSubscription(ctx, sub)
+	if status.Code(err) == codes.AlreadyExists {
+		_, err = q.client.SubscriptionAdminClient.UpdateSubscription(ctx, &pubsubpb.UpdateSubscriptionRequest{
+			Subscription: sub,
+			UpdateMask:   &fieldmaskpb.FieldMask{Paths: []string{"ack_deadline_seconds", "dead_letter_policy", "expiration_policy", "retry_policy"}},
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("make subscription %s: %w", name, err)
+	}
+	return nil
+}

@@ -1,0 +1,40 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+
+	"cloud.google.com/go/pubsub/v2"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/propagation"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/airlock-run/airlock/internal/execution"
+)
+
+// Tell announces what a change has made ready, and signals the change to who
+// waits for it. When it fails nothing is lost: the janitor announces again,
+// and who waits reads again.
+func (q *Queue) Tell(ctx context.Context, ch execution.Change) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellTimeout)
+	defer cancel()
+	tell, ctx := errgroup.WithContext(ctx)
+	lane := q.lanes[ch.Execution.Lane] // what a change makes ready waits in the same lane
+	for _, ref := range ch.Announce {
+		tell.Go(func() error { return publish(ctx, lane, ref) })
+	}
+	tell.Go(func() error { return publish(ctx, q.signals, ch.Execution.Ref()) })
+	return tell.Wait()
+}
+
+// publish sends a reference, and with it the trace that ctx belongs to.
+func publish(ctx context.Context, p *pubsub.Publisher, ref execution.Ref) error {
+	data, err := json.Marshal(ref)
+	if err != nil {
+		return err
+	}
+	trace := propagation.MapCarrier{}
+	otel.GetTextMapPropagator().Inject(ctx, trace)
+	_, err = p.Publish(ctx, &pubsub.Message{Data: data, Attributes: trace}).Get(ctx)
+	return err
+}
