@@ -2,33 +2,30 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/client"
 	"github.com/airlock-run/airlock/internal/process"
 )
 
 func batchCommand() *cobra.Command {
-	var c client
-	cmd := &cobra.Command{Use: "batch", Short: "Run an agent on many inputs", Args: usageArgs(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	serverFlag(cmd.PersistentFlags(), &c)
-	cmd.AddCommand(batchSubmit(&c), batchStatus(&c), batchResults(&c),
-		batchPost(&c, "cancel", "Cancel what is left of a batch"),
-		batchPost(&c, "retry", "Run the inputs that failed or timed out again, as a new batch"))
-	return cmd
+	var s server
+	return group("batch", "Run an agent on many inputs", &s,
+		batchSubmit(&s), batchList(&s), batchStatus(&s), batchResults(&s),
+		batchPost(&s, "cancel", "Cancel what is left of a batch", (*client.Client).CancelBatch),
+		batchPost(&s, "retry", "Run the inputs that failed or timed out again, as a new batch", (*client.Client).RetryBatch))
 }
 
-func batchSubmit(c *client) *cobra.Command {
+func batchSubmit(s *server) *cobra.Command {
 	var (
 		agent, results string
 		wait           bool
@@ -40,20 +37,23 @@ func batchSubmit(c *client) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := process.Context()
 			defer stop()
-			b, err := submitBatch(ctx, cmd, *c, args[0], agent)
+			c, err := s.connect()
+			if err != nil {
+				return err
+			}
+			b, err := submitBatch(ctx, cmd, c, args[0], agent)
 			if err != nil {
 				return err
 			}
 			if !wait && results == "" {
-				fmt.Fprintln(cmd.OutOrStdout(), b.Id)
-				return nil
+				return show(s, cmd.OutOrStdout(), b, func(out io.Writer, b client.Batch) { fmt.Fprintln(out, b.Id) })
 			}
 			fmt.Fprintln(cmd.ErrOrStderr(), b.Id)
-			if b, err = followBatch(ctx, cmd, *c, b); err != nil {
+			if b, err = followBatch(ctx, cmd, c, b); err != nil {
 				return err
 			}
 			if results != "" {
-				if err := saveResults(ctx, *c, b.Id, results, false); err != nil {
+				if err := saveResults(ctx, c, b.Id, results, false); err != nil {
 					return err
 				}
 			}
@@ -70,35 +70,35 @@ func batchSubmit(c *client) *cobra.Command {
 	return cmd
 }
 
-func submitBatch(ctx context.Context, cmd *cobra.Command, c client, file, agent string) (contract.Batch, error) {
-	var b contract.Batch
+func submitBatch(ctx context.Context, cmd *cobra.Command, c *client.Client, file, agent string) (client.Batch, error) {
 	if agent == "" {
-		return b, usage(cmd, errors.New("--agent is missing"))
+		return client.Batch{}, usage(cmd, errors.New("--agent is missing"))
 	}
 	input := cmd.InOrStdin()
 	if file != "-" {
 		opened, err := os.Open(file)
 		if err != nil {
-			return b, err
+			return client.Batch{}, err
 		}
 		defer opened.Close()
 		input = opened
 	}
-	id, err := c.agentID(ctx, agent)
+	a, err := findAgent(ctx, c, agent)
 	if err != nil {
-		return b, err
+		return client.Batch{}, err
 	}
-	return b, c.send(ctx, "/agents/"+id+"/batches", "application/jsonl", input, &b)
+	return c.SubmitBatch(ctx, a.Id, input)
 }
 
 // followBatch shows the progress until the batch has ended.
-func followBatch(ctx context.Context, cmd *cobra.Command, c client, b contract.Batch) (contract.Batch, error) {
+func followBatch(ctx context.Context, cmd *cobra.Command, c *client.Client, b client.Batch) (client.Batch, error) {
 	for {
-		if err := c.call(ctx, http.MethodGet, b.Urls.Self, nil, &b); err != nil {
+		var err error
+		if b, err = c.Batch(ctx, b.Id); err != nil {
 			return b, fmt.Errorf("%w; the batch %s goes on without this command", err, b.Id)
 		}
 		fmt.Fprintf(cmd.ErrOrStderr(), "\r%s", bar(b))
-		if b.Status == contract.BatchEnded {
+		if b.Status == client.BatchEnded {
 			fmt.Fprintln(cmd.ErrOrStderr())
 			return b, nil
 		}
@@ -111,7 +111,7 @@ func followBatch(ctx context.Context, cmd *cobra.Command, c client, b contract.B
 }
 
 // bar draws the progress in one line.
-func bar(b contract.Batch) string {
+func bar(b client.Batch) string {
 	const width = 30
 	p := b.Progress
 	ended := p.Succeeded + p.Failed + p.TimedOut + p.Canceled
@@ -126,21 +126,39 @@ func bar(b contract.Batch) string {
 	return fmt.Sprintf("%-79s", line) // covers what stood there
 }
 
-func batchStatus(c *client) *cobra.Command {
+func batchList(s *server) *cobra.Command {
 	return &cobra.Command{
-		Use: "status BATCH", Short: "Show how far a batch is", Args: usageArgs(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			var b contract.Batch
-			if err := c.call(cmd.Context(), http.MethodGet, "/batches/"+url.PathEscape(args[0]), nil, &b); err != nil {
+		Use: "list", Short: "List all batches, the newest first", Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := s.connect()
+			if err != nil {
 				return err
 			}
-			showBatch(cmd.OutOrStdout(), b)
-			return nil
+			return showAll(s, cmd.OutOrStdout(), c.Batches(cmd.Context()), 0, "ID STATUS INPUTS CREATED", func(b client.Batch) []string {
+				return []string{b.Id, string(b.Status), strconv.Itoa(b.Total), when(b.CreatedAt)}
+			})
 		},
 	}
 }
 
-func showBatch(out io.Writer, b contract.Batch) {
+func batchStatus(s *server) *cobra.Command {
+	return &cobra.Command{
+		Use: "status BATCH", Short: "Show how far a batch is", Args: usageArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := s.connect()
+			if err != nil {
+				return err
+			}
+			b, err := c.Batch(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return show(s, cmd.OutOrStdout(), b, showBatch)
+		},
+	}
+}
+
+func showBatch(out io.Writer, b client.Batch) {
 	p := b.Progress
 	fmt.Fprintf(out, "%s  %s\npending %d, queued %d, running %d, succeeded %d, failed %d, timed out %d, canceled %d, of %d\n",
 		b.Id, b.Status, p.Pending, p.Queued, p.Running, p.Succeeded, p.Failed, p.TimedOut, p.Canceled, b.Total)
@@ -152,7 +170,7 @@ func showBatch(out io.Writer, b contract.Batch) {
 	}
 }
 
-func batchResults(c *client) *cobra.Command {
+func batchResults(s *server) *cobra.Command {
 	var (
 		output string
 		follow bool
@@ -162,10 +180,14 @@ func batchResults(c *client) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := process.Context()
 			defer stop()
-			if output != "" {
-				return saveResults(ctx, *c, args[0], output, follow)
+			c, err := s.connect()
+			if err != nil {
+				return err
 			}
-			return c.copyResults(ctx, args[0], follow, cmd.OutOrStdout())
+			if output != "" {
+				return saveResults(ctx, c, args[0], output, follow)
+			}
+			return writeResults(ctx, c, args[0], follow, cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "write to this file")
@@ -173,28 +195,44 @@ func batchResults(c *client) *cobra.Command {
 	return cmd
 }
 
-func saveResults(ctx context.Context, c client, batch, file string, follow bool) error {
+func saveResults(ctx context.Context, c *client.Client, batch, file string, follow bool) error {
 	out, err := os.Create(file)
 	if err != nil {
 		return err
 	}
-	if err := c.copyResults(ctx, batch, follow, out); err != nil {
+	if err := writeResults(ctx, c, batch, follow, out); err != nil {
 		_ = out.Close() // what failed before is what counts
 		return err
 	}
 	return out.Close()
 }
 
-func batchPost(c *client, verb, short string) *cobra.Command {
+func writeResults(ctx context.Context, c *client.Client, batch string, follow bool, out io.Writer) error {
+	lines := json.NewEncoder(out)
+	for r, err := range c.Results(ctx, batch, follow) {
+		if err != nil {
+			return err
+		}
+		if err := lines.Encode(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func batchPost(s *server, verb, short string, do func(*client.Client, context.Context, string) (client.Batch, error)) *cobra.Command {
 	return &cobra.Command{
 		Use: verb + " BATCH", Short: short, Args: usageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var b contract.Batch
-			if err := c.call(cmd.Context(), http.MethodPost, "/batches/"+url.PathEscape(args[0])+"/"+verb, nil, &b); err != nil {
+			c, err := s.connect()
+			if err != nil {
 				return err
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), b.Id, b.Status)
-			return nil
+			b, err := do(c, cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return show(s, cmd.OutOrStdout(), b, func(out io.Writer, b client.Batch) { fmt.Fprintln(out, b.Id, b.Status) })
 		},
 	}
 }

@@ -5,12 +5,11 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/airlock-run/airlock/client"
 )
 
-var (
-	errUsage       = errors.New("usage")
-	errUnreachable = errors.New("cannot reach the server")
-)
+var errUsage = errors.New("usage")
 
 // usage is an error about how the command was called.
 func usage(cmd *cobra.Command, err error) error {
@@ -31,7 +30,7 @@ func exitCode(err error) int {
 	switch {
 	case errors.Is(err, errUsage):
 		return exitUsage
-	case errors.Is(err, errUnreachable):
+	case errors.Is(err, client.ErrUnreachable):
 		return exitUnreachable
 	default:
 		return exitFailed

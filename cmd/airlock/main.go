@@ -36,6 +36,7 @@ func root() *cobra.Command {
 	}
 	cmd.SetOut(os.Stdout)
 	cmd.SetFlagErrorFunc(usage)
-	cmd.AddCommand(dev(), emulators(), doctor(), runCommand(), receiptCommand(), batchCommand(), keysCommand())
+	cmd.AddCommand(dev(), emulators(), doctor(),
+		runCommand(), chatCommand(), agentsCommand(), executionsCommand(), batchCommand(), receiptCommand(), keysCommand())
 	return cmd
 }

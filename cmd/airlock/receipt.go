@@ -8,12 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 
 	"github.com/spf13/cobra"
 
-	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/client"
 	"github.com/airlock-run/airlock/internal/process"
 	"github.com/airlock-run/airlock/internal/receipt"
 )
@@ -30,7 +29,7 @@ func receiptCommand() *cobra.Command {
 }
 
 func receiptShow() *cobra.Command {
-	var c client
+	var s server
 	cmd := &cobra.Command{
 		Use:   "show EXECUTION",
 		Short: "Print an execution's receipt, as verify takes it",
@@ -38,7 +37,11 @@ func receiptShow() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := process.Context()
 			defer stop()
-			text, err := c.receipt(ctx, args[0])
+			c, err := s.connect()
+			if err != nil {
+				return err
+			}
+			text, err := receiptOf(ctx, c, args[0])
 			if err != nil {
 				return err
 			}
@@ -46,13 +49,13 @@ func receiptShow() *cobra.Command {
 			return err
 		},
 	}
-	serverFlag(cmd.Flags(), &c)
+	s.flags(cmd.Flags())
 	return cmd
 }
 
-func (c client) receipt(ctx context.Context, executionID string) (json.RawMessage, error) {
-	var e contract.Execution
-	if err := c.call(ctx, http.MethodGet, "/executions/"+executionID, nil, &e); err != nil {
+func receiptOf(ctx context.Context, c *client.Client, executionID string) (json.RawMessage, error) {
+	e, err := c.Execution(ctx, executionID)
+	if err != nil {
 		return nil, err
 	}
 	if len(e.Receipt) == 0 {

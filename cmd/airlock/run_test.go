@@ -21,6 +21,7 @@ type api struct {
 	*httptest.Server
 	mu   sync.Mutex
 	sent []string // "METHOD PATH BODY"
+	auth string   // the header of the newest request
 }
 
 // serve answers a route such as "GET /agents" with its answers in turn, the
@@ -34,6 +35,7 @@ func serve(t *testing.T, routes map[string][]any) *api {
 			a.mu.Lock()
 			defer a.mu.Unlock()
 			body, _ := io.ReadAll(r.Body) // what was sent is looked at by the test
+			a.auth = r.Header.Get("Authorization")
 			a.sent = append(a.sent, strings.TrimSpace(r.Method+" "+r.URL.RequestURI()+" "+string(body)))
 			answer := answers[0]
 			if len(answers) > 1 {
@@ -111,7 +113,9 @@ func TestRunFindsTheAgent(t *testing.T) {
 		"by two's name":       {"Two", exitFailed, "", "agt_2 agt_3"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := serve(t, map[string][]any{"GET /agents": {list}, "POST /agents/{id}/run": {accepted}})
+			a := serve(t, map[string][]any{
+				"GET /agents": {list}, "GET /agents/agt_1": {list.Agents[0]}, "GET /agents/agt_2": {list.Agents[1]}, "POST /agents/{id}/run": {accepted},
+			})
 			code, _, said := airlock(t, "", "run", "--server", a.URL, "--agent", tc.agent, "x")
 			require.Equal(t, tc.code, code)
 			require.Contains(t, said, tc.says)

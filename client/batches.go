@@ -1,0 +1,120 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// SubmitBatch has an agent run on many inputs: lines holds one a line, as a
+// JSON string or as {"input": …}. It is sent once, as a stream.
+func (c *Client) SubmitBatch(ctx context.Context, agentID string, lines io.Reader) (Batch, error) {
+	return send[Batch](ctx, c, call{
+		method: http.MethodPost, path: agentPath(agentID) + "/batches", stream: lines, creates: true,
+		header: http.Header{"Content-Type": {"application/jsonl"}},
+	})
+}
+
+// Batch returns a batch with its progress.
+func (c *Client) Batch(ctx context.Context, batchID string) (Batch, error) {
+	return send[Batch](ctx, c, call{method: http.MethodGet, path: batchPath(batchID)})
+}
+
+// Batches returns all batches, the newest first, without their progress.
+func (c *Client) Batches(ctx context.Context) iter.Seq2[Batch, error] {
+	return pages(ctx, c, "/batches", nil, func(l BatchList) ([]Batch, NextCursor) { return l.Batches, l.NextCursor })
+}
+
+// CancelBatch cancels what is left of a batch.
+func (c *Client) CancelBatch(ctx context.Context, batchID string) (Batch, error) {
+	return send[Batch](ctx, c, call{method: http.MethodPost, path: batchPath(batchID) + "/cancel"})
+}
+
+// RetryBatch runs the inputs that failed or timed out again, as a new batch.
+func (c *Client) RetryBatch(ctx context.Context, batchID string) (Batch, error) {
+	return send[Batch](ctx, c, call{method: http.MethodPost, path: batchPath(batchID) + "/retry", creates: true})
+}
+
+// Results returns the results of a batch in input order, up to the first that
+// is not there yet. With follow it waits for those, to the end of the batch,
+// and goes on where it was when a connection breaks.
+func (c *Client) Results(ctx context.Context, batchID string, follow bool) iter.Seq2[BatchResult, error] {
+	return func(yield func(BatchResult, error) bool) {
+		total := 0 // without follow, the end of an answer is all that there is
+		if follow {
+			b, err := c.Batch(ctx, batchID)
+			if err != nil {
+				yield(BatchResult{}, err)
+				return
+			}
+			total = b.Total
+		}
+		next, wanted := 0, true
+		for broken := 0; ; {
+			got, err := c.results(ctx, batchID, next, follow, func(r BatchResult) bool {
+				wanted = yield(r, nil)
+				return wanted
+			})
+			next += got
+			if broken++; got > 0 {
+				broken = 1
+			}
+			if !wanted || err == nil && next >= total {
+				return
+			}
+			if err == nil {
+				err = errBroken // as when the server shuts down
+			}
+			if !errors.Is(err, errBroken) || broken == tries {
+				yield(BatchResult{}, err)
+				return
+			}
+			select {
+			case <-time.After(time.Second << broken):
+			case <-ctx.Done():
+				yield(BatchResult{}, context.Cause(ctx))
+				return
+			}
+		}
+	}
+}
+
+// errBroken means that a stream ended before its time.
+var errBroken = errors.New("the answer broke off")
+
+// results passes on the results from index next, and returns how many it has.
+func (c *Client) results(ctx context.Context, batchID string, next int, follow bool, pass func(BatchResult) bool) (int, error) {
+	query := url.Values{"follow": {strconv.FormatBool(follow)}}
+	if next > 0 {
+		query.Set("after", strconv.Itoa(next-1))
+	}
+	res, err := c.open(ctx, call{method: http.MethodGet, path: batchPath(batchID) + "/results", query: query})
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	decoder := json.NewDecoder(res.Body)
+	for passed := 0; ; passed++ {
+		var r BatchResult
+		err := decoder.Decode(&r)
+		switch {
+		case errors.Is(err, io.EOF):
+			return passed, nil
+		case ctx.Err() != nil:
+			return passed, context.Cause(ctx)
+		case err != nil:
+			return passed, fmt.Errorf("%w: %w", errBroken, err)
+		case !pass(r):
+			return passed + 1, nil
+		}
+	}
+}
+
+func batchPath(batchID string) string { return "/batches/" + url.PathEscape(batchID) }

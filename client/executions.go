@@ -1,0 +1,87 @@
+package client
+
+import (
+	"context"
+	"io"
+	"iter"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// Execution returns an execution as it is.
+func (c *Client) Execution(ctx context.Context, executionID string) (Execution, error) {
+	return send[Execution](ctx, c, call{method: http.MethodGet, path: executionPath(executionID)})
+}
+
+// Wait returns an execution once it has ended, however it did, or an error once
+// ctx ends. The execution goes on without its caller.
+func (c *Client) Wait(ctx context.Context, executionID string) (Execution, error) {
+	poll := call{method: http.MethodGet, path: executionPath(executionID), query: url.Values{"wait": {"30s"}}}
+	for {
+		e, err := send[Execution](ctx, c, poll)
+		if err != nil || e.Status.Ended() {
+			return e, err
+		}
+	}
+}
+
+// Ended reports whether nothing changes any more.
+func (s Status) Ended() bool { return s != StatusQueued && s != StatusRunning }
+
+// Filter narrows a list of executions; empty fields do not.
+type Filter struct {
+	Status         Status
+	Kind           Kind
+	AgentID        string
+	ConversationID string
+	BatchID        string
+	Label          string // "name=value"
+}
+
+// Executions returns all executions that meet the filter, the newest first.
+func (c *Client) Executions(ctx context.Context, f Filter) iter.Seq2[Execution, error] {
+	query := url.Values{}
+	for name, value := range map[string]string{
+		"status": string(f.Status), "kind": string(f.Kind), "label": f.Label,
+		"agentId": f.AgentID, "conversationId": f.ConversationID, "batchId": f.BatchID,
+	} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	return pages(ctx, c, "/executions", query, func(l ExecutionList) ([]Execution, NextCursor) { return l.Executions, l.NextCursor })
+}
+
+// Cancel cancels an execution and returns it as it is then: what runs is ended
+// within moments. Repeating it, or cancelling what has ended, changes nothing.
+func (c *Client) Cancel(ctx context.Context, executionID string) (Execution, error) {
+	return send[Execution](ctx, c, call{method: http.MethodPost, path: executionPath(executionID) + "/cancel"})
+}
+
+// Result returns the whole result of an execution, also where the execution
+// shows only its beginning (Result.Truncated).
+func (c *Client) Result(ctx context.Context, executionID string) (Result, error) {
+	return send[Result](ctx, c, call{method: http.MethodGet, path: executionPath(executionID) + "/result"})
+}
+
+// File opens a file that a job left, by its path as Execution.Files has it. It
+// is the caller's to close.
+func (c *Client) File(ctx context.Context, executionID, path string) (io.ReadCloser, error) {
+	parts := strings.Split(path, "/")
+	for i := range parts {
+		parts[i] = url.PathEscape(parts[i])
+	}
+	res, err := c.open(ctx, call{method: http.MethodGet, path: executionPath(executionID) + "/files/" + strings.Join(parts, "/")})
+	if err != nil {
+		return nil, err
+	}
+	return res.Body, nil
+}
+
+func executionPath(executionID string) string { return "/executions/" + url.PathEscape(executionID) }
+
+// Retry runs what ended and did not succeed again, as a new execution.
+func (c *Client) Retry(ctx context.Context, executionID string) (Accepted, error) {
+	return send[Accepted](ctx, c, call{method: http.MethodPost, path: executionPath(executionID) + "/retry", creates: true})
+}

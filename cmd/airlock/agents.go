@@ -1,0 +1,242 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/airlock-run/airlock/client"
+)
+
+func agentsCommand() *cobra.Command {
+	var s server
+	return group("agents", "The agents: list, get, create, edit, delete", &s,
+		agentsList(&s), agentsGet(&s), agentsCreate(&s), agentsEdit(&s), agentsDelete(&s))
+}
+
+func agentsList(s *server) *cobra.Command {
+	return &cobra.Command{Use: "list", Short: "List all agents, the newest first", Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := s.connect()
+			if err != nil {
+				return err
+			}
+			return showAll(s, cmd.OutOrStdout(), c.Agents(cmd.Context()), 0, "ID NAME RUNTIME MODEL CHANGED", func(a client.Agent) []string {
+				return []string{a.Id, short(a.Name), a.Runtime, cmp.Or(a.Model, "-"), when(a.UpdatedAt)}
+			})
+		}}
+}
+
+func agentsGet(s *server) *cobra.Command {
+	return &cobra.Command{Use: "get AGENT", Short: "Show an agent, by its name or ID", Args: usageArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := s.connect()
+			if err != nil {
+				return err
+			}
+			a, err := findAgent(cmd.Context(), c, args[0])
+			if err != nil {
+				return err
+			}
+			return show(s, cmd.OutOrStdout(), a, showAgent)
+		}}
+}
+
+func showAgent(out io.Writer, a client.Agent) {
+	pair(out, "ID", a.Id)
+	pair(out, "Name", a.Name)
+	pair(out, "Description", a.Description)
+	pair(out, "Runtime", a.Runtime)
+	pair(out, "Model", a.Model)
+	pair(out, "Timeout", a.Timeout)
+	if a.Budget.MaxTokens > 0 {
+		pair(out, "Budget", fmt.Sprintf("%d tokens", a.Budget.MaxTokens))
+	}
+	if a.Budget.MaxCostUsd > 0 {
+		pair(out, "Budget", fmt.Sprintf("%g USD", a.Budget.MaxCostUsd))
+	}
+	pair(out, "Created", when(a.CreatedAt))
+	pair(out, "Changed", when(a.UpdatedAt))
+	fmt.Fprintf(out, "\n%s\n", a.Instructions)
+}
+
+// agentFields are the flags that say what an agent is to be.
+var agentFields = []struct{ flag, field, usage string }{
+	{"name", "name", "name of the agent"},
+	{"description", "description", "what it is for"},
+	{"instructions", "instructions", "what it is to do with its input; - reads standard input"},
+	{"runtime", "runtime", "runtime; the server's default when absent"},
+	{"model", "model", "model for the runtime; its default when absent"},
+	{"timeout", "timeout", "longest time of one run, such as 90s"},
+}
+
+func agentFlags(cmd *cobra.Command) {
+	for _, f := range agentFields {
+		cmd.Flags().String(f.flag, "", f.usage)
+	}
+	cmd.Flags().Int64("max-tokens", 0, "tokens that one run may use")
+	cmd.Flags().Float64("max-cost", 0, "US dollars that one run may cost")
+}
+
+// agentPatch holds the fields whose flags were given. An empty text, or 0,
+// gives a field its default again.
+func agentPatch(cmd *cobra.Command) (client.Patch, error) {
+	patch := client.Patch{}
+	for _, f := range agentFields {
+		if !cmd.Flags().Changed(f.flag) {
+			continue
+		}
+		text, err := cmd.Flags().GetString(f.flag)
+		if err == nil && f.flag == "instructions" {
+			text, err = orStdin(cmd, text)
+		}
+		if err != nil {
+			return nil, err
+		}
+		patch[f.field] = orNil(text)
+	}
+	budget := client.Patch{}
+	if cmd.Flags().Changed("max-tokens") {
+		n, err := cmd.Flags().GetInt64("max-tokens")
+		if err != nil {
+			return nil, err
+		}
+		budget["maxTokens"] = orNil(n)
+	}
+	if cmd.Flags().Changed("max-cost") {
+		n, err := cmd.Flags().GetFloat64("max-cost")
+		if err != nil {
+			return nil, err
+		}
+		budget["maxCostUsd"] = orNil(n)
+	}
+	if len(budget) > 0 {
+		patch["budget"] = budget
+	}
+	return patch, nil
+}
+
+func orNil[T comparable](v T) any {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return v
+}
+
+// orStdin is a text, or what standard input holds where the text is "-".
+func orStdin(cmd *cobra.Command, text string) (string, error) {
+	if text != "-" {
+		return text, nil
+	}
+	read, err := io.ReadAll(cmd.InOrStdin())
+	return string(read), err
+}
+
+func agentsCreate(s *server) *cobra.Command {
+	cmd := &cobra.Command{Use: "create --name NAME --instructions TEXT", Short: "Create an agent and print its ID", Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var a client.CreateAgent
+			f := cmd.Flags()
+			a.Name, _ = f.GetString("name") // these are the flags' own types
+			a.Description, _ = f.GetString("description")
+			a.Instructions, _ = f.GetString("instructions")
+			a.Runtime, _ = f.GetString("runtime")
+			a.Model, _ = f.GetString("model")
+			a.Timeout, _ = f.GetString("timeout")
+			a.Budget.MaxTokens, _ = f.GetInt64("max-tokens")
+			a.Budget.MaxCostUsd, _ = f.GetFloat64("max-cost")
+			var err error
+			if a.Instructions, err = orStdin(cmd, a.Instructions); err != nil {
+				return err
+			}
+			c, err := s.connect()
+			if err != nil {
+				return err
+			}
+			created, err := c.CreateAgent(cmd.Context(), a)
+			if err != nil {
+				return err
+			}
+			return show(s, cmd.OutOrStdout(), created, func(out io.Writer, a client.Agent) { fmt.Fprintln(out, a.Id) })
+		}}
+	agentFlags(cmd)
+	return cmd
+}
+
+func agentsEdit(s *server) *cobra.Command {
+	cmd := &cobra.Command{Use: "edit AGENT [--name NAME] …", Short: "Change what the flags name; an empty value gives the default again", Args: usageArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			patch, err := agentPatch(cmd)
+			if err != nil {
+				return err
+			}
+			if len(patch) == 0 {
+				return usage(cmd, errors.New("nothing is to be changed"))
+			}
+			c, err := s.connect()
+			if err != nil {
+				return err
+			}
+			a, err := findAgent(cmd.Context(), c, args[0])
+			if err != nil {
+				return err
+			}
+			if a, err = c.UpdateAgent(cmd.Context(), a.Id, patch); err != nil {
+				return err
+			}
+			return show(s, cmd.OutOrStdout(), a, showAgent)
+		}}
+	agentFlags(cmd)
+	return cmd
+}
+
+func agentsDelete(s *server) *cobra.Command {
+	return &cobra.Command{Use: "delete AGENT", Short: "Delete an agent; what was accepted before goes on", Args: usageArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := s.connect()
+			if err != nil {
+				return err
+			}
+			a, err := findAgent(cmd.Context(), c, args[0])
+			if err != nil {
+				return err
+			}
+			return c.DeleteAgent(cmd.Context(), a.Id)
+		}}
+}
+
+// findAgent finds an agent by its ID or its name, which must be the only one of that name.
+func findAgent(ctx context.Context, c *client.Client, nameOrID string) (client.Agent, error) {
+	if strings.HasPrefix(nameOrID, "agt_") {
+		if a, err := c.Agent(ctx, nameOrID); err == nil || !client.IsNotFound(err) {
+			return a, err
+		}
+	}
+	var found []client.Agent
+	for a, err := range c.Agents(ctx) {
+		if err != nil {
+			return client.Agent{}, err
+		}
+		if a.Name == nameOrID {
+			found = append(found, a)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return client.Agent{}, fmt.Errorf("there is no agent %q", nameOrID)
+	case 1:
+		return found[0], nil
+	default:
+		ids := make([]string, len(found))
+		for i, a := range found {
+			ids[i] = a.Id
+		}
+		return client.Agent{}, fmt.Errorf("several agents have this name; give the ID of one of them: %v", ids)
+	}
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/airlock-run/airlock/client"
+	"github.com/airlock-run/airlock/internal/process"
+)
+
+func executionsCommand() *cobra.Command {
+	var s server
+	return group("executions", "The executions: list, get, cancel, retry", &s,
+		executionsList(&s), executionsGet(&s), executionsCancel(&s), executionsRetry(&s))
+}
+
+func executionsList(s *server) *cobra.Command {
+	var (
+		filter       client.Filter
+		agent        string
+		status, kind string
+		limit        int
+	)
+	cmd := &cobra.Command{Use: "list", Short: "List executions, the newest first", Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := s.connect()
+			if err != nil {
+				return err
+			}
+			filter.Status, filter.Kind = client.Status(status), client.Kind(kind)
+			if agent != "" {
+				a, err := findAgent(cmd.Context(), c, agent)
+				if err != nil {
+					return err
+				}
+				filter.AgentID = a.Id
+			}
+			return showAll(s, cmd.OutOrStdout(), c.Executions(cmd.Context(), filter), limit, "ID STATUS KIND CREATED INPUT", func(e client.Execution) []string {
+				return []string{e.Id, string(e.Status), string(e.Kind), when(e.CreatedAt), short(e.Input)}
+			})
+		}}
+	f := cmd.Flags()
+	f.StringVar(&status, "status", "", "queued, running, succeeded, failed, timed_out or canceled")
+	f.StringVar(&kind, "kind", "", "run or conversation")
+	f.StringVar(&agent, "agent", "", "name or ID of an agent")
+	f.StringVar(&filter.ConversationID, "conversation", "", "ID of a conversation")
+	f.StringVar(&filter.BatchID, "batch", "", "ID of a batch")
+	f.StringVar(&filter.Label, "label", "", "a label, as name=value")
+	f.IntVar(&limit, "limit", 20, "how many to show; 0: all")
+	return cmd
+}
+
+func executionsGet(s *server) *cobra.Command {
+	var wait bool
+	cmd := &cobra.Command{Use: "get EXECUTION", Short: "Show an execution", Args: usageArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, stop := process.Context()
+			defer stop()
+			c, err := s.connect()
+			if err != nil {
+				return err
+			}
+			read := c.Execution
+			if wait {
+				read = c.Wait
+			}
+			e, err := read(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return show(s, cmd.OutOrStdout(), e, showExecution)
+		}}
+	cmd.Flags().BoolVar(&wait, "wait", false, "until it has ended")
+	return cmd
+}
+
+func showExecution(out io.Writer, e client.Execution) {
+	pair(out, "ID", e.Id)
+	pair(out, "Status", string(e.Status))
+	pair(out, "Kind", string(e.Kind))
+	pair(out, "Agent", e.AgentId)
+	pair(out, "Conversation", e.ConversationId)
+	pair(out, "Batch", e.BatchId)
+	pair(out, "Retry of", e.RetryOf)
+	for name, value := range e.Labels {
+		pair(out, "Label", name+"="+value)
+	}
+	pair(out, "Runtime", e.Runtime)
+	pair(out, "Model", e.Model)
+	pair(out, "Attempt", fmt.Sprint(e.Attempt))
+	pair(out, "Created", when(e.CreatedAt))
+	pair(out, "Started", when(e.StartedAt))
+	pair(out, "Finished", when(e.FinishedAt))
+	if e.Usage.Calls > 0 {
+		pair(out, "Usage", fmt.Sprintf("%d tokens in, %d out, %.4f USD", e.Usage.InputTokens, e.Usage.OutputTokens, e.Usage.CostUsd))
+	}
+	for _, f := range e.Files {
+		pair(out, "File", fmt.Sprintf("%s (%d bytes)", f.Path, f.Size))
+	}
+	if e.Error.Code != "" {
+		pair(out, "Error", fmt.Sprintf("%s (%s)", e.Error.Message, e.Error.Code))
+	}
+	if e.Result.Text != "" {
+		fmt.Fprintf(out, "\n%s\n", e.Result.Text)
+	}
+}
+
+func executionsCancel(s *server) *cobra.Command {
+	return &cobra.Command{Use: "cancel EXECUTION", Short: "Cancel an execution", Args: usageArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := s.connect()
+			if err != nil {
+				return err
+			}
+			e, err := c.Cancel(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return show(s, cmd.OutOrStdout(), e, func(out io.Writer, e client.Execution) { fmt.Fprintln(out, e.Id, e.Status) })
+		}}
+}
+
+func executionsRetry(s *server) *cobra.Command {
+	return &cobra.Command{Use: "retry EXECUTION", Short: "Run what did not succeed again, and print the new execution's ID", Args: usageArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := s.connect()
+			if err != nil {
+				return err
+			}
+			a, err := c.Retry(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return show(s, cmd.OutOrStdout(), a, func(out io.Writer, a client.Accepted) { fmt.Fprintln(out, a.ExecutionId) })
+		}}
+}
