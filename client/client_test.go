@@ -108,7 +108,8 @@ func TestListsAreReadToTheirEnd(t *testing.T) {
 		require.ErrorAs(t, err, &p)
 		require.Equal(t, "agentId", p.Errors[0].Field)
 	}
-	for range a.Agents(ctx) {
+	for _, err := range a.Agents(ctx) {
+		require.NoError(t, err)
 		break // whoever has enough stops
 	}
 }

@@ -60,7 +60,7 @@ func (t *chat) run(ctx context.Context, cmd *cobra.Command) error {
 	input := bufio.NewScanner(cmd.InOrStdin())
 	input.Buffer(nil, maxLine)
 	for {
-		fmt.Fprint(cmd.ErrOrStderr(), "> ") //nolint:errcheck // a prompt that cannot be shown is not missed
+		fmt.Fprint(cmd.ErrOrStderr(), "> ")
 		if !input.Scan() {
 			fmt.Fprintln(cmd.ErrOrStderr())
 			return input.Err()
