@@ -27,6 +27,7 @@ const (
 	FailureCodeModelNotAllowed   FailureCode = "model_not_allowed"
 	FailureCodeOutOfMemory       FailureCode = "out_of_memory"
 	FailureCodeOutputLimit       FailureCode = "output_limit"
+	FailureCodeQueueTimeout      FailureCode = "queue_timeout"
 	FailureCodeTimedOut          FailureCode = "timed_out"
 	FailureCodeUnknownRuntime    FailureCode = "unknown_runtime"
 )
@@ -113,9 +114,12 @@ type Agent struct {
 	Instructions string    `json:"instructions"`
 	Model        string    `json:"model,omitempty,omitzero"`
 	Name         string    `json:"name"`
-	Runtime      string    `json:"runtime"`
-	Timeout      string    `json:"timeout"`
-	UpdatedAt    time.Time `json:"updatedAt"`
+
+	// Retry How often a run is tried whose job fails. What Airlock itself fails at is tried again besides
+	Retry     Retry     `json:"retry,omitempty,omitzero"`
+	Runtime   string    `json:"runtime"`
+	Timeout   string    `json:"timeout"`
+	UpdatedAt time.Time `json:"updatedAt"`
 }
 
 // AgentDraft An agent that a conversation proposes; POST it to `/agents` to create it
@@ -263,6 +267,9 @@ type CreateAgent struct {
 	// Name At most 200 bytes
 	Name string `json:"name"`
 
+	// Retry How often a run is tried whose job fails. What Airlock itself fails at is tried again besides
+	Retry Retry `json:"retry,omitempty,omitzero"`
+
 	// Runtime Name of the runtime; the server's default when absent
 	Runtime string `json:"runtime,omitempty,omitzero"`
 
@@ -306,8 +313,11 @@ type Execution struct {
 	Result  Result          `json:"result,omitempty,omitzero"`
 
 	// RetryOf The execution that this one repeats
-	RetryOf   string        `json:"retryOf,omitempty,omitzero"`
-	Runtime   string        `json:"runtime"`
+	RetryOf string `json:"retryOf,omitempty,omitzero"`
+	Runtime string `json:"runtime"`
+
+	// StartBy When it is too late for an attempt to begin
+	StartBy   time.Time     `json:"startBy"`
 	StartedAt time.Time     `json:"startedAt,omitempty,omitzero"`
 	Status    Status        `json:"status"`
 	Timeout   string        `json:"timeout"`
@@ -515,6 +525,12 @@ type Result struct {
 	Url string `json:"url,omitempty,omitzero"`
 }
 
+// Retry How often a run is tried whose job fails. What Airlock itself fails at is tried again besides
+type Retry struct {
+	// MaxAttempts Attempts in all; 1 when absent
+	MaxAttempts int `json:"maxAttempts,omitempty,omitzero"`
+}
+
 // RunAgent defines model for RunAgent.
 type RunAgent struct {
 	// Files Files that the agent finds in the folder in which it starts; 768 KiB together
@@ -525,6 +541,11 @@ type RunAgent struct {
 
 	// Labels Names and values of the caller's own, at most 16, to find executions by
 	Labels Labels `json:"labels,omitempty,omitzero"`
+
+	// QueueTimeout How long after its acceptance an attempt may still begin, `1s` to `168h`; the server's when absent
+	//
+	// Examples: 10m
+	QueueTimeout string `json:"queueTimeout,omitempty,omitzero"`
 
 	// Timeout Longest time of this run, `1s` to `1h`; the agent's when absent
 	//
@@ -563,15 +584,21 @@ type UpdateAgent struct {
 	Model        string `json:"model,omitempty,omitzero"`
 
 	// Name At most 200 bytes
-	Name    string `json:"name,omitempty,omitzero"`
-	Runtime string `json:"runtime,omitempty,omitzero"`
-	Timeout string `json:"timeout,omitempty,omitzero"`
+	Name    string      `json:"name,omitempty,omitzero"`
+	Retry   *RetryPatch `json:"retry,omitempty"`
+	Runtime string      `json:"runtime,omitempty,omitzero"`
+	Timeout string      `json:"timeout,omitempty,omitzero"`
 }
 
 // BudgetPatch Its members are merged one by one
 type BudgetPatch struct {
 	MaxCostUsd float64 `json:"maxCostUsd,omitempty,omitzero"`
 	MaxTokens  int64   `json:"maxTokens,omitempty,omitzero"`
+}
+
+// RetryPatch defines model for UpdateAgent.retry.
+type RetryPatch struct {
+	MaxAttempts int `json:"maxAttempts,omitempty,omitzero"`
 }
 
 // Usage defines model for Usage.
