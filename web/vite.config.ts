@@ -20,7 +20,10 @@ export default defineConfig(({ mode }) => ({
     cssTarget: ['chrome123', 'firefox120', 'safari17.5'],
   },
   server: {
-    proxy: mode === 'standin' ? {} : { '/api': server, '/agents': server, '/executions': server },
+    proxy:
+      mode === 'standin'
+        ? {}
+        : { '/api': server, '/agents': server, '/batches': server, '/executions': server },
   },
   preview: {
     headers: {

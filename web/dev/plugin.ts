@@ -4,7 +4,7 @@ import type { Connect, Plugin } from 'vite'
 import { furnish } from './scenes.ts'
 import { StandIn } from './standin.ts'
 
-const paths = /^\/(api|agents|executions)(\/|\?|$)/
+const paths = /^\/(api|agents|batches|executions)(\/|\?|$)/
 
 /** Serves the API's paths of Vite's server from a stand-in instead of a real server. */
 export function standIn(): Plugin {
@@ -30,7 +30,7 @@ async function answer(server: StandIn, incoming: IncomingMessage, outgoing: Serv
   const method = incoming.method ?? 'GET'
   const request = new Request(`http://stand.in${incoming.url ?? '/'}`, {
     method,
-    ...(method === 'POST' && { body }),
+    ...((method === 'POST' || method === 'PATCH') && { body }),
   })
   const response = await server.handle(request)
   outgoing.writeHead(response.status, Object.fromEntries(response.headers))

@@ -4,6 +4,10 @@ export function found(thing: object | undefined, status = 200): Response {
   return thing ? json(thing, status) : notFound()
 }
 
+export function content(text: string | undefined): Response {
+  return text === undefined ? notFound() : new Response(text)
+}
+
 export function notFound(): Response {
   return problem({
     status: 404,

@@ -1,6 +1,6 @@
-import type { Agent, Conversation, Execution, Failure, Message, Result } from '../src/api/types.ts'
+import type { Agent, Batch, Conversation, Execution, Failure, Message, Result } from '../src/api/types.ts'
 import { hasEnded } from '../src/executions/status.ts'
-import { found, json, notFound } from './responses.ts'
+import { content, found, json, notFound } from './responses.ts'
 
 export type Outcome = { result: Result } | { status: 'failed' | 'timed_out' | 'canceled'; error: Failure }
 
@@ -15,6 +15,9 @@ export class StandIn {
   readonly conversations = new Map<string, Conversation>()
   readonly messages = new Map<string, Message[]>()
   readonly executions = new Map<string, Execution>()
+  readonly batches = new Map<string, Batch>()
+  /** Contents of files, by the path of their URL. */
+  readonly contents = new Map<string, string>()
   /** Called for each execution that was accepted; whoever drives the stand-in may start and end it from here. */
   onAccept: OnAccept = () => undefined
   private waiters = new Map<string, (() => void)[]>()
@@ -25,7 +28,9 @@ export class StandIn {
     const [area = '', ...rest] = url.pathname.slice(1).split('/')
     const path = area === 'api' ? rest : [area, ...rest]
     const [what, id = '', verb = ''] = path
-    const body: unknown = request.method === 'POST' ? await request.json().catch(() => ({})) : {}
+    const body: unknown = ['POST', 'PATCH'].includes(request.method)
+      ? await request.json().catch(() => ({}))
+      : {}
     switch (`${request.method} ${what}${id ? '/id' : ''}${verb && `/${verb}`}`) {
       case 'GET conversations':
         return json({ conversations: newestFirst(this.conversations) })
@@ -37,6 +42,10 @@ export class StandIn {
         return json({ agents: newestFirst(this.agents) })
       case 'POST agents':
         return this.createAgent(body as Agent)
+      case 'PATCH agents/id':
+        return this.updateAgent(id, body as Partial<Agent>)
+      case 'DELETE agents/id':
+        return this.agents.delete(id) ? new Response(null, { status: 204 }) : notFound()
       case 'GET agents/id':
         return found(this.agents.get(id))
       case 'POST agents/id/run':
@@ -47,6 +56,21 @@ export class StandIn {
         return json({ executions: newestFirst(this.executions) })
       case 'GET executions/id':
         return this.execution(id, Number.parseInt(url.searchParams.get('wait') ?? '0'), request.signal)
+      case 'GET executions/id/files':
+      case 'GET executions/id/result':
+        return content(this.contents.get(decodeURIComponent(url.pathname)))
+      case 'POST executions/id/retry':
+        return this.retry(id)
+      case 'GET batches':
+        return json({ batches: newestFirst(this.batches) })
+      case 'GET batches/id':
+        return found(this.batches.get(id))
+      case 'GET batches/id/results':
+        return content(this.contents.get(url.pathname))
+      case 'POST batches/id/cancel':
+        return this.changeBatch(id, { status: 'canceling' })
+      case 'POST batches/id/retry':
+        return this.retryBatch(id)
       case 'POST executions/id/cancel':
         return this.cancel(id)
       default:
@@ -97,11 +121,12 @@ export class StandIn {
   }
 
   private accept(
-    what: Pick<Execution, 'kind' | 'input' | 'agentId' | 'conversationId'>,
+    what: Pick<Execution, 'kind' | 'input' | 'agentId' | 'conversationId' | 'retryOf'>,
     before?: (id: string) => void,
   ): Response {
     const id = this.newID('exe')
-    const urls = { self: `/executions/${id}`, cancel: `/executions/${id}/cancel` }
+    const self = `/executions/${id}`
+    const urls = { self, cancel: `${self}/cancel`, retry: `${self}/retry` }
     const usage = { inputTokens: 0, outputTokens: 0, costUsd: 0, calls: 0 }
     const execution: Execution = {
       ...{
@@ -142,6 +167,45 @@ export class StandIn {
     }
     this.agents.set(id, agent)
     return json(agent, 201)
+  }
+
+  private updateAgent(id: string, change: Partial<Agent>): Response {
+    const agent = this.agents.get(id)
+    if (agent) {
+      this.agents.set(id, { ...agent, ...change, updatedAt: now() })
+    }
+    return found(this.agents.get(id))
+  }
+
+  private retry(id: string): Response {
+    const execution = this.executions.get(id)
+    if (!execution) {
+      return notFound()
+    }
+    const { kind, input, agentId, conversationId } = execution
+    return this.accept({
+      ...{ kind, input, retryOf: id },
+      ...(agentId !== undefined && { agentId }),
+      ...(conversationId !== undefined && { conversationId }),
+    })
+  }
+
+  private changeBatch(id: string, change: Partial<Batch>): Response {
+    const batch = this.batches.get(id)
+    if (batch) {
+      this.batches.set(id, { ...batch, ...change })
+    }
+    return found(this.batches.get(id), 202)
+  }
+
+  private retryBatch(id: string): Response {
+    const batch = this.batches.get(id)
+    if (!batch) {
+      return notFound()
+    }
+    const again: Batch = { ...batch, id: this.newID('bat'), retryOf: id, status: 'running', createdAt: now() }
+    this.batches.set(again.id, again)
+    return json(again, 202)
   }
 
   private async execution(id: string, waitSeconds: number, signal: AbortSignal): Promise<Response> {

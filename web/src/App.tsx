@@ -5,11 +5,17 @@ import { ExecutionsPage } from './executions/ExecutionsPage.tsx'
 import { Shell } from './layout/Shell.tsx'
 import { hrefOf, type Route } from './route/route.ts'
 import { useRoute } from './route/useRoute.ts'
+import { useSession } from './session/session.ts'
+import { SignIn } from './session/SignIn.tsx'
 import { EmptyState } from './ui/EmptyState.tsx'
 import { TextLink } from './ui/TextLink.tsx'
 
 export function App() {
   const route = useRoute()
+  const session = useSession()
+  if (session.refused !== undefined) {
+    return <SignIn session={session} />
+  }
   return (
     <Shell route={route}>
       <Page key={hrefOf(route)} route={route} />

@@ -1,4 +1,5 @@
 import createClient from 'openapi-fetch'
+import { currentKey, refuse } from '../session/session.ts'
 import { problemOf, UnreachableError } from './problem.ts'
 import type { paths } from './schema.gen.ts'
 
@@ -8,6 +9,26 @@ export const api = createClient<paths>({
   headers: { Accept: 'application/json' },
   // Looked up at each call, so that a test can put its own in place.
   fetch: (request) => globalThis.fetch(request),
+})
+
+api.use({
+  onRequest({ request }) {
+    const key = currentKey()
+    if (key !== undefined) {
+      request.headers.set('Authorization', `Bearer ${key}`)
+    }
+    return request
+  },
+  async onResponse({ request, response }) {
+    if (response.status === 401) {
+      const body: unknown = await response
+        .clone()
+        .json()
+        .catch(() => undefined)
+      const used = request.headers.get('Authorization')?.slice('Bearer '.length)
+      refuse(used, problemOf(body, response).message)
+    }
+  },
 })
 
 interface Answer<T> {

@@ -34,6 +34,7 @@ function saidBy(execution: Execution | undefined): Said | undefined {
   }
   return {
     text: execution.result?.text ?? '',
+    truncated: execution.result?.truncated,
     agentDraft: execution.result?.agentDraft,
     error: execution.error,
   }

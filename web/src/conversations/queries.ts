@@ -17,7 +17,10 @@ export function useConversations() {
 export function useConversation(id: string | undefined) {
   return useQuery({
     queryKey: keys.conversation(id ?? ''),
-    queryFn: () => unwrap(api.GET('/api/conversation/{id}', { params: { path: { id: id ?? '' }, query: { limit: 100 } } })),
+    queryFn: () =>
+      unwrap(
+        api.GET('/api/conversation/{id}', { params: { path: { id: id ?? '' }, query: { limit: 100 } } }),
+      ),
     enabled: id !== undefined,
     refetchInterval: ({ state }) => (state.data?.pending.length ? pendingRefetchMs : false),
   })

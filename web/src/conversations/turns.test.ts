@@ -52,7 +52,7 @@ describe('withAccepted', () => {
     executionId: 'exe_9',
     conversationId: 'con_1',
     status: 'queued',
-    urls: { self: '', cancel: '' },
+    urls: { self: '', cancel: '', retry: '' },
   } as const
 
   test('adds a pending turn to a conversation', () => {

@@ -4,8 +4,11 @@ import { ProblemNotice } from '../ui/ProblemNotice.tsx'
 import { TextLink } from '../ui/TextLink.tsx'
 import { Facts } from './Facts.tsx'
 import { FailureNotice } from './FailureNotice.tsx'
+import { Files } from './Files.tsx'
 import { Progress } from './Progress.tsx'
+import { ReceiptView } from './ReceiptView.tsx'
 import { ResultView } from './ResultView.tsx'
+import { RetryButton } from './RetryButton.tsx'
 import { hasEnded } from './status.ts'
 import { useExecution } from './useExecution.ts'
 
@@ -32,11 +35,15 @@ function Detail({ execution, lost }: { execution: Execution; lost: Error | undef
         {!hasEnded(execution.status) && (
           <Progress executionId={execution.id} execution={execution} lost={lost} />
         )}
-        {execution.error && <FailureNotice failure={execution.error} />}
+        {execution.error && (
+          <FailureNotice failure={execution.error}>
+            <RetryButton executionId={execution.id} />
+          </FailureNotice>
+        )}
         {execution.result && (
           <section aria-label="Result" className="flex flex-col gap-2">
             <h2 className="label-small">Result</h2>
-            <ResultView result={execution.result} />
+            <ResultView result={execution.result} executionId={execution.id} />
           </section>
         )}
       </div>
@@ -46,12 +53,17 @@ function Detail({ execution, lost }: { execution: Execution; lost: Error | undef
           {execution.input}
         </p>
       </section>
+      <Files execution={execution} />
       <Facts execution={execution} />
+      {execution.receipt && <ReceiptView id={execution.id} receipt={execution.receipt} />}
       <p className="flex flex-wrap gap-4 text-sm">
         {execution.conversationId && (
           <TextLink to={{ page: 'conversation', id: execution.conversationId }}>Its conversation</TextLink>
         )}
         {execution.agentId && <TextLink to={{ page: 'agent', id: execution.agentId }}>Its agent</TextLink>}
+        {execution.retryOf && (
+          <TextLink to={{ page: 'execution', id: execution.retryOf }}>What it repeats</TextLink>
+        )}
       </p>
     </>
   )

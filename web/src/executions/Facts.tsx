@@ -1,5 +1,6 @@
 import type { ReactNode } from 'react'
 import type { Execution } from '../api/types.ts'
+import { Fact } from '../ui/Fact.tsx'
 import { formatDuration, formatExact } from '../ui/format.ts'
 import { StatusLamp } from './StatusLamp.tsx'
 
@@ -36,15 +37,6 @@ export function Facts({ execution }: { execution: Execution }) {
         <Fact name="Cost">{usage.costUsd.toFixed(4)} USD</Fact>
       </dl>
     </section>
-  )
-}
-
-function Fact({ name, children }: { name: string; children: ReactNode }) {
-  return (
-    <div className="flex justify-between gap-4 border-b border-line py-2">
-      <dt className="text-muted">{name}</dt>
-      <dd className="text-verbatim text-right tabular-nums">{children}</dd>
-    </div>
   )
 }
 

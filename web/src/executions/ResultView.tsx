@@ -1,8 +1,9 @@
 import type { Result } from '../api/types.ts'
 import { DraftCard } from '../agents/DraftCard.tsx'
+import { Truncated } from './Truncated.tsx'
 
 /** What an execution brought. All of it was written by a model: it is shown as text, whatever it looks like. */
-export function ResultView({ result }: { result: Result }) {
+export function ResultView({ result, executionId }: { result: Result; executionId: string }) {
   return (
     <div className="flex flex-col gap-3">
       {result.text !== '' && (
@@ -10,6 +11,7 @@ export function ResultView({ result }: { result: Result }) {
           {result.text}
         </p>
       )}
+      {result.truncated && <Truncated executionId={executionId} size={result.size} />}
       {result.output !== undefined && (
         <section aria-label="Structured output">
           <h3 className="label-small mb-1">Structured output</h3>

@@ -38,7 +38,7 @@ export function RunCard({ executionId, onRunAgain }: Props) {
             </Button>
           </FailureNotice>
         )}
-        {execution?.result && <ResultView result={execution.result} />}
+        {execution?.result && <ResultView result={execution.result} executionId={executionId} />}
       </div>
       {error && <ProblemNotice error={error} />}
     </section>

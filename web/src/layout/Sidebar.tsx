@@ -2,12 +2,15 @@ import type { ReactNode } from 'react'
 import { useAgents } from '../agents/queries.ts'
 import { useConversations } from '../conversations/queries.ts'
 import { hrefOf, type Route } from '../route/route.ts'
+import { signOut, useSession } from '../session/session.ts'
+import { Button } from '../ui/Button.tsx'
 import { Hatch } from '../ui/EmptyState.tsx'
 import { Moment } from '../ui/Moment.tsx'
 
 export function Sidebar({ route }: { route: Route }) {
   const conversations = useConversations()
   const agents = useAgents()
+  const session = useSession()
   return (
     <nav aria-label="Conversations and agents" className="flex min-h-0 flex-1 flex-col">
       <div className="flex min-h-14 items-center gap-2.5 px-5 max-md:pl-16">
@@ -47,6 +50,13 @@ export function Sidebar({ route }: { route: Route }) {
         <Entry to={{ page: 'executions' }} route={route}>
           Executions
         </Entry>
+        {session.key !== undefined && (
+          <li>
+            <Button look="plain" className="w-full" onClick={signOut}>
+              Sign out
+            </Button>
+          </li>
+        )}
       </ul>
     </nav>
   )

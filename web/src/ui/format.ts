@@ -32,6 +32,14 @@ export function formatExact(iso: string): string {
   return exact.format(new Date(iso))
 }
 
+/** A size as people say it, in powers of 1024. */
+export function formatBytes(bytes: number): string {
+  if (bytes < 1024) {
+    return bytes === 1 ? '1 byte' : `${bytes} bytes`
+  }
+  return bytes < 1024 * 1024 ? `${formatKiB(bytes)} KiB` : `${(bytes / 1024 / 1024).toFixed(1)} MiB`
+}
+
 export function formatKiB(bytes: number): string {
   return (bytes / 1024).toFixed(bytes < 10 * 1024 ? 1 : 0)
 }

@@ -1,0 +1,53 @@
+import { useQueryClient } from '@tanstack/react-query'
+import { useId, useState, type SubmitEvent } from 'react'
+import { Button } from '../ui/Button.tsx'
+import { Hatch } from '../ui/EmptyState.tsx'
+import { signIn, type Session } from './session.ts'
+
+/** Asks for an API key where the server lets nobody in without one. */
+export function SignIn({ session }: { session: Session }) {
+  const id = useId()
+  const client = useQueryClient()
+  const [key, setKey] = useState('')
+
+  function onSubmit(event: SubmitEvent) {
+    event.preventDefault()
+    client.clear() // what one caller has seen is not the next one's
+    signIn(key.trim())
+  }
+
+  return (
+    <main className="grid min-h-dvh place-items-center p-4">
+      <title>Sign in · Airlock</title>
+      <form onSubmit={onSubmit} className="flex w-full max-w-md flex-col gap-4">
+        <Hatch />
+        <h1 className="text-xl font-semibold tracking-tight">Sign in to Airlock</h1>
+        {session.key !== undefined && (
+          <p role="alert" className="text-verbatim text-sm text-danger">
+            {session.refused}
+          </p>
+        )}
+        <label htmlFor={id} className="text-sm font-medium">
+          API key
+        </label>
+        <input
+          id={id}
+          type="password"
+          autoComplete="off"
+          spellCheck={false}
+          value={key}
+          onChange={(event) => setKey(event.target.value)}
+          aria-describedby={`${id}-hint`}
+          className="min-h-10 rounded-lg border border-edge bg-surface px-3 font-mono text-sm"
+        />
+        <p id={`${id}-hint`} className="text-sm text-muted">
+          It begins with <code className="font-mono text-xs">alk_</code>; whoever runs this server issues it.
+          It stays in this tab, and is gone when you close it.
+        </p>
+        <Button type="submit" look="primary" className="self-start" disabled={key.trim() === ''}>
+          Sign in
+        </Button>
+      </form>
+    </main>
+  )
+}

@@ -1,0 +1,11 @@
+import type { ReactNode } from 'react'
+
+/** A row of a list of facts, within a dl. */
+export function Fact({ name, children }: { name: string; children: ReactNode }) {
+  return (
+    <div className="flex justify-between gap-4 border-b border-line py-2">
+      <dt className="text-muted">{name}</dt>
+      <dd className="text-verbatim text-right tabular-nums">{children}</dd>
+    </div>
+  )
+}
