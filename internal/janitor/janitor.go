@@ -5,29 +5,30 @@ package janitor
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"go.uber.org/zap"
 
-	"github.com/airlock-run/airlock/internal/crash"
 	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/id"
 	"github.com/airlock-run/airlock/internal/supervise"
 )
 
-// Interval between two sweeps. With execution's own times it makes the bounds
-// that docs/architecture.md states.
-const Interval = 5 * time.Second
+// With execution's own times these make the bounds that docs/architecture.md states.
+const (
+	// Interval is the time between two sweeps, and between two looks at who leads.
+	Interval = 3 * time.Second
+	// Lease is how long a leader leads that says nothing: one lost renewal does not unseat it.
+	Lease = 8 * time.Second
+)
 
-// batch is how many due executions one query returns.
-const batch = 100
+// resignTimeout bounds what the end of a janitor waits for the store.
+const resignTimeout = 2 * time.Second
 
-// Store is where executions are. Apply is safe to repeat, by any number of janitors.
+// Store is where executions are. All methods are safe to repeat, by any number of janitors.
 type Store interface {
-	Now(ctx context.Context) (time.Time, error)
+	Lead(ctx context.Context, name string, lease time.Duration) (leads bool, now time.Time, err error)
+	Resign(ctx context.Context, name string) error
 	Due(ctx context.Context, now time.Time, limit int) ([]execution.Ref, error)
 	Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error)
 }
@@ -37,22 +38,26 @@ type Bell interface {
 	Tell(ctx context.Context, ch execution.Change) error
 }
 
-// Janitor may run in any number of processes: each step is a transaction that
-// only one of them carries through.
+// Janitor may run in any number of processes. One of them leads, and sweeps;
+// that saves the others the looking. It is not needed for what is right: each
+// step is a transaction that only one carries through, so a leader that was
+// paused and comes back harms nothing.
 type Janitor struct {
+	name     string // among the janitors
 	store    Store
 	bell     Bell
 	interval time.Duration
 	log      *zap.Logger
 }
 
-// New returns a janitor that sweeps once in every interval.
+// New returns a janitor that sweeps once in every interval while it leads.
 func New(s Store, b Bell, interval time.Duration, log *zap.Logger) *Janitor {
-	return &Janitor{store: s, bell: b, interval: interval, log: log}
+	return &Janitor{name: id.New("janitor-"), store: s, bell: b, interval: interval, log: log}
 }
 
-// Run sweeps until ctx ends, through any fault of the store.
+// Run works until ctx ends, through any fault of the store, and then gives up the lead.
 func (j *Janitor) Run(ctx context.Context) error {
+	defer j.resign(ctx)
 	return supervise.Keep(ctx, j.log, "sweep", func(ctx context.Context) error {
 		tick := time.NewTicker(j.interval)
 		defer tick.Stop()
@@ -69,45 +74,10 @@ func (j *Janitor) Run(ctx context.Context) error {
 	})
 }
 
-// sweep looks at everything that is due. One execution that cannot be put
-// right does not keep the others from it.
-func (j *Janitor) sweep(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+func (j *Janitor) resign(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), resignTimeout)
 	defer cancel()
-	now, err := j.store.Now(ctx)
-	if err != nil {
-		return err
+	if err := j.store.Resign(ctx, j.name); err != nil {
+		j.log.Warn("could not give up the lead; another janitor takes it once the lease has run out", zap.Error(err))
 	}
-	failed := map[execution.Ref]error{}
-	for {
-		// What failed is still due, and stands before what is not looked at yet.
-		due, err := j.store.Due(ctx, now, batch+len(failed))
-		if err != nil {
-			return err
-		}
-		fresh := slices.DeleteFunc(due, func(ref execution.Ref) bool { return failed[ref] != nil })
-		if len(fresh) == 0 {
-			return errors.Join(slices.Collect(maps.Values(failed))...)
-		}
-		for _, ref := range fresh {
-			if err := j.look(ctx, ref); err != nil {
-				failed[ref] = fmt.Errorf("execution %s: %w", ref.ID, err)
-			}
-		}
-	}
-}
-
-func (j *Janitor) look(ctx context.Context, ref execution.Ref) error {
-	change, err := j.store.Apply(ctx, ref, execution.FellDue{})
-	if errors.Is(err, execution.ErrNotDue) || errors.Is(err, execution.ErrTerminal) {
-		return nil // somebody else was faster
-	}
-	if err != nil {
-		return err
-	}
-	e := &change.Execution
-	j.log.Info("put right", zap.String("execution", e.ID), zap.String("tenant", e.Owner),
-		zap.String("status", string(e.Status)), zap.Int("spent", e.Spent))
-	crash.At(crash.Swept)
-	return j.bell.Tell(ctx, change)
 }
