@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/airlock-run/airlock/internal/deadletter"
 	"github.com/airlock-run/airlock/internal/executor"
 	"github.com/airlock-run/airlock/internal/feeder"
 	"github.com/airlock-run/airlock/internal/janitor"
@@ -58,6 +59,7 @@ func RunExecutor(ctx context.Context, c Executor, log *zap.Logger) (err error) {
 		Lease: executor.DefaultLease, Heartbeat: executor.DefaultHeartbeat,
 		Artifacts: conn.artifacts, ReceiptKey: receiptKey,
 	}, conn.store, conn.queue, driver, runtimes, feed.Ended, log)
+	dead := deadletter.New(conn.store, conn.queue, log.Named("deadletter"))
 	sweeper := janitor.New(conn.store, conn.queue, janitor.Interval, log.Named("janitor"))
 
 	defer context.AfterFunc(ctx, func() { log.Info("stopping; jobs may go on for the grace", zap.Duration("grace", c.Grace)) })()
@@ -68,6 +70,7 @@ func RunExecutor(ctx context.Context, c Executor, log *zap.Logger) (err error) {
 	})
 	g.Go(func() error { return sweeper.Run(ctx) })
 	g.Go(func() error { return feed.Run(ctx) })
+	g.Go(func() error { return dead.Run(ctx) })
 	g.Go(func() error { return reap(ctx, driver, log) })
 	g.Go(func() error { return driver.KeepWarm(ctx) })
 	return g.Wait()

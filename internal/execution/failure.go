@@ -26,6 +26,7 @@ const (
 	CodeUnknownRuntime    Code = "unknown_runtime"    // no executor knows the runtime that it names
 	CodeModelNotAllowed   Code = "model_not_allowed"  // the runtime may not use the model that it names
 	CodeAttemptsExhausted Code = "attempts_exhausted" // Airlock failed to run it as often as it may
+	CodeDeadLettered      Code = "dead_lettered"      // no executor could look at it, as often as it was announced
 )
 
 // Ends returns the ending that a failure makes: the status goes with the code.
