@@ -21,6 +21,7 @@ const (
 	FailureCodeAttemptsExhausted FailureCode = "attempts_exhausted"
 	FailureCodeBudgetExceeded    FailureCode = "budget_exceeded"
 	FailureCodeCanceled          FailureCode = "canceled"
+	FailureCodeDeadLettered      FailureCode = "dead_lettered"
 	FailureCodeInvalidResult     FailureCode = "invalid_result"
 	FailureCodeInvalidTask       FailureCode = "invalid_task"
 	FailureCodeModelError        FailureCode = "model_error"

@@ -853,7 +853,7 @@ export interface components {
         };
         Failure: {
             /** @enum {string} */
-            code: "agent_error" | "invalid_result" | "model_error" | "out_of_memory" | "output_limit" | "budget_exceeded" | "timed_out" | "queue_timeout" | "canceled" | "invalid_task" | "unknown_runtime" | "model_not_allowed" | "attempts_exhausted";
+            code: "agent_error" | "invalid_result" | "model_error" | "out_of_memory" | "output_limit" | "budget_exceeded" | "timed_out" | "queue_timeout" | "canceled" | "invalid_task" | "unknown_runtime" | "model_not_allowed" | "attempts_exhausted" | "dead_lettered";
             message: string;
         };
         Usage: {
