@@ -15,7 +15,7 @@ import (
 )
 
 // CreateAgent stores an agent.
-func (s *Server) CreateAgent(c echo.Context) error {
+func (s *Server) CreateAgent(c echo.Context, _ contract.CreateAgentParams) error {
 	var body contract.CreateAgent
 	if err := readJSON(c, &body); err != nil {
 		return err
@@ -29,8 +29,7 @@ func (s *Server) CreateAgent(c echo.Context) error {
 	if err := s.store.CreateAgent(ctx, &a); err != nil {
 		return err
 	}
-	c.Response().Header().Set(echo.HeaderLocation, "/agents/"+a.ID)
-	return answer(c, http.StatusCreated, viewAgent(a))
+	return made(c, a)
 }
 
 // newAgent checks every field and reports all that is wrong at once.
@@ -103,7 +102,7 @@ func (s *Server) GetAgent(c echo.Context, agentID contract.ID, _ contract.GetAge
 }
 
 // RunAgent accepts one run.
-func (s *Server) RunAgent(c echo.Context, agentID contract.ID) error {
+func (s *Server) RunAgent(c echo.Context, agentID contract.ID, _ contract.RunAgentParams) error {
 	if !id.Valid(id.Agent, agentID) {
 		return &store.NotFoundError{Resource: "agent", ID: agentID}
 	}
@@ -141,7 +140,5 @@ func (s *Server) RunAgent(c echo.Context, agentID contract.ID) error {
 // accepted answers for an execution that is durable from now on.
 func (s *Server) accepted(c echo.Context, ch execution.Change) error {
 	s.tell(c, ch)
-	view := viewAccepted(ch.Execution)
-	c.Response().Header().Set(echo.HeaderLocation, view.Urls.Self)
-	return answer(c, http.StatusAccepted, view)
+	return made(c, ch)
 }

@@ -40,7 +40,7 @@ func readLines(c echo.Context) (*lines, error) {
 		return nil, &problem{Status: http.StatusUnsupportedMediaType, Code: contract.ProblemUnsupportedMediaType,
 			Detail: "Send one input a line, with the header Content-Type: application/jsonl."}
 	}
-	var body io.Reader = slowly{body: http.MaxBytesReader(c.Response(), r.Body, maxBatch), deadline: http.NewResponseController(c.Response())}
+	body := unhurried(c, maxBatch)
 	switch encoding := r.Header.Get(echo.HeaderContentEncoding); encoding {
 	case "":
 	case "gzip":
@@ -59,6 +59,11 @@ func readLines(c echo.Context) (*lines, error) {
 
 // mediaLines is the media type of JSON Lines.
 const mediaLines = "application/jsonl"
+
+// unhurried reads at most a number of bytes of a request's body.
+func unhurried(c echo.Context, most int64) io.Reader {
+	return slowly{body: http.MaxBytesReader(c.Response(), c.Request().Body, most), deadline: http.NewResponseController(c.Response())}
+}
 
 // slowly gives each read of a body its own deadline: a large one may take
 // long, but not stand still.

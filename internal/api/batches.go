@@ -19,7 +19,7 @@ import (
 const batchTimeout = 5 * time.Minute
 
 // SubmitBatch accepts many inputs for one agent, as a stream.
-func (s *Server) SubmitBatch(c echo.Context, agentID contract.ID) error {
+func (s *Server) SubmitBatch(c echo.Context, agentID contract.ID, _ contract.SubmitBatchParams) error {
 	if !id.Valid(id.Agent, agentID) {
 		return &store.NotFoundError{Resource: "agent", ID: agentID}
 	}
@@ -53,9 +53,7 @@ func (s *Server) submit(ctx context.Context, c echo.Context, b batch.Batch, each
 		defer cancel()
 		return errors.Join(err, inputs.Drop(clean))
 	}
-	view := viewBatch(b)
-	c.Response().Header().Set(echo.HeaderLocation, view.Urls.Self)
-	return answer(c, http.StatusAccepted, view)
+	return made(c, b)
 }
 
 // ListBatches shows a page of the caller's batches.
@@ -111,7 +109,7 @@ func (s *Server) CancelBatch(c echo.Context, batchID contract.ID) error {
 }
 
 // RetryBatch makes a new batch of the inputs that failed or timed out.
-func (s *Server) RetryBatch(c echo.Context, batchID contract.ID) error {
+func (s *Server) RetryBatch(c echo.Context, batchID contract.ID, _ contract.RetryBatchParams) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), batchTimeout)
 	defer cancel()
 	b, _, err := s.batch(ctx, c, batchID)

@@ -16,7 +16,7 @@ import (
 )
 
 // SendMessage accepts one turn of a conversation.
-func (s *Server) SendMessage(c echo.Context) error {
+func (s *Server) SendMessage(c echo.Context, _ contract.SendMessageParams) error {
 	var body contract.SendMessage
 	if err := readJSON(c, &body); err != nil {
 		return err

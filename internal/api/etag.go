@@ -69,6 +69,6 @@ func answerTagged(c echo.Context, view any) error {
 }
 
 func marshal(view any) ([]byte, error) {
-	data, err := json.Marshal(view, jsontext.AllowInvalidUTF8(true))
+	data, err := json.Marshal(view, jsontext.AllowInvalidUTF8(true), json.Deterministic(true))
 	return append(data, '\n'), err
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/api/contract/contracttest"
+	"github.com/airlock-run/airlock/internal/batch"
 	"github.com/airlock-run/airlock/internal/emulator/emulatortest"
 	firestoreemulator "github.com/airlock-run/airlock/internal/emulator/firestore"
 	"github.com/airlock-run/airlock/internal/execution"
@@ -116,3 +117,6 @@ func (s server) run(agentID string) contract.Accepted {
 	s.t.Helper()
 	return call[contract.Accepted](s, http.MethodPost, "/agents/"+agentID+"/run", http.StatusAccepted, `{"input":"one two"}`)
 }
+
+// batchRef names a batch of the tenant that the tests call as.
+func batchRef(id string) batch.Ref { return batch.Ref{Owner: localTenant, ID: id} }

@@ -22,6 +22,9 @@ func (s *Server) IssueKey(c echo.Context) error {
 	if err := s.usesKeys(); err != nil {
 		return err
 	}
+	if c.Request().Header.Get(headerIdempotencyKey) != "" {
+		return invalid(fieldError(headerIdempotencyKey, "is not taken here: the answer holds a secret, and is not kept"))
+	}
 	var body contract.IssueKey
 	if err := readJSON(c, &body); err != nil {
 		return err

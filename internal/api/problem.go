@@ -70,7 +70,7 @@ func explain(err error) *problem {
 			Detail: fmt.Sprintf("%d messages of this conversation wait for their replies. Wait for the first of them.", conversation.MaxPending)}
 	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		return &problem{Status: http.StatusServiceUnavailable, Code: contract.ProblemUnavailable, RetryAfter: retryWhenUnavailable,
-			Detail: "The database does not answer. Try again in a moment. Should a POST have been stored all the same, GET /executions shows it."}
+			Detail: "The database does not answer. Try again in a moment. A POST may have been stored all the same; with an Idempotency-Key it can be sent again safely."}
 	case errors.As(err, &httpErr):
 		return ofStatus(httpErr)
 	default:

@@ -7,7 +7,7 @@ import (
 )
 
 // RetryExecution accepts a new execution that repeats one which did not succeed.
-func (s *Server) RetryExecution(c echo.Context, executionID contract.ID) error {
+func (s *Server) RetryExecution(c echo.Context, executionID contract.ID, _ contract.RetryExecutionParams) error {
 	ref, err := executionRef(c, executionID)
 	if err != nil {
 		return err

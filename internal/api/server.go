@@ -59,6 +59,8 @@ type Store interface {
 	Conversations(ctx context.Context, owner string, p store.Page) ([]conversation.Conversation, error)
 	Messages(ctx context.Context, owner, conversationID string, beforeTurn, limit int) ([]conversation.Message, error)
 
+	Answered(ctx context.Context, owner, key string) error
+
 	CreateKey(ctx context.Context, k *key.Key, lifetime time.Duration) error
 	Keys(ctx context.Context, owner string, p store.Page) ([]key.Key, error)
 	RevokeKey(ctx context.Context, owner, id string) error
@@ -119,8 +121,8 @@ func New(config Config, s Store, q Queue, log *zap.Logger) *Server {
 		middleware.RecoverWithConfig(middleware.RecoverConfig{LogErrorFunc: srv.logPanic}),
 		middleware.CORSWithConfig(middleware.CORSConfig{
 			AllowOrigins:  config.Origins,
-			AllowHeaders:  []string{echo.HeaderContentType, echo.HeaderAuthorization, tenantHeader, headerIfNoneMatch, "Prefer"},
-			ExposeHeaders: []string{echo.HeaderLocation, echo.HeaderRetryAfter, echo.HeaderXRequestID, echo.HeaderWWWAuthenticate, headerETag, "Preference-Applied"},
+			AllowHeaders:  []string{echo.HeaderContentType, echo.HeaderAuthorization, tenantHeader, headerIfNoneMatch, "Prefer", headerIdempotencyKey},
+			ExposeHeaders: []string{echo.HeaderLocation, echo.HeaderRetryAfter, echo.HeaderXRequestID, echo.HeaderWWWAuthenticate, headerETag, "Preference-Applied", headerReplayed},
 		}),
 		middleware.SecureWithConfig(middleware.SecureConfig{
 			ContentTypeNosniff:    "nosniff",
@@ -132,7 +134,7 @@ func New(config Config, s Store, q Queue, log *zap.Logger) *Server {
 	if _, believes := config.Auth.(Local); believes {
 		e.Use(onlyLocalHosts)
 	}
-	e.Use(srv.authenticate, conform)
+	e.Use(srv.authenticate, conform, srv.once)
 	contract.RegisterHandlers(e, srv)
 	e.GET("/executions/:id/files/*", srv.fileBelow)
 	e.GET("/assets/*", echo.WrapHandler(config.Page))

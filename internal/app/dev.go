@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 
 	"github.com/caarlos0/env/v11"
@@ -10,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/airlock-run/airlock/internal/emulator"
+	"github.com/airlock-run/airlock/internal/store"
 )
 
 // Dev is everything on one machine: the emulators, the API and one executor,
@@ -55,6 +57,9 @@ func RunDev(ctx context.Context, d Dev, log *zap.Logger, started func(Started)) 
 	}
 	defer func() { err = errors.Join(err, remove()) }()
 	d.Emulators.Log = log.Named("emulator")
+	ttl := store.TTL()
+	maps.Copy(ttl, d.Emulators.TTL)
+	d.Emulators.TTL = ttl
 	emulators, err := emulator.Start(ctx, d.Emulators)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"cloud.google.com/go/firestore"
 	"google.golang.org/grpc/codes"
@@ -14,13 +15,15 @@ import (
 // CreateAgent stores a new agent and fills in its ID and times.
 func (s *Store) CreateAgent(ctx context.Context, a *agent.Agent) error {
 	a.ID = id.New(id.Agent)
-	now, err := s.Now(ctx)
-	if err != nil {
-		return err
-	}
-	a.CreatedAt, a.UpdatedAt = now, now
-	_, err = s.collection(a.Owner, agents).Doc(a.ID).Create(ctx, a)
-	return translate(err)
+	_, err := create(ctx, s, func(tx *firestore.Transaction) (agent.Agent, time.Time, error) {
+		now, err := s.fresh(tx, agents, a.Owner, a.ID)
+		if err != nil {
+			return *a, now, err
+		}
+		a.CreatedAt, a.UpdatedAt = now, now
+		return *a, now, tx.Create(s.collection(a.Owner, agents).Doc(a.ID), a)
+	})
+	return err
 }
 
 // Agent returns the owner's agent, or a NotFoundError.

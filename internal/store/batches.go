@@ -92,16 +92,17 @@ func (s *Store) inputs(b batch.Ref) *firestore.CollectionRef {
 // SubmitBatch makes the batch of inputs that were flushed before. From then on
 // it is durable, and due. NotFoundError: the owner has no such agent.
 func (s *Store) SubmitBatch(ctx context.Context, b *batch.Batch) error {
-	return s.transact(ctx, func(tx *firestore.Transaction) error {
+	_, err := create(ctx, s, func(tx *firestore.Transaction) (batch.Batch, time.Time, error) {
 		var a agent.Agent
 		now, err := s.read(tx.Get, agents, b.Owner, b.AgentID, &a)
 		if err != nil {
-			return err
+			return *b, now, err
 		}
 		b.Task, b.Limits = task(a, ""), limits(a, b.QueueTimeout)
 		b.CreatedAt, b.Due = now, &now
-		return tx.Create(s.collection(b.Owner, batches).Doc(b.ID), b)
+		return *b, now, tx.Create(s.collection(b.Owner, batches).Doc(b.ID), b)
 	})
+	return err
 }
 
 // FeedBatch makes executions of the next inputs, as many as the window has

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"time"
 
 	"cloud.google.com/go/firestore"
 
@@ -15,27 +16,24 @@ import (
 // NotFoundError: the owner has no such execution, or no longer its
 // conversation; execution.ErrNotEnded, ErrSucceeded; conversation.ErrTooManyPending.
 func (s *Store) Retry(ctx context.Context, ref execution.Ref) (execution.Change, error) {
-	var ch execution.Change
-	err := s.transact(ctx, func(tx *firestore.Transaction) error {
+	return create(ctx, s, func(tx *firestore.Transaction) (ch execution.Change, now time.Time, err error) {
 		var e execution.Execution
-		now, err := s.read(tx.Get, executions, ref.Owner, ref.ID, &e)
-		if err != nil {
-			return err
+		if now, err = s.read(tx.Get, executions, ref.Owner, ref.ID, &e); err != nil {
+			return ch, now, err
 		}
 		again, err := e.Again(now)
 		if err != nil {
-			return err
+			return ch, now, err
 		}
 		if again.ConversationID == "" {
 			ch = execution.Change{Execution: again, Announce: []execution.Ref{again.Ref()}}
-			return errors.Join(s.copyGiven(tx, &e, again.Ref()), tx.Create(s.collection(again.Owner, executions).Doc(again.ID), &again))
+			return ch, now, errors.Join(s.copyGiven(tx, &e, again.Ref()), tx.Create(s.collection(again.Owner, executions).Doc(again.ID), &again))
 		}
 		var c conversation.Conversation
 		if _, err := s.read(tx.Get, conversations, ref.Owner, again.ConversationID, &c); err != nil {
-			return err
+			return ch, now, err
 		}
 		ch, err = s.acceptTurn(tx, &c, again, now)
-		return err
+		return ch, now, err
 	})
-	return ch, err
 }

@@ -84,6 +84,16 @@ func (s *Store) read(get reader, collection, owner, id string, doc any) (now tim
 	return snap.ReadTime, snap.DataTo(doc)
 }
 
+// fresh returns Firestore's time in a transaction that is to make a document.
+// There is nothing to be read yet; the read is for its time.
+func (s *Store) fresh(tx *firestore.Transaction, collection, owner, id string) (now time.Time, err error) {
+	snap, err := tx.Get(s.collection(owner, collection).Doc(id))
+	if status.Code(err) != codes.NotFound {
+		return time.Time{}, translate(err)
+	}
+	return snap.ReadTime, nil
+}
+
 // list reads all that a query finds.
 func list[T any](ctx context.Context, q firestore.Query) ([]T, error) {
 	snaps, err := q.Documents(ctx).GetAll()

@@ -32,25 +32,22 @@ type Run struct {
 // SubmitRun stores a run as a queued execution. Once it returns nil the
 // execution is durable. NotFoundError: the owner has no such agent.
 func (s *Store) SubmitRun(ctx context.Context, r Run) (execution.Change, error) {
-	var e execution.Execution
-	err := s.transact(ctx, func(tx *firestore.Transaction) error {
+	return create(ctx, s, func(tx *firestore.Transaction) (ch execution.Change, now time.Time, err error) {
 		var a agent.Agent
-		now, err := s.read(tx.Get, agents, r.Owner, r.AgentID, &a)
-		if err != nil {
-			return err
+		if now, err = s.read(tx.Get, agents, r.Owner, r.AgentID, &a); err != nil {
+			return ch, now, err
 		}
-		e = execution.New(r.Owner, execution.KindRun, task(a, r.Input), limits(a, r.QueueTimeout), now)
+		e := execution.New(r.Owner, execution.KindRun, task(a, r.Input), limits(a, r.QueueTimeout), now)
 		e.AgentID, e.Labels = a.ID, r.Labels
 		e.Task.Files = execution.List(r.Files)
 		if r.Timeout != 0 {
 			e.Timeout = r.Timeout
 		}
-		return errors.Join(
+		return execution.Change{Execution: e, Announce: []execution.Ref{e.Ref()}}, now, errors.Join(
 			tx.Create(s.collection(e.Owner, executions).Doc(e.ID), &e),
 			s.keepGiven(tx, e.Ref(), r.Files),
 		)
 	})
-	return execution.Change{Execution: e, Announce: []execution.Ref{e.Ref()}}, err
 }
 
 // Turn is a request to add a message to a conversation.
@@ -67,11 +64,10 @@ type Turn struct {
 // transaction. NotFoundError: the owner has no such conversation or agent;
 // ErrOtherAgent; conversation.ErrTooManyPending.
 func (s *Store) SubmitTurn(ctx context.Context, t Turn) (execution.Change, error) {
-	var ch execution.Change
-	err := s.transact(ctx, func(tx *firestore.Transaction) error {
+	return create(ctx, s, func(tx *firestore.Transaction) (ch execution.Change, now time.Time, err error) {
 		c, now, err := s.conversationOf(tx, t)
 		if err != nil {
-			return err
+			return ch, now, err
 		}
 		builder := t.Builder
 		builder.Input = t.Message
@@ -80,14 +76,13 @@ func (s *Store) SubmitTurn(ctx context.Context, t Turn) (execution.Change, error
 		if c.AgentID != "" {
 			var a agent.Agent
 			if _, err := s.read(tx.Get, agents, t.Owner, c.AgentID, &a); err != nil {
-				return err
+				return ch, now, err
 			}
 			e.AgentID, e.Task, e.Limits = a.ID, task(a, t.Message), limits(a, e.QueueTimeout)
 		}
 		ch, err = s.acceptTurn(tx, &c, e, now)
-		return err
+		return ch, now, err
 	})
-	return ch, err
 }
 
 // acceptTurn stores an execution as the newest turn of its conversation,
@@ -113,11 +108,7 @@ func (s *Store) acceptTurn(tx *firestore.Transaction, c *conversation.Conversati
 func (s *Store) conversationOf(tx *firestore.Transaction, t Turn) (conversation.Conversation, time.Time, error) {
 	if t.ConversationID == "" {
 		c := conversation.Conversation{ID: id.New(id.Conversation), Owner: t.Owner, AgentID: t.AgentID}
-		// Nothing is there to be read; the read is for Firestore's time.
-		now, err := s.read(tx.Get, conversations, t.Owner, c.ID, &c)
-		if notFound := new(NotFoundError); errors.As(err, &notFound) {
-			err = nil
-		}
+		now, err := s.fresh(tx, conversations, t.Owner, c.ID)
 		return c, now, err
 	}
 	var c conversation.Conversation

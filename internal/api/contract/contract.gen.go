@@ -69,6 +69,7 @@ const (
 	ProblemHostNotAllowed       ProblemCode = "host_not_allowed"
 	ProblemInternal             ProblemCode = "internal"
 	ProblemInvalidRequest       ProblemCode = "invalid_request"
+	ProblemKeyReused            ProblemCode = "key_reused"
 	ProblemKeysNotUsed          ProblemCode = "keys_not_used"
 	ProblemMethodNotAllowed     ProblemCode = "method_not_allowed"
 	ProblemMissingScope         ProblemCode = "missing_scope"
@@ -622,6 +623,9 @@ type Cursor = string
 // ID defines model for ID.
 type ID = string
 
+// IdempotencyKey defines model for IdempotencyKey.
+type IdempotencyKey = string
+
 // IfNoneMatch defines model for IfNoneMatch.
 type IfNoneMatch = string
 
@@ -640,10 +644,38 @@ type ListAgentsParams struct {
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
 }
 
+// CreateAgentParams defines parameters for CreateAgent.
+type CreateAgentParams struct {
+	// IdempotencyKey A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
+	// answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
 // GetAgentParams defines parameters for GetAgent.
 type GetAgentParams struct {
 	// IfNoneMatch `ETag` of an answer that the caller has; 304 when it still holds
 	IfNoneMatch IfNoneMatch `json:"If-None-Match,omitempty,omitzero"`
+}
+
+// SubmitBatchParams defines parameters for SubmitBatch.
+type SubmitBatchParams struct {
+	// IdempotencyKey A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
+	// answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
+// RunAgentParams defines parameters for RunAgent.
+type RunAgentParams struct {
+	// IdempotencyKey A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
+	// answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
+// SendMessageParams defines parameters for SendMessage.
+type SendMessageParams struct {
+	// IdempotencyKey A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
+	// answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
 // GetConversationParams defines parameters for GetConversation.
@@ -691,6 +723,13 @@ type GetBatchResultsParams struct {
 	Follow bool `form:"follow,omitempty" json:"follow,omitempty,omitzero"`
 }
 
+// RetryBatchParams defines parameters for RetryBatch.
+type RetryBatchParams struct {
+	// IdempotencyKey A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
+	// answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
 // ListExecutionsParams defines parameters for ListExecutions.
 type ListExecutionsParams struct {
 	// Limit How many to show at most
@@ -718,6 +757,13 @@ type GetExecutionParams struct {
 
 	// Prefer `wait=N`: like `wait`, in seconds (RFC 7240); at most 60 are applied
 	Prefer Prefer `json:"Prefer,omitempty,omitzero"`
+}
+
+// RetryExecutionParams defines parameters for RetryExecution.
+type RetryExecutionParams struct {
+	// IdempotencyKey A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
+	// answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
 // ListKeysParams defines parameters for ListKeys.
@@ -757,7 +803,7 @@ type ServerInterface interface {
 	ListAgents(ctx echo.Context, params ListAgentsParams) error
 	// CreateAgent Create an agent
 	// (POST /agents)
-	CreateAgent(ctx echo.Context) error
+	CreateAgent(ctx echo.Context, params CreateAgentParams) error
 	// DeleteAgent Delete an agent
 	// (DELETE /agents/{id})
 	DeleteAgent(ctx echo.Context, id ID) error
@@ -769,13 +815,13 @@ type ServerInterface interface {
 	UpdateAgent(ctx echo.Context, id ID) error
 	// SubmitBatch Run an agent on many inputs
 	// (POST /agents/{id}/batches)
-	SubmitBatch(ctx echo.Context, id ID) error
+	SubmitBatch(ctx echo.Context, id ID, params SubmitBatchParams) error
 	// RunAgent Run an agent once on one input
 	// (POST /agents/{id}/run)
-	RunAgent(ctx echo.Context, id ID) error
+	RunAgent(ctx echo.Context, id ID, params RunAgentParams) error
 	// SendMessage Send a message; its reply is an execution
 	// (POST /api/conversation)
-	SendMessage(ctx echo.Context) error
+	SendMessage(ctx echo.Context, params SendMessageParams) error
 	// DeleteConversation Delete a conversation
 	// (DELETE /api/conversation/{id})
 	DeleteConversation(ctx echo.Context, id ID) error
@@ -802,7 +848,7 @@ type ServerInterface interface {
 	GetBatchResults(ctx echo.Context, id ID, params GetBatchResultsParams) error
 	// RetryBatch Run the inputs that failed or timed out again, as a new batch
 	// (POST /batches/{id}/retry)
-	RetryBatch(ctx echo.Context, id ID) error
+	RetryBatch(ctx echo.Context, id ID, params RetryBatchParams) error
 	// ListExecutions Executions, newest first
 	// (GET /executions)
 	ListExecutions(ctx echo.Context, params ListExecutionsParams) error
@@ -820,7 +866,7 @@ type ServerInterface interface {
 	GetExecutionResult(ctx echo.Context, id ID) error
 	// RetryExecution Run again what did not succeed, as a new execution
 	// (POST /executions/{id}/retry)
-	RetryExecution(ctx echo.Context, id ID) error
+	RetryExecution(ctx echo.Context, id ID, params RetryExecutionParams) error
 	// Health Liveness
 	// (GET /healthz)
 	Health(ctx echo.Context) error
@@ -884,8 +930,28 @@ func (w *ServerInterfaceWrapper) ListAgents(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) CreateAgent(ctx echo.Context) error {
 	var err error
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateAgentParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.CreateAgent(ctx)
+	err = w.Handler.CreateAgent(ctx, params)
 	return err
 }
 
@@ -968,8 +1034,28 @@ func (w *ServerInterfaceWrapper) SubmitBatch(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SubmitBatchParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.SubmitBatch(ctx, id)
+	err = w.Handler.SubmitBatch(ctx, id, params)
 	return err
 }
 
@@ -984,8 +1070,28 @@ func (w *ServerInterfaceWrapper) RunAgent(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RunAgentParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.RunAgent(ctx, id)
+	err = w.Handler.RunAgent(ctx, id, params)
 	return err
 }
 
@@ -993,8 +1099,28 @@ func (w *ServerInterfaceWrapper) RunAgent(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) SendMessage(ctx echo.Context) error {
 	var err error
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SendMessageParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.SendMessage(ctx)
+	err = w.Handler.SendMessage(ctx, params)
 	return err
 }
 
@@ -1224,8 +1350,28 @@ func (w *ServerInterfaceWrapper) RetryBatch(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RetryBatchParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.RetryBatch(ctx, id)
+	err = w.Handler.RetryBatch(ctx, id, params)
 	return err
 }
 
@@ -1420,8 +1566,28 @@ func (w *ServerInterfaceWrapper) RetryExecution(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RetryExecutionParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.RetryExecution(ctx, id)
+	err = w.Handler.RetryExecution(ctx, id, params)
 	return err
 }
 

@@ -126,6 +126,11 @@ func (d *document) answer(here at) (Answer, error) {
 	return answer, nil
 }
 
+// Takes reports whether the operation has this header.
+func (op *Operation) Takes(header string) bool {
+	return slices.ContainsFunc(op.Parameters, func(p Parameter) bool { return p.In == "header" && p.Name == header })
+}
+
 // CheckParameters returns what is wrong with the query and the headers of a request.
 func (op *Operation) CheckParameters(query url.Values, header http.Header) []FieldError {
 	var wrong []FieldError

@@ -909,7 +909,7 @@ export interface components {
              * @description Machine-readable reason
              * @enum {string}
              */
-            code: "invalid_request" | "unauthenticated" | "missing_scope" | "host_not_allowed" | "not_found" | "result_lost" | "no_such_route" | "method_not_allowed" | "agent_mismatch" | "keys_not_used" | "batch_not_ended" | "execution_not_ended" | "nothing_to_retry" | "too_large" | "unsupported_media_type" | "too_many_turns" | "request_refused" | "internal" | "unavailable";
+            code: "invalid_request" | "unauthenticated" | "missing_scope" | "host_not_allowed" | "not_found" | "result_lost" | "no_such_route" | "method_not_allowed" | "agent_mismatch" | "keys_not_used" | "key_reused" | "batch_not_ended" | "execution_not_ended" | "nothing_to_retry" | "too_large" | "unsupported_media_type" | "too_many_turns" | "request_refused" | "internal" | "unavailable";
             errors?: {
                 field: string;
                 detail: string;
@@ -950,6 +950,11 @@ export interface components {
         Limit: number;
         /** @description `nextCursor` of the page before. It belongs to the same list with the same filters */
         Cursor: string;
+        /**
+         * @description A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
+         *     answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+         */
+        IdempotencyKey: string;
         /** @description `ETag` of an answer that the caller has; 304 when it still holds */
         IfNoneMatch: string;
         /** @description `wait=N`: like `wait`, in seconds (RFC 7240); at most 60 are applied */
@@ -1076,7 +1081,13 @@ export interface operations {
     sendMessage: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
+                 *     answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -1269,7 +1280,13 @@ export interface operations {
     createAgent: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
+                 *     answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -1402,7 +1419,13 @@ export interface operations {
     runAgent: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
+                 *     answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
             path: {
                 id: components["parameters"]["ID"];
             };
@@ -1439,7 +1462,13 @@ export interface operations {
     submitBatch: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
+                 *     answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
             path: {
                 id: components["parameters"]["ID"];
             };
@@ -1605,7 +1634,13 @@ export interface operations {
     retryBatch: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
+                 *     answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
             path: {
                 id: components["parameters"]["ID"];
             };
@@ -1628,6 +1663,7 @@ export interface operations {
             403: components["responses"]["Problem"];
             404: components["responses"]["Problem"];
             409: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
             429: components["responses"]["Problem"];
             500: components["responses"]["Problem"];
             503: components["responses"]["Problem"];
@@ -1852,7 +1888,13 @@ export interface operations {
     retryExecution: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
+                 *     answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
             path: {
                 id: components["parameters"]["ID"];
             };
@@ -1875,6 +1917,7 @@ export interface operations {
             403: components["responses"]["Problem"];
             404: components["responses"]["Problem"];
             409: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
             429: components["responses"]["Problem"];
             500: components["responses"]["Problem"];
             503: components["responses"]["Problem"];
