@@ -64,6 +64,7 @@ const (
 	ProblemHostNotAllowed       ProblemCode = "host_not_allowed"
 	ProblemInternal             ProblemCode = "internal"
 	ProblemInvalidRequest       ProblemCode = "invalid_request"
+	ProblemKeyReused            ProblemCode = "key_reused"
 	ProblemKeysNotUsed          ProblemCode = "keys_not_used"
 	ProblemMethodNotAllowed     ProblemCode = "method_not_allowed"
 	ProblemMissingScope         ProblemCode = "missing_scope"
@@ -617,6 +618,9 @@ type Cursor = string
 // ID defines model for ID.
 type ID = string
 
+// IdempotencyKey defines model for IdempotencyKey.
+type IdempotencyKey = string
+
 // IfNoneMatch defines model for IfNoneMatch.
 type IfNoneMatch = string
 
@@ -635,10 +639,38 @@ type ListAgentsParams struct {
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
 }
 
+// CreateAgentParams defines parameters for CreateAgent.
+type CreateAgentParams struct {
+	// IdempotencyKey A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
+	// answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
 // GetAgentParams defines parameters for GetAgent.
 type GetAgentParams struct {
 	// IfNoneMatch `ETag` of an answer that the caller has; 304 when it still holds
 	IfNoneMatch IfNoneMatch `json:"If-None-Match,omitempty,omitzero"`
+}
+
+// SubmitBatchParams defines parameters for SubmitBatch.
+type SubmitBatchParams struct {
+	// IdempotencyKey A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
+	// answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
+// RunAgentParams defines parameters for RunAgent.
+type RunAgentParams struct {
+	// IdempotencyKey A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
+	// answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
+// SendMessageParams defines parameters for SendMessage.
+type SendMessageParams struct {
+	// IdempotencyKey A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
+	// answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
 // GetConversationParams defines parameters for GetConversation.
@@ -686,6 +718,13 @@ type GetBatchResultsParams struct {
 	Follow bool `form:"follow,omitempty" json:"follow,omitempty,omitzero"`
 }
 
+// RetryBatchParams defines parameters for RetryBatch.
+type RetryBatchParams struct {
+	// IdempotencyKey A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
+	// answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
 // ListExecutionsParams defines parameters for ListExecutions.
 type ListExecutionsParams struct {
 	// Limit How many to show at most
@@ -713,6 +752,13 @@ type GetExecutionParams struct {
 
 	// Prefer `wait=N`: like `wait`, in seconds (RFC 7240); at most 60 are applied
 	Prefer Prefer `json:"Prefer,omitempty,omitzero"`
+}
+
+// RetryExecutionParams defines parameters for RetryExecution.
+type RetryExecutionParams struct {
+	// IdempotencyKey A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
+	// answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
 // ListKeysParams defines parameters for ListKeys.
