@@ -30,6 +30,16 @@ var programs = sync.OnceValues(func() (string, error) {
 	return programDir, nil
 })
 
+// crashing are the same programs with the crash points compiled in.
+var crashing = sync.OnceValues(func() (string, error) {
+	dir := filepath.Join(programDir, "crashing")
+	out, err := exec.Command("go", "build", "-tags", "crashpoints", "-o", dir+"/", "../../cmd/airlock", "../../cmd/api", "../../cmd/executor").CombinedOutput()
+	if err != nil {
+		return "", &buildError{string(out)}
+	}
+	return dir, nil
+})
+
 type buildError struct{ output string }
 
 func (e *buildError) Error() string { return "go build: " + e.output }
@@ -47,6 +57,12 @@ func spawn(t *testing.T, name string, env []string, args ...string) *process {
 	t.Helper()
 	dir, err := programs()
 	require.NoError(t, err)
+	return spawnFrom(t, dir, name, env, args...)
+}
+
+// spawnFrom starts a program that was built into dir.
+func spawnFrom(t *testing.T, dir, name string, env []string, args ...string) *process {
+	t.Helper()
 	cmd := exec.Command(filepath.Join(dir, name), args...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, env...)
 	read, write, err := os.Pipe()
@@ -80,6 +96,16 @@ func (p *process) end(t *testing.T, s os.Signal) {
 		require.NoError(t, p.Process.Signal(s))
 		_ = p.Wait() // says how it ended, which the signal decided
 	})
+}
+
+// dies waits for the end of a process that brings it about itself.
+func (p *process) dies(t *testing.T) {
+	t.Helper()
+	late := time.AfterFunc(time.Minute, func() { _ = p.Process.Signal(syscall.SIGTERM) })
+	defer late.Stop()
+	p.once.Do(func() { _ = p.Wait() })
+	ended, ok := p.ProcessState.Sys().(syscall.WaitStatus)
+	require.True(t, ok && ended.Signal() == syscall.SIGKILL, "%s ended with %s", p.name, p.ProcessState)
 }
 
 // await reads the output up to a line with the pattern, and returns its first group.
