@@ -38,7 +38,7 @@ func connect(ctx context.Context, c Cloud) (*connection, error) {
 	if err != nil {
 		return nil, errors.Join(err, artifacts.Close())
 	}
-	ps, err := pubsub.NewClient(ctx, c.Project, emulated(c.PubSubHost)...)
+	ps, err := pubsub.NewClient(ctx, c.Project, reconnecting(emulated(c.PubSubHost))...)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("pubsub: %w", err), fs.Close(), artifacts.Close())
 	}
@@ -46,7 +46,7 @@ func connect(ctx context.Context, c Cloud) (*connection, error) {
 }
 
 func connectFirestore(ctx context.Context, c Cloud) (*firestore.Client, error) {
-	client, err := firestore.NewClient(ctx, c.Project, emulated(c.FirestoreHost, owner{})...)
+	client, err := firestore.NewClient(ctx, c.Project, reconnecting(emulated(c.FirestoreHost, owner{}))...)
 	if err != nil {
 		return nil, fmt.Errorf("firestore: %w", err)
 	}

@@ -209,6 +209,7 @@ func (l *lab) kept(executors ...*process) {
 		found = history.Check(l.recorder.History())
 		return len(found) == 0
 	}, 90*time.Second, 100*time.Millisecond)
+	l.eventually("all messages taken", func() bool { return len(l.messages()) == 0 })
 	for _, p := range executors {
 		p.end(l.t, syscall.SIGTERM)
 	}
@@ -227,18 +228,25 @@ func (l *lab) nothingLeft() {
 	entries, err := os.ReadDir(filepath.Join(l.sockets, "egress"))
 	require.True(l.t, err == nil || os.IsNotExist(err), "%v", err)
 	require.Empty(l.t, entries, "a socket is left")
-	for _, lane := range []string{"interactive", "batch"} {
-		require.Empty(l.t, l.pull("executions-"+lane), "a message is left")
-	}
+	require.Empty(l.t, l.messages(), "a message is left")
 }
 
-// pull takes what waits in a subscription.
-func (l *lab) pull(subscription string) []*pubsubpb.ReceivedMessage {
+// messages are the IDs of those that wait for an executor, or to be looked at by a person.
+func (l *lab) messages() (ids []string) {
 	l.t.Helper()
-	//nolint:staticcheck // The emulator answers at once, which is what is wanted here.
-	got, err := l.pubsub.Client.SubscriptionAdminClient.Pull(l.t.Context(), &pubsubpb.PullRequest{
-		Subscription: "projects/" + emulatortest.Project + "/subscriptions/" + subscription, MaxMessages: 100, ReturnImmediately: true,
-	})
-	require.NoError(l.t, err)
-	return got.ReceivedMessages
+	for _, name := range []string{"executions-interactive", "executions-batch", "executions-dead"} {
+		subscription := "projects/" + emulatortest.Project + "/subscriptions/" + name
+		//nolint:staticcheck // The emulator answers at once, which is what is wanted here.
+		got, err := l.pubsub.Client.SubscriptionAdminClient.Pull(l.t.Context(), &pubsubpb.PullRequest{
+			Subscription: subscription, MaxMessages: 100, ReturnImmediately: true,
+		})
+		require.NoError(l.t, err)
+		for _, m := range got.ReceivedMessages {
+			ids = append(ids, m.Message.MessageId)
+			require.NoError(l.t, l.pubsub.Client.SubscriptionAdminClient.ModifyAckDeadline(l.t.Context(), &pubsubpb.ModifyAckDeadlineRequest{
+				Subscription: subscription, AckIds: []string{m.AckId}, // given back
+			}))
+		}
+	}
+	return ids
 }
