@@ -137,6 +137,7 @@ export class StandIn {
         attempt: 0,
         usage,
         createdAt: now(),
+        startBy: now(),
         urls,
       },
       ...what,

@@ -1,4 +1,7 @@
 import { AgentPage } from './agents/AgentPage.tsx'
+import { NewAgentPage } from './agents/NewAgentPage.tsx'
+import { BatchesPage } from './batches/BatchesPage.tsx'
+import { BatchPage } from './batches/BatchPage.tsx'
 import { ChatPage } from './conversations/ChatPage.tsx'
 import { ExecutionPage } from './executions/ExecutionPage.tsx'
 import { ExecutionsPage } from './executions/ExecutionsPage.tsx'
@@ -31,6 +34,12 @@ function Page({ route }: { route: Route }) {
       return <ChatPage conversationId={route.id} />
     case 'agent':
       return <AgentPage id={route.id} />
+    case 'new-agent':
+      return <NewAgentPage />
+    case 'batch':
+      return <BatchPage id={route.id} />
+    case 'batches':
+      return <BatchesPage />
     case 'execution':
       return <ExecutionPage id={route.id} />
     case 'executions':

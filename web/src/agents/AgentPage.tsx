@@ -1,6 +1,5 @@
 import { useState } from 'react'
 import { idempotencyKey } from '../api/client.ts'
-import type { Agent } from '../api/types.ts'
 import { Composer } from '../composer/Composer.tsx'
 import { ExecutionList } from '../executions/ExecutionList.tsx'
 import { RunCard } from '../executions/RunCard.tsx'
@@ -9,7 +8,7 @@ import { Button } from '../ui/Button.tsx'
 import { PageHeader } from '../ui/PageHeader.tsx'
 import { ProblemNotice } from '../ui/ProblemNotice.tsx'
 import { TextLink } from '../ui/TextLink.tsx'
-import { Instructions } from './Instructions.tsx'
+import { About } from './About.tsx'
 import { useAgent, useRunAgent } from './queries.ts'
 
 export function AgentPage({ id }: { id: string }) {
@@ -32,18 +31,6 @@ export function AgentPage({ id }: { id: string }) {
         </div>
       </div>
     </>
-  )
-}
-
-function About({ agent }: { agent: Agent }) {
-  return (
-    <section aria-label="About this agent" className="flex flex-col gap-2">
-      {agent.description && <p className="text-verbatim">{agent.description}</p>}
-      <p className="font-mono text-xs text-muted">
-        {[agent.runtime, agent.model, `at most ${agent.timeout} a run`].filter(Boolean).join(' · ')}
-      </p>
-      <Instructions text={agent.instructions} open={agent.instructions.length < 600} />
-    </section>
   )
 }
 

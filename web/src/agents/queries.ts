@@ -1,7 +1,7 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
-import { api, unwrap } from '../api/client.ts'
+import { api, done, unwrap } from '../api/client.ts'
 import { keys } from '../api/keys.ts'
-import type { Agent, AgentDraft } from '../api/types.ts'
+import type { Agent, AgentChange, AgentDraft, NewAgent } from '../api/types.ts'
 
 export function useAgents() {
   return useQuery({
@@ -22,11 +22,31 @@ export function useAgent(id: string | undefined) {
 export function useCreateAgent() {
   const client = useQueryClient()
   return useMutation({
-    mutationFn: (draft: AgentDraft) => unwrap(api.POST('/agents', { body: draft })),
+    mutationFn: (agent: NewAgent) => unwrap(api.POST('/agents', { body: agent })),
     onSuccess: (agent) => {
       client.setQueryData(keys.agent(agent.id), agent)
       return client.invalidateQueries({ queryKey: keys.agents })
     },
+  })
+}
+
+export function useUpdateAgent(id: string) {
+  const client = useQueryClient()
+  return useMutation({
+    mutationFn: (change: AgentChange) =>
+      unwrap(api.PATCH('/agents/{id}', { params: { path: { id } }, body: change })),
+    onSuccess: (agent) => {
+      client.setQueryData(keys.agent(id), agent)
+      return client.invalidateQueries({ queryKey: keys.agents })
+    },
+  })
+}
+
+export function useDeleteAgent(id: string) {
+  const client = useQueryClient()
+  return useMutation({
+    mutationFn: () => done(api.DELETE('/agents/{id}', { params: { path: { id } } })),
+    onSuccess: () => client.invalidateQueries({ queryKey: keys.agents }),
   })
 }
 

@@ -42,6 +42,16 @@ export async function unwrap<T>(call: Promise<Answer<T>>): Promise<T> {
   return (await answered(call)).data
 }
 
+/** Waits for a success that has no body; throws like unwrap. */
+export async function done(call: Promise<Answer<unknown>>): Promise<void> {
+  const { error, response } = await call.catch((cause: unknown) => {
+    throw new UnreachableError(cause)
+  })
+  if (!response.ok) {
+    throw problemOf(error, response)
+  }
+}
+
 /** Like unwrap, with the response's headers. */
 export async function answered<T>(call: Promise<Answer<T>>): Promise<{ data: T; response: Response }> {
   const { data, error, response } = await call.catch((cause: unknown) => {

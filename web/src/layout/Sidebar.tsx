@@ -39,6 +39,9 @@ export function Sidebar({ route }: { route: Route }) {
           ))}
         </Section>
         <Section title="Agents" empty="None yet. Ask for one in a conversation." list={agents}>
+          <Entry to={{ page: 'new-agent' }} route={route}>
+            New agent
+          </Entry>
           {agents.data?.map(({ id, name }) => (
             <Entry key={id} to={{ page: 'agent', id }} route={route}>
               {name}
@@ -49,6 +52,9 @@ export function Sidebar({ route }: { route: Route }) {
       <ul className="border-t border-line p-3">
         <Entry to={{ page: 'executions' }} route={route}>
           Executions
+        </Entry>
+        <Entry to={{ page: 'batches' }} route={route}>
+          Batches
         </Entry>
         {session.key !== undefined && (
           <li>

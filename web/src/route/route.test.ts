@@ -6,6 +6,9 @@ const places: [string, Route][] = [
   ['#/new/agt_1', { page: 'new', agentId: 'agt_1' }],
   ['#/c/con_1', { page: 'conversation', id: 'con_1' }],
   ['#/a/agt_1', { page: 'agent', id: 'agt_1' }],
+  ['#/a', { page: 'new-agent' }],
+  ['#/b', { page: 'batches' }],
+  ['#/b/bat_1', { page: 'batch', id: 'bat_1' }],
   ['#/e/exe_1', { page: 'execution', id: 'exe_1' }],
   ['#/e', { page: 'executions' }],
 ]
@@ -21,7 +24,7 @@ describe('routes', () => {
     expect(parseRoute(hrefOf(route))).toEqual(route)
   })
 
-  test.each(['#/c', '#/a', '#/x/1', '#/c/1/2', '#//'])('%s is unknown or the beginning', (href) => {
+  test.each(['#/c', '#/x/1', '#/c/1/2', '#//'])('%s is unknown or the beginning', (href) => {
     expect(['unknown', 'new']).toContain(parseRoute(href).page)
   })
 

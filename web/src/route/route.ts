@@ -3,6 +3,9 @@ export type Route =
   | { page: 'new'; agentId?: string }
   | { page: 'conversation'; id: string }
   | { page: 'agent'; id: string }
+  | { page: 'new-agent' }
+  | { page: 'batch'; id: string }
+  | { page: 'batches' }
   | { page: 'execution'; id: string }
   | { page: 'executions' }
   | { page: 'unknown' }
@@ -23,7 +26,9 @@ export function parseRoute(hash: string): Route {
     case 'c':
       return id ? { page: 'conversation', id } : { page: 'unknown' }
     case 'a':
-      return id ? { page: 'agent', id } : { page: 'unknown' }
+      return id ? { page: 'agent', id } : { page: 'new-agent' }
+    case 'b':
+      return id ? { page: 'batch', id } : { page: 'batches' }
     case 'e':
       return id ? { page: 'execution', id } : { page: 'executions' }
     default:
@@ -39,6 +44,12 @@ export function hrefOf(route: Route): string {
       return `#/c/${encodeURIComponent(route.id)}`
     case 'agent':
       return `#/a/${encodeURIComponent(route.id)}`
+    case 'new-agent':
+      return '#/a'
+    case 'batch':
+      return `#/b/${encodeURIComponent(route.id)}`
+    case 'batches':
+      return '#/b'
     case 'execution':
       return `#/e/${encodeURIComponent(route.id)}`
     case 'executions':

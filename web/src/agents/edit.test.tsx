@@ -1,0 +1,90 @@
+import { screen, within } from '@testing-library/react'
+import { describe, expect, test } from 'vitest'
+import { problem } from '../../dev/responses.ts'
+import { StandIn } from '../../dev/standin.ts'
+import { post, visit } from '../test/visit.tsx'
+
+async function bodies(requests: Request[], method: string): Promise<unknown[]> {
+  return Promise.all(
+    requests.filter((request) => request.method === method).map((request) => request.clone().json()),
+  )
+}
+
+describe('a new agent', () => {
+  test('is made of a form, with the defaults left to the server', async () => {
+    const { server, user, requests } = visit('#/')
+    await user.click(await screen.findByRole('link', { name: 'New agent' }))
+    await user.type(await screen.findByLabelText('Name'), 'Sorter')
+    await user.type(screen.getByLabelText('Instructions'), 'Sort the lines.')
+    await user.type(screen.getByLabelText('Most tokens'), '5000')
+    await user.click(screen.getByRole('button', { name: 'Create agent' }))
+    expect(await screen.findByRole('heading', { level: 1, name: 'Sorter' })).toBeVisible()
+    expect(server.agents.size).toBe(1)
+    expect(await bodies(requests, 'POST')).toEqual([
+      { name: 'Sorter', instructions: 'Sort the lines.', budget: { maxTokens: 5000 } },
+    ])
+  })
+})
+
+describe("an agent's page", () => {
+  const draft = { name: 'Old', description: 'of old', instructions: 'x', budget: { maxCostUsd: 0.5 } }
+
+  async function agent() {
+    const server = new StandIn()
+    const { id = '' } = await post(server, '/agents', draft)
+    return { server, hash: `#/a/${id}` }
+  }
+
+  test('changes it, and gives back a default where a field is emptied', async () => {
+    const { server, hash } = await agent()
+    const { user, requests } = visit(hash, server)
+    expect(await screen.findByText(/0.5 USD/)).toBeVisible()
+    await user.click(screen.getByRole('button', { name: 'Edit agent' }))
+    const name = screen.getByLabelText('Name')
+    await user.clear(name)
+    await user.type(name, 'New')
+    await user.clear(screen.getByLabelText('Description'))
+    await user.clear(screen.getByLabelText('Most US dollars'))
+    await user.type(screen.getByLabelText('Most tokens'), '7')
+    await user.click(screen.getByRole('button', { name: 'Save changes' }))
+    expect(await screen.findByRole('heading', { level: 1, name: 'New' })).toBeVisible()
+    expect(await bodies(requests, 'PATCH')).toMatchObject([
+      { name: 'New', description: null, model: null, budget: { maxTokens: 7, maxCostUsd: null } },
+    ])
+    expect(await within(screen.getByRole('navigation')).findByRole('link', { name: 'New' })).toBeVisible()
+  })
+
+  test('says what is wrong with a change, and keeps what was typed', async () => {
+    const { server, hash } = await agent()
+    const { user } = visit(hash, server, ({ method }) =>
+      method === 'PATCH'
+        ? problem({
+            ...{ status: 400, title: 'Bad Request', code: 'invalid_request', detail: 'Not valid.' },
+            errors: [{ field: 'timeout', detail: 'must be a duration' }],
+          })
+        : undefined,
+    )
+    await user.click(await screen.findByRole('button', { name: 'Edit agent' }))
+    const timeout = screen.getByLabelText('Longest run')
+    await user.clear(timeout)
+    await user.type(timeout, 'soon')
+    await user.click(screen.getByRole('button', { name: 'Save changes' }))
+    expect(await screen.findByRole('alert')).toHaveTextContent('timeout: must be a duration')
+    expect(screen.getByLabelText('Longest run')).toHaveValue('soon')
+    await user.click(screen.getByRole('button', { name: 'Leave it as it was' }))
+    expect(screen.getByText('of old')).toBeVisible()
+  })
+
+  test('deletes it once it was asked twice', async () => {
+    const { server, hash } = await agent()
+    const { user } = visit(hash, server)
+    await user.click(await screen.findByRole('button', { name: 'Delete…' }))
+    await user.click(screen.getByRole('button', { name: 'Keep it' }))
+    expect(server.agents.size).toBe(1)
+    await user.click(screen.getByRole('button', { name: 'Delete…' }))
+    await user.click(screen.getByRole('button', { name: 'Delete it' }))
+    expect(await screen.findByText('Say hello, or ask for an agent')).toBeVisible()
+    expect(server.agents.size).toBe(0)
+    expect(within(screen.getByRole('navigation')).queryByText('Old')).not.toBeInTheDocument()
+  })
+})
