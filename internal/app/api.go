@@ -32,7 +32,7 @@ func RunAPI(ctx context.Context, c API, log *zap.Logger, listening func(net.Addr
 		return errors.Join(err, l.Close())
 	}
 	defer func() { err = errors.Join(err, conn.close()) }()
-	auth, pepper, err := c.authenticator(conn.store)
+	auth, pepper, err := c.authenticator(ctx, conn.store, log.Named("oidc"))
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}

@@ -2,13 +2,17 @@ package app
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 
+	"go.uber.org/zap"
+
 	"github.com/airlock-run/airlock/internal/api"
 	"github.com/airlock-run/airlock/internal/key"
+	"github.com/airlock-run/airlock/internal/oidc"
 	"github.com/airlock-run/airlock/internal/store"
 )
 
@@ -16,14 +20,16 @@ import (
 const (
 	AuthDev  = "dev"
 	AuthKeys = "keys"
+	AuthOIDC = "oidc"
 )
 
 // Callers says how the API knows who calls.
 type Callers struct {
-	// AuthMode is how callers are known: by keys, or (dev) not at all: the header X-User-Id is believed, and the API
-	// refuses to listen beyond loopback. Default: dev on loopback, else keys.
+	// AuthMode is how callers are known: by keys, by the tokens of a provider (oidc), or (dev) not at all: the header
+	// X-User-Id is believed, and the API refuses to listen beyond loopback. Default: dev on loopback, else keys.
 	AuthMode string `env:"AUTH_MODE"`
 	Peppered
+	Provider
 }
 
 // Peppered is where the pepper of the API keys comes from.
@@ -61,8 +67,10 @@ func (c *API) checkCallers() error {
 	case AuthKeys:
 		_, err := c.pepper()
 		return err
+	case AuthOIDC:
+		return c.Provider.check()
 	default:
-		return fmt.Errorf("AUTH_MODE must be dev or keys, not %q", c.AuthMode)
+		return fmt.Errorf("AUTH_MODE must be dev, keys or oidc, not %q", c.AuthMode)
 	}
 }
 
@@ -75,16 +83,19 @@ func (c *API) guard(a net.Addr) error {
 	return nil
 }
 
-// authenticator returns who tells the callers apart.
-func (c *API) authenticator(s *store.Store) (api.Authenticator, key.Pepper, error) {
-	if c.authMode() == AuthDev {
+// authenticator returns who tells the callers apart, until ctx ends, and the
+// pepper of the keys that may be issued.
+func (c *API) authenticator(ctx context.Context, s *store.Store, log *zap.Logger) (api.Authenticator, key.Pepper, error) {
+	switch c.authMode() {
+	case AuthKeys:
+		pepper, err := c.pepper()
+		return key.NewRing(s, pepper, nil), pepper, err
+	case AuthOIDC:
+		verifier, err := oidc.New(ctx, c.config(), nil, log)
+		return verifier, key.Pepper{}, err
+	default:
 		return api.Local{}, key.Pepper{}, nil
 	}
-	pepper, err := c.pepper()
-	if err != nil {
-		return nil, pepper, err
-	}
-	return key.NewRing(s, pepper, nil), pepper, nil
 }
 
 // pepper reads the pepper, and says which variable is wrong where it cannot.

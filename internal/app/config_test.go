@@ -50,6 +50,9 @@ func TestDefaultsOfTheAPI(t *testing.T) {
 		Cloud:  Cloud{Project: LocalProject, FirestoreHost: "127.0.0.1:1", PubSubHost: "127.0.0.1:2", BlobURL: cacheFolder(t)},
 		Listen: "127.0.0.1:8000", BatchWindow: 200, QueueTimeout: 24 * time.Hour, DefaultRuntime: "offline",
 		Origins: []string{"http://localhost:3000"}, Grace: 5 * time.Second,
+		Callers: Callers{Provider: Provider{
+			Algorithms: []string{"RS256", "ES256"}, Header: "Authorization", TenantClaim: "sub", Leeway: time.Minute,
+		}},
 	}, c)
 }
 
@@ -107,10 +110,15 @@ func TestMistakesOfTheAPI(t *testing.T) {
 		"short pepper":       {emulators(map[string]string{"AUTH_MODE": "keys", "KEY_PEPPER": "salt"}), []string{"KEY_PEPPER", "32 bytes"}},
 		"two peppers":        {emulators(map[string]string{"AUTH_MODE": "keys", "KEY_PEPPER": "salt", "KEY_PEPPER_FILE": "/x"}), []string{"KEY_PEPPER", "both"}},
 		"no pepper's file":   {emulators(map[string]string{"AUTH_MODE": "keys", "KEY_PEPPER_FILE": "/nowhere"}), []string{"KEY_PEPPER_FILE"}},
-		"another auth mode":  {emulators(map[string]string{"AUTH_MODE": "none"}), []string{"AUTH_MODE", `"none"`}},
-		"unknown runtime":    {emulators(map[string]string{"DEFAULT_RUNTIME": "perl"}), []string{"DEFAULT_RUNTIME", "offline", `"perl"`}},
-		"odd grace":          {emulators(map[string]string{"SHUTDOWN_GRACE": "soon"}), []string{"Grace", "soon"}},
-		"no runtimes' file":  {emulators(map[string]string{"RUNTIMES_FILE": "/nowhere.yaml"}), []string{"RUNTIMES_FILE"}},
+		"no provider":        {emulators(map[string]string{"AUTH_MODE": "oidc"}), []string{"OIDC_ISSUER", "OIDC_AUDIENCE"}},
+		"odd provider": {
+			emulators(map[string]string{"AUTH_MODE": "oidc", "OIDC_ISSUER": "http://example.com", "OIDC_AUDIENCE": "a", "OIDC_ALGORITHMS": "HS256,none", "OIDC_LEEWAY": "1h"}),
+			[]string{"OIDC_ISSUER", "https", `"HS256"`, `"none"`, "OIDC_LEEWAY"},
+		},
+		"another auth mode": {emulators(map[string]string{"AUTH_MODE": "none"}), []string{"AUTH_MODE", `"none"`}},
+		"unknown runtime":   {emulators(map[string]string{"DEFAULT_RUNTIME": "perl"}), []string{"DEFAULT_RUNTIME", "offline", `"perl"`}},
+		"odd grace":         {emulators(map[string]string{"SHUTDOWN_GRACE": "soon"}), []string{"Grace", "soon"}},
+		"no runtimes' file": {emulators(map[string]string{"RUNTIMES_FILE": "/nowhere.yaml"}), []string{"RUNTIMES_FILE"}},
 		"all at once": {
 			map[string]string{"FIRESTORE_EMULATOR_HOST": "x", "PUBSUB_EMULATOR_HOST": "y", "LISTEN": "z", "DEFAULT_RUNTIME": "perl", "SHUTDOWN_GRACE": "soon"},
 			[]string{"FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "LISTEN", "DEFAULT_RUNTIME", "Grace"},
