@@ -60,6 +60,7 @@ const (
 const (
 	ProblemAgentMismatch        ProblemCode = "agent_mismatch"
 	ProblemBatchNotEnded        ProblemCode = "batch_not_ended"
+	ProblemDailyBudgetSpent     ProblemCode = "daily_budget_spent"
 	ProblemExecutionNotEnded    ProblemCode = "execution_not_ended"
 	ProblemHostNotAllowed       ProblemCode = "host_not_allowed"
 	ProblemInternal             ProblemCode = "internal"
@@ -71,6 +72,7 @@ const (
 	ProblemNoSuchRoute          ProblemCode = "no_such_route"
 	ProblemNotFound             ProblemCode = "not_found"
 	ProblemNothingToRetry       ProblemCode = "nothing_to_retry"
+	ProblemQueueFull            ProblemCode = "queue_full"
 	ProblemRequestRefused       ProblemCode = "request_refused"
 	ProblemResultLost           ProblemCode = "result_lost"
 	ProblemTooLarge             ProblemCode = "too_large"
@@ -302,9 +304,12 @@ type Execution struct {
 
 	// Given The files that the run was given; absent in lists
 	Given []ListedFile `json:"given,omitempty,omitzero"`
-	Id    string       `json:"id"`
-	Input string       `json:"input"`
-	Kind  Kind         `json:"kind"`
+
+	// Held It waits for a limit of its tenant
+	Held  bool   `json:"held,omitempty,omitzero"`
+	Id    string `json:"id"`
+	Input string `json:"input"`
+	Kind  Kind   `json:"kind"`
 
 	// Labels Names and values of the caller's own, at most 16, to find executions by
 	Labels Labels `json:"labels,omitempty,omitzero"`

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/labstack/echo/v4"
 	"go.uber.org/zap"
@@ -15,6 +16,7 @@ import (
 	"github.com/airlock-run/airlock/internal/caller"
 	"github.com/airlock-run/airlock/internal/conversation"
 	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/quota"
 	"github.com/airlock-run/airlock/internal/store"
 )
 
@@ -40,6 +42,8 @@ func explain(err error) *problem {
 		p        *problem
 		notFound *store.NotFoundError
 		unknown  *caller.UnauthenticatedError
+		full     *quota.QueueFullError
+		spent    *quota.BudgetSpentError
 		httpErr  *echo.HTTPError
 	)
 	switch {
@@ -68,6 +72,12 @@ func explain(err error) *problem {
 	case errors.Is(err, conversation.ErrTooManyPending):
 		return &problem{Status: http.StatusTooManyRequests, Code: contract.ProblemTooManyTurns, RetryAfter: retryWhenUnavailable,
 			Detail: fmt.Sprintf("%d messages of this conversation wait for their replies. Wait for the first of them.", conversation.MaxPending)}
+	case errors.As(err, &full):
+		return &problem{Status: http.StatusTooManyRequests, Code: contract.ProblemQueueFull, RetryAfter: retryWhenUnavailable,
+			Detail: fmt.Sprintf("%d of your executions wait already. Wait for some of them, or send a batch.", full.Limit)}
+	case errors.As(err, &spent):
+		return &problem{Status: http.StatusTooManyRequests, Code: contract.ProblemDailyBudgetSpent, RetryAfter: int(spent.Rest/time.Second) + 1,
+			Detail: fmt.Sprintf("The %g USD that you may spend in a day are spent. The next day begins at midnight UTC.", spent.LimitUSD)}
 	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		return &problem{Status: http.StatusServiceUnavailable, Code: contract.ProblemUnavailable, RetryAfter: retryWhenUnavailable,
 			Detail: "The database does not answer. Try again in a moment. A POST may have been stored all the same; with an Idempotency-Key it can be sent again safely."}

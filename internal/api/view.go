@@ -19,7 +19,7 @@ func viewExecution(e execution.Execution) contract.Execution {
 		Id: e.ID, Kind: contract.Kind(e.Kind), Status: contract.Status(e.Status),
 		AgentId: e.AgentID, ConversationId: e.ConversationID, BatchId: e.BatchID, RetryOf: e.RetryOf,
 		Runtime: e.Task.Runtime, Model: e.Task.Model, Input: e.Task.Input, Timeout: e.Timeout.String(), StartBy: e.StartBy(),
-		Labels: viewLabels(e.Labels), Attempt: e.Attempt, CancelRequested: e.CancelRequested,
+		Labels: viewLabels(e.Labels), Held: e.Held, Attempt: e.Attempt, CancelRequested: e.CancelRequested,
 		Error: viewFailure(e.Failure),
 		Usage: contract.Usage{
 			InputTokens: e.Usage.InputTokens, OutputTokens: e.Usage.OutputTokens, CostUsd: e.Usage.CostUSD, Calls: e.Usage.Calls,

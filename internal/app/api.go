@@ -40,7 +40,7 @@ func RunAPI(ctx context.Context, c API, log *zap.Logger, listening func(net.Addr
 	server := api.New(api.Config{
 		Version: Version, Runtimes: runtimes.Names(), DefaultRuntime: c.DefaultRuntime, Origins: c.Origins, BatchWindow: c.BatchWindow, QueueTimeout: c.QueueTimeout, Page: web.Handler(web.Page()), Artifacts: conn.artifacts,
 		Auth: auth, Pepper: pepper,
-	}, conn.store, conn.queue, log.Named("api"))
+	}, c.limited(conn, log), conn.queue, log.Named("api"))
 	log.Info("API is listening", zap.Stringer("address", l.Addr()))
 	listening(l.Addr())
 	return server.Serve(ctx, l, c.Grace)

@@ -41,6 +41,7 @@ type API struct {
 	// Listen is the address of the API and the page, host:port.
 	Listen string `env:"LISTEN" envDefault:"127.0.0.1:8000"`
 	Callers
+	Tenants
 	// DefaultRuntime is of agents that choose none, and of the conversations that build agents. Default: the first
 	// of the runtimes; on one machine claude, where ANTHROPIC_API_KEY is set and RUNTIMES_FILE is not.
 	DefaultRuntime string `env:"DEFAULT_RUNTIME"`
@@ -60,6 +61,7 @@ type API struct {
 // Executor is the configuration of an executor.
 type Executor struct {
 	Cloud
+	Tenants
 	// Name of this executor in logs and labels; unique among all. Default: the host's name and a random part.
 	Name string `env:"EXECUTOR_NAME"`
 	// Slots is how many jobs run at once. Each may use 1 GiB of memory and a CPU. Default: the number of CPUs, at least 2.
@@ -143,7 +145,7 @@ func (c *Cloud) check() error {
 }
 
 func (c *API) check() error {
-	errs := []error{c.Cloud.check(), checkGrace(c.Grace)}
+	errs := []error{c.Cloud.check(), c.Tenants.check(), checkGrace(c.Grace)}
 	if c.QueueTimeout < execution.MinQueueTimeout || c.QueueTimeout > execution.MaxQueueTimeout {
 		errs = append(errs, fmt.Errorf("QUEUE_TIMEOUT must be from %s to %s, not %s", execution.MinQueueTimeout, execution.MaxQueueTimeout, c.QueueTimeout))
 	}
@@ -190,7 +192,7 @@ func (c *Executor) fill() {
 }
 
 func (c *Executor) check() error {
-	errs := []error{c.Cloud.check(), checkGrace(c.Grace)}
+	errs := []error{c.Cloud.check(), c.Tenants.check(), checkGrace(c.Grace)}
 	if c.Slots < 1 {
 		errs = append(errs, fmt.Errorf("EXECUTOR_SLOTS must be at least 1, not %d", c.Slots))
 	} else if c.Reserved >= c.Slots {

@@ -48,7 +48,7 @@ func TestDefaultsOfTheAPI(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, API{
 		Cloud:  Cloud{Project: LocalProject, FirestoreHost: "127.0.0.1:1", PubSubHost: "127.0.0.1:2", BlobURL: cacheFolder(t)},
-		Listen: "127.0.0.1:8000", BatchWindow: 200, QueueTimeout: 24 * time.Hour, DefaultRuntime: "offline",
+		Listen: "127.0.0.1:8000", Tenants: Tenants{Queued: 10_000}, BatchWindow: 200, QueueTimeout: 24 * time.Hour, DefaultRuntime: "offline",
 		Origins: []string{"http://localhost:3000"}, Grace: 5 * time.Second,
 		Callers: Callers{Provider: Provider{
 			Algorithms: []string{"RS256", "ES256"}, Header: "Authorization", TenantClaim: "sub", Leeway: time.Minute,

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/airlock-run/airlock/internal/deadletter"
+	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/executor"
 	"github.com/airlock-run/airlock/internal/feeder"
 	"github.com/airlock-run/airlock/internal/janitor"
@@ -54,11 +55,15 @@ func RunExecutor(ctx context.Context, c Executor, log *zap.Logger) (err error) {
 	}()
 
 	feed := feeder.New(conn.store, conn.queue, feeder.Interval, log.Named("feeder"))
+	limited := c.limited(conn, log)
 	x := executor.New(executor.Config{
 		Name: c.Name, Slots: c.Slots, Reserved: c.Reserved, Grace: c.Grace,
 		Lease: executor.DefaultLease, Heartbeat: executor.DefaultHeartbeat,
 		Artifacts: conn.artifacts, ReceiptKey: receiptKey,
-	}, conn.store, conn.queue, driver, runtimes, feed.Ended, log)
+	}, limited, conn.queue, driver, runtimes, func(e execution.Execution) {
+		feed.Ended(e)
+		limited.Ended(e)
+	}, log)
 	dead := deadletter.New(conn.store, conn.queue, log.Named("deadletter"))
 	sweeper := janitor.New(conn.store, conn.queue, janitor.Interval, log.Named("janitor"))
 
@@ -71,6 +76,7 @@ func RunExecutor(ctx context.Context, c Executor, log *zap.Logger) (err error) {
 	g.Go(func() error { return sweeper.Run(ctx) })
 	g.Go(func() error { return feed.Run(ctx) })
 	g.Go(func() error { return dead.Run(ctx) })
+	g.Go(func() error { return limited.Run(ctx) })
 	g.Go(func() error { return reap(ctx, driver, log) })
 	g.Go(func() error { return driver.KeepWarm(ctx) })
 	return g.Wait()

@@ -52,6 +52,9 @@ type Execution struct {
 	MaxAttempts int    `firestore:"maxAttempts"` // Spent never passes this
 	Lease       *Lease `firestore:"lease"`       // non-nil exactly while running
 
+	// Held tells that the execution, which is queued, waits for a limit of its tenant.
+	Held bool `firestore:"held"`
+
 	// CancelRequested tells the executor that holds the lease to end the job.
 	CancelRequested bool `firestore:"cancelRequested"`
 

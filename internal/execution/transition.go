@@ -13,6 +13,7 @@ var (
 	ErrLeased    = errors.New("execution is leased")
 	ErrLeaseLost = errors.New("attempt no longer holds the lease")
 	ErrNotDue    = errors.New("execution is not due")
+	ErrHeld      = errors.New("execution waits for a limit of its tenant")
 	ErrTooLate   = errors.New("execution may not begin any more") // the janitor ends it
 )
 
@@ -62,9 +63,37 @@ func (ev Claimed) apply(e *Execution, now time.Time) error {
 		return ErrTooLate
 	}
 	e.Status = Running
+	e.Held = false
 	e.Attempt++
 	e.StartedAt = &now
 	e.lease(ev.Executor, now.Add(ev.Lease))
+	return nil
+}
+
+// Held keeps a queued execution from running, since its tenant has as much as
+// it may. It is announced again when it is released, or when it falls due.
+type Held struct{}
+
+func (Held) apply(e *Execution, now time.Time) error {
+	switch {
+	case e.Status == Running:
+		return ErrLeased
+	case !now.Before(e.StartBy()):
+		return ErrTooLate
+	}
+	e.Held = true
+	e.unheard(now)
+	return nil
+}
+
+// Released has a held execution announced, since its tenant may have room for it.
+type Released struct{}
+
+func (Released) apply(e *Execution, now time.Time) error {
+	if !e.Held {
+		return ErrNotDue
+	}
+	e.ready(now)
 	return nil
 }
 
@@ -217,9 +246,15 @@ func (e *Execution) requeue(now time.Time, pause time.Duration) {
 	}
 }
 
-// ready has the queued execution announced, and makes it due when it has not been heard.
+// ready has the queued execution announced.
 func (e *Execution) ready(now time.Time) {
 	e.Ready = true
+	e.Held = false
+	e.unheard(now)
+}
+
+// unheard makes the queued execution due when nobody has heard of it.
+func (e *Execution) unheard(now time.Time) {
 	e.dueIn(min(max(ringAgain, now.Sub(e.QueuedAt)), rarest), now)
 }
 
@@ -263,6 +298,7 @@ func (e *Execution) end(ending Ending, now time.Time) {
 	e.Left = ending.Left
 	e.Files, e.LeftOut = ending.Files, ending.LeftOut
 	e.Lease = nil
+	e.Held = false
 	e.Due = nil
 	e.FinishedAt = &now
 }

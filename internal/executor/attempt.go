@@ -91,7 +91,7 @@ func (x *Executor) giveBack(ctx context.Context, a queue.Announcement) {
 // there is nothing to do for it, now or on a repeated announcement.
 func answered(err error) bool {
 	var notFound *store.NotFoundError
-	return errors.Is(err, execution.ErrTerminal) || errors.Is(err, execution.ErrLeased) || errors.Is(err, execution.ErrTooLate) ||
+	return errors.Is(err, execution.ErrTerminal) || errors.Is(err, execution.ErrLeased) || errors.Is(err, execution.ErrTooLate) || errors.Is(err, execution.ErrHeld) ||
 		errors.Is(err, store.ErrNotItsTurn) || errors.As(err, &notFound)
 }
 

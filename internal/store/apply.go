@@ -19,7 +19,7 @@ var ErrNotItsTurn = errors.New("an earlier turn of the conversation has not ende
 // its own, because Google's client sorts its fields in place.
 func changing() firestore.SetOption {
 	return firestore.Merge(
-		[]string{"status"}, []string{"attempt"}, []string{"tries"}, []string{"spent"}, []string{"queuedAt"}, []string{"lease"}, []string{"cancelRequested"}, []string{"due"},
+		[]string{"status"}, []string{"attempt"}, []string{"tries"}, []string{"spent"}, []string{"queuedAt"}, []string{"lease"}, []string{"held"}, []string{"cancelRequested"}, []string{"due"},
 		[]string{"result"}, []string{"error"}, []string{"usage"}, []string{"receipt"}, []string{"startedAt"}, []string{"finishedAt"},
 		[]string{"files"}, []string{"leftOut"},
 	)
@@ -50,7 +50,7 @@ func (s *Store) Apply(ctx context.Context, ref execution.Ref, ev execution.Event
 		if e.Ready {
 			ch.Announce = append(ch.Announce, e.Ref())
 		}
-		if e.ConversationID != "" && e.Status != before {
+		if e.ConversationID != "" && (e.Status != before || e.Held) {
 			next, err := s.applyToConversation(tx, e)
 			if err != nil {
 				return err
@@ -62,7 +62,7 @@ func (s *Store) Apply(ctx context.Context, ref execution.Ref, ev execution.Event
 	return ch, err
 }
 
-// applyToConversation keeps turns in order when e begins to run, and stores
+// applyToConversation keeps turns in order when e begins to run or would, but for a limit, and stores
 // the reply when e has ended: there is never an ended turn without its reply.
 // It returns the execution whose turn that makes it, if any.
 func (s *Store) applyToConversation(tx *firestore.Transaction, e *execution.Execution) (next []execution.Ref, err error) {
@@ -74,7 +74,7 @@ func (s *Store) applyToConversation(tx *firestore.Transaction, e *execution.Exec
 	if err != nil {
 		return nil, err
 	}
-	if e.Status == execution.Running && !c.MayRun(e.ID) {
+	if (e.Status == execution.Running || e.Held) && !c.MayRun(e.ID) {
 		return nil, ErrNotItsTurn
 	}
 	if !e.Status.Terminal() {

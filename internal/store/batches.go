@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"cloud.google.com/go/firestore"
-	"cloud.google.com/go/firestore/apiv1/firestorepb"
 
 	"github.com/airlock-run/airlock/internal/agent"
 	"github.com/airlock-run/airlock/internal/batch"
@@ -183,11 +182,7 @@ func (s *Store) nextInputs(ctx context.Context, ref batch.Ref, next, n int) ([]b
 // countBatch counts the batch's executions of some statuses.
 func (s *Store) countBatch(ctx context.Context, ref batch.Ref, statuses ...execution.Status) (int, error) {
 	q := s.collection(ref.Owner, executions).Where("batchId", "==", ref.ID).Where("status", "in", statuses)
-	counted, err := q.NewAggregationQuery().WithCount("n").Get(ctx)
-	if err != nil {
-		return 0, translate(err)
-	}
-	return int(counted["n"].(*firestorepb.Value).GetIntegerValue()), nil
+	return count(ctx, q)
 }
 
 // Batch returns the owner's batch, or a NotFoundError, and Firestore's time.
@@ -242,13 +237,8 @@ func (s *Store) BatchCounts(ctx context.Context, ref batch.Ref) (map[execution.S
 		}
 		counts[status] = n
 	}
-	q := s.collection(ref.Owner, executions).Where("batchId", "==", ref.ID)
-	summed, err := q.NewAggregationQuery().WithSum("usage.costUsd", "cost").Get(ctx)
-	if err != nil {
-		return nil, 0, translate(err)
-	}
-	cost := summed["cost"].(*firestorepb.Value)
-	return counts, cost.GetDoubleValue() + float64(cost.GetIntegerValue()), nil
+	cost, err := sum(ctx, s.collection(ref.Owner, executions).Where("batchId", "==", ref.ID), "usage.costUsd")
+	return counts, cost, err
 }
 
 // BatchExecutions returns the executions of the inputs from first on, in input

@@ -1,0 +1,77 @@
+package quota
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/store"
+	"github.com/airlock-run/airlock/internal/supervise"
+)
+
+const (
+	// endings is how many ends may wait to be heard; of more the janitor hears.
+	endings = 1024
+	// callTimeout bounds the release of one tenant's executions.
+	callTimeout = 5 * time.Second
+)
+
+// Ended has executions of the same tenant released that were held until one
+// ends. It never blocks.
+func (s *Store) Ended(e execution.Execution) {
+	if s.limits.Running == 0 {
+		return
+	}
+	select {
+	case s.ended <- e.Owner:
+	default:
+	}
+}
+
+// Run releases what was held until ctx ends, through any fault of the store.
+func (s *Store) Run(ctx context.Context) error {
+	return supervise.Keep(ctx, s.log, "release held executions", func(ctx context.Context) error {
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case owner := <-s.ended:
+				if err := s.release(ctx, owner); err != nil {
+					return err
+				}
+			}
+		}
+	})
+}
+
+// release announces as many of the owner's oldest held executions as there is room for.
+func (s *Store) release(ctx context.Context, owner string) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	held, err := s.OldestHeld(ctx, owner, s.limits.Running)
+	if err != nil || len(held) == 0 {
+		return err
+	}
+	running, err := s.CountRunning(ctx, owner, s.limits.Running)
+	if err != nil {
+		return err
+	}
+	for _, ref := range held[:min(len(held), s.limits.Running-running)] {
+		change, err := s.Store.Apply(ctx, ref, execution.Released{})
+		var notFound *store.NotFoundError
+		if errors.Is(err, execution.ErrNotDue) || errors.Is(err, execution.ErrTerminal) || errors.As(err, &notFound) {
+			continue // somebody else was faster
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.bell.Tell(ctx, change); err != nil {
+			s.log.Warn("could not announce what was released; the janitor will",
+				zap.String("execution", ref.ID), zap.String("tenant", ref.Owner), zap.Error(err))
+		}
+	}
+	return nil
+}
