@@ -344,6 +344,7 @@ type ExecutionList struct {
 type ExecutionURLs struct {
 	Cancel       string `json:"cancel"`
 	Conversation string `json:"conversation,omitempty,omitzero"`
+	Events       string `json:"events"`
 
 	// Result The whole result, once there is one
 	Result string `json:"result,omitempty,omitzero"`
@@ -578,6 +579,24 @@ type SendMessage struct {
 // Status defines model for Status.
 type Status string
 
+// StatusEvent defines model for StatusEvent.
+type StatusEvent struct {
+	Attempt int     `json:"attempt"`
+	Error   Failure `json:"error,omitempty,omitzero"`
+	Status  Status  `json:"status"`
+}
+
+// StepEvent defines model for StepEvent.
+type StepEvent struct {
+	Attempt int `json:"attempt"`
+
+	// Number Counts from 1 in each attempt; those that are left out are not kept
+	Number int `json:"number"`
+
+	// Text At most 512 bytes; what is longer is cut
+	Text string `json:"text"`
+}
+
 // UpdateAgent defines model for UpdateAgent.
 type UpdateAgent struct {
 	// Budget Its members are merged one by one
@@ -757,6 +776,12 @@ type GetExecutionParams struct {
 
 	// Prefer `wait=N`: like `wait`, in seconds (RFC 7240); at most 60 are applied
 	Prefer Prefer `json:"Prefer,omitempty,omitzero"`
+}
+
+// GetExecutionEventsParams defines parameters for GetExecutionEvents.
+type GetExecutionEventsParams struct {
+	// LastEventID `id` of the last event that the caller has
+	LastEventID string `json:"Last-Event-ID,omitempty,omitzero"`
 }
 
 // RetryExecutionParams defines parameters for RetryExecution.

@@ -12,8 +12,8 @@ import (
 
 func executionsCommand() *cobra.Command {
 	var s server
-	return group("executions", "The executions: list, get, cancel, retry", &s,
-		executionsList(&s), executionsGet(&s), executionsCancel(&s), executionsRetry(&s))
+	return group("executions", "The executions: list, get, logs, cancel, retry", &s,
+		executionsList(&s), executionsGet(&s), executionsLogs(&s), executionsCancel(&s), executionsRetry(&s))
 }
 
 func executionsList(s *server) *cobra.Command {
@@ -135,4 +135,33 @@ func executionsRetry(s *server) *cobra.Command {
 			}
 			return show(s, cmd.OutOrStdout(), a, func(out io.Writer, a client.Accepted) { fmt.Fprintln(out, a.ExecutionId) })
 		}}
+}
+
+func executionsLogs(s *server) *cobra.Command {
+	return &cobra.Command{Use: "logs EXECUTION", Short: "Show what an execution says and does, until it has ended", Args: usageArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, stop := process.Context()
+			defer stop()
+			c, err := s.connect()
+			if err != nil {
+				return err
+			}
+			for e, err := range c.Events(ctx, args[0]) {
+				if err != nil {
+					return err
+				}
+				if err := show(s, cmd.OutOrStdout(), e, showEvent); err != nil {
+					return err
+				}
+			}
+			return nil
+		}}
+}
+
+func showEvent(out io.Writer, e client.Event) {
+	if e.Kind == "status" {
+		fmt.Fprintf(out, "[%s, attempt %d]\n", e.Status.Status, e.Status.Attempt)
+		return
+	}
+	fmt.Fprintf(out, "%-8s  %s\n", e.Kind, e.Step.Text)
 }

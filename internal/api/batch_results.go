@@ -88,7 +88,7 @@ func (s *Server) awaitInput(ctx context.Context, b *batch.Batch, index int) bool
 	defer leave()
 	select {
 	case <-news:
-	case <-time.After(reread):
+	case <-time.After(s.reread()):
 	case <-s.closing:
 		return false
 	case <-ctx.Done():

@@ -14,8 +14,13 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// reread is what a lost signal costs a waiting caller.
-const reread = 2 * time.Second
+// reread is what a lost signal costs a waiting caller: 2 s, or where very many
+// wait as long as keeps the reads of this process below waitingReads a second.
+func (s *Server) reread() time.Duration {
+	return max(2*time.Second, time.Duration(s.waiting.Len())*time.Second/waitingReads)
+}
+
+const waitingReads = 1000
 
 // ListExecutions shows a page of the caller's executions.
 func (s *Server) ListExecutions(c echo.Context, params contract.ListExecutionsParams) error {
@@ -90,7 +95,7 @@ func (s *Server) await(ctx context.Context, ref execution.Ref, wait time.Duratio
 		}
 		select {
 		case <-news:
-		case <-time.After(reread):
+		case <-time.After(s.reread()):
 		case <-over.C:
 			return e, nil
 		case <-s.closing:

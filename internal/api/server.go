@@ -15,6 +15,7 @@ import (
 	"github.com/labstack/echo/v4/middleware"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/airlock-run/airlock/internal/agent"
 	"github.com/airlock-run/airlock/internal/api/contract"
@@ -98,7 +99,8 @@ type Server struct {
 	echo    *echo.Echo
 	waiting wake.Room
 	ended   *ended
-	closing chan struct{} // closed when long polls should answer what they know
+	streams *semaphore.Weighted // of events, that may be open
+	closing chan struct{}       // closed when long polls should answer what they know
 	close   func()
 }
 
@@ -107,7 +109,7 @@ const storeTimeout = 5 * time.Second
 
 // New returns a server; Serve starts it.
 func New(config Config, s Store, q Queue, log *zap.Logger) *Server {
-	srv := &Server{config: config, store: s, queue: q, log: log, echo: echo.New(), ended: newEnded(), closing: make(chan struct{})}
+	srv := &Server{config: config, store: s, queue: q, log: log, echo: echo.New(), ended: newEnded(), streams: semaphore.NewWeighted(maxStreams), closing: make(chan struct{})}
 	srv.close = sync.OnceFunc(func() { close(srv.closing) })
 	e := srv.echo
 	e.HideBanner, e.HidePort = true, true

@@ -84,6 +84,10 @@ type Execution struct {
 	// is stored with the conversation and is not part of the document.
 	Left *Session `firestore:"-"`
 
+	// Steps are the newest that the newest attempt was seen to do, at most
+	// MaxSteps. They are known a heartbeat late at the most.
+	Steps []Step `firestore:"steps"`
+
 	CreatedAt  time.Time  `firestore:"createdAt"`
 	QueuedAt   time.Time  `firestore:"queuedAt"`  // from when on it waited for its newest attempt, its pause over
 	StartedAt  *time.Time `firestore:"startedAt"` // of the newest attempt

@@ -66,6 +66,7 @@ func (ev Claimed) apply(e *Execution, now time.Time) error {
 	e.Held = false
 	e.Attempt++
 	e.StartedAt = &now
+	e.Steps = nil
 	e.lease(ev.Executor, now.Add(ev.Lease))
 	return nil
 }
@@ -101,6 +102,7 @@ func (Released) apply(e *Execution, now time.Time) error {
 type Renewed struct {
 	Attempt int
 	Lease   time.Duration
+	Steps   []Step // see Execution
 }
 
 func (ev Renewed) apply(e *Execution, now time.Time) error {
@@ -108,6 +110,7 @@ func (ev Renewed) apply(e *Execution, now time.Time) error {
 		return err
 	}
 	e.lease(e.Lease.Executor, now.Add(ev.Lease))
+	e.Steps = ev.Steps
 	return nil
 }
 
@@ -128,6 +131,7 @@ type Ending struct {
 	Receipt string   // of the attempt, see Execution
 	Left    *Session // of a turn that succeeded, see Execution
 	Files   []File   // see Execution
+	Steps   []Step   // see Execution; nil: those that are known
 	LeftOut int      // see Execution
 }
 
@@ -297,6 +301,9 @@ func (e *Execution) end(ending Ending, now time.Time) {
 	e.Receipt = ending.Receipt
 	e.Left = ending.Left
 	e.Files, e.LeftOut = ending.Files, ending.LeftOut
+	if ending.Steps != nil {
+		e.Steps = ending.Steps
+	}
 	e.Lease = nil
 	e.Held = false
 	e.Due = nil

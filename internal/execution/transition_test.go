@@ -58,9 +58,9 @@ func TestEvents(t *testing.T) {
 		"claim starts an attempt":            {from: queued(), ev: Claimed{"x1", time.Minute}, at: later, status: Running, due: at(later.Add(time.Minute))},
 		"claim of what runs":                 {from: lost(), ev: Claimed{"x2", time.Minute}, at: later, err: ErrLeased},
 		"claim of a lost lease":              {from: lost(), ev: Claimed{"x2", time.Minute}, at: expired, err: ErrLeased},
-		"heartbeat extends":                  {from: lost(), ev: Renewed{1, time.Minute}, at: later, status: Running, due: at(later.Add(time.Minute))},
-		"heartbeat too late":                 {from: lost(), ev: Renewed{1, time.Minute}, at: expired, err: ErrLeaseLost},
-		"heartbeat of an older attempt":      {from: lost(), ev: Renewed{0, time.Minute}, at: later, err: ErrLeaseLost},
+		"heartbeat extends":                  {from: lost(), ev: Renewed{Attempt: 1, Lease: time.Minute}, at: later, status: Running, due: at(later.Add(time.Minute))},
+		"heartbeat too late":                 {from: lost(), ev: Renewed{Attempt: 1, Lease: time.Minute}, at: expired, err: ErrLeaseLost},
+		"heartbeat of an older attempt":      {from: lost(), ev: Renewed{Attempt: 0, Lease: time.Minute}, at: later, err: ErrLeaseLost},
 		"finish":                             {from: lost(), ev: Finished{1, succeeded}, at: later, status: Succeeded},
 		"finish too late":                    {from: lost(), ev: Finished{1, succeeded}, at: expired, err: ErrLeaseLost},
 		"finish of another attempt":          {from: lost(), ev: Finished{2, succeeded}, at: later, err: ErrLeaseLost},
@@ -181,7 +181,7 @@ func TestAnyHistory(t *testing.T) {
 			attempt := rapid.IntRange(0, 4).Draw(t, "attempt")
 			lease := 15 * time.Second
 			ev := rapid.SampledFrom([]Event{
-				Claimed{"x", lease}, Renewed{attempt, lease}, Broke{Attempt: attempt}, HandedBack{Attempt: attempt}, FellDue{}, CancelAsked{},
+				Claimed{"x", lease}, Renewed{Attempt: attempt, Lease: lease}, Broke{Attempt: attempt}, HandedBack{Attempt: attempt}, FellDue{}, CancelAsked{},
 				Finished{attempt, Ending{Status: Succeeded, Result: &Result{Text: "ok"}}},
 				fails(attempt, CodeTimedOut), fails(attempt, CodeInvalidTask),
 			}).Draw(t, "event")

@@ -46,12 +46,14 @@ func (x *Executor) handle(work context.Context, a queue.Announcement, engineGone
 	x.tell(work, claimed, log)
 
 	job, stop := context.WithCancelCause(work)
-	heart := x.startHeart(job, e, asked.Add(x.config.Lease), stop, log)
-	done, err := x.perform(job, e)
+	seen := &steps{show: func() { x.running.Wake(e.Ref()) }}
+	heart := x.startHeart(job, e, asked.Add(x.config.Lease), seen, stop, log)
+	done, err := x.perform(job, e, seen)
 	crash.At(crash.Performed)
 	verdict := judge(e, done.ending, err)
 	if finished, ok := verdict.(execution.Finished); ok {
 		finished.Ending.Receipt = x.receipt(e, finished.Ending, done, log)
+		finished.Ending.Steps, _ = seen.newest()
 		verdict = finished
 	}
 	if _, broke := verdict.(execution.Broke); broke {

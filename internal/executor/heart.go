@@ -22,7 +22,7 @@ type heart struct {
 // It calls end with errCanceled when a cancellation was asked for, and with
 // execution.ErrLeaseLost when the attempt has no right to go on: another one
 // has the execution, or the lease could not be renewed before it ran out.
-func (x *Executor) startHeart(job context.Context, e *execution.Execution, expires time.Time, end context.CancelCauseFunc, log *zap.Logger) *heart {
+func (x *Executor) startHeart(job context.Context, e *execution.Execution, expires time.Time, seen *steps, end context.CancelCauseFunc, log *zap.Logger) *heart {
 	// The lease is renewed until the verdict is written, also when the job was ended before.
 	ctx, stop := context.WithCancel(context.WithoutCancel(job))
 	h := &heart{stop: stop, done: make(chan struct{})}
@@ -30,7 +30,7 @@ func (x *Executor) startHeart(job context.Context, e *execution.Execution, expir
 	go func() {
 		defer close(h.done)
 		defer forget()
-		h.beat(ctx, x, e, expires, poked, end, log)
+		h.beat(ctx, x, e, expires, seen, poked, end, log)
 	}()
 	return h
 }
@@ -40,13 +40,14 @@ func (h *heart) wait() {
 	<-h.done
 }
 
-func (h *heart) beat(ctx context.Context, x *Executor, e *execution.Execution, expires time.Time, poked <-chan struct{}, end context.CancelCauseFunc, log *zap.Logger) {
+func (h *heart) beat(ctx context.Context, x *Executor, e *execution.Execution, expires time.Time, seen *steps, poked <-chan struct{}, end context.CancelCauseFunc, log *zap.Logger) {
 	beat := time.NewTicker(x.config.Heartbeat)
 	defer beat.Stop()
 	// The lease counts from before it was asked for, so it never seems longer
 	// here than it is in the store.
 	expiry := time.NewTimer(time.Until(expires))
 	defer expiry.Stop()
+	told := 0
 	for {
 		select {
 		case <-ctx.Done():
@@ -60,7 +61,8 @@ func (h *heart) beat(ctx context.Context, x *Executor, e *execution.Execution, e
 		}
 		asked := time.Now()
 		renewal, cancel := context.WithDeadline(ctx, expires) // a store that does not answer must not hide the end of the lease
-		change, err := x.apply(renewal, e.Ref(), execution.Renewed{Attempt: e.Attempt, Lease: x.config.Lease})
+		shown, count := seen.newest()
+		change, err := x.apply(renewal, e.Ref(), execution.Renewed{Attempt: e.Attempt, Lease: x.config.Lease, Steps: shown})
 		cancel()
 		switch {
 		case ctx.Err() != nil:
@@ -68,6 +70,10 @@ func (h *heart) beat(ctx context.Context, x *Executor, e *execution.Execution, e
 		case err == nil:
 			expires = asked.Add(x.config.Lease)
 			expiry.Reset(time.Until(expires))
+			if count > told { // somebody may watch
+				x.tell(ctx, change, log)
+				told = count
+			}
 			if change.Execution.CancelRequested {
 				end(errCanceled)
 			}

@@ -25,7 +25,7 @@ type performance struct {
 
 // perform runs the job. What the job did is the ending; an error is that
 // Airlock could not do its part, or the cause for which ctx ended.
-func (x *Executor) perform(ctx context.Context, e *execution.Execution) (p performance, err error) {
+func (x *Executor) perform(ctx context.Context, e *execution.Execution, seen *steps) (p performance, err error) {
 	p.began = time.Now()
 	if err := x.complete(ctx, e); err != nil {
 		if ctx.Err() != nil {
@@ -39,6 +39,7 @@ func (x *Executor) perform(ctx context.Context, e *execution.Execution) (p perfo
 		return p, nil
 	}
 	p.run = run
+	run.Watch(seen.add)
 	p.outcome, err = x.sandbox.Run(ctx, run.Job)
 	if err != nil {
 		p.ending.Usage = run.Usage()

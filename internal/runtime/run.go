@@ -31,6 +31,8 @@ type Run struct {
 type contract interface {
 	// call completes a Run whose Job has all but argv, environment, input and files.
 	call(r *Run, e *execution.Execution) *execution.Failure
+	// show passes on what one line of its output says of what it does.
+	show(line []byte, seen func(execution.StepKind, string))
 	// read judges an agent that ended by itself.
 	read(r *Run, o sandbox.Outcome) (*execution.Result, *execution.Failure)
 }

@@ -30,6 +30,10 @@ type Job struct {
 	Quiet     time.Duration // output that stays away so long ends the job; 0: it may
 	Limits    Limits
 	Egress    Egress // nil: no way out at all
+
+	// Heard is called with each part of the standard output that is kept, as it
+	// comes, by one goroutine at a time. It must not block. nil: nobody listens.
+	Heard func(part []byte)
 }
 
 // Limits bound one container. A zero field means the default of DefaultLimits.

@@ -21,7 +21,7 @@ func changing() firestore.SetOption {
 	return firestore.Merge(
 		[]string{"status"}, []string{"attempt"}, []string{"tries"}, []string{"spent"}, []string{"queuedAt"}, []string{"lease"}, []string{"held"}, []string{"cancelRequested"}, []string{"due"},
 		[]string{"result"}, []string{"error"}, []string{"usage"}, []string{"receipt"}, []string{"startedAt"}, []string{"finishedAt"},
-		[]string{"files"}, []string{"leftOut"},
+		[]string{"files"}, []string{"leftOut"}, []string{"steps"},
 	)
 }
 

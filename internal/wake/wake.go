@@ -13,6 +13,14 @@ import (
 type Room struct {
 	mu      sync.Mutex
 	waiting map[execution.Ref]map[chan struct{}]struct{}
+	count   int
+}
+
+// Len is how many wait.
+func (r *Room) Len() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.count
 }
 
 // Enter waits for news of an execution: each arrives on news, where several
@@ -28,12 +36,16 @@ func (r *Room) Enter(ref execution.Ref) (news <-chan struct{}, leave func()) {
 		r.waiting[ref] = map[chan struct{}]struct{}{}
 	}
 	r.waiting[ref][c] = struct{}{}
+	r.count++
 	return c, func() { r.leave(ref, c) }
 }
 
 func (r *Room) leave(ref execution.Ref, c chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if _, waits := r.waiting[ref][c]; waits {
+		r.count--
+	}
 	delete(r.waiting[ref], c)
 	if len(r.waiting[ref]) == 0 {
 		delete(r.waiting, ref)

@@ -349,6 +349,7 @@ type ExecutionList struct {
 type ExecutionURLs struct {
 	Cancel       string `json:"cancel"`
 	Conversation string `json:"conversation,omitempty,omitzero"`
+	Events       string `json:"events"`
 
 	// Result The whole result, once there is one
 	Result string `json:"result,omitempty,omitzero"`
@@ -583,6 +584,24 @@ type SendMessage struct {
 // Status defines model for Status.
 type Status string
 
+// StatusEvent defines model for StatusEvent.
+type StatusEvent struct {
+	Attempt int     `json:"attempt"`
+	Error   Failure `json:"error,omitempty,omitzero"`
+	Status  Status  `json:"status"`
+}
+
+// StepEvent defines model for StepEvent.
+type StepEvent struct {
+	Attempt int `json:"attempt"`
+
+	// Number Counts from 1 in each attempt; those that are left out are not kept
+	Number int `json:"number"`
+
+	// Text At most 512 bytes; what is longer is cut
+	Text string `json:"text"`
+}
+
 // UpdateAgent defines model for UpdateAgent.
 type UpdateAgent struct {
 	// Budget Its members are merged one by one
@@ -764,6 +783,12 @@ type GetExecutionParams struct {
 	Prefer Prefer `json:"Prefer,omitempty,omitzero"`
 }
 
+// GetExecutionEventsParams defines parameters for GetExecutionEvents.
+type GetExecutionEventsParams struct {
+	// LastEventID `id` of the last event that the caller has
+	LastEventID string `json:"Last-Event-ID,omitempty,omitzero"`
+}
+
 // RetryExecutionParams defines parameters for RetryExecution.
 type RetryExecutionParams struct {
 	// IdempotencyKey A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
@@ -863,6 +888,9 @@ type ServerInterface interface {
 	// CancelExecution Cancel an execution
 	// (POST /executions/{id}/cancel)
 	CancelExecution(ctx echo.Context, id ID) error
+	// GetExecutionEvents What becomes of an execution, as server-sent events
+	// (GET /executions/{id}/events)
+	GetExecutionEvents(ctx echo.Context, id ID, params GetExecutionEventsParams) error
 	// GetExecutionFile A file that the job left in its output folder
 	// (GET /executions/{id}/files/{path})
 	GetExecutionFile(ctx echo.Context, id ID, path string) error
@@ -1520,6 +1548,42 @@ func (w *ServerInterfaceWrapper) CancelExecution(ctx echo.Context) error {
 	return err
 }
 
+// GetExecutionEvents converts echo context to params.
+func (w *ServerInterfaceWrapper) GetExecutionEvents(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetExecutionEventsParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Last-Event-ID" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Last-Event-ID")]; found {
+		var LastEventID string
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Last-Event-ID, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Last-Event-ID", valueList[0], &LastEventID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Last-Event-ID: %s", err))
+		}
+
+		params.LastEventID = LastEventID
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetExecutionEvents(ctx, id, params)
+	return err
+}
+
 // GetExecutionFile converts echo context to params.
 func (w *ServerInterfaceWrapper) GetExecutionFile(ctx echo.Context) error {
 	var err error
@@ -1745,6 +1809,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/executions/:id", wrapper.GetExecution, options.OperationMiddlewares["getExecution"]...)
 	router.GET(options.BaseURL+"/executions/:id/result", wrapper.GetExecutionResult, options.OperationMiddlewares["getExecutionResult"]...)
 	router.GET(options.BaseURL+"/executions/:id/files/:path", wrapper.GetExecutionFile, options.OperationMiddlewares["getExecutionFile"]...)
+	router.GET(options.BaseURL+"/executions/:id/events", wrapper.GetExecutionEvents, options.OperationMiddlewares["getExecutionEvents"]...)
 	router.POST(options.BaseURL+"/executions/:id/cancel", wrapper.CancelExecution, options.OperationMiddlewares["cancelExecution"]...)
 	router.POST(options.BaseURL+"/executions/:id/retry", wrapper.RetryExecution, options.OperationMiddlewares["retryExecution"]...)
 	router.GET(options.BaseURL+"/keys", wrapper.ListKeys, options.OperationMiddlewares["listKeys"]...)

@@ -108,6 +108,9 @@ func (v *visit) hear(report frame.Report) error {
 			return fmt.Errorf("%w: more output than was asked for", ErrProtocol)
 		}
 		v.outcome.Stdout = append(v.outcome.Stdout, report.Body...)
+		if v.job.Heard != nil {
+			v.job.Heard(report.Body)
+		}
 	case frame.Left:
 		if len(v.spool.files) == 0 {
 			v.expect(collectTimeout, errUncollected)

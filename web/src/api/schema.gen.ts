@@ -429,6 +429,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/executions/{id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        /**
+         * What becomes of an execution, as server-sent events
+         * @description `event: status` with a StatusEvent whenever the status changes, `event: output` and `event: progress` with a StepEvent
+         *     for what the agent says and does. Only the newest 32 steps of an attempt are kept. The stream closes after a status
+         *     that has ended; its events are kept as long as the execution, so that it can be read again.
+         */
+        get: operations["getExecutionEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/executions/{id}/cancel": {
         parameters: {
             query?: never;
@@ -636,6 +660,7 @@ export interface components {
         };
         ExecutionURLs: {
             self: string;
+            events: string;
             cancel: string;
             retry: string;
             conversation?: string;
@@ -832,6 +857,18 @@ export interface components {
             /** @description In hex */
             sha256: string;
             url: string;
+        };
+        StatusEvent: {
+            status: components["schemas"]["Status"];
+            attempt: number;
+            error?: components["schemas"]["Failure"];
+        };
+        StepEvent: {
+            attempt: number;
+            /** @description Counts from 1 in each attempt; those that are left out are not kept */
+            number: number;
+            /** @description At most 512 bytes; what is longer is cut */
+            text: string;
         };
         ExecutionList: {
             executions: components["schemas"]["Execution"][];
@@ -1853,6 +1890,45 @@ export interface operations {
                 };
                 content?: never;
             };
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    getExecutionEvents: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `id` of the last event that the caller has */
+                "Last-Event-ID"?: string;
+            };
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The events */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description The caller has the last event */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
             429: components["responses"]["Problem"];
             500: components["responses"]["Problem"];
             503: components["responses"]["Problem"];

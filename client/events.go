@@ -1,0 +1,119 @@
+package client
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Event is something that became of an execution. Kind says which of the others
+// is set.
+type Event struct {
+	Kind   string      `json:"kind"` // "status", "output", "progress"; others may come
+	Status StatusEvent `json:"status,omitzero"`
+	Step   StepEvent   `json:"step,omitzero"` // of output and progress
+}
+
+// Events returns what becomes of an execution, from its beginning to its end.
+// It goes on where it was when a connection breaks.
+func (c *Client) Events(ctx context.Context, executionID string) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		last, wanted := "", true
+		for broken := 0; ; {
+			before := last
+			ended, err := c.events(ctx, executionID, &last, func(e Event) bool {
+				wanted = yield(e, nil)
+				return wanted
+			})
+			if broken++; last != before {
+				broken = 1
+			}
+			if !wanted || ended && err == nil {
+				return
+			}
+			if err == nil {
+				err = errBroken // as when the server shuts down
+			}
+			if !errors.Is(err, errBroken) || broken == tries {
+				yield(Event{}, err)
+				return
+			}
+			select {
+			case <-time.After(time.Second << broken):
+			case <-ctx.Done():
+				yield(Event{}, context.Cause(ctx))
+				return
+			}
+		}
+	}
+}
+
+// events passes on the events behind the one of the ID last, which it keeps up
+// to date. It reports whether the end was among them, or was known.
+func (c *Client) events(ctx context.Context, executionID string, last *string, pass func(Event) bool) (ended bool, err error) {
+	call := call{method: http.MethodGet, path: executionPath(executionID) + "/events", header: http.Header{"Accept": {"text/event-stream"}}}
+	if *last != "" {
+		call.header.Set("Last-Event-ID", *last)
+	}
+	res, err := c.open(ctx, call)
+	if err != nil {
+		return false, err
+	}
+	defer res.Body.Close()
+	if res.StatusCode == http.StatusNoContent {
+		return true, nil
+	}
+	lines := bufio.NewReader(res.Body)
+	var id string
+	var e Event
+	for {
+		line, err := lines.ReadString('\n')
+		switch {
+		case errors.Is(err, io.EOF):
+			return ended, nil
+		case ctx.Err() != nil:
+			return ended, context.Cause(ctx)
+		case err != nil:
+			return ended, fmt.Errorf("%w: %w", errBroken, err)
+		}
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
+		switch name {
+		case "id":
+			id = value
+		case "event":
+			e.Kind = value
+		case "data":
+			if err := e.read(value); err != nil {
+				return ended, err
+			}
+		case "":
+			if e.Kind == "" {
+				continue // a sign of life
+			}
+			*last = id
+			ended = ended || e.Kind == "status" && e.Status.Status.Ended()
+			if !pass(e) {
+				return ended, nil
+			}
+			e = Event{}
+		}
+	}
+}
+
+func (e *Event) read(data string) error {
+	var into any = &e.Step
+	if e.Kind == "status" {
+		into = &e.Status
+	}
+	if err := json.Unmarshal([]byte(data), into); err != nil {
+		return fmt.Errorf("an event of kind %q cannot be read: %w", e.Kind, err)
+	}
+	return nil
+}

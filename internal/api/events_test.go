@@ -1,0 +1,143 @@
+package api
+
+import (
+	"bufio"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/execution"
+)
+
+// sent is one event as it came.
+type sent struct{ id, event, data string }
+
+// listen opens a stream of events and gives them on, closed where it ends.
+func (s server) listen(path string, header ...string) <-chan sent {
+	s.t.Helper()
+	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.url+path, nil)
+	require.NoError(s.t, err)
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	res, err := checked.Do(req)
+	require.NoError(s.t, err)
+	require.Equal(s.t, http.StatusOK, res.StatusCode)
+	require.Equal(s.t, "text/event-stream", res.Header.Get("Content-Type"))
+	events := make(chan sent, 100)
+	go func() {
+		defer close(events)
+		defer res.Body.Close()
+		var one sent
+		for lines := bufio.NewScanner(res.Body); lines.Scan(); {
+			name, value, _ := strings.Cut(lines.Text(), ": ")
+			switch name {
+			case "id":
+				one.id = value
+			case "event":
+				one.event = value
+			case "data":
+				one.data = value
+			case "":
+				if one != (sent{}) {
+					events <- one
+				}
+				one = sent{}
+			}
+		}
+	}()
+	return events
+}
+
+func (s server) apply(ref execution.Ref, ev execution.Event) {
+	s.t.Helper()
+	ch, err := s.store.Apply(s.t.Context(), ref, ev)
+	require.NoError(s.t, err)
+	require.NoError(s.t, s.queue.Tell(s.t.Context(), ch))
+}
+
+func step(n int, text string) execution.Step {
+	return execution.NewStep(n, execution.StepOutput, text)
+}
+
+func TestEventsFromTheQueueToTheEnd(t *testing.T) {
+	s := start(t)
+	e := s.run(s.agent().Id)
+	ref := execution.Ref{Owner: localTenant, ID: e.ExecutionId}
+	events := s.listen(e.Urls.Events)
+	require.Equal(t, sent{"0-0-queued", "status", `{"attempt":0,"status":"queued"}`}, <-events)
+	s.apply(ref, execution.Claimed{Executor: "x", Lease: time.Minute})
+	require.Equal(t, sent{"1-0-running", "status", `{"attempt":1,"status":"running"}`}, <-events)
+	s.apply(ref, execution.Renewed{Attempt: 1, Lease: time.Minute, Steps: []execution.Step{step(1, "one\ntwo")}})
+	require.Equal(t, sent{"1-1-running", "output", `{"attempt":1,"number":1,"text":"one\ntwo"}`}, <-events)
+	// The end brings what was not shown before, then itself, and closes the stream.
+	ending := execution.Ending{Status: execution.Succeeded, Result: &execution.Result{Text: "done"}}
+	ending.Steps = []execution.Step{step(1, "one\ntwo"), execution.NewStep(2, execution.StepProgress, "uses Bash")}
+	s.apply(ref, execution.Finished{Attempt: 1, Ending: ending})
+	require.Equal(t, sent{"1-2-running", "progress", `{"attempt":1,"number":2,"text":"uses Bash"}`}, <-events)
+	require.Equal(t, sent{"1-2-succeeded", "status", `{"attempt":1,"status":"succeeded"}`}, <-events)
+	_, more := <-events
+	require.False(t, more)
+
+	// It can be read again from anywhere, to the same end.
+	again := s.listen(e.Urls.Events, "Last-Event-ID", "1-1-running")
+	require.Equal(t, "1-2-running", (<-again).id)
+	require.Equal(t, "1-2-succeeded", (<-again).id)
+	_, more = <-again
+	require.False(t, more)
+	require.Equal(t, http.StatusNoContent, s.do(http.MethodGet, e.Urls.Events, "", "Last-Event-ID", "1-2-succeeded").StatusCode)
+}
+
+func TestEventsOfAnotherAttemptBeginAnew(t *testing.T) {
+	s := start(t)
+	e := s.run(s.agent().Id)
+	ref := execution.Ref{Owner: localTenant, ID: e.ExecutionId}
+	s.apply(ref, execution.Claimed{Executor: "x", Lease: time.Minute})
+	s.apply(ref, execution.Renewed{Attempt: 1, Lease: time.Minute, Steps: []execution.Step{step(7, "first")}})
+	s.apply(ref, execution.HandedBack{Attempt: 1})
+	s.apply(ref, execution.Claimed{Executor: "y", Lease: time.Minute})
+	s.apply(ref, execution.Renewed{Attempt: 2, Lease: time.Minute, Steps: []execution.Step{step(1, "second")}})
+	events := s.listen(e.Urls.Events, "Last-Event-ID", "1-7-running")
+	require.Equal(t, "2-0-running", (<-events).id)
+	require.Contains(t, (<-events).data, "second")
+	s.apply(ref, execution.Finished{Attempt: 2, Ending: execution.Cancellation().Ends(execution.Usage{})})
+	require.Contains(t, (<-events).data, `"canceled"`)
+}
+
+func TestEventsThatCannotBeHad(t *testing.T) {
+	s := start(t)
+	e := s.run(s.agent().Id)
+	require.Equal(t, http.StatusNotFound, s.do(http.MethodGet, e.Urls.Events, "", "X-User-Id", "bob").StatusCode)
+	require.Equal(t, http.StatusNotFound, s.do(http.MethodGet, "/executions/exe_x/events", "").StatusCode)
+	require.Equal(t, http.StatusBadRequest, s.do(http.MethodGet, e.Urls.Events, "", "Last-Event-ID", "rubbish").StatusCode)
+	require.True(t, s.streams.TryAcquire(maxStreams))
+	full := s.do(http.MethodGet, e.Urls.Events, "")
+	require.Equal(t, http.StatusServiceUnavailable, full.StatusCode)
+	require.NotEmpty(t, full.Header.Get("Retry-After"))
+}
+
+func TestAStreamEndsWithItsServer(t *testing.T) {
+	s := start(t)
+	e := s.run(s.agent().Id)
+	events := s.listen(e.Urls.Events)
+	require.Equal(t, "0-0-queued", (<-events).id)
+	s.close()
+	_, more := <-events
+	require.False(t, more)
+}
+
+func FuzzEventID(f *testing.F) {
+	for _, seed := range []string{"1-2-running", "", "--", "-1-0-x", "01-0-x", "9999999999999999999999-0-x", "1-0-a-b"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, id string) {
+		if s, ok := parseSeen(id); ok {
+			require.Equal(t, id, s.String())
+			require.GreaterOrEqual(t, s.attempt, 0)
+			require.GreaterOrEqual(t, s.step, 0)
+		}
+	})
+}
