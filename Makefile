@@ -7,6 +7,7 @@ VERSION      := $(shell git describe --tags --always --dirty 2>/dev/null || echo
 LDFLAGS      := -s -w -X github.com/airlock-run/airlock/internal/app.Version=$(VERSION)
 GOLANGCI     := .bin/golangci-lint-2.15.0
 LISTEN       ?= 127.0.0.1:8000
+SOAK         ?= 10m
 GO_TEST      ?= go test -race -count=1 -timeout 20m
 PAGE_SOURCES := $(shell find web/src web/public web/index.html web/package.json web/package-lock.json web/vite.config.ts -type f 2>/dev/null)
 
@@ -75,8 +76,9 @@ bench: engine sandbox-offline sandbox-probe ## Benchmarks, each beside what it i
 	go test -run '^$$' -bench . -benchtime 2s -timeout 60m ./...
 
 .PHONY: soak
-soak: engine sandbox-probe ## A thousand sandboxes in a row leave nothing behind
+soak: engine sandbox-offline sandbox-probe ## A thousand sandboxes in a row leave nothing behind; then faults at random, for SOAK=10m
 	AIRLOCK_SOAK=1000 go test -count=1 -timeout 60m -run ManyInARow -v ./internal/sandbox/docker
+	SOAK=$(SOAK) go test -count=1 -timeout 0 -run TestSoak -v ./internal/e2e
 
 ##@ Set up
 
