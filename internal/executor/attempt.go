@@ -43,7 +43,6 @@ func (x *Executor) handle(work context.Context, a queue.Announcement, engineGone
 	e := &claimed.Execution
 	log = log.With(zap.Int("attempt", e.Attempt))
 	log.Info("running", zap.String("runtime", e.Task.Runtime))
-	x.tell(work, claimed, log)
 
 	job, stop := context.WithCancelCause(work)
 	seen := &steps{show: func() { x.running.Wake(e.Ref()) }}

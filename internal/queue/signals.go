@@ -13,7 +13,7 @@ import (
 	"github.com/airlock-run/airlock/internal/id"
 )
 
-// Listen calls hear for every execution that has changed or is to be cancelled,
+// Listen calls hear for every execution that has ended or is to be cancelled,
 // concurrently, until ctx ends. Who hears reads the document. It hears
 // through a subscription of its own, which it deletes on the way out; Pub/Sub
 // deletes those of processes that were killed after a day.

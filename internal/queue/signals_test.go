@@ -35,21 +35,39 @@ func (f fixture) listen(t *testing.T) (<-chan execution.Ref, *task) {
 		})
 	})
 	require.Eventually(t, func() bool { return len(f.subscriptions(t)) == before+1 }, patience, tick)
-	require.NoError(t, f.Tell(t.Context(), execution.Change{Execution: execution.Execution{Owner: probe.Owner, ID: probe.ID, Lane: execution.Interactive}}))
+	require.NoError(t, f.Tell(t.Context(), execution.Change{Execution: execution.Execution{Owner: probe.Owner, ID: probe.ID, Lane: execution.Interactive, Status: execution.Succeeded}}))
 	await(t, probed)
 	return heard, listening
 }
 
-// Every process hears every change, also one that announces nothing.
-func TestEveryListenerHearsEveryChange(t *testing.T) {
+// Every process hears of every end, also of one that announces nothing.
+func TestEveryListenerHearsEveryEnd(t *testing.T) {
 	t.Parallel()
 	f := start(t)
 	first, _ := f.listen(t)
 	second, _ := f.listen(t)
-	require.NoError(t, f.Tell(t.Context(), execution.Change{Execution: execution.Execution{Owner: "ada", ID: "exe_1", Lane: execution.Interactive}}))
+	require.NoError(t, f.Tell(t.Context(), execution.Change{Execution: execution.Execution{Owner: "ada", ID: "exe_1", Lane: execution.Interactive, Status: execution.Succeeded}}))
 	require.Equal(t, hello, await(t, first))
 	require.Equal(t, hello, await(t, second))
 	require.Empty(t, first)
+}
+
+// Nobody waits for what is only accepted or begun: there, a signal would cost
+// every process something and help none.
+func TestOnlyWhatSomebodyWaitsForIsSignalled(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	heard, _ := f.listen(t)
+	tell := func(e execution.Execution) {
+		e.Owner, e.Lane = "ada", execution.Interactive
+		require.NoError(t, f.Tell(t.Context(), execution.Change{Execution: e}))
+	}
+	tell(execution.Execution{ID: "exe_queued", Status: execution.Queued})
+	tell(execution.Execution{ID: "exe_running", Status: execution.Running})
+	tell(execution.Execution{ID: "exe_cancel", Status: execution.Running, CancelRequested: true})
+	require.Equal(t, "exe_cancel", await(t, heard).ID)
+	tell(execution.Execution{ID: "exe_ended", Status: execution.Failed})
+	require.Equal(t, "exe_ended", await(t, heard).ID)
 }
 
 func TestListenSurvivesRubbish(t *testing.T) {

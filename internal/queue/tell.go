@@ -12,9 +12,9 @@ import (
 	"github.com/airlock-run/airlock/internal/execution"
 )
 
-// Tell announces what a change has made ready, and signals the change to who
-// waits for it. When it fails nothing is lost: the janitor announces again,
-// and who waits reads again.
+// Tell announces what a change has made ready, and signals what somebody may
+// wait for: an end, or that a running execution is to be cancelled. When it
+// fails nothing is lost: the janitor announces again, and who waits reads again.
 func (q *Queue) Tell(ctx context.Context, ch execution.Change) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellTimeout)
 	defer cancel()
@@ -23,7 +23,9 @@ func (q *Queue) Tell(ctx context.Context, ch execution.Change) error {
 	for _, ref := range ch.Announce {
 		tell.Go(func() error { return publish(ctx, lane, ref) })
 	}
-	tell.Go(func() error { return publish(ctx, q.signals, ch.Execution.Ref()) })
+	if e := &ch.Execution; e.Status.Terminal() || e.CancelRequested {
+		tell.Go(func() error { return publish(ctx, q.signals, e.Ref()) })
+	}
 	return tell.Wait()
 }
 
