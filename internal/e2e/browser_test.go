@@ -14,9 +14,9 @@ import (
 	"github.com/airlock-run/airlock/internal/api/contract"
 )
 
-// browser starts a real Chromium. Its flags keep it from calling anybody but
+// openBrowser starts a real Chromium. Its flags keep it from calling anybody but
 // the page's own server.
-func browser(t *testing.T) context.Context {
+func openBrowser(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
@@ -35,7 +35,7 @@ func browser(t *testing.T) context.Context {
 func TestPage(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	ctx := browser(t)
+	ctx := openBrowser(t)
 	input := `//textarea`
 	text := func(words string) string { return `//*[contains(normalize-space(.), "` + words + `")]` }
 	button := func(words string) string { return `//button[contains(normalize-space(.), "` + words + `")]` }
@@ -66,7 +66,7 @@ func TestPageShowsMarkupAsText(t *testing.T) {
 	agent := a.agent(contract.CreateAgent{Name: "Echo", Instructions: "Convert the input to upper case", Runtime: "offline"})
 	run := a.await(a.run(agent.Id, `<img src=x onerror="document.title='HACKED'"><b>bold</b>`).ExecutionId)
 	require.Contains(t, run.Result.Text, "<IMG")
-	ctx := browser(t)
+	ctx := openBrowser(t)
 	require.NoError(t, chromedp.Do(ctx,
 		chromedp.Navigate(a.URL+"/#/e/"+run.Id),
 		chromedp.WaitVisible(`//*[contains(text(), "<IMG SRC=X")]`),

@@ -67,9 +67,11 @@ func prerequisites() error {
 type airlock struct {
 	t      *testing.T
 	URL    string
+	places app.Started
 	docker *client.Client
 	name   string // of the executor
 	tenant string
+	secret string // of a key; empty: none is shown
 	stop   func()
 }
 
@@ -117,7 +119,7 @@ func start(t *testing.T, change ...func(*app.Dev)) *airlock {
 	t.Cleanup(a.stop)
 	select {
 	case s := <-listening:
-		a.URL = "http://" + s.API
+		a.URL, a.places = "http://"+s.API, s
 	case err := <-ended:
 		ended <- err
 		require.NoError(t, err)
@@ -166,6 +168,9 @@ func (a *airlock) exchange(method, path string, header http.Header, body []byte)
 	if a.tenant != "" {
 		req.Header.Set("X-User-Id", a.tenant)
 	}
+	if a.secret != "" {
+		req.Header.Set("Authorization", "Bearer "+a.secret)
+	}
 	res, err := checked.Do(req)
 	require.NoError(a.t, err)
 	defer res.Body.Close()
@@ -197,6 +202,13 @@ func (a *airlock) call(method, path string, status int, body, result any) answer
 func (a *airlock) as(tenant string) *airlock {
 	other := *a
 	other.tenant = tenant
+	return &other
+}
+
+// with is the same Airlock for who has a key.
+func (a *airlock) with(secret string) *airlock {
+	other := *a
+	other.secret = secret
 	return &other
 }
 

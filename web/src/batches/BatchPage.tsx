@@ -32,7 +32,12 @@ function Detail({ batch }: { batch: Batch }) {
     <>
       <Bar batch={batch} />
       <div className="flex flex-wrap items-center gap-3">
-        <DownloadButton name={`${batch.id}.jsonl`} label="the results" fetch={() => batchResults(batch.id)} />
+        <DownloadButton
+          name={`${batch.id}.jsonl`}
+          label="the results"
+          text="Download the results"
+          fetch={() => batchResults(batch.id)}
+        />
         {batch.status !== 'ended' && <Cancel batch={batch} />}
         {batch.status === 'ended' && failed > 0 && <Retry id={batch.id} failed={failed} />}
       </div>
@@ -74,7 +79,7 @@ function Bar({ batch: { progress, total } }: { batch: Batch }) {
         </span>
         <span className="text-muted">{Math.floor((100 * ended) / Math.max(total, 1))} %</span>
       </p>
-      <progress aria-label="Ended inputs" max={total} value={ended} className="h-2.5 w-full accent-accent" />
+      <progress aria-label="Ended inputs" max={total} value={ended} className="progress-bar h-2.5 w-full" />
     </div>
   )
 }

@@ -6,6 +6,7 @@ import { signOut, useSession } from '../session/session.ts'
 import { Button } from '../ui/Button.tsx'
 import { Hatch } from '../ui/EmptyState.tsx'
 import { Moment } from '../ui/Moment.tsx'
+import { TextLink } from '../ui/TextLink.tsx'
 
 export function Sidebar({ route }: { route: Route }) {
   const conversations = useConversations()
@@ -38,10 +39,12 @@ export function Sidebar({ route }: { route: Route }) {
             </Entry>
           ))}
         </Section>
-        <Section title="Agents" empty="None yet. Ask for one in a conversation." list={agents}>
-          <Entry to={{ page: 'new-agent' }} route={route}>
-            New agent
-          </Entry>
+        <Section
+          title="Agents"
+          empty="None yet. Ask for one in a conversation."
+          list={agents}
+          action={<TextLink to={{ page: 'new-agent' }}>New agent</TextLink>}
+        >
           {agents.data?.map(({ id, name }) => (
             <Entry key={id} to={{ page: 'agent', id }} route={route}>
               {name}
@@ -73,12 +76,17 @@ interface SectionProps {
   empty: string
   list: { data?: unknown[] | undefined; error: Error | null; isPending: boolean }
   children: ReactNode
+  /** Beside the title. */
+  action?: ReactNode
 }
 
-function Section({ title, empty, list, children }: SectionProps) {
+function Section({ title, empty, list, children, action }: SectionProps) {
   return (
     <section aria-label={title} className="mb-5">
-      <h2 className="label-small px-2 pb-1">{title}</h2>
+      <div className="flex items-baseline justify-between px-2 pb-1">
+        <h2 className="label-small">{title}</h2>
+        {action && <span className="text-xs">{action}</span>}
+      </div>
       {list.error && <p className="px-2 text-sm text-danger">{list.error.message}</p>}
       {list.data?.length === 0 && <p className="px-2 text-sm text-muted">{empty}</p>}
       {list.isPending && <p className="px-2 text-sm text-muted">Loading…</p>}

@@ -1,5 +1,5 @@
 import { useQueryClient } from '@tanstack/react-query'
-import { useId, useState, type SubmitEvent } from 'react'
+import { useEffect, useId, useRef, useState, type SubmitEvent } from 'react'
 import { Button } from '../ui/Button.tsx'
 import { Hatch } from '../ui/EmptyState.tsx'
 import { signIn, type Session } from './session.ts'
@@ -8,7 +8,10 @@ import { signIn, type Session } from './session.ts'
 export function SignIn({ session }: { session: Session }) {
   const id = useId()
   const client = useQueryClient()
+  const field = useRef<HTMLInputElement>(null)
   const [key, setKey] = useState('')
+
+  useEffect(() => field.current?.focus(), [])
 
   function onSubmit(event: SubmitEvent) {
     event.preventDefault()
@@ -32,6 +35,7 @@ export function SignIn({ session }: { session: Session }) {
         </label>
         <input
           id={id}
+          ref={field}
           type="password"
           autoComplete="off"
           spellCheck={false}

@@ -6,10 +6,12 @@ interface Props {
   /** Of the file that the reader gets. */
   name: string
   label: string
+  /** On the button, where what it is about does not stand beside it. */
+  text?: string
   fetch: () => Promise<Blob>
 }
 
-export function DownloadButton({ name, label, fetch }: Props) {
+export function DownloadButton({ name, label, text = 'Download', fetch }: Props) {
   const download = useMutation({ mutationFn: fetch, onSuccess: (content) => save(content, name) })
   return (
     <span className="inline-flex flex-wrap items-center gap-2">
@@ -18,7 +20,7 @@ export function DownloadButton({ name, label, fetch }: Props) {
         onClick={() => download.mutate()}
         aria-label={`Download ${label}`}
       >
-        {download.isPending ? 'Downloading…' : 'Download'}
+        {download.isPending ? 'Downloading…' : text}
       </Button>
       {download.error && (
         <span role="alert" className="text-sm text-danger">
