@@ -36,6 +36,7 @@ type Batch struct {
 	Owner   string `firestore:"owner"`
 	AgentID string `firestore:"agentId"`
 	RetryOf string `firestore:"retryOf,omitempty"` // batch whose failed inputs these are
+	Webhook string `firestore:"webhook,omitempty"` // URL that is told of the batch's end
 
 	Task             execution.Task `firestore:"task"` // of every execution; each has its own Input
 	execution.Limits                // of every execution; it waits from when it is made

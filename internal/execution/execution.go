@@ -40,6 +40,7 @@ type Execution struct {
 	Turn           int    `firestore:"turn,omitempty"` // of the conversation, counts from 1
 	BatchID        string `firestore:"batchId,omitempty"`
 	RetryOf        string `firestore:"retryOf,omitempty"` // the execution that this one repeats
+	Webhook        string `firestore:"webhook,omitempty"` // URL that is told of the end
 
 	Labels []Label `firestore:"labels,omitempty"` // of the caller, in the order of their names
 

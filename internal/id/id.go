@@ -13,6 +13,7 @@ const (
 	Conversation = "con_"
 	Agent        = "agt_"
 	Batch        = "bat_"
+	Delivery     = "dlv_"
 	Key          = "key_"
 )
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/conversation"
 	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/webhook"
 )
 
 // ErrNotItsTurn means that an earlier turn of the conversation has not ended.
@@ -57,7 +58,10 @@ func (s *Store) Apply(ctx context.Context, ref execution.Ref, ev execution.Event
 			}
 			ch.Announce = append(ch.Announce, next...)
 		}
-		return tx.Set(s.collection(e.Owner, executions).Doc(e.ID), e, changing())
+		return errors.Join(
+			tx.Set(s.collection(e.Owner, executions).Doc(e.ID), e, changing()),
+			s.deliver(tx, webhook.OfExecution(e, now)),
+		)
 	})
 	return ch, err
 }

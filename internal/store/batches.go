@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/airlock-run/airlock/internal/agent"
 	"github.com/airlock-run/airlock/internal/batch"
 	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/webhook"
 )
 
 const (
@@ -141,7 +143,10 @@ func (s *Store) FeedBatch(ctx context.Context, ref batch.Ref) (batch.Batch, exec
 				return err
 			}
 		}
-		return tx.Set(s.collection(ref.Owner, batches).Doc(ref.ID), &b)
+		return errors.Join(
+			tx.Set(s.collection(ref.Owner, batches).Doc(ref.ID), &b),
+			s.deliver(tx, webhook.OfBatch(&b, now)),
+		)
 	})
 	if err != nil || len(made) == 0 {
 		return b, execution.Change{}, err

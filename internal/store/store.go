@@ -23,7 +23,7 @@ var ErrUnavailable = errors.New("firestore is unavailable")
 
 // NotFoundError says which resource the owner does not have.
 type NotFoundError struct {
-	Resource string // "agent", "batch", "conversation", "execution", "key"
+	Resource string // "agent", "batch", "conversation", "delivery", "execution", "key"
 	ID       string
 }
 
@@ -47,7 +47,9 @@ const (
 )
 
 // singular says to people what a collection holds.
-var singular = map[string]string{agents: "agent", batches: "batch", conversations: "conversation", executions: "execution", keys: "key"}
+var singular = map[string]string{
+	agents: "agent", batches: "batch", conversations: "conversation", deliveries: "delivery", executions: "execution", keys: "key",
+}
 
 func (s *Store) collection(owner, name string) *firestore.CollectionRef {
 	return s.client.Collection("tenants").Doc(owner).Collection(name)

@@ -24,6 +24,7 @@ type Run struct {
 	Input   string
 	Labels  []execution.Label
 	Files   []execution.Given
+	Webhook string // that is told of the end; "": none
 
 	Timeout      time.Duration // 0: the agent's
 	QueueTimeout time.Duration // 0: the default
@@ -38,7 +39,7 @@ func (s *Store) SubmitRun(ctx context.Context, r Run) (execution.Change, error) 
 			return ch, now, err
 		}
 		e := execution.New(r.Owner, execution.KindRun, task(a, r.Input), limits(a, r.QueueTimeout), now)
-		e.AgentID, e.Labels = a.ID, r.Labels
+		e.AgentID, e.Labels, e.Webhook = a.ID, r.Labels, r.Webhook
 		e.Task.Files = execution.List(r.Files)
 		if r.Timeout != 0 {
 			e.Timeout = r.Timeout
