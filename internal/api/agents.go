@@ -117,6 +117,9 @@ func (s *Server) RunAgent(c echo.Context, agentID contract.ID, _ contract.RunAge
 	if err != nil {
 		return err
 	}
+	if err := s.checkWebhook(body.Webhook); err != nil {
+		return err
+	}
 	wait, err := s.queueTimeout(body.QueueTimeout)
 	if err != nil {
 		return err
@@ -129,7 +132,7 @@ func (s *Server) RunAgent(c echo.Context, agentID contract.ID, _ contract.RunAge
 	defer cancel()
 	ch, err := s.store.SubmitRun(ctx, store.Run{
 		Owner: owner(c), AgentID: agentID, Input: body.Input, Labels: execution.Labels(body.Labels), Timeout: limit, QueueTimeout: wait,
-		Files: files,
+		Files: files, Webhook: body.Webhook,
 	})
 	if err != nil {
 		return err

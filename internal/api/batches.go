@@ -19,9 +19,12 @@ import (
 const batchTimeout = 5 * time.Minute
 
 // SubmitBatch accepts many inputs for one agent, as a stream.
-func (s *Server) SubmitBatch(c echo.Context, agentID contract.ID, _ contract.SubmitBatchParams) error {
+func (s *Server) SubmitBatch(c echo.Context, agentID contract.ID, params contract.SubmitBatchParams) error {
 	if !id.Valid(id.Agent, agentID) {
 		return &store.NotFoundError{Resource: "agent", ID: agentID}
+	}
+	if err := s.checkWebhook(params.Webhook); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), batchTimeout)
 	defer cancel()
@@ -32,7 +35,7 @@ func (s *Server) SubmitBatch(c echo.Context, agentID contract.ID, _ contract.Sub
 	if err != nil {
 		return err
 	}
-	return s.submit(ctx, c, batch.Batch{AgentID: agentID}, lines.each)
+	return s.submit(ctx, c, batch.Batch{AgentID: agentID, Webhook: params.Webhook}, lines.each)
 }
 
 // submit stores the inputs that each gives, and then the batch that they make.
@@ -119,7 +122,7 @@ func (s *Server) RetryBatch(c echo.Context, batchID contract.ID, _ contract.Retr
 	if b.FinishedAt == nil {
 		return &problem{Status: http.StatusConflict, Code: contract.ProblemBatchNotEnded, Detail: "The batch has not ended. Wait for its end, or cancel it."}
 	}
-	return s.submit(ctx, c, batch.Batch{AgentID: b.AgentID, RetryOf: b.ID}, func(add func(batch.Input) error) error {
+	return s.submit(ctx, c, batch.Batch{AgentID: b.AgentID, RetryOf: b.ID, Webhook: b.Webhook}, func(add func(batch.Input) error) error {
 		return s.failedInputs(ctx, &b, add)
 	})
 }
@@ -176,7 +179,10 @@ func viewBatch(b batch.Batch) contract.Batch {
 	return contract.Batch{
 		Id: b.ID, AgentId: b.AgentID, RetryOf: b.RetryOf, Status: status, Total: b.Total,
 		CreatedAt: b.CreatedAt, FinishedAt: orZero(b.FinishedAt),
-		Urls: contract.BatchURLs{Self: self, Results: self + "/results", Cancel: self + "/cancel", Retry: self + "/retry"},
+		Urls: contract.BatchURLs{
+			Self: self, Results: self + "/results", Cancel: self + "/cancel", Retry: self + "/retry",
+			Delivery: deliveryURL(b.Webhook, b.ID, b.FinishedAt != nil),
+		},
 	}
 }
 

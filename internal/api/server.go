@@ -22,11 +22,13 @@ import (
 	"github.com/airlock-run/airlock/internal/batch"
 	"github.com/airlock-run/airlock/internal/conversation"
 	"github.com/airlock-run/airlock/internal/crash"
+	"github.com/airlock-run/airlock/internal/dialguard"
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/key"
 	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/internal/supervise"
 	"github.com/airlock-run/airlock/internal/wake"
+	"github.com/airlock-run/airlock/internal/webhook"
 )
 
 // Store is where everything is. Its methods may be called concurrently; the
@@ -54,6 +56,12 @@ type Store interface {
 	CancelBatch(ctx context.Context, ref batch.Ref) (batch.Batch, error)
 	BatchCounts(ctx context.Context, ref batch.Ref) (map[execution.Status]int, float64, error)
 	BatchExecutions(ctx context.Context, b *batch.Batch, first, limit int) ([]execution.Execution, error)
+
+	Delivery(ctx context.Context, ref webhook.Ref) (webhook.Delivery, error)
+	Deliveries(ctx context.Context, owner string, p store.Page) ([]webhook.Delivery, error)
+	ChangeDelivery(ctx context.Context, ref webhook.Ref, change func(*webhook.Delivery, time.Time) error) (webhook.Delivery, time.Time, error)
+	WebhookSecrets(ctx context.Context, owner string) (webhook.Secrets, error)
+	RotateWebhookSecret(ctx context.Context, owner string) (webhook.Secrets, error)
 
 	Conversation(ctx context.Context, owner, id string) (conversation.Conversation, error)
 	DeleteConversation(ctx context.Context, owner, id string) (pending []string, err error)
@@ -86,8 +94,9 @@ type Config struct {
 	Page           http.Handler  // of / for browsers, and of its assets
 	Artifacts      Artifacts
 
-	Auth   Authenticator // tells who calls
-	Pepper key.Pepper    // of the keys that are issued; used where Auth knows keys
+	Auth         Authenticator   // tells who calls
+	Pepper       key.Pepper      // of the keys that are issued; used where Auth knows keys
+	WebhookGuard dialguard.Guard // of the addresses that a webhook may name
 }
 
 // Server is the API of one process.

@@ -86,7 +86,10 @@ func viewLabels(labels []execution.Label) contract.Labels {
 
 func viewURLs(e execution.Execution) contract.ExecutionURLs {
 	self := "/executions/" + e.ID
-	urls := contract.ExecutionURLs{Self: self, Cancel: self + "/cancel", Events: self + "/events", Retry: self + "/retry"}
+	urls := contract.ExecutionURLs{
+		Self: self, Cancel: self + "/cancel", Events: self + "/events", Retry: self + "/retry",
+		Delivery: deliveryURL(e.Webhook, e.ID, e.Status.Terminal()),
+	}
 	if e.ConversationID != "" {
 		urls.Conversation = "/api/conversation/" + e.ConversationID
 	}

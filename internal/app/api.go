@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/airlock-run/airlock/internal/api"
+	"github.com/airlock-run/airlock/internal/dialguard"
 	"github.com/airlock-run/airlock/internal/runtime/catalog"
 	"github.com/airlock-run/airlock/web"
 )
@@ -38,8 +39,10 @@ func RunAPI(ctx context.Context, c API, log *zap.Logger, listening func(net.Addr
 	}
 
 	server := api.New(api.Config{
-		Version: Version, Runtimes: runtimes.Names(), DefaultRuntime: c.DefaultRuntime, Origins: c.Origins, BatchWindow: c.BatchWindow, QueueTimeout: c.QueueTimeout, Page: web.Handler(web.Page()), Artifacts: conn.artifacts,
-		Auth: auth, Pepper: pepper,
+		Version: Version, Runtimes: runtimes.Names(), DefaultRuntime: c.DefaultRuntime, Origins: c.Origins,
+		BatchWindow: c.BatchWindow, QueueTimeout: c.QueueTimeout, Page: web.Handler(web.Page()), Artifacts: conn.artifacts,
+		WebhookGuard: dialguard.Guard{Allow: c.WebhookPrivate},
+		Auth:         auth, Pepper: pepper,
 	}, c.limited(conn, log), conn.queue, log.Named("api"))
 	log.Info("API is listening", zap.Stringer("address", l.Addr()))
 	listening(l.Addr())

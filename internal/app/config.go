@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"runtime"
@@ -56,6 +57,10 @@ type API struct {
 	Origins []string `env:"CORS_ORIGINS" envDefault:"http://localhost:3000"`
 	// Grace is how long requests may take to end after a stop was asked for.
 	Grace time.Duration `env:"SHUTDOWN_GRACE" envDefault:"5s"`
+	// WebhookPrivate are the networks beyond the public ones that webhooks may go to (CIDR); where there are some,
+	// unencrypted http may be used as well. The executors' and the API's have to be the same. Default: none; on one
+	// machine, loopback.
+	WebhookPrivate []netip.Prefix `env:"WEBHOOK_ALLOW_PRIVATE"`
 }
 
 // Executor is the configuration of an executor.
@@ -107,6 +112,10 @@ type Executor struct {
 
 	// ReceiptKeyFile holds the ed25519 key that signs receipts (PKCS #8, PEM). Default: receipts are not signed.
 	ReceiptKeyFile string `env:"RECEIPT_KEY_FILE"`
+	// WebhookPrivate are the networks beyond the public ones that webhooks may go to (CIDR); where there are some,
+	// unencrypted http may be used as well. The executors' and the API's have to be the same. Default: none; on one
+	// machine, loopback.
+	WebhookPrivate []netip.Prefix `env:"WEBHOOK_ALLOW_PRIVATE"`
 }
 
 // LoadAPI reads the API's configuration from the environment and reports

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"net"
+	"net/netip"
 
 	"github.com/caarlos0/env/v11"
 	"go.uber.org/zap"
@@ -34,6 +35,9 @@ type Started struct {
 	PepperFile string
 }
 
+// loopbacks are this machine's own addresses: who develops receives webhooks there.
+var loopbacks = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+
 // LoadDev reads the parts' configuration from the environment. Where Firestore
 // and Pub/Sub are, the emulators say.
 func LoadDev() (Dev, error) {
@@ -41,6 +45,9 @@ func LoadDev() (Dev, error) {
 	executor, executorErr := env.ParseAs[Executor]()
 	if api.DefaultRuntime == "" && api.RuntimesFile == "" && executor.AnthropicKey != "" {
 		api.DefaultRuntime = "claude"
+	}
+	if len(api.WebhookPrivate) == 0 {
+		api.WebhookPrivate, executor.WebhookPrivate = loopbacks, loopbacks
 	}
 	blobs := api.BlobURL
 	api.fill()

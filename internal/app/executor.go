@@ -8,7 +8,9 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/airlock-run/airlock/internal/courier"
 	"github.com/airlock-run/airlock/internal/deadletter"
+	"github.com/airlock-run/airlock/internal/dialguard"
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/executor"
 	"github.com/airlock-run/airlock/internal/feeder"
@@ -56,6 +58,9 @@ func RunExecutor(ctx context.Context, c Executor, log *zap.Logger) (err error) {
 
 	feed := feeder.New(conn.store, conn.queue, feeder.Interval, log.Named("feeder"))
 	limited := c.limited(conn, log)
+	post := courier.New(courier.Config{
+		Interval: courier.Interval, Guard: dialguard.Guard{Allow: c.WebhookPrivate}, Agent: "Airlock/" + Version,
+	}, conn.store, log.Named("courier"))
 	x := executor.New(executor.Config{
 		Name: c.Name, Slots: c.Slots, Reserved: c.Reserved, Grace: c.Grace,
 		Lease: executor.DefaultLease, Heartbeat: executor.DefaultHeartbeat,
@@ -63,6 +68,7 @@ func RunExecutor(ctx context.Context, c Executor, log *zap.Logger) (err error) {
 	}, limited, conn.queue, driver, runtimes, func(e execution.Execution) {
 		feed.Ended(e)
 		limited.Ended(e)
+		post.Ended(e)
 	}, log)
 	dead := deadletter.New(conn.store, conn.queue, log.Named("deadletter"))
 	sweeper := janitor.New(conn.store, conn.queue, janitor.Interval, log.Named("janitor"))
@@ -77,6 +83,7 @@ func RunExecutor(ctx context.Context, c Executor, log *zap.Logger) (err error) {
 	g.Go(func() error { return feed.Run(ctx) })
 	g.Go(func() error { return dead.Run(ctx) })
 	g.Go(func() error { return limited.Run(ctx) })
+	g.Go(func() error { return post.Run(ctx) })
 	g.Go(func() error { return reap(ctx, driver, log) })
 	g.Go(func() error { return driver.KeepWarm(ctx) })
 	return g.Wait()

@@ -24,5 +24,6 @@ func (e *Execution) Again(now time.Time) (Execution, error) {
 	}
 	again := New(e.Owner, e.Kind, e.Task, e.Limits, now)
 	again.AgentID, again.ConversationID, again.Labels, again.RetryOf = e.AgentID, e.ConversationID, e.Labels, e.ID
+	again.Webhook = e.Webhook
 	return again, nil
 }

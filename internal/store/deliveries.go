@@ -64,9 +64,9 @@ func (s *Store) Delivery(ctx context.Context, ref webhook.Ref) (webhook.Delivery
 	return d, err
 }
 
-// Deliveries returns the owner's newest deliveries, newest first.
-func (s *Store) Deliveries(ctx context.Context, owner string, limit int) ([]webhook.Delivery, error) {
-	return list[webhook.Delivery](ctx, s.collection(owner, deliveries).OrderBy("createdAt", firestore.Desc).Limit(limit))
+// Deliveries returns a page of the owner's deliveries, the newest first.
+func (s *Store) Deliveries(ctx context.Context, owner string, p Page) ([]webhook.Delivery, error) {
+	return list[webhook.Delivery](ctx, p.of(s.collection(owner, deliveries).Query, "createdAt"))
 }
 
 // WebhookSecrets returns those that sign the owner's deliveries, and makes them

@@ -20,6 +20,31 @@ const (
 	BatchRunning   BatchStatus = "running"
 )
 
+// Defines values for DeliveryReason.
+const (
+	DeliveryAddressRefused DeliveryReason = "address_refused"
+	DeliveryBadCertificate DeliveryReason = "bad_certificate"
+	DeliveryTimedOut       DeliveryReason = "timed_out"
+	DeliveryUnreachable    DeliveryReason = "unreachable"
+)
+
+// Defines values for DeliveryState.
+const (
+	DeliveryDelivered DeliveryState = "delivered"
+	DeliveryGivenUp   DeliveryState = "given_up"
+	DeliveryPending   DeliveryState = "pending"
+	DeliveryRefused   DeliveryState = "refused"
+)
+
+// Defines values for DeliveryType.
+const (
+	DeliveryBatchEnded         DeliveryType = "batch.ended"
+	DeliveryExecutionCanceled  DeliveryType = "execution.canceled"
+	DeliveryExecutionFailed    DeliveryType = "execution.failed"
+	DeliveryExecutionSucceeded DeliveryType = "execution.succeeded"
+	DeliveryExecutionTimedOut  DeliveryType = "execution.timed_out"
+)
+
 // Defines values for FailureCode.
 const (
 	FailureCodeAgentError        FailureCode = "agent_error"
@@ -66,6 +91,7 @@ const (
 	ProblemAgentMismatch        ProblemCode = "agent_mismatch"
 	ProblemBatchNotEnded        ProblemCode = "batch_not_ended"
 	ProblemDailyBudgetSpent     ProblemCode = "daily_budget_spent"
+	ProblemDeliveryNotEnded     ProblemCode = "delivery_not_ended"
 	ProblemExecutionNotEnded    ProblemCode = "execution_not_ended"
 	ProblemHostNotAllowed       ProblemCode = "host_not_allowed"
 	ProblemInternal             ProblemCode = "internal"
@@ -168,10 +194,13 @@ type BatchStatus string
 
 // BatchURLs defines model for Batch.urls.
 type BatchURLs struct {
-	Cancel  string `json:"cancel"`
-	Results string `json:"results"`
-	Retry   string `json:"retry"`
-	Self    string `json:"self"`
+	Cancel string `json:"cancel"`
+
+	// Delivery Of the webhook, once the batch has ended
+	Delivery string `json:"delivery,omitempty,omitzero"`
+	Results  string `json:"results"`
+	Retry    string `json:"retry"`
+	Self     string `json:"self"`
 }
 
 // BatchList defines model for BatchList.
@@ -288,6 +317,57 @@ type CreateAgent struct {
 	Timeout string `json:"timeout,omitempty,omitzero"`
 }
 
+// Delivery A webhook on its way to its receiver
+type Delivery struct {
+	// Attempt Number of the newest attempt, 0 before the first
+	Attempt   int       `json:"attempt"`
+	CreatedAt time.Time `json:"createdAt"`
+
+	// DueAt Of the next attempt
+	DueAt   time.Time `json:"dueAt,omitempty,omitzero"`
+	EndedAt time.Time `json:"endedAt,omitempty,omitzero"`
+
+	// Id `webhook-id` of every attempt
+	Id string `json:"id"`
+
+	// Reason Why the newest attempt had no answer
+	Reason DeliveryReason `json:"reason,omitempty,omitzero"`
+	State  DeliveryState  `json:"state"`
+
+	// Status That the receiver answered the newest attempt with
+	Status int `json:"status,omitempty,omitzero"`
+
+	// Subject The execution or the batch that has ended
+	Subject string       `json:"subject"`
+	Type    DeliveryType `json:"type"`
+	Url     string       `json:"url"`
+	Urls    DeliveryURLs `json:"urls"`
+}
+
+// DeliveryList defines model for DeliveryList.
+type DeliveryList struct {
+	Deliveries []Delivery `json:"deliveries"`
+
+	// NextCursor Leads to the next page; absent on the last
+	NextCursor NextCursor `json:"nextCursor,omitempty,omitzero"`
+}
+
+// DeliveryReason Why the newest attempt had no answer
+type DeliveryReason string
+
+// DeliveryState defines model for DeliveryState.
+type DeliveryState string
+
+// DeliveryType defines model for DeliveryType.
+type DeliveryType string
+
+// DeliveryURLs defines model for DeliveryURLs.
+type DeliveryURLs struct {
+	Retry   string `json:"retry"`
+	Self    string `json:"self"`
+	Subject string `json:"subject"`
+}
+
 // Execution defines model for Execution.
 type Execution struct {
 	AgentId string `json:"agentId,omitempty,omitzero"`
@@ -349,7 +429,10 @@ type ExecutionList struct {
 type ExecutionURLs struct {
 	Cancel       string `json:"cancel"`
 	Conversation string `json:"conversation,omitempty,omitzero"`
-	Events       string `json:"events"`
+
+	// Delivery Of the webhook, once the execution has ended
+	Delivery string `json:"delivery,omitempty,omitzero"`
+	Events   string `json:"events"`
 
 	// Result The whole result, once there is one
 	Result string `json:"result,omitempty,omitzero"`
@@ -564,6 +647,11 @@ type RunAgent struct {
 	//
 	// Examples: 90s
 	Timeout string `json:"timeout,omitempty,omitzero"`
+
+	// Webhook An https URL that is told of the end, once there is one (Standard Webhooks 1.0)
+	//
+	// Examples: https://example.com/hooks/airlock
+	Webhook Webhook `json:"webhook,omitempty,omitzero"`
 }
 
 // Scope defines model for Scope.
@@ -641,6 +729,19 @@ type Usage struct {
 	OutputTokens int64   `json:"outputTokens"`
 }
 
+// Webhook An https URL that is told of the end, once there is one (Standard Webhooks 1.0)
+//
+// Examples: https://example.com/hooks/airlock
+type Webhook = string
+
+// WebhookSecret defines model for WebhookSecret.
+type WebhookSecret struct {
+	RotatedAt time.Time `json:"rotatedAt,omitempty,omitzero"`
+
+	// Secret `whsec_` and base 64
+	Secret string `json:"secret"`
+}
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -683,6 +784,8 @@ type GetAgentParams struct {
 
 // SubmitBatchParams defines parameters for SubmitBatch.
 type SubmitBatchParams struct {
+	Webhook Webhook `form:"webhook,omitempty" json:"webhook,omitempty,omitzero"`
+
 	// IdempotencyKey A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
 	// answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
@@ -805,6 +908,15 @@ type ListKeysParams struct {
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
 }
 
+// ListDeliveriesParams defines parameters for ListDeliveries.
+type ListDeliveriesParams struct {
+	// Limit How many to show at most
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Cursor `nextCursor` of the page before. It belongs to the same list with the same filters
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+}
+
 // CreateAgentJSONRequestBody defines body for CreateAgent for application/json ContentType.
 type CreateAgentJSONRequestBody = CreateAgent
 
@@ -918,6 +1030,21 @@ type ServerInterface interface {
 	// Ready Readiness; says which dependency is missing
 	// (GET /readyz)
 	Ready(ctx echo.Context) error
+	// ListDeliveries Deliveries of webhooks, newest first
+	// (GET /webhooks/deliveries)
+	ListDeliveries(ctx echo.Context, params ListDeliveriesParams) error
+	// GetDelivery A delivery
+	// (GET /webhooks/deliveries/{id})
+	GetDelivery(ctx echo.Context, id ID) error
+	// RetryDelivery Send a delivery that has ended again, with all its attempts
+	// (POST /webhooks/deliveries/{id}/retry)
+	RetryDelivery(ctx echo.Context, id ID) error
+	// GetWebhookSecret The secret that webhooks are signed with
+	// (GET /webhooks/secret)
+	GetWebhookSecret(ctx echo.Context) error
+	// RotateWebhookSecret Replace the secret; for 24 hours the one before signs as well
+	// (POST /webhooks/secret/rotate)
+	RotateWebhookSecret(ctx echo.Context) error
 }
 
 // ServerInterfaceWrapper converts echo contexts to parameters.
@@ -1069,6 +1196,12 @@ func (w *ServerInterfaceWrapper) SubmitBatch(ctx echo.Context) error {
 
 	// Parameter object where we will unmarshal all parameters from the context
 	var params SubmitBatchParams
+	// ------------- Optional query parameter "webhook" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "webhook", ctx.QueryParams(), &params.Webhook, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter webhook: %s", err))
+	}
 
 	headers := ctx.Request().Header
 	// ------------- Optional header parameter "Idempotency-Key" -------------
@@ -1737,6 +1870,81 @@ func (w *ServerInterfaceWrapper) Ready(ctx echo.Context) error {
 	return err
 }
 
+// ListDeliveries converts echo context to params.
+func (w *ServerInterfaceWrapper) ListDeliveries(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDeliveriesParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListDeliveries(ctx, params)
+	return err
+}
+
+// GetDelivery converts echo context to params.
+func (w *ServerInterfaceWrapper) GetDelivery(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetDelivery(ctx, id)
+	return err
+}
+
+// RetryDelivery converts echo context to params.
+func (w *ServerInterfaceWrapper) RetryDelivery(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RetryDelivery(ctx, id)
+	return err
+}
+
+// GetWebhookSecret converts echo context to params.
+func (w *ServerInterfaceWrapper) GetWebhookSecret(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetWebhookSecret(ctx)
+	return err
+}
+
+// RotateWebhookSecret converts echo context to params.
+func (w *ServerInterfaceWrapper) RotateWebhookSecret(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RotateWebhookSecret(ctx)
+	return err
+}
+
 // This is a simple interface which specifies echo.Route addition functions which
 // are present on both echo.Echo and echo.Group, since we want to allow using
 // either of them for path registration
@@ -1815,5 +2023,10 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/keys", wrapper.ListKeys, options.OperationMiddlewares["listKeys"]...)
 	router.POST(options.BaseURL+"/keys", wrapper.IssueKey, options.OperationMiddlewares["issueKey"]...)
 	router.DELETE(options.BaseURL+"/keys/:id", wrapper.RevokeKey, options.OperationMiddlewares["revokeKey"]...)
+	router.GET(options.BaseURL+"/webhooks/deliveries", wrapper.ListDeliveries, options.OperationMiddlewares["listDeliveries"]...)
+	router.GET(options.BaseURL+"/webhooks/deliveries/:id", wrapper.GetDelivery, options.OperationMiddlewares["getDelivery"]...)
+	router.POST(options.BaseURL+"/webhooks/deliveries/:id/retry", wrapper.RetryDelivery, options.OperationMiddlewares["retryDelivery"]...)
+	router.GET(options.BaseURL+"/webhooks/secret", wrapper.GetWebhookSecret, options.OperationMiddlewares["getWebhookSecret"]...)
+	router.POST(options.BaseURL+"/webhooks/secret/rotate", wrapper.RotateWebhookSecret, options.OperationMiddlewares["rotateWebhookSecret"]...)
 
 }

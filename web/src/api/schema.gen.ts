@@ -538,6 +538,95 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/webhooks/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Deliveries of webhooks, newest first */
+        get: operations["listDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks/deliveries/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        /** A delivery */
+        get: operations["getDelivery"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks/deliveries/{id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Send a delivery that has ended again, with all its attempts */
+        post: operations["retryDelivery"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks/secret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The secret that webhooks are signed with */
+        get: operations["getWebhookSecret"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks/secret/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Replace the secret; for 24 hours the one before signs as well */
+        post: operations["rotateWebhookSecret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -638,7 +727,13 @@ export interface components {
             labels?: components["schemas"]["Labels"];
             /** @description Files that the agent finds in the folder in which it starts; 768 KiB together */
             files?: components["schemas"]["GivenFile"][];
+            webhook?: components["schemas"]["Webhook"];
         };
+        /**
+         * @description An https URL that is told of the end, once there is one (Standard Webhooks 1.0)
+         * @example https://example.com/hooks/airlock
+         */
+        Webhook: string;
         GivenFile: {
             /**
              * @description Relative to the folder in which the agent starts
@@ -664,6 +759,8 @@ export interface components {
             cancel: string;
             retry: string;
             conversation?: string;
+            /** @description Of the webhook, once the execution has ended */
+            delivery?: string;
             /** @description The whole result, once there is one */
             result?: string;
         };
@@ -756,6 +853,8 @@ export interface components {
                 results: string;
                 cancel: string;
                 retry: string;
+                /** @description Of the webhook, once the batch has ended */
+                delivery?: string;
             };
         };
         BatchProgress: {
@@ -938,6 +1037,55 @@ export interface components {
             keys: components["schemas"]["Key"][];
             nextCursor?: components["schemas"]["NextCursor"];
         };
+        /** @description A webhook on its way to its receiver */
+        Delivery: {
+            /** @description `webhook-id` of every attempt */
+            id: string;
+            type: components["schemas"]["DeliveryType"];
+            /** @description The execution or the batch that has ended */
+            subject: string;
+            url: string;
+            state: components["schemas"]["DeliveryState"];
+            /** @description Number of the newest attempt, 0 before the first */
+            attempt: number;
+            /** @description That the receiver answered the newest attempt with */
+            status?: number;
+            reason?: components["schemas"]["DeliveryReason"];
+            /**
+             * Format: date-time
+             * @description Of the next attempt
+             */
+            dueAt?: string;
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            endedAt?: string;
+            urls: components["schemas"]["DeliveryURLs"];
+        };
+        /** @enum {string} */
+        DeliveryType: "execution.succeeded" | "execution.failed" | "execution.timed_out" | "execution.canceled" | "batch.ended";
+        /** @enum {string} */
+        DeliveryState: "pending" | "delivered" | "refused" | "given_up";
+        /**
+         * @description Why the newest attempt had no answer
+         * @enum {string}
+         */
+        DeliveryReason: "address_refused" | "bad_certificate" | "timed_out" | "unreachable";
+        DeliveryURLs: {
+            self: string;
+            subject: string;
+            retry: string;
+        };
+        DeliveryList: {
+            deliveries: components["schemas"]["Delivery"][];
+            nextCursor?: components["schemas"]["NextCursor"];
+        };
+        WebhookSecret: {
+            /** @description `whsec_` and base 64 */
+            secret: string;
+            /** Format: date-time */
+            rotatedAt?: string;
+        };
         Problem: {
             type: string;
             title: string;
@@ -948,7 +1096,7 @@ export interface components {
              * @description Machine-readable reason
              * @enum {string}
              */
-            code: "invalid_request" | "unauthenticated" | "missing_scope" | "host_not_allowed" | "not_found" | "result_lost" | "no_such_route" | "method_not_allowed" | "agent_mismatch" | "keys_not_used" | "key_reused" | "batch_not_ended" | "execution_not_ended" | "nothing_to_retry" | "too_large" | "unsupported_media_type" | "too_many_turns" | "queue_full" | "daily_budget_spent" | "request_refused" | "internal" | "unavailable";
+            code: "invalid_request" | "unauthenticated" | "missing_scope" | "host_not_allowed" | "not_found" | "result_lost" | "no_such_route" | "method_not_allowed" | "agent_mismatch" | "keys_not_used" | "key_reused" | "batch_not_ended" | "delivery_not_ended" | "execution_not_ended" | "nothing_to_retry" | "too_large" | "unsupported_media_type" | "too_many_turns" | "queue_full" | "daily_budget_spent" | "request_refused" | "internal" | "unavailable";
             errors?: {
                 field: string;
                 detail: string;
@@ -1500,7 +1648,9 @@ export interface operations {
     };
     submitBatch: {
         parameters: {
-            query?: never;
+            query?: {
+                webhook?: components["schemas"]["Webhook"];
+            };
             header?: {
                 /**
                  * @description A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
@@ -2090,6 +2240,148 @@ export interface operations {
             403: components["responses"]["Problem"];
             404: components["responses"]["Problem"];
             409: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    listDeliveries: {
+        parameters: {
+            query?: {
+                /** @description How many to show at most */
+                limit?: components["parameters"]["Limit"];
+                /** @description `nextCursor` of the page before. It belongs to the same list with the same filters */
+                cursor?: components["parameters"]["Cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deliveries */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryList"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    getDelivery: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The delivery */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Delivery"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    retryDelivery: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is due now */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Delivery"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    getWebhookSecret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The secret */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookSecret"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    rotateWebhookSecret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The new secret */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookSecret"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
             429: components["responses"]["Problem"];
             500: components["responses"]["Problem"];
             503: components["responses"]["Problem"];

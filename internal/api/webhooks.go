@@ -1,0 +1,127 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/id"
+	"github.com/airlock-run/airlock/internal/store"
+	"github.com/airlock-run/airlock/internal/webhook"
+)
+
+// checkWebhook refuses a URL that no courier would send to.
+func (s *Server) checkWebhook(url string) error {
+	if url == "" {
+		return nil
+	}
+	if err := webhook.CheckURL(url, s.config.WebhookGuard); err != nil {
+		return invalid(fieldError("webhook", err.Error()))
+	}
+	return nil
+}
+
+// ListDeliveries shows a page of the caller's deliveries.
+func (s *Server) ListDeliveries(c echo.Context, params contract.ListDeliveriesParams) error {
+	l, err := readListing(c, params.Limit, params.Cursor)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := storeContext(c)
+	defer cancel()
+	found, err := s.store.Deliveries(ctx, owner(c), l.page())
+	if err != nil {
+		return err
+	}
+	shown, next := cut(&l, found, func(d webhook.Delivery) place { return placeOf(d.CreatedAt, d.ID) })
+	return answer(c, http.StatusOK, contract.DeliveryList{Deliveries: views(shown, viewDelivery), NextCursor: next})
+}
+
+// GetDelivery shows how far a delivery is.
+func (s *Server) GetDelivery(c echo.Context, deliveryID contract.ID) error {
+	ref, err := deliveryRef(c, deliveryID)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := storeContext(c)
+	defer cancel()
+	d, err := s.store.Delivery(ctx, ref)
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusOK, viewDelivery(d))
+}
+
+// RetryDelivery makes a delivery that has ended due again.
+func (s *Server) RetryDelivery(c echo.Context, deliveryID contract.ID) error {
+	ref, err := deliveryRef(c, deliveryID)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := storeContext(c)
+	defer cancel()
+	d, _, err := s.store.ChangeDelivery(ctx, ref, (*webhook.Delivery).Again)
+	if errors.Is(err, webhook.ErrNotEnded) {
+		return &problem{Status: http.StatusConflict, Code: contract.ProblemDeliveryNotEnded, Detail: "The delivery is still being tried. Its dueAt says when next."}
+	}
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusAccepted, viewDelivery(d))
+}
+
+// GetWebhookSecret shows what the caller's receivers verify with.
+func (s *Server) GetWebhookSecret(c echo.Context) error {
+	ctx, cancel := storeContext(c)
+	defer cancel()
+	secrets, err := s.store.WebhookSecrets(ctx, owner(c))
+	return answerSecret(c, secrets, err)
+}
+
+// RotateWebhookSecret replaces it.
+func (s *Server) RotateWebhookSecret(c echo.Context) error {
+	ctx, cancel := storeContext(c)
+	defer cancel()
+	secrets, err := s.store.RotateWebhookSecret(ctx, owner(c))
+	return answerSecret(c, secrets, err)
+}
+
+func answerSecret(c echo.Context, secrets webhook.Secrets, err error) error {
+	if err != nil {
+		return err
+	}
+	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
+	return answer(c, http.StatusOK, contract.WebhookSecret{Secret: string(secrets.Current), RotatedAt: orZero(secrets.RotatedAt)})
+}
+
+func deliveryRef(c echo.Context, deliveryID string) (webhook.Ref, error) {
+	if !id.Valid(id.Delivery, deliveryID) {
+		return webhook.Ref{}, &store.NotFoundError{Resource: "delivery", ID: deliveryID}
+	}
+	return webhook.Ref{Owner: owner(c), ID: deliveryID}, nil
+}
+
+func viewDelivery(d webhook.Delivery) contract.Delivery {
+	self, subject := "/webhooks/deliveries/"+d.ID, "/executions/"+d.Subject
+	if strings.HasPrefix(d.Subject, id.Batch) {
+		subject = "/batches/" + d.Subject
+	}
+	return contract.Delivery{
+		Id: d.ID, Type: contract.DeliveryType(d.Type), Subject: d.Subject, Url: d.URL, State: contract.DeliveryState(d.State),
+		Attempt: d.Attempt, Status: d.Last.Status, Reason: contract.DeliveryReason(d.Last.Reason),
+		DueAt: orZero(d.Due), CreatedAt: d.CreatedAt, EndedAt: orZero(d.EndedAt),
+		Urls: contract.DeliveryURLs{Self: self, Subject: subject, Retry: self + "/retry"},
+	}
+}
+
+// deliveryURL is where the delivery is that tells of a subject's end; empty
+// while there is none.
+func deliveryURL(webhookURL, subject string, ended bool) string {
+	if webhookURL == "" || !ended {
+		return ""
+	}
+	return "/webhooks/deliveries/" + webhook.ID(subject)
+}

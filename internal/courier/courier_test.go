@@ -1,0 +1,221 @@
+package courier
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	standard "github.com/standard-webhooks/standard-webhooks/libraries/go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/dialguard"
+	"github.com/airlock-run/airlock/internal/webhook"
+)
+
+func TestAReceiverOfTheStandardVerifiesWhatItGets(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	url, got := receive(t, status(http.StatusNoContent))
+	f.run(t, local)
+	ref := f.end(t, ada, url)
+	d := f.await(t, ref, in(webhook.Delivered))
+	require.Equal(t, 1, d.Attempt)
+	require.Equal(t, http.StatusNoContent, d.Last.Status)
+
+	r := <-got
+	secrets, err := f.WebhookSecrets(t.Context(), ada)
+	require.NoError(t, err)
+	receiver, err := standard.NewWebhook(string(secrets.Current))
+	require.NoError(t, err)
+	require.NoError(t, receiver.Verify(r.body, r.header))
+	require.Equal(t, "Airlock/test", r.header.Get("User-Agent"))
+	require.Equal(t, "application/json", r.header.Get("Content-Type"))
+	require.Equal(t, ref.ID, r.header.Get("Webhook-Id"))
+	var message struct {
+		Type string `json:"type"`
+		Data struct {
+			ExecutionID string `json:"executionId"`
+		} `json:"data"`
+	}
+	require.NoError(t, json.Unmarshal(r.body, &message))
+	require.Equal(t, "execution.canceled", message.Type)
+	require.Equal(t, d.Subject, message.Data.ExecutionID)
+}
+
+func TestRetriesGoOnAfterARestart(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	var healthy atomic.Bool
+	url, got := receive(t, func(w http.ResponseWriter, _ *http.Request) {
+		if !healthy.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	_, stop := f.run(t, local)
+	ref := f.end(t, ada, url)
+	f.await(t, ref, func(d webhook.Delivery) bool { return d.Last.Status == http.StatusServiceUnavailable })
+	f.clock.Advance(time.Minute)
+	f.await(t, ref, func(d webhook.Delivery) bool { return d.Attempt == 2 })
+	stop()
+
+	healthy.Store(true)
+	f.clock.Advance(time.Hour)
+	require.Equal(t, webhook.Pending, f.delivery(t, ref).State)
+	f.run(t, local)
+	d := f.await(t, ref, in(webhook.Delivered))
+	require.Equal(t, 3, d.Attempt)
+	first := <-got
+	for range 2 {
+		again := <-got
+		require.Equal(t, first.body, again.body)
+		require.Equal(t, first.header.Get("Webhook-Id"), again.header.Get("Webhook-Id"))
+		require.NotEqual(t, first.header.Get("Webhook-Signature"), again.header.Get("Webhook-Signature"), "each attempt has its time")
+	}
+}
+
+func TestAReceiverThatNeverAnswersIsGivenUpAndSeen(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	url, got := receive(t, status(http.StatusInternalServerError))
+	f.run(t, local)
+	ref := f.end(t, ada, url)
+	for attempt := 1; attempt <= webhook.MaxAttempts; attempt++ {
+		f.await(t, ref, func(d webhook.Delivery) bool { return d.Attempt == attempt && (d.Due == nil || d.Last.Status != 0) })
+		f.clock.Advance(13 * time.Hour)
+	}
+	d := f.await(t, ref, in(webhook.GivenUp))
+	require.Equal(t, http.StatusInternalServerError, d.Last.Status)
+	require.Len(t, got, webhook.MaxAttempts)
+}
+
+func TestAReceiverThatIsGoneIsNotAskedAgain(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	url, got := receive(t, status(http.StatusGone))
+	f.run(t, local)
+	f.await(t, f.end(t, ada, url), in(webhook.Refused))
+	require.Len(t, got, 1)
+}
+
+func TestARedirectIsNotFollowed(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	inside, got := receive(t, status(http.StatusOK))
+	url, _ := receive(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, inside, http.StatusTemporaryRedirect)
+	})
+	f.run(t, local)
+	d := f.await(t, f.end(t, ada, url), func(d webhook.Delivery) bool { return d.Last.Status != 0 })
+	require.Equal(t, http.StatusTemporaryRedirect, d.Last.Status)
+	require.Equal(t, webhook.Pending, d.State)
+	require.Empty(t, got)
+}
+
+func TestAnEndlessAnswerIsNotRead(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	url, _ := receive(t, func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+				return
+			}
+		}
+	})
+	f.run(t, local)
+	f.await(t, f.end(t, ada, url), in(webhook.Delivered))
+}
+
+// TestANameThatLeadsInwardsIsNotDialled is DNS rebinding: the name was fine when
+// it was accepted, and what counts is where it leads when it is dialled.
+func TestANameThatLeadsInwardsIsNotDialled(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	url, got := receive(t, status(http.StatusOK))
+	named := strings.Replace(url, "127.0.0.1", "localhost", 1)
+	require.NoError(t, webhook.CheckURL(strings.Replace(named, "http:", "https:", 1), dialguard.Guard{}))
+	f.run(t, dialguard.Guard{})
+	for _, one := range []string{url, named} {
+		d := f.await(t, f.end(t, ada, one), func(d webhook.Delivery) bool { return d.Last.Reason != "" })
+		require.Equal(t, webhook.AddressRefused, d.Last.Reason)
+	}
+	require.Empty(t, got)
+}
+
+func TestReasonsAreToldApart(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	f.run(t, local)
+	unknown := httptest.NewTLSServer(status(http.StatusOK))
+	t.Cleanup(unknown.Close)
+	closed := httptest.NewServer(nil)
+	closed.Close()
+	for url, want := range map[string]webhook.Reason{unknown.URL: webhook.BadCertificate, closed.URL: webhook.Unreachable} {
+		d := f.await(t, f.end(t, ada, url), func(d webhook.Delivery) bool { return d.Last.Reason != "" })
+		require.Equal(t, want, d.Last.Reason)
+	}
+}
+
+func TestTwoCouriersSendOnce(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	url, got := receive(t, status(http.StatusOK))
+	refs := make([]webhook.Ref, 20)
+	for i := range refs {
+		refs[i] = f.end(t, ada, url)
+	}
+	f.run(t, local)
+	f.run(t, local)
+	for _, ref := range refs {
+		require.Equal(t, 1, f.await(t, ref, in(webhook.Delivered)).Attempt)
+	}
+	require.Len(t, got, len(refs))
+}
+
+// TestAThousandDeliveriesToASlowReceiverHoldNobodyUp: another tenant's webhook
+// arrives while they are all due.
+func TestAThousandDeliveriesToASlowReceiverHoldNobodyUp(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	release := make(chan struct{})
+	slow, asked := receive(t, func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	})
+	t.Cleanup(func() { close(release) })
+	quick, _ := receive(t, status(http.StatusOK))
+
+	one := f.delivery(t, f.end(t, ada, slow))
+	deliveries := f.firestore.Client.Collection("tenants").Doc(ada).Collection("deliveries")
+	bulk := f.firestore.Client.BulkWriter(t.Context())
+	for i := range 999 {
+		d := one
+		d.ID = webhook.ID("exe_" + string(rune('a'+i%26)) + time.Duration(i).String())
+		_, err := bulk.Create(deliveries.Doc(d.ID), d)
+		require.NoError(t, err)
+	}
+	bulk.End()
+	f.run(t, local)
+	for range mostPerHost {
+		<-asked
+	}
+	f.await(t, f.end(t, "bob", quick), in(webhook.Delivered))
+	f.await(t, f.end(t, ada, quick), in(webhook.Delivered))
+	require.Empty(t, asked, "a host has its share, and no more")
+}
+
+func TestAnOutageOfTheStoreIsSurvived(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	url, _ := receive(t, status(http.StatusOK))
+	ref := f.end(t, ada, url)
+	f.firestore.Away()
+	f.run(t, local)
+	f.firestore.Back()
+	f.await(t, ref, in(webhook.Delivered))
+}
