@@ -15,6 +15,31 @@ const (
 	BatchRunning   BatchStatus = "running"
 )
 
+// Defines values for DeliveryReason.
+const (
+	DeliveryAddressRefused DeliveryReason = "address_refused"
+	DeliveryBadCertificate DeliveryReason = "bad_certificate"
+	DeliveryTimedOut       DeliveryReason = "timed_out"
+	DeliveryUnreachable    DeliveryReason = "unreachable"
+)
+
+// Defines values for DeliveryState.
+const (
+	DeliveryDelivered DeliveryState = "delivered"
+	DeliveryGivenUp   DeliveryState = "given_up"
+	DeliveryPending   DeliveryState = "pending"
+	DeliveryRefused   DeliveryState = "refused"
+)
+
+// Defines values for DeliveryType.
+const (
+	DeliveryBatchEnded         DeliveryType = "batch.ended"
+	DeliveryExecutionCanceled  DeliveryType = "execution.canceled"
+	DeliveryExecutionFailed    DeliveryType = "execution.failed"
+	DeliveryExecutionSucceeded DeliveryType = "execution.succeeded"
+	DeliveryExecutionTimedOut  DeliveryType = "execution.timed_out"
+)
+
 // Defines values for FailureCode.
 const (
 	FailureCodeAgentError        FailureCode = "agent_error"
@@ -61,6 +86,7 @@ const (
 	ProblemAgentMismatch        ProblemCode = "agent_mismatch"
 	ProblemBatchNotEnded        ProblemCode = "batch_not_ended"
 	ProblemDailyBudgetSpent     ProblemCode = "daily_budget_spent"
+	ProblemDeliveryNotEnded     ProblemCode = "delivery_not_ended"
 	ProblemExecutionNotEnded    ProblemCode = "execution_not_ended"
 	ProblemHostNotAllowed       ProblemCode = "host_not_allowed"
 	ProblemInternal             ProblemCode = "internal"
@@ -163,10 +189,13 @@ type BatchStatus string
 
 // BatchURLs defines model for Batch.urls.
 type BatchURLs struct {
-	Cancel  string `json:"cancel"`
-	Results string `json:"results"`
-	Retry   string `json:"retry"`
-	Self    string `json:"self"`
+	Cancel string `json:"cancel"`
+
+	// Delivery Of the webhook, once the batch has ended
+	Delivery string `json:"delivery,omitempty,omitzero"`
+	Results  string `json:"results"`
+	Retry    string `json:"retry"`
+	Self     string `json:"self"`
 }
 
 // BatchList defines model for BatchList.
@@ -283,6 +312,57 @@ type CreateAgent struct {
 	Timeout string `json:"timeout,omitempty,omitzero"`
 }
 
+// Delivery A webhook on its way to its receiver
+type Delivery struct {
+	// Attempt Number of the newest attempt, 0 before the first
+	Attempt   int       `json:"attempt"`
+	CreatedAt time.Time `json:"createdAt"`
+
+	// DueAt Of the next attempt
+	DueAt   time.Time `json:"dueAt,omitempty,omitzero"`
+	EndedAt time.Time `json:"endedAt,omitempty,omitzero"`
+
+	// Id `webhook-id` of every attempt
+	Id string `json:"id"`
+
+	// Reason Why the newest attempt had no answer
+	Reason DeliveryReason `json:"reason,omitempty,omitzero"`
+	State  DeliveryState  `json:"state"`
+
+	// Status That the receiver answered the newest attempt with
+	Status int `json:"status,omitempty,omitzero"`
+
+	// Subject The execution or the batch that has ended
+	Subject string       `json:"subject"`
+	Type    DeliveryType `json:"type"`
+	Url     string       `json:"url"`
+	Urls    DeliveryURLs `json:"urls"`
+}
+
+// DeliveryList defines model for DeliveryList.
+type DeliveryList struct {
+	Deliveries []Delivery `json:"deliveries"`
+
+	// NextCursor Leads to the next page; absent on the last
+	NextCursor NextCursor `json:"nextCursor,omitempty,omitzero"`
+}
+
+// DeliveryReason Why the newest attempt had no answer
+type DeliveryReason string
+
+// DeliveryState defines model for DeliveryState.
+type DeliveryState string
+
+// DeliveryType defines model for DeliveryType.
+type DeliveryType string
+
+// DeliveryURLs defines model for DeliveryURLs.
+type DeliveryURLs struct {
+	Retry   string `json:"retry"`
+	Self    string `json:"self"`
+	Subject string `json:"subject"`
+}
+
 // Execution defines model for Execution.
 type Execution struct {
 	AgentId string `json:"agentId,omitempty,omitzero"`
@@ -344,7 +424,10 @@ type ExecutionList struct {
 type ExecutionURLs struct {
 	Cancel       string `json:"cancel"`
 	Conversation string `json:"conversation,omitempty,omitzero"`
-	Events       string `json:"events"`
+
+	// Delivery Of the webhook, once the execution has ended
+	Delivery string `json:"delivery,omitempty,omitzero"`
+	Events   string `json:"events"`
 
 	// Result The whole result, once there is one
 	Result string `json:"result,omitempty,omitzero"`
@@ -559,6 +642,11 @@ type RunAgent struct {
 	//
 	// Examples: 90s
 	Timeout string `json:"timeout,omitempty,omitzero"`
+
+	// Webhook An https URL that is told of the end, once there is one (Standard Webhooks 1.0)
+	//
+	// Examples: https://example.com/hooks/airlock
+	Webhook Webhook `json:"webhook,omitempty,omitzero"`
 }
 
 // Scope defines model for Scope.
@@ -636,6 +724,19 @@ type Usage struct {
 	OutputTokens int64   `json:"outputTokens"`
 }
 
+// Webhook An https URL that is told of the end, once there is one (Standard Webhooks 1.0)
+//
+// Examples: https://example.com/hooks/airlock
+type Webhook = string
+
+// WebhookSecret defines model for WebhookSecret.
+type WebhookSecret struct {
+	RotatedAt time.Time `json:"rotatedAt,omitempty,omitzero"`
+
+	// Secret `whsec_` and base 64
+	Secret string `json:"secret"`
+}
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -678,6 +779,8 @@ type GetAgentParams struct {
 
 // SubmitBatchParams defines parameters for SubmitBatch.
 type SubmitBatchParams struct {
+	Webhook Webhook `form:"webhook,omitempty" json:"webhook,omitempty,omitzero"`
+
 	// IdempotencyKey A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
 	// answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
@@ -793,6 +896,15 @@ type RetryExecutionParams struct {
 
 // ListKeysParams defines parameters for ListKeys.
 type ListKeysParams struct {
+	// Limit How many to show at most
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Cursor `nextCursor` of the page before. It belongs to the same list with the same filters
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+}
+
+// ListDeliveriesParams defines parameters for ListDeliveries.
+type ListDeliveriesParams struct {
 	// Limit How many to show at most
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 
