@@ -88,7 +88,7 @@ type Config struct {
 	Version        string
 	Runtimes       []string      // names that an agent may choose
 	DefaultRuntime string        // of agents that choose none, and of the builder
-	BatchWindow    int           // how many executions of a batch may be queued or running at once
+	BatchWindow    int           // how many executions of a tenant's batches may be queued or running at once
 	QueueTimeout   time.Duration // of executions that ask for none
 	Origins        []string      // that may call from other pages (CORS)
 	Page           http.Handler  // of / for browsers, and of its assets

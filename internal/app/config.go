@@ -49,7 +49,7 @@ type API struct {
 	// RuntimesFile says in YAML which runtimes there are, see docs/runtimes.md; the executors' has to be the same.
 	// Default: offline and claude.
 	RuntimesFile string `env:"RUNTIMES_FILE"`
-	// BatchWindow is how many executions of one batch may be queued or running at once.
+	// BatchWindow is how many executions of a tenant's batches may be queued or running at once; they share it.
 	BatchWindow int `env:"BATCH_WINDOW" envDefault:"200"`
 	// QueueTimeout is how long after its acceptance an execution may still begin that asks for no other time; 1s to 168h.
 	QueueTimeout time.Duration `env:"QUEUE_TIMEOUT" envDefault:"24h"`

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/airlock-run/airlock/internal/execution"
@@ -42,7 +43,8 @@ type Batch struct {
 	execution.Limits                // of every execution; it waits from when it is made
 
 	Total int `firestore:"total"`
-	// Window is how many executions may be queued or running at once.
+	// Window is how many executions of the tenant's batches may be queued or
+	// running at once; its active batches share it.
 	Window int `firestore:"window"`
 	// Next is the first input that has no execution yet. It only counts up, in
 	// the transaction that makes the executions before it.
@@ -66,17 +68,33 @@ var ErrMoved = errors.New("the batch was fed meanwhile")
 // Ref names the batch.
 func (b *Batch) Ref() Ref { return Ref{Owner: b.Owner, ID: b.ID} }
 
-// Room is how many inputs may be given executions when inFlight are queued or running.
-func (b *Batch) Room(inFlight int) int {
+// Share is the batch's part of the window, where active are the IDs of the
+// tenant's batches that have not ended, the oldest first. The parts are equal,
+// and together the window: a tenant has the same however many its batches are.
+// Of more batches than the window holds, the younger wait.
+func (b *Batch) Share(active []string) int {
+	rank := slices.Index(active, b.ID)
+	if rank < 0 {
+		return 0
+	}
+	share := b.Window / len(active)
+	if rank < b.Window%len(active) {
+		share++
+	}
+	return share
+}
+
+// Room is how many inputs may be given executions when inFlight of its share are queued or running.
+func (b *Batch) Room(inFlight, share int) int {
 	if b.CancelRequested {
 		return 0
 	}
-	return max(0, min(b.Window-inFlight, b.Total-b.Next))
+	return max(0, min(share-inFlight, b.Total-b.Next))
 }
 
 // Feed makes executions of the inputs from Next on. next is what Next was when
 // their number was decided: an execution is made only while no one else fed the
-// batch since (ErrMoved), and that is what keeps the window.
+// batch since (ErrMoved), and that is what keeps its share.
 func (b *Batch) Feed(next int, inputs []Input, now time.Time) ([]execution.Execution, error) {
 	if b.Next != next || b.CancelRequested || b.FinishedAt != nil {
 		return nil, ErrMoved

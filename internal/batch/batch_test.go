@@ -58,7 +58,7 @@ func TestFeedMakesExecutionsOfInputs(t *testing.T) {
 func TestCanceledIsNotFed(t *testing.T) {
 	b := of(3)
 	require.NoError(t, b.Cancel(start))
-	require.Zero(t, b.Room(0))
+	require.Zero(t, b.Room(0, DefaultWindow))
 	_, err := b.Feed(0, texts(1), start)
 	require.ErrorIs(t, err, ErrMoved)
 	b.Look(1, start)
@@ -81,6 +81,29 @@ func TestProgressEstimates(t *testing.T) {
 	require.Zero(t, b.Progress(map[execution.Status]int{}, 0, start).Remaining, "nothing to estimate from")
 }
 
+// However many batches a tenant has, their parts are equal, and together the window.
+func TestSharesAreEqualPartsOfTheWindow(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		window := rapid.IntRange(1, 300).Draw(t, "window")
+		active := make([]string, rapid.IntRange(1, window).Draw(t, "active")) // no more are ever asked for
+		for i := range active {
+			active[i] = id.New(id.Batch)
+		}
+		sum, least, most := 0, window, 0
+		for _, one := range active {
+			b := of(1)
+			b.ID, b.Window = one, window
+			share := b.Share(active)
+			sum, least, most = sum+share, min(least, share), max(most, share)
+		}
+		require.Equal(t, window, sum)
+		require.LessOrEqual(t, most-least, 1)
+		require.Positive(t, least)
+		late := of(1)
+		require.Zero(t, late.Share(active), "more than the window holds wait")
+	})
+}
+
 // TestWindow feeds batches in random steps with executions that end in any
 // order, as several feeders would, and checks what must hold whatever happens.
 func TestWindow(t *testing.T) {
@@ -96,7 +119,7 @@ func TestWindow(t *testing.T) {
 					delete(inFlight, key)
 				}
 			}
-			n := min(b.Room(counted), rapid.IntRange(1, DefaultWindow).Draw(t, "chunk"))
+			n := min(b.Room(counted, DefaultWindow), rapid.IntRange(1, DefaultWindow).Draw(t, "chunk"))
 			if n == 0 {
 				b.Look(len(inFlight), start)
 				continue

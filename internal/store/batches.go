@@ -106,9 +106,9 @@ func (s *Store) SubmitBatch(ctx context.Context, b *batch.Batch) error {
 	return err
 }
 
-// FeedBatch makes executions of the next inputs, as many as the window has
-// room for and one chunk holds, and announces them. It looks first at how many
-// are in flight. An empty change means that there was nothing to feed.
+// FeedBatch makes executions of the next inputs, as many as the batch's share of
+// the window has room for and one chunk holds, and announces them. It looks first
+// at how many are in flight, and which batches share. An empty change means that there was nothing to feed.
 func (s *Store) FeedBatch(ctx context.Context, ref batch.Ref) (batch.Batch, execution.Change, error) {
 	var b batch.Batch
 	if _, err := s.read(outside(ctx), batches, ref.Owner, ref.ID, &b); err != nil {
@@ -118,8 +118,12 @@ func (s *Store) FeedBatch(ctx context.Context, ref batch.Ref) (batch.Batch, exec
 	if err != nil {
 		return b, execution.Change{}, err
 	}
+	active, err := s.activeBatches(ctx, ref.Owner, b.Window)
+	if err != nil {
+		return b, execution.Change{}, err
+	}
 	next := b.Next
-	fresh, err := s.nextInputs(ctx, ref, next, b.Room(inFlight))
+	fresh, err := s.nextInputs(ctx, ref, next, b.Room(inFlight, b.Share(active)))
 	if err != nil {
 		return b, execution.Change{}, err
 	}
@@ -156,6 +160,17 @@ func (s *Store) FeedBatch(ctx context.Context, ref batch.Ref) (batch.Batch, exec
 		ch.Announce = append(ch.Announce, made[i].Ref())
 	}
 	return b, ch, nil
+}
+
+// activeBatches returns the IDs of the owner's batches that have not ended, the oldest first.
+func (s *Store) activeBatches(ctx context.Context, owner string, limit int) ([]string, error) {
+	q := s.collection(owner, batches).Where("finishedAt", "==", nil).OrderBy("createdAt", firestore.Asc).Limit(limit)
+	found, err := list[batch.Ref](ctx, q.Select("id"))
+	active := make([]string, len(found))
+	for i, ref := range found {
+		active[i] = ref.ID
+	}
+	return active, err
 }
 
 // feedBytes bounds the inputs of one transaction, which may have 10 MiB.

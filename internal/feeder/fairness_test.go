@@ -1,0 +1,135 @@
+package feeder
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/airlock-run/airlock/internal/agent"
+	"github.com/airlock-run/airlock/internal/batch"
+	"github.com/airlock-run/airlock/internal/emulator/emulatortest"
+	firestoreemulator "github.com/airlock-run/airlock/internal/emulator/firestore"
+	pubsubemulator "github.com/airlock-run/airlock/internal/emulator/pubsub"
+	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/executor"
+	"github.com/airlock-run/airlock/internal/id"
+	"github.com/airlock-run/airlock/internal/queue"
+	"github.com/airlock-run/airlock/internal/runtime"
+	"github.com/airlock-run/airlock/internal/runtime/catalog"
+	"github.com/airlock-run/airlock/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/store"
+)
+
+// nothing is a sandbox whose jobs answer at once.
+type nothing struct{}
+
+func (nothing) Run(context.Context, sandbox.Job) (sandbox.Outcome, error) {
+	return sandbox.Outcome{Ended: sandbox.Exited, Stdout: []byte(`{"type":"result","subtype":"success","num_turns":1,"result":"done"}` + "\n")}, nil
+}
+
+func (nothing) Ping(context.Context) error { return nil }
+
+// ends counts what has ended of each tenant, until one of them has ended all it had.
+type ends struct {
+	mu     sync.Mutex
+	left   map[string]int
+	counts map[string]int
+	first  chan struct{} // closed when the first tenant is done
+}
+
+func (e *ends) add(owner string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	select {
+	case <-e.first:
+		return
+	default:
+	}
+	e.counts[owner]++
+	if e.counts[owner] == e.left[owner] {
+		close(e.first)
+	}
+}
+
+// Ten tenants with one to four batches of 50 to 5,000 inputs have equal shares
+// of an executor's slots for as long as all of them have work.
+func TestTenTenantsShareEqually(t *testing.T) {
+	t.Parallel()
+	const fairWindow = 12
+	sizes := [][]int{
+		{100}, {50, 50}, {5000}, {50, 500}, {200, 200, 200}, {1000}, {50, 50, 50, 500}, {600, 100}, {400}, {500, 500},
+	}
+	f := emulatortest.StartFirestore(t, firestoreemulator.Options{})
+	s, q := store.New(f.Client), queue.New(emulatortest.StartPubSub(t, pubsubemulator.Options{}).Client)
+	require.NoError(t, q.Ensure(t.Context()))
+	t.Cleanup(q.Close)
+
+	e := &ends{left: map[string]int{}, counts: map[string]int{}, first: make(chan struct{})}
+	var submissions errgroup.Group
+	for i, batches := range sizes {
+		owner := fmt.Sprint("tenant", i)
+		for _, total := range batches {
+			e.left[owner] += total
+			submissions.Go(func() error { return submitBatch(t.Context(), s, owner, total, fairWindow) })
+		}
+	}
+	require.NoError(t, submissions.Wait())
+
+	feed := New(s, q, interval, zap.NewNop())
+	x := executor.New(executor.Config{Name: "x", Slots: 8, Lease: time.Hour, Heartbeat: 20 * time.Minute, Grace: time.Minute},
+		s, q, nothing{}, runtimes(), func(one execution.Execution) { e.add(one.Owner); feed.Ended(one) }, zap.NewNop())
+	ctx, stop := context.WithCancel(context.Background())
+	var running errgroup.Group
+	running.Go(func() error { return feed.Run(ctx) })
+	running.Go(func() error { return x.Run(ctx) })
+	select {
+	case <-e.first:
+	case <-time.After(4 * patience):
+		t.Error("no tenant comes to its end")
+	}
+	stop()
+	require.NoError(t, running.Wait())
+
+	sum := 0
+	for _, n := range e.counts {
+		sum += n
+	}
+	fair := float64(sum) / float64(len(sizes))
+	for i, batches := range sizes {
+		n := e.counts[fmt.Sprint("tenant", i)]
+		t.Logf("tenant with batches of %v: %d, %+.0f %%", batches, n, 100*(float64(n)/fair-1))
+		require.InEpsilon(t, fair, n, 0.2, "tenant with batches of %v", batches)
+	}
+}
+
+func submitBatch(ctx context.Context, s *store.Store, owner string, total, window int) error {
+	a := agent.Agent{Owner: owner, Name: "A", Runtime: "offline", Timeout: time.Minute}
+	if err := s.CreateAgent(ctx, &a); err != nil {
+		return err
+	}
+	b := batch.Batch{ID: id.New(id.Batch), Owner: owner, AgentID: a.ID, Total: total, Window: window}
+	inputs := s.NewInputs(b.Ref())
+	for range total {
+		if err := inputs.Add(ctx, batch.Input{Text: "x"}); err != nil {
+			return err
+		}
+	}
+	if err := inputs.Flush(ctx); err != nil {
+		return err
+	}
+	return s.SubmitBatch(ctx, &b)
+}
+
+func runtimes() *runtime.Registry {
+	var all []runtime.Runtime
+	for _, entry := range catalog.Builtin().Runtimes {
+		all = append(all, runtime.From(entry, nil))
+	}
+	return runtime.New(all...)
+}
