@@ -280,12 +280,13 @@ func (c *chaos) repeatMessages() {
 	q := queue.New(c.pubsub.Client)
 	defer q.Close()
 	versions := c.recorder.History().Versions
-	var change execution.Change
+	lanes := map[execution.Lane]execution.Change{}
 	for range min(50, len(versions)) {
 		if e := versions[c.random.IntN(len(versions))].Execution; e != nil {
-			change.Execution = *e
-			change.Announce = append(change.Announce, e.Ref())
+			lanes[e.Lane] = execution.Change{Execution: *e, Announce: append(lanes[e.Lane].Announce, e.Ref())}
 		}
 	}
-	_ = q.Tell(c.t.Context(), change) // what is not heard here was a repetition
+	for _, change := range lanes {
+		_ = q.Tell(c.t.Context(), change) // what is not heard here was a repetition
+	}
 }

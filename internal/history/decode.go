@@ -71,7 +71,7 @@ func (f fields) of(name string) fields { return f[name].GetMapValue().GetFields(
 
 func (f fields) execution() *execution.Execution {
 	e := &execution.Execution{
-		ID: f.text("id"), Owner: f.text("owner"), Kind: execution.Kind(f.text("kind")), Status: execution.Status(f.text("status")),
+		ID: f.text("id"), Owner: f.text("owner"), Kind: execution.Kind(f.text("kind")), Lane: execution.Lane(f.text("lane")), Status: execution.Status(f.text("status")),
 		ConversationID: f.text("conversationId"), Turn: f.number("turn"), BatchID: f.text("batchId"), RetryOf: f.text("retryOf"),
 		Attempt: f.number("attempt"), Spent: f.number("spent"), MaxAttempts: f.number("maxAttempts"),
 		CancelRequested: f["cancelRequested"].GetBooleanValue(), Receipt: f.text("receipt"),
