@@ -80,7 +80,7 @@ func TestFaultJanitorKilled(t *testing.T) {
 	l.clock.Advance(pastAnnouncement)
 	doomed.dies(t)
 	another := l.executor(t)
-	l.clock.Advance(pastAnnouncement)
+	l.clock.Advance(2 * pastAnnouncement) // the second time it waits twice as long
 	require.Equal(t, 1, l.await(accepted.ExecutionId).Attempt)
 	l.kept(another)
 }
