@@ -55,7 +55,8 @@ var forms = sync.OnceValue(func() map[string]*regexp.Regexp {
 	byName := map[string]*regexp.Regexp{}
 	for name := range contract.Operations() {
 		_, path, _ := strings.Cut(name, " ")
-		byName[name] = regexp.MustCompile("^" + regexp.MustCompile(`\\\{[a-z]+\\\}`).ReplaceAllString(regexp.QuoteMeta(path), "[^/]+") + "$")
+		form := strings.ReplaceAll(regexp.QuoteMeta(path), `\{path\}`, ".+") // whose slashes may stand as they are
+		byName[name] = regexp.MustCompile("^" + regexp.MustCompile(`\\\{[a-z]+\\\}`).ReplaceAllString(form, "[^/]+") + "$")
 	}
 	return byName
 })
