@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -93,6 +94,7 @@ type Config struct {
 	Origins        []string      // that may call from other pages (CORS)
 	Page           http.Handler  // of / for browsers, and of its assets
 	Artifacts      Artifacts
+	Drain          time.Duration // how long it goes on, not ready, after a stop was asked for
 
 	Auth         Authenticator   // tells who calls
 	Pepper       key.Pepper      // of the keys that are issued; used where Auth knows keys
@@ -111,6 +113,8 @@ type Server struct {
 	streams *semaphore.Weighted // of events, that may be open
 	closing chan struct{}       // closed when long polls should answer what they know
 	close   func()
+
+	stopping atomic.Bool
 }
 
 // storeTimeout bounds what one request waits for the store.
@@ -155,20 +159,25 @@ func New(config Config, s Store, q Queue, log *zap.Logger) *Server {
 // Handler serves the API without a listener of its own.
 func (s *Server) Handler() http.Handler { return s.echo }
 
-// Serve answers on the listener until ctx ends; what is then being answered
-// gets the grace to end. Meanwhile it keeps the topics made and hears signals.
+// Serve answers on the listener until ctx ends. It then says that it is not
+// ready, goes on for Config.Drain, and gives what is being answered the grace
+// to end. Meanwhile it keeps the topics made and hears signals.
 func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration) error {
 	s.echo.Listener = l
 	g, ctx := errgroup.WithContext(ctx)
+	hearing, hush := context.WithCancel(context.WithoutCancel(ctx))
 	g.Go(func() error {
 		if err := s.echo.Start(""); !errors.Is(err, http.ErrServerClosed) {
 			return err
 		}
 		return nil
 	})
-	g.Go(func() error { return s.hear(ctx) })
+	g.Go(func() error { return s.hear(hearing) })
 	g.Go(func() error {
+		defer hush()
 		<-ctx.Done()
+		s.stopping.Store(true)
+		time.Sleep(s.config.Drain)
 		s.close()
 		shut, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 		defer cancel()

@@ -38,6 +38,9 @@ func (s *Server) Ready(c echo.Context) error {
 			return s.queue.Check(ctx)
 		}),
 	}
+	if s.stopping.Load() {
+		checks = append(checks, contract.Check{Name: "api", Detail: "is stopping"})
+	}
 	readiness := contract.Readiness{Ready: true, Checks: checks}
 	for _, one := range checks {
 		readiness.Ready = readiness.Ready && one.Ok

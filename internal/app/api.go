@@ -40,7 +40,7 @@ func RunAPI(ctx context.Context, c API, log *zap.Logger, listening func(net.Addr
 
 	server := api.New(api.Config{
 		Version: Version, Runtimes: runtimes.Names(), DefaultRuntime: c.DefaultRuntime, Origins: c.Origins,
-		BatchWindow: c.BatchWindow, QueueTimeout: c.QueueTimeout, Page: web.Handler(web.Page()), Artifacts: conn.artifacts,
+		BatchWindow: c.BatchWindow, QueueTimeout: c.QueueTimeout, Page: web.Handler(web.Page()), Artifacts: conn.artifacts, Drain: c.Drain,
 		WebhookGuard: dialguard.Guard{Allow: c.WebhookPrivate},
 		Auth:         auth, Pepper: pepper,
 	}, c.limited(conn, log), conn.queue, log.Named("api"))

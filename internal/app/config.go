@@ -57,6 +57,8 @@ type API struct {
 	Origins []string `env:"CORS_ORIGINS" envDefault:"http://localhost:3000"`
 	// Grace is how long requests may take to end after a stop was asked for.
 	Grace time.Duration `env:"SHUTDOWN_GRACE" envDefault:"5s"`
+	// Drain is how long the API goes on before that, while /readyz answers 503: what a load balancer takes to notice.
+	Drain time.Duration `env:"SHUTDOWN_DRAIN"`
 	// WebhookPrivate are the networks beyond the public ones that webhooks may go to (CIDR); where there are some,
 	// unencrypted http may be used as well. The executors' and the API's have to be the same. Default: none; on one
 	// machine, loopback.
@@ -154,7 +156,7 @@ func (c *Cloud) check() error {
 }
 
 func (c *API) check() error {
-	errs := []error{c.Cloud.check(), c.Tenants.check(), checkGrace(c.Grace)}
+	errs := []error{c.Cloud.check(), c.Tenants.check(), notNegative("SHUTDOWN_GRACE", c.Grace), notNegative("SHUTDOWN_DRAIN", c.Drain)}
 	if c.QueueTimeout < execution.MinQueueTimeout || c.QueueTimeout > execution.MaxQueueTimeout {
 		errs = append(errs, fmt.Errorf("QUEUE_TIMEOUT must be from %s to %s, not %s", execution.MinQueueTimeout, execution.MaxQueueTimeout, c.QueueTimeout))
 	}
@@ -201,7 +203,7 @@ func (c *Executor) fill() {
 }
 
 func (c *Executor) check() error {
-	errs := []error{c.Cloud.check(), c.Tenants.check(), checkGrace(c.Grace)}
+	errs := []error{c.Cloud.check(), c.Tenants.check(), notNegative("SHUTDOWN_GRACE", c.Grace)}
 	if c.Slots < 1 {
 		errs = append(errs, fmt.Errorf("EXECUTOR_SLOTS must be at least 1, not %d", c.Slots))
 	} else if c.Reserved >= c.Slots {
@@ -226,9 +228,9 @@ func (c *Executor) check() error {
 	return errors.Join(append(errs, keyErr)...)
 }
 
-func checkGrace(d time.Duration) error {
+func notNegative(variable string, d time.Duration) error {
 	if d < 0 {
-		return fmt.Errorf("SHUTDOWN_GRACE must not be negative, not %s", d)
+		return fmt.Errorf("%s must not be negative, not %s", variable, d)
 	}
 	return nil
 }
