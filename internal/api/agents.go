@@ -65,6 +65,9 @@ func (s *Server) newAgent(owner string, body contract.CreateAgent) (agent.Agent,
 	if len(wrong) > 0 {
 		return agent.Agent{}, invalid(wrong...)
 	}
+	if err := s.checkRules("instructions", body.Instructions); err != nil {
+		return agent.Agent{}, err
+	}
 	return agent.Agent{
 		Owner: owner, Name: body.Name, Description: body.Description, Instructions: body.Instructions,
 		Runtime: runtime, Model: body.Model, Timeout: d, Budget: budget, Retry: agent.Retry{MaxAttempts: body.Retry.MaxAttempts},
@@ -110,7 +113,7 @@ func (s *Server) RunAgent(c echo.Context, agentID contract.ID, _ contract.RunAge
 	if err := readJSON(c, &body); err != nil {
 		return err
 	}
-	if err := checkText("input", body.Input); err != nil {
+	if err := s.checkPrompt("input", body.Input); err != nil {
 		return err
 	}
 	limit, err := timeout(body.Timeout, 0)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -49,16 +50,34 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 		if open {
 			return next(c)
 		}
-		found, err := s.config.Auth.Authenticate(c.Request())
+		found, err := s.identify(c)
 		if err != nil {
 			return err
 		}
 		c.Set(callerKey, found)
+		if wait := s.config.Limits.Requests.Take(found.Tenant); wait > 0 {
+			return tooMany(wait, "The tenant makes more requests than it may")
+		}
 		if missing := found.Missing(granted(scopes)...); len(missing) > 0 {
 			return lacking(missing)
 		}
 		return next(c)
 	}
+}
+
+// identify finds out who calls. An address that has shown many wrong
+// credentials is not listened to for a while, so that guesses cost nothing.
+func (s *Server) identify(c echo.Context) (caller.Caller, error) {
+	address := neighbourhood(c.RealIP())
+	if wait := s.config.Limits.Failures.Dry(address); wait > 0 {
+		return caller.Caller{}, tooMany(wait, "This address has shown too many wrong credentials")
+	}
+	found, err := s.config.Auth.Authenticate(c.Request())
+	var unknown *caller.UnauthenticatedError
+	if errors.As(err, &unknown) && unknown.Given {
+		s.config.Limits.Failures.Take(address)
+	}
+	return found, err
 }
 
 // unauthenticated asks the caller for credentials, in the words of RFC 6750.

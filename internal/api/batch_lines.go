@@ -9,7 +9,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/labstack/echo/v4"
@@ -40,7 +39,7 @@ func readLines(c echo.Context) (*lines, error) {
 		return nil, &problem{Status: http.StatusUnsupportedMediaType, Code: contract.ProblemUnsupportedMediaType,
 			Detail: "Send one input a line, with the header Content-Type: application/jsonl."}
 	}
-	body := unhurried(c, maxBatch)
+	var body io.Reader = http.MaxBytesReader(c.Response(), r.Body, maxBatch)
 	switch encoding := r.Header.Get(echo.HeaderContentEncoding); encoding {
 	case "":
 	case "gzip":
@@ -60,24 +59,6 @@ func readLines(c echo.Context) (*lines, error) {
 // mediaLines is the media type of JSON Lines.
 const mediaLines = "application/jsonl"
 
-// unhurried reads at most a number of bytes of a request's body.
-func unhurried(c echo.Context, most int64) io.Reader {
-	return slowly{body: http.MaxBytesReader(c.Response(), c.Request().Body, most), deadline: http.NewResponseController(c.Response())}
-}
-
-// slowly gives each read of a body its own deadline: a large one may take
-// long, but not stand still.
-type slowly struct {
-	body     io.Reader
-	deadline *http.ResponseController
-}
-
-func (s slowly) Read(p []byte) (int, error) {
-	_ = s.deadline.SetReadDeadline(time.Now().Add(bodyTimeout)) // not supported by tests' recorders, which need none
-	defer func() { _ = s.deadline.SetReadDeadline(time.Time{}) }()
-	return s.body.Read(p)
-}
-
 // each calls add for every input. Blank lines are passed over. All wrong lines
 // are read, up to a bound, so that they can be mended at once.
 func (l *lines) each(add func(batch.Input) error) error {
@@ -91,10 +72,10 @@ func (l *lines) each(add func(batch.Input) error) error {
 		if err != nil {
 			return unreadable(err, number)
 		}
-		if len(line) == 0 {
+		if len(line) == 0 && number <= 2*batch.MaxInputs { // gzip makes any number of them of nothing
 			continue
 		}
-		if count++; count > batch.MaxInputs {
+		if count++; count > batch.MaxInputs || len(line) == 0 {
 			return &problem{Status: http.StatusRequestEntityTooLarge, Code: contract.ProblemTooLarge,
 				Detail: fmt.Sprintf("A batch has at most %d inputs. Send several.", batch.MaxInputs)}
 		}

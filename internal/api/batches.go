@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -43,7 +44,12 @@ func (s *Server) SubmitBatch(c echo.Context, agentID contract.ID, params contrac
 func (s *Server) submit(ctx context.Context, c echo.Context, b batch.Batch, each func(func(batch.Input) error) error) error {
 	b.ID, b.Owner, b.Window, b.QueueTimeout = id.New(id.Batch), owner(c), s.config.BatchWindow, s.config.QueueTimeout
 	inputs := s.store.NewInputs(b.Ref())
-	err := each(func(input batch.Input) error { return inputs.Add(ctx, input) })
+	err := each(func(input batch.Input) error {
+		if err := s.checkRules(fmt.Sprintf("input %d", inputs.Len()), input.Text); err != nil {
+			return err
+		}
+		return inputs.Add(ctx, input)
+	})
 	if err == nil {
 		err = inputs.Flush(ctx)
 	}

@@ -33,12 +33,6 @@ func readJSON(c echo.Context, v any, media ...string) error {
 	if sent, _, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType)); err != nil || sent != echo.MIMEApplicationJSON && !slices.Contains(media, sent) {
 		return &problem{Status: http.StatusUnsupportedMediaType, Code: contract.ProblemUnsupportedMediaType, Detail: "Send the body as JSON, with the header Content-Type: application/json."}
 	}
-	// Only the reading of the body has a deadline: one for the whole connection
-	// would end long polls.
-	deadline := http.NewResponseController(c.Response())
-	_ = deadline.SetReadDeadline(time.Now().Add(bodyTimeout)) // not supported by tests' recorders, which need none
-	defer func() { _ = deadline.SetReadDeadline(time.Time{}) }()
-
 	body := http.MaxBytesReader(c.Response(), r.Body, maxBody)
 	data, err := io.ReadAll(body)
 	if err == nil {
@@ -88,9 +82,6 @@ func kind(k jsontext.Kind) string {
 		return "object"
 	}
 }
-
-// bodyTimeout is how long a body may take to arrive.
-const bodyTimeout = 30 * time.Second
 
 // checkText refuses a text that no agent could be given.
 func checkText(name, text string) error {

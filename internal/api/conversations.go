@@ -21,7 +21,7 @@ func (s *Server) SendMessage(c echo.Context, _ contract.SendMessageParams) error
 	if err := readJSON(c, &body); err != nil {
 		return err
 	}
-	if err := checkText("message", body.Message); err != nil {
+	if err := s.checkPrompt("message", body.Message); err != nil {
 		return err
 	}
 	if body.ConversationId != "" && !id.Valid(id.Conversation, body.ConversationId) {

@@ -43,7 +43,7 @@ func (s *Server) once(next echo.HandlerFunc) echo.HandlerFunc {
 		asked := &store.Asked{
 			Owner: owner(c), Key: key, Answer: answerTo,
 			Request: func() []byte {
-				_, _ = io.Copy(io.Discard, unhurried(c, maxBatch)) // what nobody has read; one that breaks off is another request
+				_, _ = io.Copy(io.Discard, http.MaxBytesReader(c.Response(), r.Body, maxBatch)) // what nobody has read; one that breaks off is another request
 				return request.Sum(nil)
 			},
 		}

@@ -26,6 +26,8 @@ import (
 	"github.com/airlock-run/airlock/internal/dialguard"
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/key"
+	"github.com/airlock-run/airlock/internal/limit"
+	"github.com/airlock-run/airlock/internal/prompt"
 	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/internal/supervise"
 	"github.com/airlock-run/airlock/internal/wake"
@@ -99,6 +101,8 @@ type Config struct {
 	Auth         Authenticator   // tells who calls
 	Pepper       key.Pepper      // of the keys that are issued; used where Auth knows keys
 	WebhookGuard dialguard.Guard // of the addresses that a webhook may name
+	Limits       Limits
+	Rules        prompt.Rules // on what no agent is asked
 }
 
 // Server is the API of one process.
@@ -127,12 +131,14 @@ func New(config Config, s Store, q Queue, log *zap.Logger) *Server {
 	e := srv.echo
 	e.HideBanner, e.HidePort = true, true
 	e.HTTPErrorHandler = srv.fail
-	e.Server.ReadHeaderTimeout = 10 * time.Second
-	e.Server.IdleTimeout = 2 * time.Minute
-	e.Server.MaxHeaderBytes = 64 << 10
+	e.IPExtractor = config.Limits.addresses()
+	e.Server.ReadHeaderTimeout = config.Limits.patience()
+	e.Server.IdleTimeout = idleTimeout
+	e.Server.MaxHeaderBytes = maxHeaderBytes
 	e.Use(
 		middleware.RequestID(),
 		srv.accessLog,
+		srv.audit,
 		middleware.RecoverWithConfig(middleware.RecoverConfig{LogErrorFunc: srv.logPanic}),
 		middleware.CORSWithConfig(middleware.CORSConfig{
 			AllowOrigins:  config.Origins,
@@ -149,7 +155,7 @@ func New(config Config, s Store, q Queue, log *zap.Logger) *Server {
 	if _, believes := config.Auth.(Local); believes {
 		e.Use(onlyLocalHosts)
 	}
-	e.Use(srv.authenticate, conform, srv.once)
+	e.Use(fewHeaders, srv.paced, srv.authenticate, conform, srv.once)
 	contract.RegisterHandlers(e, srv)
 	e.GET("/executions/:id/files/*", srv.fileBelow)
 	e.GET("/assets/*", echo.WrapHandler(config.Page))
@@ -163,7 +169,7 @@ func (s *Server) Handler() http.Handler { return s.echo }
 // ready, goes on for Config.Drain, and gives what is being answered the grace
 // to end. Meanwhile it keeps the topics made and hears signals.
 func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration) error {
-	s.echo.Listener = l
+	s.echo.Listener = limit.Listener(l, s.config.Limits.Connections, s.config.Limits.patience())
 	g, ctx := errgroup.WithContext(ctx)
 	hearing, hush := context.WithCancel(context.WithoutCancel(ctx))
 	g.Go(func() error {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/api"
 	"github.com/airlock-run/airlock/internal/dialguard"
+	"github.com/airlock-run/airlock/internal/prompt"
 	"github.com/airlock-run/airlock/internal/runtime/catalog"
 	"github.com/airlock-run/airlock/web"
 )
@@ -18,6 +19,10 @@ import (
 // its address once it accepts connections.
 func RunAPI(ctx context.Context, c API, log *zap.Logger, listening func(net.Addr)) (err error) {
 	runtimes, err := catalog.Load(c.RuntimesFile)
+	if err != nil {
+		return err
+	}
+	rules, err := prompt.Load(c.PromptRulesFile)
 	if err != nil {
 		return err
 	}
@@ -42,7 +47,7 @@ func RunAPI(ctx context.Context, c API, log *zap.Logger, listening func(net.Addr
 		Version: Version, Runtimes: runtimes.Names(), DefaultRuntime: c.DefaultRuntime, Origins: c.Origins,
 		BatchWindow: c.BatchWindow, QueueTimeout: c.QueueTimeout, Page: web.Handler(web.Page()), Artifacts: conn.artifacts, Drain: c.Drain,
 		WebhookGuard: dialguard.Guard{Allow: c.WebhookPrivate},
-		Auth:         auth, Pepper: pepper,
+		Auth:         auth, Pepper: pepper, Limits: c.limits(), Rules: rules,
 	}, c.limited(conn, log), conn.queue, log.Named("api"))
 	log.Info("API is listening", zap.Stringer("address", l.Addr()))
 	listening(l.Addr())

@@ -43,6 +43,7 @@ type API struct {
 	Listen string `env:"LISTEN" envDefault:"127.0.0.1:8000"`
 	Callers
 	Tenants
+	Traffic
 	// DefaultRuntime is of agents that choose none, and of the conversations that build agents. Default: the first
 	// of the runtimes; on one machine claude, where ANTHROPIC_API_KEY is set and RUNTIMES_FILE is not.
 	DefaultRuntime string `env:"DEFAULT_RUNTIME"`
@@ -168,6 +169,7 @@ func (c *API) check() error {
 	} else {
 		errs = append(errs, c.checkCallers())
 	}
+	errs = append(errs, c.Traffic.check())
 	found, err := catalog.Load(c.RuntimesFile)
 	if err != nil {
 		errs = append(errs, fmt.Errorf("RUNTIMES_FILE: %w", err))

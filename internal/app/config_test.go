@@ -50,6 +50,7 @@ func TestDefaultsOfTheAPI(t *testing.T) {
 		Cloud:  Cloud{Project: LocalProject, FirestoreHost: "127.0.0.1:1", PubSubHost: "127.0.0.1:2", BlobURL: cacheFolder(t)},
 		Listen: "127.0.0.1:8000", Tenants: Tenants{Queued: 10_000}, BatchWindow: 200, QueueTimeout: 24 * time.Hour, DefaultRuntime: "offline",
 		Origins: []string{"http://localhost:3000"}, Grace: 5 * time.Second,
+		Traffic: Traffic{RateLimit: -1, AuthFailures: 60, MaxConnections: 20000},
 		Callers: Callers{Provider: Provider{
 			Algorithms: []string{"RS256", "ES256"}, Header: "Authorization", TenantClaim: "sub", Leeway: time.Minute,
 		}},
@@ -114,6 +115,10 @@ func TestMistakesOfTheAPI(t *testing.T) {
 		"odd provider": {
 			emulators(map[string]string{"AUTH_MODE": "oidc", "OIDC_ISSUER": "http://example.com", "OIDC_AUDIENCE": "a", "OIDC_ALGORITHMS": "HS256,none", "OIDC_LEEWAY": "1h"}),
 			[]string{"OIDC_ISSUER", "https", `"HS256"`, `"none"`, "OIDC_LEEWAY"},
+		},
+		"odd limits": {
+			emulators(map[string]string{"AUTH_FAILURES": "-1", "MAX_CONNECTIONS": "0", "TRUSTED_PROXIES": "10.0.0.1", "PROMPT_RULES_FILE": "/nowhere.yaml"}),
+			[]string{"AUTH_FAILURES", "MAX_CONNECTIONS", "TRUSTED_PROXIES", "PROMPT_RULES_FILE"},
 		},
 		"another auth mode": {emulators(map[string]string{"AUTH_MODE": "none"}), []string{"AUTH_MODE", `"none"`}},
 		"unknown runtime":   {emulators(map[string]string{"DEFAULT_RUNTIME": "perl"}), []string{"DEFAULT_RUNTIME", "offline", `"perl"`}},

@@ -68,6 +68,7 @@ func logger(c zap.Config) (*zap.Logger, error) {
 			return nil, errors.New("LOG_LEVEL must be debug, info, warn or error")
 		}
 	}
+	c.Sampling = nil // no line is dropped: the audit log has to have them all
 	c.Level = zap.NewAtomicLevelAt(level)
 	return c.Build()
 }

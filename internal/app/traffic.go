@@ -1,0 +1,78 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/airlock-run/airlock/internal/api"
+	"github.com/airlock-run/airlock/internal/limit"
+	"github.com/airlock-run/airlock/internal/prompt"
+)
+
+// Traffic bounds what callers may ask of one process of the API.
+type Traffic struct {
+	// RateLimit is how many requests a second one tenant may make; twice as many at once. 0 is no limit. Default: 100,
+	// and none with AUTH_MODE=dev.
+	RateLimit float64 `env:"RATE_LIMIT" envDefault:"-1"`
+	// AuthFailures is how many wrong credentials one address may show in a minute; then it has to wait. 0 is no limit.
+	AuthFailures int `env:"AUTH_FAILURES" envDefault:"60"`
+	// TrustedProxies are the networks (CIDR) of what stands before the API, whose X-Forwarded-For tells addresses apart.
+	TrustedProxies []string `env:"TRUSTED_PROXIES"`
+	// MaxConnections is how many connections there may be at once.
+	MaxConnections int `env:"MAX_CONNECTIONS" envDefault:"20000"`
+	// PromptRulesFile says in YAML which prompts are denied, a list of {name, pattern}; patterns are of RE2.
+	PromptRulesFile string `env:"PROMPT_RULES_FILE"`
+}
+
+func (t *Traffic) check() error {
+	var errs []error
+	if t.AuthFailures < 0 {
+		errs = append(errs, fmt.Errorf("AUTH_FAILURES must be at least 0, not %d", t.AuthFailures))
+	}
+	if t.MaxConnections < 1 {
+		errs = append(errs, fmt.Errorf("MAX_CONNECTIONS must be at least 1, not %d", t.MaxConnections))
+	}
+	if _, err := prompt.Load(t.PromptRulesFile); err != nil {
+		errs = append(errs, fmt.Errorf("PROMPT_RULES_FILE: %w", err))
+	}
+	_, err := t.proxies()
+	return errors.Join(append(errs, err)...)
+}
+
+func (t *Traffic) proxies() ([]*net.IPNet, error) {
+	var (
+		networks []*net.IPNet
+		errs     []error
+	)
+	for _, text := range t.TrustedProxies {
+		_, network, err := net.ParseCIDR(text)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("TRUSTED_PROXIES must hold networks such as 10.0.0.0/8, not %q", text))
+			continue
+		}
+		networks = append(networks, network)
+	}
+	return networks, errors.Join(errs...)
+}
+
+// defaultRate of requests a second, where callers are known.
+const defaultRate = 100
+
+// limits are those of the configuration, which was checked.
+func (c *API) limits() api.Limits {
+	perSecond := c.RateLimit
+	if perSecond < 0 {
+		perSecond = defaultRate
+		if c.authMode() == AuthDev {
+			perSecond = 0
+		}
+	}
+	proxies, _ := c.proxies()
+	return api.Limits{
+		Requests:    limit.NewBuckets(perSecond, max(1, int(2*perSecond)), nil),
+		Failures:    limit.NewBuckets(float64(c.AuthFailures)/60, c.AuthFailures, nil),
+		Connections: c.MaxConnections,
+		Proxies:     proxies,
+	}
+}
