@@ -23,33 +23,38 @@ type trial struct {
 // trials are the rows of the matrix: every operation of the contract, tried as
 // it would succeed for the resource's owner.
 var trials = map[string]trial{
-	"sendMessage":        {body: `{"message":"x"}`},
-	"listConversations":  {},
-	"getConversation":    {of: id.Conversation},
-	"deleteConversation": {of: id.Conversation},
-	"cancelConversation": {of: id.Conversation},
-	"createAgent":        {body: `{"name":"B","instructions":"C"}`},
-	"listAgents":         {},
-	"getAgent":           {of: id.Agent},
-	"updateAgent":        {of: id.Agent, body: `{"name":"C"}`},
-	"deleteAgent":        {of: id.Agent},
-	"runAgent":           {of: id.Agent, body: `{"input":"x"}`, header: []string{"Idempotency-Key", "k"}},
-	"submitBatch":        {of: id.Agent, body: `"x"`, header: []string{"Content-Type", "application/jsonl"}},
-	"listBatches":        {},
-	"getBatch":           {of: id.Batch},
-	"getBatchResults":    {of: id.Batch, query: "?follow=true"},
-	"cancelBatch":        {of: id.Batch},
-	"retryBatch":         {of: id.Batch, header: []string{"Idempotency-Key", "k2"}},
-	"listExecutions":     {},
-	"getExecution":       {of: id.Execution, query: "?wait=1s"},
-	"getExecutionResult": {of: id.Execution},
-	"getExecutionFile":   {of: id.Execution},
-	"getExecutionEvents": {of: id.Execution},
-	"cancelExecution":    {of: id.Execution},
-	"retryExecution":     {of: id.Execution},
-	"issueKey":           {body: `{"name":"a","scopes":["read"]}`},
-	"listKeys":           {},
-	"revokeKey":          {of: id.Key},
+	"sendMessage":         {body: `{"message":"x"}`},
+	"listConversations":   {},
+	"getConversation":     {of: id.Conversation},
+	"deleteConversation":  {of: id.Conversation},
+	"cancelConversation":  {of: id.Conversation},
+	"createAgent":         {body: `{"name":"B","instructions":"C"}`},
+	"listAgents":          {},
+	"getAgent":            {of: id.Agent},
+	"updateAgent":         {of: id.Agent, body: `{"name":"C"}`},
+	"deleteAgent":         {of: id.Agent},
+	"runAgent":            {of: id.Agent, body: `{"input":"x"}`, header: []string{"Idempotency-Key", "k"}},
+	"submitBatch":         {of: id.Agent, body: `"x"`, header: []string{"Content-Type", "application/jsonl"}},
+	"listBatches":         {},
+	"getBatch":            {of: id.Batch},
+	"getBatchResults":     {of: id.Batch, query: "?follow=true"},
+	"cancelBatch":         {of: id.Batch},
+	"retryBatch":          {of: id.Batch, header: []string{"Idempotency-Key", "k2"}},
+	"listExecutions":      {},
+	"getExecution":        {of: id.Execution, query: "?wait=1s"},
+	"getExecutionResult":  {of: id.Execution},
+	"getExecutionFile":    {of: id.Execution},
+	"getExecutionEvents":  {of: id.Execution},
+	"cancelExecution":     {of: id.Execution},
+	"retryExecution":      {of: id.Execution},
+	"listDeliveries":      {},
+	"getDelivery":         {of: id.Delivery},
+	"retryDelivery":       {of: id.Delivery},
+	"getWebhookSecret":    {},
+	"rotateWebhookSecret": {},
+	"issueKey":            {body: `{"name":"a","scopes":["read"]}`},
+	"listKeys":            {},
+	"revokeKey":           {of: id.Key},
 }
 
 // eachOperation calls try for all operations that are not open to everybody,
@@ -89,13 +94,18 @@ func TestWithoutCredentialsNothingIsTold(t *testing.T) {
 // belongings makes one of each resource, and returns their IDs by prefix.
 func (g guarded) belongings(t *testing.T, header []string) map[string]string {
 	t.Helper()
-	agent := call[contract.Agent](g.server, http.MethodPost, "/agents", http.StatusCreated, `{"name":"A","instructions":"Secret"}`, header...)
-	ran := call[contract.Accepted](g.server, http.MethodPost, "/agents/"+agent.Id+"/run", http.StatusAccepted, `{"input":"secret"}`, header...)
-	said := call[contract.Accepted](g.server, http.MethodPost, "/api/conversation", http.StatusAccepted, `{"message":"secret"}`, header...)
-	batch := call[contract.Batch](g.server, http.MethodPost, "/agents/"+agent.Id+"/batches", http.StatusAccepted, `"secret"`, append(header, "Content-Type", "application/jsonl")...)
-	issued := call[contract.IssuedKey](g.server, http.MethodPost, "/keys", http.StatusCreated, `{"name":"secret","scopes":["read"]}`, header...)
+	agent := call[contract.Agent](g.server, http.MethodPost, "/agents", http.StatusCreated, `{"name":"A","instructions":"Confidential"}`, header...)
+	ran := call[contract.Accepted](g.server, http.MethodPost, "/agents/"+agent.Id+"/run", http.StatusAccepted, `{"input":"confidential"}`, header...)
+	said := call[contract.Accepted](g.server, http.MethodPost, "/api/conversation", http.StatusAccepted, `{"message":"confidential"}`, header...)
+	told := call[contract.Accepted](g.server, http.MethodPost, "/agents/"+agent.Id+"/run", http.StatusAccepted, `{"input":"confidential","webhook":"https://example.com/confidential"}`, header...)
+	require.Equal(t, http.StatusAccepted, g.do(http.MethodPost, told.Urls.Cancel, "", header...).StatusCode)
+	deliveries := call[contract.DeliveryList](g.server, http.MethodGet, "/webhooks/deliveries", http.StatusOK, "", header...).Deliveries
+	require.Len(t, deliveries, 1)
+	batch := call[contract.Batch](g.server, http.MethodPost, "/agents/"+agent.Id+"/batches", http.StatusAccepted, `"confidential"`, append(header, "Content-Type", "application/jsonl")...)
+	issued := call[contract.IssuedKey](g.server, http.MethodPost, "/keys", http.StatusCreated, `{"name":"confidential","scopes":["read"]}`, header...)
 	return map[string]string{
 		id.Agent: agent.Id, id.Execution: ran.ExecutionId, id.Conversation: said.ConversationId, id.Batch: batch.Id, id.Key: issued.Key.Id,
+		id.Delivery: deliveries[0].Id,
 	}
 }
 
@@ -130,7 +140,7 @@ func TestAnotherTenantsResourceIsLikeNone(t *testing.T) {
 func (g guarded) everything(header []string) string {
 	g.t.Helper()
 	var all strings.Builder
-	for _, list := range []string{"/agents", "/executions", "/api/conversations", "/batches", "/keys"} {
+	for _, list := range []string{"/agents", "/executions", "/api/conversations", "/batches", "/keys", "/webhooks/deliveries", "/webhooks/secret"} {
 		got := g.do(http.MethodGet, list, "", header...)
 		require.Equal(g.t, http.StatusOK, got.StatusCode)
 		all.Write(got.body)
@@ -151,7 +161,7 @@ func TestListsShowTheirTenantsOwn(t *testing.T) {
 			require.NotContains(t, string(got.body), "exe_")
 		}
 	}
-	require.NotContains(t, shown, "ecret")
+	require.NotContains(t, shown, "onfidential")
 }
 
 // References to another's in a body are to nothing, too.
