@@ -1096,7 +1096,7 @@ export interface components {
              * @description Machine-readable reason
              * @enum {string}
              */
-            code: "invalid_request" | "unauthenticated" | "missing_scope" | "host_not_allowed" | "not_found" | "result_lost" | "no_such_route" | "method_not_allowed" | "agent_mismatch" | "keys_not_used" | "key_reused" | "batch_not_ended" | "delivery_not_ended" | "execution_not_ended" | "nothing_to_retry" | "too_large" | "unsupported_media_type" | "too_many_turns" | "queue_full" | "daily_budget_spent" | "request_refused" | "internal" | "unavailable";
+            code: "invalid_request" | "unauthenticated" | "missing_scope" | "host_not_allowed" | "not_found" | "result_lost" | "no_such_route" | "method_not_allowed" | "agent_mismatch" | "keys_not_used" | "key_reused" | "prompt_denied" | "rate_limited" | "batch_not_ended" | "delivery_not_ended" | "execution_not_ended" | "nothing_to_retry" | "too_large" | "unsupported_media_type" | "too_many_turns" | "queue_full" | "daily_budget_spent" | "request_refused" | "internal" | "unavailable";
             errors?: {
                 field: string;
                 detail: string;
