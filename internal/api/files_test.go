@@ -89,7 +89,7 @@ func TestALostContentIsNotHandedOut(t *testing.T) {
 	for _, size := range []int{100, 3 << 20} {
 		s, kept, dir := keeping(t)
 		e := s.left(kept, size)
-		spoil(t, dir, func(path string) error { return overwrite(path) })
+		spoil(t, dir, overwrite)
 		for _, path := range []string{e.Files[0].Url, e.Result.Url} {
 			if size == 100 {
 				require.Equal(t, contract.ProblemResultLost, call[contract.Problem](s, http.MethodGet, path, http.StatusGone, "").Code)
