@@ -50,13 +50,15 @@ func Find(method, path string) (string, *contract.Operation) {
 	return "", nil
 }
 
+var parameter = regexp.MustCompile(`\\\{[a-zA-Z]+\\\}`)
+
 // forms are what the paths of the operations look like.
 var forms = sync.OnceValue(func() map[string]*regexp.Regexp {
 	byName := map[string]*regexp.Regexp{}
 	for name := range contract.Operations() {
 		_, path, _ := strings.Cut(name, " ")
 		form := strings.ReplaceAll(regexp.QuoteMeta(path), `\{path\}`, ".+") // whose slashes may stand as they are
-		byName[name] = regexp.MustCompile("^" + regexp.MustCompile(`\\\{[a-z]+\\\}`).ReplaceAllString(form, "[^/]+") + "$")
+		byName[name] = regexp.MustCompile("^" + parameter.ReplaceAllString(form, "[^/]+") + "$")
 	}
 	return byName
 })
