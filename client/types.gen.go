@@ -602,7 +602,7 @@ type Result struct {
 	// AgentDraft An agent that a conversation proposes; POST it to `/agents` to create it
 	AgentDraft AgentDraft `json:"agentDraft,omitempty,omitzero"`
 
-	// Output The structured answer
+	// Output The structured answer, where there is one
 	Output interface{} `json:"output,omitempty,omitzero"`
 
 	// Size Bytes at `url`; only when `truncated`

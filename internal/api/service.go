@@ -3,11 +3,13 @@ package api
 import (
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/labstack/echo/v4"
 	"go.uber.org/zap"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/api/reference"
 )
 
 // Root is health for machines and the page for browsers.
@@ -63,4 +65,17 @@ func (s *Server) check(name, advice string, ask func() error) contract.Check {
 // Openapi shows the contract.
 func (s *Server) Openapi(c echo.Context) error {
 	return c.JSONBlob(http.StatusOK, contract.JSON())
+}
+
+// referencePage is made once: the document is part of the program.
+var referencePage = sync.OnceValues(func() ([]byte, error) { return reference.Page(contract.JSON()) })
+
+// Docs shows the contract to people.
+func (s *Server) Docs(c echo.Context) error {
+	page, err := referencePage()
+	if err != nil {
+		return err
+	}
+	c.Response().Header().Set(echo.HeaderContentSecurityPolicy, reference.Policy)
+	return c.HTMLBlob(http.StatusOK, page)
 }

@@ -607,7 +607,7 @@ type Result struct {
 	// AgentDraft An agent that a conversation proposes; POST it to `/agents` to create it
 	AgentDraft AgentDraft `json:"agentDraft,omitempty,omitzero"`
 
-	// Output The structured answer
+	// Output The structured answer, where there is one
 	Output interface{} `json:"output,omitempty,omitzero"`
 
 	// Size Bytes at `url`; only when `truncated`
@@ -993,6 +993,9 @@ type ServerInterface interface {
 	// RetryBatch Run the inputs that failed or timed out again, as a new batch
 	// (POST /batches/{id}/retry)
 	RetryBatch(ctx echo.Context, id ID, params RetryBatchParams) error
+	// Docs A page to read this document
+	// (GET /docs)
+	Docs(ctx echo.Context) error
 	// ListExecutions Executions, newest first
 	// (GET /executions)
 	ListExecutions(ctx echo.Context, params ListExecutionsParams) error
@@ -1543,6 +1546,15 @@ func (w *ServerInterfaceWrapper) RetryBatch(ctx echo.Context) error {
 	return err
 }
 
+// Docs converts echo context to params.
+func (w *ServerInterfaceWrapper) Docs(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Docs(ctx)
+	return err
+}
+
 // ListExecutions converts echo context to params.
 func (w *ServerInterfaceWrapper) ListExecutions(ctx echo.Context) error {
 	var err error
@@ -1998,6 +2010,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/healthz", wrapper.Health, options.OperationMiddlewares["health"]...)
 	router.GET(options.BaseURL+"/readyz", wrapper.Ready, options.OperationMiddlewares["ready"]...)
 	router.GET(options.BaseURL+"/openapi.json", wrapper.Openapi, options.OperationMiddlewares["openapi"]...)
+	router.GET(options.BaseURL+"/docs", wrapper.Docs, options.OperationMiddlewares["docs"]...)
 	router.POST(options.BaseURL+"/api/conversation", wrapper.SendMessage, options.OperationMiddlewares["sendMessage"]...)
 	router.GET(options.BaseURL+"/api/conversations", wrapper.ListConversations, options.OperationMiddlewares["listConversations"]...)
 	router.DELETE(options.BaseURL+"/api/conversation/:id", wrapper.DeleteConversation, options.OperationMiddlewares["deleteConversation"]...)

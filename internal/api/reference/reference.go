@@ -1,0 +1,190 @@
+// Package reference makes a page for people of an OpenAPI document: one file of
+// HTML, without scripts and without anything from elsewhere.
+package reference
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"encoding/json"
+	"html/template"
+	"maps"
+	"slices"
+	"strings"
+)
+
+//go:embed page.html
+var page string
+
+//go:embed page.css
+var style string
+
+// Policy is the content security policy that the page needs: its own style and
+// nothing else.
+var Policy = func() string {
+	sum := sha256.Sum256([]byte(style))
+	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; frame-ancestors 'none'; base-uri 'none'"
+}()
+
+// The parts of a document that the page shows.
+type (
+	document struct {
+		Info struct{ Title, Version, Description string }
+		Tags []struct{ Name, Description string }
+
+		Paths      map[string]map[string]json.RawMessage
+		Components struct {
+			Schemas    map[string]schema
+			Parameters map[string]parameter
+			Responses  map[string]response
+		}
+	}
+	operation struct {
+		Tags                 []string
+		Summary, Description string
+		OperationID          string
+		Parameters           []parameter
+		RequestBody          struct{ Content map[string]media }
+		Responses            map[string]response
+	}
+	parameter struct {
+		Ref                   string `json:"$ref"`
+		Name, In, Description string
+		Required              bool
+		Schema                schema
+	}
+	response struct {
+		Ref         string `json:"$ref"`
+		Description string
+		Content     map[string]media
+	}
+	media  struct{ Schema schema }
+	schema struct {
+		Ref         string `json:"$ref"`
+		Type        any
+		Description string
+		Enum        []any
+		Properties  map[string]schema
+		Required    []string
+		Items       *schema
+	}
+)
+
+// Page makes the page of a document in JSON.
+func Page(openapi []byte) ([]byte, error) {
+	var doc document
+	if err := json.Unmarshal(openapi, &doc); err != nil {
+		return nil, err
+	}
+	groups, err := doc.groups()
+	if err != nil {
+		return nil, err
+	}
+	compiled, err := template.New("page").Funcs(template.FuncMap{
+		"type": typeOf, "target": target, "text": paragraphs, "sorted": sorted, "join": join,
+		"has": slices.Contains[[]string],
+	}).Parse(page)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	err = compiled.Execute(&out, map[string]any{
+		"Info": doc.Info, "Groups": groups, "Schemas": doc.Components.Schemas,
+		"Style": template.CSS(style), //nolint:gosec // it is embedded
+	})
+	return out.Bytes(), err
+}
+
+// group holds the operations of one tag.
+type group struct {
+	Name       string
+	Operations []shown
+}
+
+type shown struct {
+	Method, Path string
+	operation
+}
+
+func (d *document) groups() ([]group, error) {
+	groups := make([]group, len(d.Tags))
+	for i, tag := range d.Tags {
+		groups[i].Name = tag.Name
+	}
+	for _, path := range slices.Sorted(maps.Keys(d.Paths)) {
+		item := d.Paths[path]
+		var shared []parameter
+		if raw := item["parameters"]; raw != nil {
+			if err := json.Unmarshal(raw, &shared); err != nil {
+				return nil, err
+			}
+			delete(item, "parameters")
+		}
+		for _, method := range slices.Sorted(maps.Keys(item)) {
+			op := shown{Method: strings.ToUpper(method), Path: path}
+			if err := json.Unmarshal(item[method], &op.operation); err != nil {
+				return nil, err
+			}
+			op.Parameters = d.resolved(append(slices.Clone(shared), op.Parameters...))
+			for code, r := range op.Responses {
+				if r.Ref != "" {
+					op.Responses[code] = d.Components.Responses[target(r.Ref)]
+				}
+			}
+			i := slices.IndexFunc(groups, func(g group) bool { return slices.Contains(op.Tags, g.Name) })
+			if i >= 0 {
+				groups[i].Operations = append(groups[i].Operations, op)
+			}
+		}
+	}
+	return groups, nil
+}
+
+func (d *document) resolved(parameters []parameter) []parameter {
+	for i, p := range parameters {
+		if p.Ref != "" {
+			parameters[i] = d.Components.Parameters[target(p.Ref)]
+		}
+	}
+	return parameters
+}
+
+// target is the name that a reference ends with.
+func target(ref string) string { return ref[strings.LastIndexByte(ref, '/')+1:] }
+
+// typeOf says in a few words what a value is.
+func typeOf(s schema) string {
+	switch {
+	case s.Ref != "":
+		return target(s.Ref)
+	case s.Items != nil:
+		return "array of " + typeOf(*s.Items)
+	}
+	switch t := s.Type.(type) {
+	case string:
+		return t
+	case []any:
+		return join(t)
+	default:
+		return "any"
+	}
+}
+
+func join(values []any) string {
+	words := make([]string, len(values))
+	for i, v := range values {
+		words[i], _ = v.(string)
+	}
+	return strings.Join(words, " | ")
+}
+
+func paragraphs(text string) []string {
+	return slices.DeleteFunc(strings.Split(text, "\n\n"), func(p string) bool { return strings.TrimSpace(p) == "" })
+}
+
+// sorted are the names of a map in order, as templates range over them.
+func sorted(m map[string]schema) []string {
+	return slices.SortedFunc(maps.Keys(m), cmp.Compare[string])
+}

@@ -1,0 +1,59 @@
+package reference
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/net/html"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+)
+
+func TestThePageHasAllOfTheContractAndNothingFromElsewhere(t *testing.T) {
+	page, err := Page(contract.JSON())
+	require.NoError(t, err)
+	root, err := html.Parse(strings.NewReader(string(page)))
+	require.NoError(t, err)
+	ids, links := map[string]bool{}, []string{}
+	var styles []string
+	for n := range root.Descendants() {
+		require.NotEqual(t, "script", n.Data)
+		if n.Type == html.ElementNode && n.Data == "style" {
+			styles = append(styles, n.FirstChild.Data)
+		}
+		for _, a := range n.Attr {
+			switch a.Key {
+			case "id":
+				require.False(t, ids[a.Val], "%q stands twice", a.Val)
+				ids[a.Val] = true
+			case "href":
+				links = append(links, a.Val)
+			case "src", "style":
+				t.Errorf("%s=%q", a.Key, a.Val)
+			}
+		}
+	}
+	for name, op := range contract.Operations() {
+		require.True(t, ids[op.ID], "%s is not on the page", name)
+	}
+	for _, link := range links {
+		if link != "/openapi.json" {
+			require.True(t, ids[strings.TrimPrefix(link, "#")], "%s leads nowhere", link)
+		}
+	}
+	require.Len(t, styles, 1)
+	sum := sha256.Sum256([]byte(styles[0]))
+	require.Contains(t, Policy, base64.StdEncoding.EncodeToString(sum[:]), "the browser takes the style")
+}
+
+func TestWhatADocumentSaysIsText(t *testing.T) {
+	page, err := Page([]byte(`{"info":{"title":"<script>alert(1)</script>","description":"<img src=x>"},"paths":{}}`))
+	require.NoError(t, err)
+	require.NotContains(t, string(page), "<script")
+	require.NotContains(t, string(page), "<img")
+	_, err = Page([]byte("rubbish"))
+	require.Error(t, err)
+}
