@@ -80,6 +80,10 @@ type Executor struct {
 	// Grace is how long jobs may go on after a stop was asked for; what is not done then is handed back.
 	Grace time.Duration `env:"SHUTDOWN_GRACE" envDefault:"20s"`
 
+	// Retention is how long what has ended is kept: executions with their files, batches, and conversations since
+	// their newest message. 0 keeps it for ever.
+	Retention time.Duration `env:"RETENTION" envDefault:"720h"`
+
 	// DockerHost is the Engine's address. Default: unix:///var/run/docker.sock.
 	DockerHost string `env:"DOCKER_HOST"`
 	// SandboxRuntime is the Engine's OCI runtime: runc, or runsc (gVisor).
@@ -210,6 +214,9 @@ func (c *Executor) check() error {
 		errs = append(errs, fmt.Errorf("EXECUTOR_SLOTS must be at least 1, not %d", c.Slots))
 	} else if c.Reserved >= c.Slots {
 		errs = append(errs, fmt.Errorf("EXECUTOR_RESERVED must be less than the %d EXECUTOR_SLOTS, not %d", c.Slots, c.Reserved))
+	}
+	if c.Retention != 0 && c.Retention < time.Hour {
+		errs = append(errs, fmt.Errorf("RETENTION must be at least 1h, or 0 to keep everything, not %s", c.Retention))
 	}
 	if c.SandboxWarm < 0 {
 		errs = append(errs, fmt.Errorf("SANDBOX_WARM must be at least 0, not %d", c.SandboxWarm))

@@ -71,7 +71,8 @@ func RunExecutor(ctx context.Context, c Executor, log *zap.Logger) (err error) {
 		post.Ended(e)
 	}, log)
 	dead := deadletter.New(conn.store, conn.queue, log.Named("deadletter"))
-	sweeper := janitor.New(conn.store, conn.queue, janitor.Interval, log.Named("janitor"))
+	expiry := janitor.Expiry{Archive: conn.store, Files: conn.artifacts, Retention: c.Retention}
+	sweeper := janitor.New(conn.store, conn.queue, expiry, janitor.Interval, log.Named("janitor"))
 
 	defer context.AfterFunc(ctx, func() { log.Info("stopping; jobs may go on for the grace", zap.Duration("grace", c.Grace)) })()
 	g, ctx := errgroup.WithContext(ctx)

@@ -61,9 +61,9 @@ func (e *ends) add(owner string) {
 // of an executor's slots for as long as all of them have work.
 func TestTenTenantsShareEqually(t *testing.T) {
 	t.Parallel()
-	const fairWindow = 12
+	const fairWindow = 6
 	sizes := [][]int{
-		{100}, {50, 50}, {5000}, {50, 500}, {200, 200, 200}, {1000}, {50, 50, 50, 500}, {600, 100}, {400}, {500, 500},
+		{60}, {50, 50}, {5000}, {50, 500}, {200, 200, 200}, {1000}, {50, 50, 50, 500}, {600, 100}, {400}, {500, 500},
 	}
 	f := emulatortest.StartFirestore(t, firestoreemulator.Options{})
 	s, q := store.New(f.Client), queue.New(emulatortest.StartPubSub(t, pubsubemulator.Options{}).Client)
@@ -82,7 +82,7 @@ func TestTenTenantsShareEqually(t *testing.T) {
 	require.NoError(t, submissions.Wait())
 
 	feed := New(s, q, interval, zap.NewNop())
-	x := executor.New(executor.Config{Name: "x", Slots: 8, Lease: time.Hour, Heartbeat: 20 * time.Minute, Grace: time.Minute},
+	x := executor.New(executor.Config{Name: "x", Slots: 2, Lease: time.Hour, Heartbeat: 20 * time.Minute, Grace: time.Minute},
 		s, q, nothing{}, runtimes(), func(one execution.Execution) { e.add(one.Owner); feed.Ended(one) }, zap.NewNop())
 	ctx, stop := context.WithCancel(context.Background())
 	var running errgroup.Group

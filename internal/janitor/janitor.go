@@ -1,6 +1,7 @@
 // Package janitor finds what is stuck and puts it right: what was queued but
 // never heard, and what was leased by an executor that is gone. It needs to
-// know only one thing of an execution, that it is due.
+// know only one thing of an execution, that it is due. It also deletes what has
+// been kept long enough.
 package janitor
 
 import (
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/id"
@@ -46,23 +48,34 @@ type Janitor struct {
 	name     string // among the janitors
 	store    Store
 	bell     Bell
+	expiry   Expiry
 	interval time.Duration
 	log      *zap.Logger
 }
 
 // New returns a janitor that sweeps once in every interval while it leads.
-func New(s Store, b Bell, interval time.Duration, log *zap.Logger) *Janitor {
-	return &Janitor{name: id.New("janitor-"), store: s, bell: b, interval: interval, log: log}
+func New(s Store, b Bell, x Expiry, interval time.Duration, log *zap.Logger) *Janitor {
+	return &Janitor{name: id.New("janitor-"), store: s, bell: b, expiry: x, interval: interval, log: log}
 }
 
 // Run works until ctx ends, through any fault of the store, and then gives up the lead.
 func (j *Janitor) Run(ctx context.Context) error {
 	defer j.resign(ctx)
-	return supervise.Keep(ctx, j.log, "sweep", func(ctx context.Context) error {
-		tick := time.NewTicker(j.interval)
+	var both errgroup.Group
+	both.Go(func() error { return supervise.Keep(ctx, j.log, "sweep", every(j.interval, j.sweep)) })
+	if j.expiry.Archive != nil {
+		both.Go(func() error { return supervise.Keep(ctx, j.log, "expire", every(expireInterval, j.expire)) })
+	}
+	return both.Wait()
+}
+
+// every does a task at once and then in each interval, until ctx ends or it fails.
+func every(interval time.Duration, task func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		tick := time.NewTicker(interval)
 		defer tick.Stop()
 		for {
-			if err := j.sweep(ctx); err != nil {
+			if err := task(ctx); err != nil {
 				return err
 			}
 			select {
@@ -71,7 +84,7 @@ func (j *Janitor) Run(ctx context.Context) error {
 			case <-tick.C:
 			}
 		}
-	})
+	}
 }
 
 func (j *Janitor) resign(ctx context.Context) {

@@ -62,7 +62,7 @@ func (w *world) start(s Store) {
 
 // leader is a janitor under the name that leads in tests that are not about leading.
 func (w *world) leader(s Store) *Janitor {
-	j := New(s, w, interval, zaptest.NewLogger(w.t))
+	j := New(s, w, Expiry{}, interval, zaptest.NewLogger(w.t))
 	j.name = "leader"
 	return j
 }
@@ -270,7 +270,7 @@ func TestManyBadExecutionsDoNotHideAGoodOne(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	bad := map[execution.Ref]bool{}
-	for range batch {
+	for range sweepPage {
 		bad[w.submit()] = true
 	}
 	good := w.submit() // due last
@@ -296,7 +296,7 @@ func TestMoreThanOneQueryReturns(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ref := w.submit()
-	turns := batch + 5
+	turns := sweepPage + 5
 	for i := range turns - 1 {
 		_, err := w.store.SubmitTurn(t.Context(), store.Turn{Owner: fmt.Sprint("tenant", i), Message: "x"})
 		require.NoError(t, err)
@@ -305,7 +305,7 @@ func TestMoreThanOneQueryReturns(t *testing.T) {
 	require.NoError(t, w.sweep(w.store))
 	require.Len(t, w.rung, turns)
 	first := map[string]bool{}
-	for range batch {
+	for range sweepPage {
 		first[w.next().Execution.ID] = true
 	}
 	require.Contains(t, first, ref.ID, "longest due first")

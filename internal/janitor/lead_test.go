@@ -57,9 +57,9 @@ func (s *watched) Apply(ctx context.Context, ref execution.Ref, ev execution.Eve
 func (w *world) elected() (leader, other *watched, stop func()) {
 	w.t.Helper()
 	leader, other = &watched{Store: w.store}, &watched{Store: w.store}
-	stop = w.run(New(leader, w, interval, zaptest.NewLogger(w.t)))
+	stop = w.run(New(leader, w, Expiry{}, interval, zaptest.NewLogger(w.t)))
 	w.eventually(func() bool { return leader.looked.Load() > 0 })
-	w.run(New(other, w, interval, zaptest.NewLogger(w.t)))
+	w.run(New(other, w, Expiry{}, interval, zaptest.NewLogger(w.t)))
 	w.eventually(func() bool { return other.asked.Load() > 3 })
 	require.Zero(w.t, other.looked.Load(), "it only waits for its turn")
 	return leader, other, stop

@@ -17,12 +17,12 @@ import (
 )
 
 const (
-	// batch is how many due executions one query returns; between two of them the lease is renewed.
-	batch = 100
+	// sweepPage is how many due executions one query returns; between two of them the lease is renewed.
+	sweepPage = 100
 	// hands is how many of them are looked at together.
 	hands = 16
-	// batchTimeout bounds a batch, so that a store that does not answer is noticed.
-	batchTimeout = 20 * time.Second
+	// sweepTimeout bounds a page, so that a store that does not answer is noticed.
+	sweepTimeout = 20 * time.Second
 )
 
 // sweep looks at everything that is due, for as long as this janitor leads.
@@ -30,7 +30,7 @@ const (
 func (j *Janitor) sweep(ctx context.Context) error {
 	failed := map[execution.Ref]error{}
 	for {
-		more, err := j.sweepBatch(ctx, failed)
+		more, err := j.sweepOnce(ctx, failed)
 		if err != nil {
 			return err
 		}
@@ -40,17 +40,17 @@ func (j *Janitor) sweep(ctx context.Context) error {
 	}
 }
 
-// sweepBatch looks at what is due and has not failed before, adds what fails
+// sweepOnce looks at what is due and has not failed before, adds what fails
 // now, and reports whether there may be more.
-func (j *Janitor) sweepBatch(ctx context.Context, failed map[execution.Ref]error) (more bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
+func (j *Janitor) sweepOnce(ctx context.Context, failed map[execution.Ref]error) (more bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
 	leads, now, err := j.store.Lead(ctx, j.name, Lease)
 	if err != nil || !leads {
 		return false, err
 	}
 	// What failed is still due, and stands before what is not looked at yet.
-	due, err := j.store.Due(ctx, now, batch+len(failed))
+	due, err := j.store.Due(ctx, now, sweepPage+len(failed))
 	if err != nil {
 		return false, err
 	}

@@ -17,6 +17,7 @@ import (
 const (
 	batches = "batches"
 	inputs  = "inputs"
+	uploads = "uploads"
 )
 
 // Bounds of one document of inputs: what Firestore takes, with room.
@@ -29,6 +30,14 @@ const (
 type chunk struct {
 	First  int           `firestore:"first"` // index of Inputs[0]
 	Inputs []batch.Input `firestore:"inputs"`
+}
+
+// upload marks inputs that are not a batch yet, so that they are found if they
+// never become one. It goes in the transaction that makes the batch.
+type upload struct {
+	ID        string    `firestore:"id"`
+	Owner     string    `firestore:"owner"`
+	CreatedAt time.Time `firestore:"createdAt,serverTimestamp"`
 }
 
 // Inputs takes the inputs of a batch that does not exist yet, and keeps no
@@ -60,6 +69,11 @@ func (in *Inputs) Flush(ctx context.Context) error {
 	if len(in.chunk.Inputs) == 0 {
 		return nil
 	}
+	if in.chunk.First == 0 {
+		if _, err := in.store.upload(in.batch).Create(ctx, upload{ID: in.batch.ID, Owner: in.batch.Owner}); err != nil {
+			return translate(err)
+		}
+	}
 	doc := in.store.inputs(in.batch).Doc(fmt.Sprintf("%06d", in.chunk.First))
 	if _, err := doc.Create(ctx, in.chunk); err != nil {
 		return translate(err)
@@ -83,7 +97,12 @@ func (in *Inputs) Drop(ctx context.Context) error {
 			return translate(err)
 		}
 	}
-	return nil
+	_, err = in.store.upload(in.batch).Delete(ctx)
+	return translate(err)
+}
+
+func (s *Store) upload(b batch.Ref) *firestore.DocumentRef {
+	return s.collection(b.Owner, uploads).Doc(b.ID)
 }
 
 func (s *Store) inputs(b batch.Ref) *firestore.CollectionRef {
@@ -101,7 +120,7 @@ func (s *Store) SubmitBatch(ctx context.Context, b *batch.Batch) error {
 		}
 		b.Task, b.Limits = task(a, ""), limits(a, b.QueueTimeout)
 		b.CreatedAt, b.Due = now, &now
-		return *b, now, tx.Create(s.collection(b.Owner, batches).Doc(b.ID), b)
+		return *b, now, errors.Join(tx.Create(s.collection(b.Owner, batches).Doc(b.ID), b), tx.Delete(s.upload(b.Ref())))
 	})
 	return err
 }

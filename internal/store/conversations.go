@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 
 	"cloud.google.com/go/firestore"
 
@@ -14,11 +15,21 @@ import (
 // order and their reply, not their end. NotFoundError: the owner has no such
 // conversation.
 func (s *Store) DeleteConversation(ctx context.Context, owner, id string) (pending []string, err error) {
+	return s.deleteConversation(ctx, owner, id, func(*conversation.Conversation) bool { return true })
+}
+
+// errKept means that a conversation is not as it has to be to be deleted.
+var errKept = errors.New("the conversation is kept")
+
+func (s *Store) deleteConversation(ctx context.Context, owner, id string, may func(*conversation.Conversation) bool) (pending []string, err error) {
 	doc := s.collection(owner, conversations).Doc(id)
 	err = s.transact(ctx, func(tx *firestore.Transaction) error {
 		var c conversation.Conversation
 		if _, err := s.read(tx.Get, conversations, owner, id, &c); err != nil {
 			return err
+		}
+		if !may(&c) {
+			return errKept
 		}
 		pending = c.Pending
 		said, err := tx.Documents(doc.Collection(messages).Select()).GetAll()

@@ -1,0 +1,112 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"cloud.google.com/go/firestore"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/airlock-run/airlock/internal/batch"
+	"github.com/airlock-run/airlock/internal/conversation"
+	"github.com/airlock-run/airlock/internal/execution"
+)
+
+// The methods of this file delete, of all owners, what nobody needs any more;
+// each call at most limit documents or things of a sort, the oldest first. Any
+// number may run, be cut off, and be called again: what others are found by goes
+// last. They return how many they have deleted: fewer than limit, and there are
+// no more.
+
+// Forget deletes what is kept elsewhere of an execution, before the execution itself.
+type Forget func(ctx context.Context, ref execution.Ref) error
+
+// deletions is how many documents are deleted at the same time.
+const deletions = 16
+
+// ExpireExecutions deletes executions that ended before, with the files that
+// they were given. Those of a batch expire with it, since its results are read by them.
+func (s *Store) ExpireExecutions(ctx context.Context, before time.Time, limit int, forget Forget) (int, error) {
+	return s.deleteExecutions(ctx, s.client.CollectionGroup(executions).
+		Where("lane", "==", execution.Interactive).Where("finishedAt", "<=", before).OrderBy("finishedAt", firestore.Asc).Limit(limit), forget)
+}
+
+// ExpireBatches deletes batches that ended before, with their executions and inputs.
+func (s *Store) ExpireBatches(ctx context.Context, before time.Time, limit int, forget Forget) (int, error) {
+	q := s.client.CollectionGroup(batches).Where("finishedAt", "<=", before).OrderBy("finishedAt", firestore.Asc).Limit(limit)
+	expired, err := list[batch.Ref](ctx, q.Select("owner", "id"))
+	deleted := 0
+	for _, ref := range expired {
+		if err != nil || deleted >= limit {
+			break
+		}
+		var n int
+		n, err = s.deleteExecutions(ctx, s.collection(ref.Owner, executions).Where("batchId", "==", ref.ID).Limit(limit-deleted), forget)
+		if deleted += n; err != nil || deleted >= limit {
+			continue
+		}
+		if err = s.NewInputs(ref).Drop(ctx); err == nil {
+			_, err = s.collection(ref.Owner, batches).Doc(ref.ID).Delete(ctx)
+			deleted++
+		}
+	}
+	return deleted, translate(err)
+}
+
+// ExpireConversations deletes conversations in which nothing was said since,
+// with their messages and sessions. One that is continued meanwhile stays.
+func (s *Store) ExpireConversations(ctx context.Context, since time.Time, limit int) (int, error) {
+	q := s.client.CollectionGroup(conversations).Where("updatedAt", "<=", since).OrderBy("updatedAt", firestore.Asc).Limit(limit)
+	idle, err := list[conversation.Conversation](ctx, q.Select("owner", "id", "pending"))
+	deleted := 0
+	for i := range idle {
+		if err != nil {
+			break
+		}
+		if len(idle[i].Pending) > 0 {
+			continue
+		}
+		_, err = s.deleteConversation(ctx, idle[i].Owner, idle[i].ID, func(c *conversation.Conversation) bool {
+			return len(c.Pending) == 0 && !c.UpdatedAt.After(since)
+		})
+		var gone *NotFoundError
+		if errors.As(err, &gone) || errors.Is(err, errKept) {
+			err = nil
+			continue
+		}
+		deleted++
+	}
+	return deleted, err
+}
+
+// ExpireUploads deletes the inputs of batches whose upload began before and
+// that never came to be: their API was killed in the middle.
+func (s *Store) ExpireUploads(ctx context.Context, before time.Time, limit int) (int, error) {
+	q := s.client.CollectionGroup(uploads).Where("createdAt", "<=", before).OrderBy("createdAt", firestore.Asc).Limit(limit)
+	left, err := list[batch.Ref](ctx, q.Select("owner", "id"))
+	for i := 0; i < len(left) && err == nil; i++ {
+		err = s.NewInputs(left[i]).Drop(ctx)
+	}
+	return len(left), err
+}
+
+func (s *Store) deleteExecutions(ctx context.Context, q firestore.Query, forget Forget) (int, error) {
+	expired, err := list[execution.Ref](ctx, q.Select("owner", "id"))
+	if err != nil {
+		return 0, err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(deletions)
+	for _, ref := range expired {
+		g.Go(func() error {
+			if err := forget(ctx, ref); err != nil {
+				return err
+			}
+			return s.transact(ctx, func(tx *firestore.Transaction) error {
+				return errors.Join(tx.Delete(s.given(ref)), tx.Delete(s.collection(ref.Owner, executions).Doc(ref.ID)))
+			})
+		})
+	}
+	return len(expired), g.Wait()
+}
