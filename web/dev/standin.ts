@@ -125,8 +125,7 @@ export class StandIn {
     before?: (id: string) => void,
   ): Response {
     const id = this.newID('exe')
-    const self = `/executions/${id}`
-    const urls = { self, cancel: `${self}/cancel`, retry: `${self}/retry` }
+    const urls = urlsOf(id)
     const usage = { inputTokens: 0, outputTokens: 0, costUsd: 0, calls: 0 }
     const execution: Execution = {
       ...{
@@ -253,6 +252,12 @@ export class StandIn {
   private newID(prefix: string): string {
     return `${prefix}_${(++this.count).toString().padStart(4, '0')}`
   }
+}
+
+/** Where things of an execution are. */
+export function urlsOf(id: string): Execution['urls'] {
+  const self = `/executions/${id}`
+  return { self, events: `${self}/events`, cancel: `${self}/cancel`, retry: `${self}/retry` }
 }
 
 function now(): string {

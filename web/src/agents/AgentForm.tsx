@@ -40,6 +40,15 @@ export function AgentForm({ initial, action, onSubmit, onLeave, busy, error }: P
         <Field label="Runtime" hint="The server’s default when empty" {...bind('runtime')} />
         <Field label="Model" hint="The runtime’s default when empty" {...bind('model')} />
         <Field label="Longest run" hint="Such as 90s, 5m; from 1s to 1h" {...bind('timeout')} />
+        <Field
+          label="Attempts at a run that fails"
+          type="number"
+          min={1}
+          max={10}
+          step={1}
+          hint="One when empty"
+          {...bind('maxAttempts')}
+        />
       </div>
       <fieldset className="grid gap-4 sm:grid-cols-2">
         <legend className="label-small mb-2">Budget of one run</legend>

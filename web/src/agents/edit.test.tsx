@@ -17,11 +17,17 @@ describe('a new agent', () => {
     await user.type(await screen.findByLabelText('Name'), 'Sorter')
     await user.type(screen.getByLabelText('Instructions'), 'Sort the lines.')
     await user.type(screen.getByLabelText('Most tokens'), '5000')
+    await user.type(screen.getByLabelText('Attempts at a run that fails'), '3')
     await user.click(screen.getByRole('button', { name: 'Create agent' }))
     expect(await screen.findByRole('heading', { level: 1, name: 'Sorter' })).toBeVisible()
     expect(server.agents.size).toBe(1)
     expect(await bodies(requests, 'POST')).toEqual([
-      { name: 'Sorter', instructions: 'Sort the lines.', budget: { maxTokens: 5000 } },
+      {
+        name: 'Sorter',
+        instructions: 'Sort the lines.',
+        budget: { maxTokens: 5000 },
+        retry: { maxAttempts: 3 },
+      },
     ])
   })
 })

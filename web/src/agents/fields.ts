@@ -10,6 +10,7 @@ export interface Fields {
   timeout: string
   maxTokens: string
   maxCostUsd: string
+  maxAttempts: string
 }
 
 export function fieldsOf(agent?: Agent): Fields {
@@ -22,6 +23,7 @@ export function fieldsOf(agent?: Agent): Fields {
     timeout: agent?.timeout ?? '',
     maxTokens: agent?.budget?.maxTokens?.toString() ?? '',
     maxCostUsd: agent?.budget?.maxCostUsd?.toString() ?? '',
+    maxAttempts: agent?.retry?.maxAttempts?.toString() ?? '',
   }
 }
 
@@ -36,13 +38,13 @@ export function changeOf(fields: Fields): AgentChange {
     model: model || null,
     timeout: timeout || null,
     budget: { maxTokens: numberOf(fields.maxTokens), maxCostUsd: numberOf(fields.maxCostUsd) },
+    retry: { maxAttempts: numberOf(fields.maxAttempts) },
   }
 }
 
 /** The same for an agent that is not there yet: what has its default is left out. */
 export function newAgentOf(fields: Fields): NewAgent {
-  const { budget, ...rest } = changeOf(fields)
-  return withoutNulls({ ...rest, budget: withoutNulls(budget ?? {}) }) as NewAgent
+  return withoutNulls(changeOf(fields)) as NewAgent
 }
 
 function numberOf(text: string): number | null {
@@ -50,5 +52,8 @@ function numberOf(text: string): number | null {
 }
 
 function withoutNulls(from: object): object {
-  return Object.fromEntries(Object.entries(from).filter(([, value]) => value !== null))
+  const kept = Object.entries(from)
+    .filter(([, value]) => value !== null)
+    .map(([name, value]: [string, unknown]) => [name, value instanceof Object ? withoutNulls(value) : value])
+  return Object.fromEntries(kept) as object
 }

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { urlsOf } from '../../dev/standin.ts'
 import type { ConversationDetail, Message } from '../api/types.ts'
 import { turnsOf, withAccepted } from './turns.ts'
 
@@ -52,7 +53,7 @@ describe('withAccepted', () => {
     executionId: 'exe_9',
     conversationId: 'con_1',
     status: 'queued',
-    urls: { self: '', cancel: '', retry: '' },
+    urls: urlsOf('exe_9'),
   } as const
 
   test('adds a pending turn to a conversation', () => {
