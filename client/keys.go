@@ -7,9 +7,10 @@ import (
 	"net/url"
 )
 
-// IssueKey issues an API key. Its secret is in this answer and nowhere else.
+// IssueKey issues an API key. Its secret is in this answer and nowhere else,
+// so that it is not asked for again where the answer is lost.
 func (c *Client) IssueKey(ctx context.Context, k IssueKey) (IssuedKey, error) {
-	return send[IssuedKey](ctx, c, call{method: http.MethodPost, path: "/keys", body: k, creates: true})
+	return send[IssuedKey](ctx, c, call{method: http.MethodPost, path: "/keys", body: k})
 }
 
 // Keys returns all keys, without their secrets, the newest first.

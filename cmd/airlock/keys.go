@@ -3,24 +3,75 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/airlock-run/airlock/client"
 	"github.com/airlock-run/airlock/internal/app"
 	"github.com/airlock-run/airlock/internal/caller"
 	"github.com/airlock-run/airlock/internal/process"
 )
 
 func keysCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "keys",
-		Short: "Keys of the API",
-		Args:  usageArgs(cobra.NoArgs),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(keysIssue())
+	var s server
+	return group("keys", "The keys of the API: list, create, revoke; issue, for the operator", &s,
+		keysList(&s), keysCreate(&s), keysRevoke(&s), keysIssue())
+}
+
+func keysList(s *server) *cobra.Command {
+	return &cobra.Command{Use: "list", Short: "List all keys, the newest first, without their secrets", Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := s.connect()
+			if err != nil {
+				return err
+			}
+			return showAll(s, cmd.OutOrStdout(), c.Keys(cmd.Context()), 0, "ID NAME SCOPES CREATED EXPIRES", func(k client.Key) []string {
+				return []string{k.Id, short(k.Name), strings.Join(texts(k.Scopes), ","), when(k.CreatedAt), when(k.ExpiresAt)}
+			})
+		}}
+}
+
+func keysCreate(s *server) *cobra.Command {
+	var (
+		k      client.IssueKey
+		scopes []string
+	)
+	cmd := &cobra.Command{Use: "create --name NAME", Short: "Create a key and print its secret, which cannot be shown again", Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := s.connect()
+			if err != nil {
+				return err
+			}
+			for _, scope := range scopes {
+				k.Scopes = append(k.Scopes, client.Scope(scope))
+			}
+			issued, err := c.IssueKey(cmd.Context(), k)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s. This is its secret; it cannot be shown again:\n", issued.Key.Id)
+			return show(s, cmd.OutOrStdout(), issued, func(out io.Writer, k client.IssuedKey) { fmt.Fprintln(out, k.Secret) })
+		}}
+	f := cmd.Flags()
+	f.StringVar(&k.Name, "name", "", "what it is for")
+	f.StringSliceVar(&scopes, "scopes", []string{string(caller.Read), string(caller.Run)}, "what it may do: "+strings.Join(texts(caller.All), ", "))
+	f.StringVar(&k.ExpiresIn, "expires-in", "", "how long it is good, such as 720h; for ever when absent")
+	_ = cmd.MarkFlagRequired("name") // there is such a flag
 	return cmd
+}
+
+func keysRevoke(s *server) *cobra.Command {
+	return &cobra.Command{Use: "revoke KEY", Short: "Revoke a key, by its ID; it is refused everywhere within 10 s", Args: usageArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := s.connect()
+			if err != nil {
+				return err
+			}
+			return c.RevokeKey(cmd.Context(), args[0])
+		}}
 }
 
 // issueTimeout bounds what the command waits for Firestore.
@@ -63,13 +114,14 @@ func keysIssue() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&tenant, "tenant", "", "whose key it is")
 	f.StringVar(&name, "name", "issued by the operator", "what it is for")
-	f.StringSliceVar(&scopes, "scopes", names(caller.All), "what it may do")
+	f.StringSliceVar(&scopes, "scopes", texts(caller.All), "what it may do")
 	f.DurationVar(&lifetime, "expires-in", 0, "how long it is good (0: for ever)")
 	_ = cmd.MarkFlagRequired("tenant") // there is such a flag
 	return cmd
 }
 
-func names(scopes []caller.Scope) []string {
+// texts are scopes as flags and tables have them.
+func texts[S ~string](scopes []S) []string {
 	list := make([]string, len(scopes))
 	for i, s := range scopes {
 		list[i] = string(s)

@@ -57,6 +57,25 @@ func TestAgentsAreCreatedAndEdited(t *testing.T) {
 	require.Contains(t, out, "Count")
 }
 
+func TestKeysAreCreatedListedAndRevoked(t *testing.T) {
+	k := client.Key{Id: "key_1", Name: "ci", Scopes: []client.Scope{"read", "run"}}
+	a := serve(t, map[string][]any{
+		"POST /keys": {client.IssuedKey{Key: k, Secret: "alk_1"}}, "GET /keys": {client.KeyList{Keys: []client.Key{k}}}, "DELETE /keys/key_1": {k},
+	})
+	code, out, said := airlock(t, "", "keys", "create", "--server", a.URL, "--name", "ci", "--expires-in", "1h")
+	require.Zero(t, code, said)
+	require.Equal(t, "alk_1\n", out, "the secret alone, for programs")
+	require.Contains(t, said, "key_1")
+	require.Equal(t, `POST /keys {"expiresIn":"1h","name":"ci","scopes":["read","run"]}`, a.sent[0])
+	code, out, said = airlock(t, "", "keys", "list", "--server", a.URL)
+	require.Zero(t, code, said)
+	require.Regexp(t, `key_1 +ci +read,run`, out)
+	require.NotContains(t, out, "alk_")
+	code, _, said = airlock(t, "", "keys", "revoke", "key_1", "--server", a.URL)
+	require.Zero(t, code, said)
+	require.Equal(t, "DELETE /keys/key_1", a.sent[2])
+}
+
 func TestExecutionsAreShownCancelledAndRetried(t *testing.T) {
 	failed := client.Execution{Id: "exe_1", Status: client.StatusFailed, Error: client.Failure{Code: client.FailureCodeAgentError, Message: "it broke"}, Labels: client.Labels{"a": "b"}}
 	a := serve(t, map[string][]any{

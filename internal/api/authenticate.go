@@ -80,6 +80,13 @@ func (s *Server) identify(c echo.Context) (caller.Caller, error) {
 	return found, err
 }
 
+// admitted refuses to go on with a long answer to a caller whose key was
+// revoked meanwhile, or whose token has expired.
+func (s *Server) admitted(c echo.Context) error {
+	_, err := s.config.Auth.Authenticate(c.Request())
+	return err
+}
+
 // unauthenticated asks the caller for credentials, in the words of RFC 6750.
 func unauthenticated(err *caller.UnauthenticatedError) *problem {
 	challenge := `Bearer realm="airlock"`

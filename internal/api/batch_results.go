@@ -43,6 +43,9 @@ func (s *Server) GetBatchResults(c echo.Context, batchID contract.ID, params con
 		if !s.awaitInput(ctx, &b, next) {
 			return nil
 		}
+		if err := s.admitted(c); err != nil {
+			return err
+		}
 		if b, _, err = s.batch(ctx, c, batchID); err != nil {
 			return err
 		}

@@ -85,6 +85,9 @@ func (s *Server) GetExecutionEvents(c echo.Context, executionID contract.ID, _ c
 		case <-c.Request().Context().Done():
 			return nil
 		}
+		if err := s.admitted(c); err != nil {
+			return err
+		}
 	}
 }
 

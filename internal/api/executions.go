@@ -66,6 +66,9 @@ func (s *Server) GetExecution(c echo.Context, executionID contract.ID, params co
 		return known.answer(c)
 	}
 	e, err := s.await(c.Request().Context(), ref, patience)
+	if err == nil && patience > 0 {
+		err = s.admitted(c)
+	}
 	if err != nil {
 		return err
 	}

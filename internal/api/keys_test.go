@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/caller"
+	"github.com/airlock-run/airlock/internal/id"
 	"github.com/airlock-run/airlock/internal/key"
 	"github.com/airlock-run/airlock/internal/store"
 )
@@ -78,6 +80,70 @@ func TestAKeyFromItsIssueToItsEnd(t *testing.T) {
 	require.Equal(t, `Bearer realm="airlock", error="invalid_token"`, got.Header.Get("WWW-Authenticate"))
 	got = g.do(http.MethodDelete, "/keys/"+issued.Key.Id, "", admin...)
 	require.Equal(t, http.StatusNotFound, got.StatusCode, "once")
+}
+
+// Answers that are under way end with the key that they were begun with.
+func TestARevocationEndsLongAnswers(t *testing.T) {
+	g := startGuarded(t)
+	ada := g.key("ada", caller.All...)
+	adas := g.belongings(t, ada)
+	for name, path := range map[string]string{
+		"events":  "/executions/" + adas[id.Execution] + "/events",
+		"results": "/batches/" + adas[id.Batch] + "/results?follow=true",
+		"poll":    "/executions/" + adas[id.Execution] + "?wait=3s",
+	} {
+		t.Run(name, func(t *testing.T) {
+			k, secret := key.New(g.pepper, "ada", "test", []caller.Scope{caller.Read})
+			require.NoError(t, g.store.CreateKey(t.Context(), &k, 0))
+			begun, answer := make(chan struct{}, 1), make(chan int)
+			before := g.store.reads.Load()
+			go func() {
+				req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, g.url+path, nil)
+				req.Header.Set("Authorization", "Bearer "+secret.Reveal())
+				res, err := http.DefaultClient.Do(req)
+				if err != nil {
+					answer <- 0
+					return
+				}
+				defer res.Body.Close()
+				begun <- struct{}{}
+				_, _ = io.Copy(io.Discard, res.Body) // until it ends
+				answer <- res.StatusCode
+			}()
+			if name == "poll" { // has no answer yet, but was let in
+				require.Eventually(t, func() bool { return g.store.reads.Load() > before }, 10*time.Second, time.Millisecond)
+			} else {
+				<-begun
+			}
+			require.NoError(t, g.store.RevokeKey(t.Context(), "ada", k.ID))
+			g.believed()
+			want := http.StatusOK
+			if name == "poll" {
+				want = http.StatusUnauthorized
+			}
+			require.Equal(t, want, <-answer)
+		})
+	}
+}
+
+// A page elsewhere is let ask whether it may send a key.
+func TestAPageMaySendAKey(t *testing.T) {
+	g := startGuarded(t, func(c *Config, _ *store.Store) { c.Origins = []string{"https://page.example"} })
+	for origin, allowed := range map[string]string{"https://page.example": "https://page.example", "https://evil.example": ""} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodOptions, g.url+"/agents", nil)
+		require.NoError(t, err)
+		req.Header.Set("Origin", origin)
+		req.Header.Set("Access-Control-Request-Method", http.MethodPost)
+		req.Header.Set("Access-Control-Request-Headers", "authorization,content-type,idempotency-key")
+		res, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		require.Equal(t, allowed, res.Header.Get("Access-Control-Allow-Origin"))
+		if allowed != "" {
+			require.Contains(t, res.Header.Get("Access-Control-Allow-Headers"), "Authorization")
+			require.Contains(t, res.Header.Get("Access-Control-Allow-Headers"), "Idempotency-Key")
+		}
+	}
 }
 
 func TestAKeyGivesNoMoreThanItsIssuerHas(t *testing.T) {

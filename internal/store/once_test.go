@@ -106,6 +106,23 @@ func TestSimultaneousCreationsUnderAKeyMakeOne(t *testing.T) {
 	require.Equal(t, 1, f.count(t, ada))
 }
 
+// The answer to the commit is lost; asked again, there is one execution.
+func TestACreationWhoseAnswerGotLostIsFoundUnderItsKey(t *testing.T) {
+	t.Parallel()
+	var c commits
+	f := startWith(t, &c)
+	run := Run{Owner: ada, AgentID: f.agent(t, ada).ID, Input: "x"}
+	c.lose.Store(1)
+	_, err := f.SubmitRun(under(t.Context(), ada, "k", "r"), run)
+	require.Error(t, err)
+	_, err = f.SubmitRun(under(t.Context(), ada, "k", "r"), run)
+	before := requireRepeated(t, err)
+	all, err := f.Executions(t.Context(), ada, Filter{}, Page{Limit: 10})
+	require.NoError(t, err)
+	require.Len(t, all, 1)
+	require.Equal(t, all[0].ID, before.Answer.Location)
+}
+
 // What was refused was not asked for.
 func TestARefusedCreationLeavesItsKeyFree(t *testing.T) {
 	t.Parallel()
