@@ -185,7 +185,8 @@ func TestFaultClocksApart(t *testing.T) {
 			accepted := l.submit(`{"offline":{"sleep":"6s"}}`) // longer than a heartbeat
 			require.Equal(t, 1, l.await(accepted.ExecutionId).Attempt)
 			accepted = l.submit(`{"offline":{"sleep":"3s"}}`)
-			doomed.await(t, `"msg":"running","[^}]*(`+accepted.ExecutionId+`)`)
+			l.name = l.names[0]
+			l.eventually("runs in a container", func() bool { return len(l.containers()) == 1 })
 			doomed.end(t, syscall.SIGKILL)
 			at := time.Now()
 			another := l.executor(t)

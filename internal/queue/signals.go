@@ -35,7 +35,11 @@ func (q *Queue) Listen(ctx context.Context, hear func(execution.Ref)) error {
 		// Failing to delete it leaves it to its expiry.
 		_ = q.client.SubscriptionAdminClient.DeleteSubscription(clean, &pubsubpb.DeleteSubscriptionRequest{Subscription: q.subscription(name)})
 	}()
-	return q.client.Subscriber(name).Receive(ctx, func(_ context.Context, m *pubsub.Message) {
+	sub := q.client.Subscriber(name)
+	// No signal is worth waiting for. And without a time-out the client, when it is to stop while Pub/Sub is away,
+	// waits until Pub/Sub is back: a process that nobody could end.
+	sub.ReceiveSettings.ShutdownOptions = &pubsub.ShutdownOptions{Behavior: pubsub.ShutdownBehaviorWaitForProcessing, Timeout: 0}
+	return sub.Receive(ctx, func(_ context.Context, m *pubsub.Message) {
 		if ref := decode(m.Data); ref != (execution.Ref{}) {
 			hear(ref)
 		}

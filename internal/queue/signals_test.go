@@ -116,3 +116,13 @@ func TestListenWithoutTopicsSaysSo(t *testing.T) {
 	require.NoError(t, f.dropTopic(t.Context(), f.topic(signalsTopic)))
 	require.Error(t, f.Listen(t.Context(), func(execution.Ref) {}))
 }
+
+// A listener ends when it is told to, also while Pub/Sub is away.
+func TestAListenerEndsWhilePubSubIsAway(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	_, listening := f.listen(t)
+	f.pubsub.Away()
+	listening.stop()
+	f.pubsub.Back()
+}
