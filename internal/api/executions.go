@@ -11,6 +11,7 @@ import (
 	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/id"
+	"github.com/airlock-run/airlock/internal/metrics"
 	"github.com/airlock-run/airlock/internal/store"
 )
 
@@ -64,6 +65,11 @@ func (s *Server) GetExecution(c echo.Context, executionID contract.ID, params co
 	}
 	if known, ok := s.ended.recall(ref); ok && (known.body != nil || known.known(c.Request())) {
 		return known.answer(c)
+	}
+	if patience > 0 {
+		c.Set(waits, true)
+		metrics.LongPolls.Inc()
+		defer metrics.LongPolls.Dec()
 	}
 	e, err := s.await(c.Request().Context(), ref, patience)
 	if err == nil && patience > 0 {

@@ -18,9 +18,11 @@ func (s *Server) accessLog(next echo.HandlerFunc) echo.HandlerFunc {
 		if err := next(c); err != nil {
 			c.Error(err) // writes the answer, so that its status is known below
 		}
+		took := time.Since(started)
+		count(c, took)
 		s.log.Debug("request", zap.String("request", requestID(c)),
 			zap.String("method", c.Request().Method), zap.String("path", c.Request().URL.Path),
-			zap.Int("status", c.Response().Status), zap.Duration("took", time.Since(started)))
+			zap.Int("status", c.Response().Status), zap.Duration("took", took))
 		return nil
 	}
 }

@@ -97,6 +97,7 @@ type Config struct {
 	Page           http.Handler  // of / for browsers, and of its assets
 	Artifacts      Artifacts
 	Drain          time.Duration // how long it goes on, not ready, after a stop was asked for
+	Metrics        http.Handler  // of /metrics; nil: they are shown elsewhere
 
 	Auth         Authenticator   // tells who calls
 	Pepper       key.Pepper      // of the keys that are issued; used where Auth knows keys

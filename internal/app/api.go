@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/airlock-run/airlock/internal/api"
+	"github.com/airlock-run/airlock/internal/backlog"
 	"github.com/airlock-run/airlock/internal/dialguard"
+	"github.com/airlock-run/airlock/internal/metrics"
 	"github.com/airlock-run/airlock/internal/prompt"
 	"github.com/airlock-run/airlock/internal/runtime/catalog"
 	"github.com/airlock-run/airlock/web"
@@ -43,13 +47,23 @@ func RunAPI(ctx context.Context, c API, log *zap.Logger, listening func(net.Addr
 		return errors.Join(err, l.Close())
 	}
 
-	server := api.New(api.Config{
+	shown := metrics.Handler(backlog.New(conn.store, time.Now, log.Named("backlog")))
+	settings := api.Config{
 		Version: Version, Runtimes: runtimes.Names(), DefaultRuntime: c.DefaultRuntime, Origins: c.Origins,
 		BatchWindow: c.BatchWindow, QueueTimeout: c.QueueTimeout, Page: web.Handler(web.Page()), Artifacts: conn.artifacts, Drain: c.Drain,
 		WebhookGuard: dialguard.Guard{Allow: c.WebhookPrivate},
 		Auth:         auth, Pepper: pepper, Limits: c.limits(), Rules: rules,
-	}, c.limited(conn, log), conn.queue, log.Named("api"))
+	}
+	if c.MetricsListen == "" {
+		settings.Metrics = shown
+	}
+	server := api.New(settings, c.limited(conn, log), conn.queue, log.Named("api"))
 	log.Info("API is listening", zap.Stringer("address", l.Addr()))
 	listening(l.Addr())
-	return server.Serve(ctx, l, c.Grace)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return server.Serve(ctx, l, c.Grace) })
+	if c.MetricsListen != "" {
+		g.Go(func() error { return serveMetrics(ctx, c.MetricsListen, shown) })
+	}
+	return g.Wait()
 }

@@ -64,6 +64,9 @@ type API struct {
 	// unencrypted http may be used as well. The executors' and the API's have to be the same. Default: none; on one
 	// machine, loopback.
 	WebhookPrivate []netip.Prefix `env:"WEBHOOK_ALLOW_PRIVATE"`
+	// MetricsListen is an address of its own for /metrics, host:port; they are not on Listen then. Anybody who reaches
+	// it may read them; they name no tenant. Default: on Listen, open to all.
+	MetricsListen string `env:"METRICS_LISTEN"`
 }
 
 // Executor is the configuration of an executor.
@@ -123,6 +126,8 @@ type Executor struct {
 	// unencrypted http may be used as well. The executors' and the API's have to be the same. Default: none; on one
 	// machine, loopback.
 	WebhookPrivate []netip.Prefix `env:"WEBHOOK_ALLOW_PRIVATE"`
+	// MetricsListen is where /metrics is, host:port. Default: nowhere.
+	MetricsListen string `env:"METRICS_LISTEN"`
 }
 
 // LoadAPI reads the API's configuration from the environment and reports

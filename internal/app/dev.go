@@ -49,6 +49,7 @@ func LoadDev() (Dev, error) {
 	if len(api.WebhookPrivate) == 0 {
 		api.WebhookPrivate, executor.WebhookPrivate = loopbacks, loopbacks
 	}
+	executor.MetricsListen = "" // the API's has them all
 	blobs := api.BlobURL
 	api.fill()
 	executor.fill()

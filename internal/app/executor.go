@@ -15,6 +15,7 @@ import (
 	"github.com/airlock-run/airlock/internal/executor"
 	"github.com/airlock-run/airlock/internal/feeder"
 	"github.com/airlock-run/airlock/internal/janitor"
+	"github.com/airlock-run/airlock/internal/metrics"
 	"github.com/airlock-run/airlock/internal/runtime"
 	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/sandbox/docker"
@@ -85,6 +86,9 @@ func RunExecutor(ctx context.Context, c Executor, log *zap.Logger) (err error) {
 	g.Go(func() error { return dead.Run(ctx) })
 	g.Go(func() error { return limited.Run(ctx) })
 	g.Go(func() error { return post.Run(ctx) })
+	if c.MetricsListen != "" {
+		g.Go(func() error { return serveMetrics(ctx, c.MetricsListen, metrics.Handler()) })
+	}
 	g.Go(func() error { return reap(ctx, driver, log) })
 	g.Go(func() error { return driver.KeepWarm(ctx) })
 	return g.Wait()

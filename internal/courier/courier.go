@@ -16,6 +16,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/dialguard"
 	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/metrics"
 	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/internal/supervise"
 	"github.com/airlock-run/airlock/internal/webhook"
@@ -176,6 +177,7 @@ func (c *Courier) report(ctx context.Context, log *zap.Logger, d webhook.Deliver
 	case err != nil && ctx.Err() == nil:
 		log.Warn("could not look after a delivery; it falls due again", zap.Error(err))
 	case err == nil:
+		metrics.WebhookAttempts.WithLabelValues(string(d.State)).Inc()
 		log.Info("webhook", zap.String("state", string(d.State)), zap.String("subject", d.Subject),
 			zap.Int("status", d.Last.Status), zap.String("reason", string(d.Last.Reason)))
 	}

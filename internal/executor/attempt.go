@@ -43,6 +43,8 @@ func (x *Executor) handle(work context.Context, a queue.Announcement, engineGone
 	e := &claimed.Execution
 	log = log.With(zap.Int("attempt", e.Attempt))
 	log.Info("running", zap.String("runtime", e.Task.Runtime))
+	counted := count(e)
+	defer counted.over()
 
 	job, stop := context.WithCancelCause(work)
 	seen := &steps{show: func() { x.running.Wake(e.Ref()) }}
@@ -55,6 +57,7 @@ func (x *Executor) handle(work context.Context, a queue.Announcement, engineGone
 		finished.Ending.Steps, _ = seen.newest()
 		verdict = finished
 	}
+	counted.judged(verdict, done.outcome.Record)
 	if _, broke := verdict.(execution.Broke); broke {
 		x.lookAtEngine(work, engineGone)
 	}
@@ -68,6 +71,7 @@ func (x *Executor) handle(work context.Context, a queue.Announcement, engineGone
 		x.tell(work, change, log)
 		crash.At(crash.Told)
 		if change.Execution.Status.Terminal() {
+			counted.ended(&change.Execution)
 			x.ended(change.Execution)
 		}
 	}

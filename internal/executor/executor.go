@@ -14,6 +14,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/conversation"
 	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/metrics"
 	"github.com/airlock-run/airlock/internal/queue"
 	"github.com/airlock-run/airlock/internal/receipt"
 	"github.com/airlock-run/airlock/internal/runtime"
@@ -102,6 +103,8 @@ func New(config Config, s Store, q Queue, sb Sandbox, rt Runtimes, ended func(ex
 // Run works until ctx ends. It then stops pulling, lets what runs finish
 // within the grace, hands the rest back as queued, and returns.
 func (x *Executor) Run(ctx context.Context) error {
+	metrics.Slots.Add(float64(x.config.Slots))
+	defer metrics.Slots.Sub(float64(x.config.Slots))
 	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
 	defer context.AfterFunc(ctx, func() {

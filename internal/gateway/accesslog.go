@@ -1,9 +1,12 @@
 package gateway
 
 import (
+	"strconv"
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/airlock-run/airlock/internal/metrics"
 )
 
 // record is the one line in the access log that every request gets. It holds
@@ -18,6 +21,25 @@ type record struct {
 	cost     float64
 	bytesIn  int64
 	upstream bool
+}
+
+// count adds the request to the process' metrics, by the model that was asked
+// for, which is one of the runtime's.
+func (r record) count() {
+	if !r.upstream {
+		if r.denied != "" {
+			metrics.ModelCalls.WithLabelValues("refused").Inc()
+		}
+		return
+	}
+	outcome := "none"
+	if r.receipt.status > 0 {
+		outcome = strconv.Itoa(r.receipt.status/100) + "xx"
+	}
+	metrics.ModelCalls.WithLabelValues(outcome).Inc()
+	metrics.ModelTokens.WithLabelValues(r.model, "in").Add(float64(r.receipt.tokens.Total() - r.receipt.tokens.Output))
+	metrics.ModelTokens.WithLabelValues(r.model, "out").Add(float64(r.receipt.tokens.Output))
+	metrics.ModelCost.WithLabelValues(r.model).Add(r.cost)
 }
 
 func (r record) fields(took time.Duration) []zap.Field {

@@ -28,6 +28,7 @@ func (s *Session) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.call(w, r, route, &rec)
 	}
+	rec.count()
 	s.log.Info("egress", rec.fields(time.Since(began))...)
 }
 

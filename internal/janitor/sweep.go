@@ -14,6 +14,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/crash"
 	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/metrics"
 )
 
 const (
@@ -80,6 +81,7 @@ func (j *Janitor) look(ctx context.Context, ref execution.Ref) error {
 		return err
 	}
 	e := &change.Execution
+	metrics.Repairs.WithLabelValues(string(e.Status)).Inc()
 	j.log.Info("put right", zap.String("execution", e.ID), zap.String("tenant", e.Owner),
 		zap.String("status", string(e.Status)), zap.Int("spent", e.Spent))
 	crash.At(crash.Swept)

@@ -1029,6 +1029,9 @@ type ServerInterface interface {
 	// RevokeKey Revoke a key; it is refused everywhere within 10 s
 	// (DELETE /keys/{id})
 	RevokeKey(ctx echo.Context, id ID) error
+	// Metrics What the process has counted, for Prometheus; not here where METRICS_LISTEN says elsewhere
+	// (GET /metrics)
+	Metrics(ctx echo.Context) error
 	// Openapi This document
 	// (GET /openapi.json)
 	Openapi(ctx echo.Context) error
@@ -1866,6 +1869,15 @@ func (w *ServerInterfaceWrapper) RevokeKey(ctx echo.Context) error {
 	return err
 }
 
+// Metrics converts echo context to params.
+func (w *ServerInterfaceWrapper) Metrics(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Metrics(ctx)
+	return err
+}
+
 // Openapi converts echo context to params.
 func (w *ServerInterfaceWrapper) Openapi(ctx echo.Context) error {
 	var err error
@@ -2009,6 +2021,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/", wrapper.Root, options.OperationMiddlewares["root"]...)
 	router.GET(options.BaseURL+"/healthz", wrapper.Health, options.OperationMiddlewares["health"]...)
 	router.GET(options.BaseURL+"/readyz", wrapper.Ready, options.OperationMiddlewares["ready"]...)
+	router.GET(options.BaseURL+"/metrics", wrapper.Metrics, options.OperationMiddlewares["metrics"]...)
 	router.GET(options.BaseURL+"/openapi.json", wrapper.Openapi, options.OperationMiddlewares["openapi"]...)
 	router.GET(options.BaseURL+"/docs", wrapper.Docs, options.OperationMiddlewares["docs"]...)
 	router.POST(options.BaseURL+"/api/conversation", wrapper.SendMessage, options.OperationMiddlewares["sendMessage"]...)

@@ -1,0 +1,40 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/airlock-run/airlock/internal/metrics"
+)
+
+// Metrics shows what the process has counted, unless that is shown elsewhere.
+func (s *Server) Metrics(c echo.Context) error {
+	if s.config.Metrics == nil {
+		return echo.ErrNotFound
+	}
+	s.config.Metrics.ServeHTTP(c.Response(), c.Request())
+	return nil
+}
+
+// waits marks a request that is open for as long as its caller wants it to be,
+// whose time says nothing about the server.
+const waits = "waits"
+
+// methods are those that a label may name: a caller may make up others.
+var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
+
+// count counts a request that has been answered.
+func count(c echo.Context, took time.Duration) {
+	method, route := c.Request().Method, c.Path()
+	if !slices.Contains(methods, method) {
+		method = "other"
+	}
+	metrics.Requests.WithLabelValues(method, route, strconv.Itoa(c.Response().Status)).Inc()
+	if c.Get(waits) == nil {
+		metrics.RequestTime.WithLabelValues(method, route).Observe(took.Seconds())
+	}
+}
