@@ -79,11 +79,11 @@ func RunExecutor(ctx context.Context, c Executor, log *zap.Logger) (err error) {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		supervise.Until(ctx, log, "make sure of the topics", conn.queue.Ensure)
+		g.Go(func() error { return dead.Run(ctx) })
 		return x.Run(ctx)
 	})
 	g.Go(func() error { return sweeper.Run(ctx) })
 	g.Go(func() error { return feed.Run(ctx) })
-	g.Go(func() error { return dead.Run(ctx) })
 	g.Go(func() error { return limited.Run(ctx) })
 	g.Go(func() error { return post.Run(ctx) })
 	if c.MetricsListen != "" {
