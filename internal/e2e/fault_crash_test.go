@@ -1,7 +1,10 @@
 package e2e
 
 import (
+	"bytes"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -116,4 +119,22 @@ func TestFaultExecutorComesBackAfterItsLease(t *testing.T) {
 	stopped.await(t, `(lease lost|could not write how the execution ended|"msg":"settled")`)
 	require.Equal(t, e, l.get(accepted.ExecutionId))
 	l.kept(another, stopped)
+}
+
+// What is shipped has no crash points.
+func TestFaultShippedPrograms(t *testing.T) {
+	t.Parallel()
+	shipped, err := programs()
+	require.NoError(t, err)
+	spoilt, err := crashing()
+	require.NoError(t, err)
+	name, _, _ := strings.Cut(crashAt(""), "=")
+	for _, program := range []string{"airlock", "api", "executor"} {
+		clean, err := os.ReadFile(filepath.Join(shipped, program))
+		require.NoError(t, err)
+		require.False(t, bytes.Contains(clean, []byte(name)), program)
+	}
+	marked, err := os.ReadFile(filepath.Join(spoilt, "executor"))
+	require.NoError(t, err)
+	require.True(t, bytes.Contains(marked, []byte(name)), "this test looks for the right thing")
 }
