@@ -37,6 +37,6 @@ func root() *cobra.Command {
 	cmd.SetOut(os.Stdout)
 	cmd.SetFlagErrorFunc(usage)
 	cmd.AddCommand(dev(), emulators(), doctor(),
-		runCommand(), chatCommand(), agentsCommand(), executionsCommand(), batchCommand(), receiptCommand(), keysCommand())
+		runCommand(), chatCommand(), agentsCommand(), executionsCommand(), batchCommand(), receiptCommand(), keysCommand(), redriveCommand())
 	return cmd
 }

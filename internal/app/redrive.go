@@ -1,0 +1,70 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2"
+	"github.com/caarlos0/env/v11"
+
+	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/queue"
+	"github.com/airlock-run/airlock/internal/store"
+)
+
+// Redrive is what an operator drives again, once what made it fail is mended.
+type Redrive struct {
+	Cloud
+	Codes  []execution.Code
+	Tenant string        // empty: all
+	Within time.Duration // of its end
+	DryRun bool
+}
+
+// LoadRedrive reads where Firestore and Pub/Sub are from the environment.
+func LoadRedrive() (Redrive, error) {
+	c, err := env.ParseAs[Redrive]()
+	return c, errors.Join(err, c.Cloud.check())
+}
+
+// Run repeats what failed, and reports each: the new execution (empty in a dry
+// run), or the reason for which there is none. It may be run again, also after
+// it broke off: what has been driven again is not doubled.
+func (r Redrive) Run(ctx context.Context, report func(old execution.Ref, again string, err error)) (err error) {
+	fs, err := connectFirestore(ctx, r.Cloud)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fs.Close()) }()
+	ps, err := pubsub.NewClient(ctx, r.Project, reconnecting(emulated(r.PubSubHost))...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, ps.Close()) }()
+	s, q := store.New(fs), queue.New(ps)
+	defer q.Close()
+
+	failed, err := s.FailedWith(ctx, r.Codes, r.Within)
+	if err != nil {
+		return err
+	}
+	for _, ref := range failed {
+		if r.Tenant != "" && ref.Owner != r.Tenant {
+			continue
+		}
+		if r.DryRun {
+			report(ref, "", nil)
+			continue
+		}
+		change, err := s.Redrive(ctx, ref)
+		if errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+			return err
+		}
+		report(ref, change.Execution.ID, err)
+		if err == nil {
+			_ = q.Tell(ctx, change) // the janitor announces what is not heard
+		}
+	}
+	return nil
+}

@@ -1,0 +1,44 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"time"
+
+	"cloud.google.com/go/firestore"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/id"
+)
+
+// ErrRedriven means that the execution has been driven again before.
+var ErrRedriven = errors.New("the execution has been driven again before")
+
+// FailedWith returns the executions of all owners that ended with one of the
+// codes within the last while, the oldest first. It is the operator's.
+func (s *Store) FailedWith(ctx context.Context, reasons []execution.Code, within time.Duration) ([]execution.Ref, error) {
+	now, err := s.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	q := s.client.CollectionGroup(executions).Where("error.code", "in", reasons).
+		Where("finishedAt", ">=", now.Add(-within)).OrderBy("finishedAt", firestore.Asc)
+	return list[execution.Ref](ctx, q.Select("owner", "id"))
+}
+
+// Redrive repeats an execution as Retry does, but once: the ID of the new one
+// follows from that of the old one. ErrRedriven: it has been done before.
+func (s *Store) Redrive(ctx context.Context, ref execution.Ref) (ch execution.Change, err error) {
+	again := id.Derived(id.Execution, sha256.Sum256([]byte("redrive "+ref.ID)))
+	err = s.transact(ctx, func(tx *firestore.Transaction) error {
+		ch, _, err = s.repeat(tx, ref, func(e *execution.Execution) { e.ID = again })
+		return err
+	})
+	if status.Code(err) == codes.AlreadyExists {
+		return execution.Change{}, ErrRedriven
+	}
+	return ch, err
+}
