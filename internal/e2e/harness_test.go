@@ -73,6 +73,7 @@ type airlock struct {
 	tenant string
 	secret string // of a key; empty: none is shown
 	stop   func()
+	api    *process // where the API is a process of its own
 }
 
 // start runs everything in this process, through the same wiring as the

@@ -144,7 +144,7 @@ func cluster(t *testing.T) (a *airlock, env []string) {
 	docker, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = docker.Close() })
-	a = &airlock{t: t, URL: "http://" + address, docker: docker}
+	a = &airlock{t: t, URL: "http://" + address, docker: docker, api: api}
 	a.eventually("ready", func() bool { return a.do(http.MethodGet, "/readyz", "", nil).StatusCode == http.StatusOK })
 	return a, env
 }

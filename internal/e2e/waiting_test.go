@@ -1,0 +1,109 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+)
+
+// mostWaiting is what a process of the API may take with 10,000 long polls, in bytes.
+const mostWaiting = 400 << 20
+
+// Very many may wait at one process of the API: AIRLOCK_LONG_POLLS says how
+// many (10000 is the figure in the docs). Each is answered when its execution
+// has ended.
+func TestLongPollsAreCheap(t *testing.T) {
+	waiting := 500
+	if n := os.Getenv("AIRLOCK_LONG_POLLS"); n != "" {
+		var err error
+		waiting, err = strconv.Atoi(n)
+		require.NoError(t, err)
+	}
+	a, _ := cluster(t)
+	agent := a.agent(offlineAgent)
+	accepted := make([]contract.Accepted, 100) // nobody runs them
+	for i := range accepted {
+		accepted[i] = a.run(agent.Id, fmt.Sprint(i))
+	}
+	idle := a.api.memory(t, "VmRSS")
+
+	transport := &http.Transport{MaxIdleConnsPerHost: waiting}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport, Timeout: 3 * time.Minute}
+	var polls errgroup.Group
+	var asked sync.WaitGroup
+	for i := range waiting {
+		asked.Add(1)
+		polls.Go(func() error {
+			once := sync.OnceFunc(asked.Done)
+			defer once()
+			for {
+				// The first is answered at once, and leaves a connection that is up.
+				for _, wait := range []string{"0s", "60s"} {
+					e, err := read(client, a.URL+accepted[i%len(accepted)].Urls.Self+"?wait="+wait)
+					if err != nil || ended(e) {
+						return err
+					}
+					once()
+				}
+			}
+		})
+	}
+	asked.Wait()
+	a.eventually("all of them wait", func() bool { return a.connections() >= waiting })
+	peak := a.api.memory(t, "VmHWM")
+	for _, one := range accepted {
+		a.call(http.MethodPost, one.Urls.Cancel, http.StatusAccepted, nil, nil)
+	}
+	require.NoError(t, polls.Wait())
+	peak = max(peak, a.api.memory(t, "VmHWM"))
+	t.Logf("%d long polls: %d MB at the most, %d MB before", waiting, peak>>20, idle>>20)
+	require.Less(t, peak, mostWaiting)
+}
+
+func read(c *http.Client, url string) (e contract.Execution, err error) {
+	res, err := c.Get(url)
+	if err != nil {
+		return e, err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return e, fmt.Errorf("%s answered %d", url, res.StatusCode)
+	}
+	return e, json.NewDecoder(res.Body).Decode(&e)
+}
+
+// memory is a figure of a process's /proc/PID/status, in bytes.
+func (p *process) memory(t *testing.T, name string) int {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Process.Pid))
+	require.NoError(t, err)
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, name+":"); ok {
+			n, err := strconv.Atoi(strings.Fields(rest)[0])
+			require.NoError(t, err)
+			return n << 10
+		}
+	}
+	t.Fatalf("there is no %s", name)
+	return 0
+}
+
+// connections counts the open files of the API's process, most of which are connections.
+func (a *airlock) connections() int {
+	a.t.Helper()
+	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", a.api.Process.Pid))
+	require.NoError(a.t, err)
+	return len(files)
+}
