@@ -61,11 +61,12 @@ generate: web/node_modules/.installed ## What is generated: server types, the pa
 ##@ Check
 
 .PHONY: lint
-lint: $(GOLANGCI) web/node_modules/.installed ## Linters of Go, TypeScript and shell; generated code is up to date
+lint: $(GOLANGCI) web/node_modules/.installed ## Linters of Go, TypeScript, shell and the OpenAPI document; generated code is up to date
 	$(GOLANGCI) run ./...
 	cd web && npm run lint
 	scripts/lint-shell.sh
 	scripts/lint-generated.sh
+	go test -count=1 -run TheDocumentIsValid ./internal/api/contract
 
 $(GOLANGCI):
 	GOBIN=$(CURDIR)/.bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0

@@ -21,7 +21,7 @@ func (s *Server) reread() time.Duration {
 	return max(2*time.Second, time.Duration(s.waiting.Len())*time.Second/waitingReads)
 }
 
-const waitingReads = 1000
+const waitingReads = 500
 
 // ListExecutions shows a page of the caller's executions.
 func (s *Server) ListExecutions(c echo.Context, params contract.ListExecutionsParams) error {
