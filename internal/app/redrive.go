@@ -25,6 +25,7 @@ type Redrive struct {
 // LoadRedrive reads where Firestore and Pub/Sub are from the environment.
 func LoadRedrive() (Redrive, error) {
 	c, err := env.ParseAs[Redrive]()
+	c.fillBlobURL()
 	return c, errors.Join(err, c.Cloud.check())
 }
 
