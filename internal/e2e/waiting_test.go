@@ -17,7 +17,7 @@ import (
 	"github.com/airlock-run/airlock/internal/api/contract"
 )
 
-// mostWaiting is what a process of the API may take with 10,000 long polls, in bytes.
+// mostWaiting is what a process of the API may take while long polls wait, in bytes.
 const mostWaiting = 400 << 20
 
 // callers is how many begin to wait each second; all at once would measure the
@@ -25,8 +25,8 @@ const mostWaiting = 400 << 20
 const callers = 300
 
 // Very many may wait at one process of the API: AIRLOCK_LONG_POLLS says how
-// many (10000 is the figure in the docs). Each is answered when its execution
-// has ended.
+// many. Each is answered when its execution has ended. With 10,000 on a machine
+// that was busy besides, the bound was passed (670 MB).
 func TestLongPollsAreCheap(t *testing.T) {
 	waiting := 500
 	if n := os.Getenv("AIRLOCK_LONG_POLLS"); n != "" {
@@ -59,14 +59,13 @@ func TestLongPollsAreCheap(t *testing.T) {
 		})
 	}
 	a.eventually("all of them wait", func() bool { return a.connections() >= waiting })
-	peak := a.api.memory(t, "VmHWM")
+	t.Logf("%d long polls: %d MB at the most, %d MB before", waiting, a.api.memory(t, "VmHWM")>>20, idle>>20)
 	for _, one := range accepted {
-		a.call(http.MethodPost, one.Urls.Cancel, http.StatusAccepted, nil, nil)
+		// A machine that is too busy with all of them may say so first.
+		a.eventually("canceled", func() bool { return a.do(http.MethodPost, one.Urls.Cancel, "", nil).StatusCode == http.StatusAccepted })
 	}
 	require.NoError(t, polls.Wait())
-	peak = max(peak, a.api.memory(t, "VmHWM"))
-	t.Logf("%d long polls: %d MB at the most, %d MB before", waiting, peak>>20, idle>>20)
-	require.Less(t, peak, mostWaiting)
+	require.Less(t, a.api.memory(t, "VmHWM"), mostWaiting)
 }
 
 func read(c *http.Client, url string) (e contract.Execution, err error) {
@@ -75,6 +74,9 @@ func read(c *http.Client, url string) (e contract.Execution, err error) {
 		return e, err
 	}
 	defer res.Body.Close()
+	if res.StatusCode == http.StatusServiceUnavailable {
+		return contract.Execution{Status: contract.StatusQueued}, nil // too busy: asked again
+	}
 	if res.StatusCode != http.StatusOK {
 		return e, fmt.Errorf("%s answered %d", url, res.StatusCode)
 	}
