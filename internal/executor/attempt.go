@@ -61,7 +61,7 @@ func (x *Executor) handle(work context.Context, a queue.Announcement, engineGone
 	if _, broke := verdict.(execution.Broke); broke {
 		x.lookAtEngine(work, engineGone)
 	}
-	change, settled := x.settle(job, ref, verdict, log)
+	change, settled := x.settle(job, e, verdict, log)
 	stop(nil)
 	heart.wait()
 
@@ -126,9 +126,10 @@ func judge(e *execution.Execution, ending execution.Ending, err error) execution
 	}
 }
 
-// settle writes the verdict, and keeps trying for as long as a lease lasts. If
-// it was written and only the answer was lost, the repetition finds that.
-func (x *Executor) settle(ctx context.Context, ref execution.Ref, verdict execution.Event, log *zap.Logger) (execution.Change, bool) {
+// settle writes the verdict on an attempt at e, and keeps trying for as long as
+// a lease lasts. If it was written and only the answer was lost, the repetition
+// finds that the execution ended with this attempt.
+func (x *Executor) settle(ctx context.Context, e *execution.Execution, verdict execution.Event, log *zap.Logger) (execution.Change, bool) {
 	if verdict == nil {
 		log.Warn("lease lost; another attempt has the execution")
 		return execution.Change{}, false
@@ -139,9 +140,9 @@ func (x *Executor) settle(ctx context.Context, ref execution.Ref, verdict execut
 	defer cancel()
 	unsure := false
 	change, err := backoff.Retry(held, func() (execution.Change, error) {
-		change, err := x.apply(held, ref, verdict)
+		change, err := x.apply(held, e.Ref(), verdict)
 		switch {
-		case err == nil, unsure && errors.Is(err, execution.ErrTerminal):
+		case err == nil, unsure && errors.Is(err, execution.ErrTerminal) && change.Execution.Attempt == e.Attempt:
 			return change, nil
 		case errors.Is(err, store.ErrUnavailable):
 			unsure = true
