@@ -18,7 +18,7 @@ var (
 	Sandboxes = counter("airlock_sandboxes_total", "Containers that were given a job; warm ones had been started before it came.", "start")
 )
 
-// The janitor's.
+// Repairs are the janitor's.
 var Repairs = counter("airlock_janitor_repairs_total", "Executions that the janitor found due and put right, by the status that this led to.", "status")
 
 // The gateway's.
@@ -35,7 +35,7 @@ var (
 	LongPolls   = gauge("airlock_http_long_polls", "Requests that wait for the end of an execution now.").WithLabelValues()
 )
 
-// The couriers'.
+// WebhookAttempts are the couriers'.
 var WebhookAttempts = counter("airlock_webhook_attempts_total", "Attempts to deliver a webhook, by what became of the delivery: pending is one that failed and is tried again.", "state")
 
 // What waits in Firestore, as package backlog reports it.
