@@ -27,12 +27,16 @@ const waits = "waits"
 // methods are those that a label may name: a caller may make up others.
 var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
 
+func methodOf(r *http.Request) string {
+	if slices.Contains(methods, r.Method) {
+		return r.Method
+	}
+	return "other"
+}
+
 // count counts a request that has been answered.
 func count(c echo.Context, took time.Duration) {
-	method, route := c.Request().Method, c.Path()
-	if !slices.Contains(methods, method) {
-		method = "other"
-	}
+	method, route := methodOf(c.Request()), c.Path()
 	metrics.Requests.WithLabelValues(method, route, strconv.Itoa(c.Response().Status)).Inc()
 	if c.Get(waits) == nil {
 		metrics.RequestTime.WithLabelValues(method, route).Observe(took.Seconds())

@@ -5,6 +5,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"go.uber.org/zap"
+
+	"github.com/airlock-run/airlock/internal/trace"
 )
 
 func requestID(c echo.Context) string {
@@ -20,7 +22,7 @@ func (s *Server) accessLog(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		took := time.Since(started)
 		count(c, took)
-		s.log.Debug("request", zap.String("request", requestID(c)),
+		s.log.Debug("request", zap.String("request", requestID(c)), trace.ID(c.Request().Context()),
 			zap.String("method", c.Request().Method), zap.String("path", c.Request().URL.Path),
 			zap.Int("status", c.Response().Status), zap.Duration("took", took))
 		return nil

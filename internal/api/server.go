@@ -14,6 +14,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
+	oteltrace "go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
@@ -30,6 +31,7 @@ import (
 	"github.com/airlock-run/airlock/internal/prompt"
 	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/internal/supervise"
+	"github.com/airlock-run/airlock/internal/trace"
 	"github.com/airlock-run/airlock/internal/wake"
 	"github.com/airlock-run/airlock/internal/webhook"
 )
@@ -103,7 +105,8 @@ type Config struct {
 	Pepper       key.Pepper      // of the keys that are issued; used where Auth knows keys
 	WebhookGuard dialguard.Guard // of the addresses that a webhook may name
 	Limits       Limits
-	Rules        prompt.Rules // on what no agent is asked
+	Rules        prompt.Rules     // on what no agent is asked
+	Tracer       oteltrace.Tracer // makes the spans of requests; nil: they have none
 }
 
 // Server is the API of one process.
@@ -129,6 +132,9 @@ const storeTimeout = 5 * time.Second
 func New(config Config, s Store, q Queue, log *zap.Logger) *Server {
 	srv := &Server{config: config, store: s, queue: q, log: log, echo: echo.New(), ended: newEnded(), streams: semaphore.NewWeighted(maxStreams), closing: make(chan struct{})}
 	srv.close = sync.OnceFunc(func() { close(srv.closing) })
+	if config.Tracer == nil {
+		srv.config.Tracer = trace.Off
+	}
 	e := srv.echo
 	e.HideBanner, e.HidePort = true, true
 	e.HTTPErrorHandler = srv.fail
@@ -138,6 +144,7 @@ func New(config Config, s Store, q Queue, log *zap.Logger) *Server {
 	e.Server.MaxHeaderBytes = maxHeaderBytes
 	e.Use(
 		middleware.RequestID(),
+		srv.traced,
 		srv.accessLog,
 		srv.audit,
 		middleware.RecoverWithConfig(middleware.RecoverConfig{LogErrorFunc: srv.logPanic}),

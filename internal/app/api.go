@@ -16,6 +16,7 @@ import (
 	"github.com/airlock-run/airlock/internal/metrics"
 	"github.com/airlock-run/airlock/internal/prompt"
 	"github.com/airlock-run/airlock/internal/runtime/catalog"
+	"github.com/airlock-run/airlock/internal/trace"
 	"github.com/airlock-run/airlock/web"
 )
 
@@ -37,6 +38,11 @@ func RunAPI(ctx context.Context, c API, log *zap.Logger, listening func(net.Addr
 	if err := c.guard(l.Addr()); err != nil {
 		return errors.Join(err, l.Close())
 	}
+	tracer, flush, err := trace.Start(ctx, c.Traces, "airlock-api", Version, log)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	defer flush()
 	conn, err := connect(ctx, c.Cloud)
 	if err != nil {
 		return errors.Join(err, l.Close())
@@ -52,7 +58,7 @@ func RunAPI(ctx context.Context, c API, log *zap.Logger, listening func(net.Addr
 		Version: Version, Runtimes: runtimes.Names(), DefaultRuntime: c.DefaultRuntime, Origins: c.Origins,
 		BatchWindow: c.BatchWindow, QueueTimeout: c.QueueTimeout, Page: web.Handler(web.Page()), Artifacts: conn.artifacts, Drain: c.Drain,
 		WebhookGuard: dialguard.Guard{Allow: c.WebhookPrivate},
-		Auth:         auth, Pepper: pepper, Limits: c.limits(), Rules: rules,
+		Auth:         auth, Pepper: pepper, Limits: c.limits(), Rules: rules, Tracer: tracer,
 	}
 	if c.MetricsListen == "" {
 		settings.Metrics = shown

@@ -19,6 +19,7 @@ import (
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/id"
 	"github.com/airlock-run/airlock/internal/runtime/catalog"
+	"github.com/airlock-run/airlock/internal/trace"
 )
 
 // Version of this build; set by the linker.
@@ -67,6 +68,8 @@ type API struct {
 	// MetricsListen is an address of its own for /metrics, host:port; they are not on Listen then. Anybody who reaches
 	// it may read them; they name no tenant. Default: on Listen, open to all.
 	MetricsListen string `env:"METRICS_LISTEN"`
+	// Traces are OpenTelemetry's own variables. Default: nothing is traced.
+	Traces trace.Settings
 }
 
 // Executor is the configuration of an executor.
@@ -128,6 +131,8 @@ type Executor struct {
 	WebhookPrivate []netip.Prefix `env:"WEBHOOK_ALLOW_PRIVATE"`
 	// MetricsListen is where /metrics is, host:port. Default: nowhere.
 	MetricsListen string `env:"METRICS_LISTEN"`
+	// Traces are OpenTelemetry's own variables. Default: nothing is traced.
+	Traces trace.Settings
 }
 
 // LoadAPI reads the API's configuration from the environment and reports
@@ -166,7 +171,7 @@ func (c *Cloud) check() error {
 }
 
 func (c *API) check() error {
-	errs := []error{c.Cloud.check(), c.Tenants.check(), notNegative("SHUTDOWN_GRACE", c.Grace), notNegative("SHUTDOWN_DRAIN", c.Drain)}
+	errs := []error{c.Cloud.check(), c.Tenants.check(), c.Traces.Check(), notNegative("SHUTDOWN_GRACE", c.Grace), notNegative("SHUTDOWN_DRAIN", c.Drain)}
 	if c.QueueTimeout < execution.MinQueueTimeout || c.QueueTimeout > execution.MaxQueueTimeout {
 		errs = append(errs, fmt.Errorf("QUEUE_TIMEOUT must be from %s to %s, not %s", execution.MinQueueTimeout, execution.MaxQueueTimeout, c.QueueTimeout))
 	}
@@ -214,7 +219,7 @@ func (c *Executor) fill() {
 }
 
 func (c *Executor) check() error {
-	errs := []error{c.Cloud.check(), c.Tenants.check(), notNegative("SHUTDOWN_GRACE", c.Grace)}
+	errs := []error{c.Cloud.check(), c.Tenants.check(), c.Traces.Check(), notNegative("SHUTDOWN_GRACE", c.Grace)}
 	if c.Slots < 1 {
 		errs = append(errs, fmt.Errorf("EXECUTOR_SLOTS must be at least 1, not %d", c.Slots))
 	} else if c.Reserved >= c.Slots {

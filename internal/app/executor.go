@@ -20,6 +20,7 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/sandbox/docker"
 	"github.com/airlock-run/airlock/internal/supervise"
+	"github.com/airlock-run/airlock/internal/trace"
 )
 
 const (
@@ -32,6 +33,11 @@ const (
 // RunExecutor runs executions until ctx ends, then what Executor.Grace says.
 func RunExecutor(ctx context.Context, c Executor, log *zap.Logger) (err error) {
 	log = log.Named("executor").With(zap.String("executor", c.Name))
+	tracer, flush, err := trace.Start(ctx, c.Traces, "airlock-executor", Version, log)
+	if err != nil {
+		return err
+	}
+	defer flush()
 	conn, err := connect(ctx, c.Cloud)
 	if err != nil {
 		return err
@@ -65,7 +71,7 @@ func RunExecutor(ctx context.Context, c Executor, log *zap.Logger) (err error) {
 	x := executor.New(executor.Config{
 		Name: c.Name, Slots: c.Slots, Reserved: c.Reserved, Grace: c.Grace,
 		Lease: executor.DefaultLease, Heartbeat: executor.DefaultHeartbeat,
-		Artifacts: conn.artifacts, ReceiptKey: receiptKey,
+		Artifacts: conn.artifacts, ReceiptKey: receiptKey, Tracer: tracer,
 	}, limited, conn.queue, driver, runtimes, func(e execution.Execution) {
 		feed.Ended(e)
 		limited.Ended(e)

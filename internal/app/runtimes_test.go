@@ -29,7 +29,7 @@ func prepare(t *testing.T, c Executor, task execution.Task) (image string, failu
 	registry, closeGateway, err := c.runtimes(zap.NewNop())
 	require.NoError(t, err)
 	defer closeGateway()
-	run, failure := registry.Prepare(&execution.Execution{ID: "exe_1", Task: task})
+	run, failure := registry.Prepare(t.Context(), &execution.Execution{ID: "exe_1", Task: task})
 	if failure != nil {
 		return "", failure
 	}

@@ -77,7 +77,7 @@ func BenchmarkContainers(b *testing.B) {
 	runtimes := offline(image)
 	e := execution.New(owner, execution.KindRun, execution.Task{Runtime: "offline", Input: "one two three"}, execution.Limits{Timeout: time.Minute}, time.Now())
 	alone := func() error {
-		run, failure := runtimes.Prepare(&e)
+		run, failure := runtimes.Prepare(context.Background(), &e)
 		require.Nil(b, failure)
 		o, err := d.Run(b.Context(), run.Job)
 		if err == nil {

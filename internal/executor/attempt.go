@@ -12,6 +12,7 @@ import (
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/queue"
 	"github.com/airlock-run/airlock/internal/store"
+	"github.com/airlock-run/airlock/internal/trace"
 )
 
 // callTimeout bounds every single call of the store and the queue.
@@ -41,10 +42,10 @@ func (x *Executor) handle(work context.Context, a queue.Announcement, engineGone
 	crash.At(crash.Claimed)
 	x.acknowledge(work, a)
 	e := &claimed.Execution
-	log = log.With(zap.Int("attempt", e.Attempt))
-	log.Info("running", zap.String("runtime", e.Task.Runtime))
-	counted := count(e)
+	work, counted := x.count(work, e)
 	defer counted.over()
+	log = log.With(zap.Int("attempt", e.Attempt), trace.ID(work))
+	log.Info("running", zap.String("runtime", e.Task.Runtime))
 
 	job, stop := context.WithCancelCause(work)
 	seen := &steps{show: func() { x.running.Wake(e.Ref()) }}
@@ -57,7 +58,7 @@ func (x *Executor) handle(work context.Context, a queue.Announcement, engineGone
 		finished.Ending.Steps, _ = seen.newest()
 		verdict = finished
 	}
-	counted.judged(verdict, done.outcome.Record)
+	counted.judged(verdict, done)
 	if _, broke := verdict.(execution.Broke); broke {
 		x.lookAtEngine(work, engineGone)
 	}

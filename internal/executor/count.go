@@ -1,30 +1,33 @@
 package executor
 
 import (
+	"context"
 	"time"
 
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/metrics"
-	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// tally counts one attempt.
+// tally counts one attempt, and is its span.
 type tally struct {
 	runtime string
 	began   time.Time
+	span    span
 }
 
-// count begins with the claim.
-func count(e *execution.Execution) tally {
+// count begins with the claim. What is done with ctx is part of the attempt's span.
+func (x *Executor) count(ctx context.Context, e *execution.Execution) (context.Context, tally) {
 	metrics.Busy.Inc()
 	if e.Attempt == 1 && e.StartedAt != nil {
 		metrics.Dispatch.WithLabelValues(string(e.Lane)).Observe(e.StartedAt.Sub(e.CreatedAt).Seconds())
 	}
-	return tally{runtime: e.Task.Runtime, began: time.Now()}
+	ctx, span := x.startSpan(ctx, e)
+	return ctx, tally{runtime: e.Task.Runtime, began: time.Now(), span: span}
 }
 
 // judged counts what became of the attempt.
-func (t tally) judged(verdict execution.Event, r sandbox.Record) {
+func (t tally) judged(verdict execution.Event, p performance) {
+	t.span.judged(verdict, p)
 	switch verdict.(type) {
 	case nil:
 		metrics.LeaseLost.Inc()
@@ -32,7 +35,7 @@ func (t tally) judged(verdict execution.Event, r sandbox.Record) {
 		metrics.Broken.Inc()
 	default:
 	}
-	if r.Container != "" {
+	if r := p.outcome.Record; r.Container != "" {
 		start := "cold"
 		if r.Warm {
 			start = "warm"
@@ -44,6 +47,7 @@ func (t tally) judged(verdict execution.Event, r sandbox.Record) {
 // ended counts the end of the execution. What no executor has as a runtime is
 // what a tenant wrote, and no label.
 func (t tally) ended(e *execution.Execution) {
+	t.span.ended(e)
 	code, runtime := "", t.runtime
 	if e.Failure != nil {
 		code = string(e.Failure.Code)
@@ -55,4 +59,7 @@ func (t tally) ended(e *execution.Execution) {
 	metrics.RunTime.WithLabelValues(runtime).Observe(time.Since(t.began).Seconds())
 }
 
-func (tally) over() { metrics.Busy.Dec() }
+func (t tally) over() {
+	t.span.End()
+	metrics.Busy.Dec()
+}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	oteltrace "go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/airlock-run/airlock/internal/runtime"
 	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/supervise"
+	"github.com/airlock-run/airlock/internal/trace"
 	"github.com/airlock-run/airlock/internal/wake"
 )
 
@@ -46,12 +48,13 @@ type Sandbox interface {
 	Ping(ctx context.Context) error
 }
 
-// Runtimes makes the job of an attempt. A failure means that no attempt will do better.
+// Runtimes makes the job of an attempt, whose model calls are part of the trace
+// that ctx belongs to. A failure means that no attempt will do better.
 type Runtimes interface {
-	Prepare(e *execution.Execution) (*runtime.Run, *execution.Failure)
+	Prepare(ctx context.Context, e *execution.Execution) (*runtime.Run, *execution.Failure)
 }
 
-// Config says how an executor works. Every field is required but ReceiptKey.
+// Config says how an executor works. Every field is required but ReceiptKey and Tracer.
 type Config struct {
 	Name      string        // of this process, unique
 	Slots     int           // jobs at once
@@ -61,7 +64,8 @@ type Config struct {
 	Grace     time.Duration // how long jobs may go on after a stop was asked for
 
 	Artifacts  Artifacts
-	ReceiptKey *receipt.Key // signs what is written of the jobs; nil: unsigned
+	ReceiptKey *receipt.Key     // signs what is written of the jobs; nil: unsigned
+	Tracer     oteltrace.Tracer // makes the spans of attempts; nil: they have none
 }
 
 // Defaults of the lease: an executor that was killed gives its executions free
@@ -94,6 +98,9 @@ type Executor struct {
 // New returns an executor; Run starts it. It calls ended, which must not
 // block, with every execution that it has brought to its end.
 func New(config Config, s Store, q Queue, sb Sandbox, rt Runtimes, ended func(execution.Execution), log *zap.Logger) *Executor {
+	if config.Tracer == nil {
+		config.Tracer = trace.Off
+	}
 	return &Executor{
 		config: config, store: s, queue: q, sandbox: sb, runtimes: rt, log: log, ended: ended,
 		slots: newSlots(config.Slots, config.Reserved),

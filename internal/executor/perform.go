@@ -16,11 +16,12 @@ import (
 
 // performance is one attempt at a job, as far as it came.
 type performance struct {
-	began   time.Time
-	run     *runtime.Run // nil: there was nothing to run
-	outcome sandbox.Outcome
-	ending  execution.Ending  // what the job did; beside an error only its Usage counts
-	result  *execution.Result // all of the ending's, which keeps a beginning of a large one
+	began    time.Time
+	run      *runtime.Run // nil: there was nothing to run
+	prepared time.Time    // when the sandbox was asked to run it
+	outcome  sandbox.Outcome
+	ending   execution.Ending  // what the job did; beside an error only its Usage counts
+	result   *execution.Result // all of the ending's, which keeps a beginning of a large one
 }
 
 // perform runs the job. What the job did is the ending; an error is that
@@ -33,12 +34,12 @@ func (x *Executor) perform(ctx context.Context, e *execution.Execution, seen *st
 		}
 		return p, fmt.Errorf("read the task: %w", err)
 	}
-	run, failure := x.runtimes.Prepare(e)
+	run, failure := x.runtimes.Prepare(ctx, e)
 	if failure != nil {
 		p.ending = failure.Ends(execution.Usage{})
 		return p, nil
 	}
-	p.run = run
+	p.run, p.prepared = run, time.Now()
 	run.Watch(seen.add)
 	p.outcome, err = x.sandbox.Run(ctx, run.Job)
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/airlock-run/airlock/internal/dialguard"
+	"github.com/airlock-run/airlock/internal/trace"
 )
 
 // Settings are the operator's. Zero durations and sizes mean the defaults.
@@ -133,18 +134,19 @@ func (g *Gateway) Models() []string { return slices.Clone(g.settings.Models) }
 func (g *Gateway) Close() { g.client.CloseIdleConnections() }
 
 // Session makes the way out of one execution. Only what both the operator and
-// the policy allow goes through it; an empty policy allows nothing.
-func (g *Gateway) Session(execution string, p Policy) *Session {
+// the policy allow goes through it; an empty policy allows nothing. It lasts until
+// it is closed, whatever becomes of ctx, which says whose trace the calls belong to.
+func (g *Gateway) Session(ctx context.Context, execution string, p Policy) *Session {
 	if allowed := g.settings.Models; len(allowed) > 0 {
 		p.Models = slices.DeleteFunc(slices.Clone(p.Models), func(model string) bool { return !slices.Contains(allowed, model) })
 	}
-	ctx, cancel := context.WithCancelCause(context.Background())
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	s := &Session{
 		gateway: g,
 		policy:  p,
 		ctx:     ctx,
 		cancel:  cancel,
-		log:     g.settings.Logger.With(zap.String("execution", execution)),
+		log:     g.settings.Logger.With(zap.String("execution", execution), trace.ID(ctx)),
 		bill:    newBill(g.settings.Budget.and(p.Budget), p.Spent, p.Prices),
 		bodies:  semaphore.NewWeighted(2 * g.settings.MaxRequest),
 	}

@@ -66,7 +66,7 @@ func openFor(t *testing.T, upstream *modelstub.Server, p gateway.Policy, change 
 	socket := filepath.Join(t.TempDir(), "egress.sock")
 	listener, err := net.Listen("unix", socket)
 	require.NoError(t, err)
-	s := g.Session("exe_1", p)
+	s := g.Session(context.Background(), "exe_1", p)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
 

@@ -84,7 +84,7 @@ func TestServeAfterCloseReturns(t *testing.T) {
 	upstream := start(t, modelstub.Always(modelstub.Text("hi")))
 	g, err := gateway.New(gateway.Settings{Upstream: upstream.URL(), APIKey: key})
 	require.NoError(t, err)
-	s := g.Session("exe_1", policy)
+	s := g.Session(context.Background(), "exe_1", policy)
 	require.NoError(t, s.Close())
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

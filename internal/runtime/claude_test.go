@@ -64,7 +64,7 @@ func (b *bench) run(task execution.Task) (*runtime.Run, *execution.Result, *exec
 
 func (b *bench) execute(task execution.Task) (*runtime.Run, sandbox.Outcome) {
 	b.t.Helper()
-	run, failure := b.registry.Prepare(&execution.Execution{
+	run, failure := b.registry.Prepare(b.t.Context(), &execution.Execution{
 		ID: "exe_" + b.t.Name(), ConversationID: "con_" + b.t.Name(), Task: task, Limits: execution.Limits{Timeout: b.timeout},
 	})
 	require.Nil(b.t, failure)

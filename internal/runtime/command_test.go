@@ -1,6 +1,7 @@
 package runtime_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -31,7 +32,7 @@ func TestACommandIsGivenTheTask(t *testing.T) {
 		r.Limits = catalog.Limits{Memory: 1 << 28, CPUs: 2, PIDs: 9, Output: 1 << 20}
 		r.MaxTimeout, r.Quiet = catalog.Duration(30*time.Second), catalog.Duration(5*time.Second)
 	})
-	run, failure := registry.Prepare(task(execution.Task{
+	run, failure := registry.Prepare(t.Context(), task(execution.Task{
 		Input: "/help --version", Model: "large", Instructions: "be brief", Schema: `{"type":"object"}`,
 		History: []execution.Message{{Role: execution.RoleUser, Text: "hi"}, {Role: execution.RoleAssistant, Text: "<ho>"}},
 	}))
@@ -56,7 +57,7 @@ func TestACommandIsGivenTheTask(t *testing.T) {
 
 func TestACommandFindsInstructionsWhereItLooks(t *testing.T) {
 	run, failure := program(func(r *catalog.Runtime) { r.Argv, r.Instructions = []string{"codex"}, "/workspace/AGENTS.md" }).
-		Prepare(task(execution.Task{Input: "x", Instructions: "be brief"}))
+		Prepare(t.Context(), task(execution.Task{Input: "x", Instructions: "be brief"}))
 	require.Nil(t, failure)
 	require.Equal(t, "/workspace/AGENTS.md", run.Job.Files[0].Path)
 	require.Equal(t, []string{"AIRLOCK_INSTRUCTIONS=/workspace/AGENTS.md"}, run.Job.Env)
@@ -69,7 +70,7 @@ func TestNothingOfATaskIsOnACommandsCommandLine(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"--help", "-c", "$(id)", "`id`", "'; rm -rf / #", "{model}", "\x00", "\n"}))
 		given := execution.Task{Input: text.Draw(t, "input"), Instructions: text.Draw(t, "instructions"), Schema: text.Draw(t, "schema")}
-		run, failure := registry.Prepare(task(given))
+		run, failure := registry.Prepare(t.Context(), task(given))
 		require.Nil(t, failure)
 		require.Equal(t, []string{"/bin/agent", "--model=m"}, run.Job.Argv)
 		require.Equal(t, given.Input, string(run.Job.Stdin))
@@ -117,7 +118,7 @@ func TestResultsOfACommand(t *testing.T) {
 				if c.json {
 					r.Output = catalog.JSON
 				}
-			}).Prepare(task(execution.Task{Input: "x"}))
+			}).Prepare(t.Context(), task(execution.Task{Input: "x"}))
 			require.Nil(t, failure)
 			result, failure := run.Read(c.outcome)
 			require.Equal(t, c.want, result)
@@ -136,10 +137,10 @@ func TestResultsOfACommand(t *testing.T) {
 func TestACommandWhoseModelFailed(t *testing.T) {
 	entry := catalog.Runtime{Name: "p", Image: "i", Contract: catalog.Command, Argv: []string{"x"}, Models: []string{"m"}}
 	r := runtime.From(entry, nil)
-	r.OpenEgress = func(*execution.Execution, string) runtime.Egress {
+	r.OpenEgress = func(context.Context, *execution.Execution, string) runtime.Egress {
 		return seen(gateway.Summary{Calls: 1, LastStatus: 429})
 	}
-	run, failure := runtime.New(r).Prepare(task(execution.Task{Input: "x"}))
+	run, failure := runtime.New(r).Prepare(t.Context(), task(execution.Task{Input: "x"}))
 	require.Nil(t, failure)
 	_, failure = run.Read(exited(1, ""))
 	require.Equal(t, execution.CodeModelError, failure.Code)
@@ -158,7 +159,7 @@ func TestTasksThatCannotBeRun(t *testing.T) {
 		"a schema of rubbish": {execution.Task{Input: "x", Schema: "{"}, execution.CodeInvalidTask},
 	} {
 		t.Run(name, func(t *testing.T) {
-			run, failure := registry.Prepare(task(c.task))
+			run, failure := registry.Prepare(t.Context(), task(c.task))
 			require.Nil(t, run)
 			require.Equal(t, c.code, failure.Code, failure.Message)
 		})

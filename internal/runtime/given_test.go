@@ -11,7 +11,7 @@ import (
 )
 
 func TestGivenFilesAreLaidDown(t *testing.T) {
-	run, failure := program(nil).Prepare(task(execution.Task{Input: "x", Given: []execution.Given{{Path: "data/a.csv", Data: []byte("1,2")}}}))
+	run, failure := program(nil).Prepare(t.Context(), task(execution.Task{Input: "x", Given: []execution.Given{{Path: "data/a.csv", Data: []byte("1,2")}}}))
 	require.Nil(t, failure)
 	require.Contains(t, run.Job.Files, sandbox.File{Path: "/workspace/data/a.csv", Mode: 0o644, Data: []byte("1,2")})
 }
@@ -23,7 +23,7 @@ func TestAGivenFileIsNotInTheWay(t *testing.T) {
 		"conf/AGENTS.md": false, "conf": false, "conf/AGENTS.md/x": false,
 		"conf/other": true, "AGENTS.md": true, "conf/AGENTS.md2": true,
 	} {
-		_, failure := registry.Prepare(task(execution.Task{Input: "x", Instructions: "be brief", Given: []execution.Given{{Path: path}}}))
+		_, failure := registry.Prepare(t.Context(), task(execution.Task{Input: "x", Instructions: "be brief", Given: []execution.Given{{Path: path}}}))
 		if fits {
 			require.Nil(t, failure, path)
 			continue

@@ -17,7 +17,7 @@ const memory = `{"type":"user","message":{"role":"user"}}` + "\n"
 // What an agent leaves for the next turn is only what can be given back to it.
 func TestWhatAnAgentLeaves(t *testing.T) {
 	registry := claudeThatSaw(gateway.Summary{})
-	run, failure := registry.Prepare(task(execution.Task{Input: "x", Model: "claude-opus-4-5"}))
+	run, failure := registry.Prepare(t.Context(), task(execution.Task{Input: "x", Model: "claude-opus-4-5"}))
 	require.Nil(t, failure)
 	require.Len(t, run.Job.Collect, 1)
 	path := run.Job.Collect[0]
@@ -75,7 +75,7 @@ func TestWhichSessionIsResumed(t *testing.T) {
 			c.task.Input = "x"
 			e := task(c.task)
 			e.ConversationID = "con_1"
-			run, failure := claudeThatSaw(gateway.Summary{}).Prepare(e)
+			run, failure := claudeThatSaw(gateway.Summary{}).Prepare(t.Context(), e)
 			require.Nil(t, failure)
 			if !c.resumes {
 				require.Contains(t, run.Job.Argv, "--session-id")
@@ -94,7 +94,7 @@ func TestASessionIsAConversations(t *testing.T) {
 	path := func(execution, conversation string) string {
 		e := task(executionTask)
 		e.ID, e.ConversationID = execution, conversation
-		run, failure := claudeThatSaw(gateway.Summary{}).Prepare(e)
+		run, failure := claudeThatSaw(gateway.Summary{}).Prepare(t.Context(), e)
 		require.Nil(t, failure)
 		return run.Job.Collect[0]
 	}

@@ -17,7 +17,7 @@ func inContainer(t *testing.T, task execution.Task, timeout time.Duration) (*exe
 	t.Helper()
 	image := cmp.Or(os.Getenv("OFFLINE_IMAGE"), offlineImage)
 	driver := newDriver(t, image)
-	run, failure := runtime.New(offlineRuntime(image)).Prepare(&execution.Execution{ID: "exe_offline", Task: task, Limits: execution.Limits{Timeout: timeout}})
+	run, failure := runtime.New(offlineRuntime(image)).Prepare(t.Context(), &execution.Execution{ID: "exe_offline", Task: task, Limits: execution.Limits{Timeout: timeout}})
 	require.Nil(t, failure)
 	outcome, err := driver.Run(t.Context(), run.Job)
 	require.NoError(t, err)

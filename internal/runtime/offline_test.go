@@ -60,7 +60,7 @@ func TestOfflineFromTaskToResult(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			run, failure := runtime.New(offlineRuntime("x")).Prepare(task(c.task))
+			run, failure := runtime.New(offlineRuntime("x")).Prepare(t.Context(), task(c.task))
 			require.Nil(t, failure)
 			result, failure := run.Read(inProcess(t, run.Job))
 			require.Nil(t, failure)
@@ -72,7 +72,7 @@ func TestOfflineFromTaskToResult(t *testing.T) {
 }
 
 func TestOfflineThatExitsIsAFailure(t *testing.T) {
-	run, failure := runtime.New(offlineRuntime("x")).Prepare(task(execution.Task{Input: `{"offline":{"exit":3}}`}))
+	run, failure := runtime.New(offlineRuntime("x")).Prepare(t.Context(), task(execution.Task{Input: `{"offline":{"exit":3}}`}))
 	require.Nil(t, failure)
 	_, failure = run.Read(inProcess(t, run.Job))
 	require.Equal(t, &execution.Failure{Code: execution.CodeAgentError, Message: "the agent ended with exit code 3"}, failure)

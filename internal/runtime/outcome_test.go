@@ -1,6 +1,7 @@
 package runtime_test
 
 import (
+	"context"
 	"net"
 	"strings"
 	"testing"
@@ -25,7 +26,7 @@ func (s seen) Summary() gateway.Summary { return gateway.Summary(s) }
 func claudeThatSaw(s gateway.Summary) *runtime.Registry {
 	r := claude("image", nil)
 	r.Unavailable = ""
-	r.OpenEgress = func(*execution.Execution, string) runtime.Egress { return seen(s) }
+	r.OpenEgress = func(context.Context, *execution.Execution, string) runtime.Egress { return seen(s) }
 	return runtime.New(r)
 }
 
@@ -112,7 +113,7 @@ func TestRead(t *testing.T) {
 		"recovered from a 529":        {outcome: exited(0, good), saw: gateway.Summary{Calls: 2, LastStatus: 200}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			run, failure := claudeThatSaw(c.saw).Prepare(task(execution.Task{Input: "x"}))
+			run, failure := claudeThatSaw(c.saw).Prepare(t.Context(), task(execution.Task{Input: "x"}))
 			require.Nil(t, failure)
 			result, failure := run.Read(c.outcome)
 			if c.code == "" {
@@ -138,7 +139,7 @@ func TestReadOfATaskWithASchema(t *testing.T) {
 		"nothing":       {noAnswer, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			run, failure := claudeThatSaw(gateway.Summary{}).Prepare(task(execution.Task{Input: "x", Schema: `{"type":"object"}`}))
+			run, failure := claudeThatSaw(gateway.Summary{}).Prepare(t.Context(), task(execution.Task{Input: "x", Schema: `{"type":"object"}`}))
 			require.Nil(t, failure)
 			result, failure := run.Read(exited(0, c.stdout))
 			require.Empty(t, cmp.Diff(c.want, result))
@@ -148,7 +149,7 @@ func TestReadOfATaskWithASchema(t *testing.T) {
 }
 
 func TestAFailureQuotesLittle(t *testing.T) {
-	run, failure := claudeThatSaw(gateway.Summary{}).Prepare(task(execution.Task{Input: "x"}))
+	run, failure := claudeThatSaw(gateway.Summary{}).Prepare(t.Context(), task(execution.Task{Input: "x"}))
 	require.Nil(t, failure)
 	o := exited(1, "")
 	o.Stderr = []byte(strings.Repeat("é", 10_000))
@@ -160,24 +161,24 @@ func TestAFailureQuotesLittle(t *testing.T) {
 func TestUsageIsWhatTheGatewaySaw(t *testing.T) {
 	run, failure := claudeThatSaw(gateway.Summary{
 		Calls: 2, CostUSD: 0.5, Tokens: gateway.Tokens{Input: 1, Output: 2, CacheRead: 10, CacheWrite5m: 100, CacheWrite1h: 1000},
-	}).Prepare(task(execution.Task{Input: "x"}))
+	}).Prepare(t.Context(), task(execution.Task{Input: "x"}))
 	require.Nil(t, failure)
 	require.Equal(t, execution.Usage{InputTokens: 1111, OutputTokens: 2, CostUSD: 0.5, Calls: 2}, run.Usage())
 }
 
 func TestClaudeNeedsAGateway(t *testing.T) {
-	_, failure := runtime.New(claude("image", nil)).Prepare(task(execution.Task{Runtime: "claude", Input: "x"}))
+	_, failure := runtime.New(claude("image", nil)).Prepare(t.Context(), task(execution.Task{Runtime: "claude", Input: "x"}))
 	require.Equal(t, execution.CodeUnknownRuntime, failure.Code)
 	require.Contains(t, failure.Message, "ANTHROPIC_API_KEY")
 }
 
 func TestClaudeTakesOnlyModelsItMayUse(t *testing.T) {
 	registry := claudeThatSaw(gateway.Summary{})
-	_, failure := registry.Prepare(task(execution.Task{Input: "x", Model: "gpt-9"}))
+	_, failure := registry.Prepare(t.Context(), task(execution.Task{Input: "x", Model: "gpt-9"}))
 	require.NotNil(t, failure)
 	require.Contains(t, failure.Message, `the model "gpt-9" cannot be used`)
 
-	run, failure := registry.Prepare(task(execution.Task{Input: "x", Model: "claude-haiku-4-5"}))
+	run, failure := registry.Prepare(t.Context(), task(execution.Task{Input: "x", Model: "claude-haiku-4-5"}))
 	require.Nil(t, failure)
 	require.Contains(t, strings.Join(run.Job.Argv, " "), "--model claude-haiku-4-5 ")
 }

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"context"
 	"io"
 	"slices"
 	"strings"
@@ -46,7 +47,7 @@ const home = "/home/agent"
 
 // prepare puts nothing that a tenant wrote on the command line, except for the
 // stream-json contract's schema.
-func (r Runtime) prepare(e *execution.Execution) (*Run, *execution.Failure) {
+func (r Runtime) prepare(ctx context.Context, e *execution.Execution) (*Run, *execution.Failure) {
 	model, failure := r.model(e.Task.Model)
 	if failure != nil {
 		return nil, failure
@@ -75,7 +76,7 @@ func (r Runtime) prepare(e *execution.Execution) (*Run, *execution.Failure) {
 		return nil, failure
 	}
 	if r.OpenEgress != nil {
-		run.egress = r.OpenEgress(e, model)
+		run.egress = r.OpenEgress(ctx, e, model)
 		run.Job.Egress = run.egress
 	}
 	return run, nil

@@ -28,7 +28,7 @@ func TestOnlyTheSchemaOfATaskIsOnTheCommandLine(t *testing.T) {
 			given.Schema = `{"description":"` + mark + `"}`
 		}
 		for _, registry := range []*runtime.Registry{runtime.New(offlineRuntime("x")), claudeThatSaw(gateway.Summary{})} {
-			run, failure := registry.Prepare(task(given))
+			run, failure := registry.Prepare(t.Context(), task(given))
 			require.Nil(t, failure)
 			for _, arg := range append(run.Job.Argv, run.Job.Env...) {
 				if !strings.HasPrefix(arg, "--json-schema=") {
@@ -46,7 +46,7 @@ func TestOnlyTheSchemaOfATaskIsOnTheCommandLine(t *testing.T) {
 }
 
 func TestClaudesEnvironment(t *testing.T) {
-	run, failure := claudeThatSaw(gateway.Summary{}).Prepare(task(execution.Task{Input: "x", Model: "claude-haiku-4-5"}))
+	run, failure := claudeThatSaw(gateway.Summary{}).Prepare(t.Context(), task(execution.Task{Input: "x", Model: "claude-haiku-4-5"}))
 	require.Nil(t, failure)
 	require.Contains(t, run.Job.Env, "ANTHROPIC_BASE_URL=http://127.0.0.1:8787")
 	require.Contains(t, run.Job.Env, "CLAUDE_CODE_MAX_RETRIES=2")
@@ -55,8 +55,8 @@ func TestClaudesEnvironment(t *testing.T) {
 
 	// What one job's environment holds must not show in the next one's.
 	registry := claudeThatSaw(gateway.Summary{})
-	first, _ := registry.Prepare(task(execution.Task{Input: "x", Model: "claude-haiku-4-5"}))
-	second, _ := registry.Prepare(task(execution.Task{Input: "x", Model: "claude-opus-4-5"}))
+	first, _ := registry.Prepare(t.Context(), task(execution.Task{Input: "x", Model: "claude-haiku-4-5"}))
+	second, _ := registry.Prepare(t.Context(), task(execution.Task{Input: "x", Model: "claude-opus-4-5"}))
 	require.Contains(t, first.Job.Env, "CLAUDE_CODE_SUBAGENT_MODEL=claude-haiku-4-5")
 	require.NotContains(t, second.Job.Env, "CLAUDE_CODE_SUBAGENT_MODEL=claude-haiku-4-5")
 }

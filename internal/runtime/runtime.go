@@ -4,6 +4,7 @@
 package runtime
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -21,8 +22,9 @@ type Runtime struct {
 	// runtime; empty when they can.
 	Unavailable string
 
-	// OpenEgress opens the way out of one execution, to one model; nil: there is none.
-	OpenEgress func(e *execution.Execution, model string) Egress
+	// OpenEgress opens the way out of one execution, to one model, whose calls
+	// are part of ctx's trace; nil: there is none.
+	OpenEgress func(ctx context.Context, e *execution.Execution, model string) Egress
 }
 
 // Egress is the way out of one execution and the record of what went through.
@@ -47,12 +49,12 @@ func From(entry catalog.Runtime, gw *gateway.Gateway) Runtime {
 		for _, route := range entry.Egress.Routes {
 			policy.Routes = append(policy.Routes, gateway.Route(route))
 		}
-		r.OpenEgress = func(e *execution.Execution, model string) Egress {
+		r.OpenEgress = func(ctx context.Context, e *execution.Execution, model string) Egress {
 			own := policy
 			own.Models = []string{model}
 			own.Budget = gateway.Budget{Tokens: e.Task.Budget.MaxTokens, CostUSD: e.Task.Budget.MaxCostUSD}
 			own.Spent = gateway.Budget{Tokens: e.Usage.InputTokens + e.Usage.OutputTokens, CostUSD: e.Usage.CostUSD}
-			return gw.Session(e.ID, own)
+			return gw.Session(ctx, e.ID, own)
 		}
 	}
 	return r
@@ -68,13 +70,14 @@ func New(runtimes ...Runtime) *Registry { return &Registry{runtimes: runtimes} }
 func (r *Registry) All() []Runtime { return r.runtimes }
 
 // Prepare makes the job of one attempt. A failure says that no attempt will
-// ever do better: the runtime is not there, or the task cannot be put to it.
-func (r *Registry) Prepare(e *execution.Execution) (*Run, *execution.Failure) {
+// ever do better: the runtime is not there, or the task cannot be put to it. Of
+// ctx only the trace counts, which the calls of the agent to its model belong to.
+func (r *Registry) Prepare(ctx context.Context, e *execution.Execution) (*Run, *execution.Failure) {
 	chosen, failure := r.choose(e.Task.Runtime)
 	if failure != nil {
 		return nil, failure
 	}
-	return chosen.prepare(e)
+	return chosen.prepare(ctx, e)
 }
 
 func (r *Registry) choose(name string) (Runtime, *execution.Failure) {

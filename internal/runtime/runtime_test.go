@@ -33,7 +33,7 @@ func TestPrepareChoosesByName(t *testing.T) {
 		"none at all":                 {nil, "", "", "no runtime is available"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			run, failure := runtime.New(c.runtimes...).Prepare(task(execution.Task{Runtime: c.asked, Input: "x"}))
+			run, failure := runtime.New(c.runtimes...).Prepare(t.Context(), task(execution.Task{Runtime: c.asked, Input: "x"}))
 			if c.refused != "" {
 				require.Nil(t, run)
 				require.Equal(t, execution.CodeUnknownRuntime, failure.Code)
@@ -48,7 +48,7 @@ func TestPrepareChoosesByName(t *testing.T) {
 
 func TestPrepareKeepsWhatTenantsWriteOffTheCommandLine(t *testing.T) {
 	const hostile = "--dangerously '; rm -rf / # $(id)"
-	run, failure := runtime.New(offlineRuntime("x")).Prepare(task(execution.Task{
+	run, failure := runtime.New(offlineRuntime("x")).Prepare(t.Context(), task(execution.Task{
 		Input:        hostile,
 		Instructions: hostile,
 		History:      []execution.Message{{Role: execution.RoleUser, Text: hostile}},
@@ -62,8 +62,8 @@ func TestPrepareKeepsWhatTenantsWriteOffTheCommandLine(t *testing.T) {
 
 func TestPrepareIsTheSameForEveryAttempt(t *testing.T) {
 	registry := runtime.New(offlineRuntime("x"))
-	first, _ := registry.Prepare(task(execution.Task{Input: "x"}))
-	second, _ := registry.Prepare(task(execution.Task{Input: "x"}))
+	first, _ := registry.Prepare(t.Context(), task(execution.Task{Input: "x"}))
+	second, _ := registry.Prepare(t.Context(), task(execution.Task{Input: "x"}))
 	require.Equal(t, first.Job, second.Job)
 	require.Equal(t, time.Minute, first.Job.Timeout)
 	require.Nil(t, first.Job.Egress, "a nil interface, so that nothing listens")
@@ -80,7 +80,7 @@ func TestPrepareStartsOrResumesASession(t *testing.T) {
 		"a history":              {[]execution.Message{{Role: execution.RoleUser, Text: "hi"}}, "--resume"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			run, failure := registry.Prepare(task(execution.Task{Input: "x", History: c.history}))
+			run, failure := registry.Prepare(t.Context(), task(execution.Task{Input: "x", History: c.history}))
 			require.Nil(t, failure)
 			require.Contains(t, run.Job.Argv, c.flag)
 		})
@@ -95,7 +95,7 @@ func TestPrepareRefusesASchemaThatTheAgentCouldNotTake(t *testing.T) {
 		"too large": `{"x":"` + strings.Repeat("x", 100<<10) + `"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, failure := runtime.New(offlineRuntime("x")).Prepare(task(execution.Task{Input: "x", Schema: schema}))
+			_, failure := runtime.New(offlineRuntime("x")).Prepare(t.Context(), task(execution.Task{Input: "x", Schema: schema}))
 			require.NotNil(t, failure)
 			require.Contains(t, failure.Message, "schema")
 		})

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/docker/docker/client"
+	"go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/zap"
 )
 
@@ -92,7 +93,10 @@ func New(opts Options) (*Driver, error) {
 	if opts.Log == nil {
 		opts.Log = zap.NewNop()
 	}
-	from := []client.Opt{client.FromEnv, client.WithAPIVersionNegotiation()}
+	from := []client.Opt{
+		client.FromEnv, client.WithAPIVersionNegotiation(),
+		client.WithTraceProvider(noop.NewTracerProvider()), // else each call of the Engine is a span, named by its container
+	}
 	if opts.Host != "" {
 		from = append(from, client.WithHost(opts.Host))
 	}

@@ -1,0 +1,40 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/labstack/echo/v4"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// untraced are asked for by machines, over and over.
+var untraced = []string{"/healthz", "/readyz", "/metrics", "/assets/*"}
+
+// traced makes each request a span, named by its route, in the trace that the
+// caller's traceparent names if there is one. It goes around accessLog, which
+// has the answer written when it returns.
+func (s *Server) traced(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if slices.Contains(untraced, c.Path()) {
+			return next(c)
+		}
+		r := c.Request()
+		ctx := otel.GetTextMapPropagator().Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+		ctx, span := s.config.Tracer.Start(ctx, methodOf(r)+" "+c.Path(), trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+			semconv.HTTPRequestMethodKey.String(methodOf(r)), semconv.HTTPRoute(c.Path())))
+		defer span.End()
+		c.SetRequest(r.WithContext(ctx))
+		err := next(c)
+		status := c.Response().Status
+		span.SetAttributes(semconv.HTTPResponseStatusCode(status))
+		if status >= http.StatusInternalServerError {
+			span.SetStatus(codes.Error, "")
+		}
+		return err
+	}
+}

@@ -1,0 +1,70 @@
+package executor
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	oteltrace "go.opentelemetry.io/otel/trace"
+
+	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/trace"
+)
+
+// span is that of one attempt. Nothing that a tenant wrote is in it, but names.
+type span struct {
+	oteltrace.Span
+	ctx context.Context // of the span, for those below it
+}
+
+// startSpan begins with the claim, in the trace in which the execution was announced.
+func (x *Executor) startSpan(ctx context.Context, e *execution.Execution) (context.Context, span) {
+	ctx, s := x.config.Tracer.Start(ctx, "attempt", oteltrace.WithSpanKind(oteltrace.SpanKindConsumer), oteltrace.WithAttributes(
+		attribute.String("airlock.execution", e.ID), attribute.String("airlock.tenant", e.Owner), attribute.Int("airlock.attempt", e.Attempt),
+		attribute.String("airlock.lane", string(e.Lane)), attribute.String("airlock.runtime", e.Task.Runtime)))
+	return ctx, span{Span: s, ctx: ctx}
+}
+
+// judged puts the phases of the job below the attempt, each of which went on
+// until the next one began, and the last until now. That a job failed is its
+// result; an error is what Airlock could not do.
+func (s span) judged(verdict execution.Event, p performance) {
+	switch verdict.(type) {
+	case nil:
+		s.SetStatus(codes.Error, "lease lost")
+	case execution.Broke:
+		s.SetStatus(codes.Error, "broke")
+	default:
+	}
+	got, record := "sandbox.create", p.outcome.Record
+	if record.Warm {
+		got = "sandbox.take"
+	}
+	until := time.Now()
+	phases := []struct {
+		name  string
+		began time.Time
+	}{
+		{got, p.prepared}, {"sandbox.dispatch", record.Times.Dispatched}, {"agent", record.Times.AgentStarted}, {"result", record.Times.Result},
+	}
+	for i, phase := range phases {
+		if phase.began.IsZero() {
+			return
+		}
+		end := until
+		if i+1 < len(phases) && !phases[i+1].began.IsZero() {
+			end = phases[i+1].began
+		}
+		_, below := trace.Child(s.ctx, phase.name, oteltrace.WithTimestamp(phase.began))
+		below.End(oteltrace.WithTimestamp(end))
+	}
+}
+
+// ended says how the execution ended.
+func (s span) ended(e *execution.Execution) {
+	s.SetAttributes(attribute.String("airlock.status", string(e.Status)))
+	if e.Failure != nil {
+		s.SetAttributes(attribute.String("airlock.code", string(e.Failure.Code)))
+	}
+}

@@ -1,0 +1,82 @@
+// Package tracetest is a collector of spans for tests.
+package tracetest
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	common "go.opentelemetry.io/proto/otlp/common/v1"
+	trace "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
+)
+
+// Collector takes spans by OTLP over HTTP.
+type Collector struct {
+	URL string
+
+	mu    sync.Mutex
+	spans []Span
+}
+
+// Span is one that was sent, with the service that sent it.
+type Span struct {
+	*trace.Span
+	Service string
+}
+
+// Start serves until the test ends.
+func Start(t *testing.T) *Collector {
+	t.Helper()
+	c := &Collector{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		assert.NoError(t, err)
+		var request collector.ExportTraceServiceRequest
+		if !assert.NoError(t, proto.Unmarshal(body, &request)) || !assert.Equal(t, "/v1/traces", r.URL.Path) {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		c.take(&request)
+		w.Header().Set("Content-Type", "application/x-protobuf")
+	}))
+	t.Cleanup(server.Close)
+	c.URL = server.URL
+	return c
+}
+
+func (c *Collector) take(request *collector.ExportTraceServiceRequest) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, of := range request.ResourceSpans {
+		service := attributes(of.Resource.Attributes)["service.name"].GetStringValue()
+		for _, scope := range of.ScopeSpans {
+			for _, span := range scope.Spans {
+				c.spans = append(c.spans, Span{Span: span, Service: service})
+			}
+		}
+	}
+}
+
+// Spans are those that have come so far.
+func (c *Collector) Spans() []Span {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.spans)
+}
+
+// Attributes of the span, by their names.
+func (s Span) Attributes() map[string]*common.AnyValue { return attributes(s.Span.Attributes) }
+
+func attributes(list []*common.KeyValue) map[string]*common.AnyValue {
+	byName := map[string]*common.AnyValue{}
+	for _, kv := range list {
+		byName[kv.Key] = kv.Value
+	}
+	return byName
+}
