@@ -29,7 +29,7 @@ const Interval = time.Second
 const (
 	// page is how many due deliveries one query returns.
 	page = 100
-	// callTimeout bounds every single call of the store.
+	// callTimeout bounds what is asked of the store at a time.
 	callTimeout = 5 * time.Second
 )
 
@@ -80,41 +80,35 @@ func (c *Courier) Ended(e execution.Execution) {
 // then is cut short, and tried again by another courier.
 func (c *Courier) Run(ctx context.Context) error {
 	defer c.client.CloseIdleConnections()
-	return supervise.Keep(ctx, c.log, "deliver webhooks", func(ctx context.Context) error {
+	var sending errgroup.Group // outlives a look that fails
+	err := supervise.Keep(ctx, c.log, "deliver webhooks", func(ctx context.Context) error {
 		tick := time.NewTicker(c.config.Interval)
 		defer tick.Stop()
-		sending, ctx := errgroup.WithContext(ctx)
-		sending.Go(func() error {
-			for {
-				more, err := c.look(ctx, sending)
-				if err != nil {
-					return err
-				}
-				freed := c.freed
-				if !more {
-					freed = nil
-				}
-				select {
-				case <-ctx.Done():
-					return nil
-				case <-tick.C:
-				case <-c.poked:
-				case <-freed:
-				}
+		for {
+			more, err := c.look(ctx, &sending)
+			if err != nil {
+				return err
 			}
-		})
-		return sending.Wait()
+			freed := c.freed
+			if !more {
+				freed = nil
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-tick.C:
+			case <-c.poked:
+			case <-freed:
+			}
+		}
 	})
+	return errors.Join(err, sending.Wait())
 }
 
 // look begins to send what is due, as far as there is room, and reports whether
 // there may be more than that.
 func (c *Courier) look(ctx context.Context, sending *errgroup.Group) (more bool, err error) {
-	now, err := c.store.Now(ctx)
-	if err != nil {
-		return false, err
-	}
-	due, err := c.store.DueDeliveries(ctx, now, page)
+	due, err := c.due(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -136,6 +130,16 @@ func (c *Courier) look(ctx context.Context, sending *errgroup.Group) (more bool,
 		}
 	}
 	return len(due) == page, postponing.Wait()
+}
+
+func (c *Courier) due(ctx context.Context) ([]store.DueDelivery, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	now, err := c.store.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.store.DueDeliveries(ctx, now, page)
 }
 
 // deliver makes one attempt.

@@ -46,6 +46,7 @@ func start(t *testing.T) fixture {
 func (f fixture) run(t *testing.T, guard dialguard.Guard) (c *Courier, stop func()) {
 	t.Helper()
 	c = New(Config{Interval: 5 * time.Millisecond, Guard: guard, Agent: "Airlock/test"}, f.Store, zaptest.NewLogger(t))
+	c.client.Timeout = 0 // a receiver that hangs does so for as long as its test needs
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- c.Run(ctx) }()
@@ -85,9 +86,10 @@ func (f fixture) await(t *testing.T, ref webhook.Ref, holds func(webhook.Deliver
 	t.Helper()
 	var d webhook.Delivery
 	require.Eventually(t, func() bool {
-		d = f.delivery(t, ref)
-		return holds(d)
-	}, 20*time.Second, 5*time.Millisecond)
+		var err error
+		d, err = f.Delivery(t.Context(), ref)
+		return err == nil && holds(d)
+	}, time.Minute, 5*time.Millisecond)
 	return d
 }
 
