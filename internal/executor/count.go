@@ -44,19 +44,10 @@ func (t tally) judged(verdict execution.Event, p performance) {
 	}
 }
 
-// ended counts the end of the execution. What no executor has as a runtime is
-// what a tenant wrote, and no label.
+// ended is told once the execution has.
 func (t tally) ended(e *execution.Execution) {
 	t.span.ended(e)
-	code, runtime := "", t.runtime
-	if e.Failure != nil {
-		code = string(e.Failure.Code)
-		if e.Failure.Code == execution.CodeUnknownRuntime {
-			runtime = ""
-		}
-	}
-	metrics.Ended.WithLabelValues(string(e.Status), code, runtime, string(e.Lane)).Inc()
-	metrics.RunTime.WithLabelValues(runtime).Observe(time.Since(t.began).Seconds())
+	metrics.RunTime.WithLabelValues(t.runtime).Observe(time.Since(t.began).Seconds())
 }
 
 func (t tally) over() {

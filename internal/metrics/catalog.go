@@ -12,11 +12,13 @@ var (
 	Busy      = gauge("airlock_executor_slots_busy", "Jobs that it runs now.").WithLabelValues()
 	Dispatch  = histogram("airlock_dispatch_seconds", "From an execution's acceptance to its first claim.", long, "lane")
 	RunTime   = histogram("airlock_attempt_seconds", "From the claim of an attempt to its end.", long, "runtime")
-	Ended     = counter("airlock_executions_ended_total", "Executions that ended after an attempt; code is empty for those that succeeded.", "status", "code", "runtime", "lane")
 	Broken    = counter("airlock_attempts_broken_total", "Attempts that Airlock itself could not carry through.").WithLabelValues()
 	LeaseLost = counter("airlock_leases_lost_total", "Attempts that lost their lease before they ended.").WithLabelValues()
 	Sandboxes = counter("airlock_sandboxes_total", "Containers that were given a job; warm ones had been started before it came.", "start")
 )
+
+// Ended is the store's, where everything that ends an execution comes by.
+var Ended = counter("airlock_executions_ended_total", "Executions that ended, after an attempt or without one; code is empty for those that succeeded.", "status", "code", "runtime", "lane")
 
 // Repairs are the janitor's.
 var Repairs = counter("airlock_janitor_repairs_total", "Executions that the janitor found due and put right, by the status that this led to.", "status")

@@ -8,6 +8,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/conversation"
 	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/metrics"
 	"github.com/airlock-run/airlock/internal/webhook"
 )
 
@@ -63,7 +64,19 @@ func (s *Store) Apply(ctx context.Context, ref execution.Ref, ev execution.Event
 			s.deliver(tx, webhook.OfExecution(e, now)),
 		)
 	})
+	if err == nil && ch.Execution.Status.Terminal() {
+		countEnd(&ch.Execution)
+	}
 	return ch, err
+}
+
+// countEnd counts each end at most once: not one whose commit was not answered.
+func countEnd(e *execution.Execution) {
+	code := ""
+	if e.Failure != nil {
+		code = string(e.Failure.Code)
+	}
+	metrics.Ended.WithLabelValues(string(e.Status), code, e.Task.Runtime, string(e.Lane)).Inc()
 }
 
 // applyToConversation keeps turns in order when e begins to run or would, but for a limit, and stores
