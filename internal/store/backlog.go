@@ -38,12 +38,13 @@ func (s *Store) Backlog(ctx context.Context) (Backlog, error) {
 		counting.Go(func() (err error) { *n, err = count(ctx, q); return err })
 	}
 	for lane, w := range map[execution.Lane]*Waiting{execution.Interactive: &b.Interactive, execution.Batch: &b.Batch} {
-		queued := all.Where("lane", "==", lane).Where("status", "==", execution.Queued)
+		// In the same order, so that one index serves both queries.
+		queued := all.Where("lane", "==", lane).Where("status", "==", execution.Queued).OrderBy("createdAt", firestore.Asc)
 		count(&w.Depth, queued)
 		counting.Go(func() error {
 			oldest, err := list[struct {
 				CreatedAt time.Time `firestore:"createdAt"`
-			}](ctx, queued.OrderBy("createdAt", firestore.Asc).Limit(1).Select("createdAt"))
+			}](ctx, queued.Limit(1).Select("createdAt"))
 			if len(oldest) > 0 {
 				w.Oldest = max(0, now.Sub(oldest[0].CreatedAt))
 			}
