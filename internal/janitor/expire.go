@@ -27,6 +27,7 @@ type Archive interface {
 	ExpireExecutions(ctx context.Context, before time.Time, limit int, forget store.Forget) (int, error)
 	ExpireBatches(ctx context.Context, before time.Time, limit int, forget store.Forget) (int, error)
 	ExpireConversations(ctx context.Context, since time.Time, limit int) (int, error)
+	ExpireDeliveries(ctx context.Context, before time.Time, limit int) (int, error)
 	ExpireUploads(ctx context.Context, before time.Time, limit int) (int, error)
 }
 
@@ -74,9 +75,13 @@ func (j *Janitor) expirePage(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	conversations, err := x.Archive.ExpireConversations(ctx, before, page)
-	if uploads+executions+batches+conversations > 0 {
-		j.log.Info("deleted what has been kept long enough", zap.Int("uploads", uploads), zap.Int("executions", executions),
-			zap.Int("batches", batches), zap.Int("conversations", conversations))
+	if err != nil {
+		return false, err
 	}
-	return max(uploads, executions, batches, conversations) >= page, err
+	deliveries, err := x.Archive.ExpireDeliveries(ctx, before, page)
+	if uploads+executions+batches+conversations+deliveries > 0 {
+		j.log.Info("deleted what has been kept long enough", zap.Int("uploads", uploads), zap.Int("executions", executions),
+			zap.Int("batches", batches), zap.Int("conversations", conversations), zap.Int("deliveries", deliveries))
+	}
+	return max(uploads, executions, batches, conversations, deliveries) >= page, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/id"
 	"github.com/airlock-run/airlock/internal/store"
+	"github.com/airlock-run/airlock/internal/webhook"
 )
 
 const retention = 24 * time.Hour
@@ -203,4 +205,34 @@ func TestOnlyTheLeaderExpires(t *testing.T) {
 	w.clock.Advance(Lease)
 	w.run(j)
 	w.eventually(func() bool { return !w.exists(ref) })
+}
+
+func TestDeliveriesThatHaveEndedExpire(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := agent.Agent{Owner: owner, Name: "A", Runtime: "offline", Timeout: time.Minute}
+	require.NoError(t, w.store.CreateAgent(t.Context(), &a))
+	told := func(change func(*webhook.Delivery, time.Time) error) webhook.Ref {
+		ch, err := w.store.SubmitRun(t.Context(), store.Run{Owner: owner, AgentID: a.ID, Input: "x", Webhook: "https://example.com"})
+		require.NoError(t, err)
+		w.apply(ch.Execution.Ref(), execution.CancelAsked{})
+		ref := webhook.Ref{Owner: owner, ID: webhook.ID(ch.Execution.ID)}
+		_, _, err = w.store.ChangeDelivery(t.Context(), ref, change)
+		require.NoError(t, err)
+		return ref
+	}
+	delivered := func(d *webhook.Delivery, now time.Time) error {
+		return d.Settle(0, webhook.Answer{Status: http.StatusOK}, now)
+	}
+	old, pending, again := told(delivered), told((*webhook.Delivery).Claim), told(delivered)
+	w.clock.Advance(retention + time.Minute)
+	young := told(delivered)
+	_, _, err := w.store.ChangeDelivery(t.Context(), again, (*webhook.Delivery).Again)
+	require.NoError(t, err)
+	j, _ := w.keeper(retention)
+	require.NoError(t, j.expire(t.Context()))
+	for ref, kept := range map[webhook.Ref]bool{old: false, pending: true, again: true, young: true} {
+		_, err := w.store.Delivery(t.Context(), ref)
+		require.Equal(t, kept, err == nil, "%v", err)
+	}
 }

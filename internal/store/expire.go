@@ -7,6 +7,8 @@ import (
 
 	"cloud.google.com/go/firestore"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/airlock-run/airlock/internal/batch"
 	"github.com/airlock-run/airlock/internal/conversation"
@@ -78,6 +80,30 @@ func (s *Store) ExpireConversations(ctx context.Context, since time.Time, limit 
 		deleted++
 	}
 	return deleted, err
+}
+
+// ExpireDeliveries deletes deliveries of webhooks that ended before. One that is
+// to be sent again meanwhile stays.
+func (s *Store) ExpireDeliveries(ctx context.Context, before time.Time, limit int) (int, error) {
+	q := s.client.CollectionGroup(deliveries).Where("endedAt", "<=", before).OrderBy("endedAt", firestore.Asc).Limit(limit)
+	ended, err := q.Select("endedAt").Documents(ctx).GetAll()
+	if err != nil {
+		return 0, translate(err)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(deletions)
+	for _, snap := range ended {
+		g.Go(func() error {
+			_, err := snap.Ref.Delete(ctx, firestore.LastUpdateTime(snap.UpdateTime))
+			switch status.Code(err) {
+			case codes.FailedPrecondition, codes.NotFound: // it has changed, or is gone
+				return nil
+			default:
+				return translate(err)
+			}
+		})
+	}
+	return len(ended), g.Wait()
 }
 
 // ExpireUploads deletes the inputs of batches whose upload began before and
