@@ -86,8 +86,8 @@ type Executor struct {
 	// Grace is how long jobs may go on after a stop was asked for; what is not done then is handed back.
 	Grace time.Duration `env:"SHUTDOWN_GRACE" envDefault:"20s"`
 
-	// Retention is how long what has ended is kept: executions with their files, batches, and conversations since
-	// their newest message. 0 keeps it for ever.
+	// Retention is how long what has ended is kept: executions with their files, batches, deliveries of webhooks, and
+	// conversations since their newest message. 0 keeps it for ever.
 	Retention time.Duration `env:"RETENTION" envDefault:"720h"`
 
 	// DockerHost is the Engine's address. Default: unix:///var/run/docker.sock.
@@ -183,7 +183,7 @@ func (c *API) check() error {
 	} else {
 		errs = append(errs, c.checkCallers())
 	}
-	errs = append(errs, c.Traffic.check())
+	errs = append(errs, c.Traffic.check(), checkMetricsListen(c.MetricsListen))
 	found, err := catalog.Load(c.RuntimesFile)
 	if err != nil {
 		errs = append(errs, fmt.Errorf("RUNTIMES_FILE: %w", err))
@@ -219,7 +219,9 @@ func (c *Executor) fill() {
 }
 
 func (c *Executor) check() error {
-	errs := []error{c.Cloud.check(), c.Tenants.check(), c.Traces.Check(), notNegative("SHUTDOWN_GRACE", c.Grace)}
+	errs := []error{
+		c.Cloud.check(), c.Tenants.check(), c.Traces.Check(), notNegative("SHUTDOWN_GRACE", c.Grace), checkMetricsListen(c.MetricsListen),
+	}
 	if c.Slots < 1 {
 		errs = append(errs, fmt.Errorf("EXECUTOR_SLOTS must be at least 1, not %d", c.Slots))
 	} else if c.Reserved >= c.Slots {

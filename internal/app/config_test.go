@@ -120,6 +120,7 @@ func TestMistakesOfTheAPI(t *testing.T) {
 			emulators(map[string]string{"AUTH_FAILURES": "-1", "MAX_CONNECTIONS": "0", "TRUSTED_PROXIES": "10.0.0.1", "PROMPT_RULES_FILE": "/nowhere.yaml"}),
 			[]string{"AUTH_FAILURES", "MAX_CONNECTIONS", "TRUSTED_PROXIES", "PROMPT_RULES_FILE"},
 		},
+		"metrics' port":     {emulators(map[string]string{"METRICS_LISTEN": "9090"}), []string{"METRICS_LISTEN must be host:port", `"9090"`}},
 		"another auth mode": {emulators(map[string]string{"AUTH_MODE": "none"}), []string{"AUTH_MODE", `"none"`}},
 		"unknown runtime":   {emulators(map[string]string{"DEFAULT_RUNTIME": "perl"}), []string{"DEFAULT_RUNTIME", "offline", `"perl"`}},
 		"odd grace":         {emulators(map[string]string{"SHUTDOWN_GRACE": "soon"}), []string{"Grace", "soon"}},
@@ -146,6 +147,7 @@ func TestMistakesOfAnExecutor(t *testing.T) {
 		says []string
 	}{
 		"nothing is set":      {nil, []string{"GOOGLE_CLOUD_PROJECT"}},
+		"metrics' port":       {emulators(map[string]string{"METRICS_LISTEN": "9090"}), []string{"METRICS_LISTEN must be host:port"}},
 		"negative slots":      {emulators(map[string]string{"EXECUTOR_SLOTS": "-1"}), []string{"EXECUTOR_SLOTS", "-1"}},
 		"slots in words":      {emulators(map[string]string{"EXECUTOR_SLOTS": "many"}), []string{"Slots", "many"}},
 		"all slots reserved":  {emulators(map[string]string{"EXECUTOR_SLOTS": "2", "EXECUTOR_RESERVED": "2"}), []string{"EXECUTOR_RESERVED"}},

@@ -11,6 +11,13 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
+func checkMetricsListen(address string) error {
+	if _, _, err := net.SplitHostPort(address); address != "" && err != nil {
+		return fmt.Errorf("METRICS_LISTEN must be host:port, not %q", address)
+	}
+	return nil
+}
+
 // serveMetrics shows metrics on an address of their own until ctx ends.
 func serveMetrics(ctx context.Context, address string, metrics http.Handler) error {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
