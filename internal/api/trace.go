@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 	"go.opentelemetry.io/otel"
@@ -25,7 +26,9 @@ func (s *Server) traced(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		r := c.Request()
 		ctx := otel.GetTextMapPropagator().Extract(r.Context(), propagation.HeaderCarrier(r.Header))
-		ctx, span := s.config.Tracer.Start(ctx, methodOf(r)+" "+c.Path(), trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+		// A tracestate may be larger than what Pub/Sub takes along with a message.
+		ctx = trace.ContextWithRemoteSpanContext(ctx, trace.SpanContextFromContext(ctx).WithTraceState(trace.TraceState{}))
+		ctx, span := s.config.Tracer.Start(ctx, strings.TrimSpace(methodOf(r)+" "+c.Path()), trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
 			semconv.HTTPRequestMethodKey.String(methodOf(r)), semconv.HTTPRoute(c.Path())))
 		defer span.End()
 		c.SetRequest(r.WithContext(ctx))

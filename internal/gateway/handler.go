@@ -58,7 +58,7 @@ func (s *Session) call(w http.ResponseWriter, r *http.Request, route Route, rec 
 	ctx, end, release := s.callContext(r.Context())
 	defer release()
 	span := s.startSpan(a)
-	defer func() { endSpan(span, *rec) }()
+	defer endSpan(span, rec)
 	x := exchange{session: s, w: w, end: end, rec: rec}
 	x.run(ctx, r, route, body)
 	tokens, estimated := x.settled(a)

@@ -59,6 +59,12 @@ func openFor(t *testing.T, upstream *modelstub.Server, p gateway.Policy, change 
 	if change != nil {
 		change(&settings)
 	}
+	return openIn(context.Background(), t, settings, p)
+}
+
+// openIn makes the session in ctx's trace.
+func openIn(ctx context.Context, t *testing.T, settings gateway.Settings, p gateway.Policy) *wayOut {
+	t.Helper()
 	g, err := gateway.New(settings)
 	require.NoError(t, err)
 	t.Cleanup(g.Close)
@@ -66,7 +72,7 @@ func openFor(t *testing.T, upstream *modelstub.Server, p gateway.Policy, change 
 	socket := filepath.Join(t.TempDir(), "egress.sock")
 	listener, err := net.Listen("unix", socket)
 	require.NoError(t, err)
-	s := g.Session(context.Background(), "exe_1", p)
+	s := g.Session(ctx, "exe_1", p)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
 

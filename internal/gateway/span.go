@@ -20,7 +20,7 @@ func (s *Session) startSpan(a ask) oteltrace.Span {
 }
 
 // endSpan says what came of the call. An error is everything but a good answer.
-func endSpan(span oteltrace.Span, rec record) {
+func endSpan(span oteltrace.Span, rec *record) {
 	t := rec.receipt.tokens
 	span.SetAttributes(
 		semconv.HTTPResponseStatusCode(rec.receipt.status),

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -59,7 +60,12 @@ func (s Settings) Check() error {
 		errs = append(errs, fmt.Errorf("OTEL_TRACES_EXPORTER must be otlp or none, not %q", s.Exporter))
 	}
 	if protocol := cmp.Or(s.TracesProtocol, s.Protocol); protocol != "" && protocol != "http/protobuf" {
-		errs = append(errs, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf, not %q", protocol))
+		errs = append(errs, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL (or ..._TRACES_PROTOCOL) must be http/protobuf, not %q", protocol))
+	}
+	// The exporter would go to localhost instead.
+	endpoint := cmp.Or(s.TracesEndpoint, s.Endpoint)
+	if u, err := url.Parse(endpoint); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		errs = append(errs, fmt.Errorf("OTEL_EXPORTER_OTLP_ENDPOINT (or ..._TRACES_ENDPOINT) must be an http or https URL, not %q", endpoint))
 	}
 	return errors.Join(errs...)
 }

@@ -88,7 +88,10 @@ func TestNothingIsTracedWithoutAskingForIt(t *testing.T) {
 
 func TestSettingsThatAreNotSupported(t *testing.T) {
 	err := Settings{Endpoint: "http://localhost:4317", Protocol: "grpc", Exporter: "console"}.Check()
-	require.ErrorContains(t, err, `OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf, not "grpc"`)
+	require.ErrorContains(t, err, `OTEL_EXPORTER_OTLP_PROTOCOL (or ..._TRACES_PROTOCOL) must be http/protobuf, not "grpc"`)
 	require.ErrorContains(t, err, `OTEL_TRACES_EXPORTER must be otlp or none, not "console"`)
 	require.NoError(t, Settings{Endpoint: "http://localhost:4318", Protocol: "grpc", TracesProtocol: "http/protobuf"}.Check())
+	for _, endpoint := range []string{":::::", "localhost:4318", "collector", "grpc://collector:4317", "http://"} {
+		require.ErrorContains(t, Settings{Endpoint: endpoint}.Check(), "must be an http or https URL", endpoint)
+	}
 }
