@@ -28,7 +28,7 @@ func TestAReceiverOfTheStandardVerifiesWhatItGets(t *testing.T) {
 	require.Equal(t, 1, d.Attempt)
 	require.Equal(t, http.StatusNoContent, d.Last.Status)
 
-	r := <-got
+	r := next(t, got)
 	secrets, err := f.WebhookSecrets(t.Context(), ada)
 	require.NoError(t, err)
 	receiver, err := standard.NewWebhook(string(secrets.Current))
@@ -60,9 +60,9 @@ func TestRetriesGoOnAfterARestart(t *testing.T) {
 	_, stop := f.run(t, local)
 	ref := f.end(t, ada, url)
 	f.await(t, ref, func(d webhook.Delivery) bool { return d.Last.Status == http.StatusServiceUnavailable })
-	first := <-got
+	first := next(t, got)
 	f.clock.Advance(time.Minute)
-	second := <-got // to stop before would cut it short
+	second := next(t, got) // to stop before would cut it short
 	stop()
 
 	healthy.Store(true)
@@ -71,7 +71,7 @@ func TestRetriesGoOnAfterARestart(t *testing.T) {
 	f.run(t, local)
 	d := f.await(t, ref, in(webhook.Delivered))
 	require.Equal(t, 3, d.Attempt)
-	for _, again := range []request{second, <-got} {
+	for _, again := range []request{second, next(t, got)} {
 		require.Equal(t, first.body, again.body)
 		require.Equal(t, first.header.Get("Webhook-Id"), again.header.Get("Webhook-Id"))
 		require.NotEqual(t, first.header.Get("Webhook-Signature"), again.header.Get("Webhook-Signature"), "each attempt has its time")
@@ -206,7 +206,7 @@ func TestPagesOfDeliveriesToASlowReceiverHoldNobodyUp(t *testing.T) {
 	require.NoError(t, storing.Wait())
 	f.run(t, local)
 	for range mostPerHost {
-		<-asked
+		next(t, asked)
 	}
 	f.await(t, f.end(t, "bob", quick), in(webhook.Delivered))
 	f.await(t, f.end(t, ada, quick), in(webhook.Delivered))

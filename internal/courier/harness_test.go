@@ -118,6 +118,17 @@ func receive(t *testing.T, answer http.HandlerFunc) (url string, got <-chan requ
 	return s.URL, requests
 }
 
+func next(t *testing.T, got <-chan request) request {
+	t.Helper()
+	select {
+	case r := <-got:
+		return r
+	case <-time.After(time.Minute):
+		t.Fatal("no request comes")
+		return request{}
+	}
+}
+
 func status(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
 }
