@@ -16,25 +16,29 @@ func (s *Server) audit(next echo.HandlerFunc) echo.HandlerFunc {
 	log := s.log.Named("audit")
 	return func(c echo.Context) error {
 		err := next(c)
-		r := c.Request()
-		switch r.Method {
+		switch c.Request().Method {
 		case http.MethodGet, http.MethodHead, http.MethodOptions:
-			return err
+		default:
+			recordCall(log, c, err)
 		}
-		known, _ := c.Get(callerKey).(caller.Caller) // nobody, where it was refused before
-		status, code := c.Response().Status, ""
-		if err != nil {
-			p := explain(err)
-			status, code = p.Status, string(p.Code)
-		}
-		resource := c.Param("id")
-		if made := c.Response().Header().Get(echo.HeaderLocation); made != "" {
-			resource = made
-		}
-		log.Info("call",
-			zap.String("tenant", known.Tenant), zap.String("caller", known.Subject), zap.String("address", c.RealIP()),
-			zap.String("route", r.Method+" "+c.Path()), zap.String("resource", resource), zap.String("request", requestID(c)),
-			zap.Int("status", status), zap.String("code", code), zap.Bool("replayed", c.Response().Header().Get(headerReplayed) != ""))
 		return err
 	}
+}
+
+// recordCall writes the line of a call that has ended with err.
+func recordCall(log *zap.Logger, c echo.Context, err error) {
+	known, _ := c.Get(callerKey).(caller.Caller) // nobody, where it was refused before
+	status, code := c.Response().Status, ""
+	if err != nil {
+		p := explain(err)
+		status, code = p.Status, string(p.Code)
+	}
+	resource := c.Param("id")
+	if made := c.Response().Header().Get(echo.HeaderLocation); made != "" {
+		resource = made
+	}
+	log.Info("call",
+		zap.String("tenant", known.Tenant), zap.String("caller", known.Subject), zap.String("address", c.RealIP()),
+		zap.String("route", c.Request().Method+" "+c.Path()), zap.String("resource", resource), zap.String("request", requestID(c)),
+		zap.Int("status", status), zap.String("code", code), zap.Bool("replayed", c.Response().Header().Get(headerReplayed) != ""))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -71,53 +72,73 @@ func (s *Server) GetExecution(c echo.Context, executionID contract.ID, params co
 		metrics.LongPolls.Inc()
 		defer metrics.LongPolls.Dec()
 	}
-	e, err := s.await(c.Request().Context(), ref, patience)
+	t, over, err := s.await(c.Request().Context(), ref, patience)
 	if err == nil && patience > 0 {
 		err = s.admitted(c)
 	}
 	if err != nil {
 		return err
 	}
-	t, err := tag(viewExecution(e))
-	if err != nil {
-		return err
-	}
-	if e.Status.Terminal() {
-		s.ended.remember(ref, t)
-	} else {
+	if !over {
 		c.Response().Header().Set(echo.HeaderRetryAfter, "1")
 	}
 	return t.answer(c)
 }
 
-// await reads the execution until it has ended, the wait is over, or the
-// server closes, and returns it as it then is.
-func (s *Server) await(ctx context.Context, ref execution.Ref, wait time.Duration) (execution.Execution, error) {
-	news, leave := s.waiting.Enter(ref) // before the first read, so that nothing is missed between
+// await looks at the execution until it has ended, the wait is over, or the
+// server closes, and returns what there is to say of it then. Meanwhile it
+// keeps nothing of it.
+func (s *Server) await(ctx context.Context, ref execution.Ref, wait time.Duration) (t tagged, ended bool, err error) {
+	news, leave := s.waiting.Enter(ref) // before the first look, so that nothing is missed between
 	defer leave()
-	over := time.NewTimer(wait)
-	defer over.Stop()
-	for {
-		e, err := s.readExecution(ctx, ref)
-		if err != nil || e.Status.Terminal() || wait == 0 {
-			return e, err
+	until := time.Now().Add(wait)
+	for closing := false; ; {
+		rest := time.Until(until)
+		t, ended, err = s.look(ctx, ref)
+		if err != nil || ended || closing || rest <= 0 {
+			return t, ended, err
 		}
+		t = tagged{}
 		select {
 		case <-news:
-		case <-time.After(s.reread()):
-		case <-over.C:
-			return e, nil
+		case <-time.After(min(s.reread(), rest)):
 		case <-s.closing:
-			return e, nil
+			closing = true
 		case <-ctx.Done():
-			return e, ctx.Err()
+			return t, false, ctx.Err()
 		}
 	}
 }
 
-func (s *Server) readExecution(ctx context.Context, ref execution.Ref) (execution.Execution, error) {
+// look reads an execution and makes what there is to say of it. It has a stack
+// of its own for that: it needs 32 KiB, which a poll would keep while it waits.
+func (s *Server) look(ctx context.Context, ref execution.Ref) (t tagged, ended bool, err error) {
+	var looking sync.WaitGroup
+	looking.Go(func() {
+		var e execution.Execution
+		if e, err = s.readExecution(ctx, ref); err != nil {
+			return
+		}
+		t, err = tag(viewExecution(e))
+		if ended = err == nil && e.Status.Terminal(); ended {
+			s.ended.remember(ref, t)
+		}
+	})
+	looking.Wait()
+	return t, ended, err
+}
+
+// maxReads is how many executions a process reads at once; very many may be
+// asked for together.
+const maxReads = 128
+
+func (s *Server) readExecution(ctx context.Context, ref execution.Ref) (e execution.Execution, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
+	if err := s.reads.Acquire(ctx, 1); err != nil {
+		return e, err
+	}
+	defer s.reads.Release(1)
 	return s.store.Execution(ctx, ref)
 }
 

@@ -37,10 +37,14 @@ func (q *nearby) Tell(_ context.Context, ch execution.Change) error {
 type counting struct {
 	*store.Store
 	reads atomic.Int64
+	gate  chan struct{} // nil: open; else reads wait until it is closed
 }
 
 func (s *counting) Execution(ctx context.Context, ref execution.Ref) (execution.Execution, error) {
 	s.reads.Add(1)
+	if s.gate != nil {
+		<-s.gate
+	}
 	return s.Store.Execution(ctx, ref)
 }
 

@@ -20,13 +20,18 @@ func (s *Server) accessLog(next echo.HandlerFunc) echo.HandlerFunc {
 		if err := next(c); err != nil {
 			c.Error(err) // writes the answer, so that its status is known below
 		}
-		took := time.Since(started)
-		count(c, took)
-		s.log.Debug("request", zap.String("request", requestID(c)), trace.ID(c.Request().Context()),
-			zap.String("method", c.Request().Method), zap.String("path", c.Request().URL.Path),
-			zap.Int("status", c.Response().Status), zap.Duration("took", took))
+		s.logRequest(c, time.Since(started))
 		return nil
 	}
+}
+
+// logRequest is by itself, as is recordCall, because what a line needs of the
+// stack would otherwise be kept by each poll that waits.
+func (s *Server) logRequest(c echo.Context, took time.Duration) {
+	count(c, took)
+	s.log.Debug("request", zap.String("request", requestID(c)), trace.ID(c.Request().Context()),
+		zap.String("method", c.Request().Method), zap.String("path", c.Request().URL.Path),
+		zap.Int("status", c.Response().Status), zap.Duration("took", took))
 }
 
 func (s *Server) logPanic(c echo.Context, err error, stack []byte) error {

@@ -118,6 +118,7 @@ type Server struct {
 	echo    *echo.Echo
 	waiting wake.Room
 	ended   *ended
+	reads   *semaphore.Weighted // of executions, that there may be at once
 	streams *semaphore.Weighted // of events, that may be open
 	closing chan struct{}       // closed when long polls should answer what they know
 	close   func()
@@ -130,7 +131,7 @@ const storeTimeout = 5 * time.Second
 
 // New returns a server; Serve starts it.
 func New(config Config, s Store, q Queue, log *zap.Logger) *Server {
-	srv := &Server{config: config, store: s, queue: q, log: log, echo: echo.New(), ended: newEnded(), streams: semaphore.NewWeighted(maxStreams), closing: make(chan struct{})}
+	srv := &Server{config: config, store: s, queue: q, log: log, echo: echo.New(), ended: newEnded(), reads: semaphore.NewWeighted(maxReads), streams: semaphore.NewWeighted(maxStreams), closing: make(chan struct{})}
 	srv.close = sync.OnceFunc(func() { close(srv.closing) })
 	if config.Tracer == nil {
 		srv.config.Tracer = trace.Off
