@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -128,8 +129,9 @@ func (p *process) await(t *testing.T, pattern string) string {
 	}
 }
 
-// cluster runs emulators and API as processes of their own, as in the cloud.
-func cluster(t *testing.T) (a *airlock, env []string) {
+// cluster runs emulators and API as processes of their own, as in the cloud;
+// apiEnv is for the API alone.
+func cluster(t *testing.T, apiEnv ...string) (a *airlock, env []string) {
 	t.Helper()
 	emulators := spawn(t, "airlock", nil, "emulators", "--memory", "--pubsub", "127.0.0.1:0", "--firestore", "127.0.0.1:0")
 	firestore := emulators.await(t, `FIRESTORE_EMULATOR_HOST=(\S+)`)
@@ -139,7 +141,7 @@ func cluster(t *testing.T) (a *airlock, env []string) {
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(sockets)) })
 	env = []string{"FIRESTORE_EMULATOR_HOST=" + firestore, "PUBSUB_EMULATOR_HOST=" + pubsub, "SANDBOX_SOCKET_DIR=" + sockets, "SANDBOX_WARM=0"}
 
-	api := spawn(t, "api", append(env, "LISTEN=127.0.0.1:0"))
+	api := spawn(t, "api", slices.Concat(env, apiEnv, []string{"LISTEN=127.0.0.1:0"}))
 	address := api.await(t, `"API is listening".*"address":"([^"]+)"`)
 	docker, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
 	require.NoError(t, err)
