@@ -128,7 +128,6 @@ func (d *Driver) discard(ctx context.Context, c *cell) <-chan time.Time {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		delete(d.cells, containerName(c.name))
-		d.untidy = d.untidy || err != nil
 	})
 	return gone
 }

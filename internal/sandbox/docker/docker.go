@@ -67,9 +67,8 @@ type Driver struct {
 
 	working sync.WaitGroup // removals and warm starts under way
 
-	mu     sync.Mutex
-	cells  map[string]bool // names of the containers in use
-	untidy bool            // a removal failed; Reap tries again
+	mu    sync.Mutex
+	cells map[string]bool // names of the containers in use
 }
 
 // New makes a Driver and its place below Options.SocketDir. It does not speak
@@ -118,8 +117,8 @@ func New(opts Options) (*Driver, error) {
 }
 
 // Close removes what the Driver still has on the Engine, waits for removals
-// under way until ctx ends, and frees its place. No Run may be under way or
-// come later.
+// under way until ctx ends, reaps a last time, for there may be no executor
+// after this one, and frees its place. No Run may be under way or come later.
 func (d *Driver) Close(ctx context.Context) error {
 	d.drain(ctx)
 	done := make(chan struct{})
@@ -134,8 +133,8 @@ func (d *Driver) Close(ctx context.Context) error {
 		// another executor's Reap, or this one's next, finishes the work.
 		return errors.Join(context.Cause(ctx), d.instance.abandon(), d.api.Close())
 	}
-	if d.untidy {
-		if err := d.tidy(ctx); err != nil {
+	if d.greeted { // else it has never met the Engine
+		if err := d.Reap(ctx); err != nil {
 			return errors.Join(err, d.instance.abandon(), d.api.Close())
 		}
 	}
