@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
@@ -144,6 +145,8 @@ func (op *Operation) CheckParameters(query url.Values, header http.Header) []Fie
 			wrong = append(wrong, FieldError{Field: p.Name, Detail: "must be given"})
 		case len(values) > 1 && p.In == "query":
 			wrong = append(wrong, FieldError{Field: p.Name, Detail: "stands twice"})
+		case len(values) > 0 && !utf8.ValidString(values[0]):
+			wrong = append(wrong, FieldError{Field: p.Name, Detail: "must be UTF-8"})
 		case len(values) > 0:
 			wrong = append(wrong, p.check(values[0])...)
 		}
