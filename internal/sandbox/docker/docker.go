@@ -135,7 +135,8 @@ func (d *Driver) Close(ctx context.Context) error {
 	}
 	if d.greeted { // else it has never met the Engine
 		if err := d.Reap(ctx); err != nil {
-			return errors.Join(err, d.instance.abandon(), d.api.Close())
+			d.log.Warn("could not look for what is left on the Engine; the next executor there will", zap.Error(err))
+			return errors.Join(d.instance.abandon(), d.api.Close())
 		}
 	}
 	return errors.Join(d.instance.leave(), d.api.Close())
