@@ -73,8 +73,10 @@ func spawnFrom(t *testing.T, dir, name string, env []string, args ...string) *pr
 	require.NoError(t, write.Close()) // the process has its own; reading ends with it
 	p := &process{Cmd: cmd, name: name, lines: make(chan string, 1000)}
 	var reading sync.WaitGroup
+	var said []string // for whoever looks into a failure
 	reading.Go(func() {
 		for scan := bufio.NewScanner(read); scan.Scan(); {
+			said = append(said, scan.Text())
 			select {
 			case p.lines <- scan.Text():
 			default: // nobody reads; what counts is in the first lines
@@ -86,9 +88,15 @@ func spawnFrom(t *testing.T, dir, name string, env []string, args ...string) *pr
 		p.end(t, syscall.SIGKILL)
 		reading.Wait()
 		_ = read.Close()
+		if t.Failed() {
+			t.Logf("what %s said:\n%s", name, strings.Join(said[max(0, len(said)-shownLines):], "\n"))
+		}
 	})
 	return p
 }
+
+// shownLines is how much of the output of a process a failed test shows.
+const shownLines = 200
 
 // end sends a signal and waits for the end of the process.
 func (p *process) end(t *testing.T, s os.Signal) {
