@@ -76,10 +76,14 @@ $(GOLANGCI):
 bench: engine sandbox-offline sandbox-probe ## Benchmarks, each beside what it is measured against
 	go test -run '^$$' -bench . -benchtime 2s -timeout 60m ./...
 
+.PHONY: faults
+faults: engine sandbox-offline ## Everything that can break, broken, and the history judged
+	AIRLOCK_FAULTS=1 go test -race -count=1 -timeout 30m -run Fault ./internal/e2e
+
 .PHONY: soak
 soak: engine sandbox-offline sandbox-probe ## A thousand sandboxes in a row leave nothing behind; then faults at random, for SOAK=10m
 	AIRLOCK_SOAK=1000 go test -count=1 -timeout 60m -run ManyInARow -v ./internal/sandbox/docker
-	SOAK=$(SOAK) go test -count=1 -timeout 0 -run TestSoak -v ./internal/e2e
+	AIRLOCK_FAULTS=1 SOAK=$(SOAK) go test -count=1 -timeout 0 -run TestSoak -v ./internal/e2e
 
 ##@ Set up
 

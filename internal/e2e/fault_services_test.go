@@ -185,8 +185,7 @@ func TestFaultClocksApart(t *testing.T) {
 			accepted := l.submit(`{"offline":{"sleep":"6s"}}`) // longer than a heartbeat
 			require.Equal(t, 1, l.await(accepted.ExecutionId).Attempt)
 			accepted = l.submit(`{"offline":{"sleep":"3s"}}`)
-			l.name = l.names[0]
-			l.eventually("runs in a container", func() bool { return len(l.containers()) == 1 })
+			doomed.await(t, `"msg":"running".*(`+accepted.ExecutionId+`)`)
 			doomed.end(t, syscall.SIGKILL)
 			another := l.executor(t)
 			// How soon is TestKilledExecutor's; who believed a clock would be ten minutes late, or too early.
