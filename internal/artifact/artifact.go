@@ -9,6 +9,9 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"gocloud.dev/blob"
 	_ "gocloud.dev/blob/fileblob" // file:///folder
@@ -27,7 +30,10 @@ var (
 )
 
 // Store is safe for concurrent use.
-type Store struct{ bucket *blob.Bucket }
+type Store struct {
+	bucket *blob.Bucket
+	sync   func(*os.File) error // brings to disk what was written to a file, or entered in a folder
+}
 
 // Open returns the store at a URL: gs://bucket, or file:///folder, which is
 // made if it is not there. It does not wait for a bucket to answer.
@@ -48,14 +54,15 @@ func Open(ctx context.Context, location string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("blob storage: %w", err)
 	}
-	return &Store{bucket: bucket}, nil
+	return &Store{bucket: bucket, sync: (*os.File).Sync}, nil
 }
 
 // Close lets go of the bucket.
 func (s *Store) Close() error { return s.bucket.Close() }
 
 // Put writes a content and returns what it is. An earlier one under the same
-// key is replaced; of one that fails nothing is to be seen.
+// key is replaced. Once Put returns nil no power cut takes the content away; of
+// one that fails nothing has to be there.
 func (s *Store) Put(ctx context.Context, key Key, from io.Reader) (execution.Content, error) {
 	sum := newSum(from)
 	if err := s.write(ctx, key.String(), sum); err != nil {
@@ -64,18 +71,46 @@ func (s *Store) Put(ctx context.Context, key Key, from io.Reader) (execution.Con
 	return sum.content(), nil
 }
 
+// write has a content on disk before it has its name, and the name before it
+// returns, where the bucket is a folder: fileblob leaves both to the kernel, and
+// the document that names the content is safe before that.
 func (s *Store) write(ctx context.Context, key string, from io.Reader) error {
 	ctx, abort := context.WithCancel(ctx)
 	defer abort()
-	w, err := s.bucket.NewWriter(ctx, key, &blob.WriterOptions{ContentType: "application/octet-stream"})
+	var file *os.File // of a folder; nil: a bucket in the cloud, which has what it has taken
+	w, err := s.bucket.NewWriter(ctx, key, &blob.WriterOptions{
+		ContentType: "application/octet-stream",
+		BeforeWrite: func(as func(any) bool) error { as(&file); return nil },
+	})
 	if err != nil {
 		return err
 	}
-	if _, err := io.Copy(w, from); err != nil {
+	_, err = io.Copy(w, from)
+	if err == nil && file != nil {
+		err = s.sync(file)
+	}
+	if err != nil {
 		abort() // or Close would keep what came until then
 		return errors.Join(err, w.Close())
 	}
-	return w.Close()
+	if err := w.Close(); err != nil || file == nil {
+		return err
+	}
+	return s.syncFolders(file.Name(), strings.Count(key, "/"))
+}
+
+// syncFolders brings to disk the folder that a file is in, and as many above it as may be new.
+func (s *Store) syncFolders(file string, above int) error {
+	for dir := filepath.Dir(file); above >= 0; dir, above = filepath.Dir(dir), above-1 {
+		f, err := os.Open(dir)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(s.sync(f), f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Delete removes everything that the attempts of an execution put there, also
