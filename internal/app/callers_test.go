@@ -22,7 +22,7 @@ var peppered = Peppered{Pepper: strings.Repeat("pepper", 6)}
 // The operator's keys are known to an API that has the same pepper, and to no other.
 func TestTheOperatorsKeysAreKnown(t *testing.T) {
 	f := emulatortest.StartFirestore(t, firestoreemulator.Options{})
-	issuer := Issuer{Cloud: Cloud{Project: emulatortest.Project, FirestoreHost: f.Address()}, Peppered: peppered}
+	issuer := Issuer{Services: Services{Project: emulatortest.Project, FirestoreHost: f.Address()}, Peppered: peppered}
 	k, secret, err := issuer.Issue(t.Context(), "ada", "first", caller.All, time.Hour)
 	require.NoError(t, err)
 	require.Equal(t, time.Hour, k.ExpiresAt.Sub(k.CreatedAt))

@@ -34,7 +34,7 @@ func connect(ctx context.Context, c Cloud) (*connection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("BLOB_URL: %w", err)
 	}
-	fs, err := connectFirestore(ctx, c)
+	fs, err := connectFirestore(ctx, c.Services)
 	if err != nil {
 		return nil, errors.Join(err, artifacts.Close())
 	}
@@ -45,8 +45,8 @@ func connect(ctx context.Context, c Cloud) (*connection, error) {
 	return &connection{store: store.New(fs), queue: queue.New(ps), artifacts: artifacts, firestore: fs, pubsub: ps}, nil
 }
 
-func connectFirestore(ctx context.Context, c Cloud) (*firestore.Client, error) {
-	client, err := firestore.NewClient(ctx, c.Project, reconnecting(emulated(c.FirestoreHost, owner{}))...)
+func connectFirestore(ctx context.Context, s Services) (*firestore.Client, error) {
+	client, err := firestore.NewClient(ctx, s.Project, reconnecting(emulated(s.FirestoreHost, owner{}))...)
 	if err != nil {
 		return nil, fmt.Errorf("firestore: %w", err)
 	}

@@ -25,13 +25,18 @@ import (
 // Version of this build; set by the linker.
 var Version = "dev"
 
-// Cloud says where Firestore and Pub/Sub are.
-type Cloud struct {
+// Services says where Firestore and Pub/Sub are.
+type Services struct {
 	// Project is the Google Cloud project. Emulators take any name.
 	Project string `env:"GOOGLE_CLOUD_PROJECT"`
 	// FirestoreHost and PubSubHost are host:port of emulators; empty means Google's services.
 	FirestoreHost string `env:"FIRESTORE_EMULATOR_HOST"`
 	PubSubHost    string `env:"PUBSUB_EMULATOR_HOST"`
+}
+
+// Cloud says where everything is that is kept.
+type Cloud struct {
+	Services
 	// BlobURL is where large results and the files of jobs are kept: gs://bucket, or file:///folder that the API and
 	// the executors share. Default: with emulators a folder of this user's, for all that runs on this machine.
 	BlobURL string `env:"BLOB_URL"`
@@ -151,18 +156,23 @@ func LoadExecutor() (Executor, error) {
 }
 
 func (c *Cloud) check() error {
+	if c.BlobURL == "" {
+		return errors.Join(c.Services.check(),
+			errors.New("BLOB_URL is not set, such as gs://bucket (needed unless FIRESTORE_EMULATOR_HOST and PUBSUB_EMULATOR_HOST both are)"))
+	}
+	return c.Services.check()
+}
+
+func (s *Services) check() error {
 	var errs []error
-	if c.Project == "" {
-		if c.FirestoreHost == "" || c.PubSubHost == "" {
+	if s.Project == "" {
+		if s.FirestoreHost == "" || s.PubSubHost == "" {
 			errs = append(errs, errors.New("GOOGLE_CLOUD_PROJECT is not set (needed unless FIRESTORE_EMULATOR_HOST and PUBSUB_EMULATOR_HOST both are)"))
 		} else {
-			c.Project = LocalProject
+			s.Project = LocalProject
 		}
 	}
-	if c.BlobURL == "" {
-		errs = append(errs, errors.New("BLOB_URL is not set, such as gs://bucket (needed unless FIRESTORE_EMULATOR_HOST and PUBSUB_EMULATOR_HOST both are)"))
-	}
-	for name, host := range map[string]string{"FIRESTORE_EMULATOR_HOST": c.FirestoreHost, "PUBSUB_EMULATOR_HOST": c.PubSubHost} {
+	for name, host := range map[string]string{"FIRESTORE_EMULATOR_HOST": s.FirestoreHost, "PUBSUB_EMULATOR_HOST": s.PubSubHost} {
 		if _, _, err := net.SplitHostPort(host); host != "" && err != nil {
 			errs = append(errs, fmt.Errorf("%s must be host:port, not %q", name, host))
 		}

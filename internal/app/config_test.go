@@ -47,7 +47,7 @@ func TestDefaultsOfTheAPI(t *testing.T) {
 	c, err := LoadAPI()
 	require.NoError(t, err)
 	require.Equal(t, API{
-		Cloud:  Cloud{Project: LocalProject, FirestoreHost: "127.0.0.1:1", PubSubHost: "127.0.0.1:2", BlobURL: cacheFolder(t)},
+		Cloud:  Cloud{Services: Services{Project: LocalProject, FirestoreHost: "127.0.0.1:1", PubSubHost: "127.0.0.1:2"}, BlobURL: cacheFolder(t)},
 		Listen: "127.0.0.1:8000", Tenants: Tenants{Queued: 10_000}, BatchWindow: 200, QueueTimeout: 24 * time.Hour, DefaultRuntime: "offline",
 		Origins: []string{"http://localhost:3000"}, Grace: 5 * time.Second,
 		Traffic: Traffic{RateLimit: -1, AuthFailures: 60, MaxConnections: 20000},
@@ -79,7 +79,7 @@ func TestTheEnvironmentIsHeard(t *testing.T) {
 	})
 	api, err := LoadAPI()
 	require.NoError(t, err)
-	require.Equal(t, Cloud{Project: "prod", BlobURL: "gs://b"}, api.Cloud)
+	require.Equal(t, Cloud{Services: Services{Project: "prod"}, BlobURL: "gs://b"}, api.Cloud)
 	require.Equal(t, "[::1]:80", api.Listen)
 	require.Equal(t, "claude", api.DefaultRuntime)
 	require.Equal(t, []string{"https://a", "https://b"}, api.Origins)
@@ -169,6 +169,21 @@ func TestMistakesOfAnExecutor(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An operator who drives again, or issues keys, need not say where blobs are.
+func TestAnOperatorNeedsNoBlobStorage(t *testing.T) {
+	environment(t, map[string]string{"GOOGLE_CLOUD_PROJECT": "prod", "KEY_PEPPER": peppered.Pepper})
+	r, err := LoadRedrive()
+	require.NoError(t, err)
+	require.Equal(t, Services{Project: "prod"}, r.Services)
+	i, err := LoadIssuer()
+	require.NoError(t, err)
+	require.Equal(t, Services{Project: "prod"}, i.Services)
+
+	environment(t, nil)
+	_, err = LoadRedrive()
+	require.ErrorContains(t, err, "GOOGLE_CLOUD_PROJECT")
 }
 
 // A mistake elsewhere does not bring the key to light.

@@ -72,7 +72,7 @@ func RunDev(ctx context.Context, d Dev, log *zap.Logger, started func(Started)) 
 	if err != nil {
 		return err
 	}
-	cloud := Cloud{Project: LocalProject, FirestoreHost: emulators.Firestore, PubSubHost: emulators.PubSub, BlobURL: blobs}
+	cloud := Cloud{Services: Services{Project: LocalProject, FirestoreHost: emulators.Firestore, PubSubHost: emulators.PubSub}, BlobURL: blobs}
 	d.API.Cloud, d.Executor.Cloud = cloud, cloud
 	if err := errors.Join(d.ownPepper(), d.check()); err != nil {
 		return errors.Join(err, emulators.Close())

@@ -15,7 +15,7 @@ import (
 
 // Issuer is the configuration of an operator who issues keys without the API.
 type Issuer struct {
-	Cloud
+	Services
 	Peppered
 }
 
@@ -45,7 +45,7 @@ func (c Issuer) Issue(ctx context.Context, tenant, name string, scopes []caller.
 	if len(scopes) == 0 || !caller.Known(scopes...) {
 		return key.Key{}, "", fmt.Errorf("the scopes are some of %v, not %v", caller.All, scopes)
 	}
-	client, err := connectFirestore(ctx, c.Cloud)
+	client, err := connectFirestore(ctx, c.Services)
 	if err != nil {
 		return key.Key{}, "", err
 	}

@@ -15,7 +15,7 @@ import (
 
 // Redrive is what an operator drives again, once what made it fail is mended.
 type Redrive struct {
-	Cloud
+	Services
 	Codes  []execution.Code
 	Tenant string        // empty: all
 	Within time.Duration // of its end
@@ -25,15 +25,14 @@ type Redrive struct {
 // LoadRedrive reads where Firestore and Pub/Sub are from the environment.
 func LoadRedrive() (Redrive, error) {
 	c, err := env.ParseAs[Redrive]()
-	c.fillBlobURL()
-	return c, errors.Join(err, c.Cloud.check())
+	return c, errors.Join(err, c.check())
 }
 
 // Run repeats what failed, and reports each: the new execution (empty in a dry
 // run), or the reason for which there is none. It may be run again, also after
 // it broke off: what has been driven again is not doubled.
 func (r Redrive) Run(ctx context.Context, report func(old execution.Ref, again string, err error)) (err error) {
-	fs, err := connectFirestore(ctx, r.Cloud)
+	fs, err := connectFirestore(ctx, r.Services)
 	if err != nil {
 		return err
 	}
