@@ -3,8 +3,6 @@ package api
 import (
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -13,8 +11,6 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/airlock-run/airlock/internal/caller"
-	"github.com/airlock-run/airlock/internal/prompt"
-	"github.com/airlock-run/airlock/internal/store"
 )
 
 func TestTheAuditLogSaysWhoDidWhat(t *testing.T) {
@@ -66,32 +62,4 @@ func TestTheAuditLogSaysWhoDidWhat(t *testing.T) {
 			require.NotContains(t, text, strings.TrimPrefix(ada[1], "Bearer "), key)
 		}
 	}
-}
-
-func TestTheOperatorsRulesHold(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "rules.yaml")
-	require.NoError(t, os.WriteFile(file, []byte(`[{name: no cards, pattern: '\b\d{16}\b'}]`), 0o600))
-	rules, err := prompt.Load(file)
-	require.NoError(t, err)
-	s := start(t, func(c *Config, _ *store.Store) { c.Rules = rules })
-	agent := s.agent()
-	const card = "4111111111111111"
-	for _, tried := range [][3]string{
-		{http.MethodPost, "/api/conversation", `{"message":"pay with ` + card + `"}`},
-		{http.MethodPost, "/agents/" + agent.Id + "/run", `{"input":"` + card + `"}`},
-		{http.MethodPost, "/agents", `{"name":"B","instructions":"Use ` + card + `"}`},
-		{http.MethodPatch, "/agents/" + agent.Id, `{"instructions":"Use ` + card + `"}`},
-		{http.MethodPost, "/agents/" + agent.Id + "/batches", "\"fine\"\n\"" + card + "\"\n"},
-	} {
-		header := []string{}
-		if strings.HasSuffix(tried[1], "/batches") {
-			header = []string{"Content-Type", "application/jsonl"}
-		}
-		got := s.do(tried[0], tried[1], tried[2], header...)
-		require.Equal(t, http.StatusUnprocessableEntity, got.StatusCode, "%s: %s", tried[1], got.body)
-		require.Contains(t, problemOf(t, got).Detail, `"no cards"`)
-		require.NotContains(t, string(got.body), card)
-	}
-	require.NotContains(t, string(s.do(http.MethodGet, "/executions", "").body), "exe_")
-	require.NotContains(t, string(s.do(http.MethodGet, "/batches", "").body), "bat_")
 }

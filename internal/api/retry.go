@@ -14,6 +14,13 @@ func (s *Server) RetryExecution(c echo.Context, executionID contract.ID, _ contr
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
+	e, err := s.store.Execution(ctx, ref)
+	if err != nil {
+		return err
+	}
+	if err := s.checkRules("input", e.Task.Input); err != nil { // a rule may be younger than the execution
+		return err
+	}
 	ch, err := s.store.Retry(ctx, ref)
 	if err != nil {
 		return err
