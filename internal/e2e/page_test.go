@@ -25,7 +25,7 @@ func TestPageWithAKey(t *testing.T) {
 	t.Parallel()
 	pepper := strings.Repeat("pepper", 6)
 	a := start(t, withFileRuntimes(t), func(d *app.Dev) { d.API.AuthMode, d.API.Pepper = app.AuthKeys, pepper })
-	issuer := app.Issuer{Cloud: app.Cloud{Project: app.LocalProject, FirestoreHost: a.places.Firestore}, Peppered: app.Peppered{Pepper: pepper}}
+	issuer := app.Issuer{Services: app.Services{Project: app.LocalProject, FirestoreHost: a.places.Firestore}, Peppered: app.Peppered{Pepper: pepper}}
 	_, secret, err := issuer.Issue(t.Context(), "ada", "page", caller.All, 0)
 	require.NoError(t, err)
 	a = a.with(string(secret))
