@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -15,19 +16,23 @@ import (
 	"github.com/airlock-run/airlock/internal/api/contract/contracttest"
 )
 
-// perCheck requests make one of rapid's checks, of which there are a hundred.
-const perCheck = 50
+// perCheck requests, of different operations, make one of rapid's checks. Of
+// these there are a hundred, so each operation comes some thirty times;
+// -rapid.checks=5000 makes it a soak.
+const perCheck = 12
 
-// Thousands of requests, right and wrong in all the ways that the contract
-// gives rise to: no answer is the server's fault, and each is in the contract
-// (which is what the client checks).
+// Requests right and wrong in all the ways that the contract gives rise to: no
+// answer is the server's fault, and each is in the contract (which is what the
+// client checks).
 func TestGeneratedRequests(t *testing.T) {
 	s := start(t)
 	statuses := map[string]map[int]int{}
+	checks := 0
 	rapid.Check(t, func(t *rapid.T) {
-		ids := s.resources()
-		for range perCheck {
-			r := contracttest.Requests(ids).Draw(t, "request")
+		checks++
+		tenant := []string{tenantHeader, fmt.Sprint("tenant-", checks)} // so that lists and counts stay short
+		for _, r := range contracttest.Requests(perCheck, s.resources(tenant)).Draw(t, "requests") {
+			r.Header.Set(tenant[0], tenant[1])
 			status := s.fire(t, r)
 			if statuses[r.Operation] == nil {
 				statuses[r.Operation] = map[int]int{}
@@ -42,15 +47,15 @@ func TestGeneratedRequests(t *testing.T) {
 }
 
 // resources makes one of each that there is.
-func (s server) resources() map[string][]string {
+func (s server) resources(header []string) map[string][]string {
 	s.t.Helper()
-	a := s.agent()
-	ended := s.run(a.Id)
-	call[contract.Execution](s, http.MethodPost, ended.Urls.Cancel, http.StatusAccepted, "")
-	turn := call[contract.Accepted](s, http.MethodPost, "/api/conversation", http.StatusAccepted, `{"message":"hello"}`)
-	batch := call[contract.Batch](s, http.MethodPost, "/agents/"+a.Id+"/batches", http.StatusAccepted, "\"x\"\n", "Content-Type", "application/jsonl")
+	a := s.agent(header...)
+	ended, waits := s.run(a.Id, header...), s.run(a.Id, header...)
+	call[contract.Execution](s, http.MethodPost, ended.Urls.Cancel, http.StatusAccepted, "", header...)
+	turn := call[contract.Accepted](s, http.MethodPost, "/api/conversation", http.StatusAccepted, `{"message":"hello"}`, header...)
+	batch := call[contract.Batch](s, http.MethodPost, "/agents/"+a.Id+"/batches", http.StatusAccepted, "\"x\"\n", append(header, "Content-Type", "application/jsonl")...)
 	return map[string][]string{
-		"agents": {a.Id}, "executions": {ended.ExecutionId, s.run(a.Id).ExecutionId}, "conversation": {turn.ConversationId}, "batches": {batch.Id},
+		"agents": {a.Id}, "executions": {ended.ExecutionId, waits.ExecutionId}, "conversation": {turn.ConversationId}, "batches": {batch.Id},
 	}
 }
 

@@ -112,14 +112,14 @@ func call[T any](s server, method, path string, status int, body string, header 
 	return v
 }
 
-func (s server) agent() contract.Agent {
+func (s server) agent(header ...string) contract.Agent {
 	s.t.Helper()
-	return call[contract.Agent](s, http.MethodPost, "/agents", http.StatusCreated, `{"name":"A","instructions":"Count"}`)
+	return call[contract.Agent](s, http.MethodPost, "/agents", http.StatusCreated, `{"name":"A","instructions":"Count"}`, header...)
 }
 
-func (s server) run(agentID string) contract.Accepted {
+func (s server) run(agentID string, header ...string) contract.Accepted {
 	s.t.Helper()
-	return call[contract.Accepted](s, http.MethodPost, "/agents/"+agentID+"/run", http.StatusAccepted, `{"input":"one two"}`)
+	return call[contract.Accepted](s, http.MethodPost, "/agents/"+agentID+"/run", http.StatusAccepted, `{"input":"one two"}`, header...)
 }
 
 // batchRef names a batch of the tenant that the tests call as.

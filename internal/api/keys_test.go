@@ -13,7 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/batch"
 	"github.com/airlock-run/airlock/internal/caller"
+	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/id"
 	"github.com/airlock-run/airlock/internal/key"
 	"github.com/airlock-run/airlock/internal/store"
@@ -90,7 +92,7 @@ func TestARevocationEndsLongAnswers(t *testing.T) {
 	for name, path := range map[string]string{
 		"events":  "/executions/" + adas[id.Execution] + "/events",
 		"results": "/batches/" + adas[id.Batch] + "/results?follow=true",
-		"poll":    "/executions/" + adas[id.Execution] + "?wait=3s",
+		"poll":    "/executions/" + adas[id.Execution] + "?wait=1s",
 	} {
 		t.Run(name, func(t *testing.T) {
 			k, secret := key.New(g.pepper, "ada", "test", []caller.Scope{caller.Read})
@@ -117,6 +119,8 @@ func TestARevocationEndsLongAnswers(t *testing.T) {
 			}
 			require.NoError(t, g.store.RevokeKey(t.Context(), "ada", k.ID))
 			g.believed()
+			g.waiting.Wake(execution.Ref{Owner: "ada", ID: adas[id.Execution]}) // instead of 2 s
+			g.waiting.Wake(execution.Ref{Owner: "ada", ID: (&batch.Batch{ID: adas[id.Batch]}).ExecutionID(0)})
 			want := http.StatusOK
 			if name == "poll" {
 				want = http.StatusUnauthorized

@@ -23,13 +23,24 @@ type Request struct {
 	Body         string
 }
 
-// Requests draws requests for all operations. Their IDs are those given, by the
-// beginning of the path ("agents"), or made up; every part of them is what the
-// contract has, or is spoilt in some way.
-func Requests(ids map[string][]string) *rapid.Generator[Request] {
+// Requests draws so many requests, each for another operation. Their IDs are
+// those given, by the beginning of the path ("agents"), or made up; every part
+// of them is what the contract has, or is spoilt in some way.
+func Requests(count int, ids map[string][]string) *rapid.Generator[[]Request] {
+	return rapid.Custom(func(t *rapid.T) []Request {
+		// A permutation has every operation come as often as the others; samples favour the first.
+		names := rapid.Permutation(slices.Sorted(maps.Keys(contract.Operations()))).Draw(t, "operations")[:count]
+		requests := make([]Request, count)
+		for i, name := range names {
+			requests[i] = request(name, ids).Draw(t, name)
+		}
+		return requests
+	})
+}
+
+func request(name string, ids map[string][]string) *rapid.Generator[Request] {
 	return rapid.Custom(func(t *rapid.T) Request {
 		d := drawer{t}
-		name := rapid.SampledFrom(slices.Sorted(maps.Keys(contract.Operations()))).Draw(t, "operation")
 		op := contract.Operations()[name]
 		method, path, _ := strings.Cut(name, " ")
 		r := Request{Operation: name, Method: method, Path: d.path(path, ids), Header: http.Header{}}
