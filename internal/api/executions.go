@@ -13,6 +13,7 @@ import (
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/id"
 	"github.com/airlock-run/airlock/internal/metrics"
+	"github.com/airlock-run/airlock/internal/rescue"
 	"github.com/airlock-run/airlock/internal/store"
 )
 
@@ -115,6 +116,7 @@ func (s *Server) await(ctx context.Context, ref execution.Ref, wait time.Duratio
 func (s *Server) look(ctx context.Context, ref execution.Ref) (t tagged, ended bool, err error) {
 	var looking sync.WaitGroup
 	looking.Go(func() {
+		defer rescue.Panic(&err)
 		var e execution.Execution
 		if e, err = s.readExecution(ctx, ref); err != nil {
 			return

@@ -17,6 +17,7 @@ import (
 	"github.com/airlock-run/airlock/internal/dialguard"
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/metrics"
+	"github.com/airlock-run/airlock/internal/rescue"
 	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/internal/supervise"
 	"github.com/airlock-run/airlock/internal/webhook"
@@ -145,6 +146,7 @@ func (c *Courier) due(ctx context.Context) ([]store.DueDelivery, error) {
 // deliver makes one attempt.
 func (c *Courier) deliver(ctx context.Context, ref webhook.Ref) {
 	log := c.log.With(zap.String("delivery", ref.ID), zap.String("tenant", ref.Owner))
+	defer rescue.Log(log, "an attempt at a delivery broke off; it falls due again")
 	claiming, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	d, now, err := c.store.ChangeDelivery(claiming, ref, (*webhook.Delivery).Claim)

@@ -47,6 +47,12 @@ func (f fixture) run(t *testing.T, guard dialguard.Guard) (c *Courier, stop func
 	t.Helper()
 	c = New(Config{Interval: 5 * time.Millisecond, Guard: guard, Agent: "Airlock/test"}, f.Store, zaptest.NewLogger(t))
 	c.client.Timeout = 0 // a receiver that hangs does so for as long as its test needs
+	return c, f.keep(t, c)
+}
+
+// keep has a courier run until the test, or stop, ends it.
+func (f fixture) keep(t *testing.T, c *Courier) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- c.Run(ctx) }()
@@ -59,7 +65,7 @@ func (f fixture) run(t *testing.T, guard dialguard.Guard) (c *Courier, stop func
 		}
 	}
 	t.Cleanup(stop)
-	return c, stop
+	return stop
 }
 
 // end makes an execution with a webhook that has ended, and names its delivery.

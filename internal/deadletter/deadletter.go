@@ -12,6 +12,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/queue"
+	"github.com/airlock-run/airlock/internal/rescue"
 	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/internal/supervise"
 )
@@ -61,7 +62,8 @@ func (r *Reader) Run(ctx context.Context) error {
 
 // read ends the execution that waits in vain. Of a letter that names none, only
 // the size and the hash are written down: it may hold anything of anybody.
-func (r *Reader) read(ctx context.Context, l queue.DeadLetter) error {
+func (r *Reader) read(ctx context.Context, l queue.DeadLetter) (err error) {
+	defer rescue.Panic(&err)
 	if l.Ref == (execution.Ref{}) {
 		hash := sha256.Sum256(l.Data)
 		r.log.Error("a dead letter names no execution", zap.Int("bytes", len(l.Data)), zap.String("sha256", hex.EncodeToString(hash[:])))

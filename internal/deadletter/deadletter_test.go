@@ -143,15 +143,18 @@ func TestRubbishIsWrittenDownByItsHash(t *testing.T) {
 	require.NotContains(t, fmt.Sprint(w.logs.All()), secret)
 }
 
-// away is the real store, which at first does not answer.
+// away is the real store, which at first does not answer, or worse.
 type away struct {
 	*store.Store
 	calls atomic.Int32
 }
 
 func (s *away) Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
-	if s.calls.Add(1) <= 2 {
+	switch s.calls.Add(1) {
+	case 1:
 		return execution.Change{}, store.ErrUnavailable
+	case 2:
+		panic("on purpose")
 	}
 	return s.Store.Apply(ctx, ref, ev)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/airlock-run/airlock/internal/crash"
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/queue"
+	"github.com/airlock-run/airlock/internal/rescue"
 	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/internal/trace"
 )
@@ -26,6 +27,7 @@ const callTimeout = 5 * time.Second
 func (x *Executor) handle(work context.Context, a queue.Announcement, engineGone context.CancelCauseFunc) {
 	ref := a.Ref
 	log := x.log.With(zap.String("execution", ref.ID), zap.String("tenant", ref.Owner))
+	defer rescue.Log(log, "an attempt broke off; another one has the execution when its lease runs out")
 	crash.At(crash.Pulled)
 	asked := time.Now()
 	claimed, err := x.apply(work, ref, execution.Claimed{Executor: x.config.Name, Lease: x.config.Lease})
@@ -50,6 +52,7 @@ func (x *Executor) handle(work context.Context, a queue.Announcement, engineGone
 	job, stop := context.WithCancelCause(work)
 	seen := &steps{show: func() { x.running.Wake(e.Ref()) }}
 	heart := x.startHeart(job, e, asked.Add(x.config.Lease), seen, stop, log)
+	defer heart.wait() // also after a panic, or it would keep the lease for ever
 	done, err := x.perform(job, e, seen)
 	crash.At(crash.Performed)
 	verdict := judge(e, done.ending, err)

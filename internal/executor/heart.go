@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/rescue"
 )
 
 // heart renews the lease of one attempt from the claim until the verdict is
@@ -22,6 +23,7 @@ type heart struct {
 // It calls end with errCanceled when a cancellation was asked for, and with
 // execution.ErrLeaseLost when the attempt has no right to go on: another one
 // has the execution, or the lease could not be renewed before it ran out.
+// After a panic the lease is renewed no more, and the job ends with that.
 func (x *Executor) startHeart(job context.Context, e *execution.Execution, expires time.Time, seen *steps, end context.CancelCauseFunc, log *zap.Logger) *heart {
 	// The lease is renewed until the verdict is written, also when the job was ended before.
 	ctx, stop := context.WithCancel(context.WithoutCancel(job))
@@ -30,7 +32,9 @@ func (x *Executor) startHeart(job context.Context, e *execution.Execution, expir
 	go func() {
 		defer close(h.done)
 		defer forget()
-		h.beat(ctx, x, e, expires, seen, poked, end, log)
+		if err := h.beat(ctx, x, e, expires, seen, poked, end, log); err != nil {
+			end(err)
+		}
 	}()
 	return h
 }
@@ -40,7 +44,8 @@ func (h *heart) wait() {
 	<-h.done
 }
 
-func (h *heart) beat(ctx context.Context, x *Executor, e *execution.Execution, expires time.Time, seen *steps, poked <-chan struct{}, end context.CancelCauseFunc, log *zap.Logger) {
+func (h *heart) beat(ctx context.Context, x *Executor, e *execution.Execution, expires time.Time, seen *steps, poked <-chan struct{}, end context.CancelCauseFunc, log *zap.Logger) (err error) {
+	defer rescue.Panic(&err)
 	beat := time.NewTicker(x.config.Heartbeat)
 	defer beat.Stop()
 	// The lease counts from before it was asked for, so it never seems longer
@@ -51,11 +56,10 @@ func (h *heart) beat(ctx context.Context, x *Executor, e *execution.Execution, e
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-expiry.C:
 			log.Error("lease ran out unrenewed; ending the job")
-			end(execution.ErrLeaseLost)
-			return
+			return execution.ErrLeaseLost
 		case <-beat.C:
 		case <-poked:
 		}
@@ -66,7 +70,7 @@ func (h *heart) beat(ctx context.Context, x *Executor, e *execution.Execution, e
 		cancel()
 		switch {
 		case ctx.Err() != nil:
-			return
+			return nil
 		case err == nil:
 			expires = asked.Add(x.config.Lease)
 			expiry.Reset(time.Until(expires))
@@ -78,8 +82,7 @@ func (h *heart) beat(ctx context.Context, x *Executor, e *execution.Execution, e
 				end(errCanceled)
 			}
 		case answered(err) || errors.Is(err, execution.ErrLeaseLost):
-			end(execution.ErrLeaseLost)
-			return
+			return execution.ErrLeaseLost
 		default:
 			log.Warn("could not renew the lease", zap.Error(err))
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/artifact"
 	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/rescue"
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
@@ -43,12 +44,14 @@ func (x *Executor) keep(ctx context.Context, e *execution.Execution, ending *exe
 	putting.SetLimit(keepAtOnce)
 	for i, content := range contents {
 		putting.Go(func() (err error) {
+			defer rescue.Panic(&err)
 			ending.Files[i].Content, err = x.put(ctx, artifact.FileOf(e, i), content)
 			return err
 		})
 	}
 	if r := ending.Result; r != nil && r.Large() {
-		putting.Go(func() error {
+		putting.Go(func() (err error) {
+			defer rescue.Panic(&err)
 			text, err := artifact.EncodeResult(r)
 			if err != nil {
 				return err

@@ -10,6 +10,7 @@ import (
 	"github.com/airlock-run/airlock/internal/conversation"
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/receipt"
+	"github.com/airlock-run/airlock/internal/rescue"
 	"github.com/airlock-run/airlock/internal/runtime"
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
@@ -25,8 +26,10 @@ type performance struct {
 }
 
 // perform runs the job. What the job did is the ending; an error is that
-// Airlock could not do its part, or the cause for which ctx ended.
+// Airlock could not do its part, or the cause for which ctx ended. A panic over
+// what the job has given or left is the former.
 func (x *Executor) perform(ctx context.Context, e *execution.Execution, seen *steps) (p performance, err error) {
+	defer rescue.Panic(&err)
 	p.began = time.Now()
 	if err := x.complete(ctx, e); err != nil {
 		if ctx.Err() != nil {
@@ -42,8 +45,8 @@ func (x *Executor) perform(ctx context.Context, e *execution.Execution, seen *st
 	p.run, p.prepared = run, time.Now()
 	run.Watch(seen.add)
 	p.outcome, err = x.sandbox.Run(ctx, run.Job)
+	p.ending.Usage = run.Usage()
 	if err != nil {
-		p.ending.Usage = run.Usage()
 		return p, err
 	}
 	defer p.outcome.Close() // what stays open costs a descriptor, not the result

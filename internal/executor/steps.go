@@ -24,7 +24,15 @@ type steps struct {
 }
 
 func (s *steps) add(kind execution.StepKind, text string) {
+	if s.keep(kind, text) {
+		s.show()
+	}
+}
+
+// keep reports whether it is time to show what is kept.
+func (s *steps) keep(kind execution.StepKind, text string) bool {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.count++
 	s.kept = append(s.kept, execution.NewStep(s.count, kind, text))
 	s.kept = s.kept[max(0, len(s.kept)-execution.MaxSteps):]
@@ -33,10 +41,7 @@ func (s *steps) add(kind execution.StepKind, text string) {
 	if due {
 		s.shown = now
 	}
-	s.mu.Unlock()
-	if due {
-		s.show()
-	}
+	return due
 }
 
 // newest returns the steps that are kept, and how many there were in all.

@@ -14,6 +14,7 @@ import (
 	"github.com/airlock-run/airlock/internal/batch"
 	"github.com/airlock-run/airlock/internal/crash"
 	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/rescue"
 	"github.com/airlock-run/airlock/internal/supervise"
 )
 
@@ -125,7 +126,8 @@ func (f *Feeder) wanted(ctx context.Context) []batch.Ref {
 }
 
 // look feeds a batch for as long as it has room, or cancels what of it is in flight.
-func (f *Feeder) look(ctx context.Context, ref batch.Ref) error {
+func (f *Feeder) look(ctx context.Context, ref batch.Ref) (err error) {
+	defer rescue.Panic(&err)
 	for ctx.Err() == nil {
 		b, change, err := f.store.FeedBatch(ctx, ref)
 		if errors.Is(err, batch.ErrMoved) {

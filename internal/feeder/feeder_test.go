@@ -264,6 +264,31 @@ func TestLostAnswersMakeNothingTwice(t *testing.T) {
 	}, patience, interval)
 }
 
+// rotten is the real store, which panics over one batch.
+type rotten struct {
+	*store.Store
+	bad  batch.Ref
+	seen atomic.Int32
+}
+
+func (s *rotten) FeedBatch(ctx context.Context, ref batch.Ref) (batch.Batch, execution.Change, error) {
+	if ref == s.bad {
+		s.seen.Add(1)
+		panic("on purpose")
+	}
+	return s.Store.FeedBatch(ctx, ref)
+}
+
+func TestABatchThatCannotBeFedDoesNotHinderOthers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := &rotten{Store: w.store, bad: w.submit(1)} // due first
+	good := w.submit(3)
+	w.feed(s)
+	w.work(good)
+	require.Positive(t, s.seen.Load())
+}
+
 // Cancelling a batch ends what is queued and asks for what runs to be ended.
 func TestACanceledBatchEnds(t *testing.T) {
 	t.Parallel()

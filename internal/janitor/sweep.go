@@ -15,6 +15,7 @@ import (
 	"github.com/airlock-run/airlock/internal/crash"
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/metrics"
+	"github.com/airlock-run/airlock/internal/rescue"
 )
 
 const (
@@ -72,7 +73,8 @@ func (j *Janitor) sweepOnce(ctx context.Context, failed map[execution.Ref]error)
 	return len(due) > 0, looks.Wait()
 }
 
-func (j *Janitor) look(ctx context.Context, ref execution.Ref) error {
+func (j *Janitor) look(ctx context.Context, ref execution.Ref) (err error) {
+	defer rescue.Panic(&err)
 	change, err := j.store.Apply(ctx, ref, execution.FellDue{})
 	if errors.Is(err, execution.ErrNotDue) || errors.Is(err, execution.ErrTerminal) {
 		return nil // somebody else was faster

@@ -7,6 +7,8 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"go.uber.org/zap"
+
+	"github.com/airlock-run/airlock/internal/rescue"
 )
 
 // healthy is how long a task must have run for its next failure to count as a first one.
@@ -16,7 +18,7 @@ const healthy = 30 * time.Second
 const again = time.Minute
 
 // Keep runs the task until ctx ends, and starts it again after a back-off
-// (0.2 s to 5 s, with jitter) whenever it returns before. It logs a failure
+// (0.2 s to 5 s, with jitter) whenever it returns or panics before. It logs a failure
 // when it begins and every minute while it goes on, and returns nil: only ctx
 // ends it.
 func Keep(ctx context.Context, log *zap.Logger, what string, task func(context.Context) error) error {
@@ -26,7 +28,7 @@ func Keep(ctx context.Context, log *zap.Logger, what string, task func(context.C
 	var logged time.Time
 	for ctx.Err() == nil {
 		started := time.Now()
-		failed := task(ctx)
+		failed := once(ctx, task)
 		if ctx.Err() != nil {
 			break
 		}
@@ -45,6 +47,11 @@ func Keep(ctx context.Context, log *zap.Logger, what string, task func(context.C
 		}
 	}
 	return nil
+}
+
+func once(ctx context.Context, task func(context.Context) error) (err error) {
+	defer rescue.Panic(&err)
+	return task(ctx)
 }
 
 // Until runs the task until it returns nil once, or ctx ends, pausing in the same way.

@@ -62,6 +62,25 @@ func TestKeepStartsAgainWhatReturnsWithoutAFault(t *testing.T) {
 	})
 }
 
+func TestKeepStartsAgainWhatPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		log, logs := observed()
+		runs := 0
+		require.NoError(t, supervise.Keep(ctx, log, "it", func(context.Context) error {
+			if runs++; runs == 1 {
+				panic("rotten")
+			}
+			cancel()
+			return nil
+		}))
+		require.Equal(t, 2, runs)
+		require.Equal(t, 1, logs.Len())
+		require.Contains(t, logs.All()[0].ContextMap()["error"], "rotten")
+		require.Contains(t, logs.All()[0].ContextMap()["error"], "supervise_test.go", "where it came from")
+	})
+}
+
 func TestKeepPausesBrieflyAfterATaskThatWasHealthy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/airlock-run/airlock/internal/rescue"
 	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/sandbox/frame"
 )
@@ -48,7 +49,10 @@ func (d *Driver) runIn(ctx context.Context, c *cell, job sandbox.Job, called tim
 	return out, err
 }
 
-func (d *Driver) converse(ctx context.Context, c *cell, job sandbox.Job, called time.Time) (sandbox.Outcome, error) {
+// converse makes an error of a panic over what the container says, which has to
+// be removed all the same.
+func (d *Driver) converse(ctx context.Context, c *cell, job sandbox.Job, called time.Time) (_ sandbox.Outcome, err error) {
+	defer rescue.Panic(&err)
 	raw, secret, err := encode(job)
 	if err != nil {
 		return sandbox.Outcome{}, err

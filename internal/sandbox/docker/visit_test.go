@@ -130,6 +130,19 @@ func TestOutcomeIsWhatInitSaw(t *testing.T) {
 	}
 }
 
+// A panic over what a container says is a fault of this one visit.
+func TestAPanicOverOutputIsAnError(t *testing.T) {
+	job := probe("exit", "0")
+	job.Heard = func([]byte) { panic("rotten") }
+	out, err := converse(t, job, func(told frame.Job, stdout stdoutOf) {
+		w := frame.NewWriter(stdout, told.Secret)
+		_ = w.Write(frame.Report{Kind: frame.Started})
+		_ = w.Write(frame.Report{Kind: frame.Stdout, Body: []byte("hello")})
+	})
+	require.ErrorContains(t, err, "rotten")
+	require.NotZero(t, out.Record, "what is known of the container")
+}
+
 func TestFaultIsAnError(t *testing.T) {
 	_, err := converse(t, probe("exit", "0"), func(told frame.Job, stdout stdoutOf) {
 		_ = frame.NewWriter(stdout, told.Secret).Write(frame.Report{Kind: frame.Fault, Body: []byte("disk on fire")})
