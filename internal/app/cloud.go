@@ -46,7 +46,7 @@ func connect(ctx context.Context, c Cloud) (*connection, error) {
 }
 
 func connectFirestore(ctx context.Context, s Services) (*firestore.Client, error) {
-	client, err := firestore.NewClient(ctx, s.Project, reconnecting(emulated(s.FirestoreHost, owner{}))...)
+	client, err := firestore.NewClient(ctx, s.Project, noticing(reconnecting(emulated(s.FirestoreHost, owner{})))...)
 	if err != nil {
 		return nil, fmt.Errorf("firestore: %w", err)
 	}

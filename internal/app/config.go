@@ -29,8 +29,9 @@ var Version = "dev"
 type Services struct {
 	// Project is the Google Cloud project. Emulators take any name.
 	Project string `env:"GOOGLE_CLOUD_PROJECT"`
-	// FirestoreHost and PubSubHost are host:port of emulators; empty means Google's services.
-	FirestoreHost string `env:"FIRESTORE_EMULATOR_HOST"`
+	// FirestoreHost and PubSubHost are host:port of emulators; empty means Google's services. Google's Firestore client
+	// must not find its variable: it would make a connection of its own then, and pass over how ours reconnect.
+	FirestoreHost string `env:"FIRESTORE_EMULATOR_HOST,unset"`
 	PubSubHost    string `env:"PUBSUB_EMULATOR_HOST"`
 }
 

@@ -67,6 +67,7 @@ func TestDefaultsOfAnExecutor(t *testing.T) {
 	require.Equal(t, "runc", c.SandboxRuntime)
 	require.Equal(t, "https://api.anthropic.com", c.AnthropicURL.String())
 	require.Empty(t, c.AnthropicKey)
+	environment(t, emulators(nil))
 	other, err := LoadExecutor()
 	require.NoError(t, err)
 	require.NotEqual(t, c.Name, other.Name, "no two executors have one name")

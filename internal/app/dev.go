@@ -43,6 +43,7 @@ var loopbacks = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustP
 func LoadDev() (Dev, error) {
 	api, apiErr := env.ParseAs[API]()
 	executor, executorErr := env.ParseAs[Executor]()
+	executor.Cloud = api.Cloud // of which a part can be read once
 	if api.DefaultRuntime == "" && api.RuntimesFile == "" && executor.AnthropicKey != "" {
 		api.DefaultRuntime = "claude"
 	}

@@ -2,12 +2,15 @@ package executor
 
 import (
 	"context"
+	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/store"
 )
 
 func TestShutdownLetsAJobFinishWithinTheGrace(t *testing.T) {
@@ -162,6 +165,32 @@ func TestALeaseThatCannotBeRenewedEndsTheJob(t *testing.T) {
 	require.Less(t, time.Since(away), c.Lease+2*time.Second, "before the call that cannot be answered gives up")
 	w.firestore.Back()
 	require.Equal(t, execution.Running, w.stored(ref).Status, "the janitor puts it right")
+}
+
+// Renewals that hang do not use up the lease: they are given up and repeated
+// while there is time.
+func TestARenewalThatHangsIsRepeated(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b, gate := gated("done")
+	c := unhurried()
+	c.Lease, c.Heartbeat = 9*time.Second, 3*time.Second
+	var renewals atomic.Int32
+	s := &spoilt{w.store, func(ctx context.Context, ev execution.Event) error {
+		if _, renewed := ev.(execution.Renewed); !renewed || renewals.Add(1) > 2 {
+			return nil
+		}
+		<-ctx.Done()
+		return fmt.Errorf("%w: %w", store.ErrUnavailable, ctx.Err())
+	}}
+	w.start(w.with(c, s, w.queue, b))
+	ref := w.submit("offline", "x")
+	next(t, b.started)
+	begun := w.stored(ref).Lease.Expires
+	require.Eventually(t, func() bool { return w.stored(ref).Lease.Expires.After(begun) }, patience, reread)
+	close(gate)
+	require.NoError(t, next(t, b.ended))
+	require.Equal(t, 1, w.await(ref, execution.Succeeded).Attempt)
 }
 
 // A renewed lease holds for as long as the job runs.

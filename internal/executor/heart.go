@@ -19,7 +19,9 @@ type heart struct {
 }
 
 // startHeart beats every Config.Heartbeat and whenever a signal pokes it, for
-// a lease that holds until expires by this machine's monotonic clock.
+// a lease that holds until expires by this machine's monotonic clock. A beat that
+// is not answered within half of that is repeated, so that one call that hangs
+// does not use up the lease.
 // It calls end with errCanceled when a cancellation was asked for, and with
 // execution.ErrLeaseLost when the attempt has no right to go on: another one
 // has the execution, or the lease could not be renewed before it ran out.
@@ -46,7 +48,7 @@ func (h *heart) wait() {
 
 func (h *heart) beat(ctx context.Context, x *Executor, e *execution.Execution, expires time.Time, seen *steps, poked <-chan struct{}, end context.CancelCauseFunc, log *zap.Logger) (err error) {
 	defer rescue.Panic(&err)
-	beat := time.NewTicker(x.config.Heartbeat)
+	beat := time.NewTimer(x.config.Heartbeat)
 	defer beat.Stop()
 	// The lease counts from before it was asked for, so it never seems longer
 	// here than it is in the store.
@@ -64,7 +66,8 @@ func (h *heart) beat(ctx context.Context, x *Executor, e *execution.Execution, e
 		case <-poked:
 		}
 		asked := time.Now()
-		renewal, cancel := context.WithDeadline(ctx, expires) // a store that does not answer must not hide the end of the lease
+		// A store that does not answer must not hide the end of the lease.
+		renewal, cancel := context.WithTimeout(ctx, min(x.config.Heartbeat/2, time.Until(expires)))
 		shown, count := seen.newest()
 		change, err := x.apply(renewal, e.Ref(), execution.Renewed{Attempt: e.Attempt, Lease: x.config.Lease, Steps: shown})
 		cancel()
@@ -74,6 +77,7 @@ func (h *heart) beat(ctx context.Context, x *Executor, e *execution.Execution, e
 		case err == nil:
 			expires = asked.Add(x.config.Lease)
 			expiry.Reset(time.Until(expires))
+			beat.Reset(x.config.Heartbeat - time.Since(asked))
 			if count > told { // somebody may watch
 				x.tell(ctx, change, log)
 				told = count
@@ -85,6 +89,7 @@ func (h *heart) beat(ctx context.Context, x *Executor, e *execution.Execution, e
 			return execution.ErrLeaseLost
 		default:
 			log.Warn("could not renew the lease", zap.Error(err))
+			beat.Reset(x.config.Heartbeat/2 - time.Since(asked))
 		}
 	}
 }
