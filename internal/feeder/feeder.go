@@ -6,7 +6,6 @@ package feeder
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -16,14 +15,15 @@ import (
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/rescue"
 	"github.com/airlock-run/airlock/internal/supervise"
+	"github.com/airlock-run/airlock/internal/wake"
 )
 
 // Interval between two looks at what is due, which finds the batches that
-// nobody pokes for: new ones, cancelled ones, those of a feeder that died.
+// there is no note of: new ones, cancelled ones, those of a feeder that died.
 const Interval = time.Second
 
 const (
-	// gather is how long pokes are gathered: many executions that end together make one look.
+	// gather is how long notes are gathered: many executions that end together make one look.
 	gather = 20 * time.Millisecond
 	// some is how many batches or executions one query returns.
 	some = 100
@@ -51,28 +51,19 @@ type Feeder struct {
 	interval time.Duration
 	log      *zap.Logger
 
-	poked chan struct{}
-	mu    sync.Mutex
-	wants map[batch.Ref]struct{}
+	wanted *wake.Notes[batch.Ref] // batches of which an execution has ended
 }
 
 // New returns a feeder that looks for due batches once in every interval.
 func New(s Store, b Bell, interval time.Duration, log *zap.Logger) *Feeder {
-	return &Feeder{store: s, bell: b, interval: interval, log: log, poked: make(chan struct{}, 1), wants: map[batch.Ref]struct{}{}}
+	return &Feeder{store: s, bell: b, interval: interval, log: log, wanted: wake.NewNotes[batch.Ref]()}
 }
 
 // Ended makes the feeder look soon at the batch of an execution that has
 // ended, if it has one. It never blocks.
 func (f *Feeder) Ended(e execution.Execution) {
-	if e.BatchID == "" {
-		return
-	}
-	f.mu.Lock()
-	f.wants[batch.Ref{Owner: e.Owner, ID: e.BatchID}] = struct{}{}
-	f.mu.Unlock()
-	select {
-	case f.poked <- struct{}{}:
-	default: // it will look anyway
+	if e.BatchID != "" {
+		f.wanted.Leave(batch.Ref{Owner: e.Owner, ID: e.BatchID})
 	}
 }
 
@@ -89,8 +80,8 @@ func (f *Feeder) Run(ctx context.Context) error {
 				return nil
 			case <-tick.C:
 				refs, err = f.due(ctx)
-			case <-f.poked:
-				refs = f.wanted(ctx)
+			case <-f.wanted.News():
+				refs = f.gather(ctx)
 			}
 			for _, ref := range refs {
 				err = errors.Join(err, f.look(ctx, ref))
@@ -110,19 +101,12 @@ func (f *Feeder) due(ctx context.Context) ([]batch.Ref, error) {
 	return f.store.DueBatches(ctx, now, some)
 }
 
-func (f *Feeder) wanted(ctx context.Context) []batch.Ref {
+func (f *Feeder) gather(ctx context.Context) []batch.Ref {
 	select {
 	case <-ctx.Done():
 	case <-time.After(gather):
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	var refs []batch.Ref
-	for ref := range f.wants {
-		refs = append(refs, ref)
-	}
-	clear(f.wants)
-	return refs
+	return f.wanted.Take()
 }
 
 // look feeds a batch for as long as it has room, or cancels what of it is in flight.

@@ -1,5 +1,5 @@
-// Package wake brings signals about an execution to whoever waits for it in
-// this process.
+// Package wake tells within a process: of an execution, whoever waits for it
+// (Room); of anything, the one who looks after it (Notes).
 package wake
 
 import (
