@@ -63,11 +63,13 @@ func RunAPI(ctx context.Context, c API, log *zap.Logger, listening func(net.Addr
 	if c.MetricsListen == "" {
 		settings.Metrics = shown
 	}
-	server := api.New(settings, c.limited(conn, log), conn.queue, log.Named("api"))
+	limited := c.limited(conn, log)
+	server := api.New(settings, limited, conn.queue, log.Named("api"))
 	log.Info("API is listening", zap.Stringer("address", l.Addr()))
 	listening(l.Addr())
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return server.Serve(ctx, l, c.Grace) })
+	g.Go(func() error { return limited.Run(ctx) })
 	if c.MetricsListen != "" {
 		g.Go(func() error { return serveMetrics(ctx, c.MetricsListen, shown) })
 	}

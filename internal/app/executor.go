@@ -74,12 +74,11 @@ func RunExecutor(ctx context.Context, c Executor, log *zap.Logger) (err error) {
 		Artifacts: conn.artifacts, ReceiptKey: receiptKey, Tracer: tracer,
 	}, limited, conn.queue, driver, runtimes, func(e execution.Execution) {
 		feed.Ended(e)
-		limited.Ended(e)
 		post.Ended(e)
 	}, log)
 	dead := deadletter.New(conn.store, conn.queue, log.Named("deadletter"))
 	expiry := janitor.Expiry{Archive: conn.store, Files: conn.artifacts, Retention: c.Retention}
-	sweeper := janitor.New(conn.store, conn.queue, expiry, janitor.Interval, log.Named("janitor"))
+	sweeper := janitor.New(limited, conn.queue, expiry, janitor.Interval, log.Named("janitor"))
 
 	defer context.AfterFunc(ctx, func() { log.Info("stopping; jobs may go on for the grace", zap.Duration("grace", c.Grace)) })()
 	g, ctx := errgroup.WithContext(ctx)

@@ -1,6 +1,7 @@
 package quota
 
 import (
+	"errors"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -29,7 +30,7 @@ func TestNoMoreWaitThanMay(t *testing.T) {
 			switch {
 			case err == nil:
 				accepted.Add(1)
-			case isA(err, &full):
+			case errors.As(err, &full):
 				refused.Add(1)
 			default:
 				return err
@@ -82,7 +83,7 @@ func TestTheBudgetOfADay(t *testing.T) {
 		return err
 	}
 	var spent *BudgetSpentError
-	require.Eventually(t, func() bool { return isA(submit(), &spent) }, patience, doubtful/4)
+	require.Eventually(t, func() bool { return errors.As(submit(), &spent) }, patience, doubtful/4)
 	require.Positive(t, spent.Rest)
 	require.LessOrEqual(t, spent.Rest, 24*time.Hour)
 	require.ErrorAs(t, w.SubmitBatch(t.Context(), &batch.Batch{ID: id.New(id.Batch), Owner: ada, AgentID: a.ID}), &spent)
@@ -100,5 +101,5 @@ func TestWithoutLimitsNothingIsCounted(t *testing.T) {
 	w.claims(ref)
 	w.end(ref, 1000)
 	require.Zero(t, w.tallies.Len())
-	require.Empty(t, w.ended)
+	require.Empty(t, w.freed.News())
 }

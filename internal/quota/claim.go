@@ -7,11 +7,29 @@ import (
 )
 
 // Apply is the store's, but an execution whose tenant may run no more now is
-// held instead of claimed, with execution.ErrHeld. It is announced again by
-// Run when one of the tenant's ends, or by the janitor.
+// held instead of claimed, with execution.ErrHeld. After every other event Run
+// looks whether others may run now, unless the execution is known to run on: so
+// it does not matter which event ended an attempt, nor whether its answer came.
 func (s *Store) Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
-	if _, claim := ev.(execution.Claimed); !claim {
-		return s.Store.Apply(ctx, ref, ev)
+	if claim, ok := ev.(execution.Claimed); ok {
+		return s.claim(ctx, ref, claim)
+	}
+	ch, err := s.Store.Apply(ctx, ref, ev)
+	if s.limits.Running > 0 && ch.Execution.Status != execution.Running {
+		s.freed.Leave(ref.Owner)
+	}
+	return ch, err
+}
+
+// claim lets one of a tenant's claims through at a time. So each process passes
+// the limit by at most the one that it may have counted too few for.
+func (s *Store) claim(ctx context.Context, ref execution.Ref, ev execution.Claimed) (execution.Change, error) {
+	if s.limits.Running > 0 {
+		t := s.tally(ref.Owner)
+		if err := t.claiming.Acquire(ctx, 1); err != nil {
+			return execution.Change{}, err
+		}
+		defer t.claiming.Release(1)
 	}
 	room, err := s.room(ctx, ref.Owner)
 	if err == nil && !room {

@@ -1,18 +1,18 @@
 package quota
 
 import (
-	"errors"
-	"sync/atomic"
+	"context"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap/zaptest"
 
+	"github.com/airlock-run/airlock/internal/emulator/emulatortest"
+	firestoreemulator "github.com/airlock-run/airlock/internal/emulator/firestore"
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/store"
 )
-
-func isA[T error](err error, target *T) bool { return errors.As(err, target) }
 
 func TestNoMoreRunThanMayAndTheOldestIsNext(t *testing.T) {
 	t.Parallel()
@@ -107,14 +107,22 @@ func TestATurnOutOfTurnIsNotHeld(t *testing.T) {
 	require.Empty(t, held, "what has ended is not held")
 }
 
-// Only a few hundred ends can wait to be heard, and Ended never blocks.
-func TestEndedNeverBlocks(t *testing.T) {
+// A place that became free just before an outage is found once it is over.
+func TestAPlaceThatBecomesFreeOutlastsAnOutage(t *testing.T) {
 	t.Parallel()
-	w := start(t, Limits{Running: 1})
-	var told atomic.Int32
-	for range 3 * endings {
-		w.Ended(execution.Execution{Owner: ada})
-		told.Add(1)
-	}
-	require.EqualValues(t, 3*endings, told.Load())
+	f := emulatortest.StartFirestore(t, firestoreemulator.Options{})
+	rung := make(belfry, 10)
+	w := &world{t: t, Store: New(store.New(f.Client), Limits{Running: 1}, rung, zaptest.NewLogger(t))}
+	refs := w.submit(ada, 2)
+	w.claims(refs[0])
+	w.isHeld(refs[1])
+	w.end(refs[0], 0)
+
+	f.Away()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, w.look(ctx), store.ErrUnavailable)
+	f.Back()
+	require.NoError(t, w.look(t.Context()))
+	require.Equal(t, refs[1], <-rung)
 }

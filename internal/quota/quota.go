@@ -4,8 +4,8 @@
 // The limits are soft. A tenant's executions have no document in common that
 // could count them, for it would be written by every one of them; they are
 // counted by queries instead. Processes that count at the same moment may so
-// together pass a limit by what they take up within that moment, for which
-// counts are remembered a second at the most.
+// together pass a limit: that of what runs by one for each further process, the
+// others by what they accept within the second for which a count is remembered.
 package quota
 
 import (
@@ -19,6 +19,7 @@ import (
 	"github.com/airlock-run/airlock/internal/batch"
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/store"
+	"github.com/airlock-run/airlock/internal/wake"
 )
 
 // Limits are those of each tenant; a zero is no bound.
@@ -58,19 +59,19 @@ type Store struct {
 	bell    Bell
 	log     *zap.Logger
 	tallies *lru.Cache[string, *tally]
-	ended   chan string // tenants of which an execution has ended
+	freed   *wake.Notes[string] // tenants of which a place may have become free
 }
 
 // remembered is of how many tenants a process knows the counts.
 const remembered = 10_000
 
-// New returns a store under limits. Run has to run where executions end.
+// New returns a store under limits. Run has to run where Apply is called.
 func New(s *store.Store, limits Limits, bell Bell, log *zap.Logger) *Store {
 	tallies, err := lru.New[string, *tally](remembered)
 	if err != nil {
 		panic(err) // only for a size that is not above 0
 	}
-	return &Store{Store: s, limits: limits, bell: bell, log: log, tallies: tallies, ended: make(chan string, endings)}
+	return &Store{Store: s, limits: limits, bell: bell, log: log, tallies: tallies, freed: wake.NewNotes[string]()}
 }
 
 // SubmitRun is the store's, and returns a QueueFullError or BudgetSpentError besides.

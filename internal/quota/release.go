@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/store"
@@ -13,23 +14,11 @@ import (
 )
 
 const (
-	// endings is how many ends may wait to be heard; of more the janitor hears.
-	endings = 1024
+	// hands is of how many tenants executions are released at once.
+	hands = 8
 	// callTimeout bounds the release of one tenant's executions.
 	callTimeout = 5 * time.Second
 )
-
-// Ended has executions of the same tenant released that were held until one
-// ends. It never blocks.
-func (s *Store) Ended(e execution.Execution) {
-	if s.limits.Running == 0 {
-		return
-	}
-	select {
-	case s.ended <- e.Owner:
-	default:
-	}
-}
 
 // Run releases what was held until ctx ends, through any fault of the store.
 func (s *Store) Run(ctx context.Context) error {
@@ -38,13 +27,29 @@ func (s *Store) Run(ctx context.Context) error {
 			select {
 			case <-ctx.Done():
 				return nil
-			case owner := <-s.ended:
-				if err := s.release(ctx, owner); err != nil {
-					return err
-				}
+			case <-s.freed.News():
+			}
+			if err := s.look(ctx); err != nil {
+				return err
 			}
 		}
 	})
+}
+
+// look releases what it can of every tenant of which a place may have become free.
+func (s *Store) look(ctx context.Context) error {
+	var looks errgroup.Group
+	looks.SetLimit(hands)
+	for _, owner := range s.freed.Take() {
+		looks.Go(func() error {
+			err := s.release(ctx, owner)
+			if err != nil {
+				s.freed.Leave(owner) // for when the store is back
+			}
+			return err
+		})
+	}
+	return looks.Wait()
 }
 
 // release announces as many of the owner's oldest held executions as there is room for.

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/airlock-run/airlock/internal/execution"
 )
 
@@ -18,6 +20,8 @@ const (
 // tally is what a process knows of one tenant: what was counted, and how much
 // it has accepted since.
 type tally struct {
+	claiming *semaphore.Weighted // held by the one claim at a time that counts and takes a place
+
 	mu     sync.Mutex // held while counting, so that all who ask meanwhile share the count
 	asked  time.Time  // by this machine's monotonic clock
 	queued int
@@ -26,7 +30,7 @@ type tally struct {
 }
 
 func (s *Store) tally(owner string) *tally {
-	empty := new(tally)
+	empty := &tally{claiming: semaphore.NewWeighted(1)}
 	if t, known, _ := s.tallies.PeekOrAdd(owner, empty); known {
 		return t
 	}
