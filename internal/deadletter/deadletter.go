@@ -51,7 +51,7 @@ func (r *Reader) Run(ctx context.Context) error {
 					err = errors.Join(err, failed, l.GiveBack(ctx))
 					continue
 				}
-				err = errors.Join(err, l.Acknowledge(ctx))
+				l.Acknowledge()
 			}
 			if err != nil {
 				return err

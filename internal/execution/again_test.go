@@ -13,7 +13,7 @@ func TestAgainRepeatsWhatDidNotSucceed(t *testing.T) {
 	e.AgentID, e.BatchID, e.ConversationID, e.Turn = "agt_1", "bat_1", "con_1", 7
 	e.Labels = Labels(map[string]string{"env": "prod"})
 	e.Task.Instructions, e.Task.Schema = "Count", "{}"
-	require.NoError(t, e.Apply(Claimed{"x1", time.Minute}, start))
+	require.NoError(t, e.Apply(Claimed{Executor: "x1", Lease: time.Minute}, start))
 	require.NoError(t, e.Apply(Finished{1, (&Failure{Code: CodeAgentError}).Ends(Usage{Calls: 1})}, start))
 	before := e
 
@@ -34,10 +34,10 @@ func TestAgainIsRefused(t *testing.T) {
 		err    error
 	}{
 		"queued":    {nil, ErrNotEnded},
-		"running":   {[]Event{Claimed{"x1", time.Minute}}, ErrNotEnded},
-		"succeeded": {[]Event{Claimed{"x1", time.Minute}, Finished{1, Ending{Status: Succeeded, Result: &Result{}}}}, ErrSucceeded},
+		"running":   {[]Event{Claimed{Executor: "x1", Lease: time.Minute}}, ErrNotEnded},
+		"succeeded": {[]Event{Claimed{Executor: "x1", Lease: time.Minute}, Finished{1, Ending{Status: Succeeded, Result: &Result{}}}}, ErrSucceeded},
 		"canceled":  {[]Event{CancelAsked{}}, nil},
-		"timed out": {[]Event{Claimed{"x1", time.Minute}, Finished{1, (&Failure{Code: CodeTimedOut}).Ends(Usage{})}}, nil},
+		"timed out": {[]Event{Claimed{Executor: "x1", Lease: time.Minute}, Finished{1, (&Failure{Code: CodeTimedOut}).Ends(Usage{})}}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := queued()

@@ -47,14 +47,14 @@ type Execution struct {
 	Task Task `firestore:"task"`
 	Limits
 
-	Attempt     int    `firestore:"attempt"`     // number of the newest attempt; 0 before the first
-	Tries       int    `firestore:"tries"`       // attempts that ended in a failure of the job's own that may pass
-	Spent       int    `firestore:"spent"`       // attempts that ended in an infrastructure failure
-	MaxAttempts int    `firestore:"maxAttempts"` // Spent never passes this
-	Lease       *Lease `firestore:"lease"`       // non-nil exactly while running
+	Attempt     int    `firestore:"attempt,omitempty"` // number of the newest attempt; 0 before the first
+	Tries       int    `firestore:"tries,omitempty"`   // attempts that ended in a failure of the job's own that may pass
+	Spent       int    `firestore:"spent,omitempty"`   // attempts that ended in an infrastructure failure
+	MaxAttempts int    `firestore:"maxAttempts"`       // Spent never passes this
+	Lease       *Lease `firestore:"lease,omitempty"`   // non-nil exactly while running
 
 	// Held tells that the execution, which is queued, waits for a limit of its tenant.
-	Held bool `firestore:"held"`
+	Held bool `firestore:"held,omitempty"`
 
 	// CancelRequested tells the executor that holds the lease to end the job.
 	CancelRequested bool `firestore:"cancelRequested"`
@@ -62,15 +62,15 @@ type Execution struct {
 	// Due is when the janitor has to look if nothing has changed until then;
 	// nil once the execution is terminal. It is all that "nothing waits for
 	// ever" needs: whatever gets stuck, gets due.
-	Due *time.Time `firestore:"due"`
+	Due *time.Time `firestore:"due,omitempty"`
 
 	// Ready tells that the newest event has made the execution one that may
 	// run at once. It is not part of the document.
 	Ready bool `firestore:"-"`
 
-	Result  *Result  `firestore:"result"`
-	Failure *Failure `firestore:"error"`
-	Usage   Usage    `firestore:"usage"`
+	Result  *Result  `firestore:"result,omitempty"`
+	Failure *Failure `firestore:"error,omitempty"`
+	Usage   Usage    `firestore:"usage,omitzero"`
 
 	// Files are what the job left, in the order of their paths; their contents
 	// are in blob storage under the number of the newest attempt.
@@ -80,19 +80,19 @@ type Execution struct {
 
 	// Receipt says how the job was kept apart, as package receipt writes it, to
 	// the byte; empty while there is none, and for what ended without an attempt.
-	Receipt string `firestore:"receipt"`
+	Receipt string `firestore:"receipt,omitempty"`
 	// Left is what the agent wants to find at the conversation's next turn. It
 	// is stored with the conversation and is not part of the document.
 	Left *Session `firestore:"-"`
 
 	// Steps are the newest that the newest attempt was seen to do, at most
 	// MaxSteps. They are known a heartbeat late at the most.
-	Steps []Step `firestore:"steps"`
+	Steps []Step `firestore:"steps,omitempty"`
 
 	CreatedAt  time.Time  `firestore:"createdAt"`
-	QueuedAt   time.Time  `firestore:"queuedAt"`  // from when on it waited for its newest attempt, its pause over
-	StartedAt  *time.Time `firestore:"startedAt"` // of the newest attempt
-	FinishedAt *time.Time `firestore:"finishedAt"`
+	QueuedAt   time.Time  `firestore:"queuedAt"`            // from when on it waited for its newest attempt, its pause over
+	StartedAt  *time.Time `firestore:"startedAt,omitempty"` // of the newest attempt
+	FinishedAt *time.Time `firestore:"finishedAt,omitempty"`
 }
 
 // Task is what the agent is asked to do, complete: what is edited elsewhere
@@ -112,7 +112,7 @@ type Task struct {
 	Given []Given `firestore:"-"`
 
 	// Budget is the agent's; the operator's holds besides.
-	Budget agent.Budget `firestore:"budget"`
+	Budget agent.Budget `firestore:"budget,omitzero"`
 
 	// History holds the earlier messages of the conversation. It is read when
 	// the task is claimed and is not part of the document.
@@ -151,6 +151,7 @@ const (
 // Lease is the right of one attempt to write, until it runs out.
 type Lease struct {
 	Executor string    `firestore:"executor"`
+	Claim    string    `firestore:"claim"` // that began it, unique
 	Expires  time.Time `firestore:"expires"`
 }
 

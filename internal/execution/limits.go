@@ -14,7 +14,7 @@ type Limits struct {
 	// QueueTimeout is how long after its acceptance an attempt may still begin;
 	// 0: DefaultQueueTimeout.
 	QueueTimeout time.Duration `firestore:"queueTimeout"`
-	Retry        agent.Retry   `firestore:"retry"`
+	Retry        agent.Retry   `firestore:"retry,omitzero"`
 }
 
 // Bounds of an attempt's time.
@@ -50,7 +50,7 @@ func (e *Execution) pause(n int) time.Duration {
 	most := min(minPause<<min(n-1, 5), maxPause)
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%s/%d", e.ID, e.Attempt)
-	return most - time.Duration(h.Sum64()%uint64(most/2))
+	return most - time.Duration(h.Sum64()%uint64(most/2)).Truncate(time.Millisecond)
 }
 
 // mayPass tells the failures that another attempt at the same task may not

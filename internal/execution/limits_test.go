@@ -37,7 +37,7 @@ func TestAJobsOwnFailuresAreCountedApart(t *testing.T) {
 	attempt := func(ev func(n int) Event) {
 		t.Helper()
 		now = now.Add(time.Minute)
-		require.NoError(t, e.Apply(Claimed{"x1", time.Minute}, now))
+		require.NoError(t, e.Apply(Claimed{Executor: "x1", Lease: time.Minute}, now))
 		require.NoError(t, e.Apply(ev(e.Attempt), now))
 	}
 	broke := func(n int) Event { return Broke{Attempt: n, Usage: Usage{Calls: 1}} }

@@ -52,6 +52,7 @@ type Change struct {
 // Claimed starts an attempt, and with it a lease.
 type Claimed struct {
 	Executor string
+	ID       string // of the claim, unique, by which it is known where the answer to it was lost
 	Lease    time.Duration
 }
 
@@ -67,7 +68,7 @@ func (ev Claimed) apply(e *Execution, now time.Time) error {
 	e.Attempt++
 	e.StartedAt = &now
 	e.Steps = nil
-	e.lease(ev.Executor, now.Add(ev.Lease))
+	e.lease(Lease{Executor: ev.Executor, Claim: ev.ID, Expires: now.Add(ev.Lease)})
 	return nil
 }
 
@@ -109,7 +110,7 @@ func (ev Renewed) apply(e *Execution, now time.Time) error {
 	if err := e.fence(ev.Attempt, now); err != nil {
 		return err
 	}
-	e.lease(e.Lease.Executor, now.Add(ev.Lease))
+	e.lease(Lease{Executor: e.Lease.Executor, Claim: e.Lease.Claim, Expires: now.Add(ev.Lease)})
 	e.Steps = ev.Steps
 	return nil
 }
@@ -222,9 +223,8 @@ func (e *Execution) fence(attempt int, now time.Time) error {
 	return nil
 }
 
-func (e *Execution) lease(executor string, expires time.Time) {
-	e.Lease = &Lease{Executor: executor, Expires: expires}
-	e.Due = &expires
+func (e *Execution) lease(l Lease) {
+	e.Lease, e.Due = &l, &l.Expires
 }
 
 // requeue makes the execution wait for its next attempt, unless somebody has

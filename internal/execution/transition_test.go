@@ -55,9 +55,9 @@ func TestEvents(t *testing.T) {
 		ready  bool
 		due    *time.Time
 	}{
-		"claim starts an attempt":            {from: queued(), ev: Claimed{"x1", time.Minute}, at: later, status: Running, due: at(later.Add(time.Minute))},
-		"claim of what runs":                 {from: lost(), ev: Claimed{"x2", time.Minute}, at: later, err: ErrLeased},
-		"claim of a lost lease":              {from: lost(), ev: Claimed{"x2", time.Minute}, at: expired, err: ErrLeased},
+		"claim starts an attempt":            {from: queued(), ev: Claimed{Executor: "x1", Lease: time.Minute}, at: later, status: Running, due: at(later.Add(time.Minute))},
+		"claim of what runs":                 {from: lost(), ev: Claimed{Executor: "x2", Lease: time.Minute}, at: later, err: ErrLeased},
+		"claim of a lost lease":              {from: lost(), ev: Claimed{Executor: "x2", Lease: time.Minute}, at: expired, err: ErrLeased},
 		"heartbeat extends":                  {from: lost(), ev: Renewed{Attempt: 1, Lease: time.Minute}, at: later, status: Running, due: at(later.Add(time.Minute))},
 		"heartbeat too late":                 {from: lost(), ev: Renewed{Attempt: 1, Lease: time.Minute}, at: expired, err: ErrLeaseLost},
 		"heartbeat of an older attempt":      {from: lost(), ev: Renewed{Attempt: 0, Lease: time.Minute}, at: later, err: ErrLeaseLost},
@@ -78,8 +78,8 @@ func TestEvents(t *testing.T) {
 		"queued for long":                    {from: waiting(10 * time.Minute), ev: FellDue{}, at: start.Add(10 * time.Minute), status: Queued, ready: true, due: at(start.Add(20 * time.Minute))},
 		"queued for very long":               {from: waiting(2 * time.Hour), ev: FellDue{}, at: start.Add(2 * time.Hour), status: Queued, ready: true, due: at(start.Add(2*time.Hour + rarest))},
 		"due when it is too late":            {from: hasty(), ev: FellDue{}, at: start.Add(minute), status: TimedOut, code: CodeQueueTimeout},
-		"claim at the last moment":           {from: hasty(), ev: Claimed{"x1", time.Hour}, at: start.Add(minute - 1), status: Running, due: at(start.Add(minute - 1 + time.Hour))},
-		"claim when it is too late":          {from: hasty(), ev: Claimed{"x1", time.Hour}, at: start.Add(minute), err: ErrTooLate},
+		"claim at the last moment":           {from: hasty(), ev: Claimed{Executor: "x1", Lease: time.Hour}, at: start.Add(minute - 1), status: Running, due: at(start.Add(minute - 1 + time.Hour))},
+		"claim when it is too late":          {from: hasty(), ev: Claimed{Executor: "x1", Lease: time.Hour}, at: start.Add(minute), err: ErrTooLate},
 		"handed back when it is too late":    {from: running(hasty()), ev: HandedBack{Attempt: 1}, at: start.Add(minute), status: TimedOut, code: CodeQueueTimeout},
 		"broken when it is too late":         {from: running(hasty()), ev: Broke{Attempt: 1}, at: start.Add(minute), status: TimedOut, code: CodeQueueTimeout, spent: 1},
 		"finish after the time to begin":     {from: running(hasty()), ev: Finished{1, succeeded}, at: start.Add(2 * minute), status: Succeeded},
@@ -181,7 +181,7 @@ func TestAnyHistory(t *testing.T) {
 			attempt := rapid.IntRange(0, 4).Draw(t, "attempt")
 			lease := 15 * time.Second
 			ev := rapid.SampledFrom([]Event{
-				Claimed{"x", lease}, Renewed{Attempt: attempt, Lease: lease}, Broke{Attempt: attempt}, HandedBack{Attempt: attempt}, FellDue{}, CancelAsked{},
+				Claimed{Executor: "x", Lease: lease}, Renewed{Attempt: attempt, Lease: lease}, Broke{Attempt: attempt}, HandedBack{Attempt: attempt}, FellDue{}, CancelAsked{},
 				Finished{attempt, Ending{Status: Succeeded, Result: &Result{Text: "ok"}}},
 				fails(attempt, CodeTimedOut), fails(attempt, CodeInvalidTask),
 			}).Draw(t, "event")
@@ -234,11 +234,11 @@ func TestUsageIsOfAllAttempts(t *testing.T) {
 		now = now.Add(time.Second)
 		require.NoError(t, e.Apply(ev, now))
 	}
-	apply(Claimed{"x1", time.Minute})
+	apply(Claimed{Executor: "x1", Lease: time.Minute})
 	apply(Broke{Attempt: 1, Usage: once})
-	apply(Claimed{"x1", time.Minute})
+	apply(Claimed{Executor: "x1", Lease: time.Minute})
 	apply(HandedBack{Attempt: 2, Usage: once})
-	apply(Claimed{"x2", time.Minute})
+	apply(Claimed{Executor: "x2", Lease: time.Minute})
 	apply(CancelAsked{})
 	apply(Finished{Attempt: 3, Ending: Ending{Status: Succeeded, Result: &Result{}, Usage: once}})
 	require.Equal(t, Usage{InputTokens: 30, OutputTokens: 6, CostUSD: 1.5, Calls: 3}, e.Usage)

@@ -2,6 +2,7 @@ package executor
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"time"
 
@@ -30,10 +31,10 @@ func (x *Executor) handle(work context.Context, a queue.Announcement, engineGone
 	defer rescue.Log(log, "an attempt broke off; another one has the execution when its lease runs out")
 	crash.At(crash.Pulled)
 	asked := time.Now()
-	claimed, err := x.apply(work, ref, execution.Claimed{Executor: x.config.Name, Lease: x.config.Lease})
+	claimed, err := x.apply(work, ref, execution.Claimed{Executor: x.config.Name, ID: rand.Text(), Lease: x.config.Lease})
 	if answered(err) {
 		log.Debug("nothing to run", zap.Error(err))
-		x.acknowledge(work, a)
+		a.Acknowledge()
 		return
 	}
 	if err != nil {
@@ -42,7 +43,7 @@ func (x *Executor) handle(work context.Context, a queue.Announcement, engineGone
 		return
 	}
 	crash.At(crash.Claimed)
-	x.acknowledge(work, a)
+	a.Acknowledge()
 	e := &claimed.Execution
 	work, counted := x.count(work, e)
 	defer counted.over()
@@ -78,14 +79,6 @@ func (x *Executor) handle(work context.Context, a queue.Announcement, engineGone
 			counted.ended(&change.Execution)
 			x.ended(change.Execution)
 		}
-	}
-}
-
-// acknowledge may fail: the announcement then comes again, and finds the
-// execution leased or ended.
-func (x *Executor) acknowledge(ctx context.Context, a queue.Announcement) {
-	if err := a.Acknowledge(ctx); err != nil {
-		x.log.Warn("could not acknowledge", zap.String("execution", a.Ref.ID), zap.String("tenant", a.Ref.Owner), zap.Error(err))
 	}
 }
 

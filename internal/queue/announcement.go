@@ -11,6 +11,7 @@ import (
 	"github.com/googleapis/gax-go/v2"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/propagation"
+	"google.golang.org/api/support/bundler"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -21,6 +22,10 @@ const (
 	// settleTimeout bounds an acknowledgement and a giving back: later, Pub/Sub
 	// has delivered the message again anyhow.
 	settleTimeout = ackDeadline / 2
+	// ackDelay and ackMost bound how many acknowledgements travel together. They
+	// are in nobody's way: the claim has already said whose the execution is.
+	ackDelay = 10 * time.Millisecond
+	ackMost  = 1000
 	// maxDelay is the longest that Pub/Sub lets a message be put off.
 	maxDelay = 10 * time.Minute
 )
@@ -32,7 +37,7 @@ type Announcement struct {
 	Ref execution.Ref
 
 	queue        *Queue
-	subscription string
+	subscription string // its short name
 	message      *pubsubpb.ReceivedMessage
 }
 
@@ -71,7 +76,7 @@ func (q *Queue) pull(ctx context.Context, subscription string, most int) ([]Anno
 	}
 	pulled := make([]Announcement, len(answer.ReceivedMessages))
 	for i, m := range answer.ReceivedMessages {
-		pulled[i] = Announcement{Ref: decode(m.Message.Data), queue: q, subscription: q.subscription(subscription), message: m}
+		pulled[i] = Announcement{Ref: decode(m.Message.Data), queue: q, subscription: subscription, message: m}
 	}
 	return pulled, nil
 }
@@ -82,16 +87,29 @@ func (q *Queue) bury(ctx context.Context, a Announcement) error {
 	if _, err := q.dead.Publish(ctx, letter).Get(ctx); err != nil {
 		return errors.Join(err, a.GiveBack(ctx))
 	}
-	return a.Acknowledge(ctx)
+	a.Acknowledge()
+	return nil
 }
 
-// Acknowledge ends the announcement: the execution was looked at.
-func (a Announcement) Acknowledge(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
-	defer cancel()
-	return a.queue.client.SubscriptionAdminClient.Acknowledge(ctx, &pubsubpb.AcknowledgeRequest{
-		Subscription: a.subscription, AckIds: []string{a.message.AckId},
+// Acknowledge ends the announcement: the execution was looked at. It goes out
+// with others, within ackDelay. Where it is lost, the announcement comes again
+// and is looked at again.
+func (a Announcement) Acknowledge() {
+	// Neither of Add's errors can be: an ID is small, and 1 GB of them is not kept.
+	_ = a.queue.acks[a.subscription].Add(a.message.AckId, len(a.message.AckId))
+}
+
+// acknowledger collects what of a subscription is to be acknowledged.
+func (q *Queue) acknowledger(subscription string) *bundler.Bundler {
+	b := bundler.NewBundler("", func(ids any) {
+		ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
+		defer cancel()
+		_ = q.client.SubscriptionAdminClient.Acknowledge(ctx, &pubsubpb.AcknowledgeRequest{
+			Subscription: q.subscription(subscription), AckIds: ids.([]string),
+		})
 	})
+	b.DelayThreshold, b.BundleCountThreshold = ackDelay, ackMost
+	return b
 }
 
 // GiveBack leaves the announcement to whoever pulls next, the first time at
@@ -100,7 +118,7 @@ func (a Announcement) GiveBack(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	return a.queue.client.SubscriptionAdminClient.ModifyAckDeadline(ctx, &pubsubpb.ModifyAckDeadlineRequest{
-		Subscription: a.subscription, AckIds: []string{a.message.AckId},
+		Subscription: a.queue.subscription(a.subscription), AckIds: []string{a.message.AckId},
 		AckDeadlineSeconds: int32(giveBackDelay(int(a.message.DeliveryAttempt)).Seconds()),
 	})
 }

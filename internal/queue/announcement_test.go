@@ -89,7 +89,8 @@ func TestWhatIsGivenBackComesAgain(t *testing.T) {
 	third := f.pull(t)
 	require.Equal(t, hello, third.Ref)
 	require.GreaterOrEqual(t, time.Since(began), giveBackDelay(2))
-	require.NoError(t, third.Acknowledge(t.Context()))
+	third.Acknowledge()
+	f.Close()
 	require.EqualValues(t, 1, f.settled.acked.Load())
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"cloud.google.com/go/pubsub/v2"
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"google.golang.org/api/support/bundler"
 
 	"github.com/airlock-run/airlock/internal/execution"
 )
@@ -49,6 +50,7 @@ type Queue struct {
 	lanes   map[execution.Lane]*pubsub.Publisher
 	signals *pubsub.Publisher
 	dead    *pubsub.Publisher
+	acks    map[string]*bundler.Bundler // by subscription
 }
 
 // New returns a queue over the client, which stays the caller's to close.
@@ -57,8 +59,10 @@ func New(client *pubsub.Client) *Queue {
 		client: client, lanes: map[execution.Lane]*pubsub.Publisher{},
 		signals: publisher(client, signalsTopic), dead: publisher(client, deadTopic),
 	}
+	q.acks = map[string]*bundler.Bundler{deadTopic: q.acknowledger(deadTopic)}
 	for _, lane := range lanes {
 		q.lanes[lane] = publisher(client, laneTopic(lane))
+		q.acks[laneTopic(lane)] = q.acknowledger(laneTopic(lane))
 	}
 	return q
 }
@@ -78,6 +82,9 @@ func (q *Queue) Close() {
 	}
 	q.signals.Stop()
 	q.dead.Stop()
+	for _, b := range q.acks {
+		b.Flush()
+	}
 }
 
 // Check asks whether the topics of the executions are there to be published to.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,9 +23,9 @@ func TestOneOfAHundredClaimsWins(t *testing.T) {
 	defer cancel()
 	var g errgroup.Group
 	var won, leased atomic.Int32
-	for range 100 {
+	for i := range 100 {
 		g.Go(func() error {
-			_, err := f.apply(ctx, ref, claim)
+			_, err := f.apply(ctx, ref, execution.Claimed{Executor: "x1", ID: fmt.Sprint(i), Lease: lease})
 			switch {
 			case err == nil:
 				won.Add(1)

@@ -61,6 +61,12 @@ func WithAsked(ctx context.Context, a *Asked) context.Context {
 	return context.WithValue(ctx, askedKey{}, a)
 }
 
+// askedOf returns nil where the client named no key.
+func askedOf(ctx context.Context) *Asked {
+	asked, _ := ctx.Value(askedKey{}).(*Asked)
+	return asked
+}
+
 // Answered returns a RepeatedError where there was a creation under the key
 // before. Where there was none there may be one by the time of the creation
 // itself, which tells of it in the same way.
@@ -87,7 +93,7 @@ func (s *Store) answered(get reader, owner, key string) error {
 // and the answer to it are stored together or not at all, so that neither a
 // lost answer nor two requests at once make two of it.
 func create[T any](ctx context.Context, s *Store, f func(tx *firestore.Transaction) (made T, now time.Time, err error)) (T, error) {
-	asked, _ := ctx.Value(askedKey{}).(*Asked)
+	asked := askedOf(ctx)
 	var made T
 	err := s.transact(ctx, func(tx *firestore.Transaction) error {
 		if asked != nil {

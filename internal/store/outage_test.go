@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -144,8 +146,9 @@ func TestFinishAndReplyAreOneWhateverGetsLost(t *testing.T) {
 	}
 }
 
-// A submission whose answer got lost is an error to the caller, who was not
-// promised anything; it is there once nevertheless, and whole.
+// A submission whose answer got lost is there once, and whole. What is one
+// document is known again; a turn is an error to the caller, who was not
+// promised anything.
 func TestASubmissionWhoseAnswerGotLostIsThereOnce(t *testing.T) {
 	t.Parallel()
 	var c commits
@@ -154,8 +157,9 @@ func TestASubmissionWhoseAnswerGotLostIsThereOnce(t *testing.T) {
 	first := f.turn(t, "", "hello")
 
 	c.lose.Store(1)
-	_, err := f.SubmitRun(t.Context(), Run{Owner: ada, AgentID: a.ID, Input: "x"})
-	require.Error(t, err)
+	ch, err := f.SubmitRun(t.Context(), Run{Owner: ada, AgentID: a.ID, Input: "x"})
+	require.NoError(t, err)
+	require.Empty(t, cmp.Diff(ch.Execution, f.stored(t, ch.Execution.Ref()), cmpopts.IgnoreFields(execution.Execution{}, "Ready")))
 	c.lose.Store(1)
 	_, err = f.SubmitTurn(t.Context(), Turn{Owner: ada, ConversationID: first.ConversationID, Message: "again"})
 	require.Error(t, err)
@@ -167,4 +171,23 @@ func TestASubmissionWhoseAnswerGotLostIsThereOnce(t *testing.T) {
 	conversation, err := f.Conversation(t.Context(), ada, first.ConversationID)
 	require.NoError(t, err)
 	require.Len(t, conversation.Pending, 2)
+}
+
+// Whoever changes one document knows his change again when its answer was lost.
+func TestAChangeWhoseAnswerGotLostIsKnownAgain(t *testing.T) {
+	t.Parallel()
+	var c commits
+	f := startWith(t, &c)
+	ref := f.run(t, ada)
+	for _, ev := range []execution.Event{
+		claim, execution.Renewed{Attempt: 1, Lease: lease}, execution.HandedBack{Attempt: 1},
+		execution.Claimed{Executor: "y", ID: "2", Lease: lease}, execution.CancelAsked{}, finish(2, "done"),
+	} {
+		c.lose.Store(1)
+		ch, err := f.Apply(t.Context(), ref, ev)
+		require.NoError(t, err, "%T", ev)
+		require.Zero(t, c.lose.Load(), "%T: the answer was lost", ev)
+		require.Empty(t, cmp.Diff(ch.Execution, f.stored(t, ref), cmpopts.IgnoreFields(execution.Execution{}, "Ready")), "%T", ev)
+	}
+	require.Equal(t, 2, f.stored(t, ref).Attempt)
 }

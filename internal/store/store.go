@@ -76,14 +76,20 @@ func outside(ctx context.Context) reader {
 // read gets a document of the owner into doc and returns Firestore's time of
 // the read, which is known even when the document is not found.
 func (s *Store) read(get reader, collection, owner, id string, doc any) (now time.Time, err error) {
+	now, _, err = s.readVersion(get, collection, owner, id, doc)
+	return now, err
+}
+
+// readVersion returns the time of the document's newest change as well.
+func (s *Store) readVersion(get reader, collection, owner, id string, doc any) (now, version time.Time, err error) {
 	snap, err := get(s.collection(owner, collection).Doc(id))
 	if status.Code(err) == codes.NotFound {
-		return snap.ReadTime, &NotFoundError{Resource: singular[collection], ID: id}
+		return snap.ReadTime, time.Time{}, &NotFoundError{Resource: singular[collection], ID: id}
 	}
 	if err != nil {
-		return time.Time{}, translate(err)
+		return time.Time{}, time.Time{}, translate(err)
 	}
-	return snap.ReadTime, snap.DataTo(doc)
+	return snap.ReadTime, snap.UpdateTime, snap.DataTo(doc)
 }
 
 // fresh returns Firestore's time in a transaction that is to make a document.

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"cloud.google.com/go/firestore"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/airlock-run/airlock/internal/agent"
 	"github.com/airlock-run/airlock/internal/conversation"
@@ -33,22 +35,49 @@ type Run struct {
 // SubmitRun stores a run as a queued execution. Once it returns nil the
 // execution is durable. NotFoundError: the owner has no such agent.
 func (s *Store) SubmitRun(ctx context.Context, r Run) (execution.Change, error) {
-	return create(ctx, s, func(tx *firestore.Transaction) (ch execution.Change, now time.Time, err error) {
-		var a agent.Agent
-		if now, err = s.read(tx.Get, agents, r.Owner, r.AgentID, &a); err != nil {
-			return ch, now, err
+	if askedOf(ctx) == nil && len(r.Files) == 0 {
+		return s.submitRunAlone(ctx, r)
+	}
+	return create(ctx, s, func(tx *firestore.Transaction) (execution.Change, time.Time, error) {
+		e, err := s.newRun(tx.Get, r)
+		if err != nil {
+			return execution.Change{}, time.Time{}, err
 		}
-		e := execution.New(r.Owner, execution.KindRun, task(a, r.Input), limits(a, r.QueueTimeout), now)
-		e.AgentID, e.Labels, e.Webhook = a.ID, r.Labels, r.Webhook
-		e.Task.Files = execution.List(r.Files)
-		if r.Timeout != 0 {
-			e.Timeout = r.Timeout
-		}
-		return execution.Change{Execution: e, Announce: []execution.Ref{e.Ref()}}, now, errors.Join(
-			tx.Create(s.collection(e.Owner, executions).Doc(e.ID), &e),
+		return execution.Change{Execution: e, Announce: []execution.Ref{e.Ref()}}, e.CreatedAt, errors.Join(
+			tx.Create(s.execution(e.Ref()), &e),
 			s.keepGiven(tx, e.Ref(), r.Files),
 		)
 	})
+}
+
+// submitRunAlone stores a run that is one document, which needs no transaction:
+// the agent is taken as it was read.
+func (s *Store) submitRunAlone(ctx context.Context, r Run) (execution.Change, error) {
+	e, err := s.newRun(outside(ctx), r)
+	if err != nil {
+		return execution.Change{}, err
+	}
+	_, err = s.execution(e.Ref()).Create(ctx, &e)
+	if status.Code(err) == codes.AlreadyExists {
+		err = nil // its ID is random: it was stored, and the answer lost
+	}
+	return execution.Change{Execution: e, Announce: []execution.Ref{e.Ref()}}, translate(err)
+}
+
+// newRun makes the execution that a request is for.
+func (s *Store) newRun(get reader, r Run) (execution.Execution, error) {
+	var a agent.Agent
+	now, err := s.read(get, agents, r.Owner, r.AgentID, &a)
+	if err != nil {
+		return execution.Execution{}, err
+	}
+	e := execution.New(r.Owner, execution.KindRun, task(a, r.Input), limits(a, r.QueueTimeout), now)
+	e.AgentID, e.Labels, e.Webhook = a.ID, r.Labels, r.Webhook
+	e.Task.Files = execution.List(r.Files)
+	if r.Timeout != 0 {
+		e.Timeout = r.Timeout
+	}
+	return e, nil
 }
 
 // Turn is a request to add a message to a conversation.

@@ -15,13 +15,12 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/airlock-run/airlock/internal/emulator"
 )
 
 // Project is the one that the clients speak of.
 const Project = "airlock-test"
-
-// maxMessage is what internal/emulator lets through as well.
-const maxMessage = 16 << 20
 
 // Main is the TestMain of packages that use the emulators: it runs the tests
 // and fails when they have left goroutines behind.
@@ -94,7 +93,7 @@ func (s *Service) Back() {
 	}
 	l, err := new(net.ListenConfig).Listen(s.t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(s.t, err)
-	server := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage), grpc.WaitForHandlers(true))
+	server := grpc.NewServer(append(emulator.ServerOptions(), grpc.WaitForHandlers(true))...)
 	s.emulator.Register(server)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
