@@ -6,11 +6,11 @@ import (
 	"strings"
 
 	"github.com/labstack/echo/v4"
-	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/propagation"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
-	"go.opentelemetry.io/otel/trace"
+	oteltrace "go.opentelemetry.io/otel/trace"
+
+	"github.com/airlock-run/airlock/internal/trace"
 )
 
 // untraced are asked for by machines, over and over.
@@ -25,10 +25,7 @@ func (s *Server) traced(next echo.HandlerFunc) echo.HandlerFunc {
 			return next(c)
 		}
 		r := c.Request()
-		ctx := otel.GetTextMapPropagator().Extract(r.Context(), propagation.HeaderCarrier(r.Header))
-		// A tracestate may be larger than what Pub/Sub takes along with a message.
-		ctx = trace.ContextWithRemoteSpanContext(ctx, trace.SpanContextFromContext(ctx).WithTraceState(trace.TraceState{}))
-		ctx, span := s.config.Tracer.Start(ctx, strings.TrimSpace(methodOf(r)+" "+c.Path()), trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+		ctx, span := s.config.Tracer.Start(trace.Join(r.Context(), r.Header.Get("traceparent")), strings.TrimSpace(methodOf(r)+" "+c.Path()), oteltrace.WithSpanKind(oteltrace.SpanKindServer), oteltrace.WithAttributes(
 			semconv.HTTPRequestMethodKey.String(methodOf(r)), semconv.HTTPRoute(c.Path())))
 		defer span.End()
 		c.SetRequest(r.WithContext(ctx))

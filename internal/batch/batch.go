@@ -39,6 +39,8 @@ type Batch struct {
 	RetryOf string `firestore:"retryOf,omitempty"` // batch whose failed inputs these are
 	Webhook string `firestore:"webhook,omitempty"` // URL that is told of the batch's end
 
+	Traceparent string `firestore:"traceparent,omitempty"` // of the request by which it was accepted; its executions link to it
+
 	Task             execution.Task `firestore:"task"` // of every execution; each has its own Input
 	execution.Limits                // of every execution; it waits from when it is made
 
@@ -106,7 +108,7 @@ func (b *Batch) Feed(next int, inputs []Input, now time.Time) ([]execution.Execu
 		e := execution.New(b.Owner, execution.KindRun, task, b.Limits, now)
 		e.ID = b.ExecutionID(b.Next + i)
 		e.Lane = execution.Batch
-		e.AgentID, e.BatchID, e.RetryOf = b.AgentID, b.ID, input.RetryOf
+		e.AgentID, e.BatchID, e.RetryOf, e.TraceLink = b.AgentID, b.ID, input.RetryOf, b.Traceparent
 		made[i] = e
 	}
 	b.Next += len(inputs)

@@ -49,11 +49,13 @@ func TestOneTraceFromTheRequestToTheModel(t *testing.T) {
 	require.Equal(t, strings.Join([]string{
 		"airlock-api POST /agents/:id/run",
 		"  airlock-executor attempt",
+		"    airlock-executor claim",
 		"    airlock-executor sandbox.create",
 		"    airlock-executor sandbox.dispatch",
 		"    airlock-executor agent",
 		"    airlock-executor model call",
 		"    airlock-executor result",
+		"    airlock-executor settle",
 	}, "\n"), strings.Join(tree, "\n"))
 
 	attempt := ours[slices.IndexFunc(ours, func(s tracetest.Span) bool { return s.Name == "attempt" })].Attributes()

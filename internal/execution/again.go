@@ -1,6 +1,7 @@
 package execution
 
 import (
+	"cmp"
 	"errors"
 	"time"
 )
@@ -24,6 +25,6 @@ func (e *Execution) Again(now time.Time) (Execution, error) {
 	}
 	again := New(e.Owner, e.Kind, e.Task, e.Limits, now)
 	again.AgentID, again.ConversationID, again.Labels, again.RetryOf = e.AgentID, e.ConversationID, e.Labels, e.ID
-	again.Webhook = e.Webhook
+	again.Webhook, again.TraceLink = e.Webhook, cmp.Or(e.Traceparent, e.TraceLink)
 	return again, nil
 }

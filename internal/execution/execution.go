@@ -42,6 +42,13 @@ type Execution struct {
 	RetryOf        string `firestore:"retryOf,omitempty"` // the execution that this one repeats
 	Webhook        string `firestore:"webhook,omitempty"` // URL that is told of the end
 
+	// Traceparent (W3C) is of the request by which it was accepted; its attempts
+	// are part of that trace, whoever announced it. Empty: each begins its own.
+	Traceparent string `firestore:"traceparent,omitempty"`
+	// TraceLink is likewise of what it comes from: the execution that it repeats,
+	// or the request that made its batch, which is too many for one trace.
+	TraceLink string `firestore:"traceLink,omitempty"`
+
 	Labels []Label `firestore:"labels,omitempty"` // of the caller, in the order of their names
 
 	Task Task `firestore:"task"`

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"go.opentelemetry.io/otel/codes"
 	"go.uber.org/zap"
 
 	"github.com/airlock-run/airlock/internal/crash"
@@ -45,7 +46,7 @@ func (x *Executor) handle(work context.Context, a queue.Announcement, engineGone
 	crash.At(crash.Claimed)
 	a.Acknowledge()
 	e := &claimed.Execution
-	work, counted := x.count(work, e)
+	work, counted := x.count(work, e, asked)
 	defer counted.over()
 	log = log.With(zap.Int("attempt", e.Attempt), trace.ID(work))
 	log.Info("running", zap.String("runtime", e.Task.Runtime))
@@ -131,6 +132,8 @@ func (x *Executor) settle(ctx context.Context, e *execution.Execution, verdict e
 		log.Warn("lease lost; another attempt has the execution")
 		return execution.Change{}, false
 	}
+	ctx, span := trace.Child(ctx, "settle")
+	defer span.End()
 	// The job's context may have ended, for a reason that the verdict knows;
 	// what bounds the writing is the lease.
 	held, cancel := context.WithTimeout(context.WithoutCancel(ctx), x.config.Lease)
@@ -149,6 +152,7 @@ func (x *Executor) settle(ctx context.Context, e *execution.Execution, verdict e
 		}
 	}, backoff.WithMaxElapsedTime(x.config.Lease))
 	if err != nil {
+		span.SetStatus(codes.Error, "not written")
 		log.Error("could not write how the execution ended; it will run again", zap.Error(err))
 	}
 	return change, err == nil

@@ -15,13 +15,13 @@ type tally struct {
 	span    span
 }
 
-// count begins with the claim. What is done with ctx is part of the attempt's span.
-func (x *Executor) count(ctx context.Context, e *execution.Execution) (context.Context, tally) {
+// count begins with the claim, which was asked for at asked. What is done with ctx is part of the attempt's span.
+func (x *Executor) count(ctx context.Context, e *execution.Execution, asked time.Time) (context.Context, tally) {
 	metrics.Busy.Inc()
 	if e.Attempt == 1 && e.StartedAt != nil {
 		metrics.Dispatch.WithLabelValues(string(e.Lane)).Observe(e.StartedAt.Sub(e.CreatedAt).Seconds())
 	}
-	ctx, span := x.startSpan(ctx, e)
+	ctx, span := x.startSpan(ctx, e, asked)
 	return ctx, tally{runtime: e.Task.Runtime, began: time.Now(), span: span}
 }
 

@@ -50,7 +50,7 @@ func (x *Executor) pullLane(ctx, work context.Context, lane execution.Lane, engi
 			}
 			x.jobs.Go(func() {
 				defer x.slots.release(lane)
-				x.handle(a.Context(work), a, engineGone)
+				x.handle(work, a, engineGone)
 			})
 		}
 	}

@@ -18,11 +18,13 @@ type span struct {
 	ctx context.Context // of the span, for those below it
 }
 
-// startSpan begins with the claim, in the trace in which the execution was announced.
-func (x *Executor) startSpan(ctx context.Context, e *execution.Execution) (context.Context, span) {
-	ctx, s := x.config.Tracer.Start(ctx, "attempt", oteltrace.WithSpanKind(oteltrace.SpanKindConsumer), oteltrace.WithAttributes(
+// startSpan begins when the claim was asked for, in the trace of the request that accepted the execution.
+func (x *Executor) startSpan(ctx context.Context, e *execution.Execution, asked time.Time) (context.Context, span) {
+	ctx, s := x.config.Tracer.Start(trace.Join(ctx, e.Traceparent), "attempt", trace.Link(e.TraceLink), oteltrace.WithTimestamp(asked), oteltrace.WithSpanKind(oteltrace.SpanKindConsumer), oteltrace.WithAttributes(
 		attribute.String("airlock.execution", e.ID), attribute.String("airlock.tenant", e.Owner), attribute.Int("airlock.attempt", e.Attempt),
 		attribute.String("airlock.lane", string(e.Lane)), attribute.String("airlock.runtime", e.Task.Runtime)))
+	_, claim := trace.Child(ctx, "claim", oteltrace.WithTimestamp(asked))
+	claim.End()
 	return ctx, span{Span: s, ctx: ctx}
 }
 

@@ -2,7 +2,12 @@ package executor
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,7 +17,11 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
+	"github.com/airlock-run/airlock/internal/api"
+	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/janitor"
+	"github.com/airlock-run/airlock/internal/queue"
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
@@ -40,12 +49,14 @@ func TestTheSpansOfAnAttempt(t *testing.T) {
 	w.await(ref, execution.Succeeded)
 	stop()
 
-	took, dispatched, agent, result, attempt := five(t, spans)
-	require.Equal(t, []string{"sandbox.take", "sandbox.dispatch", "agent", "result", "attempt"},
-		[]string{took.Name(), dispatched.Name(), agent.Name(), result.Name(), attempt.Name()})
-	for _, phase := range []sdk.ReadOnlySpan{took, dispatched, agent, result} {
+	ended := spans.Ended()
+	require.Equal(t, []string{"claim", "sandbox.take", "sandbox.dispatch", "agent", "result", "settle", "attempt"}, names(ended))
+	claim, took, dispatched, agent, result, settle, attempt := ended[0], ended[1], ended[2], ended[3], ended[4], ended[5], ended[6]
+	for _, phase := range ended[:6] {
 		require.Equal(t, attempt.SpanContext().SpanID(), phase.Parent().SpanID())
 	}
+	require.True(t, claim.StartTime().Equal(attempt.StartTime()))
+	require.False(t, settle.StartTime().Before(took.StartTime()))
 	require.True(t, took.EndTime().Equal(times.Dispatched) && dispatched.StartTime().Equal(times.Dispatched))
 	require.True(t, dispatched.EndTime().Equal(times.AgentStarted) && agent.StartTime().Equal(times.AgentStarted))
 	require.True(t, agent.EndTime().Equal(times.Result) && result.StartTime().Equal(times.Result))
@@ -68,15 +79,108 @@ func TestTheSpanOfAnAttemptThatBroke(t *testing.T) {
 	stop()
 
 	ended := spans.Ended()
-	require.Len(t, ended, 3)
-	require.Equal(t, []string{"sandbox.create", "sandbox.dispatch", "attempt"}, []string{ended[0].Name(), ended[1].Name(), ended[2].Name()})
-	require.Equal(t, codes.Error, ended[2].Status().Code)
-	require.Equal(t, "broke", ended[2].Status().Description)
+	require.Equal(t, []string{"claim", "sandbox.create", "sandbox.dispatch", "settle", "attempt"}, names(ended))
+	require.Equal(t, codes.Error, ended[4].Status().Code)
+	require.Equal(t, "broke", ended[4].Status().Description)
 }
 
-func five(t *testing.T, spans *tracetest.SpanRecorder) (a, b, c, d, e sdk.ReadOnlySpan) {
+func names(spans []sdk.ReadOnlySpan) (names []string) {
+	for _, s := range spans {
+		names = append(names, s.Name())
+	}
+	return names
+}
+
+// silent is a queue whose announcements are lost.
+type silent struct{ *queue.Queue }
+
+func (silent) Tell(context.Context, execution.Change) error { return nil }
+
+// A trace belongs to the request, not to the announcement: where that is lost,
+// what the janitor announces is part of it all the same, and so is the next attempt.
+func TestEachAttemptIsInTheTraceOfTheRequest(t *testing.T) {
+	w := newWorld(t)
+	config, spans := recorded()
+	server := httptest.NewServer(api.New(api.Config{
+		Runtimes: []string{"offline"}, DefaultRuntime: "offline", Page: http.NotFoundHandler(), Auth: api.Local{}, Tracer: config.Tracer,
+	}, w.store, silent{w.queue}, w.log).Handler())
+	t.Cleanup(server.Close)
+	agent := post[contract.Agent](t, server.URL+"/agents", `{"name":"A","instructions":"B"}`)
+	accepted := post[contract.Accepted](t, server.URL+"/agents/"+agent.Id+"/run", `{"input":"x"}`)
+	ref := execution.Ref{Owner: "local", ID: accepted.ExecutionId}
+
+	var jobs atomic.Int32
+	stop := w.run(config, newBox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) {
+		if jobs.Add(1) == 1 {
+			return sandbox.Outcome{}, errors.New("the Engine hiccups")
+		}
+		return answer("done"), nil
+	}))
+	w.sweep()
+	require.Eventually(t, func() bool { e := w.stored(ref); return e.Status == execution.Queued && e.Spent == 1 }, patience, reread)
+	w.sweep()
+	w.await(ref, execution.Succeeded)
+	stop()
+
+	var request sdk.ReadOnlySpan
+	var attempts []sdk.ReadOnlySpan
+	for _, s := range spans.Ended() {
+		switch {
+		case s.Name() == "POST /agents/:id/run":
+			request = s
+		case s.Name() == "attempt":
+			attempts = append(attempts, s)
+		}
+	}
+	require.Len(t, attempts, 2)
+	for _, attempt := range attempts {
+		require.Equal(t, request.SpanContext().TraceID(), attempt.SpanContext().TraceID())
+		require.Equal(t, request.SpanContext().SpanID(), attempt.Parent().SpanID())
+		require.Empty(t, attempt.Links())
+	}
+}
+
+// What comes from something else has a trace of its own, which points there.
+func TestALinkPointsToWhatAnExecutionComesFrom(t *testing.T) {
+	const parent, trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "0af7651916cd43dd8448eb211c80319c"
+	config, spans := recorded()
+	x := newWorld(t).with(config, nil, nil, nil)
+	_, counted := x.count(t.Context(), &execution.Execution{TraceLink: parent}, time.Now())
+	counted.over()
+	attempt := spans.Ended()[1]
+	require.False(t, attempt.Parent().IsValid())
+	require.NotEqual(t, trace, attempt.SpanContext().TraceID().String())
+	require.Len(t, attempt.Links(), 1)
+	require.Equal(t, trace, attempt.Links()[0].SpanContext.TraceID().String())
+}
+
+// sweep lets a minute pass, and announces what is due as the janitor does.
+func (w *world) sweep() {
+	w.t.Helper()
+	w.clock.Advance(time.Minute)
+	ctx, cancel := context.WithCancel(w.t.Context())
+	defer cancel()
+	j := janitor.New(w.store, once{w.queue, cancel}, janitor.Expiry{}, time.Hour, w.log)
+	require.NoError(w.t, j.Run(ctx))
+}
+
+// once is the real queue, and says when it has told of something.
+type once struct {
+	*queue.Queue
+	told func()
+}
+
+func (q once) Tell(ctx context.Context, ch execution.Change) error {
+	defer q.told()
+	return q.Queue.Tell(ctx, ch)
+}
+
+func post[T any](t *testing.T, url, body string) (answer T) {
 	t.Helper()
-	s := spans.Ended()
-	require.Len(t, s, 5)
-	return s[0], s[1], s[2], s[3], s[4]
+	res, err := http.Post(url, "application/json", strings.NewReader(body))
+	require.NoError(t, err)
+	defer res.Body.Close()
+	require.Less(t, res.StatusCode, 300)
+	require.NoError(t, json.NewDecoder(res.Body).Decode(&answer))
+	return answer
 }

@@ -9,8 +9,6 @@ import (
 	"cloud.google.com/go/pubsub/v2"
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"github.com/googleapis/gax-go/v2"
-	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/propagation"
 	"google.golang.org/api/support/bundler"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -131,11 +129,6 @@ func giveBackDelay(delivery int) time.Duration {
 		return 0
 	}
 	return min(time.Second<<min(delivery-2, 10), maxDelay)
-}
-
-// Context is ctx as part of the trace in which the execution was announced.
-func (a Announcement) Context(ctx context.Context) context.Context {
-	return otel.GetTextMapPropagator().Extract(ctx, propagation.MapCarrier(a.message.Message.Attributes))
 }
 
 // decode returns the execution that a message names; none where it names none.

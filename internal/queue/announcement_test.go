@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/goleak"
 
 	"github.com/airlock-run/airlock/internal/emulator/emulatortest"
@@ -92,21 +91,6 @@ func TestWhatIsGivenBackComesAgain(t *testing.T) {
 	third.Acknowledge()
 	f.Close()
 	require.EqualValues(t, 1, f.settled.acked.Load())
-}
-
-// Who looks at an execution goes on with the trace of who told of it.
-func TestAnAnnouncementCarriesItsTrace(t *testing.T) {
-	t.Parallel()
-	f := start(t)
-	told := trace.NewSpanContext(trace.SpanContextConfig{
-		TraceID: trace.TraceID{1, 2, 3}, SpanID: trace.SpanID{4, 5}, TraceFlags: trace.FlagsSampled, Remote: true,
-	})
-	change := execution.Change{Execution: execution.Execution{Owner: "ada", ID: "exe_0", Lane: execution.Interactive}, Announce: []execution.Ref{hello}}
-	require.NoError(t, f.Tell(trace.ContextWithSpanContext(t.Context(), told), change))
-	require.Equal(t, told, trace.SpanContextFromContext(f.pull(t).Context(t.Context())))
-
-	f.publish(t, laneTopic(execution.Interactive), `{"owner":"ada","executionId":"exe_1"}`)
-	require.False(t, trace.SpanContextFromContext(f.pull(t).Context(t.Context())).IsValid(), "without one it begins none")
 }
 
 func TestTheDelaysOfGivingBack(t *testing.T) {

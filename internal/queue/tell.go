@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 
 	"cloud.google.com/go/pubsub/v2"
-	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/propagation"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/airlock-run/airlock/internal/execution"
@@ -29,14 +27,11 @@ func (q *Queue) Tell(ctx context.Context, ch execution.Change) error {
 	return tell.Wait()
 }
 
-// publish sends a reference, and with it the trace that ctx belongs to.
 func publish(ctx context.Context, p *pubsub.Publisher, ref execution.Ref) error {
 	data, err := json.Marshal(ref)
 	if err != nil {
 		return err
 	}
-	trace := propagation.MapCarrier{}
-	otel.GetTextMapPropagator().Inject(ctx, trace)
-	_, err = p.Publish(ctx, &pubsub.Message{Data: data, Attributes: trace}).Get(ctx)
+	_, err = p.Publish(ctx, &pubsub.Message{Data: data}).Get(ctx)
 	return err
 }

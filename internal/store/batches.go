@@ -11,6 +11,7 @@ import (
 	"github.com/airlock-run/airlock/internal/agent"
 	"github.com/airlock-run/airlock/internal/batch"
 	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/trace"
 	"github.com/airlock-run/airlock/internal/webhook"
 )
 
@@ -119,7 +120,7 @@ func (s *Store) SubmitBatch(ctx context.Context, b *batch.Batch) error {
 			return *b, now, err
 		}
 		b.Task, b.Limits = task(a, ""), limits(a, b.QueueTimeout)
-		b.CreatedAt, b.Due = now, &now
+		b.CreatedAt, b.Due, b.Traceparent = now, &now, trace.Parent(ctx)
 		return *b, now, errors.Join(tx.Create(s.collection(b.Owner, batches).Doc(b.ID), b), tx.Delete(s.upload(b.Ref())))
 	})
 	return err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/conversation"
 	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/trace"
 )
 
 // Retry stores a new execution that repeats one which ended without success;
@@ -17,12 +18,12 @@ import (
 // conversation; execution.ErrNotEnded, ErrSucceeded; conversation.ErrTooManyPending.
 func (s *Store) Retry(ctx context.Context, ref execution.Ref) (execution.Change, error) {
 	return create(ctx, s, func(tx *firestore.Transaction) (execution.Change, time.Time, error) {
-		return s.repeat(tx, ref, func(*execution.Execution) {})
+		return s.repeat(tx, ref, func(e *execution.Execution) { e.Traceparent = trace.Parent(ctx) })
 	})
 }
 
-// repeat stores a repetition of an execution, which name may name.
-func (s *Store) repeat(tx *firestore.Transaction, ref execution.Ref, name func(*execution.Execution)) (ch execution.Change, now time.Time, err error) {
+// repeat stores a repetition of an execution, with what sets it apart.
+func (s *Store) repeat(tx *firestore.Transaction, ref execution.Ref, apart func(*execution.Execution)) (ch execution.Change, now time.Time, err error) {
 	var e execution.Execution
 	if now, err = s.read(tx.Get, executions, ref.Owner, ref.ID, &e); err != nil {
 		return ch, now, err
@@ -31,7 +32,7 @@ func (s *Store) repeat(tx *firestore.Transaction, ref execution.Ref, name func(*
 	if err != nil {
 		return ch, now, err
 	}
-	name(&again)
+	apart(&again)
 	if again.ConversationID == "" {
 		ch = execution.Change{Execution: again, Announce: []execution.Ref{again.Ref()}}
 		return ch, now, errors.Join(s.copyGiven(tx, &e, again.Ref()), tx.Create(s.collection(again.Owner, executions).Doc(again.ID), &again))

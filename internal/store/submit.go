@@ -14,6 +14,7 @@ import (
 	"github.com/airlock-run/airlock/internal/conversation"
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/id"
+	"github.com/airlock-run/airlock/internal/trace"
 )
 
 // ErrOtherAgent means that a message names an agent other than its conversation's.
@@ -39,7 +40,7 @@ func (s *Store) SubmitRun(ctx context.Context, r Run) (execution.Change, error) 
 		return s.submitRunAlone(ctx, r)
 	}
 	return create(ctx, s, func(tx *firestore.Transaction) (execution.Change, time.Time, error) {
-		e, err := s.newRun(tx.Get, r)
+		e, err := s.newRun(ctx, tx.Get, r)
 		if err != nil {
 			return execution.Change{}, time.Time{}, err
 		}
@@ -53,7 +54,7 @@ func (s *Store) SubmitRun(ctx context.Context, r Run) (execution.Change, error) 
 // submitRunAlone stores a run that is one document, which needs no transaction:
 // the agent is taken as it was read.
 func (s *Store) submitRunAlone(ctx context.Context, r Run) (execution.Change, error) {
-	e, err := s.newRun(outside(ctx), r)
+	e, err := s.newRun(ctx, outside(ctx), r)
 	if err != nil {
 		return execution.Change{}, err
 	}
@@ -65,14 +66,14 @@ func (s *Store) submitRunAlone(ctx context.Context, r Run) (execution.Change, er
 }
 
 // newRun makes the execution that a request is for.
-func (s *Store) newRun(get reader, r Run) (execution.Execution, error) {
+func (s *Store) newRun(ctx context.Context, get reader, r Run) (execution.Execution, error) {
 	var a agent.Agent
 	now, err := s.read(get, agents, r.Owner, r.AgentID, &a)
 	if err != nil {
 		return execution.Execution{}, err
 	}
 	e := execution.New(r.Owner, execution.KindRun, task(a, r.Input), limits(a, r.QueueTimeout), now)
-	e.AgentID, e.Labels, e.Webhook = a.ID, r.Labels, r.Webhook
+	e.AgentID, e.Labels, e.Webhook, e.Traceparent = a.ID, r.Labels, r.Webhook, trace.Parent(ctx)
 	e.Task.Files = execution.List(r.Files)
 	if r.Timeout != 0 {
 		e.Timeout = r.Timeout
@@ -102,7 +103,7 @@ func (s *Store) SubmitTurn(ctx context.Context, t Turn) (execution.Change, error
 		builder := t.Builder
 		builder.Input = t.Message
 		e := execution.New(t.Owner, execution.KindConversation, builder, execution.Limits{Timeout: execution.DefaultTimeout, QueueTimeout: t.QueueTimeout}, now)
-		e.ConversationID = c.ID
+		e.ConversationID, e.Traceparent = c.ID, trace.Parent(ctx)
 		if c.AgentID != "" {
 			var a agent.Agent
 			if _, err := s.read(tx.Get, agents, t.Owner, c.AgentID, &a); err != nil {
