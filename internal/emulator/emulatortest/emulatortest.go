@@ -110,6 +110,7 @@ func (s *Service) options(extra []grpc.DialOption) []option.ClientOption {
 	options := []option.ClientOption{
 		option.WithEndpoint(s.Address()),
 		option.WithoutAuthentication(),
+		option.WithTelemetryDisabled(),
 		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())),
 		option.WithGRPCDialOption(grpc.WithConnectParams(impatient)),
 		option.WithGRPCDialOption(grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
