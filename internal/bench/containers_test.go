@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/execution"
@@ -67,6 +68,19 @@ func BenchmarkWarm(b *testing.B) {
 	b.ReportMetric(float64(median(theirs))/float64(median(ours)), "ratio")
 }
 
+// awaitWarm waits until so many containers, and no others, are there and run, so
+// that whoever is measured next finds what the one before it found.
+func awaitWarm(b *testing.B, n int) {
+	b.Helper()
+	require.EventuallyWithT(b, func(c *assert.CollectT) {
+		for _, which := range []string{"--all", "--filter=status=running"} {
+			out, err := exec.CommandContext(b.Context(), "docker", "ps", "--quiet", which, "--filter=label=airlock.executor=bench").Output()
+			require.NoError(c, err)
+			require.Len(c, strings.Fields(string(out)), n)
+		}
+	}, time.Minute, 100*time.Millisecond)
+}
+
 // BenchmarkContainers compares, in turns, the rate of the whole pipeline with
 // that of the sandbox's driver alone, at the same parallelism.
 func BenchmarkContainers(b *testing.B) {
@@ -88,10 +102,12 @@ func BenchmarkContainers(b *testing.B) {
 	}
 	var driver, pipeline []time.Duration
 	for b.Loop() {
+		awaitWarm(b, parallel)
 		began := time.Now()
 		each(b, batch, parallel, alone)
 		driver = append(driver, time.Since(began))
 
+		awaitWarm(b, parallel)
 		stop := p.execute(d, parallel, runtimes)
 		before, began := p.ended.Load(), time.Now()
 		each(b, batch, clients, func() error { _, err := p.post(b.Context()); return err })

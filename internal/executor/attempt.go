@@ -24,9 +24,10 @@ const callTimeout = 5 * time.Second
 // handle takes one announcement from the claim to the end. It acknowledges with
 // the claim's answer: from then on the lease says whose the execution is, and
 // the janitor finds it when nobody's. What it could not look at it has not
-// changed, and gives back. engineGone is called when there is no Engine to run
-// anything on.
-func (x *Executor) handle(work context.Context, a queue.Announcement, engineGone context.CancelCauseFunc) {
+// changed, and gives back. It calls release when the job is over, so that the
+// next begins while the end of this one is written, and engineGone when there is
+// no Engine to run anything on.
+func (x *Executor) handle(work context.Context, a queue.Announcement, release func(), engineGone context.CancelCauseFunc) {
 	ref := a.Ref
 	log := x.log.With(zap.String("execution", ref.ID), zap.String("tenant", ref.Owner))
 	defer rescue.Log(log, "an attempt broke off; another one has the execution when its lease runs out")
@@ -67,6 +68,7 @@ func (x *Executor) handle(work context.Context, a queue.Announcement, engineGone
 	if _, broke := verdict.(execution.Broke); broke {
 		x.lookAtEngine(work, engineGone)
 	}
+	release()
 	change, settled := x.settle(job, e, verdict, log)
 	stop(nil)
 	heart.wait()

@@ -91,7 +91,7 @@ type Executor struct {
 	log      *zap.Logger
 	ended    func(execution.Execution)
 	slots    *slots
-	jobs     sync.WaitGroup // one for each slot that is taken
+	jobs     sync.WaitGroup // one for each announcement that is being handled
 	running  wake.Room      // the attempts of this executor, for signals to reach their hearts
 }
 

@@ -3,6 +3,7 @@ package executor
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
@@ -49,8 +50,9 @@ func (x *Executor) pullLane(ctx, work context.Context, lane execution.Lane, engi
 				continue
 			}
 			x.jobs.Go(func() {
-				defer x.slots.release(lane)
-				x.handle(work, a, engineGone)
+				release := sync.OnceFunc(func() { x.slots.release(lane) })
+				defer release()
+				x.handle(work, a, release, engineGone)
 			})
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -13,6 +14,7 @@ import (
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/queue"
 	"github.com/airlock-run/airlock/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/store"
 )
 
 // crowd is a sandbox that notes how many jobs are in it at once.
@@ -68,6 +70,35 @@ func TestSlotsAreNeverExceeded(t *testing.T) {
 		w.await(ref, execution.Succeeded)
 	}
 	require.Equal(t, slots, room.most)
+}
+
+// A slot is the job's: while the end of one is written, the next has begun.
+func TestTheNextJobBeginsWhileAnEndIsWritten(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := answering("done")
+	begun := make(chan struct{})
+	var ends atomic.Int32
+	s := &spoilt{w.store, func(ctx context.Context, ev execution.Event) error {
+		if _, finished := ev.(execution.Finished); finished && ends.Add(1) == 1 {
+			select {
+			case <-begun:
+			case <-ctx.Done():
+				return fmt.Errorf("%w: nothing began", store.ErrUnavailable)
+			}
+		}
+		return nil
+	}}
+	c := unhurried()
+	c.Slots = 1
+	w.start(w.with(c, s, w.queue, b))
+	first, second := w.submit("offline", "1"), w.submit("offline", "2")
+	next(t, b.started)
+	next(t, b.started)
+	close(begun)
+	w.await(first, execution.Succeeded)
+	w.await(second, execution.Succeeded)
+	require.EqualValues(t, 2, ends.Load(), "neither end had to be written twice")
 }
 
 // However many inputs of batches wait, a run finds a slot.
