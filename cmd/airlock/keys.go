@@ -64,7 +64,7 @@ func keysCreate(s *server) *cobra.Command {
 }
 
 func keysRevoke(s *server) *cobra.Command {
-	return &cobra.Command{Use: "revoke KEY", Short: "Revoke a key, by its ID; it is refused everywhere within 10 s", Args: usageArgs(cobra.ExactArgs(1)),
+	return &cobra.Command{Use: "revoke KEY", Short: "Revoke a key, by its ID; it is refused everywhere within 5 s", Args: usageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := s.connect()
 			if err != nil {
