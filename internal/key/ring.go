@@ -74,11 +74,14 @@ func (r *Ring) Authenticate(req *http.Request) (caller.Caller, error) {
 }
 
 func (r *Ring) find(ctx context.Context, hash string) (finding, error) {
-	if f, ok := r.known.Get(hash); ok && r.now().Before(f.until) {
+	if f, ok := r.recall(hash); ok {
 		return f, nil
 	}
 	// One look serves all who wait for it, so it does not end with one of them.
 	answer := r.looks.DoChan(hash, func() (any, error) {
+		if f, ok := r.recall(hash); ok {
+			return f, nil // of a look that ended just before
+		}
 		look, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
 		defer cancel()
 		return r.look(look, hash)
@@ -92,6 +95,11 @@ func (r *Ring) find(ctx context.Context, hash string) (finding, error) {
 		}
 		return a.Val.(finding), nil
 	}
+}
+
+func (r *Ring) recall(hash string) (finding, bool) {
+	f, ok := r.known.Get(hash)
+	return f, ok && r.now().Before(f.until)
 }
 
 // look asks the store. Its answer holds from before it was asked.

@@ -175,5 +175,5 @@ func TestOneReadingServesAllWhoWait(t *testing.T) {
 	}
 	close(f.wait)
 	callers.Wait()
-	require.LessOrEqual(t, f.reads, 2)
+	require.Equal(t, 1, f.reads)
 }

@@ -38,7 +38,7 @@ func TestKillsUnderMixedLoad(t *testing.T) {
 			child.attachSub(t, "once", &pubsubpb.Subscription{EnableExactlyOnceDelivery: true})
 			child.attachSub(t, "kept", &pubsubpb.Subscription{RetainAckedMessages: true})
 		}
-		l.run(t.Context(), child, kill, 50+random.IntN(1500), random.Uint64())
+		l.run(t.Context(), child, kill, 50+random.IntN(500), random.Uint64())
 
 		s := start(t, pubsub.Options{Dir: dir})
 		plain, once := s.everything(t, "plain"), s.everything(t, "once")
