@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"time"
 )
 
 // SubmitBatch has an agent run on many inputs: lines holds one a line, as a
@@ -47,47 +46,21 @@ func (c *Client) RetryBatch(ctx context.Context, batchID string) (Batch, error) 
 // and goes on where it was when a connection breaks.
 func (c *Client) Results(ctx context.Context, batchID string, follow bool) iter.Seq2[BatchResult, error] {
 	return func(yield func(BatchResult, error) bool) {
-		total := 0 // without follow, the end of an answer is all that there is
-		if follow {
-			b, err := c.Batch(ctx, batchID)
-			if err != nil {
-				yield(BatchResult{}, err)
-				return
+		next, total := 0, 0 // without follow, the end of an answer is all that there is
+		resume(ctx, yield, func(pass func(BatchResult) bool) (ended bool, err error) {
+			if follow && total == 0 {
+				b, err := c.Batch(ctx, batchID)
+				if err != nil {
+					return false, err
+				}
+				total = b.Total
 			}
-			total = b.Total
-		}
-		next, wanted := 0, true
-		for broken := 0; ; {
-			got, err := c.results(ctx, batchID, next, follow, func(r BatchResult) bool {
-				wanted = yield(r, nil)
-				return wanted
-			})
+			got, err := c.results(ctx, batchID, next, follow, pass)
 			next += got
-			if broken++; got > 0 {
-				broken = 1
-			}
-			if !wanted || err == nil && next >= total {
-				return
-			}
-			if err == nil {
-				err = errBroken // as when the server shuts down
-			}
-			if !errors.Is(err, errBroken) || broken == tries {
-				yield(BatchResult{}, err)
-				return
-			}
-			select {
-			case <-time.After(time.Second << broken):
-			case <-ctx.Done():
-				yield(BatchResult{}, context.Cause(ctx))
-				return
-			}
-		}
+			return next >= total, err
+		})
 	}
 }
-
-// errBroken means that a stream ended before its time.
-var errBroken = errors.New("the answer broke off")
 
 // results passes on the results from index next, and returns how many it has.
 func (c *Client) results(ctx context.Context, batchID string, next int, follow bool, pass func(BatchResult) bool) (int, error) {

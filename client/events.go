@@ -10,7 +10,6 @@ import (
 	"iter"
 	"net/http"
 	"strings"
-	"time"
 )
 
 // Event is something that became of an execution. Kind says which of the others
@@ -25,33 +24,8 @@ type Event struct {
 // It goes on where it was when a connection breaks.
 func (c *Client) Events(ctx context.Context, executionID string) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		last, wanted := "", true
-		for broken := 0; ; {
-			before := last
-			ended, err := c.events(ctx, executionID, &last, func(e Event) bool {
-				wanted = yield(e, nil)
-				return wanted
-			})
-			if broken++; last != before {
-				broken = 1
-			}
-			if !wanted || ended && err == nil {
-				return
-			}
-			if err == nil {
-				err = errBroken // as when the server shuts down
-			}
-			if !errors.Is(err, errBroken) || broken == tries {
-				yield(Event{}, err)
-				return
-			}
-			select {
-			case <-time.After(time.Second << broken):
-			case <-ctx.Done():
-				yield(Event{}, context.Cause(ctx))
-				return
-			}
-		}
+		last := ""
+		resume(ctx, yield, func(pass func(Event) bool) (ended bool, err error) { return c.events(ctx, executionID, &last, pass) })
 	}
 }
 
