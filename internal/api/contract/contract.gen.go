@@ -1026,7 +1026,7 @@ type ServerInterface interface {
 	// IssueKey Issue a key of the tenant; its secret is shown this once
 	// (POST /keys)
 	IssueKey(ctx echo.Context) error
-	// RevokeKey Revoke a key; it is refused everywhere within 10 s
+	// RevokeKey Revoke a key; it is refused everywhere within 5 s
 	// (DELETE /keys/{id})
 	RevokeKey(ctx echo.Context, id ID) error
 	// Metrics What the process has counted, for Prometheus; not here where METRICS_LISTEN says elsewhere

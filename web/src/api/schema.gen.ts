@@ -565,7 +565,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Revoke a key; it is refused everywhere within 10 s */
+        /** Revoke a key; it is refused everywhere within 5 s */
         delete: operations["revokeKey"];
         options?: never;
         head?: never;
