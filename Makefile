@@ -9,6 +9,8 @@ GOLANGCI     := .bin/golangci-lint-2.15.0
 LISTEN       ?= 127.0.0.1:8000
 SOAK         ?= 10m
 GO_TEST      ?= go test -race -count=1 -timeout 20m
+# Most of what the whole product is tested with waits, for a lease or a restart: more of it at once than there are CPUs.
+E2E          := -parallel 6 ./internal/e2e
 PAGE_SOURCES := $(shell find web/src web/public web/index.html web/package.json web/package-lock.json web/vite.config.ts -type f 2>/dev/null)
 
 ##@ Use
@@ -21,7 +23,8 @@ run: engine build sandbox-offline $(if $(ANTHROPIC_API_KEY),sandbox-claude) ## S
 test: engine test-tools build images internal/emulator/node/node_modules/.installed ## Set up what is missing and run every test
 	cd web && npm run test
 	cd internal/emulator/node && npm test
-	$(GO_TEST) ./...
+	$(GO_TEST) $$(go list ./... | grep -v /internal/e2e$$)
+	$(GO_TEST) $(E2E)
 	scripts/containers-test.sh
 
 .PHONY: doctor
@@ -77,13 +80,13 @@ bench: engine sandbox-offline sandbox-probe ## Benchmarks, each beside what it i
 	go test -run '^$$' -bench . -benchtime 2s -timeout 60m ./...
 
 .PHONY: faults
-faults: engine sandbox-offline ## Everything that can break, broken, and the history judged
-	AIRLOCK_FAULTS=1 go test -race -count=1 -timeout 30m -run Fault ./internal/e2e
+faults: engine sandbox-offline sandbox-claude ## Of the tests, those in which everything breaks that can
+	$(GO_TEST) -run Fault $(E2E)
 
 .PHONY: soak
 soak: engine sandbox-offline sandbox-probe ## A thousand sandboxes in a row leave nothing behind; then faults at random, for SOAK=10m
 	AIRLOCK_SOAK=1000 go test -count=1 -timeout 60m -run ManyInARow -v ./internal/sandbox/docker
-	AIRLOCK_FAULTS=1 SOAK=$(SOAK) go test -count=1 -timeout 0 -run TestSoak -v ./internal/e2e
+	SOAK=$(SOAK) go test -count=1 -timeout 0 -run TestSoak -v ./internal/e2e
 
 ##@ Set up
 

@@ -19,7 +19,6 @@ import (
 // The disk of the emulators' data gets full. The emulators may end, but what was
 // accepted before is there, and runs, once there is room and they are started again.
 func TestFaultDiskFull(t *testing.T) {
-	onlyForFaults(t)
 	if os.Getuid() != 0 {
 		t.Skip("only root can mount a small disk")
 	}

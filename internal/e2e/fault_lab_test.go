@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"github.com/docker/docker/client"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
@@ -60,7 +59,6 @@ type side struct {
 // is before the processes'.
 func newLab(t *testing.T, ahead time.Duration, apiEnv ...string) *lab {
 	t.Helper()
-	onlyForFaults(t)
 	clock := new(emulatortest.Clock)
 	clock.Advance(ahead)
 	fs := emulatortest.StartFirestore(t, firestoreemulator.Options{Now: clock.Now})
@@ -210,53 +208,11 @@ func (l *lab) kept(executors ...*process) {
 		found = history.Check(l.recorder.History())
 		return len(found) == 0
 	}, 90*time.Second, 100*time.Millisecond)
-	l.eventually("all messages taken", func() bool { return len(l.messages()) == 0 })
+	l.eventually("all messages acknowledged", func() bool { return len(l.messages()) == 0 })
 	for _, p := range executors {
 		p.end(l.t, syscall.SIGTERM)
 	}
 	l.nothingLeft()
 	require.Empty(l.t, history.Check(l.recorder.History()))
 	l.t.Log(history.Sum(l.recorder.History()))
-}
-
-// nothingLeft requires that no container, socket or message remains.
-func (l *lab) nothingLeft() {
-	l.t.Helper()
-	for _, name := range l.names {
-		l.name = name
-		l.awaitNoContainers()
-	}
-	entries, err := os.ReadDir(filepath.Join(l.sockets, "egress"))
-	require.True(l.t, err == nil || os.IsNotExist(err), "%v", err)
-	require.Empty(l.t, entries, "a socket is left")
-	require.Empty(l.t, l.messages(), "a message is left")
-}
-
-// messages are the IDs of those that wait for an executor, or to be looked at by a person.
-func (l *lab) messages() (ids []string) {
-	l.t.Helper()
-	for _, name := range []string{"executions-interactive", "executions-batch", "executions-dead"} {
-		subscription := "projects/" + emulatortest.Project + "/subscriptions/" + name
-		//nolint:staticcheck // The emulator answers at once, which is what is wanted here.
-		got, err := l.pubsub.Client.SubscriptionAdminClient.Pull(l.t.Context(), &pubsubpb.PullRequest{
-			Subscription: subscription, MaxMessages: 100, ReturnImmediately: true,
-		})
-		require.NoError(l.t, err)
-		for _, m := range got.ReceivedMessages {
-			ids = append(ids, m.Message.MessageId)
-			require.NoError(l.t, l.pubsub.Client.SubscriptionAdminClient.ModifyAckDeadline(l.t.Context(), &pubsubpb.ModifyAckDeadlineRequest{
-				Subscription: subscription, AckIds: []string{m.AckId}, // given back
-			}))
-		}
-	}
-	return ids
-}
-
-// onlyForFaults is for tests whose waits a machine that is busy with other
-// tests can outlast: `make faults` runs them by themselves.
-func onlyForFaults(t *testing.T) {
-	t.Helper()
-	if os.Getenv("AIRLOCK_FAULTS") == "" {
-		t.Skip("make faults runs it")
-	}
 }

@@ -37,12 +37,21 @@ func serve[Config any](load func() (Config, error), run func(context.Context, Co
 	return run(ctx, config, log)
 }
 
-// Context ends with the first SIGINT or SIGTERM. The second ends the process
-// at once, as if nobody listened.
+// Context ends with the first SIGINT or SIGTERM. From then on nobody listens:
+// whoever can see that the first was heard ends the process at once with the second.
 func Context() (context.Context, context.CancelFunc) {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	return ctx, stop
+	ctx, cancel := context.WithCancel(context.Background())
+	heard := make(chan os.Signal, 1)
+	signal.Notify(heard, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		defer cancel()
+		defer signal.Stop(heard)
+		select {
+		case <-heard:
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // Logger logs JSON lines to standard error, from LOG_LEVEL (default info) up.

@@ -1,6 +1,8 @@
 package process
 
 import (
+	"os"
+	"os/exec"
 	"syscall"
 	"testing"
 	"time"
@@ -18,6 +20,29 @@ func TestTheFirstSignalEndsTheContext(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Fatal("the signal was not heard")
 	}
+}
+
+// twice is in the environment of the process that signals itself twice.
+const twice = "AIRLOCK_TEST_TWO_SIGNALS"
+
+// However soon after the end of the context a second signal comes, it ends the process.
+func TestTheSecondSignalEndsTheProcess(t *testing.T) {
+	if os.Getenv(twice) != "" {
+		ctx, stop := Context()
+		defer stop()
+		for range 2 {
+			require.NoError(t, syscall.Kill(syscall.Getpid(), syscall.SIGTERM))
+			<-ctx.Done()
+		}
+		time.Sleep(10 * time.Second) // to be ended in
+		return
+	}
+	itself := exec.Command(os.Args[0], "-test.run", t.Name()+"$")
+	itself.Env = append(os.Environ(), twice+"=1")
+	require.Error(t, itself.Run())
+	ended, ok := itself.ProcessState.Sys().(syscall.WaitStatus)
+	require.True(t, ok)
+	require.Equal(t, syscall.SIGTERM, ended.Signal(), "%s", itself.ProcessState)
 }
 
 func TestLevelOfTheLog(t *testing.T) {
