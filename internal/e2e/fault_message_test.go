@@ -11,6 +11,7 @@ import (
 	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/emulator/emulatortest"
 	"github.com/airlock-run/airlock/internal/history"
+	"github.com/airlock-run/airlock/internal/id"
 )
 
 // Messages that nobody can read, or that name nothing, hold up nobody.
@@ -21,7 +22,7 @@ func TestFaultPoisonMessages(t *testing.T) {
 	for _, lane := range []string{"interactive", "batch"} {
 		for _, data := range []string{
 			"rubbish", "\x00\xff", "{}", "null", "[1]", `{"owner":"","executionId":""}`, `{"owner":"../x","executionId":"exe_1"}`,
-			`{"owner":"a/b/c","executionId":"d/e"}`, `{"owner":"ada","executionId":"exe_none"}`, strings.Repeat("x", 1<<20),
+			`{"owner":"a/b/c","executionId":"d/e"}`, `{"owner":"ada","executionId":"exe_none"}`, `{"owner":"ada","executionId":"` + id.New(id.Execution) + `"}`, strings.Repeat("x", 1<<20),
 		} {
 			_, err := l.pubsub.Client.TopicAdminClient.Publish(t.Context(), &pubsubpb.PublishRequest{
 				Topic:    "projects/" + emulatortest.Project + "/topics/executions-" + lane,

@@ -13,7 +13,9 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/airlock-run/airlock/internal/caller"
 	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/id"
 )
 
 const (
@@ -131,10 +133,11 @@ func giveBackDelay(delivery int) time.Duration {
 	return min(time.Second<<min(delivery-2, 10), maxDelay)
 }
 
-// decode returns the execution that a message names; none where it names none.
+// decode returns the execution that a message names; none where it names none,
+// or one that Firestore could only refuse to look for, each time it is asked.
 func decode(data []byte) execution.Ref {
 	var ref execution.Ref
-	if err := json.Unmarshal(data, &ref); err != nil || ref.Owner == "" || ref.ID == "" {
+	if err := json.Unmarshal(data, &ref); err != nil || !caller.ValidTenant(ref.Owner) || !id.Valid(id.Execution, ref.ID) {
 		return execution.Ref{}
 	}
 	return ref

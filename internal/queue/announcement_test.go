@@ -19,7 +19,7 @@ func TestWhatIsToldIsPulledOnce(t *testing.T) {
 	got, receive := f.receive(t)
 	var told, received []execution.Ref
 	for i := range 20 {
-		ref := execution.Ref{Owner: fmt.Sprint("tenant", i%3), ID: fmt.Sprint("exe_", i)}
+		ref := execution.Ref{Owner: fmt.Sprint("tenant", i%3), ID: exe(i)}
 		told = append(told, ref)
 		f.announce(t, ref)
 	}
@@ -36,7 +36,7 @@ func TestOneChangeMayAnnounceSeveralOrNone(t *testing.T) {
 	f := start(t)
 	got, _ := f.receive(t)
 	f.announce(t)
-	refs := []execution.Ref{{Owner: "ada", ID: "exe_1"}, {Owner: "ada", ID: "exe_2"}}
+	refs := []execution.Ref{{Owner: "ada", ID: exe(1)}, {Owner: "ada", ID: exe(2)}}
 	f.announce(t, refs...)
 	require.ElementsMatch(t, refs, []execution.Ref{await(t, got), await(t, got)})
 }
@@ -44,7 +44,7 @@ func TestOneChangeMayAnnounceSeveralOrNone(t *testing.T) {
 func TestALaneHasOnlyItsOwn(t *testing.T) {
 	t.Parallel()
 	f := start(t)
-	batched := execution.Execution{Owner: "ada", ID: "exe_2", Lane: execution.Batch}
+	batched := execution.Execution{Owner: "ada", ID: exe(2), Lane: execution.Batch}
 	require.NoError(t, f.Tell(t.Context(), execution.Change{Execution: batched, Announce: []execution.Ref{batched.Ref()}}))
 	f.announce(t, hello)
 	for lane, ref := range map[execution.Lane]execution.Ref{execution.Interactive: hello, execution.Batch: batched.Ref()} {
@@ -61,7 +61,7 @@ func TestPullTakesNoMoreThanItWasAskedFor(t *testing.T) {
 	f := start(t)
 	var told, pulled []execution.Ref
 	for i := range 5 {
-		told = append(told, execution.Ref{Owner: "ada", ID: fmt.Sprint("exe_", i)})
+		told = append(told, execution.Ref{Owner: "ada", ID: exe(i)})
 	}
 	f.announce(t, told...)
 	for len(pulled) < len(told) {

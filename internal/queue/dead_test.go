@@ -32,7 +32,10 @@ func (f fixture) letters(t *testing.T, n int) (letters []DeadLetter) {
 func TestRubbishIsADeadLetter(t *testing.T) {
 	t.Parallel()
 	f := start(t)
-	rubbish := []string{"rubbish", "null", "[]", `{"owner":1}`, `{"owner":"ada"}`, `{"executionId":"exe_1"}`, `{"owner":"","executionId":""}`, "\xff\xfe"}
+	rubbish := []string{
+		"rubbish", "null", "[]", `{"owner":1}`, `{"owner":"ada"}`, `{"executionId":"exe_1"}`, `{"owner":"","executionId":""}`, "\xff\xfe",
+		`{"owner":"ada","executionId":"exe_1"}`, `{"owner":"../x","executionId":"` + exe(1) + `"}`, `{"owner":"a/b","executionId":"` + exe(1) + `"}`,
+	}
 	for _, data := range rubbish {
 		f.publish(t, laneTopic(execution.Interactive), data)
 	}

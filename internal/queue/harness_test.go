@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,7 @@ import (
 	"github.com/airlock-run/airlock/internal/emulator/emulatortest"
 	pubsubemulator "github.com/airlock-run/airlock/internal/emulator/pubsub"
 	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/id"
 )
 
 func TestMain(m *testing.M) {
@@ -33,7 +35,13 @@ const (
 	tick = 5 * time.Millisecond
 )
 
-var hello = execution.Ref{Owner: "ada", ID: "exe_1"}
+var (
+	hello = execution.Ref{Owner: "ada", ID: exe(1)}
+	named = `{"owner":"ada","executionId":"` + hello.ID + `"}` // as a message says it
+)
+
+// exe is an execution's ID, the same for the same number.
+func exe(n int) string { return id.Derived(id.Execution, sha256.Sum256([]byte{byte(n)})) }
 
 type fixture struct {
 	*Queue
@@ -109,7 +117,7 @@ func (f fixture) pull(t *testing.T) Announcement {
 
 func (f fixture) announce(t *testing.T, refs ...execution.Ref) {
 	t.Helper()
-	require.NoError(t, f.Tell(t.Context(), execution.Change{Execution: execution.Execution{Owner: "ada", ID: "exe_0", Lane: execution.Interactive}, Announce: refs}))
+	require.NoError(t, f.Tell(t.Context(), execution.Change{Execution: execution.Execution{Owner: "ada", ID: exe(0), Lane: execution.Interactive}, Announce: refs}))
 }
 
 // publish sends what no Tell would.

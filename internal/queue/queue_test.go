@@ -75,7 +75,7 @@ func TestTellIsBoundedWhilePubSubIsAway(t *testing.T) {
 	f := start(t)
 	f.pubsub.Away()
 	began := time.Now()
-	err := f.Tell(t.Context(), execution.Change{Execution: execution.Execution{Owner: "ada", ID: "exe_1", Lane: execution.Interactive}, Announce: []execution.Ref{hello}})
+	err := f.Tell(t.Context(), execution.Change{Execution: execution.Execution{Owner: "ada", ID: exe(1), Lane: execution.Interactive}, Announce: []execution.Ref{hello}})
 	require.Error(t, err)
 	require.Less(t, time.Since(began), tellTimeout+2*time.Second)
 	f.pubsub.Back()
@@ -89,7 +89,7 @@ func TestTellWithoutTopicsSaysSo(t *testing.T) {
 	p := emulatortest.StartPubSub(t, pubsubemulator.Options{})
 	q := New(p.Client)
 	defer q.Close()
-	require.Error(t, q.Tell(t.Context(), execution.Change{Execution: execution.Execution{Owner: "ada", ID: "exe_1", Lane: execution.Interactive, Status: execution.Succeeded}}))
+	require.Error(t, q.Tell(t.Context(), execution.Change{Execution: execution.Execution{Owner: "ada", ID: exe(1), Lane: execution.Interactive, Status: execution.Succeeded}}))
 }
 
 func TestCloseIsBoundedWhilePubSubIsAway(t *testing.T) {
@@ -99,7 +99,7 @@ func TestCloseIsBoundedWhilePubSubIsAway(t *testing.T) {
 	require.NoError(t, q.Ensure(t.Context()))
 	p.Away()
 	began := time.Now()
-	require.Error(t, q.Tell(t.Context(), execution.Change{Execution: execution.Execution{Owner: "ada", ID: "exe_1", Lane: execution.Interactive, Status: execution.Succeeded}}))
+	require.Error(t, q.Tell(t.Context(), execution.Change{Execution: execution.Execution{Owner: "ada", ID: exe(1), Lane: execution.Interactive, Status: execution.Succeeded}}))
 	q.Close()
 	require.Less(t, time.Since(began), tellTimeout+2*time.Second)
 }

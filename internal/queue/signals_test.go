@@ -23,7 +23,7 @@ func (f fixture) dropTopic(ctx context.Context, topic string) error {
 func (f fixture) listen(t *testing.T) (<-chan execution.Ref, *task) {
 	t.Helper()
 	before := len(f.subscriptions(t))
-	probe := execution.Ref{Owner: "probe", ID: t.Name()}
+	probe := execution.Ref{Owner: "probe", ID: exe(0)}
 	heard, probed := make(chan execution.Ref, 100), make(chan struct{}, 100)
 	listening := during(t, func(ctx context.Context) error {
 		return f.Listen(ctx, func(ref execution.Ref) {
@@ -46,7 +46,7 @@ func TestEveryListenerHearsEveryEnd(t *testing.T) {
 	f := start(t)
 	first, _ := f.listen(t)
 	second, _ := f.listen(t)
-	require.NoError(t, f.Tell(t.Context(), execution.Change{Execution: execution.Execution{Owner: "ada", ID: "exe_1", Lane: execution.Interactive, Status: execution.Succeeded}}))
+	require.NoError(t, f.Tell(t.Context(), execution.Change{Execution: execution.Execution{Owner: "ada", ID: exe(1), Lane: execution.Interactive, Status: execution.Succeeded}}))
 	require.Equal(t, hello, await(t, first))
 	require.Equal(t, hello, await(t, second))
 	require.Empty(t, first)
@@ -62,12 +62,12 @@ func TestOnlyWhatSomebodyWaitsForIsSignalled(t *testing.T) {
 		e.Owner, e.Lane = "ada", execution.Interactive
 		require.NoError(t, f.Tell(t.Context(), execution.Change{Execution: e}))
 	}
-	tell(execution.Execution{ID: "exe_queued", Status: execution.Queued})
-	tell(execution.Execution{ID: "exe_running", Status: execution.Running})
-	tell(execution.Execution{ID: "exe_cancel", Status: execution.Running, CancelRequested: true})
-	require.Equal(t, "exe_cancel", await(t, heard).ID)
-	tell(execution.Execution{ID: "exe_ended", Status: execution.Failed})
-	require.Equal(t, "exe_ended", await(t, heard).ID)
+	tell(execution.Execution{ID: exe(0), Status: execution.Queued})
+	tell(execution.Execution{ID: exe(1), Status: execution.Running})
+	tell(execution.Execution{ID: exe(2), Status: execution.Running, CancelRequested: true})
+	require.Equal(t, exe(2), await(t, heard).ID)
+	tell(execution.Execution{ID: exe(3), Status: execution.Failed})
+	require.Equal(t, exe(3), await(t, heard).ID)
 }
 
 func TestListenSurvivesRubbish(t *testing.T) {
@@ -76,7 +76,7 @@ func TestListenSurvivesRubbish(t *testing.T) {
 	heard, _ := f.listen(t)
 	f.publish(t, signalsTopic, "rubbish")
 	f.publish(t, signalsTopic, "[]")
-	f.publish(t, signalsTopic, `{"owner":"ada","executionId":"exe_1"}`)
+	f.publish(t, signalsTopic, named)
 	require.Equal(t, hello, await(t, heard))
 }
 
