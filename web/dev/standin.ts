@@ -97,7 +97,12 @@ export class StandIn {
     this.waiters.delete(id)
   }
 
-  private send(sent: { message: string; conversationId?: string; agentId?: string }): Response {
+  private send(sent: {
+    message: string
+    conversationId?: string
+    agentId?: string
+    retryOf?: string
+  }): Response {
     const id = sent.conversationId ?? this.newID('con')
     const before = this.conversations.get(id)
     if (sent.conversationId !== undefined && !before) {
@@ -114,7 +119,9 @@ export class StandIn {
     const turn = conversation.turns + 1
     this.conversations.delete(id) // to put it last, which is newest
     this.conversations.set(id, { ...conversation, turns: turn, updatedAt: now() })
-    return this.accept({ kind: 'conversation', input: sent.message, conversationId: id }, (executionId) => {
+    const { retryOf } = sent
+    const what = { kind: 'conversation' as const, input: sent.message, conversationId: id }
+    return this.accept({ ...what, ...(retryOf !== undefined && { retryOf }) }, (executionId) => {
       const message: Message = { turn, role: 'user', text: sent.message, executionId, createdAt: now() }
       this.messages.set(id, [...(this.messages.get(id) ?? []), message])
     })
@@ -183,11 +190,10 @@ export class StandIn {
       return notFound()
     }
     const { kind, input, agentId, conversationId } = execution
-    return this.accept({
-      ...{ kind, input, retryOf: id },
-      ...(agentId !== undefined && { agentId }),
-      ...(conversationId !== undefined && { conversationId }),
-    })
+    if (conversationId !== undefined) {
+      return this.send({ message: input, conversationId, retryOf: id })
+    }
+    return this.accept({ ...{ kind, input, retryOf: id }, ...(agentId !== undefined && { agentId }) })
   }
 
   private changeBatch(id: string, change: Partial<Batch>): Response {

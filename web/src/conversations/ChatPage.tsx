@@ -60,7 +60,7 @@ export function ChatPage({ conversationId, agentId }: Props) {
         )}
         <div role="log" aria-label="Messages" className="mx-auto flex max-w-3xl flex-col gap-6 py-6">
           {turns.map((turn) => (
-            <TurnView key={turn.executionId} turn={turn} onSendAgain={outbox.send} sending={outbox.busy} />
+            <TurnView key={turn.executionId} turn={turn} onRepeat={outbox.repeat} sending={outbox.busy} />
           ))}
           {outbox.entries.map((entry) => (
             <OutgoingMessage

@@ -7,14 +7,14 @@ import type { Turn } from './turns.ts'
 
 interface Props {
   turn: Turn
-  onSendAgain: (text: string) => void
+  onRepeat: (executionId: string, text: string) => void
   /** A message is on its way: sending again waits. */
   sending: boolean
 }
 
-export function TurnView({ turn, onSendAgain, sending }: Props) {
+export function TurnView({ turn, onRepeat, sending }: Props) {
   const { question, reply, executionId, ahead } = turn
-  const sendAgain = question && !sending ? () => onSendAgain(question.text) : undefined
+  const sendAgain = question && !sending ? () => onRepeat(executionId, question.text) : undefined
   return (
     <>
       {question && <Bubble text={question.text} />}

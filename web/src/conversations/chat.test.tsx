@@ -135,19 +135,34 @@ describe('a turn', () => {
 
   test('that failed says why and can be sent again', async () => {
     const { server, hash } = await conversation('do it')
-    const { user } = visit(hash, server)
+    const { user, requests, intercept } = visit(hash, server)
     await within(log()).findByText('Queued')
-    server.end(accepted(server), {
+    const failed = accepted(server)
+    server.end(failed, {
       status: 'failed',
       error: { code: 'out_of_memory', message: 'The agent used more memory than it has.' },
     })
     expect(await screen.findByText('The agent used more memory than it has.')).toBeVisible()
     expect(screen.getByText('out_of_memory')).toBeVisible()
 
+    let refusals = 1
+    intercept((request) =>
+      isPost(request, `/executions/${failed}/retry`) && refusals-- > 0
+        ? problem({ status: 503, title: 'Unavailable', code: 'unavailable', detail: 'Try in a moment.' })
+        : undefined,
+    )
     await user.click(screen.getByRole('button', { name: 'Send again' }))
+    const alert = (await screen.findByText('Try in a moment.')).closest<HTMLElement>('[role=alert]')
+    await user.click(within(alert ?? log()).getByRole('button', { name: 'Send again' }))
     await waitFor(() => expect(server.executions.size).toBe(2))
+    expect(server.executions.get(accepted(server))?.retryOf).toBe(failed)
+    const asked = requests.filter(({ url }) => url.endsWith(`/executions/${failed}/retry`))
+    expect(new Set(asked.map(({ headers }) => headers.get('Idempotency-Key'))).size).toBe(1)
+    expect(asked).toHaveLength(2)
+
     server.end(accepted(server), { result: { text: 'done this time' } })
     expect(await screen.findByText('done this time')).toBeVisible()
+    expect(within(log()).getAllByText('do it')).toHaveLength(2)
   })
 
   test('can be cancelled', async () => {

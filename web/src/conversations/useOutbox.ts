@@ -11,6 +11,8 @@ export interface Outgoing {
   /** Also the idempotency key: sending again cannot ask twice. */
   key: string
   text: string
+  /** The execution of the turn that it repeats, if it does. */
+  retryOf?: string | undefined
   error?: Error
 }
 
@@ -32,17 +34,21 @@ export function useOutbox({ conversationId, agentId }: Place) {
     }
   }, [])
 
-  async function post({ key, text }: Outgoing) {
-    const accepted = await unwrap(
-      api.POST('/api/conversation', {
-        body: {
-          message: text,
-          ...(conversationId !== undefined && { conversationId }),
-          ...(agentId !== undefined && { agentId }),
-        },
-        headers: { 'Idempotency-Key': key },
-      }),
-    )
+  function accept({ key, text, retryOf }: Outgoing) {
+    const headers = { 'Idempotency-Key': key }
+    if (retryOf !== undefined) {
+      return unwrap(api.POST('/executions/{id}/retry', { params: { path: { id: retryOf } }, headers }))
+    }
+    const place = {
+      ...(conversationId !== undefined && { conversationId }),
+      ...(agentId !== undefined && { agentId }),
+    }
+    return unwrap(api.POST('/api/conversation', { body: { message: text, ...place }, headers }))
+  }
+
+  async function post(entry: Outgoing) {
+    const accepted = await accept(entry)
+    const { key, text } = entry
     const id = accepted.conversationId ?? conversationId
     if (id === undefined) {
       throw new Error('The server accepted the message without saying which conversation it began.')
@@ -81,7 +87,10 @@ export function useOutbox({ conversationId, agentId }: Place) {
     entries,
     busy: entries.some(({ error }) => error === undefined),
     send: (text: string) => dispatch({ key: idempotencyKey(), text }),
-    sendAgain: ({ key, text }: Outgoing) => dispatch({ key, text }),
+    sendAgain: ({ key, text, retryOf }: Outgoing) => dispatch({ key, text, retryOf }),
+    /** Has a turn that did not succeed run again, as the newest: with its own message, which may be shown shortened. */
+    repeat: (executionId: string, text: string) =>
+      dispatch({ key: idempotencyKey(), text, retryOf: executionId }),
     discard,
   }
 }
