@@ -171,6 +171,18 @@ func (p *plant) awaitEnded(before, n int64) {
 	}
 }
 
+// rest waits until the plant has been doing nothing for a while.
+func (p *plant) rest() {
+	const while, nothing = time.Second, 20 * time.Millisecond
+	for {
+		used := cpu(p.b)
+		time.Sleep(while)
+		if cpu(p.b)-used < nothing {
+			return
+		}
+	}
+}
+
 // each does n things, so many at a time.
 func each(tb testing.TB, n, atOnce int, do func() error) {
 	tb.Helper()
