@@ -27,7 +27,7 @@ const maxMessage = 16 << 20
 // streamWorkers keep the stacks of what was answered for what comes next; calls
 // beyond them get goroutines of their own. Without them a call grows its stack
 // several times, which was 5 % of an execution's CPU time.
-const streamWorkers = 32
+const streamWorkers = 128
 
 // ServerOptions are those of the server that either emulator registers with.
 func ServerOptions() []grpc.ServerOption {
