@@ -40,6 +40,7 @@ const (
 type lab struct {
 	*airlock
 	clock     *emulatortest.Clock
+	firestore *emulatortest.Firestore
 	pubsub    *emulatortest.PubSub
 	recorder  *history.Recorder
 	api       side
@@ -63,7 +64,7 @@ func newLab(t *testing.T, ahead time.Duration, apiEnv ...string) *lab {
 	clock.Advance(ahead)
 	fs := emulatortest.StartFirestore(t, firestoreemulator.Options{Now: clock.Now})
 	l := &lab{
-		clock: clock, pubsub: emulatortest.StartPubSub(t, pubsubemulator.Options{}),
+		clock: clock, firestore: fs, pubsub: emulatortest.StartPubSub(t, pubsubemulator.Options{}),
 		recorder: watch(t, fs.Address(), emulatortest.Project),
 	}
 	l.furnish(t, fs.Address(), l.pubsub.Address(), "GOOGLE_CLOUD_PROJECT="+emulatortest.Project)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,6 +46,7 @@ type registrar interface {
 type Service struct {
 	t        testing.TB
 	emulator registrar
+	between  atomic.Pointer[grpc.UnaryServerInterceptor]
 
 	mu      sync.Mutex
 	server  *grpc.Server // nil while away
@@ -93,11 +95,22 @@ func (s *Service) Back() {
 	}
 	l, err := new(net.ListenConfig).Listen(s.t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(s.t, err)
-	server := grpc.NewServer(append(emulator.ServerOptions(), grpc.WaitForHandlers(true))...)
+	server := grpc.NewServer(append(emulator.ServerOptions(), grpc.WaitForHandlers(true), grpc.UnaryInterceptor(s.intercept))...)
 	s.emulator.Register(server)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	s.server, s.address, s.served = server, l.Addr().String(), served
+}
+
+// Intercept has f stand between the service and all that is asked of it from
+// now on, whoever asks: to lose an answer, for instance.
+func (s *Service) Intercept(f grpc.UnaryServerInterceptor) { s.between.Store(&f) }
+
+func (s *Service) intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	if f := s.between.Load(); f != nil {
+		return (*f)(ctx, req, info, handle)
+	}
+	return handle(ctx, req)
 }
 
 // options make a client of Google's that finds the service wherever it listens

@@ -1,0 +1,87 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+)
+
+// The Engine has a container of the name that an executor's next one is to
+// have. Names are random, so that is one that was asked for before, without an
+// answer. The job gets another, and the first is removed.
+func TestFaultContainerNameConflict(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, 0)
+	engine := &repeating{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", l.engine.Addr())
+	}}}
+	x := l.executor(t, "DOCKER_HOST=unix://"+engine.listen(t, l.sockets))
+	accepted := l.submit("one two")
+	e := l.await(accepted.ExecutionId)
+	require.Equal(t, contract.StatusSucceeded, e.Status, "%+v", e.Error)
+	require.EqualValues(t, http.StatusConflict, engine.answered.Load())
+	require.Equal(t, 2, e.Attempt)
+	l.kept(x)
+}
+
+// repeating sends the first creation of a container to the Engine twice.
+type repeating struct {
+	*http.Transport
+	answered atomic.Int64 // the status that the second had
+}
+
+func (r *repeating) RoundTrip(req *http.Request) (*http.Response, error) {
+	if !strings.HasSuffix(req.URL.Path, "/containers/create") || !r.answered.CompareAndSwap(0, -1) {
+		return r.Transport.RoundTrip(req)
+	}
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return nil, err
+	}
+	req.Body = io.NopCloser(bytes.NewReader(body))
+	created, err := r.Transport.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	if err := created.Body.Close(); err != nil {
+		return nil, err
+	}
+	req.Body = io.NopCloser(bytes.NewReader(body))
+	again, err := r.Transport.RoundTrip(req)
+	if err == nil {
+		r.answered.Store(int64(again.StatusCode))
+	}
+	return again, err
+}
+
+// listen stands before the Engine on a socket in the folder until the test ends.
+func (r *repeating) listen(t *testing.T, folder string) (socket string) {
+	t.Helper()
+	socket = filepath.Join(folder, "repeating.sock")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "unix", socket)
+	require.NoError(t, err)
+	server := &http.Server{Handler: &httputil.ReverseProxy{
+		Transport:     r,
+		FlushInterval: -1,
+		Rewrite:       func(p *httputil.ProxyRequest) { p.Out.URL.Scheme, p.Out.URL.Host = "http", "engine" },
+	}}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(l) }()
+	t.Cleanup(func() {
+		require.NoError(t, server.Close())
+		require.ErrorIs(t, <-ended, http.ErrServerClosed)
+		r.CloseIdleConnections()
+	})
+	return socket
+}
