@@ -21,32 +21,18 @@ import (
 // callTimeout bounds every single call of the store and the queue.
 const callTimeout = 5 * time.Second
 
-// handle takes one announcement from the claim to the end. It acknowledges with
-// the claim's answer: from then on the lease says whose the execution is, and
-// the janitor finds it when nobody's. What it could not look at it has not
-// changed, and gives back. It calls release when the job is over, so that the
-// next begins while the end of this one is written, and engineGone when there is
-// no Engine to run anything on.
+// handle takes one announcement from the claim to the end. It calls release when
+// the job is over, so that the next begins while the end of this one is written,
+// and engineGone when there is no Engine to run anything on.
 func (x *Executor) handle(work context.Context, a queue.Announcement, release func(), engineGone context.CancelCauseFunc) {
-	ref := a.Ref
-	log := x.log.With(zap.String("execution", ref.ID), zap.String("tenant", ref.Owner))
+	log := x.log.With(zap.String("execution", a.Ref.ID), zap.String("tenant", a.Ref.Owner))
 	defer rescue.Log(log, "an attempt broke off; another one has the execution when its lease runs out")
 	crash.At(crash.Pulled)
 	asked := time.Now()
-	claimed, err := x.apply(work, ref, execution.Claimed{Executor: x.config.Name, ID: rand.Text(), Lease: x.config.Lease})
-	if answered(err) {
-		log.Debug("nothing to run", zap.Error(err))
-		a.Acknowledge()
+	e := x.claim(work, a, log)
+	if e == nil {
 		return
 	}
-	if err != nil {
-		log.Warn("could not claim", zap.Error(err))
-		x.giveBack(work, a)
-		return
-	}
-	crash.At(crash.Claimed)
-	a.Acknowledge()
-	e := &claimed.Execution
 	work, counted := x.count(work, e, asked)
 	defer counted.over()
 	log = log.With(zap.Int("attempt", e.Attempt), trace.ID(work))
@@ -83,6 +69,27 @@ func (x *Executor) handle(work context.Context, a queue.Announcement, release fu
 			x.ended(change.Execution)
 		}
 	}
+}
+
+// claim returns the execution that is this executor's from now on; nil where
+// there is none to run. It acknowledges with the claim's answer: from then on the
+// lease says whose the execution is, and the janitor finds it when nobody's. What
+// it could not look at it has not changed, and gives back.
+func (x *Executor) claim(ctx context.Context, a queue.Announcement, log *zap.Logger) *execution.Execution {
+	claimed, err := x.apply(ctx, a.Ref, execution.Claimed{Executor: x.config.Name, ID: rand.Text(), Lease: x.config.Lease})
+	switch {
+	case err == nil:
+		crash.At(crash.Claimed)
+		a.Acknowledge()
+		return &claimed.Execution
+	case answered(err):
+		log.Debug("nothing to run", zap.Error(err))
+		a.Acknowledge()
+	default:
+		log.Warn("could not claim", zap.Error(err))
+		x.giveBack(ctx, a)
+	}
+	return nil
 }
 
 // giveBack may fail: the announcement then comes again a little later.

@@ -14,8 +14,13 @@ import (
 // heart renews the lease of one attempt from the claim until the verdict is
 // written, and ends the job when it must end early.
 type heart struct {
-	stop context.CancelFunc
-	done chan struct{}
+	executor  *Executor
+	execution *execution.Execution
+	seen      *steps
+	end       context.CancelCauseFunc // of the job
+	log       *zap.Logger
+	stop      context.CancelFunc
+	done      chan struct{}
 }
 
 // startHeart beats every Config.Heartbeat and whenever a signal pokes it, for
@@ -29,12 +34,12 @@ type heart struct {
 func (x *Executor) startHeart(job context.Context, e *execution.Execution, expires time.Time, seen *steps, end context.CancelCauseFunc, log *zap.Logger) *heart {
 	// The lease is renewed until the verdict is written, also when the job was ended before.
 	ctx, stop := context.WithCancel(context.WithoutCancel(job))
-	h := &heart{stop: stop, done: make(chan struct{})}
+	h := &heart{executor: x, execution: e, seen: seen, end: end, log: log, stop: stop, done: make(chan struct{})}
 	poked, forget := x.running.Enter(e.Ref())
 	go func() {
 		defer close(h.done)
 		defer forget()
-		if err := h.beat(ctx, x, e, expires, seen, poked, end, log); err != nil {
+		if err := h.beat(ctx, expires, poked); err != nil {
 			end(err)
 		}
 	}()
@@ -46,9 +51,11 @@ func (h *heart) wait() {
 	<-h.done
 }
 
-func (h *heart) beat(ctx context.Context, x *Executor, e *execution.Execution, expires time.Time, seen *steps, poked <-chan struct{}, end context.CancelCauseFunc, log *zap.Logger) (err error) {
+// beat returns why the job has to end; nil once ctx has.
+func (h *heart) beat(ctx context.Context, expires time.Time, poked <-chan struct{}) (err error) {
 	defer rescue.Panic(&err)
-	beat := time.NewTimer(x.config.Heartbeat)
+	lease, interval := h.executor.config.Lease, h.executor.config.Heartbeat
+	beat := time.NewTimer(interval)
 	defer beat.Stop()
 	// The lease counts from before it was asked for, so it never seems longer
 	// here than it is in the store.
@@ -60,36 +67,40 @@ func (h *heart) beat(ctx context.Context, x *Executor, e *execution.Execution, e
 		case <-ctx.Done():
 			return nil
 		case <-expiry.C:
-			log.Error("lease ran out unrenewed; ending the job")
+			h.log.Error("lease ran out unrenewed; ending the job")
 			return execution.ErrLeaseLost
 		case <-beat.C:
 		case <-poked:
 		}
 		asked := time.Now()
+		shown, count := h.seen.newest()
 		// A store that does not answer must not hide the end of the lease.
-		renewal, cancel := context.WithTimeout(ctx, min(x.config.Heartbeat/2, time.Until(expires)))
-		shown, count := seen.newest()
-		change, err := x.apply(renewal, e.Ref(), execution.Renewed{Attempt: e.Attempt, Lease: x.config.Lease, Steps: shown})
-		cancel()
+		change, err := h.renew(ctx, min(interval/2, time.Until(expires)), shown)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err == nil:
-			expires = asked.Add(x.config.Lease)
+			expires = asked.Add(lease)
 			expiry.Reset(time.Until(expires))
-			beat.Reset(x.config.Heartbeat - time.Since(asked))
+			beat.Reset(interval - time.Since(asked))
 			if count > told { // somebody may watch
-				x.tell(ctx, change, log)
+				h.executor.tell(ctx, change, h.log)
 				told = count
 			}
 			if change.Execution.CancelRequested {
-				end(errCanceled)
+				h.end(errCanceled)
 			}
 		case answered(err) || errors.Is(err, execution.ErrLeaseLost):
 			return execution.ErrLeaseLost
 		default:
-			log.Warn("could not renew the lease", zap.Error(err))
-			beat.Reset(x.config.Heartbeat/2 - time.Since(asked))
+			h.log.Warn("could not renew the lease", zap.Error(err))
+			beat.Reset(interval/2 - time.Since(asked))
 		}
 	}
+}
+
+func (h *heart) renew(ctx context.Context, patience time.Duration, shown []execution.Step) (execution.Change, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return h.executor.apply(ctx, h.execution.Ref(), execution.Renewed{Attempt: h.execution.Attempt, Lease: h.executor.config.Lease, Steps: shown})
 }
