@@ -15,100 +15,7 @@ import (
 	"github.com/airlock-run/airlock/internal/webhook"
 )
 
-const (
-	batches = "batches"
-	inputs  = "inputs"
-	uploads = "uploads"
-)
-
-// Bounds of one document of inputs: what Firestore takes, with room.
-const (
-	chunkInputs = 256
-	chunkBytes  = 512 << 10
-)
-
-// chunk is a document of a batch's inputs.
-type chunk struct {
-	First  int           `firestore:"first"` // index of Inputs[0]
-	Inputs []batch.Input `firestore:"inputs"`
-}
-
-// upload marks inputs that are not a batch yet, so that they are found if they
-// never become one. It goes in the transaction that makes the batch.
-type upload struct {
-	ID        string    `firestore:"id"`
-	Owner     string    `firestore:"owner"`
-	CreatedAt time.Time `firestore:"createdAt,serverTimestamp"`
-}
-
-// Inputs takes the inputs of a batch that does not exist yet, and keeps no
-// more than one chunk of them in memory.
-type Inputs struct {
-	store *Store
-	batch batch.Ref
-	chunk chunk
-	bytes int
-}
-
-// NewInputs begins the inputs of a batch.
-func (s *Store) NewInputs(ref batch.Ref) *Inputs { return &Inputs{store: s, batch: ref} }
-
-// Add takes the next input.
-func (in *Inputs) Add(ctx context.Context, input batch.Input) error {
-	if len(in.chunk.Inputs) == chunkInputs || in.bytes+len(input.Text) > chunkBytes && in.bytes > 0 {
-		if err := in.Flush(ctx); err != nil {
-			return err
-		}
-	}
-	in.chunk.Inputs = append(in.chunk.Inputs, input)
-	in.bytes += len(input.Text)
-	return nil
-}
-
-// Flush stores what was added since the last chunk.
-func (in *Inputs) Flush(ctx context.Context) error {
-	if len(in.chunk.Inputs) == 0 {
-		return nil
-	}
-	if in.chunk.First == 0 {
-		if _, err := in.store.upload(in.batch).Create(ctx, upload{ID: in.batch.ID, Owner: in.batch.Owner}); err != nil {
-			return translate(err)
-		}
-	}
-	doc := in.store.inputs(in.batch).Doc(fmt.Sprintf("%06d", in.chunk.First))
-	if _, err := doc.Create(ctx, in.chunk); err != nil {
-		return translate(err)
-	}
-	in.chunk = chunk{First: in.Len()}
-	in.bytes = 0
-	return nil
-}
-
-// Len is how many inputs were added.
-func (in *Inputs) Len() int { return in.chunk.First + len(in.chunk.Inputs) }
-
-// Drop removes what was stored, for a batch that is not to be.
-func (in *Inputs) Drop(ctx context.Context) error {
-	docs, err := in.store.inputs(in.batch).Documents(ctx).GetAll()
-	if err != nil {
-		return translate(err)
-	}
-	for _, doc := range docs {
-		if _, err := doc.Ref.Delete(ctx); err != nil {
-			return translate(err)
-		}
-	}
-	_, err = in.store.upload(in.batch).Delete(ctx)
-	return translate(err)
-}
-
-func (s *Store) upload(b batch.Ref) *firestore.DocumentRef {
-	return s.collection(b.Owner, uploads).Doc(b.ID)
-}
-
-func (s *Store) inputs(b batch.Ref) *firestore.CollectionRef {
-	return s.collection(b.Owner, batches).Doc(b.ID).Collection(inputs)
-}
+const batches = "batches"
 
 // SubmitBatch makes the batch of inputs that were flushed before. From then on
 // it is durable, and due. NotFoundError: the owner has no such agent.
@@ -191,32 +98,6 @@ func (s *Store) activeBatches(ctx context.Context, owner string, limit int) ([]s
 		active[i] = ref.ID
 	}
 	return active, err
-}
-
-// feedBytes bounds the inputs of one transaction, which may have 10 MiB.
-const feedBytes = 4 << 20
-
-// nextInputs returns at most n inputs from index next on, of one chunk.
-func (s *Store) nextInputs(ctx context.Context, ref batch.Ref, next, n int) ([]batch.Input, error) {
-	if n == 0 {
-		return nil, nil
-	}
-	q := s.inputs(ref).Where("first", "<=", next).OrderBy("first", firestore.Desc).Limit(1)
-	found, err := list[chunk](ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	if len(found) == 0 || next-found[0].First >= len(found[0].Inputs) {
-		return nil, fmt.Errorf("batch %s has no input %d", ref.ID, next)
-	}
-	rest := found[0].Inputs[next-found[0].First:]
-	size := 0
-	for i := range rest {
-		if size += len(rest[i].Text); i == n || size > feedBytes && i > 0 {
-			return rest[:i], nil
-		}
-	}
-	return rest, nil
 }
 
 // countBatch counts the batch's executions of some statuses.

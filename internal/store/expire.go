@@ -39,21 +39,25 @@ func (s *Store) ExpireBatches(ctx context.Context, before time.Time, limit int, 
 	q := s.client.CollectionGroup(batches).Where("finishedAt", "<=", before).OrderBy("finishedAt", firestore.Asc).Limit(limit)
 	expired, err := list[batch.Ref](ctx, q.Select("owner", "id"))
 	deleted := 0
-	for _, ref := range expired {
-		if err != nil || deleted >= limit {
-			break
-		}
+	for i := 0; i < len(expired) && deleted < limit && err == nil; i++ {
 		var n int
-		n, err = s.deleteExecutions(ctx, s.collection(ref.Owner, executions).Where("batchId", "==", ref.ID).Limit(limit-deleted), forget)
-		if deleted += n; err != nil || deleted >= limit {
-			continue
-		}
-		if err = s.NewInputs(ref).Drop(ctx); err == nil {
-			_, err = s.collection(ref.Owner, batches).Doc(ref.ID).Delete(ctx)
-			deleted++
-		}
+		n, err = s.deleteBatch(ctx, expired[i], limit-deleted, forget)
+		deleted += n
 	}
-	return deleted, translate(err)
+	return deleted, err
+}
+
+// deleteBatch deletes at most limit executions of a batch, and with the last of them the batch.
+func (s *Store) deleteBatch(ctx context.Context, ref batch.Ref, limit int, forget Forget) (int, error) {
+	deleted, err := s.deleteExecutions(ctx, s.collection(ref.Owner, executions).Where("batchId", "==", ref.ID).Limit(limit), forget)
+	if err != nil || deleted == limit {
+		return deleted, err
+	}
+	if err := s.NewInputs(ref).Drop(ctx); err != nil {
+		return deleted, err
+	}
+	_, err = s.collection(ref.Owner, batches).Doc(ref.ID).Delete(ctx)
+	return deleted + 1, translate(err)
 }
 
 // ExpireConversations deletes conversations in which nothing was said since,
