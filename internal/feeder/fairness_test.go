@@ -27,14 +27,46 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// nothing is a sandbox whose jobs answer at once.
-type nothing struct{}
+// looks is the real store, and says when the feeder has looked at a batch.
+type looks struct {
+	*store.Store
+	over chan struct{}
+}
 
-func (nothing) Run(context.Context, sandbox.Job) (sandbox.Outcome, error) {
+func (s looks) FeedBatch(ctx context.Context, ref batch.Ref) (batch.Batch, execution.Change, error) {
+	defer func() {
+		for range slots {
+			select {
+			case s.over <- struct{}{}:
+			default: // no job waits
+			}
+		}
+	}()
+	return s.Store.FeedBatch(ctx, ref)
+}
+
+// paced is a sandbox whose jobs take as long as the feeder takes for a look: it
+// is slots that are scarce, and never what there is to run.
+type paced struct {
+	looks
+	look func()          // asks for one, of any batch
+	done <-chan struct{} // closed when all is counted
+}
+
+func (p paced) Run(ctx context.Context, _ sandbox.Job) (sandbox.Outcome, error) {
+	p.look()
+	select {
+	case <-p.over:
+	case <-p.done:
+	case <-ctx.Done():
+		return sandbox.Outcome{}, context.Cause(ctx)
+	}
 	return sandbox.Outcome{Ended: sandbox.Exited, Stdout: []byte(`{"type":"result","subtype":"success","num_turns":1,"result":"done"}` + "\n")}, nil
 }
 
-func (nothing) Ping(context.Context) error { return nil }
+func (paced) Ping(context.Context) error { return nil }
+
+const slots = 2
 
 // ends counts what has ended of each tenant, until one of them has ended all it had.
 type ends struct {
@@ -84,9 +116,14 @@ func TestTenTenantsShareEqually(t *testing.T) {
 	}
 	require.NoError(t, submissions.Wait())
 
-	feed := New(s, q, interval, zap.NewNop())
-	x := executor.New(executor.Config{Name: "x", Slots: 2, Lease: time.Hour, Heartbeat: 20 * time.Minute, Grace: time.Minute},
-		s, q, nothing{}, runtimes(), func(one execution.Execution) { e.add(one.Owner); feed.Ended(one) }, zap.NewNop())
+	seen := looks{s, make(chan struct{})}
+	feed := New(seen, q, interval, zap.NewNop())
+	now, err := s.Now(t.Context())
+	require.NoError(t, err)
+	one, err := s.DueBatches(t.Context(), now, 1)
+	require.NoError(t, err)
+	x := executor.New(executor.Config{Name: "x", Slots: slots, Lease: time.Hour, Heartbeat: 20 * time.Minute, Grace: time.Minute},
+		s, q, paced{seen, func() { feed.wanted.Leave(one[0]) }, e.first}, runtimes(), func(one execution.Execution) { e.add(one.Owner); feed.Ended(one) }, zap.NewNop())
 	ctx, stop := context.WithCancel(context.Background())
 	var running errgroup.Group
 	running.Go(func() error { return feed.Run(ctx) })
