@@ -18,6 +18,7 @@ import (
 	"github.com/airlock-run/airlock/client"
 	"github.com/airlock-run/airlock/internal/api"
 	"github.com/airlock-run/airlock/internal/api/contract/contracttest"
+	"github.com/airlock-run/airlock/internal/artifact"
 	"github.com/airlock-run/airlock/internal/batch"
 	"github.com/airlock-run/airlock/internal/emulator/emulatortest"
 	firestoreemulator "github.com/airlock-run/airlock/internal/emulator/firestore"
@@ -31,9 +32,10 @@ func TestMain(m *testing.M) { emulatortest.Main(m) }
 // the executions. Every answer is held against the contract.
 type airlock struct {
 	*client.Client
-	store  *store.Store
-	url    string
-	before func(http.ResponseWriter, *http.Request) bool // answers in the server's place where it returns true
+	store     *store.Store
+	artifacts *artifact.Store
+	url       string
+	before    func(http.ResponseWriter, *http.Request) bool // answers in the server's place where it returns true
 }
 
 type deaf struct{}
@@ -46,8 +48,12 @@ func (deaf) Listen(ctx context.Context, _ func(execution.Ref)) error { <-ctx.Don
 func start(t *testing.T, options ...client.Option) *airlock {
 	t.Helper()
 	a := &airlock{store: store.New(emulatortest.StartFirestore(t, firestoreemulator.Options{}).Client)}
+	var err error
+	a.artifacts, err = artifact.Open(t.Context(), "file://"+t.TempDir())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, a.artifacts.Close()) })
 	srv := api.New(api.Config{
-		Version: "test", Runtimes: []string{"offline"}, DefaultRuntime: "offline", BatchWindow: 10, Page: http.NotFoundHandler(), Auth: api.Local{},
+		Version: "test", Artifacts: a.artifacts, Runtimes: []string{"offline"}, DefaultRuntime: "offline", BatchWindow: 10, Page: http.NotFoundHandler(), Auth: api.Local{},
 	}, a.store, deaf{}, zaptest.NewLogger(t))
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if a.before == nil || !a.before(w, r) {
@@ -56,7 +62,6 @@ func start(t *testing.T, options ...client.Option) *airlock {
 	}))
 	t.Cleanup(web.Close)
 	a.url = web.URL
-	var err error
 	a.Client, err = client.New(web.URL+"/", append(options, client.WithHTTPClient(&http.Client{Transport: contracttest.Transport{}}))...)
 	require.NoError(t, err)
 	return a
