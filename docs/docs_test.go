@@ -67,6 +67,16 @@ func TestTheIndexOfTheDecisions(t *testing.T) {
 	require.True(t, strings.HasSuffix(index, "\n\n"+strings.Join(list, "\n")+"\n"), "the index should be:\n%s", strings.Join(list, "\n"))
 }
 
+// The README's map has each package of internal.
+func TestTheMapIsWhole(t *testing.T) {
+	packages, err := os.ReadDir("../internal")
+	require.NoError(t, err)
+	text := read(t, "../README.md")
+	for _, p := range packages {
+		require.Regexp(t, "`(internal/)?"+p.Name()+"`", text)
+	}
+}
+
 func read(t *testing.T, page string) string {
 	t.Helper()
 	text, err := os.ReadFile(page)
