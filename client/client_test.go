@@ -92,6 +92,7 @@ func TestAgents(t *testing.T) {
 }
 
 func TestListsAreReadToTheirEnd(t *testing.T) {
+	t.Parallel()
 	a := start(t)
 	ctx := t.Context()
 	const many = 101 // more than a page
@@ -143,6 +144,7 @@ func TestConversations(t *testing.T) {
 }
 
 func TestWaitAnswersAtTheEnd(t *testing.T) {
+	t.Parallel()
 	a := start(t)
 	agent, err := a.CreateAgent(t.Context(), counter)
 	require.NoError(t, err)
@@ -189,6 +191,7 @@ func (a *airlock) batch(t *testing.T, inputs int) client.Batch {
 }
 
 func TestResultsGoOnWhereTheyBroke(t *testing.T) {
+	t.Parallel()
 	a := start(t)
 	b := a.batch(t, 5)
 	var after []string
@@ -226,6 +229,7 @@ func TestResultsGoOnWhereTheyBroke(t *testing.T) {
 
 // A request that creates is sent again with the same key and the same body.
 func TestWhatMayPassIsTriedAgain(t *testing.T) {
+	t.Parallel()
 	a := start(t, client.WithUserAgent("test/1"), client.WithKey("alk_x"), client.WithTenant("local"))
 	var keys, bodies []string
 	a.before = func(w http.ResponseWriter, r *http.Request) bool {
@@ -263,6 +267,7 @@ func TestRefusalsAreNotRepeated(t *testing.T) {
 }
 
 func TestWhatIsNoAirlock(t *testing.T) {
+	t.Parallel()
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", http.StatusForbidden) }))
 	defer proxy.Close()
 	c, err := client.New(proxy.URL)

@@ -14,6 +14,7 @@ import (
 )
 
 func TestEventsGoOnWhereTheyBroke(t *testing.T) {
+	t.Parallel()
 	a := start(t)
 	agent, err := a.CreateAgent(t.Context(), counter)
 	require.NoError(t, err)
