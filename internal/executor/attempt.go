@@ -23,7 +23,8 @@ const callTimeout = 5 * time.Second
 
 // handle takes one announcement from the claim to the end. It calls release when
 // the job is over, so that the next begins while the end of this one is written,
-// and engineGone when there is no Engine to run anything on.
+// unless there are as many ends to write as slots; and engineGone when there is
+// no Engine to run anything on.
 func (x *Executor) handle(work context.Context, a queue.Announcement, release func(), engineGone context.CancelCauseFunc) {
 	log := x.log.With(zap.String("execution", a.Ref.ID), zap.String("tenant", a.Ref.Owner))
 	defer rescue.Log(log, "an attempt broke off; another one has the execution when its lease runs out")
@@ -54,7 +55,10 @@ func (x *Executor) handle(work context.Context, a queue.Announcement, release fu
 	if _, broke := verdict.(execution.Broke); broke {
 		x.lookAtEngine(work, engineGone)
 	}
-	release()
+	if x.endings.TryAcquire(1) {
+		defer x.endings.Release(1)
+		release()
+	}
 	change, settled := x.settle(job, e, verdict, log)
 	stop(nil)
 	heart.wait()

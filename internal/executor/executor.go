@@ -12,6 +12,7 @@ import (
 	oteltrace "go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/airlock-run/airlock/internal/conversation"
 	"github.com/airlock-run/airlock/internal/execution"
@@ -91,8 +92,9 @@ type Executor struct {
 	log      *zap.Logger
 	ended    func(execution.Execution)
 	slots    *slots
-	jobs     sync.WaitGroup // one for each announcement that is being handled
-	running  wake.Room      // the attempts of this executor, for signals to reach their hearts
+	endings  *semaphore.Weighted // that are written while their slots are others'
+	jobs     sync.WaitGroup      // one for each announcement that is being handled
+	running  wake.Room           // the attempts of this executor, for signals to reach their hearts
 }
 
 // New returns an executor; Run starts it. It calls ended, which must not
@@ -103,7 +105,7 @@ func New(config Config, s Store, q Queue, sb Sandbox, rt Runtimes, ended func(ex
 	}
 	return &Executor{
 		config: config, store: s, queue: q, sandbox: sb, runtimes: rt, log: log, ended: ended,
-		slots: newSlots(config.Slots, config.Reserved),
+		slots: newSlots(config.Slots, config.Reserved), endings: semaphore.NewWeighted(int64(config.Slots)),
 	}
 }
 

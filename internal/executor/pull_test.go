@@ -101,6 +101,36 @@ func TestTheNextJobBeginsWhileAnEndIsWritten(t *testing.T) {
 	require.EqualValues(t, 2, ends.Load(), "neither end had to be written twice")
 }
 
+// While the store is slow, no more is begun than has slots twice over.
+func TestEndsThatWaitToBeWrittenAreBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := answering("done")
+	written := make(chan struct{})
+	ending := make(chan struct{}, 3)
+	s := &spoilt{w.store, func(_ context.Context, ev execution.Event) error {
+		if _, finished := ev.(execution.Finished); finished {
+			ending <- struct{}{}
+			<-written
+		}
+		return nil
+	}}
+	c := unhurried()
+	c.Slots = 1
+	x := w.with(c, s, w.queue, b)
+	w.start(x)
+	refs := []execution.Ref{w.submit("offline", "1"), w.submit("offline", "2"), w.submit("offline", "3")}
+	next(t, ending)
+	next(t, ending)
+	free, _ := x.slots.look(execution.Interactive)
+	require.Zero(t, free, "the second keeps its slot")
+	require.Len(t, b.started, 2)
+	close(written)
+	for _, ref := range refs {
+		w.await(ref, execution.Succeeded)
+	}
+}
+
 // However many inputs of batches wait, a run finds a slot.
 func TestBatchesLeaveTheReservedSlots(t *testing.T) {
 	t.Parallel()

@@ -109,28 +109,28 @@ func (f *Feeder) gather(ctx context.Context) []batch.Ref {
 	return f.wanted.Take()
 }
 
-// look feeds a batch for as long as it has room, or cancels what of it is in flight.
+// look feeds a batch once, or cancels what of it is in flight. What was fed is
+// looked at again after the others: where executors are faster than feeders there
+// is always room for more, and one batch would keep the rest from theirs.
 func (f *Feeder) look(ctx context.Context, ref batch.Ref) (err error) {
 	defer rescue.Panic(&err)
-	for ctx.Err() == nil {
-		b, change, err := f.store.FeedBatch(ctx, ref)
-		if errors.Is(err, batch.ErrMoved) {
-			return nil // another feeder's, or ended
-		}
-		if err != nil {
-			return err
-		}
-		if b.CancelRequested && b.FinishedAt == nil {
-			return f.cancel(ctx, ref)
-		}
-		if b.FinishedAt != nil {
-			f.log.Info("batch has ended", zap.String("batch", b.ID), zap.String("tenant", b.Owner), zap.Int("inputs", b.Total))
-		}
-		if len(change.Announce) == 0 {
-			return nil
-		}
+	b, change, err := f.store.FeedBatch(ctx, ref)
+	if errors.Is(err, batch.ErrMoved) {
+		return nil // another feeder's, or ended
+	}
+	if err != nil {
+		return err
+	}
+	if b.CancelRequested && b.FinishedAt == nil {
+		return f.cancel(ctx, ref)
+	}
+	if b.FinishedAt != nil {
+		f.log.Info("batch has ended", zap.String("batch", b.ID), zap.String("tenant", b.Owner), zap.Int("inputs", b.Total))
+	}
+	if len(change.Announce) > 0 {
 		crash.At(crash.Fed)
 		f.tell(ctx, change)
+		f.wanted.Leave(ref)
 	}
 	return nil
 }
