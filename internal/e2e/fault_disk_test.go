@@ -7,12 +7,10 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/app"
 	"github.com/airlock-run/airlock/internal/history"
 )
 
@@ -26,20 +24,12 @@ func TestFaultDiskFull(t *testing.T) {
 	disk := t.TempDir()
 	require.NoError(t, syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=96m"))
 	t.Cleanup(func() { require.NoError(t, syscall.Unmount(disk, syscall.MNT_DETACH)) })
-	emulators := func(firestore, pubsub string) (*process, string, string) {
-		p := spawn(t, "airlock", nil, "emulators", "--data", filepath.Join(disk, "data"), "--firestore", firestore, "--pubsub", pubsub)
-		return p, p.await(t, `FIRESTORE_EMULATOR_HOST=(\S+)`), p.await(t, `PUBSUB_EMULATOR_HOST=(\S+)`)
-	}
-	before, firestore, pubsub := emulators("127.0.0.1:0", "127.0.0.1:0")
-	l := &lab{recorder: watch(t, firestore, app.LocalProject)}
-	l.furnish(t, firestore, pubsub, "GOOGLE_CLOUD_PROJECT="+app.LocalProject)
-	l.serve(t)
+	l := newLabOn(t, filepath.Join(disk, "data"))
 	agent := l.echo()
 
 	require.NoError(t, fill(filepath.Join(disk, "filler")))
 	var accepted []string
-	deadline := time.Now().Add(30 * time.Second)
-	for i := 0; time.Now().Before(deadline); i++ {
+	for i := 0; ; i++ {
 		id, ok := l.tryRun(agent, fmt.Sprintf("%d %s", i, words(10_000)))
 		if !ok {
 			break
@@ -48,8 +38,8 @@ func TestFaultDiskFull(t *testing.T) {
 	}
 	t.Logf("%d were accepted before the disk was full", len(accepted))
 	require.NoError(t, os.Remove(filepath.Join(disk, "filler")))
-	before.end(t, syscall.SIGKILL) // it may have ended by itself
-	emulators(firestore, pubsub)
+	l.emulators.kill() // if they have not ended by themselves
+	l.emulators.start()
 	l.eventually("ready", func() bool { return l.do(http.MethodGet, "/readyz", "", nil).StatusCode == http.StatusOK })
 	accepted = append(accepted, l.submit("after it").ExecutionId)
 	for _, id := range accepted {
@@ -59,8 +49,7 @@ func TestFaultDiskFull(t *testing.T) {
 	for _, id := range accepted {
 		require.Equal(t, contract.StatusSucceeded, l.await(id).Status)
 	}
-	require.Eventually(t, func() bool { return len(history.Check(l.recorder.History())) == 0 }, time.Minute, 100*time.Millisecond)
-	x.end(t, syscall.SIGTERM)
+	l.kept(x)
 }
 
 // fill writes a file until there is no room for more.

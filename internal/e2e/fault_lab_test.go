@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"cloud.google.com/go/pubsub/v2"
 	"github.com/docker/docker/client"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
@@ -41,8 +42,10 @@ type lab struct {
 	*airlock
 	clock     *emulatortest.Clock
 	firestore *emulatortest.Firestore
-	pubsub    *emulatortest.PubSub
+	emulators *emulators // where they are a process; there is no clock and no firestore then
+	pubsub    *pubsub.Client
 	recorder  *history.Recorder
+	recording chan struct{} // tells each time that the recorder hears of everything from then on
 	api       side
 	executors side
 	engine    *fault.Proxy // of the executors
@@ -63,17 +66,16 @@ func newLab(t *testing.T, ahead time.Duration, apiEnv ...string) *lab {
 	clock := new(emulatortest.Clock)
 	clock.Advance(ahead)
 	fs := emulatortest.StartFirestore(t, firestoreemulator.Options{Now: clock.Now})
-	l := &lab{
-		clock: clock, firestore: fs, pubsub: emulatortest.StartPubSub(t, pubsubemulator.Options{}),
-		recorder: watch(t, fs.Address(), emulatortest.Project),
-	}
-	l.furnish(t, fs.Address(), l.pubsub.Address(), "GOOGLE_CLOUD_PROJECT="+emulatortest.Project)
+	ps := emulatortest.StartPubSub(t, pubsubemulator.Options{})
+	l := &lab{clock: clock, firestore: fs, pubsub: ps.Client}
+	l.watch(t, fs.Address())
+	l.furnish(t, fs.Address(), ps.Address())
 	l.serve(t, apiEnv...)
 	return l
 }
 
 // furnish makes what stands around the processes.
-func (l *lab) furnish(t *testing.T, firestore, pubsub string, env ...string) {
+func (l *lab) furnish(t *testing.T, firestore, pubsub string) {
 	t.Helper()
 	docker, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
 	require.NoError(t, err)
@@ -83,8 +85,10 @@ func (l *lab) furnish(t *testing.T, firestore, pubsub string, env ...string) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(l.sockets)) })
 	l.engine = proxy(t, "unix", filepath.Join(l.sockets, "engine.sock"), "/var/run/docker.sock")
-	env = append(env, "AUTH_MODE=dev", "BLOB_URL=file://"+t.TempDir(), "SANDBOX_SOCKET_DIR="+filepath.Join(l.sockets, "egress"),
-		"SANDBOX_WARM=0", "DOCKER_HOST=unix://"+l.engine.Addr(), "EXECUTOR_SLOTS=4", "SHUTDOWN_GRACE=5s")
+	env := []string{
+		"GOOGLE_CLOUD_PROJECT=" + emulatortest.Project, "AUTH_MODE=dev", "BLOB_URL=file://" + t.TempDir(), "SANDBOX_SOCKET_DIR=" + filepath.Join(l.sockets, "egress"),
+		"SANDBOX_WARM=0", "DOCKER_HOST=unix://" + l.engine.Addr(), "EXECUTOR_SLOTS=4", "SHUTDOWN_GRACE=5s",
+	}
 	for _, s := range []*side{&l.api, &l.executors} {
 		s.firestore, s.pubsub = proxy(t, "tcp", "127.0.0.1:0", firestore), proxy(t, "tcp", "127.0.0.1:0", pubsub)
 		s.env = append([]string{"FIRESTORE_EMULATOR_HOST=" + s.firestore.Addr(), "PUBSUB_EMULATOR_HOST=" + s.pubsub.Addr()}, env...)
@@ -100,19 +104,18 @@ func proxy(t *testing.T, network, address, target string) *fault.Proxy {
 }
 
 // watch records a Firestore until the test ends, anew where the stream breaks.
-func watch(t *testing.T, address, project string) *history.Recorder {
+func (l *lab) watch(t *testing.T, address string) {
 	t.Helper()
 	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	require.NoError(t, err)
-	r := new(history.Recorder)
+	l.recorder, l.recording = new(history.Recorder), make(chan struct{}, 1)
 	ctx, cancel := context.WithCancel(context.Background())
-	ready := make(chan struct{}, 1)
 	var watching errgroup.Group
 	watching.Go(func() error {
 		for ctx.Err() == nil {
-			_ = r.Watch(ctx, conn, project, func() { // ends with ctx, or Firestore
+			_ = l.recorder.Watch(ctx, conn, emulatortest.Project, func() { // ends with ctx, or Firestore
 				select {
-				case ready <- struct{}{}:
+				case l.recording <- struct{}{}:
 				default:
 				}
 			})
@@ -124,8 +127,7 @@ func watch(t *testing.T, address, project string) *history.Recorder {
 		require.NoError(t, watching.Wait())
 		require.NoError(t, conn.Close())
 	})
-	<-ready
-	return r
+	<-l.recording
 }
 
 // serve starts an API, and waits until it is ready.

@@ -39,7 +39,7 @@ func (l *lab) messages() (ids []string) {
 func (l *lab) unacknowledged(subscription string) (ids []string) {
 	l.t.Helper()
 	const project = "projects/" + emulatortest.Project
-	ctx, admin := l.t.Context(), l.pubsub.Client.SubscriptionAdminClient
+	ctx, admin := l.t.Context(), l.pubsub.SubscriptionAdminClient
 	snapshot, err := admin.CreateSnapshot(ctx, &pubsubpb.CreateSnapshotRequest{
 		Name: project + "/snapshots/" + id.New("snap-"), Subscription: project + "/subscriptions/" + subscription,
 	})

@@ -24,7 +24,7 @@ func TestFaultPoisonMessages(t *testing.T) {
 			"rubbish", "\x00\xff", "{}", "null", "[1]", `{"owner":"","executionId":""}`, `{"owner":"../x","executionId":"exe_1"}`,
 			`{"owner":"a/b/c","executionId":"d/e"}`, `{"owner":"ada","executionId":"exe_none"}`, `{"owner":"ada","executionId":"` + id.New(id.Execution) + `"}`, strings.Repeat("x", 1<<20),
 		} {
-			_, err := l.pubsub.Client.TopicAdminClient.Publish(t.Context(), &pubsubpb.PublishRequest{
+			_, err := l.pubsub.TopicAdminClient.Publish(t.Context(), &pubsubpb.PublishRequest{
 				Topic:    "projects/" + emulatortest.Project + "/topics/executions-" + lane,
 				Messages: []*pubsubpb.PubsubMessage{{Data: []byte(data)}},
 			})

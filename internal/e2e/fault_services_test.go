@@ -157,7 +157,7 @@ func TestFaultAHundredDeliveries(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, 0)
 	accepted := l.submit("one two")
-	q := queue.New(l.pubsub.Client)
+	q := queue.New(l.pubsub)
 	defer q.Close()
 	change := execution.Change{Execution: execution.Execution{Owner: "local", ID: accepted.ExecutionId, Lane: execution.Interactive}}
 	for range 99 {

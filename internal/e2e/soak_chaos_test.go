@@ -48,7 +48,7 @@ func (c *chaos) step() {
 	c.replaceTheDead()
 	spoil := []func(){
 		c.killExecutor, c.killExecutor, c.stopExecutor, c.restartExecutor, c.crashExecutor, c.crashExecutor, c.replaceAPI,
-		c.spoilService, c.spoilService, c.spoilService, c.spoilEngine, c.repeatMessages, c.firestoreAwayForLong,
+		c.spoilService, c.spoilService, c.spoilService, c.spoilEngine, c.repeatMessages, c.firestoreAwayForLong, c.killEmulators,
 	}
 	spoil[c.random.IntN(len(spoil))]()
 }
@@ -255,6 +255,31 @@ func (c *chaos) firestoreAwayForLong() {
 	}
 }
 
+// killEmulators ends Firestore and Pub/Sub as a crash does, with all that is
+// asked of them just then, and starts them again on what they have written.
+// Nobody writes before the recorder hears of it.
+func (c *chaos) killEmulators() {
+	sides := []*fault.Proxy{c.lab.executors.firestore, c.lab.api.firestore}
+	if c.isIll(sides[0]) || c.isIll(sides[1]) {
+		return
+	}
+	c.note("emulators killed")
+	from := time.Now()
+	c.emulators.kill()
+	for _, p := range sides {
+		p.Set(fault.Away)
+	}
+	select {
+	case <-c.recording: // from before
+	default:
+	}
+	c.emulators.start()
+	<-c.recording
+	for _, p := range sides {
+		c.recover(p, from)
+	}
+}
+
 func (c *chaos) suffer(p *fault.Proxy, f fault.Fault, most time.Duration, outage bool) {
 	from := time.Now()
 	p.Set(f)
@@ -277,7 +302,7 @@ func (c *chaos) recover(p *fault.Proxy, from time.Time) {
 // repeatMessages announces again what was announced before, in another order.
 func (c *chaos) repeatMessages() {
 	c.note("messages repeated")
-	q := queue.New(c.pubsub.Client)
+	q := queue.New(c.pubsub)
 	defer q.Close()
 	versions := c.recorder.History().Versions
 	lanes := map[execution.Lane]execution.Change{}

@@ -48,7 +48,7 @@ func TestSoak(t *testing.T) {
 	}
 	t.Logf("%s=%d", seedEnv, seed)
 
-	l := newLab(t, 0, "BATCH_WINDOW=20")
+	l := newLabOn(t, t.TempDir(), "BATCH_WINDOW=20")
 	c := &chaos{lab: l, random: rand.New(rand.NewPCG(seed, 0)), counts: map[string]int{}}
 	c.begin()
 	crowd, agent := newCrowd(l.recorder), l.echo()
