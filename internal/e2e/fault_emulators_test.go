@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/airlock-run/airlock/internal/emulator/emulatortest"
+	"github.com/airlock-run/airlock/internal/history/historytest"
 )
 
 // emulators are Firestore and Pub/Sub as a process of their own, which can be
@@ -45,7 +46,7 @@ func newLabOn(t *testing.T, dir string, apiEnv ...string) *lab {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, client.Close()) })
 	l := &lab{emulators: e, pubsub: client}
-	l.watch(t, e.firestore)
+	l.recorder, l.recording = historytest.Watch(t, e.firestore, emulatortest.Project)
 	l.furnish(t, e.firestore, e.pubsub)
 	l.serve(t, apiEnv...)
 	return l

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,9 +13,6 @@ import (
 	"cloud.google.com/go/pubsub/v2"
 	"github.com/docker/docker/client"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/crash"
@@ -25,6 +21,7 @@ import (
 	pubsubemulator "github.com/airlock-run/airlock/internal/emulator/pubsub"
 	"github.com/airlock-run/airlock/internal/fault"
 	"github.com/airlock-run/airlock/internal/history"
+	"github.com/airlock-run/airlock/internal/history/historytest"
 	"github.com/airlock-run/airlock/internal/id"
 )
 
@@ -45,7 +42,7 @@ type lab struct {
 	emulators *emulators // where they are a process; there is no clock and no firestore then
 	pubsub    *pubsub.Client
 	recorder  *history.Recorder
-	recording chan struct{} // tells each time that the recorder hears of everything from then on
+	recording <-chan struct{} // tells each time that the recorder hears of everything from then on
 	api       side
 	executors side
 	engine    *fault.Proxy // of the executors
@@ -68,7 +65,7 @@ func newLab(t *testing.T, ahead time.Duration, apiEnv ...string) *lab {
 	fs := emulatortest.StartFirestore(t, firestoreemulator.Options{Now: clock.Now})
 	ps := emulatortest.StartPubSub(t, pubsubemulator.Options{})
 	l := &lab{clock: clock, firestore: fs, pubsub: ps.Client}
-	l.watch(t, fs.Address())
+	l.recorder, l.recording = historytest.Watch(t, fs.Address(), emulatortest.Project)
 	l.furnish(t, fs.Address(), ps.Address())
 	l.serve(t, apiEnv...)
 	return l
@@ -101,33 +98,6 @@ func proxy(t *testing.T, network, address, target string) *fault.Proxy {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, p.Close()) })
 	return p
-}
-
-// watch records a Firestore until the test ends, anew where the stream breaks.
-func (l *lab) watch(t *testing.T, address string) {
-	t.Helper()
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	require.NoError(t, err)
-	l.recorder, l.recording = new(history.Recorder), make(chan struct{}, 1)
-	ctx, cancel := context.WithCancel(context.Background())
-	var watching errgroup.Group
-	watching.Go(func() error {
-		for ctx.Err() == nil {
-			_ = l.recorder.Watch(ctx, conn, emulatortest.Project, func() { // ends with ctx, or Firestore
-				select {
-				case l.recording <- struct{}{}:
-				default:
-				}
-			})
-		}
-		return nil
-	})
-	t.Cleanup(func() {
-		cancel()
-		require.NoError(t, watching.Wait())
-		require.NoError(t, conn.Close())
-	})
-	<-l.recording
 }
 
 // serve starts an API, and waits until it is ready.

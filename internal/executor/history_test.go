@@ -8,14 +8,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"pgregory.net/rapid"
 
 	"github.com/airlock-run/airlock/internal/agent"
 	"github.com/airlock-run/airlock/internal/emulator/emulatortest"
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/history"
+	"github.com/airlock-run/airlock/internal/history/historytest"
 	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/store"
 )
@@ -24,20 +23,10 @@ import (
 // the end of the test that all of it was right.
 func (w *world) recorded() *history.Recorder {
 	w.t.Helper()
-	conn, err := grpc.NewClient(w.firestore.Address(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	require.NoError(w.t, err)
-	r := new(history.Recorder)
-	ctx, cancel := context.WithCancel(context.Background())
-	ready := make(chan struct{})
-	var watching errgroup.Group
-	watching.Go(func() error { return r.Watch(ctx, conn, emulatortest.Project, func() { close(ready) }) })
+	r, _ := historytest.Watch(w.t, w.firestore.Address(), emulatortest.Project)
 	w.t.Cleanup(func() {
 		require.Eventually(w.t, func() bool { return len(history.Check(r.History())) == 0 }, patience, reread, "%v", history.Check(r.History()))
-		cancel()
-		require.Error(w.t, watching.Wait(), "it ends with its context")
-		require.NoError(w.t, conn.Close())
 	})
-	next(w.t, ready)
 	return r
 }
 

@@ -13,8 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"pgregory.net/rapid"
 
 	"github.com/airlock-run/airlock/internal/agent"
@@ -22,6 +20,7 @@ import (
 	firestoreemulator "github.com/airlock-run/airlock/internal/emulator/firestore"
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/history"
+	"github.com/airlock-run/airlock/internal/history/historytest"
 	"github.com/airlock-run/airlock/internal/store"
 )
 
@@ -164,7 +163,7 @@ func TestManyProcessesPassTheLimitByOneEach(t *testing.T) {
 	t.Parallel()
 	const processes, hands, limit, total = 3, 3, 2, 60
 	f := emulatortest.StartFirestore(t, firestoreemulator.Options{})
-	seen := watch(t, f)
+	recorder, _ := historytest.Watch(t, f.Address(), emulatortest.Project)
 	rung := make(belfry, 100*total)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -204,7 +203,9 @@ func TestManyProcessesPassTheLimitByOneEach(t *testing.T) {
 	require.NoError(t, running.Wait())
 
 	most, now := 0, map[string]bool{}
-	for _, v := range seen() {
+	seen := recorder.History().Versions
+	slices.SortStableFunc(seen, func(a, b history.Version) int { return a.At.Compare(b.At) })
+	for _, v := range seen {
 		if v.Execution != nil {
 			now[v.Execution.ID] = v.Execution.Status == execution.Running
 		}
@@ -237,29 +238,4 @@ func perform(ctx context.Context, s *Store, rung belfry, ref execution.Ref) (ove
 		return false, err
 	}
 	return over, rung.Tell(ctx, ch)
-}
-
-// watch returns what tells every version of every document so far, in the order of their commits.
-func watch(t *testing.T, f *emulatortest.Firestore) (seen func() []history.Version) {
-	t.Helper()
-	conn, err := grpc.NewClient(f.Address(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	require.NoError(t, err)
-	r := new(history.Recorder)
-	ctx, cancel := context.WithCancel(context.Background())
-	ready := make(chan struct{})
-	var watching errgroup.Group
-	watching.Go(func() error { return r.Watch(ctx, conn, emulatortest.Project, func() { close(ready) }) })
-	t.Cleanup(func() {
-		cancel()
-		require.Error(t, watching.Wait(), "it ends with its context")
-		require.NoError(t, conn.Close())
-	})
-	select {
-	case <-ready:
-	case <-time.After(patience):
-		require.FailNow(t, "the watch does not begin")
-	}
-	return func() []history.Version {
-		return slices.SortedStableFunc(slices.Values(r.History().Versions), func(a, b history.Version) int { return a.At.Compare(b.At) })
-	}
 }
