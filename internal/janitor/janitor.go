@@ -62,29 +62,11 @@ func New(s Store, b Bell, x Expiry, interval time.Duration, log *zap.Logger) *Ja
 func (j *Janitor) Run(ctx context.Context) error {
 	defer j.resign(ctx)
 	var both errgroup.Group
-	both.Go(func() error { return supervise.Keep(ctx, j.log, "sweep", every(j.interval, j.sweep)) })
+	both.Go(func() error { return supervise.Keep(ctx, j.log, "sweep", supervise.Every(j.interval, j.sweep)) })
 	if j.expiry.Archive != nil {
-		both.Go(func() error { return supervise.Keep(ctx, j.log, "expire", every(expireInterval, j.expire)) })
+		both.Go(func() error { return supervise.Keep(ctx, j.log, "expire", supervise.Every(expireInterval, j.expire)) })
 	}
 	return both.Wait()
-}
-
-// every does a task at once and then in each interval, until ctx ends or it fails.
-func every(interval time.Duration, task func(context.Context) error) func(context.Context) error {
-	return func(ctx context.Context) error {
-		tick := time.NewTicker(interval)
-		defer tick.Stop()
-		for {
-			if err := task(ctx); err != nil {
-				return err
-			}
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-tick.C:
-			}
-		}
-	}
 }
 
 func (j *Janitor) resign(ctx context.Context) {

@@ -66,3 +66,21 @@ func Until(ctx context.Context, log *zap.Logger, what string, task func(context.
 		return err
 	}) // nil always: it ends with ctx
 }
+
+// Every makes of a task one that does it at once and then in each interval, until ctx ends or it fails.
+func Every(interval time.Duration, task func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		tick := time.NewTicker(interval)
+		defer tick.Stop()
+		for {
+			if err := task(ctx); err != nil {
+				return err
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-tick.C:
+			}
+		}
+	}
+}

@@ -192,3 +192,19 @@ func TestUntilEndsWithItsContext(t *testing.T) {
 		require.Equal(t, time.Minute, time.Since(began))
 	})
 }
+
+func TestEveryDoesItAtOnceAndThenInEachInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		began := time.Now()
+		var at []time.Duration
+		require.NoError(t, supervise.Every(time.Minute, func(context.Context) error {
+			if at = append(at, time.Since(began)); len(at) == 3 {
+				cancel()
+			}
+			return nil
+		})(ctx))
+		require.Equal(t, []time.Duration{0, time.Minute, 2 * time.Minute}, at)
+		require.ErrorIs(t, supervise.Every(time.Minute, func(context.Context) error { return errAway })(t.Context()), errAway)
+	})
+}
