@@ -82,39 +82,23 @@ func RunExecutor(ctx context.Context, c Executor, log *zap.Logger) (err error) {
 
 	defer context.AfterFunc(ctx, func() { log.Info("stopping; jobs may go on for the grace", zap.Duration("grace", c.Grace)) })()
 	g, ctx := errgroup.WithContext(ctx)
+	executing, over := context.WithCancel(context.WithoutCancel(ctx)) // outlasts ctx by the grace
 	g.Go(func() error {
+		defer over()
 		supervise.Until(ctx, log, "make sure of the topics", conn.queue.Ensure)
 		g.Go(func() error { return dead.Run(ctx) })
 		return x.Run(ctx)
 	})
 	g.Go(func() error { return sweeper.Run(ctx) })
 	g.Go(func() error { return feed.Run(ctx) })
-	g.Go(func() error { return limited.Run(ctx) })
+	g.Go(func() error { return limited.Run(executing) })
 	g.Go(func() error { return post.Run(ctx) })
 	if c.MetricsListen != "" {
 		g.Go(func() error { return serveMetrics(ctx, c.MetricsListen, metrics.Handler()) })
 	}
-	g.Go(func() error { return reap(ctx, driver, log) })
+	g.Go(func() error { return supervise.Keep(ctx, log, "reap", supervise.Every(reapInterval, driver.Reap)) })
 	g.Go(func() error { return driver.KeepWarm(ctx) })
 	return g.Wait()
-}
-
-// reap removes what dead executors left, at start and then periodically.
-func reap(ctx context.Context, driver *docker.Driver, log *zap.Logger) error {
-	return supervise.Keep(ctx, log, "reap", func(ctx context.Context) error {
-		tick := time.NewTicker(reapInterval)
-		defer tick.Stop()
-		for {
-			if err := driver.Reap(ctx); err != nil {
-				return err
-			}
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-tick.C:
-			}
-		}
-	})
 }
 
 // driver says how sandboxes are made. Kept warm are those of the runtimes that jobs can have.

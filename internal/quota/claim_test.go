@@ -126,3 +126,20 @@ func TestAPlaceThatBecomesFreeOutlastsAnOutage(t *testing.T) {
 	require.NoError(t, w.look(t.Context()))
 	require.Equal(t, refs[1], <-rung)
 }
+
+// An executor that stops ends its last jobs while it does; what they make room
+// for does not wait for the janitor.
+func TestAPlaceThatBecomesFreeAtTheEndIsGivenOn(t *testing.T) {
+	t.Parallel()
+	f := emulatortest.StartFirestore(t, firestoreemulator.Options{})
+	rung := make(belfry, 10)
+	w := &world{t: t, Store: New(store.New(f.Client), Limits{Running: 1}, rung, zaptest.NewLogger(t))}
+	refs := w.submit(ada, 2)
+	w.claims(refs[0])
+	w.isHeld(refs[1])
+	w.end(refs[0], 0)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.NoError(t, w.Run(ctx))
+	require.Equal(t, refs[1], <-rung)
+}

@@ -20,9 +20,11 @@ const (
 	callTimeout = 5 * time.Second
 )
 
-// Run releases what was held until ctx ends, through any fault of the store.
+// Run releases what was held until ctx ends, through any fault of the store. It
+// has to outlast the last Apply: of a place that became free at the very end
+// nobody else knows.
 func (s *Store) Run(ctx context.Context) error {
-	return supervise.Keep(ctx, s.log, "release held executions", func(ctx context.Context) error {
+	err := supervise.Keep(ctx, s.log, "release held executions", func(ctx context.Context) error {
 		for {
 			select {
 			case <-ctx.Done():
@@ -34,6 +36,12 @@ func (s *Store) Run(ctx context.Context) error {
 			}
 		}
 	})
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
+	if err := s.look(last); err != nil {
+		s.log.Warn("could not release at the end what is held; the janitor will", zap.Error(err))
+	}
+	return err
 }
 
 // look releases what it can of every tenant of which a place may have become free.
