@@ -118,7 +118,8 @@ func New(opts Options) (*Driver, error) {
 
 // Close removes what the Driver still has on the Engine, waits for removals
 // under way until ctx ends, reaps a last time, for there may be no executor
-// after this one, and frees its place. No Run may be under way or come later.
+// after this one, and frees its place. What an Engine does not do in that time
+// is for the next executor there, and no error. No Run may be under way or come later.
 func (d *Driver) Close(ctx context.Context) error {
 	d.drain(ctx)
 	done := make(chan struct{})
@@ -131,7 +132,8 @@ func (d *Driver) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		// The containers stay labelled, and the place is given up unremoved:
 		// another executor's Reap, or this one's next, finishes the work.
-		return errors.Join(context.Cause(ctx), d.instance.abandon(), d.api.Close())
+		d.log.Warn("containers are still being removed; the next executor there does the rest")
+		return errors.Join(d.instance.abandon(), d.api.Close())
 	}
 	if d.greeted { // else it has never met the Engine
 		if err := d.Reap(ctx); err != nil {

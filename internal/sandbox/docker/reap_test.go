@@ -6,10 +6,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/airlock-run/airlock/internal/fault"
 )
 
 // die ends a driver as a crash would: the kernel lets go of its lock, and
@@ -63,6 +66,32 @@ func TestReapFindsContainersWithoutAFolder(t *testing.T) {
 
 	require.NoError(t, d.Reap(t.Context()))
 	require.Empty(t, containers(t, &Driver{api: d.api, instance: dead.instance}))
+}
+
+// An Engine that hangs holds up no executor that is to stop. What it has not
+// removed by then, the next executor removes.
+func TestCloseLeavesTheRestToTheNext(t *testing.T) {
+	dir := socketDir(t)
+	engine, err := fault.Listen("unix", filepath.Join(socketDir(t), "engine.sock"), "/var/run/docker.sock")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, engine.Close()) })
+	stopping, err := New(Options{SocketDir: dir, Host: "unix://" + engine.Addr()})
+	require.NoError(t, err)
+	c, err := stopping.prepare(t.Context(), probeShape, "exe_left")
+	require.NoError(t, err)
+	engine.Set(fault.BlackHole)
+	stopping.discard(t.Context(), c)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	require.NoError(t, stopping.Close(ctx))
+
+	d := newDriver(t, Options{SocketDir: dir})
+	next := &Driver{api: d.api, instance: stopping.instance}
+	require.Len(t, containers(t, next), 1)
+	require.NoError(t, d.Reap(t.Context()))
+	require.Empty(t, containers(t, next))
+	engine.Heal()
+	stopping.working.Wait()
 }
 
 func TestReapLeavesOthersAlone(t *testing.T) {
