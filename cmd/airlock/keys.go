@@ -28,8 +28,8 @@ func keysList(s *server) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return showAll(s, cmd.OutOrStdout(), c.Keys(cmd.Context()), 0, "ID NAME SCOPES CREATED EXPIRES", func(k client.Key) []string {
-				return []string{k.Id, short(k.Name), strings.Join(texts(k.Scopes), ","), when(k.CreatedAt), when(k.ExpiresAt)}
+			return showAll(s, cmd.OutOrStdout(), c.Keys(cmd.Context()), 0, "ID NAME SCOPES CREATED EXPIRES USED", func(k client.Key) []string {
+				return []string{k.Id, short(k.Name), strings.Join(texts(k.Scopes), ","), when(k.CreatedAt), when(k.ExpiresAt), when(k.UsedAt)}
 			})
 		}}
 }

@@ -115,5 +115,5 @@ func viewKey(k key.Key) contract.Key {
 	for i, scope := range k.Scopes {
 		scopes[i] = contract.Scope(scope)
 	}
-	return contract.Key{Id: k.ID, Name: k.Name, Scopes: scopes, CreatedAt: k.CreatedAt, ExpiresAt: orZero(k.ExpiresAt)}
+	return contract.Key{Id: k.ID, Name: k.Name, Scopes: scopes, CreatedAt: k.CreatedAt, ExpiresAt: orZero(k.ExpiresAt), UsedAt: orZero(k.UsedAt)}
 }

@@ -70,6 +70,11 @@ func TestAKeyFromItsIssueToItsEnd(t *testing.T) {
 
 	mine := bearer(issued.Secret)
 	call[contract.AgentList](g.server, http.MethodGet, "/agents", http.StatusOK, "", mine...)
+	used := map[string]bool{}
+	for _, k := range call[contract.KeyList](g.server, http.MethodGet, "/keys", http.StatusOK, "", admin...).Keys {
+		used[k.Id] = k.UsedAt.After(issued.Key.CreatedAt)
+	}
+	require.True(t, used[issued.Key.Id], "it says when it was used")
 	list := g.do(http.MethodGet, "/keys", "", admin...)
 	require.Contains(t, string(list.body), issued.Key.Id)
 	require.NotContains(t, string(list.body), issued.Secret, "it is shown once")

@@ -27,6 +27,7 @@ type Key struct {
 
 	CreatedAt time.Time  `firestore:"createdAt"`
 	ExpiresAt *time.Time `firestore:"expiresAt"` // nil: never
+	UsedAt    *time.Time `firestore:"usedAt"`    // last, but up to usedEvery before; nil: never yet
 }
 
 // New makes a key and its secret. The key is not stored yet.

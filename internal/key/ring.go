@@ -18,14 +18,19 @@ const (
 	believed = 5 * time.Second
 	// remembered is about how many keys. One entry is some 300 bytes.
 	remembered = 10_000
+	// usedEvery is how exactly it is known when a key was last used: a write for
+	// each key in use, in this time.
+	usedEvery = time.Hour
 	// lookTimeout bounds one look at the store.
 	lookTimeout = 5 * time.Second
 )
 
 // Store is where keys are. KeyByHash returns ErrUnknown for what is not there,
-// and the store's own time, by which keys expire. Concurrent calls.
+// and the store's own time, by which keys expire. KeyUsed notes that a key is
+// used; it may fail without harm. Concurrent calls.
 type Store interface {
 	KeyByHash(ctx context.Context, hash string) (k Key, now time.Time, err error)
+	KeyUsed(ctx context.Context, k Key, at time.Time) error
 }
 
 // Ring knows the keys. It is safe for concurrent use.
@@ -116,6 +121,9 @@ func (r *Ring) look(ctx context.Context, hash string) (finding, error) {
 		if f.valid && left < believed {
 			f.until = asked.Add(left)
 		}
+	}
+	if f.valid && (k.UsedAt == nil || now.Sub(*k.UsedAt) >= usedEvery) {
+		_ = r.store.KeyUsed(ctx, k, now) // the next look tries again
 	}
 	r.known.Add(hash, f)
 	return f, nil

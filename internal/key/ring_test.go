@@ -23,6 +23,7 @@ type shelf struct {
 	keys   map[string]Key
 	now    time.Time
 	reads  int
+	uses   []time.Time // that were noted
 	failed error
 	wait   chan struct{} // where not nil, readings last until it is closed
 }
@@ -43,6 +44,18 @@ func (s *shelf) KeyByHash(_ context.Context, hash string) (Key, time.Time, error
 	default:
 		return k, s.now, nil
 	}
+}
+
+func (s *shelf) KeyUsed(_ context.Context, k Key, at time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.uses = append(s.uses, at)
+	if s.failed != nil {
+		return s.failed
+	}
+	k.UsedAt = &at
+	s.keys[k.Hash] = k
+	return nil
 }
 
 type fixture struct {
@@ -86,6 +99,18 @@ func TestAKeyTellsWhoCalls(t *testing.T) {
 		require.Equal(t, caller.Caller{Tenant: "ada", Subject: f.key.ID, Scopes: []caller.Scope{caller.Run}}, found)
 	}
 	require.Equal(t, 1, f.reads, "an answer is believed for a while")
+}
+
+// That a key is used is written down once an hour, however often it is.
+func TestTheLastUseIsKnownToTheHour(t *testing.T) {
+	f := ring(t)
+	first := f.now
+	for range 2 * time.Hour / time.Minute {
+		_, err := f.call()
+		require.NoError(t, err)
+		f.clock, f.now = f.clock.Add(time.Minute), f.now.Add(time.Minute)
+	}
+	require.Equal(t, []time.Time{first, first.Add(time.Hour)}, f.uses)
 }
 
 func TestWhatIsNoKeyIsRefusedWithoutAReading(t *testing.T) {

@@ -43,6 +43,15 @@ func (s *Store) RevokeKey(ctx context.Context, owner, id string) error {
 	return translate(err)
 }
 
+// KeyUsed writes down when a key was used. One that is revoked meanwhile stays so.
+func (s *Store) KeyUsed(ctx context.Context, k key.Key, at time.Time) error {
+	_, err := s.collection(k.Owner, keys).Doc(k.ID).Update(ctx, []firestore.Update{{Path: "usedAt", Value: at}})
+	if status.Code(err) == codes.NotFound {
+		return nil
+	}
+	return translate(err)
+}
+
 // KeyByHash returns the key whose secret has this hash, and Firestore's time;
 // key.ErrUnknown where there is none. It looks across owners, for who shows a
 // secret is not known before.

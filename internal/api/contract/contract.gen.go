@@ -516,6 +516,9 @@ type Key struct {
 	Id        string    `json:"id"`
 	Name      string    `json:"name"`
 	Scopes    []Scope   `json:"scopes"`
+
+	// UsedAt When it was last used, or up to an hour before; absent where it never was
+	UsedAt time.Time `json:"usedAt,omitempty,omitzero"`
 }
 
 // KeyList defines model for KeyList.

@@ -1061,6 +1061,11 @@ export interface components {
             createdAt: string;
             /** Format: date-time */
             expiresAt?: string;
+            /**
+             * Format: date-time
+             * @description When it was last used, or up to an hour before; absent where it never was
+             */
+            usedAt?: string;
         };
         IssuedKey: {
             key: components["schemas"]["Key"];
