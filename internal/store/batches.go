@@ -34,43 +34,31 @@ func (s *Store) SubmitBatch(ctx context.Context, b *batch.Batch) error {
 }
 
 // FeedBatch makes executions of the next inputs, as many as the batch's share of
-// the window has room for and one chunk holds, and announces them. It looks first
-// at how many are in flight, and which batches share. An empty change means that there was nothing to feed.
-func (s *Store) FeedBatch(ctx context.Context, ref batch.Ref) (batch.Batch, execution.Change, error) {
-	var b batch.Batch
-	if _, err := s.read(outside(ctx), batches, ref.Owner, ref.ID, &b); err != nil {
-		return b, execution.Change{}, err
-	}
-	inFlight, err := s.countBatch(ctx, ref, execution.Queued, execution.Running)
+// the window has room for and one chunk holds, and announces them. An empty
+// change means that there was nothing to feed; batch.ErrMoved, that somebody
+// else has fed it since this looked.
+func (s *Store) FeedBatch(ctx context.Context, ref batch.Ref) (b batch.Batch, ch execution.Change, err error) {
+	seen, err := s.lookAtBatch(ctx, ref)
 	if err != nil {
-		return b, execution.Change{}, err
-	}
-	active, err := s.activeBatches(ctx, ref.Owner, b.Window)
-	if err != nil {
-		return b, execution.Change{}, err
-	}
-	next := b.Next
-	fresh, err := s.nextInputs(ctx, ref, next, b.Room(inFlight, b.Share(active)))
-	if err != nil {
-		return b, execution.Change{}, err
+		return b, ch, err
 	}
 	var made []execution.Execution
 	err = s.transact(ctx, func(tx *firestore.Transaction) error {
+		b, made = batch.Batch{}, nil
 		now, err := s.read(tx.Get, batches, ref.Owner, ref.ID, &b)
 		if err != nil {
 			return err
 		}
-		if b.Next != next || b.FinishedAt != nil {
+		if b.Next != seen.next || b.FinishedAt != nil {
 			return batch.ErrMoved
 		}
-		if len(fresh) == 0 {
-			made = nil
-			b.Look(inFlight, now)
-		} else if made, err = b.Feed(next, fresh, now); err != nil {
+		if len(seen.fresh) == 0 {
+			b.Look(seen.inFlight, now)
+		} else if made, err = b.Feed(seen.next, seen.fresh, now); err != nil {
 			return err
 		}
 		for i := range made {
-			if err := tx.Create(s.collection(ref.Owner, executions).Doc(made[i].ID), &made[i]); err != nil {
+			if err := tx.Create(s.execution(made[i].Ref()), &made[i]); err != nil {
 				return err
 			}
 		}
@@ -80,13 +68,38 @@ func (s *Store) FeedBatch(ctx context.Context, ref batch.Ref) (batch.Batch, exec
 		)
 	})
 	if err != nil || len(made) == 0 {
-		return b, execution.Change{}, err
+		return b, ch, err
 	}
-	ch := execution.Change{Execution: made[0]}
+	ch.Execution = made[0]
 	for i := range made {
 		ch.Announce = append(ch.Announce, made[i].Ref())
 	}
 	return b, ch, nil
+}
+
+// batchLook is what was seen of a batch, before the transaction that goes by it.
+type batchLook struct {
+	next     int // the first input that had no execution
+	inFlight int // executions that had not ended
+	fresh    []batch.Input
+}
+
+// lookAtBatch counts what of a batch is in flight, and reads the inputs that its share has room for.
+func (s *Store) lookAtBatch(ctx context.Context, ref batch.Ref) (seen batchLook, err error) {
+	b, _, err := s.Batch(ctx, ref)
+	if err != nil {
+		return seen, err
+	}
+	seen.next = b.Next
+	if seen.inFlight, err = s.countBatch(ctx, ref, execution.Queued, execution.Running); err != nil {
+		return seen, err
+	}
+	active, err := s.activeBatches(ctx, ref.Owner, b.Window)
+	if err != nil {
+		return seen, err
+	}
+	seen.fresh, err = s.nextInputs(ctx, ref, b.Next, b.Room(seen.inFlight, b.Share(active)))
+	return seen, err
 }
 
 // activeBatches returns the IDs of the owner's batches that have not ended, the oldest first.
@@ -124,6 +137,7 @@ func (s *Store) DueBatches(ctx context.Context, now time.Time, limit int) ([]bat
 func (s *Store) CancelBatch(ctx context.Context, ref batch.Ref) (batch.Batch, error) {
 	var b batch.Batch
 	err := s.transact(ctx, func(tx *firestore.Transaction) error {
+		b = batch.Batch{}
 		now, err := s.read(tx.Get, batches, ref.Owner, ref.ID, &b)
 		if err != nil {
 			return err
