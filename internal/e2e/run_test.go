@@ -122,10 +122,15 @@ func TestLongPollAnswersAtOnce(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	agent := a.agent(offlineAgent)
-	accepted := a.run(agent.Id, `{"offline":{"sleep":"1s"}}`)
-	e := a.await(accepted.ExecutionId)
-	seen := time.Now()
-	require.Less(t, seen.Sub(e.FinishedAt), time.Second, "the signal was not heard: answered only by reading again")
+	// A poll that hears nothing reads again after 2 s and 4 s; the job ends soon
+	// after the first. A busy machine is late, but not each time.
+	for range 10 {
+		e := a.await(a.run(agent.Id, `{"offline":{"sleep":"2s"}}`).ExecutionId)
+		if time.Since(e.FinishedAt) < time.Second/2 {
+			return
+		}
+	}
+	t.Fatal("no signal was heard: answered only by reading again")
 }
 
 // What was accepted while nothing could run it runs once something can, also
