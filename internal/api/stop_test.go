@@ -15,7 +15,8 @@ import (
 
 // Who sends requests here learns of the stop while they are still answered.
 func TestAStopIsSeenBeforeItComes(t *testing.T) {
-	s := start(t, func(c *Config, _ *store.Store) { c.Drain = time.Second })
+	t.Parallel()
+	s := start(t, func(c *Config, _ *store.Store) { c.Drain = 3 * time.Second }) // longer than the two requests below take anywhere
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	s.url = "http://" + l.Addr().String()
