@@ -38,11 +38,11 @@ func (w *world) agent() string {
 	return a.ID
 }
 
-// Hundreds of times somebody cancels what is about to end: it ends one way or
+// A thousand times somebody cancels what is about to end: it ends one way or
 // the other, once.
 func TestCancelRacesCompletion(t *testing.T) {
 	t.Parallel()
-	const races, at = 300, 8
+	const races, at = 1000, 8
 	w := newWorld(t)
 	r := w.recorded()
 	ended := make(chan execution.Execution, races)
