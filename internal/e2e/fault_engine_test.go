@@ -43,7 +43,7 @@ func TestFaultEngineCut(t *testing.T) {
 	l := newLab(t, 0)
 	x := l.executor(t)
 	l.name = l.names[0]
-	accepted := l.submit(`{"offline":{"sleep":"2s"}}`)
+	accepted := l.submit(`{"offline":{"sleep":"8s"}}`)
 	l.eventually("runs in a container", func() bool { return len(l.containers()) == 1 })
 	l.engine.Cut()
 	e := l.await(accepted.ExecutionId)
@@ -94,7 +94,7 @@ func TestFaultEngineKilled(t *testing.T) {
 	l.docker = engine.client
 	x := l.executor(t, "DOCKER_HOST="+engine.host)
 	l.name = l.names[0]
-	running := []contract.Accepted{l.submit(`{"offline":{"sleep":"5s"}}`), l.submit(`{"offline":{"sleep":"6s"}}`)}
+	running := []contract.Accepted{l.submit(`{"offline":{"sleep":"9s"}}`), l.submit(`{"offline":{"sleep":"10s"}}`)}
 	l.eventually("run in containers", func() bool {
 		all := l.containers()
 		return len(all) == 2 && all[0].State == "running" && all[1].State == "running"

@@ -184,7 +184,7 @@ func TestFaultClocksApart(t *testing.T) {
 			require.Equal(t, contract.StatusSucceeded, l.await(turn.ExecutionId).Status)
 			accepted := l.submit(`{"offline":{"sleep":"6s"}}`) // longer than a heartbeat
 			require.Equal(t, 1, l.await(accepted.ExecutionId).Attempt)
-			accepted = l.submit(`{"offline":{"sleep":"3s"}}`)
+			accepted = l.submit(`{"offline":{"sleep":"8s"}}`)
 			doomed.await(t, `"msg":"running".*(`+accepted.ExecutionId+`)`)
 			doomed.end(t, syscall.SIGKILL)
 			another := l.executor(t)

@@ -176,7 +176,7 @@ func TestKilledExecutor(t *testing.T) {
 	doomed, name := executor(t, env)
 	a.name = name
 	agent := a.agent(offlineAgent)
-	accepted := a.run(agent.Id, `{"offline":{"sleep":"3s"}}`)
+	accepted := a.run(agent.Id, `{"offline":{"sleep":"8s"}}`)
 	a.eventually("runs in a container", func() bool { return len(a.containers()) == 1 })
 	doomed.end(t, syscall.SIGKILL)
 	killed := time.Now()

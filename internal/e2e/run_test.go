@@ -159,7 +159,7 @@ func TestShutdownHandsBack(t *testing.T) {
 	onDisk := func(d *app.Dev) { d.Emulators.Dir = dir }
 	a := start(t, onDisk, func(d *app.Dev) { d.Executor.Grace = 100 * time.Millisecond })
 	agent := a.agent(offlineAgent)
-	accepted := a.run(agent.Id, `{"offline":{"sleep":"3s"}}`)
+	accepted := a.run(agent.Id, `{"offline":{"sleep":"8s"}}`)
 	a.eventually("runs", func() bool { return len(a.containers()) == 1 })
 	began := time.Now()
 	a.stop()

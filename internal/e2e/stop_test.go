@@ -17,7 +17,7 @@ func TestTheSecondSignalEndsAtOnce(t *testing.T) {
 	a, env := cluster(t)
 	impatient, name := executor(t, append(env, "SHUTDOWN_GRACE=10m"))
 	a.name = name
-	accepted := a.run(a.agent(offlineAgent).Id, `{"offline":{"sleep":"5s"}}`)
+	accepted := a.run(a.agent(offlineAgent).Id, `{"offline":{"sleep":"10s"}}`)
 	a.eventually("runs in a container", func() bool { return len(a.containers()) == 1 })
 	require.NoError(t, impatient.Process.Signal(syscall.SIGINT))
 	impatient.await(t, `(stopping; jobs may go on)`)
@@ -40,7 +40,7 @@ func TestWhatIsHandedBackIsTakenUpAtOnce(t *testing.T) {
 	a, env := cluster(t)
 	first, name := executor(t, append(env, "SHUTDOWN_GRACE=0s"))
 	a.name = name
-	accepted := a.run(a.agent(offlineAgent).Id, `{"offline":{"sleep":"2s"}}`)
+	accepted := a.run(a.agent(offlineAgent).Id, `{"offline":{"sleep":"8s"}}`)
 	a.eventually("runs in a container", func() bool { return len(a.containers()) == 1 })
 	executor(t, env)
 	asked := time.Now()
