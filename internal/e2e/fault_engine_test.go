@@ -44,7 +44,10 @@ func TestFaultEngineCut(t *testing.T) {
 	x := l.executor(t)
 	l.name = l.names[0]
 	accepted := l.submit(`{"offline":{"sleep":"8s"}}`)
-	l.eventually("runs in a container", func() bool { return len(l.containers()) == 1 })
+	l.eventually("runs in a container", func() bool { // attached to since before it was started
+		all := l.containers()
+		return len(all) == 1 && all[0].State == "running"
+	})
 	l.engine.Cut()
 	e := l.await(accepted.ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status, "%+v", e.Error)
