@@ -25,6 +25,19 @@ const (
 	maxText = 256 << 10
 )
 
+// readThrough reads what a GET has for a body, which means nothing to any of
+// them: before its end net/http does not notice that the client has gone.
+func readThrough(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if r := c.Request(); r.Method == http.MethodGet {
+			if _, err := io.Copy(io.Discard, http.MaxBytesReader(c.Response(), r.Body, maxBody)); err != nil {
+				return invalid(fieldError("body", "is far too much for a GET, which takes none"))
+			}
+		}
+		return next(c)
+	}
+}
+
 // readJSON reads the request's body into v, strictly: one JSON object in
 // valid UTF-8 without unknown or repeated members, and nothing after it. media
 // are the types that it may be sent as, beside application/json.

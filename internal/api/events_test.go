@@ -2,6 +2,7 @@ package api
 
 import (
 	"bufio"
+	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -117,6 +118,30 @@ func TestEventsThatCannotBeHad(t *testing.T) {
 	full := s.do(http.MethodGet, e.Urls.Events, "")
 	require.Equal(t, http.StatusServiceUnavailable, full.StatusCode)
 	require.NotEmpty(t, full.Header.Get("Retry-After"))
+}
+
+// A client that has gone is noticed at once, whatever it has sent, and not when
+// there is something to be written.
+func TestAStreamEndsWithItsClient(t *testing.T) {
+	s := start(t)
+	e := s.run(s.agent().Id)
+	require.True(t, s.streams.TryAcquire(maxStreams-1))
+	for _, body := range []string{"", strings.Repeat("x", 512<<10)} {
+		ctx, leave := context.WithCancel(t.Context())
+		defer leave()
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+e.Urls.Events, strings.NewReader(body))
+		require.NoError(t, err)
+		res, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, res.StatusCode)
+		require.False(t, s.streams.TryAcquire(1))
+		leave()
+		require.NoError(t, res.Body.Close())
+		soon, cancel := context.WithTimeout(t.Context(), keepAlive/2)
+		defer cancel()
+		require.NoError(t, s.streams.Acquire(soon, 1), "with a body of %d bytes", len(body))
+		s.streams.Release(1)
+	}
 }
 
 func TestAStreamEndsWithItsServer(t *testing.T) {

@@ -17,9 +17,9 @@ import (
 )
 
 // perCheck requests, of different operations, make one of rapid's checks. Of
-// these there are a hundred, so each operation comes some thirty times;
+// these there are a hundred, so each operation comes some eighty times;
 // -rapid.checks=5000 makes it a soak.
-const perCheck = 12
+const perCheck = 30
 
 // Requests right and wrong in all the ways that the contract gives rise to: no
 // answer is the server's fault, and each is in the contract (which is what the

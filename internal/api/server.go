@@ -164,7 +164,7 @@ func New(config Config, s Store, q Queue, log *zap.Logger) *Server {
 	if _, believes := config.Auth.(Local); believes {
 		e.Use(onlyLocalHosts)
 	}
-	e.Use(fewHeaders, srv.paced, srv.authenticate, conform, srv.once)
+	e.Use(fewHeaders, srv.paced, srv.authenticate, readThrough, conform, srv.once)
 	contract.RegisterHandlers(e, srv)
 	e.GET("/executions/:id/files/*", srv.fileBelow)
 	e.GET("/assets/*", echo.WrapHandler(config.Page))
