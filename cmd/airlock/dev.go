@@ -99,6 +99,7 @@ func runDev(cmd *cobra.Command, d app.Dev) error {
 	if err != nil {
 		return err
 	}
+	process.RelaxGC()
 	ctx, stop := process.Context()
 	defer stop()
 	err = app.RunDev(ctx, d, log, func(s app.Started) {

@@ -84,7 +84,7 @@ func awaitWarm(b *testing.B, n int) {
 // BenchmarkContainers compares, in turns, the rate of the whole pipeline with
 // that of the sandbox's driver alone, at the same parallelism.
 func BenchmarkContainers(b *testing.B) {
-	const parallel, batch = 4, 24
+	const parallel, batch = 4, 80
 	p := start(b)
 	d := driver(b, parallel)
 	p.during(d.KeepWarm)

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -30,12 +31,18 @@ import (
 	pubsubemulator "github.com/airlock-run/airlock/internal/emulator/pubsub"
 	"github.com/airlock-run/airlock/internal/execution"
 	"github.com/airlock-run/airlock/internal/executor"
+	"github.com/airlock-run/airlock/internal/process"
 	"github.com/airlock-run/airlock/internal/queue"
 	"github.com/airlock-run/airlock/internal/runtime"
 	"github.com/airlock-run/airlock/internal/runtime/catalog"
 	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/store"
 )
+
+func TestMain(m *testing.M) {
+	process.RelaxGC() // as airlock dev does
+	os.Exit(m.Run())
+}
 
 const owner = "ada"
 

@@ -2,10 +2,16 @@ package e2e
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -154,15 +160,34 @@ func (e *engine) start() {
 		"--pidfile", e.dir+"/pid", "--bridge=none", "--iptables=false", "--ip-forward=false", "--ip-masq=false")
 	e.cmd.Stdout, e.cmd.Stderr = logs, logs
 	require.NoError(e.t, e.cmd.Start())
-	require.Eventually(e.t, func() bool { _, err := e.client.Ping(context.Background()); return err == nil }, time.Minute, 50*time.Millisecond)
+	require.Eventually(e.t, func() bool { _, err := e.client.Ping(context.Background()); return err == nil }, time.Minute, 50*time.Millisecond, "%s", engineLog{logs.Name()})
 }
 
-// kill ends dockerd as a crash would; its pid file stays.
+// kill ends dockerd as a crash would; its pid file stays. dockerd is the first
+// process of its namespace: once it is gone, so is all that it has started.
 func (e *engine) kill() {
 	e.t.Helper()
-	require.NoError(e.t, e.cmd.Process.Kill())
+	self := e.cmd.Process.Pid // that is unshare, which waits for it
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", self, self))
+	require.NoError(e.t, err)
+	if pid, err := strconv.Atoi(strings.TrimSpace(string(children))); err == nil { // it may have ended by itself
+		require.NoError(e.t, syscall.Kill(pid, syscall.SIGKILL))
+	}
 	_ = e.cmd.Wait() // says that it was killed
-	require.NoError(e.t, os.Remove(e.dir+"/pid"))
+	if err := os.Remove(e.dir + "/pid"); !errors.Is(err, fs.ErrNotExist) {
+		require.NoError(e.t, err)
+	}
+}
+
+// engineLog is what a dockerd has said, read when it is asked for.
+type engineLog struct{ path string }
+
+func (l engineLog) String() string {
+	said, err := os.ReadFile(l.path)
+	if err != nil {
+		return err.Error()
+	}
+	return string(said)
 }
 
 // load gives it an image of the host's own Engine.

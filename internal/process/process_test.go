@@ -3,6 +3,7 @@ package process
 import (
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"syscall"
 	"testing"
 	"time"
@@ -55,4 +56,15 @@ func TestLevelOfTheLog(t *testing.T) {
 	t.Setenv("LOG_LEVEL", "loud")
 	_, err := ConsoleLogger()
 	require.ErrorContains(t, err, "LOG_LEVEL must be")
+}
+
+func TestGOGCGoesBeforeWhatIsRelaxed(t *testing.T) {
+	before := debug.SetGCPercent(77)
+	defer debug.SetGCPercent(before)
+	t.Setenv("GOGC", "77")
+	RelaxGC()
+	require.Equal(t, 77, debug.SetGCPercent(77))
+	require.NoError(t, os.Unsetenv("GOGC"))
+	RelaxGC()
+	require.Equal(t, relaxed, debug.SetGCPercent(77))
 }
