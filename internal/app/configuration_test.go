@@ -38,6 +38,7 @@ func TestThePageOfTheConfiguration(t *testing.T) {
 
 	read := map[string]variable{
 		"LOG_LEVEL":       {fallback: "info", readers: "every program"},
+		"GOGC":            {fallback: "100; 400 airlock dev, emulators", readers: "every program"},
 		"AIRLOCK_URL":     {fallback: "http://127.0.0.1:8000", readers: "airlock"},
 		"AIRLOCK_API_KEY": {readers: "airlock"},
 	}
