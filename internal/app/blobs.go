@@ -21,10 +21,11 @@ func (c *Cloud) fillBlobURL() {
 }
 
 // blobs is where a whole Airlock on one machine keeps its blobs: beside the
-// emulators' data, and with them in memory only, no longer than it runs.
+// emulators' data, and with them in memory only, no longer than it runs. The
+// emulators alone have none.
 func (d *Dev) blobs() (location string, remove func() error, err error) {
 	switch {
-	case d.BlobURL != "":
+	case d.BlobURL != "", d.NoAPI && d.NoExecutor:
 		return d.BlobURL, func() error { return nil }, nil
 	case d.Emulators.Dir != "":
 		return folderURL(filepath.Join(d.Emulators.Dir, "blobs")), func() error { return nil }, nil

@@ -23,6 +23,8 @@ func TestWhereBlobsAreOnOneMachine(t *testing.T) {
 	require.Equal(t, "gs://b", set)
 	beside, _ := where(Dev{Emulators: emulator.Options{Dir: dir}})
 	require.Equal(t, "file://"+dir+"/blobs", beside)
+	none, _ := where(Dev{NoAPI: true, NoExecutor: true})
+	require.Empty(t, none)
 
 	short, remove := where(Dev{}) // what is in memory only leaves nothing behind
 	folder := strings.TrimPrefix(short, "file://")
