@@ -40,6 +40,7 @@ func TestFaultDiskFull(t *testing.T) {
 	require.NoError(t, os.Remove(filepath.Join(disk, "filler")))
 	l.emulators.kill() // if they have not ended by themselves
 	l.emulators.start()
+	<-l.recording
 	l.eventually("ready", func() bool { return l.do(http.MethodGet, "/readyz", "", nil).StatusCode == http.StatusOK })
 	accepted = append(accepted, l.submit("after it").ExecutionId)
 	for _, id := range accepted {

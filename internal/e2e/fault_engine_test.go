@@ -2,10 +2,8 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -152,19 +150,21 @@ func newEngine(t *testing.T) *engine {
 
 func (e *engine) start() {
 	e.t.Helper()
+	require.NoError(e.t, os.MkdirAll(filepath.Join(e.dir, "run"), 0o700))
 	logs, err := os.OpenFile(filepath.Join(e.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	require.NoError(e.t, err)
 	defer logs.Close()
 	e.cmd = exec.Command("unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc",
-		"dockerd", "--config-file", e.dir+"/daemon.json", "--host", e.host, "--data-root", e.dir+"/data", "--exec-root", e.dir+"/exec",
-		"--pidfile", e.dir+"/pid", "--bridge=none", "--iptables=false", "--ip-forward=false", "--ip-masq=false")
+		"dockerd", "--config-file", e.dir+"/daemon.json", "--host", e.host, "--data-root", e.dir+"/data", "--exec-root", e.dir+"/run/exec",
+		"--pidfile", e.dir+"/run/pid", "--bridge=none", "--iptables=false", "--ip-forward=false", "--ip-masq=false")
 	e.cmd.Stdout, e.cmd.Stderr = logs, logs
 	require.NoError(e.t, e.cmd.Start())
 	require.Eventually(e.t, func() bool { _, err := e.client.Ping(context.Background()); return err == nil }, time.Minute, 50*time.Millisecond, "%s", engineLog{logs.Name()})
 }
 
-// kill ends dockerd as a crash would; its pid file stays. dockerd is the first
-// process of its namespace: once it is gone, so is all that it has started.
+// kill ends dockerd as a crash of the machine would: nothing of it runs on, since
+// it is the first process of its namespace, and /run is empty. What stayed there
+// would name processes by numbers that others have in the next namespace.
 func (e *engine) kill() {
 	e.t.Helper()
 	self := e.cmd.Process.Pid // that is unshare, which waits for it
@@ -174,9 +174,7 @@ func (e *engine) kill() {
 		require.NoError(e.t, syscall.Kill(pid, syscall.SIGKILL))
 	}
 	_ = e.cmd.Wait() // says that it was killed
-	if err := os.Remove(e.dir + "/pid"); !errors.Is(err, fs.ErrNotExist) {
-		require.NoError(e.t, err)
-	}
+	require.NoError(e.t, os.RemoveAll(e.dir+"/run"))
 }
 
 // engineLog is what a dockerd has said, read when it is asked for.
