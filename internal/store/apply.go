@@ -85,7 +85,11 @@ func (s *Store) applyTogether(ctx context.Context, ref execution.Ref, ev executi
 				return err
 			}
 		}
-		return tx.Update(s.execution(ref), changes(&d.before, &d.Execution))
+		changed := changes(&d.before, &d.Execution)
+		if len(changed) == 0 {
+			return nil // it has become so since it was looked at
+		}
+		return tx.Update(s.execution(ref), changed)
 	})
 	return d, err
 }

@@ -267,3 +267,18 @@ func TestAnEventThatDoesNotFitIsTheDomainsError(t *testing.T) {
 	_, err = f.Apply(t.Context(), execution.Ref{Owner: ada, ID: "exe_none"}, claim)
 	require.Equal(t, &NotFoundError{Resource: "execution", ID: "exe_none"}, err)
 }
+
+// What was to be written with other documents may have come true by then: a turn
+// that was queued when two cancelled it runs, and the first has told it so.
+func TestWhatHasComeTrueIsNotWrittenAgain(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	turn := f.turn(t, "", "hello")
+	f.applied(t, turn.Ref(), claim)
+	f.applied(t, turn.Ref(), execution.CancelAsked{})
+	before := f.stored(t, turn.Ref())
+	d, err := f.applyTogether(t.Context(), turn.Ref(), execution.CancelAsked{})
+	require.NoError(t, err)
+	require.True(t, d.Execution.CancelRequested)
+	require.Empty(t, cmp.Diff(before, f.stored(t, turn.Ref())))
+}
