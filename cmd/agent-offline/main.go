@@ -5,7 +5,7 @@ package main
 import (
 	"os"
 
-	"github.com/airlock-run/airlock/internal/offline"
+	"github.com/airlock-run/airlock/internal/agentruntime/offline"
 )
 
 func main() {

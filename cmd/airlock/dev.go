@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/airlock-run/airlock/emulator"
 	"github.com/airlock-run/airlock/internal/app"
-	"github.com/airlock-run/airlock/internal/emulator"
 	"github.com/airlock-run/airlock/internal/process"
 )
 

@@ -11,7 +11,7 @@ import (
 
 	"github.com/airlock-run/airlock/client"
 	"github.com/airlock-run/airlock/internal/app"
-	"github.com/airlock-run/airlock/internal/caller"
+	"github.com/airlock-run/airlock/internal/domain/tenant"
 	"github.com/airlock-run/airlock/internal/process"
 )
 
@@ -57,7 +57,7 @@ func keysCreate(s *server) *cobra.Command {
 		}}
 	f := cmd.Flags()
 	f.StringVar(&k.Name, "name", "", "what it is for")
-	f.StringSliceVar(&scopes, "scopes", []string{string(caller.Read), string(caller.Run)}, "what it may do: "+strings.Join(texts(caller.All), ", "))
+	f.StringSliceVar(&scopes, "scopes", []string{string(tenant.Read), string(tenant.Run)}, "what it may do: "+strings.Join(texts(tenant.All), ", "))
 	f.StringVar(&k.ExpiresIn, "expires-in", "", "how long it is good, such as 720h; for ever when absent")
 	_ = cmd.MarkFlagRequired("name") // there is such a flag
 	return cmd
@@ -79,7 +79,7 @@ const issueTimeout = 15 * time.Second
 
 func keysIssue() *cobra.Command {
 	var (
-		tenant, name string
+		owner, name  string
 		scopes       []string
 		lifetime     time.Duration
 	)
@@ -98,11 +98,11 @@ func keysIssue() *cobra.Command {
 			defer stop()
 			ctx, cancel := context.WithTimeout(ctx, issueTimeout)
 			defer cancel()
-			granted := make([]caller.Scope, len(scopes))
+			granted := make([]tenant.Scope, len(scopes))
 			for i, s := range scopes {
-				granted[i] = caller.Scope(s)
+				granted[i] = tenant.Scope(s)
 			}
-			k, secret, err := issuer.Issue(ctx, tenant, name, granted, lifetime)
+			k, secret, err := issuer.Issue(ctx, owner, name, granted, lifetime)
 			if err != nil {
 				return err
 			}
@@ -112,9 +112,9 @@ func keysIssue() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&tenant, "tenant", "", "whose key it is")
+	f.StringVar(&owner, "tenant", "", "whose key it is")
 	f.StringVar(&name, "name", "issued by the operator", "what it is for")
-	f.StringSliceVar(&scopes, "scopes", texts(caller.All), "what it may do")
+	f.StringSliceVar(&scopes, "scopes", texts(tenant.All), "what it may do")
 	f.DurationVar(&lifetime, "expires-in", 0, "how long it is good (0: for ever)")
 	_ = cmd.MarkFlagRequired("tenant") // there is such a flag
 	return cmd

@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/caller"
-	"github.com/airlock-run/airlock/internal/limit"
+	"github.com/airlock-run/airlock/internal/api/ratelimit"
+	"github.com/airlock-run/airlock/internal/domain/tenant"
 	"github.com/airlock-run/airlock/internal/store"
 )
 
@@ -203,9 +203,9 @@ func TestGzipBombs(t *testing.T) {
 func TestATenantsRequestsAreLimited(t *testing.T) {
 	now := time.Unix(0, 0)
 	g := startGuarded(t, func(c *Config, _ *store.Store) {
-		c.Limits.Requests = limit.NewBuckets(0.5, 3, func() time.Time { return now })
+		c.Limits.Requests = ratelimit.NewBuckets(0.5, 3, func() time.Time { return now })
 	})
-	ada, adas, bob := g.key("ada", caller.Read), g.key("ada", caller.Read), g.key("bob", caller.Read)
+	ada, adas, bob := g.key("ada", tenant.Read), g.key("ada", tenant.Read), g.key("bob", tenant.Read)
 	for range 3 {
 		require.Equal(t, http.StatusOK, g.do(http.MethodGet, "/agents", "", ada...).StatusCode)
 	}
@@ -226,10 +226,10 @@ func TestWrongCredentialsAreLimitedByAddress(t *testing.T) {
 	_, loopback, err := net.ParseCIDR("127.0.0.1/32")
 	require.NoError(t, err)
 	g := startGuarded(t, func(c *Config, _ *store.Store) {
-		c.Limits.Failures = limit.NewBuckets(1, 3, func() time.Time { return now })
+		c.Limits.Failures = ratelimit.NewBuckets(1, 3, func() time.Time { return now })
 		c.Limits.Proxies = []*net.IPNet{loopback}
 	})
-	good := g.key("ada", caller.Read)
+	good := g.key("ada", tenant.Read)
 	as := func(address string, header []string) int {
 		return g.do(http.MethodGet, "/agents", "", append(header, "X-Forwarded-For", address)...).StatusCode
 	}
@@ -248,7 +248,7 @@ func TestWrongCredentialsAreLimitedByAddress(t *testing.T) {
 
 // Who is no proxy cannot say where it comes from.
 func TestAnAddressCannotBeMadeUp(t *testing.T) {
-	g := startGuarded(t, func(c *Config, _ *store.Store) { c.Limits.Failures = limit.NewBuckets(0.001, 1, nil) })
+	g := startGuarded(t, func(c *Config, _ *store.Store) { c.Limits.Failures = ratelimit.NewBuckets(0.001, 1, nil) })
 	for i, status := range []int{http.StatusUnauthorized, http.StatusTooManyRequests} {
 		got := g.do(http.MethodGet, "/agents", "", append(bearer("alk_x"), "X-Forwarded-For", fmt.Sprintf("192.0.2.%d", i))...)
 		require.Equal(t, status, got.StatusCode)

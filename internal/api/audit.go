@@ -6,7 +6,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"go.uber.org/zap"
 
-	"github.com/airlock-run/airlock/internal/caller"
+	"github.com/airlock-run/airlock/internal/domain/tenant"
 )
 
 // audit writes one line for each call that could change something, also where
@@ -27,7 +27,7 @@ func (s *Server) audit(next echo.HandlerFunc) echo.HandlerFunc {
 
 // recordCall writes the line of a call that has ended with err.
 func recordCall(log *zap.Logger, c echo.Context, err error) {
-	known, _ := c.Get(callerKey).(caller.Caller) // nobody, where it was refused before
+	known, _ := c.Get(callerKey).(tenant.Caller) // nobody, where it was refused before
 	status, code := c.Response().Status, ""
 	if err != nil {
 		p := explain(err)

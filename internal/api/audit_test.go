@@ -10,7 +10,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
-	"github.com/airlock-run/airlock/internal/caller"
+	"github.com/airlock-run/airlock/internal/domain/tenant"
 )
 
 func TestTheAuditLogSaysWhoDidWhat(t *testing.T) {
@@ -21,7 +21,7 @@ func TestTheAuditLogSaysWhoDidWhat(t *testing.T) {
 	defer web.Close()
 	g.url = web.URL
 
-	ada := g.key("ada", caller.Run, caller.Agents)
+	ada := g.key("ada", tenant.Run, tenant.Agents)
 	made := g.do(http.MethodPost, "/agents", `{"name":"A","instructions":"confidential"}`, append(ada, "Idempotency-Key", "k", "X-Request-Id", "r1")...)
 	path := made.Header.Get("Location")
 	g.do(http.MethodPost, "/agents", `{"name":"A","instructions":"confidential"}`, append(ada, "Idempotency-Key", "k")...)

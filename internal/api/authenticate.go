@@ -8,21 +8,22 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/airlock-run/airlock/internal/api/auth"
 	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/caller"
+	"github.com/airlock-run/airlock/internal/domain/tenant"
 )
 
 // Authenticator tells who makes a request. Where the request does not show it,
 // the error is a *caller.UnauthenticatedError; any other means that it cannot be
 // told now. Concurrent calls.
 type Authenticator interface {
-	Authenticate(r *http.Request) (caller.Caller, error)
+	Authenticate(r *http.Request) (tenant.Caller, error)
 }
 
 const callerKey = "caller"
 
 // who is the caller that authenticate found.
-func who(c echo.Context) caller.Caller { return c.Get(callerKey).(caller.Caller) }
+func who(c echo.Context) tenant.Caller { return c.Get(callerKey).(tenant.Caller) }
 
 // owner is whose resources a request is about.
 func owner(c echo.Context) string { return who(c).Tenant }
@@ -67,13 +68,13 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 
 // identify finds out who calls. An address that has shown many wrong
 // credentials is not listened to for a while, so that guesses cost nothing.
-func (s *Server) identify(c echo.Context) (caller.Caller, error) {
+func (s *Server) identify(c echo.Context) (tenant.Caller, error) {
 	address := neighbourhood(c.RealIP())
 	if wait := s.config.Limits.Failures.Dry(address); wait > 0 {
-		return caller.Caller{}, tooMany(wait, "This address has shown too many wrong credentials")
+		return tenant.Caller{}, tooMany(wait, "This address has shown too many wrong credentials")
 	}
 	found, err := s.config.Auth.Authenticate(c.Request())
-	var unknown *caller.UnauthenticatedError
+	var unknown *auth.UnauthenticatedError
 	if errors.As(err, &unknown) && unknown.Given {
 		s.config.Limits.Failures.Take(address)
 	}
@@ -88,7 +89,7 @@ func (s *Server) admitted(c echo.Context) error {
 }
 
 // unauthenticated asks the caller for credentials, in the words of RFC 6750.
-func unauthenticated(err *caller.UnauthenticatedError) *problem {
+func unauthenticated(err *auth.UnauthenticatedError) *problem {
 	challenge := `Bearer realm="airlock"`
 	if err.Given {
 		challenge += `, error="invalid_token"`
@@ -97,7 +98,7 @@ func unauthenticated(err *caller.UnauthenticatedError) *problem {
 }
 
 // lacking says which scopes the caller would need.
-func lacking(missing []caller.Scope) *problem {
+func lacking(missing []tenant.Scope) *problem {
 	names := make([]string, len(missing))
 	for i, s := range missing {
 		names[i] = string(s)
@@ -111,10 +112,10 @@ func lacking(missing []caller.Scope) *problem {
 }
 
 // granted is what the contract's scopes are called elsewhere.
-func granted(scopes []contract.Scope) []caller.Scope {
-	list := make([]caller.Scope, len(scopes))
+func granted(scopes []contract.Scope) []tenant.Scope {
+	list := make([]tenant.Scope, len(scopes))
 	for i, s := range scopes {
-		list[i] = caller.Scope(s)
+		list[i] = tenant.Scope(s)
 	}
 	return list
 }

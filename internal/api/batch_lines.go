@@ -14,7 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/batch"
+	"github.com/airlock-run/airlock/internal/domain/batch"
 )
 
 const (

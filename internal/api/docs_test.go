@@ -58,8 +58,8 @@ func constants(t *testing.T, file, typ string) []string {
 }
 
 func TestTheContractKnowsWhatTheDomainKnows(t *testing.T) {
-	require.ElementsMatch(t, constants(t, "../execution/failure.go", "Code"), enum(t, "Failure", "code"))
-	require.ElementsMatch(t, constants(t, "../execution/execution.go", "Kind"), enum(t, "Kind", ""))
+	require.ElementsMatch(t, constants(t, "../domain/execution/failure.go", "Code"), enum(t, "Failure", "code"))
+	require.ElementsMatch(t, constants(t, "../domain/execution/execution.go", "Kind"), enum(t, "Kind", ""))
 }
 
 func TestEveryCodeIsDocumented(t *testing.T) {

@@ -10,11 +10,11 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/execution"
-	"github.com/airlock-run/airlock/internal/id"
-	"github.com/airlock-run/airlock/internal/metrics"
-	"github.com/airlock-run/airlock/internal/rescue"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/id"
 	"github.com/airlock-run/airlock/internal/store"
+	"github.com/airlock-run/airlock/internal/supervise"
+	"github.com/airlock-run/airlock/internal/telemetry/metrics"
 )
 
 // reread is what a lost signal costs a waiting caller: 2 s, or where very many
@@ -116,7 +116,7 @@ func (s *Server) await(ctx context.Context, ref execution.Ref, wait time.Duratio
 func (s *Server) look(ctx context.Context, ref execution.Ref) (t tagged, ended bool, err error) {
 	var looking sync.WaitGroup
 	looking.Go(func() {
-		defer rescue.Panic(&err)
+		defer supervise.Panic(&err)
 		var e execution.Execution
 		if e, err = s.readExecution(ctx, ref); err != nil {
 			return

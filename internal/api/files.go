@@ -16,15 +16,15 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/artifact"
-	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/blob"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/store"
 )
 
 // Artifacts is where the contents are that documents only name. Get returns
 // artifact.ErrLost or artifact.ErrUnavailable; the reader is the caller's to close.
 type Artifacts interface {
-	Get(ctx context.Context, key artifact.Key, want execution.Content) (*artifact.Reader, error)
+	Get(ctx context.Context, key blob.Key, want execution.Content) (*blob.Reader, error)
 }
 
 // GetExecutionResult hands out the whole result, from wherever it is.
@@ -39,7 +39,7 @@ func (s *Server) GetExecutionResult(c echo.Context, executionID contract.ID) err
 	case e.Result.Whole == nil:
 		return answer(c, http.StatusOK, viewResultOf(e))
 	default:
-		return s.serve(c, artifact.ResultOf(&e), *e.Result.Whole, echo.MIMEApplicationJSON)
+		return s.serve(c, blob.ResultOf(&e), *e.Result.Whole, echo.MIMEApplicationJSON)
 	}
 }
 
@@ -58,7 +58,7 @@ func (s *Server) GetExecutionFile(c echo.Context, executionID contract.ID, name 
 	header := c.Response().Header()
 	header.Set(echo.HeaderContentDisposition, mime.FormatMediaType("attachment", map[string]string{"filename": path.Base(name)}))
 	header.Set(echo.HeaderContentSecurityPolicy, "sandbox; default-src 'none'")
-	return s.serve(c, artifact.FileOf(&e, i), e.Files[i].Content, echo.MIMEOctetStream)
+	return s.serve(c, blob.FileOf(&e, i), e.Files[i].Content, echo.MIMEOctetStream)
 }
 
 // fileBelow is GetExecutionFile for paths whose slashes are not escaped.
@@ -80,7 +80,7 @@ func (s *Server) executionOf(c echo.Context, executionID string) (execution.Exec
 
 // serve streams a content, or the part of it that was asked for. It never
 // changes, so its hash is its ETag.
-func (s *Server) serve(c echo.Context, key artifact.Key, want execution.Content, contentType string) error {
+func (s *Server) serve(c echo.Context, key blob.Key, want execution.Content, contentType string) error {
 	content, err := s.config.Artifacts.Get(c.Request().Context(), key, want)
 	if err != nil {
 		return err

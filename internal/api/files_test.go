@@ -17,40 +17,40 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/artifact"
-	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/blob"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/store"
 )
 
 // keeping serves with a real folder of contents.
-func keeping(t *testing.T) (s server, kept *artifact.Store, dir string) {
+func keeping(t *testing.T) (s server, kept *blob.Store, dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	kept, err := artifact.Open(t.Context(), "file://"+dir)
+	kept, err := blob.Open(t.Context(), "file://"+dir)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, kept.Close()) })
 	return start(t, func(c *Config, _ *store.Store) { c.Artifacts = kept }), kept, dir
 }
 
 // left ends an execution as one that left a file of so many bytes, and a result as large.
-func (s server) left(kept *artifact.Store, size int) contract.Execution {
+func (s server) left(kept *blob.Store, size int) contract.Execution {
 	s.t.Helper()
 	id := s.run(s.agent().Id).ExecutionId
 	ref := execution.Ref{Owner: localTenant, ID: id}
 	ch, err := s.store.Apply(s.t.Context(), ref, execution.Claimed{Executor: "x", Lease: time.Minute})
 	require.NoError(s.t, err)
 	text := strings.Repeat("c", size)
-	put := func(key artifact.Key, content []byte) execution.Content {
+	put := func(key blob.Key, content []byte) execution.Content {
 		c, err := kept.Put(s.t.Context(), key, bytes.NewReader(content))
 		require.NoError(s.t, err)
 		return c
 	}
-	encoded, err := artifact.EncodeResult(&execution.Result{Text: text})
+	encoded, err := blob.EncodeResult(&execution.Result{Text: text})
 	require.NoError(s.t, err)
-	whole := put(artifact.ResultOf(&ch.Execution), encoded)
+	whole := put(blob.ResultOf(&ch.Execution), encoded)
 	_, err = s.store.Apply(s.t.Context(), ref, execution.Finished{Attempt: 1, Ending: execution.Ending{
 		Status: execution.Succeeded, Result: (&execution.Result{Text: "the beginning"}).Shortened(whole),
-		Files: []execution.File{{Path: "a/b.txt", Content: put(artifact.FileOf(&ch.Execution, 0), []byte(text))}},
+		Files: []execution.File{{Path: "a/b.txt", Content: put(blob.FileOf(&ch.Execution, 0), []byte(text))}},
 	}})
 	require.NoError(s.t, err)
 	return call[contract.Execution](s, http.MethodGet, "/executions/"+id, http.StatusOK, "")
@@ -129,8 +129,8 @@ func spoil(t *testing.T, dir string, each func(path string) error) {
 // away is storage that does not answer.
 type away struct{}
 
-func (away) Get(context.Context, artifact.Key, execution.Content) (*artifact.Reader, error) {
-	return nil, fmt.Errorf("%w: %w", artifact.ErrUnavailable, errors.New("bucket-7.internal: connection refused"))
+func (away) Get(context.Context, blob.Key, execution.Content) (*blob.Reader, error) {
+	return nil, fmt.Errorf("%w: %w", blob.ErrUnavailable, errors.New("bucket-7.internal: connection refused"))
 }
 
 func TestStorageThatIsAwayIsNotALostContent(t *testing.T) {

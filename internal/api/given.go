@@ -10,7 +10,7 @@ import (
 	"unicode"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
 // Bounds of a given file's path in bytes, whatever Linux would take.

@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
 func TestGivenFilesAreRead(t *testing.T) {

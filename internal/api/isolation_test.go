@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/caller"
-	"github.com/airlock-run/airlock/internal/id"
+	"github.com/airlock-run/airlock/internal/domain/id"
+	"github.com/airlock-run/airlock/internal/domain/tenant"
 )
 
 // trial is how an operation is tried on a resource.
@@ -74,7 +74,7 @@ func eachOperation(t *testing.T, try func(t *testing.T, method, path string, row
 
 func TestWithoutCredentialsNothingIsTold(t *testing.T) {
 	g := startGuarded(t)
-	belongings := g.belongings(t, g.key("ada", caller.All...))
+	belongings := g.belongings(t, g.key("ada", tenant.All...))
 	eachOperation(t, func(t *testing.T, method, path string, row trial) {
 		path = strings.ReplaceAll(path, "{id}", belongings[row.of]) + row.query
 		got := g.do(method, path, row.body, row.header...)
@@ -113,7 +113,7 @@ func (g guarded) belongings(t *testing.T, header []string) map[string]string {
 // changes nothing.
 func TestAnotherTenantsResourceIsLikeNone(t *testing.T) {
 	g := startGuarded(t)
-	ada, bob := g.key("ada", caller.All...), g.key("bob", caller.All...)
+	ada, bob := g.key("ada", tenant.All...), g.key("bob", tenant.All...)
 	adas := g.belongings(t, ada)
 	before := g.everything(ada)
 	eachOperation(t, func(t *testing.T, method, path string, row trial) {
@@ -150,7 +150,7 @@ func (g guarded) everything(header []string) string {
 
 func TestListsShowTheirTenantsOwn(t *testing.T) {
 	g := startGuarded(t)
-	ada, bob := g.key("ada", caller.All...), g.key("bob", caller.All...)
+	ada, bob := g.key("ada", tenant.All...), g.key("bob", tenant.All...)
 	adas := g.belongings(t, ada)
 	require.Contains(t, g.everything(ada), adas[id.Agent])
 	shown := g.everything(bob)
@@ -167,8 +167,8 @@ func TestListsShowTheirTenantsOwn(t *testing.T) {
 // References to another's in a body are to nothing, too.
 func TestAnotherTenantsResourceCannotBeReferredTo(t *testing.T) {
 	g := startGuarded(t)
-	adas := g.belongings(t, g.key("ada", caller.All...))
-	bob := g.key("bob", caller.All...)
+	adas := g.belongings(t, g.key("ada", tenant.All...))
+	bob := g.key("bob", tenant.All...)
 	for field, prefix := range map[string]string{"agentId": id.Agent, "conversationId": id.Conversation} {
 		said := func(resource string) string {
 			got := g.do(http.MethodPost, "/api/conversation", `{"message":"x","`+field+`":"`+resource+`"}`, bob...)
@@ -182,7 +182,7 @@ func TestAnotherTenantsResourceCannotBeReferredTo(t *testing.T) {
 // An answer that ada may keep tells bob nothing.
 func TestAnEntityTagIsItsTenantsOwn(t *testing.T) {
 	g := startGuarded(t)
-	ada, bob := g.key("ada", caller.All...), g.key("bob", caller.All...)
+	ada, bob := g.key("ada", tenant.All...), g.key("bob", tenant.All...)
 	adas := g.belongings(t, ada)
 	path := "/executions/" + adas[id.Execution]
 	require.Equal(t, http.StatusAccepted, g.do(http.MethodPost, path+"/cancel", "", ada...).StatusCode)

@@ -8,9 +8,10 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/airlock-run/airlock/internal/api/auth"
 	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/id"
-	"github.com/airlock-run/airlock/internal/key"
+	"github.com/airlock-run/airlock/internal/domain/apikey"
+	"github.com/airlock-run/airlock/internal/domain/id"
 	"github.com/airlock-run/airlock/internal/store"
 )
 
@@ -39,7 +40,7 @@ func (s *Server) IssueKey(c echo.Context) error {
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	k, secret := key.New(s.config.Pepper, owner(c), body.Name, scopes)
+	k, secret := apikey.New(s.config.Pepper, owner(c), body.Name, scopes)
 	if err := s.store.CreateKey(ctx, &k, lifetime); err != nil {
 		return err
 	}
@@ -51,8 +52,8 @@ func (s *Server) IssueKey(c echo.Context) error {
 // checkKey refuses what the contract's schema cannot, and reads the lifetime.
 func checkKey(body contract.IssueKey) (lifetime time.Duration, err error) {
 	var wrong []contract.FieldError
-	if strings.TrimSpace(body.Name) == "" || len(body.Name) > key.MaxName || strings.ContainsRune(body.Name, 0) {
-		wrong = append(wrong, fieldError("name", fmt.Sprintf("must hold some text without NUL, at most %d bytes", key.MaxName)))
+	if strings.TrimSpace(body.Name) == "" || len(body.Name) > apikey.MaxName || strings.ContainsRune(body.Name, 0) {
+		wrong = append(wrong, fieldError("name", fmt.Sprintf("must hold some text without NUL, at most %d bytes", apikey.MaxName)))
 	}
 	if body.ExpiresIn != "" {
 		lifetime, err = time.ParseDuration(body.ExpiresIn)
@@ -81,7 +82,7 @@ func (s *Server) ListKeys(c echo.Context, params contract.ListKeysParams) error 
 	if err != nil {
 		return err
 	}
-	shown, next := cut(&l, found, func(k key.Key) place { return placeOf(k.CreatedAt, k.ID) })
+	shown, next := cut(&l, found, func(k apikey.Key) place { return placeOf(k.CreatedAt, k.ID) })
 	return answer(c, http.StatusOK, contract.KeyList{Keys: views(shown, viewKey), NextCursor: next})
 }
 
@@ -103,14 +104,14 @@ func (s *Server) RevokeKey(c echo.Context, keyID contract.ID) error {
 
 // usesKeys refuses to issue what would open nothing.
 func (s *Server) usesKeys() error {
-	if _, ok := s.config.Auth.(*key.Ring); ok {
+	if _, ok := s.config.Auth.(*auth.KeyVerifier); ok {
 		return nil
 	}
 	return &problem{Status: http.StatusConflict, Code: contract.ProblemKeysNotUsed,
 		Detail: "This server does not know its callers by keys; with AUTH_MODE=keys it does."}
 }
 
-func viewKey(k key.Key) contract.Key {
+func viewKey(k apikey.Key) contract.Key {
 	scopes := make([]contract.Scope, len(k.Scopes))
 	for i, scope := range k.Scopes {
 		scopes[i] = contract.Scope(scope)

@@ -12,30 +12,31 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/airlock-run/airlock/internal/api/auth"
 	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/batch"
-	"github.com/airlock-run/airlock/internal/caller"
-	"github.com/airlock-run/airlock/internal/execution"
-	"github.com/airlock-run/airlock/internal/id"
-	"github.com/airlock-run/airlock/internal/key"
+	"github.com/airlock-run/airlock/internal/domain/apikey"
+	"github.com/airlock-run/airlock/internal/domain/batch"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/id"
+	"github.com/airlock-run/airlock/internal/domain/tenant"
 	"github.com/airlock-run/airlock/internal/store"
 )
 
 // guarded is a server that knows its callers by keys.
 type guarded struct {
 	server
-	pepper key.Pepper
+	pepper apikey.Pepper
 	ahead  *atomic.Int64 // of the ring's clock
 }
 
 func startGuarded(t testing.TB, change ...func(*Config, *store.Store)) guarded {
 	t.Helper()
-	pepper, err := key.NewPepper([]byte(strings.Repeat("pepper", 6)))
+	pepper, err := apikey.NewPepper([]byte(strings.Repeat("pepper", 6)))
 	require.NoError(t, err)
 	g := guarded{pepper: pepper, ahead: new(atomic.Int64)}
 	keyed := func(c *Config, s *store.Store) {
 		c.Pepper = pepper
-		c.Auth = key.NewRing(s, pepper, func() time.Time { return time.Now().Add(time.Duration(g.ahead.Load())) })
+		c.Auth = auth.NewKeyVerifier(s, pepper, func() time.Time { return time.Now().Add(time.Duration(g.ahead.Load())) })
 	}
 	g.server = start(t, append([]func(*Config, *store.Store){keyed}, change...)...)
 	return g
@@ -45,9 +46,9 @@ func startGuarded(t testing.TB, change ...func(*Config, *store.Store)) guarded {
 func (g guarded) believed() { g.ahead.Add(int64(10 * time.Second)) }
 
 // key issues one as the operator does, and returns the header that shows it.
-func (g guarded) key(tenant string, scopes ...caller.Scope) []string {
+func (g guarded) key(tenant string, scopes ...tenant.Scope) []string {
 	g.t.Helper()
-	k, secret := key.New(g.pepper, tenant, "test", scopes)
+	k, secret := apikey.New(g.pepper, tenant, "test", scopes)
 	require.NoError(g.t, g.store.CreateKey(g.t.Context(), &k, 0))
 	return bearer(secret.Reveal())
 }
@@ -64,7 +65,7 @@ func problemOf(t testing.TB, got answered) contract.Problem {
 
 func TestAKeyFromItsIssueToItsEnd(t *testing.T) {
 	g := startGuarded(t)
-	admin := g.key("ada", caller.All...)
+	admin := g.key("ada", tenant.All...)
 	issued := call[contract.IssuedKey](g.server, http.MethodPost, "/keys", http.StatusCreated, `{"name":"ci","scopes":["read","run"],"expiresIn":"1h"}`, admin...)
 	require.WithinDuration(t, issued.Key.CreatedAt.Add(time.Hour), issued.Key.ExpiresAt, 0)
 
@@ -92,7 +93,7 @@ func TestAKeyFromItsIssueToItsEnd(t *testing.T) {
 // Answers that are under way end with the key that they were begun with.
 func TestARevocationEndsLongAnswers(t *testing.T) {
 	g := startGuarded(t)
-	ada := g.key("ada", caller.All...)
+	ada := g.key("ada", tenant.All...)
 	adas := g.belongings(t, ada)
 	for name, path := range map[string]string{
 		"events":  "/executions/" + adas[id.Execution] + "/events",
@@ -100,7 +101,7 @@ func TestARevocationEndsLongAnswers(t *testing.T) {
 		"poll":    "/executions/" + adas[id.Execution] + "?wait=1s",
 	} {
 		t.Run(name, func(t *testing.T) {
-			k, secret := key.New(g.pepper, "ada", "test", []caller.Scope{caller.Read})
+			k, secret := apikey.New(g.pepper, "ada", "test", []tenant.Scope{tenant.Read})
 			require.NoError(t, g.store.CreateKey(t.Context(), &k, 0))
 			begun, answer := make(chan struct{}, 1), make(chan int)
 			before := g.store.reads.Load()
@@ -157,7 +158,7 @@ func TestAPageMaySendAKey(t *testing.T) {
 
 func TestAKeyGivesNoMoreThanItsIssuerHas(t *testing.T) {
 	g := startGuarded(t)
-	got := g.do(http.MethodPost, "/keys", `{"name":"more","scopes":["agents","keys"]}`, g.key("ada", caller.Keys)...)
+	got := g.do(http.MethodPost, "/keys", `{"name":"more","scopes":["agents","keys"]}`, g.key("ada", tenant.Keys)...)
 	require.Equal(t, http.StatusForbidden, got.StatusCode)
 	require.Contains(t, problemOf(t, got).Detail, "agents")
 	require.NotContains(t, problemOf(t, got).Detail, "keys")
@@ -165,7 +166,7 @@ func TestAKeyGivesNoMoreThanItsIssuerHas(t *testing.T) {
 
 func TestWhatIsWrongWithAKeyIsSaid(t *testing.T) {
 	g := startGuarded(t)
-	admin := g.key("ada", caller.All...)
+	admin := g.key("ada", tenant.All...)
 	for body, field := range map[string]string{
 		`{"name":" ","scopes":["read"]}`:                    "name",
 		`{"name":"a\u0000","scopes":["read"]}`:              "name",
@@ -223,10 +224,10 @@ func TestEveryOperationNamesItsScope(t *testing.T) {
 			}
 			require.Len(t, op.Security, 1, name)
 			require.Len(t, op.Security[0]["bearer"], 1, name)
-			scope := caller.Scope(op.Security[0]["bearer"][0])
-			require.Contains(t, caller.All, scope, name)
+			scope := tenant.Scope(op.Security[0]["bearer"][0])
+			require.Contains(t, tenant.All, scope, name)
 			secret := path == "/keys" || path == "/webhooks/secret"
-			require.Equal(t, method == "get", scope == caller.Read || secret && method == "get", "%s takes %s", name, scope)
+			require.Equal(t, method == "get", scope == tenant.Read || secret && method == "get", "%s takes %s", name, scope)
 		}
 	}
 }
@@ -240,8 +241,8 @@ func TestScopes(t *testing.T) {
 		}
 		method, path, _ := strings.Cut(name, " ")
 		path = strings.NewReplacer("{id}", "exe_000000000000000000000000", "{path}", "a").Replace(path)
-		needed := caller.Scope(op.Scopes[0])
-		others := slices.DeleteFunc(slices.Clone(caller.All), func(s caller.Scope) bool { return s == needed })
+		needed := tenant.Scope(op.Scopes[0])
+		others := slices.DeleteFunc(slices.Clone(tenant.All), func(s tenant.Scope) bool { return s == needed })
 		got := g.do(method, path, "", g.key("ada", others...)...)
 		require.Equal(t, http.StatusForbidden, got.StatusCode, "%s: %s", name, got.body)
 		require.Equal(t, contract.ProblemMissingScope, problemOf(t, got).Code)

@@ -12,15 +12,15 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/limit"
+	"github.com/airlock-run/airlock/internal/api/ratelimit"
 )
 
 // Limits bound what callers may ask of this process. The zero Limits do not.
 type Limits struct {
-	Requests    *limit.Buckets // of a tenant
-	Failures    *limit.Buckets // wrong credentials, of an address
-	Connections int            // at once; 0: any number
-	Proxies     []*net.IPNet   // whose X-Forwarded-For is believed
+	Requests    *ratelimit.Buckets // of a tenant
+	Failures    *ratelimit.Buckets // wrong credentials, of an address
+	Connections int                // at once; 0: any number
+	Proxies     []*net.IPNet       // whose X-Forwarded-For is believed
 	// Patience is how long a client may take to send its headers, to send a body
 	// (of a large one: a piece), and to read a piece of an answer; 0: 30 s.
 	Patience time.Duration

@@ -9,7 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/caller"
+	"github.com/airlock-run/airlock/internal/domain/tenant"
 )
 
 const (
@@ -22,15 +22,15 @@ const (
 type Local struct{}
 
 // Authenticate takes the tenant from a header. It has every scope.
-func (Local) Authenticate(r *http.Request) (caller.Caller, error) {
-	tenant := r.Header.Get(tenantHeader)
-	if tenant == "" {
-		tenant = localTenant
+func (Local) Authenticate(r *http.Request) (tenant.Caller, error) {
+	name := r.Header.Get(tenantHeader)
+	if name == "" {
+		name = localTenant
 	}
-	if !caller.ValidTenant(tenant) {
-		return caller.Caller{}, invalid(fieldError(tenantHeader, caller.TenantForm))
+	if !tenant.ValidTenant(name) {
+		return tenant.Caller{}, invalid(fieldError(tenantHeader, tenant.TenantForm))
 	}
-	return caller.Caller{Tenant: tenant, Scopes: caller.All}, nil
+	return tenant.Caller{Tenant: name, Scopes: tenant.All}, nil
 }
 
 // onlyLocalHosts refuses requests that were made for another host's name: a

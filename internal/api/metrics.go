@@ -8,7 +8,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/airlock-run/airlock/internal/metrics"
+	"github.com/airlock-run/airlock/internal/telemetry/metrics"
 )
 
 // Metrics shows what the process has counted, unless that is shown elsewhere.

@@ -6,7 +6,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"go.uber.org/zap"
 
-	"github.com/airlock-run/airlock/internal/trace"
+	"github.com/airlock-run/airlock/internal/telemetry/trace"
 )
 
 func requestID(c echo.Context) string {

@@ -11,11 +11,11 @@ import (
 	"github.com/labstack/echo/v4"
 	"go.uber.org/zap"
 
+	"github.com/airlock-run/airlock/internal/api/auth"
 	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/artifact"
-	"github.com/airlock-run/airlock/internal/caller"
-	"github.com/airlock-run/airlock/internal/conversation"
-	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/blob"
+	"github.com/airlock-run/airlock/internal/domain/conversation"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/quota"
 	"github.com/airlock-run/airlock/internal/store"
 )
@@ -41,7 +41,7 @@ func explain(err error) *problem {
 	var (
 		p        *problem
 		notFound *store.NotFoundError
-		unknown  *caller.UnauthenticatedError
+		unknown  *auth.UnauthenticatedError
 		full     *quota.QueueFullError
 		spent    *quota.BudgetSpentError
 		httpErr  *echo.HTTPError
@@ -54,10 +54,10 @@ func explain(err error) *problem {
 	case errors.As(err, &notFound):
 		return &problem{Status: http.StatusNotFound, Code: contract.ProblemNotFound,
 			Detail: fmt.Sprintf("There is no %s %q.", notFound.Resource, notFound.ID)}
-	case errors.Is(err, artifact.ErrLost):
+	case errors.Is(err, blob.ErrLost):
 		return &problem{Status: http.StatusGone, Code: contract.ProblemResultLost,
 			Detail: "The content is not in storage any more, or is not what the job left. Run the execution again to have it made anew."}
-	case errors.Is(err, artifact.ErrUnavailable):
+	case errors.Is(err, blob.ErrUnavailable):
 		return &problem{Status: http.StatusServiceUnavailable, Code: contract.ProblemUnavailable, RetryAfter: retryWhenUnavailable,
 			Detail: "The storage of files and large results does not answer. Try again in a moment."}
 	case errors.Is(err, store.ErrOtherAgent):

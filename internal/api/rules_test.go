@@ -10,15 +10,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/prompt"
+	"github.com/airlock-run/airlock/internal/api/promptrules"
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-func rulesOf(t *testing.T, yaml string) prompt.Rules {
+func rulesOf(t *testing.T, yaml string) promptrules.Rules {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "rules.yaml")
 	require.NoError(t, os.WriteFile(file, []byte(yaml), 0o600))
-	rules, err := prompt.Load(file)
+	rules, err := promptrules.Load(file)
 	require.NoError(t, err)
 	return rules
 }

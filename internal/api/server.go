@@ -19,21 +19,21 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
-	"github.com/airlock-run/airlock/internal/agent"
 	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/batch"
-	"github.com/airlock-run/airlock/internal/conversation"
-	"github.com/airlock-run/airlock/internal/crash"
-	"github.com/airlock-run/airlock/internal/dialguard"
-	"github.com/airlock-run/airlock/internal/execution"
-	"github.com/airlock-run/airlock/internal/key"
-	"github.com/airlock-run/airlock/internal/limit"
-	"github.com/airlock-run/airlock/internal/prompt"
+	"github.com/airlock-run/airlock/internal/api/promptrules"
+	"github.com/airlock-run/airlock/internal/api/ratelimit"
+	"github.com/airlock-run/airlock/internal/broadcast"
+	"github.com/airlock-run/airlock/internal/domain/agent"
+	"github.com/airlock-run/airlock/internal/domain/apikey"
+	"github.com/airlock-run/airlock/internal/domain/batch"
+	"github.com/airlock-run/airlock/internal/domain/conversation"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/webhook"
+	"github.com/airlock-run/airlock/internal/failpoint"
+	"github.com/airlock-run/airlock/internal/netguard"
 	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/internal/supervise"
-	"github.com/airlock-run/airlock/internal/trace"
-	"github.com/airlock-run/airlock/internal/wake"
-	"github.com/airlock-run/airlock/internal/webhook"
+	"github.com/airlock-run/airlock/internal/telemetry/trace"
 )
 
 // Store is where everything is. Its methods may be called concurrently; the
@@ -75,8 +75,8 @@ type Store interface {
 
 	Answered(ctx context.Context, owner, key string) error
 
-	CreateKey(ctx context.Context, k *key.Key, lifetime time.Duration) error
-	Keys(ctx context.Context, owner string, p store.Page) ([]key.Key, error)
+	CreateKey(ctx context.Context, k *apikey.Key, lifetime time.Duration) error
+	Keys(ctx context.Context, owner string, p store.Page) ([]apikey.Key, error)
 	RevokeKey(ctx context.Context, owner, id string) error
 }
 
@@ -101,12 +101,12 @@ type Config struct {
 	Drain          time.Duration // how long it goes on, not ready, after a stop was asked for
 	Metrics        http.Handler  // of /metrics; nil: they are shown elsewhere
 
-	Auth         Authenticator   // tells who calls
-	Pepper       key.Pepper      // of the keys that are issued; used where Auth knows keys
-	WebhookGuard dialguard.Guard // of the addresses that a webhook may name
+	Auth         Authenticator  // tells who calls
+	Pepper       apikey.Pepper  // of the keys that are issued; used where Auth knows keys
+	WebhookGuard netguard.Guard // of the addresses that a webhook may name
 	Limits       Limits
-	Rules        prompt.Rules     // on what no agent is asked
-	Tracer       oteltrace.Tracer // makes the spans of requests; nil: they have none
+	Rules        promptrules.Rules // on what no agent is asked
+	Tracer       oteltrace.Tracer  // makes the spans of requests; nil: they have none
 }
 
 // Server is the API of one process.
@@ -116,7 +116,7 @@ type Server struct {
 	queue   Queue
 	log     *zap.Logger
 	echo    *echo.Echo
-	waiting wake.Room
+	waiting broadcast.Room
 	ended   *ended
 	reads   *semaphore.Weighted // of executions, that there may be at once
 	streams *semaphore.Weighted // of events, that may be open
@@ -178,7 +178,7 @@ func (s *Server) Handler() http.Handler { return s.echo }
 // ready, goes on for Config.Drain, and gives what is being answered the grace
 // to end. Meanwhile it keeps the topics made and hears signals.
 func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration) error {
-	s.echo.Listener = limit.Listener(l, s.config.Limits.Connections, s.config.Limits.patience())
+	s.echo.Listener = ratelimit.Listener(l, s.config.Limits.Connections, s.config.Limits.patience())
 	g, ctx := errgroup.WithContext(ctx)
 	hearing, hush := context.WithCancel(context.WithoutCancel(ctx))
 	g.Go(func() error {
@@ -214,7 +214,7 @@ func (s *Server) hear(ctx context.Context) error {
 // tell passes a change on. It is durable already, so a failure is only logged:
 // the janitor announces what was not heard.
 func (s *Server) tell(c echo.Context, ch execution.Change) {
-	crash.At(crash.Accepted)
+	failpoint.At(failpoint.Accepted)
 	if err := s.queue.Tell(c.Request().Context(), ch); err != nil {
 		s.log.Warn("could not tell of a change; the janitor will",
 			zap.String("execution", ch.Execution.ID), zap.String("tenant", ch.Execution.Owner), zap.Error(err))

@@ -6,10 +6,10 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/airlock-run/airlock/internal/agent"
 	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/conversation"
-	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/domain/agent"
+	"github.com/airlock-run/airlock/internal/domain/conversation"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
 // The functions of this file say how the domain looks from outside.

@@ -8,9 +8,10 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/id"
+	"github.com/airlock-run/airlock/internal/domain/id"
+	"github.com/airlock-run/airlock/internal/domain/webhook"
+	"github.com/airlock-run/airlock/internal/netguard"
 	"github.com/airlock-run/airlock/internal/store"
-	"github.com/airlock-run/airlock/internal/webhook"
 )
 
 // checkWebhook refuses a URL that no courier would send to.
@@ -18,7 +19,7 @@ func (s *Server) checkWebhook(url string) error {
 	if url == "" {
 		return nil
 	}
-	if err := webhook.CheckURL(url, s.config.WebhookGuard); err != nil {
+	if err := netguard.CheckURL(url, s.config.WebhookGuard); err != nil {
 		return invalid(fieldError("webhook", err.Error()))
 	}
 	return nil

@@ -10,13 +10,13 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
 	"github.com/airlock-run/airlock/internal/api"
-	"github.com/airlock-run/airlock/internal/backlog"
-	"github.com/airlock-run/airlock/internal/dialguard"
-	"github.com/airlock-run/airlock/internal/metrics"
-	"github.com/airlock-run/airlock/internal/prompt"
-	"github.com/airlock-run/airlock/internal/runtime/catalog"
-	"github.com/airlock-run/airlock/internal/trace"
+	"github.com/airlock-run/airlock/internal/api/promptrules"
+	"github.com/airlock-run/airlock/internal/netguard"
+	"github.com/airlock-run/airlock/internal/telemetry/backlog"
+	"github.com/airlock-run/airlock/internal/telemetry/metrics"
+	"github.com/airlock-run/airlock/internal/telemetry/trace"
 	"github.com/airlock-run/airlock/web"
 )
 
@@ -27,7 +27,7 @@ func RunAPI(ctx context.Context, c API, log *zap.Logger, listening func(net.Addr
 	if err != nil {
 		return err
 	}
-	rules, err := prompt.Load(c.PromptRulesFile)
+	rules, err := promptrules.Load(c.PromptRulesFile)
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func RunAPI(ctx context.Context, c API, log *zap.Logger, listening func(net.Addr
 	settings := api.Config{
 		Version: Version, Runtimes: runtimes.Names(), DefaultRuntime: c.DefaultRuntime, Origins: c.Origins,
 		BatchWindow: c.BatchWindow, QueueTimeout: c.QueueTimeout, Page: web.Handler(web.Page()), Artifacts: conn.artifacts, Drain: c.Drain,
-		WebhookGuard: dialguard.Guard{Allow: c.WebhookPrivate},
+		WebhookGuard: netguard.Guard{Allow: c.WebhookPrivate},
 		Auth:         auth, Pepper: pepper, Limits: c.limits(), Rules: rules, Tracer: tracer,
 	}
 	if c.MetricsListen == "" {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/airlock-run/airlock/internal/emulator"
+	"github.com/airlock-run/airlock/emulator"
 )
 
 func TestWhereBlobsAreOnOneMachine(t *testing.T) {

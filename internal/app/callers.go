@@ -11,8 +11,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/airlock-run/airlock/internal/api"
-	"github.com/airlock-run/airlock/internal/key"
-	"github.com/airlock-run/airlock/internal/oidc"
+	"github.com/airlock-run/airlock/internal/api/auth"
+	"github.com/airlock-run/airlock/internal/api/auth/oidc"
+	"github.com/airlock-run/airlock/internal/domain/apikey"
 	"github.com/airlock-run/airlock/internal/store"
 )
 
@@ -85,34 +86,34 @@ func (c *API) guard(a net.Addr) error {
 
 // authenticator returns who tells the callers apart, until ctx ends, and the
 // pepper of the keys that may be issued.
-func (c *API) authenticator(ctx context.Context, s *store.Store, log *zap.Logger) (api.Authenticator, key.Pepper, error) {
+func (c *API) authenticator(ctx context.Context, s *store.Store, log *zap.Logger) (api.Authenticator, apikey.Pepper, error) {
 	switch c.authMode() {
 	case AuthKeys:
 		pepper, err := c.pepper()
-		return key.NewRing(s, pepper, nil), pepper, err
+		return auth.NewKeyVerifier(s, pepper, nil), pepper, err
 	case AuthOIDC:
 		verifier, err := oidc.New(ctx, c.config(), nil, log)
-		return verifier, key.Pepper{}, err
+		return verifier, apikey.Pepper{}, err
 	default:
-		return api.Local{}, key.Pepper{}, nil
+		return api.Local{}, apikey.Pepper{}, nil
 	}
 }
 
 // pepper reads the pepper, and says which variable is wrong where it cannot.
-func (p *Peppered) pepper() (key.Pepper, error) {
+func (p *Peppered) pepper() (apikey.Pepper, error) {
 	name, secret := "KEY_PEPPER", []byte(p.Pepper)
 	if p.PepperFile != "" {
 		if p.Pepper != "" {
-			return key.Pepper{}, errors.New("KEY_PEPPER and KEY_PEPPER_FILE are both set; which one counts?")
+			return apikey.Pepper{}, errors.New("KEY_PEPPER and KEY_PEPPER_FILE are both set; which one counts?")
 		}
 		name = "KEY_PEPPER_FILE"
 		data, err := os.ReadFile(p.PepperFile)
 		if err != nil {
-			return key.Pepper{}, fmt.Errorf("%s: %w", name, err)
+			return apikey.Pepper{}, fmt.Errorf("%s: %w", name, err)
 		}
 		secret = bytes.TrimRight(data, "\r\n")
 	}
-	pepper, err := key.NewPepper(secret)
+	pepper, err := apikey.NewPepper(secret)
 	if err != nil {
 		return pepper, fmt.Errorf("%s (needed with AUTH_MODE=keys): %w", name, err)
 	}

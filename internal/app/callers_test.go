@@ -11,9 +11,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
-	"github.com/airlock-run/airlock/internal/caller"
-	"github.com/airlock-run/airlock/internal/emulator/emulatortest"
-	firestoreemulator "github.com/airlock-run/airlock/internal/emulator/firestore"
+	"github.com/airlock-run/airlock/emulator/emulatortest"
+	firestoreemulator "github.com/airlock-run/airlock/emulator/firestore"
+	"github.com/airlock-run/airlock/internal/api/auth"
+	"github.com/airlock-run/airlock/internal/domain/tenant"
 	"github.com/airlock-run/airlock/internal/store"
 )
 
@@ -23,31 +24,31 @@ var peppered = Peppered{Pepper: strings.Repeat("pepper", 6)}
 func TestTheOperatorsKeysAreKnown(t *testing.T) {
 	f := emulatortest.StartFirestore(t, firestoreemulator.Options{})
 	issuer := Issuer{Services: Services{Project: emulatortest.Project, FirestoreHost: f.Address()}, Peppered: peppered}
-	k, secret, err := issuer.Issue(t.Context(), "ada", "first", caller.All, time.Hour)
+	k, secret, err := issuer.Issue(t.Context(), "ada", "first", tenant.All, time.Hour)
 	require.NoError(t, err)
 	require.Equal(t, time.Hour, k.ExpiresAt.Sub(k.CreatedAt))
 
 	for pepper, known := range map[string]bool{peppered.Pepper: true, strings.Repeat("other", 8): false} {
 		c := API{Listen: "0.0.0.0:8000", Callers: Callers{Peppered: Peppered{Pepper: pepper}}}
-		auth, _, err := c.authenticator(t.Context(), store.New(f.Client), zap.NewNop())
+		authenticator, _, err := c.authenticator(t.Context(), store.New(f.Client), zap.NewNop())
 		require.NoError(t, err)
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 		require.NoError(t, err)
 		req.Header.Set("Authorization", "Bearer "+secret.Reveal())
-		found, err := auth.Authenticate(req)
+		found, err := authenticator.Authenticate(req)
 		if !known {
-			require.ErrorAs(t, err, new(*caller.UnauthenticatedError))
+			require.ErrorAs(t, err, new(*auth.UnauthenticatedError))
 			continue
 		}
 		require.NoError(t, err)
-		require.Equal(t, caller.Caller{Tenant: "ada", Subject: k.ID, Scopes: caller.All}, found)
+		require.Equal(t, tenant.Caller{Tenant: "ada", Subject: k.ID, Scopes: tenant.All}, found)
 	}
 
 	for says, wrong := range map[string]struct {
 		tenant string
-		scopes []caller.Scope
+		scopes []tenant.Scope
 	}{
-		"a tenant is not called": {"../ada", caller.All}, "the scopes are": {"ada", []caller.Scope{"root"}},
+		"a tenant is not called": {"../ada", tenant.All}, "the scopes are": {"ada", []tenant.Scope{"root"}},
 	} {
 		_, _, err := issuer.Issue(t.Context(), wrong.tenant, "x", wrong.scopes, 0)
 		require.ErrorContains(t, err, says)

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"github.com/airlock-run/airlock/internal/artifact"
+	"github.com/airlock-run/airlock/internal/blob"
 	"github.com/airlock-run/airlock/internal/queue"
 	"github.com/airlock-run/airlock/internal/store"
 )
@@ -23,14 +23,14 @@ const LocalProject = "airlock-local"
 type connection struct {
 	store     *store.Store
 	queue     *queue.Queue
-	artifacts *artifact.Store
+	artifacts *blob.Store
 	firestore *firestore.Client
 	pubsub    *pubsub.Client
 }
 
 // connect makes the clients. It does not wait for the services to answer.
 func connect(ctx context.Context, c Cloud) (*connection, error) {
-	artifacts, err := artifact.Open(ctx, c.BlobURL)
+	artifacts, err := blob.Open(ctx, c.BlobURL)
 	if err != nil {
 		return nil, fmt.Errorf("BLOB_URL: %w", err)
 	}

@@ -11,7 +11,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/airlock-run/airlock/internal/emulator"
+	"github.com/airlock-run/airlock/emulator"
 	"github.com/airlock-run/airlock/internal/store"
 )
 

@@ -7,7 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/airlock-run/airlock/internal/artifact"
+	"github.com/airlock-run/airlock/internal/blob"
 	"github.com/airlock-run/airlock/internal/sandbox/docker"
 )
 
@@ -55,7 +55,7 @@ func blobs(ctx context.Context, location string) Finding {
 		found.Detail = "not set: airlock dev keeps files and large results beside its other data"
 		return found
 	}
-	artifacts, err := artifact.Open(ctx, location)
+	artifacts, err := blob.Open(ctx, location)
 	if err == nil {
 		err = errors.Join(artifacts.Check(ctx), artifacts.Close())
 	}

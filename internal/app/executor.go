@@ -8,19 +8,19 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/airlock-run/airlock/internal/courier"
-	"github.com/airlock-run/airlock/internal/deadletter"
-	"github.com/airlock-run/airlock/internal/dialguard"
-	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/agentruntime"
+	"github.com/airlock-run/airlock/internal/background/batchdispatch"
+	"github.com/airlock-run/airlock/internal/background/deadletter"
+	"github.com/airlock-run/airlock/internal/background/janitor"
+	"github.com/airlock-run/airlock/internal/background/webhookdispatch"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/executor"
-	"github.com/airlock-run/airlock/internal/feeder"
-	"github.com/airlock-run/airlock/internal/janitor"
-	"github.com/airlock-run/airlock/internal/metrics"
-	"github.com/airlock-run/airlock/internal/runtime"
+	"github.com/airlock-run/airlock/internal/netguard"
 	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/sandbox/docker"
 	"github.com/airlock-run/airlock/internal/supervise"
-	"github.com/airlock-run/airlock/internal/trace"
+	"github.com/airlock-run/airlock/internal/telemetry/metrics"
+	"github.com/airlock-run/airlock/internal/telemetry/trace"
 )
 
 const (
@@ -63,10 +63,10 @@ func RunExecutor(ctx context.Context, c Executor, log *zap.Logger) (err error) {
 		err = errors.Join(err, driver.Close(clean))
 	}()
 
-	feed := feeder.New(conn.store, conn.queue, feeder.Interval, log.Named("feeder"))
+	feed := batchdispatch.New(conn.store, conn.queue, batchdispatch.Interval, log.Named("feeder"))
 	limited := c.limited(conn, log)
-	post := courier.New(courier.Config{
-		Interval: courier.Interval, Guard: dialguard.Guard{Allow: c.WebhookPrivate}, Agent: "Airlock/" + Version,
+	post := webhookdispatch.New(webhookdispatch.Config{
+		Interval: webhookdispatch.Interval, Guard: netguard.Guard{Allow: c.WebhookPrivate}, Agent: "Airlock/" + Version,
 	}, conn.store, log.Named("courier"))
 	x := executor.New(executor.Config{
 		Name: c.Name, Slots: c.Slots, Reserved: c.Reserved, Grace: c.Grace,
@@ -102,7 +102,7 @@ func RunExecutor(ctx context.Context, c Executor, log *zap.Logger) (err error) {
 }
 
 // driver says how sandboxes are made. Kept warm are those of the runtimes that jobs can have.
-func (c Executor) driver(log *zap.Logger, runtimes ...runtime.Runtime) docker.Options {
+func (c Executor) driver(log *zap.Logger, runtimes ...agentruntime.Runtime) docker.Options {
 	opts := docker.Options{
 		Executor: c.Name, Host: c.DockerHost, Runtime: c.SandboxRuntime, SocketDir: c.SocketDir,
 		WarmAge: c.SandboxWarmAge, Log: log.Named("sandbox"),

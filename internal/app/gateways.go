@@ -9,13 +9,13 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/airlock-run/airlock/internal/agentruntime"
+	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
 	"github.com/airlock-run/airlock/internal/gateway"
-	"github.com/airlock-run/airlock/internal/runtime"
-	"github.com/airlock-run/airlock/internal/runtime/catalog"
 )
 
 // runtimes makes the registry, and a gateway for each upstream whose key is there.
-func (c Executor) runtimes(log *zap.Logger) (*runtime.Registry, func(), error) {
+func (c Executor) runtimes(log *zap.Logger) (*agentruntime.Registry, func(), error) {
 	found, err := c.catalog()
 	if err != nil {
 		return nil, nil, err
@@ -26,7 +26,7 @@ func (c Executor) runtimes(log *zap.Logger) (*runtime.Registry, func(), error) {
 			gw.Close()
 		}
 	}
-	var runtimes []runtime.Runtime
+	var runtimes []agentruntime.Runtime
 	for _, entry := range found.Runtimes {
 		to, err := c.upstream(entry.Egress)
 		if err != nil {
@@ -39,9 +39,9 @@ func (c Executor) runtimes(log *zap.Logger) (*runtime.Registry, func(), error) {
 				return nil, nil, fmt.Errorf("runtime %s: %w", entry.Name, err)
 			}
 		}
-		runtimes = append(runtimes, runtime.From(entry, open[to]))
+		runtimes = append(runtimes, agentruntime.From(entry, open[to]))
 	}
-	return runtime.New(runtimes...), closeAll, nil
+	return agentruntime.New(runtimes...), closeAll, nil
 }
 
 // upstream is one model's API with one key; without a key it is not used.

@@ -8,8 +8,8 @@ import (
 
 	"github.com/caarlos0/env/v11"
 
-	"github.com/airlock-run/airlock/internal/caller"
-	"github.com/airlock-run/airlock/internal/key"
+	"github.com/airlock-run/airlock/internal/domain/apikey"
+	"github.com/airlock-run/airlock/internal/domain/tenant"
 	"github.com/airlock-run/airlock/internal/store"
 )
 
@@ -34,22 +34,22 @@ func LoadIssuer() (Issuer, error) {
 
 // Issue stores a new key of a tenant, which need not have existed before, and
 // returns its secret. A lifetime of 0 does not end.
-func (c Issuer) Issue(ctx context.Context, tenant, name string, scopes []caller.Scope, lifetime time.Duration) (_ key.Key, _ key.Secret, err error) {
+func (c Issuer) Issue(ctx context.Context, tenantName, name string, scopes []tenant.Scope, lifetime time.Duration) (_ apikey.Key, _ apikey.Secret, err error) {
 	pepper, err := c.pepper()
 	if err != nil {
-		return key.Key{}, "", err
+		return apikey.Key{}, "", err
 	}
-	if !caller.ValidTenant(tenant) {
-		return key.Key{}, "", fmt.Errorf("a tenant is not called %q: %s", tenant, caller.TenantForm)
+	if !tenant.ValidTenant(tenantName) {
+		return apikey.Key{}, "", fmt.Errorf("a tenant is not called %q: %s", tenantName, tenant.TenantForm)
 	}
-	if len(scopes) == 0 || !caller.Known(scopes...) {
-		return key.Key{}, "", fmt.Errorf("the scopes are some of %v, not %v", caller.All, scopes)
+	if len(scopes) == 0 || !tenant.Known(scopes...) {
+		return apikey.Key{}, "", fmt.Errorf("the scopes are some of %v, not %v", tenant.All, scopes)
 	}
 	client, err := connectFirestore(ctx, c.Services)
 	if err != nil {
-		return key.Key{}, "", err
+		return apikey.Key{}, "", err
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
-	k, secret := key.New(pepper, tenant, name, scopes)
+	k, secret := apikey.New(pepper, tenantName, name, scopes)
 	return k, secret, store.New(client).CreateKey(ctx, &k, lifetime)
 }

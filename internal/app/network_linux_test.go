@@ -16,8 +16,8 @@ import (
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
 
-	"github.com/airlock-run/airlock/internal/emulator/emulatortest"
-	firestoreemulator "github.com/airlock-run/airlock/internal/emulator/firestore"
+	"github.com/airlock-run/airlock/emulator/emulatortest"
+	firestoreemulator "github.com/airlock-run/airlock/emulator/firestore"
 	"github.com/airlock-run/airlock/internal/store"
 )
 

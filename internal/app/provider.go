@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/airlock-run/airlock/internal/oidc"
+	"github.com/airlock-run/airlock/internal/api/auth/oidc"
 )
 
 // Provider is the OpenID Connect provider whose tokens callers show with AUTH_MODE=oidc.

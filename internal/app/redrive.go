@@ -8,7 +8,7 @@ import (
 	"cloud.google.com/go/pubsub/v2"
 	"github.com/caarlos0/env/v11"
 
-	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/queue"
 	"github.com/airlock-run/airlock/internal/store"
 )

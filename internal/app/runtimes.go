@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
 	"github.com/airlock-run/airlock/internal/receipt"
-	"github.com/airlock-run/airlock/internal/runtime/catalog"
 )
 
 // catalog is what runtimes there are for this executor.

@@ -6,8 +6,8 @@ import (
 	"net"
 
 	"github.com/airlock-run/airlock/internal/api"
-	"github.com/airlock-run/airlock/internal/limit"
-	"github.com/airlock-run/airlock/internal/prompt"
+	"github.com/airlock-run/airlock/internal/api/promptrules"
+	"github.com/airlock-run/airlock/internal/api/ratelimit"
 )
 
 // Traffic bounds what callers may ask of one process of the API.
@@ -33,7 +33,7 @@ func (t *Traffic) check() error {
 	if t.MaxConnections < 1 {
 		errs = append(errs, fmt.Errorf("MAX_CONNECTIONS must be at least 1, not %d", t.MaxConnections))
 	}
-	if _, err := prompt.Load(t.PromptRulesFile); err != nil {
+	if _, err := promptrules.Load(t.PromptRulesFile); err != nil {
 		errs = append(errs, fmt.Errorf("PROMPT_RULES_FILE: %w", err))
 	}
 	_, err := t.proxies()
@@ -70,8 +70,8 @@ func (c *API) limits() api.Limits {
 	}
 	proxies, _ := c.proxies()
 	return api.Limits{
-		Requests:    limit.NewBuckets(perSecond, max(1, int(2*perSecond)), nil),
-		Failures:    limit.NewBuckets(float64(c.AuthFailures)/60, c.AuthFailures, nil),
+		Requests:    ratelimit.NewBuckets(perSecond, max(1, int(2*perSecond)), nil),
+		Failures:    ratelimit.NewBuckets(float64(c.AuthFailures)/60, c.AuthFailures, nil),
 		Connections: c.MaxConnections,
 		Proxies:     proxies,
 	}

@@ -10,12 +10,12 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.uber.org/zap"
 
-	"github.com/airlock-run/airlock/internal/crash"
-	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/failpoint"
 	"github.com/airlock-run/airlock/internal/queue"
-	"github.com/airlock-run/airlock/internal/rescue"
 	"github.com/airlock-run/airlock/internal/store"
-	"github.com/airlock-run/airlock/internal/trace"
+	"github.com/airlock-run/airlock/internal/supervise"
+	"github.com/airlock-run/airlock/internal/telemetry/trace"
 )
 
 // callTimeout bounds every single call of the store and the queue.
@@ -27,8 +27,8 @@ const callTimeout = 5 * time.Second
 // no Engine to run anything on.
 func (x *Executor) handle(work context.Context, a queue.Announcement, release func(), engineGone context.CancelCauseFunc) {
 	log := x.log.With(zap.String("execution", a.Ref.ID), zap.String("tenant", a.Ref.Owner))
-	defer rescue.Log(log, "an attempt broke off; another one has the execution when its lease runs out")
-	crash.At(crash.Pulled)
+	defer supervise.Log(log, "an attempt broke off; another one has the execution when its lease runs out")
+	failpoint.At(failpoint.Pulled)
 	asked := time.Now()
 	e := x.claim(work, a, log)
 	if e == nil {
@@ -44,7 +44,7 @@ func (x *Executor) handle(work context.Context, a queue.Announcement, release fu
 	heart := x.startHeart(job, e, asked.Add(x.config.Lease), seen, stop, log)
 	defer heart.wait() // also after a panic, or it would keep the lease for ever
 	done, err := x.perform(job, e, seen)
-	crash.At(crash.Performed)
+	failpoint.At(failpoint.Performed)
 	verdict := judge(e, done.ending, err)
 	if finished, ok := verdict.(execution.Finished); ok {
 		finished.Ending.Receipt = x.receipt(e, finished.Ending, done, log)
@@ -64,10 +64,10 @@ func (x *Executor) handle(work context.Context, a queue.Announcement, release fu
 	heart.wait()
 
 	if settled {
-		crash.At(crash.Settled)
+		failpoint.At(failpoint.Settled)
 		log.Info("settled", zap.String("status", string(change.Execution.Status)), zap.NamedError("cause", err))
 		x.tell(work, change, log)
-		crash.At(crash.Told)
+		failpoint.At(failpoint.Told)
 		if change.Execution.Status.Terminal() {
 			counted.ended(&change.Execution)
 			x.ended(change.Execution)
@@ -83,7 +83,7 @@ func (x *Executor) claim(ctx context.Context, a queue.Announcement, log *zap.Log
 	claimed, err := x.apply(ctx, a.Ref, execution.Claimed{Executor: x.config.Name, ID: rand.Text(), Lease: x.config.Lease})
 	switch {
 	case err == nil:
-		crash.At(crash.Claimed)
+		failpoint.At(failpoint.Claimed)
 		a.Acknowledge()
 		return &claimed.Execution
 	case answered(err):

@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
-	"github.com/airlock-run/airlock/internal/execution"
-	"github.com/airlock-run/airlock/internal/metrics"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/telemetry/metrics"
 )
 
 // tally counts one attempt, and is its span.

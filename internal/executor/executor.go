@@ -14,16 +14,16 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
-	"github.com/airlock-run/airlock/internal/conversation"
-	"github.com/airlock-run/airlock/internal/execution"
-	"github.com/airlock-run/airlock/internal/metrics"
+	"github.com/airlock-run/airlock/internal/agentruntime"
+	"github.com/airlock-run/airlock/internal/broadcast"
+	"github.com/airlock-run/airlock/internal/domain/conversation"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/queue"
 	"github.com/airlock-run/airlock/internal/receipt"
-	"github.com/airlock-run/airlock/internal/runtime"
 	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/supervise"
-	"github.com/airlock-run/airlock/internal/trace"
-	"github.com/airlock-run/airlock/internal/wake"
+	"github.com/airlock-run/airlock/internal/telemetry/metrics"
+	"github.com/airlock-run/airlock/internal/telemetry/trace"
 )
 
 // Store is where executions are. All methods are safe to repeat.
@@ -52,7 +52,7 @@ type Sandbox interface {
 // Runtimes makes the job of an attempt, whose model calls are part of the trace
 // that ctx belongs to. A failure means that no attempt will do better.
 type Runtimes interface {
-	Prepare(ctx context.Context, e *execution.Execution) (*runtime.Run, *execution.Failure)
+	Prepare(ctx context.Context, e *execution.Execution) (*agentruntime.Run, *execution.Failure)
 }
 
 // Config says how an executor works. Every field is required but ReceiptKey and Tracer.
@@ -94,7 +94,7 @@ type Executor struct {
 	slots    *slots
 	endings  *semaphore.Weighted // that are written while their slots are others'
 	jobs     sync.WaitGroup      // one for each announcement that is being handled
-	running  wake.Room           // the attempts of this executor, for signals to reach their hearts
+	running  broadcast.Room      // the attempts of this executor, for signals to reach their hearts
 }
 
 // New returns an executor; Run starts it. It calls ended, which must not

@@ -16,14 +16,14 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
-	"github.com/airlock-run/airlock/internal/agent"
-	"github.com/airlock-run/airlock/internal/emulator/emulatortest"
-	firestoreemulator "github.com/airlock-run/airlock/internal/emulator/firestore"
-	pubsubemulator "github.com/airlock-run/airlock/internal/emulator/pubsub"
-	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/emulator/emulatortest"
+	firestoreemulator "github.com/airlock-run/airlock/emulator/firestore"
+	pubsubemulator "github.com/airlock-run/airlock/emulator/pubsub"
+	"github.com/airlock-run/airlock/internal/agentruntime"
+	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
+	"github.com/airlock-run/airlock/internal/domain/agent"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/queue"
-	"github.com/airlock-run/airlock/internal/runtime"
-	"github.com/airlock-run/airlock/internal/runtime/catalog"
 	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/store"
 )
@@ -93,12 +93,12 @@ func (w *world) with(c Config, s Store, q Queue, sb Sandbox) *Executor {
 }
 
 // registry knows the runtimes that Airlock comes with, without an API key.
-func registry() *runtime.Registry {
-	var all []runtime.Runtime
+func registry() *agentruntime.Registry {
+	var all []agentruntime.Runtime
 	for _, entry := range catalog.Builtin().Runtimes {
-		all = append(all, runtime.From(entry, nil))
+		all = append(all, agentruntime.From(entry, nil))
 	}
-	return runtime.New(all...)
+	return agentruntime.New(all...)
 }
 
 // start runs an executor until the test ends or stop is called, which requires

@@ -7,8 +7,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/airlock-run/airlock/internal/execution"
-	"github.com/airlock-run/airlock/internal/rescue"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/supervise"
 )
 
 // heart renews the lease of one attempt from the claim until the verdict is
@@ -53,7 +53,7 @@ func (h *heart) wait() {
 
 // beat returns why the job has to end; nil once ctx has.
 func (h *heart) beat(ctx context.Context, expires time.Time, poked <-chan struct{}) (err error) {
-	defer rescue.Panic(&err)
+	defer supervise.Panic(&err)
 	lease, interval := h.executor.config.Lease, h.executor.config.Heartbeat
 	beat := time.NewTimer(interval)
 	defer beat.Stop()

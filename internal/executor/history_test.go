@@ -10,13 +10,13 @@ import (
 	"golang.org/x/sync/errgroup"
 	"pgregory.net/rapid"
 
-	"github.com/airlock-run/airlock/internal/agent"
-	"github.com/airlock-run/airlock/internal/emulator/emulatortest"
-	"github.com/airlock-run/airlock/internal/execution"
-	"github.com/airlock-run/airlock/internal/history"
-	"github.com/airlock-run/airlock/internal/history/historytest"
+	"github.com/airlock-run/airlock/emulator/emulatortest"
+	"github.com/airlock-run/airlock/internal/domain/agent"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/store"
+	"github.com/airlock-run/airlock/internal/test/history"
+	"github.com/airlock-run/airlock/internal/test/history/historytest"
 )
 
 // recorded writes down what happens in the world's Firestore, and requires at

@@ -10,16 +10,16 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/airlock-run/airlock/internal/artifact"
-	"github.com/airlock-run/airlock/internal/execution"
-	"github.com/airlock-run/airlock/internal/rescue"
+	"github.com/airlock-run/airlock/internal/blob"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/supervise"
 )
 
 // Artifacts is where goes what is too large for a document. Put may be called
 // concurrently, and again after an error.
 type Artifacts interface {
-	Put(ctx context.Context, key artifact.Key, from io.Reader) (execution.Content, error)
+	Put(ctx context.Context, key blob.Key, from io.Reader) (execution.Content, error)
 }
 
 const (
@@ -44,19 +44,19 @@ func (x *Executor) keep(ctx context.Context, e *execution.Execution, ending *exe
 	putting.SetLimit(keepAtOnce)
 	for i, content := range contents {
 		putting.Go(func() (err error) {
-			defer rescue.Panic(&err)
-			ending.Files[i].Content, err = x.put(ctx, artifact.FileOf(e, i), content)
+			defer supervise.Panic(&err)
+			ending.Files[i].Content, err = x.put(ctx, blob.FileOf(e, i), content)
 			return err
 		})
 	}
 	if r := ending.Result; r != nil && r.Large() {
 		putting.Go(func() (err error) {
-			defer rescue.Panic(&err)
-			text, err := artifact.EncodeResult(r)
+			defer supervise.Panic(&err)
+			text, err := blob.EncodeResult(r)
 			if err != nil {
 				return err
 			}
-			whole, err := x.put(ctx, artifact.ResultOf(e), bytes.NewReader(text))
+			whole, err := x.put(ctx, blob.ResultOf(e), bytes.NewReader(text))
 			ending.Result = r.Shortened(whole)
 			return err
 		})
@@ -65,7 +65,7 @@ func (x *Executor) keep(ctx context.Context, e *execution.Execution, ending *exe
 }
 
 // put tries for as long as ctx allows.
-func (x *Executor) put(ctx context.Context, key artifact.Key, content io.ReadSeeker) (execution.Content, error) {
+func (x *Executor) put(ctx context.Context, key blob.Key, content io.ReadSeeker) (execution.Content, error) {
 	return backoff.Retry(ctx, func() (execution.Content, error) {
 		if _, err := content.Seek(0, io.SeekStart); err != nil {
 			return execution.Content{}, backoff.Permanent(err)

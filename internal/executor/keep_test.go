@@ -12,15 +12,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/airlock-run/airlock/internal/artifact"
-	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/blob"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
 // folder is a real store of artifacts.
-func folder(t testing.TB) *artifact.Store {
+func folder(t testing.TB) *blob.Store {
 	t.Helper()
-	s, err := artifact.Open(t.Context(), "file://"+t.TempDir())
+	s, err := blob.Open(t.Context(), "file://"+t.TempDir())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	return s
@@ -42,7 +42,7 @@ func leaving(o sandbox.Outcome, files ...string) sandbox.Outcome {
 	return o
 }
 
-func content(t *testing.T, s *artifact.Store, key artifact.Key, c execution.Content) string {
+func content(t *testing.T, s *blob.Store, key blob.Key, c execution.Content) string {
 	t.Helper()
 	r, err := s.Get(t.Context(), key, c)
 	require.NoError(t, err)
@@ -71,7 +71,7 @@ func TestALargeResultIsKept(t *testing.T) {
 	larger := results["larger"]
 	require.Equal(t, larger[:len(e.Result.Text)], e.Result.Text)
 	require.InDelta(t, execution.Beginning, len(e.Result.Text), 3, "cut between letters")
-	require.JSONEq(t, fmt.Sprintf(`{"text":%q}`, larger), content(t, kept, artifact.ResultOf(&e), *e.Result.Whole))
+	require.JSONEq(t, fmt.Sprintf(`{"text":%q}`, larger), content(t, kept, blob.ResultOf(&e), *e.Result.Whole))
 }
 
 func TestALargeReplyIsShortenedInItsConversation(t *testing.T) {
@@ -102,7 +102,7 @@ func TestFilesAreKept(t *testing.T) {
 	require.Equal(t, 2, e.LeftOut)
 	for i, path := range []string{"a/b.txt", "..c"} {
 		require.Equal(t, path, e.Files[i].Path)
-		require.Equal(t, "in "+sandbox.OutDir+"/"+path, content(t, kept, artifact.FileOf(&e, i), e.Files[i].Content))
+		require.Equal(t, "in "+sandbox.OutDir+"/"+path, content(t, kept, blob.FileOf(&e, i), e.Files[i].Content))
 	}
 }
 
@@ -121,12 +121,12 @@ func TestTooManyLongNamesAreLeftOut(t *testing.T) {
 
 // fading is a real store that fails so many times before it works.
 type fading struct {
-	*artifact.Store
+	*blob.Store
 	failures atomic.Int64
-	tried    chan artifact.Key
+	tried    chan blob.Key
 }
 
-func (f *fading) Put(ctx context.Context, key artifact.Key, from io.Reader) (execution.Content, error) {
+func (f *fading) Put(ctx context.Context, key blob.Key, from io.Reader) (execution.Content, error) {
 	f.tried <- key
 	if f.failures.Add(-1) >= 0 {
 		_, _ = io.CopyN(io.Discard, from, 10) // part of it was sent
@@ -136,7 +136,7 @@ func (f *fading) Put(ctx context.Context, key artifact.Key, from io.Reader) (exe
 }
 
 func newFading(t *testing.T, failures int64) *fading {
-	f := &fading{Store: folder(t), tried: make(chan artifact.Key, 1000)}
+	f := &fading{Store: folder(t), tried: make(chan blob.Key, 1000)}
 	f.failures.Store(failures)
 	return f
 }
@@ -149,7 +149,7 @@ func TestStorageThatComesBackLosesNothing(t *testing.T) {
 	e := w.await(w.submit("offline", "x"), execution.Succeeded)
 	require.Equal(t, 1, e.Attempt)
 	require.Len(t, kept.tried, 3)
-	require.NotEmpty(t, content(t, kept.Store, artifact.ResultOf(&e), *e.Result.Whole))
+	require.NotEmpty(t, content(t, kept.Store, blob.ResultOf(&e), *e.Result.Whole))
 }
 
 // A job whose result waits for storage can be cancelled like one that runs.
@@ -171,7 +171,7 @@ func TestContentsOfALostAttemptGoWithTheExecution(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	dir := t.TempDir()
-	kept, err := artifact.Open(t.Context(), "file://"+dir)
+	kept, err := blob.Open(t.Context(), "file://"+dir)
 	require.NoError(t, err)
 	defer kept.Close()
 	b := newBox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) {
@@ -181,7 +181,7 @@ func TestContentsOfALostAttemptGoWithTheExecution(t *testing.T) {
 	ch, err := w.store.Apply(t.Context(), ref, execution.Claimed{Executor: "killed", Lease: unhurried().Lease})
 	require.NoError(t, err)
 	lost := ch.Execution
-	_, err = kept.Put(t.Context(), artifact.FileOf(&lost, 0), bytes.NewReader([]byte("of the killed one")))
+	_, err = kept.Put(t.Context(), blob.FileOf(&lost, 0), bytes.NewReader([]byte("of the killed one")))
 	require.NoError(t, err)
 
 	w.clock.Advance(2 * unhurried().Lease)
@@ -190,11 +190,11 @@ func TestContentsOfALostAttemptGoWithTheExecution(t *testing.T) {
 	w.run(keeping(kept), b)
 	require.NoError(t, w.queue.Tell(t.Context(), ch))
 	e := w.await(ref, execution.Succeeded)
-	require.Equal(t, "in "+sandbox.OutDir+"/a", content(t, kept, artifact.FileOf(&e, 0), e.Files[0].Content))
+	require.Equal(t, "in "+sandbox.OutDir+"/a", content(t, kept, blob.FileOf(&e, 0), e.Files[0].Content))
 
 	require.NoError(t, kept.Delete(t.Context(), ref))
 	for _, of := range []*execution.Execution{&lost, &e} {
-		_, err := kept.Get(t.Context(), artifact.FileOf(of, 0), e.Files[0].Content)
-		require.ErrorIs(t, err, artifact.ErrLost)
+		_, err := kept.Get(t.Context(), blob.FileOf(of, 0), e.Files[0].Content)
+		require.ErrorIs(t, err, blob.ErrLost)
 	}
 }

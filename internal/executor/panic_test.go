@@ -12,15 +12,15 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
-	"github.com/airlock-run/airlock/internal/artifact"
-	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/blob"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
 // rotten storage panics over what it is given.
 type rotten struct{}
 
-func (rotten) Put(context.Context, artifact.Key, io.Reader) (execution.Content, error) {
+func (rotten) Put(context.Context, blob.Key, io.Reader) (execution.Content, error) {
 	panic("on purpose")
 }
 

@@ -7,19 +7,19 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/airlock-run/airlock/internal/conversation"
-	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/agentruntime"
+	"github.com/airlock-run/airlock/internal/domain/conversation"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/receipt"
-	"github.com/airlock-run/airlock/internal/rescue"
-	"github.com/airlock-run/airlock/internal/runtime"
 	"github.com/airlock-run/airlock/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/supervise"
 )
 
 // performance is one attempt at a job, as far as it came.
 type performance struct {
 	began    time.Time
-	run      *runtime.Run // nil: there was nothing to run
-	prepared time.Time    // when the sandbox was asked to run it
+	run      *agentruntime.Run // nil: there was nothing to run
+	prepared time.Time         // when the sandbox was asked to run it
 	outcome  sandbox.Outcome
 	ending   execution.Ending  // what the job did; beside an error only its Usage counts
 	result   *execution.Result // all of the ending's, which keeps a beginning of a large one
@@ -29,7 +29,7 @@ type performance struct {
 // Airlock could not do its part, or the cause for which ctx ended. A panic over
 // what the job has given or left is the former.
 func (x *Executor) perform(ctx context.Context, e *execution.Execution, seen *steps) (p performance, err error) {
-	defer rescue.Panic(&err)
+	defer supervise.Panic(&err)
 	p.began = time.Now()
 	if err := x.complete(ctx, e); err != nil {
 		if ctx.Err() != nil {
@@ -84,7 +84,7 @@ func (x *Executor) complete(ctx context.Context, e *execution.Execution) (err er
 }
 
 // conclude makes of what the job did what the execution ends with.
-func conclude(e *execution.Execution, run *runtime.Run, o sandbox.Outcome) execution.Ending {
+func conclude(e *execution.Execution, run *agentruntime.Run, o sandbox.Outcome) execution.Ending {
 	result, failure := run.Read(o)
 	if failure != nil {
 		return failure.Ends(run.Usage())

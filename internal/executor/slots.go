@@ -4,7 +4,7 @@ import (
 	"context"
 	"sync"
 
-	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
 // slots are the jobs that may run at once: so many in all, of which batches

@@ -8,8 +8,8 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	oteltrace "go.opentelemetry.io/otel/trace"
 
-	"github.com/airlock-run/airlock/internal/execution"
-	"github.com/airlock-run/airlock/internal/trace"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/telemetry/trace"
 )
 
 // span is that of one attempt. Nothing that a tenant wrote is in it, but names.

@@ -19,8 +19,8 @@ import (
 
 	"github.com/airlock-run/airlock/internal/api"
 	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/execution"
-	"github.com/airlock-run/airlock/internal/janitor"
+	"github.com/airlock-run/airlock/internal/background/janitor"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/queue"
 	"github.com/airlock-run/airlock/internal/sandbox"
 )

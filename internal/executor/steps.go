@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
 // showEvery is how often an attempt's steps are written out of turn, at the

@@ -6,7 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/airlock-run/airlock/internal/metrics"
+	"github.com/airlock-run/airlock/internal/telemetry/metrics"
 )
 
 // record is the one line in the access log that every request gets. It holds

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/airlock-run/airlock/internal/dialguard"
+	"github.com/airlock-run/airlock/internal/netguard"
 )
 
 // newTransport makes the connection upstream. It follows no redirect (it is
@@ -14,9 +14,9 @@ import (
 // environment, and leaves answers as they are, because they have to be read
 // to be metered.
 func newTransport(s Settings) *http.Transport {
-	var guard dialguard.Guard
+	var guard netguard.Guard
 	if s.AllowPrivateUpstream || isLocal(s.Upstream.Hostname()) {
-		guard.Allow = dialguard.Everywhere()
+		guard.Allow = netguard.Everywhere()
 	}
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, ControlContext: guard.Control}
 	return &http.Transport{

@@ -6,11 +6,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/airlock-run/airlock/internal/dialguard"
+	"github.com/airlock-run/airlock/internal/netguard"
 )
 
 func TestANameThatResolvesInwardsIsNotDialled(t *testing.T) {
-	var refused dialguard.RefusedError
+	var refused netguard.RefusedError
 	public := newTransport(Settings{Upstream: &url.URL{Scheme: "https", Host: "api.anthropic.com"}})
 	_, err := public.DialContext(t.Context(), "tcp", "localhost:1")
 	require.ErrorAs(t, err, &refused)

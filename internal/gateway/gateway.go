@@ -19,8 +19,8 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/semaphore"
 
-	"github.com/airlock-run/airlock/internal/dialguard"
-	"github.com/airlock-run/airlock/internal/trace"
+	"github.com/airlock-run/airlock/internal/netguard"
+	"github.com/airlock-run/airlock/internal/telemetry/trace"
 )
 
 // Settings are the operator's. Zero durations and sizes mean the defaults.
@@ -124,7 +124,7 @@ func (s Settings) validate() error {
 
 func isLocal(host string) bool {
 	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && !dialguard.Public(addr)
+	return host == "localhost" || err == nil && !netguard.Public(addr)
 }
 
 // Models are those that the operator allows; none means that the runtime chooses.

@@ -16,7 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/airlock-run/airlock/internal/gateway"
-	"github.com/airlock-run/airlock/internal/modelstub"
+	"github.com/airlock-run/airlock/internal/test/modelstub"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

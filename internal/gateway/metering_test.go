@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/gateway"
-	"github.com/airlock-run/airlock/internal/modelstub"
+	"github.com/airlock-run/airlock/internal/test/modelstub"
 )
 
 func used(a modelstub.Answer, usage map[string]any) modelstub.Answer {

@@ -13,7 +13,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/airlock-run/airlock/internal/gateway"
-	"github.com/airlock-run/airlock/internal/modelstub"
+	"github.com/airlock-run/airlock/internal/test/modelstub"
 )
 
 func TestTheRequestUpstreamIsRebuilt(t *testing.T) {

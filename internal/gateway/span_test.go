@@ -14,7 +14,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/airlock-run/airlock/internal/gateway"
-	"github.com/airlock-run/airlock/internal/modelstub"
+	"github.com/airlock-run/airlock/internal/test/modelstub"
 )
 
 // Each call that goes upstream is a span of the session's trace, one that is

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/gateway"
-	"github.com/airlock-run/airlock/internal/modelstub"
+	"github.com/airlock-run/airlock/internal/test/modelstub"
 )
 
 // begin sends a request and returns when the first event of its answer is there.

@@ -13,9 +13,9 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/airlock-run/airlock/internal/caller"
-	"github.com/airlock-run/airlock/internal/execution"
-	"github.com/airlock-run/airlock/internal/id"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/id"
+	"github.com/airlock-run/airlock/internal/domain/tenant"
 )
 
 const (
@@ -137,7 +137,7 @@ func giveBackDelay(delivery int) time.Duration {
 // or one that Firestore could only refuse to look for, each time it is asked.
 func decode(data []byte) execution.Ref {
 	var ref execution.Ref
-	if err := json.Unmarshal(data, &ref); err != nil || !caller.ValidTenant(ref.Owner) || !id.Valid(id.Execution, ref.ID) {
+	if err := json.Unmarshal(data, &ref); err != nil || !tenant.ValidTenant(ref.Owner) || !id.Valid(id.Execution, ref.ID) {
 		return execution.Ref{}
 	}
 	return ref

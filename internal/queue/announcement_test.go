@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/airlock-run/airlock/internal/emulator/emulatortest"
-	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/emulator/emulatortest"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
 func TestWhatIsToldIsPulledOnce(t *testing.T) {

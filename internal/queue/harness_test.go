@@ -17,10 +17,10 @@ import (
 	"google.golang.org/api/iterator"
 	"google.golang.org/grpc"
 
-	"github.com/airlock-run/airlock/internal/emulator/emulatortest"
-	pubsubemulator "github.com/airlock-run/airlock/internal/emulator/pubsub"
-	"github.com/airlock-run/airlock/internal/execution"
-	"github.com/airlock-run/airlock/internal/id"
+	"github.com/airlock-run/airlock/emulator/emulatortest"
+	pubsubemulator "github.com/airlock-run/airlock/emulator/pubsub"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/id"
 )
 
 func TestMain(m *testing.M) {

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/airlock-run/airlock/internal/emulator/emulatortest"
-	pubsubemulator "github.com/airlock-run/airlock/internal/emulator/pubsub"
-	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/emulator/emulatortest"
+	pubsubemulator "github.com/airlock-run/airlock/emulator/pubsub"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
 func TestEnsureIsRepeatableAndConcurrent(t *testing.T) {

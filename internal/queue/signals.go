@@ -9,8 +9,8 @@ import (
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/airlock-run/airlock/internal/execution"
-	"github.com/airlock-run/airlock/internal/id"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/id"
 )
 
 // Listen calls hear for every execution that has ended or is to be cancelled,

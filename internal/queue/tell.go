@@ -7,7 +7,7 @@ import (
 	"cloud.google.com/go/pubsub/v2"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
 // Tell announces what a change has made ready, and signals what somebody may

@@ -15,13 +15,13 @@ import (
 	"golang.org/x/sync/errgroup"
 	"pgregory.net/rapid"
 
-	"github.com/airlock-run/airlock/internal/agent"
-	"github.com/airlock-run/airlock/internal/emulator/emulatortest"
-	firestoreemulator "github.com/airlock-run/airlock/internal/emulator/firestore"
-	"github.com/airlock-run/airlock/internal/execution"
-	"github.com/airlock-run/airlock/internal/history"
-	"github.com/airlock-run/airlock/internal/history/historytest"
+	"github.com/airlock-run/airlock/emulator/emulatortest"
+	firestoreemulator "github.com/airlock-run/airlock/emulator/firestore"
+	"github.com/airlock-run/airlock/internal/domain/agent"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/store"
+	"github.com/airlock-run/airlock/internal/test/history"
+	"github.com/airlock-run/airlock/internal/test/history/historytest"
 )
 
 // belfry keeps what was announced until the test takes it up.

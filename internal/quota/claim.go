@@ -3,7 +3,7 @@ package quota
 import (
 	"context"
 
-	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
 // Apply is the store's, but an execution whose tenant may run no more now is

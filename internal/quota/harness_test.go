@@ -11,10 +11,10 @@ import (
 	"go.uber.org/zap/zaptest"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/airlock-run/airlock/internal/agent"
-	"github.com/airlock-run/airlock/internal/emulator/emulatortest"
-	firestoreemulator "github.com/airlock-run/airlock/internal/emulator/firestore"
-	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/emulator/emulatortest"
+	firestoreemulator "github.com/airlock-run/airlock/emulator/firestore"
+	"github.com/airlock-run/airlock/internal/domain/agent"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/store"
 )
 

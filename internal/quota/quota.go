@@ -16,10 +16,10 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"go.uber.org/zap"
 
-	"github.com/airlock-run/airlock/internal/batch"
-	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/broadcast"
+	"github.com/airlock-run/airlock/internal/domain/batch"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/store"
-	"github.com/airlock-run/airlock/internal/wake"
 )
 
 // Limits are those of each tenant; a zero is no bound.
@@ -59,7 +59,7 @@ type Store struct {
 	bell    Bell
 	log     *zap.Logger
 	tallies *lru.Cache[string, *tally]
-	freed   *wake.Notes[string] // tenants of which a place may have become free
+	freed   *broadcast.Notes[string] // tenants of which a place may have become free
 }
 
 // remembered is of how many tenants a process knows the counts.
@@ -71,7 +71,7 @@ func New(s *store.Store, limits Limits, bell Bell, log *zap.Logger) *Store {
 	if err != nil {
 		panic(err) // only for a size that is not above 0
 	}
-	return &Store{Store: s, limits: limits, bell: bell, log: log, tallies: tallies, freed: wake.NewNotes[string]()}
+	return &Store{Store: s, limits: limits, bell: bell, log: log, tallies: tallies, freed: broadcast.NewNotes[string]()}
 }
 
 // SubmitRun is the store's, and returns a QueueFullError or BudgetSpentError besides.

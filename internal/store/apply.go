@@ -9,10 +9,10 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/airlock-run/airlock/internal/conversation"
-	"github.com/airlock-run/airlock/internal/execution"
-	"github.com/airlock-run/airlock/internal/metrics"
-	"github.com/airlock-run/airlock/internal/webhook"
+	"github.com/airlock-run/airlock/internal/domain/conversation"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/webhook"
+	"github.com/airlock-run/airlock/internal/telemetry/metrics"
 )
 
 // ErrNotItsTurn means that an earlier turn of the conversation has not ended.

@@ -6,7 +6,7 @@ import (
 
 	"cloud.google.com/go/firestore"
 
-	"github.com/airlock-run/airlock/internal/conversation"
+	"github.com/airlock-run/airlock/internal/domain/conversation"
 )
 
 // DeleteConversation deletes a conversation with its messages and its session,

@@ -7,7 +7,7 @@ import (
 
 	"cloud.google.com/go/firestore"
 
-	"github.com/airlock-run/airlock/internal/webhook"
+	"github.com/airlock-run/airlock/internal/domain/webhook"
 )
 
 const (

@@ -8,11 +8,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/airlock-run/airlock/internal/agent"
-	"github.com/airlock-run/airlock/internal/conversation"
-	"github.com/airlock-run/airlock/internal/emulator/emulatortest"
-	firestoreemulator "github.com/airlock-run/airlock/internal/emulator/firestore"
-	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/emulator/emulatortest"
+	firestoreemulator "github.com/airlock-run/airlock/emulator/firestore"
+	"github.com/airlock-run/airlock/internal/domain/agent"
+	"github.com/airlock-run/airlock/internal/domain/conversation"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
 func TestMain(m *testing.M) { emulatortest.Main(m) }

@@ -8,7 +8,7 @@ import (
 	"cloud.google.com/go/firestore"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/airlock-run/airlock/internal/batch"
+	"github.com/airlock-run/airlock/internal/domain/batch"
 )
 
 const (

@@ -5,15 +5,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/airlock-run/airlock/internal/caller"
-	"github.com/airlock-run/airlock/internal/key"
+	"github.com/airlock-run/airlock/internal/domain/apikey"
+	"github.com/airlock-run/airlock/internal/domain/tenant"
 )
 
 // What is revoked while it is used does not come back.
 func TestAUseBringsNoRevokedKeyBack(t *testing.T) {
 	t.Parallel()
 	f := start(t)
-	k := key.Key{ID: "key_1", Owner: ada, Hash: "h", Scopes: []caller.Scope{caller.Read}}
+	k := apikey.Key{ID: "key_1", Owner: ada, Hash: "h", Scopes: []tenant.Scope{tenant.Read}}
 	require.NoError(t, f.CreateKey(t.Context(), &k, 0))
 	found, now, err := f.KeyByHash(t.Context(), "h")
 	require.NoError(t, err)
@@ -26,5 +26,5 @@ func TestAUseBringsNoRevokedKeyBack(t *testing.T) {
 	require.NoError(t, f.RevokeKey(t.Context(), ada, k.ID))
 	require.NoError(t, f.KeyUsed(t.Context(), found, now))
 	_, _, err = f.KeyByHash(t.Context(), "h")
-	require.ErrorIs(t, err, key.ErrUnknown)
+	require.ErrorIs(t, err, apikey.ErrUnknown)
 }

@@ -6,10 +6,10 @@ import (
 
 	"cloud.google.com/go/firestore"
 
-	"github.com/airlock-run/airlock/internal/agent"
-	"github.com/airlock-run/airlock/internal/batch"
-	"github.com/airlock-run/airlock/internal/conversation"
-	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/internal/domain/agent"
+	"github.com/airlock-run/airlock/internal/domain/batch"
+	"github.com/airlock-run/airlock/internal/domain/conversation"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
 // Page is a part of a list that runs from the newest to the oldest.

@@ -11,10 +11,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/airlock-run/airlock/internal/conversation"
-	"github.com/airlock-run/airlock/internal/emulator/emulatortest"
-	firestoreemulator "github.com/airlock-run/airlock/internal/emulator/firestore"
-	"github.com/airlock-run/airlock/internal/execution"
+	"github.com/airlock-run/airlock/emulator/emulatortest"
+	firestoreemulator "github.com/airlock-run/airlock/emulator/firestore"
+	"github.com/airlock-run/airlock/internal/domain/conversation"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
 func TestWhatWasSubmittedOutlivesFirestore(t *testing.T) {

@@ -7,8 +7,6 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"go.uber.org/zap"
-
-	"github.com/airlock-run/airlock/internal/rescue"
 )
 
 // healthy is how long a task must have run for its next failure to count as a first one.
@@ -50,7 +48,7 @@ func Keep(ctx context.Context, log *zap.Logger, what string, task func(context.C
 }
 
 func once(ctx context.Context, task func(context.Context) error) (err error) {
-	defer rescue.Panic(&err)
+	defer Panic(&err)
 	return task(ctx)
 }
 

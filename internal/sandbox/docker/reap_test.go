@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/airlock-run/airlock/internal/fault"
+	"github.com/airlock-run/airlock/internal/test/faultproxy"
 )
 
 // die ends a driver as a crash would: the kernel lets go of its lock, and
@@ -72,14 +72,14 @@ func TestReapFindsContainersWithoutAFolder(t *testing.T) {
 // removed by then, the next executor removes.
 func TestCloseLeavesTheRestToTheNext(t *testing.T) {
 	dir := socketDir(t)
-	engine, err := fault.Listen("unix", filepath.Join(socketDir(t), "engine.sock"), "/var/run/docker.sock")
+	engine, err := faultproxy.Listen("unix", filepath.Join(socketDir(t), "engine.sock"), "/var/run/docker.sock")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, engine.Close()) })
 	stopping, err := New(Options{SocketDir: dir, Host: "unix://" + engine.Addr()})
 	require.NoError(t, err)
 	c, err := stopping.prepare(t.Context(), probeShape, "exe_left")
 	require.NoError(t, err)
-	engine.Set(fault.BlackHole)
+	engine.Set(faultproxy.BlackHole)
 	stopping.discard(t.Context(), c)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/airlock-run/airlock/internal/rescue"
 	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/sandbox/frame"
+	"github.com/airlock-run/airlock/internal/supervise"
 )
 
 const (
@@ -52,7 +52,7 @@ func (d *Driver) runIn(ctx context.Context, c *cell, job sandbox.Job, called tim
 // converse makes an error of a panic over what the container says, which has to
 // be removed all the same.
 func (d *Driver) converse(ctx context.Context, c *cell, job sandbox.Job, called time.Time) (_ sandbox.Outcome, err error) {
-	defer rescue.Panic(&err)
+	defer supervise.Panic(&err)
 	raw, secret, err := encode(job)
 	if err != nil {
 		return sandbox.Outcome{}, err

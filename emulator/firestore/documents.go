@@ -1,0 +1,92 @@
+package firestore
+
+import (
+	"context"
+
+	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/airlock-run/airlock/emulator/internal/firestore/field"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
+)
+
+// GetDocument reads one document.
+func (s *Server) GetDocument(ctx context.Context, r *pb.GetDocumentRequest) (*pb.Document, error) {
+	db, p, err := name.ParseDocument(r.GetName())
+	if err != nil {
+		return nil, err
+	}
+	mask, err := field.ParseMask(r.GetMask())
+	if err != nil {
+		return nil, err
+	}
+	e, err := s.session(ctx, db, selector{transaction: r.GetTransaction(), readTime: r.GetReadTime()}, p)
+	if err != nil {
+		return nil, err
+	}
+	defer e.close()
+	d, err := e.get(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if d == nil {
+		return nil, status.Errorf(codes.NotFound, "Document %q not found.", r.GetName())
+	}
+	out := d.Proto(db)
+	out.Fields = field.Project(out.Fields, mask)
+	return out, nil
+}
+
+// BatchGetDocuments reads documents of one snapshot, the missing ones among them, in the order asked for.
+func (s *Server) BatchGetDocuments(r *pb.BatchGetDocumentsRequest, stream pb.Firestore_BatchGetDocumentsServer) error {
+	ctx := stream.Context()
+	db, err := name.ParseDatabase(r.GetDatabase())
+	if err != nil {
+		return err
+	}
+	mask, err := field.ParseMask(r.GetMask())
+	if err != nil {
+		return err
+	}
+	paths := make([]name.Path, 0, len(r.GetDocuments()))
+	for _, full := range r.GetDocuments() {
+		in, p, err := name.ParseDocument(full)
+		if err != nil {
+			return err
+		}
+		if in != db {
+			return status.Errorf(codes.InvalidArgument, "Document %q is not in database %q.", full, db)
+		}
+		paths = append(paths, p)
+	}
+	sel := selector{transaction: r.GetTransaction(), begin: r.GetNewTransaction(), readTime: r.GetReadTime()}
+	e, err := s.session(ctx, db, sel, paths...)
+	if err != nil {
+		return err
+	}
+	defer e.close()
+	if e.begun != nil {
+		if err := stream.Send(&pb.BatchGetDocumentsResponse{Transaction: e.begun, ReadTime: e.Time.Proto()}); err != nil {
+			return err
+		}
+	}
+	for i, p := range paths {
+		d, err := e.get(ctx, p)
+		if err != nil {
+			return err
+		}
+		out := &pb.BatchGetDocumentsResponse{ReadTime: e.Time.Proto()}
+		if d == nil {
+			out.Result = &pb.BatchGetDocumentsResponse_Missing{Missing: r.GetDocuments()[i]}
+		} else {
+			found := d.Proto(db)
+			found.Fields = field.Project(found.Fields, mask)
+			out.Result = &pb.BatchGetDocumentsResponse_Found{Found: found}
+		}
+		if err := stream.Send(out); err != nil {
+			return err
+		}
+	}
+	return nil
+}

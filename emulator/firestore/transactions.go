@@ -1,0 +1,97 @@
+package firestore
+
+import (
+	"context"
+
+	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/store"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/txn"
+)
+
+// BeginTransaction opens a transaction.
+func (s *Server) BeginTransaction(_ context.Context, r *pb.BeginTransactionRequest) (*pb.BeginTransactionResponse, error) {
+	db, err := name.ParseDatabase(r.GetDatabase())
+	if err != nil {
+		return nil, err
+	}
+	tx, err := s.begin(db, r.GetOptions())
+	if err != nil {
+		return nil, err
+	}
+	return &pb.BeginTransactionResponse{Transaction: []byte(tx.ID)}, nil
+}
+
+func (s *Server) begin(db name.Database, o *pb.TransactionOptions) (*txn.Transaction, error) {
+	s.open.Expire()
+	ro, ok := o.GetMode().(*pb.TransactionOptions_ReadOnly_)
+	if !ok {
+		// A retry needs no more than any other: its predecessor has ended, or ends by itself.
+		s.open.End(o.GetReadWrite().GetRetryTransaction())
+		return s.open.Begin(db, nil), nil
+	}
+	if t := ro.ReadOnly.GetReadTime(); t != nil {
+		sn, err := s.snapshotAt(db, t)
+		if err != nil {
+			return nil, err
+		}
+		return s.open.Begin(db, sn), nil
+	}
+	return s.open.Begin(db, s.store.Snapshot()), nil
+}
+
+// Rollback ends a transaction. One that is not open any more is rolled back already. The reads of a read-write
+// transaction do not wait for the disk, so its end does: its client may act on what it has read.
+func (s *Server) Rollback(ctx context.Context, r *pb.RollbackRequest) (*emptypb.Empty, error) {
+	if _, err := name.ParseDatabase(r.GetDatabase()); err != nil {
+		return nil, err
+	}
+	if len(r.GetTransaction()) == 0 {
+		return nil, status.Error(codes.InvalidArgument, "A rollback needs a transaction.")
+	}
+	s.open.End(r.GetTransaction())
+	sn := s.store.Snapshot()
+	defer sn.Close()
+	return &emptypb.Empty{}, sn.Durable(ctx)
+}
+
+// Commit applies writes, in a transaction or by themselves.
+func (s *Server) Commit(ctx context.Context, r *pb.CommitRequest) (*pb.CommitResponse, error) {
+	db, err := name.ParseDatabase(r.GetDatabase())
+	if err != nil {
+		return nil, err
+	}
+	writes, err := parseWrites(db, r.GetWrites())
+	if err != nil {
+		return nil, err
+	}
+	var check func(*store.View) error
+	if id := r.GetTransaction(); len(id) > 0 {
+		tx, err := s.open.Use(db, id)
+		if err != nil {
+			return nil, err
+		}
+		// The turns end when others can see the commit; the wait for the disk is not theirs.
+		defer s.open.End(id)
+		if tx.Snapshot != nil {
+			if len(writes) > 0 {
+				return nil, status.Error(codes.InvalidArgument, "Cannot modify entities in a read-only transaction.")
+			}
+			return &pb.CommitResponse{CommitTime: tx.Snapshot.Time.Proto()}, nil
+		}
+		check = tx.Check
+	}
+	pending, err := s.store.Start(db, writes, check)
+	s.open.End(r.GetTransaction())
+	if err != nil {
+		return nil, err
+	}
+	if err := pending.Wait(ctx); err != nil {
+		return nil, err
+	}
+	return &pb.CommitResponse{CommitTime: pending.Time.Proto(), WriteResults: writeResults(pending.Writes)}, nil
+}

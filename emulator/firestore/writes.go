@@ -1,0 +1,174 @@
+package firestore
+
+import (
+	"context"
+	"crypto/rand"
+
+	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
+	"google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	grpcstatus "google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/airlock-run/airlock/emulator/internal/firestore/field"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/store"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/write"
+)
+
+// maxBatch is the documented number of writes of a BatchWrite. A Commit is bounded by the size of a request alone.
+const maxBatch = 500
+
+func parseWrites(db name.Database, list []*pb.Write) ([]write.Write, error) {
+	out := make([]write.Write, 0, len(list))
+	for _, w := range list {
+		parsed, err := write.Parse(db, w)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, parsed)
+	}
+	return out, nil
+}
+
+func writeResults(list []store.WriteResult) []*pb.WriteResult {
+	out := make([]*pb.WriteResult, 0, len(list))
+	for _, r := range list {
+		w := &pb.WriteResult{TransformResults: r.Transforms}
+		if r.Update != 0 {
+			w.UpdateTime = r.Update.Proto()
+		}
+		out = append(out, w)
+	}
+	return out
+}
+
+// BatchWrite applies each write by itself: some may fail, and others see them in any order.
+func (s *Server) BatchWrite(ctx context.Context, r *pb.BatchWriteRequest) (*pb.BatchWriteResponse, error) {
+	db, err := name.ParseDatabase(r.GetDatabase())
+	if err != nil {
+		return nil, err
+	}
+	if len(r.GetWrites()) > maxBatch {
+		return nil, grpcstatus.Errorf(codes.InvalidArgument, "A batch holds at most %d writes.", maxBatch)
+	}
+	if err := checkDistinct(r.GetWrites()); err != nil {
+		return nil, err
+	}
+	pending := make([]*store.Pending, len(r.GetWrites()))
+	out := &pb.BatchWriteResponse{}
+	for i, w := range r.GetWrites() {
+		var err error
+		pending[i], err = s.start(db, w)
+		out.Status = append(out.Status, s.status(err))
+		out.WriteResults = append(out.WriteResults, &pb.WriteResult{})
+	}
+	for i, p := range pending { // the disk is waited for once, by all
+		if p == nil {
+			continue
+		}
+		if err := p.Wait(ctx); err != nil {
+			return nil, err
+		}
+		out.WriteResults[i] = writeResults(p.Writes)[0]
+	}
+	return out, nil
+}
+
+// checkDistinct refuses a batch that writes a document twice: its writes have no order.
+func checkDistinct(list []*pb.Write) error {
+	seen := map[string]bool{}
+	for _, w := range list {
+		target := w.GetUpdate().GetName() + w.GetDelete() + w.GetTransform().GetDocument() // one of them
+		if target != "" && seen[target] {
+			return grpcstatus.Errorf(codes.InvalidArgument, "Document %q is written twice in one batch.", target)
+		}
+		seen[target] = true
+	}
+	return nil
+}
+
+func (s *Server) start(db name.Database, w *pb.Write) (*store.Pending, error) {
+	parsed, err := write.Parse(db, w)
+	if err != nil {
+		return nil, err
+	}
+	return s.store.Start(db, []write.Write{parsed}, nil)
+}
+
+func (s *Server) status(err error) *status.Status {
+	return grpcstatus.Convert(s.answer(err)).Proto()
+}
+
+// CreateDocument makes a document that must not be there, with a random ID where none is given.
+func (s *Server) CreateDocument(ctx context.Context, r *pb.CreateDocumentRequest) (*pb.Document, error) {
+	db, parent, err := name.ParseParent(r.GetParent())
+	if err != nil {
+		return nil, err
+	}
+	id := r.GetDocumentId()
+	if id == "" {
+		id = rand.Text()[:20]
+	}
+	for _, part := range []string{r.GetCollectionId(), id} {
+		if err := name.CheckID(part); err != nil {
+			return nil, err
+		}
+	}
+	target := &pb.Document{Name: parent.Child(r.GetCollectionId(), id).In(db), Fields: r.GetDocument().GetFields()}
+	return s.writeOne(ctx, db, r.GetMask(), &pb.Write{
+		Operation:       &pb.Write_Update{Update: target},
+		CurrentDocument: &pb.Precondition{ConditionType: &pb.Precondition_Exists{Exists: false}},
+	})
+}
+
+// UpdateDocument replaces a document, or the fields of a mask, and makes it where it is not there.
+func (s *Server) UpdateDocument(ctx context.Context, r *pb.UpdateDocumentRequest) (*pb.Document, error) {
+	db, _, err := name.ParseDocument(r.GetDocument().GetName())
+	if err != nil {
+		return nil, err
+	}
+	return s.writeOne(ctx, db, r.GetMask(), &pb.Write{
+		Operation:       &pb.Write_Update{Update: r.GetDocument()},
+		UpdateMask:      r.GetUpdateMask(),
+		CurrentDocument: r.GetCurrentDocument(),
+	})
+}
+
+// DeleteDocument removes a document, if it is there.
+func (s *Server) DeleteDocument(ctx context.Context, r *pb.DeleteDocumentRequest) (*emptypb.Empty, error) {
+	db, _, err := name.ParseDocument(r.GetName())
+	if err != nil {
+		return nil, err
+	}
+	_, err = s.writeOne(ctx, db, nil, &pb.Write{
+		Operation:       &pb.Write_Delete{Delete: r.GetName()},
+		CurrentDocument: r.GetCurrentDocument(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &emptypb.Empty{}, nil
+}
+
+// writeOne applies one write and returns what became of the document, nil after a delete.
+func (s *Server) writeOne(ctx context.Context, db name.Database, show *pb.DocumentMask, w *pb.Write) (*pb.Document, error) {
+	mask, err := field.ParseMask(show)
+	if err != nil {
+		return nil, err
+	}
+	pending, err := s.start(db, w)
+	if err != nil {
+		return nil, err
+	}
+	if err := pending.Wait(ctx); err != nil {
+		return nil, err
+	}
+	d := pending.Last
+	if d == nil {
+		return nil, nil
+	}
+	out := d.Proto(db)
+	out.Fields = field.Project(out.Fields, mask)
+	return out, nil
+}

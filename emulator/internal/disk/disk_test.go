@@ -1,0 +1,111 @@
+package disk_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/emulator/internal/disk"
+)
+
+func open(t *testing.T, dir string) *pebble.DB {
+	t.Helper()
+	db, err := disk.Open(dir, "letters", 3, nil)
+	require.NoError(t, err)
+	return db
+}
+
+func TestReopenKeepsData(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "made", "on", "the", "way")
+	db := open(t, dir)
+	require.NoError(t, db.Set([]byte("a"), []byte("1"), pebble.Sync))
+	require.NoError(t, db.Close())
+
+	db = open(t, dir)
+	defer db.Close()
+	value, closer, err := db.Get([]byte("a"))
+	require.NoError(t, err)
+	require.Equal(t, "1", string(value))
+	require.NoError(t, closer.Close())
+}
+
+func TestMemoryStoresAreApart(t *testing.T) {
+	a, b := open(t, ""), open(t, "")
+	defer a.Close()
+	defer b.Close()
+	require.NoError(t, a.Set([]byte("a"), nil, pebble.Sync))
+	_, _, err := b.Get([]byte("a"))
+	require.ErrorIs(t, err, pebble.ErrNotFound)
+}
+
+func TestLocked(t *testing.T) {
+	dir := t.TempDir()
+	db := open(t, dir)
+	_, err := disk.Open(dir, "letters", 3, nil)
+	var locked *disk.LockedError
+	require.ErrorAs(t, err, &locked)
+	require.Equal(t, dir, locked.Dir)
+
+	require.NoError(t, db.Close())
+	require.NoError(t, open(t, dir).Close(), "the lock is free again")
+}
+
+func TestUnwritableIsNotLocked(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	_, err := disk.Open(file, "letters", 3, nil)
+	require.Error(t, err)
+	require.NotErrorAs(t, err, new(*disk.LockedError))
+}
+
+func TestRefusesOtherStores(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, open(t, dir).Close())
+
+	_, err := disk.Open(dir, "numbers", 3, nil)
+	var kind *disk.KindError
+	require.ErrorAs(t, err, &kind)
+	require.Equal(t, disk.KindError{Dir: dir, Got: "letters", Want: "numbers"}, *kind)
+
+	for _, want := range []int{2, 4} {
+		_, err = disk.Open(dir, "letters", want, nil)
+		var version *disk.VersionError
+		require.ErrorAs(t, err, &version)
+		require.Equal(t, disk.VersionError{Dir: dir, Got: 3, Want: want}, *version)
+	}
+	require.NoError(t, open(t, dir).Close(), "a refusal leaves the store as it was")
+}
+
+func TestRefusesDataWithoutStamp(t *testing.T) {
+	dir := t.TempDir()
+	db, err := pebble.Open(dir, &pebble.Options{})
+	require.NoError(t, err)
+	require.NoError(t, db.Set([]byte("a"), nil, pebble.Sync))
+	require.NoError(t, db.Close())
+
+	_, err = disk.Open(dir, "letters", 3, nil)
+	require.ErrorAs(t, err, new(*disk.KindError))
+	require.ErrorContains(t, err, "unknown data")
+}
+
+func TestCorrupt(t *testing.T) {
+	dir := t.TempDir()
+	db := open(t, dir)
+	require.NoError(t, db.Set([]byte("a"), []byte("1"), pebble.Sync))
+	require.NoError(t, db.Flush())
+	require.NoError(t, db.Close())
+	manifests, err := filepath.Glob(filepath.Join(dir, "MANIFEST-*"))
+	require.NoError(t, err)
+	require.NotEmpty(t, manifests)
+	for _, m := range manifests {
+		require.NoError(t, os.WriteFile(m, []byte("not a manifest, for all that it is here"), 0o600))
+	}
+
+	_, err = disk.Open(dir, "letters", 3, nil)
+	require.ErrorAs(t, err, new(*disk.CorruptError))
+	_, err = disk.Open(dir, "letters", 3, nil)
+	require.NotErrorAs(t, err, new(*disk.LockedError), "a failed opening leaves no lock")
+}

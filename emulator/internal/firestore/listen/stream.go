@@ -1,0 +1,257 @@
+package listen
+
+import (
+	"context"
+	"errors"
+
+	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/airlock-run/airlock/emulator/internal/firestore/document"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/store"
+)
+
+// Stream is one Listen call and the targets it watches. It belongs to one goroutine.
+type Stream struct {
+	hub     *Hub
+	store   *store.Store
+	send    func(*pb.ListenResponse) error
+	inbox   *inbox
+	targets map[int32]*target
+	at      document.Time // newest commit told of
+}
+
+// NewStream makes a stream that answers through send. The caller closes it.
+func NewStream(h *Hub, s *store.Store, send func(*pb.ListenResponse) error) *Stream {
+	return &Stream{hub: h, store: s, send: send, inbox: newInbox(), targets: map[int32]*target{}}
+}
+
+// Close stops watching.
+func (s *Stream) Close() {
+	for _, t := range s.targets {
+		s.hub.unwatch(s.inbox, t.topics)
+	}
+}
+
+// Changed has a token when there is something for Catchup to tell.
+func (s *Stream) Changed() <-chan struct{} { return s.inbox.ready }
+
+// Request adds or removes a target.
+func (s *Stream) Request(ctx context.Context, r *pb.ListenRequest) error {
+	db, err := name.ParseDatabase(r.GetDatabase())
+	if err != nil {
+		return err
+	}
+	switch change := r.GetTargetChange().(type) {
+	case *pb.ListenRequest_AddTarget:
+		return s.add(ctx, db, change.AddTarget)
+	case *pb.ListenRequest_RemoveTarget:
+		return s.remove(change.RemoveTarget, nil)
+	}
+	return status.Error(codes.InvalidArgument, "A listen request neither adds nor removes a target.")
+}
+
+func (s *Stream) add(ctx context.Context, db name.Database, r *pb.Target) error {
+	if s.targets[r.GetTargetId()] != nil {
+		return status.Errorf(codes.InvalidArgument, "Target %d is there already.", r.GetTargetId())
+	}
+	t, err := parseTarget(db, r)
+	if err == nil && t.query != nil {
+		err = s.store.Prepare(t.query)
+	}
+	if err != nil {
+		if status.Code(err) == codes.Unknown {
+			return err
+		}
+		return s.refuse(r.GetTargetId(), err)
+	}
+	// Watching begins before reading, so that no commit falls in between; what comes twice is told by its time.
+	s.hub.watch(s.inbox, t.topics)
+	s.targets[t.id] = t
+	if err := s.send(targetChange(pb.TargetChange_ADD, 0, t.id)); err != nil {
+		return err
+	}
+	if err := s.fill(ctx, t); err != nil {
+		return err
+	}
+	if err := s.send(targetChange(pb.TargetChange_CURRENT, t.at, t.id)); err != nil {
+		return err
+	}
+	if t.once {
+		if err := s.remove(t.id, nil); err != nil {
+			return err
+		}
+	}
+	return s.Catchup(ctx)
+}
+
+// fill brings the listener from what it has, nothing or the state of its resume token, to what is there now.
+func (s *Stream) fill(ctx context.Context, t *target) error {
+	if t.resume != 0 {
+		err := s.recall(t)
+		if errors.Is(err, store.ErrForgotten) || errors.Is(err, store.ErrFuture) {
+			t.resume = 0
+			err = s.send(targetChange(pb.TargetChange_RESET, 0, t.id))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := s.refresh(ctx, t); err != nil {
+		return err
+	}
+	for _, p := range t.documents { // a listener to a document waits to hear of its absence as well
+		if _, ok := t.known[p.String()]; !ok && t.resume == 0 {
+			if err := s.send(documentDelete(p.In(t.db), t.at, t.id)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// recall finds out what the listener had at its resume token.
+func (s *Stream) recall(t *target) error {
+	sn, err := s.store.SnapshotAt(t.db, t.resume)
+	if err != nil {
+		return err
+	}
+	defer sn.Close()
+	docs, err := t.read(sn)
+	if err != nil {
+		return err
+	}
+	for _, d := range docs {
+		t.known[d.Path.String()] = d.Update
+	}
+	return nil
+}
+
+// refresh reads the target anew and tells the listener the difference.
+func (s *Stream) refresh(ctx context.Context, t *target) error {
+	sn := s.store.Snapshot()
+	defer sn.Close()
+	if err := sn.Durable(ctx); err != nil {
+		return err
+	}
+	docs, err := t.read(sn)
+	if err != nil {
+		return err
+	}
+	t.at = sn.Time
+	gone := t.known
+	t.known = make(map[string]document.Time, len(docs))
+	for _, d := range docs {
+		key := d.Path.String()
+		before, had := gone[key]
+		delete(gone, key)
+		t.known[key] = d.Update
+		if had && before == d.Update {
+			continue
+		}
+		if err := s.send(t.documentChange(d)); err != nil {
+			return err
+		}
+	}
+	for key := range gone {
+		if err := s.leave(t, sn, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leave tells that a document is not in the target any more, and whether it is gone altogether.
+func (s *Stream) leave(t *target, sn *store.Snapshot, key string) error {
+	_, p, err := name.ParseDocument(t.db.String() + "/documents/" + key)
+	if err != nil {
+		return err
+	}
+	d, err := sn.Get(t.db, p)
+	if err != nil {
+		return err
+	}
+	if d == nil {
+		return s.send(documentDelete(p.In(t.db), sn.Time, t.id))
+	}
+	return s.send(documentRemove(p.In(t.db), sn.Time, t.id))
+}
+
+// Catchup tells of all commits so far, and then up to which time the listener knows everything.
+func (s *Stream) Catchup(ctx context.Context) error {
+	for {
+		events, ok := s.inbox.take()
+		if !ok {
+			return status.Error(codes.Unavailable, "The listener was too slow and must start over from its resume token.")
+		}
+		if len(events) == 0 {
+			break
+		}
+		for _, e := range events {
+			s.at = max(s.at, e.Time)
+			for _, t := range s.targets {
+				if err := s.tell(ctx, t, e); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	for _, t := range s.targets {
+		s.at = max(s.at, t.at)
+	}
+	return s.send(targetChange(pb.TargetChange_NO_CHANGE, s.at))
+}
+
+// tell passes one commit on to one target.
+func (s *Stream) tell(ctx context.Context, t *target, e store.Event) error {
+	if e.Time <= t.at || e.Database != t.db {
+		return nil
+	}
+	for _, c := range e.Changes {
+		if !t.concerns(c) {
+			continue
+		}
+		if t.limited() {
+			return s.refresh(ctx, t)
+		}
+		if err := s.send(t.message(c, e.Time)); err != nil {
+			return err
+		}
+	}
+	t.at = e.Time
+	return nil
+}
+
+// message tells one change, which concerns the target, and notes what the listener then has.
+func (t *target) message(c store.Change, at document.Time) *pb.ListenResponse {
+	if t.holds(c.New) {
+		t.known[c.Path.String()] = c.New.Update
+		return t.documentChange(c.New)
+	}
+	delete(t.known, c.Path.String())
+	if c.New == nil {
+		return documentDelete(c.Path.In(t.db), at, t.id)
+	}
+	return documentRemove(c.Path.In(t.db), at, t.id)
+}
+
+func (s *Stream) remove(id int32, cause error) error {
+	t := s.targets[id]
+	if t == nil {
+		return nil
+	}
+	s.hub.unwatch(s.inbox, t.topics)
+	delete(s.targets, id)
+	return s.refuse(id, cause)
+}
+
+// refuse tells the listener that a target is not watched, and why where that was not its own wish.
+func (s *Stream) refuse(id int32, cause error) error {
+	m := targetChange(pb.TargetChange_REMOVE, 0, id)
+	if cause != nil {
+		m.GetTargetChange().Cause = status.Convert(cause).Proto()
+	}
+	return s.send(m)
+}

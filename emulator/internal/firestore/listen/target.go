@@ -1,0 +1,143 @@
+package listen
+
+import (
+	"encoding/binary"
+	"slices"
+
+	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/airlock-run/airlock/emulator/internal/firestore/document"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/query"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/store"
+)
+
+// target is one thing a stream watches, and what its listener has been told of it.
+type target struct {
+	id        int32
+	once      bool
+	db        name.Database
+	query     *query.Query // nil: documents
+	documents []name.Path
+	topics    []topic
+	resume    document.Time // zero: the listener has nothing yet
+
+	at    document.Time            // the listener knows everything up to this commit
+	known map[string]document.Time // update times of the documents the listener has
+}
+
+// token is a resume token: the time up to which the listener knows everything.
+func token(t document.Time) []byte { return binary.BigEndian.AppendUint64(nil, uint64(t)) }
+
+func parseTarget(db name.Database, t *pb.Target) (*target, error) {
+	out := &target{id: t.GetTargetId(), once: t.GetOnce(), db: db, known: map[string]document.Time{}}
+	if err := out.parseResume(t); err != nil {
+		return nil, err
+	}
+	switch what := t.GetTargetType().(type) {
+	case *pb.Target_Documents:
+		return out, out.parseDocuments(what.Documents.GetDocuments())
+	case *pb.Target_Query:
+		return out, out.parseQuery(what.Query)
+	}
+	return nil, status.Error(codes.InvalidArgument, "A target names neither documents nor a query.")
+}
+
+func (t *target) parseResume(from *pb.Target) error {
+	switch r := from.GetResumeType().(type) {
+	case *pb.Target_ResumeToken:
+		switch len(r.ResumeToken) {
+		case 0:
+		case 8:
+			t.resume = document.Time(binary.BigEndian.Uint64(r.ResumeToken))
+		default:
+			return status.Error(codes.InvalidArgument, "The resume token is not one of this server's.")
+		}
+	case *pb.Target_ReadTime:
+		t.resume = document.ParseTime(r.ReadTime)
+	}
+	return nil
+}
+
+func (t *target) parseDocuments(names []string) error {
+	if len(names) == 0 {
+		return status.Error(codes.InvalidArgument, "A target lists no documents.")
+	}
+	for _, full := range names {
+		db, p, err := name.ParseDocument(full)
+		if err != nil {
+			return err
+		}
+		if db != t.db {
+			return status.Errorf(codes.InvalidArgument, "Document %q is not in database %q.", full, t.db)
+		}
+		t.documents = append(t.documents, p)
+		t.topics = append(t.topics, topic{database: t.db, document: p.String()})
+	}
+	return nil
+}
+
+func (t *target) parseQuery(from *pb.Target_QueryTarget) error {
+	db, parent, err := name.ParseParent(from.GetParent())
+	if err != nil {
+		return err
+	}
+	if db != t.db {
+		return status.Errorf(codes.InvalidArgument, "Parent %q is not in database %q.", from.GetParent(), t.db)
+	}
+	if t.query, err = query.Parse(db, parent, from.GetStructuredQuery()); err != nil {
+		return err
+	}
+	t.topics = []topic{{database: db, collection: t.query.Collection}}
+	return nil
+}
+
+// read returns what the target consists of in a snapshot, in order.
+func (t *target) read(sn *store.Snapshot) ([]*document.Document, error) {
+	var out []*document.Document
+	if t.query == nil {
+		for _, p := range t.documents {
+			d, err := sn.Get(t.db, p)
+			if err != nil {
+				return nil, err
+			}
+			if d != nil {
+				out = append(out, d)
+			}
+		}
+		return out, nil
+	}
+	for d, err := range sn.Run(t.query) {
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, d)
+	}
+	return out, nil
+}
+
+// concerns says whether a change can change what the target consists of.
+func (t *target) concerns(c store.Change) bool {
+	if t.query == nil {
+		return slices.ContainsFunc(t.documents, func(p name.Path) bool { return name.Compare(p, c.Path) == 0 })
+	}
+	return t.holds(c.Old) || t.holds(c.New)
+}
+
+// holds says whether a document belongs to the target, limits aside.
+func (t *target) holds(d *document.Document) bool {
+	switch {
+	case d == nil:
+		return false
+	case t.query == nil:
+		return true
+	}
+	return t.query.Matches(d) && !t.query.BeforeStart(d) && !t.query.AfterEnd(d)
+}
+
+// limited says whether what the target consists of cannot be told from one change at a time.
+func (t *target) limited() bool {
+	return t.query != nil && (t.query.Limit > 0 || t.query.Offset > 0)
+}

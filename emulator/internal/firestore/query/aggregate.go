@@ -1,0 +1,181 @@
+package query
+
+import (
+	"fmt"
+	"math"
+	"math/big"
+	"slices"
+
+	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
+
+	"github.com/airlock-run/airlock/emulator/internal/firestore/document"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/field"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/value"
+)
+
+// maxAggregations is the documented number of aggregations in one query.
+const maxAggregations = 5
+
+// Aggregations are the running totals of one aggregation query.
+type Aggregations []*aggregation
+
+type aggregation struct {
+	alias string
+	path  field.Path // empty: count documents
+	mean  bool
+	upTo  int64 // of a count; zero: no bound
+	n     int64
+	total total
+}
+
+// ParseAggregations reads what an aggregation query asks for.
+func ParseAggregations(list []*pb.StructuredAggregationQuery_Aggregation) (Aggregations, error) {
+	if len(list) == 0 || len(list) > maxAggregations {
+		return nil, invalid("it needs 1 to %d aggregations", maxAggregations)
+	}
+	out := make(Aggregations, 0, len(list))
+	names := map[string]bool{}
+	for i, a := range list {
+		parsed, err := parseAggregation(a)
+		if err != nil {
+			return nil, err
+		}
+		parsed.alias = a.GetAlias()
+		if parsed.alias == "" {
+			parsed.alias = fmt.Sprintf("field_%d", i+1)
+		}
+		if names[parsed.alias] {
+			return nil, invalid("two aggregations are named %q", parsed.alias)
+		}
+		names[parsed.alias] = true
+		out = append(out, parsed)
+	}
+	return out, nil
+}
+
+func parseAggregation(a *pb.StructuredAggregationQuery_Aggregation) (*aggregation, error) {
+	var on *pb.StructuredQuery_FieldReference
+	out := &aggregation{}
+	switch t := a.GetOperator().(type) {
+	case *pb.StructuredAggregationQuery_Aggregation_Count_:
+		out.upTo = t.Count.GetUpTo().GetValue()
+		if t.Count.GetUpTo() != nil && out.upTo <= 0 {
+			return nil, invalid("up_to must be positive")
+		}
+		return out, nil
+	case *pb.StructuredAggregationQuery_Aggregation_Sum_:
+		on = t.Sum.GetField()
+	case *pb.StructuredAggregationQuery_Aggregation_Avg_:
+		on, out.mean = t.Avg.GetField(), true
+	default:
+		return nil, invalid("an aggregation has no operator")
+	}
+	var err error
+	out.path, err = field.Parse(on.GetFieldPath())
+	return out, err
+}
+
+// Narrow stops a query early where counts up to a bound are all that is asked for.
+func (as Aggregations) Narrow(q *Query) *Query {
+	most := 0
+	for _, a := range as {
+		if a.path != nil || a.upTo == 0 {
+			return q
+		}
+		most = max(most, int(a.upTo))
+	}
+	out := *q
+	if q.Limit == 0 || most < q.Limit {
+		out.Limit = most
+	}
+	return &out
+}
+
+// OnlyCount says whether the documents need not be read.
+func (as Aggregations) OnlyCount() bool {
+	return !slices.ContainsFunc(as, func(a *aggregation) bool { return a.path != nil })
+}
+
+// AddUnread counts documents; see OnlyCount.
+func (as Aggregations) AddUnread(n int) {
+	for _, a := range as {
+		a.n += int64(n)
+	}
+}
+
+// Add takes a document into account.
+func (as Aggregations) Add(d *document.Document) {
+	for _, a := range as {
+		if a.path == nil {
+			a.n++
+			continue
+		}
+		if v := field.Get(d.Fields, a.path); value.KindOf(v) == value.KindNumber {
+			a.n++
+			a.total.add(v)
+		}
+	}
+}
+
+// Result is what has been added up.
+func (as Aggregations) Result() *pb.AggregationResult {
+	out := &pb.AggregationResult{AggregateFields: map[string]*pb.Value{}}
+	for _, a := range as {
+		out.AggregateFields[a.alias] = a.result()
+	}
+	return out
+}
+
+func (a *aggregation) result() *pb.Value {
+	switch {
+	case a.path == nil && a.upTo > 0:
+		return value.Int(min(a.n, a.upTo))
+	case a.path == nil:
+		return value.Int(a.n)
+	case !a.mean:
+		return a.total.value()
+	case a.n == 0:
+		return value.Null
+	}
+	return value.Double(a.total.float() / float64(a.n))
+}
+
+// total sums integers exactly, and doubles with the error of each step carried along (Neumaier), so that the result
+// does not hang on the order of the documents.
+type total struct {
+	whole      big.Int
+	rest, lost float64
+	double     bool // a double was among the numbers
+}
+
+func (t *total) add(v *pb.Value) {
+	if n, ok := v.GetValueType().(*pb.Value_IntegerValue); ok {
+		t.whole.Add(&t.whole, big.NewInt(n.IntegerValue))
+		return
+	}
+	t.double = true
+	f := v.GetDoubleValue()
+	sum := t.rest + f
+	switch {
+	case math.IsInf(sum, 0) || math.IsNaN(sum):
+		t.lost = 0
+	case math.Abs(t.rest) >= math.Abs(f):
+		t.lost += (t.rest - sum) + f
+	default:
+		t.lost += (f - sum) + t.rest
+	}
+	t.rest = sum
+}
+
+func (t *total) float() float64 {
+	f, _ := new(big.Float).SetInt(&t.whole).Float64()
+	return f + (t.rest + t.lost)
+}
+
+// value is an integer where all numbers were and their sum is one of 64 bits.
+func (t *total) value() *pb.Value {
+	if t.double || !t.whole.IsInt64() {
+		return value.Double(t.float())
+	}
+	return value.Int(t.whole.Int64())
+}

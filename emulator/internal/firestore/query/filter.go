@@ -1,0 +1,181 @@
+package query
+
+import (
+	"slices"
+
+	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
+
+	"github.com/airlock-run/airlock/emulator/internal/firestore/document"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/field"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/value"
+)
+
+// Filter is a condition on a document: a Term, an All or an Any.
+type Filter interface {
+	Match(db name.Database, d *document.Document) bool
+}
+
+type (
+	// All holds when each of its filters does.
+	All []Filter
+	// Any holds when one of its filters does.
+	Any []Filter
+)
+
+// Match implements Filter.
+func (f All) Match(db name.Database, d *document.Document) bool {
+	return !slices.ContainsFunc(f, func(g Filter) bool { return !g.Match(db, d) })
+}
+
+// Match implements Filter.
+func (f Any) Match(db name.Database, d *document.Document) bool {
+	return slices.ContainsFunc(f, func(g Filter) bool { return g.Match(db, d) })
+}
+
+// Term compares one field with a value. The unary filters are terms with null or NaN as their value.
+type Term struct {
+	Path  field.Path
+	Op    Op
+	Value *pb.Value
+}
+
+// Op is the operator of a term.
+type Op = pb.StructuredQuery_FieldFilter_Operator
+
+// The operators of terms.
+const (
+	Less             = pb.StructuredQuery_FieldFilter_LESS_THAN
+	LessOrEqual      = pb.StructuredQuery_FieldFilter_LESS_THAN_OR_EQUAL
+	Greater          = pb.StructuredQuery_FieldFilter_GREATER_THAN
+	GreaterOrEqual   = pb.StructuredQuery_FieldFilter_GREATER_THAN_OR_EQUAL
+	Equal            = pb.StructuredQuery_FieldFilter_EQUAL
+	NotEqual         = pb.StructuredQuery_FieldFilter_NOT_EQUAL
+	ArrayContains    = pb.StructuredQuery_FieldFilter_ARRAY_CONTAINS
+	In               = pb.StructuredQuery_FieldFilter_IN
+	ArrayContainsAny = pb.StructuredQuery_FieldFilter_ARRAY_CONTAINS_ANY
+	NotIn            = pb.StructuredQuery_FieldFilter_NOT_IN
+)
+
+// Match implements Filter. A missing field matches nothing, not even not-equal.
+func (t Term) Match(db name.Database, d *document.Document) bool {
+	v := valueAt(db, d, t.Path)
+	if v == nil {
+		return false
+	}
+	switch t.Op {
+	case Equal:
+		return value.Equal(v, t.Value)
+	case NotEqual:
+		// Null is unequal to nothing, except where null itself is asked for.
+		return !value.IsNull(v) && !value.Equal(v, t.Value)
+	case In:
+		return contains(t.list(), v)
+	case NotIn:
+		return !value.IsNull(v) && !slices.ContainsFunc(t.list(), value.IsNull) && !contains(t.list(), v)
+	case ArrayContains:
+		return contains(v.GetArrayValue().GetValues(), t.Value)
+	case ArrayContainsAny:
+		elements := v.GetArrayValue().GetValues()
+		return slices.ContainsFunc(t.list(), func(w *pb.Value) bool { return contains(elements, w) })
+	}
+	if value.KindOf(v) != value.KindOf(t.Value) {
+		return false
+	}
+	c := value.Compare(v, t.Value)
+	switch t.Op {
+	case Less:
+		return c < 0
+	case LessOrEqual:
+		return c <= 0
+	case Greater:
+		return c > 0
+	case GreaterOrEqual:
+		return c >= 0
+	}
+	return false
+}
+
+// inequality says whether the term adds an implicit order by its field.
+func (t Term) inequality() bool {
+	switch t.Op {
+	case Less, LessOrEqual, Greater, GreaterOrEqual, NotEqual, NotIn:
+		return true
+	}
+	return false
+}
+
+func (t Term) list() []*pb.Value { return t.Value.GetArrayValue().GetValues() }
+
+func contains(vs []*pb.Value, v *pb.Value) bool {
+	return slices.ContainsFunc(vs, func(e *pb.Value) bool { return value.Equal(e, v) })
+}
+
+// terms calls f with every term of a filter.
+func terms(filter Filter, f func(Term)) {
+	switch g := filter.(type) {
+	case Term:
+		f(g)
+	case All:
+		for _, h := range g {
+			terms(h, f)
+		}
+	case Any:
+		for _, h := range g {
+			terms(h, f)
+		}
+	}
+}
+
+// Disjuncts writes a filter as alternatives, each a list of terms that must all hold: in and array-contains-any
+// become one alternative for each value. There are at most limit, else ok is false.
+func Disjuncts(filter Filter, limit int) (out [][]Term, ok bool) {
+	switch f := filter.(type) {
+	case nil:
+		return [][]Term{nil}, true
+	case Term:
+		return expand(f), true
+	case Any:
+		for _, g := range f {
+			more, ok := Disjuncts(g, limit)
+			if !ok || len(out)+len(more) > limit {
+				return nil, false
+			}
+			out = append(out, more...)
+		}
+		return out, true
+	case All:
+		out = [][]Term{nil}
+		for _, g := range f {
+			more, ok := Disjuncts(g, limit)
+			if !ok || len(out)*len(more) > limit {
+				return nil, false
+			}
+			out = product(out, more)
+		}
+		return out, true
+	}
+	return nil, false
+}
+
+func expand(t Term) [][]Term {
+	op, many := map[Op]Op{In: Equal, ArrayContainsAny: ArrayContains}[t.Op]
+	if !many {
+		return [][]Term{{t}}
+	}
+	var out [][]Term
+	for _, v := range t.list() {
+		out = append(out, []Term{{Path: t.Path, Op: op, Value: v}})
+	}
+	return out
+}
+
+func product(as, bs [][]Term) [][]Term {
+	out := make([][]Term, 0, len(as)*len(bs))
+	for _, a := range as {
+		for _, b := range bs {
+			out = append(out, slices.Concat(a, b))
+		}
+	}
+	return out
+}

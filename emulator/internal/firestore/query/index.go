@@ -1,0 +1,93 @@
+package query
+
+import (
+	"encoding/json"
+
+	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
+
+	"github.com/airlock-run/airlock/emulator/internal/firestore/document"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/field"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/value"
+)
+
+// Index describes the keys that answer one shape of query: scope, values with an equality, values in order, name.
+// Only documents that have all of the fields are in it.
+type Index struct {
+	Database    name.Database
+	Collection  string
+	Descendants bool // one key range for all collections of this ID
+	Equal       []Component
+	Order       []Component
+}
+
+// Component is one field of an index.
+type Component struct {
+	Path     field.Path
+	Desc     bool `json:",omitempty"`
+	Elements bool `json:",omitempty"` // a key for each element of the array
+}
+
+// ID names the index: two that have the same are the same.
+func (x *Index) ID() string {
+	b, err := json.Marshal(x)
+	if err != nil {
+		panic(err) // strings and booleans only
+	}
+	return string(b)
+}
+
+// AppendScope appends the part of the keys that tells collections apart; parent is the document they are below.
+func (x *Index) AppendScope(b []byte, parent name.Path) []byte {
+	if x.Descendants {
+		return b
+	}
+	return append(name.AppendKey(b, parent), 0)
+}
+
+// Keys are the keys of a document behind prefix, without its name; none where it lacks a field.
+func (x *Index) Keys(prefix []byte, d *document.Document) [][]byte {
+	if d == nil || d.Path.Collection() != x.Collection {
+		return nil
+	}
+	keys := [][]byte{x.AppendScope(prefix[:len(prefix):len(prefix)], d.Path[:len(d.Path)-2])}
+	for _, c := range append(x.Equal[:len(x.Equal):len(x.Equal)], x.Order...) {
+		v := field.Get(d.Fields, c.Path)
+		if v == nil {
+			return nil
+		}
+		values := []*pb.Value{v}
+		if c.Elements {
+			values = distinct(v.GetArrayValue().GetValues())
+		}
+		keys = extend(keys, c, values)
+	}
+	return keys
+}
+
+func extend(keys [][]byte, c Component, values []*pb.Value) [][]byte {
+	out := make([][]byte, 0, len(keys)*len(values))
+	for _, k := range keys {
+		for _, v := range values {
+			k := k[:len(k):len(k)]
+			if c.Desc {
+				out = append(out, value.AppendKeyDesc(k, v))
+			} else {
+				out = append(out, value.AppendKey(k, v))
+			}
+		}
+	}
+	return out
+}
+
+func distinct(vs []*pb.Value) []*pb.Value {
+	seen := map[string]bool{}
+	var out []*pb.Value
+	for _, v := range vs {
+		if k := string(value.AppendKey(nil, v)); !seen[k] {
+			seen[k] = true
+			out = append(out, v)
+		}
+	}
+	return out
+}

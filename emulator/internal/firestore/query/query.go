@@ -1,0 +1,145 @@
+// Package query reads structured queries, says which documents they match and in which order, and finds the key
+// ranges that hold the answer. It reads no storage.
+package query
+
+import (
+	"cmp"
+
+	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
+
+	"github.com/airlock-run/airlock/emulator/internal/firestore/document"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/field"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/value"
+)
+
+// Query is a checked query with its implicit orders made explicit: the last order is always by document name.
+type Query struct {
+	Database    name.Database
+	Parent      name.Path // of the collection, or the ancestor where Descendants is set
+	Collection  string    // empty: every collection below Parent
+	Descendants bool      // every collection of this ID below Parent, not only the one right there
+	Filter      Filter    // nil: everything
+	Order       []Order
+	Select      []field.Path // nil: all fields
+	Start, End  *Cursor
+	Offset      int
+	Limit       int // zero: none
+}
+
+// Order is one sort key.
+type Order struct {
+	Path field.Path
+	Desc bool
+}
+
+// Cursor is a place in the order: just before or just after the documents with these values of the first orders.
+type Cursor struct {
+	Values []*pb.Value
+	Before bool
+}
+
+// Matches says whether the document belongs to the result, its cursors and limit aside.
+func (q *Query) Matches(d *document.Document) bool {
+	if d == nil || !q.InScope(d.Path) {
+		return false
+	}
+	for _, o := range q.Order {
+		if !o.Path.IsDocumentID() && field.Get(d.Fields, o.Path) == nil {
+			return false
+		}
+	}
+	return q.Filter == nil || q.Filter.Match(q.Database, d)
+}
+
+// InScope says whether a document at this path can be in the result.
+func (q *Query) InScope(p name.Path) bool {
+	switch {
+	case q.Collection != "" && p.Collection() != q.Collection:
+		return false
+	case !q.Descendants:
+		return len(p) == len(q.Parent)+2 && p.HasPrefix(q.Parent)
+	}
+	return len(p) > len(q.Parent) && p.HasPrefix(q.Parent)
+}
+
+// Compare orders two documents of the result.
+func (q *Query) Compare(a, b *document.Document) int {
+	for _, o := range q.Order {
+		var c int
+		if o.Path.IsDocumentID() {
+			c = name.Compare(a.Path, b.Path)
+		} else {
+			c = value.Compare(field.Get(a.Fields, o.Path), field.Get(b.Fields, o.Path))
+		}
+		if o.Desc {
+			c = -c
+		}
+		if c != 0 {
+			return c
+		}
+	}
+	return 0
+}
+
+// BeforeStart says whether the start cursor leaves the document out.
+func (q *Query) BeforeStart(d *document.Document) bool {
+	if q.Start == nil {
+		return false
+	}
+	c := q.compareCursor(d, q.Start)
+	return c < 0 || c == 0 && !q.Start.Before
+}
+
+// AfterEnd says whether the end cursor leaves the document out.
+func (q *Query) AfterEnd(d *document.Document) bool {
+	if q.End == nil {
+		return false
+	}
+	c := q.compareCursor(d, q.End)
+	return c > 0 || c == 0 && q.End.Before
+}
+
+func (q *Query) compareCursor(d *document.Document, c *Cursor) int {
+	for i, v := range c.Values {
+		o := q.Order[i]
+		r := value.Compare(valueAt(q.Database, d, o.Path), v)
+		if o.Desc {
+			r = -r
+		}
+		if r != 0 {
+			return r
+		}
+	}
+	return 0
+}
+
+// After is the cursor just behind a document of the result.
+func (q *Query) After(d *document.Document) *pb.Cursor {
+	out := &pb.Cursor{}
+	for _, o := range q.Order {
+		out.Values = append(out.Values, valueAt(q.Database, d, o.Path))
+	}
+	return out
+}
+
+// Project is the document with the selected fields only.
+func (q *Query) Project(d *document.Document) *document.Document {
+	if q.Select == nil {
+		return d
+	}
+	out := *d
+	out.Fields = field.Project(d.Fields, q.Select)
+	return &out
+}
+
+// LimitOr is the limit, or n where there is none.
+func (q *Query) LimitOr(n int) int { return cmp.Or(q.Limit, n) }
+
+// valueAt is the value of a field, which may be the document's name; nil where it has none.
+func valueAt(db name.Database, d *document.Document, p field.Path) *pb.Value {
+	if p.IsDocumentID() {
+		return value.Reference(d.Path.In(db))
+	}
+	return field.Get(d.Fields, p)
+}

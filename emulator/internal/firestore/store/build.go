@@ -1,0 +1,135 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/airlock-run/airlock/emulator/internal/firestore/document"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/query"
+)
+
+const (
+	// buildStep is how many documents are indexed while commits wait: about a millisecond.
+	buildStep = 64
+	// freeScan keeps small collections free of indexes: reading them whole takes about a millisecond.
+	freeScan = 200
+)
+
+// Prepare builds the indexes a query needs, where they are worth it. A snapshot taken afterwards can use them.
+func (s *Store) Prepare(q *query.Query) error {
+	for _, r := range q.Plan() {
+		if r.Index == nil {
+			continue
+		}
+		if _, ready := s.indexes.find(r.Index, document.Time(1<<62)); ready {
+			continue
+		}
+		large, err := s.exceeds(q, s.freeScan)
+		if err != nil || !large {
+			return err
+		}
+		if err := s.build(r.Index); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// exceeds says whether the collections of a query hold more than n documents.
+func (s *Store) exceeds(q *query.Query, n int) (large bool, err error) {
+	low, high := scope(q)
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: high})
+	if err != nil {
+		return false, fmt.Errorf("scan: %w", err)
+	}
+	for it.First(); it.Valid() && n >= 0; it.Next() {
+		n--
+	}
+	return n < 0, it.Close()
+}
+
+// build makes an index while commits go on: they keep it up to date from the start, and between them its documents
+// are added step by step.
+func (s *Store) build(want *query.Index) error {
+	s.indexes.building.Lock()
+	defer s.indexes.building.Unlock()
+	i, ready := s.indexes.find(want, document.Time(1<<62))
+	if ready || s.indexes.count(want.Database) >= maxIndexes {
+		return nil
+	}
+	if i == nil { // else an earlier attempt failed half-way
+		var err error
+		if i, err = s.define(want); err != nil {
+			return err
+		}
+	}
+	prefix := documentsKey(want.Database, want.Collection)
+	for from := prefix; from != nil; {
+		var err error
+		if from, err = s.buildFrom(i, prefix, from); err != nil {
+			return fmt.Errorf("build index: %w", err)
+		}
+	}
+	s.commitMu.Lock()
+	defer s.commitMu.Unlock()
+	if err := i.define(s.db, true); err != nil {
+		return fmt.Errorf("build index: %w", err)
+	}
+	s.clockMu.Lock()
+	defer s.clockMu.Unlock()
+	s.indexes.mu.Lock()
+	defer s.indexes.mu.Unlock()
+	s.latest++ // no snapshot taken so far has this time
+	i.ready = s.latest
+	return nil
+}
+
+func (s *Store) define(want *query.Index) (*index, error) {
+	s.commitMu.Lock()
+	defer s.commitMu.Unlock()
+	i := &index{Index: *want, id: want.ID(), number: s.indexes.next}
+	if err := i.define(s.db, false); err != nil {
+		return nil, fmt.Errorf("build index: %w", err)
+	}
+	s.indexes.add(i)
+	return i, nil
+}
+
+// buildFrom adds the next few documents and returns where to go on, nil at the end.
+func (s *Store) buildFrom(i *index, prefix, from []byte) (next []byte, err error) {
+	s.commitMu.Lock()
+	defer s.commitMu.Unlock()
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: name.PrefixEnd(prefix)})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	batch := s.db.NewBatch()
+	defer batch.Close()
+	n := 0
+	for it.First(); it.Valid() && n < buildStep; it.Next() {
+		n++
+		p, err := pathOf(prefix, it.Key())
+		if err != nil {
+			return nil, err
+		}
+		d, err := document.Decode(p, it.Value())
+		if err != nil {
+			return nil, err
+		}
+		for _, key := range i.Keys(indexKey(i.number), d) {
+			entry, offset := indexEntry(key, p)
+			if err := batch.Set(entry, offset, nil); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if it.Valid() {
+		next = slices.Clone(it.Key())
+	}
+	return next, batch.Commit(pebble.NoSync)
+}

@@ -1,0 +1,97 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/query"
+)
+
+// Children lists the IDs right below a path, in order: the collections of a document (or of the root), or the
+// documents of a collection, those included that are not there but have documents below them.
+func (sn *Snapshot) Children(db name.Database, under name.Path) ([]string, error) {
+	ids := map[string]bool{}
+	var err error
+	if sn.past {
+		err = sn.childrenThen(db, under, ids)
+	} else {
+		err = sn.childrenNow(db, under, ids)
+	}
+	return slices.SortedFunc(maps.Keys(ids), name.CompareID), err
+}
+
+// childrenNow jumps from each child to the next, once for each collection ID of the database.
+func (sn *Snapshot) childrenNow(db name.Database, under name.Path, ids map[string]bool) error {
+	collections, err := sn.collectionIDs(db)
+	if err != nil {
+		return err
+	}
+	for _, c := range collections {
+		prefix := documentsKey(db, c)
+		err := sn.jump(name.AppendKey(slices.Clone(prefix), under), func(key []byte) ([]byte, error) {
+			p, err := pathOf(prefix, key)
+			if err != nil {
+				return nil, err
+			}
+			if len(p) == len(under) { // the document itself, before what is below it
+				return append(slices.Clone(key), 0), nil
+			}
+			child := p[:len(under)+1]
+			ids[child.ID()] = true
+			return name.PrefixEnd(name.AppendKey(slices.Clone(prefix), child)), nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (sn *Snapshot) childrenThen(db name.Database, under name.Path, ids map[string]bool) error {
+	all := &query.Query{Database: db, Parent: under[:len(under)-len(under)%2], Descendants: true}
+	for d, err := range sn.everything(all) {
+		if err != nil {
+			return err
+		}
+		if d.Path.HasPrefix(under) {
+			ids[d.Path[len(under)]] = true
+		}
+	}
+	return nil
+}
+
+// collectionIDs lists the collection IDs in use anywhere in a database.
+func (sn *Snapshot) collectionIDs(db name.Database) (ids []string, err error) {
+	prefix := documentsKey(db, "")
+	err = sn.jump(prefix, func(key []byte) ([]byte, error) {
+		id, _, err := name.ParseString(key[len(prefix):])
+		if err != nil {
+			return nil, errKey
+		}
+		ids = append(ids, id)
+		return name.PrefixEnd(documentsKey(db, id)), nil
+	})
+	return ids, err
+}
+
+// jump visits keys with a prefix; visit returns where to go on.
+func (sn *Snapshot) jump(prefix []byte, visit func(key []byte) (next []byte, err error)) (err error) {
+	it, err := sn.reader.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: name.PrefixEnd(prefix)})
+	if err != nil {
+		return fmt.Errorf("list: %w", err)
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	for ok := it.First(); ok; {
+		next, err := visit(it.Key())
+		if err != nil {
+			return err
+		}
+		ok = it.SeekGE(next)
+	}
+	return nil
+}

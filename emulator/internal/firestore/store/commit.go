@@ -1,0 +1,176 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+
+	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/airlock-run/airlock/emulator/internal/firestore/document"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/write"
+)
+
+// Result is the outcome of a commit.
+type Result struct {
+	Time   document.Time
+	Writes []WriteResult
+	Last   *document.Document // what the last write made; nil after a delete
+}
+
+// WriteResult is the outcome of one write. Update is zero after a delete.
+type WriteResult struct {
+	Update     document.Time
+	Transforms []*pb.Value
+}
+
+// Pending is a commit that everybody sees but that may not be on disk yet.
+type Pending struct {
+	Result
+	entry *entry
+}
+
+// Wait returns once the commit is on disk. Leaving early does not undo it.
+func (p *Pending) Wait(ctx context.Context) error {
+	select {
+	case <-p.entry.done:
+		return p.entry.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Start applies writes one after another, all or none, and makes them visible. guard, where given, runs before, on
+// the documents as they are at that moment; nothing changes between it and the writes.
+func (s *Store) Start(db name.Database, writes []write.Write, guard func(*View) error) (*Pending, error) {
+	s.commitMu.Lock()
+	defer s.commitMu.Unlock()
+	v := &View{reader: s.db, db: db}
+	if guard != nil {
+		if err := guard(v); err != nil {
+			return nil, err
+		}
+	}
+	now := s.reserve()
+	c := change{view: v, now: now, docs: map[string]*Change{}}
+	result := Result{Time: now, Writes: make([]WriteResult, 0, len(writes))}
+	for _, w := range writes {
+		r, d, err := c.apply(w)
+		if err != nil {
+			s.abandon()
+			return nil, err
+		}
+		result.Writes, result.Last = append(result.Writes, r), d
+	}
+	batch, changes, err := s.prepare(c)
+	if err != nil {
+		s.abandon()
+		return nil, err
+	}
+	entry, err := s.publish(Event{Time: now, Database: db, Changes: changes}, batch)
+	if err != nil {
+		return nil, err
+	}
+	return &Pending{Result: result, entry: entry}, nil
+}
+
+// change collects what a commit does before any of it is visible.
+type change struct {
+	view  *View
+	now   document.Time
+	docs  map[string]*Change
+	order []*Change
+}
+
+func (c *change) apply(w write.Write) (WriteResult, *document.Document, error) {
+	key := w.Path.String()
+	d := c.docs[key]
+	if d == nil {
+		old, err := c.view.Get(w.Path)
+		if err != nil {
+			return WriteResult{}, nil, err
+		}
+		d = &Change{Path: w.Path, Old: old, New: old}
+		c.docs[key] = d
+		c.order = append(c.order, d)
+	}
+	next, transforms, err := w.Apply(d.New, c.now)
+	if err != nil {
+		return WriteResult{}, nil, err
+	}
+	d.New = next
+	r := WriteResult{Transforms: transforms}
+	if next != nil {
+		r.Update = next.Update
+	}
+	return r, next, nil
+}
+
+// prepare writes the changes, the keys of indexes and the history into a batch; nil where nothing changes.
+func (s *Store) prepare(c change) (*pebble.Batch, []Change, error) {
+	var changes []Change
+	batch := s.db.NewBatch()
+	history := historyKey(c.view.db, c.now)
+	for _, d := range c.order {
+		if d.Old == d.New {
+			continue
+		}
+		changes = append(changes, *d)
+		if err := s.put(batch, c.view.db, history, d); err != nil {
+			return nil, nil, err
+		}
+	}
+	if len(changes) == 0 {
+		return nil, nil, batch.Close()
+	}
+	err := batch.Set(clockKey, binary.BigEndian.AppendUint64(nil, uint64(c.now)), nil)
+	return batch, changes, err
+}
+
+func (s *Store) put(batch *pebble.Batch, db name.Database, history []byte, d *Change) error {
+	var before []byte
+	if d.Old != nil {
+		var err error
+		if before, err = d.Old.Encode(); err != nil {
+			return err
+		}
+	}
+	past := name.AppendKey(name.AppendString(history[:len(history):len(history)], d.Path.Collection()), d.Path)
+	if err := batch.Set(past, before, nil); err != nil {
+		return err
+	}
+	if err := s.indexes.put(batch, db, d); err != nil {
+		return err
+	}
+	if d.New == nil {
+		return batch.Delete(documentKey(db, d.Path), nil)
+	}
+	record, err := d.New.Encode()
+	if err != nil {
+		return err
+	}
+	return batch.Set(documentKey(db, d.Path), record, nil)
+}
+
+// publish makes a commit visible and queues it for the disk.
+func (s *Store) publish(event Event, batch *pebble.Batch) (*entry, error) {
+	s.clockMu.Lock()
+	defer s.clockMu.Unlock()
+	s.inFlight = 0
+	if batch != nil {
+		if err := s.db.ApplyNoSyncWait(batch, pebble.Sync); err != nil {
+			return nil, fmt.Errorf("apply a commit: %w", err)
+		}
+	}
+	s.latest = max(s.latest, event.Time)
+	return s.feed.push(event, batch), nil
+}
+
+// abandon gives up the reserved time.
+func (s *Store) abandon() {
+	s.clockMu.Lock()
+	s.inFlight = 0
+	s.clockMu.Unlock()
+}

@@ -1,0 +1,183 @@
+package store_test
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/airlock-run/airlock/emulator/internal/firestore/document"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/field"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/query"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/store"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/value"
+)
+
+// byNumber is a query that needs an index.
+func byNumber(n int64) *query.Query {
+	return &query.Query{
+		Database: database, Collection: "c",
+		Filter: query.Term{Path: field.Path{"n"}, Op: query.Equal, Value: value.Int(n)},
+		Order:  []query.Order{{Path: field.Path{"m"}}, {Path: field.Path{field.DocumentID}}},
+	}
+}
+
+// TestIndexIsBuiltBetweenCommits builds an index while documents come, move within it and go.
+func TestIndexIsBuiltBetweenCommits(t *testing.T) {
+	s := open(t, store.Options{FreeScan: 1})
+	at := func(i int) name.Path { return name.Path{"c", fmt.Sprintf("%04d", i)} }
+	const docs = 1000
+	for i := range docs {
+		commit(t, s, set(at(i), map[string]*pb.Value{"n": value.Int(0), "m": value.Int(int64(i))}))
+	}
+	var g errgroup.Group
+	var building atomic.Bool
+	building.Store(true)
+	g.Go(func() error {
+		defer building.Store(false)
+		return s.Prepare(byNumber(1))
+	})
+	for i := 0; building.Load() || i < docs; i++ {
+		switch i % 3 {
+		case 0:
+			commit(t, s, remove(at(i%docs)))
+		case 1:
+			commit(t, s, set(at(i%docs), map[string]*pb.Value{"n": value.Int(1), "m": value.Int(int64(-i))}))
+		case 2:
+			commit(t, s, set(at(docs+i), map[string]*pb.Value{"n": value.Int(1), "m": value.Int(int64(i))}))
+		}
+	}
+	require.NoError(t, g.Wait())
+
+	sn := s.Snapshot()
+	defer sn.Close()
+	all := &query.Query{Database: database, Collection: "c", Order: []query.Order{{Path: field.Path{field.DocumentID}}}}
+	for n := range int64(2) {
+		q := byNumber(n)
+		var want []*document.Document
+		for d, err := range sn.Run(all) {
+			require.NoError(t, err)
+			if q.Matches(d) {
+				want = append(want, d)
+			}
+		}
+		slices.SortFunc(want, q.Compare)
+		require.NotEmpty(t, want)
+		require.Equal(t, names(want), run(t, sn, q))
+	}
+}
+
+// TestSnapshotsHoldExactlyTheCommitsUpToTheirTime takes snapshots among commits that each move a pair of documents.
+func TestSnapshotsHoldExactlyTheCommitsUpToTheirTime(t *testing.T) {
+	s := open(t, store.Options{})
+	var mu sync.Mutex
+	var times []document.Time
+	var g errgroup.Group
+	for w := range 4 {
+		g.Go(func() error {
+			for i := range 200 {
+				n := map[string]*pb.Value{"n": value.Int(int64(w*1000 + i))}
+				p := commit(t, s, set(name.Path{"c", "a"}, n), set(name.Path{"c", "b"}, n))
+				mu.Lock()
+				times = append(times, p.Time)
+				mu.Unlock()
+			}
+			return nil
+		})
+	}
+	type look struct{ at, a, b document.Time }
+	var looks []look
+	for range 300 {
+		sn := s.Snapshot()
+		var seen [2]document.Time
+		for i, id := range []string{"a", "b"} {
+			d, err := sn.Get(database, name.Path{"c", id})
+			require.NoError(t, err)
+			if d != nil {
+				seen[i] = d.Update
+			}
+		}
+		looks = append(looks, look{sn.Time, seen[0], seen[1]})
+		require.NoError(t, sn.Close())
+	}
+	require.NoError(t, g.Wait())
+	slices.Sort(times)
+	require.Len(t, slices.Compact(slices.Clone(times)), 800, "no two commits have the same time")
+	for _, l := range looks {
+		require.Equal(t, l.a, l.b, "a commit is seen whole or not at all")
+		i, _ := slices.BinarySearch(times, l.at+1)
+		if i == 0 {
+			require.Zero(t, l.a)
+		} else {
+			require.Equal(t, times[i-1], l.a, "the newest commit up to the time of the snapshot")
+		}
+	}
+}
+
+func TestCommitsAreToldInOrderOnceOnDisk(t *testing.T) {
+	var mu sync.Mutex
+	var told []store.Event
+	s := open(t, store.Options{OnCommit: func(e store.Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		told = append(told, e)
+	}})
+	var g errgroup.Group
+	for w := range 4 {
+		g.Go(func() error {
+			for i := range 50 {
+				p := commit(t, s, set(name.Path{"c", fmt.Sprint(w)}, map[string]*pb.Value{"n": value.Int(int64(i))}))
+				if err := p.Wait(t.Context()); err != nil {
+					return err
+				}
+				mu.Lock()
+				heard := slices.ContainsFunc(told, func(e store.Event) bool { return e.Time == p.Time })
+				mu.Unlock()
+				if !heard {
+					return fmt.Errorf("commit %d was not told before it returned", p.Time)
+				}
+			}
+			return nil
+		})
+	}
+	require.NoError(t, g.Wait())
+	require.Len(t, told, 200)
+	require.True(t, slices.IsSortedFunc(told, func(a, b store.Event) int { return int(a.Time - b.Time) }))
+}
+
+func TestHistoryIsForgotten(t *testing.T) {
+	s := open(t, store.Options{})
+	p := name.Path{"c", "d"}
+	var times []document.Time
+	for i := range 4 {
+		times = append(times, commit(t, s, set(p, map[string]*pb.Value{"n": value.Int(int64(i))})).Time)
+	}
+	read := func(at document.Time) (int64, error) {
+		sn, err := s.SnapshotAt(database, at)
+		if err != nil {
+			return 0, err
+		}
+		defer sn.Close()
+		d, err := sn.Get(database, p)
+		return d.Fields["n"].GetIntegerValue(), err
+	}
+	for i, at := range times {
+		n, err := read(at)
+		require.NoError(t, err)
+		require.EqualValues(t, i, n)
+	}
+	require.NoError(t, s.Trim(times[1]))
+	_, err := read(times[0])
+	require.ErrorIs(t, err, store.ErrForgotten)
+	n, err := read(times[1])
+	require.NoError(t, err)
+	require.EqualValues(t, 1, n)
+	_, err = read(times[3] + 1e12)
+	require.ErrorIs(t, err, store.ErrFuture)
+}

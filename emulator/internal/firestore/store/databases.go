@@ -1,0 +1,35 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
+)
+
+// Databases lists the databases that hold documents.
+func (s *Store) Databases() ([]name.Database, error) { return s.databases(documentSpace) }
+
+func (s *Store) databases(space byte) (dbs []name.Database, err error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{space}, UpperBound: []byte{space + 1}})
+	if err != nil {
+		return nil, fmt.Errorf("list databases: %w", err)
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	for ok := it.First(); ok; {
+		project, rest, err := name.ParseString(it.Key()[1:])
+		if err != nil {
+			return nil, errKey
+		}
+		id, _, err := name.ParseString(rest)
+		if err != nil {
+			return nil, errKey
+		}
+		db := name.Database{Project: project, ID: id}
+		dbs = append(dbs, db)
+		ok = it.SeekGE(name.PrefixEnd(appendDatabase([]byte{space}, db)))
+	}
+	return dbs, nil
+}

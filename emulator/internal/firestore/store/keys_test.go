@@ -1,0 +1,47 @@
+package store
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/emulator/internal/firestore/document"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
+)
+
+var testDatabase = name.Database{Project: "p", ID: "d"}
+
+func TestKeysAreReadBack(t *testing.T) {
+	p := name.Path{"c", "a\x00b", "c", "__id7__"}
+	got, err := pathOf(documentsKey(testDatabase, "c"), documentKey(testDatabase, p))
+	require.NoError(t, err)
+	require.Equal(t, p, got)
+
+	entry, offset := indexEntry([]byte("values"), p)
+	got, err = indexedPath(entry, offset)
+	require.NoError(t, err)
+	require.Equal(t, p, got)
+}
+
+// FuzzStored holds that keys and values nobody wrote are refused rather than misread or a cause of panic.
+func FuzzStored(f *testing.F) {
+	p := name.Path{"c", "d"}
+	entry, offset := indexEntry([]byte("values"), p)
+	f.Add(entry, offset)
+	d := &document.Document{Path: p}
+	record, err := d.Encode()
+	require.NoError(f, err)
+	f.Add(name.AppendKey(name.AppendString([]byte("12345678"), "c"), p), record)
+	f.Add([]byte{}, []byte{})
+	f.Fuzz(func(t *testing.T, key, value []byte) {
+		if p, err := indexedPath(key, value); err == nil {
+			require.True(t, p.IsDocument())
+		} else {
+			require.ErrorIs(t, err, errKey)
+		}
+		step, err := parseHistory(0, key, value)
+		if err == nil {
+			require.True(t, step.path.IsDocument())
+		}
+	})
+}

@@ -1,0 +1,129 @@
+package store
+
+import (
+	"iter"
+	"slices"
+
+	"github.com/airlock-run/airlock/emulator/internal/firestore/document"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/query"
+)
+
+// merge joins sources that are each in the order of the query into one, without repeats.
+func merge(q *query.Query, sources []iter.Seq2[*document.Document, error]) iter.Seq2[*document.Document, error] {
+	if len(sources) == 1 {
+		return sources[0]
+	}
+	return func(yield func(*document.Document, error) bool) {
+		heads := make([]*head, 0, len(sources))
+		defer func() {
+			for _, h := range heads {
+				h.stop()
+			}
+		}()
+		for _, source := range sources {
+			next, stop := iter.Pull2(source)
+			h := &head{next: next, stop: stop}
+			heads = append(heads, h)
+			if !h.advance() {
+				yield(nil, h.err)
+				return
+			}
+		}
+		var last name.Path
+		for {
+			h := least(q, heads)
+			if h == nil {
+				return
+			}
+			d := h.doc
+			if !h.advance() {
+				yield(nil, h.err)
+				return
+			}
+			if last != nil && name.Compare(last, d.Path) == 0 {
+				continue
+			}
+			last = d.Path
+			if !yield(d, nil) {
+				return
+			}
+		}
+	}
+}
+
+// head is the next document of a source, nil at its end.
+type head struct {
+	doc  *document.Document
+	err  error
+	next func() (*document.Document, error, bool)
+	stop func()
+}
+
+func (h *head) advance() bool {
+	h.doc, h.err, _ = h.next()
+	return h.err == nil
+}
+
+// least is linear: there are at most thirty sources.
+func least(q *query.Query, heads []*head) *head {
+	var out *head
+	for _, h := range heads {
+		if h.doc != nil && (out == nil || q.Compare(h.doc, out.doc) < 0) {
+			out = h
+		}
+	}
+	return out
+}
+
+// sorted answers a query without an index: it reads everything the query looks at, and sorts what matches.
+func (sn *Snapshot) sorted(q *query.Query) iter.Seq2[*document.Document, error] {
+	return func(yield func(*document.Document, error) bool) {
+		var found []*document.Document
+		for d, err := range sn.everything(q) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			found = append(found, d)
+		}
+		slices.SortFunc(found, q.Compare)
+		for _, d := range found {
+			if !yield(d, nil) {
+				return
+			}
+		}
+	}
+}
+
+// everything yields the matches in no order, from the documents and, in a snapshot of the past, from history.
+func (sn *Snapshot) everything(q *query.Query) iter.Seq2[*document.Document, error] {
+	return func(yield func(*document.Document, error) bool) {
+		collections := []string{q.Collection}
+		if q.Collection == "" {
+			var err error
+			if collections, err = sn.collectionIDs(q.Database); err != nil {
+				yield(nil, err)
+				return
+			}
+		}
+		for _, id := range collections {
+			one := *q
+			one.Collection = id
+			low, high := scope(&one)
+			for d, err := range sn.documents(q, documentsKey(q.Database, id), low, high, false) {
+				if err == nil && sn.past && sn.changed(d.Path.String()) {
+					continue
+				}
+				if !yield(d, err) {
+					return
+				}
+			}
+		}
+		for _, d := range sn.rewound {
+			if q.Matches(d) && !yield(d, nil) {
+				return
+			}
+		}
+	}
+}

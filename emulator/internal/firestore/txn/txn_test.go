@@ -1,0 +1,73 @@
+package txn
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var (
+	database = name.Database{Project: "p", ID: "d"}
+	path     = name.Path{"c", "d"}
+)
+
+func begin(t *testing.T, r *Registry) *Transaction {
+	t.Helper()
+	tx := r.Begin(database, nil)
+	t.Cleanup(func() { r.End([]byte(tx.ID)) })
+	return tx
+}
+
+func TestNobodyWaitsForWhatIsNotContended(t *testing.T) {
+	r := NewRegistry(time.Now)
+	for range 3 {
+		require.NoError(t, begin(t, r).Await(t.Context(), []name.Path{path}))
+	}
+}
+
+func TestContendedDocumentsAreReadInTurns(t *testing.T) {
+	r := NewRegistry(time.Now)
+	r.turns.contend(turnKey{database, path.String()})
+	first, second := begin(t, r), begin(t, r)
+	require.NoError(t, first.Await(t.Context(), []name.Path{path}))
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, second.Await(ctx, []name.Path{path}), context.Canceled, "it is not second's turn")
+	require.NoError(t, second.Await(ctx, []name.Path{{"c", "other"}}))
+
+	r.End([]byte(first.ID))
+	require.NoError(t, second.Await(t.Context(), []name.Path{path}))
+}
+
+func TestATurnEndsByItself(t *testing.T) {
+	r := NewRegistry(time.Now)
+	r.turns.contend(turnKey{database, path.String()})
+	idle, next := begin(t, r), begin(t, r)
+	require.NoError(t, idle.Await(t.Context(), []name.Path{path}))
+	begun := time.Now()
+	require.NoError(t, next.Await(t.Context(), []name.Path{path}))
+	require.Less(t, time.Since(begun), 2*maxTurn)
+	r.Close()
+	r.End([]byte(idle.ID)) // its turn was taken from it; ending does not take it from another
+}
+
+func TestUse(t *testing.T) {
+	r := NewRegistry(time.Now)
+	tx := begin(t, r)
+	got, err := r.Use(database, []byte(tx.ID))
+	require.NoError(t, err)
+	require.Same(t, tx, got)
+	_, err = r.Use(name.Database{Project: "q", ID: "d"}, []byte(tx.ID))
+	require.Error(t, err, "a transaction belongs to its database")
+	r.End([]byte(tx.ID))
+	_, err = r.Use(database, []byte(tx.ID))
+	require.Error(t, err)
+}

@@ -1,0 +1,147 @@
+package write
+
+import (
+	"math"
+	"slices"
+
+	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/airlock-run/airlock/emulator/internal/firestore/document"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/field"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/value"
+)
+
+// transform computes the new value of one field. next gets the current value, nil where there is none, and returns
+// the new one and the result to report.
+type transform struct {
+	path field.Path
+	next func(current *pb.Value, now document.Time) (stored, reported *pb.Value)
+}
+
+func (t transform) apply(fields map[string]*pb.Value, now document.Time) *pb.Value {
+	stored, reported := t.next(field.Get(fields, t.path), now)
+	field.Set(fields, t.path, stored)
+	return reported
+}
+
+func parseTransforms(list []*pb.DocumentTransform_FieldTransform) ([]transform, error) {
+	out := make([]transform, 0, len(list))
+	for _, ft := range list {
+		p, err := field.Parse(ft.GetFieldPath())
+		if err != nil {
+			return nil, err
+		}
+		if err := checkTarget(p); err != nil {
+			return nil, err
+		}
+		next, err := parseTransform(ft)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, transform{path: p, next: next})
+	}
+	return out, nil
+}
+
+func parseTransform(ft *pb.DocumentTransform_FieldTransform) (func(*pb.Value, document.Time) (stored, reported *pb.Value), error) {
+	switch t := ft.GetTransformType().(type) {
+	case *pb.DocumentTransform_FieldTransform_SetToServerValue:
+		if t.SetToServerValue != pb.DocumentTransform_FieldTransform_REQUEST_TIME {
+			return nil, status.Errorf(codes.InvalidArgument, "Unknown server value %v.", t.SetToServerValue)
+		}
+		return func(_ *pb.Value, now document.Time) (stored, reported *pb.Value) {
+			v := &pb.Value{ValueType: &pb.Value_TimestampValue{TimestampValue: now.Proto()}}
+			return v, v
+		}, nil
+	case *pb.DocumentTransform_FieldTransform_Increment:
+		return numeric(t.Increment, add)
+	case *pb.DocumentTransform_FieldTransform_Maximum:
+		return numeric(t.Maximum, func(a, b *pb.Value) *pb.Value { return choose(a, b, 1) })
+	case *pb.DocumentTransform_FieldTransform_Minimum:
+		return numeric(t.Minimum, func(a, b *pb.Value) *pb.Value { return choose(a, b, -1) })
+	case *pb.DocumentTransform_FieldTransform_AppendMissingElements:
+		return array(t.AppendMissingElements, union)
+	case *pb.DocumentTransform_FieldTransform_RemoveAllFromArray:
+		return array(t.RemoveAllFromArray, remove)
+	}
+	return nil, status.Errorf(codes.InvalidArgument, "The transform of field %q has no type.", ft.GetFieldPath())
+}
+
+// numeric combines two numbers; what is no number is replaced by the operand.
+func numeric(operand *pb.Value, combine func(current, operand *pb.Value) *pb.Value) (func(*pb.Value, document.Time) (stored, reported *pb.Value), error) {
+	if value.KindOf(operand) != value.KindNumber {
+		return nil, status.Error(codes.InvalidArgument, "The operand of an increment, maximum or minimum must be a number.")
+	}
+	return func(current *pb.Value, _ document.Time) (stored, reported *pb.Value) {
+		v := operand
+		if value.KindOf(current) == value.KindNumber {
+			v = combine(current, operand)
+		}
+		return v, v
+	}, nil
+}
+
+// add adds integers with saturation, and anything else as doubles.
+func add(a, b *pb.Value) *pb.Value {
+	x, xok := a.GetValueType().(*pb.Value_IntegerValue)
+	y, yok := b.GetValueType().(*pb.Value_IntegerValue)
+	if !xok || !yok {
+		return value.Double(float(a) + float(b))
+	}
+	i, j := x.IntegerValue, y.IntegerValue
+	switch {
+	case j > 0 && i > math.MaxInt64-j:
+		return value.Int(math.MaxInt64)
+	case j < 0 && i < math.MinInt64-j:
+		return value.Int(math.MinInt64)
+	}
+	return value.Int(i + j)
+}
+
+func float(v *pb.Value) float64 {
+	if n, ok := v.GetValueType().(*pb.Value_IntegerValue); ok {
+		return float64(n.IntegerValue)
+	}
+	return v.GetDoubleValue()
+}
+
+// choose takes the greater (sign 1) or lesser (sign -1) number; of equal ones the current; NaN wins over both.
+func choose(current, operand *pb.Value, sign int) *pb.Value {
+	switch {
+	case value.IsNaN(current):
+		return current
+	case value.IsNaN(operand), value.Compare(operand, current)*sign > 0:
+		return operand
+	}
+	return current
+}
+
+// array combines the elements of the field, none where it is no array. The reported result is null.
+func array(operand *pb.ArrayValue, combine func(current, operand []*pb.Value) []*pb.Value) (func(*pb.Value, document.Time) (stored, reported *pb.Value), error) {
+	if err := value.CheckFields(map[string]*pb.Value{"elements": value.Array(operand.GetValues())}); err != nil {
+		return nil, err
+	}
+	return func(current *pb.Value, _ document.Time) (stored, reported *pb.Value) {
+		return value.Array(combine(current.GetArrayValue().GetValues(), operand.GetValues())), value.Null
+	}, nil
+}
+
+func union(current, operand []*pb.Value) []*pb.Value {
+	out := slices.Clone(current)
+	for _, v := range operand {
+		if !contains(out, v) {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+func remove(current, operand []*pb.Value) []*pb.Value {
+	return slices.DeleteFunc(slices.Clone(current), func(v *pb.Value) bool { return contains(operand, v) })
+}
+
+func contains(vs []*pb.Value, v *pb.Value) bool {
+	return slices.ContainsFunc(vs, func(e *pb.Value) bool { return value.Equal(e, v) })
+}

@@ -1,0 +1,327 @@
+package backlog_test
+
+import (
+	"cmp"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/airlock-run/airlock/emulator/internal/pubsub/backlog"
+)
+
+// model drives a backlog with random steps and knows, naively, what may
+// happen.
+type model struct {
+	b      *backlog.Backlog
+	policy backlog.Policy
+	now    time.Time
+
+	seq       uint64
+	messages  map[uint64]*backlog.Message // all there ever were
+	unacked   map[uint64]bool
+	leases    map[uint64]lease  // by sequence number, those that have not ended
+	past      []lease           // that were handed out, ended or not
+	last      map[uint64]uint64 // the last lease of each message, unless taken back
+	blocked   map[uint64]time.Time
+	failures  map[uint64]int
+	consumers []*backlog.Consumer
+	detached  map[*backlog.Consumer]bool
+}
+
+type lease struct {
+	backlog.Delivery
+	holder *backlog.Consumer
+	until  time.Time
+}
+
+func newModel(t *rapid.T) *model {
+	p := backlog.Policy{
+		Ordered:     rapid.Bool().Draw(t, "ordered"),
+		ExactlyOnce: rapid.Bool().Draw(t, "exactly once"),
+		RetainAcked: rapid.Bool().Draw(t, "retain"),
+	}
+	if rapid.Bool().Draw(t, "backoff") {
+		p.MinBackoff, p.MaxBackoff = 2*time.Second, 10*time.Second
+	}
+	m := &model{
+		b: backlog.New(p, 1000), policy: p, now: time.Unix(1_000_000, 0),
+		messages: map[uint64]*backlog.Message{}, unacked: map[uint64]bool{}, leases: map[uint64]lease{}, last: map[uint64]uint64{},
+		blocked: map[uint64]time.Time{}, failures: map[uint64]int{}, detached: map[*backlog.Consumer]bool{},
+	}
+	for range 3 {
+		m.consumers = append(m.consumers, &backlog.Consumer{
+			MaxMessages: rapid.IntRange(0, 4).Draw(t, "max messages"),
+			MaxBytes:    rapid.IntRange(0, 40).Draw(t, "max bytes"),
+		})
+	}
+	return m
+}
+
+func (m *model) add(t *rapid.T) {
+	m.seq++
+	msg := &backlog.Message{
+		Seq: m.seq, Size: rapid.IntRange(1, 20).Draw(t, "size"), Published: m.now,
+		Key: rapid.SampledFrom([]string{"", "k", "l"}).Draw(t, "key"),
+	}
+	m.messages[m.seq], m.unacked[m.seq] = msg, true
+	m.b.Add(msg, 0)
+}
+
+func (m *model) lease(t *rapid.T) {
+	c := rapid.SampledFrom(m.consumers).Draw(t, "consumer")
+	d := time.Duration(rapid.IntRange(1, 20).Draw(t, "deadline")) * time.Second
+	m.take(t, c, d)
+}
+
+func (m *model) take(t *rapid.T, c *backlog.Consumer, d time.Duration) []backlog.Delivery {
+	m.expire()
+	could := m.b.CanLease(c)
+	out := m.b.Lease(m.now, c, d, 5, 50)
+	if could != (len(out) > 0) {
+		t.Fatalf("CanLease said %v, Lease gave %d", could, len(out))
+	}
+	for _, d2 := range out {
+		m.check(t, c, d2)
+		l := lease{d2, c, m.now.Add(d)}
+		m.leases[d2.Message.Seq] = l
+		m.last[d2.Message.Seq] = d2.Lease
+		m.past = append(m.past, l)
+	}
+	m.checkFlow(t, c)
+	return out
+}
+
+// check holds a delivery against what is promised.
+func (m *model) check(t *rapid.T, c *backlog.Consumer, d backlog.Delivery) {
+	seq := d.Message.Seq
+	if _, leased := m.leases[seq]; leased || !m.unacked[seq] {
+		t.Fatalf("delivered %d, which is leased or acknowledged", seq)
+	}
+	if m.now.Before(m.blocked[seq]) {
+		t.Fatalf("delivered %d during its back-off", seq)
+	}
+	if m.detached[c] {
+		t.Fatalf("delivered %d to a consumer that is gone", seq)
+	}
+	if !m.ordered(seq) {
+		return
+	}
+	for other := range m.unacked {
+		if m.messages[other].Key != d.Message.Key || other == seq {
+			continue
+		}
+		l, leased := m.leases[other]
+		if other < seq && !leased {
+			t.Fatalf("delivered %d before %d of the same key", seq, other)
+		}
+		if leased && l.holder != c {
+			t.Fatalf("delivered %d while another consumer holds %d of the same key", seq, other)
+		}
+	}
+}
+
+func (m *model) checkFlow(t *rapid.T, c *backlog.Consumer) {
+	messages, bytes, last := 0, 0, 0
+	for _, l := range m.leases {
+		if l.holder == c {
+			messages++
+			bytes += l.Message.Size
+			last = max(last, l.Message.Size)
+		}
+	}
+	if messages != c.Outstanding() {
+		t.Fatalf("%d messages are outstanding, the consumer counts %d", messages, c.Outstanding())
+	}
+	if c.MaxMessages > 0 && messages > c.MaxMessages {
+		t.Fatalf("%d messages outstanding, %d allowed", messages, c.MaxMessages)
+	}
+	if c.MaxBytes > 0 && bytes >= c.MaxBytes+20 {
+		t.Fatalf("%d bytes outstanding, %d allowed", bytes, c.MaxBytes)
+	}
+}
+
+func (m *model) ack(t *rapid.T) {
+	l, ok := m.anyLease(t)
+	if !ok {
+		return
+	}
+	m.expire()
+	seq := l.Message.Seq
+	current := m.leases[seq].Lease == l.Lease
+	_, outcome := m.b.Ack(m.now, seq, l.Lease)
+	works := outcome == backlog.Freed || outcome == backlog.Retained
+	late := !m.policy.ExactlyOnce && (!m.ordered(seq) || m.last[seq] == l.Lease)
+	if want := m.unacked[seq] && (current || late); works != want {
+		t.Fatalf("ack of %d: outcome %d, want it to work: %v", seq, outcome, want)
+	}
+	if works {
+		delete(m.unacked, seq)
+		delete(m.leases, seq)
+		delete(m.blocked, seq)
+	}
+}
+
+func (m *model) nack(t *rapid.T) {
+	l, ok := m.anyLease(t)
+	if !ok {
+		return
+	}
+	m.expire()
+	current := m.leases[l.Message.Seq].Lease == l.Lease
+	outcome := m.b.Extend(m.now, l.Message.Seq, l.Lease, 0)
+	if current != (outcome == backlog.Returned) {
+		t.Fatalf("nack of %d: outcome %d, current %v", l.Message.Seq, outcome, current)
+	}
+	if current {
+		m.failed(l.Message.Seq, m.now)
+	}
+}
+
+func (m *model) extend(t *rapid.T) {
+	l, ok := m.anyLease(t)
+	if !ok {
+		return
+	}
+	m.expire()
+	d := time.Duration(rapid.IntRange(1, 30).Draw(t, "extension")) * time.Second
+	seq := l.Message.Seq
+	current := m.leases[seq].Lease == l.Lease
+	outcome := m.b.Extend(m.now, seq, l.Lease, d)
+	if current != (outcome == backlog.Extended) {
+		t.Fatalf("extension of %d: outcome %d, current %v", seq, outcome, current)
+	}
+	if current {
+		l = m.leases[seq]
+		l.until = m.now.Add(d)
+		m.leases[seq] = l
+	}
+}
+
+func (m *model) pass(t *rapid.T) {
+	m.now = m.now.Add(time.Duration(rapid.IntRange(1, 8).Draw(t, "seconds")) * time.Second)
+	m.expire()
+}
+
+func (m *model) detach(t *rapid.T) {
+	i := rapid.IntRange(0, len(m.consumers)-1).Draw(t, "consumer")
+	m.b.Detach(m.consumers[i])
+	m.detached[m.consumers[i]] = true
+	m.consumers[i] = &backlog.Consumer{}
+}
+
+func (m *model) seek(t *rapid.T) {
+	from := rapid.Uint64Range(0, m.seq+1).Draw(t, "from")
+	r := m.b.Seek(nil, func(msg *backlog.Message) bool { return msg.Seq >= from })
+	for seq := range m.unacked {
+		if seq < from {
+			delete(m.unacked, seq)
+		}
+	}
+	for _, msg := range r.Unacked {
+		m.unacked[msg.Seq] = true
+	}
+	clear(m.leases)
+	clear(m.blocked)
+	clear(m.failures)
+	m.past = nil
+}
+
+func (m *model) anyLease(t *rapid.T) (lease, bool) {
+	if len(m.past) == 0 {
+		return lease{}, false
+	}
+	return rapid.SampledFrom(m.past).Draw(t, "lease"), true
+}
+
+// expire lets the backlog and the model see what time it is. Leases that end
+// in the same call do so in the order of their deadlines, then of publishing.
+func (m *model) expire() {
+	m.b.Expire(m.now)
+	var over []uint64
+	for seq, l := range m.leases {
+		if !l.until.After(m.now) {
+			over = append(over, seq)
+		}
+	}
+	slices.SortFunc(over, func(x, y uint64) int {
+		return cmp.Or(m.leases[x].until.Compare(m.leases[y].until), cmp.Compare(x, y))
+	})
+	for _, seq := range over {
+		if _, ok := m.leases[seq]; ok {
+			m.failed(seq, m.now)
+		}
+	}
+}
+
+// failed ends the lease, and those of what follows in the same key.
+func (m *model) failed(seq uint64, at time.Time) {
+	delete(m.leases, seq)
+	m.failures[seq]++
+	if m.policy.MinBackoff > 0 {
+		m.blocked[seq] = at.Add(min(m.policy.MinBackoff<<(min(m.failures[seq], 10)-1), m.policy.MaxBackoff))
+	}
+	if !m.ordered(seq) {
+		return
+	}
+	for later, l := range m.leases {
+		if later > seq && l.Message.Key == m.messages[seq].Key {
+			delete(m.leases, later)
+			delete(m.last, later)
+		}
+	}
+}
+
+func (m *model) ordered(seq uint64) bool { return m.policy.Ordered && m.messages[seq].Key != "" }
+
+// finish shows that nothing was lost: one consumer gets all that is left.
+func (m *model) finish(t *rapid.T) {
+	for _, c := range m.consumers {
+		m.b.Detach(c)
+		m.detached[c] = true
+	}
+	last := &backlog.Consumer{}
+	for range 200 {
+		if len(m.unacked) == 0 {
+			break
+		}
+		m.now = m.now.Add(time.Minute)
+		for _, d := range m.take(t, last, time.Second) {
+			if _, outcome := m.b.Ack(m.now, d.Message.Seq, d.Lease); outcome == backlog.Invalid {
+				t.Fatalf("ack of a current lease is invalid")
+			}
+			delete(m.unacked, d.Message.Seq)
+			delete(m.leases, d.Message.Seq)
+		}
+	}
+	if len(m.unacked) > 0 || m.b.Unacked() != 0 {
+		t.Fatalf("lost %v, the backlog counts %d", m.unacked, m.b.Unacked())
+	}
+	if _, ok := m.b.Next(); ok {
+		t.Fatalf("a timer is left")
+	}
+}
+
+func TestBacklogKeepsItsPromises(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := newModel(t)
+		t.Repeat(map[string]func(*rapid.T){
+			"add":    m.add,
+			"lease":  m.lease,
+			"lease2": m.lease,
+			"ack":    m.ack,
+			"nack":   m.nack,
+			"extend": m.extend,
+			"pass":   m.pass,
+			"detach": m.detach,
+			"seek":   m.seek,
+			"": func(t *rapid.T) {
+				if m.b.Unacked() != len(m.unacked) {
+					t.Fatalf("the backlog counts %d unacknowledged, the model %d", m.b.Unacked(), len(m.unacked))
+				}
+			},
+		})
+		m.finish(t)
+	})
+}

@@ -1,0 +1,82 @@
+package broker
+
+import (
+	"bytes"
+	"strconv"
+	"testing"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/emulator/internal/pubsub/store"
+)
+
+// storeBodies makes a store of messages 1 to n of the size, with their number as ID.
+func storeBodies(t *testing.T, n, size int) *bodies {
+	t.Helper()
+	st, err := store.Open("")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, st.Close()) })
+	batch := st.NewBatch()
+	for seq := range uint64(n) {
+		batch.PutMessage(seq+1, 1, &pubsubpb.PubsubMessage{MessageId: strconv.Itoa(int(seq + 1)), Data: bytes.Repeat([]byte("x"), size)})
+	}
+	require.NoError(t, st.CommitLazily(batch))
+	return newBodies(st)
+}
+
+func ids(messages []*pubsubpb.PubsubMessage) []string {
+	var out []string
+	for _, m := range messages {
+		out = append(out, m.GetMessageId())
+	}
+	return out
+}
+
+func TestBodiesComeInTheOrderAskedFor(t *testing.T) {
+	b := storeBodies(t, 5, 1)
+	b.put(2, &pubsubpb.PubsubMessage{MessageId: "2 in memory"})
+	got, err := b.get([]uint64{4, 2, 9, 1}, nil)
+	require.NoError(t, err)
+	require.Equal(t, []string{"4", "2 in memory", "", "1"}, ids(got), "9 was deleted")
+}
+
+func TestBodiesReadAheadOnce(t *testing.T) {
+	b := storeBodies(t, 5, 1)
+	asked := 0
+	ahead := func(after uint64, _ int) []uint64 {
+		asked++
+		require.EqualValues(t, 2, after)
+		return []uint64{3, 4, 9}
+	}
+	_, err := b.get([]uint64{1, 2}, ahead)
+	require.NoError(t, err)
+	got, err := b.get([]uint64{3, 4}, ahead)
+	require.NoError(t, err)
+	require.Equal(t, []string{"3", "4"}, ids(got))
+	require.Equal(t, 1, asked, "what was read ahead is in memory")
+}
+
+func TestBodiesAreBounded(t *testing.T) {
+	const size, n = 1 << 20, 40
+	b := storeBodies(t, n, size)
+	for seq := range uint64(n) {
+		got, err := b.get([]uint64{seq + 1}, nil)
+		require.NoError(t, err)
+		require.Equal(t, []string{strconv.Itoa(int(seq + 1))}, ids(got))
+		require.LessOrEqual(t, b.bytes, bodiesBytes)
+		require.Len(t, b.known, len(b.order))
+	}
+	require.NotContains(t, b.known, uint64(1), "what came first goes first")
+	require.Contains(t, b.known, uint64(n))
+}
+
+func TestManyReadersShareTheRoom(t *testing.T) {
+	b := storeBodies(t, 1, 1)
+	b.readers.Store(1000)
+	_, err := b.get([]uint64{1}, func(_ uint64, bytes int) []uint64 {
+		require.LessOrEqual(t, 1000*bytes, bodiesBytes)
+		return nil
+	})
+	require.NoError(t, err)
+}

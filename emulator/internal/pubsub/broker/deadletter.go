@@ -1,0 +1,101 @@
+package broker
+
+import (
+	"maps"
+	"strconv"
+	"strings"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/airlock-run/airlock/emulator/internal/pubsub/backlog"
+	"github.com/airlock-run/airlock/emulator/internal/pubsub/store"
+)
+
+// The attributes that tell where a dead letter comes from.
+const (
+	sourcePrefix       = "CloudPubSubDeadLetterSource"
+	sourceCount        = sourcePrefix + "DeliveryCount"
+	sourceSubscription = sourcePrefix + "Subscription"
+	sourceProject      = sourcePrefix + "SubscriptionProject"
+	sourcePublished    = sourcePrefix + "TopicPublishTime"
+)
+
+// forward publishes the dead messages to the dead-letter topic and then
+// acknowledges them, so many at a time as fit in memory. If that fails they are delivered once more. Called
+// without locks.
+func (s *Subscription) forward(dead []*backlog.Message) {
+	for len(dead) > 0 {
+		n, bytes := 0, 0
+		for n < len(dead) && bytes < takeBytes {
+			bytes += dead[n].Size
+			n++
+		}
+		s.forwardSome(dead[:n])
+		dead = dead[n:]
+	}
+}
+
+func (s *Subscription) forwardSome(dead []*backlog.Message) {
+	err := s.publishDead(dead)
+	if err != nil {
+		s.b.log.Warn("dead letters not forwarded",
+			zap.String("subscription", s.name), zap.Int("messages", len(dead)), zap.Error(err))
+	}
+	err = s.change(false, func(now time.Time, batch *store.Batch) {
+		for _, m := range dead {
+			if err != nil {
+				s.queue.Revive(now, m.Seq)
+				continue
+			}
+			m, outcome := s.queue.Remove(m.Seq)
+			s.acked(batch, m, outcome)
+		}
+	})
+	s.b.report("settle dead letters", err)
+}
+
+func (s *Subscription) publishDead(dead []*backlog.Message) error {
+	t, err := s.b.Topic(s.Config().GetDeadLetterPolicy().GetDeadLetterTopic())
+	if err != nil {
+		return err
+	}
+	seqs := make([]uint64, len(dead))
+	for i, m := range dead {
+		seqs[i] = m.Seq
+	}
+	bodies, err := s.b.bodies.get(seqs, nil)
+	if err != nil {
+		return err
+	}
+	var letters []*pubsubpb.PubsubMessage
+	for i, body := range bodies {
+		if body != nil { // nil if its retention ended just now
+			letters = append(letters, s.deadLetter(dead[i], body))
+		}
+	}
+	_, err = t.Publish(letters)
+	return err
+}
+
+func (s *Subscription) deadLetter(m *backlog.Message, body *pubsubpb.PubsubMessage) *pubsubpb.PubsubMessage {
+	s.mu.Lock()
+	failures := 0
+	if s.cause == nil {
+		failures = s.queue.Failures(m.Seq)
+	}
+	s.mu.Unlock()
+	parts := strings.Split(s.name, "/")
+	letter := proto.CloneOf(body)
+	letter.Attributes = maps.Clone(body.Attributes)
+	if letter.Attributes == nil {
+		letter.Attributes = make(map[string]string)
+	}
+	letter.Attributes[sourceCount] = strconv.Itoa(failures)
+	letter.Attributes[sourceSubscription] = parts[3]
+	letter.Attributes[sourceProject] = parts[1]
+	letter.Attributes[sourcePublished] = body.PublishTime.AsTime().Format(time.RFC3339Nano)
+	return letter
+}

@@ -1,0 +1,244 @@
+package broker
+
+import (
+	"slices"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/airlock-run/airlock/emulator/internal/pubsub/backlog"
+	"github.com/airlock-run/airlock/emulator/internal/pubsub/store"
+)
+
+// A snapshot lives as long as the oldest message in it could have, but not
+// when that would be less than an hour.
+const (
+	snapshotLife    = 7 * 24 * time.Hour
+	minSnapshotLife = time.Hour
+)
+
+// Snapshot is what a subscription had not acknowledged at one time, and all
+// that its topic got after that.
+type Snapshot struct {
+	topic   *Topic
+	next    uint64 // of the messages of the topic, all from here on belong to it
+	unacked []*backlog.Message
+	config  *pubsubpb.Snapshot // guarded by Broker.mu; nil until it is stored
+}
+
+// CreateSnapshot takes a snapshot of the subscription.
+func (b *Broker) CreateSnapshot(name, subscription string, labels map[string]string) (*pubsubpb.Snapshot, error) {
+	b.admin.Lock()
+	defer b.admin.Unlock()
+	if _, err := b.snapshot(name); err == nil {
+		return nil, errExists(name)
+	}
+	s, err := b.Subscription(subscription)
+	if err != nil {
+		return nil, err
+	}
+	n, err := s.capture()
+	if err != nil {
+		return nil, err
+	}
+	now := b.now()
+	expires := now.Add(snapshotLife)
+	if len(n.unacked) > 0 {
+		expires = n.unacked[0].Published.Add(snapshotLife)
+	}
+	if expires.Sub(now) < minSnapshotLife {
+		b.discard(n)
+		return nil, status.Error(codes.FailedPrecondition,
+			"The snapshot would expire in less than an hour: the oldest unacknowledged message is too old.")
+	}
+	config := &pubsubpb.Snapshot{
+		Name:       name,
+		Topic:      n.topic.name,
+		ExpireTime: timestamppb.New(expires),
+		Labels:     labels,
+	}
+	batch := b.store.NewBatch()
+	batch.PutSnapshot(n.record(config))
+	if err := b.store.Commit(batch); err != nil {
+		b.discard(n)
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n.config = config
+	b.snaps[name] = n
+	return config, nil
+}
+
+// capture takes hold of the messages of a new snapshot.
+func (s *Subscription) capture() (*Snapshot, error) {
+	t := s.topic
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cause != nil {
+		return nil, s.cause
+	}
+	n := &Snapshot{topic: t, unacked: s.queue.Snapshot()}
+	for _, m := range n.unacked {
+		m.Holders.Add(1)
+	}
+	// What is on its way to the disk was not delivered yet, and so belongs
+	// to what comes after.
+	for _, p := range t.inflight {
+		if !p.logged {
+			p.logged = true
+			for _, m := range p.messages {
+				m.Holders.Add(1)
+			}
+		}
+		if n.next == 0 {
+			n.next = p.messages[0].Seq
+		}
+	}
+	if n.next == 0 {
+		n.next = s.b.nextNumber()
+	}
+	t.snapshots[n] = struct{}{}
+	return n, nil
+}
+
+// discard lets go of a snapshot's messages.
+func (b *Broker) discard(n *Snapshot) {
+	batch := b.store.NewBatch()
+	n.release(b.now(), batch)
+	b.commitLazily(batch)
+}
+
+func (n *Snapshot) release(now time.Time, batch *store.Batch) {
+	t := n.topic
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.snapshots, n)
+	for _, m := range n.unacked {
+		release(batch, m)
+	}
+	t.trim(now, batch)
+}
+
+// trim drops from the log what neither the topic's retention nor a snapshot
+// needs. Called with t.mu held.
+func (t *Topic) trim(now time.Time, batch *store.Batch) {
+	i := 0
+	for i < len(t.log) && !t.keeps(t.log[i], now) {
+		release(batch, t.log[i])
+		i++
+	}
+	t.log = slices.Delete(t.log, 0, i)
+}
+
+func (t *Topic) keeps(m *backlog.Message, now time.Time) bool {
+	if !t.deleted && m.Published.Add(t.retention()).After(now) {
+		return true
+	}
+	for n := range t.snapshots {
+		if n.next <= m.Seq {
+			return true
+		}
+	}
+	return false
+}
+
+func (b *Broker) snapshot(name string) (*Snapshot, error) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	n := b.snaps[name]
+	if n == nil {
+		return nil, errNotFound(name)
+	}
+	return n, nil
+}
+
+// Snapshot returns a snapshot's description.
+func (b *Broker) Snapshot(name string) (*pubsubpb.Snapshot, error) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if n := b.snaps[name]; n != nil {
+		return n.config, nil
+	}
+	return nil, errNotFound(name)
+}
+
+// SnapshotsIn lists the snapshots of a project, "projects/{project}", by name.
+func (b *Broker) SnapshotsIn(project string) []*pubsubpb.Snapshot {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	var out []*pubsubpb.Snapshot
+	for _, name := range namesIn(b.snaps, project) {
+		out = append(out, b.snaps[name].config)
+	}
+	return out
+}
+
+// UpdateSnapshot replaces the description by what edit makes of a copy.
+func (b *Broker) UpdateSnapshot(name string, edit func(*pubsubpb.Snapshot) error) (*pubsubpb.Snapshot, error) {
+	b.admin.Lock()
+	defer b.admin.Unlock()
+	n, err := b.snapshot(name)
+	if err != nil {
+		return nil, err
+	}
+	config := proto.CloneOf(n.config)
+	if err := edit(config); err != nil {
+		return nil, err
+	}
+	batch := b.store.NewBatch()
+	batch.PutSnapshot(n.record(config))
+	if err := b.store.Commit(batch); err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n.config = config
+	return config, nil
+}
+
+// DeleteSnapshot deletes a snapshot.
+func (b *Broker) DeleteSnapshot(name string) error {
+	b.admin.Lock()
+	defer b.admin.Unlock()
+	n, err := b.snapshot(name)
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	delete(b.snaps, name)
+	b.mu.Unlock()
+	batch := b.store.NewBatch()
+	batch.DeleteSnapshot(name)
+	n.release(b.now(), batch)
+	return b.store.Commit(batch)
+}
+
+// dropSnapshots deletes the snapshots whose time is over.
+func (b *Broker) dropSnapshots(now time.Time) {
+	b.mu.RLock()
+	var over []string
+	for name, n := range b.snaps {
+		if !n.config.ExpireTime.AsTime().After(now) {
+			over = append(over, name)
+		}
+	}
+	b.mu.RUnlock()
+	for _, name := range over {
+		b.report("delete expired snapshot", b.DeleteSnapshot(name))
+	}
+}
+
+func (n *Snapshot) record(config *pubsubpb.Snapshot) store.Snapshot {
+	r := store.Snapshot{Topic: n.topic.id, Next: n.next, Config: config}
+	for _, m := range n.unacked {
+		r.Unacked = append(r.Unacked, m.Seq)
+	}
+	return r
+}

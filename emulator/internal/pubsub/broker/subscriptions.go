@@ -1,0 +1,200 @@
+package broker
+
+import (
+	"slices"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/airlock-run/airlock/emulator/internal/pubsub/backlog"
+	"github.com/airlock-run/airlock/emulator/internal/pubsub/filter"
+	"github.com/airlock-run/airlock/emulator/internal/pubsub/store"
+)
+
+var errClosed = status.Error(codes.Unavailable, "The service is shutting down.")
+
+// Subscription finds a subscription by its full name.
+func (b *Broker) Subscription(name string) (*Subscription, error) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	s := b.subs[name]
+	if s == nil {
+		return nil, errNotFound(name)
+	}
+	return s, nil
+}
+
+// CreateSubscription makes the subscription that config, which becomes the
+// broker's, tells.
+func (b *Broker) CreateSubscription(config *pubsubpb.Subscription) (*Subscription, error) {
+	f, err := filter.Parse(config.Filter)
+	if err != nil {
+		return nil, status.Errorf(codes.InvalidArgument, "Invalid filter: %v.", err)
+	}
+	b.admin.Lock()
+	defer b.admin.Unlock()
+	if _, err := b.Subscription(config.Name); err == nil {
+		return nil, errExists(config.Name)
+	}
+	t, err := b.Topic(config.Topic)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.checkDeadLetter(config); err != nil {
+		return nil, err
+	}
+	s := newSubscription(b, b.nextNumber(), config, f)
+	s.topic = t
+
+	batch := b.store.NewBatch()
+	batch.PutSubscription(s.record())
+	// What is published from here on has its entries after this record, so
+	// there are never entries without a subscription.
+	t.mu.Lock()
+	err = b.store.Begin(batch)
+	if err == nil {
+		t.subs = append(t.subs, s)
+	}
+	t.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	b.subs[s.name] = s
+	b.mu.Unlock()
+	return s, batch.Wait()
+}
+
+// UpdateSubscription replaces the configuration by what edit makes of a copy.
+func (b *Broker) UpdateSubscription(name string, edit func(*pubsubpb.Subscription) error) (*Subscription, error) {
+	b.admin.Lock()
+	defer b.admin.Unlock()
+	s, err := b.Subscription(name)
+	if err != nil {
+		return nil, err
+	}
+	config := proto.CloneOf(s.Config())
+	if err := edit(config); err != nil {
+		return nil, err
+	}
+	if err := b.checkDeadLetter(config); err != nil {
+		return nil, err
+	}
+	batch := b.store.NewBatch()
+	s.mu.Lock()
+	s.config = config
+	s.queue.SetPolicy(policyOf(config))
+	batch.PutSubscription(s.record())
+	err = b.store.Begin(batch)
+	for r := range s.readers {
+		r.signal() // a stream tells its client what the subscription is like
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	return s, batch.Wait()
+}
+
+func (b *Broker) checkDeadLetter(config *pubsubpb.Subscription) error {
+	if name := config.GetDeadLetterPolicy().GetDeadLetterTopic(); name != "" {
+		_, err := b.Topic(name)
+		return err
+	}
+	return nil
+}
+
+// DeleteSubscription deletes a subscription with its backlog.
+func (b *Broker) DeleteSubscription(name string) error {
+	b.admin.Lock()
+	defer b.admin.Unlock()
+	return b.deleteSubscription(name)
+}
+
+func (b *Broker) deleteSubscription(name string) error {
+	s, err := b.Subscription(name)
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	delete(b.subs, name)
+	b.mu.Unlock()
+	batch := b.store.NewBatch()
+	batch.DeleteSubscription(s.name, s.id)
+	return s.close(batch, errNotFound(name))
+}
+
+// DetachSubscription parts a subscription from its topic for good, and drops
+// its backlog.
+func (b *Broker) DetachSubscription(name string) error {
+	b.admin.Lock()
+	defer b.admin.Unlock()
+	s, err := b.Subscription(name)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.config = proto.CloneOf(s.config)
+	s.config.Detached = true
+	batch := b.store.NewBatch()
+	batch.PutSubscription(s.record())
+	s.mu.Unlock()
+	return s.close(batch, errDetached(name))
+}
+
+// close takes the subscription from its topic, ends its delivery and frees its
+// backlog, and commits all that with the batch.
+func (s *Subscription) close(batch *store.Batch, cause error) error {
+	t := s.topic
+	t.mu.Lock()
+	if i := slices.Index(t.subs, s); i >= 0 {
+		t.subs = slices.Delete(t.subs, i, i+1)
+	}
+	t.mu.Unlock()
+
+	s.mu.Lock()
+	if s.cause == nil {
+		s.end(cause)
+	} else {
+		s.cause = cause
+	}
+	if s.queue.Held() > 0 {
+		batch.DeleteEntries(s.id)
+		for _, m := range s.queue.Messages() {
+			release(batch, m)
+		}
+	}
+	s.queue = backlog.New(backlog.Policy{}, 0)
+	err := s.b.store.Begin(batch)
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return batch.Wait()
+}
+
+// SubscriptionsIn lists the subscriptions of a project, "projects/{project}",
+// by name.
+func (b *Broker) SubscriptionsIn(project string) []*Subscription {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	names := namesIn(b.subs, project)
+	out := make([]*Subscription, len(names))
+	for i, name := range names {
+		out[i] = b.subs[name]
+	}
+	return out
+}
+
+// subscriptions are all there are, in no order.
+func (b *Broker) subscriptions() []*Subscription {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	out := make([]*Subscription, 0, len(b.subs))
+	for _, s := range b.subs {
+		out = append(out, s)
+	}
+	return out
+}

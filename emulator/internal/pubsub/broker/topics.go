@@ -1,0 +1,158 @@
+package broker
+
+import (
+	"slices"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/airlock-run/airlock/emulator/internal/pubsub/resource"
+	"github.com/airlock-run/airlock/emulator/internal/pubsub/store"
+)
+
+// Topic finds a topic by its full name.
+func (b *Broker) Topic(name string) (*Topic, error) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	t := b.topics[name]
+	if t == nil {
+		return nil, errNotFound(name)
+	}
+	return t, nil
+}
+
+// CreateTopic makes the topic that config, which becomes the broker's, tells.
+func (b *Broker) CreateTopic(config *pubsubpb.Topic) (*Topic, error) {
+	b.admin.Lock()
+	defer b.admin.Unlock()
+	if _, err := b.Topic(config.Name); err == nil {
+		return nil, errExists(config.Name)
+	}
+	t := &Topic{b: b, id: b.nextNumber(), name: config.Name, config: config, snapshots: make(map[*Snapshot]struct{})}
+	batch := b.store.NewBatch()
+	batch.PutTopic(t.record())
+	if err := b.store.Commit(batch); err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.topics[t.name] = t
+	return t, nil
+}
+
+// UpdateTopic replaces the configuration by what edit makes of a copy.
+func (b *Broker) UpdateTopic(name string, edit func(*pubsubpb.Topic) error) (*pubsubpb.Topic, error) {
+	b.admin.Lock()
+	defer b.admin.Unlock()
+	t, err := b.Topic(name)
+	if err != nil {
+		return nil, err
+	}
+	config := proto.CloneOf(t.Config())
+	if err := edit(config); err != nil {
+		return nil, err
+	}
+	batch := b.store.NewBatch()
+	batch.PutTopic(store.Topic{ID: t.id, Config: config})
+	if err := b.store.Commit(batch); err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.config = config
+	return config, nil
+}
+
+// DeleteTopic deletes a topic. Its subscriptions keep what they have.
+func (b *Broker) DeleteTopic(name string) error {
+	b.admin.Lock()
+	defer b.admin.Unlock()
+	t, err := b.Topic(name)
+	if err != nil {
+		return err
+	}
+	batch := b.store.NewBatch()
+	batch.DeleteTopic(name)
+	b.mu.Lock()
+	delete(b.topics, name)
+	b.mu.Unlock()
+	t.mu.Lock()
+	t.deleted = true
+	for _, s := range t.subs {
+		s.orphan(batch)
+	}
+	t.trim(b.now(), batch)
+	err = b.store.Begin(batch)
+	t.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return batch.Wait()
+}
+
+// orphan tells the subscription that its topic is gone.
+func (s *Subscription) orphan(batch *store.Batch) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.config = proto.CloneOf(s.config)
+	s.config.Topic = resource.DeletedTopic
+	batch.PutSubscription(s.record())
+}
+
+// Topics lists the topics of a project, "projects/{project}", by name.
+func (b *Broker) Topics(project string) []*pubsubpb.Topic {
+	b.mu.RLock()
+	names := namesIn(b.topics, project)
+	topics := make([]*Topic, len(names))
+	for i, name := range names {
+		topics[i] = b.topics[name]
+	}
+	b.mu.RUnlock()
+	out := make([]*pubsubpb.Topic, len(topics))
+	for i, t := range topics {
+		out[i] = t.Config()
+	}
+	return out
+}
+
+// Subscriptions lists the names of the subscriptions attached to the topic.
+func (t *Topic) Subscriptions() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var names []string
+	for _, s := range t.subs {
+		names = append(names, s.name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// namesIn lists the names of a project's resources in order.
+func namesIn[T interface {
+	*Topic | *Subscription | *Snapshot
+}](m map[string]T, project string) []string {
+	var names []string
+	for name := range m {
+		if resource.Project(name) == project {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Snapshots lists the names of the snapshots of the topic.
+func (t *Topic) Snapshots() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.b.mu.RLock()
+	defer t.b.mu.RUnlock()
+	var names []string
+	for n := range t.snapshots {
+		if n.config != nil { // it is being made
+			names = append(names, n.config.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,251 @@
+package pubsub_test
+
+import (
+	"bytes"
+	"context"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	gcp "cloud.google.com/go/pubsub/v2"
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"cloud.google.com/go/pubsub/v2/pstest"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/airlock-run/airlock/emulator/pubsub"
+)
+
+// Every benchmark runs once on a durable server and once on pstest, Google's
+// fake in memory (with fewer messages to receive, see sample), and reports the rate of each and ours as a multiple of it:
+//
+//	go test -run - -bench . -benchtime 1x
+//
+// The rates are what counts, not ns/op.
+
+func durable(b *testing.B) *service { return start(b, pubsub.Options{Dir: b.TempDir()}) }
+
+func fake(b *testing.B) (s *service, stop func()) {
+	server := pstest.NewServer()
+	s = &service{}
+	s.Client, s.conn = dial(b, server.Addr)
+	return s, func() {
+		_ = s.Client.Close()
+		_ = s.conn.Close()
+		_ = server.Close()
+	}
+}
+
+// compare reports how many things per second f does on both.
+func compare(b *testing.B, f func(b *testing.B, s *service) float64) {
+	versus(b, "msg/s", "pstest-msg/s",
+		func() float64 {
+			s := durable(b)
+			defer s.stop(b)
+			return f(b, s)
+		},
+		func() float64 {
+			s, stop := fake(b)
+			defer stop()
+			return f(b, s)
+		})
+}
+
+// versus measures both, in turn, and reports the medians.
+func versus(b *testing.B, unit, baseUnit string, measure, base func() float64) {
+	var rates, bases, ratios []float64
+	for b.Loop() {
+		runtime.GC() // neither pays for the other's heap
+		rates = append(rates, measure())
+		runtime.GC()
+		bases = append(bases, base())
+		ratios = append(ratios, rates[len(rates)-1]/bases[len(bases)-1])
+	}
+	b.ReportMetric(median(rates), unit)
+	b.ReportMetric(median(bases), baseUnit)
+	b.ReportMetric(median(ratios), "ratio")
+}
+
+func median(v []float64) float64 {
+	slices.Sort(v)
+	return v[len(v)/2]
+}
+
+func BenchmarkPublishBatched(b *testing.B) {
+	compare(b, func(b *testing.B, s *service) float64 {
+		s.createSub(b, nil)
+		const publishers, each = 32, 2000
+		p := s.Publisher(topicName("topic"))
+		defer p.Stop()
+		return rate(publishers*each, func() {
+			g, ctx := errgroup.WithContext(b.Context())
+			for range publishers {
+				g.Go(func() error { return publishAll(ctx, p, each) })
+			}
+			require.NoError(b, g.Wait())
+		})
+	})
+}
+
+func publishAll(ctx context.Context, p *gcp.Publisher, n int) error {
+	data := bytes.Repeat([]byte("x"), 1024)
+	results := make([]*gcp.PublishResult, n)
+	for i := range results {
+		results[i] = p.Publish(ctx, &gcp.Message{Data: data})
+	}
+	for _, r := range results {
+		if _, err := r.Get(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// BenchmarkPublishSingle waits for each message before the next.
+func BenchmarkPublishSingle(b *testing.B) {
+	compare(b, func(b *testing.B, s *service) float64 {
+		s.createSub(b, nil)
+		const publishers, each = 32, 200
+		data := bytes.Repeat([]byte("x"), 1024)
+		return rate(publishers*each, func() {
+			g, ctx := errgroup.WithContext(b.Context())
+			for range publishers {
+				g.Go(func() error {
+					for range each {
+						if _, err := s.publisher().Publish(ctx, &pubsubpb.PublishRequest{
+							Topic: topicName("topic"), Messages: []*pubsubpb.PubsubMessage{{Data: data}},
+						}); err != nil {
+							return err
+						}
+					}
+					return nil
+				})
+			}
+			require.NoError(b, g.Wait())
+		})
+	})
+}
+
+// BenchmarkReceive is the client's Receive with its default flow control.
+func BenchmarkReceive(b *testing.B) {
+	compare(b, func(b *testing.B, s *service) float64 { return receiveRate(b, s, s.sample(20_000), 1000) })
+}
+
+// BenchmarkStreamTenOutstanding has ten messages outstanding and acknowledges
+// each on the stream. (Receive cannot: it acknowledges every 100 ms.)
+func BenchmarkStreamTenOutstanding(b *testing.B) {
+	compare(b, func(b *testing.B, s *service) float64 { return streamRate(b, s, s.sample(20_000), 10) })
+}
+
+// BenchmarkReceiveTenOutstanding shows that limit: a server that keeps to ten
+// outstanding gets ten acknowledgements every 100 ms from Receive.
+func BenchmarkReceiveTenOutstanding(b *testing.B) {
+	for b.Loop() {
+		b.ReportMetric(receiveRate(b, durable(b), 200, 10), "msg/s")
+	}
+}
+
+// BenchmarkDispatchDepth compares the rate with much and little waiting: it
+// receives the same number of messages and leaves 100,000 or 1,000. Receive is
+// limited by its own acknowledging; a raw stream is not, and shows what reading
+// from tables costs.
+func BenchmarkDispatchDepth(b *testing.B) {
+	for _, c := range []struct {
+		name                string
+		measure             func(b *testing.B, s *service, n, outstanding int) float64
+		sample, outstanding int
+	}{
+		{"Stream10", drain, 40_000, 10},
+		{"Stream100", drain, 40_000, 100},
+		{"Receive", receive, 20_000, 1000},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			depth := func(waiting int) func() float64 {
+				return func() float64 {
+					s := durable(b)
+					defer s.stop(b)
+					fill(b, s, waiting+c.sample)
+					return c.measure(b, s, c.sample, c.outstanding)
+				}
+			}
+			versus(b, "msg/s@100000", "msg/s@1000", depth(100_000), depth(1_000))
+		})
+	}
+}
+
+// sample is how many messages to receive: pstest looks at all that wait for
+// every one it delivers, and would take minutes for what takes us a second.
+func (s *service) sample(n int) int {
+	if s.server == nil {
+		return n / 100
+	}
+	return n
+}
+
+func rate(n int, f func()) float64 {
+	began := time.Now()
+	f()
+	return float64(n) / time.Since(began).Seconds()
+}
+
+// fill publishes to a new subscription.
+func fill(b *testing.B, s *service, n int) {
+	s.createSub(b, nil)
+	for n > 0 {
+		batch := make([]*pubsubpb.PubsubMessage, min(n, 1000))
+		for i := range batch {
+			batch[i] = &pubsubpb.PubsubMessage{Data: bytes.Repeat([]byte("x"), 1024)}
+		}
+		s.publish(b, batch...)
+		n -= len(batch)
+	}
+}
+
+func receiveRate(b *testing.B, s *service, n, outstanding int) float64 {
+	fill(b, s, n)
+	return receive(b, s, n, outstanding)
+}
+
+func receive(b *testing.B, s *service, n, outstanding int) float64 {
+	sub := s.Subscriber(subName("sub"))
+	sub.ReceiveSettings.MaxOutstandingMessages = outstanding
+	var got atomic.Int64
+	return rate(n, func() {
+		ctx, cancel := context.WithCancel(b.Context())
+		defer cancel()
+		require.NoError(b, sub.Receive(ctx, func(_ context.Context, m *gcp.Message) {
+			m.Ack()
+			if got.Add(1) == int64(n) {
+				cancel()
+			}
+		}))
+	})
+}
+
+func streamRate(b *testing.B, s *service, n, outstanding int) float64 {
+	fill(b, s, n)
+	return drain(b, s, n, outstanding)
+}
+
+// drain receives n messages on a raw stream, acknowledging each.
+func drain(b *testing.B, s *service, n, outstanding int) float64 {
+	ctx, cancel := context.WithCancel(b.Context())
+	defer cancel()
+	stream, err := s.subscriber().StreamingPull(ctx)
+	require.NoError(b, err)
+	return rate(n, func() {
+		require.NoError(b, stream.Send(&pubsubpb.StreamingPullRequest{
+			Subscription: subName("sub"), StreamAckDeadlineSeconds: 60, MaxOutstandingMessages: int64(outstanding),
+		}))
+		for got := 0; got < n; {
+			r, err := stream.Recv()
+			require.NoError(b, err, "after %d", got)
+			for _, m := range r.ReceivedMessages {
+				require.NoError(b, stream.Send(&pubsubpb.StreamingPullRequest{AckIds: []string{m.AckId}}))
+				got++
+			}
+		}
+	})
+}

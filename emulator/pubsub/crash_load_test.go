@@ -1,0 +1,185 @@
+package pubsub_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/airlock-run/airlock/emulator/pubsub"
+)
+
+// TestKillsUnderMixedLoad kills the server again and again, each time after a
+// random number of calls of publishers and subscribers, and looks at what the
+// next one finds:
+//
+//   - "plain" has every published message that nobody tried to acknowledge;
+//   - "once" as well, and none whose acknowledgement was confirmed;
+//   - "kept" has every message after a seek to the beginning.
+func TestKillsUnderMixedLoad(t *testing.T) {
+	const rounds = 5
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	dir := t.TempDir()
+	began := time.Now()
+	l := &load{published: make(map[string]bool), tried: make(map[string]bool), confirmed: make(map[string]bool), began: began}
+	for round := range rounds {
+		child, kill := startChild(t, dir)
+		if round == 0 {
+			child.createTopic(t, "topic")
+			child.attachSub(t, "plain", &pubsubpb.Subscription{})
+			child.attachSub(t, "once", &pubsubpb.Subscription{EnableExactlyOnceDelivery: true})
+			child.attachSub(t, "kept", &pubsubpb.Subscription{RetainAckedMessages: true})
+		}
+		l.run(t.Context(), child, kill, 50+random.IntN(500), random.Uint64())
+
+		s := start(t, pubsub.Options{Dir: dir})
+		plain, once := s.everything(t, "plain"), s.everything(t, "once")
+		s.seekTime(t, "kept", began)
+		kept := s.everything(t, "kept")
+		for id := range l.published {
+			require.True(t, kept[id], "round %d: message %s is not kept", round, id)
+			if !l.tried["plain "+id] {
+				require.True(t, plain[id], "round %d: message %s was not acknowledged and is gone", round, id)
+			}
+			if !l.tried["once "+id] {
+				require.True(t, once[id], "round %d: message %s was not acknowledged and is gone", round, id)
+			}
+			if l.confirmed["once "+id] {
+				require.False(t, once[id], "round %d: message %s was acknowledged and comes again", round, id)
+			}
+		}
+		t.Logf("round %d: %d published, %d tried, %d confirmed", round, len(l.published), len(l.tried), len(l.confirmed))
+		s.stop(t)
+	}
+	require.NotEmpty(t, l.confirmed)
+}
+
+// everything leases all that a subscription has, by message ID.
+func (s *service) everything(t testing.TB, id string) map[string]bool {
+	t.Helper()
+	all := make(map[string]bool)
+	for got := s.pull(t, id); len(got) > 0; got = s.pull(t, id) {
+		for _, m := range got {
+			all[m.Message.MessageId] = true
+		}
+	}
+	return all
+}
+
+// load is clients at work, and what they were told. Acknowledgements are
+// recorded as "subscription message".
+type load struct {
+	began time.Time
+
+	mu                          sync.Mutex
+	published, tried, confirmed map[string]bool
+	left                        int // calls until the kill
+	kill                        func()
+}
+
+// run returns when the server was killed and all clients have seen it.
+func (l *load) run(ctx context.Context, s *service, kill func(), calls int, seed uint64) {
+	l.left, l.kill = calls, kill
+	var clients sync.WaitGroup
+	client := func(work func(ctx context.Context, s *service, random *rand.Rand) error) {
+		seed++
+		random := rand.New(rand.NewPCG(seed, 1))
+		clients.Go(func() {
+			for work(ctx, s, random) == nil {
+				l.count()
+			}
+		})
+	}
+	for range 4 {
+		client(l.publish)
+	}
+	for _, sub := range []string{"plain", "plain", "once", "kept"} {
+		client(func(ctx context.Context, s *service, random *rand.Rand) error { return l.settle(ctx, s, random, sub) })
+	}
+	client(l.seek)
+	clients.Wait()
+}
+
+func (l *load) count() {
+	l.mu.Lock()
+	l.left--
+	now := l.left == 0
+	l.mu.Unlock()
+	if now {
+		l.kill()
+	}
+}
+
+func (l *load) publish(ctx context.Context, s *service, random *rand.Rand) error {
+	data := make([]string, 1+random.IntN(20))
+	for i := range data {
+		data[i] = fmt.Sprint(random.Uint64())
+	}
+	r, err := s.publisher().Publish(ctx, &pubsubpb.PublishRequest{Topic: topicName("topic"), Messages: texts(data...)})
+	if err != nil {
+		return err
+	}
+	l.note(l.published, "", r.MessageIds)
+	return nil
+}
+
+// settle acknowledges some of what it gets, gives some back, and forgets some.
+func (l *load) settle(ctx context.Context, s *service, random *rand.Rand, sub string) error {
+	r, err := s.subscriber().Pull(ctx, &pubsubpb.PullRequest{Subscription: subName(sub), MaxMessages: 30, ReturnImmediately: true}) //nolint:staticcheck // deprecated, and does not wait
+	if err != nil {
+		return err
+	}
+	var acks, nacks, ids []string
+	for _, m := range r.ReceivedMessages {
+		switch random.IntN(4) {
+		case 0:
+			nacks = append(nacks, m.AckId)
+		case 1:
+		default:
+			acks = append(acks, m.AckId)
+			ids = append(ids, m.Message.MessageId)
+		}
+	}
+	if len(nacks) > 0 {
+		if _, err := s.subscriber().ModifyAckDeadline(ctx, &pubsubpb.ModifyAckDeadlineRequest{Subscription: subName(sub), AckIds: nacks}); err != nil {
+			return err
+		}
+	}
+	if len(acks) == 0 {
+		return nil
+	}
+	l.note(l.tried, sub+" ", ids)
+	if _, err := s.subscriber().Acknowledge(ctx, &pubsubpb.AcknowledgeRequest{Subscription: subName(sub), AckIds: acks}); err != nil {
+		return err
+	}
+	l.note(l.confirmed, sub+" ", ids)
+	return nil
+}
+
+// seek moves "kept" to the beginning and to now, in turn.
+func (l *load) seek(ctx context.Context, s *service, random *rand.Rand) error {
+	to := l.began
+	if random.IntN(2) == 0 {
+		to = time.Now()
+	}
+	_, err := s.subscriber().Seek(ctx, &pubsubpb.SeekRequest{
+		Subscription: subName("kept"), Target: &pubsubpb.SeekRequest_Time{Time: timestamppb.New(to)},
+	})
+	return err
+}
+
+func (l *load) note(set map[string]bool, prefix string, ids []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, id := range ids {
+		set[prefix+id] = true
+	}
+}

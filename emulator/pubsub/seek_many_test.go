@@ -1,0 +1,44 @@
+package pubsub_test
+
+import (
+	"testing"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/emulator/pubsub"
+)
+
+// TestSeekAmongMany moves many messages about and finds all of them again, also
+// after a restart. BenchmarkSeek tells how long it takes.
+func TestSeekAmongMany(t *testing.T) {
+	const n = 20_000
+	dir := t.TempDir()
+	s := start(t, pubsub.Options{Dir: dir})
+	s.createSub(t, &pubsubpb.Subscription{RetainAckedMessages: true})
+	s.attachSub(t, "odd", &pubsubpb.Subscription{Filter: "attributes:odd"})
+	began := time.Now()
+	for range n / 1000 {
+		batch := make([]*pubsubpb.PubsubMessage, 1000)
+		for i := range batch {
+			batch[i] = &pubsubpb.PubsubMessage{Data: []byte("x")}
+			if i%2 == 1 {
+				batch[i].Attributes = map[string]string{"odd": ""}
+			}
+		}
+		s.publish(t, batch...)
+	}
+	s.snapshot(t, "snap", "sub")
+	s.seekTime(t, "sub", time.Now().Add(time.Second))
+	require.Empty(t, s.pull(t, "sub"))
+	s.seekTime(t, "sub", began.Add(-time.Second))
+	require.Len(t, s.everything(t, "sub"), n)
+	s.seekTime(t, "odd", time.Now().Add(time.Second))
+	require.NoError(t, s.seekSnapshot(t, "odd", "snap"))
+	s.stop(t)
+
+	s = start(t, pubsub.Options{Dir: dir})
+	require.Len(t, s.everything(t, "odd"), n/2)
+	require.Len(t, s.everything(t, "sub"), n)
+}

@@ -1,0 +1,212 @@
+package catalog_test
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
+)
+
+func TestTheBuiltinRuntimes(t *testing.T) {
+	c := catalog.Builtin()
+	require.Equal(t, []string{"offline", "claude"}, c.Names())
+	offline, claude := c.Runtimes[0], c.Runtimes[1]
+	require.Nil(t, offline.Egress)
+	require.Equal(t, "claude-sonnet-4-6", claude.Models[0])
+	require.Contains(t, claude.Egress.Routes, catalog.Route{Method: "POST", Target: "/v1/messages?beta=true"})
+	require.Contains(t, claude.Egress.Routes, catalog.Route{Method: "HEAD", Target: "/", Local: true})
+	require.Contains(t, claude.Environment(), "CLAUDE_CODE_MAX_RETRIES=2")
+}
+
+const whole = `
+runtimes:
+  - name: summarise
+    image: registry.example/summarise@sha256:1234
+    contract: command
+    output: json
+    argv: [python3, /app/main.py, "--model={model}"]
+    env: {B: "2", A: "1"}
+    modelEnv: [MODEL]
+    models: [small, large]
+    instructions: /workspace/AGENTS.md
+    limits: {memory: 512MiB, cpus: 0.5, pids: 64, output: 1MiB}
+    maxTimeout: 5m
+    quiet: 30s
+    egress:
+      routes: [POST /v1/messages, local HEAD /]
+      betas: [one]
+      headers: [X-Session]
+      api: responses
+      upstream: {url: "https://api.openai.com", keyEnv: OPENAI_API_KEY, caFile: /ca.pem, allowPrivate: true}
+      prices: {small: {input: 0.25, output: 2}}
+`
+
+func TestEveryField(t *testing.T) {
+	c, err := catalog.Parse([]byte(whole))
+	require.NoError(t, err)
+	require.Empty(t, cmp.Diff(catalog.Runtime{
+		Name: "summarise", Image: "registry.example/summarise@sha256:1234", Contract: catalog.Command, Output: catalog.JSON,
+		Argv: []string{"python3", "/app/main.py", "--model={model}"}, Env: map[string]string{"A": "1", "B": "2"},
+		ModelEnv: []string{"MODEL"}, Models: []string{"small", "large"}, Instructions: "/workspace/AGENTS.md",
+		Limits:     catalog.Limits{Memory: 512 << 20, CPUs: 0.5, PIDs: 64, Output: 1 << 20},
+		MaxTimeout: catalog.Duration(5 * time.Minute), Quiet: catalog.Duration(30 * time.Second),
+		Egress: &catalog.Egress{
+			Routes: []catalog.Route{{Method: "POST", Target: "/v1/messages"}, {Method: "HEAD", Target: "/", Local: true}},
+			Betas:  []string{"one"}, Headers: []string{"X-Session"},
+			API:      catalog.Responses,
+			Upstream: &catalog.Upstream{URL: "https://api.openai.com", KeyEnv: "OPENAI_API_KEY", CAFile: "/ca.pem", AllowPrivate: true},
+			Prices:   map[string]catalog.Price{"small": {Input: 0.25, Output: 2}},
+		},
+	}, c.Runtimes[0]))
+	require.Equal(t, []string{"python3", "/app/main.py", "--model=large"}, c.Runtimes[0].Command("large"))
+	require.Equal(t, "OPENAI_API_KEY", c.Runtimes[0].KeyEnv())
+	require.Equal(t, []string{"A=1", "B=2"}, c.Runtimes[0].Environment())
+}
+
+// minimal is a runtime that is right, for mistakes to be added to.
+const minimal = "runtimes:\n- name: a\n  image: i\n  contract: command\n  argv: [x]\n"
+
+func TestMistakes(t *testing.T) {
+	for name, c := range map[string]struct{ text, says string }{
+		"empty":                     {"", "line 1: there are no runtimes"},
+		"no YAML":                   {"runtimes: [", "yaml: line 1"},
+		"a tab":                     {"runtimes:\n\t- name: a", "yaml: line 2"},
+		"a list":                    {"- a", "line 1: wrong type"},
+		"two documents":             {minimal + "---\n" + minimal, "more than one document"},
+		"an unknown field":          {minimal + "  imgae: y\n", "line 6: there is no field imgae"},
+		"an unknown field above":    {"version: 1\n" + minimal, "line 1: there is no field version"},
+		"an unknown field below":    {minimal + "  limits:\n    ram: 1GiB\n", "line 7: there is no field ram"},
+		"a field twice":             {minimal + "  image: y\n", "line 6: "},
+		"a wrong type":              {minimal + "  models: small\n", "line 6: wrong type"},
+		"no name":                   {strings.Replace(minimal, "name: a", "output: text", 1), "line 2: name must be"},
+		"a name with a space":       {strings.Replace(minimal, "name: a", "name: a b", 1), "line 2: name must be"},
+		"a name that stands above":  {minimal + strings.TrimPrefix(minimal, "runtimes:\n"), `line 6: a runtime "a" stands above`},
+		"no image":                  {strings.Replace(minimal, "image: i", "output: text", 1), "line 2: image is missing"},
+		"no program":                {strings.Replace(minimal, "[x]", "[]", 1), "line 5: argv must name a program"},
+		"a contract of the future":  {strings.Replace(minimal, "command", "grpc", 1), "line 4: contract must be stream-json or command"},
+		"an output of the future":   {minimal + "  output: xml\n", "line 6: output must be text or json"},
+		"turns of a command":        {minimal + "  maxTurns: 5\n", "line 6: maxTurns is of the contract stream-json only"},
+		"no turns":                  {strings.Replace(minimal, "command", "stream-json", 1), "line 2: maxTurns must be from 1"},
+		"an output of stream-json":  {strings.Replace(minimal, "command", "stream-json\n  maxTurns: 1\n  output: json", 1), "line 6: output is of the contract command only"},
+		"a model without models":    {strings.Replace(minimal, "[x]", "[x, '{model}']", 1), "line 5: {model} stands for a model, but there are no models"},
+		"a model twice":             {minimal + "  models: [m, m]\n", "line 6: models must be different"},
+		"a variable with a dash":    {minimal + "  env: {A-B: x}\n", `line 6: "A-B" is not the name of a variable`},
+		"a size without a unit":     {minimal + "  limits: {memory: lots}\n", `line 6: "lots" is not a size`},
+		"too little memory":         {minimal + "  limits: {memory: 1MiB}\n", "line 6: memory must be at least 64MiB"},
+		"too much output":           {minimal + "  limits: {output: 1GiB}\n", "line 6: output must be at most 64MiB"},
+		"negative CPUs":             {minimal + "  limits: {cpus: -1}\n", "line 6: cpus must be"},
+		"a time without a unit":     {minimal + "  maxTimeout: 90\n", `line 6: "90" is not a duration`},
+		"a time too long":           {minimal + "  maxTimeout: 48h\n", "line 6: maxTimeout must be from 1s to 1h"},
+		"instructions elsewhere":    {minimal + "  instructions: /etc/passwd\n", "line 6: instructions must be a clean path"},
+		"instructions that climb":   {minimal + "  instructions: /workspace/../etc/x\n", "line 6: instructions must be a clean path"},
+		"a way out to no model":     {minimal + "  egress: {routes: [POST /v1/messages]}\n", "line 6: a way out leads to a model"},
+		"a way out without routes":  {minimal + "  models: [m]\n  egress: {}\n", "line 7: a way out needs routes"},
+		"a route without a path":    {minimal + "  models: [m]\n  egress: {routes: [POST]}\n", `line 7: "POST" is not a request line`},
+		"a proxy's route":           {minimal + "  models: [m]\n  egress: {routes: [CONNECT /x]}\n", "line 7: the method must be one of"},
+		"a route with a host":       {minimal + "  models: [m]\n  egress: {routes: ['POST https://x/y']}\n", "line 7: "},
+		"a route that climbs":       {minimal + "  models: [m]\n  egress: {routes: [GET /v1/../x]}\n", "line 7: "},
+		"a route with an escape":    {minimal + "  models: [m]\n  egress: {routes: [GET /v1/%2e]}\n", "line 7: "},
+		"an API of the future":      {minimal + "  models: [m]\n  egress: {routes: [GET /v1], api: gemini}\n", "line 7: api must be messages or responses"},
+		"OpenAI's at Anthropic":     {minimal + "  models: [m]\n  egress: {routes: [GET /v1], api: responses}\n", "line 7: the API responses needs an upstream"},
+		"an upstream without a key": {minimal + "  models: [m]\n  egress:\n    routes: [GET /v1]\n    upstream: {url: 'https://x'}\n", "line 9: keyEnv must name"},
+		"an upstream by FTP":        {minimal + "  models: [m]\n  egress:\n    routes: [GET /v1]\n    upstream: {url: 'ftp://x', keyEnv: K}\n", "line 9: url must be"},
+		"a price below nothing":     {minimal + "  models: [m]\n  egress: {routes: [GET /v1], prices: {m: {input: -1}}}\n", "line 7: prices cannot be negative"},
+		"a price that is none":      {minimal + "  models: [m]\n  egress: {routes: [GET /v1], prices: {m: {input: .nan}}}\n", "line 7: prices cannot be negative"},
+		"the key as a header":       {minimal + "  models: [m]\n  egress: {routes: [GET /v1], headers: [x-api-key]}\n", "line 7: the header"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := catalog.Parse([]byte(c.text))
+			require.ErrorContains(t, err, c.says)
+			require.NotContains(t, err.Error(), "catalog.", "no names of Go's types")
+		})
+	}
+}
+
+func TestEveryMistakeIsSaidAtOnce(t *testing.T) {
+	_, err := catalog.Parse([]byte(`
+runtimes:
+  - name: A
+    imgae: x
+    contract: grpc
+    argv: []
+    limits: {memory: lots, pids: -1}
+`))
+	require.Error(t, err)
+	for _, says := range []string{
+		"line 3: name must be", "line 4: there is no field imgae", "line 3: image is missing", "line 5: contract must be",
+		"line 6: argv must name", `line 7: "lots" is not a size`, "line 7: pids must be",
+	} {
+		require.ErrorContains(t, err, says)
+	}
+	var lines []string
+	for one := range strings.Lines(err.Error()) {
+		line, _, _ := strings.Cut(one, ":")
+		lines = append(lines, line)
+	}
+	require.True(t, slices.IsSorted(lines), "in the order of the file: %q", lines)
+}
+
+func TestParseNeverPanics(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := []byte(whole)
+		for range rapid.IntRange(1, 4).Draw(t, "changes") {
+			at := rapid.IntRange(0, len(text)-1).Draw(t, "at")
+			text[at] = rapid.SampledFrom([]byte(" :-[]{}\n\"&*!|>a1\x00\xff")).Draw(t, "byte")
+		}
+		c, err := catalog.Parse(text)
+		if err == nil {
+			require.NotEmpty(t, c.Names())
+		}
+	})
+}
+
+func TestLoad(t *testing.T) {
+	c, err := catalog.Load("")
+	require.NoError(t, err)
+	require.Equal(t, catalog.Builtin().Names(), c.Names())
+
+	file := filepath.Join(t.TempDir(), "runtimes.yaml")
+	_, err = catalog.Load(file)
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.NoError(t, os.WriteFile(file, []byte(minimal), 0o600))
+	c, err = catalog.Load(file)
+	require.NoError(t, err)
+	require.Equal(t, []string{"a"}, c.Names())
+	require.NoError(t, os.WriteFile(file, make([]byte, 2<<20), 0o600))
+	_, err = catalog.Load(file)
+	require.ErrorContains(t, err, "over 1048576 bytes")
+	require.NoError(t, os.WriteFile(file, []byte("x: 1"), 0o600))
+	_, err = catalog.Load(file)
+	require.ErrorContains(t, err, file)
+}
+
+// The example of the documentation is one that works.
+func TestTheExample(t *testing.T) {
+	c, err := catalog.Load("../../../docs/examples/runtimes.yaml")
+	require.NoError(t, err)
+	require.Equal(t, []string{"offline", "word-count", "codex"}, c.Names())
+	require.Contains(t, c.Runtimes[2].Command("m"), "--model=m")
+}
+
+// Every field of the file is in its documentation.
+func TestEveryFieldIsDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/runtimes.md")
+	require.NoError(t, err)
+	for _, typ := range []reflect.Type{
+		reflect.TypeFor[catalog.Runtime](), reflect.TypeFor[catalog.Limits](), reflect.TypeFor[catalog.Egress](), reflect.TypeFor[catalog.Upstream](),
+	} {
+		for i := range typ.NumField() {
+			name := typ.Field(i).Tag.Get("yaml")
+			require.True(t, strings.Contains(string(page), "`"+name+"`") || strings.Contains(string(page), "`egress."+name+"`"), name)
+		}
+	}
+}

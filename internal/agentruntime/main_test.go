@@ -1,0 +1,56 @@
+package agentruntime_test
+
+import (
+	"context"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"go.uber.org/zap/zaptest"
+
+	"github.com/airlock-run/airlock/internal/agentruntime"
+	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
+	"github.com/airlock-run/airlock/internal/gateway"
+	"github.com/airlock-run/airlock/internal/sandbox/docker"
+)
+
+// Images that scripts/images.sh builds.
+const (
+	offlineImage = "airlock/sandbox-offline:dev"
+	claudeImage  = "airlock/sandbox-claude:dev"
+)
+
+// builtin is a runtime that Airlock comes with, in another image.
+func builtin(name, image string, gw *gateway.Gateway) agentruntime.Runtime {
+	for _, entry := range catalog.Builtin().Runtimes {
+		if entry.Name == name {
+			entry.Image = image
+			return agentruntime.From(entry, gw)
+		}
+	}
+	panic("no runtime " + name)
+}
+
+func offlineRuntime(image string) agentruntime.Runtime { return builtin("offline", image, nil) }
+
+func claude(image string, gw *gateway.Gateway) agentruntime.Runtime {
+	return builtin("claude", image, gw)
+}
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// newDriver fails, and does not skip, when the image is missing: a green run
+// without the tests that need it would say nothing.
+func newDriver(t *testing.T, image string) *docker.Driver {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "airlock") // t.TempDir's paths are too long for sockets
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	d, err := docker.New(docker.Options{Executor: "runtime-test", SocketDir: dir, Log: zaptest.NewLogger(t)})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, d.Close(context.Background())) })
+	_, err = d.Check(t.Context(), image)
+	require.NoError(t, err, "this test needs a Docker Engine (scripts/engine.sh up) and the image %s (scripts/images.sh)", image)
+	return d
+}

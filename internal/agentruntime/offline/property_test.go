@@ -1,0 +1,69 @@
+package offline_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/airlock-run/airlock/internal/agentruntime/offline"
+	"github.com/airlock-run/airlock/internal/agentruntime/streamjson"
+)
+
+// said draws what people write, with the words that the agent looks for among it.
+func said() *rapid.Generator[string] {
+	word := rapid.OneOf(
+		rapid.SampledFrom([]string{
+			"agent", "make", "summarise", "count", "json", "upper", "echo", "that", "에이전트", "만들어줘", "요약", "안녕", "hello", "earlier", "3", "sentences", "문장", ".", "!", "\n", "{}",
+		}),
+		rapid.String(),
+	)
+	return rapid.Custom(func(t *rapid.T) string {
+		return strings.Join(rapid.SliceOfN(word, 1, 12).Draw(t, "words"), " ")
+	}).Filter(func(s string) bool { return strings.TrimSpace(s) != "" })
+}
+
+// TestWhateverIsSaidThereIsOneResult is the contract's core.
+func TestWhateverIsSaidThereIsOneResult(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		args := append([]string(nil), contract...)
+		switch rapid.IntRange(0, 2).Draw(t, "kind") {
+		case 1:
+			args = append(args, "--append-system-prompt="+said().Draw(t, "instructions"))
+		case 2:
+			args = append(args, "--json-schema="+builder)
+		}
+		var stdout, stderr bytes.Buffer
+		code := offline.Run(offline.Process{
+			Args: args, Stdin: strings.NewReader("\n" + said().Draw(t, "prompt")), Stdout: &stdout, Stderr: &stderr,
+		})
+		require.Zero(t, code, stderr.String())
+		result, err := streamjson.Parse(stdout.Bytes())
+		require.NoError(t, err)
+		require.False(t, result.IsError)
+		if strings.HasPrefix(args[len(args)-1], "--json-schema") {
+			var p proposal
+			require.NoError(t, json.Unmarshal(result.Structured, &p))
+			require.NotEmpty(t, p.Reply)
+			require.True(t, p.Agent == nil || p.Agent.Name != "" && p.Agent.Instructions != "")
+		}
+	})
+}
+
+// TestASummaryInventsNothing: it is the beginning of the input, apart from spaces.
+func TestASummaryInventsNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		input := said().Draw(t, "input")
+		var stdout bytes.Buffer
+		offline.Run(offline.Process{
+			Args: append(contract[:len(contract):len(contract)], "--append-system-prompt=summarise"), Stdin: strings.NewReader("\n" + input), Stdout: &stdout,
+		})
+		result, err := streamjson.Parse(stdout.Bytes())
+		require.NoError(t, err)
+		squeeze := func(s string) string { return strings.Join(strings.Fields(s), "") }
+		require.True(t, strings.HasPrefix(squeeze(input), squeeze(result.Text)), "%q of %q", result.Text, input)
+	})
+}

@@ -1,0 +1,66 @@
+package agentruntime_test
+
+import (
+	"cmp"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/agentruntime"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+)
+
+// inContainer runs a task with the offline runtime in its real container.
+func inContainer(t *testing.T, task execution.Task, timeout time.Duration) (*execution.Result, *execution.Failure) {
+	t.Helper()
+	image := cmp.Or(os.Getenv("OFFLINE_IMAGE"), offlineImage)
+	driver := newDriver(t, image)
+	run, failure := agentruntime.New(offlineRuntime(image)).Prepare(t.Context(), &execution.Execution{ID: "exe_offline", Task: task, Limits: execution.Limits{Timeout: timeout}})
+	require.Nil(t, failure)
+	outcome, err := driver.Run(t.Context(), run.Job)
+	require.NoError(t, err)
+	return run.Read(outcome)
+}
+
+func TestOfflineAnswersInItsContainer(t *testing.T) {
+	t.Parallel()
+	result, failure := inContainer(t, execution.Task{
+		Instructions: "단어 수를 세세요", Input: "안녕 세상",
+		History: []execution.Message{{Role: execution.RoleUser, Text: "hello"}},
+	}, time.Minute)
+	require.Nil(t, failure)
+	require.Equal(t, "단어 2개, 글자 5자, 1줄", result.Text)
+}
+
+// TestSelfTestsOfTheSandbox is docs/runtimes.md's table.
+func TestSelfTestsOfTheSandbox(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		input   string
+		timeout time.Duration
+		code    execution.Code // empty: success
+	}{
+		"sleeps":                 {`{"offline":{"sleep":"10ms"}}`, time.Minute, ""},
+		"sleeps too long":        {`{"offline":{"sleep":"1h"}}`, time.Second, execution.CodeTimedOut},
+		"allocates":              {`{"offline":{"allocateMiB":100}}`, time.Minute, ""},
+		"allocates too much":     {`{"offline":{"allocateMiB":2048}}`, time.Minute, execution.CodeOutOfMemory},
+		"writes":                 {`{"offline":{"outputMiB":2}}`, time.Minute, ""},
+		"writes too much":        {`{"offline":{"outputMiB":10}}`, time.Minute, execution.CodeOutputLimit},
+		"writes far too much":    {`{"offline":{"outputMiB":500}}`, time.Minute, execution.CodeOutputLimit},
+		"exits without a result": {`{"offline":{"exit":3}}`, time.Minute, execution.CodeAgentError},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			result, failure := inContainer(t, execution.Task{Input: c.input}, c.timeout)
+			if c.code == "" {
+				require.Nil(t, failure)
+				require.Contains(t, result.Text, "Self-test done")
+				return
+			}
+			require.Nil(t, result)
+			require.Equal(t, c.code, failure.Code, failure.Message)
+		})
+	}
+}

@@ -1,0 +1,79 @@
+package agentruntime_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/agentruntime"
+	"github.com/airlock-run/airlock/internal/agentruntime/offline"
+	"github.com/airlock-run/airlock/internal/domain/conversation"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/sandbox"
+)
+
+// inProcess does a job of the offline runtime without a container: the real
+// agent, called exactly as in one, with its home somewhere else.
+func inProcess(t *testing.T, job sandbox.Job) sandbox.Outcome {
+	t.Helper()
+	const home = "/home/agent"
+	moved := t.TempDir()
+	args := job.Argv[1:]
+	for i := range args {
+		if strings.HasPrefix(args[i], home+"/") {
+			args[i] = moved + strings.TrimPrefix(args[i], home)
+		}
+	}
+	for _, f := range job.Files {
+		path := moved + strings.TrimPrefix(f.Path, home)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		require.NoError(t, os.WriteFile(path, f.Data, os.FileMode(f.Mode)))
+	}
+	var stdout, stderr bytes.Buffer
+	code := offline.Run(offline.Process{
+		Args: args, Home: moved, Stdin: bytes.NewReader(job.Stdin), Stdout: &stdout, Stderr: &stderr,
+	})
+	return sandbox.Outcome{Ended: sandbox.Exited, ExitCode: code, Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}
+}
+
+func TestOfflineFromTaskToResult(t *testing.T) {
+	for name, c := range map[string]struct {
+		task   execution.Task
+		text   string
+		output string
+	}{
+		"an agent's run": {
+			execution.Task{Instructions: "Turn it into upper case.", Input: "/help"}, "/HELP", "",
+		},
+		"a builder conversation": {
+			execution.Task{Instructions: conversation.BuilderInstructions, Schema: conversation.BuilderSchema, Input: "make an agent that counts words"},
+			"draft", `"runtime":"offline"`,
+		},
+		"a conversation that goes on": {
+			execution.Task{Input: "What did I say earlier?", History: []execution.Message{
+				{Role: execution.RoleUser, Text: "my cat is called Momo"}, {Role: execution.RoleAssistant, Text: "Nice."},
+			}}, "Momo", "",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run, failure := agentruntime.New(offlineRuntime("x")).Prepare(t.Context(), task(c.task))
+			require.Nil(t, failure)
+			result, failure := run.Read(inProcess(t, run.Job))
+			require.Nil(t, failure)
+			require.Contains(t, result.Text, c.text)
+			require.Contains(t, result.Output, c.output)
+			require.Zero(t, run.Usage())
+		})
+	}
+}
+
+func TestOfflineThatExitsIsAFailure(t *testing.T) {
+	run, failure := agentruntime.New(offlineRuntime("x")).Prepare(t.Context(), task(execution.Task{Input: `{"offline":{"exit":3}}`}))
+	require.Nil(t, failure)
+	_, failure = run.Read(inProcess(t, run.Job))
+	require.Equal(t, &execution.Failure{Code: execution.CodeAgentError, Message: "the agent ended with exit code 3"}, failure)
+}

@@ -1,0 +1,103 @@
+package agentruntime_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/agentruntime"
+	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+)
+
+func task(t execution.Task) *execution.Execution {
+	return &execution.Execution{ID: "exe_1", Task: t, Limits: execution.Limits{Timeout: time.Minute}}
+}
+
+func TestPrepareChoosesByName(t *testing.T) {
+	off := offlineRuntime("offline-image")
+	broken := agentruntime.Runtime{Runtime: catalog.Runtime{Name: "claude"}, Unavailable: "set ANTHROPIC_API_KEY"}
+
+	for name, c := range map[string]struct {
+		runtimes []agentruntime.Runtime
+		asked    string
+		image    string
+		refused  string
+	}{
+		"by name":                     {[]agentruntime.Runtime{broken, off}, "offline", "offline-image", ""},
+		"the first that is available": {[]agentruntime.Runtime{broken, off}, "", "offline-image", ""},
+		"unknown":                     {[]agentruntime.Runtime{broken, off}, "gemini", "", `there is no runtime "gemini" here, only: offline`},
+		"not set up":                  {[]agentruntime.Runtime{broken, off}, "claude", "", "set ANTHROPIC_API_KEY"},
+		"none at all":                 {nil, "", "", "no runtime is available"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run, failure := agentruntime.New(c.runtimes...).Prepare(t.Context(), task(execution.Task{Runtime: c.asked, Input: "x"}))
+			if c.refused != "" {
+				require.Nil(t, run)
+				require.Equal(t, execution.CodeUnknownRuntime, failure.Code)
+				require.Contains(t, failure.Message, c.refused)
+				return
+			}
+			require.Nil(t, failure)
+			require.Equal(t, c.image, run.Job.Image)
+		})
+	}
+}
+
+func TestPrepareKeepsWhatTenantsWriteOffTheCommandLine(t *testing.T) {
+	const hostile = "--dangerously '; rm -rf / # $(id)"
+	run, failure := agentruntime.New(offlineRuntime("x")).Prepare(t.Context(), task(execution.Task{
+		Input:        hostile,
+		Instructions: hostile,
+		History:      []execution.Message{{Role: execution.RoleUser, Text: hostile}},
+	}))
+	require.Nil(t, failure)
+	require.NotContains(t, strings.Join(run.Job.Argv, " "), "rm -rf")
+	require.Equal(t, "\n"+hostile, string(run.Job.Stdin))
+	require.Len(t, run.Job.Files, 2, "the history and the instructions")
+	require.Equal(t, hostile, string(run.Job.Files[1].Data))
+}
+
+func TestPrepareIsTheSameForEveryAttempt(t *testing.T) {
+	registry := agentruntime.New(offlineRuntime("x"))
+	first, _ := registry.Prepare(t.Context(), task(execution.Task{Input: "x"}))
+	second, _ := registry.Prepare(t.Context(), task(execution.Task{Input: "x"}))
+	require.Equal(t, first.Job, second.Job)
+	require.Equal(t, time.Minute, first.Job.Timeout)
+	require.Nil(t, first.Job.Egress, "a nil interface, so that nothing listens")
+}
+
+func TestPrepareStartsOrResumesASession(t *testing.T) {
+	registry := agentruntime.New(offlineRuntime("x"))
+	for name, c := range map[string]struct {
+		history []execution.Message
+		flag    string
+	}{
+		"no history":             {nil, "--session-id"},
+		"a history without text": {[]execution.Message{{Role: execution.RoleUser}}, "--session-id"},
+		"a history":              {[]execution.Message{{Role: execution.RoleUser, Text: "hi"}}, "--resume"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run, failure := registry.Prepare(t.Context(), task(execution.Task{Input: "x", History: c.history}))
+			require.Nil(t, failure)
+			require.Contains(t, run.Job.Argv, c.flag)
+		})
+	}
+}
+
+func TestPrepareRefusesASchemaThatTheAgentCouldNotTake(t *testing.T) {
+	for name, schema := range map[string]string{
+		"not JSON":  "{",
+		"a list":    "[]",
+		"null":      "null",
+		"too large": `{"x":"` + strings.Repeat("x", 100<<10) + `"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, failure := agentruntime.New(offlineRuntime("x")).Prepare(t.Context(), task(execution.Task{Input: "x", Schema: schema}))
+			require.NotNil(t, failure)
+			require.Contains(t, failure.Message, "schema")
+		})
+	}
+}

@@ -1,0 +1,25 @@
+// Package auth finds out who makes a request: by API keys, or, in package oidc,
+// by the tokens of an OpenID Connect provider.
+package auth
+
+import "strings"
+
+// UnauthenticatedError means that a request does not show who makes it.
+type UnauthenticatedError struct {
+	// Why is for the caller: it says how to mend it, and nothing that a
+	// stranger could use.
+	Why string
+	// Given tells wrong credentials from none.
+	Given bool
+}
+
+func (e *UnauthenticatedError) Error() string { return "unauthenticated: " + e.Why }
+
+// Bearer returns the token of an Authorization header; "" where there is none.
+func Bearer(authorization string) string {
+	scheme, token, _ := strings.Cut(authorization, " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}

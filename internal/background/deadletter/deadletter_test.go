@@ -1,0 +1,171 @@
+package deadletter_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/airlock-run/airlock/emulator/emulatortest"
+	firestoreemulator "github.com/airlock-run/airlock/emulator/firestore"
+	pubsubemulator "github.com/airlock-run/airlock/emulator/pubsub"
+	"github.com/airlock-run/airlock/internal/background/deadletter"
+	"github.com/airlock-run/airlock/internal/domain/agent"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/queue"
+	"github.com/airlock-run/airlock/internal/store"
+)
+
+func TestMain(m *testing.M) { emulatortest.Main(m) }
+
+const (
+	owner    = "ada"
+	patience = 20 * time.Second
+	reread   = 10 * time.Millisecond
+)
+
+// world is what a reader lives in: a real store and queue over emulators.
+type world struct {
+	t      *testing.T
+	pubsub *emulatortest.PubSub
+	store  *store.Store
+	queue  *queue.Queue
+	logs   *observer.ObservedLogs
+	log    *zap.Logger
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	core, logs := observer.New(zap.InfoLevel)
+	w := &world{t: t, pubsub: emulatortest.StartPubSub(t, pubsubemulator.Options{}), logs: logs, log: zap.New(core)}
+	w.store = store.New(emulatortest.StartFirestore(t, firestoreemulator.Options{}).Client)
+	w.queue = queue.New(w.pubsub.Client)
+	require.NoError(t, w.queue.Ensure(t.Context()))
+	t.Cleanup(w.queue.Close)
+	return w
+}
+
+// read starts a reader, until the test ends.
+func (w *world) read(s deadletter.Store) {
+	w.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var running errgroup.Group
+	running.Go(func() error { return deadletter.New(s, w.queue, w.log).Run(ctx) })
+	w.t.Cleanup(func() {
+		cancel()
+		require.NoError(w.t, running.Wait())
+	})
+}
+
+func (w *world) submit() execution.Ref {
+	w.t.Helper()
+	a := agent.Agent{Owner: owner, Name: "A", Instructions: "B", Runtime: "offline", Timeout: time.Minute}
+	require.NoError(w.t, w.store.CreateAgent(w.t.Context(), &a))
+	ch, err := w.store.SubmitRun(w.t.Context(), store.Run{Owner: owner, AgentID: a.ID, Input: "x"})
+	require.NoError(w.t, err)
+	return ch.Execution.Ref()
+}
+
+// bury makes a dead letter.
+func (w *world) bury(data string) {
+	w.t.Helper()
+	p := w.pubsub.Client.Publisher("executions-dead")
+	defer p.Stop()
+	_, err := p.Publish(w.t.Context(), &pubsub.Message{Data: []byte(data)}).Get(w.t.Context())
+	require.NoError(w.t, err)
+}
+
+func (w *world) buryRef(ref execution.Ref) {
+	w.bury(fmt.Sprintf(`{"owner":%q,"executionId":%q}`, ref.Owner, ref.ID))
+}
+
+func (w *world) await(ref execution.Ref, status execution.Status) execution.Execution {
+	w.t.Helper()
+	var e execution.Execution
+	require.Eventually(w.t, func() bool {
+		var err error
+		e, err = w.store.Execution(w.t.Context(), ref)
+		require.NoError(w.t, err)
+		return e.Status == status
+	}, patience, reread)
+	return e
+}
+
+func TestWhatWaitsInVainFails(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.read(w.store)
+	ref := w.submit()
+	w.buryRef(ref)
+	e := w.await(ref, execution.Failed)
+	require.Equal(t, execution.CodeDeadLettered, e.Failure.Code)
+	require.Zero(t, e.Attempt)
+}
+
+// What could be looked at after all is left alone, and what is not there keeps nobody up.
+func TestOtherLettersChangeNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	running, ended, waiting := w.submit(), w.submit(), w.submit()
+	_, err := w.store.Apply(t.Context(), running, execution.Claimed{Executor: "x", Lease: time.Hour})
+	require.NoError(t, err)
+	_, err = w.store.Apply(t.Context(), ended, execution.CancelAsked{})
+	require.NoError(t, err)
+	w.buryRef(running)
+	w.buryRef(ended)
+	w.buryRef(execution.Ref{Owner: owner, ID: "exe_none"})
+	w.buryRef(waiting)
+	w.read(w.store)
+	w.await(waiting, execution.Failed)
+	w.await(running, execution.Running)
+	w.await(ended, execution.Canceled)
+}
+
+// Of what names no execution the log has enough to know it again, and nothing of what it says.
+func TestRubbishIsWrittenDownByItsHash(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.read(w.store)
+	const secret = "somebody's secret"
+	w.bury(secret)
+	require.Eventually(t, func() bool { return w.logs.FilterMessageSnippet("names no execution").Len() == 1 }, patience, reread)
+	written := w.logs.All()[0].ContextMap()
+	require.Equal(t, fmt.Sprintf("%x", sha256.Sum256([]byte(secret))), written["sha256"])
+	require.EqualValues(t, len(secret), written["bytes"])
+	require.NotContains(t, fmt.Sprint(w.logs.All()), secret)
+}
+
+// away is the real store, which at first does not answer, or worse.
+type away struct {
+	*store.Store
+	calls atomic.Int32
+}
+
+func (s *away) Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
+	switch s.calls.Add(1) {
+	case 1:
+		return execution.Change{}, store.ErrUnavailable
+	case 2:
+		panic("on purpose")
+	}
+	return s.Store.Apply(ctx, ref, ev)
+}
+
+func TestALetterWaitsForTheStore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := &away{Store: w.store}
+	w.read(s)
+	ref := w.submit()
+	w.buryRef(ref)
+	w.await(ref, execution.Failed)
+	require.EqualValues(t, 3, s.calls.Load())
+}

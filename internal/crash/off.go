@@ -1,6 +1,0 @@
-//go:build !crashpoints
-
-package crash
-
-// At does nothing.
-func At(Point) {}

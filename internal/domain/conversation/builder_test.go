@@ -1,0 +1,87 @@
+package conversation
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/domain/agent"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+)
+
+func TestAnswerReadsReplyAndDraft(t *testing.T) {
+	got := Answer(execution.Result{Text: "in words", Output: `{"reply":"Here it is.","agent":{"name":"A","description":"d","instructions":"do","runtime":"offline","model":"m"}}`})
+	require.Empty(t, cmp.Diff(execution.Result{
+		Text:       "Here it is.",
+		AgentDraft: &agent.Draft{Name: "A", Description: "d", Instructions: "do", Runtime: "offline", Model: "m"},
+	}, got))
+}
+
+func TestAnswerWithoutADraft(t *testing.T) {
+	for _, output := range []string{`{"reply":"Which one?"}`, `{"reply":"Which one?","agent":null}`, `{"reply":"Which one?","more":1}`} {
+		require.Equal(t, execution.Result{Text: "Which one?"}, Answer(execution.Result{Text: "in words", Output: output}), output)
+	}
+}
+
+func TestAnswerThatIsRubbishStaysWhatItWas(t *testing.T) {
+	for name, output := range map[string]string{
+		"none":               "",
+		"no JSON":            "certainly!",
+		"half of it":         `{"reply":"x"`,
+		"two":                `{"reply":"x"} {"reply":"y"}`,
+		"list":               `[]`,
+		"null":               `null`,
+		"no reply":           `{}`,
+		"empty reply":        `{"reply":""}`,
+		"blank reply":        `{"reply":" \n"}`,
+		"reply of a type":    `{"reply":1}`,
+		"agent of a type":    `{"reply":"x","agent":"A"}`,
+		"agent's name a map": `{"reply":"x","agent":{"name":{}}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := execution.Result{Text: "in words", Output: output}
+			require.Equal(t, r, Answer(r))
+		})
+	}
+}
+
+// What the page could not create, it must not offer.
+func TestADraftThatCannotBeCreatedIsNotOffered(t *testing.T) {
+	good := agent.Draft{Name: "A", Instructions: "B"}
+	for name, spoil := range map[string]func(*agent.Draft){
+		"no name":               func(d *agent.Draft) { d.Name = "" },
+		"blank name":            func(d *agent.Draft) { d.Name = " \t" },
+		"long name":             func(d *agent.Draft) { d.Name = strings.Repeat("n", agent.MaxName+1) },
+		"NUL in the name":       func(d *agent.Draft) { d.Name = "a\x00b" },
+		"long description":      func(d *agent.Draft) { d.Description = strings.Repeat("d", agent.MaxDescription+1) },
+		"no instructions":       func(d *agent.Draft) { d.Instructions = "" },
+		"long instructions":     func(d *agent.Draft) { d.Instructions = strings.Repeat("i", agent.MaxInstructions+1) },
+		"long, counted in byte": func(d *agent.Draft) { d.Name = strings.Repeat("é", agent.MaxName/2+1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := good
+			spoil(&d)
+			require.Equal(t, execution.Result{Text: "Look:"}, Answer(result(t, d)))
+		})
+	}
+	require.Equal(t, &good, Answer(result(t, good)).AgentDraft)
+	longest := agent.Draft{
+		Name: strings.Repeat("n", agent.MaxName), Description: strings.Repeat("d", agent.MaxDescription),
+		Instructions: strings.Repeat("i", agent.MaxInstructions),
+	}
+	require.Equal(t, &longest, Answer(result(t, longest)).AgentDraft)
+}
+
+func result(t *testing.T, d agent.Draft) execution.Result {
+	t.Helper()
+	output, err := json.Marshal(map[string]any{"reply": "Look:", "agent": d})
+	require.NoError(t, err)
+	return execution.Result{Output: string(output)}
+}
+
+func TestBuilderSchemaIsJSON(t *testing.T) {
+	require.True(t, json.Valid([]byte(BuilderSchema)))
+}

@@ -1,0 +1,144 @@
+package conversation
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/airlock-run/airlock/internal/domain/agent"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+)
+
+var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+
+// ended is an execution as it is when a conversation hears of its end.
+func ended(id string, turn int, result *execution.Result, failure *execution.Failure) *execution.Execution {
+	at := noon.Add(time.Minute)
+	return &execution.Execution{ID: id, Turn: turn, Result: result, Failure: failure, FinishedAt: &at}
+}
+
+func TestAcceptOpensATurn(t *testing.T) {
+	var c Conversation
+	ask, err := c.Accept("exe_1", "hello", noon)
+	require.NoError(t, err)
+	require.Empty(t, cmp.Diff(Message{Turn: 1, Role: execution.RoleUser, Text: "hello", ExecutionID: "exe_1", CreatedAt: noon}, ask))
+
+	later := noon.Add(time.Hour)
+	ask, err = c.Accept("exe_2", "again", later)
+	require.NoError(t, err)
+	require.Equal(t, 2, ask.Turn)
+	require.Empty(t, cmp.Diff(Conversation{
+		Title: "hello", Turns: 2, Pending: []string{"exe_1", "exe_2"}, CreatedAt: noon, UpdatedAt: later,
+	}, c))
+}
+
+func TestAcceptRefusesMoreThanMayWait(t *testing.T) {
+	var c Conversation
+	for i := range MaxPending {
+		_, err := c.Accept(fmt.Sprint(i), "x", noon)
+		require.NoError(t, err)
+	}
+	_, err := c.Accept("one too many", "x", noon.Add(time.Hour))
+	require.ErrorIs(t, err, ErrTooManyPending)
+	require.Equal(t, MaxPending, c.Turns)
+	require.Len(t, c.Pending, MaxPending)
+	require.Equal(t, noon, c.UpdatedAt, "what was refused changed nothing")
+
+	c.Complete(ended("0", 1, &execution.Result{}, nil))
+	_, err = c.Accept("now", "x", noon)
+	require.NoError(t, err)
+}
+
+func TestTitle(t *testing.T) {
+	for name, tc := range map[string]struct{ text, title string }{
+		"short":                 {"hello", "hello"},
+		"several lines":         {"hello\nworld", "hello"},
+		"carriage return":       {"hello\r\nworld", "hello"},
+		"as long as it may be":  {strings.Repeat("é", 80), strings.Repeat("é", 80)},
+		"too long":              {strings.Repeat("한", 81), strings.Repeat("한", 80)},
+		"begins with new lines": {"\nhello", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var c Conversation
+			_, err := c.Accept("exe_1", tc.text, noon)
+			require.NoError(t, err)
+			require.Equal(t, tc.title, c.Title)
+			require.True(t, utf8.ValidString(c.Title))
+		})
+	}
+}
+
+func TestOnlyTheFirstPendingMayRun(t *testing.T) {
+	c := Conversation{}
+	require.False(t, c.MayRun("exe_1"))
+	c.Pending = []string{"exe_1", "exe_2"}
+	require.True(t, c.MayRun("exe_1"))
+	require.False(t, c.MayRun("exe_2"))
+	require.False(t, c.MayRun(""))
+
+	c.Complete(ended("exe_1", 1, &execution.Result{Text: "x"}, nil))
+	require.True(t, c.MayRun("exe_2"))
+	require.False(t, c.MayRun("exe_1"), "a turn that has ended does not run again")
+}
+
+func TestCompleteRepliesWithTheResult(t *testing.T) {
+	c := Conversation{Turns: 1, Pending: []string{"exe_1"}, UpdatedAt: noon}
+	draft := &agent.Draft{Name: "A", Instructions: "B"}
+	e := ended("exe_1", 1, &execution.Result{Text: "hi", AgentDraft: draft}, nil)
+	reply := c.Complete(e)
+	require.Empty(t, cmp.Diff(Message{
+		Turn: 1, Role: execution.RoleAssistant, Text: "hi", AgentDraft: draft, ExecutionID: "exe_1", CreatedAt: *e.FinishedAt,
+	}, reply))
+	require.Empty(t, c.Pending)
+	require.Equal(t, *e.FinishedAt, c.UpdatedAt)
+}
+
+func TestCompleteRepliesWithTheFailure(t *testing.T) {
+	c := Conversation{Turns: 2, Pending: []string{"exe_1", "exe_2"}}
+	failure := execution.Cancellation()
+	reply := c.Complete(ended("exe_2", 2, nil, failure))
+	require.Equal(t, failure, reply.Failure)
+	require.Empty(t, reply.Text)
+	require.Equal(t, []string{"exe_1"}, c.Pending, "a turn may be cancelled before the one ahead of it has ended")
+}
+
+// TestTurnsKeepTheirOrder accepts and ends turns in any order and checks that
+// what may run is always the earliest that has not ended.
+func TestTurnsKeepTheirOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var c Conversation
+		var open []string // in order
+		t.Repeat(map[string]func(*rapid.T){
+			"accept": func(t *rapid.T) {
+				id := fmt.Sprintf("exe_%d", c.Turns+1)
+				_, err := c.Accept(id, "x", noon)
+				if len(open) == MaxPending {
+					require.ErrorIs(t, err, ErrTooManyPending)
+					return
+				}
+				require.NoError(t, err)
+				open = append(open, id)
+			},
+			"complete": func(t *rapid.T) {
+				if len(open) == 0 {
+					t.Skip("nothing is open")
+				}
+				i := rapid.IntRange(0, len(open)-1).Draw(t, "which")
+				c.Complete(ended(open[i], 1, &execution.Result{}, nil))
+				open = append(open[:i:i], open[i+1:]...)
+			},
+			"": func(t *rapid.T) {
+				for i, id := range open {
+					require.Equal(t, i == 0, c.MayRun(id))
+				}
+				require.Len(t, c.Pending, len(open))
+			},
+		})
+	})
+}

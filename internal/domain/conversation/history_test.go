@@ -1,0 +1,91 @@
+package conversation
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/airlock-run/airlock/internal/domain/execution"
+)
+
+func ask(turn int, text string) Message {
+	return Message{Turn: turn, Role: execution.RoleUser, Text: text}
+}
+
+func reply(turn int, text string) Message {
+	return Message{Turn: turn, Role: execution.RoleAssistant, Text: text}
+}
+
+func failed(turn int) Message {
+	return Message{Turn: turn, Role: execution.RoleAssistant, Failure: &execution.Failure{Code: execution.CodeAgentError}}
+}
+
+func user(text string) execution.Message {
+	return execution.Message{Role: execution.RoleUser, Text: text}
+}
+
+func assistant(text string) execution.Message {
+	return execution.Message{Role: execution.RoleAssistant, Text: text}
+}
+
+func TestHistory(t *testing.T) {
+	large := strings.Repeat("x", maxHistoryBytes/2)
+	for name, tc := range map[string]struct {
+		messages []Message
+		history  []execution.Message
+	}{
+		"nothing":                     {nil, nil},
+		"one turn":                    {[]Message{ask(1, "a"), reply(1, "b")}, []execution.Message{user("a"), assistant("b")}},
+		"oldest first":                {[]Message{ask(1, "a"), reply(1, "b"), ask(2, "c"), reply(2, "d")}, []execution.Message{user("a"), assistant("b"), user("c"), assistant("d")}},
+		"a turn without its reply":    {[]Message{ask(1, "a"), ask(2, "b"), reply(2, "c")}, []execution.Message{user("b"), assistant("c")}},
+		"a turn cut off by a limit":   {[]Message{reply(1, "b"), ask(2, "c"), reply(2, "d")}, []execution.Message{user("c"), assistant("d")}},
+		"a failed turn is left out":   {[]Message{ask(1, "a"), reply(1, "b"), ask(2, "c"), failed(2), ask(3, "e"), reply(3, "f")}, []execution.Message{user("a"), assistant("b"), user("e"), assistant("f")}},
+		"only failed turns":           {[]Message{ask(1, "a"), failed(1)}, nil},
+		"as many bytes as fit":        {[]Message{ask(1, large), reply(1, large)}, []execution.Message{user(large), assistant(large)}},
+		"older turns leave first":     {[]Message{ask(1, "a"), reply(1, "b"), ask(2, large), reply(2, large)}, []execution.Message{user(large), assistant(large)}},
+		"no gap where one is too big": {[]Message{ask(1, "a"), reply(1, "b"), ask(2, large), reply(2, large+"!"), ask(3, "c"), reply(3, "d")}, []execution.Message{user("c"), assistant("d")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.Empty(t, cmp.Diff(tc.history, History(tc.messages)))
+		})
+	}
+}
+
+// TestAnyHistoryIsAnswersInOrder holds for whatever turns there were: questions
+// and answers alternate, the newest are there, and their texts fit.
+func TestAnyHistoryIsAnswersInOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var messages []Message
+		answered := 0
+		for turn := 1; turn <= rapid.IntRange(0, 40).Draw(t, "turns"); turn++ {
+			text := strings.Repeat("x", rapid.IntRange(1, maxHistoryBytes/8).Draw(t, "bytes"))
+			messages = append(messages, ask(turn, text))
+			switch rapid.SampledFrom([]string{"answered", "failed", "open"}).Draw(t, "end") {
+			case "answered":
+				messages = append(messages, reply(turn, text))
+				answered++
+			case "failed":
+				messages = append(messages, failed(turn))
+			}
+		}
+		history := History(messages)
+		bytes := 0
+		for i, m := range history {
+			want := execution.RoleUser
+			if i%2 == 1 {
+				want = execution.RoleAssistant
+			}
+			require.Equal(t, want, m.Role)
+			bytes += len(m.Text)
+		}
+		require.Zero(t, len(history)%2)
+		require.LessOrEqual(t, bytes, maxHistoryBytes)
+		require.LessOrEqual(t, len(history)/2, answered)
+		if answered > 0 {
+			require.NotEmpty(t, history, "the newest answer fits always")
+		}
+	})
+}

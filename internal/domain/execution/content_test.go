@@ -1,0 +1,33 @@
+package execution
+
+import (
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/airlock-run/airlock/internal/domain/agent"
+)
+
+// What is kept of a large result is a beginning of it, and never half a letter.
+func TestAShortenedResultIsABeginning(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		unit := rapid.StringN(1, 8, 20).Draw(t, "unit")
+		text := ""
+		for len(text) < Beginning+100 {
+			text += unit
+			unit += unit
+		}
+		whole := Content{Size: 1}
+		r := Result{Text: text, Output: "{}", AgentDraft: &agent.Draft{Name: "N"}}
+		short := r.Shortened(whole)
+		require.Equal(t, text[:len(short.Text)], short.Text)
+		require.True(t, utf8.ValidString(short.Text))
+		require.InDelta(t, Beginning, len(short.Text), utf8.UTFMax)
+		require.Empty(t, short.Output)
+		require.Equal(t, "N", short.AgentDraft.Name)
+		require.Equal(t, &whole, short.Whole)
+	})
+	require.Equal(t, "short", (&Result{Text: "short"}).Shortened(Content{}).Text)
+}

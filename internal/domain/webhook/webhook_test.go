@@ -1,0 +1,142 @@
+package webhook
+
+import (
+	"net/http"
+	"strconv"
+	"testing"
+	"time"
+
+	standard "github.com/standard-webhooks/standard-webhooks/libraries/go"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/airlock-run/airlock/internal/domain/batch"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+)
+
+var noon = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+
+func ended(status execution.Status) *execution.Execution {
+	return &execution.Execution{ID: "exe_1", Owner: "ada", AgentID: "agt_1", Status: status, Webhook: "https://example.com/h",
+		Task: execution.Task{Input: "secret input"}, Result: &execution.Result{Text: "secret result"}}
+}
+
+func TestAMessageNamesWhatHasEndedAndHoldsNoResult(t *testing.T) {
+	e := ended(execution.Failed)
+	e.Failure = &execution.Failure{Code: execution.CodeOutOfMemory, Message: "secret message"}
+	d := OfExecution(e, noon)
+	require.JSONEq(t, `{"type":"execution.failed","timestamp":"2026-05-01T12:00:00Z","data":{
+		"executionId":"exe_1","agentId":"agt_1","status":"failed","code":"out_of_memory","urls":{"self":"/executions/exe_1"}}}`, d.Body)
+	require.Equal(t, ExecutionFailed, d.Type)
+	require.Equal(t, d.ID, OfExecution(e, noon.Add(time.Hour)).ID, "there is one delivery of one end")
+
+	b := &batch.Batch{ID: "bat_1", Owner: "ada", AgentID: "agt_1", Total: 7, Webhook: "https://example.com/h", FinishedAt: &noon}
+	require.JSONEq(t, `{"type":"batch.ended","timestamp":"2026-05-01T12:00:00Z","data":{
+		"batchId":"bat_1","agentId":"agt_1","total":7,"urls":{"self":"/batches/bat_1","results":"/batches/bat_1/results"}}}`, OfBatch(b, noon).Body)
+}
+
+func TestEveryEndHasAType(t *testing.T) {
+	for status, want := range map[execution.Status]Type{
+		execution.Succeeded: ExecutionSucceeded, execution.Failed: ExecutionFailed,
+		execution.TimedOut: ExecutionTimedOut, execution.Canceled: ExecutionCanceled,
+	} {
+		require.Equal(t, want, OfExecution(ended(status), noon).Type)
+	}
+}
+
+func TestNobodyIsToldOfWhatNobodyAskedForOrHasNotEnded(t *testing.T) {
+	require.Nil(t, OfExecution(ended(execution.Running), noon))
+	unasked := ended(execution.Succeeded)
+	unasked.Webhook = ""
+	require.Nil(t, OfExecution(unasked, noon))
+	require.Nil(t, OfBatch(&batch.Batch{Webhook: "https://example.com"}, noon))
+	require.Nil(t, OfBatch(&batch.Batch{FinishedAt: &noon}, noon))
+}
+
+// TestAnyReceiverOfTheStandardVerifies uses the standard's own library.
+func TestAnyReceiverOfTheStandardVerifies(t *testing.T) {
+	now := time.Now()
+	secrets := NewSecrets()
+	old := secrets.Current
+	verify := func(s Secret, signature, body string) error {
+		receiver, err := standard.NewWebhook(string(s))
+		require.NoError(t, err)
+		header := http.Header{}
+		header.Set("webhook-id", "dlv_1")
+		header.Set("webhook-timestamp", strconv.FormatInt(now.Unix(), 10))
+		header.Set("webhook-signature", signature)
+		return receiver.Verify([]byte(body), header)
+	}
+	signature, err := secrets.Signature("dlv_1", now, "body")
+	require.NoError(t, err)
+	require.NoError(t, verify(old, signature, "body"))
+	require.Error(t, verify(old, signature, "Body"))
+	require.Error(t, verify(newSecret(), signature, "body"))
+
+	secrets.Rotate(now)
+	require.NotEqual(t, old, secrets.Current)
+	signature, err = secrets.Signature("dlv_1", now, "body")
+	require.NoError(t, err)
+	require.NoError(t, verify(old, signature, "body"), "receivers have a day to change")
+	require.NoError(t, verify(secrets.Current, signature, "body"))
+
+	signature, err = secrets.Signature("dlv_1", now.Add(overlap+time.Second), "body")
+	require.NoError(t, err)
+	require.NotContains(t, signature, " ", "the old secret is done with")
+}
+
+// TestADeliveryEndsOnceWithinTwoDays lets receivers answer anything, or not at all.
+func TestADeliveryEndsOnceWithinTwoDays(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d := OfExecution(ended(execution.Succeeded), noon)
+		now := noon
+		answers := rapid.SliceOfN(rapid.SampledFrom([]int{-1, 0, 199, 200, 204, 299, 300, 307, 400, 410, 429, 500, 503}), 10, 10).Draw(t, "answers")
+		for _, status := range answers {
+			if d.State != Pending {
+				break
+			}
+			require.ErrorIs(t, d.Claim(d.Due.Add(-time.Millisecond)), ErrNotDue)
+			now = *d.Due
+			require.NoError(t, d.Claim(now))
+			if d.State != Pending {
+				break
+			}
+			require.Greater(t, d.Due.Sub(now), Timeout, "an attempt has ended before the next begins")
+			if status >= 0 { // otherwise the courier died
+				require.NoError(t, d.Settle(d.Attempt, Answer{Status: status}, now))
+			}
+		}
+		require.NotEqual(t, Pending, d.State)
+		require.Nil(t, d.Due)
+		require.NotNil(t, d.EndedAt)
+		require.LessOrEqual(t, d.EndedAt.Sub(noon), 48*time.Hour)
+		require.LessOrEqual(t, d.Attempt, MaxAttempts)
+		require.ErrorIs(t, d.Settle(d.Attempt, Answer{Status: 200}, now), ErrNotDue)
+		require.ErrorIs(t, d.Postpone(now), ErrNotDue)
+		if d.State == GivenUp {
+			require.Equal(t, MaxAttempts, d.Attempt)
+			require.GreaterOrEqual(t, d.EndedAt.Sub(noon), 18*time.Hour, "a receiver has a night to be mended")
+		}
+	})
+}
+
+func TestALateAnswerCountsOnlyWhenItIsGood(t *testing.T) {
+	d := OfExecution(ended(execution.Succeeded), noon)
+	require.NoError(t, d.Claim(noon))
+	require.NoError(t, d.Claim(noon.Add(time.Minute)))
+	require.ErrorIs(t, d.Settle(1, Answer{Status: 500}, noon), ErrNotDue)
+	require.Zero(t, d.Last)
+	require.NoError(t, d.Settle(1, Answer{Status: 200}, noon))
+	require.Equal(t, Delivered, d.State)
+}
+
+func TestWhatHasEndedCanBeSentAgain(t *testing.T) {
+	d := OfExecution(ended(execution.Succeeded), noon)
+	require.ErrorIs(t, d.Again(noon), ErrNotEnded)
+	require.NoError(t, d.Claim(noon))
+	require.NoError(t, d.Settle(1, Answer{Status: http.StatusGone}, noon))
+	require.Equal(t, Refused, d.State)
+	require.NoError(t, d.Again(noon))
+	require.NoError(t, d.Claim(noon))
+	require.Equal(t, 1, d.Attempt)
+}

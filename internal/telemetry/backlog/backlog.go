@@ -1,0 +1,88 @@
+// Package backlog tells Prometheus what waits in Firestore. Every process that
+// is asked says the same; queries take the maximum.
+package backlog
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/store"
+	"github.com/airlock-run/airlock/internal/telemetry/metrics"
+)
+
+const (
+	// fresh is how long a count serves every scrape of the process.
+	fresh = 10 * time.Second
+	// timeout is less than Prometheus' own of 10 s, so that the process' other
+	// metrics are there when Firestore does not answer.
+	timeout = 5 * time.Second
+)
+
+// Store counts. It may be called again at any time.
+type Store interface {
+	Backlog(ctx context.Context) (store.Backlog, error)
+}
+
+// Collector is a prometheus.Collector.
+type Collector struct {
+	store Store
+	log   *zap.Logger
+	now   func() time.Time
+
+	mu      sync.Mutex
+	counted store.Backlog
+	at      time.Time // zero: never
+}
+
+// New returns a collector; now is this machine's clock.
+func New(s Store, now func() time.Time, log *zap.Logger) *Collector {
+	return &Collector{store: s, now: now, log: log}
+}
+
+// Describe implements prometheus.Collector.
+func (c *Collector) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{metrics.Queued, metrics.QueueAge, metrics.Running, metrics.Batches, metrics.Deliveries} {
+		to <- d
+	}
+}
+
+// Collect implements prometheus.Collector. While Firestore does not answer
+// there is nothing to tell: an alert watches for that.
+func (c *Collector) Collect(to chan<- prometheus.Metric) {
+	b, ok := c.count()
+	if !ok {
+		return
+	}
+	tell := func(d *prometheus.Desc, value float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	for lane, w := range map[execution.Lane]store.Waiting{execution.Interactive: b.Interactive, execution.Batch: b.Batch} {
+		tell(metrics.Queued, float64(w.Depth), string(lane))
+		tell(metrics.QueueAge, w.Oldest.Seconds(), string(lane))
+	}
+	tell(metrics.Running, float64(b.Running))
+	tell(metrics.Batches, float64(b.Batches))
+	tell(metrics.Deliveries, float64(b.Deliveries))
+}
+
+func (c *Collector) count() (store.Backlog, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.at.IsZero() && c.now().Sub(c.at) < fresh {
+		return c.counted, true
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	counted, err := c.store.Backlog(ctx)
+	if err != nil {
+		c.log.Warn("could not count what waits", zap.Error(err))
+		return store.Backlog{}, false
+	}
+	c.counted, c.at = counted, c.now()
+	return counted, true
+}

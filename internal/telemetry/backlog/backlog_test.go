@@ -1,0 +1,97 @@
+package backlog
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap/zaptest"
+
+	"github.com/airlock-run/airlock/emulator/emulatortest"
+	firestoreemulator "github.com/airlock-run/airlock/emulator/firestore"
+	"github.com/airlock-run/airlock/internal/domain/agent"
+	"github.com/airlock-run/airlock/internal/domain/batch"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/store"
+	"github.com/airlock-run/airlock/internal/telemetry/metrics"
+)
+
+func TestMain(m *testing.M) { emulatortest.Main(m) }
+
+// faulty is the real store, until it fails.
+type faulty struct {
+	*store.Store
+	err    error
+	counts int
+}
+
+func (f *faulty) Backlog(ctx context.Context) (store.Backlog, error) {
+	f.counts++
+	if f.err != nil {
+		return store.Backlog{}, f.err
+	}
+	return f.Store.Backlog(ctx)
+}
+
+func TestWhatWaitsIsCountedByLaneAndNotTooOften(t *testing.T) {
+	clock := new(emulatortest.Clock)
+	s := &faulty{Store: store.New(emulatortest.StartFirestore(t, firestoreemulator.Options{Now: clock.Now}).Client)}
+	a := agent.Agent{Owner: "ada", Name: "A", Instructions: "Count", Runtime: "offline", Timeout: time.Minute}
+	require.NoError(t, s.CreateAgent(t.Context(), &a))
+	run := func(webhook string) execution.Ref {
+		ch, err := s.SubmitRun(t.Context(), store.Run{Owner: "ada", AgentID: a.ID, Input: "one", Webhook: webhook})
+		require.NoError(t, err)
+		return ch.Execution.Ref()
+	}
+	run("")
+	clock.Advance(time.Hour)
+	claimed, canceled := run(""), run("https://example.com")
+	run("")
+	_, err := s.Apply(t.Context(), claimed, execution.Claimed{Executor: "x", Lease: time.Minute})
+	require.NoError(t, err)
+	_, err = s.Apply(t.Context(), canceled, execution.CancelAsked{})
+	require.NoError(t, err)
+	b := batch.Batch{ID: "bat_1", Owner: "ada", AgentID: a.ID, Total: 1, Window: 1}
+	require.NoError(t, s.SubmitBatch(t.Context(), &b))
+
+	now := time.Unix(0, 0)
+	c := New(s, func() time.Time { return now }, zaptest.NewLogger(t))
+	require.Equal(t, 7, testutil.CollectAndCount(c))
+	counted, err := s.Store.Backlog(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 2, counted.Interactive.Depth)
+	require.InDelta(t, time.Hour.Seconds(), counted.Interactive.Oldest.Seconds(), 60)
+	require.Zero(t, counted.Batch)
+	require.Equal(t, 1, counted.Running)
+	require.Equal(t, 1, counted.Batches)
+	require.Equal(t, 1, counted.Deliveries)
+
+	testutil.CollectAndCount(c)
+	require.Equal(t, 1, s.counts, "a count serves every scrape for a while")
+	now = now.Add(fresh)
+	s.err = errors.New("away")
+	require.Zero(t, testutil.CollectAndCount(c), "nothing is said rather than something old")
+	s.err = nil
+	require.Equal(t, 7, testutil.CollectAndCount(c))
+}
+
+func TestTheHandlerShowsItBesideTheProcess(t *testing.T) {
+	s := store.New(emulatortest.StartFirestore(t, firestoreemulator.Options{}).Client)
+	shown := httptest.NewServer(metrics.Handler(New(s, time.Now, zaptest.NewLogger(t))))
+	defer shown.Close()
+	res, err := http.Get(shown.URL)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	http.DefaultClient.CloseIdleConnections()
+	for _, name := range []string{`airlock_queue_depth{lane="batch"} 0`, "airlock_executor_slots 0", "go_goroutines"} {
+		require.Contains(t, string(text), name)
+	}
+}

@@ -1,0 +1,140 @@
+package metrics
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/rulefmt"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/stretchr/testify/require"
+)
+
+// series are the names that a metric has in queries, with their labels.
+func series() map[string][]string {
+	known := map[string][]string{}
+	for _, m := range All() {
+		if m.Type != "histogram" {
+			known[m.Name] = m.Labels
+			continue
+		}
+		known[m.Name+"_bucket"] = append(slices.Clone(m.Labels), "le")
+		known[m.Name+"_sum"], known[m.Name+"_count"] = m.Labels, m.Labels
+	}
+	return known
+}
+
+// check reports what a query names that does not exist.
+func check(query string) error {
+	parsed, err := parser.ParseExpr(query)
+	if err != nil {
+		return err
+	}
+	var labels []string
+	parser.Inspect(parsed, func(n parser.Node, _ []parser.Node) error {
+		if s, ok := n.(*parser.VectorSelector); ok && err == nil {
+			found, known := series()[s.Name]
+			if !known {
+				err = fmt.Errorf("there is no %q", s.Name)
+			}
+			labels = append(labels, found...)
+			for _, m := range s.LabelMatchers {
+				if m.Name != "__name__" && !slices.Contains(found, m.Name) {
+					err = fmt.Errorf("%s has no label %q", s.Name, m.Name)
+				}
+			}
+		}
+		return nil
+	})
+	parser.Inspect(parsed, func(n parser.Node, _ []parser.Node) error {
+		if a, ok := n.(*parser.AggregateExpr); ok && err == nil {
+			for _, name := range a.Grouping {
+				if !slices.Contains(labels, name) {
+					err = fmt.Errorf("nothing in %s has the label %q", query, name)
+				}
+			}
+		}
+		return nil
+	})
+	return err
+}
+
+func TestTheCheckFindsWhatDoesNotExist(t *testing.T) {
+	require.NoError(t, check(`sum by (lane) (airlock_queue_depth)`))
+	for _, wrong := range []string{
+		`airlock_nothing`, `airlock_queue_depth{tenant="a"}`, `sum by (tenant) (airlock_queue_depth)`, `airlock_dispatch_seconds`, `sum(`,
+	} {
+		require.Error(t, check(wrong), wrong)
+	}
+}
+
+func TestTheDashboardNamesOnlyWhatExists(t *testing.T) {
+	data, err := os.ReadFile("../../../infra/grafana/airlock.json")
+	require.NoError(t, err)
+	var dashboard struct {
+		Panels []struct {
+			Title   string
+			Targets []struct{ Expr, LegendFormat string }
+		}
+	}
+	require.NoError(t, json.Unmarshal(data, &dashboard))
+	require.NotEmpty(t, dashboard.Panels)
+	shown := string(data)
+	for _, p := range dashboard.Panels {
+		for _, target := range p.Targets {
+			require.NoError(t, check(target.Expr), p.Title)
+			for _, legend := range regexp.MustCompile(`{{(\w+)}}`).FindAllStringSubmatch(target.LegendFormat, -1) {
+				require.Contains(t, target.Expr, legend[1], "%s: the legend names a label that the query drops", p.Title)
+			}
+		}
+	}
+	for _, m := range All() {
+		require.Contains(t, shown, m.Name, "nobody would see it")
+	}
+}
+
+func TestTheAlertsNameOnlyWhatExists(t *testing.T) {
+	data, err := os.ReadFile("../../../infra/prometheus/alerts.yaml")
+	require.NoError(t, err)
+	groups, errs := rulefmt.Parse(data, false, model.UTF8Validation)
+	require.Empty(t, errs)
+	for _, g := range groups.Groups {
+		for _, rule := range g.Rules {
+			require.NoError(t, check(rule.Expr), rule.Alert)
+			require.NotEmpty(t, rule.Annotations["summary"], rule.Alert)
+		}
+	}
+}
+
+// TestTheDocsListEveryMetric: with `-run Docs -v` it prints the table as it should be.
+func TestTheDocsListEveryMetric(t *testing.T) {
+	data, err := os.ReadFile("../../../docs/observability.md")
+	require.NoError(t, err)
+	var table strings.Builder
+	for _, m := range All() {
+		labels := ""
+		if len(m.Labels) > 0 {
+			labels = "`" + strings.Join(m.Labels, "`, `") + "`"
+		}
+		fmt.Fprintf(&table, "| `%s` | %s | %s | %s |\n", m.Name, m.Type, labels, m.Help)
+	}
+	t.Log("\n" + table.String())
+	require.Contains(t, string(data), table.String())
+}
+
+// TestNoLabelIsACallers keeps the number of series bounded.
+func TestNoLabelIsACallers(t *testing.T) {
+	bounded := []string{"lane", "runtime", "status", "code", "start", "outcome", "model", "direction", "method", "route", "state"}
+	for _, m := range All() {
+		for _, label := range m.Labels {
+			require.Contains(t, bounded, label, "%s: is the number of its values bounded by the configuration?", m.Name)
+		}
+		require.True(t, strings.HasPrefix(m.Name, "airlock_"), m.Name)
+		require.Equal(t, m.Type == "counter", strings.HasSuffix(m.Name, "_total"), m.Name)
+	}
+}

@@ -1,0 +1,97 @@
+package trace
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/airlock-run/airlock/internal/telemetry/trace/tracetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestSpansAreSentWhenItStops(t *testing.T) {
+	collector := tracetest.Start(t)
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
+	tracer, stop, err := Start(t.Context(), Settings{Endpoint: collector.URL}, "airlock-test", "v1", zap.NewNop())
+	require.NoError(t, err)
+	ctx, above := tracer.Start(t.Context(), "above")
+	_, below := Child(ctx, "below")
+	below.End()
+	above.End()
+	stop()
+
+	spans := collector.Spans()
+	require.Len(t, spans, 2)
+	require.Equal(t, "airlock-test", spans[0].Service)
+	require.Equal(t, "below", spans[0].Name)
+	require.Equal(t, spans[1].SpanId, spans[0].ParentSpanId)
+	require.Equal(t, zap.Stringer("trace", above.SpanContext().TraceID()), ID(ctx))
+}
+
+func TestTheServiceIsNamedByTheEnvironmentFirst(t *testing.T) {
+	collector := tracetest.Start(t)
+	t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", collector.URL+"/v1/traces")
+	t.Setenv("OTEL_SERVICE_NAME", "mine")
+	tracer, stop, err := Start(t.Context(), Settings{TracesEndpoint: collector.URL}, "airlock-test", "v1", zap.NewNop())
+	require.NoError(t, err)
+	_, span := tracer.Start(t.Context(), "one")
+	span.End()
+	stop()
+	require.Len(t, collector.Spans(), 1)
+	require.Equal(t, "mine", collector.Spans()[0].Service)
+}
+
+// A collector that is away costs a warning and nothing else.
+func TestACollectorThatIsAway(t *testing.T) {
+	away := httptest.NewServer(http.NotFoundHandler())
+	away.Close()
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", away.URL)
+	core, logged := observer.New(zapcore.WarnLevel)
+	tracer, stop, err := Start(t.Context(), Settings{Endpoint: away.URL}, "airlock-test", "v1", zap.New(core))
+	require.NoError(t, err)
+	_, span := tracer.Start(t.Context(), "one")
+	span.End()
+	stop()
+	require.NotZero(t, logged.Len())
+}
+
+func TestNothingIsTracedWithoutAskingForIt(t *testing.T) {
+	collector := tracetest.Start(t)
+	for name, s := range map[string]Settings{
+		"no endpoint":           {},
+		"disabled":              {Endpoint: collector.URL, Disabled: true},
+		"exporter none":         {Endpoint: collector.URL, Exporter: "none"},
+		"another protocol, off": {Protocol: "grpc"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.NoError(t, s.Check())
+			tracer, stop, err := Start(t.Context(), s, "airlock-test", "v1", zap.NewNop())
+			require.NoError(t, err)
+			ctx, span := tracer.Start(t.Context(), "one")
+			_, below := Child(ctx, "below")
+			require.False(t, span.IsRecording() || below.IsRecording())
+			require.Equal(t, zap.Skip(), ID(ctx))
+			below.End()
+			span.End()
+			stop()
+		})
+	}
+	require.Empty(t, collector.Spans())
+}
+
+func TestSettingsThatAreNotSupported(t *testing.T) {
+	err := Settings{Endpoint: "http://localhost:4317", Protocol: "grpc", Exporter: "console"}.Check()
+	require.ErrorContains(t, err, `OTEL_EXPORTER_OTLP_PROTOCOL (or ..._TRACES_PROTOCOL) must be http/protobuf, not "grpc"`)
+	require.ErrorContains(t, err, `OTEL_TRACES_EXPORTER must be otlp or none, not "console"`)
+	require.NoError(t, Settings{Endpoint: "http://localhost:4318", Protocol: "grpc", TracesProtocol: "http/protobuf"}.Check())
+	for _, endpoint := range []string{":::::", "localhost:4318", "collector", "grpc://collector:4317", "http://"} {
+		require.ErrorContains(t, Settings{Endpoint: endpoint}.Check(), "must be an http or https URL", endpoint)
+	}
+}

@@ -1,0 +1,288 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap/zaptest"
+
+	"github.com/airlock-run/airlock/client"
+	"github.com/airlock-run/airlock/emulator/emulatortest"
+	firestoreemulator "github.com/airlock-run/airlock/emulator/firestore"
+	"github.com/airlock-run/airlock/internal/api"
+	"github.com/airlock-run/airlock/internal/api/contract/contracttest"
+	"github.com/airlock-run/airlock/internal/blob"
+	"github.com/airlock-run/airlock/internal/domain/batch"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/store"
+)
+
+func TestMain(m *testing.M) { emulatortest.Main(m) }
+
+// airlock is a real API over a real store, without an executor: the tests end
+// the executions. Every answer is held against the contract.
+type airlock struct {
+	*client.Client
+	store     *store.Store
+	artifacts *blob.Store
+	url       string
+	before    func(http.ResponseWriter, *http.Request) bool // answers in the server's place where it returns true
+}
+
+type deaf struct{}
+
+func (deaf) Ensure(context.Context) error                            { return nil }
+func (deaf) Check(context.Context) error                             { return nil }
+func (deaf) Tell(context.Context, execution.Change) error            { return nil }
+func (deaf) Listen(ctx context.Context, _ func(execution.Ref)) error { <-ctx.Done(); return nil }
+
+func start(t *testing.T, options ...client.Option) *airlock {
+	t.Helper()
+	a := &airlock{store: store.New(emulatortest.StartFirestore(t, firestoreemulator.Options{}).Client)}
+	var err error
+	a.artifacts, err = blob.Open(t.Context(), "file://"+t.TempDir())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, a.artifacts.Close()) })
+	srv := api.New(api.Config{
+		Version: "test", Artifacts: a.artifacts, Runtimes: []string{"offline"}, DefaultRuntime: "offline", BatchWindow: 10, Page: http.NotFoundHandler(), Auth: api.Local{},
+	}, a.store, deaf{}, zaptest.NewLogger(t))
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.before == nil || !a.before(w, r) {
+			srv.Handler().ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(web.Close)
+	a.url = web.URL
+	a.Client, err = client.New(web.URL+"/", append(options, client.WithHTTPClient(&http.Client{Transport: contracttest.Transport{}}))...)
+	require.NoError(t, err)
+	return a
+}
+
+func (a *airlock) end(t *testing.T, executionID string) {
+	t.Helper()
+	_, err := a.store.Apply(t.Context(), execution.Ref{Owner: "local", ID: executionID}, execution.CancelAsked{})
+	require.NoError(t, err)
+}
+
+var counter = client.CreateAgent{Name: "Counter", Instructions: "Count the words"}
+
+func TestAgents(t *testing.T) {
+	a := start(t)
+	ctx := t.Context()
+	created, err := a.CreateAgent(ctx, counter)
+	require.NoError(t, err)
+	changed, err := a.UpdateAgent(ctx, created.Id, client.Patch{"name": "Other", "model": nil})
+	require.NoError(t, err)
+	require.Equal(t, "Other", changed.Name)
+	read, err := a.Agent(ctx, created.Id)
+	require.NoError(t, err)
+	require.Equal(t, changed, read)
+	require.NoError(t, a.DeleteAgent(ctx, created.Id))
+	_, err = a.Agent(ctx, created.Id)
+	require.True(t, client.IsNotFound(err))
+}
+
+func TestListsAreReadToTheirEnd(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	ctx := t.Context()
+	const many = 101 // more than a page
+	agent, err := a.CreateAgent(ctx, counter)
+	require.NoError(t, err)
+	for range many {
+		_, err := a.Run(ctx, agent.Id, client.RunAgent{Input: "x", Labels: client.Labels{"env": "test"}})
+		require.NoError(t, err)
+	}
+	n := 0
+	for e, err := range a.Executions(ctx, client.Filter{AgentID: agent.Id, Label: "env=test", Status: client.StatusQueued, Kind: client.KindRun}) {
+		require.NoError(t, err)
+		require.Equal(t, agent.Id, e.AgentId)
+		n++
+	}
+	require.Equal(t, many, n)
+	for _, err := range a.Executions(ctx, client.Filter{AgentID: "rubbish"}) {
+		var p *client.Problem
+		require.ErrorAs(t, err, &p)
+		require.Equal(t, "agentId", p.Errors[0].Field)
+	}
+	for _, err := range a.Agents(ctx) {
+		require.NoError(t, err)
+		break // whoever has enough stops
+	}
+}
+
+func TestConversations(t *testing.T) {
+	a := start(t)
+	ctx := t.Context()
+	first, err := a.Send(ctx, client.SendMessage{Message: "one"})
+	require.NoError(t, err)
+	_, err = a.Send(ctx, client.SendMessage{Message: "two", ConversationId: first.ConversationId})
+	require.NoError(t, err)
+	detail, err := a.Conversation(ctx, first.ConversationId)
+	require.NoError(t, err)
+	require.Len(t, detail.Pending, 2)
+	var said []string
+	for m, err := range a.Messages(ctx, first.ConversationId) {
+		require.NoError(t, err)
+		said = append(said, m.Text)
+	}
+	require.Equal(t, []string{"two", "one"}, said)
+	for c, err := range a.Conversations(ctx) {
+		require.NoError(t, err)
+		require.Equal(t, "one", c.Title)
+	}
+	require.NoError(t, a.DeleteConversation(ctx, first.ConversationId))
+}
+
+func TestWaitAnswersAtTheEnd(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	agent, err := a.CreateAgent(t.Context(), counter)
+	require.NoError(t, err)
+	accepted, err := a.Run(t.Context(), agent.Id, client.RunAgent{Input: "x"})
+	require.NoError(t, err)
+	ended := make(chan client.Execution)
+	go func() {
+		e, err := a.Wait(t.Context(), accepted.ExecutionId)
+		if err == nil {
+			ended <- e
+		}
+		close(ended)
+	}()
+	_, err = a.Cancel(t.Context(), accepted.ExecutionId)
+	require.NoError(t, err)
+	require.Equal(t, client.StatusCanceled, (<-ended).Status)
+}
+
+func TestWaitEndsWithItsContext(t *testing.T) {
+	a := start(t)
+	agent, err := a.CreateAgent(t.Context(), counter)
+	require.NoError(t, err)
+	accepted, err := a.Run(t.Context(), agent.Id, client.RunAgent{Input: "x"})
+	require.NoError(t, err)
+	enough := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	a.before = func(http.ResponseWriter, *http.Request) bool { cancel(enough); return false }
+	_, err = a.Wait(ctx, accepted.ExecutionId)
+	require.ErrorIs(t, err, enough)
+}
+
+func (a *airlock) batch(t *testing.T, inputs int) client.Batch {
+	t.Helper()
+	agent, err := a.CreateAgent(t.Context(), counter)
+	require.NoError(t, err)
+	b, err := a.SubmitBatch(t.Context(), agent.Id, strings.NewReader(strings.Repeat("\"x\"\n", inputs)))
+	require.NoError(t, err)
+	_, fed, err := a.store.FeedBatch(t.Context(), batch.Ref{Owner: "local", ID: b.Id})
+	require.NoError(t, err)
+	for _, ref := range fed.Announce {
+		a.end(t, ref.ID)
+	}
+	return b
+}
+
+func TestResultsGoOnWhereTheyBroke(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	b := a.batch(t, 5)
+	var after []string
+	a.before = func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/results") {
+			return false
+		}
+		after = append(after, r.URL.Query().Get("after"))
+		if len(after) > 1 {
+			return false
+		}
+		w.Header().Set("Content-Type", "application/jsonl")
+		_, _ = io.WriteString(w, `{"index":0,"status":"canceled"}`+"\n"+`{"index":1,"status":"canceled"}`+"\n"+`{"index":2,"sta`)
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	var got []int
+	for r, err := range a.Results(t.Context(), b.Id, true) {
+		require.NoError(t, err)
+		got = append(got, r.Index)
+	}
+	require.Equal(t, []int{0, 1, 2, 3, 4}, got)
+	require.Equal(t, []string{"", "1"}, after)
+
+	var batches []string
+	for one, err := range a.Batches(t.Context()) {
+		require.NoError(t, err)
+		batches = append(batches, one.Id)
+	}
+	require.Equal(t, []string{b.Id}, batches)
+	stopped, err := a.CancelBatch(t.Context(), b.Id)
+	require.NoError(t, err)
+	require.Equal(t, 5, stopped.Progress.Canceled)
+}
+
+// A request that creates is sent again with the same key and the same body.
+func TestWhatMayPassIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	a := start(t, client.WithUserAgent("test/1"), client.WithKey("alk_x"), client.WithTenant("local"))
+	var keys, bodies []string
+	a.before = func(w http.ResponseWriter, r *http.Request) bool {
+		body, _ := io.ReadAll(r.Body) // compared below
+		keys, bodies = append(keys, r.Header.Get("Idempotency-Key")), append(bodies, string(body))
+		r.Body = io.NopCloser(strings.NewReader(string(body)))
+		require.Equal(t, "test/1 airlock-go", r.UserAgent())
+		require.Equal(t, "Bearer alk_x", r.Header.Get("Authorization"))
+		if len(keys) > 2 {
+			return false
+		}
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = io.WriteString(w, `{"type":"about:blank","title":"x","status":503,"code":"unavailable"}`)
+		return true
+	}
+	_, err := a.CreateAgent(t.Context(), counter)
+	require.NoError(t, err)
+	require.Len(t, keys, 3)
+	require.NotEmpty(t, keys[0])
+	require.Len(t, slices.Compact(keys), 1)
+	require.Len(t, slices.Compact(bodies), 1)
+}
+
+func TestRefusalsAreNotRepeated(t *testing.T) {
+	a := start(t)
+	var asked atomic.Int32
+	a.before = func(http.ResponseWriter, *http.Request) bool { asked.Add(1); return false }
+	_, err := a.CreateAgent(t.Context(), client.CreateAgent{Name: "A"})
+	var p *client.Problem
+	require.ErrorAs(t, err, &p)
+	require.Equal(t, http.StatusBadRequest, p.Status)
+	require.Equal(t, "instructions: must hold some text. (invalid_request)", err.Error())
+	require.EqualValues(t, 1, asked.Load())
+}
+
+func TestWhatIsNoAirlock(t *testing.T) {
+	t.Parallel()
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", http.StatusForbidden) }))
+	defer proxy.Close()
+	c, err := client.New(proxy.URL)
+	require.NoError(t, err)
+	_, err = c.Agent(t.Context(), "agt_1")
+	require.EqualError(t, err, "GET /agents/agt_1 was answered 403 Forbidden")
+
+	proxy.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, err = c.Agent(ctx, "agt_1")
+	require.ErrorIs(t, err, client.ErrUnreachable)
+
+	for _, address := range []string{"", "localhost:8000", "http://", "ftp://x", "http://a b"} {
+		_, err := client.New(address)
+		require.ErrorIs(t, err, client.ErrAddress, address)
+	}
+}

@@ -1,0 +1,143 @@
+package e2e
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/app"
+	"github.com/airlock-run/airlock/internal/test/modelstub"
+)
+
+const operatorKey = "sk-ant-operators-own"
+
+// withClaude makes the real Claude Code CLI the default, with the stand-in as its model.
+func withClaude(model *modelstub.Server) func(*app.Dev) {
+	return func(d *app.Dev) {
+		d.API.DefaultRuntime = "claude"
+		d.Executor.AnthropicKey = operatorKey
+		d.Executor.AnthropicURL = model.URL()
+	}
+}
+
+// A conversation with the real CLI: its structured answer becomes reply and
+// draft, and the second turn, in another container, knows the first.
+func TestClaudeConversation(t *testing.T) {
+	t.Parallel()
+	model := modelstub.Start(func(r modelstub.Request) modelstub.Answer {
+		if strings.Contains(r.Prompt(), "Structured") {
+			return modelstub.Text("done")
+		}
+		var said []string
+		for _, m := range r.Messages {
+			if m.Role == "user" {
+				said = append(said, strings.TrimSpace(m.Text))
+			}
+		}
+		return modelstub.Tool("StructuredOutput", map[string]any{
+			"reply": "You said: " + strings.Join(said, " | "),
+			"agent": map[string]string{"name": "Writer", "instructions": "Write"},
+		})
+	})
+	t.Cleanup(model.Close)
+	a := start(t, withClaude(model))
+
+	first := a.send(contract.SendMessage{Message: "I have a cat called Momo"})
+	e := a.await(first.ExecutionId)
+	require.Equal(t, contract.StatusSucceeded, e.Status, "%+v", e.Error)
+	require.Contains(t, e.Result.Text, "Momo")
+	require.Equal(t, "Writer", e.Result.AgentDraft.Name)
+	require.Positive(t, e.Usage.Calls)
+	require.Positive(t, e.Usage.CostUsd)
+
+	second := a.await(a.send(contract.SendMessage{Message: "What is its name?", ConversationId: first.ConversationId}).ExecutionId)
+	require.Equal(t, contract.StatusSucceeded, second.Status, "%+v", second.Error)
+	require.Contains(t, second.Result.Text, "I have a cat called Momo")
+	require.Contains(t, second.Result.Text, "What is its name?")
+	for _, r := range model.Requests() {
+		require.Equal(t, operatorKey, r.Key(), "the gateway's key, and no other")
+	}
+}
+
+// A conversation with an agent keeps what its turns did, not only what they
+// said: the third turn's request still has the first one's tool call.
+func TestClaudeRemembersItsTools(t *testing.T) {
+	t.Parallel()
+	model := modelstub.Start(modelstub.ByPrompt(map[string]modelstub.Script{
+		"look around":   modelstub.Always(modelstub.Tool("Bash", map[string]string{"command": "echo the-tool-was-here", "description": "look"})),
+		"was-here":      modelstub.Always(modelstub.Text("I looked")),
+		"second":        modelstub.Always(modelstub.Text("still here")),
+		"third message": modelstub.Always(modelstub.Text("and still")),
+	}))
+	t.Cleanup(model.Close)
+	a := start(t, withClaude(model))
+	agent := a.agent(contract.CreateAgent{Name: "Claude", Instructions: "Look around"})
+	turn := a.send(contract.SendMessage{AgentId: agent.Id, Message: "look around"})
+	for _, message := range []string{"second", "third message"} {
+		e := a.await(turn.ExecutionId)
+		require.Equal(t, contract.StatusSucceeded, e.Status, "%+v", e.Error)
+		turn = a.send(contract.SendMessage{ConversationId: turn.ConversationId, Message: message})
+	}
+	require.Equal(t, contract.StatusSucceeded, a.await(turn.ExecutionId).Status)
+	asked := model.Requests()
+	last := string(asked[len(asked)-1].Raw)
+	for _, part := range []string{`"tool_use"`, "echo the-tool-was-here", `"tool_result"`, "I looked", "second", "still here", "third message"} {
+		require.Contains(t, last, part)
+	}
+}
+
+// What the model answers decides how the owner sees the execution end.
+func TestClaudeRuns(t *testing.T) {
+	t.Parallel()
+	model := modelstub.Start(modelstub.ByPrompt(map[string]modelstub.Script{
+		"say hello": modelstub.Always(modelstub.Text("Hello from the model")),
+		"use a tool": modelstub.Always(modelstub.Tool("Bash", map[string]string{
+			"command": "echo tool-output-is $((40+2)) > /workspace/note && cat /workspace/note", "description": "write a file",
+		})),
+		"tool-output-is 42": modelstub.Always(modelstub.Text("The file says 42")),
+		"be unauthorized":   modelstub.Always(modelstub.Status(http.StatusUnauthorized, "authentication_error", "bad key")),
+		"be overloaded":     modelstub.Always(modelstub.Status(529, "overloaded_error", "busy")),
+		"hang":              modelstub.Always(modelstub.Hang()),
+	}))
+	t.Cleanup(model.Close)
+	a := start(t, withClaude(model))
+	agent := a.agent(contract.CreateAgent{Name: "Claude", Instructions: "Do as you are told"})
+	require.Equal(t, "claude", agent.Runtime)
+	for name, tc := range map[string]struct {
+		input, timeout string
+		status         contract.Status
+		code           contract.FailureCode
+		says           string
+	}{
+		"success":     {"say hello", "60s", contract.StatusSucceeded, "", "Hello from the model"},
+		"a tool call": {"use a tool", "60s", contract.StatusSucceeded, "", "The file says 42"},
+		"401":         {"be unauthorized", "60s", contract.StatusFailed, contract.FailureCodeModelError, "401"},
+		"529":         {"be overloaded", "60s", contract.StatusFailed, contract.FailureCodeModelError, "529"},
+		"a hang":      {"hang", "6s", contract.StatusTimedOut, contract.FailureCodeTimedOut, "6s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var accepted contract.Accepted
+			a.call(http.MethodPost, "/agents/"+agent.Id+"/run", http.StatusAccepted, contract.RunAgent{Input: tc.input, Timeout: tc.timeout}, &accepted)
+			e := a.await(accepted.ExecutionId)
+			require.Equal(t, tc.status, e.Status, "%+v", e.Error)
+			require.Equal(t, tc.code, e.Error.Code)
+			require.Contains(t, e.Result.Text+e.Error.Message, tc.says)
+			require.NotContains(t, e.Result.Text+e.Error.Message, operatorKey)
+		})
+	}
+	a.awaitNoContainers()
+}
+
+// An agent that asks for claude where the operator has no key is told so.
+func TestClaudeWithoutAKey(t *testing.T) {
+	t.Parallel()
+	a := start(t, func(d *app.Dev) { d.Executor.AnthropicKey = "" })
+	agent := a.agent(contract.CreateAgent{Name: "Claude", Instructions: "x", Runtime: "claude"})
+	e := a.await(a.run(agent.Id, "hello").ExecutionId)
+	require.Equal(t, contract.StatusFailed, e.Status)
+	require.Equal(t, contract.FailureCodeUnknownRuntime, e.Error.Code)
+	require.Contains(t, e.Error.Message, "ANTHROPIC_API_KEY")
+}

@@ -1,0 +1,80 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/test/history"
+)
+
+// The disk of the emulators' data gets full. The emulators may end, but what was
+// accepted before is there, and runs, once there is room and they are started again.
+func TestFaultDiskFull(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can mount a small disk")
+	}
+	t.Parallel()
+	disk := t.TempDir()
+	require.NoError(t, syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=96m"))
+	t.Cleanup(func() { require.NoError(t, syscall.Unmount(disk, syscall.MNT_DETACH)) })
+	l := newLabOn(t, filepath.Join(disk, "data"))
+	agent := l.echo()
+
+	require.NoError(t, fill(filepath.Join(disk, "filler")))
+	var accepted []string
+	for i := 0; ; i++ {
+		id, ok := l.tryRun(agent, fmt.Sprintf("%d %s", i, words(10_000)))
+		if !ok {
+			break
+		}
+		accepted = append(accepted, id)
+	}
+	t.Logf("%d were accepted before the disk was full", len(accepted))
+	require.NoError(t, os.Remove(filepath.Join(disk, "filler")))
+	l.emulators.kill() // if they have not ended by themselves
+	l.emulators.start()
+	<-l.recording
+	l.eventually("ready", func() bool { return l.do(http.MethodGet, "/readyz", "", nil).StatusCode == http.StatusOK })
+	accepted = append(accepted, l.submit("after it").ExecutionId)
+	for _, id := range accepted {
+		l.recorder.Promised(history.Promise{Execution: id})
+	}
+	x := l.executor(t)
+	for _, id := range accepted {
+		require.Equal(t, contract.StatusSucceeded, l.await(id).Status)
+	}
+	l.kept(x)
+}
+
+// fill writes a file until there is no room for more.
+func fill(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for size := 1 << 20; size >= 4096; size /= 2 {
+		for err = nil; err == nil; {
+			_, err = f.Write(make([]byte, size))
+		}
+	}
+	return nil // full, which is what was wanted
+}
+
+// tryRun reports whether a run was accepted.
+func (l *lab) tryRun(agent, input string) (executionID string, ok bool) {
+	l.t.Helper()
+	got := l.do(http.MethodPost, "/agents/"+agent+"/run", jsonType, fmt.Appendf(nil, `{"input":%q}`, input))
+	if got.StatusCode != http.StatusAccepted {
+		require.Equal(l.t, http.StatusServiceUnavailable, got.StatusCode, "%s", got.body)
+		return "", false
+	}
+	return filepath.Base(got.Header.Get("Location")), true
+}

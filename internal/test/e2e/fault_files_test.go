@@ -1,0 +1,66 @@
+package e2e
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/blob"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/failpoint"
+	"github.com/airlock-run/airlock/internal/test/history"
+)
+
+const leavingRuntime = `
+runtimes:
+  - name: leaves
+    image: airlock/sandbox-claude:dev
+    contract: command
+    argv: [/bin/bash, -c, 'mkdir out && printf kept > out/a.txt; head -c 700000 /dev/zero | tr "\0" x']
+`
+
+// An executor is killed when its job's file and
+// large result are stored and nothing names them yet. The next attempt's are
+// the execution's; the others are nobody's, and go when the execution does.
+func TestFaultExecutorKilledBetweenStoringAndNaming(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "runtimes.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(leavingRuntime), 0o600))
+	runtimes := "RUNTIMES_FILE=" + file
+	blobs := "file://" + t.TempDir()
+	l := newLab(t, 0, runtimes, "BLOB_URL="+blobs)
+	agent := l.agent(contract.CreateAgent{Name: "L", Instructions: "leave", Runtime: "leaves"})
+	accepted := l.run(agent.Id, "go")
+	l.recorder.Promised(history.Promise{Execution: accepted.ExecutionId})
+
+	l.executor(t, crashAt(failpoint.Performed), runtimes, "BLOB_URL="+blobs).dies(t)
+	another := l.executor(t, runtimes, "BLOB_URL="+blobs)
+	l.clock.Advance(pastAnnouncement)
+	e := l.await(accepted.ExecutionId)
+	require.Equal(t, contract.StatusSucceeded, e.Status, e.Error.Message)
+	require.Equal(t, 2, e.Attempt)
+	require.Equal(t, "kept", string(l.do(http.MethodGet, e.Files[0].Url, "", nil).body))
+	require.Len(t, l.do(http.MethodGet, e.Result.Url, "", nil).body, int(e.Result.Size))
+
+	mine := filepath.Join(strings.TrimPrefix(blobs, "file://"), "local", e.Id)
+	for _, attempt := range []string{"1", "2"} {
+		require.FileExists(t, filepath.Join(mine, attempt, "result"))
+		require.FileExists(t, filepath.Join(mine, attempt, "file-0000"))
+	}
+	kept, err := blob.Open(t.Context(), blobs)
+	require.NoError(t, err)
+	defer kept.Close()
+	require.NoError(t, kept.Delete(t.Context(), execution.Ref{Owner: "local", ID: e.Id}))
+	for _, attempt := range []string{"1", "2"} {
+		left, err := os.ReadDir(filepath.Join(mine, attempt))
+		require.NoError(t, err)
+		require.Empty(t, left)
+	}
+	require.Equal(t, http.StatusGone, l.do(http.MethodGet, e.Result.Url, "", nil).StatusCode)
+	l.kept(another)
+}

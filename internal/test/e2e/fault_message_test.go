@@ -1,0 +1,72 @@
+package e2e
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/emulator/emulatortest"
+	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/domain/id"
+	"github.com/airlock-run/airlock/internal/test/history"
+)
+
+// Messages that nobody can read, or that name nothing, hold up nobody.
+func TestFaultPoisonMessages(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, 0)
+	x := l.executor(t)
+	for _, lane := range []string{"interactive", "batch"} {
+		for _, data := range []string{
+			"rubbish", "\x00\xff", "{}", "null", "[1]", `{"owner":"","executionId":""}`, `{"owner":"../x","executionId":"exe_1"}`,
+			`{"owner":"a/b/c","executionId":"d/e"}`, `{"owner":"ada","executionId":"exe_none"}`, `{"owner":"ada","executionId":"` + id.New(id.Execution) + `"}`, strings.Repeat("x", 1<<20),
+		} {
+			_, err := l.pubsub.TopicAdminClient.Publish(t.Context(), &pubsubpb.PublishRequest{
+				Topic:    "projects/" + emulatortest.Project + "/topics/executions-" + lane,
+				Messages: []*pubsubpb.PubsubMessage{{Data: []byte(data)}},
+			})
+			require.NoError(t, err)
+		}
+	}
+	require.Equal(t, contract.StatusSucceeded, l.await(l.submit("one two").ExecutionId).Status)
+	b := l.batch(l.echo(), `"one two"`)
+	l.recorder.Promised(history.Promise{Batch: b.Id})
+	require.Equal(t, 1, l.awaitBatch(b).Progress.Succeeded)
+	l.kept(x)
+}
+
+// Three executors are replaced one by one while work comes in: nothing is
+// spent, and nothing is lost.
+func TestFaultRollingRestart(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, 0, "BATCH_WINDOW=10")
+	executors := []*process{l.executor(t), l.executor(t), l.executor(t)}
+	b := l.batch(l.echo(), strings.Repeat(`"one two"`+"\n", 30))
+	l.recorder.Promised(history.Promise{Batch: b.Id})
+	var accepted []contract.Accepted
+	first := l.say("", "hello")
+	for i := range executors {
+		for range 3 {
+			accepted = append(accepted, l.submit(`{"offline":{"sleep":"1s"}}`), l.submit(words(len(accepted)+1)))
+			l.say(first.ConversationId, "and again")
+		}
+		fresh := l.executor(t)
+		executors[i].end(t, syscall.SIGTERM)
+		require.Zero(t, executors[i].ProcessState.ExitCode())
+		executors[i] = fresh
+	}
+	for _, a := range accepted {
+		e := l.await(a.ExecutionId)
+		require.Equal(t, contract.StatusSucceeded, e.Status, "%+v", e.Error)
+	}
+	require.Equal(t, 30, l.awaitBatch(b).Progress.Succeeded)
+	l.kept(executors...)
+	for _, v := range l.recorder.History().Versions {
+		if v.Execution != nil {
+			require.Zero(t, v.Execution.Spent, "a restart spends no attempt")
+		}
+	}
+}

@@ -1,0 +1,182 @@
+package e2e
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/app"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+)
+
+const fileRuntimes = `
+runtimes:
+  - name: writer
+    image: airlock/sandbox-claude:dev
+    contract: command
+    argv: [/bin/bash, -c, 'mkdir -p out/sub && cd out && cat > "sub/<b>한 &.html" && printf 0123456789 > digits && ln -s /etc/passwd link && echo done']
+  - name: reader
+    image: airlock/sandbox-claude:dev
+    contract: command
+    argv: [/bin/bash, -c, 'cat > /dev/null; stat -c "%a %U" data/a.csv; cat data/a.csv; od -An -tx1 bytes; rm bytes && echo removed']
+  - name: large
+    image: airlock/sandbox-claude:dev
+    contract: command
+    output: json
+    limits: {output: 16MiB}
+    argv: [/bin/bash, -c, 'printf "{\"long\":\""; head -c 5000000 /dev/zero | tr "\0" x; printf "\"}"']
+`
+
+// inFolder has an Airlock keep its blobs where the test can spoil them.
+func inFolder(dir string) func(*app.Dev) {
+	return func(d *app.Dev) { d.BlobURL = "file://" + dir }
+}
+
+func withFileRuntimes(t *testing.T) func(*app.Dev) {
+	t.Helper()
+	change := withRuntimes(t, fileRuntimes)
+	return func(d *app.Dev) {
+		change(d)
+		d.API.DefaultRuntime = "writer"
+	}
+}
+
+// What a job writes to its output folder can be fetched afterwards: by name,
+// in parts, by its owner alone, and as nothing that a browser would run.
+func TestFilesOfAJob(t *testing.T) {
+	t.Parallel()
+	a := start(t, withFileRuntimes(t))
+	agent := a.agent(contract.CreateAgent{Name: "W", Instructions: "write", Runtime: "writer"})
+	e := a.await(a.run(agent.Id, "<script>alert(1)</script>").ExecutionId)
+	require.Equal(t, contract.StatusSucceeded, e.Status, e.Error.Message)
+	require.Len(t, e.Files, 2)
+	require.Equal(t, 1, e.FilesLeftOut, "the link")
+	digits, page := e.Files[0], e.Files[1]
+	require.Equal(t, "digits", digits.Path)
+	require.Equal(t, "sub/<b>한 &.html", page.Path)
+	sum := sha256.Sum256([]byte("0123456789"))
+	require.Equal(t, hex.EncodeToString(sum[:]), digits.Sha256)
+
+	got := a.do(http.MethodGet, page.Url, "", nil)
+	require.Equal(t, http.StatusOK, got.StatusCode)
+	require.Equal(t, "<script>alert(1)</script>", string(got.body))
+	require.Equal(t, "application/octet-stream", got.Header.Get("Content-Type"))
+	require.Contains(t, got.Header.Get("Content-Disposition"), "attachment")
+	require.Equal(t, "nosniff", got.Header.Get("X-Content-Type-Options"))
+	require.Contains(t, got.Header.Get("Content-Security-Policy"), "sandbox")
+	escaped := a.do(http.MethodGet, "/executions/"+e.Id+"/files/sub%2F%3Cb%3E%ED%95%9C%20%26.html", "", nil)
+	require.Equal(t, got.body, escaped.body, "a generated client escapes the slashes")
+
+	part := a.doWith(http.MethodGet, digits.Url, http.Header{"Range": {"bytes=3-5"}})
+	require.Equal(t, http.StatusPartialContent, part.StatusCode)
+	require.Equal(t, "345", string(part.body))
+	require.Equal(t, "sha-256=:"+base64.StdEncoding.EncodeToString(sum[:])+":", part.Header.Get("Repr-Digest"))
+	again := a.doWith(http.MethodGet, digits.Url, http.Header{"If-None-Match": {part.Header.Get("ETag")}})
+	require.Equal(t, http.StatusNotModified, again.StatusCode)
+
+	for _, path := range []string{"", "nothing", "sub", "sub/", "link", "/digits", "./digits", "sub/../digits", "../../../../etc/passwd", "%2e%2e/digits", "digits%00", "DIGITS"} {
+		got := a.do(http.MethodGet, "/executions/"+e.Id+"/files/"+path, "", nil)
+		require.Equal(t, http.StatusNotFound, got.StatusCode, "%q: %s", path, got.body)
+	}
+	require.Equal(t, http.StatusNotFound, a.as("eve").do(http.MethodGet, digits.Url, "", nil).StatusCode)
+
+	var receipt struct{ FilesSha256 string }
+	require.NoError(t, json.Unmarshal(e.Receipt, &receipt))
+	list := sha256.Sum256(fmt.Appendf(nil, "%s  %s\n%s  %s\n", digits.Sha256, digits.Path, page.Sha256, page.Path))
+	require.Equal(t, hex.EncodeToString(list[:]), receipt.FilesSha256)
+}
+
+// An agent finds what the run was given, as its own, and whatever bytes it holds.
+func TestFilesForAJob(t *testing.T) {
+	t.Parallel()
+	a := start(t, withFileRuntimes(t))
+	agent := a.agent(contract.CreateAgent{Name: "R", Instructions: "read", Runtime: "reader"})
+	var accepted contract.Accepted
+	a.call(http.MethodPost, "/agents/"+agent.Id+"/run", http.StatusAccepted, contract.RunAgent{Input: "x", Files: []contract.GivenFile{
+		{Path: "data/a.csv", Content: "1,2,세\n"},
+		{Path: "bytes", Content: "AP8=", Encoding: contract.Base64},
+	}}, &accepted)
+	e := a.await(accepted.ExecutionId)
+	require.Equal(t, contract.StatusSucceeded, e.Status, e.Error.Message)
+	require.Regexp(t, `^644 \S+\n1,2,세\n 00 ff\nremoved$`, e.Result.Text)
+	require.Equal(t, "data/a.csv", e.Given[0].Path)
+	require.EqualValues(t, 2, e.Given[1].Size)
+
+	for name, body := range map[string]string{
+		"upwards":       `{"input":"x","files":[{"path":"../../etc/passwd","content":"x"}]}`,
+		"no base64":     `{"input":"x","files":[{"path":"a","content":"!","encoding":"base64"}]}`,
+		"an encoding":   `{"input":"x","files":[{"path":"a","content":"x","encoding":"rot13"}]}`,
+		"101 files":     `{"input":"x","files":[` + strings.Repeat(`{"path":"a","content":""},`, 100) + `{"path":"b","content":""}]}`,
+		"unknown field": `{"input":"x","files":[{"path":"a","content":"x","mode":511}]}`,
+		"null":          `{"input":"x","files":[null]}`,
+	} {
+		got := a.do(http.MethodPost, "/agents/"+agent.Id+"/run", jsonType, []byte(body))
+		require.Equal(t, http.StatusBadRequest, got.StatusCode, "%s: %s", name, got.body)
+	}
+	large := a.do(http.MethodPost, "/agents/"+agent.Id+"/run", jsonType, []byte(`{"input":"x","files":[{"path":"a","content":"`+strings.Repeat("x", execution.MaxGiven)+`"}]}`))
+	require.Equal(t, http.StatusRequestEntityTooLarge, large.StatusCode, "%s", large.body)
+}
+
+// A result of 5 MB goes through the whole product, alone and in a batch; the
+// execution shows its beginning.
+func TestALargeResult(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	a := start(t, withFileRuntimes(t), inFolder(dir))
+	agent := a.agent(contract.CreateAgent{Name: "L", Instructions: "be long", Runtime: "large"})
+	e := a.await(a.run(agent.Id, "go").ExecutionId)
+	require.Equal(t, contract.StatusSucceeded, e.Status, e.Error.Message)
+	require.True(t, e.Result.Truncated)
+	require.Len(t, e.Result.Text, execution.Beginning)
+	require.Nil(t, e.Result.Output)
+
+	got := a.do(http.MethodGet, e.Result.Url, "", nil)
+	require.Equal(t, http.StatusOK, got.StatusCode)
+	require.Equal(t, e.Result.Size, int64(len(got.body)))
+	var whole struct {
+		Text   string
+		Output struct{ Long string }
+	}
+	require.NoError(t, json.Unmarshal(got.body, &whole))
+	require.Equal(t, strings.Repeat("x", 5_000_000), whole.Output.Long)
+	require.True(t, strings.HasPrefix(whole.Text, e.Result.Text))
+	require.Equal(t, http.StatusNotFound, a.as("eve").do(http.MethodGet, e.Result.Url, "", nil).StatusCode)
+
+	line := a.results(a.awaitBatch(a.batch(agent.Id, `"one"`)), "")[0]
+	require.True(t, line.Result.Truncated)
+	require.Equal(t, http.StatusOK, a.do(http.MethodGet, line.Result.Url, "", nil).StatusCode)
+
+	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			err = os.Remove(path)
+		}
+		return err
+	}))
+	lost := a.do(http.MethodGet, e.Result.Url, "", nil)
+	require.Equal(t, http.StatusGone, lost.StatusCode)
+	require.Contains(t, string(lost.body), `"result_lost"`)
+	require.Equal(t, contract.StatusSucceeded, a.get(e.Id).Status, "the execution is as it was")
+}
+
+// A small result is at the same place.
+func TestTheResultOfAnyExecution(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	agent := a.agent(contract.CreateAgent{Name: "U", Instructions: "Convert the input to upper case", Runtime: "offline"})
+	e := a.await(a.run(agent.Id, "hello").ExecutionId)
+	var r contract.Result
+	a.call(http.MethodGet, e.Urls.Result, http.StatusOK, nil, &r)
+	require.Equal(t, "HELLO", r.Text)
+	require.False(t, r.Truncated)
+}

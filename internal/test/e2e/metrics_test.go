@@ -1,0 +1,82 @@
+package e2e
+
+import (
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/docker/docker/client"
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/domain/id"
+)
+
+// What is counted is what has happened. The counters are a process', so this
+// Airlock is one of its own.
+func TestMetricsCountWhatHasHappened(t *testing.T) {
+	t.Parallel()
+	sockets, err := os.MkdirTemp("/tmp", "airlock-")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(sockets)) })
+	name := id.New("test-")
+	dev := spawn(t, "airlock", []string{"SANDBOX_SOCKET_DIR=" + sockets, "SANDBOX_WARM=0", "EXECUTOR_SLOTS=1", "EXECUTOR_NAME=" + name},
+		"dev", "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--pubsub", "127.0.0.1:0", "--firestore", "127.0.0.1:0")
+	docker, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = docker.Close() })
+	a := &airlock{t: t, URL: dev.await(t, `Airlock +(http://\S+)`), docker: docker, name: name}
+	a.eventually("ready", func() bool { return a.do(http.MethodGet, "/readyz", "", nil).StatusCode == http.StatusOK })
+
+	agent := a.agent(offlineAgent)
+	for _, input := range []string{"one", "one two", `{"offline":{"exit":3}}`} {
+		a.await(a.run(agent.Id, input).ExecutionId)
+	}
+	running := a.run(agent.Id, `{"offline":{"sleep":"60s"}}`)
+	a.eventually("runs", func() bool { return a.get(running.ExecutionId).Status == contract.StatusRunning })
+	queued := a.run(agent.Id, "has no slot")
+	for _, e := range []contract.Accepted{queued, running} {
+		a.call(http.MethodPost, e.Urls.Cancel, http.StatusAccepted, nil, nil)
+		require.Equal(t, contract.StatusCanceled, a.await(e.ExecutionId).Status)
+	}
+	require.Equal(t, 1, a.awaitBatch(a.batch(agent.Id, "\"one\"\n")).Progress.Succeeded)
+
+	var shown map[string]string
+	a.eventually("the last attempt is over", func() bool {
+		shown = a.metrics()
+		return shown["airlock_executor_slots_busy"] == "0"
+	})
+	for series, value := range map[string]string{
+		`airlock_executions_ended_total{code="",lane="interactive",runtime="offline",status="succeeded"}`:         "2",
+		`airlock_executions_ended_total{code="",lane="batch",runtime="offline",status="succeeded"}`:               "1",
+		`airlock_executions_ended_total{code="agent_error",lane="interactive",runtime="offline",status="failed"}`: "1",
+		`airlock_executions_ended_total{code="canceled",lane="interactive",runtime="offline",status="canceled"}`:  "2", // one without an attempt
+		`airlock_attempt_seconds_count{runtime="offline"}`:                                                        "5",
+		`airlock_dispatch_seconds_count{lane="interactive"}`:                                                      "4",
+		`airlock_attempts_broken_total`:           "0",
+		`airlock_executor_slots`:                  "1",
+		`airlock_executions_running`:              "0",
+		`airlock_batches_in_progress`:             "0",
+		`airlock_queue_depth{lane="interactive"}`: "0",
+		`airlock_queue_depth{lane="batch"}`:       "0",
+		`airlock_http_requests_total{method="POST",route="/agents/:id/run",status="202"}`: "5",
+	} {
+		require.Equal(t, value, shown[series], series)
+	}
+	dev.end(t, syscall.SIGTERM)
+	require.Empty(t, a.containers())
+}
+
+// metrics reads what Prometheus would: the value of each series.
+func (a *airlock) metrics() map[string]string {
+	a.t.Helper()
+	shown := map[string]string{}
+	for line := range strings.Lines(string(a.do(http.MethodGet, "/metrics", "", nil).body)) {
+		if i := strings.LastIndexByte(line, ' '); i > 0 && line[0] != '#' {
+			shown[line[:i]] = strings.TrimSpace(line[i:])
+		}
+	}
+	return shown
+}

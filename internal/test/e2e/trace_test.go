@@ -1,0 +1,93 @@
+package e2e
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/app"
+	"github.com/airlock-run/airlock/internal/telemetry/trace/tracetest"
+	"github.com/airlock-run/airlock/internal/test/modelstub"
+)
+
+// One POST is one trace, in the caller's: the request, the attempt that it led
+// to in another part, what that did, and the calls of its agent to the model.
+func TestOneTraceFromTheRequestToTheModel(t *testing.T) {
+	collector := tracetest.Start(t)
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
+	model := modelstub.Start(modelstub.Always(modelstub.Text("a secret answer")))
+	t.Cleanup(model.Close)
+	a := start(t, withClaude(model), func(d *app.Dev) { require.Equal(t, collector.URL, d.API.Traces.Endpoint) })
+	agent := a.agent(contract.CreateAgent{Name: "Claude", Instructions: "a secret instruction"})
+
+	const caller = "0af7651916cd43dd8448eb211c80319c"
+	header := http.Header{"Content-Type": {"application/json"}, "Traceparent": {"00-" + caller + "-b7ad6b7169203331-01"}}
+	got := a.exchange(http.MethodPost, "/agents/"+agent.Id+"/run", header, []byte(`{"input":"a secret question"}`))
+	require.Equal(t, http.StatusAccepted, got.StatusCode)
+	var accepted contract.Accepted
+	require.NoError(t, json.Unmarshal(got.body, &accepted))
+	e := a.await(accepted.ExecutionId)
+	require.Equal(t, contract.StatusSucceeded, e.Status, "%+v", e.Error)
+	a.stop() // which sends the last spans
+
+	var ours []tracetest.Span
+	for _, s := range collector.Spans() {
+		require.NotContains(t, s.String(), "secret")
+		require.NotContains(t, s.Name, "/healthz")
+		require.NotContains(t, s.Name, "/readyz")
+		if hex.EncodeToString(s.TraceId) == caller {
+			ours = append(ours, s)
+		}
+	}
+	tree := outline(ours, "b7ad6b7169203331", "")
+	require.Equal(t, strings.Join([]string{
+		"airlock-api POST /agents/:id/run",
+		"  airlock-executor attempt",
+		"    airlock-executor claim",
+		"    airlock-executor sandbox.create",
+		"    airlock-executor sandbox.dispatch",
+		"    airlock-executor agent",
+		"    airlock-executor model call",
+		"    airlock-executor result",
+		"    airlock-executor settle",
+	}, "\n"), strings.Join(tree, "\n"))
+
+	attempt := ours[slices.IndexFunc(ours, func(s tracetest.Span) bool { return s.Name == "attempt" })].Attributes()
+	require.Equal(t, e.Id, attempt["airlock.execution"].GetStringValue())
+	require.Equal(t, int64(1), attempt["airlock.attempt"].GetIntValue())
+	require.Equal(t, "succeeded", attempt["airlock.status"].GetStringValue())
+	call := ours[slices.IndexFunc(ours, func(s tracetest.Span) bool { return s.Name == "model call" })].Attributes()
+	require.NotEmpty(t, call["gen_ai.request.model"].GetStringValue())
+	require.Positive(t, call["gen_ai.usage.output_tokens"].GetIntValue())
+	require.Equal(t, int64(http.StatusOK), call["http.response.status_code"].GetIntValue())
+}
+
+// What is switched off sends nothing, and an execution runs all the same.
+func TestNothingIsTracedWhereThatIsDisabled(t *testing.T) {
+	collector := tracetest.Start(t)
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
+	t.Setenv("OTEL_SDK_DISABLED", "true")
+	a := start(t)
+	agent := a.agent(contract.CreateAgent{Name: "Offline", Instructions: "repeat"})
+	require.Equal(t, contract.StatusSucceeded, a.await(a.run(agent.Id, "x").ExecutionId).Status)
+	a.stop()
+	require.Empty(t, collector.Spans())
+}
+
+// outline is the spans below a parent, in the order in which they began.
+func outline(spans []tracetest.Span, parent, indent string) (lines []string) {
+	slices.SortFunc(spans, func(a, b tracetest.Span) int { return int(int64(a.StartTimeUnixNano) - int64(b.StartTimeUnixNano)) })
+	for _, s := range spans {
+		if hex.EncodeToString(s.ParentSpanId) == parent {
+			lines = append(lines, indent+s.Service+" "+s.Name)
+			lines = append(lines, outline(spans, hex.EncodeToString(s.SpanId), indent+"  ")...)
+		}
+	}
+	return lines
+}
