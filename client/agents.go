@@ -9,17 +9,17 @@ import (
 
 // CreateAgent creates an agent.
 func (c *Client) CreateAgent(ctx context.Context, a CreateAgent) (Agent, error) {
-	return send[Agent](ctx, c, call{method: http.MethodPost, path: "/agents", body: a, creates: true})
+	return doJSON[Agent](ctx, c, request{method: http.MethodPost, path: "/agents", body: a, idempotencyKey: true})
 }
 
 // Agent returns an agent.
 func (c *Client) Agent(ctx context.Context, agentID string) (Agent, error) {
-	return send[Agent](ctx, c, call{method: http.MethodGet, path: agentPath(agentID)})
+	return doJSON[Agent](ctx, c, request{method: http.MethodGet, path: agentPath(agentID)})
 }
 
 // Agents returns all agents, the newest first.
 func (c *Client) Agents(ctx context.Context) iter.Seq2[Agent, error] {
-	return pages(ctx, c, "/agents", nil, func(l AgentList) ([]Agent, NextCursor) { return l.Agents, l.NextCursor })
+	return paginate(ctx, c, "/agents", nil, func(l AgentList) ([]Agent, NextCursor) { return l.Agents, l.NextCursor })
 }
 
 // Patch is a JSON Merge Patch (RFC 7396): fields that it does not have stay as
@@ -28,20 +28,20 @@ type Patch map[string]any
 
 // UpdateAgent changes an agent and returns it as it is then.
 func (c *Client) UpdateAgent(ctx context.Context, agentID string, p Patch) (Agent, error) {
-	return send[Agent](ctx, c, call{
+	return doJSON[Agent](ctx, c, request{
 		method: http.MethodPatch, path: agentPath(agentID), body: p, header: http.Header{"Content-Type": {"application/merge-patch+json"}},
 	})
 }
 
 // DeleteAgent deletes an agent. What was accepted before goes on.
 func (c *Client) DeleteAgent(ctx context.Context, agentID string) error {
-	_, err := send[nothing](ctx, c, call{method: http.MethodDelete, path: agentPath(agentID)})
+	_, err := doJSON[noContent](ctx, c, request{method: http.MethodDelete, path: agentPath(agentID)})
 	return err
 }
 
 // Run has an agent run once.
-func (c *Client) Run(ctx context.Context, agentID string, r RunAgent) (Accepted, error) {
-	return send[Accepted](ctx, c, call{method: http.MethodPost, path: agentPath(agentID) + "/run", body: r, creates: true})
+func (c *Client) Run(ctx context.Context, agentID string, r RunAgent) (AcceptedExecution, error) {
+	return doJSON[AcceptedExecution](ctx, c, request{method: http.MethodPost, path: agentPath(agentID) + "/run", body: r, idempotencyKey: true})
 }
 
 func agentPath(agentID string) string { return "/agents/" + url.PathEscape(agentID) }

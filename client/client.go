@@ -29,20 +29,20 @@ import (
 var ErrUnreachable = errors.New("cannot reach the server")
 
 // ErrAddress means that an address is not that of a server.
-var ErrAddress = errors.New("the address must be a URL such as http://127.0.0.1:8000")
+var ErrInvalidAddress = errors.New("the address must be a URL such as http://127.0.0.1:8000")
 
 // Client calls one Airlock. It is safe for concurrent use.
 type Client struct {
-	base   string // without a slash at its end
-	http   *http.Client
-	header http.Header
+	baseURL string // without a slash at its end
+	http    *http.Client
+	header  http.Header
 }
 
 // Option changes a Client that is being made.
 type Option func(*Client)
 
 // WithKey has the client authenticate with an API key.
-func WithKey(key string) Option {
+func WithAPIKey(key string) Option {
 	return func(c *Client) { c.header.Set("Authorization", "Bearer "+key) }
 }
 
@@ -66,11 +66,11 @@ const userAgent = "airlock-go"
 
 // New returns a client of the Airlock at base, such as https://airlock.example.com.
 func New(base string, options ...Option) (*Client, error) {
-	at, err := url.Parse(base)
-	if err != nil || at.Host == "" || at.Scheme != "http" && at.Scheme != "https" {
-		return nil, fmt.Errorf("%w, not %q", ErrAddress, base)
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("%w, not %q", ErrInvalidAddress, base)
 	}
-	c := &Client{base: strings.TrimRight(base, "/"), http: new(http.Client), header: http.Header{}}
+	c := &Client{baseURL: strings.TrimRight(base, "/"), http: new(http.Client), header: http.Header{}}
 	c.header.Set("User-Agent", userAgent)
 	for _, option := range options {
 		option(c)

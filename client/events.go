@@ -24,19 +24,21 @@ type Event struct {
 // It goes on where it was when a connection breaks.
 func (c *Client) Events(ctx context.Context, executionID string) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		last := ""
-		resume(ctx, yield, func(pass func(Event) bool) (ended bool, err error) { return c.events(ctx, executionID, &last, pass) })
+		lastID := ""
+		streamWithResume(ctx, yield, func(emit func(Event) bool) (ended bool, err error) {
+			return c.readEvents(ctx, executionID, &lastID, emit)
+		})
 	}
 }
 
 // events passes on the events behind the one of the ID last, which it keeps up
 // to date. It reports whether the end was among them, or was known.
-func (c *Client) events(ctx context.Context, executionID string, last *string, pass func(Event) bool) (ended bool, err error) {
-	call := call{method: http.MethodGet, path: executionPath(executionID) + "/events", header: http.Header{"Accept": {"text/event-stream"}}}
-	if *last != "" {
-		call.header.Set("Last-Event-ID", *last)
+func (c *Client) readEvents(ctx context.Context, executionID string, lastID *string, emit func(Event) bool) (ended bool, err error) {
+	r := request{method: http.MethodGet, path: executionPath(executionID) + "/events", header: http.Header{"Accept": {"text/event-stream"}}}
+	if *lastID != "" {
+		r.header.Set("Last-Event-ID", *lastID)
 	}
-	res, err := c.open(ctx, call)
+	res, err := c.doWithRetry(ctx, r)
 	if err != nil {
 		return false, err
 	}
@@ -55,7 +57,7 @@ func (c *Client) events(ctx context.Context, executionID string, last *string, p
 		case ctx.Err() != nil:
 			return ended, context.Cause(ctx)
 		case err != nil:
-			return ended, fmt.Errorf("%w: %w", errBroken, err)
+			return ended, fmt.Errorf("%w: %w", errStreamInterrupted, err)
 		}
 		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
 		switch name {
@@ -64,16 +66,16 @@ func (c *Client) events(ctx context.Context, executionID string, last *string, p
 		case "event":
 			e.Kind = value
 		case "data":
-			if err := e.read(value); err != nil {
+			if err := e.decode(value); err != nil {
 				return ended, err
 			}
 		case "":
 			if e.Kind == "" {
 				continue // a sign of life
 			}
-			*last = id
+			*lastID = id
 			ended = ended || e.Kind == "status" && e.Status.Status.Ended()
-			if !pass(e) {
+			if !emit(e) {
 				return ended, nil
 			}
 			e = Event{}
@@ -81,12 +83,12 @@ func (c *Client) events(ctx context.Context, executionID string, last *string, p
 	}
 }
 
-func (e *Event) read(data string) error {
-	var into any = &e.Step
+func (e *Event) decode(data string) error {
+	var target any = &e.Step
 	if e.Kind == "status" {
-		into = &e.Status
+		target = &e.Status
 	}
-	if err := json.Unmarshal([]byte(data), into); err != nil {
+	if err := json.Unmarshal([]byte(data), target); err != nil {
 		return fmt.Errorf("an event of kind %q cannot be read: %w", e.Kind, err)
 	}
 	return nil

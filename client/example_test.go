@@ -13,7 +13,7 @@ import (
 // Run an agent once and wait for what it answers.
 func Example() {
 	ctx := context.Background()
-	airlock, err := client.New("http://127.0.0.1:8000", client.WithKey(os.Getenv("AIRLOCK_API_KEY")))
+	airlock, err := client.New("http://127.0.0.1:8000", client.WithAPIKey(os.Getenv("AIRLOCK_API_KEY")))
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -11,15 +11,15 @@ import (
 
 // Execution returns an execution as it is.
 func (c *Client) Execution(ctx context.Context, executionID string) (Execution, error) {
-	return send[Execution](ctx, c, call{method: http.MethodGet, path: executionPath(executionID)})
+	return doJSON[Execution](ctx, c, request{method: http.MethodGet, path: executionPath(executionID)})
 }
 
 // Wait returns an execution once it has ended, however it did, or an error once
 // ctx ends. The execution goes on without its caller.
 func (c *Client) Wait(ctx context.Context, executionID string) (Execution, error) {
-	poll := call{method: http.MethodGet, path: executionPath(executionID), query: url.Values{"wait": {"30s"}}}
+	poll := request{method: http.MethodGet, path: executionPath(executionID), query: url.Values{"wait": {"30s"}}}
 	for {
-		e, err := send[Execution](ctx, c, poll)
+		e, err := doJSON[Execution](ctx, c, poll)
 		if err != nil || e.Status.Ended() {
 			return e, err
 		}
@@ -50,19 +50,19 @@ func (c *Client) Executions(ctx context.Context, f Filter) iter.Seq2[Execution, 
 			query.Set(name, value)
 		}
 	}
-	return pages(ctx, c, "/executions", query, func(l ExecutionList) ([]Execution, NextCursor) { return l.Executions, l.NextCursor })
+	return paginate(ctx, c, "/executions", query, func(l ExecutionList) ([]Execution, NextCursor) { return l.Executions, l.NextCursor })
 }
 
 // Cancel cancels an execution and returns it as it is then: what runs is ended
 // within moments. Repeating it, or cancelling what has ended, changes nothing.
 func (c *Client) Cancel(ctx context.Context, executionID string) (Execution, error) {
-	return send[Execution](ctx, c, call{method: http.MethodPost, path: executionPath(executionID) + "/cancel"})
+	return doJSON[Execution](ctx, c, request{method: http.MethodPost, path: executionPath(executionID) + "/cancel"})
 }
 
 // Result returns the whole result of an execution, also where the execution
 // shows only its beginning (Result.Truncated).
 func (c *Client) Result(ctx context.Context, executionID string) (Result, error) {
-	return send[Result](ctx, c, call{method: http.MethodGet, path: executionPath(executionID) + "/result"})
+	return doJSON[Result](ctx, c, request{method: http.MethodGet, path: executionPath(executionID) + "/result"})
 }
 
 // File opens a file that a job left, by its path as Execution.Files has it. It
@@ -72,7 +72,7 @@ func (c *Client) File(ctx context.Context, executionID, path string) (io.ReadClo
 	for i := range parts {
 		parts[i] = url.PathEscape(parts[i])
 	}
-	res, err := c.open(ctx, call{method: http.MethodGet, path: executionPath(executionID) + "/files/" + strings.Join(parts, "/")})
+	res, err := c.doWithRetry(ctx, request{method: http.MethodGet, path: executionPath(executionID) + "/files/" + strings.Join(parts, "/")})
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +82,6 @@ func (c *Client) File(ctx context.Context, executionID, path string) (io.ReadClo
 func executionPath(executionID string) string { return "/executions/" + url.PathEscape(executionID) }
 
 // Retry runs what ended and did not succeed again, as a new execution.
-func (c *Client) Retry(ctx context.Context, executionID string) (Accepted, error) {
-	return send[Accepted](ctx, c, call{method: http.MethodPost, path: executionPath(executionID) + "/retry", creates: true})
+func (c *Client) Retry(ctx context.Context, executionID string) (AcceptedExecution, error) {
+	return doJSON[AcceptedExecution](ctx, c, request{method: http.MethodPost, path: executionPath(executionID) + "/retry", idempotencyKey: true})
 }

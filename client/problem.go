@@ -23,13 +23,13 @@ func IsNotFound(err error) bool {
 }
 
 // maxProblem bounds what is read of a refusal, in bytes.
-const maxProblem = 1 << 20
+const maxProblemBytes = 1 << 20
 
 // problemOf reads a refusal. One that is not in the form of Airlock's comes
 // from something else in between, and has a status and a title only.
-func problemOf(res *http.Response) *Problem {
+func parseProblem(res *http.Response) *Problem {
 	p := new(Problem)
-	err := json.NewDecoder(io.LimitReader(res.Body, maxProblem)).Decode(p)
+	err := json.NewDecoder(io.LimitReader(res.Body, maxProblemBytes)).Decode(p)
 	if err != nil || p.Code == "" {
 		p = &Problem{Title: fmt.Sprintf("%s %s was answered %s", res.Request.Method, res.Request.URL.Path, res.Status)}
 	}

@@ -7,36 +7,36 @@ import (
 )
 
 // errBroken means that a stream ended before its time.
-var errBroken = errors.New("the answer broke off")
+var errStreamInterrupted = errors.New("the answer broke off")
 
 // resume yields what a stream brings, and goes on where it was when it breaks
 // off, until read reports its end or it has brought nothing tries times in a
 // row. read passes on what follows all that it has passed before, and stops
 // when pass returns false.
-func resume[T any](ctx context.Context, yield func(T, error) bool, read func(pass func(T) bool) (ended bool, err error)) {
-	var none T
-	wanted := true
-	for broken := 0; ; {
-		broken++
-		ended, err := read(func(one T) bool {
-			broken = 1
-			wanted = yield(one, nil)
-			return wanted
+func streamWithResume[T any](ctx context.Context, yield func(T, error) bool, read func(emit func(T) bool) (ended bool, err error)) {
+	var zero T
+	more := true
+	for failures := 0; ; {
+		failures++
+		ended, err := read(func(item T) bool {
+			failures = 1
+			more = yield(item, nil)
+			return more
 		})
-		if !wanted || ended && err == nil {
+		if !more || ended && err == nil {
 			return
 		}
 		if err == nil {
-			err = errBroken // as when the server shuts down
+			err = errStreamInterrupted // as when the server shuts down
 		}
-		if !errors.Is(err, errBroken) || broken == tries {
-			yield(none, err)
+		if !errors.Is(err, errStreamInterrupted) || failures == maxTries {
+			yield(zero, err)
 			return
 		}
 		select {
-		case <-time.After(time.Second << broken):
+		case <-time.After(time.Second << failures):
 		case <-ctx.Done():
-			yield(none, context.Cause(ctx))
+			yield(zero, context.Cause(ctx))
 			return
 		}
 	}

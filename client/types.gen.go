@@ -11,7 +11,7 @@ import (
 // Defines values for BatchStatus.
 const (
 	BatchCanceling BatchStatus = "canceling"
-	BatchEnded     BatchStatus = "ended"
+	BatchFinished  BatchStatus = "finished"
 	BatchRunning   BatchStatus = "running"
 )
 
@@ -26,14 +26,14 @@ const (
 // Defines values for DeliveryState.
 const (
 	DeliveryDelivered DeliveryState = "delivered"
-	DeliveryGivenUp   DeliveryState = "given_up"
+	DeliveryExhausted DeliveryState = "exhausted"
 	DeliveryPending   DeliveryState = "pending"
 	DeliveryRefused   DeliveryState = "refused"
 )
 
 // Defines values for DeliveryType.
 const (
-	DeliveryBatchEnded         DeliveryType = "batch.ended"
+	DeliveryBatchFinished      DeliveryType = "batch.finished"
 	DeliveryExecutionCanceled  DeliveryType = "execution.canceled"
 	DeliveryExecutionFailed    DeliveryType = "execution.failed"
 	DeliveryExecutionSucceeded DeliveryType = "execution.succeeded"
@@ -58,15 +58,15 @@ const (
 	FailureCodeUnknownRuntime    FailureCode = "unknown_runtime"
 )
 
-// Defines values for GivenFileEncoding.
-const (
-	Base64 GivenFileEncoding = "base64"
-	Utf8   GivenFileEncoding = "utf-8"
-)
-
 // Defines values for HealthStatus.
 const (
 	Ok HealthStatus = "ok"
+)
+
+// Defines values for InputFileEncoding.
+const (
+	Base64 InputFileEncoding = "base64"
+	Utf8   InputFileEncoding = "utf-8"
 )
 
 // Defines values for Kind.
@@ -83,28 +83,28 @@ const (
 
 // Defines values for ProblemCode.
 const (
+	ProblemAPIKeysDisabled      ProblemCode = "api_keys_disabled"
 	ProblemAgentMismatch        ProblemCode = "agent_mismatch"
-	ProblemBatchNotEnded        ProblemCode = "batch_not_ended"
-	ProblemDailyBudgetSpent     ProblemCode = "daily_budget_spent"
-	ProblemDeliveryNotEnded     ProblemCode = "delivery_not_ended"
-	ProblemExecutionNotEnded    ProblemCode = "execution_not_ended"
+	ProblemArtifactLost         ProblemCode = "artifact_lost"
+	ProblemBatchNotFinished     ProblemCode = "batch_not_finished"
+	ProblemContentTooLarge      ProblemCode = "content_too_large"
+	ProblemDailyBudgetExceeded  ProblemCode = "daily_budget_exceeded"
+	ProblemDeliveryNotFinished  ProblemCode = "delivery_not_finished"
+	ProblemExecutionNotFinished ProblemCode = "execution_not_finished"
 	ProblemHostNotAllowed       ProblemCode = "host_not_allowed"
+	ProblemIdempotencyKeyReused ProblemCode = "idempotency_key_reused"
+	ProblemInsufficientScope    ProblemCode = "insufficient_scope"
 	ProblemInternal             ProblemCode = "internal"
 	ProblemInvalidRequest       ProblemCode = "invalid_request"
-	ProblemKeyReused            ProblemCode = "key_reused"
-	ProblemKeysNotUsed          ProblemCode = "keys_not_used"
 	ProblemMethodNotAllowed     ProblemCode = "method_not_allowed"
-	ProblemMissingScope         ProblemCode = "missing_scope"
-	ProblemNoSuchRoute          ProblemCode = "no_such_route"
 	ProblemNotFound             ProblemCode = "not_found"
 	ProblemNothingToRetry       ProblemCode = "nothing_to_retry"
 	ProblemPromptDenied         ProblemCode = "prompt_denied"
 	ProblemQueueFull            ProblemCode = "queue_full"
 	ProblemRateLimited          ProblemCode = "rate_limited"
 	ProblemRequestRefused       ProblemCode = "request_refused"
-	ProblemResultLost           ProblemCode = "result_lost"
-	ProblemTooLarge             ProblemCode = "too_large"
-	ProblemTooManyTurns         ProblemCode = "too_many_turns"
+	ProblemRouteNotFound        ProblemCode = "route_not_found"
+	ProblemTooManyPendingTurns  ProblemCode = "too_many_pending_turns"
 	ProblemUnauthenticated      ProblemCode = "unauthenticated"
 	ProblemUnavailable          ProblemCode = "unavailable"
 	ProblemUnsupportedMediaType ProblemCode = "unsupported_media_type"
@@ -128,8 +128,28 @@ const (
 	StatusTimedOut  Status = "timed_out"
 )
 
-// Accepted defines model for Accepted.
-type Accepted struct {
+// APIKey defines model for APIKey.
+type APIKey struct {
+	CreatedAt time.Time `json:"createdAt"`
+	ExpiresAt time.Time `json:"expiresAt,omitempty,omitzero"`
+	Id        string    `json:"id"`
+
+	// LastUsedAt When it was last used, or up to an hour before; absent where it never was
+	LastUsedAt time.Time `json:"lastUsedAt,omitempty,omitzero"`
+	Name       string    `json:"name"`
+	Scopes     []Scope   `json:"scopes"`
+}
+
+// APIKeyList defines model for APIKeyList.
+type APIKeyList struct {
+	Keys []APIKey `json:"keys"`
+
+	// NextCursor Leads to the next page; absent on the last
+	NextCursor NextCursor `json:"nextCursor,omitempty,omitzero"`
+}
+
+// AcceptedExecution defines model for AcceptedExecution.
+type AcceptedExecution struct {
 	ConversationId string        `json:"conversationId,omitempty,omitzero"`
 	ExecutionId    string        `json:"executionId"`
 	Status         Status        `json:"status"`
@@ -148,10 +168,10 @@ type Agent struct {
 	Name         string    `json:"name"`
 
 	// Retry How often a run is tried whose job fails. What Airlock itself fails at is tried again besides
-	Retry     Retry     `json:"retry,omitempty,omitzero"`
-	Runtime   string    `json:"runtime"`
-	Timeout   string    `json:"timeout"`
-	UpdatedAt time.Time `json:"updatedAt"`
+	Retry     RetryPolicy `json:"retry,omitempty,omitzero"`
+	Runtime   string      `json:"runtime"`
+	Timeout   string      `json:"timeout"`
+	UpdatedAt time.Time   `json:"updatedAt"`
 }
 
 // AgentDraft An agent that a conversation proposes; POST it to `/agents` to create it
@@ -303,7 +323,7 @@ type CreateAgent struct {
 	Name string `json:"name"`
 
 	// Retry How often a run is tried whose job fails. What Airlock itself fails at is tried again besides
-	Retry Retry `json:"retry,omitempty,omitzero"`
+	Retry RetryPolicy `json:"retry,omitempty,omitzero"`
 
 	// Runtime Name of the runtime; the server's default when absent
 	Runtime string `json:"runtime,omitempty,omitzero"`
@@ -321,8 +341,8 @@ type Delivery struct {
 	CreatedAt time.Time `json:"createdAt"`
 
 	// DueAt Of the next attempt
-	DueAt   time.Time `json:"dueAt,omitempty,omitzero"`
-	EndedAt time.Time `json:"endedAt,omitempty,omitzero"`
+	DueAt      time.Time `json:"dueAt,omitempty,omitzero"`
+	FinishedAt time.Time `json:"finishedAt,omitempty,omitzero"`
 
 	// Id `webhook-id` of every attempt
 	Id string `json:"id"`
@@ -378,24 +398,21 @@ type Execution struct {
 	Error           Failure   `json:"error,omitempty,omitzero"`
 
 	// Files What the job left in its output folder; absent in lists
-	Files []File `json:"files,omitempty,omitzero"`
+	Files      []OutputFile `json:"files,omitempty,omitzero"`
+	FinishedAt time.Time    `json:"finishedAt,omitempty,omitzero"`
+	Id         string       `json:"id"`
+	Input      string       `json:"input"`
 
-	// FilesLeftOut How many more it left that are not kept: too many, too large, or no plain files
-	FilesLeftOut int       `json:"filesLeftOut,omitempty,omitzero"`
-	FinishedAt   time.Time `json:"finishedAt,omitempty,omitzero"`
-
-	// Given The files that the run was given; absent in lists
-	Given []ListedFile `json:"given,omitempty,omitzero"`
-
-	// Held It waits for a limit of its tenant
-	Held  bool   `json:"held,omitempty,omitzero"`
-	Id    string `json:"id"`
-	Input string `json:"input"`
-	Kind  Kind   `json:"kind"`
+	// InputFiles The input files of the run; absent in lists
+	InputFiles []InputFileInfo `json:"inputFiles,omitempty,omitzero"`
+	Kind       Kind            `json:"kind"`
 
 	// Labels Names and values of the caller's own, at most 16, to find executions by
 	Labels Labels `json:"labels,omitempty,omitzero"`
 	Model  string `json:"model,omitempty,omitzero"`
+
+	// OmittedFileCount How many more it left that are not kept: too many, too large, or no plain files
+	OmittedFileCount int `json:"omittedFileCount,omitempty,omitzero"`
 
 	// Receipt How the job was kept apart, in canonical JSON (RFC 8785); `airlock receipt verify` checks its signature. Absent until the end, for what ended without an attempt, and in lists
 	Receipt json.RawMessage `json:"receipt,omitempty,omitzero"`
@@ -405,10 +422,13 @@ type Execution struct {
 	RetryOf string `json:"retryOf,omitempty,omitzero"`
 	Runtime string `json:"runtime"`
 
-	// StartBy When it is too late for an attempt to begin
-	StartBy   time.Time     `json:"startBy"`
-	StartedAt time.Time     `json:"startedAt,omitempty,omitzero"`
-	Status    Status        `json:"status"`
+	// StartDeadline When it is too late for an attempt to begin
+	StartDeadline time.Time `json:"startDeadline"`
+	StartedAt     time.Time `json:"startedAt,omitempty,omitzero"`
+	Status        Status    `json:"status"`
+
+	// Throttled It waits because of a limit of its tenant
+	Throttled bool          `json:"throttled,omitempty,omitzero"`
 	Timeout   string        `json:"timeout"`
 	Urls      ExecutionURLs `json:"urls"`
 	Usage     Usage         `json:"usage"`
@@ -446,35 +466,6 @@ type Failure struct {
 // FailureCode defines model for Failure.Code.
 type FailureCode string
 
-// File defines model for File.
-type File struct {
-	// Path Relative to the output folder
-	Path string `json:"path"`
-
-	// Sha256 In hex
-	Sha256 string `json:"sha256"`
-
-	// Size Bytes
-	Size int64  `json:"size"`
-	Url  string `json:"url"`
-}
-
-// GivenFile defines model for GivenFile.
-type GivenFile struct {
-	Content string `json:"content"`
-
-	// Encoding How the file is written in `content`; `utf-8` when absent
-	Encoding GivenFileEncoding `json:"encoding,omitempty,omitzero"`
-
-	// Path Relative to the folder in which the agent starts
-	//
-	// Examples: data/input.csv
-	Path string `json:"path"`
-}
-
-// GivenFileEncoding How the file is written in `content`; `utf-8` when absent
-type GivenFileEncoding string
-
 // Health defines model for Health.
 type Health struct {
 	Status  HealthStatus `json:"status"`
@@ -484,8 +475,36 @@ type Health struct {
 // HealthStatus defines model for Health.Status.
 type HealthStatus string
 
-// IssueKey defines model for IssueKey.
-type IssueKey struct {
+// InputFile defines model for InputFile.
+type InputFile struct {
+	Content string `json:"content"`
+
+	// Encoding How the file is written in `content`; `utf-8` when absent
+	Encoding InputFileEncoding `json:"encoding,omitempty,omitzero"`
+
+	// Path Relative to the folder in which the agent starts
+	//
+	// Examples: data/input.csv
+	Path string `json:"path"`
+}
+
+// InputFileEncoding How the file is written in `content`; `utf-8` when absent
+type InputFileEncoding string
+
+// InputFileInfo defines model for InputFileInfo.
+type InputFileInfo struct {
+	// Path Relative to the folder in which the agent starts
+	Path string `json:"path"`
+
+	// Sha256 In hex
+	Sha256 string `json:"sha256"`
+
+	// Size Bytes
+	Size int64 `json:"size"`
+}
+
+// IssueAPIKey defines model for IssueAPIKey.
+type IssueAPIKey struct {
 	// ExpiresIn How long the key is good, at least `1m`; for ever when absent
 	//
 	// Examples: 720h
@@ -496,32 +515,12 @@ type IssueKey struct {
 	Scopes []Scope `json:"scopes"`
 }
 
-// IssuedKey defines model for IssuedKey.
-type IssuedKey struct {
-	Key Key `json:"key"`
+// IssuedAPIKey defines model for IssuedAPIKey.
+type IssuedAPIKey struct {
+	Key APIKey `json:"key"`
 
 	// Secret Send it as `Authorization: Bearer alk_…`. It cannot be shown again
 	Secret string `json:"secret"`
-}
-
-// Key defines model for Key.
-type Key struct {
-	CreatedAt time.Time `json:"createdAt"`
-	ExpiresAt time.Time `json:"expiresAt,omitempty,omitzero"`
-	Id        string    `json:"id"`
-	Name      string    `json:"name"`
-	Scopes    []Scope   `json:"scopes"`
-
-	// UsedAt When it was last used, or up to an hour before; absent where it never was
-	UsedAt time.Time `json:"usedAt,omitempty,omitzero"`
-}
-
-// KeyList defines model for KeyList.
-type KeyList struct {
-	Keys []Key `json:"keys"`
-
-	// NextCursor Leads to the next page; absent on the last
-	NextCursor NextCursor `json:"nextCursor,omitempty,omitzero"`
 }
 
 // Kind defines model for Kind.
@@ -529,18 +528,6 @@ type Kind string
 
 // Labels Names and values of the caller's own, at most 16, to find executions by
 type Labels map[string]string
-
-// ListedFile defines model for ListedFile.
-type ListedFile struct {
-	// Path Relative to the folder in which the agent starts
-	Path string `json:"path"`
-
-	// Sha256 In hex
-	Sha256 string `json:"sha256"`
-
-	// Size Bytes
-	Size int64 `json:"size"`
-}
 
 // Message defines model for Message.
 type Message struct {
@@ -564,6 +551,19 @@ type MessageRole string
 
 // NextCursor Leads to the next page; absent on the last
 type NextCursor = string
+
+// OutputFile defines model for OutputFile.
+type OutputFile struct {
+	// Path Relative to the output folder
+	Path string `json:"path"`
+
+	// Sha256 In hex
+	Sha256 string `json:"sha256"`
+
+	// Size Bytes
+	Size int64  `json:"size"`
+	Url  string `json:"url"`
+}
 
 // Problem defines model for Problem.
 type Problem struct {
@@ -621,8 +621,8 @@ type Result struct {
 	Url string `json:"url,omitempty,omitzero"`
 }
 
-// Retry How often a run is tried whose job fails. What Airlock itself fails at is tried again besides
-type Retry struct {
+// RetryPolicy How often a run is tried whose job fails. What Airlock itself fails at is tried again besides
+type RetryPolicy struct {
 	// MaxAttempts Attempts in all; 1 when absent
 	MaxAttempts int `json:"maxAttempts,omitempty,omitzero"`
 }
@@ -630,7 +630,7 @@ type Retry struct {
 // RunAgent defines model for RunAgent.
 type RunAgent struct {
 	// Files Files that the agent finds in the folder in which it starts; 768 KiB together
-	Files []GivenFile `json:"files,omitempty,omitzero"`
+	Files []InputFile `json:"files,omitempty,omitzero"`
 
 	// Input Text in UTF-8 without NUL, at most 256 KiB
 	Input string `json:"input"`
@@ -703,10 +703,10 @@ type UpdateAgent struct {
 	Model        string `json:"model,omitempty,omitzero"`
 
 	// Name At most 200 bytes
-	Name    string      `json:"name,omitempty,omitzero"`
-	Retry   *RetryPatch `json:"retry,omitempty"`
-	Runtime string      `json:"runtime,omitempty,omitzero"`
-	Timeout string      `json:"timeout,omitempty,omitzero"`
+	Name    string            `json:"name,omitempty,omitzero"`
+	Retry   *RetryPolicyPatch `json:"retry,omitempty"`
+	Runtime string            `json:"runtime,omitempty,omitzero"`
+	Timeout string            `json:"timeout,omitempty,omitzero"`
 }
 
 // BudgetPatch Its members are merged one by one
@@ -715,8 +715,8 @@ type BudgetPatch struct {
 	MaxTokens  int64   `json:"maxTokens,omitempty,omitzero"`
 }
 
-// RetryPatch defines model for UpdateAgent.retry.
-type RetryPatch struct {
+// RetryPolicyPatch defines model for UpdateAgent.retry.
+type RetryPolicyPatch struct {
 	MaxAttempts int `json:"maxAttempts,omitempty,omitzero"`
 }
 
@@ -899,8 +899,8 @@ type RetryExecutionParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
-// ListKeysParams defines parameters for ListKeys.
-type ListKeysParams struct {
+// ListAPIKeysParams defines parameters for ListAPIKeys.
+type ListAPIKeysParams struct {
 	// Limit How many to show at most
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 
@@ -932,5 +932,5 @@ type RunAgentJSONRequestBody = RunAgent
 // SendMessageJSONRequestBody defines body for SendMessage for application/json ContentType.
 type SendMessageJSONRequestBody = SendMessage
 
-// IssueKeyJSONRequestBody defines body for IssueKey for application/json ContentType.
-type IssueKeyJSONRequestBody = IssueKey
+// IssueAPIKeyJSONRequestBody defines body for IssueAPIKey for application/json ContentType.
+type IssueAPIKeyJSONRequestBody = IssueAPIKey

@@ -9,7 +9,7 @@ import (
 )
 
 func main() {
-	os.Exit(offline.Run(offline.Process{
+	os.Exit(offline.Run(offline.Invocation{
 		Args:   os.Args[1:],
 		Home:   os.Getenv("HOME"),
 		Stdin:  os.Stdin,

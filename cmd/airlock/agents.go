@@ -14,28 +14,28 @@ import (
 )
 
 func agentsCommand() *cobra.Command {
-	var s server
-	return group("agents", "The agents: list, get, create, edit, delete", &s,
+	var s serverFlags
+	return commandGroup("agents", "The agents: list, get, create, edit, delete", &s,
 		agentsList(&s), agentsGet(&s), agentsCreate(&s), agentsEdit(&s), agentsDelete(&s))
 }
 
-func agentsList(s *server) *cobra.Command {
-	return &cobra.Command{Use: "list", Short: "List all agents, the newest first", Args: usageArgs(cobra.NoArgs),
+func agentsList(s *serverFlags) *cobra.Command {
+	return &cobra.Command{Use: "list", Short: "List all agents, the newest first", Args: checkArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := s.connect()
+			c, err := s.newClient()
 			if err != nil {
 				return err
 			}
 			return showAll(s, cmd.OutOrStdout(), c.Agents(cmd.Context()), 0, "ID NAME RUNTIME MODEL CHANGED", func(a client.Agent) []string {
-				return []string{a.Id, short(a.Name), a.Runtime, cmp.Or(a.Model, "-"), when(a.UpdatedAt)}
+				return []string{a.Id, truncate(a.Name), a.Runtime, cmp.Or(a.Model, "-"), formatTime(a.UpdatedAt)}
 			})
 		}}
 }
 
-func agentsGet(s *server) *cobra.Command {
-	return &cobra.Command{Use: "get AGENT", Short: "Show an agent, by its name or ID", Args: usageArgs(cobra.ExactArgs(1)),
+func agentsGet(s *serverFlags) *cobra.Command {
+	return &cobra.Command{Use: "get AGENT", Short: "Show an agent, by its name or ID", Args: checkArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := s.connect()
+			c, err := s.newClient()
 			if err != nil {
 				return err
 			}
@@ -48,20 +48,20 @@ func agentsGet(s *server) *cobra.Command {
 }
 
 func showAgent(out io.Writer, a client.Agent) {
-	pair(out, "ID", a.Id)
-	pair(out, "Name", a.Name)
-	pair(out, "Description", a.Description)
-	pair(out, "Runtime", a.Runtime)
-	pair(out, "Model", a.Model)
-	pair(out, "Timeout", a.Timeout)
+	writeField(out, "ID", a.Id)
+	writeField(out, "Name", a.Name)
+	writeField(out, "Description", a.Description)
+	writeField(out, "Runtime", a.Runtime)
+	writeField(out, "Model", a.Model)
+	writeField(out, "Timeout", a.Timeout)
 	if a.Budget.MaxTokens > 0 {
-		pair(out, "Budget", fmt.Sprintf("%d tokens", a.Budget.MaxTokens))
+		writeField(out, "Budget", fmt.Sprintf("%d tokens", a.Budget.MaxTokens))
 	}
 	if a.Budget.MaxCostUsd > 0 {
-		pair(out, "Budget", fmt.Sprintf("%g USD", a.Budget.MaxCostUsd))
+		writeField(out, "Budget", fmt.Sprintf("%g USD", a.Budget.MaxCostUsd))
 	}
-	pair(out, "Created", when(a.CreatedAt))
-	pair(out, "Changed", when(a.UpdatedAt))
+	writeField(out, "Created", formatTime(a.CreatedAt))
+	writeField(out, "Changed", formatTime(a.UpdatedAt))
 	fmt.Fprintf(out, "\n%s\n", a.Instructions)
 }
 
@@ -93,12 +93,12 @@ func agentPatch(cmd *cobra.Command) (client.Patch, error) {
 		}
 		text, err := cmd.Flags().GetString(f.flag)
 		if err == nil && f.flag == "instructions" {
-			text, err = orStdin(cmd, text)
+			text, err = textOrStdin(cmd, text)
 		}
 		if err != nil {
 			return nil, err
 		}
-		patch[f.field] = orNil(text)
+		patch[f.field] = nilIfZero(text)
 	}
 	budget := client.Patch{}
 	if cmd.Flags().Changed("max-tokens") {
@@ -106,14 +106,14 @@ func agentPatch(cmd *cobra.Command) (client.Patch, error) {
 		if err != nil {
 			return nil, err
 		}
-		budget["maxTokens"] = orNil(n)
+		budget["maxTokens"] = nilIfZero(n)
 	}
 	if cmd.Flags().Changed("max-cost") {
 		n, err := cmd.Flags().GetFloat64("max-cost")
 		if err != nil {
 			return nil, err
 		}
-		budget["maxCostUsd"] = orNil(n)
+		budget["maxCostUsd"] = nilIfZero(n)
 	}
 	if len(budget) > 0 {
 		patch["budget"] = budget
@@ -121,7 +121,7 @@ func agentPatch(cmd *cobra.Command) (client.Patch, error) {
 	return patch, nil
 }
 
-func orNil[T comparable](v T) any {
+func nilIfZero[T comparable](v T) any {
 	var zero T
 	if v == zero {
 		return nil
@@ -130,7 +130,7 @@ func orNil[T comparable](v T) any {
 }
 
 // orStdin is a text, or what standard input holds where the text is "-".
-func orStdin(cmd *cobra.Command, text string) (string, error) {
+func textOrStdin(cmd *cobra.Command, text string) (string, error) {
 	if text != "-" {
 		return text, nil
 	}
@@ -138,8 +138,8 @@ func orStdin(cmd *cobra.Command, text string) (string, error) {
 	return string(read), err
 }
 
-func agentsCreate(s *server) *cobra.Command {
-	cmd := &cobra.Command{Use: "create --name NAME --instructions TEXT", Short: "Create an agent and print its ID", Args: usageArgs(cobra.NoArgs),
+func agentsCreate(s *serverFlags) *cobra.Command {
+	cmd := &cobra.Command{Use: "create --name NAME --instructions TEXT", Short: "Create an agent and print its ID", Args: checkArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var a client.CreateAgent
 			f := cmd.Flags()
@@ -152,10 +152,10 @@ func agentsCreate(s *server) *cobra.Command {
 			a.Budget.MaxTokens, _ = f.GetInt64("max-tokens")
 			a.Budget.MaxCostUsd, _ = f.GetFloat64("max-cost")
 			var err error
-			if a.Instructions, err = orStdin(cmd, a.Instructions); err != nil {
+			if a.Instructions, err = textOrStdin(cmd, a.Instructions); err != nil {
 				return err
 			}
-			c, err := s.connect()
+			c, err := s.newClient()
 			if err != nil {
 				return err
 			}
@@ -169,17 +169,17 @@ func agentsCreate(s *server) *cobra.Command {
 	return cmd
 }
 
-func agentsEdit(s *server) *cobra.Command {
-	cmd := &cobra.Command{Use: "edit AGENT [--name NAME] …", Short: "Change what the flags name; an empty value gives the default again", Args: usageArgs(cobra.ExactArgs(1)),
+func agentsEdit(s *serverFlags) *cobra.Command {
+	cmd := &cobra.Command{Use: "edit AGENT [--name NAME] …", Short: "Change what the flags name; an empty value gives the default again", Args: checkArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			patch, err := agentPatch(cmd)
 			if err != nil {
 				return err
 			}
 			if len(patch) == 0 {
-				return usage(cmd, errors.New("nothing is to be changed"))
+				return usageError(cmd, errors.New("nothing is to be changed"))
 			}
-			c, err := s.connect()
+			c, err := s.newClient()
 			if err != nil {
 				return err
 			}
@@ -196,10 +196,10 @@ func agentsEdit(s *server) *cobra.Command {
 	return cmd
 }
 
-func agentsDelete(s *server) *cobra.Command {
-	return &cobra.Command{Use: "delete AGENT", Short: "Delete an agent; what was accepted before goes on", Args: usageArgs(cobra.ExactArgs(1)),
+func agentsDelete(s *serverFlags) *cobra.Command {
+	return &cobra.Command{Use: "delete AGENT", Short: "Delete an agent; what was accepted before goes on", Args: checkArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := s.connect()
+			c, err := s.newClient()
 			if err != nil {
 				return err
 			}

@@ -18,14 +18,14 @@ import (
 )
 
 func batchCommand() *cobra.Command {
-	var s server
-	return group("batch", "Run an agent on many inputs", &s,
+	var s serverFlags
+	return commandGroup("batch", "Run an agent on many inputs", &s,
 		batchSubmit(&s), batchList(&s), batchStatus(&s), batchResults(&s),
-		batchPost(&s, "cancel", "Cancel what is left of a batch", (*client.Client).CancelBatch),
-		batchPost(&s, "retry", "Run the inputs that failed or timed out again, as a new batch", (*client.Client).RetryBatch))
+		batchAction(&s, "cancel", "Cancel what is left of a batch", (*client.Client).CancelBatch),
+		batchAction(&s, "retry", "Run the inputs that failed or timed out again, as a new batch", (*client.Client).RetryBatch))
 }
 
-func batchSubmit(s *server) *cobra.Command {
+func batchSubmit(s *serverFlags) *cobra.Command {
 	var (
 		agent, results string
 		wait           bool
@@ -33,11 +33,11 @@ func batchSubmit(s *server) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "submit FILE.jsonl --agent NAME [--wait] [-o RESULTS]",
 		Short: "Submit a file with one input a line, a JSON string or {\"input\": …}; - reads standard input",
-		Args:  usageArgs(cobra.ExactArgs(1)),
+		Args:  checkArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := process.Context()
 			defer stop()
-			c, err := s.connect()
+			c, err := s.newClient()
 			if err != nil {
 				return err
 			}
@@ -49,7 +49,7 @@ func batchSubmit(s *server) *cobra.Command {
 				return show(s, cmd.OutOrStdout(), b, func(out io.Writer, b client.Batch) { fmt.Fprintln(out, b.Id) })
 			}
 			fmt.Fprintln(cmd.ErrOrStderr(), b.Id)
-			if b, err = followBatch(ctx, cmd, c, b); err != nil {
+			if b, err = waitForBatch(ctx, cmd, c, b); err != nil {
 				return err
 			}
 			if results != "" {
@@ -72,16 +72,16 @@ func batchSubmit(s *server) *cobra.Command {
 
 func submitBatch(ctx context.Context, cmd *cobra.Command, c *client.Client, file, agent string) (client.Batch, error) {
 	if agent == "" {
-		return client.Batch{}, usage(cmd, errors.New("--agent is missing"))
+		return client.Batch{}, usageError(cmd, errors.New("--agent is missing"))
 	}
 	input := cmd.InOrStdin()
 	if file != "-" {
-		opened, err := os.Open(file)
+		f, err := os.Open(file)
 		if err != nil {
 			return client.Batch{}, err
 		}
-		defer opened.Close()
-		input = opened
+		defer f.Close()
+		input = f
 	}
 	a, err := findAgent(ctx, c, agent)
 	if err != nil {
@@ -91,14 +91,14 @@ func submitBatch(ctx context.Context, cmd *cobra.Command, c *client.Client, file
 }
 
 // followBatch shows the progress until the batch has ended.
-func followBatch(ctx context.Context, cmd *cobra.Command, c *client.Client, b client.Batch) (client.Batch, error) {
+func waitForBatch(ctx context.Context, cmd *cobra.Command, c *client.Client, b client.Batch) (client.Batch, error) {
 	for {
 		var err error
 		if b, err = c.Batch(ctx, b.Id); err != nil {
 			return b, fmt.Errorf("%w; the batch %s goes on without this command", err, b.Id)
 		}
-		fmt.Fprintf(cmd.ErrOrStderr(), "\r%s", bar(b))
-		if b.Status == client.BatchEnded {
+		fmt.Fprintf(cmd.ErrOrStderr(), "\r%s", progressBar(b))
+		if b.Status == client.BatchFinished {
 			fmt.Fprintln(cmd.ErrOrStderr())
 			return b, nil
 		}
@@ -111,14 +111,14 @@ func followBatch(ctx context.Context, cmd *cobra.Command, c *client.Client, b cl
 }
 
 // bar draws the progress in one line.
-func bar(b client.Batch) string {
+func progressBar(b client.Batch) string {
 	const width = 30
 	p := b.Progress
 	ended := p.Succeeded + p.Failed + p.TimedOut + p.Canceled
-	full := width * ended / max(1, b.Total)
-	line := fmt.Sprintf("[%-*s] %d/%d", width, strings.Repeat("=", full), ended, b.Total)
-	if bad := ended - p.Succeeded; bad > 0 {
-		line += fmt.Sprintf(", %d not succeeded", bad)
+	filled := width * ended / max(1, b.Total)
+	line := fmt.Sprintf("[%-*s] %d/%d", width, strings.Repeat("=", filled), ended, b.Total)
+	if unsuccessful := ended - p.Succeeded; unsuccessful > 0 {
+		line += fmt.Sprintf(", %d not succeeded", unsuccessful)
 	}
 	if p.Eta != "" {
 		line += ", " + p.Eta + " left"
@@ -126,26 +126,26 @@ func bar(b client.Batch) string {
 	return fmt.Sprintf("%-79s", line) // covers what stood there
 }
 
-func batchList(s *server) *cobra.Command {
+func batchList(s *serverFlags) *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List all batches, the newest first", Args: usageArgs(cobra.NoArgs),
+		Use: "list", Short: "List all batches, the newest first", Args: checkArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := s.connect()
+			c, err := s.newClient()
 			if err != nil {
 				return err
 			}
 			return showAll(s, cmd.OutOrStdout(), c.Batches(cmd.Context()), 0, "ID STATUS INPUTS CREATED", func(b client.Batch) []string {
-				return []string{b.Id, string(b.Status), strconv.Itoa(b.Total), when(b.CreatedAt)}
+				return []string{b.Id, string(b.Status), strconv.Itoa(b.Total), formatTime(b.CreatedAt)}
 			})
 		},
 	}
 }
 
-func batchStatus(s *server) *cobra.Command {
+func batchStatus(s *serverFlags) *cobra.Command {
 	return &cobra.Command{
-		Use: "status BATCH", Short: "Show how far a batch is", Args: usageArgs(cobra.ExactArgs(1)),
+		Use: "status BATCH", Short: "Show how far a batch is", Args: checkArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := s.connect()
+			c, err := s.newClient()
 			if err != nil {
 				return err
 			}
@@ -170,17 +170,17 @@ func showBatch(out io.Writer, b client.Batch) {
 	}
 }
 
-func batchResults(s *server) *cobra.Command {
+func batchResults(s *serverFlags) *cobra.Command {
 	var (
 		output string
 		follow bool
 	)
 	cmd := &cobra.Command{
-		Use: "results BATCH [-o FILE] [--follow]", Short: "Print the results in input order, as JSON Lines", Args: usageArgs(cobra.ExactArgs(1)),
+		Use: "results BATCH [-o FILE] [--follow]", Short: "Print the results in input order, as JSON Lines", Args: checkArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := process.Context()
 			defer stop()
-			c, err := s.connect()
+			c, err := s.newClient()
 			if err != nil {
 				return err
 			}
@@ -220,15 +220,15 @@ func writeResults(ctx context.Context, c *client.Client, batch string, follow bo
 	return nil
 }
 
-func batchPost(s *server, verb, short string, do func(*client.Client, context.Context, string) (client.Batch, error)) *cobra.Command {
+func batchAction(s *serverFlags, verb, short string, action func(*client.Client, context.Context, string) (client.Batch, error)) *cobra.Command {
 	return &cobra.Command{
-		Use: verb + " BATCH", Short: short, Args: usageArgs(cobra.ExactArgs(1)),
+		Use: verb + " BATCH", Short: short, Args: checkArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := s.connect()
+			c, err := s.newClient()
 			if err != nil {
 				return err
 			}
-			b, err := do(c, cmd.Context(), args[0])
+			b, err := action(c, cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}

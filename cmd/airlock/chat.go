@@ -13,52 +13,52 @@ import (
 )
 
 // maxLine is how long a message may be, in bytes: what the API takes.
-const maxLine = 256 << 10
+const maxMessageBytes = 256 << 10
 
 func chatCommand() *cobra.Command {
 	var (
-		s     server
+		s     serverFlags
 		agent string
-		talk  chat
+		c     chat
 	)
 	cmd := &cobra.Command{
 		Use:   "chat [--agent NAME] [--conversation ID]",
 		Short: "Talk in the terminal, with an agent or with the builder of agents",
 		Long:  "Each line is a message. /create creates the agent that the last reply proposed; /quit, or the end of the input, ends the conversation, which stays.",
-		Args:  usageArgs(cobra.NoArgs),
+		Args:  checkArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := process.Context()
 			defer stop()
 			var err error
-			if talk.client, err = s.connect(); err != nil {
+			if c.client, err = s.newClient(); err != nil {
 				return err
 			}
 			if agent != "" {
-				a, err := findAgent(ctx, talk.client, agent)
+				a, err := findAgent(ctx, c.client, agent)
 				if err != nil {
 					return err
 				}
-				talk.next.AgentId = a.Id
+				c.template.AgentId = a.Id
 			}
-			return talk.run(ctx, cmd)
+			return c.run(ctx, cmd)
 		},
 	}
-	s.flags(cmd.Flags())
+	s.addServerFlag(cmd.Flags())
 	cmd.Flags().StringVar(&agent, "agent", "", "name or ID of the agent to talk with")
-	cmd.Flags().StringVar(&talk.next.ConversationId, "conversation", "", "ID of the conversation to continue")
+	cmd.Flags().StringVar(&c.template.ConversationId, "conversation", "", "ID of the conversation to continue")
 	return cmd
 }
 
 // chat is a conversation at a terminal.
 type chat struct {
-	client   *client.Client
-	next     client.SendMessage // all but the message
-	proposed client.AgentDraft  // by the last reply
+	client     *client.Client
+	template   client.SendMessage // all but the message
+	agentDraft client.AgentDraft  // by the last reply
 }
 
 func (t *chat) run(ctx context.Context, cmd *cobra.Command) error {
 	input := bufio.NewScanner(cmd.InOrStdin())
-	input.Buffer(nil, maxLine)
+	input.Buffer(nil, maxMessageBytes)
 	for {
 		fmt.Fprint(cmd.ErrOrStderr(), "> ")
 		if !input.Scan() {
@@ -71,9 +71,9 @@ func (t *chat) run(ctx context.Context, cmd *cobra.Command) error {
 		case "/quit":
 			return nil
 		case "/create":
-			err = t.create(ctx, cmd)
+			err = t.createProposedAgent(ctx, cmd)
 		default:
-			err = t.say(ctx, cmd, line)
+			err = t.sendMessage(ctx, cmd, line)
 		}
 		if err != nil {
 			return err
@@ -81,34 +81,34 @@ func (t *chat) run(ctx context.Context, cmd *cobra.Command) error {
 	}
 }
 
-func (t *chat) say(ctx context.Context, cmd *cobra.Command, text string) error {
-	message := t.next
+func (t *chat) sendMessage(ctx context.Context, cmd *cobra.Command, text string) error {
+	message := t.template
 	message.Message = text
-	accepted, err := t.client.Send(ctx, message)
+	accepted, err := t.client.SendMessage(ctx, message)
 	if err != nil {
 		return err
 	}
-	if t.next.ConversationId == "" {
+	if t.template.ConversationId == "" {
 		fmt.Fprintln(cmd.ErrOrStderr(), accepted.ConversationId)
 	}
-	t.next.ConversationId = accepted.ConversationId
-	e, err := follow(ctx, t.client, accepted.ExecutionId)
+	t.template.ConversationId = accepted.ConversationId
+	e, err := waitForExecution(ctx, t.client, accepted.ExecutionId)
 	if err != nil {
 		return err
 	}
 	if e.Status != client.StatusSucceeded {
-		fmt.Fprintln(cmd.ErrOrStderr(), failed(e))
+		fmt.Fprintln(cmd.ErrOrStderr(), executionError(e))
 		return nil
 	}
 	fmt.Fprintln(cmd.OutOrStdout(), e.Result.Text)
-	if t.proposed = e.Result.AgentDraft; t.proposed.Name != "" {
-		fmt.Fprintf(cmd.ErrOrStderr(), "(/create creates the agent %q)\n", t.proposed.Name)
+	if t.agentDraft = e.Result.AgentDraft; t.agentDraft.Name != "" {
+		fmt.Fprintf(cmd.ErrOrStderr(), "(/create creates the agent %q)\n", t.agentDraft.Name)
 	}
 	return nil
 }
 
-func (t *chat) create(ctx context.Context, cmd *cobra.Command) error {
-	d := t.proposed
+func (t *chat) createProposedAgent(ctx context.Context, cmd *cobra.Command) error {
+	d := t.agentDraft
 	if d.Name == "" {
 		fmt.Fprintln(cmd.ErrOrStderr(), "No agent was proposed.")
 		return nil

@@ -16,75 +16,75 @@ import (
 )
 
 // devGrace keeps the promise that SIGINT stops everything within 10 s.
-const devGrace = 4 * time.Second
+const devShutdownGracePeriod = 4 * time.Second
 
-func dev() *cobra.Command {
+func devCommand() *cobra.Command {
 	var (
-		data   string
-		memory bool
-		listen string
-		d      app.Dev
+		dataPath   string
+		inMemory   bool
+		listenAddr string
+		d          app.Dev
 	)
 	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "Run everything on this machine: emulators, API, page and one executor",
-		Args:  usageArgs(cobra.NoArgs),
+		Args:  checkArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config, err := app.LoadDev()
 			if err != nil {
 				return err
 			}
 			config.Emulators, config.NoAPI, config.NoExecutor = d.Emulators, d.NoAPI, d.NoExecutor
-			if config.Emulators.Dir, err = dataDir(data, memory); err != nil {
+			if config.Emulators.Dir, err = dataDir(dataPath, inMemory); err != nil {
 				return err
 			}
 			if cmd.Flags().Changed("listen") {
-				config.API.Listen = listen
+				config.API.ListenAddr = listenAddr
 			}
-			config.API.Grace, config.Executor.Grace = devGrace, devGrace
+			config.API.ShutdownGracePeriod, config.Executor.ShutdownGracePeriod = devShutdownGracePeriod, devShutdownGracePeriod
 			return runDev(cmd, config)
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&listen, "listen", "127.0.0.1:8000", "address of the API and the page")
+	f.StringVar(&listenAddr, "listen", "127.0.0.1:8000", "address of the API and the page")
 	f.BoolVar(&d.NoAPI, "no-api", false, "leave the API out")
 	f.BoolVar(&d.NoExecutor, "no-executor", false, "leave the executor out")
-	emulatorFlags(cmd, &d.Emulators, &data, &memory)
+	emulatorFlags(cmd, &d.Emulators, &dataPath, &inMemory)
 	return cmd
 }
 
-func emulators() *cobra.Command {
+func emulatorsCommand() *cobra.Command {
 	var (
-		data   string
-		memory bool
-		o      emulator.Options
+		data     string
+		inMemory bool
+		o        emulator.Options
 	)
 	cmd := &cobra.Command{
 		Use:   "emulators",
 		Short: "Run the Pub/Sub and Firestore emulators alone",
-		Args:  usageArgs(cobra.NoArgs),
+		Args:  checkArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			if o.Dir, err = dataDir(data, memory); err != nil {
+			if o.Dir, err = dataDir(data, inMemory); err != nil {
 				return err
 			}
 			return runDev(cmd, app.Dev{Emulators: o, NoAPI: true, NoExecutor: true})
 		},
 	}
-	emulatorFlags(cmd, &o, &data, &memory)
+	emulatorFlags(cmd, &o, &data, &inMemory)
 	return cmd
 }
 
-func emulatorFlags(cmd *cobra.Command, o *emulator.Options, data *string, memory *bool) {
+func emulatorFlags(cmd *cobra.Command, o *emulator.Options, data *string, inMemory *bool) {
 	f := cmd.Flags()
 	f.StringVar(&o.PubSub, "pubsub", "127.0.0.1:8085", "address of the Pub/Sub emulator")
 	f.StringVar(&o.Firestore, "firestore", "127.0.0.1:8080", "address of the Firestore emulator")
 	f.StringVar(data, "data", ".airlock", "folder of the emulators' data")
 	f.StringToStringVar(&o.TTL, "ttl", nil, "Firestore documents that expire: collection=field, the field holds the time")
-	f.BoolVar(memory, "memory", false, "keep the emulators' data in memory only")
+	f.BoolVar(inMemory, "memory", false, "keep the emulators' data in memory only")
 }
 
-func dataDir(data string, memory bool) (string, error) {
-	if memory {
+func dataDir(data string, inMemory bool) (string, error) {
+	if inMemory {
 		return "", nil
 	}
 	dir, err := filepath.Abs(data)
@@ -102,7 +102,7 @@ func runDev(cmd *cobra.Command, d app.Dev) error {
 	process.RelaxGC()
 	ctx, stop := process.Context()
 	defer stop()
-	err = app.RunDev(ctx, d, log, func(s app.Started) {
+	err = app.RunDev(ctx, d, log, func(s app.Addresses) {
 		out := cmd.OutOrStdout()
 		if s.API != "" {
 			fmt.Fprintf(out, "Airlock     http://%s  (default runtime: %s)\n", s.API, d.API.DefaultRuntime)

@@ -12,11 +12,11 @@ import (
 	"github.com/airlock-run/airlock/internal/app"
 )
 
-func doctor() *cobra.Command {
+func doctorCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor",
 		Short: "Check what Airlock needs on this machine, and say how to mend what is missing",
-		Args:  usageArgs(cobra.NoArgs),
+		Args:  checkArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), time.Minute)
 			defer cancel()
@@ -25,9 +25,9 @@ func doctor() *cobra.Command {
 				return err
 			}
 			findings := app.Diagnose(ctx, config.Executor)
-			report(cmd.OutOrStdout(), findings)
+			printFindings(cmd.OutOrStdout(), findings)
 			for _, f := range findings {
-				if f.Needed && f.Err != nil {
+				if f.Required && f.Err != nil {
 					return errors.New("something that Airlock needs is missing")
 				}
 			}
@@ -36,16 +36,16 @@ func doctor() *cobra.Command {
 	}
 }
 
-func report(out io.Writer, findings []app.Finding) {
+func printFindings(out io.Writer, findings []app.Finding) {
 	for _, f := range findings {
 		mark := "ok     "
 		switch {
-		case f.Err != nil && f.Needed:
+		case f.Err != nil && f.Required:
 			mark = "MISSING"
 		case f.Err != nil:
 			mark = "without"
 		}
-		fmt.Fprintf(out, "%s  %-22s %s\n", mark, f.What, f.Detail)
+		fmt.Fprintf(out, "%s  %-22s %s\n", mark, f.Name, f.Detail)
 		if f.Err != nil {
 			fmt.Fprintf(out, "         %-22s %v\n         %-22s -> %s\n", "", f.Err, "", f.Advice)
 		}

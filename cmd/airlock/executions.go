@@ -11,21 +11,21 @@ import (
 )
 
 func executionsCommand() *cobra.Command {
-	var s server
-	return group("executions", "The executions: list, get, logs, cancel, retry", &s,
+	var s serverFlags
+	return commandGroup("executions", "The executions: list, get, logs, cancel, retry", &s,
 		executionsList(&s), executionsGet(&s), executionsLogs(&s), executionsCancel(&s), executionsRetry(&s))
 }
 
-func executionsList(s *server) *cobra.Command {
+func executionsList(s *serverFlags) *cobra.Command {
 	var (
 		filter       client.Filter
 		agent        string
 		status, kind string
 		limit        int
 	)
-	cmd := &cobra.Command{Use: "list", Short: "List executions, the newest first", Args: usageArgs(cobra.NoArgs),
+	cmd := &cobra.Command{Use: "list", Short: "List executions, the newest first", Args: checkArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := s.connect()
+			c, err := s.newClient()
 			if err != nil {
 				return err
 			}
@@ -38,7 +38,7 @@ func executionsList(s *server) *cobra.Command {
 				filter.AgentID = a.Id
 			}
 			return showAll(s, cmd.OutOrStdout(), c.Executions(cmd.Context(), filter), limit, "ID STATUS KIND CREATED INPUT", func(e client.Execution) []string {
-				return []string{e.Id, string(e.Status), string(e.Kind), when(e.CreatedAt), short(e.Input)}
+				return []string{e.Id, string(e.Status), string(e.Kind), formatTime(e.CreatedAt), truncate(e.Input)}
 			})
 		}}
 	f := cmd.Flags()
@@ -52,13 +52,13 @@ func executionsList(s *server) *cobra.Command {
 	return cmd
 }
 
-func executionsGet(s *server) *cobra.Command {
+func executionsGet(s *serverFlags) *cobra.Command {
 	var wait bool
-	cmd := &cobra.Command{Use: "get EXECUTION", Short: "Show an execution", Args: usageArgs(cobra.ExactArgs(1)),
+	cmd := &cobra.Command{Use: "get EXECUTION", Short: "Show an execution", Args: checkArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := process.Context()
 			defer stop()
-			c, err := s.connect()
+			c, err := s.newClient()
 			if err != nil {
 				return err
 			}
@@ -77,40 +77,40 @@ func executionsGet(s *server) *cobra.Command {
 }
 
 func showExecution(out io.Writer, e client.Execution) {
-	pair(out, "ID", e.Id)
-	pair(out, "Status", string(e.Status))
-	pair(out, "Kind", string(e.Kind))
-	pair(out, "Agent", e.AgentId)
-	pair(out, "Conversation", e.ConversationId)
-	pair(out, "Batch", e.BatchId)
-	pair(out, "Retry of", e.RetryOf)
+	writeField(out, "ID", e.Id)
+	writeField(out, "Status", string(e.Status))
+	writeField(out, "Kind", string(e.Kind))
+	writeField(out, "Agent", e.AgentId)
+	writeField(out, "Conversation", e.ConversationId)
+	writeField(out, "Batch", e.BatchId)
+	writeField(out, "Retry of", e.RetryOf)
 	for name, value := range e.Labels {
-		pair(out, "Label", name+"="+value)
+		writeField(out, "Label", name+"="+value)
 	}
-	pair(out, "Runtime", e.Runtime)
-	pair(out, "Model", e.Model)
-	pair(out, "Attempt", fmt.Sprint(e.Attempt))
-	pair(out, "Created", when(e.CreatedAt))
-	pair(out, "Started", when(e.StartedAt))
-	pair(out, "Finished", when(e.FinishedAt))
+	writeField(out, "Runtime", e.Runtime)
+	writeField(out, "Model", e.Model)
+	writeField(out, "Attempt", fmt.Sprint(e.Attempt))
+	writeField(out, "Created", formatTime(e.CreatedAt))
+	writeField(out, "Started", formatTime(e.StartedAt))
+	writeField(out, "Finished", formatTime(e.FinishedAt))
 	if e.Usage.Calls > 0 {
-		pair(out, "Usage", fmt.Sprintf("%d tokens in, %d out, %.4f USD", e.Usage.InputTokens, e.Usage.OutputTokens, e.Usage.CostUsd))
+		writeField(out, "Usage", fmt.Sprintf("%d tokens in, %d out, %.4f USD", e.Usage.InputTokens, e.Usage.OutputTokens, e.Usage.CostUsd))
 	}
 	for _, f := range e.Files {
-		pair(out, "File", fmt.Sprintf("%s (%d bytes)", f.Path, f.Size))
+		writeField(out, "File", fmt.Sprintf("%s (%d bytes)", f.Path, f.Size))
 	}
 	if e.Error.Code != "" {
-		pair(out, "Error", fmt.Sprintf("%s (%s)", e.Error.Message, e.Error.Code))
+		writeField(out, "Error", fmt.Sprintf("%s (%s)", e.Error.Message, e.Error.Code))
 	}
 	if e.Result.Text != "" {
 		fmt.Fprintf(out, "\n%s\n", e.Result.Text)
 	}
 }
 
-func executionsCancel(s *server) *cobra.Command {
-	return &cobra.Command{Use: "cancel EXECUTION", Short: "Cancel an execution", Args: usageArgs(cobra.ExactArgs(1)),
+func executionsCancel(s *serverFlags) *cobra.Command {
+	return &cobra.Command{Use: "cancel EXECUTION", Short: "Cancel an execution", Args: checkArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := s.connect()
+			c, err := s.newClient()
 			if err != nil {
 				return err
 			}
@@ -122,10 +122,10 @@ func executionsCancel(s *server) *cobra.Command {
 		}}
 }
 
-func executionsRetry(s *server) *cobra.Command {
-	return &cobra.Command{Use: "retry EXECUTION", Short: "Run what did not succeed again, and print the new execution's ID", Args: usageArgs(cobra.ExactArgs(1)),
+func executionsRetry(s *serverFlags) *cobra.Command {
+	return &cobra.Command{Use: "retry EXECUTION", Short: "Run what did not succeed again, and print the new execution's ID", Args: checkArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := s.connect()
+			c, err := s.newClient()
 			if err != nil {
 				return err
 			}
@@ -133,16 +133,16 @@ func executionsRetry(s *server) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return show(s, cmd.OutOrStdout(), a, func(out io.Writer, a client.Accepted) { fmt.Fprintln(out, a.ExecutionId) })
+			return show(s, cmd.OutOrStdout(), a, func(out io.Writer, a client.AcceptedExecution) { fmt.Fprintln(out, a.ExecutionId) })
 		}}
 }
 
-func executionsLogs(s *server) *cobra.Command {
-	return &cobra.Command{Use: "logs EXECUTION", Short: "Show what an execution says and does, until it has ended", Args: usageArgs(cobra.ExactArgs(1)),
+func executionsLogs(s *serverFlags) *cobra.Command {
+	return &cobra.Command{Use: "logs EXECUTION", Short: "Show what an execution says and does, until it has ended", Args: checkArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := process.Context()
 			defer stop()
-			c, err := s.connect()
+			c, err := s.newClient()
 			if err != nil {
 				return err
 			}

@@ -16,61 +16,61 @@ import (
 )
 
 func keysCommand() *cobra.Command {
-	var s server
-	return group("keys", "The keys of the API: list, create, revoke; issue, for the operator", &s,
+	var s serverFlags
+	return commandGroup("keys", "The keys of the API: list, create, revoke; issue, for the operator", &s,
 		keysList(&s), keysCreate(&s), keysRevoke(&s), keysIssue())
 }
 
-func keysList(s *server) *cobra.Command {
-	return &cobra.Command{Use: "list", Short: "List all keys, the newest first, without their secrets", Args: usageArgs(cobra.NoArgs),
+func keysList(s *serverFlags) *cobra.Command {
+	return &cobra.Command{Use: "list", Short: "List all keys, the newest first, without their secrets", Args: checkArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := s.connect()
+			c, err := s.newClient()
 			if err != nil {
 				return err
 			}
-			return showAll(s, cmd.OutOrStdout(), c.Keys(cmd.Context()), 0, "ID NAME SCOPES CREATED EXPIRES USED", func(k client.Key) []string {
-				return []string{k.Id, short(k.Name), strings.Join(texts(k.Scopes), ","), when(k.CreatedAt), when(k.ExpiresAt), when(k.UsedAt)}
+			return showAll(s, cmd.OutOrStdout(), c.APIKeys(cmd.Context()), 0, "ID NAME SCOPES CREATED EXPIRES USED", func(k client.APIKey) []string {
+				return []string{k.Id, truncate(k.Name), strings.Join(scopeNames(k.Scopes), ","), formatTime(k.CreatedAt), formatTime(k.ExpiresAt), formatTime(k.LastUsedAt)}
 			})
 		}}
 }
 
-func keysCreate(s *server) *cobra.Command {
+func keysCreate(s *serverFlags) *cobra.Command {
 	var (
-		k      client.IssueKey
+		k      client.IssueAPIKey
 		scopes []string
 	)
-	cmd := &cobra.Command{Use: "create --name NAME", Short: "Create a key and print its secret, which cannot be shown again", Args: usageArgs(cobra.NoArgs),
+	cmd := &cobra.Command{Use: "create --name NAME", Short: "Create a key and print its secret, which cannot be shown again", Args: checkArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := s.connect()
+			c, err := s.newClient()
 			if err != nil {
 				return err
 			}
 			for _, scope := range scopes {
 				k.Scopes = append(k.Scopes, client.Scope(scope))
 			}
-			issued, err := c.IssueKey(cmd.Context(), k)
+			issued, err := c.IssueAPIKey(cmd.Context(), k)
 			if err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "%s. This is its secret; it cannot be shown again:\n", issued.Key.Id)
-			return show(s, cmd.OutOrStdout(), issued, func(out io.Writer, k client.IssuedKey) { fmt.Fprintln(out, k.Secret) })
+			return show(s, cmd.OutOrStdout(), issued, func(out io.Writer, k client.IssuedAPIKey) { fmt.Fprintln(out, k.Secret) })
 		}}
 	f := cmd.Flags()
 	f.StringVar(&k.Name, "name", "", "what it is for")
-	f.StringSliceVar(&scopes, "scopes", []string{string(tenant.Read), string(tenant.Run)}, "what it may do: "+strings.Join(texts(tenant.All), ", "))
+	f.StringSliceVar(&scopes, "scopes", []string{string(tenant.ScopeRead), string(tenant.ScopeRun)}, "what it may do: "+strings.Join(scopeNames(tenant.AllScopes), ", "))
 	f.StringVar(&k.ExpiresIn, "expires-in", "", "how long it is good, such as 720h; for ever when absent")
 	_ = cmd.MarkFlagRequired("name") // there is such a flag
 	return cmd
 }
 
-func keysRevoke(s *server) *cobra.Command {
-	return &cobra.Command{Use: "revoke KEY", Short: "Revoke a key, by its ID; it is refused everywhere within 5 s", Args: usageArgs(cobra.ExactArgs(1)),
+func keysRevoke(s *serverFlags) *cobra.Command {
+	return &cobra.Command{Use: "revoke KEY", Short: "Revoke a key, by its ID; it is refused everywhere within 5 s", Args: checkArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := s.connect()
+			c, err := s.newClient()
 			if err != nil {
 				return err
 			}
-			return c.RevokeKey(cmd.Context(), args[0])
+			return c.RevokeAPIKey(cmd.Context(), args[0])
 		}}
 }
 
@@ -79,18 +79,18 @@ const issueTimeout = 15 * time.Second
 
 func keysIssue() *cobra.Command {
 	var (
-		owner, name  string
-		scopes       []string
-		lifetime     time.Duration
+		owner, name string
+		scopes      []string
+		lifetime    time.Duration
 	)
 	cmd := &cobra.Command{
 		Use:   "issue --tenant TENANT",
 		Short: "Issue a key as the operator, straight in Firestore: the first one of a tenant",
 		Long: "Issue a key as the operator, straight in Firestore, without the API. It takes the environment of the API:\n" +
 			"GOOGLE_CLOUD_PROJECT or FIRESTORE_EMULATOR_HOST, and KEY_PEPPER or KEY_PEPPER_FILE.",
-		Args: usageArgs(cobra.NoArgs),
+		Args: checkArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			issuer, err := app.LoadIssuer()
+			issuer, err := app.LoadKeyIssuer()
 			if err != nil {
 				return err
 			}
@@ -106,7 +106,7 @@ func keysIssue() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "%s of tenant %s. This is its secret; it cannot be shown again:\n", k.ID, k.Owner)
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s of tenant %s. This is its secret; it cannot be shown again:\n", k.ID, k.Tenant)
 			fmt.Fprintln(cmd.OutOrStdout(), secret.Reveal())
 			return nil
 		},
@@ -114,14 +114,14 @@ func keysIssue() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&owner, "tenant", "", "whose key it is")
 	f.StringVar(&name, "name", "issued by the operator", "what it is for")
-	f.StringSliceVar(&scopes, "scopes", texts(tenant.All), "what it may do")
+	f.StringSliceVar(&scopes, "scopes", scopeNames(tenant.AllScopes), "what it may do")
 	f.DurationVar(&lifetime, "expires-in", 0, "how long it is good (0: for ever)")
 	_ = cmd.MarkFlagRequired("tenant") // there is such a flag
 	return cmd
 }
 
 // texts are scopes as flags and tables have them.
-func texts[S ~string](scopes []S) []string {
+func scopeNames[S ~string](scopes []S) []string {
 	list := make([]string, len(scopes))
 	for i, s := range scopes {
 		list[i] = string(s)

@@ -19,24 +19,24 @@ const (
 )
 
 func main() {
-	if err := root().Execute(); err != nil {
+	if err := rootCommand().Execute(); err != nil {
 		process.Exit(exitCode(err), err)
 	}
 }
 
-func root() *cobra.Command {
+func rootCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:           "airlock",
 		Short:         "Run agents as jobs, each in a fresh, sealed container",
 		Version:       app.Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          usageArgs(cobra.NoArgs),
+		Args:          checkArgs(cobra.NoArgs),
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.SetOut(os.Stdout)
-	cmd.SetFlagErrorFunc(usage)
-	cmd.AddCommand(dev(), emulators(), doctor(),
+	cmd.SetFlagErrorFunc(usageError)
+	cmd.AddCommand(devCommand(), emulatorsCommand(), doctorCommand(),
 		runCommand(), chatCommand(), agentsCommand(), executionsCommand(), batchCommand(), receiptCommand(), keysCommand(), redriveCommand())
 	return cmd
 }

@@ -21,7 +21,7 @@ func receiptCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "receipt",
 		Short: "Show and verify how a job was kept apart",
-		Args:  usageArgs(cobra.NoArgs),
+		Args:  checkArgs(cobra.NoArgs),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(receiptShow(), receiptVerify())
@@ -29,19 +29,19 @@ func receiptCommand() *cobra.Command {
 }
 
 func receiptShow() *cobra.Command {
-	var s server
+	var s serverFlags
 	cmd := &cobra.Command{
 		Use:   "show EXECUTION",
 		Short: "Print an execution's receipt, as verify takes it",
-		Args:  usageArgs(cobra.ExactArgs(1)),
+		Args:  checkArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := process.Context()
 			defer stop()
-			c, err := s.connect()
+			c, err := s.newClient()
 			if err != nil {
 				return err
 			}
-			text, err := receiptOf(ctx, c, args[0])
+			text, err := fetchReceipt(ctx, c, args[0])
 			if err != nil {
 				return err
 			}
@@ -49,11 +49,11 @@ func receiptShow() *cobra.Command {
 			return err
 		},
 	}
-	s.flags(cmd.Flags())
+	s.addServerFlag(cmd.Flags())
 	return cmd
 }
 
-func receiptOf(ctx context.Context, c *client.Client, executionID string) (json.RawMessage, error) {
+func fetchReceipt(ctx context.Context, c *client.Client, executionID string) (json.RawMessage, error) {
 	e, err := c.Execution(ctx, executionID)
 	if err != nil {
 		return nil, err
@@ -69,9 +69,9 @@ func receiptVerify() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify [--key PUBLIC.pem] FILE",
 		Short: "Check that a receipt is what was signed; - reads standard input",
-		Args:  usageArgs(cobra.ExactArgs(1)),
+		Args:  checkArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			key, err := publicKey(keyFile)
+			key, err := readPublicKey(keyFile)
 			if err != nil {
 				return err
 			}
@@ -96,7 +96,7 @@ func receiptVerify() *cobra.Command {
 }
 
 // publicKey reads the operator's key; nil where no file is named.
-func publicKey(file string) (ed25519.PublicKey, error) {
+func readPublicKey(file string) (ed25519.PublicKey, error) {
 	if file == "" {
 		return nil, nil
 	}
@@ -112,16 +112,16 @@ func publicKey(file string) (ed25519.PublicKey, error) {
 }
 
 // readReceipt takes a receipt, or a whole execution as the API shows it.
-func readReceipt(stdin io.Reader, name string) (text []byte, err error) {
-	if name == "-" {
-		text, err = io.ReadAll(io.LimitReader(stdin, maxReceiptFile+1))
+func readReceipt(stdin io.Reader, path string) (text []byte, err error) {
+	if path == "-" {
+		text, err = io.ReadAll(io.LimitReader(stdin, maxReceiptFileBytes+1))
 	} else {
-		text, err = readBounded(name)
+		text, err = readFileLimited(path)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if len(text) > maxReceiptFile {
+	if len(text) > maxReceiptFileBytes {
 		return nil, errors.New("this is too large for a receipt")
 	}
 	var e struct {
@@ -134,13 +134,13 @@ func readReceipt(stdin io.Reader, name string) (text []byte, err error) {
 }
 
 // maxReceiptFile has room for an execution with its result.
-const maxReceiptFile = 4 << 20
+const maxReceiptFileBytes = 4 << 20
 
-func readBounded(name string) ([]byte, error) {
-	file, err := os.Open(name)
+func readFileLimited(path string) ([]byte, error) {
+	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	return io.ReadAll(io.LimitReader(file, maxReceiptFile+1))
+	return io.ReadAll(io.LimitReader(file, maxReceiptFileBytes+1))
 }

@@ -15,7 +15,7 @@ func redriveCommand() *cobra.Command {
 	var (
 		codes  []string
 		tenant string
-		within time.Duration
+		maxAge time.Duration
 		dryRun bool
 	)
 	cmd := &cobra.Command{
@@ -24,7 +24,7 @@ func redriveCommand() *cobra.Command {
 		Long: "Run again, straight in Firestore and Pub/Sub, what failed for want of Airlock's own parts, once they are mended: each as a\n" +
 			"new execution with retryOf. Repeating the command doubles nothing. It takes the environment of the API:\n" +
 			"GOOGLE_CLOUD_PROJECT, or FIRESTORE_EMULATOR_HOST and PUBSUB_EMULATOR_HOST.",
-		Args: usageArgs(cobra.NoArgs),
+		Args: checkArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := app.LoadRedrive()
 			if err != nil {
@@ -33,35 +33,35 @@ func redriveCommand() *cobra.Command {
 			for _, c := range codes {
 				r.Codes = append(r.Codes, execution.Code(c))
 			}
-			r.Tenant, r.Within, r.DryRun = tenant, within, dryRun
+			r.Tenant, r.MaxAge, r.DryRun = tenant, maxAge, dryRun
 			ctx, stop := process.Context()
 			defer stop()
-			done, left := 0, 0
-			err = r.Run(ctx, func(old execution.Ref, again string, err error) {
+			redriven, skipped := 0, 0
+			err = r.Run(ctx, func(original execution.Ref, retryID string, err error) {
 				switch {
 				case err != nil:
-					left++
-					fmt.Fprintf(cmd.ErrOrStderr(), "%s of %s: %v\n", old.ID, old.Owner, err)
+					skipped++
+					fmt.Fprintf(cmd.ErrOrStderr(), "%s of %s: %v\n", original.ID, original.Tenant, err)
 				case dryRun:
-					done++
-					fmt.Fprintf(cmd.OutOrStdout(), "%s of %s\n", old.ID, old.Owner)
+					redriven++
+					fmt.Fprintf(cmd.OutOrStdout(), "%s of %s\n", original.ID, original.Tenant)
 				default:
-					done++
-					fmt.Fprintf(cmd.OutOrStdout(), "%s of %s runs again as %s\n", old.ID, old.Owner, again)
+					redriven++
+					fmt.Fprintf(cmd.OutOrStdout(), "%s of %s runs again as %s\n", original.ID, original.Tenant, retryID)
 				}
 			})
 			verb := "driven again"
 			if dryRun {
 				verb = "to drive again"
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "%d %s, %d left as they are\n", done, verb, left)
+			fmt.Fprintf(cmd.ErrOrStderr(), "%d %s, %d left as they are\n", redriven, verb, skipped)
 			return err
 		},
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&codes, "code", []string{string(execution.CodeAttemptsExhausted), string(execution.CodeDeadLettered)}, "reasons of failure, see docs/api.md")
 	f.StringVar(&tenant, "tenant", "", "whose executions (all tenants')")
-	f.DurationVar(&within, "since", 24*time.Hour, "how long ago they may have ended")
+	f.DurationVar(&maxAge, "since", 24*time.Hour, "how long ago they may have ended")
 	f.BoolVar(&dryRun, "dry-run", false, "only say which")
 	return cmd
 }

@@ -9,88 +9,88 @@ import (
 	"github.com/airlock-run/airlock/client"
 )
 
-func TestListsAreTablesOrJSON(t *testing.T) {
-	a := serve(t, map[string][]any{
+func TestListOutputTableOrJSON(t *testing.T) {
+	a := startFakeAPI(t, map[string][]any{
 		"GET /agents": {
 			client.AgentList{Agents: []client.Agent{{Id: "agt_1", Name: "One", Runtime: "offline"}}, NextCursor: "more"},
 			client.AgentList{Agents: []client.Agent{{Id: "agt_2", Name: strings.Repeat("long\n", 20), Model: "m"}}},
 		},
 		"GET /executions": {client.ExecutionList{Executions: []client.Execution{{Id: "exe_2"}, {Id: "exe_1", Status: client.StatusFailed}}, NextCursor: "more"}},
 	})
-	code, out, said := airlock(t, "", "agents", "list", "--server", a.URL)
+	code, out, said := runCLI(t, "", "agents", "list", "--server", a.URL)
 	require.Zero(t, code, said)
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	require.Len(t, lines, 3, "a line each, whatever the names are")
 	require.Regexp(t, `^ID +NAME +RUNTIME`, lines[0])
 	require.Regexp(t, `^agt_1 +One +offline +-`, lines[1])
-	require.Equal(t, []string{"GET /agents?limit=100", "GET /agents?cursor=more&limit=100"}, a.sent)
+	require.Equal(t, []string{"GET /agents?limit=100", "GET /agents?cursor=more&limit=100"}, a.requests)
 
-	code, out, _ = airlock(t, "", "executions", "list", "--server", a.URL, "--json", "--limit", "2", "--status", "failed", "--label", "a=b")
+	code, out, _ = runCLI(t, "", "executions", "list", "--server", a.URL, "--json", "--limit", "2", "--status", "failed", "--label", "a=b")
 	require.Zero(t, code)
 	require.Equal(t, 2, strings.Count(out, "\n"))
 	require.True(t, strings.HasPrefix(out, `{"`), out)
-	require.Equal(t, "GET /executions?label=a%3Db&limit=100&status=failed", a.sent[2])
-	require.Len(t, a.sent, 3, "no more than was asked for")
+	require.Equal(t, "GET /executions?label=a%3Db&limit=100&status=failed", a.requests[2])
+	require.Len(t, a.requests, 3, "no more than was asked for")
 }
 
-func TestAgentsAreCreatedAndEdited(t *testing.T) {
+func TestAgentCommands(t *testing.T) {
 	agent := client.Agent{Id: "agt_1", Name: "One", Instructions: "Count"}
-	a := serve(t, map[string][]any{
+	a := startFakeAPI(t, map[string][]any{
 		"POST /agents": {agent}, "GET /agents/agt_1": {agent}, "PATCH /agents/agt_1": {agent}, "DELETE /agents/agt_1": {agent},
 	})
-	code, out, said := airlock(t, "Count\n", "agents", "create", "--server", a.URL, "--name", "One", "--instructions", "-", "--max-tokens", "7")
+	code, out, said := runCLI(t, "Count\n", "agents", "create", "--server", a.URL, "--name", "One", "--instructions", "-", "--max-tokens", "7")
 	require.Zero(t, code, said)
 	require.Equal(t, "agt_1\n", out)
-	require.Equal(t, `POST /agents {"budget":{"maxTokens":7},"instructions":"Count\n","name":"One"}`, a.sent[0])
+	require.Equal(t, `POST /agents {"budget":{"maxTokens":7},"instructions":"Count\n","name":"One"}`, a.requests[0])
 
-	code, out, said = airlock(t, "", "agents", "edit", "agt_1", "--server", a.URL, "--name", "Two", "--model", "", "--max-cost", "0")
+	code, out, said = runCLI(t, "", "agents", "edit", "agt_1", "--server", a.URL, "--name", "Two", "--model", "", "--max-cost", "0")
 	require.Zero(t, code, said)
 	require.Contains(t, out, "agt_1")
-	require.Equal(t, `PATCH /agents/agt_1 {"budget":{"maxCostUsd":null},"model":null,"name":"Two"}`, a.sent[2])
+	require.Equal(t, `PATCH /agents/agt_1 {"budget":{"maxCostUsd":null},"model":null,"name":"Two"}`, a.requests[2])
 
-	code, _, said = airlock(t, "", "agents", "edit", "agt_1", "--server", a.URL)
+	code, _, said = runCLI(t, "", "agents", "edit", "agt_1", "--server", a.URL)
 	require.Equal(t, exitUsage, code, said)
-	code, _, said = airlock(t, "", "agents", "delete", "agt_1", "--server", a.URL)
+	code, _, said = runCLI(t, "", "agents", "delete", "agt_1", "--server", a.URL)
 	require.Zero(t, code, said)
-	code, out, _ = airlock(t, "", "agents", "get", "agt_1", "--server", a.URL)
+	code, out, _ = runCLI(t, "", "agents", "get", "agt_1", "--server", a.URL)
 	require.Zero(t, code)
 	require.Contains(t, out, "Count")
 }
 
-func TestKeysAreCreatedListedAndRevoked(t *testing.T) {
-	k := client.Key{Id: "key_1", Name: "ci", Scopes: []client.Scope{"read", "run"}}
-	a := serve(t, map[string][]any{
-		"POST /keys": {client.IssuedKey{Key: k, Secret: "alk_1"}}, "GET /keys": {client.KeyList{Keys: []client.Key{k}}}, "DELETE /keys/key_1": {k},
+func TestKeyCommands(t *testing.T) {
+	k := client.APIKey{Id: "key_1", Name: "ci", Scopes: []client.Scope{"read", "run"}}
+	a := startFakeAPI(t, map[string][]any{
+		"POST /keys": {client.IssuedAPIKey{Key: k, Secret: "alk_1"}}, "GET /keys": {client.APIKeyList{Keys: []client.APIKey{k}}}, "DELETE /keys/key_1": {k},
 	})
-	code, out, said := airlock(t, "", "keys", "create", "--server", a.URL, "--name", "ci", "--expires-in", "1h")
+	code, out, said := runCLI(t, "", "keys", "create", "--server", a.URL, "--name", "ci", "--expires-in", "1h")
 	require.Zero(t, code, said)
 	require.Equal(t, "alk_1\n", out, "the secret alone, for programs")
 	require.Contains(t, said, "key_1")
-	require.Equal(t, `POST /keys {"expiresIn":"1h","name":"ci","scopes":["read","run"]}`, a.sent[0])
-	code, out, said = airlock(t, "", "keys", "list", "--server", a.URL)
+	require.Equal(t, `POST /keys {"expiresIn":"1h","name":"ci","scopes":["read","run"]}`, a.requests[0])
+	code, out, said = runCLI(t, "", "keys", "list", "--server", a.URL)
 	require.Zero(t, code, said)
 	require.Regexp(t, `key_1 +ci +read,run`, out)
 	require.NotContains(t, out, "alk_")
-	code, _, said = airlock(t, "", "keys", "revoke", "key_1", "--server", a.URL)
+	code, _, said = runCLI(t, "", "keys", "revoke", "key_1", "--server", a.URL)
 	require.Zero(t, code, said)
-	require.Equal(t, "DELETE /keys/key_1", a.sent[2])
+	require.Equal(t, "DELETE /keys/key_1", a.requests[2])
 }
 
-func TestExecutionsAreShownCancelledAndRetried(t *testing.T) {
+func TestExecutionCommands(t *testing.T) {
 	failed := client.Execution{Id: "exe_1", Status: client.StatusFailed, Error: client.Failure{Code: client.FailureCodeAgentError, Message: "it broke"}, Labels: client.Labels{"a": "b"}}
-	a := serve(t, map[string][]any{
+	a := startFakeAPI(t, map[string][]any{
 		"GET /executions/exe_1":         {client.Execution{Id: "exe_1", Status: client.StatusRunning}, failed},
 		"POST /executions/exe_1/cancel": {client.Execution{Id: "exe_1", Status: client.StatusRunning, CancelRequested: true}},
-		"POST /executions/exe_1/retry":  {client.Accepted{ExecutionId: "exe_2"}},
+		"POST /executions/exe_1/retry":  {client.AcceptedExecution{ExecutionId: "exe_2"}},
 	})
-	code, out, said := airlock(t, "", "executions", "get", "--wait", "exe_1", "--server", a.URL)
+	code, out, said := runCLI(t, "", "executions", "get", "--wait", "exe_1", "--server", a.URL)
 	require.Zero(t, code, said)
 	require.Contains(t, out, "it broke (agent_error)")
 	require.Contains(t, out, "a=b")
-	code, out, _ = airlock(t, "", "executions", "cancel", "exe_1", "--server", a.URL)
+	code, out, _ = runCLI(t, "", "executions", "cancel", "exe_1", "--server", a.URL)
 	require.Zero(t, code)
 	require.Equal(t, "exe_1 running\n", out)
-	code, out, _ = airlock(t, "", "executions", "retry", "exe_1", "--server", a.URL)
+	code, out, _ = runCLI(t, "", "executions", "retry", "exe_1", "--server", a.URL)
 	require.Zero(t, code)
 	require.Equal(t, "exe_2\n", out)
 }
@@ -99,8 +99,8 @@ func TestChat(t *testing.T) {
 	reply := func(r client.Result) client.Execution {
 		return client.Execution{Id: "exe_1", Status: client.StatusSucceeded, Result: r}
 	}
-	a := serve(t, map[string][]any{
-		"POST /api/conversation": {client.Accepted{ExecutionId: "exe_1", ConversationId: "con_1"}},
+	a := startFakeAPI(t, map[string][]any{
+		"POST /api/conversation": {client.AcceptedExecution{ExecutionId: "exe_1", ConversationId: "con_1"}},
 		"GET /executions/exe_1": {
 			reply(client.Result{Text: "hello"}),
 			client.Execution{Id: "exe_1", Status: client.StatusFailed, Error: client.Failure{Code: client.FailureCodeModelError, Message: "no model"}},
@@ -108,14 +108,14 @@ func TestChat(t *testing.T) {
 		},
 		"POST /agents": {client.Agent{Id: "agt_1"}},
 	})
-	code, out, said := airlock(t, "hi\n\n/create\nagain\nmake me one\n/create\n/quit\nnot sent\n", "chat", "--server", a.URL)
+	code, out, said := runCLI(t, "hi\n\n/create\nagain\nmake me one\n/create\n/quit\nnot sent\n", "chat", "--server", a.URL)
 	require.Zero(t, code, said)
 	require.Equal(t, "hello\ntake this\nagt_1\n", out, "what is said alone, for pipes")
 	require.Contains(t, said, "con_1")
 	require.Contains(t, said, "No agent was proposed")
 	require.Contains(t, said, "no model (model_error)")
 	var posts []string
-	for _, one := range a.sent {
+	for _, one := range a.requests {
 		if strings.HasPrefix(one, "POST") {
 			posts = append(posts, one)
 		}
@@ -126,10 +126,10 @@ func TestChat(t *testing.T) {
 	}, posts)
 }
 
-func TestTheKeyIsSent(t *testing.T) {
+func TestAPIKeyIsSent(t *testing.T) {
 	t.Setenv("AIRLOCK_API_KEY", "alk_secret")
-	a := serve(t, map[string][]any{"POST /api/conversation": {accepted}})
-	code, _, said := airlock(t, "", "run", "--server", a.URL, "x")
+	a := startFakeAPI(t, map[string][]any{"POST /api/conversation": {accepted}})
+	code, _, said := runCLI(t, "", "run", "--server", a.URL, "x")
 	require.Zero(t, code, said)
-	require.Equal(t, "Bearer alk_secret", a.auth)
+	require.Equal(t, "Bearer alk_secret", a.lastAuthorization)
 }

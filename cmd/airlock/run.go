@@ -15,7 +15,7 @@ import (
 
 func runCommand() *cobra.Command {
 	var (
-		s      server
+		s      serverFlags
 		agent  string
 		files  []string
 		labels map[string]string
@@ -24,43 +24,43 @@ func runCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run [--agent NAME] [--wait] PROMPT",
 		Short: "Submit a prompt, to an agent or to a new conversation; - reads standard input",
-		Args:  usageArgs(cobra.ExactArgs(1)),
+		Args:  checkArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			prompt, err := orStdin(cmd, args[0])
+			prompt, err := textOrStdin(cmd, args[0])
 			if err != nil {
 				return err
 			}
 			if agent == "" && len(labels)+len(files) > 0 {
-				return usage(cmd, errors.New("--label and --file need --agent"))
+				return usageError(cmd, errors.New("--label and --file need --agent"))
 			}
-			given, err := givenFiles(files)
+			inputFiles, err := readInputFiles(files)
 			if err != nil {
 				return err
 			}
 			ctx, stop := process.Context()
 			defer stop()
-			c, err := s.connect()
+			c, err := s.newClient()
 			if err != nil {
 				return err
 			}
-			accepted, err := submit(ctx, c, agent, client.RunAgent{Input: prompt, Files: given, Labels: labels})
+			accepted, err := submitPrompt(ctx, c, agent, client.RunAgent{Input: prompt, Files: inputFiles, Labels: labels})
 			if err != nil {
 				return err
 			}
 			if !wait {
-				return show(&s, cmd.OutOrStdout(), accepted, func(out io.Writer, a client.Accepted) { fmt.Fprintln(out, a.ExecutionId) })
+				return show(&s, cmd.OutOrStdout(), accepted, func(out io.Writer, a client.AcceptedExecution) { fmt.Fprintln(out, a.ExecutionId) })
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "%s %s\n", accepted.ExecutionId, accepted.Status)
-			e, err := follow(ctx, c, accepted.ExecutionId)
+			e, err := waitForExecution(ctx, c, accepted.ExecutionId)
 			if err != nil {
 				return err
 			}
-			return showEnd(&s, cmd, e)
+			return showOutcome(&s, cmd, e)
 		},
 	}
 	f := cmd.Flags()
-	s.flags(f)
-	s.jsonFlag(f)
+	s.addServerFlag(f)
+	s.addJSONFlag(f)
 	f.StringVar(&agent, "agent", "", "name or ID of the agent that runs the prompt")
 	f.StringArrayVar(&files, "file", nil, "file that the agent is given in its folder, by its name alone; may be repeated")
 	f.StringToStringVar(&labels, "label", nil, "labels of the run, as name=value")
@@ -69,19 +69,19 @@ func runCommand() *cobra.Command {
 }
 
 // submit runs an agent, or begins a conversation where none is named.
-func submit(ctx context.Context, c *client.Client, agent string, run client.RunAgent) (client.Accepted, error) {
+func submitPrompt(ctx context.Context, c *client.Client, agent string, run client.RunAgent) (client.AcceptedExecution, error) {
 	if agent == "" {
-		return c.Send(ctx, client.SendMessage{Message: run.Input})
+		return c.SendMessage(ctx, client.SendMessage{Message: run.Input})
 	}
 	a, err := findAgent(ctx, c, agent)
 	if err != nil {
-		return client.Accepted{}, err
+		return client.AcceptedExecution{}, err
 	}
 	return c.Run(ctx, a.Id, run)
 }
 
 // follow waits for the end of an execution, however long that takes.
-func follow(ctx context.Context, c *client.Client, executionID string) (client.Execution, error) {
+func waitForExecution(ctx context.Context, c *client.Client, executionID string) (client.Execution, error) {
 	e, err := c.Wait(ctx, executionID)
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -95,28 +95,28 @@ func follow(ctx context.Context, c *client.Client, executionID string) (client.E
 
 // showEnd prints what an execution ended with. One that did not succeed is an
 // error, so that a script sees it.
-func showEnd(s *server, cmd *cobra.Command, e client.Execution) error {
-	if s.json {
+func showOutcome(s *serverFlags, cmd *cobra.Command, e client.Execution) error {
+	if s.jsonOutput {
 		if err := json.NewEncoder(cmd.OutOrStdout()).Encode(e); err != nil {
 			return err
 		}
 	}
 	if e.Status != client.StatusSucceeded {
-		return failed(e)
+		return executionError(e)
 	}
-	if s.json {
+	if s.jsonOutput {
 		return nil
 	}
 	fmt.Fprintln(cmd.OutOrStdout(), e.Result.Text)
 	if e.Result.Truncated {
-		fmt.Fprintf(cmd.ErrOrStderr(), "This is the beginning of a result of %d bytes; all of it: %s%s\n", e.Result.Size, s.base, e.Result.Url)
+		fmt.Fprintf(cmd.ErrOrStderr(), "This is the beginning of a result of %d bytes; all of it: %s%s\n", e.Result.Size, s.baseURL, e.Result.Url)
 	}
 	for _, f := range e.Files {
-		fmt.Fprintf(cmd.ErrOrStderr(), "%s (%d bytes): %s%s\n", f.Path, f.Size, s.base, f.Url)
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s (%d bytes): %s%s\n", f.Path, f.Size, s.baseURL, f.Url)
 	}
 	return nil
 }
 
-func failed(e client.Execution) error {
+func executionError(e client.Execution) error {
 	return fmt.Errorf("%s %s: %s (%s)", e.Id, e.Status, e.Error.Message, e.Error.Code)
 }

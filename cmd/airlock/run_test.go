@@ -17,26 +17,26 @@ import (
 )
 
 // api is a server that answers each route with what the test says, and notes what it was sent.
-type api struct {
+type fakeAPI struct {
 	*httptest.Server
-	mu   sync.Mutex
-	sent []string // "METHOD PATH BODY"
-	auth string   // the header of the newest request
+	mu                sync.Mutex
+	requests          []string // "METHOD PATH BODY"
+	lastAuthorization string   // the header of the newest request
 }
 
 // serve answers a route such as "GET /agents" with its answers in turn, the
 // last of them again and again. An answer that is a contract.Problem has its status.
-func serve(t *testing.T, routes map[string][]any) *api {
+func startFakeAPI(t *testing.T, routes map[string][]any) *fakeAPI {
 	t.Helper()
-	a := new(api)
+	a := new(fakeAPI)
 	mux := http.NewServeMux()
 	for route, answers := range routes {
 		mux.HandleFunc(route, func(w http.ResponseWriter, r *http.Request) {
 			a.mu.Lock()
 			defer a.mu.Unlock()
 			body, _ := io.ReadAll(r.Body) // what was sent is looked at by the test
-			a.auth = r.Header.Get("Authorization")
-			a.sent = append(a.sent, strings.TrimSpace(r.Method+" "+r.URL.RequestURI()+" "+string(body)))
+			a.lastAuthorization = r.Header.Get("Authorization")
+			a.requests = append(a.requests, strings.TrimSpace(r.Method+" "+r.URL.RequestURI()+" "+string(body)))
 			answer := answers[0]
 			if len(answers) > 1 {
 				answers = answers[1:]
@@ -57,9 +57,9 @@ func serve(t *testing.T, routes map[string][]any) *api {
 }
 
 // airlock runs a command line as main does.
-func airlock(t *testing.T, stdin string, args ...string) (code int, out, said string) {
+func runCLI(t *testing.T, stdin string, args ...string) (code int, stdoutText, stderrText string) {
 	t.Helper()
-	cmd := root()
+	cmd := rootCommand()
 	var stdout, stderr bytes.Buffer
 	cmd.SetArgs(args)
 	cmd.SetIn(strings.NewReader(stdin))
@@ -72,33 +72,33 @@ func airlock(t *testing.T, stdin string, args ...string) (code int, out, said st
 	return code, stdout.String(), stderr.String()
 }
 
-var accepted = contract.Accepted{ExecutionId: "exe_1", Status: contract.StatusQueued, Urls: contract.ExecutionURLs{Self: "/executions/exe_1"}}
+var accepted = contract.AcceptedExecution{ExecutionId: "exe_1", Status: contract.StatusQueued, Urls: contract.ExecutionURLs{Self: "/executions/exe_1"}}
 
-func TestRunFollowsToTheResult(t *testing.T) {
-	a := serve(t, map[string][]any{
+func TestRunWaitPrintsResult(t *testing.T) {
+	a := startFakeAPI(t, map[string][]any{
 		"POST /api/conversation": {accepted},
 		"GET /executions/exe_1": {
 			contract.Execution{Id: "exe_1", Status: contract.StatusQueued}, contract.Execution{Id: "exe_1", Status: contract.StatusRunning},
 			contract.Execution{Id: "exe_1", Status: contract.StatusSucceeded, Result: contract.Result{Text: "hi"}},
 		},
 	})
-	code, out, said := airlock(t, "", "run", "--server", a.URL, "--wait", "hello")
+	code, out, said := runCLI(t, "", "run", "--server", a.URL, "--wait", "hello")
 	require.Zero(t, code, said)
 	require.Equal(t, "hi\n", out, "the result alone, for pipes")
 	require.Contains(t, said, "exe_1")
 	const poll = "GET /executions/exe_1?wait=30s"
-	require.Equal(t, []string{`POST /api/conversation {"message":"hello"}`, poll, poll, poll}, a.sent)
+	require.Equal(t, []string{`POST /api/conversation {"message":"hello"}`, poll, poll, poll}, a.requests)
 }
 
 func TestRunWithoutWaitPrintsTheID(t *testing.T) {
-	a := serve(t, map[string][]any{"POST /api/conversation": {accepted}})
-	code, out, _ := airlock(t, "from standard input", "run", "--server", a.URL+"/", "-")
+	a := startFakeAPI(t, map[string][]any{"POST /api/conversation": {accepted}})
+	code, out, _ := runCLI(t, "from standard input", "run", "--server", a.URL+"/", "-")
 	require.Zero(t, code)
 	require.Equal(t, "exe_1\n", out)
-	require.Equal(t, []string{`POST /api/conversation {"message":"from standard input"}`}, a.sent)
+	require.Equal(t, []string{`POST /api/conversation {"message":"from standard input"}`}, a.requests)
 }
 
-func TestRunFindsTheAgent(t *testing.T) {
+func TestRunResolvesAgentByNameOrID(t *testing.T) {
 	list := contract.AgentList{Agents: []contract.Agent{{Id: "agt_1", Name: "One"}, {Id: "agt_2", Name: "Two"}, {Id: "agt_3", Name: "Two"}, {Id: "agt_4", Name: "agt_1"}}}
 	for name, tc := range map[string]struct {
 		agent string
@@ -113,16 +113,16 @@ func TestRunFindsTheAgent(t *testing.T) {
 		"by two's name":       {"Two", exitFailed, "", "agt_2 agt_3"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := serve(t, map[string][]any{
+			a := startFakeAPI(t, map[string][]any{
 				"GET /agents": {list}, "GET /agents/agt_1": {list.Agents[0]}, "GET /agents/agt_2": {list.Agents[1]}, "POST /agents/{id}/run": {accepted},
 			})
-			code, _, said := airlock(t, "", "run", "--server", a.URL, "--agent", tc.agent, "x")
+			code, _, said := runCLI(t, "", "run", "--server", a.URL, "--agent", tc.agent, "x")
 			require.Equal(t, tc.code, code)
 			require.Contains(t, said, tc.says)
 			if tc.runs != "" {
-				require.Equal(t, "POST /agents/"+tc.runs+`/run {"input":"x"}`, a.sent[len(a.sent)-1])
+				require.Equal(t, "POST /agents/"+tc.runs+`/run {"input":"x"}`, a.requests[len(a.requests)-1])
 			} else {
-				require.Len(t, a.sent, 1, "nothing was run")
+				require.Len(t, a.requests, 1, "nothing was run")
 			}
 		})
 	}
@@ -131,23 +131,23 @@ func TestRunFindsTheAgent(t *testing.T) {
 func TestExitCodes(t *testing.T) {
 	problem := contract.Problem{Status: http.StatusBadRequest, Code: "invalid_request", Detail: "message is empty"}
 	failed := contract.Execution{Id: "exe_1", Status: contract.StatusFailed, Error: contract.Failure{Code: contract.FailureCodeAgentError, Message: "it broke"}}
-	good := serve(t, map[string][]any{"POST /api/conversation": {accepted}, "GET /executions/exe_1": {failed}})
-	refusing := serve(t, map[string][]any{"POST /api/conversation": {problem}})
-	odd := serve(t, map[string][]any{"POST /api/conversation": {"<html>"}})
-	losing := serve(t, map[string][]any{"POST /api/conversation": {accepted}})
-	gone := serve(t, nil)
-	gone.Close()
+	failing := startFakeAPI(t, map[string][]any{"POST /api/conversation": {accepted}, "GET /executions/exe_1": {failed}})
+	refusing := startFakeAPI(t, map[string][]any{"POST /api/conversation": {problem}})
+	notJSON := startFakeAPI(t, map[string][]any{"POST /api/conversation": {"<html>"}})
+	unknownExecution := startFakeAPI(t, map[string][]any{"POST /api/conversation": {accepted}})
+	stopped := startFakeAPI(t, nil)
+	stopped.Close()
 	for name, tc := range map[string]struct {
 		args []string
 		code int
 		says string
 	}{
-		"a failed execution":      {[]string{"run", "--server", good.URL, "--wait", "x"}, exitFailed, "it broke (agent_error)"},
+		"a failed execution":      {[]string{"run", "--server", failing.URL, "--wait", "x"}, exitFailed, "it broke (agent_error)"},
 		"a refused request":       {[]string{"run", "--server", refusing.URL, "x"}, exitFailed, "message is empty (invalid_request)"},
-		"no Airlock's answer":     {[]string{"run", "--server", odd.URL, "x"}, exitFailed, "invalid"},
-		"no such route":           {[]string{"run", "--server", good.URL, "--agent", "A", "x"}, exitFailed, "404"},
-		"lost while following":    {[]string{"run", "--server", losing.URL, "--wait", "x"}, exitFailed, "exe_1 goes on"},
-		"nobody there":            {[]string{"run", "--server", gone.URL, "x"}, exitUnreachable, "cannot reach the server"},
+		"no Airlock's answer":     {[]string{"run", "--server", notJSON.URL, "x"}, exitFailed, "invalid"},
+		"no such route":           {[]string{"run", "--server", failing.URL, "--agent", "A", "x"}, exitFailed, "404"},
+		"lost while following":    {[]string{"run", "--server", unknownExecution.URL, "--wait", "x"}, exitFailed, "exe_1 goes on"},
+		"nobody there":            {[]string{"run", "--server", stopped.URL, "x"}, exitUnreachable, "cannot reach the server"},
 		"a server that is no URL": {[]string{"run", "--server", "http://a b", "x"}, exitUsage, "--server"},
 		"a server without scheme": {[]string{"run", "--server", "localhost:8000", "x"}, exitUsage, "--server"},
 		"no prompt":               {[]string{"run"}, exitUsage, "--help"},
@@ -157,17 +157,17 @@ func TestExitCodes(t *testing.T) {
 		"dev with an argument":    {[]string{"dev", "x"}, exitUsage, "--help"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			code, out, said := airlock(t, "", tc.args...)
+			code, out, said := runCLI(t, "", tc.args...)
 			require.Equal(t, tc.code, code, said)
 			require.Contains(t, said, tc.says)
 			require.Empty(t, out)
 		})
 	}
-	code, out, _ := airlock(t, "")
+	code, out, _ := runCLI(t, "")
 	require.Zero(t, code)
 	require.Contains(t, out, "Usage:")
 }
 
-func TestAnyOtherErrorIsAFailure(t *testing.T) {
+func TestExitCodeOfOtherErrors(t *testing.T) {
 	require.Equal(t, exitFailed, exitCode(errors.New("disk full")))
 }

@@ -9,7 +9,7 @@ import (
 	"os"
 
 	"github.com/airlock-run/airlock/internal/sandbox/guest"
-	"github.com/airlock-run/airlock/internal/sandbox/inside"
+	"github.com/airlock-run/airlock/internal/sandbox/selfinspect"
 )
 
 func main() {
@@ -21,7 +21,7 @@ func main() {
 
 func run() error {
 	if len(os.Args) == 2 && os.Args[1] == "look" {
-		return json.NewEncoder(os.Stdout).Encode(inside.Look())
+		return json.NewEncoder(os.Stdout).Encode(selfinspect.Read())
 	}
 	return guest.Main()
 }

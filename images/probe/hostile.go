@@ -13,27 +13,27 @@ import (
 	"time"
 )
 
-const self = "/probe"
+const probePath = "/probe"
 
 // spam writes so many bytes of "x" to standard output.
-func spam(args []string) error {
-	left, err := strconv.ParseInt(args[0], 10, 64)
+func writeStdout(args []string) error {
+	remaining, err := strconv.ParseInt(args[0], 10, 64)
 	if err != nil {
 		return err
 	}
-	piece := bytes.Repeat([]byte("x"), 64<<10)
-	for left > 0 {
-		n, err := os.Stdout.Write(piece[:min(left, int64(len(piece)))])
+	chunk := bytes.Repeat([]byte("x"), 64<<10)
+	for remaining > 0 {
+		n, err := os.Stdout.Write(chunk[:min(remaining, int64(len(chunk)))])
 		if err != nil {
 			return err
 		}
-		left -= int64(n)
+		remaining -= int64(n)
 	}
 	return nil
 }
 
 // stubborn ignores every signal that can be ignored and never ends.
-func stubborn([]string) error {
+func ignoreSignals([]string) error {
 	signal.Ignore()
 	fmt.Println("stubborn")
 	for {
@@ -47,17 +47,17 @@ func allocate(args []string) error {
 	if err != nil {
 		return err
 	}
-	held := make([][]byte, 0, mib)
+	blocks := make([][]byte, 0, mib)
 	for range mib {
-		held = append(held, bytes.Repeat([]byte{1}, 1<<20))
+		blocks = append(blocks, bytes.Repeat([]byte{1}, 1<<20))
 	}
-	fmt.Println("held", len(held))
+	fmt.Println("held", len(blocks))
 	return nil
 }
 
 // childOOM has a child allocate, and then succeeds whatever became of it.
-func childOOM(args []string) error {
-	err := exec.CommandContext(context.Background(), self, "allocate", args[0]).Run()
+func allocateInChild(args []string) error {
+	err := exec.CommandContext(context.Background(), probePath, "allocate", args[0]).Run()
 	fmt.Println("child:", err)
 	return nil
 }
@@ -72,9 +72,9 @@ func fill(args []string) error {
 	if err != nil {
 		return err
 	}
-	piece := bytes.Repeat([]byte{1}, 1<<20)
+	chunk := bytes.Repeat([]byte{1}, 1<<20)
 	for range mib {
-		if _, err := file.Write(piece); err != nil {
+		if _, err := file.Write(chunk); err != nil {
 			return err
 		}
 	}
@@ -84,7 +84,7 @@ func fill(args []string) error {
 // forkBomb starts sleeping children until it may not, and tells how many.
 func forkBomb([]string) error {
 	for n := 0; ; n++ {
-		_, err := syscall.ForkExec(self, []string{self, "sleep", "1h"}, &syscall.ProcAttr{})
+		_, err := syscall.ForkExec(probePath, []string{probePath, "sleep", "1h"}, &syscall.ProcAttr{})
 		if err != nil {
 			fmt.Println(n, err)
 			return nil
@@ -95,20 +95,20 @@ func forkBomb([]string) error {
 // orphan leaves a child behind that keeps standard output open, and does what
 // the arguments say.
 func orphan(args []string) error {
-	child := exec.CommandContext(context.Background(), self, args...)
+	child := exec.CommandContext(context.Background(), probePath, args...)
 	child.Stdout = os.Stdout
 	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return child.Start()
 }
 
 // begetOrphans leaves so many short-lived children to init, one after another.
-func begetOrphans(args []string) error {
+func spawnOrphans(args []string) error {
 	n, err := strconv.Atoi(args[0])
 	if err != nil {
 		return err
 	}
 	for range n {
-		if err := exec.CommandContext(context.Background(), self, "orphan", "exit", "0").Run(); err != nil {
+		if err := exec.CommandContext(context.Background(), probePath, "orphan", "exit", "0").Run(); err != nil {
 			return err
 		}
 	}
@@ -135,11 +135,11 @@ func signalInit([]string) error {
 }
 
 // orphanAndWait leaves a child behind and then ignores signals itself.
-func orphanAndWait([]string) error {
+func orphanAndIgnoreSignals([]string) error {
 	if err := orphan([]string{"stubborn"}); err != nil {
 		return err
 	}
-	return stubborn(nil)
+	return ignoreSignals(nil)
 }
 
 func killSelf(args []string) error {
@@ -154,7 +154,7 @@ func killSelf(args []string) error {
 }
 
 // complain writes so many bytes to standard error, and then a last line.
-func complain(args []string) error {
+func writeStderr(args []string) error {
 	size, err := strconv.Atoi(args[0])
 	if err != nil {
 		return err
@@ -165,11 +165,11 @@ func complain(args []string) error {
 
 // fillFolder writes files to each folder until it is full.
 func fillFolder(folders []string) error {
-	piece := bytes.Repeat([]byte{1}, 1<<20)
+	chunk := bytes.Repeat([]byte{1}, 1<<20)
 	var last error
 	for _, folder := range folders {
 		for n := 0; ; n++ {
-			if last = os.WriteFile(folder+"/"+strconv.Itoa(n), piece, 0o600); last != nil {
+			if last = os.WriteFile(folder+"/"+strconv.Itoa(n), chunk, 0o600); last != nil {
 				break
 			}
 		}

@@ -14,50 +14,50 @@ import (
 var modes = map[string]func(args []string) error{
 	"echo":            echo,
 	"exit":            exit,
-	"now":             now,
+	"now":             printStartTime,
 	"sleep":           sleep,
 	"cat":             cat,
 	"write":           write,
 	"read":            read,
 	"ls":              ls,
 	"env":             env,
-	"spam":            spam,
-	"stubborn":        stubborn,
+	"spam":            writeStdout,
+	"stubborn":        ignoreSignals,
 	"allocate":        allocate,
-	"child-oom":       childOOM,
+	"child-oom":       allocateInChild,
 	"fill":            fill,
 	"fill-folder":     fillFolder,
 	"write-fds":       writeFDs,
 	"fork-bomb":       forkBomb,
-	"beget-orphans":   begetOrphans,
+	"beget-orphans":   spawnOrphans,
 	"io-uring":        ioUring,
 	"orphan":          orphan,
-	"orphan-and-wait": orphanAndWait,
+	"orphan-and-wait": orphanAndIgnoreSignals,
 	"kill-self":       killSelf,
-	"complain":        complain,
+	"complain":        writeStderr,
 	"signal-init":     signalInit,
 	"open":            open,
 	"socket":          socket,
 	"dial":            dial,
 	"post":            post,
-	"meet":            meet,
-	"leave":           leave,
-	"leave-large":     leaveLarge,
-	"leave-many":      leaveMany,
-	"leave-odd":       leaveOdd,
-	"link":            link,
-	"forbidden":       forbidden,
-	"hunt":            hunt,
-	"sockets":         sockets,
-	"swap":            swap,
-	"settle":          settle,
-	"seek":            seek,
-	"resolve":         resolve,
-	"tick":            tick,
+	"meet":            writePostRead,
+	"leave":           writePaths,
+	"leave-large":     writeLargeFiles,
+	"leave-many":      writeManyFiles,
+	"leave-odd":       writeIrregularFiles,
+	"link":            symlink,
+	"forbidden":       tryForbiddenCalls,
+	"hunt":            searchSecret,
+	"sockets":         listSockets,
+	"swap":            replaceEgressSocket,
+	"settle":          leaveTraces,
+	"seek":            findTraces,
+	"resolve":         lookupHosts,
+	"tick":            printDots,
 }
 
 // began is as early as a program can tell.
-var began = time.Now()
+var startedAt = time.Now()
 
 func main() {
 	if len(os.Args) < 2 || modes[os.Args[1]] == nil {
@@ -98,13 +98,13 @@ func sleep(args []string) error {
 
 // now prints when the program began, in nanoseconds since 1970, and stays for
 // the argument's duration, if there is one.
-func now(args []string) error {
-	fmt.Println(began.UnixNano())
+func printStartTime(args []string) error {
+	fmt.Println(startedAt.UnixNano())
 	if len(args) == 0 {
 		return nil
 	}
-	stay, err := time.ParseDuration(args[0])
-	time.Sleep(stay)
+	d, err := time.ParseDuration(args[0])
+	time.Sleep(d)
 	return err
 }
 

@@ -50,22 +50,22 @@ func post(args []string) error {
 	if err != nil {
 		return err
 	}
-	request, err := http.NewRequestWithContext(context.Background(), http.MethodPost, args[0], bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, args[0], bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
-	answer, err := http.DefaultClient.Do(request)
+	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err
 	}
-	defer answer.Body.Close()
-	_, err = io.Copy(os.Stdout, answer.Body)
+	defer res.Body.Close()
+	_, err = io.Copy(os.Stdout, res.Body)
 	return err
 }
 
 // meet writes the second argument to the file that the first names, asks the
 // URL, and when that has answered prints what the file holds.
-func meet(args []string) error {
+func writePostRead(args []string) error {
 	if err := write(args[:2]); err != nil {
 		return err
 	}

@@ -18,31 +18,31 @@ import (
 type command struct{}
 
 const (
-	historyFile = home + "/.airlock/history.json"
-	schemaFile  = home + "/.airlock/schema.json"
+	historyFile = homeDir + "/.airlock/history.json"
+	schemaFile  = homeDir + "/.airlock/schema.json"
 )
 
-func (command) call(r *Run, e *execution.Execution) *execution.Failure {
+func (command) prepareJob(r *Run, e *execution.Execution) *execution.Failure {
 	t := e.Task
 	r.Job.Stdin = []byte(t.Input)
-	lay := func(variable, path string, data []byte) {
+	addFile := func(variable, path string, data []byte) {
 		if len(data) > 0 {
 			r.Job.Files = append(r.Job.Files, sandbox.File{Path: path, Mode: 0o600, Data: data})
 			r.Job.Env = append(r.Job.Env, variable+"="+path)
 		}
 	}
-	instructions := r.runtime.Instructions
+	instructions := r.runtime.InstructionsPath
 	if instructions == "" {
-		instructions = catalog.DefaultInstructions
+		instructions = catalog.DefaultInstructionsPath
 	}
-	lay("AIRLOCK_INSTRUCTIONS", instructions, []byte(t.Instructions))
-	lay("AIRLOCK_SCHEMA", schemaFile, []byte(t.Schema))
+	addFile("AIRLOCK_INSTRUCTIONS", instructions, []byte(t.Instructions))
+	addFile("AIRLOCK_SCHEMA", schemaFile, []byte(t.Schema))
 	if hasText(t.History) {
 		history, err := encodeHistory(t.History)
 		if err != nil {
-			return failed(execution.CodeInvalidTask, "the history cannot be given to the agent: %v", err)
+			return newFailure(execution.CodeInvalidTask, "the history cannot be given to the agent: %v", err)
 		}
-		lay("AIRLOCK_HISTORY", historyFile, history)
+		addFile("AIRLOCK_HISTORY", historyFile, history)
 	}
 	if r.Model != "" {
 		r.Job.Env = append(r.Job.Env, "AIRLOCK_MODEL="+r.Model)
@@ -62,24 +62,24 @@ func encodeHistory(history []execution.Message) ([]byte, error) {
 	return json.Marshal(messages)
 }
 
-func (command) read(r *Run, o sandbox.Outcome) (*execution.Result, *execution.Failure) {
+func (command) parseResult(r *Run, o sandbox.Outcome) (*execution.Result, *execution.Failure) {
 	out := bytes.TrimSpace(o.Stdout)
 	switch {
 	case o.ExitCode != 0 && r.Egress().LastCallFailed():
 		return nil, r.modelFailure(0, "")
 	case o.ExitCode != 0:
-		return nil, badExit(o)
+		return nil, exitCodeFailure(o)
 	case o.Truncated:
-		return nil, tooMuchOutput(o)
+		return nil, outputLimitFailure(o)
 	case len(out) == 0:
-		return nil, noAnswer()
+		return nil, emptyResultFailure()
 	case r.runtime.Output == catalog.JSON:
-		if err := strictjson.Check(out); err != nil {
-			return nil, failed(execution.CodeInvalidResult, "the agent's result cannot be read: %s", excerpt(err.Error()))
+		if err := strictjson.Validate(out); err != nil {
+			return nil, newFailure(execution.CodeInvalidResult, "the agent's result cannot be read: %s", excerpt(err.Error()))
 		}
 		return &execution.Result{Text: string(out), Output: string(out)}, nil
 	case !utf8.Valid(out) || bytes.ContainsRune(out, 0):
-		return nil, failed(execution.CodeInvalidResult, "the agent's result is not text: it must be UTF-8 without NUL")
+		return nil, newFailure(execution.CodeInvalidResult, "the agent's result is not text: it must be UTF-8 without NUL")
 	default:
 		return &execution.Result{Text: strings.TrimRight(string(o.Stdout), " \t\r\n")}, nil
 	}

@@ -18,19 +18,19 @@ import (
 )
 
 // program is a runtime of the command contract.
-func program(change func(*catalog.Runtime)) *agentruntime.Registry {
+func commandRegistry(change func(*catalog.Runtime)) *agentruntime.Registry {
 	entry := catalog.Runtime{Name: "program", Image: "image", Contract: catalog.Command, Argv: []string{"/bin/agent", "--model={model}"}}
 	if change != nil {
 		change(&entry)
 	}
-	return agentruntime.New(agentruntime.From(entry, nil))
+	return agentruntime.NewRegistry(agentruntime.FromCatalog(entry, nil))
 }
 
-func TestACommandIsGivenTheTask(t *testing.T) {
-	registry := program(func(r *catalog.Runtime) {
+func TestCommandReceivesTask(t *testing.T) {
+	registry := commandRegistry(func(r *catalog.Runtime) {
 		r.Models, r.ModelEnv, r.Env = []string{"small", "large"}, []string{"MODEL"}, map[string]string{"B": "2", "A": "1"}
 		r.Limits = catalog.Limits{Memory: 1 << 28, CPUs: 2, PIDs: 9, Output: 1 << 20}
-		r.MaxTimeout, r.Quiet = catalog.Duration(30*time.Second), catalog.Duration(5*time.Second)
+		r.MaxTimeout, r.IdleTimeout = catalog.Duration(30*time.Second), catalog.Duration(5*time.Second)
 	})
 	run, failure := registry.Prepare(t.Context(), task(execution.Task{
 		Input: "/help --version", Model: "large", Instructions: "be brief", Schema: `{"type":"object"}`,
@@ -50,13 +50,13 @@ func TestACommandIsGivenTheTask(t *testing.T) {
 			{Path: files + "schema.json", Mode: 0o600, Data: []byte(`{"type":"object"}`)},
 			{Path: files + "history.json", Mode: 0o600, Data: []byte(`[{"role":"user","text":"hi"},{"role":"assistant","text":"\u003cho\u003e"}]`)},
 		},
-		Timeout: 30 * time.Second, Quiet: 5 * time.Second,
+		Timeout: 30 * time.Second, IdleTimeout: 5 * time.Second,
 		Limits: sandbox.Limits{Memory: 1 << 28, CPUs: 2, PIDs: 9, Output: 1 << 20},
 	}, run.Job))
 }
 
-func TestACommandFindsInstructionsWhereItLooks(t *testing.T) {
-	run, failure := program(func(r *catalog.Runtime) { r.Argv, r.Instructions = []string{"codex"}, "/workspace/AGENTS.md" }).
+func TestCommandInstructionsPath(t *testing.T) {
+	run, failure := commandRegistry(func(r *catalog.Runtime) { r.Argv, r.InstructionsPath = []string{"codex"}, "/workspace/AGENTS.md" }).
 		Prepare(t.Context(), task(execution.Task{Input: "x", Instructions: "be brief"}))
 	require.Nil(t, failure)
 	require.Equal(t, "/workspace/AGENTS.md", run.Job.Files[0].Path)
@@ -65,15 +65,15 @@ func TestACommandFindsInstructionsWhereItLooks(t *testing.T) {
 
 // TestNothingOfATaskIsOnACommandsCommandLine is what keeps a prompt from being
 // a flag, or words for a shell.
-func TestNothingOfATaskIsOnACommandsCommandLine(t *testing.T) {
-	registry := program(func(r *catalog.Runtime) { r.Models = []string{"m"} })
+func TestCommandArgvHoldsNoTaskText(t *testing.T) {
+	registry := commandRegistry(func(r *catalog.Runtime) { r.Models = []string{"m"} })
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"--help", "-c", "$(id)", "`id`", "'; rm -rf / #", "{model}", "\x00", "\n"}))
-		given := execution.Task{Input: text.Draw(t, "input"), Instructions: text.Draw(t, "instructions"), Schema: text.Draw(t, "schema")}
-		run, failure := registry.Prepare(t.Context(), task(given))
+		input := execution.Task{Input: text.Draw(t, "input"), Instructions: text.Draw(t, "instructions"), Schema: text.Draw(t, "schema")}
+		run, failure := registry.Prepare(t.Context(), task(input))
 		require.Nil(t, failure)
 		require.Equal(t, []string{"/bin/agent", "--model=m"}, run.Job.Argv)
-		require.Equal(t, given.Input, string(run.Job.Stdin))
+		require.Equal(t, input.Input, string(run.Job.Stdin))
 		for _, variable := range run.Job.Env {
 			_, value, _ := strings.Cut(variable, "=")
 			require.True(t, value == "m" || strings.HasPrefix(value, "/home/agent/.airlock/"), variable)
@@ -82,7 +82,7 @@ func TestNothingOfATaskIsOnACommandsCommandLine(t *testing.T) {
 }
 
 // What a command leaves behind, and what that is.
-func TestResultsOfACommand(t *testing.T) {
+func TestCommandResults(t *testing.T) {
 	deep := strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000)
 	for name, c := range map[string]struct {
 		json    bool
@@ -91,36 +91,36 @@ func TestResultsOfACommand(t *testing.T) {
 		code    execution.Code
 		says    string
 	}{
-		"text":                       {outcome: exited(0, "\n  hello\r\n\n"), want: &execution.Result{Text: "\n  hello"}},
-		"text that looks like JSON":  {outcome: exited(0, `{"a":1}`), want: &execution.Result{Text: `{"a":1}`}},
-		"nothing":                    {outcome: exited(0, " \n"), code: execution.CodeInvalidResult, says: "without an answer"},
-		"bad UTF-8":                  {outcome: exited(0, "a\xffb"), code: execution.CodeInvalidResult, says: "UTF-8"},
-		"a NUL":                      {outcome: exited(0, "a\x00b"), code: execution.CodeInvalidResult, says: "NUL"},
-		"exit code 1":                {outcome: exited(1, "hello"), code: execution.CodeAgentError, says: "exit code 1"},
-		"more than is kept":          {outcome: sandbox.Outcome{Ended: sandbox.Exited, Stdout: []byte("he"), Truncated: true}, code: execution.CodeOutputLimit, says: "more than 2 bytes"},
-		"more than may be written":   {outcome: sandbox.Outcome{Ended: sandbox.OutputLimit}, code: execution.CodeOutputLimit, says: "more output"},
-		"silence":                    {outcome: sandbox.Outcome{Ended: sandbox.NoOutput}, code: execution.CodeTimedOut, says: "wrote nothing for 5s"},
-		"a document":                 {json: true, outcome: exited(0, "{\"a\": 1}\n"), want: &execution.Result{Text: `{"a": 1}`, Output: `{"a": 1}`}},
-		"a bare number":              {json: true, outcome: exited(0, "7"), want: &execution.Result{Text: "7", Output: "7"}},
-		"two documents":              {json: true, outcome: exited(0, `{"a":1}{"a":2}`), code: execution.CodeInvalidResult, says: "after its end"},
-		"two lines of documents":     {json: true, outcome: exited(0, "{}\n{}"), code: execution.CodeInvalidResult, says: "after its end"},
-		"a document and words":       {json: true, outcome: exited(0, "{}\ndone"), code: execution.CodeInvalidResult, says: "after its end"},
-		"words":                      {json: true, outcome: exited(0, "done"), code: execution.CodeInvalidResult, says: "not one JSON document"},
-		"a member twice":             {json: true, outcome: exited(0, `{"ok":false,"ok":true}`), code: execution.CodeInvalidResult, says: "duplicate"},
-		"10,000 deep":                {json: true, outcome: exited(0, deep), code: execution.CodeInvalidResult, says: "128 deep"},
-		"a document with bad UTF-8":  {json: true, outcome: exited(0, "\"\xff\""), code: execution.CodeInvalidResult, says: "invalid UTF-8"},
-		"success, with exit code 1":  {json: true, outcome: exited(1, `{"status":"success"}`), code: execution.CodeAgentError, says: "exit code 1"},
-		"success, killed for memory": {json: true, outcome: sandbox.Outcome{Ended: sandbox.OutOfMemory, Stdout: []byte("{}")}, code: execution.CodeOutOfMemory, says: "memory"},
+		"text":                       {outcome: exitedOutcome(0, "\n  hello\r\n\n"), want: &execution.Result{Text: "\n  hello"}},
+		"text that looks like JSON":  {outcome: exitedOutcome(0, `{"a":1}`), want: &execution.Result{Text: `{"a":1}`}},
+		"nothing":                    {outcome: exitedOutcome(0, " \n"), code: execution.CodeInvalidResult, says: "without an answer"},
+		"bad UTF-8":                  {outcome: exitedOutcome(0, "a\xffb"), code: execution.CodeInvalidResult, says: "UTF-8"},
+		"a NUL":                      {outcome: exitedOutcome(0, "a\x00b"), code: execution.CodeInvalidResult, says: "NUL"},
+		"exit code 1":                {outcome: exitedOutcome(1, "hello"), code: execution.CodeAgentError, says: "exit code 1"},
+		"more than is kept":          {outcome: sandbox.Outcome{EndReason: sandbox.Exited, Stdout: []byte("he"), Truncated: true}, code: execution.CodeOutputLimit, says: "more than 2 bytes"},
+		"more than may be written":   {outcome: sandbox.Outcome{EndReason: sandbox.OutputLimit}, code: execution.CodeOutputLimit, says: "more output"},
+		"silence":                    {outcome: sandbox.Outcome{EndReason: sandbox.NoOutput}, code: execution.CodeTimedOut, says: "wrote nothing for 5s"},
+		"a document":                 {json: true, outcome: exitedOutcome(0, "{\"a\": 1}\n"), want: &execution.Result{Text: `{"a": 1}`, Output: `{"a": 1}`}},
+		"a bare number":              {json: true, outcome: exitedOutcome(0, "7"), want: &execution.Result{Text: "7", Output: "7"}},
+		"two documents":              {json: true, outcome: exitedOutcome(0, `{"a":1}{"a":2}`), code: execution.CodeInvalidResult, says: "after its end"},
+		"two lines of documents":     {json: true, outcome: exitedOutcome(0, "{}\n{}"), code: execution.CodeInvalidResult, says: "after its end"},
+		"a document and words":       {json: true, outcome: exitedOutcome(0, "{}\ndone"), code: execution.CodeInvalidResult, says: "after its end"},
+		"words":                      {json: true, outcome: exitedOutcome(0, "done"), code: execution.CodeInvalidResult, says: "not one JSON document"},
+		"a member twice":             {json: true, outcome: exitedOutcome(0, `{"ok":false,"ok":true}`), code: execution.CodeInvalidResult, says: "duplicate"},
+		"10,000 deep":                {json: true, outcome: exitedOutcome(0, deep), code: execution.CodeInvalidResult, says: "128 deep"},
+		"a document with bad UTF-8":  {json: true, outcome: exitedOutcome(0, "\"\xff\""), code: execution.CodeInvalidResult, says: "invalid UTF-8"},
+		"success, with exit code 1":  {json: true, outcome: exitedOutcome(1, `{"status":"success"}`), code: execution.CodeAgentError, says: "exit code 1"},
+		"success, killed for memory": {json: true, outcome: sandbox.Outcome{EndReason: sandbox.OutOfMemory, Stdout: []byte("{}")}, code: execution.CodeOutOfMemory, says: "memory"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			run, failure := program(func(r *catalog.Runtime) {
-				r.Argv, r.Quiet = []string{"x"}, catalog.Duration(5*time.Second)
+			run, failure := commandRegistry(func(r *catalog.Runtime) {
+				r.Argv, r.IdleTimeout = []string{"x"}, catalog.Duration(5*time.Second)
 				if c.json {
 					r.Output = catalog.JSON
 				}
 			}).Prepare(t.Context(), task(execution.Task{Input: "x"}))
 			require.Nil(t, failure)
-			result, failure := run.Read(c.outcome)
+			result, failure := run.ParseOutcome(c.outcome)
 			require.Equal(t, c.want, result)
 			if c.want != nil {
 				require.Nil(t, failure)
@@ -134,22 +134,22 @@ func TestResultsOfACommand(t *testing.T) {
 }
 
 // A program whose model did not answer failed for that reason, whatever it says.
-func TestACommandWhoseModelFailed(t *testing.T) {
+func TestCommandModelFailure(t *testing.T) {
 	entry := catalog.Runtime{Name: "p", Image: "i", Contract: catalog.Command, Argv: []string{"x"}, Models: []string{"m"}}
-	r := agentruntime.From(entry, nil)
+	r := agentruntime.FromCatalog(entry, nil)
 	r.OpenEgress = func(context.Context, *execution.Execution, string) agentruntime.Egress {
-		return seen(gateway.Summary{Calls: 1, LastStatus: 429})
+		return fakeEgress(gateway.Summary{Calls: 1, LastStatus: 429})
 	}
-	run, failure := agentruntime.New(r).Prepare(t.Context(), task(execution.Task{Input: "x"}))
+	run, failure := agentruntime.NewRegistry(r).Prepare(t.Context(), task(execution.Task{Input: "x"}))
 	require.Nil(t, failure)
-	_, failure = run.Read(exited(1, ""))
+	_, failure = run.ParseOutcome(exitedOutcome(1, ""))
 	require.Equal(t, execution.CodeModelError, failure.Code)
 	require.Contains(t, failure.Message, "429")
 }
 
 // Every failure has a code of its own: none is another's by the words alone.
-func TestTasksThatCannotBeRun(t *testing.T) {
-	registry := claudeThatSaw(gateway.Summary{})
+func TestInvalidTasks(t *testing.T) {
+	registry := claudeWithSummary(gateway.Summary{})
 	for name, c := range map[string]struct {
 		task execution.Task
 		code execution.Code

@@ -22,20 +22,20 @@ const (
 )
 
 // builtin is a runtime that Airlock comes with, in another image.
-func builtin(name, image string, gw *gateway.Gateway) agentruntime.Runtime {
+func builtinRuntime(name, image string, gw *gateway.Gateway) agentruntime.Runtime {
 	for _, entry := range catalog.Builtin().Runtimes {
 		if entry.Name == name {
 			entry.Image = image
-			return agentruntime.From(entry, gw)
+			return agentruntime.FromCatalog(entry, gw)
 		}
 	}
 	panic("no runtime " + name)
 }
 
-func offlineRuntime(image string) agentruntime.Runtime { return builtin("offline", image, nil) }
+func offlineRuntime(image string) agentruntime.Runtime { return builtinRuntime("offline", image, nil) }
 
-func claude(image string, gw *gateway.Gateway) agentruntime.Runtime {
-	return builtin("claude", image, gw)
+func claudeRuntime(image string, gw *gateway.Gateway) agentruntime.Runtime {
+	return builtinRuntime("claude", image, gw)
 }
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

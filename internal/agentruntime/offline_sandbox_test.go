@@ -13,20 +13,20 @@ import (
 )
 
 // inContainer runs a task with the offline runtime in its real container.
-func inContainer(t *testing.T, task execution.Task, timeout time.Duration) (*execution.Result, *execution.Failure) {
+func runInContainer(t *testing.T, task execution.Task, timeout time.Duration) (*execution.Result, *execution.Failure) {
 	t.Helper()
 	image := cmp.Or(os.Getenv("OFFLINE_IMAGE"), offlineImage)
 	driver := newDriver(t, image)
-	run, failure := agentruntime.New(offlineRuntime(image)).Prepare(t.Context(), &execution.Execution{ID: "exe_offline", Task: task, Limits: execution.Limits{Timeout: timeout}})
+	run, failure := agentruntime.NewRegistry(offlineRuntime(image)).Prepare(t.Context(), &execution.Execution{ID: "exe_offline", Task: task, Limits: execution.Limits{Timeout: timeout}})
 	require.Nil(t, failure)
 	outcome, err := driver.Run(t.Context(), run.Job)
 	require.NoError(t, err)
-	return run.Read(outcome)
+	return run.ParseOutcome(outcome)
 }
 
-func TestOfflineAnswersInItsContainer(t *testing.T) {
+func TestOfflineInContainer(t *testing.T) {
 	t.Parallel()
-	result, failure := inContainer(t, execution.Task{
+	result, failure := runInContainer(t, execution.Task{
 		Instructions: "단어 수를 세세요", Input: "안녕 세상",
 		History: []execution.Message{{Role: execution.RoleUser, Text: "hello"}},
 	}, time.Minute)
@@ -35,7 +35,7 @@ func TestOfflineAnswersInItsContainer(t *testing.T) {
 }
 
 // TestSelfTestsOfTheSandbox is docs/runtimes.md's table.
-func TestSelfTestsOfTheSandbox(t *testing.T) {
+func TestSandboxSelfTests(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		input   string
@@ -53,7 +53,7 @@ func TestSelfTestsOfTheSandbox(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			result, failure := inContainer(t, execution.Task{Input: c.input}, c.timeout)
+			result, failure := runInContainer(t, execution.Task{Input: c.input}, c.timeout)
 			if c.code == "" {
 				require.Nil(t, failure)
 				require.Contains(t, result.Text, "Self-test done")

@@ -18,7 +18,7 @@ import (
 
 // inProcess does a job of the offline runtime without a container: the real
 // agent, called exactly as in one, with its home somewhere else.
-func inProcess(t *testing.T, job sandbox.Job) sandbox.Outcome {
+func runInProcess(t *testing.T, job sandbox.Job) sandbox.Outcome {
 	t.Helper()
 	const home = "/home/agent"
 	moved := t.TempDir()
@@ -34,10 +34,10 @@ func inProcess(t *testing.T, job sandbox.Job) sandbox.Outcome {
 		require.NoError(t, os.WriteFile(path, f.Data, os.FileMode(f.Mode)))
 	}
 	var stdout, stderr bytes.Buffer
-	code := offline.Run(offline.Process{
+	code := offline.Run(offline.Invocation{
 		Args: args, Home: moved, Stdin: bytes.NewReader(job.Stdin), Stdout: &stdout, Stderr: &stderr,
 	})
-	return sandbox.Outcome{Ended: sandbox.Exited, ExitCode: code, Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}
+	return sandbox.Outcome{EndReason: sandbox.Exited, ExitCode: code, Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}
 }
 
 func TestOfflineFromTaskToResult(t *testing.T) {
@@ -60,9 +60,9 @@ func TestOfflineFromTaskToResult(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			run, failure := agentruntime.New(offlineRuntime("x")).Prepare(t.Context(), task(c.task))
+			run, failure := agentruntime.NewRegistry(offlineRuntime("x")).Prepare(t.Context(), task(c.task))
 			require.Nil(t, failure)
-			result, failure := run.Read(inProcess(t, run.Job))
+			result, failure := run.ParseOutcome(runInProcess(t, run.Job))
 			require.Nil(t, failure)
 			require.Contains(t, result.Text, c.text)
 			require.Contains(t, result.Output, c.output)
@@ -71,9 +71,9 @@ func TestOfflineFromTaskToResult(t *testing.T) {
 	}
 }
 
-func TestOfflineThatExitsIsAFailure(t *testing.T) {
-	run, failure := agentruntime.New(offlineRuntime("x")).Prepare(t.Context(), task(execution.Task{Input: `{"offline":{"exit":3}}`}))
+func TestOfflineExitCodeIsFailure(t *testing.T) {
+	run, failure := agentruntime.NewRegistry(offlineRuntime("x")).Prepare(t.Context(), task(execution.Task{Input: `{"offline":{"exit":3}}`}))
 	require.Nil(t, failure)
-	_, failure = run.Read(inProcess(t, run.Job))
+	_, failure = run.ParseOutcome(runInProcess(t, run.Job))
 	require.Equal(t, &execution.Failure{Code: execution.CodeAgentError, Message: "the agent ended with exit code 3"}, failure)
 }

@@ -12,30 +12,30 @@ import (
 
 // Read makes of an outcome either a result or a failure, never both and never
 // neither. What ended the job counts for more than what the agent says.
-func (r *Run) Read(o sandbox.Outcome) (*execution.Result, *execution.Failure) {
-	if failure := endedEarly(o, r.Job); failure != nil {
+func (r *Run) ParseOutcome(o sandbox.Outcome) (*execution.Result, *execution.Failure) {
+	if failure := sandboxFailure(o, r.Job); failure != nil {
 		return nil, failure
 	}
 	if s := r.Egress(); s.BudgetExceeded != "" {
-		return nil, failed(execution.CodeBudgetExceeded, "the execution spent its budget: %s", s.BudgetExceeded)
+		return nil, newFailure(execution.CodeBudgetExceeded, "the execution spent its budget: %s", s.BudgetExceeded)
 	}
-	return r.contract.read(r, o)
+	return r.contract.parseResult(r, o)
 }
 
-func endedEarly(o sandbox.Outcome, job sandbox.Job) *execution.Failure {
-	switch o.Ended {
+func sandboxFailure(o sandbox.Outcome, job sandbox.Job) *execution.Failure {
+	switch o.EndReason {
 	case sandbox.TimedOut:
-		return failed(execution.CodeTimedOut, "the job ran longer than %s", job.Timeout)
+		return newFailure(execution.CodeTimedOut, "the job ran longer than %s", job.Timeout)
 	case sandbox.NoOutput:
-		return failed(execution.CodeTimedOut, "the job wrote nothing for %s", job.Quiet.Round(time.Second))
+		return newFailure(execution.CodeTimedOut, "the job wrote nothing for %s", job.IdleTimeout.Round(time.Second))
 	case sandbox.OutOfMemory:
 		limit := job.Limits.Memory
 		if limit == 0 {
 			limit = sandbox.DefaultLimits.Memory
 		}
-		return failed(execution.CodeOutOfMemory, "the job used more than its %d MiB of memory", limit>>20)
+		return newFailure(execution.CodeOutOfMemory, "the job used more than its %d MiB of memory", limit>>20)
 	case sandbox.OutputLimit:
-		return failed(execution.CodeOutputLimit, "the job wrote more output than it may")
+		return newFailure(execution.CodeOutputLimit, "the job wrote more output than it may")
 	default:
 		return nil
 	}
@@ -43,21 +43,21 @@ func endedEarly(o sandbox.Outcome, job sandbox.Job) *execution.Failure {
 
 // The failures that every contract has.
 
-func tooMuchOutput(o sandbox.Outcome) *execution.Failure {
-	return failed(execution.CodeOutputLimit, "the agent wrote more than %d bytes", len(o.Stdout))
+func outputLimitFailure(o sandbox.Outcome) *execution.Failure {
+	return newFailure(execution.CodeOutputLimit, "the agent wrote more than %d bytes", len(o.Stdout))
 }
 
-func badExit(o sandbox.Outcome) *execution.Failure {
-	return failed(execution.CodeAgentError, "the agent ended with exit code %d%s", o.ExitCode, said(o.Stderr))
+func exitCodeFailure(o sandbox.Outcome) *execution.Failure {
+	return newFailure(execution.CodeAgentError, "the agent ended with exit code %d%s", o.ExitCode, stderrExcerpt(o.Stderr))
 }
 
-func noAnswer() *execution.Failure {
-	return failed(execution.CodeInvalidResult, "the agent ended well without an answer")
+func emptyResultFailure() *execution.Failure {
+	return newFailure(execution.CodeInvalidResult, "the agent ended well without an answer")
 }
 
 // said quotes the end of what the agent wrote to standard error, which is where
 // programs say why they end.
-func said(stderr []byte) string {
+func stderrExcerpt(stderr []byte) string {
 	text := strings.TrimSpace(strings.ToValidUTF8(string(stderr), "�"))
 	if text == "" {
 		return ""
@@ -66,20 +66,20 @@ func said(stderr []byte) string {
 	return ": " + excerpt(lines[len(lines)-1])
 }
 
-const longestExcerpt = 500 // bytes of an agent's own words in a failure
+const maxExcerptSize = 500 // bytes of an agent's own words in a failure
 
 func excerpt(text string) string {
 	text = strings.TrimSpace(strings.ReplaceAll(text, "\x00", ""))
-	if len(text) <= longestExcerpt {
+	if len(text) <= maxExcerptSize {
 		return text
 	}
-	end := longestExcerpt
+	end := maxExcerptSize
 	for !utf8.RuneStart(text[end]) {
 		end--
 	}
 	return text[:end] + "…"
 }
 
-func failed(code execution.Code, format string, args ...any) *execution.Failure {
+func newFailure(code execution.Code, format string, args ...any) *execution.Failure {
 	return &execution.Failure{Code: code, Message: fmt.Sprintf(format, args...)}
 }

@@ -16,22 +16,22 @@ import (
 )
 
 // seen is a way out through which this went already.
-type seen gateway.Summary
+type fakeEgress gateway.Summary
 
-func (seen) Serve(net.Listener) error   { return nil }
-func (seen) Close() error               { return nil }
-func (s seen) Summary() gateway.Summary { return gateway.Summary(s) }
+func (fakeEgress) Serve(net.Listener) error   { return nil }
+func (fakeEgress) Close() error               { return nil }
+func (s fakeEgress) Summary() gateway.Summary { return gateway.Summary(s) }
 
 // claudeThatSaw is a claude runtime whose gateway saw this.
-func claudeThatSaw(s gateway.Summary) *agentruntime.Registry {
-	r := claude("image", nil)
+func claudeWithSummary(s gateway.Summary) *agentruntime.Registry {
+	r := claudeRuntime("image", nil)
 	r.Unavailable = ""
-	r.OpenEgress = func(context.Context, *execution.Execution, string) agentruntime.Egress { return seen(s) }
-	return agentruntime.New(r)
+	r.OpenEgress = func(context.Context, *execution.Execution, string) agentruntime.Egress { return fakeEgress(s) }
+	return agentruntime.NewRegistry(r)
 }
 
-func exited(code int, stdout string) sandbox.Outcome {
-	return sandbox.Outcome{Ended: sandbox.Exited, ExitCode: code, Stdout: []byte(stdout)}
+func exitedOutcome(code int, stdout string) sandbox.Outcome {
+	return sandbox.Outcome{EndReason: sandbox.Exited, ExitCode: code, Stdout: []byte(stdout)}
 }
 
 const (
@@ -46,76 +46,76 @@ const (
 	list     = `{"type":"result","subtype":"success","is_error":false,"num_turns":1,"result":"x","structured_output":[1]}`
 )
 
-func TestRead(t *testing.T) {
+func TestParseOutcome(t *testing.T) {
 	for name, c := range map[string]struct {
 		outcome sandbox.Outcome
 		saw     gateway.Summary
 		code    execution.Code // empty: success
 		message string
 	}{
-		"success": {outcome: exited(0, good)},
+		"success": {outcome: exitedOutcome(0, good)},
 
-		"timed out":     {sandbox.Outcome{Ended: sandbox.TimedOut, ExitCode: 137, Stdout: []byte(good)}, gateway.Summary{}, execution.CodeTimedOut, "longer than 1m0s"},
-		"out of memory": {sandbox.Outcome{Ended: sandbox.OutOfMemory, Stdout: []byte(good)}, gateway.Summary{}, execution.CodeOutOfMemory, "1024 MiB"},
-		"output limit":  {sandbox.Outcome{Ended: sandbox.OutputLimit}, gateway.Summary{}, execution.CodeOutputLimit, "more output"},
-		"output cut":    {sandbox.Outcome{Ended: sandbox.Exited, Truncated: true, Stdout: []byte(good[:20])}, gateway.Summary{}, execution.CodeOutputLimit, "more than 20 bytes"},
+		"timed out":     {sandbox.Outcome{EndReason: sandbox.TimedOut, ExitCode: 137, Stdout: []byte(good)}, gateway.Summary{}, execution.CodeTimedOut, "longer than 1m0s"},
+		"out of memory": {sandbox.Outcome{EndReason: sandbox.OutOfMemory, Stdout: []byte(good)}, gateway.Summary{}, execution.CodeOutOfMemory, "1024 MiB"},
+		"output limit":  {sandbox.Outcome{EndReason: sandbox.OutputLimit}, gateway.Summary{}, execution.CodeOutputLimit, "more output"},
+		"output cut":    {sandbox.Outcome{EndReason: sandbox.Exited, Truncated: true, Stdout: []byte(good[:20])}, gateway.Summary{}, execution.CodeOutputLimit, "more than 20 bytes"},
 
 		"exit code, no result": {
-			sandbox.Outcome{Ended: sandbox.Exited, ExitCode: 3, Stderr: []byte("one\nboom \xff\n")}, gateway.Summary{},
+			sandbox.Outcome{EndReason: sandbox.Exited, ExitCode: 3, Stderr: []byte("one\nboom \xff\n")}, gateway.Summary{},
 			execution.CodeAgentError, "exit code 3: boom \uFFFD",
 		},
-		"exit code, good result": {exited(1, good), gateway.Summary{}, execution.CodeAgentError, "exit code 1"},
-		"no result":              {exited(0, ""), gateway.Summary{}, execution.CodeInvalidResult, "no result"},
-		"two results":            {exited(0, good+"\n"+good), gateway.Summary{}, execution.CodeInvalidResult, "more than one"},
-		"two on one line":        {exited(0, good+good), gateway.Summary{}, execution.CodeInvalidResult, "after its end"},
-		"words after it":         {exited(0, good+"\ndone"), gateway.Summary{}, execution.CodeInvalidResult, "line 2"},
-		"bad UTF-8":              {exited(0, strings.Replace(good, "hi", "\xff", 1)), gateway.Summary{}, execution.CodeInvalidResult, "not lines of JSON"},
+		"exit code, good result": {exitedOutcome(1, good), gateway.Summary{}, execution.CodeAgentError, "exit code 1"},
+		"no result":              {exitedOutcome(0, ""), gateway.Summary{}, execution.CodeInvalidResult, "no result"},
+		"two results":            {exitedOutcome(0, good+"\n"+good), gateway.Summary{}, execution.CodeInvalidResult, "more than one"},
+		"two on one line":        {exitedOutcome(0, good+good), gateway.Summary{}, execution.CodeInvalidResult, "after its end"},
+		"words after it":         {exitedOutcome(0, good+"\ndone"), gateway.Summary{}, execution.CodeInvalidResult, "line 2"},
+		"bad UTF-8":              {exitedOutcome(0, strings.Replace(good, "hi", "\xff", 1)), gateway.Summary{}, execution.CodeInvalidResult, "not lines of JSON"},
 		"10,000 deep": {
-			exited(0, strings.Replace(good, `"hi"`, strings.Repeat("[", 10_000)+strings.Repeat("]", 10_000), 1)), gateway.Summary{},
+			exitedOutcome(0, strings.Replace(good, `"hi"`, strings.Repeat("[", 10_000)+strings.Repeat("]", 10_000), 1)), gateway.Summary{},
 			execution.CodeInvalidResult, "128 deep",
 		},
 		"a verdict that stands twice": {
-			exited(0, strings.Replace(good, `"is_error":false`, `"is_error":true,"is_error":false`, 1)), gateway.Summary{},
+			exitedOutcome(0, strings.Replace(good, `"is_error":false`, `"is_error":true,"is_error":false`, 1)), gateway.Summary{},
 			execution.CodeInvalidResult, "duplicate",
 		},
 		"a verdict in other letters": {
-			exited(1, strings.Replace(ownError, `"is_error":true`, `"is_error":true,"Is_Error":false`, 1)), gateway.Summary{},
+			exitedOutcome(1, strings.Replace(ownError, `"is_error":true`, `"is_error":true,"Is_Error":false`, 1)), gateway.Summary{},
 			execution.CodeAgentError, "error_during_execution",
 		},
-		"no turns":              {exited(0, noTurns), gateway.Summary{}, execution.CodeInvalidResult, "without asking its model"},
-		"no answer":             {exited(0, noAnswer), gateway.Summary{}, execution.CodeInvalidResult, "without an answer"},
-		"too many turns":        {exited(1, turns), gateway.Summary{}, execution.CodeAgentError, "within its turns"},
-		"the agent's own error": {exited(1, ownError), gateway.Summary{}, execution.CodeAgentError, "error_during_execution"},
+		"no turns":              {exitedOutcome(0, noTurns), gateway.Summary{}, execution.CodeInvalidResult, "without asking its model"},
+		"no answer":             {exitedOutcome(0, noAnswer), gateway.Summary{}, execution.CodeInvalidResult, "without an answer"},
+		"too many turns":        {exitedOutcome(1, turns), gateway.Summary{}, execution.CodeAgentError, "within its turns"},
+		"the agent's own error": {exitedOutcome(1, ownError), gateway.Summary{}, execution.CodeAgentError, "error_during_execution"},
 
 		"refusal, counted as an error": {
-			exited(1, strings.Replace(refusal, `"is_error":false`, `"is_error":true`, 1)), gateway.Summary{Calls: 1, LastStatus: 200},
+			exitedOutcome(1, strings.Replace(refusal, `"is_error":false`, `"is_error":true`, 1)), gateway.Summary{Calls: 1, LastStatus: 200},
 			execution.CodeModelError, "declined",
 		},
-		"refusal":          {exited(0, refusal), gateway.Summary{}, execution.CodeModelError, "declined"},
-		"401":              {exited(1, apiError+"401}"), gateway.Summary{Calls: 3, LastStatus: 401}, execution.CodeModelError, "API key (status 401)"},
-		"404":              {exited(1, apiError+"404}"), gateway.Summary{Calls: 1, LastStatus: 404}, execution.CodeModelError, "does not know the model"},
-		"413":              {exited(1, apiError+"413}"), gateway.Summary{Calls: 1, LastStatus: 413}, execution.CodeModelError, "too large"},
-		"429":              {exited(1, apiError+"429}"), gateway.Summary{Calls: 3, LastStatus: 429}, execution.CodeModelError, "status 429"},
-		"500":              {exited(1, apiError+"500}"), gateway.Summary{Calls: 3, LastStatus: 500}, execution.CodeModelError, "failed (status 500)"},
-		"504":              {exited(1, apiError+"504}"), gateway.Summary{Calls: 3, LastStatus: 504}, execution.CodeModelError, "in time"},
-		"529, as it comes": {exited(1, apiError+"null}"), gateway.Summary{Calls: 3, LastStatus: 529}, execution.CodeModelError, "overloaded (status 529)"},
-		"unreachable":      {exited(1, apiError+"null}"), gateway.Summary{Calls: 3}, execution.CodeModelError, "could not be reached"},
-		"400, the CLI's":   {exited(1, apiError+"400}"), gateway.Summary{}, execution.CodeModelError, "refused the request (status 400): API Error"},
+		"refusal":          {exitedOutcome(0, refusal), gateway.Summary{}, execution.CodeModelError, "declined"},
+		"401":              {exitedOutcome(1, apiError+"401}"), gateway.Summary{Calls: 3, LastStatus: 401}, execution.CodeModelError, "API key (status 401)"},
+		"404":              {exitedOutcome(1, apiError+"404}"), gateway.Summary{Calls: 1, LastStatus: 404}, execution.CodeModelError, "does not know the model"},
+		"413":              {exitedOutcome(1, apiError+"413}"), gateway.Summary{Calls: 1, LastStatus: 413}, execution.CodeModelError, "too large"},
+		"429":              {exitedOutcome(1, apiError+"429}"), gateway.Summary{Calls: 3, LastStatus: 429}, execution.CodeModelError, "status 429"},
+		"500":              {exitedOutcome(1, apiError+"500}"), gateway.Summary{Calls: 3, LastStatus: 500}, execution.CodeModelError, "failed (status 500)"},
+		"504":              {exitedOutcome(1, apiError+"504}"), gateway.Summary{Calls: 3, LastStatus: 504}, execution.CodeModelError, "in time"},
+		"529, as it comes": {exitedOutcome(1, apiError+"null}"), gateway.Summary{Calls: 3, LastStatus: 529}, execution.CodeModelError, "overloaded (status 529)"},
+		"unreachable":      {exitedOutcome(1, apiError+"null}"), gateway.Summary{Calls: 3}, execution.CodeModelError, "could not be reached"},
+		"400, the CLI's":   {exitedOutcome(1, apiError+"400}"), gateway.Summary{}, execution.CodeModelError, "refused the request (status 400): API Error"},
 		"denied": {
-			exited(1, apiError+"403}"), gateway.Summary{Denied: 1, LastDenial: "the model is not allowed"},
+			exitedOutcome(1, apiError+"403}"), gateway.Summary{Denied: 1, LastDenial: "the model is not allowed"},
 			execution.CodeModelError, "gateway refused the agent's request: the model is not allowed",
 		},
 		"over budget": {
-			exited(1, apiError+"403}"), gateway.Summary{Calls: 2, Denied: 1, LastDenial: "x", BudgetExceeded: "240 of 200 tokens"},
+			exitedOutcome(1, apiError+"403}"), gateway.Summary{Calls: 2, Denied: 1, LastDenial: "x", BudgetExceeded: "240 of 200 tokens"},
 			execution.CodeBudgetExceeded, "240 of 200 tokens",
 		},
-		"half a letter in the answer": {outcome: exited(0, strings.Replace(good, `"num_turns"`, `"x":"\ud83d","num_turns"`, 1))},
-		"recovered from a 529":        {outcome: exited(0, good), saw: gateway.Summary{Calls: 2, LastStatus: 200}},
+		"half a letter in the answer": {outcome: exitedOutcome(0, strings.Replace(good, `"num_turns"`, `"x":"\ud83d","num_turns"`, 1))},
+		"recovered from a 529":        {outcome: exitedOutcome(0, good), saw: gateway.Summary{Calls: 2, LastStatus: 200}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			run, failure := claudeThatSaw(c.saw).Prepare(t.Context(), task(execution.Task{Input: "x"}))
+			run, failure := claudeWithSummary(c.saw).Prepare(t.Context(), task(execution.Task{Input: "x"}))
 			require.Nil(t, failure)
-			result, failure := run.Read(c.outcome)
+			result, failure := run.ParseOutcome(c.outcome)
 			if c.code == "" {
 				require.Nil(t, failure)
 				require.Equal(t, "hi", result.Text)
@@ -128,7 +128,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-func TestReadOfATaskWithASchema(t *testing.T) {
+func TestParseOutcomeWithSchema(t *testing.T) {
 	for name, c := range map[string]struct {
 		stdout string
 		want   *execution.Result // nil: failure
@@ -139,27 +139,27 @@ func TestReadOfATaskWithASchema(t *testing.T) {
 		"nothing":       {noAnswer, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			run, failure := claudeThatSaw(gateway.Summary{}).Prepare(t.Context(), task(execution.Task{Input: "x", Schema: `{"type":"object"}`}))
+			run, failure := claudeWithSummary(gateway.Summary{}).Prepare(t.Context(), task(execution.Task{Input: "x", Schema: `{"type":"object"}`}))
 			require.Nil(t, failure)
-			result, failure := run.Read(exited(0, c.stdout))
+			result, failure := run.ParseOutcome(exitedOutcome(0, c.stdout))
 			require.Empty(t, cmp.Diff(c.want, result))
 			require.Equal(t, c.want == nil, failure != nil)
 		})
 	}
 }
 
-func TestAFailureQuotesLittle(t *testing.T) {
-	run, failure := claudeThatSaw(gateway.Summary{}).Prepare(t.Context(), task(execution.Task{Input: "x"}))
+func TestFailureExcerptIsBounded(t *testing.T) {
+	run, failure := claudeWithSummary(gateway.Summary{}).Prepare(t.Context(), task(execution.Task{Input: "x"}))
 	require.Nil(t, failure)
-	o := exited(1, "")
+	o := exitedOutcome(1, "")
 	o.Stderr = []byte(strings.Repeat("é", 10_000))
-	_, failure = run.Read(o)
+	_, failure = run.ParseOutcome(o)
 	require.Less(t, len(failure.Message), 600)
 	require.True(t, strings.HasSuffix(failure.Message, "é…"), "cut between letters")
 }
 
-func TestUsageIsWhatTheGatewaySaw(t *testing.T) {
-	run, failure := claudeThatSaw(gateway.Summary{
+func TestUsageFromGatewaySummary(t *testing.T) {
+	run, failure := claudeWithSummary(gateway.Summary{
 		Calls: 2, CostUSD: 0.5, Tokens: gateway.Tokens{Input: 1, Output: 2, CacheRead: 10, CacheWrite5m: 100, CacheWrite1h: 1000},
 	}).Prepare(t.Context(), task(execution.Task{Input: "x"}))
 	require.Nil(t, failure)
@@ -167,13 +167,13 @@ func TestUsageIsWhatTheGatewaySaw(t *testing.T) {
 }
 
 func TestClaudeNeedsAGateway(t *testing.T) {
-	_, failure := agentruntime.New(claude("image", nil)).Prepare(t.Context(), task(execution.Task{Runtime: "claude", Input: "x"}))
+	_, failure := agentruntime.NewRegistry(claudeRuntime("image", nil)).Prepare(t.Context(), task(execution.Task{Runtime: "claude", Input: "x"}))
 	require.Equal(t, execution.CodeUnknownRuntime, failure.Code)
 	require.Contains(t, failure.Message, "ANTHROPIC_API_KEY")
 }
 
-func TestClaudeTakesOnlyModelsItMayUse(t *testing.T) {
-	registry := claudeThatSaw(gateway.Summary{})
+func TestClaudeAllowedModels(t *testing.T) {
+	registry := claudeWithSummary(gateway.Summary{})
 	_, failure := registry.Prepare(t.Context(), task(execution.Task{Input: "x", Model: "gpt-9"}))
 	require.NotNil(t, failure)
 	require.Contains(t, failure.Message, `the model "gpt-9" cannot be used`)

@@ -20,22 +20,22 @@ type Run struct {
 	Job   sandbox.Job
 	Model string // that the agent is to use; empty: none
 
-	runtime    catalog.Runtime
-	contract   contract
-	structured bool   // the task has a schema
-	memory     string // path of the agent's own memory; empty: it has none that is kept
-	egress     Egress
+	runtime     catalog.Runtime
+	contract    contract
+	hasSchema   bool   // the task has a schema
+	sessionPath string // path of the agent's own memory; empty: it has none that is kept
+	egress      Egress
 }
 
 // contract is one way to call an agent and to read what it printed. Both are
 // without state.
 type contract interface {
 	// call completes a Run whose Job has all but argv, environment, input and files.
-	call(r *Run, e *execution.Execution) *execution.Failure
+	prepareJob(r *Run, e *execution.Execution) *execution.Failure
 	// show passes on what one line of its output says of what it does.
-	show(line []byte, seen func(execution.StepKind, string))
+	reportSteps(line []byte, seen func(execution.StepKind, string))
 	// read judges an agent that ended by itself.
-	read(r *Run, o sandbox.Outcome) (*execution.Result, *execution.Failure)
+	parseResult(r *Run, o sandbox.Outcome) (*execution.Result, *execution.Failure)
 }
 
 var contracts = map[catalog.Contract]contract{
@@ -43,12 +43,12 @@ var contracts = map[catalog.Contract]contract{
 	catalog.Command:    command{},
 }
 
-const home = "/home/agent"
+const homeDir = "/home/agent"
 
 // prepare puts nothing that a tenant wrote on the command line, except for the
 // stream-json contract's schema.
 func (r Runtime) prepare(ctx context.Context, e *execution.Execution) (*Run, *execution.Failure) {
-	model, failure := r.model(e.Task.Model)
+	model, failure := r.resolveModel(e.Task.Model)
 	if failure != nil {
 		return nil, failure
 	}
@@ -57,22 +57,22 @@ func (r Runtime) prepare(ctx context.Context, e *execution.Execution) (*Run, *ex
 		env = append(env, name+"="+model)
 	}
 	run := &Run{
-		Model: model, runtime: r.Runtime, contract: contracts[r.Contract], structured: e.Task.Schema != "",
+		Model: model, runtime: r.Runtime, contract: contracts[r.Contract], hasSchema: e.Task.Schema != "",
 		Job: sandbox.Job{
 			Execution: e.ID, Image: r.Image, Argv: r.Command(model), Env: env,
-			Timeout: e.Timeout, Quiet: time.Duration(r.Quiet),
+			Timeout: e.Timeout, IdleTimeout: time.Duration(r.IdleTimeout),
 			Limits: sandbox.Limits{
 				Memory: int64(r.Limits.Memory), CPUs: r.Limits.CPUs, PIDs: r.Limits.PIDs, Output: int64(r.Limits.Output),
 			},
 		},
 	}
-	if most := time.Duration(r.MaxTimeout); most > 0 {
-		run.Job.Timeout = min(run.Job.Timeout, most)
+	if maxTimeout := time.Duration(r.MaxTimeout); maxTimeout > 0 {
+		run.Job.Timeout = min(run.Job.Timeout, maxTimeout)
 	}
-	if failure := run.contract.call(run, e); failure != nil {
+	if failure := run.contract.prepareJob(run, e); failure != nil {
 		return nil, failure
 	}
-	if failure := run.layGiven(e.Task.Given); failure != nil {
+	if failure := run.addInputFiles(e.Task.InputFiles); failure != nil {
 		return nil, failure
 	}
 	if r.OpenEgress != nil {
@@ -82,34 +82,34 @@ func (r Runtime) prepare(ctx context.Context, e *execution.Execution) (*Run, *ex
 	return run, nil
 }
 
-func (r Runtime) model(asked string) (string, *execution.Failure) {
+func (r Runtime) resolveModel(requested string) (string, *execution.Failure) {
 	switch {
 	case len(r.Models) == 0:
 		return "", nil
-	case asked == "":
+	case requested == "":
 		return r.Models[0], nil
 	}
-	if !slices.Contains(r.Models, asked) {
-		return "", failed(execution.CodeModelNotAllowed, "the model %q cannot be used with the runtime %q, only: %s", asked, r.Name, strings.Join(r.Models, ", "))
+	if !slices.Contains(r.Models, requested) {
+		return "", newFailure(execution.CodeModelNotAllowed, "the model %q cannot be used with the runtime %q, only: %s", requested, r.Name, strings.Join(r.Models, ", "))
 	}
-	return asked, nil
+	return requested, nil
 }
 
 // Left is what the agent wants to find at the next turn, if that may be kept.
-func (r *Run) Left(o sandbox.Outcome) *execution.Session {
-	i := slices.IndexFunc(o.Files, func(f sandbox.OutFile) bool { return f.Path == r.memory })
-	if r.memory == "" || i < 0 || o.Files[i].Content.Size() > execution.MaxSession {
+func (r *Run) ExtractSession(o sandbox.Outcome) *execution.Session {
+	i := slices.IndexFunc(o.Files, func(f sandbox.OutputFile) bool { return f.Path == r.sessionPath })
+	if r.sessionPath == "" || i < 0 || o.Files[i].Content.Size() > execution.MaxSession {
 		return nil
 	}
 	data, err := io.ReadAll(o.Files[i].Content)
-	if err != nil || session.Check(data) != nil {
+	if err != nil || session.Validate(data) != nil {
 		return nil // not worth failing the turn: the messages are kept besides
 	}
 	return &execution.Session{Runtime: r.runtime.Name, Model: r.Model, Data: data}
 }
 
 // resumes says whether the task brings a session that this agent may go on from.
-func (r *Run) resumes(t execution.Task) bool {
+func (r *Run) canResume(t execution.Task) bool {
 	s := t.Session
 	return s != nil && s.Runtime == r.runtime.Name && s.Model == r.Model
 }

@@ -14,28 +14,28 @@ import (
 
 // TestOnlyTheSchemaOfATaskIsOnTheCommandLine puts a mark into everything that a
 // tenant can write, and looks where it comes out.
-func TestOnlyTheSchemaOfATaskIsOnTheCommandLine(t *testing.T) {
+func TestArgvHoldsOnlySchemaOfTask(t *testing.T) {
 	const mark = "\u2620mark"
 	marked := rapid.Map(rapid.String(), func(s string) string { return s + mark })
 	rapid.Check(t, func(t *rapid.T) {
-		given := execution.Task{Input: marked.Draw(t, "input"), Instructions: marked.Draw(t, "instructions")}
+		input := execution.Task{Input: marked.Draw(t, "input"), Instructions: marked.Draw(t, "instructions")}
 		for range rapid.IntRange(0, 3).Draw(t, "turns") {
-			given.History = append(given.History,
+			input.History = append(input.History,
 				execution.Message{Role: execution.RoleUser, Text: marked.Draw(t, "message")},
 				execution.Message{Role: execution.RoleAssistant, Text: marked.Draw(t, "reply")})
 		}
 		if rapid.Bool().Draw(t, "with a schema") {
-			given.Schema = `{"description":"` + mark + `"}`
+			input.Schema = `{"description":"` + mark + `"}`
 		}
-		for _, registry := range []*agentruntime.Registry{agentruntime.New(offlineRuntime("x")), claudeThatSaw(gateway.Summary{})} {
-			run, failure := registry.Prepare(t.Context(), task(given))
+		for _, registry := range []*agentruntime.Registry{agentruntime.NewRegistry(offlineRuntime("x")), claudeWithSummary(gateway.Summary{})} {
+			run, failure := registry.Prepare(t.Context(), task(input))
 			require.Nil(t, failure)
 			for _, arg := range append(run.Job.Argv, run.Job.Env...) {
 				if !strings.HasPrefix(arg, "--json-schema=") {
 					require.NotContains(t, arg, mark)
 				}
 			}
-			require.Equal(t, "\n"+given.Input, string(run.Job.Stdin))
+			require.Equal(t, "\n"+input.Input, string(run.Job.Stdin))
 			for _, f := range run.Job.Files {
 				require.True(t, strings.HasPrefix(f.Path, "/home/agent/"), f.Path)
 				require.NotContains(t, f.Path, mark)
@@ -45,8 +45,8 @@ func TestOnlyTheSchemaOfATaskIsOnTheCommandLine(t *testing.T) {
 	})
 }
 
-func TestClaudesEnvironment(t *testing.T) {
-	run, failure := claudeThatSaw(gateway.Summary{}).Prepare(t.Context(), task(execution.Task{Input: "x", Model: "claude-haiku-4-5"}))
+func TestClaudeEnvironment(t *testing.T) {
+	run, failure := claudeWithSummary(gateway.Summary{}).Prepare(t.Context(), task(execution.Task{Input: "x", Model: "claude-haiku-4-5"}))
 	require.Nil(t, failure)
 	require.Contains(t, run.Job.Env, "ANTHROPIC_BASE_URL=http://127.0.0.1:8787")
 	require.Contains(t, run.Job.Env, "CLAUDE_CODE_MAX_RETRIES=2")
@@ -54,7 +54,7 @@ func TestClaudesEnvironment(t *testing.T) {
 	require.Contains(t, run.Job.Env, "CLAUDE_CODE_SUBAGENT_MODEL=claude-haiku-4-5")
 
 	// What one job's environment holds must not show in the next one's.
-	registry := claudeThatSaw(gateway.Summary{})
+	registry := claudeWithSummary(gateway.Summary{})
 	first, _ := registry.Prepare(t.Context(), task(execution.Task{Input: "x", Model: "claude-haiku-4-5"}))
 	second, _ := registry.Prepare(t.Context(), task(execution.Task{Input: "x", Model: "claude-opus-4-5"}))
 	require.Contains(t, first.Job.Env, "CLAUDE_CODE_SUBAGENT_MODEL=claude-haiku-4-5")
@@ -63,7 +63,7 @@ func TestClaudesEnvironment(t *testing.T) {
 
 func TestAllListsEveryRuntime(t *testing.T) {
 	var names []string
-	for _, r := range agentruntime.New(offlineRuntime("x"), claude("y", nil)).All() {
+	for _, r := range agentruntime.NewRegistry(offlineRuntime("x"), claudeRuntime("y", nil)).All() {
 		names = append(names, r.Name)
 	}
 	require.Equal(t, []string{"offline", "claude"}, names)

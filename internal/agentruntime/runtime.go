@@ -35,7 +35,7 @@ type Egress interface {
 
 // From makes the runtime of a catalog's entry. Without a gateway, which there is
 // only where the operator has an API key, one that needs it is not available.
-func From(entry catalog.Runtime, gw *gateway.Gateway) Runtime {
+func FromCatalog(entry catalog.Runtime, gw *gateway.Gateway) Runtime {
 	r := Runtime{Runtime: entry}
 	switch {
 	case entry.Egress == nil:
@@ -50,11 +50,11 @@ func From(entry catalog.Runtime, gw *gateway.Gateway) Runtime {
 			policy.Routes = append(policy.Routes, gateway.Route(route))
 		}
 		r.OpenEgress = func(ctx context.Context, e *execution.Execution, model string) Egress {
-			own := policy
-			own.Models = []string{model}
-			own.Budget = gateway.Budget{Tokens: e.Task.Budget.MaxTokens, CostUSD: e.Task.Budget.MaxCostUSD}
-			own.Spent = gateway.Budget{Tokens: e.Usage.InputTokens + e.Usage.OutputTokens, CostUSD: e.Usage.CostUSD}
-			return gw.Session(ctx, e.ID, own)
+			executionPolicy := policy
+			executionPolicy.Models = []string{model}
+			executionPolicy.Budget = gateway.Budget{Tokens: e.Task.Budget.MaxTokens, CostUSD: e.Task.Budget.MaxCostUSD}
+			executionPolicy.PreviousUsage = gateway.Budget{Tokens: e.Usage.InputTokens + e.Usage.OutputTokens, CostUSD: e.Usage.CostUSD}
+			return gw.OpenSession(ctx, e.ID, executionPolicy)
 		}
 	}
 	return r
@@ -64,7 +64,7 @@ func From(entry catalog.Runtime, gw *gateway.Gateway) Runtime {
 type Registry struct{ runtimes []Runtime }
 
 // New makes a registry. Tasks that name no runtime get the first that is available.
-func New(runtimes ...Runtime) *Registry { return &Registry{runtimes: runtimes} }
+func NewRegistry(runtimes ...Runtime) *Registry { return &Registry{runtimes: runtimes} }
 
 // All lists the runtimes in their order, also those that are not available.
 func (r *Registry) All() []Runtime { return r.runtimes }
@@ -82,22 +82,22 @@ func (r *Registry) Prepare(ctx context.Context, e *execution.Execution) (*Run, *
 
 func (r *Registry) choose(name string) (Runtime, *execution.Failure) {
 	var available []string
-	for _, one := range r.runtimes {
+	for _, candidate := range r.runtimes {
 		switch {
-		case one.Unavailable == "" && (name == "" || name == one.Name):
-			return one, nil
-		case one.Unavailable == "":
-			available = append(available, one.Name)
-		case name == one.Name:
-			return Runtime{}, unknownRuntime("the runtime %q is not available here: %s", name, one.Unavailable)
+		case candidate.Unavailable == "" && (name == "" || name == candidate.Name):
+			return candidate, nil
+		case candidate.Unavailable == "":
+			available = append(available, candidate.Name)
+		case name == candidate.Name:
+			return Runtime{}, unknownRuntimeFailure("the runtime %q is not available here: %s", name, candidate.Unavailable)
 		}
 	}
 	if name == "" {
-		return Runtime{}, unknownRuntime("no runtime is available here")
+		return Runtime{}, unknownRuntimeFailure("no runtime is available here")
 	}
-	return Runtime{}, unknownRuntime("there is no runtime %q here, only: %s", name, strings.Join(available, ", "))
+	return Runtime{}, unknownRuntimeFailure("there is no runtime %q here, only: %s", name, strings.Join(available, ", "))
 }
 
-func unknownRuntime(format string, args ...any) *execution.Failure {
+func unknownRuntimeFailure(format string, args ...any) *execution.Failure {
 	return &execution.Failure{Code: execution.CodeUnknownRuntime, Message: fmt.Sprintf(format, args...)}
 }

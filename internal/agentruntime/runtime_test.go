@@ -33,7 +33,7 @@ func TestPrepareChoosesByName(t *testing.T) {
 		"none at all":                 {nil, "", "", "no runtime is available"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			run, failure := agentruntime.New(c.runtimes...).Prepare(t.Context(), task(execution.Task{Runtime: c.asked, Input: "x"}))
+			run, failure := agentruntime.NewRegistry(c.runtimes...).Prepare(t.Context(), task(execution.Task{Runtime: c.asked, Input: "x"}))
 			if c.refused != "" {
 				require.Nil(t, run)
 				require.Equal(t, execution.CodeUnknownRuntime, failure.Code)
@@ -46,9 +46,9 @@ func TestPrepareChoosesByName(t *testing.T) {
 	}
 }
 
-func TestPrepareKeepsWhatTenantsWriteOffTheCommandLine(t *testing.T) {
+func TestPrepareKeepsTenantTextOffArgv(t *testing.T) {
 	const hostile = "--dangerously '; rm -rf / # $(id)"
-	run, failure := agentruntime.New(offlineRuntime("x")).Prepare(t.Context(), task(execution.Task{
+	run, failure := agentruntime.NewRegistry(offlineRuntime("x")).Prepare(t.Context(), task(execution.Task{
 		Input:        hostile,
 		Instructions: hostile,
 		History:      []execution.Message{{Role: execution.RoleUser, Text: hostile}},
@@ -60,8 +60,8 @@ func TestPrepareKeepsWhatTenantsWriteOffTheCommandLine(t *testing.T) {
 	require.Equal(t, hostile, string(run.Job.Files[1].Data))
 }
 
-func TestPrepareIsTheSameForEveryAttempt(t *testing.T) {
-	registry := agentruntime.New(offlineRuntime("x"))
+func TestPrepareIsDeterministic(t *testing.T) {
+	registry := agentruntime.NewRegistry(offlineRuntime("x"))
 	first, _ := registry.Prepare(t.Context(), task(execution.Task{Input: "x"}))
 	second, _ := registry.Prepare(t.Context(), task(execution.Task{Input: "x"}))
 	require.Equal(t, first.Job, second.Job)
@@ -70,7 +70,7 @@ func TestPrepareIsTheSameForEveryAttempt(t *testing.T) {
 }
 
 func TestPrepareStartsOrResumesASession(t *testing.T) {
-	registry := agentruntime.New(offlineRuntime("x"))
+	registry := agentruntime.NewRegistry(offlineRuntime("x"))
 	for name, c := range map[string]struct {
 		history []execution.Message
 		flag    string
@@ -87,7 +87,7 @@ func TestPrepareStartsOrResumesASession(t *testing.T) {
 	}
 }
 
-func TestPrepareRefusesASchemaThatTheAgentCouldNotTake(t *testing.T) {
+func TestPrepareRejectsInvalidSchema(t *testing.T) {
 	for name, schema := range map[string]string{
 		"not JSON":  "{",
 		"a list":    "[]",
@@ -95,7 +95,7 @@ func TestPrepareRefusesASchemaThatTheAgentCouldNotTake(t *testing.T) {
 		"too large": `{"x":"` + strings.Repeat("x", 100<<10) + `"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, failure := agentruntime.New(offlineRuntime("x")).Prepare(t.Context(), task(execution.Task{Input: "x", Schema: schema}))
+			_, failure := agentruntime.NewRegistry(offlineRuntime("x")).Prepare(t.Context(), task(execution.Task{Input: "x", Schema: schema}))
 			require.NotNil(t, failure)
 			require.Contains(t, failure.Message, "schema")
 		})

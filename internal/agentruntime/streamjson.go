@@ -20,11 +20,11 @@ type streamJSON struct{}
 
 // maxSchema bounds the one text that has to go on the command line. Linux
 // takes 128 KiB for one argument.
-const maxSchema = 96 << 10
+const maxSchemaSize = 96 << 10
 
 // call puts the schema on the command line, which has no other way in; it is
 // valid JSON and one argument.
-func (streamJSON) call(r *Run, e *execution.Execution) *execution.Failure {
+func (streamJSON) prepareJob(r *Run, e *execution.Execution) *execution.Failure {
 	t := e.Task
 	model := r.Model
 	if model == "" {
@@ -36,25 +36,25 @@ func (streamJSON) call(r *Run, e *execution.Execution) *execution.Failure {
 	})
 
 	id := sessionID(e)
-	r.memory = session.Path(home, id)
-	r.Job.Collect = []string{r.memory}
-	past, failure := r.past(t, id)
+	r.sessionPath = session.Path(homeDir, id)
+	r.Job.Collect = []string{r.sessionPath}
+	sessionFile, failure := r.buildSessionFile(t, id)
 	if failure != nil {
 		return failure
 	}
-	if past != nil {
-		r.Job.Files = append(r.Job.Files, sandbox.File{Path: r.memory, Mode: 0o600, Data: past})
+	if sessionFile != nil {
+		r.Job.Files = append(r.Job.Files, sandbox.File{Path: r.sessionPath, Mode: 0o600, Data: sessionFile})
 		argv = append(argv, "--resume", id.String())
 	} else {
 		argv = append(argv, "--session-id", id.String())
 	}
 	if t.Instructions != "" {
-		r.Job.Files = append(r.Job.Files, sandbox.File{Path: catalog.DefaultInstructions, Mode: 0o600, Data: []byte(t.Instructions)})
-		argv = append(argv, "--append-system-prompt-file", catalog.DefaultInstructions)
+		r.Job.Files = append(r.Job.Files, sandbox.File{Path: catalog.DefaultInstructionsPath, Mode: 0o600, Data: []byte(t.Instructions)})
+		argv = append(argv, "--append-system-prompt-file", catalog.DefaultInstructionsPath)
 	}
 	if t.Schema != "" {
-		if len(t.Schema) > maxSchema || !isObject(t.Schema) {
-			return failed(execution.CodeInvalidTask, "the schema must be a JSON object of at most %d bytes", maxSchema)
+		if len(t.Schema) > maxSchemaSize || !isObject(t.Schema) {
+			return newFailure(execution.CodeInvalidTask, "the schema must be a JSON object of at most %d bytes", maxSchemaSize)
 		}
 		argv = append(argv, "--json-schema="+t.Schema)
 	}
@@ -65,16 +65,16 @@ func (streamJSON) call(r *Run, e *execution.Execution) *execution.Failure {
 
 // past is the file from which the agent resumes: the one that it left itself,
 // or else one made of the conversation's messages. Nil: nothing was said before.
-func (r *Run) past(t execution.Task, id uuid.UUID) ([]byte, *execution.Failure) {
+func (r *Run) buildSessionFile(t execution.Task, id uuid.UUID) ([]byte, *execution.Failure) {
 	if !hasText(t.History) {
 		return nil, nil
 	}
-	if r.resumes(t) {
+	if r.canResume(t) {
 		return t.Session.Data, nil
 	}
 	history, err := session.Encode(id, t.History)
 	if err != nil {
-		return nil, failed(execution.CodeInvalidTask, "the history cannot be given to the agent: %v", err)
+		return nil, newFailure(execution.CodeInvalidTask, "the history cannot be given to the agent: %v", err)
 	}
 	return history, nil
 }
@@ -83,46 +83,46 @@ func (r *Run) past(t execution.Task, id uuid.UUID) ([]byte, *execution.Failure) 
 // without an error and with at least one turn; no single sign of it is enough.
 // A task with a schema may still end with an answer in words only, because the
 // CLI may; what such an answer is worth is for the asker to say.
-func (streamJSON) read(r *Run, o sandbox.Outcome) (*execution.Result, *execution.Failure) {
+func (streamJSON) parseResult(r *Run, o sandbox.Outcome) (*execution.Result, *execution.Failure) {
 	result, err := streamjson.Parse(o.Stdout)
 	switch {
 	case err != nil && o.Truncated:
-		return nil, tooMuchOutput(o)
+		return nil, outputLimitFailure(o)
 	case err != nil && o.ExitCode != 0:
-		return nil, badExit(o)
+		return nil, exitCodeFailure(o)
 	case err != nil:
-		return nil, failed(execution.CodeInvalidResult, "the agent's result cannot be read: %v", err)
+		return nil, newFailure(execution.CodeInvalidResult, "the agent's result cannot be read: %v", err)
 	}
-	if failure := r.notSuccess(result, o); failure != nil {
+	if failure := r.checkSuccess(result, o); failure != nil {
 		return nil, failure
 	}
 	return &execution.Result{Text: result.Text, Output: string(result.Structured)}, nil
 }
 
-func (r *Run) notSuccess(result streamjson.Result, o sandbox.Outcome) *execution.Failure {
+func (r *Run) checkSuccess(result streamjson.Result, o sandbox.Outcome) *execution.Failure {
 	switch {
 	case result.StopReason == "refusal": // the CLI counts it as an error without a status
-		return failed(execution.CodeModelError, "the model declined to answer")
+		return newFailure(execution.CodeModelError, "the model declined to answer")
 	case result.IsError && (result.APIErrorStatus != 0 || r.Egress().LastCallFailed()):
 		return r.modelFailure(result.APIErrorStatus, result.Text)
 	case result.Subtype == "error_max_turns":
-		return failed(execution.CodeAgentError, "the agent did not finish within its turns")
+		return newFailure(execution.CodeAgentError, "the agent did not finish within its turns")
 	case result.IsError || strings.HasPrefix(result.Subtype, "error"):
-		return failed(execution.CodeAgentError, "the agent reported an error: %s", excerpt(describe(result)))
+		return newFailure(execution.CodeAgentError, "the agent reported an error: %s", excerpt(errorText(result)))
 	case o.ExitCode != 0:
-		return badExit(o)
+		return exitCodeFailure(o)
 	case result.NumTurns < 1:
-		return failed(execution.CodeInvalidResult, "the agent ended well without asking its model anything")
-	case r.structured && len(result.Structured) > 0 && !isObject(string(result.Structured)):
-		return failed(execution.CodeInvalidResult, "the agent's structured answer is not a JSON object")
+		return newFailure(execution.CodeInvalidResult, "the agent ended well without asking its model anything")
+	case r.hasSchema && len(result.Structured) > 0 && !isObject(string(result.Structured)):
+		return newFailure(execution.CodeInvalidResult, "the agent's structured answer is not a JSON object")
 	case strings.TrimSpace(result.Text) == "" && len(result.Structured) == 0:
-		return noAnswer()
+		return emptyResultFailure()
 	default:
 		return nil
 	}
 }
 
-func describe(r streamjson.Result) string {
+func errorText(r streamjson.Result) string {
 	if r.Text != "" {
 		return r.Text
 	}

@@ -20,7 +20,7 @@ func (s *Server) CreateAgent(c echo.Context, _ contract.CreateAgentParams) error
 	if err := readJSON(c, &body); err != nil {
 		return err
 	}
-	a, err := s.newAgent(owner(c), body)
+	a, err := s.newAgent(tenantID(c), body)
 	if err != nil {
 		return err
 	}
@@ -29,65 +29,65 @@ func (s *Server) CreateAgent(c echo.Context, _ contract.CreateAgentParams) error
 	if err := s.store.CreateAgent(ctx, &a); err != nil {
 		return err
 	}
-	return made(c, a)
+	return respondCreated(c, a)
 }
 
 // newAgent checks every field and reports all that is wrong at once.
-func (s *Server) newAgent(owner string, body contract.CreateAgent) (agent.Agent, error) {
-	var wrong []contract.FieldError
-	bounded := func(field, text string, most int, required bool) {
+func (s *Server) newAgent(tenant string, body contract.CreateAgent) (agent.Agent, error) {
+	var fieldErrors []contract.FieldError
+	checkLength := func(field, text string, maxBytes int, required bool) {
 		switch {
 		case required && strings.TrimSpace(text) == "":
-			wrong = append(wrong, fieldError(field, "must hold some text"))
-		case len(text) > most:
-			wrong = append(wrong, fieldError(field, fmt.Sprintf("has %d bytes; at most %d are taken", len(text), most)))
+			fieldErrors = append(fieldErrors, fieldError(field, "must hold some text"))
+		case len(text) > maxBytes:
+			fieldErrors = append(fieldErrors, fieldError(field, fmt.Sprintf("has %d bytes; at most %d are taken", len(text), maxBytes)))
 		case strings.ContainsRune(text, 0):
-			wrong = append(wrong, fieldError(field, "must not hold a NUL character"))
+			fieldErrors = append(fieldErrors, fieldError(field, "must not hold a NUL character"))
 		}
 	}
-	bounded("name", body.Name, agent.MaxName, true)
-	bounded("description", body.Description, agent.MaxDescription, false)
-	bounded("instructions", body.Instructions, agent.MaxInstructions, true)
-	bounded("model", body.Model, agent.MaxName, false)
+	checkLength("name", body.Name, agent.MaxName, true)
+	checkLength("description", body.Description, agent.MaxDescription, false)
+	checkLength("instructions", body.Instructions, agent.MaxInstructions, true)
+	checkLength("model", body.Model, agent.MaxName, false)
 
-	runtime := body.Runtime
-	if runtime == "" {
-		runtime = s.config.DefaultRuntime
+	runtimeName := body.Runtime
+	if runtimeName == "" {
+		runtimeName = s.config.DefaultRuntime
 	}
-	if !s.knowsRuntime(runtime) {
-		wrong = append(wrong, fieldError("runtime", "must be one of: "+strings.Join(s.config.Runtimes, ", ")))
+	if !s.hasRuntime(runtimeName) {
+		fieldErrors = append(fieldErrors, fieldError("runtime", "must be one of: "+strings.Join(s.config.Runtimes, ", ")))
 	}
-	d, err := timeout(body.Timeout, execution.DefaultTimeout)
+	runTimeout, err := parseTimeout(body.Timeout, execution.DefaultTimeout)
 	if err != nil {
-		wrong = append(wrong, explain(err).Errors...)
+		fieldErrors = append(fieldErrors, problemFor(err).Errors...)
 	}
 	budget := agent.Budget{MaxTokens: body.Budget.MaxTokens, MaxCostUSD: body.Budget.MaxCostUsd}
-	if len(wrong) > 0 {
-		return agent.Agent{}, invalid(wrong...)
+	if len(fieldErrors) > 0 {
+		return agent.Agent{}, invalidRequest(fieldErrors...)
 	}
 	if err := s.checkRules("instructions", body.Instructions); err != nil {
 		return agent.Agent{}, err
 	}
 	return agent.Agent{
-		Owner: owner, Name: body.Name, Description: body.Description, Instructions: body.Instructions,
-		Runtime: runtime, Model: body.Model, Timeout: d, Budget: budget, Retry: agent.Retry{MaxAttempts: body.Retry.MaxAttempts},
+		Tenant: tenant, Name: body.Name, Description: body.Description, Instructions: body.Instructions,
+		Runtime: runtimeName, Model: body.Model, Timeout: runTimeout, Budget: budget, RetryPolicy: agent.RetryPolicy{MaxAttempts: body.Retry.MaxAttempts},
 	}, nil
 }
 
 // ListAgents shows a page of the caller's agents.
 func (s *Server) ListAgents(c echo.Context, params contract.ListAgentsParams) error {
-	l, err := readListing(c, params.Limit, params.Cursor)
+	l, err := parsePageRequest(c, params.Limit, params.Cursor)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	found, err := s.store.Agents(ctx, owner(c), l.page())
+	found, err := s.store.Agents(ctx, tenantID(c), l.storePage())
 	if err != nil {
 		return err
 	}
-	shown, next := cut(&l, found, func(a agent.Agent) place { return placeOf(a.CreatedAt, a.ID) })
-	return answer(c, http.StatusOK, contract.AgentList{Agents: views(shown, viewAgent), NextCursor: next})
+	shown, next := trimPage(&l, found, func(a agent.Agent) cursorPosition { return positionOf(a.CreatedAt, a.ID) })
+	return respondJSON(c, http.StatusOK, contract.AgentList{Agents: viewAll(shown, viewAgent), NextCursor: next})
 }
 
 // GetAgent shows one agent.
@@ -97,11 +97,11 @@ func (s *Server) GetAgent(c echo.Context, agentID contract.ID, _ contract.GetAge
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	a, err := s.store.Agent(ctx, owner(c), agentID)
+	a, err := s.store.Agent(ctx, tenantID(c), agentID)
 	if err != nil {
 		return err
 	}
-	return answerTagged(c, viewAgent(a))
+	return respondWithETag(c, viewAgent(a))
 }
 
 // RunAgent accepts one run.
@@ -116,35 +116,35 @@ func (s *Server) RunAgent(c echo.Context, agentID contract.ID, _ contract.RunAge
 	if err := s.checkPrompt("input", body.Input); err != nil {
 		return err
 	}
-	limit, err := timeout(body.Timeout, 0)
+	runTimeout, err := parseTimeout(body.Timeout, 0)
 	if err != nil {
 		return err
 	}
 	if err := s.checkWebhook(body.Webhook); err != nil {
 		return err
 	}
-	wait, err := s.queueTimeout(body.QueueTimeout)
+	queueTimeout, err := s.parseQueueTimeout(body.QueueTimeout)
 	if err != nil {
 		return err
 	}
-	files, err := givenFiles(body.Files)
+	inputFiles, err := parseInputFiles(body.Files)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	ch, err := s.store.SubmitRun(ctx, store.Run{
-		Owner: owner(c), AgentID: agentID, Input: body.Input, Labels: execution.Labels(body.Labels), Timeout: limit, QueueTimeout: wait,
-		Files: files, Webhook: body.Webhook,
+	ch, err := s.store.SubmitRun(ctx, store.RunRequest{
+		Tenant: tenantID(c), AgentID: agentID, Input: body.Input, Labels: execution.Labels(body.Labels), Timeout: runTimeout, QueueTimeout: queueTimeout,
+		InputFiles: inputFiles, Webhook: body.Webhook,
 	})
 	if err != nil {
 		return err
 	}
-	return s.accepted(c, ch)
+	return s.respondAccepted(c, ch)
 }
 
 // accepted answers for an execution that is durable from now on.
-func (s *Server) accepted(c echo.Context, ch execution.Change) error {
-	s.tell(c, ch)
-	return made(c, ch)
+func (s *Server) respondAccepted(c echo.Context, ch execution.Change) error {
+	s.publish(c, ch)
+	return respondCreated(c, ch)
 }

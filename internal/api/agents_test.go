@@ -9,8 +9,8 @@ import (
 	"github.com/airlock-run/airlock/internal/api/contract"
 )
 
-func TestAPatchChangesWhatItNames(t *testing.T) {
-	s := start(t)
+func TestUpdateAgentMergesPatch(t *testing.T) {
+	s := startServer(t)
 	a := call[contract.Agent](s, http.MethodPost, "/agents", http.StatusCreated,
 		`{"name":"A","description":"d","instructions":"i","runtime":"claude","model":"m","timeout":"90s","budget":{"maxTokens":5,"maxCostUsd":0.5}}`)
 	path := "/agents/" + a.Id
@@ -28,9 +28,9 @@ func TestAPatchChangesWhatItNames(t *testing.T) {
 	require.Equal(t, "2m0s", cleared.Timeout)
 }
 
-func TestAPatchThatMakesNoAgentChangesNothing(t *testing.T) {
-	s := start(t)
-	a := s.agent()
+func TestUpdateAgentRejectsInvalidPatch(t *testing.T) {
+	s := startServer(t)
+	a := s.createAgent()
 	path := "/agents/" + a.Id
 	for body, field := range map[string]string{
 		`{"name":null}`: "name", `{"name":""}`: "name", `{"name":" "}`: "name", `{"instructions":7}`: "instructions", `{"runtime":"perl"}`: "runtime",
@@ -45,10 +45,10 @@ func TestAPatchThatMakesNoAgentChangesNothing(t *testing.T) {
 	require.Equal(t, a, call[contract.Agent](s, http.MethodGet, path, http.StatusOK, ""))
 }
 
-func TestADeletedAgentLeavesItsExecutions(t *testing.T) {
-	s := start(t)
-	a := s.agent()
-	e := s.run(a.Id)
+func TestDeleteAgentKeepsExecutions(t *testing.T) {
+	s := startServer(t)
+	a := s.createAgent()
+	e := s.runAgent(a.Id)
 	path := "/agents/" + a.Id
 	require.Equal(t, http.StatusNotFound, s.do(http.MethodDelete, path, "", "X-User-Id", "bob").StatusCode)
 	require.Equal(t, http.StatusNoContent, s.do(http.MethodDelete, path, "").StatusCode)

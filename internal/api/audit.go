@@ -19,26 +19,26 @@ func (s *Server) audit(next echo.HandlerFunc) echo.HandlerFunc {
 		switch c.Request().Method {
 		case http.MethodGet, http.MethodHead, http.MethodOptions:
 		default:
-			recordCall(log, c, err)
+			logAuditEntry(log, c, err)
 		}
 		return err
 	}
 }
 
 // recordCall writes the line of a call that has ended with err.
-func recordCall(log *zap.Logger, c echo.Context, err error) {
-	known, _ := c.Get(callerKey).(tenant.Caller) // nobody, where it was refused before
+func logAuditEntry(log *zap.Logger, c echo.Context, err error) {
+	identity, _ := c.Get(callerKey).(tenant.Caller) // nobody, where it was refused before
 	status, code := c.Response().Status, ""
 	if err != nil {
-		p := explain(err)
+		p := problemFor(err)
 		status, code = p.Status, string(p.Code)
 	}
 	resource := c.Param("id")
-	if made := c.Response().Header().Get(echo.HeaderLocation); made != "" {
-		resource = made
+	if location := c.Response().Header().Get(echo.HeaderLocation); location != "" {
+		resource = location
 	}
 	log.Info("call",
-		zap.String("tenant", known.Tenant), zap.String("caller", known.Subject), zap.String("address", c.RealIP()),
+		zap.String("tenant", identity.Tenant), zap.String("caller", identity.Subject), zap.String("address", c.RealIP()),
 		zap.String("route", c.Request().Method+" "+c.Path()), zap.String("resource", resource), zap.String("request", requestID(c)),
 		zap.Int("status", status), zap.String("code", code), zap.Bool("replayed", c.Response().Header().Get(headerReplayed) != ""))
 }

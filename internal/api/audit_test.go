@@ -13,22 +13,22 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/tenant"
 )
 
-func TestTheAuditLogSaysWhoDidWhat(t *testing.T) {
-	g := startGuarded(t)
+func TestAuditLogEntries(t *testing.T) {
+	g := startWithAPIKeys(t)
 	core, lines := observer.New(zap.DebugLevel)
 	srv := New(g.config, g.store, g.queue, zap.New(core))
 	web := httptest.NewServer(srv.Handler())
 	defer web.Close()
 	g.url = web.URL
 
-	ada := g.key("ada", tenant.Run, tenant.Agents)
+	ada := g.issueKey("ada", tenant.ScopeRun, tenant.ScopeAgents)
 	made := g.do(http.MethodPost, "/agents", `{"name":"A","instructions":"confidential"}`, append(ada, "Idempotency-Key", "k", "X-Request-Id", "r1")...)
 	path := made.Header.Get("Location")
 	g.do(http.MethodPost, "/agents", `{"name":"A","instructions":"confidential"}`, append(ada, "Idempotency-Key", "k")...)
 	g.do(http.MethodPost, path+"/run", `{"input":""}`, ada...)
 	g.do(http.MethodDelete, path, "", ada...)
 	g.do(http.MethodDelete, "/keys/key_x", "", ada...)
-	g.do(http.MethodDelete, path, "", bearer("alk_wrong")...)
+	g.do(http.MethodDelete, path, "", bearerHeader("alk_wrong")...)
 	g.do(http.MethodGet, "/agents", "", ada...) // changes nothing
 
 	type line struct {

@@ -15,13 +15,13 @@ import (
 )
 
 // resultsPage is how many results are read, and held in memory, at once.
-const resultsPage = 50
+const resultsPageSize = 50
 
 // GetBatchResults streams the results in input order, and with follow waits
 // for those that are not there yet.
 func (s *Server) GetBatchResults(c echo.Context, batchID contract.ID, params contract.GetBatchResultsParams) error {
 	ctx := c.Request().Context()
-	b, _, err := s.batch(ctx, c, batchID)
+	b, _, err := s.readBatch(ctx, c, batchID)
 	if err != nil {
 		return err
 	}
@@ -30,9 +30,9 @@ func (s *Server) GetBatchResults(c echo.Context, batchID contract.ID, params con
 		next = params.After + 1
 	}
 	if next < 0 || next > b.Total {
-		return invalid(fieldError("after", "must be the index of an input of the batch"))
+		return invalidRequest(fieldError("after", "must be the index of an input of the batch"))
 	}
-	c.Response().Header().Set(echo.HeaderContentType, mediaLines)
+	c.Response().Header().Set(echo.HeaderContentType, mediaTypeJSONLines)
 	c.Response().WriteHeader(http.StatusOK)
 	for {
 		next, err = s.writeResults(ctx, c, &b, next)
@@ -40,13 +40,13 @@ func (s *Server) GetBatchResults(c echo.Context, batchID contract.ID, params con
 			return err
 		}
 		c.Response().Flush()
-		if !s.awaitInput(ctx, &b, next) {
+		if !s.waitForInput(ctx, &b, next) {
 			return nil
 		}
-		if err := s.admitted(c); err != nil {
+		if err := s.reauthenticate(c); err != nil {
 			return err
 		}
-		if b, _, err = s.batch(ctx, c, batchID); err != nil {
+		if b, _, err = s.readBatch(ctx, c, batchID); err != nil {
 			return err
 		}
 	}
@@ -56,7 +56,7 @@ func (s *Server) GetBatchResults(c echo.Context, batchID contract.ID, params con
 // not ended, and returns that one's index.
 func (s *Server) writeResults(ctx context.Context, c echo.Context, b *batch.Batch, next int) (int, error) {
 	for next < b.Total {
-		page, err := s.store.BatchExecutions(ctx, b, next, resultsPage)
+		page, err := s.store.BatchExecutions(ctx, b, next, resultsPageSize)
 		if err != nil {
 			return next, err
 		}
@@ -64,7 +64,7 @@ func (s *Server) writeResults(ctx context.Context, c echo.Context, b *batch.Batc
 			if !e.Status.Terminal() {
 				return next, nil
 			}
-			if err := writeLine(c, viewResult(next, e)); err != nil {
+			if err := writeLine(c, viewBatchResult(next, e)); err != nil {
 				return next, err
 			}
 			next++
@@ -86,13 +86,13 @@ func (s *Server) writeResults(ctx context.Context, c echo.Context, b *batch.Batc
 
 // awaitInput waits for news of the execution of an input. It returns false
 // when there is nobody to answer any more.
-func (s *Server) awaitInput(ctx context.Context, b *batch.Batch, index int) bool {
-	news, leave := s.waiting.Enter(execution.Ref{Owner: b.Owner, ID: b.ExecutionID(index)})
-	defer leave()
+func (s *Server) waitForInput(ctx context.Context, b *batch.Batch, index int) bool {
+	notified, unsubscribe := s.watchers.Subscribe(execution.Ref{Tenant: b.Tenant, ID: b.ExecutionID(index)})
+	defer unsubscribe()
 	select {
-	case <-news:
-	case <-time.After(s.reread()):
-	case <-s.closing:
+	case <-notified:
+	case <-time.After(s.pollInterval()):
+	case <-s.shutdown:
 		return false
 	case <-ctx.Done():
 		return false
@@ -109,7 +109,7 @@ func writeLine(c echo.Context, line contract.BatchResult) error {
 	return err
 }
 
-func viewResult(index int, e execution.Execution) contract.BatchResult {
+func viewBatchResult(index int, e execution.Execution) contract.BatchResult {
 	view := viewExecution(e)
 	return contract.BatchResult{
 		Index: index, ExecutionId: e.ID, Status: view.Status, Result: view.Result, Error: view.Error, Usage: view.Usage,

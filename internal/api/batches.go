@@ -29,22 +29,22 @@ func (s *Server) SubmitBatch(c echo.Context, agentID contract.ID, params contrac
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), batchTimeout)
 	defer cancel()
-	if _, err := s.store.Agent(ctx, owner(c), agentID); err != nil {
+	if _, err := s.store.Agent(ctx, tenantID(c), agentID); err != nil {
 		return err // before a large body is read in vain
 	}
-	lines, err := readLines(c)
+	reader, err := newLineReader(c)
 	if err != nil {
 		return err
 	}
-	return s.submit(ctx, c, batch.Batch{AgentID: agentID, Webhook: params.Webhook}, lines.each)
+	return s.storeBatch(ctx, c, batch.Batch{AgentID: agentID, Webhook: params.Webhook}, reader.forEach)
 }
 
 // submit stores the inputs that each gives, and then the batch that they make.
 // Inputs without a batch are removed again.
-func (s *Server) submit(ctx context.Context, c echo.Context, b batch.Batch, each func(func(batch.Input) error) error) error {
-	b.ID, b.Owner, b.Window, b.QueueTimeout = id.New(id.Batch), owner(c), s.config.BatchWindow, s.config.QueueTimeout
-	inputs := s.store.NewInputs(b.Ref())
-	err := each(func(input batch.Input) error {
+func (s *Server) storeBatch(ctx context.Context, c echo.Context, b batch.Batch, forEachInput func(func(batch.Input) error) error) error {
+	b.ID, b.Tenant, b.Window, b.QueueTimeout = id.New(id.Batch), tenantID(c), s.config.BatchWindow, s.config.QueueTimeout
+	inputs := s.store.NewBatchInputWriter(b.Ref())
+	err := forEachInput(func(input batch.Input) error {
 		if err := s.checkRules(fmt.Sprintf("input %d", inputs.Len()), input.Text); err != nil {
 			return err
 		}
@@ -58,49 +58,49 @@ func (s *Server) submit(ctx context.Context, c echo.Context, b batch.Batch, each
 		err = s.store.SubmitBatch(ctx, &b)
 	}
 	if err != nil {
-		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+		cleanupCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 		defer cancel()
-		return errors.Join(err, inputs.Drop(clean))
+		return errors.Join(err, inputs.Delete(cleanupCtx))
 	}
-	return made(c, b)
+	return respondCreated(c, b)
 }
 
 // ListBatches shows a page of the caller's batches.
 func (s *Server) ListBatches(c echo.Context, params contract.ListBatchesParams) error {
-	l, err := readListing(c, params.Limit, params.Cursor)
+	l, err := parsePageRequest(c, params.Limit, params.Cursor)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	found, err := s.store.Batches(ctx, owner(c), l.page())
+	found, err := s.store.Batches(ctx, tenantID(c), l.storePage())
 	if err != nil {
 		return err
 	}
-	shown, next := cut(&l, found, func(b batch.Batch) place { return placeOf(b.CreatedAt, b.ID) })
-	return answer(c, http.StatusOK, contract.BatchList{Batches: views(shown, viewBatch), NextCursor: next})
+	shown, next := trimPage(&l, found, func(b batch.Batch) cursorPosition { return positionOf(b.CreatedAt, b.ID) })
+	return respondJSON(c, http.StatusOK, contract.BatchList{Batches: viewAll(shown, viewBatch), NextCursor: next})
 }
 
 // GetBatch shows a batch and how far it is.
 func (s *Server) GetBatch(c echo.Context, batchID contract.ID, _ contract.GetBatchParams) error {
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	b, now, err := s.batch(ctx, c, batchID)
+	b, now, err := s.readBatch(ctx, c, batchID)
 	if err != nil {
 		return err
 	}
-	view, err := s.batchWithProgress(ctx, b, now)
+	view, err := s.viewBatchWithProgress(ctx, b, now)
 	if err != nil {
 		return err
 	}
-	return answerTagged(c, view)
+	return respondWithETag(c, view)
 }
 
 // CancelBatch has the feeder cancel what is left.
 func (s *Server) CancelBatch(c echo.Context, batchID contract.ID) error {
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	b, now, err := s.batch(ctx, c, batchID)
+	b, now, err := s.readBatch(ctx, c, batchID)
 	if err != nil {
 		return err
 	}
@@ -110,33 +110,33 @@ func (s *Server) CancelBatch(c echo.Context, batchID contract.ID) error {
 	} else if !errors.Is(err, execution.ErrTerminal) {
 		return err
 	}
-	view, err := s.batchWithProgress(ctx, b, now)
+	view, err := s.viewBatchWithProgress(ctx, b, now)
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusAccepted, view)
+	return respondJSON(c, http.StatusAccepted, view)
 }
 
 // RetryBatch makes a new batch of the inputs that failed or timed out.
 func (s *Server) RetryBatch(c echo.Context, batchID contract.ID, _ contract.RetryBatchParams) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), batchTimeout)
 	defer cancel()
-	b, _, err := s.batch(ctx, c, batchID)
+	b, _, err := s.readBatch(ctx, c, batchID)
 	if err != nil {
 		return err
 	}
 	if b.FinishedAt == nil {
-		return &problem{Status: http.StatusConflict, Code: contract.ProblemBatchNotEnded, Detail: "The batch has not ended. Wait for its end, or cancel it."}
+		return &problem{Status: http.StatusConflict, Code: contract.ProblemBatchNotFinished, Detail: "The batch has not ended. Wait for its end, or cancel it."}
 	}
-	return s.submit(ctx, c, batch.Batch{AgentID: b.AgentID, RetryOf: b.ID, Webhook: b.Webhook}, func(add func(batch.Input) error) error {
-		return s.failedInputs(ctx, &b, add)
+	return s.storeBatch(ctx, c, batch.Batch{AgentID: b.AgentID, RetryOf: b.ID, Webhook: b.Webhook}, func(add func(batch.Input) error) error {
+		return s.forEachFailedInput(ctx, &b, add)
 	})
 }
 
-func (s *Server) failedInputs(ctx context.Context, b *batch.Batch, add func(batch.Input) error) error {
+func (s *Server) forEachFailedInput(ctx context.Context, b *batch.Batch, add func(batch.Input) error) error {
 	found := false
-	for first := 0; first < b.Next; {
-		page, err := s.store.BatchExecutions(ctx, b, first, resultsPage)
+	for first := 0; first < b.NextInput; {
+		page, err := s.store.BatchExecutions(ctx, b, first, resultsPageSize)
 		if err != nil {
 			return err
 		}
@@ -157,14 +157,14 @@ func (s *Server) failedInputs(ctx context.Context, b *batch.Batch, add func(batc
 	return nil
 }
 
-func (s *Server) batch(ctx context.Context, c echo.Context, batchID string) (batch.Batch, time.Time, error) {
+func (s *Server) readBatch(ctx context.Context, c echo.Context, batchID string) (batch.Batch, time.Time, error) {
 	if !id.Valid(id.Batch, batchID) {
 		return batch.Batch{}, time.Time{}, &store.NotFoundError{Resource: "batch", ID: batchID}
 	}
-	return s.store.Batch(ctx, batch.Ref{Owner: owner(c), ID: batchID})
+	return s.store.Batch(ctx, batch.Ref{Tenant: tenantID(c), ID: batchID})
 }
 
-func (s *Server) batchWithProgress(ctx context.Context, b batch.Batch, now time.Time) (contract.Batch, error) {
+func (s *Server) viewBatchWithProgress(ctx context.Context, b batch.Batch, now time.Time) (contract.Batch, error) {
 	counts, cost, err := s.store.BatchCounts(ctx, b.Ref())
 	view := viewBatch(b)
 	if err == nil {
@@ -178,7 +178,7 @@ func viewBatch(b batch.Batch) contract.Batch {
 	status := contract.BatchRunning
 	switch {
 	case b.FinishedAt != nil:
-		status = contract.BatchEnded
+		status = contract.BatchFinished
 	case b.CancelRequested:
 		status = contract.BatchCanceling
 	}
@@ -198,8 +198,8 @@ func viewProgress(p batch.Progress) contract.BatchProgress {
 		Succeeded: p.ByStatus[execution.Succeeded], Failed: p.ByStatus[execution.Failed],
 		TimedOut: p.ByStatus[execution.TimedOut], Canceled: p.ByStatus[execution.Canceled], CostUsd: p.CostUSD,
 	}
-	if p.Remaining > 0 {
-		v.Eta = p.Remaining.String()
+	if p.EstimatedRemaining > 0 {
+		v.Eta = p.EstimatedRemaining.String()
 	}
 	return v
 }

@@ -19,16 +19,16 @@ import (
 const clients = 32
 
 // quiet is a server that logs nothing, and a client for each of clients.
-func quiet(b *testing.B) (server, *http.Client) {
+func startSilent(b *testing.B) (server, *http.Client) {
 	b.Helper()
-	s := start(b)
+	s := startServer(b)
 	s.log = zap.NewNop()
 	return s, &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients}}
 }
 
 // each has b.N requests made by clients at once and reports how many a second,
 // and how much longer the slowest hundredth takes than the middle one.
-func each(b *testing.B, do func() error) {
+func benchmarkRequests(b *testing.B, do func() error) {
 	b.Helper()
 	took := make([][]time.Duration, clients)
 	var left atomic.Int64
@@ -56,7 +56,7 @@ func each(b *testing.B, do func() error) {
 	}
 }
 
-func exchange(c *http.Client, method, url, body, etag string, status int) error {
+func sendRequest(c *http.Client, method, url, body, etag string, status int) error {
 	req, err := http.NewRequest(method, url, strings.NewReader(body))
 	if err != nil {
 		return err
@@ -83,29 +83,31 @@ func exchange(c *http.Client, method, url, body, etag string, status int) error 
 
 // Server, clients and Firestore's emulator share the machine.
 func BenchmarkGetFinished(b *testing.B) {
-	s, c := quiet(b)
-	url := s.url + s.canceled()
-	each(b, func() error { return exchange(c, http.MethodGet, url, "", "", http.StatusOK) })
+	s, c := startSilent(b)
+	url := s.url + s.createCanceledExecution()
+	benchmarkRequests(b, func() error { return sendRequest(c, http.MethodGet, url, "", "", http.StatusOK) })
 }
 
 func BenchmarkGetNotModified(b *testing.B) {
-	s, c := quiet(b)
-	path := s.canceled()
+	s, c := startSilent(b)
+	path := s.createCanceledExecution()
 	etag := s.do(http.MethodGet, path, "").Header.Get("ETag")
 	before := s.store.reads.Load()
-	each(b, func() error { return exchange(c, http.MethodGet, s.url+path, "", etag, http.StatusNotModified) })
+	benchmarkRequests(b, func() error { return sendRequest(c, http.MethodGet, s.url+path, "", etag, http.StatusNotModified) })
 	require.Equal(b, before, s.store.reads.Load(), "no read")
 }
 
 // A read of the database for each, to compare the others with.
 func BenchmarkGetQueued(b *testing.B) {
-	s, c := quiet(b)
-	url := s.url + s.run(s.agent().Id).Urls.Self
-	each(b, func() error { return exchange(c, http.MethodGet, url, "", "", http.StatusOK) })
+	s, c := startSilent(b)
+	url := s.url + s.runAgent(s.createAgent().Id).Urls.Self
+	benchmarkRequests(b, func() error { return sendRequest(c, http.MethodGet, url, "", "", http.StatusOK) })
 }
 
 func BenchmarkPostRun(b *testing.B) {
-	s, c := quiet(b)
-	url := s.url + "/agents/" + s.agent().Id + "/run"
-	each(b, func() error { return exchange(c, http.MethodPost, url, `{"input":"one two"}`, "", http.StatusAccepted) })
+	s, c := startSilent(b)
+	url := s.url + "/agents/" + s.createAgent().Id + "/run"
+	benchmarkRequests(b, func() error {
+		return sendRequest(c, http.MethodPost, url, `{"input":"one two"}`, "", http.StatusAccepted)
+	})
 }

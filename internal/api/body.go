@@ -21,17 +21,17 @@ import (
 // Bounds of what a request may hold, in bytes. A message of maxText can be
 // several times as long once it is escaped in JSON.
 const (
-	maxBody = 2 << 20
-	maxText = 256 << 10
+	maxBodyBytes = 2 << 20
+	maxTextBytes = 256 << 10
 )
 
 // readThrough reads what a GET has for a body, which means nothing to any of
 // them: before its end net/http does not notice that the client has gone.
-func readThrough(next echo.HandlerFunc) echo.HandlerFunc {
+func discardGetBody(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if r := c.Request(); r.Method == http.MethodGet {
-			if _, err := io.Copy(io.Discard, http.MaxBytesReader(c.Response(), r.Body, maxBody)); err != nil {
-				return invalid(fieldError("body", "is far too much for a GET, which takes none"))
+			if _, err := io.Copy(io.Discard, http.MaxBytesReader(c.Response(), r.Body, maxBodyBytes)); err != nil {
+				return invalidRequest(fieldError("body", "is far too much for a GET, which takes none"))
 			}
 		}
 		return next(c)
@@ -41,12 +41,12 @@ func readThrough(next echo.HandlerFunc) echo.HandlerFunc {
 // readJSON reads the request's body into v, strictly: one JSON object in
 // valid UTF-8 without unknown or repeated members, and nothing after it. media
 // are the types that it may be sent as, beside application/json.
-func readJSON(c echo.Context, v any, media ...string) error {
+func readJSON(c echo.Context, v any, mediaTypes ...string) error {
 	r := c.Request()
-	if sent, _, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType)); err != nil || sent != echo.MIMEApplicationJSON && !slices.Contains(media, sent) {
+	if mediaType, _, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType)); err != nil || mediaType != echo.MIMEApplicationJSON && !slices.Contains(mediaTypes, mediaType) {
 		return &problem{Status: http.StatusUnsupportedMediaType, Code: contract.ProblemUnsupportedMediaType, Detail: "Send the body as JSON, with the header Content-Type: application/json."}
 	}
-	body := http.MaxBytesReader(c.Response(), r.Body, maxBody)
+	body := http.MaxBytesReader(c.Response(), r.Body, maxBodyBytes)
 	data, err := io.ReadAll(body)
 	if err == nil {
 		err = json.Unmarshal(data, v, json.RejectUnknownMembers(true))
@@ -56,30 +56,30 @@ func readJSON(c echo.Context, v any, media ...string) error {
 	var syntactic *jsontext.SyntacticError
 	switch {
 	case err == nil:
-		return conformBody(c, data)
+		return validateBody(c, data)
 	case errors.As(err, &tooLarge):
-		return &problem{Status: http.StatusRequestEntityTooLarge, Code: contract.ProblemTooLarge, Detail: fmt.Sprintf("The body is larger than %d bytes.", maxBody)}
+		return &problem{Status: http.StatusRequestEntityTooLarge, Code: contract.ProblemContentTooLarge, Detail: fmt.Sprintf("The body is larger than %d bytes.", maxBodyBytes)}
 	case errors.Is(err, json.ErrUnknownName) && errors.As(err, &semantic):
-		return invalid(fieldError(field(semantic.JSONPointer), "there is no such field; GET /openapi.json describes the request"))
+		return invalidRequest(fieldError(fieldName(semantic.JSONPointer), "there is no such field; GET /openapi.json describes the request"))
 	case errors.As(err, &semantic):
-		return invalid(fieldError(field(semantic.JSONPointer), "has the wrong type: a JSON "+kind(semantic.JSONKind)+" cannot be read here"))
+		return invalidRequest(fieldError(fieldName(semantic.JSONPointer), "has the wrong type: a JSON "+jsonTypeName(semantic.JSONKind)+" cannot be read here"))
 	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &syntactic):
-		return invalid(fieldError(field(syntactic.JSONPointer), "stands twice"))
+		return invalidRequest(fieldError(fieldName(syntactic.JSONPointer), "stands twice"))
 	case errors.As(err, &syntactic):
-		return invalid(fieldError("body", fmt.Sprintf("is not valid JSON at byte %d; it must be one JSON object in UTF-8", syntactic.ByteOffset)))
+		return invalidRequest(fieldError("body", fmt.Sprintf("is not valid JSON at byte %d; it must be one JSON object in UTF-8", syntactic.ByteOffset)))
 	default:
-		return invalid(fieldError("body", "cannot be read; it must be one JSON object in UTF-8"))
+		return invalidRequest(fieldError("body", "cannot be read; it must be one JSON object in UTF-8"))
 	}
 }
 
-func field(p jsontext.Pointer) string {
+func fieldName(p jsontext.Pointer) string {
 	if name := strings.ReplaceAll(strings.TrimPrefix(string(p), "/"), "/", "."); name != "" {
 		return name
 	}
 	return "body"
 }
 
-func kind(k jsontext.Kind) string {
+func jsonTypeName(k jsontext.Kind) string {
 	switch k {
 	case 'n':
 		return "null"
@@ -100,11 +100,11 @@ func kind(k jsontext.Kind) string {
 func checkText(name, text string) error {
 	switch {
 	case strings.TrimSpace(text) == "":
-		return invalid(fieldError(name, "must hold some text"))
-	case len(text) > maxText:
-		return &problem{Status: http.StatusRequestEntityTooLarge, Code: contract.ProblemTooLarge,
-			Detail: fmt.Sprintf("%s has %d bytes; at most %d are taken. Split it, or let the agent fetch less.", name, len(text), maxText),
-			Errors: []contract.FieldError{fieldError(name, fmt.Sprintf("at most %d bytes", maxText))}}
+		return invalidRequest(fieldError(name, "must hold some text"))
+	case len(text) > maxTextBytes:
+		return &problem{Status: http.StatusRequestEntityTooLarge, Code: contract.ProblemContentTooLarge,
+			Detail: fmt.Sprintf("%s has %d bytes; at most %d are taken. Split it, or let the agent fetch less.", name, len(text), maxTextBytes),
+			Errors: []contract.FieldError{fieldError(name, fmt.Sprintf("at most %d bytes", maxTextBytes))}}
 	default:
 		return checkNoNUL(name, text)
 	}
@@ -112,40 +112,40 @@ func checkText(name, text string) error {
 
 func checkNoNUL(name, text string) error {
 	if strings.ContainsRune(text, 0) {
-		return invalid(fieldError(name, "must not hold a NUL character"))
+		return invalidRequest(fieldError(name, "must not hold a NUL character"))
 	}
 	return nil
 }
 
 // timeout reads an attempt's time-out; absent, it is otherwise.
-func timeout(text string, otherwise time.Duration) (time.Duration, error) {
-	return duration("timeout", text, otherwise, execution.MinTimeout, execution.MaxTimeout)
+func parseTimeout(text string, fallback time.Duration) (time.Duration, error) {
+	return parseDuration("timeout", text, fallback, execution.MinTimeout, execution.MaxTimeout)
 }
 
 // queueTimeout reads how long an execution may wait; absent, it is the server's.
-func (s *Server) queueTimeout(text string) (time.Duration, error) {
-	return duration("queueTimeout", text, s.config.QueueTimeout, execution.MinQueueTimeout, execution.MaxQueueTimeout)
+func (s *Server) parseQueueTimeout(text string) (time.Duration, error) {
+	return parseDuration("queueTimeout", text, s.config.QueueTimeout, execution.MinQueueTimeout, execution.MaxQueueTimeout)
 }
 
-func duration(field, text string, otherwise, least, most time.Duration) (time.Duration, error) {
+func parseDuration(field, text string, fallback, minimum, maximum time.Duration) (time.Duration, error) {
 	if text == "" {
-		return otherwise, nil
+		return fallback, nil
 	}
 	d, err := time.ParseDuration(text)
-	if err != nil || d < least || d > most {
-		return 0, invalid(fieldError(field, fmt.Sprintf("must be a duration from %s to %s, such as 90s", least, most)))
+	if err != nil || d < minimum || d > maximum {
+		return 0, invalidRequest(fieldError(field, fmt.Sprintf("must be a duration from %s to %s, such as 90s", minimum, maximum)))
 	}
 	return d, nil
 }
 
-func writeJSON(c echo.Context, status int, contentType string, body any) error {
-	data, err := marshal(body)
+func writeJSONAs(c echo.Context, status int, contentType string, body any) error {
+	data, err := marshalJSON(body)
 	if err != nil {
 		return err
 	}
 	return c.Blob(status, contentType, data)
 }
 
-func answer(c echo.Context, status int, body any) error {
-	return writeJSON(c, status, echo.MIMEApplicationJSON, body)
+func respondJSON(c echo.Context, status int, body any) error {
+	return writeJSONAs(c, status, echo.MIMEApplicationJSON, body)
 }

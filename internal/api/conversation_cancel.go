@@ -21,24 +21,24 @@ func (s *Server) CancelConversation(c echo.Context, conversationID contract.ID) 
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	found, err := s.store.Conversation(ctx, owner(c), conversationID)
+	found, err := s.store.Conversation(ctx, tenantID(c), conversationID)
 	if err != nil {
 		return err
 	}
-	for _, pending := range slices.Backward(found.Pending) {
-		ch, err := s.store.Apply(ctx, execution.Ref{Owner: found.Owner, ID: pending}, execution.CancelAsked{})
+	for _, executionID := range slices.Backward(found.Pending) {
+		ch, err := s.store.Apply(ctx, execution.Ref{Tenant: found.Tenant, ID: executionID}, execution.CancelRequested{})
 		if errors.Is(err, execution.ErrTerminal) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		s.tell(c, ch)
+		s.publish(c, ch)
 	}
-	if found, err = s.store.Conversation(ctx, owner(c), conversationID); err != nil {
+	if found, err = s.store.Conversation(ctx, tenantID(c), conversationID); err != nil {
 		return err
 	}
-	return answer(c, http.StatusAccepted, contract.CanceledConversation{
+	return respondJSON(c, http.StatusAccepted, contract.CanceledConversation{
 		Conversation: viewConversation(found), Pending: found.Pending,
 	})
 }

@@ -32,8 +32,8 @@ func (s *Server) SendMessage(c echo.Context, _ contract.SendMessageParams) error
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	ch, err := s.store.SubmitTurn(ctx, store.Turn{
-		Owner: owner(c), ConversationID: body.ConversationId, AgentID: body.AgentId, Message: body.Message, QueueTimeout: s.config.QueueTimeout,
+	ch, err := s.store.SubmitTurn(ctx, store.TurnRequest{
+		Tenant: tenantID(c), ConversationID: body.ConversationId, AgentID: body.AgentId, Message: body.Message, QueueTimeout: s.config.QueueTimeout,
 		Builder: execution.Task{
 			Runtime: s.config.DefaultRuntime, Instructions: conversation.BuilderInstructions, Schema: conversation.BuilderSchema,
 		},
@@ -41,23 +41,23 @@ func (s *Server) SendMessage(c echo.Context, _ contract.SendMessageParams) error
 	if err != nil {
 		return err
 	}
-	return s.accepted(c, ch)
+	return s.respondAccepted(c, ch)
 }
 
 // ListConversations shows a page of the caller's conversations.
 func (s *Server) ListConversations(c echo.Context, params contract.ListConversationsParams) error {
-	l, err := readListing(c, params.Limit, params.Cursor)
+	l, err := parsePageRequest(c, params.Limit, params.Cursor)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	found, err := s.store.Conversations(ctx, owner(c), l.page())
+	found, err := s.store.Conversations(ctx, tenantID(c), l.storePage())
 	if err != nil {
 		return err
 	}
-	shown, next := cut(&l, found, func(c conversation.Conversation) place { return placeOf(c.UpdatedAt, c.ID) })
-	return answer(c, http.StatusOK, contract.ConversationList{Conversations: views(shown, viewConversation), NextCursor: next})
+	shown, next := trimPage(&l, found, func(c conversation.Conversation) cursorPosition { return positionOf(c.UpdatedAt, c.ID) })
+	return respondJSON(c, http.StatusOK, contract.ConversationList{Conversations: viewAll(shown, viewConversation), NextCursor: next})
 }
 
 // GetConversation shows a conversation with a page of its turns.
@@ -65,21 +65,21 @@ func (s *Server) GetConversation(c echo.Context, conversationID contract.ID, par
 	if !id.Valid(id.Conversation, conversationID) {
 		return &store.NotFoundError{Resource: "conversation", ID: conversationID}
 	}
-	l, err := readListing(c, params.Limit, params.Cursor)
+	l, err := parsePageRequest(c, params.Limit, params.Cursor)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	found, err := s.store.Conversation(ctx, owner(c), conversationID)
+	found, err := s.store.Conversation(ctx, tenantID(c), conversationID)
 	if err != nil {
 		return err
 	}
 	before := found.Turns + 1
 	if l.after != nil {
-		before = int(l.after.number)
+		before = int(l.after.sortKey)
 	}
-	messages, err := s.store.Messages(ctx, owner(c), conversationID, before, 2*l.limit)
+	messages, err := s.store.Messages(ctx, tenantID(c), conversationID, before, 2*l.limit)
 	if err != nil {
 		return err
 	}
@@ -87,11 +87,11 @@ func (s *Server) GetConversation(c echo.Context, conversationID contract.ID, par
 	first := before - l.limit
 	next := ""
 	if first > 1 {
-		next = l.encode(place{number: int64(first)})
+		next = l.encodeCursor(cursorPosition{sortKey: int64(first)})
 		messages = slices.DeleteFunc(messages, func(m conversation.Message) bool { return m.Turn < first })
 	}
-	return answerTagged(c, contract.ConversationDetail{
-		Conversation: viewConversation(found), Messages: views(messages, viewMessage), Pending: found.Pending, NextCursor: next,
+	return respondWithETag(c, contract.ConversationDetail{
+		Conversation: viewConversation(found), Messages: viewAll(messages, viewMessage), Pending: found.Pending, NextCursor: next,
 	})
 }
 
@@ -102,18 +102,18 @@ func (s *Server) DeleteConversation(c echo.Context, conversationID contract.ID) 
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	found, err := s.store.Conversation(ctx, owner(c), conversationID)
+	found, err := s.store.Conversation(ctx, tenantID(c), conversationID)
 	if err != nil {
 		return err
 	}
 	if err := s.cancelTurns(ctx, c, found.Pending); err != nil {
 		return err
 	}
-	left, err := s.store.DeleteConversation(ctx, owner(c), conversationID)
+	remaining, err := s.store.DeleteConversation(ctx, tenantID(c), conversationID)
 	if err != nil {
 		return err
 	}
-	if err := s.cancelTurns(ctx, c, left); err != nil { // those that came in between
+	if err := s.cancelTurns(ctx, c, remaining); err != nil { // those that came in between
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
@@ -122,10 +122,10 @@ func (s *Server) DeleteConversation(c echo.Context, conversationID contract.ID) 
 // cancelTurns cancels the last turn first, so that none begins in between.
 func (s *Server) cancelTurns(ctx context.Context, c echo.Context, pending []string) error {
 	for _, executionID := range slices.Backward(pending) {
-		ch, err := s.store.Apply(ctx, execution.Ref{Owner: owner(c), ID: executionID}, execution.CancelAsked{})
+		ch, err := s.store.Apply(ctx, execution.Ref{Tenant: tenantID(c), ID: executionID}, execution.CancelRequested{})
 		switch {
 		case err == nil:
-			s.tell(c, ch)
+			s.publish(c, ch)
 		case !errors.Is(err, execution.ErrTerminal):
 			return err
 		}

@@ -12,12 +12,12 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-func TestADeletedConversationIsGoneAndItsTurnsEnd(t *testing.T) {
-	s := start(t)
+func TestDeleteConversationCancelsTurns(t *testing.T) {
+	s := startServer(t)
 	ctx := t.Context()
-	running := call[contract.Accepted](s, http.MethodPost, "/api/conversation", http.StatusAccepted, `{"message":"first"}`)
-	queued := call[contract.Accepted](s, http.MethodPost, "/api/conversation", http.StatusAccepted, fmt.Sprintf(`{"message":"second","conversationId":%q}`, running.ConversationId))
-	ref := execution.Ref{Owner: localTenant, ID: running.ExecutionId}
+	running := call[contract.AcceptedExecution](s, http.MethodPost, "/api/conversation", http.StatusAccepted, `{"message":"first"}`)
+	queued := call[contract.AcceptedExecution](s, http.MethodPost, "/api/conversation", http.StatusAccepted, fmt.Sprintf(`{"message":"second","conversationId":%q}`, running.ConversationId))
+	ref := execution.Ref{Tenant: defaultTenant, ID: running.ExecutionId}
 	_, err := s.store.Apply(ctx, ref, execution.Claimed{Executor: "x", Lease: time.Minute})
 	require.NoError(t, err)
 
@@ -27,17 +27,17 @@ func TestADeletedConversationIsGoneAndItsTurnsEnd(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, s.do(http.MethodDelete, path, "").StatusCode)
 	require.Equal(t, http.StatusNotFound, s.do(http.MethodGet, path, "").StatusCode)
 	require.Empty(t, call[contract.ConversationList](s, http.MethodGet, "/api/conversations", http.StatusOK, "").Conversations)
-	messages, err := s.store.Messages(ctx, localTenant, running.ConversationId, 0, 10)
+	messages, err := s.store.Messages(ctx, defaultTenant, running.ConversationId, 0, 10)
 	require.NoError(t, err)
 	require.Empty(t, messages)
 
 	require.Equal(t, contract.StatusCanceled, call[contract.Execution](s, http.MethodGet, queued.Urls.Self, http.StatusOK, "").Status)
 	require.True(t, call[contract.Execution](s, http.MethodGet, running.Urls.Self, http.StatusOK, "").CancelRequested)
 	// The executor ends it, with nowhere to put a reply.
-	_, err = s.store.Apply(ctx, ref, execution.Finished{Attempt: 1, Ending: execution.Cancellation().Ends(execution.Usage{})})
+	_, err = s.store.Apply(ctx, ref, execution.Finished{Attempt: 1, Ending: execution.NewCanceledFailure().Ending(execution.Usage{})})
 	require.NoError(t, err)
 	require.Equal(t, contract.StatusCanceled, call[contract.Execution](s, http.MethodGet, running.Urls.Self, http.StatusOK, "").Status)
-	messages, err = s.store.Messages(ctx, localTenant, running.ConversationId, 0, 10)
+	messages, err = s.store.Messages(ctx, defaultTenant, running.ConversationId, 0, 10)
 	require.NoError(t, err)
 	require.Empty(t, messages, "no reply is left behind")
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // enum reads the values of a field of a schema, or of the schema itself, from the served document.
-func enum(t *testing.T, schema, field string) []string {
+func contractEnum(t *testing.T, schema, field string) []string {
 	t.Helper()
 	var doc struct {
 		Components struct {
@@ -37,7 +37,7 @@ func enum(t *testing.T, schema, field string) []string {
 }
 
 // constants reads the string constants of a type from a file of the domain.
-func constants(t *testing.T, file, typ string) []string {
+func domainConstants(t *testing.T, file, typ string) []string {
 	t.Helper()
 	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
 	require.NoError(t, err)
@@ -57,15 +57,15 @@ func constants(t *testing.T, file, typ string) []string {
 	return values
 }
 
-func TestTheContractKnowsWhatTheDomainKnows(t *testing.T) {
-	require.ElementsMatch(t, constants(t, "../domain/execution/failure.go", "Code"), enum(t, "Failure", "code"))
-	require.ElementsMatch(t, constants(t, "../domain/execution/execution.go", "Kind"), enum(t, "Kind", ""))
+func TestContractEnumsMatchDomain(t *testing.T) {
+	require.ElementsMatch(t, domainConstants(t, "../domain/execution/failure.go", "Code"), contractEnum(t, "Failure", "code"))
+	require.ElementsMatch(t, domainConstants(t, "../domain/execution/execution.go", "Kind"), contractEnum(t, "Kind", ""))
 }
 
-func TestEveryCodeIsDocumented(t *testing.T) {
+func TestEveryErrorCodeIsDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/api.md")
 	require.NoError(t, err)
-	for _, code := range append(enum(t, "Problem", "code"), enum(t, "Failure", "code")...) {
+	for _, code := range append(contractEnum(t, "Problem", "code"), contractEnum(t, "Failure", "code")...) {
 		require.Contains(t, string(page), "| `"+code+"` |")
 	}
 }

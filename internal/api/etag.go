@@ -20,26 +20,26 @@ const (
 
 // tagged is an answer of JSON that a caller need not be sent twice. Its tag is
 // that of the content, and so the same in every process.
-type tagged struct {
+type taggedResponse struct {
 	etag string
 	body []byte // nil: not kept, only the tag is known
 }
 
-func tag(view any) (tagged, error) {
-	body, err := marshal(view)
+func newTaggedResponse(view any) (taggedResponse, error) {
+	body, err := marshalJSON(view)
 	if err != nil {
-		return tagged{}, err
+		return taggedResponse{}, err
 	}
 	sum := sha256.Sum256(body)
-	return tagged{etag: `"` + base64.RawURLEncoding.EncodeToString(sum[:15]) + `"`, body: body}, nil
+	return taggedResponse{etag: `"` + base64.RawURLEncoding.EncodeToString(sum[:15]) + `"`, body: body}, nil
 }
 
 // answer sends the answer, or 304 where the caller has it.
-func (t tagged) answer(c echo.Context) error {
+func (t taggedResponse) respond(c echo.Context) error {
 	h := c.Response().Header()
 	h.Set(headerETag, t.etag)
 	h.Set(headerCacheControl, "private, no-cache") // may be kept, but asked about each time
-	if t.known(c.Request()) {
+	if t.matches(c.Request()) {
 		return c.NoContent(http.StatusNotModified)
 	}
 	return c.JSONBlob(http.StatusOK, t.body)
@@ -47,11 +47,11 @@ func (t tagged) answer(c echo.Context) error {
 
 // known reports whether the caller has this answer, by the weak comparison
 // that RFC 9110 has for If-None-Match.
-func (t tagged) known(r *http.Request) bool {
+func (t taggedResponse) matches(r *http.Request) bool {
 	for _, header := range r.Header.Values(headerIfNoneMatch) {
-		for one := range strings.SplitSeq(header, ",") {
-			one = strings.TrimSpace(one)
-			if one == "*" || strings.TrimPrefix(one, "W/") == t.etag {
+		for candidate := range strings.SplitSeq(header, ",") {
+			candidate = strings.TrimSpace(candidate)
+			if candidate == "*" || strings.TrimPrefix(candidate, "W/") == t.etag {
 				return true
 			}
 		}
@@ -60,15 +60,15 @@ func (t tagged) known(r *http.Request) bool {
 }
 
 // answerTagged answers with a resource that may be asked about again.
-func answerTagged(c echo.Context, view any) error {
-	t, err := tag(view)
+func respondWithETag(c echo.Context, view any) error {
+	t, err := newTaggedResponse(view)
 	if err != nil {
 		return err
 	}
-	return t.answer(c)
+	return t.respond(c)
 }
 
-func marshal(view any) ([]byte, error) {
+func marshalJSON(view any) ([]byte, error) {
 	data, err := json.Marshal(view, jsontext.AllowInvalidUTF8(true), json.Deterministic(true))
 	return append(data, '\n'), err
 }

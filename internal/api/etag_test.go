@@ -14,16 +14,16 @@ import (
 )
 
 // canceled is an execution that has ended.
-func (s server) canceled() string {
+func (s server) createCanceledExecution() string {
 	s.t.Helper()
-	e := s.run(s.agent().Id)
+	e := s.runAgent(s.createAgent().Id)
 	call[contract.Execution](s, http.MethodPost, e.Urls.Cancel, http.StatusAccepted, "")
 	return e.Urls.Self
 }
 
-func TestA304OfAFinishedExecutionReadsNothing(t *testing.T) {
-	s := start(t)
-	path := s.canceled()
+func TestNotModifiedFinishedExecutionSkipsStore(t *testing.T) {
+	s := startServer(t)
+	path := s.createCanceledExecution()
 	first := s.do(http.MethodGet, path, "")
 	require.Equal(t, http.StatusOK, first.StatusCode)
 	etag := first.Header.Get("ETag")
@@ -46,30 +46,30 @@ func TestA304OfAFinishedExecutionReadsNothing(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, other.StatusCode)
 }
 
-func TestWhatIsRememberedIsForgottenInTime(t *testing.T) {
+func TestFinishedCacheExpiry(t *testing.T) {
 	now := time.Now()
-	m := newEnded()
+	m := newFinishedCache()
 	m.now = func() time.Time { return now }
-	ref := execution.Ref{Owner: "ada", ID: "exe_1"}
-	m.remember(ref, tagged{etag: `"1"`, body: []byte("x")})
-	now = now.Add(rememberedFor)
-	_, ok := m.recall(ref)
+	ref := execution.Ref{Tenant: "ada", ID: "exe_1"}
+	m.put(ref, taggedResponse{etag: `"1"`, body: []byte("x")})
+	now = now.Add(cacheTTL)
+	_, ok := m.get(ref)
 	require.True(t, ok)
 	now = now.Add(1)
-	_, ok = m.recall(ref)
+	_, ok = m.get(ref)
 	require.False(t, ok)
-	_, ok = m.recall(execution.Ref{Owner: "bob", ID: "exe_1"})
+	_, ok = m.get(execution.Ref{Tenant: "bob", ID: "exe_1"})
 	require.False(t, ok)
 
-	m.remember(ref, tagged{etag: `"2"`, body: make([]byte, rememberedBody+1)})
-	large, ok := m.recall(ref)
+	m.put(ref, taggedResponse{etag: `"2"`, body: make([]byte, maxCachedBodyBytes+1)})
+	large, ok := m.get(ref)
 	require.True(t, ok)
 	require.Nil(t, large.body, "memory is bounded")
 }
 
-func TestAnUnfinishedExecutionHasATagToo(t *testing.T) {
-	s := start(t)
-	e := s.run(s.agent().Id)
+func TestRunningExecutionHasETag(t *testing.T) {
+	s := startServer(t)
+	e := s.runAgent(s.createAgent().Id)
 	first := s.do(http.MethodGet, e.Urls.Self, "")
 	require.Equal(t, "1", first.Header.Get("Retry-After"))
 	etag := first.Header.Get("ETag")
@@ -82,10 +82,10 @@ func TestAnUnfinishedExecutionHasATagToo(t *testing.T) {
 	require.NotEqual(t, etag, changed.Header.Get("ETag"))
 }
 
-func TestResourcesHaveTags(t *testing.T) {
-	s := start(t)
-	a := s.agent()
-	turn := call[contract.Accepted](s, http.MethodPost, "/api/conversation", http.StatusAccepted, `{"message":"hello"}`)
+func TestResourcesHaveETags(t *testing.T) {
+	s := startServer(t)
+	a := s.createAgent()
+	turn := call[contract.AcceptedExecution](s, http.MethodPost, "/api/conversation", http.StatusAccepted, `{"message":"hello"}`)
 	batch := call[contract.Batch](s, http.MethodPost, "/agents/"+a.Id+"/batches", http.StatusAccepted, "\"x\"\n", "Content-Type", "application/jsonl")
 	for _, path := range []string{"/agents/" + a.Id, "/api/conversation/" + turn.ConversationId, "/batches/" + batch.Id} {
 		etag := s.do(http.MethodGet, path, "").Header.Get("ETag")
@@ -102,17 +102,17 @@ func FuzzIfNoneMatch(f *testing.F) {
 	for _, seed := range []string{`"abc"`, `W/"abc"`, "*", `"x", "abc"`, `abc`, `"abc`, ",", ""} {
 		f.Add(seed)
 	}
-	t1 := tagged{etag: `"abc"`}
+	t1 := taggedResponse{etag: `"abc"`}
 	f.Fuzz(func(t *testing.T, header string) {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header.Set("If-None-Match", header)
-		if t1.known(r) {
+		if t1.matches(r) {
 			require.True(t, strings.Contains(header, `"abc"`) || strings.Contains(header, "*"))
 		}
 	})
 }
 
-func TestPreferences(t *testing.T) {
+func TestPreferredWait(t *testing.T) {
 	for header, want := range map[string]time.Duration{
 		"wait=30": 30 * time.Second, `respond-async, Wait="5"`: 5 * time.Second, "wait=10; x=y": 10 * time.Second,
 		"wait=3600": time.Minute, "wait=2147483647": time.Minute, "wait=0": 0,
@@ -127,7 +127,7 @@ func TestPreferences(t *testing.T) {
 	}
 }
 
-func FuzzPrefer(f *testing.F) {
+func FuzzPreferredWait(f *testing.F) {
 	f.Add("wait=30, handling=lenient")
 	f.Fuzz(func(t *testing.T, header string) {
 		d, _ := preferredWait([]string{header})
@@ -136,12 +136,12 @@ func FuzzPrefer(f *testing.F) {
 	})
 }
 
-func TestPreferWaits(t *testing.T) {
-	s := start(t)
-	e := s.run(s.agent().Id)
+func TestPreferHeaderWaits(t *testing.T) {
+	s := startServer(t)
+	e := s.runAgent(s.createAgent().Id)
 	got := s.do(http.MethodGet, e.Urls.Self, "", "Prefer", "wait=0")
 	require.Equal(t, "wait=0", got.Header.Get("Preference-Applied"))
-	ended := make(chan answered)
+	ended := make(chan response)
 	go func() { ended <- s.do(http.MethodGet, e.Urls.Self, "", "Prefer", "wait=45") }()
 	call[contract.Execution](s, http.MethodPost, e.Urls.Cancel, http.StatusAccepted, "")
 	got = <-ended

@@ -14,25 +14,25 @@ import (
 )
 
 // sent is one event as it came.
-type sent struct{ id, event, data string }
+type receivedEvent struct{ id, event, data string }
 
 // listen opens a stream of events and gives them on, closed where it ends.
-func (s server) listen(path string, header ...string) <-chan sent {
+func (s server) streamEvents(path string, header ...string) <-chan receivedEvent {
 	s.t.Helper()
 	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.url+path, nil)
 	require.NoError(s.t, err)
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
-	res, err := checked.Do(req)
+	res, err := contractClient.Do(req)
 	require.NoError(s.t, err)
 	require.Equal(s.t, http.StatusOK, res.StatusCode)
 	require.Equal(s.t, "text/event-stream", res.Header.Get("Content-Type"))
-	events := make(chan sent, 100)
+	events := make(chan receivedEvent, 100)
 	go func() {
 		defer close(events)
 		defer res.Body.Close()
-		var one sent
+		var one receivedEvent
 		for lines := bufio.NewScanner(res.Body); lines.Scan(); {
 			name, value, _ := strings.Cut(lines.Text(), ": ")
 			switch name {
@@ -43,10 +43,10 @@ func (s server) listen(path string, header ...string) <-chan sent {
 			case "data":
 				one.data = value
 			case "":
-				if one != (sent{}) {
+				if one != (receivedEvent{}) {
 					events <- one
 				}
-				one = sent{}
+				one = receivedEvent{}
 			}
 		}
 	}()
@@ -57,34 +57,34 @@ func (s server) apply(ref execution.Ref, ev execution.Event) {
 	s.t.Helper()
 	ch, err := s.store.Apply(s.t.Context(), ref, ev)
 	require.NoError(s.t, err)
-	require.NoError(s.t, s.queue.Tell(s.t.Context(), ch))
+	require.NoError(s.t, s.queue.Publish(s.t.Context(), ch))
 }
 
 func step(n int, text string) execution.Step {
 	return execution.NewStep(n, execution.StepOutput, text)
 }
 
-func TestEventsFromTheQueueToTheEnd(t *testing.T) {
-	s := start(t)
-	e := s.run(s.agent().Id)
-	ref := execution.Ref{Owner: localTenant, ID: e.ExecutionId}
-	events := s.listen(e.Urls.Events)
-	require.Equal(t, sent{"0-0-queued", "status", `{"attempt":0,"status":"queued"}`}, <-events)
+func TestEventStreamFromQueuedToFinished(t *testing.T) {
+	s := startServer(t)
+	e := s.runAgent(s.createAgent().Id)
+	ref := execution.Ref{Tenant: defaultTenant, ID: e.ExecutionId}
+	events := s.streamEvents(e.Urls.Events)
+	require.Equal(t, receivedEvent{"0-0-queued", "status", `{"attempt":0,"status":"queued"}`}, <-events)
 	s.apply(ref, execution.Claimed{Executor: "x", Lease: time.Minute})
-	require.Equal(t, sent{"1-0-running", "status", `{"attempt":1,"status":"running"}`}, <-events)
+	require.Equal(t, receivedEvent{"1-0-running", "status", `{"attempt":1,"status":"running"}`}, <-events)
 	s.apply(ref, execution.Renewed{Attempt: 1, Lease: time.Minute, Steps: []execution.Step{step(1, "one\ntwo")}})
-	require.Equal(t, sent{"1-1-running", "output", `{"attempt":1,"number":1,"text":"one\ntwo"}`}, <-events)
+	require.Equal(t, receivedEvent{"1-1-running", "output", `{"attempt":1,"number":1,"text":"one\ntwo"}`}, <-events)
 	// The end brings what was not shown before, then itself, and closes the stream.
 	ending := execution.Ending{Status: execution.Succeeded, Result: &execution.Result{Text: "done"}}
 	ending.Steps = []execution.Step{step(1, "one\ntwo"), execution.NewStep(2, execution.StepProgress, "uses Bash")}
 	s.apply(ref, execution.Finished{Attempt: 1, Ending: ending})
-	require.Equal(t, sent{"1-2-running", "progress", `{"attempt":1,"number":2,"text":"uses Bash"}`}, <-events)
-	require.Equal(t, sent{"1-2-succeeded", "status", `{"attempt":1,"status":"succeeded"}`}, <-events)
+	require.Equal(t, receivedEvent{"1-2-running", "progress", `{"attempt":1,"number":2,"text":"uses Bash"}`}, <-events)
+	require.Equal(t, receivedEvent{"1-2-succeeded", "status", `{"attempt":1,"status":"succeeded"}`}, <-events)
 	_, more := <-events
 	require.False(t, more)
 
 	// It can be read again from anywhere, to the same end.
-	again := s.listen(e.Urls.Events, "Last-Event-ID", "1-1-running")
+	again := s.streamEvents(e.Urls.Events, "Last-Event-ID", "1-1-running")
 	require.Equal(t, "1-2-running", (<-again).id)
 	require.Equal(t, "1-2-succeeded", (<-again).id)
 	_, more = <-again
@@ -92,29 +92,29 @@ func TestEventsFromTheQueueToTheEnd(t *testing.T) {
 	require.Equal(t, http.StatusNoContent, s.do(http.MethodGet, e.Urls.Events, "", "Last-Event-ID", "1-2-succeeded").StatusCode)
 }
 
-func TestEventsOfAnotherAttemptBeginAnew(t *testing.T) {
-	s := start(t)
-	e := s.run(s.agent().Id)
-	ref := execution.Ref{Owner: localTenant, ID: e.ExecutionId}
+func TestEventStreamRestartsForNewAttempt(t *testing.T) {
+	s := startServer(t)
+	e := s.runAgent(s.createAgent().Id)
+	ref := execution.Ref{Tenant: defaultTenant, ID: e.ExecutionId}
 	s.apply(ref, execution.Claimed{Executor: "x", Lease: time.Minute})
 	s.apply(ref, execution.Renewed{Attempt: 1, Lease: time.Minute, Steps: []execution.Step{step(7, "first")}})
 	s.apply(ref, execution.HandedBack{Attempt: 1})
 	s.apply(ref, execution.Claimed{Executor: "y", Lease: time.Minute})
 	s.apply(ref, execution.Renewed{Attempt: 2, Lease: time.Minute, Steps: []execution.Step{step(1, "second")}})
-	events := s.listen(e.Urls.Events, "Last-Event-ID", "1-7-running")
+	events := s.streamEvents(e.Urls.Events, "Last-Event-ID", "1-7-running")
 	require.Equal(t, "2-0-running", (<-events).id)
 	require.Contains(t, (<-events).data, "second")
-	s.apply(ref, execution.Finished{Attempt: 2, Ending: execution.Cancellation().Ends(execution.Usage{})})
+	s.apply(ref, execution.Finished{Attempt: 2, Ending: execution.NewCanceledFailure().Ending(execution.Usage{})})
 	require.Contains(t, (<-events).data, `"canceled"`)
 }
 
-func TestEventsThatCannotBeHad(t *testing.T) {
-	s := start(t)
-	e := s.run(s.agent().Id)
+func TestEventStreamErrors(t *testing.T) {
+	s := startServer(t)
+	e := s.runAgent(s.createAgent().Id)
 	require.Equal(t, http.StatusNotFound, s.do(http.MethodGet, e.Urls.Events, "", "X-User-Id", "bob").StatusCode)
 	require.Equal(t, http.StatusNotFound, s.do(http.MethodGet, "/executions/exe_x/events", "").StatusCode)
 	require.Equal(t, http.StatusBadRequest, s.do(http.MethodGet, e.Urls.Events, "", "Last-Event-ID", "rubbish").StatusCode)
-	require.True(t, s.streams.TryAcquire(maxStreams))
+	require.True(t, s.streamSlots.TryAcquire(maxStreams))
 	full := s.do(http.MethodGet, e.Urls.Events, "")
 	require.Equal(t, http.StatusServiceUnavailable, full.StatusCode)
 	require.NotEmpty(t, full.Header.Get("Retry-After"))
@@ -122,10 +122,10 @@ func TestEventsThatCannotBeHad(t *testing.T) {
 
 // A client that has gone is noticed at once, whatever it has sent, and not when
 // there is something to be written.
-func TestAStreamEndsWithItsClient(t *testing.T) {
-	s := start(t)
-	e := s.run(s.agent().Id)
-	require.True(t, s.streams.TryAcquire(maxStreams-1))
+func TestEventStreamEndsOnClientDisconnect(t *testing.T) {
+	s := startServer(t)
+	e := s.runAgent(s.createAgent().Id)
+	require.True(t, s.streamSlots.TryAcquire(maxStreams-1))
 	for _, body := range []string{"", strings.Repeat("x", 512<<10)} {
 		ctx, leave := context.WithCancel(t.Context())
 		defer leave()
@@ -134,22 +134,22 @@ func TestAStreamEndsWithItsClient(t *testing.T) {
 		res, err := http.DefaultClient.Do(req)
 		require.NoError(t, err)
 		require.Equal(t, http.StatusOK, res.StatusCode)
-		require.False(t, s.streams.TryAcquire(1))
+		require.False(t, s.streamSlots.TryAcquire(1))
 		leave()
 		require.NoError(t, res.Body.Close())
-		soon, cancel := context.WithTimeout(t.Context(), keepAlive/2)
+		soon, cancel := context.WithTimeout(t.Context(), keepAliveInterval/2)
 		defer cancel()
-		require.NoError(t, s.streams.Acquire(soon, 1), "with a body of %d bytes", len(body))
-		s.streams.Release(1)
+		require.NoError(t, s.streamSlots.Acquire(soon, 1), "with a body of %d bytes", len(body))
+		s.streamSlots.Release(1)
 	}
 }
 
-func TestAStreamEndsWithItsServer(t *testing.T) {
-	s := start(t)
-	e := s.run(s.agent().Id)
-	events := s.listen(e.Urls.Events)
+func TestEventStreamEndsOnShutdown(t *testing.T) {
+	s := startServer(t)
+	e := s.runAgent(s.createAgent().Id)
+	events := s.streamEvents(e.Urls.Events)
 	require.Equal(t, "0-0-queued", (<-events).id)
-	s.close()
+	s.beginShutdown()
 	_, more := <-events
 	require.False(t, more)
 }
@@ -159,7 +159,7 @@ func FuzzEventID(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, id string) {
-		if s, ok := parseSeen(id); ok {
+		if s, ok := parseEventPosition(id); ok {
 			require.Equal(t, id, s.String())
 			require.GreaterOrEqual(t, s.attempt, 0)
 			require.GreaterOrEqual(t, s.step, 0)

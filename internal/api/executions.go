@@ -19,15 +19,15 @@ import (
 
 // reread is what a lost signal costs a waiting caller: 2 s, or where very many
 // wait as long as keeps the reads of this process below waitingReads a second.
-func (s *Server) reread() time.Duration {
-	return max(2*time.Second, time.Duration(s.waiting.Len())*time.Second/waitingReads)
+func (s *Server) pollInterval() time.Duration {
+	return max(2*time.Second, time.Duration(s.watchers.Len())*time.Second/maxPollReadsPerSecond)
 }
 
-const waitingReads = 500
+const maxPollReadsPerSecond = 500
 
 // ListExecutions shows a page of the caller's executions.
 func (s *Server) ListExecutions(c echo.Context, params contract.ListExecutionsParams) error {
-	l, err := readListing(c, params.Limit, params.Cursor)
+	l, err := parsePageRequest(c, params.Limit, params.Cursor)
 	if err != nil {
 		return err
 	}
@@ -40,16 +40,16 @@ func (s *Server) ListExecutions(c echo.Context, params contract.ListExecutionsPa
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	found, err := s.store.Executions(ctx, owner(c), store.Filter{
+	found, err := s.store.Executions(ctx, tenantID(c), store.Filter{
 		Status: execution.Status(params.Status), Kind: execution.Kind(params.Kind),
 		AgentID: params.AgentId, ConversationID: params.ConversationId, BatchID: params.BatchId,
 		Label: execution.Label(params.Label),
-	}, l.page())
+	}, l.storePage())
 	if err != nil {
 		return err
 	}
-	shown, next := cut(&l, found, func(e execution.Execution) place { return placeOf(e.CreatedAt, e.ID) })
-	return answer(c, http.StatusOK, contract.ExecutionList{Executions: views(shown, viewListed), NextCursor: next})
+	shown, next := trimPage(&l, found, func(e execution.Execution) cursorPosition { return positionOf(e.CreatedAt, e.ID) })
+	return respondJSON(c, http.StatusOK, contract.ExecutionList{Executions: viewAll(shown, viewListedExecution), NextCursor: next})
 }
 
 // GetExecution shows an execution, now or as soon as it has ended.
@@ -58,53 +58,53 @@ func (s *Server) GetExecution(c echo.Context, executionID contract.ID, params co
 	if err != nil {
 		return err
 	}
-	patience, applied, err := wait(params, c.Request().Header)
+	waitTime, applied, err := requestedWait(params, c.Request().Header)
 	if err != nil {
 		return err
 	}
 	if applied != "" {
 		c.Response().Header().Set("Preference-Applied", applied)
 	}
-	if known, ok := s.ended.recall(ref); ok && (known.body != nil || known.known(c.Request())) {
-		return known.answer(c)
+	if cached, ok := s.finishedCache.get(ref); ok && (cached.body != nil || cached.matches(c.Request())) {
+		return cached.respond(c)
 	}
-	if patience > 0 {
-		c.Set(waits, true)
+	if waitTime > 0 {
+		c.Set(longPollKey, true)
 		metrics.LongPolls.Inc()
 		defer metrics.LongPolls.Dec()
 	}
-	t, over, err := s.await(c.Request().Context(), ref, patience)
-	if err == nil && patience > 0 {
-		err = s.admitted(c)
+	t, finished, err := s.waitUntilFinished(c.Request().Context(), ref, waitTime)
+	if err == nil && waitTime > 0 {
+		err = s.reauthenticate(c)
 	}
 	if err != nil {
 		return err
 	}
-	if !over {
+	if !finished {
 		c.Response().Header().Set(echo.HeaderRetryAfter, "1")
 	}
-	return t.answer(c)
+	return t.respond(c)
 }
 
 // await looks at the execution until it has ended, the wait is over, or the
 // server closes, and returns what there is to say of it then. Meanwhile it
 // keeps nothing of it.
-func (s *Server) await(ctx context.Context, ref execution.Ref, wait time.Duration) (t tagged, ended bool, err error) {
-	news, leave := s.waiting.Enter(ref) // before the first look, so that nothing is missed between
-	defer leave()
-	until := time.Now().Add(wait)
-	for closing := false; ; {
-		rest := time.Until(until)
-		t, ended, err = s.look(ctx, ref)
-		if err != nil || ended || closing || rest <= 0 {
-			return t, ended, err
+func (s *Server) waitUntilFinished(ctx context.Context, ref execution.Ref, waitTime time.Duration) (t taggedResponse, finished bool, err error) {
+	notified, unsubscribe := s.watchers.Subscribe(ref) // before the first look, so that nothing is missed between
+	defer unsubscribe()
+	deadline := time.Now().Add(waitTime)
+	for shuttingDown := false; ; {
+		remaining := time.Until(deadline)
+		t, finished, err = s.readResponse(ctx, ref)
+		if err != nil || finished || shuttingDown || remaining <= 0 {
+			return t, finished, err
 		}
-		t = tagged{}
+		t = taggedResponse{}
 		select {
-		case <-news:
-		case <-time.After(min(s.reread(), rest)):
-		case <-s.closing:
-			closing = true
+		case <-notified:
+		case <-time.After(min(s.pollInterval(), remaining)):
+		case <-s.shutdown:
+			shuttingDown = true
 		case <-ctx.Done():
 			return t, false, ctx.Err()
 		}
@@ -113,34 +113,34 @@ func (s *Server) await(ctx context.Context, ref execution.Ref, wait time.Duratio
 
 // look reads an execution and makes what there is to say of it. It has a stack
 // of its own for that: it needs 32 KiB, which a poll would keep while it waits.
-func (s *Server) look(ctx context.Context, ref execution.Ref) (t tagged, ended bool, err error) {
-	var looking sync.WaitGroup
-	looking.Go(func() {
-		defer supervise.Panic(&err)
+func (s *Server) readResponse(ctx context.Context, ref execution.Ref) (t taggedResponse, finished bool, err error) {
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer supervise.RecoverTo(&err)
 		var e execution.Execution
 		if e, err = s.readExecution(ctx, ref); err != nil {
 			return
 		}
-		t, err = tag(viewExecution(e))
-		if ended = err == nil && e.Status.Terminal(); ended {
-			s.ended.remember(ref, t)
+		t, err = newTaggedResponse(viewExecution(e))
+		if finished = err == nil && e.Status.Terminal(); finished {
+			s.finishedCache.put(ref, t)
 		}
 	})
-	looking.Wait()
-	return t, ended, err
+	wg.Wait()
+	return t, finished, err
 }
 
 // maxReads is how many executions a process reads at once; very many may be
 // asked for together.
-const maxReads = 128
+const maxConcurrentReads = 128
 
 func (s *Server) readExecution(ctx context.Context, ref execution.Ref) (e execution.Execution, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	if err := s.reads.Acquire(ctx, 1); err != nil {
+	if err := s.readSlots.Acquire(ctx, 1); err != nil {
 		return e, err
 	}
-	defer s.reads.Release(1)
+	defer s.readSlots.Release(1)
 	return s.store.Execution(ctx, ref)
 }
 
@@ -152,22 +152,22 @@ func (s *Server) CancelExecution(c echo.Context, executionID contract.ID) error 
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	ch, err := s.store.Apply(ctx, ref, execution.CancelAsked{})
+	ch, err := s.store.Apply(ctx, ref, execution.CancelRequested{})
 	if errors.Is(err, execution.ErrTerminal) {
 		ch.Execution, err = s.store.Execution(ctx, ref)
-		ch.Announce = nil
+		ch.Notify = nil
 	} else if err == nil {
-		s.tell(c, ch)
+		s.publish(c, ch)
 	}
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusAccepted, viewExecution(ch.Execution))
+	return respondJSON(c, http.StatusAccepted, viewExecution(ch.Execution))
 }
 
 func executionRef(c echo.Context, executionID string) (execution.Ref, error) {
 	if !id.Valid(id.Execution, executionID) {
 		return execution.Ref{}, &store.NotFoundError{Resource: "execution", ID: executionID}
 	}
-	return execution.Ref{Owner: owner(c), ID: executionID}, nil
+	return execution.Ref{Tenant: tenantID(c), ID: executionID}, nil
 }

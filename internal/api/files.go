@@ -29,48 +29,48 @@ type Artifacts interface {
 
 // GetExecutionResult hands out the whole result, from wherever it is.
 func (s *Server) GetExecutionResult(c echo.Context, executionID contract.ID) error {
-	e, err := s.executionOf(c, executionID)
+	e, err := s.readRequestedExecution(c, executionID)
 	if err != nil {
 		return err
 	}
 	switch {
 	case e.Result == nil:
 		return &store.NotFoundError{Resource: "result of the execution", ID: executionID}
-	case e.Result.Whole == nil:
-		return answer(c, http.StatusOK, viewResultOf(e))
+	case e.Result.Complete == nil:
+		return respondJSON(c, http.StatusOK, viewResult(e))
 	default:
-		return s.serve(c, blob.ResultOf(&e), *e.Result.Whole, echo.MIMEApplicationJSON)
+		return s.serveContent(c, blob.ResultKey(&e), *e.Result.Complete, echo.MIMEApplicationJSON)
 	}
 }
 
 // GetExecutionFile hands out a file that the job left. Only names that are on
 // the execution's list are served, so no path leads anywhere else. To a browser
 // it is a download and nothing that it may run.
-func (s *Server) GetExecutionFile(c echo.Context, executionID contract.ID, name string) error {
-	e, err := s.executionOf(c, executionID)
+func (s *Server) GetExecutionFile(c echo.Context, executionID contract.ID, filePath string) error {
+	e, err := s.readRequestedExecution(c, executionID)
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(e.Files, func(f execution.File) bool { return f.Path == name })
+	i := slices.IndexFunc(e.Files, func(f execution.File) bool { return f.Path == filePath })
 	if i < 0 {
-		return &store.NotFoundError{Resource: "file of the execution", ID: name}
+		return &store.NotFoundError{Resource: "file of the execution", ID: filePath}
 	}
 	header := c.Response().Header()
-	header.Set(echo.HeaderContentDisposition, mime.FormatMediaType("attachment", map[string]string{"filename": path.Base(name)}))
+	header.Set(echo.HeaderContentDisposition, mime.FormatMediaType("attachment", map[string]string{"filename": path.Base(filePath)}))
 	header.Set(echo.HeaderContentSecurityPolicy, "sandbox; default-src 'none'")
-	return s.serve(c, blob.FileOf(&e, i), e.Files[i].Content, echo.MIMEOctetStream)
+	return s.serveContent(c, blob.FileKey(&e, i), e.Files[i].Content, echo.MIMEOctetStream)
 }
 
 // fileBelow is GetExecutionFile for paths whose slashes are not escaped.
-func (s *Server) fileBelow(c echo.Context) error {
+func (s *Server) getExecutionFileByPath(c echo.Context) error {
 	name, err := url.PathUnescape(c.Param("*"))
 	if err != nil {
-		return invalid(fieldError("path", "is not well escaped"))
+		return invalidRequest(fieldError("path", "is not well escaped"))
 	}
 	return s.GetExecutionFile(c, c.Param("id"), name)
 }
 
-func (s *Server) executionOf(c echo.Context, executionID string) (execution.Execution, error) {
+func (s *Server) readRequestedExecution(c echo.Context, executionID string) (execution.Execution, error) {
 	ref, err := executionRef(c, executionID)
 	if err != nil {
 		return execution.Execution{}, err
@@ -80,16 +80,16 @@ func (s *Server) executionOf(c echo.Context, executionID string) (execution.Exec
 
 // serve streams a content, or the part of it that was asked for. It never
 // changes, so its hash is its ETag.
-func (s *Server) serve(c echo.Context, key blob.Key, want execution.Content, contentType string) error {
-	content, err := s.config.Artifacts.Get(c.Request().Context(), key, want)
+func (s *Server) serveContent(c echo.Context, key blob.Key, expected execution.Content, contentType string) error {
+	content, err := s.config.Artifacts.Get(c.Request().Context(), key, expected)
 	if err != nil {
 		return err
 	}
 	defer content.Close()
 	header := c.Response().Header()
 	header.Set(echo.HeaderContentType, contentType)
-	header.Set("ETag", fmt.Sprintf("%q", hex.EncodeToString(want.SHA256)))
-	header.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(want.SHA256)+":")
+	header.Set("ETag", fmt.Sprintf("%q", hex.EncodeToString(expected.SHA256)))
+	header.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(expected.SHA256)+":")
 	http.ServeContent(c.Response(), c.Request(), "", time.Time{}, content)
 	if err := content.Err(); err != nil {
 		// The caller was promised more bytes than came, and so knows as well.

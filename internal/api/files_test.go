@@ -23,43 +23,43 @@ import (
 )
 
 // keeping serves with a real folder of contents.
-func keeping(t *testing.T) (s server, kept *blob.Store, dir string) {
+func startWithBlobs(t *testing.T) (s server, blobs *blob.Store, dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	kept, err := blob.Open(t.Context(), "file://"+dir)
+	blobs, err := blob.Open(t.Context(), "file://"+dir)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, kept.Close()) })
-	return start(t, func(c *Config, _ *store.Store) { c.Artifacts = kept }), kept, dir
+	t.Cleanup(func() { require.NoError(t, blobs.Close()) })
+	return startServer(t, func(c *Config, _ *store.Store) { c.Artifacts = blobs }), blobs, dir
 }
 
 // left ends an execution as one that left a file of so many bytes, and a result as large.
-func (s server) left(kept *blob.Store, size int) contract.Execution {
+func (s server) finishWithArtifacts(blobs *blob.Store, size int) contract.Execution {
 	s.t.Helper()
-	id := s.run(s.agent().Id).ExecutionId
-	ref := execution.Ref{Owner: localTenant, ID: id}
+	id := s.runAgent(s.createAgent().Id).ExecutionId
+	ref := execution.Ref{Tenant: defaultTenant, ID: id}
 	ch, err := s.store.Apply(s.t.Context(), ref, execution.Claimed{Executor: "x", Lease: time.Minute})
 	require.NoError(s.t, err)
 	text := strings.Repeat("c", size)
 	put := func(key blob.Key, content []byte) execution.Content {
-		c, err := kept.Put(s.t.Context(), key, bytes.NewReader(content))
+		c, err := blobs.Put(s.t.Context(), key, bytes.NewReader(content))
 		require.NoError(s.t, err)
 		return c
 	}
 	encoded, err := blob.EncodeResult(&execution.Result{Text: text})
 	require.NoError(s.t, err)
-	whole := put(blob.ResultOf(&ch.Execution), encoded)
+	complete := put(blob.ResultKey(&ch.Execution), encoded)
 	_, err = s.store.Apply(s.t.Context(), ref, execution.Finished{Attempt: 1, Ending: execution.Ending{
-		Status: execution.Succeeded, Result: (&execution.Result{Text: "the beginning"}).Shortened(whole),
-		Files: []execution.File{{Path: "a/b.txt", Content: put(blob.FileOf(&ch.Execution, 0), []byte(text))}},
+		Status: execution.Succeeded, Result: (&execution.Result{Text: "the beginning"}).Truncate(complete),
+		Files: []execution.File{{Path: "a/b.txt", Content: put(blob.FileKey(&ch.Execution, 0), []byte(text))}},
 	}})
 	require.NoError(s.t, err)
 	return call[contract.Execution](s, http.MethodGet, "/executions/"+id, http.StatusOK, "")
 }
 
-func TestContentsAreHandedOutWhole(t *testing.T) {
+func TestDownloadArtifacts(t *testing.T) {
 	t.Parallel()
-	s, kept, _ := keeping(t)
-	e := s.left(kept, 3<<20)
+	s, kept, _ := startWithBlobs(t)
+	e := s.finishWithArtifacts(kept, 3<<20)
 	for path, size := range map[string]int64{e.Files[0].Url: e.Files[0].Size, e.Result.Url: e.Result.Size} {
 		got := s.do(http.MethodGet, path, "")
 		require.Equal(t, http.StatusOK, got.StatusCode)
@@ -74,25 +74,25 @@ func TestContentsAreHandedOutWhole(t *testing.T) {
 	require.Empty(t, listed.Files, "a list is not longer for what was left")
 }
 
-func TestThereIsNoResultBeforeTheEnd(t *testing.T) {
+func TestResultNotFoundBeforeFinish(t *testing.T) {
 	t.Parallel()
-	s, _, _ := keeping(t)
-	run := s.run(s.agent().Id)
+	s, _, _ := startWithBlobs(t)
+	run := s.runAgent(s.createAgent().Id)
 	got := call[contract.Problem](s, http.MethodGet, run.Urls.Self+"/result", http.StatusNotFound, "")
 	require.Equal(t, contract.ProblemNotFound, got.Code)
 }
 
 // What storage has lost or changed is said to be lost; where that turns out on
 // the way, the answer is seen to be cut short.
-func TestALostContentIsNotHandedOut(t *testing.T) {
+func TestLostArtifactIsReported(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{100, 3 << 20} {
-		s, kept, dir := keeping(t)
-		e := s.left(kept, size)
-		spoil(t, dir, overwrite)
+		s, kept, dir := startWithBlobs(t)
+		e := s.finishWithArtifacts(kept, size)
+		changeEachFile(t, dir, overwriteSameSize)
 		for _, path := range []string{e.Files[0].Url, e.Result.Url} {
 			if size == 100 {
-				require.Equal(t, contract.ProblemResultLost, call[contract.Problem](s, http.MethodGet, path, http.StatusGone, "").Code)
+				require.Equal(t, contract.ProblemArtifactLost, call[contract.Problem](s, http.MethodGet, path, http.StatusGone, "").Code)
 				continue
 			}
 			res, err := http.Get(s.url + path)
@@ -102,13 +102,13 @@ func TestALostContentIsNotHandedOut(t *testing.T) {
 			require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 			require.Less(t, int64(len(got)), res.ContentLength)
 		}
-		spoil(t, dir, os.Remove)
-		require.Equal(t, contract.ProblemResultLost, call[contract.Problem](s, http.MethodGet, e.Result.Url, http.StatusGone, "").Code)
+		changeEachFile(t, dir, os.Remove)
+		require.Equal(t, contract.ProblemArtifactLost, call[contract.Problem](s, http.MethodGet, e.Result.Url, http.StatusGone, "").Code)
 	}
 }
 
 // overwrite keeps a file's size.
-func overwrite(path string) error {
+func overwriteSameSize(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
@@ -116,7 +116,7 @@ func overwrite(path string) error {
 	return os.WriteFile(path, bytes.Repeat([]byte("X"), int(info.Size())), 0o600)
 }
 
-func spoil(t *testing.T, dir string, each func(path string) error) {
+func changeEachFile(t *testing.T, dir string, each func(path string) error) {
 	t.Helper()
 	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {
@@ -127,17 +127,17 @@ func spoil(t *testing.T, dir string, each func(path string) error) {
 }
 
 // away is storage that does not answer.
-type away struct{}
+type unavailableBlobs struct{}
 
-func (away) Get(context.Context, blob.Key, execution.Content) (*blob.Reader, error) {
+func (unavailableBlobs) Get(context.Context, blob.Key, execution.Content) (*blob.Reader, error) {
 	return nil, fmt.Errorf("%w: %w", blob.ErrUnavailable, errors.New("bucket-7.internal: connection refused"))
 }
 
-func TestStorageThatIsAwayIsNotALostContent(t *testing.T) {
+func TestUnavailableStorageIsNotLost(t *testing.T) {
 	t.Parallel()
-	s, kept, _ := keeping(t)
-	e := s.left(kept, 100)
-	s.config.Artifacts = away{}
+	s, kept, _ := startWithBlobs(t)
+	e := s.finishWithArtifacts(kept, 100)
+	s.config.Artifacts = unavailableBlobs{}
 	got := s.do(http.MethodGet, e.Result.Url, "")
 	require.Equal(t, http.StatusServiceUnavailable, got.StatusCode)
 	require.NotEmpty(t, got.Header.Get("Retry-After"))

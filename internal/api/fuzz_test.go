@@ -15,7 +15,7 @@ import (
 )
 
 // read reads a body as the route that runs an agent does.
-func read(body string) (contract.RunAgent, error) {
+func readRunBody(body string) (contract.RunAgent, error) {
 	req := httptest.NewRequest(http.MethodPost, "/agents/agt_1/run", strings.NewReader(body))
 	req.Header.Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
 	c := echo.New().NewContext(req, httptest.NewRecorder())
@@ -35,16 +35,16 @@ func FuzzBody(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, body string) {
-		run, err := read(body)
+		run, err := readRunBody(body)
 		if err != nil {
-			p := explain(err)
+			p := problemFor(err)
 			require.GreaterOrEqual(t, p.Status, http.StatusBadRequest)
 			require.Less(t, p.Status, http.StatusInternalServerError, p.Error())
 			return
 		}
 		written, err := json.Marshal(run)
 		require.NoError(t, err)
-		again, err := read(string(written))
+		again, err := readRunBody(string(written))
 		require.NoError(t, err, "%s", written)
 		require.Equal(t, run, again)
 	})
@@ -52,8 +52,8 @@ func FuzzBody(f *testing.F) {
 
 // Whatever is asked of a list is answered, or is the client's mistake.
 func FuzzFilters(f *testing.F) {
-	s := start(f)
-	s.run(s.agent().Id)
+	s := startServer(f)
+	s.runAgent(s.createAgent().Id)
 	s.log = zap.NewNop() // f must not be used below
 	for _, seed := range []string{
 		"status=queued&kind=run&limit=100", "label=a%3Db", "label=a", "label==", "limit=0", "limit=1e3", "limit=-1", "status=", "status=queued&status=running",

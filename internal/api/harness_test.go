@@ -23,27 +23,27 @@ import (
 )
 
 // nearby is a queue whose signals reach this one server, at once.
-type nearby struct{ hear func(execution.Ref) }
+type localQueue struct{ onSignal func(execution.Ref) }
 
-func (*nearby) Ensure(context.Context) error                      { return nil }
-func (*nearby) Check(context.Context) error                       { return nil }
-func (*nearby) Listen(context.Context, func(execution.Ref)) error { return nil }
-func (q *nearby) Tell(_ context.Context, ch execution.Change) error {
-	q.hear(ch.Execution.Ref())
+func (*localQueue) Ensure(context.Context) error                         { return nil }
+func (*localQueue) Check(context.Context) error                          { return nil }
+func (*localQueue) Subscribe(context.Context, func(execution.Ref)) error { return nil }
+func (q *localQueue) Publish(_ context.Context, ch execution.Change) error {
+	q.onSignal(ch.Execution.Ref())
 	return nil
 }
 
 // counting is the real store, which counts how often an execution is read.
-type counting struct {
+type countingStore struct {
 	*store.Store
-	reads  atomic.Int64
-	before func() // nil, or what a test does before a read
+	reads      atomic.Int64
+	beforeRead func() // nil, or what a test does before a read
 }
 
-func (s *counting) Execution(ctx context.Context, ref execution.Ref) (execution.Execution, error) {
+func (s *countingStore) Execution(ctx context.Context, ref execution.Ref) (execution.Execution, error) {
 	s.reads.Add(1)
-	if s.before != nil {
-		s.before()
+	if s.beforeRead != nil {
+		s.beforeRead()
 	}
 	return s.Store.Execution(ctx, ref)
 }
@@ -54,37 +54,37 @@ type server struct {
 	*Server
 	t     testing.TB
 	url   string
-	store *counting
+	store *countingStore
 }
 
 // start serves; change is for tests of what is configured otherwise.
-func start(t testing.TB, change ...func(*Config, *store.Store)) server {
+func startServer(t testing.TB, change ...func(*Config, *store.Store)) server {
 	t.Helper()
-	s := &counting{Store: store.New(emulatortest.StartFirestore(t, firestoreemulator.Options{}).Client)}
-	q := new(nearby)
+	s := &countingStore{Store: store.New(emulatortest.StartFirestore(t, firestoreemulator.Options{}).Client)}
+	q := new(localQueue)
 	config := Config{
-		Version: "test", Runtimes: []string{"offline", "claude"}, DefaultRuntime: "offline", BatchWindow: 10, Page: http.NotFoundHandler(), Auth: Local{},
+		Version: "test", Runtimes: []string{"offline", "claude"}, DefaultRuntime: "offline", BatchWindow: 10, WebUI: http.NotFoundHandler(), Auth: DevAuthenticator{},
 	}
 	for _, c := range change {
 		c(&config, s.Store)
 	}
 	srv := New(config, s, q, zaptest.NewLogger(t))
-	q.hear = srv.waiting.Wake
+	q.onSignal = srv.watchers.Notify
 	web := httptest.NewServer(srv.Handler())
 	t.Cleanup(web.Close)
 	return server{Server: srv, t: t, url: web.URL, store: s}
 }
 
 // answered is a response, read whole.
-type answered struct {
+type response struct {
 	*http.Response
 	body []byte
 }
 
-var checked = &http.Client{Transport: contracttest.Transport{}}
+var contractClient = &http.Client{Transport: contracttest.Transport{}}
 
 // do sends a request; header holds names and values in turn.
-func (s server) do(method, path, body string, header ...string) answered {
+func (s server) do(method, path, body string, header ...string) response {
 	s.t.Helper()
 	req, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, bytes.NewReader([]byte(body)))
 	require.NoError(s.t, err)
@@ -94,12 +94,12 @@ func (s server) do(method, path, body string, header ...string) answered {
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
-	res, err := checked.Do(req)
+	res, err := contractClient.Do(req)
 	require.NoError(s.t, err)
 	defer res.Body.Close()
 	read, err := io.ReadAll(res.Body)
 	require.NoError(s.t, err)
-	return answered{Response: res, body: read}
+	return response{Response: res, body: read}
 }
 
 // call requires the status and reads the answer as JSON.
@@ -112,15 +112,15 @@ func call[T any](s server, method, path string, status int, body string, header 
 	return v
 }
 
-func (s server) agent(header ...string) contract.Agent {
+func (s server) createAgent(header ...string) contract.Agent {
 	s.t.Helper()
 	return call[contract.Agent](s, http.MethodPost, "/agents", http.StatusCreated, `{"name":"A","instructions":"Count"}`, header...)
 }
 
-func (s server) run(agentID string, header ...string) contract.Accepted {
+func (s server) runAgent(agentID string, header ...string) contract.AcceptedExecution {
 	s.t.Helper()
-	return call[contract.Accepted](s, http.MethodPost, "/agents/"+agentID+"/run", http.StatusAccepted, `{"input":"one two"}`, header...)
+	return call[contract.AcceptedExecution](s, http.MethodPost, "/agents/"+agentID+"/run", http.StatusAccepted, `{"input":"one two"}`, header...)
 }
 
 // batchRef names a batch of the tenant that the tests call as.
-func batchRef(id string) batch.Ref { return batch.Ref{Owner: localTenant, ID: id} }
+func batchRef(id string) batch.Ref { return batch.Ref{Tenant: defaultTenant, ID: id} }

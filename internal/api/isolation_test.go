@@ -13,74 +13,74 @@ import (
 )
 
 // trial is how an operation is tried on a resource.
-type trial struct {
-	of     string // prefix of the IDs of what it is about; "": of nothing in particular
-	body   string
-	header []string
-	query  string
+type isolationCase struct {
+	resource string // prefix of the IDs of what it is about; "": of nothing in particular
+	body     string
+	header   []string
+	query    string
 }
 
 // trials are the rows of the matrix: every operation of the contract, tried as
 // it would succeed for the resource's owner.
-var trials = map[string]trial{
+var isolationCases = map[string]isolationCase{
 	"sendMessage":         {body: `{"message":"x"}`},
 	"listConversations":   {},
-	"getConversation":     {of: id.Conversation},
-	"deleteConversation":  {of: id.Conversation},
-	"cancelConversation":  {of: id.Conversation},
+	"getConversation":     {resource: id.Conversation},
+	"deleteConversation":  {resource: id.Conversation},
+	"cancelConversation":  {resource: id.Conversation},
 	"createAgent":         {body: `{"name":"B","instructions":"C"}`},
 	"listAgents":          {},
-	"getAgent":            {of: id.Agent},
-	"updateAgent":         {of: id.Agent, body: `{"name":"C"}`},
-	"deleteAgent":         {of: id.Agent},
-	"runAgent":            {of: id.Agent, body: `{"input":"x"}`, header: []string{"Idempotency-Key", "k"}},
-	"submitBatch":         {of: id.Agent, body: `"x"`, header: []string{"Content-Type", "application/jsonl"}},
+	"getAgent":            {resource: id.Agent},
+	"updateAgent":         {resource: id.Agent, body: `{"name":"C"}`},
+	"deleteAgent":         {resource: id.Agent},
+	"runAgent":            {resource: id.Agent, body: `{"input":"x"}`, header: []string{"Idempotency-Key", "k"}},
+	"submitBatch":         {resource: id.Agent, body: `"x"`, header: []string{"Content-Type", "application/jsonl"}},
 	"listBatches":         {},
-	"getBatch":            {of: id.Batch},
-	"getBatchResults":     {of: id.Batch, query: "?follow=true"},
-	"cancelBatch":         {of: id.Batch},
-	"retryBatch":          {of: id.Batch, header: []string{"Idempotency-Key", "k2"}},
+	"getBatch":            {resource: id.Batch},
+	"getBatchResults":     {resource: id.Batch, query: "?follow=true"},
+	"cancelBatch":         {resource: id.Batch},
+	"retryBatch":          {resource: id.Batch, header: []string{"Idempotency-Key", "k2"}},
 	"listExecutions":      {},
-	"getExecution":        {of: id.Execution, query: "?wait=1s"},
-	"getExecutionResult":  {of: id.Execution},
-	"getExecutionFile":    {of: id.Execution},
-	"getExecutionEvents":  {of: id.Execution},
-	"cancelExecution":     {of: id.Execution},
-	"retryExecution":      {of: id.Execution},
+	"getExecution":        {resource: id.Execution, query: "?wait=1s"},
+	"getExecutionResult":  {resource: id.Execution},
+	"getExecutionFile":    {resource: id.Execution},
+	"getExecutionEvents":  {resource: id.Execution},
+	"cancelExecution":     {resource: id.Execution},
+	"retryExecution":      {resource: id.Execution},
 	"listDeliveries":      {},
-	"getDelivery":         {of: id.Delivery},
-	"retryDelivery":       {of: id.Delivery},
+	"getDelivery":         {resource: id.Delivery},
+	"retryDelivery":       {resource: id.Delivery},
 	"getWebhookSecret":    {},
 	"rotateWebhookSecret": {},
 	"issueKey":            {body: `{"name":"a","scopes":["read"]}`},
 	"listKeys":            {},
-	"revokeKey":           {of: id.Key},
+	"revokeKey":           {resource: id.APIKey},
 }
 
 // eachOperation calls try for all operations that are not open to everybody,
 // and fails for those without a row.
-func eachOperation(t *testing.T, try func(t *testing.T, method, path string, row trial)) {
+func forEachOperation(t *testing.T, test func(t *testing.T, method, path string, row isolationCase)) {
 	t.Helper()
 	for name, op := range contract.Operations() {
 		if len(op.Scopes) == 0 {
 			continue
 		}
-		row, ok := trials[op.ID]
+		row, ok := isolationCases[op.ID]
 		require.True(t, ok, "%s (%s) has no row in the matrix of isolation", op.ID, name)
 		method, path, _ := strings.Cut(name, " ")
-		t.Run(op.ID, func(t *testing.T) { try(t, method, strings.ReplaceAll(path, "{path}", "report.txt"), row) })
+		t.Run(op.ID, func(t *testing.T) { test(t, method, strings.ReplaceAll(path, "{path}", "report.txt"), row) })
 	}
 }
 
-func TestWithoutCredentialsNothingIsTold(t *testing.T) {
-	g := startGuarded(t)
-	belongings := g.belongings(t, g.key("ada", tenant.All...))
-	eachOperation(t, func(t *testing.T, method, path string, row trial) {
-		path = strings.ReplaceAll(path, "{id}", belongings[row.of]) + row.query
+func TestUnauthenticatedRequestsAreRejected(t *testing.T) {
+	g := startWithAPIKeys(t)
+	resources := g.createOneOfEach(t, g.issueKey("ada", tenant.AllScopes...))
+	forEachOperation(t, func(t *testing.T, method, path string, row isolationCase) {
+		path = strings.ReplaceAll(path, "{id}", resources[row.resource]) + row.query
 		got := g.do(method, path, row.body, row.header...)
 		require.Equal(t, http.StatusUnauthorized, got.StatusCode)
 		require.Equal(t, `Bearer realm="airlock"`, got.Header.Get("WWW-Authenticate"))
-		require.Equal(t, contract.ProblemUnauthenticated, problemOf(t, got).Code)
+		require.Equal(t, contract.ProblemUnauthenticated, decodeProblem(t, got).Code)
 	})
 	nothing, err := http.Get(g.url + "/api/nothing") // which the contract does not have
 	require.NoError(t, err)
@@ -92,35 +92,35 @@ func TestWithoutCredentialsNothingIsTold(t *testing.T) {
 }
 
 // belongings makes one of each resource, and returns their IDs by prefix.
-func (g guarded) belongings(t *testing.T, header []string) map[string]string {
+func (g apiKeyServer) createOneOfEach(t *testing.T, header []string) map[string]string {
 	t.Helper()
 	agent := call[contract.Agent](g.server, http.MethodPost, "/agents", http.StatusCreated, `{"name":"A","instructions":"Confidential"}`, header...)
-	ran := call[contract.Accepted](g.server, http.MethodPost, "/agents/"+agent.Id+"/run", http.StatusAccepted, `{"input":"confidential"}`, header...)
-	said := call[contract.Accepted](g.server, http.MethodPost, "/api/conversation", http.StatusAccepted, `{"message":"confidential"}`, header...)
-	told := call[contract.Accepted](g.server, http.MethodPost, "/agents/"+agent.Id+"/run", http.StatusAccepted, `{"input":"confidential","webhook":"https://example.com/confidential"}`, header...)
-	require.Equal(t, http.StatusAccepted, g.do(http.MethodPost, told.Urls.Cancel, "", header...).StatusCode)
+	run := call[contract.AcceptedExecution](g.server, http.MethodPost, "/agents/"+agent.Id+"/run", http.StatusAccepted, `{"input":"confidential"}`, header...)
+	message := call[contract.AcceptedExecution](g.server, http.MethodPost, "/api/conversation", http.StatusAccepted, `{"message":"confidential"}`, header...)
+	withWebhook := call[contract.AcceptedExecution](g.server, http.MethodPost, "/agents/"+agent.Id+"/run", http.StatusAccepted, `{"input":"confidential","webhook":"https://example.com/confidential"}`, header...)
+	require.Equal(t, http.StatusAccepted, g.do(http.MethodPost, withWebhook.Urls.Cancel, "", header...).StatusCode)
 	deliveries := call[contract.DeliveryList](g.server, http.MethodGet, "/webhooks/deliveries", http.StatusOK, "", header...).Deliveries
 	require.Len(t, deliveries, 1)
 	batch := call[contract.Batch](g.server, http.MethodPost, "/agents/"+agent.Id+"/batches", http.StatusAccepted, `"confidential"`, append(header, "Content-Type", "application/jsonl")...)
-	issued := call[contract.IssuedKey](g.server, http.MethodPost, "/keys", http.StatusCreated, `{"name":"confidential","scopes":["read"]}`, header...)
+	issued := call[contract.IssuedAPIKey](g.server, http.MethodPost, "/keys", http.StatusCreated, `{"name":"confidential","scopes":["read"]}`, header...)
 	return map[string]string{
-		id.Agent: agent.Id, id.Execution: ran.ExecutionId, id.Conversation: said.ConversationId, id.Batch: batch.Id, id.Key: issued.Key.Id,
+		id.Agent: agent.Id, id.Execution: run.ExecutionId, id.Conversation: message.ConversationId, id.Batch: batch.Id, id.APIKey: issued.Key.Id,
 		id.Delivery: deliveries[0].Id,
 	}
 }
 
 // What is another tenant's looks like what never was, to the byte; and trying
 // changes nothing.
-func TestAnotherTenantsResourceIsLikeNone(t *testing.T) {
-	g := startGuarded(t)
-	ada, bob := g.key("ada", tenant.All...), g.key("bob", tenant.All...)
-	adas := g.belongings(t, ada)
-	before := g.everything(ada)
-	eachOperation(t, func(t *testing.T, method, path string, row trial) {
-		if row.of == "" {
+func TestOtherTenantResourceIsNotFound(t *testing.T) {
+	g := startWithAPIKeys(t)
+	ada, bob := g.issueKey("ada", tenant.AllScopes...), g.issueKey("bob", tenant.AllScopes...)
+	adas := g.createOneOfEach(t, ada)
+	before := g.readAllLists(ada)
+	forEachOperation(t, func(t *testing.T, method, path string, row isolationCase) {
+		if row.resource == "" {
 			return // TestListsShowTheirTenantsOwn
 		}
-		tried := func(resource string) answered {
+		tried := func(resource string) response {
 			got := g.do(method, strings.ReplaceAll(path, "{id}", resource)+row.query, row.body, append(bob, row.header...)...)
 			require.Equal(t, http.StatusNotFound, got.StatusCode, "%s", got.body)
 			for _, varies := range []string{"Date", "X-Request-Id"} {
@@ -129,15 +129,15 @@ func TestAnotherTenantsResourceIsLikeNone(t *testing.T) {
 			got.body = []byte(strings.ReplaceAll(string(got.body), resource, "ID"))
 			return got
 		}
-		theirs, never := tried(adas[row.of]), tried(id.New(row.of))
+		theirs, never := tried(adas[row.resource]), tried(id.New(row.resource))
 		require.Equal(t, string(never.body), string(theirs.body))
 		require.Equal(t, never.Header, theirs.Header)
 	})
-	require.Equal(t, before, g.everything(ada))
+	require.Equal(t, before, g.readAllLists(ada))
 }
 
 // everything is what the lists show.
-func (g guarded) everything(header []string) string {
+func (g apiKeyServer) readAllLists(header []string) string {
 	g.t.Helper()
 	var all strings.Builder
 	for _, list := range []string{"/agents", "/executions", "/api/conversations", "/batches", "/keys", "/webhooks/deliveries", "/webhooks/secret"} {
@@ -148,12 +148,12 @@ func (g guarded) everything(header []string) string {
 	return all.String()
 }
 
-func TestListsShowTheirTenantsOwn(t *testing.T) {
-	g := startGuarded(t)
-	ada, bob := g.key("ada", tenant.All...), g.key("bob", tenant.All...)
-	adas := g.belongings(t, ada)
-	require.Contains(t, g.everything(ada), adas[id.Agent])
-	shown := g.everything(bob)
+func TestListsShowOnlyOwnTenant(t *testing.T) {
+	g := startWithAPIKeys(t)
+	ada, bob := g.issueKey("ada", tenant.AllScopes...), g.issueKey("bob", tenant.AllScopes...)
+	adas := g.createOneOfEach(t, ada)
+	require.Contains(t, g.readAllLists(ada), adas[id.Agent])
+	shown := g.readAllLists(bob)
 	for _, resource := range adas {
 		require.NotContains(t, shown, resource)
 		for _, filter := range []string{"agentId", "conversationId", "batchId"} {
@@ -165,10 +165,10 @@ func TestListsShowTheirTenantsOwn(t *testing.T) {
 }
 
 // References to another's in a body are to nothing, too.
-func TestAnotherTenantsResourceCannotBeReferredTo(t *testing.T) {
-	g := startGuarded(t)
-	adas := g.belongings(t, g.key("ada", tenant.All...))
-	bob := g.key("bob", tenant.All...)
+func TestOtherTenantReferenceIsNotFound(t *testing.T) {
+	g := startWithAPIKeys(t)
+	adas := g.createOneOfEach(t, g.issueKey("ada", tenant.AllScopes...))
+	bob := g.issueKey("bob", tenant.AllScopes...)
 	for field, prefix := range map[string]string{"agentId": id.Agent, "conversationId": id.Conversation} {
 		said := func(resource string) string {
 			got := g.do(http.MethodPost, "/api/conversation", `{"message":"x","`+field+`":"`+resource+`"}`, bob...)
@@ -180,10 +180,10 @@ func TestAnotherTenantsResourceCannotBeReferredTo(t *testing.T) {
 }
 
 // An answer that ada may keep tells bob nothing.
-func TestAnEntityTagIsItsTenantsOwn(t *testing.T) {
-	g := startGuarded(t)
-	ada, bob := g.key("ada", tenant.All...), g.key("bob", tenant.All...)
-	adas := g.belongings(t, ada)
+func TestETagIsScopedToTenant(t *testing.T) {
+	g := startWithAPIKeys(t)
+	ada, bob := g.issueKey("ada", tenant.AllScopes...), g.issueKey("bob", tenant.AllScopes...)
+	adas := g.createOneOfEach(t, ada)
 	path := "/executions/" + adas[id.Execution]
 	require.Equal(t, http.StatusAccepted, g.do(http.MethodPost, path+"/cancel", "", ada...).StatusCode)
 	tag := g.do(http.MethodGet, path, "", ada...).Header.Get("ETag")

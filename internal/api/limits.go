@@ -17,16 +17,16 @@ import (
 
 // Limits bound what callers may ask of this process. The zero Limits do not.
 type Limits struct {
-	Requests    *ratelimit.Buckets // of a tenant
-	Failures    *ratelimit.Buckets // wrong credentials, of an address
-	Connections int                // at once; 0: any number
-	Proxies     []*net.IPNet       // whose X-Forwarded-For is believed
+	Requests       *ratelimit.Buckets // of a tenant
+	AuthFailures   *ratelimit.Buckets // wrong credentials, of an address
+	MaxConnections int                // at once; 0: any number
+	TrustedProxies []*net.IPNet       // whose X-Forwarded-For is believed
 	// Patience is how long a client may take to send its headers, to send a body
 	// (of a large one: a piece), and to read a piece of an answer; 0: 30 s.
-	Patience time.Duration
+	ClientTimeout time.Duration
 }
 
-func (l *Limits) patience() time.Duration { return cmp.Or(l.Patience, 30*time.Second) }
+func (l *Limits) clientTimeout() time.Duration { return cmp.Or(l.ClientTimeout, 30*time.Second) }
 
 const (
 	// maxHeaderBytes bounds a request's line and headers together.
@@ -38,12 +38,12 @@ const (
 )
 
 // addresses tells where requests come from.
-func (l *Limits) addresses() echo.IPExtractor {
-	if len(l.Proxies) == 0 {
+func (l *Limits) ipExtractor() echo.IPExtractor {
+	if len(l.TrustedProxies) == 0 {
 		return echo.ExtractIPDirect()
 	}
 	trusted := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
-	for _, network := range l.Proxies {
+	for _, network := range l.TrustedProxies {
 		trusted = append(trusted, echo.TrustIPRange(network))
 	}
 	return echo.ExtractIPFromXFFHeader(trusted...)
@@ -51,24 +51,24 @@ func (l *Limits) addresses() echo.IPExtractor {
 
 // neighbourhood is what is counted as one address: of IPv6, where one caller
 // has as many as it likes, the network.
-func neighbourhood(ip string) string {
-	addr, err := netip.ParseAddr(ip)
+func clientNetwork(address string) string {
+	addr, err := netip.ParseAddr(address)
 	if err != nil || addr.Unmap().Is4() {
-		return ip
+		return address
 	}
 	network, _ := addr.Prefix(64) // fails for more bits than there are only
 	return network.String()
 }
 
 // tooMany asks a caller to wait.
-func tooMany(wait time.Duration, what string) *problem {
+func rateLimited(wait time.Duration, reason string) *problem {
 	seconds := int(math.Ceil(wait.Seconds()))
 	return &problem{Status: http.StatusTooManyRequests, Code: contract.ProblemRateLimited, RetryAfter: seconds,
-		Detail: fmt.Sprintf("%s. Try again in %d s.", what, seconds)}
+		Detail: fmt.Sprintf("%s. Try again in %d s.", reason, seconds)}
 }
 
 // fewHeaders refuses a request with more headers than any client has use for.
-func fewHeaders(next echo.HandlerFunc) echo.HandlerFunc {
+func limitHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		count := 0
 		for _, values := range c.Request().Header {
@@ -91,7 +91,7 @@ func (s *Server) checkPrompt(name, text string) error {
 
 // checkRules refuses a text that a rule of the operator's is against.
 func (s *Server) checkRules(name, text string) error {
-	rule := s.config.Rules.Denies(text)
+	rule := s.config.PromptRules.FirstMatch(text)
 	if rule == "" {
 		return nil
 	}

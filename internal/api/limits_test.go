@@ -11,26 +11,26 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-func TestARunSaysHowLongItWaits(t *testing.T) {
-	s := start(t)
-	a := s.agent()
-	startBy := func(body string) time.Duration {
+func TestRunQueueTimeout(t *testing.T) {
+	s := startServer(t)
+	a := s.createAgent()
+	queueTimeoutOf := func(body string) time.Duration {
 		t.Helper()
-		run := call[contract.Accepted](s, http.MethodPost, "/agents/"+a.Id+"/run", http.StatusAccepted, body)
+		run := call[contract.AcceptedExecution](s, http.MethodPost, "/agents/"+a.Id+"/run", http.StatusAccepted, body)
 		e := call[contract.Execution](s, http.MethodGet, run.Urls.Self, http.StatusOK, "")
-		return e.StartBy.Sub(e.CreatedAt)
+		return e.StartDeadline.Sub(e.CreatedAt)
 	}
-	require.Equal(t, 10*time.Minute, startBy(`{"input":"x","queueTimeout":"10m"}`))
-	require.Equal(t, 7*24*time.Hour, startBy(`{"input":"x","queueTimeout":"168h"}`))
-	require.Equal(t, execution.DefaultQueueTimeout, startBy(`{"input":"x"}`))
+	require.Equal(t, 10*time.Minute, queueTimeoutOf(`{"input":"x","queueTimeout":"10m"}`))
+	require.Equal(t, 7*24*time.Hour, queueTimeoutOf(`{"input":"x","queueTimeout":"168h"}`))
+	require.Equal(t, execution.DefaultQueueTimeout, queueTimeoutOf(`{"input":"x"}`))
 	for _, bad := range []string{"0s", "999ms", "169h", "-1s", "soon"} {
 		p := call[contract.Problem](s, http.MethodPost, "/agents/"+a.Id+"/run", http.StatusBadRequest, `{"input":"x","queueTimeout":"`+bad+`"}`)
 		require.Equal(t, "queueTimeout", p.Errors[0].Field, bad)
 	}
 }
 
-func TestAnAgentSaysHowOftenItsRunsAreTried(t *testing.T) {
-	s := start(t)
+func TestAgentRetryPolicy(t *testing.T) {
+	s := startServer(t)
 	a := call[contract.Agent](s, http.MethodPost, "/agents", http.StatusCreated, `{"name":"A","instructions":"i","retry":{"maxAttempts":3}}`)
 	require.Equal(t, 3, a.Retry.MaxAttempts)
 	a = call[contract.Agent](s, http.MethodPatch, "/agents/"+a.Id, http.StatusOK, `{"name":"B"}`)

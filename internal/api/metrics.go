@@ -22,23 +22,23 @@ func (s *Server) Metrics(c echo.Context) error {
 
 // waits marks a request that is open for as long as its caller wants it to be,
 // whose time says nothing about the server.
-const waits = "waits"
+const longPollKey = "waits"
 
 // methods are those that a label may name: a caller may make up others.
-var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
+var knownMethods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
 
-func methodOf(r *http.Request) string {
-	if slices.Contains(methods, r.Method) {
+func methodLabel(r *http.Request) string {
+	if slices.Contains(knownMethods, r.Method) {
 		return r.Method
 	}
 	return "other"
 }
 
 // count counts a request that has been answered.
-func count(c echo.Context, took time.Duration) {
-	method, route := methodOf(c.Request()), c.Path()
-	metrics.Requests.WithLabelValues(method, route, strconv.Itoa(c.Response().Status)).Inc()
-	if c.Get(waits) == nil {
-		metrics.RequestTime.WithLabelValues(method, route).Observe(took.Seconds())
+func observeRequest(c echo.Context, took time.Duration) {
+	method, route := methodLabel(c.Request()), c.Path()
+	metrics.HTTPRequests.WithLabelValues(method, route, strconv.Itoa(c.Response().Status)).Inc()
+	if c.Get(longPollKey) == nil {
+		metrics.HTTPRequestDuration.WithLabelValues(method, route).Observe(took.Seconds())
 	}
 }

@@ -28,8 +28,8 @@ func (s *Server) accessLog(next echo.HandlerFunc) echo.HandlerFunc {
 // logRequest is by itself, as is recordCall, because what a line needs of the
 // stack would otherwise be kept by each poll that waits.
 func (s *Server) logRequest(c echo.Context, took time.Duration) {
-	count(c, took)
-	s.log.Debug("request", zap.String("request", requestID(c)), trace.ID(c.Request().Context()),
+	observeRequest(c, took)
+	s.log.Debug("request", zap.String("request", requestID(c)), trace.LogField(c.Request().Context()),
 		zap.String("method", c.Request().Method), zap.String("path", c.Request().URL.Path),
 		zap.Int("status", c.Response().Status), zap.Duration("took", took))
 }

@@ -11,15 +11,15 @@ import (
 	"github.com/airlock-run/airlock/internal/quota"
 )
 
-func TestALimitOfTheTenantSaysWhenToComeBack(t *testing.T) {
+func TestQuotaErrorsSetRetryAfter(t *testing.T) {
 	for code, tc := range map[contract.ProblemCode]struct {
 		err   error
 		after int // seconds
 	}{
-		contract.ProblemQueueFull:        {&quota.QueueFullError{Limit: 5}, 2},
-		contract.ProblemDailyBudgetSpent: {&quota.BudgetSpentError{LimitUSD: 1.5, Rest: 90*time.Second + 1}, 91},
+		contract.ProblemQueueFull:           {&quota.QueueFullError{Limit: 5}, 2},
+		contract.ProblemDailyBudgetExceeded: {&quota.DailyBudgetExceededError{LimitUSD: 1.5, RetryAfter: 90*time.Second + 1}, 91},
 	} {
-		p := explain(tc.err)
+		p := problemFor(tc.err)
 		require.Equal(t, http.StatusTooManyRequests, p.Status)
 		require.Equal(t, code, p.Code)
 		require.Equal(t, tc.after, p.RetryAfter)

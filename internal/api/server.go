@@ -47,14 +47,14 @@ type Store interface {
 	DeleteAgent(ctx context.Context, owner, id string) error
 	Agents(ctx context.Context, owner string, p store.Page) ([]agent.Agent, error)
 
-	SubmitRun(ctx context.Context, r store.Run) (execution.Change, error)
-	SubmitTurn(ctx context.Context, t store.Turn) (execution.Change, error)
+	SubmitRun(ctx context.Context, r store.RunRequest) (execution.Change, error)
+	SubmitTurn(ctx context.Context, t store.TurnRequest) (execution.Change, error)
 	Retry(ctx context.Context, ref execution.Ref) (execution.Change, error)
 	Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error)
 	Execution(ctx context.Context, ref execution.Ref) (execution.Execution, error)
 	Executions(ctx context.Context, owner string, f store.Filter, p store.Page) ([]execution.Execution, error)
 
-	NewInputs(ref batch.Ref) *store.Inputs
+	NewBatchInputWriter(ref batch.Ref) *store.BatchInputWriter
 	SubmitBatch(ctx context.Context, b *batch.Batch) error
 	Batch(ctx context.Context, ref batch.Ref) (batch.Batch, time.Time, error)
 	Batches(ctx context.Context, owner string, p store.Page) ([]batch.Batch, error)
@@ -64,7 +64,7 @@ type Store interface {
 
 	Delivery(ctx context.Context, ref webhook.Ref) (webhook.Delivery, error)
 	Deliveries(ctx context.Context, owner string, p store.Page) ([]webhook.Delivery, error)
-	ChangeDelivery(ctx context.Context, ref webhook.Ref, change func(*webhook.Delivery, time.Time) error) (webhook.Delivery, time.Time, error)
+	UpdateDelivery(ctx context.Context, ref webhook.Ref, change func(*webhook.Delivery, time.Time) error) (webhook.Delivery, time.Time, error)
 	WebhookSecrets(ctx context.Context, owner string) (webhook.Secrets, error)
 	RotateWebhookSecret(ctx context.Context, owner string) (webhook.Secrets, error)
 
@@ -73,19 +73,19 @@ type Store interface {
 	Conversations(ctx context.Context, owner string, p store.Page) ([]conversation.Conversation, error)
 	Messages(ctx context.Context, owner, conversationID string, beforeTurn, limit int) ([]conversation.Message, error)
 
-	Answered(ctx context.Context, owner, key string) error
+	CheckIdempotencyKey(ctx context.Context, owner, key string) error
 
-	CreateKey(ctx context.Context, k *apikey.Key, lifetime time.Duration) error
-	Keys(ctx context.Context, owner string, p store.Page) ([]apikey.Key, error)
-	RevokeKey(ctx context.Context, owner, id string) error
+	CreateAPIKey(ctx context.Context, k *apikey.Key, lifetime time.Duration) error
+	APIKeys(ctx context.Context, owner string, p store.Page) ([]apikey.Key, error)
+	RevokeAPIKey(ctx context.Context, owner, id string) error
 }
 
 // Queue is the doorbell. Tell may fail without harm. Listen calls hear concurrently.
 type Queue interface {
 	Ensure(ctx context.Context) error
 	Check(ctx context.Context) error
-	Tell(ctx context.Context, ch execution.Change) error
-	Listen(ctx context.Context, hear func(execution.Ref)) error
+	Publish(ctx context.Context, ch execution.Change) error
+	Subscribe(ctx context.Context, hear func(execution.Ref)) error
 }
 
 // Config says how the API works.
@@ -96,32 +96,32 @@ type Config struct {
 	BatchWindow    int           // how many executions of a tenant's batches may be queued or running at once
 	QueueTimeout   time.Duration // of executions that ask for none
 	Origins        []string      // that may call from other pages (CORS)
-	Page           http.Handler  // of / for browsers, and of its assets
+	WebUI          http.Handler  // of / for browsers, and of its assets
 	Artifacts      Artifacts
-	Drain          time.Duration // how long it goes on, not ready, after a stop was asked for
+	DrainDelay     time.Duration // how long it goes on, not ready, after a stop was asked for
 	Metrics        http.Handler  // of /metrics; nil: they are shown elsewhere
 
 	Auth         Authenticator  // tells who calls
 	Pepper       apikey.Pepper  // of the keys that are issued; used where Auth knows keys
 	WebhookGuard netguard.Guard // of the addresses that a webhook may name
 	Limits       Limits
-	Rules        promptrules.Rules // on what no agent is asked
+	PromptRules  promptrules.Rules // on what no agent is asked
 	Tracer       oteltrace.Tracer  // makes the spans of requests; nil: they have none
 }
 
 // Server is the API of one process.
 type Server struct {
-	config  Config
-	store   Store
-	queue   Queue
-	log     *zap.Logger
-	echo    *echo.Echo
-	waiting broadcast.Room
-	ended   *ended
-	reads   *semaphore.Weighted // of executions, that there may be at once
-	streams *semaphore.Weighted // of events, that may be open
-	closing chan struct{}       // closed when long polls should answer what they know
-	close   func()
+	config        Config
+	store         Store
+	queue         Queue
+	log           *zap.Logger
+	echo          *echo.Echo
+	watchers      broadcast.Broadcaster
+	finishedCache *finishedCache
+	readSlots     *semaphore.Weighted // of executions, that there may be at once
+	streamSlots   *semaphore.Weighted // of events, that may be open
+	shutdown      chan struct{}       // closed when long polls should answer what they know
+	beginShutdown func()
 
 	stopping atomic.Bool
 }
@@ -131,21 +131,21 @@ const storeTimeout = 5 * time.Second
 
 // New returns a server; Serve starts it.
 func New(config Config, s Store, q Queue, log *zap.Logger) *Server {
-	srv := &Server{config: config, store: s, queue: q, log: log, echo: echo.New(), ended: newEnded(), reads: semaphore.NewWeighted(maxReads), streams: semaphore.NewWeighted(maxStreams), closing: make(chan struct{})}
-	srv.close = sync.OnceFunc(func() { close(srv.closing) })
+	srv := &Server{config: config, store: s, queue: q, log: log, echo: echo.New(), finishedCache: newFinishedCache(), readSlots: semaphore.NewWeighted(maxConcurrentReads), streamSlots: semaphore.NewWeighted(maxStreams), shutdown: make(chan struct{})}
+	srv.beginShutdown = sync.OnceFunc(func() { close(srv.shutdown) })
 	if config.Tracer == nil {
-		srv.config.Tracer = trace.Off
+		srv.config.Tracer = trace.Noop
 	}
 	e := srv.echo
 	e.HideBanner, e.HidePort = true, true
-	e.HTTPErrorHandler = srv.fail
-	e.IPExtractor = config.Limits.addresses()
-	e.Server.ReadHeaderTimeout = config.Limits.patience()
+	e.HTTPErrorHandler = srv.handleError
+	e.IPExtractor = config.Limits.ipExtractor()
+	e.Server.ReadHeaderTimeout = config.Limits.clientTimeout()
 	e.Server.IdleTimeout = idleTimeout
 	e.Server.MaxHeaderBytes = maxHeaderBytes
 	e.Use(
 		middleware.RequestID(),
-		srv.traced,
+		srv.traceRequest,
 		srv.accessLog,
 		srv.audit,
 		middleware.RecoverWithConfig(middleware.RecoverConfig{LogErrorFunc: srv.logPanic}),
@@ -161,13 +161,13 @@ func New(config Config, s Store, q Queue, log *zap.Logger) *Server {
 			ContentSecurityPolicy: "default-src 'none'; frame-ancestors 'none'", // the page has its own
 		}),
 	)
-	if _, believes := config.Auth.(Local); believes {
-		e.Use(onlyLocalHosts)
+	if _, isDev := config.Auth.(DevAuthenticator); isDev {
+		e.Use(requireLocalHost)
 	}
-	e.Use(fewHeaders, srv.paced, srv.authenticate, readThrough, conform, srv.once)
+	e.Use(limitHeaders, srv.limitBodyTime, srv.authenticate, discardGetBody, validateParameters, srv.idempotent)
 	contract.RegisterHandlers(e, srv)
-	e.GET("/executions/:id/files/*", srv.fileBelow)
-	e.GET("/assets/*", echo.WrapHandler(config.Page))
+	e.GET("/executions/:id/files/*", srv.getExecutionFileByPath)
+	e.GET("/assets/*", echo.WrapHandler(config.WebUI))
 	return srv
 }
 
@@ -178,46 +178,46 @@ func (s *Server) Handler() http.Handler { return s.echo }
 // ready, goes on for Config.Drain, and gives what is being answered the grace
 // to end. Meanwhile it keeps the topics made and hears signals.
 func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration) error {
-	s.echo.Listener = ratelimit.Listener(l, s.config.Limits.Connections, s.config.Limits.patience())
+	s.echo.Listener = ratelimit.NewListener(l, s.config.Limits.MaxConnections, s.config.Limits.clientTimeout())
 	g, ctx := errgroup.WithContext(ctx)
-	hearing, hush := context.WithCancel(context.WithoutCancel(ctx))
+	signalCtx, stopSignals := context.WithCancel(context.WithoutCancel(ctx))
 	g.Go(func() error {
 		if err := s.echo.Start(""); !errors.Is(err, http.ErrServerClosed) {
 			return err
 		}
 		return nil
 	})
-	g.Go(func() error { return s.hear(hearing) })
+	g.Go(func() error { return s.receiveSignals(signalCtx) })
 	g.Go(func() error {
-		defer hush()
+		defer stopSignals()
 		<-ctx.Done()
 		s.stopping.Store(true)
-		time.Sleep(s.config.Drain)
-		s.close()
-		shut, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+		time.Sleep(s.config.DrainDelay)
+		s.beginShutdown()
+		shutdownCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 		defer cancel()
-		return s.echo.Shutdown(shut)
+		return s.echo.Shutdown(shutdownCtx)
 	})
 	return g.Wait()
 }
 
 // hear makes sure of the topics, then wakes the long polls of this process.
-func (s *Server) hear(ctx context.Context) error {
-	return supervise.Keep(ctx, s.log, "hear signals", func(ctx context.Context) error {
+func (s *Server) receiveSignals(ctx context.Context) error {
+	return supervise.Run(ctx, s.log, "hear signals", func(ctx context.Context) error {
 		if err := s.queue.Ensure(ctx); err != nil {
 			return err
 		}
-		return s.queue.Listen(ctx, s.waiting.Wake)
+		return s.queue.Subscribe(ctx, s.watchers.Notify)
 	})
 }
 
 // tell passes a change on. It is durable already, so a failure is only logged:
 // the janitor announces what was not heard.
-func (s *Server) tell(c echo.Context, ch execution.Change) {
-	failpoint.At(failpoint.Accepted)
-	if err := s.queue.Tell(c.Request().Context(), ch); err != nil {
+func (s *Server) publish(c echo.Context, ch execution.Change) {
+	failpoint.Hit(failpoint.Accepted)
+	if err := s.queue.Publish(c.Request().Context(), ch); err != nil {
 		s.log.Warn("could not tell of a change; the janitor will",
-			zap.String("execution", ch.Execution.ID), zap.String("tenant", ch.Execution.Owner), zap.Error(err))
+			zap.String("execution", ch.Execution.ID), zap.String("tenant", ch.Execution.Tenant), zap.Error(err))
 	}
 }
 
@@ -226,4 +226,4 @@ func storeContext(c echo.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(c.Request().Context(), storeTimeout)
 }
 
-func (s *Server) knowsRuntime(name string) bool { return slices.Contains(s.config.Runtimes, name) }
+func (s *Server) hasRuntime(name string) bool { return slices.Contains(s.config.Runtimes, name) }

@@ -18,8 +18,8 @@ func viewExecution(e execution.Execution) contract.Execution {
 	v := contract.Execution{
 		Id: e.ID, Kind: contract.Kind(e.Kind), Status: contract.Status(e.Status),
 		AgentId: e.AgentID, ConversationId: e.ConversationID, BatchId: e.BatchID, RetryOf: e.RetryOf,
-		Runtime: e.Task.Runtime, Model: e.Task.Model, Input: e.Task.Input, Timeout: e.Timeout.String(), StartBy: e.StartBy(),
-		Labels: viewLabels(e.Labels), Held: e.Held, Attempt: e.Attempt, CancelRequested: e.CancelRequested,
+		Runtime: e.Task.Runtime, Model: e.Task.Model, Input: e.Task.Input, Timeout: e.Timeout.String(), StartDeadline: e.StartDeadline(),
+		Labels: viewLabels(e.Labels), Throttled: e.Throttled, Attempt: e.Attempt, CancelRequested: e.CancelRequested,
 		Error: viewFailure(e.Failure),
 		Usage: contract.Usage{
 			InputTokens: e.Usage.InputTokens, OutputTokens: e.Usage.OutputTokens, CostUsd: e.Usage.CostUSD, Calls: e.Usage.Calls,
@@ -31,44 +31,44 @@ func viewExecution(e execution.Execution) contract.Execution {
 		v.Receipt = json.RawMessage(e.Receipt)
 	}
 	if r := e.Result; r != nil {
-		v.Result = viewResultOf(e)
+		v.Result = viewResult(e)
 	}
-	v.Given = views(e.Task.Files, viewListedFile)
-	v.Files, v.FilesLeftOut = viewFiles(e), e.LeftOut
+	v.InputFiles = viewAll(e.Task.InputFileList, viewInputFile)
+	v.Files, v.OmittedFileCount = viewOutputFiles(e), e.OmittedFileCount
 	return v
 }
 
-func viewResultOf(e execution.Execution) contract.Result {
+func viewResult(e execution.Execution) contract.Result {
 	r := e.Result
 	v := contract.Result{Text: r.Text, AgentDraft: viewDraft(r.AgentDraft)}
 	if r.Output != "" {
 		v.Output = json.RawMessage(r.Output)
 	}
-	if r.Whole != nil {
-		v.Truncated, v.Size, v.Url = true, r.Whole.Size, viewURLs(e).Result
+	if r.Complete != nil {
+		v.Truncated, v.Size, v.Url = true, r.Complete.Size, viewURLs(e).Result
 	}
 	return v
 }
 
-func viewFiles(e execution.Execution) []contract.File {
-	return views(e.Files, func(f execution.File) contract.File {
-		return contract.File{
+func viewOutputFiles(e execution.Execution) []contract.OutputFile {
+	return viewAll(e.Files, func(f execution.File) contract.OutputFile {
+		return contract.OutputFile{
 			Path: f.Path, Size: f.Content.Size, Sha256: hex.EncodeToString(f.Content.SHA256),
 			Url: "/executions/" + e.ID + "/files/" + escapePath(f.Path),
 		}
 	})
 }
 
-func viewListedFile(f execution.File) contract.ListedFile {
-	return contract.ListedFile{Path: f.Path, Size: f.Content.Size, Sha256: hex.EncodeToString(f.Content.SHA256)}
+func viewInputFile(f execution.File) contract.InputFileInfo {
+	return contract.InputFileInfo{Path: f.Path, Size: f.Content.Size, Sha256: hex.EncodeToString(f.Content.SHA256)}
 }
 
 // escapePath keeps the slashes of a path.
-func escapePath(path string) string { return (&url.URL{Path: path}).EscapedPath() }
+func escapePath(filePath string) string { return (&url.URL{Path: filePath}).EscapedPath() }
 
 // viewListed leaves out what only a look at the one execution is worth.
-func viewListed(e execution.Execution) contract.Execution {
-	e.Receipt, e.Files, e.Task.Files = "", nil, nil
+func viewListedExecution(e execution.Execution) contract.Execution {
+	e.Receipt, e.Files, e.Task.InputFileList = "", nil, nil
 	return viewExecution(e)
 }
 
@@ -99,8 +99,8 @@ func viewURLs(e execution.Execution) contract.ExecutionURLs {
 	return urls
 }
 
-func viewAccepted(e execution.Execution) contract.Accepted {
-	return contract.Accepted{
+func viewAccepted(e execution.Execution) contract.AcceptedExecution {
+	return contract.AcceptedExecution{
 		ExecutionId: e.ID, ConversationId: e.ConversationID, Status: contract.Status(e.Status), Urls: viewURLs(e),
 	}
 }
@@ -126,7 +126,7 @@ func viewAgent(a agent.Agent) contract.Agent {
 		Id: a.ID, Name: a.Name, Description: a.Description, Instructions: a.Instructions,
 		Runtime: a.Runtime, Model: a.Model, Timeout: a.Timeout.String(),
 		Budget:    contract.Budget{MaxTokens: a.Budget.MaxTokens, MaxCostUsd: a.Budget.MaxCostUSD},
-		Retry:     contract.Retry{MaxAttempts: a.Retry.MaxAttempts},
+		Retry:     contract.RetryPolicy{MaxAttempts: a.RetryPolicy.MaxAttempts},
 		CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt,
 	}
 }
@@ -144,12 +144,12 @@ func viewMessage(m conversation.Message) contract.Message {
 	}
 }
 
-func views[T, V any](found []T, view func(T) V) []V {
-	shown := make([]V, len(found))
-	for i, one := range found {
-		shown[i] = view(one)
+func viewAll[T, V any](items []T, view func(T) V) []V {
+	viewed := make([]V, len(items))
+	for i, item := range items {
+		viewed[i] = view(item)
 	}
-	return shown
+	return viewed
 }
 
 func orZero(t *time.Time) time.Time {

@@ -15,30 +15,30 @@ import (
 )
 
 // checkWebhook refuses a URL that no courier would send to.
-func (s *Server) checkWebhook(url string) error {
-	if url == "" {
+func (s *Server) checkWebhook(rawURL string) error {
+	if rawURL == "" {
 		return nil
 	}
-	if err := netguard.CheckURL(url, s.config.WebhookGuard); err != nil {
-		return invalid(fieldError("webhook", err.Error()))
+	if err := netguard.CheckURL(rawURL, s.config.WebhookGuard); err != nil {
+		return invalidRequest(fieldError("webhook", err.Error()))
 	}
 	return nil
 }
 
 // ListDeliveries shows a page of the caller's deliveries.
 func (s *Server) ListDeliveries(c echo.Context, params contract.ListDeliveriesParams) error {
-	l, err := readListing(c, params.Limit, params.Cursor)
+	l, err := parsePageRequest(c, params.Limit, params.Cursor)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	found, err := s.store.Deliveries(ctx, owner(c), l.page())
+	found, err := s.store.Deliveries(ctx, tenantID(c), l.storePage())
 	if err != nil {
 		return err
 	}
-	shown, next := cut(&l, found, func(d webhook.Delivery) place { return placeOf(d.CreatedAt, d.ID) })
-	return answer(c, http.StatusOK, contract.DeliveryList{Deliveries: views(shown, viewDelivery), NextCursor: next})
+	shown, next := trimPage(&l, found, func(d webhook.Delivery) cursorPosition { return positionOf(d.CreatedAt, d.ID) })
+	return respondJSON(c, http.StatusOK, contract.DeliveryList{Deliveries: viewAll(shown, viewDelivery), NextCursor: next})
 }
 
 // GetDelivery shows how far a delivery is.
@@ -53,7 +53,7 @@ func (s *Server) GetDelivery(c echo.Context, deliveryID contract.ID) error {
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, viewDelivery(d))
+	return respondJSON(c, http.StatusOK, viewDelivery(d))
 }
 
 // RetryDelivery makes a delivery that has ended due again.
@@ -64,65 +64,65 @@ func (s *Server) RetryDelivery(c echo.Context, deliveryID contract.ID) error {
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	d, _, err := s.store.ChangeDelivery(ctx, ref, (*webhook.Delivery).Again)
-	if errors.Is(err, webhook.ErrNotEnded) {
-		return &problem{Status: http.StatusConflict, Code: contract.ProblemDeliveryNotEnded, Detail: "The delivery is still being tried. Its dueAt says when next."}
+	d, _, err := s.store.UpdateDelivery(ctx, ref, (*webhook.Delivery).Redeliver)
+	if errors.Is(err, webhook.ErrNotFinished) {
+		return &problem{Status: http.StatusConflict, Code: contract.ProblemDeliveryNotFinished, Detail: "The delivery is still being tried. Its dueAt says when next."}
 	}
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusAccepted, viewDelivery(d))
+	return respondJSON(c, http.StatusAccepted, viewDelivery(d))
 }
 
 // GetWebhookSecret shows what the caller's receivers verify with.
 func (s *Server) GetWebhookSecret(c echo.Context) error {
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	secrets, err := s.store.WebhookSecrets(ctx, owner(c))
-	return answerSecret(c, secrets, err)
+	secrets, err := s.store.WebhookSecrets(ctx, tenantID(c))
+	return respondWebhookSecret(c, secrets, err)
 }
 
 // RotateWebhookSecret replaces it.
 func (s *Server) RotateWebhookSecret(c echo.Context) error {
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	secrets, err := s.store.RotateWebhookSecret(ctx, owner(c))
-	return answerSecret(c, secrets, err)
+	secrets, err := s.store.RotateWebhookSecret(ctx, tenantID(c))
+	return respondWebhookSecret(c, secrets, err)
 }
 
-func answerSecret(c echo.Context, secrets webhook.Secrets, err error) error {
+func respondWebhookSecret(c echo.Context, secrets webhook.Secrets, err error) error {
 	if err != nil {
 		return err
 	}
 	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
-	return answer(c, http.StatusOK, contract.WebhookSecret{Secret: string(secrets.Current), RotatedAt: orZero(secrets.RotatedAt)})
+	return respondJSON(c, http.StatusOK, contract.WebhookSecret{Secret: string(secrets.Current), RotatedAt: orZero(secrets.RotatedAt)})
 }
 
 func deliveryRef(c echo.Context, deliveryID string) (webhook.Ref, error) {
 	if !id.Valid(id.Delivery, deliveryID) {
 		return webhook.Ref{}, &store.NotFoundError{Resource: "delivery", ID: deliveryID}
 	}
-	return webhook.Ref{Owner: owner(c), ID: deliveryID}, nil
+	return webhook.Ref{Tenant: tenantID(c), ID: deliveryID}, nil
 }
 
 func viewDelivery(d webhook.Delivery) contract.Delivery {
-	self, subject := "/webhooks/deliveries/"+d.ID, "/executions/"+d.Subject
-	if strings.HasPrefix(d.Subject, id.Batch) {
-		subject = "/batches/" + d.Subject
+	self, subject := "/webhooks/deliveries/"+d.ID, "/executions/"+d.SubjectID
+	if strings.HasPrefix(d.SubjectID, id.Batch) {
+		subject = "/batches/" + d.SubjectID
 	}
 	return contract.Delivery{
-		Id: d.ID, Type: contract.DeliveryType(d.Type), Subject: d.Subject, Url: d.URL, State: contract.DeliveryState(d.State),
-		Attempt: d.Attempt, Status: d.Last.Status, Reason: contract.DeliveryReason(d.Last.Reason),
-		DueAt: orZero(d.Due), CreatedAt: d.CreatedAt, EndedAt: orZero(d.EndedAt),
+		Id: d.ID, Type: contract.DeliveryType(d.Type), Subject: d.SubjectID, Url: d.URL, State: contract.DeliveryState(d.State),
+		Attempt: d.Attempt, Status: d.LastResult.Status, Reason: contract.DeliveryReason(d.LastResult.Reason),
+		DueAt: orZero(d.Due), CreatedAt: d.CreatedAt, FinishedAt: orZero(d.FinishedAt),
 		Urls: contract.DeliveryURLs{Self: self, Subject: subject, Retry: self + "/retry"},
 	}
 }
 
 // deliveryURL is where the delivery is that tells of a subject's end; empty
 // while there is none.
-func deliveryURL(webhookURL, subject string, ended bool) string {
-	if webhookURL == "" || !ended {
+func deliveryURL(webhookURL, subject string, finished bool) string {
+	if webhookURL == "" || !finished {
 		return ""
 	}
-	return "/webhooks/deliveries/" + webhook.ID(subject)
+	return "/webhooks/deliveries/" + webhook.DeliveryID(subject)
 }

@@ -47,10 +47,10 @@ type Cloud struct {
 type API struct {
 	Cloud
 	// Listen is the address of the API and the page, host:port.
-	Listen string `env:"LISTEN" envDefault:"127.0.0.1:8000"`
-	Callers
-	Tenants
-	Traffic
+	ListenAddr string `env:"LISTEN" envDefault:"127.0.0.1:8000"`
+	Auth
+	TenantLimits
+	RequestLimits
 	// DefaultRuntime is of agents that choose none, and of the conversations that build agents. Default: the first
 	// of the runtimes; on one machine claude, where ANTHROPIC_API_KEY is set and RUNTIMES_FILE is not.
 	DefaultRuntime string `env:"DEFAULT_RUNTIME"`
@@ -62,18 +62,18 @@ type API struct {
 	// QueueTimeout is how long after its acceptance an execution may still begin that asks for no other time; 1s to 168h.
 	QueueTimeout time.Duration `env:"QUEUE_TIMEOUT" envDefault:"24h"`
 	// Origins may call the API from pages elsewhere (CORS).
-	Origins []string `env:"CORS_ORIGINS" envDefault:"http://localhost:3000"`
+	CORSAllowedOrigins []string `env:"CORS_ORIGINS" envDefault:"http://localhost:3000"`
 	// Grace is how long requests may take to end after a stop was asked for.
-	Grace time.Duration `env:"SHUTDOWN_GRACE" envDefault:"5s"`
+	ShutdownGracePeriod time.Duration `env:"SHUTDOWN_GRACE" envDefault:"5s"`
 	// Drain is how long the API goes on before that, while /readyz answers 503: what a load balancer takes to notice.
-	Drain time.Duration `env:"SHUTDOWN_DRAIN"`
+	ShutdownDrainPeriod time.Duration `env:"SHUTDOWN_DRAIN"`
 	// WebhookPrivate are the networks beyond the public ones that webhooks may go to (CIDR); where there are some,
 	// unencrypted http may be used as well. The executors' and the API's have to be the same. Default: none; on one
 	// machine, loopback.
-	WebhookPrivate []netip.Prefix `env:"WEBHOOK_ALLOW_PRIVATE"`
+	WebhookPrivateNetworks []netip.Prefix `env:"WEBHOOK_ALLOW_PRIVATE"`
 	// MetricsListen is an address of its own for /metrics, host:port; they are not on Listen then. Anybody who reaches
 	// it may read them; they name no tenant. Default: on Listen, open to all.
-	MetricsListen string `env:"METRICS_LISTEN"`
+	MetricsListenAddr string `env:"METRICS_LISTEN"`
 	// Traces are OpenTelemetry's own variables. Default: nothing is traced.
 	Traces trace.Settings
 }
@@ -81,16 +81,16 @@ type API struct {
 // Executor is the configuration of an executor.
 type Executor struct {
 	Cloud
-	Tenants
+	TenantLimits
 	// Name of this executor in logs and labels; unique among all. Default: the host's name and a random part.
 	Name string `env:"EXECUTOR_NAME"`
 	// Slots is how many jobs run at once. Each may use 1 GiB of memory and a CPU. Default: the number of CPUs, at least 2.
 	Slots int `env:"EXECUTOR_SLOTS"`
 	// Reserved is how many of the slots batches leave to conversations and single runs. Default: a quarter, at least 1
 	// where there are 2 or more.
-	Reserved int `env:"EXECUTOR_RESERVED" envDefault:"-1"`
+	ReservedSlots int `env:"EXECUTOR_RESERVED" envDefault:"-1"`
 	// Grace is how long jobs may go on after a stop was asked for; what is not done then is handed back.
-	Grace time.Duration `env:"SHUTDOWN_GRACE" envDefault:"20s"`
+	ShutdownGracePeriod time.Duration `env:"SHUTDOWN_GRACE" envDefault:"20s"`
 
 	// Retention is how long what has ended is kept: executions with their files, batches, deliveries of webhooks, and
 	// conversations since their newest message. 0 keeps it for ever.
@@ -99,7 +99,7 @@ type Executor struct {
 	// DockerHost is the Engine's address. Default: unix:///var/run/docker.sock.
 	DockerHost string `env:"DOCKER_HOST"`
 	// SandboxRuntime is the Engine's OCI runtime: runc, or runsc (gVisor).
-	SandboxRuntime string `env:"SANDBOX_RUNTIME" envDefault:"runc"`
+	OCIRuntime string `env:"SANDBOX_RUNTIME" envDefault:"runc"`
 	// SocketDir holds the sandboxes' egress sockets. An executor that runs in a container itself needs it
 	// mounted from the host under the same path.
 	SocketDir string `env:"SANDBOX_SOCKET_DIR" envDefault:"/run/airlock"`
@@ -107,21 +107,21 @@ type Executor struct {
 	RuntimesFile string `env:"RUNTIMES_FILE"`
 	// SandboxWarm is how many containers of each available runtime wait for a job at least; where demand is higher,
 	// up to Slots do. One that waits costs some 3 MB of memory and no CPU. With 0 every job starts its own.
-	SandboxWarm int `env:"SANDBOX_WARM" envDefault:"1"`
+	WarmPoolSize int `env:"SANDBOX_WARM" envDefault:"1"`
 	// SandboxWarmAge is how old a container may get without a job; a rebuilt image is in use after that at the latest.
-	SandboxWarmAge time.Duration `env:"SANDBOX_WARM_AGE" envDefault:"10m"`
+	WarmPoolMaxAge time.Duration `env:"SANDBOX_WARM_AGE" envDefault:"10m"`
 	// OfflineImage and ClaudeImage are the images of these two, where RuntimesFile is not set.
 	OfflineImage string `env:"OFFLINE_IMAGE" envDefault:"airlock/sandbox-offline:dev"`
 	ClaudeImage  string `env:"CLAUDE_IMAGE" envDefault:"airlock/sandbox-claude:dev"`
 
 	// AnthropicKey switches the claude runtime on. Only the egress gateway uses it; no sandbox ever holds it.
-	AnthropicKey string `env:"ANTHROPIC_API_KEY"`
+	AnthropicAPIKey string `env:"ANTHROPIC_API_KEY"`
 	// AnthropicURL is where the Messages API is.
-	AnthropicURL *url.URL `env:"ANTHROPIC_BASE_URL" envDefault:"https://api.anthropic.com"`
+	AnthropicBaseURL *url.URL `env:"ANTHROPIC_BASE_URL" envDefault:"https://api.anthropic.com"`
 	// AnthropicCA is a file of certificate authorities in PEM that the Messages API's may come from, besides the system's.
-	AnthropicCA string `env:"ANTHROPIC_CA_FILE"`
+	AnthropicCAFile string `env:"ANTHROPIC_CA_FILE"`
 	// AnthropicPrivate lets the name in AnthropicURL resolve to an address that is not public.
-	AnthropicPrivate bool `env:"ANTHROPIC_ALLOW_PRIVATE"`
+	AnthropicAllowPrivate bool `env:"ANTHROPIC_ALLOW_PRIVATE"`
 	// ClaudeModels may be used; the first is the default. Default: those that the runtime knows.
 	ClaudeModels []string `env:"CLAUDE_MODELS"`
 	// MaxTokens and MaxCostUSD bound what one execution may use of a model. An agent's own budget cannot
@@ -134,9 +134,9 @@ type Executor struct {
 	// WebhookPrivate are the networks beyond the public ones that webhooks may go to (CIDR); where there are some,
 	// unencrypted http may be used as well. The executors' and the API's have to be the same. Default: none; on one
 	// machine, loopback.
-	WebhookPrivate []netip.Prefix `env:"WEBHOOK_ALLOW_PRIVATE"`
+	WebhookPrivateNetworks []netip.Prefix `env:"WEBHOOK_ALLOW_PRIVATE"`
 	// MetricsListen is where /metrics is, host:port. Default: nowhere.
-	MetricsListen string `env:"METRICS_LISTEN"`
+	MetricsListenAddr string `env:"METRICS_LISTEN"`
 	// Traces are OpenTelemetry's own variables. Default: nothing is traced.
 	Traces trace.Settings
 }
@@ -145,26 +145,26 @@ type Executor struct {
 // everything that is wrong with it at once.
 func LoadAPI() (API, error) {
 	c, err := env.ParseAs[API]()
-	c.fill()
-	return c, errors.Join(err, c.check())
+	c.setDefaults()
+	return c, errors.Join(err, c.validate())
 }
 
 // LoadExecutor reads an executor's configuration in the same way.
 func LoadExecutor() (Executor, error) {
 	c, err := env.ParseAs[Executor]()
-	c.fill()
-	return c, errors.Join(err, c.check())
+	c.setDefaults()
+	return c, errors.Join(err, c.validate())
 }
 
-func (c *Cloud) check() error {
+func (c *Cloud) validate() error {
 	if c.BlobURL == "" {
-		return errors.Join(c.Services.check(),
+		return errors.Join(c.Services.validate(),
 			errors.New("BLOB_URL is not set, such as gs://bucket (needed unless FIRESTORE_EMULATOR_HOST and PUBSUB_EMULATOR_HOST both are)"))
 	}
-	return c.Services.check()
+	return c.Services.validate()
 }
 
-func (s *Services) check() error {
+func (s *Services) validate() error {
 	var errs []error
 	if s.Project == "" {
 		if s.FirestoreHost == "" || s.PubSubHost == "" {
@@ -181,39 +181,39 @@ func (s *Services) check() error {
 	return errors.Join(errs...)
 }
 
-func (c *API) check() error {
-	errs := []error{c.Cloud.check(), c.Tenants.check(), c.Traces.Check(), notNegative("SHUTDOWN_GRACE", c.Grace), notNegative("SHUTDOWN_DRAIN", c.Drain)}
+func (c *API) validate() error {
+	errs := []error{c.Cloud.validate(), c.TenantLimits.validate(), c.Traces.Validate(), validateNotNegative("SHUTDOWN_GRACE", c.ShutdownGracePeriod), validateNotNegative("SHUTDOWN_DRAIN", c.ShutdownDrainPeriod)}
 	if c.QueueTimeout < execution.MinQueueTimeout || c.QueueTimeout > execution.MaxQueueTimeout {
 		errs = append(errs, fmt.Errorf("QUEUE_TIMEOUT must be from %s to %s, not %s", execution.MinQueueTimeout, execution.MaxQueueTimeout, c.QueueTimeout))
 	}
 	if c.BatchWindow < 1 {
 		errs = append(errs, fmt.Errorf("BATCH_WINDOW must be at least 1, not %d", c.BatchWindow))
 	}
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		errs = append(errs, fmt.Errorf("LISTEN must be host:port, not %q", c.Listen))
+	if _, _, err := net.SplitHostPort(c.ListenAddr); err != nil {
+		errs = append(errs, fmt.Errorf("LISTEN must be host:port, not %q", c.ListenAddr))
 	} else {
-		errs = append(errs, c.checkCallers())
+		errs = append(errs, c.validateAuth())
 	}
-	errs = append(errs, c.Traffic.check(), checkMetricsListen(c.MetricsListen))
-	found, err := catalog.Load(c.RuntimesFile)
+	errs = append(errs, c.RequestLimits.validate(), validateMetricsListenAddr(c.MetricsListenAddr))
+	runtimes, err := catalog.Load(c.RuntimesFile)
 	if err != nil {
 		errs = append(errs, fmt.Errorf("RUNTIMES_FILE: %w", err))
-	} else if !slices.Contains(found.Names(), c.DefaultRuntime) {
-		errs = append(errs, fmt.Errorf("DEFAULT_RUNTIME must be one of %v, not %q", found.Names(), c.DefaultRuntime))
+	} else if !slices.Contains(runtimes.Names(), c.DefaultRuntime) {
+		errs = append(errs, fmt.Errorf("DEFAULT_RUNTIME must be one of %v, not %q", runtimes.Names(), c.DefaultRuntime))
 	}
 	return errors.Join(errs...)
 }
 
-func (c *API) fill() {
-	c.fillBlobURL()
+func (c *API) setDefaults() {
+	c.setDefaultBlobURL()
 	// A file that cannot be read is check's to report.
-	if found, err := catalog.Load(c.RuntimesFile); err == nil && c.DefaultRuntime == "" {
-		c.DefaultRuntime = found.Names()[0]
+	if runtimes, err := catalog.Load(c.RuntimesFile); err == nil && c.DefaultRuntime == "" {
+		c.DefaultRuntime = runtimes.Names()[0]
 	}
 }
 
-func (c *Executor) fill() {
-	c.fillBlobURL()
+func (c *Executor) setDefaults() {
+	c.setDefaultBlobURL()
 	if c.Name == "" {
 		host, err := os.Hostname()
 		if err != nil {
@@ -224,28 +224,28 @@ func (c *Executor) fill() {
 	if c.Slots == 0 {
 		c.Slots = max(2, runtime.NumCPU())
 	}
-	if c.Reserved < 0 {
-		c.Reserved = min(max(1, c.Slots/4), c.Slots-1)
+	if c.ReservedSlots < 0 {
+		c.ReservedSlots = min(max(1, c.Slots/4), c.Slots-1)
 	}
 }
 
-func (c *Executor) check() error {
+func (c *Executor) validate() error {
 	errs := []error{
-		c.Cloud.check(), c.Tenants.check(), c.Traces.Check(), notNegative("SHUTDOWN_GRACE", c.Grace), checkMetricsListen(c.MetricsListen),
+		c.Cloud.validate(), c.TenantLimits.validate(), c.Traces.Validate(), validateNotNegative("SHUTDOWN_GRACE", c.ShutdownGracePeriod), validateMetricsListenAddr(c.MetricsListenAddr),
 	}
 	if c.Slots < 1 {
 		errs = append(errs, fmt.Errorf("EXECUTOR_SLOTS must be at least 1, not %d", c.Slots))
-	} else if c.Reserved >= c.Slots {
-		errs = append(errs, fmt.Errorf("EXECUTOR_RESERVED must be less than the %d EXECUTOR_SLOTS, not %d", c.Slots, c.Reserved))
+	} else if c.ReservedSlots >= c.Slots {
+		errs = append(errs, fmt.Errorf("EXECUTOR_RESERVED must be less than the %d EXECUTOR_SLOTS, not %d", c.Slots, c.ReservedSlots))
 	}
 	if c.Retention != 0 && c.Retention < time.Hour {
 		errs = append(errs, fmt.Errorf("RETENTION must be at least 1h, or 0 to keep everything, not %s", c.Retention))
 	}
-	if c.SandboxWarm < 0 {
-		errs = append(errs, fmt.Errorf("SANDBOX_WARM must be at least 0, not %d", c.SandboxWarm))
+	if c.WarmPoolSize < 0 {
+		errs = append(errs, fmt.Errorf("SANDBOX_WARM must be at least 0, not %d", c.WarmPoolSize))
 	}
-	if c.SandboxWarmAge <= 0 {
-		errs = append(errs, fmt.Errorf("SANDBOX_WARM_AGE must be more than nothing, not %s", c.SandboxWarmAge))
+	if c.WarmPoolMaxAge <= 0 {
+		errs = append(errs, fmt.Errorf("SANDBOX_WARM_AGE must be more than nothing, not %s", c.WarmPoolMaxAge))
 	}
 	if c.MaxTokens < 0 || c.MaxCostUSD < 0 || math.IsNaN(c.MaxCostUSD) {
 		errs = append(errs, errors.New("MAX_TOKENS and MAX_COST_USD cannot be negative"))
@@ -253,14 +253,14 @@ func (c *Executor) check() error {
 	if _, err := catalog.Load(c.RuntimesFile); err != nil {
 		errs = append(errs, fmt.Errorf("RUNTIMES_FILE: %w", err))
 	}
-	_, keyErr := c.receiptKey()
-	if _, err := authorities(c.AnthropicCA); err != nil {
+	_, keyErr := c.loadReceiptKey()
+	if _, err := loadCertPool(c.AnthropicCAFile); err != nil {
 		errs = append(errs, fmt.Errorf("ANTHROPIC_CA_FILE: %w", err))
 	}
 	return errors.Join(append(errs, keyErr)...)
 }
 
-func notNegative(variable string, d time.Duration) error {
+func validateNotNegative(variable string, d time.Duration) error {
 	if d < 0 {
 		return fmt.Errorf("%s must not be negative, not %s", variable, d)
 	}
@@ -268,7 +268,7 @@ func notNegative(variable string, d time.Duration) error {
 }
 
 // loopback reports whether only this machine can reach what listens on host.
-func loopback(host string) bool {
+func isLoopback(host string) bool {
 	if host == "localhost" {
 		return true
 	}

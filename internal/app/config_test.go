@@ -12,7 +12,7 @@ import (
 )
 
 // environment leaves nothing of this machine's environment but what is given.
-func environment(t *testing.T, vars map[string]string) {
+func setOnlyEnv(t *testing.T, vars map[string]string) {
 	t.Helper()
 	for _, v := range os.Environ() {
 		name, _, _ := strings.Cut(v, "=")
@@ -27,112 +27,112 @@ func environment(t *testing.T, vars map[string]string) {
 }
 
 // emulators are what every case needs that is not about them.
-func emulators(more map[string]string) map[string]string {
+func withEmulatorHosts(extra map[string]string) map[string]string {
 	vars := map[string]string{"FIRESTORE_EMULATOR_HOST": "127.0.0.1:1", "PUBSUB_EMULATOR_HOST": "127.0.0.1:2"}
-	for name, value := range more {
+	for name, value := range extra {
 		vars[name] = value
 	}
 	return vars
 }
 
 // cacheFolder is where blobs are when nothing says where, and nothing is in the cloud.
-func cacheFolder(t *testing.T) string {
+func defaultBlobURL(t *testing.T) string {
 	dir, err := os.UserCacheDir()
 	require.NoError(t, err)
 	return "file://" + dir + "/airlock/blobs"
 }
 
-func TestDefaultsOfTheAPI(t *testing.T) {
-	environment(t, emulators(nil))
+func TestAPIDefaults(t *testing.T) {
+	setOnlyEnv(t, withEmulatorHosts(nil))
 	c, err := LoadAPI()
 	require.NoError(t, err)
 	require.Equal(t, API{
-		Cloud:  Cloud{Services: Services{Project: LocalProject, FirestoreHost: "127.0.0.1:1", PubSubHost: "127.0.0.1:2"}, BlobURL: cacheFolder(t)},
-		Listen: "127.0.0.1:8000", Tenants: Tenants{Queued: 10_000}, BatchWindow: 200, QueueTimeout: 24 * time.Hour, DefaultRuntime: "offline",
-		Origins: []string{"http://localhost:3000"}, Grace: 5 * time.Second,
-		Traffic: Traffic{RateLimit: -1, AuthFailures: 60, MaxConnections: 20000},
-		Callers: Callers{Provider: Provider{
+		Cloud:      Cloud{Services: Services{Project: LocalProject, FirestoreHost: "127.0.0.1:1", PubSubHost: "127.0.0.1:2"}, BlobURL: defaultBlobURL(t)},
+		ListenAddr: "127.0.0.1:8000", TenantLimits: TenantLimits{MaxQueued: 10_000}, BatchWindow: 200, QueueTimeout: 24 * time.Hour, DefaultRuntime: "offline",
+		CORSAllowedOrigins: []string{"http://localhost:3000"}, ShutdownGracePeriod: 5 * time.Second,
+		RequestLimits: RequestLimits{RateLimit: -1, AuthFailureLimit: 60, MaxConnections: 20000},
+		Auth: Auth{OIDCProvider: OIDCProvider{
 			Algorithms: []string{"RS256", "ES256"}, Header: "Authorization", TenantClaim: "sub", Leeway: time.Minute,
 		}},
 	}, c)
 }
 
-func TestDefaultsOfAnExecutor(t *testing.T) {
-	environment(t, emulators(nil))
+func TestExecutorDefaults(t *testing.T) {
+	setOnlyEnv(t, withEmulatorHosts(nil))
 	c, err := LoadExecutor()
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, c.Slots, 2)
-	require.Positive(t, c.Reserved)
-	require.Less(t, c.Reserved, c.Slots, "batches have a slot as well")
-	require.Equal(t, "runc", c.SandboxRuntime)
-	require.Equal(t, "https://api.anthropic.com", c.AnthropicURL.String())
-	require.Empty(t, c.AnthropicKey)
-	environment(t, emulators(nil))
+	require.Positive(t, c.ReservedSlots)
+	require.Less(t, c.ReservedSlots, c.Slots, "batches have a slot as well")
+	require.Equal(t, "runc", c.OCIRuntime)
+	require.Equal(t, "https://api.anthropic.com", c.AnthropicBaseURL.String())
+	require.Empty(t, c.AnthropicAPIKey)
+	setOnlyEnv(t, withEmulatorHosts(nil))
 	other, err := LoadExecutor()
 	require.NoError(t, err)
 	require.NotEqual(t, c.Name, other.Name, "no two executors have one name")
 }
 
-func TestTheEnvironmentIsHeard(t *testing.T) {
-	environment(t, map[string]string{
+func TestVariablesAreRead(t *testing.T) {
+	setOnlyEnv(t, map[string]string{
 		"GOOGLE_CLOUD_PROJECT": "prod", "BLOB_URL": "gs://b", "LISTEN": "[::1]:80", "DEFAULT_RUNTIME": "claude", "CORS_ORIGINS": "https://a,https://b", "SHUTDOWN_GRACE": "7s",
 		"EXECUTOR_NAME": "x1", "EXECUTOR_SLOTS": "8", "EXECUTOR_RESERVED": "0", "ANTHROPIC_BASE_URL": "http://127.0.0.1:9", "CLAUDE_MODELS": "m1,m2",
 	})
 	api, err := LoadAPI()
 	require.NoError(t, err)
 	require.Equal(t, Cloud{Services: Services{Project: "prod"}, BlobURL: "gs://b"}, api.Cloud)
-	require.Equal(t, "[::1]:80", api.Listen)
+	require.Equal(t, "[::1]:80", api.ListenAddr)
 	require.Equal(t, "claude", api.DefaultRuntime)
-	require.Equal(t, []string{"https://a", "https://b"}, api.Origins)
-	require.Equal(t, 7*time.Second, api.Grace)
+	require.Equal(t, []string{"https://a", "https://b"}, api.CORSAllowedOrigins)
+	require.Equal(t, 7*time.Second, api.ShutdownGracePeriod)
 	x, err := LoadExecutor()
 	require.NoError(t, err)
 	require.Equal(t, "x1", x.Name)
 	require.Equal(t, 8, x.Slots)
-	require.Zero(t, x.Reserved)
-	require.Equal(t, "127.0.0.1:9", x.AnthropicURL.Host)
+	require.Zero(t, x.ReservedSlots)
+	require.Equal(t, "127.0.0.1:9", x.AnthropicBaseURL.Host)
 	require.Equal(t, []string{"m1", "m2"}, x.ClaudeModels)
-	require.Equal(t, 7*time.Second, x.Grace)
+	require.Equal(t, 7*time.Second, x.ShutdownGracePeriod)
 }
 
 // Each mistake is named with its variable, and with what would be right.
-func TestMistakesOfTheAPI(t *testing.T) {
+func TestInvalidAPIConfig(t *testing.T) {
 	for name, tc := range map[string]struct {
 		vars map[string]string
 		says []string
 	}{
 		"nothing is set":     {nil, []string{"GOOGLE_CLOUD_PROJECT", "BLOB_URL"}},
 		"half the emulators": {map[string]string{"PUBSUB_EMULATOR_HOST": "127.0.0.1:2"}, []string{"GOOGLE_CLOUD_PROJECT", "FIRESTORE_EMULATOR_HOST"}},
-		"emulator's port":    {emulators(map[string]string{"FIRESTORE_EMULATOR_HOST": "localhost"}), []string{"FIRESTORE_EMULATOR_HOST must be host:port", `"localhost"`}},
-		"no port":            {emulators(map[string]string{"LISTEN": "8000"}), []string{"LISTEN must be host:port"}},
-		"every interface":    {emulators(map[string]string{"LISTEN": ":8000"}), []string{"KEY_PEPPER", "openssl rand"}},
-		"any address":        {emulators(map[string]string{"LISTEN": "0.0.0.0:8000"}), []string{"KEY_PEPPER", "openssl rand"}},
-		"a name":             {emulators(map[string]string{"LISTEN": "example.com:8000"}), []string{"KEY_PEPPER", "openssl rand"}},
-		"believing afar":     {emulators(map[string]string{"AUTH_MODE": "dev", "LISTEN": "0.0.0.0:8000"}), []string{"LISTEN", "loopback", "AUTH_MODE=keys"}},
-		"short pepper":       {emulators(map[string]string{"AUTH_MODE": "keys", "KEY_PEPPER": "salt"}), []string{"KEY_PEPPER", "32 bytes"}},
-		"two peppers":        {emulators(map[string]string{"AUTH_MODE": "keys", "KEY_PEPPER": "salt", "KEY_PEPPER_FILE": "/x"}), []string{"KEY_PEPPER", "both"}},
-		"no pepper's file":   {emulators(map[string]string{"AUTH_MODE": "keys", "KEY_PEPPER_FILE": "/nowhere"}), []string{"KEY_PEPPER_FILE"}},
-		"no provider":        {emulators(map[string]string{"AUTH_MODE": "oidc"}), []string{"OIDC_ISSUER", "OIDC_AUDIENCE"}},
+		"emulator's port":    {withEmulatorHosts(map[string]string{"FIRESTORE_EMULATOR_HOST": "localhost"}), []string{"FIRESTORE_EMULATOR_HOST must be host:port", `"localhost"`}},
+		"no port":            {withEmulatorHosts(map[string]string{"LISTEN": "8000"}), []string{"LISTEN must be host:port"}},
+		"every interface":    {withEmulatorHosts(map[string]string{"LISTEN": ":8000"}), []string{"KEY_PEPPER", "openssl rand"}},
+		"any address":        {withEmulatorHosts(map[string]string{"LISTEN": "0.0.0.0:8000"}), []string{"KEY_PEPPER", "openssl rand"}},
+		"a name":             {withEmulatorHosts(map[string]string{"LISTEN": "example.com:8000"}), []string{"KEY_PEPPER", "openssl rand"}},
+		"believing afar":     {withEmulatorHosts(map[string]string{"AUTH_MODE": "dev", "LISTEN": "0.0.0.0:8000"}), []string{"LISTEN", "loopback", "AUTH_MODE=keys"}},
+		"short pepper":       {withEmulatorHosts(map[string]string{"AUTH_MODE": "keys", "KEY_PEPPER": "salt"}), []string{"KEY_PEPPER", "32 bytes"}},
+		"two peppers":        {withEmulatorHosts(map[string]string{"AUTH_MODE": "keys", "KEY_PEPPER": "salt", "KEY_PEPPER_FILE": "/x"}), []string{"KEY_PEPPER", "both"}},
+		"no pepper's file":   {withEmulatorHosts(map[string]string{"AUTH_MODE": "keys", "KEY_PEPPER_FILE": "/nowhere"}), []string{"KEY_PEPPER_FILE"}},
+		"no provider":        {withEmulatorHosts(map[string]string{"AUTH_MODE": "oidc"}), []string{"OIDC_ISSUER", "OIDC_AUDIENCE"}},
 		"odd provider": {
-			emulators(map[string]string{"AUTH_MODE": "oidc", "OIDC_ISSUER": "http://example.com", "OIDC_AUDIENCE": "a", "OIDC_ALGORITHMS": "HS256,none", "OIDC_LEEWAY": "1h"}),
+			withEmulatorHosts(map[string]string{"AUTH_MODE": "oidc", "OIDC_ISSUER": "http://example.com", "OIDC_AUDIENCE": "a", "OIDC_ALGORITHMS": "HS256,none", "OIDC_LEEWAY": "1h"}),
 			[]string{"OIDC_ISSUER", "https", `"HS256"`, `"none"`, "OIDC_LEEWAY"},
 		},
 		"odd limits": {
-			emulators(map[string]string{"AUTH_FAILURES": "-1", "MAX_CONNECTIONS": "0", "TRUSTED_PROXIES": "10.0.0.1", "PROMPT_RULES_FILE": "/nowhere.yaml"}),
+			withEmulatorHosts(map[string]string{"AUTH_FAILURES": "-1", "MAX_CONNECTIONS": "0", "TRUSTED_PROXIES": "10.0.0.1", "PROMPT_RULES_FILE": "/nowhere.yaml"}),
 			[]string{"AUTH_FAILURES", "MAX_CONNECTIONS", "TRUSTED_PROXIES", "PROMPT_RULES_FILE"},
 		},
-		"metrics' port":     {emulators(map[string]string{"METRICS_LISTEN": "9090"}), []string{"METRICS_LISTEN must be host:port", `"9090"`}},
-		"another auth mode": {emulators(map[string]string{"AUTH_MODE": "none"}), []string{"AUTH_MODE", `"none"`}},
-		"unknown runtime":   {emulators(map[string]string{"DEFAULT_RUNTIME": "perl"}), []string{"DEFAULT_RUNTIME", "offline", `"perl"`}},
-		"odd grace":         {emulators(map[string]string{"SHUTDOWN_GRACE": "soon"}), []string{"Grace", "soon"}},
-		"no runtimes' file": {emulators(map[string]string{"RUNTIMES_FILE": "/nowhere.yaml"}), []string{"RUNTIMES_FILE"}},
+		"metrics' port":     {withEmulatorHosts(map[string]string{"METRICS_LISTEN": "9090"}), []string{"METRICS_LISTEN must be host:port", `"9090"`}},
+		"another auth mode": {withEmulatorHosts(map[string]string{"AUTH_MODE": "none"}), []string{"AUTH_MODE", `"none"`}},
+		"unknown runtime":   {withEmulatorHosts(map[string]string{"DEFAULT_RUNTIME": "perl"}), []string{"DEFAULT_RUNTIME", "offline", `"perl"`}},
+		"odd grace":         {withEmulatorHosts(map[string]string{"SHUTDOWN_GRACE": "soon"}), []string{"Grace", "soon"}},
+		"no runtimes' file": {withEmulatorHosts(map[string]string{"RUNTIMES_FILE": "/nowhere.yaml"}), []string{"RUNTIMES_FILE"}},
 		"all at once": {
 			map[string]string{"FIRESTORE_EMULATOR_HOST": "x", "PUBSUB_EMULATOR_HOST": "y", "LISTEN": "z", "DEFAULT_RUNTIME": "perl", "SHUTDOWN_GRACE": "soon"},
 			[]string{"FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "LISTEN", "DEFAULT_RUNTIME", "Grace"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			environment(t, tc.vars)
+			setOnlyEnv(t, tc.vars)
 			_, err := LoadAPI()
 			require.Error(t, err)
 			for _, says := range tc.says {
@@ -142,27 +142,27 @@ func TestMistakesOfTheAPI(t *testing.T) {
 	}
 }
 
-func TestMistakesOfAnExecutor(t *testing.T) {
+func TestInvalidExecutorConfig(t *testing.T) {
 	for name, tc := range map[string]struct {
 		vars map[string]string
 		says []string
 	}{
 		"nothing is set":      {nil, []string{"GOOGLE_CLOUD_PROJECT"}},
-		"metrics' port":       {emulators(map[string]string{"METRICS_LISTEN": "9090"}), []string{"METRICS_LISTEN must be host:port"}},
-		"negative slots":      {emulators(map[string]string{"EXECUTOR_SLOTS": "-1"}), []string{"EXECUTOR_SLOTS", "-1"}},
-		"slots in words":      {emulators(map[string]string{"EXECUTOR_SLOTS": "many"}), []string{"Slots", "many"}},
-		"all slots reserved":  {emulators(map[string]string{"EXECUTOR_SLOTS": "2", "EXECUTOR_RESERVED": "2"}), []string{"EXECUTOR_RESERVED"}},
-		"negative warm":       {emulators(map[string]string{"SANDBOX_WARM": "-1"}), []string{"SANDBOX_WARM"}},
-		"negative budget":     {emulators(map[string]string{"MAX_TOKENS": "-1"}), []string{"MAX_TOKENS"}},
-		"budget is no number": {emulators(map[string]string{"MAX_COST_USD": "NaN"}), []string{"MAX_COST_USD"}},
-		"URL":                 {emulators(map[string]string{"ANTHROPIC_BASE_URL": "http://[::1"}), []string{"AnthropicURL"}},
+		"metrics' port":       {withEmulatorHosts(map[string]string{"METRICS_LISTEN": "9090"}), []string{"METRICS_LISTEN must be host:port"}},
+		"negative slots":      {withEmulatorHosts(map[string]string{"EXECUTOR_SLOTS": "-1"}), []string{"EXECUTOR_SLOTS", "-1"}},
+		"slots in words":      {withEmulatorHosts(map[string]string{"EXECUTOR_SLOTS": "many"}), []string{"Slots", "many"}},
+		"all slots reserved":  {withEmulatorHosts(map[string]string{"EXECUTOR_SLOTS": "2", "EXECUTOR_RESERVED": "2"}), []string{"EXECUTOR_RESERVED"}},
+		"negative warm":       {withEmulatorHosts(map[string]string{"SANDBOX_WARM": "-1"}), []string{"SANDBOX_WARM"}},
+		"negative budget":     {withEmulatorHosts(map[string]string{"MAX_TOKENS": "-1"}), []string{"MAX_TOKENS"}},
+		"budget is no number": {withEmulatorHosts(map[string]string{"MAX_COST_USD": "NaN"}), []string{"MAX_COST_USD"}},
+		"URL":                 {withEmulatorHosts(map[string]string{"ANTHROPIC_BASE_URL": "http://[::1"}), []string{"AnthropicURL"}},
 		"all at once": {
 			map[string]string{"PUBSUB_EMULATOR_HOST": "y", "EXECUTOR_SLOTS": "-1", "SANDBOX_WARM": "-1", "MAX_TOKENS": "-1", "SHUTDOWN_GRACE": "soon", "RUNTIMES_FILE": "/nowhere.yaml"},
 			[]string{"GOOGLE_CLOUD_PROJECT", "PUBSUB_EMULATOR_HOST", "EXECUTOR_SLOTS", "SANDBOX_WARM", "MAX_TOKENS", "Grace", "RUNTIMES_FILE"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			environment(t, tc.vars)
+			setOnlyEnv(t, tc.vars)
 			_, err := LoadExecutor()
 			require.Error(t, err)
 			for _, says := range tc.says {
@@ -173,29 +173,29 @@ func TestMistakesOfAnExecutor(t *testing.T) {
 }
 
 // An operator who drives again, or issues keys, need not say where blobs are.
-func TestAnOperatorNeedsNoBlobStorage(t *testing.T) {
-	environment(t, map[string]string{"GOOGLE_CLOUD_PROJECT": "prod", "KEY_PEPPER": peppered.Pepper})
+func TestOperatorCommandsNeedNoBlobURL(t *testing.T) {
+	setOnlyEnv(t, map[string]string{"GOOGLE_CLOUD_PROJECT": "prod", "KEY_PEPPER": testPepper.Pepper})
 	r, err := LoadRedrive()
 	require.NoError(t, err)
 	require.Equal(t, Services{Project: "prod"}, r.Services)
-	i, err := LoadIssuer()
+	i, err := LoadKeyIssuer()
 	require.NoError(t, err)
 	require.Equal(t, Services{Project: "prod"}, i.Services)
 
-	environment(t, nil)
+	setOnlyEnv(t, nil)
 	_, err = LoadRedrive()
 	require.ErrorContains(t, err, "GOOGLE_CLOUD_PROJECT")
 }
 
 // A mistake elsewhere does not bring the key to light.
-func TestMistakesDoNotShowTheKey(t *testing.T) {
-	environment(t, map[string]string{"ANTHROPIC_API_KEY": "sk-secret", "EXECUTOR_SLOTS": "many", "SHUTDOWN_GRACE": "soon"})
+func TestConfigErrorsOmitAPIKey(t *testing.T) {
+	setOnlyEnv(t, map[string]string{"ANTHROPIC_API_KEY": "sk-secret", "EXECUTOR_SLOTS": "many", "SHUTDOWN_GRACE": "soon"})
 	_, err := LoadExecutor()
 	require.Error(t, err)
 	require.NotContains(t, err.Error(), "sk-secret")
 }
 
-func TestDevTakesClaudeWhereThereIsAKey(t *testing.T) {
+func TestDevDefaultRuntime(t *testing.T) {
 	for name, tc := range map[string]struct {
 		vars    map[string]string
 		runtime string
@@ -206,7 +206,7 @@ func TestDevTakesClaudeWhereThereIsAKey(t *testing.T) {
 		"without cloud": {map[string]string{"GOOGLE_CLOUD_PROJECT": ""}, "offline"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			environment(t, tc.vars)
+			setOnlyEnv(t, tc.vars)
 			d, err := LoadDev()
 			require.NoError(t, err)
 			require.Equal(t, tc.runtime, d.API.DefaultRuntime)
@@ -215,15 +215,15 @@ func TestDevTakesClaudeWhereThereIsAKey(t *testing.T) {
 }
 
 // What is wrong is said before anything runs, and what was opened is closed.
-func TestDevWithMistakesDoesNotStart(t *testing.T) {
-	environment(t, nil)
+func TestDevInvalidConfigDoesNotStart(t *testing.T) {
+	setOnlyEnv(t, nil)
 	d, err := LoadDev()
 	require.NoError(t, err)
-	d.API.Listen, d.API.AuthMode, d.Executor.Slots = "0.0.0.0:0", AuthDev, -1
+	d.API.ListenAddr, d.API.AuthMode, d.Executor.Slots = "0.0.0.0:0", AuthDev, -1
 	d.Emulators.PubSub, d.Emulators.Firestore = "127.0.0.1:0", "127.0.0.1:0"
 	d.Emulators.Dir = filepath.Join(t.TempDir(), "data")
 	for range 2 { // the second could not open a folder that the first holds
-		err = RunDev(t.Context(), d, zap.NewNop(), func(Started) { t.Error("started") })
+		err = RunDev(t.Context(), d, zap.NewNop(), func(Addresses) { t.Error("started") })
 		require.ErrorContains(t, err, "LISTEN")
 		require.ErrorContains(t, err, "EXECUTOR_SLOTS")
 	}

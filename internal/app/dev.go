@@ -27,7 +27,7 @@ type Dev struct {
 }
 
 // Started says where the parts are; empty are those that were left out.
-type Started struct {
+type Addresses struct {
 	API       string
 	Firestore string
 	PubSub    string
@@ -36,7 +36,7 @@ type Started struct {
 }
 
 // loopbacks are this machine's own addresses: who develops receives webhooks there.
-var loopbacks = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+var loopbackNetworks = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 
 // LoadDev reads the parts' configuration from the environment. Where Firestore
 // and Pub/Sub are, the emulators say.
@@ -44,27 +44,27 @@ func LoadDev() (Dev, error) {
 	api, apiErr := env.ParseAs[API]()
 	executor, executorErr := env.ParseAs[Executor]()
 	executor.Cloud = api.Cloud // of which a part can be read once
-	if api.DefaultRuntime == "" && api.RuntimesFile == "" && executor.AnthropicKey != "" {
+	if api.DefaultRuntime == "" && api.RuntimesFile == "" && executor.AnthropicAPIKey != "" {
 		api.DefaultRuntime = "claude"
 	}
-	if len(api.WebhookPrivate) == 0 {
-		api.WebhookPrivate, executor.WebhookPrivate = loopbacks, loopbacks
+	if len(api.WebhookPrivateNetworks) == 0 {
+		api.WebhookPrivateNetworks, executor.WebhookPrivateNetworks = loopbackNetworks, loopbackNetworks
 	}
-	executor.MetricsListen = "" // the API's has them all
-	blobs := api.BlobURL
-	api.fill()
-	executor.fill()
-	return Dev{API: api, Executor: executor, BlobURL: blobs}, errors.Join(apiErr, executorErr)
+	executor.MetricsListenAddr = "" // the API's has them all
+	blobURL := api.BlobURL
+	api.setDefaults()
+	executor.setDefaults()
+	return Dev{API: api, Executor: executor, BlobURL: blobURL}, errors.Join(apiErr, executorErr)
 }
 
 // RunDev runs all of it until ctx ends. It calls started once everything
 // listens. The emulators end last, so that the others can finish their work.
-func RunDev(ctx context.Context, d Dev, log *zap.Logger, started func(Started)) (err error) {
-	blobs, remove, err := d.blobs()
+func RunDev(ctx context.Context, d Dev, log *zap.Logger, onStarted func(Addresses)) (err error) {
+	blobURL, removeBlobs, err := d.blobLocation()
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, remove()) }()
+	defer func() { err = errors.Join(err, removeBlobs()) }()
 	d.Emulators.Log = log.Named("emulator")
 	ttl := store.TTL()
 	maps.Copy(ttl, d.Emulators.TTL)
@@ -73,58 +73,58 @@ func RunDev(ctx context.Context, d Dev, log *zap.Logger, started func(Started)) 
 	if err != nil {
 		return err
 	}
-	cloud := Cloud{Services: Services{Project: LocalProject, FirestoreHost: emulators.Firestore, PubSubHost: emulators.PubSub}, BlobURL: blobs}
+	cloud := Cloud{Services: Services{Project: LocalProject, FirestoreHost: emulators.Firestore, PubSubHost: emulators.PubSub}, BlobURL: blobURL}
 	d.API.Cloud, d.Executor.Cloud = cloud, cloud
-	if err := errors.Join(d.ownPepper(), d.check()); err != nil {
+	if err := errors.Join(d.ensurePepper(), d.validate()); err != nil {
 		return errors.Join(err, emulators.Close())
 	}
 
-	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
-	outer, serving := errgroup.WithContext(serving)
-	outer.Go(func() error { return emulators.Serve(serving) })
-	outer.Go(func() error {
-		defer stop()
-		return runParts(ctx, serving, d, log, Started{Firestore: emulators.Firestore, PubSub: emulators.PubSub, PepperFile: d.API.PepperFile}, started)
+	emulatorCtx, stopEmulators := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopEmulators()
+	g, emulatorCtx := errgroup.WithContext(emulatorCtx)
+	g.Go(func() error { return emulators.Serve(emulatorCtx) })
+	g.Go(func() error {
+		defer stopEmulators()
+		return runServices(ctx, emulatorCtx, d, log, Addresses{Firestore: emulators.Firestore, PubSub: emulators.PubSub, PepperFile: d.API.PepperFile}, onStarted)
 	})
-	return outer.Wait()
+	return g.Wait()
 }
 
 // check looks at the parts that are not left out.
-func (d *Dev) check() error {
+func (d *Dev) validate() error {
 	var errs []error
 	if !d.NoAPI {
-		errs = append(errs, d.API.check())
+		errs = append(errs, d.API.validate())
 	}
 	if !d.NoExecutor {
-		errs = append(errs, d.Executor.check())
+		errs = append(errs, d.Executor.validate())
 	}
 	return errors.Join(errs...)
 }
 
 // runParts runs the API and the executor until ctx ends or the emulators fail.
-func runParts(ctx, emulators context.Context, d Dev, log *zap.Logger, s Started, started func(Started)) error {
+func runServices(ctx, emulatorCtx context.Context, d Dev, log *zap.Logger, addresses Addresses, onStarted func(Addresses)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(emulators, cancel)()
+	defer context.AfterFunc(emulatorCtx, cancel)()
 
-	parts, ctx := errgroup.WithContext(ctx)
+	g, ctx := errgroup.WithContext(ctx)
 	if !d.NoExecutor {
-		parts.Go(func() error { return RunExecutor(ctx, d.Executor, log) })
+		g.Go(func() error { return RunExecutor(ctx, d.Executor, log) })
 	}
 	if d.NoAPI {
-		started(s)
+		onStarted(addresses)
 	} else {
-		parts.Go(func() error {
+		g.Go(func() error {
 			return RunAPI(ctx, d.API, log, func(a net.Addr) {
-				s.API = a.String()
-				started(s)
+				addresses.API = a.String()
+				onStarted(addresses)
 			})
 		})
 	}
-	parts.Go(func() error { // keeps the emulators up where both are left out
+	g.Go(func() error { // keeps the emulators up where both are left out
 		<-ctx.Done()
 		return nil
 	})
-	return parts.Wait()
+	return g.Wait()
 }

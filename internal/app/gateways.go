@@ -15,90 +15,90 @@ import (
 )
 
 // runtimes makes the registry, and a gateway for each upstream whose key is there.
-func (c Executor) runtimes(log *zap.Logger) (*agentruntime.Registry, func(), error) {
-	found, err := c.catalog()
+func (c Executor) newRegistry(log *zap.Logger) (*agentruntime.Registry, func(), error) {
+	cat, err := c.loadCatalog()
 	if err != nil {
 		return nil, nil, err
 	}
-	open := map[upstream]*gateway.Gateway{}
+	gateways := map[upstream]*gateway.Gateway{}
 	closeAll := func() {
-		for _, gw := range open {
+		for _, gw := range gateways {
 			gw.Close()
 		}
 	}
 	var runtimes []agentruntime.Runtime
-	for _, entry := range found.Runtimes {
-		to, err := c.upstream(entry.Egress)
+	for _, entry := range cat.Runtimes {
+		up, err := c.resolveUpstream(entry.Egress)
 		if err != nil {
 			closeAll()
 			return nil, nil, fmt.Errorf("runtime %s: %w", entry.Name, err)
 		}
-		if open[to] == nil && to.key != "" {
-			if open[to], err = c.gateway(to, log); err != nil {
+		if gateways[up] == nil && up.apiKey != "" {
+			if gateways[up], err = c.newGateway(up, log); err != nil {
 				closeAll()
 				return nil, nil, fmt.Errorf("runtime %s: %w", entry.Name, err)
 			}
 		}
-		runtimes = append(runtimes, agentruntime.From(entry, open[to]))
+		runtimes = append(runtimes, agentruntime.FromCatalog(entry, gateways[up]))
 	}
-	return agentruntime.New(runtimes...), closeAll, nil
+	return agentruntime.NewRegistry(runtimes...), closeAll, nil
 }
 
 // upstream is one model's API with one key; without a key it is not used.
 type upstream struct {
-	api      gateway.API
-	url      string
-	key      string
-	ca       string
-	private  bool
-	operated bool // by the ANTHROPIC_... variables, so that CLAUDE_MODELS is about it
+	api             gateway.API
+	url             string
+	apiKey          string
+	caFile          string
+	allowPrivate    bool
+	fromEnvironment bool // by the ANTHROPIC_... variables, so that CLAUDE_MODELS is about it
 }
 
-func (c Executor) upstream(e *catalog.Egress) (upstream, error) {
+func (c Executor) resolveUpstream(egress *catalog.Egress) (upstream, error) {
 	switch {
-	case e == nil:
+	case egress == nil:
 		return upstream{}, nil
-	case e.Upstream != nil:
-		u := e.Upstream
-		return upstream{api: gateway.API(e.API), url: u.URL, key: os.Getenv(u.KeyEnv), ca: u.CAFile, private: u.AllowPrivate}, nil
-	case c.AnthropicKey != "" && c.AnthropicURL == nil:
+	case egress.Upstream != nil:
+		u := egress.Upstream
+		return upstream{api: gateway.API(egress.API), url: u.URL, apiKey: os.Getenv(u.KeyEnv), caFile: u.CAFile, allowPrivate: u.AllowPrivate}, nil
+	case c.AnthropicAPIKey != "" && c.AnthropicBaseURL == nil:
 		return upstream{}, errors.New("ANTHROPIC_BASE_URL is not set")
-	case c.AnthropicKey != "":
+	case c.AnthropicAPIKey != "":
 		return upstream{
-			api: gateway.API(e.API), url: c.AnthropicURL.String(), key: c.AnthropicKey,
-			ca: c.AnthropicCA, private: c.AnthropicPrivate, operated: true,
+			api: gateway.API(egress.API), url: c.AnthropicBaseURL.String(), apiKey: c.AnthropicAPIKey,
+			caFile: c.AnthropicCAFile, allowPrivate: c.AnthropicAllowPrivate, fromEnvironment: true,
 		}, nil
 	default:
 		return upstream{}, nil
 	}
 }
 
-func (c Executor) gateway(to upstream, log *zap.Logger) (*gateway.Gateway, error) {
-	address, err := url.Parse(to.url)
+func (c Executor) newGateway(up upstream, log *zap.Logger) (*gateway.Gateway, error) {
+	baseURL, err := url.Parse(up.url)
 	if err != nil {
 		return nil, err
 	}
-	authorities, err := authorities(to.ca)
+	certPool, err := loadCertPool(up.caFile)
 	if err != nil {
 		return nil, err
 	}
 	settings := gateway.Settings{
-		API: to.api, Upstream: address, APIKey: to.key, AllowPrivateUpstream: to.private, RootCAs: authorities,
+		API: up.api, Upstream: baseURL, APIKey: up.apiKey, AllowPrivateUpstream: up.allowPrivate, RootCAs: certPool,
 		Budget: gateway.Budget{Tokens: c.MaxTokens, CostUSD: c.MaxCostUSD},
 		Logger: log.Named("gateway"),
 	}
-	if to.operated {
+	if up.fromEnvironment {
 		settings.Models = c.ClaudeModels
 	}
 	return gateway.New(settings)
 }
 
 // authorities are the system's and those of a file; nil: the system's alone.
-func authorities(file string) (*x509.CertPool, error) {
+func loadCertPool(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(file)
+	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("certificate authorities: %w", err)
 	}
@@ -106,7 +106,7 @@ func authorities(file string) (*x509.CertPool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the system's certificate authorities: %w", err)
 	}
-	if !pool.AppendCertsFromPEM(pem) {
+	if !pool.AppendCertsFromPEM(data) {
 		return nil, fmt.Errorf("certificate authorities: %s holds no certificate in PEM", file)
 	}
 	return pool, nil

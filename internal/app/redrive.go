@@ -18,26 +18,26 @@ type Redrive struct {
 	Services
 	Codes  []execution.Code
 	Tenant string        // empty: all
-	Within time.Duration // of its end
+	MaxAge time.Duration // of its end
 	DryRun bool
 }
 
 // LoadRedrive reads where Firestore and Pub/Sub are from the environment.
 func LoadRedrive() (Redrive, error) {
 	c, err := env.ParseAs[Redrive]()
-	return c, errors.Join(err, c.check())
+	return c, errors.Join(err, c.validate())
 }
 
 // Run repeats what failed, and reports each: the new execution (empty in a dry
 // run), or the reason for which there is none. It may be run again, also after
 // it broke off: what has been driven again is not doubled.
-func (r Redrive) Run(ctx context.Context, report func(old execution.Ref, again string, err error)) (err error) {
-	fs, err := connectFirestore(ctx, r.Services)
+func (r Redrive) Run(ctx context.Context, onResult func(original execution.Ref, retryID string, err error)) (err error) {
+	fs, err := dialFirestore(ctx, r.Services)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, fs.Close()) }()
-	ps, err := pubsub.NewClient(ctx, r.Project, reconnecting(emulated(r.PubSubHost))...)
+	ps, err := pubsub.NewClient(ctx, r.Project, withFastReconnect(emulatorOptions(r.PubSubHost))...)
 	if err != nil {
 		return err
 	}
@@ -45,25 +45,25 @@ func (r Redrive) Run(ctx context.Context, report func(old execution.Ref, again s
 	s, q := store.New(fs), queue.New(ps)
 	defer q.Close()
 
-	failed, err := s.FailedWith(ctx, r.Codes, r.Within)
+	failed, err := s.FailedExecutions(ctx, r.Codes, r.MaxAge)
 	if err != nil {
 		return err
 	}
 	for _, ref := range failed {
-		if r.Tenant != "" && ref.Owner != r.Tenant {
+		if r.Tenant != "" && ref.Tenant != r.Tenant {
 			continue
 		}
 		if r.DryRun {
-			report(ref, "", nil)
+			onResult(ref, "", nil)
 			continue
 		}
 		change, err := s.Redrive(ctx, ref)
 		if errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
 			return err
 		}
-		report(ref, change.Execution.ID, err)
+		onResult(ref, change.Execution.ID, err)
 		if err == nil {
-			_ = q.Tell(ctx, change) // the janitor announces what is not heard
+			_ = q.Publish(ctx, change) // the janitor announces what is not heard
 		}
 	}
 	return nil

@@ -9,13 +9,13 @@ import (
 )
 
 // catalog is what runtimes there are for this executor.
-func (c Executor) catalog() (catalog.Catalog, error) {
-	found, err := catalog.Load(c.RuntimesFile)
+func (c Executor) loadCatalog() (catalog.Catalog, error) {
+	cat, err := catalog.Load(c.RuntimesFile)
 	if err != nil || c.RuntimesFile != "" {
-		return found, err
+		return cat, err
 	}
-	for i := range found.Runtimes {
-		switch r := &found.Runtimes[i]; r.Name {
+	for i := range cat.Runtimes {
+		switch r := &cat.Runtimes[i]; r.Name {
 		case "offline":
 			r.Image = c.OfflineImage
 		case "claude":
@@ -25,11 +25,11 @@ func (c Executor) catalog() (catalog.Catalog, error) {
 			}
 		}
 	}
-	return found, nil
+	return cat, nil
 }
 
 // receiptKey signs what this executor writes of its jobs; nil: nothing does.
-func (c Executor) receiptKey() (*receipt.Key, error) {
+func (c Executor) loadReceiptKey() (*receipt.Key, error) {
 	if c.ReceiptKeyFile == "" {
 		return nil, nil
 	}

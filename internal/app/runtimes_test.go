@@ -14,7 +14,7 @@ import (
 	"github.com/airlock-run/airlock/internal/test/modelstub"
 )
 
-func write(t *testing.T, text string) string {
+func writeFile(t *testing.T, text string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
@@ -24,9 +24,9 @@ func write(t *testing.T, text string) string {
 const oneRuntime = "runtimes:\n- name: mine\n  image: i\n  contract: command\n  argv: [x]\n"
 
 // prepare asks the executor's registry for a job.
-func prepare(t *testing.T, c Executor, task execution.Task) (image string, failure *execution.Failure) {
+func prepareJob(t *testing.T, c Executor, task execution.Task) (image string, failure *execution.Failure) {
 	t.Helper()
-	registry, closeGateway, err := c.runtimes(zap.NewNop())
+	registry, closeGateway, err := c.newRegistry(zap.NewNop())
 	require.NoError(t, err)
 	defer closeGateway()
 	run, failure := registry.Prepare(t.Context(), &execution.Execution{ID: "exe_1", Task: task})
@@ -39,35 +39,35 @@ func prepare(t *testing.T, c Executor, task execution.Task) (image string, failu
 	return run.Job.Image, nil
 }
 
-func TestTheBuiltinRuntimesHaveTheOperatorsImages(t *testing.T) {
+func TestBuiltinRuntimesUseConfiguredImages(t *testing.T) {
 	c := Executor{
 		OfflineImage: "o", ClaudeImage: "c", ClaudeModels: []string{"claude-haiku-4-5"},
-		AnthropicKey: "k", AnthropicURL: &url.URL{Scheme: "https", Host: "api.anthropic.com"},
+		AnthropicAPIKey: "k", AnthropicBaseURL: &url.URL{Scheme: "https", Host: "api.anthropic.com"},
 	}
-	image, _ := prepare(t, c, execution.Task{Runtime: "offline"})
+	image, _ := prepareJob(t, c, execution.Task{Runtime: "offline"})
 	require.Equal(t, "o", image)
-	image, _ = prepare(t, c, execution.Task{Runtime: "claude", Model: "claude-haiku-4-5"})
+	image, _ = prepareJob(t, c, execution.Task{Runtime: "claude", Model: "claude-haiku-4-5"})
 	require.Equal(t, "c", image)
-	_, failure := prepare(t, c, execution.Task{Runtime: "claude", Model: "claude-sonnet-4-6"})
+	_, failure := prepareJob(t, c, execution.Task{Runtime: "claude", Model: "claude-sonnet-4-6"})
 	require.Equal(t, execution.CodeModelNotAllowed, failure.Code)
 
-	c.AnthropicKey = ""
-	_, failure = prepare(t, c, execution.Task{Runtime: "claude"})
+	c.AnthropicAPIKey = ""
+	_, failure = prepareJob(t, c, execution.Task{Runtime: "claude"})
 	require.Equal(t, execution.CodeUnknownRuntime, failure.Code)
 	require.Contains(t, failure.Message, "ANTHROPIC_API_KEY")
 }
 
-func TestAFileReplacesTheBuiltinRuntimes(t *testing.T) {
-	c := Executor{RuntimesFile: write(t, oneRuntime), OfflineImage: "o"}
-	image, _ := prepare(t, c, execution.Task{Runtime: "mine"})
+func TestRuntimesFileReplacesBuiltins(t *testing.T) {
+	c := Executor{RuntimesFile: writeFile(t, oneRuntime), OfflineImage: "o"}
+	image, _ := prepareJob(t, c, execution.Task{Runtime: "mine"})
 	require.Equal(t, "i", image)
-	_, failure := prepare(t, c, execution.Task{Runtime: "offline"})
+	_, failure := prepareJob(t, c, execution.Task{Runtime: "offline"})
 	require.Equal(t, execution.CodeUnknownRuntime, failure.Code)
 }
 
 // A program says what is wrong with its files before it starts, all at once.
-func TestAWrongFileIsSaidAtStart(t *testing.T) {
-	bad := write(t, "runtimes:\n- name: A B\n  contract: x\n")
+func TestInvalidFilesAreReportedAtStart(t *testing.T) {
+	bad := writeFile(t, "runtimes:\n- name: A B\n  contract: x\n")
 	t.Setenv("GOOGLE_CLOUD_PROJECT", "p")
 	t.Setenv("RUNTIMES_FILE", bad)
 	t.Setenv("MAX_TOKENS", "-1")
@@ -80,7 +80,7 @@ func TestAWrongFileIsSaidAtStart(t *testing.T) {
 	_, err = LoadAPI()
 	require.ErrorContains(t, err, "line 2: name")
 
-	t.Setenv("RUNTIMES_FILE", write(t, oneRuntime))
+	t.Setenv("RUNTIMES_FILE", writeFile(t, oneRuntime))
 	t.Setenv("RECEIPT_KEY_FILE", "")
 	t.Setenv("ANTHROPIC_CA_FILE", "")
 	t.Setenv("BLOB_URL", "gs://b")
@@ -99,7 +99,7 @@ func TestAWrongFileIsSaidAtStart(t *testing.T) {
 	require.ErrorContains(t, err, "DEFAULT_RUNTIME must be one of [mine]")
 }
 
-const another = `
+const twoRuntimes = `
 runtimes:
 - name: codex
   image: codex
@@ -120,43 +120,43 @@ runtimes:
 `
 
 // A runtime is there as soon as the key of its upstream is.
-func TestEveryUpstreamHasItsKey(t *testing.T) {
-	c := Executor{RuntimesFile: write(t, another)}
-	_, failure := prepare(t, c, execution.Task{Runtime: "codex"})
+func TestUpstreamUsesItsOwnKey(t *testing.T) {
+	c := Executor{RuntimesFile: writeFile(t, twoRuntimes)}
+	_, failure := prepareJob(t, c, execution.Task{Runtime: "codex"})
 	require.Contains(t, failure.Message, "MY_OPENAI_KEY")
-	_, failure = prepare(t, c, execution.Task{Runtime: "claude"})
+	_, failure = prepareJob(t, c, execution.Task{Runtime: "claude"})
 	require.Contains(t, failure.Message, "ANTHROPIC_API_KEY")
 
 	t.Setenv("MY_OPENAI_KEY", "sk")
-	image, _ := prepare(t, c, execution.Task{Runtime: "codex"})
+	image, _ := prepareJob(t, c, execution.Task{Runtime: "codex"})
 	require.Equal(t, "codex", image)
-	_, failure = prepare(t, c, execution.Task{Runtime: "claude"})
+	_, failure = prepareJob(t, c, execution.Task{Runtime: "claude"})
 	require.NotNil(t, failure, "the other's key is not its own")
 }
 
-func TestTheGatewaysAuthorities(t *testing.T) {
+func TestLoadCertPool(t *testing.T) {
 	model := modelstub.StartTLS(modelstub.Always(modelstub.Text("hi")))
 	defer model.Close()
 	certificate := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: model.Certificate().Raw}))
 
-	pool, err := authorities("")
+	pool, err := loadCertPool("")
 	require.NoError(t, err)
 	require.Nil(t, pool, "the system's")
-	pool, err = authorities(write(t, certificate))
+	pool, err = loadCertPool(writeFile(t, certificate))
 	require.NoError(t, err)
 	require.NotNil(t, pool)
-	_, err = authorities(write(t, "no certificate"))
+	_, err = loadCertPool(writeFile(t, "no certificate"))
 	require.ErrorContains(t, err, "holds no certificate")
-	_, err = authorities("no/such/file")
+	_, err = loadCertPool("no/such/file")
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
-func TestTheReceiptKey(t *testing.T) {
-	key, err := Executor{}.receiptKey()
+func TestLoadReceiptKey(t *testing.T) {
+	key, err := Executor{}.loadReceiptKey()
 	require.NoError(t, err)
 	require.Nil(t, key, "receipts are not signed")
-	_, err = Executor{ReceiptKeyFile: "no/such/file"}.receiptKey()
+	_, err = Executor{ReceiptKeyFile: "no/such/file"}.loadReceiptKey()
 	require.ErrorContains(t, err, "RECEIPT_KEY_FILE")
-	_, err = Executor{ReceiptKeyFile: write(t, "hello")}.receiptKey()
+	_, err = Executor{ReceiptKeyFile: writeFile(t, "hello")}.loadReceiptKey()
 	require.ErrorContains(t, err, "not an ed25519 key")
 }

@@ -16,14 +16,16 @@ type Key struct {
 }
 
 // ResultOf is the key of a large result of the execution's newest attempt.
-func ResultOf(e *execution.Execution) Key { return Key{e.Ref(), e.Attempt, "result"} }
+func ResultKey(e *execution.Execution) Key { return Key{e.Ref(), e.Attempt, "result"} }
 
 // FileOf is the key of the newest attempt's file with that index in Files.
-func FileOf(e *execution.Execution, index int) Key {
+func FileKey(e *execution.Execution, index int) Key {
 	return Key{e.Ref(), e.Attempt, fmt.Sprintf("file-%04d", index)}
 }
 
-func (k Key) String() string { return fmt.Sprintf("%s%d/%s", folder(k.ref), k.attempt, k.name) }
+func (k Key) String() string {
+	return fmt.Sprintf("%s%d/%s", executionPrefix(k.ref), k.attempt, k.name)
+}
 
 // folder begins all keys of an execution and of no other.
-func folder(ref execution.Ref) string { return ref.Owner + "/" + ref.ID + "/" }
+func executionPrefix(ref execution.Ref) string { return ref.Tenant + "/" + ref.ID + "/" }

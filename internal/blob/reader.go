@@ -14,77 +14,77 @@ import (
 
 // ahead is how much of a content is read before any of it is given out. What
 // is smaller is known to be whole by then.
-const ahead = 256 << 10
+const prefetchSize = 256 << 10
 
 // Reader reads one content, from any place. Read from the beginning to the
 // end, the last piece comes only once all of it was what it must be: ErrLost
 // comes in its stead. A reader that jumps is not told. It is not safe for concurrent use.
 type Reader struct {
-	want execution.Content
-	body *blob.Reader
-	sum  *sum // of body; nil once the reading has jumped
-	head []byte
-	next int64 // of body
-	at   int64 // where the caller is
-	err  error // that the reading ended with
+	expected   execution.Content
+	body       *blob.Reader
+	hasher     *hashingReader // of body; nil once the reading has jumped
+	prefetched []byte
+	bodyOffset int64 // of body
+	offset     int64 // where the caller is
+	err        error // that the reading ended with
 }
 
 // Get opens a content that must be what the document says. It returns ErrLost
 // when that is known to be untrue, and ErrUnavailable when nothing is known.
-func (s *Store) Get(ctx context.Context, key Key, want execution.Content) (*Reader, error) {
+func (s *Store) Get(ctx context.Context, key Key, expected execution.Content) (*Reader, error) {
 	body, err := s.bucket.NewReader(ctx, key.String(), nil)
 	if err != nil {
-		return nil, translate(key, err)
+		return nil, translateError(key, err)
 	}
-	r := &Reader{want: want, body: body, sum: newSum(body)}
-	if body.Size() != want.Size {
+	r := &Reader{expected: expected, body: body, hasher: newHashingReader(body)}
+	if body.Size() != expected.Size {
 		_ = body.Close()
-		return nil, fmt.Errorf("%w: %s has %d bytes, not %d", ErrLost, key, body.Size(), want.Size)
+		return nil, fmt.Errorf("%w: %s has %d bytes, not %d", ErrLost, key, body.Size(), expected.Size)
 	}
-	r.head = make([]byte, min(want.Size, ahead))
-	for read := 0; read < len(r.head); {
-		n, err := r.readBody(r.head[read:])
-		if read += n; err != nil && read < len(r.head) {
+	r.prefetched = make([]byte, min(expected.Size, prefetchSize))
+	for read := 0; read < len(r.prefetched); {
+		n, err := r.readBody(r.prefetched[read:])
+		if read += n; err != nil && read < len(r.prefetched) {
 			_ = body.Close()
-			return nil, translate(key, err)
+			return nil, translateError(key, err)
 		}
 	}
 	return r, nil
 }
 
 func (r *Reader) Read(p []byte) (int, error) {
-	if r.at >= r.want.Size {
+	if r.offset >= r.expected.Size {
 		return 0, io.EOF
 	}
-	if r.at < int64(len(r.head)) {
-		n := copy(p, r.head[r.at:])
-		r.at += int64(n)
+	if r.offset < int64(len(r.prefetched)) {
+		n := copy(p, r.prefetched[r.offset:])
+		r.offset += int64(n)
 		return n, nil
 	}
-	if r.at != r.next {
-		if _, err := r.body.Seek(r.at, io.SeekStart); err != nil {
+	if r.offset != r.bodyOffset {
+		if _, err := r.body.Seek(r.offset, io.SeekStart); err != nil {
 			return 0, err
 		}
-		r.next, r.sum = r.at, nil
+		r.bodyOffset, r.hasher = r.offset, nil
 	}
 	n, err := r.readBody(p)
-	r.at += int64(n)
+	r.offset += int64(n)
 	r.err = err
 	return n, err
 }
 
 // readBody reads on, and keeps the end back unless everything was right.
 func (r *Reader) readBody(p []byte) (n int, err error) {
-	if r.sum == nil {
+	if r.hasher == nil {
 		n, err = r.body.Read(p)
 	} else {
-		n, err = r.sum.Read(p)
+		n, err = r.hasher.Read(p)
 	}
-	r.next += int64(n)
+	r.bodyOffset += int64(n)
 	switch {
-	case errors.Is(err, io.EOF) && r.next < r.want.Size:
-		return n, fmt.Errorf("%w: it ends after %d bytes of %d", ErrLost, r.next, r.want.Size)
-	case r.sum != nil && r.next == r.want.Size && !r.sum.is(r.want):
+	case errors.Is(err, io.EOF) && r.bodyOffset < r.expected.Size:
+		return n, fmt.Errorf("%w: it ends after %d bytes of %d", ErrLost, r.bodyOffset, r.expected.Size)
+	case r.hasher != nil && r.bodyOffset == r.expected.Size && !r.hasher.matches(r.expected):
 		return 0, fmt.Errorf("%w: its hash is not that of what was put there", ErrLost)
 	default:
 		return n, err
@@ -95,14 +95,14 @@ func (r *Reader) readBody(p []byte) (n int, err error) {
 func (r *Reader) Seek(offset int64, whence int) (int64, error) {
 	switch whence {
 	case io.SeekCurrent:
-		offset += r.at
+		offset += r.offset
 	case io.SeekEnd:
-		offset += r.want.Size
+		offset += r.expected.Size
 	}
 	if offset < 0 {
 		return 0, fmt.Errorf("seek to %d", offset)
 	}
-	r.at = offset
+	r.offset = offset
 	return offset, nil
 }
 
@@ -117,7 +117,7 @@ func (r *Reader) Err() error {
 // Close ends the reading.
 func (r *Reader) Close() error { return r.body.Close() }
 
-func translate(key Key, err error) error {
+func translateError(key Key, err error) error {
 	switch {
 	case errors.Is(err, ErrLost):
 		return fmt.Errorf("%s: %w", key, err)

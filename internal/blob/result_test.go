@@ -12,7 +12,7 @@ import (
 )
 
 // What is stored is handed out as it is, so it has to be what the contract says.
-func TestAStoredResultIsTheContracts(t *testing.T) {
+func TestEncodeResultMatchesContract(t *testing.T) {
 	t.Parallel()
 	for want, r := range map[string]execution.Result{
 		`{"text":"hi"}`:                         {Text: "hi"},

@@ -13,57 +13,57 @@ import (
 
 // What a document is going to name survives a power cut: its bytes are on disk
 // before its name is, and its name, with those of all folders above, before Put returns.
-func TestAContentIsOnDiskBeforePutReturns(t *testing.T) {
+func TestPutSyncsBeforeReturn(t *testing.T) {
 	t.Parallel()
-	s, root := folderStore(t)
-	key := ResultOf(ended("ada", "exe_1", 1))
-	named := filepath.Join(root, filepath.FromSlash(key.String()))
+	s, root := newFileStore(t)
+	key := ResultKey(newExecution("ada", "exe_1", 1))
+	path := filepath.Join(root, filepath.FromSlash(key.String()))
 	var synced []string
-	s.sync = func(f *os.File) error {
+	s.syncFile = func(f *os.File) error {
 		info, err := f.Stat()
 		require.NoError(t, err)
 		if info.IsDir() {
-			require.FileExists(t, named)
+			require.FileExists(t, path)
 			synced = append(synced, f.Name())
 			return f.Sync()
 		}
-		require.NoFileExists(t, named)
+		require.NoFileExists(t, path)
 		require.EqualValues(t, len("kept"), info.Size())
-		require.Equal(t, filepath.Dir(named), filepath.Dir(f.Name()), "a rename from elsewhere would be another folder's")
+		require.Equal(t, filepath.Dir(path), filepath.Dir(f.Name()), "a rename from elsewhere would be another folder's")
 		synced = append(synced, "content")
 		return f.Sync()
 	}
 	_, err := s.Put(t.Context(), key, bytes.NewReader([]byte("kept")))
 	require.NoError(t, err)
-	attempt := filepath.Dir(named)
+	attempt := filepath.Dir(path)
 	require.Equal(t, []string{"content", attempt, filepath.Dir(attempt), filepath.Dir(filepath.Dir(attempt)), root}, synced)
 }
 
 // A disk that cannot keep what it is given is a failure of Put, to be tried
 // again, and never a content that is believed to be there.
-func TestADiskThatDoesNotKeepIsAnError(t *testing.T) {
+func TestPutReturnsSyncError(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("input/output error")
 	for after := range 5 { // the content, and four folders
-		s, root := folderStore(t)
+		s, root := newFileStore(t)
 		calls := 0
-		s.sync = func(f *os.File) error {
+		s.syncFile = func(f *os.File) error {
 			if calls++; calls > after {
 				return broken
 			}
 			return f.Sync()
 		}
-		_, err := s.Put(t.Context(), ResultOf(ended("ada", "exe_1", 1)), strings.NewReader("kept"))
+		_, err := s.Put(t.Context(), ResultKey(newExecution("ada", "exe_1", 1)), strings.NewReader("kept"))
 		require.ErrorIs(t, err, ErrUnavailable)
 		require.ErrorIs(t, err, broken)
 		if after == 0 {
-			require.Empty(t, stored(t, root), "it was never given its name")
+			require.Empty(t, listFiles(t, root), "it was never given its name")
 		}
 
-		s.sync = (*os.File).Sync
-		put, err := s.Put(t.Context(), ResultOf(ended("ada", "exe_1", 1)), strings.NewReader("kept"))
+		s.syncFile = (*os.File).Sync
+		put, err := s.Put(t.Context(), ResultKey(newExecution("ada", "exe_1", 1)), strings.NewReader("kept"))
 		require.NoError(t, err, "and tried again")
-		_, err = s.Get(t.Context(), ResultOf(ended("ada", "exe_1", 1)), put)
+		_, err = s.Get(t.Context(), ResultKey(newExecution("ada", "exe_1", 1)), put)
 		require.NoError(t, err)
 	}
 }

@@ -31,15 +31,15 @@ type Store interface {
 	Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error)
 	Messages(ctx context.Context, owner, conversationID string, beforeTurn, limit int) ([]conversation.Message, error)
 	Session(ctx context.Context, owner, conversationID string) (*execution.Session, error)
-	Given(ctx context.Context, ref execution.Ref) ([]execution.Given, error)
+	InputFiles(ctx context.Context, ref execution.Ref) ([]execution.InputFile, error)
 }
 
 // Queue is the doorbell. Pull waits for an announcement and may return none;
 // Listen calls hear concurrently.
 type Queue interface {
-	Pull(ctx context.Context, lane execution.Lane, most int) ([]queue.Announcement, error)
-	Listen(ctx context.Context, hear func(execution.Ref)) error
-	Tell(ctx context.Context, ch execution.Change) error
+	Pull(ctx context.Context, lane execution.Lane, most int) ([]queue.Notification, error)
+	Subscribe(ctx context.Context, hear func(execution.Ref)) error
+	Publish(ctx context.Context, ch execution.Change) error
 }
 
 // Sandbox runs one job in a fresh container. When ctx ends, Run kills the job
@@ -64,7 +64,7 @@ type Config struct {
 	Heartbeat time.Duration // how often it renews the lease; less than half of Lease
 	Grace     time.Duration // how long jobs may go on after a stop was asked for
 
-	Artifacts  Artifacts
+	Artifacts  ArtifactStore
 	ReceiptKey *receipt.Key     // signs what is written of the jobs; nil: unsigned
 	Tracer     oteltrace.Tracer // makes the spans of attempts; nil: they have none
 }
@@ -84,28 +84,28 @@ var errCanceled = errors.New("the execution was cancelled")
 
 // Executor is one process' worth of running executions.
 type Executor struct {
-	config   Config
-	store    Store
-	queue    Queue
-	sandbox  Sandbox
-	runtimes Runtimes
-	log      *zap.Logger
-	ended    func(execution.Execution)
-	slots    *slots
-	endings  *semaphore.Weighted // that are written while their slots are others'
-	jobs     sync.WaitGroup      // one for each announcement that is being handled
-	running  broadcast.Room      // the attempts of this executor, for signals to reach their hearts
+	config     Config
+	store      Store
+	queue      Queue
+	sandbox    Sandbox
+	runtimes   Runtimes
+	log        *zap.Logger
+	onFinished func(execution.Execution)
+	slots      *slots
+	finishSem  *semaphore.Weighted   // that are written while their slots are others'
+	attempts   sync.WaitGroup        // one for each announcement that is being handled
+	signals    broadcast.Broadcaster // the attempts of this executor, for signals to reach their hearts
 }
 
 // New returns an executor; Run starts it. It calls ended, which must not
 // block, with every execution that it has brought to its end.
-func New(config Config, s Store, q Queue, sb Sandbox, rt Runtimes, ended func(execution.Execution), log *zap.Logger) *Executor {
+func New(config Config, s Store, q Queue, sb Sandbox, rt Runtimes, onFinished func(execution.Execution), log *zap.Logger) *Executor {
 	if config.Tracer == nil {
-		config.Tracer = trace.Off
+		config.Tracer = trace.Noop
 	}
 	return &Executor{
-		config: config, store: s, queue: q, sandbox: sb, runtimes: rt, log: log, ended: ended,
-		slots: newSlots(config.Slots, config.Reserved), endings: semaphore.NewWeighted(int64(config.Slots)),
+		config: config, store: s, queue: q, sandbox: sb, runtimes: rt, log: log, onFinished: onFinished,
+		slots: newSlots(config.Slots, config.Reserved), finishSem: semaphore.NewWeighted(int64(config.Slots)),
 	}
 }
 
@@ -114,23 +114,23 @@ func New(config Config, s Store, q Queue, sb Sandbox, rt Runtimes, ended func(ex
 func (x *Executor) Run(ctx context.Context) error {
 	metrics.Slots.Add(float64(x.config.Slots))
 	defer metrics.Slots.Sub(float64(x.config.Slots))
-	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer stop(nil)
+	workCtx, stopWork := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stopWork(nil)
 	defer context.AfterFunc(ctx, func() {
-		time.AfterFunc(x.config.Grace, func() { stop(errShutdown) })
+		time.AfterFunc(x.config.Grace, func() { stopWork(errShutdown) })
 	})()
 
 	g, ctx := errgroup.WithContext(ctx)
 	// Signals are still heard while the last jobs finish, so that they can be cancelled.
-	hearing, hush := context.WithCancel(context.WithoutCancel(ctx))
-	defer hush()
+	signalCtx, stopSignals := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopSignals()
 	g.Go(func() error {
-		defer hush()
-		defer x.jobs.Wait()
-		return supervise.Keep(ctx, x.log, "pull executions", func(ctx context.Context) error { return x.pull(ctx, work) })
+		defer stopSignals()
+		defer x.attempts.Wait()
+		return supervise.Run(ctx, x.log, "pull executions", func(ctx context.Context) error { return x.pull(ctx, workCtx) })
 	})
 	g.Go(func() error {
-		return supervise.Keep(hearing, x.log, "listen for signals", func(ctx context.Context) error { return x.queue.Listen(ctx, x.running.Wake) })
+		return supervise.Run(signalCtx, x.log, "listen for signals", func(ctx context.Context) error { return x.queue.Subscribe(ctx, x.signals.Notify) })
 	})
 	return g.Wait()
 }

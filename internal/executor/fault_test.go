@@ -21,27 +21,27 @@ import (
 )
 
 // events notes what was asked of a store.
-type events struct {
-	mu   sync.Mutex
-	seen []execution.Event
+type eventRecorder struct {
+	mu     sync.Mutex
+	events []execution.Event
 }
 
-func (s *events) note(_ context.Context, ev execution.Event) error {
+func (s *eventRecorder) record(_ context.Context, ev execution.Event) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.seen = append(s.seen, ev)
+	s.events = append(s.events, ev)
 	return nil
 }
 
 // except returns the events that are of other types than these.
-func (s *events) except(types ...execution.Event) (others []string) {
+func (s *eventRecorder) except(types ...execution.Event) (others []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	known := map[string]bool{}
 	for _, ev := range types {
 		known[fmt.Sprintf("%T", ev)] = true
 	}
-	for _, ev := range s.seen {
+	for _, ev := range s.events {
 		if name := fmt.Sprintf("%T", ev); !known[name] {
 			others = append(others, name)
 		}
@@ -50,7 +50,7 @@ func (s *events) except(types ...execution.Event) (others []string) {
 }
 
 // awaitListening waits until so many executors are subscribed to signals.
-func (w *world) awaitListening(executors int) {
+func (w *fixture) awaitSignalSubscriptions(executors int) {
 	w.t.Helper()
 	require.Eventually(w.t, func() bool {
 		all := w.pubsub.Client.SubscriptionAdminClient.ListSubscriptions(context.Background(), &pubsubpb.ListSubscriptionsRequest{Project: "projects/" + emulatortest.Project})
@@ -65,15 +65,15 @@ func (w *world) awaitListening(executors int) {
 				n++
 			}
 		}
-	}, patience, reread)
+	}, waitTimeout, pollInterval)
 }
 
 // A verdict that cannot be written is written once the store is back.
-func TestTheVerdictWaitsForTheStore(t *testing.T) {
+func TestFinishWaitsForStore(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	b, gate := gated("done")
-	w.run(unhurried(), b)
+	w := newFixture(t)
+	b, gate := gatedSandbox("done")
+	w.run(testConfig(), b)
 	ref := w.submit("offline", "x")
 	next(t, b.started)
 	w.firestore.Away()
@@ -87,30 +87,30 @@ func TestTheVerdictWaitsForTheStore(t *testing.T) {
 }
 
 // Each call that fails for want of the store is repeated, and the job is not.
-func TestTheVerdictIsRepeated(t *testing.T) {
+func TestFinishIsRetried(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	b := answering("done")
+	w := newFixture(t)
+	b := answeringSandbox("done")
 	var faults atomic.Int32
-	s := &spoilt{w.store, func(_ context.Context, ev execution.Event) error {
+	s := &faultyStore{w.store, func(_ context.Context, ev execution.Event) error {
 		if _, finished := ev.(execution.Finished); finished && faults.Add(1) <= 2 {
 			return fmt.Errorf("%w: on purpose", store.ErrUnavailable)
 		}
 		return nil
 	}}
-	w.start(w.with(unhurried(), s, w.queue, b))
+	w.start(w.newExecutor(testConfig(), s, w.queue, b))
 	w.await(w.submit("offline", "x"), execution.Succeeded)
 	require.EqualValues(t, 3, faults.Load())
 	require.Len(t, b.started, 1)
 }
 
 // mute is a store that does what it is asked, and whose first answer to a verdict is lost.
-type mute struct {
+type lostResponseStore struct {
 	*store.Store
 	lost atomic.Bool
 }
 
-func (s *mute) Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
+func (s *lostResponseStore) Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
 	change, err := s.Store.Apply(ctx, ref, ev)
 	if _, finished := ev.(execution.Finished); finished && err == nil && !s.lost.Swap(true) {
 		return execution.Change{}, fmt.Errorf("%w: the answer was lost", store.ErrUnavailable)
@@ -119,13 +119,13 @@ func (s *mute) Apply(ctx context.Context, ref execution.Ref, ev execution.Event)
 }
 
 // A verdict that was written, though nobody said so, is found written.
-func TestAVerdictWhoseAnswerIsLost(t *testing.T) {
+func TestFinishResponseLost(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	b := answering("done")
+	w := newFixture(t)
+	b := answeringSandbox("done")
 	ended := make(chan execution.Execution, 1)
-	x := w.with(unhurried(), &mute{Store: w.store}, w.queue, b)
-	x.ended = func(e execution.Execution) { ended <- e }
+	x := w.newExecutor(testConfig(), &lostResponseStore{Store: w.store}, w.queue, b)
+	x.onFinished = func(e execution.Execution) { ended <- e }
 	w.start(x)
 	ref := w.submit("offline", "x")
 	e := next(t, ended)
@@ -136,84 +136,84 @@ func TestAVerdictWhoseAnswerIsLost(t *testing.T) {
 
 // A verdict that cannot be written is given up with the lease: the slot is free
 // for the next, and the execution is the janitor's.
-func TestAVerdictThatCannotBeWrittenIsGivenUpWithTheLease(t *testing.T) {
+func TestFinishGivesUpWhenLeaseExpires(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	b := newBox(func(_ context.Context, job sandbox.Job) (sandbox.Outcome, error) {
-		return answer(strings.TrimSpace(string(job.Stdin))), nil
+	w := newFixture(t)
+	b := newFakeSandbox(func(_ context.Context, job sandbox.Job) (sandbox.Outcome, error) {
+		return successOutcome(strings.TrimSpace(string(job.Stdin))), nil
 	})
-	c := unhurried()
+	c := testConfig()
 	c.Slots, c.Lease, c.Heartbeat = 1, 3*time.Second, 500*time.Millisecond
-	s := &spoilt{w.store, func(_ context.Context, ev execution.Event) error {
+	s := &faultyStore{w.store, func(_ context.Context, ev execution.Event) error {
 		if finished, ok := ev.(execution.Finished); ok && finished.Ending.Result.Text == "first" {
 			return fmt.Errorf("%w: on purpose", store.ErrUnavailable)
 		}
 		return nil
 	}}
-	w.start(w.with(c, s, w.queue, b))
+	w.start(w.newExecutor(c, s, w.queue, b))
 	first := w.submit("offline", "first")
 	next(t, b.started)
 	second := w.submit("offline", "second")
 	w.await(second, execution.Succeeded)
 	require.Equal(t, execution.Running, w.stored(first).Status)
 	w.clock.Advance(c.Lease)
-	ch, err := w.store.Apply(t.Context(), first, execution.FellDue{})
+	ch, err := w.store.Apply(t.Context(), first, execution.Expired{})
 	require.NoError(t, err, "nobody renews its lease any more")
-	require.Equal(t, []execution.Ref{first}, ch.Announce)
+	require.Equal(t, []execution.Ref{first}, ch.Notify)
 }
 
 // A claim that could not be made is made when the message comes again.
-func TestAnAnnouncementComesAgainWhenTheClaimFailed(t *testing.T) {
+func TestNotificationRedeliveredWhenClaimFails(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	b := answering("done")
+	w := newFixture(t)
+	b := answeringSandbox("done")
 	var claims atomic.Int32
-	s := &spoilt{w.store, func(_ context.Context, ev execution.Event) error {
+	s := &faultyStore{w.store, func(_ context.Context, ev execution.Event) error {
 		if _, claimed := ev.(execution.Claimed); claimed && claims.Add(1) == 1 {
 			return store.ErrUnavailable
 		}
 		return nil
 	}}
-	w.start(w.with(unhurried(), s, w.queue, b))
+	w.start(w.newExecutor(testConfig(), s, w.queue, b))
 	e := w.await(w.submit("offline", "x"), execution.Succeeded)
 	require.Equal(t, 1, e.Attempt)
-	require.Zero(t, e.Spent)
+	require.Zero(t, e.FailedAttempts)
 }
 
 // The message of what runs is acknowledged with the claim: only the lease
 // says whose it is.
-func TestAnAnnouncementIsAcknowledgedWithTheClaim(t *testing.T) {
+func TestNotificationAcknowledgedAfterClaim(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	b, gate := gated("done")
-	w.run(unhurried(), b)
+	w := newFixture(t)
+	b, gate := gatedSandbox("done")
+	w.run(testConfig(), b)
 	ref := w.submit("offline", "x")
 	next(t, b.started)
-	w.awaitAcked(1)
+	w.awaitAcknowledged(1)
 	require.Equal(t, execution.Running, w.stored(ref).Status)
 	close(gate)
 	w.await(ref, execution.Succeeded)
-	require.EqualValues(t, 1, w.acked.Load())
+	require.EqualValues(t, 1, w.acknowledged.Load())
 }
 
-func TestAMessageDeliveredAHundredTimesIsOneRun(t *testing.T) {
+func TestNotificationDelivered100TimesRunsOnce(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	b, gate := gated("done")
+	w := newFixture(t)
+	b, gate := gatedSandbox("done")
 	const copies = 100
 	for _, name := range []string{"x1", "x2"} {
-		c := unhurried()
+		c := testConfig()
 		c.Name, c.Slots = name, 20
 		w.run(c, b)
 	}
 	ref := w.submit("offline", "x")
-	again := execution.Change{Execution: w.stored(ref)}
+	duplicates := execution.Change{Execution: w.stored(ref)}
 	for range copies - 1 {
-		again.Announce = append(again.Announce, ref)
+		duplicates.Notify = append(duplicates.Notify, ref)
 	}
-	require.NoError(t, w.queue.Tell(t.Context(), again))
+	require.NoError(t, w.queue.Publish(t.Context(), duplicates))
 	next(t, b.started)
-	w.awaitAcked(copies)
+	w.awaitAcknowledged(copies)
 	close(gate)
 	e := w.await(ref, execution.Succeeded)
 	require.Empty(t, b.started, "nobody else has run it")
@@ -221,31 +221,31 @@ func TestAMessageDeliveredAHundredTimesIsOneRun(t *testing.T) {
 }
 
 // Announcements of what is not there, or another's, are dropped.
-func TestAnAnnouncementOfNothingIsDropped(t *testing.T) {
+func TestNotificationOfMissingExecutionIsAcknowledged(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	b := answering("never")
-	w.run(unhurried(), b)
-	require.NoError(t, w.queue.Tell(t.Context(), execution.Change{
-		Execution: execution.Execution{Owner: owner, ID: "exe_none", Lane: execution.Interactive}, Announce: []execution.Ref{{Owner: owner, ID: "exe_none"}},
+	w := newFixture(t)
+	b := answeringSandbox("never")
+	w.run(testConfig(), b)
+	require.NoError(t, w.queue.Publish(t.Context(), execution.Change{
+		Execution: execution.Execution{Tenant: tenant, ID: "exe_none", Lane: execution.LaneInteractive}, Notify: []execution.Ref{{Tenant: tenant, ID: "exe_none"}},
 	}))
-	w.awaitAcked(1)
+	w.awaitAcknowledged(1)
 	require.Empty(t, b.started)
 }
 
 // When the Engine goes, pulling stops: the job that met it spends an attempt,
 // what waits does not, and all of it runs once an Engine is there.
-func TestWithoutAnEngineNothingIsPulled(t *testing.T) {
+func TestNothingPulledWithoutEngine(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	gone := errors.New("no Engine")
+	w := newFixture(t)
+	errNoEngine := errors.New("no Engine")
 	release := make(chan struct{})
-	var b *box
-	b = newBox(func(ctx context.Context, _ sandbox.Job) (sandbox.Outcome, error) {
+	var b *fakeSandbox
+	b = newFakeSandbox(func(ctx context.Context, _ sandbox.Job) (sandbox.Outcome, error) {
 		<-release
-		return answer("done"), b.Ping(ctx)
+		return successOutcome("done"), b.Ping(ctx)
 	})
-	c := unhurried()
+	c := testConfig()
 	c.Slots = 1
 	w.run(c, b)
 	refs := []execution.Ref{w.submit("offline", "1")}
@@ -253,10 +253,10 @@ func TestWithoutAnEngineNothingIsPulled(t *testing.T) {
 	for i := range 4 {
 		refs = append(refs, w.submit("offline", fmt.Sprint(i)))
 	}
-	b.setGone(gone)
+	b.setPingErr(errNoEngine)
 	close(release)
-	require.ErrorIs(t, next(t, b.ended), gone)
-	require.Equal(t, 1, w.await(refs[0], execution.Queued).Spent)
+	require.ErrorIs(t, next(t, b.ended), errNoEngine)
+	require.Equal(t, 1, w.await(refs[0], execution.Queued).FailedAttempts)
 	require.Empty(t, b.started)
 	for _, ref := range refs[1:] {
 		e := w.stored(ref)
@@ -264,8 +264,8 @@ func TestWithoutAnEngineNothingIsPulled(t *testing.T) {
 		require.Zero(t, e.Attempt)
 	}
 
-	b.setGone(nil)
+	b.setPingErr(nil)
 	for _, ref := range refs[1:] {
-		require.Zero(t, w.await(ref, execution.Succeeded).Spent)
+		require.Zero(t, w.await(ref, execution.Succeeded).FailedAttempts)
 	}
 }

@@ -31,32 +31,32 @@ import (
 func TestMain(m *testing.M) { emulatortest.Main(m) }
 
 const (
-	owner = "ada"
+	tenant = "ada"
 	// patience is how long a test waits for what must come.
-	patience = 20 * time.Second
+	waitTimeout = 20 * time.Second
 	// reread is how often it looks again at what may have changed without a signal.
-	reread = 20 * time.Millisecond
+	pollInterval = 20 * time.Millisecond
 )
 
 // world is what executors share: a real store and queue over emulators.
-type world struct {
-	t         *testing.T
-	firestore *emulatortest.Firestore
-	pubsub    *emulatortest.PubSub
-	clock     *emulatortest.Clock // Firestore's
-	store     *store.Store
-	queue     *queue.Queue
-	log       *zap.Logger
-	acked     *atomic.Int32 // announcements, so far
+type fixture struct {
+	t            *testing.T
+	firestore    *emulatortest.Firestore
+	pubsub       *emulatortest.PubSub
+	clock        *emulatortest.Clock // Firestore's
+	store        *store.Store
+	queue        *queue.Queue
+	log          *zap.Logger
+	acknowledged *atomic.Int32 // announcements, so far
 }
 
-func newWorld(t *testing.T) *world {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	clock, acked := new(emulatortest.Clock), new(atomic.Int32)
-	w := &world{
-		t: t, clock: clock, acked: acked, log: zaptest.NewLogger(t, zaptest.Level(zap.InfoLevel)),
+	clock, acknowledged := new(emulatortest.Clock), new(atomic.Int32)
+	w := &fixture{
+		t: t, clock: clock, acknowledged: acknowledged, log: zaptest.NewLogger(t, zaptest.Level(zap.InfoLevel)),
 		firestore: emulatortest.StartFirestore(t, firestoreemulator.Options{Now: clock.Now}),
-		pubsub:    emulatortest.StartPubSub(t, pubsubemulator.Options{}, grpc.WithChainUnaryInterceptor(countAcks(acked))),
+		pubsub:    emulatortest.StartPubSub(t, pubsubemulator.Options{}, grpc.WithChainUnaryInterceptor(countAcks(acknowledged))),
 	}
 	w.store, w.queue = store.New(w.firestore.Client), queue.New(w.pubsub.Client)
 	require.NoError(t, w.queue.Ensure(t.Context()))
@@ -77,33 +77,33 @@ func countAcks(n *atomic.Int32) grpc.UnaryClientInterceptor {
 }
 
 // awaitAcked waits until so many announcements were acknowledged.
-func (w *world) awaitAcked(n int) {
+func (w *fixture) awaitAcknowledged(n int) {
 	w.t.Helper()
-	require.Eventually(w.t, func() bool { return int(w.acked.Load()) == n }, patience, reread)
+	require.Eventually(w.t, func() bool { return int(w.acknowledged.Load()) == n }, waitTimeout, pollInterval)
 }
 
 // unhurried is a Config under which nothing happens for want of time.
-func unhurried() Config {
+func testConfig() Config {
 	return Config{Name: "x1", Slots: 2, Lease: 20 * time.Minute, Heartbeat: 9 * time.Minute, Grace: time.Minute}
 }
 
 // with makes an executor of the world's parts, or of what a test puts in their place.
-func (w *world) with(c Config, s Store, q Queue, sb Sandbox) *Executor {
-	return New(c, s, q, sb, registry(), func(execution.Execution) {}, w.log)
+func (w *fixture) newExecutor(c Config, s Store, q Queue, sb Sandbox) *Executor {
+	return New(c, s, q, sb, builtinRuntimes(), func(execution.Execution) {}, w.log)
 }
 
 // registry knows the runtimes that Airlock comes with, without an API key.
-func registry() *agentruntime.Registry {
+func builtinRuntimes() *agentruntime.Registry {
 	var all []agentruntime.Runtime
 	for _, entry := range catalog.Builtin().Runtimes {
-		all = append(all, agentruntime.From(entry, nil))
+		all = append(all, agentruntime.FromCatalog(entry, nil))
 	}
-	return agentruntime.New(all...)
+	return agentruntime.NewRegistry(all...)
 }
 
 // start runs an executor until the test ends or stop is called, which requires
 // that it ends well.
-func (w *world) start(x *Executor) (stop func()) {
+func (w *fixture) start(x *Executor) (stop func()) {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var running errgroup.Group
@@ -117,60 +117,60 @@ func (w *world) start(x *Executor) (stop func()) {
 }
 
 // run starts an executor of real parts around a sandbox.
-func (w *world) run(c Config, sb Sandbox) (stop func()) {
+func (w *fixture) run(c Config, sb Sandbox) (stop func()) {
 	w.t.Helper()
-	return w.start(w.with(c, w.store, w.queue, sb))
+	return w.start(w.newExecutor(c, w.store, w.queue, sb))
 }
 
 // submit stores a run and announces it.
-func (w *world) submit(runtime, input string) execution.Ref {
+func (w *fixture) submit(runtime, input string) execution.Ref {
 	w.t.Helper()
-	ch := w.accept(runtime, input)
-	require.NoError(w.t, w.queue.Tell(w.t.Context(), ch))
+	ch := w.storeRun(runtime, input)
+	require.NoError(w.t, w.queue.Publish(w.t.Context(), ch))
 	return ch.Execution.Ref()
 }
 
 // submitToBatches announces a run in the lane of batches.
-func (w *world) submitToBatches(input string) execution.Ref {
+func (w *fixture) submitToBatchLane(input string) execution.Ref {
 	w.t.Helper()
-	ch := w.accept("offline", input)
-	ch.Execution.Lane = execution.Batch
-	require.NoError(w.t, w.queue.Tell(w.t.Context(), ch))
+	ch := w.storeRun("offline", input)
+	ch.Execution.Lane = execution.LaneBatch
+	require.NoError(w.t, w.queue.Publish(w.t.Context(), ch))
 	return ch.Execution.Ref()
 }
 
-func (w *world) accept(runtime, input string) execution.Change {
+func (w *fixture) storeRun(runtime, input string) execution.Change {
 	w.t.Helper()
-	a := agent.Agent{Owner: owner, Name: "A", Instructions: "B", Runtime: runtime, Timeout: time.Minute}
+	a := agent.Agent{Tenant: tenant, Name: "A", Instructions: "B", Runtime: runtime, Timeout: time.Minute}
 	require.NoError(w.t, w.store.CreateAgent(w.t.Context(), &a))
-	ch, err := w.store.SubmitRun(w.t.Context(), store.Run{Owner: owner, AgentID: a.ID, Input: input})
+	ch, err := w.store.SubmitRun(w.t.Context(), store.RunRequest{Tenant: tenant, AgentID: a.ID, Input: input})
 	require.NoError(w.t, err)
 	return ch
 }
 
 // say adds a turn to a conversation and announces it.
-func (w *world) say(conversationID, message, schema string) execution.Execution {
+func (w *fixture) submitTurn(conversationID, message, schema string) execution.Execution {
 	w.t.Helper()
-	ch, err := w.store.SubmitTurn(w.t.Context(), store.Turn{
-		Owner: owner, ConversationID: conversationID, Message: message,
+	ch, err := w.store.SubmitTurn(w.t.Context(), store.TurnRequest{
+		Tenant: tenant, ConversationID: conversationID, Message: message,
 		Builder: execution.Task{Runtime: "offline", Schema: schema},
 	})
 	require.NoError(w.t, err)
-	require.NoError(w.t, w.queue.Tell(w.t.Context(), ch))
+	require.NoError(w.t, w.queue.Publish(w.t.Context(), ch))
 	return ch.Execution
 }
 
 // cancel does what the API does; a signal follows unless it is to be lost.
-func (w *world) cancel(ref execution.Ref, signal bool) {
+func (w *fixture) cancel(ref execution.Ref, signal bool) {
 	w.t.Helper()
-	ch, err := w.store.Apply(w.t.Context(), ref, execution.CancelAsked{})
+	ch, err := w.store.Apply(w.t.Context(), ref, execution.CancelRequested{})
 	require.NoError(w.t, err)
 	if signal {
-		require.NoError(w.t, w.queue.Tell(w.t.Context(), ch))
+		require.NoError(w.t, w.queue.Publish(w.t.Context(), ch))
 	}
 }
 
-func (w *world) stored(ref execution.Ref) execution.Execution {
+func (w *fixture) stored(ref execution.Ref) execution.Execution {
 	w.t.Helper()
 	e, err := w.store.Execution(w.t.Context(), ref)
 	require.NoError(w.t, err)
@@ -178,88 +178,88 @@ func (w *world) stored(ref execution.Ref) execution.Execution {
 }
 
 // await reads an execution until it has the status.
-func (w *world) await(ref execution.Ref, status execution.Status) execution.Execution {
+func (w *fixture) await(ref execution.Ref, status execution.Status) execution.Execution {
 	w.t.Helper()
 	var e execution.Execution
 	require.Eventually(w.t, func() bool {
 		e = w.stored(ref)
 		return e.Status == status
-	}, patience, reread, "%s never was %s", ref.ID, status)
+	}, waitTimeout, pollInterval, "%s never was %s", ref.ID, status)
 	return e
 }
 
 // box is a sandbox double. What its jobs do is the test's to say; when their
 // context ends they are killed, and Run returns its cause.
-type box struct {
-	do      func(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error)
+type fakeSandbox struct {
+	runFunc func(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error)
 	started chan sandbox.Job // every job, as it starts
 	ended   chan error       // with what Run has returned
 
-	mu   sync.Mutex
-	gone error // what Ping says
+	mu      sync.Mutex
+	pingErr error // what Ping says
 }
 
-func newBox(do func(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error)) *box {
-	return &box{do: do, started: make(chan sandbox.Job, 1000), ended: make(chan error, 1000)}
+func newFakeSandbox(do func(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error)) *fakeSandbox {
+	return &fakeSandbox{runFunc: do, started: make(chan sandbox.Job, 1000), ended: make(chan error, 1000)}
 }
 
 // answering is a box whose jobs answer at once.
-func answering(text string) *box {
-	return newBox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) { return answer(text), nil })
+func answeringSandbox(text string) *fakeSandbox {
+	return newFakeSandbox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) { return successOutcome(text), nil })
 }
 
 // gated is a box whose jobs answer when the gate is closed, unless they are killed before.
-func gated(text string) (b *box, gate chan struct{}) {
+func gatedSandbox(text string) (b *fakeSandbox, gate chan struct{}) {
 	gate = make(chan struct{})
-	return newBox(func(ctx context.Context, _ sandbox.Job) (sandbox.Outcome, error) {
+	return newFakeSandbox(func(ctx context.Context, _ sandbox.Job) (sandbox.Outcome, error) {
 		select {
 		case <-ctx.Done():
 			return sandbox.Outcome{}, context.Cause(ctx)
 		case <-gate:
-			return answer(text), nil
+			return successOutcome(text), nil
 		}
 	}), gate
 }
 
-func (b *box) Run(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error) {
+func (b *fakeSandbox) Run(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error) {
 	b.started <- job
-	o, err := b.do(ctx, job)
+	o, err := b.runFunc(ctx, job)
 	b.ended <- err
 	return o, err
 }
 
-func (b *box) Ping(context.Context) error {
+func (b *fakeSandbox) Ping(context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.gone
+	return b.pingErr
 }
 
-func (b *box) setGone(err error) {
+func (b *fakeSandbox) setPingErr(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.gone = err
+	b.pingErr = err
 }
 
 // answer is what an agent that ended well leaves behind.
-func answer(text string) sandbox.Outcome {
-	return printed(map[string]any{"type": "result", "subtype": "success", "num_turns": 1, "result": text})
+func successOutcome(text string) sandbox.Outcome {
+	return stdoutOutcome(map[string]any{"type": "result", "subtype": "success", "num_turns": 1, "result": text})
 }
 
-func printed(result map[string]any) sandbox.Outcome {
+func stdoutOutcome(result map[string]any) sandbox.Outcome {
 	line, err := json.Marshal(result)
 	if err != nil {
 		panic(err) // of a test's own data
 	}
-	return sandbox.Outcome{Ended: sandbox.Exited, Stdout: append(line, '\n')}
+	return sandbox.Outcome{EndReason: sandbox.Exited, Stdout: append(line, '\n')}
 }
 
 // spoilt is the real store with a fault before some of its calls.
-type spoilt struct {
+type faultyStore struct {
 	*store.Store
 	fault func(ctx context.Context, ev execution.Event) error // nil: the call goes through
 }
 
-func (s *spoilt) Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
+func (s *faultyStore) Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
 	if err := s.fault(ctx, ev); err != nil {
 		return execution.Change{}, err
 	}
@@ -267,9 +267,9 @@ func (s *spoilt) Apply(ctx context.Context, ref execution.Ref, ev execution.Even
 }
 
 // deaf is the real queue, but hears no signals.
-type deaf struct{ *queue.Queue }
+type queueWithoutSignals struct{ *queue.Queue }
 
-func (deaf) Listen(ctx context.Context, _ func(execution.Ref)) error {
+func (queueWithoutSignals) Subscribe(ctx context.Context, _ func(execution.Ref)) error {
 	<-ctx.Done()
 	return nil
 }
@@ -279,7 +279,7 @@ func next[T any](t *testing.T, c <-chan T) T {
 	select {
 	case got := <-c:
 		return got
-	case <-time.After(patience):
+	case <-time.After(waitTimeout):
 		require.FailNow(t, "nothing came")
 		panic("not reached")
 	}

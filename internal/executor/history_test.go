@@ -21,19 +21,19 @@ import (
 
 // recorded writes down what happens in the world's Firestore, and requires at
 // the end of the test that all of it was right.
-func (w *world) recorded() *history.Recorder {
+func (w *fixture) recordHistory() *history.Recorder {
 	w.t.Helper()
 	r, _ := historytest.Watch(w.t, w.firestore.Address(), emulatortest.Project)
 	w.t.Cleanup(func() {
-		require.Eventually(w.t, func() bool { return len(history.Check(r.History())) == 0 }, patience, reread, "%v", history.Check(r.History()))
+		require.Eventually(w.t, func() bool { return len(history.Check(r.History())) == 0 }, waitTimeout, pollInterval, "%v", history.Check(r.History()))
 	})
 	return r
 }
 
 // agent is one that runs can be submitted to.
-func (w *world) agent() string {
+func (w *fixture) createAgent() string {
 	w.t.Helper()
-	a := agent.Agent{Owner: owner, Name: "A", Instructions: "B", Runtime: "offline", Timeout: time.Minute}
+	a := agent.Agent{Tenant: tenant, Name: "A", Instructions: "B", Runtime: "offline", Timeout: time.Minute}
 	require.NoError(w.t, w.store.CreateAgent(w.t.Context(), &a))
 	return a.ID
 }
@@ -43,43 +43,43 @@ func (w *world) agent() string {
 func TestCancelRacesCompletion(t *testing.T) {
 	t.Parallel()
 	const races, at = 1000, 8
-	w := newWorld(t)
-	r := w.recorded()
+	w := newFixture(t)
+	r := w.recordHistory()
 	ended := make(chan execution.Execution, races)
-	b := newBox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) { return answer("done"), nil })
+	b := newFakeSandbox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) { return successOutcome("done"), nil })
 	b.started, b.ended = make(chan sandbox.Job, races), make(chan error, races)
-	c := unhurried()
+	c := testConfig()
 	c.Slots = at
-	x := w.with(c, w.store, w.queue, b)
-	x.ended = func(e execution.Execution) { ended <- e }
+	x := w.newExecutor(c, w.store, w.queue, b)
+	x.onFinished = func(e execution.Execution) { ended <- e }
 	w.start(x)
 
-	id := w.agent()
+	id := w.createAgent()
 	race := func(i int) error {
-		ch, err := w.store.SubmitRun(t.Context(), store.Run{Owner: owner, AgentID: id, Input: "x"})
+		ch, err := w.store.SubmitRun(t.Context(), store.RunRequest{Tenant: tenant, AgentID: id, Input: "x"})
 		if err != nil {
 			return err
 		}
-		r.Promised(history.Promise{Execution: ch.Execution.ID})
-		told := make(chan error, 1)
-		go func() { told <- w.queue.Tell(t.Context(), ch) }()
+		r.RecordAcceptance(history.Acceptance{Execution: ch.Execution.ID})
+		published := make(chan error, 1)
+		go func() { published <- w.queue.Publish(t.Context(), ch) }()
 		if i%3 > 0 { // now and then before anybody has heard of it
-			if err := <-told; err != nil {
+			if err := <-published; err != nil {
 				return err
 			}
-			told <- nil
+			published <- nil
 		}
-		for again := true; again; { // for as long as the two contend for the document
+		for retry := true; retry; { // for as long as the two contend for the document
 			var cancelled execution.Change
-			cancelled, err = w.store.Apply(t.Context(), ch.Execution.Ref(), execution.CancelAsked{})
-			if again = errors.Is(err, store.ErrUnavailable); err == nil {
-				err = w.queue.Tell(t.Context(), cancelled)
+			cancelled, err = w.store.Apply(t.Context(), ch.Execution.Ref(), execution.CancelRequested{})
+			if retry = errors.Is(err, store.ErrUnavailable); err == nil {
+				err = w.queue.Publish(t.Context(), cancelled)
 			}
 		}
 		if errors.Is(err, execution.ErrTerminal) {
 			err = nil
 		}
-		return errors.Join(err, <-told)
+		return errors.Join(err, <-published)
 	}
 	var racing errgroup.Group
 	racing.SetLimit(at)
@@ -88,47 +88,47 @@ func TestCancelRacesCompletion(t *testing.T) {
 	}
 	require.NoError(t, racing.Wait())
 	require.Eventually(t, func() bool {
-		by := history.Sum(r.History()).ByStatus
+		by := history.Summarize(r.History()).ByStatus
 		return by[execution.Succeeded]+by[execution.Canceled] == races
-	}, time.Minute, 200*time.Millisecond, "%s", history.Sum(r.History()))
-	t.Log(history.Sum(r.History()))
+	}, time.Minute, 200*time.Millisecond, "%s", history.Summarize(r.History()))
+	t.Log(history.Summarize(r.History()))
 }
 
 // Messages come in any order, and any number of times, and each execution runs
 // once, turns in their order.
-func TestMessagesInAnyOrderAndNumber(t *testing.T) {
+func TestNotificationsReorderedAndDuplicated(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	w.recorded()
-	b := answering("done")
+	w := newFixture(t)
+	w.recordHistory()
+	b := answeringSandbox("done")
 	b.started, b.ended = make(chan sandbox.Job, 1e5), make(chan error, 1e5)
 	for _, name := range []string{"x1", "x2"} {
-		c := unhurried()
+		c := testConfig()
 		c.Name, c.Slots = name, 4
-		w.start(w.with(c, w.store, w.queue, b))
+		w.start(w.newExecutor(c, w.store, w.queue, b))
 	}
-	id := w.agent()
+	id := w.createAgent()
 	rapid.Check(t, func(t *rapid.T) {
-		var made []execution.Execution
-		note := func(ch execution.Change, err error) {
+		var executions []execution.Execution
+		record := func(ch execution.Change, err error) {
 			require.NoError(t, err)
-			made = append(made, ch.Execution)
+			executions = append(executions, ch.Execution)
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "runs") {
-			note(w.store.SubmitRun(w.t.Context(), store.Run{Owner: owner, AgentID: id, Input: "x"}))
+			record(w.store.SubmitRun(w.t.Context(), store.RunRequest{Tenant: tenant, AgentID: id, Input: "x"}))
 		}
 		conversation := ""
 		for range rapid.IntRange(1, 4).Draw(t, "turns") {
-			note(w.store.SubmitTurn(w.t.Context(), store.Turn{
-				Owner: owner, ConversationID: conversation, Message: "hello", Builder: execution.Task{Runtime: "offline"},
+			record(w.store.SubmitTurn(w.t.Context(), store.TurnRequest{
+				Tenant: tenant, ConversationID: conversation, Message: "hello", Builder: execution.Task{Runtime: "offline"},
 			}))
-			conversation = made[len(made)-1].ConversationID
+			conversation = executions[len(executions)-1].ConversationID
 		}
-		messages := append(rapid.Permutation(made).Draw(t, "once"), rapid.SliceOfN(rapid.SampledFrom(made), 0, 8).Draw(t, "again")...)
+		messages := append(rapid.Permutation(executions).Draw(t, "once"), rapid.SliceOfN(rapid.SampledFrom(executions), 0, 8).Draw(t, "again")...)
 		for _, e := range rapid.Permutation(messages).Draw(t, "messages") {
-			require.NoError(t, w.queue.Tell(w.t.Context(), execution.Change{Execution: e, Announce: []execution.Ref{e.Ref()}}))
+			require.NoError(t, w.queue.Publish(w.t.Context(), execution.Change{Execution: e, Notify: []execution.Ref{e.Ref()}}))
 		}
-		for _, e := range made {
+		for _, e := range executions {
 			require.Equal(t, 1, w.await(e.Ref(), execution.Succeeded).Attempt)
 		}
 	})

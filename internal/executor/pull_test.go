@@ -18,68 +18,68 @@ import (
 )
 
 // crowd is a sandbox that notes how many jobs are in it at once.
-type crowd struct {
-	mu        sync.Mutex
-	now, most int
-	leave     chan struct{} // lets one job end
-	entered   chan struct{}
+type countingSandbox struct {
+	mu            sync.Mutex
+	current, peak int
+	release       chan struct{} // lets one job end
+	started       chan struct{}
 }
 
-func (c *crowd) Run(context.Context, sandbox.Job) (sandbox.Outcome, error) {
-	c.count(1)
-	c.entered <- struct{}{}
-	<-c.leave
-	c.count(-1)
-	return answer("done"), nil
+func (c *countingSandbox) Run(context.Context, sandbox.Job) (sandbox.Outcome, error) {
+	c.add(1)
+	c.started <- struct{}{}
+	<-c.release
+	c.add(-1)
+	return successOutcome("done"), nil
 }
 
-func (c *crowd) Ping(context.Context) error { return nil }
+func (c *countingSandbox) Ping(context.Context) error { return nil }
 
-func (c *crowd) count(n int) {
+func (c *countingSandbox) add(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.now += n
-	c.most = max(c.most, c.now)
+	c.current += n
+	c.peak = max(c.peak, c.current)
 }
 
 func TestSlotsAreNeverExceeded(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFixture(t)
 	const slots, jobs = 3, 12
-	room := &crowd{leave: make(chan struct{}), entered: make(chan struct{}, jobs)}
-	c := unhurried()
+	sb := &countingSandbox{release: make(chan struct{}), started: make(chan struct{}, jobs)}
+	c := testConfig()
 	c.Slots = slots
-	w.run(c, room)
+	w.run(c, sb)
 	var refs []execution.Ref
 	for i := range jobs {
-		submit := w.submitToBatches
+		submit := w.submitToBatchLane
 		if i%2 == 0 {
 			submit = func(input string) execution.Ref { return w.submit("offline", input) }
 		}
 		refs = append(refs, submit(fmt.Sprint(i)))
 	}
 	for range slots {
-		next(t, room.entered)
+		next(t, sb.started)
 	}
 	for range jobs - slots {
-		room.leave <- struct{}{} // one out, one in
-		next(t, room.entered)
+		sb.release <- struct{}{} // one out, one in
+		next(t, sb.started)
 	}
-	close(room.leave)
+	close(sb.release)
 	for _, ref := range refs {
 		w.await(ref, execution.Succeeded)
 	}
-	require.Equal(t, slots, room.most)
+	require.Equal(t, slots, sb.peak)
 }
 
 // A slot is the job's: while the end of one is written, the next has begun.
-func TestTheNextJobBeginsWhileAnEndIsWritten(t *testing.T) {
+func TestNextJobStartsWhileResultIsWritten(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	b := answering("done")
+	w := newFixture(t)
+	b := answeringSandbox("done")
 	begun := make(chan struct{})
 	var ends atomic.Int32
-	s := &spoilt{w.store, func(ctx context.Context, ev execution.Event) error {
+	s := &faultyStore{w.store, func(ctx context.Context, ev execution.Event) error {
 		if _, finished := ev.(execution.Finished); finished && ends.Add(1) == 1 {
 			select {
 			case <-begun:
@@ -89,9 +89,9 @@ func TestTheNextJobBeginsWhileAnEndIsWritten(t *testing.T) {
 		}
 		return nil
 	}}
-	c := unhurried()
+	c := testConfig()
 	c.Slots = 1
-	w.start(w.with(c, s, w.queue, b))
+	w.start(w.newExecutor(c, s, w.queue, b))
 	first, second := w.submit("offline", "1"), w.submit("offline", "2")
 	next(t, b.started)
 	next(t, b.started)
@@ -102,27 +102,27 @@ func TestTheNextJobBeginsWhileAnEndIsWritten(t *testing.T) {
 }
 
 // While the store is slow, no more is begun than has slots twice over.
-func TestEndsThatWaitToBeWrittenAreBounded(t *testing.T) {
+func TestPendingFinishesAreBounded(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	b := answering("done")
+	w := newFixture(t)
+	b := answeringSandbox("done")
 	written := make(chan struct{})
 	ending := make(chan struct{}, 3)
-	s := &spoilt{w.store, func(_ context.Context, ev execution.Event) error {
+	s := &faultyStore{w.store, func(_ context.Context, ev execution.Event) error {
 		if _, finished := ev.(execution.Finished); finished {
 			ending <- struct{}{}
 			<-written
 		}
 		return nil
 	}}
-	c := unhurried()
+	c := testConfig()
 	c.Slots = 1
-	x := w.with(c, s, w.queue, b)
+	x := w.newExecutor(c, s, w.queue, b)
 	w.start(x)
 	refs := []execution.Ref{w.submit("offline", "1"), w.submit("offline", "2"), w.submit("offline", "3")}
 	next(t, ending)
 	next(t, ending)
-	free, _ := x.slots.look(execution.Interactive)
+	free, _ := x.slots.inspect(execution.LaneInteractive)
 	require.Zero(t, free, "the second keeps its slot")
 	require.Len(t, b.started, 2)
 	close(written)
@@ -132,15 +132,15 @@ func TestEndsThatWaitToBeWrittenAreBounded(t *testing.T) {
 }
 
 // However many inputs of batches wait, a run finds a slot.
-func TestBatchesLeaveTheReservedSlots(t *testing.T) {
+func TestBatchLaneLeavesReservedSlots(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	b, gate := gated("done")
-	c := unhurried()
+	w := newFixture(t)
+	b, gate := gatedSandbox("done")
+	c := testConfig()
 	c.Slots, c.Reserved = 3, 1
 	w.run(c, b)
 	for i := range 6 {
-		w.submitToBatches(fmt.Sprint(i))
+		w.submitToBatchLane(fmt.Sprint(i))
 	}
 	next(t, b.started)
 	next(t, b.started)
@@ -154,86 +154,86 @@ func TestBatchesLeaveTheReservedSlots(t *testing.T) {
 }
 
 // held is the real queue, whose answers for batches are late.
-type held struct {
+type delayedQueue struct {
 	*queue.Queue
 	pulled  chan struct{} // there is an answer
 	release chan struct{}
 }
 
-func (q held) Pull(ctx context.Context, lane execution.Lane, most int) ([]queue.Announcement, error) {
-	announced, err := q.Queue.Pull(ctx, lane, most)
-	if lane == execution.Batch {
+func (q delayedQueue) Pull(ctx context.Context, lane execution.Lane, limit int) ([]queue.Notification, error) {
+	notifications, err := q.Queue.Pull(ctx, lane, limit)
+	if lane == execution.LaneBatch {
 		q.pulled <- struct{}{}
 		<-q.release
 	}
-	return announced, err
+	return notifications, err
 }
 
 // What comes when the slot has gone to the other lane is another executor's at once.
-func TestWhatHasNoSlotGoesToAnother(t *testing.T) {
+func TestNotificationWithoutFreeSlotIsNacked(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	busy, gate := gated("done")
+	w := newFixture(t)
+	busy, gate := gatedSandbox("done")
 	defer close(gate)
-	q := held{w.queue, make(chan struct{}, 100), make(chan struct{})}
-	c := unhurried()
+	q := delayedQueue{w.queue, make(chan struct{}, 100), make(chan struct{})}
+	c := testConfig()
 	c.Slots = 1
-	w.start(w.with(c, w.store, q, busy))
-	batched := w.submitToBatches("x")
+	w.start(w.newExecutor(c, w.store, q, busy))
+	batched := w.submitToBatchLane("x")
 	next(t, q.pulled)
 	w.submit("offline", "y")
 	next(t, busy.started)
 	close(q.release)
 
-	w.run(unhurried(), answering("done by another"))
+	w.run(testConfig(), answeringSandbox("done by another"))
 	e := w.await(batched, execution.Succeeded)
 	require.Equal(t, "done by another", e.Result.Text)
 	require.Equal(t, 1, e.Attempt)
 }
 
 // What was pulled just as the stop came is given back, not begun.
-func TestWhatIsPulledWithTheStopIsGivenBack(t *testing.T) {
+func TestNotificationPulledDuringShutdownIsNacked(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	never := answering("never")
-	q := held{w.queue, make(chan struct{}, 100), make(chan struct{})}
+	w := newFixture(t)
+	never := answeringSandbox("never")
+	q := delayedQueue{w.queue, make(chan struct{}, 100), make(chan struct{})}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- w.with(unhurried(), w.store, q, never).Run(ctx) }()
-	ref := w.submitToBatches("x")
+	go func() { ended <- w.newExecutor(testConfig(), w.store, q, never).Run(ctx) }()
+	ref := w.submitToBatchLane("x")
 	next(t, q.pulled)
 	stop()
 	close(q.release)
 	require.NoError(t, next(t, ended))
 	require.Empty(t, never.started)
 
-	w.run(unhurried(), answering("done by another"))
+	w.run(testConfig(), answeringSandbox("done by another"))
 	require.Equal(t, 1, w.await(ref, execution.Succeeded).Attempt)
 }
 
 // An Engine that went away for a moment keeps nobody from the free slots while
 // a job that outlived that still runs.
-func TestPullingGoesOnWhileJobsRun(t *testing.T) {
+func TestPullingResumesWhileJobsRun(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFixture(t)
 	gate := make(chan struct{})
 	defer close(gate)
-	var b *box
-	b = newBox(func(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error) {
+	var b *fakeSandbox
+	b = newFakeSandbox(func(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error) {
 		switch strings.TrimSpace(string(job.Stdin)) {
 		case "long":
 			<-gate
 		case "broken by that":
 			return sandbox.Outcome{}, b.Ping(ctx)
 		}
-		return answer("done"), nil
+		return successOutcome("done"), nil
 	})
-	w.run(unhurried(), b)
+	w.run(testConfig(), b)
 	w.submit("offline", "long")
 	next(t, b.started)
-	b.setGone(errors.New("no Engine"))
+	b.setPingErr(errors.New("no Engine"))
 	w.submit("offline", "broken by that")
 	require.Error(t, next(t, b.ended))
-	b.setGone(nil)
+	b.setPingErr(nil)
 	w.await(w.submit("offline", "short"), execution.Succeeded)
 }

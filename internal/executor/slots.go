@@ -10,22 +10,22 @@ import (
 // slots are the jobs that may run at once: so many in all, of which batches
 // may have all but the reserved ones.
 type slots struct {
-	all, batch int
+	total, batchLimit int
 
 	mu       sync.Mutex
 	taken    map[execution.Lane]int
 	released chan struct{} // closed, and made anew, by every release
 }
 
-func newSlots(all, reserved int) *slots {
-	return &slots{all: all, batch: all - reserved, taken: map[execution.Lane]int{}, released: make(chan struct{})}
+func newSlots(total, reserved int) *slots {
+	return &slots{total: total, batchLimit: total - reserved, taken: map[execution.Lane]int{}, released: make(chan struct{})}
 }
 
 // await returns how many slots are free for a lane, once there are any; the
 // cause of ctx when it ends before. Nothing keeps them free but take.
 func (s *slots) await(ctx context.Context, lane execution.Lane) (int, error) {
 	for {
-		free, released := s.look(lane)
+		free, released := s.inspect(lane)
 		if free > 0 {
 			return free, nil
 		}
@@ -37,7 +37,7 @@ func (s *slots) await(ctx context.Context, lane execution.Lane) (int, error) {
 	}
 }
 
-func (s *slots) look(lane execution.Lane) (free int, released <-chan struct{}) {
+func (s *slots) inspect(lane execution.Lane) (free int, released <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.free(lane), s.released
@@ -63,9 +63,9 @@ func (s *slots) release(lane execution.Lane) {
 }
 
 func (s *slots) free(lane execution.Lane) int {
-	free := s.all - s.taken[execution.Interactive] - s.taken[execution.Batch]
-	if lane == execution.Batch {
-		free = min(free, s.batch-s.taken[execution.Batch])
+	free := s.total - s.taken[execution.LaneInteractive] - s.taken[execution.LaneBatch]
+	if lane == execution.LaneBatch {
+		free = min(free, s.batchLimit-s.taken[execution.LaneBatch])
 	}
 	return free
 }

@@ -16,43 +16,43 @@ import (
 func TestSlotsAreSharedAndReserved(t *testing.T) {
 	s := newSlots(3, 1)
 	free := func(lane execution.Lane) int {
-		n, _ := s.look(lane)
+		n, _ := s.inspect(lane)
 		return n
 	}
-	require.Equal(t, 3, free(execution.Interactive))
-	require.Equal(t, 2, free(execution.Batch))
-	require.True(t, s.take(execution.Batch))
-	require.True(t, s.take(execution.Batch))
-	require.False(t, s.take(execution.Batch), "the last is reserved")
-	require.True(t, s.take(execution.Interactive))
-	require.False(t, s.take(execution.Interactive))
-	s.release(execution.Interactive)
-	require.False(t, s.take(execution.Batch))
-	s.release(execution.Batch)
-	require.Equal(t, 2, free(execution.Interactive))
-	require.Equal(t, 1, free(execution.Batch))
+	require.Equal(t, 3, free(execution.LaneInteractive))
+	require.Equal(t, 2, free(execution.LaneBatch))
+	require.True(t, s.take(execution.LaneBatch))
+	require.True(t, s.take(execution.LaneBatch))
+	require.False(t, s.take(execution.LaneBatch), "the last is reserved")
+	require.True(t, s.take(execution.LaneInteractive))
+	require.False(t, s.take(execution.LaneInteractive))
+	s.release(execution.LaneInteractive)
+	require.False(t, s.take(execution.LaneBatch))
+	s.release(execution.LaneBatch)
+	require.Equal(t, 2, free(execution.LaneInteractive))
+	require.Equal(t, 1, free(execution.LaneBatch))
 }
 
 // Whatever is taken and released in whatever order, both bounds hold, and a
 // slot is refused only where one of them would not.
-func TestSlotsHoldTheirBounds(t *testing.T) {
+func TestSlotsNeverExceedLimits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		all := rapid.IntRange(1, 6).Draw(t, "all")
-		reserved := rapid.IntRange(0, all-1).Draw(t, "reserved")
-		s := newSlots(all, reserved)
+		total := rapid.IntRange(1, 6).Draw(t, "all")
+		reserved := rapid.IntRange(0, total-1).Draw(t, "reserved")
+		s := newSlots(total, reserved)
 		taken := map[execution.Lane]int{}
-		lanes := rapid.SampledFrom([]execution.Lane{execution.Interactive, execution.Batch})
+		lanes := rapid.SampledFrom([]execution.Lane{execution.LaneInteractive, execution.LaneBatch})
 		t.Repeat(map[string]func(*rapid.T){
 			"take": func(t *rapid.T) {
 				lane := lanes.Draw(t, "lane")
-				room := taken[execution.Interactive]+taken[execution.Batch] < all
-				if lane == execution.Batch {
-					room = room && taken[lane] < all-reserved
+				available := taken[execution.LaneInteractive]+taken[execution.LaneBatch] < total
+				if lane == execution.LaneBatch {
+					available = available && taken[lane] < total-reserved
 				}
-				if s.take(lane) != room {
-					t.Fatalf("took a slot: %t; there is one: %t", !room, room)
+				if s.take(lane) != available {
+					t.Fatalf("took a slot: %t; there is one: %t", !available, available)
 				}
-				if room {
+				if available {
 					taken[lane]++
 				}
 			},
@@ -70,42 +70,42 @@ func TestSlotsHoldTheirBounds(t *testing.T) {
 
 func TestAwaitReturnsWithTheNextSlot(t *testing.T) {
 	s := newSlots(1, 0)
-	require.True(t, s.take(execution.Interactive))
+	require.True(t, s.take(execution.LaneInteractive))
 	var waiting errgroup.Group
 	waiting.Go(func() error {
-		free, err := s.await(t.Context(), execution.Batch)
+		free, err := s.await(t.Context(), execution.LaneBatch)
 		require.Equal(t, 1, free)
 		return err
 	})
-	s.release(execution.Interactive)
+	s.release(execution.LaneInteractive)
 	require.NoError(t, waiting.Wait())
 }
 
 func TestAwaitEndsWithTheCauseOfItsContext(t *testing.T) {
 	s := newSlots(1, 0)
-	require.True(t, s.take(execution.Interactive))
+	require.True(t, s.take(execution.LaneInteractive))
 	ctx, cancel := context.WithCancelCause(t.Context())
 	over := errors.New("over")
 	cancel(over)
-	_, err := s.await(ctx, execution.Interactive)
+	_, err := s.await(ctx, execution.LaneInteractive)
 	require.ErrorIs(t, err, over)
 }
 
 // Nobody who waits is forgotten.
-func TestEveryWaiterHasItsTurn(t *testing.T) {
+func TestEveryWaiterGetsASlot(t *testing.T) {
 	const waiters = 50
 	s := newSlots(2, 0)
-	var turns atomic.Int32
+	var served atomic.Int32
 	var all errgroup.Group
 	for i := range waiters {
-		lane := []execution.Lane{execution.Interactive, execution.Batch}[i%2]
+		lane := []execution.Lane{execution.LaneInteractive, execution.LaneBatch}[i%2]
 		all.Go(func() error {
 			for {
 				if _, err := s.await(t.Context(), lane); err != nil {
 					return err
 				}
 				if s.take(lane) {
-					turns.Add(1)
+					served.Add(1)
 					s.release(lane)
 					return nil
 				}
@@ -113,5 +113,5 @@ func TestEveryWaiterHasItsTurn(t *testing.T) {
 		})
 	}
 	require.NoError(t, all.Wait())
-	require.EqualValues(t, waiters, turns.Load())
+	require.EqualValues(t, waiters, served.Load())
 }

@@ -19,11 +19,11 @@ type span struct {
 }
 
 // startSpan begins when the claim was asked for, in the trace of the request that accepted the execution.
-func (x *Executor) startSpan(ctx context.Context, e *execution.Execution, asked time.Time) (context.Context, span) {
-	ctx, s := x.config.Tracer.Start(trace.Join(ctx, e.Traceparent), "attempt", trace.Link(e.TraceLink), oteltrace.WithTimestamp(asked), oteltrace.WithSpanKind(oteltrace.SpanKindConsumer), oteltrace.WithAttributes(
-		attribute.String("airlock.execution", e.ID), attribute.String("airlock.tenant", e.Owner), attribute.Int("airlock.attempt", e.Attempt),
+func (x *Executor) startSpan(ctx context.Context, e *execution.Execution, claimedAt time.Time) (context.Context, span) {
+	ctx, s := x.config.Tracer.Start(trace.WithTraceparent(ctx, e.Traceparent), "attempt", trace.WithLinkTo(e.TraceLink), oteltrace.WithTimestamp(claimedAt), oteltrace.WithSpanKind(oteltrace.SpanKindConsumer), oteltrace.WithAttributes(
+		attribute.String("airlock.execution", e.ID), attribute.String("airlock.tenant", e.Tenant), attribute.Int("airlock.attempt", e.Attempt),
 		attribute.String("airlock.lane", string(e.Lane)), attribute.String("airlock.runtime", e.Task.Runtime)))
-	_, claim := trace.Child(ctx, "claim", oteltrace.WithTimestamp(asked))
+	_, claim := trace.StartChild(ctx, "claim", oteltrace.WithTimestamp(claimedAt))
 	claim.End()
 	return ctx, span{Span: s, ctx: ctx}
 }
@@ -31,40 +31,40 @@ func (x *Executor) startSpan(ctx context.Context, e *execution.Execution, asked 
 // judged puts the phases of the job below the attempt, each of which went on
 // until the next one began, and the last until now. That a job failed is its
 // result; an error is what Airlock could not do.
-func (s span) judged(verdict execution.Event, p performance) {
-	switch verdict.(type) {
+func (s span) recordOutcome(event execution.Event, p jobRun) {
+	switch event.(type) {
 	case nil:
 		s.SetStatus(codes.Error, "lease lost")
-	case execution.Broke:
+	case execution.AttemptFailed:
 		s.SetStatus(codes.Error, "broke")
 	default:
 	}
-	got, record := "sandbox.create", p.outcome.Record
+	sandboxPhase, record := "sandbox.create", p.outcome.Record
 	if record.Warm {
-		got = "sandbox.take"
+		sandboxPhase = "sandbox.take"
 	}
-	until := time.Now()
+	finishedAt := time.Now()
 	phases := []struct {
 		name  string
 		began time.Time
 	}{
-		{got, p.prepared}, {"sandbox.dispatch", record.Times.Dispatched}, {"agent", record.Times.AgentStarted}, {"result", record.Times.Result},
+		{sandboxPhase, p.preparedAt}, {"sandbox.dispatch", record.Times.Dispatched}, {"agent", record.Times.AgentStarted}, {"result", record.Times.Result},
 	}
 	for i, phase := range phases {
 		if phase.began.IsZero() {
 			return
 		}
-		end := until
+		end := finishedAt
 		if i+1 < len(phases) && !phases[i+1].began.IsZero() {
 			end = phases[i+1].began
 		}
-		_, below := trace.Child(s.ctx, phase.name, oteltrace.WithTimestamp(phase.began))
-		below.End(oteltrace.WithTimestamp(end))
+		_, child := trace.StartChild(s.ctx, phase.name, oteltrace.WithTimestamp(phase.began))
+		child.End(oteltrace.WithTimestamp(end))
 	}
 }
 
 // ended says how the execution ended.
-func (s span) ended(e *execution.Execution) {
+func (s span) recordFinish(e *execution.Execution) {
 	s.SetAttributes(attribute.String("airlock.status", string(e.Status)))
 	if e.Failure != nil {
 		s.SetAttributes(attribute.String("airlock.code", string(e.Failure.Code)))

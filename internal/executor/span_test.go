@@ -26,22 +26,22 @@ import (
 )
 
 // recorded is unhurried, with a tracer whose spans are kept.
-func recorded() (Config, *tracetest.SpanRecorder) {
+func tracedConfig() (Config, *tracetest.SpanRecorder) {
 	spans := tracetest.NewSpanRecorder()
-	c := unhurried()
+	c := testConfig()
 	c.Tracer = sdk.NewTracerProvider(sdk.WithSpanProcessor(spans)).Tracer("test")
 	return c, spans
 }
 
 // The phases follow one another without a gap, from the sandbox's own times.
-func TestTheSpansOfAnAttempt(t *testing.T) {
-	w := newWorld(t)
-	config, spans := recorded()
+func TestAttemptSpans(t *testing.T) {
+	w := newFixture(t)
+	config, spans := tracedConfig()
 	var times sandbox.Times
-	stop := w.run(config, newBox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) {
+	stop := w.run(config, newFakeSandbox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) {
 		now := time.Now()
 		times = sandbox.Times{Dispatched: now, AgentStarted: now.Add(time.Millisecond), Result: now.Add(3 * time.Millisecond)}
-		o := answer("done")
+		o := successOutcome("done")
 		o.Record = sandbox.Record{Container: "c", Warm: true, Times: times}
 		return o, nil
 	}))
@@ -51,31 +51,31 @@ func TestTheSpansOfAnAttempt(t *testing.T) {
 
 	ended := spans.Ended()
 	require.Equal(t, []string{"claim", "sandbox.take", "sandbox.dispatch", "agent", "result", "settle", "attempt"}, names(ended))
-	claim, took, dispatched, agent, result, settle, attempt := ended[0], ended[1], ended[2], ended[3], ended[4], ended[5], ended[6]
+	claim, acquired, dispatched, agent, result, finish, attempt := ended[0], ended[1], ended[2], ended[3], ended[4], ended[5], ended[6]
 	for _, phase := range ended[:6] {
 		require.Equal(t, attempt.SpanContext().SpanID(), phase.Parent().SpanID())
 	}
 	require.True(t, claim.StartTime().Equal(attempt.StartTime()))
-	require.False(t, settle.StartTime().Before(took.StartTime()))
-	require.True(t, took.EndTime().Equal(times.Dispatched) && dispatched.StartTime().Equal(times.Dispatched))
+	require.False(t, finish.StartTime().Before(acquired.StartTime()))
+	require.True(t, acquired.EndTime().Equal(times.Dispatched) && dispatched.StartTime().Equal(times.Dispatched))
 	require.True(t, dispatched.EndTime().Equal(times.AgentStarted) && agent.StartTime().Equal(times.AgentStarted))
 	require.True(t, agent.EndTime().Equal(times.Result) && result.StartTime().Equal(times.Result))
 	require.Subset(t, attempt.Attributes(), []attribute.KeyValue{
-		attribute.String("airlock.execution", ref.ID), attribute.String("airlock.tenant", owner), attribute.Int("airlock.attempt", 1),
+		attribute.String("airlock.execution", ref.ID), attribute.String("airlock.tenant", tenant), attribute.Int("airlock.attempt", 1),
 		attribute.String("airlock.status", "succeeded"),
 	})
 	require.Equal(t, codes.Unset, attempt.Status().Code)
 }
 
 // What broke shows how far it came, and is an error; what a job did is none.
-func TestTheSpanOfAnAttemptThatBroke(t *testing.T) {
-	w := newWorld(t)
-	config, spans := recorded()
-	stop := w.run(config, newBox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) {
+func TestSpanOfFailedAttempt(t *testing.T) {
+	w := newFixture(t)
+	config, spans := tracedConfig()
+	stop := w.run(config, newFakeSandbox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) {
 		return sandbox.Outcome{Record: sandbox.Record{Container: "c", Times: sandbox.Times{Dispatched: time.Now()}}}, errors.New("the Engine's own words")
 	}))
 	ref := w.submit("offline", "x")
-	require.Eventually(t, func() bool { e := w.stored(ref); return e.Status == execution.Queued && e.Attempt == 1 }, patience, reread)
+	require.Eventually(t, func() bool { e := w.stored(ref); return e.Status == execution.Queued && e.Attempt == 1 }, waitTimeout, pollInterval)
 	stop()
 
 	ended := spans.Ended()
@@ -92,33 +92,33 @@ func names(spans []sdk.ReadOnlySpan) (names []string) {
 }
 
 // silent is a queue whose announcements are lost.
-type silent struct{ *queue.Queue }
+type droppingQueue struct{ *queue.Queue }
 
-func (silent) Tell(context.Context, execution.Change) error { return nil }
+func (droppingQueue) Publish(context.Context, execution.Change) error { return nil }
 
 // A trace belongs to the request, not to the announcement: where that is lost,
 // what the janitor announces is part of it all the same, and so is the next attempt.
-func TestEachAttemptIsInTheTraceOfTheRequest(t *testing.T) {
-	w := newWorld(t)
-	config, spans := recorded()
+func TestAttemptsShareTraceOfRequest(t *testing.T) {
+	w := newFixture(t)
+	config, spans := tracedConfig()
 	server := httptest.NewServer(api.New(api.Config{
-		Runtimes: []string{"offline"}, DefaultRuntime: "offline", Page: http.NotFoundHandler(), Auth: api.Local{}, Tracer: config.Tracer,
-	}, w.store, silent{w.queue}, w.log).Handler())
+		Runtimes: []string{"offline"}, DefaultRuntime: "offline", WebUI: http.NotFoundHandler(), Auth: api.DevAuthenticator{}, Tracer: config.Tracer,
+	}, w.store, droppingQueue{w.queue}, w.log).Handler())
 	t.Cleanup(server.Close)
 	agent := post[contract.Agent](t, server.URL+"/agents", `{"name":"A","instructions":"B"}`)
-	accepted := post[contract.Accepted](t, server.URL+"/agents/"+agent.Id+"/run", `{"input":"x"}`)
-	ref := execution.Ref{Owner: "local", ID: accepted.ExecutionId}
+	accepted := post[contract.AcceptedExecution](t, server.URL+"/agents/"+agent.Id+"/run", `{"input":"x"}`)
+	ref := execution.Ref{Tenant: "local", ID: accepted.ExecutionId}
 
 	var jobs atomic.Int32
-	stop := w.run(config, newBox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) {
+	stop := w.run(config, newFakeSandbox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) {
 		if jobs.Add(1) == 1 {
 			return sandbox.Outcome{}, errors.New("the Engine hiccups")
 		}
-		return answer("done"), nil
+		return successOutcome("done"), nil
 	}))
-	w.sweep()
-	require.Eventually(t, func() bool { e := w.stored(ref); return e.Status == execution.Queued && e.Spent == 1 }, patience, reread)
-	w.sweep()
+	w.sweepOnce()
+	require.Eventually(t, func() bool { e := w.stored(ref); return e.Status == execution.Queued && e.FailedAttempts == 1 }, waitTimeout, pollInterval)
+	w.sweepOnce()
 	w.await(ref, execution.Succeeded)
 	stop()
 
@@ -141,12 +141,12 @@ func TestEachAttemptIsInTheTraceOfTheRequest(t *testing.T) {
 }
 
 // What comes from something else has a trace of its own, which points there.
-func TestALinkPointsToWhatAnExecutionComesFrom(t *testing.T) {
+func TestSpanLinksToTraceOfOrigin(t *testing.T) {
 	const parent, trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "0af7651916cd43dd8448eb211c80319c"
-	config, spans := recorded()
-	x := newWorld(t).with(config, nil, nil, nil)
-	_, counted := x.count(t.Context(), &execution.Execution{TraceLink: parent}, time.Now())
-	counted.over()
+	config, spans := tracedConfig()
+	x := newFixture(t).newExecutor(config, nil, nil, nil)
+	_, telemetry := x.startTelemetry(t.Context(), &execution.Execution{TraceLink: parent}, time.Now())
+	telemetry.end()
 	attempt := spans.Ended()[1]
 	require.False(t, attempt.Parent().IsValid())
 	require.NotEqual(t, trace, attempt.SpanContext().TraceID().String())
@@ -155,24 +155,24 @@ func TestALinkPointsToWhatAnExecutionComesFrom(t *testing.T) {
 }
 
 // sweep lets a minute pass, and announces what is due as the janitor does.
-func (w *world) sweep() {
+func (w *fixture) sweepOnce() {
 	w.t.Helper()
 	w.clock.Advance(time.Minute)
 	ctx, cancel := context.WithCancel(w.t.Context())
 	defer cancel()
-	j := janitor.New(w.store, once{w.queue, cancel}, janitor.Expiry{}, time.Hour, w.log)
+	j := janitor.New(w.store, notifyingQueue{w.queue, cancel}, janitor.Retention{}, time.Hour, w.log)
 	require.NoError(w.t, j.Run(ctx))
 }
 
 // once is the real queue, and says when it has told of something.
-type once struct {
+type notifyingQueue struct {
 	*queue.Queue
-	told func()
+	onPublish func()
 }
 
-func (q once) Tell(ctx context.Context, ch execution.Change) error {
-	defer q.told()
-	return q.Queue.Tell(ctx, ch)
+func (q notifyingQueue) Publish(ctx context.Context, ch execution.Change) error {
+	defer q.onPublish()
+	return q.Queue.Publish(ctx, ch)
 }
 
 func post[T any](t *testing.T, url, body string) (answer T) {

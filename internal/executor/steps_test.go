@@ -11,42 +11,42 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-func says(text string) []byte {
+func assistantMessage(text string) []byte {
 	return []byte(fmt.Sprintf(`{"type":"assistant","message":{"content":[{"type":"text","text":%q}]}}`+"\n", text))
 }
 
 // What an agent does is seen while it does it, without waiting for a heartbeat.
-func TestStepsAreSeenWhileTheJobRuns(t *testing.T) {
+func TestStepsVisibleWhileJobRuns(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	goOn := make(chan struct{})
-	b := newBox(func(_ context.Context, job sandbox.Job) (sandbox.Outcome, error) {
-		job.Heard(says("first"))
-		<-goOn
-		job.Heard(says("last"))
-		return answer("done"), nil
+	w := newFixture(t)
+	resume := make(chan struct{})
+	b := newFakeSandbox(func(_ context.Context, job sandbox.Job) (sandbox.Outcome, error) {
+		job.OnStdout(assistantMessage("first"))
+		<-resume
+		job.OnStdout(assistantMessage("last"))
+		return successOutcome("done"), nil
 	})
-	w.run(unhurried(), b)
+	w.run(testConfig(), b)
 	ref := w.submit("offline", "x")
 	next(t, b.started)
-	require.Eventually(t, func() bool { return len(w.stored(ref).Steps) == 1 }, patience, reread)
+	require.Eventually(t, func() bool { return len(w.stored(ref).Steps) == 1 }, waitTimeout, pollInterval)
 	require.Equal(t, execution.Running, w.stored(ref).Status)
-	close(goOn)
+	close(resume)
 	e := w.await(ref, execution.Succeeded)
 	require.Equal(t, []execution.Step{
 		{Number: 1, Kind: execution.StepOutput, Text: "first"}, {Number: 2, Kind: execution.StepOutput, Text: "last"},
 	}, e.Steps, "the end brings what was not written before")
 }
 
-func TestOnlyTheNewestStepsAreKept(t *testing.T) {
-	asked := 0
-	s := &steps{show: func() { asked++ }}
+func TestStepBufferKeepsNewestSteps(t *testing.T) {
+	notified := 0
+	s := &stepBuffer{notify: func() { notified++ }}
 	for i := range 1000 {
 		s.add(execution.StepOutput, fmt.Sprint(i+1))
 	}
-	kept, count := s.newest()
-	require.Equal(t, 1000, count)
-	require.Len(t, kept, execution.MaxSteps)
-	require.Equal(t, execution.Step{Number: 1000, Kind: execution.StepOutput, Text: "1000"}, kept[len(kept)-1])
-	require.Less(t, asked, 100, "a flood is not written at once")
+	recent, total := s.snapshot()
+	require.Equal(t, 1000, total)
+	require.Len(t, recent, execution.MaxSteps)
+	require.Equal(t, execution.Step{Number: 1000, Kind: execution.StepOutput, Text: "1000"}, recent[len(recent)-1])
+	require.Less(t, notified, 100, "a flood is not written at once")
 }

@@ -11,13 +11,13 @@ import (
 
 // record is the one line in the access log that every request gets. It holds
 // neither bodies nor headers.
-type record struct {
+type accessRecord struct {
 	target   string
 	model    string
 	status   int // given to the sandbox; 0: it was gone
 	denied   string
 	cause    error // why the call ended early
-	receipt  receipt
+	usage    callUsage
 	cost     float64
 	bytesIn  int64
 	upstream bool
@@ -25,7 +25,7 @@ type record struct {
 
 // count adds the request to the process' metrics, by the model that was asked
 // for, which is one of the runtime's.
-func (r record) count() {
+func (r accessRecord) countMetrics() {
 	if !r.upstream {
 		if r.denied != "" {
 			metrics.ModelCalls.WithLabelValues("refused").Inc()
@@ -33,16 +33,16 @@ func (r record) count() {
 		return
 	}
 	outcome := "none"
-	if r.receipt.status > 0 {
-		outcome = strconv.Itoa(r.receipt.status/100) + "xx"
+	if r.usage.status > 0 {
+		outcome = strconv.Itoa(r.usage.status/100) + "xx"
 	}
 	metrics.ModelCalls.WithLabelValues(outcome).Inc()
-	metrics.ModelTokens.WithLabelValues(r.model, "in").Add(float64(r.receipt.tokens.Total() - r.receipt.tokens.Output))
-	metrics.ModelTokens.WithLabelValues(r.model, "out").Add(float64(r.receipt.tokens.Output))
+	metrics.ModelTokens.WithLabelValues(r.model, "in").Add(float64(r.usage.tokens.Total() - r.usage.tokens.Output))
+	metrics.ModelTokens.WithLabelValues(r.model, "out").Add(float64(r.usage.tokens.Output))
 	metrics.ModelCost.WithLabelValues(r.model).Add(r.cost)
 }
 
-func (r record) fields(took time.Duration) []zap.Field {
+func (r accessRecord) fields(took time.Duration) []zap.Field {
 	fields := []zap.Field{
 		zap.String("request", r.target), zap.Int("status", r.status), zap.Duration("took", took),
 	}
@@ -54,8 +54,8 @@ func (r record) fields(took time.Duration) []zap.Field {
 	}
 	if r.upstream {
 		fields = append(fields,
-			zap.Int("upstreamStatus", r.receipt.status), zap.Int64("bytesOut", r.receipt.bytesOut),
-			zap.Any("tokens", r.receipt.tokens), zap.Float64("costUsd", r.cost), zap.Bool("estimated", r.receipt.estimated))
+			zap.Int("upstreamStatus", r.usage.status), zap.Int64("bytesOut", r.usage.bytesOut),
+			zap.Any("tokens", r.usage.tokens), zap.Float64("costUsd", r.cost), zap.Bool("estimated", r.usage.estimated))
 	}
 	if r.cause != nil {
 		fields = append(fields, zap.NamedError("cause", r.cause))

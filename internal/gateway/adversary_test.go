@@ -19,19 +19,19 @@ import (
 // storm sends exactly these bytes and returns the statuses of all answers. After
 // as many as are expected it sends a line that is no request, on which the
 // gateway hangs up, so that an answer too many would be seen.
-func (w *wayOut) storm(bytes string, expected int) (statuses []int) {
+func (w *testSession) sendRaw(bytes string, expected int) (statuses []int) {
 	w.t.Helper()
 	conn, err := net.Dial("unix", w.socket)
 	require.NoError(w.t, err)
 	defer conn.Close()
 	require.NoError(w.t, conn.SetDeadline(time.Now().Add(patience)))
 	_, _ = io.WriteString(conn, bytes) // the gateway may hang up before it has read it all
-	answers := bufio.NewReader(conn)
+	responses := bufio.NewReader(conn)
 	for {
 		if len(statuses) == expected {
 			_, _ = io.WriteString(conn, "no request\r\n\r\n")
 		}
-		got, err := http.ReadResponse(answers, nil)
+		got, err := http.ReadResponse(responses, nil)
 		if err != nil {
 			return statuses
 		}
@@ -49,7 +49,7 @@ func (w *wayOut) storm(bytes string, expected int) (statuses []int) {
 // runtime declares: the one request line, for the one host, with the operator's
 // key and no other, and the body that was inspected.
 func TestAdversarialRequests(t *testing.T) {
-	body := ask(nil)
+	body := requestBody(nil)
 	const line = "POST " + target + " HTTP/1.1\r\n"
 	length := fmt.Sprintf("Content-Length: %d\r\n", len(body))
 	honest := line + "Host: x\r\n" + length + "\r\n" + body
@@ -116,9 +116,9 @@ func TestAdversarialRequests(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			upstream := start(t, modelstub.Always(modelstub.Text("hi")))
-			w := open(t, upstream, func(s *gateway.Settings) { s.BodyTimeout = 200 * time.Millisecond })
-			answered := w.storm(c.sends, len(c.answered))
+			upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
+			w := openSession(t, upstream, func(s *gateway.Settings) { s.BodyTimeout = 200 * time.Millisecond })
+			answered := w.sendRaw(c.sends, len(c.answered))
 			// Whether a refusal arrives before the reset is up to the kernel.
 			if len(answered) > 0 || c.passes > 0 || len(c.answered) == 0 {
 				require.Equal(t, c.answered, answered)
@@ -139,13 +139,13 @@ func TestAdversarialRequests(t *testing.T) {
 // However upstream behaves, the sandbox gets a bounded answer in bounded time
 // that tells nothing of the operator's, and the call is accounted for.
 func TestAdversarialUpstreams(t *testing.T) {
-	elsewhere := start(t, modelstub.Always(modelstub.Text("from elsewhere")))
-	redirect := func(status int) modelstub.Answer {
+	elsewhere := startModel(t, modelstub.Always(modelstub.Text("from elsewhere")))
+	redirect := func(status int) modelstub.Response {
 		return modelstub.Raw(status, http.Header{"Location": {elsewhere.URL().String() + target}}, "")
 	}
 	event := http.Header{"Content-Type": {"text/event-stream"}}
 	for name, c := range map[string]struct {
-		answer modelstub.Answer
+		answer modelstub.Response
 		status int // to the sandbox
 		says   string
 		last   int // Summary.LastStatus
@@ -155,8 +155,8 @@ func TestAdversarialUpstreams(t *testing.T) {
 		"says see other":             {redirect(303), 502, "redirect", 303},
 		"never answers":              {modelstub.Hang(), 504, "too long in all", 504},
 		"stalls in the middle":       {modelstub.Stall("hello"), 200, "the answer stalled", 504},
-		"dies in the middle":         {modelstub.Cut("hello"), 200, "could not be reached", 0},
-		"dies before it answers":     {modelstub.Die(), 502, "could not be reached", 0},
+		"dies in the middle":         {modelstub.ResetMidStream("hello"), 200, "could not be reached", 0},
+		"dies before it answers":     {modelstub.Reset(), 502, "could not be reached", 0},
 		"floods":                     {modelstub.Text(strings.Repeat("x", 1<<20)), 200, "the answer is too large", 502},
 		"floods, not as a stream":    {modelstub.Raw(200, nil, strings.Repeat("x", 1<<20)), 502, "the answer is too large", 502},
 		"has huge headers":           {modelstub.Raw(200, http.Header{"X": {strings.Repeat("x", 128<<10)}}, ""), 502, "could not be reached", 0},
@@ -165,22 +165,22 @@ func TestAdversarialUpstreams(t *testing.T) {
 		"is overloaded":              {modelstub.Status(529, "overloaded_error", "busy"), 529, "busy", 529},
 		"sends rubbish as a stream":  {modelstub.Raw(200, event, "data: {]\n\ndata: \xff\n\nnot even an event"), 200, "not even", 200},
 		"fails in a stream":          {modelstub.Raw(200, event, "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}\n\n"), 200, "overloaded", 529},
-		"counts less than nothing":   {modelstub.Answer{Usage: map[string]any{"input_tokens": -1000, "output_tokens": -1}}, 200, "message_start", 200},
+		"counts less than nothing":   {modelstub.Response{Usage: map[string]any{"input_tokens": -1000, "output_tokens": -1}}, 200, "message_start", 200},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			upstream := start(t, modelstub.Always(c.answer))
-			w := open(t, upstream, func(s *gateway.Settings) {
-				s.CallTimeout, s.IdleTimeout, s.MaxAnswer = 2*time.Second, 200*time.Millisecond, 256<<10
+			upstream := startModel(t, modelstub.Always(c.answer))
+			w := openSession(t, upstream, func(s *gateway.Settings) {
+				s.CallTimeout, s.IdleTimeout, s.MaxResponseSize = 2*time.Second, 200*time.Millisecond, 256<<10
 			})
-			got := w.post(ask(nil))
+			got := w.post(requestBody(nil))
 			require.Equal(t, c.status, got.status)
 			require.Contains(t, got.body, c.says)
 			require.NotContains(t, got.body+fmt.Sprint(got.header), key)
 			require.NotContains(t, got.body, upstream.URL().Host)
 			require.Empty(t, got.header.Get("Location"))
 			require.Less(t, len(got.body), 512<<10)
-			s := settled(t, w)
+			s := closeAndSummarize(t, w)
 			require.EqualValues(t, 1, s.Calls)
 			require.Equal(t, c.last, s.LastStatus)
 			require.GreaterOrEqual(t, s.Tokens.Total(), int64(0))
@@ -191,7 +191,7 @@ func TestAdversarialUpstreams(t *testing.T) {
 }
 
 // A session keeps the tighter of the operator's budget and the agent's.
-func TestTheTighterBudgetHolds(t *testing.T) {
+func TestSmallerBudgetApplies(t *testing.T) {
 	for name, c := range map[string]struct{ operators, agents, holds gateway.Budget }{
 		"none":           {},
 		"the operator's": {gateway.Budget{Tokens: 100}, gateway.Budget{}, gateway.Budget{Tokens: 100}},
@@ -201,12 +201,12 @@ func TestTheTighterBudgetHolds(t *testing.T) {
 		"less than none": {gateway.Budget{Tokens: 100}, gateway.Budget{Tokens: -5}, gateway.Budget{Tokens: 100}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			upstream := start(t, modelstub.Always(modelstub.Text("hi")))
+			upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
 			p := policy
 			p.Budget = c.agents
-			w := openFor(t, upstream, p, func(s *gateway.Settings) { s.Budget = c.operators })
-			require.Equal(t, http.StatusOK, w.post(ask(nil)).status, "the first call is let through whatever it uses")
-			got := w.post(ask(nil))
+			w := openSessionWithPolicy(t, upstream, p, func(s *gateway.Settings) { s.Budget = c.operators })
+			require.Equal(t, http.StatusOK, w.post(requestBody(nil)).status, "the first call is let through whatever it uses")
+			got := w.post(requestBody(nil))
 			if c.holds == (gateway.Budget{}) {
 				require.Equal(t, http.StatusOK, got.status)
 				return
@@ -218,7 +218,7 @@ func TestTheTighterBudgetHolds(t *testing.T) {
 }
 
 // What an earlier attempt has used is gone, and a later one begins with the rest.
-func TestAnEarlierAttemptHasUsedSomeOfTheBudget(t *testing.T) {
+func TestBudgetIncludesEarlierAttempts(t *testing.T) {
 	for name, c := range map[string]struct {
 		spent  gateway.Budget
 		status int
@@ -230,24 +230,24 @@ func TestAnEarlierAttemptHasUsedSomeOfTheBudget(t *testing.T) {
 		"more than all": {gateway.Budget{Tokens: 5000, CostUSD: 7}, http.StatusForbidden, "7.0000 of 0.1000 USD"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			upstream := start(t, modelstub.Always(modelstub.Text("hi")))
+			upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
 			p := policy
-			p.Budget, p.Spent = gateway.Budget{Tokens: 1000, CostUSD: 0.1}, c.spent
-			w := openFor(t, upstream, p, nil)
-			require.Equal(t, c.status, w.post(ask(nil)).status)
-			require.Equal(t, c.says, settled(t, w).BudgetExceeded)
+			p.Budget, p.PreviousUsage = gateway.Budget{Tokens: 1000, CostUSD: 0.1}, c.spent
+			w := openSessionWithPolicy(t, upstream, p, nil)
+			require.Equal(t, c.status, w.post(requestBody(nil)).status)
+			require.Equal(t, c.says, closeAndSummarize(t, w).BudgetExceeded)
 		})
 	}
 }
 
 // A runtime may declare further headers; they pass as they are, within bounds,
 // and never instead of the gateway's own.
-func TestDeclaredHeadersPass(t *testing.T) {
-	upstream := start(t, modelstub.Always(modelstub.Text("hi")))
+func TestDeclaredHeadersAreForwarded(t *testing.T) {
+	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
 	p := policy
 	p.Headers = []string{"X-Session", "X-Long", "X-Api-Key", "Content-Type"}
-	w := openFor(t, upstream, p, nil)
-	got := w.post(ask(nil), "X-Session", "s1", "X-Long", strings.Repeat("x", 2<<10), "X-Other", "o", "X-Api-Key", "mine", "Content-Type", "text/plain")
+	w := openSessionWithPolicy(t, upstream, p, nil)
+	got := w.post(requestBody(nil), "X-Session", "s1", "X-Long", strings.Repeat("x", 2<<10), "X-Other", "o", "X-Api-Key", "mine", "Content-Type", "text/plain")
 	require.Equal(t, http.StatusOK, got.status)
 	sent := upstream.Requests()[0].Header
 	require.Equal(t, "s1", sent.Get("X-Session"))

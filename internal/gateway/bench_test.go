@@ -20,7 +20,7 @@ import (
 func BenchmarkCall(b *testing.B) {
 	upstream := modelstub.Start(modelstub.Always(modelstub.Text("hi")))
 	defer upstream.Close()
-	body := ask(map[string]any{"system": strings.Repeat("x", 54_000)})
+	body := requestBody(map[string]any{"system": strings.Repeat("x", 54_000)})
 	b.Run("direct", func(b *testing.B) {
 		call(b, http.DefaultClient, upstream.URL().String()+target, body)
 		http.DefaultClient.CloseIdleConnections()
@@ -32,7 +32,7 @@ func BenchmarkCall(b *testing.B) {
 		socket := filepath.Join(b.TempDir(), "egress.sock")
 		listener, err := net.Listen("unix", socket)
 		require.NoError(b, err)
-		s := g.Session(context.Background(), "exe_1", policy)
+		s := g.OpenSession(context.Background(), "exe_1", policy)
 		served := make(chan error, 1)
 		go func() { served <- s.Serve(listener) }()
 		transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

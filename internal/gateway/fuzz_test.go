@@ -15,9 +15,9 @@ func FuzzInspect(f *testing.F) {
 	f.Add([]byte(`{"model":"m","tools":[{"type":"custom"}],"system":[{"source":{"type":"base64"}}]}`))
 	f.Add([]byte(`{"model":"m","messages":[{"content":{"source":{"url":"x"}}}]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		a, err := inspect(body, dialects[MessagesAPI])
+		a, err := inspect(body, apiSpecs[MessagesAPI])
 		if err != nil {
-			require.Equal(t, ask{}, a)
+			require.Equal(t, requestInfo{}, a)
 			return
 		}
 		var read map[string]json.RawMessage
@@ -26,7 +26,7 @@ func FuzzInspect(f *testing.F) {
 		require.NoError(t, json.Unmarshal(read["model"], &model))
 		require.Equal(t, model, a.model)
 		for name := range read {
-			require.Contains(t, dialects[MessagesAPI].parameters, name)
+			require.Contains(t, apiSpecs[MessagesAPI].parameters, name)
 		}
 	})
 }
@@ -37,16 +37,16 @@ func FuzzMeter(f *testing.F) {
 	f.Add([]byte("event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":5}}}\n\n"), 7)
 	f.Add([]byte("data: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":-5}}\r\n"), 1)
 	f.Fuzz(func(t *testing.T, stream []byte, size int) {
-		var once, parts meter
-		_, _ = once.Write(stream)
+		var single, parts usageMeter
+		_, _ = single.Write(stream)
 		step := max(1, size%64)
 		for rest := stream; len(rest) > 0; {
 			n := min(step, len(rest))
 			_, _ = parts.Write(bytes.Clone(rest[:n]))
 			rest = rest[n:]
 		}
-		require.Equal(t, once.tokens, parts.tokens)
-		require.Equal(t, once.final, parts.final)
-		require.GreaterOrEqual(t, once.tokens.Total(), int64(0))
+		require.Equal(t, single.tokens, parts.tokens)
+		require.Equal(t, single.complete, parts.complete)
+		require.GreaterOrEqual(t, single.tokens.Total(), int64(0))
 	})
 }

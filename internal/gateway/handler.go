@@ -11,14 +11,14 @@ import (
 
 // ServeHTTP handles one request of the sandbox.
 func (s *Session) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !s.enter() {
+	if !s.beginRequest() {
 		panic(http.ErrAbortHandler)
 	}
-	defer s.calls.Done()
+	defer s.requests.Done()
 	began := time.Now()
-	rec := record{target: r.Method + " " + quote(r.RequestURI)}
+	rec := accessRecord{target: r.Method + " " + quote(r.RequestURI)}
 
-	route, ok := s.policy.route(r)
+	route, ok := s.policy.findRoute(r)
 	switch {
 	case !ok || len(r.Header["Upgrade"]) > 0:
 		s.deny(w, &rec, forbidden("this request is not one that the runtime may make"))
@@ -26,21 +26,21 @@ func (s *Session) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rec.status = http.StatusOK
 		w.WriteHeader(http.StatusOK)
 	default:
-		s.call(w, r, route, &rec)
+		s.forward(w, r, route, &rec)
 	}
-	rec.count()
+	rec.countMetrics()
 	s.log.Info("egress", rec.fields(time.Since(began))...)
 }
 
 // call takes one request upstream.
-func (s *Session) call(w http.ResponseWriter, r *http.Request, route Route, rec *record) {
-	body, forget, err := s.body(w, r)
+func (s *Session) forward(w http.ResponseWriter, r *http.Request, route Route, rec *accessRecord) {
+	body, releaseBody, err := s.readBody(w, r)
 	if err != nil {
 		s.deny(w, rec, err)
 		return
 	}
-	defer forget()
-	a, err := inspect(body, s.gateway.api)
+	defer releaseBody()
+	a, err := inspect(body, s.gateway.spec)
 	if err != nil {
 		s.deny(w, rec, err)
 		return
@@ -50,64 +50,64 @@ func (s *Session) call(w http.ResponseWriter, r *http.Request, route Route, rec 
 		s.deny(w, rec, forbidden("the model "+quote(a.model)+" is not allowed"))
 		return
 	}
-	if err := s.bill.admit(a); err != nil {
+	if err := s.budget.reserve(a); err != nil {
 		s.deny(w, rec, err)
 		return
 	}
 
-	ctx, end, release := s.callContext(r.Context())
+	ctx, cancel, release := s.callContext(r.Context())
 	defer release()
 	span := s.startSpan(a)
 	defer endSpan(span, rec)
-	x := exchange{session: s, w: w, end: end, rec: rec}
+	x := exchange{session: s, w: w, cancel: cancel, rec: rec}
 	x.run(ctx, r, route, body)
-	tokens, estimated := x.settled(a)
+	tokens, estimated := x.finalTokens(a)
 	rec.upstream = true
-	rec.receipt = receipt{
+	rec.usage = callUsage{
 		status: x.status, model: x.meter.model, tokens: tokens, estimated: estimated, bytesOut: x.written,
 	}
-	rec.cost = s.bill.settle(a, rec.receipt)
+	rec.cost = s.budget.commit(a, rec.usage)
 }
 
 // Causes for which a call ends before its answer does.
 var (
-	errCallTimeout = errors.New("the answer took too long in all")
-	errStalled     = errors.New("the answer stalled")
-	errAnswerSize  = errors.New("the answer is too large")
-	errDone        = errors.New("the call has ended")
+	errCallTimeout      = errors.New("the answer took too long in all")
+	errStalled          = errors.New("the answer stalled")
+	errResponseTooLarge = errors.New("the answer is too large")
+	errCallEnded        = errors.New("the call has ended")
 )
 
 // callContext ends with the sandbox's connection, the session, or the call's
 // time. The call ends it early with end, and always with release.
-func (s *Session) callContext(parent context.Context) (ctx context.Context, end context.CancelCauseFunc, release func()) {
-	ctx, end = context.WithCancelCause(parent)
-	detach := context.AfterFunc(s.ctx, func() { end(errSessionClosed) })
+func (s *Session) callContext(parent context.Context) (ctx context.Context, cancel context.CancelCauseFunc, release func()) {
+	ctx, cancel = context.WithCancelCause(parent)
+	detach := context.AfterFunc(s.ctx, func() { cancel(errSessionClosed) })
 	ctx, stop := context.WithTimeoutCause(ctx, s.gateway.settings.CallTimeout, errCallTimeout)
-	return ctx, end, func() {
+	return ctx, cancel, func() {
 		detach()
 		stop()
-		end(errDone)
+		cancel(errCallEnded)
 	}
 }
 
 // body reads the whole body, whose length the sandbox has to tell first, so
 // that all bodies of a session together stay within bounds.
-func (s *Session) body(w http.ResponseWriter, r *http.Request) (body []byte, forget func(), err error) {
-	limit := s.gateway.settings.MaxRequest
+func (s *Session) readBody(w http.ResponseWriter, r *http.Request) (body []byte, release func(), err error) {
+	limit := s.gateway.settings.MaxRequestSize
 	switch {
 	case len(r.Header["Content-Encoding"]) > 0:
-		return nil, nil, invalid("encoded bodies are not allowed")
+		return nil, nil, invalidRequest("encoded bodies are not allowed")
 	case r.ContentLength < 0:
 		return nil, nil, denialError{http.StatusLengthRequired, "invalid_request_error", "the body's length is missing", false}
 	case r.ContentLength > limit:
 		return nil, nil, denialError{http.StatusRequestEntityTooLarge, "request_too_large", "the body is too large", false}
-	case !s.bodies.TryAcquire(r.ContentLength):
-		return nil, nil, busy("too many large requests at a time")
+	case !s.bodyBytes.TryAcquire(r.ContentLength):
+		return nil, nil, rateLimited("too many large requests at a time")
 	}
-	forget = func() { s.bodies.Release(r.ContentLength) }
+	release = func() { s.bodyBytes.Release(r.ContentLength) }
 	control := http.NewResponseController(w)
 	if err := control.SetReadDeadline(time.Now().Add(s.gateway.settings.BodyTimeout)); err != nil {
-		forget()
+		release()
 		return nil, nil, err
 	}
 	body, err = io.ReadAll(r.Body)
@@ -116,19 +116,19 @@ func (s *Session) body(w http.ResponseWriter, r *http.Request) (body []byte, for
 		err = control.SetReadDeadline(time.Time{})
 	}
 	if err != nil {
-		forget()
-		return nil, nil, invalid("the body could not be read")
+		release()
+		return nil, nil, invalidRequest("the body could not be read")
 	}
-	return body, forget, nil
+	return body, release, nil
 }
 
-func (s *Session) deny(w http.ResponseWriter, rec *record, err error) {
+func (s *Session) deny(w http.ResponseWriter, rec *accessRecord, err error) {
 	var d denialError
 	if !errors.As(err, &d) {
 		d = denialError{http.StatusInternalServerError, "api_error", "the gateway failed", true}
 		rec.cause = err
 	}
-	s.bill.deny(d.message)
+	s.budget.recordDenial(d.message)
 	rec.status, rec.denied = d.status, d.message
 	// What was not read of the body would be taken for the next request.
 	w.Header().Set("Connection", "close")

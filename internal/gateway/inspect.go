@@ -11,7 +11,7 @@ import (
 )
 
 // ask is what the gateway has to know of a request's body.
-type ask struct {
+type requestInfo struct {
 	model     string
 	maxTokens int64
 	bytes     int64
@@ -23,38 +23,38 @@ var inlineSources = []string{"base64", "text", "content"}
 // inspect reads a body once, from front to back, without building anything from
 // it, so that a body costs little more memory than its bytes. The decoder refuses
 // duplicate names and invalid UTF-8, on which two readers could disagree.
-func inspect(body []byte, d dialect) (ask, error) {
-	in := inspector{api: d, dec: jsontext.NewDecoder(bytes.NewBuffer(body)), ask: ask{bytes: int64(len(body))}}
+func inspect(body []byte, d apiSpec) (requestInfo, error) {
+	in := inspector{spec: d, dec: jsontext.NewDecoder(bytes.NewBuffer(body)), info: requestInfo{bytes: int64(len(body))}}
 	if err := in.request(); err != nil {
 		var refused denialError
 		if errors.As(err, &refused) {
-			return ask{}, refused
+			return requestInfo{}, refused
 		}
-		return ask{}, invalid("the request is not one JSON object that every reader would understand alike")
+		return requestInfo{}, invalidRequest("the request is not one JSON object that every reader would understand alike")
 	}
-	if in.ask.model == "" {
-		return ask{}, invalid("the request names no model")
+	if in.info.model == "" {
+		return requestInfo{}, invalidRequest("the request names no model")
 	}
-	return in.ask, nil
+	return in.info, nil
 }
 
 type inspector struct {
-	api    dialect
+	spec   apiSpec
 	dec    *jsontext.Decoder // reads the body in place
-	ask    ask
+	info   requestInfo
 	tokens int
 }
 
 // mostTokens bounds the JSON tokens of a body: the decoder remembers the names
 // of each open object, which came to 500 MiB for 32 MiB of short names. What
 // agents send has a few thousand.
-const mostTokens = 1 << 19
+const maxJSONTokens = 1 << 19
 
-var errShape = errors.New("unexpected JSON")
+var errUnexpectedJSON = errors.New("unexpected JSON")
 
 func (in *inspector) next() (jsontext.Token, error) {
-	if in.tokens++; in.tokens > mostTokens {
-		return jsontext.Token{}, invalid("the request has too many parts")
+	if in.tokens++; in.tokens > maxJSONTokens {
+		return jsontext.Token{}, invalidRequest("the request has too many parts")
 	}
 	return in.dec.ReadToken()
 }
@@ -74,15 +74,15 @@ func (in *inspector) skip() error {
 func (in *inspector) request() error {
 	err := in.object(func(name string) error {
 		switch {
-		case !slices.Contains(in.api.parameters, name):
+		case !slices.Contains(in.spec.parameters, name):
 			return forbidden("the parameter " + quote(name) + " is not allowed")
 		case name == "model":
-			return in.text(&in.ask.model)
-		case name == in.api.maxTokens:
-			return in.number(&in.ask.maxTokens)
+			return in.text(&in.info.model)
+		case name == in.spec.maxTokensField:
+			return in.number(&in.info.maxTokens)
 		case name == "tools":
 			return in.array(in.tool)
-		case slices.Contains(in.api.content, name):
+		case slices.Contains(in.spec.contentFields, name):
 			return in.content()
 		default:
 			return in.skip()
@@ -92,7 +92,7 @@ func (in *inspector) request() error {
 		return err
 	}
 	if _, err := in.next(); !errors.Is(err, io.EOF) {
-		return errShape
+		return errUnexpectedJSON
 	}
 	return nil
 }
@@ -109,7 +109,7 @@ func (in *inspector) tool() error {
 			return in.skip()
 		}
 	})
-	if err == nil && !in.api.client(kind) {
+	if err == nil && !in.spec.isClientTool(kind) {
 		return forbidden("the tool " + quote(kind) + " runs at the provider and is not allowed")
 	}
 	return err
@@ -122,14 +122,14 @@ func (in *inspector) content() error {
 	case jsontext.KindBeginArray:
 		return in.array(in.content)
 	case jsontext.KindBeginObject:
-		named, kind := false, ""
+		hasID, kind := false, ""
 		err := in.object(func(name string) error {
 			switch name {
 			case "id":
-				named = true
+				hasID = true
 				return in.skip()
 			case "type", "role":
-				return in.label(&kind)
+				return in.readKind(&kind)
 			case "input":
 				return in.skip()
 			case "file_id":
@@ -146,7 +146,7 @@ func (in *inspector) content() error {
 		})
 		// A name alone stands for an item that is kept at the provider, perhaps of
 		// somebody else who uses the operator's key.
-		if err == nil && (kind == "item_reference" || named && kind == "") {
+		if err == nil && (kind == "item_reference" || hasID && kind == "") {
 			return forbidden("items that are kept at the provider are not allowed")
 		}
 		return err
@@ -156,16 +156,16 @@ func (in *inspector) content() error {
 }
 
 // label reads what sort of thing an object is; of two labels one is enough.
-func (in *inspector) label(kind *string) error {
+func (in *inspector) readKind(kind *string) error {
 	if in.dec.PeekKind() != jsontext.KindString {
 		return in.content()
 	}
-	own := ""
-	if err := in.text(&own); err != nil {
+	value := ""
+	if err := in.text(&value); err != nil {
 		return err
 	}
 	if *kind != "item_reference" {
-		*kind = own
+		*kind = value
 	}
 	return nil
 }
@@ -175,11 +175,11 @@ func (in *inspector) image() error {
 	if in.dec.PeekKind() == jsontext.KindNull {
 		return in.skip()
 	}
-	url := ""
-	if err := in.text(&url); err != nil {
+	imageURL := ""
+	if err := in.text(&imageURL); err != nil {
 		return err
 	}
-	if !strings.HasPrefix(url, "data:") {
+	if !strings.HasPrefix(imageURL, "data:") {
 		return forbidden("sources by URL or file are not allowed")
 	}
 	return nil
@@ -211,7 +211,7 @@ func (in *inspector) source() error {
 // object calls member for each name; it has to consume the value.
 func (in *inspector) object(member func(name string) error) error {
 	if in.dec.PeekKind() != jsontext.KindBeginObject {
-		return errShape
+		return errUnexpectedJSON
 	}
 	if _, err := in.next(); err != nil {
 		return err
@@ -232,7 +232,7 @@ func (in *inspector) object(member func(name string) error) error {
 // array calls element for each; it has to consume it.
 func (in *inspector) array(element func() error) error {
 	if in.dec.PeekKind() != jsontext.KindBeginArray {
-		return errShape
+		return errUnexpectedJSON
 	}
 	if _, err := in.next(); err != nil {
 		return err
@@ -248,7 +248,7 @@ func (in *inspector) array(element func() error) error {
 
 func (in *inspector) text(to *string) error {
 	if in.dec.PeekKind() != jsontext.KindString {
-		return errShape
+		return errUnexpectedJSON
 	}
 	return in.textOrNull(to)
 }
@@ -264,7 +264,7 @@ func (in *inspector) textOrNull(to *string) error {
 	case token.Kind() == jsontext.KindNull:
 		return nil
 	default:
-		return errShape
+		return errUnexpectedJSON
 	}
 }
 
@@ -276,20 +276,20 @@ func (in *inspector) number(to *int64) error {
 	case token.Kind() == jsontext.KindNull:
 		return nil
 	case token.Kind() != jsontext.KindNumber:
-		return errShape
+		return errUnexpectedJSON
 	}
 	if *to, err = token.Int(); err != nil || *to < 0 {
-		return invalid(in.api.maxTokens + " is not a count")
+		return invalidRequest(in.spec.maxTokensField + " is not a count")
 	}
 	return nil
 }
 
-const longestQuote = 100
+const maxQuoteSize = 100
 
 // quote shows a name out of a request in an error, shortened.
 func quote(name string) string {
-	if len(name) > longestQuote {
-		name = strings.ToValidUTF8(name[:longestQuote], "") + "…"
+	if len(name) > maxQuoteSize {
+		name = strings.ToValidUTF8(name[:maxQuoteSize], "") + "…"
 	}
 	return "\"" + name + "\""
 }

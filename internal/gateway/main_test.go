@@ -40,7 +40,7 @@ var policy = gateway.Policy{
 }
 
 // wayOut is a session with a sandbox's end of its socket.
-type wayOut struct {
+type testSession struct {
 	*gateway.Session
 	t      *testing.T
 	socket string
@@ -48,22 +48,22 @@ type wayOut struct {
 }
 
 // open makes a session of a gateway whose upstream is the stand-in.
-func open(t *testing.T, upstream *modelstub.Server, change func(*gateway.Settings)) *wayOut {
+func openSession(t *testing.T, upstream *modelstub.Server, change func(*gateway.Settings)) *testSession {
 	t.Helper()
-	return openFor(t, upstream, policy, change)
+	return openSessionWithPolicy(t, upstream, policy, change)
 }
 
-func openFor(t *testing.T, upstream *modelstub.Server, p gateway.Policy, change func(*gateway.Settings)) *wayOut {
+func openSessionWithPolicy(t *testing.T, upstream *modelstub.Server, p gateway.Policy, change func(*gateway.Settings)) *testSession {
 	t.Helper()
 	settings := gateway.Settings{Upstream: upstream.URL(), APIKey: key}
 	if change != nil {
 		change(&settings)
 	}
-	return openIn(context.Background(), t, settings, p)
+	return openSessionWithContext(context.Background(), t, settings, p)
 }
 
 // openIn makes the session in ctx's trace.
-func openIn(ctx context.Context, t *testing.T, settings gateway.Settings, p gateway.Policy) *wayOut {
+func openSessionWithContext(ctx context.Context, t *testing.T, settings gateway.Settings, p gateway.Policy) *testSession {
 	t.Helper()
 	g, err := gateway.New(settings)
 	require.NoError(t, err)
@@ -72,7 +72,7 @@ func openIn(ctx context.Context, t *testing.T, settings gateway.Settings, p gate
 	socket := filepath.Join(t.TempDir(), "egress.sock")
 	listener, err := net.Listen("unix", socket)
 	require.NoError(t, err)
-	s := g.Session(ctx, "exe_1", p)
+	s := g.OpenSession(ctx, "exe_1", p)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
 
@@ -85,10 +85,10 @@ func openIn(ctx context.Context, t *testing.T, settings gateway.Settings, p gate
 		require.NoError(t, s.Close())
 		require.NoError(t, <-served)
 	})
-	return &wayOut{Session: s, t: t, socket: socket, client: &http.Client{Transport: transport}}
+	return &testSession{Session: s, t: t, socket: socket, client: &http.Client{Transport: transport}}
 }
 
-func start(t *testing.T, script modelstub.Script) *modelstub.Server {
+func startModel(t *testing.T, script modelstub.Script) *modelstub.Server {
 	t.Helper()
 	s := modelstub.Start(script)
 	t.Cleanup(s.Close)
@@ -96,12 +96,12 @@ func start(t *testing.T, script modelstub.Script) *modelstub.Server {
 }
 
 // ask is a body of a request. What is in more overrides or adds fields.
-func ask(more map[string]any) string {
+func requestBody(fields map[string]any) string {
 	body := map[string]any{
 		"model": model, "max_tokens": 1000, "stream": true,
 		"messages": []any{map[string]any{"role": "user", "content": "hello"}},
 	}
-	for name, value := range more {
+	for name, value := range fields {
 		body[name] = value
 	}
 	data, err := json.Marshal(body)
@@ -117,7 +117,7 @@ type response struct {
 	body   string
 }
 
-func (w *wayOut) post(body string, header ...string) response {
+func (w *testSession) post(body string, header ...string) response {
 	w.t.Helper()
 	request, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, "http://sandbox"+target, strings.NewReader(body))
 	require.NoError(w.t, err)
@@ -127,7 +127,7 @@ func (w *wayOut) post(body string, header ...string) response {
 	return w.do(request)
 }
 
-func (w *wayOut) do(request *http.Request) response {
+func (w *testSession) do(request *http.Request) response {
 	w.t.Helper()
 	got, err := w.client.Do(request)
 	require.NoError(w.t, err)
@@ -138,7 +138,7 @@ func (w *wayOut) do(request *http.Request) response {
 }
 
 // raw sends exactly these bytes and reads one answer.
-func (w *wayOut) raw(request string) response {
+func (w *testSession) roundTripRaw(request string) response {
 	w.t.Helper()
 	conn, err := net.Dial("unix", w.socket)
 	require.NoError(w.t, err)
@@ -154,7 +154,7 @@ func (w *wayOut) raw(request string) response {
 }
 
 // requireDenied says that nothing went upstream, in the API's own words.
-func requireDenied(t *testing.T, upstream *modelstub.Server, w *wayOut, got response, message string) {
+func requireDenied(t *testing.T, upstream *modelstub.Server, w *testSession, got response, message string) {
 	t.Helper()
 	var body struct {
 		Type  string

@@ -30,7 +30,7 @@ func TestInspectCostsLittleMemory(t *testing.T) {
 			data := []byte(body)
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			_, _ = inspect(data, dialects[MessagesAPI])
+			_, _ = inspect(data, apiSpecs[MessagesAPI])
 			runtime.ReadMemStats(&after)
 			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(most), "bytes allocated, kept or not")
 		})

@@ -7,12 +7,12 @@ import (
 )
 
 // meter reads what the provider says was used, from an answer as it passes.
-type meter struct {
-	model  string
-	tokens Tokens
-	began  bool // the provider has named the input tokens
-	final  bool // the provider has named all tokens
-	failed int  // status of an error that came in the middle of a stream
+type usageMeter struct {
+	model       string
+	tokens      Tokens
+	inputKnown  bool // the provider has named the input tokens
+	complete    bool // the provider has named all tokens
+	errorStatus int  // status of an error that came in the middle of a stream
 
 	line     []byte // of a stream, so far
 	skipping bool   // the line was too long to be one of those with numbers
@@ -35,37 +35,37 @@ type usage struct {
 	} `json:"input_tokens_details"`
 }
 
-func (m *meter) count(u *usage) {
+func (m *usageMeter) applyUsage(u *usage) {
 	if u == nil {
 		return
 	}
-	set(&m.tokens.Input, u.Input)
-	set(&m.tokens.Output, u.Output)
-	set(&m.tokens.CacheRead, u.CacheRead)
+	setClamped(&m.tokens.Input, u.Input)
+	setClamped(&m.tokens.Output, u.Output)
+	setClamped(&m.tokens.CacheRead, u.CacheRead)
 	if u.Details != nil {
-		set(&m.tokens.CacheRead, u.Details.Cached)
+		setClamped(&m.tokens.CacheRead, u.Details.Cached)
 		m.tokens.Input = max(0, m.tokens.Input-m.tokens.CacheRead)
 	}
 	if u.CacheWrites != nil {
-		set(&m.tokens.CacheWrite5m, u.CacheWrites.For5m)
-		set(&m.tokens.CacheWrite1h, u.CacheWrites.For1h)
+		setClamped(&m.tokens.CacheWrite5m, u.CacheWrites.For5m)
+		setClamped(&m.tokens.CacheWrite1h, u.CacheWrites.For1h)
 	} else if u.CacheWrite != nil && m.tokens.CacheWrite1h == 0 {
-		set(&m.tokens.CacheWrite5m, u.CacheWrite)
+		setClamped(&m.tokens.CacheWrite5m, u.CacheWrite)
 	}
 }
 
 // absurd bounds one number, so that sums of them cannot overflow.
-const absurd = 1 << 40
+const maxTokenCount = 1 << 40
 
-func set(to *int64, from *int64) {
+func setClamped(to *int64, from *int64) {
 	if from != nil {
-		*to = min(max(*from, 0), absurd)
+		*to = min(max(*from, 0), maxTokenCount)
 	}
 }
 
 // whole reads an answer that is not a stream. An answer without a usage field,
 // such as that of count_tokens, uses nothing.
-func (m *meter) whole(body []byte) {
+func (m *usageMeter) parseBody(body []byte) {
 	var answer struct {
 		Model string `json:"model"`
 		Usage *usage `json:"usage"`
@@ -74,24 +74,24 @@ func (m *meter) whole(body []byte) {
 		return
 	}
 	m.model = answer.Model
-	m.count(answer.Usage)
-	m.began, m.final = true, true
+	m.applyUsage(answer.Usage)
+	m.inputKnown, m.complete = true, true
 }
 
 // longestLine of a stream that can carry numbers. Lines with text may be longer and are skipped.
-const longestLine = 256 << 10
+const maxLineSize = 256 << 10
 
 // Write reads the next part of a stream of server-sent events.
-func (m *meter) Write(p []byte) (int, error) {
+func (m *usageMeter) Write(p []byte) (int, error) {
 	for part := range bytes.Lines(p) {
 		ended := part[len(part)-1] == '\n'
 		if !m.skipping {
 			m.line = append(m.line, part...)
-			m.skipping = len(m.line) > longestLine
+			m.skipping = len(m.line) > maxLineSize
 		}
 		if ended {
 			if !m.skipping {
-				m.event(m.line)
+				m.parseEvent(m.line)
 			}
 			m.line, m.skipping = m.line[:0], false
 		}
@@ -99,7 +99,7 @@ func (m *meter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (m *meter) event(line []byte) {
+func (m *usageMeter) parseEvent(line []byte) {
 	data, ok := bytes.CutPrefix(line, []byte("data:"))
 	if !ok || !bytes.Contains(data, []byte(`"usage"`)) && !bytes.Contains(data, []byte(`"error"`)) {
 		return
@@ -127,20 +127,20 @@ func (m *meter) event(line []byte) {
 	}
 	switch event.Type {
 	case "message_start":
-		m.model, m.began = event.Message.Model, true
-		m.count(event.Message.Usage)
+		m.model, m.inputKnown = event.Message.Model, true
+		m.applyUsage(event.Message.Usage)
 	case "message_delta":
-		m.count(event.Usage)
-		m.final = true
+		m.applyUsage(event.Usage)
+		m.complete = true
 	case "error":
-		m.failed = statusOf(event.Error.Type)
+		m.errorStatus = errorStatus(event.Error.Type)
 	case "response.completed", "response.incomplete", "response.failed":
 		answer := event.Response
-		m.model, m.began = answer.Model, answer.Usage != nil
-		m.count(answer.Usage)
-		m.final = answer.Usage != nil
+		m.model, m.inputKnown = answer.Model, answer.Usage != nil
+		m.applyUsage(answer.Usage)
+		m.complete = answer.Usage != nil
 		if event.Type == "response.failed" {
-			m.failed = statusOf(answer.Error.Code)
+			m.errorStatus = errorStatus(answer.Error.Code)
 		}
 	}
 }
@@ -150,7 +150,7 @@ const statusOverloaded = 529
 
 // statusOf gives an error in the middle of a stream the status that it would
 // have had at the beginning.
-func statusOf(kind string) int {
+func errorStatus(kind string) int {
 	switch kind {
 	case "overloaded_error":
 		return statusOverloaded
@@ -165,12 +165,12 @@ func statusOf(kind string) int {
 
 // settled gives the tokens of a call. If the provider did not come to say them
 // all, the missing ones are reckoned from bytes.
-func (m *meter) settled(a ask, bytesOut int64) (t Tokens, estimated bool) {
+func (m *usageMeter) finalTokens(a requestInfo, bytesOut int64) (t Tokens, estimated bool) {
 	t = m.tokens
-	if m.final {
+	if m.complete {
 		return t, false
 	}
-	if !m.began {
+	if !m.inputKnown {
 		t.Input = a.bytes / bytesPerToken
 	}
 	t.Output = max(t.Output, bytesOut/bytesPerToken)

@@ -14,7 +14,7 @@ const (
 	text    = `data: {"type":"content_block_delta","delta":{"type":"text_delta","text":"about \"usage\" and \"error\""}}`
 )
 
-func TestMeterOfAStream(t *testing.T) {
+func TestMeterStream(t *testing.T) {
 	for name, c := range map[string]struct {
 		stream       string
 		tokens       Tokens
@@ -32,7 +32,7 @@ func TestMeterOfAStream(t *testing.T) {
 			Tokens{Input: 12, CacheRead: 3, Output: 7}, true, true, 0,
 		},
 		"after a line that is too long": {
-			started + "\ndata: " + strings.Repeat("x", 2*longestLine) + "\n" + delta + "\n",
+			started + "\ndata: " + strings.Repeat("x", 2*maxLineSize) + "\n" + delta + "\n",
 			Tokens{Input: 10, CacheRead: 3, Output: 7}, true, true, 0,
 		},
 		"not JSON":      {"data: {\"usage\"\n" + started + "\n", Tokens{Input: 10, CacheRead: 3, Output: 1}, true, false, 0},
@@ -43,19 +43,19 @@ func TestMeterOfAStream(t *testing.T) {
 		"another error": {`data: {"type":"error","error":{"type":"from_the_future"}}` + "\n", Tokens{}, false, false, http.StatusInternalServerError},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var m meter
+			var m usageMeter
 			n, err := m.Write([]byte(c.stream))
 			require.NoError(t, err)
 			require.Equal(t, len(c.stream), n)
 			require.Equal(t, c.tokens, m.tokens)
-			require.Equal(t, c.began, m.began)
-			require.Equal(t, c.final, m.final)
-			require.Equal(t, c.failed, m.failed)
+			require.Equal(t, c.began, m.inputKnown)
+			require.Equal(t, c.final, m.complete)
+			require.Equal(t, c.failed, m.errorStatus)
 		})
 	}
 }
 
-func TestMeterOfAWholeAnswer(t *testing.T) {
+func TestMeterBody(t *testing.T) {
 	for name, c := range map[string]struct {
 		body   string
 		tokens Tokens
@@ -64,34 +64,34 @@ func TestMeterOfAWholeAnswer(t *testing.T) {
 		"a message":    {`{"model":"m","usage":{"input_tokens":1,"output_tokens":2}}`, Tokens{Input: 1, Output: 2}, true},
 		"a count":      {`{"input_tokens":5000}`, Tokens{}, true},
 		"no usage":     {`{"usage":null}`, Tokens{}, true},
-		"absurd":       {`{"usage":{"input_tokens":9223372036854775807}}`, Tokens{Input: absurd}, true},
+		"absurd":       {`{"usage":{"input_tokens":9223372036854775807}}`, Tokens{Input: maxTokenCount}, true},
 		"not JSON":     {`<html>`, Tokens{}, false},
 		"wrong types":  {`{"usage":{"input_tokens":"many"}}`, Tokens{}, false},
 		"out of range": {`{"usage":{"input_tokens":1e99}}`, Tokens{}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var m meter
-			m.whole([]byte(c.body))
+			var m usageMeter
+			m.parseBody([]byte(c.body))
 			require.Equal(t, c.tokens, m.tokens)
-			require.Equal(t, c.final, m.final)
+			require.Equal(t, c.final, m.complete)
 		})
 	}
 }
 
-func TestWhatTheProviderDidNotSayIsReckoned(t *testing.T) {
-	a := ask{bytes: 4000, maxTokens: 100}
+func TestMissingUsageIsEstimated(t *testing.T) {
+	a := requestInfo{bytes: 4000, maxTokens: 100}
 	for name, c := range map[string]struct {
-		m         meter
+		m         usageMeter
 		bytesOut  int64
 		want      Tokens
 		estimated bool
 	}{
-		"all said":     {meter{began: true, final: true, tokens: Tokens{Input: 5, Output: 6}}, 4000, Tokens{Input: 5, Output: 6}, false},
-		"no end":       {meter{began: true, tokens: Tokens{Input: 5, Output: 1}}, 400, Tokens{Input: 5, Output: 100}, true},
-		"no beginning": {meter{}, 0, Tokens{Input: 1000}, true},
+		"all said":     {usageMeter{inputKnown: true, complete: true, tokens: Tokens{Input: 5, Output: 6}}, 4000, Tokens{Input: 5, Output: 6}, false},
+		"no end":       {usageMeter{inputKnown: true, tokens: Tokens{Input: 5, Output: 1}}, 400, Tokens{Input: 5, Output: 100}, true},
+		"no beginning": {usageMeter{}, 0, Tokens{Input: 1000}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, estimated := c.m.settled(a, c.bytesOut)
+			got, estimated := c.m.finalTokens(a, c.bytesOut)
 			require.Equal(t, c.want, got)
 			require.Equal(t, c.estimated, estimated)
 		})

@@ -11,12 +11,12 @@ import (
 	"github.com/airlock-run/airlock/internal/test/modelstub"
 )
 
-func used(a modelstub.Answer, usage map[string]any) modelstub.Answer {
+func withUsage(a modelstub.Response, usage map[string]any) modelstub.Response {
 	a.Usage = usage
 	return a
 }
 
-func TestTokensAndCostAreWhatTheProviderSays(t *testing.T) {
+func TestTokensAndCostFromProvider(t *testing.T) {
 	for name, c := range map[string]struct {
 		usage map[string]any
 		want  gateway.Tokens
@@ -47,11 +47,11 @@ func TestTokensAndCostAreWhatTheProviderSays(t *testing.T) {
 	} {
 		for kind, stream := range map[string]bool{"stream": true, "whole": false} {
 			t.Run(name+", "+kind, func(t *testing.T) {
-				upstream := start(t, modelstub.Always(used(modelstub.Text("hi"), c.usage)))
-				w := open(t, upstream, nil)
-				body := ask(map[string]any{"stream": stream})
+				upstream := startModel(t, modelstub.Always(withUsage(modelstub.Text("hi"), c.usage)))
+				w := openSession(t, upstream, nil)
+				body := requestBody(map[string]any{"stream": stream})
 				got := w.post(body)
-				s := settled(t, w)
+				s := closeAndSummarize(t, w)
 				require.InDelta(t, c.cost, s.CostUSD, 1e-9)
 				s.CostUSD = 0
 				require.Empty(t, cmp.Diff(gateway.Summary{
@@ -62,8 +62,8 @@ func TestTokensAndCostAreWhatTheProviderSays(t *testing.T) {
 	}
 }
 
-func TestThePriceIsThatOfTheModelThatAnswered(t *testing.T) {
-	answer := used(modelstub.Text("hi"), map[string]any{"input_tokens": 1_000_000, "output_tokens": 0})
+func TestPriceOfRespondingModel(t *testing.T) {
+	answer := withUsage(modelstub.Text("hi"), map[string]any{"input_tokens": 1_000_000, "output_tokens": 0})
 	for answered, cost := range map[string]float64{
 		"":                           3,
 		"claude-opus-4-1-20250805":   15,
@@ -72,87 +72,87 @@ func TestThePriceIsThatOfTheModelThatAnswered(t *testing.T) {
 	} {
 		t.Run(answered, func(t *testing.T) {
 			answer.Model = answered
-			w := open(t, start(t, modelstub.Always(answer)), nil)
-			w.post(ask(nil))
-			require.InDelta(t, cost, settled(t, w).CostUSD, 1e-9)
+			w := openSession(t, startModel(t, modelstub.Always(answer)), nil)
+			w.post(requestBody(nil))
+			require.InDelta(t, cost, closeAndSummarize(t, w).CostUSD, 1e-9)
 		})
 	}
 }
 
-func TestAModelWithoutAPriceIsFreeAndMarked(t *testing.T) {
-	w := open(t, start(t, modelstub.Always(modelstub.Text("hi"))), nil)
-	w.post(ask(map[string]any{"model": "claude-of-tomorrow"}))
-	s := settled(t, w)
+func TestUnpricedModelIsFreeAndCounted(t *testing.T) {
+	w := openSession(t, startModel(t, modelstub.Always(modelstub.Text("hi"))), nil)
+	w.post(requestBody(map[string]any{"model": "claude-of-tomorrow"}))
+	s := closeAndSummarize(t, w)
 	require.Zero(t, s.CostUSD)
 	require.EqualValues(t, 1, s.UnpricedCalls)
 	require.EqualValues(t, 100, s.Tokens.Input)
 }
 
-func TestHangingUpEarlyIsNotFree(t *testing.T) {
-	upstream := start(t, modelstub.Always(modelstub.Stall("a long answer that is cut off before its count")))
-	w := open(t, upstream, nil)
-	got, _ := w.begin(t.Context())
+func TestEarlyDisconnectIsCharged(t *testing.T) {
+	upstream := startModel(t, modelstub.Always(modelstub.Stall("a long answer that is cut off before its count")))
+	w := openSession(t, upstream, nil)
+	got, _ := w.startStream(t.Context())
 	require.NoError(t, got.Body.Close())
-	awaitGone(t, upstream)
-	s := settled(t, w)
+	awaitDisconnect(t, upstream)
+	s := closeAndSummarize(t, w)
 	require.EqualValues(t, 100, s.Tokens.Input, "named at the stream's beginning")
 	require.Greater(t, s.Tokens.Output, int64(1))
 	require.EqualValues(t, 1, s.EstimatedCalls)
 }
 
-func TestErrorsCostNothing(t *testing.T) {
+func TestErrorsAreNotCharged(t *testing.T) {
 	for _, status := range []int{400, 401, 403, 404, 413, 429, 500, 529} {
-		w := open(t, start(t, modelstub.Always(modelstub.Status(status, "some_error", "no"))), nil)
-		require.Equal(t, status, w.post(ask(nil)).status)
-		s := settled(t, w)
+		w := openSession(t, startModel(t, modelstub.Always(modelstub.Status(status, "some_error", "no"))), nil)
+		require.Equal(t, status, w.post(requestBody(nil)).status)
+		s := closeAndSummarize(t, w)
 		require.Zero(t, s.Tokens)
 		require.Zero(t, s.EstimatedCalls)
 		require.Equal(t, status, s.LastStatus)
 	}
 }
 
-func TestAnErrorInTheMiddleOfAStreamHasItsStatus(t *testing.T) {
+func TestStreamErrorSetsStatus(t *testing.T) {
 	stream := "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"x\"}}\n\n"
-	w := open(t, start(t, modelstub.Always(modelstub.Raw(http.StatusOK, http.Header{"Content-Type": {"text/event-stream"}}, stream))), nil)
-	require.Equal(t, stream, w.post(ask(nil)).body)
-	require.Equal(t, 529, settled(t, w).LastStatus)
+	w := openSession(t, startModel(t, modelstub.Always(modelstub.Raw(http.StatusOK, http.Header{"Content-Type": {"text/event-stream"}}, stream))), nil)
+	require.Equal(t, stream, w.post(requestBody(nil)).body)
+	require.Equal(t, 529, closeAndSummarize(t, w).LastStatus)
 }
 
-func TestBudgetOfTokens(t *testing.T) {
-	w := open(t, start(t, modelstub.Always(modelstub.Text("hi"))), func(s *gateway.Settings) { s.Budget.Tokens = 200 })
-	require.Equal(t, http.StatusOK, w.post(ask(nil)).status, "120 tokens")
-	require.Equal(t, http.StatusOK, w.post(ask(nil)).status, "still something left")
-	got := w.post(ask(nil))
+func TestTokenBudget(t *testing.T) {
+	w := openSession(t, startModel(t, modelstub.Always(modelstub.Text("hi"))), func(s *gateway.Settings) { s.Budget.Tokens = 200 })
+	require.Equal(t, http.StatusOK, w.post(requestBody(nil)).status, "120 tokens")
+	require.Equal(t, http.StatusOK, w.post(requestBody(nil)).status, "still something left")
+	got := w.post(requestBody(nil))
 	require.Equal(t, http.StatusForbidden, got.status)
 	require.Contains(t, got.body, "has spent its budget")
-	s := settled(t, w)
+	s := closeAndSummarize(t, w)
 	require.Equal(t, "240 of 200 tokens", s.BudgetExceeded)
 	require.EqualValues(t, 2, s.Calls)
 	require.EqualValues(t, 1, s.Denied)
 }
 
-func TestBudgetOfMoney(t *testing.T) {
-	answer := used(modelstub.Text("hi"), map[string]any{"input_tokens": 100_000, "output_tokens": 0})
-	w := open(t, start(t, modelstub.Always(answer)), func(s *gateway.Settings) { s.Budget.CostUSD = 0.25 })
-	require.Equal(t, http.StatusOK, w.post(ask(nil)).status)
-	require.Equal(t, http.StatusForbidden, w.post(ask(map[string]any{"model": "claude-of-tomorrow"})).status,
+func TestCostBudget(t *testing.T) {
+	answer := withUsage(modelstub.Text("hi"), map[string]any{"input_tokens": 100_000, "output_tokens": 0})
+	w := openSession(t, startModel(t, modelstub.Always(answer)), func(s *gateway.Settings) { s.Budget.CostUSD = 0.25 })
+	require.Equal(t, http.StatusOK, w.post(requestBody(nil)).status)
+	require.Equal(t, http.StatusForbidden, w.post(requestBody(map[string]any{"model": "claude-of-tomorrow"})).status,
 		"without a price the budget could not be kept")
 	require.Empty(t, w.Summary().BudgetExceeded)
-	require.Equal(t, http.StatusForbidden, w.post(ask(nil)).status)
-	require.Equal(t, "0.3000 of 0.2500 USD", settled(t, w).BudgetExceeded)
+	require.Equal(t, http.StatusForbidden, w.post(requestBody(nil)).status)
+	require.Equal(t, "0.3000 of 0.2500 USD", closeAndSummarize(t, w).BudgetExceeded)
 }
 
-func TestCallsAtOnceCannotPassTheBudgetTogether(t *testing.T) {
-	upstream := start(t, modelstub.Sequence(modelstub.Stall("hi"), modelstub.Text("hi")))
-	w := open(t, upstream, func(s *gateway.Settings) { s.Budget.Tokens = 900 })
-	got, _ := w.begin(t.Context()) // it may use 1000
-	second := w.post(ask(nil))
+func TestConcurrentCallsShareBudget(t *testing.T) {
+	upstream := startModel(t, modelstub.Sequence(modelstub.Stall("hi"), modelstub.Text("hi")))
+	w := openSession(t, upstream, func(s *gateway.Settings) { s.Budget.Tokens = 900 })
+	got, _ := w.startStream(t.Context()) // it may use 1000
+	second := w.post(requestBody(nil))
 	require.Equal(t, http.StatusTooManyRequests, second.status, "to be asked again, not the end")
 	require.Empty(t, second.header.Get("X-Should-Retry"))
 	require.Empty(t, w.Summary().BudgetExceeded)
 
 	require.NoError(t, got.Body.Close())
-	awaitGone(t, upstream)
-	require.Eventually(t, func() bool { return w.post(ask(nil)).status == http.StatusOK }, patience, 1e6,
+	awaitDisconnect(t, upstream)
+	require.Eventually(t, func() bool { return w.post(requestBody(nil)).status == http.StatusOK }, patience, 1e6,
 		"the first call used less than it might have")
 }

@@ -18,7 +18,7 @@ type Policy struct {
 	// Budget of the execution, which the operator's bounds besides.
 	Budget Budget
 	// Spent is what earlier attempts of the execution have used of it.
-	Spent Budget
+	PreviousUsage Budget
 }
 
 // Route is one request line. Nothing is decoded or cleaned before it is
@@ -30,9 +30,9 @@ type Route struct {
 	Local  bool   // answered with an empty 200 here, never sent upstream
 }
 
-func (p Policy) route(r *http.Request) (Route, bool) {
-	i := slices.IndexFunc(p.Routes, func(one Route) bool {
-		return one.Method == r.Method && one.Target == r.RequestURI
+func (p Policy) findRoute(r *http.Request) (Route, bool) {
+	i := slices.IndexFunc(p.Routes, func(route Route) bool {
+		return route.Method == r.Method && route.Target == r.RequestURI
 	})
 	if i < 0 {
 		return Route{}, false
@@ -41,14 +41,14 @@ func (p Policy) route(r *http.Request) (Route, bool) {
 }
 
 // betas keeps the values that are allowed, in their order.
-func (p Policy) betas(r *http.Request) string {
-	var kept []string
+func (p Policy) filterBetas(r *http.Request) string {
+	var allowed []string
 	for _, value := range r.Header.Values("Anthropic-Beta") {
-		for one := range strings.SplitSeq(value, ",") {
-			if one = strings.TrimSpace(one); slices.Contains(p.Betas, one) && !slices.Contains(kept, one) {
-				kept = append(kept, one)
+		for beta := range strings.SplitSeq(value, ",") {
+			if beta = strings.TrimSpace(beta); slices.Contains(p.Betas, beta) && !slices.Contains(allowed, beta) {
+				allowed = append(allowed, beta)
 			}
 		}
 	}
-	return strings.Join(kept, ",")
+	return strings.Join(allowed, ",")
 }

@@ -20,7 +20,7 @@ const (
 // https://docs.anthropic.com/en/docs/about-claude/pricing as far as that page
 // was at hand. Long-context surcharges (above 200,000 input tokens on older
 // Sonnet models) are not in it.
-var prices = map[string]Price{
+var listPrices = map[string]Price{
 	"claude-3-5-haiku":  {0.80, 4},
 	"claude-haiku-4-5":  {1, 5},
 	"claude-3-7-sonnet": {3, 15},
@@ -41,11 +41,11 @@ var prices = map[string]Price{
 }
 
 // dated is the release date that full names of models end with.
-var dated = regexp.MustCompile(`-20\d{6}$`)
+var dateSuffix = regexp.MustCompile(`-20\d{6}$`)
 
-func priceOf(model string) (Price, bool) {
-	model = dated.ReplaceAllString(strings.TrimSuffix(model, "-latest"), "")
-	p, ok := prices[model]
+func lookupPrice(model string) (Price, bool) {
+	model = dateSuffix.ReplaceAllString(strings.TrimSuffix(model, "-latest"), "")
+	p, ok := listPrices[model]
 	return p, ok
 }
 

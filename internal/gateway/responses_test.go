@@ -18,16 +18,16 @@ const (
 )
 
 // speaking opens the way to an upstream that speaks the Responses API.
-func speaking(t *testing.T, upstream *modelstub.Server, change ...func(*gateway.Policy)) *wayOut {
+func openResponsesSession(t *testing.T, upstream *modelstub.Server, change ...func(*gateway.Policy)) *testSession {
 	t.Helper()
 	p := gateway.Policy{Routes: []gateway.Route{{Method: http.MethodPost, Target: responses}}, Models: []string{gpt}}
 	for _, c := range change {
 		c(&p)
 	}
-	return openFor(t, upstream, p, func(s *gateway.Settings) { s.API = gateway.ResponsesAPI })
+	return openSessionWithPolicy(t, upstream, p, func(s *gateway.Settings) { s.API = gateway.ResponsesAPI })
 }
 
-func (w *wayOut) respond(body string, header ...string) response {
+func (w *testSession) postResponses(body string, header ...string) response {
 	w.t.Helper()
 	request, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, "http://sandbox"+responses, strings.NewReader(body))
 	require.NoError(w.t, err)
@@ -44,10 +44,10 @@ func input(items string, more ...string) string {
 		gpt, items, strings.Join(more, ""))
 }
 
-const said = `{"type":"message","id":"msg_1","role":"user","content":[{"type":"input_text","text":"hello"}]}`
+const helloItem = `{"type":"message","id":"msg_1","role":"user","content":[{"type":"input_text","text":"hello"}]}`
 
 // spoken is an answer of the Responses API, as a stream.
-func spoken(usage string) modelstub.Answer {
+func responsesAnswer(usage string) modelstub.Response {
 	return modelstub.Raw(http.StatusOK, http.Header{"Content-Type": {"text/event-stream"}}, fmt.Sprintf(
 		"event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"id\":\"r\",\"usage\":null}}\n\n"+
 			"event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"id\":\"r\",\"model\":%q,\"usage\":%s}}\n\n", gpt, usage))
@@ -55,10 +55,10 @@ func spoken(usage string) modelstub.Answer {
 
 const used120 = `{"input_tokens":100,"input_tokens_details":{"cached_tokens":40},"output_tokens":20,"total_tokens":120}`
 
-func TestTheResponsesAPI(t *testing.T) {
-	upstream := start(t, modelstub.Always(spoken(used120)))
-	w := speaking(t, upstream, func(p *gateway.Policy) { p.Prices = map[string]gateway.Price{gpt: {Input: 1, Output: 10}} })
-	got := w.respond(input(said), "Authorization", "Bearer mine", "X-Api-Key", "mine", "Openai-Organization", "mine", "Anthropic-Version", "2024-01-01")
+func TestResponsesAPI(t *testing.T) {
+	upstream := startModel(t, modelstub.Always(responsesAnswer(used120)))
+	w := openResponsesSession(t, upstream, func(p *gateway.Policy) { p.Prices = map[string]gateway.Price{gpt: {Input: 1, Output: 10}} })
+	got := w.postResponses(input(helloItem), "Authorization", "Bearer mine", "X-Api-Key", "mine", "Openai-Organization", "mine", "Anthropic-Version", "2024-01-01")
 	require.Equal(t, http.StatusOK, got.status)
 	require.Contains(t, got.body, "response.completed")
 	sent := upstream.Requests()[0]
@@ -66,48 +66,48 @@ func TestTheResponsesAPI(t *testing.T) {
 	for _, name := range []string{"X-Api-Key", "Openai-Organization", "Anthropic-Version"} {
 		require.NotContains(t, sent.Header, name)
 	}
-	s := settled(t, w)
+	s := closeAndSummarize(t, w)
 	require.Equal(t, gateway.Tokens{Input: 60, CacheRead: 40, Output: 20}, s.Tokens)
 	require.InDelta(t, (60+4+200)/1e6, s.CostUSD, 1e-12)
 	require.Zero(t, s.EstimatedCalls)
 	require.Zero(t, s.UnpricedCalls)
 }
 
-func TestAnAnswerOfTheResponsesAPIThatIsNoStream(t *testing.T) {
-	upstream := start(t, modelstub.Always(modelstub.Raw(http.StatusOK, nil, `{"model":"`+gpt+`","usage":`+used120+`}`)))
-	w := speaking(t, upstream)
-	require.Equal(t, http.StatusOK, w.respond(input(said)).status)
-	s := settled(t, w)
+func TestResponsesAPIWithoutStream(t *testing.T) {
+	upstream := startModel(t, modelstub.Always(modelstub.Raw(http.StatusOK, nil, `{"model":"`+gpt+`","usage":`+used120+`}`)))
+	w := openResponsesSession(t, upstream)
+	require.Equal(t, http.StatusOK, w.postResponses(input(helloItem)).status)
+	s := closeAndSummarize(t, w)
 	require.EqualValues(t, 120, s.Tokens.Total())
 	require.EqualValues(t, 1, s.UnpricedCalls)
 }
 
-func TestAFailureOfTheResponsesAPI(t *testing.T) {
+func TestResponsesAPIFailure(t *testing.T) {
 	for code, status := range map[string]int{"rate_limit_exceeded": http.StatusTooManyRequests, "server_error": http.StatusInternalServerError} {
-		upstream := start(t, modelstub.Always(modelstub.Raw(http.StatusOK, http.Header{"Content-Type": {"text/event-stream"}},
+		upstream := startModel(t, modelstub.Always(modelstub.Raw(http.StatusOK, http.Header{"Content-Type": {"text/event-stream"}},
 			`data: {"type":"response.failed","response":{"error":{"code":"`+code+`"},"usage":null}}`+"\n\n")))
-		w := speaking(t, upstream)
-		w.respond(input(said))
-		s := settled(t, w)
+		w := openResponsesSession(t, upstream)
+		w.postResponses(input(helloItem))
+		s := closeAndSummarize(t, w)
 		require.Equal(t, status, s.LastStatus)
 		require.True(t, s.LastCallFailed())
 	}
 }
 
-func TestWhatReachesOutOfTheResponsesAPIIsRefused(t *testing.T) {
+func TestResponsesAPIProviderSideAccessIsDenied(t *testing.T) {
 	block := func(b string) string { return `{"type":"message","role":"user","content":[` + b + `]}` }
 	for name, c := range map[string]struct{ body, message string }{
-		"web search":            {input(said, `,"tools":[{"type":"web_search"}]`), `"web_search" runs at the provider`},
-		"in a namespace":        {input(said, `,"tools":[{"type":"namespace","tools":[{"type":"web_search"}]}]`), "runs at the provider"},
-		"an MCP server":         {input(said, `,"tools":[{"type":"mcp","server_url":"https://x"}]`), "runs at the provider"},
-		"code at the provider":  {input(said, `,"tools":[{"type":"code_interpreter"}]`), "runs at the provider"},
-		"a hosted shell":        {input(said, `,"tools":[{"type":"shell"}]`), "runs at the provider"},
-		"a tool without a type": {input(said, `,"tools":[{"name":"x"}]`), "runs at the provider"},
-		"an earlier answer":     {input(said, `,"previous_response_id":"r"`), `"previous_response_id" is not allowed`},
-		"a conversation":        {input(said, `,"conversation":"c"`), "is not allowed"},
-		"a stored prompt":       {input(said, `,"prompt":{"id":"p"}`), "is not allowed"},
-		"in the background":     {input(said, `,"background":true`), "is not allowed"},
-		"a faster price":        {input(said, `,"service_tier":"priority"`), "is not allowed"},
+		"web search":            {input(helloItem, `,"tools":[{"type":"web_search"}]`), `"web_search" runs at the provider`},
+		"in a namespace":        {input(helloItem, `,"tools":[{"type":"namespace","tools":[{"type":"web_search"}]}]`), "runs at the provider"},
+		"an MCP server":         {input(helloItem, `,"tools":[{"type":"mcp","server_url":"https://x"}]`), "runs at the provider"},
+		"code at the provider":  {input(helloItem, `,"tools":[{"type":"code_interpreter"}]`), "runs at the provider"},
+		"a hosted shell":        {input(helloItem, `,"tools":[{"type":"shell"}]`), "runs at the provider"},
+		"a tool without a type": {input(helloItem, `,"tools":[{"name":"x"}]`), "runs at the provider"},
+		"an earlier answer":     {input(helloItem, `,"previous_response_id":"r"`), `"previous_response_id" is not allowed`},
+		"a conversation":        {input(helloItem, `,"conversation":"c"`), "is not allowed"},
+		"a stored prompt":       {input(helloItem, `,"prompt":{"id":"p"}`), "is not allowed"},
+		"in the background":     {input(helloItem, `,"background":true`), "is not allowed"},
+		"a faster price":        {input(helloItem, `,"service_tier":"priority"`), "is not allowed"},
 		"an image by URL":       {input(block(`{"type":"input_image","image_url":"https://evil.example/x"}`)), "sources by URL"},
 		"an image by file":      {input(block(`{"type":"input_image","file_id":"f"}`)), "files of the provider"},
 		"a file by URL":         {input(block(`{"type":"input_file","file_url":"https://evil.example/x"}`)), "sources by URL"},
@@ -117,29 +117,29 @@ func TestWhatReachesOutOfTheResponsesAPIIsRefused(t *testing.T) {
 		"another's, with a role": {
 			input(`{"type":"item_reference","role":"user","id":"msg_2"}`), "kept at the provider",
 		},
-		"a foreign model": {strings.Replace(input(said), gpt, "gpt-9", 1), `the model "gpt-9" is not allowed`},
-		"Messages' words": {ask(nil), "is not allowed"},
+		"a foreign model": {strings.Replace(input(helloItem), gpt, "gpt-9", 1), `the model "gpt-9" is not allowed`},
+		"Messages' words": {requestBody(nil), "is not allowed"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			upstream := start(t, modelstub.Always(spoken(used120)))
-			w := speaking(t, upstream)
-			requireDenied(t, upstream, w, w.respond(c.body), c.message)
+			upstream := startModel(t, modelstub.Always(responsesAnswer(used120)))
+			w := openResponsesSession(t, upstream)
+			requireDenied(t, upstream, w, w.postResponses(c.body), c.message)
 		})
 	}
 }
 
-func TestWhatAgentsOfTheResponsesAPINeedPasses(t *testing.T) {
+func TestResponsesAPIAgentRequestsAreAllowed(t *testing.T) {
 	for name, body := range map[string]string{
 		"words":                 fmt.Sprintf(`{"model":%q,"input":"hello","max_output_tokens":null}`, gpt),
 		"an image inline":       input(`{"role":"user","content":[{"type":"input_image","image_url":"data:image/png;base64,AAAA","file_id2":null}]}`),
-		"a call and its output": input(said + `,{"type":"function_call","id":"fc_1","call_id":"c","name":"exec","arguments":"{\"file_id\":1}"},{"type":"function_call_output","call_id":"c","output":"x"}`),
+		"a call and its output": input(helloItem + `,{"type":"function_call","id":"fc_1","call_id":"c","name":"exec","arguments":"{\"file_id\":1}"},{"type":"function_call_output","call_id":"c","output":"x"}`),
 		"reasoning":             input(`{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"x"}`),
-		"tools of the agent":    input(said, `,"tools":[{"type":"function","name":"exec","parameters":{"properties":{"file_url":{"type":"string"}}}},{"type":"namespace","name":"n","tools":[{"type":"function","name":"f"}]}]`),
-		"a bound":               input(said, `,"max_output_tokens":100`),
+		"tools of the agent":    input(helloItem, `,"tools":[{"type":"function","name":"exec","parameters":{"properties":{"file_url":{"type":"string"}}}},{"type":"namespace","name":"n","tools":[{"type":"function","name":"f"}]}]`),
+		"a bound":               input(helloItem, `,"max_output_tokens":100`),
 	} {
 		t.Run(name, func(t *testing.T) {
-			upstream := start(t, modelstub.Always(spoken(used120)))
-			require.Equal(t, http.StatusOK, speaking(t, upstream).respond(body).status)
+			upstream := startModel(t, modelstub.Always(responsesAnswer(used120)))
+			require.Equal(t, http.StatusOK, openResponsesSession(t, upstream).postResponses(body).status)
 			require.Len(t, upstream.Requests(), 1)
 		})
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/airlock-run/airlock/internal/test/modelstub"
 )
 
-func TestOnlyDeclaredRequestLinesPass(t *testing.T) {
-	body := ask(nil)
+func TestOnlyDeclaredRoutesAreAllowed(t *testing.T) {
+	body := requestBody(nil)
 	for _, line := range []string{
 		"GET /v1/messages?beta=true",
 		"PUT /v1/messages?beta=true",
@@ -38,9 +38,9 @@ func TestOnlyDeclaredRequestLinesPass(t *testing.T) {
 		"GET /",
 	} {
 		t.Run(line, func(t *testing.T) {
-			upstream := start(t, modelstub.Always(modelstub.Text("hi")))
-			w := open(t, upstream, nil)
-			got := w.raw(fmt.Sprintf("%s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", line, len(body), body))
+			upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
+			w := openSession(t, upstream, nil)
+			got := w.roundTripRaw(fmt.Sprintf("%s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", line, len(body), body))
 			require.Equal(t, http.StatusForbidden, got.status)
 			requireDenied(t, upstream, w, got, "not one that the runtime may make")
 		})
@@ -54,14 +54,14 @@ func TestConnectAndUpgradeAreRefused(t *testing.T) {
 		"h2c":     "POST " + target + " HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\nContent-Length: 2\r\n\r\n{}",
 	} {
 		t.Run(name, func(t *testing.T) {
-			upstream := start(t, modelstub.Always(modelstub.Text("hi")))
-			w := open(t, upstream, nil)
-			requireDenied(t, upstream, w, w.raw(request), "not one that the runtime may make")
+			upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
+			w := openSession(t, upstream, nil)
+			requireDenied(t, upstream, w, w.roundTripRaw(request), "not one that the runtime may make")
 		})
 	}
 }
 
-func TestBodiesNeedALengthWithinBounds(t *testing.T) {
+func TestBodyLengthIsRequiredAndBounded(t *testing.T) {
 	line := "POST " + target + " HTTP/1.1\r\nHost: x\r\n"
 	for name, c := range map[string]struct {
 		request string
@@ -74,18 +74,18 @@ func TestBodiesNeedALengthWithinBounds(t *testing.T) {
 		"empty":     {line + "Content-Length: 0\r\n\r\n", http.StatusBadRequest, "not one JSON object"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			upstream := start(t, modelstub.Always(modelstub.Text("hi")))
-			w := open(t, upstream, func(s *gateway.Settings) { s.MaxRequest = 65536 })
-			got := w.raw(c.request)
+			upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
+			w := openSession(t, upstream, func(s *gateway.Settings) { s.MaxRequestSize = 65536 })
+			got := w.roundTripRaw(c.request)
 			require.Equal(t, c.status, got.status)
 			requireDenied(t, upstream, w, got, c.message)
 		})
 	}
 }
 
-func TestHeadIsAnsweredHere(t *testing.T) {
-	upstream := start(t, modelstub.Always(modelstub.Text("hi")))
-	w := open(t, upstream, nil)
+func TestLocalRoute(t *testing.T) {
+	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
+	w := openSession(t, upstream, nil)
 	request, err := http.NewRequest(http.MethodHead, "http://sandbox/", nil)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, w.do(request).status)
@@ -93,18 +93,18 @@ func TestHeadIsAnsweredHere(t *testing.T) {
 	require.Equal(t, gateway.Summary{}, w.Summary())
 }
 
-func TestNothingDeclaredNothingAllowed(t *testing.T) {
-	upstream := start(t, modelstub.Always(modelstub.Text("hi")))
-	noModels := openFor(t, upstream, gateway.Policy{Routes: policy.Routes}, nil)
-	requireDenied(t, upstream, noModels, noModels.post(ask(nil)), "the model")
-	noRoutes := openFor(t, upstream, gateway.Policy{Models: policy.Models}, nil)
-	requireDenied(t, upstream, noRoutes, noRoutes.post(ask(nil)), "not one that the runtime may make")
+func TestEmptyPolicyDeniesAll(t *testing.T) {
+	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
+	noModels := openSessionWithPolicy(t, upstream, gateway.Policy{Routes: policy.Routes}, nil)
+	requireDenied(t, upstream, noModels, noModels.post(requestBody(nil)), "the model")
+	noRoutes := openSessionWithPolicy(t, upstream, gateway.Policy{Models: policy.Models}, nil)
+	requireDenied(t, upstream, noRoutes, noRoutes.post(requestBody(nil)), "not one that the runtime may make")
 }
 
-func TestHugeHeadersAreRefused(t *testing.T) {
-	upstream := start(t, modelstub.Always(modelstub.Text("hi")))
-	w := open(t, upstream, nil)
-	request, err := http.NewRequest(http.MethodPost, "http://sandbox"+target, strings.NewReader(ask(nil)))
+func TestHugeHeadersAreRejected(t *testing.T) {
+	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
+	w := openSession(t, upstream, nil)
+	request, err := http.NewRequest(http.MethodPost, "http://sandbox"+target, strings.NewReader(requestBody(nil)))
 	require.NoError(t, err)
 	request.Header.Set("X", strings.Repeat("x", 200<<10))
 	// Whether the refusal arrives before the reset is up to the kernel.

@@ -19,21 +19,21 @@ type Session struct {
 	policy  Policy
 	server  *http.Server
 	log     *zap.Logger
-	bill    *bill
+	budget  *budgetTracker
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelCauseFunc
 
-	mu     sync.Mutex
-	closed bool
-	calls  sync.WaitGroup // requests being handled; added to under mu, so that Close waits for all
+	mu       sync.Mutex
+	closed   bool
+	requests sync.WaitGroup // requests being handled; added to under mu, so that Close waits for all
 
-	bodies *semaphore.Weighted // bytes of request bodies held at a time
+	bodyBytes *semaphore.Weighted // bytes of request bodies held at a time
 }
 
 const (
 	maxConnections = 32
-	maxHeaders     = 64 << 10
+	maxHeaderBytes = 64 << 10
 	headerTimeout  = 10 * time.Second
 )
 
@@ -50,7 +50,7 @@ func newServer(h http.Handler, log *zap.Logger) *http.Server {
 		Handler:                      h,
 		ReadHeaderTimeout:            headerTimeout,
 		IdleTimeout:                  2 * time.Minute,
-		MaxHeaderBytes:               maxHeaders,
+		MaxHeaderBytes:               maxHeaderBytes,
 		DisableGeneralOptionsHandler: true,
 		Protocols:                    protocols,
 		ErrorLog:                     errorLog,
@@ -74,7 +74,7 @@ func (s *Session) Close() error {
 	s.mu.Unlock()
 	s.cancel(errSessionClosed)
 	err := s.server.Close()
-	s.calls.Wait()
+	s.requests.Wait()
 	if errors.Is(err, net.ErrClosed) {
 		return nil // the listener's owner was faster
 	}
@@ -82,14 +82,14 @@ func (s *Session) Close() error {
 }
 
 // Summary is what went through so far.
-func (s *Session) Summary() Summary { return s.bill.summary() }
+func (s *Session) Summary() Summary { return s.budget.summary() }
 
 // enter counts a request in, unless the session has ended.
-func (s *Session) enter() bool {
+func (s *Session) beginRequest() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.closed {
-		s.calls.Add(1)
+		s.requests.Add(1)
 	}
 	return !s.closed
 }

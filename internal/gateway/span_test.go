@@ -20,20 +20,20 @@ import (
 // Each call that goes upstream is a span of the session's trace, one that is
 // refused is none. The session outlives the context that it was made in, and
 // neither sandbox nor provider has a part in the trace.
-func TestCallsAreSpans(t *testing.T) {
+func TestCallSpans(t *testing.T) {
 	before := otel.GetTextMapPropagator()
 	otel.SetTextMapPropagator(propagation.TraceContext{})
 	t.Cleanup(func() { otel.SetTextMapPropagator(before) })
 	spans := tracetest.NewSpanRecorder()
 	ctx, cancel := context.WithCancel(t.Context())
 	ctx, attempt := sdk.NewTracerProvider(sdk.WithSpanProcessor(spans)).Tracer("test").Start(ctx, "attempt")
-	upstream := start(t, modelstub.Sequence(modelstub.Text("hi"), modelstub.Status(529, "overloaded_error", "later")))
-	w := openIn(ctx, t, gateway.Settings{Upstream: upstream.URL(), APIKey: key}, policy)
+	upstream := startModel(t, modelstub.Sequence(modelstub.Text("hi"), modelstub.Status(529, "overloaded_error", "later")))
+	w := openSessionWithContext(ctx, t, gateway.Settings{Upstream: upstream.URL(), APIKey: key}, policy)
 	cancel()
 
-	require.Equal(t, http.StatusOK, w.post(ask(nil), "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").status)
-	require.Equal(t, 529, w.post(ask(nil)).status)
-	require.Equal(t, http.StatusForbidden, w.post(ask(map[string]any{"model": "another"})).status)
+	require.Equal(t, http.StatusOK, w.post(requestBody(nil), "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").status)
+	require.Equal(t, 529, w.post(requestBody(nil)).status)
+	require.Equal(t, http.StatusForbidden, w.post(requestBody(map[string]any{"model": "another"})).status)
 	require.NoError(t, w.Close()) // waits for the calls, and so for their spans
 
 	ended := spans.Ended()

@@ -19,9 +19,9 @@ import (
 )
 
 // begin sends a request and returns when the first event of its answer is there.
-func (w *wayOut) begin(ctx context.Context) (*http.Response, *bufio.Reader) {
+func (w *testSession) startStream(ctx context.Context) (*http.Response, *bufio.Reader) {
 	w.t.Helper()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://sandbox"+target, strings.NewReader(ask(nil)))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://sandbox"+target, strings.NewReader(requestBody(nil)))
 	require.NoError(w.t, err)
 	got, err := w.client.Do(request)
 	require.NoError(w.t, err)
@@ -33,10 +33,10 @@ func (w *wayOut) begin(ctx context.Context) (*http.Response, *bufio.Reader) {
 	return got, lines
 }
 
-func TestEventsArriveWhileTheAnswerIsStillWritten(t *testing.T) {
-	upstream := start(t, modelstub.Always(modelstub.Stall("hello")))
-	w := open(t, upstream, nil)
-	got, lines := w.begin(t.Context())
+func TestEventsAreForwardedImmediately(t *testing.T) {
+	upstream := startModel(t, modelstub.Always(modelstub.Stall("hello")))
+	w := openSession(t, upstream, nil)
+	got, lines := w.startStream(t.Context())
 	require.Equal(t, "text/event-stream; charset=utf-8", got.Header.Get("Content-Type"))
 	for {
 		line, err := lines.ReadString('\n')
@@ -47,21 +47,21 @@ func TestEventsArriveWhileTheAnswerIsStillWritten(t *testing.T) {
 	}
 }
 
-func TestUpstreamEndsWhenTheSandboxGoes(t *testing.T) {
-	upstream := start(t, modelstub.Always(modelstub.Stall("hello")))
-	w := open(t, upstream, nil)
+func TestSandboxDisconnectCancelsUpstream(t *testing.T) {
+	upstream := startModel(t, modelstub.Always(modelstub.Stall("hello")))
+	w := openSession(t, upstream, nil)
 	ctx, cancel := context.WithCancel(t.Context())
-	w.begin(ctx)
+	w.startStream(ctx)
 	cancel()
-	awaitGone(t, upstream)
+	awaitDisconnect(t, upstream)
 }
 
-func TestUpstreamEndsWhenTheSessionIsClosed(t *testing.T) {
-	upstream := start(t, modelstub.Always(modelstub.Hang()))
-	w := open(t, upstream, nil)
+func TestCloseCancelsUpstream(t *testing.T) {
+	upstream := startModel(t, modelstub.Always(modelstub.Hang()))
+	w := openSession(t, upstream, nil)
 	status := make(chan int, 1)
 	go func() {
-		got, err := w.client.Post("http://sandbox"+target, "application/json", strings.NewReader(ask(nil)))
+		got, err := w.client.Post("http://sandbox"+target, "application/json", strings.NewReader(requestBody(nil)))
 		if err != nil {
 			status <- 0
 			return
@@ -69,9 +69,9 @@ func TestUpstreamEndsWhenTheSessionIsClosed(t *testing.T) {
 		_ = got.Body.Close()
 		status <- got.StatusCode
 	}()
-	<-upstream.Heard()
+	<-upstream.Received()
 	require.NoError(t, w.Close())
-	awaitGone(t, upstream)
+	awaitDisconnect(t, upstream)
 	require.Contains(t, []int{0, http.StatusBadGateway}, <-status, "reset or told so, whichever is faster")
 	require.EqualValues(t, 1, w.Summary().EstimatedCalls, "the summary is final once Close returns")
 	require.NoError(t, w.Close(), "again")
@@ -81,10 +81,10 @@ func TestUpstreamEndsWhenTheSessionIsClosed(t *testing.T) {
 }
 
 func TestServeAfterCloseReturns(t *testing.T) {
-	upstream := start(t, modelstub.Always(modelstub.Text("hi")))
+	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
 	g, err := gateway.New(gateway.Settings{Upstream: upstream.URL(), APIKey: key})
 	require.NoError(t, err)
-	s := g.Session(context.Background(), "exe_1", policy)
+	s := g.OpenSession(context.Background(), "exe_1", policy)
 	require.NoError(t, s.Close())
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -93,18 +93,18 @@ func TestServeAfterCloseReturns(t *testing.T) {
 	require.ErrorIs(t, err, net.ErrClosed, "Serve owns the listener")
 }
 
-func awaitGone(t *testing.T, upstream *modelstub.Server) {
+func awaitDisconnect(t *testing.T, upstream *modelstub.Server) {
 	t.Helper()
 	select {
-	case <-upstream.Gone():
+	case <-upstream.Disconnected():
 	case <-time.After(patience):
 		t.Fatal("the request upstream goes on")
 	}
 }
 
-func TestAnswersThatTakeTooLong(t *testing.T) {
+func TestResponseTimeouts(t *testing.T) {
 	for name, c := range map[string]struct {
-		answer modelstub.Answer
+		answer modelstub.Response
 		change func(*gateway.Settings)
 		status int // to the sandbox: of a stream it is said already
 		says   string
@@ -123,13 +123,13 @@ func TestAnswersThatTakeTooLong(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			upstream := start(t, modelstub.Always(c.answer))
-			w := open(t, upstream, c.change)
-			got := w.post(ask(nil))
+			upstream := startModel(t, modelstub.Always(c.answer))
+			w := openSession(t, upstream, c.change)
+			got := w.post(requestBody(nil))
 			require.Equal(t, c.status, got.status)
 			require.Contains(t, got.body, c.says)
-			awaitGone(t, upstream)
-			s := settled(t, w)
+			awaitDisconnect(t, upstream)
+			s := closeAndSummarize(t, w)
 			require.Equal(t, http.StatusGatewayTimeout, s.LastStatus)
 			require.True(t, s.LastCallFailed())
 			require.EqualValues(t, 1, s.EstimatedCalls)
@@ -138,61 +138,61 @@ func TestAnswersThatTakeTooLong(t *testing.T) {
 }
 
 // settled is the summary after all requests have ended.
-func settled(t *testing.T, w *wayOut) gateway.Summary {
+func closeAndSummarize(t *testing.T, w *testSession) gateway.Summary {
 	t.Helper()
 	require.NoError(t, w.Close())
 	return w.Summary()
 }
 
-func TestAStreamCutByTheProvider(t *testing.T) {
-	upstream := start(t, modelstub.Always(modelstub.Cut("hello")))
-	w := open(t, upstream, nil)
-	got := w.post(ask(nil))
+func TestStreamResetByProvider(t *testing.T) {
+	upstream := startModel(t, modelstub.Always(modelstub.ResetMidStream("hello")))
+	w := openSession(t, upstream, nil)
+	got := w.post(requestBody(nil))
 	require.Contains(t, got.body, "hello")
 	require.Contains(t, got.body, "event: error")
-	s := settled(t, w)
+	s := closeAndSummarize(t, w)
 	require.True(t, s.LastCallFailed())
 	require.Zero(t, s.LastStatus)
 }
 
-func TestAnUpstreamThatIsNotThere(t *testing.T) {
+func TestUpstreamUnreachable(t *testing.T) {
 	upstream := modelstub.Start(modelstub.Always(modelstub.Text("hi")))
-	w := open(t, upstream, nil)
+	w := openSession(t, upstream, nil)
 	upstream.Close()
-	got := w.post(ask(nil))
+	got := w.post(requestBody(nil))
 	require.Equal(t, http.StatusBadGateway, got.status)
 	require.NotContains(t, got.body, "127.0.0.1", "the sandbox learns nothing of the operator's network")
-	s := settled(t, w)
+	s := closeAndSummarize(t, w)
 	require.True(t, s.LastCallFailed())
 	require.Zero(t, s.EstimatedCalls, "what was never sent costs nothing")
 	require.Zero(t, s.Tokens)
 }
 
-func TestLargeAnswersAreWholeAndBounded(t *testing.T) {
+func TestLargeResponsesAreCompleteAndBounded(t *testing.T) {
 	text := strings.Repeat("0123456789abcdef", 1<<16)
 	for name, stream := range map[string]bool{"stream": true, "whole": false} {
 		t.Run(name, func(t *testing.T) {
-			upstream := start(t, modelstub.Always(modelstub.Text(text)))
-			got := open(t, upstream, nil).post(ask(map[string]any{"stream": stream}))
+			upstream := startModel(t, modelstub.Always(modelstub.Text(text)))
+			got := openSession(t, upstream, nil).post(requestBody(map[string]any{"stream": stream}))
 			require.Equal(t, http.StatusOK, got.status)
 			require.Equal(t, len(text), strings.Count(got.body, "0123456789abcdef")*16)
 
-			small := open(t, upstream, func(s *gateway.Settings) { s.MaxAnswer = 1 << 18 })
-			got = small.post(ask(map[string]any{"stream": stream}))
+			small := openSession(t, upstream, func(s *gateway.Settings) { s.MaxResponseSize = 1 << 18 })
+			got = small.post(requestBody(map[string]any{"stream": stream}))
 			require.Contains(t, got.body, "the answer is too large")
 			require.Less(t, len(got.body), 1<<19)
 		})
 	}
 }
 
-func TestManyCallsAtOnce(t *testing.T) {
-	upstream := start(t, modelstub.Always(modelstub.Text("hi")))
-	w := open(t, upstream, nil)
+func TestConcurrentCalls(t *testing.T) {
+	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
+	w := openSession(t, upstream, nil)
 	const calls = 50
 	results := make(chan error, calls)
 	for range calls {
 		go func() {
-			got, err := w.client.Post("http://sandbox"+target, "application/json", strings.NewReader(ask(nil)))
+			got, err := w.client.Post("http://sandbox"+target, "application/json", strings.NewReader(requestBody(nil)))
 			if err == nil {
 				_, err = io.Copy(io.Discard, got.Body)
 				err = errors.Join(err, got.Body.Close())
@@ -203,23 +203,23 @@ func TestManyCallsAtOnce(t *testing.T) {
 	for range calls {
 		require.NoError(t, <-results)
 	}
-	s := settled(t, w)
+	s := closeAndSummarize(t, w)
 	require.EqualValues(t, calls, s.Calls)
 	require.EqualValues(t, calls*100, s.Tokens.Input)
 	require.EqualValues(t, calls*20, s.Tokens.Output)
 }
 
-func TestASandboxThatSendsNoBody(t *testing.T) {
-	upstream := start(t, modelstub.Always(modelstub.Text("hi")))
-	w := open(t, upstream, func(s *gateway.Settings) { s.BodyTimeout = 50 * time.Millisecond })
-	got := w.raw("POST " + target + " HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+func TestMissingBodyTimesOut(t *testing.T) {
+	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
+	w := openSession(t, upstream, func(s *gateway.Settings) { s.BodyTimeout = 50 * time.Millisecond })
+	got := w.roundTripRaw("POST " + target + " HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
 	require.Equal(t, http.StatusBadRequest, got.status)
 	requireDenied(t, upstream, w, got, "could not be read")
 }
 
-func TestLargeBodiesOfOneSandboxAreFew(t *testing.T) {
-	upstream := start(t, modelstub.Always(modelstub.Text("hi")))
-	w := open(t, upstream, func(s *gateway.Settings) { s.MaxRequest = 1000 })
+func TestConcurrentLargeBodiesAreLimited(t *testing.T) {
+	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
+	w := openSession(t, upstream, func(s *gateway.Settings) { s.MaxRequestSize = 1000 })
 	for range 2 { // as much as a session may hold
 		conn, err := net.Dial("unix", w.socket)
 		require.NoError(t, err)
@@ -230,33 +230,33 @@ func TestLargeBodiesOfOneSandboxAreFew(t *testing.T) {
 		require.NoError(t, err)
 		require.Contains(t, line, "100 Continue", "the gateway has begun to read it")
 	}
-	require.Equal(t, http.StatusTooManyRequests, w.post(ask(nil)).status)
+	require.Equal(t, http.StatusTooManyRequests, w.post(requestBody(nil)).status)
 }
 
-func TestASandboxThatDoesNotReadItsAnswer(t *testing.T) {
+func TestSandboxDoesNotReadResponse(t *testing.T) {
 	// More than the kernel's buffers take on the way.
-	upstream := start(t, modelstub.Always(modelstub.Text(strings.Repeat("x", 30<<20))))
-	w := open(t, upstream, func(s *gateway.Settings) { s.IdleTimeout = 100 * time.Millisecond })
+	upstream := startModel(t, modelstub.Always(modelstub.Text(strings.Repeat("x", 30<<20))))
+	w := openSession(t, upstream, func(s *gateway.Settings) { s.IdleTimeout = 100 * time.Millisecond })
 	conn, err := net.Dial("unix", w.socket)
 	require.NoError(t, err)
 	defer conn.Close()
-	body := ask(nil)
+	body := requestBody(nil)
 	_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", target, len(body), body)
 	require.NoError(t, err)
-	awaitGone(t, upstream)
-	require.EqualValues(t, 1, settled(t, w).EstimatedCalls)
+	awaitDisconnect(t, upstream)
+	require.EqualValues(t, 1, closeAndSummarize(t, w).EstimatedCalls)
 }
 
 func TestOneConnectionServesManyRequests(t *testing.T) {
-	upstream := start(t, modelstub.Always(modelstub.Text("hi")))
-	w := open(t, upstream, func(s *gateway.Settings) {
+	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
+	w := openSession(t, upstream, func(s *gateway.Settings) {
 		s.BodyTimeout, s.IdleTimeout = 100*time.Millisecond, 100*time.Millisecond
 	})
 	conn, err := net.Dial("unix", w.socket)
 	require.NoError(t, err)
 	defer conn.Close()
 	answers := bufio.NewReader(conn)
-	body := ask(map[string]any{"stream": false})
+	body := requestBody(map[string]any{"stream": false})
 	for range 3 {
 		_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", target, len(body), body)
 		require.NoError(t, err)
@@ -268,21 +268,21 @@ func TestOneConnectionServesManyRequests(t *testing.T) {
 		// Let the deadlines pass: those of one request are not the connection's.
 		<-time.After(150 * time.Millisecond)
 	}
-	require.EqualValues(t, 3, settled(t, w).Calls)
+	require.EqualValues(t, 3, closeAndSummarize(t, w).Calls)
 }
 
-func TestAnUpstreamWithTLSAndHTTP2(t *testing.T) {
+func TestUpstreamTLSAndHTTP2(t *testing.T) {
 	upstream := modelstub.StartTLS(modelstub.Sequence(modelstub.Text(strings.Repeat("Z", 1<<20)), modelstub.Stall("hello")))
 	t.Cleanup(upstream.Close)
-	w := open(t, upstream, func(s *gateway.Settings) { s.RootCAs = upstream.RootCAs(); s.IdleTimeout = 200 * time.Millisecond })
-	got := w.post(ask(nil))
+	w := openSession(t, upstream, func(s *gateway.Settings) { s.RootCAs = upstream.RootCAs(); s.IdleTimeout = 200 * time.Millisecond })
+	got := w.post(requestBody(nil))
 	require.Equal(t, http.StatusOK, got.status)
 	require.Equal(t, 1<<20, strings.Count(got.body, "Z"))
 	require.Equal(t, "HTTP/2.0", upstream.Requests()[0].Proto)
 
-	require.Contains(t, w.post(ask(nil)).body, "the answer stalled")
-	awaitGone(t, upstream)
+	require.Contains(t, w.post(requestBody(nil)).body, "the answer stalled")
+	awaitDisconnect(t, upstream)
 
-	strict := open(t, upstream, nil)
-	require.Equal(t, http.StatusBadGateway, strict.post(ask(nil)).status, "an unknown authority")
+	strict := openSession(t, upstream, nil)
+	require.Equal(t, http.StatusBadGateway, strict.post(requestBody(nil)).status, "an unknown authority")
 }

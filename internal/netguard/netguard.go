@@ -17,14 +17,14 @@ type Guard struct {
 }
 
 // Everywhere is what Guard.Allow holds where no address is refused.
-func Everywhere() []netip.Prefix {
+func AllAddresses() []netip.Prefix {
 	return []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
 }
 
 // RefusedError says which address is not dialled.
-type RefusedError struct{ Addr netip.Addr }
+type BlockedError struct{ Addr netip.Addr }
 
-func (e RefusedError) Error() string {
+func (e BlockedError) Error() string {
 	return fmt.Sprintf("the name resolves to %s, which is not a public address", e.Addr)
 }
 
@@ -47,8 +47,8 @@ func (g Guard) Check(addr netip.Addr) error {
 			return nil
 		}
 	}
-	if !Public(plain) {
-		return RefusedError{addr}
+	if !IsPublic(plain) {
+		return BlockedError{addr}
 	}
 	return nil
 }

@@ -8,25 +8,25 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestPublic(t *testing.T) {
+func TestIsPublic(t *testing.T) {
 	for _, one := range []string{"8.8.8.8", "160.79.104.10", "2607:6bc0::10", "172.32.0.1", "100.128.0.1"} {
-		require.True(t, Public(netip.MustParseAddr(one)), one)
+		require.True(t, IsPublic(netip.MustParseAddr(one)), one)
 	}
-	for _, one := range inward {
-		require.False(t, Public(netip.MustParseAddr(one)), one)
+	for _, one := range privateAddresses {
+		require.False(t, IsPublic(netip.MustParseAddr(one)), one)
 	}
 }
 
 // inward are addresses of every kind that leads inwards, or nowhere.
-var inward = []string{
+var privateAddresses = []string{
 	"127.0.0.1", "127.1.2.3", "::1", "0.0.0.0", "0.1.2.3", "::", "10.0.0.1", "172.16.0.1", "192.168.1.1",
 	"169.254.169.254", "fe80::1", "fe80::1%eth0", "fd00:ec2::254", "100.100.100.200", "224.0.0.1", "255.255.255.255",
 	"240.0.0.1", "198.18.0.1", "192.0.0.192", "203.0.113.1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1",
 	"64:ff9b::a9fe:a9fe", "64:ff9b:1::a00:1", "2002:7f00:1::", "2001:db8::1", "fec0::1", "ff02::1", "3fff::1",
 }
 
-func TestTheGuardLooksAtTheAddressThatIsDialled(t *testing.T) {
-	var refused RefusedError
+func TestControlChecksDialedAddress(t *testing.T) {
+	var refused BlockedError
 	closed := Guard{}
 	require.NoError(t, closed.Control(t.Context(), "tcp4", "8.8.8.8:443", nil))
 	require.ErrorAs(t, closed.Control(t.Context(), "tcp4", "169.254.169.254:80", nil), &refused)
@@ -34,8 +34,8 @@ func TestTheGuardLooksAtTheAddressThatIsDialled(t *testing.T) {
 	require.Error(t, closed.Control(t.Context(), "unix", "/run/docker.sock", nil))
 }
 
-func TestWhatIsAllowedIsAllowedAlone(t *testing.T) {
-	var refused RefusedError
+func TestAllowAddsOnlyItsPrefixes(t *testing.T) {
+	var refused BlockedError
 	some := Guard{Allow: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}}
 	require.NoError(t, some.Control(t.Context(), "tcp4", "10.1.2.3:80", nil))
 	require.NoError(t, some.Check(netip.MustParseAddr("::ffff:10.1.2.3")), "mapped, it is the same address")
@@ -43,18 +43,18 @@ func TestWhatIsAllowedIsAllowedAlone(t *testing.T) {
 	require.ErrorAs(t, some.Control(t.Context(), "tcp4", "127.0.0.1:80", nil), &refused)
 	require.NoError(t, some.Control(t.Context(), "tcp4", "8.8.8.8:443", nil))
 
-	for _, one := range inward {
-		require.NoError(t, Guard{Allow: Everywhere()}.Check(netip.MustParseAddr(one)), one)
+	for _, one := range privateAddresses {
+		require.NoError(t, Guard{Allow: AllAddresses()}.Check(netip.MustParseAddr(one)), one)
 	}
 }
 
-func TestANameThatResolvesInwardsIsNotDialled(t *testing.T) {
-	var refused RefusedError
+func TestPrivateNameIsNotDialed(t *testing.T) {
+	var refused BlockedError
 	dialer := net.Dialer{ControlContext: Guard{}.Control}
 	_, err := dialer.DialContext(t.Context(), "tcp", "localhost:1")
 	require.ErrorAs(t, err, &refused)
 
-	dialer.ControlContext = Guard{Allow: Everywhere()}.Control
+	dialer.ControlContext = Guard{Allow: AllAddresses()}.Control
 	_, err = dialer.DialContext(t.Context(), "tcp", "localhost:1")
 	require.Error(t, err, "nothing listens there")
 	require.NotErrorAs(t, err, &refused)

@@ -4,7 +4,7 @@ import "net/netip"
 
 // reserved are the ranges of IANA's special-purpose registries that netip does
 // not name, and those that wrap an IPv4 address.
-var reserved = []netip.Prefix{
+var reservedPrefixes = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),
 	netip.MustParsePrefix("100.64.0.0/10"), // shared address space, where some clouds keep metadata
 	netip.MustParsePrefix("192.0.0.0/24"),
@@ -27,12 +27,12 @@ var reserved = []netip.Prefix{
 }
 
 // Public says whether an address belongs to the open internet.
-func Public(addr netip.Addr) bool {
+func IsPublic(addr netip.Addr) bool {
 	addr = addr.Unmap().WithZone("")
 	if !addr.IsGlobalUnicast() || addr.IsPrivate() {
 		return false
 	}
-	for _, prefix := range reserved {
+	for _, prefix := range reservedPrefixes {
 		if prefix.Contains(addr) {
 			return false
 		}

@@ -42,13 +42,13 @@ func serve[Config any](load func() (Config, error), run func(context.Context, Co
 // whoever can see that the first was heard ends the process at once with the second.
 func Context() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.Background())
-	heard := make(chan os.Signal, 1)
-	signal.Notify(heard, syscall.SIGINT, syscall.SIGTERM)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	go func() {
 		defer cancel()
-		defer signal.Stop(heard)
+		defer signal.Stop(signals)
 		select {
-		case <-heard:
+		case <-signals:
 		case <-ctx.Done():
 		}
 	}()
@@ -56,15 +56,15 @@ func Context() (context.Context, context.CancelFunc) {
 }
 
 // relaxed is the GOGC of programs that hold the data as well.
-const relaxed = 400
+const relaxedGCPercent = 400
 
 // RelaxGC lets the heap grow to five times what lives in it before it is
 // collected, not to twice, unless GOGC says otherwise. It is for programs that
 // the emulators are part of, whose every call leaves much garbage and little that
 // lives: an execution takes a sixth less CPU time, for some 100 MB of memory.
 func RelaxGC() {
-	if _, said := os.LookupEnv("GOGC"); !said {
-		debug.SetGCPercent(relaxed)
+	if _, isSet := os.LookupEnv("GOGC"); !isSet {
+		debug.SetGCPercent(relaxedGCPercent)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-func TestTheFirstSignalEndsTheContext(t *testing.T) {
+func TestFirstSignalCancelsContext(t *testing.T) {
 	ctx, stop := Context()
 	defer stop()
 	require.NoError(t, syscall.Kill(syscall.Getpid(), syscall.SIGTERM))
@@ -24,11 +24,11 @@ func TestTheFirstSignalEndsTheContext(t *testing.T) {
 }
 
 // twice is in the environment of the process that signals itself twice.
-const twice = "AIRLOCK_TEST_TWO_SIGNALS"
+const twoSignalsEnv = "AIRLOCK_TEST_TWO_SIGNALS"
 
 // However soon after the end of the context a second signal comes, it ends the process.
-func TestTheSecondSignalEndsTheProcess(t *testing.T) {
-	if os.Getenv(twice) != "" {
+func TestSecondSignalKillsProcess(t *testing.T) {
+	if os.Getenv(twoSignalsEnv) != "" {
 		ctx, stop := Context()
 		defer stop()
 		for range 2 {
@@ -38,15 +38,15 @@ func TestTheSecondSignalEndsTheProcess(t *testing.T) {
 		time.Sleep(10 * time.Second) // to be ended in
 		return
 	}
-	itself := exec.Command(os.Args[0], "-test.run", t.Name()+"$")
-	itself.Env = append(os.Environ(), twice+"=1")
-	require.Error(t, itself.Run())
-	ended, ok := itself.ProcessState.Sys().(syscall.WaitStatus)
+	cmd := exec.Command(os.Args[0], "-test.run", t.Name()+"$")
+	cmd.Env = append(os.Environ(), twoSignalsEnv+"=1")
+	require.Error(t, cmd.Run())
+	ended, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
 	require.True(t, ok)
-	require.Equal(t, syscall.SIGTERM, ended.Signal(), "%s", itself.ProcessState)
+	require.Equal(t, syscall.SIGTERM, ended.Signal(), "%s", cmd.ProcessState)
 }
 
-func TestLevelOfTheLog(t *testing.T) {
+func TestLogLevel(t *testing.T) {
 	for text, level := range map[string]zapcore.Level{"": zapcore.InfoLevel, "debug": zapcore.DebugLevel, "error": zapcore.ErrorLevel} {
 		t.Setenv("LOG_LEVEL", text)
 		log, err := Logger()
@@ -58,7 +58,7 @@ func TestLevelOfTheLog(t *testing.T) {
 	require.ErrorContains(t, err, "LOG_LEVEL must be")
 }
 
-func TestGOGCGoesBeforeWhatIsRelaxed(t *testing.T) {
+func TestGOGCOverridesRelaxGC(t *testing.T) {
 	before := debug.SetGCPercent(77)
 	defer debug.SetGCPercent(before)
 	t.Setenv("GOGC", "77")
@@ -66,5 +66,5 @@ func TestGOGCGoesBeforeWhatIsRelaxed(t *testing.T) {
 	require.Equal(t, 77, debug.SetGCPercent(77))
 	require.NoError(t, os.Unsetenv("GOGC"))
 	RelaxGC()
-	require.Equal(t, relaxed, debug.SetGCPercent(77))
+	require.Equal(t, relaxedGCPercent, debug.SetGCPercent(77))
 }

@@ -13,15 +13,15 @@ import (
 // Ensure makes the topics and the shared subscriptions where they do not
 // exist, and configures those that do.
 func (q *Queue) Ensure(ctx context.Context) error {
-	if err := q.ensureTopic(ctx, signalsTopic); err != nil {
+	if err := q.ensureTopic(ctx, signalTopic); err != nil {
 		return err
 	}
-	if err := q.ensureShared(ctx, deadTopic, nil); err != nil {
+	if err := q.ensureTopicAndSubscription(ctx, deadLetterTopic, nil); err != nil {
 		return err
 	}
-	giveUp := &pubsubpb.DeadLetterPolicy{DeadLetterTopic: q.topic(deadTopic), MaxDeliveryAttempts: maxDeliveries}
+	deadLetterPolicy := &pubsubpb.DeadLetterPolicy{DeadLetterTopic: q.topic(deadLetterTopic), MaxDeliveryAttempts: maxDeliveries}
 	for _, lane := range lanes {
-		if err := q.ensureShared(ctx, laneTopic(lane), giveUp); err != nil {
+		if err := q.ensureTopicAndSubscription(ctx, laneTopic(lane), deadLetterPolicy); err != nil {
 			return err
 		}
 	}
@@ -38,7 +38,7 @@ func (q *Queue) ensureTopic(ctx context.Context, name string) error {
 
 // ensureShared makes a topic and the subscription of the same name. There is
 // no retry policy: who gives a message back says for how long.
-func (q *Queue) ensureShared(ctx context.Context, name string, giveUp *pubsubpb.DeadLetterPolicy) error {
+func (q *Queue) ensureTopicAndSubscription(ctx context.Context, name string, deadLetterPolicy *pubsubpb.DeadLetterPolicy) error {
 	if err := q.ensureTopic(ctx, name); err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (q *Queue) ensureShared(ctx context.Context, name string, giveUp *pubsubpb.
 		Name:               q.subscription(name),
 		Topic:              q.topic(name),
 		AckDeadlineSeconds: int32(ackDeadline.Seconds()),
-		DeadLetterPolicy:   giveUp,
+		DeadLetterPolicy:   deadLetterPolicy,
 		ExpirationPolicy:   &pubsubpb.ExpirationPolicy{}, // never
 	}
 	_, err := q.client.SubscriptionAdminClient.CreateSubscription(ctx, sub)

@@ -18,15 +18,15 @@ import (
 
 const (
 	// signalsTopic is heard by every process, through a subscription of its own.
-	signalsTopic = "executions-signals"
+	signalTopic = "executions-signals"
 	// deadTopic has what was announced and could not be looked at. Its
 	// subscription has the same name.
-	deadTopic = "executions-dead"
+	deadLetterTopic = "executions-dead"
 )
 
 // lanes are the queues of executions. Each is a topic, and a subscription of
 // the same name that the executors share.
-var lanes = []execution.Lane{execution.Interactive, execution.Batch}
+var lanes = []execution.Lane{execution.LaneInteractive, execution.LaneBatch}
 
 func laneTopic(l execution.Lane) string { return "executions-" + string(l) }
 
@@ -42,36 +42,36 @@ const maxDeliveries = 100
 
 // tellTimeout bounds how long a change waits for Pub/Sub. The caller of the
 // API waits meanwhile, for something that it does not need.
-const tellTimeout = 3 * time.Second
+const publishTimeout = 3 * time.Second
 
 // Queue is safe for concurrent use. Close it after the last Tell.
 type Queue struct {
-	client  *pubsub.Client
-	lanes   map[execution.Lane]*pubsub.Publisher
-	signals *pubsub.Publisher
-	dead    *pubsub.Publisher
-	acks    map[string]*bundler.Bundler // by subscription
+	client      *pubsub.Client
+	lanes       map[execution.Lane]*pubsub.Publisher
+	signals     *pubsub.Publisher
+	deadLetters *pubsub.Publisher
+	ackBundlers map[string]*bundler.Bundler // by subscription
 }
 
 // New returns a queue over the client, which stays the caller's to close.
 func New(client *pubsub.Client) *Queue {
 	q := &Queue{
 		client: client, lanes: map[execution.Lane]*pubsub.Publisher{},
-		signals: publisher(client, signalsTopic), dead: publisher(client, deadTopic),
+		signals: newPublisher(client, signalTopic), deadLetters: newPublisher(client, deadLetterTopic),
 	}
-	q.acks = map[string]*bundler.Bundler{deadTopic: q.acknowledger(deadTopic)}
+	q.ackBundlers = map[string]*bundler.Bundler{deadLetterTopic: q.newAckBundler(deadLetterTopic)}
 	for _, lane := range lanes {
-		q.lanes[lane] = publisher(client, laneTopic(lane))
-		q.acks[laneTopic(lane)] = q.acknowledger(laneTopic(lane))
+		q.lanes[lane] = newPublisher(client, laneTopic(lane))
+		q.ackBundlers[laneTopic(lane)] = q.newAckBundler(laneTopic(lane))
 	}
 	return q
 }
 
-func publisher(client *pubsub.Client, topic string) *pubsub.Publisher {
+func newPublisher(client *pubsub.Client, topic string) *pubsub.Publisher {
 	p := client.Publisher(topic)
 	// A person may wait: a message goes out at once rather than in a fuller batch.
 	p.PublishSettings.DelayThreshold = time.Millisecond
-	p.PublishSettings.Timeout = tellTimeout // nobody waits longer, and Close must not
+	p.PublishSettings.Timeout = publishTimeout // nobody waits longer, and Close must not
 	return p
 }
 
@@ -81,8 +81,8 @@ func (q *Queue) Close() {
 		p.Stop()
 	}
 	q.signals.Stop()
-	q.dead.Stop()
-	for _, b := range q.acks {
+	q.deadLetters.Stop()
+	for _, b := range q.ackBundlers {
 		b.Flush()
 	}
 }

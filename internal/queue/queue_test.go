@@ -28,23 +28,23 @@ func TestEnsureIsRepeatableAndConcurrent(t *testing.T) {
 		require.NoError(t, g.Wait())
 	}
 	require.NoError(t, q.Check(t.Context()))
-	sub, err := p.Client.SubscriptionAdminClient.GetSubscription(t.Context(), &pubsubpb.GetSubscriptionRequest{Subscription: q.subscription(laneTopic(execution.Interactive))})
+	sub, err := p.Client.SubscriptionAdminClient.GetSubscription(t.Context(), &pubsubpb.GetSubscriptionRequest{Subscription: q.subscription(laneTopic(execution.LaneInteractive))})
 	require.NoError(t, err)
 	require.EqualValues(t, 10, sub.AckDeadlineSeconds)
 	require.Nil(t, sub.RetryPolicy, "what is given back at once comes at once")
-	require.Equal(t, q.topic(deadTopic), sub.DeadLetterPolicy.DeadLetterTopic)
+	require.Equal(t, q.topic(deadLetterTopic), sub.DeadLetterPolicy.DeadLetterTopic)
 	require.EqualValues(t, maxDeliveries, sub.DeadLetterPolicy.MaxDeliveryAttempts)
 	require.NotNil(t, sub.ExpirationPolicy)
 	require.Nil(t, sub.ExpirationPolicy.Ttl, "it never expires, however long nobody runs an executor")
 }
 
 // A subscription that was made before is brought up to date.
-func TestEnsureConfiguresWhatIsThere(t *testing.T) {
+func TestEnsureUpdatesExistingSubscription(t *testing.T) {
 	t.Parallel()
 	p := emulatortest.StartPubSub(t, pubsubemulator.Options{})
 	q := New(p.Client)
 	defer q.Close()
-	lane := laneTopic(execution.Batch)
+	lane := laneTopic(execution.LaneBatch)
 	require.NoError(t, q.ensureTopic(t.Context(), lane))
 	_, err := p.Client.SubscriptionAdminClient.CreateSubscription(t.Context(), &pubsubpb.Subscription{
 		Name: q.subscription(lane), Topic: q.topic(lane), AckDeadlineSeconds: 30,
@@ -59,47 +59,47 @@ func TestEnsureConfiguresWhatIsThere(t *testing.T) {
 	require.NotNil(t, sub.DeadLetterPolicy)
 }
 
-func TestEnsureKeepsWhatWaits(t *testing.T) {
+func TestEnsureKeepsPendingNotifications(t *testing.T) {
 	t.Parallel()
-	f := start(t)
-	f.announce(t, hello)
+	f := newFixture(t)
+	f.publishRefs(t, sampleRef)
 	require.NoError(t, f.Ensure(t.Context()))
-	got, _ := f.receive(t)
-	require.Equal(t, hello, await(t, got))
+	got, _ := f.receiveAll(t)
+	require.Equal(t, sampleRef, await(t, got))
 }
 
 // A caller of the API waits for Tell, and the end of a process for Close: both
 // are bounded. Tell says that it failed.
-func TestTellIsBoundedWhilePubSubIsAway(t *testing.T) {
+func TestPublishTimesOutDuringOutage(t *testing.T) {
 	t.Parallel()
-	f := start(t)
+	f := newFixture(t)
 	f.pubsub.Away()
 	began := time.Now()
-	err := f.Tell(t.Context(), execution.Change{Execution: execution.Execution{Owner: "ada", ID: exe(1), Lane: execution.Interactive}, Announce: []execution.Ref{hello}})
+	err := f.Publish(t.Context(), execution.Change{Execution: execution.Execution{Tenant: "ada", ID: executionID(1), Lane: execution.LaneInteractive}, Notify: []execution.Ref{sampleRef}})
 	require.Error(t, err)
-	require.Less(t, time.Since(began), tellTimeout+2*time.Second)
+	require.Less(t, time.Since(began), publishTimeout+2*time.Second)
 	f.pubsub.Back()
-	f.announce(t, hello)
-	got, _ := f.receive(t)
-	require.Equal(t, hello, await(t, got), "it goes on once Pub/Sub is back")
+	f.publishRefs(t, sampleRef)
+	got, _ := f.receiveAll(t)
+	require.Equal(t, sampleRef, await(t, got), "it goes on once Pub/Sub is back")
 }
 
-func TestTellWithoutTopicsSaysSo(t *testing.T) {
+func TestPublishWithoutTopics(t *testing.T) {
 	t.Parallel()
 	p := emulatortest.StartPubSub(t, pubsubemulator.Options{})
 	q := New(p.Client)
 	defer q.Close()
-	require.Error(t, q.Tell(t.Context(), execution.Change{Execution: execution.Execution{Owner: "ada", ID: exe(1), Lane: execution.Interactive, Status: execution.Succeeded}}))
+	require.Error(t, q.Publish(t.Context(), execution.Change{Execution: execution.Execution{Tenant: "ada", ID: executionID(1), Lane: execution.LaneInteractive, Status: execution.Succeeded}}))
 }
 
-func TestCloseIsBoundedWhilePubSubIsAway(t *testing.T) {
+func TestCloseTimesOutDuringOutage(t *testing.T) {
 	t.Parallel()
 	p := emulatortest.StartPubSub(t, pubsubemulator.Options{})
 	q := New(p.Client)
 	require.NoError(t, q.Ensure(t.Context()))
 	p.Away()
 	began := time.Now()
-	require.Error(t, q.Tell(t.Context(), execution.Change{Execution: execution.Execution{Owner: "ada", ID: exe(1), Lane: execution.Interactive, Status: execution.Succeeded}}))
+	require.Error(t, q.Publish(t.Context(), execution.Change{Execution: execution.Execution{Tenant: "ada", ID: executionID(1), Lane: execution.LaneInteractive, Status: execution.Succeeded}}))
 	q.Close()
-	require.Less(t, time.Since(began), tellTimeout+2*time.Second)
+	require.Less(t, time.Since(began), publishTimeout+2*time.Second)
 }

@@ -11,118 +11,118 @@ import (
 )
 
 // drop deletes the subscription that the executors share.
-func (f fixture) drop(ctx context.Context) error {
-	return f.pubsub.Client.SubscriptionAdminClient.DeleteSubscription(ctx, &pubsubpb.DeleteSubscriptionRequest{Subscription: f.subscription(laneTopic(execution.Interactive))})
+func (f fixture) deleteLaneSubscription(ctx context.Context) error {
+	return f.pubsub.Client.SubscriptionAdminClient.DeleteSubscription(ctx, &pubsubpb.DeleteSubscriptionRequest{Subscription: f.subscription(laneTopic(execution.LaneInteractive))})
 }
 
-func (f fixture) dropTopic(ctx context.Context, topic string) error {
+func (f fixture) deleteTopic(ctx context.Context, topic string) error {
 	return f.pubsub.Client.TopicAdminClient.DeleteTopic(ctx, &pubsubpb.DeleteTopicRequest{Topic: topic})
 }
 
 // listen hears until the test ends. It returns once it hears.
-func (f fixture) listen(t *testing.T) (<-chan execution.Ref, *task) {
+func (f fixture) subscribe(t *testing.T) (<-chan execution.Ref, *backgroundTask) {
 	t.Helper()
-	before := len(f.subscriptions(t))
-	probe := execution.Ref{Owner: "probe", ID: exe(0)}
-	heard, probed := make(chan execution.Ref, 100), make(chan struct{}, 100)
-	listening := during(t, func(ctx context.Context) error {
-		return f.Listen(ctx, func(ref execution.Ref) {
+	before := len(f.listSubscriptions(t))
+	probe := execution.Ref{Tenant: "probe", ID: executionID(0)}
+	signals, probed := make(chan execution.Ref, 100), make(chan struct{}, 100)
+	subscriber := runInBackground(t, func(ctx context.Context) error {
+		return f.Subscribe(ctx, func(ref execution.Ref) {
 			if ref == probe {
 				probed <- struct{}{}
 				return
 			}
-			heard <- ref
+			signals <- ref
 		})
 	})
-	require.Eventually(t, func() bool { return len(f.subscriptions(t)) == before+1 }, patience, tick)
-	require.NoError(t, f.Tell(t.Context(), execution.Change{Execution: execution.Execution{Owner: probe.Owner, ID: probe.ID, Lane: execution.Interactive, Status: execution.Succeeded}}))
+	require.Eventually(t, func() bool { return len(f.listSubscriptions(t)) == before+1 }, waitTimeout, pollInterval)
+	require.NoError(t, f.Publish(t.Context(), execution.Change{Execution: execution.Execution{Tenant: probe.Tenant, ID: probe.ID, Lane: execution.LaneInteractive, Status: execution.Succeeded}}))
 	await(t, probed)
-	return heard, listening
+	return signals, subscriber
 }
 
 // Every process hears of every end, also of one that announces nothing.
-func TestEveryListenerHearsEveryEnd(t *testing.T) {
+func TestEverySubscriberReceivesEverySignal(t *testing.T) {
 	t.Parallel()
-	f := start(t)
-	first, _ := f.listen(t)
-	second, _ := f.listen(t)
-	require.NoError(t, f.Tell(t.Context(), execution.Change{Execution: execution.Execution{Owner: "ada", ID: exe(1), Lane: execution.Interactive, Status: execution.Succeeded}}))
-	require.Equal(t, hello, await(t, first))
-	require.Equal(t, hello, await(t, second))
+	f := newFixture(t)
+	first, _ := f.subscribe(t)
+	second, _ := f.subscribe(t)
+	require.NoError(t, f.Publish(t.Context(), execution.Change{Execution: execution.Execution{Tenant: "ada", ID: executionID(1), Lane: execution.LaneInteractive, Status: execution.Succeeded}}))
+	require.Equal(t, sampleRef, await(t, first))
+	require.Equal(t, sampleRef, await(t, second))
 	require.Empty(t, first)
 }
 
 // Nobody waits for what is only accepted or begun: there, a signal would cost
 // every process something and help none.
-func TestOnlyWhatSomebodyWaitsForIsSignalled(t *testing.T) {
+func TestSignalsOnlyTerminalAndCancelRequested(t *testing.T) {
 	t.Parallel()
-	f := start(t)
-	heard, _ := f.listen(t)
-	tell := func(e execution.Execution) {
-		e.Owner, e.Lane = "ada", execution.Interactive
-		require.NoError(t, f.Tell(t.Context(), execution.Change{Execution: e}))
+	f := newFixture(t)
+	signals, _ := f.subscribe(t)
+	publish := func(e execution.Execution) {
+		e.Tenant, e.Lane = "ada", execution.LaneInteractive
+		require.NoError(t, f.Publish(t.Context(), execution.Change{Execution: e}))
 	}
-	tell(execution.Execution{ID: exe(0), Status: execution.Queued})
-	tell(execution.Execution{ID: exe(1), Status: execution.Running})
-	tell(execution.Execution{ID: exe(2), Status: execution.Running, CancelRequested: true})
-	require.Equal(t, exe(2), await(t, heard).ID)
-	tell(execution.Execution{ID: exe(3), Status: execution.Failed})
-	require.Equal(t, exe(3), await(t, heard).ID)
+	publish(execution.Execution{ID: executionID(0), Status: execution.Queued})
+	publish(execution.Execution{ID: executionID(1), Status: execution.Running})
+	publish(execution.Execution{ID: executionID(2), Status: execution.Running, CancelRequested: true})
+	require.Equal(t, executionID(2), await(t, signals).ID)
+	publish(execution.Execution{ID: executionID(3), Status: execution.Failed})
+	require.Equal(t, executionID(3), await(t, signals).ID)
 }
 
-func TestListenSurvivesRubbish(t *testing.T) {
+func TestSubscribeIgnoresInvalidMessages(t *testing.T) {
 	t.Parallel()
-	f := start(t)
-	heard, _ := f.listen(t)
-	f.publish(t, signalsTopic, "rubbish")
-	f.publish(t, signalsTopic, "[]")
-	f.publish(t, signalsTopic, named)
-	require.Equal(t, hello, await(t, heard))
+	f := newFixture(t)
+	signals, _ := f.subscribe(t)
+	f.publishRaw(t, signalTopic, "rubbish")
+	f.publishRaw(t, signalTopic, "[]")
+	f.publishRaw(t, signalTopic, sampleMessage)
+	require.Equal(t, sampleRef, await(t, signals))
 }
 
-func TestListenDeletesItsSubscription(t *testing.T) {
+func TestSubscribeDeletesItsSubscription(t *testing.T) {
 	t.Parallel()
-	f := start(t)
-	_, listening := f.listen(t)
-	_, other := f.listen(t)
-	shared := []string{f.subscription(deadTopic)}
-	require.Len(t, f.subscriptions(t), len(lanes)+len(shared)+2)
-	listening.stop()
-	require.Len(t, f.subscriptions(t), len(lanes)+len(shared)+1, "its own, and no other")
+	f := newFixture(t)
+	_, subscriber := f.subscribe(t)
+	_, other := f.subscribe(t)
+	shared := []string{f.subscription(deadLetterTopic)}
+	require.Len(t, f.listSubscriptions(t), len(lanes)+len(shared)+2)
+	subscriber.stop()
+	require.Len(t, f.listSubscriptions(t), len(lanes)+len(shared)+1, "its own, and no other")
 	other.stop()
 	for _, lane := range lanes {
 		shared = append(shared, f.subscription(laneTopic(lane)))
 	}
-	require.ElementsMatch(t, shared, f.subscriptions(t))
+	require.ElementsMatch(t, shared, f.listSubscriptions(t))
 }
 
 // What nobody deletes, because its process was killed, Pub/Sub does.
-func TestASubscriptionOfSignalsExpires(t *testing.T) {
+func TestSignalSubscriptionExpires(t *testing.T) {
 	t.Parallel()
-	f := start(t)
-	f.listen(t)
-	for _, name := range f.subscriptions(t) {
+	f := newFixture(t)
+	f.subscribe(t)
+	for _, name := range f.listSubscriptions(t) {
 		sub, err := f.pubsub.Client.SubscriptionAdminClient.GetSubscription(t.Context(), &pubsubpb.GetSubscriptionRequest{Subscription: name})
 		require.NoError(t, err)
-		if sub.Topic == f.topic(signalsTopic) {
+		if sub.Topic == f.topic(signalTopic) {
 			require.EqualValues(t, 24*60*60, sub.ExpirationPolicy.Ttl.Seconds)
 		}
 	}
 }
 
-func TestListenWithoutTopicsSaysSo(t *testing.T) {
+func TestSubscribeWithoutTopics(t *testing.T) {
 	t.Parallel()
-	f := start(t)
-	require.NoError(t, f.dropTopic(t.Context(), f.topic(signalsTopic)))
-	require.Error(t, f.Listen(t.Context(), func(execution.Ref) {}))
+	f := newFixture(t)
+	require.NoError(t, f.deleteTopic(t.Context(), f.topic(signalTopic)))
+	require.Error(t, f.Subscribe(t.Context(), func(execution.Ref) {}))
 }
 
 // A listener ends when it is told to, also while Pub/Sub is away.
-func TestAListenerEndsWhilePubSubIsAway(t *testing.T) {
+func TestSubscribeEndsDuringOutage(t *testing.T) {
 	t.Parallel()
-	f := start(t)
-	_, listening := f.listen(t)
+	f := newFixture(t)
+	_, subscriber := f.subscribe(t)
 	f.pubsub.Away()
-	listening.stop()
+	subscriber.stop()
 	f.pubsub.Back()
 }

@@ -37,70 +37,70 @@ func (e *QueueFullError) Error() string {
 }
 
 // BudgetSpentError refuses a submission, since the tenant has spent what it may in a day.
-type BudgetSpentError struct {
-	LimitUSD float64
-	Rest     time.Duration // of the day
+type DailyBudgetExceededError struct {
+	LimitUSD   float64
+	RetryAfter time.Duration // of the day
 }
 
-func (e *BudgetSpentError) Error() string {
+func (e *DailyBudgetExceededError) Error() string {
 	return fmt.Sprintf("the tenant has spent the %g USD of a day", e.LimitUSD)
 }
 
 // Bell tells of a change. It may fail without harm.
-type Bell interface {
-	Tell(ctx context.Context, ch execution.Change) error
+type Publisher interface {
+	Publish(ctx context.Context, ch execution.Change) error
 }
 
 // Store is the store as tenants may use it: its submissions and claims are held
 // against the limits, all else is the store's. It is safe for concurrent use.
-type Store struct {
+type Enforcer struct {
 	*store.Store
-	limits  Limits
-	bell    Bell
-	log     *zap.Logger
-	tallies *lru.Cache[string, *tally]
-	freed   *broadcast.Notes[string] // tenants of which a place may have become free
+	limits          Limits
+	publisher       Publisher
+	log             *zap.Logger
+	usages          *lru.Cache[string, *tenantUsage]
+	pendingReleases *broadcast.PendingSet[string] // tenants of which a place may have become free
 }
 
 // remembered is of how many tenants a process knows the counts.
-const remembered = 10_000
+const usageCacheSize = 10_000
 
 // New returns a store under limits. Run has to run where Apply is called.
-func New(s *store.Store, limits Limits, bell Bell, log *zap.Logger) *Store {
-	tallies, err := lru.New[string, *tally](remembered)
+func New(s *store.Store, limits Limits, publisher Publisher, log *zap.Logger) *Enforcer {
+	usages, err := lru.New[string, *tenantUsage](usageCacheSize)
 	if err != nil {
 		panic(err) // only for a size that is not above 0
 	}
-	return &Store{Store: s, limits: limits, bell: bell, log: log, tallies: tallies, freed: broadcast.NewNotes[string]()}
+	return &Enforcer{Store: s, limits: limits, publisher: publisher, log: log, usages: usages, pendingReleases: broadcast.NewPendingSet[string]()}
 }
 
 // SubmitRun is the store's, and returns a QueueFullError or BudgetSpentError besides.
-func (s *Store) SubmitRun(ctx context.Context, r store.Run) (execution.Change, error) {
-	if err := s.admit(ctx, r.Owner, execution.Interactive); err != nil {
+func (s *Enforcer) SubmitRun(ctx context.Context, r store.RunRequest) (execution.Change, error) {
+	if err := s.admit(ctx, r.Tenant, execution.LaneInteractive); err != nil {
 		return execution.Change{}, err
 	}
 	return s.Store.SubmitRun(ctx, r)
 }
 
 // SubmitTurn is the store's, and returns a QueueFullError or BudgetSpentError besides.
-func (s *Store) SubmitTurn(ctx context.Context, t store.Turn) (execution.Change, error) {
-	if err := s.admit(ctx, t.Owner, execution.Interactive); err != nil {
+func (s *Enforcer) SubmitTurn(ctx context.Context, t store.TurnRequest) (execution.Change, error) {
+	if err := s.admit(ctx, t.Tenant, execution.LaneInteractive); err != nil {
 		return execution.Change{}, err
 	}
 	return s.Store.SubmitTurn(ctx, t)
 }
 
 // Retry is the store's, and returns a QueueFullError or BudgetSpentError besides.
-func (s *Store) Retry(ctx context.Context, ref execution.Ref) (execution.Change, error) {
-	if err := s.admit(ctx, ref.Owner, execution.Interactive); err != nil {
+func (s *Enforcer) Retry(ctx context.Context, ref execution.Ref) (execution.Change, error) {
+	if err := s.admit(ctx, ref.Tenant, execution.LaneInteractive); err != nil {
 		return execution.Change{}, err
 	}
 	return s.Store.Retry(ctx, ref)
 }
 
 // SubmitBatch is the store's, and returns a BudgetSpentError besides.
-func (s *Store) SubmitBatch(ctx context.Context, b *batch.Batch) error {
-	if err := s.admit(ctx, b.Owner, execution.Batch); err != nil {
+func (s *Enforcer) SubmitBatch(ctx context.Context, b *batch.Batch) error {
+	if err := s.admit(ctx, b.Tenant, execution.LaneBatch); err != nil {
 		return err
 	}
 	return s.Store.SubmitBatch(ctx, b)

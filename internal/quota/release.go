@@ -15,64 +15,64 @@ import (
 
 const (
 	// hands is of how many tenants executions are released at once.
-	hands = 8
+	releaseConcurrency = 8
 	// callTimeout bounds the release of one tenant's executions.
-	callTimeout = 5 * time.Second
+	releaseTimeout = 5 * time.Second
 )
 
 // Run releases what was held until ctx ends, through any fault of the store. It
 // has to outlast the last Apply: of a place that became free at the very end
 // nobody else knows.
-func (s *Store) Run(ctx context.Context) error {
-	err := supervise.Keep(ctx, s.log, "release held executions", func(ctx context.Context) error {
+func (s *Enforcer) Run(ctx context.Context) error {
+	err := supervise.Run(ctx, s.log, "release held executions", func(ctx context.Context) error {
 		for {
 			select {
 			case <-ctx.Done():
 				return nil
-			case <-s.freed.News():
+			case <-s.pendingReleases.Ready():
 			}
-			if err := s.look(ctx); err != nil {
+			if err := s.releasePending(ctx); err != nil {
 				return err
 			}
 		}
 	})
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	finalCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
-	if err := s.look(last); err != nil {
+	if err := s.releasePending(finalCtx); err != nil {
 		s.log.Warn("could not release at the end what is held; the janitor will", zap.Error(err))
 	}
 	return err
 }
 
 // look releases what it can of every tenant of which a place may have become free.
-func (s *Store) look(ctx context.Context) error {
-	var looks errgroup.Group
-	looks.SetLimit(hands)
-	for _, owner := range s.freed.Take() {
-		looks.Go(func() error {
-			err := s.release(ctx, owner)
+func (s *Enforcer) releasePending(ctx context.Context) error {
+	var releases errgroup.Group
+	releases.SetLimit(releaseConcurrency)
+	for _, tenant := range s.pendingReleases.Drain() {
+		releases.Go(func() error {
+			err := s.release(ctx, tenant)
 			if err != nil {
-				s.freed.Leave(owner) // for when the store is back
+				s.pendingReleases.Add(tenant) // for when the store is back
 			}
 			return err
 		})
 	}
-	return looks.Wait()
+	return releases.Wait()
 }
 
 // release announces as many of the owner's oldest held executions as there is room for.
-func (s *Store) release(ctx context.Context, owner string) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+func (s *Enforcer) release(ctx context.Context, tenant string) error {
+	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
 	defer cancel()
-	held, err := s.OldestHeld(ctx, owner, s.limits.Running)
-	if err != nil || len(held) == 0 {
+	throttled, err := s.OldestThrottled(ctx, tenant, s.limits.Running)
+	if err != nil || len(throttled) == 0 {
 		return err
 	}
-	running, err := s.CountRunning(ctx, owner, s.limits.Running)
+	running, err := s.CountRunning(ctx, tenant, s.limits.Running)
 	if err != nil {
 		return err
 	}
-	for _, ref := range held[:min(len(held), s.limits.Running-running)] {
+	for _, ref := range throttled[:min(len(throttled), s.limits.Running-running)] {
 		change, err := s.Store.Apply(ctx, ref, execution.Released{})
 		var notFound *store.NotFoundError
 		if errors.Is(err, execution.ErrNotDue) || errors.Is(err, execution.ErrTerminal) || errors.As(err, &notFound) {
@@ -81,9 +81,9 @@ func (s *Store) release(ctx context.Context, owner string) error {
 		if err != nil {
 			return err
 		}
-		if err := s.bell.Tell(ctx, change); err != nil {
+		if err := s.publisher.Publish(ctx, change); err != nil {
 			s.log.Warn("could not announce what was released; the janitor will",
-				zap.String("execution", ref.ID), zap.String("tenant", ref.Owner), zap.Error(err))
+				zap.String("execution", ref.ID), zap.String("tenant", ref.Tenant), zap.Error(err))
 		}
 	}
 	return nil

@@ -13,13 +13,13 @@ import (
 )
 
 // stopped is the end of a job that was ended from outside: there is no outcome.
-const stopped = "stopped"
+const endStopped = "stopped"
 
 // New arranges the facts.
 func New(f Facts) Receipt {
 	e := f.Execution
 	r := Receipt{
-		Version: Version, Execution: e.ID, Owner: e.Owner, Attempt: e.Attempt, Executor: f.Executor,
+		Version: Version, Execution: e.ID, Tenant: e.Tenant, Attempt: e.Attempt, Executor: f.Executor,
 		Status: f.Ending.Status, Runtime: e.Task.Runtime, Model: f.Model,
 		InputSHA256: digest(e.Task.Input),
 		Sandbox:     newSandbox(f.Job, f.Outcome),
@@ -33,7 +33,7 @@ func New(f Facts) Receipt {
 		r.ResultSHA256 = digest(f.Result.Text, f.Result.Output)
 	}
 	if len(f.Ending.Files) > 0 {
-		r.FilesSHA256 = digest(listing(f.Ending.Files))
+		r.FilesSHA256 = digest(fileChecksums(f.Ending.Files))
 	}
 	return r
 }
@@ -50,7 +50,7 @@ func digest(parts ...string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-func listing(files []execution.File) string {
+func fileChecksums(files []execution.File) string {
 	var lines strings.Builder
 	for _, f := range files {
 		fmt.Fprintf(&lines, "%x  %s\n", f.Content.SHA256, f.Path)
@@ -69,36 +69,36 @@ func newSandbox(job sandbox.Job, o sandbox.Outcome) *Sandbox {
 			Memory: limits.Memory, CPUs: limits.CPUs, PIDs: limits.PIDs, Output: limits.Output,
 			Timeout: job.Timeout.Milliseconds(),
 		},
-		End: stopped, PeakMemory: o.PeakMemory, CPU: o.CPUTime.Milliseconds(), Wall: o.Wall.Milliseconds(),
+		End: endStopped, PeakMemory: o.PeakMemory, CPU: o.CPUTime.Milliseconds(), Wall: o.Wall.Milliseconds(),
 	}
-	if o.Ended != "" {
-		s.End, s.ExitCode = string(o.Ended), &o.ExitCode
+	if o.EndReason != "" {
+		s.End, s.ExitCode = string(o.EndReason), &o.ExitCode
 	}
 	return s
 }
 
 func newEgress(s gateway.Summary) Egress {
 	return Egress{
-		Calls: s.Calls, Denied: s.Denied, BytesSent: s.BytesIn, BytesBack: s.BytesOut,
+		Calls: s.Calls, Denied: s.Denied, BytesSent: s.BytesIn, BytesReceived: s.BytesOut,
 		InputTokens:  s.Tokens.Total() - s.Tokens.Output,
 		OutputTokens: s.Tokens.Output, CostUSD: s.CostUSD,
 	}
 }
 
 func newTimeline(e *execution.Execution, claimed time.Time, t sandbox.Times) Timeline {
-	since := func(at time.Time) *int64 {
+	sinceClaim := func(at time.Time) *int64 {
 		if at.IsZero() {
 			return nil
 		}
 		ms := at.Sub(claimed).Milliseconds()
 		return &ms
 	}
-	line := Timeline{
-		Queued: e.CreatedAt.UTC(), Dispatched: since(t.Dispatched), AgentStarted: since(t.AgentStarted),
-		FirstOutput: since(t.FirstOutput), Result: since(t.Result), Removed: since(t.Removed),
+	timeline := Timeline{
+		Queued: e.CreatedAt.UTC(), Dispatched: sinceClaim(t.Dispatched), AgentStarted: sinceClaim(t.AgentStarted),
+		FirstOutput: sinceClaim(t.FirstOutput), Result: sinceClaim(t.Result), Removed: sinceClaim(t.Removed),
 	}
 	if e.StartedAt != nil {
-		line.Claimed = e.StartedAt.UTC()
+		timeline.Claimed = e.StartedAt.UTC()
 	}
-	return line
+	return timeline
 }

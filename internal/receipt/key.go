@@ -12,7 +12,7 @@ import (
 )
 
 // ErrKey says that a text holds no key that receipts are signed with.
-var ErrKey = errors.New("not an ed25519 key in PEM")
+var ErrInvalidKey = errors.New("not an ed25519 key in PEM")
 
 // Key signs receipts.
 type Key struct{ private ed25519.PrivateKey }
@@ -22,15 +22,15 @@ type Key struct{ private ed25519.PrivateKey }
 func ParseKey(text []byte) (*Key, error) {
 	block, _ := pem.Decode(text)
 	if block == nil {
-		return nil, ErrKey
+		return nil, ErrInvalidKey
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrKey, err)
+		return nil, fmt.Errorf("%w: %w", ErrInvalidKey, err)
 	}
 	private, ok := parsed.(ed25519.PrivateKey)
 	if !ok {
-		return nil, fmt.Errorf("%w: it is of another kind", ErrKey)
+		return nil, fmt.Errorf("%w: it is of another kind", ErrInvalidKey)
 	}
 	return &Key{private}, nil
 }
@@ -40,15 +40,15 @@ func ParseKey(text []byte) (*Key, error) {
 func ParsePublicKey(text []byte) (ed25519.PublicKey, error) {
 	block, _ := pem.Decode(text)
 	if block == nil {
-		return nil, ErrKey
+		return nil, ErrInvalidKey
 	}
 	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrKey, err)
+		return nil, fmt.Errorf("%w: %w", ErrInvalidKey, err)
 	}
 	public, ok := parsed.(ed25519.PublicKey)
 	if !ok {
-		return nil, fmt.Errorf("%w: it is of another kind", ErrKey)
+		return nil, fmt.Errorf("%w: it is of another kind", ErrInvalidKey)
 	}
 	return public, nil
 }
@@ -60,15 +60,15 @@ func (k *Key) public() ed25519.PublicKey {
 	return ed25519.PublicKey(k.private[ed25519.PrivateKeySize-ed25519.PublicKeySize:])
 }
 
-const idSize = 16 // bytes of a digest
+const keyIDSize = 16 // bytes of a digest
 
 // keyID is the beginning of the SHA-256 of the key's 32 bytes, in hex.
 func keyID(public ed25519.PublicKey) string {
 	sum := sha256.Sum256(public)
-	return hex.EncodeToString(sum[:idSize])
+	return hex.EncodeToString(sum[:keyIDSize])
 }
 
 // base64url leaves no bits that could be changed without changing the bytes.
 var base64url = base64.RawURLEncoding.Strict()
 
-func encode(data []byte) string { return base64url.EncodeToString(data) }
+func encodeBase64(data []byte) string { return base64url.EncodeToString(data) }

@@ -22,7 +22,7 @@ const MaxSize = 16 << 10
 type Receipt struct {
 	Version   int              `json:"version"`
 	Execution string           `json:"execution"`
-	Owner     string           `json:"owner"`
+	Tenant    string           `json:"owner"`
 	Attempt   int              `json:"attempt"`
 	Executor  string           `json:"executor"`
 	Status    execution.Status `json:"status"`
@@ -70,13 +70,13 @@ type Limits struct {
 
 // Egress is what went through the gateway; all zero where there was no way out.
 type Egress struct {
-	Calls        int64   `json:"calls"`  // requests that were sent to the model
-	Denied       int64   `json:"denied"` // requests that were not
-	BytesSent    int64   `json:"bytesSent"`
-	BytesBack    int64   `json:"bytesBack"`
-	InputTokens  int64   `json:"inputTokens"`
-	OutputTokens int64   `json:"outputTokens"`
-	CostUSD      float64 `json:"costUsd"`
+	Calls         int64   `json:"calls"`  // requests that were sent to the model
+	Denied        int64   `json:"denied"` // requests that were not
+	BytesSent     int64   `json:"bytesSent"`
+	BytesReceived int64   `json:"bytesBack"`
+	InputTokens   int64   `json:"inputTokens"`
+	OutputTokens  int64   `json:"outputTokens"`
+	CostUSD       float64 `json:"costUsd"`
 }
 
 // Timeline is the way of the execution. The two times are the database's. The

@@ -29,11 +29,11 @@ var (
 	local   = time.Now() // another clock, with a monotonic reading
 )
 
-func facts() receipt.Facts {
+func testFacts() receipt.Facts {
 	started := claimed
 	return receipt.Facts{
 		Execution: &execution.Execution{
-			ID: "exe_1", Owner: "ada", Attempt: 2, CreatedAt: queued, StartedAt: &started,
+			ID: "exe_1", Tenant: "ada", Attempt: 2, CreatedAt: queued, StartedAt: &started,
 			Task: execution.Task{Runtime: "claude", Input: "hello <&> 세상"},
 		},
 		Ending:   execution.Ending{Status: execution.Succeeded, Result: &execution.Result{Text: "hi"}},
@@ -41,7 +41,7 @@ func facts() receipt.Facts {
 		Executor: "host-1", Model: "claude-haiku-4-5", Claimed: local,
 		Job: sandbox.Job{Timeout: time.Minute},
 		Outcome: sandbox.Outcome{
-			Ended: sandbox.Exited, PeakMemory: 1 << 20, CPUTime: 70 * time.Millisecond, Wall: 90 * time.Millisecond,
+			EndReason: sandbox.Exited, PeakMemory: 1 << 20, CPUTime: 70 * time.Millisecond, Wall: 90 * time.Millisecond,
 			Record: sandbox.Record{
 				Container: "airlock-1", Limits: sandbox.DefaultLimits,
 				Settings: sandbox.Settings{ImageID: "sha256:1", Runtime: "runc", CapDrop: []string{"ALL"}, Network: "none", NoNewPrivs: true},
@@ -53,7 +53,7 @@ func facts() receipt.Facts {
 }
 
 // key makes a private key and both of its texts.
-func key(t require.TestingT) (k *receipt.Key, private, public []byte) {
+func newKey(t require.TestingT) (k *receipt.Key, private, public []byte) {
 	_, secret, err := ed25519.GenerateKey(rand.Reader)
 	require.NoError(t, err)
 	der, err := x509.MarshalPKCS8PrivateKey(secret)
@@ -67,15 +67,15 @@ func key(t require.TestingT) (k *receipt.Key, private, public []byte) {
 	return k, private, public
 }
 
-func write(t require.TestingT, f receipt.Facts, k *receipt.Key) []byte {
-	text, err := receipt.Write(receipt.New(f), k)
+func mustMarshal(t require.TestingT, f receipt.Facts, k *receipt.Key) []byte {
+	text, err := receipt.Marshal(receipt.New(f), k)
 	require.NoError(t, err)
 	return []byte(text)
 }
 
-func TestAReceiptHoldsTheFacts(t *testing.T) {
+func TestNew(t *testing.T) {
 	var got map[string]any
-	require.NoError(t, json.Unmarshal(write(t, facts(), nil), &got))
+	require.NoError(t, json.Unmarshal(mustMarshal(t, testFacts(), nil), &got))
 	require.Equal(t, "exe_1", got["execution"])
 	require.Equal(t, "succeeded", got["status"])
 	require.Equal(t, "claude-haiku-4-5", got["model"])
@@ -98,10 +98,10 @@ func TestAReceiptHoldsTheFacts(t *testing.T) {
 
 // The hashes are what a client can make itself: of the whole result, though
 // the document keeps its beginning, and of the files as sha256sum lists them.
-func TestWhatTheJobGaveIsHashed(t *testing.T) {
-	f := facts()
+func TestResultHashes(t *testing.T) {
+	f := testFacts()
 	f.Result = &execution.Result{Text: "all of it", Output: `{"a":1}`}
-	f.Ending.Result = &execution.Result{Text: "all", Whole: &execution.Content{Size: 1 << 20}}
+	f.Ending.Result = &execution.Result{Text: "all", Complete: &execution.Content{Size: 1 << 20}}
 	f.Ending.Files = []execution.File{
 		{Path: "a b.txt", Content: execution.Content{Size: 1, SHA256: []byte{0xab, 0x01}}},
 		{Path: "c/d", Content: execution.Content{Size: 2, SHA256: []byte{0x02}}},
@@ -115,9 +115,9 @@ func hash(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(te
 
 // Where a job was stopped there is no outcome, and where no container was
 // needed there is none to speak of.
-func TestAReceiptOfWhatHasNoOutcome(t *testing.T) {
-	f := facts()
-	f.Ending = execution.Cancellation().Ends(execution.Usage{})
+func TestNewWithoutOutcome(t *testing.T) {
+	f := testFacts()
+	f.Ending = execution.NewCanceledFailure().Ending(execution.Usage{})
 	f.Outcome = sandbox.Outcome{Record: f.Outcome.Record}
 	r := receipt.New(f)
 	require.Equal(t, "stopped", r.Sandbox.End)
@@ -129,18 +129,18 @@ func TestAReceiptOfWhatHasNoOutcome(t *testing.T) {
 	require.Nil(t, receipt.New(f).Sandbox)
 }
 
-func TestAReceiptIsCanonical(t *testing.T) {
-	text := string(write(t, facts(), nil))
+func TestMarshalIsCanonical(t *testing.T) {
+	text := string(mustMarshal(t, testFacts(), nil))
 	require.True(t, strings.HasPrefix(text, `{"attempt":2,"egress":{"bytesBack":200,"bytesSent":100,`), text)
 	require.NotContains(t, text, " ")
-	require.Equal(t, text, string(write(t, facts(), nil)), "the same facts, the same bytes")
+	require.Equal(t, text, string(mustMarshal(t, testFacts(), nil)), "the same facts, the same bytes")
 }
 
-func TestAReceiptIsBounded(t *testing.T) {
-	k, _, _ := key(t)
-	f := facts()
+func TestMarshalIsBounded(t *testing.T) {
+	k, _, _ := newKey(t)
+	f := testFacts()
 	f.Outcome.Record.Settings.Image = strings.Repeat("x", 1<<20)
-	text := write(t, f, k)
+	text := mustMarshal(t, f, k)
 	require.LessOrEqual(t, len(text), receipt.MaxSize)
 	got, err := receipt.Verify(text, nil)
 	require.NoError(t, err)
@@ -148,14 +148,14 @@ func TestAReceiptIsBounded(t *testing.T) {
 	require.Equal(t, "airlock-1", got.Sandbox.Container)
 
 	f.Executor = strings.Repeat("x", 1<<20)
-	_, err = receipt.Write(receipt.New(f), k)
+	_, err = receipt.Marshal(receipt.New(f), k)
 	require.Error(t, err)
 }
 
 func TestVerify(t *testing.T) {
-	k, _, public := key(t)
-	_, _, others := key(t)
-	text := write(t, facts(), k)
+	k, _, public := newKey(t)
+	_, _, others := newKey(t)
+	text := mustMarshal(t, testFacts(), k)
 	mine, err := receipt.ParsePublicKey(public)
 	require.NoError(t, err)
 	theirs, err := receipt.ParsePublicKey(others)
@@ -172,19 +172,19 @@ func TestVerify(t *testing.T) {
 		"with the operator's key":  {text, mine, nil},
 		"with the key it names":    {text, nil, nil},
 		"set out for people":       {indented.Bytes(), mine, nil},
-		"with another's key":       {text, theirs, receipt.ErrOtherKey},
-		"unsigned":                 {write(t, facts(), nil), nil, receipt.ErrUnsigned},
+		"with another's key":       {text, theirs, receipt.ErrKeyMismatch},
+		"unsigned":                 {mustMarshal(t, testFacts(), nil), nil, receipt.ErrUnsigned},
 		"of another form":          {[]byte(`{"version":2}`), nil, receipt.ErrMalformed},
 		"no receipt":               {[]byte(`[]`), nil, receipt.ErrMalformed},
 		"no JSON":                  {[]byte(`hello`), nil, receipt.ErrMalformed},
 		"a member twice":           {[]byte(`{"version":1,"version":1}`), nil, receipt.ErrMalformed},
 		"two receipts":             {append(bytes.Clone(text), text...), nil, receipt.ErrMalformed},
 		"in another order":         {[]byte(`{"version":1,"attempt":1}`), nil, receipt.ErrMalformed},
-		"a member more":            {swapped, nil, receipt.ErrForged},
+		"a member more":            {swapped, nil, receipt.ErrInvalidSignature},
 		"a number written longer":  {bytes.Replace(text, []byte(`"attempt":2`), []byte(`"attempt":2.0`), 1), nil, receipt.ErrMalformed},
-		"signed by whom it says":   {resigned(t, text), nil, receipt.ErrForged},
+		"signed by whom it says":   {swapSigner(t, text), nil, receipt.ErrInvalidSignature},
 		"too large":                {bytes.Repeat([]byte(" "), 1<<20), nil, receipt.ErrMalformed},
-		"another's signature name": {bytes.Replace(text, []byte(`"algorithm":"ed25519"`), []byte(`"algorithm":"none"`), 1), nil, receipt.ErrForged},
+		"another's signature name": {bytes.Replace(text, []byte(`"algorithm":"ed25519"`), []byte(`"algorithm":"none"`), 1), nil, receipt.ErrInvalidSignature},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := receipt.Verify(c.data, c.key)
@@ -200,12 +200,12 @@ func TestVerify(t *testing.T) {
 }
 
 // resigned has the signature of one receipt with the key of another signer.
-func resigned(t *testing.T, text []byte) []byte {
+func swapSigner(t *testing.T, text []byte) []byte {
 	t.Helper()
-	other, _, _ := key(t)
+	other, _, _ := newKey(t)
 	var mine, theirs receipt.Receipt
 	require.NoError(t, json.Unmarshal(text, &mine))
-	require.NoError(t, json.Unmarshal(write(t, facts(), other), &theirs))
+	require.NoError(t, json.Unmarshal(mustMarshal(t, testFacts(), other), &theirs))
 	for _, pair := range [][2]string{
 		{mine.Signature.PublicKey, theirs.Signature.PublicKey}, {mine.Signature.KeyID, theirs.Signature.KeyID},
 	} {
@@ -215,11 +215,11 @@ func resigned(t *testing.T, text []byte) []byte {
 }
 
 // Whatever byte of a receipt is another or is missing, it does not verify.
-func TestNoByteCanBeChanged(t *testing.T) {
-	k, _, public := key(t)
+func TestVerifyDetectsChangedByte(t *testing.T) {
+	k, _, public := newKey(t)
 	operators, err := receipt.ParsePublicKey(public)
 	require.NoError(t, err)
-	text := write(t, facts(), k)
+	text := mustMarshal(t, testFacts(), k)
 	rapid.Check(t, func(t *rapid.T) {
 		changed := bytes.Clone(text)
 		at := rapid.IntRange(0, len(text)-1).Draw(t, "at")
@@ -236,9 +236,9 @@ func TestNoByteCanBeChanged(t *testing.T) {
 }
 
 // The same for every byte there is, and a few values of each.
-func TestNoByteOfThemAllCanBeChanged(t *testing.T) {
-	k, _, _ := key(t)
-	text := write(t, facts(), k)
+func TestVerifyDetectsAnyChangedByte(t *testing.T) {
+	k, _, _ := newKey(t)
+	text := mustMarshal(t, testFacts(), k)
 	for at := range text {
 		for _, other := range []byte{text[at] ^ 1, text[at] ^ 0x20, '0', ' ', '"'} {
 			if other == text[at] {
@@ -252,8 +252,8 @@ func TestNoByteOfThemAllCanBeChanged(t *testing.T) {
 	}
 }
 
-func TestOnlyTheRightKeysAreRead(t *testing.T) {
-	_, private, public := key(t)
+func TestParseKeyErrors(t *testing.T) {
+	_, private, public := newKey(t)
 	other, err := rsa.GenerateKey(rand.Reader, 2048)
 	require.NoError(t, err)
 	der, err := x509.MarshalPKCS8PrivateKey(other)
@@ -265,10 +265,10 @@ func TestOnlyTheRightKeysAreRead(t *testing.T) {
 
 	for name, text := range map[string][]byte{"nothing": nil, "words": []byte("hello"), "a public key": public, "RSA": rsaPrivate} {
 		_, err := receipt.ParseKey(text)
-		require.ErrorIs(t, err, receipt.ErrKey, name)
+		require.ErrorIs(t, err, receipt.ErrInvalidKey, name)
 	}
 	for name, text := range map[string][]byte{"nothing": nil, "words": []byte("hello"), "a private key": private, "RSA": rsaPublic} {
 		_, err := receipt.ParsePublicKey(text)
-		require.ErrorIs(t, err, receipt.ErrKey, name)
+		require.ErrorIs(t, err, receipt.ErrInvalidKey, name)
 	}
 }

@@ -12,10 +12,10 @@ import (
 
 // Why a receipt does not verify.
 var (
-	ErrMalformed = errors.New("not a receipt")
-	ErrUnsigned  = errors.New("the receipt is not signed")
-	ErrOtherKey  = errors.New("the receipt is signed with another key")
-	ErrForged    = errors.New("the receipt is not what was signed")
+	ErrMalformed        = errors.New("not a receipt")
+	ErrUnsigned         = errors.New("the receipt is not signed")
+	ErrKeyMismatch      = errors.New("the receipt is signed with another key")
+	ErrInvalidSignature = errors.New("the receipt is not what was signed")
 )
 
 // Verify checks a receipt as Write gave it; white space between its parts may
@@ -30,8 +30,8 @@ func Verify(data []byte, key ed25519.PublicKey) (Receipt, error) {
 	if err := value.Compact(); err != nil {
 		return Receipt{}, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	exact := value.Clone()
-	if err := exact.Canonicalize(); err != nil || !bytes.Equal(exact, value) {
+	canonical := value.Clone()
+	if err := canonical.Canonicalize(); err != nil || !bytes.Equal(canonical, value) {
 		return Receipt{}, fmt.Errorf("%w: it is not in canonical form", ErrMalformed)
 	}
 	var r Receipt
@@ -48,30 +48,30 @@ func Verify(data []byte, key ed25519.PublicKey) (Receipt, error) {
 }
 
 func (s Signature) verify(receipt jsontext.Value, key ed25519.PublicKey) error {
-	named, err := base64url.DecodeString(s.PublicKey)
-	if err != nil || len(named) != ed25519.PublicKeySize || s.Algorithm != algorithm || s.KeyID != keyID(named) {
-		return fmt.Errorf("%w: its key cannot be read", ErrForged)
+	publicKey, err := base64url.DecodeString(s.PublicKey)
+	if err != nil || len(publicKey) != ed25519.PublicKeySize || s.Algorithm != algorithm || s.KeyID != keyID(publicKey) {
+		return fmt.Errorf("%w: its key cannot be read", ErrInvalidSignature)
 	}
-	if key != nil && !key.Equal(ed25519.PublicKey(named)) {
-		return ErrOtherKey
+	if key != nil && !key.Equal(ed25519.PublicKey(publicKey)) {
+		return ErrKeyMismatch
 	}
-	mark, err := base64url.DecodeString(s.Value)
+	signature, err := base64url.DecodeString(s.Value)
 	if err != nil {
-		return fmt.Errorf("%w: its signature cannot be read", ErrForged)
+		return fmt.Errorf("%w: its signature cannot be read", ErrInvalidSignature)
 	}
-	signed, err := withoutValue(receipt)
+	signed, err := signedContent(receipt)
 	if err != nil {
 		return err
 	}
-	if !ed25519.Verify(named, append([]byte(purpose), signed...), mark) {
-		return ErrForged
+	if !ed25519.Verify(publicKey, append([]byte(signaturePrefix), signed...), signature) {
+		return ErrInvalidSignature
 	}
 	return nil
 }
 
 // withoutValue is what was signed. It goes by names and not by Receipt, so that
 // members which only a newer version knows are kept.
-func withoutValue(receipt jsontext.Value) (jsontext.Value, error) {
+func signedContent(receipt jsontext.Value) (jsontext.Value, error) {
 	var members, signature map[string]jsontext.Value
 	if err := json.Unmarshal(receipt, &members); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
@@ -81,8 +81,8 @@ func withoutValue(receipt jsontext.Value) (jsontext.Value, error) {
 	}
 	delete(signature, "value")
 	var err error
-	if members["signature"], err = canonical(signature); err != nil {
+	if members["signature"], err = canonicalJSON(signature); err != nil {
 		return nil, err
 	}
-	return canonical(members)
+	return canonicalJSON(members)
 }

@@ -3,14 +3,14 @@ package sandbox
 import "io"
 
 // OutDir is where a job leaves files that are to outlive it.
-const OutDir = "/workspace/out"
+const OutputDir = "/workspace/out"
 
 // Bounds of what goes into a sandbox and comes out of it.
 const (
-	MaxFiles    = 8 << 20  // bytes of Job.Files in all
-	MaxOut      = 64 << 20 // bytes of Outcome.Files in all
-	MaxOutFiles = 1000     // of Outcome.Files
-	MaxOutPath  = 1024     // bytes of one path
+	MaxFileBytes   = 8 << 20  // bytes of Job.Files in all
+	MaxOutputBytes = 64 << 20 // bytes of Outcome.Files in all
+	MaxOutputFiles = 1000     // of Outcome.Files
+	MaxPathBytes   = 1024     // bytes of one path
 )
 
 // File is laid down in the sandbox before the agent starts, owned by the
@@ -25,7 +25,7 @@ type File struct {
 // Job.Collect said; no link was followed to it. Path is absolute, clean, valid
 // UTF-8 without control characters, and the sandbox's: whoever writes it to a
 // disk has to choose the folder. Content can be read until Outcome.Close.
-type OutFile struct {
+type OutputFile struct {
 	Path    string
 	Mode    uint32 // permission bits
 	Content *io.SectionReader

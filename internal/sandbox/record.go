@@ -15,39 +15,39 @@ type Record struct {
 // Settings are a container's as the Engine reports them when it is asked about
 // the running container: what it took, not what it was asked for.
 type Settings struct {
-	Image        string            `json:"image"`                 // reference that the container was made from
-	ImageID      string            `json:"imageId"`               // content address of the image's configuration
-	ImageDigest  string            `json:"imageDigest,omitempty"` // in a registry; only where it was pulled
-	Runtime      string            `json:"runtime"`               // the Engine's name of the OCI runtime
-	Engine       string            `json:"engine"`                // its version
-	User         string            `json:"user"`                  // "uid:gid"
-	CapDrop      []string          `json:"capDrop"`               // "ALL"
-	CapAdd       []string          `json:"capAdd,omitempty"`      // none
-	Privileged   bool              `json:"privileged"`            // false
-	NoNewPrivs   bool              `json:"noNewPrivileges"`       // true
-	Seccomp      string            `json:"seccomp"`               // "sha256:..." of the profile; "unconfined" and "default" as they are
-	AppArmor     string            `json:"appArmor,omitempty"`    // profile; empty where the host has none
-	ReadOnlyRoot bool              `json:"readOnlyRoot"`          // true
-	Tmpfs        map[string]string `json:"tmpfs"`                 // mount options by path
-	Mounts       []Mount           `json:"mounts"`                // the egress folder, read-only
-	Network      string            `json:"network"`               // "none"
-	IPC          string            `json:"ipc"`                   // "private"
-	Cgroup       string            `json:"cgroup"`                // namespace mode
-	PID          string            `json:"pid,omitempty"`         // namespace mode; empty: its own
-	UTS          string            `json:"uts,omitempty"`         // likewise
-	UserNS       string            `json:"userns,omitempty"`      // likewise; empty: what the Engine is configured with
-	Memory       int64             `json:"memory"`                // bytes
-	MemorySwap   int64             `json:"memorySwap"`            // bytes, memory included; -1: no bound
-	NanoCPUs     int64             `json:"nanoCpus"`              // billionths of a CPU
-	PIDs         int64             `json:"pids"`                  // 0: no bound
-	ShmSize      int64             `json:"shmSize"`               // bytes
-	OOMScoreAdj  int               `json:"oomScoreAdj"`           // of init
-	OOMKillOff   bool              `json:"oomKillDisabled"`       // false
-	Ulimits      map[string]int64  `json:"ulimits"`               // hard limits by name
-	LogDriver    string            `json:"logDriver"`             // "none"
-	Restart      string            `json:"restart,omitempty"`     // "no"
-	AutoRemove   bool              `json:"autoRemove"`            // false: the driver removes, and looks
-	Devices      int               `json:"devices"`               // host devices given; none
+	Image           string            `json:"image"`                 // reference that the container was made from
+	ImageID         string            `json:"imageId"`               // content address of the image's configuration
+	ImageDigest     string            `json:"imageDigest,omitempty"` // in a registry; only where it was pulled
+	Runtime         string            `json:"runtime"`               // the Engine's name of the OCI runtime
+	Engine          string            `json:"engine"`                // its version
+	User            string            `json:"user"`                  // "uid:gid"
+	CapDrop         []string          `json:"capDrop"`               // "ALL"
+	CapAdd          []string          `json:"capAdd,omitempty"`      // none
+	Privileged      bool              `json:"privileged"`            // false
+	NoNewPrivs      bool              `json:"noNewPrivileges"`       // true
+	Seccomp         string            `json:"seccomp"`               // "sha256:..." of the profile; "unconfined" and "default" as they are
+	AppArmor        string            `json:"appArmor,omitempty"`    // profile; empty where the host has none
+	ReadOnlyRoot    bool              `json:"readOnlyRoot"`          // true
+	Tmpfs           map[string]string `json:"tmpfs"`                 // mount options by path
+	Mounts          []Mount           `json:"mounts"`                // the egress folder, read-only
+	Network         string            `json:"network"`               // "none"
+	IPC             string            `json:"ipc"`                   // "private"
+	Cgroup          string            `json:"cgroup"`                // namespace mode
+	PID             string            `json:"pid,omitempty"`         // namespace mode; empty: its own
+	UTS             string            `json:"uts,omitempty"`         // likewise
+	UserNS          string            `json:"userns,omitempty"`      // likewise; empty: what the Engine is configured with
+	Memory          int64             `json:"memory"`                // bytes
+	MemorySwap      int64             `json:"memorySwap"`            // bytes, memory included; -1: no bound
+	NanoCPUs        int64             `json:"nanoCpus"`              // billionths of a CPU
+	PIDs            int64             `json:"pids"`                  // 0: no bound
+	ShmSize         int64             `json:"shmSize"`               // bytes
+	OOMScoreAdj     int               `json:"oomScoreAdj"`           // of init
+	OOMKillDisabled bool              `json:"oomKillDisabled"`       // false
+	Ulimits         map[string]int64  `json:"ulimits"`               // hard limits by name
+	LogDriver       string            `json:"logDriver"`             // "none"
+	Restart         string            `json:"restart,omitempty"`     // "no"
+	AutoRemove      bool              `json:"autoRemove"`            // false: the driver removes, and looks
+	Devices         int               `json:"devices"`               // host devices given; none
 }
 
 // Mount is a folder of the host in a container.

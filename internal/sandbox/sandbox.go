@@ -19,21 +19,21 @@ const (
 
 // Job is everything that one container is given, once.
 type Job struct {
-	Execution string   // ID of the execution, for labels and logs
-	Image     string   // image reference, present on the Engine
-	Argv      []string // the agent's program and its arguments; never through a shell
-	Env       []string // "KEY=value", besides HOME, PATH, USER and LANG, which init sets
-	Stdin     []byte   // the agent's whole standard input
-	Files     []File   // laid down before the agent starts; MaxFiles bytes in all
-	Collect   []string // what comes back besides OutDir, where it is there; see OutFile
-	Timeout   time.Duration
-	Quiet     time.Duration // output that stays away so long ends the job; 0: it may
-	Limits    Limits
-	Egress    Egress // nil: no way out at all
+	Execution   string   // ID of the execution, for labels and logs
+	Image       string   // image reference, present on the Engine
+	Argv        []string // the agent's program and its arguments; never through a shell
+	Env         []string // "KEY=value", besides HOME, PATH, USER and LANG, which init sets
+	Stdin       []byte   // the agent's whole standard input
+	Files       []File   // laid down before the agent starts; MaxFiles bytes in all
+	Collect     []string // what comes back besides OutDir, where it is there; see OutFile
+	Timeout     time.Duration
+	IdleTimeout time.Duration // output that stays away so long ends the job; 0: it may
+	Limits      Limits
+	Egress      Egress // nil: no way out at all
 
 	// Heard is called with each part of the standard output that is kept, as it
 	// comes, by one goroutine at a time. It must not block. nil: nobody listens.
-	Heard func(part []byte)
+	OnStdout func(part []byte)
 }
 
 // Limits bound one container. A zero field means the default of DefaultLimits.
@@ -56,30 +56,30 @@ type Egress interface {
 }
 
 // Ended says what brought the agent's run to its end.
-type Ended string
+type EndReason string
 
 // The ways to end. All but the first name the reason of a kill.
 const (
-	Exited      Ended = "exited"        // the agent's process ended by itself; see ExitCode
-	TimedOut    Ended = "timed_out"     // Job.Timeout passed and the container was killed
-	OutOfMemory Ended = "out_of_memory" // the kernel killed a process of the container for memory
-	OutputLimit Ended = "output_limit"  // more output than the container may write at all
-	NoOutput    Ended = "no_output"     // nothing was written for as long as Job.Quiet
+	Exited      EndReason = "exited"        // the agent's process ended by itself; see ExitCode
+	TimedOut    EndReason = "timed_out"     // Job.Timeout passed and the container was killed
+	OutOfMemory EndReason = "out_of_memory" // the kernel killed a process of the container for memory
+	OutputLimit EndReason = "output_limit"  // more output than the container may write at all
+	NoOutput    EndReason = "no_output"     // nothing was written for as long as Job.Quiet
 )
 
 // Outcome is what the job did. That the sandbox itself could not do its part,
 // or was told to stop, is never an Outcome but an error; beside an error only
 // Record is set, for as much as is known by then.
 type Outcome struct {
-	Ended     Ended
+	EndReason EndReason
 	ExitCode  int    // as a shell says it: 128+n after signal n
 	Stdout    []byte // at most Limits.Output bytes, from the start
 	Truncated bool   // Stdout had more
 	Stderr    []byte // the last 16 KiB, for people
 
-	Files     []OutFile // in the order of their paths; of a job that exited
-	LeftOut   int       // entries of OutDir that are not among Files: over a bound, no regular file, or a name unfit to pass on
-	FilesHeld io.Closer // what Files read from, if not memory; see Close
+	Files            []OutputFile // in the order of their paths; of a job that exited
+	OmittedFileCount int          // entries of OutDir that are not among Files: over a bound, no regular file, or a name unfit to pass on
+	FilesCloser      io.Closer    // what Files read from, if not memory; see Close
 
 	AgentStarted time.Duration // from Run's call to the agent's start
 	Wall         time.Duration // from the agent's start to its end
@@ -91,8 +91,8 @@ type Outcome struct {
 
 // Close lets go of the contents of Files.
 func (o Outcome) Close() error {
-	if o.FilesHeld == nil {
+	if o.FilesCloser == nil {
 		return nil
 	}
-	return o.FilesHeld.Close()
+	return o.FilesCloser.Close()
 }

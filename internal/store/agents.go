@@ -15,31 +15,31 @@ import (
 // CreateAgent stores a new agent and fills in its ID and times.
 func (s *Store) CreateAgent(ctx context.Context, a *agent.Agent) error {
 	a.ID = id.New(id.Agent)
-	_, err := create(ctx, s, func(tx *firestore.Transaction) (agent.Agent, time.Time, error) {
-		now, err := s.fresh(tx, agents, a.Owner, a.ID)
+	_, err := createIdempotently(ctx, s, func(tx *firestore.Transaction) (agent.Agent, time.Time, error) {
+		now, err := s.transactionTime(tx, agents, a.Tenant, a.ID)
 		if err != nil {
 			return *a, now, err
 		}
 		a.CreatedAt, a.UpdatedAt = now, now
-		return *a, now, tx.Create(s.collection(a.Owner, agents).Doc(a.ID), a)
+		return *a, now, tx.Create(s.collection(a.Tenant, agents).Doc(a.ID), a)
 	})
 	return err
 }
 
 // Agent returns the owner's agent, or a NotFoundError.
-func (s *Store) Agent(ctx context.Context, owner, id string) (agent.Agent, error) {
+func (s *Store) Agent(ctx context.Context, tenant, id string) (agent.Agent, error) {
 	var a agent.Agent
-	_, err := s.read(outside(ctx), agents, owner, id, &a)
+	_, err := s.read(withoutTransaction(ctx), agents, tenant, id, &a)
 	return a, err
 }
 
 // UpdateAgent replaces the owner's agent by what edit makes of it; edit may be
 // called more than once. The transaction keeps two edits from losing one another.
-func (s *Store) UpdateAgent(ctx context.Context, owner, id string, edit func(agent.Agent) (agent.Agent, error)) (agent.Agent, error) {
+func (s *Store) UpdateAgent(ctx context.Context, tenant, id string, edit func(agent.Agent) (agent.Agent, error)) (agent.Agent, error) {
 	var after agent.Agent
-	err := s.transact(ctx, func(tx *firestore.Transaction) error {
+	err := s.runTransaction(ctx, func(tx *firestore.Transaction) error {
 		var before agent.Agent
-		now, err := s.read(tx.Get, agents, owner, id, &before)
+		now, err := s.read(tx.Get, agents, tenant, id, &before)
 		if err != nil {
 			return err
 		}
@@ -47,16 +47,16 @@ func (s *Store) UpdateAgent(ctx context.Context, owner, id string, edit func(age
 			return err
 		}
 		after.UpdatedAt = now
-		return tx.Set(s.collection(owner, agents).Doc(id), &after)
+		return tx.Set(s.collection(tenant, agents).Doc(id), &after)
 	})
 	return after, err
 }
 
 // DeleteAgent deletes the owner's agent, or returns a NotFoundError.
-func (s *Store) DeleteAgent(ctx context.Context, owner, id string) error {
-	_, err := s.collection(owner, agents).Doc(id).Delete(ctx, firestore.Exists)
+func (s *Store) DeleteAgent(ctx context.Context, tenant, id string) error {
+	_, err := s.collection(tenant, agents).Doc(id).Delete(ctx, firestore.Exists)
 	if status.Code(err) == codes.NotFound {
-		return &NotFoundError{Resource: singular[agents], ID: id}
+		return &NotFoundError{Resource: resourceNames[agents], ID: id}
 	}
-	return translate(err)
+	return translateError(err)
 }

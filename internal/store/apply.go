@@ -17,15 +17,15 @@ import (
 
 // ErrNotItsTurn means that an earlier turn of the conversation has not ended.
 // When it ends, the change announces the execution that this was about.
-var ErrNotItsTurn = errors.New("an earlier turn of the conversation has not ended")
+var ErrEarlierTurnPending = errors.New("an earlier turn of the conversation has not ended")
 
 // decision is what an event means: for its execution, and for other documents,
 // which are then written together with it.
 type decision struct {
 	execution.Change
-	before  execution.Execution // as it is stored
-	version time.Time           // of what is stored, Firestore's update time
-	others  []write
+	before      execution.Execution // as it is stored
+	version     time.Time           // of what is stored, Firestore's update time
+	otherWrites []write
 }
 
 type write func(*firestore.Transaction) error
@@ -38,12 +38,12 @@ type write func(*firestore.Transaction) error
 // or ErrNotItsTurn. With ErrTerminal the change is that of the end, so that who
 // lost the answer to an end can still tell of it.
 func (s *Store) Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
-	d, err := s.applyAlone(ctx, ref, ev)
-	if err == nil && len(d.others) > 0 {
-		d, err = s.applyTogether(ctx, ref, ev)
+	d, err := s.applyToDocument(ctx, ref, ev)
+	if err == nil && len(d.otherWrites) > 0 {
+		d, err = s.applyInTransaction(ctx, ref, ev)
 	}
 	if err == nil && d.Execution.Status.Terminal() {
-		countEnd(&d.Execution)
+		countFinished(&d.Execution)
 	}
 	return d.Change, err
 }
@@ -52,118 +52,118 @@ func (s *Store) Apply(ctx context.Context, ref execution.Ref, ev execution.Event
 // there is. It writes on the condition that the execution is still as it was
 // read: for one document that is what a transaction is for several, for two
 // calls instead of three. Who was overtaken decides again.
-func (s *Store) applyAlone(ctx context.Context, ref execution.Ref, ev execution.Event) (decision, error) {
-	var tried *decision
+func (s *Store) applyToDocument(ctx context.Context, ref execution.Ref, ev execution.Event) (decision, error) {
+	var lastAttempt *decision
 	for {
-		d, err := s.decide(outside(ctx), ref, ev)
-		if tried != nil && !d.version.IsZero() && len(changes(&d.before, &tried.Execution)) == 0 {
-			return *tried, nil // nobody overtook: it was written, and the answer lost
+		d, err := s.decide(withoutTransaction(ctx), ref, ev)
+		if lastAttempt != nil && !d.version.IsZero() && len(diffExecution(&d.before, &lastAttempt.Execution)) == 0 {
+			return *lastAttempt, nil // nobody overtook: it was written, and the answer lost
 		}
-		if err != nil || len(d.others) > 0 {
+		if err != nil || len(d.otherWrites) > 0 {
 			return d, err
 		}
-		changed := changes(&d.before, &d.Execution)
-		if len(changed) == 0 {
+		updates := diffExecution(&d.before, &d.Execution)
+		if len(updates) == 0 {
 			return d, nil
 		}
-		_, err = s.execution(ref).Update(ctx, changed, firestore.LastUpdateTime(d.version))
+		_, err = s.execution(ref).Update(ctx, updates, firestore.LastUpdateTime(d.version))
 		if code := status.Code(err); code != codes.FailedPrecondition && code != codes.NotFound {
-			return d, translate(err)
+			return d, translateError(err)
 		}
-		tried = &d
+		lastAttempt = &d
 	}
 }
 
 // applyTogether does the same for any number of documents.
-func (s *Store) applyTogether(ctx context.Context, ref execution.Ref, ev execution.Event) (d decision, err error) {
-	err = s.transact(ctx, func(tx *firestore.Transaction) error {
+func (s *Store) applyInTransaction(ctx context.Context, ref execution.Ref, ev execution.Event) (d decision, err error) {
+	err = s.runTransaction(ctx, func(tx *firestore.Transaction) error {
 		if d, err = s.decide(tx.Get, ref, ev); err != nil {
 			return err
 		}
-		for _, w := range d.others {
+		for _, w := range d.otherWrites {
 			if err := w(tx); err != nil {
 				return err
 			}
 		}
-		changed := changes(&d.before, &d.Execution)
-		if len(changed) == 0 {
+		updates := diffExecution(&d.before, &d.Execution)
+		if len(updates) == 0 {
 			return nil // it has become so since it was looked at
 		}
-		return tx.Update(s.execution(ref), changed)
+		return tx.Update(s.execution(ref), updates)
 	})
 	return d, err
 }
 
-func (s *Store) decide(get reader, ref execution.Ref, ev execution.Event) (d decision, err error) {
+func (s *Store) decide(get documentGetter, ref execution.Ref, ev execution.Event) (d decision, err error) {
 	e := &d.Execution
-	now, version, err := s.readVersion(get, executions, ref.Owner, ref.ID, e)
+	now, version, err := s.readVersion(get, executions, ref.Tenant, ref.ID, e)
 	if err != nil {
 		return d, err
 	}
 	d.before, d.version = *e, version
 	if err := e.Apply(ev, now); err != nil {
 		if errors.Is(err, execution.ErrTerminal) {
-			d.Announce, err = s.turnAfter(get, e, err)
+			d.Notify, err = s.nextTurnAfter(get, e, err)
 		}
 		return d, err
 	}
 	if e.Ready {
-		d.Announce = append(d.Announce, e.Ref())
+		d.Notify = append(d.Notify, e.Ref())
 	}
-	if e.ConversationID != "" && (e.Status != d.before.Status || e.Held) {
+	if e.ConversationID != "" && (e.Status != d.before.Status || e.Throttled) {
 		if err := s.decideConversation(get, &d); err != nil {
 			return d, err
 		}
 	}
-	if told := webhook.OfExecution(e, now); told != nil {
-		d.others = append(d.others, func(tx *firestore.Transaction) error { return s.deliver(tx, told) })
+	if delivery := webhook.NewExecutionDelivery(e, now); delivery != nil {
+		d.otherWrites = append(d.otherWrites, func(tx *firestore.Transaction) error { return s.createDelivery(tx, delivery) })
 	}
 	return d, nil
 }
 
 func (s *Store) execution(ref execution.Ref) *firestore.DocumentRef {
-	return s.collection(ref.Owner, executions).Doc(ref.ID)
+	return s.collection(ref.Tenant, executions).Doc(ref.ID)
 }
 
 // countEnd counts each end at most once: not one whose commit was not answered.
-func countEnd(e *execution.Execution) {
+func countFinished(e *execution.Execution) {
 	code := ""
 	if e.Failure != nil {
 		code = string(e.Failure.Code)
 	}
-	metrics.Ended.WithLabelValues(string(e.Status), code, e.Task.Runtime, string(e.Lane)).Inc()
+	metrics.ExecutionsFinished.WithLabelValues(string(e.Status), code, e.Task.Runtime, string(e.Lane)).Inc()
 }
 
 // decideConversation keeps turns in order when an execution begins to run or
 // would, but for a limit, and stores the reply when it has ended: there is never
 // an ended turn without its reply. The first turn stays the first until it ends,
 // so that may be read before.
-func (s *Store) decideConversation(get reader, d *decision) error {
+func (s *Store) decideConversation(get documentGetter, d *decision) error {
 	e := &d.Execution
 	var c conversation.Conversation
-	_, err := s.read(get, conversations, e.Owner, e.ConversationID, &c)
+	_, err := s.read(get, conversations, e.Tenant, e.ConversationID, &c)
 	if notFound := new(NotFoundError); errors.As(err, &notFound) {
 		return nil // it was deleted: there is no order to keep, and nobody to reply to
 	}
 	if err != nil {
 		return err
 	}
-	if (e.Status == execution.Running || e.Held) && !c.MayRun(e.ID) {
-		return ErrNotItsTurn
+	if (e.Status == execution.Running || e.Throttled) && !c.MayRun(e.ID) {
+		return ErrEarlierTurnPending
 	}
 	if !e.Status.Terminal() {
 		return nil
 	}
-	wasFirst := c.MayRun(e.ID)
+	wasNext := c.MayRun(e.ID)
 	reply := c.Complete(e)
-	if wasFirst {
-		d.Announce = append(d.Announce, first(&c)...)
+	if wasNext {
+		d.Notify = append(d.Notify, nextTurn(&c)...)
 	}
-	d.others = append(d.others, func(tx *firestore.Transaction) error {
+	d.otherWrites = append(d.otherWrites, func(tx *firestore.Transaction) error {
 		return errors.Join(
-			tx.Create(s.message(c.Owner, c.ID, reply), &reply),
-			tx.Set(s.collection(c.Owner, conversations).Doc(c.ID), &c),
-			s.keepSession(tx, e),
+			tx.Create(s.message(c.Tenant, c.ID, reply), &reply),
+			tx.Set(s.collection(c.Tenant, conversations).Doc(c.ID), &c),
+			s.storeSession(tx, e),
 		)
 	})
 	return nil
@@ -171,22 +171,22 @@ func (s *Store) decideConversation(get reader, d *decision) error {
 
 // turnAfter returns the turn that the end of e has made ready, and ended, the
 // error that says so: whoever meets it may have made the end, and lost the answer.
-func (s *Store) turnAfter(get reader, e *execution.Execution, ended error) ([]execution.Ref, error) {
+func (s *Store) nextTurnAfter(get documentGetter, e *execution.Execution, terminalErr error) ([]execution.Ref, error) {
 	if e.ConversationID == "" {
-		return nil, ended
+		return nil, terminalErr
 	}
 	var c conversation.Conversation
-	var deleted *NotFoundError
-	if _, err := s.read(get, conversations, e.Owner, e.ConversationID, &c); err != nil && !errors.As(err, &deleted) {
+	var notFound *NotFoundError
+	if _, err := s.read(get, conversations, e.Tenant, e.ConversationID, &c); err != nil && !errors.As(err, &notFound) {
 		return nil, err
 	}
-	return first(&c), ended
+	return nextTurn(&c), terminalErr
 }
 
 // first names the execution whose turn it is in the conversation.
-func first(c *conversation.Conversation) []execution.Ref {
+func nextTurn(c *conversation.Conversation) []execution.Ref {
 	if len(c.Pending) == 0 {
 		return nil
 	}
-	return []execution.Ref{{Owner: c.Owner, ID: c.Pending[0]}}
+	return []execution.Ref{{Tenant: c.Tenant, ID: c.Pending[0]}}
 }

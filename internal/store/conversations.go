@@ -14,34 +14,34 @@ import (
 // executions of the turns that had not ended; they lose their place in the
 // order and their reply, not their end. NotFoundError: the owner has no such
 // conversation.
-func (s *Store) DeleteConversation(ctx context.Context, owner, id string) (pending []string, err error) {
-	return s.deleteConversation(ctx, owner, id, func(*conversation.Conversation) bool { return true })
+func (s *Store) DeleteConversation(ctx context.Context, tenant, id string) (pending []string, err error) {
+	return s.deleteConversation(ctx, tenant, id, func(*conversation.Conversation) bool { return true })
 }
 
 // errKept means that a conversation is not as it has to be to be deleted.
-var errKept = errors.New("the conversation is kept")
+var errNotDeletable = errors.New("the conversation is kept")
 
-func (s *Store) deleteConversation(ctx context.Context, owner, id string, may func(*conversation.Conversation) bool) (pending []string, err error) {
-	doc := s.collection(owner, conversations).Doc(id)
-	err = s.transact(ctx, func(tx *firestore.Transaction) error {
+func (s *Store) deleteConversation(ctx context.Context, tenant, id string, canDelete func(*conversation.Conversation) bool) (pending []string, err error) {
+	doc := s.collection(tenant, conversations).Doc(id)
+	err = s.runTransaction(ctx, func(tx *firestore.Transaction) error {
 		var c conversation.Conversation
-		if _, err := s.read(tx.Get, conversations, owner, id, &c); err != nil {
+		if _, err := s.read(tx.Get, conversations, tenant, id, &c); err != nil {
 			return err
 		}
-		if !may(&c) {
-			return errKept
+		if !canDelete(&c) {
+			return errNotDeletable
 		}
 		pending = c.Pending
-		said, err := tx.Documents(doc.Collection(messages).Select()).GetAll()
+		docs, err := tx.Documents(doc.Collection(messages).Select()).GetAll()
 		if err != nil {
 			return err
 		}
-		for _, message := range said {
+		for _, message := range docs {
 			if err := tx.Delete(message.Ref); err != nil {
 				return err
 			}
 		}
-		if err := tx.Delete(s.session(owner, id)); err != nil {
+		if err := tx.Delete(s.sessionDoc(tenant, id)); err != nil {
 			return err
 		}
 		return tx.Delete(doc)

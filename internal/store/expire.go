@@ -22,47 +22,47 @@ import (
 // no more.
 
 // Forget deletes what is kept elsewhere of an execution, before the execution itself.
-type Forget func(ctx context.Context, ref execution.Ref) error
+type ArtifactDeleter func(ctx context.Context, ref execution.Ref) error
 
 // deletions is how many documents are deleted at the same time.
-const deletions = 16
+const maxConcurrentDeletes = 16
 
 // ExpireExecutions deletes executions that ended before, with the files that
 // they were given. Those of a batch expire with it, since its results are read by them.
-func (s *Store) ExpireExecutions(ctx context.Context, before time.Time, limit int, forget Forget) (int, error) {
+func (s *Store) PurgeExecutions(ctx context.Context, before time.Time, limit int, deleteArtifacts ArtifactDeleter) (int, error) {
 	return s.deleteExecutions(ctx, s.client.CollectionGroup(executions).
-		Where("lane", "==", execution.Interactive).Where("finishedAt", "<=", before).OrderBy("finishedAt", firestore.Asc).Limit(limit), forget)
+		Where("lane", "==", execution.LaneInteractive).Where("finishedAt", "<=", before).OrderBy("finishedAt", firestore.Asc).Limit(limit), deleteArtifacts)
 }
 
 // ExpireBatches deletes batches that ended before, with their executions and inputs.
-func (s *Store) ExpireBatches(ctx context.Context, before time.Time, limit int, forget Forget) (int, error) {
+func (s *Store) PurgeBatches(ctx context.Context, before time.Time, limit int, deleteArtifacts ArtifactDeleter) (int, error) {
 	q := s.client.CollectionGroup(batches).Where("finishedAt", "<=", before).OrderBy("finishedAt", firestore.Asc).Limit(limit)
 	expired, err := list[batch.Ref](ctx, q.Select("owner", "id"))
 	deleted := 0
 	for i := 0; i < len(expired) && deleted < limit && err == nil; i++ {
 		var n int
-		n, err = s.deleteBatch(ctx, expired[i], limit-deleted, forget)
+		n, err = s.deleteBatch(ctx, expired[i], limit-deleted, deleteArtifacts)
 		deleted += n
 	}
 	return deleted, err
 }
 
 // deleteBatch deletes at most limit executions of a batch, and with the last of them the batch.
-func (s *Store) deleteBatch(ctx context.Context, ref batch.Ref, limit int, forget Forget) (int, error) {
-	deleted, err := s.deleteExecutions(ctx, s.collection(ref.Owner, executions).Where("batchId", "==", ref.ID).Limit(limit), forget)
+func (s *Store) deleteBatch(ctx context.Context, ref batch.Ref, limit int, deleteArtifacts ArtifactDeleter) (int, error) {
+	deleted, err := s.deleteExecutions(ctx, s.collection(ref.Tenant, executions).Where("batchId", "==", ref.ID).Limit(limit), deleteArtifacts)
 	if err != nil || deleted == limit {
 		return deleted, err
 	}
-	if err := s.NewInputs(ref).Drop(ctx); err != nil {
+	if err := s.NewBatchInputWriter(ref).Delete(ctx); err != nil {
 		return deleted, err
 	}
-	_, err = s.collection(ref.Owner, batches).Doc(ref.ID).Delete(ctx)
-	return deleted + 1, translate(err)
+	_, err = s.collection(ref.Tenant, batches).Doc(ref.ID).Delete(ctx)
+	return deleted + 1, translateError(err)
 }
 
 // ExpireConversations deletes conversations in which nothing was said since,
 // with their messages and sessions. One that is continued meanwhile stays.
-func (s *Store) ExpireConversations(ctx context.Context, since time.Time, limit int) (int, error) {
+func (s *Store) PurgeConversations(ctx context.Context, since time.Time, limit int) (int, error) {
 	q := s.client.CollectionGroup(conversations).Where("updatedAt", "<=", since).OrderBy("updatedAt", firestore.Asc).Limit(limit)
 	idle, err := list[conversation.Conversation](ctx, q.Select("owner", "id", "pending"))
 	deleted := 0
@@ -73,11 +73,11 @@ func (s *Store) ExpireConversations(ctx context.Context, since time.Time, limit 
 		if len(idle[i].Pending) > 0 {
 			continue
 		}
-		_, err = s.deleteConversation(ctx, idle[i].Owner, idle[i].ID, func(c *conversation.Conversation) bool {
+		_, err = s.deleteConversation(ctx, idle[i].Tenant, idle[i].ID, func(c *conversation.Conversation) bool {
 			return len(c.Pending) == 0 && !c.UpdatedAt.After(since)
 		})
-		var gone *NotFoundError
-		if errors.As(err, &gone) || errors.Is(err, errKept) {
+		var notFound *NotFoundError
+		if errors.As(err, &notFound) || errors.Is(err, errNotDeletable) {
 			err = nil
 			continue
 		}
@@ -88,14 +88,14 @@ func (s *Store) ExpireConversations(ctx context.Context, since time.Time, limit 
 
 // ExpireDeliveries deletes deliveries of webhooks that ended before. One that is
 // to be sent again meanwhile stays.
-func (s *Store) ExpireDeliveries(ctx context.Context, before time.Time, limit int) (int, error) {
+func (s *Store) PurgeDeliveries(ctx context.Context, before time.Time, limit int) (int, error) {
 	q := s.client.CollectionGroup(deliveries).Where("endedAt", "<=", before).OrderBy("endedAt", firestore.Asc).Limit(limit)
 	ended, err := q.Select("endedAt").Documents(ctx).GetAll()
 	if err != nil {
-		return 0, translate(err)
+		return 0, translateError(err)
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(deletions)
+	g.SetLimit(maxConcurrentDeletes)
 	for _, snap := range ended {
 		g.Go(func() error {
 			_, err := snap.Ref.Delete(ctx, firestore.LastUpdateTime(snap.UpdateTime))
@@ -103,7 +103,7 @@ func (s *Store) ExpireDeliveries(ctx context.Context, before time.Time, limit in
 			case codes.FailedPrecondition, codes.NotFound: // it has changed, or is gone
 				return nil
 			default:
-				return translate(err)
+				return translateError(err)
 			}
 		})
 	}
@@ -112,29 +112,29 @@ func (s *Store) ExpireDeliveries(ctx context.Context, before time.Time, limit in
 
 // ExpireUploads deletes the inputs of batches whose upload began before and
 // that never came to be: their API was killed in the middle.
-func (s *Store) ExpireUploads(ctx context.Context, before time.Time, limit int) (int, error) {
+func (s *Store) PurgeUploads(ctx context.Context, before time.Time, limit int) (int, error) {
 	q := s.client.CollectionGroup(uploads).Where("createdAt", "<=", before).OrderBy("createdAt", firestore.Asc).Limit(limit)
-	left, err := list[batch.Ref](ctx, q.Select("owner", "id"))
-	for i := 0; i < len(left) && err == nil; i++ {
-		err = s.NewInputs(left[i]).Drop(ctx)
+	abandoned, err := list[batch.Ref](ctx, q.Select("owner", "id"))
+	for i := 0; i < len(abandoned) && err == nil; i++ {
+		err = s.NewBatchInputWriter(abandoned[i]).Delete(ctx)
 	}
-	return len(left), err
+	return len(abandoned), err
 }
 
-func (s *Store) deleteExecutions(ctx context.Context, q firestore.Query, forget Forget) (int, error) {
+func (s *Store) deleteExecutions(ctx context.Context, q firestore.Query, deleteArtifacts ArtifactDeleter) (int, error) {
 	expired, err := list[execution.Ref](ctx, q.Select("owner", "id"))
 	if err != nil {
 		return 0, err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(deletions)
+	g.SetLimit(maxConcurrentDeletes)
 	for _, ref := range expired {
 		g.Go(func() error {
-			if err := forget(ctx, ref); err != nil {
+			if err := deleteArtifacts(ctx, ref); err != nil {
 				return err
 			}
-			return s.transact(ctx, func(tx *firestore.Transaction) error {
-				return errors.Join(tx.Delete(s.given(ref)), tx.Delete(s.collection(ref.Owner, executions).Doc(ref.ID)))
+			return s.runTransaction(ctx, func(tx *firestore.Transaction) error {
+				return errors.Join(tx.Delete(s.inputFilesDoc(ref)), tx.Delete(s.collection(ref.Tenant, executions).Doc(ref.ID)))
 			})
 		})
 	}

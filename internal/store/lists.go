@@ -14,20 +14,20 @@ import (
 
 // Page is a part of a list that runs from the newest to the oldest.
 type Page struct {
-	After *Position // nil: from the newest on
+	After *Cursor // nil: from the newest on
 	Limit int
 }
 
 // Position is a place in a list: that of the resource which was shown last.
 // What is added to the list later lies before it, so that a page behind it is
 // always the same.
-type Position struct {
+type Cursor struct {
 	At time.Time // by which the list is in order
 	ID string    // tells apart what has the same time
 }
 
 // of returns the documents of a page of the query's, in the order of a field.
-func (p Page) of(q firestore.Query, field string) firestore.Query {
+func (p Page) apply(q firestore.Query, field string) firestore.Query {
 	q = q.OrderBy(field, firestore.Desc).OrderBy(firestore.DocumentID, firestore.Desc).Limit(p.Limit)
 	if p.After != nil {
 		q = q.StartAfter(p.After.At, p.After.ID)
@@ -47,7 +47,7 @@ type Filter struct {
 	Label          execution.Label
 }
 
-func (f Filter) of(q firestore.Query) firestore.Query {
+func (f Filter) apply(q firestore.Query) firestore.Query {
 	for field, value := range map[string]string{
 		"status": string(f.Status), "kind": string(f.Kind),
 		"agentId": f.AgentID, "conversationId": f.ConversationID, "batchId": f.BatchID,
@@ -63,22 +63,22 @@ func (f Filter) of(q firestore.Query) firestore.Query {
 }
 
 // Executions returns a page of the owner's executions, the newest first.
-func (s *Store) Executions(ctx context.Context, owner string, f Filter, p Page) ([]execution.Execution, error) {
-	return list[execution.Execution](ctx, p.of(f.of(s.collection(owner, executions).Query), "createdAt"))
+func (s *Store) Executions(ctx context.Context, tenant string, f Filter, p Page) ([]execution.Execution, error) {
+	return list[execution.Execution](ctx, p.apply(f.apply(s.collection(tenant, executions).Query), "createdAt"))
 }
 
 // Agents returns a page of the owner's agents, the newest first.
-func (s *Store) Agents(ctx context.Context, owner string, p Page) ([]agent.Agent, error) {
-	return list[agent.Agent](ctx, p.of(s.collection(owner, agents).Query, "createdAt"))
+func (s *Store) Agents(ctx context.Context, tenant string, p Page) ([]agent.Agent, error) {
+	return list[agent.Agent](ctx, p.apply(s.collection(tenant, agents).Query, "createdAt"))
 }
 
 // Batches returns a page of the owner's batches, the newest first.
-func (s *Store) Batches(ctx context.Context, owner string, p Page) ([]batch.Batch, error) {
-	return list[batch.Batch](ctx, p.of(s.collection(owner, batches).Query, "createdAt"))
+func (s *Store) Batches(ctx context.Context, tenant string, p Page) ([]batch.Batch, error) {
+	return list[batch.Batch](ctx, p.apply(s.collection(tenant, batches).Query, "createdAt"))
 }
 
 // Conversations returns a page of the owner's conversations, the one with the
 // newest message first. One that gets a message meanwhile moves to the front.
-func (s *Store) Conversations(ctx context.Context, owner string, p Page) ([]conversation.Conversation, error) {
-	return list[conversation.Conversation](ctx, p.of(s.collection(owner, conversations).Query, "updatedAt"))
+func (s *Store) Conversations(ctx context.Context, tenant string, p Page) ([]conversation.Conversation, error) {
+	return list[conversation.Conversation](ctx, p.apply(s.collection(tenant, conversations).Query, "updatedAt"))
 }

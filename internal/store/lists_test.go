@@ -13,12 +13,12 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/id"
 )
 
-func TestPagesAreStableUnderInserts(t *testing.T) {
+func TestPagesStableDuringInserts(t *testing.T) {
 	t.Parallel()
-	f := start(t)
+	f := newFixture(t)
 	var want []string
 	for range 7 {
-		want = append([]string{f.run(t, ada).ID}, want...)
+		want = append([]string{f.submitRun(t, ada).ID}, want...)
 	}
 	var got []string
 	page := Page{Limit: 3}
@@ -32,24 +32,24 @@ func TestPagesAreStableUnderInserts(t *testing.T) {
 			got = append(got, e.ID)
 		}
 		last := found[len(found)-1]
-		page.After = &Position{At: last.CreatedAt, ID: last.ID}
-		f.run(t, ada) // comes to stand before what was read
+		page.After = &Cursor{At: last.CreatedAt, ID: last.ID}
+		f.submitRun(t, ada) // comes to stand before what was read
 	}
 	require.Equal(t, want, got, "each once, in order, and none of those that came meanwhile")
 }
 
 // What has the same time is told apart by its ID.
-func TestPagesSplitWhatHasOneTime(t *testing.T) {
+func TestPagesOrderEqualTimesByID(t *testing.T) {
 	t.Parallel()
-	f := start(t)
-	b := batch.Batch{ID: id.New(id.Batch), Owner: ada, AgentID: f.agent(t, ada).ID, Total: 10, Window: 10}
-	inputs := f.NewInputs(b.Ref())
+	f := newFixture(t)
+	b := batch.Batch{ID: id.New(id.Batch), Tenant: ada, AgentID: f.createAgent(t, ada).ID, Total: 10, Window: 10}
+	inputs := f.NewBatchInputWriter(b.Ref())
 	for range b.Total {
 		require.NoError(t, inputs.Add(t.Context(), batch.Input{Text: "x"}))
 	}
 	require.NoError(t, inputs.Flush(t.Context()))
 	require.NoError(t, f.SubmitBatch(t.Context(), &b))
-	_, _, err := f.FeedBatch(t.Context(), b.Ref())
+	_, _, err := f.DispatchBatch(t.Context(), b.Ref())
 	require.NoError(t, err)
 	seen := map[string]bool{}
 	page := Page{Limit: 3}
@@ -62,26 +62,26 @@ func TestPagesSplitWhatHasOneTime(t *testing.T) {
 		for _, e := range found {
 			require.False(t, seen[e.ID], "twice")
 			seen[e.ID] = true
-			page.After = &Position{At: e.CreatedAt, ID: e.ID}
+			page.After = &Cursor{At: e.CreatedAt, ID: e.ID}
 		}
 	}
 	require.Len(t, seen, 10)
 }
 
-func TestFiltersHoldTogether(t *testing.T) {
+func TestFiltersCombine(t *testing.T) {
 	t.Parallel()
-	f := start(t)
-	a := f.agent(t, ada)
+	f := newFixture(t)
+	a := f.createAgent(t, ada)
 	submit := func(labels map[string]string) execution.Execution {
-		ch, err := f.SubmitRun(t.Context(), Run{Owner: ada, AgentID: a.ID, Input: "x", Labels: execution.Labels(labels)})
+		ch, err := f.SubmitRun(t.Context(), RunRequest{Tenant: ada, AgentID: a.ID, Input: "x", Labels: execution.Labels(labels)})
 		require.NoError(t, err)
 		return ch.Execution
 	}
 	prod := submit(map[string]string{"env": "prod", "team": "a=b"})
 	test := submit(map[string]string{"env": "test"})
 	plain := submit(nil)
-	turn := f.turn(t, "", "hello")
-	f.applied(t, test.Ref(), execution.CancelAsked{})
+	turn := f.submitTurn(t, "", "hello")
+	f.mustApply(t, test.Ref(), execution.CancelRequested{})
 	for name, tc := range map[string]struct {
 		filter Filter
 		want   []execution.Execution
@@ -97,7 +97,7 @@ func TestFiltersHoldTogether(t *testing.T) {
 		"several":           {Filter{AgentID: a.ID, Status: execution.Queued, Kind: execution.KindRun}, []execution.Execution{plain, prod}},
 		"several, a label":  {Filter{AgentID: a.ID, Status: execution.Queued, Label: "env=prod"}, []execution.Execution{prod}},
 		"what never meets":  {Filter{Status: execution.Canceled, Label: "env=prod"}, nil},
-		"another's agent's": {Filter{AgentID: f.agent(t, bob).ID}, nil},
+		"another's agent's": {Filter{AgentID: f.createAgent(t, bob).ID}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			found, err := f.Executions(t.Context(), ada, tc.filter, Page{Limit: 10})
@@ -114,7 +114,7 @@ func TestFiltersHoldTogether(t *testing.T) {
 	}
 }
 
-func TestLabelsComeBackAsTheyWere(t *testing.T) {
+func TestLabelsRoundTrip(t *testing.T) {
 	for _, labels := range []map[string]string{{}, {"a": ""}, {"b": "=", "a": "x=y=z", "env/zone.1": "é 한"}} {
 		back := map[string]string{}
 		for _, label := range execution.Labels(labels) {
@@ -127,7 +127,7 @@ func TestLabelsComeBackAsTheyWere(t *testing.T) {
 
 // Firestore answers a filter in an order only with an index for it; the
 // emulator makes its own.
-func TestEveryFilterHasItsIndex(t *testing.T) {
+func TestEveryFilterHasIndex(t *testing.T) {
 	data, err := os.ReadFile("../../infra/firestore.indexes.json")
 	require.NoError(t, err)
 	var file struct {

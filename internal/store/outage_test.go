@@ -22,22 +22,22 @@ import (
 
 // Every method says so, within the caller's time, when Firestore is away, and
 // works again once it is back.
-func TestUnavailableWhileFirestoreIsAway(t *testing.T) {
+func TestUnavailableDuringFirestoreOutage(t *testing.T) {
 	t.Parallel()
-	f := start(t)
-	a := f.agent(t, ada)
-	turn := f.turn(t, "", "hello")
+	f := newFixture(t)
+	a := f.createAgent(t, ada)
+	turn := f.submitTurn(t, "", "hello")
 	methods := map[string]func(context.Context) error{
 		"Now":         func(ctx context.Context) error { _, err := f.Now(ctx); return err },
-		"CreateAgent": func(ctx context.Context) error { return f.CreateAgent(ctx, &agent.Agent{Owner: ada, Name: "B"}) },
+		"CreateAgent": func(ctx context.Context) error { return f.CreateAgent(ctx, &agent.Agent{Tenant: ada, Name: "B"}) },
 		"Agent":       func(ctx context.Context) error { _, err := f.Agent(ctx, ada, a.ID); return err },
 		"Agents":      func(ctx context.Context) error { _, err := f.Agents(ctx, ada, Page{Limit: 10}); return err },
 		"SubmitRun": func(ctx context.Context) error {
-			_, err := f.SubmitRun(ctx, Run{Owner: ada, AgentID: a.ID})
+			_, err := f.SubmitRun(ctx, RunRequest{Tenant: ada, AgentID: a.ID})
 			return err
 		},
-		"SubmitTurn": func(ctx context.Context) error { _, err := f.SubmitTurn(ctx, Turn{Owner: ada}); return err },
-		"Apply":      func(ctx context.Context) error { _, err := f.Apply(ctx, turn.Ref(), claim); return err },
+		"SubmitTurn": func(ctx context.Context) error { _, err := f.SubmitTurn(ctx, TurnRequest{Tenant: ada}); return err },
+		"Apply":      func(ctx context.Context) error { _, err := f.Apply(ctx, turn.Ref(), claimEvent); return err },
 		"Execution":  func(ctx context.Context) error { _, err := f.Execution(ctx, turn.Ref()); return err },
 		"Executions": func(ctx context.Context) error {
 			_, err := f.Executions(ctx, ada, Filter{}, Page{Limit: 10})
@@ -69,7 +69,7 @@ func TestUnavailableWhileFirestoreIsAway(t *testing.T) {
 // A caller that gave up is no fault of Firestore's.
 func TestCanceledIsNotUnavailable(t *testing.T) {
 	t.Parallel()
-	f := start(t)
+	f := newFixture(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := f.Now(ctx)
@@ -78,67 +78,67 @@ func TestCanceledIsNotUnavailable(t *testing.T) {
 }
 
 // commits stands between client and emulator, and may spoil the next commit.
-type commits struct {
-	lose   atomic.Int32 // so many answers get lost after the commit was done
-	refuse atomic.Int32 // so many commits never arrive
+type commitFaults struct {
+	loseResponses atomic.Int32 // so many answers get lost after the commit was done
+	rejectCommits atomic.Int32 // so many commits never arrive
 }
 
-func (c *commits) intercept(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+func (c *commitFaults) intercept(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	if !strings.HasSuffix(method, "/Commit") {
 		return invoke(ctx, method, req, reply, cc, opts...)
 	}
-	if c.refuse.Add(-1) >= 0 {
+	if c.rejectCommits.Add(-1) >= 0 {
 		return status.Error(codes.Unavailable, "lost on the way")
 	}
 	err := invoke(ctx, method, req, reply, cc, opts...)
-	if err == nil && c.lose.Add(-1) >= 0 {
+	if err == nil && c.loseResponses.Add(-1) >= 0 {
 		return status.Error(codes.Unavailable, "the answer was lost")
 	}
 	return err
 }
 
-func startWith(t *testing.T, c *commits) fixture {
+func newFixtureWithFaults(t *testing.T, faults *commitFaults) fixture {
 	t.Helper()
-	f := emulatortest.StartFirestore(t, firestoreemulator.Options{}, grpc.WithChainUnaryInterceptor(c.intercept))
+	f := emulatortest.StartFirestore(t, firestoreemulator.Options{}, grpc.WithChainUnaryInterceptor(faults.intercept))
 	return fixture{Store: New(f.Client), firestore: f}
 }
 
 // Whether a commit or only its answer was lost, a turn is finished with its
 // one reply or not at all, and repeating puts it right.
-func TestFinishAndReplyAreOneWhateverGetsLost(t *testing.T) {
+func TestFinishAndReplyAtomicDuringFaults(t *testing.T) {
 	t.Parallel()
-	for name, spoil := range map[string]func(*commits){
-		"the commit, once":        func(c *commits) { c.refuse.Store(1) },
-		"the answer, once":        func(c *commits) { c.lose.Store(1) },
-		"the commit and answers":  func(c *commits) { c.refuse.Store(2); c.lose.Store(2) },
-		"everything for a while":  func(c *commits) { c.refuse.Store(1 << 20) },
-		"all answers for a while": func(c *commits) { c.lose.Store(1 << 20) },
+	for name, inject := range map[string]func(*commitFaults){
+		"the commit, once":        func(c *commitFaults) { c.rejectCommits.Store(1) },
+		"the answer, once":        func(c *commitFaults) { c.loseResponses.Store(1) },
+		"the commit and answers":  func(c *commitFaults) { c.rejectCommits.Store(2); c.loseResponses.Store(2) },
+		"everything for a while":  func(c *commitFaults) { c.rejectCommits.Store(1 << 20) },
+		"all answers for a while": func(c *commitFaults) { c.loseResponses.Store(1 << 20) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var c commits
-			f := startWith(t, &c)
-			turn := f.turn(t, "", "hello")
-			f.applied(t, turn.Ref(), claim)
+			var c commitFaults
+			f := newFixtureWithFaults(t, &c)
+			turn := f.submitTurn(t, "", "hello")
+			f.mustApply(t, turn.Ref(), claimEvent)
 
-			spoil(&c)
+			inject(&c)
 			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 			defer cancel()
-			_, err := f.Apply(ctx, turn.Ref(), finish(1, "done"))
+			_, err := f.Apply(ctx, turn.Ref(), successEvent(1, "done"))
 			t.Logf("the spoilt one: %v", err)
-			ended := f.stored(t, turn.Ref()).Status.Terminal()
-			require.Equal(t, ended, len(f.messages(t, turn)) == 2)
+			ended := f.getExecution(t, turn.Ref()).Status.Terminal()
+			require.Equal(t, ended, len(f.listMessages(t, turn)) == 2)
 
-			c.refuse.Store(0)
-			c.lose.Store(0)
-			_, err = f.Apply(t.Context(), turn.Ref(), finish(1, "done"))
+			c.rejectCommits.Store(0)
+			c.loseResponses.Store(0)
+			_, err = f.Apply(t.Context(), turn.Ref(), successEvent(1, "done"))
 			if ended {
 				require.ErrorIs(t, err, execution.ErrTerminal)
 			} else {
 				require.NoError(t, err)
 			}
-			require.Equal(t, execution.Succeeded, f.stored(t, turn.Ref()).Status)
-			require.Len(t, f.messages(t, turn), 2)
+			require.Equal(t, execution.Succeeded, f.getExecution(t, turn.Ref()).Status)
+			require.Len(t, f.listMessages(t, turn), 2)
 			conversation, err := f.Conversation(t.Context(), ada, turn.ConversationID)
 			require.NoError(t, err)
 			require.Empty(t, conversation.Pending)
@@ -149,45 +149,45 @@ func TestFinishAndReplyAreOneWhateverGetsLost(t *testing.T) {
 // A submission whose answer got lost is there once, and whole. What is one
 // document is known again; a turn is an error to the caller, who was not
 // promised anything.
-func TestASubmissionWhoseAnswerGotLostIsThereOnce(t *testing.T) {
+func TestSubmitWithLostResponseStoredOnce(t *testing.T) {
 	t.Parallel()
-	var c commits
-	f := startWith(t, &c)
-	a := f.agent(t, ada)
-	first := f.turn(t, "", "hello")
+	var c commitFaults
+	f := newFixtureWithFaults(t, &c)
+	a := f.createAgent(t, ada)
+	first := f.submitTurn(t, "", "hello")
 
-	c.lose.Store(1)
-	ch, err := f.SubmitRun(t.Context(), Run{Owner: ada, AgentID: a.ID, Input: "x"})
+	c.loseResponses.Store(1)
+	ch, err := f.SubmitRun(t.Context(), RunRequest{Tenant: ada, AgentID: a.ID, Input: "x"})
 	require.NoError(t, err)
-	require.Empty(t, cmp.Diff(ch.Execution, f.stored(t, ch.Execution.Ref()), cmpopts.IgnoreFields(execution.Execution{}, "Ready")))
-	c.lose.Store(1)
-	_, err = f.SubmitTurn(t.Context(), Turn{Owner: ada, ConversationID: first.ConversationID, Message: "again"})
+	require.Empty(t, cmp.Diff(ch.Execution, f.getExecution(t, ch.Execution.Ref()), cmpopts.IgnoreFields(execution.Execution{}, "Ready")))
+	c.loseResponses.Store(1)
+	_, err = f.SubmitTurn(t.Context(), TurnRequest{Tenant: ada, ConversationID: first.ConversationID, Message: "again"})
 	require.Error(t, err)
 
 	all, err := f.Executions(t.Context(), ada, Filter{}, Page{Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, all, 3)
-	require.Len(t, f.messages(t, first), 2)
+	require.Len(t, f.listMessages(t, first), 2)
 	conversation, err := f.Conversation(t.Context(), ada, first.ConversationID)
 	require.NoError(t, err)
 	require.Len(t, conversation.Pending, 2)
 }
 
 // Whoever changes one document knows his change again when its answer was lost.
-func TestAChangeWhoseAnswerGotLostIsKnownAgain(t *testing.T) {
+func TestApplyWithLostResponseDetectsOwnWrite(t *testing.T) {
 	t.Parallel()
-	var c commits
-	f := startWith(t, &c)
-	ref := f.run(t, ada)
+	var c commitFaults
+	f := newFixtureWithFaults(t, &c)
+	ref := f.submitRun(t, ada)
 	for _, ev := range []execution.Event{
-		claim, execution.Renewed{Attempt: 1, Lease: lease}, execution.HandedBack{Attempt: 1},
-		execution.Claimed{Executor: "y", ID: "2", Lease: lease}, execution.CancelAsked{}, finish(2, "done"),
+		claimEvent, execution.Renewed{Attempt: 1, Lease: lease}, execution.HandedBack{Attempt: 1},
+		execution.Claimed{Executor: "y", ClaimID: "2", Lease: lease}, execution.CancelRequested{}, successEvent(2, "done"),
 	} {
-		c.lose.Store(1)
+		c.loseResponses.Store(1)
 		ch, err := f.Apply(t.Context(), ref, ev)
 		require.NoError(t, err, "%T", ev)
-		require.Zero(t, c.lose.Load(), "%T: the answer was lost", ev)
-		require.Empty(t, cmp.Diff(ch.Execution, f.stored(t, ref), cmpopts.IgnoreFields(execution.Execution{}, "Ready")), "%T", ev)
+		require.Zero(t, c.loseResponses.Load(), "%T: the answer was lost", ev)
+		require.Empty(t, cmp.Diff(ch.Execution, f.getExecution(t, ref), cmpopts.IgnoreFields(execution.Execution{}, "Ready")), "%T", ev)
 	}
-	require.Equal(t, 2, f.stored(t, ref).Attempt)
+	require.Equal(t, 2, f.getExecution(t, ref).Attempt)
 }

@@ -14,7 +14,7 @@ import (
 // Execution returns the owner's execution, or a NotFoundError.
 func (s *Store) Execution(ctx context.Context, ref execution.Ref) (execution.Execution, error) {
 	var e execution.Execution
-	_, err := s.read(outside(ctx), executions, ref.Owner, ref.ID, &e)
+	_, err := s.read(withoutTransaction(ctx), executions, ref.Tenant, ref.ID, &e)
 	return e, err
 }
 
@@ -26,16 +26,16 @@ func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]execution.
 }
 
 // Conversation returns the owner's conversation, or a NotFoundError.
-func (s *Store) Conversation(ctx context.Context, owner, id string) (conversation.Conversation, error) {
+func (s *Store) Conversation(ctx context.Context, tenant, id string) (conversation.Conversation, error) {
 	var c conversation.Conversation
-	_, err := s.read(outside(ctx), conversations, owner, id, &c)
+	_, err := s.read(withoutTransaction(ctx), conversations, tenant, id, &c)
 	return c, err
 }
 
 // Messages returns the newest messages of a conversation that lie before a
 // turn (0: all turns), oldest first.
-func (s *Store) Messages(ctx context.Context, owner, conversationID string, beforeTurn, limit int) ([]conversation.Message, error) {
-	q := s.collection(owner, conversations).Doc(conversationID).Collection(messages).Query
+func (s *Store) Messages(ctx context.Context, tenant, conversationID string, beforeTurn, limit int) ([]conversation.Message, error) {
+	q := s.collection(tenant, conversations).Doc(conversationID).Collection(messages).Query
 	if beforeTurn > 0 {
 		q = q.Where("turn", "<", beforeTurn)
 	}

@@ -10,50 +10,50 @@ import (
 )
 
 // exhaust has an execution fail for want of Airlock's own parts.
-func (f fixture) exhaust(t *testing.T, ref execution.Ref) {
+func (f fixture) exhaustAttempts(t *testing.T, ref execution.Ref) {
 	t.Helper()
 	for attempt := 1; attempt <= execution.DefaultMaxAttempts; attempt++ {
-		f.applied(t, ref, claim)
-		f.applied(t, ref, execution.Broke{Attempt: attempt})
+		f.mustApply(t, ref, claimEvent)
+		f.mustApply(t, ref, execution.AttemptFailed{Attempt: attempt})
 	}
 }
 
-func TestWhatFailedIsFoundByItsReason(t *testing.T) {
+func TestFailedExecutionsByCode(t *testing.T) {
 	t.Parallel()
-	f := start(t)
-	old, adas, bobs, other := f.run(t, ada), f.run(t, ada), f.run(t, bob), f.run(t, ada)
-	f.exhaust(t, old)
+	f := newFixture(t)
+	old, adaRef, bobRef, other := f.submitRun(t, ada), f.submitRun(t, ada), f.submitRun(t, bob), f.submitRun(t, ada)
+	f.exhaustAttempts(t, old)
 	f.clock.Advance(2 * time.Hour)
-	f.exhaust(t, adas)
-	f.exhaust(t, bobs)
-	f.applied(t, other, claim)
-	f.applied(t, other, failed(1))
-	found, err := f.FailedWith(t.Context(), []execution.Code{execution.CodeAttemptsExhausted, execution.CodeDeadLettered}, time.Hour)
+	f.exhaustAttempts(t, adaRef)
+	f.exhaustAttempts(t, bobRef)
+	f.mustApply(t, other, claimEvent)
+	f.mustApply(t, other, failureEvent(1))
+	found, err := f.FailedExecutions(t.Context(), []execution.Code{execution.CodeAttemptsExhausted, execution.CodeDeadLettered}, time.Hour)
 	require.NoError(t, err)
-	require.Equal(t, []execution.Ref{adas, bobs}, found)
-	found, err = f.FailedWith(t.Context(), []execution.Code{execution.CodeAttemptsExhausted}, 3*time.Hour)
+	require.Equal(t, []execution.Ref{adaRef, bobRef}, found)
+	found, err = f.FailedExecutions(t.Context(), []execution.Code{execution.CodeAttemptsExhausted}, 3*time.Hour)
 	require.NoError(t, err)
-	require.Equal(t, []execution.Ref{old, adas, bobs}, found)
+	require.Equal(t, []execution.Ref{old, adaRef, bobRef}, found)
 }
 
-func TestDrivingAgainTwiceDoublesNothing(t *testing.T) {
+func TestRedriveTwice(t *testing.T) {
 	t.Parallel()
-	f := start(t)
-	run := f.run(t, ada)
-	turn := f.turn(t, "", "hello")
-	f.exhaust(t, run)
-	f.exhaust(t, turn.Ref())
+	f := newFixture(t)
+	run := f.submitRun(t, ada)
+	turn := f.submitTurn(t, "", "hello")
+	f.exhaustAttempts(t, run)
+	f.exhaustAttempts(t, turn.Ref())
 	for _, ref := range []execution.Ref{run, turn.Ref()} {
 		ch, err := f.Redrive(t.Context(), ref)
 		require.NoError(t, err)
-		require.Equal(t, ref.ID, f.stored(t, ch.Execution.Ref()).RetryOf)
-		require.Equal(t, []execution.Ref{ch.Execution.Ref()}, ch.Announce)
+		require.Equal(t, ref.ID, f.getExecution(t, ch.Execution.Ref()).RetryOf)
+		require.Equal(t, []execution.Ref{ch.Execution.Ref()}, ch.Notify)
 		_, err = f.Redrive(t.Context(), ref)
-		require.ErrorIs(t, err, ErrRedriven)
+		require.ErrorIs(t, err, ErrAlreadyRedriven)
 		_, err = f.Redrive(t.Context(), ch.Execution.Ref())
-		require.ErrorIs(t, err, execution.ErrNotEnded)
+		require.ErrorIs(t, err, execution.ErrNotFinished)
 	}
-	require.Len(t, f.messages(t, turn), 3, "one question more, and no two")
+	require.Len(t, f.listMessages(t, turn), 3, "one question more, and no two")
 	all, err := f.Executions(t.Context(), ada, Filter{}, Page{Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, all, 4)

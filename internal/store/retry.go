@@ -17,30 +17,30 @@ import (
 // NotFoundError: the owner has no such execution, or no longer its
 // conversation; execution.ErrNotEnded, ErrSucceeded; conversation.ErrTooManyPending.
 func (s *Store) Retry(ctx context.Context, ref execution.Ref) (execution.Change, error) {
-	return create(ctx, s, func(tx *firestore.Transaction) (execution.Change, time.Time, error) {
-		return s.repeat(tx, ref, func(e *execution.Execution) { e.Traceparent = trace.Parent(ctx) })
+	return createIdempotently(ctx, s, func(tx *firestore.Transaction) (execution.Change, time.Time, error) {
+		return s.createRetry(tx, ref, func(e *execution.Execution) { e.Traceparent = trace.Traceparent(ctx) })
 	})
 }
 
 // repeat stores a repetition of an execution, with what sets it apart.
-func (s *Store) repeat(tx *firestore.Transaction, ref execution.Ref, apart func(*execution.Execution)) (ch execution.Change, now time.Time, err error) {
+func (s *Store) createRetry(tx *firestore.Transaction, ref execution.Ref, customize func(*execution.Execution)) (ch execution.Change, now time.Time, err error) {
 	var e execution.Execution
-	if now, err = s.read(tx.Get, executions, ref.Owner, ref.ID, &e); err != nil {
+	if now, err = s.read(tx.Get, executions, ref.Tenant, ref.ID, &e); err != nil {
 		return ch, now, err
 	}
-	again, err := e.Again(now)
+	retry, err := e.Retry(now)
 	if err != nil {
 		return ch, now, err
 	}
-	apart(&again)
-	if again.ConversationID == "" {
-		ch = execution.Change{Execution: again, Announce: []execution.Ref{again.Ref()}}
-		return ch, now, errors.Join(s.copyGiven(tx, &e, again.Ref()), tx.Create(s.collection(again.Owner, executions).Doc(again.ID), &again))
+	customize(&retry)
+	if retry.ConversationID == "" {
+		ch = execution.Change{Execution: retry, Notify: []execution.Ref{retry.Ref()}}
+		return ch, now, errors.Join(s.copyInputFiles(tx, &e, retry.Ref()), tx.Create(s.collection(retry.Tenant, executions).Doc(retry.ID), &retry))
 	}
 	var c conversation.Conversation
-	if _, err := s.read(tx.Get, conversations, ref.Owner, again.ConversationID, &c); err != nil {
+	if _, err := s.read(tx.Get, conversations, ref.Tenant, retry.ConversationID, &c); err != nil {
 		return ch, now, err
 	}
-	ch, err = s.acceptTurn(tx, &c, again, now)
+	ch, err = s.acceptTurn(tx, &c, retry, now)
 	return ch, now, err
 }

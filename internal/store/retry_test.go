@@ -10,75 +10,75 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-func failed(attempt int) execution.Finished {
+func failureEvent(attempt int) execution.Finished {
 	failure := execution.Failure{Code: execution.CodeAgentError, Message: "no"}
-	return execution.Finished{Attempt: attempt, Ending: failure.Ends(execution.Usage{})}
+	return execution.Finished{Attempt: attempt, Ending: failure.Ending(execution.Usage{})}
 }
 
-func TestARetryRepeatsARun(t *testing.T) {
+func TestRetryRun(t *testing.T) {
 	t.Parallel()
-	f := start(t)
-	ref := f.run(t, ada)
+	f := newFixture(t)
+	ref := f.submitRun(t, ada)
 	_, err := f.Retry(t.Context(), ref)
-	require.ErrorIs(t, err, execution.ErrNotEnded)
-	f.applied(t, ref, claim)
-	f.applied(t, ref, failed(1))
-	before := f.stored(t, ref)
+	require.ErrorIs(t, err, execution.ErrNotFinished)
+	f.mustApply(t, ref, claimEvent)
+	f.mustApply(t, ref, failureEvent(1))
+	before := f.getExecution(t, ref)
 
 	f.clock.Advance(time.Hour)
 	ch, err := f.Retry(t.Context(), ref)
 	require.NoError(t, err)
-	again := f.stored(t, ch.Execution.Ref())
-	require.Equal(t, []execution.Ref{again.Ref()}, ch.Announce)
-	require.Equal(t, ref.ID, again.RetryOf)
-	require.Equal(t, execution.Queued, again.Status)
-	require.Equal(t, before.Task, again.Task)
-	require.True(t, again.CreatedAt.After(*before.FinishedAt))
-	require.Equal(t, before, f.stored(t, ref), "what is repeated stays as it is")
+	retry := f.getExecution(t, ch.Execution.Ref())
+	require.Equal(t, []execution.Ref{retry.Ref()}, ch.Notify)
+	require.Equal(t, ref.ID, retry.RetryOf)
+	require.Equal(t, execution.Queued, retry.Status)
+	require.Equal(t, before.Task, retry.Task)
+	require.True(t, retry.CreatedAt.After(*before.FinishedAt))
+	require.Equal(t, before, f.getExecution(t, ref), "what is repeated stays as it is")
 
-	f.applied(t, again.Ref(), claim)
-	f.applied(t, again.Ref(), finish(1, "this time"))
-	_, err = f.Retry(t.Context(), again.Ref())
+	f.mustApply(t, retry.Ref(), claimEvent)
+	f.mustApply(t, retry.Ref(), successEvent(1, "this time"))
+	_, err = f.Retry(t.Context(), retry.Ref())
 	require.ErrorIs(t, err, execution.ErrSucceeded)
 }
 
-func TestARetryOfATurnIsANewTurn(t *testing.T) {
+func TestRetryTurnAppendsTurn(t *testing.T) {
 	t.Parallel()
-	f := start(t)
-	first := f.turn(t, "", "first")
-	f.applied(t, first.Ref(), claim)
-	f.applied(t, first.Ref(), failed(1))
-	second := f.turn(t, first.ConversationID, "second")
+	f := newFixture(t)
+	first := f.submitTurn(t, "", "first")
+	f.mustApply(t, first.Ref(), claimEvent)
+	f.mustApply(t, first.Ref(), failureEvent(1))
+	second := f.submitTurn(t, first.ConversationID, "second")
 
 	ch, err := f.Retry(t.Context(), first.Ref())
 	require.NoError(t, err)
-	require.Empty(t, ch.Announce, "the second comes before it")
-	again := f.stored(t, ch.Execution.Ref())
-	require.Equal(t, 3, again.Turn)
-	require.Equal(t, first.ID, again.RetryOf)
-	said := f.messages(t, first)
-	require.Equal(t, "first", said[len(said)-1].Text)
-	require.Equal(t, again.ID, said[len(said)-1].ExecutionID)
+	require.Empty(t, ch.Notify, "the second comes before it")
+	retry := f.getExecution(t, ch.Execution.Ref())
+	require.Equal(t, 3, retry.Turn)
+	require.Equal(t, first.ID, retry.RetryOf)
+	transcript := f.listMessages(t, first)
+	require.Equal(t, "first", transcript[len(transcript)-1].Text)
+	require.Equal(t, retry.ID, transcript[len(transcript)-1].ExecutionID)
 
-	f.applied(t, second.Ref(), claim)
-	ended := f.applied(t, second.Ref(), finish(1, "two"))
-	require.Equal(t, []execution.Ref{again.Ref()}, ended.Announce)
+	f.mustApply(t, second.Ref(), claimEvent)
+	ended := f.mustApply(t, second.Ref(), successEvent(1, "two"))
+	require.Equal(t, []execution.Ref{retry.Ref()}, ended.Notify)
 }
 
-func TestARetryThatIsRefusedLeavesNothing(t *testing.T) {
+func TestRejectedRetryStoresNothing(t *testing.T) {
 	t.Parallel()
-	f := start(t)
-	first := f.turn(t, "", "first")
-	f.applied(t, first.Ref(), claim)
-	f.applied(t, first.Ref(), failed(1))
+	f := newFixture(t)
+	first := f.submitTurn(t, "", "first")
+	f.mustApply(t, first.Ref(), claimEvent)
+	f.mustApply(t, first.Ref(), failureEvent(1))
 
-	bobs := first.Ref()
-	bobs.Owner = bob
-	_, err := f.Retry(t.Context(), bobs)
+	otherTenantRef := first.Ref()
+	otherTenantRef.Tenant = bob
+	_, err := f.Retry(t.Context(), otherTenantRef)
 	require.Equal(t, &NotFoundError{Resource: "execution", ID: first.ID}, err)
 
 	for range conversation.MaxPending {
-		f.turn(t, first.ConversationID, "more")
+		f.submitTurn(t, first.ConversationID, "more")
 	}
 	_, err = f.Retry(t.Context(), first.Ref())
 	require.ErrorIs(t, err, conversation.ErrTooManyPending)

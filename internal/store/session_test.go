@@ -10,88 +10,88 @@ import (
 )
 
 // finish ends a claimed turn.
-func (f fixture) finish(t *testing.T, e execution.Execution, ending execution.Ending) {
+func (f fixture) finishTurn(t *testing.T, e execution.Execution, ending execution.Ending) {
 	t.Helper()
-	f.applied(t, e.Ref(), claim)
-	f.applied(t, e.Ref(), execution.Finished{Attempt: 1, Ending: ending})
+	f.mustApply(t, e.Ref(), claimEvent)
+	f.mustApply(t, e.Ref(), execution.Finished{Attempt: 1, Ending: ending})
 }
 
-func leaving(data []byte) execution.Ending {
+func endingWithSession(data []byte) execution.Ending {
 	return execution.Ending{
 		Status: execution.Succeeded, Result: &execution.Result{Text: "ok"},
-		Left: &execution.Session{Runtime: "claude", Model: "m", Data: data},
+		NewSession: &execution.Session{Runtime: "claude", Model: "m", Data: data},
 	}
 }
 
-func (f fixture) session(t *testing.T, owner, conversationID string) *execution.Session {
+func (f fixture) getSession(t *testing.T, tenant, conversationID string) *execution.Session {
 	t.Helper()
-	s, err := f.Session(t.Context(), owner, conversationID)
+	s, err := f.Session(t.Context(), tenant, conversationID)
 	require.NoError(t, err)
 	return s
 }
 
 // The session of a conversation is what its newest ended turn left, and only
 // its owner's.
-func TestASessionIsOfTheNewestTurn(t *testing.T) {
-	f := start(t)
-	first := f.turn(t, "", "one")
+func TestSessionIsFromNewestTurn(t *testing.T) {
+	f := newFixture(t)
+	first := f.submitTurn(t, "", "one")
 	con := first.ConversationID
-	require.Nil(t, f.session(t, ada, con))
+	require.Nil(t, f.getSession(t, ada, con))
 
-	f.finish(t, first, leaving([]byte("one")))
-	require.Equal(t, &execution.Session{Runtime: "claude", Model: "m", Data: []byte("one")}, f.session(t, ada, con))
-	require.Nil(t, f.session(t, bob, con))
+	f.finishTurn(t, first, endingWithSession([]byte("one")))
+	require.Equal(t, &execution.Session{Runtime: "claude", Model: "m", Data: []byte("one")}, f.getSession(t, ada, con))
+	require.Nil(t, f.getSession(t, bob, con))
 
-	f.finish(t, f.turn(t, con, "two"), leaving([]byte("two")))
-	require.Equal(t, "two", string(f.session(t, ada, con).Data))
+	f.finishTurn(t, f.submitTurn(t, con, "two"), endingWithSession([]byte("two")))
+	require.Equal(t, "two", string(f.getSession(t, ada, con).Data))
 
-	f.finish(t, f.turn(t, con, "three"), execution.Ending{Status: execution.Succeeded, Result: &execution.Result{Text: "ok"}})
-	require.Nil(t, f.session(t, ada, con), "a turn that left nothing: the messages hold more than the old session")
+	f.finishTurn(t, f.submitTurn(t, con, "three"), execution.Ending{Status: execution.Succeeded, Result: &execution.Result{Text: "ok"}})
+	require.Nil(t, f.getSession(t, ada, con), "a turn that left nothing: the messages hold more than the old session")
 }
 
 // A turn that failed may have failed for its session: the next does without.
-func TestAFailedTurnLeavesNoSession(t *testing.T) {
-	f := start(t)
-	first := f.turn(t, "", "one")
-	f.finish(t, first, leaving([]byte("one")))
+func TestFailedTurnDeletesSession(t *testing.T) {
+	f := newFixture(t)
+	first := f.submitTurn(t, "", "one")
+	f.finishTurn(t, first, endingWithSession([]byte("one")))
 	failure := execution.Failure{Code: execution.CodeAgentError}
-	f.finish(t, f.turn(t, first.ConversationID, "two"), failure.Ends(execution.Usage{}))
-	require.Nil(t, f.session(t, ada, first.ConversationID))
+	f.finishTurn(t, f.submitTurn(t, first.ConversationID, "two"), failure.Ending(execution.Usage{}))
+	require.Nil(t, f.getSession(t, ada, first.ConversationID))
 }
 
 // An attempt that lost its lease writes no session either.
-func TestALostAttemptLeavesNoSession(t *testing.T) {
-	f := start(t)
-	e := f.turn(t, "", "one")
-	f.applied(t, e.Ref(), claim)
+func TestAttemptWithLostLeaseStoresNoSession(t *testing.T) {
+	f := newFixture(t)
+	e := f.submitTurn(t, "", "one")
+	f.mustApply(t, e.Ref(), claimEvent)
 	f.clock.Advance(2 * lease)
-	_, err := f.Apply(t.Context(), e.Ref(), execution.Finished{Attempt: 1, Ending: leaving([]byte("late"))})
+	_, err := f.Apply(t.Context(), e.Ref(), execution.Finished{Attempt: 1, Ending: endingWithSession([]byte("late"))})
 	require.ErrorIs(t, err, execution.ErrLeaseLost)
-	require.Nil(t, f.session(t, ada, e.ConversationID))
+	require.Nil(t, f.getSession(t, ada, e.ConversationID))
 }
 
 // The largest session, reply and receipt fit, each into its document.
-func TestTheLargestEndingFits(t *testing.T) {
-	f := start(t)
-	e := f.turn(t, "", "one")
-	ending := leaving(bytes.Repeat([]byte("x"), execution.MaxSession))
+func TestLargestEndingFitsDocuments(t *testing.T) {
+	f := newFixture(t)
+	e := f.submitTurn(t, "", "one")
+	ending := endingWithSession(bytes.Repeat([]byte("x"), execution.MaxSession))
 	ending.Result.Text = string(bytes.Repeat([]byte("x"), execution.MaxResult))
 	ending.Receipt = string(bytes.Repeat([]byte("x"), 16<<10))
-	f.finish(t, e, ending)
-	require.Len(t, f.session(t, ada, e.ConversationID).Data, execution.MaxSession)
+	f.finishTurn(t, e, ending)
+	require.Len(t, f.getSession(t, ada, e.ConversationID).Data, execution.MaxSession)
 	stored, err := f.Execution(t.Context(), e.Ref())
 	require.NoError(t, err)
 	require.Equal(t, ending.Receipt, stored.Receipt)
-	require.Nil(t, stored.Left, "it is the conversation's")
+	require.Nil(t, stored.NewSession, "it is the conversation's")
 }
 
 // What an agent may spend goes with the task, as it was when it was accepted.
-func TestTheBudgetGoesWithTheTask(t *testing.T) {
-	f := start(t)
-	a := f.agent(t, ada)
+func TestTaskCopiesAgentBudget(t *testing.T) {
+	f := newFixture(t)
+	a := f.createAgent(t, ada)
 	a.Budget.MaxTokens, a.Budget.MaxCostUSD = 100, 0.5
 	require.NoError(t, f.CreateAgent(t.Context(), &a))
-	ch, err := f.SubmitRun(t.Context(), Run{Owner: ada, AgentID: a.ID, Input: "x"})
+	ch, err := f.SubmitRun(t.Context(), RunRequest{Tenant: ada, AgentID: a.ID, Input: "x"})
 	require.NoError(t, err)
 	stored, err := f.Execution(t.Context(), ch.Execution.Ref())
 	require.NoError(t, err)

@@ -47,12 +47,12 @@ const (
 )
 
 // singular says to people what a collection holds.
-var singular = map[string]string{
-	agents: "agent", batches: "batch", conversations: "conversation", deliveries: "delivery", executions: "execution", keys: "key",
+var resourceNames = map[string]string{
+	agents: "agent", batches: "batch", conversations: "conversation", deliveries: "delivery", executions: "execution", apiKeys: "key",
 }
 
-func (s *Store) collection(owner, name string) *firestore.CollectionRef {
-	return s.client.Collection("tenants").Doc(owner).Collection(name)
+func (s *Store) collection(tenant, name string) *firestore.CollectionRef {
+	return s.client.Collection("tenants").Doc(tenant).Collection(name)
 }
 
 // Now asks Firestore for its time. It fails with ErrUnavailable, which makes
@@ -60,44 +60,44 @@ func (s *Store) collection(owner, name string) *firestore.CollectionRef {
 func (s *Store) Now(ctx context.Context) (time.Time, error) {
 	snap, err := s.client.Collection("system").Doc("clock").Get(ctx)
 	if err != nil && status.Code(err) != codes.NotFound {
-		return time.Time{}, translate(err)
+		return time.Time{}, translateError(err)
 	}
 	return snap.ReadTime, nil
 }
 
 // reader is what can get one document: a reference by itself or a transaction.
-type reader func(*firestore.DocumentRef) (*firestore.DocumentSnapshot, error)
+type documentGetter func(*firestore.DocumentRef) (*firestore.DocumentSnapshot, error)
 
 // outside reads without a transaction.
-func outside(ctx context.Context) reader {
+func withoutTransaction(ctx context.Context) documentGetter {
 	return func(ref *firestore.DocumentRef) (*firestore.DocumentSnapshot, error) { return ref.Get(ctx) }
 }
 
 // read gets a document of the owner into doc and returns Firestore's time of
 // the read, which is known even when the document is not found.
-func (s *Store) read(get reader, collection, owner, id string, doc any) (now time.Time, err error) {
-	now, _, err = s.readVersion(get, collection, owner, id, doc)
+func (s *Store) read(get documentGetter, collection, tenant, id string, doc any) (now time.Time, err error) {
+	now, _, err = s.readVersion(get, collection, tenant, id, doc)
 	return now, err
 }
 
 // readVersion returns the time of the document's newest change as well.
-func (s *Store) readVersion(get reader, collection, owner, id string, doc any) (now, version time.Time, err error) {
-	snap, err := get(s.collection(owner, collection).Doc(id))
+func (s *Store) readVersion(get documentGetter, collection, tenant, id string, doc any) (now, version time.Time, err error) {
+	snap, err := get(s.collection(tenant, collection).Doc(id))
 	if status.Code(err) == codes.NotFound {
-		return snap.ReadTime, time.Time{}, &NotFoundError{Resource: singular[collection], ID: id}
+		return snap.ReadTime, time.Time{}, &NotFoundError{Resource: resourceNames[collection], ID: id}
 	}
 	if err != nil {
-		return time.Time{}, time.Time{}, translate(err)
+		return time.Time{}, time.Time{}, translateError(err)
 	}
 	return snap.ReadTime, snap.UpdateTime, snap.DataTo(doc)
 }
 
 // fresh returns Firestore's time in a transaction that is to make a document.
 // There is nothing to be read yet; the read is for its time.
-func (s *Store) fresh(tx *firestore.Transaction, collection, owner, id string) (now time.Time, err error) {
-	snap, err := tx.Get(s.collection(owner, collection).Doc(id))
+func (s *Store) transactionTime(tx *firestore.Transaction, collection, tenant, id string) (now time.Time, err error) {
+	snap, err := tx.Get(s.collection(tenant, collection).Doc(id))
 	if status.Code(err) != codes.NotFound {
-		return time.Time{}, translate(err)
+		return time.Time{}, translateError(err)
 	}
 	return snap.ReadTime, nil
 }
@@ -106,7 +106,7 @@ func (s *Store) fresh(tx *firestore.Transaction, collection, owner, id string) (
 func list[T any](ctx context.Context, q firestore.Query) ([]T, error) {
 	snaps, err := q.Documents(ctx).GetAll()
 	if err != nil {
-		return nil, translate(err)
+		return nil, translateError(err)
 	}
 	found := make([]T, len(snaps))
 	for i, snap := range snaps {
@@ -121,16 +121,16 @@ func list[T any](ctx context.Context, q firestore.Query) ([]T, error) {
 // answer is lost, Google's client repeats the commit, and the transaction that
 // it names is then no more: whether it took place is not known, which is what
 // ErrUnavailable says.
-func (s *Store) transact(ctx context.Context, f func(tx *firestore.Transaction) error) error {
+func (s *Store) runTransaction(ctx context.Context, f func(tx *firestore.Transaction) error) error {
 	err := s.client.RunTransaction(ctx, func(_ context.Context, tx *firestore.Transaction) error { return f(tx) })
 	if status.Code(err) == codes.InvalidArgument {
 		return fmt.Errorf("%w: a commit was not answered: %w", ErrUnavailable, err)
 	}
-	return translate(err)
+	return translateError(err)
 }
 
 // translate turns the failures that may pass by themselves into ErrUnavailable.
-func translate(err error) error {
+func translateError(err error) error {
 	switch status.Code(err) {
 	case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Aborted, codes.Internal:
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)

@@ -18,16 +18,16 @@ import (
 )
 
 // ErrOtherAgent means that a message names an agent other than its conversation's.
-var ErrOtherAgent = errors.New("the conversation is held with another agent")
+var ErrAgentMismatch = errors.New("the conversation is held with another agent")
 
 // Run is a request to run an agent once.
-type Run struct {
-	Owner   string
-	AgentID string
-	Input   string
-	Labels  []execution.Label
-	Files   []execution.Given
-	Webhook string // that is told of the end; "": none
+type RunRequest struct {
+	Tenant     string
+	AgentID    string
+	Input      string
+	Labels     []execution.Label
+	InputFiles []execution.InputFile
+	Webhook    string // that is told of the end; "": none
 
 	Timeout      time.Duration // 0: the agent's
 	QueueTimeout time.Duration // 0: the default
@@ -35,26 +35,26 @@ type Run struct {
 
 // SubmitRun stores a run as a queued execution. Once it returns nil the
 // execution is durable. NotFoundError: the owner has no such agent.
-func (s *Store) SubmitRun(ctx context.Context, r Run) (execution.Change, error) {
-	if askedOf(ctx) == nil && len(r.Files) == 0 {
-		return s.submitRunAlone(ctx, r)
+func (s *Store) SubmitRun(ctx context.Context, r RunRequest) (execution.Change, error) {
+	if idempotencyRequestFrom(ctx) == nil && len(r.InputFiles) == 0 {
+		return s.submitRunWithoutTransaction(ctx, r)
 	}
-	return create(ctx, s, func(tx *firestore.Transaction) (execution.Change, time.Time, error) {
+	return createIdempotently(ctx, s, func(tx *firestore.Transaction) (execution.Change, time.Time, error) {
 		e, err := s.newRun(ctx, tx.Get, r)
 		if err != nil {
 			return execution.Change{}, time.Time{}, err
 		}
-		return execution.Change{Execution: e, Announce: []execution.Ref{e.Ref()}}, e.CreatedAt, errors.Join(
+		return execution.Change{Execution: e, Notify: []execution.Ref{e.Ref()}}, e.CreatedAt, errors.Join(
 			tx.Create(s.execution(e.Ref()), &e),
-			s.keepGiven(tx, e.Ref(), r.Files),
+			s.storeInputFiles(tx, e.Ref(), r.InputFiles),
 		)
 	})
 }
 
 // submitRunAlone stores a run that is one document, which needs no transaction:
 // the agent is taken as it was read.
-func (s *Store) submitRunAlone(ctx context.Context, r Run) (execution.Change, error) {
-	e, err := s.newRun(ctx, outside(ctx), r)
+func (s *Store) submitRunWithoutTransaction(ctx context.Context, r RunRequest) (execution.Change, error) {
+	e, err := s.newRun(ctx, withoutTransaction(ctx), r)
 	if err != nil {
 		return execution.Change{}, err
 	}
@@ -62,19 +62,19 @@ func (s *Store) submitRunAlone(ctx context.Context, r Run) (execution.Change, er
 	if status.Code(err) == codes.AlreadyExists {
 		err = nil // its ID is random: it was stored, and the answer lost
 	}
-	return execution.Change{Execution: e, Announce: []execution.Ref{e.Ref()}}, translate(err)
+	return execution.Change{Execution: e, Notify: []execution.Ref{e.Ref()}}, translateError(err)
 }
 
 // newRun makes the execution that a request is for.
-func (s *Store) newRun(ctx context.Context, get reader, r Run) (execution.Execution, error) {
+func (s *Store) newRun(ctx context.Context, get documentGetter, r RunRequest) (execution.Execution, error) {
 	var a agent.Agent
-	now, err := s.read(get, agents, r.Owner, r.AgentID, &a)
+	now, err := s.read(get, agents, r.Tenant, r.AgentID, &a)
 	if err != nil {
 		return execution.Execution{}, err
 	}
-	e := execution.New(r.Owner, execution.KindRun, task(a, r.Input), limits(a, r.QueueTimeout), now)
-	e.AgentID, e.Labels, e.Webhook, e.Traceparent = a.ID, r.Labels, r.Webhook, trace.Parent(ctx)
-	e.Task.Files = execution.List(r.Files)
+	e := execution.New(r.Tenant, execution.KindRun, task(a, r.Input), limits(a, r.QueueTimeout), now)
+	e.AgentID, e.Labels, e.Webhook, e.Traceparent = a.ID, r.Labels, r.Webhook, trace.Traceparent(ctx)
+	e.Task.InputFileList = execution.DescribeInputFiles(r.InputFiles)
 	if r.Timeout != 0 {
 		e.Timeout = r.Timeout
 	}
@@ -82,8 +82,8 @@ func (s *Store) newRun(ctx context.Context, get reader, r Run) (execution.Execut
 }
 
 // Turn is a request to add a message to a conversation.
-type Turn struct {
-	Owner          string
+type TurnRequest struct {
+	Tenant         string
 	ConversationID string // "": begin one
 	AgentID        string // "": the conversation's, or the builder
 	Message        string
@@ -94,19 +94,19 @@ type Turn struct {
 // SubmitTurn stores a message, and the execution that is to answer it, in one
 // transaction. NotFoundError: the owner has no such conversation or agent;
 // ErrOtherAgent; conversation.ErrTooManyPending.
-func (s *Store) SubmitTurn(ctx context.Context, t Turn) (execution.Change, error) {
-	return create(ctx, s, func(tx *firestore.Transaction) (ch execution.Change, now time.Time, err error) {
-		c, now, err := s.conversationOf(tx, t)
+func (s *Store) SubmitTurn(ctx context.Context, t TurnRequest) (execution.Change, error) {
+	return createIdempotently(ctx, s, func(tx *firestore.Transaction) (ch execution.Change, now time.Time, err error) {
+		c, now, err := s.conversationForTurn(tx, t)
 		if err != nil {
 			return ch, now, err
 		}
 		builder := t.Builder
 		builder.Input = t.Message
-		e := execution.New(t.Owner, execution.KindConversation, builder, execution.Limits{Timeout: execution.DefaultTimeout, QueueTimeout: t.QueueTimeout}, now)
-		e.ConversationID, e.Traceparent = c.ID, trace.Parent(ctx)
+		e := execution.New(t.Tenant, execution.KindConversation, builder, execution.Limits{Timeout: execution.DefaultTimeout, QueueTimeout: t.QueueTimeout}, now)
+		e.ConversationID, e.Traceparent = c.ID, trace.Traceparent(ctx)
 		if c.AgentID != "" {
 			var a agent.Agent
-			if _, err := s.read(tx.Get, agents, t.Owner, c.AgentID, &a); err != nil {
+			if _, err := s.read(tx.Get, agents, t.Tenant, c.AgentID, &a); err != nil {
 				return ch, now, err
 			}
 			e.AgentID, e.Task, e.Limits = a.ID, task(a, t.Message), limits(a, e.QueueTimeout)
@@ -119,39 +119,39 @@ func (s *Store) SubmitTurn(ctx context.Context, t Turn) (execution.Change, error
 // acceptTurn stores an execution as the newest turn of its conversation,
 // together with the message that it is to answer.
 func (s *Store) acceptTurn(tx *firestore.Transaction, c *conversation.Conversation, e execution.Execution, now time.Time) (execution.Change, error) {
-	ask, err := c.Accept(e.ID, e.Task.Input, now)
+	message, err := c.Accept(e.ID, e.Task.Input, now)
 	if err != nil {
 		return execution.Change{}, err
 	}
-	e.Turn = ask.Turn
+	e.Turn = message.Turn
 	ch := execution.Change{Execution: e}
 	if c.MayRun(e.ID) {
-		ch.Announce = []execution.Ref{e.Ref()}
+		ch.Notify = []execution.Ref{e.Ref()}
 	}
 	return ch, errors.Join(
-		tx.Create(s.collection(e.Owner, executions).Doc(e.ID), &e),
-		tx.Create(s.message(c.Owner, c.ID, ask), &ask),
-		tx.Set(s.collection(c.Owner, conversations).Doc(c.ID), c),
+		tx.Create(s.collection(e.Tenant, executions).Doc(e.ID), &e),
+		tx.Create(s.message(c.Tenant, c.ID, message), &message),
+		tx.Set(s.collection(c.Tenant, conversations).Doc(c.ID), c),
 	)
 }
 
 // conversationOf reads the conversation that a turn continues, or makes the one that it begins.
-func (s *Store) conversationOf(tx *firestore.Transaction, t Turn) (conversation.Conversation, time.Time, error) {
+func (s *Store) conversationForTurn(tx *firestore.Transaction, t TurnRequest) (conversation.Conversation, time.Time, error) {
 	if t.ConversationID == "" {
-		c := conversation.Conversation{ID: id.New(id.Conversation), Owner: t.Owner, AgentID: t.AgentID}
-		now, err := s.fresh(tx, conversations, t.Owner, c.ID)
+		c := conversation.Conversation{ID: id.New(id.Conversation), Tenant: t.Tenant, AgentID: t.AgentID}
+		now, err := s.transactionTime(tx, conversations, t.Tenant, c.ID)
 		return c, now, err
 	}
 	var c conversation.Conversation
-	now, err := s.read(tx.Get, conversations, t.Owner, t.ConversationID, &c)
+	now, err := s.read(tx.Get, conversations, t.Tenant, t.ConversationID, &c)
 	if err == nil && t.AgentID != "" && t.AgentID != c.AgentID {
-		err = ErrOtherAgent
+		err = ErrAgentMismatch
 	}
 	return c, now, err
 }
 
-func (s *Store) message(owner, conversationID string, m conversation.Message) *firestore.DocumentRef {
-	return s.collection(owner, conversations).Doc(conversationID).Collection(messages).
+func (s *Store) message(tenant, conversationID string, m conversation.Message) *firestore.DocumentRef {
+	return s.collection(tenant, conversations).Doc(conversationID).Collection(messages).
 		Doc(fmt.Sprintf("%06d-%s", m.Turn, m.Role))
 }
 
@@ -160,5 +160,5 @@ func task(a agent.Agent, input string) execution.Task {
 }
 
 func limits(a agent.Agent, queueTimeout time.Duration) execution.Limits {
-	return execution.Limits{Timeout: a.Timeout, QueueTimeout: queueTimeout, Retry: a.Retry}
+	return execution.Limits{Timeout: a.Timeout, QueueTimeout: queueTimeout, RetryPolicy: a.RetryPolicy}
 }

@@ -9,12 +9,12 @@ import (
 
 // Error is a panic, as the error of the work that it ended. It does not wrap
 // the panic's value: a panic never counts as the error that it was raised with.
-type Error struct {
+type PanicError struct {
 	Value any
 	Stack []byte // of the panic
 }
 
-func (e *Error) Error() string { return fmt.Sprintf("panic: %v\n\n%s", e.Value, e.Stack) }
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n\n%s", e.Value, e.Stack) }
 
 // Panic makes a panic of the function that defers it its error:
 //
@@ -23,15 +23,15 @@ func (e *Error) Error() string { return fmt.Sprintf("panic: %v\n\n%s", e.Value, 
 //
 // It belongs around work on what one tenant or one job has given, first in its
 // function, so that what the others defer is done before.
-func Panic(err *error) {
+func RecoverTo(err *error) {
 	if v := recover(); v != nil {
-		*err = &Error{Value: v, Stack: debug.Stack()}
+		*err = &PanicError{Value: v, Stack: debug.Stack()}
 	}
 }
 
 // Log is Panic for work whose error nobody waits for.
-func Log(log *zap.Logger, what string) {
+func RecoverLog(log *zap.Logger, what string) {
 	if v := recover(); v != nil {
-		log.Error(what, zap.Error(&Error{Value: v, Stack: debug.Stack()}))
+		log.Error(what, zap.Error(&PanicError{Value: v, Stack: debug.Stack()}))
 	}
 }

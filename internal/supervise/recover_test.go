@@ -12,16 +12,16 @@ import (
 	"github.com/airlock-run/airlock/internal/supervise"
 )
 
-func try(work func() error) (err error) {
-	defer supervise.Panic(&err)
+func runRecovered(work func() error) (err error) {
+	defer supervise.RecoverTo(&err)
 	return work()
 }
 
-func explode() error { panic(io.EOF) }
+func panicWithEOF() error { panic(io.EOF) }
 
-func TestAPanicIsTheErrorOfItsWork(t *testing.T) {
-	err := try(explode)
-	var caught *supervise.Error
+func TestRecoverToReturnsPanicAsError(t *testing.T) {
+	err := runRecovered(panicWithEOF)
+	var caught *supervise.PanicError
 	require.ErrorAs(t, err, &caught)
 	require.Equal(t, io.EOF, caught.Value)
 	require.Contains(t, string(caught.Stack), "supervise_test.explode", "where it came from")
@@ -30,25 +30,25 @@ func TestAPanicIsTheErrorOfItsWork(t *testing.T) {
 	require.NotErrorIs(t, err, io.EOF, "a panic is no answer")
 }
 
-func TestTheRuntimesOwnPanicsToo(t *testing.T) {
+func TestRecoverToCatchesRuntimePanics(t *testing.T) {
 	var none map[string]int
-	require.ErrorContains(t, try(func() error { none["x"] = 1; return nil }), "nil map")
-	require.ErrorContains(t, try(func() error { panic(nil) }), "nil")
+	require.ErrorContains(t, runRecovered(func() error { none["x"] = 1; return nil }), "nil map")
+	require.ErrorContains(t, runRecovered(func() error { panic(nil) }), "nil")
 }
 
-func TestWithoutAPanicNothingChanges(t *testing.T) {
-	require.NoError(t, try(func() error { return nil }))
+func TestRecoverToWithoutPanicKeepsError(t *testing.T) {
+	require.NoError(t, runRecovered(func() error { return nil }))
 	failed := errors.New("failed")
-	require.Equal(t, failed, try(func() error { return failed }))
+	require.Equal(t, failed, runRecovered(func() error { return failed }))
 }
 
-func TestAPanicThatNobodyWaitsForIsLogged(t *testing.T) {
+func TestRecoverLogLogsPanic(t *testing.T) {
 	core, logs := observer.New(zap.InfoLevel)
 	func() {
-		defer supervise.Log(zap.New(core), "it broke off")
-		_ = explode()
+		defer supervise.RecoverLog(zap.New(core), "it broke off")
+		_ = panicWithEOF()
 	}()
-	func() { defer supervise.Log(zap.New(core), "it did not") }()
+	func() { defer supervise.RecoverLog(zap.New(core), "it did not") }()
 	require.Len(t, logs.All(), 1)
 	require.Equal(t, "it broke off", logs.All()[0].Message)
 	require.Contains(t, logs.All()[0].ContextMap()["error"], "supervise_test.explode")

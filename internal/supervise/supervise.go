@@ -10,34 +10,34 @@ import (
 )
 
 // healthy is how long a task must have run for its next failure to count as a first one.
-const healthy = 30 * time.Second
+const healthyAfter = 30 * time.Second
 
 // again is how often a failure that goes on is logged.
-const again = time.Minute
+const logInterval = time.Minute
 
 // Keep runs the task until ctx ends, and starts it again after a back-off
 // (0.2 s to 5 s, with jitter) whenever it returns or panics before. It logs a failure
 // when it begins and every minute while it goes on, and returns nil: only ctx
 // ends it.
-func Keep(ctx context.Context, log *zap.Logger, what string, task func(context.Context) error) error {
-	pause := backoff.NewExponentialBackOff()
-	pause.InitialInterval = 200 * time.Millisecond
-	pause.MaxInterval = 5 * time.Second
-	var logged time.Time
+func Run(ctx context.Context, log *zap.Logger, name string, task func(context.Context) error) error {
+	backOff := backoff.NewExponentialBackOff()
+	backOff.InitialInterval = 200 * time.Millisecond
+	backOff.MaxInterval = 5 * time.Second
+	var loggedAt time.Time
 	for ctx.Err() == nil {
-		started := time.Now()
-		failed := once(ctx, task)
+		startedAt := time.Now()
+		err := runRecovering(ctx, task)
 		if ctx.Err() != nil {
 			break
 		}
-		if time.Since(started) > healthy {
-			pause.Reset()
-			logged = time.Time{}
+		if time.Since(startedAt) > healthyAfter {
+			backOff.Reset()
+			loggedAt = time.Time{}
 		}
-		wait := pause.NextBackOff()
-		if time.Since(logged) > again {
-			logged = time.Now()
-			log.Warn("cannot do it now; trying again", zap.String("task", what), zap.Error(failed))
+		wait := backOff.NextBackOff()
+		if time.Since(loggedAt) > logInterval {
+			loggedAt = time.Now()
+			log.Warn("cannot do it now; trying again", zap.String("task", name), zap.Error(err))
 		}
 		select {
 		case <-ctx.Done():
@@ -47,19 +47,19 @@ func Keep(ctx context.Context, log *zap.Logger, what string, task func(context.C
 	return nil
 }
 
-func once(ctx context.Context, task func(context.Context) error) (err error) {
-	defer Panic(&err)
+func runRecovering(ctx context.Context, task func(context.Context) error) (err error) {
+	defer RecoverTo(&err)
 	return task(ctx)
 }
 
 // Until runs the task until it returns nil once, or ctx ends, pausing in the same way.
-func Until(ctx context.Context, log *zap.Logger, what string, task func(context.Context) error) {
-	ctx, done := context.WithCancel(ctx)
-	defer done()
-	_ = Keep(ctx, log, what, func(ctx context.Context) error {
+func RunUntilSuccess(ctx context.Context, log *zap.Logger, name string, task func(context.Context) error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	_ = Run(ctx, log, name, func(ctx context.Context) error {
 		err := task(ctx)
 		if err == nil {
-			done()
+			cancel()
 		}
 		return err
 	}) // nil always: it ends with ctx

@@ -19,22 +19,22 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var errAway = errors.New("away")
+var errUnavailable = errors.New("away")
 
 func observed() (*zap.Logger, *observer.ObservedLogs) {
 	core, logs := observer.New(zap.InfoLevel)
 	return zap.New(core), logs
 }
 
-func TestKeepStartsATaskAgainWithGrowingPauses(t *testing.T) {
+func TestRunRestartsTaskWithBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var starts []time.Time
-		err := supervise.Keep(ctx, zap.NewNop(), "it", func(context.Context) error {
+		err := supervise.Run(ctx, zap.NewNop(), "it", func(context.Context) error {
 			if starts = append(starts, time.Now()); len(starts) == 30 {
 				cancel()
 			}
-			return errAway
+			return errUnavailable
 		})
 		require.NoError(t, err, "only ctx ends it")
 		require.Len(t, starts, 30)
@@ -48,11 +48,11 @@ func TestKeepStartsATaskAgainWithGrowingPauses(t *testing.T) {
 	})
 }
 
-func TestKeepStartsAgainWhatReturnsWithoutAFault(t *testing.T) {
+func TestRunRestartsTaskThatReturnsNil(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		runs := 0
-		require.NoError(t, supervise.Keep(ctx, zap.NewNop(), "it", func(context.Context) error {
+		require.NoError(t, supervise.Run(ctx, zap.NewNop(), "it", func(context.Context) error {
 			if runs++; runs == 3 {
 				cancel()
 			}
@@ -62,12 +62,12 @@ func TestKeepStartsAgainWhatReturnsWithoutAFault(t *testing.T) {
 	})
 }
 
-func TestKeepStartsAgainWhatPanics(t *testing.T) {
+func TestRunRestartsTaskThatPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		log, logs := observed()
 		runs := 0
-		require.NoError(t, supervise.Keep(ctx, log, "it", func(context.Context) error {
+		require.NoError(t, supervise.Run(ctx, log, "it", func(context.Context) error {
 			if runs++; runs == 1 {
 				panic("rotten")
 			}
@@ -81,12 +81,12 @@ func TestKeepStartsAgainWhatPanics(t *testing.T) {
 	})
 }
 
-func TestKeepPausesBrieflyAfterATaskThatWasHealthy(t *testing.T) {
+func TestRunResetsBackOffAfterHealthyTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		runs := 0
 		var ended time.Time
-		require.NoError(t, supervise.Keep(ctx, zap.NewNop(), "it", func(context.Context) error {
+		require.NoError(t, supervise.Run(ctx, zap.NewNop(), "it", func(context.Context) error {
 			switch runs++; {
 			case runs == 20:
 				time.Sleep(time.Minute)
@@ -95,86 +95,86 @@ func TestKeepPausesBrieflyAfterATaskThatWasHealthy(t *testing.T) {
 				require.Less(t, time.Since(ended), 400*time.Millisecond)
 				cancel()
 			}
-			return errAway
+			return errUnavailable
 		}))
 		require.Equal(t, 21, runs)
 	})
 }
 
-func TestKeepLogsAFaultWhenItBeginsAndEveryMinute(t *testing.T) {
+func TestRunLogsFailureAtOnceAndEveryMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 		defer cancel()
 		log, logs := observed()
-		require.NoError(t, supervise.Keep(ctx, log, "it", func(context.Context) error { return errAway }))
+		require.NoError(t, supervise.Run(ctx, log, "it", func(context.Context) error { return errUnavailable }))
 		require.GreaterOrEqual(t, logs.Len(), 8)
 		require.LessOrEqual(t, logs.Len(), 11)
 		first := logs.All()[0].ContextMap()
 		require.Equal(t, "it", first["task"])
-		require.Equal(t, errAway.Error(), first["error"])
+		require.Equal(t, errUnavailable.Error(), first["error"])
 	})
 }
 
-func TestKeepLogsAFaultAnewAfterATaskThatWasHealthy(t *testing.T) {
+func TestRunLogsFailureAgainAfterHealthyTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		log, logs := observed()
 		runs := 0
-		require.NoError(t, supervise.Keep(ctx, log, "it", func(context.Context) error {
+		require.NoError(t, supervise.Run(ctx, log, "it", func(context.Context) error {
 			switch runs++; runs {
 			case 2:
 				time.Sleep(45 * time.Second)
 			case 3:
 				cancel()
 			}
-			return errAway
+			return errUnavailable
 		}))
 		require.Equal(t, 2, logs.Len())
 	})
 }
 
-func TestKeepEndsDuringAPause(t *testing.T) {
+func TestRunReturnsDuringBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		runs := 0
 		go func() {
-			ended <- supervise.Keep(ctx, zap.NewNop(), "it", func(context.Context) error { runs++; return errAway })
+			ended <- supervise.Run(ctx, zap.NewNop(), "it", func(context.Context) error { runs++; return errUnavailable })
 		}()
 		synctest.Wait() // it pauses
-		asked := time.Now()
+		canceledAt := time.Now()
 		cancel()
 		require.NoError(t, <-ended)
-		require.Zero(t, time.Since(asked))
+		require.Zero(t, time.Since(canceledAt))
 		require.Equal(t, 1, runs)
 	})
 }
 
-func TestKeepDoesNotBeginWhatHasEnded(t *testing.T) {
+func TestRunWithCanceledContextDoesNotStart(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.NoError(t, supervise.Keep(ctx, zap.NewNop(), "it", func(context.Context) error {
+	require.NoError(t, supervise.Run(ctx, zap.NewNop(), "it", func(context.Context) error {
 		t.Error("began")
 		return nil
 	}))
 }
 
-func TestKeepDoesNotLogTheEndThatWasAskedFor(t *testing.T) {
+func TestRunDoesNotLogCancellation(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	log, logs := observed()
-	require.NoError(t, supervise.Keep(ctx, log, "it", func(ctx context.Context) error {
+	require.NoError(t, supervise.Run(ctx, log, "it", func(ctx context.Context) error {
 		cancel()
 		return ctx.Err()
 	}))
 	require.Zero(t, logs.Len())
 }
 
-func TestUntilEndsWithTheFirstSuccess(t *testing.T) {
+func TestRunUntilSuccessReturnsAfterSuccess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		runs := 0
-		supervise.Until(t.Context(), zap.NewNop(), "it", func(context.Context) error {
+		supervise.RunUntilSuccess(t.Context(), zap.NewNop(), "it", func(context.Context) error {
 			if runs++; runs < 4 {
-				return errAway
+				return errUnavailable
 			}
 			return nil
 		})
@@ -183,28 +183,28 @@ func TestUntilEndsWithTheFirstSuccess(t *testing.T) {
 	})
 }
 
-func TestUntilEndsWithItsContext(t *testing.T) {
+func TestRunUntilSuccessReturnsWithContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		began := time.Now()
-		supervise.Until(ctx, zap.NewNop(), "it", func(context.Context) error { return errAway })
-		require.Equal(t, time.Minute, time.Since(began))
+		startedAt := time.Now()
+		supervise.RunUntilSuccess(ctx, zap.NewNop(), "it", func(context.Context) error { return errUnavailable })
+		require.Equal(t, time.Minute, time.Since(startedAt))
 	})
 }
 
-func TestEveryDoesItAtOnceAndThenInEachInterval(t *testing.T) {
+func TestEveryRunsAtOnceAndThenEachInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		began := time.Now()
+		startedAt := time.Now()
 		var at []time.Duration
 		require.NoError(t, supervise.Every(time.Minute, func(context.Context) error {
-			if at = append(at, time.Since(began)); len(at) == 3 {
+			if at = append(at, time.Since(startedAt)); len(at) == 3 {
 				cancel()
 			}
 			return nil
 		})(ctx))
 		require.Equal(t, []time.Duration{0, time.Minute, 2 * time.Minute}, at)
-		require.ErrorIs(t, supervise.Every(time.Minute, func(context.Context) error { return errAway })(t.Context()), errAway)
+		require.ErrorIs(t, supervise.Every(time.Minute, func(context.Context) error { return errUnavailable })(t.Context()), errUnavailable)
 	})
 }

@@ -37,25 +37,25 @@ type Runtime struct {
 
 	// Instructions is where a command finds the agent's instructions; absolute.
 	// Default: DefaultInstructions.
-	Instructions string `yaml:"instructions"`
+	InstructionsPath string `yaml:"instructions"`
 
 	Output   Output   `yaml:"output"`   // of the command contract
 	MaxTurns int      `yaml:"maxTurns"` // of the stream-json contract: requests to the model in one job
 	Models   []string `yaml:"models"`   // what a task may name, the first by default; none: there is no model
 
-	Limits     Limits   `yaml:"limits"`
-	MaxTimeout Duration `yaml:"maxTimeout"` // over which no task's goes; 0: no such bound
-	Quiet      Duration `yaml:"quiet"`      // a job that writes nothing for so long is ended; 0: it may
+	Limits      Limits   `yaml:"limits"`
+	MaxTimeout  Duration `yaml:"maxTimeout"` // over which no task's goes; 0: no such bound
+	IdleTimeout Duration `yaml:"quiet"`      // a job that writes nothing for so long is ended; 0: it may
 
 	Egress *Egress `yaml:"egress"` // nil: no way out of the sandbox
 }
 
 // ModelPlace stands for the task's model in Argv. The model is one of Models, so
 // nothing that a tenant made up gets there.
-const ModelPlace = "{model}"
+const ModelPlaceholder = "{model}"
 
 // DefaultInstructions is where instructions are unless the runtime says other.
-const DefaultInstructions = "/home/agent/.airlock/instructions.md"
+const DefaultInstructionsPath = "/home/agent/.airlock/instructions.md"
 
 // Contract is how an agent is called and what it prints.
 type Contract string
@@ -160,7 +160,7 @@ func (r Runtime) Environment() []string {
 func (r Runtime) Command(model string) []string {
 	argv := make([]string, len(r.Argv))
 	for i, arg := range r.Argv {
-		argv[i] = strings.ReplaceAll(arg, ModelPlace, model)
+		argv[i] = strings.ReplaceAll(arg, ModelPlaceholder, model)
 	}
 	return argv
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
 )
 
-func TestTheBuiltinRuntimes(t *testing.T) {
+func TestBuiltin(t *testing.T) {
 	c := catalog.Builtin()
 	require.Equal(t, []string{"offline", "claude"}, c.Names())
 	offline, claude := c.Runtimes[0], c.Runtimes[1]
@@ -27,7 +27,7 @@ func TestTheBuiltinRuntimes(t *testing.T) {
 	require.Contains(t, claude.Environment(), "CLAUDE_CODE_MAX_RETRIES=2")
 }
 
-const whole = `
+const completeYAML = `
 runtimes:
   - name: summarise
     image: registry.example/summarise@sha256:1234
@@ -50,15 +50,15 @@ runtimes:
       prices: {small: {input: 0.25, output: 2}}
 `
 
-func TestEveryField(t *testing.T) {
-	c, err := catalog.Parse([]byte(whole))
+func TestParseAllFields(t *testing.T) {
+	c, err := catalog.Parse([]byte(completeYAML))
 	require.NoError(t, err)
 	require.Empty(t, cmp.Diff(catalog.Runtime{
 		Name: "summarise", Image: "registry.example/summarise@sha256:1234", Contract: catalog.Command, Output: catalog.JSON,
 		Argv: []string{"python3", "/app/main.py", "--model={model}"}, Env: map[string]string{"A": "1", "B": "2"},
-		ModelEnv: []string{"MODEL"}, Models: []string{"small", "large"}, Instructions: "/workspace/AGENTS.md",
+		ModelEnv: []string{"MODEL"}, Models: []string{"small", "large"}, InstructionsPath: "/workspace/AGENTS.md",
 		Limits:     catalog.Limits{Memory: 512 << 20, CPUs: 0.5, PIDs: 64, Output: 1 << 20},
-		MaxTimeout: catalog.Duration(5 * time.Minute), Quiet: catalog.Duration(30 * time.Second),
+		MaxTimeout: catalog.Duration(5 * time.Minute), IdleTimeout: catalog.Duration(30 * time.Second),
 		Egress: &catalog.Egress{
 			Routes: []catalog.Route{{Method: "POST", Target: "/v1/messages"}, {Method: "HEAD", Target: "/", Local: true}},
 			Betas:  []string{"one"}, Headers: []string{"X-Session"},
@@ -73,55 +73,55 @@ func TestEveryField(t *testing.T) {
 }
 
 // minimal is a runtime that is right, for mistakes to be added to.
-const minimal = "runtimes:\n- name: a\n  image: i\n  contract: command\n  argv: [x]\n"
+const minimalYAML = "runtimes:\n- name: a\n  image: i\n  contract: command\n  argv: [x]\n"
 
-func TestMistakes(t *testing.T) {
+func TestParseErrors(t *testing.T) {
 	for name, c := range map[string]struct{ text, says string }{
 		"empty":                     {"", "line 1: there are no runtimes"},
 		"no YAML":                   {"runtimes: [", "yaml: line 1"},
 		"a tab":                     {"runtimes:\n\t- name: a", "yaml: line 2"},
 		"a list":                    {"- a", "line 1: wrong type"},
-		"two documents":             {minimal + "---\n" + minimal, "more than one document"},
-		"an unknown field":          {minimal + "  imgae: y\n", "line 6: there is no field imgae"},
-		"an unknown field above":    {"version: 1\n" + minimal, "line 1: there is no field version"},
-		"an unknown field below":    {minimal + "  limits:\n    ram: 1GiB\n", "line 7: there is no field ram"},
-		"a field twice":             {minimal + "  image: y\n", "line 6: "},
-		"a wrong type":              {minimal + "  models: small\n", "line 6: wrong type"},
-		"no name":                   {strings.Replace(minimal, "name: a", "output: text", 1), "line 2: name must be"},
-		"a name with a space":       {strings.Replace(minimal, "name: a", "name: a b", 1), "line 2: name must be"},
-		"a name that stands above":  {minimal + strings.TrimPrefix(minimal, "runtimes:\n"), `line 6: a runtime "a" stands above`},
-		"no image":                  {strings.Replace(minimal, "image: i", "output: text", 1), "line 2: image is missing"},
-		"no program":                {strings.Replace(minimal, "[x]", "[]", 1), "line 5: argv must name a program"},
-		"a contract of the future":  {strings.Replace(minimal, "command", "grpc", 1), "line 4: contract must be stream-json or command"},
-		"an output of the future":   {minimal + "  output: xml\n", "line 6: output must be text or json"},
-		"turns of a command":        {minimal + "  maxTurns: 5\n", "line 6: maxTurns is of the contract stream-json only"},
-		"no turns":                  {strings.Replace(minimal, "command", "stream-json", 1), "line 2: maxTurns must be from 1"},
-		"an output of stream-json":  {strings.Replace(minimal, "command", "stream-json\n  maxTurns: 1\n  output: json", 1), "line 6: output is of the contract command only"},
-		"a model without models":    {strings.Replace(minimal, "[x]", "[x, '{model}']", 1), "line 5: {model} stands for a model, but there are no models"},
-		"a model twice":             {minimal + "  models: [m, m]\n", "line 6: models must be different"},
-		"a variable with a dash":    {minimal + "  env: {A-B: x}\n", `line 6: "A-B" is not the name of a variable`},
-		"a size without a unit":     {minimal + "  limits: {memory: lots}\n", `line 6: "lots" is not a size`},
-		"too little memory":         {minimal + "  limits: {memory: 1MiB}\n", "line 6: memory must be at least 64MiB"},
-		"too much output":           {minimal + "  limits: {output: 1GiB}\n", "line 6: output must be at most 64MiB"},
-		"negative CPUs":             {minimal + "  limits: {cpus: -1}\n", "line 6: cpus must be"},
-		"a time without a unit":     {minimal + "  maxTimeout: 90\n", `line 6: "90" is not a duration`},
-		"a time too long":           {minimal + "  maxTimeout: 48h\n", "line 6: maxTimeout must be from 1s to 1h"},
-		"instructions elsewhere":    {minimal + "  instructions: /etc/passwd\n", "line 6: instructions must be a clean path"},
-		"instructions that climb":   {minimal + "  instructions: /workspace/../etc/x\n", "line 6: instructions must be a clean path"},
-		"a way out to no model":     {minimal + "  egress: {routes: [POST /v1/messages]}\n", "line 6: a way out leads to a model"},
-		"a way out without routes":  {minimal + "  models: [m]\n  egress: {}\n", "line 7: a way out needs routes"},
-		"a route without a path":    {minimal + "  models: [m]\n  egress: {routes: [POST]}\n", `line 7: "POST" is not a request line`},
-		"a proxy's route":           {minimal + "  models: [m]\n  egress: {routes: [CONNECT /x]}\n", "line 7: the method must be one of"},
-		"a route with a host":       {minimal + "  models: [m]\n  egress: {routes: ['POST https://x/y']}\n", "line 7: "},
-		"a route that climbs":       {minimal + "  models: [m]\n  egress: {routes: [GET /v1/../x]}\n", "line 7: "},
-		"a route with an escape":    {minimal + "  models: [m]\n  egress: {routes: [GET /v1/%2e]}\n", "line 7: "},
-		"an API of the future":      {minimal + "  models: [m]\n  egress: {routes: [GET /v1], api: gemini}\n", "line 7: api must be messages or responses"},
-		"OpenAI's at Anthropic":     {minimal + "  models: [m]\n  egress: {routes: [GET /v1], api: responses}\n", "line 7: the API responses needs an upstream"},
-		"an upstream without a key": {minimal + "  models: [m]\n  egress:\n    routes: [GET /v1]\n    upstream: {url: 'https://x'}\n", "line 9: keyEnv must name"},
-		"an upstream by FTP":        {minimal + "  models: [m]\n  egress:\n    routes: [GET /v1]\n    upstream: {url: 'ftp://x', keyEnv: K}\n", "line 9: url must be"},
-		"a price below nothing":     {minimal + "  models: [m]\n  egress: {routes: [GET /v1], prices: {m: {input: -1}}}\n", "line 7: prices cannot be negative"},
-		"a price that is none":      {minimal + "  models: [m]\n  egress: {routes: [GET /v1], prices: {m: {input: .nan}}}\n", "line 7: prices cannot be negative"},
-		"the key as a header":       {minimal + "  models: [m]\n  egress: {routes: [GET /v1], headers: [x-api-key]}\n", "line 7: the header"},
+		"two documents":             {minimalYAML + "---\n" + minimalYAML, "more than one document"},
+		"an unknown field":          {minimalYAML + "  imgae: y\n", "line 6: there is no field imgae"},
+		"an unknown field above":    {"version: 1\n" + minimalYAML, "line 1: there is no field version"},
+		"an unknown field below":    {minimalYAML + "  limits:\n    ram: 1GiB\n", "line 7: there is no field ram"},
+		"a field twice":             {minimalYAML + "  image: y\n", "line 6: "},
+		"a wrong type":              {minimalYAML + "  models: small\n", "line 6: wrong type"},
+		"no name":                   {strings.Replace(minimalYAML, "name: a", "output: text", 1), "line 2: name must be"},
+		"a name with a space":       {strings.Replace(minimalYAML, "name: a", "name: a b", 1), "line 2: name must be"},
+		"a name that stands above":  {minimalYAML + strings.TrimPrefix(minimalYAML, "runtimes:\n"), `line 6: a runtime "a" stands above`},
+		"no image":                  {strings.Replace(minimalYAML, "image: i", "output: text", 1), "line 2: image is missing"},
+		"no program":                {strings.Replace(minimalYAML, "[x]", "[]", 1), "line 5: argv must name a program"},
+		"a contract of the future":  {strings.Replace(minimalYAML, "command", "grpc", 1), "line 4: contract must be stream-json or command"},
+		"an output of the future":   {minimalYAML + "  output: xml\n", "line 6: output must be text or json"},
+		"turns of a command":        {minimalYAML + "  maxTurns: 5\n", "line 6: maxTurns is of the contract stream-json only"},
+		"no turns":                  {strings.Replace(minimalYAML, "command", "stream-json", 1), "line 2: maxTurns must be from 1"},
+		"an output of stream-json":  {strings.Replace(minimalYAML, "command", "stream-json\n  maxTurns: 1\n  output: json", 1), "line 6: output is of the contract command only"},
+		"a model without models":    {strings.Replace(minimalYAML, "[x]", "[x, '{model}']", 1), "line 5: {model} stands for a model, but there are no models"},
+		"a model twice":             {minimalYAML + "  models: [m, m]\n", "line 6: models must be different"},
+		"a variable with a dash":    {minimalYAML + "  env: {A-B: x}\n", `line 6: "A-B" is not the name of a variable`},
+		"a size without a unit":     {minimalYAML + "  limits: {memory: lots}\n", `line 6: "lots" is not a size`},
+		"too little memory":         {minimalYAML + "  limits: {memory: 1MiB}\n", "line 6: memory must be at least 64MiB"},
+		"too much output":           {minimalYAML + "  limits: {output: 1GiB}\n", "line 6: output must be at most 64MiB"},
+		"negative CPUs":             {minimalYAML + "  limits: {cpus: -1}\n", "line 6: cpus must be"},
+		"a time without a unit":     {minimalYAML + "  maxTimeout: 90\n", `line 6: "90" is not a duration`},
+		"a time too long":           {minimalYAML + "  maxTimeout: 48h\n", "line 6: maxTimeout must be from 1s to 1h"},
+		"instructions elsewhere":    {minimalYAML + "  instructions: /etc/passwd\n", "line 6: instructions must be a clean path"},
+		"instructions that climb":   {minimalYAML + "  instructions: /workspace/../etc/x\n", "line 6: instructions must be a clean path"},
+		"a way out to no model":     {minimalYAML + "  egress: {routes: [POST /v1/messages]}\n", "line 6: a way out leads to a model"},
+		"a way out without routes":  {minimalYAML + "  models: [m]\n  egress: {}\n", "line 7: a way out needs routes"},
+		"a route without a path":    {minimalYAML + "  models: [m]\n  egress: {routes: [POST]}\n", `line 7: "POST" is not a request line`},
+		"a proxy's route":           {minimalYAML + "  models: [m]\n  egress: {routes: [CONNECT /x]}\n", "line 7: the method must be one of"},
+		"a route with a host":       {minimalYAML + "  models: [m]\n  egress: {routes: ['POST https://x/y']}\n", "line 7: "},
+		"a route that climbs":       {minimalYAML + "  models: [m]\n  egress: {routes: [GET /v1/../x]}\n", "line 7: "},
+		"a route with an escape":    {minimalYAML + "  models: [m]\n  egress: {routes: [GET /v1/%2e]}\n", "line 7: "},
+		"an API of the future":      {minimalYAML + "  models: [m]\n  egress: {routes: [GET /v1], api: gemini}\n", "line 7: api must be messages or responses"},
+		"OpenAI's at Anthropic":     {minimalYAML + "  models: [m]\n  egress: {routes: [GET /v1], api: responses}\n", "line 7: the API responses needs an upstream"},
+		"an upstream without a key": {minimalYAML + "  models: [m]\n  egress:\n    routes: [GET /v1]\n    upstream: {url: 'https://x'}\n", "line 9: keyEnv must name"},
+		"an upstream by FTP":        {minimalYAML + "  models: [m]\n  egress:\n    routes: [GET /v1]\n    upstream: {url: 'ftp://x', keyEnv: K}\n", "line 9: url must be"},
+		"a price below nothing":     {minimalYAML + "  models: [m]\n  egress: {routes: [GET /v1], prices: {m: {input: -1}}}\n", "line 7: prices cannot be negative"},
+		"a price that is none":      {minimalYAML + "  models: [m]\n  egress: {routes: [GET /v1], prices: {m: {input: .nan}}}\n", "line 7: prices cannot be negative"},
+		"the key as a header":       {minimalYAML + "  models: [m]\n  egress: {routes: [GET /v1], headers: [x-api-key]}\n", "line 7: the header"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := catalog.Parse([]byte(c.text))
@@ -131,7 +131,7 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-func TestEveryMistakeIsSaidAtOnce(t *testing.T) {
+func TestParseReportsAllErrors(t *testing.T) {
 	_, err := catalog.Parse([]byte(`
 runtimes:
   - name: A
@@ -157,7 +157,7 @@ runtimes:
 
 func TestParseNeverPanics(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		text := []byte(whole)
+		text := []byte(completeYAML)
 		for range rapid.IntRange(1, 4).Draw(t, "changes") {
 			at := rapid.IntRange(0, len(text)-1).Draw(t, "at")
 			text[at] = rapid.SampledFrom([]byte(" :-[]{}\n\"&*!|>a1\x00\xff")).Draw(t, "byte")
@@ -177,7 +177,7 @@ func TestLoad(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "runtimes.yaml")
 	_, err = catalog.Load(file)
 	require.ErrorIs(t, err, os.ErrNotExist)
-	require.NoError(t, os.WriteFile(file, []byte(minimal), 0o600))
+	require.NoError(t, os.WriteFile(file, []byte(minimalYAML), 0o600))
 	c, err = catalog.Load(file)
 	require.NoError(t, err)
 	require.Equal(t, []string{"a"}, c.Names())
@@ -190,7 +190,7 @@ func TestLoad(t *testing.T) {
 }
 
 // The example of the documentation is one that works.
-func TestTheExample(t *testing.T) {
+func TestExampleFile(t *testing.T) {
 	c, err := catalog.Load("../../../docs/examples/runtimes.yaml")
 	require.NoError(t, err)
 	require.Equal(t, []string{"offline", "word-count", "codex"}, c.Names())

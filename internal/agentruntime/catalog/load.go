@@ -17,11 +17,11 @@ import (
 // builtin are the runtimes where the operator names no file.
 //
 //go:embed builtin.yaml
-var builtin []byte
+var builtinYAML []byte
 
 // Builtin returns the runtimes that Airlock comes with.
 func Builtin() Catalog {
-	c, err := Parse(builtin)
+	c, err := Parse(builtinYAML)
 	if err != nil {
 		panic(err) // a mistake in this package, which its tests would show
 	}
@@ -29,7 +29,7 @@ func Builtin() Catalog {
 }
 
 // maxFile bounds a file of runtimes, in bytes.
-const maxFile = 1 << 20
+const maxFileSize = 1 << 20
 
 // Load reads a file; the empty path means Builtin.
 func Load(path string) (Catalog, error) {
@@ -41,9 +41,9 @@ func Load(path string) (Catalog, error) {
 		return Catalog{}, fmt.Errorf("runtimes: %w", err)
 	}
 	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("over %d bytes", maxFile)
+	data, err := io.ReadAll(io.LimitReader(file, maxFileSize+1))
+	if err == nil && len(data) > maxFileSize {
+		err = fmt.Errorf("over %d bytes", maxFileSize)
 	}
 	if err != nil {
 		return Catalog{}, fmt.Errorf("runtimes: read %s: %w", path, err)
@@ -62,44 +62,44 @@ func Parse(data []byte) (Catalog, error) {
 	decoder.KnownFields(true)
 	var c Catalog
 	err := decoder.Decode(&c)
-	var mistyped *yaml.TypeError
-	if err != nil && !errors.As(err, &mistyped) && !errors.Is(err, io.EOF) {
+	var typeErr *yaml.TypeError
+	if err != nil && !errors.As(err, &typeErr) && !errors.Is(err, io.EOF) {
 		return Catalog{}, err // the text is no YAML; nothing in it can be judged
 	}
-	var found mistakes
-	if mistyped != nil {
-		for _, one := range mistyped.Errors {
-			found = append(found, plain(one))
+	var errs validationErrors
+	if typeErr != nil {
+		for _, message := range typeErr.Errors {
+			errs = append(errs, plainYAMLError(message))
 		}
 	}
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		found = append(found, "there is more than one document")
+		errs = append(errs, "there is more than one document")
 	}
 	var tree yaml.Node
 	if err := yaml.Unmarshal(data, &tree); err != nil {
 		return Catalog{}, err
 	}
-	found = append(found, check(c, position{&tree})...)
-	if len(found) > 0 {
-		slices.SortStableFunc(found, func(a, b string) int { return cmp.Compare(lineOf(a), lineOf(b)) })
-		return Catalog{}, found
+	errs = append(errs, validate(c, position{&tree})...)
+	if len(errs) > 0 {
+		slices.SortStableFunc(errs, func(a, b string) int { return cmp.Compare(lineNumber(a), lineNumber(b)) })
+		return Catalog{}, errs
 	}
 	return c, nil
 }
 
 // mistakes are all that is wrong with a file.
-type mistakes []string
+type validationErrors []string
 
-func (m mistakes) Error() string { return strings.Join(m, "\n") }
+func (m validationErrors) Error() string { return strings.Join(m, "\n") }
 
 // lineOf reads where a mistake is; 0 is what the whole file is about.
-func lineOf(mistake string) (line int) {
+func lineNumber(mistake string) (line int) {
 	_, _ = fmt.Sscanf(mistake, "line %d:", &line)
 	return line
 }
 
 // plain takes the names of Go's types out of what the decoder says.
-func plain(message string) string {
+func plainYAMLError(message string) string {
 	if before, _, found := strings.Cut(message, " not found in type "); found {
 		return strings.Replace(before, "field ", "there is no field ", 1)
 	}

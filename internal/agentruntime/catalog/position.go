@@ -7,20 +7,20 @@ type position struct{ node *yaml.Node }
 
 // at goes to a member of a mapping (a string) or of a list (an int). What is
 // not there is where it is missing.
-func (p position) at(path ...any) position {
+func (p position) lookup(path ...any) position {
 	node := p.node
 	for _, step := range path {
-		node = child(node, step)
+		node = childNode(node, step)
 	}
 	return position{node}
 }
 
-func child(node *yaml.Node, step any) *yaml.Node {
+func childNode(node *yaml.Node, step any) *yaml.Node {
 	switch node.Kind {
 	case yaml.DocumentNode:
-		return child(node.Content[0], step)
+		return childNode(node.Content[0], step)
 	case yaml.AliasNode:
-		return child(node.Alias, step)
+		return childNode(node.Alias, step)
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(node.Content); i += 2 {
 			if node.Content[i].Value == step {

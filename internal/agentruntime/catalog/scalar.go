@@ -13,7 +13,7 @@ import (
 func (s *Size) UnmarshalYAML(node *yaml.Node) error {
 	n, err := units.RAMInBytes(node.Value)
 	if node.Kind != yaml.ScalarNode || err != nil || n < 0 {
-		return wrong(node, "%q is not a size, such as 512MiB", node.Value)
+		return newTypeError(node, "%q is not a size, such as 512MiB", node.Value)
 	}
 	*s = Size(n)
 	return nil
@@ -23,7 +23,7 @@ func (s *Size) UnmarshalYAML(node *yaml.Node) error {
 func (d *Duration) UnmarshalYAML(node *yaml.Node) error {
 	n, err := time.ParseDuration(node.Value)
 	if node.Kind != yaml.ScalarNode || err != nil || n < 0 {
-		return wrong(node, "%q is not a duration, such as 90s", node.Value)
+		return newTypeError(node, "%q is not a duration, such as 90s", node.Value)
 	}
 	*d = Duration(n)
 	return nil
@@ -37,13 +37,13 @@ func (r *Route) UnmarshalYAML(node *yaml.Node) error {
 		words = words[1:]
 	}
 	if node.Kind != yaml.ScalarNode || len(words) != 2 {
-		return wrong(node, "%q is not a request line, such as POST /v1/messages", node.Value)
+		return newTypeError(node, "%q is not a request line, such as POST /v1/messages", node.Value)
 	}
 	r.Method, r.Target = words[0], words[1]
 	return nil
 }
 
 // wrong is an error that the decoder collects with all others.
-func wrong(node *yaml.Node, format string, args ...any) error {
+func newTypeError(node *yaml.Node, format string, args ...any) error {
 	return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: ", node.Line) + fmt.Sprintf(format, args...)}}
 }

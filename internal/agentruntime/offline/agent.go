@@ -18,15 +18,15 @@ import (
 
 // Exit codes of the agent.
 const (
-	exitDone  = 0
+	exitOK    = 0
 	exitUsage = 1 // as the CLI's: bad flags, no prompt, no session to resume
 )
 
 // maxPrompt bounds standard input, bytes. The API accepts far less.
-const maxPrompt = 8 << 20
+const maxPromptSize = 8 << 20
 
 // Process is what the agent is given by its surroundings.
-type Process struct {
+type Invocation struct {
 	Args   []string // without the program's name
 	Home   string   // where the session to resume lies
 	Stdin  io.Reader
@@ -43,52 +43,52 @@ type request struct {
 }
 
 // Run does one job and returns the exit code.
-func Run(p Process) int {
+func Run(p Invocation) int {
 	opts, err := parseOptions(p.Args)
 	if err != nil {
-		return p.refuse(err)
+		return p.failUsage(err)
 	}
-	req, err := p.read(opts)
+	req, err := p.readRequest(opts)
 	if err != nil {
-		return p.refuse(err)
+		return p.failUsage(err)
 	}
 
-	out := newReport(p.Stdout, opts)
-	out.start()
-	if test, ok := selfTestOf(req.prompt); ok && req.schema == "" {
-		if code := test.run(p.Stdout); code != exitDone {
+	out := newEventWriter(p.Stdout, opts)
+	out.writeInit()
+	if test, ok := parseSelfTest(req.prompt); ok && req.schema == "" {
+		if code := test.run(p.Stdout); code != exitOK {
 			return code
 		}
-		out.finish(reply{text: test.String()})
-		return exitDone
+		out.writeResult(reply{text: test.String()})
+		return exitOK
 	}
-	out.finish(answer(req))
-	return exitDone
+	out.writeResult(buildReply(req))
+	return exitOK
 }
 
-func answer(req request) reply {
+func buildReply(req request) reply {
 	switch {
 	case req.schema != "":
-		if !isBuilder(req.schema) {
+		if !isBuilderSchema(req.schema) {
 			return reply{text: "The offline agent cannot fill in this schema: that takes a model.", isError: true}
 		}
-		return converse(req)
+		return replyToMessage(req)
 	case req.instructions != "":
-		return reply{text: transform(req.instructions, req.prompt)}
+		return reply{text: applySkill(req.instructions, req.prompt)}
 	default:
-		r := converse(req)
+		r := replyToMessage(req)
 		r.structured = nil
 		return r
 	}
 }
 
-func (p Process) read(opts options) (request, error) {
-	prompt, err := io.ReadAll(io.LimitReader(p.Stdin, maxPrompt+1))
+func (p Invocation) readRequest(opts options) (request, error) {
+	prompt, err := io.ReadAll(io.LimitReader(p.Stdin, maxPromptSize+1))
 	if err != nil {
 		return request{}, fmt.Errorf("read the prompt: %w", err)
 	}
-	if len(prompt) > maxPrompt {
-		return request{}, fmt.Errorf("the prompt is longer than %d bytes", maxPrompt)
+	if len(prompt) > maxPromptSize {
+		return request{}, fmt.Errorf("the prompt is longer than %d bytes", maxPromptSize)
 	}
 	req := request{prompt: strings.TrimPrefix(string(prompt), "\n"), schema: opts.schema, instructions: opts.instructions}
 	if strings.TrimSpace(req.prompt) == "" {
@@ -113,14 +113,14 @@ func (p Process) read(opts options) (request, error) {
 	return req, nil
 }
 
-func (p Process) refuse(err error) int {
+func (p Invocation) failUsage(err error) int {
 	fmt.Fprintf(p.Stderr, "agent-offline: %v\n", err)
 	return exitUsage
 }
 
 // isBuilder tells the schema of a builder conversation by its shape: a reply
 // in words, and perhaps an agent.
-func isBuilder(schema string) bool {
+func isBuilderSchema(schema string) bool {
 	var s struct {
 		Properties map[string]json.RawMessage `json:"properties"`
 	}

@@ -18,28 +18,28 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-const builder = conversation.BuilderSchema
+const builderSchema = conversation.BuilderSchema
 
-var contract = []string{"--print", "--output-format", "stream-json", "--verbose", "--model", "none", "--max-turns", "1"}
+var requiredFlags = []string{"--print", "--output-format", "stream-json", "--verbose", "--model", "none", "--max-turns", "1"}
 
-type ran struct {
+type runResult struct {
 	code   int
 	stdout []byte
 	stderr string
 }
 
-func run(t *testing.T, home, prompt string, args ...string) ran {
+func run(t *testing.T, home, prompt string, args ...string) runResult {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	code := offline.Run(offline.Process{
-		Args: append(contract[:len(contract):len(contract)], args...),
+	code := offline.Run(offline.Invocation{
+		Args: append(requiredFlags[:len(requiredFlags):len(requiredFlags)], args...),
 		Home: home, Stdin: strings.NewReader("\n" + prompt), Stdout: &stdout, Stderr: &stderr,
 	})
-	return ran{code, stdout.Bytes(), stderr.String()}
+	return runResult{code, stdout.Bytes(), stderr.String()}
 }
 
 // result is the answer of a run that went well.
-func (r ran) result(t *testing.T) streamjson.Result {
+func (r runResult) result(t *testing.T) streamjson.Result {
 	t.Helper()
 	require.Zero(t, r.code, r.stderr)
 	result, err := streamjson.Parse(r.stdout)
@@ -48,12 +48,12 @@ func (r ran) result(t *testing.T) streamjson.Result {
 	return result
 }
 
-func do(t *testing.T, instructions, input string) string {
+func runInstructions(t *testing.T, instructions, input string) string {
 	t.Helper()
 	return run(t, t.TempDir(), input, "--append-system-prompt="+instructions).result(t).Text
 }
 
-func TestAgentsDoWhatTheirInstructionsName(t *testing.T) {
+func TestSkills(t *testing.T) {
 	const text = "First. Second sentence! Third? Fourth.\nFifth without an end"
 	for name, c := range map[string]struct{ instructions, input, want string }{
 		"summarise":            {"Summarise the text.", text, "First. Second sentence! Third?"},
@@ -72,14 +72,14 @@ func TestAgentsDoWhatTheirInstructionsName(t *testing.T) {
 		"the first named":      {"Upper-case it; do not summarise", "a. b. c. d.", "A. B. C. D."},
 	} {
 		t.Run(name, func(t *testing.T) {
-			require.Equal(t, c.want, do(t, c.instructions, c.input))
+			require.Equal(t, c.want, runInstructions(t, c.instructions, c.input))
 		})
 	}
 }
 
-func TestAgentsSayWhatTheyCannotDo(t *testing.T) {
-	require.Contains(t, do(t, "Write a poem", "autumn"), "has no model")
-	require.Contains(t, do(t, "시를 써 주세요", "가을"), "모델이 필요합니다")
+func TestUnsupportedInstructions(t *testing.T) {
+	require.Contains(t, runInstructions(t, "Write a poem", "autumn"), "has no model")
+	require.Contains(t, runInstructions(t, "시를 써 주세요", "가을"), "모델이 필요합니다")
 }
 
 func TestConversations(t *testing.T) {
@@ -106,14 +106,14 @@ type proposal struct {
 
 func propose(t *testing.T, message string, args ...string) proposal {
 	t.Helper()
-	result := run(t, t.TempDir(), message, append(args, "--json-schema="+builder)...).result(t)
+	result := run(t, t.TempDir(), message, append(args, "--json-schema="+builderSchema)...).result(t)
 	var p proposal
 	require.NoError(t, json.Unmarshal(result.Structured, &p))
 	require.Equal(t, result.Text, p.Reply)
 	return p
 }
 
-func TestTheBuilderProposesAgents(t *testing.T) {
+func TestBuilderProposesDraft(t *testing.T) {
 	for name, c := range map[string]struct{ message, name, instructions, runtime string }{
 		"a skill":             {"make an agent that summarises articles", "Summarizer", "three sentences", "offline"},
 		"a skill in Korean":   {"요약하는 에이전트 만들어줘", "요약 도우미", "세 문장으로 요약", "offline"},
@@ -132,46 +132,46 @@ func TestTheBuilderProposesAgents(t *testing.T) {
 	}
 }
 
-func TestADraftForTheOfflineRuntimeWorksThere(t *testing.T) {
+func TestOfflineDraftRuns(t *testing.T) {
 	for _, message := range []string{"make an agent that summarises", "대문자로 바꾸는 에이전트 만들어줘", "build an agent to count words"} {
 		p := propose(t, message)
 		require.NotNil(t, p.Agent)
 		require.Equal(t, "offline", p.Agent.Runtime)
-		require.NotContains(t, do(t, p.Agent.Instructions, "some input"), "has no model")
+		require.NotContains(t, runInstructions(t, p.Agent.Instructions, "some input"), "has no model")
 	}
 }
 
-func TestADraftIsNeverTooLongToCreate(t *testing.T) {
+func TestDraftLengthsAreBounded(t *testing.T) {
 	for _, message := range []string{
 		"make an agent that writes " + strings.Repeat("long words ", 5000),
 		strings.Repeat("긴 글을 쓰고 ", 5000) + "번역하는 에이전트 만들어줘",
 	} {
-		result := run(t, t.TempDir(), message, "--json-schema="+builder).result(t)
-		answered := conversation.Answer(execution.Result{Output: string(result.Structured)})
+		result := run(t, t.TempDir(), message, "--json-schema="+builderSchema).result(t)
+		answered := conversation.ParseBuilderAnswer(execution.Result{Output: string(result.Structured)})
 		require.NotNil(t, answered.AgentDraft)
 	}
 }
 
-func TestTheBuilderAsksForAPurpose(t *testing.T) {
+func TestBuilderAsksForPurpose(t *testing.T) {
 	p := propose(t, "make me an agent")
 	require.Nil(t, p.Agent)
 	require.Contains(t, p.Reply, "What should the agent do")
 }
 
-func TestTheBuilderChatsWithoutADraft(t *testing.T) {
+func TestBuilderRepliesWithoutDraft(t *testing.T) {
 	p := propose(t, "안녕하세요")
 	require.Nil(t, p.Agent)
 	require.Contains(t, p.Reply, "오프라인 에이전트")
 }
 
-func TestAnotherSchemaIsAnHonestError(t *testing.T) {
+func TestUnknownSchemaIsError(t *testing.T) {
 	result := run(t, t.TempDir(), "hello", `--json-schema={"properties":{"score":{"type":"number"}}}`).result(t)
 	require.True(t, result.IsError)
 	require.Empty(t, result.Structured)
 	require.Contains(t, result.Text, "takes a model")
 }
 
-func TestAResumedConversationKnowsItsTurns(t *testing.T) {
+func TestResumeReadsHistory(t *testing.T) {
 	home, id := t.TempDir(), uuid.New()
 	data, err := session.Encode(id, []execution.Message{
 		{Role: execution.RoleUser, Text: "make an agent that summarises"},
@@ -195,7 +195,7 @@ func TestInstructionsFromAFile(t *testing.T) {
 	require.Equal(t, "ABC", run(t, t.TempDir(), "abc", "--append-system-prompt-file", file).result(t).Text)
 }
 
-func TestWhatIsNotOfTheContractIsRefused(t *testing.T) {
+func TestInvalidFlags(t *testing.T) {
 	id := uuid.NewString()
 	for name, c := range map[string]struct {
 		prompt string

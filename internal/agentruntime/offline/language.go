@@ -6,9 +6,9 @@ import (
 )
 
 // words holds one thing to say in each language that the agent has.
-type words struct{ en, ko string }
+type phrase struct{ en, ko string }
 
-func (w words) in(korean bool) string {
+func (w phrase) in(korean bool) string {
 	if korean {
 		return w.ko
 	}
@@ -24,10 +24,10 @@ func isKorean(text string) bool {
 // mentions looks for any of the terms: Latin ones as the beginning of a word,
 // so that "hi" is not found in "this"; Hangul ones anywhere, because Korean
 // joins particles and endings to words.
-func mentions(text string, terms ...string) bool { return position(text, terms...) >= 0 }
+func containsTerm(text string, terms ...string) bool { return indexOfTerm(text, terms...) >= 0 }
 
 // position is where the first of the terms begins in text, or -1. Both are compared in lower case.
-func position(text string, terms ...string) int {
+func indexOfTerm(text string, terms ...string) int {
 	text = strings.ToLower(text)
 	first := -1
 	for _, term := range terms {

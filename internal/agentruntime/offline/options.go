@@ -22,22 +22,22 @@ type options struct {
 
 func parseOptions(args []string) (options, error) {
 	var (
-		opts           options
-		sessionID      string
-		resumeID       string
-		print, verbose bool
-		format         string
-		turns          int
-		skip           bool
+		opts               options
+		sessionID          string
+		resumeID           string
+		printMode, verbose bool
+		format             string
+		maxTurns           int
+		skipPermissions    bool
 	)
 	flags := flag.NewFlagSet("agent-offline", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	flags.BoolVar(&print, "print", false, "answer and exit")
+	flags.BoolVar(&printMode, "print", false, "answer and exit")
 	flags.BoolVar(&verbose, "verbose", false, "print every event")
-	flags.BoolVar(&skip, "dangerously-skip-permissions", false, "nothing to skip: the agent has no tools")
+	flags.BoolVar(&skipPermissions, "dangerously-skip-permissions", false, "nothing to skip: the agent has no tools")
 	flags.StringVar(&format, "output-format", "text", "stream-json only")
 	flags.StringVar(&opts.model, "model", "", "named in the events")
-	flags.IntVar(&turns, "max-turns", 1, "at least 1")
+	flags.IntVar(&maxTurns, "max-turns", 1, "at least 1")
 	flags.StringVar(&sessionID, "session-id", "", "UUID of the new session")
 	flags.StringVar(&resumeID, "resume", "", "UUID of the session to go on with")
 	flags.StringVar(&opts.instructions, "append-system-prompt", "", "instructions")
@@ -50,10 +50,10 @@ func parseOptions(args []string) (options, error) {
 	switch {
 	case flags.NArg() > 0:
 		return options{}, fmt.Errorf("unexpected argument %q: the prompt comes on standard input", flags.Arg(0))
-	case !print || !verbose || format != "stream-json":
+	case !printMode || !verbose || format != "stream-json":
 		return options{}, errors.New("--print --verbose --output-format stream-json are required")
-	case turns < 1:
-		return options{}, fmt.Errorf("--max-turns %d: at least 1", turns)
+	case maxTurns < 1:
+		return options{}, fmt.Errorf("--max-turns %d: at least 1", maxTurns)
 	case sessionID != "" && resumeID != "":
 		return options{}, errors.New("--session-id and --resume exclude each other")
 	case opts.instructions != "" && opts.instructionsFile != "":

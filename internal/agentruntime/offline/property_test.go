@@ -14,7 +14,7 @@ import (
 )
 
 // said draws what people write, with the words that the agent looks for among it.
-func said() *rapid.Generator[string] {
+func messageGenerator() *rapid.Generator[string] {
 	word := rapid.OneOf(
 		rapid.SampledFrom([]string{
 			"agent", "make", "summarise", "count", "json", "upper", "echo", "that", "에이전트", "만들어줘", "요약", "안녕", "hello", "earlier", "3", "sentences", "문장", ".", "!", "\n", "{}",
@@ -27,18 +27,18 @@ func said() *rapid.Generator[string] {
 }
 
 // TestWhateverIsSaidThereIsOneResult is the contract's core.
-func TestWhateverIsSaidThereIsOneResult(t *testing.T) {
+func TestAlwaysOneResult(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		args := append([]string(nil), contract...)
+		args := append([]string(nil), requiredFlags...)
 		switch rapid.IntRange(0, 2).Draw(t, "kind") {
 		case 1:
-			args = append(args, "--append-system-prompt="+said().Draw(t, "instructions"))
+			args = append(args, "--append-system-prompt="+messageGenerator().Draw(t, "instructions"))
 		case 2:
-			args = append(args, "--json-schema="+builder)
+			args = append(args, "--json-schema="+builderSchema)
 		}
 		var stdout, stderr bytes.Buffer
-		code := offline.Run(offline.Process{
-			Args: args, Stdin: strings.NewReader("\n" + said().Draw(t, "prompt")), Stdout: &stdout, Stderr: &stderr,
+		code := offline.Run(offline.Invocation{
+			Args: args, Stdin: strings.NewReader("\n" + messageGenerator().Draw(t, "prompt")), Stdout: &stdout, Stderr: &stderr,
 		})
 		require.Zero(t, code, stderr.String())
 		result, err := streamjson.Parse(stdout.Bytes())
@@ -54,12 +54,12 @@ func TestWhateverIsSaidThereIsOneResult(t *testing.T) {
 }
 
 // TestASummaryInventsNothing: it is the beginning of the input, apart from spaces.
-func TestASummaryInventsNothing(t *testing.T) {
+func TestSummaryIsPartOfInput(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		input := said().Draw(t, "input")
+		input := messageGenerator().Draw(t, "input")
 		var stdout bytes.Buffer
-		offline.Run(offline.Process{
-			Args: append(contract[:len(contract):len(contract)], "--append-system-prompt=summarise"), Stdin: strings.NewReader("\n" + input), Stdout: &stdout,
+		offline.Run(offline.Invocation{
+			Args: append(requiredFlags[:len(requiredFlags):len(requiredFlags)], "--append-system-prompt=summarise"), Stdin: strings.NewReader("\n" + input), Stdout: &stdout,
 		})
 		result, err := streamjson.Parse(stdout.Bytes())
 		require.NoError(t, err)

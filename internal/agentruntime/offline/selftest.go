@@ -31,7 +31,7 @@ func (d duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d)
 
 // selfTestOf reads a prompt as a self-test. What is not one, to the letter, is
 // an ordinary prompt.
-func selfTestOf(prompt string) (selfTest, bool) {
+func parseSelfTest(prompt string) (selfTest, bool) {
 	var input struct {
 		Offline *selfTest `json:"offline"`
 	}
@@ -48,10 +48,10 @@ const mebibyte = 1 << 20
 // run returns the exit code that the test asks for.
 func (t selfTest) run(stdout io.Writer) int {
 	time.Sleep(time.Duration(t.Sleep))
-	held := make([][]byte, 0, max(t.AllocateMiB, 0))
+	allocated := make([][]byte, 0, max(t.AllocateMiB, 0))
 	for range t.AllocateMiB {
 		// Written to, because a page counts against the limit only then.
-		held = append(held, bytes.Repeat([]byte{1}, mebibyte))
+		allocated = append(allocated, bytes.Repeat([]byte{1}, mebibyte))
 	}
 	filler := []byte(`{"type":"system","subtype":"filler","x":"` + strings.Repeat("x", mebibyte) + "\"}\n")
 	for range t.OutputMiB {
@@ -59,16 +59,16 @@ func (t selfTest) run(stdout io.Writer) int {
 			return exitUsage
 		}
 	}
-	if len(held) < t.AllocateMiB {
+	if len(allocated) < t.AllocateMiB {
 		return exitUsage
 	}
 	return t.Exit
 }
 
 func (t selfTest) String() string {
-	asked, err := json.Marshal(t)
+	encoded, err := json.Marshal(t)
 	if err != nil {
 		return "Self-test done."
 	}
-	return fmt.Sprintf("Self-test done: %s.", asked)
+	return fmt.Sprintf("Self-test done: %s.", encoded)
 }

@@ -24,14 +24,14 @@ func TestSelfTestAllocatesAndWrites(t *testing.T) {
 	require.Contains(t, got.result(t).Text, `"allocateMiB":3`)
 }
 
-func TestWhatIsAlmostASelfTestIsAnInput(t *testing.T) {
+func TestNearSelfTestIsOrdinaryInput(t *testing.T) {
 	for _, input := range []string{
 		`{"offline":{"sleep":"soon"}}`, `{"offline":{"exit":3}} and more`, `{"offline":{"unknown":1}}`, `{"offline":null}`, `{"other":1}`,
 	} {
-		require.Equal(t, input, do(t, "echo", input))
+		require.Equal(t, input, runInstructions(t, "echo", input))
 	}
 }
 
-func TestABuilderConversationIsNoSelfTest(t *testing.T) {
+func TestSelfTestIgnoredInBuilderConversation(t *testing.T) {
 	require.NotEmpty(t, propose(t, `{"offline":{"exit":3}}`).Reply)
 }

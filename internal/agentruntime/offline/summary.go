@@ -7,17 +7,17 @@ import (
 	"unicode"
 )
 
-const usualSentences = 3
+const defaultSentences = 3
 
 // summarise gives the first sentences of the input: as many as the instructions name, else three.
 func summarise(instructions, input string) string {
-	all := sentences(input)
-	return strings.Join(all[:min(sentencesWanted(instructions), len(all))], " ")
+	all := splitSentences(input)
+	return strings.Join(all[:min(requestedSentences(instructions), len(all))], " ")
 }
 
 var (
-	wantedEnglish = regexp.MustCompile(`(?i)\b(\d{1,2}|one|two|three|four|five)[ -](?:short )?sentence`)
-	wantedKorean  = regexp.MustCompile(`(\d{1,2}|한|두|세|네|다섯)\s*문장`)
+	sentencesEnglish = regexp.MustCompile(`(?i)\b(\d{1,2}|one|two|three|four|five)[ -](?:short )?sentence`)
+	sentencesKorean  = regexp.MustCompile(`(\d{1,2}|한|두|세|네|다섯)\s*문장`)
 
 	numerals = map[string]int{
 		"one": 1, "two": 2, "three": 3, "four": 4, "five": 5,
@@ -25,8 +25,8 @@ var (
 	}
 )
 
-func sentencesWanted(instructions string) int {
-	for _, pattern := range []*regexp.Regexp{wantedEnglish, wantedKorean} {
+func requestedSentences(instructions string) int {
+	for _, pattern := range []*regexp.Regexp{sentencesEnglish, sentencesKorean} {
 		m := pattern.FindStringSubmatch(instructions)
 		if m == nil {
 			continue
@@ -38,11 +38,11 @@ func sentencesWanted(instructions string) int {
 			return n
 		}
 	}
-	return usualSentences
+	return defaultSentences
 }
 
 // sentences cuts after a full stop that is followed by a space or the end, and at line ends.
-func sentences(text string) []string {
+func splitSentences(text string) []string {
 	var out []string
 	runes := []rune(text)
 	start := 0

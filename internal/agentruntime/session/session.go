@@ -20,19 +20,19 @@ import (
 )
 
 // Workspace is the agent's working directory. The CLI looks a session up by it.
-const Workspace = "/workspace"
+const WorkspaceDir = "/workspace"
 
 // projects is where the CLI keeps the sessions of Workspace, below the agent's home.
-const projects = ".claude/projects/-workspace"
+const projectDir = ".claude/projects/-workspace"
 
 // Path is where the session of that ID lies below the home directory.
 func Path(home string, id uuid.UUID) string {
-	return path.Join(home, projects, id.String()+".jsonl")
+	return path.Join(home, projectDir, id.String()+".jsonl")
 }
 
 // line is one message. The CLI follows the chain of parents from the last line
 // to the first, so a line without its parent would cut off what came before.
-type line struct {
+type entry struct {
 	ParentUUID  *uuid.UUID `json:"parentUuid"`
 	IsSidechain bool       `json:"isSidechain"`
 	UserType    string     `json:"userType"`
@@ -70,10 +70,10 @@ func Encode(id uuid.UUID, history []execution.Message) ([]byte, error) {
 		if m.Text == "" {
 			continue
 		}
-		own := uuid.NewSHA1(id, fmt.Appendf(nil, "message %d", i))
-		l := line{
-			ParentUUID: parent, UserType: "external", CWD: Workspace, SessionID: id, Version: "2.1.197",
-			Type: string(m.Role), UUID: own, Timestamp: time.Unix(int64(i), 0).UTC(),
+		messageID := uuid.NewSHA1(id, fmt.Appendf(nil, "message %d", i))
+		l := entry{
+			ParentUUID: parent, UserType: "external", CWD: WorkspaceDir, SessionID: id, Version: "2.1.197",
+			Type: string(m.Role), UUID: messageID, Timestamp: time.Unix(int64(i), 0).UTC(),
 			Message: message{Role: string(m.Role), Content: []block{{Type: "text", Text: m.Text}}},
 		}
 		if m.Role == execution.RoleAssistant {
@@ -82,7 +82,7 @@ func Encode(id uuid.UUID, history []execution.Message) ([]byte, error) {
 		if err := enc.Encode(l); err != nil {
 			return nil, fmt.Errorf("encode message %d of the history: %w", i, err)
 		}
-		parent = &own
+		parent = &messageID
 	}
 	return out.Bytes(), nil
 }
@@ -93,7 +93,7 @@ var ErrMalformed = errors.New("malformed session file")
 // Check says whether a file that an agent left is lines of JSON objects, all that
 // can be told of it. What they say is the agent's own; it is given back to agents
 // of the same conversation only.
-func Check(data []byte) error {
+func Validate(data []byte) error {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return fmt.Errorf("%w: it is empty", ErrMalformed)
 	}
@@ -101,7 +101,7 @@ func Check(data []byte) error {
 		if raw[0] != '{' {
 			return fmt.Errorf("%w: a line that is no JSON object", ErrMalformed)
 		}
-		if err := strictjson.Check(raw, jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true)); err != nil {
+		if err := strictjson.Validate(raw, jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true)); err != nil {
 			return fmt.Errorf("%w: %w", ErrMalformed, err)
 		}
 	}
@@ -112,7 +112,7 @@ func Check(data []byte) error {
 func Decode(data []byte) ([]execution.Message, error) {
 	var history []execution.Message
 	for raw := range bytes.Lines(data) {
-		var l line
+		var l entry
 		if err := json.Unmarshal(raw, &l); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 		}

@@ -16,13 +16,13 @@ import (
 
 var id = uuid.MustParse("0d9b1a3e-6f0e-4f0c-9d0f-1f2a3b4c5d6e")
 
-func TestPathIsWhereTheCLILooks(t *testing.T) {
+func TestPath(t *testing.T) {
 	require.Equal(t,
 		"/home/agent/.claude/projects/-workspace/0d9b1a3e-6f0e-4f0c-9d0f-1f2a3b4c5d6e.jsonl",
 		session.Path("/home/agent", id))
 }
 
-func TestEncodeChainsTheMessages(t *testing.T) {
+func TestEncodeLinksParents(t *testing.T) {
 	data, err := session.Encode(id, []execution.Message{
 		{Role: execution.RoleUser, Text: "hello"},
 		{Role: execution.RoleUser, Text: ""},
@@ -47,12 +47,12 @@ func TestEncodeChainsTheMessages(t *testing.T) {
 	}
 }
 
-func TestDecodeRefusesWhatIsNotASession(t *testing.T) {
+func TestDecodeMalformed(t *testing.T) {
 	_, err := session.Decode([]byte("hello\n"))
 	require.ErrorIs(t, err, session.ErrMalformed)
 }
 
-func TestDecodeReadsBackAnyHistory(t *testing.T) {
+func TestEncodeDecodeRoundTrip(t *testing.T) {
 	messages := rapid.SliceOf(rapid.Custom(func(t *rapid.T) execution.Message {
 		return execution.Message{
 			Role: rapid.SampledFrom([]execution.Role{execution.RoleUser, execution.RoleAssistant}).Draw(t, "role"),
@@ -63,9 +63,9 @@ func TestDecodeReadsBackAnyHistory(t *testing.T) {
 		history := messages.Draw(t, "history")
 		data, err := session.Encode(id, history)
 		require.NoError(t, err)
-		again, err := session.Encode(id, history)
+		reencoded, err := session.Encode(id, history)
 		require.NoError(t, err)
-		require.Equal(t, data, again, "encoding is deterministic")
+		require.Equal(t, data, reencoded, "encoding is deterministic")
 
 		got, err := session.Decode(data)
 		require.NoError(t, err)

@@ -12,7 +12,7 @@ import (
 
 // Steps passes on what an event says of the agent's doings. What it cannot read
 // says nothing: Parse judges the output, this only shows it.
-func Steps(line []byte, seen func(execution.StepKind, string)) {
+func ParseSteps(line []byte, onStep func(execution.StepKind, string)) {
 	var event struct {
 		Type    string `json:"type"`
 		Subtype string `json:"subtype"`
@@ -26,19 +26,19 @@ func Steps(line []byte, seen func(execution.StepKind, string)) {
 		} `json:"message"`
 	}
 	line = bytes.TrimSpace(line)
-	if len(line) == 0 || line[0] != '{' || strictjson.Unmarshal(line, &event, halfLetters, jsontext.AllowDuplicateNames(true)) != nil {
+	if len(line) == 0 || line[0] != '{' || strictjson.Unmarshal(line, &event, allowLoneSurrogates, jsontext.AllowDuplicateNames(true)) != nil {
 		return
 	}
 	switch {
 	case event.Type == "system" && event.Subtype == "api_retry":
-		seen(execution.StepProgress, fmt.Sprintf("asks the model again, for the %d. time", event.Attempt))
+		onStep(execution.StepProgress, fmt.Sprintf("asks the model again, for the %d. time", event.Attempt))
 	case event.Type == "assistant":
 		for _, part := range event.Message.Content {
 			switch part.Type {
 			case "text":
-				seen(execution.StepOutput, part.Text)
+				onStep(execution.StepOutput, part.Text)
 			case "tool_use":
-				seen(execution.StepProgress, "uses "+part.Name)
+				onStep(execution.StepProgress, "uses "+part.Name)
 			}
 		}
 	}

@@ -17,15 +17,15 @@ import (
 
 // Errors of Parse. All of them mean that the output holds no result that can be relied on.
 var (
-	ErrNoResult   = errors.New("the output holds no result")
-	ErrManyResult = errors.New("the output holds more than one result")
-	ErrNotLast    = errors.New("the output goes on after its result")
-	ErrMalformed  = errors.New("the output is not lines of JSON objects")
+	ErrNoResult        = errors.New("the output holds no result")
+	ErrMultipleResults = errors.New("the output holds more than one result")
+	ErrTrailingOutput  = errors.New("the output goes on after its result")
+	ErrMalformed       = errors.New("the output is not lines of JSON objects")
 )
 
 // halfLetters are escapes of half a surrogate pair, such as JavaScript writes
 // where it has cut a text. They are read as U+FFFD.
-var halfLetters = jsontext.AllowInvalidUTF8(true)
+var allowLoneSurrogates = jsontext.AllowInvalidUTF8(true)
 
 // Result is the final event. Fields that the agent left out are zero.
 type Result struct {
@@ -51,17 +51,17 @@ func Parse(stdout []byte) (Result, error) {
 		if len(line) == 0 {
 			continue
 		}
-		kind, err := kindOf(line)
+		kind, err := eventType(line)
 		if err != nil {
 			return Result{}, fmt.Errorf("line %d: %w", number, err)
 		}
 		switch {
 		case found && kind == "result":
-			return Result{}, ErrManyResult
+			return Result{}, ErrMultipleResults
 		case found:
-			return Result{}, ErrNotLast
+			return Result{}, ErrTrailingOutput
 		case kind == "result":
-			if result, err = decode(line); err != nil {
+			if result, err = decodeResult(line); err != nil {
 				return Result{}, fmt.Errorf("line %d: %w", number, err)
 			}
 			found = true
@@ -73,22 +73,22 @@ func Parse(stdout []byte) (Result, error) {
 	return result, nil
 }
 
-func kindOf(line []byte) (string, error) {
+func eventType(line []byte) (string, error) {
 	if line[0] != '{' || !utf8.Valid(line) {
 		return "", ErrMalformed
 	}
 	var event struct {
 		Type string `json:"type"`
 	}
-	if err := strictjson.Unmarshal(line, &event, halfLetters, jsontext.AllowDuplicateNames(true)); err != nil {
+	if err := strictjson.Unmarshal(line, &event, allowLoneSurrogates, jsontext.AllowDuplicateNames(true)); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	return event.Type, nil
 }
 
-func decode(line []byte) (Result, error) {
+func decodeResult(line []byte) (Result, error) {
 	var r Result
-	if err := strictjson.Unmarshal(line, &r, halfLetters); err != nil {
+	if err := strictjson.Unmarshal(line, &r, allowLoneSurrogates); err != nil {
 		return Result{}, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	if bytes.Equal(r.Structured, []byte("null")) {

@@ -18,49 +18,49 @@ const (
 	resultLine = `{"type":"result","subtype":"success","is_error":false,"num_turns":2,"result":"hi","stop_reason":"end_turn","usage":{"input_tokens":3}}`
 )
 
-func lines(l ...string) []byte { return []byte(strings.Join(l, "\n") + "\n") }
+func joinLines(l ...string) []byte { return []byte(strings.Join(l, "\n") + "\n") }
 
 func TestParseFindsTheResult(t *testing.T) {
-	got, err := streamjson.Parse(lines(initLine, answerLine, "", resultLine))
+	got, err := streamjson.Parse(joinLines(initLine, answerLine, "", resultLine))
 	require.NoError(t, err)
 	want := streamjson.Result{Subtype: "success", NumTurns: 2, Text: "hi", StopReason: "end_turn"}
 	require.Empty(t, cmp.Diff(want, got))
 }
 
-func TestParseReadsTheLastLineWithoutItsNewline(t *testing.T) {
+func TestParseLastLineWithoutNewline(t *testing.T) {
 	got, err := streamjson.Parse([]byte(initLine + "\n" + resultLine))
 	require.NoError(t, err)
 	require.Equal(t, "hi", got.Text)
 }
 
-func TestParseReadsWhatAnErrorCarries(t *testing.T) {
-	got, err := streamjson.Parse(lines(`{"type":"result","subtype":"success","is_error":true,"api_error_status":401,"num_turns":1,"result":"API Error: 401"}`))
+func TestParseErrorResult(t *testing.T) {
+	got, err := streamjson.Parse(joinLines(`{"type":"result","subtype":"success","is_error":true,"api_error_status":401,"num_turns":1,"result":"API Error: 401"}`))
 	require.NoError(t, err)
 	require.True(t, got.IsError)
 	require.Equal(t, 401, got.APIErrorStatus)
 }
 
-func TestParseReadsTheStructuredAnswer(t *testing.T) {
+func TestParseStructuredOutput(t *testing.T) {
 	for name, c := range map[string]struct{ line, want string }{
 		"object": {`{"type":"result","structured_output":{"reply":"yes"}}`, `{"reply":"yes"}`},
 		"null":   {`{"type":"result","structured_output":null,"api_error_status":null}`, ``},
 		"absent": {`{"type":"result"}`, ``},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := streamjson.Parse(lines(c.line))
+			got, err := streamjson.Parse(joinLines(c.line))
 			require.NoError(t, err)
 			require.Equal(t, c.want, string(got.Structured))
 		})
 	}
 }
 
-func TestParseToleratesEventsItDoesNotKnow(t *testing.T) {
-	got, err := streamjson.Parse(lines(`{"type":"rate_limit_event","x":[1,2]}`, `{"no":"type"}`, resultLine))
+func TestParseIgnoresUnknownEvents(t *testing.T) {
+	got, err := streamjson.Parse(joinLines(`{"type":"rate_limit_event","x":[1,2]}`, `{"no":"type"}`, resultLine))
 	require.NoError(t, err)
 	require.Equal(t, "hi", got.Text)
 }
 
-func TestParseRefuses(t *testing.T) {
+func TestParseErrors(t *testing.T) {
 	deep := `{"type":"user","x":` + strings.Repeat("[", strictjson.MaxDepth) + strings.Repeat("]", strictjson.MaxDepth) + `}`
 	for name, c := range map[string]struct {
 		stdout []byte
@@ -68,17 +68,17 @@ func TestParseRefuses(t *testing.T) {
 	}{
 		"nothing":                 {nil, streamjson.ErrNoResult},
 		"blank lines":             {[]byte("\n\n \n"), streamjson.ErrNoResult},
-		"no result":               {lines(initLine, answerLine), streamjson.ErrNoResult},
-		"two results":             {lines(resultLine, resultLine), streamjson.ErrManyResult},
-		"more after the result":   {lines(resultLine, answerLine), streamjson.ErrNotLast},
-		"text before the result":  {lines("hello", resultLine), streamjson.ErrMalformed},
+		"no result":               {joinLines(initLine, answerLine), streamjson.ErrNoResult},
+		"two results":             {joinLines(resultLine, resultLine), streamjson.ErrMultipleResults},
+		"more after the result":   {joinLines(resultLine, answerLine), streamjson.ErrTrailingOutput},
+		"text before the result":  {joinLines("hello", resultLine), streamjson.ErrMalformed},
 		"a result cut short":      {[]byte(initLine + "\n" + resultLine[:40]), streamjson.ErrMalformed},
-		"two objects on one line": {lines(resultLine + resultLine), streamjson.ErrMalformed},
-		"an array":                {lines(`["type","result"]`), streamjson.ErrMalformed},
-		"wrong types":             {lines(`{"type":"result","num_turns":"many"}`), streamjson.ErrMalformed},
-		"type not a string":       {lines(`{"type":1}`), streamjson.ErrMalformed},
-		"not UTF-8":               {lines("{\"type\":\"result\",\"result\":\"\xff\"}"), streamjson.ErrMalformed},
-		"too deep":                {lines(deep, resultLine), streamjson.ErrMalformed},
+		"two objects on one line": {joinLines(resultLine + resultLine), streamjson.ErrMalformed},
+		"an array":                {joinLines(`["type","result"]`), streamjson.ErrMalformed},
+		"wrong types":             {joinLines(`{"type":"result","num_turns":"many"}`), streamjson.ErrMalformed},
+		"type not a string":       {joinLines(`{"type":1}`), streamjson.ErrMalformed},
+		"not UTF-8":               {joinLines("{\"type\":\"result\",\"result\":\"\xff\"}"), streamjson.ErrMalformed},
+		"too deep":                {joinLines(deep, resultLine), streamjson.ErrMalformed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := streamjson.Parse(c.stdout)
@@ -87,24 +87,24 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-func TestParseCountsDepthOutsideOfStringsOnly(t *testing.T) {
+func TestParseDepthIgnoresStrings(t *testing.T) {
 	brackets := strings.Repeat(`[{\"`, strictjson.MaxDepth)
-	_, err := streamjson.Parse(lines(`{"type":"user","x":"`+brackets+`"}`, resultLine))
+	_, err := streamjson.Parse(joinLines(`{"type":"user","x":"`+brackets+`"}`, resultLine))
 	require.NoError(t, err)
 }
 
-func TestParseTakesALargeAnswer(t *testing.T) {
+func TestParseLargeResult(t *testing.T) {
 	text := strings.Repeat("abcdefgh", 1<<17)
 	line, err := json.Marshal(map[string]any{"type": "result", "num_turns": 1, "result": text})
 	require.NoError(t, err)
-	got, err := streamjson.Parse(lines(initLine, string(line)))
+	got, err := streamjson.Parse(joinLines(initLine, string(line)))
 	require.NoError(t, err)
 	require.Equal(t, text, got.Text)
 }
 
 func FuzzParse(f *testing.F) {
-	f.Add(lines(initLine, answerLine, resultLine))
-	f.Add(lines(resultLine, resultLine))
+	f.Add(joinLines(initLine, answerLine, resultLine))
+	f.Add(joinLines(resultLine, resultLine))
 	f.Add([]byte(`{"type":"result","structured_output":{"a":[{}]}}`))
 	f.Add([]byte("{\"type\":\"resu"))
 	f.Fuzz(func(t *testing.T, stdout []byte) {
@@ -118,6 +118,6 @@ func FuzzParse(f *testing.F) {
 		}
 		// One more result makes what was good ambiguous.
 		_, err = streamjson.Parse(append(append(stdout[:len(stdout):len(stdout)], '\n'), resultLine...))
-		require.ErrorIs(t, err, streamjson.ErrManyResult)
+		require.ErrorIs(t, err, streamjson.ErrMultipleResults)
 	})
 }

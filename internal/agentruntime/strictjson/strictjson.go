@@ -24,8 +24,8 @@ var (
 
 // Check says whether data is such a document. It needs little memory besides,
 // whatever it is given. Options may allow what is known to be harmless.
-func Check(data []byte, allowed ...jsontext.Options) error {
-	d := jsontext.NewDecoder(bytes.NewBuffer(data), allowed...)
+func Validate(data []byte, opts ...jsontext.Options) error {
+	d := jsontext.NewDecoder(bytes.NewBuffer(data), opts...)
 	for {
 		switch _, err := d.ReadToken(); {
 		case err != nil:
@@ -43,11 +43,11 @@ func Check(data []byte, allowed ...jsontext.Options) error {
 
 // Unmarshal reads such a document into a value. Members that the value does not
 // have are skipped; names are compared to the letter.
-func Unmarshal(data []byte, into any, allowed ...jsontext.Options) error {
-	if err := Check(data, allowed...); err != nil {
+func Unmarshal(data []byte, v any, opts ...jsontext.Options) error {
+	if err := Validate(data, opts...); err != nil {
 		return err
 	}
-	if err := json.Unmarshal(data, into, allowed...); err != nil {
+	if err := json.Unmarshal(data, v, opts...); err != nil {
 		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	return nil

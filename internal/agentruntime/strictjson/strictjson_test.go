@@ -13,7 +13,7 @@ import (
 	"github.com/airlock-run/airlock/internal/agentruntime/strictjson"
 )
 
-func TestCheck(t *testing.T) {
+func TestValidate(t *testing.T) {
 	for name, c := range map[string]struct {
 		data string
 		want error
@@ -41,7 +41,7 @@ func TestCheck(t *testing.T) {
 		"a NUL after the value": {"{}\x00", strictjson.ErrMalformed},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := strictjson.Check([]byte(c.data))
+			err := strictjson.Validate([]byte(c.data))
 			if c.want == nil {
 				require.NoError(t, err)
 				return
@@ -52,16 +52,16 @@ func TestCheck(t *testing.T) {
 }
 
 // What is accepted, the standard library reads to the same value.
-func TestWhatIsAcceptedEverybodyCanRead(t *testing.T) {
+func TestAcceptedDocumentsParseWithStandardJSON(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		data := rapid.SliceOfN(rapid.SampledFrom([]byte(`{}[]",:a1\u0 e-.tn`)), 0, 20).Draw(t, "data")
-		if strictjson.Check(data) == nil {
+		if strictjson.Validate(data) == nil {
 			require.True(t, json.Valid(data))
 		}
 	})
 }
 
-func TestUnmarshalComparesNamesToTheLetter(t *testing.T) {
+func TestUnmarshalIsCaseSensitive(t *testing.T) {
 	var v struct {
 		IsError bool `json:"is_error"`
 	}
@@ -72,7 +72,7 @@ func TestUnmarshalComparesNamesToTheLetter(t *testing.T) {
 }
 
 // What a sandbox may print at most costs no more than its own bytes.
-func TestALargeDocumentCostsLittle(t *testing.T) {
+func TestLargeDocumentMemory(t *testing.T) {
 	for name, data := range map[string][]byte{
 		"brackets": bytes.Repeat([]byte("["), 50<<20),
 		"a text":   append(append([]byte(`"`), bytes.Repeat([]byte("x"), 50<<20)...), '"'),
@@ -81,7 +81,7 @@ func TestALargeDocumentCostsLittle(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			_ = strictjson.Check(data) // how it ends, the table says
+			_ = strictjson.Validate(data) // how it ends, the table says
 			runtime.ReadMemStats(&after)
 			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(8<<20))
 		})

@@ -8,15 +8,15 @@ import "strings"
 type UnauthenticatedError struct {
 	// Why is for the caller: it says how to mend it, and nothing that a
 	// stranger could use.
-	Why string
+	Reason string
 	// Given tells wrong credentials from none.
-	Given bool
+	CredentialsPresent bool
 }
 
-func (e *UnauthenticatedError) Error() string { return "unauthenticated: " + e.Why }
+func (e *UnauthenticatedError) Error() string { return "unauthenticated: " + e.Reason }
 
 // Bearer returns the token of an Authorization header; "" where there is none.
-func Bearer(authorization string) string {
+func BearerToken(authorization string) string {
 	scheme, token, _ := strings.Cut(authorization, " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		return ""

@@ -16,7 +16,7 @@ import (
 // Defines values for BatchStatus.
 const (
 	BatchCanceling BatchStatus = "canceling"
-	BatchEnded     BatchStatus = "ended"
+	BatchFinished  BatchStatus = "finished"
 	BatchRunning   BatchStatus = "running"
 )
 
@@ -31,14 +31,14 @@ const (
 // Defines values for DeliveryState.
 const (
 	DeliveryDelivered DeliveryState = "delivered"
-	DeliveryGivenUp   DeliveryState = "given_up"
+	DeliveryExhausted DeliveryState = "exhausted"
 	DeliveryPending   DeliveryState = "pending"
 	DeliveryRefused   DeliveryState = "refused"
 )
 
 // Defines values for DeliveryType.
 const (
-	DeliveryBatchEnded         DeliveryType = "batch.ended"
+	DeliveryBatchFinished      DeliveryType = "batch.finished"
 	DeliveryExecutionCanceled  DeliveryType = "execution.canceled"
 	DeliveryExecutionFailed    DeliveryType = "execution.failed"
 	DeliveryExecutionSucceeded DeliveryType = "execution.succeeded"
@@ -63,15 +63,15 @@ const (
 	FailureCodeUnknownRuntime    FailureCode = "unknown_runtime"
 )
 
-// Defines values for GivenFileEncoding.
-const (
-	Base64 GivenFileEncoding = "base64"
-	Utf8   GivenFileEncoding = "utf-8"
-)
-
 // Defines values for HealthStatus.
 const (
 	Ok HealthStatus = "ok"
+)
+
+// Defines values for InputFileEncoding.
+const (
+	Base64 InputFileEncoding = "base64"
+	Utf8   InputFileEncoding = "utf-8"
 )
 
 // Defines values for Kind.
@@ -88,28 +88,28 @@ const (
 
 // Defines values for ProblemCode.
 const (
+	ProblemAPIKeysDisabled      ProblemCode = "api_keys_disabled"
 	ProblemAgentMismatch        ProblemCode = "agent_mismatch"
-	ProblemBatchNotEnded        ProblemCode = "batch_not_ended"
-	ProblemDailyBudgetSpent     ProblemCode = "daily_budget_spent"
-	ProblemDeliveryNotEnded     ProblemCode = "delivery_not_ended"
-	ProblemExecutionNotEnded    ProblemCode = "execution_not_ended"
+	ProblemArtifactLost         ProblemCode = "artifact_lost"
+	ProblemBatchNotFinished     ProblemCode = "batch_not_finished"
+	ProblemContentTooLarge      ProblemCode = "content_too_large"
+	ProblemDailyBudgetExceeded  ProblemCode = "daily_budget_exceeded"
+	ProblemDeliveryNotFinished  ProblemCode = "delivery_not_finished"
+	ProblemExecutionNotFinished ProblemCode = "execution_not_finished"
 	ProblemHostNotAllowed       ProblemCode = "host_not_allowed"
+	ProblemIdempotencyKeyReused ProblemCode = "idempotency_key_reused"
+	ProblemInsufficientScope    ProblemCode = "insufficient_scope"
 	ProblemInternal             ProblemCode = "internal"
 	ProblemInvalidRequest       ProblemCode = "invalid_request"
-	ProblemKeyReused            ProblemCode = "key_reused"
-	ProblemKeysNotUsed          ProblemCode = "keys_not_used"
 	ProblemMethodNotAllowed     ProblemCode = "method_not_allowed"
-	ProblemMissingScope         ProblemCode = "missing_scope"
-	ProblemNoSuchRoute          ProblemCode = "no_such_route"
 	ProblemNotFound             ProblemCode = "not_found"
 	ProblemNothingToRetry       ProblemCode = "nothing_to_retry"
 	ProblemPromptDenied         ProblemCode = "prompt_denied"
 	ProblemQueueFull            ProblemCode = "queue_full"
 	ProblemRateLimited          ProblemCode = "rate_limited"
 	ProblemRequestRefused       ProblemCode = "request_refused"
-	ProblemResultLost           ProblemCode = "result_lost"
-	ProblemTooLarge             ProblemCode = "too_large"
-	ProblemTooManyTurns         ProblemCode = "too_many_turns"
+	ProblemRouteNotFound        ProblemCode = "route_not_found"
+	ProblemTooManyPendingTurns  ProblemCode = "too_many_pending_turns"
 	ProblemUnauthenticated      ProblemCode = "unauthenticated"
 	ProblemUnavailable          ProblemCode = "unavailable"
 	ProblemUnsupportedMediaType ProblemCode = "unsupported_media_type"
@@ -133,8 +133,28 @@ const (
 	StatusTimedOut  Status = "timed_out"
 )
 
-// Accepted defines model for Accepted.
-type Accepted struct {
+// APIKey defines model for APIKey.
+type APIKey struct {
+	CreatedAt time.Time `json:"createdAt"`
+	ExpiresAt time.Time `json:"expiresAt,omitempty,omitzero"`
+	Id        string    `json:"id"`
+
+	// LastUsedAt When it was last used, or up to an hour before; absent where it never was
+	LastUsedAt time.Time `json:"lastUsedAt,omitempty,omitzero"`
+	Name       string    `json:"name"`
+	Scopes     []Scope   `json:"scopes"`
+}
+
+// APIKeyList defines model for APIKeyList.
+type APIKeyList struct {
+	Keys []APIKey `json:"keys"`
+
+	// NextCursor Leads to the next page; absent on the last
+	NextCursor NextCursor `json:"nextCursor,omitempty,omitzero"`
+}
+
+// AcceptedExecution defines model for AcceptedExecution.
+type AcceptedExecution struct {
 	ConversationId string        `json:"conversationId,omitempty,omitzero"`
 	ExecutionId    string        `json:"executionId"`
 	Status         Status        `json:"status"`
@@ -153,10 +173,10 @@ type Agent struct {
 	Name         string    `json:"name"`
 
 	// Retry How often a run is tried whose job fails. What Airlock itself fails at is tried again besides
-	Retry     Retry     `json:"retry,omitempty,omitzero"`
-	Runtime   string    `json:"runtime"`
-	Timeout   string    `json:"timeout"`
-	UpdatedAt time.Time `json:"updatedAt"`
+	Retry     RetryPolicy `json:"retry,omitempty,omitzero"`
+	Runtime   string      `json:"runtime"`
+	Timeout   string      `json:"timeout"`
+	UpdatedAt time.Time   `json:"updatedAt"`
 }
 
 // AgentDraft An agent that a conversation proposes; POST it to `/agents` to create it
@@ -308,7 +328,7 @@ type CreateAgent struct {
 	Name string `json:"name"`
 
 	// Retry How often a run is tried whose job fails. What Airlock itself fails at is tried again besides
-	Retry Retry `json:"retry,omitempty,omitzero"`
+	Retry RetryPolicy `json:"retry,omitempty,omitzero"`
 
 	// Runtime Name of the runtime; the server's default when absent
 	Runtime string `json:"runtime,omitempty,omitzero"`
@@ -326,8 +346,8 @@ type Delivery struct {
 	CreatedAt time.Time `json:"createdAt"`
 
 	// DueAt Of the next attempt
-	DueAt   time.Time `json:"dueAt,omitempty,omitzero"`
-	EndedAt time.Time `json:"endedAt,omitempty,omitzero"`
+	DueAt      time.Time `json:"dueAt,omitempty,omitzero"`
+	FinishedAt time.Time `json:"finishedAt,omitempty,omitzero"`
 
 	// Id `webhook-id` of every attempt
 	Id string `json:"id"`
@@ -383,24 +403,21 @@ type Execution struct {
 	Error           Failure   `json:"error,omitempty,omitzero"`
 
 	// Files What the job left in its output folder; absent in lists
-	Files []File `json:"files,omitempty,omitzero"`
+	Files      []OutputFile `json:"files,omitempty,omitzero"`
+	FinishedAt time.Time    `json:"finishedAt,omitempty,omitzero"`
+	Id         string       `json:"id"`
+	Input      string       `json:"input"`
 
-	// FilesLeftOut How many more it left that are not kept: too many, too large, or no plain files
-	FilesLeftOut int       `json:"filesLeftOut,omitempty,omitzero"`
-	FinishedAt   time.Time `json:"finishedAt,omitempty,omitzero"`
-
-	// Given The files that the run was given; absent in lists
-	Given []ListedFile `json:"given,omitempty,omitzero"`
-
-	// Held It waits for a limit of its tenant
-	Held  bool   `json:"held,omitempty,omitzero"`
-	Id    string `json:"id"`
-	Input string `json:"input"`
-	Kind  Kind   `json:"kind"`
+	// InputFiles The input files of the run; absent in lists
+	InputFiles []InputFileInfo `json:"inputFiles,omitempty,omitzero"`
+	Kind       Kind            `json:"kind"`
 
 	// Labels Names and values of the caller's own, at most 16, to find executions by
 	Labels Labels `json:"labels,omitempty,omitzero"`
 	Model  string `json:"model,omitempty,omitzero"`
+
+	// OmittedFileCount How many more it left that are not kept: too many, too large, or no plain files
+	OmittedFileCount int `json:"omittedFileCount,omitempty,omitzero"`
 
 	// Receipt How the job was kept apart, in canonical JSON (RFC 8785); `airlock receipt verify` checks its signature. Absent until the end, for what ended without an attempt, and in lists
 	Receipt json.RawMessage `json:"receipt,omitempty,omitzero"`
@@ -410,10 +427,13 @@ type Execution struct {
 	RetryOf string `json:"retryOf,omitempty,omitzero"`
 	Runtime string `json:"runtime"`
 
-	// StartBy When it is too late for an attempt to begin
-	StartBy   time.Time     `json:"startBy"`
-	StartedAt time.Time     `json:"startedAt,omitempty,omitzero"`
-	Status    Status        `json:"status"`
+	// StartDeadline When it is too late for an attempt to begin
+	StartDeadline time.Time `json:"startDeadline"`
+	StartedAt     time.Time `json:"startedAt,omitempty,omitzero"`
+	Status        Status    `json:"status"`
+
+	// Throttled It waits because of a limit of its tenant
+	Throttled bool          `json:"throttled,omitempty,omitzero"`
 	Timeout   string        `json:"timeout"`
 	Urls      ExecutionURLs `json:"urls"`
 	Usage     Usage         `json:"usage"`
@@ -451,35 +471,6 @@ type Failure struct {
 // FailureCode defines model for Failure.Code.
 type FailureCode string
 
-// File defines model for File.
-type File struct {
-	// Path Relative to the output folder
-	Path string `json:"path"`
-
-	// Sha256 In hex
-	Sha256 string `json:"sha256"`
-
-	// Size Bytes
-	Size int64  `json:"size"`
-	Url  string `json:"url"`
-}
-
-// GivenFile defines model for GivenFile.
-type GivenFile struct {
-	Content string `json:"content"`
-
-	// Encoding How the file is written in `content`; `utf-8` when absent
-	Encoding GivenFileEncoding `json:"encoding,omitempty,omitzero"`
-
-	// Path Relative to the folder in which the agent starts
-	//
-	// Examples: data/input.csv
-	Path string `json:"path"`
-}
-
-// GivenFileEncoding How the file is written in `content`; `utf-8` when absent
-type GivenFileEncoding string
-
 // Health defines model for Health.
 type Health struct {
 	Status  HealthStatus `json:"status"`
@@ -489,8 +480,36 @@ type Health struct {
 // HealthStatus defines model for Health.Status.
 type HealthStatus string
 
-// IssueKey defines model for IssueKey.
-type IssueKey struct {
+// InputFile defines model for InputFile.
+type InputFile struct {
+	Content string `json:"content"`
+
+	// Encoding How the file is written in `content`; `utf-8` when absent
+	Encoding InputFileEncoding `json:"encoding,omitempty,omitzero"`
+
+	// Path Relative to the folder in which the agent starts
+	//
+	// Examples: data/input.csv
+	Path string `json:"path"`
+}
+
+// InputFileEncoding How the file is written in `content`; `utf-8` when absent
+type InputFileEncoding string
+
+// InputFileInfo defines model for InputFileInfo.
+type InputFileInfo struct {
+	// Path Relative to the folder in which the agent starts
+	Path string `json:"path"`
+
+	// Sha256 In hex
+	Sha256 string `json:"sha256"`
+
+	// Size Bytes
+	Size int64 `json:"size"`
+}
+
+// IssueAPIKey defines model for IssueAPIKey.
+type IssueAPIKey struct {
 	// ExpiresIn How long the key is good, at least `1m`; for ever when absent
 	//
 	// Examples: 720h
@@ -501,32 +520,12 @@ type IssueKey struct {
 	Scopes []Scope `json:"scopes"`
 }
 
-// IssuedKey defines model for IssuedKey.
-type IssuedKey struct {
-	Key Key `json:"key"`
+// IssuedAPIKey defines model for IssuedAPIKey.
+type IssuedAPIKey struct {
+	Key APIKey `json:"key"`
 
 	// Secret Send it as `Authorization: Bearer alk_…`. It cannot be shown again
 	Secret string `json:"secret"`
-}
-
-// Key defines model for Key.
-type Key struct {
-	CreatedAt time.Time `json:"createdAt"`
-	ExpiresAt time.Time `json:"expiresAt,omitempty,omitzero"`
-	Id        string    `json:"id"`
-	Name      string    `json:"name"`
-	Scopes    []Scope   `json:"scopes"`
-
-	// UsedAt When it was last used, or up to an hour before; absent where it never was
-	UsedAt time.Time `json:"usedAt,omitempty,omitzero"`
-}
-
-// KeyList defines model for KeyList.
-type KeyList struct {
-	Keys []Key `json:"keys"`
-
-	// NextCursor Leads to the next page; absent on the last
-	NextCursor NextCursor `json:"nextCursor,omitempty,omitzero"`
 }
 
 // Kind defines model for Kind.
@@ -534,18 +533,6 @@ type Kind string
 
 // Labels Names and values of the caller's own, at most 16, to find executions by
 type Labels map[string]string
-
-// ListedFile defines model for ListedFile.
-type ListedFile struct {
-	// Path Relative to the folder in which the agent starts
-	Path string `json:"path"`
-
-	// Sha256 In hex
-	Sha256 string `json:"sha256"`
-
-	// Size Bytes
-	Size int64 `json:"size"`
-}
 
 // Message defines model for Message.
 type Message struct {
@@ -569,6 +556,19 @@ type MessageRole string
 
 // NextCursor Leads to the next page; absent on the last
 type NextCursor = string
+
+// OutputFile defines model for OutputFile.
+type OutputFile struct {
+	// Path Relative to the output folder
+	Path string `json:"path"`
+
+	// Sha256 In hex
+	Sha256 string `json:"sha256"`
+
+	// Size Bytes
+	Size int64  `json:"size"`
+	Url  string `json:"url"`
+}
 
 // Problem defines model for Problem.
 type Problem struct {
@@ -626,8 +626,8 @@ type Result struct {
 	Url string `json:"url,omitempty,omitzero"`
 }
 
-// Retry How often a run is tried whose job fails. What Airlock itself fails at is tried again besides
-type Retry struct {
+// RetryPolicy How often a run is tried whose job fails. What Airlock itself fails at is tried again besides
+type RetryPolicy struct {
 	// MaxAttempts Attempts in all; 1 when absent
 	MaxAttempts int `json:"maxAttempts,omitempty,omitzero"`
 }
@@ -635,7 +635,7 @@ type Retry struct {
 // RunAgent defines model for RunAgent.
 type RunAgent struct {
 	// Files Files that the agent finds in the folder in which it starts; 768 KiB together
-	Files []GivenFile `json:"files,omitempty,omitzero"`
+	Files []InputFile `json:"files,omitempty,omitzero"`
 
 	// Input Text in UTF-8 without NUL, at most 256 KiB
 	Input string `json:"input"`
@@ -708,10 +708,10 @@ type UpdateAgent struct {
 	Model        string `json:"model,omitempty,omitzero"`
 
 	// Name At most 200 bytes
-	Name    string      `json:"name,omitempty,omitzero"`
-	Retry   *RetryPatch `json:"retry,omitempty"`
-	Runtime string      `json:"runtime,omitempty,omitzero"`
-	Timeout string      `json:"timeout,omitempty,omitzero"`
+	Name    string            `json:"name,omitempty,omitzero"`
+	Retry   *RetryPolicyPatch `json:"retry,omitempty"`
+	Runtime string            `json:"runtime,omitempty,omitzero"`
+	Timeout string            `json:"timeout,omitempty,omitzero"`
 }
 
 // BudgetPatch Its members are merged one by one
@@ -720,8 +720,8 @@ type BudgetPatch struct {
 	MaxTokens  int64   `json:"maxTokens,omitempty,omitzero"`
 }
 
-// RetryPatch defines model for UpdateAgent.retry.
-type RetryPatch struct {
+// RetryPolicyPatch defines model for UpdateAgent.retry.
+type RetryPolicyPatch struct {
 	MaxAttempts int `json:"maxAttempts,omitempty,omitzero"`
 }
 
@@ -904,8 +904,8 @@ type RetryExecutionParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
-// ListKeysParams defines parameters for ListKeys.
-type ListKeysParams struct {
+// ListAPIKeysParams defines parameters for ListAPIKeys.
+type ListAPIKeysParams struct {
 	// Limit How many to show at most
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 
@@ -937,8 +937,8 @@ type RunAgentJSONRequestBody = RunAgent
 // SendMessageJSONRequestBody defines body for SendMessage for application/json ContentType.
 type SendMessageJSONRequestBody = SendMessage
 
-// IssueKeyJSONRequestBody defines body for IssueKey for application/json ContentType.
-type IssueKeyJSONRequestBody = IssueKey
+// IssueAPIKeyJSONRequestBody defines body for IssueAPIKey for application/json ContentType.
+type IssueAPIKeyJSONRequestBody = IssueAPIKey
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -1023,15 +1023,15 @@ type ServerInterface interface {
 	// Health Liveness
 	// (GET /healthz)
 	Health(ctx echo.Context) error
-	// ListKeys Keys, the newest first, without their secrets
+	// ListAPIKeys Keys, the newest first, without their secrets
 	// (GET /keys)
-	ListKeys(ctx echo.Context, params ListKeysParams) error
-	// IssueKey Issue a key of the tenant; its secret is shown this once
+	ListAPIKeys(ctx echo.Context, params ListAPIKeysParams) error
+	// IssueAPIKey Issue a key of the tenant; its secret is shown this once
 	// (POST /keys)
-	IssueKey(ctx echo.Context) error
-	// RevokeKey Revoke a key; it is refused everywhere within 5 s
+	IssueAPIKey(ctx echo.Context) error
+	// RevokeAPIKey Revoke a key; it is refused everywhere within 5 s
 	// (DELETE /keys/{id})
-	RevokeKey(ctx echo.Context, id ID) error
+	RevokeAPIKey(ctx echo.Context, id ID) error
 	// Metrics What the process has counted, for Prometheus; not here where METRICS_LISTEN says elsewhere
 	// (GET /metrics)
 	Metrics(ctx echo.Context) error
@@ -1822,12 +1822,12 @@ func (w *ServerInterfaceWrapper) Health(ctx echo.Context) error {
 	return err
 }
 
-// ListKeys converts echo context to params.
-func (w *ServerInterfaceWrapper) ListKeys(ctx echo.Context) error {
+// ListAPIKeys converts echo context to params.
+func (w *ServerInterfaceWrapper) ListAPIKeys(ctx echo.Context) error {
 	var err error
 
 	// Parameter object where we will unmarshal all parameters from the context
-	var params ListKeysParams
+	var params ListAPIKeysParams
 	// ------------- Optional query parameter "limit" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
@@ -1843,21 +1843,21 @@ func (w *ServerInterfaceWrapper) ListKeys(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ListKeys(ctx, params)
+	err = w.Handler.ListAPIKeys(ctx, params)
 	return err
 }
 
-// IssueKey converts echo context to params.
-func (w *ServerInterfaceWrapper) IssueKey(ctx echo.Context) error {
+// IssueAPIKey converts echo context to params.
+func (w *ServerInterfaceWrapper) IssueAPIKey(ctx echo.Context) error {
 	var err error
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.IssueKey(ctx)
+	err = w.Handler.IssueAPIKey(ctx)
 	return err
 }
 
-// RevokeKey converts echo context to params.
-func (w *ServerInterfaceWrapper) RevokeKey(ctx echo.Context) error {
+// RevokeAPIKey converts echo context to params.
+func (w *ServerInterfaceWrapper) RevokeAPIKey(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "id" -------------
 	var id ID
@@ -1868,7 +1868,7 @@ func (w *ServerInterfaceWrapper) RevokeKey(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.RevokeKey(ctx, id)
+	err = w.Handler.RevokeAPIKey(ctx, id)
 	return err
 }
 
@@ -2051,9 +2051,9 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/executions/:id/events", wrapper.GetExecutionEvents, options.OperationMiddlewares["getExecutionEvents"]...)
 	router.POST(options.BaseURL+"/executions/:id/cancel", wrapper.CancelExecution, options.OperationMiddlewares["cancelExecution"]...)
 	router.POST(options.BaseURL+"/executions/:id/retry", wrapper.RetryExecution, options.OperationMiddlewares["retryExecution"]...)
-	router.GET(options.BaseURL+"/keys", wrapper.ListKeys, options.OperationMiddlewares["listKeys"]...)
-	router.POST(options.BaseURL+"/keys", wrapper.IssueKey, options.OperationMiddlewares["issueKey"]...)
-	router.DELETE(options.BaseURL+"/keys/:id", wrapper.RevokeKey, options.OperationMiddlewares["revokeKey"]...)
+	router.GET(options.BaseURL+"/keys", wrapper.ListAPIKeys, options.OperationMiddlewares["listAPIKeys"]...)
+	router.POST(options.BaseURL+"/keys", wrapper.IssueAPIKey, options.OperationMiddlewares["issueAPIKey"]...)
+	router.DELETE(options.BaseURL+"/keys/:id", wrapper.RevokeAPIKey, options.OperationMiddlewares["revokeAPIKey"]...)
 	router.GET(options.BaseURL+"/webhooks/deliveries", wrapper.ListDeliveries, options.OperationMiddlewares["listDeliveries"]...)
 	router.GET(options.BaseURL+"/webhooks/deliveries/:id", wrapper.GetDelivery, options.OperationMiddlewares["getDelivery"]...)
 	router.POST(options.BaseURL+"/webhooks/deliveries/:id/retry", wrapper.RetryDelivery, options.OperationMiddlewares["retryDelivery"]...)

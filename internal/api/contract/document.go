@@ -39,7 +39,7 @@ var Operations = sync.OnceValue(func() map[string]*Operation {
 })
 
 // root is the name under which the document is known to the compiler.
-const root = "contract.json"
+const documentURL = "contract.json"
 
 // document is the OpenAPI document as it is compiled. A schema of OpenAPI 3.1
 // is a JSON Schema, so a validator of those needs nothing but its address.
@@ -54,17 +54,17 @@ func compile(data []byte) (map[string]*Operation, error) {
 		return nil, err
 	}
 	d.compiler.AssertFormat()
-	if err := d.compiler.AddResource(root, d.tree); err != nil {
+	if err := d.compiler.AddResource(documentURL, d.tree); err != nil {
 		return nil, err
 	}
 	operations := map[string]*Operation{}
-	paths := at{"paths"}
+	paths := pointer{"paths"}
 	for path, item := range d.object(paths) {
 		for method := range item.(map[string]any) {
 			if method == "parameters" {
 				continue
 			}
-			op, err := d.operation(paths.to(path), method)
+			op, err := d.operation(paths.join(path), method)
 			if err != nil {
 				return nil, fmt.Errorf("%s %s: %w", method, path, err)
 			}
@@ -75,12 +75,12 @@ func compile(data []byte) (map[string]*Operation, error) {
 }
 
 // at is the place of a value in the document, as a JSON pointer's parts.
-type at []string
+type pointer []string
 
-func (a at) to(parts ...string) at { return append(a[:len(a):len(a)], parts...) }
+func (a pointer) join(parts ...string) pointer { return append(a[:len(a):len(a)], parts...) }
 
 // object returns the object at a place; empty where there is none.
-func (d *document) object(a at) map[string]any {
+func (d *document) object(a pointer) map[string]any {
 	var value any = d.tree
 	for _, part := range a {
 		switch v := value.(type) {
@@ -101,12 +101,12 @@ func (d *document) object(a at) map[string]any {
 }
 
 // resolve follows a reference, where there is one.
-func (d *document) resolve(a at) at {
+func (d *document) resolve(a pointer) pointer {
 	ref, ok := d.object(a)["$ref"].(string)
 	if !ok {
 		return a
 	}
-	var parts at
+	var parts pointer
 	for part := range strings.SplitSeq(strings.TrimPrefix(ref, "#/"), "/") {
 		parts = append(parts, strings.NewReplacer("~1", "/", "~0", "~").Replace(part))
 	}
@@ -114,10 +114,10 @@ func (d *document) resolve(a at) at {
 }
 
 // schema compiles the schema at a place.
-func (d *document) schema(a at) (*jsonschema.Schema, error) {
-	var pointer strings.Builder
+func (d *document) schema(a pointer) (*jsonschema.Schema, error) {
+	var text strings.Builder
 	for _, part := range a {
-		pointer.WriteString("/" + url.PathEscape(strings.NewReplacer("~", "~0", "/", "~1").Replace(part)))
+		text.WriteString("/" + url.PathEscape(strings.NewReplacer("~", "~0", "/", "~1").Replace(part)))
 	}
-	return d.compiler.Compile(root + "#" + pointer.String())
+	return d.compiler.Compile(documentURL + "#" + text.String())
 }

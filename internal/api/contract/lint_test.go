@@ -11,7 +11,7 @@ import (
 )
 
 // The document is an OpenAPI 3.1 document: references, schemas, examples.
-func TestTheDocumentIsValid(t *testing.T) {
+func TestDocumentIsValidOpenAPI(t *testing.T) {
 	doc, err := openapi3.NewLoader().LoadFromData(source)
 	require.NoError(t, err)
 	require.NoError(t, doc.Validate(t.Context(), openapi3.IsOpenAPI31OrLater()))

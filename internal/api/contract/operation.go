@@ -13,20 +13,20 @@ import (
 
 // Media types of bodies whose schemas are checked.
 const (
-	mediaJSON       = "application/json"
-	mediaMergePatch = "application/merge-patch+json"
-	mediaProblem    = "application/problem+json"
+	mediaTypeJSON       = "application/json"
+	mediaTypeMergePatch = "application/merge-patch+json"
+	mediaTypeProblem    = "application/problem+json"
 )
 
 // Operation is what the contract says of one method of one path. It is safe
 // for concurrent use.
 type Operation struct {
-	ID         string
-	Scopes     []Scope     // that the caller needs; none: open to everybody
-	Parameters []Parameter // of query and headers
-	AnyQuery   bool        // takes unknown query parameters (x-any-query)
-	Body       *jsonschema.Schema
-	Answers    map[int]Answer // by status
+	ID                 string
+	Scopes             []Scope     // that the caller needs; none: open to everybody
+	Parameters         []Parameter // of query and headers
+	AllowsUnknownQuery bool        // takes unknown query parameters (x-allow-unknown-query)
+	Body               *jsonschema.Schema
+	Responses          map[int]Response // by status
 }
 
 // Parameter is one of an operation's parameters.
@@ -40,36 +40,36 @@ type Parameter struct {
 // Answer is what the contract says of the responses of one status: the schemas
 // of the media types that it may have, nil where the body is not JSON. Without
 // any there is no body.
-type Answer map[string]*jsonschema.Schema
+type Response map[string]*jsonschema.Schema
 
-func (d *document) operation(path at, method string) (*Operation, error) {
-	here := path.to(method)
-	object := d.object(here)
-	op := &Operation{Answers: map[int]Answer{}}
+func (d *document) operation(path pointer, method string) (*Operation, error) {
+	location := path.join(method)
+	object := d.object(location)
+	op := &Operation{Responses: map[int]Response{}}
 	op.ID, _ = object["operationId"].(string)
-	op.AnyQuery, _ = object["x-any-query"].(bool)
-	op.Scopes = d.scopes(here)
-	for _, list := range []at{path.to("parameters"), here.to("parameters")} {
+	op.AllowsUnknownQuery, _ = object["x-allow-unknown-query"].(bool)
+	op.Scopes = d.scopes(location)
+	for _, list := range []pointer{path.join("parameters"), location.join("parameters")} {
 		if err := d.parameters(op, list); err != nil {
 			return nil, err
 		}
 	}
-	body := d.resolve(here.to("requestBody")).to("content")
+	body := d.resolve(location.join("requestBody")).join("content")
 	for media := range d.object(body) {
-		if media != mediaJSON && media != mediaMergePatch {
+		if media != mediaTypeJSON && media != mediaTypeMergePatch {
 			continue
 		}
 		var err error
-		if op.Body, err = d.schema(body.to(media, "schema")); err != nil {
+		if op.Body, err = d.schema(body.join(media, "schema")); err != nil {
 			return nil, err
 		}
 	}
-	for code := range d.object(here.to("responses")) {
+	for code := range d.object(location.join("responses")) {
 		status, err := strconv.Atoi(code)
 		if err != nil {
 			return nil, fmt.Errorf("the status %q is not one", code)
 		}
-		if op.Answers[status], err = d.answer(d.resolve(here.to("responses", code))); err != nil {
+		if op.Responses[status], err = d.response(d.resolve(location.join("responses", code))); err != nil {
 			return nil, err
 		}
 	}
@@ -78,11 +78,11 @@ func (d *document) operation(path at, method string) (*Operation, error) {
 
 // scopes are those that an operation says it takes, or the document for all
 // that say nothing.
-func (d *document) scopes(operation at) []Scope {
-	if _, says := d.object(operation)["security"]; !says {
+func (d *document) scopes(operation pointer) []Scope {
+	if _, declared := d.object(operation)["security"]; !declared {
 		operation = nil
 	}
-	names, _ := d.object(operation.to("security", "0"))["bearer"].([]any)
+	names, _ := d.object(operation.join("security", "0"))["bearer"].([]any)
 	scopes := make([]Scope, len(names))
 	for i, name := range names {
 		text, _ := name.(string)
@@ -91,10 +91,10 @@ func (d *document) scopes(operation at) []Scope {
 	return scopes
 }
 
-func (d *document) parameters(op *Operation, list at) error {
-	for i := 0; d.object(list.to(strconv.Itoa(i))) != nil; i++ {
-		here := d.resolve(list.to(strconv.Itoa(i)))
-		object := d.object(here)
+func (d *document) parameters(op *Operation, list pointer) error {
+	for i := 0; d.object(list.join(strconv.Itoa(i))) != nil; i++ {
+		location := d.resolve(list.join(strconv.Itoa(i)))
+		object := d.object(location)
 		var p Parameter
 		p.Name, _ = object["name"].(string)
 		p.In, _ = object["in"].(string)
@@ -102,9 +102,9 @@ func (d *document) parameters(op *Operation, list at) error {
 		if p.In == "path" {
 			continue // an ID is opaque: what is none is not found
 		}
-		p.Type, _ = d.object(d.resolve(here.to("schema")))["type"].(string)
+		p.Type, _ = d.object(d.resolve(location.join("schema")))["type"].(string)
 		var err error
-		if p.Schema, err = d.schema(here.to("schema")); err != nil {
+		if p.Schema, err = d.schema(location.join("schema")); err != nil {
 			return err
 		}
 		op.Parameters = append(op.Parameters, p)
@@ -112,29 +112,29 @@ func (d *document) parameters(op *Operation, list at) error {
 	return nil
 }
 
-func (d *document) answer(here at) (Answer, error) {
-	answer := Answer{}
-	for media := range d.object(here.to("content")) {
-		answer[media] = nil
-		if media != mediaJSON && media != mediaProblem {
+func (d *document) response(location pointer) (Response, error) {
+	response := Response{}
+	for media := range d.object(location.join("content")) {
+		response[media] = nil
+		if media != mediaTypeJSON && media != mediaTypeProblem {
 			continue
 		}
 		var err error
-		if answer[media], err = d.schema(here.to("content", media, "schema")); err != nil {
+		if response[media], err = d.schema(location.join("content", media, "schema")); err != nil {
 			return nil, err
 		}
 	}
-	return answer, nil
+	return response, nil
 }
 
 // Takes reports whether the operation has this header.
-func (op *Operation) Takes(header string) bool {
+func (op *Operation) AcceptsHeader(header string) bool {
 	return slices.ContainsFunc(op.Parameters, func(p Parameter) bool { return p.In == "header" && p.Name == header })
 }
 
 // CheckParameters returns what is wrong with the query and the headers of a request.
 func (op *Operation) CheckParameters(query url.Values, header http.Header) []FieldError {
-	var wrong []FieldError
+	var fieldErrs []FieldError
 	for _, p := range op.Parameters {
 		values := query[p.Name]
 		if p.In == "header" {
@@ -142,24 +142,24 @@ func (op *Operation) CheckParameters(query url.Values, header http.Header) []Fie
 		}
 		switch {
 		case len(values) == 0 && p.Required:
-			wrong = append(wrong, FieldError{Field: p.Name, Detail: "must be given"})
+			fieldErrs = append(fieldErrs, FieldError{Field: p.Name, Detail: "must be given"})
 		case len(values) > 1 && p.In == "query":
-			wrong = append(wrong, FieldError{Field: p.Name, Detail: "stands twice"})
+			fieldErrs = append(fieldErrs, FieldError{Field: p.Name, Detail: "stands twice"})
 		case len(values) > 0 && !utf8.ValidString(values[0]):
-			wrong = append(wrong, FieldError{Field: p.Name, Detail: "must be UTF-8"})
+			fieldErrs = append(fieldErrs, FieldError{Field: p.Name, Detail: "must be UTF-8"})
 		case len(values) > 0:
-			wrong = append(wrong, p.check(values[0])...)
+			fieldErrs = append(fieldErrs, p.check(values[0])...)
 		}
 	}
-	if op.AnyQuery {
-		return wrong
+	if op.AllowsUnknownQuery {
+		return fieldErrs
 	}
 	for name := range query {
 		if !slices.ContainsFunc(op.Parameters, func(p Parameter) bool { return p.In == "query" && p.Name == name }) {
-			wrong = append(wrong, FieldError{Field: name, Detail: "there is no such parameter; GET /openapi.json describes the request"})
+			fieldErrs = append(fieldErrs, FieldError{Field: name, Detail: "there is no such parameter; GET /openapi.json describes the request"})
 		}
 	}
-	return wrong
+	return fieldErrs
 }
 
 func (p *Parameter) check(text string) []FieldError {
@@ -172,9 +172,9 @@ func (p *Parameter) check(text string) []FieldError {
 		value, err = strconv.ParseBool(text)
 	}
 	if err != nil {
-		return []FieldError{{Field: p.Name, Detail: "must be " + article(p.Type)}}
+		return []FieldError{{Field: p.Name, Detail: "must be " + withArticle(p.Type)}}
 	}
-	return faults(p.Name, p.Schema.Validate(value))
+	return fieldErrors(p.Name, p.Schema.Validate(value))
 }
 
 // CheckBody returns what is wrong with a request's body, a value as
@@ -183,5 +183,5 @@ func (op *Operation) CheckBody(body any) []FieldError {
 	if op.Body == nil {
 		return nil
 	}
-	return faults("", op.Body.Validate(body))
+	return fieldErrors("", op.Body.Validate(body))
 }

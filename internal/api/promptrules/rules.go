@@ -35,18 +35,18 @@ func Load(file string) (Rules, error) {
 }
 
 func parse(data []byte) (Rules, error) {
-	var listed []struct {
+	var entries []struct {
 		Name    string `yaml:"name"`
 		Pattern string `yaml:"pattern"`
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	decoder.KnownFields(true)
-	if err := decoder.Decode(&listed); err != nil && !errors.Is(err, io.EOF) {
+	if err := decoder.Decode(&entries); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	var rules Rules
 	var errs []error
-	for i, l := range listed {
+	for i, l := range entries {
 		if l.Name == "" || l.Pattern == "" {
 			errs = append(errs, fmt.Errorf("rule %d needs a name and a pattern", i+1))
 			continue
@@ -62,7 +62,7 @@ func parse(data []byte) (Rules, error) {
 }
 
 // Denies returns the name of the first rule against a text; "" when there is none.
-func (rules Rules) Denies(text string) (name string) {
+func (rules Rules) FirstMatch(text string) (name string) {
 	for _, r := range rules {
 		if r.pattern.MatchString(text) {
 			return r.name

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestRulesDeny(t *testing.T) {
+func TestFirstMatch(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "rules.yaml")
 	require.NoError(t, os.WriteFile(file, []byte(`
 - name: no cards
@@ -21,25 +21,25 @@ func TestRulesDeny(t *testing.T) {
 	for text, name := range map[string]string{
 		"hello": "", "": "", "4111111111111111": "no cards", "A SECRET": "no secrets", "secret 4111111111111111": "no cards",
 	} {
-		require.Equal(t, name, rules.Denies(text), text)
+		require.Equal(t, name, rules.FirstMatch(text), text)
 	}
 }
 
-func TestNoRules(t *testing.T) {
+func TestEmptyRulesDenyNothing(t *testing.T) {
 	for _, text := range []string{"", "[]", "# none\n"} {
 		rules, err := parse([]byte(text))
 		require.NoError(t, err)
-		require.Empty(t, rules.Denies("anything"))
+		require.Empty(t, rules.FirstMatch("anything"))
 	}
 	rules, err := Load("")
 	require.NoError(t, err)
 	require.Empty(t, rules)
 }
 
-func TestAllMistakesAreSaid(t *testing.T) {
+func TestParseReportsAllErrors(t *testing.T) {
 	_, err := parse([]byte("- {name: a, pattern: '('}\n- {name: b}\n- {name: c, pattern: '(?=x)'}\n"))
-	for _, says := range []string{`rule "a"`, "rule 2", `rule "c"`} {
-		require.ErrorContains(t, err, says)
+	for _, want := range []string{`rule "a"`, "rule 2", `rule "c"`} {
+		require.ErrorContains(t, err, want)
 	}
 	_, err = parse([]byte("- {nam: a, pattern: x}"))
 	require.ErrorContains(t, err, "nam")
@@ -50,8 +50,8 @@ func TestAllMistakesAreSaid(t *testing.T) {
 }
 
 // What would keep other engines busy for years is no matter here.
-func TestNoTextTakesLong(t *testing.T) {
+func TestMatchingTimeIsLinear(t *testing.T) {
 	rules, err := parse([]byte(`[{name: a, pattern: '^(a+)+$'}]`))
 	require.NoError(t, err)
-	require.Empty(t, rules.Denies(strings.Repeat("a", 256<<10)+"b"))
+	require.Empty(t, rules.FirstMatch(strings.Repeat("a", 256<<10)+"b"))
 }

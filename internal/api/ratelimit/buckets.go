@@ -11,15 +11,15 @@ import (
 
 // remembered is for about how many names buckets are kept, some 200 bytes each.
 // The one that was not used for longest is full again when it is met anew.
-const remembered = 10_000
+const maxBuckets = 10_000
 
 // Buckets are token buckets by name, such as a tenant's or an address. They are
 // safe for concurrent use, and those of one process: with several, the limits add up.
 type Buckets struct {
-	rate  rate.Limit
-	burst int
-	now   func() time.Time
-	kept  *lru.Cache[string, *rate.Limiter]
+	rate     rate.Limit
+	burst    int
+	now      func() time.Time
+	limiters *lru.Cache[string, *rate.Limiter]
 }
 
 // NewBuckets returns buckets that hold burst tokens and get so many a second
@@ -32,8 +32,8 @@ func NewBuckets(perSecond float64, burst int, now func() time.Time) *Buckets {
 	if now == nil {
 		now = time.Now
 	}
-	kept, _ := lru.New[string, *rate.Limiter](remembered) // fails for a size of nothing only
-	return &Buckets{rate: rate.Limit(perSecond), burst: burst, now: now, kept: kept}
+	limiters, _ := lru.New[string, *rate.Limiter](maxBuckets) // fails for a size of nothing only
+	return &Buckets{rate: rate.Limit(perSecond), burst: burst, now: now, limiters: limiters}
 }
 
 // Take takes a token. Where there is none it returns how long until there is.
@@ -42,35 +42,35 @@ func (b *Buckets) Take(name string) (wait time.Duration) {
 		return 0
 	}
 	now := b.now()
-	if l := b.of(name); !l.AllowN(now, 1) {
-		return max(time.Nanosecond, b.until(l, now))
+	if l := b.limiterFor(name); !l.AllowN(now, 1) {
+		return max(time.Nanosecond, b.waitTime(l, now))
 	}
 	return 0
 }
 
 // Dry returns how long it is until there is a token, without taking one.
-func (b *Buckets) Dry(name string) (wait time.Duration) {
+func (b *Buckets) RetryAfter(name string) (wait time.Duration) {
 	if b == nil {
 		return 0
 	}
-	if l, ok := b.kept.Get(name); ok {
-		return b.until(l, b.now())
+	if l, ok := b.limiters.Get(name); ok {
+		return b.waitTime(l, b.now())
 	}
 	return 0
 }
 
-func (b *Buckets) until(l *rate.Limiter, now time.Time) time.Duration {
-	lacking := 1 - l.TokensAt(now)
-	return max(0, time.Duration(lacking/float64(b.rate)*float64(time.Second)))
+func (b *Buckets) waitTime(l *rate.Limiter, now time.Time) time.Duration {
+	missing := 1 - l.TokensAt(now)
+	return max(0, time.Duration(missing/float64(b.rate)*float64(time.Second)))
 }
 
-func (b *Buckets) of(name string) *rate.Limiter {
-	if l, ok := b.kept.Get(name); ok {
+func (b *Buckets) limiterFor(name string) *rate.Limiter {
+	if l, ok := b.limiters.Get(name); ok {
 		return l
 	}
 	fresh := rate.NewLimiter(b.rate, b.burst)
-	if before, ok, _ := b.kept.PeekOrAdd(name, fresh); ok {
-		return before
+	if existing, ok, _ := b.limiters.PeekOrAdd(name, fresh); ok {
+		return existing
 	}
 	return fresh
 }

@@ -16,29 +16,29 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestABucketFillsAgain(t *testing.T) {
+func TestBucketRefills(t *testing.T) {
 	now := time.Unix(0, 0)
 	b := NewBuckets(2, 3, func() time.Time { return now })
 	for range 3 {
-		require.Zero(t, b.Dry("ada"))
+		require.Zero(t, b.RetryAfter("ada"))
 		require.Zero(t, b.Take("ada"))
 	}
 	require.Equal(t, 500*time.Millisecond, b.Take("ada"))
-	require.Equal(t, 500*time.Millisecond, b.Dry("ada"), "what was refused costs nothing")
+	require.Equal(t, 500*time.Millisecond, b.RetryAfter("ada"), "what was refused costs nothing")
 	require.Zero(t, b.Take("bob"), "another's bucket")
 	now = now.Add(500 * time.Millisecond)
 	require.Zero(t, b.Take("ada"))
 	require.NotZero(t, b.Take("ada"))
 }
 
-func TestNoLimit(t *testing.T) {
+func TestZeroRateIsUnlimited(t *testing.T) {
 	b := NewBuckets(0, 0, nil)
 	require.Zero(t, b.Take("ada"))
-	require.Zero(t, b.Dry("ada"))
+	require.Zero(t, b.RetryAfter("ada"))
 }
 
 // In no time are there more than the burst and what came again meanwhile.
-func TestNobodyTakesMoreThanThereIs(t *testing.T) {
+func TestTakeNeverExceedsBurstPlusRefill(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		now := time.Unix(0, 0)
 		b := NewBuckets(10, 5, func() time.Time { return now })
@@ -59,15 +59,15 @@ func TestNobodyTakesMoreThanThereIs(t *testing.T) {
 	})
 }
 
-func TestMemoryIsBounded(t *testing.T) {
+func TestBucketCountIsBounded(t *testing.T) {
 	b := NewBuckets(1, 1, nil)
-	for i := range 3 * remembered {
+	for i := range 3 * maxBuckets {
 		b.Take(fmt.Sprint(i))
 	}
-	require.Equal(t, remembered, b.kept.Len())
+	require.Equal(t, maxBuckets, b.limiters.Len())
 }
 
-func TestOneBucketForManyAtOnce(t *testing.T) {
+func TestConcurrentTake(t *testing.T) {
 	now := time.Unix(0, 0)
 	b := NewBuckets(1, 10, func() time.Time { return now })
 	var (
@@ -93,7 +93,7 @@ func listen(t *testing.T, connections int, write time.Duration) net.Listener {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { l.Close() })
-	return Listener(l, connections, write)
+	return NewListener(l, connections, write)
 }
 
 func dial(t *testing.T, l net.Listener) net.Conn {
@@ -104,7 +104,7 @@ func dial(t *testing.T, l net.Listener) net.Conn {
 	return c
 }
 
-func TestWhoDoesNotReadIsLetGo(t *testing.T) {
+func TestStalledReaderIsDisconnected(t *testing.T) {
 	l := listen(t, 1, 50*time.Millisecond)
 	dial(t, l)
 	c, err := l.Accept()
@@ -115,7 +115,7 @@ func TestWhoDoesNotReadIsLetGo(t *testing.T) {
 }
 
 // A large answer may take longer than the time of one write.
-func TestWhoReadsSlowlyGetsItAll(t *testing.T) {
+func TestSlowReaderGetsEverything(t *testing.T) {
 	l := listen(t, 1, time.Minute)
 	reading := dial(t, l)
 	c, err := l.Accept()
@@ -139,7 +139,7 @@ func TestWhoReadsSlowlyGetsItAll(t *testing.T) {
 	require.NoError(t, <-sent)
 }
 
-func TestConnectionsAreCounted(t *testing.T) {
+func TestConnectionLimit(t *testing.T) {
 	l := listen(t, 1, time.Second)
 	dial(t, l)
 	dial(t, l)

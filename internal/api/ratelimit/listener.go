@@ -10,16 +10,16 @@ import (
 // Listener accepts at most so many connections at once (0: any number), and gives each write
 // to one a time: who does not read what it asked for is let go. A reader may
 // take long over a large answer, but not stand still.
-func Listener(l net.Listener, connections int, write time.Duration) net.Listener {
-	if connections > 0 {
-		l = netutil.LimitListener(l, connections)
+func NewListener(l net.Listener, maxConnections int, writeTimeout time.Duration) net.Listener {
+	if maxConnections > 0 {
+		l = netutil.LimitListener(l, maxConnections)
 	}
-	return listener{Listener: l, write: write}
+	return listener{Listener: l, writeTimeout: writeTimeout}
 }
 
 type listener struct {
 	net.Listener
-	write time.Duration
+	writeTimeout time.Duration
 }
 
 func (l listener) Accept() (net.Conn, error) {
@@ -27,24 +27,24 @@ func (l listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{Conn: c, timeout: l.write}, nil
+	return &conn{Conn: c, writeTimeout: l.writeTimeout}, nil
 }
 
 type conn struct {
 	net.Conn
-	timeout time.Duration
+	writeTimeout time.Duration
 }
 
 // piece is how much has to be read within the time, in bytes.
-const piece = 64 << 10
+const maxWriteBytes = 64 << 10
 
 func (c *conn) Write(p []byte) (written int, err error) {
 	for len(p) > 0 && err == nil {
-		if err = c.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
+		if err = c.SetWriteDeadline(time.Now().Add(c.writeTimeout)); err != nil {
 			return written, err
 		}
 		var n int
-		n, err = c.Conn.Write(p[:min(len(p), piece)])
+		n, err = c.Conn.Write(p[:min(len(p), maxWriteBytes)])
 		written += n
 		p = p[n:]
 	}

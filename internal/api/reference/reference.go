@@ -16,15 +16,15 @@ import (
 )
 
 //go:embed page.html
-var page string
+var pageTemplate string
 
 //go:embed page.css
-var style string
+var stylesheet string
 
 // Policy is the content security policy that the page needs: its own style and
 // nothing else.
-var Policy = func() string {
-	sum := sha256.Sum256([]byte(style))
+var ContentSecurityPolicy = func() string {
+	sum := sha256.Sum256([]byte(stylesheet))
 	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; frame-ancestors 'none'; base-uri 'none'"
 }()
 
@@ -46,7 +46,7 @@ type (
 		Summary, Description string
 		OperationID          string
 		Parameters           []parameter
-		RequestBody          struct{ Content map[string]media }
+		RequestBody          struct{ Content map[string]mediaType }
 		Responses            map[string]response
 	}
 	parameter struct {
@@ -58,10 +58,10 @@ type (
 	response struct {
 		Ref         string `json:"$ref"`
 		Description string
-		Content     map[string]media
+		Content     map[string]mediaType
 	}
-	media  struct{ Schema schema }
-	schema struct {
+	mediaType struct{ Schema schema }
+	schema    struct {
 		Ref         string `json:"$ref"`
 		Type        any
 		Description string
@@ -73,43 +73,43 @@ type (
 )
 
 // Page makes the page of a document in JSON.
-func Page(openapi []byte) ([]byte, error) {
+func Render(openapi []byte) ([]byte, error) {
 	var doc document
 	if err := json.Unmarshal(openapi, &doc); err != nil {
 		return nil, err
 	}
-	groups, err := doc.groups()
+	groups, err := doc.groupByTag()
 	if err != nil {
 		return nil, err
 	}
 	compiled, err := template.New("page").Funcs(template.FuncMap{
-		"type": typeOf, "target": target, "text": paragraphs, "sorted": sorted, "join": join,
+		"type": typeName, "target": refName, "text": splitParagraphs, "sorted": sortedNames, "join": joinStrings,
 		"has": slices.Contains[[]string],
-	}).Parse(page)
+	}).Parse(pageTemplate)
 	if err != nil {
 		return nil, err
 	}
 	var out bytes.Buffer
 	err = compiled.Execute(&out, map[string]any{
 		"Info": doc.Info, "Groups": groups, "Schemas": doc.Components.Schemas,
-		"Style": template.CSS(style), //nolint:gosec // it is embedded
+		"Style": template.CSS(stylesheet), //nolint:gosec // it is embedded
 	})
 	return out.Bytes(), err
 }
 
 // group holds the operations of one tag.
-type group struct {
+type tagGroup struct {
 	Name       string
-	Operations []shown
+	Operations []endpoint
 }
 
-type shown struct {
+type endpoint struct {
 	Method, Path string
 	operation
 }
 
-func (d *document) groups() ([]group, error) {
-	groups := make([]group, len(d.Tags))
+func (d *document) groupByTag() ([]tagGroup, error) {
+	groups := make([]tagGroup, len(d.Tags))
 	for i, tag := range d.Tags {
 		groups[i].Name = tag.Name
 	}
@@ -123,17 +123,17 @@ func (d *document) groups() ([]group, error) {
 			delete(item, "parameters")
 		}
 		for _, method := range slices.Sorted(maps.Keys(item)) {
-			op := shown{Method: strings.ToUpper(method), Path: path}
+			op := endpoint{Method: strings.ToUpper(method), Path: path}
 			if err := json.Unmarshal(item[method], &op.operation); err != nil {
 				return nil, err
 			}
-			op.Parameters = d.resolved(append(slices.Clone(shared), op.Parameters...))
+			op.Parameters = d.resolveParameters(append(slices.Clone(shared), op.Parameters...))
 			for code, r := range op.Responses {
 				if r.Ref != "" {
-					op.Responses[code] = d.Components.Responses[target(r.Ref)]
+					op.Responses[code] = d.Components.Responses[refName(r.Ref)]
 				}
 			}
-			i := slices.IndexFunc(groups, func(g group) bool { return slices.Contains(op.Tags, g.Name) })
+			i := slices.IndexFunc(groups, func(g tagGroup) bool { return slices.Contains(op.Tags, g.Name) })
 			if i >= 0 {
 				groups[i].Operations = append(groups[i].Operations, op)
 			}
@@ -142,37 +142,37 @@ func (d *document) groups() ([]group, error) {
 	return groups, nil
 }
 
-func (d *document) resolved(parameters []parameter) []parameter {
+func (d *document) resolveParameters(parameters []parameter) []parameter {
 	for i, p := range parameters {
 		if p.Ref != "" {
-			parameters[i] = d.Components.Parameters[target(p.Ref)]
+			parameters[i] = d.Components.Parameters[refName(p.Ref)]
 		}
 	}
 	return parameters
 }
 
 // target is the name that a reference ends with.
-func target(ref string) string { return ref[strings.LastIndexByte(ref, '/')+1:] }
+func refName(ref string) string { return ref[strings.LastIndexByte(ref, '/')+1:] }
 
 // typeOf says in a few words what a value is.
-func typeOf(s schema) string {
+func typeName(s schema) string {
 	switch {
 	case s.Ref != "":
-		return target(s.Ref)
+		return refName(s.Ref)
 	case s.Items != nil:
-		return "array of " + typeOf(*s.Items)
+		return "array of " + typeName(*s.Items)
 	}
 	switch t := s.Type.(type) {
 	case string:
 		return t
 	case []any:
-		return join(t)
+		return joinStrings(t)
 	default:
 		return "any"
 	}
 }
 
-func join(values []any) string {
+func joinStrings(values []any) string {
 	words := make([]string, len(values))
 	for i, v := range values {
 		words[i], _ = v.(string)
@@ -180,11 +180,11 @@ func join(values []any) string {
 	return strings.Join(words, " | ")
 }
 
-func paragraphs(text string) []string {
+func splitParagraphs(text string) []string {
 	return slices.DeleteFunc(strings.Split(text, "\n\n"), func(p string) bool { return strings.TrimSpace(p) == "" })
 }
 
 // sorted are the names of a map in order, as templates range over them.
-func sorted(m map[string]schema) []string {
+func sortedNames(m map[string]schema) []string {
 	return slices.SortedFunc(maps.Keys(m), cmp.Compare[string])
 }

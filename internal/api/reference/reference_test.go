@@ -12,8 +12,8 @@ import (
 	"github.com/airlock-run/airlock/internal/api/contract"
 )
 
-func TestThePageHasAllOfTheContractAndNothingFromElsewhere(t *testing.T) {
-	page, err := Page(contract.JSON())
+func TestPageIsCompleteAndSelfContained(t *testing.T) {
+	page, err := Render(contract.JSON())
 	require.NoError(t, err)
 	root, err := html.Parse(strings.NewReader(string(page)))
 	require.NoError(t, err)
@@ -46,14 +46,14 @@ func TestThePageHasAllOfTheContractAndNothingFromElsewhere(t *testing.T) {
 	}
 	require.Len(t, styles, 1)
 	sum := sha256.Sum256([]byte(styles[0]))
-	require.Contains(t, Policy, base64.StdEncoding.EncodeToString(sum[:]), "the browser takes the style")
+	require.Contains(t, ContentSecurityPolicy, base64.StdEncoding.EncodeToString(sum[:]), "the browser takes the style")
 }
 
-func TestWhatADocumentSaysIsText(t *testing.T) {
-	page, err := Page([]byte(`{"info":{"title":"<script>alert(1)</script>","description":"<img src=x>"},"paths":{}}`))
+func TestPageEscapesDocumentText(t *testing.T) {
+	page, err := Render([]byte(`{"info":{"title":"<script>alert(1)</script>","description":"<img src=x>"},"paths":{}}`))
 	require.NoError(t, err)
 	require.NotContains(t, string(page), "<script")
 	require.NotContains(t, string(page), "<img")
-	_, err = Page([]byte("rubbish"))
+	_, err = Render([]byte("rubbish"))
 	require.Error(t, err)
 }

@@ -28,65 +28,65 @@ import (
 )
 
 // looks is the real store, and says when the feeder has looked at a batch.
-type looks struct {
+type observedStore struct {
 	*store.Store
-	over chan struct{}
+	dispatched chan struct{}
 }
 
-func (s looks) FeedBatch(ctx context.Context, ref batch.Ref) (batch.Batch, execution.Change, error) {
+func (s observedStore) DispatchBatch(ctx context.Context, ref batch.Ref) (batch.Batch, execution.Change, error) {
 	defer func() {
 		for range slots {
 			select {
-			case s.over <- struct{}{}:
+			case s.dispatched <- struct{}{}:
 			default: // no job waits
 			}
 		}
 	}()
-	return s.Store.FeedBatch(ctx, ref)
+	return s.Store.DispatchBatch(ctx, ref)
 }
 
 // paced is a sandbox whose jobs take as long as the feeder takes for a look: it
 // is slots that are scarce, and never what there is to run.
-type paced struct {
-	looks
-	look func()          // asks for one, of any batch
-	done <-chan struct{} // closed when all is counted
+type pacedSandbox struct {
+	observedStore
+	requestDispatch func()          // asks for one, of any batch
+	done            <-chan struct{} // closed when all is counted
 }
 
-func (p paced) Run(ctx context.Context, _ sandbox.Job) (sandbox.Outcome, error) {
-	p.look()
+func (p pacedSandbox) Run(ctx context.Context, _ sandbox.Job) (sandbox.Outcome, error) {
+	p.requestDispatch()
 	select {
-	case <-p.over:
+	case <-p.dispatched:
 	case <-p.done:
 	case <-ctx.Done():
 		return sandbox.Outcome{}, context.Cause(ctx)
 	}
-	return sandbox.Outcome{Ended: sandbox.Exited, Stdout: []byte(`{"type":"result","subtype":"success","num_turns":1,"result":"done"}` + "\n")}, nil
+	return sandbox.Outcome{EndReason: sandbox.Exited, Stdout: []byte(`{"type":"result","subtype":"success","num_turns":1,"result":"done"}` + "\n")}, nil
 }
 
-func (paced) Ping(context.Context) error { return nil }
+func (pacedSandbox) Ping(context.Context) error { return nil }
 
 const slots = 2
 
 // ends counts what has ended of each tenant, until one of them has ended all it had.
-type ends struct {
-	mu     sync.Mutex
-	left   map[string]int
-	counts map[string]int
-	first  chan struct{} // closed when the first tenant is done
+type finishCounter struct {
+	mu        sync.Mutex
+	totals    map[string]int
+	counts    map[string]int
+	firstDone chan struct{} // closed when the first tenant is done
 }
 
-func (e *ends) add(owner string) {
+func (e *finishCounter) add(tenant string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	select {
-	case <-e.first:
+	case <-e.firstDone:
 		return
 	default:
 	}
-	e.counts[owner]++
-	if e.counts[owner] == e.left[owner] {
-		close(e.first)
+	e.counts[tenant]++
+	if e.counts[tenant] == e.totals[tenant] {
+		close(e.firstDone)
 	}
 }
 
@@ -103,38 +103,38 @@ func TestTenTenantsShareEqually(t *testing.T) {
 	require.NoError(t, q.Ensure(t.Context()))
 	t.Cleanup(q.Close)
 
-	e := &ends{left: map[string]int{}, counts: map[string]int{}, first: make(chan struct{})}
+	e := &finishCounter{totals: map[string]int{}, counts: map[string]int{}, firstDone: make(chan struct{})}
 	var submissions errgroup.Group
 	batches := 0
 	for i, totals := range sizes {
-		owner := fmt.Sprint("tenant", i)
+		tenant := fmt.Sprint("tenant", i)
 		batches += len(totals)
 		for _, total := range totals {
-			e.left[owner] += total
-			submissions.Go(func() error { return submitBatch(t.Context(), s, owner, total, fairWindow) })
+			e.totals[tenant] += total
+			submissions.Go(func() error { return submitBatch(t.Context(), s, tenant, total, fairWindow) })
 		}
 	}
 	require.NoError(t, submissions.Wait())
 
-	seen := looks{s, make(chan struct{})}
-	feed := New(seen, q, interval, zap.NewNop())
+	observed := observedStore{s, make(chan struct{})}
+	dispatcher := New(observed, q, interval, zap.NewNop())
 	now, err := s.Now(t.Context())
 	require.NoError(t, err)
-	one, err := s.DueBatches(t.Context(), now, 1)
+	due, err := s.DueBatches(t.Context(), now, 1)
 	require.NoError(t, err)
 	x := executor.New(executor.Config{Name: "x", Slots: slots, Lease: time.Hour, Heartbeat: 20 * time.Minute, Grace: time.Minute},
-		s, q, paced{seen, func() { feed.wanted.Leave(one[0]) }, e.first}, runtimes(), func(one execution.Execution) { e.add(one.Owner); feed.Ended(one) }, zap.NewNop())
+		s, q, pacedSandbox{observed, func() { dispatcher.pending.Add(due[0]) }, e.firstDone}, runtimes(), func(due execution.Execution) { e.add(due.Tenant); dispatcher.OnExecutionFinished(due) }, zap.NewNop())
 	ctx, stop := context.WithCancel(context.Background())
 	var running errgroup.Group
-	running.Go(func() error { return feed.Run(ctx) })
+	running.Go(func() error { return dispatcher.Run(ctx) })
 	require.Eventually(t, func() bool { // from when on all of them have work in the queue
-		fed, err := f.Client.CollectionGroup("batches").Where("next", ">", 0).Documents(t.Context()).GetAll()
-		return err == nil && len(fed) == batches
-	}, patience, 100*time.Millisecond)
+		dispatched, err := f.Client.CollectionGroup("batches").Where("next", ">", 0).Documents(t.Context()).GetAll()
+		return err == nil && len(dispatched) == batches
+	}, waitTimeout, 100*time.Millisecond)
 	running.Go(func() error { return x.Run(ctx) })
 	select {
-	case <-e.first:
-	case <-time.After(4 * patience):
+	case <-e.firstDone:
+	case <-time.After(4 * waitTimeout):
 		t.Error("no tenant comes to its end")
 	}
 	stop()
@@ -144,21 +144,21 @@ func TestTenTenantsShareEqually(t *testing.T) {
 	for _, n := range e.counts {
 		sum += n
 	}
-	fair := float64(sum) / float64(len(sizes))
+	fairShare := float64(sum) / float64(len(sizes))
 	for i, totals := range sizes {
 		n := e.counts[fmt.Sprint("tenant", i)]
-		t.Logf("tenant with batches of %v: %d, %+.0f %%", totals, n, 100*(float64(n)/fair-1))
-		assert.InEpsilon(t, fair, n, 0.2, "tenant with batches of %v", totals)
+		t.Logf("tenant with batches of %v: %d, %+.0f %%", totals, n, 100*(float64(n)/fairShare-1))
+		assert.InEpsilon(t, fairShare, n, 0.2, "tenant with batches of %v", totals)
 	}
 }
 
-func submitBatch(ctx context.Context, s *store.Store, owner string, total, window int) error {
-	a := agent.Agent{Owner: owner, Name: "A", Runtime: "offline", Timeout: time.Minute}
+func submitBatch(ctx context.Context, s *store.Store, tenant string, total, window int) error {
+	a := agent.Agent{Tenant: tenant, Name: "A", Runtime: "offline", Timeout: time.Minute}
 	if err := s.CreateAgent(ctx, &a); err != nil {
 		return err
 	}
-	b := batch.Batch{ID: id.New(id.Batch), Owner: owner, AgentID: a.ID, Total: total, Window: window}
-	inputs := s.NewInputs(b.Ref())
+	b := batch.Batch{ID: id.New(id.Batch), Tenant: tenant, AgentID: a.ID, Total: total, Window: window}
+	inputs := s.NewBatchInputWriter(b.Ref())
 	for range total {
 		if err := inputs.Add(ctx, batch.Input{Text: "x"}); err != nil {
 			return err
@@ -173,7 +173,7 @@ func submitBatch(ctx context.Context, s *store.Store, owner string, total, windo
 func runtimes() *agentruntime.Registry {
 	var all []agentruntime.Runtime
 	for _, entry := range catalog.Builtin().Runtimes {
-		all = append(all, agentruntime.From(entry, nil))
+		all = append(all, agentruntime.FromCatalog(entry, nil))
 	}
-	return agentruntime.New(all...)
+	return agentruntime.NewRegistry(all...)
 }

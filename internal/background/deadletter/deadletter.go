@@ -23,8 +23,8 @@ type Store interface {
 
 // Queue has the dead letters. PullDead waits for some and may return none.
 type Queue interface {
-	PullDead(ctx context.Context) ([]queue.DeadLetter, error)
-	Tell(ctx context.Context, ch execution.Change) error
+	PullDeadLetters(ctx context.Context) ([]queue.DeadLetter, error)
+	Publish(ctx context.Context, ch execution.Change) error
 }
 
 // Reader may run in any number of processes.
@@ -39,18 +39,18 @@ func New(s Store, q Queue, log *zap.Logger) *Reader { return &Reader{store: s, q
 
 // Run reads dead letters until ctx ends, through any fault of the store and the queue.
 func (r *Reader) Run(ctx context.Context) error {
-	return supervise.Keep(ctx, r.log, "read dead letters", func(ctx context.Context) error {
+	return supervise.Run(ctx, r.log, "read dead letters", func(ctx context.Context) error {
 		for {
-			letters, err := r.queue.PullDead(ctx)
+			letters, err := r.queue.PullDeadLetters(ctx)
 			if err != nil {
 				return err
 			}
-			for _, l := range letters {
-				if failed := r.read(ctx, l); failed != nil {
-					err = errors.Join(err, failed, l.GiveBack(ctx))
+			for _, letter := range letters {
+				if handleErr := r.handle(ctx, letter); handleErr != nil {
+					err = errors.Join(err, handleErr, letter.Nack(ctx))
 					continue
 				}
-				l.Acknowledge()
+				letter.Acknowledge()
 			}
 			if err != nil {
 				return err
@@ -61,14 +61,14 @@ func (r *Reader) Run(ctx context.Context) error {
 
 // read ends the execution that waits in vain. Of a letter that names none, only
 // the size and the hash are written down: it may hold anything of anybody.
-func (r *Reader) read(ctx context.Context, l queue.DeadLetter) (err error) {
-	defer supervise.Panic(&err)
-	if l.Ref == (execution.Ref{}) {
-		hash := sha256.Sum256(l.Data)
-		r.log.Error("a dead letter names no execution", zap.Int("bytes", len(l.Data)), zap.String("sha256", hex.EncodeToString(hash[:])))
+func (r *Reader) handle(ctx context.Context, letter queue.DeadLetter) (err error) {
+	defer supervise.RecoverTo(&err)
+	if letter.Ref == (execution.Ref{}) {
+		hash := sha256.Sum256(letter.Data)
+		r.log.Error("a dead letter names no execution", zap.Int("bytes", len(letter.Data)), zap.String("sha256", hex.EncodeToString(hash[:])))
 		return nil
 	}
-	ch, err := r.store.Apply(ctx, l.Ref, execution.DeadLettered{})
+	ch, err := r.store.Apply(ctx, letter.Ref, execution.DeadLettered{})
 	var notFound *store.NotFoundError
 	if errors.Is(err, execution.ErrTerminal) || errors.Is(err, execution.ErrLeased) || errors.As(err, &notFound) {
 		return nil // somebody could look at it, or it is gone
@@ -76,6 +76,6 @@ func (r *Reader) read(ctx context.Context, l queue.DeadLetter) (err error) {
 	if err != nil {
 		return err
 	}
-	r.log.Error("no executor could take it on; it has failed", zap.String("execution", l.Ref.ID), zap.String("tenant", l.Ref.Owner))
-	return r.queue.Tell(ctx, ch)
+	r.log.Error("no executor could take it on; it has failed", zap.String("execution", letter.Ref.ID), zap.String("tenant", letter.Ref.Tenant))
+	return r.queue.Publish(ctx, ch)
 }

@@ -27,13 +27,13 @@ import (
 func TestMain(m *testing.M) { emulatortest.Main(m) }
 
 const (
-	owner    = "ada"
-	patience = 20 * time.Second
-	reread   = 10 * time.Millisecond
+	tenant       = "ada"
+	waitTimeout  = 20 * time.Second
+	pollInterval = 10 * time.Millisecond
 )
 
 // world is what a reader lives in: a real store and queue over emulators.
-type world struct {
+type fixture struct {
 	t      *testing.T
 	pubsub *emulatortest.PubSub
 	store  *store.Store
@@ -42,10 +42,10 @@ type world struct {
 	log    *zap.Logger
 }
 
-func newWorld(t *testing.T) *world {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	core, logs := observer.New(zap.InfoLevel)
-	w := &world{t: t, pubsub: emulatortest.StartPubSub(t, pubsubemulator.Options{}), logs: logs, log: zap.New(core)}
+	w := &fixture{t: t, pubsub: emulatortest.StartPubSub(t, pubsubemulator.Options{}), logs: logs, log: zap.New(core)}
 	w.store = store.New(emulatortest.StartFirestore(t, firestoreemulator.Options{}).Client)
 	w.queue = queue.New(w.pubsub.Client)
 	require.NoError(t, w.queue.Ensure(t.Context()))
@@ -54,7 +54,7 @@ func newWorld(t *testing.T) *world {
 }
 
 // read starts a reader, until the test ends.
-func (w *world) read(s deadletter.Store) {
+func (w *fixture) startReader(s deadletter.Store) {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var running errgroup.Group
@@ -65,17 +65,17 @@ func (w *world) read(s deadletter.Store) {
 	})
 }
 
-func (w *world) submit() execution.Ref {
+func (w *fixture) submit() execution.Ref {
 	w.t.Helper()
-	a := agent.Agent{Owner: owner, Name: "A", Instructions: "B", Runtime: "offline", Timeout: time.Minute}
+	a := agent.Agent{Tenant: tenant, Name: "A", Instructions: "B", Runtime: "offline", Timeout: time.Minute}
 	require.NoError(w.t, w.store.CreateAgent(w.t.Context(), &a))
-	ch, err := w.store.SubmitRun(w.t.Context(), store.Run{Owner: owner, AgentID: a.ID, Input: "x"})
+	ch, err := w.store.SubmitRun(w.t.Context(), store.RunRequest{Tenant: tenant, AgentID: a.ID, Input: "x"})
 	require.NoError(w.t, err)
 	return ch.Execution.Ref()
 }
 
 // bury makes a dead letter.
-func (w *world) bury(data string) {
+func (w *fixture) publishDeadLetter(data string) {
 	w.t.Helper()
 	p := w.pubsub.Client.Publisher("executions-dead")
 	defer p.Stop()
@@ -83,11 +83,11 @@ func (w *world) bury(data string) {
 	require.NoError(w.t, err)
 }
 
-func (w *world) buryRef(ref execution.Ref) {
-	w.bury(fmt.Sprintf(`{"owner":%q,"executionId":%q}`, ref.Owner, ref.ID))
+func (w *fixture) publishDeadLetterFor(ref execution.Ref) {
+	w.publishDeadLetter(fmt.Sprintf(`{"owner":%q,"executionId":%q}`, ref.Tenant, ref.ID))
 }
 
-func (w *world) await(ref execution.Ref, status execution.Status) execution.Execution {
+func (w *fixture) await(ref execution.Ref, status execution.Status) execution.Execution {
 	w.t.Helper()
 	var e execution.Execution
 	require.Eventually(w.t, func() bool {
@@ -95,48 +95,48 @@ func (w *world) await(ref execution.Ref, status execution.Status) execution.Exec
 		e, err = w.store.Execution(w.t.Context(), ref)
 		require.NoError(w.t, err)
 		return e.Status == status
-	}, patience, reread)
+	}, waitTimeout, pollInterval)
 	return e
 }
 
-func TestWhatWaitsInVainFails(t *testing.T) {
+func TestDeadLetterFailsQueuedExecution(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	w.read(w.store)
+	w := newFixture(t)
+	w.startReader(w.store)
 	ref := w.submit()
-	w.buryRef(ref)
+	w.publishDeadLetterFor(ref)
 	e := w.await(ref, execution.Failed)
 	require.Equal(t, execution.CodeDeadLettered, e.Failure.Code)
 	require.Zero(t, e.Attempt)
 }
 
 // What could be looked at after all is left alone, and what is not there keeps nobody up.
-func TestOtherLettersChangeNothing(t *testing.T) {
+func TestDeadLetterIgnoredUnlessQueued(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFixture(t)
 	running, ended, waiting := w.submit(), w.submit(), w.submit()
 	_, err := w.store.Apply(t.Context(), running, execution.Claimed{Executor: "x", Lease: time.Hour})
 	require.NoError(t, err)
-	_, err = w.store.Apply(t.Context(), ended, execution.CancelAsked{})
+	_, err = w.store.Apply(t.Context(), ended, execution.CancelRequested{})
 	require.NoError(t, err)
-	w.buryRef(running)
-	w.buryRef(ended)
-	w.buryRef(execution.Ref{Owner: owner, ID: "exe_none"})
-	w.buryRef(waiting)
-	w.read(w.store)
+	w.publishDeadLetterFor(running)
+	w.publishDeadLetterFor(ended)
+	w.publishDeadLetterFor(execution.Ref{Tenant: tenant, ID: "exe_none"})
+	w.publishDeadLetterFor(waiting)
+	w.startReader(w.store)
 	w.await(waiting, execution.Failed)
 	w.await(running, execution.Running)
 	w.await(ended, execution.Canceled)
 }
 
 // Of what names no execution the log has enough to know it again, and nothing of what it says.
-func TestRubbishIsWrittenDownByItsHash(t *testing.T) {
+func TestInvalidDeadLetterIsLoggedByHash(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	w.read(w.store)
+	w := newFixture(t)
+	w.startReader(w.store)
 	const secret = "somebody's secret"
-	w.bury(secret)
-	require.Eventually(t, func() bool { return w.logs.FilterMessageSnippet("names no execution").Len() == 1 }, patience, reread)
+	w.publishDeadLetter(secret)
+	require.Eventually(t, func() bool { return w.logs.FilterMessageSnippet("names no execution").Len() == 1 }, waitTimeout, pollInterval)
 	written := w.logs.All()[0].ContextMap()
 	require.Equal(t, fmt.Sprintf("%x", sha256.Sum256([]byte(secret))), written["sha256"])
 	require.EqualValues(t, len(secret), written["bytes"])
@@ -144,12 +144,12 @@ func TestRubbishIsWrittenDownByItsHash(t *testing.T) {
 }
 
 // away is the real store, which at first does not answer, or worse.
-type away struct {
+type faultyStore struct {
 	*store.Store
 	calls atomic.Int32
 }
 
-func (s *away) Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
+func (s *faultyStore) Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
 	switch s.calls.Add(1) {
 	case 1:
 		return execution.Change{}, store.ErrUnavailable
@@ -159,13 +159,13 @@ func (s *away) Apply(ctx context.Context, ref execution.Ref, ev execution.Event)
 	return s.Store.Apply(ctx, ref, ev)
 }
 
-func TestALetterWaitsForTheStore(t *testing.T) {
+func TestDeadLetterRetriedWhenStoreUnavailable(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	s := &away{Store: w.store}
-	w.read(s)
+	w := newFixture(t)
+	s := &faultyStore{Store: w.store}
+	w.startReader(s)
 	ref := w.submit()
-	w.buryRef(ref)
+	w.publishDeadLetterFor(ref)
 	w.await(ref, execution.Failed)
 	require.EqualValues(t, 3, s.calls.Load())
 }

@@ -29,15 +29,15 @@ const resignTimeout = 2 * time.Second
 
 // Store is where executions are. All methods are safe to repeat, by any number of janitors.
 type Store interface {
-	Lead(ctx context.Context, name string, lease time.Duration) (leads bool, now time.Time, err error)
+	AcquireLeadership(ctx context.Context, name string, lease time.Duration) (leads bool, now time.Time, err error)
 	Resign(ctx context.Context, name string) error
 	Due(ctx context.Context, now time.Time, limit int) ([]execution.Ref, error)
 	Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error)
 }
 
 // Bell tells of a change.
-type Bell interface {
-	Tell(ctx context.Context, ch execution.Change) error
+type Publisher interface {
+	Publish(ctx context.Context, ch execution.Change) error
 }
 
 // Janitor may run in any number of processes. One of them leads, and sweeps;
@@ -45,28 +45,28 @@ type Bell interface {
 // step is a transaction that only one carries through, so a leader that was
 // paused and comes back harms nothing.
 type Janitor struct {
-	name     string // among the janitors
-	store    Store
-	bell     Bell
-	expiry   Expiry
-	interval time.Duration
-	log      *zap.Logger
+	name      string // among the janitors
+	store     Store
+	publisher Publisher
+	retention Retention
+	interval  time.Duration
+	log       *zap.Logger
 }
 
 // New returns a janitor that sweeps once in every interval while it leads.
-func New(s Store, b Bell, x Expiry, interval time.Duration, log *zap.Logger) *Janitor {
-	return &Janitor{name: id.New("janitor-"), store: s, bell: b, expiry: x, interval: interval, log: log}
+func New(s Store, p Publisher, retention Retention, interval time.Duration, log *zap.Logger) *Janitor {
+	return &Janitor{name: id.New("janitor-"), store: s, publisher: p, retention: retention, interval: interval, log: log}
 }
 
 // Run works until ctx ends, through any fault of the store, and then gives up the lead.
 func (j *Janitor) Run(ctx context.Context) error {
 	defer j.resign(ctx)
-	var both errgroup.Group
-	both.Go(func() error { return supervise.Keep(ctx, j.log, "sweep", supervise.Every(j.interval, j.sweep)) })
-	if j.expiry.Archive != nil {
-		both.Go(func() error { return supervise.Keep(ctx, j.log, "expire", supervise.Every(expireInterval, j.expire)) })
+	var loops errgroup.Group
+	loops.Go(func() error { return supervise.Run(ctx, j.log, "sweep", supervise.Every(j.interval, j.sweep)) })
+	if j.retention.Store != nil {
+		loops.Go(func() error { return supervise.Run(ctx, j.log, "expire", supervise.Every(purgeInterval, j.purge)) })
 	}
-	return both.Wait()
+	return loops.Wait()
 }
 
 func (j *Janitor) resign(ctx context.Context) {

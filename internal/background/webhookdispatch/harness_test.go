@@ -23,10 +23,10 @@ import (
 
 func TestMain(m *testing.M) { emulatortest.Main(m) }
 
-const ada = "ada"
+const testTenant = "ada"
 
 // local lets couriers reach the tests' receivers.
-var local = netguard.Guard{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+var loopbackGuard = netguard.Guard{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 
 // fixture is a store over a Firestore of its own, whose clock the test may advance.
 type fixture struct {
@@ -35,7 +35,7 @@ type fixture struct {
 	clock     *emulatortest.Clock
 }
 
-func start(t *testing.T) fixture {
+func newFixture(t *testing.T) fixture {
 	t.Helper()
 	clock := new(emulatortest.Clock)
 	f := emulatortest.StartFirestore(t, firestoreemulator.Options{Now: clock.Now})
@@ -43,15 +43,15 @@ func start(t *testing.T) fixture {
 }
 
 // run runs a courier until the test, or stop, ends it.
-func (f fixture) run(t *testing.T, guard netguard.Guard) (c *Courier, stop func()) {
+func (f fixture) run(t *testing.T, guard netguard.Guard) (c *Dispatcher, stop func()) {
 	t.Helper()
-	c = New(Config{Interval: 5 * time.Millisecond, Guard: guard, Agent: "Airlock/test"}, f.Store, zaptest.NewLogger(t))
+	c = New(Config{Interval: 5 * time.Millisecond, Guard: guard, UserAgent: "Airlock/test"}, f.Store, zaptest.NewLogger(t))
 	c.client.Timeout = 0 // a receiver that hangs does so for as long as its test needs
-	return c, f.keep(t, c)
+	return c, f.startDispatcher(t, c)
 }
 
 // keep has a courier run until the test, or stop, ends it.
-func (f fixture) keep(t *testing.T, c *Courier) (stop func()) {
+func (f fixture) startDispatcher(t *testing.T, c *Dispatcher) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -69,15 +69,15 @@ func (f fixture) keep(t *testing.T, c *Courier) (stop func()) {
 }
 
 // end makes an execution with a webhook that has ended, and names its delivery.
-func (f fixture) end(t *testing.T, owner, url string) webhook.Ref {
+func (f fixture) finishExecution(t *testing.T, tenant, url string) webhook.Ref {
 	t.Helper()
-	a := agent.Agent{Owner: owner, Name: "A", Instructions: "Count", Runtime: "offline", Timeout: time.Minute}
+	a := agent.Agent{Tenant: tenant, Name: "A", Instructions: "Count", Runtime: "offline", Timeout: time.Minute}
 	require.NoError(t, f.CreateAgent(t.Context(), &a))
-	ch, err := f.SubmitRun(t.Context(), store.Run{Owner: owner, AgentID: a.ID, Input: "one", Webhook: url})
+	ch, err := f.SubmitRun(t.Context(), store.RunRequest{Tenant: tenant, AgentID: a.ID, Input: "one", Webhook: url})
 	require.NoError(t, err)
-	_, err = f.Apply(t.Context(), ch.Execution.Ref(), execution.CancelAsked{})
+	_, err = f.Apply(t.Context(), ch.Execution.Ref(), execution.CancelRequested{})
 	require.NoError(t, err)
-	return webhook.Ref{Owner: owner, ID: webhook.ID(ch.Execution.ID)}
+	return webhook.Ref{Tenant: tenant, ID: webhook.DeliveryID(ch.Execution.ID)}
 }
 
 func (f fixture) delivery(t *testing.T, ref webhook.Ref) webhook.Delivery {
@@ -99,7 +99,7 @@ func (f fixture) await(t *testing.T, ref webhook.Ref, holds func(webhook.Deliver
 	return d
 }
 
-func in(s webhook.State) func(webhook.Delivery) bool {
+func hasState(s webhook.State) func(webhook.Delivery) bool {
 	return func(d webhook.Delivery) bool { return d.State == s }
 }
 
@@ -110,7 +110,7 @@ type request struct {
 }
 
 // receive starts a receiver, and tells of each request before it is answered.
-func receive(t *testing.T, answer http.HandlerFunc) (url string, got <-chan request) {
+func startReceiver(t *testing.T, answer http.HandlerFunc) (url string, received <-chan request) {
 	t.Helper()
 	requests := make(chan request, 2000)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -124,10 +124,10 @@ func receive(t *testing.T, answer http.HandlerFunc) (url string, got <-chan requ
 	return s.URL, requests
 }
 
-func next(t *testing.T, got <-chan request) request {
+func next(t *testing.T, received <-chan request) request {
 	t.Helper()
 	select {
-	case r := <-got:
+	case r := <-received:
 		return r
 	case <-time.After(time.Minute):
 		t.Fatal("no request comes")
@@ -135,6 +135,6 @@ func next(t *testing.T, got <-chan request) request {
 	}
 }
 
-func status(code int) http.HandlerFunc {
+func respondWith(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
 }

@@ -7,7 +7,7 @@ import "time"
 // Agent belongs to one owner. Its Firestore document is this struct.
 type Agent struct {
 	ID           string        `firestore:"id"`
-	Owner        string        `firestore:"owner"`
+	Tenant       string        `firestore:"owner"`
 	Name         string        `firestore:"name"`
 	Description  string        `firestore:"description,omitempty"`
 	Instructions string        `firestore:"instructions"`
@@ -15,7 +15,7 @@ type Agent struct {
 	Model        string        `firestore:"model,omitempty"` // empty: the runtime's default
 	Timeout      time.Duration `firestore:"timeout"`
 	Budget       Budget        `firestore:"budget"`
-	Retry        Retry         `firestore:"retry"`
+	RetryPolicy  RetryPolicy   `firestore:"retry"`
 	CreatedAt    time.Time     `firestore:"createdAt"`
 	UpdatedAt    time.Time     `firestore:"updatedAt"`
 }
@@ -28,7 +28,7 @@ type Budget struct {
 
 // Retry says how often a run whose job fails is tried. What fails for want of
 // Airlock's own parts is tried again besides.
-type Retry struct {
+type RetryPolicy struct {
 	// MaxAttempts is how often in all; 0 and 1: once.
 	MaxAttempts int `firestore:"maxAttempts"`
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // ErrUnknown means that there is no such key, or no longer.
-var ErrUnknown = errors.New("no such key")
+var ErrNotFound = errors.New("no such key")
 
 // MaxName bounds the name of a key, in bytes.
 const MaxName = 200
@@ -20,23 +20,23 @@ const MaxName = 200
 // document is this struct. Revoking a key removes the document.
 type Key struct {
 	ID     string         `firestore:"id"`
-	Owner  string         `firestore:"owner"`
+	Tenant string         `firestore:"owner"`
 	Name   string         `firestore:"name"`
 	Scopes []tenant.Scope `firestore:"scopes"`
 	Hash   string         `firestore:"hash"` // of the secret, see Pepper.Hash
 
-	CreatedAt time.Time  `firestore:"createdAt"`
-	ExpiresAt *time.Time `firestore:"expiresAt"` // nil: never
-	UsedAt    *time.Time `firestore:"usedAt"`    // last, but up to usedEvery before; nil: never yet
+	CreatedAt  time.Time  `firestore:"createdAt"`
+	ExpiresAt  *time.Time `firestore:"expiresAt"` // nil: never
+	LastUsedAt *time.Time `firestore:"usedAt"`    // last, but up to usedEvery before; nil: never yet
 }
 
 // New makes a key and its secret. The key is not stored yet.
-func New(p Pepper, owner, name string, scopes []tenant.Scope) (Key, Secret) {
+func New(p Pepper, tenant, name string, scopes []tenant.Scope) (Key, Secret) {
 	secret := newSecret()
-	return Key{ID: id.New(id.Key), Owner: owner, Name: name, Scopes: scopes, Hash: p.Hash(secret)}, secret
+	return Key{ID: id.New(id.APIKey), Tenant: tenant, Name: name, Scopes: scopes, Hash: p.Hash(secret)}, secret
 }
 
 // Caller is who a request with this key comes from.
 func (k Key) Caller() tenant.Caller {
-	return tenant.Caller{Tenant: k.Owner, Subject: k.ID, Scopes: k.Scopes}
+	return tenant.Caller{Tenant: k.Tenant, Subject: k.ID, Scopes: k.Scopes}
 }

@@ -11,20 +11,20 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/tenant"
 )
 
-func pepper(t *testing.T, text string) Pepper {
+func testPepper(t *testing.T, text string) Pepper {
 	t.Helper()
-	p, err := NewPepper([]byte(strings.Repeat(text, minPepper)))
+	p, err := NewPepper([]byte(strings.Repeat(text, minPepperBytes)))
 	require.NoError(t, err)
 	return p
 }
 
-func TestASecretIsReadAsItWasMade(t *testing.T) {
+func TestParseSecretRoundTrip(t *testing.T) {
 	seen := map[Secret]bool{}
 	for range 1000 {
 		s := newSecret()
 		require.False(t, seen[s])
 		seen[s] = true
-		read, ok := Parse(s.Reveal())
+		read, ok := ParseSecret(s.Reveal())
 		require.True(t, ok)
 		require.Equal(t, s, read)
 	}
@@ -32,7 +32,7 @@ func TestASecretIsReadAsItWasMade(t *testing.T) {
 
 // Any one letter that is wrong, missing, doubled or swapped with its neighbour
 // is found without asking anybody.
-func TestTypingErrorsAreFound(t *testing.T) {
+func TestParseSecretDetectsTypos(t *testing.T) {
 	secret := newSecret().Reveal()
 	rapid.Check(t, func(t *rapid.T) {
 		at := rapid.IntRange(0, len(secret)-1).Draw(t, "at")
@@ -44,38 +44,38 @@ func TestTypingErrorsAreFound(t *testing.T) {
 			"upper":    secret[:at] + strings.ToUpper(secret[at:at+1]) + secret[at+1:],
 			"cut":      secret[:at],
 		} {
-			if _, ok := Parse(wrong); ok != (wrong == secret) {
+			if _, ok := ParseSecret(wrong); ok != (wrong == secret) {
 				t.Fatalf("%s at %d: %s", what, at, wrong)
 			}
 		}
 	})
 }
 
-func FuzzParse(f *testing.F) {
+func FuzzParseSecret(f *testing.F) {
 	f.Add(newSecret().Reveal())
 	f.Add("alk_")
 	f.Add("")
 	f.Fuzz(func(t *testing.T, text string) {
-		if s, ok := Parse(text); ok && s.Reveal() != text {
+		if s, ok := ParseSecret(text); ok && s.Reveal() != text {
 			t.Fatalf("%q was read as another", text)
 		}
 	})
 }
 
-func TestWhatIsStoredIsOfNoUseWithoutThePepper(t *testing.T) {
-	k, secret := New(pepper(t, "a"), "ada", "ci", []tenant.Scope{tenant.Run})
-	require.Equal(t, pepper(t, "a").Hash(secret), k.Hash)
-	require.NotEqual(t, pepper(t, "b").Hash(secret), k.Hash)
+func TestHashDependsOnPepper(t *testing.T) {
+	k, secret := New(testPepper(t, "a"), "ada", "ci", []tenant.Scope{tenant.ScopeRun})
+	require.Equal(t, testPepper(t, "a").Hash(secret), k.Hash)
+	require.NotEqual(t, testPepper(t, "b").Hash(secret), k.Hash)
 	require.NotContains(t, fmt.Sprintf("%+v", k), secret.Reveal())
 }
 
-func TestAShortPepperIsRefused(t *testing.T) {
-	_, err := NewPepper(make([]byte, minPepper-1))
+func TestNewPepperRejectsShortSecret(t *testing.T) {
+	_, err := NewPepper(make([]byte, minPepperBytes-1))
 	require.ErrorContains(t, err, "32 bytes")
 }
 
-func TestNeitherSecretsNorPeppersArePrinted(t *testing.T) {
+func TestSecretAndPepperAreRedacted(t *testing.T) {
 	secret := newSecret()
 	require.NotContains(t, fmt.Sprintf("%v %s %+v", secret, secret, secret), secret.Reveal()[4:])
-	require.NotContains(t, fmt.Sprintf("%v %s %+v", pepper(t, "a"), pepper(t, "a"), pepper(t, "a")), "aaa")
+	require.NotContains(t, fmt.Sprintf("%v %s %+v", testPepper(t, "a"), testPepper(t, "a"), testPepper(t, "a")), "aaa")
 }

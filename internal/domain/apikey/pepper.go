@@ -8,7 +8,7 @@ import (
 )
 
 // minPepper is the least length of a pepper, in bytes.
-const minPepper = 32
+const minPepperBytes = 32
 
 // Pepper is the operator's own secret, without which what is stored of a key
 // is of no use. All processes of an Airlock have the same.
@@ -16,8 +16,8 @@ type Pepper struct{ secret []byte }
 
 // NewPepper refuses what is too short to be one.
 func NewPepper(secret []byte) (Pepper, error) {
-	if len(secret) < minPepper {
-		return Pepper{}, fmt.Errorf("a pepper has at least %d bytes, not %d; `openssl rand -hex %d` makes one", minPepper, len(secret), minPepper)
+	if len(secret) < minPepperBytes {
+		return Pepper{}, fmt.Errorf("a pepper has at least %d bytes, not %d; `openssl rand -hex %d` makes one", minPepperBytes, len(secret), minPepperBytes)
 	}
 	return Pepper{secret: secret}, nil
 }

@@ -15,38 +15,38 @@ type Secret string
 const secretPrefix = "alk_"
 
 const (
-	randomBytes = 20
-	sumBytes    = 5
+	randomBytes   = 20
+	checksumBytes = 5
 )
 
 // letters are those of our IDs: without i, l, o and u, which are mistaken for others.
-var encoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
+var crockfordBase32 = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
 
 // newSecret returns a fresh one.
 func newSecret() Secret {
 	var b [randomBytes]byte
 	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the program instead
-	return seal(b[:])
+	return encodeSecret(b[:])
 }
 
-func seal(random []byte) Secret {
-	return Secret(secretPrefix + encoding.EncodeToString(append(random[:randomBytes:randomBytes], checksum(random)...)))
+func encodeSecret(random []byte) Secret {
+	return Secret(secretPrefix + crockfordBase32.EncodeToString(append(random[:randomBytes:randomBytes], checksum(random)...)))
 }
 
 // checksum finds mistakes; it keeps nobody from making a secret of their own.
 func checksum(random []byte) []byte {
 	sum := sha256.Sum256(append([]byte(secretPrefix), random...))
-	return sum[:sumBytes]
+	return sum[:checksumBytes]
 }
 
 // Parse reads a secret and reports whether it can be one.
-func Parse(text string) (Secret, bool) {
+func ParseSecret(text string) (Secret, bool) {
 	rest, ok := strings.CutPrefix(text, secretPrefix)
-	if !ok || len(rest) != encoding.EncodedLen(randomBytes+sumBytes) {
+	if !ok || len(rest) != crockfordBase32.EncodedLen(randomBytes+checksumBytes) {
 		return "", false
 	}
-	b, err := encoding.DecodeString(rest)
-	if err != nil || string(seal(b[:randomBytes])) != text {
+	b, err := crockfordBase32.DecodeString(rest)
+	if err != nil || string(encodeSecret(b[:randomBytes])) != text {
 		return "", false
 	}
 	return Secret(text), true

@@ -21,12 +21,12 @@ const MaxInputs = 100_000
 const DefaultWindow = 200
 
 // lookAgain is how long a batch goes unlooked at when nothing tells of it.
-const lookAgain = 2 * time.Second
+const pollInterval = 2 * time.Second
 
 // Ref names a batch. There is no reading of one without its owner.
 type Ref struct {
-	Owner string `firestore:"owner"`
-	ID    string `firestore:"id"`
+	Tenant string `firestore:"owner"`
+	ID     string `firestore:"id"`
 }
 
 // Batch is many inputs for one agent, complete: what is edited elsewhere after
@@ -34,7 +34,7 @@ type Ref struct {
 // the inputs are documents below it. All times are Firestore's.
 type Batch struct {
 	ID      string `firestore:"id"`
-	Owner   string `firestore:"owner"`
+	Tenant  string `firestore:"owner"`
 	AgentID string `firestore:"agentId"`
 	RetryOf string `firestore:"retryOf,omitempty"` // batch whose failed inputs these are
 	Webhook string `firestore:"webhook,omitempty"` // URL that is told of the batch's end
@@ -50,7 +50,7 @@ type Batch struct {
 	Window int `firestore:"window"`
 	// Next is the first input that has no execution yet. It only counts up, in
 	// the transaction that makes the executions before it.
-	Next int `firestore:"next"`
+	NextInput int `firestore:"next"`
 
 	CancelRequested bool       `firestore:"cancelRequested"`
 	Due             *time.Time `firestore:"due"` // when the feeder has to look; nil once all has ended
@@ -65,10 +65,10 @@ type Input struct {
 }
 
 // ErrMoved means that the batch was fed by somebody else meanwhile.
-var ErrMoved = errors.New("the batch was fed meanwhile")
+var ErrConflict = errors.New("the batch was fed meanwhile")
 
 // Ref names the batch.
-func (b *Batch) Ref() Ref { return Ref{Owner: b.Owner, ID: b.ID} }
+func (b *Batch) Ref() Ref { return Ref{Tenant: b.Tenant, ID: b.ID} }
 
 // Share is the batch's part of the window, where active are the IDs of the
 // tenant's batches that have not ended, the oldest first. The parts are equal,
@@ -87,44 +87,44 @@ func (b *Batch) Share(active []string) int {
 }
 
 // Room is how many inputs may be given executions when inFlight of its share are queued or running.
-func (b *Batch) Room(inFlight, share int) int {
+func (b *Batch) Capacity(inFlight, share int) int {
 	if b.CancelRequested {
 		return 0
 	}
-	return max(0, min(share-inFlight, b.Total-b.Next))
+	return max(0, min(share-inFlight, b.Total-b.NextInput))
 }
 
 // Feed makes executions of the inputs from Next on. next is what Next was when
 // their number was decided: an execution is made only while no one else fed the
 // batch since (ErrMoved), and that is what keeps its share.
-func (b *Batch) Feed(next int, inputs []Input, now time.Time) ([]execution.Execution, error) {
-	if b.Next != next || b.CancelRequested || b.FinishedAt != nil {
-		return nil, ErrMoved
+func (b *Batch) Dispatch(expectedNext int, inputs []Input, now time.Time) ([]execution.Execution, error) {
+	if b.NextInput != expectedNext || b.CancelRequested || b.FinishedAt != nil {
+		return nil, ErrConflict
 	}
-	made := make([]execution.Execution, len(inputs))
+	executions := make([]execution.Execution, len(inputs))
 	for i, input := range inputs {
 		task := b.Task
 		task.Input = input.Text
-		e := execution.New(b.Owner, execution.KindRun, task, b.Limits, now)
-		e.ID = b.ExecutionID(b.Next + i)
-		e.Lane = execution.Batch
+		e := execution.New(b.Tenant, execution.KindRun, task, b.Limits, now)
+		e.ID = b.ExecutionID(b.NextInput + i)
+		e.Lane = execution.LaneBatch
 		e.AgentID, e.BatchID, e.RetryOf, e.TraceLink = b.AgentID, b.ID, input.RetryOf, b.Traceparent
-		made[i] = e
+		executions[i] = e
 	}
-	b.Next += len(inputs)
-	b.look(now)
-	return made, nil
+	b.NextInput += len(inputs)
+	b.schedulePoll(now)
+	return executions, nil
 }
 
 // Look notes that the batch was looked at when inFlight of its executions were
 // queued or running, and ends it when there is nothing left to come.
-func (b *Batch) Look(inFlight int, now time.Time) {
-	if inFlight == 0 && (b.Next == b.Total || b.CancelRequested) && b.FinishedAt == nil {
+func (b *Batch) FinishOrReschedule(inFlight int, now time.Time) {
+	if inFlight == 0 && (b.NextInput == b.Total || b.CancelRequested) && b.FinishedAt == nil {
 		b.FinishedAt = &now
 		b.Due = nil
 		return
 	}
-	b.look(now)
+	b.schedulePoll(now)
 }
 
 // Cancel keeps further inputs from getting executions. It returns
@@ -138,8 +138,8 @@ func (b *Batch) Cancel(now time.Time) error {
 	return nil
 }
 
-func (b *Batch) look(now time.Time) {
-	due := now.Add(lookAgain)
+func (b *Batch) schedulePoll(now time.Time) {
+	due := now.Add(pollInterval)
 	b.Due = &due
 }
 
@@ -147,32 +147,32 @@ func (b *Batch) look(now time.Time) {
 // and i, so that results are found in input order without an index.
 func (b *Batch) ExecutionID(i int) string {
 	sum := sha256.Sum256(binary.BigEndian.AppendUint64([]byte(b.ID), uint64(i)))
-	return id.Derived(id.Execution, sum)
+	return id.FromHash(id.Execution, sum)
 }
 
 // Progress counts the inputs of a batch by what has become of them.
 type Progress struct {
-	Pending   int // have no execution yet
-	ByStatus  map[execution.Status]int
-	CostUSD   float64
-	Remaining time.Duration // an estimate; 0 when there is nothing to estimate from
+	Pending            int // have no execution yet
+	ByStatus           map[execution.Status]int
+	CostUSD            float64
+	EstimatedRemaining time.Duration // an estimate; 0 when there is nothing to estimate from
 }
 
 // Progress completes the counts of executions to those of all inputs.
 func (b *Batch) Progress(byStatus map[execution.Status]int, costUSD float64, now time.Time) Progress {
-	p := Progress{Pending: b.Total - b.Next, ByStatus: byStatus, CostUSD: costUSD}
+	p := Progress{Pending: b.Total - b.NextInput, ByStatus: byStatus, CostUSD: costUSD}
 	if b.CancelRequested { // what never got an execution never will
 		byStatus[execution.Canceled] += p.Pending
 		p.Pending = 0
 	}
-	ended := 0
+	finished := 0
 	for status, n := range byStatus {
 		if status.Terminal() {
-			ended += n
+			finished += n
 		}
 	}
-	if left := b.Total - ended; ended > 0 && left > 0 && b.FinishedAt == nil {
-		p.Remaining = time.Duration(float64(now.Sub(b.CreatedAt)) / float64(ended) * float64(left)).Round(time.Second)
+	if unfinished := b.Total - finished; finished > 0 && unfinished > 0 && b.FinishedAt == nil {
+		p.EstimatedRemaining = time.Duration(float64(now.Sub(b.CreatedAt)) / float64(finished) * float64(unfinished)).Round(time.Second)
 	}
 	return p
 }

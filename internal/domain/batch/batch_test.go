@@ -13,16 +13,16 @@ import (
 
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-func of(total int) Batch {
-	return Batch{ID: id.New(id.Batch), Owner: "ada", AgentID: "agt", Total: total, Window: DefaultWindow, Limits: execution.Limits{Timeout: time.Minute}, CreatedAt: start, Due: &start}
+func newBatch(total int) Batch {
+	return Batch{ID: id.New(id.Batch), Tenant: "ada", AgentID: "agt", Total: total, Window: DefaultWindow, Limits: execution.Limits{Timeout: time.Minute}, CreatedAt: start, Due: &start}
 }
 
-func texts(n int) []Input {
+func emptyInputs(n int) []Input {
 	return make([]Input, n)
 }
 
-func TestExecutionIDsFollowFromTheBatch(t *testing.T) {
-	b, other := of(1000), of(1000)
+func TestExecutionIDIsDeterministicAndUnique(t *testing.T) {
+	b, other := newBatch(1000), newBatch(1000)
 	seen := map[string]bool{}
 	for i := range 1000 {
 		one := b.ExecutionID(i)
@@ -34,36 +34,36 @@ func TestExecutionIDsFollowFromTheBatch(t *testing.T) {
 	}
 }
 
-func TestFeedMakesExecutionsOfInputs(t *testing.T) {
-	b := of(3)
+func TestDispatchCreatesExecutions(t *testing.T) {
+	b := newBatch(3)
 	b.Task = execution.Task{Runtime: "offline", Instructions: "Count"}
-	made, err := b.Feed(0, []Input{{Text: "one"}, {Text: "two", RetryOf: "exe_before"}}, start)
+	executions, err := b.Dispatch(0, []Input{{Text: "one"}, {Text: "two", RetryOf: "exe_before"}}, start)
 	require.NoError(t, err)
-	require.Len(t, made, 2)
-	require.Equal(t, 2, b.Next)
-	for i, e := range made {
+	require.Len(t, executions, 2)
+	require.Equal(t, 2, b.NextInput)
+	for i, e := range executions {
 		require.Equal(t, b.ExecutionID(i), e.ID)
 		require.Equal(t, b.ID, e.BatchID)
 		require.Equal(t, execution.Queued, e.Status)
-		require.Equal(t, execution.Batch, e.Lane)
+		require.Equal(t, execution.LaneBatch, e.Lane)
 		require.Equal(t, "Count", e.Task.Instructions)
 	}
-	require.Equal(t, "two", made[1].Task.Input)
-	require.Equal(t, "exe_before", made[1].RetryOf)
+	require.Equal(t, "two", executions[1].Task.Input)
+	require.Equal(t, "exe_before", executions[1].RetryOf)
 
-	_, err = b.Feed(0, []Input{{Text: "one"}}, start)
-	require.ErrorIs(t, err, ErrMoved, "what was decided before the last feeding does not count")
+	_, err = b.Dispatch(0, []Input{{Text: "one"}}, start)
+	require.ErrorIs(t, err, ErrConflict, "what was decided before the last feeding does not count")
 }
 
-func TestCanceledIsNotFed(t *testing.T) {
-	b := of(3)
+func TestCanceledBatchIsNotDispatched(t *testing.T) {
+	b := newBatch(3)
 	require.NoError(t, b.Cancel(start))
-	require.Zero(t, b.Room(0, DefaultWindow))
-	_, err := b.Feed(0, texts(1), start)
-	require.ErrorIs(t, err, ErrMoved)
-	b.Look(1, start)
+	require.Zero(t, b.Capacity(0, DefaultWindow))
+	_, err := b.Dispatch(0, emptyInputs(1), start)
+	require.ErrorIs(t, err, ErrConflict)
+	b.FinishOrReschedule(1, start)
 	require.Nil(t, b.FinishedAt, "one is still in flight")
-	b.Look(0, start)
+	b.FinishOrReschedule(0, start)
 	require.NotNil(t, b.FinishedAt)
 	require.ErrorIs(t, b.Cancel(start), execution.ErrTerminal)
 
@@ -72,17 +72,17 @@ func TestCanceledIsNotFed(t *testing.T) {
 	require.Zero(t, p.Pending)
 }
 
-func TestProgressEstimates(t *testing.T) {
-	b := of(100)
-	b.Next = 30
+func TestProgressEstimatesRemainingTime(t *testing.T) {
+	b := newBatch(100)
+	b.NextInput = 30
 	p := b.Progress(map[execution.Status]int{execution.Succeeded: 20, execution.Failed: 5, execution.Running: 5}, 1.5, start.Add(50*time.Second))
 	require.Equal(t, 70, p.Pending)
-	require.Equal(t, 150*time.Second, p.Remaining, "25 took 50 s, 75 are left")
-	require.Zero(t, b.Progress(map[execution.Status]int{}, 0, start).Remaining, "nothing to estimate from")
+	require.Equal(t, 150*time.Second, p.EstimatedRemaining, "25 took 50 s, 75 are left")
+	require.Zero(t, b.Progress(map[execution.Status]int{}, 0, start).EstimatedRemaining, "nothing to estimate from")
 }
 
 // However many batches a tenant has, their parts are equal, and together the window.
-func TestSharesAreEqualPartsOfTheWindow(t *testing.T) {
+func TestSharesDivideWindowEqually(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		window := rapid.IntRange(1, 300).Draw(t, "window")
 		active := make([]string, rapid.IntRange(1, window).Draw(t, "active")) // no more are ever asked for
@@ -91,7 +91,7 @@ func TestSharesAreEqualPartsOfTheWindow(t *testing.T) {
 		}
 		sum, least, most := 0, window, 0
 		for _, one := range active {
-			b := of(1)
+			b := newBatch(1)
 			b.ID, b.Window = one, window
 			share := b.Share(active)
 			sum, least, most = sum+share, min(least, share), max(most, share)
@@ -99,35 +99,35 @@ func TestSharesAreEqualPartsOfTheWindow(t *testing.T) {
 		require.Equal(t, window, sum)
 		require.LessOrEqual(t, most-least, 1)
 		require.Positive(t, least)
-		late := of(1)
-		require.Zero(t, late.Share(active), "more than the window holds wait")
+		extra := newBatch(1)
+		require.Zero(t, extra.Share(active), "more than the window holds wait")
 	})
 }
 
 // TestWindow feeds batches in random steps with executions that end in any
 // order, as several feeders would, and checks what must hold whatever happens.
-func TestWindow(t *testing.T) {
+func TestDispatchNeverExceedsWindow(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		b := of(rapid.IntRange(1, 3*DefaultWindow).Draw(t, "total"))
+		b := newBatch(rapid.IntRange(1, 3*DefaultWindow).Draw(t, "total"))
 		inFlight := map[string]bool{}
 		made := 0
 		for steps := 0; b.FinishedAt == nil; steps++ {
 			require.Less(t, steps, 20*b.Total+20, "does not come to its end")
-			next, counted := b.Next, len(inFlight)
+			next, counted := b.NextInput, len(inFlight)
 			for key := range inFlight { // some end after they were counted
 				if rapid.Bool().Draw(t, "ends") {
 					delete(inFlight, key)
 				}
 			}
-			n := min(b.Room(counted, DefaultWindow), rapid.IntRange(1, DefaultWindow).Draw(t, "chunk"))
+			n := min(b.Capacity(counted, DefaultWindow), rapid.IntRange(1, DefaultWindow).Draw(t, "chunk"))
 			if n == 0 {
-				b.Look(len(inFlight), start)
+				b.FinishOrReschedule(len(inFlight), start)
 				continue
 			}
 			for range rapid.IntRange(1, 2).Draw(t, "feeders") { // the second decided on the same count
-				executions, err := b.Feed(next, texts(n), start)
+				executions, err := b.Dispatch(next, emptyInputs(n), start)
 				if err != nil {
-					require.ErrorIs(t, err, ErrMoved)
+					require.ErrorIs(t, err, ErrConflict)
 					continue
 				}
 				for _, e := range executions {

@@ -25,7 +25,7 @@ const BuilderSchema = `{"type":"object","properties":{"reply":{"type":"string"},
 // Answer reads the builder's structured answer into the result's text and
 // draft. An answer that is not of BuilderSchema stays what it was, plain text:
 // the Claude Code CLI may end well without a structured answer.
-func Answer(r execution.Result) execution.Result {
+func ParseBuilderAnswer(r execution.Result) execution.Result {
 	var answer struct {
 		Reply string       `json:"reply"`
 		Agent *agent.Draft `json:"agent"`
@@ -33,18 +33,18 @@ func Answer(r execution.Result) execution.Result {
 	if len(r.Output) == 0 || json.Unmarshal([]byte(r.Output), &answer) != nil || strings.TrimSpace(answer.Reply) == "" {
 		return r
 	}
-	answered := execution.Result{Text: answer.Reply}
-	if d := answer.Agent; d != nil && creatable(*d) {
-		answered.AgentDraft = d
+	parsed := execution.Result{Text: answer.Reply}
+	if d := answer.Agent; d != nil && isCreatable(*d) {
+		parsed.AgentDraft = d
 	}
-	return answered
+	return parsed
 }
 
 // creatable reports whether the page may offer the draft: what it could not
 // create, it does not show.
-func creatable(d agent.Draft) bool {
-	fits := func(s string, least, most int) bool {
-		return len(bytes.TrimSpace([]byte(s))) >= least && len(s) <= most && utf8.ValidString(s) && !strings.ContainsRune(s, 0)
+func isCreatable(d agent.Draft) bool {
+	fits := func(s string, minLen, maxLen int) bool {
+		return len(bytes.TrimSpace([]byte(s))) >= minLen && len(s) <= maxLen && utf8.ValidString(s) && !strings.ContainsRune(s, 0)
 	}
 	return fits(d.Name, 1, agent.MaxName) && fits(d.Description, 0, agent.MaxDescription) && fits(d.Instructions, 1, agent.MaxInstructions)
 }

@@ -12,21 +12,21 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-func TestAnswerReadsReplyAndDraft(t *testing.T) {
-	got := Answer(execution.Result{Text: "in words", Output: `{"reply":"Here it is.","agent":{"name":"A","description":"d","instructions":"do","runtime":"offline","model":"m"}}`})
+func TestParseBuilderAnswer(t *testing.T) {
+	got := ParseBuilderAnswer(execution.Result{Text: "in words", Output: `{"reply":"Here it is.","agent":{"name":"A","description":"d","instructions":"do","runtime":"offline","model":"m"}}`})
 	require.Empty(t, cmp.Diff(execution.Result{
 		Text:       "Here it is.",
 		AgentDraft: &agent.Draft{Name: "A", Description: "d", Instructions: "do", Runtime: "offline", Model: "m"},
 	}, got))
 }
 
-func TestAnswerWithoutADraft(t *testing.T) {
+func TestParseBuilderAnswerWithoutDraft(t *testing.T) {
 	for _, output := range []string{`{"reply":"Which one?"}`, `{"reply":"Which one?","agent":null}`, `{"reply":"Which one?","more":1}`} {
-		require.Equal(t, execution.Result{Text: "Which one?"}, Answer(execution.Result{Text: "in words", Output: output}), output)
+		require.Equal(t, execution.Result{Text: "Which one?"}, ParseBuilderAnswer(execution.Result{Text: "in words", Output: output}), output)
 	}
 }
 
-func TestAnswerThatIsRubbishStaysWhatItWas(t *testing.T) {
+func TestParseBuilderAnswerKeepsMalformedOutput(t *testing.T) {
 	for name, output := range map[string]string{
 		"none":               "",
 		"no JSON":            "certainly!",
@@ -43,15 +43,15 @@ func TestAnswerThatIsRubbishStaysWhatItWas(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := execution.Result{Text: "in words", Output: output}
-			require.Equal(t, r, Answer(r))
+			require.Equal(t, r, ParseBuilderAnswer(r))
 		})
 	}
 }
 
 // What the page could not create, it must not offer.
-func TestADraftThatCannotBeCreatedIsNotOffered(t *testing.T) {
-	good := agent.Draft{Name: "A", Instructions: "B"}
-	for name, spoil := range map[string]func(*agent.Draft){
+func TestParseBuilderAnswerDropsInvalidDraft(t *testing.T) {
+	valid := agent.Draft{Name: "A", Instructions: "B"}
+	for name, invalidate := range map[string]func(*agent.Draft){
 		"no name":               func(d *agent.Draft) { d.Name = "" },
 		"blank name":            func(d *agent.Draft) { d.Name = " \t" },
 		"long name":             func(d *agent.Draft) { d.Name = strings.Repeat("n", agent.MaxName+1) },
@@ -62,20 +62,20 @@ func TestADraftThatCannotBeCreatedIsNotOffered(t *testing.T) {
 		"long, counted in byte": func(d *agent.Draft) { d.Name = strings.Repeat("é", agent.MaxName/2+1) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := good
-			spoil(&d)
-			require.Equal(t, execution.Result{Text: "Look:"}, Answer(result(t, d)))
+			d := valid
+			invalidate(&d)
+			require.Equal(t, execution.Result{Text: "Look:"}, ParseBuilderAnswer(builderResult(t, d)))
 		})
 	}
-	require.Equal(t, &good, Answer(result(t, good)).AgentDraft)
+	require.Equal(t, &valid, ParseBuilderAnswer(builderResult(t, valid)).AgentDraft)
 	longest := agent.Draft{
 		Name: strings.Repeat("n", agent.MaxName), Description: strings.Repeat("d", agent.MaxDescription),
 		Instructions: strings.Repeat("i", agent.MaxInstructions),
 	}
-	require.Equal(t, &longest, Answer(result(t, longest)).AgentDraft)
+	require.Equal(t, &longest, ParseBuilderAnswer(builderResult(t, longest)).AgentDraft)
 }
 
-func result(t *testing.T, d agent.Draft) execution.Result {
+func builderResult(t *testing.T, d agent.Draft) execution.Result {
 	t.Helper()
 	output, err := json.Marshal(map[string]any{"reply": "Look:", "agent": d})
 	require.NoError(t, err)

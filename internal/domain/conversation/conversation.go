@@ -28,7 +28,7 @@ var ErrTooManyPending = errors.New("too many turns of the conversation are waiti
 // messages are documents below it.
 type Conversation struct {
 	ID      string `firestore:"id"`
-	Owner   string `firestore:"owner"`
+	Tenant  string `firestore:"owner"`
 	AgentID string `firestore:"agentId,omitempty"`
 	Title   string `firestore:"title"` // the beginning of the first message
 	Turns   int    `firestore:"turns"` // turns accepted so far
@@ -82,7 +82,7 @@ func (c *Conversation) Complete(e *execution.Execution) Message {
 		Turn: e.Turn, Role: execution.RoleAssistant, Failure: e.Failure, ExecutionID: e.ID, CreatedAt: *e.FinishedAt,
 	}
 	if e.Result != nil {
-		reply.Text, reply.Truncated = e.Result.Text, e.Result.Whole != nil
+		reply.Text, reply.Truncated = e.Result.Text, e.Result.Complete != nil
 		reply.AgentDraft = e.Result.AgentDraft
 	}
 	return reply
@@ -93,18 +93,18 @@ func (c *Conversation) Complete(e *execution.Execution) Message {
 // but no answer. messages are in order.
 func History(messages []Message) []execution.Message {
 	var history []execution.Message
-	room := maxHistoryBytes
+	remainingBytes := maxHistoryBytes
 	for i := len(messages) - 1; i > 0; i-- {
-		ask, reply := messages[i-1], messages[i]
-		if ask.Turn != reply.Turn || reply.Role != execution.RoleAssistant || reply.Failure != nil {
+		question, reply := messages[i-1], messages[i]
+		if question.Turn != reply.Turn || reply.Role != execution.RoleAssistant || reply.Failure != nil {
 			continue
 		}
-		if room -= len(ask.Text) + len(reply.Text); room < 0 {
+		if remainingBytes -= len(question.Text) + len(reply.Text); remainingBytes < 0 {
 			break
 		}
 		history = append(history,
 			execution.Message{Role: reply.Role, Text: reply.Text},
-			execution.Message{Role: ask.Role, Text: ask.Text})
+			execution.Message{Role: question.Role, Text: question.Text})
 	}
 	slices.Reverse(history)
 	return history

@@ -18,27 +18,27 @@ import (
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
 // ended is an execution as it is when a conversation hears of its end.
-func ended(id string, turn int, result *execution.Result, failure *execution.Failure) *execution.Execution {
+func finishedExecution(id string, turn int, result *execution.Result, failure *execution.Failure) *execution.Execution {
 	at := noon.Add(time.Minute)
 	return &execution.Execution{ID: id, Turn: turn, Result: result, Failure: failure, FinishedAt: &at}
 }
 
-func TestAcceptOpensATurn(t *testing.T) {
+func TestAcceptAddsTurn(t *testing.T) {
 	var c Conversation
-	ask, err := c.Accept("exe_1", "hello", noon)
+	question, err := c.Accept("exe_1", "hello", noon)
 	require.NoError(t, err)
-	require.Empty(t, cmp.Diff(Message{Turn: 1, Role: execution.RoleUser, Text: "hello", ExecutionID: "exe_1", CreatedAt: noon}, ask))
+	require.Empty(t, cmp.Diff(Message{Turn: 1, Role: execution.RoleUser, Text: "hello", ExecutionID: "exe_1", CreatedAt: noon}, question))
 
 	later := noon.Add(time.Hour)
-	ask, err = c.Accept("exe_2", "again", later)
+	question, err = c.Accept("exe_2", "again", later)
 	require.NoError(t, err)
-	require.Equal(t, 2, ask.Turn)
+	require.Equal(t, 2, question.Turn)
 	require.Empty(t, cmp.Diff(Conversation{
 		Title: "hello", Turns: 2, Pending: []string{"exe_1", "exe_2"}, CreatedAt: noon, UpdatedAt: later,
 	}, c))
 }
 
-func TestAcceptRefusesMoreThanMayWait(t *testing.T) {
+func TestAcceptRefusesMoreThanMaxPending(t *testing.T) {
 	var c Conversation
 	for i := range MaxPending {
 		_, err := c.Accept(fmt.Sprint(i), "x", noon)
@@ -50,7 +50,7 @@ func TestAcceptRefusesMoreThanMayWait(t *testing.T) {
 	require.Len(t, c.Pending, MaxPending)
 	require.Equal(t, noon, c.UpdatedAt, "what was refused changed nothing")
 
-	c.Complete(ended("0", 1, &execution.Result{}, nil))
+	c.Complete(finishedExecution("0", 1, &execution.Result{}, nil))
 	_, err = c.Accept("now", "x", noon)
 	require.NoError(t, err)
 }
@@ -74,7 +74,7 @@ func TestTitle(t *testing.T) {
 	}
 }
 
-func TestOnlyTheFirstPendingMayRun(t *testing.T) {
+func TestOnlyFirstPendingTurnMayRun(t *testing.T) {
 	c := Conversation{}
 	require.False(t, c.MayRun("exe_1"))
 	c.Pending = []string{"exe_1", "exe_2"}
@@ -82,15 +82,15 @@ func TestOnlyTheFirstPendingMayRun(t *testing.T) {
 	require.False(t, c.MayRun("exe_2"))
 	require.False(t, c.MayRun(""))
 
-	c.Complete(ended("exe_1", 1, &execution.Result{Text: "x"}, nil))
+	c.Complete(finishedExecution("exe_1", 1, &execution.Result{Text: "x"}, nil))
 	require.True(t, c.MayRun("exe_2"))
 	require.False(t, c.MayRun("exe_1"), "a turn that has ended does not run again")
 }
 
-func TestCompleteRepliesWithTheResult(t *testing.T) {
+func TestCompleteReturnsResultAsReply(t *testing.T) {
 	c := Conversation{Turns: 1, Pending: []string{"exe_1"}, UpdatedAt: noon}
 	draft := &agent.Draft{Name: "A", Instructions: "B"}
-	e := ended("exe_1", 1, &execution.Result{Text: "hi", AgentDraft: draft}, nil)
+	e := finishedExecution("exe_1", 1, &execution.Result{Text: "hi", AgentDraft: draft}, nil)
 	reply := c.Complete(e)
 	require.Empty(t, cmp.Diff(Message{
 		Turn: 1, Role: execution.RoleAssistant, Text: "hi", AgentDraft: draft, ExecutionID: "exe_1", CreatedAt: *e.FinishedAt,
@@ -99,10 +99,10 @@ func TestCompleteRepliesWithTheResult(t *testing.T) {
 	require.Equal(t, *e.FinishedAt, c.UpdatedAt)
 }
 
-func TestCompleteRepliesWithTheFailure(t *testing.T) {
+func TestCompleteReturnsFailureAsReply(t *testing.T) {
 	c := Conversation{Turns: 2, Pending: []string{"exe_1", "exe_2"}}
-	failure := execution.Cancellation()
-	reply := c.Complete(ended("exe_2", 2, nil, failure))
+	failure := execution.NewCanceledFailure()
+	reply := c.Complete(finishedExecution("exe_2", 2, nil, failure))
 	require.Equal(t, failure, reply.Failure)
 	require.Empty(t, reply.Text)
 	require.Equal(t, []string{"exe_1"}, c.Pending, "a turn may be cancelled before the one ahead of it has ended")
@@ -110,7 +110,7 @@ func TestCompleteRepliesWithTheFailure(t *testing.T) {
 
 // TestTurnsKeepTheirOrder accepts and ends turns in any order and checks that
 // what may run is always the earliest that has not ended.
-func TestTurnsKeepTheirOrder(t *testing.T) {
+func TestTurnsRunInOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var c Conversation
 		var open []string // in order
@@ -130,7 +130,7 @@ func TestTurnsKeepTheirOrder(t *testing.T) {
 					t.Skip("nothing is open")
 				}
 				i := rapid.IntRange(0, len(open)-1).Draw(t, "which")
-				c.Complete(ended(open[i], 1, &execution.Result{}, nil))
+				c.Complete(finishedExecution(open[i], 1, &execution.Result{}, nil))
 				open = append(open[:i:i], open[i+1:]...)
 			},
 			"": func(t *rapid.T) {

@@ -11,15 +11,15 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-func ask(turn int, text string) Message {
+func userMessage(turn int, text string) Message {
 	return Message{Turn: turn, Role: execution.RoleUser, Text: text}
 }
 
-func reply(turn int, text string) Message {
+func assistantMessage(turn int, text string) Message {
 	return Message{Turn: turn, Role: execution.RoleAssistant, Text: text}
 }
 
-func failed(turn int) Message {
+func failedReply(turn int) Message {
 	return Message{Turn: turn, Role: execution.RoleAssistant, Failure: &execution.Failure{Code: execution.CodeAgentError}}
 }
 
@@ -38,15 +38,15 @@ func TestHistory(t *testing.T) {
 		history  []execution.Message
 	}{
 		"nothing":                     {nil, nil},
-		"one turn":                    {[]Message{ask(1, "a"), reply(1, "b")}, []execution.Message{user("a"), assistant("b")}},
-		"oldest first":                {[]Message{ask(1, "a"), reply(1, "b"), ask(2, "c"), reply(2, "d")}, []execution.Message{user("a"), assistant("b"), user("c"), assistant("d")}},
-		"a turn without its reply":    {[]Message{ask(1, "a"), ask(2, "b"), reply(2, "c")}, []execution.Message{user("b"), assistant("c")}},
-		"a turn cut off by a limit":   {[]Message{reply(1, "b"), ask(2, "c"), reply(2, "d")}, []execution.Message{user("c"), assistant("d")}},
-		"a failed turn is left out":   {[]Message{ask(1, "a"), reply(1, "b"), ask(2, "c"), failed(2), ask(3, "e"), reply(3, "f")}, []execution.Message{user("a"), assistant("b"), user("e"), assistant("f")}},
-		"only failed turns":           {[]Message{ask(1, "a"), failed(1)}, nil},
-		"as many bytes as fit":        {[]Message{ask(1, large), reply(1, large)}, []execution.Message{user(large), assistant(large)}},
-		"older turns leave first":     {[]Message{ask(1, "a"), reply(1, "b"), ask(2, large), reply(2, large)}, []execution.Message{user(large), assistant(large)}},
-		"no gap where one is too big": {[]Message{ask(1, "a"), reply(1, "b"), ask(2, large), reply(2, large+"!"), ask(3, "c"), reply(3, "d")}, []execution.Message{user("c"), assistant("d")}},
+		"one turn":                    {[]Message{userMessage(1, "a"), assistantMessage(1, "b")}, []execution.Message{user("a"), assistant("b")}},
+		"oldest first":                {[]Message{userMessage(1, "a"), assistantMessage(1, "b"), userMessage(2, "c"), assistantMessage(2, "d")}, []execution.Message{user("a"), assistant("b"), user("c"), assistant("d")}},
+		"a turn without its reply":    {[]Message{userMessage(1, "a"), userMessage(2, "b"), assistantMessage(2, "c")}, []execution.Message{user("b"), assistant("c")}},
+		"a turn cut off by a limit":   {[]Message{assistantMessage(1, "b"), userMessage(2, "c"), assistantMessage(2, "d")}, []execution.Message{user("c"), assistant("d")}},
+		"a failed turn is left out":   {[]Message{userMessage(1, "a"), assistantMessage(1, "b"), userMessage(2, "c"), failedReply(2), userMessage(3, "e"), assistantMessage(3, "f")}, []execution.Message{user("a"), assistant("b"), user("e"), assistant("f")}},
+		"only failed turns":           {[]Message{userMessage(1, "a"), failedReply(1)}, nil},
+		"as many bytes as fit":        {[]Message{userMessage(1, large), assistantMessage(1, large)}, []execution.Message{user(large), assistant(large)}},
+		"older turns leave first":     {[]Message{userMessage(1, "a"), assistantMessage(1, "b"), userMessage(2, large), assistantMessage(2, large)}, []execution.Message{user(large), assistant(large)}},
+		"no gap where one is too big": {[]Message{userMessage(1, "a"), assistantMessage(1, "b"), userMessage(2, large), assistantMessage(2, large+"!"), userMessage(3, "c"), assistantMessage(3, "d")}, []execution.Message{user("c"), assistant("d")}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Empty(t, cmp.Diff(tc.history, History(tc.messages)))
@@ -56,33 +56,33 @@ func TestHistory(t *testing.T) {
 
 // TestAnyHistoryIsAnswersInOrder holds for whatever turns there were: questions
 // and answers alternate, the newest are there, and their texts fit.
-func TestAnyHistoryIsAnswersInOrder(t *testing.T) {
+func TestHistoryInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var messages []Message
 		answered := 0
 		for turn := 1; turn <= rapid.IntRange(0, 40).Draw(t, "turns"); turn++ {
 			text := strings.Repeat("x", rapid.IntRange(1, maxHistoryBytes/8).Draw(t, "bytes"))
-			messages = append(messages, ask(turn, text))
+			messages = append(messages, userMessage(turn, text))
 			switch rapid.SampledFrom([]string{"answered", "failed", "open"}).Draw(t, "end") {
 			case "answered":
-				messages = append(messages, reply(turn, text))
+				messages = append(messages, assistantMessage(turn, text))
 				answered++
 			case "failed":
-				messages = append(messages, failed(turn))
+				messages = append(messages, failedReply(turn))
 			}
 		}
 		history := History(messages)
-		bytes := 0
+		size := 0
 		for i, m := range history {
 			want := execution.RoleUser
 			if i%2 == 1 {
 				want = execution.RoleAssistant
 			}
 			require.Equal(t, want, m.Role)
-			bytes += len(m.Text)
+			size += len(m.Text)
 		}
 		require.Zero(t, len(history)%2)
-		require.LessOrEqual(t, bytes, maxHistoryBytes)
+		require.LessOrEqual(t, size, maxHistoryBytes)
 		require.LessOrEqual(t, len(history)/2, answered)
 		if answered > 0 {
 			require.NotEmpty(t, history, "the newest answer fits always")

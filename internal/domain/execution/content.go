@@ -17,4 +17,4 @@ type File struct {
 
 // MaxFilePaths bounds the paths of an execution's files together, in bytes: the
 // list of at most a thousand is kept in its document, beside a result of MaxResult.
-const MaxFilePaths = 64 << 10
+const MaxFilePathsBytes = 64 << 10

@@ -11,23 +11,23 @@ import (
 )
 
 // What is kept of a large result is a beginning of it, and never half a letter.
-func TestAShortenedResultIsABeginning(t *testing.T) {
+func TestTruncatedResultIsPrefix(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		unit := rapid.StringN(1, 8, 20).Draw(t, "unit")
 		text := ""
-		for len(text) < Beginning+100 {
+		for len(text) < Excerpt+100 {
 			text += unit
 			unit += unit
 		}
-		whole := Content{Size: 1}
+		complete := Content{Size: 1}
 		r := Result{Text: text, Output: "{}", AgentDraft: &agent.Draft{Name: "N"}}
-		short := r.Shortened(whole)
+		short := r.Truncate(complete)
 		require.Equal(t, text[:len(short.Text)], short.Text)
 		require.True(t, utf8.ValidString(short.Text))
-		require.InDelta(t, Beginning, len(short.Text), utf8.UTFMax)
+		require.InDelta(t, Excerpt, len(short.Text), utf8.UTFMax)
 		require.Empty(t, short.Output)
 		require.Equal(t, "N", short.AgentDraft.Name)
-		require.Equal(t, &whole, short.Whole)
+		require.Equal(t, &complete, short.Complete)
 	})
-	require.Equal(t, "short", (&Result{Text: "short"}).Shortened(Content{}).Text)
+	require.Equal(t, "short", (&Result{Text: "short"}).Truncate(Content{}).Text)
 }

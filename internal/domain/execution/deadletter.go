@@ -15,6 +15,6 @@ func (DeadLettered) apply(e *Execution, now time.Time) error {
 		Code:    CodeDeadLettered,
 		Message: "No executor could take this execution on. The fault is on the server's side; run it again once its operator has looked.",
 	}
-	e.end(failure.Ends(Usage{}), now)
+	e.finish(failure.Ending(Usage{}), now)
 	return nil
 }

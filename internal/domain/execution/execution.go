@@ -21,8 +21,8 @@ const (
 
 // Ref names an execution. There is no reading of one without its owner.
 type Ref struct {
-	Owner string `firestore:"owner" json:"owner"`
-	ID    string `firestore:"id" json:"executionId"`
+	Tenant string `firestore:"owner" json:"owner"`
+	ID     string `firestore:"id" json:"executionId"`
 }
 
 // Execution is one piece of work from its acceptance to its end. Every fact
@@ -30,7 +30,7 @@ type Ref struct {
 // Firestore's, never this machine's.
 type Execution struct {
 	ID     string `firestore:"id"`
-	Owner  string `firestore:"owner"`
+	Tenant string `firestore:"owner"`
 	Kind   Kind   `firestore:"kind"`
 	Status Status `firestore:"status"`
 	Lane   Lane   `firestore:"lane"` // in which it waits to run
@@ -54,14 +54,14 @@ type Execution struct {
 	Task Task `firestore:"task"`
 	Limits
 
-	Attempt     int    `firestore:"attempt,omitempty"` // number of the newest attempt; 0 before the first
-	Tries       int    `firestore:"tries,omitempty"`   // attempts that ended in a failure of the job's own that may pass
-	Spent       int    `firestore:"spent,omitempty"`   // attempts that ended in an infrastructure failure
-	MaxAttempts int    `firestore:"maxAttempts"`       // Spent never passes this
-	Lease       *Lease `firestore:"lease,omitempty"`   // non-nil exactly while running
+	Attempt         int    `firestore:"attempt,omitempty"` // number of the newest attempt; 0 before the first
+	RetriedFailures int    `firestore:"tries,omitempty"`   // attempts that ended in a failure of the job's own that may pass
+	FailedAttempts  int    `firestore:"spent,omitempty"`   // attempts that ended in an infrastructure failure
+	MaxAttempts     int    `firestore:"maxAttempts"`       // Spent never passes this
+	Lease           *Lease `firestore:"lease,omitempty"`   // non-nil exactly while running
 
 	// Held tells that the execution, which is queued, waits for a limit of its tenant.
-	Held bool `firestore:"held,omitempty"`
+	Throttled bool `firestore:"held,omitempty"`
 
 	// CancelRequested tells the executor that holds the lease to end the job.
 	CancelRequested bool `firestore:"cancelRequested"`
@@ -83,14 +83,14 @@ type Execution struct {
 	// are in blob storage under the number of the newest attempt.
 	Files []File `firestore:"files,omitempty"`
 	// LeftOut is how many more it left that were not kept: too many, too large, or no plain files.
-	LeftOut int `firestore:"leftOut,omitempty"`
+	OmittedFileCount int `firestore:"leftOut,omitempty"`
 
 	// Receipt says how the job was kept apart, as package receipt writes it, to
 	// the byte; empty while there is none, and for what ended without an attempt.
 	Receipt string `firestore:"receipt,omitempty"`
 	// Left is what the agent wants to find at the conversation's next turn. It
 	// is stored with the conversation and is not part of the document.
-	Left *Session `firestore:"-"`
+	NewSession *Session `firestore:"-"`
 
 	// Steps are the newest that the newest attempt was seen to do, at most
 	// MaxSteps. They are known a heartbeat late at the most.
@@ -115,8 +115,8 @@ type Task struct {
 
 	// Files lists what the run is given; Given is that, and is read when the
 	// task is claimed, like History.
-	Files []File  `firestore:"files,omitempty"`
-	Given []Given `firestore:"-"`
+	InputFileList []File      `firestore:"files,omitempty"`
+	InputFiles    []InputFile `firestore:"-"`
 
 	// Budget is the agent's; the operator's holds besides.
 	Budget agent.Budget `firestore:"budget,omitzero"`
@@ -158,7 +158,7 @@ const (
 // Lease is the right of one attempt to write, until it runs out.
 type Lease struct {
 	Executor string    `firestore:"executor"`
-	Claim    string    `firestore:"claim"` // that began it, unique
+	ClaimID  string    `firestore:"claim"` // that began it, unique
 	Expires  time.Time `firestore:"expires"`
 }
 
@@ -172,7 +172,7 @@ type Result struct {
 	AgentDraft *agent.Draft `firestore:"agentDraft,omitempty"`
 	// Whole is all of a result that is larger than MaxResult, in blob storage.
 	// Output is then there only.
-	Whole *Content `firestore:"whole,omitempty"`
+	Complete *Content `firestore:"whole,omitempty"`
 }
 
 // MaxResult bounds Text and Output together where they are in a document, in
@@ -180,18 +180,18 @@ type Result struct {
 const MaxResult = 512 << 10
 
 // Beginning is what a document keeps of the Text of a larger result, in bytes.
-const Beginning = 64 << 10
+const Excerpt = 64 << 10
 
 // Large reports whether the result has to go to blob storage.
 func (r *Result) Large() bool { return len(r.Text)+len(r.Output) > MaxResult }
 
 // Shortened is the result as a document keeps it once all of it is in blob storage.
-func (r *Result) Shortened(whole Content) *Result {
-	end := min(len(r.Text), Beginning)
+func (r *Result) Truncate(complete Content) *Result {
+	end := min(len(r.Text), Excerpt)
 	for end < len(r.Text) && !utf8.RuneStart(r.Text[end]) {
 		end--
 	}
-	return &Result{Text: r.Text[:end], AgentDraft: r.AgentDraft, Whole: &whole}
+	return &Result{Text: r.Text[:end], AgentDraft: r.AgentDraft, Complete: &complete}
 }
 
 // Usage is what the provider counted, as the gateway saw it pass. That of an
@@ -203,7 +203,7 @@ type Usage struct {
 	Calls        int64   `firestore:"calls"`
 }
 
-func (u Usage) plus(o Usage) Usage {
+func (u Usage) add(o Usage) Usage {
 	return Usage{
 		InputTokens: u.InputTokens + o.InputTokens, OutputTokens: u.OutputTokens + o.OutputTokens,
 		CostUSD: u.CostUSD + o.CostUSD, Calls: u.Calls + o.Calls,
@@ -215,24 +215,24 @@ type Lane string
 
 // The lanes there are.
 const (
-	Interactive Lane = "interactive" // conversations and single runs
-	Batch       Lane = "batch"
+	LaneInteractive Lane = "interactive" // conversations and single runs
+	LaneBatch       Lane = "batch"
 )
 
 // Ref names the execution.
-func (e *Execution) Ref() Ref { return Ref{Owner: e.Owner, ID: e.ID} }
+func (e *Execution) Ref() Ref { return Ref{Tenant: e.Tenant, ID: e.ID} }
 
 // DefaultMaxAttempts is how often an execution is tried while Airlock's own
 // parts fail. How often while the job itself does, its Limits say.
 const DefaultMaxAttempts = 3
 
 // New returns a queued execution as it is accepted at now, ready to run.
-func New(owner string, kind Kind, task Task, limits Limits, now time.Time) Execution {
+func New(tenant string, kind Kind, task Task, limits Limits, now time.Time) Execution {
 	if limits.QueueTimeout == 0 {
 		limits.QueueTimeout = DefaultQueueTimeout
 	}
 	e := Execution{
-		ID: id.New(id.Execution), Owner: owner, Kind: kind, Lane: Interactive,
+		ID: id.New(id.Execution), Tenant: tenant, Kind: kind, Lane: LaneInteractive,
 		Task: task, Limits: limits, MaxAttempts: DefaultMaxAttempts, CreatedAt: now,
 	}
 	e.requeue(now, 0)

@@ -30,7 +30,7 @@ const (
 )
 
 // Ends returns the ending that a failure makes: the status goes with the code.
-func (f *Failure) Ends(u Usage) Ending {
+func (f *Failure) Ending(u Usage) Ending {
 	status := Failed
 	switch f.Code {
 	case CodeTimedOut, CodeQueueTimeout:
@@ -43,6 +43,6 @@ func (f *Failure) Ends(u Usage) Ending {
 }
 
 // Cancellation is the failure of what somebody cancelled.
-func Cancellation() *Failure {
+func NewCanceledFailure() *Failure {
 	return &Failure{Code: CodeCanceled, Message: "The execution was cancelled."}
 }

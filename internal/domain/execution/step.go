@@ -25,15 +25,15 @@ const (
 // Bounds of what is kept of an attempt's steps. They are written with every
 // heartbeat, so they are few.
 const (
-	MaxSteps = 32
-	MaxStep  = 512
+	MaxSteps     = 32
+	MaxStepBytes = 512
 )
 
 // NewStep cuts the text to what is kept, between letters.
 func NewStep(number int, kind StepKind, text string) Step {
 	text = strings.ToValidUTF8(strings.TrimSpace(text), "\uFFFD")
-	if len(text) > MaxStep {
-		end := MaxStep - len("…")
+	if len(text) > MaxStepBytes {
+		end := MaxStepBytes - len("…")
 		for !utf8.RuneStart(text[end]) {
 			end--
 		}

@@ -10,18 +10,18 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestStepsAreBoundedText(t *testing.T) {
+func TestNewStepTruncatesText(t *testing.T) {
 	require.Equal(t, "short", NewStep(1, StepOutput, " short\n").Text)
-	long := NewStep(1, StepOutput, strings.Repeat("한", MaxStep)).Text
+	long := NewStep(1, StepOutput, strings.Repeat("한", MaxStepBytes)).Text
 	require.True(t, strings.HasSuffix(long, "한…"))
 	rapid.Check(t, func(t *rapid.T) {
-		text := NewStep(1, StepOutput, string(rapid.SliceOfN(rapid.Byte(), 0, 2*MaxStep).Draw(t, "text"))).Text
-		require.LessOrEqual(t, len(text), MaxStep)
+		text := NewStep(1, StepOutput, string(rapid.SliceOfN(rapid.Byte(), 0, 2*MaxStepBytes).Draw(t, "text"))).Text
+		require.LessOrEqual(t, len(text), MaxStepBytes)
 		require.True(t, utf8.ValidString(text))
 	})
 }
 
-func TestStepsAreOfTheNewestAttempt(t *testing.T) {
+func TestClaimClearsSteps(t *testing.T) {
 	now := time.Now()
 	e := New("ada", KindRun, Task{}, Limits{Timeout: time.Minute}, now)
 	first := []Step{NewStep(1, StepOutput, "first")}

@@ -9,12 +9,12 @@ import (
 // Why an event does not apply. None of them is a fault: they are what a late
 // or repeated message, or an executor that was away too long, finds.
 var (
-	ErrTerminal  = errors.New("execution has ended")
-	ErrLeased    = errors.New("execution is leased")
-	ErrLeaseLost = errors.New("attempt no longer holds the lease")
-	ErrNotDue    = errors.New("execution is not due")
-	ErrHeld      = errors.New("execution waits for a limit of its tenant")
-	ErrTooLate   = errors.New("execution may not begin any more") // the janitor ends it
+	ErrTerminal              = errors.New("execution has ended")
+	ErrLeased                = errors.New("execution is leased")
+	ErrLeaseLost             = errors.New("attempt no longer holds the lease")
+	ErrNotDue                = errors.New("execution is not due")
+	ErrThrottled             = errors.New("execution waits for a limit of its tenant")
+	ErrStartDeadlineExceeded = errors.New("execution may not begin any more") // the janitor ends it
 )
 
 // A queued execution is announced anew when it has waited for ringAgain, which
@@ -22,8 +22,8 @@ var (
 // message, and then each time that it has waited twice as long, up to
 // rarest: were it always the same, a long queue would be announced over and over.
 const (
-	ringAgain = 45 * time.Second
-	rarest    = 15 * time.Minute
+	minRenotifyInterval = 45 * time.Second
+	maxRenotifyInterval = 15 * time.Minute
 )
 
 // Event is something that happened to an execution. The events of this file
@@ -46,13 +46,13 @@ func (e *Execution) Apply(ev Event, now time.Time) error {
 type Change struct {
 	Execution Execution
 	// Announce names the executions that may run from now on.
-	Announce []Ref
+	Notify []Ref
 }
 
 // Claimed starts an attempt, and with it a lease.
 type Claimed struct {
 	Executor string
-	ID       string // of the claim, unique, by which it is known where the answer to it was lost
+	ClaimID  string // of the claim, unique, by which it is known where the answer to it was lost
 	Lease    time.Duration
 }
 
@@ -60,31 +60,31 @@ func (ev Claimed) apply(e *Execution, now time.Time) error {
 	if e.Status == Running {
 		return ErrLeased
 	}
-	if !now.Before(e.StartBy()) {
-		return ErrTooLate
+	if !now.Before(e.StartDeadline()) {
+		return ErrStartDeadlineExceeded
 	}
 	e.Status = Running
-	e.Held = false
+	e.Throttled = false
 	e.Attempt++
 	e.StartedAt = &now
 	e.Steps = nil
-	e.lease(Lease{Executor: ev.Executor, Claim: ev.ID, Expires: now.Add(ev.Lease)})
+	e.setLease(Lease{Executor: ev.Executor, ClaimID: ev.ClaimID, Expires: now.Add(ev.Lease)})
 	return nil
 }
 
 // Held keeps a queued execution from running, since its tenant has as much as
 // it may. It is announced again when it is released, or when it falls due.
-type Held struct{}
+type Throttled struct{}
 
-func (Held) apply(e *Execution, now time.Time) error {
+func (Throttled) apply(e *Execution, now time.Time) error {
 	switch {
 	case e.Status == Running:
 		return ErrLeased
-	case !now.Before(e.StartBy()):
-		return ErrTooLate
+	case !now.Before(e.StartDeadline()):
+		return ErrStartDeadlineExceeded
 	}
-	e.Held = true
-	e.unheard(now)
+	e.Throttled = true
+	e.scheduleRenotification(now)
 	return nil
 }
 
@@ -92,10 +92,10 @@ func (Held) apply(e *Execution, now time.Time) error {
 type Released struct{}
 
 func (Released) apply(e *Execution, now time.Time) error {
-	if !e.Held {
+	if !e.Throttled {
 		return ErrNotDue
 	}
-	e.ready(now)
+	e.markReady(now)
 	return nil
 }
 
@@ -110,7 +110,7 @@ func (ev Renewed) apply(e *Execution, now time.Time) error {
 	if err := e.fence(ev.Attempt, now); err != nil {
 		return err
 	}
-	e.lease(Lease{Executor: e.Lease.Executor, Claim: e.Lease.Claim, Expires: now.Add(ev.Lease)})
+	e.setLease(Lease{Executor: e.Lease.Executor, ClaimID: e.Lease.ClaimID, Expires: now.Add(ev.Lease)})
 	e.Steps = ev.Steps
 	return nil
 }
@@ -125,47 +125,47 @@ type Finished struct {
 // Ending is what an execution ends with. Result is set exactly when Status is
 // Succeeded, Failure exactly when it is not.
 type Ending struct {
-	Status  Status
-	Result  *Result
-	Failure *Failure
-	Usage   Usage    // of this attempt
-	Receipt string   // of the attempt, see Execution
-	Left    *Session // of a turn that succeeded, see Execution
-	Files   []File   // see Execution
-	Steps   []Step   // see Execution; nil: those that are known
-	LeftOut int      // see Execution
+	Status           Status
+	Result           *Result
+	Failure          *Failure
+	Usage            Usage    // of this attempt
+	Receipt          string   // of the attempt, see Execution
+	NewSession       *Session // of a turn that succeeded, see Execution
+	Files            []File   // see Execution
+	Steps            []Step   // see Execution; nil: those that are known
+	OmittedFileCount int      // see Execution
 }
 
 func (ev Finished) apply(e *Execution, now time.Time) error {
 	if err := e.fence(ev.Attempt, now); err != nil {
 		return err
 	}
-	if failure := ev.Ending.Failure; failure != nil && failure.Code.mayPass() {
-		e.Tries++
-		pause := e.pause(e.Tries)
-		if e.Tries < e.Retry.MaxAttempts && !e.CancelRequested && now.Add(pause).Before(e.StartBy()) {
-			e.Usage = e.Usage.plus(ev.Ending.Usage)
-			e.requeue(now, pause)
+	if failure := ev.Ending.Failure; failure != nil && failure.Code.retryable() {
+		e.RetriedFailures++
+		backoff := e.retryBackoff(e.RetriedFailures)
+		if e.RetriedFailures < e.RetryPolicy.MaxAttempts && !e.CancelRequested && now.Add(backoff).Before(e.StartDeadline()) {
+			e.Usage = e.Usage.add(ev.Ending.Usage)
+			e.requeue(now, backoff)
 			return nil
 		}
 	}
-	e.end(ev.Ending, now)
+	e.finish(ev.Ending, now)
 	return nil
 }
 
 // Broke is an attempt that Airlock could not carry through: the Engine failed,
 // the sandbox did not start. It spends one of MaxAttempts, and pauses.
-type Broke struct {
+type AttemptFailed struct {
 	Attempt int
 	Usage   Usage // of this attempt
 }
 
-func (ev Broke) apply(e *Execution, now time.Time) error {
+func (ev AttemptFailed) apply(e *Execution, now time.Time) error {
 	if err := e.fence(ev.Attempt, now); err != nil {
 		return err
 	}
-	e.Usage = e.Usage.plus(ev.Usage)
-	e.spend(now, e.pause(e.Spent+1))
+	e.Usage = e.Usage.add(ev.Usage)
+	e.failAttempt(now, e.retryBackoff(e.FailedAttempts+1))
 	return nil
 }
 
@@ -180,7 +180,7 @@ func (ev HandedBack) apply(e *Execution, now time.Time) error {
 	if err := e.fence(ev.Attempt, now); err != nil {
 		return err
 	}
-	e.Usage = e.Usage.plus(ev.Usage)
+	e.Usage = e.Usage.add(ev.Usage)
 	e.requeue(now, 0)
 	return nil
 }
@@ -188,29 +188,29 @@ func (ev HandedBack) apply(e *Execution, now time.Time) error {
 // FellDue is the janitor's look at an execution whose Due has passed. A lost
 // lease spends an attempt; a queued execution was not heard and is announced
 // again, or has waited too long and ends.
-type FellDue struct{}
+type Expired struct{}
 
-func (FellDue) apply(e *Execution, now time.Time) error {
+func (Expired) apply(e *Execution, now time.Time) error {
 	switch {
 	case e.Due == nil || e.Due.After(now):
 		return ErrNotDue
 	case e.Status == Running:
-		e.spend(now, 0)
-	case !now.Before(e.StartBy()):
-		e.endInQueue(now)
+		e.failAttempt(now, 0)
+	case !now.Before(e.StartDeadline()):
+		e.expireInQueue(now)
 	default:
-		e.ready(now)
+		e.markReady(now)
 	}
 	return nil
 }
 
 // CancelAsked ends a queued execution, and tells the executor of a running one.
-type CancelAsked struct{}
+type CancelRequested struct{}
 
-func (CancelAsked) apply(e *Execution, now time.Time) error {
+func (CancelRequested) apply(e *Execution, now time.Time) error {
 	e.CancelRequested = true
 	if e.Status == Queued {
-		e.end(Cancellation().Ends(Usage{}), now)
+		e.finish(NewCanceledFailure().Ending(Usage{}), now)
 	}
 	return nil
 }
@@ -223,89 +223,89 @@ func (e *Execution) fence(attempt int, now time.Time) error {
 	return nil
 }
 
-func (e *Execution) lease(l Lease) {
+func (e *Execution) setLease(l Lease) {
 	e.Lease, e.Due = &l, &l.Expires
 }
 
 // requeue makes the execution wait for its next attempt, unless somebody has
 // cancelled it meanwhile or it is too late for one. After a pause, the janitor
 // announces it.
-func (e *Execution) requeue(now time.Time, pause time.Duration) {
+func (e *Execution) requeue(now time.Time, backoff time.Duration) {
 	switch {
 	case e.CancelRequested:
-		e.end(Cancellation().Ends(Usage{}), now)
+		e.finish(NewCanceledFailure().Ending(Usage{}), now)
 		return
-	case !now.Before(e.StartBy()):
-		e.endInQueue(now)
+	case !now.Before(e.StartDeadline()):
+		e.expireInQueue(now)
 		return
 	}
 	e.Status = Queued
 	e.Lease = nil
-	e.QueuedAt = now.Add(pause)
-	if pause == 0 {
-		e.ready(now)
+	e.QueuedAt = now.Add(backoff)
+	if backoff == 0 {
+		e.markReady(now)
 	} else {
 		e.Ready = false
-		e.dueIn(pause, now)
+		e.setDue(backoff, now)
 	}
 }
 
 // ready has the queued execution announced.
-func (e *Execution) ready(now time.Time) {
+func (e *Execution) markReady(now time.Time) {
 	e.Ready = true
-	e.Held = false
-	e.unheard(now)
+	e.Throttled = false
+	e.scheduleRenotification(now)
 }
 
 // unheard makes the queued execution due when nobody has heard of it.
-func (e *Execution) unheard(now time.Time) {
-	e.dueIn(min(max(ringAgain, now.Sub(e.QueuedAt)), rarest), now)
+func (e *Execution) scheduleRenotification(now time.Time) {
+	e.setDue(min(max(minRenotifyInterval, now.Sub(e.QueuedAt)), maxRenotifyInterval), now)
 }
 
 // dueIn makes the queued execution due, at the latest when it may not begin any more.
-func (e *Execution) dueIn(d time.Duration, now time.Time) {
+func (e *Execution) setDue(d time.Duration, now time.Time) {
 	due := now.Add(d)
-	if e.StartBy().Before(due) {
-		due = e.StartBy()
+	if e.StartDeadline().Before(due) {
+		due = e.StartDeadline()
 	}
 	e.Due = &due
 }
 
 // endInQueue ends what has waited too long.
-func (e *Execution) endInQueue(now time.Time) {
-	late := Failure{
+func (e *Execution) expireInQueue(now time.Time) {
+	failure := Failure{
 		Code:    CodeQueueTimeout,
 		Message: fmt.Sprintf("No attempt could begin within %s, the queue time-out of this execution. Run it again, or let it wait longer.", e.QueueTimeout),
 	}
-	e.end(late.Ends(Usage{}), now)
+	e.finish(failure.Ending(Usage{}), now)
 }
 
 // spend takes an attempt off, and ends the execution when it was the last.
-func (e *Execution) spend(now time.Time, pause time.Duration) {
-	e.Spent++
-	if e.Spent < e.MaxAttempts || e.CancelRequested {
-		e.requeue(now, pause)
+func (e *Execution) failAttempt(now time.Time, backoff time.Duration) {
+	e.FailedAttempts++
+	if e.FailedAttempts < e.MaxAttempts || e.CancelRequested {
+		e.requeue(now, backoff)
 		return
 	}
-	e.end(Ending{Status: Failed, Failure: &Failure{
+	e.finish(Ending{Status: Failed, Failure: &Failure{
 		Code:    CodeAttemptsExhausted,
-		Message: fmt.Sprintf("Airlock could not run this execution in %d attempts. The fault is on the server's side; run it again once its operator has looked.", e.Spent),
+		Message: fmt.Sprintf("Airlock could not run this execution in %d attempts. The fault is on the server's side; run it again once its operator has looked.", e.FailedAttempts),
 	}}, now)
 }
 
-func (e *Execution) end(ending Ending, now time.Time) {
+func (e *Execution) finish(ending Ending, now time.Time) {
 	e.Status = ending.Status
 	e.Result = ending.Result
 	e.Failure = ending.Failure
-	e.Usage = e.Usage.plus(ending.Usage)
+	e.Usage = e.Usage.add(ending.Usage)
 	e.Receipt = ending.Receipt
-	e.Left = ending.Left
-	e.Files, e.LeftOut = ending.Files, ending.LeftOut
+	e.NewSession = ending.NewSession
+	e.Files, e.OmittedFileCount = ending.Files, ending.OmittedFileCount
 	if ending.Steps != nil {
 		e.Steps = ending.Steps
 	}
 	e.Lease = nil
-	e.Held = false
+	e.Throttled = false
 	e.Due = nil
 	e.FinishedAt = &now
 }

@@ -13,14 +13,14 @@ type Scope string
 
 // The scopes there are.
 const (
-	Read   Scope = "read"   // look at everything of the tenant, but for its keys
-	Run    Scope = "run"    // start, cancel, repeat and remove work
-	Agents Scope = "agents" // create, change and remove agents
-	Keys   Scope = "keys"   // issue, list and revoke keys
+	ScopeRead   Scope = "read"   // look at everything of the tenant, but for its keys
+	ScopeRun    Scope = "run"    // start, cancel, repeat and remove work
+	ScopeAgents Scope = "agents" // create, change and remove agents
+	ScopeKeys   Scope = "keys"   // issue, list and revoke keys
 )
 
 // All is every scope, in the order in which they are shown.
-var All = []Scope{Read, Run, Agents, Keys}
+var AllScopes = []Scope{ScopeRead, ScopeRun, ScopeAgents, ScopeKeys}
 
 // Caller is one who is known.
 type Caller struct {
@@ -32,18 +32,20 @@ type Caller struct {
 }
 
 // Missing returns those of the scopes that the caller does not have.
-func (c Caller) Missing(scopes ...Scope) []Scope {
+func (c Caller) MissingScopes(scopes ...Scope) []Scope {
 	return slices.DeleteFunc(slices.Clone(scopes), func(s Scope) bool { return slices.Contains(c.Scopes, s) })
 }
 
 // tenantForm keeps a tenant usable as a Firestore document ID.
-var tenantForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}$`)
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}$`)
 
 // TenantForm describes what ValidTenant takes, for messages.
-const TenantForm = "1 to 128 letters, digits and . _ @ + - are allowed, a letter or digit first"
+const NameRule = "1 to 128 letters, digits and . _ @ + - are allowed, a letter or digit first"
 
 // ValidTenant reports whether a tenant can have this name.
-func ValidTenant(name string) bool { return tenantForm.MatchString(name) }
+func ValidName(name string) bool { return namePattern.MatchString(name) }
 
 // Known reports whether these are scopes that there are.
-func Known(scopes ...Scope) bool { return len(Caller{Scopes: All}.Missing(scopes...)) == 0 }
+func ValidScopes(scopes ...Scope) bool {
+	return len(Caller{Scopes: AllScopes}.MissingScopes(scopes...)) == 0
+}

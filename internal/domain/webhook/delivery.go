@@ -23,38 +23,38 @@ const (
 	Pending   State = "pending"   // to be sent, or sent again
 	Delivered State = "delivered" // the receiver has answered with a 2xx
 	Refused   State = "refused"   // the receiver has answered with 410: it wants no more of this
-	GivenUp   State = "given_up"  // the last attempt has failed
+	Exhausted State = "given_up"  // the last attempt has failed
 )
 
 // Ref names a delivery. There is no reading of one without its owner.
 type Ref struct {
-	Owner string `firestore:"owner"`
-	ID    string `firestore:"id"`
+	Tenant string `firestore:"owner"`
+	ID     string `firestore:"id"`
 }
 
 // Delivery is one message on its way to one receiver. It is made in the
 // transaction that ends what it tells of, so that none is lost. Its Firestore
 // document is this struct; all times are Firestore's.
 type Delivery struct {
-	ID      string `firestore:"id"` // is the message's as well, the same in every attempt
-	Owner   string `firestore:"owner"`
-	Subject string `firestore:"subject"` // ID of the execution or the batch that has ended
-	Type    Type   `firestore:"type"`
-	URL     string `firestore:"url"`
-	Body    string `firestore:"body"` // JSON, sent to the byte in every attempt
+	ID        string `firestore:"id"` // is the message's as well, the same in every attempt
+	Tenant    string `firestore:"owner"`
+	SubjectID string `firestore:"subject"` // ID of the execution or the batch that has ended
+	Type      Type   `firestore:"type"`
+	URL       string `firestore:"url"`
+	Body      string `firestore:"body"` // JSON, sent to the byte in every attempt
 
-	State   State  `firestore:"state"`
-	Attempt int    `firestore:"attempt"` // number of the newest; 0 before the first
-	Last    Answer `firestore:"last"`    // of the newest attempt that was answered for
+	State      State         `firestore:"state"`
+	Attempt    int           `firestore:"attempt"` // number of the newest; 0 before the first
+	LastResult AttemptResult `firestore:"last"`    // of the newest attempt that was answered for
 
 	// Due is when the next attempt may begin; nil exactly when State is not Pending.
-	Due       *time.Time `firestore:"due"`
-	CreatedAt time.Time  `firestore:"createdAt"`
-	EndedAt   *time.Time `firestore:"endedAt"`
+	Due        *time.Time `firestore:"due"`
+	CreatedAt  time.Time  `firestore:"createdAt"`
+	FinishedAt *time.Time `firestore:"endedAt"`
 }
 
 // Answer is what an attempt came to.
-type Answer struct {
+type AttemptResult struct {
 	Status int    `firestore:"status"` // of HTTP; 0: there was no answer
 	Reason Reason `firestore:"reason"` // why there was none; empty when there was
 }
@@ -73,33 +73,33 @@ const (
 
 // Timeout bounds one attempt. It is shorter than every wait between two, so
 // that an attempt has ended, one way or the other, before the next begins.
-const Timeout = 10 * time.Second
+const AttemptTimeout = 10 * time.Second
 
 // waits are those after each attempt but the last, give or take a fifth: a day
 // in all, so that a receiver that breaks in the evening can be mended in the morning.
-var waits = []time.Duration{
+var backoffSchedule = []time.Duration{
 	20 * time.Second, time.Minute, 5 * time.Minute, 30 * time.Minute,
 	2 * time.Hour, 4 * time.Hour, 7 * time.Hour, 10 * time.Hour,
 }
 
 // MaxAttempts is after how many a delivery is given up.
-var MaxAttempts = len(waits) + 1
+var MaxAttempts = len(backoffSchedule) + 1
 
 var (
 	// ErrNotDue means that somebody else was faster.
 	ErrNotDue = errors.New("the delivery is not due")
 	// ErrNotEnded means that a delivery is still being tried.
-	ErrNotEnded = errors.New("the delivery has not ended")
+	ErrNotFinished = errors.New("the delivery has not ended")
 )
 
 // ID of the delivery that tells of a subject's end. It follows from the
 // subject, so that there is one, and it is found without a search.
-func ID(subject string) string {
-	return id.Derived(id.Delivery, sha256.Sum256([]byte("delivery of "+subject)))
+func DeliveryID(subject string) string {
+	return id.FromHash(id.Delivery, sha256.Sum256([]byte("delivery of "+subject)))
 }
 
 // Ref names the delivery.
-func (d *Delivery) Ref() Ref { return Ref{Owner: d.Owner, ID: d.ID} }
+func (d *Delivery) Ref() Ref { return Ref{Tenant: d.Tenant, ID: d.ID} }
 
 // Claim begins the next attempt, and books the one after it: who dies in
 // between has failed one attempt, and nothing has to notice. When there is none
@@ -109,33 +109,33 @@ func (d *Delivery) Claim(now time.Time) error {
 		return ErrNotDue
 	}
 	if d.Attempt == MaxAttempts {
-		d.end(GivenUp, now)
+		d.finish(Exhausted, now)
 		return nil
 	}
 	d.Attempt++
-	due := now.Add(wait(d.Attempt))
+	due := now.Add(backoff(d.Attempt))
 	d.Due = &due
 	return nil
 }
 
 // Settle writes down what an attempt came to. A good answer counts whenever it
 // comes; a bad one only of the newest attempt.
-func (d *Delivery) Settle(attempt int, a Answer, now time.Time) error {
+func (d *Delivery) RecordResult(attempt int, result AttemptResult, now time.Time) error {
 	switch {
 	case d.State != Pending:
 		return ErrNotDue
-	case a.Status >= http.StatusOK && a.Status < http.StatusMultipleChoices:
-		d.Last = a
-		d.end(Delivered, now)
-	case a.Status == http.StatusGone:
-		d.Last = a
-		d.end(Refused, now)
+	case result.Status >= http.StatusOK && result.Status < http.StatusMultipleChoices:
+		d.LastResult = result
+		d.finish(Delivered, now)
+	case result.Status == http.StatusGone:
+		d.LastResult = result
+		d.finish(Refused, now)
 	case attempt != d.Attempt:
 		return ErrNotDue
 	default:
-		d.Last = a
+		d.LastResult = result
 		if d.Attempt == MaxAttempts {
-			d.end(GivenUp, now)
+			d.finish(Exhausted, now)
 		}
 	}
 	return nil
@@ -152,18 +152,20 @@ func (d *Delivery) Postpone(now time.Time) error {
 }
 
 // Again makes what has ended be sent anew, with all its attempts.
-func (d *Delivery) Again(now time.Time) error {
+func (d *Delivery) Redeliver(now time.Time) error {
 	if d.State == Pending {
-		return ErrNotEnded
+		return ErrNotFinished
 	}
-	d.State, d.Attempt, d.Due, d.EndedAt = Pending, 0, &now, nil
+	d.State, d.Attempt, d.Due, d.FinishedAt = Pending, 0, &now, nil
 	return nil
 }
 
-func (d *Delivery) end(s State, now time.Time) { d.State, d.Due, d.EndedAt = s, nil, &now }
+func (d *Delivery) finish(s State, now time.Time) { d.State, d.Due, d.FinishedAt = s, nil, &now }
 
 // wait is how long after an attempt's beginning the next may begin.
-func wait(attempt int) time.Duration { return jitter(waits[(attempt-1)%len(waits)]) }
+func backoff(attempt int) time.Duration {
+	return jitter(backoffSchedule[(attempt-1)%len(backoffSchedule)])
+}
 
 // jitter is d give or take a fifth.
 func jitter(d time.Duration) time.Duration {

@@ -23,13 +23,13 @@ const (
 // message is the body: which resource has ended and how, and where to read the
 // rest. It never holds inputs or results: knowing the URL of a webhook must not
 // be a way to read them.
-type message struct {
-	Type      Type      `json:"type"`
-	Timestamp time.Time `json:"timestamp"` // of the end
-	Data      data      `json:"data"`
+type payload struct {
+	Type      Type        `json:"type"`
+	Timestamp time.Time   `json:"timestamp"` // of the end
+	Data      payloadData `json:"data"`
 }
 
-type data struct {
+type payloadData struct {
 	ExecutionID string           `json:"executionId,omitempty"`
 	BatchID     string           `json:"batchId,omitempty"`
 	AgentID     string           `json:"agentId,omitempty"`
@@ -48,41 +48,41 @@ type urls struct {
 
 // OfExecution is the delivery that tells of an execution's end at now; nil for
 // one that nobody is to be told of.
-func OfExecution(e *execution.Execution, now time.Time) *Delivery {
+func NewExecutionDelivery(e *execution.Execution, now time.Time) *Delivery {
 	if e.Webhook == "" || !e.Status.Terminal() {
 		return nil
 	}
-	told := data{
+	data := payloadData{
 		ExecutionID: e.ID, AgentID: e.AgentID, RetryOf: e.RetryOf, Status: e.Status,
 		URLs: urls{Self: "/executions/" + e.ID},
 	}
 	if e.Failure != nil {
-		told.Code = e.Failure.Code
+		data.Code = e.Failure.Code
 	}
-	return about(e.Owner, e.ID, e.Webhook, message{Type: Type("execution." + e.Status), Timestamp: now, Data: told})
+	return newDelivery(e.Tenant, e.ID, e.Webhook, payload{Type: Type("execution." + e.Status), Timestamp: now, Data: data})
 }
 
 // OfBatch is the delivery that tells of a batch's end at now; nil for one that
 // nobody is to be told of.
-func OfBatch(b *batch.Batch, now time.Time) *Delivery {
+func NewBatchDelivery(b *batch.Batch, now time.Time) *Delivery {
 	if b.Webhook == "" || b.FinishedAt == nil {
 		return nil
 	}
 	self := "/batches/" + b.ID
-	return about(b.Owner, b.ID, b.Webhook, message{Type: BatchEnded, Timestamp: now, Data: data{
+	return newDelivery(b.Tenant, b.ID, b.Webhook, payload{Type: BatchEnded, Timestamp: now, Data: payloadData{
 		BatchID: b.ID, AgentID: b.AgentID, RetryOf: b.RetryOf, Total: b.Total,
 		URLs: urls{Self: self, Results: self + "/results"},
 	}})
 }
 
-func about(owner, subject, url string, m message) *Delivery {
-	m.Timestamp = m.Timestamp.UTC()
-	body, err := json.Marshal(m)
+func newDelivery(tenant, subject, url string, p payload) *Delivery {
+	p.Timestamp = p.Timestamp.UTC()
+	body, err := json.Marshal(p)
 	if err != nil {
 		panic(err) // strings, numbers and a time of this century
 	}
 	return &Delivery{
-		ID: ID(subject), Owner: owner, Subject: subject, Type: m.Type, URL: url, Body: string(body),
-		State: Pending, Due: &m.Timestamp, CreatedAt: m.Timestamp,
+		ID: DeliveryID(subject), Tenant: tenant, SubjectID: subject, Type: p.Type, URL: url, Body: string(body),
+		State: Pending, Due: &p.Timestamp, CreatedAt: p.Timestamp,
 	}
 }

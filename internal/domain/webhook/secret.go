@@ -26,7 +26,7 @@ const (
 	secretBytes  = 32 // of the 24 to 64 that the standard allows
 	// overlap is how long the secret before the current one signs as well, so
 	// that receivers can be given the new one at leisure.
-	overlap = 24 * time.Hour
+	rotationOverlap = 24 * time.Hour
 )
 
 // NewSecrets are for a tenant that has none.
@@ -47,11 +47,11 @@ func (s *Secrets) Rotate(now time.Time) {
 // one signature for each secret that receivers may still have.
 func (s *Secrets) Signature(messageID string, now time.Time, body string) (string, error) {
 	signature, err := s.Current.sign(messageID, now, body)
-	if err != nil || s.RotatedAt == nil || now.After(s.RotatedAt.Add(overlap)) {
+	if err != nil || s.RotatedAt == nil || now.After(s.RotatedAt.Add(rotationOverlap)) {
 		return signature, err
 	}
-	old, err := s.Previous.sign(messageID, now, body)
-	return signature + " " + old, err
+	previous, err := s.Previous.sign(messageID, now, body)
+	return signature + " " + previous, err
 }
 
 func (s Secret) sign(messageID string, now time.Time, body string) (string, error) {

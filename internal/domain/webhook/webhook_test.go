@@ -16,45 +16,45 @@ import (
 
 var noon = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 
-func ended(status execution.Status) *execution.Execution {
-	return &execution.Execution{ID: "exe_1", Owner: "ada", AgentID: "agt_1", Status: status, Webhook: "https://example.com/h",
+func finishedExecution(status execution.Status) *execution.Execution {
+	return &execution.Execution{ID: "exe_1", Tenant: "ada", AgentID: "agt_1", Status: status, Webhook: "https://example.com/h",
 		Task: execution.Task{Input: "secret input"}, Result: &execution.Result{Text: "secret result"}}
 }
 
-func TestAMessageNamesWhatHasEndedAndHoldsNoResult(t *testing.T) {
-	e := ended(execution.Failed)
+func TestPayloadIdentifiesSubjectWithoutResult(t *testing.T) {
+	e := finishedExecution(execution.Failed)
 	e.Failure = &execution.Failure{Code: execution.CodeOutOfMemory, Message: "secret message"}
-	d := OfExecution(e, noon)
+	d := NewExecutionDelivery(e, noon)
 	require.JSONEq(t, `{"type":"execution.failed","timestamp":"2026-05-01T12:00:00Z","data":{
 		"executionId":"exe_1","agentId":"agt_1","status":"failed","code":"out_of_memory","urls":{"self":"/executions/exe_1"}}}`, d.Body)
 	require.Equal(t, ExecutionFailed, d.Type)
-	require.Equal(t, d.ID, OfExecution(e, noon.Add(time.Hour)).ID, "there is one delivery of one end")
+	require.Equal(t, d.ID, NewExecutionDelivery(e, noon.Add(time.Hour)).ID, "there is one delivery of one end")
 
-	b := &batch.Batch{ID: "bat_1", Owner: "ada", AgentID: "agt_1", Total: 7, Webhook: "https://example.com/h", FinishedAt: &noon}
+	b := &batch.Batch{ID: "bat_1", Tenant: "ada", AgentID: "agt_1", Total: 7, Webhook: "https://example.com/h", FinishedAt: &noon}
 	require.JSONEq(t, `{"type":"batch.ended","timestamp":"2026-05-01T12:00:00Z","data":{
-		"batchId":"bat_1","agentId":"agt_1","total":7,"urls":{"self":"/batches/bat_1","results":"/batches/bat_1/results"}}}`, OfBatch(b, noon).Body)
+		"batchId":"bat_1","agentId":"agt_1","total":7,"urls":{"self":"/batches/bat_1","results":"/batches/bat_1/results"}}}`, NewBatchDelivery(b, noon).Body)
 }
 
-func TestEveryEndHasAType(t *testing.T) {
+func TestEveryTerminalStatusHasEventType(t *testing.T) {
 	for status, want := range map[execution.Status]Type{
 		execution.Succeeded: ExecutionSucceeded, execution.Failed: ExecutionFailed,
 		execution.TimedOut: ExecutionTimedOut, execution.Canceled: ExecutionCanceled,
 	} {
-		require.Equal(t, want, OfExecution(ended(status), noon).Type)
+		require.Equal(t, want, NewExecutionDelivery(finishedExecution(status), noon).Type)
 	}
 }
 
-func TestNobodyIsToldOfWhatNobodyAskedForOrHasNotEnded(t *testing.T) {
-	require.Nil(t, OfExecution(ended(execution.Running), noon))
-	unasked := ended(execution.Succeeded)
-	unasked.Webhook = ""
-	require.Nil(t, OfExecution(unasked, noon))
-	require.Nil(t, OfBatch(&batch.Batch{Webhook: "https://example.com"}, noon))
-	require.Nil(t, OfBatch(&batch.Batch{FinishedAt: &noon}, noon))
+func TestNoDeliveryWithoutWebhookOrBeforeEnd(t *testing.T) {
+	require.Nil(t, NewExecutionDelivery(finishedExecution(execution.Running), noon))
+	withoutWebhook := finishedExecution(execution.Succeeded)
+	withoutWebhook.Webhook = ""
+	require.Nil(t, NewExecutionDelivery(withoutWebhook, noon))
+	require.Nil(t, NewBatchDelivery(&batch.Batch{Webhook: "https://example.com"}, noon))
+	require.Nil(t, NewBatchDelivery(&batch.Batch{FinishedAt: &noon}, noon))
 }
 
 // TestAnyReceiverOfTheStandardVerifies uses the standard's own library.
-func TestAnyReceiverOfTheStandardVerifies(t *testing.T) {
+func TestSignatureVerifiesWithStandardWebhooks(t *testing.T) {
 	now := time.Now()
 	secrets := NewSecrets()
 	old := secrets.Current
@@ -80,15 +80,15 @@ func TestAnyReceiverOfTheStandardVerifies(t *testing.T) {
 	require.NoError(t, verify(old, signature, "body"), "receivers have a day to change")
 	require.NoError(t, verify(secrets.Current, signature, "body"))
 
-	signature, err = secrets.Signature("dlv_1", now.Add(overlap+time.Second), "body")
+	signature, err = secrets.Signature("dlv_1", now.Add(rotationOverlap+time.Second), "body")
 	require.NoError(t, err)
 	require.NotContains(t, signature, " ", "the old secret is done with")
 }
 
 // TestADeliveryEndsOnceWithinTwoDays lets receivers answer anything, or not at all.
-func TestADeliveryEndsOnceWithinTwoDays(t *testing.T) {
+func TestDeliveryFinishesWithinTwoDays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		d := OfExecution(ended(execution.Succeeded), noon)
+		d := NewExecutionDelivery(finishedExecution(execution.Succeeded), noon)
 		now := noon
 		answers := rapid.SliceOfN(rapid.SampledFrom([]int{-1, 0, 199, 200, 204, 299, 300, 307, 400, 410, 429, 500, 503}), 10, 10).Draw(t, "answers")
 		for _, status := range answers {
@@ -101,42 +101,42 @@ func TestADeliveryEndsOnceWithinTwoDays(t *testing.T) {
 			if d.State != Pending {
 				break
 			}
-			require.Greater(t, d.Due.Sub(now), Timeout, "an attempt has ended before the next begins")
+			require.Greater(t, d.Due.Sub(now), AttemptTimeout, "an attempt has ended before the next begins")
 			if status >= 0 { // otherwise the courier died
-				require.NoError(t, d.Settle(d.Attempt, Answer{Status: status}, now))
+				require.NoError(t, d.RecordResult(d.Attempt, AttemptResult{Status: status}, now))
 			}
 		}
 		require.NotEqual(t, Pending, d.State)
 		require.Nil(t, d.Due)
-		require.NotNil(t, d.EndedAt)
-		require.LessOrEqual(t, d.EndedAt.Sub(noon), 48*time.Hour)
+		require.NotNil(t, d.FinishedAt)
+		require.LessOrEqual(t, d.FinishedAt.Sub(noon), 48*time.Hour)
 		require.LessOrEqual(t, d.Attempt, MaxAttempts)
-		require.ErrorIs(t, d.Settle(d.Attempt, Answer{Status: 200}, now), ErrNotDue)
+		require.ErrorIs(t, d.RecordResult(d.Attempt, AttemptResult{Status: 200}, now), ErrNotDue)
 		require.ErrorIs(t, d.Postpone(now), ErrNotDue)
-		if d.State == GivenUp {
+		if d.State == Exhausted {
 			require.Equal(t, MaxAttempts, d.Attempt)
-			require.GreaterOrEqual(t, d.EndedAt.Sub(noon), 18*time.Hour, "a receiver has a night to be mended")
+			require.GreaterOrEqual(t, d.FinishedAt.Sub(noon), 18*time.Hour, "a receiver has a night to be mended")
 		}
 	})
 }
 
-func TestALateAnswerCountsOnlyWhenItIsGood(t *testing.T) {
-	d := OfExecution(ended(execution.Succeeded), noon)
+func TestLateResultCountsOnlyOnSuccess(t *testing.T) {
+	d := NewExecutionDelivery(finishedExecution(execution.Succeeded), noon)
 	require.NoError(t, d.Claim(noon))
 	require.NoError(t, d.Claim(noon.Add(time.Minute)))
-	require.ErrorIs(t, d.Settle(1, Answer{Status: 500}, noon), ErrNotDue)
-	require.Zero(t, d.Last)
-	require.NoError(t, d.Settle(1, Answer{Status: 200}, noon))
+	require.ErrorIs(t, d.RecordResult(1, AttemptResult{Status: 500}, noon), ErrNotDue)
+	require.Zero(t, d.LastResult)
+	require.NoError(t, d.RecordResult(1, AttemptResult{Status: 200}, noon))
 	require.Equal(t, Delivered, d.State)
 }
 
-func TestWhatHasEndedCanBeSentAgain(t *testing.T) {
-	d := OfExecution(ended(execution.Succeeded), noon)
-	require.ErrorIs(t, d.Again(noon), ErrNotEnded)
+func TestRedeliverFinishedDelivery(t *testing.T) {
+	d := NewExecutionDelivery(finishedExecution(execution.Succeeded), noon)
+	require.ErrorIs(t, d.Redeliver(noon), ErrNotFinished)
 	require.NoError(t, d.Claim(noon))
-	require.NoError(t, d.Settle(1, Answer{Status: http.StatusGone}, noon))
+	require.NoError(t, d.RecordResult(1, AttemptResult{Status: http.StatusGone}, noon))
 	require.Equal(t, Refused, d.State)
-	require.NoError(t, d.Again(noon))
+	require.NoError(t, d.Redeliver(noon))
 	require.NoError(t, d.Claim(noon))
 	require.Equal(t, 1, d.Attempt)
 }

@@ -15,13 +15,13 @@ import (
 
 // benchDriver has n containers of the probe waiting, and room for most that
 // demand may add. Its log goes nowhere.
-func benchDriver(b *testing.B, n, most int) *Driver {
+func benchDriver(b *testing.B, n, maxExtra int) *Driver {
 	b.Helper()
-	d, err := New(Options{SocketDir: socketDir(b), Warm: []Warm{{Image: probeImage, Count: n}}, WarmMost: most})
+	d, err := New(Options{SocketDir: socketDir(b), WarmPools: []WarmPool{{Image: probeImage, MinIdle: n}}, WarmMaxExtra: maxExtra})
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, d.Close(context.Background())) })
-	d.lookAfterPool(b.Context(), time.Now())
-	d.working.Wait()
+	d.maintainPool(b.Context(), time.Now())
+	d.background.Wait()
 	return d
 }
 
@@ -36,7 +36,7 @@ func dockerRun(tb testing.TB, args ...string) string {
 }
 
 // agentTime is when an agent that printed it took its first steps.
-func agentTime(tb testing.TB, printed string) time.Time {
+func parseAgentTime(tb testing.TB, printed string) time.Time {
 	tb.Helper()
 	nanos, err := strconv.ParseInt(strings.TrimSpace(printed), 10, 64)
 	require.NoError(tb, err)
@@ -61,19 +61,19 @@ func BenchmarkDispatch(b *testing.B) {
 		out := run(b, d, probe("now"))
 		returned := time.Now()
 		require.True(b, out.Record.Warm)
-		agent := agentTime(b, string(out.Stdout))
+		agent := parseAgentTime(b, string(out.Stdout))
 		warm, known = append(warm, agent.Sub(called)), append(known, returned.Sub(agent))
-		d.working.Wait()
+		d.background.Wait()
 
 		called = time.Now()
 		// It stays a while: the command loses the output of a container that ends at once.
-		docker = append(docker, agentTime(b, dockerRun(b, "now", "200ms")).Sub(called))
+		docker = append(docker, parseAgentTime(b, dockerRun(b, "now", "200ms")).Sub(called))
 
 		called = time.Now()
 		job := probe("now")
 		job.Limits.PIDs = 100 // of which none are warm
-		cold = append(cold, agentTime(b, string(run(b, d, job).Stdout)).Sub(called))
-		d.working.Wait()
+		cold = append(cold, parseAgentTime(b, string(run(b, d, job).Stdout)).Sub(called))
+		d.background.Wait()
 	}
 	b.ReportMetric(ms(median(warm)), "warm-ms")
 	b.ReportMetric(ms(median(cold)), "cold-ms")
@@ -99,7 +99,7 @@ func BenchmarkThroughput(b *testing.B) {
 					group.Go(func() error { do(); return nil })
 				}
 				require.NoError(b, group.Wait())
-				d.working.Wait()
+				d.background.Wait()
 				return time.Since(began)
 			}
 			for b.Loop() {

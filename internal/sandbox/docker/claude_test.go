@@ -11,7 +11,7 @@ import (
 const claudeImage = "airlock/sandbox-claude:dev"
 
 // claude is a job in the real runtime image.
-func claude(t *testing.T, d *Driver, argv ...string) sandbox.Job {
+func claudeJob(t *testing.T, d *Driver, argv ...string) sandbox.Job {
 	t.Helper()
 	if _, err := d.Check(t.Context(), claudeImage); err != nil {
 		t.Skipf("scripts/images.sh claude: %v", err)
@@ -21,22 +21,22 @@ func claude(t *testing.T, d *Driver, argv ...string) sandbox.Job {
 	return job
 }
 
-func TestClaudeImageHoldsThePinnedCLI(t *testing.T) {
+func TestClaudeImageCLIVersion(t *testing.T) {
 	d := newDriver(t, Options{})
-	out := run(t, d, claude(t, d, "claude", "--version"))
+	out := run(t, d, claudeJob(t, d, "claude", "--version"))
 	require.Zero(t, out.ExitCode, "%s", out.Stderr)
 	require.Equal(t, "2.1.197 (Claude Code)\n", string(out.Stdout))
 }
 
-func TestClaudeImageHasNothingSetuid(t *testing.T) {
+func TestClaudeImageNoSetuidFiles(t *testing.T) {
 	d := newDriver(t, Options{})
-	out := run(t, d, claude(t, d, "find", "/", "-xdev", "-type", "f", "-perm", "/6000"))
+	out := run(t, d, claudeJob(t, d, "find", "/", "-xdev", "-type", "f", "-perm", "/6000"))
 	require.Empty(t, string(out.Stdout))
 }
 
-func TestClaudeImageHasWhatItsToolsNeed(t *testing.T) {
+func TestClaudeImageTools(t *testing.T) {
 	d := newDriver(t, Options{})
-	out := run(t, d, claude(t, d, "bash", "-c", "whoami && git --version && rg --version && ls -d ~"))
+	out := run(t, d, claudeJob(t, d, "bash", "-c", "whoami && git --version && rg --version && ls -d ~"))
 	require.Zero(t, out.ExitCode, "%s", out.Stderr)
 	require.Regexp(t, `(?s)^agent\ngit version.*ripgrep.*/home/agent\n$`, string(out.Stdout))
 }

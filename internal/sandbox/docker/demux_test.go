@@ -12,7 +12,7 @@ import (
 )
 
 // piece is what the Engine sends for one write of a container.
-func piece(stream byte, content []byte) []byte {
+func streamFrame(stream byte, content []byte) []byte {
 	head := []byte{stream, 0, 0, 0}
 	return append(binary.BigEndian.AppendUint32(head, uint32(len(content))), content...)
 }
@@ -23,10 +23,10 @@ func TestDemux(t *testing.T) {
 		for range rapid.IntRange(0, 20).Draw(t, "pieces") {
 			content := rapid.SliceOfN(rapid.Byte(), 0, 1000).Draw(t, "content")
 			if rapid.Bool().Draw(t, "stderr") {
-				wire = append(wire, piece(streamStderr, content)...)
+				wire = append(wire, streamFrame(streamStderr, content)...)
 				stderr = append(stderr, content...)
 			} else {
-				wire = append(wire, piece(streamStdout, content)...)
+				wire = append(wire, streamFrame(streamStdout, content)...)
 				stdout = append(stdout, content...)
 			}
 		}
@@ -34,16 +34,16 @@ func TestDemux(t *testing.T) {
 		got, err := io.ReadAll(d)
 		require.NoError(t, err)
 		require.True(t, bytes.Equal(stdout, got))
-		require.True(t, bytes.Equal(stderr[:min(len(stderr), complaintKept)], d.complaint))
+		require.True(t, bytes.Equal(stderr[:min(len(stderr), maxInitStderr)], d.stderr))
 	})
 }
 
-func TestDemuxRefusesWhatIsNoStream(t *testing.T) {
+func TestDemuxInvalidStream(t *testing.T) {
 	_, err := io.ReadAll(&demux{r: bytes.NewReader([]byte("HTTP/1.1 400 Bad Request"))})
 	require.ErrorIs(t, err, ErrProtocol)
 }
 
-func TestDemuxTellsACutHead(t *testing.T) {
+func TestDemuxTruncatedHeader(t *testing.T) {
 	_, err := io.ReadAll(&demux{r: bytes.NewReader([]byte{1, 0, 0})})
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 }

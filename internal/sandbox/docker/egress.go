@@ -9,28 +9,28 @@ import (
 )
 
 // nowhere is the egress of a job that has none: nothing listens.
-type nowhere struct{}
+type noEgress struct{}
 
-func (nowhere) Serve(net.Listener) error { return nil }
-func (nowhere) Close() error             { return nil }
+func (noEgress) Serve(net.Listener) error { return nil }
+func (noEgress) Close() error             { return nil }
 
 // serve opens the container's way out.
-func (c *cell) serve(ctx context.Context, egress sandbox.Egress) error {
-	if egress == (nowhere{}) {
+func (c *sandboxContainer) serveEgress(ctx context.Context, egress sandbox.Egress) error {
+	if egress == (noEgress{}) {
 		return nil
 	}
-	listener, err := listen(ctx, c.folder)
+	listener, err := listenEgress(ctx, c.socketDir)
 	if err != nil {
 		return err
 	}
-	c.serving = make(chan error, 1)
+	c.egressDone = make(chan error, 1)
 	go func() {
 		err := egress.Serve(listener)
 		// Serve owns the listener; closing it again is for one that failed early.
 		if closeErr := listener.Close(); !errors.Is(closeErr, net.ErrClosed) {
 			err = errors.Join(err, closeErr)
 		}
-		c.serving <- err
+		c.egressDone <- err
 	}()
 	return nil
 }

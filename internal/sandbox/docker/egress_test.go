@@ -29,7 +29,7 @@ func (g gateway) Serve(l net.Listener) error {
 
 func echoBody(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }
 
-func TestEgressCarriesLargeBodiesBothWays(t *testing.T) {
+func TestEgressLargeBodies(t *testing.T) {
 	d := newDriver(t, Options{})
 	sent := make([]byte, 1<<20)
 	_, _ = rand.Read(sent)
@@ -46,7 +46,7 @@ func TestEgressCarriesLargeBodiesBothWays(t *testing.T) {
 	})
 	out := run(t, d, job)
 
-	require.Equal(t, sandbox.Exited, out.Ended)
+	require.Equal(t, sandbox.Exited, out.EndReason)
 	require.Zero(t, out.ExitCode, "%s", out.Stderr)
 	require.True(t, bytes.Equal(sent, <-received), "request body changed on its way")
 	require.True(t, bytes.Equal(answer, out.Stdout), "answer changed on its way")

@@ -25,7 +25,7 @@ func TestEngineUnreachable(t *testing.T) {
 }
 
 // An executor begins with several calls at once. (What fails here is -race.)
-func TestFirstCallsAtOnce(t *testing.T) {
+func TestConcurrentFirstCalls(t *testing.T) {
 	d := newDriver(t, Options{})
 	var group errgroup.Group
 	for range 4 {
@@ -37,7 +37,7 @@ func TestFirstCallsAtOnce(t *testing.T) {
 }
 
 // engineThat answers as an Engine at its API's root does, and with handler otherwise.
-func engineThat(t *testing.T, handler http.HandlerFunc) string {
+func newFakeEngine(t *testing.T, handler http.HandlerFunc) string {
 	t.Helper()
 	path := filepath.Join(socketDir(t), "engine.sock")
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", path)
@@ -55,18 +55,18 @@ func engineThat(t *testing.T, handler http.HandlerFunc) string {
 	return "unix://" + path
 }
 
-func TestEngineThatRefuses(t *testing.T) {
-	d := newDriver(t, Options{Host: engineThat(t, func(w http.ResponseWriter, _ *http.Request) {
+func TestEngineError(t *testing.T) {
+	d := newDriver(t, Options{Host: newFakeEngine(t, func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, `{"message":"no space left on device"}`, http.StatusInternalServerError)
 	})})
 	_, err := d.Run(t.Context(), probe("exit", "0"))
 	require.ErrorIs(t, err, ErrRefused)
 }
 
-func TestEngineThatHangs(t *testing.T) {
+func TestEngineHangs(t *testing.T) {
 	d := newDriver(t, Options{
 		StartTimeout: 100 * time.Millisecond,
-		Host: engineThat(t, func(_ http.ResponseWriter, r *http.Request) {
+		Host: newFakeEngine(t, func(_ http.ResponseWriter, r *http.Request) {
 			if r.Method == http.MethodPost {
 				_, _ = io.Copy(io.Discard, r.Body) // or the server would not see the client leave
 				<-r.Context().Done()
@@ -77,7 +77,7 @@ func TestEngineThatHangs(t *testing.T) {
 	require.ErrorIs(t, err, ErrUnreachable)
 }
 
-func TestImageIsMissing(t *testing.T) {
+func TestImageMissing(t *testing.T) {
 	d := newDriver(t, Options{})
 	job := probe("exit", "0")
 	job.Image = "airlock/no-such-image:dev"
@@ -87,7 +87,7 @@ func TestImageIsMissing(t *testing.T) {
 	require.ErrorIs(t, err, ErrNoImage)
 }
 
-func TestRuntimeIsMissing(t *testing.T) {
+func TestRuntimeMissing(t *testing.T) {
 	d := newDriver(t, Options{Runtime: "no-such-runtime"})
 	_, err := d.Check(t.Context(), probeImage)
 	require.ErrorIs(t, err, ErrNoRuntime)
@@ -105,7 +105,7 @@ func TestCheck(t *testing.T) {
 	require.Contains(t, []string{"1", "2"}, facts.CgroupVersion)
 }
 
-func TestAgentIsNotInTheImage(t *testing.T) {
+func TestAgentProgramMissing(t *testing.T) {
 	d := newDriver(t, Options{})
 	job := probe()
 	job.Argv = []string{"claude"}
@@ -114,7 +114,7 @@ func TestAgentIsNotInTheImage(t *testing.T) {
 }
 
 // A container whose removal failed is not forgotten.
-func TestReapTidiesUp(t *testing.T) {
+func TestReapRemovesUnusedContainers(t *testing.T) {
 	d := newDriver(t, Options{})
 	c, err := d.prepare(t.Context(), probeShape, "")
 	require.NoError(t, err)
@@ -123,18 +123,18 @@ func TestReapTidiesUp(t *testing.T) {
 
 	c.stream.Close()
 	d.mu.Lock()
-	clear(d.cells)
+	clear(d.containers)
 	d.mu.Unlock()
 	require.NoError(t, d.Reap(t.Context()))
 	require.Empty(t, containers(t, d))
-	require.Empty(t, folders(t, d))
+	require.Empty(t, socketDirs(t, d))
 }
 
 // A container that is killed from outside is the sandbox's failure, not the
 // job's, and not mistaken for a lack of memory.
-func TestContainerKilledFromOutside(t *testing.T) {
+func TestContainerRemovedByOthers(t *testing.T) {
 	d := newDriver(t, Options{})
-	m := newMeeting()
+	m := newGate()
 	var group errgroup.Group
 	group.Go(func() error {
 		_, err := d.Run(t.Context(), m.job())
@@ -145,12 +145,12 @@ func TestContainerKilledFromOutside(t *testing.T) {
 	require.ErrorIs(t, group.Wait(), ErrLost)
 }
 
-func TestInitIsGoneBeforeTheJob(t *testing.T) {
+func TestInitExitsBeforeJob(t *testing.T) {
 	d := newDriver(t, Options{})
 	c, err := d.prepare(t.Context(), probeShape, "")
 	require.NoError(t, err)
 	require.NoError(t, d.api.ContainerKill(t.Context(), c.id, "KILL"))
-	_, err = d.runIn(t.Context(), c, defaults(t, probe("exit", "0")), time.Now())
+	_, err = d.runInContainer(t.Context(), c, normalizedJob(t, probe("exit", "0")), time.Now())
 	require.ErrorIs(t, err, ErrLost)
 	<-d.discard(t.Context(), c)
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // contents are the files of an outcome by path.
-func contents(t *testing.T, out sandbox.Outcome) map[string]string {
+func fileContents(t *testing.T, out sandbox.Outcome) map[string]string {
 	t.Helper()
 	got := map[string]string{}
 	for _, f := range out.Files {
@@ -23,7 +23,7 @@ func contents(t *testing.T, out sandbox.Outcome) map[string]string {
 	return got
 }
 
-func TestFilesComeBack(t *testing.T) {
+func TestFilesCollected(t *testing.T) {
 	d := newDriver(t, Options{})
 	job := probe("leave", "/workspace/out/report.txt", "/workspace/out/deep/er/plot.svg", "/home/agent/.session", "/home/agent/private")
 	job.Collect = []string{"/home/agent/.session", "/home/agent/never-written"}
@@ -34,25 +34,25 @@ func TestFilesComeBack(t *testing.T) {
 		"/workspace/out/report.txt":       "/workspace/out/report.txt",
 		"/workspace/out/deep/er/plot.svg": "/workspace/out/deep/er/plot.svg",
 		"/home/agent/.session":            "/home/agent/.session",
-	}, contents(t, out))
-	require.Nil(t, out.FilesHeld, "so little stays in memory")
-	require.Zero(t, out.LeftOut)
+	}, fileContents(t, out))
+	require.Nil(t, out.FilesCloser, "so little stays in memory")
+	require.Zero(t, out.OmittedFileCount)
 }
 
-func TestLinksAndDevicesDoNotComeBack(t *testing.T) {
+func TestLinksAndDevicesOmitted(t *testing.T) {
 	d := newDriver(t, Options{})
 	out := run(t, d, probe("leave-odd"))
 
 	require.Zero(t, out.ExitCode, "%s", out.Stderr)
-	require.Equal(t, map[string]string{"/workspace/out/plain": "plain"}, contents(t, out))
-	require.Equal(t, itoa(out.LeftOut)+"\n", string(out.Stdout), "as many as the agent says it made")
+	require.Equal(t, map[string]string{"/workspace/out/plain": "plain"}, fileContents(t, out))
+	require.Equal(t, itoa(out.OmittedFileCount)+"\n", string(out.Stdout), "as many as the agent says it made")
 }
 
 // An output folder that is a link is not the job's output folder.
-func TestOutputFolderSwappedForALink(t *testing.T) {
+func TestOutputDirIsSymlink(t *testing.T) {
 	d := newDriver(t, Options{})
 	for _, target := range []string{"/proc/1", "/", "/home/agent", "/run/airlock"} {
-		job := probe("link", target, sandbox.OutDir)
+		job := probe("link", target, sandbox.OutputDir)
 		job.Files = []sandbox.File{{Path: "/home/agent/f", Data: []byte("x")}}
 		out := run(t, d, job)
 		require.Zero(t, out.ExitCode, "%s", out.Stderr)
@@ -62,14 +62,14 @@ func TestOutputFolderSwappedForALink(t *testing.T) {
 
 // What is more than fits is left out whole, and said to be. What fits is on
 // disk, not in the executor's memory.
-func TestFilesAreBounded(t *testing.T) {
+func TestFilesTooLarge(t *testing.T) {
 	d := newDriver(t, Options{})
 	t.Setenv("TMPDIR", t.TempDir())
 	out := run(t, d, probe("leave-large", "/workspace/out/a", "40", "/workspace/out/b", "40", "/workspace/out/c", "20"))
 
-	require.Equal(t, 1, out.LeftOut)
+	require.Equal(t, 1, out.OmittedFileCount)
 	require.Len(t, out.Files, 2)
-	require.NotNil(t, out.FilesHeld)
+	require.NotNil(t, out.FilesCloser)
 	entries, err := os.ReadDir(os.Getenv("TMPDIR"))
 	require.NoError(t, err)
 	require.Empty(t, entries, "it has no name")
@@ -83,26 +83,26 @@ func TestFilesAreBounded(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrClosed)
 }
 
-func TestFilesAreCounted(t *testing.T) {
+func TestTooManyFiles(t *testing.T) {
 	d := newDriver(t, Options{})
-	out := run(t, d, probe("leave-many", itoa(sandbox.MaxOutFiles+5)))
+	out := run(t, d, probe("leave-many", itoa(sandbox.MaxOutputFiles+5)))
 
-	require.Len(t, out.Files, sandbox.MaxOutFiles)
-	require.Equal(t, 5, out.LeftOut)
+	require.Len(t, out.Files, sandbox.MaxOutputFiles)
+	require.Equal(t, 5, out.OmittedFileCount)
 }
 
-func TestQuietJobIsEnded(t *testing.T) {
+func TestIdleTimeout(t *testing.T) {
 	d := newDriver(t, Options{})
 	job := probe("sleep", "1h")
-	job.Quiet = 200 * time.Millisecond
+	job.IdleTimeout = 200 * time.Millisecond
 	out := run(t, d, job)
 
-	require.Equal(t, sandbox.NoOutput, out.Ended)
+	require.Equal(t, sandbox.NoOutput, out.EndReason)
 	require.Equal(t, "sleeping\n", string(out.Stdout))
-	require.GreaterOrEqual(t, out.Wall, job.Quiet)
+	require.GreaterOrEqual(t, out.Wall, job.IdleTimeout)
 	require.Less(t, out.Wall, 30*time.Second)
 
 	job = probe("tick", "30ms", "20")
-	job.Quiet = 500 * time.Millisecond
-	require.Equal(t, sandbox.Exited, run(t, d, job).Ended, "longer in all than may be quiet")
+	job.IdleTimeout = 500 * time.Millisecond
+	require.Equal(t, sandbox.Exited, run(t, d, job).EndReason, "longer in all than may be quiet")
 }

@@ -44,23 +44,23 @@ func gvisorEngine(t *testing.T) (host string) {
 		"--pidfile", dir+"/pid", "--bridge=none", "--iptables=false", "--ip-forward=false", "--ip-masq=false")
 	engine.Stdout, engine.Stderr = logs, logs
 	engine.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	before := bridges(t)
+	before := bridgeInterfaces(t)
 	require.NoError(t, engine.Start())
 	t.Cleanup(func() {
 		require.NoError(t, engine.Process.Signal(syscall.SIGTERM))
 		_ = engine.Wait()
-		require.Equal(t, before, bridges(t), "the host's own Engine has what it had")
+		require.Equal(t, before, bridgeInterfaces(t), "the host's own Engine has what it had")
 	})
 
-	there, err := client.NewClientWithOpts(client.WithHost(host), client.WithAPIVersionNegotiation())
+	gvisorAPI, err := client.NewClientWithOpts(client.WithHost(host), client.WithAPIVersionNegotiation())
 	require.NoError(t, err)
-	defer there.Close()
-	require.Eventually(t, func() bool { _, err := there.Ping(t.Context()); return err == nil }, 30*time.Second, 50*time.Millisecond)
-	here := newDriver(t, Options{}).api
-	image, err := here.ImageSave(t.Context(), []string{probeImage})
+	defer gvisorAPI.Close()
+	require.Eventually(t, func() bool { _, err := gvisorAPI.Ping(t.Context()); return err == nil }, 30*time.Second, 50*time.Millisecond)
+	localAPI := newDriver(t, Options{}).api
+	image, err := localAPI.ImageSave(t.Context(), []string{probeImage})
 	require.NoError(t, err)
 	defer image.Close()
-	loaded, err := there.ImageLoad(t.Context(), image)
+	loaded, err := gvisorAPI.ImageLoad(t.Context(), image)
 	require.NoError(t, err)
 	_, err = io.Copy(io.Discard, loaded.Body)
 	require.NoError(t, err)
@@ -69,14 +69,14 @@ func gvisorEngine(t *testing.T) (host string) {
 }
 
 // bridges are the host's interfaces that are an Engine's.
-func bridges(t *testing.T) []string {
+func bridgeInterfaces(t *testing.T) []string {
 	t.Helper()
 	all, err := net.Interfaces()
 	require.NoError(t, err)
 	var names []string
-	for _, one := range all {
-		if strings.HasPrefix(one.Name, "docker") || strings.HasPrefix(one.Name, "br-") {
-			names = append(names, one.Name)
+	for _, iface := range all {
+		if strings.HasPrefix(iface.Name, "docker") || strings.HasPrefix(iface.Name, "br-") {
+			names = append(names, iface.Name)
 		}
 	}
 	return names
@@ -84,41 +84,41 @@ func bridges(t *testing.T) []string {
 
 // elsewhere is what comes of an attack under gVisor (Debian's of December
 // 2022) where that differs: its own kernel answers, and it shows other things.
-var elsewhere = map[string]struct {
+var gvisorAttacks = map[string]struct {
 	lost   error // the job ends as our failure, and would be tried again
 	change func(*attack)
 }{
 	"a fork bomb":  {lost: ErrLost}, // init gets no thread any more
 	"killing init": {lost: ErrLost}, // its kernel lets a process kill 1
-	"writing frames to every descriptor in /proc": {lost: ErrProtocol},                                    // /proc/1/fd is open; forging takes the secret
-	"2 GiB in a child, and exits 0":               {change: func(a *attack) { a.exit, a.says = 137, "" }}, // the whole sandbox is one process of the host
-	"its capabilities":                            {change: func(a *attack) { a.says = `CapEff:\t0{16}\n[\s\S]*CapBnd:\t0{16}\n[\s\S]*Seccomp:\t0\n` }},
+	"writing frames to every descriptor in /proc": {lost: ErrProtocol},                                                  // /proc/1/fd is open; forging takes the secret
+	"2 GiB in a child, and exits 0":               {change: func(a *attack) { a.wantExitCode, a.wantOutput = 137, "" }}, // the whole sandbox is one process of the host
+	"its capabilities":                            {change: func(a *attack) { a.wantOutput = `CapEff:\t0{16}\n[\s\S]*CapBnd:\t0{16}\n[\s\S]*Seccomp:\t0\n` }},
 	"opening init's descriptors, memory and environment": {change: func(a *attack) {
-		a.says = `opened /proc/1/fd/1[\s\S]*open /proc/1/mem: permission denied`
+		a.wantOutput = `opened /proc/1/fd/1[\s\S]*open /proc/1/mem: permission denied`
 	}},
 	"what no job has a use for: namespaces, mounts, devices, bpf, keys, odd sockets, io_uring, tracing, root": {change: func(a *attack) {
 		// Within its own kernel; none of these calls reaches the host's.
-		a.says = `^(SUCCEEDED: (unshare mount namespace|clone into a user namespace|make a device|read the kernel's log)\n)*\d\d attempts\n$`
+		a.wantOutput = `^(SUCCEEDED: (unshare mount namespace|clone into a user namespace|make a device|read the kernel's log)\n)*\d\d attempts\n$`
 	}},
 }
 
-func TestUnderGVisor(t *testing.T) {
+func TestGVisor(t *testing.T) {
 	d := newDriver(t, Options{Host: gvisorEngine(t), Runtime: "runsc"})
 	t.Run("settings", func(t *testing.T) {
-		proofs, err := d.Prove(t.Context(), probeImage)
+		proofs, err := d.CheckSettings(t.Context(), probeImage)
 		require.NoError(t, err)
-		var not []string
+		var failed []string
 		for _, p := range proofs {
-			t.Logf("%t %-24s %-70s | %s", p.Holds, p.Setting, p.Inspected, p.Inside)
-			if !p.Holds && p.Setting != "AppArmor" {
-				not = append(not, p.Setting)
+			t.Logf("%t %-24s %-70s | %s", p.Passed, p.Setting, p.Inspected, p.Observed)
+			if !p.Passed && p.Setting != "AppArmor" {
+				failed = append(failed, p.Setting)
 			}
 		}
 		// Where the second witness sees gVisor's kernel and not the host's.
 		require.Subset(t, []string{
 			"no new privileges", "seccomp", "capabilities", "writable places", "folders of the host", "memory", "out of memory", "CPU",
 			"processes", "shared memory", "control group", "network", "ulimits",
-		}, not)
+		}, failed)
 	})
 	t.Run("egress", func(t *testing.T) {
 		job := probe("post", sandbox.EgressURL)
@@ -128,20 +128,20 @@ func TestUnderGVisor(t *testing.T) {
 		require.True(t, slices.Equal(job.Stdin, out.Stdout))
 	})
 	for _, a := range attacks {
-		t.Run(a.tries, func(t *testing.T) {
-			there := elsewhere[a.tries]
+		t.Run(a.name, func(t *testing.T) {
+			want := gvisorAttacks[a.name]
 			out, err := d.Run(t.Context(), a.job())
-			if there.lost != nil {
-				require.ErrorIs(t, err, there.lost)
+			if want.lost != nil {
+				require.ErrorIs(t, err, want.lost)
 				return
 			}
 			require.NoError(t, err)
-			if there.change != nil {
-				there.change(&a)
+			if want.change != nil {
+				want.change(&a)
 			}
 			a.check(t, out)
 		})
 	}
-	d.working.Wait()
+	d.background.Wait()
 	require.Empty(t, containers(t, d))
 }

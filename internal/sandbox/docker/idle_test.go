@@ -24,7 +24,7 @@ func idleMemory(tb testing.TB, d *Driver, id string) uint64 {
 	return stats.MemoryStats.Usage - cache
 }
 
-func TestWarmContainerIsSmall(t *testing.T) {
+func TestWarmContainerMemory(t *testing.T) {
 	d := warmDriver(t, 1)
 	require.Less(t, idleMemory(t, d, containers(t, d)[0].ID), uint64(6_000_000))
 }

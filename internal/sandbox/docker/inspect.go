@@ -14,35 +14,35 @@ import (
 
 // catalogue remembers what the Engine said about itself and its images, which
 // is the same for thousands of containers.
-type catalogue struct {
+type engineCache struct {
 	mu      sync.Mutex
-	engine  string
+	version string
 	digests map[string]string // by image ID
 }
 
 // inspect asks the Engine what it made of a container's settings.
-func (d *Driver) inspect(ctx context.Context, c *cell) (sandbox.Settings, error) {
+func (d *Driver) inspect(ctx context.Context, c *sandboxContainer) (sandbox.Settings, error) {
 	info, err := d.api.ContainerInspect(ctx, c.id)
 	if err != nil {
-		return sandbox.Settings{}, lost(ctx, "inspect container", err)
+		return sandbox.Settings{}, containerError(ctx, "inspect container", err)
 	}
 	s := settingsOf(info)
-	s.Engine, s.ImageDigest, err = d.lookUp(ctx, s.ImageID)
+	s.Engine, s.ImageDigest, err = d.versionAndDigest(ctx, s.ImageID)
 	return s, err
 }
 
 // lookUp returns the Engine's version and an image's digest, if it has one.
-func (d *Driver) lookUp(ctx context.Context, imageID string) (engine, digest string, err error) {
-	d.catalogue.mu.Lock()
-	defer d.catalogue.mu.Unlock()
-	if d.catalogue.engine == "" {
+func (d *Driver) versionAndDigest(ctx context.Context, imageID string) (engine, digest string, err error) {
+	d.engineCache.mu.Lock()
+	defer d.engineCache.mu.Unlock()
+	if d.engineCache.version == "" {
 		version, err := d.api.ServerVersion(ctx)
 		if err != nil {
 			return "", "", engineError(ctx, "ask about the engine", err)
 		}
-		d.catalogue.engine = version.Version
+		d.engineCache.version = version.Version
 	}
-	digest, ok := d.catalogue.digests[imageID]
+	digest, ok := d.engineCache.digests[imageID]
 	if !ok {
 		image, err := d.api.ImageInspect(ctx, imageID)
 		if err != nil {
@@ -51,9 +51,9 @@ func (d *Driver) lookUp(ctx context.Context, imageID string) (engine, digest str
 		if len(image.RepoDigests) > 0 {
 			_, digest, _ = strings.Cut(image.RepoDigests[0], "@")
 		}
-		d.catalogue.digests[imageID] = digest
+		d.engineCache.digests[imageID] = digest
 	}
-	return d.catalogue.engine, digest, nil
+	return d.engineCache.version, digest, nil
 }
 
 func settingsOf(info container.InspectResponse) sandbox.Settings {
@@ -66,7 +66,7 @@ func settingsOf(info container.InspectResponse) sandbox.Settings {
 		Network: string(host.NetworkMode), IPC: string(host.IpcMode), Cgroup: string(host.CgroupnsMode),
 		PID: string(host.PidMode), UTS: string(host.UTSMode), UserNS: string(host.UsernsMode),
 		Memory: host.Memory, MemorySwap: host.MemorySwap, NanoCPUs: host.NanoCPUs, ShmSize: host.ShmSize,
-		OOMScoreAdj: host.OomScoreAdj, OOMKillOff: host.OomKillDisable != nil && *host.OomKillDisable,
+		OOMScoreAdj: host.OomScoreAdj, OOMKillDisabled: host.OomKillDisable != nil && *host.OomKillDisable,
 		Ulimits: map[string]int64{}, LogDriver: host.LogConfig.Type,
 		Restart: string(host.RestartPolicy.Name), AutoRemove: host.AutoRemove,
 		Devices: len(host.Devices) + len(host.DeviceRequests),
@@ -77,7 +77,7 @@ func settingsOf(info container.InspectResponse) sandbox.Settings {
 		case "no-new-privileges":
 			s.NoNewPrivs = value != "false"
 		case "seccomp":
-			s.Seccomp = fingerprint(value)
+			s.Seccomp = seccompDigest(value)
 		}
 	}
 	if host.PidsLimit != nil {
@@ -93,7 +93,7 @@ func settingsOf(info container.InspectResponse) sandbox.Settings {
 }
 
 // fingerprint stands for a seccomp profile, which has 15 KB.
-func fingerprint(profile string) string {
+func seccompDigest(profile string) string {
 	if profile == "unconfined" {
 		return profile
 	}

@@ -28,11 +28,11 @@ type instance struct {
 const lockSuffix = ".lock"
 
 // errAlive says that another process holds an instance's lock.
-var errAlive = errors.New("executor is alive")
+var errInstanceLocked = errors.New("executor is alive")
 
 // enroll makes a new place in dir. Only this user may look into dir: the
 // sockets in it are ways out for whoever can connect to them.
-func enroll(dir string) (*instance, error) {
+func registerInstance(dir string) (*instance, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("socket folder: %w", err)
@@ -40,22 +40,22 @@ func enroll(dir string) (*instance, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("socket folder: %w", err)
 	}
-	if err := fits(dir); err != nil {
+	if err := checkSocketPath(dir); err != nil {
 		return nil, err
 	}
-	i, err := claim(dir, token())
+	i, err := lockInstance(dir, newToken())
 	if err != nil {
 		return nil, err
 	}
 	if err := os.Mkdir(i.path(), 0o700); err != nil {
-		return nil, errors.Join(fmt.Errorf("socket folder: %w", err), i.leave())
+		return nil, errors.Join(fmt.Errorf("socket folder: %w", err), i.remove())
 	}
 	return i, nil
 }
 
 // claim takes the lock of a name, which may be a dead instance's. It fails
 // with errAlive when somebody holds it.
-func claim(dir, name string) (*instance, error) {
+func lockInstance(dir, name string) (*instance, error) {
 	path := filepath.Join(dir, name+lockSuffix)
 	for {
 		lock, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
@@ -65,7 +65,7 @@ func claim(dir, name string) (*instance, error) {
 		err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			_ = lock.Close()
-			return nil, errAlive
+			return nil, errInstanceLocked
 		}
 		if err != nil {
 			_ = lock.Close()
@@ -86,7 +86,7 @@ func sameFile(open *os.File, path string) bool {
 }
 
 // enrolled lists the instances that have a place in dir, dead or alive.
-func enrolled(dir string) ([]string, error) {
+func listInstances(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("socket folder: %w", err)
@@ -103,18 +103,18 @@ func enrolled(dir string) ([]string, error) {
 func (i *instance) path() string { return filepath.Join(i.dir, i.name) }
 
 // leave removes the place, and the lock last.
-func (i *instance) leave() error {
+func (i *instance) remove() error {
 	return errors.Join(os.RemoveAll(i.path()), os.Remove(i.lock.Name()), i.lock.Close())
 }
 
 // abandon lets go of the place but leaves it for a reaper to find.
-func (i *instance) abandon() error { return i.lock.Close() }
+func (i *instance) unlock() error { return i.lock.Close() }
 
 const tokenBytes = 6
 
 // token names instances and containers: random, and short, for the path of a
 // unix socket is.
-func token() string {
+func newToken() string {
 	raw := make([]byte, tokenBytes)
 	_, _ = rand.Read(raw) // never fails, see its documentation
 	return hex.EncodeToString(raw)

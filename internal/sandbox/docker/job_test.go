@@ -11,8 +11,8 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox/frame"
 )
 
-func TestDefaults(t *testing.T) {
-	job, err := complete(sandbox.Job{Image: "i", Argv: []string{"a"}})
+func TestJobDefaults(t *testing.T) {
+	job, err := normalizeJob(sandbox.Job{Image: "i", Argv: []string{"a"}})
 	require.NoError(t, err)
 	require.Equal(t, sandbox.DefaultLimits, job.Limits)
 	require.Equal(t, 2*time.Minute, job.Timeout)
@@ -33,7 +33,7 @@ func TestInvalidJobs(t *testing.T) {
 		"file above":            func(j *sandbox.Job) { j.Files = []sandbox.File{{Path: "/workspace/../etc/passwd"}} },
 		"the folder itself":     func(j *sandbox.Job) { j.Files = []sandbox.File{{Path: "/workspace/"}} },
 		"setuid file":           func(j *sandbox.Job) { j.Files = []sandbox.File{{Path: "/workspace/f", Mode: 0o4755}} },
-		"negative quiet":        func(j *sandbox.Job) { j.Quiet = -1 },
+		"negative quiet":        func(j *sandbox.Job) { j.IdleTimeout = -1 },
 		"too many files":        func(j *sandbox.Job) { j.Files = []sandbox.File{{Path: "/workspace/f", Data: make([]byte, 8<<20+1)}} },
 		"collect elsewhere":     func(j *sandbox.Job) { j.Collect = []string{"/proc/1/environ"} },
 		"collect above":         func(j *sandbox.Job) { j.Collect = []string{"/home/agent/../../etc/passwd"} },
@@ -43,31 +43,31 @@ func TestInvalidJobs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			job := sandbox.Job{Image: "i", Argv: []string{"a"}}
 			change(&job)
-			job, err := complete(job)
+			job, err := normalizeJob(job)
 			if err == nil {
-				_, _, err = encode(job)
+				_, _, err = encodeJob(job)
 			}
 			require.ErrorIs(t, err, ErrInvalidJob)
 		})
 	}
 }
 
-func TestEveryJobHasASecretOfItsOwn(t *testing.T) {
-	job := defaults(t, probe("exit", "0"))
-	raw, first, err := encode(job)
+func TestJobSecretsDiffer(t *testing.T) {
+	job := normalizedJob(t, probe("exit", "0"))
+	raw, first, err := encodeJob(job)
 	require.NoError(t, err)
-	_, second, err := encode(job)
+	_, second, err := encodeJob(job)
 	require.NoError(t, err)
 	require.NotEqual(t, first, second)
 
-	told, err := frame.ReadJob(bytes.NewReader(raw))
+	received, err := frame.ReadJob(bytes.NewReader(raw))
 	require.NoError(t, err)
-	require.Equal(t, first, told.Secret)
-	require.False(t, told.Egress, "a job without a way out has no bridge")
+	require.Equal(t, first, received.Secret)
+	require.False(t, received.Egress, "a job without a way out has no bridge")
 }
 
 // maxOutput has to fit where it is written.
-func TestOutputFitsItsPlace(t *testing.T) {
-	require.Contains(t, tmpfs["/run/output"], "size=160m")
+func TestMaxOutputFitsTmpfs(t *testing.T) {
+	require.Contains(t, tmpfsMounts["/run/output"], "size=160m")
 	require.Less(t, maxOutput, 160<<20)
 }

@@ -23,11 +23,11 @@ const runtimeEnv = "AIRLOCK_TEST_RUNTIME"
 
 // TestMain needs what every test here does: a real Engine, and the probe image.
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(victimEnv); dir != "" {
-		fmt.Fprintln(os.Stderr, victim(dir))
+	if dir := os.Getenv(killedExecutorEnv); dir != "" {
+		fmt.Fprintln(os.Stderr, runUntilKilled(dir))
 		os.Exit(1)
 	}
-	if err := ready(); err != nil {
+	if err := checkEngine(); err != nil {
 		fmt.Fprintf(os.Stderr, "these tests need a Docker Engine (scripts/engine.sh up) "+
 			"and the probe image (scripts/images.sh probe):\n%v\n", err)
 		os.Exit(1)
@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-func ready() error {
+func checkEngine() error {
 	dir, err := os.MkdirTemp("", "airlock")
 	if err != nil {
 		return err
@@ -78,7 +78,7 @@ func socketDir(tb testing.TB) string {
 	return dir
 }
 
-var probeShape = shapeOf(probeImage, sandbox.DefaultLimits)
+var probeShape = newSpec(probeImage, sandbox.DefaultLimits)
 
 func probe(args ...string) sandbox.Job {
 	return sandbox.Job{
@@ -90,12 +90,12 @@ func probe(args ...string) sandbox.Job {
 }
 
 // defaults completes a job as Run does.
-func defaults(t *testing.T, job sandbox.Job) sandbox.Job {
+func normalizedJob(t *testing.T, job sandbox.Job) sandbox.Job {
 	t.Helper()
 	if job.Egress == nil {
-		job.Egress = nowhere{}
+		job.Egress = noEgress{}
 	}
-	job, err := complete(job)
+	job, err := normalizeJob(job)
 	require.NoError(t, err)
 	return job
 }
@@ -110,4 +110,4 @@ func run(tb testing.TB, d *Driver, job sandbox.Job) sandbox.Outcome {
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-func owner(info os.FileInfo) uint32 { return info.Sys().(*syscall.Stat_t).Uid }
+func fileUID(info os.FileInfo) uint32 { return info.Sys().(*syscall.Stat_t).Uid }

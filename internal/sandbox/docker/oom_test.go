@@ -22,29 +22,29 @@ func TestOutOfMemory(t *testing.T) {
 			job.Limits.Memory = 64 << 20
 			out := run(t, d, job)
 
-			require.Equal(t, sandbox.OutOfMemory, out.Ended, "%+v", out)
+			require.Equal(t, sandbox.OutOfMemory, out.EndReason, "%+v", out)
 		})
 	}
 }
 
-func TestMemoryBelowTheLimitIsFine(t *testing.T) {
+func TestMemoryBelowLimit(t *testing.T) {
 	d := newDriver(t, Options{})
 	job := probe("allocate", "40")
 	job.Limits.Memory = 96 << 20
 	out := run(t, d, job)
 
-	require.Equal(t, sandbox.Exited, out.Ended)
+	require.Equal(t, sandbox.Exited, out.EndReason)
 	require.Zero(t, out.ExitCode)
 }
 
 // Init is alone in the container here, so it is the one to be killed.
-func TestInitIsTheVictim(t *testing.T) {
+func TestInitOOMKilled(t *testing.T) {
 	d := newDriver(t, Options{})
 	job := probe("exit", "0")
 	job.Limits.Memory = 24 << 20
 	job.Stdin = make([]byte, 48<<20)
 	out := run(t, d, job)
 
-	require.Equal(t, sandbox.OutOfMemory, out.Ended)
+	require.Equal(t, sandbox.OutOfMemory, out.EndReason)
 	require.Equal(t, 137, out.ExitCode)
 }

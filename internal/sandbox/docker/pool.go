@@ -9,170 +9,170 @@ import (
 )
 
 // Warm asks for containers of one image and shape to be started ahead.
-type Warm struct {
-	Image  string
-	Limits sandbox.Limits // of the jobs that they are for
-	Count  int            // at least so many, whether jobs come or not
+type WarmPool struct {
+	Image   string
+	Limits  sandbox.Limits // of the jobs that they are for
+	MinIdle int            // at least so many, whether jobs come or not
 }
 
 const (
-	defaultWarmAge = 10 * time.Minute
+	defaultWarmMaxAge = 10 * time.Minute
 	// demandWindow is how long a job counts as demand for another container
 	// of its shape.
 	demandWindow = time.Minute
 	// After a container could not be started ahead, the next try waits, twice
 	// as long each time. Jobs do not wait: they start their own.
-	firstPause = 5 * time.Second
-	maxPause   = 5 * time.Minute
+	minRetryDelay = 5 * time.Second
+	maxRetryDelay = 5 * time.Minute
 )
 
 // pool holds containers that were started ahead and wait for a job. Each is
 // given away once; others are started in their place, off the job's path. The
 // caller says what time it is.
 type pool struct {
-	age  time.Duration // of a container that is too old to be given away
-	most int           // containers that demand may add to what was asked for
+	maxAge   time.Duration // of a container that is too old to be given away
+	maxExtra int           // containers that demand may add to what was asked for
 
-	mu      sync.Mutex
-	closed  bool
-	least   int // sum over the shelves
-	shelves map[shape]*shelf
+	mu       sync.Mutex
+	closed   bool
+	minIdle  int // sum over the shelves
+	subpools map[containerSpec]*subpool
 }
 
 // shelf is the pool's part for one shape.
-type shelf struct {
-	least  int
-	ready  []*cell // the oldest first
-	coming int
-	jobs   []time.Time // when they came, within the demand window
-	pause  time.Duration
-	resume time.Time // no try to start one ahead before that
+type subpool struct {
+	minIdle    int
+	idle       []*sandboxContainer // the oldest first
+	starting   int
+	recentJobs []time.Time // when they came, within the demand window
+	retryDelay time.Duration
+	retryAt    time.Time // no try to start one ahead before that
 }
 
-func newPool(warm []Warm, most int, age time.Duration) *pool {
-	p := &pool{age: age, most: most, shelves: map[shape]*shelf{}}
+func newPool(warm []WarmPool, maxExtra int, maxAge time.Duration) *pool {
+	p := &pool{maxAge: maxAge, maxExtra: maxExtra, subpools: map[containerSpec]*subpool{}}
 	for _, w := range warm {
-		p.shelf(shapeOf(w.Image, withDefaults(w.Limits))).least += w.Count
-		p.least += w.Count
+		p.subpool(newSpec(w.Image, withDefaults(w.Limits))).minIdle += w.MinIdle
+		p.minIdle += w.MinIdle
 	}
 	return p
 }
 
-func (p *pool) shelf(s shape) *shelf {
-	if p.shelves[s] == nil {
-		p.shelves[s] = &shelf{}
+func (p *pool) subpool(s containerSpec) *subpool {
+	if p.subpools[s] == nil {
+		p.subpools[s] = &subpool{}
 	}
-	return p.shelves[s]
+	return p.subpools[s]
 }
 
 // came counts a job as demand for its shape. More than most cannot be met.
-func (p *pool) came(s shape, now time.Time) {
+func (p *pool) recordDemand(s containerSpec, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	on := p.shelf(s)
-	on.jobs = append(on.jobs, now)
-	on.jobs = on.jobs[max(0, len(on.jobs)-p.most):]
+	sub := p.subpool(s)
+	sub.recentJobs = append(sub.recentJobs, now)
+	sub.recentJobs = sub.recentJobs[max(0, len(sub.recentJobs)-p.maxExtra):]
 }
 
 // take gives away a container of that shape, or nil.
-func (p *pool) take(s shape, now time.Time) *cell {
+func (p *pool) take(s containerSpec, now time.Time) *sandboxContainer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	on := p.shelf(s)
-	if len(on.ready) == 0 || p.tooOld(on.ready[0], now) {
+	sub := p.subpool(s)
+	if len(sub.idle) == 0 || p.expired(sub.idle[0], now) {
 		return nil // tidy takes out the old
 	}
-	c := on.ready[0]
-	on.ready = on.ready[1:]
+	c := sub.idle[0]
+	sub.idle = sub.idle[1:]
 	return c
 }
 
-func (p *pool) tooOld(c *cell, now time.Time) bool {
-	return now.Sub(c.record.Times.Started) > p.age
+func (p *pool) expired(c *sandboxContainer, now time.Time) bool {
+	return now.Sub(c.record.Times.Started) > p.maxAge
 }
 
 // wanted is how many of a shape should be ready: as many as jobs came lately,
 // and never fewer than were asked for.
-func (p *pool) wanted(on *shelf, now time.Time) int {
-	on.jobs = slices.DeleteFunc(on.jobs, func(came time.Time) bool { return now.Sub(came) > demandWindow })
-	return max(on.least, len(on.jobs))
+func (p *pool) target(sub *subpool, now time.Time) int {
+	sub.recentJobs = slices.DeleteFunc(sub.recentJobs, func(at time.Time) bool { return now.Sub(at) > demandWindow })
+	return max(sub.minIdle, len(sub.recentJobs))
 }
 
 // reserve says how many more of a shape are to be started, and counts them as
 // coming.
-func (p *pool) reserve(s shape, now time.Time) int {
+func (p *pool) reserve(s containerSpec, now time.Time) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	on := p.shelf(s)
-	if p.closed || now.Before(on.resume) {
+	sub := p.subpool(s)
+	if p.closed || now.Before(sub.retryAt) {
 		return 0
 	}
-	room := p.least + p.most
-	for _, other := range p.shelves {
-		room -= other.coming + len(other.ready)
+	capacity := p.minIdle + p.maxExtra
+	for _, other := range p.subpools {
+		capacity -= other.starting + len(other.idle)
 	}
-	n := max(0, min(room, p.wanted(on, now)-on.coming-len(on.ready)))
-	on.coming += n
+	n := max(0, min(capacity, p.target(sub, now)-sub.starting-len(sub.idle)))
+	sub.starting += n
 	return n
 }
 
 // arrived ends a reservation. It returns the container if nobody wants it any
 // more; c is nil if none could be started.
-func (p *pool) arrived(s shape, c *cell, now time.Time) (unwanted *cell) {
+func (p *pool) completeStart(s containerSpec, c *sandboxContainer, now time.Time) (surplus *sandboxContainer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	on := p.shelf(s)
-	on.coming--
+	sub := p.subpool(s)
+	sub.starting--
 	if c == nil {
-		on.pause = min(max(firstPause, 2*on.pause), maxPause)
-		on.resume = now.Add(on.pause)
+		sub.retryDelay = min(max(minRetryDelay, 2*sub.retryDelay), maxRetryDelay)
+		sub.retryAt = now.Add(sub.retryDelay)
 		return nil
 	}
-	on.pause = 0
+	sub.retryDelay = 0
 	if p.closed {
 		return c
 	}
-	on.ready = append(on.ready, c)
+	sub.idle = append(sub.idle, c)
 	return nil
 }
 
 // tidy takes out what is too old or more than wanted.
-func (p *pool) tidy(now time.Time) (out []*cell) {
+func (p *pool) evict(now time.Time) (evicted []*sandboxContainer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for s, on := range p.shelves {
-		wanted := p.wanted(on, now)
-		for len(on.ready) > 0 && (len(on.ready) > wanted || p.tooOld(on.ready[0], now)) {
-			out = append(out, on.ready[0])
-			on.ready = on.ready[1:]
+	for s, sub := range p.subpools {
+		target := p.target(sub, now)
+		for len(sub.idle) > 0 && (len(sub.idle) > target || p.expired(sub.idle[0], now)) {
+			evicted = append(evicted, sub.idle[0])
+			sub.idle = sub.idle[1:]
 		}
-		if wanted == 0 && on.coming == 0 {
-			delete(p.shelves, s)
+		if target == 0 && sub.starting == 0 {
+			delete(p.subpools, s)
 		}
 	}
-	return out
+	return evicted
 }
 
 // shapes lists what the pool may lack.
-func (p *pool) shapes() []shape {
+func (p *pool) specs() []containerSpec {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var all []shape
-	for s := range p.shelves {
+	var all []containerSpec
+	for s := range p.subpools {
 		all = append(all, s)
 	}
 	return all
 }
 
 // close returns what is still in the pool, and lets nothing in any more.
-func (p *pool) close() []*cell {
+func (p *pool) close() []*sandboxContainer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
-	var left []*cell
-	for _, on := range p.shelves {
-		left = append(left, on.ready...)
-		on.ready = nil
+	var idle []*sandboxContainer
+	for _, sub := range p.subpools {
+		idle = append(idle, sub.idle...)
+		sub.idle = nil
 	}
-	return left
+	return idle
 }

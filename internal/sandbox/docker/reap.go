@@ -18,11 +18,11 @@ import (
 // socket folder as this Driver's, and no living executor's: whoever lives
 // holds a lock. What this Driver itself failed to remove is tried again.
 func (d *Driver) Reap(ctx context.Context) error {
-	found, err := d.labelled(ctx)
+	found, err := d.listSandboxes(ctx)
 	if err != nil {
 		return err
 	}
-	names, err := enrolled(d.instance.dir)
+	names, err := listInstances(d.instance.dir)
 	if err != nil {
 		return err
 	}
@@ -30,18 +30,18 @@ func (d *Driver) Reap(ctx context.Context) error {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	errs := []error{d.tidy(ctx)}
+	errs := []error{d.removeUnused(ctx)}
 	for _, name := range slices.Compact(names) {
 		if name != d.instance.name {
-			errs = append(errs, d.bury(ctx, name, found[name]))
+			errs = append(errs, d.removeInstance(ctx, name, found[name]))
 		}
 	}
 	return errors.Join(errs...)
 }
 
 // labelled lists the containers that are ours to judge, by instance.
-func (d *Driver) labelled(ctx context.Context) (map[string][]container.Summary, error) {
-	if err := d.greet(ctx); err != nil {
+func (d *Driver) listSandboxes(ctx context.Context) (map[string][]container.Summary, error) {
+	if err := d.negotiateAPI(ctx); err != nil {
 		return nil, err
 	}
 	list, err := d.api.ContainerList(ctx, container.ListOptions{
@@ -66,36 +66,36 @@ func (d *Driver) labelled(ctx context.Context) (map[string][]container.Summary, 
 
 // bury removes what a dead instance left. While it does, it holds the dead
 // one's lock, so that two reapers do not meet.
-func (d *Driver) bury(ctx context.Context, name string, left []container.Summary) error {
-	dead, err := claim(d.instance.dir, name)
-	if errors.Is(err, errAlive) {
+func (d *Driver) removeInstance(ctx context.Context, name string, containers []container.Summary) error {
+	dead, err := lockInstance(d.instance.dir, name)
+	if errors.Is(err, errInstanceLocked) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	for _, c := range left {
-		if err := d.removeOnce(ctx, c.ID); err != nil {
-			return errors.Join(err, dead.abandon())
+	for _, c := range containers {
+		if err := d.removeContainer(ctx, c.ID); err != nil {
+			return errors.Join(err, dead.unlock())
 		}
 	}
 	d.log.Info("removed what a dead executor left",
-		zap.String("instance", name), zap.Int("containers", len(left)))
-	return dead.leave()
+		zap.String("instance", name), zap.Int("containers", len(containers)))
+	return dead.remove()
 }
 
 // tidy removes what this Driver has and does not use: a removal failed, or the
 // Engine created a container and could not say so.
-func (d *Driver) tidy(ctx context.Context) error {
-	found, err := d.labelled(ctx)
+func (d *Driver) removeUnused(ctx context.Context) error {
+	found, err := d.listSandboxes(ctx)
 	if err != nil {
 		return err
 	}
 	for _, c := range found[d.instance.name] {
-		if len(c.Names) == 0 || d.uses(c.Names[0]) {
+		if len(c.Names) == 0 || d.inUse(c.Names[0]) {
 			continue
 		}
-		if err := d.removeOnce(ctx, c.ID); err != nil {
+		if err := d.removeContainer(ctx, c.ID); err != nil {
 			return err
 		}
 		name := strings.TrimPrefix(c.Names[0], "/"+containerName(""))
@@ -109,8 +109,8 @@ func (d *Driver) tidy(ctx context.Context) error {
 }
 
 // uses takes a name as the Engine lists it, with a slash before it.
-func (d *Driver) uses(listed string) bool {
+func (d *Driver) inUse(listed string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.cells[strings.TrimPrefix(listed, "/")]
+	return d.containers[strings.TrimPrefix(listed, "/")]
 }

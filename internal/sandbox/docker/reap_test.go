@@ -17,46 +17,46 @@ import (
 
 // die ends a driver as a crash would: the kernel lets go of its lock, and
 // nothing is cleaned up.
-func die(t *testing.T, d *Driver) {
+func crashDriver(t *testing.T, d *Driver) {
 	t.Helper()
-	require.NoError(t, d.instance.abandon())
+	require.NoError(t, d.instance.unlock())
 	require.NoError(t, d.api.Close())
 }
 
-func TestReapRemovesWhatTheDeadLeft(t *testing.T) {
+func TestReapDeadExecutor(t *testing.T) {
 	dir := socketDir(t)
 	dead, err := New(Options{SocketDir: dir})
 	require.NoError(t, err)
 	c, err := dead.prepare(t.Context(), probeShape, "exe_lost")
 	require.NoError(t, err)
 	egress := newGateway(echoBody)
-	require.NoError(t, c.serve(t.Context(), egress))
+	require.NoError(t, c.serveEgress(t.Context(), egress))
 	name := dead.instance.name
 	d := newDriver(t, Options{SocketDir: dir})
 
 	require.NoError(t, d.Reap(t.Context()))
 	require.Len(t, containers(t, dead), 1, "its executor still lives")
-	require.DirExists(t, c.folder)
+	require.DirExists(t, c.socketDir)
 
-	die(t, dead)
+	crashDriver(t, dead)
 	require.NoError(t, d.Reap(t.Context()))
 	require.Empty(t, containers(t, &Driver{api: d.api, instance: dead.instance}))
 	require.NoDirExists(t, filepath.Join(dir, name))
 	require.NoFileExists(t, filepath.Join(dir, name+lockSuffix))
 	c.stream.Close()
 	require.NoError(t, egress.Close())
-	require.NoError(t, <-c.serving)
+	require.NoError(t, <-c.egressDone)
 }
 
 // After a reboot of the host /run is empty, and the containers are still there.
-func TestReapFindsContainersWithoutAFolder(t *testing.T) {
+func TestReapWithoutSocketDir(t *testing.T) {
 	dir := socketDir(t)
 	dead, err := New(Options{SocketDir: dir})
 	require.NoError(t, err)
 	c, err := dead.prepare(t.Context(), probeShape, "exe_lost")
 	require.NoError(t, err)
 	c.stream.Close()
-	die(t, dead)
+	crashDriver(t, dead)
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	for _, entry := range entries {
@@ -70,7 +70,7 @@ func TestReapFindsContainersWithoutAFolder(t *testing.T) {
 
 // An Engine that hangs holds up no executor that is to stop. What it has not
 // removed by then, the next executor removes.
-func TestCloseLeavesTheRestToTheNext(t *testing.T) {
+func TestCloseEngineHangs(t *testing.T) {
 	dir := socketDir(t)
 	engine, err := faultproxy.Listen("unix", filepath.Join(socketDir(t), "engine.sock"), "/var/run/docker.sock")
 	require.NoError(t, err)
@@ -90,16 +90,16 @@ func TestCloseLeavesTheRestToTheNext(t *testing.T) {
 	require.Len(t, containers(t, next), 1)
 	require.NoError(t, d.Reap(t.Context()))
 	require.Empty(t, containers(t, next))
-	engine.Heal()
-	stopping.working.Wait()
+	engine.Clear()
+	stopping.background.Wait()
 }
 
-func TestReapLeavesOthersAlone(t *testing.T) {
+func TestReapIgnoresForeignContainers(t *testing.T) {
 	d := newDriver(t, Options{})
 	strangers := map[string]map[string]string{
 		"no labels":         nil,
-		"another's folder":  {labelRole: roleSandbox, labelInstance: token(), labelSocketDir: "/elsewhere"},
-		"not a sandbox":     {labelInstance: token(), labelSocketDir: d.instance.dir},
+		"another's folder":  {labelRole: roleSandbox, labelInstance: newToken(), labelSocketDir: "/elsewhere"},
+		"not a sandbox":     {labelInstance: newToken(), labelSocketDir: d.instance.dir},
 		"no instance":       {labelRole: roleSandbox, labelSocketDir: d.instance.dir},
 		"a path as its own": {labelRole: roleSandbox, labelInstance: "../x", labelSocketDir: d.instance.dir},
 	}
@@ -108,7 +108,7 @@ func TestReapLeavesOthersAlone(t *testing.T) {
 		created, err := d.api.ContainerCreate(t.Context(), &container.Config{Image: probeImage, Labels: labels}, nil, nil, nil, "")
 		require.NoError(t, err)
 		ids[name] = created.ID
-		t.Cleanup(func() { require.NoError(t, d.removeOnce(context.Background(), created.ID)) })
+		t.Cleanup(func() { require.NoError(t, d.removeContainer(context.Background(), created.ID)) })
 	}
 	require.NoError(t, os.WriteFile(filepath.Join(d.instance.dir, "notes.txt"), nil, 0o600))
 
@@ -120,12 +120,12 @@ func TestReapLeavesOthersAlone(t *testing.T) {
 	require.FileExists(t, filepath.Join(d.instance.dir, "notes.txt"))
 }
 
-func TestReapersMayMeet(t *testing.T) {
+func TestReapConcurrent(t *testing.T) {
 	dir := socketDir(t)
 	for range 3 {
 		dead, err := New(Options{SocketDir: dir})
 		require.NoError(t, err)
-		die(t, dead)
+		crashDriver(t, dead)
 	}
 	drivers := []*Driver{newDriver(t, Options{SocketDir: dir}), newDriver(t, Options{SocketDir: dir})}
 	var group errgroup.Group
@@ -133,24 +133,24 @@ func TestReapersMayMeet(t *testing.T) {
 		group.Go(func() error { return d.Reap(t.Context()) })
 	}
 	require.NoError(t, group.Wait())
-	names, err := enrolled(dir)
+	names, err := listInstances(dir)
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{drivers[0].instance.name, drivers[1].instance.name}, names)
 }
 
 // TestContainerDoesNotOutliveItsExecutor kills a process that uses the driver:
 // init sees its input end, and the container with it.
-func TestContainerDoesNotOutliveItsExecutor(t *testing.T) {
+func TestContainerEndsWhenExecutorKilled(t *testing.T) {
 	dir := socketDir(t)
 	executor := exec.Command(os.Args[0])
-	executor.Env = append(os.Environ(), victimEnv+"="+dir)
+	executor.Env = append(os.Environ(), killedExecutorEnv+"="+dir)
 	stdout, err := executor.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, executor.Start())
 	one := make([]byte, 1)
 	_, err = stdout.Read(one) // its job runs
 	require.NoError(t, err)
-	names, err := enrolled(dir)
+	names, err := listInstances(dir)
 	require.NoError(t, err)
 	require.Len(t, names, 1)
 	d := newDriver(t, Options{SocketDir: dir})

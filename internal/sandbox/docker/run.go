@@ -21,32 +21,32 @@ import (
 func (d *Driver) Run(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error) {
 	called := time.Now()
 	if job.Egress == nil {
-		job.Egress = nowhere{}
+		job.Egress = noEgress{}
 	}
-	hangUp := sync.OnceFunc(func() {
+	closeEgress := sync.OnceFunc(func() {
 		if err := job.Egress.Close(); err != nil {
 			d.log.Warn("egress did not close cleanly", zap.String("execution", job.Execution), zap.Error(err))
 		}
 	})
-	defer hangUp()
-	job, err := complete(job)
+	defer closeEgress()
+	job, err := normalizeJob(job)
 	if err != nil {
 		return sandbox.Outcome{}, err
 	}
-	s := shapeOf(job.Image, job.Limits)
-	over := make(chan struct{})
-	defer close(over)
-	d.working.Go(func() { d.refillBeside(ctx, s, over) })
-	c, err := d.take(ctx, s, job.Execution)
+	s := newSpec(job.Image, job.Limits)
+	done := make(chan struct{})
+	defer close(done)
+	d.background.Go(func() { d.refillAfterJob(ctx, s, done) })
+	c, err := d.acquire(ctx, s, job.Execution)
 	if err != nil {
 		return sandbox.Outcome{}, err
 	}
 	// A container that was started ahead has no label that says so.
 	d.log.Debug("container has its job", zap.String("execution", job.Execution), zap.String("container", c.name))
-	outcome, err := d.runIn(ctx, c, job, called)
-	hangUp() // discard awaits the end of its Serve
+	outcome, err := d.runInContainer(ctx, c, job, called)
+	closeEgress() // discard awaits the end of its Serve
 	removed := d.discard(ctx, c)
-	if err != nil || outcome.Ended == sandbox.TimedOut {
+	if err != nil || outcome.EndReason == sandbox.TimedOut {
 		// Whoever stopped a job may count on its having stopped.
 		outcome.Record.Times.Removed = <-removed
 	}

@@ -18,7 +18,7 @@ var socketFamilies = []uint64{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF
 
 // denied are calls that Docker's profile allows in some of its versions, and
 // that agents have no use for.
-var denied = []string{
+var deniedSyscalls = []string{
 	"io_uring_setup", "io_uring_enter", "io_uring_register",
 	"socketcall", // its family is behind a pointer, where no filter sees it
 }
@@ -33,7 +33,7 @@ var seccompProfile = sync.OnceValues(func() (string, error) {
 	}
 	profile.Syscalls = slices.DeleteFunc(profile.Syscalls, func(rule *seccomp.Syscall) bool {
 		rule.Names = slices.DeleteFunc(rule.Names, func(name string) bool {
-			return name == "socket" || slices.Contains(denied, name)
+			return name == "socket" || slices.Contains(deniedSyscalls, name)
 		})
 		needsCapability := rule.Includes != nil && len(rule.Includes.Caps) > 0
 		return len(rule.Names) == 0 || needsCapability

@@ -32,21 +32,21 @@ const initPath = "/sandbox-init"
 
 // shape is what has to be known to start a container, which may be before
 // there is a job for it.
-type shape struct {
+type containerSpec struct {
 	image  string
 	memory int64
 	cpus   float64
 	pids   int64
 }
 
-func shapeOf(image string, l sandbox.Limits) shape {
-	return shape{image: image, memory: l.Memory, cpus: l.CPUs, pids: l.PIDs}
+func newSpec(image string, l sandbox.Limits) containerSpec {
+	return containerSpec{image: image, memory: l.Memory, cpus: l.CPUs, pids: l.PIDs}
 }
 
 // tmpfs are the writable places of a sandbox. Their sizes fit the default
 // memory limit, against which they count; /run/output holds the agent's
 // output until init has read it, and must be larger than what ends a job.
-var tmpfs = map[string]string{
+var tmpfsMounts = map[string]string{
 	"/tmp":        "rw,noexec,nosuid,nodev,size=128m,mode=1777",
 	"/workspace":  "rw,exec,nosuid,nodev,size=512m,mode=0700,uid=10001,gid=10001",
 	"/home/agent": "rw,exec,nosuid,nodev,size=64m,mode=0700,uid=10001,gid=10001",
@@ -57,11 +57,11 @@ const (
 	maxOpenFiles = 4096      // what the Claude Code CLI needs
 	maxFileSize  = 512 << 20 // that of the largest tmpfs
 	shmSize      = 16 << 20  // POSIX semaphores, as Python's multiprocessing wants
-	oomScore     = 500       // the kernel prefers a sandbox to the executor
+	oomScoreAdj  = 500       // the kernel prefers a sandbox to the executor
 )
 
 // config is the container's part of the settings, the same on every host.
-func config(s shape, labels map[string]string) *container.Config {
+func containerConfig(s containerSpec, labels map[string]string) *container.Config {
 	return &container.Config{
 		Image:       s.image,
 		Entrypoint:  strslice.StrSlice{initPath},
@@ -80,11 +80,11 @@ func config(s shape, labels map[string]string) *container.Config {
 
 // hostConfig is the wall around the container. folder becomes the egress
 // socket's, read-only.
-func hostConfig(s shape, runtime, folder, seccomp string) *container.HostConfig {
+func hostConfig(s containerSpec, ociRuntime, socketDir, seccomp string) *container.HostConfig {
 	pids := s.pids
-	notInit := false
+	dockerInit := false
 	return &container.HostConfig{
-		Runtime:        runtime,
+		Runtime:        ociRuntime,
 		NetworkMode:    "none",
 		IpcMode:        container.IPCModePrivate,
 		CgroupnsMode:   container.CgroupnsModePrivate,
@@ -92,15 +92,15 @@ func hostConfig(s shape, runtime, folder, seccomp string) *container.HostConfig 
 		CapDrop:        strslice.StrSlice{"ALL"},
 		SecurityOpt:    []string{"no-new-privileges", "seccomp=" + seccomp},
 		ReadonlyRootfs: true,
-		Tmpfs:          tmpfs,
+		Tmpfs:          tmpfsMounts,
 		Mounts: []mount.Mount{{
-			Type: mount.TypeBind, Source: folder, Target: filepath.Dir(sandbox.EgressSocket), ReadOnly: true,
+			Type: mount.TypeBind, Source: socketDir, Target: filepath.Dir(sandbox.EgressSocket), ReadOnly: true,
 			BindOptions: &mount.BindOptions{Propagation: mount.PropagationRPrivate},
 		}},
-		OomScoreAdj:   oomScore,
+		OomScoreAdj:   oomScoreAdj,
 		LogConfig:     container.LogConfig{Type: "none"},
 		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled},
-		Init:          &notInit,
+		Init:          &dockerInit,
 		Resources: container.Resources{
 			Memory:     s.memory,
 			MemorySwap: s.memory, // the sum of both: no swap

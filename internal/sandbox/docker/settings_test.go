@@ -24,7 +24,7 @@ func containers(tb testing.TB, d *Driver) []container.Summary {
 // TestSettings looks at a live container as the Engine has it.
 func TestSettings(t *testing.T) {
 	d := newDriver(t, Options{Executor: "here"})
-	m := newMeeting()
+	m := newGate()
 	job := m.job()
 	job.Limits = sandbox.Limits{Memory: 256 << 20, CPUs: 0.5, PIDs: 64}
 	done := make(chan struct{})
@@ -38,7 +38,7 @@ func TestSettings(t *testing.T) {
 	require.Len(t, list, 1)
 	info, err := d.api.ContainerInspect(t.Context(), list[0].ID)
 	require.NoError(t, err)
-	close(m.goOn)
+	close(m.release)
 	<-done
 
 	host := info.HostConfig

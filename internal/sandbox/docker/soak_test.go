@@ -14,20 +14,20 @@ import (
 
 // soakEnv sets how many jobs TestManyInARowLeaveNothing runs: 50 in every test
 // run, AIRLOCK_SOAK=1000 for what docs/security.md promises.
-const soakEnv = "AIRLOCK_SOAK"
+const soakJobsEnv = "AIRLOCK_SOAK"
 
 // TestManyInARowLeaveNothing runs jobs of every kind of end through a warm
 // pool and then compares what there is with what there was before.
-func TestManyInARowLeaveNothing(t *testing.T) {
+func TestSoak(t *testing.T) {
 	n := 50
-	if given := os.Getenv(soakEnv); given != "" {
+	if value := os.Getenv(soakJobsEnv); value != "" {
 		var err error
-		n, err = strconv.Atoi(given)
+		n, err = strconv.Atoi(value)
 		require.NoError(t, err)
 	}
 	d := warmDriver(t, 2)
 	run(t, d, probe("exit", "0")) // what is made once is there now
-	d.working.Wait()
+	d.background.Wait()
 	goroutines, descriptors := runtime.NumGoroutine(), openDescriptors(t)
 
 	began := time.Now()
@@ -38,7 +38,7 @@ func TestManyInARowLeaveNothing(t *testing.T) {
 			job = probe("post", sandbox.EgressURL)
 			job.Egress = newGateway(echoBody)
 		case 2:
-			job = probe("leave-large", sandbox.OutDir+"/f", "2")
+			job = probe("leave-large", sandbox.OutputDir+"/f", "2")
 		case 3:
 			job = probe("sleep", "1h")
 			job.Timeout = 20 * time.Millisecond
@@ -47,15 +47,15 @@ func TestManyInARowLeaveNothing(t *testing.T) {
 		}
 		require.NoError(t, run(t, d, job).Close())
 	}
-	d.working.Wait()
+	d.background.Wait()
 	t.Logf("%d jobs in %s", n, time.Since(began).Round(time.Millisecond))
 
 	require.Len(t, containers(t, d), 2, "those that wait")
-	require.Len(t, folders(t, d), 2, "those that wait")
-	d.drain(t.Context())
-	d.working.Wait()
+	require.Len(t, socketDirs(t, d), 2, "those that wait")
+	d.drainPool(t.Context())
+	d.background.Wait()
 	require.Empty(t, containers(t, d))
-	require.Empty(t, folders(t, d))
+	require.Empty(t, socketDirs(t, d))
 	require.NoError(t, d.api.Close()) // the idle connections
 	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= goroutines }, 5*time.Second, 10*time.Millisecond,
 		"%d goroutines, %d before", runtime.NumGoroutine(), goroutines)

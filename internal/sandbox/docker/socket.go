@@ -20,7 +20,7 @@ var socketName = filepath.Base(sandbox.EgressSocket)
 
 // fits says whether the sockets of containers below dir have paths that the
 // kernel takes.
-func fits(dir string) error {
+func checkSocketPath(dir string) error {
 	filler := strings.Repeat("x", 2*tokenBytes)
 	if n := len(filepath.Join(dir, filler, filler, socketName)); n > maxSocketPath {
 		return fmt.Errorf("socket folder %s: its path is %d bytes too long", dir, n-maxSocketPath)
@@ -29,7 +29,7 @@ func fits(dir string) error {
 }
 
 // makeFolder makes the folder that one container sees as the egress socket's.
-func makeFolder(path string) error {
+func makeSocketDir(path string) error {
 	if err := os.Mkdir(path, 0o755); err != nil {
 		return fmt.Errorf("socket folder: %w", err)
 	}
@@ -38,10 +38,10 @@ func makeFolder(path string) error {
 
 // listen opens the egress socket in a container's folder, for the sandbox's
 // user alone.
-func listen(ctx context.Context, folder string) (net.Listener, error) {
-	path := filepath.Join(folder, socketName)
-	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "unix", path)
+func listenEgress(ctx context.Context, dir string) (net.Listener, error) {
+	path := filepath.Join(dir, socketName)
+	var lc net.ListenConfig
+	listener, err := lc.Listen(ctx, "unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("egress socket: %w", err)
 	}

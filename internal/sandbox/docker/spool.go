@@ -16,46 +16,46 @@ import (
 
 // spoolMemory is how much of a job's files is held in memory. What has more
 // goes to a file without a name, which is gone with its descriptor.
-const spoolMemory = 1 << 20
+const maxSpoolMemory = 1 << 20
 
 // spool takes in the files that a job left. It trusts the bounds of init no
 // more than it has to: an image may hold another one.
 type spool struct {
 	allowed []string // Job.Collect
-	files   []spooled
+	files   []spooledFile
 	size    int64
 	memory  []byte
 	disk    *os.File // nil while memory is enough
 }
 
-type spooled struct {
-	path     string
-	mode     uint32
-	at, size int64
+type spooledFile struct {
+	path         string
+	mode         uint32
+	offset, size int64
 }
 
 // begin takes the next file's name.
-func (s *spool) begin(name string, mode uint32) error {
-	inside := strings.HasPrefix(name, sandbox.OutDir+"/") || slices.Contains(s.allowed, name)
+func (s *spool) beginFile(name string, mode uint32) error {
+	expected := strings.HasPrefix(name, sandbox.OutputDir+"/") || slices.Contains(s.allowed, name)
 	switch {
-	case !inside || path.Clean(name) != name || len(name) > sandbox.MaxOutPath || !utf8.ValidString(name):
+	case !expected || path.Clean(name) != name || len(name) > sandbox.MaxPathBytes || !utf8.ValidString(name):
 		return fmt.Errorf("%w: file %q was not asked for", ErrProtocol, name)
 	case mode&^0o777 != 0:
 		return fmt.Errorf("%w: mode %o of a file", ErrProtocol, mode)
-	case len(s.files) == sandbox.MaxOutFiles:
-		return fmt.Errorf("%w: more than %d files", ErrProtocol, sandbox.MaxOutFiles)
+	case len(s.files) == sandbox.MaxOutputFiles:
+		return fmt.Errorf("%w: more than %d files", ErrProtocol, sandbox.MaxOutputFiles)
 	}
-	s.files = append(s.files, spooled{path: name, mode: mode, at: s.size})
+	s.files = append(s.files, spooledFile{path: name, mode: mode, offset: s.size})
 	return nil
 }
 
 // content takes the next piece of the file that began last.
-func (s *spool) content(p []byte) error {
-	if len(s.files) == 0 || s.size+int64(len(p)) > sandbox.MaxOut {
+func (s *spool) writeContent(p []byte) error {
+	if len(s.files) == 0 || s.size+int64(len(p)) > sandbox.MaxOutputBytes {
 		return fmt.Errorf("%w: content of no file, or too much", ErrProtocol)
 	}
-	if s.disk == nil && len(s.memory)+len(p) > spoolMemory {
-		if err := s.toDisk(); err != nil {
+	if s.disk == nil && len(s.memory)+len(p) > maxSpoolMemory {
+		if err := s.spillToDisk(); err != nil {
 			return err
 		}
 	}
@@ -69,7 +69,7 @@ func (s *spool) content(p []byte) error {
 	return nil
 }
 
-func (s *spool) toDisk() error {
+func (s *spool) spillToDisk() error {
 	disk, err := os.CreateTemp("", "airlock-files-")
 	if err != nil {
 		return fmt.Errorf("files of a job: %w", err)
@@ -85,15 +85,15 @@ func (s *spool) toDisk() error {
 
 // finish hands everything over to the outcome. A path that came twice is there
 // once: it was in the output folder and asked for besides.
-func (s *spool) finish(out *sandbox.Outcome) {
-	var from io.ReaderAt = bytes.NewReader(s.memory)
+func (s *spool) moveTo(out *sandbox.Outcome) {
+	var source io.ReaderAt = bytes.NewReader(s.memory)
 	if s.disk != nil {
-		from, out.FilesHeld = s.disk, s.disk
+		source, out.FilesCloser = s.disk, s.disk
 	}
-	slices.SortStableFunc(s.files, func(a, b spooled) int { return strings.Compare(a.path, b.path) })
-	for _, f := range slices.CompactFunc(s.files, func(a, b spooled) bool { return a.path == b.path }) {
-		out.Files = append(out.Files, sandbox.OutFile{
-			Path: f.path, Mode: f.mode, Content: io.NewSectionReader(from, f.at, f.size),
+	slices.SortStableFunc(s.files, func(a, b spooledFile) int { return strings.Compare(a.path, b.path) })
+	for _, f := range slices.CompactFunc(s.files, func(a, b spooledFile) bool { return a.path == b.path }) {
+		out.Files = append(out.Files, sandbox.OutputFile{
+			Path: f.path, Mode: f.mode, Content: io.NewSectionReader(source, f.offset, f.size),
 		})
 	}
 	s.disk = nil

@@ -16,17 +16,17 @@ const secretSize = 32
 
 // Job is what init is told, once.
 type Job struct {
-	Secret  []byte // key of the reports' codes; never given to the agent
-	Argv    []string
-	Env     []string
-	Stdin   []byte
-	Files   []File
-	Collect []string      // absolute paths of files that come back besides the output folder's
-	Timeout time.Duration // from the agent's start
-	Quiet   time.Duration // without output, that ends the job; 0: it does not
-	Keep    int64         // bytes of standard output that are reported
-	Total   int64         // bytes of output, kept or not, that end the job
-	Egress  bool          // whether to bridge the egress socket
+	Secret      []byte // key of the reports' codes; never given to the agent
+	Argv        []string
+	Env         []string
+	Stdin       []byte
+	Files       []File
+	Collect     []string      // absolute paths of files that come back besides the output folder's
+	Timeout     time.Duration // from the agent's start
+	IdleTimeout time.Duration // without output, that ends the job; 0: it does not
+	MaxStdout   int64         // bytes of standard output that are reported
+	MaxOutput   int64         // bytes of output, kept or not, that end the job
+	Egress      bool          // whether to bridge the egress socket
 }
 
 // File is laid down before the agent starts. Its Path is absolute.
@@ -44,17 +44,17 @@ func NewSecret() []byte {
 }
 
 type jobHeader struct {
-	Secret  []byte        `json:"secret"`
-	Argv    []string      `json:"argv"`
-	Env     []string      `json:"env,omitempty"`
-	Stdin   int           `json:"stdin"`
-	Files   []fileHeader  `json:"files,omitempty"`
-	Collect []string      `json:"collect,omitempty"`
-	Timeout time.Duration `json:"timeout"`
-	Quiet   time.Duration `json:"quiet,omitempty"`
-	Keep    int64         `json:"keep"`
-	Total   int64         `json:"total"`
-	Egress  bool          `json:"egress,omitempty"`
+	Secret      []byte        `json:"secret"`
+	Argv        []string      `json:"argv"`
+	Env         []string      `json:"env,omitempty"`
+	Stdin       int           `json:"stdin"`
+	Files       []fileHeader  `json:"files,omitempty"`
+	Collect     []string      `json:"collect,omitempty"`
+	Timeout     time.Duration `json:"timeout"`
+	IdleTimeout time.Duration `json:"quiet,omitempty"`
+	MaxStdout   int64         `json:"keep"`
+	MaxOutput   int64         `json:"total"`
+	Egress      bool          `json:"egress,omitempty"`
 }
 
 type fileHeader struct {
@@ -67,7 +67,7 @@ type fileHeader struct {
 func EncodeJob(j Job) ([]byte, error) {
 	header := jobHeader{
 		Secret: j.Secret, Argv: j.Argv, Env: j.Env, Stdin: len(j.Stdin),
-		Collect: j.Collect, Timeout: j.Timeout, Quiet: j.Quiet, Keep: j.Keep, Total: j.Total, Egress: j.Egress,
+		Collect: j.Collect, Timeout: j.Timeout, IdleTimeout: j.IdleTimeout, MaxStdout: j.MaxStdout, MaxOutput: j.MaxOutput, Egress: j.Egress,
 	}
 	body := [][]byte{j.Stdin}
 	for _, f := range j.Files {
@@ -80,7 +80,7 @@ func EncodeJob(j Job) ([]byte, error) {
 // ReadJob reads the one job frame from r. io.EOF means that there will be none.
 func ReadJob(r io.Reader) (Job, error) {
 	var buf bytes.Buffer
-	bodyAt, err := read(r, &buf, jobBounds)
+	bodyAt, err := readFrame(r, &buf, jobBounds)
 	if err != nil {
 		return Job{}, err
 	}
@@ -96,31 +96,31 @@ func ReadJob(r io.Reader) (Job, error) {
 	}
 	job := Job{
 		Secret: header.Secret, Argv: header.Argv, Env: header.Env,
-		Collect: header.Collect, Timeout: header.Timeout, Quiet: header.Quiet, Keep: header.Keep, Total: header.Total, Egress: header.Egress,
+		Collect: header.Collect, Timeout: header.Timeout, IdleTimeout: header.IdleTimeout, MaxStdout: header.MaxStdout, MaxOutput: header.MaxOutput, Egress: header.Egress,
 	}
-	body := parts{rest: buf.Bytes()[bodyAt:]}
+	body := bodyParser{rest: buf.Bytes()[bodyAt:]}
 	job.Stdin = body.next(header.Stdin)
 	for _, f := range header.Files {
 		job.Files = append(job.Files, File{Path: f.Path, Mode: f.Mode, Data: body.next(f.Size)})
 	}
-	if body.bad || len(body.rest) > 0 {
+	if body.invalid || len(body.rest) > 0 {
 		return Job{}, fmt.Errorf("%w: sizes do not add up to the body", ErrMalformed)
 	}
 	return job, nil
 }
 
 // parts cuts a body into its pieces.
-type parts struct {
-	rest []byte
-	bad  bool
+type bodyParser struct {
+	rest    []byte
+	invalid bool
 }
 
-func (p *parts) next(size int) []byte {
+func (p *bodyParser) next(size int) []byte {
 	if size < 0 || size > len(p.rest) {
-		p.bad = true
+		p.invalid = true
 		return nil
 	}
-	piece := p.rest[:size:size]
+	part := p.rest[:size:size]
 	p.rest = p.rest[size:]
-	return piece
+	return part
 }

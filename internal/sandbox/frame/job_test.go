@@ -14,7 +14,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func someJob(t *rapid.T) Job {
+func randomJob(t *rapid.T) Job {
 	files := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) File {
 		return File{
 			Path: rapid.String().Draw(t, "path"),
@@ -23,21 +23,21 @@ func someJob(t *rapid.T) Job {
 		}
 	}), 0, 4)
 	return Job{
-		Secret:  NewSecret(),
-		Argv:    rapid.SliceOfN(rapid.String(), 1, 5).Draw(t, "argv"),
-		Env:     rapid.SliceOf(rapid.String()).Draw(t, "env"),
-		Stdin:   rapid.SliceOf(rapid.Byte()).Draw(t, "stdin"),
-		Files:   files.Draw(t, "files"),
-		Timeout: time.Duration(rapid.Int64().Draw(t, "timeout")),
-		Keep:    rapid.Int64().Draw(t, "keep"),
-		Total:   rapid.Int64().Draw(t, "total"),
-		Egress:  rapid.Bool().Draw(t, "egress"),
+		Secret:    NewSecret(),
+		Argv:      rapid.SliceOfN(rapid.String(), 1, 5).Draw(t, "argv"),
+		Env:       rapid.SliceOf(rapid.String()).Draw(t, "env"),
+		Stdin:     rapid.SliceOf(rapid.Byte()).Draw(t, "stdin"),
+		Files:     files.Draw(t, "files"),
+		Timeout:   time.Duration(rapid.Int64().Draw(t, "timeout")),
+		MaxStdout: rapid.Int64().Draw(t, "keep"),
+		MaxOutput: rapid.Int64().Draw(t, "total"),
+		Egress:    rapid.Bool().Draw(t, "egress"),
 	}
 }
 
-func TestJobArrivesAsItWasSent(t *testing.T) {
+func TestJobRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		sent := someJob(t)
+		sent := randomJob(t)
 		raw, err := EncodeJob(sent)
 		require.NoError(t, err)
 		stream := bytes.NewReader(append(raw, "what follows"...))
@@ -49,14 +49,14 @@ func TestJobArrivesAsItWasSent(t *testing.T) {
 	})
 }
 
-func TestJobThatIsTooLargeIsNotSent(t *testing.T) {
+func TestEncodeJobTooLarge(t *testing.T) {
 	_, err := EncodeJob(Job{Argv: []string{"a"}, Stdin: make([]byte, 64<<20+1)})
 	require.ErrorIs(t, err, ErrTooLarge)
 	_, err = EncodeJob(Job{Argv: []string{string(make([]byte, 1<<20))}})
 	require.ErrorIs(t, err, ErrTooLarge)
 }
 
-func TestReadJobRefuses(t *testing.T) {
+func TestReadJobInvalid(t *testing.T) {
 	valid, err := EncodeJob(Job{Secret: NewSecret(), Argv: []string{"a"}, Stdin: []byte("stdin")})
 	require.NoError(t, err)
 	with := func(change func(raw []byte) []byte) []byte { return change(bytes.Clone(valid)) }
@@ -108,7 +108,7 @@ func FuzzReadJob(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		job, err := ReadJob(bytes.NewReader(raw))
 		if err != nil {
-			requireKnown(t, err)
+			requireKnownError(t, err)
 			return
 		}
 		size := len(job.Stdin)
@@ -119,7 +119,7 @@ func FuzzReadJob(f *testing.F) {
 	})
 }
 
-func requireKnown(t *testing.T, err error) {
+func requireKnownError(t *testing.T, err error) {
 	t.Helper()
 	for _, known := range []error{io.EOF, io.ErrUnexpectedEOF, ErrMalformed, ErrTooLarge, ErrForged} {
 		if errors.Is(err, known) {

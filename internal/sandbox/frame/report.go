@@ -21,12 +21,12 @@ type Kind string
 // A Started comes first, unless there is a Fault; an Ended or a Fault last. Of
 // files there is one at a time: a Left, then as many Content as it takes.
 const (
-	Started Kind = "started" // the agent's process runs
-	Stdout  Kind = "stdout"  // the body is the next piece of its standard output
-	Left    Kind = "file"    // the agent ended, and left the file that the body names
-	Content Kind = "content" // the body is the next piece of that file
-	Ended   Kind = "result"  // the agent ended; the body is the end of its standard error
-	Fault   Kind = "fault"   // init could not do its part; the body says why
+	Started     Kind = "started" // the agent's process runs
+	Stdout      Kind = "stdout"  // the body is the next piece of its standard output
+	FileStart   Kind = "file"    // the agent ended, and left the file that the body names
+	FileContent Kind = "content" // the body is the next piece of that file
+	Ended       Kind = "result"  // the agent ended; the body is the end of its standard error
+	Fault       Kind = "fault"   // init could not do its part; the body says why
 )
 
 // Report is one frame from init.
@@ -39,14 +39,14 @@ type Report struct {
 
 // Result is how the agent ended, as init saw it.
 type Result struct {
-	Reason   Reason        `json:"reason"`
-	ExitCode int           `json:"exitCode"`
-	Output   int64         `json:"output"`   // bytes written to standard output, reported or not
-	LeftOut  int           `json:"leftOut"`  // entries of the output folder that were not passed on
-	OOMKills int64         `json:"oomKills"` // of the container's memory group; -1: not to be seen from inside
-	Wall     time.Duration `json:"wall"`
-	Memory   int64         `json:"memory"` // peak, bytes; 0: not to be seen
-	CPU      time.Duration `json:"cpu"`
+	Reason           Reason        `json:"reason"`
+	ExitCode         int           `json:"exitCode"`
+	Output           int64         `json:"output"`   // bytes written to standard output, reported or not
+	OmittedFileCount int           `json:"leftOut"`  // entries of the output folder that were not passed on
+	OOMKills         int64         `json:"oomKills"` // of the container's memory group; -1: not to be seen from inside
+	Wall             time.Duration `json:"wall"`
+	Memory           int64         `json:"memory"` // peak, bytes; 0: not to be seen
+	CPU              time.Duration `json:"cpu"`
 }
 
 // Reason says what made init end the job.
@@ -54,10 +54,10 @@ type Reason string
 
 // The agent ended by itself, or was ended by one of Job's limits.
 const (
-	Exit     Reason = "exit"
-	Deadline Reason = "deadline"
-	Flood    Reason = "flood"   // Job.Total was passed
-	Silence  Reason = "silence" // for as long as Job.Quiet
+	Exit        Reason = "exit"
+	Deadline    Reason = "deadline"
+	OutputLimit Reason = "flood"   // Job.Total was passed
+	NoOutput    Reason = "silence" // for as long as Job.Quiet
 )
 
 type reportHeader struct {
@@ -118,13 +118,13 @@ func NewReader(r io.Reader, secret []byte) *Reader {
 // recovered from: the stream has lost its meaning.
 func (r *Reader) Next() (Report, error) {
 	r.buf.Reset()
-	bodyAt, err := read(r.r, &r.buf, reportBounds)
+	bodyAt, err := readFrame(r.r, &r.buf, reportBounds)
 	if err != nil {
 		return Report{}, err
 	}
 	signed := r.buf.Len()
 	if _, err := io.CopyN(&r.buf, r.r, sha256.Size); err != nil {
-		return Report{}, unexpected(err)
+		return Report{}, unexpectedEOF(err)
 	}
 	raw := r.buf.Bytes()
 	r.mac.Reset()

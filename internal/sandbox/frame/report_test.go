@@ -11,19 +11,19 @@ import (
 	"pgregory.net/rapid"
 )
 
-var someResult = Result{
+var testResult = Result{
 	Reason: Exit, ExitCode: 3, Output: 5, OOMKills: -1, Wall: time.Second, Memory: 1 << 20, CPU: time.Millisecond,
 }
 
 // stream is three reports, each as its bytes.
-func stream(t require.TestingT, secret []byte) [][]byte {
+func encodeReports(t require.TestingT, secret []byte) [][]byte {
 	var out bytes.Buffer
 	w := NewWriter(&out, secret)
 	var frames [][]byte
 	for _, r := range []Report{
 		{Kind: Started},
 		{Kind: Stdout, Body: []byte("hello")},
-		{Kind: Ended, Result: someResult, Body: []byte("stderr")},
+		{Kind: Ended, Result: testResult, Body: []byte("stderr")},
 	} {
 		require.NoError(t, w.Write(r))
 		frames = append(frames, bytes.Clone(out.Bytes()))
@@ -43,9 +43,9 @@ func readAll(raw, secret []byte) (n int, err error) {
 	}
 }
 
-func TestReportsArriveAsTheyWereSent(t *testing.T) {
+func TestReportRoundTrip(t *testing.T) {
 	secret := NewSecret()
-	r := NewReader(bytes.NewReader(bytes.Join(stream(t, secret), nil)), secret)
+	r := NewReader(bytes.NewReader(bytes.Join(encodeReports(t, secret), nil)), secret)
 
 	first, err := r.Next()
 	require.NoError(t, err)
@@ -55,15 +55,15 @@ func TestReportsArriveAsTheyWereSent(t *testing.T) {
 	require.Equal(t, Report{Kind: Stdout, Body: []byte("hello")}, second)
 	third, err := r.Next()
 	require.NoError(t, err)
-	require.Equal(t, Report{Kind: Ended, Result: someResult, Body: []byte("stderr")}, third)
+	require.Equal(t, Report{Kind: Ended, Result: testResult, Body: []byte("stderr")}, third)
 	_, err = r.Next()
 	require.ErrorIs(t, err, io.EOF)
 }
 
-func TestForgery(t *testing.T) {
+func TestReaderForgedReport(t *testing.T) {
 	secret := NewSecret()
-	f := stream(t, secret)
-	other := stream(t, NewSecret())
+	f := encodeReports(t, secret)
+	other := encodeReports(t, NewSecret())
 	for name, c := range map[string]struct {
 		frames [][]byte
 		good   int
@@ -83,9 +83,9 @@ func TestForgery(t *testing.T) {
 }
 
 // Whatever single bit changes on the way, what was changed is not believed.
-func TestNoChangeGoesUnnoticed(t *testing.T) {
+func TestReaderDetectsBitFlip(t *testing.T) {
 	secret := NewSecret()
-	frames := stream(t, secret)
+	frames := encodeReports(t, secret)
 	raw := bytes.Join(frames, nil)
 	rapid.Check(t, func(t *rapid.T) {
 		bit := rapid.IntRange(0, len(raw)*8-1).Draw(t, "bit")
@@ -101,27 +101,27 @@ func TestNoChangeGoesUnnoticed(t *testing.T) {
 	})
 }
 
-func TestBodyIsBounded(t *testing.T) {
+func TestReportBodyTooLarge(t *testing.T) {
 	require.NoError(t, NewWriter(io.Discard, NewSecret()).Write(Report{Kind: Stdout, Body: make([]byte, MaxBody)}))
 	w := NewWriter(io.Discard, NewSecret())
 	require.ErrorIs(t, w.Write(Report{Kind: Stdout, Body: make([]byte, MaxBody+1)}), ErrTooLarge)
 
-	raw := stream(t, NewSecret())[1]
+	raw := encodeReports(t, NewSecret())[1]
 	binary.BigEndian.PutUint32(raw[8:], MaxBody+1)
 	_, err := readAll(raw, NewSecret())
 	require.ErrorIs(t, err, ErrTooLarge)
 }
 
-func TestCutReport(t *testing.T) {
+func TestReaderTruncatedReport(t *testing.T) {
 	secret := NewSecret()
-	raw := stream(t, secret)[0]
+	raw := encodeReports(t, secret)[0]
 	for n := 1; n < len(raw); n++ {
 		_, err := readAll(raw[:n], secret)
 		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 	}
 }
 
-func TestResultNeedsItsFacts(t *testing.T) {
+func TestReaderResultMissing(t *testing.T) {
 	secret := NewSecret()
 	var out bytes.Buffer
 	w := NewWriter(&out, secret)
@@ -135,7 +135,7 @@ func TestResultNeedsItsFacts(t *testing.T) {
 }
 
 // The reader reuses its memory: a long stream costs no more than one report.
-func TestReadingAllocatesLittle(t *testing.T) {
+func TestReaderReusesMemory(t *testing.T) {
 	secret := NewSecret()
 	var out bytes.Buffer
 	w := NewWriter(&out, secret)
@@ -155,16 +155,16 @@ func TestReadingAllocatesLittle(t *testing.T) {
 
 func FuzzReader(f *testing.F) {
 	secret := bytes.Repeat([]byte{7}, secretSize)
-	valid := bytes.Join(stream(f, secret), nil)
+	valid := bytes.Join(encodeReports(f, secret), nil)
 	f.Add(valid)
 	f.Add(valid[:len(valid)-1])
 	f.Add([]byte(magic))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		n, err := readAll(raw, secret)
-		requireKnown(t, err)
+		requireKnownError(t, err)
 		// Nobody but the secret's holder gets anything through.
 		if n > 0 {
-			require.True(t, bytes.HasPrefix(raw, stream(t, secret)[0]))
+			require.True(t, bytes.HasPrefix(raw, encodeReports(t, secret)[0]))
 		}
 	})
 }

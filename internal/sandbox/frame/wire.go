@@ -66,10 +66,10 @@ func encode(buf []byte, limit bounds, header any, body ...[]byte) ([]byte, error
 
 // read takes one frame's raw bytes from r into buf. It returns where the body
 // begins. io.EOF means that r ended between two frames.
-func read(r io.Reader, buf *bytes.Buffer, limit bounds) (bodyAt int, err error) {
+func readFrame(r io.Reader, buf *bytes.Buffer, limit bounds) (bodyAt int, err error) {
 	if _, err := io.CopyN(buf, r, int64(prefixSize)); err != nil {
 		if buf.Len() > 0 {
-			return 0, unexpected(err)
+			return 0, unexpectedEOF(err)
 		}
 		return 0, err
 	}
@@ -85,7 +85,7 @@ func read(r io.Reader, buf *bytes.Buffer, limit bounds) (bodyAt int, err error) 
 	}
 	// The buffer grows with what arrives, not with what the prefix promises.
 	if _, err := io.CopyN(buf, r, int64(head)+int64(body)); err != nil {
-		return 0, unexpected(err)
+		return 0, unexpectedEOF(err)
 	}
 	return prefixSize + int(head), nil
 }
@@ -97,7 +97,7 @@ func decodeHeader(raw []byte, into any) error {
 	return nil
 }
 
-func unexpected(err error) error {
+func unexpectedEOF(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}

@@ -11,8 +11,8 @@ import (
 const (
 	// maxBridged bounds connections at a time, and with them descriptors and
 	// buffers; more wait to be accepted.
-	maxBridged   = 64
-	bridgeBuffer = 32 << 10
+	maxConnections = 64
+	bridgeBuffer   = 32 << 10
 )
 
 // bridge passes connections from the agent's loopback on to the egress socket.
@@ -20,7 +20,7 @@ const (
 type bridge struct {
 	listener net.Listener
 	socket   string
-	slots    chan struct{}
+	sem      chan struct{}
 }
 
 func openBridge(ctx context.Context, addr, socket string) (*bridge, error) {
@@ -28,43 +28,43 @@ func openBridge(ctx context.Context, addr, socket string) (*bridge, error) {
 	if err != nil {
 		return nil, fmt.Errorf("egress bridge: %w", err)
 	}
-	b := &bridge{listener: listener, socket: socket, slots: make(chan struct{}, maxBridged)}
+	b := &bridge{listener: listener, socket: socket, sem: make(chan struct{}, maxConnections)}
 	go b.serve(ctx)
 	return b, nil
 }
 
 func (b *bridge) serve(ctx context.Context) {
 	for {
-		b.slots <- struct{}{}
-		inside, err := b.listener.Accept()
+		b.sem <- struct{}{}
+		agentConn, err := b.listener.Accept()
 		if err != nil {
 			return
 		}
 		go func() {
-			defer func() { <-b.slots }()
-			b.join(ctx, inside)
+			defer func() { <-b.sem }()
+			b.proxy(ctx, agentConn)
 		}()
 	}
 }
 
 // join copies both ways until both ends are done.
-func (b *bridge) join(ctx context.Context, inside net.Conn) {
-	defer inside.Close()
-	outside, err := new(net.Dialer).DialContext(ctx, "unix", b.socket)
+func (b *bridge) proxy(ctx context.Context, agentConn net.Conn) {
+	defer agentConn.Close()
+	gatewayConn, err := new(net.Dialer).DialContext(ctx, "unix", b.socket)
 	if err != nil {
 		return // the agent sees its connection closed
 	}
-	defer outside.Close()
-	var both sync.WaitGroup
-	both.Go(func() { pass(outside, inside) })
-	both.Go(func() { pass(inside, outside) })
-	both.Wait()
+	defer gatewayConn.Close()
+	var wg sync.WaitGroup
+	wg.Go(func() { copyOneWay(gatewayConn, agentConn) })
+	wg.Go(func() { copyOneWay(agentConn, gatewayConn) })
+	wg.Wait()
 }
 
 // pass copies from src to dst and then ends dst's direction. The wrappers hide
 // ReadFrom and WriteTo: with splice, answers over 200 KB came out corrupted
 // under gVisor.
-func pass(dst, src net.Conn) {
+func copyOneWay(dst, src net.Conn) {
 	buf := make([]byte, bridgeBuffer)
 	_, err := io.CopyBuffer(struct{ io.Writer }{dst}, struct{ io.Reader }{src}, buf)
 	if err != nil {
@@ -74,8 +74,8 @@ func pass(dst, src net.Conn) {
 		_ = src.Close()
 		return
 	}
-	if half, ok := dst.(interface{ CloseWrite() error }); ok {
-		_ = half.CloseWrite()
+	if halfCloser, ok := dst.(interface{ CloseWrite() error }); ok {
+		_ = halfCloser.CloseWrite()
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 // gatewaySocket listens where the bridge leads to.
-func gatewaySocket(t *testing.T) (net.Listener, string) {
+func listenGateway(t *testing.T) (net.Listener, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "s")
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", path)
@@ -32,48 +32,48 @@ func dialBridge(t *testing.T, socket string) net.Conn {
 	return conn
 }
 
-func TestBridgeKeepsHalfClosedConnections(t *testing.T) {
-	gateway, socket := gatewaySocket(t)
-	inside := dialBridge(t, socket)
-	outside, err := gateway.Accept()
+func TestBridgeHalfClose(t *testing.T) {
+	gateway, socket := listenGateway(t)
+	agentConn := dialBridge(t, socket)
+	gatewayConn, err := gateway.Accept()
 	require.NoError(t, err)
-	defer outside.Close()
+	defer gatewayConn.Close()
 
 	// The agent has said all; the gateway answers only after it saw that.
-	question, answer := make([]byte, 3<<20), make([]byte, 3<<20)
-	_, _ = rand.Read(question)
-	_, _ = rand.Read(answer)
+	request, response := make([]byte, 3<<20), make([]byte, 3<<20)
+	_, _ = rand.Read(request)
+	_, _ = rand.Read(response)
 	go func() {
-		_, _ = inside.Write(question)
-		_ = inside.(*net.TCPConn).CloseWrite()
+		_, _ = agentConn.Write(request)
+		_ = agentConn.(*net.TCPConn).CloseWrite()
 	}()
-	got, err := io.ReadAll(outside)
+	got, err := io.ReadAll(gatewayConn)
 	require.NoError(t, err)
-	require.True(t, bytes.Equal(question, got))
+	require.True(t, bytes.Equal(request, got))
 	go func() {
-		_, _ = outside.Write(answer)
-		_ = outside.Close()
+		_, _ = gatewayConn.Write(response)
+		_ = gatewayConn.Close()
 	}()
-	got, err = io.ReadAll(inside)
+	got, err = io.ReadAll(agentConn)
 	require.NoError(t, err)
-	require.True(t, bytes.Equal(answer, got))
+	require.True(t, bytes.Equal(response, got))
 }
 
-func TestBridgeTellsTheGatewayThatTheAgentLeft(t *testing.T) {
-	gateway, socket := gatewaySocket(t)
-	inside := dialBridge(t, socket)
-	outside, err := gateway.Accept()
+func TestBridgeAgentReset(t *testing.T) {
+	gateway, socket := listenGateway(t)
+	agentConn := dialBridge(t, socket)
+	gatewayConn, err := gateway.Accept()
 	require.NoError(t, err)
-	defer outside.Close()
+	defer gatewayConn.Close()
 
-	require.NoError(t, inside.(*net.TCPConn).SetLinger(0)) // a reset, as of a killed process
-	require.NoError(t, inside.Close())
-	_, err = outside.Read(make([]byte, 1))
+	require.NoError(t, agentConn.(*net.TCPConn).SetLinger(0)) // a reset, as of a killed process
+	require.NoError(t, agentConn.Close())
+	_, err = gatewayConn.Read(make([]byte, 1))
 	require.Error(t, err)
 }
 
 func TestBridgeWithoutGateway(t *testing.T) {
-	inside := dialBridge(t, "/nonexistent/socket")
-	_, err := inside.Read(make([]byte, 1))
+	agentConn := dialBridge(t, "/nonexistent/socket")
+	_, err := agentConn.Read(make([]byte, 1))
 	require.Error(t, err, "closed, not left hanging")
 }

@@ -18,14 +18,14 @@ import (
 )
 
 // collected runs a collector over dir and returns what came over the wire.
-func collected(t require.TestingT, dir string, c *collector) map[string]string {
+func runCollector(t require.TestingT, dir string, c *collector) map[string]string {
 	var wire bytes.Buffer
 	secret := frame.NewSecret()
 	c.reports = frame.NewWriter(&wire, secret)
 	root, err := os.OpenRoot(dir)
 	require.NoError(t, err)
 	defer root.Close()
-	require.NoError(t, c.folder(root, "/out", 0))
+	require.NoError(t, c.walkDir(root, "/out", 0))
 
 	got, name := map[string]string{}, ""
 	for r := frame.NewReader(&wire, secret); ; {
@@ -35,10 +35,10 @@ func collected(t require.TestingT, dir string, c *collector) map[string]string {
 		}
 		require.NoError(t, err)
 		switch report.Kind {
-		case frame.Left:
+		case frame.FileStart:
 			name = string(report.Body)
 			got[name] = ""
-		case frame.Content:
+		case frame.FileContent:
 			got[name] += string(report.Body)
 		default:
 			require.Fail(t, "unexpected report", report.Kind)
@@ -46,11 +46,11 @@ func collected(t require.TestingT, dir string, c *collector) map[string]string {
 	}
 }
 
-func roomy() *collector { return &collector{bytes: 1 << 20, files: 100} }
+func newTestCollector() *collector { return &collector{remainingBytes: 1 << 20, remainingFiles: 100} }
 
 // Whatever mix of sizes there is: files come whole or not at all, within the
 // bounds, and every entry is either passed on or counted as left out.
-func TestCollectIsWholeAndBounded(t *testing.T) {
+func TestCollectLimits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		dir, err := os.MkdirTemp("", "collect")
 		require.NoError(t, err)
@@ -60,8 +60,8 @@ func TestCollectIsWholeAndBounded(t *testing.T) {
 			require.NoError(t, os.WriteFile(filepath.Join(dir, strconv.Itoa(i)), bytes.Repeat([]byte{byte('a' + i)}, size), 0o644))
 		}
 		limit, count := rapid.Int64Range(0, 400_000).Draw(t, "bytes"), rapid.IntRange(0, 12).Draw(t, "files")
-		c := &collector{bytes: limit, files: count}
-		got := collected(t, dir, c)
+		c := &collector{remainingBytes: limit, remainingFiles: count}
+		got := runCollector(t, dir, c)
 
 		total := int64(0)
 		for name, content := range got {
@@ -72,11 +72,11 @@ func TestCollectIsWholeAndBounded(t *testing.T) {
 		}
 		require.LessOrEqual(t, total, limit)
 		require.LessOrEqual(t, len(got), count)
-		require.Equal(t, len(sizes), len(got)+c.leftOut)
+		require.Equal(t, len(sizes), len(got)+c.omitted)
 	})
 }
 
-func TestCollectFollowsNoLink(t *testing.T) {
+func TestCollectIgnoresSymlinks(t *testing.T) {
 	dir, outside := t.TempDir(), t.TempDir()
 	require.NoError(t, os.WriteFile(outside+"/secret", []byte("s"), 0o644))
 	require.NoError(t, os.Mkdir(dir+"/real", 0o755))
@@ -86,29 +86,29 @@ func TestCollectFollowsNoLink(t *testing.T) {
 	} {
 		require.NoError(t, os.Symlink(target, filepath.Join(dir, name)))
 	}
-	c := roomy()
-	require.Equal(t, map[string]string{"/out/real/f": "f"}, collected(t, dir, c))
-	require.Equal(t, 5, c.leftOut)
+	c := newTestCollector()
+	require.Equal(t, map[string]string{"/out/real/f": "f"}, runCollector(t, dir, c))
+	require.Equal(t, 5, c.omitted)
 }
 
-func TestCollectEndsInAFolderWithoutEnd(t *testing.T) {
+func TestCollectDepthAndEntryLimits(t *testing.T) {
 	dir := t.TempDir()
 	deep := dir + strings.Repeat("/d", maxDepth+2)
 	require.NoError(t, os.MkdirAll(deep, 0o755))
 	require.NoError(t, os.WriteFile(deep+"/f", nil, 0o644))
-	c := roomy()
-	require.Empty(t, collected(t, dir, c))
-	require.Equal(t, 1, c.leftOut)
+	c := newTestCollector()
+	require.Empty(t, runCollector(t, dir, c))
+	require.Equal(t, 1, c.omitted)
 
-	c = roomy()
-	c.seen = maxSeen - 1
+	c = newTestCollector()
+	c.entriesRead = maxEntries - 1
 	require.NoError(t, os.WriteFile(dir+"/a", nil, 0o644))
 	require.NoError(t, os.WriteFile(dir+"/b", nil, 0o644))
-	collected(t, dir, c)
-	require.Positive(t, c.leftOut)
+	runCollector(t, dir, c)
+	require.Positive(t, c.omitted)
 }
 
-func TestEnterFollowsNoLink(t *testing.T) {
+func TestOpenDirIgnoresSymlinks(t *testing.T) {
 	base, outside := t.TempDir(), t.TempDir()
 	require.NoError(t, os.MkdirAll(base+"/a/b", 0o755))
 	require.NoError(t, os.Symlink(outside, base+"/out"))
@@ -119,7 +119,7 @@ func TestEnterFollowsNoLink(t *testing.T) {
 		base + "/out": false, base + "/within": false, base + "/within/b": false, base + "/a/nothing": false,
 		outside: false, base + "/../x": false, "/": false,
 	} {
-		root, err := enter(dir, below)
+		root, err := openDir(dir, below)
 		require.NoError(t, err, dir)
 		require.Equal(t, there, root != nil, dir)
 		if root != nil {
@@ -128,12 +128,12 @@ func TestEnterFollowsNoLink(t *testing.T) {
 	}
 }
 
-func TestPresentable(t *testing.T) {
+func TestValidPath(t *testing.T) {
 	for path, want := range map[string]bool{
 		"/workspace/out/ü.txt": true, "/workspace/out/with space": true, "/workspace/out/-rf": true,
 		"/workspace/out/a\nb": false, "/workspace/out/\x1b[31m": false, "/workspace/out/\xff": false, `/workspace/out/..\up`: false,
-		"/" + strings.Repeat("x", sandbox.MaxOutPath): false,
+		"/" + strings.Repeat("x", sandbox.MaxPathBytes): false,
 	} {
-		require.Equal(t, want, presentable(path), "%q", path)
+		require.Equal(t, want, validPath(path), "%q", path)
 	}
 }

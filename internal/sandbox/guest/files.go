@@ -11,20 +11,20 @@ import (
 
 // Folders that files may be laid down in. They are empty tmpfs mounts of the
 // agent's user.
-var writable = []string{"/workspace", "/home/agent"}
+var writableDirs = []string{"/workspace", "/home/agent"}
 
 // layDown writes the job's files, with the folders that they are in.
-func layDown(files []frame.File, below []string) error {
+func writeFiles(files []frame.File, allowed []string) error {
 	for _, f := range files {
-		if err := layDownOne(f, below); err != nil {
+		if err := writeFile(f, allowed); err != nil {
 			return fmt.Errorf("lay down %s: %w", f.Path, err)
 		}
 	}
 	return nil
 }
 
-func layDownOne(f frame.File, below []string) error {
-	for _, dir := range below {
+func writeFile(f frame.File, allowed []string) error {
+	for _, dir := range allowed {
 		name, ok := strings.CutPrefix(f.Path, dir+"/")
 		if !ok {
 			continue
@@ -42,5 +42,5 @@ func layDownOne(f frame.File, below []string) error {
 		}
 		return root.Chmod(name, os.FileMode(f.Mode).Perm()) // whatever the umask is
 	}
-	return fmt.Errorf("not below %s", strings.Join(below, " or "))
+	return fmt.Errorf("not below %s", strings.Join(allowed, " or "))
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox/frame"
 )
 
-func TestLayDown(t *testing.T) {
+func TestWriteFiles(t *testing.T) {
 	work, home := t.TempDir(), t.TempDir()
-	err := layDown([]frame.File{
+	err := writeFiles([]frame.File{
 		{Path: work + "/a/b/c.sh", Mode: 0o755, Data: []byte("run")},
 		{Path: home + "/.secret", Mode: 0o600, Data: nil},
 		{Path: work + "/a/b/c.sh", Mode: 0o644, Data: []byte("over")},
@@ -31,13 +31,13 @@ func TestLayDown(t *testing.T) {
 	}
 }
 
-func TestNothingIsLaidDownElsewhere(t *testing.T) {
+func TestWriteFilesOutsideAllowedDirs(t *testing.T) {
 	work, outside := t.TempDir(), t.TempDir()
 	require.NoError(t, os.Symlink(outside, filepath.Join(work, "link")))
 	for _, path := range []string{
 		"/etc/passwd", work, work + "x/f", work + "/../f", work + "/a/../../f", work + "/link/f", "relative", "",
 	} {
-		err := layDown([]frame.File{{Path: path, Data: []byte("x")}}, []string{work})
+		err := writeFiles([]frame.File{{Path: path, Data: []byte("x")}}, []string{work})
 		require.Error(t, err, path)
 	}
 	entries, err := os.ReadDir(outside)

@@ -20,11 +20,11 @@ func Main() error {
 	if os.Getpid() != 1 {
 		return errors.New("sandbox-init is PID 1 of a container, not a program to be called")
 	}
-	badness, err := harden()
+	score, err := harden()
 	if err != nil {
 		return err
 	}
-	defer badness.Close()
+	defer score.Close()
 
 	job, err := frame.ReadJob(os.Stdin)
 	if errors.Is(err, io.EOF) {
@@ -34,7 +34,7 @@ func Main() error {
 		return fmt.Errorf("job frame: %w", err)
 	}
 	reports := frame.NewWriter(os.Stdout, job.Secret)
-	if err := run(job, reports, badness); err != nil {
+	if err := runJob(job, reports, score); err != nil {
 		return reports.Write(frame.Report{Kind: frame.Fault, Body: []byte(err.Error())})
 	}
 	return nil

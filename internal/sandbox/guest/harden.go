@@ -17,8 +17,8 @@ const spareThreads = 12
 
 // harden closes init to the agent, which runs under the same user. It returns
 // init's OOM score, opened while it still could be.
-func harden() (badness *oomScore, err error) {
-	badness, err = openOOMScore()
+func harden() (score *oomScore, err error) {
+	score, err = openOOMScore()
 	if err != nil {
 		return nil, err
 	}
@@ -33,23 +33,23 @@ func harden() (badness *oomScore, err error) {
 	// from outside does.
 	signal.Notify(make(chan os.Signal, 1))
 	startThreads(spareThreads)
-	return badness, nil
+	return score, nil
 }
 
 // startThreads makes the runtime own n threads, which it keeps when idle.
 func startThreads(n int) {
-	var up, done sync.WaitGroup
+	var ready, done sync.WaitGroup
 	release := make(chan struct{})
 	for range n {
-		up.Add(1)
+		ready.Add(1)
 		done.Go(func() {
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
-			up.Done()
+			ready.Done()
 			<-release
 		})
 	}
-	up.Wait()
+	ready.Wait()
 	close(release)
 	done.Wait()
 }

@@ -13,17 +13,17 @@ import (
 // agent writes and init follows. Not a pipe, because the Claude Code CLI does
 // not drain a pipe before it exits, and what it had left is lost.
 type output struct {
-	file  *os.File
-	at    int64 // read up to here
-	total int64 // bytes read, over truncations
-	chunk []byte
-	sink  func([]byte) error
+	file   *os.File
+	offset int64 // read up to here
+	total  int64 // bytes read, over truncations
+	chunk  []byte
+	sink   func([]byte) error
 }
 
 // newOutput makes the file in dir. It is open for appending, so that processes
 // sharing it do not overwrite each other.
 func newOutput(dir string, chunk int, sink func([]byte) error) (*output, error) {
-	file, err := unlinked(dir, os.O_APPEND)
+	file, err := createUnlinked(dir, os.O_APPEND)
 	if err != nil {
 		return nil, err
 	}
@@ -38,13 +38,13 @@ func (o *output) follow() error {
 	if err != nil {
 		return fmt.Errorf("agent output: %w", err)
 	}
-	if info.Size() < o.at {
-		o.at = 0 // truncated, as the shell's `> /dev/stdout` does
+	if info.Size() < o.offset {
+		o.offset = 0 // truncated, as the shell's `> /dev/stdout` does
 	}
-	from := o.at
-	for o.at < info.Size() {
-		n, err := o.file.ReadAt(o.chunk[:min(int64(len(o.chunk)), info.Size()-o.at)], o.at)
-		o.at += int64(n)
+	start := o.offset
+	for o.offset < info.Size() {
+		n, err := o.file.ReadAt(o.chunk[:min(int64(len(o.chunk)), info.Size()-o.offset)], o.offset)
+		o.offset += int64(n)
 		o.total += int64(n)
 		if n > 0 {
 			if err := o.sink(o.chunk[:n]); err != nil {
@@ -58,7 +58,7 @@ func (o *output) follow() error {
 			return fmt.Errorf("agent output: %w", err)
 		}
 	}
-	if o.at > from {
+	if o.offset > start {
 		o.reclaim()
 	}
 	return nil
@@ -69,13 +69,13 @@ func (o *output) follow() error {
 // the job's total bounds what is held.
 func (o *output) reclaim() {
 	const keepSize = unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE
-	_ = unix.Fallocate(int(o.file.Fd()), keepSize, 0, o.at)
+	_ = unix.Fallocate(int(o.file.Fd()), keepSize, 0, o.offset)
 }
 
 func (o *output) Close() { _ = o.file.Close() }
 
 // unlinked makes an empty file that has no name.
-func unlinked(dir string, flags int) (*os.File, error) {
+func createUnlinked(dir string, flags int) (*os.File, error) {
 	named, err := os.CreateTemp(dir, "io-")
 	if err != nil {
 		return nil, fmt.Errorf("agent output: %w", err)

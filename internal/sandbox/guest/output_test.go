@@ -12,17 +12,17 @@ import (
 )
 
 // followed is an output whose pieces are collected.
-func followed(t require.TestingT, dir string, chunk int) (*output, *bytes.Buffer) {
+func newTestOutput(t require.TestingT, dir string, chunk int) (*output, *bytes.Buffer) {
 	var got bytes.Buffer
 	o, err := newOutput(dir, chunk, func(p []byte) error { got.Write(p); return nil })
 	require.NoError(t, err)
 	return o, &got
 }
 
-func TestOutputIsFollowedWhole(t *testing.T) {
+func TestFollowReadsAllOutput(t *testing.T) {
 	dir := t.TempDir()
 	rapid.Check(t, func(t *rapid.T) {
-		o, got := followed(t, dir, rapid.IntRange(1, 100).Draw(t, "chunk"))
+		o, got := newTestOutput(t, dir, rapid.IntRange(1, 100).Draw(t, "chunk"))
 		defer o.Close()
 		var want []byte
 		for range rapid.IntRange(0, 20).Draw(t, "writes") {
@@ -40,17 +40,17 @@ func TestOutputIsFollowedWhole(t *testing.T) {
 	})
 }
 
-func TestOutputHasNoName(t *testing.T) {
+func TestOutputFileIsUnlinked(t *testing.T) {
 	dir := t.TempDir()
-	o, _ := followed(t, dir, 10)
+	o, _ := newTestOutput(t, dir, 10)
 	defer o.Close()
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Empty(t, entries)
 }
 
-func TestTruncatedOutputBeginsAgain(t *testing.T) {
-	o, got := followed(t, t.TempDir(), 10)
+func TestFollowAfterTruncate(t *testing.T) {
+	o, got := newTestOutput(t, t.TempDir(), 10)
 	defer o.Close()
 	_, err := o.file.WriteString("first words")
 	require.NoError(t, err)
@@ -65,8 +65,8 @@ func TestTruncatedOutputBeginsAgain(t *testing.T) {
 }
 
 // What was read no longer takes memory, though the file's size says otherwise.
-func TestWhatWasReadIsReclaimed(t *testing.T) {
-	o, _ := followed(t, "/dev/shm", 64<<10)
+func TestFollowReclaimsMemory(t *testing.T) {
+	o, _ := newTestOutput(t, "/dev/shm", 64<<10)
 	defer o.Close()
 	_, err := o.file.Write(make([]byte, 8<<20))
 	require.NoError(t, err)
@@ -78,7 +78,7 @@ func TestWhatWasReadIsReclaimed(t *testing.T) {
 	require.Zero(t, info.Sys().(*syscall.Stat_t).Blocks)
 }
 
-func TestFollowStopsWhenNobodyListens(t *testing.T) {
+func TestFollowSinkError(t *testing.T) {
 	broken := errors.New("nobody there")
 	o, err := newOutput(t.TempDir(), 1, func([]byte) error { return broken })
 	require.NoError(t, err)

@@ -19,19 +19,19 @@ type usage struct {
 // cannot be read stays unknown: gVisor shows little of it.
 func readUsage(root fs.FS) usage {
 	u := usage{oomKills: -1}
-	if kills, ok := field(root, "memory.events", "oom_kill"); ok {
+	if kills, ok := readField(root, "memory.events", "oom_kill"); ok {
 		u.oomKills = kills
-		u.memory, _ = number(root, "memory.peak")
-		micros, _ := field(root, "cpu.stat", "usage_usec")
+		u.memory, _ = readInt(root, "memory.peak")
+		micros, _ := readField(root, "cpu.stat", "usage_usec")
 		u.cpu = time.Duration(micros) * time.Microsecond
 		return u
 	}
-	if kills, ok := field(root, "memory/memory.oom_control", "oom_kill"); ok {
+	if kills, ok := readField(root, "memory/memory.oom_control", "oom_kill"); ok {
 		u.oomKills = kills
 	}
-	u.memory, _ = number(root, "memory/memory.max_usage_in_bytes")
+	u.memory, _ = readInt(root, "memory/memory.max_usage_in_bytes")
 	for _, dir := range []string{"cpuacct", "cpu,cpuacct", "cpu"} {
-		if nanos, ok := number(root, dir+"/cpuacct.usage"); ok {
+		if nanos, ok := readInt(root, dir+"/cpuacct.usage"); ok {
 			u.cpu = time.Duration(nanos)
 			break
 		}
@@ -39,7 +39,7 @@ func readUsage(root fs.FS) usage {
 	return u
 }
 
-func number(root fs.FS, name string) (int64, bool) {
+func readInt(root fs.FS, name string) (int64, bool) {
 	raw, err := fs.ReadFile(root, name)
 	if err != nil {
 		return 0, false
@@ -49,7 +49,7 @@ func number(root fs.FS, name string) (int64, bool) {
 }
 
 // field reads one line of "key value" lines.
-func field(root fs.FS, name, key string) (int64, bool) {
+func readField(root fs.FS, name, key string) (int64, bool) {
 	raw, err := fs.ReadFile(root, name)
 	if err != nil {
 		return 0, false

@@ -17,7 +17,7 @@ import (
 
 const (
 	// fresh is how long a count serves every scrape of the process.
-	fresh = 10 * time.Second
+	cacheTTL = 10 * time.Second
 	// timeout is less than Prometheus' own of 10 s, so that the process' other
 	// metrics are there when Firestore does not answer.
 	timeout = 5 * time.Second
@@ -34,9 +34,9 @@ type Collector struct {
 	log   *zap.Logger
 	now   func() time.Time
 
-	mu      sync.Mutex
-	counted store.Backlog
-	at      time.Time // zero: never
+	mu       sync.Mutex
+	cached   store.Backlog
+	cachedAt time.Time // zero: never
 }
 
 // New returns a collector; now is this machine's clock.
@@ -45,44 +45,44 @@ func New(s Store, now func() time.Time, log *zap.Logger) *Collector {
 }
 
 // Describe implements prometheus.Collector.
-func (c *Collector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{metrics.Queued, metrics.QueueAge, metrics.Running, metrics.Batches, metrics.Deliveries} {
-		to <- d
+func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{metrics.QueueDepth, metrics.QueueAge, metrics.ExecutionsRunning, metrics.BatchesInProgress, metrics.WebhooksPending} {
+		ch <- d
 	}
 }
 
 // Collect implements prometheus.Collector. While Firestore does not answer
 // there is nothing to tell: an alert watches for that.
-func (c *Collector) Collect(to chan<- prometheus.Metric) {
-	b, ok := c.count()
+func (c *Collector) Collect(ch chan<- prometheus.Metric) {
+	b, ok := c.load()
 	if !ok {
 		return
 	}
-	tell := func(d *prometheus.Desc, value float64, labels ...string) {
-		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	emit := func(d *prometheus.Desc, value float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
-	for lane, w := range map[execution.Lane]store.Waiting{execution.Interactive: b.Interactive, execution.Batch: b.Batch} {
-		tell(metrics.Queued, float64(w.Depth), string(lane))
-		tell(metrics.QueueAge, w.Oldest.Seconds(), string(lane))
+	for lane, w := range map[execution.Lane]store.LaneBacklog{execution.LaneInteractive: b.Interactive, execution.LaneBatch: b.Batch} {
+		emit(metrics.QueueDepth, float64(w.Depth), string(lane))
+		emit(metrics.QueueAge, w.OldestAge.Seconds(), string(lane))
 	}
-	tell(metrics.Running, float64(b.Running))
-	tell(metrics.Batches, float64(b.Batches))
-	tell(metrics.Deliveries, float64(b.Deliveries))
+	emit(metrics.ExecutionsRunning, float64(b.Running))
+	emit(metrics.BatchesInProgress, float64(b.Batches))
+	emit(metrics.WebhooksPending, float64(b.Deliveries))
 }
 
-func (c *Collector) count() (store.Backlog, bool) {
+func (c *Collector) load() (store.Backlog, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.at.IsZero() && c.now().Sub(c.at) < fresh {
-		return c.counted, true
+	if !c.cachedAt.IsZero() && c.now().Sub(c.cachedAt) < cacheTTL {
+		return c.cached, true
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	counted, err := c.store.Backlog(ctx)
+	backlog, err := c.store.Backlog(ctx)
 	if err != nil {
 		c.log.Warn("could not count what waits", zap.Error(err))
 		return store.Backlog{}, false
 	}
-	c.counted, c.at = counted, c.now()
-	return counted, true
+	c.cached, c.cachedAt = backlog, c.now()
+	return backlog, true
 }

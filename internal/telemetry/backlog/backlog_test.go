@@ -25,27 +25,27 @@ import (
 func TestMain(m *testing.M) { emulatortest.Main(m) }
 
 // faulty is the real store, until it fails.
-type faulty struct {
+type faultyStore struct {
 	*store.Store
-	err    error
-	counts int
+	err   error
+	calls int
 }
 
-func (f *faulty) Backlog(ctx context.Context) (store.Backlog, error) {
-	f.counts++
+func (f *faultyStore) Backlog(ctx context.Context) (store.Backlog, error) {
+	f.calls++
 	if f.err != nil {
 		return store.Backlog{}, f.err
 	}
 	return f.Store.Backlog(ctx)
 }
 
-func TestWhatWaitsIsCountedByLaneAndNotTooOften(t *testing.T) {
+func TestCollectCountsByLaneAndCaches(t *testing.T) {
 	clock := new(emulatortest.Clock)
-	s := &faulty{Store: store.New(emulatortest.StartFirestore(t, firestoreemulator.Options{Now: clock.Now}).Client)}
-	a := agent.Agent{Owner: "ada", Name: "A", Instructions: "Count", Runtime: "offline", Timeout: time.Minute}
+	s := &faultyStore{Store: store.New(emulatortest.StartFirestore(t, firestoreemulator.Options{Now: clock.Now}).Client)}
+	a := agent.Agent{Tenant: "ada", Name: "A", Instructions: "Count", Runtime: "offline", Timeout: time.Minute}
 	require.NoError(t, s.CreateAgent(t.Context(), &a))
 	run := func(webhook string) execution.Ref {
-		ch, err := s.SubmitRun(t.Context(), store.Run{Owner: "ada", AgentID: a.ID, Input: "one", Webhook: webhook})
+		ch, err := s.SubmitRun(t.Context(), store.RunRequest{Tenant: "ada", AgentID: a.ID, Input: "one", Webhook: webhook})
 		require.NoError(t, err)
 		return ch.Execution.Ref()
 	}
@@ -55,9 +55,9 @@ func TestWhatWaitsIsCountedByLaneAndNotTooOften(t *testing.T) {
 	run("")
 	_, err := s.Apply(t.Context(), claimed, execution.Claimed{Executor: "x", Lease: time.Minute})
 	require.NoError(t, err)
-	_, err = s.Apply(t.Context(), canceled, execution.CancelAsked{})
+	_, err = s.Apply(t.Context(), canceled, execution.CancelRequested{})
 	require.NoError(t, err)
-	b := batch.Batch{ID: "bat_1", Owner: "ada", AgentID: a.ID, Total: 1, Window: 1}
+	b := batch.Batch{ID: "bat_1", Tenant: "ada", AgentID: a.ID, Total: 1, Window: 1}
 	require.NoError(t, s.SubmitBatch(t.Context(), &b))
 
 	now := time.Unix(0, 0)
@@ -66,26 +66,26 @@ func TestWhatWaitsIsCountedByLaneAndNotTooOften(t *testing.T) {
 	counted, err := s.Store.Backlog(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 2, counted.Interactive.Depth)
-	require.InDelta(t, time.Hour.Seconds(), counted.Interactive.Oldest.Seconds(), 60)
+	require.InDelta(t, time.Hour.Seconds(), counted.Interactive.OldestAge.Seconds(), 60)
 	require.Zero(t, counted.Batch)
 	require.Equal(t, 1, counted.Running)
 	require.Equal(t, 1, counted.Batches)
 	require.Equal(t, 1, counted.Deliveries)
 
 	testutil.CollectAndCount(c)
-	require.Equal(t, 1, s.counts, "a count serves every scrape for a while")
-	now = now.Add(fresh)
+	require.Equal(t, 1, s.calls, "a count serves every scrape for a while")
+	now = now.Add(cacheTTL)
 	s.err = errors.New("away")
 	require.Zero(t, testutil.CollectAndCount(c), "nothing is said rather than something old")
 	s.err = nil
 	require.Equal(t, 7, testutil.CollectAndCount(c))
 }
 
-func TestTheHandlerShowsItBesideTheProcess(t *testing.T) {
+func TestHandlerIncludesBacklog(t *testing.T) {
 	s := store.New(emulatortest.StartFirestore(t, firestoreemulator.Options{}).Client)
-	shown := httptest.NewServer(metrics.Handler(New(s, time.Now, zaptest.NewLogger(t))))
-	defer shown.Close()
-	res, err := http.Get(shown.URL)
+	server := httptest.NewServer(metrics.Handler(New(s, time.Now, zaptest.NewLogger(t))))
+	defer server.Close()
+	res, err := http.Get(server.URL)
 	require.NoError(t, err)
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)

@@ -2,26 +2,26 @@ package metrics
 
 // Buckets in seconds: of what is answered at once, and of what runs.
 var (
-	quick = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
-	long  = []float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600}
+	requestBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+	attemptBuckets = []float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600}
 )
 
 // The executors'.
 var (
-	Slots     = gauge("airlock_executor_slots", "Jobs that the executor runs at once.").WithLabelValues()
-	Busy      = gauge("airlock_executor_slots_busy", "Jobs that it runs now.").WithLabelValues()
-	Dispatch  = histogram("airlock_dispatch_seconds", "From an execution's acceptance to its first claim.", long, "lane")
-	RunTime   = histogram("airlock_attempt_seconds", "From the claim of an attempt to its end.", long, "runtime")
-	Broken    = counter("airlock_attempts_broken_total", "Attempts that Airlock itself could not carry through.").WithLabelValues()
-	LeaseLost = counter("airlock_leases_lost_total", "Attempts that lost their lease before they ended.").WithLabelValues()
-	Sandboxes = counter("airlock_sandboxes_total", "Containers that were given a job; warm ones had been started before it came.", "start")
+	Slots            = gauge("airlock_executor_slots", "Jobs that the executor runs at once.").WithLabelValues()
+	BusySlots        = gauge("airlock_executor_slots_busy", "Jobs that it runs now.").WithLabelValues()
+	DispatchLatency  = histogram("airlock_dispatch_seconds", "From an execution's acceptance to its first claim.", attemptBuckets, "lane")
+	AttemptDuration  = histogram("airlock_attempt_seconds", "From the claim of an attempt to its end.", attemptBuckets, "runtime")
+	AttemptsFailed   = counter("airlock_attempts_broken_total", "Attempts that Airlock itself could not carry through.").WithLabelValues()
+	LeasesLost       = counter("airlock_leases_lost_total", "Attempts that lost their lease before they ended.").WithLabelValues()
+	SandboxesStarted = counter("airlock_sandboxes_total", "Containers that were given a job; warm ones had been started before it came.", "start")
 )
 
 // Ended is the store's, where everything that ends an execution comes by.
-var Ended = counter("airlock_executions_ended_total", "Executions that ended, after an attempt or without one; code is empty for those that succeeded.", "status", "code", "runtime", "lane")
+var ExecutionsFinished = counter("airlock_executions_ended_total", "Executions that ended, after an attempt or without one; code is empty for those that succeeded.", "status", "code", "runtime", "lane")
 
 // Repairs are the janitor's.
-var Repairs = counter("airlock_janitor_repairs_total", "Executions that the janitor found due and put right, by the status that this led to.", "status")
+var JanitorRepairs = counter("airlock_janitor_repairs_total", "Executions that the janitor found due and put right, by the status that this led to.", "status")
 
 // The gateway's.
 var (
@@ -32,9 +32,9 @@ var (
 
 // The API's.
 var (
-	Requests    = counter("airlock_http_requests_total", "Requests by the route's pattern; empty where there is none.", "method", "route", "status")
-	RequestTime = histogram("airlock_http_request_seconds", "Time to the whole answer, of requests that did not ask to wait.", quick, "method", "route")
-	LongPolls   = gauge("airlock_http_long_polls", "Requests that wait for the end of an execution now.").WithLabelValues()
+	HTTPRequests        = counter("airlock_http_requests_total", "Requests by the route's pattern; empty where there is none.", "method", "route", "status")
+	HTTPRequestDuration = histogram("airlock_http_request_seconds", "Time to the whole answer, of requests that did not ask to wait.", requestBuckets, "method", "route")
+	LongPolls           = gauge("airlock_http_long_polls", "Requests that wait for the end of an execution now.").WithLabelValues()
 )
 
 // WebhookAttempts are the couriers'.
@@ -42,9 +42,9 @@ var WebhookAttempts = counter("airlock_webhook_attempts_total", "Attempts to del
 
 // What waits in Firestore, as package backlog reports it.
 var (
-	Queued     = described("airlock_queue_depth", "Executions that are queued.", "lane")
-	QueueAge   = described("airlock_queue_age_seconds", "How long ago the oldest queued execution was accepted; 0 when none is.", "lane")
-	Running    = described("airlock_executions_running", "Executions that hold a lease.")
-	Batches    = described("airlock_batches_in_progress", "Batches that have not ended.")
-	Deliveries = described("airlock_webhooks_pending", "Webhooks that have not been delivered, nor given up.")
+	QueueDepth        = newDesc("airlock_queue_depth", "Executions that are queued.", "lane")
+	QueueAge          = newDesc("airlock_queue_age_seconds", "How long ago the oldest queued execution was accepted; 0 when none is.", "lane")
+	ExecutionsRunning = newDesc("airlock_executions_running", "Executions that hold a lease.")
+	BatchesInProgress = newDesc("airlock_batches_in_progress", "Batches that have not ended.")
+	WebhooksPending   = newDesc("airlock_webhooks_pending", "Webhooks that have not been delivered, nor given up.")
 )

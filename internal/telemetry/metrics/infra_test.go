@@ -30,7 +30,7 @@ func series() map[string][]string {
 }
 
 // check reports what a query names that does not exist.
-func check(query string) error {
+func checkQuery(query string) error {
 	parsed, err := parser.ParseExpr(query)
 	if err != nil {
 		return err
@@ -64,16 +64,16 @@ func check(query string) error {
 	return err
 }
 
-func TestTheCheckFindsWhatDoesNotExist(t *testing.T) {
-	require.NoError(t, check(`sum by (lane) (airlock_queue_depth)`))
+func TestCheckQueryRejectsUnknownNames(t *testing.T) {
+	require.NoError(t, checkQuery(`sum by (lane) (airlock_queue_depth)`))
 	for _, wrong := range []string{
 		`airlock_nothing`, `airlock_queue_depth{tenant="a"}`, `sum by (tenant) (airlock_queue_depth)`, `airlock_dispatch_seconds`, `sum(`,
 	} {
-		require.Error(t, check(wrong), wrong)
+		require.Error(t, checkQuery(wrong), wrong)
 	}
 }
 
-func TestTheDashboardNamesOnlyWhatExists(t *testing.T) {
+func TestDashboardUsesKnownMetrics(t *testing.T) {
 	data, err := os.ReadFile("../../../infra/grafana/airlock.json")
 	require.NoError(t, err)
 	var dashboard struct {
@@ -87,7 +87,7 @@ func TestTheDashboardNamesOnlyWhatExists(t *testing.T) {
 	shown := string(data)
 	for _, p := range dashboard.Panels {
 		for _, target := range p.Targets {
-			require.NoError(t, check(target.Expr), p.Title)
+			require.NoError(t, checkQuery(target.Expr), p.Title)
 			for _, legend := range regexp.MustCompile(`{{(\w+)}}`).FindAllStringSubmatch(target.LegendFormat, -1) {
 				require.Contains(t, target.Expr, legend[1], "%s: the legend names a label that the query drops", p.Title)
 			}
@@ -98,21 +98,21 @@ func TestTheDashboardNamesOnlyWhatExists(t *testing.T) {
 	}
 }
 
-func TestTheAlertsNameOnlyWhatExists(t *testing.T) {
+func TestAlertsUseKnownMetrics(t *testing.T) {
 	data, err := os.ReadFile("../../../infra/prometheus/alerts.yaml")
 	require.NoError(t, err)
 	groups, errs := rulefmt.Parse(data, false, model.UTF8Validation)
 	require.Empty(t, errs)
 	for _, g := range groups.Groups {
 		for _, rule := range g.Rules {
-			require.NoError(t, check(rule.Expr), rule.Alert)
+			require.NoError(t, checkQuery(rule.Expr), rule.Alert)
 			require.NotEmpty(t, rule.Annotations["summary"], rule.Alert)
 		}
 	}
 }
 
 // TestTheDocsListEveryMetric: with `-run Docs -v` it prints the table as it should be.
-func TestTheDocsListEveryMetric(t *testing.T) {
+func TestDocsListEveryMetric(t *testing.T) {
 	data, err := os.ReadFile("../../../docs/observability.md")
 	require.NoError(t, err)
 	var table strings.Builder
@@ -128,7 +128,7 @@ func TestTheDocsListEveryMetric(t *testing.T) {
 }
 
 // TestNoLabelIsACallers keeps the number of series bounded.
-func TestNoLabelIsACallers(t *testing.T) {
+func TestLabelsAreBounded(t *testing.T) {
 	bounded := []string{"lane", "runtime", "status", "code", "start", "outcome", "model", "direction", "method", "route", "state"}
 	for _, m := range All() {
 		for _, label := range m.Labels {

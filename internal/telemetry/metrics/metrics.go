@@ -37,37 +37,37 @@ func newRegistry() *prometheus.Registry {
 
 // Handler shows what this process has counted, and what the collectors say that
 // belong to one part of it.
-func Handler(more ...prometheus.Collector) http.Handler {
-	own := prometheus.NewRegistry()
-	own.MustRegister(more...)
-	return promhttp.HandlerFor(prometheus.Gatherers{registry, own}, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
+func Handler(extra ...prometheus.Collector) http.Handler {
+	extraRegistry := prometheus.NewRegistry()
+	extraRegistry.MustRegister(extra...)
+	return promhttp.HandlerFor(prometheus.Gatherers{registry, extraRegistry}, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
 }
 
 func counter(name, help string, labels ...string) *prometheus.CounterVec {
 	v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
-	note(v, name, "counter", help, labels)
+	register(v, name, "counter", help, labels)
 	return v
 }
 
 func gauge(name, help string, labels ...string) *prometheus.GaugeVec {
 	v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
-	note(v, name, "gauge", help, labels)
+	register(v, name, "gauge", help, labels)
 	return v
 }
 
 func histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
 	v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
-	note(v, name, "histogram", help, labels)
+	register(v, name, "histogram", help, labels)
 	return v
 }
 
-func note(c prometheus.Collector, name, kind, help string, labels []string) {
+func register(c prometheus.Collector, name, kind, help string, labels []string) {
 	registry.MustRegister(c)
 	all = append(all, Metric{Name: name, Type: kind, Labels: labels, Help: help})
 }
 
 // described notes a gauge that a collector of Handler's reports.
-func described(name, help string, labels ...string) *prometheus.Desc {
+func newDesc(name, help string, labels ...string) *prometheus.Desc {
 	all = append(all, Metric{Name: name, Type: "gauge", Labels: labels, Help: help})
 	return prometheus.NewDesc(name, help, labels, nil)
 }

@@ -23,7 +23,7 @@ import (
 )
 
 // scope is whose spans they are, as OpenTelemetry asks for it.
-const scope = "github.com/airlock-run/airlock"
+const instrumentationScope = "github.com/airlock-run/airlock"
 
 // flushTimeout bounds what a process waits at its end for the collector.
 const flushTimeout = 3 * time.Second
@@ -45,13 +45,13 @@ type Settings struct {
 }
 
 // on says whether anything is traced.
-func (s Settings) on() bool {
+func (s Settings) enabled() bool {
 	return (s.Endpoint != "" || s.TracesEndpoint != "") && !s.Disabled && s.Exporter != "none"
 }
 
 // Check says what of the settings is not supported.
-func (s Settings) Check() error {
-	if !s.on() {
+func (s Settings) Validate() error {
+	if !s.enabled() {
 		return nil
 	}
 	var errs []error
@@ -73,42 +73,42 @@ func (s Settings) Check() error {
 // within flushTimeout. A collector that cannot be reached is logged; nothing else
 // waits for it.
 func Start(ctx context.Context, s Settings, service, version string, log *zap.Logger) (trace.Tracer, func(), error) {
-	if !s.on() {
-		return Off, func() {}, nil
+	if !s.enabled() {
+		return Noop, func() {}, nil
 	}
 	exporter, err := otlptracehttp.New(ctx)
 	if err != nil {
 		return nil, nil, fmt.Errorf("trace: %w", err)
 	}
 	// What the environment says of the service goes before what it says of itself.
-	about, err := resource.New(ctx,
+	res, err := resource.New(ctx,
 		resource.WithAttributes(semconv.ServiceName(service), semconv.ServiceVersion(version)),
 		resource.WithTelemetrySDK(), resource.WithFromEnv())
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("trace: %w", err), exporter.Shutdown(ctx))
 	}
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("could not send spans", zap.Error(err)) }))
-	provider := sdk.NewTracerProvider(sdk.WithBatcher(exporter), sdk.WithResource(about))
-	return provider.Tracer(scope), func() {
-		flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
+	provider := sdk.NewTracerProvider(sdk.WithBatcher(exporter), sdk.WithResource(res))
+	return provider.Tracer(instrumentationScope), func() {
+		flushCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
 		defer cancel()
-		if err := provider.Shutdown(flush); err != nil {
+		if err := provider.Shutdown(flushCtx); err != nil {
 			log.Warn("could not send the last spans", zap.Error(err))
 		}
 	}, nil
 }
 
 // Off traces nothing.
-var Off trace.Tracer = noop.Tracer{}
+var Noop trace.Tracer = noop.Tracer{}
 
 // Child begins a span below that of ctx, and with its tracer: without one there
 // it is nothing.
-func Child(ctx context.Context, name string, opts ...trace.SpanStartOption) (context.Context, trace.Span) {
-	return trace.SpanFromContext(ctx).TracerProvider().Tracer(scope).Start(ctx, name, opts...)
+func StartChild(ctx context.Context, name string, opts ...trace.SpanStartOption) (context.Context, trace.Span) {
+	return trace.SpanFromContext(ctx).TracerProvider().Tracer(instrumentationScope).Start(ctx, name, opts...)
 }
 
 // ID is the log's key of the trace that ctx belongs to; nothing where there is none.
-func ID(ctx context.Context) zap.Field {
+func LogField(ctx context.Context) zap.Field {
 	if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
 		return zap.Stringer("trace", span.TraceID())
 	}

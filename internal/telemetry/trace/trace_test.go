@@ -16,13 +16,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestSpansAreSentWhenItStops(t *testing.T) {
+func TestStopFlushesSpans(t *testing.T) {
 	collector := tracetest.Start(t)
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
 	tracer, stop, err := Start(t.Context(), Settings{Endpoint: collector.URL}, "airlock-test", "v1", zap.NewNop())
 	require.NoError(t, err)
 	ctx, above := tracer.Start(t.Context(), "above")
-	_, below := Child(ctx, "below")
+	_, below := StartChild(ctx, "below")
 	below.End()
 	above.End()
 	stop()
@@ -32,10 +32,10 @@ func TestSpansAreSentWhenItStops(t *testing.T) {
 	require.Equal(t, "airlock-test", spans[0].Service)
 	require.Equal(t, "below", spans[0].Name)
 	require.Equal(t, spans[1].SpanId, spans[0].ParentSpanId)
-	require.Equal(t, zap.Stringer("trace", above.SpanContext().TraceID()), ID(ctx))
+	require.Equal(t, zap.Stringer("trace", above.SpanContext().TraceID()), LogField(ctx))
 }
 
-func TestTheServiceIsNamedByTheEnvironmentFirst(t *testing.T) {
+func TestEnvironmentOverridesServiceName(t *testing.T) {
 	collector := tracetest.Start(t)
 	t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", collector.URL+"/v1/traces")
 	t.Setenv("OTEL_SERVICE_NAME", "mine")
@@ -49,7 +49,7 @@ func TestTheServiceIsNamedByTheEnvironmentFirst(t *testing.T) {
 }
 
 // A collector that is away costs a warning and nothing else.
-func TestACollectorThatIsAway(t *testing.T) {
+func TestCollectorUnavailable(t *testing.T) {
 	away := httptest.NewServer(http.NotFoundHandler())
 	away.Close()
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", away.URL)
@@ -62,7 +62,7 @@ func TestACollectorThatIsAway(t *testing.T) {
 	require.NotZero(t, logged.Len())
 }
 
-func TestNothingIsTracedWithoutAskingForIt(t *testing.T) {
+func TestTracingDisabledByDefault(t *testing.T) {
 	collector := tracetest.Start(t)
 	for name, s := range map[string]Settings{
 		"no endpoint":           {},
@@ -71,13 +71,13 @@ func TestNothingIsTracedWithoutAskingForIt(t *testing.T) {
 		"another protocol, off": {Protocol: "grpc"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			require.NoError(t, s.Check())
+			require.NoError(t, s.Validate())
 			tracer, stop, err := Start(t.Context(), s, "airlock-test", "v1", zap.NewNop())
 			require.NoError(t, err)
 			ctx, span := tracer.Start(t.Context(), "one")
-			_, below := Child(ctx, "below")
+			_, below := StartChild(ctx, "below")
 			require.False(t, span.IsRecording() || below.IsRecording())
-			require.Equal(t, zap.Skip(), ID(ctx))
+			require.Equal(t, zap.Skip(), LogField(ctx))
 			below.End()
 			span.End()
 			stop()
@@ -86,12 +86,12 @@ func TestNothingIsTracedWithoutAskingForIt(t *testing.T) {
 	require.Empty(t, collector.Spans())
 }
 
-func TestSettingsThatAreNotSupported(t *testing.T) {
-	err := Settings{Endpoint: "http://localhost:4317", Protocol: "grpc", Exporter: "console"}.Check()
+func TestValidateRejectsUnsupportedSettings(t *testing.T) {
+	err := Settings{Endpoint: "http://localhost:4317", Protocol: "grpc", Exporter: "console"}.Validate()
 	require.ErrorContains(t, err, `OTEL_EXPORTER_OTLP_PROTOCOL (or ..._TRACES_PROTOCOL) must be http/protobuf, not "grpc"`)
 	require.ErrorContains(t, err, `OTEL_TRACES_EXPORTER must be otlp or none, not "console"`)
-	require.NoError(t, Settings{Endpoint: "http://localhost:4318", Protocol: "grpc", TracesProtocol: "http/protobuf"}.Check())
+	require.NoError(t, Settings{Endpoint: "http://localhost:4318", Protocol: "grpc", TracesProtocol: "http/protobuf"}.Validate())
 	for _, endpoint := range []string{":::::", "localhost:4318", "collector", "grpc://collector:4317", "http://"} {
-		require.ErrorContains(t, Settings{Endpoint: endpoint}.Check(), "must be an http or https URL", endpoint)
+		require.ErrorContains(t, Settings{Endpoint: endpoint}.Validate(), "must be an http or https URL", endpoint)
 	}
 }

@@ -17,16 +17,16 @@ import (
 )
 
 // image is that of the offline runtime, which the benchmarks with containers use.
-const image = "airlock/sandbox-offline:dev"
+const offlineImage = "airlock/sandbox-offline:dev"
 
 // driver makes containers, of which so many wait for a job.
-func driver(b *testing.B, warm int) *docker.Driver {
+func newDriver(b *testing.B, warm int) *docker.Driver {
 	b.Helper()
 	dir, err := os.MkdirTemp("/tmp", "airlock-") // a socket's path is short
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, os.RemoveAll(dir)) })
 	d, err := docker.New(docker.Options{
-		Executor: "bench", SocketDir: dir, Warm: []docker.Warm{{Image: image, Count: warm}}, WarmMost: warm,
+		Executor: "bench", SocketDir: dir, WarmPools: []docker.WarmPool{{Image: offlineImage, MinIdle: warm}}, WarmMaxExtra: warm,
 	})
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, d.Close(context.Background())) })
@@ -37,7 +37,7 @@ func driver(b *testing.B, warm int) *docker.Driver {
 func dockerRun(b *testing.B) time.Duration {
 	b.Helper()
 	began := time.Now()
-	cmd := exec.CommandContext(b.Context(), "docker", "run", "--rm", "--interactive", "--network", "none", "--entrypoint", "/agent-offline", image,
+	cmd := exec.CommandContext(b.Context(), "docker", "run", "--rm", "--interactive", "--network", "none", "--entrypoint", "/agent-offline", offlineImage,
 		"--print", "--verbose", "--output-format", "stream-json")
 	cmd.Stdin = strings.NewReader("one two three\n")
 	out, err := cmd.CombinedOutput()
@@ -48,23 +48,23 @@ func dockerRun(b *testing.B) time.Duration {
 // BenchmarkWarm alternates a run from POST to the long poll's answer, in a
 // container that waited for it, with `docker run --rm` of the same agent.
 func BenchmarkWarm(b *testing.B) {
-	p := start(b)
-	d := driver(b, 2)
-	p.during(d.KeepWarm)
-	p.execute(d, 2, offline(image))
+	p := newBenchEnv(b)
+	d := newDriver(b, 2)
+	p.runInBackground(d.RunWarmPool)
+	p.startExecutor(d, 2, offlineRegistry(offlineImage))
 	var ours, theirs []time.Duration
 	for b.Loop() {
 		theirs = append(theirs, dockerRun(b)) // meanwhile the pool fills up again
 		began := time.Now()
-		id, err := p.post(b.Context())
+		id, err := p.submitRun(b.Context())
 		require.NoError(b, err)
-		status, err := p.wait(b.Context(), id)
+		status, err := p.waitForStatus(b.Context(), id)
 		require.NoError(b, err)
 		require.Equal(b, "succeeded", status)
 		ours = append(ours, time.Since(began))
 	}
-	b.ReportMetric(ms(median(ours)), "p50-ms")
-	b.ReportMetric(ms(median(theirs)), "docker-run-p50-ms")
+	b.ReportMetric(milliseconds(median(ours)), "p50-ms")
+	b.ReportMetric(milliseconds(median(theirs)), "docker-run-p50-ms")
 	b.ReportMetric(float64(median(theirs))/float64(median(ours)), "ratio")
 }
 
@@ -85,17 +85,17 @@ func awaitWarm(b *testing.B, n int) {
 // that of the sandbox's driver alone, at the same parallelism.
 func BenchmarkContainers(b *testing.B) {
 	const parallel, batch = 4, 80
-	p := start(b)
-	d := driver(b, parallel)
-	p.during(d.KeepWarm)
-	runtimes := offline(image)
-	e := execution.New(owner, execution.KindRun, execution.Task{Runtime: "offline", Input: "one two three"}, execution.Limits{Timeout: time.Minute}, time.Now())
+	p := newBenchEnv(b)
+	d := newDriver(b, parallel)
+	p.runInBackground(d.RunWarmPool)
+	runtimes := offlineRegistry(offlineImage)
+	e := execution.New(tenant, execution.KindRun, execution.Task{Runtime: "offline", Input: "one two three"}, execution.Limits{Timeout: time.Minute}, time.Now())
 	alone := func() error {
 		run, failure := runtimes.Prepare(context.Background(), &e)
 		require.Nil(b, failure)
 		o, err := d.Run(b.Context(), run.Job)
 		if err == nil {
-			require.Equal(b, sandbox.Exited, o.Ended)
+			require.Equal(b, sandbox.Exited, o.EndReason)
 			err = o.Close()
 		}
 		return err
@@ -104,14 +104,14 @@ func BenchmarkContainers(b *testing.B) {
 	for b.Loop() {
 		awaitWarm(b, parallel)
 		began := time.Now()
-		each(b, batch, parallel, alone)
+		runParallel(b, batch, parallel, alone)
 		driver = append(driver, time.Since(began))
 
 		awaitWarm(b, parallel)
-		stop := p.execute(d, parallel, runtimes)
-		before, began := p.ended.Load(), time.Now()
-		each(b, batch, clients, func() error { _, err := p.post(b.Context()); return err })
-		p.awaitEnded(before, batch)
+		stop := p.startExecutor(d, parallel, runtimes)
+		before, began := p.finished.Load(), time.Now()
+		runParallel(b, batch, clients, func() error { _, err := p.submitRun(b.Context()); return err })
+		p.awaitFinished(before, batch)
 		pipeline = append(pipeline, time.Since(began))
 		stop()
 	}

@@ -30,33 +30,33 @@ func TestMain(m *testing.M) { emulatortest.Main(m) }
 
 // airlock is a real API over a real store, without an executor: the tests end
 // the executions. Every answer is held against the contract.
-type airlock struct {
+type testServer struct {
 	*client.Client
 	store     *store.Store
-	artifacts *blob.Store
+	blobs     *blob.Store
 	url       string
-	before    func(http.ResponseWriter, *http.Request) bool // answers in the server's place where it returns true
+	intercept func(http.ResponseWriter, *http.Request) bool // answers in the server's place where it returns true
 }
 
-type deaf struct{}
+type noopQueue struct{}
 
-func (deaf) Ensure(context.Context) error                            { return nil }
-func (deaf) Check(context.Context) error                             { return nil }
-func (deaf) Tell(context.Context, execution.Change) error            { return nil }
-func (deaf) Listen(ctx context.Context, _ func(execution.Ref)) error { <-ctx.Done(); return nil }
+func (noopQueue) Ensure(context.Context) error                            { return nil }
+func (noopQueue) Check(context.Context) error                             { return nil }
+func (noopQueue) Publish(context.Context, execution.Change) error            { return nil }
+func (noopQueue) Subscribe(ctx context.Context, _ func(execution.Ref)) error { <-ctx.Done(); return nil }
 
-func start(t *testing.T, options ...client.Option) *airlock {
+func startTestServer(t *testing.T, options ...client.Option) *testServer {
 	t.Helper()
-	a := &airlock{store: store.New(emulatortest.StartFirestore(t, firestoreemulator.Options{}).Client)}
+	a := &testServer{store: store.New(emulatortest.StartFirestore(t, firestoreemulator.Options{}).Client)}
 	var err error
-	a.artifacts, err = blob.Open(t.Context(), "file://"+t.TempDir())
+	a.blobs, err = blob.Open(t.Context(), "file://"+t.TempDir())
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, a.artifacts.Close()) })
+	t.Cleanup(func() { require.NoError(t, a.blobs.Close()) })
 	srv := api.New(api.Config{
-		Version: "test", Artifacts: a.artifacts, Runtimes: []string{"offline"}, DefaultRuntime: "offline", BatchWindow: 10, Page: http.NotFoundHandler(), Auth: api.Local{},
-	}, a.store, deaf{}, zaptest.NewLogger(t))
+		Version: "test", Artifacts: a.blobs, Runtimes: []string{"offline"}, DefaultRuntime: "offline", BatchWindow: 10, WebUI: http.NotFoundHandler(), Auth: api.DevAuthenticator{},
+	}, a.store, noopQueue{}, zaptest.NewLogger(t))
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if a.before == nil || !a.before(w, r) {
+		if a.intercept == nil || !a.intercept(w, r) {
 			srv.Handler().ServeHTTP(w, r)
 		}
 	}))
@@ -67,18 +67,18 @@ func start(t *testing.T, options ...client.Option) *airlock {
 	return a
 }
 
-func (a *airlock) end(t *testing.T, executionID string) {
+func (a *testServer) endExecution(t *testing.T, executionID string) {
 	t.Helper()
-	_, err := a.store.Apply(t.Context(), execution.Ref{Owner: "local", ID: executionID}, execution.CancelAsked{})
+	_, err := a.store.Apply(t.Context(), execution.Ref{Tenant: "local", ID: executionID}, execution.CancelRequested{})
 	require.NoError(t, err)
 }
 
-var counter = client.CreateAgent{Name: "Counter", Instructions: "Count the words"}
+var counterAgent = client.CreateAgent{Name: "Counter", Instructions: "Count the words"}
 
 func TestAgents(t *testing.T) {
-	a := start(t)
+	a := startTestServer(t)
 	ctx := t.Context()
-	created, err := a.CreateAgent(ctx, counter)
+	created, err := a.CreateAgent(ctx, counterAgent)
 	require.NoError(t, err)
 	changed, err := a.UpdateAgent(ctx, created.Id, client.Patch{"name": "Other", "model": nil})
 	require.NoError(t, err)
@@ -91,12 +91,12 @@ func TestAgents(t *testing.T) {
 	require.True(t, client.IsNotFound(err))
 }
 
-func TestListsAreReadToTheirEnd(t *testing.T) {
+func TestListsFollowAllPages(t *testing.T) {
 	t.Parallel()
-	a := start(t)
+	a := startTestServer(t)
 	ctx := t.Context()
 	const many = 101 // more than a page
-	agent, err := a.CreateAgent(ctx, counter)
+	agent, err := a.CreateAgent(ctx, counterAgent)
 	require.NoError(t, err)
 	for range many {
 		_, err := a.Run(ctx, agent.Id, client.RunAgent{Input: "x", Labels: client.Labels{"env": "test"}})
@@ -121,21 +121,21 @@ func TestListsAreReadToTheirEnd(t *testing.T) {
 }
 
 func TestConversations(t *testing.T) {
-	a := start(t)
+	a := startTestServer(t)
 	ctx := t.Context()
-	first, err := a.Send(ctx, client.SendMessage{Message: "one"})
+	first, err := a.SendMessage(ctx, client.SendMessage{Message: "one"})
 	require.NoError(t, err)
-	_, err = a.Send(ctx, client.SendMessage{Message: "two", ConversationId: first.ConversationId})
+	_, err = a.SendMessage(ctx, client.SendMessage{Message: "two", ConversationId: first.ConversationId})
 	require.NoError(t, err)
 	detail, err := a.Conversation(ctx, first.ConversationId)
 	require.NoError(t, err)
 	require.Len(t, detail.Pending, 2)
-	var said []string
+	var texts []string
 	for m, err := range a.Messages(ctx, first.ConversationId) {
 		require.NoError(t, err)
-		said = append(said, m.Text)
+		texts = append(texts, m.Text)
 	}
-	require.Equal(t, []string{"two", "one"}, said)
+	require.Equal(t, []string{"two", "one"}, texts)
 	for c, err := range a.Conversations(ctx) {
 		require.NoError(t, err)
 		require.Equal(t, "one", c.Title)
@@ -143,10 +143,10 @@ func TestConversations(t *testing.T) {
 	require.NoError(t, a.DeleteConversation(ctx, first.ConversationId))
 }
 
-func TestWaitAnswersAtTheEnd(t *testing.T) {
+func TestWaitReturnsWhenExecutionEnds(t *testing.T) {
 	t.Parallel()
-	a := start(t)
-	agent, err := a.CreateAgent(t.Context(), counter)
+	a := startTestServer(t)
+	agent, err := a.CreateAgent(t.Context(), counterAgent)
 	require.NoError(t, err)
 	accepted, err := a.Run(t.Context(), agent.Id, client.RunAgent{Input: "x"})
 	require.NoError(t, err)
@@ -163,39 +163,39 @@ func TestWaitAnswersAtTheEnd(t *testing.T) {
 	require.Equal(t, client.StatusCanceled, (<-ended).Status)
 }
 
-func TestWaitEndsWithItsContext(t *testing.T) {
-	a := start(t)
-	agent, err := a.CreateAgent(t.Context(), counter)
+func TestWaitReturnsContextCause(t *testing.T) {
+	a := startTestServer(t)
+	agent, err := a.CreateAgent(t.Context(), counterAgent)
 	require.NoError(t, err)
 	accepted, err := a.Run(t.Context(), agent.Id, client.RunAgent{Input: "x"})
 	require.NoError(t, err)
 	enough := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
-	a.before = func(http.ResponseWriter, *http.Request) bool { cancel(enough); return false }
+	a.intercept = func(http.ResponseWriter, *http.Request) bool { cancel(enough); return false }
 	_, err = a.Wait(ctx, accepted.ExecutionId)
 	require.ErrorIs(t, err, enough)
 }
 
-func (a *airlock) batch(t *testing.T, inputs int) client.Batch {
+func (a *testServer) submitEndedBatch(t *testing.T, inputs int) client.Batch {
 	t.Helper()
-	agent, err := a.CreateAgent(t.Context(), counter)
+	agent, err := a.CreateAgent(t.Context(), counterAgent)
 	require.NoError(t, err)
 	b, err := a.SubmitBatch(t.Context(), agent.Id, strings.NewReader(strings.Repeat("\"x\"\n", inputs)))
 	require.NoError(t, err)
-	_, fed, err := a.store.FeedBatch(t.Context(), batch.Ref{Owner: "local", ID: b.Id})
+	_, dispatched, err := a.store.DispatchBatch(t.Context(), batch.Ref{Tenant: "local", ID: b.Id})
 	require.NoError(t, err)
-	for _, ref := range fed.Announce {
-		a.end(t, ref.ID)
+	for _, ref := range dispatched.Notify {
+		a.endExecution(t, ref.ID)
 	}
 	return b
 }
 
-func TestResultsGoOnWhereTheyBroke(t *testing.T) {
+func TestResultsResumeAfterInterruption(t *testing.T) {
 	t.Parallel()
-	a := start(t)
-	b := a.batch(t, 5)
+	a := startTestServer(t)
+	b := a.submitEndedBatch(t, 5)
 	var after []string
-	a.before = func(w http.ResponseWriter, r *http.Request) bool {
+	a.intercept = func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.HasSuffix(r.URL.Path, "/results") {
 			return false
 		}
@@ -228,11 +228,11 @@ func TestResultsGoOnWhereTheyBroke(t *testing.T) {
 }
 
 // A request that creates is sent again with the same key and the same body.
-func TestWhatMayPassIsTriedAgain(t *testing.T) {
+func TestTransientErrorsAreRetriedWithSameKey(t *testing.T) {
 	t.Parallel()
-	a := start(t, client.WithUserAgent("test/1"), client.WithKey("alk_x"), client.WithTenant("local"))
+	a := startTestServer(t, client.WithUserAgent("test/1"), client.WithAPIKey("alk_x"), client.WithTenant("local"))
 	var keys, bodies []string
-	a.before = func(w http.ResponseWriter, r *http.Request) bool {
+	a.intercept = func(w http.ResponseWriter, r *http.Request) bool {
 		body, _ := io.ReadAll(r.Body) // compared below
 		keys, bodies = append(keys, r.Header.Get("Idempotency-Key")), append(bodies, string(body))
 		r.Body = io.NopCloser(strings.NewReader(string(body)))
@@ -246,7 +246,7 @@ func TestWhatMayPassIsTriedAgain(t *testing.T) {
 		_, _ = io.WriteString(w, `{"type":"about:blank","title":"x","status":503,"code":"unavailable"}`)
 		return true
 	}
-	_, err := a.CreateAgent(t.Context(), counter)
+	_, err := a.CreateAgent(t.Context(), counterAgent)
 	require.NoError(t, err)
 	require.Len(t, keys, 3)
 	require.NotEmpty(t, keys[0])
@@ -254,19 +254,19 @@ func TestWhatMayPassIsTriedAgain(t *testing.T) {
 	require.Len(t, slices.Compact(bodies), 1)
 }
 
-func TestRefusalsAreNotRepeated(t *testing.T) {
-	a := start(t)
-	var asked atomic.Int32
-	a.before = func(http.ResponseWriter, *http.Request) bool { asked.Add(1); return false }
+func TestPermanentErrorsAreNotRetried(t *testing.T) {
+	a := startTestServer(t)
+	var requests atomic.Int32
+	a.intercept = func(http.ResponseWriter, *http.Request) bool { requests.Add(1); return false }
 	_, err := a.CreateAgent(t.Context(), client.CreateAgent{Name: "A"})
 	var p *client.Problem
 	require.ErrorAs(t, err, &p)
 	require.Equal(t, http.StatusBadRequest, p.Status)
 	require.Equal(t, "instructions: must hold some text. (invalid_request)", err.Error())
-	require.EqualValues(t, 1, asked.Load())
+	require.EqualValues(t, 1, requests.Load())
 }
 
-func TestWhatIsNoAirlock(t *testing.T) {
+func TestNonAirlockServer(t *testing.T) {
 	t.Parallel()
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", http.StatusForbidden) }))
 	defer proxy.Close()
@@ -283,6 +283,6 @@ func TestWhatIsNoAirlock(t *testing.T) {
 
 	for _, address := range []string{"", "localhost:8000", "http://", "ftp://x", "http://a b"} {
 		_, err := client.New(address)
-		require.ErrorIs(t, err, client.ErrAddress, address)
+		require.ErrorIs(t, err, client.ErrInvalidAddress, address)
 	}
 }

@@ -13,14 +13,14 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-func TestEventsGoOnWhereTheyBroke(t *testing.T) {
+func TestEventsResumeAfterInterruption(t *testing.T) {
 	t.Parallel()
-	a := start(t)
-	agent, err := a.CreateAgent(t.Context(), counter)
+	a := startTestServer(t)
+	agent, err := a.CreateAgent(t.Context(), counterAgent)
 	require.NoError(t, err)
 	accepted, err := a.Run(t.Context(), agent.Id, client.RunAgent{Input: "x"})
 	require.NoError(t, err)
-	ref := execution.Ref{Owner: "local", ID: accepted.ExecutionId}
+	ref := execution.Ref{Tenant: "local", ID: accepted.ExecutionId}
 	_, err = a.store.Apply(t.Context(), ref, execution.Claimed{Executor: "x", Lease: time.Minute})
 	require.NoError(t, err)
 	ending := execution.Ending{Status: execution.Succeeded, Result: &execution.Result{Text: "done"}}
@@ -29,7 +29,7 @@ func TestEventsGoOnWhereTheyBroke(t *testing.T) {
 	require.NoError(t, err)
 
 	var last []string
-	a.before = func(w http.ResponseWriter, r *http.Request) bool {
+	a.intercept = func(w http.ResponseWriter, r *http.Request) bool {
 		last = append(last, r.Header.Get("Last-Event-ID"))
 		if len(last) > 1 {
 			return false

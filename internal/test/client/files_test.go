@@ -14,32 +14,32 @@ import (
 )
 
 // What an execution left is read by the paths that it shows, whatever they are made of.
-func TestFilesAndWholeResultsAreRead(t *testing.T) {
-	a := start(t)
+func TestFilesAndCompleteResults(t *testing.T) {
+	a := startTestServer(t)
 	ctx := t.Context()
-	agent, err := a.CreateAgent(ctx, counter)
+	agent, err := a.CreateAgent(ctx, counterAgent)
 	require.NoError(t, err)
 	run, err := a.Run(ctx, agent.Id, client.RunAgent{Input: "x"})
 	require.NoError(t, err)
-	ref := execution.Ref{Owner: "local", ID: run.ExecutionId}
+	ref := execution.Ref{Tenant: "local", ID: run.ExecutionId}
 	claimed, err := a.store.Apply(ctx, ref, execution.Claimed{Executor: "x", Lease: time.Minute})
 	require.NoError(t, err)
 	put := func(key blob.Key, text string) execution.Content {
-		c, err := a.artifacts.Put(ctx, key, strings.NewReader(text))
+		c, err := a.blobs.Put(ctx, key, strings.NewReader(text))
 		require.NoError(t, err)
 		return c
 	}
 	long := strings.Repeat("long ", 1<<18)
 	encoded, err := blob.EncodeResult(&execution.Result{Text: long})
 	require.NoError(t, err)
-	whole := put(blob.ResultOf(&claimed.Execution), string(encoded))
+	complete := put(blob.ResultKey(&claimed.Execution), string(encoded))
 	paths := []string{"100 %/a b?c#d.txt", "plain.txt"}
 	files := make([]execution.File, len(paths))
 	for i, path := range paths {
-		files[i] = execution.File{Path: path, Content: put(blob.FileOf(&claimed.Execution, i), "in "+path)}
+		files[i] = execution.File{Path: path, Content: put(blob.FileKey(&claimed.Execution, i), "in "+path)}
 	}
 	_, err = a.store.Apply(ctx, ref, execution.Finished{Attempt: 1, Ending: execution.Ending{
-		Status: execution.Succeeded, Result: (&execution.Result{Text: long}).Shortened(whole), Files: files,
+		Status: execution.Succeeded, Result: (&execution.Result{Text: long}).Truncate(complete), Files: files,
 	}})
 	require.NoError(t, err)
 

@@ -22,7 +22,7 @@ const (
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	agent := a.agent(offlineAgent)
+	agent := a.createAgent(offlineAgent)
 	run := "/agents/" + agent.Id + "/run"
 	big := strings.Repeat("x", 256<<10+1)
 	for name, tc := range map[string]struct {
@@ -91,7 +91,7 @@ func TestBadInput(t *testing.T) {
 }
 
 // All that is wrong with an agent is said at once.
-func TestEveryWrongFieldIsNamed(t *testing.T) {
+func TestAllInvalidFieldsAreReported(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	got := a.do(http.MethodPost, "/agents", jsonType, []byte(`{"name":" ","instructions":" ","runtime":"perl","timeout":"x"}`))
@@ -105,20 +105,20 @@ func TestEveryWrongFieldIsNamed(t *testing.T) {
 }
 
 // Odd but harmless text reaches the agent as it is.
-func TestTextIsOnlyText(t *testing.T) {
+func TestTextReachesAgentUnchanged(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	echo := a.agent(contract.CreateAgent{Name: "Upper", Instructions: "Convert the input to upper case", Runtime: "offline"})
+	echo := a.createAgent(contract.CreateAgent{Name: "Upper", Instructions: "Convert the input to upper case", Runtime: "offline"})
 	for _, text := range []string{
 		`'; rm -rf / #`, `$(id)`, "`id`", `--dangerously-skip-permissions`, `/exit`, `-p`, "line\r\nline", "🧪 é ü 한국어", `{"a":"b"}`, `\u0000`,
 	} {
-		e := a.await(a.run(echo.Id, text).ExecutionId)
+		e := a.awaitExecution(a.runAgent(echo.Id, text).ExecutionId)
 		require.Equal(t, contract.StatusSucceeded, e.Status, "%q: %+v", text, e.Error)
 		require.Equal(t, strings.TrimSpace(strings.ToUpper(text)), strings.TrimSpace(e.Result.Text))
 	}
 }
 
-func TestOnlyLocalHosts(t *testing.T) {
+func TestForeignHostIsRejected(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.URL+"/agents", nil)
@@ -130,11 +130,11 @@ func TestOnlyLocalHosts(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, res.StatusCode, "a name that was pointed at the loopback address")
 }
 
-func TestTenantHeaderIsChecked(t *testing.T) {
+func TestTenantHeaderIsValidated(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	for _, owner := range []string{"a/b", "..", "__x__", "a b", strings.Repeat("x", 129)} {
-		got := a.as(owner).do(http.MethodGet, "/agents", "", nil)
-		require.Equal(t, http.StatusBadRequest, got.StatusCode, owner)
+	for _, tenant := range []string{"a/b", "..", "__x__", "a b", strings.Repeat("x", 129)} {
+		got := a.asTenant(tenant).do(http.MethodGet, "/agents", "", nil)
+		require.Equal(t, http.StatusBadRequest, got.StatusCode, tenant)
 	}
 }

@@ -22,7 +22,7 @@ import (
 
 const linesType = "application/jsonl"
 
-func (a *airlock) batch(agentID, lines string) contract.Batch {
+func (a *airlock) submitBatch(agentID, lines string) contract.Batch {
 	a.t.Helper()
 	got := a.do(http.MethodPost, "/agents/"+agentID+"/batches", linesType, []byte(lines))
 	require.Equal(a.t, http.StatusAccepted, got.StatusCode, "%s", got.body)
@@ -32,7 +32,7 @@ func (a *airlock) batch(agentID, lines string) contract.Batch {
 	return b
 }
 
-func (a *airlock) progress(b contract.Batch) contract.Batch {
+func (a *airlock) getBatch(b contract.Batch) contract.Batch {
 	a.t.Helper()
 	var now contract.Batch
 	a.call(http.MethodGet, b.Urls.Self, http.StatusOK, nil, &now)
@@ -41,7 +41,7 @@ func (a *airlock) progress(b contract.Batch) contract.Batch {
 
 func (a *airlock) awaitBatch(b contract.Batch) contract.Batch {
 	a.t.Helper()
-	require.Eventually(a.t, func() bool { b = a.progress(b); return b.Status == contract.BatchEnded },
+	require.Eventually(a.t, func() bool { b = a.getBatch(b); return b.Status == contract.BatchFinished },
 		2*time.Minute, 100*time.Millisecond, "the batch does not end")
 	return b
 }
@@ -72,7 +72,7 @@ func words(n int) string { return strings.TrimSpace(strings.Repeat("word ", n)) 
 func TestBatch(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	agent := a.agent(offlineAgent)
+	agent := a.createAgent(offlineAgent)
 	var lines strings.Builder
 	const total = 20
 	for i := range total {
@@ -82,7 +82,7 @@ func TestBatch(t *testing.T) {
 			fmt.Fprintf(&lines, "{\"input\":%q}\r\n\n", words(i+1))
 		}
 	}
-	b := a.batch(agent.Id, lines.String())
+	b := a.submitBatch(agent.Id, lines.String())
 	require.Equal(t, total, b.Total)
 
 	followed := a.results(b, "?follow=true")
@@ -105,7 +105,7 @@ func TestBatch(t *testing.T) {
 func TestBatchInGzip(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	agent := a.agent(offlineAgent)
+	agent := a.createAgent(offlineAgent)
 	var zipped bytes.Buffer
 	w := gzip.NewWriter(&zipped)
 	fmt.Fprintln(w, `"one two three"`)
@@ -127,8 +127,8 @@ func TestBatchInGzip(t *testing.T) {
 func TestBatchRetry(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	agent := a.agent(offlineAgent)
-	b := a.awaitBatch(a.batch(agent.Id, `"fine"`+"\n"+`{"input":"{\"offline\":{\"exit\":3}}"}`+"\n"+`"fine too"`))
+	agent := a.createAgent(offlineAgent)
+	b := a.awaitBatch(a.submitBatch(agent.Id, `"fine"`+"\n"+`{"input":"{\"offline\":{\"exit\":3}}"}`+"\n"+`"fine too"`))
 	require.Equal(t, 2, b.Progress.Succeeded)
 	require.Equal(t, 1, b.Progress.Failed)
 	first := a.results(b, "")
@@ -139,7 +139,7 @@ func TestBatchRetry(t *testing.T) {
 	require.Equal(t, 1, again.Total)
 	again = a.awaitBatch(again)
 	require.Equal(t, 1, again.Progress.Failed)
-	e := a.get(a.results(again, "")[0].ExecutionId)
+	e := a.getExecution(a.results(again, "")[0].ExecutionId)
 	require.Equal(t, first[1].ExecutionId, e.RetryOf)
 	require.Equal(t, again.Id, e.BatchId)
 }
@@ -147,12 +147,12 @@ func TestBatchRetry(t *testing.T) {
 // Cancelling ends what waits at once and kills what runs; every input has its line.
 func TestBatchCancel(t *testing.T) {
 	t.Parallel()
-	a := start(t, func(d *app.Dev) { d.Executor.Slots, d.Executor.Reserved, d.API.BatchWindow = 2, 1, 20 })
-	agent := a.agent(offlineAgent)
+	a := start(t, func(d *app.Dev) { d.Executor.Slots, d.Executor.ReservedSlots, d.API.BatchWindow = 2, 1, 20 })
+	agent := a.createAgent(offlineAgent)
 	const total = 100 // more than the window
-	b := a.batch(agent.Id, strings.Repeat(`{"input":"{\"offline\":{\"sleep\":\"60s\"}}"}`+"\n", total))
-	a.eventually("one runs", func() bool { return a.progress(b).Progress.Running == 1 })
-	now := a.progress(b)
+	b := a.submitBatch(agent.Id, strings.Repeat(`{"input":"{\"offline\":{\"sleep\":\"60s\"}}"}`+"\n", total))
+	a.eventually("one runs", func() bool { return a.getBatch(b).Progress.Running == 1 })
+	now := a.getBatch(b)
 	require.LessOrEqual(t, now.Progress.Queued+now.Progress.Running, 20, "no more than the window is in the queue")
 	require.Equal(t, total, now.Progress.Pending+now.Progress.Queued+now.Progress.Running)
 
@@ -165,29 +165,29 @@ func TestBatchCancel(t *testing.T) {
 }
 
 // A batch in progress does not make a person wait.
-func TestAConversationOvertakesABatch(t *testing.T) {
+func TestConversationOvertakesBatch(t *testing.T) {
 	t.Parallel()
-	a := start(t, func(d *app.Dev) { d.Executor.Slots, d.Executor.Reserved = 2, 1 })
-	agent := a.agent(offlineAgent)
-	b := a.batch(agent.Id, strings.Repeat(`{"input":"{\"offline\":{\"sleep\":\"1s\"}}"}`+"\n", 60))
-	a.eventually("the batch runs", func() bool { return a.progress(b).Progress.Running > 0 })
-	e := a.await(a.send(contract.SendMessage{Message: "hello"}).ExecutionId)
+	a := start(t, func(d *app.Dev) { d.Executor.Slots, d.Executor.ReservedSlots = 2, 1 })
+	agent := a.createAgent(offlineAgent)
+	b := a.submitBatch(agent.Id, strings.Repeat(`{"input":"{\"offline\":{\"sleep\":\"1s\"}}"}`+"\n", 60))
+	a.eventually("the batch runs", func() bool { return a.getBatch(b).Progress.Running > 0 })
+	e := a.awaitExecution(a.sendMessage(contract.SendMessage{Message: "hello"}).ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status)
-	require.Positive(t, a.progress(b).Progress.Queued, "the batch was still waiting")
+	require.Positive(t, a.getBatch(b).Progress.Queued, "the batch was still waiting")
 	a.call(http.MethodPost, b.Urls.Cancel, http.StatusAccepted, nil, nil)
 	a.awaitBatch(b)
 }
 
 // A batch goes on after everything was restarted in its middle.
-func TestBatchSurvivesARestart(t *testing.T) {
+func TestBatchSurvivesRestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	onDisk := func(d *app.Dev) { d.Emulators.Dir, d.API.BatchWindow = dir, 5 }
 	a := start(t, onDisk)
-	agent := a.agent(offlineAgent)
+	agent := a.createAgent(offlineAgent)
 	const total = 20 // more than the window
-	b := a.batch(agent.Id, strings.Repeat(`"one two"`+"\n", total))
-	a.eventually("some have ended", func() bool { return a.progress(b).Progress.Succeeded > 2 })
+	b := a.submitBatch(agent.Id, strings.Repeat(`"one two"`+"\n", total))
+	a.eventually("some have ended", func() bool { return a.getBatch(b).Progress.Succeeded > 2 })
 	a.stop()
 
 	again := start(t, onDisk)
@@ -199,7 +199,7 @@ func TestBatchSurvivesARestart(t *testing.T) {
 func TestBadBatch(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	agent := a.agent(offlineAgent)
+	agent := a.createAgent(offlineAgent)
 	path := "/agents/" + agent.Id + "/batches"
 	for name, tc := range map[string]struct {
 		path, contentType, body string
@@ -229,11 +229,11 @@ func TestBadBatch(t *testing.T) {
 func TestBatchCommandLine(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	a.agent(contract.CreateAgent{Name: "Counter", Instructions: "Count the words"})
+	a.createAgent(contract.CreateAgent{Name: "Counter", Instructions: "Count the words"})
 	dir := t.TempDir()
 	input, output := filepath.Join(dir, "in.jsonl"), filepath.Join(dir, "out.jsonl")
 	require.NoError(t, os.WriteFile(input, []byte("\"one two\"\n\"three\"\n"), 0o600))
-	programDir, err := programs()
+	programDir, err := buildPrograms()
 	require.NoError(t, err)
 	cmd := exec.CommandContext(t.Context(), filepath.Join(programDir, "airlock"), "batch", "submit", input, "--agent", "Counter", "-o", output)
 	cmd.Env = []string{"AIRLOCK_URL=" + a.URL}

@@ -46,13 +46,13 @@ func TestPage(t *testing.T) {
 		chromedp.SendKeys(input, "Make an agent that summarises an article"+kb.Enter),
 		chromedp.WaitVisible(button("Create agent")),
 	), "no reply with a draft")
-	shot(ctx, t, "draft.png")
+	screenshot(ctx, t, "draft.png")
 
 	require.NoError(t, chromedp.Do(ctx,
 		chromedp.Click(button("Create agent")),
 		chromedp.WaitVisible(`//nav`+text("Summari")),
 	), "the agent was not created")
-	shot(ctx, t, "created.png")
+	screenshot(ctx, t, "created.png")
 
 	var agents contract.AgentList
 	a.call("GET", "/agents", 200, nil, &agents)
@@ -63,8 +63,8 @@ func TestPage(t *testing.T) {
 func TestPageShowsMarkupAsText(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	agent := a.agent(contract.CreateAgent{Name: "Echo", Instructions: "Convert the input to upper case", Runtime: "offline"})
-	run := a.await(a.run(agent.Id, `<img src=x onerror="document.title='HACKED'"><b>bold</b>`).ExecutionId)
+	agent := a.createAgent(contract.CreateAgent{Name: "Echo", Instructions: "Convert the input to upper case", Runtime: "offline"})
+	run := a.awaitExecution(a.runAgent(agent.Id, `<img src=x onerror="document.title='HACKED'"><b>bold</b>`).ExecutionId)
 	require.Contains(t, run.Result.Text, "<IMG")
 	ctx := openBrowser(t)
 	require.NoError(t, chromedp.Do(ctx,
@@ -80,7 +80,7 @@ func TestPageShowsMarkupAsText(t *testing.T) {
 }
 
 // shot keeps a picture of the page where AIRLOCK_SCREENSHOTS says.
-func shot(ctx context.Context, t *testing.T, name string) {
+func screenshot(ctx context.Context, t *testing.T, name string) {
 	t.Helper()
 	dir := os.Getenv("AIRLOCK_SCREENSHOTS")
 	if dir == "" {

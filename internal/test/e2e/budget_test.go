@@ -17,7 +17,7 @@ import (
 // operator's where that is less. The stand-in counts 120 tokens a call.
 func TestBudgets(t *testing.T) {
 	t.Parallel()
-	model := modelstub.Start(modelstub.Always(modelstub.Tool("Bash", map[string]string{"command": "true", "description": "go on"})))
+	model := modelstub.Start(modelstub.Always(modelstub.ToolUse("Bash", map[string]string{"command": "true", "description": "go on"})))
 	t.Cleanup(model.Close)
 	a := start(t, withClaude(model), func(d *app.Dev) { d.Executor.MaxTokens = 500 })
 	for name, tc := range map[string]struct {
@@ -32,9 +32,9 @@ func TestBudgets(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			agent := a.agent(contract.CreateAgent{Name: name, Instructions: "x", Budget: tc.budget})
+			agent := a.createAgent(contract.CreateAgent{Name: name, Instructions: "x", Budget: tc.budget})
 			require.Equal(t, tc.budget, agent.Budget)
-			e := a.await(a.run(agent.Id, "go").ExecutionId)
+			e := a.awaitExecution(a.runAgent(agent.Id, "go").ExecutionId)
 			require.Equal(t, contract.FailureCodeBudgetExceeded, e.Error.Code, e.Error.Message)
 			require.Contains(t, e.Error.Message, tc.says)
 			require.Less(t, e.Usage.InputTokens+e.Usage.OutputTokens, int64(1000))
@@ -48,7 +48,7 @@ func TestBudgets(t *testing.T) {
 	}
 }
 
-func TestABudgetThatIsNone(t *testing.T) {
+func TestInvalidBudget(t *testing.T) {
 	t.Parallel()
 	a := start(t, func(d *app.Dev) { d.NoExecutor = true })
 	for _, body := range []string{

@@ -18,8 +18,8 @@ const operatorKey = "sk-ant-operators-own"
 func withClaude(model *modelstub.Server) func(*app.Dev) {
 	return func(d *app.Dev) {
 		d.API.DefaultRuntime = "claude"
-		d.Executor.AnthropicKey = operatorKey
-		d.Executor.AnthropicURL = model.URL()
+		d.Executor.AnthropicAPIKey = operatorKey
+		d.Executor.AnthropicBaseURL = model.URL()
 	}
 }
 
@@ -27,7 +27,7 @@ func withClaude(model *modelstub.Server) func(*app.Dev) {
 // draft, and the second turn, in another container, knows the first.
 func TestClaudeConversation(t *testing.T) {
 	t.Parallel()
-	model := modelstub.Start(func(r modelstub.Request) modelstub.Answer {
+	model := modelstub.Start(func(r modelstub.Request) modelstub.Response {
 		if strings.Contains(r.Prompt(), "Structured") {
 			return modelstub.Text("done")
 		}
@@ -37,7 +37,7 @@ func TestClaudeConversation(t *testing.T) {
 				said = append(said, strings.TrimSpace(m.Text))
 			}
 		}
-		return modelstub.Tool("StructuredOutput", map[string]any{
+		return modelstub.ToolUse("StructuredOutput", map[string]any{
 			"reply": "You said: " + strings.Join(said, " | "),
 			"agent": map[string]string{"name": "Writer", "instructions": "Write"},
 		})
@@ -45,45 +45,45 @@ func TestClaudeConversation(t *testing.T) {
 	t.Cleanup(model.Close)
 	a := start(t, withClaude(model))
 
-	first := a.send(contract.SendMessage{Message: "I have a cat called Momo"})
-	e := a.await(first.ExecutionId)
+	first := a.sendMessage(contract.SendMessage{Message: "I have a cat called Momo"})
+	e := a.awaitExecution(first.ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status, "%+v", e.Error)
 	require.Contains(t, e.Result.Text, "Momo")
 	require.Equal(t, "Writer", e.Result.AgentDraft.Name)
 	require.Positive(t, e.Usage.Calls)
 	require.Positive(t, e.Usage.CostUsd)
 
-	second := a.await(a.send(contract.SendMessage{Message: "What is its name?", ConversationId: first.ConversationId}).ExecutionId)
+	second := a.awaitExecution(a.sendMessage(contract.SendMessage{Message: "What is its name?", ConversationId: first.ConversationId}).ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, second.Status, "%+v", second.Error)
 	require.Contains(t, second.Result.Text, "I have a cat called Momo")
 	require.Contains(t, second.Result.Text, "What is its name?")
 	for _, r := range model.Requests() {
-		require.Equal(t, operatorKey, r.Key(), "the gateway's key, and no other")
+		require.Equal(t, operatorKey, r.APIKey(), "the gateway's key, and no other")
 	}
 }
 
 // A conversation with an agent keeps what its turns did, not only what they
 // said: the third turn's request still has the first one's tool call.
-func TestClaudeRemembersItsTools(t *testing.T) {
+func TestClaudeSessionKeepsToolCalls(t *testing.T) {
 	t.Parallel()
 	model := modelstub.Start(modelstub.ByPrompt(map[string]modelstub.Script{
-		"look around":   modelstub.Always(modelstub.Tool("Bash", map[string]string{"command": "echo the-tool-was-here", "description": "look"})),
+		"look around":   modelstub.Always(modelstub.ToolUse("Bash", map[string]string{"command": "echo the-tool-was-here", "description": "look"})),
 		"was-here":      modelstub.Always(modelstub.Text("I looked")),
 		"second":        modelstub.Always(modelstub.Text("still here")),
 		"third message": modelstub.Always(modelstub.Text("and still")),
 	}))
 	t.Cleanup(model.Close)
 	a := start(t, withClaude(model))
-	agent := a.agent(contract.CreateAgent{Name: "Claude", Instructions: "Look around"})
-	turn := a.send(contract.SendMessage{AgentId: agent.Id, Message: "look around"})
+	agent := a.createAgent(contract.CreateAgent{Name: "Claude", Instructions: "Look around"})
+	turn := a.sendMessage(contract.SendMessage{AgentId: agent.Id, Message: "look around"})
 	for _, message := range []string{"second", "third message"} {
-		e := a.await(turn.ExecutionId)
+		e := a.awaitExecution(turn.ExecutionId)
 		require.Equal(t, contract.StatusSucceeded, e.Status, "%+v", e.Error)
-		turn = a.send(contract.SendMessage{ConversationId: turn.ConversationId, Message: message})
+		turn = a.sendMessage(contract.SendMessage{ConversationId: turn.ConversationId, Message: message})
 	}
-	require.Equal(t, contract.StatusSucceeded, a.await(turn.ExecutionId).Status)
-	asked := model.Requests()
-	last := string(asked[len(asked)-1].Raw)
+	require.Equal(t, contract.StatusSucceeded, a.awaitExecution(turn.ExecutionId).Status)
+	requests := model.Requests()
+	last := string(requests[len(requests)-1].Raw)
 	for _, part := range []string{`"tool_use"`, "echo the-tool-was-here", `"tool_result"`, "I looked", "second", "still here", "third message"} {
 		require.Contains(t, last, part)
 	}
@@ -94,7 +94,7 @@ func TestClaudeRuns(t *testing.T) {
 	t.Parallel()
 	model := modelstub.Start(modelstub.ByPrompt(map[string]modelstub.Script{
 		"say hello": modelstub.Always(modelstub.Text("Hello from the model")),
-		"use a tool": modelstub.Always(modelstub.Tool("Bash", map[string]string{
+		"use a tool": modelstub.Always(modelstub.ToolUse("Bash", map[string]string{
 			"command": "echo tool-output-is $((40+2)) > /workspace/note && cat /workspace/note", "description": "write a file",
 		})),
 		"tool-output-is 42": modelstub.Always(modelstub.Text("The file says 42")),
@@ -104,7 +104,7 @@ func TestClaudeRuns(t *testing.T) {
 	}))
 	t.Cleanup(model.Close)
 	a := start(t, withClaude(model))
-	agent := a.agent(contract.CreateAgent{Name: "Claude", Instructions: "Do as you are told"})
+	agent := a.createAgent(contract.CreateAgent{Name: "Claude", Instructions: "Do as you are told"})
 	require.Equal(t, "claude", agent.Runtime)
 	for name, tc := range map[string]struct {
 		input, timeout string
@@ -119,9 +119,9 @@ func TestClaudeRuns(t *testing.T) {
 		"a hang":      {"hang", "6s", contract.StatusTimedOut, contract.FailureCodeTimedOut, "6s"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var accepted contract.Accepted
+			var accepted contract.AcceptedExecution
 			a.call(http.MethodPost, "/agents/"+agent.Id+"/run", http.StatusAccepted, contract.RunAgent{Input: tc.input, Timeout: tc.timeout}, &accepted)
-			e := a.await(accepted.ExecutionId)
+			e := a.awaitExecution(accepted.ExecutionId)
 			require.Equal(t, tc.status, e.Status, "%+v", e.Error)
 			require.Equal(t, tc.code, e.Error.Code)
 			require.Contains(t, e.Result.Text+e.Error.Message, tc.says)
@@ -132,11 +132,11 @@ func TestClaudeRuns(t *testing.T) {
 }
 
 // An agent that asks for claude where the operator has no key is told so.
-func TestClaudeWithoutAKey(t *testing.T) {
+func TestClaudeWithoutModelKey(t *testing.T) {
 	t.Parallel()
-	a := start(t, func(d *app.Dev) { d.Executor.AnthropicKey = "" })
-	agent := a.agent(contract.CreateAgent{Name: "Claude", Instructions: "x", Runtime: "claude"})
-	e := a.await(a.run(agent.Id, "hello").ExecutionId)
+	a := start(t, func(d *app.Dev) { d.Executor.AnthropicAPIKey = "" })
+	agent := a.createAgent(contract.CreateAgent{Name: "Claude", Instructions: "x", Runtime: "claude"})
+	e := a.awaitExecution(a.runAgent(agent.Id, "hello").ExecutionId)
 	require.Equal(t, contract.StatusFailed, e.Status)
 	require.Equal(t, contract.FailureCodeUnknownRuntime, e.Error.Code)
 	require.Contains(t, e.Error.Message, "ANTHROPIC_API_KEY")

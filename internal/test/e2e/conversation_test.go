@@ -14,13 +14,13 @@ func TestConversation(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 
-	var accepted contract.Accepted
+	var accepted contract.AcceptedExecution
 	res := a.call(http.MethodPost, "/api/conversation", http.StatusAccepted, contract.SendMessage{Message: "안녕하세요"}, &accepted)
 	require.Equal(t, contract.StatusQueued, accepted.Status)
 	require.Equal(t, "/executions/"+accepted.ExecutionId, res.Header.Get("Location"))
 	require.Equal(t, accepted.Urls.Self, res.Header.Get("Location"))
 
-	e := a.await(accepted.ExecutionId)
+	e := a.awaitExecution(accepted.ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status)
 	require.Contains(t, e.Result.Text, "안녕하세요")
 	require.Equal(t, 1, e.Attempt)
@@ -35,17 +35,17 @@ func TestConversation(t *testing.T) {
 	require.Empty(t, c.Pending)
 }
 
-func TestConversationProposesAnAgentThatCanBeCreatedAndRun(t *testing.T) {
+func TestConversationDraftCanBeCreatedAndRun(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	e := a.await(a.send(contract.SendMessage{Message: "Make an agent that summarises an article"}).ExecutionId)
+	e := a.awaitExecution(a.sendMessage(contract.SendMessage{Message: "Make an agent that summarises an article"}).ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status)
 	draft := e.Result.AgentDraft
 	require.NotEmpty(t, draft.Name)
 	require.NotEmpty(t, draft.Instructions)
 
-	created := a.agent(contract.CreateAgent{Name: draft.Name, Description: draft.Description, Instructions: draft.Instructions})
-	run := a.await(a.run(created.Id, "First point. Second point. Third point. Fourth point. Fifth point.").ExecutionId)
+	created := a.createAgent(contract.CreateAgent{Name: draft.Name, Description: draft.Description, Instructions: draft.Instructions})
+	run := a.awaitExecution(a.runAgent(created.Id, "First point. Second point. Third point. Fourth point. Fifth point.").ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, run.Status)
 	require.Contains(t, run.Result.Text, "First point.")
 	require.NotContains(t, run.Result.Text, "Fifth point.")
@@ -55,14 +55,14 @@ func TestConversationProposesAnAgentThatCanBeCreatedAndRun(t *testing.T) {
 func TestTurnsAreInOrder(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	first := a.send(contract.SendMessage{Message: "message 0"})
-	turns := []contract.Accepted{first}
+	first := a.sendMessage(contract.SendMessage{Message: "message 0"})
+	turns := []contract.AcceptedExecution{first}
 	for i := 1; i < 5; i++ {
-		turns = append(turns, a.send(contract.SendMessage{Message: fmt.Sprintf("message %d", i), ConversationId: first.ConversationId}))
+		turns = append(turns, a.sendMessage(contract.SendMessage{Message: fmt.Sprintf("message %d", i), ConversationId: first.ConversationId}))
 	}
 	var before contract.Execution
 	for i, turn := range turns {
-		e := a.await(turn.ExecutionId)
+		e := a.awaitExecution(turn.ExecutionId)
 		require.Equal(t, contract.StatusSucceeded, e.Status)
 		if i > 0 {
 			require.False(t, e.StartedAt.Before(before.FinishedAt), "turn %d began before the one before it had ended", i+1)
@@ -82,14 +82,14 @@ func TestTurnsAreInOrder(t *testing.T) {
 }
 
 // A turn that fails has a reply that says so, and does not hold up the next.
-func TestAFailedTurnIsVisible(t *testing.T) {
+func TestFailedTurnHasReply(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	agent := a.agent(contract.CreateAgent{Name: "Failing", Instructions: "Echo", Timeout: "30s"})
-	first := a.send(contract.SendMessage{AgentId: agent.Id, Message: `{"offline":{"exit":3}}`})
-	second := a.send(contract.SendMessage{ConversationId: first.ConversationId, Message: "still there?"})
-	require.Equal(t, contract.StatusFailed, a.await(first.ExecutionId).Status)
-	require.Equal(t, contract.StatusSucceeded, a.await(second.ExecutionId).Status)
+	agent := a.createAgent(contract.CreateAgent{Name: "Failing", Instructions: "Echo", Timeout: "30s"})
+	first := a.sendMessage(contract.SendMessage{AgentId: agent.Id, Message: `{"offline":{"exit":3}}`})
+	second := a.sendMessage(contract.SendMessage{ConversationId: first.ConversationId, Message: "still there?"})
+	require.Equal(t, contract.StatusFailed, a.awaitExecution(first.ExecutionId).Status)
+	require.Equal(t, contract.StatusSucceeded, a.awaitExecution(second.ExecutionId).Status)
 
 	var c contract.ConversationDetail
 	a.call(http.MethodGet, first.Urls.Conversation, http.StatusOK, nil, &c)

@@ -22,27 +22,27 @@ import (
 // answer. The job gets another, and the first is removed.
 func TestFaultContainerNameConflict(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, 0)
-	engine := &repeating{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", l.engine.Addr())
+	l := newFaultCluster(t, 0)
+	engine := &duplicatingTransport{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", l.engineProxy.Addr())
 	}}}
-	x := l.executor(t, "DOCKER_HOST=unix://"+engine.listen(t, l.sockets))
+	x := l.startExecutor(t, "DOCKER_HOST=unix://"+engine.listen(t, l.socketDir))
 	accepted := l.submit("one two")
-	e := l.await(accepted.ExecutionId)
+	e := l.awaitExecution(accepted.ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status, "%+v", e.Error)
-	require.EqualValues(t, http.StatusConflict, engine.answered.Load())
+	require.EqualValues(t, http.StatusConflict, engine.secondStatus.Load())
 	require.Equal(t, 2, e.Attempt)
-	l.kept(x)
+	l.requireHistoryHolds(x)
 }
 
 // repeating sends the first creation of a container to the Engine twice.
-type repeating struct {
+type duplicatingTransport struct {
 	*http.Transport
-	answered atomic.Int64 // the status that the second had
+	secondStatus atomic.Int64 // the status that the second had
 }
 
-func (r *repeating) RoundTrip(req *http.Request) (*http.Response, error) {
-	if !strings.HasSuffix(req.URL.Path, "/containers/create") || !r.answered.CompareAndSwap(0, -1) {
+func (r *duplicatingTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if !strings.HasSuffix(req.URL.Path, "/containers/create") || !r.secondStatus.CompareAndSwap(0, -1) {
 		return r.Transport.RoundTrip(req)
 	}
 	body, err := io.ReadAll(req.Body)
@@ -58,15 +58,15 @@ func (r *repeating) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	req.Body = io.NopCloser(bytes.NewReader(body))
-	again, err := r.Transport.RoundTrip(req)
+	second, err := r.Transport.RoundTrip(req)
 	if err == nil {
-		r.answered.Store(int64(again.StatusCode))
+		r.secondStatus.Store(int64(second.StatusCode))
 	}
-	return again, err
+	return second, err
 }
 
 // listen stands before the Engine on a socket in the folder until the test ends.
-func (r *repeating) listen(t *testing.T, folder string) (socket string) {
+func (r *duplicatingTransport) listen(t *testing.T, folder string) (socket string) {
 	t.Helper()
 	socket = filepath.Join(folder, "repeating.sock")
 	l, err := new(net.ListenConfig).Listen(t.Context(), "unix", socket)

@@ -24,10 +24,10 @@ func TestFaultDiskFull(t *testing.T) {
 	disk := t.TempDir()
 	require.NoError(t, syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=96m"))
 	t.Cleanup(func() { require.NoError(t, syscall.Unmount(disk, syscall.MNT_DETACH)) })
-	l := newLabOn(t, filepath.Join(disk, "data"))
-	agent := l.echo()
+	l := newPersistentFaultCluster(t, filepath.Join(disk, "data"))
+	agent := l.createEchoAgent()
 
-	require.NoError(t, fill(filepath.Join(disk, "filler")))
+	require.NoError(t, fillDisk(filepath.Join(disk, "filler")))
 	var accepted []string
 	for i := 0; ; i++ {
 		id, ok := l.tryRun(agent, fmt.Sprintf("%d %s", i, words(10_000)))
@@ -40,21 +40,21 @@ func TestFaultDiskFull(t *testing.T) {
 	require.NoError(t, os.Remove(filepath.Join(disk, "filler")))
 	l.emulators.kill() // if they have not ended by themselves
 	l.emulators.start()
-	<-l.recording
+	<-l.recorderReady
 	l.eventually("ready", func() bool { return l.do(http.MethodGet, "/readyz", "", nil).StatusCode == http.StatusOK })
 	accepted = append(accepted, l.submit("after it").ExecutionId)
 	for _, id := range accepted {
-		l.recorder.Promised(history.Promise{Execution: id})
+		l.recorder.RecordAcceptance(history.Acceptance{Execution: id})
 	}
-	x := l.executor(t)
+	x := l.startExecutor(t)
 	for _, id := range accepted {
-		require.Equal(t, contract.StatusSucceeded, l.await(id).Status)
+		require.Equal(t, contract.StatusSucceeded, l.awaitExecution(id).Status)
 	}
-	l.kept(x)
+	l.requireHistoryHolds(x)
 }
 
 // fill writes a file until there is no room for more.
-func fill(path string) error {
+func fillDisk(path string) error {
 	f, err := os.Create(path)
 	if err != nil {
 		return err
@@ -69,7 +69,7 @@ func fill(path string) error {
 }
 
 // tryRun reports whether a run was accepted.
-func (l *lab) tryRun(agent, input string) (executionID string, ok bool) {
+func (l *faultCluster) tryRun(agent, input string) (executionID string, ok bool) {
 	l.t.Helper()
 	got := l.do(http.MethodPost, "/agents/"+agent+"/run", jsonType, fmt.Appendf(nil, `{"input":%q}`, input))
 	if got.StatusCode != http.StatusAccepted {

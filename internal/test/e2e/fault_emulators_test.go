@@ -25,19 +25,19 @@ type emulators struct {
 
 func (e *emulators) start() {
 	e.t.Helper()
-	e.process = spawn(e.t, "airlock", nil, "emulators", "--data", e.dir, "--firestore", e.firestore, "--pubsub", e.pubsub)
-	e.firestore = e.process.await(e.t, `FIRESTORE_EMULATOR_HOST=(\S+)`)
-	e.pubsub = e.process.await(e.t, `PUBSUB_EMULATOR_HOST=(\S+)`)
+	e.process = startProgram(e.t, "airlock", nil, "emulators", "--data", e.dir, "--firestore", e.firestore, "--pubsub", e.pubsub)
+	e.firestore = e.process.awaitLine(e.t, `FIRESTORE_EMULATOR_HOST=(\S+)`)
+	e.pubsub = e.process.awaitLine(e.t, `PUBSUB_EMULATOR_HOST=(\S+)`)
 }
 
 func (e *emulators) kill() {
 	e.t.Helper()
-	e.process.end(e.t, syscall.SIGKILL)
+	e.process.signalAndWait(e.t, syscall.SIGKILL)
 }
 
 // newLabOn starts everything but executors, on emulators that keep their data
 // in a folder. The lab has no say in their clock, or in what they answer.
-func newLabOn(t *testing.T, dir string, apiEnv ...string) *lab {
+func newPersistentFaultCluster(t *testing.T, dir string, apiEnv ...string) *faultCluster {
 	t.Helper()
 	e := &emulators{t: t, dir: dir, firestore: "127.0.0.1:0", pubsub: "127.0.0.1:0"}
 	e.start()
@@ -45,9 +45,9 @@ func newLabOn(t *testing.T, dir string, apiEnv ...string) *lab {
 		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, client.Close()) })
-	l := &lab{emulators: e, pubsub: client}
-	l.recorder, l.recording = historytest.Watch(t, e.firestore, emulatortest.Project)
-	l.furnish(t, e.firestore, e.pubsub)
-	l.serve(t, apiEnv...)
+	l := &faultCluster{emulators: e, pubsub: client}
+	l.recorder, l.recorderReady = historytest.Watch(t, e.firestore, emulatortest.Project)
+	l.startProxies(t, e.firestore, e.pubsub)
+	l.startAPI(t, apiEnv...)
 	return l
 }

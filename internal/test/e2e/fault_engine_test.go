@@ -24,70 +24,70 @@ import (
 // answers again, and nothing was tried in vain.
 func TestFaultEngineHangs(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, 0)
-	x := l.executor(t)
-	l.name = l.names[0]
+	l := newFaultCluster(t, 0)
+	x := l.startExecutor(t)
+	l.executorName = l.executorNames[0]
 	accepted := l.submit(`{"offline":{"sleep":"1s"}}`)
 	l.eventually("runs in a container", func() bool { return len(l.containers()) == 1 })
-	l.engine.Set(faultproxy.BlackHole)
+	l.engineProxy.Set(faultproxy.BlackHole)
 	next := l.submit("one two") // its container cannot be made meanwhile
-	x.await(t, `"msg":"running".*(`+next.ExecutionId+`)`)
-	time.AfterFunc(3*time.Second, l.engine.Heal) // less than what a job may take to start
-	for _, a := range []contract.Accepted{accepted, next} {
-		e := l.await(a.ExecutionId)
+	x.awaitLine(t, `"msg":"running".*(`+next.ExecutionId+`)`)
+	time.AfterFunc(3*time.Second, l.engineProxy.Clear) // less than what a job may take to start
+	for _, a := range []contract.AcceptedExecution{accepted, next} {
+		e := l.awaitExecution(a.ExecutionId)
 		require.Equal(t, contract.StatusSucceeded, e.Status, "%+v", e.Error)
 		require.Equal(t, 1, e.Attempt)
 	}
-	l.kept(x)
+	l.requireHistoryHolds(x)
 }
 
 // The connections to the Engine are cut while a job runs: it is tried again.
 func TestFaultEngineCut(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, 0)
-	x := l.executor(t)
-	l.name = l.names[0]
+	l := newFaultCluster(t, 0)
+	x := l.startExecutor(t)
+	l.executorName = l.executorNames[0]
 	accepted := l.submit(`{"offline":{"sleep":"8s"}}`)
 	l.eventually("runs in a container", func() bool { // attached to since before it was started
 		all := l.containers()
 		return len(all) == 1 && all[0].State == "running"
 	})
-	l.engine.Cut()
-	e := l.await(accepted.ExecutionId)
+	l.engineProxy.ResetConnections()
+	e := l.awaitExecution(accepted.ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status, "%+v", e.Error)
 	require.Equal(t, 2, e.Attempt)
-	l.kept(x)
+	l.requireHistoryHolds(x)
 }
 
 // An image that is not there is no fault of the job's: it is tried as often as
 // it may, and then ends with a code that says whose fault it is.
 func TestFaultMissingImage(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, 0)
-	x := l.executor(t, "OFFLINE_IMAGE=airlock/none:dev")
+	l := newFaultCluster(t, 0)
+	x := l.startExecutor(t, "OFFLINE_IMAGE=airlock/none:dev")
 	accepted := l.submit("one two")
-	e := l.await(accepted.ExecutionId)
+	e := l.awaitExecution(accepted.ExecutionId)
 	require.Equal(t, contract.StatusFailed, e.Status)
 	require.Equal(t, contract.FailureCodeAttemptsExhausted, e.Error.Code)
 	require.Equal(t, 3, e.Attempt)
-	l.kept(x)
+	l.requireHistoryHolds(x)
 }
 
 // Two executors of one name, which nobody should start, are still two: it is
 // the attempt's number that says who may write.
-func TestFaultTwoExecutorsOfOneName(t *testing.T) {
+func TestFaultExecutorsWithSameName(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, 0)
-	one, other := l.executor(t, "EXECUTOR_NAME=twin"), l.executor(t, "EXECUTOR_NAME=twin")
-	l.names = []string{"twin"}
-	accepted := make([]contract.Accepted, 8)
+	l := newFaultCluster(t, 0)
+	one, other := l.startExecutor(t, "EXECUTOR_NAME=twin"), l.startExecutor(t, "EXECUTOR_NAME=twin")
+	l.executorNames = []string{"twin"}
+	accepted := make([]contract.AcceptedExecution, 8)
 	for i := range accepted {
 		accepted[i] = l.submit(words(i + 1))
 	}
 	for _, a := range accepted {
-		require.Equal(t, 1, l.await(a.ExecutionId).Attempt)
+		require.Equal(t, 1, l.awaitExecution(a.ExecutionId).Attempt)
 	}
-	l.kept(one, other)
+	l.requireHistoryHolds(one, other)
 }
 
 // dockerd is killed with jobs running, and started again: they run again.
@@ -96,27 +96,27 @@ func TestFaultEngineKilled(t *testing.T) {
 		t.Skip("only root can start an Engine")
 	}
 	t.Parallel()
-	l := newLab(t, 0)
+	l := newFaultCluster(t, 0)
 	engine := newEngine(t)
 	l.docker = engine.client
-	x := l.executor(t, "DOCKER_HOST="+engine.host)
-	l.name = l.names[0]
-	running := []contract.Accepted{l.submit(`{"offline":{"sleep":"9s"}}`), l.submit(`{"offline":{"sleep":"10s"}}`)}
+	x := l.startExecutor(t, "DOCKER_HOST="+engine.host)
+	l.executorName = l.executorNames[0]
+	running := []contract.AcceptedExecution{l.submit(`{"offline":{"sleep":"9s"}}`), l.submit(`{"offline":{"sleep":"10s"}}`)}
 	l.eventually("run in containers", func() bool {
 		all := l.containers()
 		return len(all) == 2 && all[0].State == "running" && all[1].State == "running"
 	})
 	engine.kill()
 	waiting := l.submit("one two")
-	x.await(t, `("task":"pull executions")`)
+	x.awaitLine(t, `("task":"pull executions")`)
 	engine.start()
 	for _, a := range running {
-		e := l.await(a.ExecutionId)
+		e := l.awaitExecution(a.ExecutionId)
 		require.Equal(t, contract.StatusSucceeded, e.Status, "%+v", e.Error)
 		require.Equal(t, 2, e.Attempt)
 	}
-	require.Equal(t, contract.StatusSucceeded, l.await(waiting.ExecutionId).Status)
-	l.kept(x)
+	require.Equal(t, contract.StatusSucceeded, l.awaitExecution(waiting.ExecutionId).Status)
+	l.requireHistoryHolds(x)
 }
 
 // engine is a dockerd of the test's own, in namespaces of its own. Of the
@@ -181,11 +181,11 @@ func (e *engine) kill() {
 type engineLog struct{ path string }
 
 func (l engineLog) String() string {
-	said, err := os.ReadFile(l.path)
+	text, err := os.ReadFile(l.path)
 	if err != nil {
 		return err.Error()
 	}
-	return string(said)
+	return string(text)
 }
 
 // load gives it an image of the host's own Engine.

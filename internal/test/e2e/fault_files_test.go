@@ -16,7 +16,7 @@ import (
 	"github.com/airlock-run/airlock/internal/test/history"
 )
 
-const leavingRuntime = `
+const outputRuntime = `
 runtimes:
   - name: leaves
     image: airlock/sandbox-claude:dev
@@ -27,21 +27,21 @@ runtimes:
 // An executor is killed when its job's file and
 // large result are stored and nothing names them yet. The next attempt's are
 // the execution's; the others are nobody's, and go when the execution does.
-func TestFaultExecutorKilledBetweenStoringAndNaming(t *testing.T) {
+func TestFaultExecutorKilledAfterStoringArtifacts(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "runtimes.yaml")
-	require.NoError(t, os.WriteFile(file, []byte(leavingRuntime), 0o600))
+	require.NoError(t, os.WriteFile(file, []byte(outputRuntime), 0o600))
 	runtimes := "RUNTIMES_FILE=" + file
 	blobs := "file://" + t.TempDir()
-	l := newLab(t, 0, runtimes, "BLOB_URL="+blobs)
-	agent := l.agent(contract.CreateAgent{Name: "L", Instructions: "leave", Runtime: "leaves"})
-	accepted := l.run(agent.Id, "go")
-	l.recorder.Promised(history.Promise{Execution: accepted.ExecutionId})
+	l := newFaultCluster(t, 0, runtimes, "BLOB_URL="+blobs)
+	agent := l.createAgent(contract.CreateAgent{Name: "L", Instructions: "leave", Runtime: "leaves"})
+	accepted := l.runAgent(agent.Id, "go")
+	l.recorder.RecordAcceptance(history.Acceptance{Execution: accepted.ExecutionId})
 
-	l.executor(t, crashAt(failpoint.Performed), runtimes, "BLOB_URL="+blobs).dies(t)
-	another := l.executor(t, runtimes, "BLOB_URL="+blobs)
-	l.clock.Advance(pastAnnouncement)
-	e := l.await(accepted.ExecutionId)
+	l.startExecutor(t, failpointEnv(failpoint.JobFinished), runtimes, "BLOB_URL="+blobs).awaitKilled(t)
+	another := l.startExecutor(t, runtimes, "BLOB_URL="+blobs)
+	l.clock.Advance(afterNotification)
+	e := l.awaitExecution(accepted.ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status, e.Error.Message)
 	require.Equal(t, 2, e.Attempt)
 	require.Equal(t, "kept", string(l.do(http.MethodGet, e.Files[0].Url, "", nil).body))
@@ -52,15 +52,15 @@ func TestFaultExecutorKilledBetweenStoringAndNaming(t *testing.T) {
 		require.FileExists(t, filepath.Join(mine, attempt, "result"))
 		require.FileExists(t, filepath.Join(mine, attempt, "file-0000"))
 	}
-	kept, err := blob.Open(t.Context(), blobs)
+	stored, err := blob.Open(t.Context(), blobs)
 	require.NoError(t, err)
-	defer kept.Close()
-	require.NoError(t, kept.Delete(t.Context(), execution.Ref{Owner: "local", ID: e.Id}))
+	defer stored.Close()
+	require.NoError(t, stored.Delete(t.Context(), execution.Ref{Tenant: "local", ID: e.Id}))
 	for _, attempt := range []string{"1", "2"} {
-		left, err := os.ReadDir(filepath.Join(mine, attempt))
+		orphaned, err := os.ReadDir(filepath.Join(mine, attempt))
 		require.NoError(t, err)
-		require.Empty(t, left)
+		require.Empty(t, orphaned)
 	}
 	require.Equal(t, http.StatusGone, l.do(http.MethodGet, e.Result.Url, "", nil).StatusCode)
-	l.kept(another)
+	l.requireHistoryHolds(another)
 }

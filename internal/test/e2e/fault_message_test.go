@@ -17,8 +17,8 @@ import (
 // Messages that nobody can read, or that name nothing, hold up nobody.
 func TestFaultPoisonMessages(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, 0)
-	x := l.executor(t)
+	l := newFaultCluster(t, 0)
+	x := l.startExecutor(t)
 	for _, lane := range []string{"interactive", "batch"} {
 		for _, data := range []string{
 			"rubbish", "\x00\xff", "{}", "null", "[1]", `{"owner":"","executionId":""}`, `{"owner":"../x","executionId":"exe_1"}`,
@@ -31,42 +31,42 @@ func TestFaultPoisonMessages(t *testing.T) {
 			require.NoError(t, err)
 		}
 	}
-	require.Equal(t, contract.StatusSucceeded, l.await(l.submit("one two").ExecutionId).Status)
-	b := l.batch(l.echo(), `"one two"`)
-	l.recorder.Promised(history.Promise{Batch: b.Id})
+	require.Equal(t, contract.StatusSucceeded, l.awaitExecution(l.submit("one two").ExecutionId).Status)
+	b := l.submitBatch(l.createEchoAgent(), `"one two"`)
+	l.recorder.RecordAcceptance(history.Acceptance{Batch: b.Id})
 	require.Equal(t, 1, l.awaitBatch(b).Progress.Succeeded)
-	l.kept(x)
+	l.requireHistoryHolds(x)
 }
 
 // Three executors are replaced one by one while work comes in: nothing is
 // spent, and nothing is lost.
 func TestFaultRollingRestart(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, 0, "BATCH_WINDOW=10")
-	executors := []*process{l.executor(t), l.executor(t), l.executor(t)}
-	b := l.batch(l.echo(), strings.Repeat(`"one two"`+"\n", 30))
-	l.recorder.Promised(history.Promise{Batch: b.Id})
-	var accepted []contract.Accepted
-	first := l.say("", "hello")
+	l := newFaultCluster(t, 0, "BATCH_WINDOW=10")
+	executors := []*process{l.startExecutor(t), l.startExecutor(t), l.startExecutor(t)}
+	b := l.submitBatch(l.createEchoAgent(), strings.Repeat(`"one two"`+"\n", 30))
+	l.recorder.RecordAcceptance(history.Acceptance{Batch: b.Id})
+	var accepted []contract.AcceptedExecution
+	first := l.submitTurn("", "hello")
 	for i := range executors {
 		for range 3 {
 			accepted = append(accepted, l.submit(`{"offline":{"sleep":"1s"}}`), l.submit(words(len(accepted)+1)))
-			l.say(first.ConversationId, "and again")
+			l.submitTurn(first.ConversationId, "and again")
 		}
-		fresh := l.executor(t)
-		executors[i].end(t, syscall.SIGTERM)
+		fresh := l.startExecutor(t)
+		executors[i].signalAndWait(t, syscall.SIGTERM)
 		require.Zero(t, executors[i].ProcessState.ExitCode())
 		executors[i] = fresh
 	}
 	for _, a := range accepted {
-		e := l.await(a.ExecutionId)
+		e := l.awaitExecution(a.ExecutionId)
 		require.Equal(t, contract.StatusSucceeded, e.Status, "%+v", e.Error)
 	}
 	require.Equal(t, 30, l.awaitBatch(b).Progress.Succeeded)
-	l.kept(executors...)
+	l.requireHistoryHolds(executors...)
 	for _, v := range l.recorder.History().Versions {
 		if v.Execution != nil {
-			require.Zero(t, v.Execution.Spent, "a restart spends no attempt")
+			require.Zero(t, v.Execution.FailedAttempts, "a restart spends no attempt")
 		}
 	}
 }

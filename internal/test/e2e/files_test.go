@@ -39,7 +39,7 @@ runtimes:
 `
 
 // inFolder has an Airlock keep its blobs where the test can spoil them.
-func inFolder(dir string) func(*app.Dev) {
+func withDataDir(dir string) func(*app.Dev) {
 	return func(d *app.Dev) { d.BlobURL = "file://" + dir }
 }
 
@@ -54,14 +54,14 @@ func withFileRuntimes(t *testing.T) func(*app.Dev) {
 
 // What a job writes to its output folder can be fetched afterwards: by name,
 // in parts, by its owner alone, and as nothing that a browser would run.
-func TestFilesOfAJob(t *testing.T) {
+func TestOutputFiles(t *testing.T) {
 	t.Parallel()
 	a := start(t, withFileRuntimes(t))
-	agent := a.agent(contract.CreateAgent{Name: "W", Instructions: "write", Runtime: "writer"})
-	e := a.await(a.run(agent.Id, "<script>alert(1)</script>").ExecutionId)
+	agent := a.createAgent(contract.CreateAgent{Name: "W", Instructions: "write", Runtime: "writer"})
+	e := a.awaitExecution(a.runAgent(agent.Id, "<script>alert(1)</script>").ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status, e.Error.Message)
 	require.Len(t, e.Files, 2)
-	require.Equal(t, 1, e.FilesLeftOut, "the link")
+	require.Equal(t, 1, e.OmittedFileCount, "the link")
 	digits, page := e.Files[0], e.Files[1]
 	require.Equal(t, "digits", digits.Path)
 	require.Equal(t, "sub/<b>한 &.html", page.Path)
@@ -78,18 +78,18 @@ func TestFilesOfAJob(t *testing.T) {
 	escaped := a.do(http.MethodGet, "/executions/"+e.Id+"/files/sub%2F%3Cb%3E%ED%95%9C%20%26.html", "", nil)
 	require.Equal(t, got.body, escaped.body, "a generated client escapes the slashes")
 
-	part := a.doWith(http.MethodGet, digits.Url, http.Header{"Range": {"bytes=3-5"}})
+	part := a.getWithHeader(http.MethodGet, digits.Url, http.Header{"Range": {"bytes=3-5"}})
 	require.Equal(t, http.StatusPartialContent, part.StatusCode)
 	require.Equal(t, "345", string(part.body))
 	require.Equal(t, "sha-256=:"+base64.StdEncoding.EncodeToString(sum[:])+":", part.Header.Get("Repr-Digest"))
-	again := a.doWith(http.MethodGet, digits.Url, http.Header{"If-None-Match": {part.Header.Get("ETag")}})
+	again := a.getWithHeader(http.MethodGet, digits.Url, http.Header{"If-None-Match": {part.Header.Get("ETag")}})
 	require.Equal(t, http.StatusNotModified, again.StatusCode)
 
 	for _, path := range []string{"", "nothing", "sub", "sub/", "link", "/digits", "./digits", "sub/../digits", "../../../../etc/passwd", "%2e%2e/digits", "digits%00", "DIGITS"} {
 		got := a.do(http.MethodGet, "/executions/"+e.Id+"/files/"+path, "", nil)
 		require.Equal(t, http.StatusNotFound, got.StatusCode, "%q: %s", path, got.body)
 	}
-	require.Equal(t, http.StatusNotFound, a.as("eve").do(http.MethodGet, digits.Url, "", nil).StatusCode)
+	require.Equal(t, http.StatusNotFound, a.asTenant("eve").do(http.MethodGet, digits.Url, "", nil).StatusCode)
 
 	var receipt struct{ FilesSha256 string }
 	require.NoError(t, json.Unmarshal(e.Receipt, &receipt))
@@ -98,20 +98,20 @@ func TestFilesOfAJob(t *testing.T) {
 }
 
 // An agent finds what the run was given, as its own, and whatever bytes it holds.
-func TestFilesForAJob(t *testing.T) {
+func TestInputFiles(t *testing.T) {
 	t.Parallel()
 	a := start(t, withFileRuntimes(t))
-	agent := a.agent(contract.CreateAgent{Name: "R", Instructions: "read", Runtime: "reader"})
-	var accepted contract.Accepted
-	a.call(http.MethodPost, "/agents/"+agent.Id+"/run", http.StatusAccepted, contract.RunAgent{Input: "x", Files: []contract.GivenFile{
+	agent := a.createAgent(contract.CreateAgent{Name: "R", Instructions: "read", Runtime: "reader"})
+	var accepted contract.AcceptedExecution
+	a.call(http.MethodPost, "/agents/"+agent.Id+"/run", http.StatusAccepted, contract.RunAgent{Input: "x", Files: []contract.InputFile{
 		{Path: "data/a.csv", Content: "1,2,세\n"},
 		{Path: "bytes", Content: "AP8=", Encoding: contract.Base64},
 	}}, &accepted)
-	e := a.await(accepted.ExecutionId)
+	e := a.awaitExecution(accepted.ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status, e.Error.Message)
 	require.Regexp(t, `^644 \S+\n1,2,세\n 00 ff\nremoved$`, e.Result.Text)
-	require.Equal(t, "data/a.csv", e.Given[0].Path)
-	require.EqualValues(t, 2, e.Given[1].Size)
+	require.Equal(t, "data/a.csv", e.InputFiles[0].Path)
+	require.EqualValues(t, 2, e.InputFiles[1].Size)
 
 	for name, body := range map[string]string{
 		"upwards":       `{"input":"x","files":[{"path":"../../etc/passwd","content":"x"}]}`,
@@ -124,36 +124,36 @@ func TestFilesForAJob(t *testing.T) {
 		got := a.do(http.MethodPost, "/agents/"+agent.Id+"/run", jsonType, []byte(body))
 		require.Equal(t, http.StatusBadRequest, got.StatusCode, "%s: %s", name, got.body)
 	}
-	large := a.do(http.MethodPost, "/agents/"+agent.Id+"/run", jsonType, []byte(`{"input":"x","files":[{"path":"a","content":"`+strings.Repeat("x", execution.MaxGiven)+`"}]}`))
+	large := a.do(http.MethodPost, "/agents/"+agent.Id+"/run", jsonType, []byte(`{"input":"x","files":[{"path":"a","content":"`+strings.Repeat("x", execution.MaxInputFilesBytes)+`"}]}`))
 	require.Equal(t, http.StatusRequestEntityTooLarge, large.StatusCode, "%s", large.body)
 }
 
 // A result of 5 MB goes through the whole product, alone and in a batch; the
 // execution shows its beginning.
-func TestALargeResult(t *testing.T) {
+func TestLargeResult(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	a := start(t, withFileRuntimes(t), inFolder(dir))
-	agent := a.agent(contract.CreateAgent{Name: "L", Instructions: "be long", Runtime: "large"})
-	e := a.await(a.run(agent.Id, "go").ExecutionId)
+	a := start(t, withFileRuntimes(t), withDataDir(dir))
+	agent := a.createAgent(contract.CreateAgent{Name: "L", Instructions: "be long", Runtime: "large"})
+	e := a.awaitExecution(a.runAgent(agent.Id, "go").ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status, e.Error.Message)
 	require.True(t, e.Result.Truncated)
-	require.Len(t, e.Result.Text, execution.Beginning)
+	require.Len(t, e.Result.Text, execution.Excerpt)
 	require.Nil(t, e.Result.Output)
 
 	got := a.do(http.MethodGet, e.Result.Url, "", nil)
 	require.Equal(t, http.StatusOK, got.StatusCode)
 	require.Equal(t, e.Result.Size, int64(len(got.body)))
-	var whole struct {
+	var complete struct {
 		Text   string
 		Output struct{ Long string }
 	}
-	require.NoError(t, json.Unmarshal(got.body, &whole))
-	require.Equal(t, strings.Repeat("x", 5_000_000), whole.Output.Long)
-	require.True(t, strings.HasPrefix(whole.Text, e.Result.Text))
-	require.Equal(t, http.StatusNotFound, a.as("eve").do(http.MethodGet, e.Result.Url, "", nil).StatusCode)
+	require.NoError(t, json.Unmarshal(got.body, &complete))
+	require.Equal(t, strings.Repeat("x", 5_000_000), complete.Output.Long)
+	require.True(t, strings.HasPrefix(complete.Text, e.Result.Text))
+	require.Equal(t, http.StatusNotFound, a.asTenant("eve").do(http.MethodGet, e.Result.Url, "", nil).StatusCode)
 
-	line := a.results(a.awaitBatch(a.batch(agent.Id, `"one"`)), "")[0]
+	line := a.results(a.awaitBatch(a.submitBatch(agent.Id, `"one"`)), "")[0]
 	require.True(t, line.Result.Truncated)
 	require.Equal(t, http.StatusOK, a.do(http.MethodGet, line.Result.Url, "", nil).StatusCode)
 
@@ -166,15 +166,15 @@ func TestALargeResult(t *testing.T) {
 	lost := a.do(http.MethodGet, e.Result.Url, "", nil)
 	require.Equal(t, http.StatusGone, lost.StatusCode)
 	require.Contains(t, string(lost.body), `"result_lost"`)
-	require.Equal(t, contract.StatusSucceeded, a.get(e.Id).Status, "the execution is as it was")
+	require.Equal(t, contract.StatusSucceeded, a.getExecution(e.Id).Status, "the execution is as it was")
 }
 
 // A small result is at the same place.
-func TestTheResultOfAnyExecution(t *testing.T) {
+func TestSmallResultContent(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	agent := a.agent(contract.CreateAgent{Name: "U", Instructions: "Convert the input to upper case", Runtime: "offline"})
-	e := a.await(a.run(agent.Id, "hello").ExecutionId)
+	agent := a.createAgent(contract.CreateAgent{Name: "U", Instructions: "Convert the input to upper case", Runtime: "offline"})
+	e := a.awaitExecution(a.runAgent(agent.Id, "hello").ExecutionId)
 	var r contract.Result
 	a.call(http.MethodGet, e.Urls.Result, http.StatusOK, nil, &r)
 	require.Equal(t, "HELLO", r.Text)

@@ -66,15 +66,15 @@ func prerequisites() error {
 
 // airlock is one running `airlock dev`, as the tests see it.
 type airlock struct {
-	t      *testing.T
-	URL    string
-	places app.Started
-	docker *client.Client
-	name   string // of the executor
-	tenant string
-	secret string // of a key; empty: none is shown
-	stop   func()
-	api    *process // where the API is a process of its own
+	t            *testing.T
+	URL          string
+	started      app.Addresses
+	docker       *client.Client
+	executorName string // of the executor
+	tenant       string
+	apiKey       string // of a key; empty: none is shown
+	stop         func()
+	apiProcess   *process // where the API is a process of its own
 }
 
 // start runs everything in this process, through the same wiring as the
@@ -84,11 +84,11 @@ func start(t *testing.T, change ...func(*app.Dev)) *airlock {
 	t.Helper()
 	dev, err := app.LoadDev()
 	require.NoError(t, err)
-	dev.API.Listen, dev.Emulators.PubSub, dev.Emulators.Firestore = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
-	dev.API.Grace, dev.Executor.Grace = 2*time.Second, 2*time.Second
+	dev.API.ListenAddr, dev.Emulators.PubSub, dev.Emulators.Firestore = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	dev.API.ShutdownGracePeriod, dev.Executor.ShutdownGracePeriod = 2*time.Second, 2*time.Second
 	dev.Executor.Name = id.New("test-")
 	dev.Executor.Slots = 4
-	dev.Executor.SandboxWarm = 0                                   // so that every container is of a job, and can be counted
+	dev.Executor.WarmPoolSize = 0                                  // so that every container is of a job, and can be counted
 	dev.Executor.SocketDir, err = os.MkdirTemp("/tmp", "airlock-") // t.TempDir's path is too long for a socket
 	require.NoError(t, err)
 	for _, c := range change {
@@ -97,11 +97,11 @@ func start(t *testing.T, change ...func(*app.Dev)) *airlock {
 	docker, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
 	require.NoError(t, err)
 
-	a := &airlock{t: t, docker: docker, name: dev.Executor.Name}
+	a := &airlock{t: t, docker: docker, executorName: dev.Executor.Name}
 	ctx, cancel := context.WithCancel(t.Context())
-	listening, ended := make(chan app.Started, 1), make(chan error, 1)
+	listening, ended := make(chan app.Addresses, 1), make(chan error, 1)
 	go func() {
-		ended <- app.RunDev(ctx, dev, logger(t), func(s app.Started) { listening <- s })
+		ended <- app.RunDev(ctx, dev, logger(t), func(s app.Addresses) { listening <- s })
 	}()
 	var stopped bool
 	a.stop = func() {
@@ -121,7 +121,7 @@ func start(t *testing.T, change ...func(*app.Dev)) *airlock {
 	t.Cleanup(a.stop)
 	select {
 	case s := <-listening:
-		a.URL, a.places = "http://"+s.API, s
+		a.URL, a.started = "http://"+s.API, s
 	case err := <-ended:
 		ended <- err
 		require.NoError(t, err)
@@ -138,31 +138,31 @@ func logger(t *testing.T) *zap.Logger {
 }
 
 // answer is a response, read whole.
-type answer struct {
+type response struct {
 	*http.Response
 	body []byte
 }
 
 // checked holds every answer against the contract.
-var checked = &http.Client{Transport: contracttest.Transport{}}
+var contractClient = &http.Client{Transport: contracttest.Transport{}}
 
 // do sends a request with a body as it is; contentType is left out when empty.
-func (a *airlock) do(method, path, contentType string, body []byte) answer {
+func (a *airlock) do(method, path, contentType string, body []byte) response {
 	a.t.Helper()
 	header := http.Header{}
 	if contentType != "" {
 		header.Set("Content-Type", contentType)
 	}
-	return a.exchange(method, path, header, body)
+	return a.doRequest(method, path, header, body)
 }
 
 // doWith sends a request with headers and no body.
-func (a *airlock) doWith(method, path string, header http.Header) answer {
+func (a *airlock) getWithHeader(method, path string, header http.Header) response {
 	a.t.Helper()
-	return a.exchange(method, path, header.Clone(), nil)
+	return a.doRequest(method, path, header.Clone(), nil)
 }
 
-func (a *airlock) exchange(method, path string, header http.Header, body []byte) answer {
+func (a *airlock) doRequest(method, path string, header http.Header, body []byte) response {
 	a.t.Helper()
 	req, err := http.NewRequestWithContext(a.t.Context(), method, a.URL+path, bytes.NewReader(body))
 	require.NoError(a.t, err)
@@ -170,24 +170,24 @@ func (a *airlock) exchange(method, path string, header http.Header, body []byte)
 	if a.tenant != "" {
 		req.Header.Set("X-User-Id", a.tenant)
 	}
-	if a.secret != "" {
-		req.Header.Set("Authorization", "Bearer "+a.secret)
+	if a.apiKey != "" {
+		req.Header.Set("Authorization", "Bearer "+a.apiKey)
 	}
-	res, err := checked.Do(req)
+	res, err := contractClient.Do(req)
 	require.NoError(a.t, err)
 	defer res.Body.Close()
 	read, err := io.ReadAll(res.Body)
 	require.NoError(a.t, err)
-	return answer{Response: res, body: read}
+	return response{Response: res, body: read}
 }
 
 // patience is how often a read is repeated that was not answered for want of
 // Firestore, on a machine that is busy with other tests.
-const patience = 5
+const maxReadRetries = 5
 
 // call sends JSON and reads JSON, and requires the status. A read comes again
 // as its Retry-After says.
-func (a *airlock) call(method, path string, status int, body, result any) answer {
+func (a *airlock) call(method, path string, status int, body, result any) response {
 	a.t.Helper()
 	var sent []byte
 	contentType := ""
@@ -198,7 +198,7 @@ func (a *airlock) call(method, path string, status int, body, result any) answer
 		contentType = "application/json"
 	}
 	got := a.do(method, path, contentType, sent)
-	for tries := 0; tries < patience && method == http.MethodGet && status == http.StatusOK && got.StatusCode == http.StatusServiceUnavailable; tries++ {
+	for attempt := 0; attempt < maxReadRetries && method == http.MethodGet && status == http.StatusOK && got.StatusCode == http.StatusServiceUnavailable; attempt++ {
 		after, err := strconv.Atoi(got.Header.Get("Retry-After"))
 		require.NoError(a.t, err)
 		time.Sleep(time.Duration(after) * time.Second)
@@ -212,42 +212,42 @@ func (a *airlock) call(method, path string, status int, body, result any) answer
 }
 
 // as is the same Airlock for another caller.
-func (a *airlock) as(tenant string) *airlock {
+func (a *airlock) asTenant(tenant string) *airlock {
 	other := *a
 	other.tenant = tenant
 	return &other
 }
 
 // with is the same Airlock for who has a key.
-func (a *airlock) with(secret string) *airlock {
+func (a *airlock) withAPIKey(secret string) *airlock {
 	other := *a
-	other.secret = secret
+	other.apiKey = secret
 	return &other
 }
 
-func (a *airlock) send(m contract.SendMessage) contract.Accepted {
+func (a *airlock) sendMessage(m contract.SendMessage) contract.AcceptedExecution {
 	a.t.Helper()
-	var accepted contract.Accepted
+	var accepted contract.AcceptedExecution
 	a.call(http.MethodPost, "/api/conversation", http.StatusAccepted, m, &accepted)
 	return accepted
 }
 
-func (a *airlock) agent(c contract.CreateAgent) contract.Agent {
+func (a *airlock) createAgent(c contract.CreateAgent) contract.Agent {
 	a.t.Helper()
 	var created contract.Agent
 	a.call(http.MethodPost, "/agents", http.StatusCreated, c, &created)
 	return created
 }
 
-func (a *airlock) run(agentID, input string) contract.Accepted {
+func (a *airlock) runAgent(agentID, input string) contract.AcceptedExecution {
 	a.t.Helper()
-	var accepted contract.Accepted
+	var accepted contract.AcceptedExecution
 	a.call(http.MethodPost, "/agents/"+agentID+"/run", http.StatusAccepted, contract.RunAgent{Input: input}, &accepted)
 	return accepted
 }
 
 // get reads an execution as it is.
-func (a *airlock) get(executionID string) contract.Execution {
+func (a *airlock) getExecution(executionID string) contract.Execution {
 	a.t.Helper()
 	var e contract.Execution
 	a.call(http.MethodGet, "/executions/"+executionID, http.StatusOK, nil, &e)
@@ -255,20 +255,20 @@ func (a *airlock) get(executionID string) contract.Execution {
 }
 
 // await long-polls until the execution has ended.
-func (a *airlock) await(executionID string) contract.Execution {
+func (a *airlock) awaitExecution(executionID string) contract.Execution {
 	a.t.Helper()
 	deadline := time.Now().Add(90 * time.Second)
 	for {
 		var e contract.Execution
 		a.call(http.MethodGet, "/executions/"+executionID+"?wait=30s", http.StatusOK, nil, &e)
-		if ended(e) {
+		if isFinished(e) {
 			return e
 		}
 		require.True(a.t, time.Now().Before(deadline), "execution has not ended: %+v", e)
 	}
 }
 
-func ended(e contract.Execution) bool {
+func isFinished(e contract.Execution) bool {
 	return e.Status != contract.StatusQueued && e.Status != contract.StatusRunning
 }
 
@@ -276,7 +276,7 @@ func ended(e contract.Execution) bool {
 func (a *airlock) containers() []container.Summary {
 	a.t.Helper()
 	list, err := a.docker.ContainerList(context.Background(), container.ListOptions{
-		All: true, Filters: filters.NewArgs(filters.Arg("label", "airlock.executor="+a.name)),
+		All: true, Filters: filters.NewArgs(filters.Arg("label", "airlock.executor="+a.executorName)),
 	})
 	require.NoError(a.t, err)
 	return list

@@ -16,32 +16,32 @@ import (
 
 // What is counted is what has happened. The counters are a process', so this
 // Airlock is one of its own.
-func TestMetricsCountWhatHasHappened(t *testing.T) {
+func TestMetrics(t *testing.T) {
 	t.Parallel()
 	sockets, err := os.MkdirTemp("/tmp", "airlock-")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(sockets)) })
 	name := id.New("test-")
-	dev := spawn(t, "airlock", []string{"SANDBOX_SOCKET_DIR=" + sockets, "SANDBOX_WARM=0", "EXECUTOR_SLOTS=1", "EXECUTOR_NAME=" + name},
+	dev := startProgram(t, "airlock", []string{"SANDBOX_SOCKET_DIR=" + sockets, "SANDBOX_WARM=0", "EXECUTOR_SLOTS=1", "EXECUTOR_NAME=" + name},
 		"dev", "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--pubsub", "127.0.0.1:0", "--firestore", "127.0.0.1:0")
 	docker, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = docker.Close() })
-	a := &airlock{t: t, URL: dev.await(t, `Airlock +(http://\S+)`), docker: docker, name: name}
+	a := &airlock{t: t, URL: dev.awaitLine(t, `Airlock +(http://\S+)`), docker: docker, executorName: name}
 	a.eventually("ready", func() bool { return a.do(http.MethodGet, "/readyz", "", nil).StatusCode == http.StatusOK })
 
-	agent := a.agent(offlineAgent)
+	agent := a.createAgent(offlineAgent)
 	for _, input := range []string{"one", "one two", `{"offline":{"exit":3}}`} {
-		a.await(a.run(agent.Id, input).ExecutionId)
+		a.awaitExecution(a.runAgent(agent.Id, input).ExecutionId)
 	}
-	running := a.run(agent.Id, `{"offline":{"sleep":"60s"}}`)
-	a.eventually("runs", func() bool { return a.get(running.ExecutionId).Status == contract.StatusRunning })
-	queued := a.run(agent.Id, "has no slot")
-	for _, e := range []contract.Accepted{queued, running} {
+	running := a.runAgent(agent.Id, `{"offline":{"sleep":"60s"}}`)
+	a.eventually("runs", func() bool { return a.getExecution(running.ExecutionId).Status == contract.StatusRunning })
+	queued := a.runAgent(agent.Id, "has no slot")
+	for _, e := range []contract.AcceptedExecution{queued, running} {
 		a.call(http.MethodPost, e.Urls.Cancel, http.StatusAccepted, nil, nil)
-		require.Equal(t, contract.StatusCanceled, a.await(e.ExecutionId).Status)
+		require.Equal(t, contract.StatusCanceled, a.awaitExecution(e.ExecutionId).Status)
 	}
-	require.Equal(t, 1, a.awaitBatch(a.batch(agent.Id, "\"one\"\n")).Progress.Succeeded)
+	require.Equal(t, 1, a.awaitBatch(a.submitBatch(agent.Id, "\"one\"\n")).Progress.Succeeded)
 
 	var shown map[string]string
 	a.eventually("the last attempt is over", func() bool {
@@ -65,7 +65,7 @@ func TestMetricsCountWhatHasHappened(t *testing.T) {
 	} {
 		require.Equal(t, value, shown[series], series)
 	}
-	dev.end(t, syscall.SIGTERM)
+	dev.signalAndWait(t, syscall.SIGTERM)
 	require.Empty(t, a.containers())
 }
 

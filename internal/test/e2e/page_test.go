@@ -21,35 +21,35 @@ import (
 
 // Where the server wants a key, the page asks for one, uses it for everything,
 // also for downloads, and forgets it when told to.
-func TestPageWithAKey(t *testing.T) {
+func TestPageWithAPIKey(t *testing.T) {
 	t.Parallel()
 	pepper := strings.Repeat("pepper", 6)
 	a := start(t, withFileRuntimes(t), func(d *app.Dev) { d.API.AuthMode, d.API.Pepper = app.AuthKeys, pepper })
-	issuer := app.Issuer{Services: app.Services{Project: app.LocalProject, FirestoreHost: a.places.Firestore}, Peppered: app.Peppered{Pepper: pepper}}
-	_, secret, err := issuer.Issue(t.Context(), "ada", "page", tenant.All, 0)
+	issuer := app.KeyIssuer{Services: app.Services{Project: app.LocalProject, FirestoreHost: a.started.Firestore}, PepperSource: app.PepperSource{Pepper: pepper}}
+	_, secret, err := issuer.Issue(t.Context(), "ada", "page", tenant.AllScopes, 0)
 	require.NoError(t, err)
-	a = a.with(string(secret))
-	agent := a.agent(contract.CreateAgent{Name: "Writer", Instructions: "write", Runtime: "writer"})
-	e := a.await(a.run(agent.Id, "the content").ExecutionId)
+	a = a.withAPIKey(string(secret))
+	agent := a.createAgent(contract.CreateAgent{Name: "Writer", Instructions: "write", Runtime: "writer"})
+	e := a.awaitExecution(a.runAgent(agent.Id, "the content").ExecutionId)
 	require.NotEmpty(t, e.Files)
 
 	ctx := openBrowser(t)
 	folder := t.TempDir()
 	field := `//input[@type="password"]`
 	require.NoError(t, chromedp.Do(ctx,
-		downloadsTo(folder),
+		setDownloadDir(folder),
 		chromedp.Navigate(a.URL+"/#/e/"+e.Id),
 		chromedp.WaitVisible(field),
 		chromedp.SendKeys(field, "alk_wrong"+kb.Enter),
 		chromedp.WaitVisible(`//*[@role="alert"]`),
 	), "no question for a key")
-	shot(ctx, t, "sign-in.png")
+	screenshot(ctx, t, "sign-in.png")
 	require.NoError(t, chromedp.Do(ctx,
 		chromedp.SendKeys(field, string(secret)+kb.Enter),
 		chromedp.WaitVisible(`//section[@aria-label="Files it left"]`),
 		chromedp.Click(`//button[@aria-label="Download digits"]`),
 	), "the key is not taken")
-	shot(ctx, t, "files.png")
+	screenshot(ctx, t, "files.png")
 	a.eventually("downloaded", func() bool {
 		data, err := os.ReadFile(filepath.Join(folder, "digits"))
 		return err == nil && string(data) == "0123456789"
@@ -64,22 +64,22 @@ func TestPageWithAKey(t *testing.T) {
 }
 
 // Every page fits a screen of 360 points, light or dark, with the longest words there are.
-func TestPageOnASmallScreen(t *testing.T) {
+func TestPageOnSmallScreen(t *testing.T) {
 	t.Parallel()
 	a := start(t, withFileRuntimes(t))
 	long := strings.Repeat("longword", 20)
-	agent := a.agent(contract.CreateAgent{
+	agent := a.createAgent(contract.CreateAgent{
 		Name: long, Description: long, Instructions: long, Runtime: "writer", Budget: contract.Budget{MaxTokens: 1_000_000, MaxCostUsd: 2.5},
 	})
-	run := a.await(a.run(agent.Id, long).ExecutionId)
-	batch := a.awaitBatch(a.batch(agent.Id, `"`+long+`"`))
-	turn := a.send(contract.SendMessage{Message: long, AgentId: agent.Id})
-	a.await(turn.ExecutionId)
+	run := a.awaitExecution(a.runAgent(agent.Id, long).ExecutionId)
+	batch := a.awaitBatch(a.submitBatch(agent.Id, `"`+long+`"`))
+	turn := a.sendMessage(contract.SendMessage{Message: long, AgentId: agent.Id})
+	a.awaitExecution(turn.ExecutionId)
 
 	ctx := openBrowser(t)
 	require.NoError(t, chromedp.Do(ctx, chromedp.EmulateViewport(360, 740)))
 	for _, scheme := range []string{"light", "dark"} {
-		require.NoError(t, chromedp.Do(ctx, prefers(scheme)))
+		require.NoError(t, chromedp.Do(ctx, emulateColorScheme(scheme)))
 		for name, place := range map[string]struct{ path, shows string }{
 			"new":        {"#/", `//textarea`},
 			"agent":      {"#/a/" + agent.Id, `//section[@aria-label="Newest run"]`},
@@ -94,21 +94,21 @@ func TestPageOnASmallScreen(t *testing.T) {
 				chromedp.Navigate(a.URL+"/"+place.path),
 				chromedp.WaitVisible(place.shows),
 			), name)
-			wide, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](tooWide))
+			wide, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](overflowScript))
 			require.NoError(t, err)
 			require.Empty(t, wide, "%s, %s", name, scheme)
-			shot(ctx, t, "small-"+name+"-"+scheme+".png")
+			screenshot(ctx, t, "small-"+name+"-"+scheme+".png")
 		}
 	}
 }
 
 // tooWide lists what reaches beyond the screen, or scrolls sideways without being made for it.
-const tooWide = `[...document.querySelectorAll('body, body *')]
+const overflowScript = `[...document.querySelectorAll('body, body *')]
 	.filter(e => e.getBoundingClientRect().right > innerWidth + 1 && getComputedStyle(e).position !== 'absolute' && !e.closest('.sr-only, .truncate'))
 	.map(e => e.tagName + ' ' + e.className)`
 
 // An agent is made, changed and deleted without a line of JSON.
-func TestPageMakesAgents(t *testing.T) {
+func TestPageManagesAgents(t *testing.T) {
 	t.Parallel()
 	a := start(t, func(d *app.Dev) { d.NoExecutor = true })
 	ctx := openBrowser(t)
@@ -123,7 +123,7 @@ func TestPageMakesAgents(t *testing.T) {
 		chromedp.Click(button("Create agent")),
 		chromedp.WaitVisible(button("Edit agent")),
 	), "not created")
-	shot(ctx, t, "agent.png")
+	screenshot(ctx, t, "agent.png")
 	require.NoError(t, chromedp.Do(ctx,
 		chromedp.Click(button("Edit agent")),
 		chromedp.SendKeys(labelled("Name"), " of lines"),
@@ -145,7 +145,7 @@ func TestPageMakesAgents(t *testing.T) {
 	require.Empty(t, list.Agents)
 }
 
-func downloadsTo(folder string) chromedp.Action[chromedp.Void] {
+func setDownloadDir(folder string) chromedp.Action[chromedp.Void] {
 	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		_, err := cdp.Call(ctx, t, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: folder})
 		return err
@@ -153,7 +153,7 @@ func downloadsTo(folder string) chromedp.Action[chromedp.Void] {
 }
 
 // prefers has the browser say that its user likes a colour scheme.
-func prefers(scheme string) chromedp.Action[chromedp.Void] {
+func emulateColorScheme(scheme string) chromedp.Action[chromedp.Void] {
 	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},

@@ -23,7 +23,7 @@ import (
 )
 
 // programs builds the three programs once for all tests.
-var programs = sync.OnceValues(func() (string, error) {
+var buildPrograms = sync.OnceValues(func() (string, error) {
 	out, err := exec.Command("go", "build", "-o", programDir+"/", "../../../cmd/airlock", "../../../cmd/api", "../../../cmd/executor").CombinedOutput()
 	if err != nil {
 		return "", &buildError{string(out)}
@@ -32,7 +32,7 @@ var programs = sync.OnceValues(func() (string, error) {
 })
 
 // crashing are the same programs with the crash points compiled in.
-var crashing = sync.OnceValues(func() (string, error) {
+var buildFailpointPrograms = sync.OnceValues(func() (string, error) {
 	dir := filepath.Join(programDir, "crashing")
 	out, err := exec.Command("go", "build", "-tags", "crashpoints", "-o", dir+"/", "../../../cmd/airlock", "../../../cmd/api", "../../../cmd/executor").CombinedOutput()
 	if err != nil {
@@ -54,15 +54,15 @@ type process struct {
 }
 
 // spawn starts a program with nothing in its environment but what is given.
-func spawn(t *testing.T, name string, env []string, args ...string) *process {
+func startProgram(t *testing.T, name string, env []string, args ...string) *process {
 	t.Helper()
-	dir, err := programs()
+	dir, err := buildPrograms()
 	require.NoError(t, err)
-	return spawnFrom(t, dir, name, env, args...)
+	return startProgramFrom(t, dir, name, env, args...)
 }
 
 // spawnFrom starts a program that was built into dir.
-func spawnFrom(t *testing.T, dir, name string, env []string, args ...string) *process {
+func startProgramFrom(t *testing.T, dir, name string, env []string, args ...string) *process {
 	t.Helper()
 	cmd := exec.Command(filepath.Join(dir, name), args...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, env...)
@@ -73,10 +73,10 @@ func spawnFrom(t *testing.T, dir, name string, env []string, args ...string) *pr
 	require.NoError(t, write.Close()) // the process has its own; reading ends with it
 	p := &process{Cmd: cmd, name: name, lines: make(chan string, 1000)}
 	var reading sync.WaitGroup
-	var said []string // for whoever looks into a failure
+	var output []string // for whoever looks into a failure
 	reading.Go(func() {
 		for scan := bufio.NewScanner(read); scan.Scan(); {
-			said = append(said, scan.Text())
+			output = append(output, scan.Text())
 			select {
 			case p.lines <- scan.Text():
 			default: // nobody reads; what counts is in the first lines
@@ -85,21 +85,21 @@ func spawnFrom(t *testing.T, dir, name string, env []string, args ...string) *pr
 		close(p.lines)
 	})
 	t.Cleanup(func() {
-		p.end(t, syscall.SIGKILL)
+		p.signalAndWait(t, syscall.SIGKILL)
 		reading.Wait()
 		_ = read.Close()
 		if t.Failed() {
-			t.Logf("what %s said:\n%s", name, strings.Join(said[max(0, len(said)-shownLines):], "\n"))
+			t.Logf("what %s said:\n%s", name, strings.Join(output[max(0, len(output)-maxLoggedLines):], "\n"))
 		}
 	})
 	return p
 }
 
 // shownLines is how much of the output of a process a failed test shows.
-const shownLines = 200
+const maxLoggedLines = 200
 
 // end sends a signal and waits for the end of the process.
-func (p *process) end(t *testing.T, s os.Signal) {
+func (p *process) signalAndWait(t *testing.T, s os.Signal) {
 	t.Helper()
 	p.once.Do(func() {
 		require.NoError(t, p.Process.Signal(s))
@@ -108,17 +108,17 @@ func (p *process) end(t *testing.T, s os.Signal) {
 }
 
 // dies waits for the end of a process that brings it about itself.
-func (p *process) dies(t *testing.T) {
+func (p *process) awaitKilled(t *testing.T) {
 	t.Helper()
-	late := time.AfterFunc(time.Minute, func() { _ = p.Process.Signal(syscall.SIGTERM) })
-	defer late.Stop()
+	timer := time.AfterFunc(time.Minute, func() { _ = p.Process.Signal(syscall.SIGTERM) })
+	defer timer.Stop()
 	p.once.Do(func() { _ = p.Wait() })
 	ended, ok := p.ProcessState.Sys().(syscall.WaitStatus)
 	require.True(t, ok && ended.Signal() == syscall.SIGKILL, "%s ended with %s", p.name, p.ProcessState)
 }
 
 // await reads the output up to a line with the pattern, and returns its first group.
-func (p *process) await(t *testing.T, pattern string) string {
+func (p *process) awaitLine(t *testing.T, pattern string) string {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
 	timeout := time.After(30 * time.Second)
@@ -139,31 +139,31 @@ func (p *process) await(t *testing.T, pattern string) string {
 
 // cluster runs emulators and API as processes of their own, as in the cloud;
 // apiEnv is for the API alone.
-func cluster(t *testing.T, apiEnv ...string) (a *airlock, env []string) {
+func startCluster(t *testing.T, apiEnv ...string) (a *airlock, env []string) {
 	t.Helper()
-	emulators := spawn(t, "airlock", nil, "emulators", "--memory", "--pubsub", "127.0.0.1:0", "--firestore", "127.0.0.1:0")
-	firestore := emulators.await(t, `FIRESTORE_EMULATOR_HOST=(\S+)`)
-	pubsub := emulators.await(t, `PUBSUB_EMULATOR_HOST=(\S+)`)
+	emulators := startProgram(t, "airlock", nil, "emulators", "--memory", "--pubsub", "127.0.0.1:0", "--firestore", "127.0.0.1:0")
+	firestore := emulators.awaitLine(t, `FIRESTORE_EMULATOR_HOST=(\S+)`)
+	pubsub := emulators.awaitLine(t, `PUBSUB_EMULATOR_HOST=(\S+)`)
 	sockets, err := os.MkdirTemp("/tmp", "airlock-")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(sockets)) })
 	env = []string{"FIRESTORE_EMULATOR_HOST=" + firestore, "PUBSUB_EMULATOR_HOST=" + pubsub, "SANDBOX_SOCKET_DIR=" + sockets, "SANDBOX_WARM=0"}
 
-	api := spawn(t, "api", slices.Concat(env, apiEnv, []string{"LISTEN=127.0.0.1:0"}))
-	address := api.await(t, `"API is listening".*"address":"([^"]+)"`)
+	api := startProgram(t, "api", slices.Concat(env, apiEnv, []string{"LISTEN=127.0.0.1:0"}))
+	address := api.awaitLine(t, `"API is listening".*"address":"([^"]+)"`)
 	docker, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = docker.Close() })
-	a = &airlock{t: t, URL: "http://" + address, docker: docker, api: api}
+	a = &airlock{t: t, URL: "http://" + address, docker: docker, apiProcess: api}
 	a.eventually("ready", func() bool { return a.do(http.MethodGet, "/readyz", "", nil).StatusCode == http.StatusOK })
 	return a, env
 }
 
-func executor(t *testing.T, env []string) (p *process, name string) {
+func startExecutor(t *testing.T, env []string) (p *process, name string) {
 	t.Helper()
 	name = id.New("test-")
-	p = spawn(t, "executor", append(env, "EXECUTOR_NAME="+name))
-	p.await(t, `(pulling executions)`)
+	p = startProgram(t, "executor", append(env, "EXECUTOR_NAME="+name))
+	p.awaitLine(t, `(pulling executions)`)
 	return p, name
 }
 
@@ -172,24 +172,24 @@ func executor(t *testing.T, env []string) (p *process, name string) {
 // the container that it left.
 func TestKilledExecutor(t *testing.T) {
 	t.Parallel()
-	a, env := cluster(t)
-	doomed, name := executor(t, env)
-	a.name = name
-	agent := a.agent(offlineAgent)
-	accepted := a.run(agent.Id, `{"offline":{"sleep":"8s"}}`)
+	a, env := startCluster(t)
+	first, name := startExecutor(t, env)
+	a.executorName = name
+	agent := a.createAgent(offlineAgent)
+	accepted := a.runAgent(agent.Id, `{"offline":{"sleep":"8s"}}`)
 	a.eventually("runs in a container", func() bool { return len(a.containers()) == 1 })
-	doomed.end(t, syscall.SIGKILL)
+	first.signalAndWait(t, syscall.SIGKILL)
 	killed := time.Now()
 	require.Len(t, a.containers(), 1, "the container of the killed executor is still there")
 
-	second, _ := executor(t, env)
+	second, _ := startExecutor(t, env)
 	a.awaitNoContainers() // the reaper's
-	a.eventually("runs again", func() bool { return a.get(accepted.ExecutionId).Attempt == 2 })
+	a.eventually("runs again", func() bool { return a.getExecution(accepted.ExecutionId).Attempt == 2 })
 	require.Less(t, time.Since(killed), 30*time.Second)
 	t.Logf("ran again %s after the kill", time.Since(killed).Round(time.Millisecond))
-	e := a.await(accepted.ExecutionId)
+	e := a.awaitExecution(accepted.ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status)
-	second.end(t, syscall.SIGTERM)
+	second.signalAndWait(t, syscall.SIGTERM)
 	require.Zero(t, second.ProcessState.ExitCode())
 }
 
@@ -197,7 +197,7 @@ func TestKilledExecutor(t *testing.T) {
 func TestCommandLine(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	a.agent(contract.CreateAgent{Name: "Counter", Instructions: "Count the words"})
+	a.createAgent(contract.CreateAgent{Name: "Counter", Instructions: "Count the words"})
 	for name, tc := range map[string]struct {
 		stdin string
 		args  []string
@@ -216,7 +216,7 @@ func TestCommandLine(t *testing.T) {
 		"nobody at the other": {"", []string{"run", "--server", "http://127.0.0.1:1", "x"}, 3, "cannot reach"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir, err := programs()
+			dir, err := buildPrograms()
 			require.NoError(t, err)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()

@@ -42,9 +42,9 @@ func withReceiptKey(t *testing.T) (public string, change func(*app.Dev)) {
 }
 
 // cli runs the command line with input, and returns what it prints and its exit code.
-func cli(t *testing.T, input []byte, args ...string) (output string, code int) {
+func runCLI(t *testing.T, input []byte, args ...string) (output string, code int) {
 	t.Helper()
-	dir, err := programs()
+	dir, err := buildPrograms()
 	require.NoError(t, err)
 	cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "airlock"), args...)
 	cmd.Stdin = bytes.NewReader(input)
@@ -62,8 +62,8 @@ func TestReceipt(t *testing.T) {
 	t.Parallel()
 	public, signed := withReceiptKey(t)
 	a := start(t, signed)
-	agent := a.agent(offlineAgent)
-	e := a.await(a.run(agent.Id, "one two three").ExecutionId)
+	agent := a.createAgent(offlineAgent)
+	e := a.awaitExecution(a.runAgent(agent.Id, "one two three").ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status)
 
 	var r receipt.Receipt
@@ -85,9 +85,9 @@ func TestReceipt(t *testing.T) {
 	require.LessOrEqual(t, *r.Timeline.Dispatched, *r.Timeline.FirstOutput)
 	require.LessOrEqual(t, *r.Timeline.FirstOutput, *r.Timeline.Result)
 
-	shown, code := cli(t, nil, "receipt", "show", "--server", a.URL, e.Id)
+	shown, code := runCLI(t, nil, "receipt", "show", "--server", a.URL, e.Id)
 	require.Zero(t, code, shown)
-	whole := a.do(http.MethodGet, "/executions/"+e.Id, "", nil).body
+	complete := a.do(http.MethodGet, "/executions/"+e.Id, "", nil).body
 	forged := bytes.Replace([]byte(shown), []byte(`"succeeded"`), []byte(`"failed"`), 1)
 	otherKey, _ := withReceiptKey(t)
 	for name, tc := range map[string]struct {
@@ -97,7 +97,7 @@ func TestReceipt(t *testing.T) {
 		says  string
 	}{
 		"as it is shown":           {[]byte(shown), []string{"--key", public, "-"}, 0, "verified: " + e.Id},
-		"in the whole execution":   {whole, []string{"--key", public, "-"}, 0, "verified: " + e.Id},
+		"in the whole execution":   {complete, []string{"--key", public, "-"}, 0, "verified: " + e.Id},
 		"without a key":            {[]byte(shown), []string{"-"}, 0, "not who signed it"},
 		"changed":                  {forged, []string{"--key", public, "-"}, 1, "not what was signed"},
 		"with somebody else's":     {[]byte(shown), []string{"--key", otherKey, "-"}, 1, "another key"},
@@ -106,7 +106,7 @@ func TestReceipt(t *testing.T) {
 		"no argument":              {nil, nil, 2, "usage"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			said, code := cli(t, tc.input, append([]string{"receipt", "verify"}, tc.args...)...)
+			said, code := runCLI(t, tc.input, append([]string{"receipt", "verify"}, tc.args...)...)
 			require.Equal(t, tc.code, code, said)
 			require.Contains(t, said, tc.says)
 		})
@@ -114,26 +114,26 @@ func TestReceipt(t *testing.T) {
 }
 
 // What was stopped has a receipt too, and what never ran has none.
-func TestReceiptsOfWhatDidNotSucceed(t *testing.T) {
+func TestReceiptsOfFailedExecutions(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	agent := a.agent(offlineAgent)
-	accepted := a.run(agent.Id, `{"offline":{"sleep":"60s"}}`)
+	agent := a.createAgent(offlineAgent)
+	accepted := a.runAgent(agent.Id, `{"offline":{"sleep":"60s"}}`)
 	a.eventually("the agent runs", func() bool {
-		return len(a.containers()) > 0 && a.get(accepted.ExecutionId).Status == contract.StatusRunning
+		return len(a.containers()) > 0 && a.getExecution(accepted.ExecutionId).Status == contract.StatusRunning
 	})
 	a.call(http.MethodPost, accepted.Urls.Cancel, http.StatusAccepted, nil, nil)
 	var r receipt.Receipt
-	e := a.await(accepted.ExecutionId)
+	e := a.awaitExecution(accepted.ExecutionId)
 	require.Equal(t, contract.StatusCanceled, e.Status)
 	require.NoError(t, json.Unmarshal(e.Receipt, &r))
 	require.Equal(t, "canceled", string(r.Code))
 	require.Nil(t, r.Signature)
 
-	var timedOut contract.Accepted
+	var timedOut contract.AcceptedExecution
 	a.call(http.MethodPost, "/agents/"+agent.Id+"/run", http.StatusAccepted,
 		contract.RunAgent{Input: `{"offline":{"sleep":"60s"}}`, Timeout: "1s"}, &timedOut)
-	e = a.await(timedOut.ExecutionId)
+	e = a.awaitExecution(timedOut.ExecutionId)
 	require.NoError(t, json.Unmarshal(e.Receipt, &r))
 	require.Equal(t, string(sandbox.TimedOut), r.Sandbox.End)
 	require.EqualValues(t, time.Second.Milliseconds(), r.Sandbox.Limits.Timeout)

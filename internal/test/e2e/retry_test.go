@@ -16,46 +16,46 @@ func (a *airlock) problem(method, path string, status int) contract.Problem {
 	return p
 }
 
-func TestWhatDidNotSucceedRunsAgain(t *testing.T) {
+func TestRetryFailedExecutions(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	one := a.agent(contract.CreateAgent{Name: "N", Instructions: "I", Runtime: "offline"})
-	failed := a.await(a.run(one.Id, `{"offline":{"exit":3}}`).ExecutionId)
+	one := a.createAgent(contract.CreateAgent{Name: "N", Instructions: "I", Runtime: "offline"})
+	failed := a.awaitExecution(a.runAgent(one.Id, `{"offline":{"exit":3}}`).ExecutionId)
 	require.Equal(t, contract.StatusFailed, failed.Status)
 
-	var accepted contract.Accepted
+	var accepted contract.AcceptedExecution
 	got := a.call(http.MethodPost, failed.Urls.Retry, http.StatusAccepted, nil, &accepted)
 	require.Equal(t, accepted.Urls.Self, got.Header.Get("Location"))
-	again := a.await(accepted.ExecutionId)
+	again := a.awaitExecution(accepted.ExecutionId)
 	require.Equal(t, failed.Id, again.RetryOf)
 	require.Equal(t, failed.Input, again.Input)
 	require.Equal(t, failed.Status, again.Status)
 
-	fine := a.await(a.run(one.Id, "one two").ExecutionId)
+	fine := a.awaitExecution(a.runAgent(one.Id, "one two").ExecutionId)
 	require.Equal(t, contract.ProblemNothingToRetry, a.problem(http.MethodPost, fine.Urls.Retry, http.StatusConflict).Code)
-	slow := a.run(one.Id, `{"offline":{"sleep":"60s"}}`)
-	require.Equal(t, contract.ProblemExecutionNotEnded, a.problem(http.MethodPost, slow.Urls.Retry, http.StatusConflict).Code)
+	slow := a.runAgent(one.Id, `{"offline":{"sleep":"60s"}}`)
+	require.Equal(t, contract.ProblemExecutionNotFinished, a.problem(http.MethodPost, slow.Urls.Retry, http.StatusConflict).Code)
 	a.call(http.MethodPost, slow.Urls.Cancel, http.StatusAccepted, nil, nil)
-	require.Equal(t, contract.StatusCanceled, a.await(slow.ExecutionId).Status)
+	require.Equal(t, contract.StatusCanceled, a.awaitExecution(slow.ExecutionId).Status)
 }
 
 // Cancelling a conversation ends the turn that runs and all that wait, of which none begins.
-func TestACanceledConversationBeginsNoFurtherTurn(t *testing.T) {
+func TestCanceledConversationStartsNoTurn(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	one := a.agent(contract.CreateAgent{Name: "N", Instructions: "I", Runtime: "offline"})
-	turns := []contract.Accepted{a.send(contract.SendMessage{AgentId: one.Id, Message: `{"offline":{"sleep":"60s"}}`})}
+	one := a.createAgent(contract.CreateAgent{Name: "N", Instructions: "I", Runtime: "offline"})
+	turns := []contract.AcceptedExecution{a.sendMessage(contract.SendMessage{AgentId: one.Id, Message: `{"offline":{"sleep":"60s"}}`})}
 	conversation := turns[0].ConversationId
 	for range 3 {
-		turns = append(turns, a.send(contract.SendMessage{ConversationId: conversation, Message: `{"offline":{"sleep":"60s"}}`}))
+		turns = append(turns, a.sendMessage(contract.SendMessage{ConversationId: conversation, Message: `{"offline":{"sleep":"60s"}}`}))
 	}
-	a.eventually("the first turn runs", func() bool { return a.get(turns[0].ExecutionId).Status == contract.StatusRunning })
+	a.eventually("the first turn runs", func() bool { return a.getExecution(turns[0].ExecutionId).Status == contract.StatusRunning })
 
 	var canceled contract.CanceledConversation
 	a.call(http.MethodPost, "/api/conversation/"+conversation+"/cancel", http.StatusAccepted, nil, &canceled)
 	require.Subset(t, []string{turns[0].ExecutionId}, canceled.Pending)
 	for i, turn := range turns {
-		e := a.await(turn.ExecutionId)
+		e := a.awaitExecution(turn.ExecutionId)
 		require.Equal(t, contract.StatusCanceled, e.Status)
 		if i > 0 {
 			require.Zero(t, e.Attempt, "it never began")

@@ -17,18 +17,18 @@ import (
 
 var offlineAgent = contract.CreateAgent{Name: "Echo", Instructions: "Count the words", Runtime: "offline"}
 
-func TestTenAtOnce(t *testing.T) {
+func TestTenConcurrentRuns(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	agent := a.agent(offlineAgent)
+	agent := a.createAgent(offlineAgent)
 	var posting sync.WaitGroup
-	accepted := make([]contract.Accepted, 10)
+	accepted := make([]contract.AcceptedExecution, 10)
 	for i := range accepted {
-		posting.Go(func() { accepted[i] = a.run(agent.Id, fmt.Sprintf("these are four-plus-%d words", i)) })
+		posting.Go(func() { accepted[i] = a.runAgent(agent.Id, fmt.Sprintf("these are four-plus-%d words", i)) })
 	}
 	posting.Wait()
 	for i, one := range accepted {
-		e := a.await(one.ExecutionId)
+		e := a.awaitExecution(one.ExecutionId)
 		require.Equal(t, contract.StatusSucceeded, e.Status, "%+v", e.Error)
 		require.Equal(t, fmt.Sprintf("these are four-plus-%d words", i), e.Input)
 		require.Contains(t, e.Result.Text, "4")
@@ -40,7 +40,7 @@ func TestTenAtOnce(t *testing.T) {
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	agent := a.agent(offlineAgent)
+	agent := a.createAgent(offlineAgent)
 	for name, tc := range map[string]struct {
 		input, timeout string
 		status         contract.Status
@@ -52,9 +52,9 @@ func TestLimits(t *testing.T) {
 		"within its memory is fine": {`{"offline":{"allocateMiB":64}}`, "30s", contract.StatusSucceeded, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var accepted contract.Accepted
+			var accepted contract.AcceptedExecution
 			a.call(http.MethodPost, "/agents/"+agent.Id+"/run", http.StatusAccepted, contract.RunAgent{Input: tc.input, Timeout: tc.timeout}, &accepted)
-			e := a.await(accepted.ExecutionId)
+			e := a.awaitExecution(accepted.ExecutionId)
 			require.Equal(t, tc.status, e.Status, "%+v", e.Error)
 			require.Equal(t, tc.code, e.Error.Code)
 			require.Equal(t, 1, e.Attempt, "a job's own failure is not tried again")
@@ -65,41 +65,41 @@ func TestLimits(t *testing.T) {
 
 func TestCancel(t *testing.T) {
 	t.Parallel()
-	a := start(t, func(d *app.Dev) { d.Executor.Slots, d.Executor.Reserved = 1, 0 })
-	agent := a.agent(offlineAgent)
-	running := a.run(agent.Id, `{"offline":{"sleep":"60s"}}`)
+	a := start(t, func(d *app.Dev) { d.Executor.Slots, d.Executor.ReservedSlots = 1, 0 })
+	agent := a.createAgent(offlineAgent)
+	running := a.runAgent(agent.Id, `{"offline":{"sleep":"60s"}}`)
 	a.eventually("runs in a container", func() bool {
-		return a.get(running.ExecutionId).Status == contract.StatusRunning && len(a.containers()) == 1
+		return a.getExecution(running.ExecutionId).Status == contract.StatusRunning && len(a.containers()) == 1
 	})
-	queued := a.run(agent.Id, "never to be run")
+	queued := a.runAgent(agent.Id, "never to be run")
 
 	var e contract.Execution
 	a.call(http.MethodPost, queued.Urls.Cancel, http.StatusAccepted, nil, &e)
 	require.Equal(t, contract.StatusCanceled, e.Status, "what is queued ends at once")
 	require.Zero(t, e.Attempt)
 
-	asked := time.Now()
+	requested := time.Now()
 	a.call(http.MethodPost, running.Urls.Cancel, http.StatusAccepted, nil, &e)
 	require.True(t, e.CancelRequested)
-	require.Equal(t, contract.StatusCanceled, a.await(running.ExecutionId).Status)
-	t.Logf("cancelled %s after it was asked for", time.Since(asked))
+	require.Equal(t, contract.StatusCanceled, a.awaitExecution(running.ExecutionId).Status)
+	t.Logf("cancelled %s after it was asked for", time.Since(requested))
 	a.awaitNoContainers()
 
 	a.call(http.MethodPost, running.Urls.Cancel, http.StatusAccepted, nil, &e)
 	require.Equal(t, contract.StatusCanceled, e.Status, "again changes nothing")
-	require.Equal(t, contract.StatusSucceeded, a.await(a.run(agent.Id, "one two").ExecutionId).Status, "the slot is free again")
+	require.Equal(t, contract.StatusSucceeded, a.awaitExecution(a.runAgent(agent.Id, "one two").ExecutionId).Status, "the slot is free again")
 }
 
 // Another's resources are the same 404 as those that never were.
-func TestTenantsDoNotSeeEachOther(t *testing.T) {
+func TestTenantIsolation(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	ada, bob := a.as("ada"), a.as("bob")
-	agent := ada.agent(offlineAgent)
-	run := ada.run(agent.Id, "a secret of three words")
-	turn := ada.send(contract.SendMessage{Message: "another secret"})
-	require.Equal(t, contract.StatusSucceeded, ada.await(run.ExecutionId).Status)
-	require.Equal(t, contract.StatusSucceeded, ada.await(turn.ExecutionId).Status)
+	ada, bob := a.asTenant("ada"), a.asTenant("bob")
+	agent := ada.createAgent(offlineAgent)
+	run := ada.runAgent(agent.Id, "a secret of three words")
+	turn := ada.sendMessage(contract.SendMessage{Message: "another secret"})
+	require.Equal(t, contract.StatusSucceeded, ada.awaitExecution(run.ExecutionId).Status)
+	require.Equal(t, contract.StatusSucceeded, ada.awaitExecution(turn.ExecutionId).Status)
 
 	for _, path := range []string{"/agents/" + agent.Id, run.Urls.Self, turn.Urls.Conversation} {
 		ada.call(http.MethodGet, path, http.StatusOK, nil, nil)
@@ -118,14 +118,14 @@ func TestTenantsDoNotSeeEachOther(t *testing.T) {
 }
 
 // A long poll answers the moment the execution ends, not at its next look.
-func TestLongPollAnswersAtOnce(t *testing.T) {
+func TestLongPollReturnsOnFinish(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	agent := a.agent(offlineAgent)
+	agent := a.createAgent(offlineAgent)
 	// A poll that hears nothing reads again after 2 s and 4 s; the job ends soon
 	// after the first. A busy machine is late, but not each time.
 	for range 10 {
-		e := a.await(a.run(agent.Id, `{"offline":{"sleep":"2s"}}`).ExecutionId)
+		e := a.awaitExecution(a.runAgent(agent.Id, `{"offline":{"sleep":"2s"}}`).ExecutionId)
 		if time.Since(e.FinishedAt) < time.Second/2 {
 			return
 		}
@@ -135,18 +135,18 @@ func TestLongPollAnswersAtOnce(t *testing.T) {
 
 // What was accepted while nothing could run it runs once something can, also
 // after everything was restarted.
-func TestWorkSurvivesARestart(t *testing.T) {
+func TestExecutionsSurviveRestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	onDisk := func(d *app.Dev) { d.Emulators.Dir = dir }
 	a := start(t, onDisk, func(d *app.Dev) { d.NoExecutor = true })
-	agent := a.agent(offlineAgent)
-	accepted := a.run(agent.Id, "one two three")
-	require.Equal(t, contract.StatusQueued, a.get(accepted.ExecutionId).Status)
+	agent := a.createAgent(offlineAgent)
+	accepted := a.runAgent(agent.Id, "one two three")
+	require.Equal(t, contract.StatusQueued, a.getExecution(accepted.ExecutionId).Status)
 	a.stop()
 
 	b := start(t, onDisk)
-	e := b.await(accepted.ExecutionId)
+	e := b.awaitExecution(accepted.ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status)
 	require.Contains(t, e.Result.Text, "3")
 }
@@ -157,30 +157,30 @@ func TestShutdownHandsBack(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	onDisk := func(d *app.Dev) { d.Emulators.Dir = dir }
-	a := start(t, onDisk, func(d *app.Dev) { d.Executor.Grace = 100 * time.Millisecond })
-	agent := a.agent(offlineAgent)
-	accepted := a.run(agent.Id, `{"offline":{"sleep":"8s"}}`)
+	a := start(t, onDisk, func(d *app.Dev) { d.Executor.ShutdownGracePeriod = 100 * time.Millisecond })
+	agent := a.createAgent(offlineAgent)
+	accepted := a.runAgent(agent.Id, `{"offline":{"sleep":"8s"}}`)
 	a.eventually("runs", func() bool { return len(a.containers()) == 1 })
 	began := time.Now()
 	a.stop()
 	require.Less(t, time.Since(began), 10*time.Second)
 
 	b := start(t, onDisk)
-	e := b.await(accepted.ExecutionId)
+	e := b.awaitExecution(accepted.ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status)
 	require.Equal(t, 2, e.Attempt)
 }
 
 // With a warm pool a job finds its container started; each still has one of
 // its own, and all of them are gone at the end.
-func TestWarmContainers(t *testing.T) {
+func TestWarmPool(t *testing.T) {
 	t.Parallel()
-	a := start(t, func(d *app.Dev) { d.Executor.SandboxWarm = 1 })
-	agent := a.agent(offlineAgent)
+	a := start(t, func(d *app.Dev) { d.Executor.WarmPoolSize = 1 })
+	agent := a.createAgent(offlineAgent)
 	used, warm := map[string]bool{}, false
 	for range 3 {
 		a.eventually("one waits", func() bool { return len(a.containers()) >= 1 })
-		e := a.await(a.run(agent.Id, "one two").ExecutionId)
+		e := a.awaitExecution(a.runAgent(agent.Id, "one two").ExecutionId)
 		require.Equal(t, contract.StatusSucceeded, e.Status)
 		var r receipt.Receipt
 		require.NoError(t, json.Unmarshal(e.Receipt, &r))

@@ -61,7 +61,7 @@ func withRuntimes(t *testing.T, text string) func(*app.Dev) {
 
 // A program that nobody wrote for Airlock runs as an agent, by a file alone;
 // and whatever it prints, the execution ends as what it is.
-func TestRuntimesOfAFile(t *testing.T) {
+func TestRuntimesFromFile(t *testing.T) {
 	t.Parallel()
 	a := start(t, withRuntimes(t, ownRuntimes))
 	deep := strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000)
@@ -84,8 +84,8 @@ func TestRuntimesOfAFile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			agent := a.agent(contract.CreateAgent{Name: name, Instructions: "be told", Runtime: tc.runtime})
-			e := a.await(a.run(agent.Id, tc.input).ExecutionId)
+			agent := a.createAgent(contract.CreateAgent{Name: name, Instructions: "be told", Runtime: tc.runtime})
+			e := a.awaitExecution(a.runAgent(agent.Id, tc.input).ExecutionId)
 			require.Equal(t, tc.code, e.Error.Code, e.Error.Message)
 			require.Contains(t, e.Result.Text+e.Error.Message, tc.says)
 			require.Equal(t, tc.code == "", e.Status == contract.StatusSucceeded)
@@ -94,21 +94,21 @@ func TestRuntimesOfAFile(t *testing.T) {
 }
 
 // Which runtimes there are, the API knows from the same file.
-func TestAgentsOfRuntimesThatTheFileDoesNotHave(t *testing.T) {
+func TestAgentWithUnknownRuntime(t *testing.T) {
 	t.Parallel()
 	a := start(t, withRuntimes(t, ownRuntimes), func(d *app.Dev) { d.NoExecutor = true })
 	got := a.do(http.MethodPost, "/agents", jsonType, []byte(`{"name":"A","instructions":"B","runtime":"claude"}`))
 	require.Equal(t, http.StatusBadRequest, got.StatusCode)
 	require.Contains(t, string(got.body), "upper, json, text")
-	require.Equal(t, "upper", a.agent(contract.CreateAgent{Name: "A", Instructions: "B"}).Runtime)
+	require.Equal(t, "upper", a.createAgent(contract.CreateAgent{Name: "A", Instructions: "B"}).Runtime)
 }
 
 // A model that the runtime may not use is told apart from one that failed.
-func TestAModelThatIsNotAllowed(t *testing.T) {
+func TestModelNotAllowed(t *testing.T) {
 	t.Parallel()
 	a := start(t, withRuntimes(t, ownRuntimes))
-	agent := a.agent(contract.CreateAgent{Name: "A", Instructions: "B", Runtime: "told", Model: "large"})
-	e := a.await(a.run(agent.Id, "x").ExecutionId)
+	agent := a.createAgent(contract.CreateAgent{Name: "A", Instructions: "B", Runtime: "told", Model: "large"})
+	e := a.awaitExecution(a.runAgent(agent.Id, "x").ExecutionId)
 	require.Equal(t, contract.FailureCodeModelNotAllowed, e.Error.Code)
 	require.Contains(t, e.Error.Message, "small")
 }

@@ -27,77 +27,79 @@ const (
 	soakClients   = 10
 	// soakLate is how long after it fell due something may still be as it was,
 	// where Firestore and Pub/Sub were there: docs/reliability.md promises it.
-	soakLate = 30 * time.Second
+	soakMaxOverdue = 30 * time.Second
 )
 
 // TestSoak does to a whole Airlock what can be done to it, at random and for a
 // long time, while clients use it. Nobody may notice but by waiting.
 func TestSoak(t *testing.T) {
-	given := os.Getenv(soakEnv)
-	if given == "" {
+	value := os.Getenv(soakEnv)
+	if value == "" {
 		t.Skip("make soak runs it")
 	}
-	long, err := time.ParseDuration(given)
+	duration, err := time.ParseDuration(value)
 	require.NoError(t, err)
 	seed := rand.Uint64()
-	if given := os.Getenv(seedEnv); given != "" {
-		seed, err = strconv.ParseUint(given, 10, 64)
+	if value := os.Getenv(seedEnv); value != "" {
+		seed, err = strconv.ParseUint(value, 10, 64)
 		require.NoError(t, err)
 	}
 	t.Logf("%s=%d", seedEnv, seed)
 
-	l := newLabOn(t, t.TempDir(), "BATCH_WINDOW=20")
-	c := &chaos{lab: l, random: rand.New(rand.NewPCG(seed, 0)), counts: map[string]int{}}
-	c.begin()
-	crowd, agent := newCrowd(l.recorder), l.echo()
+	l := newPersistentFaultCluster(t, t.TempDir(), "BATCH_WINDOW=20")
+	c := &chaos{faultCluster: l, random: rand.New(rand.NewPCG(seed, 0)), faultCounts: map[string]int{}}
+	c.startAll()
+	target, agent := newSoakTarget(l.recorder), l.createEchoAgent()
 	var clients errgroup.Group
-	over := time.Now().Add(long)
+	deadline := time.Now().Add(duration)
 	for i := range soakClients {
 		random := rand.New(rand.NewPCG(seed, uint64(i+1)))
-		clients.Go(func() error { return (&soakClient{crowd: crowd, random: random, agent: agent}).use(t.Context(), over) })
+		clients.Go(func() error {
+			return (&soakClient{soakTarget: target, random: random, agent: agent}).loop(t.Context(), deadline)
+		})
 	}
-	for time.Now().Before(over) {
-		crowd.setURL(l.URL)
-		c.step()
+	for time.Now().Before(deadline) {
+		target.setURL(l.URL)
+		c.injectNext()
 	}
-	c.healAll()
-	crowd.setURL(l.URL)
+	c.clearAll()
+	target.setURL(l.URL)
 	require.NoError(t, clients.Wait())
 
-	var found []history.Violation
-	ended := func() bool {
+	var violations []history.Violation
+	holds := func() bool {
 		h := l.recorder.History()
-		h.Late = soakLate
-		found = history.Check(h)
-		return len(found) == 0
+		h.MaxOverdue = soakMaxOverdue
+		violations = history.Check(h)
+		return len(violations) == 0
 	}
-	patient(ended, 5*time.Minute)
-	for _, v := range found {
+	pollUntil(holds, 5*time.Minute)
+	for _, v := range violations {
 		t.Error(v)
 	}
-	t.Logf("%d faults: %v", c.total(), c.counts)
-	t.Log(history.Sum(l.recorder.History()))
+	t.Logf("%d faults: %v", c.totalFaults(), c.faultCounts)
+	t.Log(history.Summarize(l.recorder.History()))
 
 	// What killed executors had taken comes again, and what was put off for want of
 	// Firestore; what they have left is removed by one that starts.
-	patient(func() bool { return len(l.messages()) == 0 }, 5*time.Minute)
-	c.executors = append(c.executors, l.executor(t))
+	pollUntil(func() bool { return len(l.pendingMessages()) == 0 }, 5*time.Minute)
+	c.executors = append(c.executors, l.startExecutor(t))
 	for _, p := range c.executors {
-		p.end(t, syscall.SIGTERM)
+		p.signalAndWait(t, syscall.SIGTERM)
 	}
-	l.nothingLeft()
-	require.True(t, ended(), "%v", found)
+	l.requireCleanedUp()
+	require.True(t, holds(), "%v", violations)
 }
 
 // patient looks until it holds, or the time is over.
-func patient(holds func() bool, most time.Duration) {
-	look := time.NewTicker(500 * time.Millisecond)
-	defer look.Stop()
-	over := time.After(most)
+func pollUntil(holds func() bool, limit time.Duration) {
+	ticker := time.NewTicker(500 * time.Millisecond)
+	defer ticker.Stop()
+	timeout := time.After(limit)
 	for !holds() {
 		select {
-		case <-look.C:
-		case <-over:
+		case <-ticker.C:
+		case <-timeout:
 			return
 		}
 	}

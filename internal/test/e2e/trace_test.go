@@ -18,21 +18,21 @@ import (
 
 // One POST is one trace, in the caller's: the request, the attempt that it led
 // to in another part, what that did, and the calls of its agent to the model.
-func TestOneTraceFromTheRequestToTheModel(t *testing.T) {
+func TestTraceSpansRequestToModel(t *testing.T) {
 	collector := tracetest.Start(t)
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
 	model := modelstub.Start(modelstub.Always(modelstub.Text("a secret answer")))
 	t.Cleanup(model.Close)
 	a := start(t, withClaude(model), func(d *app.Dev) { require.Equal(t, collector.URL, d.API.Traces.Endpoint) })
-	agent := a.agent(contract.CreateAgent{Name: "Claude", Instructions: "a secret instruction"})
+	agent := a.createAgent(contract.CreateAgent{Name: "Claude", Instructions: "a secret instruction"})
 
 	const caller = "0af7651916cd43dd8448eb211c80319c"
 	header := http.Header{"Content-Type": {"application/json"}, "Traceparent": {"00-" + caller + "-b7ad6b7169203331-01"}}
-	got := a.exchange(http.MethodPost, "/agents/"+agent.Id+"/run", header, []byte(`{"input":"a secret question"}`))
+	got := a.doRequest(http.MethodPost, "/agents/"+agent.Id+"/run", header, []byte(`{"input":"a secret question"}`))
 	require.Equal(t, http.StatusAccepted, got.StatusCode)
-	var accepted contract.Accepted
+	var accepted contract.AcceptedExecution
 	require.NoError(t, json.Unmarshal(got.body, &accepted))
-	e := a.await(accepted.ExecutionId)
+	e := a.awaitExecution(accepted.ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status, "%+v", e.Error)
 	a.stop() // which sends the last spans
 
@@ -45,7 +45,7 @@ func TestOneTraceFromTheRequestToTheModel(t *testing.T) {
 			ours = append(ours, s)
 		}
 	}
-	tree := outline(ours, "b7ad6b7169203331", "")
+	tree := spanTree(ours, "b7ad6b7169203331", "")
 	require.Equal(t, strings.Join([]string{
 		"airlock-api POST /agents/:id/run",
 		"  airlock-executor attempt",
@@ -69,24 +69,24 @@ func TestOneTraceFromTheRequestToTheModel(t *testing.T) {
 }
 
 // What is switched off sends nothing, and an execution runs all the same.
-func TestNothingIsTracedWhereThatIsDisabled(t *testing.T) {
+func TestTracingDisabled(t *testing.T) {
 	collector := tracetest.Start(t)
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
 	t.Setenv("OTEL_SDK_DISABLED", "true")
 	a := start(t)
-	agent := a.agent(contract.CreateAgent{Name: "Offline", Instructions: "repeat"})
-	require.Equal(t, contract.StatusSucceeded, a.await(a.run(agent.Id, "x").ExecutionId).Status)
+	agent := a.createAgent(contract.CreateAgent{Name: "Offline", Instructions: "repeat"})
+	require.Equal(t, contract.StatusSucceeded, a.awaitExecution(a.runAgent(agent.Id, "x").ExecutionId).Status)
 	a.stop()
 	require.Empty(t, collector.Spans())
 }
 
 // outline is the spans below a parent, in the order in which they began.
-func outline(spans []tracetest.Span, parent, indent string) (lines []string) {
+func spanTree(spans []tracetest.Span, parent, indent string) (lines []string) {
 	slices.SortFunc(spans, func(a, b tracetest.Span) int { return int(int64(a.StartTimeUnixNano) - int64(b.StartTimeUnixNano)) })
 	for _, s := range spans {
 		if hex.EncodeToString(s.ParentSpanId) == parent {
 			lines = append(lines, indent+s.Service+" "+s.Name)
-			lines = append(lines, outline(spans, hex.EncodeToString(s.SpanId), indent+"  ")...)
+			lines = append(lines, spanTree(spans, hex.EncodeToString(s.SpanId), indent+"  ")...)
 		}
 	}
 	return lines

@@ -15,7 +15,7 @@ import (
 )
 
 // told is a message as a receiver gets it, verified.
-type told struct {
+type webhookMessage struct {
 	Type string `json:"type"`
 	Data struct {
 		ExecutionID string `json:"executionId"`
@@ -29,16 +29,16 @@ type told struct {
 
 // receiver is somebody else's server: it verifies by the standard's own library
 // with the secret that the API shows, as docs/webhooks.md says.
-func (a *airlock) receiver() (url string, messages <-chan told) {
+func (a *airlock) startWebhookReceiver() (url string, messages <-chan webhookMessage) {
 	a.t.Helper()
 	var shown contract.WebhookSecret
 	a.call(http.MethodGet, "/webhooks/secret", http.StatusOK, nil, &shown)
 	verifier, err := standard.NewWebhook(shown.Secret)
 	require.NoError(a.t, err)
-	got := make(chan told, 100)
+	got := make(chan webhookMessage, 100)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
-		var m told
+		var m webhookMessage
 		if err != nil || verifier.Verify(body, r.Header) != nil || json.Unmarshal(body, &m) != nil {
 			w.WriteHeader(http.StatusBadRequest)
 			return
@@ -50,27 +50,27 @@ func (a *airlock) receiver() (url string, messages <-chan told) {
 	return s.URL, got
 }
 
-func (a *airlock) hear(messages <-chan told) told {
+func (a *airlock) awaitWebhook(messages <-chan webhookMessage) webhookMessage {
 	a.t.Helper()
 	select {
 	case m := <-messages:
 		return m
 	case <-time.After(time.Minute):
 		a.t.Fatal("no message comes")
-		return told{}
+		return webhookMessage{}
 	}
 }
 
-func TestARunAndABatchTellOfTheirEnds(t *testing.T) {
+func TestWebhooksOfRunAndBatch(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	agent := a.agent(offlineAgent)
-	url, messages := a.receiver()
+	agent := a.createAgent(offlineAgent)
+	url, messages := a.startWebhookReceiver()
 
-	var run contract.Accepted
+	var run contract.AcceptedExecution
 	a.call(http.MethodPost, "/agents/"+agent.Id+"/run", http.StatusAccepted,
 		contract.RunAgent{Input: `{"offline":{"exit":3}}`, Webhook: url}, &run)
-	m := a.hear(messages)
+	m := a.awaitWebhook(messages)
 	require.Equal(t, "execution.failed", m.Type)
 	require.Equal(t, run.ExecutionId, m.Data.ExecutionID)
 	require.Equal(t, "agent_error", m.Data.Code)
@@ -80,12 +80,12 @@ func TestARunAndABatchTellOfTheirEnds(t *testing.T) {
 
 	got := a.do(http.MethodPost, "/agents/"+agent.Id+"/batches?webhook="+url, linesType, []byte("\"one\"\n\"two\"\n\"three\"\n"))
 	require.Equal(t, http.StatusAccepted, got.StatusCode, "%s", got.body)
-	m = a.hear(messages)
+	m = a.awaitWebhook(messages)
 	require.Equal(t, "batch.ended", m.Type)
 	var b contract.Batch
 	a.call(http.MethodGet, m.Data.URLs.Self, http.StatusOK, nil, &b)
 	require.Equal(t, m.Data.BatchID, b.Id)
-	require.Equal(t, contract.BatchEnded, b.Status)
+	require.Equal(t, contract.BatchFinished, b.Status)
 	require.Equal(t, 3, b.Progress.Succeeded)
 
 	for _, at := range []string{e.Urls.Delivery, b.Urls.Delivery} {

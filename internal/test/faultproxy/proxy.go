@@ -18,16 +18,16 @@ type Fault struct {
 	Refuse bool
 	// HoldRequests and HoldAnswers keep back what is said in one direction,
 	// as a network does that has lost its way: once it is healed, it arrives.
-	HoldRequests, HoldAnswers bool
+	HoldRequests, HoldResponses bool
 	// Delay keeps every piece back for so long.
 	Delay time.Duration
 }
 
 // What there is to suffer, by name.
 var (
-	Away      = Fault{Refuse: true}                          // nobody listens
-	BlackHole = Fault{HoldRequests: true, HoldAnswers: true} // connections stay, and nothing passes
-	Deaf      = Fault{HoldAnswers: true}                     // what is asked is done, and nobody hears of it
+	Unreachable = Fault{Refuse: true}                            // nobody listens
+	BlackHole   = Fault{HoldRequests: true, HoldResponses: true} // connections stay, and nothing passes
+	NoResponses = Fault{HoldResponses: true}                     // what is asked is done, and nobody hears of it
 )
 
 // Proxy passes connections on to a target, on TCP or on unix sockets.
@@ -36,12 +36,12 @@ type Proxy struct {
 	listener        net.Listener
 	ctx             context.Context // ends the connections
 	stop            context.CancelFunc
-	working         sync.WaitGroup
+	wg              sync.WaitGroup
 
 	mu      sync.Mutex
 	fault   Fault
 	changed chan struct{} // closed with the next change of fault
-	open    map[*pair]struct{}
+	conns   map[*connection]struct{}
 }
 
 // Listen starts a proxy to target at address; for TCP, port 0 takes any free
@@ -55,9 +55,9 @@ func Listen(network, address, target string) (*Proxy, error) {
 	}
 	p := &Proxy{
 		network: network, target: target, listener: l, ctx: ctx, stop: stop,
-		changed: make(chan struct{}), open: map[*pair]struct{}{},
+		changed: make(chan struct{}), conns: map[*connection]struct{}{},
 	}
-	p.working.Go(p.accept)
+	p.wg.Go(p.accept)
 	return p, nil
 }
 
@@ -68,8 +68,8 @@ func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 func (p *Proxy) Close() error {
 	p.stop()
 	err := p.listener.Close()
-	p.Cut()
-	p.working.Wait()
+	p.ResetConnections()
+	p.wg.Wait()
 	return err
 }
 
@@ -81,33 +81,33 @@ func (p *Proxy) Set(f Fault) {
 	p.changed = make(chan struct{})
 	p.mu.Unlock()
 	if f.Refuse {
-		p.Cut()
+		p.ResetConnections()
 	}
 }
 
 // Heal passes everything on again.
-func (p *Proxy) Heal() { p.Set(Fault{}) }
+func (p *Proxy) Clear() { p.Set(Fault{}) }
 
 // Cut ends the connections there are. New ones are taken unless they are refused.
-func (p *Proxy) Cut() {
+func (p *Proxy) ResetConnections() {
 	for _, c := range p.connections() {
-		c.cut()
+		c.reset()
 	}
 }
 
 // HalfClose ends the answers of the connections there are; what their clients
 // still say arrives.
-func (p *Proxy) HalfClose() {
+func (p *Proxy) HalfCloseConnections() {
 	for _, c := range p.connections() {
-		closeWrite(c.front)
+		closeWrite(c.client)
 	}
 }
 
-func (p *Proxy) connections() []*pair {
+func (p *Proxy) connections() []*connection {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all := make([]*pair, 0, len(p.open))
-	for c := range p.open {
+	all := make([]*connection, 0, len(p.conns))
+	for c := range p.conns {
 		all = append(all, c)
 	}
 	return all
@@ -121,53 +121,53 @@ func (p *Proxy) state() (Fault, <-chan struct{}) {
 
 func (p *Proxy) accept() {
 	for {
-		front, err := p.listener.Accept()
+		client, err := p.listener.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
 		if err != nil {
 			continue // of one connection that went before it was taken
 		}
-		p.working.Go(func() { p.serve(front) })
+		p.wg.Go(func() { p.serve(client) })
 	}
 }
 
 // serve passes one connection on until both directions have ended.
-func (p *Proxy) serve(front net.Conn) {
-	defer front.Close()
+func (p *Proxy) serve(client net.Conn) {
+	defer client.Close()
 	if f, _ := p.state(); f.Refuse {
 		return
 	}
-	back, err := new(net.Dialer).DialContext(p.ctx, p.network, p.target)
+	upstream, err := new(net.Dialer).DialContext(p.ctx, p.network, p.target)
 	if err != nil {
 		return
 	}
-	c := newPair(p, front, back)
-	if !p.enter(c) {
-		c.cut()
+	c := newConnection(p, client, upstream)
+	if !p.track(c) {
+		c.reset()
 		return
 	}
-	defer p.leave(c)
-	var both sync.WaitGroup
-	both.Go(func() { c.pass(back, front, func(f Fault) bool { return f.HoldRequests }) })
-	both.Go(func() { c.pass(front, back, func(f Fault) bool { return f.HoldAnswers }) })
-	both.Wait()
-	c.cut()
+	defer p.untrack(c)
+	var directions sync.WaitGroup
+	directions.Go(func() { c.forward(upstream, client, func(f Fault) bool { return f.HoldRequests }) })
+	directions.Go(func() { c.forward(client, upstream, func(f Fault) bool { return f.HoldResponses }) })
+	directions.Wait()
+	c.reset()
 }
 
 // enter makes the connection known to Cut, unless it should be cut already.
-func (p *Proxy) enter(c *pair) bool {
+func (p *Proxy) track(c *connection) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.fault.Refuse || p.ctx.Err() != nil {
 		return false
 	}
-	p.open[c] = struct{}{}
+	p.conns[c] = struct{}{}
 	return true
 }
 
-func (p *Proxy) leave(c *pair) {
+func (p *Proxy) untrack(c *connection) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.open, c)
+	delete(p.conns, c)
 }

@@ -6,35 +6,35 @@ import (
 )
 
 // batch judges that a batch adds up, and never had more in flight than it may.
-func (c *check) batch(id string, life []Version) {
-	for i, v := range life[1:] {
-		c.overdue(id, life[i].Batch.Due, v.At)
+func (c *checker) checkBatch(id string, batchVersions []Version) {
+	for i, v := range batchVersions[1:] {
+		c.checkOverdue(id, batchVersions[i].Batch.Due, v.At)
 	}
-	b := last(life).Batch
+	b := lastVersion(batchVersions).Batch
 	if b.FinishedAt == nil {
-		c.report("every batch ends", id, "%d of %d inputs", b.Next, b.Total)
+		c.addViolation("every batch ends", id, "%d of %d inputs", b.NextInput, b.Total)
 		return
 	}
 	var versions []Version
-	made := 0
-	for _, of := range c.executions {
-		if of[0].Execution.BatchID != id {
+	created := 0
+	for _, executionVersions := range c.executions {
+		if executionVersions[0].Execution.BatchID != id {
 			continue
 		}
-		made++
-		versions = append(versions, of...)
-		if end := last(of).Execution; end.FinishedAt != nil && end.FinishedAt.After(*b.FinishedAt) {
-			c.report("a batch ends last", id, "at %s, and %s at %s", b.FinishedAt, end.ID, end.FinishedAt)
+		created++
+		versions = append(versions, executionVersions...)
+		if end := lastVersion(executionVersions).Execution; end.FinishedAt != nil && end.FinishedAt.After(*b.FinishedAt) {
+			c.addViolation("a batch ends last", id, "at %s, and %s at %s", b.FinishedAt, end.ID, end.FinishedAt)
 		}
 	}
-	if made != b.Next || made != b.Total && !b.CancelRequested {
-		c.report("every batch adds up", id, "%d executions, %d inputs of %d were fed", made, b.Next, b.Total)
+	if created != b.NextInput || created != b.Total && !b.CancelRequested {
+		c.addViolation("every batch adds up", id, "%d executions, %d inputs of %d were fed", created, b.NextInput, b.Total)
 	}
-	c.window(id, b.Window, versions)
+	c.checkBatchWindow(id, b.Window, versions)
 }
 
 // window judges how many executions of a batch were in flight at once.
-func (c *check) window(id string, most int, versions []Version) {
+func (c *checker) checkBatchWindow(id string, window int, versions []Version) {
 	// At one instant what ends makes room before what is made takes it.
 	slices.SortStableFunc(versions, func(a, b Version) int {
 		return cmp.Or(a.At.Compare(b.At), -compareBool(a.Execution.Status.Terminal(), b.Execution.Status.Terminal()))
@@ -46,8 +46,8 @@ func (c *check) window(id string, most int, versions []Version) {
 			continue
 		}
 		inFlight[v.Execution.ID] = true
-		if len(inFlight) > most {
-			c.report("a batch keeps its window", id, "%d in flight at %s, of %d", len(inFlight), v.At, most)
+		if len(inFlight) > window {
+			c.addViolation("a batch keeps its window", id, "%d in flight at %s, of %d", len(inFlight), v.At, window)
 			return
 		}
 	}

@@ -20,45 +20,45 @@ func (v Violation) String() string { return fmt.Sprintf("%s: %s: %s", v.Subject,
 
 // Rules that Figures count by.
 const (
-	ruleThere = "what was accepted is there"
-	ruleEnds  = "everything ends"
-	ruleStays = "an end never changes"
+	ruleAcceptedIsStored = "what was accepted is there"
+	ruleFinishes         = "everything ends"
+	ruleFinalIsImmutable = "an end never changes"
 )
 
 // Check returns what was not kept, in a stable order; nothing means that all of it held.
 func Check(h History) []Violation {
-	c := newCheck(h)
-	for id, life := range c.executions {
-		c.execution(id, life)
+	c := newChecker(h)
+	for id, versions := range c.executions {
+		c.checkExecution(id, versions)
 	}
-	for _, p := range h.Promises {
-		c.promise(p)
+	for _, p := range h.Acceptances {
+		c.checkAcceptance(p)
 	}
-	for _, s := range h.Sights {
-		c.sight(s)
+	for _, s := range h.Observations {
+		c.checkObservation(s)
 	}
-	c.conversations()
-	for id, life := range c.batches {
-		c.batch(id, life)
+	c.checkConversations()
+	for id, versions := range c.batches {
+		c.checkBatch(id, versions)
 	}
-	slices.SortFunc(c.found, func(a, b Violation) int { return strings.Compare(a.String(), b.String()) })
-	return c.found
+	slices.SortFunc(c.violations, func(a, b Violation) int { return strings.Compare(a.String(), b.String()) })
+	return c.violations
 }
 
 // check is a History put in order, and what was found in it so far.
-type check struct {
+type checker struct {
 	History
-	executions map[string][]Version // by ID, each oldest first
-	batches    map[string][]Version
-	messages   map[string][]Version // by the ID of the execution
-	talks      map[string][]Version // conversations by ID
-	found      []Violation
+	executions    map[string][]Version // by ID, each oldest first
+	batches       map[string][]Version
+	messages      map[string][]Version // by the ID of the execution
+	conversations map[string][]Version // conversations by ID
+	violations    []Violation
 }
 
-func newCheck(h History) *check {
-	c := &check{
+func newChecker(h History) *checker {
+	c := &checker{
 		History: h, executions: map[string][]Version{}, batches: map[string][]Version{},
-		messages: map[string][]Version{}, talks: map[string][]Version{},
+		messages: map[string][]Version{}, conversations: map[string][]Version{},
 	}
 	ordered := slices.Clone(h.Versions)
 	slices.SortStableFunc(ordered, func(a, b Version) int { return a.At.Compare(b.At) })
@@ -71,62 +71,62 @@ func newCheck(h History) *check {
 		case v.Message != nil:
 			c.messages[v.Message.ExecutionID] = append(c.messages[v.Message.ExecutionID], v)
 		case v.Conversation != nil:
-			c.talks[v.Conversation.ID] = append(c.talks[v.Conversation.ID], v)
+			c.conversations[v.Conversation.ID] = append(c.conversations[v.Conversation.ID], v)
 		default:
-			c.report("nothing is deleted", v.Path, "deleted at %s", v.At)
+			c.addViolation("nothing is deleted", v.Path, "deleted at %s", v.At)
 		}
 	}
 	return c
 }
 
-func (c *check) report(rule, subject, detail string, args ...any) {
-	c.found = append(c.found, Violation{Rule: rule, Subject: subject, Detail: fmt.Sprintf(detail, args...)})
+func (c *checker) addViolation(rule, subject, detail string, args ...any) {
+	c.violations = append(c.violations, Violation{Rule: rule, Subject: subject, Detail: fmt.Sprintf(detail, args...)})
 }
 
-func (c *check) promise(p Promise) {
+func (c *checker) checkAcceptance(p Acceptance) {
 	if p.Batch != "" {
 		if c.batches[p.Batch] == nil {
-			c.report(ruleThere, p.Batch, "lost")
+			c.addViolation(ruleAcceptedIsStored, p.Batch, "lost")
 		}
 		return
 	}
-	life := c.executions[p.Execution]
-	if life == nil {
-		c.report(ruleThere, p.Execution, "lost")
+	versions := c.executions[p.Execution]
+	if versions == nil {
+		c.addViolation(ruleAcceptedIsStored, p.Execution, "lost")
 		return
 	}
-	end := last(life).Execution
+	end := lastVersion(versions).Execution
 	if p.Text != "" && end.Result != nil && end.Result.Text != p.Text {
-		c.report("a result is its own execution's", p.Execution, "%q instead of %q", end.Result.Text, p.Text)
+		c.addViolation("a result is its own execution's", p.Execution, "%q instead of %q", end.Result.Text, p.Text)
 	}
 }
 
-func (c *check) sight(s Sight) {
-	life := c.executions[s.Execution]
-	if life == nil {
-		c.report("no result without its execution", s.Execution, "a caller saw it %s", s.Status)
+func (c *checker) checkObservation(s Observation) {
+	versions := c.executions[s.Execution]
+	if versions == nil {
+		c.addViolation("no result without its execution", s.Execution, "a caller saw it %s", s.Status)
 		return
 	}
-	end := last(life).Execution
-	if end.Status != s.Status || text(end) != s.Text {
-		c.report("an end that was shown stays", s.Execution, "%s %q was shown, %s %q is stored", s.Status, s.Text, end.Status, text(end))
+	end := lastVersion(versions).Execution
+	if end.Status != s.Status || resultText(end) != s.Text {
+		c.addViolation("an end that was shown stays", s.Execution, "%s %q was shown, %s %q is stored", s.Status, s.Text, end.Status, resultText(end))
 	}
 }
 
 // overdue reports a version that stayed longer than it may past its due time,
 // unless something that is needed was away meanwhile.
-func (c *check) overdue(subject string, due *time.Time, until time.Time) {
-	if c.Late == 0 {
+func (c *checker) checkOverdue(subject string, due *time.Time, until time.Time) {
+	if c.MaxOverdue == 0 {
 		return
 	}
-	if late := c.lateness(due, until); late > c.Late {
-		c.report("nothing waits for ever", subject, "due at %s, looked at %s later", due, late)
+	if overdue := c.overdueBy(due, until); overdue > c.MaxOverdue {
+		c.addViolation("nothing waits for ever", subject, "due at %s, looked at %s later", due, overdue)
 	}
 }
 
-func last(life []Version) Version { return life[len(life)-1] }
+func lastVersion(versions []Version) Version { return versions[len(versions)-1] }
 
-func text(e *execution.Execution) string {
+func resultText(e *execution.Execution) string {
 	if e.Result == nil {
 		return ""
 	}

@@ -14,14 +14,14 @@ import (
 )
 
 // below is a document's path without the database.
-func below(name string) string {
+func documentPath(name string) string {
 	_, path, _ := strings.Cut(name, "/documents/")
 	return path
 }
 
 // decode reads of a document what is judged.
 func decode(d *pb.Document) Version {
-	v := Version{Path: below(d.Name), At: d.UpdateTime.AsTime(), Content: fingerprint(d)}
+	v := Version{Path: documentPath(d.Name), At: d.UpdateTime.AsTime(), Content: fingerprint(d)}
 	segments := strings.Split(v.Path, "/")
 	f := fields(d.Fields)
 	switch segments[len(segments)-2] {
@@ -31,12 +31,12 @@ func decode(d *pb.Document) Version {
 		v.Conversation = f.conversation()
 	case "messages":
 		v.Message = &conversation.Message{
-			Turn: f.number("turn"), Role: execution.Role(f.text("role")), Text: f.text("text"), ExecutionID: f.text("executionId"),
+			Turn: f.intField("turn"), Role: execution.Role(f.stringField("role")), Text: f.stringField("text"), ExecutionID: f.stringField("executionId"),
 		}
 	case "batches":
 		v.Batch = &batch.Batch{
-			ID: f.text("id"), Total: f.number("total"), Window: f.number("window"), Next: f.number("next"),
-			CancelRequested: f["cancelRequested"].GetBooleanValue(), Due: f.time("due"), FinishedAt: f.time("finishedAt"),
+			ID: f.stringField("id"), Total: f.intField("total"), Window: f.intField("window"), NextInput: f.intField("next"),
+			CancelRequested: f["cancelRequested"].GetBooleanValue(), Due: f.timeField("due"), FinishedAt: f.timeField("finishedAt"),
 		}
 	}
 	return v
@@ -54,11 +54,11 @@ func fingerprint(d *pb.Document) string {
 // fields of a document; what is not there reads as zero.
 type fields map[string]*pb.Value
 
-func (f fields) text(name string) string { return f[name].GetStringValue() }
+func (f fields) stringField(name string) string { return f[name].GetStringValue() }
 
-func (f fields) number(name string) int { return int(f[name].GetIntegerValue()) }
+func (f fields) intField(name string) int { return int(f[name].GetIntegerValue()) }
 
-func (f fields) time(name string) *time.Time {
+func (f fields) timeField(name string) *time.Time {
 	if f[name].GetTimestampValue() == nil {
 		return nil
 	}
@@ -67,33 +67,33 @@ func (f fields) time(name string) *time.Time {
 }
 
 // of is a map within the document; nil where there is none.
-func (f fields) of(name string) fields { return f[name].GetMapValue().GetFields() }
+func (f fields) mapField(name string) fields { return f[name].GetMapValue().GetFields() }
 
 func (f fields) execution() *execution.Execution {
 	e := &execution.Execution{
-		ID: f.text("id"), Owner: f.text("owner"), Kind: execution.Kind(f.text("kind")), Lane: execution.Lane(f.text("lane")), Status: execution.Status(f.text("status")),
-		ConversationID: f.text("conversationId"), Turn: f.number("turn"), BatchID: f.text("batchId"), RetryOf: f.text("retryOf"),
-		Attempt: f.number("attempt"), Spent: f.number("spent"), MaxAttempts: f.number("maxAttempts"),
-		CancelRequested: f["cancelRequested"].GetBooleanValue(), Receipt: f.text("receipt"),
-		Due: f.time("due"), StartedAt: f.time("startedAt"), FinishedAt: f.time("finishedAt"),
+		ID: f.stringField("id"), Tenant: f.stringField("owner"), Kind: execution.Kind(f.stringField("kind")), Lane: execution.Lane(f.stringField("lane")), Status: execution.Status(f.stringField("status")),
+		ConversationID: f.stringField("conversationId"), Turn: f.intField("turn"), BatchID: f.stringField("batchId"), RetryOf: f.stringField("retryOf"),
+		Attempt: f.intField("attempt"), FailedAttempts: f.intField("spent"), MaxAttempts: f.intField("maxAttempts"),
+		CancelRequested: f["cancelRequested"].GetBooleanValue(), Receipt: f.stringField("receipt"),
+		Due: f.timeField("due"), StartedAt: f.timeField("startedAt"), FinishedAt: f.timeField("finishedAt"),
 	}
-	if lease := f.of("lease"); lease != nil {
-		e.Lease = &execution.Lease{Executor: lease.text("executor")}
-		if expires := lease.time("expires"); expires != nil {
+	if lease := f.mapField("lease"); lease != nil {
+		e.Lease = &execution.Lease{Executor: lease.stringField("executor")}
+		if expires := lease.timeField("expires"); expires != nil {
 			e.Lease.Expires = *expires
 		}
 	}
-	if result := f.of("result"); result != nil {
-		e.Result = &execution.Result{Text: result.text("text")}
+	if result := f.mapField("result"); result != nil {
+		e.Result = &execution.Result{Text: result.stringField("text")}
 	}
-	if failure := f.of("error"); failure != nil {
-		e.Failure = &execution.Failure{Code: execution.Code(failure.text("code"))}
+	if failure := f.mapField("error"); failure != nil {
+		e.Failure = &execution.Failure{Code: execution.Code(failure.stringField("code"))}
 	}
 	return e
 }
 
 func (f fields) conversation() *conversation.Conversation {
-	c := &conversation.Conversation{ID: f.text("id"), Turns: f.number("turns")}
+	c := &conversation.Conversation{ID: f.stringField("id"), Turns: f.intField("turns")}
 	for _, id := range f["pending"].GetArrayValue().GetValues() {
 		c.Pending = append(c.Pending, id.GetStringValue())
 	}

@@ -25,19 +25,19 @@ func document() *pb.Document {
 	}
 }
 
-func TestDecodeABatch(t *testing.T) {
+func TestDecodeBatch(t *testing.T) {
 	t.Parallel()
 	v := decode(document())
 	require.Equal(t, "tenants/ada/batches/bat_1", v.Path)
 	require.True(t, v.At.Equal(epoch))
-	require.Equal(t, bulk, v.Batch.ID)
-	require.Equal(t, []int{7, 3, 5}, []int{v.Batch.Total, v.Batch.Next, v.Batch.Window})
+	require.Equal(t, batchID, v.Batch.ID)
+	require.Equal(t, []int{7, 3, 5}, []int{v.Batch.Total, v.Batch.NextInput, v.Batch.Window})
 	require.True(t, v.Batch.CancelRequested)
 	require.True(t, v.Batch.Due.Equal(epoch))
 	require.Nil(t, v.Batch.FinishedAt)
 }
 
-func TestContentTellsVersionsApart(t *testing.T) {
+func TestContentDiffersByVersion(t *testing.T) {
 	t.Parallel()
 	a, b := document(), document()
 	require.Equal(t, decode(a).Content, decode(b).Content)
@@ -46,16 +46,16 @@ func TestContentTellsVersionsApart(t *testing.T) {
 }
 
 // A watch that begins anew hears everything once more.
-func TestAVersionIsNotedOnce(t *testing.T) {
+func TestVersionIsRecordedOnce(t *testing.T) {
 	t.Parallel()
 	var r Recorder
 	for range 2 {
-		r.stored(decode(document()))
+		r.recordVersion(decode(document()))
 	}
 	require.Len(t, r.History().Versions, 1)
 	later := document()
 	later.UpdateTime = timestamppb.New(at(1))
-	r.stored(decode(later))
-	r.stored(Version{Path: "tenants/ada/batches/bat_1", At: at(2)})
+	r.recordVersion(decode(later))
+	r.recordVersion(Version{Path: "tenants/ada/batches/bat_1", At: at(2)})
 	require.Len(t, r.History().Versions, 3)
 }

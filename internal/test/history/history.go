@@ -13,24 +13,24 @@ import (
 
 // History is everything that a verdict rests on. All times are Firestore's.
 type History struct {
-	Promises []Promise
-	Sights   []Sight
-	Versions []Version // in the order of their commits
-	Outages  []Span    // in which nothing can be put right in time
+	Acceptances  []Acceptance
+	Observations []Observation
+	Versions     []Version   // in the order of their commits
+	Outages      []TimeRange // in which nothing can be put right in time
 
 	// Late is how long after it fell due something may still be as it was; 0:
 	// this history does not tell.
-	Late time.Duration
+	MaxOverdue time.Duration
 }
 
 // Promise is a 202: of one execution, or of a batch.
-type Promise struct {
+type Acceptance struct {
 	Execution, Batch string
 	Text             string // with which the execution has to succeed if it does; empty: not known
 }
 
 // Sight is an end that a caller was shown.
-type Sight struct {
+type Observation struct {
 	Execution string
 	Status    execution.Status
 	Text      string // of the result
@@ -51,6 +51,6 @@ type Version struct {
 }
 
 // Span is a time from one instant to another.
-type Span struct{ From, To time.Time }
+type TimeRange struct{ From, To time.Time }
 
-func (s Span) meets(o Span) bool { return s.From.Before(o.To) && o.From.Before(s.To) }
+func (s TimeRange) overlaps(o TimeRange) bool { return s.From.Before(o.To) && o.From.Before(s.To) }

@@ -9,7 +9,7 @@ import (
 )
 
 // groups are the collections that are watched, wherever they are.
-var groups = []string{"executions", "conversations", "messages", "batches"}
+var collectionGroups = []string{"executions", "conversations", "messages", "batches"}
 
 // Watch writes down every version of every document of a project, until ctx
 // ends or the stream does, and says ready once it hears of new ones. It reads
@@ -21,7 +21,7 @@ func (r *Recorder) Watch(ctx context.Context, conn grpc.ClientConnInterface, pro
 	if err != nil {
 		return err
 	}
-	for i, group := range groups {
+	for i, group := range collectionGroups {
 		if err := stream.Send(&pb.ListenRequest{
 			Database: database,
 			TargetChange: &pb.ListenRequest_AddTarget{AddTarget: &pb.Target{
@@ -43,12 +43,12 @@ func (r *Recorder) Watch(ctx context.Context, conn grpc.ClientConnInterface, pro
 		if err != nil {
 			return err
 		}
-		r.hear(m)
-		if c := m.GetTargetChange(); c.GetTargetChangeType() == pb.TargetChange_CURRENT && len(current) < len(groups) {
+		r.handleResponse(m)
+		if c := m.GetTargetChange(); c.GetTargetChangeType() == pb.TargetChange_CURRENT && len(current) < len(collectionGroups) {
 			for _, id := range c.TargetIds {
 				current[id] = true
 			}
-			if len(current) == len(groups) {
+			if len(current) == len(collectionGroups) {
 				ready()
 			}
 		}
@@ -58,12 +58,12 @@ func (r *Recorder) Watch(ctx context.Context, conn grpc.ClientConnInterface, pro
 	}
 }
 
-func (r *Recorder) hear(m *pb.ListenResponse) {
+func (r *Recorder) handleResponse(m *pb.ListenResponse) {
 	switch {
 	case m.GetDocumentChange() != nil && len(m.GetDocumentChange().RemovedTargetIds) == 0:
-		r.stored(decode(m.GetDocumentChange().Document))
+		r.recordVersion(decode(m.GetDocumentChange().Document))
 	case m.GetDocumentDelete() != nil:
-		gone := m.GetDocumentDelete()
-		r.stored(Version{Path: below(gone.Document), At: gone.ReadTime.AsTime()})
+		deleted := m.GetDocumentDelete()
+		r.recordVersion(Version{Path: documentPath(deleted.Document), At: deleted.ReadTime.AsTime()})
 	}
 }

@@ -18,19 +18,19 @@ import (
 func TestMain(m *testing.M) { emulatortest.Main(m) }
 
 // Every version is there, also of changes that come fast, and what is real passes.
-func TestWatchMissesNothing(t *testing.T) {
+func TestWatchRecordsEveryVersion(t *testing.T) {
 	t.Parallel()
 	f := emulatortest.StartFirestore(t, firestoreemulator.Options{})
 	s := store.New(f.Client)
 	r, _ := historytest.Watch(t, f.Address(), emulatortest.Project)
-	a := agent.Agent{Owner: "ada", Name: "A", Instructions: "Echo", Runtime: "offline", Timeout: time.Minute}
+	a := agent.Agent{Tenant: "ada", Name: "A", Instructions: "Echo", Runtime: "offline", Timeout: time.Minute}
 	require.NoError(t, s.CreateAgent(t.Context(), &a))
-	ran, err := s.SubmitRun(t.Context(), store.Run{Owner: "ada", AgentID: a.ID, Input: "x"})
+	ran, err := s.SubmitRun(t.Context(), store.RunRequest{Tenant: "ada", AgentID: a.ID, Input: "x"})
 	require.NoError(t, err)
-	said, err := s.SubmitTurn(t.Context(), store.Turn{Owner: "ada", Message: "hello", Builder: execution.Task{Runtime: "offline"}})
+	said, err := s.SubmitTurn(t.Context(), store.TurnRequest{Tenant: "ada", Message: "hello", Builder: execution.Task{Runtime: "offline"}})
 	require.NoError(t, err)
-	r.Promised(history.Promise{Execution: ran.Execution.ID, Text: "done"})
-	r.Promised(history.Promise{Execution: said.Execution.ID})
+	r.RecordAcceptance(history.Acceptance{Execution: ran.Execution.ID, Text: "done"})
+	r.RecordAcceptance(history.Acceptance{Execution: said.Execution.ID})
 
 	const renewals = 20
 	for _, ref := range []execution.Ref{ran.Execution.Ref(), said.Execution.Ref()} {
@@ -46,10 +46,10 @@ func TestWatchMissesNothing(t *testing.T) {
 			Status: execution.Succeeded, Result: &execution.Result{Text: "done"},
 			Receipt: `{"execution":"` + ref.ID + `","attempt":1,"executor":"x1"}`,
 		}})
-		r.Saw(history.Sight{ref.ID, execution.Succeeded, "done"})
+		r.RecordObservation(history.Observation{ref.ID, execution.Succeeded, "done"})
 	}
 	require.Eventually(t, func() bool { return len(history.Check(r.History())) == 0 }, 10*time.Second, 10*time.Millisecond, "%v", history.Check(r.History()))
 	// Queued, running, renewed, ended; the turn besides: two messages, and its conversation with and without it.
 	require.Len(t, r.History().Versions, 2*(3+renewals)+4)
-	require.Equal(t, 2, history.Sum(r.History()).ByStatus[execution.Succeeded])
+	require.Equal(t, 2, history.Summarize(r.History()).ByStatus[execution.Succeeded])
 }

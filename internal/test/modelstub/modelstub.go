@@ -12,48 +12,48 @@ import (
 )
 
 // Script says how to answer a request. It may be called concurrently.
-type Script func(Request) Answer
+type Script func(Request) Response
 
 // Server is one stand-in. Its zero value is not ready, see Start.
 type Server struct {
-	http   *httptest.Server
+	server *httptest.Server
 	script Script
-	ended  chan struct{} // closed by Close; what hangs, hangs until then
+	closed chan struct{} // closed by Close; what hangs, hangs until then
 
-	mu       sync.Mutex
-	requests []Request
-	heard    chan Request
-	gone     chan Request
+	mu           sync.Mutex
+	requests     []Request
+	received     chan Request
+	disconnected chan Request
 }
 
 // Start serves on a loopback address until Close.
 func Start(script Script) *Server {
-	s := prepare(script)
-	s.http.Start()
+	s := newServer(script)
+	s.server.Start()
 	return s
 }
 
 // StartTLS serves as Start does, with TLS and HTTP/2 as the real API has them.
 func StartTLS(script Script) *Server {
-	s := prepare(script)
-	s.http.EnableHTTP2 = true
-	s.http.StartTLS()
+	s := newServer(script)
+	s.server.EnableHTTP2 = true
+	s.server.StartTLS()
 	return s
 }
 
-func prepare(script Script) *Server {
+func newServer(script Script) *Server {
 	s := &Server{
-		script: script,
-		ended:  make(chan struct{}),
-		heard:  make(chan Request, backlog),
-		gone:   make(chan Request, backlog),
+		script:       script,
+		closed:       make(chan struct{}),
+		received:     make(chan Request, eventBuffer),
+		disconnected: make(chan Request, eventBuffer),
 	}
-	s.http = httptest.NewUnstartedServer(s)
+	s.server = httptest.NewUnstartedServer(s)
 	return s
 }
 
 // Certificate is that of StartTLS.
-func (s *Server) Certificate() *x509.Certificate { return s.http.Certificate() }
+func (s *Server) Certificate() *x509.Certificate { return s.server.Certificate() }
 
 // RootCAs are what a client of StartTLS has to trust.
 func (s *Server) RootCAs() *x509.CertPool {
@@ -63,11 +63,11 @@ func (s *Server) RootCAs() *x509.CertPool {
 }
 
 // backlog is how many events a test may leave unread.
-const backlog = 1024
+const eventBuffer = 1024
 
 // URL is where the stand-in listens.
 func (s *Server) URL() *url.URL {
-	u, err := url.Parse(s.http.URL)
+	u, err := url.Parse(s.server.URL)
 	if err != nil {
 		panic(err) // httptest makes valid URLs
 	}
@@ -76,8 +76,8 @@ func (s *Server) URL() *url.URL {
 
 // Close ends what hangs and stops the server.
 func (s *Server) Close() {
-	close(s.ended)
-	s.http.Close()
+	close(s.closed)
+	s.server.Close()
 }
 
 // Requests are all requests so far, in their order.
@@ -88,15 +88,15 @@ func (s *Server) Requests() []Request {
 }
 
 // Heard gets each request as it arrives.
-func (s *Server) Heard() <-chan Request { return s.heard }
+func (s *Server) Received() <-chan Request { return s.received }
 
 // Gone gets each request whose client went away before its answer was complete.
-func (s *Server) Gone() <-chan Request { return s.gone }
+func (s *Server) Disconnected() <-chan Request { return s.disconnected }
 
 // ServeHTTP answers by the script. It takes any path, so that a test sees what
 // was really asked.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	request, err := read(r)
+	request, err := parseRequest(r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -105,16 +105,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	request.Number = len(s.requests) + 1
 	s.requests = append(s.requests, request)
 	s.mu.Unlock()
-	note(s.heard, request)
+	trySend(s.received, request)
 
-	s.script(request).write(w, r, request, s.ended)
+	s.script(request).write(w, r, request, s.closed)
 	if r.Context().Err() != nil {
-		note(s.gone, request)
+		trySend(s.disconnected, request)
 	}
 }
 
 // note drops what nobody reads.
-func note(to chan<- Request, r Request) {
+func trySend(to chan<- Request, r Request) {
 	select {
 	case to <- r:
 	default:

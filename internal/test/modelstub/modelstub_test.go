@@ -49,7 +49,7 @@ const (
 	stream = `{"model":"m","stream":true,"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"tool_result","content":[{"type":"text","text":"b"}]}]}]}`
 )
 
-func TestAWholeAnswer(t *testing.T) {
+func TestResponseWithoutStream(t *testing.T) {
 	s := start(t, modelstub.Always(modelstub.Text("hello")))
 	status, body := read(t, s, whole)
 	require.Equal(t, http.StatusOK, status)
@@ -71,7 +71,7 @@ func events(t *testing.T, body string) (kinds []string, data []map[string]any) {
 	return kinds, data
 }
 
-func TestAStreamedAnswer(t *testing.T) {
+func TestStreamedResponse(t *testing.T) {
 	long := strings.Repeat("x", 5000)
 	_, body := read(t, start(t, modelstub.Always(modelstub.Text(long))), stream)
 	kinds, data := events(t, body)
@@ -86,8 +86,8 @@ func TestAStreamedAnswer(t *testing.T) {
 	require.EqualValues(t, 20, data[5]["usage"].(map[string]any)["output_tokens"])
 }
 
-func TestAToolCall(t *testing.T) {
-	s := start(t, modelstub.Always(modelstub.Tool("Bash", map[string]string{"command": "id"})))
+func TestToolUse(t *testing.T) {
+	s := start(t, modelstub.Always(modelstub.ToolUse("Bash", map[string]string{"command": "id"})))
 	_, body := read(t, s, whole)
 	require.Contains(t, body, `"stop_reason":"tool_use"`)
 	require.Contains(t, body, `"input":{"command":"id"}`)
@@ -96,7 +96,7 @@ func TestAToolCall(t *testing.T) {
 	require.Equal(t, `{"command":"id"}`, data[2]["delta"].(map[string]any)["partial_json"])
 }
 
-func TestErrorsAndOrder(t *testing.T) {
+func TestStatusAndSequence(t *testing.T) {
 	s := start(t, modelstub.Sequence(modelstub.Status(529, "overloaded_error", "busy"), modelstub.Text("first"), modelstub.Text("last")))
 	status, body := read(t, s, whole)
 	require.Equal(t, 529, status)
@@ -115,13 +115,13 @@ func TestByPrompt(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, status)
 }
 
-func TestRequestsAreRemembered(t *testing.T) {
+func TestRequestsAreRecorded(t *testing.T) {
 	s := start(t, modelstub.Always(modelstub.Text("hello")))
 	read(t, s, whole)
 	read(t, s, stream)
 	requests := s.Requests()
 	require.Len(t, requests, 2)
-	require.Equal(t, "key", requests[0].Key())
+	require.Equal(t, "key", requests[0].APIKey())
 	require.Equal(t, "/v1/messages", requests[0].Target)
 	require.Equal(t, "be brief", requests[0].System)
 	require.Equal(t, []string{"Bash"}, requests[0].Tools)
@@ -129,11 +129,11 @@ func TestRequestsAreRemembered(t *testing.T) {
 	require.Equal(t, 2, requests[1].Number)
 	require.True(t, requests[1].Stream)
 	require.Equal(t, "a\nb", requests[1].Prompt())
-	require.Equal(t, 1, (<-s.Heard()).Number)
+	require.Equal(t, 1, (<-s.Received()).Number)
 }
 
-func TestWhatHangsEndsWithItsClient(t *testing.T) {
-	for name, answer := range map[string]modelstub.Answer{"hang": modelstub.Hang(), "stall": modelstub.Stall("hello")} {
+func TestHangEndsOnDisconnect(t *testing.T) {
+	for name, answer := range map[string]modelstub.Response{"hang": modelstub.Hang(), "stall": modelstub.Stall("hello")} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, modelstub.Always(answer))
 			ctx, cancel := context.WithCancel(t.Context())
@@ -145,11 +145,11 @@ func TestWhatHangsEndsWithItsClient(t *testing.T) {
 					_ = got.Body.Close()
 				}
 			}()
-			<-s.Heard()
+			<-s.Received()
 			cancel()
 			<-done
 			select {
-			case <-s.Gone():
+			case <-s.Disconnected():
 			case <-time.After(10 * time.Second):
 				t.Fatal("the stand-in did not notice")
 			}
@@ -157,8 +157,8 @@ func TestWhatHangsEndsWithItsClient(t *testing.T) {
 	}
 }
 
-func TestACutStreamIsReset(t *testing.T) {
-	s := start(t, modelstub.Always(modelstub.Cut("hello")))
+func TestResetMidStream(t *testing.T) {
+	s := start(t, modelstub.Always(modelstub.ResetMidStream("hello")))
 	got, err := post(t.Context(), t, s, stream)
 	require.NoError(t, err)
 	defer got.Body.Close()
@@ -166,7 +166,7 @@ func TestACutStreamIsReset(t *testing.T) {
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 }
 
-func TestWhatIsNotARequestIsRefused(t *testing.T) {
+func TestInvalidRequestIsRejected(t *testing.T) {
 	s := start(t, modelstub.Always(modelstub.Text("hello")))
 	status, _ := read(t, s, "hello")
 	require.Equal(t, http.StatusBadRequest, status)

@@ -40,9 +40,9 @@ func (r Request) Prompt() string {
 }
 
 // Key is the API key that arrived.
-func (r Request) Key() string { return r.Header.Get("X-Api-Key") }
+func (r Request) APIKey() string { return r.Header.Get("X-Api-Key") }
 
-func read(r *http.Request) (Request, error) {
+func parseRequest(r *http.Request) (Request, error) {
 	raw, err := io.ReadAll(r.Body)
 	if err != nil {
 		return Request{}, fmt.Errorf("read the body: %w", err)

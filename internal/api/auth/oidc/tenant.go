@@ -9,15 +9,15 @@ import (
 )
 
 // hashed begins the tenants that are named by a hash.
-const hashed = "oidc-"
+const hashedTenantPrefix = "oidc-"
 
-// tenantName names the tenant of a claim: by the claim itself where that can be a
+// tenantOfClaim names the tenant of a claim: by the claim itself where that can be a
 // tenant's name, else by its hash. A claim that looks like a hash is hashed as
 // well, so that no two claims ever name one tenant.
-func tenantName(claim string) string {
-	if tenant.ValidTenant(claim) && !strings.HasPrefix(claim, hashed) {
+func tenantOfClaim(claim string) string {
+	if tenant.ValidName(claim) && !strings.HasPrefix(claim, hashedTenantPrefix) {
 		return claim
 	}
 	sum := sha256.Sum256([]byte(claim))
-	return hashed + hex.EncodeToString(sum[:])
+	return hashedTenantPrefix + hex.EncodeToString(sum[:])
 }

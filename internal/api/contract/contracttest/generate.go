@@ -32,15 +32,15 @@ func Requests(count int, ids map[string][]string) *rapid.Generator[[]Request] {
 		names := rapid.Permutation(slices.Sorted(maps.Keys(contract.Operations()))).Draw(t, "operations")[:count]
 		requests := make([]Request, count)
 		for i, name := range names {
-			requests[i] = request(name, ids).Draw(t, name)
+			requests[i] = generateRequest(name, ids).Draw(t, name)
 		}
 		return requests
 	})
 }
 
-func request(name string, ids map[string][]string) *rapid.Generator[Request] {
+func generateRequest(name string, ids map[string][]string) *rapid.Generator[Request] {
 	return rapid.Custom(func(t *rapid.T) Request {
-		d := drawer{t}
+		d := generator{t}
 		op := contract.Operations()[name]
 		method, path, _ := strings.Cut(name, " ")
 		r := Request{Operation: name, Method: method, Path: d.path(path, ids), Header: http.Header{}}
@@ -52,7 +52,7 @@ func request(name string, ids map[string][]string) *rapid.Generator[Request] {
 			value := d.parameter(p)
 			if p.In == "query" {
 				query.Add(p.Name, value)
-			} else if clean := strings.Map(printable, value); clean != "" {
+			} else if clean := strings.Map(dropUnprintable, value); clean != "" {
 				r.Header.Set(p.Name, clean)
 			}
 		}
@@ -67,9 +67,9 @@ func request(name string, ids map[string][]string) *rapid.Generator[Request] {
 	})
 }
 
-type drawer struct{ t *rapid.T }
+type generator struct{ t *rapid.T }
 
-func (d drawer) path(path string, ids map[string][]string) string {
+func (d generator) path(path string, ids map[string][]string) string {
 	resource := strings.Split(strings.TrimPrefix(strings.TrimPrefix(path, "/"), "api/"), "/")[0]
 	for strings.Contains(path, "{") {
 		before, rest, _ := strings.Cut(path, "{")
@@ -84,7 +84,7 @@ func (d drawer) path(path string, ids map[string][]string) string {
 }
 
 // sound are values that make sense where a schema alone says "string".
-var sound = map[string][]string{
+var validValues = map[string][]string{
 	"limit": {"1", "20", "100"}, "after": {"0", "1"}, "follow": {"false", "true"}, "wait": {"0s", "1ms"},
 	"status": {"queued", "canceled"}, "kind": {"run", "conversation"}, "label": {"a=b", "a="},
 	"agentId": {"agt_000000000000000000000000"}, "batchId": {"bat_000000000000000000000000"}, "conversationId": {"con_000000000000000000000000"},
@@ -94,16 +94,16 @@ var sound = map[string][]string{
 }
 
 // soundly draws a value that makes sense, four times in five where there is any.
-func (d drawer) soundly(name string) (string, bool) {
-	values := sound[name]
+func (d generator) validValue(name string) (string, bool) {
+	values := validValues[name]
 	if len(values) == 0 || rapid.IntRange(0, 4).Draw(d.t, "unsound") == 0 {
 		return "", false
 	}
 	return rapid.SampledFrom(values).Draw(d.t, "value of "+name), true
 }
 
-func (d drawer) parameter(p contract.Parameter) string {
-	if value, ok := d.soundly(p.Name); ok {
+func (d generator) parameter(p contract.Parameter) string {
+	if value, ok := d.validValue(p.Name); ok {
 		return value
 	}
 	if rapid.Bool().Draw(d.t, "number") {
@@ -112,14 +112,14 @@ func (d drawer) parameter(p contract.Parameter) string {
 	return d.text()
 }
 
-func (d drawer) text() string {
+func (d generator) text() string {
 	return rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"", " ", "\x00", "null", "90s", "offline", "../..", "💥", strings.Repeat("long ", 1000)})).Draw(d.t, "text")
 }
 
 // body draws the body of an operation that takes one, of its schema; some are
 // spoilt, and some operations get one that take none.
-func (d drawer) body(r *Request) {
-	media, schema := bodyOf(r.Operation)
+func (d generator) body(r *Request) {
+	mediaType, schema := requestBodySchema(r.Operation)
 	switch {
 	case schema == nil && rapid.IntRange(0, 9).Draw(d.t, "needless body") > 0:
 		return
@@ -133,7 +133,7 @@ func (d drawer) body(r *Request) {
 		panic(err) // of values that were made here
 	}
 	r.Body = string(data)
-	r.Header.Set("Content-Type", media)
+	r.Header.Set("Content-Type", mediaType)
 	switch rapid.IntRange(0, 9).Draw(d.t, "spoil") {
 	case 0:
 		r.Body = r.Body[:rapid.IntRange(0, len(r.Body)).Draw(d.t, "cut")]
@@ -148,7 +148,7 @@ func (d drawer) body(r *Request) {
 }
 
 // value draws a value of a schema; one in some thirty is of another type.
-func (d drawer) value(schema map[string]any, depth int) any {
+func (d generator) value(schema map[string]any, depth int) any {
 	schema = resolve(schema)
 	if rapid.IntRange(0, 29).Draw(d.t, "wrong type") == 0 {
 		return rapid.SampledFrom([]any{nil, true, -1, 1e300, "text", []any{}, map[string]any{"x": 1}}).Draw(d.t, "other")
@@ -156,7 +156,7 @@ func (d drawer) value(schema map[string]any, depth int) any {
 	if enum, ok := schema["enum"].([]any); ok {
 		return rapid.SampledFrom(enum).Draw(d.t, "one of")
 	}
-	switch typeOf(schema) {
+	switch schemaType(schema) {
 	case "object":
 		return d.object(schema, depth)
 	case "array":
@@ -177,16 +177,16 @@ func (d drawer) value(schema map[string]any, depth int) any {
 	}
 }
 
-func (d drawer) object(schema map[string]any, depth int) map[string]any {
+func (d generator) object(schema map[string]any, depth int) map[string]any {
 	object := map[string]any{}
 	properties, _ := schema["properties"].(map[string]any)
 	required, _ := schema["required"].([]any)
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
-		wanted := slices.Contains(required, any(name))
-		if wanted && rapid.IntRange(0, 19).Draw(d.t, "leave out") == 0 || !wanted && rapid.Bool().Draw(d.t, "leave out") {
+		isRequired := slices.Contains(required, any(name))
+		if isRequired && rapid.IntRange(0, 19).Draw(d.t, "leave out") == 0 || !isRequired && rapid.Bool().Draw(d.t, "leave out") {
 			continue
 		}
-		if value, ok := d.soundly(name); ok {
+		if value, ok := d.validValue(name); ok {
 			object[name] = value
 		} else {
 			object[name] = d.value(properties[name].(map[string]any), depth+1)
@@ -203,7 +203,7 @@ func (d drawer) object(schema map[string]any, depth int) map[string]any {
 }
 
 // tree is the document as it is written.
-var tree = sync.OnceValue(func() map[string]any {
+var document = sync.OnceValue(func() map[string]any {
 	var document map[string]any
 	if err := json.Unmarshal(contract.JSON(), &document); err != nil {
 		panic(err) // it is embedded
@@ -216,14 +216,14 @@ func resolve(schema map[string]any) map[string]any {
 	if !ok {
 		return schema
 	}
-	here := tree()
+	node := document()
 	for part := range strings.SplitSeq(strings.TrimPrefix(ref, "#/"), "/") {
-		here, _ = here[part].(map[string]any)
+		node, _ = node[part].(map[string]any)
 	}
-	return resolve(here)
+	return resolve(node)
 }
 
-func typeOf(schema map[string]any) string {
+func schemaType(schema map[string]any) string {
 	switch t := schema["type"].(type) {
 	case string:
 		return t
@@ -237,14 +237,14 @@ func typeOf(schema map[string]any) string {
 
 // bodyOf returns the first media type of an operation's body and its schema; nil
 // where it takes none.
-func bodyOf(operation string) (string, map[string]any) {
+func requestBodySchema(operation string) (string, map[string]any) {
 	method, path, _ := strings.Cut(operation, " ")
-	here := tree()
+	node := document()
 	for _, part := range []string{"paths", path, strings.ToLower(method), "requestBody", "content"} {
-		here, _ = here[part].(map[string]any)
+		node, _ = node[part].(map[string]any)
 	}
-	for _, media := range slices.Sorted(maps.Keys(here)) {
-		content, _ := here[media].(map[string]any)
+	for _, media := range slices.Sorted(maps.Keys(node)) {
+		content, _ := node[media].(map[string]any)
 		schema, _ := content["schema"].(map[string]any)
 		return media, schema
 	}
@@ -252,7 +252,7 @@ func bodyOf(operation string) (string, map[string]any) {
 }
 
 // printable leaves out what a header cannot hold.
-func printable(r rune) rune {
+func dropUnprintable(r rune) rune {
 	if r < ' ' || r > '~' {
 		return -1
 	}

@@ -42,7 +42,7 @@ func Start(t *testing.T) *Collector {
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
-		c.take(&request)
+		c.record(&request)
 		w.Header().Set("Content-Type", "application/x-protobuf")
 	}))
 	t.Cleanup(server.Close)
@@ -50,12 +50,12 @@ func Start(t *testing.T) *Collector {
 	return c
 }
 
-func (c *Collector) take(request *collector.ExportTraceServiceRequest) {
+func (c *Collector) record(request *collector.ExportTraceServiceRequest) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, of := range request.ResourceSpans {
-		service := attributes(of.Resource.Attributes)["service.name"].GetStringValue()
-		for _, scope := range of.ScopeSpans {
+	for _, resourceSpans := range request.ResourceSpans {
+		service := attributes(resourceSpans.Resource.Attributes)["service.name"].GetStringValue()
+		for _, scope := range resourceSpans.ScopeSpans {
 			for _, span := range scope.Spans {
 				c.spans = append(c.spans, Span{Span: span, Service: service})
 			}

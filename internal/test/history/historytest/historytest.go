@@ -15,15 +15,15 @@ import (
 
 // Watch records the Firestore at an address from now until the test ends, anew
 // where the stream breaks; again says when that has happened.
-func Watch(t testing.TB, address, project string) (r *history.Recorder, again <-chan struct{}) {
+func Watch(t testing.TB, address, project string) (r *history.Recorder, reconnected <-chan struct{}) {
 	t.Helper()
 	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	require.NoError(t, err)
 	r = new(history.Recorder)
 	ctx, cancel := context.WithCancel(context.Background())
 	ready := make(chan struct{}, 1)
-	var watching errgroup.Group
-	watching.Go(func() error {
+	var group errgroup.Group
+	group.Go(func() error {
 		for ctx.Err() == nil {
 			_ = r.Watch(ctx, conn, project, func() { // ends with ctx, or Firestore
 				select {
@@ -36,7 +36,7 @@ func Watch(t testing.TB, address, project string) (r *history.Recorder, again <-
 	})
 	t.Cleanup(func() {
 		cancel()
-		require.NoError(t, watching.Wait())
+		require.NoError(t, group.Wait())
 		require.NoError(t, conn.Close())
 	})
 	<-ready

@@ -1,0 +1,28 @@
+package main
+
+import (
+	"encoding/base64"
+	"fmt"
+	"os"
+	"path/filepath"
+	"unicode/utf8"
+
+	"github.com/airlock-run/airlock/client"
+)
+
+// givenFiles reads files of this machine for an agent, which finds them by their names alone.
+func readInputFiles(names []string) ([]client.InputFile, error) {
+	var inputFiles []client.InputFile
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("%w: --file: %w", errUsage, err)
+		}
+		f := client.InputFile{Path: filepath.Base(name), Content: string(data)}
+		if !utf8.Valid(data) {
+			f.Content, f.Encoding = base64.StdEncoding.EncodeToString(data), client.Base64
+		}
+		inputFiles = append(inputFiles, f)
+	}
+	return inputFiles, nil
+}

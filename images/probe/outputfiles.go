@@ -1,0 +1,116 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const outputDir = "/workspace/out"
+
+// leave writes to each path the path itself.
+func writePaths(paths []string) error {
+	for _, path := range paths {
+		if err := writeFile(path, []byte(path)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeFile(path string, data []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, data, 0o644)
+}
+
+// leaveLarge writes files of so many MiB, "path size" after "path size".
+func writeLargeFiles(args []string) error {
+	for i := 0; i+1 < len(args); i += 2 {
+		mib, err := strconv.Atoi(args[i+1])
+		if err != nil {
+			return err
+		}
+		if err := writeFile(args[i], bytes.Repeat([]byte{'l'}, mib<<20)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leaveMany writes so many small files.
+func writeManyFiles(args []string) error {
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	for i := range n {
+		if err := writeFile(outputDir+"/"+strconv.Itoa(i), nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leaveOdd leaves one plain file among what must not be passed on, and prints
+// how many of those there are.
+func writeIrregularFiles([]string) error {
+	if err := writeFile(outputDir+"/plain", []byte("plain")); err != nil {
+		return err
+	}
+	create := []func() error{
+		func() error { return os.Symlink("/etc/passwd", outputDir+"/link") },
+		func() error { return os.Symlink("plain", outputDir+"/link-within") },
+		func() error { return os.Symlink("/home/agent", outputDir+"/folder-link") },
+		func() error { return os.Symlink("/proc/1/environ", outputDir+"/proc-link") },
+		func() error { return syscall.Mkfifo(outputDir+"/pipe", 0o666) },
+		func() error { return writeFile(outputDir+"/new\nline", nil) },
+		func() error { return writeFile(outputDir+"/not\xffutf-8", nil) },
+		func() error { return writeFile(outputDir+`/..\windows`, nil) },
+		func() error { return writeFile(outputDir+strings.Repeat("/long"+strings.Repeat("x", 200), 6), nil) },
+		func() error { return os.WriteFile(outputDir+"/unreadable", nil, 0) },
+		func() error { // larger than may come back, and no byte of memory
+			if err := writeFile(outputDir+"/sparse", nil); err != nil {
+				return err
+			}
+			return os.Truncate(outputDir+"/sparse", 256<<20)
+		},
+	}
+	created := 0
+	for _, createOne := range create {
+		switch err := createOne(); {
+		case err == nil:
+			created++
+		default:
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}
+	fmt.Println(created)
+	return nil
+}
+
+// link makes the second argument a symbolic link to the first.
+func symlink(args []string) error { return os.Symlink(args[0], args[1]) }
+
+// tick writes a byte every so often, so many times.
+func printDots(args []string) error {
+	every, err := time.ParseDuration(args[0])
+	if err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	for range n {
+		fmt.Print(".")
+		time.Sleep(every)
+	}
+	return nil
+}

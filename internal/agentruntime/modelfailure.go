@@ -1,0 +1,55 @@
+package agentruntime
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/airlock-run/airlock/internal/domain/execution"
+)
+
+// statusOverloaded is how the Messages API says that it has too much to do.
+const statusOverloaded = 529
+
+// modelFailure says why the model did not answer. What the gateway saw counts for
+// more than the status and the words that the agent reports (after a 529 the CLI
+// names no status).
+func (r *Run) modelFailure(reportedStatus int, agentMessage string) *execution.Failure {
+	s := r.Egress()
+	if s.LastDenial != "" {
+		return newFailure(execution.CodeModelError, "the gateway refused the agent's request: %s", s.LastDenial)
+	}
+	status := s.LastStatus
+	if status == 0 {
+		status = reportedStatus
+	}
+	message := modelStatusMessage(status)
+	if status == http.StatusBadRequest && agentMessage != "" {
+		message += ": " + excerpt(agentMessage) // only the provider's words say what was wrong with it
+	}
+	return newFailure(execution.CodeModelError, "%s", message)
+}
+
+// modelMessage explains a status of the Messages API to the person who asked for the execution.
+func modelStatusMessage(status int) string {
+	switch status {
+	case 0:
+		return "the model could not be reached"
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return "the model's provider refuses the operator's API key (status " + strconv.Itoa(status) + ")"
+	case http.StatusNotFound:
+		return "the model's provider does not know the model (status 404)"
+	case http.StatusRequestEntityTooLarge:
+		return "the request is too large for the model (status 413)"
+	case http.StatusTooManyRequests:
+		return "the model's provider limits the rate of requests (status 429); try again later"
+	case http.StatusGatewayTimeout:
+		return "the model did not answer in time (status 504)"
+	case statusOverloaded:
+		return "the model's provider is overloaded (status 529); try again later"
+	default:
+		if status >= http.StatusInternalServerError {
+			return "the model's provider failed (status " + strconv.Itoa(status) + "); try again later"
+		}
+		return "the model refused the request (status " + strconv.Itoa(status) + ")"
+	}
+}

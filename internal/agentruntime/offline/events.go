@@ -1,0 +1,59 @@
+package offline
+
+import (
+	"encoding/json"
+	"io"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/airlock-run/airlock/internal/agentruntime/session"
+)
+
+// reply is the agent's answer.
+type reply struct {
+	text       string
+	structured *builderAnswer
+	isError    bool
+}
+
+// report prints the events of one job. A failing write is not reported
+// anywhere: whoever reads would see the result missing.
+type eventWriter struct {
+	enc     *json.Encoder
+	opts    options
+	started time.Time
+}
+
+func newEventWriter(w io.Writer, opts options) *eventWriter {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return &eventWriter{enc: enc, opts: opts, started: time.Now()}
+}
+
+func (r *eventWriter) writeInit() {
+	_ = r.enc.Encode(map[string]any{
+		"type": "system", "subtype": "init", "cwd": session.WorkspaceDir, "session_id": r.opts.session,
+		"tools": []string{}, "model": r.opts.model, "permissionMode": "bypassPermissions",
+	})
+}
+
+func (r *eventWriter) writeResult(a reply) {
+	_ = r.enc.Encode(map[string]any{
+		"type": "assistant", "session_id": r.opts.session,
+		"message": map[string]any{
+			"type": "message", "role": "assistant", "model": r.opts.model,
+			"content": []map[string]string{{"type": "text", "text": a.text}},
+		},
+	})
+	result := map[string]any{
+		"type": "result", "subtype": "success", "is_error": a.isError, "num_turns": 1,
+		"duration_ms": time.Since(r.started).Milliseconds(), "result": a.text, "stop_reason": "end_turn",
+		"session_id": r.opts.session, "total_cost_usd": 0,
+		"usage": map[string]int{"input_tokens": 0, "output_tokens": 0}, "uuid": uuid.New(),
+	}
+	if a.structured != nil {
+		result["structured_output"] = a.structured
+	}
+	_ = r.enc.Encode(result)
+}

@@ -1,0 +1,106 @@
+package agentruntime_test
+
+import (
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/gateway"
+	"github.com/airlock-run/airlock/internal/sandbox"
+)
+
+const sessionLine = `{"type":"user","message":{"role":"user"}}` + "\n"
+
+// What an agent leaves for the next turn is only what can be given back to it.
+func TestExtractSession(t *testing.T) {
+	registry := claudeWithSummary(gateway.Summary{})
+	run, failure := registry.Prepare(t.Context(), task(execution.Task{Input: "x", Model: "claude-opus-4-5"}))
+	require.Nil(t, failure)
+	require.Len(t, run.Job.Collect, 1)
+	path := run.Job.Collect[0]
+	for name, c := range map[string]struct {
+		path, data string
+		kept       bool
+	}{
+		"its session":       {path, sessionLine, true},
+		"half a letter":     {path, `{"text":"\ud83d"}` + "\n", true},
+		"another file":      {"/workspace/out/x.jsonl", sessionLine, false},
+		"nothing":           {path, "", false},
+		"an empty line":     {path, "\n", false},
+		"words":             {path, "hello\n", false},
+		"a list":            {path, "[]\n", false},
+		"a line cut short":  {path, sessionLine + `{"type":`, false},
+		"bad UTF-8 is kept": {path, "{\"a\":\"\xff\"}\n", true},
+		"10,000 deep":       {path, `{"a":` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + "}\n", false},
+		"as large as it may be": {
+			path, `{"a":"` + strings.Repeat("x", execution.MaxSession-9) + `"}` + "\n", true,
+		},
+		"too large": {path, `{"a":"` + strings.Repeat("x", execution.MaxSession) + `"}` + "\n", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := exitedOutcome(0, good)
+			o.Files = []sandbox.OutputFile{{Path: c.path, Content: io.NewSectionReader(strings.NewReader(c.data), 0, int64(len(c.data)))}}
+			session := run.ExtractSession(o)
+			if !c.kept {
+				require.Nil(t, session)
+				return
+			}
+			require.Equal(t, &execution.Session{Runtime: "claude", Model: "claude-opus-4-5", Data: []byte(c.data)}, session)
+		})
+	}
+	require.Nil(t, run.ExtractSession(exitedOutcome(0, good)), "no files at all")
+}
+
+// The session of the turn before replaces the messages, if this agent wrote it.
+func TestSessionResumedForSameRuntimeAndModel(t *testing.T) {
+	said := []execution.Message{{Role: execution.RoleUser, Text: "hi"}, {Role: execution.RoleAssistant, Text: "ho"}}
+	session := func(runtime, model string) *execution.Session {
+		return &execution.Session{Runtime: runtime, Model: model, Data: []byte(sessionLine)}
+	}
+	for name, c := range map[string]struct {
+		task    execution.Task
+		resumes bool // anything at all
+		own     bool
+	}{
+		"its own":            {execution.Task{History: said, Session: session("claude", "claude-sonnet-4-6")}, true, true},
+		"another model's":    {execution.Task{History: said, Session: session("claude", "claude-opus-4-5")}, true, false},
+		"another runtime's":  {execution.Task{History: said, Session: session("codex", "claude-sonnet-4-6")}, true, false},
+		"none":               {execution.Task{History: said}, true, false},
+		"of a first message": {execution.Task{Session: session("claude", "claude-sonnet-4-6")}, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.task.Input = "x"
+			e := task(c.task)
+			e.ConversationID = "con_1"
+			run, failure := claudeWithSummary(gateway.Summary{}).Prepare(t.Context(), e)
+			require.Nil(t, failure)
+			if !c.resumes {
+				require.Contains(t, run.Job.Argv, "--session-id")
+				require.Empty(t, run.Job.Files)
+				return
+			}
+			require.Contains(t, run.Job.Argv, "--resume")
+			require.Equal(t, run.Job.Collect, []string{run.Job.Files[0].Path}, "it is left where it was found")
+			require.Equal(t, c.own, string(run.Job.Files[0].Data) == sessionLine)
+		})
+	}
+}
+
+// All turns of a conversation have the same session, and no other has it.
+func TestSessionIDIsPerConversation(t *testing.T) {
+	path := func(execution, conversation string) string {
+		e := task(executionTask)
+		e.ID, e.ConversationID = execution, conversation
+		run, failure := claudeWithSummary(gateway.Summary{}).Prepare(t.Context(), e)
+		require.Nil(t, failure)
+		return run.Job.Collect[0]
+	}
+	require.Equal(t, path("exe_1", "con_1"), path("exe_2", "con_1"))
+	require.NotEqual(t, path("exe_1", "con_1"), path("exe_1", "con_2"))
+	require.NotEqual(t, path("exe_1", ""), path("exe_2", ""))
+}
+
+var executionTask = execution.Task{Input: "x"}

@@ -1,0 +1,213 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/airlock-run/airlock/internal/domain/apikey"
+	"github.com/airlock-run/airlock/internal/domain/tenant"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// shelf is a store of keys that can be away, counts its readings, and has the
+// test's clock.
+type fakeKeyStore struct {
+	mu     sync.Mutex
+	keys   map[string]apikey.Key
+	now    time.Time
+	reads  int
+	marked []time.Time // that were noted
+	err    error
+	block  chan struct{} // where not nil, readings last until it is closed
+}
+
+func (s *fakeKeyStore) APIKeyByHash(_ context.Context, hash string) (apikey.Key, time.Time, error) {
+	if s.block != nil {
+		<-s.block
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reads++
+	k, ok := s.keys[hash]
+	switch {
+	case s.err != nil:
+		return apikey.Key{}, time.Time{}, s.err
+	case !ok:
+		return apikey.Key{}, time.Time{}, apikey.ErrNotFound
+	default:
+		return k, s.now, nil
+	}
+}
+
+func (s *fakeKeyStore) RecordAPIKeyUse(_ context.Context, k apikey.Key, at time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.marked = append(s.marked, at)
+	if s.err != nil {
+		return s.err
+	}
+	k.LastUsedAt = &at
+	s.keys[k.Hash] = k
+	return nil
+}
+
+type fixture struct {
+	*fakeKeyStore
+	verifier *KeyVerifier
+	key      apikey.Key
+	secret   apikey.Secret
+	clock    time.Time
+}
+
+func pepper(t *testing.T) apikey.Pepper {
+	t.Helper()
+	p, err := apikey.NewPepper([]byte(strings.Repeat("p", 32)))
+	require.NoError(t, err)
+	return p
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	f := &fixture{clock: time.Unix(0, 0)}
+	f.key, f.secret = apikey.New(pepper(t), "ada", "ci", []tenant.Scope{tenant.ScopeRun})
+	f.fakeKeyStore = &fakeKeyStore{keys: map[string]apikey.Key{f.key.Hash: f.key}, now: time.Unix(1e9, 0)}
+	f.verifier = NewKeyVerifier(f.fakeKeyStore, pepper(t), func() time.Time { return f.clock })
+	return f
+}
+
+func (f *fixture) authenticate(authorization string) (tenant.Caller, error) {
+	req, _ := http.NewRequest(http.MethodGet, "/", nil)
+	req.Header.Set("Authorization", authorization)
+	return f.verifier.Authenticate(req)
+}
+
+func (f *fixture) call() (tenant.Caller, error) { return f.authenticate("Bearer " + f.secret.Reveal()) }
+
+func requireUnauthenticated(t *testing.T, err error, credentialsPresent bool) {
+	t.Helper()
+	var unauthenticated *UnauthenticatedError
+	require.ErrorAs(t, err, &unauthenticated)
+	require.Equal(t, credentialsPresent, unauthenticated.CredentialsPresent)
+	require.NotEmpty(t, unauthenticated.Reason)
+}
+
+func TestAuthenticateReturnsCallerAndCaches(t *testing.T) {
+	f := newFixture(t)
+	for range 3 {
+		found, err := f.call()
+		require.NoError(t, err)
+		require.Equal(t, tenant.Caller{Tenant: "ada", Subject: f.key.ID, Scopes: []tenant.Scope{tenant.ScopeRun}}, found)
+	}
+	require.Equal(t, 1, f.reads, "an answer is believed for a while")
+}
+
+// That a key is used is written down once an hour, however often it is.
+func TestLastUsedIsWrittenOncePerHour(t *testing.T) {
+	f := newFixture(t)
+	first := f.now
+	for range 2 * time.Hour / time.Minute {
+		_, err := f.call()
+		require.NoError(t, err)
+		f.clock, f.now = f.clock.Add(time.Minute), f.now.Add(time.Minute)
+	}
+	require.Equal(t, []time.Time{first, first.Add(time.Hour)}, f.marked)
+}
+
+func TestMalformedKeyIsRejectedWithoutLookup(t *testing.T) {
+	f := newFixture(t)
+	for _, authorization := range []string{"", "Bearer", "Bearer ", "Basic YTpi", f.secret.Reveal()} {
+		_, err := f.authenticate(authorization)
+		requireUnauthenticated(t, err, false)
+	}
+	for _, authorization := range []string{"Bearer alk_", "Bearer x", "bearer " + f.secret.Reveal() + "x"} {
+		_, err := f.authenticate(authorization)
+		requireUnauthenticated(t, err, true)
+	}
+	require.Zero(t, f.reads)
+}
+
+func TestUnknownKeyIsCached(t *testing.T) {
+	f := newFixture(t)
+	delete(f.keys, f.key.Hash)
+	for range 3 {
+		_, err := f.call()
+		requireUnauthenticated(t, err, true)
+	}
+	require.Equal(t, 1, f.reads)
+
+	f.keys[f.key.Hash] = f.key // is issued now
+	f.clock = f.clock.Add(cacheTTL)
+	_, err := f.call()
+	require.NoError(t, err)
+}
+
+func TestRevocationTakesEffectWithinTenSeconds(t *testing.T) {
+	f := newFixture(t)
+	_, err := f.call()
+	require.NoError(t, err)
+	delete(f.keys, f.key.Hash)
+	require.LessOrEqual(t, cacheTTL, 10*time.Second)
+	f.clock = f.clock.Add(cacheTTL)
+	_, err = f.call()
+	requireUnauthenticated(t, err, true)
+}
+
+// A key expires by the store's clock, and not only once the answer about it is old.
+func TestExpiredKeyIsRejected(t *testing.T) {
+	f := newFixture(t)
+	expires := f.now.Add(2 * time.Second)
+	f.key.ExpiresAt = &expires
+	f.keys[f.key.Hash] = f.key
+	_, err := f.call()
+	require.NoError(t, err)
+	f.clock, f.now = f.clock.Add(2*time.Second), f.now.Add(2*time.Second)
+	_, err = f.call()
+	requireUnauthenticated(t, err, true)
+}
+
+// While the store is away nobody new is let in, and nobody is called a stranger.
+func TestStoreErrorIsNotUnauthenticated(t *testing.T) {
+	f := newFixture(t)
+	f.err = errors.New("away")
+	_, err := f.call()
+	require.ErrorIs(t, err, f.err)
+	f.err = nil
+	_, err = f.call()
+	require.NoError(t, err, "a failure is not remembered")
+}
+
+func TestConcurrentLookupsShareOneRead(t *testing.T) {
+	f := newFixture(t)
+	f.block = make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
+	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer "+f.secret.Reveal())
+	firstErr := make(chan error)
+	go func() {
+		_, err := f.verifier.Authenticate(req)
+		firstErr <- err
+	}()
+	cancel() // the first goes, and the others get their answer all the same
+	require.ErrorIs(t, <-firstErr, context.Canceled)
+
+	var callers sync.WaitGroup
+	for range 50 {
+		callers.Go(func() {
+			_, err := f.call()
+			require.NoError(t, err)
+		})
+	}
+	close(f.block)
+	callers.Wait()
+	require.Equal(t, 1, f.reads)
+}

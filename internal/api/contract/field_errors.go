@@ -1,0 +1,112 @@
+package contract
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+)
+
+// faults says what a validator found in words for people, one for each place.
+// within names what was validated; empty where it is the body.
+func fieldErrors(parameter string, err error) []FieldError {
+	var invalid *jsonschema.ValidationError
+	if !errors.As(err, &invalid) {
+		return nil
+	}
+	var found []FieldError
+	for _, leaf := range leafErrors(invalid) {
+		field := strings.Join(leaf.InstanceLocation, ".")
+		if field == "" {
+			field = parameter
+		}
+		found = append(found, describeError(field, leaf.ErrorKind)...)
+	}
+	return found
+}
+
+func leafErrors(err *jsonschema.ValidationError) []*jsonschema.ValidationError {
+	if len(err.Causes) == 0 {
+		return []*jsonschema.ValidationError{err}
+	}
+	var all []*jsonschema.ValidationError
+	for _, cause := range err.Causes {
+		if _, names := cause.ErrorKind.(*kind.PropertyNames); names {
+			// It knows which name, which what is below does not; but its location shares
+			// memory with that of others, and is overwritten.
+			all = append(all, &jsonschema.ValidationError{InstanceLocation: err.InstanceLocation, ErrorKind: cause.ErrorKind})
+			continue
+		}
+		all = append(all, leafErrors(cause)...)
+	}
+	return all
+}
+
+func describeError(field string, kindOfError jsonschema.ErrorKind) []FieldError {
+	var found []FieldError
+	switch kindOfError := kindOfError.(type) {
+	case *kind.Required:
+		for _, name := range kindOfError.Missing {
+			found = append(found, FieldError{Field: joinField(field, name), Detail: "must be given"})
+		}
+	case *kind.AdditionalProperties:
+		for _, name := range kindOfError.Properties {
+			found = append(found, FieldError{Field: joinField(field, name), Detail: "there is no such field; GET /openapi.json describes the request"})
+		}
+	case *kind.PropertyNames:
+		found = append(found, FieldError{Field: joinField(field, kindOfError.Property), Detail: "is not a name that can be used here; GET /openapi.json describes the request"})
+	default:
+		if field == "" {
+			field = "body"
+		}
+		found = append(found, FieldError{Field: field, Detail: describeKind(kindOfError)})
+	}
+	return found
+}
+
+func describeKind(kindOfError jsonschema.ErrorKind) string {
+	switch kindOfError := kindOfError.(type) {
+	case *kind.Type:
+		return "must be " + withArticle(strings.Join(kindOfError.Want, " or "))
+	case *kind.Enum:
+		words := make([]string, len(kindOfError.Want))
+		for i, one := range kindOfError.Want {
+			words[i] = fmt.Sprint(one)
+		}
+		return "must be one of: " + strings.Join(words, ", ")
+	case *kind.MinLength:
+		return "must hold some text"
+	case *kind.MaxLength:
+		return fmt.Sprintf("must have at most %d characters", kindOfError.Want)
+	case *kind.Minimum:
+		return "must be at least " + kindOfError.Want.RatString()
+	case *kind.Maximum:
+		return "must be at most " + kindOfError.Want.RatString()
+	case *kind.ExclusiveMinimum:
+		return "must be above " + kindOfError.Want.RatString()
+	case *kind.MaxProperties:
+		return fmt.Sprintf("must have at most %d members", kindOfError.Want)
+	case *kind.MaxItems:
+		return fmt.Sprintf("must have at most %d elements", kindOfError.Want)
+	default:
+		return kindOfError.LocalizedString(message.NewPrinter(language.English))
+	}
+}
+
+func joinField(parent, name string) string {
+	if parent == "" {
+		return name
+	}
+	return parent + "." + name
+}
+
+func withArticle(noun string) string {
+	if strings.ContainsAny(noun[:1], "aeiou") {
+		return "an " + noun
+	}
+	return "a " + noun
+}

@@ -1,0 +1,81 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/labstack/echo/v4"
+	"go.uber.org/zap"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/api/reference"
+)
+
+// Root is health for machines and the page for browsers.
+func (s *Server) Root(c echo.Context) error {
+	c.Response().Header().Set(echo.HeaderVary, echo.HeaderAccept)
+	if strings.Contains(c.Request().Header.Get(echo.HeaderAccept), echo.MIMETextHTML) {
+		s.config.WebUI.ServeHTTP(c.Response(), c.Request())
+		return nil
+	}
+	return s.Health(c)
+}
+
+// Health says that the process lives.
+func (s *Server) Health(c echo.Context) error {
+	return respondJSON(c, http.StatusOK, contract.Health{Status: contract.Ok, Version: s.config.Version})
+}
+
+// Ready says whether the API can do its work, and what is missing.
+func (s *Server) Ready(c echo.Context) error {
+	ctx, cancel := storeContext(c)
+	defer cancel()
+	checks := []contract.Check{
+		s.checkDependency("firestore", "Is FIRESTORE_EMULATOR_HOST right and the emulator up, or are there Google credentials?", func() error {
+			_, err := s.store.Now(ctx)
+			return err
+		}),
+		s.checkDependency("pubsub", "Is PUBSUB_EMULATOR_HOST right and the emulator up, or are there Google credentials?", func() error {
+			return s.queue.Check(ctx)
+		}),
+	}
+	if s.stopping.Load() {
+		checks = append(checks, contract.Check{Name: "api", Detail: "is stopping"})
+	}
+	readiness := contract.Readiness{Ready: true, Checks: checks}
+	for _, check := range checks {
+		readiness.Ready = readiness.Ready && check.Ok
+	}
+	status := http.StatusOK
+	if !readiness.Ready {
+		status = http.StatusServiceUnavailable
+	}
+	return respondJSON(c, status, readiness)
+}
+
+func (s *Server) checkDependency(name, advice string, probe func() error) contract.Check {
+	if err := probe(); err != nil { // what exactly is wrong is internal
+		s.log.Warn("not ready", zap.String("missing", name), zap.Error(err))
+		return contract.Check{Name: name, Detail: "does not answer. " + advice}
+	}
+	return contract.Check{Name: name, Ok: true}
+}
+
+// Openapi shows the contract.
+func (s *Server) Openapi(c echo.Context) error {
+	return c.JSONBlob(http.StatusOK, contract.JSON())
+}
+
+// referencePage is made once: the document is part of the program.
+var referencePage = sync.OnceValues(func() ([]byte, error) { return reference.Render(contract.JSON()) })
+
+// Docs shows the contract to people.
+func (s *Server) Docs(c echo.Context) error {
+	page, err := referencePage()
+	if err != nil {
+		return err
+	}
+	c.Response().Header().Set(echo.HeaderContentSecurityPolicy, reference.ContentSecurityPolicy)
+	return c.HTMLBlob(http.StatusOK, page)
+}

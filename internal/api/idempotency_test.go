@@ -1,0 +1,190 @@
+package api
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/store"
+)
+
+// creation is a POST that makes something.
+type createRequest struct{ path, body, other string }
+
+// creations are all operations of the contract that take an Idempotency-Key.
+func createRequests(t *testing.T, s server) map[string]createRequest {
+	t.Helper()
+	agent := s.createAgent()
+	ended := s.runAgent(agent.Id)
+	s.do(http.MethodPost, ended.Urls.Cancel, "")
+	all := map[string]createRequest{
+		"createAgent":    {"/agents", `{"name":"B","instructions":"C"}`, `{"name":"B","instructions":"D"}`},
+		"runAgent":       {"/agents/" + agent.Id + "/run", `{"input":"x"}`, `{"input":"y"}`},
+		"sendMessage":    {"/api/conversation", `{"message":"x"}`, `{"message":"y"}`},
+		"submitBatch":    {"/agents/" + agent.Id + "/batches", "\"x\"\n\"y\"\n", "\"x\"\n\"z\"\n"},
+		"retryExecution": {"/executions/" + ended.ExecutionId + "/retry", "{}", ""}, // a body that nobody reads
+		"retryBatch":     {"/batches/" + createFailedBatch(t, s, agent.Id) + "/retry", "", ""},
+	}
+	for name, op := range contract.Operations() {
+		_, tried := all[op.ID]
+		require.Equal(t, op.AcceptsHeader(headerIdempotencyKey), tried, "%s is not tried", name)
+	}
+	return all
+}
+
+// failedBatch makes a batch whose one input has failed.
+func createFailedBatch(t *testing.T, s server, agentID string) string {
+	t.Helper()
+	b := call[contract.Batch](s, http.MethodPost, "/agents/"+agentID+"/batches", http.StatusAccepted, `"x"`, "Content-Type", "application/jsonl")
+	ref := batchRef(b.Id)
+	_, dispatched, err := s.store.DispatchBatch(t.Context(), ref)
+	require.NoError(t, err)
+	for _, e := range dispatched.Notify {
+		_, err := s.store.Apply(t.Context(), e, execution.Claimed{Executor: "x", Lease: 1e9})
+		require.NoError(t, err)
+		_, err = s.store.Apply(t.Context(), e, execution.Finished{Attempt: 1, Ending: execution.Ending{Status: execution.Failed, Failure: &execution.Failure{Code: execution.CodeAgentError, Message: "m"}}})
+		require.NoError(t, err)
+	}
+	_, _, err = s.store.DispatchBatch(t.Context(), ref)
+	require.NoError(t, err)
+	return b.Id
+}
+
+func (c createRequest) send(s server, body string, header ...string) response {
+	if strings.HasSuffix(c.path, "/batches") {
+		header = append(header, "Content-Type", "application/jsonl")
+	}
+	return s.do(http.MethodPost, c.path, body, header...)
+}
+
+func TestIdempotentReplay(t *testing.T) {
+	s := startServer(t)
+	for name, c := range createRequests(t, s) {
+		t.Run(name, func(t *testing.T) {
+			header := []string{"Idempotency-Key", name}
+			first := c.send(s, c.body, header...)
+			require.Less(t, first.StatusCode, 300, "%s", first.body)
+			require.Empty(t, first.Header.Get(headerReplayed))
+			again := c.send(s, c.body, header...)
+			require.Equal(t, "true", again.Header.Get(headerReplayed))
+			require.Equal(t, first.StatusCode, again.StatusCode)
+			require.Equal(t, string(first.body), string(again.body))
+			require.NotEmpty(t, first.Header.Get("Location"))
+			require.Equal(t, first.Header.Get("Location"), again.Header.Get("Location"))
+
+			other := c.send(s, c.body, "Idempotency-Key", name+"2")
+			require.NotEqual(t, string(first.body), string(other.body), "another key makes another")
+			if c.other == "" {
+				return
+			}
+			reused := c.send(s, c.other, header...)
+			require.Equal(t, http.StatusUnprocessableEntity, reused.StatusCode)
+			require.Equal(t, contract.ProblemIdempotencyKeyReused, decodeProblem(t, reused).Code)
+		})
+	}
+}
+
+// The answer is the same also when what it speaks of is gone.
+func TestIdempotentReplayAfterDelete(t *testing.T) {
+	s := startServer(t)
+	agent := s.createAgent()
+	key := []string{"Idempotency-Key", "k"}
+	first := s.do(http.MethodPost, "/agents/"+agent.Id+"/run", `{"input":"x"}`, key...)
+	require.Equal(t, http.StatusNoContent, s.do(http.MethodDelete, "/agents/"+agent.Id, "").StatusCode)
+	require.Equal(t, http.StatusNotFound, s.do(http.MethodPost, "/agents/"+agent.Id+"/run", `{"input":"x"}`).StatusCode)
+	require.Equal(t, string(first.body), string(s.do(http.MethodPost, "/agents/"+agent.Id+"/run", `{"input":"x"}`, key...).body))
+}
+
+func TestIdempotencyKeyScope(t *testing.T) {
+	s := startServer(t)
+	body := `{"name":"B","instructions":"C"}`
+	first := s.do(http.MethodPost, "/agents", body, "Idempotency-Key", "k")
+	bobs := s.do(http.MethodPost, "/agents", body, "Idempotency-Key", "k", "X-User-Id", "bob")
+	require.Equal(t, http.StatusCreated, bobs.StatusCode)
+	require.NotEqual(t, string(first.body), string(bobs.body))
+	elsewhere := s.do(http.MethodPost, "/api/conversation", `{"message":"x"}`, "Idempotency-Key", "k")
+	require.Equal(t, http.StatusUnprocessableEntity, elsewhere.StatusCode)
+}
+
+func TestConcurrentIdempotentRequestsCreateOne(t *testing.T) {
+	s := startServer(t)
+	agent := s.createAgent()
+	var (
+		all     sync.WaitGroup
+		mu      sync.Mutex
+		answers = map[string]int{}
+	)
+	for range 10 {
+		all.Go(func() {
+			for {
+				got := s.do(http.MethodPost, "/agents/"+agent.Id+"/run", `{"input":"x"}`, "Idempotency-Key", "k")
+				if got.StatusCode == http.StatusServiceUnavailable {
+					continue // too many at once for one document
+				}
+				mu.Lock()
+				answers[string(got.body)]++
+				mu.Unlock()
+				return
+			}
+		})
+	}
+	all.Wait()
+	require.Len(t, answers, 1)
+	require.Len(t, call[contract.ExecutionList](s, http.MethodGet, "/executions", http.StatusOK, "").Executions, 1)
+}
+
+func TestRejectedRequestDoesNotConsumeIdempotencyKey(t *testing.T) {
+	s := startServer(t)
+	require.Equal(t, http.StatusBadRequest, s.do(http.MethodPost, "/agents", `{"name":"B"}`, "Idempotency-Key", "k").StatusCode)
+	require.Equal(t, http.StatusCreated, s.do(http.MethodPost, "/agents", `{"name":"B","instructions":"C"}`, "Idempotency-Key", "k").StatusCode)
+}
+
+func TestInvalidIdempotencyKeys(t *testing.T) {
+	s := startServer(t)
+	for _, key := range []string{"a b", "é", strings.Repeat("x", 256), "a\tb"} {
+		got := s.do(http.MethodPost, "/agents", `{"name":"B","instructions":"C"}`, "Idempotency-Key", key)
+		require.Equal(t, http.StatusBadRequest, got.StatusCode, key)
+		require.Contains(t, decodeProblem(t, got).Detail, "Idempotency-Key")
+	}
+	require.Empty(t, call[contract.AgentList](s, http.MethodGet, "/agents", http.StatusOK, "").Agents)
+}
+
+func TestIssueKeyRejectsIdempotencyKey(t *testing.T) {
+	g := startWithAPIKeys(t)
+	got := g.do(http.MethodPost, "/keys", `{"name":"a","scopes":["read"]}`, append(g.issueKey("ada", "keys", "read"), "Idempotency-Key", "k")...)
+	require.Equal(t, http.StatusBadRequest, got.StatusCode)
+	require.Contains(t, decodeProblem(t, got).Detail, "secret")
+}
+
+// late is the real store, in which a first look finds nothing yet: the two
+// requests that it stands for are under way at once.
+type staleStore struct{ *store.Store }
+
+func (staleStore) CheckIdempotencyKey(context.Context, string, string) error { return nil }
+
+// A batch that loses the race leaves no inputs behind.
+func TestConcurrentIdempotentBatchesCreateOne(t *testing.T) {
+	s := startServer(t)
+	agent := s.createAgent()
+	s.Server.store = staleStore{s.store.Store}
+	var zipped bytes.Buffer
+	z := gzip.NewWriter(&zipped)
+	_, err := z.Write([]byte("\"x\"\n"))
+	require.NoError(t, err)
+	require.NoError(t, z.Close())
+	header := []string{"Content-Type", "application/jsonl", "Content-Encoding", "gzip", "Idempotency-Key", "k"}
+	first := s.do(http.MethodPost, "/agents/"+agent.Id+"/batches", zipped.String(), header...)
+	require.Equal(t, http.StatusAccepted, first.StatusCode, "%s", first.body)
+	again := s.do(http.MethodPost, "/agents/"+agent.Id+"/batches", zipped.String(), header...)
+	require.Equal(t, string(first.body), string(again.body))
+	require.Equal(t, "true", again.Header.Get(headerReplayed))
+	require.Len(t, call[contract.BatchList](s, http.MethodGet, "/batches", http.StatusOK, "").Batches, 1)
+}

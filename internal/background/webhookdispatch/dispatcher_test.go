@@ -1,0 +1,232 @@
+package webhookdispatch
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	standard "github.com/standard-webhooks/standard-webhooks/libraries/go"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/airlock-run/airlock/internal/domain/webhook"
+	"github.com/airlock-run/airlock/internal/netguard"
+)
+
+func TestDeliveryVerifiesWithStandardWebhooks(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	url, got := startReceiver(t, respondWith(http.StatusNoContent))
+	f.run(t, loopbackGuard)
+	ref := f.finishExecution(t, testTenant, url)
+	d := f.await(t, ref, hasState(webhook.Delivered))
+	require.Equal(t, 1, d.Attempt)
+	require.Equal(t, http.StatusNoContent, d.LastResult.Status)
+
+	r := next(t, got)
+	secrets, err := f.WebhookSecrets(t.Context(), testTenant)
+	require.NoError(t, err)
+	receiver, err := standard.NewWebhook(string(secrets.Current))
+	require.NoError(t, err)
+	require.NoError(t, receiver.Verify(r.body, r.header))
+	require.Equal(t, "Airlock/test", r.header.Get("User-Agent"))
+	require.Equal(t, "application/json", r.header.Get("Content-Type"))
+	require.Equal(t, ref.ID, r.header.Get("Webhook-Id"))
+	var message struct {
+		Type string `json:"type"`
+		Data struct {
+			ExecutionID string `json:"executionId"`
+		} `json:"data"`
+	}
+	require.NoError(t, json.Unmarshal(r.body, &message))
+	require.Equal(t, "execution.canceled", message.Type)
+	require.Equal(t, d.SubjectID, message.Data.ExecutionID)
+}
+
+func TestRetriesContinueAfterRestart(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	var healthy atomic.Bool
+	url, got := startReceiver(t, func(w http.ResponseWriter, _ *http.Request) {
+		if !healthy.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	_, stop := f.run(t, loopbackGuard)
+	ref := f.finishExecution(t, testTenant, url)
+	f.await(t, ref, func(d webhook.Delivery) bool { return d.LastResult.Status == http.StatusServiceUnavailable })
+	first := next(t, got)
+	f.clock.Advance(time.Minute)
+	second := next(t, got) // to stop before would cut it short
+	stop()
+
+	healthy.Store(true)
+	f.clock.Advance(time.Hour)
+	require.Equal(t, webhook.Pending, f.delivery(t, ref).State)
+	f.run(t, loopbackGuard)
+	d := f.await(t, ref, hasState(webhook.Delivered))
+	require.Equal(t, 3, d.Attempt)
+	for _, again := range []request{second, next(t, got)} {
+		require.Equal(t, first.body, again.body)
+		require.Equal(t, first.header.Get("Webhook-Id"), again.header.Get("Webhook-Id"))
+		require.NotEqual(t, first.header.Get("Webhook-Signature"), again.header.Get("Webhook-Signature"), "each attempt has its time")
+	}
+}
+
+func TestFailingReceiverExhaustsAttempts(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	url, got := startReceiver(t, respondWith(http.StatusInternalServerError))
+	f.run(t, loopbackGuard)
+	ref := f.finishExecution(t, testTenant, url)
+	for attempt := 1; attempt <= webhook.MaxAttempts; attempt++ {
+		f.await(t, ref, func(d webhook.Delivery) bool {
+			return d.Attempt == attempt && (d.Due == nil || d.LastResult.Status != 0)
+		})
+		f.clock.Advance(13 * time.Hour)
+	}
+	d := f.await(t, ref, hasState(webhook.Exhausted))
+	require.Equal(t, http.StatusInternalServerError, d.LastResult.Status)
+	require.Len(t, got, webhook.MaxAttempts)
+}
+
+func TestStatusGoneStopsRetries(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	url, got := startReceiver(t, respondWith(http.StatusGone))
+	f.run(t, loopbackGuard)
+	f.await(t, f.finishExecution(t, testTenant, url), hasState(webhook.Refused))
+	require.Len(t, got, 1)
+}
+
+func TestRedirectIsNotFollowed(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	target, got := startReceiver(t, respondWith(http.StatusOK))
+	url, _ := startReceiver(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, target, http.StatusTemporaryRedirect)
+	})
+	f.run(t, loopbackGuard)
+	d := f.await(t, f.finishExecution(t, testTenant, url), func(d webhook.Delivery) bool { return d.LastResult.Status != 0 })
+	require.Equal(t, http.StatusTemporaryRedirect, d.LastResult.Status)
+	require.Equal(t, webhook.Pending, d.State)
+	require.Empty(t, got)
+}
+
+func TestEndlessResponseIsNotRead(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	url, _ := startReceiver(t, func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+				return
+			}
+		}
+	})
+	f.run(t, loopbackGuard)
+	f.await(t, f.finishExecution(t, testTenant, url), hasState(webhook.Delivered))
+}
+
+// TestANameThatLeadsInwardsIsNotDialled is DNS rebinding: the name was fine when
+// it was accepted, and what counts is where it leads when it is dialled.
+func TestHostResolvingToPrivateAddressIsNotDialed(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	url, got := startReceiver(t, respondWith(http.StatusOK))
+	named := strings.Replace(url, "127.0.0.1", "localhost", 1)
+	require.NoError(t, netguard.CheckURL(strings.Replace(named, "http:", "https:", 1), netguard.Guard{}))
+	f.run(t, netguard.Guard{})
+	for _, one := range []string{url, named} {
+		d := f.await(t, f.finishExecution(t, testTenant, one), func(d webhook.Delivery) bool { return d.LastResult.Reason != "" })
+		require.Equal(t, webhook.AddressRefused, d.LastResult.Reason)
+	}
+	require.Empty(t, got)
+}
+
+func TestConnectionErrorsAreClassified(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.run(t, loopbackGuard)
+	unknown := httptest.NewTLSServer(respondWith(http.StatusOK))
+	t.Cleanup(unknown.Close)
+	closed := httptest.NewServer(nil)
+	closed.Close()
+	for url, want := range map[string]webhook.Reason{unknown.URL: webhook.BadCertificate, closed.URL: webhook.Unreachable} {
+		d := f.await(t, f.finishExecution(t, testTenant, url), func(d webhook.Delivery) bool { return d.LastResult.Reason != "" })
+		require.Equal(t, want, d.LastResult.Reason)
+	}
+}
+
+// Two couriers have room for all of it at once, and so contend for each.
+func TestTwoDispatchersSendOnce(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	sent := map[webhook.Ref]<-chan request{}
+	for range maxPerTenant / maxPerHost {
+		url, got := startReceiver(t, respondWith(http.StatusOK))
+		for range maxPerHost {
+			sent[f.finishExecution(t, testTenant, url)] = got
+		}
+	}
+	f.run(t, loopbackGuard)
+	f.run(t, loopbackGuard)
+	for ref := range sent {
+		require.Equal(t, 1, f.await(t, ref, hasState(webhook.Delivered)).Attempt)
+	}
+	for _, got := range sent {
+		require.Len(t, got, maxPerHost)
+	}
+}
+
+// TestPagesOfDeliveriesToASlowReceiverHoldNobodyUp: another tenant's webhook
+// arrives while they are all due.
+func TestSlowReceiverDoesNotBlockOthers(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	release := make(chan struct{})
+	slow, received := startReceiver(t, func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	})
+	t.Cleanup(func() { close(release) })
+	quick, _ := startReceiver(t, respondWith(http.StatusOK))
+
+	one := f.delivery(t, f.finishExecution(t, testTenant, slow))
+	deliveries := f.firestore.Client.Collection("tenants").Doc(testTenant).Collection("deliveries")
+	var storing errgroup.Group
+	storing.SetLimit(16)
+	for i := range 3 * pageSize {
+		d := one
+		d.ID = webhook.DeliveryID(strconv.Itoa(i))
+		storing.Go(func() error {
+			_, err := deliveries.Doc(d.ID).Create(t.Context(), d)
+			return err
+		})
+	}
+	require.NoError(t, storing.Wait())
+	f.run(t, loopbackGuard)
+	for range maxPerHost {
+		next(t, received)
+	}
+	f.await(t, f.finishExecution(t, "bob", quick), hasState(webhook.Delivered))
+	f.await(t, f.finishExecution(t, testTenant, quick), hasState(webhook.Delivered))
+	require.Empty(t, received, "a host has its share, and no more")
+}
+
+func TestDeliveryResumesAfterStoreOutage(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	url, _ := startReceiver(t, respondWith(http.StatusOK))
+	ref := f.finishExecution(t, testTenant, url)
+	f.firestore.Away()
+	f.run(t, loopbackGuard)
+	f.firestore.Back()
+	f.await(t, ref, hasState(webhook.Delivered))
+}

@@ -1,0 +1,200 @@
+package executor
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/blob"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/sandbox"
+)
+
+// folder is a real store of artifacts.
+func openArtifactStore(t testing.TB) *blob.Store {
+	t.Helper()
+	s, err := blob.Open(t.Context(), "file://"+t.TempDir())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return s
+}
+
+func configWithArtifacts(a ArtifactStore) Config {
+	c := testConfig()
+	c.Artifacts = a
+	return c
+}
+
+// leaving is an outcome with files, by their paths in the sandbox.
+func withOutputFiles(o sandbox.Outcome, files ...string) sandbox.Outcome {
+	for _, path := range files {
+		o.Files = append(o.Files, sandbox.OutputFile{
+			Path: path, Mode: 0o644, Content: io.NewSectionReader(strings.NewReader("in "+path), 0, int64(len("in "+path))),
+		})
+	}
+	return o
+}
+
+func content(t *testing.T, s *blob.Store, key blob.Key, c execution.Content) string {
+	t.Helper()
+	r, err := s.Get(t.Context(), key, c)
+	require.NoError(t, err)
+	defer r.Close()
+	data, err := io.ReadAll(r)
+	require.NoError(t, err)
+	return string(data)
+}
+
+func TestLargeResultIsStored(t *testing.T) {
+	t.Parallel()
+	w := newFixture(t)
+	blobs := openArtifactStore(t)
+	results := map[string]string{
+		"largest": strings.Repeat("x", execution.MaxResult),
+		"larger":  strings.Repeat("한", execution.MaxResult/3+1),
+	}
+	w.run(configWithArtifacts(blobs), newFakeSandbox(func(_ context.Context, job sandbox.Job) (sandbox.Outcome, error) {
+		return successOutcome(results[strings.TrimSpace(string(job.Stdin))]), nil
+	}))
+	e := w.await(w.submit("offline", "largest"), execution.Succeeded)
+	require.Equal(t, results["largest"], e.Result.Text)
+	require.Nil(t, e.Result.Complete, "what fits is in the document")
+
+	e = w.await(w.submit("offline", "larger"), execution.Succeeded)
+	larger := results["larger"]
+	require.Equal(t, larger[:len(e.Result.Text)], e.Result.Text)
+	require.InDelta(t, execution.Excerpt, len(e.Result.Text), 3, "cut between letters")
+	require.JSONEq(t, fmt.Sprintf(`{"text":%q}`, larger), content(t, blobs, blob.ResultKey(&e), *e.Result.Complete))
+}
+
+func TestLargeReplyIsTruncatedInConversation(t *testing.T) {
+	t.Parallel()
+	w := newFixture(t)
+	w.run(configWithArtifacts(openArtifactStore(t)), answeringSandbox(strings.Repeat("x", execution.MaxResult+1)))
+	turn := w.submitTurn("", "hello", "")
+	w.await(turn.Ref(), execution.Succeeded)
+	messages, err := w.store.Messages(t.Context(), tenant, turn.ConversationID, 0, 10)
+	require.NoError(t, err)
+	require.True(t, messages[1].Truncated)
+	require.Len(t, messages[1].Text, execution.Excerpt)
+}
+
+// What the job left in its output folder is kept, also when it failed; the
+// agent's memory is not among it.
+func TestOutputFilesAreStored(t *testing.T) {
+	t.Parallel()
+	w := newFixture(t)
+	blobs := openArtifactStore(t)
+	failed := sandbox.Outcome{EndReason: sandbox.Exited, ExitCode: 3, OmittedFileCount: 2}
+	b := newFakeSandbox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) {
+		return withOutputFiles(failed, "/home/agent/.memory", sandbox.OutputDir+"/a/b.txt", sandbox.OutputDir+"/..c"), nil
+	})
+	w.run(configWithArtifacts(blobs), b)
+	e := w.await(w.submit("offline", "x"), execution.Failed)
+	require.Len(t, e.Files, 2)
+	require.Equal(t, 2, e.OmittedFileCount)
+	for i, path := range []string{"a/b.txt", "..c"} {
+		require.Equal(t, path, e.Files[i].Path)
+		require.Equal(t, "in "+sandbox.OutputDir+"/"+path, content(t, blobs, blob.FileKey(&e, i), e.Files[i].Content))
+	}
+}
+
+// The list has to fit the document; what does not is counted.
+func TestOutputFilesOverPathLimitAreOmitted(t *testing.T) {
+	t.Parallel()
+	var o sandbox.Outcome
+	for i := range 1000 {
+		o = withOutputFiles(o, fmt.Sprintf("%s/%03d%s", sandbox.OutputDir, i, strings.Repeat("n", 500)))
+	}
+	files, contents, omitted := outputFiles(o)
+	require.Len(t, files, execution.MaxFilePathsBytes/503)
+	require.Len(t, contents, len(files))
+	require.Equal(t, 1000-len(files), omitted)
+}
+
+// fading is a real store that fails so many times before it works.
+type flakyArtifactStore struct {
+	*blob.Store
+	failures  atomic.Int64
+	attempted chan blob.Key
+}
+
+func (f *flakyArtifactStore) Put(ctx context.Context, key blob.Key, from io.Reader) (execution.Content, error) {
+	f.attempted <- key
+	if f.failures.Add(-1) >= 0 {
+		_, _ = io.CopyN(io.Discard, from, 10) // part of it was sent
+		return execution.Content{}, errors.New("the bucket does not answer")
+	}
+	return f.Store.Put(ctx, key, from)
+}
+
+func newFlakyArtifactStore(t *testing.T, failures int64) *flakyArtifactStore {
+	f := &flakyArtifactStore{Store: openArtifactStore(t), attempted: make(chan blob.Key, 1000)}
+	f.failures.Store(failures)
+	return f
+}
+
+func TestStoreArtifactsRetriesAfterOutage(t *testing.T) {
+	t.Parallel()
+	w := newFixture(t)
+	blobs := newFlakyArtifactStore(t, 2)
+	w.run(configWithArtifacts(blobs), answeringSandbox(strings.Repeat("x", execution.MaxResult+1)))
+	e := w.await(w.submit("offline", "x"), execution.Succeeded)
+	require.Equal(t, 1, e.Attempt)
+	require.Len(t, blobs.attempted, 3)
+	require.NotEmpty(t, content(t, blobs.Store, blob.ResultKey(&e), *e.Result.Complete))
+}
+
+// A job whose result waits for storage can be cancelled like one that runs.
+func TestCancelDuringBlobStorageOutage(t *testing.T) {
+	t.Parallel()
+	w := newFixture(t)
+	blobs := newFlakyArtifactStore(t, 1<<40)
+	w.run(configWithArtifacts(blobs), answeringSandbox(strings.Repeat("x", execution.MaxResult+1)))
+	ref := w.submit("offline", "x")
+	next(t, blobs.attempted)
+	w.cancel(ref, true)
+	e := w.await(ref, execution.Canceled)
+	require.Nil(t, e.Result)
+}
+
+// An attempt that dies between the storing and the finish leaves contents that
+// nobody names. The next attempt's are beside them, and all go with the execution.
+func TestArtifactsOfLostAttemptAreDeletedWithExecution(t *testing.T) {
+	t.Parallel()
+	w := newFixture(t)
+	dir := t.TempDir()
+	blobs, err := blob.Open(t.Context(), "file://"+dir)
+	require.NoError(t, err)
+	defer blobs.Close()
+	b := newFakeSandbox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) {
+		return withOutputFiles(successOutcome("done"), sandbox.OutputDir+"/a"), nil
+	})
+	ref := w.submit("offline", "x")
+	ch, err := w.store.Apply(t.Context(), ref, execution.Claimed{Executor: "killed", Lease: testConfig().Lease})
+	require.NoError(t, err)
+	lost := ch.Execution
+	_, err = blobs.Put(t.Context(), blob.FileKey(&lost, 0), bytes.NewReader([]byte("of the killed one")))
+	require.NoError(t, err)
+
+	w.clock.Advance(2 * testConfig().Lease)
+	ch, err = w.store.Apply(t.Context(), ref, execution.Expired{})
+	require.NoError(t, err)
+	w.run(configWithArtifacts(blobs), b)
+	require.NoError(t, w.queue.Publish(t.Context(), ch))
+	e := w.await(ref, execution.Succeeded)
+	require.Equal(t, "in "+sandbox.OutputDir+"/a", content(t, blobs, blob.FileKey(&e, 0), e.Files[0].Content))
+
+	require.NoError(t, blobs.Delete(t.Context(), ref))
+	for _, of := range []*execution.Execution{&lost, &e} {
+		_, err := blobs.Get(t.Context(), blob.FileKey(of, 0), e.Files[0].Content)
+		require.ErrorIs(t, err, blob.ErrLost)
+	}
+}

@@ -1,0 +1,6 @@
+//go:build !crashpoints
+
+package failpoint
+
+// At does nothing.
+func Hit(Point) {}

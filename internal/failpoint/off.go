@@ -1,6 +1,0 @@
-//go:build !crashpoints
-
-package failpoint
-
-// At does nothing.
-func At(Point) {}

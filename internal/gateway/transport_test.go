@@ -1,0 +1,22 @@
+package gateway
+
+import (
+	"net/url"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/netguard"
+)
+
+func TestPrivateUpstreamIsNotDialed(t *testing.T) {
+	var refused netguard.BlockedError
+	public := newTransport(Settings{Upstream: &url.URL{Scheme: "https", Host: "api.anthropic.com"}})
+	_, err := public.DialContext(t.Context(), "tcp", "localhost:1")
+	require.ErrorAs(t, err, &refused)
+
+	local := newTransport(Settings{Upstream: &url.URL{Scheme: "http", Host: "localhost:1"}})
+	_, err = local.DialContext(t.Context(), "tcp", "localhost:1")
+	require.Error(t, err, "nothing listens there")
+	require.NotErrorAs(t, err, &refused)
+}

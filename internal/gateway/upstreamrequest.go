@@ -1,0 +1,53 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"regexp"
+)
+
+// apiVersion is a version of the Messages API. What else the sandbox says becomes defaultVersion.
+var apiVersion = regexp.MustCompile(`^20\d\d-\d\d-\d\d$`)
+
+const defaultVersion = "2023-06-01"
+
+// maxHeader bounds what a sandbox can say in one header, in bytes.
+const maxHeaderValue = 1 << 10
+
+// rebuild makes the request upstream from nothing: of the sandbox's headers
+// only the API's version and its betas go on, each checked, and those that the
+// runtime declares.
+func (s *Session) newUpstreamRequest(ctx context.Context, r *http.Request, route Route, body []byte) (*http.Request, error) {
+	settings := s.gateway.settings
+	target := *settings.Upstream
+	original := r.URL // parsed from a target that is equal to one of the runtime's
+	target.Path, target.RawQuery = joinPath(target.Path, original.Path), original.RawQuery
+
+	request, err := http.NewRequestWithContext(ctx, route.Method, target.String(), bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	request.Header = http.Header{
+		"Content-Type": {"application/json"},
+		"Accept":       {"application/json, text/event-stream"},
+		"User-Agent":   {"airlock-gateway"},
+	}
+	s.gateway.spec.setAuth(request.Header, r.Header, settings.APIKey)
+	for _, name := range s.policy.Headers {
+		if value := r.Header.Get(name); value != "" && len(value) <= maxHeaderValue && request.Header.Get(name) == "" {
+			request.Header.Set(name, value)
+		}
+	}
+	if betas := s.policy.filterBetas(r); betas != "" {
+		request.Header.Set("Anthropic-Beta", betas)
+	}
+	return request, nil
+}
+
+func joinPath(base, path string) string {
+	for len(base) > 0 && base[len(base)-1] == '/' {
+		base = base[:len(base)-1]
+	}
+	return base + path
+}

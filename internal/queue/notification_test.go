@@ -1,0 +1,147 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/airlock-run/airlock/emulator/emulatortest"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+)
+
+func TestPullReturnsPublishedOnce(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	got, receive := f.receiveAll(t)
+	var published, received []execution.Ref
+	for i := range 20 {
+		ref := execution.Ref{Tenant: fmt.Sprint("tenant", i%3), ID: executionID(i)}
+		published = append(published, ref)
+		f.publishRefs(t, ref)
+	}
+	for range published {
+		received = append(received, await(t, got))
+	}
+	require.ElementsMatch(t, published, received)
+	receive.stop()
+	require.Empty(t, got)
+}
+
+func TestPublishManyOrNoNotifications(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	got, _ := f.receiveAll(t)
+	f.publishRefs(t)
+	refs := []execution.Ref{{Tenant: "ada", ID: executionID(1)}, {Tenant: "ada", ID: executionID(2)}}
+	f.publishRefs(t, refs...)
+	require.ElementsMatch(t, refs, []execution.Ref{await(t, got), await(t, got)})
+}
+
+func TestLanesAreSeparate(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	batchExecution := execution.Execution{Tenant: "ada", ID: executionID(2), Lane: execution.LaneBatch}
+	require.NoError(t, f.Publish(t.Context(), execution.Change{Execution: batchExecution, Notify: []execution.Ref{batchExecution.Ref()}}))
+	f.publishRefs(t, sampleRef)
+	for lane, ref := range map[execution.Lane]execution.Ref{execution.LaneInteractive: sampleRef, execution.LaneBatch: batchExecution.Ref()} {
+		notifications, err := f.Pull(t.Context(), lane, 10)
+		require.NoError(t, err)
+		require.Len(t, notifications, 1)
+		require.Equal(t, ref, notifications[0].Ref)
+	}
+}
+
+// The rest is left where another executor can have it.
+func TestPullRespectsLimit(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	var published, pulled []execution.Ref
+	for i := range 5 {
+		published = append(published, execution.Ref{Tenant: "ada", ID: executionID(i)})
+	}
+	f.publishRefs(t, published...)
+	for len(pulled) < len(published) {
+		notifications, err := f.Pull(t.Context(), execution.LaneInteractive, 2)
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(notifications), 2)
+		for _, a := range notifications {
+			pulled = append(pulled, a.Ref)
+		}
+	}
+	require.ElementsMatch(t, published, pulled, "while none of them is acknowledged")
+}
+
+// What is given back is another's at once, and later only after a while.
+func TestNackRedelivers(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.publishRefs(t, sampleRef)
+	require.NoError(t, f.pullOne(t).Nack(t.Context()))
+	second := f.pullOne(t)
+	require.Equal(t, sampleRef, second.Ref)
+	began := time.Now()
+	require.NoError(t, second.Nack(t.Context()))
+	third := f.pullOne(t)
+	require.Equal(t, sampleRef, third.Ref)
+	require.GreaterOrEqual(t, time.Since(began), nackDelay(2))
+	third.Acknowledge()
+	f.Close()
+	require.EqualValues(t, 1, f.recorder.acked.Load())
+}
+
+func TestNackDelay(t *testing.T) {
+	const s = time.Second
+	var delays []time.Duration
+	var sum time.Duration
+	for delivery := range maxDeliveries + 1 {
+		delays = append(delays, nackDelay(delivery))
+		sum += nackDelay(delivery)
+	}
+	require.Equal(t, []time.Duration{0, 0, s, 2 * s, 4 * s, 8 * s, 16 * s, 32 * s, 64 * s, 128 * s, 256 * s, 512 * s, maxNackDelay, maxNackDelay}, delays[:14])
+	require.Equal(t, maxNackDelay, delays[maxDeliveries])
+	require.Greater(t, sum, 15*time.Hour, "so long an outage makes no dead letter")
+}
+
+func TestPullEndsWithContext(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		_, err := f.Pull(ctx, execution.LaneInteractive, 1)
+		done <- err
+	}()
+	cancel()
+	require.Error(t, await(t, done))
+	f.publishRefs(t, sampleRef)
+	require.Equal(t, sampleRef, f.pullOne(t).Ref, "nobody has it who is gone")
+}
+
+// Without its subscription, and without Pub/Sub, there is an error rather than silence.
+func TestPullReturnsErrorWithoutRetry(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
+	defer cancel()
+	require.NoError(t, f.deleteLaneSubscription(ctx))
+	_, err := f.Pull(ctx, execution.LaneInteractive, 1)
+	require.Error(t, err)
+	f.pubsub.Away()
+	_, err = f.Pull(ctx, execution.LaneInteractive, 1)
+	require.Error(t, err)
+	require.NoError(t, ctx.Err(), "it does not try again by itself")
+}
+
+func TestPullLeavesNoGoroutines(t *testing.T) {
+	f := newFixture(t)
+	before := goleak.IgnoreCurrent()
+	got, receive := f.receiveAll(t)
+	f.publishRefs(t, sampleRef)
+	await(t, got)
+	receive.stop()
+	goleak.VerifyNone(t, append(emulatortest.Leftovers(), before)...)
+}

@@ -1,0 +1,245 @@
+package quota
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+	"pgregory.net/rapid"
+
+	"github.com/airlock-run/airlock/emulator/emulatortest"
+	firestoreemulator "github.com/airlock-run/airlock/emulator/firestore"
+	"github.com/airlock-run/airlock/internal/domain/agent"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/store"
+	"github.com/airlock-run/airlock/internal/test/history"
+	"github.com/airlock-run/airlock/internal/test/history/historytest"
+)
+
+// belfry keeps what was announced until the test takes it up.
+type chanPublisher chan execution.Ref
+
+func (b chanPublisher) Publish(_ context.Context, ch execution.Change) error {
+	for _, ref := range ch.Notify {
+		b <- ref
+	}
+	return nil
+}
+
+// model is a tenant whose executions begin, end, break, are handed back or lose
+// their executor, in the order that rapid chooses.
+type model struct {
+	*Enforcer
+	clock           *emulatortest.Clock
+	published       chanPublisher
+	tenant          string
+	agent           string
+	refs            []execution.Ref
+	runningAttempts map[execution.Ref]int // the attempts that run
+}
+
+const lease = 15 * time.Second
+
+func (m *model) submit(t *rapid.T) {
+	ch, err := m.SubmitRun(context.Background(), store.RunRequest{Tenant: m.tenant, AgentID: m.agent, Input: "x"})
+	require.NoError(t, err)
+	m.refs = append(m.refs, ch.Execution.Ref())
+	require.NoError(t, m.published.Publish(context.Background(), ch))
+}
+
+// apply does what an executor, the API or a janitor does.
+func (m *model) apply(t *rapid.T, ref execution.Ref, ev execution.Event) {
+	ch, err := m.Apply(context.Background(), ref, ev)
+	if errors.Is(err, execution.ErrNotDue) || errors.Is(err, execution.ErrTerminal) {
+		return
+	}
+	require.NoError(t, err)
+	if ch.Execution.Status != execution.Running {
+		delete(m.runningAttempts, ref)
+	}
+	require.NoError(t, m.published.Publish(context.Background(), ch))
+}
+
+// stop ends one of the attempts that run, in the way that ev says.
+func (m *model) endAttempt(t *rapid.T, ev func(attempt int) execution.Event) {
+	if len(m.runningAttempts) == 0 {
+		t.Skip("none runs")
+	}
+	running := slices.SortedFunc(maps.Keys(m.runningAttempts), func(a, b execution.Ref) int {
+		return slices.Index(m.refs, a) - slices.Index(m.refs, b)
+	})
+	ref := rapid.SampledFrom(running).Draw(t, "which")
+	m.apply(t, ref, ev(m.runningAttempts[ref]))
+}
+
+// settle lets all that was noted and announced be taken up.
+func (m *model) drain(t *rapid.T) {
+	for {
+		require.NoError(t, m.releasePending(context.Background()))
+		select {
+		case ref := <-m.published:
+			ch, err := m.Apply(context.Background(), ref, execution.Claimed{Executor: "x", Lease: lease})
+			if err == nil {
+				m.runningAttempts[ref] = ch.Execution.Attempt
+			} else if !errors.Is(err, execution.ErrThrottled) && !errors.Is(err, execution.ErrTerminal) {
+				require.ErrorIs(t, err, execution.ErrLeased)
+			}
+		default:
+			return
+		}
+	}
+}
+
+// However attempts end, no more run than may, and none is held while there is a place.
+func TestCapacityIsAlwaysReused(t *testing.T) {
+	t.Parallel()
+	clock := new(emulatortest.Clock)
+	f := emulatortest.StartFirestore(t, firestoreemulator.Options{Now: clock.Now})
+	var tenants int
+	rapid.Check(t, func(t *rapid.T) {
+		tenants++ // each with a tenant of its own
+		limit := rapid.IntRange(1, 4).Draw(t, "limit")
+		m := &model{clock: clock, published: make(chanPublisher, 10_000), tenant: fmt.Sprintf("tenant-%d", tenants), runningAttempts: map[execution.Ref]int{}}
+		m.Enforcer = New(store.New(f.Client), Limits{Running: limit}, m.published, zap.NewNop())
+		a := agent.Agent{Tenant: m.tenant, Name: "A", Runtime: "offline", Timeout: time.Minute, RetryPolicy: agent.RetryPolicy{MaxAttempts: 2}}
+		require.NoError(t, m.CreateAgent(context.Background(), &a))
+		m.agent = a.ID
+
+		t.Repeat(map[string]func(*rapid.T){
+			"submit": m.submit,
+			"finish": func(t *rapid.T) {
+				m.endAttempt(t, func(n int) execution.Event {
+					return execution.Finished{Attempt: n, Ending: execution.Ending{Status: execution.Succeeded, Result: &execution.Result{}}}
+				})
+			},
+			"fail, to be tried again": func(t *rapid.T) {
+				m.endAttempt(t, func(n int) execution.Event {
+					failure := execution.Failure{Code: execution.CodeAgentError, Message: "m"}
+					return execution.Finished{Attempt: n, Ending: failure.Ending(execution.Usage{})}
+				})
+			},
+			"break": func(t *rapid.T) {
+				m.endAttempt(t, func(n int) execution.Event { return execution.AttemptFailed{Attempt: n} })
+			},
+			"hand back": func(t *rapid.T) {
+				m.endAttempt(t, func(n int) execution.Event { return execution.HandedBack{Attempt: n} })
+			},
+			"cancel": func(t *rapid.T) {
+				if len(m.refs) == 0 {
+					t.Skip("there is none")
+				}
+				m.apply(t, rapid.SampledFrom(m.refs).Draw(t, "which"), execution.CancelRequested{})
+			},
+			"the executors die": func(t *rapid.T) {
+				m.clock.Advance(2 * lease)
+				for _, ref := range m.refs {
+					m.apply(t, ref, execution.Expired{})
+				}
+			},
+			"": func(t *rapid.T) {
+				m.drain(t)
+				running, err := m.CountRunning(context.Background(), m.tenant, 100)
+				require.NoError(t, err)
+				require.Equal(t, len(m.runningAttempts), running)
+				require.LessOrEqual(t, running, limit)
+				throttled, err := m.OldestThrottled(context.Background(), m.tenant, 100)
+				require.NoError(t, err)
+				if len(throttled) > 0 {
+					require.Equal(t, limit, running, "%d are held", len(throttled))
+				}
+			},
+		})
+	})
+}
+
+// Processes that claim at the same moment pass the limit by one for each but
+// the first, at no time by more; and all of it runs, though nobody announces
+// anything for having waited too long: the clock stands still.
+func TestProcessesExceedLimitByAtMostOneEach(t *testing.T) {
+	t.Parallel()
+	const processes, hands, limit, total = 3, 3, 2, 60
+	f := emulatortest.StartFirestore(t, firestoreemulator.Options{})
+	recorder, _ := historytest.Watch(t, f.Address(), emulatortest.Project)
+	published := make(chanPublisher, 100*total)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var finished atomic.Int32
+	var running errgroup.Group
+	var first *Enforcer
+	for range processes {
+		s := New(store.New(f.Client), Limits{Running: limit}, published, zap.NewNop())
+		first = s
+		running.Go(func() error { return s.Run(ctx) })
+		for range hands {
+			running.Go(func() error {
+				for {
+					select {
+					case <-ctx.Done():
+						return nil
+					case ref := <-published:
+						done, err := runInTwoAttempts(ctx, s, published, ref)
+						if err != nil {
+							return err
+						}
+						if done && finished.Add(1) == total {
+							cancel()
+						}
+					}
+				}
+			})
+		}
+	}
+	a := agent.Agent{Tenant: ada, Name: "A", Runtime: "offline", Timeout: time.Minute}
+	require.NoError(t, first.CreateAgent(t.Context(), &a))
+	for range total {
+		ch, err := first.SubmitRun(t.Context(), store.RunRequest{Tenant: ada, AgentID: a.ID, Input: "x"})
+		require.NoError(t, err)
+		require.NoError(t, published.Publish(t.Context(), ch))
+	}
+	require.NoError(t, running.Wait())
+
+	maxRunning, isRunning := 0, map[string]bool{}
+	versions := recorder.History().Versions
+	slices.SortStableFunc(versions, func(a, b history.Version) int { return a.At.Compare(b.At) })
+	for _, v := range versions {
+		if v.Execution != nil {
+			isRunning[v.Execution.ID] = v.Execution.Status == execution.Running
+		}
+		count := 0
+		for _, runs := range isRunning {
+			if runs {
+				count++
+			}
+		}
+		maxRunning = max(maxRunning, count)
+	}
+	require.GreaterOrEqual(t, maxRunning, limit)
+	require.LessOrEqual(t, maxRunning, limit+processes-1)
+}
+
+// perform claims an execution, hands it back the first time, and ends it the second.
+func runInTwoAttempts(ctx context.Context, s *Enforcer, published chanPublisher, ref execution.Ref) (finished bool, err error) {
+	ch, err := s.Apply(ctx, ref, claim)
+	if errors.Is(err, execution.ErrThrottled) || errors.Is(err, execution.ErrLeased) || errors.Is(err, execution.ErrTerminal) || ctx.Err() != nil {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	var ev execution.Event = execution.HandedBack{Attempt: 1}
+	if finished = ch.Execution.Attempt == 2; finished {
+		ev = execution.Finished{Attempt: 2, Ending: execution.Ending{Status: execution.Succeeded, Result: &execution.Result{}}}
+	}
+	if ch, err = s.Apply(ctx, ref, ev); err != nil {
+		return false, err
+	}
+	return finished, published.Publish(ctx, ch)
+}

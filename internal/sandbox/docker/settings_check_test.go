@@ -1,0 +1,83 @@
+package docker
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/sandbox/selfinspect"
+)
+
+// TestSettingsHoldTwice looks at a live container through the Engine and from
+// inside. Under other runtimes, what holds is for TestUnderGVisor to say.
+func TestCheckSettings(t *testing.T) {
+	d := newDriver(t, Options{})
+	proofs, err := d.CheckSettings(t.Context(), probeImage)
+	require.NoError(t, err)
+	require.Len(t, proofs, 21)
+	for _, p := range proofs {
+		t.Logf("%-24s %-70s | %s", p.Setting, p.Inspected, p.Observed)
+		if !p.Optional {
+			require.True(t, p.Passed, "%+v", p)
+		}
+	}
+}
+
+// What is not as it should be is seen, whichever witness says so.
+func TestCheckSettingsDetectsDeviation(t *testing.T) {
+	d := newDriver(t, Options{})
+	out := run(t, d, probe("exit", "0"))
+	good := out.Record.Settings
+	require.True(t, passed(checkSettings(good, validView(), d.runtime), "capabilities"))
+	for setting, change := range map[string]func(*sandbox.Settings, *selfinspect.View){
+		"capabilities":           func(s *sandbox.Settings, _ *selfinspect.View) { s.CapAdd = []string{"SYS_ADMIN"} },
+		"no new privileges":      func(_ *sandbox.Settings, v *selfinspect.View) { v.Status["NoNewPrivs"] = "0" },
+		"seccomp":                func(s *sandbox.Settings, _ *selfinspect.View) { s.Seccomp = "unconfined" },
+		"user":                   func(_ *sandbox.Settings, v *selfinspect.View) { v.Status["Uid"] = "0 0 0 0" },
+		"read-only root":         func(_ *sandbox.Settings, v *selfinspect.View) { v.RootWriteResult = "written" },
+		"writable places":        func(_ *sandbox.Settings, v *selfinspect.View) { v.Mounts["/tmp"] = "tmpfs,rw,nosuid,nodev" },
+		"folders of the host":    func(s *sandbox.Settings, _ *selfinspect.View) { s.Mounts[0].ReadOnly = false },
+		"memory":                 func(s *sandbox.Settings, _ *selfinspect.View) { s.MemorySwap = -1 },
+		"processes":              func(_ *sandbox.Settings, v *selfinspect.View) { v.Cgroup.PIDs = selfinspect.Unlimited },
+		"CPU":                    func(_ *sandbox.Settings, v *selfinspect.View) { v.Cgroup.CPU = selfinspect.Unlimited },
+		"network":                func(_ *sandbox.Settings, v *selfinspect.View) { v.Interfaces = append(v.Interfaces, "eth0") },
+		"control group":          func(_ *sandbox.Settings, v *selfinspect.View) { v.Cgroup.Paths = []string{"/docker/x"} },
+		"logs":                   func(s *sandbox.Settings, _ *selfinspect.View) { s.LogDriver = "json-file" },
+		"own processes and name": func(s *sandbox.Settings, _ *selfinspect.View) { s.PID = "host" },
+	} {
+		t.Run(setting, func(t *testing.T) {
+			s, v := good, validView()
+			s.Mounts = slices.Clone(s.Mounts)
+			require.True(t, passed(checkSettings(s, v, d.runtime), setting))
+			change(&s, &v)
+			require.False(t, passed(checkSettings(s, v, d.runtime), setting))
+		})
+	}
+}
+
+func passed(proofs []SettingCheck, setting string) bool {
+	return slices.ContainsFunc(proofs, func(p SettingCheck) bool { return p.Setting == setting && p.Passed })
+}
+
+// goodView is what a process sees where everything holds.
+func validView() selfinspect.View {
+	v := selfinspect.View{
+		Status: map[string]string{"NoNewPrivs": "1", "Seccomp": "2", "Uid": sandboxUIDs, "Gid": sandboxUIDs},
+		Mounts: map[string]string{
+			"/tmp":        "tmpfs,rw,nosuid,nodev,noexec,rw,size=131072k",
+			"/workspace":  "tmpfs,rw,nosuid,nodev,rw,size=524288k",
+			"/home/agent": "tmpfs,rw,nosuid,nodev,rw,size=65536k",
+			"/run/output": "tmpfs,rw,nosuid,nodev,noexec,rw,size=163840k",
+			egressDir:     "ext4,ro,rw", "/dev/shm": "tmpfs,rw,size=16384k",
+		},
+		Interfaces: []string{"lo"}, RootWriteResult: "read-only file system", Hostname: "sandbox", Init: "sandbox-init",
+		InitOOM: "500", AgentOOM: "1000", Limits: map[string]int64{"core": 0, "fsize": maxFileSize, "nofile": maxOpenFiles},
+		Cgroup: selfinspect.Cgroup{Paths: []string{"/"}, Memory: 1 << 30, PIDs: 256, CPU: 1},
+	}
+	for _, set := range []string{"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"} {
+		v.Status[set] = "0000000000000000"
+	}
+	return v
+}

@@ -1,0 +1,68 @@
+package guest
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestBuildEnv(t *testing.T) {
+	t.Setenv("OF_INIT", "not for the agent")
+	require.Equal(t, defaultEnv, buildEnv(nil))
+	require.Equal(t,
+		[]string{"HOME=/home/agent", "USER=agent", "LANG=C.UTF-8", "A=1=2", "PATH=/opt"},
+		buildEnv([]string{"A=1=2", "PATH=/opt"}))
+}
+
+func TestLookPathUsesAgentPath(t *testing.T) {
+	t.Setenv("PATH", os.Getenv("PATH")) // put back after
+	dir := t.TempDir()
+	program := filepath.Join(dir, "program")
+	require.NoError(t, os.WriteFile(program, nil, 0o755))
+
+	found, err := lookPath("program", []string{"PATH=" + dir})
+	require.NoError(t, err)
+	require.Equal(t, program, found)
+	_, err = lookPath("program", []string{"PATH=/nonexistent"})
+	require.ErrorIs(t, err, exec.ErrNotFound)
+	found, err = lookPath(program, []string{"PATH=/nonexistent"})
+	require.NoError(t, err)
+	require.Equal(t, program, found)
+}
+
+func TestExitCode(t *testing.T) {
+	require.Equal(t, 3, exitCode(unix.WaitStatus(3<<8)))
+	require.Equal(t, 137, exitCode(unix.WaitStatus(unix.SIGKILL)))
+	require.Equal(t, 139, exitCode(unix.WaitStatus(unix.SIGSEGV|0x80)))
+}
+
+// Main kills all it can see at the end: it must not begin anywhere but in a
+// container.
+func TestMainNotPID1(t *testing.T) {
+	require.ErrorContains(t, Main(), "PID 1")
+}
+
+func TestAgentInheritsHighestOOMScore(t *testing.T) {
+	score, err := openOOMScore()
+	require.NoError(t, err)
+	defer score.Close()
+	own, err := os.ReadFile("/proc/self/oom_score_adj")
+	require.NoError(t, err)
+
+	var inherited []byte
+	require.NoError(t, score.runRaised(func() error {
+		inherited, err = exec.Command("cat", "/proc/self/oom_score_adj").Output()
+		return err
+	}))
+	require.Equal(t, "1000\n", string(inherited))
+	after, err := os.ReadFile("/proc/self/oom_score_adj")
+	require.NoError(t, err)
+	require.Equal(t, own, after)
+}

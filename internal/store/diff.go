@@ -1,0 +1,52 @@
+package store
+
+import (
+	"reflect"
+
+	"cloud.google.com/go/firestore"
+
+	"github.com/airlock-run/airlock/internal/domain/execution"
+)
+
+// changing are the fields of an execution that events change, by their names in
+// its document. The task is not among them, so no event writes the input again.
+var mutableFields = []struct {
+	name string
+	of   func(*execution.Execution) any
+}{
+	{"status", func(e *execution.Execution) any { return e.Status }},
+	{"attempt", func(e *execution.Execution) any { return e.Attempt }},
+	{"tries", func(e *execution.Execution) any { return e.RetriedFailures }},
+	{"spent", func(e *execution.Execution) any { return e.FailedAttempts }},
+	{"lease", func(e *execution.Execution) any { return e.Lease }},
+	{"held", func(e *execution.Execution) any { return e.Throttled }},
+	{"cancelRequested", func(e *execution.Execution) any { return e.CancelRequested }},
+	{"due", func(e *execution.Execution) any { return e.Due }},
+	{"result", func(e *execution.Execution) any { return e.Result }},
+	{"error", func(e *execution.Execution) any { return e.Failure }},
+	{"usage", func(e *execution.Execution) any { return e.Usage }},
+	{"files", func(e *execution.Execution) any { return e.Files }},
+	{"leftOut", func(e *execution.Execution) any { return e.OmittedFileCount }},
+	{"receipt", func(e *execution.Execution) any { return e.Receipt }},
+	{"steps", func(e *execution.Execution) any { return e.Steps }},
+	{"queuedAt", func(e *execution.Execution) any { return e.QueuedAt }},
+	{"startedAt", func(e *execution.Execution) any { return e.StartedAt }},
+	{"finishedAt", func(e *execution.Execution) any { return e.FinishedAt }},
+}
+
+// changes is what has to be written to make of one the other. What is zero is
+// not in a document.
+func diffExecution(before, after *execution.Execution) []firestore.Update {
+	var updates []firestore.Update
+	for _, field := range mutableFields {
+		oldValue, newValue := field.of(before), field.of(after)
+		if reflect.DeepEqual(oldValue, newValue) {
+			continue
+		}
+		if reflect.ValueOf(newValue).IsZero() {
+			newValue = firestore.Delete
+		}
+		updates = append(updates, firestore.Update{Path: field.name, Value: newValue})
+	}
+	return updates
+}

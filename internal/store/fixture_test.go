@@ -1,0 +1,103 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/emulator/emulatortest"
+	firestoreemulator "github.com/airlock-run/airlock/emulator/firestore"
+	"github.com/airlock-run/airlock/internal/domain/agent"
+	"github.com/airlock-run/airlock/internal/domain/conversation"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+)
+
+func TestMain(m *testing.M) { emulatortest.Main(m) }
+
+const (
+	ada = "ada"
+	bob = "bob"
+)
+
+const lease = 15 * time.Second
+
+var claimEvent = execution.Claimed{Executor: "x1", Lease: lease}
+
+// fixture is a store over a Firestore of its own, whose clock the test may advance.
+type fixture struct {
+	*Store
+	firestore *emulatortest.Firestore
+	clock     *emulatortest.Clock
+}
+
+func newFixture(t *testing.T) fixture {
+	t.Helper()
+	clock := new(emulatortest.Clock)
+	f := emulatortest.StartFirestore(t, firestoreemulator.Options{Now: clock.Now})
+	return fixture{Store: New(f.Client), firestore: f, clock: clock}
+}
+
+func (f fixture) createAgent(t *testing.T, tenant string) agent.Agent {
+	t.Helper()
+	a := agent.Agent{Tenant: tenant, Name: "Counter", Instructions: "Count the words", Runtime: "offline", Model: "m", Timeout: time.Minute}
+	require.NoError(t, f.CreateAgent(t.Context(), &a))
+	return a
+}
+
+// run submits a run of a new agent.
+func (f fixture) submitRun(t *testing.T, tenant string) execution.Ref {
+	t.Helper()
+	ch, err := f.SubmitRun(t.Context(), RunRequest{Tenant: tenant, AgentID: f.createAgent(t, tenant).ID, Input: "one two"})
+	require.NoError(t, err)
+	return ch.Execution.Ref()
+}
+
+// turn adds a turn to a conversation of ada's ("": a new one).
+func (f fixture) submitTurn(t *testing.T, conversationID, message string) execution.Execution {
+	t.Helper()
+	ch, err := f.SubmitTurn(t.Context(), TurnRequest{Tenant: ada, ConversationID: conversationID, Message: message})
+	require.NoError(t, err)
+	return ch.Execution
+}
+
+// apply tries again for as long as many others contend for the same document.
+func (f fixture) applyUntilAvailable(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
+	for {
+		ch, err := f.Apply(ctx, ref, ev)
+		if !errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
+			return ch, err
+		}
+	}
+}
+
+func (f fixture) mustApply(t *testing.T, ref execution.Ref, ev execution.Event) execution.Change {
+	t.Helper()
+	ch, err := f.applyUntilAvailable(t.Context(), ref, ev)
+	require.NoError(t, err)
+	return ch
+}
+
+func (f fixture) getExecution(t *testing.T, ref execution.Ref) execution.Execution {
+	t.Helper()
+	e, err := f.Execution(t.Context(), ref)
+	require.NoError(t, err)
+	return e
+}
+
+func (f fixture) listMessages(t *testing.T, e execution.Execution) []conversation.Message {
+	t.Helper()
+	found, err := f.Messages(t.Context(), e.Tenant, e.ConversationID, 0, 1000)
+	require.NoError(t, err)
+	return found
+}
+
+func successEnding(text string) execution.Ending {
+	return execution.Ending{Status: execution.Succeeded, Result: &execution.Result{Text: text}}
+}
+
+func successEvent(attempt int, text string) execution.Finished {
+	return execution.Finished{Attempt: attempt, Ending: successEnding(text)}
+}

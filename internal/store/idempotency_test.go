@@ -1,0 +1,167 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/domain/agent"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+)
+
+// under makes the creations of a context happen once.
+func withIdempotencyKey(ctx context.Context, tenant, key, request string) context.Context {
+	return WithIdempotency(ctx, &IdempotencyRequest{
+		Tenant: tenant, Key: key, Fingerprint: func() []byte { return []byte(request) },
+		Response: func(created any) (StoredResponse, error) {
+			switch created := created.(type) {
+			case execution.Change:
+				return StoredResponse{Status: 202, Location: created.Execution.ID, Body: []byte("body")}, nil
+			case agent.Agent:
+				return StoredResponse{Status: 201, Location: created.ID}, nil
+			default:
+				return StoredResponse{}, errors.New("not expected")
+			}
+		},
+	})
+}
+
+func requireDuplicate(t *testing.T, err error) IdempotencyRecord {
+	t.Helper()
+	var duplicate *DuplicateRequestError
+	require.ErrorAs(t, err, &duplicate)
+	return duplicate.IdempotencyRecord
+}
+
+func (f fixture) countExecutions(t *testing.T, tenant string) int {
+	t.Helper()
+	found, err := f.Executions(t.Context(), tenant, Filter{}, Page{Limit: 100})
+	require.NoError(t, err)
+	return len(found)
+}
+
+func TestCreateWithIdempotencyKeyRunsOnce(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	run := RunRequest{Tenant: ada, AgentID: f.createAgent(t, ada).ID, Input: "x"}
+	require.NoError(t, f.CheckIdempotencyKey(t.Context(), ada, "k"))
+	ch, err := f.SubmitRun(withIdempotencyKey(t.Context(), ada, "k", "r"), run)
+	require.NoError(t, err)
+
+	want := StoredResponse{Status: 202, Location: ch.Execution.ID, Body: []byte("body")}
+	_, err = f.SubmitRun(withIdempotencyKey(t.Context(), ada, "k", "another"), run)
+	record := requireDuplicate(t, err)
+	require.Equal(t, want, record.Response)
+	require.Equal(t, []byte("r"), record.Fingerprint, "whether it is the same is the caller's to say")
+	require.Equal(t, want, requireDuplicate(t, f.CheckIdempotencyKey(t.Context(), ada, "k")).Response)
+	require.Equal(t, 1, f.countExecutions(t, ada))
+
+	_, err = f.SubmitRun(withIdempotencyKey(t.Context(), ada, "k2", "r"), run)
+	require.NoError(t, err, "another key")
+	require.NoError(t, f.CheckIdempotencyKey(t.Context(), bob, "k"), "another owner's is no matter")
+}
+
+func TestConcurrentCreatesWithIdempotencyKey(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	run := RunRequest{Tenant: ada, AgentID: f.createAgent(t, ada).ID, Input: "x"}
+	var (
+		wg         sync.WaitGroup
+		mu         sync.Mutex
+		createdIDs []string
+	)
+	for range 20 {
+		wg.Go(func() {
+			for {
+				ch, err := f.SubmitRun(withIdempotencyKey(t.Context(), ada, "k", "r"), run)
+				var duplicate *DuplicateRequestError
+				switch {
+				case errors.Is(err, ErrUnavailable): // too many at once
+					continue
+				case errors.As(err, &duplicate):
+					mu.Lock()
+					createdIDs = append(createdIDs, duplicate.Response.Location)
+					mu.Unlock()
+				default:
+					require.NoError(t, err)
+					mu.Lock()
+					createdIDs = append(createdIDs, ch.Execution.ID)
+					mu.Unlock()
+				}
+				return
+			}
+		})
+	}
+	wg.Wait()
+	require.Len(t, createdIDs, 20)
+	for _, id := range createdIDs {
+		require.Equal(t, createdIDs[0], id)
+	}
+	require.Equal(t, 1, f.countExecutions(t, ada))
+}
+
+// The answer to the commit is lost; asked again, there is one execution.
+func TestCreateWithLostResponseFoundByIdempotencyKey(t *testing.T) {
+	t.Parallel()
+	var c commitFaults
+	f := newFixtureWithFaults(t, &c)
+	run := RunRequest{Tenant: ada, AgentID: f.createAgent(t, ada).ID, Input: "x"}
+	c.loseResponses.Store(1)
+	_, err := f.SubmitRun(withIdempotencyKey(t.Context(), ada, "k", "r"), run)
+	require.Error(t, err)
+	_, err = f.SubmitRun(withIdempotencyKey(t.Context(), ada, "k", "r"), run)
+	record := requireDuplicate(t, err)
+	all, err := f.Executions(t.Context(), ada, Filter{}, Page{Limit: 10})
+	require.NoError(t, err)
+	require.Len(t, all, 1)
+	require.Equal(t, all[0].ID, record.Response.Location)
+}
+
+// What was refused was not asked for.
+func TestRejectedCreateDoesNotUseIdempotencyKey(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	_, err := f.SubmitRun(withIdempotencyKey(t.Context(), ada, "k", "r"), RunRequest{Tenant: ada, AgentID: "agt_none", Input: "x"})
+	require.ErrorAs(t, err, new(*NotFoundError))
+	require.NoError(t, f.CheckIdempotencyKey(t.Context(), ada, "k"))
+}
+
+func TestIdempotencyKeyExpires(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	a := agent.Agent{Tenant: ada, Name: "A"}
+	require.NoError(t, f.CreateAgent(withIdempotencyKey(t.Context(), ada, "k", "r"), &a))
+	f.clock.Advance(idempotencyTTL - time.Minute)
+	requireDuplicate(t, f.CheckIdempotencyKey(t.Context(), ada, "k"))
+	f.clock.Advance(2 * time.Minute)
+	require.NoError(t, f.CheckIdempotencyKey(t.Context(), ada, "k"))
+	require.NoError(t, f.CreateAgent(withIdempotencyKey(t.Context(), ada, "k", "r"), &agent.Agent{Tenant: ada, Name: "B"}))
+	requireDuplicate(t, f.CheckIdempotencyKey(t.Context(), ada, "k"))
+}
+
+// The cloud's Firestore is told what the emulators are told.
+func TestTTLMatchesIndexFile(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile("../../infra/firestore.indexes.json")
+	require.NoError(t, err)
+	var doc struct {
+		FieldOverrides []struct {
+			CollectionGroup, FieldPath string
+			TTL                        bool
+		}
+	}
+	require.NoError(t, json.Unmarshal(data, &doc))
+	ttl := map[string]string{}
+	for _, o := range doc.FieldOverrides {
+		if o.TTL {
+			ttl[o.CollectionGroup] = o.FieldPath
+		}
+	}
+	require.Equal(t, TTL(), ttl)
+}
