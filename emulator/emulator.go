@@ -22,7 +22,7 @@ import (
 
 // maxMessage is the largest call that is taken: Pub/Sub takes 10 MB, Firestore
 // 10 MiB and some for what surrounds them.
-const maxMessage = 16 << 20
+const maxMessageBytes = 16 << 20
 
 // streamWorkers keep the stacks of what was answered for what comes next; calls
 // beyond them get goroutines of their own. Without them a call grows its stack
@@ -31,7 +31,7 @@ const streamWorkers = 128
 
 // ServerOptions are those of the server that either emulator registers with.
 func ServerOptions() []grpc.ServerOption {
-	return []grpc.ServerOption{grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage), grpc.NumStreamWorkers(streamWorkers)}
+	return []grpc.ServerOption{grpc.MaxRecvMsgSize(maxMessageBytes), grpc.MaxSendMsgSize(maxMessageBytes), grpc.NumStreamWorkers(streamWorkers)}
 }
 
 // Options say where the emulators listen and keep their data.
@@ -40,7 +40,7 @@ type Options struct {
 	PubSub    string // host:port; port 0 takes any free one
 	Firestore string
 	TTL       map[string]string // of Firestore: collection group to the field that says when its documents expire
-	Log       *zap.Logger
+	Logger    *zap.Logger
 }
 
 // Emulators are the two servers, listening.
@@ -64,14 +64,14 @@ type service interface {
 // Start opens the data and listens. What listens is served by Serve.
 func Start(ctx context.Context, o Options) (*Emulators, error) {
 	var e Emulators
-	p, err := pubsub.Open(pubsub.Options{Dir: below(o.Dir, "pubsub"), Logger: o.Log.Named("pubsub")})
+	p, err := pubsub.Open(pubsub.Options{Dir: subdir(o.Dir, "pubsub"), Logger: o.Logger.Named("pubsub")})
 	if err != nil {
 		return nil, fmt.Errorf("pubsub emulator: %w", err)
 	}
 	if e.PubSub, err = e.listen(ctx, o.PubSub, p); err != nil {
 		return nil, errors.Join(fmt.Errorf("pubsub emulator: %w", err), e.Close())
 	}
-	f, err := firestore.Open(firestore.Options{Dir: below(o.Dir, "firestore"), TTL: o.TTL, Logger: o.Log.Named("firestore")})
+	f, err := firestore.Open(firestore.Options{Dir: subdir(o.Dir, "firestore"), TTL: o.TTL, Logger: o.Logger.Named("firestore")})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("firestore emulator: %w", err), e.Close())
 	}
@@ -81,7 +81,7 @@ func Start(ctx context.Context, o Options) (*Emulators, error) {
 	return &e, nil
 }
 
-func below(dir, name string) string {
+func subdir(dir, name string) string {
 	if dir == "" {
 		return ""
 	}

@@ -79,9 +79,9 @@ const issueTimeout = 15 * time.Second
 
 func keysIssue() *cobra.Command {
 	var (
-		owner, name string
-		scopes      []string
-		lifetime    time.Duration
+		tenantName, name string
+		scopes           []string
+		lifetime         time.Duration
 	)
 	cmd := &cobra.Command{
 		Use:   "issue --tenant TENANT",
@@ -102,7 +102,7 @@ func keysIssue() *cobra.Command {
 			for i, s := range scopes {
 				granted[i] = tenant.Scope(s)
 			}
-			k, secret, err := issuer.Issue(ctx, owner, name, granted, lifetime)
+			k, secret, err := issuer.Issue(ctx, tenantName, name, granted, lifetime)
 			if err != nil {
 				return err
 			}
@@ -112,7 +112,7 @@ func keysIssue() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&owner, "tenant", "", "whose key it is")
+	f.StringVar(&tenantName, "tenant", "", "whose key it is")
 	f.StringVar(&name, "name", "issued by the operator", "what it is for")
 	f.StringSliceVar(&scopes, "scopes", scopeNames(tenant.AllScopes), "what it may do")
 	f.DurationVar(&lifetime, "expires-in", 0, "how long it is good (0: for ever)")

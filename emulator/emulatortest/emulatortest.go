@@ -25,10 +25,10 @@ const Project = "airlock-test"
 
 // Main is the TestMain of packages that use the emulators: it runs the tests
 // and fails when they have left goroutines behind.
-func Main(m *testing.M) { goleak.VerifyTestMain(m, Leftovers()...) }
+func Main(m *testing.M) { goleak.VerifyTestMain(m, IgnoredGoroutines()...) }
 
 // Leftovers are the goroutines that Google's clients leave by themselves.
-func Leftovers() []goleak.Option {
+func IgnoredGoroutines() []goleak.Option {
 	return []goleak.Option{
 		goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"),
 		// Waits for its next tick, 10 s.
@@ -37,30 +37,30 @@ func Leftovers() []goleak.Option {
 }
 
 // registrar is an emulator as a gRPC server sees it.
-type registrar interface {
+type emulatorServer interface {
 	Register(grpc.ServiceRegistrar)
 	Close() error // once
 }
 
 // Service is one emulator. It keeps its data while it is away.
 type Service struct {
-	t        testing.TB
-	emulator registrar
-	between  atomic.Pointer[grpc.UnaryServerInterceptor]
+	t           testing.TB
+	emulator    emulatorServer
+	interceptor atomic.Pointer[grpc.UnaryServerInterceptor]
 
-	mu      sync.Mutex
-	server  *grpc.Server // nil while away
-	address string       // of the newest listener
-	served  chan error
+	mu       sync.Mutex
+	server   *grpc.Server // nil while away
+	address  string       // of the newest listener
+	serveErr chan error
 }
 
-func serve(t testing.TB, emulator registrar) *Service {
+func newService(t testing.TB, emulator emulatorServer) *Service {
 	t.Helper()
 	s := &Service{t: t, emulator: emulator}
-	s.Back()
+	s.Start()
 	t.Cleanup(sync.OnceFunc(func() {
 		require.NoError(t, emulator.Close())
-		s.Away()
+		s.Stop()
 	}))
 	return s
 }
@@ -73,7 +73,7 @@ func (s *Service) Address() string {
 }
 
 // Away ends every connection, and lets none be made, until Back.
-func (s *Service) Away() {
+func (s *Service) Stop() {
 	s.t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,12 +81,12 @@ func (s *Service) Away() {
 		return
 	}
 	s.server.Stop()
-	require.NoError(s.t, <-s.served)
+	require.NoError(s.t, <-s.serveErr)
 	s.server = nil
 }
 
 // Back answers again; the clients of this package find it.
-func (s *Service) Back() {
+func (s *Service) Start() {
 	s.t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,17 +97,17 @@ func (s *Service) Back() {
 	require.NoError(s.t, err)
 	server := grpc.NewServer(append(emulator.ServerOptions(), grpc.WaitForHandlers(true), grpc.UnaryInterceptor(s.intercept))...)
 	s.emulator.Register(server)
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
-	s.server, s.address, s.served = server, l.Addr().String(), served
+	serveErr := make(chan error, 1)
+	go func() { serveErr <- server.Serve(l) }()
+	s.server, s.address, s.serveErr = server, l.Addr().String(), serveErr
 }
 
 // Intercept has f stand between the service and all that is asked of it from
 // now on, whoever asks: to lose an answer, for instance.
-func (s *Service) Intercept(f grpc.UnaryServerInterceptor) { s.between.Store(&f) }
+func (s *Service) Intercept(f grpc.UnaryServerInterceptor) { s.interceptor.Store(&f) }
 
 func (s *Service) intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-	if f := s.between.Load(); f != nil {
+	if f := s.interceptor.Load(); f != nil {
 		return (*f)(ctx, req, info, handle)
 	}
 	return handle(ctx, req)
@@ -115,8 +115,8 @@ func (s *Service) intercept(ctx context.Context, req any, info *grpc.UnaryServer
 
 // options make a client of Google's that finds the service wherever it listens
 // now, and notices quickly that it is back.
-func (s *Service) options(extra []grpc.DialOption) []option.ClientOption {
-	impatient := grpc.ConnectParams{
+func (s *Service) clientOptions(dialOptions []grpc.DialOption) []option.ClientOption {
+	connectParams := grpc.ConnectParams{
 		Backoff:           backoff.Config{BaseDelay: 5 * time.Millisecond, Multiplier: 1.5, MaxDelay: 50 * time.Millisecond},
 		MinConnectTimeout: time.Second,
 	}
@@ -125,12 +125,12 @@ func (s *Service) options(extra []grpc.DialOption) []option.ClientOption {
 		option.WithoutAuthentication(),
 		option.WithTelemetryDisabled(),
 		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())),
-		option.WithGRPCDialOption(grpc.WithConnectParams(impatient)),
+		option.WithGRPCDialOption(grpc.WithConnectParams(connectParams)),
 		option.WithGRPCDialOption(grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", s.Address())
 		})),
 	}
-	for _, o := range extra {
+	for _, o := range dialOptions {
 		options = append(options, option.WithGRPCDialOption(o))
 	}
 	return options

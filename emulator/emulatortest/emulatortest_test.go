@@ -17,35 +17,35 @@ import (
 
 func TestMain(m *testing.M) { emulatortest.Main(m) }
 
-func TestFirestoreKeepsItsDataWhileItIsAway(t *testing.T) {
+func TestFirestoreKeepsDataWhileStopped(t *testing.T) {
 	t.Parallel()
 	f := emulatortest.StartFirestore(t, firestoreemulator.Options{})
 	doc := f.Client.Collection("c").Doc("d")
 	_, err := doc.Create(t.Context(), map[string]any{"n": 1})
 	require.NoError(t, err)
 
-	f.Away()
-	f.Away() // repeatable
+	f.Stop()
+	f.Stop() // repeatable
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	_, err = doc.Get(ctx)
 	require.Error(t, err)
 
-	f.Back()
-	f.Back()
+	f.Start()
+	f.Start()
 	snap, err := doc.Get(t.Context())
 	require.NoError(t, err)
 	require.EqualValues(t, 1, snap.Data()["n"])
 }
 
-func TestPubSubKeepsItsDataWhileItIsAway(t *testing.T) {
+func TestPubSubKeepsDataWhileStopped(t *testing.T) {
 	t.Parallel()
 	p := emulatortest.StartPubSub(t, pubsubemulator.Options{})
 	topic := &pubsubpb.Topic{Name: "projects/" + emulatortest.Project + "/topics/topic"}
 	_, err := p.Client.TopicAdminClient.CreateTopic(t.Context(), topic)
 	require.NoError(t, err)
-	p.Away()
-	p.Back()
+	p.Stop()
+	p.Start()
 	_, err = p.Client.TopicAdminClient.CreateTopic(t.Context(), topic)
 	require.Equal(t, codes.AlreadyExists, status.Code(err))
 }

@@ -21,12 +21,12 @@ type Firestore struct {
 
 // StartFirestore starts an emulator; the zero Options keep its data in memory. dial
 // is for what stands between client and emulator, such as lost answers.
-func StartFirestore(t testing.TB, o firestoreemulator.Options, dial ...grpc.DialOption) *Firestore {
+func StartFirestore(t testing.TB, o firestoreemulator.Options, dialOptions ...grpc.DialOption) *Firestore {
 	t.Helper()
 	emulator, err := firestoreemulator.Open(o)
 	require.NoError(t, err)
-	s := serve(t, emulator)
-	client, err := firestore.NewClient(t.Context(), Project, s.options(dial)...)
+	s := newService(t, emulator)
+	client, err := firestore.NewClient(t.Context(), Project, s.clientOptions(dialOptions)...)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, client.Close()) })
 	return &Firestore{Service: s, Client: client}
@@ -39,12 +39,12 @@ type PubSub struct {
 }
 
 // StartPubSub starts an emulator; the zero Options keep its data in memory.
-func StartPubSub(t testing.TB, o pubsubemulator.Options, dial ...grpc.DialOption) *PubSub {
+func StartPubSub(t testing.TB, o pubsubemulator.Options, dialOptions ...grpc.DialOption) *PubSub {
 	t.Helper()
 	emulator, err := pubsubemulator.Open(o)
 	require.NoError(t, err)
-	s := serve(t, emulator)
-	client, err := pubsub.NewClient(t.Context(), Project, s.options(dial)...)
+	s := newService(t, emulator)
+	client, err := pubsub.NewClient(t.Context(), Project, s.clientOptions(dialOptions)...)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, client.Close()) })
 	return &PubSub{Service: s, Client: client}

@@ -42,7 +42,7 @@ func startBench(b *testing.B) *bench {
 }
 
 // spread runs b.N operations on all workers and reports operations a second.
-func (e *bench) spread(b *testing.B, do func(ctx context.Context, c *client.Client, i int) error) float64 {
+func (e *bench) runParallel(b *testing.B, do func(ctx context.Context, c *client.Client, i int) error) float64 {
 	b.Helper()
 	var next atomic.Int64
 	g, ctx := errgroup.WithContext(b.Context())
@@ -64,26 +64,26 @@ func (e *bench) spread(b *testing.B, do func(ctx context.Context, c *client.Clie
 	return rate
 }
 
-var filler = strings.Repeat("x", 900)
+var padding = strings.Repeat("x", 900)
 
 // execution is a document of about 1 KiB.
-func execution(i int) map[string]any {
+func testDocument(i int) map[string]any {
 	return map[string]any{
 		"status": []string{"queued", "running", "succeeded", "failed"}[i%4], "createdAt": time.UnixMicro(int64(i) * 1e3),
-		"due": time.UnixMicro(int64(i) * 1e3), "attempt": i % 3, "input": filler,
+		"due": time.UnixMicro(int64(i) * 1e3), "attempt": i % 3, "input": padding,
 	}
 }
 
 // fill stores n documents of one collection, and returns how many.
-func (e *bench) fill(b *testing.B, n int) {
+func (e *bench) createDocuments(b *testing.B, n int) {
 	b.Helper()
 	g, ctx := errgroup.WithContext(b.Context())
 	g.SetLimit(8)
 	for from := 0; from < n; from += 400 {
 		g.Go(func() error {
-			return together(ctx, e.clients[0], func(tx *client.Transaction) error {
+			return commitWrites(ctx, e.clients[0], func(tx *client.Transaction) error {
 				for i := from; i < min(n, from+400); i++ {
-					if err := tx.Set(e.clients[0].Doc(fmt.Sprintf("tenants/t%d/executions/e%06d", i%2, i)), execution(i)); err != nil {
+					if err := tx.Set(e.clients[0].Doc(fmt.Sprintf("tenants/t%d/executions/e%06d", i%2, i)), testDocument(i)); err != nil {
 						return err
 					}
 				}
@@ -95,7 +95,7 @@ func (e *bench) fill(b *testing.B, n int) {
 }
 
 // rawDisk measures appends of 1 KiB with an fsync each, one after another.
-func rawDisk(b *testing.B, dir string) float64 {
+func measureDiskSyncs(b *testing.B, dir string) float64 {
 	b.Helper()
 	f, err := os.Create(filepath.Join(dir, "raw"))
 	require.NoError(b, err)
@@ -114,10 +114,10 @@ func rawDisk(b *testing.B, dir string) float64 {
 
 func BenchmarkCreate(b *testing.B) {
 	e := startBench(b)
-	disk := rawDisk(b, b.TempDir())
+	disk := measureDiskSyncs(b, b.TempDir())
 	b.ResetTimer()
-	rate := e.spread(b, func(ctx context.Context, c *client.Client, i int) error {
-		_, err := c.Doc(fmt.Sprintf("tenants/t/executions/%x", rand.Uint64())).Create(ctx, execution(i))
+	rate := e.runParallel(b, func(ctx context.Context, c *client.Client, i int) error {
+		_, err := c.Doc(fmt.Sprintf("tenants/t/executions/%x", rand.Uint64())).Create(ctx, testDocument(i))
 		return err
 	})
 	b.ReportMetric(disk, "disk-syncs/s")
@@ -127,9 +127,9 @@ func BenchmarkCreate(b *testing.B) {
 func BenchmarkGet(b *testing.B) {
 	e := startBench(b)
 	const docs = 10_000
-	e.fill(b, docs)
+	e.createDocuments(b, docs)
 	b.ResetTimer()
-	e.spread(b, func(ctx context.Context, c *client.Client, _ int) error {
+	e.runParallel(b, func(ctx context.Context, c *client.Client, _ int) error {
 		i := rand.IntN(docs)
 		_, err := c.Doc(fmt.Sprintf("tenants/t%d/executions/e%06d", i%2, i)).Get(ctx)
 		return err
@@ -139,9 +139,9 @@ func BenchmarkGet(b *testing.B) {
 func BenchmarkTransaction(b *testing.B) {
 	e := startBench(b)
 	const docs = 10_000
-	e.fill(b, docs)
+	e.createDocuments(b, docs)
 	b.ResetTimer()
-	e.spread(b, func(ctx context.Context, c *client.Client, i int) error {
+	e.runParallel(b, func(ctx context.Context, c *client.Client, i int) error {
 		i %= docs
 		ref := c.Doc(fmt.Sprintf("tenants/t%d/executions/e%06d", i%2, i))
 		return c.RunTransaction(ctx, func(_ context.Context, tx *client.Transaction) error {
@@ -155,7 +155,7 @@ func BenchmarkTransaction(b *testing.B) {
 
 func BenchmarkQueryAmong100000(b *testing.B) {
 	e := startBench(b)
-	e.fill(b, 100_000)
+	e.createDocuments(b, 100_000)
 	newest := func(ctx context.Context, c *client.Client) error {
 		docs, err := c.Collection("tenants/t0/executions").Where("status", "==", "queued").OrderBy("createdAt", client.Desc).Limit(20).Documents(ctx).GetAll()
 		if err == nil && len(docs) != 20 {
@@ -187,13 +187,13 @@ func BenchmarkQueryAmong100000(b *testing.B) {
 func BenchmarkListeners1000(b *testing.B) {
 	e := startBench(b)
 	const listeners = 1000
-	e.fill(b, listeners)
-	heard := make([]chan *client.DocumentSnapshot, listeners)
+	e.createDocuments(b, listeners)
+	snapshots := make([]chan *client.DocumentSnapshot, listeners)
 	g, ctx := errgroup.WithContext(b.Context())
 	ctx, cancel := context.WithCancel(ctx)
 	name := func(i int) string { return fmt.Sprintf("tenants/t%d/executions/e%06d", i%2, i) }
 	for i := range listeners {
-		heard[i] = make(chan *client.DocumentSnapshot, 1)
+		snapshots[i] = make(chan *client.DocumentSnapshot, 1)
 		it := e.clients[i%dials].Doc(name(i)).Snapshots(ctx)
 		g.Go(func() error {
 			defer it.Stop()
@@ -202,20 +202,20 @@ func BenchmarkListeners1000(b *testing.B) {
 				if err != nil {
 					return nil // cancelled, or a snapshot will be missed below
 				}
-				heard[i] <- snap
+				snapshots[i] <- snap
 			}
 		})
 	}
-	for i := range heard {
-		<-heard[i]
+	for i := range snapshots {
+		<-snapshots[i]
 	}
 	took := make([]time.Duration, 0, b.N)
 	for b.Loop() {
 		i := rand.IntN(listeners)
 		begin := time.Now()
-		_, err := e.clients[0].Doc(name(i)).Set(ctx, execution(rand.IntN(1e6)))
+		_, err := e.clients[0].Doc(name(i)).Set(ctx, testDocument(rand.IntN(1e6)))
 		require.NoError(b, err)
-		<-heard[i]
+		<-snapshots[i]
 		took = append(took, time.Since(begin))
 	}
 	cancel()
@@ -227,9 +227,9 @@ func BenchmarkListeners1000(b *testing.B) {
 // BenchmarkRecovery100000 kills a server that holds 100,000 documents and times its way back to a first answer.
 func BenchmarkRecovery100000(b *testing.B) {
 	dir := b.TempDir()
-	c, process, kill := child(b, dir)
+	c, process, kill := startServerProcess(b, dir)
 	e := &bench{clients: []*client.Client{c}}
-	e.fill(b, 100_000)
+	e.createDocuments(b, 100_000)
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", process.Pid))
 	require.NoError(b, err)
 	kill()

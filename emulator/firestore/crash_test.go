@@ -27,7 +27,7 @@ import (
 const childDir = "FIRESTORE_TEST_CHILD_DIR"
 
 // serveAsChild never returns.
-func serveAsChild(dir string) {
+func runServerProcess(dir string) {
 	s, err := firestore.Open(firestore.Options{Dir: dir})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -39,14 +39,14 @@ func serveAsChild(dir string) {
 		os.Exit(1)
 	}
 	fmt.Println(l.Addr())
-	g := grpc.NewServer(grpc.MaxRecvMsgSize(firestore.MaxRequest))
+	g := grpc.NewServer(grpc.MaxRecvMsgSize(firestore.MaxRequestBytes))
 	s.Register(g)
 	fmt.Fprintln(os.Stderr, g.Serve(l))
 	os.Exit(1)
 }
 
 // child starts a server in a process of its own and returns a client, the process, and how to kill it.
-func child(t testing.TB, dir string) (*client.Client, *os.Process, func()) {
+func startServerProcess(t testing.TB, dir string) (*client.Client, *os.Process, func()) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), childDir+"="+dir)
@@ -70,13 +70,13 @@ func child(t testing.TB, dir string) (*client.Client, *os.Process, func()) {
 
 // TestKilled kills the server in the middle of writes, again and again, and then looks for everything it had
 // acknowledged: documents, what indexes say of them, and the numbers a transaction counts up.
-func TestKilled(t *testing.T) {
+func TestKillLosesNoAcknowledgedWrite(t *testing.T) {
 	dir := t.TempDir()
 	const writers, rounds = 8, 3
 	acknowledged := make([][]string, writers)
 	counted := make([]int64, writers)
 	for round := range rounds {
-		c, _, kill := child(t, dir)
+		c, _, kill := startServerProcess(t, dir)
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		progress := make(chan struct{}, 1<<16)
@@ -85,7 +85,7 @@ func TestKilled(t *testing.T) {
 				counter := c.Doc("counters/" + strconv.Itoa(w))
 				for i := 0; ctx.Err() == nil; i++ {
 					id := fmt.Sprintf("%d-%d-%d", round, w, i)
-					err := together(ctx, c, func(tx *client.Transaction) error {
+					err := commitWrites(ctx, c, func(tx *client.Transaction) error {
 						return errors.Join(
 							tx.Create(c.Doc("c/"+id), map[string]any{"writer": w, "i": i}),
 							tx.Set(counter, map[string]any{"n": client.Increment(1)}, client.MergeAll))
@@ -136,7 +136,7 @@ func TestReopen(t *testing.T) {
 	dir := t.TempDir()
 	e := start(t, firestore.Options{Dir: dir})
 	c := e.dial(t, "p")
-	require.NoError(t, together(t.Context(), c, func(tx *client.Transaction) (err error) {
+	require.NoError(t, commitWrites(t.Context(), c, func(tx *client.Transaction) (err error) {
 		for i := range 400 {
 			err = errors.Join(err, tx.Set(c.Doc(fmt.Sprintf("c/%03d", i)), map[string]any{"n": i % 7, "m": -i}))
 		}
@@ -148,7 +148,7 @@ func TestReopen(t *testing.T) {
 	require.Equal(t, []string{"395", "388"}, ids(t, q(c)))
 	e.stop(t)
 
-	_, err := c.Doc("c/000").Get(deadline(t, 100*time.Millisecond))
+	_, err := c.Doc("c/000").Get(withTimeout(t, 100*time.Millisecond))
 	require.Error(t, err)
 	c = start(t, firestore.Options{Dir: dir}).dial(t, "p")
 	_, err = c.Doc("c/395").Delete(t.Context())
@@ -156,7 +156,7 @@ func TestReopen(t *testing.T) {
 	require.Equal(t, []string{"388", "381"}, ids(t, q(c)), "the index is kept up after a restart")
 }
 
-func deadline(t *testing.T, d time.Duration) context.Context {
+func withTimeout(t *testing.T, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)
 	return ctx

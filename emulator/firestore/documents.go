@@ -21,7 +21,7 @@ func (s *Server) GetDocument(ctx context.Context, r *pb.GetDocumentRequest) (*pb
 	if err != nil {
 		return nil, err
 	}
-	e, err := s.session(ctx, db, selector{transaction: r.GetTransaction(), readTime: r.GetReadTime()}, p)
+	e, err := s.newReader(ctx, db, consistencySelector{transaction: r.GetTransaction(), readTime: r.GetReadTime()}, p)
 	if err != nil {
 		return nil, err
 	}
@@ -60,14 +60,14 @@ func (s *Server) BatchGetDocuments(r *pb.BatchGetDocumentsRequest, stream pb.Fir
 		}
 		paths = append(paths, p)
 	}
-	sel := selector{transaction: r.GetTransaction(), begin: r.GetNewTransaction(), readTime: r.GetReadTime()}
-	e, err := s.session(ctx, db, sel, paths...)
+	sel := consistencySelector{transaction: r.GetTransaction(), newTransaction: r.GetNewTransaction(), readTime: r.GetReadTime()}
+	e, err := s.newReader(ctx, db, sel, paths...)
 	if err != nil {
 		return err
 	}
 	defer e.close()
-	if e.begun != nil {
-		if err := stream.Send(&pb.BatchGetDocumentsResponse{Transaction: e.begun, ReadTime: e.Time.Proto()}); err != nil {
+	if e.newTransaction != nil {
+		if err := stream.Send(&pb.BatchGetDocumentsResponse{Transaction: e.newTransaction, ReadTime: e.Time.Proto()}); err != nil {
 			return err
 		}
 	}

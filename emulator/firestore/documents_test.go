@@ -21,7 +21,7 @@ import (
 	"github.com/airlock-run/airlock/emulator/firestore"
 )
 
-func TestValuesComeBackAsTheyWent(t *testing.T) {
+func TestValuesRoundTrip(t *testing.T) {
 	c := start(t, firestore.Options{}).dial(t, "p")
 	at := time.Date(2030, 1, 2, 3, 4, 5, 123456000, time.UTC)
 	want := map[string]any{
@@ -154,7 +154,7 @@ func TestServerTimestampIsTheCommitTime(t *testing.T) {
 	require.Equal(t, map[string]any{"at": w.UpdateTime}, snap.Data()["m"])
 }
 
-func TestAWriteThatChangesNothingKeepsTheUpdateTime(t *testing.T) {
+func TestNoOpWriteKeepsUpdateTime(t *testing.T) {
 	c := start(t, firestore.Options{}).dial(t, "p")
 	first, err := c.Doc("c/d").Set(t.Context(), map[string]any{"n": 1})
 	require.NoError(t, err)
@@ -166,9 +166,9 @@ func TestAWriteThatChangesNothingKeepsTheUpdateTime(t *testing.T) {
 	require.True(t, other.UpdateTime.After(first.UpdateTime), "1.0 is another value than 1")
 }
 
-func TestACommitIsAllOrNothing(t *testing.T) {
+func TestCommitIsAtomic(t *testing.T) {
 	c := start(t, firestore.Options{}).dial(t, "p")
-	err := together(t.Context(), c, func(tx *client.Transaction) error {
+	err := commitWrites(t.Context(), c, func(tx *client.Transaction) error {
 		return errors.Join(
 			tx.Set(c.Doc("c/a"), map[string]any{"n": 1}),
 			tx.Update(c.Doc("c/none"), []client.Update{{Path: "n", Value: 1}}))
@@ -177,7 +177,7 @@ func TestACommitIsAllOrNothing(t *testing.T) {
 	_, err = c.Doc("c/a").Get(t.Context())
 	require.Equal(t, codes.NotFound, status.Code(err))
 
-	err = together(t.Context(), c, func(tx *client.Transaction) error {
+	err = commitWrites(t.Context(), c, func(tx *client.Transaction) error {
 		return errors.Join(
 			tx.Create(c.Doc("c/a"), map[string]any{"n": 1}),
 			tx.Update(c.Doc("c/a"), []client.Update{{Path: "n", Value: client.Increment(1)}}))
@@ -188,7 +188,7 @@ func TestACommitIsAllOrNothing(t *testing.T) {
 	require.Equal(t, map[string]any{"n": int64(2)}, snap.Data(), "a later write of a commit sees an earlier one")
 }
 
-func TestBulkWritesStandAlone(t *testing.T) {
+func TestBatchWritesAreIndependent(t *testing.T) {
 	c := start(t, firestore.Options{}).dial(t, "p")
 	_, err := c.Doc("c/1").Set(t.Context(), map[string]any{})
 	require.NoError(t, err)
@@ -232,7 +232,7 @@ func TestReadTimes(t *testing.T) {
 	require.Equal(t, codes.InvalidArgument, status.Code(err))
 }
 
-func TestDatabasesAreApart(t *testing.T) {
+func TestDatabasesAreIsolated(t *testing.T) {
 	e := start(t, firestore.Options{})
 	a, b := e.dial(t, "a"), e.dial(t, "b")
 	_, err := a.Doc("c/d").Create(t.Context(), map[string]any{"of": "a"})
@@ -246,7 +246,7 @@ func TestDatabasesAreApart(t *testing.T) {
 	require.Len(t, all, 1)
 }
 
-func TestLists(t *testing.T) {
+func TestListDocumentsAndCollections(t *testing.T) {
 	e := start(t, firestore.Options{})
 	c := e.dial(t, "p")
 	for _, p := range []string{"c/a", "c/b", "c/gone/sub/x", "c/a/sub/y", "other/z", "c/a/more/deep/er/one"} {

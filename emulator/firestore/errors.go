@@ -13,7 +13,7 @@ import (
 
 // answer turns an error into what a client may see. Errors with a status of their own pass; what went wrong inside
 // is logged, not told.
-func (s *Server) answer(err error) error {
+func (s *Server) statusError(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -21,9 +21,9 @@ func (s *Server) answer(err error) error {
 		return err
 	}
 	switch {
-	case errors.Is(err, store.ErrFuture):
+	case errors.Is(err, store.ErrInFuture):
 		return status.Error(codes.InvalidArgument, "The read_time is in the future.")
-	case errors.Is(err, store.ErrForgotten):
+	case errors.Is(err, store.ErrTooOld):
 		return status.Error(codes.FailedPrecondition, "The read_time is too old.")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return status.FromContextError(err).Err()
@@ -33,6 +33,6 @@ func (s *Server) answer(err error) error {
 }
 
 // engineLog passes on what the storage engine reports; its daily work only at debug level.
-type engineLog struct{ *zap.SugaredLogger }
+type pebbleLogger struct{ *zap.SugaredLogger }
 
-func (l engineLog) Infof(format string, args ...any) { l.Debugf(format, args...) }
+func (l pebbleLogger) Infof(format string, args ...any) { l.Debugf(format, args...) }

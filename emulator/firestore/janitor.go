@@ -18,16 +18,16 @@ import (
 
 const (
 	// round is the time between two rounds of the janitor. The cloud promises a day for TTL.
-	round = time.Minute
+	janitorInterval = time.Minute
 	// memory is how far back read_time and resume tokens reach, as in the cloud without point-in-time recovery.
-	memory = time.Hour
+	versionRetention = time.Hour
 	// sweep is how many expired documents go in one commit.
-	sweep = 200
+	expireBatchSize = 200
 )
 
 // tidy deletes what has expired and forgets what is too old, until it is cancelled.
-func (s *Server) tidy(ctx context.Context) error {
-	tick := time.NewTicker(round)
+func (s *Server) runJanitor(ctx context.Context) error {
+	tick := time.NewTicker(janitorInterval)
 	defer tick.Stop()
 	for {
 		select {
@@ -35,36 +35,36 @@ func (s *Server) tidy(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		s.open.Expire()
-		if _, err := s.Expire(ctx); err != nil && ctx.Err() == nil {
+		s.transactions.Expire()
+		if _, err := s.DeleteExpired(ctx); err != nil && ctx.Err() == nil {
 			s.log.Error("delete expired documents", zap.Error(err))
 		}
-		if err := s.store.Trim(document.TimeOf(s.now().Add(-memory))); err != nil {
+		if err := s.store.TrimHistory(document.TimeOf(s.now().Add(-versionRetention))); err != nil {
 			s.log.Error("trim the history", zap.Error(err))
 		}
 	}
 }
 
 // Expire deletes the documents whose TTL field has passed, at once rather than in the next round, and returns how many.
-func (s *Server) Expire(ctx context.Context) (int, error) {
-	if err := s.gate.enter(); err != nil {
+func (s *Server) DeleteExpired(ctx context.Context) (int, error) {
+	if err := s.calls.begin(); err != nil {
 		return 0, err
 	}
-	defer s.gate.calls.Done()
+	defer s.calls.wg.Done()
 	databases, err := s.store.Databases()
 	if err != nil {
 		return 0, err
 	}
 	total := 0
 	for _, db := range databases {
-		for collection, path := range s.expiries {
+		for collection, path := range s.ttlFields {
 			for {
-				n, err := s.expire(ctx, db, collection, path)
+				n, err := s.deleteExpiredBatch(ctx, db, collection, path)
 				total += n
 				if err != nil {
 					return total, err
 				}
-				if n < sweep {
+				if n < expireBatchSize {
 					break
 				}
 			}
@@ -74,36 +74,36 @@ func (s *Server) Expire(ctx context.Context) (int, error) {
 }
 
 // expire deletes the next few documents of a collection group.
-func (s *Server) expire(ctx context.Context, db name.Database, collection string, path field.Path) (int, error) {
+func (s *Server) deleteExpiredBatch(ctx context.Context, db name.Database, collection string, path field.Path) (int, error) {
 	q := &query.Query{
 		Database:    db,
 		Collection:  collection,
 		Descendants: true,
-		Filter: query.Term{Path: path, Op: query.LessOrEqual, Value: &pb.Value{
+		Filter: query.FieldFilter{Path: path, Op: query.LessOrEqual, Value: &pb.Value{
 			ValueType: &pb.Value_TimestampValue{TimestampValue: document.TimeOf(s.now()).Proto()},
 		}},
 		Order: []query.Order{{Path: path}, {Path: field.Path{field.DocumentID}}},
-		Limit: sweep,
+		Limit: expireBatchSize,
 	}
-	if err := s.store.Prepare(q); err != nil {
+	if err := s.store.EnsureIndexes(q); err != nil {
 		return 0, err
 	}
 	sn := s.store.Snapshot()
 	defer sn.Close()
 	n := 0
-	for d, err := range sn.Run(q) {
+	for d, err := range sn.RunQuery(q) {
 		if err != nil {
 			return n, err
 		}
 		// A document written meanwhile may have a new time to live: it is looked at again in the next round.
 		w, err := write.Parse(db, &pb.Write{
-			Operation:       &pb.Write_Delete{Delete: d.Path.In(db)},
-			CurrentDocument: &pb.Precondition{ConditionType: &pb.Precondition_UpdateTime{UpdateTime: d.Update.Proto()}},
+			Operation:       &pb.Write_Delete{Delete: d.Path.ResourceName(db)},
+			CurrentDocument: &pb.Precondition{ConditionType: &pb.Precondition_UpdateTime{UpdateTime: d.UpdateTime.Proto()}},
 		})
 		if err != nil {
 			return n, err
 		}
-		_, err = s.store.Start(db, []write.Write{w}, nil)
+		_, err = s.store.CommitAsync(db, []write.Write{w}, nil)
 		if err != nil && status.Code(err) != codes.FailedPrecondition {
 			return n, err
 		}

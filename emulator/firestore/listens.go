@@ -28,7 +28,7 @@ func (s *Server) Listen(stream pb.Firestore_ListenServer) error {
 			}
 		}
 	}()
-	l := listen.NewStream(s.hub, s.store, stream.Send)
+	l := listen.NewStream(s.broadcaster, s.store, stream.Send)
 	defer l.Close()
 	for {
 		var err error
@@ -37,10 +37,10 @@ func (s *Server) Listen(stream pb.Firestore_ListenServer) error {
 			if !ok { // no more requests: the client wants no more answers either
 				return nil
 			}
-			err = l.Request(ctx, r)
+			err = l.HandleRequest(ctx, r)
 		case <-l.Changed():
-			err = l.Catchup(ctx)
-		case <-s.gate.closing:
+			err = l.SendChanges(ctx)
+		case <-s.calls.closing:
 			return status.Error(codes.Unavailable, "The server is closing.")
 		}
 		if err != nil {

@@ -94,12 +94,12 @@ func TestListenToLimitedQuery(t *testing.T) {
 	require.Empty(t, cmp.Diff([]string{"-c:2", "+e:-1"}, changes(t, it)))
 }
 
-func TestListenSeesACommitWhole(t *testing.T) {
+func TestListenDeliversCommitAtomically(t *testing.T) {
 	c := start(t, firestore.Options{}).dial(t, "p")
 	it := c.CollectionGroup("c").Snapshots(t.Context())
 	defer it.Stop()
 	require.Empty(t, changes(t, it))
-	require.NoError(t, together(t.Context(), c, func(tx *client.Transaction) (err error) {
+	require.NoError(t, commitWrites(t.Context(), c, func(tx *client.Transaction) (err error) {
 		for i := range 20 {
 			err = errors.Join(err, tx.Set(c.Doc(fmt.Sprintf("p/%d/c/x%02d", i%3, i)), map[string]any{"n": i}))
 		}
@@ -108,7 +108,7 @@ func TestListenSeesACommitWhole(t *testing.T) {
 	require.Len(t, changes(t, it), 20)
 }
 
-func TestListenRefusesABadQuery(t *testing.T) {
+func TestListenInvalidQuery(t *testing.T) {
 	c := start(t, firestore.Options{}).dial(t, "p")
 	it := c.Collection("c").Where("a", "array-contains", 1).Where("b", "array-contains", 2).Snapshots(t.Context())
 	defer it.Stop()

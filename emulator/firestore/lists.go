@@ -19,18 +19,18 @@ import (
 )
 
 // maxPage is the size of a page where the request names none, or a larger one.
-const maxPage = 300
+const maxPageSize = 300
 
 var errPageToken = status.Error(codes.InvalidArgument, "The page_token is not one of this server's.")
 
-func pageSize(asked int32) (int, error) {
+func pageSize(requested int32) (int, error) {
 	switch {
-	case asked < 0:
+	case requested < 0:
 		return 0, status.Error(codes.InvalidArgument, "page_size must not be negative.")
-	case asked == 0 || asked > maxPage:
-		return maxPage, nil
+	case requested == 0 || requested > maxPageSize:
+		return maxPageSize, nil
 	}
-	return int(asked), nil
+	return int(requested), nil
 }
 
 // ListDocuments pages through a collection.
@@ -43,25 +43,25 @@ func (s *Server) ListDocuments(ctx context.Context, r *pb.ListDocumentsRequest) 
 	if err != nil {
 		return nil, err
 	}
-	q, err := s.parseList(r, size)
+	q, err := s.parseListQuery(r, size)
 	if err != nil {
 		return nil, err
 	}
-	e, err := s.session(ctx, q.Database, selector{transaction: r.GetTransaction(), readTime: r.GetReadTime()})
+	e, err := s.newReader(ctx, q.Database, consistencySelector{transaction: r.GetTransaction(), readTime: r.GetReadTime()})
 	if err != nil {
 		return nil, err
 	}
 	defer e.close()
 	if r.GetShowMissing() {
-		return e.listAll(ctx, q, r, size, mask)
+		return e.listWithMissing(ctx, q, r, size, mask)
 	}
 	out := &pb.ListDocumentsResponse{}
 	var last *document.Document
-	err = e.run(ctx, q, func(d *document.Document) error {
+	err = e.runQuery(ctx, q, func(d *document.Document) error {
 		last = d
-		shown := d.Proto(q.Database)
-		shown.Fields = field.Project(shown.Fields, mask)
-		out.Documents = append(out.Documents, shown)
+		doc := d.Proto(q.Database)
+		doc.Fields = field.Project(doc.Fields, mask)
+		out.Documents = append(out.Documents, doc)
 		return nil
 	})
 	if len(out.Documents) == size {
@@ -71,7 +71,7 @@ func (s *Server) ListDocuments(ctx context.Context, r *pb.ListDocumentsRequest) 
 }
 
 // parseList makes a query of the request; a page token is its start cursor.
-func (s *Server) parseList(r *pb.ListDocumentsRequest, size int) (*query.Query, error) {
+func (s *Server) parseListQuery(r *pb.ListDocumentsRequest, size int) (*query.Query, error) {
 	structured := &pb.StructuredQuery{Limit: wrapperspb.Int32(int32(size))}
 	structured.From = []*pb.StructuredQuery_CollectionSelector{{CollectionId: r.GetCollectionId(), AllDescendants: r.GetCollectionId() == ""}}
 	for part := range strings.SplitSeq(r.GetOrderBy(), ",") {
@@ -108,7 +108,7 @@ func (s *Server) parseList(r *pb.ListDocumentsRequest, size int) (*query.Query, 
 
 // pageToken is a cursor just behind a document.
 func pageToken(q *query.Query, d *document.Document) string {
-	raw, err := proto.Marshal(q.After(d))
+	raw, err := proto.Marshal(q.CursorAfter(d))
 	if err != nil {
 		panic(err) // values that came from a message go back into one
 	}
@@ -116,37 +116,37 @@ func pageToken(q *query.Query, d *document.Document) string {
 }
 
 // listAll also lists the documents that are not there but have documents below them. Its page token is the last ID.
-func (e *session) listAll(ctx context.Context, q *query.Query, r *pb.ListDocumentsRequest, size int, mask []field.Path) (*pb.ListDocumentsResponse, error) {
-	if e.writing() {
-		e.tx.SawQuery(q, e.Time, nil)
+func (e *reader) listWithMissing(ctx context.Context, q *query.Query, r *pb.ListDocumentsRequest, size int, mask []field.Path) (*pb.ListDocumentsResponse, error) {
+	if e.readWrite() {
+		e.tx.RecordQuery(q, e.Time, nil)
 	}
-	paths, err := e.children(q)
+	paths, err := e.childDocuments(q)
 	if err != nil {
 		return nil, err
 	}
-	paths, next, err := page(paths, r.GetPageToken(), size)
+	paths, next, err := paginate(paths, r.GetPageToken(), size)
 	if err != nil {
 		return nil, err
 	}
 	out := &pb.ListDocumentsResponse{NextPageToken: next}
-	for _, below := range paths {
-		p := q.Parent.Child(below...)
+	for _, childPath := range paths {
+		p := q.Parent.Child(childPath...)
 		d, err := e.get(ctx, p)
 		if err != nil {
 			return nil, err
 		}
-		shown := &pb.Document{Name: p.In(q.Database)}
+		doc := &pb.Document{Name: p.ResourceName(q.Database)}
 		if d != nil {
-			shown = d.Proto(q.Database)
-			shown.Fields = field.Project(shown.Fields, mask)
+			doc = d.Proto(q.Database)
+			doc.Fields = field.Project(doc.Fields, mask)
 		}
-		out.Documents = append(out.Documents, shown)
+		out.Documents = append(out.Documents, doc)
 	}
 	return out, nil
 }
 
 // children lists the documents a query without filters is about, missing ones included, relative to its parent.
-func (e *session) children(q *query.Query) ([]name.Path, error) {
+func (e *reader) childDocuments(q *query.Query) ([]name.Path, error) {
 	collections := []string{q.Collection}
 	if q.Collection == "" {
 		var err error
@@ -168,7 +168,7 @@ func (e *session) children(q *query.Query) ([]name.Path, error) {
 }
 
 // page cuts a page out of sorted paths; the token is the last path of the page before.
-func page(paths []name.Path, token string, size int) (cut []name.Path, next string, err error) {
+func paginate(paths []name.Path, token string, size int) (result []name.Path, next string, err error) {
 	if token != "" {
 		after, err := base64.RawURLEncoding.DecodeString(token)
 		if err != nil {
@@ -196,12 +196,12 @@ func (s *Server) ListCollectionIds(ctx context.Context, r *pb.ListCollectionIdsR
 	if err != nil {
 		return nil, err
 	}
-	e, err := s.session(ctx, db, selector{readTime: r.GetReadTime()})
+	e, err := s.newReader(ctx, db, consistencySelector{readTime: r.GetReadTime()})
 	if err != nil {
 		return nil, err
 	}
 	defer e.close()
-	if err := e.Durable(ctx); err != nil {
+	if err := e.WaitDurable(ctx); err != nil {
 		return nil, err
 	}
 	ids, err := e.Children(db, parent)
@@ -212,7 +212,7 @@ func (s *Server) ListCollectionIds(ctx context.Context, r *pb.ListCollectionIdsR
 	for _, id := range ids {
 		paths = append(paths, name.Path{id})
 	}
-	paths, next, err := page(paths, r.GetPageToken(), size)
+	paths, next, err := paginate(paths, r.GetPageToken(), size)
 	if err != nil {
 		return nil, err
 	}

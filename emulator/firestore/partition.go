@@ -29,24 +29,24 @@ func (s *Server) PartitionQuery(ctx context.Context, r *pb.PartitionQueryRequest
 	if !q.Descendants || q.Filter != nil || len(q.Order) != 1 || q.Order[0].Desc || q.Limit+q.Offset > 0 || q.Start != nil || q.End != nil {
 		return nil, status.Error(codes.InvalidArgument, "Only a query of all descendants, ordered by __name__ ascending and with nothing else, can be partitioned.")
 	}
-	e, err := s.session(ctx, q.Database, selector{readTime: r.GetReadTime()})
+	e, err := s.newReader(ctx, q.Database, consistencySelector{readTime: r.GetReadTime()})
 	if err != nil {
 		return nil, err
 	}
 	defer e.close()
 	var paths []name.Path
-	err = e.run(ctx, q, func(d *document.Document) error {
+	err = e.runQuery(ctx, q, func(d *document.Document) error {
 		paths = append(paths, d.Path)
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return cut(q.Database, paths, int(r.GetPartitionCount()), size, r.GetPageToken())
+	return partitionPage(q.Database, paths, int(r.GetPartitionCount()), size, r.GetPageToken())
 }
 
 // cut returns a page of the points between equal parts. The page token is the number of points already sent.
-func cut(db name.Database, paths []name.Path, points, size int, token string) (*pb.PartitionQueryResponse, error) {
+func partitionPage(db name.Database, paths []name.Path, points, size int, token string) (*pb.PartitionQueryResponse, error) {
 	sent := 0
 	if token != "" {
 		var err error
@@ -61,8 +61,8 @@ func cut(db name.Database, paths []name.Path, points, size int, token string) (*
 			out.NextPageToken = strconv.Itoa(i - 1)
 			break
 		}
-		at := paths[i*len(paths)/(points+1)]
-		out.Partitions = append(out.Partitions, &pb.Cursor{Values: []*pb.Value{value.Reference(at.In(db))}, Before: true})
+		split := paths[i*len(paths)/(points+1)]
+		out.Partitions = append(out.Partitions, &pb.Cursor{Values: []*pb.Value{value.Reference(split.ResourceName(db))}, Before: true})
 	}
 	return out, nil
 }

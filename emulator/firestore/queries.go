@@ -28,7 +28,7 @@ func (s *Server) parseQuery(parent string, structured *pb.StructuredQuery) (*que
 	if err != nil {
 		return nil, err
 	}
-	return q, s.store.Prepare(q)
+	return q, s.store.EnsureIndexes(q)
 }
 
 // RunQuery streams the documents a query matches.
@@ -40,25 +40,25 @@ func (s *Server) RunQuery(r *pb.RunQueryRequest, stream pb.Firestore_RunQuerySer
 	if err != nil {
 		return err
 	}
-	sel := selector{transaction: r.GetTransaction(), begin: r.GetNewTransaction(), readTime: r.GetReadTime()}
-	e, err := s.session(stream.Context(), q.Database, sel)
+	sel := consistencySelector{transaction: r.GetTransaction(), newTransaction: r.GetNewTransaction(), readTime: r.GetReadTime()}
+	e, err := s.newReader(stream.Context(), q.Database, sel)
 	if err != nil {
 		return err
 	}
 	defer e.close()
-	return e.stream(stream, q)
+	return e.streamResults(stream, q)
 }
 
 // stream sends the results. Where there are none it still sends one message, which says when that was so.
-func (e *session) stream(stream pb.Firestore_RunQueryServer, q *query.Query) error {
+func (e *reader) streamResults(stream pb.Firestore_RunQueryServer, q *query.Query) error {
 	sent := false
-	if e.begun != nil {
+	if e.newTransaction != nil {
 		sent = true
-		if err := stream.Send(&pb.RunQueryResponse{Transaction: e.begun, ReadTime: e.Time.Proto()}); err != nil {
+		if err := stream.Send(&pb.RunQueryResponse{Transaction: e.newTransaction, ReadTime: e.Time.Proto()}); err != nil {
 			return err
 		}
 	}
-	err := e.run(stream.Context(), q, func(d *document.Document) error {
+	err := e.runQuery(stream.Context(), q, func(d *document.Document) error {
 		sent = true
 		return stream.Send(&pb.RunQueryResponse{Document: d.Proto(q.Database), ReadTime: e.Time.Proto()})
 	})
@@ -82,8 +82,8 @@ func (s *Server) RunAggregationQuery(r *pb.RunAggregationQueryRequest, stream pb
 	if err != nil {
 		return err
 	}
-	sel := selector{transaction: r.GetTransaction(), begin: r.GetNewTransaction(), readTime: r.GetReadTime()}
-	e, err := s.session(stream.Context(), q.Database, sel)
+	sel := consistencySelector{transaction: r.GetTransaction(), newTransaction: r.GetNewTransaction(), readTime: r.GetReadTime()}
+	e, err := s.newReader(stream.Context(), q.Database, sel)
 	if err != nil {
 		return err
 	}
@@ -92,21 +92,21 @@ func (s *Server) RunAggregationQuery(r *pb.RunAggregationQueryRequest, stream pb
 	if err != nil {
 		return err
 	}
-	return stream.Send(&pb.RunAggregationQueryResponse{Result: result, Transaction: e.begun, ReadTime: e.Time.Proto()})
+	return stream.Send(&pb.RunAggregationQueryResponse{Result: result, Transaction: e.newTransaction, ReadTime: e.Time.Proto()})
 }
 
-func (e *session) aggregate(ctx context.Context, q *query.Query, aggregates query.Aggregations) (*pb.AggregationResult, error) {
-	if aggregates.OnlyCount() && !e.writing() {
-		if err := e.Durable(ctx); err != nil {
+func (e *reader) aggregate(ctx context.Context, q *query.Query, aggregates query.Aggregations) (*pb.AggregationResult, error) {
+	if aggregates.OnlyCount() && !e.readWrite() {
+		if err := e.WaitDurable(ctx); err != nil {
 			return nil, err
 		}
 		if n, ok, err := e.Count(q); ok || err != nil {
-			aggregates.AddUnread(n)
+			aggregates.AddCount(n)
 			return aggregates.Result(), err
 		}
 	}
-	q = aggregates.Narrow(q)
-	err := e.run(ctx, q, func(d *document.Document) error {
+	q = aggregates.LimitQuery(q)
+	err := e.runQuery(ctx, q, func(d *document.Document) error {
 		aggregates.Add(d)
 		return nil
 	})

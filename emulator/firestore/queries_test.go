@@ -106,7 +106,7 @@ func TestProjection(t *testing.T) {
 	}
 }
 
-func TestRefusedQueries(t *testing.T) {
+func TestInvalidQueries(t *testing.T) {
 	c := start(t, firestore.Options{}).dial(t, "p")
 	col := c.Collection("c")
 	many := make([]int, 31)
@@ -165,9 +165,9 @@ func TestAggregations(t *testing.T) {
 	require.EqualValues(t, 3, got["n"].(*pb.Value).GetIntegerValue())
 }
 
-func TestPartitionsCoverAGroup(t *testing.T) {
+func TestPartitionsCoverCollectionGroup(t *testing.T) {
 	c := start(t, firestore.Options{}).dial(t, "p")
-	require.NoError(t, together(t.Context(), c, func(tx *client.Transaction) (err error) {
+	require.NoError(t, commitWrites(t.Context(), c, func(tx *client.Transaction) (err error) {
 		for i := range 100 {
 			err = errors.Join(err, tx.Set(c.Doc(fmt.Sprintf("p/%d/c/%02d", i%7, i)), map[string]any{}))
 		}
@@ -189,10 +189,10 @@ func TestPartitionsCoverAGroup(t *testing.T) {
 }
 
 // TestExecutions are the queries Airlock lives on, with as many documents as make indexes worth building.
-func TestExecutions(t *testing.T) {
+func TestIndexedQueries(t *testing.T) {
 	c := start(t, firestore.Options{}).dial(t, "p")
 	base := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
-	require.NoError(t, together(t.Context(), c, func(tx *client.Transaction) (err error) {
+	require.NoError(t, commitWrites(t.Context(), c, func(tx *client.Transaction) (err error) {
 		for i := range 480 {
 			doc := c.Doc(fmt.Sprintf("tenants/%s/executions/e%03d", []string{"ann", "bob"}[i%2], i))
 			err = errors.Join(err, tx.Create(doc, map[string]any{"status": []string{"queued", "running"}[i/2%2], "due": base.Add(time.Duration(i) * time.Second)}))

@@ -15,32 +15,32 @@ import (
 )
 
 // watcher is one Listen stream, spoken by hand.
-type watcher struct {
+type listenStream struct {
 	t      *testing.T
 	stream pb.Firestore_ListenClient
 	token  []byte // latest resume token
 }
 
-func watch(t *testing.T, raw pb.FirestoreClient) *watcher {
+func openListenStream(t *testing.T, raw pb.FirestoreClient) *listenStream {
 	t.Helper()
 	stream, err := raw.Listen(t.Context())
 	require.NoError(t, err)
-	return &watcher{t: t, stream: stream}
+	return &listenStream{t: t, stream: stream}
 }
 
-func (w *watcher) add(target *pb.Target) {
+func (w *listenStream) add(target *pb.Target) {
 	w.t.Helper()
 	require.NoError(w.t, w.stream.Send(&pb.ListenRequest{Database: database, TargetChange: &pb.ListenRequest_AddTarget{AddTarget: target}}))
 }
 
-func (w *watcher) remove(id int32) {
+func (w *listenStream) remove(id int32) {
 	w.t.Helper()
 	require.NoError(w.t, w.stream.Send(&pb.ListenRequest{Database: database, TargetChange: &pb.ListenRequest_RemoveTarget{RemoveTarget: id}}))
 }
 
 // hear reads until the listener knows everything, and says what it heard: target changes by name, documents as
 // +added or changed, -out of the target, x deleted.
-func (w *watcher) hear() []string {
+func (w *listenStream) readUntilNoChange() []string {
 	w.t.Helper()
 	var out []string
 	short := func(s string) string { return strings.TrimPrefix(s, root+"/") }
@@ -89,37 +89,37 @@ func queryTarget(id int32, limit int) *pb.Target {
 		Parent: root, QueryType: &pb.Target_QueryTarget_StructuredQuery{StructuredQuery: q}}}}
 }
 
-func TestTargetsOfOneStream(t *testing.T) {
+func TestListenMultipleTargets(t *testing.T) {
 	e := start(t, firestore.Options{})
-	c, w := e.dial(t, "p"), watch(t, e.raw(t))
+	c, w := e.dial(t, "p"), openListenStream(t, e.raw(t))
 	set := func(doc, s string) {
 		_, err := c.Doc(doc).Set(t.Context(), map[string]any{"s": s})
 		require.NoError(t, err)
 	}
 	set("c/a", "on")
-	hears := func(want ...string) {
+	wantEvents := func(want ...string) {
 		t.Helper()
-		require.Empty(t, cmp.Diff(want, w.hear()))
+		require.Empty(t, cmp.Diff(want, w.readUntilNoChange()))
 	}
 	w.add(documentTarget(1, "c/a", "c/b"))
-	hears("ADD", "+c/a", "xc/b", "CURRENT")
+	wantEvents("ADD", "+c/a", "xc/b", "CURRENT")
 	w.add(queryTarget(2, 0))
-	hears("ADD", "+c/a", "CURRENT")
+	wantEvents("ADD", "+c/a", "CURRENT")
 	set("c/z", "on")
-	hears("+c/z")
+	wantEvents("+c/z")
 	set("c/z", "off")
-	hears("-c/z")
+	wantEvents("-c/z")
 	w.remove(2)
 	r, err := w.stream.Recv()
 	require.NoError(t, err)
 	require.Equal(t, pb.TargetChange_REMOVE, r.GetTargetChange().GetTargetChangeType())
 	set("c/b", "on")
-	hears("+c/b")
+	wantEvents("+c/b")
 
 	once := queryTarget(3, 0)
 	once.Once = true
 	w.add(once)
-	hears("ADD", "+c/a", "+c/b", "CURRENT", "REMOVE")
+	wantEvents("ADD", "+c/a", "+c/b", "CURRENT", "REMOVE")
 
 	w.add(&pb.Target{TargetId: 4})
 	r, err = w.stream.Recv()
@@ -128,7 +128,7 @@ func TestTargetsOfOneStream(t *testing.T) {
 	require.EqualValues(t, codes.InvalidArgument, r.GetTargetChange().GetCause().GetCode(), "a bad target does not end the stream")
 }
 
-func TestResume(t *testing.T) {
+func TestListenResumeToken(t *testing.T) {
 	for name, limit := range map[string]int{"query": 0, "limited query": 3} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -141,9 +141,9 @@ func TestResume(t *testing.T) {
 			for _, doc := range []string{"c/a", "c/b", "c/c"} {
 				set(b, doc, "on")
 			}
-			first := watch(t, e.raw(t))
+			first := openListenStream(t, e.raw(t))
 			first.add(queryTarget(1, limit))
-			require.Empty(t, cmp.Diff([]string{"ADD", "+c/a", "+c/b", "+c/c", "CURRENT"}, first.hear()))
+			require.Empty(t, cmp.Diff([]string{"ADD", "+c/a", "+c/b", "+c/c", "CURRENT"}, first.readUntilNoChange()))
 			e.stop(t)
 
 			// The listener is away: the server restarts, and things change.
@@ -156,11 +156,11 @@ func TestResume(t *testing.T) {
 			set(c, "c/e", "on")
 			set(c, "c/e", "off")
 
-			again := watch(t, e.raw(t))
+			again := openListenStream(t, e.raw(t))
 			target := queryTarget(1, limit)
 			target.ResumeType = &pb.Target_ResumeToken{ResumeToken: first.token}
 			again.add(target)
-			got := again.hear()
+			got := again.readUntilNoChange()
 			require.Equal(t, "ADD", got[0])
 			require.Equal(t, "CURRENT", got[len(got)-1])
 			require.ElementsMatch(t, []string{"+c/d", "-c/a", "xc/b"}, got[1:len(got)-1], "only what is new is told")
@@ -168,13 +168,13 @@ func TestResume(t *testing.T) {
 	}
 }
 
-func TestResumeFromTooLongAgo(t *testing.T) {
+func TestListenUnusableResumeToken(t *testing.T) {
 	e := start(t, firestore.Options{})
-	c, w := e.dial(t, "p"), watch(t, e.raw(t))
+	c, w := e.dial(t, "p"), openListenStream(t, e.raw(t))
 	_, err := c.Doc("c/a").Set(t.Context(), map[string]any{"s": "on"})
 	require.NoError(t, err)
 	target := queryTarget(1, 0)
 	target.ResumeType = &pb.Target_ResumeToken{ResumeToken: []byte{0x7f, 0, 0, 0, 0, 0, 0, 0}}
 	w.add(target)
-	require.Equal(t, []string{"ADD", "RESET", "+c/a", "CURRENT"}, w.hear(), "a token that means nothing starts over")
+	require.Equal(t, []string{"ADD", "RESET", "+c/a", "CURRENT"}, w.readUntilNoChange(), "a token that means nothing starts over")
 }

@@ -23,13 +23,13 @@ import (
 
 // The stamp of the data on disk.
 const (
-	kind    = "firestore"
-	version = 1
+	storeKind    = "firestore"
+	storeVersion = 1
 )
 
 // MaxRequest is what the gRPC server should be told to receive (grpc.MaxRecvMsgSize): a request may have 10 MiB, and
 // gRPC allows 4 unless told otherwise.
-const MaxRequest = 11 << 20
+const MaxRequestBytes = 11 << 20
 
 // Options configure a server. The zero value keeps everything in memory.
 type Options struct {
@@ -47,16 +47,16 @@ type Options struct {
 type Server struct {
 	pb.UnimplementedFirestoreServer
 
-	log   *zap.Logger
-	now   func() time.Time
-	gate  *gate
-	store *store.Store
-	open  *txn.Registry
-	hub   *listen.Hub
+	log          *zap.Logger
+	now          func() time.Time
+	calls        *callTracker
+	store        *store.Store
+	transactions *txn.Registry
+	broadcaster  *listen.Broadcaster
 
-	expiries map[string]field.Path // by collection ID
-	janitor  errgroup.Group
-	retire   context.CancelFunc // ends the janitor
+	ttlFields   map[string]field.Path // by collection ID
+	janitor     errgroup.Group
+	stopJanitor context.CancelFunc // ends the janitor
 }
 
 // Open opens the data. Its errors are those of disk.Open, and a TTL field that is no field path.
@@ -67,31 +67,31 @@ func Open(o Options) (*Server, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Server{log: o.Logger, now: o.Now, gate: newGate(), open: txn.NewRegistry(o.Now), hub: listen.NewHub(), expiries: map[string]field.Path{}}
+	s := &Server{log: o.Logger, now: o.Now, calls: newCallTracker(), transactions: txn.NewRegistry(o.Now), broadcaster: listen.NewBroadcaster(), ttlFields: map[string]field.Path{}}
 	for collection, text := range o.TTL {
 		p, err := field.Parse(text)
 		if err != nil {
 			return nil, fmt.Errorf("TTL of %s: %w", collection, err)
 		}
-		s.expiries[collection] = p
+		s.ttlFields[collection] = p
 	}
-	db, err := disk.Open(o.Dir, kind, version, tuning(o.Logger))
+	db, err := disk.Open(o.Dir, storeKind, storeVersion, pebbleOptions(o.Logger))
 	if err != nil {
 		return nil, err
 	}
-	s.store, err = store.Open(db, store.Options{Now: o.Now, OnCommit: s.hub.Publish})
+	s.store, err = store.Open(db, store.Options{Now: o.Now, OnCommit: s.broadcaster.Publish})
 	if err != nil {
 		return nil, fmt.Errorf("open the documents in %s: %w", o.Dir, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s.retire = cancel
-	s.janitor.Go(func() error { return s.tidy(ctx) })
+	s.stopJanitor = cancel
+	s.janitor.Go(func() error { return s.runJanitor(ctx) })
 	return s, nil
 }
 
 // tuning bounds memory to what a laptop can spare, and makes a look at a document that is not there cheap.
-func tuning(log *zap.Logger) *pebble.Options {
-	o := &pebble.Options{CacheSize: 64 << 20, MemTableSize: 16 << 20, MaxOpenFiles: 500, Logger: engineLog{log.Sugar()}}
+func pebbleOptions(log *zap.Logger) *pebble.Options {
+	o := &pebble.Options{CacheSize: 64 << 20, MemTableSize: 16 << 20, MaxOpenFiles: 500, Logger: pebbleLogger{log.Sugar()}}
 	o.EnsureDefaults()
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
@@ -102,9 +102,9 @@ func tuning(log *zap.Logger) *pebble.Options {
 // Close ends the streams, so that GracefulStop returns, lets the calls under way finish, waits for the disk and frees
 // the folder. Later calls answer UNAVAILABLE. It is to be called once.
 func (s *Server) Close() error {
-	s.retire()
-	s.gate.close()
+	s.stopJanitor()
+	s.calls.drain()
 	err := s.janitor.Wait()
-	s.open.Close()
+	s.transactions.Close()
 	return errors.Join(err, s.store.Close())
 }

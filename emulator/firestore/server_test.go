@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childDir); dir != "" {
-		serveAsChild(dir)
+		runServerProcess(dir)
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -43,7 +43,7 @@ func start(t testing.TB, o firestore.Options) *emulator {
 	require.NoError(t, err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	g := grpc.NewServer(grpc.MaxRecvMsgSize(firestore.MaxRequest))
+	g := grpc.NewServer(grpc.MaxRecvMsgSize(firestore.MaxRequestBytes))
 	s.Register(g)
 	served := make(chan error, 1)
 	go func() { served <- g.Serve(l) }()
@@ -70,7 +70,7 @@ func (e *emulator) dial(t testing.TB, project string) *client.Client {
 }
 
 // together makes writes that are one commit.
-func together(ctx context.Context, c *client.Client, f func(tx *client.Transaction) error) error {
+func commitWrites(ctx context.Context, c *client.Client, f func(tx *client.Transaction) error) error {
 	return c.RunTransaction(ctx, func(_ context.Context, tx *client.Transaction) error { return f(tx) })
 }
 

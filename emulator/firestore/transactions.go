@@ -19,29 +19,29 @@ func (s *Server) BeginTransaction(_ context.Context, r *pb.BeginTransactionReque
 	if err != nil {
 		return nil, err
 	}
-	tx, err := s.begin(db, r.GetOptions())
+	tx, err := s.beginTransaction(db, r.GetOptions())
 	if err != nil {
 		return nil, err
 	}
 	return &pb.BeginTransactionResponse{Transaction: []byte(tx.ID)}, nil
 }
 
-func (s *Server) begin(db name.Database, o *pb.TransactionOptions) (*txn.Transaction, error) {
-	s.open.Expire()
+func (s *Server) beginTransaction(db name.Database, o *pb.TransactionOptions) (*txn.Transaction, error) {
+	s.transactions.Expire()
 	ro, ok := o.GetMode().(*pb.TransactionOptions_ReadOnly_)
 	if !ok {
 		// A retry needs no more than any other: its predecessor has ended, or ends by itself.
-		s.open.End(o.GetReadWrite().GetRetryTransaction())
-		return s.open.Begin(db, nil), nil
+		s.transactions.End(o.GetReadWrite().GetRetryTransaction())
+		return s.transactions.Begin(db, nil), nil
 	}
 	if t := ro.ReadOnly.GetReadTime(); t != nil {
 		sn, err := s.snapshotAt(db, t)
 		if err != nil {
 			return nil, err
 		}
-		return s.open.Begin(db, sn), nil
+		return s.transactions.Begin(db, sn), nil
 	}
-	return s.open.Begin(db, s.store.Snapshot()), nil
+	return s.transactions.Begin(db, s.store.Snapshot()), nil
 }
 
 // Rollback ends a transaction. One that is not open any more is rolled back already. The reads of a read-write
@@ -53,10 +53,10 @@ func (s *Server) Rollback(ctx context.Context, r *pb.RollbackRequest) (*emptypb.
 	if len(r.GetTransaction()) == 0 {
 		return nil, status.Error(codes.InvalidArgument, "A rollback needs a transaction.")
 	}
-	s.open.End(r.GetTransaction())
+	s.transactions.End(r.GetTransaction())
 	sn := s.store.Snapshot()
 	defer sn.Close()
-	return &emptypb.Empty{}, sn.Durable(ctx)
+	return &emptypb.Empty{}, sn.WaitDurable(ctx)
 }
 
 // Commit applies writes, in a transaction or by themselves.
@@ -71,12 +71,12 @@ func (s *Server) Commit(ctx context.Context, r *pb.CommitRequest) (*pb.CommitRes
 	}
 	var check func(*store.View) error
 	if id := r.GetTransaction(); len(id) > 0 {
-		tx, err := s.open.Use(db, id)
+		tx, err := s.transactions.Use(db, id)
 		if err != nil {
 			return nil, err
 		}
 		// The turns end when others can see the commit; the wait for the disk is not theirs.
-		defer s.open.End(id)
+		defer s.transactions.End(id)
 		if tx.Snapshot != nil {
 			if len(writes) > 0 {
 				return nil, status.Error(codes.InvalidArgument, "Cannot modify entities in a read-only transaction.")
@@ -85,8 +85,8 @@ func (s *Server) Commit(ctx context.Context, r *pb.CommitRequest) (*pb.CommitRes
 		}
 		check = tx.Check
 	}
-	pending, err := s.store.Start(db, writes, check)
-	s.open.End(r.GetTransaction())
+	pending, err := s.store.CommitAsync(db, writes, check)
+	s.transactions.End(r.GetTransaction())
 	if err != nil {
 		return nil, err
 	}

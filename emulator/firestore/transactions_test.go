@@ -48,7 +48,7 @@ func TestConcurrentIncrementsAreNotLost(t *testing.T) {
 }
 
 // TestConflicts lets another client write between the reads and the commit of a transaction, once.
-func TestConflicts(t *testing.T) {
+func TestTransactionConflicts(t *testing.T) {
 	e := start(t, firestore.Options{})
 	c, other := e.dial(t, "p"), e.dial(t, "p")
 	queued := c.Collection("c").Where("status", "==", "queued").OrderBy("n", client.Asc)
@@ -126,7 +126,7 @@ func TestConflicts(t *testing.T) {
 	}
 }
 
-func TestReadOnlyTransactionsReadOneMoment(t *testing.T) {
+func TestReadOnlyTransactionsReadOneSnapshot(t *testing.T) {
 	c := start(t, firestore.Options{}).dial(t, "p")
 	doc := c.Doc("c/d")
 	_, err := doc.Set(t.Context(), map[string]any{"n": 1})
@@ -190,15 +190,15 @@ func (c *clock) Now() time.Time {
 	return c.now
 }
 
-func (c *clock) move(d time.Duration) {
+func (c *clock) advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
 }
 
 func TestTransactionsExpire(t *testing.T) {
-	hands := newClock()
-	raw := start(t, firestore.Options{Now: hands.Now}).raw(t)
+	clk := newClock()
+	raw := start(t, firestore.Options{Now: clk.Now}).raw(t)
 	begin := func() []byte {
 		r, err := raw.BeginTransaction(t.Context(), &pb.BeginTransactionRequest{Database: database})
 		require.NoError(t, err)
@@ -210,18 +210,18 @@ func TestTransactionsExpire(t *testing.T) {
 	}
 	idle, busy := begin(), begin()
 	for range 4 {
-		hands.move(50 * time.Second)
+		clk.advance(50 * time.Second)
 		require.Equal(t, codes.NotFound, get(busy), "still open")
 	}
 	require.Equal(t, codes.InvalidArgument, get(idle))
-	hands.move(71 * time.Second)
+	clk.advance(71 * time.Second)
 	require.Equal(t, codes.InvalidArgument, get(busy), "no transaction lives longer than 270 s")
 }
 
-func TestTimesNeverGoBack(t *testing.T) {
-	hands := newClock()
+func TestTimesAreMonotonic(t *testing.T) {
+	clk := newClock()
 	dir := t.TempDir()
-	e := start(t, firestore.Options{Dir: dir, Now: hands.Now})
+	e := start(t, firestore.Options{Dir: dir, Now: clk.Now})
 	var last time.Time
 	check := func(e *emulator) {
 		c := e.dial(t, "p")
@@ -236,32 +236,32 @@ func TestTimesNeverGoBack(t *testing.T) {
 		}
 	}
 	check(e)
-	hands.move(-time.Hour)
+	clk.advance(-time.Hour)
 	check(e)
 	e.stop(t)
-	check(start(t, firestore.Options{Dir: dir, Now: hands.Now}))
+	check(start(t, firestore.Options{Dir: dir, Now: clk.Now}))
 }
 
 func TestTimeToLive(t *testing.T) {
-	hands := newClock()
-	e := start(t, firestore.Options{Now: hands.Now, TTL: map[string]string{"sessions": "gone.at"}})
+	clk := newClock()
+	e := start(t, firestore.Options{Now: clk.Now, TTL: map[string]string{"sessions": "gone.at"}})
 	c := e.dial(t, "p")
-	for id, at := range map[string]any{"soon": hands.Now().Add(time.Minute), "later": hands.Now().Add(time.Hour), "never": nil, "text": "2000"} {
+	for id, at := range map[string]any{"soon": clk.Now().Add(time.Minute), "later": clk.Now().Add(time.Hour), "never": nil, "text": "2000"} {
 		_, err := c.Doc("users/u/sessions/"+id).Set(t.Context(), map[string]any{"gone": map[string]any{"at": at}})
 		require.NoError(t, err)
 	}
-	n, err := e.Expire(t.Context())
+	n, err := e.DeleteExpired(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, n)
-	hands.move(2 * time.Minute)
-	n, err = e.Expire(t.Context())
+	clk.advance(2 * time.Minute)
+	n, err = e.DeleteExpired(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
 	require.Equal(t, []string{"later", "never", "text"}, ids(t, c.CollectionGroup("sessions").Query))
 }
 
 // TestReadsGoOnWhenTheirTransactionEnds rolls read-only transactions back while they are being read.
-func TestReadsGoOnWhenTheirTransactionEnds(t *testing.T) {
+func TestReadsContinueAfterTransactionEnds(t *testing.T) {
 	raw := start(t, firestore.Options{}).raw(t)
 	for range 50 {
 		r, err := raw.BeginTransaction(t.Context(), &pb.BeginTransactionRequest{Database: database, Options: &pb.TransactionOptions{

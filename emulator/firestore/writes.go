@@ -17,7 +17,7 @@ import (
 )
 
 // maxBatch is the documented number of writes of a BatchWrite. A Commit is bounded by the size of a request alone.
-const maxBatch = 500
+const maxBatchWrites = 500
 
 func parseWrites(db name.Database, list []*pb.Write) ([]write.Write, error) {
 	out := make([]write.Write, 0, len(list))
@@ -49,18 +49,18 @@ func (s *Server) BatchWrite(ctx context.Context, r *pb.BatchWriteRequest) (*pb.B
 	if err != nil {
 		return nil, err
 	}
-	if len(r.GetWrites()) > maxBatch {
-		return nil, grpcstatus.Errorf(codes.InvalidArgument, "A batch holds at most %d writes.", maxBatch)
+	if len(r.GetWrites()) > maxBatchWrites {
+		return nil, grpcstatus.Errorf(codes.InvalidArgument, "A batch holds at most %d writes.", maxBatchWrites)
 	}
 	if err := checkDistinct(r.GetWrites()); err != nil {
 		return nil, err
 	}
-	pending := make([]*store.Pending, len(r.GetWrites()))
+	pending := make([]*store.PendingCommit, len(r.GetWrites()))
 	out := &pb.BatchWriteResponse{}
 	for i, w := range r.GetWrites() {
 		var err error
-		pending[i], err = s.start(db, w)
-		out.Status = append(out.Status, s.status(err))
+		pending[i], err = s.commitAsync(db, w)
+		out.Status = append(out.Status, s.rpcStatus(err))
 		out.WriteResults = append(out.WriteResults, &pb.WriteResult{})
 	}
 	for i, p := range pending { // the disk is waited for once, by all
@@ -88,16 +88,16 @@ func checkDistinct(list []*pb.Write) error {
 	return nil
 }
 
-func (s *Server) start(db name.Database, w *pb.Write) (*store.Pending, error) {
+func (s *Server) commitAsync(db name.Database, w *pb.Write) (*store.PendingCommit, error) {
 	parsed, err := write.Parse(db, w)
 	if err != nil {
 		return nil, err
 	}
-	return s.store.Start(db, []write.Write{parsed}, nil)
+	return s.store.CommitAsync(db, []write.Write{parsed}, nil)
 }
 
-func (s *Server) status(err error) *status.Status {
-	return grpcstatus.Convert(s.answer(err)).Proto()
+func (s *Server) rpcStatus(err error) *status.Status {
+	return grpcstatus.Convert(s.statusError(err)).Proto()
 }
 
 // CreateDocument makes a document that must not be there, with a random ID where none is given.
@@ -115,7 +115,7 @@ func (s *Server) CreateDocument(ctx context.Context, r *pb.CreateDocumentRequest
 			return nil, err
 		}
 	}
-	target := &pb.Document{Name: parent.Child(r.GetCollectionId(), id).In(db), Fields: r.GetDocument().GetFields()}
+	target := &pb.Document{Name: parent.Child(r.GetCollectionId(), id).ResourceName(db), Fields: r.GetDocument().GetFields()}
 	return s.writeOne(ctx, db, r.GetMask(), &pb.Write{
 		Operation:       &pb.Write_Update{Update: target},
 		CurrentDocument: &pb.Precondition{ConditionType: &pb.Precondition_Exists{Exists: false}},
@@ -152,12 +152,12 @@ func (s *Server) DeleteDocument(ctx context.Context, r *pb.DeleteDocumentRequest
 }
 
 // writeOne applies one write and returns what became of the document, nil after a delete.
-func (s *Server) writeOne(ctx context.Context, db name.Database, show *pb.DocumentMask, w *pb.Write) (*pb.Document, error) {
-	mask, err := field.ParseMask(show)
+func (s *Server) writeOne(ctx context.Context, db name.Database, responseMask *pb.DocumentMask, w *pb.Write) (*pb.Document, error) {
+	mask, err := field.ParseMask(responseMask)
 	if err != nil {
 		return nil, err
 	}
-	pending, err := s.start(db, w)
+	pending, err := s.commitAsync(db, w)
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ import (
 
 // TestSubscriptionMasks updates, through Google's client, one subscription by
 // another that differs in every field: only what the mask names may change.
-func TestSubscriptionMasks(t *testing.T) {
+func TestSubscriptionUpdateMasks(t *testing.T) {
 	before := &pubsubpb.Subscription{
 		Name:                     subName("sub"),
 		Topic:                    topicName("topic"),
@@ -118,7 +118,7 @@ func TestSubscriptionMasks(t *testing.T) {
 	}
 }
 
-func TestTopicMasks(t *testing.T) {
+func TestTopicUpdateMasks(t *testing.T) {
 	before := &pubsubpb.Topic{
 		Name:                     topicName("topic"),
 		Labels:                   map[string]string{"old": "1"},
@@ -164,11 +164,11 @@ func TestTopicMasks(t *testing.T) {
 }
 
 // TestAdminClientsPage lists more than a page, as the clients' iterators do.
-func TestAdminClientsPage(t *testing.T) {
+func TestAdminClientPagination(t *testing.T) {
 	s := start(t, pubsub.Options{})
 	s.createSub(t, nil)
 	for _, id := range []string{"sub2", "sub3", "sub4", "sub5"} {
-		s.attachSub(t, id, &pubsubpb.Subscription{})
+		s.createSubOnly(t, id, &pubsubpb.Subscription{})
 	}
 	all := []string{"sub", "sub2", "sub3", "sub4", "sub5"}
 	var listed, ofTopic []string
@@ -197,7 +197,7 @@ func TestAdminClientsPage(t *testing.T) {
 }
 
 // TestUnsupportedIsNamed has the name of what is missing in every UNIMPLEMENTED.
-func TestUnsupportedIsNamed(t *testing.T) {
+func TestUnsupportedFeatureIsNamedInError(t *testing.T) {
 	s := start(t, pubsub.Options{})
 	s.createSub(t, nil)
 	ctx := t.Context()

@@ -16,7 +16,7 @@ import (
 	"github.com/airlock-run/airlock/emulator/pubsub"
 )
 
-func TestTopicLife(t *testing.T) {
+func TestTopicLifecycle(t *testing.T) {
 	s := start(t, pubsub.Options{})
 	p, ctx := s.publisher(), t.Context()
 	want := &pubsubpb.Topic{
@@ -41,8 +41,8 @@ func TestTopicLife(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, cmp.Diff(want, got, protocmp.Transform()), "only what the mask names changes")
 
-	s.attachSub(t, "sub", &pubsubpb.Subscription{})
-	s.publish(t, texts("kept")...)
+	s.createSubOnly(t, "sub", &pubsubpb.Subscription{})
+	s.publish(t, textMessages("kept")...)
 	_, err = p.DeleteTopic(ctx, &pubsubpb.DeleteTopicRequest{Topic: want.Name})
 	require.NoError(t, err)
 	_, err = p.GetTopic(ctx, &pubsubpb.GetTopicRequest{Topic: want.Name})
@@ -53,7 +53,7 @@ func TestTopicLife(t *testing.T) {
 	require.Equal(t, []string{"kept"}, bodies(s.pull(t, "sub")))
 
 	s.createTopic(t, "topic")
-	s.publish(t, texts("of another topic of that name")...)
+	s.publish(t, textMessages("of another topic of that name")...)
 	require.Empty(t, s.pull(t, "sub"))
 }
 
@@ -82,10 +82,10 @@ func TestSubscriptionDefaults(t *testing.T) {
 	require.Empty(t, cmp.Diff(want, got, protocmp.Transform()))
 }
 
-func TestSubscriptionRequestsRefused(t *testing.T) {
+func TestInvalidSubscriptionRequests(t *testing.T) {
 	s := start(t, pubsub.Options{})
 	s.createTopic(t, "topic")
-	s.attachSub(t, "taken", &pubsubpb.Subscription{})
+	s.createSubOnly(t, "taken", &pubsubpb.Subscription{})
 	seconds := func(n int64) *durationpb.Duration { return &durationpb.Duration{Seconds: n} }
 	for name, c := range map[string]struct {
 		edit func(*pubsubpb.Subscription)
@@ -138,7 +138,7 @@ func TestSubscriptionRequestsRefused(t *testing.T) {
 	}
 }
 
-func TestTopicRequestsRefused(t *testing.T) {
+func TestInvalidTopicRequests(t *testing.T) {
 	s := start(t, pubsub.Options{})
 	for name, c := range map[string]struct {
 		topic *pubsubpb.Topic
@@ -202,7 +202,7 @@ func TestUnknownResources(t *testing.T) {
 			return err
 		},
 		"publish": func() error {
-			_, err := p.Publish(ctx, &pubsubpb.PublishRequest{Topic: topicName("none"), Messages: texts("a")})
+			_, err := p.Publish(ctx, &pubsubpb.PublishRequest{Topic: topicName("none"), Messages: textMessages("a")})
 			return err
 		},
 		"detach": func() error {
@@ -242,7 +242,7 @@ func TestUnknownResources(t *testing.T) {
 	}
 }
 
-func TestListsPageByProject(t *testing.T) {
+func TestListPagesByProject(t *testing.T) {
 	s := start(t, pubsub.Options{})
 	for _, name := range []string{"projects/p/topics/aaa", "projects/p/topics/bbb", "projects/p/topics/ccc", "projects/q/topics/aaa"} {
 		_, err := s.publisher().CreateTopic(t.Context(), &pubsubpb.Topic{Name: name})
@@ -272,7 +272,7 @@ func TestListSubscriptionsOfTopic(t *testing.T) {
 	s := start(t, pubsub.Options{})
 	s.createTopic(t, "other")
 	s.createSub(t, nil)
-	s.attachSub(t, "second", &pubsubpb.Subscription{})
+	s.createSubOnly(t, "second", &pubsubpb.Subscription{})
 	r, err := s.publisher().ListTopicSubscriptions(t.Context(), &pubsubpb.ListTopicSubscriptionsRequest{Topic: topicName("topic")})
 	require.NoError(t, err)
 	require.Equal(t, []string{subName("second"), subName("sub")}, r.Subscriptions)
@@ -287,7 +287,7 @@ func TestListSubscriptionsOfTopic(t *testing.T) {
 func TestDetach(t *testing.T) {
 	s := start(t, pubsub.Options{})
 	s.createSub(t, nil)
-	s.publish(t, texts("a")...)
+	s.publish(t, textMessages("a")...)
 	_, err := s.publisher().DetachSubscription(t.Context(), &pubsubpb.DetachSubscriptionRequest{Subscription: subName("sub")})
 	require.NoError(t, err)
 	_, err = s.subscriber().Pull(t.Context(), &pubsubpb.PullRequest{Subscription: subName("sub"), MaxMessages: 1})

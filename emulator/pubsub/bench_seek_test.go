@@ -13,9 +13,9 @@ import (
 func BenchmarkSeek(b *testing.B) {
 	const n = 100_000
 	for b.Loop() {
-		s := durable(b)
+		s := startDurable(b)
 		began := time.Now()
-		fill(b, s, n)
+		publishBacklog(b, s, n)
 		step := func(name string, f func()) {
 			start := time.Now()
 			f()
@@ -25,7 +25,7 @@ func BenchmarkSeek(b *testing.B) {
 		step("forward", func() { s.seekTime(b, "sub", time.Now().Add(time.Second)) })
 		step("to-snapshot", func() { require.NoError(b, s.seekSnapshot(b, "sub", "snap")) })
 		step("again", func() { s.seekTime(b, "sub", began) })
-		s.attachSub(b, "filtered", &pubsubpb.Subscription{Filter: "NOT attributes:a"})
+		s.createSubOnly(b, "filtered", &pubsubpb.Subscription{Filter: "NOT attributes:a"})
 		step("filtered", func() { require.NoError(b, s.seekSnapshot(b, "filtered", "snap")) })
 		step("detach", func() {
 			_, err := s.publisher().DetachSubscription(b.Context(), &pubsubpb.DetachSubscriptionRequest{Subscription: subName("filtered")})

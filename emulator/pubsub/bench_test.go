@@ -25,9 +25,9 @@ import (
 //
 // The rates are what counts, not ns/op.
 
-func durable(b *testing.B) *service { return start(b, pubsub.Options{Dir: b.TempDir()}) }
+func startDurable(b *testing.B) *service { return start(b, pubsub.Options{Dir: b.TempDir()}) }
 
-func fake(b *testing.B) (s *service, stop func()) {
+func startFake(b *testing.B) (s *service, stop func()) {
 	server := pstest.NewServer()
 	s = &service{}
 	s.Client, s.conn = dial(b, server.Addr)
@@ -40,21 +40,21 @@ func fake(b *testing.B) (s *service, stop func()) {
 
 // compare reports how many things per second f does on both.
 func compare(b *testing.B, f func(b *testing.B, s *service) float64) {
-	versus(b, "msg/s", "pstest-msg/s",
+	reportRatio(b, "msg/s", "pstest-msg/s",
 		func() float64 {
-			s := durable(b)
+			s := startDurable(b)
 			defer s.stop(b)
 			return f(b, s)
 		},
 		func() float64 {
-			s, stop := fake(b)
+			s, stop := startFake(b)
 			defer stop()
 			return f(b, s)
 		})
 }
 
 // versus measures both, in turn, and reports the medians.
-func versus(b *testing.B, unit, baseUnit string, measure, base func() float64) {
+func reportRatio(b *testing.B, unit, baseUnit string, measure, base func() float64) {
 	var rates, bases, ratios []float64
 	for b.Loop() {
 		runtime.GC() // neither pays for the other's heap
@@ -79,7 +79,7 @@ func BenchmarkPublishBatched(b *testing.B) {
 		const publishers, each = 32, 2000
 		p := s.Publisher(topicName("topic"))
 		defer p.Stop()
-		return rate(publishers*each, func() {
+		return perSecond(publishers*each, func() {
 			g, ctx := errgroup.WithContext(b.Context())
 			for range publishers {
 				g.Go(func() error { return publishAll(ctx, p, each) })
@@ -109,7 +109,7 @@ func BenchmarkPublishSingle(b *testing.B) {
 		s.createSub(b, nil)
 		const publishers, each = 32, 200
 		data := bytes.Repeat([]byte("x"), 1024)
-		return rate(publishers*each, func() {
+		return perSecond(publishers*each, func() {
 			g, ctx := errgroup.WithContext(b.Context())
 			for range publishers {
 				g.Go(func() error {
@@ -130,20 +130,20 @@ func BenchmarkPublishSingle(b *testing.B) {
 
 // BenchmarkReceive is the client's Receive with its default flow control.
 func BenchmarkReceive(b *testing.B) {
-	compare(b, func(b *testing.B, s *service) float64 { return receiveRate(b, s, s.sample(20_000), 1000) })
+	compare(b, func(b *testing.B, s *service) float64 { return fillAndReceiveRate(b, s, s.messageCount(20_000), 1000) })
 }
 
 // BenchmarkStreamTenOutstanding has ten messages outstanding and acknowledges
 // each on the stream. (Receive cannot: it acknowledges every 100 ms.)
 func BenchmarkStreamTenOutstanding(b *testing.B) {
-	compare(b, func(b *testing.B, s *service) float64 { return streamRate(b, s, s.sample(20_000), 10) })
+	compare(b, func(b *testing.B, s *service) float64 { return fillAndStreamRate(b, s, s.messageCount(20_000), 10) })
 }
 
 // BenchmarkReceiveTenOutstanding shows that limit: a server that keeps to ten
 // outstanding gets ten acknowledgements every 100 ms from Receive.
 func BenchmarkReceiveTenOutstanding(b *testing.B) {
 	for b.Loop() {
-		b.ReportMetric(receiveRate(b, durable(b), 200, 10), "msg/s")
+		b.ReportMetric(fillAndReceiveRate(b, startDurable(b), 200, 10), "msg/s")
 	}
 }
 
@@ -151,47 +151,47 @@ func BenchmarkReceiveTenOutstanding(b *testing.B) {
 // receives the same number of messages and leaves 100,000 or 1,000. Receive is
 // limited by its own acknowledging; a raw stream is not, and shows what reading
 // from tables costs.
-func BenchmarkDispatchDepth(b *testing.B) {
+func BenchmarkDeliveryByBacklogSize(b *testing.B) {
 	for _, c := range []struct {
 		name                string
 		measure             func(b *testing.B, s *service, n, outstanding int) float64
 		sample, outstanding int
 	}{
-		{"Stream10", drain, 40_000, 10},
-		{"Stream100", drain, 40_000, 100},
-		{"Receive", receive, 20_000, 1000},
+		{"Stream10", streamingPullRate, 40_000, 10},
+		{"Stream100", streamingPullRate, 40_000, 100},
+		{"Receive", clientReceiveRate, 20_000, 1000},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			depth := func(waiting int) func() float64 {
 				return func() float64 {
-					s := durable(b)
+					s := startDurable(b)
 					defer s.stop(b)
-					fill(b, s, waiting+c.sample)
+					publishBacklog(b, s, waiting+c.sample)
 					return c.measure(b, s, c.sample, c.outstanding)
 				}
 			}
-			versus(b, "msg/s@100000", "msg/s@1000", depth(100_000), depth(1_000))
+			reportRatio(b, "msg/s@100000", "msg/s@1000", depth(100_000), depth(1_000))
 		})
 	}
 }
 
 // sample is how many messages to receive: pstest looks at all that wait for
 // every one it delivers, and would take minutes for what takes us a second.
-func (s *service) sample(n int) int {
+func (s *service) messageCount(n int) int {
 	if s.server == nil {
 		return n / 100
 	}
 	return n
 }
 
-func rate(n int, f func()) float64 {
+func perSecond(n int, f func()) float64 {
 	began := time.Now()
 	f()
 	return float64(n) / time.Since(began).Seconds()
 }
 
 // fill publishes to a new subscription.
-func fill(b *testing.B, s *service, n int) {
+func publishBacklog(b *testing.B, s *service, n int) {
 	s.createSub(b, nil)
 	for n > 0 {
 		batch := make([]*pubsubpb.PubsubMessage, min(n, 1000))
@@ -203,16 +203,16 @@ func fill(b *testing.B, s *service, n int) {
 	}
 }
 
-func receiveRate(b *testing.B, s *service, n, outstanding int) float64 {
-	fill(b, s, n)
-	return receive(b, s, n, outstanding)
+func fillAndReceiveRate(b *testing.B, s *service, n, outstanding int) float64 {
+	publishBacklog(b, s, n)
+	return clientReceiveRate(b, s, n, outstanding)
 }
 
-func receive(b *testing.B, s *service, n, outstanding int) float64 {
+func clientReceiveRate(b *testing.B, s *service, n, outstanding int) float64 {
 	sub := s.Subscriber(subName("sub"))
 	sub.ReceiveSettings.MaxOutstandingMessages = outstanding
 	var got atomic.Int64
-	return rate(n, func() {
+	return perSecond(n, func() {
 		ctx, cancel := context.WithCancel(b.Context())
 		defer cancel()
 		require.NoError(b, sub.Receive(ctx, func(_ context.Context, m *gcp.Message) {
@@ -224,18 +224,18 @@ func receive(b *testing.B, s *service, n, outstanding int) float64 {
 	})
 }
 
-func streamRate(b *testing.B, s *service, n, outstanding int) float64 {
-	fill(b, s, n)
-	return drain(b, s, n, outstanding)
+func fillAndStreamRate(b *testing.B, s *service, n, outstanding int) float64 {
+	publishBacklog(b, s, n)
+	return streamingPullRate(b, s, n, outstanding)
 }
 
 // drain receives n messages on a raw stream, acknowledging each.
-func drain(b *testing.B, s *service, n, outstanding int) float64 {
+func streamingPullRate(b *testing.B, s *service, n, outstanding int) float64 {
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
 	stream, err := s.subscriber().StreamingPull(ctx)
 	require.NoError(b, err)
-	return rate(n, func() {
+	return perSecond(n, func() {
 		require.NoError(b, stream.Send(&pubsubpb.StreamingPullRequest{
 			Subscription: subName("sub"), StreamAckDeadlineSeconds: 60, MaxOutstandingMessages: int64(outstanding),
 		}))

@@ -25,7 +25,7 @@ func TestClientDeadLetter(t *testing.T) {
 		RetryPolicy:      &pubsubpb.RetryPolicy{MinimumBackoff: durationpb.New(0), MaximumBackoff: durationpb.New(0)},
 	})
 	s.publish(t, &pubsubpb.PubsubMessage{Data: []byte("poison"), Attributes: map[string]string{"mine": "1"}})
-	s.publish(t, texts("fine")...)
+	s.publish(t, textMessages("fine")...)
 	var attempts []int
 	var published time.Time
 	fine := false
@@ -45,7 +45,7 @@ func TestClientDeadLetter(t *testing.T) {
 	require.Equal(t, []int{1, 2, 3, 4, 5, 6}, attempts)
 
 	letters := s.Subscriber(subName("graveyard"))
-	ctx, cancel := context.WithCancel(within(t, 20*time.Second))
+	ctx, cancel := context.WithCancel(withTimeout(t, 20*time.Second))
 	defer cancel()
 	require.NoError(t, letters.Receive(ctx, func(_ context.Context, m *gcp.Message) {
 		require.Equal(t, "poison", string(m.Data))
@@ -65,7 +65,7 @@ func TestClientDeadLetter(t *testing.T) {
 }
 
 // TestDeadLettersInPortions has more, and larger, than is forwarded at a time.
-func TestDeadLettersInPortions(t *testing.T) {
+func TestDeadLettersAreForwardedInBatches(t *testing.T) {
 	c := newClock()
 	s := start(t, pubsub.Options{Clock: c})
 	s.createTopic(t, "dead")
@@ -75,10 +75,10 @@ func TestDeadLettersInPortions(t *testing.T) {
 	var want []string
 	for i := range 7 {
 		want = append(want, fmt.Sprint(i, strings.Repeat("x", 1<<20)))
-		s.publish(t, texts(want[i])...)
+		s.publish(t, textMessages(want[i])...)
 	}
 	for range 5 {
-		require.Len(t, s.everything(t, "sub"), len(want))
+		require.Len(t, s.pullAll(t, "sub"), len(want))
 		c.advance(10 * time.Second)
 	}
 	require.Empty(t, s.pull(t, "sub"))
@@ -108,7 +108,7 @@ func TestClientFilters(t *testing.T) {
 		"together": {`attributes:lang AND NOT (attributes.lang = "de" OR attributes:urgent)`, []string{"en"}},
 	}
 	for name, c := range cases {
-		s.attachSub(t, "sub-"+name, &pubsubpb.Subscription{Filter: c.filter})
+		s.createSubOnly(t, "sub-"+name, &pubsubpb.Subscription{Filter: c.filter})
 	}
 	p := s.Publisher(topicName("topic"))
 	defer p.Stop()
@@ -131,7 +131,7 @@ func TestClientFilters(t *testing.T) {
 // TestOrderedNackHoldsBackItsKey nacks, with and without exactly-once delivery,
 // a message in the middle of a key. It and those after it come again in order,
 // and nothing of the key before its back-off is over; other keys go on.
-func TestOrderedNackHoldsBackItsKey(t *testing.T) {
+func TestClientNackBlocksOrderingKey(t *testing.T) {
 	for name, exactly := range map[string]bool{"at least once": false, "exactly once": true} {
 		t.Run(name, func(t *testing.T) {
 			c := newClock()
@@ -140,8 +140,8 @@ func TestOrderedNackHoldsBackItsKey(t *testing.T) {
 				EnableMessageOrdering: true, EnableExactlyOnceDelivery: exactly,
 				RetryPolicy: &pubsubpb.RetryPolicy{MinimumBackoff: durationpb.New(5 * time.Second)},
 			})
-			s.publish(t, keyed("k", "1", "2", "3", "4")...)
-			s.publish(t, keyed("other", "a")...)
+			s.publish(t, keyedMessages("k", "1", "2", "3", "4")...)
+			s.publish(t, keyedMessages("other", "a")...)
 			got := s.pull(t, "sub")
 			require.ElementsMatch(t, []string{"1", "2", "3", "4", "a"}, bodies(got))
 			byData := make(map[string]*pubsubpb.ReceivedMessage)
@@ -150,8 +150,8 @@ func TestOrderedNackHoldsBackItsKey(t *testing.T) {
 			}
 			s.ack(t, "sub", byData["1"], byData["a"])
 			s.nack(t, "sub", byData["2"])
-			s.publish(t, keyed("k", "5")...)
-			s.publish(t, keyed("other", "b")...)
+			s.publish(t, keyedMessages("k", "5")...)
+			s.publish(t, keyedMessages("other", "b")...)
 			got = s.pull(t, "sub")
 			require.Equal(t, []string{"b"}, bodies(got))
 			s.ack(t, "sub", got...)

@@ -46,7 +46,7 @@ func TestClientPublishesAndReceives(t *testing.T) {
 func TestClientNackRedelivers(t *testing.T) {
 	s := start(t, pubsub.Options{})
 	s.createSub(t, nil)
-	s.publish(t, texts("a")...)
+	s.publish(t, textMessages("a")...)
 	deliveries := 0
 	s.receive(t, func(stop func(), m *gcp.Message) {
 		deliveries++
@@ -89,17 +89,17 @@ func TestClientOrderedMode(t *testing.T) {
 		}
 		acked[m.OrderingKey] = append(acked[m.OrderingKey], string(m.Data))
 		m.Ack()
-		if len(acked) == keys && complete(acked, each) {
+		if len(acked) == keys && allAcked(acked, each) {
 			stop()
 		}
 	})
 	for key, got := range delivered {
-		require.True(t, slices.IsSortedFunc(firsts(got), byNumber), "key %s: %v", key, got)
+		require.True(t, slices.IsSortedFunc(withoutRedeliveries(got), compareNumbers), "key %s: %v", key, got)
 	}
 }
 
 // firsts leaves out what came again.
-func firsts(got []string) []string {
+func withoutRedeliveries(got []string) []string {
 	var out []string
 	for _, d := range got {
 		if !slices.Contains(out, d) {
@@ -109,15 +109,15 @@ func firsts(got []string) []string {
 	return out
 }
 
-func byNumber(a, b string) int {
+func compareNumbers(a, b string) int {
 	x, _ := strconv.Atoi(a)
 	y, _ := strconv.Atoi(b)
 	return cmp.Compare(x, y)
 }
 
-func complete(acked map[string][]string, each int) bool {
+func allAcked(acked map[string][]string, each int) bool {
 	for _, got := range acked {
-		if len(firsts(got)) < each {
+		if len(withoutRedeliveries(got)) < each {
 			return false
 		}
 	}
@@ -127,8 +127,8 @@ func complete(acked map[string][]string, each int) bool {
 func TestClientExactlyOnce(t *testing.T) {
 	s := start(t, pubsub.Options{})
 	s.createSub(t, &pubsubpb.Subscription{EnableExactlyOnceDelivery: true})
-	s.publish(t, texts("a", "b", "c")...)
-	ctx, cancel := context.WithCancel(within(t, 20*time.Second))
+	s.publish(t, textMessages("a", "b", "c")...)
+	ctx, cancel := context.WithCancel(withTimeout(t, 20*time.Second))
 	defer cancel()
 	var mu sync.Mutex
 	results := make(map[string]gcp.AcknowledgeStatus)
@@ -151,7 +151,7 @@ func TestClientExtendsDeadline(t *testing.T) {
 	c := newClock()
 	s := start(t, pubsub.Options{Clock: c})
 	s.createSub(t, nil)
-	s.publish(t, texts("a")...)
+	s.publish(t, textMessages("a")...)
 	first := s.pull(t, "sub")
 	require.Len(t, first, 1)
 	_, err := s.subscriber().ModifyAckDeadline(t.Context(), &pubsubpb.ModifyAckDeadlineRequest{
@@ -167,7 +167,7 @@ func TestClientExtendsDeadline(t *testing.T) {
 // receive runs the client's Receive, one callback at a time, until stop.
 func (s *service) receive(t testing.TB, f func(stop func(), m *gcp.Message)) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(within(t, 20*time.Second))
+	ctx, cancel := context.WithCancel(withTimeout(t, 20*time.Second))
 	defer cancel()
 	var mu sync.Mutex
 	require.NoError(t, s.Subscriber(subName("sub")).Receive(ctx, func(_ context.Context, m *gcp.Message) {

@@ -40,7 +40,7 @@ func (c *clock) advance(d time.Duration) {
 	c.mu.Lock()
 	end := c.now.Add(d)
 	for {
-		t := c.first()
+		t := c.nextTimer()
 		if t == nil || t.at.After(end) {
 			break
 		}
@@ -56,7 +56,7 @@ func (c *clock) advance(d time.Duration) {
 	c.mu.Unlock()
 }
 
-func (c *clock) first() *timer {
+func (c *clock) nextTimer() *timer {
 	if len(c.timers) == 0 {
 		return nil
 	}

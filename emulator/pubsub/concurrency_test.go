@@ -25,7 +25,7 @@ func TestStreamsShareASubscription(t *testing.T) {
 	for i := range n {
 		want = append(want, fmt.Sprint(i))
 	}
-	s.publish(t, texts(want...)...)
+	s.publish(t, textMessages(want...)...)
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -63,7 +63,7 @@ func TestStreamsShareASubscription(t *testing.T) {
 	require.ElementsMatch(t, want, got, "each message goes to one stream, once")
 }
 
-func TestConcurrentPublishersKeepTheOrderOfTheirKeys(t *testing.T) {
+func TestConcurrentPublishersKeepKeyOrder(t *testing.T) {
 	s := start(t, pubsub.Options{Dir: t.TempDir()})
 	s.createSub(t, &pubsubpb.Subscription{EnableMessageOrdering: true})
 	const keys, each = 8, 50
@@ -72,7 +72,7 @@ func TestConcurrentPublishersKeepTheOrderOfTheirKeys(t *testing.T) {
 		g.Go(func() error {
 			for i := range each {
 				_, err := s.publisher().Publish(ctx, &pubsubpb.PublishRequest{
-					Topic: topicName("topic"), Messages: keyed(fmt.Sprint("k", k), fmt.Sprint(i)),
+					Topic: topicName("topic"), Messages: keyedMessages(fmt.Sprint("k", k), fmt.Sprint(i)),
 				})
 				if err != nil {
 					return err
@@ -118,12 +118,12 @@ func TestLargestMessageThroughTheClient(t *testing.T) {
 	})
 }
 
-func TestProjectsAreApart(t *testing.T) {
+func TestProjectsAreIsolated(t *testing.T) {
 	s := start(t, pubsub.Options{})
 	s.createSub(t, nil)
 	_, err := s.publisher().CreateTopic(t.Context(), &pubsubpb.Topic{Name: "projects/q/topics/topic"})
 	require.NoError(t, err)
-	_, err = s.publisher().Publish(t.Context(), &pubsubpb.PublishRequest{Topic: "projects/q/topics/topic", Messages: texts("a")})
+	_, err = s.publisher().Publish(t.Context(), &pubsubpb.PublishRequest{Topic: "projects/q/topics/topic", Messages: textMessages("a")})
 	require.NoError(t, err)
 	require.Empty(t, s.pull(t, "sub"))
 	_, err = s.subscriber().GetSubscription(t.Context(), &pubsubpb.GetSubscriptionRequest{Subscription: "projects/q/subscriptions/sub"})
@@ -136,11 +136,11 @@ func TestUpdateReachesOpenStreams(t *testing.T) {
 	s := start(t, pubsub.Options{})
 	s.createSub(t, nil)
 	stream := s.openStream(t, &pubsubpb.StreamingPullRequest{ProtocolVersion: 1})
-	pong(t, stream)
+	recvKeepAlive(t, stream)
 	_, err := s.subscriber().UpdateSubscription(t.Context(), &pubsubpb.UpdateSubscriptionRequest{
 		Subscription: &pubsubpb.Subscription{Name: subName("sub"), EnableExactlyOnceDelivery: true},
 		UpdateMask:   &fieldmaskpb.FieldMask{Paths: []string{"enable_exactly_once_delivery"}},
 	})
 	require.NoError(t, err)
-	require.True(t, confirmation(t, stream).SubscriptionProperties.ExactlyOnceDeliveryEnabled)
+	require.True(t, recvConfirmation(t, stream).SubscriptionProperties.ExactlyOnceDeliveryEnabled)
 }

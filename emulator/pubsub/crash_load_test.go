@@ -29,41 +29,41 @@ func TestKillsUnderMixedLoad(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	dir := t.TempDir()
 	began := time.Now()
-	l := &load{published: make(map[string]bool), tried: make(map[string]bool), confirmed: make(map[string]bool), began: began}
+	l := &load{published: make(map[string]bool), attempted: make(map[string]bool), confirmed: make(map[string]bool), began: began}
 	for round := range rounds {
-		child, kill := startChild(t, dir)
+		child, kill := startServerProcess(t, dir)
 		if round == 0 {
 			child.createTopic(t, "topic")
-			child.attachSub(t, "plain", &pubsubpb.Subscription{})
-			child.attachSub(t, "once", &pubsubpb.Subscription{EnableExactlyOnceDelivery: true})
-			child.attachSub(t, "kept", &pubsubpb.Subscription{RetainAckedMessages: true})
+			child.createSubOnly(t, "plain", &pubsubpb.Subscription{})
+			child.createSubOnly(t, "once", &pubsubpb.Subscription{EnableExactlyOnceDelivery: true})
+			child.createSubOnly(t, "kept", &pubsubpb.Subscription{RetainAckedMessages: true})
 		}
 		l.run(t.Context(), child, kill, 50+random.IntN(500), random.Uint64())
 
 		s := start(t, pubsub.Options{Dir: dir})
-		plain, once := s.everything(t, "plain"), s.everything(t, "once")
+		plain, once := s.pullAll(t, "plain"), s.pullAll(t, "once")
 		s.seekTime(t, "kept", began)
-		kept := s.everything(t, "kept")
+		kept := s.pullAll(t, "kept")
 		for id := range l.published {
 			require.True(t, kept[id], "round %d: message %s is not kept", round, id)
-			if !l.tried["plain "+id] {
+			if !l.attempted["plain "+id] {
 				require.True(t, plain[id], "round %d: message %s was not acknowledged and is gone", round, id)
 			}
-			if !l.tried["once "+id] {
+			if !l.attempted["once "+id] {
 				require.True(t, once[id], "round %d: message %s was not acknowledged and is gone", round, id)
 			}
 			if l.confirmed["once "+id] {
 				require.False(t, once[id], "round %d: message %s was acknowledged and comes again", round, id)
 			}
 		}
-		t.Logf("round %d: %d published, %d tried, %d confirmed", round, len(l.published), len(l.tried), len(l.confirmed))
+		t.Logf("round %d: %d published, %d tried, %d confirmed", round, len(l.published), len(l.attempted), len(l.confirmed))
 		s.stop(t)
 	}
 	require.NotEmpty(t, l.confirmed)
 }
 
 // everything leases all that a subscription has, by message ID.
-func (s *service) everything(t testing.TB, id string) map[string]bool {
+func (s *service) pullAll(t testing.TB, id string) map[string]bool {
 	t.Helper()
 	all := make(map[string]bool)
 	for got := s.pull(t, id); len(got) > 0; got = s.pull(t, id) {
@@ -79,22 +79,22 @@ func (s *service) everything(t testing.TB, id string) map[string]bool {
 type load struct {
 	began time.Time
 
-	mu                          sync.Mutex
-	published, tried, confirmed map[string]bool
-	left                        int // calls until the kill
-	kill                        func()
+	mu                              sync.Mutex
+	published, attempted, confirmed map[string]bool
+	callsLeft                       int // calls until the kill
+	kill                            func()
 }
 
 // run returns when the server was killed and all clients have seen it.
 func (l *load) run(ctx context.Context, s *service, kill func(), calls int, seed uint64) {
-	l.left, l.kill = calls, kill
+	l.callsLeft, l.kill = calls, kill
 	var clients sync.WaitGroup
 	client := func(work func(ctx context.Context, s *service, random *rand.Rand) error) {
 		seed++
 		random := rand.New(rand.NewPCG(seed, 1))
 		clients.Go(func() {
 			for work(ctx, s, random) == nil {
-				l.count()
+				l.countCall()
 			}
 		})
 	}
@@ -102,18 +102,20 @@ func (l *load) run(ctx context.Context, s *service, kill func(), calls int, seed
 		client(l.publish)
 	}
 	for _, sub := range []string{"plain", "plain", "once", "kept"} {
-		client(func(ctx context.Context, s *service, random *rand.Rand) error { return l.settle(ctx, s, random, sub) })
+		client(func(ctx context.Context, s *service, random *rand.Rand) error {
+			return l.ackOrNack(ctx, s, random, sub)
+		})
 	}
 	client(l.seek)
 	clients.Wait()
 }
 
-func (l *load) count() {
+func (l *load) countCall() {
 	l.mu.Lock()
-	l.left--
-	now := l.left == 0
+	l.callsLeft--
+	done := l.callsLeft == 0
 	l.mu.Unlock()
-	if now {
+	if done {
 		l.kill()
 	}
 }
@@ -123,16 +125,16 @@ func (l *load) publish(ctx context.Context, s *service, random *rand.Rand) error
 	for i := range data {
 		data[i] = fmt.Sprint(random.Uint64())
 	}
-	r, err := s.publisher().Publish(ctx, &pubsubpb.PublishRequest{Topic: topicName("topic"), Messages: texts(data...)})
+	r, err := s.publisher().Publish(ctx, &pubsubpb.PublishRequest{Topic: topicName("topic"), Messages: textMessages(data...)})
 	if err != nil {
 		return err
 	}
-	l.note(l.published, "", r.MessageIds)
+	l.record(l.published, "", r.MessageIds)
 	return nil
 }
 
 // settle acknowledges some of what it gets, gives some back, and forgets some.
-func (l *load) settle(ctx context.Context, s *service, random *rand.Rand, sub string) error {
+func (l *load) ackOrNack(ctx context.Context, s *service, random *rand.Rand, sub string) error {
 	r, err := s.subscriber().Pull(ctx, &pubsubpb.PullRequest{Subscription: subName(sub), MaxMessages: 30, ReturnImmediately: true}) //nolint:staticcheck // deprecated, and does not wait
 	if err != nil {
 		return err
@@ -156,11 +158,11 @@ func (l *load) settle(ctx context.Context, s *service, random *rand.Rand, sub st
 	if len(acks) == 0 {
 		return nil
 	}
-	l.note(l.tried, sub+" ", ids)
+	l.record(l.attempted, sub+" ", ids)
 	if _, err := s.subscriber().Acknowledge(ctx, &pubsubpb.AcknowledgeRequest{Subscription: subName(sub), AckIds: acks}); err != nil {
 		return err
 	}
-	l.note(l.confirmed, sub+" ", ids)
+	l.record(l.confirmed, sub+" ", ids)
 	return nil
 }
 
@@ -176,7 +178,7 @@ func (l *load) seek(ctx context.Context, s *service, random *rand.Rand) error {
 	return err
 }
 
-func (l *load) note(set map[string]bool, prefix string, ids []string) {
+func (l *load) record(set map[string]bool, prefix string, ids []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, id := range ids {

@@ -21,11 +21,11 @@ import (
 )
 
 // The test binary runs itself as the server that is to be killed.
-const childVariable = "AIRLOCK_PUBSUB_TEST_DIR"
+const childDirEnv = "AIRLOCK_PUBSUB_TEST_DIR"
 
-func childDir() (string, bool) { return os.LookupEnv(childVariable) }
+func childDir() (string, bool) { return os.LookupEnv(childDirEnv) }
 
-func runChild(dir string) {
+func runServerProcess(dir string) {
 	server, err := pubsub.Open(pubsub.Options{Dir: dir})
 	if err != nil {
 		panic(err)
@@ -41,10 +41,10 @@ func runChild(dir string) {
 }
 
 // startChild runs a server in a process of its own.
-func startChild(t testing.TB, dir string) (s *service, kill func()) {
+func startServerProcess(t testing.TB, dir string) (s *service, kill func()) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childVariable+"="+dir)
+	cmd.Env = append(os.Environ(), childDirEnv+"="+dir)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
@@ -68,7 +68,7 @@ func startChild(t testing.TB, dir string) (s *service, kill func()) {
 
 func TestKillLosesNoAcknowledgedPublish(t *testing.T) {
 	dir := t.TempDir()
-	child, kill := startChild(t, dir)
+	child, kill := startServerProcess(t, dir)
 	child.createSub(t, nil)
 
 	ctx, cancel := context.WithCancel(t.Context())
@@ -82,7 +82,7 @@ func TestKillLosesNoAcknowledgedPublish(t *testing.T) {
 	for range 8 {
 		publishers.Go(func() {
 			for {
-				r, err := child.publisher().Publish(ctx, &pubsubpb.PublishRequest{Topic: topicName("topic"), Messages: texts("a", "b", "c")})
+				r, err := child.publisher().Publish(ctx, &pubsubpb.PublishRequest{Topic: topicName("topic"), Messages: textMessages("a", "b", "c")})
 				if err != nil {
 					return // killed
 				}
@@ -110,16 +110,16 @@ func TestKillLosesNoAcknowledgedPublish(t *testing.T) {
 	for _, id := range acknowledged {
 		require.True(t, recovered[id], "message %s was acknowledged to the publisher", id)
 	}
-	for _, id := range s.publish(t, texts("new")...) {
+	for _, id := range s.publish(t, textMessages("new")...) {
 		require.False(t, recovered[id], "an ID is given once")
 	}
 }
 
 func TestKillKeepsExactlyOnceAcks(t *testing.T) {
 	dir := t.TempDir()
-	child, kill := startChild(t, dir)
+	child, kill := startServerProcess(t, dir)
 	child.createSub(t, &pubsubpb.Subscription{EnableExactlyOnceDelivery: true})
-	child.publish(t, texts("a", "b", "c")...)
+	child.publish(t, textMessages("a", "b", "c")...)
 	before := child.pull(t, "sub")
 	require.Len(t, before, 3)
 	child.ack(t, "sub", before[:2]...)
@@ -136,8 +136,8 @@ func TestKillKeepsExactlyOnceAcks(t *testing.T) {
 func BenchmarkRecover(b *testing.B) {
 	for b.Loop() {
 		dir := b.TempDir()
-		child, kill := startChild(b, dir)
-		fill(b, child, 100_000)
+		child, kill := startServerProcess(b, dir)
+		publishBacklog(b, child, 100_000)
 		kill()
 		before := heap()
 		began := time.Now()
@@ -158,11 +158,11 @@ func heap() uint64 {
 
 // BenchmarkSubscriptionLife is what a process costs that makes a subscription
 // at its start and deletes it at its end.
-func BenchmarkSubscriptionLife(b *testing.B) {
-	s := durable(b)
+func BenchmarkSubscriptionLifecycle(b *testing.B) {
+	s := startDurable(b)
 	s.createTopic(b, "topic")
 	for b.Loop() {
-		s.attachSub(b, "mine", &pubsubpb.Subscription{})
+		s.createSubOnly(b, "mine", &pubsubpb.Subscription{})
 		_, err := s.subscriber().DeleteSubscription(b.Context(), &pubsubpb.DeleteSubscriptionRequest{Subscription: subName("mine")})
 		require.NoError(b, err)
 	}

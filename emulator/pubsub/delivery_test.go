@@ -18,7 +18,7 @@ func TestAckDeadlineRedelivers(t *testing.T) {
 	c := newClock()
 	s := start(t, pubsub.Options{Clock: c})
 	s.createSub(t, &pubsubpb.Subscription{AckDeadlineSeconds: 30})
-	s.publish(t, texts("a")...)
+	s.publish(t, textMessages("a")...)
 	first := s.pull(t, "sub")
 	require.Len(t, first, 1)
 	c.advance(29 * time.Second)
@@ -38,7 +38,7 @@ func TestRetryPolicyBacksOff(t *testing.T) {
 	s.createSub(t, &pubsubpb.Subscription{RetryPolicy: &pubsubpb.RetryPolicy{
 		MinimumBackoff: durationpb.New(10 * time.Second), MaximumBackoff: durationpb.New(25 * time.Second),
 	}})
-	s.publish(t, texts("a")...)
+	s.publish(t, textMessages("a")...)
 	for _, wait := range []time.Duration{10 * time.Second, 20 * time.Second, 25 * time.Second, 25 * time.Second} {
 		got := s.pull(t, "sub")
 		require.Len(t, got, 1)
@@ -81,13 +81,13 @@ func TestDeadLetter(t *testing.T) {
 	}, letters[0].Message.Attributes)
 }
 
-func TestDeadLetterTopicGoneKeepsMessage(t *testing.T) {
+func TestDeletedDeadLetterTopicKeepsMessage(t *testing.T) {
 	s := start(t, pubsub.Options{})
 	s.createTopic(t, "dead")
 	s.createSub(t, &pubsubpb.Subscription{DeadLetterPolicy: &pubsubpb.DeadLetterPolicy{DeadLetterTopic: topicName("dead")}})
 	_, err := s.publisher().DeleteTopic(t.Context(), &pubsubpb.DeleteTopicRequest{Topic: topicName("dead")})
 	require.NoError(t, err)
-	s.publish(t, texts("poison")...)
+	s.publish(t, textMessages("poison")...)
 	for range 7 {
 		got := s.pull(t, "sub")
 		require.Len(t, got, 1)
@@ -95,13 +95,13 @@ func TestDeadLetterTopicGoneKeepsMessage(t *testing.T) {
 	}
 }
 
-func TestOrderingKeyHeldBackByNack(t *testing.T) {
+func TestNackBlocksOrderingKey(t *testing.T) {
 	c := newClock()
 	s := start(t, pubsub.Options{Clock: c})
 	s.createSub(t, &pubsubpb.Subscription{EnableMessageOrdering: true, RetryPolicy: &pubsubpb.RetryPolicy{}})
-	s.publish(t, keyed("k", "k1", "k2", "k3")...)
-	s.publish(t, keyed("l", "l1")...)
-	s.publish(t, texts("free")...)
+	s.publish(t, keyedMessages("k", "k1", "k2", "k3")...)
+	s.publish(t, keyedMessages("l", "l1")...)
+	s.publish(t, textMessages("free")...)
 	got := s.pull(t, "sub")
 	require.ElementsMatch(t, []string{"k1", "k2", "k3", "l1", "free"}, bodies(got))
 	for _, m := range got {
@@ -111,8 +111,8 @@ func TestOrderingKeyHeldBackByNack(t *testing.T) {
 			s.ack(t, "sub", m)
 		}
 	}
-	s.publish(t, keyed("k", "k4")...)
-	s.publish(t, keyed("l", "l2")...)
+	s.publish(t, keyedMessages("k", "k4")...)
+	s.publish(t, keyedMessages("l", "l2")...)
 	require.Equal(t, []string{"l2"}, bodies(s.pull(t, "sub")), "only the key of the nack waits")
 	for _, m := range got {
 		if string(m.Message.Data) == "k1" {
@@ -127,7 +127,7 @@ func TestExactlyOnceAckIDsExpire(t *testing.T) {
 	c := newClock()
 	s := start(t, pubsub.Options{Clock: c})
 	s.createSub(t, &pubsubpb.Subscription{EnableExactlyOnceDelivery: true})
-	s.publish(t, texts("a", "b")...)
+	s.publish(t, textMessages("a", "b")...)
 	first := s.pull(t, "sub")
 	require.Len(t, first, 2)
 	s.ack(t, "sub", first[0])
@@ -190,7 +190,7 @@ func TestPullWaitsForAMessage(t *testing.T) {
 		}
 		got <- bodies(r.ReceivedMessages)
 	}()
-	s.publish(t, texts("a")...)
+	s.publish(t, textMessages("a")...)
 	require.Equal(t, []string{"a"}, <-got)
 }
 
@@ -198,9 +198,9 @@ func TestRetentionDropsOldMessages(t *testing.T) {
 	c := newClock()
 	s := start(t, pubsub.Options{Clock: c})
 	s.createSub(t, &pubsubpb.Subscription{MessageRetentionDuration: durationpb.New(10 * time.Minute)})
-	s.publish(t, texts("old")...)
+	s.publish(t, textMessages("old")...)
 	c.advance(8 * time.Minute)
-	s.publish(t, texts("young")...)
+	s.publish(t, textMessages("young")...)
 	c.advance(3 * time.Minute)
 	require.Equal(t, []string{"young"}, bodies(s.pull(t, "sub")))
 }
@@ -211,8 +211,8 @@ func TestUnusedSubscriptionExpires(t *testing.T) {
 	day := &pubsubpb.ExpirationPolicy{Ttl: durationpb.New(24 * time.Hour)}
 	retention := durationpb.New(time.Hour)
 	s.createSub(t, &pubsubpb.Subscription{ExpirationPolicy: day, MessageRetentionDuration: retention})
-	s.attachSub(t, "used", &pubsubpb.Subscription{ExpirationPolicy: day, MessageRetentionDuration: retention})
-	s.attachSub(t, "eternal", &pubsubpb.Subscription{ExpirationPolicy: &pubsubpb.ExpirationPolicy{}})
+	s.createSubOnly(t, "used", &pubsubpb.Subscription{ExpirationPolicy: day, MessageRetentionDuration: retention})
+	s.createSubOnly(t, "eternal", &pubsubpb.Subscription{ExpirationPolicy: &pubsubpb.ExpirationPolicy{}})
 	c.advance(23 * time.Hour)
 	s.pull(t, "used")
 	c.advance(2 * time.Hour)

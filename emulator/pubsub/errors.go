@@ -16,7 +16,7 @@ func unsupported(what string) error {
 	return status.Errorf(codes.Unimplemented, "This emulator does not support %s.", what)
 }
 
-func badName(err error) error {
+func invalidName(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -30,13 +30,13 @@ const (
 	failureReason = "EXACTLY_ONCE_ACKID_FAILURE"
 	// Clients settle an ID once more that failed with the prefix TRANSIENT_. They
 	// take one that is not mentioned for failed, although it is not.
-	settleAgain    = "TRANSIENT_FAILURE_OTHER_ACK_IDS_INVALID"
-	failureMessage = "Some acknowledgement IDs in the request were invalid. This could be because the acknowledgement IDs have expired or the acknowledgement IDs were malformed."
+	transientFailure = "TRANSIENT_FAILURE_OTHER_ACK_IDS_INVALID"
+	failureMessage   = "Some acknowledgement IDs in the request were invalid. This could be because the acknowledgement IDs have expired or the acknowledgement IDs were malformed."
 )
 
 // ackFailure is the error that tells which ack IDs were not valid, if that
 // matters to the caller.
-func ackFailure(r broker.Settled) error {
+func ackFailure(r broker.AckResult) error {
 	if !r.ExactlyOnce || len(r.Invalid) == 0 {
 		return nil
 	}
@@ -44,8 +44,8 @@ func ackFailure(r broker.Settled) error {
 	for _, id := range r.Invalid {
 		info.Metadata[id] = invalidAckID
 	}
-	for _, id := range r.Done {
-		info.Metadata[id] = settleAgain
+	for _, id := range r.Succeeded {
+		info.Metadata[id] = transientFailure
 	}
 	st, err := status.New(codes.FailedPrecondition, failureMessage).WithDetails(info)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 )
 
 // intercepted is one more client of the service, whose calls go through f.
-func (s *service) intercepted(t *testing.T, f grpc.UnaryClientInterceptor) *gcp.Client {
+func (s *service) clientWithInterceptor(t *testing.T, f grpc.UnaryClientInterceptor) *gcp.Client {
 	t.Helper()
 	conn, err := grpc.NewClient(s.conn.Target(), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithUnaryInterceptor(f))
 	require.NoError(t, err)
@@ -34,7 +34,7 @@ func (s *service) intercepted(t *testing.T, f grpc.UnaryClientInterceptor) *gcp.
 
 // TestClientHearsWhichAcksFailed has one of many leases end just before the
 // client settles all of them in one call. Only that one may fail.
-func TestClientHearsWhichAcksFailed(t *testing.T) {
+func TestClientReceivesFailedAckIDs(t *testing.T) {
 	for name, c := range map[string]struct {
 		settle func(m *gcp.Message) *gcp.AckResult
 		nack   bool
@@ -50,12 +50,12 @@ func TestClientHearsWhichAcksFailed(t *testing.T) {
 			for i := range n {
 				data = append(data, fmt.Sprint(i))
 			}
-			s.publish(t, texts(data...)...)
+			s.publish(t, textMessages(data...)...)
 
 			// The test gets in before the first call that settles several.
 			var spoil sync.Once
 			var failed error
-			client := s.intercepted(t, func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			client := s.clientWithInterceptor(t, func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 				var ids []string
 				switch r := req.(type) {
 				case *pubsubpb.AcknowledgeRequest:
@@ -73,7 +73,7 @@ func TestClientHearsWhichAcksFailed(t *testing.T) {
 				return invoke(ctx, method, req, reply, cc, opts...)
 			})
 
-			ctx, cancel := context.WithCancel(within(t, 20*time.Second))
+			ctx, cancel := context.WithCancel(withTimeout(t, 20*time.Second))
 			defer cancel()
 			var (
 				mu       sync.Mutex
@@ -108,10 +108,10 @@ func TestClientHearsWhichAcksFailed(t *testing.T) {
 	}
 }
 
-func TestPartialFailureTellsToSettleAgain(t *testing.T) {
+func TestPartialFailureMarksValidAckIDsTransient(t *testing.T) {
 	s := start(t, pubsub.Options{})
 	s.createSub(t, &pubsubpb.Subscription{EnableExactlyOnceDelivery: true})
-	s.publish(t, texts("a", "b", "c")...)
+	s.publish(t, textMessages("a", "b", "c")...)
 	got := ackIDs(s.pull(t, "sub"))
 	ack := func(ids ...string) error {
 		_, err := s.subscriber().Acknowledge(t.Context(), &pubsubpb.AcknowledgeRequest{Subscription: subName("sub"), AckIds: ids})
@@ -138,11 +138,11 @@ func TestPartialFailureTellsToSettleAgain(t *testing.T) {
 	require.Empty(t, s.pull(t, "sub"))
 }
 
-func TestPartialFailureOfAnExtensionCanBeRepeated(t *testing.T) {
+func TestPartiallyFailedModifyAckDeadlineCanBeRetried(t *testing.T) {
 	c := newClock()
 	s := start(t, pubsub.Options{Clock: c})
 	s.createSub(t, &pubsubpb.Subscription{EnableExactlyOnceDelivery: true})
-	s.publish(t, texts("a", "b")...)
+	s.publish(t, textMessages("a", "b")...)
 	got := s.pull(t, "sub")
 	s.ack(t, "sub", got[0])
 	extend := func(messages ...*pubsubpb.ReceivedMessage) error {

@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if dir, ok := childDir(); ok {
-		runChild(dir)
+		runServerProcess(dir)
 		return
 	}
 	goleak.VerifyTestMain(m,
@@ -97,11 +97,11 @@ func (s *service) createSub(t testing.TB, config *pubsubpb.Subscription) {
 		config = &pubsubpb.Subscription{}
 	}
 	s.createTopic(t, "topic")
-	s.attachSub(t, "sub", config)
+	s.createSubOnly(t, "sub", config)
 }
 
 // attachSub makes one more subscription of "topic".
-func (s *service) attachSub(t testing.TB, id string, config *pubsubpb.Subscription) {
+func (s *service) createSubOnly(t testing.TB, id string, config *pubsubpb.Subscription) {
 	t.Helper()
 	config.Name, config.Topic = subName(id), topicName("topic")
 	_, err := s.subscriber().CreateSubscription(t.Context(), config)
@@ -115,7 +115,7 @@ func (s *service) publish(t testing.TB, messages ...*pubsubpb.PubsubMessage) []s
 	return r.MessageIds
 }
 
-func texts(data ...string) []*pubsubpb.PubsubMessage {
+func textMessages(data ...string) []*pubsubpb.PubsubMessage {
 	var out []*pubsubpb.PubsubMessage
 	for _, d := range data {
 		out = append(out, &pubsubpb.PubsubMessage{Data: []byte(d)})
@@ -123,8 +123,8 @@ func texts(data ...string) []*pubsubpb.PubsubMessage {
 	return out
 }
 
-func keyed(key string, data ...string) []*pubsubpb.PubsubMessage {
-	out := texts(data...)
+func keyedMessages(key string, data ...string) []*pubsubpb.PubsubMessage {
+	out := textMessages(data...)
 	for _, m := range out {
 		m.OrderingKey = key
 	}
@@ -174,7 +174,7 @@ func wantCode(t testing.TB, want codes.Code, err error) {
 	require.Equal(t, want.String(), status.Code(err).String(), "%v", err)
 }
 
-func within(t testing.TB, d time.Duration) context.Context {
+func withTimeout(t testing.TB, d time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)

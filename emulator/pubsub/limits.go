@@ -11,21 +11,21 @@ const (
 	maxAttributeKey    = 256  // bytes
 	maxAttributeValue  = 1024 // bytes
 	maxOrderingKey     = 1024 // bytes
-	maxPage            = 1000
+	maxPageSize        = 1000
 	maxPullMessages    = 1000
 
-	minAckDeadline    = 10 // seconds; also what 0 stands for
-	maxAckDeadline    = 600
-	minRetention      = 10 * time.Minute
-	maxRetention      = 31 * 24 * time.Hour
-	defaultRetention  = 7 * 24 * time.Hour
-	defaultExpiration = 31 * 24 * time.Hour
-	minExpiration     = 24 * time.Hour
-	defaultMinBackoff = 10 * time.Second
-	defaultMaxBackoff = 600 * time.Second
-	minDeadAttempts   = 5 // also what 0 stands for
-	maxDeadAttempts   = 100
-	pullWait          = 20 * time.Second // of a Pull that finds nothing
-	maxLabels         = 64
-	streamBatch       = 100 // messages of one response
+	minAckDeadline      = 10 // seconds; also what 0 stands for
+	maxAckDeadline      = 600
+	minRetention        = 10 * time.Minute
+	maxRetention        = 31 * 24 * time.Hour
+	defaultRetention    = 7 * 24 * time.Hour
+	defaultExpiration   = 31 * 24 * time.Hour
+	minExpiration       = 24 * time.Hour
+	defaultMinBackoff   = 10 * time.Second
+	defaultMaxBackoff   = 600 * time.Second
+	minDeliveryAttempts = 5 // also what 0 stands for
+	maxDeliveryAttempts = 100
+	pullTimeout         = 20 * time.Second // of a Pull that finds nothing
+	maxLabels           = 64
+	streamBatchSize     = 100 // messages of one response
 )

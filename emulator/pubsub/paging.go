@@ -7,7 +7,7 @@ import (
 
 // page cuts one page out of items that are sorted by name. The token is the
 // name of the last item of the page before.
-func page[T any](items []T, name func(T) string, size int32, token string) ([]T, string, error) {
+func paginate[T any](items []T, name func(T) string, size int32, token string) ([]T, string, error) {
 	if size < 0 {
 		return nil, "", invalid("The page size must not be negative (page_size=%d).", size)
 	}
@@ -23,8 +23,8 @@ func page[T any](items []T, name func(T) string, size int32, token string) ([]T,
 	})
 	items = items[first:]
 	n := int(size)
-	if n == 0 || n > maxPage {
-		n = maxPage
+	if n == 0 || n > maxPageSize {
+		n = maxPageSize
 	}
 	if len(items) <= n {
 		return items, "", nil

@@ -11,7 +11,7 @@ import (
 )
 
 // Items that come and go between the pages must not hide or repeat others.
-func TestPagesCoverWhatStays(t *testing.T) {
+func TestPaginateWhileItemsAreRemoved(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(0, 30).Draw(t, "items")
 		size := rapid.Int32Range(1, 7).Draw(t, "page size")
@@ -22,7 +22,7 @@ func TestPagesCoverWhatStays(t *testing.T) {
 		}
 		token := ""
 		for first := true; first || token != ""; first = false {
-			page, next, err := page(items, itself, size, token)
+			page, next, err := paginate(items, identity, size, token)
 			require.NoError(t, err)
 			require.LessOrEqual(t, len(page), int(size))
 			got = append(got, page...)
@@ -36,9 +36,9 @@ func TestPagesCoverWhatStays(t *testing.T) {
 	})
 }
 
-func TestPageRefuses(t *testing.T) {
-	_, _, err := page([]string{"a"}, itself, -1, "")
+func TestPaginateInvalidRequest(t *testing.T) {
+	_, _, err := paginate([]string{"a"}, identity, -1, "")
 	require.Equal(t, codes.InvalidArgument, status.Code(err))
-	_, _, err = page([]string{"a"}, itself, 1, "not base64!")
+	_, _, err = paginate([]string{"a"}, identity, 1, "not base64!")
 	require.Equal(t, codes.InvalidArgument, status.Code(err))
 }

@@ -12,7 +12,7 @@ import (
 )
 
 func (p *publisher) Publish(_ context.Context, req *pubsubpb.PublishRequest) (*pubsubpb.PublishResponse, error) {
-	if err := badName(resource.Check(resource.Topics, req.Topic)); err != nil {
+	if err := invalidName(resource.Check(resource.Topics, req.Topic)); err != nil {
 		return nil, err
 	}
 	t, err := p.s.broker.Topic(req.Topic)

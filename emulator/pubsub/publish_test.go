@@ -29,12 +29,12 @@ func TestPublishLimits(t *testing.T) {
 		want     codes.Code
 	}{
 		"none":               {nil, codes.InvalidArgument},
-		"empty":              {texts(""), codes.InvalidArgument},
+		"empty":              {textMessages(""), codes.InvalidArgument},
 		"attributes only":    {one(&pubsubpb.PubsubMessage{Attributes: attributes(1)}), codes.OK},
-		"many":               {texts(strings.Split(strings.Repeat("x,", 999)+"x", ",")...), codes.OK},
-		"too many":           {texts(strings.Split(strings.Repeat("x,", 1000)+"x", ",")...), codes.InvalidArgument},
-		"large":              {texts(strings.Repeat("x", 10<<20-100)), codes.OK},
-		"too large":          {texts(strings.Repeat("x", 10<<20)), codes.InvalidArgument},
+		"many":               {textMessages(strings.Split(strings.Repeat("x,", 999)+"x", ",")...), codes.OK},
+		"too many":           {textMessages(strings.Split(strings.Repeat("x,", 1000)+"x", ",")...), codes.InvalidArgument},
+		"large":              {textMessages(strings.Repeat("x", 10<<20-100)), codes.OK},
+		"too large":          {textMessages(strings.Repeat("x", 10<<20)), codes.InvalidArgument},
 		"attributes":         {one(&pubsubpb.PubsubMessage{Attributes: attributes(100)}), codes.OK},
 		"too many attribute": {one(&pubsubpb.PubsubMessage{Attributes: attributes(101)}), codes.InvalidArgument},
 		"long key":           {one(&pubsubpb.PubsubMessage{Attributes: map[string]string{strings.Repeat("k", 257): "v"}}), codes.InvalidArgument},
@@ -42,7 +42,7 @@ func TestPublishLimits(t *testing.T) {
 		"reserved key":       {one(&pubsubpb.PubsubMessage{Attributes: map[string]string{"googx": "v"}}), codes.InvalidArgument},
 		"long value":         {one(&pubsubpb.PubsubMessage{Attributes: map[string]string{"k": strings.Repeat("v", 1025)}}), codes.InvalidArgument},
 		"long ordering key":  {one(&pubsubpb.PubsubMessage{Data: data, OrderingKey: strings.Repeat("k", 1025)}), codes.InvalidArgument},
-		"mixed keys":         {append(keyed("a", "x"), keyed("b", "x")...), codes.InvalidArgument},
+		"mixed keys":         {append(keyedMessages("a", "x"), keyedMessages("b", "x")...), codes.InvalidArgument},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := s.publisher().Publish(t.Context(), &pubsubpb.PublishRequest{Topic: topicName("topic"), Messages: c.messages})
@@ -70,19 +70,19 @@ func TestPublishSetsIDAndTime(t *testing.T) {
 func TestEverySubscriptionGetsACopy(t *testing.T) {
 	s := start(t, pubsub.Options{})
 	s.createSub(t, nil)
-	s.publish(t, texts("before")...)
-	s.attachSub(t, "late", &pubsubpb.Subscription{})
-	s.publish(t, texts("after")...)
+	s.publish(t, textMessages("before")...)
+	s.createSubOnly(t, "late", &pubsubpb.Subscription{})
+	s.publish(t, textMessages("after")...)
 	first := s.pull(t, "sub")
 	require.Equal(t, []string{"before", "after"}, bodies(first))
 	s.ack(t, "sub", first...)
 	require.Equal(t, []string{"after"}, bodies(s.pull(t, "late")), "an ack is for one subscription")
 }
 
-func TestFilterChoosesMessages(t *testing.T) {
+func TestFilterSelectsMessages(t *testing.T) {
 	s := start(t, pubsub.Options{})
 	s.createSub(t, &pubsubpb.Subscription{Filter: `attributes.lane = "batch" AND NOT attributes:skip`})
-	s.attachSub(t, "all", &pubsubpb.Subscription{})
+	s.createSubOnly(t, "all", &pubsubpb.Subscription{})
 	for _, m := range []*pubsubpb.PubsubMessage{
 		{Data: []byte("yes"), Attributes: map[string]string{"lane": "batch"}},
 		{Data: []byte("other lane"), Attributes: map[string]string{"lane": "interactive"}},

@@ -11,7 +11,7 @@ import (
 // Pull waits for at least one message, and returns none when there was none
 // for a while.
 func (s *subscriber) Pull(ctx context.Context, req *pubsubpb.PullRequest) (*pubsubpb.PullResponse, error) {
-	sub, err := s.find(req.Subscription)
+	sub, err := s.findSubscription(req.Subscription)
 	if err != nil {
 		return nil, err
 	}
@@ -24,18 +24,18 @@ func (s *subscriber) Pull(ctx context.Context, req *pubsubpb.PullRequest) (*pubs
 		return nil, err
 	}
 	defer r.Close()
-	wait, cancel := context.WithTimeout(ctx, pullWait)
+	waitCtx, cancel := context.WithTimeout(ctx, pullTimeout)
 	defer cancel()
 	for {
 		select {
 		case <-r.Ready():
-		case <-r.Ended():
-		case <-wait.Done():
+		case <-r.Done():
+		case <-waitCtx.Done():
 			return &pubsubpb.PullResponse{}, ctx.Err()
 		case <-s.s.ctx.Done():
 			return nil, context.Cause(s.s.ctx)
 		}
-		messages, err := r.Take(n)
+		messages, err := r.Pull(n)
 		if err != nil {
 			return nil, err
 		}
@@ -47,7 +47,7 @@ func (s *subscriber) Pull(ctx context.Context, req *pubsubpb.PullRequest) (*pubs
 }
 
 func (s *subscriber) Acknowledge(_ context.Context, req *pubsubpb.AcknowledgeRequest) (*emptypb.Empty, error) {
-	sub, err := s.find(req.Subscription)
+	sub, err := s.findSubscription(req.Subscription)
 	if err != nil {
 		return nil, err
 	}
@@ -62,18 +62,18 @@ func (s *subscriber) Acknowledge(_ context.Context, req *pubsubpb.AcknowledgeReq
 }
 
 func (s *subscriber) ModifyAckDeadline(_ context.Context, req *pubsubpb.ModifyAckDeadlineRequest) (*emptypb.Empty, error) {
-	sub, err := s.find(req.Subscription)
+	sub, err := s.findSubscription(req.Subscription)
 	if err != nil {
 		return nil, err
 	}
 	if len(req.AckIds) == 0 {
 		return nil, invalid("The request has no ack IDs.")
 	}
-	d, err := extension(req.AckDeadlineSeconds)
+	d, err := parseAckDeadline(req.AckDeadlineSeconds)
 	if err != nil {
 		return nil, err
 	}
-	r, err := sub.Extend(req.AckIds, func(int) time.Duration { return d })
+	r, err := sub.ModifyAckDeadline(req.AckIds, func(int) time.Duration { return d })
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (s *subscriber) ModifyAckDeadline(_ context.Context, req *pubsubpb.ModifyAc
 }
 
 // extension reads a deadline of 0 to 600 seconds.
-func extension(seconds int32) (time.Duration, error) {
+func parseAckDeadline(seconds int32) (time.Duration, error) {
 	if seconds < 0 || seconds > maxAckDeadline {
 		return 0, invalid("Invalid ack deadline given: (ack_deadline_seconds=%d). It must be between 0 and %d.", seconds, maxAckDeadline)
 	}

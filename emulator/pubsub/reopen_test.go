@@ -20,11 +20,11 @@ func TestReopenKeepsEverything(t *testing.T) {
 	s := start(t, pubsub.Options{Dir: dir, Clock: c})
 	_, err := s.publisher().CreateTopic(t.Context(), &pubsubpb.Topic{Name: topicName("topic"), MessageRetentionDuration: durationpb.New(time.Hour)})
 	require.NoError(t, err)
-	s.attachSub(t, "sub", &pubsubpb.Subscription{RetainAckedMessages: true, EnableMessageOrdering: true, Labels: map[string]string{"a": "b"}})
-	s.attachSub(t, "detached", &pubsubpb.Subscription{})
-	s.attachSub(t, "gone", &pubsubpb.Subscription{})
+	s.createSubOnly(t, "sub", &pubsubpb.Subscription{RetainAckedMessages: true, EnableMessageOrdering: true, Labels: map[string]string{"a": "b"}})
+	s.createSubOnly(t, "detached", &pubsubpb.Subscription{})
+	s.createSubOnly(t, "gone", &pubsubpb.Subscription{})
 	began := c.Now()
-	s.publish(t, keyed("k", "acked", "leased", "waiting")...)
+	s.publish(t, keyedMessages("k", "acked", "leased", "waiting")...)
 	got := s.pull(t, "sub")
 	s.ack(t, "sub", got[0])
 	s.snapshot(t, "snap", "sub")
@@ -32,11 +32,11 @@ func TestReopenKeepsEverything(t *testing.T) {
 	require.NoError(t, err)
 	_, err = s.subscriber().DeleteSubscription(t.Context(), &pubsubpb.DeleteSubscriptionRequest{Subscription: subName("gone")})
 	require.NoError(t, err)
-	want := s.describeAll(t)
+	want := s.listResources(t)
 	s.stop(t)
 
 	s = start(t, pubsub.Options{Dir: dir, Clock: c})
-	require.Empty(t, cmp.Diff(want, s.describeAll(t), protocmp.Transform()))
+	require.Empty(t, cmp.Diff(want, s.listResources(t), protocmp.Transform()))
 	got = s.pull(t, "sub")
 	require.Equal(t, []string{"leased", "waiting"}, bodies(got), "in order, and leases end with the process")
 	s.ack(t, "sub", got...)
@@ -44,7 +44,7 @@ func TestReopenKeepsEverything(t *testing.T) {
 	require.Equal(t, []string{"leased", "waiting"}, bodies(s.pull(t, "sub")))
 	s.seekTime(t, "sub", began)
 	require.Equal(t, []string{"acked", "leased", "waiting"}, bodies(s.pull(t, "sub")))
-	s.attachSub(t, "late", &pubsubpb.Subscription{})
+	s.createSubOnly(t, "late", &pubsubpb.Subscription{})
 	s.seekTime(t, "late", began)
 	require.Len(t, s.pull(t, "late"), 3, "the topic's retention outlives the process")
 	_, err = s.subscriber().Pull(t.Context(), &pubsubpb.PullRequest{Subscription: subName("detached"), MaxMessages: 1})
@@ -52,7 +52,7 @@ func TestReopenKeepsEverything(t *testing.T) {
 }
 
 // describeAll lists what an administrator sees.
-func (s *service) describeAll(t testing.TB) []any {
+func (s *service) listResources(t testing.TB) []any {
 	t.Helper()
 	topics, err := s.publisher().ListTopics(t.Context(), &pubsubpb.ListTopicsRequest{Project: "projects/p"})
 	require.NoError(t, err)
@@ -67,7 +67,7 @@ func TestReopenAfterTopicWasDeleted(t *testing.T) {
 	dir := t.TempDir()
 	s := start(t, pubsub.Options{Dir: dir})
 	s.createSub(t, nil)
-	s.publish(t, texts("kept")...)
+	s.publish(t, textMessages("kept")...)
 	s.snapshot(t, "snap", "sub")
 	_, err := s.publisher().DeleteTopic(t.Context(), &pubsubpb.DeleteTopicRequest{Topic: topicName("topic")})
 	require.NoError(t, err)
@@ -109,7 +109,7 @@ func TestReopenKeepsDeliveryAttempts(t *testing.T) {
 	s := start(t, pubsub.Options{Dir: dir})
 	s.createTopic(t, "dead")
 	s.createSub(t, &pubsubpb.Subscription{DeadLetterPolicy: &pubsubpb.DeadLetterPolicy{DeadLetterTopic: topicName("dead")}})
-	s.publish(t, texts("a")...)
+	s.publish(t, textMessages("a")...)
 	s.nack(t, "sub", s.pull(t, "sub")...)
 	s.nack(t, "sub", s.pull(t, "sub")...)
 	s.stop(t)
@@ -120,11 +120,11 @@ func TestReopenKeepsDeliveryAttempts(t *testing.T) {
 	require.EqualValues(t, 3, got[0].DeliveryAttempt)
 }
 
-func TestAckOfADeliveryBeforeTheRestartCounts(t *testing.T) {
+func TestAckOfDeliveryFromBeforeRestart(t *testing.T) {
 	dir := t.TempDir()
 	s := start(t, pubsub.Options{Dir: dir})
 	s.createSub(t, nil)
-	s.publish(t, texts("a")...)
+	s.publish(t, textMessages("a")...)
 	got := s.pull(t, "sub")
 	s.stop(t)
 

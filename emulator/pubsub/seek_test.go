@@ -54,12 +54,12 @@ func TestSeekBackReplaysRetainedMessages(t *testing.T) {
 			c.topic.Name = topicName("topic")
 			_, err := s.publisher().CreateTopic(t.Context(), c.topic)
 			require.NoError(t, err)
-			s.attachSub(t, "sub", c.sub)
-			s.publish(t, texts("a")...)
+			s.createSubOnly(t, "sub", c.sub)
+			s.publish(t, textMessages("a")...)
 			clock.advance(time.Minute)
 			middle := clock.Now()
 			s.publish(t, &pubsubpb.PubsubMessage{Data: []byte("b"), Attributes: map[string]string{"even": ""}})
-			s.publish(t, texts("c")...)
+			s.publish(t, textMessages("c")...)
 			got := s.pull(t, "sub")
 			if len(got) > 0 {
 				s.ack(t, "sub", got...)
@@ -74,35 +74,35 @@ func TestSeekForwardPurges(t *testing.T) {
 	c := newClock()
 	s := start(t, pubsub.Options{Clock: c})
 	s.createSub(t, nil)
-	s.publish(t, texts("a", "b")...)
+	s.publish(t, textMessages("a", "b")...)
 	leased := s.pull(t, "sub")
 	c.advance(time.Second)
 	s.seekTime(t, "sub", c.Now())
-	s.publish(t, texts("c")...)
+	s.publish(t, textMessages("c")...)
 	require.Equal(t, []string{"c"}, bodies(s.pull(t, "sub")))
 	s.ack(t, "sub", leased...)
 }
 
-func TestSeekRetiresAckIDs(t *testing.T) {
+func TestSeekInvalidatesAckIDs(t *testing.T) {
 	c := newClock()
 	s := start(t, pubsub.Options{Clock: c})
 	s.createSub(t, nil)
 	began := c.Now()
-	s.publish(t, texts("a")...)
+	s.publish(t, textMessages("a")...)
 	before := s.pull(t, "sub")
 	s.seekTime(t, "sub", began)
 	s.ack(t, "sub", before...)
 	require.Equal(t, []string{"a"}, bodies(s.pull(t, "sub")), "a replay is not acknowledged by what came before it")
 }
 
-func TestSnapshotBringsBack(t *testing.T) {
+func TestSeekToSnapshotRedelivers(t *testing.T) {
 	s := start(t, pubsub.Options{})
 	s.createSub(t, nil)
-	s.publish(t, texts("acked before")...)
+	s.publish(t, textMessages("acked before")...)
 	s.ack(t, "sub", s.pull(t, "sub")...)
-	s.publish(t, texts("waiting")...)
+	s.publish(t, textMessages("waiting")...)
 	s.snapshot(t, "snap", "sub")
-	s.publish(t, texts("after")...)
+	s.publish(t, textMessages("after")...)
 	s.ack(t, "sub", s.pull(t, "sub")...)
 	require.Empty(t, s.pull(t, "sub"))
 
@@ -111,12 +111,12 @@ func TestSnapshotBringsBack(t *testing.T) {
 	require.Equal(t, []string{"waiting", "after"}, bodies(got))
 	s.ack(t, "sub", got...)
 
-	s.attachSub(t, "other", &pubsubpb.Subscription{})
+	s.createSubOnly(t, "other", &pubsubpb.Subscription{})
 	require.NoError(t, s.seekSnapshot(t, "other", "snap"))
 	require.Equal(t, []string{"waiting", "after"}, bodies(s.pull(t, "other")), "any subscription of the topic can seek to it")
 }
 
-func TestSnapshotOfAnotherTopic(t *testing.T) {
+func TestSeekToSnapshotOfAnotherTopic(t *testing.T) {
 	s := start(t, pubsub.Options{})
 	s.createSub(t, nil)
 	s.snapshot(t, "snap", "sub")
@@ -127,11 +127,11 @@ func TestSnapshotOfAnotherTopic(t *testing.T) {
 	wantCode(t, codes.NotFound, s.seekSnapshot(t, "sub", "none"))
 }
 
-func TestSnapshotLife(t *testing.T) {
+func TestSnapshotExpiration(t *testing.T) {
 	c := newClock()
 	s := start(t, pubsub.Options{Clock: c})
 	s.createSub(t, nil)
-	s.publish(t, texts("a")...)
+	s.publish(t, textMessages("a")...)
 	c.advance(24 * time.Hour)
 	n := s.snapshot(t, "snap", "sub")
 	require.Equal(t, c.Now().Add(6*24*time.Hour), n.ExpireTime.AsTime(), "seven days from the oldest message")

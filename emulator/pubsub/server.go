@@ -44,9 +44,9 @@ type Server struct {
 	ctx  context.Context
 	stop context.CancelCauseFunc
 
-	mu    sync.Mutex
-	over  bool
-	calls sync.WaitGroup // under way, and the goroutines of streams
+	mu     sync.Mutex
+	closed bool
+	calls  sync.WaitGroup // under way, and the goroutines of streams
 }
 
 // Open opens the directory, which one server at a time can use.
@@ -69,22 +69,22 @@ func Open(o Options) (*Server, error) {
 // Register adds the services to a grpc.Server. Requests above 4 MiB need it to
 // have MaxRequestBytes.
 func (s *Server) Register(r grpc.ServiceRegistrar) {
-	r.RegisterService(s.gated(pubsubpb.Publisher_ServiceDesc), &publisher{s: s})
-	r.RegisterService(s.gated(pubsubpb.Subscriber_ServiceDesc), &subscriber{s: s})
-	r.RegisterService(s.gated(pubsubpb.SchemaService_ServiceDesc), &pubsubpb.UnimplementedSchemaServiceServer{})
+	r.RegisterService(s.wrapService(pubsubpb.Publisher_ServiceDesc), &publisher{s: s})
+	r.RegisterService(s.wrapService(pubsubpb.Subscriber_ServiceDesc), &subscriber{s: s})
+	r.RegisterService(s.wrapService(pubsubpb.SchemaService_ServiceDesc), &pubsubpb.UnimplementedSchemaServiceServer{})
 }
 
 // Close ends all streams, waits for the calls under way, and flushes and
 // releases the directory. Later calls get UNAVAILABLE.
 func (s *Server) Close() error {
 	s.mu.Lock()
-	if s.over {
+	if s.closed {
 		s.mu.Unlock()
 		return nil
 	}
-	s.over = true
+	s.closed = true
 	s.mu.Unlock()
-	s.stop(errClosing)
+	s.stop(errShuttingDown)
 	s.calls.Wait()
 	return s.broker.Close()
 }

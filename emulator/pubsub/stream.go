@@ -17,14 +17,14 @@ type stream struct {
 	reader *broker.Reader
 	grpc   pubsubpb.Subscriber_StreamingPullServer
 
-	answersPings bool
-	received     chan error // gets why receiving ended
+	repliesToKeepAlive bool
+	receiveErr         chan error // gets why receiving ended
 
-	mu      sync.Mutex
-	replies []*pubsubpb.StreamingPullResponse // to requests, not sent yet
-	replied chan struct{}                     // holds a token while there are any
+	mu           sync.Mutex
+	replies      []*pubsubpb.StreamingPullResponse // to requests, not sent yet
+	repliesReady chan struct{}                     // holds a token while there are any
 
-	told properties // last told to the client
+	sentProperties properties // last told to the client
 }
 
 // properties of the subscription that a client adapts to.
@@ -35,11 +35,11 @@ func (s *subscriber) StreamingPull(g pubsubpb.Subscriber_StreamingPullServer) er
 	if err != nil {
 		return err
 	}
-	sub, err := s.find(first.Subscription)
+	sub, err := s.findSubscription(first.Subscription)
 	if err != nil {
 		return err
 	}
-	if err := checkFirst(first); err != nil {
+	if err := checkInitialRequest(first); err != nil {
 		return err
 	}
 	r, err := sub.NewReader(int(max(first.MaxOutstandingMessages, 0)), int(max(first.MaxOutstandingBytes, 0)))
@@ -48,25 +48,25 @@ func (s *subscriber) StreamingPull(g pubsubpb.Subscriber_StreamingPullServer) er
 	}
 	defer r.Close()
 	st := &stream{
-		s:            s.s,
-		sub:          sub,
-		reader:       r,
-		grpc:         g,
-		answersPings: first.ProtocolVersion >= 1,
-		received:     make(chan error, 1),
-		replied:      make(chan struct{}, 1),
+		s:                  s.s,
+		sub:                sub,
+		reader:             r,
+		grpc:               g,
+		repliesToKeepAlive: first.ProtocolVersion >= 1,
+		receiveErr:         make(chan error, 1),
+		repliesReady:       make(chan struct{}, 1),
 	}
-	if err := st.apply(first); err != nil {
+	if err := st.handleRequest(first); err != nil {
 		return err
 	}
 	// Receiving ends only after this handler returned, so it is the server
 	// that waits for it, in Close.
-	if err := s.s.enter(); err != nil {
+	if err := s.s.beginCall(); err != nil {
 		return err
 	}
 	go func() {
 		defer s.s.calls.Done()
-		st.received <- st.receive()
+		st.receiveErr <- st.receive()
 	}()
 	return st.send()
 }
@@ -77,17 +77,17 @@ func (st *stream) send() error {
 		var err error
 		select {
 		case <-st.reader.Ready():
-			err = st.deliver()
-		case <-st.replied:
-			err = st.reply()
-		case <-st.reader.Ended():
-			_, err = st.reader.Take(1)
-		case err = <-st.received:
+			err = st.sendMessages()
+		case <-st.repliesReady:
+			err = st.sendReplies()
+		case <-st.reader.Done():
+			_, err = st.reader.Pull(1)
+		case err = <-st.receiveErr:
 			if errors.Is(err, io.EOF) {
-				return st.reply()
+				return st.sendReplies()
 			}
 		case <-st.s.ctx.Done():
-			return errClosing
+			return errShuttingDown
 		}
 		if err != nil {
 			return err
@@ -95,24 +95,24 @@ func (st *stream) send() error {
 	}
 }
 
-func (st *stream) deliver() error {
-	messages, err := st.reader.Take(streamBatch)
+func (st *stream) sendMessages() error {
+	messages, err := st.reader.Pull(streamBatchSize)
 	if err != nil {
 		return err
 	}
-	if len(messages) == 0 && st.properties() == st.told {
+	if len(messages) == 0 && st.properties() == st.sentProperties {
 		return nil
 	}
-	return st.write(&pubsubpb.StreamingPullResponse{ReceivedMessages: messages})
+	return st.sendResponse(&pubsubpb.StreamingPullResponse{ReceivedMessages: messages})
 }
 
-func (st *stream) reply() error {
+func (st *stream) sendReplies() error {
 	st.mu.Lock()
 	replies := st.replies
 	st.replies = nil
 	st.mu.Unlock()
 	for _, r := range replies {
-		if err := st.write(r); err != nil {
+		if err := st.sendResponse(r); err != nil {
 			return err
 		}
 	}
@@ -121,11 +121,11 @@ func (st *stream) reply() error {
 
 // write sends a response with the subscription's properties, which clients
 // expect in every one.
-func (st *stream) write(r *pubsubpb.StreamingPullResponse) error {
-	st.told = st.properties()
+func (st *stream) sendResponse(r *pubsubpb.StreamingPullResponse) error {
+	st.sentProperties = st.properties()
 	r.SubscriptionProperties = &pubsubpb.StreamingPullResponse_SubscriptionProperties{
-		ExactlyOnceDeliveryEnabled: st.told.exactlyOnce,
-		MessageOrderingEnabled:     st.told.ordered,
+		ExactlyOnceDeliveryEnabled: st.sentProperties.exactlyOnce,
+		MessageOrderingEnabled:     st.sentProperties.ordered,
 	}
 	return st.grpc.Send(r)
 }

@@ -6,7 +6,7 @@ import (
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 )
 
-func checkFirst(req *pubsubpb.StreamingPullRequest) error {
+func checkInitialRequest(req *pubsubpb.StreamingPullRequest) error {
 	if n := req.StreamAckDeadlineSeconds; n < minAckDeadline || n > maxAckDeadline {
 		return invalid("Invalid stream_ack_deadline_seconds: %d is not between %d and %d.", n, minAckDeadline, maxAckDeadline)
 	}
@@ -21,19 +21,19 @@ func (st *stream) receive() error {
 		if err != nil {
 			return err
 		}
-		if err := checkLater(req); err != nil {
+		if err := checkSubsequentRequest(req); err != nil {
 			return err
 		}
-		if err := st.apply(req); err != nil {
+		if err := st.handleRequest(req); err != nil {
 			return err
 		}
-		if st.answersPings && len(req.AckIds) == 0 && len(req.ModifyDeadlineAckIds) == 0 {
-			st.queue(&pubsubpb.StreamingPullResponse{})
+		if st.repliesToKeepAlive && len(req.AckIds) == 0 && len(req.ModifyDeadlineAckIds) == 0 {
+			st.enqueueReply(&pubsubpb.StreamingPullResponse{})
 		}
 	}
 }
 
-func checkLater(req *pubsubpb.StreamingPullRequest) error {
+func checkSubsequentRequest(req *pubsubpb.StreamingPullRequest) error {
 	switch {
 	case req.Subscription != "":
 		return invalid("The subscription may only be set in the first request of a stream.")
@@ -42,17 +42,17 @@ func checkLater(req *pubsubpb.StreamingPullRequest) error {
 	case req.MaxOutstandingMessages != 0 || req.MaxOutstandingBytes != 0:
 		return invalid("The flow control may only be set in the first request of a stream.")
 	case req.StreamAckDeadlineSeconds != 0:
-		return checkFirst(req)
+		return checkInitialRequest(req)
 	}
 	return nil
 }
 
 // apply does what a request asks for.
-func (st *stream) apply(req *pubsubpb.StreamingPullRequest) error {
+func (st *stream) handleRequest(req *pubsubpb.StreamingPullRequest) error {
 	if n := req.StreamAckDeadlineSeconds; n != 0 {
-		st.reader.SetDeadline(time.Duration(n) * time.Second)
+		st.reader.SetAckDeadline(time.Duration(n) * time.Second)
 	}
-	if err := st.extend(req); err != nil {
+	if err := st.modifyAckDeadlines(req); err != nil {
 		return err
 	}
 	return st.acknowledge(req)
@@ -66,15 +66,15 @@ func (st *stream) acknowledge(req *pubsubpb.StreamingPullRequest) error {
 	if err != nil || !r.ExactlyOnce {
 		return err
 	}
-	st.queue(&pubsubpb.StreamingPullResponse{
+	st.enqueueReply(&pubsubpb.StreamingPullResponse{
 		AcknowledgeConfirmation: &pubsubpb.StreamingPullResponse_AcknowledgeConfirmation{
-			AckIds: r.Done, InvalidAckIds: r.Invalid,
+			AckIds: r.Succeeded, InvalidAckIds: r.Invalid,
 		},
 	})
 	return nil
 }
 
-func (st *stream) extend(req *pubsubpb.StreamingPullRequest) error {
+func (st *stream) modifyAckDeadlines(req *pubsubpb.StreamingPullRequest) error {
 	ids, seconds := req.ModifyDeadlineAckIds, req.ModifyDeadlineSeconds
 	if len(ids) != len(seconds) {
 		return invalid("The request has %d modify_deadline_ack_ids and %d modify_deadline_seconds.", len(ids), len(seconds))
@@ -85,29 +85,29 @@ func (st *stream) extend(req *pubsubpb.StreamingPullRequest) error {
 	durations := make([]time.Duration, len(seconds))
 	for i, n := range seconds {
 		var err error
-		if durations[i], err = extension(n); err != nil {
+		if durations[i], err = parseAckDeadline(n); err != nil {
 			return err
 		}
 	}
-	r, err := st.sub.Extend(ids, func(i int) time.Duration { return durations[i] })
+	r, err := st.sub.ModifyAckDeadline(ids, func(i int) time.Duration { return durations[i] })
 	if err != nil || !r.ExactlyOnce {
 		return err
 	}
-	st.queue(&pubsubpb.StreamingPullResponse{
+	st.enqueueReply(&pubsubpb.StreamingPullResponse{
 		ModifyAckDeadlineConfirmation: &pubsubpb.StreamingPullResponse_ModifyAckDeadlineConfirmation{
-			AckIds: r.Done, InvalidAckIds: r.Invalid,
+			AckIds: r.Succeeded, InvalidAckIds: r.Invalid,
 		},
 	})
 	return nil
 }
 
 // queue leaves a response to the sending half.
-func (st *stream) queue(r *pubsubpb.StreamingPullResponse) {
+func (st *stream) enqueueReply(r *pubsubpb.StreamingPullResponse) {
 	st.mu.Lock()
 	st.replies = append(st.replies, r)
 	st.mu.Unlock()
 	select {
-	case st.replied <- struct{}{}:
+	case st.repliesReady <- struct{}{}:
 	default:
 	}
 }

@@ -18,7 +18,7 @@ import (
 // openStream opens a stream with the settings of first.
 func (s *service) openStream(t testing.TB, first *pubsubpb.StreamingPullRequest) pubsubpb.Subscriber_StreamingPullClient {
 	t.Helper()
-	stream, err := s.subscriber().StreamingPull(within(t, 20*time.Second))
+	stream, err := s.subscriber().StreamingPull(withTimeout(t, 20*time.Second))
 	require.NoError(t, err)
 	if first.Subscription == "" {
 		first.Subscription = subName("sub")
@@ -31,7 +31,7 @@ func (s *service) openStream(t testing.TB, first *pubsubpb.StreamingPullRequest)
 }
 
 // next receives n messages.
-func next(t testing.TB, stream pubsubpb.Subscriber_StreamingPullClient, n int) []*pubsubpb.ReceivedMessage {
+func recvMessages(t testing.TB, stream pubsubpb.Subscriber_StreamingPullClient, n int) []*pubsubpb.ReceivedMessage {
 	t.Helper()
 	var out []*pubsubpb.ReceivedMessage
 	for len(out) < n {
@@ -45,7 +45,7 @@ func next(t testing.TB, stream pubsubpb.Subscriber_StreamingPullClient, n int) [
 
 // pong shows that nothing was sent since the last response: the answer to a
 // ping is the next one.
-func pong(t testing.TB, stream pubsubpb.Subscriber_StreamingPullClient) {
+func recvKeepAlive(t testing.TB, stream pubsubpb.Subscriber_StreamingPullClient) {
 	t.Helper()
 	require.NoError(t, stream.Send(&pubsubpb.StreamingPullRequest{}))
 	r, err := stream.Recv()
@@ -57,27 +57,27 @@ func pong(t testing.TB, stream pubsubpb.Subscriber_StreamingPullClient) {
 func TestStreamFlowControlByMessages(t *testing.T) {
 	s := start(t, pubsub.Options{})
 	s.createSub(t, nil)
-	s.publish(t, texts("a", "b", "c", "d", "e")...)
+	s.publish(t, textMessages("a", "b", "c", "d", "e")...)
 	stream := s.openStream(t, &pubsubpb.StreamingPullRequest{MaxOutstandingMessages: 2, ProtocolVersion: 1})
-	got := next(t, stream, 2)
-	pong(t, stream)
+	got := recvMessages(t, stream, 2)
+	recvKeepAlive(t, stream)
 	require.NoError(t, stream.Send(&pubsubpb.StreamingPullRequest{AckIds: ackIDs(got[:1])}))
-	got = append(got[1:], next(t, stream, 1)...)
-	pong(t, stream)
+	got = append(got[1:], recvMessages(t, stream, 1)...)
+	recvKeepAlive(t, stream)
 	s.ack(t, "sub", got...)
-	next(t, stream, 2)
-	pong(t, stream)
+	recvMessages(t, stream, 2)
+	recvKeepAlive(t, stream)
 }
 
 func TestStreamFlowControlByBytes(t *testing.T) {
 	s := start(t, pubsub.Options{})
 	s.createSub(t, nil)
-	s.publish(t, texts(strings.Repeat("a", 600), strings.Repeat("b", 600), "c")...)
+	s.publish(t, textMessages(strings.Repeat("a", 600), strings.Repeat("b", 600), "c")...)
 	stream := s.openStream(t, &pubsubpb.StreamingPullRequest{MaxOutstandingBytes: 1000, ProtocolVersion: 1})
-	got := next(t, stream, 2)
-	pong(t, stream)
+	got := recvMessages(t, stream, 2)
+	recvKeepAlive(t, stream)
 	require.NoError(t, stream.Send(&pubsubpb.StreamingPullRequest{ModifyDeadlineAckIds: ackIDs(got[:1]), ModifyDeadlineSeconds: []int32{0}}))
-	next(t, stream, 1)
+	recvMessages(t, stream, 1)
 }
 
 func TestStreamDeadlines(t *testing.T) {
@@ -85,36 +85,36 @@ func TestStreamDeadlines(t *testing.T) {
 	s := start(t, pubsub.Options{Clock: c})
 	s.createSub(t, nil)
 	stream := s.openStream(t, &pubsubpb.StreamingPullRequest{StreamAckDeadlineSeconds: 20, ProtocolVersion: 1})
-	s.publish(t, texts("a")...)
-	first := next(t, stream, 1)
+	s.publish(t, textMessages("a")...)
+	first := recvMessages(t, stream, 1)
 	c.advance(19 * time.Second)
-	pong(t, stream)
+	recvKeepAlive(t, stream)
 	require.NoError(t, stream.Send(&pubsubpb.StreamingPullRequest{ModifyDeadlineAckIds: ackIDs(first), ModifyDeadlineSeconds: []int32{30}}))
-	pong(t, stream)
+	recvKeepAlive(t, stream)
 	c.advance(29 * time.Second)
-	pong(t, stream)
+	recvKeepAlive(t, stream)
 	c.advance(time.Second)
-	require.Equal(t, []string{"a"}, bodies(next(t, stream, 1)))
+	require.Equal(t, []string{"a"}, bodies(recvMessages(t, stream, 1)))
 }
 
 func TestStreamConfirmsExactlyOnce(t *testing.T) {
 	s := start(t, pubsub.Options{})
 	s.createSub(t, &pubsubpb.Subscription{EnableExactlyOnceDelivery: true})
-	s.publish(t, texts("a", "b")...)
+	s.publish(t, textMessages("a", "b")...)
 	stream := s.openStream(t, &pubsubpb.StreamingPullRequest{})
-	got := next(t, stream, 2)
+	got := recvMessages(t, stream, 2)
 	require.NoError(t, stream.Send(&pubsubpb.StreamingPullRequest{AckIds: ackIDs(got[:1])}))
 	require.Empty(t, cmp.Diff(&pubsubpb.StreamingPullResponse_AcknowledgeConfirmation{AckIds: ackIDs(got[:1])},
-		confirmation(t, stream).AcknowledgeConfirmation, protocmp.Transform()))
+		recvConfirmation(t, stream).AcknowledgeConfirmation, protocmp.Transform()))
 	require.NoError(t, stream.Send(&pubsubpb.StreamingPullRequest{AckIds: ackIDs(got)}))
 	require.Empty(t, cmp.Diff(&pubsubpb.StreamingPullResponse_AcknowledgeConfirmation{AckIds: ackIDs(got[1:]), InvalidAckIds: ackIDs(got[:1])},
-		confirmation(t, stream).AcknowledgeConfirmation, protocmp.Transform()))
+		recvConfirmation(t, stream).AcknowledgeConfirmation, protocmp.Transform()))
 	require.NoError(t, stream.Send(&pubsubpb.StreamingPullRequest{ModifyDeadlineAckIds: ackIDs(got[:1]), ModifyDeadlineSeconds: []int32{10}}))
 	require.Empty(t, cmp.Diff(&pubsubpb.StreamingPullResponse_ModifyAckDeadlineConfirmation{InvalidAckIds: ackIDs(got[:1])},
-		confirmation(t, stream).ModifyAckDeadlineConfirmation, protocmp.Transform()))
+		recvConfirmation(t, stream).ModifyAckDeadlineConfirmation, protocmp.Transform()))
 }
 
-func confirmation(t testing.TB, stream pubsubpb.Subscriber_StreamingPullClient) *pubsubpb.StreamingPullResponse {
+func recvConfirmation(t testing.TB, stream pubsubpb.Subscriber_StreamingPullClient) *pubsubpb.StreamingPullResponse {
 	t.Helper()
 	r, err := stream.Recv()
 	require.NoError(t, err)
@@ -122,7 +122,7 @@ func confirmation(t testing.TB, stream pubsubpb.Subscriber_StreamingPullClient) 
 	return r
 }
 
-func TestStreamRequestsRefused(t *testing.T) {
+func TestStreamInvalidRequests(t *testing.T) {
 	s := start(t, pubsub.Options{})
 	s.createSub(t, nil)
 	for name, c := range map[string]struct {
@@ -152,7 +152,7 @@ func TestStreamRequestsRefused(t *testing.T) {
 func TestStreamEnds(t *testing.T) {
 	s := start(t, pubsub.Options{})
 	s.createSub(t, nil)
-	s.attachSub(t, "detached", &pubsubpb.Subscription{})
+	s.createSubOnly(t, "detached", &pubsubpb.Subscription{})
 
 	half := s.openStream(t, &pubsubpb.StreamingPullRequest{})
 	require.NoError(t, half.CloseSend())
@@ -160,22 +160,22 @@ func TestStreamEnds(t *testing.T) {
 	require.Equal(t, io.EOF, err)
 
 	detached := s.openStream(t, &pubsubpb.StreamingPullRequest{Subscription: subName("detached"), ProtocolVersion: 1})
-	pong(t, detached)
+	recvKeepAlive(t, detached)
 	_, err = s.publisher().DetachSubscription(t.Context(), &pubsubpb.DetachSubscriptionRequest{Subscription: subName("detached")})
 	require.NoError(t, err)
 	_, err = detached.Recv()
 	wantCode(t, codes.FailedPrecondition, err)
 
 	deleted := s.openStream(t, &pubsubpb.StreamingPullRequest{ProtocolVersion: 1})
-	pong(t, deleted)
+	recvKeepAlive(t, deleted)
 	_, err = s.subscriber().DeleteSubscription(t.Context(), &pubsubpb.DeleteSubscriptionRequest{Subscription: subName("sub")})
 	require.NoError(t, err)
 	_, err = deleted.Recv()
 	wantCode(t, codes.NotFound, err)
 
-	s.attachSub(t, "sub", &pubsubpb.Subscription{})
+	s.createSubOnly(t, "sub", &pubsubpb.Subscription{})
 	open := s.openStream(t, &pubsubpb.StreamingPullRequest{ProtocolVersion: 1})
-	pong(t, open)
+	recvKeepAlive(t, open)
 	require.NoError(t, s.server.Close())
 	_, err = open.Recv()
 	wantCode(t, codes.Unavailable, err)

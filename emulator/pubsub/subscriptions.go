@@ -19,18 +19,18 @@ type subscriber struct {
 }
 
 // find returns the subscription that a request names.
-func (s *subscriber) find(name string) (*broker.Subscription, error) {
-	if err := badName(resource.Check(resource.Subscriptions, name)); err != nil {
+func (s *subscriber) findSubscription(name string) (*broker.Subscription, error) {
+	if err := invalidName(resource.Check(resource.Subscriptions, name)); err != nil {
 		return nil, err
 	}
 	return s.s.broker.Subscription(name)
 }
 
 func (s *subscriber) CreateSubscription(_ context.Context, req *pubsubpb.Subscription) (*pubsubpb.Subscription, error) {
-	if err := badName(resource.Check(resource.Subscriptions, req.Name)); err != nil {
+	if err := invalidName(resource.Check(resource.Subscriptions, req.Name)); err != nil {
 		return nil, err
 	}
-	if err := badName(resource.Check(resource.Topics, req.Topic)); err != nil {
+	if err := invalidName(resource.Check(resource.Topics, req.Topic)); err != nil {
 		return nil, err
 	}
 	config := proto.CloneOf(req)
@@ -46,7 +46,7 @@ func (s *subscriber) CreateSubscription(_ context.Context, req *pubsubpb.Subscri
 }
 
 func (s *subscriber) GetSubscription(_ context.Context, req *pubsubpb.GetSubscriptionRequest) (*pubsubpb.Subscription, error) {
-	sub, err := s.find(req.Subscription)
+	sub, err := s.findSubscription(req.Subscription)
 	if err != nil {
 		return nil, err
 	}
@@ -55,11 +55,11 @@ func (s *subscriber) GetSubscription(_ context.Context, req *pubsubpb.GetSubscri
 
 func (s *subscriber) UpdateSubscription(_ context.Context, req *pubsubpb.UpdateSubscriptionRequest) (*pubsubpb.Subscription, error) {
 	name := req.GetSubscription().GetName()
-	if err := badName(resource.Check(resource.Subscriptions, name)); err != nil {
+	if err := invalidName(resource.Check(resource.Subscriptions, name)); err != nil {
 		return nil, err
 	}
 	sub, err := s.s.broker.UpdateSubscription(name, func(c *pubsubpb.Subscription) error {
-		if err := merge(c, req.Subscription, req.UpdateMask, subscriptionFields); err != nil {
+		if err := applyUpdateMask(c, req.Subscription, req.UpdateMask, subscriptionFields); err != nil {
 			return err
 		}
 		return checkSubscription(c)
@@ -71,10 +71,10 @@ func (s *subscriber) UpdateSubscription(_ context.Context, req *pubsubpb.UpdateS
 }
 
 func (s *subscriber) ListSubscriptions(_ context.Context, req *pubsubpb.ListSubscriptionsRequest) (*pubsubpb.ListSubscriptionsResponse, error) {
-	if err := badName(resource.CheckProject(req.Project)); err != nil {
+	if err := invalidName(resource.CheckProject(req.Project)); err != nil {
 		return nil, err
 	}
-	subs, next, err := page(s.s.broker.SubscriptionsIn(req.Project), (*broker.Subscription).Name, req.PageSize, req.PageToken)
+	subs, next, err := paginate(s.s.broker.ListSubscriptions(req.Project), (*broker.Subscription).Name, req.PageSize, req.PageToken)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,7 @@ func (s *subscriber) ListSubscriptions(_ context.Context, req *pubsubpb.ListSubs
 }
 
 func (s *subscriber) DeleteSubscription(_ context.Context, req *pubsubpb.DeleteSubscriptionRequest) (*emptypb.Empty, error) {
-	if err := badName(resource.Check(resource.Subscriptions, req.Subscription)); err != nil {
+	if err := invalidName(resource.Check(resource.Subscriptions, req.Subscription)); err != nil {
 		return nil, err
 	}
 	return &emptypb.Empty{}, s.s.broker.DeleteSubscription(req.Subscription)
@@ -95,7 +95,7 @@ func (s *subscriber) DeleteSubscription(_ context.Context, req *pubsubpb.DeleteS
 // ModifyPushConfig is no more than a check: every subscription is a pull
 // subscription already.
 func (s *subscriber) ModifyPushConfig(_ context.Context, req *pubsubpb.ModifyPushConfigRequest) (*emptypb.Empty, error) {
-	if _, err := s.find(req.Subscription); err != nil {
+	if _, err := s.findSubscription(req.Subscription); err != nil {
 		return nil, err
 	}
 	if req.PushConfig.GetPushEndpoint() != "" {

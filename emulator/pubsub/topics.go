@@ -17,7 +17,7 @@ type publisher struct {
 }
 
 func (p *publisher) CreateTopic(_ context.Context, req *pubsubpb.Topic) (*pubsubpb.Topic, error) {
-	if err := badName(resource.Check(resource.Topics, req.Name)); err != nil {
+	if err := invalidName(resource.Check(resource.Topics, req.Name)); err != nil {
 		return nil, err
 	}
 	config := proto.CloneOf(req)
@@ -32,7 +32,7 @@ func (p *publisher) CreateTopic(_ context.Context, req *pubsubpb.Topic) (*pubsub
 }
 
 func (p *publisher) GetTopic(_ context.Context, req *pubsubpb.GetTopicRequest) (*pubsubpb.Topic, error) {
-	if err := badName(resource.Check(resource.Topics, req.Topic)); err != nil {
+	if err := invalidName(resource.Check(resource.Topics, req.Topic)); err != nil {
 		return nil, err
 	}
 	t, err := p.s.broker.Topic(req.Topic)
@@ -44,11 +44,11 @@ func (p *publisher) GetTopic(_ context.Context, req *pubsubpb.GetTopicRequest) (
 
 func (p *publisher) UpdateTopic(_ context.Context, req *pubsubpb.UpdateTopicRequest) (*pubsubpb.Topic, error) {
 	name := req.GetTopic().GetName()
-	if err := badName(resource.Check(resource.Topics, name)); err != nil {
+	if err := invalidName(resource.Check(resource.Topics, name)); err != nil {
 		return nil, err
 	}
 	return p.s.broker.UpdateTopic(name, func(t *pubsubpb.Topic) error {
-		if err := merge(t, req.Topic, req.UpdateMask, topicFields); err != nil {
+		if err := applyUpdateMask(t, req.Topic, req.UpdateMask, topicFields); err != nil {
 			return err
 		}
 		return checkTopic(t)
@@ -56,17 +56,17 @@ func (p *publisher) UpdateTopic(_ context.Context, req *pubsubpb.UpdateTopicRequ
 }
 
 func (p *publisher) DeleteTopic(_ context.Context, req *pubsubpb.DeleteTopicRequest) (*emptypb.Empty, error) {
-	if err := badName(resource.Check(resource.Topics, req.Topic)); err != nil {
+	if err := invalidName(resource.Check(resource.Topics, req.Topic)); err != nil {
 		return nil, err
 	}
 	return &emptypb.Empty{}, p.s.broker.DeleteTopic(req.Topic)
 }
 
 func (p *publisher) ListTopics(_ context.Context, req *pubsubpb.ListTopicsRequest) (*pubsubpb.ListTopicsResponse, error) {
-	if err := badName(resource.CheckProject(req.Project)); err != nil {
+	if err := invalidName(resource.CheckProject(req.Project)); err != nil {
 		return nil, err
 	}
-	topics, next, err := page(p.s.broker.Topics(req.Project), (*pubsubpb.Topic).GetName, req.PageSize, req.PageToken)
+	topics, next, err := paginate(p.s.broker.ListTopics(req.Project), (*pubsubpb.Topic).GetName, req.PageSize, req.PageToken)
 	if err != nil {
 		return nil, err
 	}
@@ -74,14 +74,14 @@ func (p *publisher) ListTopics(_ context.Context, req *pubsubpb.ListTopicsReques
 }
 
 func (p *publisher) ListTopicSubscriptions(_ context.Context, req *pubsubpb.ListTopicSubscriptionsRequest) (*pubsubpb.ListTopicSubscriptionsResponse, error) {
-	if err := badName(resource.Check(resource.Topics, req.Topic)); err != nil {
+	if err := invalidName(resource.Check(resource.Topics, req.Topic)); err != nil {
 		return nil, err
 	}
 	t, err := p.s.broker.Topic(req.Topic)
 	if err != nil {
 		return nil, err
 	}
-	names, next, err := page(t.Subscriptions(), itself, req.PageSize, req.PageToken)
+	names, next, err := paginate(t.Subscriptions(), identity, req.PageSize, req.PageToken)
 	if err != nil {
 		return nil, err
 	}
@@ -89,14 +89,14 @@ func (p *publisher) ListTopicSubscriptions(_ context.Context, req *pubsubpb.List
 }
 
 func (p *publisher) ListTopicSnapshots(_ context.Context, req *pubsubpb.ListTopicSnapshotsRequest) (*pubsubpb.ListTopicSnapshotsResponse, error) {
-	if err := badName(resource.Check(resource.Topics, req.Topic)); err != nil {
+	if err := invalidName(resource.Check(resource.Topics, req.Topic)); err != nil {
 		return nil, err
 	}
 	t, err := p.s.broker.Topic(req.Topic)
 	if err != nil {
 		return nil, err
 	}
-	names, next, err := page(t.Snapshots(), itself, req.PageSize, req.PageToken)
+	names, next, err := paginate(t.Snapshots(), identity, req.PageSize, req.PageToken)
 	if err != nil {
 		return nil, err
 	}
@@ -104,10 +104,10 @@ func (p *publisher) ListTopicSnapshots(_ context.Context, req *pubsubpb.ListTopi
 }
 
 func (p *publisher) DetachSubscription(_ context.Context, req *pubsubpb.DetachSubscriptionRequest) (*pubsubpb.DetachSubscriptionResponse, error) {
-	if err := badName(resource.Check(resource.Subscriptions, req.Subscription)); err != nil {
+	if err := invalidName(resource.Check(resource.Subscriptions, req.Subscription)); err != nil {
 		return nil, err
 	}
 	return &pubsubpb.DetachSubscriptionResponse{}, p.s.broker.DetachSubscription(req.Subscription)
 }
 
-func itself(name string) string { return name }
+func identity(name string) string { return name }

@@ -25,7 +25,7 @@ const callerKey = "caller"
 // who is the caller that authenticate found.
 func callerOf(c echo.Context) tenant.Caller { return c.Get(callerKey).(tenant.Caller) }
 
-// owner is whose resources a request is about.
+// tenant is whose resources a request is about.
 func tenantID(c echo.Context) string { return callerOf(c).Tenant }
 
 // outside names the routes that are not of the contract, and what they take.

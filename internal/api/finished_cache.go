@@ -19,7 +19,7 @@ const (
 
 // ended remembers the answers about executions that have ended. They never
 // change again, so neither they nor a 304 need to be read from the store. The
-// owner is part of the key: nobody is answered with another's. It is safe for
+// tenant is part of the key: nobody is answered with another's. It is safe for
 // concurrent use.
 type finishedCache struct {
 	responses *lru.Cache[execution.Ref, cachedResponse]

@@ -21,7 +21,7 @@ type isolationCase struct {
 }
 
 // trials are the rows of the matrix: every operation of the contract, tried as
-// it would succeed for the resource's owner.
+// it would succeed for the resource's tenant.
 var isolationCases = map[string]isolationCase{
 	"sendMessage":         {body: `{"message":"x"}`},
 	"listConversations":   {},

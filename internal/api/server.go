@@ -42,42 +42,42 @@ type Store interface {
 	Now(ctx context.Context) (time.Time, error)
 
 	CreateAgent(ctx context.Context, a *agent.Agent) error
-	Agent(ctx context.Context, owner, id string) (agent.Agent, error)
-	UpdateAgent(ctx context.Context, owner, id string, edit func(agent.Agent) (agent.Agent, error)) (agent.Agent, error)
-	DeleteAgent(ctx context.Context, owner, id string) error
-	Agents(ctx context.Context, owner string, p store.Page) ([]agent.Agent, error)
+	Agent(ctx context.Context, tenant, id string) (agent.Agent, error)
+	UpdateAgent(ctx context.Context, tenant, id string, edit func(agent.Agent) (agent.Agent, error)) (agent.Agent, error)
+	DeleteAgent(ctx context.Context, tenant, id string) error
+	Agents(ctx context.Context, tenant string, p store.Page) ([]agent.Agent, error)
 
 	SubmitRun(ctx context.Context, r store.RunRequest) (execution.Change, error)
 	SubmitTurn(ctx context.Context, t store.TurnRequest) (execution.Change, error)
 	Retry(ctx context.Context, ref execution.Ref) (execution.Change, error)
 	Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error)
 	Execution(ctx context.Context, ref execution.Ref) (execution.Execution, error)
-	Executions(ctx context.Context, owner string, f store.Filter, p store.Page) ([]execution.Execution, error)
+	Executions(ctx context.Context, tenant string, f store.Filter, p store.Page) ([]execution.Execution, error)
 
 	NewBatchInputWriter(ref batch.Ref) *store.BatchInputWriter
 	SubmitBatch(ctx context.Context, b *batch.Batch) error
 	Batch(ctx context.Context, ref batch.Ref) (batch.Batch, time.Time, error)
-	Batches(ctx context.Context, owner string, p store.Page) ([]batch.Batch, error)
+	Batches(ctx context.Context, tenant string, p store.Page) ([]batch.Batch, error)
 	CancelBatch(ctx context.Context, ref batch.Ref) (batch.Batch, error)
 	BatchCounts(ctx context.Context, ref batch.Ref) (map[execution.Status]int, float64, error)
 	BatchExecutions(ctx context.Context, b *batch.Batch, first, limit int) ([]execution.Execution, error)
 
 	Delivery(ctx context.Context, ref webhook.Ref) (webhook.Delivery, error)
-	Deliveries(ctx context.Context, owner string, p store.Page) ([]webhook.Delivery, error)
+	Deliveries(ctx context.Context, tenant string, p store.Page) ([]webhook.Delivery, error)
 	UpdateDelivery(ctx context.Context, ref webhook.Ref, change func(*webhook.Delivery, time.Time) error) (webhook.Delivery, time.Time, error)
-	WebhookSecrets(ctx context.Context, owner string) (webhook.Secrets, error)
-	RotateWebhookSecret(ctx context.Context, owner string) (webhook.Secrets, error)
+	WebhookSecrets(ctx context.Context, tenant string) (webhook.Secrets, error)
+	RotateWebhookSecret(ctx context.Context, tenant string) (webhook.Secrets, error)
 
-	Conversation(ctx context.Context, owner, id string) (conversation.Conversation, error)
-	DeleteConversation(ctx context.Context, owner, id string) (pending []string, err error)
-	Conversations(ctx context.Context, owner string, p store.Page) ([]conversation.Conversation, error)
-	Messages(ctx context.Context, owner, conversationID string, beforeTurn, limit int) ([]conversation.Message, error)
+	Conversation(ctx context.Context, tenant, id string) (conversation.Conversation, error)
+	DeleteConversation(ctx context.Context, tenant, id string) (pending []string, err error)
+	Conversations(ctx context.Context, tenant string, p store.Page) ([]conversation.Conversation, error)
+	Messages(ctx context.Context, tenant, conversationID string, beforeTurn, limit int) ([]conversation.Message, error)
 
-	CheckIdempotencyKey(ctx context.Context, owner, key string) error
+	CheckIdempotencyKey(ctx context.Context, tenant, key string) error
 
 	CreateAPIKey(ctx context.Context, k *apikey.Key, lifetime time.Duration) error
-	APIKeys(ctx context.Context, owner string, p store.Page) ([]apikey.Key, error)
-	RevokeAPIKey(ctx context.Context, owner, id string) error
+	APIKeys(ctx context.Context, tenant string, p store.Page) ([]apikey.Key, error)
+	RevokeAPIKey(ctx context.Context, tenant, id string) error
 }
 
 // Queue is the doorbell. Tell may fail without harm. Listen calls hear concurrently.

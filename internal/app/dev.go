@@ -65,7 +65,7 @@ func RunDev(ctx context.Context, d Dev, log *zap.Logger, onStarted func(Addresse
 		return err
 	}
 	defer func() { err = errors.Join(err, removeBlobs()) }()
-	d.Emulators.Log = log.Named("emulator")
+	d.Emulators.Logger = log.Named("emulator")
 	ttl := store.TTL()
 	maps.Copy(ttl, d.Emulators.TTL)
 	d.Emulators.TTL = ttl

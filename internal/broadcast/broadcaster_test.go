@@ -77,7 +77,7 @@ func TestBroadcasterAgainstModel(t *testing.T) {
 		var subscribers []*waiter
 		someRef := rapid.Custom(func(t *rapid.T) execution.Ref {
 			return execution.Ref{
-				Tenant: rapid.SampledFrom([]string{"ada", "bob"}).Draw(t, "owner"),
+				Tenant: rapid.SampledFrom([]string{"ada", "bob"}).Draw(t, "tenant"),
 				ID:     rapid.SampledFrom([]string{"exe_1", "exe_2"}).Draw(t, "id"),
 			}
 		})

@@ -29,8 +29,8 @@ import (
 // Store is where executions are. All methods are safe to repeat.
 type Store interface {
 	Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error)
-	Messages(ctx context.Context, owner, conversationID string, beforeTurn, limit int) ([]conversation.Message, error)
-	Session(ctx context.Context, owner, conversationID string) (*execution.Session, error)
+	Messages(ctx context.Context, tenant, conversationID string, beforeTurn, limit int) ([]conversation.Message, error)
+	Session(ctx context.Context, tenant, conversationID string) (*execution.Session, error)
 	InputFiles(ctx context.Context, ref execution.Ref) ([]execution.InputFile, error)
 }
 

@@ -159,11 +159,11 @@ func TestLeaseNotRenewableEndsJob(t *testing.T) {
 	w.run(c, b)
 	ref := w.submit("offline", "x")
 	next(t, b.started)
-	w.firestore.Away()
+	w.firestore.Stop()
 	disconnectedAt := time.Now()
 	require.ErrorIs(t, next(t, b.ended), execution.ErrLeaseLost)
 	require.Less(t, time.Since(disconnectedAt), c.Lease+2*time.Second, "before the call that cannot be answered gives up")
-	w.firestore.Back()
+	w.firestore.Start()
 	require.Equal(t, execution.Running, w.stored(ref).Status, "the janitor puts it right")
 }
 

@@ -33,8 +33,8 @@ func TestInvalidMessageBecomesDeadLetter(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	invalid := []string{
-		"rubbish", "null", "[]", `{"owner":1}`, `{"owner":"ada"}`, `{"executionId":"exe_1"}`, `{"owner":"","executionId":""}`, "\xff\xfe",
-		`{"owner":"ada","executionId":"exe_1"}`, `{"owner":"../x","executionId":"` + executionID(1) + `"}`, `{"owner":"a/b","executionId":"` + executionID(1) + `"}`,
+		"rubbish", "null", "[]", `{"tenant":1}`, `{"tenant":"ada"}`, `{"executionId":"exe_1"}`, `{"tenant":"","executionId":""}`, "\xff\xfe",
+		`{"tenant":"ada","executionId":"exe_1"}`, `{"tenant":"../x","executionId":"` + executionID(1) + `"}`, `{"tenant":"a/b","executionId":"` + executionID(1) + `"}`,
 	}
 	for _, data := range invalid {
 		f.publishRaw(t, laneTopic(execution.LaneInteractive), data)

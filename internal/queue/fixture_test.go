@@ -37,7 +37,7 @@ const (
 
 var (
 	sampleRef     = execution.Ref{Tenant: "ada", ID: executionID(1)}
-	sampleMessage = `{"owner":"ada","executionId":"` + sampleRef.ID + `"}` // as a message says it
+	sampleMessage = `{"tenant":"ada","executionId":"` + sampleRef.ID + `"}` // as a message says it
 )
 
 // exe is an execution's ID, the same for the same number.

@@ -130,7 +130,7 @@ func TestPullReturnsErrorWithoutRetry(t *testing.T) {
 	require.NoError(t, f.deleteLaneSubscription(ctx))
 	_, err := f.Pull(ctx, execution.LaneInteractive, 1)
 	require.Error(t, err)
-	f.pubsub.Away()
+	f.pubsub.Stop()
 	_, err = f.Pull(ctx, execution.LaneInteractive, 1)
 	require.Error(t, err)
 	require.NoError(t, ctx.Err(), "it does not try again by itself")
@@ -143,5 +143,5 @@ func TestPullLeavesNoGoroutines(t *testing.T) {
 	f.publishRefs(t, sampleRef)
 	await(t, got)
 	receive.stop()
-	goleak.VerifyNone(t, append(emulatortest.Leftovers(), before)...)
+	goleak.VerifyNone(t, append(emulatortest.IgnoredGoroutines(), before)...)
 }

@@ -122,7 +122,7 @@ func TestSubscribeEndsDuringOutage(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	_, subscriber := f.subscribe(t)
-	f.pubsub.Away()
+	f.pubsub.Stop()
 	subscriber.stop()
-	f.pubsub.Back()
+	f.pubsub.Start()
 }

@@ -50,7 +50,7 @@ func (s *Enforcer) claim(ctx context.Context, ref execution.Ref, ev execution.Cl
 	}
 }
 
-// room reports whether another execution of the owner may run. Those that run
+// room reports whether another execution of the tenant may run. Those that run
 // are counted each time: a claim happens once, and a place that is free is not
 // to stay so for want of a count.
 func (s *Enforcer) hasCapacity(ctx context.Context, tenant string) (bool, error) {

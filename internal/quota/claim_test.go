@@ -118,11 +118,11 @@ func TestReleaseSurvivesStoreOutage(t *testing.T) {
 	w.requireThrottled(refs[1])
 	w.finish(refs[0], 0)
 
-	f.Away()
+	f.Stop()
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	require.ErrorIs(t, w.releasePending(ctx), store.ErrUnavailable)
-	f.Back()
+	f.Start()
 	require.NoError(t, w.releasePending(t.Context()))
 	require.Equal(t, refs[1], <-published)
 }

@@ -60,7 +60,7 @@ func (s *Enforcer) releasePending(ctx context.Context) error {
 	return releases.Wait()
 }
 
-// release announces as many of the owner's oldest held executions as there is room for.
+// release announces as many of the tenant's oldest held executions as there is room for.
 func (s *Enforcer) release(ctx context.Context, tenant string) error {
 	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
 	defer cancel()

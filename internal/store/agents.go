@@ -26,14 +26,14 @@ func (s *Store) CreateAgent(ctx context.Context, a *agent.Agent) error {
 	return err
 }
 
-// Agent returns the owner's agent, or a NotFoundError.
+// Agent returns the tenant's agent, or a NotFoundError.
 func (s *Store) Agent(ctx context.Context, tenant, id string) (agent.Agent, error) {
 	var a agent.Agent
 	_, err := s.read(withoutTransaction(ctx), agents, tenant, id, &a)
 	return a, err
 }
 
-// UpdateAgent replaces the owner's agent by what edit makes of it; edit may be
+// UpdateAgent replaces the tenant's agent by what edit makes of it; edit may be
 // called more than once. The transaction keeps two edits from losing one another.
 func (s *Store) UpdateAgent(ctx context.Context, tenant, id string, edit func(agent.Agent) (agent.Agent, error)) (agent.Agent, error) {
 	var after agent.Agent
@@ -52,7 +52,7 @@ func (s *Store) UpdateAgent(ctx context.Context, tenant, id string, edit func(ag
 	return after, err
 }
 
-// DeleteAgent deletes the owner's agent, or returns a NotFoundError.
+// DeleteAgent deletes the tenant's agent, or returns a NotFoundError.
 func (s *Store) DeleteAgent(ctx context.Context, tenant, id string) error {
 	_, err := s.collection(tenant, agents).Doc(id).Delete(ctx, firestore.Exists)
 	if status.Code(err) == codes.NotFound {

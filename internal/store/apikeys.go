@@ -29,12 +29,12 @@ func (s *Store) CreateAPIKey(ctx context.Context, k *apikey.Key, lifetime time.D
 	return translateError(err)
 }
 
-// Keys returns a page of the owner's keys, the newest first.
+// Keys returns a page of the tenant's keys, the newest first.
 func (s *Store) APIKeys(ctx context.Context, tenant string, p Page) ([]apikey.Key, error) {
 	return list[apikey.Key](ctx, p.apply(s.collection(tenant, apiKeys).Query, "createdAt"))
 }
 
-// RevokeKey removes a key. NotFoundError: the owner has no such key.
+// RevokeKey removes a key. NotFoundError: the tenant has no such key.
 func (s *Store) RevokeAPIKey(ctx context.Context, tenant, id string) error {
 	_, err := s.collection(tenant, apiKeys).Doc(id).Delete(ctx, firestore.Exists)
 	if status.Code(err) == codes.NotFound {
@@ -53,7 +53,7 @@ func (s *Store) RecordAPIKeyUse(ctx context.Context, k apikey.Key, at time.Time)
 }
 
 // KeyByHash returns the key whose secret has this hash, and Firestore's time;
-// key.ErrUnknown where there is none. It looks across owners, for who shows a
+// key.ErrUnknown where there is none. It looks across tenants, for who shows a
 // secret is not known before.
 func (s *Store) APIKeyByHash(ctx context.Context, hash string) (apikey.Key, time.Time, error) {
 	snaps, err := s.client.CollectionGroup(apiKeys).Where("hash", "==", hash).Limit(1).Documents(ctx).GetAll()

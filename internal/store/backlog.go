@@ -10,7 +10,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// Backlog is what waits, of all owners.
+// Backlog is what waits, of all tenants.
 type Backlog struct {
 	Interactive, Batch LaneBacklog
 	Running            int

@@ -18,7 +18,7 @@ import (
 const batches = "batches"
 
 // SubmitBatch makes the batch of inputs that were flushed before. From then on
-// it is durable, and due. NotFoundError: the owner has no such agent.
+// it is durable, and due. NotFoundError: the tenant has no such agent.
 func (s *Store) SubmitBatch(ctx context.Context, b *batch.Batch) error {
 	_, err := createIdempotently(ctx, s, func(tx *firestore.Transaction) (batch.Batch, time.Time, error) {
 		var a agent.Agent
@@ -102,7 +102,7 @@ func (s *Store) inspectBatch(ctx context.Context, ref batch.Ref) (snapshot batch
 	return snapshot, err
 }
 
-// activeBatches returns the IDs of the owner's batches that have not ended, the oldest first.
+// activeBatches returns the IDs of the tenant's batches that have not ended, the oldest first.
 func (s *Store) activeBatches(ctx context.Context, tenant string, limit int) ([]string, error) {
 	q := s.collection(tenant, batches).Where("finishedAt", "==", nil).OrderBy("createdAt", firestore.Asc).Limit(limit)
 	found, err := list[batch.Ref](ctx, q.Select("id"))
@@ -119,17 +119,17 @@ func (s *Store) countBatchExecutions(ctx context.Context, ref batch.Ref, statuse
 	return count(ctx, q)
 }
 
-// Batch returns the owner's batch, or a NotFoundError, and Firestore's time.
+// Batch returns the tenant's batch, or a NotFoundError, and Firestore's time.
 func (s *Store) Batch(ctx context.Context, ref batch.Ref) (batch.Batch, time.Time, error) {
 	var b batch.Batch
 	now, err := s.read(withoutTransaction(ctx), batches, ref.Tenant, ref.ID, &b)
 	return b, now, err
 }
 
-// DueBatches returns batches of all owners that the feeder has to look at.
+// DueBatches returns batches of all tenants that the feeder has to look at.
 func (s *Store) DueBatches(ctx context.Context, now time.Time, limit int) ([]batch.Ref, error) {
 	q := s.client.CollectionGroup(batches).Where("due", "<=", now).OrderBy("due", firestore.Asc).Limit(limit)
-	return list[batch.Ref](ctx, q.Select("owner", "id"))
+	return list[batch.Ref](ctx, q.Select("tenant", "id"))
 }
 
 // CancelBatch keeps a batch from making further executions. Those in flight
@@ -157,7 +157,7 @@ func (s *Store) BatchInFlight(ctx context.Context, ref batch.Ref, limit int) ([]
 		Where("batchId", "==", ref.ID).
 		Where("status", "in", []execution.Status{execution.Queued, execution.Running}).
 		Where("cancelRequested", "==", false).Limit(limit)
-	return list[execution.Ref](ctx, q.Select("owner", "id"))
+	return list[execution.Ref](ctx, q.Select("tenant", "id"))
 }
 
 // BatchCounts counts the executions of a batch by status, and sums their cost in US dollars.

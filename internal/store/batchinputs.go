@@ -32,7 +32,7 @@ type chunk struct {
 // never become one. It goes in the transaction that makes the batch.
 type upload struct {
 	ID        string    `firestore:"id"`
-	Tenant    string    `firestore:"owner"`
+	Tenant    string    `firestore:"tenant"`
 	CreatedAt time.Time `firestore:"createdAt,serverTimestamp"`
 }
 

@@ -12,7 +12,7 @@ import (
 // DeleteConversation deletes a conversation with its messages and its session,
 // all in one transaction, so that nothing of it is ever left. It returns the
 // executions of the turns that had not ended; they lose their place in the
-// order and their reply, not their end. NotFoundError: the owner has no such
+// order and their reply, not their end. NotFoundError: the tenant has no such
 // conversation.
 func (s *Store) DeleteConversation(ctx context.Context, tenant, id string) (pending []string, err error) {
 	return s.deleteConversation(ctx, tenant, id, func(*conversation.Conversation) bool { return true })

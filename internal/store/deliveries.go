@@ -29,11 +29,11 @@ type DueDelivery struct {
 	URL string `firestore:"url"`
 }
 
-// DueDeliveries returns deliveries of all owners that are due at now, longest
+// DueDeliveries returns deliveries of all tenants that are due at now, longest
 // first. It is the couriers'.
 func (s *Store) DueDeliveries(ctx context.Context, now time.Time, limit int) ([]DueDelivery, error) {
 	q := s.client.CollectionGroup(deliveries).Where("due", "<=", now).OrderBy("due", firestore.Asc).Limit(limit)
-	return list[DueDelivery](ctx, q.Select("owner", "id", "url"))
+	return list[DueDelivery](ctx, q.Select("tenant", "id", "url"))
 }
 
 // ChangeDelivery is the one way in which a stored delivery changes. The change
@@ -57,19 +57,19 @@ func (s *Store) UpdateDelivery(
 	return d, now, err
 }
 
-// Delivery returns the owner's delivery, or a NotFoundError.
+// Delivery returns the tenant's delivery, or a NotFoundError.
 func (s *Store) Delivery(ctx context.Context, ref webhook.Ref) (webhook.Delivery, error) {
 	var d webhook.Delivery
 	_, err := s.read(withoutTransaction(ctx), deliveries, ref.Tenant, ref.ID, &d)
 	return d, err
 }
 
-// Deliveries returns a page of the owner's deliveries, the newest first.
+// Deliveries returns a page of the tenant's deliveries, the newest first.
 func (s *Store) Deliveries(ctx context.Context, tenant string, p Page) ([]webhook.Delivery, error) {
 	return list[webhook.Delivery](ctx, p.apply(s.collection(tenant, deliveries).Query, "createdAt"))
 }
 
-// WebhookSecrets returns those that sign the owner's deliveries, and makes them
+// WebhookSecrets returns those that sign the tenant's deliveries, and makes them
 // where there are none yet.
 func (s *Store) WebhookSecrets(ctx context.Context, tenant string) (webhook.Secrets, error) {
 	var found webhook.Secrets
@@ -80,7 +80,7 @@ func (s *Store) WebhookSecrets(ctx context.Context, tenant string) (webhook.Secr
 	return s.updateSecrets(ctx, tenant, func(*webhook.Secrets, time.Time) {})
 }
 
-// RotateWebhookSecret replaces the secret that signs the owner's deliveries.
+// RotateWebhookSecret replaces the secret that signs the tenant's deliveries.
 func (s *Store) RotateWebhookSecret(ctx context.Context, tenant string) (webhook.Secrets, error) {
 	return s.updateSecrets(ctx, tenant, (*webhook.Secrets).Rotate)
 }

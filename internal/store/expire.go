@@ -15,7 +15,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// The methods of this file delete, of all owners, what nobody needs any more;
+// The methods of this file delete, of all tenants, what nobody needs any more;
 // each call at most limit documents or things of a sort, the oldest first. Any
 // number may run, be cut off, and be called again: what others are found by goes
 // last. They return how many they have deleted: fewer than limit, and there are
@@ -37,7 +37,7 @@ func (s *Store) PurgeExecutions(ctx context.Context, before time.Time, limit int
 // ExpireBatches deletes batches that ended before, with their executions and inputs.
 func (s *Store) PurgeBatches(ctx context.Context, before time.Time, limit int, deleteArtifacts ArtifactDeleter) (int, error) {
 	q := s.client.CollectionGroup(batches).Where("finishedAt", "<=", before).OrderBy("finishedAt", firestore.Asc).Limit(limit)
-	expired, err := list[batch.Ref](ctx, q.Select("owner", "id"))
+	expired, err := list[batch.Ref](ctx, q.Select("tenant", "id"))
 	deleted := 0
 	for i := 0; i < len(expired) && deleted < limit && err == nil; i++ {
 		var n int
@@ -64,7 +64,7 @@ func (s *Store) deleteBatch(ctx context.Context, ref batch.Ref, limit int, delet
 // with their messages and sessions. One that is continued meanwhile stays.
 func (s *Store) PurgeConversations(ctx context.Context, since time.Time, limit int) (int, error) {
 	q := s.client.CollectionGroup(conversations).Where("updatedAt", "<=", since).OrderBy("updatedAt", firestore.Asc).Limit(limit)
-	idle, err := list[conversation.Conversation](ctx, q.Select("owner", "id", "pending"))
+	idle, err := list[conversation.Conversation](ctx, q.Select("tenant", "id", "pending"))
 	deleted := 0
 	for i := range idle {
 		if err != nil {
@@ -114,7 +114,7 @@ func (s *Store) PurgeDeliveries(ctx context.Context, before time.Time, limit int
 // that never came to be: their API was killed in the middle.
 func (s *Store) PurgeUploads(ctx context.Context, before time.Time, limit int) (int, error) {
 	q := s.client.CollectionGroup(uploads).Where("createdAt", "<=", before).OrderBy("createdAt", firestore.Asc).Limit(limit)
-	abandoned, err := list[batch.Ref](ctx, q.Select("owner", "id"))
+	abandoned, err := list[batch.Ref](ctx, q.Select("tenant", "id"))
 	for i := 0; i < len(abandoned) && err == nil; i++ {
 		err = s.NewBatchInputWriter(abandoned[i]).Delete(ctx)
 	}
@@ -122,7 +122,7 @@ func (s *Store) PurgeUploads(ctx context.Context, before time.Time, limit int) (
 }
 
 func (s *Store) deleteExecutions(ctx context.Context, q firestore.Query, deleteArtifacts ArtifactDeleter) (int, error) {
-	expired, err := list[execution.Ref](ctx, q.Select("owner", "id"))
+	expired, err := list[execution.Ref](ctx, q.Select("tenant", "id"))
 	if err != nil {
 		return 0, err
 	}

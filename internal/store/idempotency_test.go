@@ -64,7 +64,7 @@ func TestCreateWithIdempotencyKeyRunsOnce(t *testing.T) {
 
 	_, err = f.SubmitRun(withIdempotencyKey(t.Context(), ada, "k2", "r"), run)
 	require.NoError(t, err, "another key")
-	require.NoError(t, f.CheckIdempotencyKey(t.Context(), bob, "k"), "another owner's is no matter")
+	require.NoError(t, f.CheckIdempotencyKey(t.Context(), bob, "k"), "another tenant's is no matter")
 }
 
 func TestConcurrentCreatesWithIdempotencyKey(t *testing.T) {

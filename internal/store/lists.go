@@ -62,22 +62,22 @@ func (f Filter) apply(q firestore.Query) firestore.Query {
 	return q
 }
 
-// Executions returns a page of the owner's executions, the newest first.
+// Executions returns a page of the tenant's executions, the newest first.
 func (s *Store) Executions(ctx context.Context, tenant string, f Filter, p Page) ([]execution.Execution, error) {
 	return list[execution.Execution](ctx, p.apply(f.apply(s.collection(tenant, executions).Query), "createdAt"))
 }
 
-// Agents returns a page of the owner's agents, the newest first.
+// Agents returns a page of the tenant's agents, the newest first.
 func (s *Store) Agents(ctx context.Context, tenant string, p Page) ([]agent.Agent, error) {
 	return list[agent.Agent](ctx, p.apply(s.collection(tenant, agents).Query, "createdAt"))
 }
 
-// Batches returns a page of the owner's batches, the newest first.
+// Batches returns a page of the tenant's batches, the newest first.
 func (s *Store) Batches(ctx context.Context, tenant string, p Page) ([]batch.Batch, error) {
 	return list[batch.Batch](ctx, p.apply(s.collection(tenant, batches).Query, "createdAt"))
 }
 
-// Conversations returns a page of the owner's conversations, the one with the
+// Conversations returns a page of the tenant's conversations, the one with the
 // newest message first. One that gets a message meanwhile moves to the front.
 func (s *Store) Conversations(ctx context.Context, tenant string, p Page) ([]conversation.Conversation, error) {
 	return list[conversation.Conversation](ctx, p.apply(s.collection(tenant, conversations).Query, "updatedAt"))

@@ -51,7 +51,7 @@ func TestUnavailableDuringFirestoreOutage(t *testing.T) {
 			return err
 		},
 	}
-	f.firestore.Away()
+	f.firestore.Stop()
 	for name, method := range methods {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		began := time.Now()
@@ -60,7 +60,7 @@ func TestUnavailableDuringFirestoreOutage(t *testing.T) {
 		require.ErrorIs(t, err, ErrUnavailable, name)
 		require.Less(t, time.Since(began), 2*time.Second, name)
 	}
-	f.firestore.Back()
+	f.firestore.Start()
 	for name, method := range methods {
 		require.NoError(t, method(t.Context()), name)
 	}

@@ -11,21 +11,21 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// Execution returns the owner's execution, or a NotFoundError.
+// Execution returns the tenant's execution, or a NotFoundError.
 func (s *Store) Execution(ctx context.Context, ref execution.Ref) (execution.Execution, error) {
 	var e execution.Execution
 	_, err := s.read(withoutTransaction(ctx), executions, ref.Tenant, ref.ID, &e)
 	return e, err
 }
 
-// Due returns executions of all owners that are due at now, longest first. It
-// is the janitor's, and the only look across owners.
+// Due returns executions of all tenants that are due at now, longest first. It
+// is the janitor's, and the only look across tenants.
 func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]execution.Ref, error) {
 	q := s.client.CollectionGroup(executions).Where("due", "<=", now).OrderBy("due", firestore.Asc).Limit(limit)
-	return list[execution.Ref](ctx, q.Select("owner", "id"))
+	return list[execution.Ref](ctx, q.Select("tenant", "id"))
 }
 
-// Conversation returns the owner's conversation, or a NotFoundError.
+// Conversation returns the tenant's conversation, or a NotFoundError.
 func (s *Store) Conversation(ctx context.Context, tenant, id string) (conversation.Conversation, error) {
 	var c conversation.Conversation
 	_, err := s.read(withoutTransaction(ctx), conversations, tenant, id, &c)

@@ -17,7 +17,7 @@ import (
 // ErrRedriven means that the execution has been driven again before.
 var ErrAlreadyRedriven = errors.New("the execution has been driven again before")
 
-// FailedWith returns the executions of all owners that ended with one of the
+// FailedWith returns the executions of all tenants that ended with one of the
 // codes within the last while, the oldest first. It is the operator's.
 func (s *Store) FailedExecutions(ctx context.Context, failureCodes []execution.Code, within time.Duration) ([]execution.Ref, error) {
 	now, err := s.Now(ctx)
@@ -26,7 +26,7 @@ func (s *Store) FailedExecutions(ctx context.Context, failureCodes []execution.C
 	}
 	q := s.client.CollectionGroup(executions).Where("error.code", "in", failureCodes).
 		Where("finishedAt", ">=", now.Add(-within)).OrderBy("finishedAt", firestore.Asc)
-	return list[execution.Ref](ctx, q.Select("owner", "id"))
+	return list[execution.Ref](ctx, q.Select("tenant", "id"))
 }
 
 // Redrive repeats an execution as Retry does, but once: the ID of the new one

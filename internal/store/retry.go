@@ -14,7 +14,7 @@ import (
 
 // Retry stores a new execution that repeats one which ended without success;
 // that of a conversation becomes its newest turn, with the same message.
-// NotFoundError: the owner has no such execution, or no longer its
+// NotFoundError: the tenant has no such execution, or no longer its
 // conversation; execution.ErrNotEnded, ErrSucceeded; conversation.ErrTooManyPending.
 func (s *Store) Retry(ctx context.Context, ref execution.Ref) (execution.Change, error) {
 	return createIdempotently(ctx, s, func(tx *firestore.Transaction) (execution.Change, time.Time, error) {

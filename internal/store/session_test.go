@@ -31,7 +31,7 @@ func (f fixture) getSession(t *testing.T, tenant, conversationID string) *execut
 }
 
 // The session of a conversation is what its newest ended turn left, and only
-// its owner's.
+// its tenant's.
 func TestSessionIsFromNewestTurn(t *testing.T) {
 	f := newFixture(t)
 	first := f.submitTurn(t, "", "one")

@@ -1,7 +1,7 @@
 // Package store keeps agents, conversations and executions in Firestore.
 //
-// Everything of an owner lies below tenants/{owner}, and no method reads
-// without an owner. The clock of record is Firestore's: what a transaction
+// Everything of a tenant lies below tenants/{tenant}, and no method reads
+// without a tenant. The clock of record is Firestore's: what a transaction
 // calls now is the read time of the document that it decides about, so the
 // clocks of the machines that run Airlock never matter.
 package store
@@ -21,7 +21,7 @@ import (
 // was asked is not known.
 var ErrUnavailable = errors.New("firestore is unavailable")
 
-// NotFoundError says which resource the owner does not have.
+// NotFoundError says which resource the tenant does not have.
 type NotFoundError struct {
 	Resource string // "agent", "batch", "conversation", "delivery", "execution", "key"
 	ID       string
@@ -73,7 +73,7 @@ func withoutTransaction(ctx context.Context) documentGetter {
 	return func(ref *firestore.DocumentRef) (*firestore.DocumentSnapshot, error) { return ref.Get(ctx) }
 }
 
-// read gets a document of the owner into doc and returns Firestore's time of
+// read gets a document of the tenant into doc and returns Firestore's time of
 // the read, which is known even when the document is not found.
 func (s *Store) read(get documentGetter, collection, tenant, id string, doc any) (now time.Time, err error) {
 	now, _, err = s.readVersion(get, collection, tenant, id, doc)

@@ -34,7 +34,7 @@ type RunRequest struct {
 }
 
 // SubmitRun stores a run as a queued execution. Once it returns nil the
-// execution is durable. NotFoundError: the owner has no such agent.
+// execution is durable. NotFoundError: the tenant has no such agent.
 func (s *Store) SubmitRun(ctx context.Context, r RunRequest) (execution.Change, error) {
 	if idempotencyRequestFrom(ctx) == nil && len(r.InputFiles) == 0 {
 		return s.submitRunWithoutTransaction(ctx, r)
@@ -92,7 +92,7 @@ type TurnRequest struct {
 }
 
 // SubmitTurn stores a message, and the execution that is to answer it, in one
-// transaction. NotFoundError: the owner has no such conversation or agent;
+// transaction. NotFoundError: the tenant has no such conversation or agent;
 // ErrOtherAgent; conversation.ErrTooManyPending.
 func (s *Store) SubmitTurn(ctx context.Context, t TurnRequest) (execution.Change, error) {
 	return createIdempotently(ctx, s, func(tx *firestore.Transaction) (ch execution.Change, now time.Time, err error) {

@@ -148,7 +148,7 @@ func TestSubmitTurnIsAtomic(t *testing.T) {
 	t.Logf("%d looks", reads)
 }
 
-// look counts, at one moment, the turns of a conversation, its messages, and the owner's executions.
+// look counts, at one moment, the turns of a conversation, its messages, and the tenant's executions.
 func (f fixture) countTurnDocuments(t *testing.T, e execution.Execution) (accepted, messageCount, submitted int) {
 	t.Helper()
 	require.NoError(t, f.client.RunTransaction(t.Context(), func(_ context.Context, tx *firestore.Transaction) error {

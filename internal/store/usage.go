@@ -10,19 +10,19 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// CountWaiting counts the owner's queued executions outside batches, of which
+// CountWaiting counts the tenant's queued executions outside batches, of which
 // only the windows wait at once; above most it stops counting.
 func (s *Store) CountQueued(ctx context.Context, tenant string, limit int) (int, error) {
 	return count(ctx, s.collection(tenant, executions).
 		Where("lane", "==", execution.LaneInteractive).Where("status", "==", execution.Queued).Limit(limit))
 }
 
-// CountRunning counts the owner's running executions; above most it stops counting.
+// CountRunning counts the tenant's running executions; above most it stops counting.
 func (s *Store) CountRunning(ctx context.Context, tenant string, limit int) (int, error) {
 	return count(ctx, s.collection(tenant, executions).Where("status", "==", execution.Running).Limit(limit))
 }
 
-// SpentToday sums in US dollars what the owner's executions cost that have
+// SpentToday sums in US dollars what the tenant's executions cost that have
 // ended today, in UTC by Firestore's clock, and returns how long today goes on.
 func (s *Store) CostToday(ctx context.Context, tenant string) (usd float64, untilMidnight time.Duration, err error) {
 	now, err := s.Now(ctx)
@@ -35,10 +35,10 @@ func (s *Store) CostToday(ctx context.Context, tenant string) (usd float64, unti
 	return usd, today.Add(day).Sub(now), err
 }
 
-// OldestHeld returns the executions of the owner that a limit has held longest, the oldest first.
+// OldestHeld returns the executions of the tenant that a limit has held longest, the oldest first.
 func (s *Store) OldestThrottled(ctx context.Context, tenant string, limit int) ([]execution.Ref, error) {
 	q := s.collection(tenant, executions).Where("held", "==", true).OrderBy("createdAt", firestore.Asc).Limit(limit)
-	return list[execution.Ref](ctx, q.Select("owner", "id"))
+	return list[execution.Ref](ctx, q.Select("tenant", "id"))
 }
 
 func count(ctx context.Context, q firestore.Query) (int, error) {

@@ -13,10 +13,10 @@ import (
 )
 
 // stampKey begins with a zero byte: keys that begin so belong to this package.
-var stampKey = []byte("\x00disk.stamp")
+var formatKey = []byte("\x00disk.stamp")
 
 // memoryDir is the folder of a store in memory; each has a file system of its own.
-const memoryDir = "memory"
+const inMemoryDir = "memory"
 
 // Open opens the store in dir, and makes it if it is not there. An empty dir is a store in memory, gone when closed.
 // kind names what the store holds, version the format of it; both are stamped into a new store.
@@ -31,10 +31,10 @@ func Open(dir, kind string, version int, o *pebble.Options) (*pebble.DB, error) 
 		o.FS = vfs.Default
 	}
 	if o.Logger == nil {
-		o.Logger = quiet{pebble.DefaultLogger}
+		o.Logger = quietLogger{pebble.DefaultLogger}
 	}
 	if dir == "" {
-		dir, o.FS = memoryDir, vfs.NewMem()
+		dir, o.FS = inMemoryDir, vfs.NewMem()
 	}
 	if o.FormatMajorVersion == pebble.FormatDefault {
 		o.FormatMajorVersion = pebble.FormatNewest
@@ -53,16 +53,16 @@ func Open(dir, kind string, version int, o *pebble.Options) (*pebble.DB, error) 
 	if err := errors.Join(openError(dir, err), lock.Close()); err != nil {
 		return nil, err
 	}
-	if err := stamp(db, dir, kind, version); err != nil {
+	if err := checkFormat(db, dir, kind, version); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
 }
 
 // quiet leaves out what the store says about its daily work; errors still reach standard error.
-type quiet struct{ pebble.Logger }
+type quietLogger struct{ pebble.Logger }
 
-func (quiet) Infof(string, ...any) {}
+func (quietLogger) Infof(string, ...any) {}
 
 // lockError tells a lock that somebody holds from a folder that cannot be written.
 func lockError(dir string, err error) error {
@@ -83,11 +83,11 @@ func openError(dir string, err error) error {
 }
 
 // stamp checks the mark of a store, and sets it where the store is new.
-func stamp(db *pebble.DB, dir, kind string, version int) error {
-	raw, closer, err := db.Get(stampKey)
+func checkFormat(db *pebble.DB, dir, kind string, version int) error {
+	raw, closer, err := db.Get(formatKey)
 	switch {
 	case errors.Is(err, pebble.ErrNotFound):
-		return mark(db, dir, kind, version)
+		return writeFormat(db, dir, kind, version)
 	case err != nil:
 		return openError(dir, err)
 	}
@@ -106,20 +106,20 @@ func stamp(db *pebble.DB, dir, kind string, version int) error {
 }
 
 // mark refuses a store that has data but no stamp: something else wrote it.
-func mark(db *pebble.DB, dir, kind string, version int) error {
+func writeFormat(db *pebble.DB, dir, kind string, version int) error {
 	it, err := db.NewIter(nil)
 	if err != nil {
 		return openError(dir, err)
 	}
-	used := it.First()
+	notEmpty := it.First()
 	if err := it.Close(); err != nil {
 		return openError(dir, err)
 	}
-	if used {
+	if notEmpty {
 		return &KindError{Dir: dir, Want: kind}
 	}
 	value := append(binary.AppendUvarint(nil, uint64(version)), kind...)
-	if err := db.Set(stampKey, value, pebble.Sync); err != nil {
+	if err := db.Set(formatKey, value, pebble.Sync); err != nil {
 		return openError(dir, err)
 	}
 	return nil

@@ -32,7 +32,7 @@ func TestReopenKeepsData(t *testing.T) {
 	require.NoError(t, closer.Close())
 }
 
-func TestMemoryStoresAreApart(t *testing.T) {
+func TestInMemoryStoresAreIsolated(t *testing.T) {
 	a, b := open(t, ""), open(t, "")
 	defer a.Close()
 	defer b.Close()
@@ -41,7 +41,7 @@ func TestMemoryStoresAreApart(t *testing.T) {
 	require.ErrorIs(t, err, pebble.ErrNotFound)
 }
 
-func TestLocked(t *testing.T) {
+func TestOpenLockedDir(t *testing.T) {
 	dir := t.TempDir()
 	db := open(t, dir)
 	_, err := disk.Open(dir, "letters", 3, nil)
@@ -53,7 +53,7 @@ func TestLocked(t *testing.T) {
 	require.NoError(t, open(t, dir).Close(), "the lock is free again")
 }
 
-func TestUnwritableIsNotLocked(t *testing.T) {
+func TestOpenUnwritableDir(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	_, err := disk.Open(file, "letters", 3, nil)
@@ -61,7 +61,7 @@ func TestUnwritableIsNotLocked(t *testing.T) {
 	require.NotErrorAs(t, err, new(*disk.LockedError))
 }
 
-func TestRefusesOtherStores(t *testing.T) {
+func TestOpenWrongKindOrVersion(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, open(t, dir).Close())
 
@@ -79,7 +79,7 @@ func TestRefusesOtherStores(t *testing.T) {
 	require.NoError(t, open(t, dir).Close(), "a refusal leaves the store as it was")
 }
 
-func TestRefusesDataWithoutStamp(t *testing.T) {
+func TestOpenDataWithoutFormatRecord(t *testing.T) {
 	dir := t.TempDir()
 	db, err := pebble.Open(dir, &pebble.Options{})
 	require.NoError(t, err)
@@ -91,7 +91,7 @@ func TestRefusesDataWithoutStamp(t *testing.T) {
 	require.ErrorContains(t, err, "unknown data")
 }
 
-func TestCorrupt(t *testing.T) {
+func TestOpenCorruptStore(t *testing.T) {
 	dir := t.TempDir()
 	db := open(t, dir)
 	require.NoError(t, db.Set([]byte("a"), []byte("1"), pebble.Sync))

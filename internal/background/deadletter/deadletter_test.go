@@ -84,7 +84,7 @@ func (w *fixture) publishDeadLetter(data string) {
 }
 
 func (w *fixture) publishDeadLetterFor(ref execution.Ref) {
-	w.publishDeadLetter(fmt.Sprintf(`{"owner":%q,"executionId":%q}`, ref.Tenant, ref.ID))
+	w.publishDeadLetter(fmt.Sprintf(`{"tenant":%q,"executionId":%q}`, ref.Tenant, ref.ID))
 }
 
 func (w *fixture) await(ref execution.Ref, status execution.Status) execution.Execution {

@@ -350,8 +350,8 @@ func TestSweepResumesAfterStoreOutage(t *testing.T) {
 	w := newFixture(t)
 	ref := w.submit()
 	w.clock.Advance(46 * time.Second)
-	w.firestore.Away()
+	w.firestore.Stop()
 	w.start(w.store)
-	w.firestore.Back()
+	w.firestore.Start()
 	require.Equal(t, ref.ID, w.next().Execution.ID)
 }

@@ -39,7 +39,7 @@ type Store interface {
 	Now(ctx context.Context) (time.Time, error)
 	DueDeliveries(ctx context.Context, now time.Time, limit int) ([]store.DueDelivery, error)
 	UpdateDelivery(ctx context.Context, ref webhook.Ref, change func(*webhook.Delivery, time.Time) error) (webhook.Delivery, time.Time, error)
-	WebhookSecrets(ctx context.Context, owner string) (webhook.Secrets, error)
+	WebhookSecrets(ctx context.Context, tenant string) (webhook.Secrets, error)
 }
 
 // Config says how a courier works.

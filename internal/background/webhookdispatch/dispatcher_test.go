@@ -225,8 +225,8 @@ func TestDeliveryResumesAfterStoreOutage(t *testing.T) {
 	f := newFixture(t)
 	url, _ := startReceiver(t, respondWith(http.StatusOK))
 	ref := f.finishExecution(t, testTenant, url)
-	f.firestore.Away()
+	f.firestore.Stop()
 	f.run(t, loopbackGuard)
-	f.firestore.Back()
+	f.firestore.Start()
 	f.await(t, ref, hasState(webhook.Delivered))
 }

@@ -21,7 +21,7 @@ func TestLimiterNeverExceedsLimits(t *testing.T) {
 			"enter": func(t *rapid.T) {
 				g := guest{
 					ref: webhook.Ref{
-						Tenant: rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f"}).Draw(t, "owner"),
+						Tenant: rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f"}).Draw(t, "tenant"),
 						ID:     rapid.StringMatching("[a-z]{3}").Draw(t, "id"),
 					},
 					host: rapid.StringMatching("[a-z]").Draw(t, "host"),

@@ -4,10 +4,10 @@ package agent
 
 import "time"
 
-// Agent belongs to one owner. Its Firestore document is this struct.
+// Agent belongs to one tenant. Its Firestore document is this struct.
 type Agent struct {
 	ID           string        `firestore:"id"`
-	Tenant       string        `firestore:"owner"`
+	Tenant       string        `firestore:"tenant"`
 	Name         string        `firestore:"name"`
 	Description  string        `firestore:"description,omitempty"`
 	Instructions string        `firestore:"instructions"`

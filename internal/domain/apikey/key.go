@@ -20,7 +20,7 @@ const MaxName = 200
 // document is this struct. Revoking a key removes the document.
 type Key struct {
 	ID     string         `firestore:"id"`
-	Tenant string         `firestore:"owner"`
+	Tenant string         `firestore:"tenant"`
 	Name   string         `firestore:"name"`
 	Scopes []tenant.Scope `firestore:"scopes"`
 	Hash   string         `firestore:"hash"` // of the secret, see Pepper.Hash

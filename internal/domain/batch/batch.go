@@ -23,9 +23,9 @@ const DefaultWindow = 200
 // lookAgain is how long a batch goes unlooked at when nothing tells of it.
 const pollInterval = 2 * time.Second
 
-// Ref names a batch. There is no reading of one without its owner.
+// Ref names a batch. There is no reading of one without its tenant.
 type Ref struct {
-	Tenant string `firestore:"owner"`
+	Tenant string `firestore:"tenant"`
 	ID     string `firestore:"id"`
 }
 
@@ -34,7 +34,7 @@ type Ref struct {
 // the inputs are documents below it. All times are Firestore's.
 type Batch struct {
 	ID      string `firestore:"id"`
-	Tenant  string `firestore:"owner"`
+	Tenant  string `firestore:"tenant"`
 	AgentID string `firestore:"agentId"`
 	RetryOf string `firestore:"retryOf,omitempty"` // batch whose failed inputs these are
 	Webhook string `firestore:"webhook,omitempty"` // URL that is told of the batch's end

@@ -28,7 +28,7 @@ var ErrTooManyPending = errors.New("too many turns of the conversation are waiti
 // messages are documents below it.
 type Conversation struct {
 	ID      string `firestore:"id"`
-	Tenant  string `firestore:"owner"`
+	Tenant  string `firestore:"tenant"`
 	AgentID string `firestore:"agentId,omitempty"`
 	Title   string `firestore:"title"` // the beginning of the first message
 	Turns   int    `firestore:"turns"` // turns accepted so far

@@ -19,9 +19,9 @@ const (
 	KindRun          Kind = "run"          // one run of an agent
 )
 
-// Ref names an execution. There is no reading of one without its owner.
+// Ref names an execution. There is no reading of one without its tenant.
 type Ref struct {
-	Tenant string `firestore:"owner" json:"owner"`
+	Tenant string `firestore:"tenant" json:"tenant"`
 	ID     string `firestore:"id" json:"executionId"`
 }
 
@@ -30,7 +30,7 @@ type Ref struct {
 // Firestore's, never this machine's.
 type Execution struct {
 	ID     string `firestore:"id"`
-	Tenant string `firestore:"owner"`
+	Tenant string `firestore:"tenant"`
 	Kind   Kind   `firestore:"kind"`
 	Status Status `firestore:"status"`
 	Lane   Lane   `firestore:"lane"` // in which it waits to run

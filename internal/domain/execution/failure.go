@@ -1,7 +1,7 @@
 package execution
 
 // Failure says why a job did not succeed. It is a result, stored with the
-// execution and shown to its owner; that Airlock itself could not do its part
+// execution and shown to its tenant; that Airlock itself could not do its part
 // is an error and leads to another attempt instead.
 type Failure struct {
 	Code    Code   `firestore:"code"`

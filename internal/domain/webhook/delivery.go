@@ -26,9 +26,9 @@ const (
 	Exhausted State = "given_up"  // the last attempt has failed
 )
 
-// Ref names a delivery. There is no reading of one without its owner.
+// Ref names a delivery. There is no reading of one without its tenant.
 type Ref struct {
-	Tenant string `firestore:"owner"`
+	Tenant string `firestore:"tenant"`
 	ID     string `firestore:"id"`
 }
 
@@ -37,7 +37,7 @@ type Ref struct {
 // document is this struct; all times are Firestore's.
 type Delivery struct {
 	ID        string `firestore:"id"` // is the message's as well, the same in every attempt
-	Tenant    string `firestore:"owner"`
+	Tenant    string `firestore:"tenant"`
 	SubjectID string `firestore:"subject"` // ID of the execution or the batch that has ended
 	Type      Type   `firestore:"type"`
 	URL       string `firestore:"url"`

@@ -40,10 +40,13 @@ type testServer struct {
 
 type noopQueue struct{}
 
-func (noopQueue) Ensure(context.Context) error                            { return nil }
-func (noopQueue) Check(context.Context) error                             { return nil }
-func (noopQueue) Publish(context.Context, execution.Change) error            { return nil }
-func (noopQueue) Subscribe(ctx context.Context, _ func(execution.Ref)) error { <-ctx.Done(); return nil }
+func (noopQueue) Ensure(context.Context) error                    { return nil }
+func (noopQueue) Check(context.Context) error                     { return nil }
+func (noopQueue) Publish(context.Context, execution.Change) error { return nil }
+func (noopQueue) Subscribe(ctx context.Context, _ func(execution.Ref)) error {
+	<-ctx.Done()
+	return nil
+}
 
 func startTestServer(t *testing.T, options ...client.Option) *testServer {
 	t.Helper()

@@ -89,7 +89,7 @@ func TestClaudeSessionKeepsToolCalls(t *testing.T) {
 	}
 }
 
-// What the model answers decides how the owner sees the execution end.
+// What the model answers decides how the tenant sees the execution end.
 func TestClaudeRuns(t *testing.T) {
 	t.Parallel()
 	model := modelstub.Start(modelstub.ByPrompt(map[string]modelstub.Script{

@@ -21,8 +21,8 @@ func TestFaultPoisonMessages(t *testing.T) {
 	x := l.startExecutor(t)
 	for _, lane := range []string{"interactive", "batch"} {
 		for _, data := range []string{
-			"rubbish", "\x00\xff", "{}", "null", "[1]", `{"owner":"","executionId":""}`, `{"owner":"../x","executionId":"exe_1"}`,
-			`{"owner":"a/b/c","executionId":"d/e"}`, `{"owner":"ada","executionId":"exe_none"}`, `{"owner":"ada","executionId":"` + id.New(id.Execution) + `"}`, strings.Repeat("x", 1<<20),
+			"rubbish", "\x00\xff", "{}", "null", "[1]", `{"tenant":"","executionId":""}`, `{"tenant":"../x","executionId":"exe_1"}`,
+			`{"tenant":"a/b/c","executionId":"d/e"}`, `{"tenant":"ada","executionId":"exe_none"}`, `{"tenant":"ada","executionId":"` + id.New(id.Execution) + `"}`, strings.Repeat("x", 1<<20),
 		} {
 			_, err := l.pubsub.TopicAdminClient.Publish(t.Context(), &pubsubpb.PublishRequest{
 				Topic:    "projects/" + emulatortest.Project + "/topics/executions-" + lane,

@@ -53,7 +53,7 @@ func withFileRuntimes(t *testing.T) func(*app.Dev) {
 }
 
 // What a job writes to its output folder can be fetched afterwards: by name,
-// in parts, by its owner alone, and as nothing that a browser would run.
+// in parts, by its tenant alone, and as nothing that a browser would run.
 func TestOutputFiles(t *testing.T) {
 	t.Parallel()
 	a := start(t, withFileRuntimes(t))

@@ -36,7 +36,7 @@ func TestTenConcurrentRuns(t *testing.T) {
 	a.awaitNoContainers()
 }
 
-// The limits of the sandbox, as the owner of an execution sees them.
+// The limits of the sandbox, as the tenant of an execution sees them.
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	a := start(t)

@@ -71,7 +71,7 @@ func (f fields) mapField(name string) fields { return f[name].GetMapValue().GetF
 
 func (f fields) execution() *execution.Execution {
 	e := &execution.Execution{
-		ID: f.stringField("id"), Tenant: f.stringField("owner"), Kind: execution.Kind(f.stringField("kind")), Lane: execution.Lane(f.stringField("lane")), Status: execution.Status(f.stringField("status")),
+		ID: f.stringField("id"), Tenant: f.stringField("tenant"), Kind: execution.Kind(f.stringField("kind")), Lane: execution.Lane(f.stringField("lane")), Status: execution.Status(f.stringField("status")),
 		ConversationID: f.stringField("conversationId"), Turn: f.intField("turn"), BatchID: f.stringField("batchId"), RetryOf: f.stringField("retryOf"),
 		Attempt: f.intField("attempt"), FailedAttempts: f.intField("spent"), MaxAttempts: f.intField("maxAttempts"),
 		CancelRequested: f["cancelRequested"].GetBooleanValue(), Receipt: f.stringField("receipt"),

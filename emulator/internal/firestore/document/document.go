@@ -34,14 +34,14 @@ func (t Time) Proto() *timestamppb.Timestamp { return timestamppb.New(time.UnixM
 
 // Document is one version of a document. It is shared once made, and never changed.
 type Document struct {
-	Path           name.Path
-	Fields         map[string]*pb.Value
-	Create, Update Time
+	Path                   name.Path
+	Fields                 map[string]*pb.Value
+	CreateTime, UpdateTime Time
 }
 
 // Proto is the document as clients see it. It shares the fields.
 func (d *Document) Proto(db name.Database) *pb.Document {
-	return &pb.Document{Name: d.Path.In(db), Fields: d.Fields, CreateTime: d.Create.Proto(), UpdateTime: d.Update.Proto()}
+	return &pb.Document{Name: d.Path.ResourceName(db), Fields: d.Fields, CreateTime: d.CreateTime.Proto(), UpdateTime: d.UpdateTime.Proto()}
 }
 
 // CloneFields copies the fields deep enough for field.Set and field.Delete to work on.
@@ -66,7 +66,7 @@ func cloneMap(m map[string]*pb.Value) map[string]*pb.Value {
 }
 
 // ErrRecord says that bytes are no stored document.
-var ErrRecord = errors.New("document: malformed record")
+var ErrCorrupt = errors.New("document: malformed record")
 
 // headerSize is the two times in front of the fields.
 const headerSize = 16
@@ -74,8 +74,8 @@ const headerSize = 16
 // Encode is the form of a document on disk; the path is its key there.
 func (d *Document) Encode() ([]byte, error) {
 	b := make([]byte, headerSize, 512)
-	binary.BigEndian.PutUint64(b, uint64(d.Create))
-	binary.BigEndian.PutUint64(b[8:], uint64(d.Update))
+	binary.BigEndian.PutUint64(b, uint64(d.CreateTime))
+	binary.BigEndian.PutUint64(b[8:], uint64(d.UpdateTime))
 	b, err := proto.MarshalOptions{}.MarshalAppend(b, &pb.MapValue{Fields: d.Fields})
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", d.Path, err)
@@ -86,16 +86,16 @@ func (d *Document) Encode() ([]byte, error) {
 // Decode reads what Encode wrote. It keeps no part of b.
 func Decode(p name.Path, b []byte) (*Document, error) {
 	if len(b) < headerSize {
-		return nil, ErrRecord
+		return nil, ErrCorrupt
 	}
 	var m pb.MapValue
 	if err := proto.Unmarshal(b[headerSize:], &m); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrRecord, p, err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, p, err)
 	}
 	return &Document{
-		Path:   p,
-		Fields: m.GetFields(),
-		Create: Time(binary.BigEndian.Uint64(b)),
-		Update: Time(binary.BigEndian.Uint64(b[8:])),
+		Path:       p,
+		Fields:     m.GetFields(),
+		CreateTime: Time(binary.BigEndian.Uint64(b)),
+		UpdateTime: Time(binary.BigEndian.Uint64(b[8:])),
 	}, nil
 }

@@ -17,10 +17,10 @@ func sample() *document.Document {
 	inner := &pb.Value{ValueType: &pb.Value_MapValue{MapValue: &pb.MapValue{Fields: map[string]*pb.Value{
 		"x": {ValueType: &pb.Value_IntegerValue{IntegerValue: 1}},
 	}}}}
-	return &document.Document{Path: name.Path{"c", "d"}, Fields: map[string]*pb.Value{"m": inner}, Create: 5, Update: 7}
+	return &document.Document{Path: name.Path{"c", "d"}, Fields: map[string]*pb.Value{"m": inner}, CreateTime: 5, UpdateTime: 7}
 }
 
-func TestRecordIsReadBack(t *testing.T) {
+func TestEncodeDecodeRoundTrip(t *testing.T) {
 	b, err := sample().Encode()
 	require.NoError(t, err)
 	back, err := document.Decode(name.Path{"c", "d"}, b)
@@ -28,14 +28,14 @@ func TestRecordIsReadBack(t *testing.T) {
 	require.Empty(t, cmp.Diff(sample(), back, protocmp.Transform()))
 }
 
-func TestTimesAreCutToMicroseconds(t *testing.T) {
+func TestTimesAreTruncatedToMicroseconds(t *testing.T) {
 	at := time.Date(2030, 1, 1, 0, 0, 0, 123456789, time.UTC)
 	require.Equal(t, at.Truncate(time.Microsecond), document.TimeOf(at).Proto().AsTime())
 	require.Equal(t, document.TimeOf(at), document.ParseTime(document.TimeOf(at).Proto()))
 	require.Zero(t, document.ParseTime(nil))
 }
 
-func TestClonedFieldsAreApart(t *testing.T) {
+func TestCloneFieldsIsIndependent(t *testing.T) {
 	d := sample()
 	clone := d.CloneFields()
 	clone["m"].GetMapValue().Fields["x"] = nil
@@ -53,7 +53,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		d, err := document.Decode(name.Path{"c", "d"}, b)
 		if err != nil {
-			require.ErrorIs(t, err, document.ErrRecord)
+			require.ErrorIs(t, err, document.ErrCorrupt)
 			return
 		}
 		again, err := d.Encode()

@@ -15,7 +15,7 @@ import (
 )
 
 // maxBytes is the documented limit of a field path.
-const maxBytes = 1500
+const maxPathBytes = 1500
 
 // DocumentID is the field path that stands for the name of the document.
 const DocumentID = "__name__"
@@ -23,16 +23,16 @@ const DocumentID = "__name__"
 // Path is a way into nested maps, name by name.
 type Path []string
 
-var simple = regexp.MustCompile(`^[A-Za-z_][A-Za-z_0-9]*$`)
+var simpleName = regexp.MustCompile(`^[A-Za-z_][A-Za-z_0-9]*$`)
 
 // Parse reads the textual form: names joined by dots, each plain or quoted with backticks.
 func Parse(s string) (Path, error) {
-	if len(s) > maxBytes {
+	if len(s) > maxPathBytes {
 		return nil, invalid(s, "it is longer than 1500 bytes")
 	}
 	var p Path
 	for rest := s; ; {
-		part, after, err := next(s, rest)
+		part, after, err := nextSegment(s, rest)
 		if err != nil {
 			return nil, err
 		}
@@ -48,13 +48,13 @@ func Parse(s string) (Path, error) {
 }
 
 // next reads one name off the front of rest.
-func next(whole, rest string) (part, after string, err error) {
+func nextSegment(whole, rest string) (part, after string, err error) {
 	if !strings.HasPrefix(rest, "`") {
 		part, after = rest, ""
 		if i := strings.IndexByte(rest, '.'); i >= 0 {
 			part, after = rest[:i], rest[i:]
 		}
-		if !simple.MatchString(part) {
+		if !simpleName.MatchString(part) {
 			return "", "", invalid(whole, "a name that is not letters, digits and underscores must be quoted with backticks")
 		}
 		return part, after, nil
@@ -87,7 +87,7 @@ func invalid(s, why string) error {
 func (p Path) String() string {
 	parts := make([]string, len(p))
 	for i, s := range p {
-		if !simple.MatchString(s) {
+		if !simpleName.MatchString(s) {
 			s = "`" + strings.NewReplacer(`\`, `\\`, "`", "\\`").Replace(s) + "`"
 		}
 		parts[i] = s
@@ -106,8 +106,8 @@ func CheckName(s string) error {
 	switch {
 	case s == "":
 		return status.Error(codes.InvalidArgument, "A field name must not be empty.")
-	case len(s) > maxBytes:
-		return status.Errorf(codes.InvalidArgument, "A field name is %d bytes long; the limit is %d.", len(s), maxBytes)
+	case len(s) > maxPathBytes:
+		return status.Errorf(codes.InvalidArgument, "A field name is %d bytes long; the limit is %d.", len(s), maxPathBytes)
 	case !utf8.ValidString(s):
 		return status.Errorf(codes.InvalidArgument, "Field name %q is not valid UTF-8.", s)
 	case name.Reserved(s):
@@ -156,7 +156,7 @@ func Project(fields map[string]*pb.Value, mask []Path) map[string]*pb.Value {
 	}
 	out := map[string]*pb.Value{}
 	for _, p := range mask {
-		if v := Get(fields, p); v != nil && !covered(mask, p) {
+		if v := Get(fields, p); v != nil && !coveredByMask(mask, p) {
 			Set(out, p, v)
 		}
 	}
@@ -165,7 +165,7 @@ func Project(fields map[string]*pb.Value, mask []Path) map[string]*pb.Value {
 
 // covered says whether another path of the mask leads to a map that holds p. Its value is shared with the source of
 // the projection, and must not be written into.
-func covered(mask []Path, p Path) bool {
+func coveredByMask(mask []Path, p Path) bool {
 	return slices.ContainsFunc(mask, func(q Path) bool {
 		return len(q) < len(p) && slices.Equal(q, p[:len(q)])
 	})

@@ -43,7 +43,7 @@ func TestParse(t *testing.T) {
 
 var longest = strings.Repeat("a", 1500)
 
-func TestTextIsReadBack(t *testing.T) {
+func TestStringRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := field.Path(rapid.SliceOfN(rapid.StringN(1, 5, 20), 1, 4).Draw(t, "path"))
 		back, err := field.Parse(p.String())
@@ -73,7 +73,7 @@ func TestSetAndDelete(t *testing.T) {
 	require.Nil(t, field.Get(fields, field.Path{"a", "b", "c"}))
 }
 
-func TestProjectLeavesTheSourceAlone(t *testing.T) {
+func TestProjectDoesNotModifySource(t *testing.T) {
 	for _, tt := range []struct {
 		mask []field.Path
 		want map[string]*pb.Value

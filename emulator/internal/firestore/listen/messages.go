@@ -10,7 +10,7 @@ import (
 func targetChange(kind pb.TargetChange_TargetChangeType, at document.Time, ids ...int32) *pb.ListenResponse {
 	c := &pb.TargetChange{TargetChangeType: kind, TargetIds: ids}
 	if at != 0 {
-		c.ReadTime, c.ResumeToken = at.Proto(), token(at)
+		c.ReadTime, c.ResumeToken = at.Proto(), resumeToken(at)
 	}
 	return &pb.ListenResponse{ResponseType: &pb.ListenResponse_TargetChange{TargetChange: c}}
 }

@@ -15,84 +15,84 @@ import (
 
 // Stream is one Listen call and the targets it watches. It belongs to one goroutine.
 type Stream struct {
-	hub     *Hub
-	store   *store.Store
-	send    func(*pb.ListenResponse) error
-	inbox   *inbox
-	targets map[int32]*target
-	at      document.Time // newest commit told of
+	broadcaster *Broadcaster
+	store       *store.Store
+	send        func(*pb.ListenResponse) error
+	events      *eventQueue
+	targets     map[int32]*target
+	readTime    document.Time // newest commit told of
 }
 
 // NewStream makes a stream that answers through send. The caller closes it.
-func NewStream(h *Hub, s *store.Store, send func(*pb.ListenResponse) error) *Stream {
-	return &Stream{hub: h, store: s, send: send, inbox: newInbox(), targets: map[int32]*target{}}
+func NewStream(h *Broadcaster, s *store.Store, send func(*pb.ListenResponse) error) *Stream {
+	return &Stream{broadcaster: h, store: s, send: send, events: newEventQueue(), targets: map[int32]*target{}}
 }
 
 // Close stops watching.
 func (s *Stream) Close() {
 	for _, t := range s.targets {
-		s.hub.unwatch(s.inbox, t.topics)
+		s.broadcaster.unsubscribe(s.events, t.watchKeys)
 	}
 }
 
 // Changed has a token when there is something for Catchup to tell.
-func (s *Stream) Changed() <-chan struct{} { return s.inbox.ready }
+func (s *Stream) Changed() <-chan struct{} { return s.events.ready }
 
 // Request adds or removes a target.
-func (s *Stream) Request(ctx context.Context, r *pb.ListenRequest) error {
+func (s *Stream) HandleRequest(ctx context.Context, r *pb.ListenRequest) error {
 	db, err := name.ParseDatabase(r.GetDatabase())
 	if err != nil {
 		return err
 	}
 	switch change := r.GetTargetChange().(type) {
 	case *pb.ListenRequest_AddTarget:
-		return s.add(ctx, db, change.AddTarget)
+		return s.addTarget(ctx, db, change.AddTarget)
 	case *pb.ListenRequest_RemoveTarget:
-		return s.remove(change.RemoveTarget, nil)
+		return s.removeTarget(change.RemoveTarget, nil)
 	}
 	return status.Error(codes.InvalidArgument, "A listen request neither adds nor removes a target.")
 }
 
-func (s *Stream) add(ctx context.Context, db name.Database, r *pb.Target) error {
+func (s *Stream) addTarget(ctx context.Context, db name.Database, r *pb.Target) error {
 	if s.targets[r.GetTargetId()] != nil {
 		return status.Errorf(codes.InvalidArgument, "Target %d is there already.", r.GetTargetId())
 	}
 	t, err := parseTarget(db, r)
 	if err == nil && t.query != nil {
-		err = s.store.Prepare(t.query)
+		err = s.store.EnsureIndexes(t.query)
 	}
 	if err != nil {
 		if status.Code(err) == codes.Unknown {
 			return err
 		}
-		return s.refuse(r.GetTargetId(), err)
+		return s.sendTargetRemove(r.GetTargetId(), err)
 	}
 	// Watching begins before reading, so that no commit falls in between; what comes twice is told by its time.
-	s.hub.watch(s.inbox, t.topics)
+	s.broadcaster.subscribe(s.events, t.watchKeys)
 	s.targets[t.id] = t
 	if err := s.send(targetChange(pb.TargetChange_ADD, 0, t.id)); err != nil {
 		return err
 	}
-	if err := s.fill(ctx, t); err != nil {
+	if err := s.sendInitialState(ctx, t); err != nil {
 		return err
 	}
-	if err := s.send(targetChange(pb.TargetChange_CURRENT, t.at, t.id)); err != nil {
+	if err := s.send(targetChange(pb.TargetChange_CURRENT, t.readTime, t.id)); err != nil {
 		return err
 	}
 	if t.once {
-		if err := s.remove(t.id, nil); err != nil {
+		if err := s.removeTarget(t.id, nil); err != nil {
 			return err
 		}
 	}
-	return s.Catchup(ctx)
+	return s.SendChanges(ctx)
 }
 
 // fill brings the listener from what it has, nothing or the state of its resume token, to what is there now.
-func (s *Stream) fill(ctx context.Context, t *target) error {
-	if t.resume != 0 {
-		err := s.recall(t)
-		if errors.Is(err, store.ErrForgotten) || errors.Is(err, store.ErrFuture) {
-			t.resume = 0
+func (s *Stream) sendInitialState(ctx context.Context, t *target) error {
+	if t.resumeTime != 0 {
+		err := s.loadResumeState(t)
+		if errors.Is(err, store.ErrTooOld) || errors.Is(err, store.ErrInFuture) {
+			t.resumeTime = 0
 			err = s.send(targetChange(pb.TargetChange_RESET, 0, t.id))
 		}
 		if err != nil {
@@ -103,8 +103,8 @@ func (s *Stream) fill(ctx context.Context, t *target) error {
 		return err
 	}
 	for _, p := range t.documents { // a listener to a document waits to hear of its absence as well
-		if _, ok := t.known[p.String()]; !ok && t.resume == 0 {
-			if err := s.send(documentDelete(p.In(t.db), t.at, t.id)); err != nil {
+		if _, ok := t.sentVersions[p.String()]; !ok && t.resumeTime == 0 {
+			if err := s.send(documentDelete(p.ResourceName(t.db), t.readTime, t.id)); err != nil {
 				return err
 			}
 		}
@@ -113,8 +113,8 @@ func (s *Stream) fill(ctx context.Context, t *target) error {
 }
 
 // recall finds out what the listener had at its resume token.
-func (s *Stream) recall(t *target) error {
-	sn, err := s.store.SnapshotAt(t.db, t.resume)
+func (s *Stream) loadResumeState(t *target) error {
+	sn, err := s.store.SnapshotAt(t.db, t.resumeTime)
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func (s *Stream) recall(t *target) error {
 		return err
 	}
 	for _, d := range docs {
-		t.known[d.Path.String()] = d.Update
+		t.sentVersions[d.Path.String()] = d.UpdateTime
 	}
 	return nil
 }
@@ -133,30 +133,30 @@ func (s *Stream) recall(t *target) error {
 func (s *Stream) refresh(ctx context.Context, t *target) error {
 	sn := s.store.Snapshot()
 	defer sn.Close()
-	if err := sn.Durable(ctx); err != nil {
+	if err := sn.WaitDurable(ctx); err != nil {
 		return err
 	}
 	docs, err := t.read(sn)
 	if err != nil {
 		return err
 	}
-	t.at = sn.Time
-	gone := t.known
-	t.known = make(map[string]document.Time, len(docs))
+	t.readTime = sn.Time
+	removed := t.sentVersions
+	t.sentVersions = make(map[string]document.Time, len(docs))
 	for _, d := range docs {
 		key := d.Path.String()
-		before, had := gone[key]
-		delete(gone, key)
-		t.known[key] = d.Update
-		if had && before == d.Update {
+		before, sent := removed[key]
+		delete(removed, key)
+		t.sentVersions[key] = d.UpdateTime
+		if sent && before == d.UpdateTime {
 			continue
 		}
 		if err := s.send(t.documentChange(d)); err != nil {
 			return err
 		}
 	}
-	for key := range gone {
-		if err := s.leave(t, sn, key); err != nil {
+	for key := range removed {
+		if err := s.sendDocumentRemoval(t, sn, key); err != nil {
 			return err
 		}
 	}
@@ -164,7 +164,7 @@ func (s *Stream) refresh(ctx context.Context, t *target) error {
 }
 
 // leave tells that a document is not in the target any more, and whether it is gone altogether.
-func (s *Stream) leave(t *target, sn *store.Snapshot, key string) error {
+func (s *Stream) sendDocumentRemoval(t *target, sn *store.Snapshot, key string) error {
 	_, p, err := name.ParseDocument(t.db.String() + "/documents/" + key)
 	if err != nil {
 		return err
@@ -174,15 +174,15 @@ func (s *Stream) leave(t *target, sn *store.Snapshot, key string) error {
 		return err
 	}
 	if d == nil {
-		return s.send(documentDelete(p.In(t.db), sn.Time, t.id))
+		return s.send(documentDelete(p.ResourceName(t.db), sn.Time, t.id))
 	}
-	return s.send(documentRemove(p.In(t.db), sn.Time, t.id))
+	return s.send(documentRemove(p.ResourceName(t.db), sn.Time, t.id))
 }
 
 // Catchup tells of all commits so far, and then up to which time the listener knows everything.
-func (s *Stream) Catchup(ctx context.Context) error {
+func (s *Stream) SendChanges(ctx context.Context) error {
 	for {
-		events, ok := s.inbox.take()
+		events, ok := s.events.drain()
 		if !ok {
 			return status.Error(codes.Unavailable, "The listener was too slow and must start over from its resume token.")
 		}
@@ -190,65 +190,65 @@ func (s *Stream) Catchup(ctx context.Context) error {
 			break
 		}
 		for _, e := range events {
-			s.at = max(s.at, e.Time)
+			s.readTime = max(s.readTime, e.Time)
 			for _, t := range s.targets {
-				if err := s.tell(ctx, t, e); err != nil {
+				if err := s.sendEvent(ctx, t, e); err != nil {
 					return err
 				}
 			}
 		}
 	}
 	for _, t := range s.targets {
-		s.at = max(s.at, t.at)
+		s.readTime = max(s.readTime, t.readTime)
 	}
-	return s.send(targetChange(pb.TargetChange_NO_CHANGE, s.at))
+	return s.send(targetChange(pb.TargetChange_NO_CHANGE, s.readTime))
 }
 
 // tell passes one commit on to one target.
-func (s *Stream) tell(ctx context.Context, t *target, e store.Event) error {
-	if e.Time <= t.at || e.Database != t.db {
+func (s *Stream) sendEvent(ctx context.Context, t *target, e store.Event) error {
+	if e.Time <= t.readTime || e.Database != t.db {
 		return nil
 	}
 	for _, c := range e.Changes {
-		if !t.concerns(c) {
+		if !t.affectedBy(c) {
 			continue
 		}
-		if t.limited() {
+		if t.hasLimitOrOffset() {
 			return s.refresh(ctx, t)
 		}
-		if err := s.send(t.message(c, e.Time)); err != nil {
+		if err := s.send(t.changeResponse(c, e.Time)); err != nil {
 			return err
 		}
 	}
-	t.at = e.Time
+	t.readTime = e.Time
 	return nil
 }
 
 // message tells one change, which concerns the target, and notes what the listener then has.
-func (t *target) message(c store.Change, at document.Time) *pb.ListenResponse {
-	if t.holds(c.New) {
-		t.known[c.Path.String()] = c.New.Update
+func (t *target) changeResponse(c store.Change, at document.Time) *pb.ListenResponse {
+	if t.matches(c.New) {
+		t.sentVersions[c.Path.String()] = c.New.UpdateTime
 		return t.documentChange(c.New)
 	}
-	delete(t.known, c.Path.String())
+	delete(t.sentVersions, c.Path.String())
 	if c.New == nil {
-		return documentDelete(c.Path.In(t.db), at, t.id)
+		return documentDelete(c.Path.ResourceName(t.db), at, t.id)
 	}
-	return documentRemove(c.Path.In(t.db), at, t.id)
+	return documentRemove(c.Path.ResourceName(t.db), at, t.id)
 }
 
-func (s *Stream) remove(id int32, cause error) error {
+func (s *Stream) removeTarget(id int32, cause error) error {
 	t := s.targets[id]
 	if t == nil {
 		return nil
 	}
-	s.hub.unwatch(s.inbox, t.topics)
+	s.broadcaster.unsubscribe(s.events, t.watchKeys)
 	delete(s.targets, id)
-	return s.refuse(id, cause)
+	return s.sendTargetRemove(id, cause)
 }
 
 // refuse tells the listener that a target is not watched, and why where that was not its own wish.
-func (s *Stream) refuse(id int32, cause error) error {
+func (s *Stream) sendTargetRemove(id int32, cause error) error {
 	m := targetChange(pb.TargetChange_REMOVE, 0, id)
 	if cause != nil {
 		m.GetTargetChange().Cause = status.Convert(cause).Proto()

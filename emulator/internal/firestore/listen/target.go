@@ -16,23 +16,23 @@ import (
 
 // target is one thing a stream watches, and what its listener has been told of it.
 type target struct {
-	id        int32
-	once      bool
-	db        name.Database
-	query     *query.Query // nil: documents
-	documents []name.Path
-	topics    []topic
-	resume    document.Time // zero: the listener has nothing yet
+	id         int32
+	once       bool
+	db         name.Database
+	query      *query.Query // nil: documents
+	documents  []name.Path
+	watchKeys  []watchKey
+	resumeTime document.Time // zero: the listener has nothing yet
 
-	at    document.Time            // the listener knows everything up to this commit
-	known map[string]document.Time // update times of the documents the listener has
+	readTime     document.Time            // the listener knows everything up to this commit
+	sentVersions map[string]document.Time // update times of the documents the listener has
 }
 
 // token is a resume token: the time up to which the listener knows everything.
-func token(t document.Time) []byte { return binary.BigEndian.AppendUint64(nil, uint64(t)) }
+func resumeToken(t document.Time) []byte { return binary.BigEndian.AppendUint64(nil, uint64(t)) }
 
 func parseTarget(db name.Database, t *pb.Target) (*target, error) {
-	out := &target{id: t.GetTargetId(), once: t.GetOnce(), db: db, known: map[string]document.Time{}}
+	out := &target{id: t.GetTargetId(), once: t.GetOnce(), db: db, sentVersions: map[string]document.Time{}}
 	if err := out.parseResume(t); err != nil {
 		return nil, err
 	}
@@ -51,12 +51,12 @@ func (t *target) parseResume(from *pb.Target) error {
 		switch len(r.ResumeToken) {
 		case 0:
 		case 8:
-			t.resume = document.Time(binary.BigEndian.Uint64(r.ResumeToken))
+			t.resumeTime = document.Time(binary.BigEndian.Uint64(r.ResumeToken))
 		default:
 			return status.Error(codes.InvalidArgument, "The resume token is not one of this server's.")
 		}
 	case *pb.Target_ReadTime:
-		t.resume = document.ParseTime(r.ReadTime)
+		t.resumeTime = document.ParseTime(r.ReadTime)
 	}
 	return nil
 }
@@ -74,7 +74,7 @@ func (t *target) parseDocuments(names []string) error {
 			return status.Errorf(codes.InvalidArgument, "Document %q is not in database %q.", full, t.db)
 		}
 		t.documents = append(t.documents, p)
-		t.topics = append(t.topics, topic{database: t.db, document: p.String()})
+		t.watchKeys = append(t.watchKeys, watchKey{database: t.db, document: p.String()})
 	}
 	return nil
 }
@@ -90,7 +90,7 @@ func (t *target) parseQuery(from *pb.Target_QueryTarget) error {
 	if t.query, err = query.Parse(db, parent, from.GetStructuredQuery()); err != nil {
 		return err
 	}
-	t.topics = []topic{{database: db, collection: t.query.Collection}}
+	t.watchKeys = []watchKey{{database: db, collection: t.query.Collection}}
 	return nil
 }
 
@@ -109,7 +109,7 @@ func (t *target) read(sn *store.Snapshot) ([]*document.Document, error) {
 		}
 		return out, nil
 	}
-	for d, err := range sn.Run(t.query) {
+	for d, err := range sn.RunQuery(t.query) {
 		if err != nil {
 			return nil, err
 		}
@@ -119,15 +119,15 @@ func (t *target) read(sn *store.Snapshot) ([]*document.Document, error) {
 }
 
 // concerns says whether a change can change what the target consists of.
-func (t *target) concerns(c store.Change) bool {
+func (t *target) affectedBy(c store.Change) bool {
 	if t.query == nil {
 		return slices.ContainsFunc(t.documents, func(p name.Path) bool { return name.Compare(p, c.Path) == 0 })
 	}
-	return t.holds(c.Old) || t.holds(c.New)
+	return t.matches(c.Old) || t.matches(c.New)
 }
 
 // holds says whether a document belongs to the target, limits aside.
-func (t *target) holds(d *document.Document) bool {
+func (t *target) matches(d *document.Document) bool {
 	switch {
 	case d == nil:
 		return false
@@ -138,6 +138,6 @@ func (t *target) holds(d *document.Document) bool {
 }
 
 // limited says whether what the target consists of cannot be told from one change at a time.
-func (t *target) limited() bool {
+func (t *target) hasLimitOrOffset() bool {
 	return t.query != nil && (t.query.Limit > 0 || t.query.Offset > 0)
 }

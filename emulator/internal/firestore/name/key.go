@@ -11,12 +11,12 @@ import (
 // Marks of the parts of an encoded path. A path ends where its bytes end, so that the encoding of a path is a prefix
 // of the encodings of what lies below it.
 const (
-	numericMark = 0x01
-	stringMark  = 0x02
+	numericTag = 0x01
+	stringTag  = 0x02
 )
 
 // ErrKey says that bytes are no encoded path.
-var ErrKey = errors.New("name: malformed key")
+var ErrMalformedKey = errors.New("name: malformed key")
 
 // NumericID reads the number of an ID of the form __id7__, which other systems' numeric keys are imported as.
 func NumericID(id string) (int64, bool) {
@@ -36,11 +36,11 @@ func NumericID(id string) (int64, bool) {
 func AppendKey(b []byte, p Path) []byte {
 	for _, id := range p {
 		if n, ok := NumericID(id); ok {
-			b = append(b, numericMark)
+			b = append(b, numericTag)
 			b = binary.BigEndian.AppendUint64(b, uint64(n)^1<<63)
 			continue
 		}
-		b = append(b, stringMark)
+		b = append(b, stringTag)
 		b = AppendString(b, id)
 	}
 	return b
@@ -53,21 +53,21 @@ func ParseKey(b []byte) (Path, error) {
 		mark := b[0]
 		b = b[1:]
 		switch mark {
-		case numericMark:
+		case numericTag:
 			if len(b) < 8 {
-				return nil, ErrKey
+				return nil, ErrMalformedKey
 			}
 			n := int64(binary.BigEndian.Uint64(b) ^ 1<<63)
 			p = append(p, "__id"+strconv.FormatInt(n, 10)+"__")
 			b = b[8:]
-		case stringMark:
+		case stringTag:
 			s, rest, err := ParseString(b)
 			if err != nil {
 				return nil, err
 			}
 			p, b = append(p, s), rest
 		default:
-			return nil, ErrKey
+			return nil, ErrMalformedKey
 		}
 	}
 	return p, nil
@@ -118,8 +118,8 @@ func ParseString(b []byte) (string, []byte, error) {
 			s = append(append(s, b[:i]...), 0)
 			b, i = b[i+2:], -1
 		default:
-			return "", nil, ErrKey
+			return "", nil, ErrMalformedKey
 		}
 	}
-	return "", nil, ErrKey
+	return "", nil, ErrMalformedKey
 }

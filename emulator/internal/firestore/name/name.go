@@ -14,9 +14,9 @@ import (
 
 // Limits as documented under "Collections, documents, and fields".
 const (
-	maxSegment = 1500    // bytes of one ID
-	maxName    = 6 << 10 // bytes of a whole document name
-	maxDepth   = 100     // collections below one another
+	maxIDBytes   = 1500    // bytes of one ID
+	maxNameBytes = 6 << 10 // bytes of a whole document name
+	maxDepth     = 100     // collections below one another
 )
 
 // Database is the name of a database: projects/{project}/databases/{database}.
@@ -51,7 +51,7 @@ func (p Path) HasPrefix(q Path) bool { return len(p) >= len(q) && slices.Equal(p
 func (p Path) String() string { return strings.Join(p, "/") }
 
 // In is the full resource name of the path in a database.
-func (p Path) In(d Database) string {
+func (p Path) ResourceName(d Database) string {
 	if len(p) == 0 {
 		return d.String() + "/documents"
 	}
@@ -80,7 +80,7 @@ func CompareID(a, b string) int {
 
 // ParseDatabase reads projects/{project}/databases/{database}.
 func ParseDatabase(s string) (Database, error) {
-	d, rest, err := split(s)
+	d, rest, err := splitDatabase(s)
 	if err != nil || rest != "" {
 		return Database{}, malformed("database", s)
 	}
@@ -101,7 +101,7 @@ func ParseDocument(s string) (Database, Path, error) {
 
 // ParseParent reads the full name of a document or of the root of the documents.
 func ParseParent(s string) (Database, Path, error) {
-	d, rest, err := split(s)
+	d, rest, err := splitDatabase(s)
 	if err != nil {
 		return d, nil, malformed("document", s)
 	}
@@ -112,8 +112,8 @@ func ParseParent(s string) (Database, Path, error) {
 	if !ok {
 		return d, nil, malformed("document", s)
 	}
-	if len(s) > maxName {
-		return d, nil, status.Errorf(codes.InvalidArgument, "The document name is %d bytes long; the limit is %d.", len(s), maxName)
+	if len(s) > maxNameBytes {
+		return d, nil, status.Errorf(codes.InvalidArgument, "The document name is %d bytes long; the limit is %d.", len(s), maxNameBytes)
 	}
 	p := Path(strings.Split(rest, "/"))
 	if len(p) > 2*maxDepth {
@@ -132,8 +132,8 @@ func CheckID(id string) error {
 	switch {
 	case id == "":
 		return status.Error(codes.InvalidArgument, "A resource ID must not be empty.")
-	case len(id) > maxSegment:
-		return status.Errorf(codes.InvalidArgument, "A resource ID is %d bytes long; the limit is %d.", len(id), maxSegment)
+	case len(id) > maxIDBytes:
+		return status.Errorf(codes.InvalidArgument, "A resource ID is %d bytes long; the limit is %d.", len(id), maxIDBytes)
 	case id == "." || id == "..":
 		return status.Errorf(codes.InvalidArgument, "Resource ID %q is not allowed.", id)
 	case strings.Contains(id, "/"):
@@ -153,7 +153,7 @@ func Reserved(s string) bool {
 }
 
 // split reads the database part of a name and returns what follows it.
-func split(s string) (Database, string, error) {
+func splitDatabase(s string) (Database, string, error) {
 	parts := strings.SplitN(s, "/", 5)
 	if len(parts) < 4 || parts[0] != "projects" || parts[2] != "databases" || parts[1] == "" || parts[3] == "" {
 		return Database{}, "", fmt.Errorf("%q does not begin with a database", s)

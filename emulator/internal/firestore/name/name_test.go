@@ -41,7 +41,7 @@ func TestParse(t *testing.T) {
 		require.Equal(t, tt.parent, err == nil, "%s: %v", tt.in, err)
 		if tt.parent {
 			require.Equal(t, tt.path, p)
-			require.Equal(t, tt.in, p.In(db))
+			require.Equal(t, tt.in, p.ResourceName(db))
 		} else {
 			require.Equal(t, codes.InvalidArgument, status.Code(err))
 		}
@@ -55,7 +55,7 @@ var genPath = rapid.Custom(func(t *rapid.T) name.Path {
 	return rapid.SliceOfN(id, 0, 5).Draw(t, "path")
 })
 
-func TestKeysOrderAsPathsDo(t *testing.T) {
+func TestKeyOrderMatchesPathOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := genPath.Draw(t, "a"), genPath.Draw(t, "b")
 		ka, kb := name.AppendKey(nil, a), name.AppendKey(nil, b)
@@ -72,7 +72,7 @@ func FuzzParseKey(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := name.ParseKey(b)
 		if err != nil {
-			require.ErrorIs(t, err, name.ErrKey)
+			require.ErrorIs(t, err, name.ErrMalformedKey)
 			return
 		}
 		back, err := name.ParseKey(name.AppendKey(nil, p))

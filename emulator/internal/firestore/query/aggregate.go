@@ -20,12 +20,12 @@ const maxAggregations = 5
 type Aggregations []*aggregation
 
 type aggregation struct {
-	alias string
-	path  field.Path // empty: count documents
-	mean  bool
-	upTo  int64 // of a count; zero: no bound
-	n     int64
-	total total
+	alias   string
+	path    field.Path // empty: count documents
+	average bool
+	upTo    int64 // of a count; zero: no bound
+	n       int64
+	total   total
 }
 
 // ParseAggregations reads what an aggregation query asks for.
@@ -66,7 +66,7 @@ func parseAggregation(a *pb.StructuredAggregationQuery_Aggregation) (*aggregatio
 	case *pb.StructuredAggregationQuery_Aggregation_Sum_:
 		on = t.Sum.GetField()
 	case *pb.StructuredAggregationQuery_Aggregation_Avg_:
-		on, out.mean = t.Avg.GetField(), true
+		on, out.average = t.Avg.GetField(), true
 	default:
 		return nil, invalid("an aggregation has no operator")
 	}
@@ -76,17 +76,17 @@ func parseAggregation(a *pb.StructuredAggregationQuery_Aggregation) (*aggregatio
 }
 
 // Narrow stops a query early where counts up to a bound are all that is asked for.
-func (as Aggregations) Narrow(q *Query) *Query {
-	most := 0
+func (as Aggregations) LimitQuery(q *Query) *Query {
+	maxCount := 0
 	for _, a := range as {
 		if a.path != nil || a.upTo == 0 {
 			return q
 		}
-		most = max(most, int(a.upTo))
+		maxCount = max(maxCount, int(a.upTo))
 	}
 	out := *q
-	if q.Limit == 0 || most < q.Limit {
-		out.Limit = most
+	if q.Limit == 0 || maxCount < q.Limit {
+		out.Limit = maxCount
 	}
 	return &out
 }
@@ -97,7 +97,7 @@ func (as Aggregations) OnlyCount() bool {
 }
 
 // AddUnread counts documents; see OnlyCount.
-func (as Aggregations) AddUnread(n int) {
+func (as Aggregations) AddCount(n int) {
 	for _, a := range as {
 		a.n += int64(n)
 	}
@@ -132,7 +132,7 @@ func (a *aggregation) result() *pb.Value {
 		return value.Int(min(a.n, a.upTo))
 	case a.path == nil:
 		return value.Int(a.n)
-	case !a.mean:
+	case !a.average:
 		return a.total.value()
 	case a.n == 0:
 		return value.Null
@@ -143,39 +143,39 @@ func (a *aggregation) result() *pb.Value {
 // total sums integers exactly, and doubles with the error of each step carried along (Neumaier), so that the result
 // does not hang on the order of the documents.
 type total struct {
-	whole      big.Int
-	rest, lost float64
-	double     bool // a double was among the numbers
+	intSum                 big.Int
+	floatSum, compensation float64
+	hasDouble              bool // a double was among the numbers
 }
 
 func (t *total) add(v *pb.Value) {
 	if n, ok := v.GetValueType().(*pb.Value_IntegerValue); ok {
-		t.whole.Add(&t.whole, big.NewInt(n.IntegerValue))
+		t.intSum.Add(&t.intSum, big.NewInt(n.IntegerValue))
 		return
 	}
-	t.double = true
+	t.hasDouble = true
 	f := v.GetDoubleValue()
-	sum := t.rest + f
+	sum := t.floatSum + f
 	switch {
 	case math.IsInf(sum, 0) || math.IsNaN(sum):
-		t.lost = 0
-	case math.Abs(t.rest) >= math.Abs(f):
-		t.lost += (t.rest - sum) + f
+		t.compensation = 0
+	case math.Abs(t.floatSum) >= math.Abs(f):
+		t.compensation += (t.floatSum - sum) + f
 	default:
-		t.lost += (f - sum) + t.rest
+		t.compensation += (f - sum) + t.floatSum
 	}
-	t.rest = sum
+	t.floatSum = sum
 }
 
 func (t *total) float() float64 {
-	f, _ := new(big.Float).SetInt(&t.whole).Float64()
-	return f + (t.rest + t.lost)
+	f, _ := new(big.Float).SetInt(&t.intSum).Float64()
+	return f + (t.floatSum + t.compensation)
 }
 
 // value is an integer where all numbers were and their sum is one of 64 bits.
 func (t *total) value() *pb.Value {
-	if t.double || !t.whole.IsInt64() {
+	if t.hasDouble || !t.intSum.IsInt64() {
 		return value.Double(t.float())
 	}
-	return value.Int(t.whole.Int64())
+	return value.Int(t.intSum.Int64())
 }

@@ -34,7 +34,7 @@ func (f Any) Match(db name.Database, d *document.Document) bool {
 }
 
 // Term compares one field with a value. The unary filters are terms with null or NaN as their value.
-type Term struct {
+type FieldFilter struct {
 	Path  field.Path
 	Op    Op
 	Value *pb.Value
@@ -58,7 +58,7 @@ const (
 )
 
 // Match implements Filter. A missing field matches nothing, not even not-equal.
-func (t Term) Match(db name.Database, d *document.Document) bool {
+func (t FieldFilter) Match(db name.Database, d *document.Document) bool {
 	v := valueAt(db, d, t.Path)
 	if v == nil {
 		return false
@@ -70,14 +70,14 @@ func (t Term) Match(db name.Database, d *document.Document) bool {
 		// Null is unequal to nothing, except where null itself is asked for.
 		return !value.IsNull(v) && !value.Equal(v, t.Value)
 	case In:
-		return contains(t.list(), v)
+		return contains(t.values(), v)
 	case NotIn:
-		return !value.IsNull(v) && !slices.ContainsFunc(t.list(), value.IsNull) && !contains(t.list(), v)
+		return !value.IsNull(v) && !slices.ContainsFunc(t.values(), value.IsNull) && !contains(t.values(), v)
 	case ArrayContains:
 		return contains(v.GetArrayValue().GetValues(), t.Value)
 	case ArrayContainsAny:
 		elements := v.GetArrayValue().GetValues()
-		return slices.ContainsFunc(t.list(), func(w *pb.Value) bool { return contains(elements, w) })
+		return slices.ContainsFunc(t.values(), func(w *pb.Value) bool { return contains(elements, w) })
 	}
 	if value.KindOf(v) != value.KindOf(t.Value) {
 		return false
@@ -97,7 +97,7 @@ func (t Term) Match(db name.Database, d *document.Document) bool {
 }
 
 // inequality says whether the term adds an implicit order by its field.
-func (t Term) inequality() bool {
+func (t FieldFilter) inequality() bool {
 	switch t.Op {
 	case Less, LessOrEqual, Greater, GreaterOrEqual, NotEqual, NotIn:
 		return true
@@ -105,36 +105,36 @@ func (t Term) inequality() bool {
 	return false
 }
 
-func (t Term) list() []*pb.Value { return t.Value.GetArrayValue().GetValues() }
+func (t FieldFilter) values() []*pb.Value { return t.Value.GetArrayValue().GetValues() }
 
 func contains(vs []*pb.Value, v *pb.Value) bool {
 	return slices.ContainsFunc(vs, func(e *pb.Value) bool { return value.Equal(e, v) })
 }
 
 // terms calls f with every term of a filter.
-func terms(filter Filter, f func(Term)) {
+func forEachFieldFilter(filter Filter, f func(FieldFilter)) {
 	switch g := filter.(type) {
-	case Term:
+	case FieldFilter:
 		f(g)
 	case All:
 		for _, h := range g {
-			terms(h, f)
+			forEachFieldFilter(h, f)
 		}
 	case Any:
 		for _, h := range g {
-			terms(h, f)
+			forEachFieldFilter(h, f)
 		}
 	}
 }
 
 // Disjuncts writes a filter as alternatives, each a list of terms that must all hold: in and array-contains-any
 // become one alternative for each value. There are at most limit, else ok is false.
-func Disjuncts(filter Filter, limit int) (out [][]Term, ok bool) {
+func Disjuncts(filter Filter, limit int) (out [][]FieldFilter, ok bool) {
 	switch f := filter.(type) {
 	case nil:
-		return [][]Term{nil}, true
-	case Term:
-		return expand(f), true
+		return [][]FieldFilter{nil}, true
+	case FieldFilter:
+		return expandIn(f), true
 	case Any:
 		for _, g := range f {
 			more, ok := Disjuncts(g, limit)
@@ -145,33 +145,33 @@ func Disjuncts(filter Filter, limit int) (out [][]Term, ok bool) {
 		}
 		return out, true
 	case All:
-		out = [][]Term{nil}
+		out = [][]FieldFilter{nil}
 		for _, g := range f {
 			more, ok := Disjuncts(g, limit)
 			if !ok || len(out)*len(more) > limit {
 				return nil, false
 			}
-			out = product(out, more)
+			out = crossProduct(out, more)
 		}
 		return out, true
 	}
 	return nil, false
 }
 
-func expand(t Term) [][]Term {
+func expandIn(t FieldFilter) [][]FieldFilter {
 	op, many := map[Op]Op{In: Equal, ArrayContainsAny: ArrayContains}[t.Op]
 	if !many {
-		return [][]Term{{t}}
+		return [][]FieldFilter{{t}}
 	}
-	var out [][]Term
-	for _, v := range t.list() {
-		out = append(out, []Term{{Path: t.Path, Op: op, Value: v}})
+	var out [][]FieldFilter
+	for _, v := range t.values() {
+		out = append(out, []FieldFilter{{Path: t.Path, Op: op, Value: v}})
 	}
 	return out
 }
 
-func product(as, bs [][]Term) [][]Term {
-	out := make([][]Term, 0, len(as)*len(bs))
+func crossProduct(as, bs [][]FieldFilter) [][]FieldFilter {
+	out := make([][]FieldFilter, 0, len(as)*len(bs))
 	for _, a := range as {
 		for _, b := range bs {
 			out = append(out, slices.Concat(a, b))

@@ -19,9 +19,9 @@ import (
 func FuzzQuery(f *testing.F) {
 	at := value.Reference("projects/p/databases/d/documents/c/d")
 	for _, q := range []*pb.StructuredQuery{
-		in(&pb.StructuredQuery{Where: all(term("a", query.In, value.Array([]*pb.Value{value.Int(1), value.NaN})), term("b", query.Less, value.Int(2)))}),
-		in(&pb.StructuredQuery{Where: term("__name__", query.Greater, at), OrderBy: []*pb.StructuredQuery_Order{order("__name__", desc)}, StartAt: &pb.Cursor{Values: []*pb.Value{at}}}),
-		in(&pb.StructuredQuery{Where: term("a", query.NotIn, value.Array([]*pb.Value{{}})), OrderBy: []*pb.StructuredQuery_Order{order("a", asc)}, EndAt: &pb.Cursor{Values: []*pb.Value{value.Null}}}),
+		fromCollection(&pb.StructuredQuery{Where: all(term("a", query.In, value.Array([]*pb.Value{value.Int(1), value.NaN})), term("b", query.Less, value.Int(2)))}),
+		fromCollection(&pb.StructuredQuery{Where: term("__name__", query.Greater, at), OrderBy: []*pb.StructuredQuery_Order{order("__name__", desc)}, StartAt: &pb.Cursor{Values: []*pb.Value{at}}}),
+		fromCollection(&pb.StructuredQuery{Where: term("a", query.NotIn, value.Array([]*pb.Value{{}})), OrderBy: []*pb.StructuredQuery_Order{order("a", asc)}, EndAt: &pb.Cursor{Values: []*pb.Value{value.Null}}}),
 	} {
 		b, err := proto.Marshal(q)
 		require.NoError(f, err)

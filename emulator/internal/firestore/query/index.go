@@ -60,12 +60,12 @@ func (x *Index) Keys(prefix []byte, d *document.Document) [][]byte {
 		if c.Elements {
 			values = distinct(v.GetArrayValue().GetValues())
 		}
-		keys = extend(keys, c, values)
+		keys = appendValues(keys, c, values)
 	}
 	return keys
 }
 
-func extend(keys [][]byte, c Component, values []*pb.Value) [][]byte {
+func appendValues(keys [][]byte, c Component, values []*pb.Value) [][]byte {
 	out := make([][]byte, 0, len(keys)*len(values))
 	for _, k := range keys {
 		for _, v := range values {

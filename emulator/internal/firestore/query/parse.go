@@ -75,7 +75,7 @@ func (q *Query) parseOrder(s *pb.StructuredQuery) error {
 		}
 	}
 	var implied []field.Path
-	terms(q.Filter, func(t Term) {
+	forEachFieldFilter(q.Filter, func(t FieldFilter) {
 		if t.inequality() && !t.Path.IsDocumentID() {
 			implied = append(implied, t.Path)
 		}

@@ -11,7 +11,7 @@ import (
 const (
 	maxDisjunctions = 30
 	maxInequalities = 10 // fields with a range, not-equal or not-in
-	maxValues       = 30 // of in and array-contains-any
+	maxInValues     = 30 // of in and array-contains-any
 	maxNotIn        = 10 // values of not-in
 )
 
@@ -19,33 +19,33 @@ func (q *Query) parseFilter(s *pb.StructuredQuery) error {
 	if s.GetWhere() == nil {
 		return nil
 	}
-	f, err := q.filter(s.GetWhere())
+	f, err := q.parseFilterNode(s.GetWhere())
 	if err != nil {
 		return err
 	}
 	q.Filter = f
-	return q.checkFilter()
+	return q.checkFilterLimits()
 }
 
-func (q *Query) filter(f *pb.StructuredQuery_Filter) (Filter, error) {
+func (q *Query) parseFilterNode(f *pb.StructuredQuery_Filter) (Filter, error) {
 	switch t := f.GetFilterType().(type) {
 	case *pb.StructuredQuery_Filter_CompositeFilter:
-		return q.composite(t.CompositeFilter)
+		return q.parseComposite(t.CompositeFilter)
 	case *pb.StructuredQuery_Filter_FieldFilter:
-		return q.term(t.FieldFilter)
+		return q.parseFieldFilter(t.FieldFilter)
 	case *pb.StructuredQuery_Filter_UnaryFilter:
-		return unary(t.UnaryFilter)
+		return parseUnary(t.UnaryFilter)
 	}
 	return nil, invalid("a filter has no type")
 }
 
-func (q *Query) composite(c *pb.StructuredQuery_CompositeFilter) (Filter, error) {
+func (q *Query) parseComposite(c *pb.StructuredQuery_CompositeFilter) (Filter, error) {
 	if len(c.GetFilters()) == 0 {
 		return nil, invalid("a composite filter is empty")
 	}
 	parts := make([]Filter, 0, len(c.GetFilters()))
 	for _, f := range c.GetFilters() {
-		part, err := q.filter(f)
+		part, err := q.parseFilterNode(f)
 		if err != nil {
 			return nil, err
 		}
@@ -60,7 +60,7 @@ func (q *Query) composite(c *pb.StructuredQuery_CompositeFilter) (Filter, error)
 	return nil, invalid("a composite filter has no operator")
 }
 
-func unary(u *pb.StructuredQuery_UnaryFilter) (Filter, error) {
+func parseUnary(u *pb.StructuredQuery_UnaryFilter) (Filter, error) {
 	p, err := field.Parse(u.GetField().GetFieldPath())
 	if err != nil {
 		return nil, err
@@ -70,47 +70,47 @@ func unary(u *pb.StructuredQuery_UnaryFilter) (Filter, error) {
 	}
 	switch u.GetOp() {
 	case pb.StructuredQuery_UnaryFilter_IS_NULL:
-		return Term{Path: p, Op: Equal, Value: value.Null}, nil
+		return FieldFilter{Path: p, Op: Equal, Value: value.Null}, nil
 	case pb.StructuredQuery_UnaryFilter_IS_NOT_NULL:
-		return Term{Path: p, Op: NotEqual, Value: value.Null}, nil
+		return FieldFilter{Path: p, Op: NotEqual, Value: value.Null}, nil
 	case pb.StructuredQuery_UnaryFilter_IS_NAN:
-		return Term{Path: p, Op: Equal, Value: value.NaN}, nil
+		return FieldFilter{Path: p, Op: Equal, Value: value.NaN}, nil
 	case pb.StructuredQuery_UnaryFilter_IS_NOT_NAN:
-		return Term{Path: p, Op: NotEqual, Value: value.NaN}, nil
+		return FieldFilter{Path: p, Op: NotEqual, Value: value.NaN}, nil
 	}
 	return nil, invalid("a unary filter has no operator")
 }
 
-func (q *Query) term(f *pb.StructuredQuery_FieldFilter) (Filter, error) {
+func (q *Query) parseFieldFilter(f *pb.StructuredQuery_FieldFilter) (Filter, error) {
 	p, err := field.Parse(f.GetField().GetFieldPath())
 	if err != nil {
 		return nil, err
 	}
-	t := Term{Path: p, Op: f.GetOp(), Value: f.GetValue()}
+	t := FieldFilter{Path: p, Op: f.GetOp(), Value: f.GetValue()}
 	switch {
 	case t.Op == pb.StructuredQuery_FieldFilter_OPERATOR_UNSPECIFIED:
 		return nil, invalid("a field filter has no operator")
 	case value.KindOf(t.Value) == 0:
 		return nil, invalid("the filter on %s has no value", p)
 	}
-	limits := map[Op]int{In: maxValues, ArrayContainsAny: maxValues, NotIn: maxNotIn}
+	limits := map[Op]int{In: maxInValues, ArrayContainsAny: maxInValues, NotIn: maxNotIn}
 	if limit, ok := limits[t.Op]; ok {
-		if n := len(t.list()); n == 0 || n > limit {
+		if n := len(t.values()); n == 0 || n > limit {
 			return nil, invalid("%s needs an array of 1 to %d values", t.Op, limit)
 		}
 	}
 	if p.IsDocumentID() {
-		return t, q.checkNameTerm(t)
+		return t, q.checkNameFilter(t)
 	}
 	return t, nil
 }
 
-func (q *Query) checkNameTerm(t Term) error {
+func (q *Query) checkNameFilter(t FieldFilter) error {
 	switch t.Op {
 	case ArrayContains, ArrayContainsAny:
 		return invalid("__name__ is no array")
 	case In, NotIn:
-		for _, v := range t.list() {
+		for _, v := range t.values() {
 			if err := q.checkReference(v); err != nil {
 				return err
 			}
@@ -121,7 +121,7 @@ func (q *Query) checkNameTerm(t Term) error {
 }
 
 // checkFilter holds the documented limits of whole queries.
-func (q *Query) checkFilter() error {
+func (q *Query) checkFilterLimits() error {
 	disjuncts, ok := Disjuncts(q.Filter, maxDisjunctions)
 	if !ok {
 		return invalid("it has more than %d disjunctions", maxDisjunctions)
@@ -139,7 +139,7 @@ func (q *Query) checkFilter() error {
 	}
 	count := map[Op]int{}
 	fields := map[string]bool{}
-	terms(q.Filter, func(t Term) {
+	forEachFieldFilter(q.Filter, func(t FieldFilter) {
 		count[t.Op]++
 		if t.inequality() {
 			fields[t.Path.String()] = true

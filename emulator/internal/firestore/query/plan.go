@@ -28,34 +28,34 @@ func (q *Query) Plan() []Range {
 	disjuncts, _ := Disjuncts(q.Filter, maxDisjunctions)
 	out := make([]Range, 0, len(disjuncts))
 	for _, d := range disjuncts {
-		out = append(out, q.plan(d))
+		out = append(out, q.planDisjunct(d))
 	}
 	return out
 }
 
 // plan lays the fields with an equality first, then the fields of the order. Keys end in the document's name in
 // ascending order; a query that wants it descending reads the mirrored index from its end.
-func (q *Query) plan(conjuncts []Term) Range {
-	reverse := q.nameDesc()
+func (q *Query) planDisjunct(conjuncts []FieldFilter) Range {
+	reverse := q.nameDescending()
 	if q.Collection == "" { // documents of several collections have no keys in common
 		return Range{Reverse: reverse}
 	}
 	index := &Index{Database: q.Database, Collection: q.Collection, Descendants: q.Descendants}
 	var prefix []byte
-	fixed := map[string]*pb.Value{}
-	picked := equalities(conjuncts)
-	for _, t := range picked {
+	equalValues := map[string]*pb.Value{}
+	equals := equalities(conjuncts)
+	for _, t := range equals {
 		index.Equal = append(index.Equal, Component{Path: t.Path, Elements: t.Op == ArrayContains})
 		prefix = value.AppendKey(prefix, t.Value)
 		if t.Op == Equal {
-			fixed[t.Path.String()] = t.Value
+			equalValues[t.Path.String()] = t.Value
 		}
 	}
 	for _, o := range q.Order {
 		if o.Path.IsDocumentID() {
 			break
 		}
-		if fixed[o.Path.String()] == nil {
+		if equalValues[o.Path.String()] == nil {
 			index.Order = append(index.Order, Component{Path: o.Path, Desc: o.Desc != reverse})
 		}
 	}
@@ -63,55 +63,55 @@ func (q *Query) plan(conjuncts []Term) Range {
 	if len(index.Equal)+len(index.Order) == 0 {
 		r.Index = nil
 	}
-	b := bounds{q: q, fixed: fixed, prefix: prefix, reverse: reverse}
-	r.Lower, r.Upper = b.find(conjuncts)
-	r.Exact = b.exact(conjuncts, picked)
+	b := rangeBuilder{q: q, equalValues: equalValues, prefix: prefix, reverse: reverse}
+	r.Lower, r.Upper = b.keyBounds(conjuncts)
+	r.Exact = b.exact(conjuncts, equals)
 	return r
 }
 
 // nameDesc is the direction of the order by name, which every query has.
-func (q *Query) nameDesc() bool {
+func (q *Query) nameDescending() bool {
 	i := slices.IndexFunc(q.Order, func(o Order) bool { return o.Path.IsDocumentID() })
 	return q.Order[i].Desc
 }
 
 // equalities picks one equality for each field, in the order of the fields, so that the same set of fields always
 // asks for the same index. Of the filters on arrays it picks the only one.
-func equalities(conjuncts []Term) []Term {
-	var out []Term
+func equalities(conjuncts []FieldFilter) []FieldFilter {
+	var out []FieldFilter
 	for _, t := range conjuncts {
 		if (t.Op == Equal || t.Op == ArrayContains) && !t.Path.IsDocumentID() {
 			out = append(out, t)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Term) int {
+	slices.SortStableFunc(out, func(a, b FieldFilter) int {
 		if c := field.Compare(a.Path, b.Path); c != 0 {
 			return c
 		}
 		return int(a.Op) - int(b.Op)
 	})
-	return slices.CompactFunc(out, func(a, b Term) bool { return a.Op == b.Op && slices.Equal(a.Path, b.Path) })
+	return slices.CompactFunc(out, func(a, b FieldFilter) bool { return a.Op == b.Op && slices.Equal(a.Path, b.Path) })
 }
 
 // bounds narrows a range by the cursors and by the inequalities on the first order.
-type bounds struct {
-	q       *Query
-	fixed   map[string]*pb.Value
-	prefix  []byte
-	reverse bool
+type rangeBuilder struct {
+	q           *Query
+	equalValues map[string]*pb.Value
+	prefix      []byte
+	reverse     bool
 }
 
-func (b bounds) find(conjuncts []Term) (lower, upper []byte) {
+func (b rangeBuilder) keyBounds(conjuncts []FieldFilter) (lower, upper []byte) {
 	lower, upper = b.prefix, name.PrefixEnd(b.prefix)
 	first, last := b.q.Start, b.q.End
 	if b.reverse {
 		first, last = last, first
 	}
 	if first != nil {
-		lower = larger(lower, b.key(first.Values))
+		lower = maxKey(lower, b.cursorKey(first.Values))
 	}
 	if last != nil {
-		upper = smaller(upper, name.PrefixEnd(b.key(last.Values)))
+		upper = minUpperKey(upper, name.PrefixEnd(b.cursorKey(last.Values)))
 	}
 	o, ok := b.firstOrder()
 	if !ok {
@@ -121,16 +121,16 @@ func (b bounds) find(conjuncts []Term) (lower, upper []byte) {
 		if !slices.Equal(t.Path, o.Path) {
 			continue
 		}
-		lo, hi := b.term(t, o)
-		lower, upper = larger(lower, lo), smaller(upper, hi)
+		lo, hi := b.filterBounds(t, o)
+		lower, upper = maxKey(lower, lo), minUpperKey(upper, hi)
 	}
 	return lower, upper
 }
 
 // firstOrder is the first order that an equality does not settle.
-func (b bounds) firstOrder() (Order, bool) {
+func (b rangeBuilder) firstOrder() (Order, bool) {
 	for _, o := range b.q.Order {
-		if b.fixed[o.Path.String()] == nil {
+		if b.equalValues[o.Path.String()] == nil {
 			return o, true
 		}
 	}
@@ -138,18 +138,18 @@ func (b bounds) firstOrder() (Order, bool) {
 }
 
 // exact says whether the range leaves nothing of the filter to be checked.
-func (b bounds) exact(conjuncts, picked []Term) bool {
+func (b rangeBuilder) exact(conjuncts, equals []FieldFilter) bool {
 	if !b.q.Order[len(b.q.Order)-1].Path.IsDocumentID() {
 		return false // fields ordered after the name must be there, but are not in the index
 	}
 	first, _ := b.firstOrder()
 	for _, t := range conjuncts {
-		if t.Path.IsDocumentID() || cutOff(t.Value) {
+		if t.Path.IsDocumentID() || truncated(t.Value) {
 			return false
 		}
 		switch t.Op {
 		case Equal, ArrayContains:
-			if !slices.ContainsFunc(picked, func(p Term) bool {
+			if !slices.ContainsFunc(equals, func(p FieldFilter) bool {
 				return p.Op == t.Op && slices.Equal(p.Path, t.Path) && value.Equal(p.Value, t.Value)
 			}) {
 				return false
@@ -166,20 +166,20 @@ func (b bounds) exact(conjuncts, picked []Term) bool {
 }
 
 // cutOff says whether the key of a value may stand for others as well.
-func cutOff(v *pb.Value) bool { return len(value.AppendKey(nil, v)) >= value.MaxKey }
+func truncated(v *pb.Value) bool { return len(value.AppendKey(nil, v)) >= value.MaxKeyBytes }
 
 // term is the range that one filter on the first order leaves. Values of other kinds than the filter's do not match.
-func (b bounds) term(t Term, o Order) (lower, upper []byte) {
+func (b rangeBuilder) filterBounds(t FieldFilter, o Order) (lower, upper []byte) {
 	desc := o.Desc != b.reverse
-	at := b.component(slices.Clone(b.prefix), o, t.Value)
+	key := b.appendComponent(slices.Clone(b.prefix), o, t.Value)
 	if t.Path.IsDocumentID() {
 		switch t.Op {
 		case Equal:
-			return at, name.PrefixEnd(at)
+			return key, name.PrefixEnd(key)
 		case Greater, GreaterOrEqual:
-			return at, nil
+			return key, nil
 		case Less, LessOrEqual:
-			return nil, name.PrefixEnd(at)
+			return nil, name.PrefixEnd(key)
 		}
 		return nil, nil
 	}
@@ -187,51 +187,51 @@ func (b bounds) term(t Term, o Order) (lower, upper []byte) {
 	if desc {
 		kind = ^kind
 	}
-	bracket := append(slices.Clone(b.prefix), kind)
-	before, behind := at, name.PrefixEnd(at)
-	if cutOff(t.Value) { // its key may be that of a match
+	kindPrefix := append(slices.Clone(b.prefix), kind)
+	before, after := key, name.PrefixEnd(key)
+	if truncated(t.Value) { // its key may be that of a match
 		switch {
 		case t.Op == Greater && !desc, t.Op == Less && desc:
-			behind = at
+			after = key
 		case t.Op == Less, t.Op == Greater:
-			before = name.PrefixEnd(at)
+			before = name.PrefixEnd(key)
 		}
 	}
 	switch {
 	case t.Op == Less && !desc, t.Op == Greater && desc:
-		return bracket, before
+		return kindPrefix, before
 	case t.Op == LessOrEqual && !desc, t.Op == GreaterOrEqual && desc:
-		return bracket, behind
+		return kindPrefix, after
 	case t.Op == Greater, t.Op == Less:
-		return behind, name.PrefixEnd(bracket)
+		return after, name.PrefixEnd(kindPrefix)
 	case t.Op == GreaterOrEqual, t.Op == LessOrEqual:
-		return before, name.PrefixEnd(bracket)
+		return before, name.PrefixEnd(kindPrefix)
 	}
 	return nil, nil
 }
 
 // key is where the values of a cursor lie. It stops at a value that an equality contradicts, and at one that is cut
 // off: the key is then only as exact as its first part.
-func (b bounds) key(values []*pb.Value) []byte {
+func (b rangeBuilder) cursorKey(values []*pb.Value) []byte {
 	key := slices.Clone(b.prefix)
 	for i, v := range values {
 		o := b.q.Order[i]
-		if fixed := b.fixed[o.Path.String()]; fixed != nil {
+		if fixed := b.equalValues[o.Path.String()]; fixed != nil {
 			if !value.Equal(fixed, v) {
 				break
 			}
 			continue
 		}
 		before := len(key)
-		key = b.component(key, o, v)
-		if o.Path.IsDocumentID() || len(key)-before >= value.MaxKey {
+		key = b.appendComponent(key, o, v)
+		if o.Path.IsDocumentID() || len(key)-before >= value.MaxKeyBytes {
 			break
 		}
 	}
 	return key
 }
 
-func (b bounds) component(key []byte, o Order, v *pb.Value) []byte {
+func (b rangeBuilder) appendComponent(key []byte, o Order, v *pb.Value) []byte {
 	switch {
 	case o.Path.IsDocumentID():
 		_, p, _ := name.ParseDocument(v.GetReferenceValue()) // checked when the query was parsed
@@ -242,7 +242,7 @@ func (b bounds) component(key []byte, o Order, v *pb.Value) []byte {
 	return value.AppendKey(key, v)
 }
 
-func larger(a, b []byte) []byte {
+func maxKey(a, b []byte) []byte {
 	if slices.Compare(a, b) < 0 {
 		return b
 	}
@@ -250,7 +250,7 @@ func larger(a, b []byte) []byte {
 }
 
 // smaller treats nil as the end of all keys.
-func smaller(a, b []byte) []byte {
+func minUpperKey(a, b []byte) []byte {
 	if a == nil || (b != nil && slices.Compare(b, a) < 0) {
 		return b
 	}

@@ -115,7 +115,7 @@ func (q *Query) compareCursor(d *document.Document, c *Cursor) int {
 }
 
 // After is the cursor just behind a document of the result.
-func (q *Query) After(d *document.Document) *pb.Cursor {
+func (q *Query) CursorAfter(d *document.Document) *pb.Cursor {
 	out := &pb.Cursor{}
 	for _, o := range q.Order {
 		out.Values = append(out.Values, valueAt(q.Database, d, o.Path))
@@ -139,7 +139,7 @@ func (q *Query) LimitOr(n int) int { return cmp.Or(q.Limit, n) }
 // valueAt is the value of a field, which may be the document's name; nil where it has none.
 func valueAt(db name.Database, d *document.Document, p field.Path) *pb.Value {
 	if p.IsDocumentID() {
-		return value.Reference(d.Path.In(db))
+		return value.Reference(d.Path.ResourceName(db))
 	}
 	return field.Get(d.Fields, p)
 }

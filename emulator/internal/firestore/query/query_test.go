@@ -42,7 +42,7 @@ const (
 	desc = pb.StructuredQuery_DESCENDING
 )
 
-func in(s *pb.StructuredQuery) *pb.StructuredQuery {
+func fromCollection(s *pb.StructuredQuery) *pb.StructuredQuery {
 	s.From = []*pb.StructuredQuery_CollectionSelector{{CollectionId: "c"}}
 	return s
 }
@@ -64,30 +64,30 @@ func TestImplicitOrders(t *testing.T) {
 			[]query.Order{{Path: field.Path{"a"}, Desc: true}, {Path: field.Path{"__name__"}}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			q, err := query.Parse(database, nil, in(tt.query))
+			q, err := query.Parse(database, nil, fromCollection(tt.query))
 			require.NoError(t, err)
 			require.Empty(t, cmp.Diff(tt.want, q.Order))
 		})
 	}
 }
 
-func TestRefused(t *testing.T) {
+func TestParseInvalid(t *testing.T) {
 	one := value.Int(1)
 	tests := map[string]*pb.StructuredQuery{
-		"no operator":            in(&pb.StructuredQuery{Where: term("a", 0, one)}),
-		"no value":               in(&pb.StructuredQuery{Where: term("a", query.Equal, &pb.Value{})}),
-		"in without array":       in(&pb.StructuredQuery{Where: term("a", query.In, one)}),
-		"empty composite":        in(&pb.StructuredQuery{Where: all()}),
-		"empty filter":           in(&pb.StructuredQuery{Where: &pb.StructuredQuery_Filter{}}),
-		"name against text":      in(&pb.StructuredQuery{Where: term("__name__", query.Equal, one)}),
-		"name in another place":  in(&pb.StructuredQuery{Where: term("__name__", query.Equal, value.Reference("projects/x/databases/d/documents/c/d"))}),
-		"name as array":          in(&pb.StructuredQuery{Where: term("__name__", query.ArrayContains, value.Reference("projects/p/databases/d/documents/c/d"))}),
-		"malformed field":        in(&pb.StructuredQuery{Where: term("a..b", query.Equal, one)}),
-		"malformed order":        in(&pb.StructuredQuery{OrderBy: []*pb.StructuredQuery_Order{order("", asc)}}),
-		"malformed projection":   in(&pb.StructuredQuery{Select: &pb.StructuredQuery_Projection{Fields: []*pb.StructuredQuery_FieldReference{ref("")}}}),
-		"cursor longer than key": in(&pb.StructuredQuery{StartAt: &pb.Cursor{Values: []*pb.Value{one, one}}}),
-		"cursor by name of text": in(&pb.StructuredQuery{EndAt: &pb.Cursor{Values: []*pb.Value{one}}}),
-		"limit of zero":          in(&pb.StructuredQuery{Limit: wrapperspb.Int32(0)}),
+		"no operator":            fromCollection(&pb.StructuredQuery{Where: term("a", 0, one)}),
+		"no value":               fromCollection(&pb.StructuredQuery{Where: term("a", query.Equal, &pb.Value{})}),
+		"in without array":       fromCollection(&pb.StructuredQuery{Where: term("a", query.In, one)}),
+		"empty composite":        fromCollection(&pb.StructuredQuery{Where: all()}),
+		"empty filter":           fromCollection(&pb.StructuredQuery{Where: &pb.StructuredQuery_Filter{}}),
+		"name against text":      fromCollection(&pb.StructuredQuery{Where: term("__name__", query.Equal, one)}),
+		"name in another place":  fromCollection(&pb.StructuredQuery{Where: term("__name__", query.Equal, value.Reference("projects/x/databases/d/documents/c/d"))}),
+		"name as array":          fromCollection(&pb.StructuredQuery{Where: term("__name__", query.ArrayContains, value.Reference("projects/p/databases/d/documents/c/d"))}),
+		"malformed field":        fromCollection(&pb.StructuredQuery{Where: term("a..b", query.Equal, one)}),
+		"malformed order":        fromCollection(&pb.StructuredQuery{OrderBy: []*pb.StructuredQuery_Order{order("", asc)}}),
+		"malformed projection":   fromCollection(&pb.StructuredQuery{Select: &pb.StructuredQuery_Projection{Fields: []*pb.StructuredQuery_FieldReference{ref("")}}}),
+		"cursor longer than key": fromCollection(&pb.StructuredQuery{StartAt: &pb.Cursor{Values: []*pb.Value{one, one}}}),
+		"cursor by name of text": fromCollection(&pb.StructuredQuery{EndAt: &pb.Cursor{Values: []*pb.Value{one}}}),
+		"limit of zero":          fromCollection(&pb.StructuredQuery{Limit: wrapperspb.Int32(0)}),
 		"nameless collection":    {From: []*pb.StructuredQuery_CollectionSelector{{}}},
 		"reserved collection":    {From: []*pb.StructuredQuery_CollectionSelector{{CollectionId: "__c__"}}},
 	}
@@ -126,7 +126,7 @@ func TestPlans(t *testing.T) {
 			&query.Index{Order: []query.Component{{Path: field.Path{"a"}}, {Path: field.Path{"b"}}}}, false, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			q, err := query.Parse(database, nil, in(tt.query))
+			q, err := query.Parse(database, nil, fromCollection(tt.query))
 			require.NoError(t, err)
 			plan := q.Plan()
 			require.Len(t, plan, 1)
@@ -158,7 +158,7 @@ func TestIndexKeys(t *testing.T) {
 	require.Empty(t, index(query.Component{Path: a}).Keys(nil, other))
 }
 
-func TestAggregationsNarrowTheQuery(t *testing.T) {
+func TestAggregationsLimitTheQuery(t *testing.T) {
 	count := func(upTo int64) *pb.StructuredAggregationQuery_Aggregation {
 		c := &pb.StructuredAggregationQuery_Aggregation_Count{}
 		if upTo > 0 {
@@ -180,7 +180,7 @@ func TestAggregationsNarrowTheQuery(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			as, err := query.ParseAggregations(tt.ask)
 			require.NoError(t, err)
-			require.Equal(t, tt.want, as.Narrow(&query.Query{}).Limit)
+			require.Equal(t, tt.want, as.LimitQuery(&query.Query{}).Limit)
 			for range 10 {
 				as.Add(&document.Document{})
 			}
@@ -194,7 +194,7 @@ func TestAggregationsNarrowTheQuery(t *testing.T) {
 }
 
 // TestSumsDoNotHangOnTheOrder adds numbers that naive addition loses.
-func TestSumsDoNotHangOnTheOrder(t *testing.T) {
+func TestSumsDoNotDependOnOrder(t *testing.T) {
 	for _, numbers := range [][]*pb.Value{
 		{value.Double(1e100), value.Double(1), value.Double(-1e100)},
 		{value.Double(1), value.Double(1e100), value.Double(-1e100)},

@@ -17,23 +17,23 @@ import (
 func (sn *Snapshot) Children(db name.Database, under name.Path) ([]string, error) {
 	ids := map[string]bool{}
 	var err error
-	if sn.past {
-		err = sn.childrenThen(db, under, ids)
+	if sn.historical {
+		err = sn.pastChildren(db, under, ids)
 	} else {
-		err = sn.childrenNow(db, under, ids)
+		err = sn.currentChildren(db, under, ids)
 	}
 	return slices.SortedFunc(maps.Keys(ids), name.CompareID), err
 }
 
 // childrenNow jumps from each child to the next, once for each collection ID of the database.
-func (sn *Snapshot) childrenNow(db name.Database, under name.Path, ids map[string]bool) error {
+func (sn *Snapshot) currentChildren(db name.Database, under name.Path, ids map[string]bool) error {
 	collections, err := sn.collectionIDs(db)
 	if err != nil {
 		return err
 	}
 	for _, c := range collections {
-		prefix := documentsKey(db, c)
-		err := sn.jump(name.AppendKey(slices.Clone(prefix), under), func(key []byte) ([]byte, error) {
+		prefix := documentsPrefix(db, c)
+		err := sn.skipScan(name.AppendKey(slices.Clone(prefix), under), func(key []byte) ([]byte, error) {
 			p, err := pathOf(prefix, key)
 			if err != nil {
 				return nil, err
@@ -52,9 +52,9 @@ func (sn *Snapshot) childrenNow(db name.Database, under name.Path, ids map[strin
 	return nil
 }
 
-func (sn *Snapshot) childrenThen(db name.Database, under name.Path, ids map[string]bool) error {
+func (sn *Snapshot) pastChildren(db name.Database, under name.Path, ids map[string]bool) error {
 	all := &query.Query{Database: db, Parent: under[:len(under)-len(under)%2], Descendants: true}
-	for d, err := range sn.everything(all) {
+	for d, err := range sn.scanAll(all) {
 		if err != nil {
 			return err
 		}
@@ -67,20 +67,20 @@ func (sn *Snapshot) childrenThen(db name.Database, under name.Path, ids map[stri
 
 // collectionIDs lists the collection IDs in use anywhere in a database.
 func (sn *Snapshot) collectionIDs(db name.Database) (ids []string, err error) {
-	prefix := documentsKey(db, "")
-	err = sn.jump(prefix, func(key []byte) ([]byte, error) {
+	prefix := documentsPrefix(db, "")
+	err = sn.skipScan(prefix, func(key []byte) ([]byte, error) {
 		id, _, err := name.ParseString(key[len(prefix):])
 		if err != nil {
-			return nil, errKey
+			return nil, errMalformedKey
 		}
 		ids = append(ids, id)
-		return name.PrefixEnd(documentsKey(db, id)), nil
+		return name.PrefixEnd(documentsPrefix(db, id)), nil
 	})
 	return ids, err
 }
 
 // jump visits keys with a prefix; visit returns where to go on.
-func (sn *Snapshot) jump(prefix []byte, visit func(key []byte) (next []byte, err error)) (err error) {
+func (sn *Snapshot) skipScan(prefix []byte, visit func(key []byte) (next []byte, err error)) (err error) {
 	it, err := sn.reader.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: name.PrefixEnd(prefix)})
 	if err != nil {
 		return fmt.Errorf("list: %w", err)

@@ -27,16 +27,16 @@ type WriteResult struct {
 }
 
 // Pending is a commit that everybody sees but that may not be on disk yet.
-type Pending struct {
+type PendingCommit struct {
 	Result
-	entry *entry
+	queued *queuedCommit
 }
 
 // Wait returns once the commit is on disk. Leaving early does not undo it.
-func (p *Pending) Wait(ctx context.Context) error {
+func (p *PendingCommit) Wait(ctx context.Context) error {
 	select {
-	case <-p.entry.done:
-		return p.entry.err
+	case <-p.queued.done:
+		return p.queued.err
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -44,56 +44,56 @@ func (p *Pending) Wait(ctx context.Context) error {
 
 // Start applies writes one after another, all or none, and makes them visible. guard, where given, runs before, on
 // the documents as they are at that moment; nothing changes between it and the writes.
-func (s *Store) Start(db name.Database, writes []write.Write, guard func(*View) error) (*Pending, error) {
+func (s *Store) CommitAsync(db name.Database, writes []write.Write, validate func(*View) error) (*PendingCommit, error) {
 	s.commitMu.Lock()
 	defer s.commitMu.Unlock()
 	v := &View{reader: s.db, db: db}
-	if guard != nil {
-		if err := guard(v); err != nil {
+	if validate != nil {
+		if err := validate(v); err != nil {
 			return nil, err
 		}
 	}
-	now := s.reserve()
-	c := change{view: v, now: now, docs: map[string]*Change{}}
+	now := s.reserveCommitTime()
+	c := commitBuilder{view: v, now: now, changes: map[string]*Change{}}
 	result := Result{Time: now, Writes: make([]WriteResult, 0, len(writes))}
 	for _, w := range writes {
 		r, d, err := c.apply(w)
 		if err != nil {
-			s.abandon()
+			s.releaseCommitTime()
 			return nil, err
 		}
 		result.Writes, result.Last = append(result.Writes, r), d
 	}
-	batch, changes, err := s.prepare(c)
+	batch, changes, err := s.buildBatch(c)
 	if err != nil {
-		s.abandon()
+		s.releaseCommitTime()
 		return nil, err
 	}
-	entry, err := s.publish(Event{Time: now, Database: db, Changes: changes}, batch)
+	entry, err := s.applyBatch(Event{Time: now, Database: db, Changes: changes}, batch)
 	if err != nil {
 		return nil, err
 	}
-	return &Pending{Result: result, entry: entry}, nil
+	return &PendingCommit{Result: result, queued: entry}, nil
 }
 
 // change collects what a commit does before any of it is visible.
-type change struct {
-	view  *View
-	now   document.Time
-	docs  map[string]*Change
-	order []*Change
+type commitBuilder struct {
+	view    *View
+	now     document.Time
+	changes map[string]*Change
+	order   []*Change
 }
 
-func (c *change) apply(w write.Write) (WriteResult, *document.Document, error) {
+func (c *commitBuilder) apply(w write.Write) (WriteResult, *document.Document, error) {
 	key := w.Path.String()
-	d := c.docs[key]
+	d := c.changes[key]
 	if d == nil {
 		old, err := c.view.Get(w.Path)
 		if err != nil {
 			return WriteResult{}, nil, err
 		}
 		d = &Change{Path: w.Path, Old: old, New: old}
-		c.docs[key] = d
+		c.changes[key] = d
 		c.order = append(c.order, d)
 	}
 	next, transforms, err := w.Apply(d.New, c.now)
@@ -103,13 +103,13 @@ func (c *change) apply(w write.Write) (WriteResult, *document.Document, error) {
 	d.New = next
 	r := WriteResult{Transforms: transforms}
 	if next != nil {
-		r.Update = next.Update
+		r.Update = next.UpdateTime
 	}
 	return r, next, nil
 }
 
 // prepare writes the changes, the keys of indexes and the history into a batch; nil where nothing changes.
-func (s *Store) prepare(c change) (*pebble.Batch, []Change, error) {
+func (s *Store) buildBatch(c commitBuilder) (*pebble.Batch, []Change, error) {
 	var changes []Change
 	batch := s.db.NewBatch()
 	history := historyKey(c.view.db, c.now)
@@ -118,7 +118,7 @@ func (s *Store) prepare(c change) (*pebble.Batch, []Change, error) {
 			continue
 		}
 		changes = append(changes, *d)
-		if err := s.put(batch, c.view.db, history, d); err != nil {
+		if err := s.putChange(batch, c.view.db, history, d); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -129,7 +129,7 @@ func (s *Store) prepare(c change) (*pebble.Batch, []Change, error) {
 	return batch, changes, err
 }
 
-func (s *Store) put(batch *pebble.Batch, db name.Database, history []byte, d *Change) error {
+func (s *Store) putChange(batch *pebble.Batch, db name.Database, history []byte, d *Change) error {
 	var before []byte
 	if d.Old != nil {
 		var err error
@@ -137,8 +137,8 @@ func (s *Store) put(batch *pebble.Batch, db name.Database, history []byte, d *Ch
 			return err
 		}
 	}
-	past := name.AppendKey(name.AppendString(history[:len(history):len(history)], d.Path.Collection()), d.Path)
-	if err := batch.Set(past, before, nil); err != nil {
+	key := name.AppendKey(name.AppendString(history[:len(history):len(history)], d.Path.Collection()), d.Path)
+	if err := batch.Set(key, before, nil); err != nil {
 		return err
 	}
 	if err := s.indexes.put(batch, db, d); err != nil {
@@ -155,22 +155,22 @@ func (s *Store) put(batch *pebble.Batch, db name.Database, history []byte, d *Ch
 }
 
 // publish makes a commit visible and queues it for the disk.
-func (s *Store) publish(event Event, batch *pebble.Batch) (*entry, error) {
+func (s *Store) applyBatch(event Event, batch *pebble.Batch) (*queuedCommit, error) {
 	s.clockMu.Lock()
 	defer s.clockMu.Unlock()
-	s.inFlight = 0
+	s.inFlightTime = 0
 	if batch != nil {
 		if err := s.db.ApplyNoSyncWait(batch, pebble.Sync); err != nil {
 			return nil, fmt.Errorf("apply a commit: %w", err)
 		}
 	}
-	s.latest = max(s.latest, event.Time)
-	return s.feed.push(event, batch), nil
+	s.latestTime = max(s.latestTime, event.Time)
+	return s.syncQueue.push(event, batch), nil
 }
 
 // abandon gives up the reserved time.
-func (s *Store) abandon() {
+func (s *Store) releaseCommitTime() {
 	s.clockMu.Lock()
-	s.inFlight = 0
+	s.inFlightTime = 0
 	s.clockMu.Unlock()
 }

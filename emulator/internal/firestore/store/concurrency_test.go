@@ -20,17 +20,17 @@ import (
 )
 
 // byNumber is a query that needs an index.
-func byNumber(n int64) *query.Query {
+func numberQuery(n int64) *query.Query {
 	return &query.Query{
 		Database: database, Collection: "c",
-		Filter: query.Term{Path: field.Path{"n"}, Op: query.Equal, Value: value.Int(n)},
+		Filter: query.FieldFilter{Path: field.Path{"n"}, Op: query.Equal, Value: value.Int(n)},
 		Order:  []query.Order{{Path: field.Path{"m"}}, {Path: field.Path{field.DocumentID}}},
 	}
 }
 
 // TestIndexIsBuiltBetweenCommits builds an index while documents come, move within it and go.
 func TestIndexIsBuiltBetweenCommits(t *testing.T) {
-	s := open(t, store.Options{FreeScan: 1})
+	s := open(t, store.Options{ScanLimit: 1})
 	at := func(i int) name.Path { return name.Path{"c", fmt.Sprintf("%04d", i)} }
 	const docs = 1000
 	for i := range docs {
@@ -41,7 +41,7 @@ func TestIndexIsBuiltBetweenCommits(t *testing.T) {
 	building.Store(true)
 	g.Go(func() error {
 		defer building.Store(false)
-		return s.Prepare(byNumber(1))
+		return s.EnsureIndexes(numberQuery(1))
 	})
 	for i := 0; building.Load() || i < docs; i++ {
 		switch i % 3 {
@@ -59,9 +59,9 @@ func TestIndexIsBuiltBetweenCommits(t *testing.T) {
 	defer sn.Close()
 	all := &query.Query{Database: database, Collection: "c", Order: []query.Order{{Path: field.Path{field.DocumentID}}}}
 	for n := range int64(2) {
-		q := byNumber(n)
+		q := numberQuery(n)
 		var want []*document.Document
-		for d, err := range sn.Run(all) {
+		for d, err := range sn.RunQuery(all) {
 			require.NoError(t, err)
 			if q.Matches(d) {
 				want = append(want, d)
@@ -74,7 +74,7 @@ func TestIndexIsBuiltBetweenCommits(t *testing.T) {
 }
 
 // TestSnapshotsHoldExactlyTheCommitsUpToTheirTime takes snapshots among commits that each move a pair of documents.
-func TestSnapshotsHoldExactlyTheCommitsUpToTheirTime(t *testing.T) {
+func TestSnapshotContainsCommitsUpToItsTime(t *testing.T) {
 	s := open(t, store.Options{})
 	var mu sync.Mutex
 	var times []document.Time
@@ -100,7 +100,7 @@ func TestSnapshotsHoldExactlyTheCommitsUpToTheirTime(t *testing.T) {
 			d, err := sn.Get(database, name.Path{"c", id})
 			require.NoError(t, err)
 			if d != nil {
-				seen[i] = d.Update
+				seen[i] = d.UpdateTime
 			}
 		}
 		looks = append(looks, look{sn.Time, seen[0], seen[1]})
@@ -120,7 +120,7 @@ func TestSnapshotsHoldExactlyTheCommitsUpToTheirTime(t *testing.T) {
 	}
 }
 
-func TestCommitsAreToldInOrderOnceOnDisk(t *testing.T) {
+func TestOnCommitRunsInOrderAfterSync(t *testing.T) {
 	var mu sync.Mutex
 	var told []store.Event
 	s := open(t, store.Options{OnCommit: func(e store.Event) {
@@ -151,7 +151,7 @@ func TestCommitsAreToldInOrderOnceOnDisk(t *testing.T) {
 	require.True(t, slices.IsSortedFunc(told, func(a, b store.Event) int { return int(a.Time - b.Time) }))
 }
 
-func TestHistoryIsForgotten(t *testing.T) {
+func TestTrimHistory(t *testing.T) {
 	s := open(t, store.Options{})
 	p := name.Path{"c", "d"}
 	var times []document.Time
@@ -172,12 +172,12 @@ func TestHistoryIsForgotten(t *testing.T) {
 		require.NoError(t, err)
 		require.EqualValues(t, i, n)
 	}
-	require.NoError(t, s.Trim(times[1]))
+	require.NoError(t, s.TrimHistory(times[1]))
 	_, err := read(times[0])
-	require.ErrorIs(t, err, store.ErrForgotten)
+	require.ErrorIs(t, err, store.ErrTooOld)
 	n, err := read(times[1])
 	require.NoError(t, err)
 	require.EqualValues(t, 1, n)
 	_, err = read(times[3] + 1e12)
-	require.ErrorIs(t, err, store.ErrFuture)
+	require.ErrorIs(t, err, store.ErrInFuture)
 }

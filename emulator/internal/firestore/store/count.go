@@ -11,7 +11,7 @@ import (
 
 // Count counts what Run would yield from keys alone; ok is false where the documents themselves have to be read.
 func (sn *Snapshot) Count(q *query.Query) (n int, ok bool, err error) {
-	if sn.past || q.Collection == "" || q.Start != nil || q.End != nil {
+	if sn.historical || q.Collection == "" || q.Start != nil || q.End != nil {
 		return 0, false, nil
 	}
 	plan := q.Plan()
@@ -21,7 +21,7 @@ func (sn *Snapshot) Count(q *query.Query) (n int, ok bool, err error) {
 		if !found {
 			return 0, false, nil
 		}
-		err := sn.paths(q, r, low, high, func(p name.Path) {
+		err := sn.scanPaths(q, r, low, high, func(p name.Path) {
 			if len(plan) > 1 {
 				seen[p.String()] = true
 				n = len(seen)
@@ -42,19 +42,19 @@ func (sn *Snapshot) exactRange(q *query.Query, r query.Range) (low, high []byte,
 		return nil, nil, false
 	}
 	if r.Index == nil {
-		low, high = scope(q)
+		low, high = scanBounds(q)
 		return low, high, true
 	}
 	return sn.indexRange(q, r)
 }
 
 // paths calls f with the paths in a range that are in the scope of the query.
-func (sn *Snapshot) paths(q *query.Query, r query.Range, low, high []byte, f func(name.Path)) error {
+func (sn *Snapshot) scanPaths(q *query.Query, r query.Range, low, high []byte, f func(name.Path)) error {
 	it, err := sn.reader.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: high})
 	if err != nil {
 		return fmt.Errorf("count: %w", err)
 	}
-	prefix := documentsKey(q.Database, q.Collection)
+	prefix := documentsPrefix(q.Database, q.Collection)
 	for it.First(); it.Valid(); it.Next() {
 		var p name.Path
 		var err error

@@ -10,9 +10,9 @@ import (
 )
 
 // Databases lists the databases that hold documents.
-func (s *Store) Databases() ([]name.Database, error) { return s.databases(documentSpace) }
+func (s *Store) Databases() ([]name.Database, error) { return s.databasesIn(documentSpace) }
 
-func (s *Store) databases(space byte) (dbs []name.Database, err error) {
+func (s *Store) databasesIn(space byte) (dbs []name.Database, err error) {
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{space}, UpperBound: []byte{space + 1}})
 	if err != nil {
 		return nil, fmt.Errorf("list databases: %w", err)
@@ -21,11 +21,11 @@ func (s *Store) databases(space byte) (dbs []name.Database, err error) {
 	for ok := it.First(); ok; {
 		project, rest, err := name.ParseString(it.Key()[1:])
 		if err != nil {
-			return nil, errKey
+			return nil, errMalformedKey
 		}
 		id, _, err := name.ParseString(rest)
 		if err != nil {
-			return nil, errKey
+			return nil, errMalformedKey
 		}
 		db := name.Database{Project: project, ID: id}
 		dbs = append(dbs, db)

@@ -26,7 +26,7 @@ type index struct {
 	number uint32
 	// ready is when the index began to hold every document; zero while it is being built. Snapshots from before do
 	// not see all of it. Guarded by indexes.mu.
-	ready document.Time
+	readyTime document.Time
 }
 
 // definition is an index on disk.
@@ -37,7 +37,7 @@ type definition struct {
 
 // indexes are those of all databases. They are added under Store.commitMu and mu.
 type indexes struct {
-	building sync.Mutex // held by the one that builds; before Store.commitMu
+	buildMu sync.Mutex // held by the one that builds; before Store.commitMu
 
 	mu   sync.RWMutex
 	all  map[name.Database][]*index
@@ -53,19 +53,19 @@ func (x *indexes) put(batch *pebble.Batch, db name.Database, d *Change) error {
 		if i.Collection != d.Path.Collection() {
 			continue
 		}
-		prefix := indexKey(i.number)
+		prefix := indexPrefix(i.number)
 		before, after := i.Keys(prefix, d.Old), i.Keys(prefix, d.New)
 		for _, key := range before {
-			if !holds(after, key) {
-				entry, _ := indexEntry(key, d.Path)
+			if !containsKey(after, key) {
+				entry, _ := indexEntryKey(key, d.Path)
 				if err := batch.Delete(entry, nil); err != nil {
 					return err
 				}
 			}
 		}
 		for _, key := range after {
-			if !holds(before, key) {
-				entry, offset := indexEntry(key, d.Path)
+			if !containsKey(before, key) {
+				entry, offset := indexEntryKey(key, d.Path)
 				if err := batch.Set(entry, offset, nil); err != nil {
 					return err
 				}
@@ -75,7 +75,7 @@ func (x *indexes) put(batch *pebble.Batch, db name.Database, d *Change) error {
 	return nil
 }
 
-func holds(keys [][]byte, key []byte) bool {
+func containsKey(keys [][]byte, key []byte) bool {
 	return slices.ContainsFunc(keys, func(k []byte) bool { return bytes.Equal(k, key) })
 }
 
@@ -86,7 +86,7 @@ func (x *indexes) find(want *query.Index, at document.Time) (*index, bool) {
 	defer x.mu.RUnlock()
 	for _, i := range x.all[want.Database] {
 		if i.id == id {
-			return i, i.ready != 0 && i.ready <= at
+			return i, i.readyTime != 0 && i.readyTime <= at
 		}
 	}
 	return nil, false
@@ -105,7 +105,7 @@ func (x *indexes) add(i *index) {
 	x.all[i.Database] = append(slices.Clip(x.all[i.Database]), i)
 }
 
-func (i *index) define(w pebble.Writer, ready bool) error {
+func (i *index) writeDefinition(w pebble.Writer, ready bool) error {
 	raw, err := json.Marshal(definition{Index: i.Index, Ready: ready})
 	if err != nil {
 		return err
@@ -124,17 +124,17 @@ func (s *Store) loadIndexes() (err error) {
 	for it.First(); it.Valid(); it.Next() {
 		var d definition
 		if len(it.Key()) != 5 {
-			return errKey
+			return errMalformedKey
 		}
 		if err := json.Unmarshal(it.Value(), &d); err != nil {
-			return fmt.Errorf("%w: definition of an index: %w", errKey, err)
+			return fmt.Errorf("%w: definition of an index: %w", errMalformedKey, err)
 		}
-		i := &index{Index: d.Index, id: d.ID(), number: binary.BigEndian.Uint32(it.Key()[1:]), ready: 1}
+		i := &index{Index: d.Index, id: d.ID(), number: binary.BigEndian.Uint32(it.Key()[1:]), readyTime: 1}
 		if d.Ready {
 			s.indexes.add(i)
 			continue
 		}
-		prefix := indexKey(i.number)
+		prefix := indexPrefix(i.number)
 		if err := errors.Join(s.db.DeleteRange(prefix, name.PrefixEnd(prefix), pebble.NoSync), s.db.Delete(it.Key(), pebble.NoSync)); err != nil {
 			return fmt.Errorf("remove an unfinished index: %w", err)
 		}

@@ -20,12 +20,12 @@ const (
 )
 
 var (
-	clockKey = []byte{clockSpace, 0x01} // the latest commit
-	trimKey  = []byte{clockSpace, 0x02} // how far back history is gone
+	clockKey   = []byte{clockSpace, 0x01} // the latest commit
+	trimmedKey = []byte{clockSpace, 0x02} // how far back history is gone
 )
 
 // errKey says that a stored key cannot be read.
-var errKey = errors.New("store: malformed key")
+var errMalformedKey = errors.New("store: malformed key")
 
 func appendDatabase(b []byte, db name.Database) []byte {
 	return name.AppendString(name.AppendString(b, db.Project), db.ID)
@@ -33,7 +33,7 @@ func appendDatabase(b []byte, db name.Database) []byte {
 
 // documentsKey is the prefix of all documents of a database; with a collection ID, of all collections of that ID.
 // Keys begin with the collection ID so that a collection group is one range, in the order of names.
-func documentsKey(db name.Database, collection string) []byte {
+func documentsPrefix(db name.Database, collection string) []byte {
 	b := appendDatabase(append(make([]byte, 0, 160), documentSpace), db)
 	if collection != "" {
 		b = name.AppendString(b, collection)
@@ -42,22 +42,22 @@ func documentsKey(db name.Database, collection string) []byte {
 }
 
 func documentKey(db name.Database, p name.Path) []byte {
-	return name.AppendKey(documentsKey(db, p.Collection()), p)
+	return name.AppendKey(documentsPrefix(db, p.Collection()), p)
 }
 
 // pathOf reads the path behind a prefix made by documentsKey with a collection ID.
 func pathOf(prefix, key []byte) (name.Path, error) {
 	p, err := name.ParseKey(key[len(prefix):])
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errKey, err)
+		return nil, fmt.Errorf("%w: %w", errMalformedKey, err)
 	}
 	if !p.IsDocument() {
-		return nil, errKey
+		return nil, errMalformedKey
 	}
 	return p, nil
 }
 
-func indexKey(number uint32) []byte {
+func indexPrefix(number uint32) []byte {
 	return binary.BigEndian.AppendUint32([]byte{indexSpace}, number)
 }
 
@@ -66,21 +66,21 @@ func definitionKey(number uint32) []byte {
 }
 
 // indexEntry adds the name of a document to its key in an index, and tells where it begins.
-func indexEntry(key []byte, p name.Path) (entry, offset []byte) {
+func indexEntryKey(key []byte, p name.Path) (entry, offset []byte) {
 	return name.AppendKey(slices.Clip(key), p), binary.AppendUvarint(nil, uint64(len(key)))
 }
 
 func indexedPath(entry, offset []byte) (name.Path, error) {
 	n, size := binary.Uvarint(offset)
 	if size <= 0 || n > uint64(len(entry)) {
-		return nil, errKey
+		return nil, errMalformedKey
 	}
 	p, err := name.ParseKey(entry[n:])
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errKey, err)
+		return nil, fmt.Errorf("%w: %w", errMalformedKey, err)
 	}
 	if !p.IsDocument() {
-		return nil, errKey
+		return nil, errMalformedKey
 	}
 	return p, nil
 }

@@ -11,13 +11,13 @@ import (
 
 var testDatabase = name.Database{Project: "p", ID: "d"}
 
-func TestKeysAreReadBack(t *testing.T) {
+func TestKeysRoundTrip(t *testing.T) {
 	p := name.Path{"c", "a\x00b", "c", "__id7__"}
-	got, err := pathOf(documentsKey(testDatabase, "c"), documentKey(testDatabase, p))
+	got, err := pathOf(documentsPrefix(testDatabase, "c"), documentKey(testDatabase, p))
 	require.NoError(t, err)
 	require.Equal(t, p, got)
 
-	entry, offset := indexEntry([]byte("values"), p)
+	entry, offset := indexEntryKey([]byte("values"), p)
 	got, err = indexedPath(entry, offset)
 	require.NoError(t, err)
 	require.Equal(t, p, got)
@@ -26,7 +26,7 @@ func TestKeysAreReadBack(t *testing.T) {
 // FuzzStored holds that keys and values nobody wrote are refused rather than misread or a cause of panic.
 func FuzzStored(f *testing.F) {
 	p := name.Path{"c", "d"}
-	entry, offset := indexEntry([]byte("values"), p)
+	entry, offset := indexEntryKey([]byte("values"), p)
 	f.Add(entry, offset)
 	d := &document.Document{Path: p}
 	record, err := d.Encode()
@@ -37,7 +37,7 @@ func FuzzStored(f *testing.F) {
 		if p, err := indexedPath(key, value); err == nil {
 			require.True(t, p.IsDocument())
 		} else {
-			require.ErrorIs(t, err, errKey)
+			require.ErrorIs(t, err, errMalformedKey)
 		}
 		step, err := parseHistory(0, key, value)
 		if err == nil {

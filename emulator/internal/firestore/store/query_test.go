@@ -20,10 +20,10 @@ import (
 )
 
 // state is every document at one time: what a store without indexes, history or disk would be.
-type state map[string]*document.Document
+type documents map[string]*document.Document
 
 // naive answers a query by looking at everything.
-func (s state) naive(q *query.Query) []string {
+func (s documents) fullScan(q *query.Query) []string {
 	var found []*document.Document
 	for _, d := range s {
 		if q.Matches(d) && !q.BeforeStart(d) && !q.AfterEnd(d) {
@@ -142,7 +142,7 @@ func genCursor(t *rapid.T, s *pb.StructuredQuery, size int) *pb.Cursor {
 	c := &pb.Cursor{Before: rapid.Bool().Draw(t, "before")}
 	for _, o := range s.GetOrderBy()[:size] {
 		if o.GetField().GetFieldPath() == "__name__" {
-			c.Values = append(c.Values, value.Reference(genPath.Draw(t, "at").In(database)))
+			c.Values = append(c.Values, value.Reference(genPath.Draw(t, "at").ResourceName(database)))
 		} else {
 			c.Values = append(c.Values, genValue.Draw(t, "at"))
 		}
@@ -152,15 +152,15 @@ func genCursor(t *rapid.T, s *pb.StructuredQuery, size int) *pb.Cursor {
 
 // TestQueriesAnswerAsALookAtEverythingDoes holds plans, indexes and history against the naive evaluator, while
 // documents come, change and go, with the same queries early and late.
-func TestQueriesAnswerAsALookAtEverythingDoes(t *testing.T) {
+func TestQueriesMatchFullScan(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := open(t, store.Options{FreeScan: 1})
+		s := open(t, store.Options{ScanLimit: 1})
 		queries := rapid.SliceOfN(genQuery(), 3, 10).Draw(t, "queries")
 		queries = slices.DeleteFunc(queries, func(q *query.Query) bool { return q == nil })
-		now := state{}
+		now := documents{}
 		type moment struct {
 			at    document.Time
-			state state
+			state documents
 		}
 		var moments []moment
 		for range rapid.IntRange(1, 4).Draw(t, "rounds") {
@@ -177,9 +177,9 @@ func TestQueriesAnswerAsALookAtEverythingDoes(t *testing.T) {
 				now[key] = &document.Document{Path: p, Fields: fields}
 			}
 			for _, q := range queries {
-				require.NoError(t, s.Prepare(q))
+				require.NoError(t, s.EnsureIndexes(q))
 				sn := s.Snapshot()
-				want := now.naive(q)
+				want := now.fullScan(q)
 				require.Equal(t, want, run(t, sn, q), "now: %s", describe(q))
 				if n, ok, err := sn.Count(q); ok {
 					require.NoError(t, err)
@@ -193,7 +193,7 @@ func TestQueriesAnswerAsALookAtEverythingDoes(t *testing.T) {
 			sn, err := s.SnapshotAt(database, m.at)
 			require.NoError(t, err)
 			for _, q := range queries {
-				require.Equal(t, m.state.naive(q), run(t, sn, q), "past: %s", describe(q))
+				require.Equal(t, m.state.fullScan(q), run(t, sn, q), "past: %s", describe(q))
 			}
 			require.NoError(t, sn.Close())
 		}

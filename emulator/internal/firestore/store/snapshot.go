@@ -16,20 +16,20 @@ type Snapshot struct {
 
 	store  *Store
 	reader *pebble.Snapshot
-	newest *entry // newest commit it may hold
+	newest *queuedCommit // newest commit it may hold
 	// rewound holds, for a snapshot of the past, the documents changed since, as they were.
-	rewound map[string]*document.Document
-	past    bool
+	pastDocuments map[string]*document.Document
+	historical    bool
 
-	mu    sync.Mutex
-	users int // who have yet to close it
+	mu       sync.Mutex
+	refCount int // who have yet to close it
 }
 
 // Snapshot returns the store as it is now. Its time is not before any commit in it, and all later commits are after it.
 func (s *Store) Snapshot() *Snapshot {
 	s.clockMu.Lock()
 	defer s.clockMu.Unlock()
-	return &Snapshot{Time: s.readTime(), store: s, reader: s.db.NewSnapshot(), newest: s.feed.newest(), users: 1}
+	return &Snapshot{Time: s.readTime(), store: s, reader: s.db.NewSnapshot(), newest: s.syncQueue.newest(), refCount: 1}
 }
 
 // SnapshotAt returns one database as it was at a time. It fails with ErrForgotten, and with ErrFuture.
@@ -44,38 +44,38 @@ func (s *Store) SnapshotAt(db name.Database, t document.Time) (*Snapshot, error)
 
 func (sn *Snapshot) rewind(db name.Database, t document.Time) error {
 	if t > sn.Time {
-		return ErrFuture
+		return ErrInFuture
 	}
-	sn.past, sn.rewound = true, map[string]*document.Document{}
-	for step, err := range history(sn.reader, db, t) {
+	sn.historical, sn.pastDocuments = true, map[string]*document.Document{}
+	for h, err := range history(sn.reader, db, t) {
 		if err != nil {
 			return err
 		}
-		if key := step.path.String(); !sn.changed(key) {
-			sn.rewound[key] = step.old
+		if key := h.path.String(); !sn.changedSince(key) {
+			sn.pastDocuments[key] = h.old
 		}
 	}
 	// Looked at last: what was there to read may have been trimmed meanwhile.
-	if int64(t) < sn.store.trimmed.Load() {
-		return ErrForgotten
+	if int64(t) < sn.store.trimmedUpTo.Load() {
+		return ErrTooOld
 	}
 	sn.Time = t
 	return nil
 }
 
-func (sn *Snapshot) changed(key string) bool {
-	_, ok := sn.rewound[key]
+func (sn *Snapshot) changedSince(key string) bool {
+	_, ok := sn.pastDocuments[key]
 	return ok
 }
 
 // Share adds a user, who closes the snapshot as well. It is false where the last user has closed it already.
-func (sn *Snapshot) Share() bool {
+func (sn *Snapshot) Retain() bool {
 	sn.mu.Lock()
 	defer sn.mu.Unlock()
-	if sn.users == 0 {
+	if sn.refCount == 0 {
 		return false
 	}
-	sn.users++
+	sn.refCount++
 	return true
 }
 
@@ -83,7 +83,7 @@ func (sn *Snapshot) Share() bool {
 func (sn *Snapshot) Close() error {
 	sn.mu.Lock()
 	defer sn.mu.Unlock()
-	if sn.users--; sn.users > 0 {
+	if sn.refCount--; sn.refCount > 0 {
 		return nil
 	}
 	return sn.reader.Close()
@@ -91,16 +91,16 @@ func (sn *Snapshot) Close() error {
 
 // Get returns a document, nil where there is none.
 func (sn *Snapshot) Get(db name.Database, p name.Path) (*document.Document, error) {
-	if sn.past {
-		if key := p.String(); sn.changed(key) {
-			return sn.rewound[key], nil
+	if sn.historical {
+		if key := p.String(); sn.changedSince(key) {
+			return sn.pastDocuments[key], nil
 		}
 	}
 	return get(sn.reader, db, p)
 }
 
 // Durable returns once everything in the snapshot is on disk: what a client has read must not be gone after a crash.
-func (sn *Snapshot) Durable(ctx context.Context) error {
+func (sn *Snapshot) WaitDurable(ctx context.Context) error {
 	select {
 	case <-sn.newest.done:
 		return sn.newest.err
@@ -110,9 +110,9 @@ func (sn *Snapshot) Durable(ctx context.Context) error {
 }
 
 // DurableDocument returns once a document read from the snapshot is on disk, or its absence.
-func (sn *Snapshot) DurableDocument(ctx context.Context, d *document.Document) error {
-	if d != nil && sn.store.feed.isDurable(d.Update) {
+func (sn *Snapshot) WaitDocumentDurable(ctx context.Context, d *document.Document) error {
+	if d != nil && sn.store.syncQueue.isDurable(d.UpdateTime) {
 		return nil
 	}
-	return sn.Durable(ctx)
+	return sn.WaitDurable(ctx)
 }

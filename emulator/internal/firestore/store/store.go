@@ -25,7 +25,7 @@ type Options struct {
 	// Now is the wall clock. The store never shows a time earlier than one it has shown before.
 	Now func() time.Time
 	// FreeScan is how many documents a query may read without an index. Zero: a number found good.
-	FreeScan int
+	ScanLimit int
 	// OnCommit hears of every commit that changed something, in order, once it is on disk. It must not block.
 	OnCommit func(Event)
 }
@@ -51,32 +51,32 @@ type Store struct {
 	// commitMu makes commits, and steps of building indexes, one after another. It is taken before clockMu.
 	commitMu sync.Mutex
 	// clockMu makes a snapshot and its time one, and the application of a commit and its time.
-	clockMu  sync.Mutex
-	latest   document.Time // newest time shown to anybody
-	inFlight document.Time // time of the commit being made; zero: none
-	feed     *feed
+	clockMu      sync.Mutex
+	latestTime   document.Time // newest time shown to anybody
+	inFlightTime document.Time // time of the commit being made; zero: none
+	syncQueue    *syncQueue
 
-	indexes  indexes
-	freeScan int
-	trimmed  atomic.Int64 // history up to this document.Time is gone
+	indexes     indexes
+	scanLimit   int
+	trimmedUpTo atomic.Int64 // history up to this document.Time is gone
 }
 
 // Open takes over db, which Close closes.
 func Open(db *pebble.DB, o Options) (*Store, error) {
-	s := &Store{db: db, now: o.Now, freeScan: cmp.Or(o.FreeScan, freeScan)}
+	s := &Store{db: db, now: o.Now, scanLimit: cmp.Or(o.ScanLimit, defaultScanLimit)}
 	if s.now == nil {
 		s.now = time.Now
 	}
 	if err := errors.Join(s.loadClock(), s.loadIndexes()); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	s.feed = startFeed(o.OnCommit)
+	s.syncQueue = startSyncQueue(o.OnCommit)
 	return s, nil
 }
 
 // Close waits for the commits under way to be on disk. Nothing else may be running.
 func (s *Store) Close() error {
-	s.feed.stop()
+	s.syncQueue.stop()
 	return s.db.Close()
 }
 
@@ -85,9 +85,9 @@ func (s *Store) loadClock() error {
 	if err != nil {
 		return err
 	}
-	trimmed, err := s.loadTime(trimKey)
-	s.latest = latest
-	s.trimmed.Store(int64(trimmed))
+	trimmed, err := s.loadTime(trimmedKey)
+	s.latestTime = latest
+	s.trimmedUpTo.Store(int64(trimmed))
 	return err
 }
 
@@ -101,25 +101,25 @@ func (s *Store) loadTime(key []byte) (document.Time, error) {
 	}
 	defer closer.Close()
 	if len(raw) != 8 {
-		return 0, errKey
+		return 0, errMalformedKey
 	}
 	return document.Time(binary.BigEndian.Uint64(raw)), nil
 }
 
 // reserve begins a commit: it returns a time later than any shown before. The caller holds commitMu.
-func (s *Store) reserve() document.Time {
+func (s *Store) reserveCommitTime() document.Time {
 	s.clockMu.Lock()
 	defer s.clockMu.Unlock()
-	s.inFlight = max(document.TimeOf(s.now()), s.latest+1)
-	return s.inFlight
+	s.inFlightTime = max(document.TimeOf(s.now()), s.latestTime+1)
+	return s.inFlightTime
 }
 
 // readTime is a time no commit will have any more, at or after all that have been made. The caller holds clockMu.
 func (s *Store) readTime() document.Time {
-	t := max(document.TimeOf(s.now()), s.latest)
-	if s.inFlight != 0 {
-		t = min(t, s.inFlight-1)
+	t := max(document.TimeOf(s.now()), s.latestTime)
+	if s.inFlightTime != 0 {
+		t = min(t, s.inFlightTime-1)
 	}
-	s.latest = t
+	s.latestTime = t
 	return t
 }

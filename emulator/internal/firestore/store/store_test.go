@@ -37,7 +37,7 @@ func open(t tester, o store.Options) *store.Store {
 	return s
 }
 
-func commit(t tester, s *store.Store, writes ...*pb.Write) *store.Pending {
+func commit(t tester, s *store.Store, writes ...*pb.Write) *store.PendingCommit {
 	t.Helper()
 	var parsed []write.Write
 	for _, w := range writes {
@@ -45,23 +45,23 @@ func commit(t tester, s *store.Store, writes ...*pb.Write) *store.Pending {
 		require.NoError(t, err)
 		parsed = append(parsed, p)
 	}
-	p, err := s.Start(database, parsed, nil)
+	p, err := s.CommitAsync(database, parsed, nil)
 	require.NoError(t, err)
 	return p
 }
 
 func set(p name.Path, fields map[string]*pb.Value) *pb.Write {
-	return &pb.Write{Operation: &pb.Write_Update{Update: &pb.Document{Name: p.In(database), Fields: fields}}}
+	return &pb.Write{Operation: &pb.Write_Update{Update: &pb.Document{Name: p.ResourceName(database), Fields: fields}}}
 }
 
 func remove(p name.Path) *pb.Write {
-	return &pb.Write{Operation: &pb.Write_Delete{Delete: p.In(database)}}
+	return &pb.Write{Operation: &pb.Write_Delete{Delete: p.ResourceName(database)}}
 }
 
 func run(t tester, sn *store.Snapshot, q *query.Query) []string {
 	t.Helper()
 	var found []*document.Document
-	for d, err := range sn.Run(q) {
+	for d, err := range sn.RunQuery(q) {
 		require.NoError(t, err)
 		found = append(found, d)
 	}

@@ -14,39 +14,39 @@ import (
 
 // Documented limits of a transaction.
 const (
-	maxIdle = 60 * time.Second
-	maxLife = 270 * time.Second
+	maxIdle     = 60 * time.Second
+	maxLifetime = 270 * time.Second
 )
 
 // ErrGone says that a transaction is not open, in the words that client libraries look for.
-var ErrGone = status.Error(codes.InvalidArgument, "The referenced transaction has expired or is no longer valid.")
+var ErrNotOpen = status.Error(codes.InvalidArgument, "The referenced transaction has expired or is no longer valid.")
 
 // Registry holds the open transactions. It is safe for concurrent use.
 type Registry struct {
-	now   func() time.Time
-	turns *turns
+	now        func() time.Time
+	contention *contention
 
-	mu   sync.Mutex
-	open map[string]*lifetime
+	mu           sync.Mutex
+	transactions map[string]*openTransaction
 }
 
-type lifetime struct {
-	tx          *Transaction
-	begun, used time.Time
+type openTransaction struct {
+	tx                *Transaction
+	beganAt, lastUsed time.Time
 }
 
 // NewRegistry makes an empty registry.
 func NewRegistry(now func() time.Time) *Registry {
-	return &Registry{now: now, turns: newTurns(), open: map[string]*lifetime{}}
+	return &Registry{now: now, contention: newContention(), transactions: map[string]*openTransaction{}}
 }
 
 // Begin opens a transaction: read-only on a snapshot, which it takes over, or read-write where that is nil.
 func (r *Registry) Begin(db name.Database, snapshot *store.Snapshot) *Transaction {
-	t := &Transaction{ID: rand.Text(), Database: db, Snapshot: snapshot, turns: r.turns, documents: map[string]seen{}}
+	t := &Transaction{ID: rand.Text(), Database: db, Snapshot: snapshot, contention: r.contention, documents: map[string]documentRead{}}
 	now := r.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.open[t.ID] = &lifetime{tx: t, begun: now, used: now}
+	r.transactions[t.ID] = &openTransaction{tx: t, beganAt: now, lastUsed: now}
 	return t
 }
 
@@ -54,19 +54,19 @@ func (r *Registry) Begin(db name.Database, snapshot *store.Snapshot) *Transactio
 func (r *Registry) Use(db name.Database, id []byte) (*Transaction, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	l := r.open[string(id)]
+	l := r.transactions[string(id)]
 	if l == nil || l.tx.Database != db || l.expired(r.now()) {
-		return nil, ErrGone
+		return nil, ErrNotOpen
 	}
-	l.used = r.now()
+	l.lastUsed = r.now()
 	return l.tx, nil
 }
 
 // End closes a transaction, if it is open.
 func (r *Registry) End(id []byte) {
 	r.mu.Lock()
-	l := r.open[string(id)]
-	delete(r.open, string(id))
+	l := r.transactions[string(id)]
+	delete(r.transactions, string(id))
 	r.mu.Unlock()
 	if l != nil {
 		l.tx.end()
@@ -76,25 +76,25 @@ func (r *Registry) End(id []byte) {
 // Expire closes the transactions that have been idle, or open, for too long.
 func (r *Registry) Expire() {
 	now := r.now()
-	r.endWhere(func(l *lifetime) bool { return l.expired(now) })
+	r.endWhere(func(l *openTransaction) bool { return l.expired(now) })
 }
 
 // Close closes all of them.
 func (r *Registry) Close() {
-	r.endWhere(func(*lifetime) bool { return true })
+	r.endWhere(func(*openTransaction) bool { return true })
 }
 
-func (r *Registry) endWhere(which func(*lifetime) bool) {
+func (r *Registry) endWhere(which func(*openTransaction) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for id, l := range r.open {
+	for id, l := range r.transactions {
 		if which(l) {
-			delete(r.open, id)
+			delete(r.transactions, id)
 			l.tx.end()
 		}
 	}
 }
 
-func (l *lifetime) expired(now time.Time) bool {
-	return now.Sub(l.used) > maxIdle || now.Sub(l.begun) > maxLife
+func (l *openTransaction) expired(now time.Time) bool {
+	return now.Sub(l.lastUsed) > maxIdle || now.Sub(l.beganAt) > maxLifetime
 }

@@ -25,73 +25,73 @@ type Transaction struct {
 	// Snapshot is what a read-only transaction reads; nil in a read-write transaction, which reads what is newest.
 	Snapshot *store.Snapshot
 
-	turns *turns
+	contention *contention
 
-	mu        sync.Mutex
-	documents map[string]seen
-	queries   []seenQuery
-	stale     name.Path // read twice, and different
-	held      []func()  // turns to give back
-	ended     bool
+	mu           sync.Mutex
+	documents    map[string]documentRead
+	queries      []queryRead
+	conflictPath name.Path // read twice, and different
+	releases     []func()  // turns to give back
+	ended        bool
 }
 
 // seen is the version of a document that was read: its update time, zero where it was missing.
-type seen struct {
-	path   name.Path
-	update document.Time
+type documentRead struct {
+	path       name.Path
+	updateTime document.Time
 }
 
 // seenQuery is a query that was run: everything it matched up to last, or everything where last is nil.
-type seenQuery struct {
-	query *query.Query
-	at    document.Time
-	last  *document.Document
+type queryRead struct {
+	query    *query.Query
+	readTime document.Time
+	last     *document.Document
 }
 
 // SawDocument remembers that a document was read; d is nil where it was missing.
-func (t *Transaction) SawDocument(p name.Path, d *document.Document) {
-	now := seen{path: p}
+func (t *Transaction) RecordRead(p name.Path, d *document.Document) {
+	read := documentRead{path: p}
 	if d != nil {
-		now.update = d.Update
+		read.updateTime = d.UpdateTime
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	key := p.String()
-	if before, ok := t.documents[key]; ok && before.update != now.update {
-		t.stale = p
+	if before, ok := t.documents[key]; ok && before.updateTime != read.updateTime {
+		t.conflictPath = p
 		return
 	}
-	t.documents[key] = now
+	t.documents[key] = read
 }
 
 // SawQuery remembers that a query was run on the documents of a time. last is the last result where the limit of the
 // query left out others behind it, else nil.
-func (t *Transaction) SawQuery(q *query.Query, at document.Time, last *document.Document) {
+func (t *Transaction) RecordQuery(q *query.Query, at document.Time, last *document.Document) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.queries = append(t.queries, seenQuery{query: q, at: at, last: last})
+	t.queries = append(t.queries, queryRead{query: q, readTime: at, last: last})
 }
 
 // Check fails with ABORTED unless everything the transaction has read is still so.
 func (t *Transaction) Check(v *store.View) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.stale != nil {
-		return t.conflict(t.stale)
+	if t.conflictPath != nil {
+		return t.abortedError(t.conflictPath)
 	}
 	for _, s := range t.documents {
 		d, err := v.Get(s.path)
 		if err != nil {
 			return err
 		}
-		if (d == nil) != (s.update == 0) || d != nil && d.Update != s.update {
-			return t.conflict(s.path)
+		if (d == nil) != (s.updateTime == 0) || d != nil && d.UpdateTime != s.updateTime {
+			return t.abortedError(s.path)
 		}
 	}
 	for _, s := range t.queries {
 		var changed name.Path
-		err := v.ChangedSince(s.at, func(c store.Change) bool {
-			if s.concerns(c.Old) || s.concerns(c.New) {
+		err := v.ForEachChangedSince(s.readTime, func(c store.Change) bool {
+			if s.affectedBy(c.Old) || s.affectedBy(c.New) {
 				changed = c.Path
 			}
 			return changed == nil
@@ -100,30 +100,30 @@ func (t *Transaction) Check(v *store.View) error {
 			return err
 		}
 		if changed != nil {
-			return t.conflict(changed)
+			return t.abortedError(changed)
 		}
 	}
 	return nil
 }
 
-func (s seenQuery) concerns(d *document.Document) bool {
+func (s queryRead) affectedBy(d *document.Document) bool {
 	return s.query.Matches(d) && (s.last == nil || s.query.Compare(d, s.last) <= 0)
 }
 
-func (t *Transaction) conflict(p name.Path) error {
-	t.turns.contend(turnKey{t.Database, p.String()})
+func (t *Transaction) abortedError(p name.Path) error {
+	t.contention.recordConflict(documentKey{t.Database, p.String()})
 	return status.Errorf(codes.Aborted, "Too much contention on these documents (%s). Please try again.", p)
 }
 
 // hold keeps a turn until the transaction ends.
-func (t *Transaction) hold(release func()) {
+func (t *Transaction) releaseOnEnd(release func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.ended {
 		release()
 		return
 	}
-	t.held = append(t.held, release)
+	t.releases = append(t.releases, release)
 }
 
 // end gives back what the transaction holds. It may be called again.
@@ -134,7 +134,7 @@ func (t *Transaction) end() {
 		return
 	}
 	t.ended = true
-	for _, release := range t.held {
+	for _, release := range t.releases {
 		release()
 	}
 	if t.Snapshot != nil {

@@ -25,41 +25,41 @@ func begin(t *testing.T, r *Registry) *Transaction {
 	return tx
 }
 
-func TestNobodyWaitsForWhatIsNotContended(t *testing.T) {
+func TestUncontendedReadDoesNotWait(t *testing.T) {
 	r := NewRegistry(time.Now)
 	for range 3 {
-		require.NoError(t, begin(t, r).Await(t.Context(), []name.Path{path}))
+		require.NoError(t, begin(t, r).AcquireContended(t.Context(), []name.Path{path}))
 	}
 }
 
-func TestContendedDocumentsAreReadInTurns(t *testing.T) {
+func TestContendedReadsAreSerialized(t *testing.T) {
 	r := NewRegistry(time.Now)
-	r.turns.contend(turnKey{database, path.String()})
+	r.contention.recordConflict(documentKey{database, path.String()})
 	first, second := begin(t, r), begin(t, r)
-	require.NoError(t, first.Await(t.Context(), []name.Path{path}))
+	require.NoError(t, first.AcquireContended(t.Context(), []name.Path{path}))
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.ErrorIs(t, second.Await(ctx, []name.Path{path}), context.Canceled, "it is not second's turn")
-	require.NoError(t, second.Await(ctx, []name.Path{{"c", "other"}}))
+	require.ErrorIs(t, second.AcquireContended(ctx, []name.Path{path}), context.Canceled, "it is not second's turn")
+	require.NoError(t, second.AcquireContended(ctx, []name.Path{{"c", "other"}}))
 
 	r.End([]byte(first.ID))
-	require.NoError(t, second.Await(t.Context(), []name.Path{path}))
+	require.NoError(t, second.AcquireContended(t.Context(), []name.Path{path}))
 }
 
-func TestATurnEndsByItself(t *testing.T) {
+func TestContendedReadTimesOut(t *testing.T) {
 	r := NewRegistry(time.Now)
-	r.turns.contend(turnKey{database, path.String()})
+	r.contention.recordConflict(documentKey{database, path.String()})
 	idle, next := begin(t, r), begin(t, r)
-	require.NoError(t, idle.Await(t.Context(), []name.Path{path}))
+	require.NoError(t, idle.AcquireContended(t.Context(), []name.Path{path}))
 	begun := time.Now()
-	require.NoError(t, next.Await(t.Context(), []name.Path{path}))
-	require.Less(t, time.Since(begun), 2*maxTurn)
+	require.NoError(t, next.AcquireContended(t.Context(), []name.Path{path}))
+	require.Less(t, time.Since(begun), 2*maxQueueWait)
 	r.Close()
 	r.End([]byte(idle.ID)) // its turn was taken from it; ending does not take it from another
 }
 
-func TestUse(t *testing.T) {
+func TestRegistryUse(t *testing.T) {
 	r := NewRegistry(time.Now)
 	tx := begin(t, r)
 	got, err := r.Use(database, []byte(tx.ID))

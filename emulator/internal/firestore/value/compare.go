@@ -62,14 +62,14 @@ func compareBool(a, b bool) int {
 }
 
 func compareNumber(a, b *pb.Value) int {
-	fa, ra := split(a)
-	fb, rb := split(b)
+	fa, ra := splitNumber(a)
+	fb, rb := splitNumber(b)
 	return cmp.Or(cmp.Compare(fa, fb), cmp.Compare(ra, rb))
 }
 
 // split writes a number as the nearest double and what is left of an integer that has none. Rounding keeps order, so
 // pairs compare as the numbers do.
-func split(v *pb.Value) (float64, int16) {
+func splitNumber(v *pb.Value) (float64, int16) {
 	n, ok := v.GetValueType().(*pb.Value_IntegerValue)
 	if !ok {
 		return v.GetDoubleValue() + 0, 0 // adding 0 makes -0 plain

@@ -13,14 +13,14 @@ import (
 
 // MaxKey bounds the encoding of one value in an index, in bytes. As in the cloud, what lies beyond the first 1500
 // bytes of a value is not indexed; whoever reads the index compares the documents' values as well.
-const MaxKey = 1500
+const MaxKeyBytes = 1500
 
 // AppendKey appends an encoding of v whose bytes order as Compare does, and none of which is a prefix of another,
 // as long as neither was cut at MaxKey.
 func AppendKey(b []byte, v *pb.Value) []byte {
 	start := len(b)
 	b = appendKey(b, v)
-	return b[:min(len(b), start+MaxKey)]
+	return b[:min(len(b), start+MaxKeyBytes)]
 }
 
 // AppendKeyDesc appends an encoding that orders in reverse.
@@ -43,16 +43,16 @@ func appendKey(b []byte, v *pb.Value) []byte {
 		}
 		return append(b, 0)
 	case KindNumber:
-		f, rest := split(v)
+		f, rest := splitNumber(v)
 		return binary.BigEndian.AppendUint16(appendFloat(b, f), uint16(rest)^1<<15)
 	case KindTimestamp:
 		t := v.GetTimestampValue()
 		b = binary.BigEndian.AppendUint64(b, uint64(t.GetSeconds())^1<<63)
 		return binary.BigEndian.AppendUint32(b, uint32(t.GetNanos()))
 	case KindString:
-		return appendText(b, v.GetStringValue())
+		return appendString(b, v.GetStringValue())
 	case KindBytes:
-		return appendText(b, string(v.GetBytesValue()[:min(len(v.GetBytesValue()), MaxKey)]))
+		return appendString(b, string(v.GetBytesValue()[:min(len(v.GetBytesValue()), MaxKeyBytes)]))
 	case KindReference:
 		return appendReference(b, v.GetReferenceValue())
 	case KindGeoPoint:
@@ -75,14 +75,14 @@ func appendKey(b []byte, v *pb.Value) []byte {
 }
 
 // appendText leaves out what AppendKey would cut off in any case, so that a long text costs no more than a short one.
-func appendText(b []byte, s string) []byte {
-	return name.AppendString(b, s[:min(len(s), MaxKey)])
+func appendString(b []byte, s string) []byte {
+	return name.AppendString(b, s[:min(len(s), MaxKeyBytes)])
 }
 
 func appendList(b []byte, vs []*pb.Value) []byte {
 	start := len(b)
 	for _, v := range vs {
-		if len(b)-start > MaxKey {
+		if len(b)-start > MaxKeyBytes {
 			break
 		}
 		b = appendKey(b, v)

@@ -13,8 +13,8 @@ import (
 
 // Documented limits of a document.
 const (
-	MaxDocument = 1 << 20 // bytes by the rules of "Storage size calculations"
-	MaxDepth    = 20      // maps and arrays within one another
+	MaxDocumentBytes = 1 << 20 // bytes by the rules of "Storage size calculations"
+	MaxDepth         = 20      // maps and arrays within one another
 )
 
 // Size is the storage size of a value in bytes, by the documented rules.
@@ -75,14 +75,14 @@ func checkMap(fields map[string]*pb.Value, depth int) error {
 		if err := field.CheckName(k); err != nil {
 			return err
 		}
-		if err := check(v, depth); err != nil {
+		if err := checkValue(v, depth); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func check(v *pb.Value, depth int) error {
+func checkValue(v *pb.Value, depth int) error {
 	switch KindOf(v) {
 	case 0:
 		return status.Error(codes.InvalidArgument, "A value has no type, or one that a document cannot hold.")
@@ -129,7 +129,7 @@ func checkArray(vs []*pb.Value, depth int) error {
 		if KindOf(v) == KindArray {
 			return status.Error(codes.InvalidArgument, "Cannot store an array within an array.")
 		}
-		if err := check(v, depth); err != nil {
+		if err := checkValue(v, depth); err != nil {
 			return err
 		}
 	}

@@ -18,11 +18,11 @@ import (
 func FuzzWrite(f *testing.F) {
 	for _, w := range []*pb.Write{
 		update(map[string]*pb.Value{"a": value.Int(1), "m": object("x", text("y"))}, "a", "m.x"),
-		{Operation: &pb.Write_Update{Update: &pb.Document{Name: path.In(database)}}, UpdateTransforms: []*pb.DocumentTransform_FieldTransform{
+		{Operation: &pb.Write_Update{Update: &pb.Document{Name: path.ResourceName(database)}}, UpdateTransforms: []*pb.DocumentTransform_FieldTransform{
 			{FieldPath: "a.b", TransformType: &pb.DocumentTransform_FieldTransform_Increment{Increment: value.Int(1)}},
 			{FieldPath: "l", TransformType: &pb.DocumentTransform_FieldTransform_AppendMissingElements{AppendMissingElements: &pb.ArrayValue{Values: []*pb.Value{{}}}}},
 		}},
-		{Operation: &pb.Write_Delete{Delete: path.In(database)}, CurrentDocument: &pb.Precondition{ConditionType: &pb.Precondition_UpdateTime{}}},
+		{Operation: &pb.Write_Delete{Delete: path.ResourceName(database)}, CurrentDocument: &pb.Precondition{ConditionType: &pb.Precondition_UpdateTime{}}},
 	} {
 		b, err := proto.Marshal(w)
 		require.NoError(f, err)

@@ -16,12 +16,12 @@ import (
 // transform computes the new value of one field. next gets the current value, nil where there is none, and returns
 // the new one and the result to report.
 type transform struct {
-	path field.Path
-	next func(current *pb.Value, now document.Time) (stored, reported *pb.Value)
+	path    field.Path
+	compute func(current *pb.Value, now document.Time) (stored, reported *pb.Value)
 }
 
 func (t transform) apply(fields map[string]*pb.Value, now document.Time) *pb.Value {
-	stored, reported := t.next(field.Get(fields, t.path), now)
+	stored, reported := t.compute(field.Get(fields, t.path), now)
 	field.Set(fields, t.path, stored)
 	return reported
 }
@@ -33,14 +33,14 @@ func parseTransforms(list []*pb.DocumentTransform_FieldTransform) ([]transform, 
 		if err != nil {
 			return nil, err
 		}
-		if err := checkTarget(p); err != nil {
+		if err := checkFieldPath(p); err != nil {
 			return nil, err
 		}
-		next, err := parseTransform(ft)
+		compute, err := parseTransform(ft)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, transform{path: p, next: next})
+		out = append(out, transform{path: p, compute: compute})
 	}
 	return out, nil
 }
@@ -56,21 +56,21 @@ func parseTransform(ft *pb.DocumentTransform_FieldTransform) (func(*pb.Value, do
 			return v, v
 		}, nil
 	case *pb.DocumentTransform_FieldTransform_Increment:
-		return numeric(t.Increment, add)
+		return numericTransform(t.Increment, add)
 	case *pb.DocumentTransform_FieldTransform_Maximum:
-		return numeric(t.Maximum, func(a, b *pb.Value) *pb.Value { return choose(a, b, 1) })
+		return numericTransform(t.Maximum, func(a, b *pb.Value) *pb.Value { return minOrMax(a, b, 1) })
 	case *pb.DocumentTransform_FieldTransform_Minimum:
-		return numeric(t.Minimum, func(a, b *pb.Value) *pb.Value { return choose(a, b, -1) })
+		return numericTransform(t.Minimum, func(a, b *pb.Value) *pb.Value { return minOrMax(a, b, -1) })
 	case *pb.DocumentTransform_FieldTransform_AppendMissingElements:
-		return array(t.AppendMissingElements, union)
+		return arrayTransform(t.AppendMissingElements, union)
 	case *pb.DocumentTransform_FieldTransform_RemoveAllFromArray:
-		return array(t.RemoveAllFromArray, remove)
+		return arrayTransform(t.RemoveAllFromArray, remove)
 	}
 	return nil, status.Errorf(codes.InvalidArgument, "The transform of field %q has no type.", ft.GetFieldPath())
 }
 
 // numeric combines two numbers; what is no number is replaced by the operand.
-func numeric(operand *pb.Value, combine func(current, operand *pb.Value) *pb.Value) (func(*pb.Value, document.Time) (stored, reported *pb.Value), error) {
+func numericTransform(operand *pb.Value, combine func(current, operand *pb.Value) *pb.Value) (func(*pb.Value, document.Time) (stored, reported *pb.Value), error) {
 	if value.KindOf(operand) != value.KindNumber {
 		return nil, status.Error(codes.InvalidArgument, "The operand of an increment, maximum or minimum must be a number.")
 	}
@@ -88,7 +88,7 @@ func add(a, b *pb.Value) *pb.Value {
 	x, xok := a.GetValueType().(*pb.Value_IntegerValue)
 	y, yok := b.GetValueType().(*pb.Value_IntegerValue)
 	if !xok || !yok {
-		return value.Double(float(a) + float(b))
+		return value.Double(toFloat64(a) + toFloat64(b))
 	}
 	i, j := x.IntegerValue, y.IntegerValue
 	switch {
@@ -100,7 +100,7 @@ func add(a, b *pb.Value) *pb.Value {
 	return value.Int(i + j)
 }
 
-func float(v *pb.Value) float64 {
+func toFloat64(v *pb.Value) float64 {
 	if n, ok := v.GetValueType().(*pb.Value_IntegerValue); ok {
 		return float64(n.IntegerValue)
 	}
@@ -108,7 +108,7 @@ func float(v *pb.Value) float64 {
 }
 
 // choose takes the greater (sign 1) or lesser (sign -1) number; of equal ones the current; NaN wins over both.
-func choose(current, operand *pb.Value, sign int) *pb.Value {
+func minOrMax(current, operand *pb.Value, sign int) *pb.Value {
 	switch {
 	case value.IsNaN(current):
 		return current
@@ -119,7 +119,7 @@ func choose(current, operand *pb.Value, sign int) *pb.Value {
 }
 
 // array combines the elements of the field, none where it is no array. The reported result is null.
-func array(operand *pb.ArrayValue, combine func(current, operand []*pb.Value) []*pb.Value) (func(*pb.Value, document.Time) (stored, reported *pb.Value), error) {
+func arrayTransform(operand *pb.ArrayValue, combine func(current, operand []*pb.Value) []*pb.Value) (func(*pb.Value, document.Time) (stored, reported *pb.Value), error) {
 	if err := value.CheckFields(map[string]*pb.Value{"elements": value.Array(operand.GetValues())}); err != nil {
 		return nil, err
 	}

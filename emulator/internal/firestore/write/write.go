@@ -19,17 +19,17 @@ import (
 type Write struct {
 	Path name.Path
 
-	delete     bool
-	fields     map[string]*pb.Value
-	mask       []field.Path // nil: replace the whole document
-	transforms []transform
-	condition  *pb.Precondition
+	delete       bool
+	fields       map[string]*pb.Value
+	mask         []field.Path // nil: replace the whole document
+	transforms   []transform
+	precondition *pb.Precondition
 }
 
 // Parse checks a write against the limits and that it is for this database.
 func Parse(db name.Database, w *pb.Write) (Write, error) {
-	out := Write{condition: w.GetCurrentDocument()}
-	if err := checkCondition(out.condition); err != nil {
+	out := Write{precondition: w.GetCurrentDocument()}
+	if err := validatePrecondition(out.precondition); err != nil {
 		return out, err
 	}
 	var target string
@@ -79,7 +79,7 @@ func parseMask(m *pb.DocumentMask) ([]field.Path, error) {
 		return nil, err
 	}
 	for _, p := range mask {
-		if err := checkTarget(p); err != nil {
+		if err := checkFieldPath(p); err != nil {
 			return nil, err
 		}
 	}
@@ -87,7 +87,7 @@ func parseMask(m *pb.DocumentMask) ([]field.Path, error) {
 }
 
 // checkTarget refuses field paths that a write cannot set.
-func checkTarget(p field.Path) error {
+func checkFieldPath(p field.Path) error {
 	for _, part := range p {
 		if err := field.CheckName(part); err != nil {
 			return err
@@ -99,37 +99,37 @@ func checkTarget(p field.Path) error {
 // Apply makes the next version of a document, nil where there is none, out of the current one, nil likewise. now
 // becomes the time of the change and the value of server timestamps. A write that changes nothing returns old itself.
 func (w Write) Apply(old *document.Document, now document.Time) (*document.Document, []*pb.Value, error) {
-	if err := w.check(old); err != nil {
+	if err := w.checkPrecondition(old); err != nil {
 		return nil, nil, err
 	}
 	if w.delete {
 		return nil, nil, nil
 	}
-	fields := w.merge(old)
+	fields := w.mergeFields(old)
 	results := make([]*pb.Value, 0, len(w.transforms))
 	for _, t := range w.transforms {
 		results = append(results, t.apply(fields, now))
 	}
-	if old != nil && equal(old.Fields, fields) {
+	if old != nil && equalFields(old.Fields, fields) {
 		return old, results, nil
 	}
-	if n := value.PathSize(w.Path) + value.FieldsSize(fields) + 32; n > value.MaxDocument {
-		return nil, nil, status.Errorf(codes.InvalidArgument, "Document %q cannot be written because its size (%d bytes) exceeds the maximum allowed size of %d bytes.", w.Path, n, value.MaxDocument)
+	if n := value.PathSize(w.Path) + value.FieldsSize(fields) + 32; n > value.MaxDocumentBytes {
+		return nil, nil, status.Errorf(codes.InvalidArgument, "Document %q cannot be written because its size (%d bytes) exceeds the maximum allowed size of %d bytes.", w.Path, n, value.MaxDocumentBytes)
 	}
 	if len(w.transforms) > 0 || w.mask != nil { // a merge nests no deeper than its parts, a transform may
 		if err := value.CheckFields(fields); err != nil {
 			return nil, nil, err
 		}
 	}
-	next := &document.Document{Path: w.Path, Fields: fields, Create: now, Update: now}
+	next := &document.Document{Path: w.Path, Fields: fields, CreateTime: now, UpdateTime: now}
 	if old != nil {
-		next.Create = old.Create
+		next.CreateTime = old.CreateTime
 	}
 	return next, results, nil
 }
 
 // merge lays the fields of the write over those of the document, as the mask says.
-func (w Write) merge(old *document.Document) map[string]*pb.Value {
+func (w Write) mergeFields(old *document.Document) map[string]*pb.Value {
 	if w.mask == nil {
 		if len(w.transforms) == 0 {
 			return w.fields
@@ -147,6 +147,6 @@ func (w Write) merge(old *document.Document) map[string]*pb.Value {
 	return fields
 }
 
-func equal(a, b map[string]*pb.Value) bool {
+func equalFields(a, b map[string]*pb.Value) bool {
 	return maps.EqualFunc(a, b, func(x, y *pb.Value) bool { return proto.Equal(x, y) })
 }

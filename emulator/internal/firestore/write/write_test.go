@@ -30,7 +30,7 @@ func object(k string, v *pb.Value) *pb.Value {
 }
 
 func update(fields map[string]*pb.Value, mask ...string) *pb.Write {
-	w := &pb.Write{Operation: &pb.Write_Update{Update: &pb.Document{Name: path.In(database), Fields: fields}}}
+	w := &pb.Write{Operation: &pb.Write_Update{Update: &pb.Document{Name: path.ResourceName(database), Fields: fields}}}
 	if mask != nil {
 		w.UpdateMask = &pb.DocumentMask{FieldPaths: mask}
 	}
@@ -48,7 +48,7 @@ func apply(t *testing.T, old *document.Document, w *pb.Write) *document.Document
 
 func TestApply(t *testing.T) {
 	old := func() *document.Document {
-		return &document.Document{Path: path, Create: 1, Update: 2, Fields: map[string]*pb.Value{"a": value.Int(1), "m": object("x", value.Int(1))}}
+		return &document.Document{Path: path, CreateTime: 1, UpdateTime: 2, Fields: map[string]*pb.Value{"a": value.Int(1), "m": object("x", value.Int(1))}}
 	}
 	for _, tt := range []struct {
 		name  string
@@ -65,16 +65,16 @@ func TestApply(t *testing.T) {
 			was := old()
 			got := apply(t, was, tt.write)
 			require.Empty(t, cmp.Diff(tt.want, got.Fields, protocmp.Transform()))
-			require.Equal(t, document.Time(1), got.Create)
-			require.Equal(t, document.Time(100), got.Update)
+			require.Equal(t, document.Time(1), got.CreateTime)
+			require.Equal(t, document.Time(100), got.UpdateTime)
 			require.Empty(t, cmp.Diff(old(), was, protocmp.Transform()), "versions of a document are never changed")
 		})
 	}
 	fresh := apply(t, nil, update(map[string]*pb.Value{"a": value.Int(1)}, "a"))
-	require.Equal(t, document.Time(100), fresh.Create)
+	require.Equal(t, document.Time(100), fresh.CreateTime)
 	same := old()
 	require.Same(t, same, apply(t, same, update(old().Fields)), "nothing changes")
-	require.Nil(t, apply(t, old(), &pb.Write{Operation: &pb.Write_Delete{Delete: path.In(database)}}))
+	require.Nil(t, apply(t, old(), &pb.Write{Operation: &pb.Write_Delete{Delete: path.ResourceName(database)}}))
 }
 
 func TestNumericTransforms(t *testing.T) {
@@ -126,8 +126,8 @@ func TestNumericTransforms(t *testing.T) {
 	}
 }
 
-func TestRefused(t *testing.T) {
-	full := path.In(database)
+func TestParseInvalid(t *testing.T) {
+	full := path.ResourceName(database)
 	for name, w := range map[string]*pb.Write{
 		"transform of a name":     {Operation: &pb.Write_Transform{Transform: &pb.DocumentTransform{Document: full, FieldTransforms: []*pb.DocumentTransform_FieldTransform{{FieldPath: "__name__", TransformType: &pb.DocumentTransform_FieldTransform_Increment{Increment: value.Int(1)}}}}}},
 		"increment by text":       {Operation: &pb.Write_Transform{Transform: &pb.DocumentTransform{Document: full, FieldTransforms: []*pb.DocumentTransform_FieldTransform{{FieldPath: "a", TransformType: &pb.DocumentTransform_FieldTransform_Increment{Increment: text("1")}}}}}},
@@ -143,12 +143,12 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-func TestTransformsCannotBreakLimits(t *testing.T) {
+func TestTransformsRespectLimits(t *testing.T) {
 	deep := value.Int(1)
 	for range value.MaxDepth - 1 {
 		deep = object("m", deep)
 	}
-	full := path.In(database)
+	full := path.ResourceName(database)
 	p := "a.b.c.d"
 	w, err := write.Parse(database, &pb.Write{Operation: &pb.Write_Update{Update: &pb.Document{Name: full}}, UpdateMask: &pb.DocumentMask{}, UpdateTransforms: []*pb.DocumentTransform_FieldTransform{
 		{FieldPath: p, TransformType: &pb.DocumentTransform_FieldTransform_AppendMissingElements{AppendMissingElements: &pb.ArrayValue{Values: []*pb.Value{deep}}}},

@@ -12,33 +12,33 @@ import "time"
 // Policy is how a subscription treats its messages. Times that are zero and a
 // MaxAttempts of zero switch the matter off.
 type Policy struct {
-	Ordered     bool // messages of one key are delivered in order
-	ExactlyOnce bool // only the current, unexpired lease settles a message
-	RetainAcked bool
-	MinBackoff  time.Duration
-	MaxBackoff  time.Duration
-	MaxAttempts int // failed deliveries before a message is dead
+	Ordered             bool // messages of one key are delivered in order
+	ExactlyOnce         bool // only the current, unexpired lease settles a message
+	RetainAcked         bool
+	MinBackoff          time.Duration
+	MaxBackoff          time.Duration
+	MaxDeliveryAttempts int // failed deliveries before a message is dead
 }
 
 // Backlog holds the messages of one subscription. Create it with New.
 type Backlog struct {
-	policy Policy
-	items  map[uint64]*item // by sequence number
-	chains map[string]*chain
+	policy    Policy
+	items     map[uint64]*item // by sequence number
+	keyQueues map[string]*keyQueue
 
-	oldest, youngest *item // in the order of publishing
+	oldest, newest *item // in the order of publishing
 
-	fresh    queue // never failed
-	returned queue // failed before; apart, so that neither starves the other
-	turn     uint  // whose turn it is among the queues
+	fresh      queue // never failed
+	redelivery queue // failed before; apart, so that neither starves the other
+	roundRobin uint  // whose turn it is among the queues
 
-	timers timers
-	dead   []*Message // since TakeDead
-	failed []*Message // since TakeFailed
+	timers    timers
+	exhausted []*Message // since TakeDead
+	failed    []*Message // since TakeFailed
 
-	lastLease uint64
-	sought    uint64 // the last lease before the last seek
-	unacked   int
+	lastLease           uint64
+	lastLeaseBeforeSeek uint64 // the last lease before the last seek
+	unacked             int
 }
 
 // New returns an empty backlog. Leases are numbered from lease on, so that a
@@ -47,7 +47,7 @@ func New(p Policy, lease uint64) *Backlog {
 	return &Backlog{
 		policy:    p,
 		items:     make(map[uint64]*item),
-		chains:    make(map[string]*chain),
+		keyQueues: make(map[string]*keyQueue),
 		lastLease: lease,
 	}
 }
@@ -64,7 +64,7 @@ func (b *Backlog) SetPolicy(p Policy) {
 func (b *Backlog) Add(m *Message, failures int) {
 	it := b.insert(m)
 	it.failures = int32(failures)
-	b.admit(it)
+	b.enqueue(it)
 }
 
 // AddAcked appends a message that is only kept for a seek.
@@ -76,15 +76,15 @@ func (b *Backlog) AddAcked(m *Message) {
 func (b *Backlog) Unacked() int { return b.unacked }
 
 // Held is how many messages the backlog keeps, acknowledged ones included.
-func (b *Backlog) Held() int { return len(b.items) }
+func (b *Backlog) Len() int { return len(b.items) }
 
 // Holds tells whether the backlog keeps the message, acknowledged or not.
-func (b *Backlog) Holds(seq uint64) bool { return b.items[seq] != nil }
+func (b *Backlog) Contains(seq uint64) bool { return b.items[seq] != nil }
 
 // Messages lists all that the backlog keeps, in the order of publishing.
 func (b *Backlog) Messages() []*Message {
 	out := make([]*Message, 0, len(b.items))
-	for it := b.oldest; it != nil; it = it.younger {
+	for it := b.oldest; it != nil; it = it.newer {
 		out = append(out, it.msg)
 	}
 	return out
@@ -93,14 +93,14 @@ func (b *Backlog) Messages() []*Message {
 // Ahead lists what waits and was published after the message seq, which the
 // backlog holds: likely what is delivered next. It lists at most maxMessages,
 // and maxBytes of them, and does not look far.
-func (b *Backlog) Ahead(seq uint64, maxMessages, maxBytes int) []uint64 {
+func (b *Backlog) ReadAhead(seq uint64, maxMessages, maxBytes int) []uint64 {
 	it := b.items[seq]
 	if it == nil {
 		return nil
 	}
 	var out []uint64
 	for range 2 * maxMessages {
-		if it = it.younger; it == nil || len(out) == maxMessages {
+		if it = it.newer; it == nil || len(out) == maxMessages {
 			break
 		}
 		if it.state != waiting {
@@ -115,62 +115,62 @@ func (b *Backlog) Ahead(seq uint64, maxMessages, maxBytes int) []uint64 {
 }
 
 // Next is when Expire has something to do next.
-func (b *Backlog) Next() (time.Time, bool) {
+func (b *Backlog) NextExpiry() (time.Time, bool) {
 	if len(b.timers) == 0 {
 		return time.Time{}, false
 	}
-	return b.timers[0].at, true
+	return b.timers[0].deadline, true
 }
 
 func (b *Backlog) insert(m *Message) *item {
-	it := &item{msg: m, timer: -1, older: b.youngest}
-	if b.youngest == nil {
+	it := &item{msg: m, timerIndex: -1, older: b.newest}
+	if b.newest == nil {
 		b.oldest = it
 	} else {
-		b.youngest.younger = it
+		b.newest.newer = it
 	}
-	b.youngest = it
+	b.newest = it
 	b.items[m.Seq] = it
 	return it
 }
 
 // admit makes the item, which is new to its state, wait for delivery.
-func (b *Backlog) admit(it *item) {
+func (b *Backlog) enqueue(it *item) {
 	it.state = waiting
 	b.unacked++
 	if !b.policy.Ordered || it.msg.Key == "" {
 		b.queueFor(it).push(it)
 		return
 	}
-	c := b.chains[it.msg.Key]
-	if c == nil {
-		c = &chain{key: it.msg.Key}
-		b.chains[c.key] = c
+	q := b.keyQueues[it.msg.Key]
+	if q == nil {
+		q = &keyQueue{key: it.msg.Key}
+		b.keyQueues[q.key] = q
 	}
-	c.append(it)
-	if c.turn == it {
-		b.offer(c)
+	q.append(it)
+	if q.nextUnleased == it {
+		b.enqueueNext(q)
 	}
 }
 
 func (b *Backlog) queueFor(it *item) *queue {
 	if it.failures > 0 {
-		return &b.returned
+		return &b.redelivery
 	}
 	return &b.fresh
 }
 
 // forget drops the item altogether.
-func (b *Backlog) forget(it *item) {
+func (b *Backlog) unlink(it *item) {
 	if it.older == nil {
-		b.oldest = it.younger
+		b.oldest = it.newer
 	} else {
-		it.older.younger = it.younger
+		it.older.newer = it.newer
 	}
-	if it.younger == nil {
-		b.youngest = it.older
+	if it.newer == nil {
+		b.newest = it.older
 	} else {
-		it.younger.older = it.older
+		it.newer.older = it.older
 	}
 	delete(b.items, it.msg.Seq)
 }

@@ -12,7 +12,7 @@ import (
 var start = time.Unix(1_000_000, 0)
 
 // filled is a backlog of n messages, numbered and published a second apart.
-func filled(p backlog.Policy, n int, key string) *backlog.Backlog {
+func newBacklog(p backlog.Policy, n int, key string) *backlog.Backlog {
 	b := backlog.New(p, 0)
 	for i := range n {
 		b.Add(&backlog.Message{Seq: uint64(i + 1), Size: 1, Key: key, Published: start.Add(time.Duration(i) * time.Second)}, 0)
@@ -20,11 +20,11 @@ func filled(p backlog.Policy, n int, key string) *backlog.Backlog {
 	return b
 }
 
-func take(b *backlog.Backlog, now time.Time, c *backlog.Consumer, n int) []backlog.Delivery {
+func leaseMessages(b *backlog.Backlog, now time.Time, c *backlog.Consumer, n int) []backlog.Delivery {
 	return b.Lease(now, c, 10*time.Second, n, 1<<20)
 }
 
-func numbers(ds []backlog.Delivery) []uint64 {
+func seqs(ds []backlog.Delivery) []uint64 {
 	var out []uint64
 	for _, d := range ds {
 		out = append(out, d.Message.Seq)
@@ -32,14 +32,14 @@ func numbers(ds []backlog.Delivery) []uint64 {
 	return out
 }
 
-func TestPoisonDoesNotStarveTheRest(t *testing.T) {
-	b := filled(backlog.Policy{}, 10, "")
-	c := &backlog.Consumer{MaxMessages: 1}
+func TestFailingMessageDoesNotStarveOthers(t *testing.T) {
+	b := newBacklog(backlog.Policy{}, 10, "")
+	c := &backlog.Consumer{MaxOutstandingMessages: 1}
 	acked := 0
 	for range 40 {
-		d := take(b, start, c, 1)[0]
+		d := leaseMessages(b, start, c, 1)[0]
 		if d.Message.Seq == 1 {
-			require.Equal(t, backlog.Returned, b.Extend(start, 1, d.Lease, 0))
+			require.Equal(t, backlog.Nacked, b.ModifyAckDeadline(start, 1, d.Lease, 0))
 			continue
 		}
 		b.Ack(start, d.Message.Seq, d.Lease)
@@ -50,13 +50,13 @@ func TestPoisonDoesNotStarveTheRest(t *testing.T) {
 	require.Fail(t, "the message that always fails kept the others from delivery")
 }
 
-func TestFreshMessagesDoNotStarveAFailedOne(t *testing.T) {
-	b := filled(backlog.Policy{}, 100, "")
-	c := &backlog.Consumer{MaxMessages: 1}
-	first := take(b, start, c, 1)[0]
-	b.Extend(start, first.Message.Seq, first.Lease, 0)
+func TestNewMessagesDoNotStarveRedelivery(t *testing.T) {
+	b := newBacklog(backlog.Policy{}, 100, "")
+	c := &backlog.Consumer{MaxOutstandingMessages: 1}
+	first := leaseMessages(b, start, c, 1)[0]
+	b.ModifyAckDeadline(start, first.Message.Seq, first.Lease, 0)
 	for range 5 {
-		d := take(b, start, c, 1)[0]
+		d := leaseMessages(b, start, c, 1)[0]
 		if d.Message.Seq == first.Message.Seq {
 			require.Equal(t, 2, d.Attempt)
 			return
@@ -66,92 +66,92 @@ func TestFreshMessagesDoNotStarveAFailedOne(t *testing.T) {
 	require.Fail(t, "the failed message waits behind all others")
 }
 
-func TestDeadMessageWaitsForTheVerdict(t *testing.T) {
-	b := filled(backlog.Policy{Ordered: true, MaxAttempts: 2}, 2, "k")
+func TestExhaustedMessageWaitsForRemoveOrRedeliver(t *testing.T) {
+	b := newBacklog(backlog.Policy{Ordered: true, MaxDeliveryAttempts: 2}, 2, "k")
 	c := &backlog.Consumer{}
 	for range 2 {
-		require.Empty(t, b.TakeDead())
-		d := take(b, start, c, 2)
-		require.Equal(t, []uint64{1, 2}, numbers(d))
-		b.Extend(start, 1, d[0].Lease, 0)
+		require.Empty(t, b.TakeExhausted())
+		d := leaseMessages(b, start, c, 2)
+		require.Equal(t, []uint64{1, 2}, seqs(d))
+		b.ModifyAckDeadline(start, 1, d[0].Lease, 0)
 	}
-	dead := b.TakeDead()
+	dead := b.TakeExhausted()
 	require.Len(t, dead, 1)
 	require.Equal(t, 2, b.Failures(1))
-	require.Empty(t, take(b, start, c, 2), "what follows in the key waits as well")
+	require.Empty(t, leaseMessages(b, start, c, 2), "what follows in the key waits as well")
 
-	b.Revive(start, 1)
-	d := take(b, start, c, 2)
-	require.Equal(t, []uint64{1, 2}, numbers(d))
-	b.Extend(start, 1, d[0].Lease, 0)
-	require.Len(t, b.TakeDead(), 1)
+	b.Redeliver(start, 1)
+	d := leaseMessages(b, start, c, 2)
+	require.Equal(t, []uint64{1, 2}, seqs(d))
+	b.ModifyAckDeadline(start, 1, d[0].Lease, 0)
+	require.Len(t, b.TakeExhausted(), 1)
 	m, outcome := b.Remove(1)
-	require.Equal(t, backlog.Freed, outcome)
+	require.Equal(t, backlog.Removed, outcome)
 	require.EqualValues(t, 1, m.Seq)
-	require.Equal(t, []uint64{2}, numbers(take(b, start, c, 2)))
+	require.Equal(t, []uint64{2}, seqs(leaseMessages(b, start, c, 2)))
 }
 
-func TestOrderedExpiryFailsOnlyTheFirst(t *testing.T) {
-	b := filled(backlog.Policy{Ordered: true}, 3, "k")
+func TestOrderedExpiryCountsOneFailurePerKey(t *testing.T) {
+	b := newBacklog(backlog.Policy{Ordered: true}, 3, "k")
 	c := &backlog.Consumer{}
-	require.Len(t, take(b, start, c, 3), 3)
+	require.Len(t, leaseMessages(b, start, c, 3), 3)
 	b.Expire(start.Add(10 * time.Second))
 	var attempts []int
-	for _, d := range take(b, start.Add(10*time.Second), c, 3) {
+	for _, d := range leaseMessages(b, start.Add(10*time.Second), c, 3) {
 		attempts = append(attempts, d.Attempt)
 	}
 	require.Equal(t, []int{2, 1, 1}, attempts)
 }
 
-func TestOrderedKeyPassesOnWhenItsConsumerIsDone(t *testing.T) {
-	b := filled(backlog.Policy{Ordered: true}, 2, "k")
-	one, two := &backlog.Consumer{MaxMessages: 1}, &backlog.Consumer{}
-	d := take(b, start, one, 2)
-	require.Equal(t, []uint64{1}, numbers(d))
+func TestOrderingKeyMovesToNextConsumer(t *testing.T) {
+	b := newBacklog(backlog.Policy{Ordered: true}, 2, "k")
+	one, two := &backlog.Consumer{MaxOutstandingMessages: 1}, &backlog.Consumer{}
+	d := leaseMessages(b, start, one, 2)
+	require.Equal(t, []uint64{1}, seqs(d))
 	require.False(t, b.CanLease(two), "the key is at work with the other consumer")
-	b.Detach(one)
+	b.CloseConsumer(one)
 	require.False(t, b.CanLease(two))
 	b.Ack(start, 1, d[0].Lease)
-	require.Equal(t, []uint64{2}, numbers(take(b, start, two, 2)))
+	require.Equal(t, []uint64{2}, seqs(leaseMessages(b, start, two, 2)))
 }
 
 func TestDropBefore(t *testing.T) {
-	b := filled(backlog.Policy{RetainAcked: true}, 5, "")
+	b := newBacklog(backlog.Policy{RetainAcked: true}, 5, "")
 	c := &backlog.Consumer{}
-	d := take(b, start, c, 2)
+	d := leaseMessages(b, start, c, 2)
 	_, outcome := b.Ack(start, 1, d[0].Lease)
 	require.Equal(t, backlog.Retained, outcome)
 	dropped := b.DropBefore(start.Add(3 * time.Second))
 	require.Len(t, dropped, 3, "acknowledged, leased and waiting ones")
-	require.Equal(t, 2, b.Held())
+	require.Equal(t, 2, b.Len())
 	require.Equal(t, 2, b.Unacked())
 	require.Zero(t, c.Outstanding())
-	require.Equal(t, []uint64{4, 5}, numbers(take(b, start, c, 5)))
+	require.Equal(t, []uint64{4, 5}, seqs(leaseMessages(b, start, c, 5)))
 }
 
-func TestSeekBringsBackRetainedAndExtra(t *testing.T) {
-	b := filled(backlog.Policy{RetainAcked: true}, 3, "")
+func TestSeekRedeliversRetainedAndExtra(t *testing.T) {
+	b := newBacklog(backlog.Policy{RetainAcked: true}, 3, "")
 	c := &backlog.Consumer{}
-	for _, d := range take(b, start, c, 3) {
+	for _, d := range leaseMessages(b, start, c, 3) {
 		b.Ack(start, d.Message.Seq, d.Lease)
 	}
 	extra := []*backlog.Message{{Seq: 2, Size: 1}, {Seq: 9, Size: 1}}
 	r := b.Seek(extra, func(m *backlog.Message) bool { return m.Seq >= 2 })
 	require.Len(t, r.Unacked, 3)
 	require.Len(t, r.Retained, 1)
-	require.Empty(t, r.Freed)
-	require.Equal(t, []uint64{2, 3, 9}, numbers(take(b, start, c, 9)))
+	require.Empty(t, r.Removed)
+	require.Equal(t, []uint64{2, 3, 9}, seqs(leaseMessages(b, start, c, 9)))
 }
 
 func TestLeaseBoundsBytes(t *testing.T) {
-	b := filled(backlog.Policy{}, 5, "")
+	b := newBacklog(backlog.Policy{}, 5, "")
 	require.Len(t, b.Lease(start, &backlog.Consumer{}, time.Second, 5, 2), 2)
-	require.Len(t, b.Lease(start, &backlog.Consumer{MaxBytes: 1}, time.Second, 5, 1<<20), 1)
+	require.Len(t, b.Lease(start, &backlog.Consumer{MaxOutstandingBytes: 1}, time.Second, 5, 1<<20), 1)
 }
 
-func TestAheadListsWhatWaits(t *testing.T) {
-	b := filled(backlog.Policy{}, 6, "")
-	require.Len(t, take(b, start, &backlog.Consumer{}, 2), 2)
+func TestReadAheadListsWaitingMessages(t *testing.T) {
+	b := newBacklog(backlog.Policy{}, 6, "")
+	require.Len(t, leaseMessages(b, start, &backlog.Consumer{}, 2), 2)
 	for name, c := range map[string]struct {
 		after           uint64
 		messages, bytes int
@@ -166,7 +166,7 @@ func TestAheadListsWhatWaits(t *testing.T) {
 		"no room for any": {1, 100, 0, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			require.Equal(t, c.want, b.Ahead(c.after, c.messages, c.bytes))
+			require.Equal(t, c.want, b.ReadAhead(c.after, c.messages, c.bytes))
 		})
 	}
 }

@@ -8,8 +8,8 @@ type Consumer struct {
 	// MaxMessages and MaxBytes bound what is leased to the consumer at one
 	// time; zero or less is no bound. The message that crosses MaxBytes is
 	// still delivered, or one larger than the bound never would be.
-	MaxMessages int
-	MaxBytes    int
+	MaxOutstandingMessages int
+	MaxOutstandingBytes    int
 
 	messages int
 	bytes    int
@@ -17,10 +17,10 @@ type Consumer struct {
 	closed   bool
 }
 
-func (c *Consumer) room() bool {
+func (c *Consumer) hasCapacity() bool {
 	return !c.closed &&
-		(c.MaxMessages <= 0 || c.messages < c.MaxMessages) &&
-		(c.MaxBytes <= 0 || c.bytes < c.MaxBytes)
+		(c.MaxOutstandingMessages <= 0 || c.messages < c.MaxOutstandingMessages) &&
+		(c.MaxOutstandingBytes <= 0 || c.bytes < c.MaxOutstandingBytes)
 }
 
 // Outstanding is how many messages are leased to the consumer.
@@ -35,7 +35,7 @@ type Delivery struct {
 
 // CanLease tells whether a Lease for the consumer would deliver anything.
 func (b *Backlog) CanLease(c *Consumer) bool {
-	return c.room() && !(c.reserved.empty() && b.returned.empty() && b.fresh.empty())
+	return c.hasCapacity() && !(c.reserved.empty() && b.redelivery.empty() && b.fresh.empty())
 }
 
 // Lease hands out messages until the consumer has no room, maxMessages or
@@ -43,8 +43,8 @@ func (b *Backlog) CanLease(c *Consumer) bool {
 // settled or d has passed.
 func (b *Backlog) Lease(now time.Time, c *Consumer, d time.Duration, maxMessages, maxBytes int) []Delivery {
 	var out []Delivery
-	for bytes := 0; len(out) < maxMessages && bytes < maxBytes && c.room(); {
-		it := b.pick(c)
+	for bytes := 0; len(out) < maxMessages && bytes < maxBytes && c.hasCapacity(); {
+		it := b.nextItem(c)
 		if it == nil {
 			break
 		}
@@ -56,49 +56,49 @@ func (b *Backlog) Lease(now time.Time, c *Consumer, d time.Duration, maxMessages
 }
 
 // pick takes the queues in turn.
-func (b *Backlog) pick(c *Consumer) *item {
-	queues := [...]*queue{&c.reserved, &b.returned, &b.fresh}
+func (b *Backlog) nextItem(c *Consumer) *item {
+	queues := [...]*queue{&c.reserved, &b.redelivery, &b.fresh}
 	for range queues {
-		b.turn++
-		if q := queues[b.turn%uint(len(queues))]; !q.empty() {
+		b.roundRobin++
+		if q := queues[b.roundRobin%uint(len(queues))]; !q.empty() {
 			it := q.head
-			it.unqueue()
+			it.dequeue()
 			return it
 		}
 	}
 	return nil
 }
 
-func (b *Backlog) lease(it *item, c *Consumer, until time.Time) {
+func (b *Backlog) lease(it *item, c *Consumer, deadline time.Time) {
 	b.lastLease++
-	it.state, it.lease, it.holder, it.at = leased, b.lastLease, c, until
+	it.state, it.lease, it.consumer, it.deadline = leased, b.lastLease, c, deadline
 	b.timers.set(it)
 	c.messages++
 	c.bytes += it.msg.Size
-	if ch := it.chain; ch != nil {
-		ch.leased++
-		ch.consumer = c
-		ch.turn = it.after
-		b.offer(ch)
+	if q := it.keyQueue; q != nil {
+		q.leased++
+		q.consumer = c
+		q.nextUnleased = it.keyNext
+		b.enqueueNext(q)
 	}
 }
 
 // unlease ends a lease. The caller decides what becomes of the item.
-func (b *Backlog) unlease(it *item) {
+func (b *Backlog) endLease(it *item) {
 	b.timers.unset(it)
-	it.holder.messages--
-	it.holder.bytes -= it.msg.Size
-	it.holder = nil
-	if it.chain != nil {
-		it.chain.release()
+	it.consumer.messages--
+	it.consumer.bytes -= it.msg.Size
+	it.consumer = nil
+	if it.keyQueue != nil {
+		it.keyQueue.leaseEnded()
 	}
 }
 
 // Detach ends a consumer. What is leased to it stays leased; ordering keys it
 // was at work on pass to others when those leases have ended.
-func (b *Backlog) Detach(c *Consumer) {
+func (b *Backlog) CloseConsumer(c *Consumer) {
 	c.closed = true
 	for it := c.reserved.head; it != nil; it = c.reserved.head {
-		it.unqueue()
+		it.dequeue()
 	}
 }

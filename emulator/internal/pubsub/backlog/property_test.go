@@ -18,22 +18,22 @@ type model struct {
 	policy backlog.Policy
 	now    time.Time
 
-	seq       uint64
-	messages  map[uint64]*backlog.Message // all there ever were
-	unacked   map[uint64]bool
-	leases    map[uint64]lease  // by sequence number, those that have not ended
-	past      []lease           // that were handed out, ended or not
-	last      map[uint64]uint64 // the last lease of each message, unless taken back
-	blocked   map[uint64]time.Time
-	failures  map[uint64]int
-	consumers []*backlog.Consumer
-	detached  map[*backlog.Consumer]bool
+	seq          uint64
+	messages     map[uint64]*backlog.Message // all there ever were
+	unacked      map[uint64]bool
+	leases       map[uint64]lease  // by sequence number, those that have not ended
+	pastLeases   []lease           // that were handed out, ended or not
+	lastLease    map[uint64]uint64 // the last lease of each message, unless taken back
+	backoffUntil map[uint64]time.Time
+	failures     map[uint64]int
+	consumers    []*backlog.Consumer
+	closed       map[*backlog.Consumer]bool
 }
 
 type lease struct {
 	backlog.Delivery
-	holder *backlog.Consumer
-	until  time.Time
+	consumer *backlog.Consumer
+	deadline time.Time
 }
 
 func newModel(t *rapid.T) *model {
@@ -47,13 +47,13 @@ func newModel(t *rapid.T) *model {
 	}
 	m := &model{
 		b: backlog.New(p, 1000), policy: p, now: time.Unix(1_000_000, 0),
-		messages: map[uint64]*backlog.Message{}, unacked: map[uint64]bool{}, leases: map[uint64]lease{}, last: map[uint64]uint64{},
-		blocked: map[uint64]time.Time{}, failures: map[uint64]int{}, detached: map[*backlog.Consumer]bool{},
+		messages: map[uint64]*backlog.Message{}, unacked: map[uint64]bool{}, leases: map[uint64]lease{}, lastLease: map[uint64]uint64{},
+		backoffUntil: map[uint64]time.Time{}, failures: map[uint64]int{}, closed: map[*backlog.Consumer]bool{},
 	}
 	for range 3 {
 		m.consumers = append(m.consumers, &backlog.Consumer{
-			MaxMessages: rapid.IntRange(0, 4).Draw(t, "max messages"),
-			MaxBytes:    rapid.IntRange(0, 40).Draw(t, "max bytes"),
+			MaxOutstandingMessages: rapid.IntRange(0, 4).Draw(t, "max messages"),
+			MaxOutstandingBytes:    rapid.IntRange(0, 40).Draw(t, "max bytes"),
 		})
 	}
 	return m
@@ -72,10 +72,10 @@ func (m *model) add(t *rapid.T) {
 func (m *model) lease(t *rapid.T) {
 	c := rapid.SampledFrom(m.consumers).Draw(t, "consumer")
 	d := time.Duration(rapid.IntRange(1, 20).Draw(t, "deadline")) * time.Second
-	m.take(t, c, d)
+	m.leaseAndCheck(t, c, d)
 }
 
-func (m *model) take(t *rapid.T, c *backlog.Consumer, d time.Duration) []backlog.Delivery {
+func (m *model) leaseAndCheck(t *rapid.T, c *backlog.Consumer, d time.Duration) []backlog.Delivery {
 	m.expire()
 	could := m.b.CanLease(c)
 	out := m.b.Lease(m.now, c, d, 5, 50)
@@ -83,26 +83,26 @@ func (m *model) take(t *rapid.T, c *backlog.Consumer, d time.Duration) []backlog
 		t.Fatalf("CanLease said %v, Lease gave %d", could, len(out))
 	}
 	for _, d2 := range out {
-		m.check(t, c, d2)
+		m.checkDelivery(t, c, d2)
 		l := lease{d2, c, m.now.Add(d)}
 		m.leases[d2.Message.Seq] = l
-		m.last[d2.Message.Seq] = d2.Lease
-		m.past = append(m.past, l)
+		m.lastLease[d2.Message.Seq] = d2.Lease
+		m.pastLeases = append(m.pastLeases, l)
 	}
-	m.checkFlow(t, c)
+	m.checkFlowControl(t, c)
 	return out
 }
 
 // check holds a delivery against what is promised.
-func (m *model) check(t *rapid.T, c *backlog.Consumer, d backlog.Delivery) {
+func (m *model) checkDelivery(t *rapid.T, c *backlog.Consumer, d backlog.Delivery) {
 	seq := d.Message.Seq
 	if _, leased := m.leases[seq]; leased || !m.unacked[seq] {
 		t.Fatalf("delivered %d, which is leased or acknowledged", seq)
 	}
-	if m.now.Before(m.blocked[seq]) {
+	if m.now.Before(m.backoffUntil[seq]) {
 		t.Fatalf("delivered %d during its back-off", seq)
 	}
-	if m.detached[c] {
+	if m.closed[c] {
 		t.Fatalf("delivered %d to a consumer that is gone", seq)
 	}
 	if !m.ordered(seq) {
@@ -116,16 +116,16 @@ func (m *model) check(t *rapid.T, c *backlog.Consumer, d backlog.Delivery) {
 		if other < seq && !leased {
 			t.Fatalf("delivered %d before %d of the same key", seq, other)
 		}
-		if leased && l.holder != c {
+		if leased && l.consumer != c {
 			t.Fatalf("delivered %d while another consumer holds %d of the same key", seq, other)
 		}
 	}
 }
 
-func (m *model) checkFlow(t *rapid.T, c *backlog.Consumer) {
+func (m *model) checkFlowControl(t *rapid.T, c *backlog.Consumer) {
 	messages, bytes, last := 0, 0, 0
 	for _, l := range m.leases {
-		if l.holder == c {
+		if l.consumer == c {
 			messages++
 			bytes += l.Message.Size
 			last = max(last, l.Message.Size)
@@ -134,11 +134,11 @@ func (m *model) checkFlow(t *rapid.T, c *backlog.Consumer) {
 	if messages != c.Outstanding() {
 		t.Fatalf("%d messages are outstanding, the consumer counts %d", messages, c.Outstanding())
 	}
-	if c.MaxMessages > 0 && messages > c.MaxMessages {
-		t.Fatalf("%d messages outstanding, %d allowed", messages, c.MaxMessages)
+	if c.MaxOutstandingMessages > 0 && messages > c.MaxOutstandingMessages {
+		t.Fatalf("%d messages outstanding, %d allowed", messages, c.MaxOutstandingMessages)
 	}
-	if c.MaxBytes > 0 && bytes >= c.MaxBytes+20 {
-		t.Fatalf("%d bytes outstanding, %d allowed", bytes, c.MaxBytes)
+	if c.MaxOutstandingBytes > 0 && bytes >= c.MaxOutstandingBytes+20 {
+		t.Fatalf("%d bytes outstanding, %d allowed", bytes, c.MaxOutstandingBytes)
 	}
 }
 
@@ -151,15 +151,15 @@ func (m *model) ack(t *rapid.T) {
 	seq := l.Message.Seq
 	current := m.leases[seq].Lease == l.Lease
 	_, outcome := m.b.Ack(m.now, seq, l.Lease)
-	works := outcome == backlog.Freed || outcome == backlog.Retained
-	late := !m.policy.ExactlyOnce && (!m.ordered(seq) || m.last[seq] == l.Lease)
+	works := outcome == backlog.Removed || outcome == backlog.Retained
+	late := !m.policy.ExactlyOnce && (!m.ordered(seq) || m.lastLease[seq] == l.Lease)
 	if want := m.unacked[seq] && (current || late); works != want {
 		t.Fatalf("ack of %d: outcome %d, want it to work: %v", seq, outcome, want)
 	}
 	if works {
 		delete(m.unacked, seq)
 		delete(m.leases, seq)
-		delete(m.blocked, seq)
+		delete(m.backoffUntil, seq)
 	}
 }
 
@@ -170,12 +170,12 @@ func (m *model) nack(t *rapid.T) {
 	}
 	m.expire()
 	current := m.leases[l.Message.Seq].Lease == l.Lease
-	outcome := m.b.Extend(m.now, l.Message.Seq, l.Lease, 0)
-	if current != (outcome == backlog.Returned) {
+	outcome := m.b.ModifyAckDeadline(m.now, l.Message.Seq, l.Lease, 0)
+	if current != (outcome == backlog.Nacked) {
 		t.Fatalf("nack of %d: outcome %d, current %v", l.Message.Seq, outcome, current)
 	}
 	if current {
-		m.failed(l.Message.Seq, m.now)
+		m.failDelivery(l.Message.Seq, m.now)
 	}
 }
 
@@ -188,26 +188,26 @@ func (m *model) extend(t *rapid.T) {
 	d := time.Duration(rapid.IntRange(1, 30).Draw(t, "extension")) * time.Second
 	seq := l.Message.Seq
 	current := m.leases[seq].Lease == l.Lease
-	outcome := m.b.Extend(m.now, seq, l.Lease, d)
+	outcome := m.b.ModifyAckDeadline(m.now, seq, l.Lease, d)
 	if current != (outcome == backlog.Extended) {
 		t.Fatalf("extension of %d: outcome %d, current %v", seq, outcome, current)
 	}
 	if current {
 		l = m.leases[seq]
-		l.until = m.now.Add(d)
+		l.deadline = m.now.Add(d)
 		m.leases[seq] = l
 	}
 }
 
-func (m *model) pass(t *rapid.T) {
+func (m *model) advanceTime(t *rapid.T) {
 	m.now = m.now.Add(time.Duration(rapid.IntRange(1, 8).Draw(t, "seconds")) * time.Second)
 	m.expire()
 }
 
-func (m *model) detach(t *rapid.T) {
+func (m *model) closeConsumer(t *rapid.T) {
 	i := rapid.IntRange(0, len(m.consumers)-1).Draw(t, "consumer")
-	m.b.Detach(m.consumers[i])
-	m.detached[m.consumers[i]] = true
+	m.b.CloseConsumer(m.consumers[i])
+	m.closed[m.consumers[i]] = true
 	m.consumers[i] = &backlog.Consumer{}
 }
 
@@ -223,16 +223,16 @@ func (m *model) seek(t *rapid.T) {
 		m.unacked[msg.Seq] = true
 	}
 	clear(m.leases)
-	clear(m.blocked)
+	clear(m.backoffUntil)
 	clear(m.failures)
-	m.past = nil
+	m.pastLeases = nil
 }
 
 func (m *model) anyLease(t *rapid.T) (lease, bool) {
-	if len(m.past) == 0 {
+	if len(m.pastLeases) == 0 {
 		return lease{}, false
 	}
-	return rapid.SampledFrom(m.past).Draw(t, "lease"), true
+	return rapid.SampledFrom(m.pastLeases).Draw(t, "lease"), true
 }
 
 // expire lets the backlog and the model see what time it is. Leases that end
@@ -241,26 +241,26 @@ func (m *model) expire() {
 	m.b.Expire(m.now)
 	var over []uint64
 	for seq, l := range m.leases {
-		if !l.until.After(m.now) {
+		if !l.deadline.After(m.now) {
 			over = append(over, seq)
 		}
 	}
 	slices.SortFunc(over, func(x, y uint64) int {
-		return cmp.Or(m.leases[x].until.Compare(m.leases[y].until), cmp.Compare(x, y))
+		return cmp.Or(m.leases[x].deadline.Compare(m.leases[y].deadline), cmp.Compare(x, y))
 	})
 	for _, seq := range over {
 		if _, ok := m.leases[seq]; ok {
-			m.failed(seq, m.now)
+			m.failDelivery(seq, m.now)
 		}
 	}
 }
 
 // failed ends the lease, and those of what follows in the same key.
-func (m *model) failed(seq uint64, at time.Time) {
+func (m *model) failDelivery(seq uint64, at time.Time) {
 	delete(m.leases, seq)
 	m.failures[seq]++
 	if m.policy.MinBackoff > 0 {
-		m.blocked[seq] = at.Add(min(m.policy.MinBackoff<<(min(m.failures[seq], 10)-1), m.policy.MaxBackoff))
+		m.backoffUntil[seq] = at.Add(min(m.policy.MinBackoff<<(min(m.failures[seq], 10)-1), m.policy.MaxBackoff))
 	}
 	if !m.ordered(seq) {
 		return
@@ -268,7 +268,7 @@ func (m *model) failed(seq uint64, at time.Time) {
 	for later, l := range m.leases {
 		if later > seq && l.Message.Key == m.messages[seq].Key {
 			delete(m.leases, later)
-			delete(m.last, later)
+			delete(m.lastLease, later)
 		}
 	}
 }
@@ -276,10 +276,10 @@ func (m *model) failed(seq uint64, at time.Time) {
 func (m *model) ordered(seq uint64) bool { return m.policy.Ordered && m.messages[seq].Key != "" }
 
 // finish shows that nothing was lost: one consumer gets all that is left.
-func (m *model) finish(t *rapid.T) {
+func (m *model) ackRemaining(t *rapid.T) {
 	for _, c := range m.consumers {
-		m.b.Detach(c)
-		m.detached[c] = true
+		m.b.CloseConsumer(c)
+		m.closed[c] = true
 	}
 	last := &backlog.Consumer{}
 	for range 200 {
@@ -287,7 +287,7 @@ func (m *model) finish(t *rapid.T) {
 			break
 		}
 		m.now = m.now.Add(time.Minute)
-		for _, d := range m.take(t, last, time.Second) {
+		for _, d := range m.leaseAndCheck(t, last, time.Second) {
 			if _, outcome := m.b.Ack(m.now, d.Message.Seq, d.Lease); outcome == backlog.Invalid {
 				t.Fatalf("ack of a current lease is invalid")
 			}
@@ -298,12 +298,12 @@ func (m *model) finish(t *rapid.T) {
 	if len(m.unacked) > 0 || m.b.Unacked() != 0 {
 		t.Fatalf("lost %v, the backlog counts %d", m.unacked, m.b.Unacked())
 	}
-	if _, ok := m.b.Next(); ok {
+	if _, ok := m.b.NextExpiry(); ok {
 		t.Fatalf("a timer is left")
 	}
 }
 
-func TestBacklogKeepsItsPromises(t *testing.T) {
+func TestBacklogMatchesModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := newModel(t)
 		t.Repeat(map[string]func(*rapid.T){
@@ -313,8 +313,8 @@ func TestBacklogKeepsItsPromises(t *testing.T) {
 			"ack":    m.ack,
 			"nack":   m.nack,
 			"extend": m.extend,
-			"pass":   m.pass,
-			"detach": m.detach,
+			"pass":   m.advanceTime,
+			"detach": m.closeConsumer,
 			"seek":   m.seek,
 			"": func(t *rapid.T) {
 				if m.b.Unacked() != len(m.unacked) {
@@ -322,6 +322,6 @@ func TestBacklogKeepsItsPromises(t *testing.T) {
 				}
 			},
 		})
-		m.finish(t)
+		m.ackRemaining(t)
 	})
 }

@@ -19,7 +19,7 @@ func (q *queue) push(it *item) {
 }
 
 // unqueue takes the item out of whatever queue it stands in.
-func (it *item) unqueue() {
+func (it *item) dequeue() {
 	q := it.queue
 	if q == nil {
 		return

@@ -8,7 +8,7 @@ import (
 // Snapshot lists the unacknowledged messages in the order of publishing.
 func (b *Backlog) Snapshot() []*Message {
 	out := make([]*Message, 0, b.unacked)
-	for it := b.oldest; it != nil; it = it.younger {
+	for it := b.oldest; it != nil; it = it.newer {
 		if it.state != acked {
 			out = append(out, it.msg)
 		}
@@ -17,31 +17,31 @@ func (b *Backlog) Snapshot() []*Message {
 }
 
 // Seeked is what a seek left behind.
-type Seeked struct {
+type SeekResult struct {
 	Unacked  []*Message
 	Retained []*Message
-	Freed    []*Message
+	Removed  []*Message
 }
 
 // Seek decides anew which messages are acknowledged: those for which unacked
 // is true are delivered from the beginning, the others are acknowledged. Extra
 // are messages kept elsewhere that join the backlog if unacked. All leases of
 // the time before end and can no longer settle anything.
-func (b *Backlog) Seek(extra []*Message, unacked func(*Message) bool) Seeked {
+func (b *Backlog) Seek(extra []*Message, unacked func(*Message) bool) SeekResult {
 	all := make([]*Message, 0, len(b.items)+len(extra))
-	held := make(map[uint64]bool, len(b.items))
-	for it := b.oldest; it != nil; it = it.younger {
+	known := make(map[uint64]bool, len(b.items))
+	for it := b.oldest; it != nil; it = it.newer {
 		if it.state == leased {
-			b.unlease(it)
+			b.endLease(it)
 		}
 		if it.queue != nil {
-			it.unqueue()
+			it.dequeue()
 		}
-		held[it.msg.Seq] = true
+		known[it.msg.Seq] = true
 		all = append(all, it.msg)
 	}
 	for _, m := range extra {
-		if !held[m.Seq] {
+		if !known[m.Seq] {
 			all = append(all, m)
 		}
 	}
@@ -53,19 +53,19 @@ func (b *Backlog) Seek(extra []*Message, unacked func(*Message) bool) Seeked {
 	})
 
 	*b = *New(b.policy, b.lastLease)
-	b.sought = b.lastLease
-	var s Seeked
+	b.lastLeaseBeforeSeek = b.lastLease
+	var s SeekResult
 	for _, m := range all {
 		switch {
 		case unacked(m):
 			b.Add(m, 0)
 			s.Unacked = append(s.Unacked, m)
-		case !held[m.Seq]:
+		case !known[m.Seq]:
 		case b.policy.RetainAcked:
 			b.AddAcked(m)
 			s.Retained = append(s.Retained, m)
 		default:
-			s.Freed = append(s.Freed, m)
+			s.Removed = append(s.Removed, m)
 		}
 	}
 	return s
@@ -73,7 +73,7 @@ func (b *Backlog) Seek(extra []*Message, unacked func(*Message) bool) Seeked {
 
 // OldestUnacked is when the oldest unacknowledged message was published.
 func (b *Backlog) OldestUnacked() (time.Time, bool) {
-	for it := b.oldest; it != nil; it = it.younger {
+	for it := b.oldest; it != nil; it = it.newer {
 		if it.state != acked {
 			return it.msg.Published, true
 		}

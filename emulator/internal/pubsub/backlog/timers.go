@@ -10,7 +10,7 @@ type timers []*item
 func (t timers) Len() int { return len(t) }
 
 func (t timers) Less(i, j int) bool {
-	if c := t[i].at.Compare(t[j].at); c != 0 {
+	if c := t[i].deadline.Compare(t[j].deadline); c != 0 {
 		return c < 0
 	}
 	return t[i].msg.Seq < t[j].msg.Seq
@@ -18,12 +18,12 @@ func (t timers) Less(i, j int) bool {
 
 func (t timers) Swap(i, j int) {
 	t[i], t[j] = t[j], t[i]
-	t[i].timer, t[j].timer = i, j
+	t[i].timerIndex, t[j].timerIndex = i, j
 }
 
 func (t *timers) Push(x any) {
 	it := x.(*item)
-	it.timer = len(*t)
+	it.timerIndex = len(*t)
 	*t = append(*t, it)
 }
 
@@ -32,20 +32,20 @@ func (t *timers) Pop() any {
 	it := (*t)[last]
 	(*t)[last] = nil
 	*t = (*t)[:last]
-	it.timer = -1
+	it.timerIndex = -1
 	return it
 }
 
 func (t *timers) set(it *item) {
-	if it.timer < 0 {
+	if it.timerIndex < 0 {
 		heap.Push(t, it)
 		return
 	}
-	heap.Fix(t, it.timer)
+	heap.Fix(t, it.timerIndex)
 }
 
 func (t *timers) unset(it *item) {
-	if it.timer >= 0 {
-		heap.Remove(t, it.timer)
+	if it.timerIndex >= 0 {
+		heap.Remove(t, it.timerIndex)
 	}
 }

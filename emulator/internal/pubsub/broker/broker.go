@@ -24,15 +24,15 @@ const epochBits = 40
 // Broker owns the store and everything in it. Its methods may be called by
 // several goroutines.
 type Broker struct {
-	store  *store.Store
-	bodies *bodies
-	clock  Clock
-	log    *zap.Logger
+	store *store.Store
+	cache *messageCache
+	clock Clock
+	log   *zap.Logger
 
 	// numbers is the last one given to a message, topic or subscription.
-	numbers atomic.Uint64
+	lastID atomic.Uint64
 
-	admin sync.Mutex // held by whoever creates, changes or deletes resources
+	adminMu sync.Mutex // held by whoever creates, changes or deletes resources
 
 	mu     sync.RWMutex
 	topics map[string]*Topic
@@ -40,8 +40,8 @@ type Broker struct {
 	snaps  map[string]*Snapshot
 	closed bool
 
-	work  sync.WaitGroup // calls of timers under way
-	sweep Timer
+	timerCalls sync.WaitGroup // calls of timers under way
+	sweepTimer Timer
 }
 
 // Open opens the directory, or a store in memory if dir is "", and recovers
@@ -53,18 +53,18 @@ func Open(dir string, clock Clock, log *zap.Logger) (*Broker, error) {
 	}
 	b := &Broker{
 		store:  st,
-		bodies: newBodies(st),
+		cache:  newMessageCache(st),
 		clock:  clock,
 		log:    log,
 		topics: make(map[string]*Topic),
 		subs:   make(map[string]*Subscription),
 		snaps:  make(map[string]*Snapshot),
 	}
-	b.numbers.Store(st.Epoch << epochBits)
-	if err := b.recover(); err != nil {
+	b.lastID.Store(st.Epoch << epochBits)
+	if err := b.recoverState(); err != nil {
 		return nil, errors.Join(fmt.Errorf("recover: %w", err), st.Close())
 	}
-	b.sweep = clock.AfterFunc(sweepInterval, b.guard(b.sweepAll))
+	b.sweepTimer = clock.AfterFunc(sweepInterval, b.timerFunc(b.sweepAll))
 	return b, nil
 }
 
@@ -74,37 +74,37 @@ func (b *Broker) Close() error {
 	b.mu.Lock()
 	b.closed = true
 	b.mu.Unlock()
-	b.sweep.Stop()
-	for _, s := range b.subscriptions() {
+	b.sweepTimer.Stop()
+	for _, s := range b.allSubscriptions() {
 		s.stop()
 	}
-	b.work.Wait()
-	return errors.Join(b.saveActivity(), b.store.Close())
+	b.timerCalls.Wait()
+	return errors.Join(b.saveLastUsed(), b.store.Close())
 }
 
 // guard makes f a function for a timer: it does nothing once the broker is
 // closed, and Close waits for it.
-func (b *Broker) guard(f func()) func() {
+func (b *Broker) timerFunc(f func()) func() {
 	return func() {
 		b.mu.RLock()
 		if b.closed {
 			b.mu.RUnlock()
 			return
 		}
-		b.work.Add(1)
+		b.timerCalls.Add(1)
 		b.mu.RUnlock()
-		defer b.work.Done()
+		defer b.timerCalls.Done()
 		f()
 	}
 }
 
-func (b *Broker) nextNumber() uint64 { return b.numbers.Add(1) }
+func (b *Broker) nextID() uint64 { return b.lastID.Add(1) }
 
 func (b *Broker) now() time.Time { return b.clock.Now() }
 
 // release drops one holder of the message and, with the last, its body.
-func release(batch *store.Batch, m *backlog.Message) {
-	if m.Holders.Add(-1) == 0 {
+func releaseMessage(batch *store.Batch, m *backlog.Message) {
+	if m.RefCount.Add(-1) == 0 {
 		batch.DeleteMessage(m.Seq)
 	}
 }

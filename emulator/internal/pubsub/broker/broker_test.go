@@ -31,7 +31,7 @@ func open(t *testing.T, dir string) *Broker {
 	return b
 }
 
-func create(t *testing.T, b *Broker, subs int) (*Topic, []*Subscription) {
+func createTopicAndSubs(t *testing.T, b *Broker, subs int) (*Topic, []*Subscription) {
 	t.Helper()
 	topic, err := b.CreateTopic(&pubsubpb.Topic{Name: topicName})
 	require.NoError(t, err)
@@ -60,7 +60,7 @@ func messages(n int) []*pubsubpb.PubsubMessage {
 }
 
 // stored counts what is on disk.
-func stored(t *testing.T, b *Broker, subs ...*Subscription) (bodies, entries int) {
+func countStored(t *testing.T, b *Broker, subs ...*Subscription) (bodies, entries int) {
 	t.Helper()
 	require.NoError(t, b.store.Messages(func(uint64, func() (uint64, *pubsubpb.PubsubMessage, error)) error {
 		bodies++
@@ -76,7 +76,7 @@ func stored(t *testing.T, b *Broker, subs ...*Subscription) (bodies, entries int
 }
 
 // drain acknowledges n messages.
-func drain(s *Subscription, n int) error {
+func ackMessages(s *Subscription, n int) error {
 	r, err := s.NewReader(0, 0)
 	if err != nil {
 		return err
@@ -85,9 +85,9 @@ func drain(s *Subscription, n int) error {
 	for n > 0 {
 		select {
 		case <-r.Ready():
-		case <-r.Ended():
+		case <-r.Done():
 		}
-		got, err := r.Take(100)
+		got, err := r.Pull(100)
 		if err != nil {
 			return err
 		}
@@ -106,25 +106,25 @@ func drain(s *Subscription, n int) error {
 	return nil
 }
 
-func TestBodyGoesWithItsLastHolder(t *testing.T) {
+func TestMessageIsDeletedWithLastReference(t *testing.T) {
 	b := open(t, "")
 	defer func() { require.NoError(t, b.Close()) }()
-	topic, subs := create(t, b, 3)
+	topic, subs := createTopicAndSubs(t, b, 3)
 	_, err := topic.Publish(messages(10))
 	require.NoError(t, err)
 	want := func(bodies, entries int) {
 		t.Helper()
-		gotBodies, gotEntries := stored(t, b, subs...)
+		gotBodies, gotEntries := countStored(t, b, subs...)
 		require.Equal(t, []int{bodies, entries}, []int{gotBodies, gotEntries})
 	}
 	want(10, 30)
-	require.NoError(t, drain(subs[0], 10))
+	require.NoError(t, ackMessages(subs[0], 10))
 	want(10, 20)
 	require.NoError(t, b.DeleteSubscription(subName(1)))
 	want(10, 10)
 	_, err = b.CreateSnapshot(snapName, subName(2), nil)
 	require.NoError(t, err)
-	require.NoError(t, drain(subs[2], 10))
+	require.NoError(t, ackMessages(subs[2], 10))
 	want(10, 0)
 	require.NoError(t, subs[2].SeekSnapshot(snapName))
 	want(10, 10)
@@ -134,23 +134,23 @@ func TestBodyGoesWithItsLastHolder(t *testing.T) {
 	want(0, 0)
 }
 
-func TestNothingIsStoredForNobody(t *testing.T) {
+func TestPublishWithoutSubscriptionsStoresNothing(t *testing.T) {
 	b := open(t, "")
 	defer func() { require.NoError(t, b.Close()) }()
-	topic, _ := create(t, b, 0)
+	topic, _ := createTopicAndSubs(t, b, 0)
 	ids, err := topic.Publish(messages(3))
 	require.NoError(t, err)
 	require.Len(t, ids, 3)
-	bodies, _ := stored(t, b)
+	bodies, _ := countStored(t, b)
 	require.Zero(t, bodies)
 }
 
 // TestChurn publishes while subscriptions come and go, and snapshots
 // are taken: in the end nothing may be left, on disk or in memory.
-func TestChurn(t *testing.T) {
+func TestConcurrentChangesLeaveNoData(t *testing.T) {
 	dir := t.TempDir()
 	b := open(t, dir)
-	topic, subs := create(t, b, 2)
+	topic, subs := createTopicAndSubs(t, b, 2)
 	const publications, each = 60, 20
 	var g errgroup.Group
 	for range 3 {
@@ -164,7 +164,7 @@ func TestChurn(t *testing.T) {
 		})
 	}
 	for _, s := range subs {
-		g.Go(func() error { return drain(s, 3*publications*each) })
+		g.Go(func() error { return ackMessages(s, 3*publications*each) })
 	}
 	g.Go(func() error {
 		for i := range 20 {
@@ -191,15 +191,15 @@ func TestChurn(t *testing.T) {
 	})
 	require.NoError(t, g.Wait())
 	b.sweepAll() // what was on its way when the last snapshot went waits for it
-	bodies, entries := stored(t, b, subs...)
+	bodies, entries := countStored(t, b, subs...)
 	require.Zero(t, bodies)
 	require.Zero(t, entries)
 	require.Empty(t, topic.log)
-	require.Empty(t, topic.inflight)
+	require.Empty(t, topic.inFlight)
 	require.NoError(t, b.Close())
 
 	b = open(t, dir)
-	bodies, _ = stored(t, b)
+	bodies, _ = countStored(t, b)
 	require.Zero(t, bodies)
 	require.NoError(t, b.Close())
 }
@@ -207,7 +207,7 @@ func TestChurn(t *testing.T) {
 func TestSeekWhilePublishing(t *testing.T) {
 	b := open(t, "")
 	defer func() { require.NoError(t, b.Close()) }()
-	topic, subs := create(t, b, 1)
+	topic, subs := createTopicAndSubs(t, b, 1)
 	var g errgroup.Group
 	g.Go(func() error {
 		for range 200 {
@@ -227,7 +227,7 @@ func TestSeekWhilePublishing(t *testing.T) {
 	})
 	require.NoError(t, g.Wait())
 	require.NoError(t, subs[0].SeekTime(time.Now().Add(time.Second)))
-	bodies, entries := stored(t, b, subs...)
+	bodies, entries := countStored(t, b, subs...)
 	require.Zero(t, bodies)
 	require.Zero(t, entries)
 }

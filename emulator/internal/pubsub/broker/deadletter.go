@@ -26,38 +26,38 @@ const (
 // forward publishes the dead messages to the dead-letter topic and then
 // acknowledges them, so many at a time as fit in memory. If that fails they are delivered once more. Called
 // without locks.
-func (s *Subscription) forward(dead []*backlog.Message) {
+func (s *Subscription) forwardDeadLetters(dead []*backlog.Message) {
 	for len(dead) > 0 {
 		n, bytes := 0, 0
-		for n < len(dead) && bytes < takeBytes {
+		for n < len(dead) && bytes < maxPullBytes {
 			bytes += dead[n].Size
 			n++
 		}
-		s.forwardSome(dead[:n])
+		s.forwardBatch(dead[:n])
 		dead = dead[n:]
 	}
 }
 
-func (s *Subscription) forwardSome(dead []*backlog.Message) {
-	err := s.publishDead(dead)
+func (s *Subscription) forwardBatch(dead []*backlog.Message) {
+	err := s.publishDeadLetters(dead)
 	if err != nil {
 		s.b.log.Warn("dead letters not forwarded",
 			zap.String("subscription", s.name), zap.Int("messages", len(dead)), zap.Error(err))
 	}
-	err = s.change(false, func(now time.Time, batch *store.Batch) {
+	err = s.applyChange(false, func(now time.Time, batch *store.Batch) {
 		for _, m := range dead {
 			if err != nil {
-				s.queue.Revive(now, m.Seq)
+				s.backlog.Redeliver(now, m.Seq)
 				continue
 			}
-			m, outcome := s.queue.Remove(m.Seq)
-			s.acked(batch, m, outcome)
+			m, outcome := s.backlog.Remove(m.Seq)
+			s.storeAck(batch, m, outcome)
 		}
 	})
-	s.b.report("settle dead letters", err)
+	s.b.logError("settle dead letters", err)
 }
 
-func (s *Subscription) publishDead(dead []*backlog.Message) error {
+func (s *Subscription) publishDeadLetters(dead []*backlog.Message) error {
 	t, err := s.b.Topic(s.Config().GetDeadLetterPolicy().GetDeadLetterTopic())
 	if err != nil {
 		return err
@@ -66,25 +66,25 @@ func (s *Subscription) publishDead(dead []*backlog.Message) error {
 	for i, m := range dead {
 		seqs[i] = m.Seq
 	}
-	bodies, err := s.b.bodies.get(seqs, nil)
+	bodies, err := s.b.cache.get(seqs, nil)
 	if err != nil {
 		return err
 	}
 	var letters []*pubsubpb.PubsubMessage
 	for i, body := range bodies {
 		if body != nil { // nil if its retention ended just now
-			letters = append(letters, s.deadLetter(dead[i], body))
+			letters = append(letters, s.newDeadLetter(dead[i], body))
 		}
 	}
 	_, err = t.Publish(letters)
 	return err
 }
 
-func (s *Subscription) deadLetter(m *backlog.Message, body *pubsubpb.PubsubMessage) *pubsubpb.PubsubMessage {
+func (s *Subscription) newDeadLetter(m *backlog.Message, body *pubsubpb.PubsubMessage) *pubsubpb.PubsubMessage {
 	s.mu.Lock()
 	failures := 0
-	if s.cause == nil {
-		failures = s.queue.Failures(m.Seq)
+	if s.endErr == nil {
+		failures = s.backlog.Failures(m.Seq)
 	}
 	s.mu.Unlock()
 	parts := strings.Split(s.name, "/")

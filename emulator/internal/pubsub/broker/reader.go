@@ -11,15 +11,15 @@ import (
 
 // takeBytes bounds what one Take brings into memory, in bytes; a single
 // message may be larger.
-const takeBytes = 2 << 20
+const maxPullBytes = 2 << 20
 
 // Reader is one receiver of a subscription's messages: a stream or a Pull. It
 // is used by one goroutine, but for SetDeadline.
 type Reader struct {
-	s        *Subscription
-	consumer backlog.Consumer
-	ready    chan struct{} // holds a token when Take may find something
-	deadline time.Duration // of the leases; zero is the subscription's
+	s           *Subscription
+	consumer    backlog.Consumer
+	ready       chan struct{} // holds a token when Take may find something
+	ackDeadline time.Duration // of the leases; zero is the subscription's
 }
 
 // NewReader begins to read. At most maxMessages and maxBytes are leased to the
@@ -27,18 +27,18 @@ type Reader struct {
 func (s *Subscription) NewReader(maxMessages, maxBytes int) (*Reader, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cause != nil {
-		return nil, s.cause
+	if s.endErr != nil {
+		return nil, s.endErr
 	}
-	s.used = s.b.now()
+	s.lastUsed = s.b.now()
 	r := &Reader{
 		s:        s,
-		consumer: backlog.Consumer{MaxMessages: maxMessages, MaxBytes: maxBytes},
+		consumer: backlog.Consumer{MaxOutstandingMessages: maxMessages, MaxOutstandingBytes: maxBytes},
 		ready:    make(chan struct{}, 1),
 	}
 	s.readers[r] = struct{}{}
-	s.b.bodies.readers.Add(1)
-	r.signal()
+	s.b.cache.readers.Add(1)
+	r.notify()
 	return r, nil
 }
 
@@ -46,9 +46,9 @@ func (s *Subscription) NewReader(maxMessages, maxBytes int) (*Reader, error) {
 func (r *Reader) Ready() <-chan struct{} { return r.ready }
 
 // Ended is closed when the subscription delivers no more; Take tells why.
-func (r *Reader) Ended() <-chan struct{} { return r.s.ended }
+func (r *Reader) Done() <-chan struct{} { return r.s.done }
 
-func (r *Reader) signal() {
+func (r *Reader) notify() {
 	select {
 	case r.ready <- struct{}{}:
 	default:
@@ -56,15 +56,15 @@ func (r *Reader) signal() {
 }
 
 // SetDeadline sets how long messages are leased from now on.
-func (r *Reader) SetDeadline(d time.Duration) {
+func (r *Reader) SetAckDeadline(d time.Duration) {
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
-	r.deadline = d
+	r.ackDeadline = d
 }
 
 // Take leases up to n messages that wait. If more may follow at once, Ready
 // yields again.
-func (r *Reader) Take(n int) ([]*pubsubpb.ReceivedMessage, error) {
+func (r *Reader) Pull(n int) ([]*pubsubpb.ReceivedMessage, error) {
 	deliveries, attempts, err := r.lease(n)
 	if err != nil {
 		return nil, err
@@ -73,7 +73,7 @@ func (r *Reader) Take(n int) ([]*pubsubpb.ReceivedMessage, error) {
 	for i, d := range deliveries {
 		seqs[i] = d.Message.Seq
 	}
-	bodies, err := r.s.b.bodies.get(seqs, r.s.ahead)
+	bodies, err := r.s.b.cache.get(seqs, r.s.readAhead)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (r *Reader) Take(n int) ([]*pubsubpb.ReceivedMessage, error) {
 	for i, d := range deliveries {
 		body := bodies[i]
 		if body == nil {
-			r.s.forget(d.Message) // its retention ended, or a seek passed it, just now
+			r.s.dropDeleted(d.Message) // its retention ended, or a seek passed it, just now
 			continue
 		}
 		m := &pubsubpb.ReceivedMessage{
@@ -97,38 +97,38 @@ func (r *Reader) Take(n int) ([]*pubsubpb.ReceivedMessage, error) {
 }
 
 // ahead tells what is likely to be delivered after the message.
-func (s *Subscription) ahead(seq uint64, bytes int) []uint64 {
+func (s *Subscription) readAhead(seq uint64, bytes int) []uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.queue.Ahead(seq, aheadMessages, bytes)
+	return s.backlog.ReadAhead(seq, readAheadMessages, bytes)
 }
 
 // forget drops a message whose body is gone.
-func (s *Subscription) forget(m *backlog.Message) {
-	err := s.change(false, func(_ time.Time, batch *store.Batch) {
-		gone, outcome := s.queue.Remove(m.Seq)
-		s.acked(batch, gone, outcome)
+func (s *Subscription) dropDeleted(m *backlog.Message) {
+	err := s.applyChange(false, func(_ time.Time, batch *store.Batch) {
+		removed, outcome := s.backlog.Remove(m.Seq)
+		s.storeAck(batch, removed, outcome)
 	})
-	s.b.report("forget a message", err)
+	s.b.logError("forget a message", err)
 }
 
 func (r *Reader) lease(n int) (deliveries []backlog.Delivery, attempts bool, err error) {
 	s := r.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cause != nil {
-		return nil, false, s.cause
+	if s.endErr != nil {
+		return nil, false, s.endErr
 	}
 	now := s.b.now()
-	s.used = now
-	d := r.deadline
+	s.lastUsed = now
+	d := r.ackDeadline
 	if d == 0 {
 		d = time.Duration(s.config.AckDeadlineSeconds) * time.Second
 	}
-	deliveries = s.queue.Lease(now, &r.consumer, d, n, takeBytes)
-	s.arm(now)
-	if s.queue.CanLease(&r.consumer) {
-		r.signal()
+	deliveries = s.backlog.Lease(now, &r.consumer, d, n, maxPullBytes)
+	s.scheduleTimer(now)
+	if s.backlog.CanLease(&r.consumer) {
+		r.notify()
 	}
 	return deliveries, s.config.DeadLetterPolicy != nil, nil
 }
@@ -140,7 +140,7 @@ func (r *Reader) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.readers, r)
-	s.b.bodies.readers.Add(-1)
-	s.queue.Detach(&r.consumer)
-	s.wake()
+	s.b.cache.readers.Add(-1)
+	s.backlog.CloseConsumer(&r.consumer)
+	s.notifyReaders()
 }

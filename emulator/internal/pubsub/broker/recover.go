@@ -15,42 +15,42 @@ import (
 
 // recovery puts the broker's state together from the store.
 type recovery struct {
-	b        *Broker
-	topics   map[uint64]*Topic
-	messages map[uint64]*backlog.Message // known so far
-	wanted   map[uint64][]wish           // by snapshots, of messages not known
+	b             *Broker
+	topics        map[uint64]*Topic
+	messages      map[uint64]*backlog.Message // known so far
+	snapshotSlots map[uint64][]snapshotSlot   // by snapshots, of messages not known
 }
 
 // wish is the place in a snapshot that a message belongs in.
-type wish struct {
+type snapshotSlot struct {
 	snapshot *Snapshot
 	index    int
 }
 
-func (b *Broker) recover() error {
-	began := time.Now()
+func (b *Broker) recoverState() error {
+	start := time.Now()
 	r := &recovery{
-		b:        b,
-		topics:   make(map[uint64]*Topic),
-		messages: make(map[uint64]*backlog.Message),
-		wanted:   make(map[uint64][]wish),
+		b:             b,
+		topics:        make(map[uint64]*Topic),
+		messages:      make(map[uint64]*backlog.Message),
+		snapshotSlots: make(map[uint64][]snapshotSlot),
 	}
 	for _, step := range []func() error{
-		func() error { return b.store.Topics(r.topic) },
-		func() error { return b.store.Subscriptions(r.subscription) },
-		func() error { return b.store.Snapshots(r.snapshot) },
-		r.bodies,
+		func() error { return b.store.Topics(r.recoverTopic) },
+		func() error { return b.store.Subscriptions(r.recoverSubscription) },
+		func() error { return b.store.Snapshots(r.recoverSnapshot) },
+		r.recoverMessages,
 	} {
 		if err := step(); err != nil {
 			return err
 		}
 	}
 	b.log.Info("recovered", zap.Int("topics", len(b.topics)), zap.Int("subscriptions", len(b.subs)),
-		zap.Int("messages", len(r.messages)), zap.Duration("took", time.Since(began)))
+		zap.Int("messages", len(r.messages)), zap.Duration("took", time.Since(start)))
 	return nil
 }
 
-func (r *recovery) topic(t store.Topic) error {
+func (r *recovery) recoverTopic(t store.Topic) error {
 	topic := &Topic{b: r.b, id: t.ID, name: t.Config.Name, config: t.Config, snapshots: make(map[*Snapshot]struct{})}
 	r.topics[t.ID] = topic
 	r.b.topics[topic.name] = topic
@@ -75,23 +75,23 @@ func (r *recovery) topicByID(id uint64) *Topic {
 	return t
 }
 
-func (r *recovery) subscription(rec store.Subscription) error {
+func (r *recovery) recoverSubscription(rec store.Subscription) error {
 	f, err := filter.Parse(rec.Config.Filter)
 	if err != nil {
 		return fmt.Errorf("subscription %s: filter: %w", rec.Config.Name, err)
 	}
 	s := newSubscription(r.b, rec.ID, rec.Config, f)
 	s.topic = r.topicByID(rec.Topic)
-	used, err := r.b.store.Activity(s.id)
+	used, err := r.b.store.LastUsed(s.id)
 	if err != nil {
 		return err
 	}
 	if !used.IsZero() {
-		s.used, s.saved = used, used
+		s.lastUsed, s.savedLastUsed = used, used
 	}
 	r.b.subs[s.name] = s
 	if rec.Config.Detached {
-		s.end(errDetached(s.name))
+		s.endDelivery(errDetached(s.name))
 		return nil
 	}
 	s.topic.subs = append(s.topic.subs, s)
@@ -101,75 +101,75 @@ func (r *recovery) subscription(rec store.Subscription) error {
 			m = &backlog.Message{Seq: e.Seq, Size: e.Size, Key: e.Key, Published: e.Published}
 			r.messages[e.Seq] = m
 		}
-		m.Holders.Add(1)
+		m.RefCount.Add(1)
 		if e.Acked {
-			s.queue.AddAcked(m)
+			s.backlog.AddAcked(m)
 		} else {
-			s.queue.Add(m, e.Failures)
+			s.backlog.Add(m, e.Failures)
 		}
 		return nil
 	})
 }
 
-func (r *recovery) snapshot(rec store.Snapshot) error {
+func (r *recovery) recoverSnapshot(rec store.Snapshot) error {
 	n := &Snapshot{
 		topic:   r.topicByID(rec.Topic),
-		next:    rec.Next,
+		nextSeq: rec.NextSeq,
 		unacked: make([]*backlog.Message, len(rec.Unacked)),
 		config:  rec.Config,
 	}
 	n.topic.snapshots[n] = struct{}{}
 	r.b.snaps[rec.Config.Name] = n
 	for i, seq := range rec.Unacked {
-		r.wanted[seq] = append(r.wanted[seq], wish{n, i})
+		r.snapshotSlots[seq] = append(r.snapshotSlots[seq], snapshotSlot{n, i})
 	}
 	return nil
 }
 
 // bodies finds for snapshots and the logs of topics what no subscription
 // holds, and deletes what nobody holds.
-func (r *recovery) bodies() error {
+func (r *recovery) recoverMessages() error {
 	batch := r.b.store.NewBatch()
-	keepers := r.keepers()
+	retainAny := r.anyTopicRetains()
 	err := r.b.store.Messages(func(seq uint64, body func() (uint64, *pubsubpb.PubsubMessage, error)) error {
 		m := r.messages[seq]
-		wishes := r.wanted[seq]
-		if keepers || len(wishes) > 0 {
+		slots := r.snapshotSlots[seq]
+		if retainAny || len(slots) > 0 {
 			topic, pb, err := body()
 			if err != nil {
 				return err
 			}
 			if m == nil {
-				m = messageOf(seq, pb)
+				m = newMessage(seq, pb)
 			}
-			if t := r.topicByID(topic); t.keeps(m, r.b.now()) {
-				m.Holders.Add(1)
+			if t := r.topicByID(topic); t.retains(m, r.b.now()) {
+				m.RefCount.Add(1)
 				t.log = append(t.log, m)
 			}
-			for _, w := range wishes {
-				m.Holders.Add(1)
+			for _, w := range slots {
+				m.RefCount.Add(1)
 				w.snapshot.unacked[w.index] = m
 			}
 		}
-		if m == nil || m.Holders.Load() == 0 {
+		if m == nil || m.RefCount.Load() == 0 {
 			batch.DeleteMessage(seq)
 		}
-		delete(r.wanted, seq)
+		delete(r.snapshotSlots, seq)
 		return nil
 	})
 	if err != nil {
 		batch.Discard()
 		return err
 	}
-	if len(r.wanted) > 0 {
+	if len(r.snapshotSlots) > 0 {
 		batch.Discard()
-		return fmt.Errorf("%w: %d messages of snapshots are not there", store.ErrCorrupt, len(r.wanted))
+		return fmt.Errorf("%w: %d messages of snapshots are not there", store.ErrCorrupt, len(r.snapshotSlots))
 	}
-	return r.b.store.CommitLazily(batch)
+	return r.b.store.CommitNoSync(batch)
 }
 
 // keepers tells whether any topic keeps messages beside its subscriptions.
-func (r *recovery) keepers() bool {
+func (r *recovery) anyTopicRetains() bool {
 	for _, t := range r.topics {
 		if t.retention() > 0 || len(t.snapshots) > 0 {
 			return true
@@ -178,7 +178,7 @@ func (r *recovery) keepers() bool {
 	return false
 }
 
-func messageOf(seq uint64, body *pubsubpb.PubsubMessage) *backlog.Message {
+func newMessage(seq uint64, body *pubsubpb.PubsubMessage) *backlog.Message {
 	return &backlog.Message{
 		Seq:       seq,
 		Size:      messageSize(body),

@@ -13,7 +13,7 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/store"
 )
 
-var errSnapshotGone = status.Error(codes.NotFound, "The snapshot was deleted meanwhile.")
+var errSnapshotDeleted = status.Error(codes.NotFound, "The snapshot was deleted meanwhile.")
 
 // SeekTime acknowledges what was published before to, and makes all kept
 // messages from then on be delivered again.
@@ -32,58 +32,58 @@ func (s *Subscription) SeekSnapshot(name string) error {
 		return status.Errorf(codes.FailedPrecondition,
 			"The subscription and the snapshot are of different topics (resource=%s).", shortName(name))
 	}
-	then := make(map[uint64]bool, len(n.unacked))
+	unacked := make(map[uint64]bool, len(n.unacked))
 	for _, m := range n.unacked {
-		then[m.Seq] = true
+		unacked[m.Seq] = true
 	}
-	return s.seek(n, func(m *backlog.Message) bool { return m.Seq >= n.next || then[m.Seq] })
+	return s.seek(n, func(m *backlog.Message) bool { return m.Seq >= n.nextSeq || unacked[m.Seq] })
 }
 
 func (s *Subscription) seek(n *Snapshot, unacked func(*backlog.Message) bool) error {
-	kept, err := s.kept(n, unacked)
+	retained, err := s.retainedMessages(n, unacked)
 	if err != nil {
 		return err
 	}
-	done := false
-	err = s.change(true, func(now time.Time, batch *store.Batch) {
-		done = true
-		s.used = now
-		joined := make(map[uint64]bool, len(kept))
-		for _, m := range kept {
-			joined[m.Seq] = !s.queue.Holds(m.Seq)
+	applied := false
+	err = s.applyChange(true, func(now time.Time, batch *store.Batch) {
+		applied = true
+		s.lastUsed = now
+		added := make(map[uint64]bool, len(retained))
+		for _, m := range retained {
+			added[m.Seq] = !s.backlog.Contains(m.Seq)
 		}
-		r := s.queue.Seek(kept, unacked)
+		r := s.backlog.Seek(retained, unacked)
 		for _, m := range r.Unacked {
-			batch.PutEntry(s.id, entryOf(m))
+			batch.PutEntry(s.id, newEntry(m))
 		}
 		for _, m := range r.Retained {
-			s.acked(batch, m, backlog.Retained)
+			s.storeAck(batch, m, backlog.Retained)
 		}
-		for _, m := range r.Freed {
-			s.free(batch, m)
+		for _, m := range r.Removed {
+			s.deleteMessage(batch, m)
 		}
-		for _, m := range kept {
-			if !joined[m.Seq] {
-				release(batch, m)
+		for _, m := range retained {
+			if !added[m.Seq] {
+				releaseMessage(batch, m)
 			}
 		}
 	})
-	if !done {
-		s.b.releaseAll(kept)
+	if !applied {
+		s.b.releaseMessages(retained)
 	}
 	return err
 }
 
 // kept takes hold of the messages that the topic or the snapshot keep and that
 // a seek may bring back. All pass the subscription's filter.
-func (s *Subscription) kept(n *Snapshot, unacked func(*backlog.Message) bool) ([]*backlog.Message, error) {
+func (s *Subscription) retainedMessages(n *Snapshot, unacked func(*backlog.Message) bool) ([]*backlog.Message, error) {
 	var out []*backlog.Message
 	s.topic.mu.Lock()
 	candidates := s.topic.log
 	if n != nil {
 		if _, ok := s.topic.snapshots[n]; !ok {
 			s.topic.mu.Unlock()
-			return nil, errSnapshotGone
+			return nil, errSnapshotDeleted
 		}
 		candidates = append(n.unacked[:len(n.unacked):len(n.unacked)], candidates...)
 	}
@@ -91,48 +91,48 @@ func (s *Subscription) kept(n *Snapshot, unacked func(*backlog.Message) bool) ([
 	for _, m := range candidates {
 		if unacked(m) && !seen[m.Seq] {
 			seen[m.Seq] = true
-			m.Holders.Add(1)
+			m.RefCount.Add(1)
 			out = append(out, m)
 		}
 	}
 	s.topic.mu.Unlock()
-	return s.matching(out)
+	return s.filterMessages(out)
 }
 
 // matching lets go of the messages that do not pass the filter.
-func (s *Subscription) matching(held []*backlog.Message) ([]*backlog.Message, error) {
+func (s *Subscription) filterMessages(candidates []*backlog.Message) ([]*backlog.Message, error) {
 	if s.unfiltered {
-		return held, nil
+		return candidates, nil
 	}
-	slices.SortFunc(held, func(x, y *backlog.Message) int { return cmp.Compare(x.Seq, y.Seq) })
-	seqs := make([]uint64, len(held))
-	for i, m := range held {
+	slices.SortFunc(candidates, func(x, y *backlog.Message) int { return cmp.Compare(x.Seq, y.Seq) })
+	seqs := make([]uint64, len(candidates))
+	for i, m := range candidates {
 		seqs[i] = m.Seq
 	}
-	passed := make(map[uint64]bool)
-	err := s.b.store.Bodies(seqs, func(seq uint64, body *pubsubpb.PubsubMessage) {
-		passed[seq] = s.filter.Match(body.Attributes)
+	matched := make(map[uint64]bool)
+	err := s.b.store.MessagesBySeq(seqs, func(seq uint64, body *pubsubpb.PubsubMessage) {
+		matched[seq] = s.filter.Match(body.Attributes)
 	})
 	if err != nil {
-		s.b.releaseAll(held)
+		s.b.releaseMessages(candidates)
 		return nil, err
 	}
 	var out, dropped []*backlog.Message
-	for _, m := range held {
-		if passed[m.Seq] {
+	for _, m := range candidates {
+		if matched[m.Seq] {
 			out = append(out, m)
 		} else {
 			dropped = append(dropped, m)
 		}
 	}
-	s.b.releaseAll(dropped)
+	s.b.releaseMessages(dropped)
 	return out, nil
 }
 
-func (b *Broker) releaseAll(messages []*backlog.Message) {
+func (b *Broker) releaseMessages(messages []*backlog.Message) {
 	batch := b.store.NewBatch()
 	for _, m := range messages {
-		release(batch, m)
+		releaseMessage(batch, m)
 	}
-	b.commitLazily(batch)
+	b.commitNoSync(batch)
 }

@@ -17,23 +17,23 @@ import (
 // A snapshot lives as long as the oldest message in it could have, but not
 // when that would be less than an hour.
 const (
-	snapshotLife    = 7 * 24 * time.Hour
-	minSnapshotLife = time.Hour
+	snapshotLifetime    = 7 * 24 * time.Hour
+	minSnapshotLifetime = time.Hour
 )
 
 // Snapshot is what a subscription had not acknowledged at one time, and all
 // that its topic got after that.
 type Snapshot struct {
 	topic   *Topic
-	next    uint64 // of the messages of the topic, all from here on belong to it
+	nextSeq uint64 // of the messages of the topic, all from here on belong to it
 	unacked []*backlog.Message
 	config  *pubsubpb.Snapshot // guarded by Broker.mu; nil until it is stored
 }
 
 // CreateSnapshot takes a snapshot of the subscription.
 func (b *Broker) CreateSnapshot(name, subscription string, labels map[string]string) (*pubsubpb.Snapshot, error) {
-	b.admin.Lock()
-	defer b.admin.Unlock()
+	b.adminMu.Lock()
+	defer b.adminMu.Unlock()
 	if _, err := b.snapshot(name); err == nil {
 		return nil, errExists(name)
 	}
@@ -41,17 +41,17 @@ func (b *Broker) CreateSnapshot(name, subscription string, labels map[string]str
 	if err != nil {
 		return nil, err
 	}
-	n, err := s.capture()
+	n, err := s.newSnapshot()
 	if err != nil {
 		return nil, err
 	}
 	now := b.now()
-	expires := now.Add(snapshotLife)
+	expires := now.Add(snapshotLifetime)
 	if len(n.unacked) > 0 {
-		expires = n.unacked[0].Published.Add(snapshotLife)
+		expires = n.unacked[0].Published.Add(snapshotLifetime)
 	}
-	if expires.Sub(now) < minSnapshotLife {
-		b.discard(n)
+	if expires.Sub(now) < minSnapshotLifetime {
+		b.discardSnapshot(n)
 		return nil, status.Error(codes.FailedPrecondition,
 			"The snapshot would expire in less than an hour: the oldest unacknowledged message is too old.")
 	}
@@ -64,7 +64,7 @@ func (b *Broker) CreateSnapshot(name, subscription string, labels map[string]str
 	batch := b.store.NewBatch()
 	batch.PutSnapshot(n.record(config))
 	if err := b.store.Commit(batch); err != nil {
-		b.discard(n)
+		b.discardSnapshot(n)
 		return nil, err
 	}
 	b.mu.Lock()
@@ -75,44 +75,44 @@ func (b *Broker) CreateSnapshot(name, subscription string, labels map[string]str
 }
 
 // capture takes hold of the messages of a new snapshot.
-func (s *Subscription) capture() (*Snapshot, error) {
+func (s *Subscription) newSnapshot() (*Snapshot, error) {
 	t := s.topic
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cause != nil {
-		return nil, s.cause
+	if s.endErr != nil {
+		return nil, s.endErr
 	}
-	n := &Snapshot{topic: t, unacked: s.queue.Snapshot()}
+	n := &Snapshot{topic: t, unacked: s.backlog.Snapshot()}
 	for _, m := range n.unacked {
-		m.Holders.Add(1)
+		m.RefCount.Add(1)
 	}
 	// What is on its way to the disk was not delivered yet, and so belongs
 	// to what comes after.
-	for _, p := range t.inflight {
-		if !p.logged {
-			p.logged = true
+	for _, p := range t.inFlight {
+		if !p.inLog {
+			p.inLog = true
 			for _, m := range p.messages {
-				m.Holders.Add(1)
+				m.RefCount.Add(1)
 			}
 		}
-		if n.next == 0 {
-			n.next = p.messages[0].Seq
+		if n.nextSeq == 0 {
+			n.nextSeq = p.messages[0].Seq
 		}
 	}
-	if n.next == 0 {
-		n.next = s.b.nextNumber()
+	if n.nextSeq == 0 {
+		n.nextSeq = s.b.nextID()
 	}
 	t.snapshots[n] = struct{}{}
 	return n, nil
 }
 
 // discard lets go of a snapshot's messages.
-func (b *Broker) discard(n *Snapshot) {
+func (b *Broker) discardSnapshot(n *Snapshot) {
 	batch := b.store.NewBatch()
 	n.release(b.now(), batch)
-	b.commitLazily(batch)
+	b.commitNoSync(batch)
 }
 
 func (n *Snapshot) release(now time.Time, batch *store.Batch) {
@@ -121,28 +121,28 @@ func (n *Snapshot) release(now time.Time, batch *store.Batch) {
 	defer t.mu.Unlock()
 	delete(t.snapshots, n)
 	for _, m := range n.unacked {
-		release(batch, m)
+		releaseMessage(batch, m)
 	}
-	t.trim(now, batch)
+	t.trimLog(now, batch)
 }
 
 // trim drops from the log what neither the topic's retention nor a snapshot
 // needs. Called with t.mu held.
-func (t *Topic) trim(now time.Time, batch *store.Batch) {
+func (t *Topic) trimLog(now time.Time, batch *store.Batch) {
 	i := 0
-	for i < len(t.log) && !t.keeps(t.log[i], now) {
-		release(batch, t.log[i])
+	for i < len(t.log) && !t.retains(t.log[i], now) {
+		releaseMessage(batch, t.log[i])
 		i++
 	}
 	t.log = slices.Delete(t.log, 0, i)
 }
 
-func (t *Topic) keeps(m *backlog.Message, now time.Time) bool {
+func (t *Topic) retains(m *backlog.Message, now time.Time) bool {
 	if !t.deleted && m.Published.Add(t.retention()).After(now) {
 		return true
 	}
 	for n := range t.snapshots {
-		if n.next <= m.Seq {
+		if n.nextSeq <= m.Seq {
 			return true
 		}
 	}
@@ -170,7 +170,7 @@ func (b *Broker) Snapshot(name string) (*pubsubpb.Snapshot, error) {
 }
 
 // SnapshotsIn lists the snapshots of a project, "projects/{project}", by name.
-func (b *Broker) SnapshotsIn(project string) []*pubsubpb.Snapshot {
+func (b *Broker) ListSnapshots(project string) []*pubsubpb.Snapshot {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	var out []*pubsubpb.Snapshot
@@ -182,8 +182,8 @@ func (b *Broker) SnapshotsIn(project string) []*pubsubpb.Snapshot {
 
 // UpdateSnapshot replaces the description by what edit makes of a copy.
 func (b *Broker) UpdateSnapshot(name string, edit func(*pubsubpb.Snapshot) error) (*pubsubpb.Snapshot, error) {
-	b.admin.Lock()
-	defer b.admin.Unlock()
+	b.adminMu.Lock()
+	defer b.adminMu.Unlock()
 	n, err := b.snapshot(name)
 	if err != nil {
 		return nil, err
@@ -205,8 +205,8 @@ func (b *Broker) UpdateSnapshot(name string, edit func(*pubsubpb.Snapshot) error
 
 // DeleteSnapshot deletes a snapshot.
 func (b *Broker) DeleteSnapshot(name string) error {
-	b.admin.Lock()
-	defer b.admin.Unlock()
+	b.adminMu.Lock()
+	defer b.adminMu.Unlock()
 	n, err := b.snapshot(name)
 	if err != nil {
 		return err
@@ -221,22 +221,22 @@ func (b *Broker) DeleteSnapshot(name string) error {
 }
 
 // dropSnapshots deletes the snapshots whose time is over.
-func (b *Broker) dropSnapshots(now time.Time) {
+func (b *Broker) deleteExpiredSnapshots(now time.Time) {
 	b.mu.RLock()
-	var over []string
+	var expired []string
 	for name, n := range b.snaps {
 		if !n.config.ExpireTime.AsTime().After(now) {
-			over = append(over, name)
+			expired = append(expired, name)
 		}
 	}
 	b.mu.RUnlock()
-	for _, name := range over {
-		b.report("delete expired snapshot", b.DeleteSnapshot(name))
+	for _, name := range expired {
+		b.logError("delete expired snapshot", b.DeleteSnapshot(name))
 	}
 }
 
 func (n *Snapshot) record(config *pubsubpb.Snapshot) store.Snapshot {
-	r := store.Snapshot{Topic: n.topic.id, Next: n.next, Config: config}
+	r := store.Snapshot{Topic: n.topic.id, NextSeq: n.nextSeq, Config: config}
 	for _, m := range n.unacked {
 		r.Unacked = append(r.Unacked, m.Seq)
 	}

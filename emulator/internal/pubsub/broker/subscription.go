@@ -21,18 +21,18 @@ type Subscription struct {
 	unfiltered bool
 
 	// ended is closed when nothing will be delivered any more; cause tells why.
-	ended chan struct{}
+	done chan struct{}
 
-	mu      sync.Mutex
-	config  *pubsubpb.Subscription // replaced, never changed
-	queue   *backlog.Backlog
-	readers map[*Reader]struct{}
-	cause   error
-	timer   Timer
-	armed   time.Time // when timer fires, zero if it does not
-	used    time.Time // by a subscriber, or by a call about the subscription
-	saved   time.Time // the value of used on disk
-	excused excused
+	mu              sync.Mutex
+	config          *pubsubpb.Subscription // replaced, never changed
+	backlog         *backlog.Backlog
+	readers         map[*Reader]struct{}
+	endErr          error
+	timer           Timer
+	timerAt         time.Time // when timer fires, zero if it does not
+	lastUsed        time.Time // by a subscriber, or by a call about the subscription
+	savedLastUsed   time.Time // the value of used on disk
+	processedAckIDs processedAckIDs
 }
 
 func newSubscription(b *Broker, id uint64, config *pubsubpb.Subscription, f filter.Filter) *Subscription {
@@ -42,20 +42,20 @@ func newSubscription(b *Broker, id uint64, config *pubsubpb.Subscription, f filt
 		name:       config.Name,
 		filter:     f,
 		unfiltered: config.Filter == "",
-		ended:      make(chan struct{}),
+		done:       make(chan struct{}),
 		config:     config,
-		queue:      backlog.New(policyOf(config), b.store.Epoch<<epochBits),
+		backlog:    backlog.New(newPolicy(config), b.store.Epoch<<epochBits),
 		readers:    make(map[*Reader]struct{}),
-		used:       b.now(),
+		lastUsed:   b.now(),
 	}
 }
 
-func policyOf(c *pubsubpb.Subscription) backlog.Policy {
+func newPolicy(c *pubsubpb.Subscription) backlog.Policy {
 	p := backlog.Policy{
-		Ordered:     c.EnableMessageOrdering,
-		ExactlyOnce: c.EnableExactlyOnceDelivery,
-		RetainAcked: c.RetainAckedMessages,
-		MaxAttempts: int(c.GetDeadLetterPolicy().GetMaxDeliveryAttempts()),
+		Ordered:             c.EnableMessageOrdering,
+		ExactlyOnce:         c.EnableExactlyOnceDelivery,
+		RetainAcked:         c.RetainAckedMessages,
+		MaxDeliveryAttempts: int(c.GetDeadLetterPolicy().GetMaxDeliveryAttempts()),
 	}
 	if r := c.RetryPolicy; r != nil {
 		p.MinBackoff = r.GetMinimumBackoff().AsDuration()
@@ -82,112 +82,112 @@ func (s *Subscription) TopicRetention() time.Duration {
 func (s *Subscription) Config() *pubsubpb.Subscription {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.used = s.b.now()
+	s.lastUsed = s.b.now()
 	return s.config
 }
 
 // add takes over the caller's hold on the messages.
-func (s *Subscription) add(messages []*backlog.Message) {
+func (s *Subscription) addMessages(messages []*backlog.Message) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cause != nil {
-		s.b.releaseAll(messages)
+	if s.endErr != nil {
+		s.b.releaseMessages(messages)
 		return
 	}
 	for _, m := range messages {
-		s.queue.Add(m, 0)
+		s.backlog.Add(m, 0)
 	}
-	s.wake()
+	s.notifyReaders()
 }
 
 // change is the frame of everything that settles messages: it lets f change
 // the queue and the batch, starts to write the batch, wakes whoever can go on,
 // and forwards dead messages. It returns when the batch is on disk if durable.
-func (s *Subscription) change(durable bool, f func(now time.Time, batch *store.Batch)) error {
+func (s *Subscription) applyChange(durable bool, f func(now time.Time, batch *store.Batch)) error {
 	batch := s.b.store.NewBatch()
 	s.mu.Lock()
-	if s.cause != nil {
+	if s.endErr != nil {
 		defer s.mu.Unlock()
 		batch.Discard()
-		return s.cause
+		return s.endErr
 	}
 	now := s.b.now()
 	f(now, batch)
-	s.countFailures(batch)
-	dead := s.queue.TakeDead()
-	s.wake()
-	s.arm(now)
+	s.storeFailures(batch)
+	dead := s.backlog.TakeExhausted()
+	s.notifyReaders()
+	s.scheduleTimer(now)
 	if batch.Empty() {
 		durable = false
 	}
 	var err error
 	if durable {
-		err = s.b.store.Begin(batch)
+		err = s.b.store.CommitAsync(batch)
 	} else {
-		err = s.b.store.CommitLazily(batch)
+		err = s.b.store.CommitNoSync(batch)
 	}
 	s.mu.Unlock()
 	if err == nil && durable {
 		err = batch.Wait()
 	}
 	if len(dead) > 0 {
-		s.forward(dead)
+		s.forwardDeadLetters(dead)
 	}
 	return err
 }
 
 // countFailures writes down how often messages failed, so that a restart does
 // not give a poisonous one all its attempts anew.
-func (s *Subscription) countFailures(batch *store.Batch) {
-	for _, m := range s.queue.TakeFailed() {
-		e := entryOf(m)
-		e.Failures = s.queue.Failures(m.Seq)
+func (s *Subscription) storeFailures(batch *store.Batch) {
+	for _, m := range s.backlog.TakeFailed() {
+		e := newEntry(m)
+		e.Failures = s.backlog.Failures(m.Seq)
 		batch.PutEntry(s.id, e)
 	}
 }
 
 // free drops what the queue let go of.
-func (s *Subscription) free(batch *store.Batch, m *backlog.Message) {
+func (s *Subscription) deleteMessage(batch *store.Batch, m *backlog.Message) {
 	batch.DeleteEntry(s.id, m.Seq)
-	release(batch, m)
+	releaseMessage(batch, m)
 }
 
 // wake tells the readers that can take messages.
-func (s *Subscription) wake() {
+func (s *Subscription) notifyReaders() {
 	for r := range s.readers {
-		if s.queue.CanLease(&r.consumer) {
-			r.signal()
+		if s.backlog.CanLease(&r.consumer) {
+			r.notify()
 		}
 	}
 }
 
 // arm sets the timer to what happens next. One that is set too early stays:
 // it sets itself anew when it fires.
-func (s *Subscription) arm(now time.Time) {
-	next, ok := s.queue.Next()
-	if !ok || !s.armed.IsZero() && !next.Before(s.armed) {
+func (s *Subscription) scheduleTimer(now time.Time) {
+	next, ok := s.backlog.NextExpiry()
+	if !ok || !s.timerAt.IsZero() && !next.Before(s.timerAt) {
 		return
 	}
-	s.armed = next
+	s.timerAt = next
 	if s.timer == nil {
-		s.timer = s.b.clock.AfterFunc(next.Sub(now), s.b.guard(s.expire))
+		s.timer = s.b.clock.AfterFunc(next.Sub(now), s.b.timerFunc(s.expire))
 		return
 	}
 	s.timer.Reset(next.Sub(now))
 }
 
 func (s *Subscription) expire() {
-	err := s.change(false, func(now time.Time, _ *store.Batch) {
-		s.armed = time.Time{}
-		s.queue.Expire(now)
+	err := s.applyChange(false, func(now time.Time, _ *store.Batch) {
+		s.timerAt = time.Time{}
+		s.backlog.Expire(now)
 	})
-	s.b.report("expire leases", err)
+	s.b.logError("expire leases", err)
 }
 
 // end stops the delivery for good. Called with s.mu held.
-func (s *Subscription) end(cause error) {
-	s.cause = cause
-	close(s.ended)
+func (s *Subscription) endDelivery(cause error) {
+	s.endErr = cause
+	close(s.done)
 	if s.timer != nil {
 		s.timer.Stop()
 	}
@@ -197,8 +197,8 @@ func (s *Subscription) end(cause error) {
 func (s *Subscription) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cause == nil {
-		s.end(errClosed)
+	if s.endErr == nil {
+		s.endDelivery(errShuttingDown)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/store"
 )
 
-var errClosed = status.Error(codes.Unavailable, "The service is shutting down.")
+var errShuttingDown = status.Error(codes.Unavailable, "The service is shutting down.")
 
 // Subscription finds a subscription by its full name.
 func (b *Broker) Subscription(name string) (*Subscription, error) {
@@ -33,8 +33,8 @@ func (b *Broker) CreateSubscription(config *pubsubpb.Subscription) (*Subscriptio
 	if err != nil {
 		return nil, status.Errorf(codes.InvalidArgument, "Invalid filter: %v.", err)
 	}
-	b.admin.Lock()
-	defer b.admin.Unlock()
+	b.adminMu.Lock()
+	defer b.adminMu.Unlock()
 	if _, err := b.Subscription(config.Name); err == nil {
 		return nil, errExists(config.Name)
 	}
@@ -45,7 +45,7 @@ func (b *Broker) CreateSubscription(config *pubsubpb.Subscription) (*Subscriptio
 	if err := b.checkDeadLetter(config); err != nil {
 		return nil, err
 	}
-	s := newSubscription(b, b.nextNumber(), config, f)
+	s := newSubscription(b, b.nextID(), config, f)
 	s.topic = t
 
 	batch := b.store.NewBatch()
@@ -53,7 +53,7 @@ func (b *Broker) CreateSubscription(config *pubsubpb.Subscription) (*Subscriptio
 	// What is published from here on has its entries after this record, so
 	// there are never entries without a subscription.
 	t.mu.Lock()
-	err = b.store.Begin(batch)
+	err = b.store.CommitAsync(batch)
 	if err == nil {
 		t.subs = append(t.subs, s)
 	}
@@ -69,8 +69,8 @@ func (b *Broker) CreateSubscription(config *pubsubpb.Subscription) (*Subscriptio
 
 // UpdateSubscription replaces the configuration by what edit makes of a copy.
 func (b *Broker) UpdateSubscription(name string, edit func(*pubsubpb.Subscription) error) (*Subscription, error) {
-	b.admin.Lock()
-	defer b.admin.Unlock()
+	b.adminMu.Lock()
+	defer b.adminMu.Unlock()
 	s, err := b.Subscription(name)
 	if err != nil {
 		return nil, err
@@ -85,11 +85,11 @@ func (b *Broker) UpdateSubscription(name string, edit func(*pubsubpb.Subscriptio
 	batch := b.store.NewBatch()
 	s.mu.Lock()
 	s.config = config
-	s.queue.SetPolicy(policyOf(config))
+	s.backlog.SetPolicy(newPolicy(config))
 	batch.PutSubscription(s.record())
-	err = b.store.Begin(batch)
+	err = b.store.CommitAsync(batch)
 	for r := range s.readers {
-		r.signal() // a stream tells its client what the subscription is like
+		r.notify() // a stream tells its client what the subscription is like
 	}
 	s.mu.Unlock()
 	if err != nil {
@@ -108,8 +108,8 @@ func (b *Broker) checkDeadLetter(config *pubsubpb.Subscription) error {
 
 // DeleteSubscription deletes a subscription with its backlog.
 func (b *Broker) DeleteSubscription(name string) error {
-	b.admin.Lock()
-	defer b.admin.Unlock()
+	b.adminMu.Lock()
+	defer b.adminMu.Unlock()
 	return b.deleteSubscription(name)
 }
 
@@ -129,8 +129,8 @@ func (b *Broker) deleteSubscription(name string) error {
 // DetachSubscription parts a subscription from its topic for good, and drops
 // its backlog.
 func (b *Broker) DetachSubscription(name string) error {
-	b.admin.Lock()
-	defer b.admin.Unlock()
+	b.adminMu.Lock()
+	defer b.adminMu.Unlock()
 	s, err := b.Subscription(name)
 	if err != nil {
 		return err
@@ -155,19 +155,19 @@ func (s *Subscription) close(batch *store.Batch, cause error) error {
 	t.mu.Unlock()
 
 	s.mu.Lock()
-	if s.cause == nil {
-		s.end(cause)
+	if s.endErr == nil {
+		s.endDelivery(cause)
 	} else {
-		s.cause = cause
+		s.endErr = cause
 	}
-	if s.queue.Held() > 0 {
+	if s.backlog.Len() > 0 {
 		batch.DeleteEntries(s.id)
-		for _, m := range s.queue.Messages() {
-			release(batch, m)
+		for _, m := range s.backlog.Messages() {
+			releaseMessage(batch, m)
 		}
 	}
-	s.queue = backlog.New(backlog.Policy{}, 0)
-	err := s.b.store.Begin(batch)
+	s.backlog = backlog.New(backlog.Policy{}, 0)
+	err := s.b.store.CommitAsync(batch)
 	s.mu.Unlock()
 	if err != nil {
 		return err
@@ -177,7 +177,7 @@ func (s *Subscription) close(batch *store.Batch, cause error) error {
 
 // SubscriptionsIn lists the subscriptions of a project, "projects/{project}",
 // by name.
-func (b *Broker) SubscriptionsIn(project string) []*Subscription {
+func (b *Broker) ListSubscriptions(project string) []*Subscription {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	names := namesIn(b.subs, project)
@@ -189,7 +189,7 @@ func (b *Broker) SubscriptionsIn(project string) []*Subscription {
 }
 
 // subscriptions are all there are, in no order.
-func (b *Broker) subscriptions() []*Subscription {
+func (b *Broker) allSubscriptions() []*Subscription {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	out := make([]*Subscription, 0, len(b.subs))

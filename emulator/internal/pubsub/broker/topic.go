@@ -27,7 +27,7 @@ type Topic struct {
 
 	// inflight are the publications on their way to the disk, in the order
 	// in which they get there.
-	inflight []*publication
+	inFlight []*pendingPublish
 
 	// log holds the messages kept for the sake of the topic's retention or of
 	// snapshots, the oldest first.
@@ -35,12 +35,12 @@ type Topic struct {
 }
 
 // publication is the messages of one Publish that somebody wants.
-type publication struct {
-	messages []*backlog.Message
-	bodies   []*pubsubpb.PubsubMessage // of each message
-	targets  [][]*Subscription         // of each message
-	logged   bool                      // the topic keeps them as well
-	failed   bool                      // they did not get to the disk
+type pendingPublish struct {
+	messages      []*backlog.Message
+	bodies        []*pubsubpb.PubsubMessage // of each message
+	subscriptions [][]*Subscription         // of each message
+	inLog         bool                      // the topic keeps them as well
+	failed        bool                      // they did not get to the disk
 }
 
 // Config is the topic as its users see it.
@@ -58,7 +58,7 @@ func (t *Topic) Publish(messages []*pubsubpb.PubsubMessage) ([]string, error) {
 		t.mu.Unlock()
 		return nil, errNotFound(t.name)
 	}
-	p, batch := t.prepare(messages)
+	p, batch := t.preparePublish(messages)
 	ids := make([]string, len(messages))
 	for i, m := range messages {
 		ids[i] = m.MessageId
@@ -68,15 +68,15 @@ func (t *Topic) Publish(messages []*pubsubpb.PubsubMessage) ([]string, error) {
 		batch.Discard()
 		return ids, nil
 	}
-	if err := t.b.store.Begin(batch); err != nil {
+	if err := t.b.store.CommitAsync(batch); err != nil {
 		t.mu.Unlock()
 		return nil, err
 	}
-	t.inflight = append(t.inflight, p)
+	t.inFlight = append(t.inFlight, p)
 	t.mu.Unlock()
 
 	err := batch.Wait()
-	t.landed(p, err)
+	t.completePublish(p, err)
 	if err != nil {
 		return nil, err
 	}
@@ -84,12 +84,12 @@ func (t *Topic) Publish(messages []*pubsubpb.PubsubMessage) ([]string, error) {
 }
 
 // prepare numbers the messages and decides who gets them.
-func (t *Topic) prepare(messages []*pubsubpb.PubsubMessage) (*publication, *store.Batch) {
+func (t *Topic) preparePublish(messages []*pubsubpb.PubsubMessage) (*pendingPublish, *store.Batch) {
 	now := t.b.now().Truncate(time.Microsecond)
 	batch := t.b.store.NewBatch()
-	p := &publication{logged: len(t.snapshots) > 0 || t.retention() > 0}
+	p := &pendingPublish{inLog: len(t.snapshots) > 0 || t.retention() > 0}
 	for _, body := range messages {
-		seq := t.b.nextNumber()
+		seq := t.b.nextID()
 		body.MessageId = strconv.FormatUint(seq, 10)
 		body.PublishTime = timestamppb.New(now)
 		var targets []*Subscription
@@ -98,58 +98,58 @@ func (t *Topic) prepare(messages []*pubsubpb.PubsubMessage) (*publication, *stor
 				targets = append(targets, s)
 			}
 		}
-		holders := len(targets)
-		if p.logged {
-			holders++
+		refs := len(targets)
+		if p.inLog {
+			refs++
 		}
-		if holders == 0 {
+		if refs == 0 {
 			continue
 		}
 		m := &backlog.Message{Seq: seq, Size: messageSize(body), Key: body.OrderingKey, Published: now}
-		m.Holders.Store(int32(holders))
+		m.RefCount.Store(int32(refs))
 		batch.PutMessage(seq, t.id, body)
 		for _, s := range targets {
-			batch.PutEntry(s.id, entryOf(m))
+			batch.PutEntry(s.id, newEntry(m))
 		}
 		p.messages = append(p.messages, m)
 		p.bodies = append(p.bodies, body)
-		p.targets = append(p.targets, targets)
+		p.subscriptions = append(p.subscriptions, targets)
 	}
 	return p, batch
 }
 
 // landed hands out the publications up to p. Those before p are on disk as
 // well, although their callers may not have woken yet.
-func (t *Topic) landed(p *publication, err error) {
+func (t *Topic) completePublish(p *pendingPublish, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p.failed = err != nil
-	n := slices.Index(t.inflight, p) + 1
-	for _, p := range t.inflight[:n] {
+	n := slices.Index(t.inFlight, p) + 1
+	for _, p := range t.inFlight[:n] {
 		if !p.failed {
 			t.deliver(p)
 		}
 	}
-	t.inflight = slices.Delete(t.inflight, 0, n)
+	t.inFlight = slices.Delete(t.inFlight, 0, n)
 }
 
 // deliver is called with t.mu held, so that all subscriptions get messages in
 // the order of publishing.
-func (t *Topic) deliver(p *publication) {
-	if p.logged {
+func (t *Topic) deliver(p *pendingPublish) {
+	if p.inLog {
 		t.log = append(t.log, p.messages...)
 	}
 	bySub := make(map[*Subscription][]*backlog.Message)
 	for i, m := range p.messages {
-		if len(p.targets[i]) > 0 {
-			t.b.bodies.put(m.Seq, p.bodies[i])
+		if len(p.subscriptions[i]) > 0 {
+			t.b.cache.put(m.Seq, p.bodies[i])
 		}
-		for _, s := range p.targets[i] {
+		for _, s := range p.subscriptions[i] {
 			bySub[s] = append(bySub[s], m)
 		}
 	}
 	for s, messages := range bySub {
-		s.add(messages)
+		s.addMessages(messages)
 	}
 }
 
@@ -168,6 +168,6 @@ func messageSize(m *pubsubpb.PubsubMessage) int {
 	return n
 }
 
-func entryOf(m *backlog.Message) store.Entry {
+func newEntry(m *backlog.Message) store.Entry {
 	return store.Entry{Seq: m.Seq, Size: m.Size, Key: m.Key, Published: m.Published}
 }

@@ -23,12 +23,12 @@ func (b *Broker) Topic(name string) (*Topic, error) {
 
 // CreateTopic makes the topic that config, which becomes the broker's, tells.
 func (b *Broker) CreateTopic(config *pubsubpb.Topic) (*Topic, error) {
-	b.admin.Lock()
-	defer b.admin.Unlock()
+	b.adminMu.Lock()
+	defer b.adminMu.Unlock()
 	if _, err := b.Topic(config.Name); err == nil {
 		return nil, errExists(config.Name)
 	}
-	t := &Topic{b: b, id: b.nextNumber(), name: config.Name, config: config, snapshots: make(map[*Snapshot]struct{})}
+	t := &Topic{b: b, id: b.nextID(), name: config.Name, config: config, snapshots: make(map[*Snapshot]struct{})}
 	batch := b.store.NewBatch()
 	batch.PutTopic(t.record())
 	if err := b.store.Commit(batch); err != nil {
@@ -42,8 +42,8 @@ func (b *Broker) CreateTopic(config *pubsubpb.Topic) (*Topic, error) {
 
 // UpdateTopic replaces the configuration by what edit makes of a copy.
 func (b *Broker) UpdateTopic(name string, edit func(*pubsubpb.Topic) error) (*pubsubpb.Topic, error) {
-	b.admin.Lock()
-	defer b.admin.Unlock()
+	b.adminMu.Lock()
+	defer b.adminMu.Unlock()
 	t, err := b.Topic(name)
 	if err != nil {
 		return nil, err
@@ -65,8 +65,8 @@ func (b *Broker) UpdateTopic(name string, edit func(*pubsubpb.Topic) error) (*pu
 
 // DeleteTopic deletes a topic. Its subscriptions keep what they have.
 func (b *Broker) DeleteTopic(name string) error {
-	b.admin.Lock()
-	defer b.admin.Unlock()
+	b.adminMu.Lock()
+	defer b.adminMu.Unlock()
 	t, err := b.Topic(name)
 	if err != nil {
 		return err
@@ -79,10 +79,10 @@ func (b *Broker) DeleteTopic(name string) error {
 	t.mu.Lock()
 	t.deleted = true
 	for _, s := range t.subs {
-		s.orphan(batch)
+		s.markTopicDeleted(batch)
 	}
-	t.trim(b.now(), batch)
-	err = b.store.Begin(batch)
+	t.trimLog(b.now(), batch)
+	err = b.store.CommitAsync(batch)
 	t.mu.Unlock()
 	if err != nil {
 		return err
@@ -91,7 +91,7 @@ func (b *Broker) DeleteTopic(name string) error {
 }
 
 // orphan tells the subscription that its topic is gone.
-func (s *Subscription) orphan(batch *store.Batch) {
+func (s *Subscription) markTopicDeleted(batch *store.Batch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.config = proto.CloneOf(s.config)
@@ -100,7 +100,7 @@ func (s *Subscription) orphan(batch *store.Batch) {
 }
 
 // Topics lists the topics of a project, "projects/{project}", by name.
-func (b *Broker) Topics(project string) []*pubsubpb.Topic {
+func (b *Broker) ListTopics(project string) []*pubsubpb.Topic {
 	b.mu.RLock()
 	names := namesIn(b.topics, project)
 	topics := make([]*Topic, len(names))

@@ -20,9 +20,9 @@ type Filter interface {
 	Match(attributes map[string]string) bool
 }
 
-type all []Filter
+type allOf []Filter
 
-func (f all) Match(a map[string]string) bool {
+func (f allOf) Match(a map[string]string) bool {
 	for _, f := range f {
 		if !f.Match(a) {
 			return false
@@ -31,9 +31,9 @@ func (f all) Match(a map[string]string) bool {
 	return true
 }
 
-type some []Filter
+type anyOf []Filter
 
-func (f some) Match(a map[string]string) bool {
+func (f anyOf) Match(a map[string]string) bool {
 	for _, f := range f {
 		if f.Match(a) {
 			return true
@@ -42,13 +42,13 @@ func (f some) Match(a map[string]string) bool {
 	return false
 }
 
-type not struct{ Filter }
+type negation struct{ Filter }
 
-func (f not) Match(a map[string]string) bool { return !f.Filter.Match(a) }
+func (f negation) Match(a map[string]string) bool { return !f.Filter.Match(a) }
 
-type has struct{ key string }
+type hasKey struct{ key string }
 
-func (f has) Match(a map[string]string) bool {
+func (f hasKey) Match(a map[string]string) bool {
 	_, ok := a[f.key]
 	return ok
 }

@@ -58,7 +58,7 @@ func TestMatch(t *testing.T) {
 	}
 }
 
-func TestParseRefuses(t *testing.T) {
+func TestParseInvalid(t *testing.T) {
 	for _, f := range []string{
 		" ", "(", ")", "()", "attributes", "attributes.", "attributes:", "attributes.a", "attributes.a =", "attributes.a = b",
 		`attributes.a == "b"`, `attributes.a < "b"`, `attributes.a = "b`, `attributes.a = "\q"`, `attribute.a = "b"`, `data = "b"`,

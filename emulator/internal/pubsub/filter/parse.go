@@ -8,7 +8,7 @@ func Parse(s string) (Filter, error) {
 		return nil, fmt.Errorf("the filter has %d bytes, more than %d", len(s), MaxLength)
 	}
 	if s == "" {
-		return all{}, nil
+		return allOf{}, nil
 	}
 	tokens, err := lex(s)
 	if err != nil {
@@ -79,9 +79,9 @@ func (p *parser) expression() (Filter, error) {
 		return nil, fmt.Errorf("at %d: AND and OR need parentheses between them", t.pos)
 	}
 	if operator.is("AND") {
-		return all(terms), nil
+		return allOf(terms), nil
 	}
-	return some(terms), nil
+	return anyOf(terms), nil
 }
 
 func (p *parser) term() (Filter, error) {
@@ -90,7 +90,7 @@ func (p *parser) term() (Filter, error) {
 		if err != nil {
 			return nil, err
 		}
-		return not{f}, nil
+		return negation{f}, nil
 	}
 	switch {
 	case p.accept("("):
@@ -113,7 +113,7 @@ func (p *parser) comparison() (Filter, error) {
 		if err != nil {
 			return nil, err
 		}
-		return has{key}, nil
+		return hasKey{key}, nil
 	}
 	if err := p.expect("."); err != nil {
 		return nil, err
@@ -133,7 +133,7 @@ func (p *parser) comparison() (Filter, error) {
 		return nil, err
 	}
 	if negated {
-		return not{equal{key, value}}, nil
+		return negation{equal{key, value}}, nil
 	}
 	return equal{key, value}, nil
 }

@@ -38,10 +38,10 @@ func Check(kind Kind, name string) error {
 	if len(parts) != 4 || parts[0] != "projects" || parts[2] != string(kind) {
 		return &NameError{kind, name, fmt.Sprintf("it must look like projects/{project}/%s/{id}", kind)}
 	}
-	if !projectOK(parts[1]) {
+	if !validProject(parts[1]) {
 		return &NameError{kind, name, "the project has characters it may not have"}
 	}
-	if reason := idFault(parts[3]); reason != "" {
+	if reason := invalidIDReason(parts[3]); reason != "" {
 		return &NameError{kind, name, reason}
 	}
 	return nil
@@ -50,7 +50,7 @@ func Check(kind Kind, name string) error {
 // CheckProject returns a *NameError unless name is projects/{project}.
 func CheckProject(name string) error {
 	project, ok := strings.CutPrefix(name, "projects/")
-	if !ok || !projectOK(project) {
+	if !ok || !validProject(project) {
 		return &NameError{"projects", name, "it must look like projects/{project}"}
 	}
 	return nil
@@ -64,7 +64,7 @@ func Project(name string) string {
 	return name[:i+1+j]
 }
 
-func projectOK(p string) bool {
+func validProject(p string) bool {
 	// Names of projects may carry a domain, "example.com:project".
 	return p != "" && strings.Trim(p, letters+digits+"-.:_") == ""
 }
@@ -74,7 +74,7 @@ const (
 	digits  = "0123456789"
 )
 
-func idFault(id string) string {
+func invalidIDReason(id string) string {
 	switch {
 	case len(id) < 3 || len(id) > 255:
 		return "the ID must have 3 to 255 characters"

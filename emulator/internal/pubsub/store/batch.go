@@ -27,12 +27,12 @@ func (b *Batch) put(key, value []byte, err error) {
 	if err == nil {
 		err = b.b.Set(key, value, nil)
 	}
-	b.fail(err)
+	b.setErr(err)
 }
 
-func (b *Batch) delete(key []byte) { b.fail(b.b.Delete(key, nil)) }
+func (b *Batch) delete(key []byte) { b.setErr(b.b.Delete(key, nil)) }
 
-func (b *Batch) fail(err error) {
+func (b *Batch) setErr(err error) {
 	if b.err == nil {
 		b.err = err
 	}
@@ -56,12 +56,12 @@ func (b *Batch) PutSubscription(s Subscription) {
 // DeleteSubscription deletes the subscription but not its entries.
 func (b *Batch) DeleteSubscription(name string, id uint64) {
 	b.delete(nameKey(subSpace, name))
-	b.delete(numberKey(activitySpace, id))
+	b.delete(numberKey(lastUsedSpace, id))
 }
 
 // PutActivity stores when the subscription was last in use.
-func (b *Batch) PutActivity(sub uint64, t time.Time) {
-	b.put(numberKey(activitySpace, sub), binary.AppendVarint(nil, t.UnixMicro()), nil)
+func (b *Batch) PutLastUsed(sub uint64, t time.Time) {
+	b.put(numberKey(lastUsedSpace, sub), binary.AppendVarint(nil, t.UnixMicro()), nil)
 }
 
 // PutSnapshot stores the snapshot.
@@ -93,13 +93,13 @@ func (b *Batch) DeleteEntry(sub, seq uint64) { b.delete(numberKey(entrySpace, su
 
 // DeleteEntries deletes all entries of the subscription.
 func (b *Batch) DeleteEntries(sub uint64) {
-	from, to := bounds(numberKey(entrySpace, sub))
-	b.fail(b.b.DeleteRange(from, to, nil))
+	from, to := prefixBounds(numberKey(entrySpace, sub))
+	b.setErr(b.b.DeleteRange(from, to, nil))
 }
 
 // Commit returns when the batch is on disk.
 func (s *Store) Commit(b *Batch) error {
-	if err := s.Begin(b); err != nil {
+	if err := s.CommitAsync(b); err != nil {
 		return err
 	}
 	return b.Wait()
@@ -107,7 +107,7 @@ func (s *Store) Commit(b *Batch) error {
 
 // CommitLazily returns when the batch can be read; a crash may undo it,
 // together with all batches that came later.
-func (s *Store) CommitLazily(b *Batch) error {
+func (s *Store) CommitNoSync(b *Batch) error {
 	defer b.b.Close()
 	if b.err != nil {
 		return b.err
@@ -120,7 +120,7 @@ func (s *Store) CommitLazily(b *Batch) error {
 
 // Begin makes the batch readable and starts to write it out. Batches are on
 // disk in the order of their Begin. Unless it fails, Wait must follow.
-func (s *Store) Begin(b *Batch) error {
+func (s *Store) CommitAsync(b *Batch) error {
 	if b.err != nil {
 		b.b.Close()
 		return b.err
@@ -142,4 +142,4 @@ func (b *Batch) Wait() error {
 }
 
 // Discard drops a batch that will not be committed.
-func (b *Batch) Discard() { b.fail(b.b.Close()) }
+func (b *Batch) Discard() { b.setErr(b.b.Close()) }

@@ -10,7 +10,7 @@ const (
 	entrySpace    byte = 'p' // subscription, message -> entry
 	subSpace      byte = 's' // name -> subscription
 	topicSpace    byte = 't' // name -> topic
-	activitySpace byte = 'x' // subscription -> time of last use
+	lastUsedSpace byte = 'x' // subscription -> time of last use
 )
 
 func nameKey(space byte, name string) []byte {
@@ -27,7 +27,7 @@ func numberKey(space byte, n ...uint64) []byte {
 }
 
 // bounds are the limits of all keys that begin with prefix.
-func bounds(prefix []byte) (from, to []byte) {
+func prefixBounds(prefix []byte) (from, to []byte) {
 	to = append([]byte(nil), prefix...)
 	for i := len(to) - 1; i >= 0; i-- {
 		if to[i]++; to[i] != 0 {

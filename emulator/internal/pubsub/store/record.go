@@ -32,7 +32,7 @@ type Subscription struct {
 // acknowledged when it was taken, and all from Next on.
 type Snapshot struct {
 	Topic   uint64
-	Next    uint64
+	NextSeq uint64
 	Unacked []uint64 // ascending
 	Config  *pubsubpb.Snapshot
 }
@@ -52,8 +52,8 @@ func (t Topic) encode() ([]byte, error) {
 }
 
 func decodeTopic(b []byte) (Topic, error) {
-	r := reader{rest: b}
-	t := Topic{ID: r.uint(), Config: new(pubsubpb.Topic)}
+	r := decoder{rest: b}
+	t := Topic{ID: r.uvarint(), Config: new(pubsubpb.Topic)}
 	return t, r.message(t.Config)
 }
 
@@ -63,14 +63,14 @@ func (s Subscription) encode() ([]byte, error) {
 }
 
 func decodeSubscription(b []byte) (Subscription, error) {
-	r := reader{rest: b}
-	s := Subscription{ID: r.uint(), Topic: r.uint(), Config: new(pubsubpb.Subscription)}
+	r := decoder{rest: b}
+	s := Subscription{ID: r.uvarint(), Topic: r.uvarint(), Config: new(pubsubpb.Subscription)}
 	return s, r.message(s.Config)
 }
 
 func (s Snapshot) encode() ([]byte, error) {
 	b := binary.AppendUvarint(nil, s.Topic)
-	b = binary.AppendUvarint(b, s.Next)
+	b = binary.AppendUvarint(b, s.NextSeq)
 	b = binary.AppendUvarint(b, uint64(len(s.Unacked)))
 	var last uint64
 	for _, seq := range s.Unacked {
@@ -81,15 +81,15 @@ func (s Snapshot) encode() ([]byte, error) {
 }
 
 func decodeSnapshot(b []byte) (Snapshot, error) {
-	r := reader{rest: b}
-	s := Snapshot{Topic: r.uint(), Next: r.uint(), Config: new(pubsubpb.Snapshot)}
-	n := r.uint()
+	r := decoder{rest: b}
+	s := Snapshot{Topic: r.uvarint(), NextSeq: r.uvarint(), Config: new(pubsubpb.Snapshot)}
+	n := r.uvarint()
 	if n > uint64(len(r.rest)) {
 		return s, ErrCorrupt
 	}
 	var last uint64
 	for range n {
-		last += r.uint()
+		last += r.uvarint()
 		s.Unacked = append(s.Unacked, last)
 	}
 	return s, r.message(s.Config)
@@ -107,35 +107,35 @@ func (e Entry) encode() []byte {
 }
 
 func decodeEntry(b []byte) (Entry, error) {
-	r := reader{rest: b}
-	flags := r.uint()
+	r := decoder{rest: b}
+	flags := r.uvarint()
 	e := Entry{
 		Failures:  int(flags >> 1 & 0xffff),
 		Acked:     flags&1 == 1,
-		Size:      int(r.uint() & 0x7fffffff),
-		Published: time.UnixMicro(r.int()),
+		Size:      int(r.uvarint() & 0x7fffffff),
+		Published: time.UnixMicro(r.varint()),
 	}
 	e.Key = string(r.rest)
 	return e, r.err
 }
 
 // reader decodes a record from its beginning and remembers the first failure.
-type reader struct {
+type decoder struct {
 	rest []byte
 	err  error
 }
 
-func (r *reader) uint() uint64 {
+func (r *decoder) uvarint() uint64 {
 	v, n := binary.Uvarint(r.rest)
 	return advance(r, v, n)
 }
 
-func (r *reader) int() int64 {
+func (r *decoder) varint() int64 {
 	v, n := binary.Varint(r.rest)
 	return advance(r, v, n)
 }
 
-func advance[T any](r *reader, v T, n int) T {
+func advance[T any](r *decoder, v T, n int) T {
 	if n <= 0 {
 		r.rest, r.err = nil, ErrCorrupt
 		var zero T
@@ -146,7 +146,7 @@ func advance[T any](r *reader, v T, n int) T {
 }
 
 // message decodes what is left.
-func (r *reader) message(m proto.Message) error {
+func (r *decoder) message(m proto.Message) error {
 	if r.err != nil {
 		return r.err
 	}

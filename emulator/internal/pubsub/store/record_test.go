@@ -24,9 +24,9 @@ func TestEntryRoundTrip(t *testing.T) {
 	})
 }
 
-func TestBounds(t *testing.T) {
+func TestPrefixBounds(t *testing.T) {
 	for prefix, want := range map[string]string{"a": "b", "a\xff": "b", "a\xff\x01": "a\xff\x02", "\xff": ""} {
-		from, to := bounds([]byte(prefix))
+		from, to := prefixBounds([]byte(prefix))
 		require.Equal(t, prefix, string(from))
 		require.Equal(t, want, string(to))
 	}
@@ -37,7 +37,7 @@ func TestBounds(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	topic, err := Topic{ID: 1 << 40, Config: &pubsubpb.Topic{Name: "t"}}.encode()
 	require.NoError(f, err)
-	snapshot, err := Snapshot{Topic: 1, Next: 2, Unacked: []uint64{1, 5}, Config: &pubsubpb.Snapshot{Name: "n"}}.encode()
+	snapshot, err := Snapshot{Topic: 1, NextSeq: 2, Unacked: []uint64{1, 5}, Config: &pubsubpb.Snapshot{Name: "n"}}.encode()
 	require.NoError(f, err)
 	f.Add(topic)
 	f.Add(snapshot)

@@ -31,7 +31,7 @@ func Open(dir string) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{db: db}
-	if err := s.beginEpoch(); err != nil {
+	if err := s.incrementEpoch(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return s, nil
@@ -42,15 +42,15 @@ func (s *Store) Close() error {
 	return errors.Join(s.db.Flush(), s.db.Close())
 }
 
-func (s *Store) beginEpoch() error {
+func (s *Store) incrementEpoch() error {
 	v, closer, err := s.db.Get([]byte{epochKey})
 	switch {
 	case errors.Is(err, pebble.ErrNotFound):
 	case err != nil:
 		return fmt.Errorf("read epoch: %w", err)
 	default:
-		r := reader{rest: v}
-		s.Epoch = r.uint()
+		r := decoder{rest: v}
+		s.Epoch = r.uvarint()
 		if err := errors.Join(r.err, closer.Close()); err != nil {
 			return fmt.Errorf("read epoch: %w", err)
 		}
@@ -64,15 +64,15 @@ func (s *Store) beginEpoch() error {
 }
 
 func decodeMessage(b []byte) (topic uint64, m *pubsubpb.PubsubMessage, err error) {
-	r := reader{rest: b}
-	topic, m = r.uint(), new(pubsubpb.PubsubMessage)
+	r := decoder{rest: b}
+	topic, m = r.uvarint(), new(pubsubpb.PubsubMessage)
 	return topic, m, r.message(m)
 }
 
 // Bodies calls f for the messages of the given numbers, which ascend, that are
 // stored. Many in one call cost little more than one.
-func (s *Store) Bodies(seqs []uint64, f func(seq uint64, m *pubsubpb.PubsubMessage)) error {
-	from, to := bounds([]byte{messageSpace})
+func (s *Store) MessagesBySeq(seqs []uint64, f func(seq uint64, m *pubsubpb.PubsubMessage)) error {
+	from, to := prefixBounds([]byte{messageSpace})
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
 	if err != nil {
 		return fmt.Errorf("read messages: %w", err)
@@ -164,21 +164,21 @@ func (s *Store) Messages(f func(seq uint64, body func() (topic uint64, m *pubsub
 
 // Activity is when the subscription was last in use, the zero time if that was
 // never stored.
-func (s *Store) Activity(sub uint64) (time.Time, error) {
-	v, closer, err := s.db.Get(numberKey(activitySpace, sub))
+func (s *Store) LastUsed(sub uint64) (time.Time, error) {
+	v, closer, err := s.db.Get(numberKey(lastUsedSpace, sub))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return time.Time{}, nil
 	}
 	if err != nil {
 		return time.Time{}, fmt.Errorf("read activity: %w", err)
 	}
-	r := reader{rest: v}
-	t := time.UnixMicro(r.int())
+	r := decoder{rest: v}
+	t := time.UnixMicro(r.varint())
 	return t, errors.Join(r.err, closer.Close())
 }
 
 func scan(db *pebble.DB, prefix []byte, f func(k, v []byte) error) error {
-	from, to := bounds(prefix)
+	from, to := prefixBounds(prefix)
 	it, err := db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
 	if err != nil {
 		return fmt.Errorf("scan: %w", err)

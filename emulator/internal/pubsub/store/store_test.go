@@ -42,7 +42,7 @@ func TestReopen(t *testing.T) {
 	s := open(t, dir)
 	topic := store.Topic{ID: 1, Config: &pubsubpb.Topic{Name: "projects/p/topics/a"}}
 	sub := store.Subscription{ID: 2, Topic: 1, Config: &pubsubpb.Subscription{Name: "projects/p/subscriptions/a", Filter: "attributes:a"}}
-	snap := store.Snapshot{Topic: 1, Next: 9, Unacked: []uint64{3, 4, 700}, Config: &pubsubpb.Snapshot{Name: "projects/p/snapshots/a"}}
+	snap := store.Snapshot{Topic: 1, NextSeq: 9, Unacked: []uint64{3, 4, 700}, Config: &pubsubpb.Snapshot{Name: "projects/p/snapshots/a"}}
 	at := time.UnixMicro(1_700_000_000_000_001)
 	want := []store.Entry{
 		{Seq: 3, Size: 5, Key: "k", Published: at, Failures: 2},
@@ -54,7 +54,7 @@ func TestReopen(t *testing.T) {
 	b.PutTopic(topic)
 	b.PutSubscription(sub)
 	b.PutSnapshot(snap)
-	b.PutActivity(sub.ID, at)
+	b.PutLastUsed(sub.ID, at)
 	b.PutMessage(3, topic.ID, body)
 	for _, e := range want {
 		b.PutEntry(sub.ID, e)
@@ -72,11 +72,11 @@ func TestReopen(t *testing.T) {
 	diff([]store.Subscription{sub}, collect(t, s.Subscriptions))
 	diff([]store.Snapshot{snap}, collect(t, s.Snapshots))
 	diff(want, entries(t, s, sub.ID))
-	require.NoError(t, s.Bodies([]uint64{2, 3, 4}, func(seq uint64, got *pubsubpb.PubsubMessage) {
+	require.NoError(t, s.MessagesBySeq([]uint64{2, 3, 4}, func(seq uint64, got *pubsubpb.PubsubMessage) {
 		require.EqualValues(t, 3, seq)
 		diff(body, got)
 	}))
-	used, err := s.Activity(sub.ID)
+	used, err := s.LastUsed(sub.ID)
 	require.NoError(t, err)
 	require.True(t, used.Equal(at))
 	require.NoError(t, s.Messages(func(seq uint64, body func() (uint64, *pubsubpb.PubsubMessage, error)) error {
@@ -98,18 +98,18 @@ func TestDelete(t *testing.T) {
 		b.PutEntry(8, store.Entry{Seq: seq})
 		b.PutMessage(seq, 1, &pubsubpb.PubsubMessage{})
 	}
-	require.NoError(t, s.CommitLazily(b))
+	require.NoError(t, s.CommitNoSync(b))
 	b = s.NewBatch()
 	b.DeleteEntries(7)
 	b.DeleteEntry(8, 1)
 	b.DeleteMessage(1)
-	require.NoError(t, s.CommitLazily(b))
+	require.NoError(t, s.CommitNoSync(b))
 	require.Empty(t, entries(t, s, 7))
 	require.Len(t, entries(t, s, 8), 2)
 	var left []uint64
-	require.NoError(t, s.Bodies([]uint64{0, 1, 2}, func(seq uint64, _ *pubsubpb.PubsubMessage) { left = append(left, seq) }))
+	require.NoError(t, s.MessagesBySeq([]uint64{0, 1, 2}, func(seq uint64, _ *pubsubpb.PubsubMessage) { left = append(left, seq) }))
 	require.Equal(t, []uint64{0, 2}, left)
-	used, err := s.Activity(7)
+	used, err := s.LastUsed(7)
 	require.NoError(t, err)
 	require.Zero(t, used)
 }

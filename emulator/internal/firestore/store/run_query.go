@@ -14,10 +14,10 @@ import (
 
 // Run yields the documents a query matches, in its order, within its cursors, offset and limit. An error is the last
 // thing it yields.
-func (sn *Snapshot) Run(q *query.Query) iter.Seq2[*document.Document, error] {
+func (sn *Snapshot) RunQuery(q *query.Query) iter.Seq2[*document.Document, error] {
 	return func(yield func(*document.Document, error) bool) {
-		skip, left := q.Offset, q.LimitOr(-1)
-		for d, err := range sn.matches(q) {
+		skip, remaining := q.Offset, q.LimitOr(-1)
+		for d, err := range sn.matching(q) {
 			if err != nil {
 				yield(nil, err)
 				return
@@ -35,7 +35,7 @@ func (sn *Snapshot) Run(q *query.Query) iter.Seq2[*document.Document, error] {
 			if !yield(d, nil) {
 				return
 			}
-			if left--; left == 0 {
+			if remaining--; remaining == 0 {
 				return
 			}
 		}
@@ -43,37 +43,37 @@ func (sn *Snapshot) Run(q *query.Query) iter.Seq2[*document.Document, error] {
 }
 
 // matches yields what matches the filter, in order; cursors only bound where it looks.
-func (sn *Snapshot) matches(q *query.Query) iter.Seq2[*document.Document, error] {
+func (sn *Snapshot) matching(q *query.Query) iter.Seq2[*document.Document, error] {
 	plan := q.Plan()
 	var sources []iter.Seq2[*document.Document, error]
 	for _, r := range plan {
-		source, ok := sn.source(q, r)
+		source, ok := sn.rangeSource(q, r)
 		if !ok {
-			return sn.sorted(q)
+			return sn.scanAndSort(q)
 		}
 		sources = append(sources, source)
 	}
-	return merge(q, sources)
+	return mergeSorted(q, sources)
 }
 
 // source reads one range of a plan, where its index is there to be read.
-func (sn *Snapshot) source(q *query.Query, r query.Range) (iter.Seq2[*document.Document, error], bool) {
-	if sn.past || q.Collection == "" {
+func (sn *Snapshot) rangeSource(q *query.Query, r query.Range) (iter.Seq2[*document.Document, error], bool) {
+	if sn.historical || q.Collection == "" {
 		return nil, false
 	}
 	if r.Index == nil {
-		low, high := scope(q)
-		prefix := documentsKey(q.Database, q.Collection)
+		low, high := scanBounds(q)
+		prefix := documentsPrefix(q.Database, q.Collection)
 		if r.Lower != nil {
-			low = larger(low, slices.Concat(prefix, r.Lower))
+			low = maxKey(low, slices.Concat(prefix, r.Lower))
 		}
 		if r.Upper != nil {
-			high = smaller(high, slices.Concat(prefix, r.Upper))
+			high = minUpperKey(high, slices.Concat(prefix, r.Upper))
 		}
-		return sn.documents(q, prefix, low, high, r.Reverse), true
+		return sn.scanDocuments(q, prefix, low, high, r.Reverse), true
 	}
 	low, high, ok := sn.indexRange(q, r)
-	return sn.indexed(q, low, high, r.Reverse), ok
+	return sn.scanIndex(q, low, high, r.Reverse), ok
 }
 
 // indexRange is where a range of a plan lies, where its index is there to be read.
@@ -82,7 +82,7 @@ func (sn *Snapshot) indexRange(q *query.Query, r query.Range) (low, high []byte,
 	if !ready {
 		return nil, nil, false
 	}
-	prefix := r.Index.AppendScope(indexKey(i.number), q.Parent)
+	prefix := r.Index.AppendScope(indexPrefix(i.number), q.Parent)
 	low, high = slices.Concat(prefix, r.Lower), name.PrefixEnd(prefix)
 	if r.Upper != nil {
 		high = slices.Concat(prefix, r.Upper)
@@ -91,8 +91,8 @@ func (sn *Snapshot) indexRange(q *query.Query, r query.Range) (low, high []byte,
 }
 
 // scope is the range of the documents that a query of one collection ID looks at.
-func scope(q *query.Query) (low, high []byte) {
-	low = name.AppendKey(documentsKey(q.Database, q.Collection), q.Parent)
+func scanBounds(q *query.Query) (low, high []byte) {
+	low = name.AppendKey(documentsPrefix(q.Database, q.Collection), q.Parent)
 	if !q.Descendants {
 		low = name.AppendKey(low, name.Path{q.Collection})
 	}
@@ -100,8 +100,8 @@ func scope(q *query.Query) (low, high []byte) {
 }
 
 // documents yields the matches among the documents themselves.
-func (sn *Snapshot) documents(q *query.Query, prefix, low, high []byte, reverse bool) iter.Seq2[*document.Document, error] {
-	return sn.each(low, high, reverse, func(key, value []byte) (*document.Document, error) {
+func (sn *Snapshot) scanDocuments(q *query.Query, prefix, low, high []byte, reverse bool) iter.Seq2[*document.Document, error] {
+	return sn.scanRange(low, high, reverse, func(key, value []byte) (*document.Document, error) {
 		p, err := pathOf(prefix, key)
 		if err != nil || !q.InScope(p) {
 			return nil, err
@@ -115,8 +115,8 @@ func (sn *Snapshot) documents(q *query.Query, prefix, low, high []byte, reverse 
 }
 
 // indexed yields the matches that a range of an index leads to.
-func (sn *Snapshot) indexed(q *query.Query, low, high []byte, reverse bool) iter.Seq2[*document.Document, error] {
-	return sn.each(low, high, reverse, func(key, value []byte) (*document.Document, error) {
+func (sn *Snapshot) scanIndex(q *query.Query, low, high []byte, reverse bool) iter.Seq2[*document.Document, error] {
+	return sn.scanRange(low, high, reverse, func(key, value []byte) (*document.Document, error) {
 		p, err := indexedPath(key, value)
 		if err != nil || !q.InScope(p) {
 			return nil, err
@@ -130,7 +130,7 @@ func (sn *Snapshot) indexed(q *query.Query, low, high []byte, reverse bool) iter
 }
 
 // each reads a key range and yields what load makes of it, nil for nothing.
-func (sn *Snapshot) each(low, high []byte, reverse bool, load func(key, value []byte) (*document.Document, error)) iter.Seq2[*document.Document, error] {
+func (sn *Snapshot) scanRange(low, high []byte, reverse bool, load func(key, value []byte) (*document.Document, error)) iter.Seq2[*document.Document, error] {
 	return func(yield func(*document.Document, error) bool) {
 		if high != nil && slices.Compare(low, high) >= 0 {
 			return
@@ -160,7 +160,7 @@ func (sn *Snapshot) each(low, high []byte, reverse bool, load func(key, value []
 	}
 }
 
-func larger(a, b []byte) []byte {
+func maxKey(a, b []byte) []byte {
 	if slices.Compare(a, b) < 0 {
 		return b
 	}
@@ -168,7 +168,7 @@ func larger(a, b []byte) []byte {
 }
 
 // smaller treats a nil a as the end of all keys.
-func smaller(a, b []byte) []byte {
+func minUpperKey(a, b []byte) []byte {
 	if a == nil || slices.Compare(b, a) < 0 {
 		return b
 	}

@@ -10,12 +10,12 @@ import (
 )
 
 // merge joins sources that are each in the order of the query into one, without repeats.
-func merge(q *query.Query, sources []iter.Seq2[*document.Document, error]) iter.Seq2[*document.Document, error] {
+func mergeSorted(q *query.Query, sources []iter.Seq2[*document.Document, error]) iter.Seq2[*document.Document, error] {
 	if len(sources) == 1 {
 		return sources[0]
 	}
 	return func(yield func(*document.Document, error) bool) {
-		heads := make([]*head, 0, len(sources))
+		heads := make([]*mergeSource, 0, len(sources))
 		defer func() {
 			for _, h := range heads {
 				h.stop()
@@ -23,7 +23,7 @@ func merge(q *query.Query, sources []iter.Seq2[*document.Document, error]) iter.
 		}()
 		for _, source := range sources {
 			next, stop := iter.Pull2(source)
-			h := &head{next: next, stop: stop}
+			h := &mergeSource{next: next, stop: stop}
 			heads = append(heads, h)
 			if !h.advance() {
 				yield(nil, h.err)
@@ -32,7 +32,7 @@ func merge(q *query.Query, sources []iter.Seq2[*document.Document, error]) iter.
 		}
 		var last name.Path
 		for {
-			h := least(q, heads)
+			h := smallestHead(q, heads)
 			if h == nil {
 				return
 			}
@@ -53,21 +53,21 @@ func merge(q *query.Query, sources []iter.Seq2[*document.Document, error]) iter.
 }
 
 // head is the next document of a source, nil at its end.
-type head struct {
+type mergeSource struct {
 	doc  *document.Document
 	err  error
 	next func() (*document.Document, error, bool)
 	stop func()
 }
 
-func (h *head) advance() bool {
+func (h *mergeSource) advance() bool {
 	h.doc, h.err, _ = h.next()
 	return h.err == nil
 }
 
 // least is linear: there are at most thirty sources.
-func least(q *query.Query, heads []*head) *head {
-	var out *head
+func smallestHead(q *query.Query, heads []*mergeSource) *mergeSource {
+	var out *mergeSource
 	for _, h := range heads {
 		if h.doc != nil && (out == nil || q.Compare(h.doc, out.doc) < 0) {
 			out = h
@@ -77,10 +77,10 @@ func least(q *query.Query, heads []*head) *head {
 }
 
 // sorted answers a query without an index: it reads everything the query looks at, and sorts what matches.
-func (sn *Snapshot) sorted(q *query.Query) iter.Seq2[*document.Document, error] {
+func (sn *Snapshot) scanAndSort(q *query.Query) iter.Seq2[*document.Document, error] {
 	return func(yield func(*document.Document, error) bool) {
 		var found []*document.Document
-		for d, err := range sn.everything(q) {
+		for d, err := range sn.scanAll(q) {
 			if err != nil {
 				yield(nil, err)
 				return
@@ -97,7 +97,7 @@ func (sn *Snapshot) sorted(q *query.Query) iter.Seq2[*document.Document, error] 
 }
 
 // everything yields the matches in no order, from the documents and, in a snapshot of the past, from history.
-func (sn *Snapshot) everything(q *query.Query) iter.Seq2[*document.Document, error] {
+func (sn *Snapshot) scanAll(q *query.Query) iter.Seq2[*document.Document, error] {
 	return func(yield func(*document.Document, error) bool) {
 		collections := []string{q.Collection}
 		if q.Collection == "" {
@@ -110,9 +110,9 @@ func (sn *Snapshot) everything(q *query.Query) iter.Seq2[*document.Document, err
 		for _, id := range collections {
 			one := *q
 			one.Collection = id
-			low, high := scope(&one)
-			for d, err := range sn.documents(q, documentsKey(q.Database, id), low, high, false) {
-				if err == nil && sn.past && sn.changed(d.Path.String()) {
+			low, high := scanBounds(&one)
+			for d, err := range sn.scanDocuments(q, documentsPrefix(q.Database, id), low, high, false) {
+				if err == nil && sn.historical && sn.changedSince(d.Path.String()) {
 					continue
 				}
 				if !yield(d, err) {
@@ -120,7 +120,7 @@ func (sn *Snapshot) everything(q *query.Query) iter.Seq2[*document.Document, err
 				}
 			}
 		}
-		for _, d := range sn.rewound {
+		for _, d := range sn.pastDocuments {
 			if q.Matches(d) && !yield(d, nil) {
 				return
 			}

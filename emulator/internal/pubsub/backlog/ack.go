@@ -7,12 +7,12 @@ type Outcome uint8
 
 // The outcomes there are.
 const (
-	Invalid  Outcome = iota // not the consumer's (any more); nothing changed
-	Repeated                // was acknowledged before
-	Freed                   // acknowledged, and gone from the backlog
-	Retained                // acknowledged, and kept for a seek
+	Invalid      Outcome = iota // not the consumer's (any more); nothing changed
+	AlreadyAcked                // was acknowledged before
+	Removed                     // acknowledged, and gone from the backlog
+	Retained                    // acknowledged, and kept for a seek
 	Extended
-	Returned // to be delivered again, or dead
+	Nacked // to be delivered again, or dead
 )
 
 // Ack acknowledges the message that was delivered with the lease. Unless the
@@ -25,12 +25,12 @@ func (b *Backlog) Ack(now time.Time, seq, lease uint64) (*Message, Outcome) {
 		if b.policy.ExactlyOnce {
 			return nil, Invalid
 		}
-		return nil, Repeated
+		return nil, AlreadyAcked
 	}
-	if b.policy.ExactlyOnce && !b.current(now, it, lease) {
+	if b.policy.ExactlyOnce && !b.leaseValid(now, it, lease) {
 		return nil, Invalid
 	}
-	if it.chain != nil && it.lease != lease {
+	if it.keyQueue != nil && it.lease != lease {
 		return nil, Invalid
 	}
 	return it.msg, b.ack(it)
@@ -38,38 +38,38 @@ func (b *Backlog) Ack(now time.Time, seq, lease uint64) (*Message, Outcome) {
 
 // Extend moves the end of the lease to d from now; zero gives the message
 // back (a nack).
-func (b *Backlog) Extend(now time.Time, seq, lease uint64, d time.Duration) Outcome {
+func (b *Backlog) ModifyAckDeadline(now time.Time, seq, lease uint64, d time.Duration) Outcome {
 	it := b.find(seq, lease)
-	if it == nil || !b.current(now, it, lease) {
+	if it == nil || !b.leaseValid(now, it, lease) {
 		return Invalid
 	}
 	if d <= 0 {
-		b.fail(now, it)
-		return Returned
+		b.failDelivery(now, it)
+		return Nacked
 	}
-	it.at = now.Add(d)
+	it.deadline = now.Add(d)
 	b.timers.set(it)
 	return Extended
 }
 
 // Expire ends the leases and the delays whose time has come.
 func (b *Backlog) Expire(now time.Time) {
-	for len(b.timers) > 0 && !b.timers[0].at.After(now) {
+	for len(b.timers) > 0 && !b.timers[0].deadline.After(now) {
 		it := b.timers[0]
 		if it.state == leased {
-			b.fail(now, it)
+			b.failDelivery(now, it)
 			continue
 		}
 		b.timers.unset(it)
-		b.resume(it)
+		b.requeue(it)
 	}
 }
 
 // TakeDead returns the messages that ran out of attempts since the last call.
 // They stay in the backlog, undelivered, until Remove or Revive.
-func (b *Backlog) TakeDead() []*Message {
-	d := b.dead
-	b.dead = nil
+func (b *Backlog) TakeExhausted() []*Message {
+	d := b.exhausted
+	b.exhausted = nil
 	return d
 }
 
@@ -93,15 +93,15 @@ func (b *Backlog) Failures(seq uint64) int {
 func (b *Backlog) Remove(seq uint64) (*Message, Outcome) {
 	it := b.items[seq]
 	if it == nil || it.state == acked {
-		return nil, Repeated
+		return nil, AlreadyAcked
 	}
 	return it.msg, b.ack(it)
 }
 
 // Revive lets a dead message be delivered once more.
-func (b *Backlog) Revive(now time.Time, seq uint64) {
-	if it := b.items[seq]; it != nil && it.state == dead {
-		b.postpone(now, it)
+func (b *Backlog) Redeliver(now time.Time, seq uint64) {
+	if it := b.items[seq]; it != nil && it.state == exhausted {
+		b.scheduleRedelivery(now, it)
 	}
 }
 
@@ -110,86 +110,86 @@ func (b *Backlog) DropBefore(t time.Time) []*Message {
 	var dropped []*Message
 	for it := b.oldest; it != nil && it.msg.Published.Before(t); it = b.oldest {
 		if it.state != acked {
-			b.withdraw(it)
+			b.stopDelivery(it)
 		}
-		b.forget(it)
+		b.unlink(it)
 		dropped = append(dropped, it.msg)
 	}
 	return dropped
 }
 
 func (b *Backlog) find(seq, lease uint64) *item {
-	if lease <= b.sought || lease > b.lastLease {
+	if lease <= b.lastLeaseBeforeSeek || lease > b.lastLease {
 		return nil
 	}
 	return b.items[seq]
 }
 
-func (b *Backlog) current(now time.Time, it *item, lease uint64) bool {
-	return it.state == leased && it.lease == lease && now.Before(it.at)
+func (b *Backlog) leaseValid(now time.Time, it *item, lease uint64) bool {
+	return it.state == leased && it.lease == lease && now.Before(it.deadline)
 }
 
 func (b *Backlog) ack(it *item) Outcome {
-	b.withdraw(it)
+	b.stopDelivery(it)
 	if b.policy.RetainAcked {
 		it.state = acked
 		return Retained
 	}
-	b.forget(it)
-	return Freed
+	b.unlink(it)
+	return Removed
 }
 
 // withdraw takes an unacknowledged item out of delivery.
-func (b *Backlog) withdraw(it *item) {
+func (b *Backlog) stopDelivery(it *item) {
 	b.unacked--
-	it.unqueue()
+	it.dequeue()
 	if it.state == leased {
-		b.unlease(it)
+		b.endLease(it)
 	} else {
 		b.timers.unset(it)
 	}
-	c := it.chain
-	if c == nil {
+	q := it.keyQueue
+	if q == nil {
 		return
 	}
-	c.remove(it)
-	if c.head == nil {
-		delete(b.chains, c.key)
+	q.remove(it)
+	if q.head == nil {
+		delete(b.keyQueues, q.key)
 		return
 	}
-	b.offer(c)
+	b.enqueueNext(q)
 }
 
 // fail counts a failed delivery of a leased item.
-func (b *Backlog) fail(now time.Time, it *item) {
-	b.unlease(it)
-	if it.chain != nil {
-		b.rewind(it.chain, it)
+func (b *Backlog) failDelivery(now time.Time, it *item) {
+	b.endLease(it)
+	if it.keyQueue != nil {
+		b.revokeLeasesAfter(it.keyQueue, it)
 	}
 	it.failures++
-	if b.policy.MaxAttempts > 0 {
+	if b.policy.MaxDeliveryAttempts > 0 {
 		b.failed = append(b.failed, it.msg)
-		if int(it.failures) >= b.policy.MaxAttempts {
-			it.state = dead
-			b.dead = append(b.dead, it.msg)
+		if int(it.failures) >= b.policy.MaxDeliveryAttempts {
+			it.state = exhausted
+			b.exhausted = append(b.exhausted, it.msg)
 			return
 		}
 	}
-	b.postpone(now, it)
+	b.scheduleRedelivery(now, it)
 }
 
-func (b *Backlog) postpone(now time.Time, it *item) {
-	d := b.backoff(int(it.failures))
+func (b *Backlog) scheduleRedelivery(now time.Time, it *item) {
+	d := b.backoffDelay(int(it.failures))
 	if d == 0 {
-		b.resume(it)
+		b.requeue(it)
 		return
 	}
-	it.state, it.at = delayed, now.Add(d)
+	it.state, it.deadline = delayed, now.Add(d)
 	b.timers.set(it)
 }
 
 // backoff doubles the delay with every failure.
-func (b *Backlog) backoff(failures int) time.Duration {
+func (b *Backlog) backoffDelay(failures int) time.Duration {
 	d := b.policy.MinBackoff
 	for n := 1; n < failures && d < b.policy.MaxBackoff; n++ {
 		d *= 2
@@ -197,10 +197,10 @@ func (b *Backlog) backoff(failures int) time.Duration {
 	return min(d, b.policy.MaxBackoff)
 }
 
-func (b *Backlog) resume(it *item) {
+func (b *Backlog) requeue(it *item) {
 	it.state = waiting
-	if it.chain != nil {
-		b.offer(it.chain)
+	if it.keyQueue != nil {
+		b.enqueueNext(it.keyQueue)
 		return
 	}
 	b.queueFor(it).push(it)

@@ -11,35 +11,35 @@ import (
 )
 
 // gate counts the calls under way, so that the store closes after the last of them and no call finds it closed.
-type gate struct {
+type callTracker struct {
 	closing chan struct{} // closed when calls should come to an end
 
 	mu     sync.Mutex
 	closed bool
-	calls  sync.WaitGroup
+	wg     sync.WaitGroup
 }
 
-func newGate() *gate { return &gate{closing: make(chan struct{})} }
+func newCallTracker() *callTracker { return &callTracker{closing: make(chan struct{})} }
 
-func (g *gate) enter() error {
+func (g *callTracker) begin() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
 		return status.Error(codes.Unavailable, "The server is closing.")
 	}
-	g.calls.Add(1)
+	g.wg.Add(1)
 	return nil
 }
 
 // close lets no more calls in and returns when the last has left. It may be called again.
-func (g *gate) close() {
+func (g *callTracker) drain() {
 	g.mu.Lock()
 	if !g.closed {
 		g.closed = true
 		close(g.closing)
 	}
 	g.mu.Unlock()
-	g.calls.Wait()
+	g.wg.Wait()
 }
 
 // Register adds the service to a gRPC server. Every call passes the gate, and leaves with an error meant for clients.
@@ -48,22 +48,22 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 	desc.Methods = append([]grpc.MethodDesc(nil), desc.Methods...)
 	for i, m := range desc.Methods {
 		desc.Methods[i].Handler = func(srv any, ctx context.Context, dec func(any) error, in grpc.UnaryServerInterceptor) (any, error) {
-			if err := s.gate.enter(); err != nil {
+			if err := s.calls.begin(); err != nil {
 				return nil, err
 			}
-			defer s.gate.calls.Done()
+			defer s.calls.wg.Done()
 			out, err := m.Handler(srv, ctx, dec, in)
-			return out, s.answer(err)
+			return out, s.statusError(err)
 		}
 	}
 	desc.Streams = append([]grpc.StreamDesc(nil), desc.Streams...)
 	for i, m := range desc.Streams {
 		desc.Streams[i].Handler = func(srv any, stream grpc.ServerStream) error {
-			if err := s.gate.enter(); err != nil {
+			if err := s.calls.begin(); err != nil {
 				return err
 			}
-			defer s.gate.calls.Done()
-			return s.answer(m.Handler(srv, stream))
+			defer s.calls.wg.Done()
+			return s.statusError(m.Handler(srv, stream))
 		}
 	}
 	r.RegisterService(&desc, s)

@@ -6,15 +6,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestExcusedForgetsTheOldest(t *testing.T) {
-	var e excused
+func TestProcessedAckIDsEvictsOldest(t *testing.T) {
+	var e processedAckIDs
 	id := func(n int) ackID { return ackID{seq: uint64(n)} }
 	require.False(t, e.has(id(0)))
-	for n := range 3 * maxExcused {
+	for n := range 3 * maxProcessedAckIDs {
 		e.add([]ackID{id(n)})
 		require.True(t, e.has(id(n)))
-		require.True(t, e.has(id(max(0, n-maxExcused))))
-		require.LessOrEqual(t, len(e.recent)+len(e.older), 2*maxExcused)
+		require.True(t, e.has(id(max(0, n-maxProcessedAckIDs))))
+		require.LessOrEqual(t, len(e.recent)+len(e.older), 2*maxProcessedAckIDs)
 	}
 	require.False(t, e.has(id(0)))
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // storeBodies makes a store of messages 1 to n of the size, with their number as ID.
-func storeBodies(t *testing.T, n, size int) *bodies {
+func newTestCache(t *testing.T, n, size int) *messageCache {
 	t.Helper()
 	st, err := store.Open("")
 	require.NoError(t, err)
@@ -21,8 +21,8 @@ func storeBodies(t *testing.T, n, size int) *bodies {
 	for seq := range uint64(n) {
 		batch.PutMessage(seq+1, 1, &pubsubpb.PubsubMessage{MessageId: strconv.Itoa(int(seq + 1)), Data: bytes.Repeat([]byte("x"), size)})
 	}
-	require.NoError(t, st.CommitLazily(batch))
-	return newBodies(st)
+	require.NoError(t, st.CommitNoSync(batch))
+	return newMessageCache(st)
 }
 
 func ids(messages []*pubsubpb.PubsubMessage) []string {
@@ -33,16 +33,16 @@ func ids(messages []*pubsubpb.PubsubMessage) []string {
 	return out
 }
 
-func TestBodiesComeInTheOrderAskedFor(t *testing.T) {
-	b := storeBodies(t, 5, 1)
+func TestCacheReturnsMessagesInRequestOrder(t *testing.T) {
+	b := newTestCache(t, 5, 1)
 	b.put(2, &pubsubpb.PubsubMessage{MessageId: "2 in memory"})
 	got, err := b.get([]uint64{4, 2, 9, 1}, nil)
 	require.NoError(t, err)
 	require.Equal(t, []string{"4", "2 in memory", "", "1"}, ids(got), "9 was deleted")
 }
 
-func TestBodiesReadAheadOnce(t *testing.T) {
-	b := storeBodies(t, 5, 1)
+func TestCacheReadsAheadOnce(t *testing.T) {
+	b := newTestCache(t, 5, 1)
 	asked := 0
 	ahead := func(after uint64, _ int) []uint64 {
 		asked++
@@ -57,25 +57,25 @@ func TestBodiesReadAheadOnce(t *testing.T) {
 	require.Equal(t, 1, asked, "what was read ahead is in memory")
 }
 
-func TestBodiesAreBounded(t *testing.T) {
+func TestCacheIsBounded(t *testing.T) {
 	const size, n = 1 << 20, 40
-	b := storeBodies(t, n, size)
+	b := newTestCache(t, n, size)
 	for seq := range uint64(n) {
 		got, err := b.get([]uint64{seq + 1}, nil)
 		require.NoError(t, err)
 		require.Equal(t, []string{strconv.Itoa(int(seq + 1))}, ids(got))
-		require.LessOrEqual(t, b.bytes, bodiesBytes)
-		require.Len(t, b.known, len(b.order))
+		require.LessOrEqual(t, b.bytes, maxCacheBytes)
+		require.Len(t, b.messages, len(b.order))
 	}
-	require.NotContains(t, b.known, uint64(1), "what came first goes first")
-	require.Contains(t, b.known, uint64(n))
+	require.NotContains(t, b.messages, uint64(1), "what came first goes first")
+	require.Contains(t, b.messages, uint64(n))
 }
 
-func TestManyReadersShareTheRoom(t *testing.T) {
-	b := storeBodies(t, 1, 1)
+func TestReadersShareReadAheadBudget(t *testing.T) {
+	b := newTestCache(t, 1, 1)
 	b.readers.Store(1000)
 	_, err := b.get([]uint64{1}, func(_ uint64, bytes int) []uint64 {
-		require.LessOrEqual(t, 1000*bytes, bodiesBytes)
+		require.LessOrEqual(t, 1000*bytes, maxCacheBytes)
 		return nil
 	})
 	require.NoError(t, err)

@@ -16,59 +16,59 @@ import (
 )
 
 // selector is what the read calls have in common: at what time, or in which transaction, to read.
-type selector struct {
-	transaction []byte
-	begin       *pb.TransactionOptions
-	readTime    *timestamppb.Timestamp
+type consistencySelector struct {
+	transaction    []byte
+	newTransaction *pb.TransactionOptions
+	readTime       *timestamppb.Timestamp
 }
 
 // session is one read call on one snapshot.
-type session struct {
+type reader struct {
 	*store.Snapshot
 	db name.Database
 	tx *txn.Transaction // nil outside of transactions
 	// begun is the ID of a transaction that this call has opened.
-	begun []byte
+	newTransaction []byte
 }
 
 // session opens a snapshot as the selector asks. needed are the documents a transaction is going to read.
-func (s *Server) session(ctx context.Context, db name.Database, sel selector, needed ...name.Path) (*session, error) {
-	out := &session{db: db}
+func (s *Server) newReader(ctx context.Context, db name.Database, sel consistencySelector, documents ...name.Path) (*reader, error) {
+	rd := &reader{db: db}
 	switch {
-	case sel.begin != nil:
-		tx, err := s.begin(db, sel.begin)
+	case sel.newTransaction != nil:
+		tx, err := s.beginTransaction(db, sel.newTransaction)
 		if err != nil {
 			return nil, err
 		}
-		out.tx, out.begun = tx, []byte(tx.ID)
+		rd.tx, rd.newTransaction = tx, []byte(tx.ID)
 	case len(sel.transaction) > 0:
-		tx, err := s.open.Use(db, sel.transaction)
+		tx, err := s.transactions.Use(db, sel.transaction)
 		if err != nil {
 			return nil, err
 		}
-		out.tx = tx
+		rd.tx = tx
 	case sel.readTime != nil:
 		sn, err := s.snapshotAt(db, sel.readTime)
 		if err != nil {
 			return nil, err
 		}
-		out.Snapshot = sn
-		return out, nil
+		rd.Snapshot = sn
+		return rd, nil
 	}
-	if out.tx != nil && out.tx.Snapshot != nil {
-		if !out.tx.Snapshot.Share() { // ended since it was found
-			return nil, txn.ErrGone
+	if rd.tx != nil && rd.tx.Snapshot != nil {
+		if !rd.tx.Snapshot.Retain() { // ended since it was found
+			return nil, txn.ErrNotOpen
 		}
-		out.Snapshot = out.tx.Snapshot
-		return out, nil
+		rd.Snapshot = rd.tx.Snapshot
+		return rd, nil
 	}
-	if out.tx != nil {
-		if err := out.tx.Await(ctx, needed); err != nil {
+	if rd.tx != nil {
+		if err := rd.tx.AcquireContended(ctx, documents); err != nil {
 			return nil, err
 		}
 	}
-	out.Snapshot = s.store.Snapshot()
-	return out, nil
+	rd.Snapshot = s.store.Snapshot()
+	return rd, nil
 }
 
 func (s *Server) snapshotAt(db name.Database, t *timestamppb.Timestamp) (*store.Snapshot, error) {
@@ -81,36 +81,36 @@ func (s *Server) snapshotAt(db name.Database, t *timestamppb.Timestamp) (*store.
 	return s.store.SnapshotAt(db, document.ParseTime(t))
 }
 
-func (e *session) close() {
+func (e *reader) close() {
 	_ = e.Snapshot.Close() // frees memory only
 }
 
 // writing says whether the session belongs to a read-write transaction. Its reads need not wait for the disk: what
 // they saw is on disk before the transaction is.
-func (e *session) writing() bool { return e.tx != nil && e.tx.Snapshot == nil }
+func (e *reader) readWrite() bool { return e.tx != nil && e.tx.Snapshot == nil }
 
-func (e *session) get(ctx context.Context, p name.Path) (*document.Document, error) {
+func (e *reader) get(ctx context.Context, p name.Path) (*document.Document, error) {
 	d, err := e.Get(e.db, p)
 	if err != nil {
 		return nil, err
 	}
-	if e.writing() {
-		e.tx.SawDocument(p, d)
+	if e.readWrite() {
+		e.tx.RecordRead(p, d)
 		return d, nil
 	}
-	return d, e.DurableDocument(ctx, d)
+	return d, e.WaitDocumentDurable(ctx, d)
 }
 
 // run answers a query one document at a time. A read-write transaction remembers what it has seen, also
 // where sending fails half-way.
-func (e *session) run(ctx context.Context, q *query.Query, yield func(*document.Document) error) error {
-	if e.writing() {
-		return e.follow(q, yield)
+func (e *reader) runQuery(ctx context.Context, q *query.Query, yield func(*document.Document) error) error {
+	if e.readWrite() {
+		return e.runTrackedQuery(q, yield)
 	}
-	if err := e.Durable(ctx); err != nil {
+	if err := e.WaitDurable(ctx); err != nil {
 		return err
 	}
-	for d, err := range e.Run(q) {
+	for d, err := range e.RunQuery(q) {
 		if err != nil {
 			return err
 		}
@@ -121,11 +121,11 @@ func (e *session) run(ctx context.Context, q *query.Query, yield func(*document.
 	return nil
 }
 
-func (e *session) follow(q *query.Query, yield func(*document.Document) error) error {
+func (e *reader) runTrackedQuery(q *query.Query, yield func(*document.Document) error) error {
 	n := 0
 	var last *document.Document // of as many as the limit allows
-	defer func() { e.tx.SawQuery(q, e.Time, last) }()
-	for d, err := range e.Run(q) {
+	defer func() { e.tx.RecordQuery(q, e.Time, last) }()
+	for d, err := range e.RunQuery(q) {
 		if err != nil {
 			return err
 		}

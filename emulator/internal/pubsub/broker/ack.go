@@ -11,72 +11,72 @@ import (
 )
 
 // Settled tells what became of the ack IDs of a call.
-type Settled struct {
+type AckResult struct {
 	// ExactlyOnce tells whether the caller has to hear of Invalid; otherwise
 	// a lease that ended is not worth mentioning.
 	ExactlyOnce bool
-	Done        []string
+	Succeeded   []string
 	Invalid     []string
 }
 
 // Partial tells whether the caller has to hear of both kinds. Clients take an
 // error for one of all IDs that it does not excuse, so Done may be told to be
 // settled once more: that works, without any effect.
-func (r Settled) Partial() bool {
-	return r.ExactlyOnce && len(r.Done) > 0 && len(r.Invalid) > 0
+func (r AckResult) PartiallyFailed() bool {
+	return r.ExactlyOnce && len(r.Succeeded) > 0 && len(r.Invalid) > 0
 }
 
 // Ack acknowledges deliveries. With exactly-once delivery it returns when the
 // acknowledgement cannot be lost any more.
-func (s *Subscription) Ack(ids []string) (Settled, error) {
-	return s.settle(ids, func(now time.Time, batch *store.Batch, _ int, id ackID) backlog.Outcome {
-		m, outcome := s.queue.Ack(now, id.seq, id.lease)
-		s.acked(batch, m, outcome)
+func (s *Subscription) Ack(ids []string) (AckResult, error) {
+	return s.processAckIDs(ids, func(now time.Time, batch *store.Batch, _ int, id ackID) backlog.Outcome {
+		m, outcome := s.backlog.Ack(now, id.seq, id.lease)
+		s.storeAck(batch, m, outcome)
 		return outcome
 	})
 }
 
 // Extend sets the deadline of deliveries to durations from now, one for each
 // ID; zero has the message delivered again.
-func (s *Subscription) Extend(ids []string, d func(i int) time.Duration) (Settled, error) {
-	return s.settle(ids, func(now time.Time, _ *store.Batch, i int, id ackID) backlog.Outcome {
-		return s.queue.Extend(now, id.seq, id.lease, d(i))
+func (s *Subscription) ModifyAckDeadline(ids []string, d func(i int) time.Duration) (AckResult, error) {
+	return s.processAckIDs(ids, func(now time.Time, _ *store.Batch, i int, id ackID) backlog.Outcome {
+		return s.backlog.ModifyAckDeadline(now, id.seq, id.lease, d(i))
 	})
 }
 
 // acked writes down what an acknowledgement did.
-func (s *Subscription) acked(batch *store.Batch, m *backlog.Message, outcome backlog.Outcome) {
+func (s *Subscription) storeAck(batch *store.Batch, m *backlog.Message, outcome backlog.Outcome) {
 	switch outcome {
-	case backlog.Freed:
-		s.free(batch, m)
+	case backlog.Removed:
+		s.deleteMessage(batch, m)
 	case backlog.Retained:
-		e := entryOf(m)
+		e := newEntry(m)
 		e.Acked = true
 		batch.PutEntry(s.id, e)
 	default: // nothing of it is stored
 	}
 }
 
-func (s *Subscription) settle(ids []string, f func(time.Time, *store.Batch, int, ackID) backlog.Outcome) (Settled, error) {
+func (s *Subscription) processAckIDs(ids []string, f func(time.Time, *store.Batch, int, ackID) backlog.Outcome) (AckResult, error) {
 	parsed := make([]ackID, len(ids))
 	for i, id := range ids {
 		var ok bool
 		if parsed[i], ok = parseAckID(id); !ok {
-			return Settled{}, status.Errorf(codes.InvalidArgument,
+			return AckResult{}, status.Errorf(codes.InvalidArgument,
 				"You have passed an invalid ack ID to the service (ack_id=%s).", id)
 		}
 	}
-	exactly := s.exactlyOnce()
-	result := Settled{ExactlyOnce: exactly}
-	err := s.change(exactly, func(now time.Time, batch *store.Batch) {
-		s.used = now
-		var over []ackID // settled, and so invalid from now on
+	exactlyOnce := s.exactlyOnce()
+	result := AckResult{ExactlyOnce: exactlyOnce}
+	err := s.applyChange(exactlyOnce, func(now time.Time, batch *store.Batch) {
+		s.lastUsed = now
+		var processed []ackID // settled, and so invalid from now on
 		for i, id := range parsed {
 			outcome := backlog.Invalid
 			switch {
 			case id.sub != s.id:
-			case s.excused.has(id):
-				outcome = backlog.Repeated
+			case s.processedAckIDs.has(id):
+				outcome = backlog.AlreadyAcked
 			default:
 				outcome = f(now, batch, i, id)
 			}
@@ -84,13 +84,13 @@ func (s *Subscription) settle(ids []string, f func(time.Time, *store.Batch, int,
 				result.Invalid = append(result.Invalid, ids[i])
 				continue
 			}
-			result.Done = append(result.Done, ids[i])
+			result.Succeeded = append(result.Succeeded, ids[i])
 			if outcome != backlog.Extended {
-				over = append(over, id)
+				processed = append(processed, id)
 			}
 		}
-		if result.Partial() {
-			s.excused.add(over)
+		if result.PartiallyFailed() {
+			s.processedAckIDs.add(processed)
 		}
 	})
 	return result, err

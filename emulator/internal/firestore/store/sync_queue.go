@@ -10,87 +10,87 @@ import (
 )
 
 // feed waits, in the order of commits, for each to be on disk, and then tells of it.
-type feed struct {
-	tell    func(Event)
-	durable atomic.Int64 // newest document.Time that is on disk
+type syncQueue struct {
+	onCommit func(Event)
+	durable  atomic.Int64 // newest document.Time that is on disk
 
-	mu     sync.Mutex
-	queue  []*entry
-	tail   *entry // newest entry, done or not
-	wake   chan struct{}
-	closed bool
-	ended  chan struct{}
+	mu          sync.Mutex
+	queue       []*queuedCommit
+	newestEntry *queuedCommit // newest entry, done or not
+	ready       chan struct{}
+	closed      bool
+	done        chan struct{}
 }
 
 // entry is one commit on its way to the disk.
-type entry struct {
+type queuedCommit struct {
 	event Event
 	batch *pebble.Batch // nil: nothing of its own to write
 	done  chan struct{} // closed once this commit, and all before it, are on disk
 	err   error         // to be read after done
 }
 
-func startFeed(tell func(Event)) *feed {
-	f := &feed{tell: tell, wake: make(chan struct{}, 1), ended: make(chan struct{})}
-	f.tail = &entry{done: make(chan struct{})}
-	close(f.tail.done)
+func startSyncQueue(onCommit func(Event)) *syncQueue {
+	f := &syncQueue{onCommit: onCommit, ready: make(chan struct{}, 1), done: make(chan struct{})}
+	f.newestEntry = &queuedCommit{done: make(chan struct{})}
+	close(f.newestEntry.done)
 	go f.run()
 	return f
 }
 
 // push queues a commit. Calls come in the order of commits.
-func (f *feed) push(event Event, batch *pebble.Batch) *entry {
-	e := &entry{event: event, batch: batch, done: make(chan struct{})}
+func (f *syncQueue) push(event Event, batch *pebble.Batch) *queuedCommit {
+	e := &queuedCommit{event: event, batch: batch, done: make(chan struct{})}
 	f.mu.Lock()
 	f.queue = append(f.queue, e)
-	f.tail = e
+	f.newestEntry = e
 	f.mu.Unlock()
-	f.signal()
+	f.notify()
 	return e
 }
 
-func (f *feed) newest() *entry {
+func (f *syncQueue) newest() *queuedCommit {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.tail
+	return f.newestEntry
 }
 
-func (f *feed) signal() {
+func (f *syncQueue) notify() {
 	select {
-	case f.wake <- struct{}{}:
+	case f.ready <- struct{}{}:
 	default:
 	}
 }
 
 // stop returns once everything queued is on disk and told.
-func (f *feed) stop() {
+func (f *syncQueue) stop() {
 	f.mu.Lock()
 	f.closed = true
 	f.mu.Unlock()
-	f.signal()
-	<-f.ended
+	f.notify()
+	<-f.done
 }
 
-func (f *feed) run() {
-	defer close(f.ended)
+func (f *syncQueue) run() {
+	defer close(f.done)
 	for {
 		f.mu.Lock()
 		queue, closed := f.queue, f.closed
 		f.queue = nil
 		f.mu.Unlock()
 		for _, e := range queue {
-			f.finish(e)
+			f.complete(e)
 		}
 		if len(queue) == 0 {
 			if closed {
 				return
 			}
-			<-f.wake
+			<-f.ready
 		}
 	}
 }
 
-func (f *feed) finish(e *entry) {
+func (f *syncQueue) complete(e *queuedCommit) {
 	if e.batch != nil {
 		e.err = e.batch.SyncWait()
 		_ = e.batch.Close() // returns the memory only
@@ -100,10 +100,10 @@ func (f *feed) finish(e *entry) {
 	}
 	event := e.event
 	e.event, e.batch = Event{}, nil // the newest entry is kept, what it held need not be
-	if e.err == nil && f.tell != nil && len(event.Changes) > 0 {
-		f.tell(event)
+	if e.err == nil && f.onCommit != nil && len(event.Changes) > 0 {
+		f.onCommit(event)
 	}
 	close(e.done) // who waited for the disk finds the commit told
 }
 
-func (f *feed) isDurable(t document.Time) bool { return int64(t) <= f.durable.Load() }
+func (f *syncQueue) isDurable(t document.Time) bool { return int64(t) <= f.durable.Load() }

@@ -11,15 +11,15 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-var errClosing = status.Error(codes.Unavailable, "The service is shutting down.")
+var errShuttingDown = status.Error(codes.Unavailable, "The service is shutting down.")
 
 // enter counts a call, or refuses it because the server closes. Whoever
 // entered calls s.calls.Done.
-func (s *Server) enter() error {
+func (s *Server) beginCall() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.over {
-		return errClosing
+	if s.closed {
+		return errShuttingDown
 	}
 	s.calls.Add(1)
 	return nil
@@ -27,18 +27,18 @@ func (s *Server) enter() error {
 
 // gated makes every method of the service enter first, so that the store stays
 // open while it runs, and hides what went wrong inside.
-func (s *Server) gated(d grpc.ServiceDesc) *grpc.ServiceDesc {
+func (s *Server) wrapService(d grpc.ServiceDesc) *grpc.ServiceDesc {
 	d.Methods = slices.Clone(d.Methods)
 	for i := range d.Methods {
 		m := &d.Methods[i]
 		handle, name := m.Handler, d.ServiceName+"/"+m.MethodName
 		m.Handler = func(srv any, ctx context.Context, decode func(any) error, ic grpc.UnaryServerInterceptor) (any, error) {
-			if err := s.enter(); err != nil {
+			if err := s.beginCall(); err != nil {
 				return nil, err
 			}
 			defer s.calls.Done()
 			reply, err := handle(srv, ctx, decode, ic)
-			return reply, s.public(name, err)
+			return reply, s.statusError(name, err)
 		}
 	}
 	d.Streams = slices.Clone(d.Streams)
@@ -46,11 +46,11 @@ func (s *Server) gated(d grpc.ServiceDesc) *grpc.ServiceDesc {
 		m := &d.Streams[i]
 		handle, name := m.Handler, d.ServiceName+"/"+m.StreamName
 		m.Handler = func(srv any, stream grpc.ServerStream) error {
-			if err := s.enter(); err != nil {
+			if err := s.beginCall(); err != nil {
 				return err
 			}
 			defer s.calls.Done()
-			return s.public(name, handle(srv, stream))
+			return s.statusError(name, handle(srv, stream))
 		}
 	}
 	return &d
@@ -58,7 +58,7 @@ func (s *Server) gated(d grpc.ServiceDesc) *grpc.ServiceDesc {
 
 // public makes an error one for the client: the API's own pass, others are
 // logged and become INTERNAL.
-func (s *Server) public(method string, err error) error {
+func (s *Server) statusError(method string, err error) error {
 	if err == nil {
 		return nil
 	}

@@ -14,13 +14,13 @@ import (
 
 const (
 	// buildStep is how many documents are indexed while commits wait: about a millisecond.
-	buildStep = 64
+	buildBatchSize = 64
 	// freeScan keeps small collections free of indexes: reading them whole takes about a millisecond.
-	freeScan = 200
+	defaultScanLimit = 200
 )
 
 // Prepare builds the indexes a query needs, where they are worth it. A snapshot taken afterwards can use them.
-func (s *Store) Prepare(q *query.Query) error {
+func (s *Store) EnsureIndexes(q *query.Query) error {
 	for _, r := range q.Plan() {
 		if r.Index == nil {
 			continue
@@ -28,11 +28,11 @@ func (s *Store) Prepare(q *query.Query) error {
 		if _, ready := s.indexes.find(r.Index, document.Time(1<<62)); ready {
 			continue
 		}
-		large, err := s.exceeds(q, s.freeScan)
-		if err != nil || !large {
+		tooMany, err := s.hasMoreThan(q, s.scanLimit)
+		if err != nil || !tooMany {
 			return err
 		}
-		if err := s.build(r.Index); err != nil {
+		if err := s.buildIndex(r.Index); err != nil {
 			return err
 		}
 	}
@@ -40,8 +40,8 @@ func (s *Store) Prepare(q *query.Query) error {
 }
 
 // exceeds says whether the collections of a query hold more than n documents.
-func (s *Store) exceeds(q *query.Query, n int) (large bool, err error) {
-	low, high := scope(q)
+func (s *Store) hasMoreThan(q *query.Query, n int) (large bool, err error) {
+	low, high := scanBounds(q)
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: high})
 	if err != nil {
 		return false, fmt.Errorf("scan: %w", err)
@@ -54,45 +54,45 @@ func (s *Store) exceeds(q *query.Query, n int) (large bool, err error) {
 
 // build makes an index while commits go on: they keep it up to date from the start, and between them its documents
 // are added step by step.
-func (s *Store) build(want *query.Index) error {
-	s.indexes.building.Lock()
-	defer s.indexes.building.Unlock()
+func (s *Store) buildIndex(want *query.Index) error {
+	s.indexes.buildMu.Lock()
+	defer s.indexes.buildMu.Unlock()
 	i, ready := s.indexes.find(want, document.Time(1<<62))
 	if ready || s.indexes.count(want.Database) >= maxIndexes {
 		return nil
 	}
 	if i == nil { // else an earlier attempt failed half-way
 		var err error
-		if i, err = s.define(want); err != nil {
+		if i, err = s.addIndex(want); err != nil {
 			return err
 		}
 	}
-	prefix := documentsKey(want.Database, want.Collection)
+	prefix := documentsPrefix(want.Database, want.Collection)
 	for from := prefix; from != nil; {
 		var err error
-		if from, err = s.buildFrom(i, prefix, from); err != nil {
+		if from, err = s.buildIndexStep(i, prefix, from); err != nil {
 			return fmt.Errorf("build index: %w", err)
 		}
 	}
 	s.commitMu.Lock()
 	defer s.commitMu.Unlock()
-	if err := i.define(s.db, true); err != nil {
+	if err := i.writeDefinition(s.db, true); err != nil {
 		return fmt.Errorf("build index: %w", err)
 	}
 	s.clockMu.Lock()
 	defer s.clockMu.Unlock()
 	s.indexes.mu.Lock()
 	defer s.indexes.mu.Unlock()
-	s.latest++ // no snapshot taken so far has this time
-	i.ready = s.latest
+	s.latestTime++ // no snapshot taken so far has this time
+	i.readyTime = s.latestTime
 	return nil
 }
 
-func (s *Store) define(want *query.Index) (*index, error) {
+func (s *Store) addIndex(want *query.Index) (*index, error) {
 	s.commitMu.Lock()
 	defer s.commitMu.Unlock()
 	i := &index{Index: *want, id: want.ID(), number: s.indexes.next}
-	if err := i.define(s.db, false); err != nil {
+	if err := i.writeDefinition(s.db, false); err != nil {
 		return nil, fmt.Errorf("build index: %w", err)
 	}
 	s.indexes.add(i)
@@ -100,7 +100,7 @@ func (s *Store) define(want *query.Index) (*index, error) {
 }
 
 // buildFrom adds the next few documents and returns where to go on, nil at the end.
-func (s *Store) buildFrom(i *index, prefix, from []byte) (next []byte, err error) {
+func (s *Store) buildIndexStep(i *index, prefix, from []byte) (next []byte, err error) {
 	s.commitMu.Lock()
 	defer s.commitMu.Unlock()
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: name.PrefixEnd(prefix)})
@@ -111,7 +111,7 @@ func (s *Store) buildFrom(i *index, prefix, from []byte) (next []byte, err error
 	batch := s.db.NewBatch()
 	defer batch.Close()
 	n := 0
-	for it.First(); it.Valid() && n < buildStep; it.Next() {
+	for it.First(); it.Valid() && n < buildBatchSize; it.Next() {
 		n++
 		p, err := pathOf(prefix, it.Key())
 		if err != nil {
@@ -121,8 +121,8 @@ func (s *Store) buildFrom(i *index, prefix, from []byte) (next []byte, err error
 		if err != nil {
 			return nil, err
 		}
-		for _, key := range i.Keys(indexKey(i.number), d) {
-			entry, offset := indexEntry(key, p)
+		for _, key := range i.Keys(indexPrefix(i.number), d) {
+			entry, offset := indexEntryKey(key, p)
 			if err := batch.Set(entry, offset, nil); err != nil {
 				return nil, err
 			}

@@ -13,12 +13,12 @@ import (
 
 const (
 	// bodiesBytes bounds the bodies in memory, of all subscriptions together.
-	bodiesBytes = 16 << 20
+	maxCacheBytes = 16 << 20
 	// bodyOverhead is about what a body takes beside its content, in bytes.
-	bodyOverhead = 256
+	cacheEntryOverhead = 256
 	// What is read ahead for one reader, at most.
-	aheadMessages = 256
-	aheadBytes    = 512 << 10
+	readAheadMessages = 256
+	readAheadBytes    = 512 << 10
 )
 
 // bodies keeps some messages in memory: those just published, because somebody
@@ -28,54 +28,54 @@ const (
 //
 // A message may stay here after it was deleted. As numbers are given once,
 // nobody asks for it then.
-type bodies struct {
+type messageCache struct {
 	store   *store.Store
 	readers atomic.Int64 // who share the room
 
-	mu    sync.Mutex
-	known map[uint64]*pubsubpb.PubsubMessage
-	order []sized // of arrival
-	bytes int
+	mu       sync.Mutex
+	messages map[uint64]*pubsubpb.PubsubMessage
+	order    []cacheEntry // of arrival
+	bytes    int
 }
 
-type sized struct {
+type cacheEntry struct {
 	seq   uint64
 	bytes int
 }
 
-func newBodies(st *store.Store) *bodies {
-	return &bodies{store: st, known: make(map[uint64]*pubsubpb.PubsubMessage)}
+func newMessageCache(st *store.Store) *messageCache {
+	return &messageCache{store: st, messages: make(map[uint64]*pubsubpb.PubsubMessage)}
 }
 
-func (b *bodies) put(seq uint64, m *pubsubpb.PubsubMessage) {
-	n := proto.Size(m) + bodyOverhead
+func (b *messageCache) put(seq uint64, m *pubsubpb.PubsubMessage) {
+	n := proto.Size(m) + cacheEntryOverhead
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.known[seq] != nil {
+	if b.messages[seq] != nil {
 		return
 	}
-	b.known[seq] = m
-	b.order = append(b.order, sized{seq, n})
+	b.messages[seq] = m
+	b.order = append(b.order, cacheEntry{seq, n})
 	b.bytes += n
-	for b.bytes > bodiesBytes {
+	for b.bytes > maxCacheBytes {
 		first := b.order[0]
 		b.order = b.order[1:]
 		b.bytes -= first.bytes
-		delete(b.known, first.seq)
+		delete(b.messages, first.seq)
 	}
 }
 
 // get returns the messages in the order asked for, nil for one that was
 // deleted. If any has to be read, so is what ahead expects to be asked for
 // after it, in not more than so many bytes; ahead may be nil.
-func (b *bodies) get(seqs []uint64, ahead func(seq uint64, bytes int) []uint64) ([]*pubsubpb.PubsubMessage, error) {
+func (b *messageCache) get(seqs []uint64, readAhead func(seq uint64, bytes int) []uint64) ([]*pubsubpb.PubsubMessage, error) {
 	out := make([]*pubsubpb.PubsubMessage, len(seqs))
-	place := make(map[uint64]int) // in out, of what is to be read
+	indexBySeq := make(map[uint64]int) // in out, of what is to be read
 	var missing []uint64
 	b.mu.Lock()
 	for i, seq := range seqs {
-		if out[i] = b.known[seq]; out[i] == nil {
-			place[seq] = i
+		if out[i] = b.messages[seq]; out[i] == nil {
+			indexBySeq[seq] = i
 			missing = append(missing, seq)
 		}
 	}
@@ -83,14 +83,14 @@ func (b *bodies) get(seqs []uint64, ahead func(seq uint64, bytes int) []uint64) 
 	if len(missing) == 0 {
 		return out, nil
 	}
-	if ahead != nil {
-		room := bodiesBytes / 2 / max(1, int(b.readers.Load()))
-		missing = append(missing, ahead(missing[len(missing)-1], min(aheadBytes, room))...)
+	if readAhead != nil {
+		budget := maxCacheBytes / 2 / max(1, int(b.readers.Load()))
+		missing = append(missing, readAhead(missing[len(missing)-1], min(readAheadBytes, budget))...)
 	}
 	slices.Sort(missing)
-	err := b.store.Bodies(slices.Compact(missing), func(seq uint64, m *pubsubpb.PubsubMessage) {
+	err := b.store.MessagesBySeq(slices.Compact(missing), func(seq uint64, m *pubsubpb.PubsubMessage) {
 		b.put(seq, m)
-		if i, ok := place[seq]; ok {
+		if i, ok := indexBySeq[seq]; ok {
 			out[i] = m
 		}
 	})

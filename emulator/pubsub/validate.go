@@ -49,9 +49,9 @@ func checkSubscription(c *pubsubpb.Subscription) error {
 	}
 	for _, err := range []error{
 		checkRange("message_retention_duration", c.MessageRetentionDuration, minRetention, maxRetention),
-		checkExpiration(c),
-		checkRetry(c.RetryPolicy),
-		checkDeadLetter(c.DeadLetterPolicy),
+		checkExpirationPolicy(c),
+		checkRetryPolicy(c.RetryPolicy),
+		checkDeadLetterPolicy(c.DeadLetterPolicy),
 		checkLabels(c.Labels),
 	} {
 		if err != nil {
@@ -80,7 +80,7 @@ func checkSupported(c *pubsubpb.Subscription) error {
 	return nil
 }
 
-func checkExpiration(c *pubsubpb.Subscription) error {
+func checkExpirationPolicy(c *pubsubpb.Subscription) error {
 	if c.ExpirationPolicy == nil {
 		c.ExpirationPolicy = &pubsubpb.ExpirationPolicy{Ttl: durationpb.New(defaultExpiration)}
 	}
@@ -97,7 +97,7 @@ func checkExpiration(c *pubsubpb.Subscription) error {
 	return nil
 }
 
-func checkRetry(p *pubsubpb.RetryPolicy) error {
+func checkRetryPolicy(p *pubsubpb.RetryPolicy) error {
 	if p == nil {
 		return nil
 	}
@@ -119,18 +119,18 @@ func checkRetry(p *pubsubpb.RetryPolicy) error {
 	return nil
 }
 
-func checkDeadLetter(p *pubsubpb.DeadLetterPolicy) error {
+func checkDeadLetterPolicy(p *pubsubpb.DeadLetterPolicy) error {
 	if p == nil {
 		return nil
 	}
-	if err := badName(resource.Check(resource.Topics, p.DeadLetterTopic)); err != nil {
+	if err := invalidName(resource.Check(resource.Topics, p.DeadLetterTopic)); err != nil {
 		return err
 	}
 	switch n := p.MaxDeliveryAttempts; {
 	case n == 0:
-		p.MaxDeliveryAttempts = minDeadAttempts
-	case n < minDeadAttempts || n > maxDeadAttempts:
-		return invalid("Invalid dead_letter_policy.max_delivery_attempts: %d is not between %d and %d.", n, minDeadAttempts, maxDeadAttempts)
+		p.MaxDeliveryAttempts = minDeliveryAttempts
+	case n < minDeliveryAttempts || n > maxDeliveryAttempts:
+		return invalid("Invalid dead_letter_policy.max_delivery_attempts: %d is not between %d and %d.", n, minDeliveryAttempts, maxDeliveryAttempts)
 	}
 	return nil
 }

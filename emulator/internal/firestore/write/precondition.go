@@ -8,7 +8,7 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/firestore/document"
 )
 
-func checkCondition(c *pb.Precondition) error {
+func validatePrecondition(c *pb.Precondition) error {
 	t, ok := c.GetConditionType().(*pb.Precondition_UpdateTime)
 	if !ok {
 		return nil
@@ -23,8 +23,8 @@ func checkCondition(c *pb.Precondition) error {
 }
 
 // check holds the precondition of the write against the current document.
-func (w Write) check(old *document.Document) error {
-	switch c := w.condition.GetConditionType().(type) {
+func (w Write) checkPrecondition(old *document.Document) error {
+	switch c := w.precondition.GetConditionType().(type) {
 	case *pb.Precondition_Exists:
 		switch {
 		case c.Exists && old == nil:
@@ -36,7 +36,7 @@ func (w Write) check(old *document.Document) error {
 		switch {
 		case old == nil:
 			return status.Errorf(codes.FailedPrecondition, "The document %s does not exist; the write requires a version of it.", w.Path)
-		case old.Update != document.ParseTime(c.UpdateTime):
+		case old.UpdateTime != document.ParseTime(c.UpdateTime):
 			return status.Errorf(codes.FailedPrecondition, "The stored version of %s does not match the required base version.", w.Path)
 		}
 	}

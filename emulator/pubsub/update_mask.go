@@ -25,7 +25,7 @@ var (
 
 // merge sets the fields of dst that the mask names to what they are in src. A
 // path may lead into a field that is a message, as "expiration_policy.ttl".
-func merge(dst, src proto.Message, mask *fieldmaskpb.FieldMask, mutable []string) error {
+func applyUpdateMask(dst, src proto.Message, mask *fieldmaskpb.FieldMask, mutable []string) error {
 	if len(mask.GetPaths()) == 0 {
 		return invalid("The update_mask must be set, and must contain a non-empty paths list.")
 	}
@@ -34,22 +34,22 @@ func merge(dst, src proto.Message, mask *fieldmaskpb.FieldMask, mutable []string
 		if !(&fieldmaskpb.FieldMask{Paths: []string{path}}).IsValid(dst) {
 			return invalid("Invalid update_mask: %q is not a field of %s.", path, d.Descriptor().Name())
 		}
-		steps := strings.Split(path, ".")
-		if !slices.Contains(mutable, steps[0]) {
+		segments := strings.Split(path, ".")
+		if !slices.Contains(mutable, segments[0]) {
 			return invalid("Invalid update_mask: the field %q of %s is not mutable.", path, d.Descriptor().Name())
 		}
-		mergeField(d, s, steps)
+		mergeField(d, s, segments)
 	}
 	return nil
 }
 
 // mergeField follows a path that is valid for both messages.
-func mergeField(dst, src protoreflect.Message, path []string) {
-	f := dst.Descriptor().Fields().ByName(protoreflect.Name(path[0]))
+func mergeField(dst, src protoreflect.Message, segments []string) {
+	f := dst.Descriptor().Fields().ByName(protoreflect.Name(segments[0]))
 	switch {
-	case len(path) > 1:
+	case len(segments) > 1:
 		if dst.Has(f) || src.Has(f) {
-			mergeField(dst.Mutable(f).Message(), src.Get(f).Message(), path[1:])
+			mergeField(dst.Mutable(f).Message(), src.Get(f).Message(), segments[1:])
 		}
 	case src.Has(f):
 		dst.Set(f, src.Get(f))
