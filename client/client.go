@@ -46,7 +46,7 @@ func WithAPIKey(key string) Option {
 	return func(c *Client) { c.header.Set("Authorization", "Bearer "+key) }
 }
 
-// WithTenant says who calls, to a server that believes it (AUTH_MODE=dev).
+// WithTenant says who calls, to a server that believes it (AIRLOCK_AUTH_MODE=dev).
 func WithTenant(tenant string) Option {
 	return func(c *Client) { c.header.Set("X-User-Id", tenant) }
 }

@@ -5,7 +5,7 @@
 #   scripts/engine.sh up      if none does: installs Debian's or Ubuntu's and starts it
 #   scripts/engine.sh down    stops what `up` started, and nothing else
 #
-# DOCKER_HOST (unix://...) is honoured; DOCKERD_FLAGS are passed to a dockerd
+# DOCKER_HOST (unix://...) is honoured; AIRLOCK_DOCKERD_FLAGS are passed to a dockerd
 # that `up` starts itself, which it does where systemd does not run.
 set -euo pipefail
 
@@ -73,7 +73,7 @@ up() {
 	[[ $(id -u) == 0 ]] || die 'no Docker Engine answers, and only root can start one: sudo scripts/engine.sh up, or sudo systemctl start docker'
 	install_engine
 	mkdir -p "$state"
-	if [[ -d /run/systemd/system && -z ${DOCKERD_FLAGS:-} ]]; then
+	if [[ -d /run/systemd/system && -z ${AIRLOCK_DOCKERD_FLAGS:-} ]]; then
 		say 'starting the docker service'
 		systemctl start docker || die 'it did not start: journalctl -u docker'
 		await || die 'it started, but does not answer: journalctl -u docker'
@@ -87,7 +87,7 @@ up() {
 start_dockerd() {
 	say "starting dockerd; its log is $log"
 	local flags=()
-	read -ra flags <<<"${DOCKERD_FLAGS:-}"
+	read -ra flags <<<"${AIRLOCK_DOCKERD_FLAGS:-}"
 	[[ -z ${DOCKER_HOST:-} ]] || flags+=(--host "$DOCKER_HOST")
 	setsid nohup dockerd "${flags[@]}" >"$log" 2>&1 </dev/null &
 	local pid=$!

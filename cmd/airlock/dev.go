@@ -110,7 +110,7 @@ func runDev(cmd *cobra.Command, d app.Dev) error {
 		fmt.Fprintf(out, "Firestore   FIRESTORE_EMULATOR_HOST=%s\n", s.Firestore)
 		fmt.Fprintf(out, "Pub/Sub     PUBSUB_EMULATOR_HOST=%s\n", s.PubSub)
 		if s.API != "" && s.PepperFile != "" {
-			fmt.Fprintf(out, "A first key FIRESTORE_EMULATOR_HOST=%s KEY_PEPPER_FILE=%s airlock keys issue --tenant local\n", s.Firestore, s.PepperFile)
+			fmt.Fprintf(out, "A first key FIRESTORE_EMULATOR_HOST=%s AIRLOCK_API_KEY_PEPPER_FILE=%s airlock keys issue --tenant local\n", s.Firestore, s.PepperFile)
 		}
 		if dir := d.Emulators.Dir; dir != "" {
 			fmt.Fprintf(out, "Data        %s\n", dir)

@@ -87,7 +87,7 @@ func keysIssue() *cobra.Command {
 		Use:   "issue --tenant TENANT",
 		Short: "Issue a key as the operator, straight in Firestore: the first one of a tenant",
 		Long: "Issue a key as the operator, straight in Firestore, without the API. It takes the environment of the API:\n" +
-			"GOOGLE_CLOUD_PROJECT or FIRESTORE_EMULATOR_HOST, and KEY_PEPPER or KEY_PEPPER_FILE.",
+			"GOOGLE_CLOUD_PROJECT or FIRESTORE_EMULATOR_HOST, and AIRLOCK_API_KEY_PEPPER or AIRLOCK_API_KEY_PEPPER_FILE.",
 		Args: checkArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			issuer, err := app.LoadKeyIssuer()

@@ -38,7 +38,7 @@ type claudeHarness struct {
 
 func newClaudeHarness(t *testing.T, script modelstub.Script, change ...func(*gateway.Settings)) *claudeHarness {
 	t.Helper()
-	image := cmp.Or(os.Getenv("CLAUDE_IMAGE"), claudeImage)
+	image := cmp.Or(os.Getenv("AIRLOCK_CLAUDE_IMAGE"), claudeImage)
 	driver := newDriver(t, image)
 	upstream := modelstub.Start(script)
 	t.Cleanup(upstream.Close)

@@ -15,7 +15,7 @@ import (
 // inContainer runs a task with the offline runtime in its real container.
 func runInContainer(t *testing.T, task execution.Task, timeout time.Duration) (*execution.Result, *execution.Failure) {
 	t.Helper()
-	image := cmp.Or(os.Getenv("OFFLINE_IMAGE"), offlineImage)
+	image := cmp.Or(os.Getenv("AIRLOCK_OFFLINE_IMAGE"), offlineImage)
 	driver := newDriver(t, image)
 	run, failure := agentruntime.NewRegistry(offlineRuntime(image)).Prepare(t.Context(), &execution.Execution{ID: "exe_offline", Task: task, Limits: execution.Limits{Timeout: timeout}})
 	require.Nil(t, failure)

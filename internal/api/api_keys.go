@@ -108,7 +108,7 @@ func (s *Server) requireAPIKeyAuth() error {
 		return nil
 	}
 	return &problem{Status: http.StatusConflict, Code: contract.ProblemAPIKeysDisabled,
-		Detail: "This server does not know its callers by keys; with AUTH_MODE=keys it does."}
+		Detail: "This server does not know its callers by keys; with AIRLOCK_AUTH_MODE=keys it does."}
 }
 
 func viewAPIKey(k apikey.Key) contract.APIKey {

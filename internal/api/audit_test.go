@@ -52,7 +52,7 @@ func TestAuditLogEntries(t *testing.T) {
 		{"ada", "POST /agents", path, "", 201, true},
 		{"ada", "POST /agents/:id/run", id, "invalid_request", 400, false},
 		{"ada", "DELETE /agents/:id", id, "", 204, false},
-		{"ada", "DELETE /keys/:id", "key_x", "missing_scope", 403, false},
+		{"ada", "DELETE /keys/:id", "key_x", "insufficient_scope", 403, false},
 		{"", "DELETE /agents/:id", id, "unauthenticated", 401, false},
 	}, got)
 	for _, l := range lines.All() {

@@ -17,7 +17,7 @@ const (
 	defaultTenant = "local"
 )
 
-// Local is AUTH_MODE=dev: the caller says who it is, and is believed. A server
+// Local is AIRLOCK_AUTH_MODE=dev: the caller says who it is, and is believed. A server
 // with it listens on loopback only, and answers to no other host's name.
 type DevAuthenticator struct{}
 

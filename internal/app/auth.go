@@ -28,7 +28,7 @@ const (
 type Auth struct {
 	// AuthMode is how callers are known: by keys, by the tokens of a provider (oidc), or (dev) not at all: the header
 	// X-User-Id is believed, and the API refuses to listen beyond loopback. Default: dev on loopback, else keys.
-	AuthMode string `env:"AUTH_MODE"`
+	AuthMode string `env:"AIRLOCK_AUTH_MODE"`
 	PepperSource
 	OIDCProvider
 }
@@ -37,15 +37,15 @@ type Auth struct {
 type PepperSource struct {
 	// Pepper is mixed into what is stored of a key, so that it is of no use without. At least 32 bytes, the same in all
 	// processes of the API; with another all keys are void.
-	Pepper string `env:"KEY_PEPPER"`
+	Pepper string `env:"AIRLOCK_API_KEY_PEPPER"`
 	// PepperFile holds it instead; a line's end at its end does not count.
-	PepperFile string `env:"KEY_PEPPER_FILE"`
+	PepperFile string `env:"AIRLOCK_API_KEY_PEPPER_FILE"`
 }
 
-var errDevAuthNotLoopback = errors.New("AUTH_MODE=dev believes every caller and is for loopback only: " +
-	"set AUTH_MODE=keys, or listen on 127.0.0.1 behind a proxy that authenticates")
+var errDevAuthNotLoopback = errors.New("AIRLOCK_AUTH_MODE=dev believes every caller and is for loopback only: " +
+	"set AIRLOCK_AUTH_MODE=keys, or listen on 127.0.0.1 behind a proxy that authenticates")
 
-// authMode is AUTH_MODE, or what follows from the address.
+// authMode is AIRLOCK_AUTH_MODE, or what follows from the address.
 func (c *API) effectiveAuthMode() string {
 	host, _, _ := net.SplitHostPort(c.ListenAddr)
 	switch {
@@ -62,7 +62,7 @@ func (c *API) validateAuth() error {
 	switch host, _, _ := net.SplitHostPort(c.ListenAddr); c.effectiveAuthMode() {
 	case AuthDev:
 		if !isLoopback(host) {
-			return fmt.Errorf("LISTEN is %q, but %w", c.ListenAddr, errDevAuthNotLoopback)
+			return fmt.Errorf("AIRLOCK_LISTEN_ADDR is %q, but %w", c.ListenAddr, errDevAuthNotLoopback)
 		}
 		return nil
 	case AuthKeys:
@@ -71,7 +71,7 @@ func (c *API) validateAuth() error {
 	case AuthOIDC:
 		return c.OIDCProvider.validate()
 	default:
-		return fmt.Errorf("AUTH_MODE must be dev, keys or oidc, not %q", c.AuthMode)
+		return fmt.Errorf("AIRLOCK_AUTH_MODE must be dev, keys or oidc, not %q", c.AuthMode)
 	}
 }
 
@@ -79,7 +79,7 @@ func (c *API) validateAuth() error {
 // such as that of a localhost which is not this machine.
 func (c *API) checkBoundAddr(addr net.Addr) error {
 	if tcp, ok := addr.(*net.TCPAddr); c.effectiveAuthMode() == AuthDev && (!ok || !tcp.IP.IsLoopback()) {
-		return fmt.Errorf("LISTEN leads to %s, but %w", addr, errDevAuthNotLoopback)
+		return fmt.Errorf("AIRLOCK_LISTEN_ADDR leads to %s, but %w", addr, errDevAuthNotLoopback)
 	}
 	return nil
 }
@@ -101,12 +101,12 @@ func (c *API) newAuthenticator(ctx context.Context, s *store.Store, log *zap.Log
 
 // pepper reads the pepper, and says which variable is wrong where it cannot.
 func (p *PepperSource) loadPepper() (apikey.Pepper, error) {
-	name, secret := "KEY_PEPPER", []byte(p.Pepper)
+	name, secret := "AIRLOCK_API_KEY_PEPPER", []byte(p.Pepper)
 	if p.PepperFile != "" {
 		if p.Pepper != "" {
-			return apikey.Pepper{}, errors.New("KEY_PEPPER and KEY_PEPPER_FILE are both set; which one counts?")
+			return apikey.Pepper{}, errors.New("AIRLOCK_API_KEY_PEPPER and AIRLOCK_API_KEY_PEPPER_FILE are both set; which one counts?")
 		}
-		name = "KEY_PEPPER_FILE"
+		name = "AIRLOCK_API_KEY_PEPPER_FILE"
 		data, err := os.ReadFile(p.PepperFile)
 		if err != nil {
 			return apikey.Pepper{}, fmt.Errorf("%s: %w", name, err)
@@ -115,7 +115,7 @@ func (p *PepperSource) loadPepper() (apikey.Pepper, error) {
 	}
 	pepper, err := apikey.NewPepper(secret)
 	if err != nil {
-		return pepper, fmt.Errorf("%s (needed with AUTH_MODE=keys): %w", name, err)
+		return pepper, fmt.Errorf("%s (needed with AIRLOCK_AUTH_MODE=keys): %w", name, err)
 	}
 	return pepper, nil
 }

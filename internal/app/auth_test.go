@@ -59,8 +59,8 @@ func TestKeyIssuerRequiredVariables(t *testing.T) {
 	setOnlyEnv(t, nil)
 	_, err := LoadKeyIssuer()
 	require.ErrorContains(t, err, "GOOGLE_CLOUD_PROJECT")
-	require.ErrorContains(t, err, "KEY_PEPPER")
-	setOnlyEnv(t, map[string]string{"FIRESTORE_EMULATOR_HOST": "127.0.0.1:1", "KEY_PEPPER": testPepper.Pepper})
+	require.ErrorContains(t, err, "AIRLOCK_API_KEY_PEPPER")
+	setOnlyEnv(t, map[string]string{"FIRESTORE_EMULATOR_HOST": "127.0.0.1:1", "AIRLOCK_API_KEY_PEPPER": testPepper.Pepper})
 	_, err = LoadKeyIssuer()
 	require.NoError(t, err, "Pub/Sub has no part in it")
 }

@@ -32,7 +32,7 @@ type clients struct {
 func dial(ctx context.Context, c Cloud) (*clients, error) {
 	blobs, err := blob.Open(ctx, c.BlobURL)
 	if err != nil {
-		return nil, fmt.Errorf("BLOB_URL: %w", err)
+		return nil, fmt.Errorf("AIRLOCK_BLOB_URL: %w", err)
 	}
 	fs, err := dialFirestore(ctx, c.Services)
 	if err != nil {

@@ -75,8 +75,8 @@ func TestExecutorDefaults(t *testing.T) {
 
 func TestVariablesAreRead(t *testing.T) {
 	setOnlyEnv(t, map[string]string{
-		"GOOGLE_CLOUD_PROJECT": "prod", "BLOB_URL": "gs://b", "LISTEN": "[::1]:80", "DEFAULT_RUNTIME": "claude", "CORS_ORIGINS": "https://a,https://b", "SHUTDOWN_GRACE": "7s",
-		"EXECUTOR_NAME": "x1", "EXECUTOR_SLOTS": "8", "EXECUTOR_RESERVED": "0", "ANTHROPIC_BASE_URL": "http://127.0.0.1:9", "CLAUDE_MODELS": "m1,m2",
+		"GOOGLE_CLOUD_PROJECT": "prod", "AIRLOCK_BLOB_URL": "gs://b", "AIRLOCK_LISTEN_ADDR": "[::1]:80", "AIRLOCK_DEFAULT_RUNTIME": "claude", "AIRLOCK_CORS_ORIGINS": "https://a,https://b", "AIRLOCK_SHUTDOWN_GRACE": "7s",
+		"AIRLOCK_EXECUTOR_NAME": "x1", "AIRLOCK_EXECUTOR_SLOTS": "8", "AIRLOCK_EXECUTOR_RESERVED_SLOTS": "0", "ANTHROPIC_BASE_URL": "http://127.0.0.1:9", "AIRLOCK_CLAUDE_MODELS": "m1,m2",
 	})
 	api, err := LoadAPI()
 	require.NoError(t, err)
@@ -101,34 +101,34 @@ func TestInvalidAPIConfig(t *testing.T) {
 		vars map[string]string
 		says []string
 	}{
-		"nothing is set":     {nil, []string{"GOOGLE_CLOUD_PROJECT", "BLOB_URL"}},
+		"nothing is set":     {nil, []string{"GOOGLE_CLOUD_PROJECT", "AIRLOCK_BLOB_URL"}},
 		"half the emulators": {map[string]string{"PUBSUB_EMULATOR_HOST": "127.0.0.1:2"}, []string{"GOOGLE_CLOUD_PROJECT", "FIRESTORE_EMULATOR_HOST"}},
 		"emulator's port":    {withEmulatorHosts(map[string]string{"FIRESTORE_EMULATOR_HOST": "localhost"}), []string{"FIRESTORE_EMULATOR_HOST must be host:port", `"localhost"`}},
-		"no port":            {withEmulatorHosts(map[string]string{"LISTEN": "8000"}), []string{"LISTEN must be host:port"}},
-		"every interface":    {withEmulatorHosts(map[string]string{"LISTEN": ":8000"}), []string{"KEY_PEPPER", "openssl rand"}},
-		"any address":        {withEmulatorHosts(map[string]string{"LISTEN": "0.0.0.0:8000"}), []string{"KEY_PEPPER", "openssl rand"}},
-		"a name":             {withEmulatorHosts(map[string]string{"LISTEN": "example.com:8000"}), []string{"KEY_PEPPER", "openssl rand"}},
-		"believing afar":     {withEmulatorHosts(map[string]string{"AUTH_MODE": "dev", "LISTEN": "0.0.0.0:8000"}), []string{"LISTEN", "loopback", "AUTH_MODE=keys"}},
-		"short pepper":       {withEmulatorHosts(map[string]string{"AUTH_MODE": "keys", "KEY_PEPPER": "salt"}), []string{"KEY_PEPPER", "32 bytes"}},
-		"two peppers":        {withEmulatorHosts(map[string]string{"AUTH_MODE": "keys", "KEY_PEPPER": "salt", "KEY_PEPPER_FILE": "/x"}), []string{"KEY_PEPPER", "both"}},
-		"no pepper's file":   {withEmulatorHosts(map[string]string{"AUTH_MODE": "keys", "KEY_PEPPER_FILE": "/nowhere"}), []string{"KEY_PEPPER_FILE"}},
-		"no provider":        {withEmulatorHosts(map[string]string{"AUTH_MODE": "oidc"}), []string{"OIDC_ISSUER", "OIDC_AUDIENCE"}},
+		"no port":            {withEmulatorHosts(map[string]string{"AIRLOCK_LISTEN_ADDR": "8000"}), []string{"AIRLOCK_LISTEN_ADDR must be host:port"}},
+		"every interface":    {withEmulatorHosts(map[string]string{"AIRLOCK_LISTEN_ADDR": ":8000"}), []string{"AIRLOCK_API_KEY_PEPPER", "openssl rand"}},
+		"any address":        {withEmulatorHosts(map[string]string{"AIRLOCK_LISTEN_ADDR": "0.0.0.0:8000"}), []string{"AIRLOCK_API_KEY_PEPPER", "openssl rand"}},
+		"a name":             {withEmulatorHosts(map[string]string{"AIRLOCK_LISTEN_ADDR": "example.com:8000"}), []string{"AIRLOCK_API_KEY_PEPPER", "openssl rand"}},
+		"believing afar":     {withEmulatorHosts(map[string]string{"AIRLOCK_AUTH_MODE": "dev", "AIRLOCK_LISTEN_ADDR": "0.0.0.0:8000"}), []string{"AIRLOCK_LISTEN_ADDR", "loopback", "AIRLOCK_AUTH_MODE=keys"}},
+		"short pepper":       {withEmulatorHosts(map[string]string{"AIRLOCK_AUTH_MODE": "keys", "AIRLOCK_API_KEY_PEPPER": "salt"}), []string{"AIRLOCK_API_KEY_PEPPER", "32 bytes"}},
+		"two peppers":        {withEmulatorHosts(map[string]string{"AIRLOCK_AUTH_MODE": "keys", "AIRLOCK_API_KEY_PEPPER": "salt", "AIRLOCK_API_KEY_PEPPER_FILE": "/x"}), []string{"AIRLOCK_API_KEY_PEPPER", "both"}},
+		"no pepper's file":   {withEmulatorHosts(map[string]string{"AIRLOCK_AUTH_MODE": "keys", "AIRLOCK_API_KEY_PEPPER_FILE": "/nowhere"}), []string{"AIRLOCK_API_KEY_PEPPER_FILE"}},
+		"no provider":        {withEmulatorHosts(map[string]string{"AIRLOCK_AUTH_MODE": "oidc"}), []string{"AIRLOCK_OIDC_ISSUER", "AIRLOCK_OIDC_AUDIENCE"}},
 		"odd provider": {
-			withEmulatorHosts(map[string]string{"AUTH_MODE": "oidc", "OIDC_ISSUER": "http://example.com", "OIDC_AUDIENCE": "a", "OIDC_ALGORITHMS": "HS256,none", "OIDC_LEEWAY": "1h"}),
-			[]string{"OIDC_ISSUER", "https", `"HS256"`, `"none"`, "OIDC_LEEWAY"},
+			withEmulatorHosts(map[string]string{"AIRLOCK_AUTH_MODE": "oidc", "AIRLOCK_OIDC_ISSUER": "http://example.com", "AIRLOCK_OIDC_AUDIENCE": "a", "AIRLOCK_OIDC_ALGORITHMS": "HS256,none", "AIRLOCK_OIDC_LEEWAY": "1h"}),
+			[]string{"AIRLOCK_OIDC_ISSUER", "https", `"HS256"`, `"none"`, "AIRLOCK_OIDC_LEEWAY"},
 		},
 		"odd limits": {
-			withEmulatorHosts(map[string]string{"AUTH_FAILURES": "-1", "MAX_CONNECTIONS": "0", "TRUSTED_PROXIES": "10.0.0.1", "PROMPT_RULES_FILE": "/nowhere.yaml"}),
-			[]string{"AUTH_FAILURES", "MAX_CONNECTIONS", "TRUSTED_PROXIES", "PROMPT_RULES_FILE"},
+			withEmulatorHosts(map[string]string{"AIRLOCK_AUTH_FAILURE_LIMIT": "-1", "AIRLOCK_MAX_CONNECTIONS": "0", "AIRLOCK_TRUSTED_PROXIES": "10.0.0.1", "AIRLOCK_PROMPT_RULES_FILE": "/nowhere.yaml"}),
+			[]string{"AIRLOCK_AUTH_FAILURE_LIMIT", "AIRLOCK_MAX_CONNECTIONS", "AIRLOCK_TRUSTED_PROXIES", "AIRLOCK_PROMPT_RULES_FILE"},
 		},
-		"metrics' port":     {withEmulatorHosts(map[string]string{"METRICS_LISTEN": "9090"}), []string{"METRICS_LISTEN must be host:port", `"9090"`}},
-		"another auth mode": {withEmulatorHosts(map[string]string{"AUTH_MODE": "none"}), []string{"AUTH_MODE", `"none"`}},
-		"unknown runtime":   {withEmulatorHosts(map[string]string{"DEFAULT_RUNTIME": "perl"}), []string{"DEFAULT_RUNTIME", "offline", `"perl"`}},
-		"odd grace":         {withEmulatorHosts(map[string]string{"SHUTDOWN_GRACE": "soon"}), []string{"Grace", "soon"}},
-		"no runtimes' file": {withEmulatorHosts(map[string]string{"RUNTIMES_FILE": "/nowhere.yaml"}), []string{"RUNTIMES_FILE"}},
+		"metrics' port":     {withEmulatorHosts(map[string]string{"AIRLOCK_METRICS_LISTEN_ADDR": "9090"}), []string{"AIRLOCK_METRICS_LISTEN_ADDR must be host:port", `"9090"`}},
+		"another auth mode": {withEmulatorHosts(map[string]string{"AIRLOCK_AUTH_MODE": "none"}), []string{"AIRLOCK_AUTH_MODE", `"none"`}},
+		"unknown runtime":   {withEmulatorHosts(map[string]string{"AIRLOCK_DEFAULT_RUNTIME": "perl"}), []string{"AIRLOCK_DEFAULT_RUNTIME", "offline", `"perl"`}},
+		"odd grace":         {withEmulatorHosts(map[string]string{"AIRLOCK_SHUTDOWN_GRACE": "soon"}), []string{"Grace", "soon"}},
+		"no runtimes' file": {withEmulatorHosts(map[string]string{"AIRLOCK_RUNTIMES_FILE": "/nowhere.yaml"}), []string{"AIRLOCK_RUNTIMES_FILE"}},
 		"all at once": {
-			map[string]string{"FIRESTORE_EMULATOR_HOST": "x", "PUBSUB_EMULATOR_HOST": "y", "LISTEN": "z", "DEFAULT_RUNTIME": "perl", "SHUTDOWN_GRACE": "soon"},
-			[]string{"FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "LISTEN", "DEFAULT_RUNTIME", "Grace"},
+			map[string]string{"FIRESTORE_EMULATOR_HOST": "x", "PUBSUB_EMULATOR_HOST": "y", "AIRLOCK_LISTEN_ADDR": "z", "AIRLOCK_DEFAULT_RUNTIME": "perl", "AIRLOCK_SHUTDOWN_GRACE": "soon"},
+			[]string{"FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "AIRLOCK_LISTEN_ADDR", "AIRLOCK_DEFAULT_RUNTIME", "Grace"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -148,17 +148,17 @@ func TestInvalidExecutorConfig(t *testing.T) {
 		says []string
 	}{
 		"nothing is set":      {nil, []string{"GOOGLE_CLOUD_PROJECT"}},
-		"metrics' port":       {withEmulatorHosts(map[string]string{"METRICS_LISTEN": "9090"}), []string{"METRICS_LISTEN must be host:port"}},
-		"negative slots":      {withEmulatorHosts(map[string]string{"EXECUTOR_SLOTS": "-1"}), []string{"EXECUTOR_SLOTS", "-1"}},
-		"slots in words":      {withEmulatorHosts(map[string]string{"EXECUTOR_SLOTS": "many"}), []string{"Slots", "many"}},
-		"all slots reserved":  {withEmulatorHosts(map[string]string{"EXECUTOR_SLOTS": "2", "EXECUTOR_RESERVED": "2"}), []string{"EXECUTOR_RESERVED"}},
-		"negative warm":       {withEmulatorHosts(map[string]string{"SANDBOX_WARM": "-1"}), []string{"SANDBOX_WARM"}},
-		"negative budget":     {withEmulatorHosts(map[string]string{"MAX_TOKENS": "-1"}), []string{"MAX_TOKENS"}},
-		"budget is no number": {withEmulatorHosts(map[string]string{"MAX_COST_USD": "NaN"}), []string{"MAX_COST_USD"}},
+		"metrics' port":       {withEmulatorHosts(map[string]string{"AIRLOCK_METRICS_LISTEN_ADDR": "9090"}), []string{"AIRLOCK_METRICS_LISTEN_ADDR must be host:port"}},
+		"negative slots":      {withEmulatorHosts(map[string]string{"AIRLOCK_EXECUTOR_SLOTS": "-1"}), []string{"AIRLOCK_EXECUTOR_SLOTS", "-1"}},
+		"slots in words":      {withEmulatorHosts(map[string]string{"AIRLOCK_EXECUTOR_SLOTS": "many"}), []string{"Slots", "many"}},
+		"all slots reserved":  {withEmulatorHosts(map[string]string{"AIRLOCK_EXECUTOR_SLOTS": "2", "AIRLOCK_EXECUTOR_RESERVED_SLOTS": "2"}), []string{"AIRLOCK_EXECUTOR_RESERVED_SLOTS"}},
+		"negative warm":       {withEmulatorHosts(map[string]string{"AIRLOCK_WARM_POOL_SIZE": "-1"}), []string{"AIRLOCK_WARM_POOL_SIZE"}},
+		"negative budget":     {withEmulatorHosts(map[string]string{"AIRLOCK_MAX_TOKENS": "-1"}), []string{"AIRLOCK_MAX_TOKENS"}},
+		"budget is no number": {withEmulatorHosts(map[string]string{"AIRLOCK_MAX_COST_USD": "NaN"}), []string{"AIRLOCK_MAX_COST_USD"}},
 		"URL":                 {withEmulatorHosts(map[string]string{"ANTHROPIC_BASE_URL": "http://[::1"}), []string{"AnthropicURL"}},
 		"all at once": {
-			map[string]string{"PUBSUB_EMULATOR_HOST": "y", "EXECUTOR_SLOTS": "-1", "SANDBOX_WARM": "-1", "MAX_TOKENS": "-1", "SHUTDOWN_GRACE": "soon", "RUNTIMES_FILE": "/nowhere.yaml"},
-			[]string{"GOOGLE_CLOUD_PROJECT", "PUBSUB_EMULATOR_HOST", "EXECUTOR_SLOTS", "SANDBOX_WARM", "MAX_TOKENS", "Grace", "RUNTIMES_FILE"},
+			map[string]string{"PUBSUB_EMULATOR_HOST": "y", "AIRLOCK_EXECUTOR_SLOTS": "-1", "AIRLOCK_WARM_POOL_SIZE": "-1", "AIRLOCK_MAX_TOKENS": "-1", "AIRLOCK_SHUTDOWN_GRACE": "soon", "AIRLOCK_RUNTIMES_FILE": "/nowhere.yaml"},
+			[]string{"GOOGLE_CLOUD_PROJECT", "PUBSUB_EMULATOR_HOST", "AIRLOCK_EXECUTOR_SLOTS", "AIRLOCK_WARM_POOL_SIZE", "AIRLOCK_MAX_TOKENS", "Grace", "AIRLOCK_RUNTIMES_FILE"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -174,7 +174,7 @@ func TestInvalidExecutorConfig(t *testing.T) {
 
 // An operator who drives again, or issues keys, need not say where blobs are.
 func TestOperatorCommandsNeedNoBlobURL(t *testing.T) {
-	setOnlyEnv(t, map[string]string{"GOOGLE_CLOUD_PROJECT": "prod", "KEY_PEPPER": testPepper.Pepper})
+	setOnlyEnv(t, map[string]string{"GOOGLE_CLOUD_PROJECT": "prod", "AIRLOCK_API_KEY_PEPPER": testPepper.Pepper})
 	r, err := LoadRedrive()
 	require.NoError(t, err)
 	require.Equal(t, Services{Project: "prod"}, r.Services)
@@ -189,7 +189,7 @@ func TestOperatorCommandsNeedNoBlobURL(t *testing.T) {
 
 // A mistake elsewhere does not bring the key to light.
 func TestConfigErrorsOmitAPIKey(t *testing.T) {
-	setOnlyEnv(t, map[string]string{"ANTHROPIC_API_KEY": "sk-secret", "EXECUTOR_SLOTS": "many", "SHUTDOWN_GRACE": "soon"})
+	setOnlyEnv(t, map[string]string{"ANTHROPIC_API_KEY": "sk-secret", "AIRLOCK_EXECUTOR_SLOTS": "many", "AIRLOCK_SHUTDOWN_GRACE": "soon"})
 	_, err := LoadExecutor()
 	require.Error(t, err)
 	require.NotContains(t, err.Error(), "sk-secret")
@@ -202,7 +202,7 @@ func TestDevDefaultRuntime(t *testing.T) {
 	}{
 		"no key":        {nil, "offline"},
 		"a key":         {map[string]string{"ANTHROPIC_API_KEY": "k"}, "claude"},
-		"a choice":      {map[string]string{"ANTHROPIC_API_KEY": "k", "DEFAULT_RUNTIME": "offline"}, "offline"},
+		"a choice":      {map[string]string{"ANTHROPIC_API_KEY": "k", "AIRLOCK_DEFAULT_RUNTIME": "offline"}, "offline"},
 		"without cloud": {map[string]string{"GOOGLE_CLOUD_PROJECT": ""}, "offline"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -224,7 +224,7 @@ func TestDevInvalidConfigDoesNotStart(t *testing.T) {
 	d.Emulators.Dir = filepath.Join(t.TempDir(), "data")
 	for range 2 { // the second could not open a folder that the first holds
 		err = RunDev(t.Context(), d, zap.NewNop(), func(Addresses) { t.Error("started") })
-		require.ErrorContains(t, err, "LISTEN")
-		require.ErrorContains(t, err, "EXECUTOR_SLOTS")
+		require.ErrorContains(t, err, "AIRLOCK_LISTEN_ADDR")
+		require.ErrorContains(t, err, "AIRLOCK_EXECUTOR_SLOTS")
 	}
 }

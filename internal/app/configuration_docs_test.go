@@ -37,7 +37,7 @@ func TestConfigurationPageMatchesCode(t *testing.T) {
 	}
 
 	variables := map[string]documentedVariable{
-		"LOG_LEVEL":       {defaultValue: "info", readers: "every program"},
+		"AIRLOCK_LOG_LEVEL":       {defaultValue: "info", readers: "every program"},
 		"GOGC":            {defaultValue: "100; 400 airlock dev, emulators", readers: "every program"},
 		"AIRLOCK_URL":     {defaultValue: "http://127.0.0.1:8000", readers: "airlock"},
 		"AIRLOCK_API_KEY": {readers: "airlock"},
@@ -59,8 +59,8 @@ func TestConfigurationPageMatchesCode(t *testing.T) {
 		}
 	}
 	// -1 stands for a default that depends on something else.
-	variables["RATE_LIMIT"] = documentedVariable{defaultValue: "100", readers: "API"}
-	variables["EXECUTOR_RESERVED"] = documentedVariable{readers: "executor"}
+	variables["AIRLOCK_RATE_LIMIT"] = documentedVariable{defaultValue: "100", readers: "API"}
+	variables["AIRLOCK_EXECUTOR_RESERVED_SLOTS"] = documentedVariable{readers: "executor"}
 	require.Equal(t, variables, documented)
 
 	for _, operators := range []reflect.Type{reflect.TypeFor[Redrive](), reflect.TypeFor[KeyIssuer]()} {

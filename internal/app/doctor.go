@@ -26,7 +26,7 @@ func Diagnose(ctx context.Context, c Executor) []Finding {
 	driver, err := docker.New(c.dockerOptions(zap.NewNop()))
 	if err != nil {
 		return []Finding{{Name: "sandbox", Required: true, Err: err,
-			Advice: "choose a folder that this user may write with SANDBOX_SOCKET_DIR"}}
+			Advice: "choose a folder that this user may write with AIRLOCK_SANDBOX_SOCKET_DIR"}}
 	}
 	defer func() { _ = driver.Close(ctx) }()
 
@@ -49,7 +49,7 @@ func Diagnose(ctx context.Context, c Executor) []Finding {
 
 // blobs looks whether files and large results can be kept.
 func checkBlobStorage(ctx context.Context, location string) Finding {
-	finding := Finding{Name: "BLOB_URL", Detail: location, Required: true,
+	finding := Finding{Name: "AIRLOCK_BLOB_URL", Detail: location, Required: true,
 		Advice: "let this user write there, or choose another place: gs://bucket, file:///folder"}
 	if location == "" {
 		finding.Detail = "not set: airlock dev keeps files and large results beside its other data"
@@ -70,7 +70,7 @@ func engineAdvice(err error) string {
 	case errors.Is(err, docker.ErrTooOld):
 		return "install Docker Engine 20.10 or newer"
 	case errors.Is(err, docker.ErrNoRuntime):
-		return "install the runtime and name it in /etc/docker/daemon.json, or set SANDBOX_RUNTIME=runc"
+		return "install the runtime and name it in /etc/docker/daemon.json, or set AIRLOCK_SANDBOX_RUNTIME=runc"
 	default:
 		return "install Docker Engine and start it (as root on Debian: make engine); executions wait until then"
 	}
@@ -81,7 +81,7 @@ func engineAdvice(err error) string {
 func checkImages(ctx context.Context, d *docker.Driver, c Executor) []Finding {
 	cat, err := c.loadCatalog()
 	if err != nil {
-		return []Finding{{Name: "RUNTIMES_FILE", Required: true, Err: err, Advice: "mend the file; docs/runtimes.md describes it"}}
+		return []Finding{{Name: "AIRLOCK_RUNTIMES_FILE", Required: true, Err: err, Advice: "mend the file; docs/runtimes.md describes it"}}
 	}
 	var findings, isolation []Finding
 	for _, r := range cat.Runtimes {

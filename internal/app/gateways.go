@@ -51,7 +51,7 @@ type upstream struct {
 	apiKey          string
 	caFile          string
 	allowPrivate    bool
-	fromEnvironment bool // by the ANTHROPIC_... variables, so that CLAUDE_MODELS is about it
+	fromEnvironment bool // by the ANTHROPIC_... variables, so that AIRLOCK_CLAUDE_MODELS is about it
 }
 
 func (c Executor) resolveUpstream(egress *catalog.Egress) (upstream, error) {

@@ -13,7 +13,7 @@ import (
 
 func validateMetricsListenAddr(address string) error {
 	if _, _, err := net.SplitHostPort(address); address != "" && err != nil {
-		return fmt.Errorf("METRICS_LISTEN must be host:port, not %q", address)
+		return fmt.Errorf("AIRLOCK_METRICS_LISTEN_ADDR must be host:port, not %q", address)
 	}
 	return nil
 }
@@ -22,7 +22,7 @@ func validateMetricsListenAddr(address string) error {
 func serveMetrics(ctx context.Context, addr string, handler http.Handler) error {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
-		return fmt.Errorf("METRICS_LISTEN: %w", err)
+		return fmt.Errorf("AIRLOCK_METRICS_LISTEN_ADDR: %w", err)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", handler)

@@ -35,11 +35,11 @@ func (c Executor) loadReceiptKey() (*receipt.Key, error) {
 	}
 	text, err := os.ReadFile(c.ReceiptKeyFile)
 	if err != nil {
-		return nil, fmt.Errorf("RECEIPT_KEY_FILE: %w", err)
+		return nil, fmt.Errorf("AIRLOCK_RECEIPT_KEY_FILE: %w", err)
 	}
 	key, err := receipt.ParseKey(text)
 	if err != nil {
-		return nil, fmt.Errorf("RECEIPT_KEY_FILE: %s: %w", c.ReceiptKeyFile, err)
+		return nil, fmt.Errorf("AIRLOCK_RECEIPT_KEY_FILE: %s: %w", c.ReceiptKeyFile, err)
 	}
 	return key, nil
 }

@@ -69,23 +69,23 @@ func TestRuntimesFileReplacesBuiltins(t *testing.T) {
 func TestInvalidFilesAreReportedAtStart(t *testing.T) {
 	bad := writeFile(t, "runtimes:\n- name: A B\n  contract: x\n")
 	t.Setenv("GOOGLE_CLOUD_PROJECT", "p")
-	t.Setenv("RUNTIMES_FILE", bad)
-	t.Setenv("MAX_TOKENS", "-1")
-	t.Setenv("RECEIPT_KEY_FILE", bad)
-	t.Setenv("ANTHROPIC_CA_FILE", bad)
+	t.Setenv("AIRLOCK_RUNTIMES_FILE", bad)
+	t.Setenv("AIRLOCK_MAX_TOKENS", "-1")
+	t.Setenv("AIRLOCK_RECEIPT_KEY_FILE", bad)
+	t.Setenv("AIRLOCK_ANTHROPIC_CA_FILE", bad)
 	_, err := LoadExecutor()
-	for _, says := range []string{"RUNTIMES_FILE", bad, "line 2: name", "line 3: contract", "MAX_TOKENS", "RECEIPT_KEY_FILE", "ANTHROPIC_CA_FILE"} {
+	for _, says := range []string{"AIRLOCK_RUNTIMES_FILE", bad, "line 2: name", "line 3: contract", "AIRLOCK_MAX_TOKENS", "AIRLOCK_RECEIPT_KEY_FILE", "AIRLOCK_ANTHROPIC_CA_FILE"} {
 		require.ErrorContains(t, err, says)
 	}
 	_, err = LoadAPI()
 	require.ErrorContains(t, err, "line 2: name")
 
-	t.Setenv("RUNTIMES_FILE", writeFile(t, oneRuntime))
-	t.Setenv("RECEIPT_KEY_FILE", "")
-	t.Setenv("ANTHROPIC_CA_FILE", "")
-	t.Setenv("BLOB_URL", "gs://b")
-	t.Setenv("MAX_TOKENS", "1000")
-	t.Setenv("MAX_COST_USD", "0.25")
+	t.Setenv("AIRLOCK_RUNTIMES_FILE", writeFile(t, oneRuntime))
+	t.Setenv("AIRLOCK_RECEIPT_KEY_FILE", "")
+	t.Setenv("AIRLOCK_ANTHROPIC_CA_FILE", "")
+	t.Setenv("AIRLOCK_BLOB_URL", "gs://b")
+	t.Setenv("AIRLOCK_MAX_TOKENS", "1000")
+	t.Setenv("AIRLOCK_MAX_COST_USD", "0.25")
 	api, err := LoadAPI()
 	require.NoError(t, err)
 	require.Equal(t, "mine", api.DefaultRuntime)
@@ -94,9 +94,9 @@ func TestInvalidFilesAreReportedAtStart(t *testing.T) {
 	require.Equal(t, int64(1000), x.MaxTokens)
 	require.InDelta(t, 0.25, x.MaxCostUSD, 1e-9)
 
-	t.Setenv("DEFAULT_RUNTIME", "claude")
+	t.Setenv("AIRLOCK_DEFAULT_RUNTIME", "claude")
 	_, err = LoadAPI()
-	require.ErrorContains(t, err, "DEFAULT_RUNTIME must be one of [mine]")
+	require.ErrorContains(t, err, "AIRLOCK_DEFAULT_RUNTIME must be one of [mine]")
 }
 
 const twoRuntimes = `
@@ -156,7 +156,7 @@ func TestLoadReceiptKey(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, key, "receipts are not signed")
 	_, err = Executor{ReceiptKeyFile: "no/such/file"}.loadReceiptKey()
-	require.ErrorContains(t, err, "RECEIPT_KEY_FILE")
+	require.ErrorContains(t, err, "AIRLOCK_RECEIPT_KEY_FILE")
 	_, err = Executor{ReceiptKeyFile: writeFile(t, "hello")}.loadReceiptKey()
 	require.ErrorContains(t, err, "not an ed25519 key")
 }

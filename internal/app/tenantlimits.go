@@ -14,12 +14,12 @@ import (
 // look at the same moment may together pass them by a little.
 type TenantLimits struct {
 	// Queued is how many executions of a tenant may wait, outside batches. More are refused.
-	MaxQueued int `env:"TENANT_QUEUED" envDefault:"10000"`
+	MaxQueued int `env:"AIRLOCK_TENANT_MAX_QUEUED" envDefault:"10000"`
 	// Running is how many may run at once. The others wait.
-	MaxRunning int `env:"TENANT_RUNNING"`
+	MaxRunning int `env:"AIRLOCK_TENANT_MAX_RUNNING"`
 	// DailyUSD is what a tenant's executions may cost in a day of UTC. Then submissions are refused, and what was
 	// accepted waits for the next day. What runs goes on; its own budget bounds it.
-	MaxDailyCostUSD float64 `env:"TENANT_DAILY_USD"`
+	MaxDailyCostUSD float64 `env:"AIRLOCK_TENANT_MAX_DAILY_USD"`
 }
 
 // limited is the store as tenants may use it.
@@ -30,7 +30,7 @@ func (t TenantLimits) newQuotaStore(conn *clients, log *zap.Logger) *quota.Enfor
 
 func (t TenantLimits) validate() error {
 	if t.MaxQueued < 0 || t.MaxRunning < 0 || !(t.MaxDailyCostUSD >= 0) || math.IsInf(t.MaxDailyCostUSD, 0) {
-		return errors.New("TENANT_QUEUED, TENANT_RUNNING and TENANT_DAILY_USD cannot be negative")
+		return errors.New("AIRLOCK_TENANT_MAX_QUEUED, AIRLOCK_TENANT_MAX_RUNNING and AIRLOCK_TENANT_MAX_DAILY_USD cannot be negative")
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-//go:build crashpoints
+//go:build failpoints
 
 package failpoint
 
@@ -10,7 +10,7 @@ import (
 
 // Env says where the process crashes, and how: "claimed" is killed there, and
 // "claimed/stop" is stopped until somebody lets it go on.
-const Env = "AIRLOCK_CRASH_AT"
+const Env = "AIRLOCK_FAILPOINT"
 
 // At ends the process, or stops it, if this is the point.
 func Hit(p Point) {

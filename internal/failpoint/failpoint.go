@@ -1,6 +1,6 @@
 // Package crash names the places in the programs where a crash would leave
 // something half done, so that tests can have one there. Programs built without
-// the tag crashpoints, which is all that are shipped, hold nothing of it.
+// the tag failpoints, which is all that are shipped, hold nothing of it.
 package failpoint
 
 // Point is a place between two steps.

@@ -68,7 +68,7 @@ func RelaxGC() {
 	}
 }
 
-// Logger logs JSON lines to standard error, from LOG_LEVEL (default info) up.
+// Logger logs JSON lines to standard error, from AIRLOCK_LOG_LEVEL (default info) up.
 func Logger() (*zap.Logger, error) {
 	return logger(zap.NewProductionConfig())
 }
@@ -85,10 +85,10 @@ func ConsoleLogger() (*zap.Logger, error) {
 
 func logger(c zap.Config) (*zap.Logger, error) {
 	level := zapcore.InfoLevel
-	if text := os.Getenv("LOG_LEVEL"); text != "" {
+	if text := os.Getenv("AIRLOCK_LOG_LEVEL"); text != "" {
 		var err error
 		if level, err = zapcore.ParseLevel(text); err != nil {
-			return nil, errors.New("LOG_LEVEL must be debug, info, warn or error")
+			return nil, errors.New("AIRLOCK_LOG_LEVEL must be debug, info, warn or error")
 		}
 	}
 	c.Sampling = nil // no line is dropped: the audit log has to have them all

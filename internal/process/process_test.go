@@ -48,14 +48,14 @@ func TestSecondSignalKillsProcess(t *testing.T) {
 
 func TestLogLevel(t *testing.T) {
 	for text, level := range map[string]zapcore.Level{"": zapcore.InfoLevel, "debug": zapcore.DebugLevel, "error": zapcore.ErrorLevel} {
-		t.Setenv("LOG_LEVEL", text)
+		t.Setenv("AIRLOCK_LOG_LEVEL", text)
 		log, err := Logger()
 		require.NoError(t, err)
 		require.Equal(t, level, log.Level())
 	}
-	t.Setenv("LOG_LEVEL", "loud")
+	t.Setenv("AIRLOCK_LOG_LEVEL", "loud")
 	_, err := ConsoleLogger()
-	require.ErrorContains(t, err, "LOG_LEVEL must be")
+	require.ErrorContains(t, err, "AIRLOCK_LOG_LEVEL must be")
 }
 
 func TestGOGCOverridesRelaxGC(t *testing.T) {

@@ -21,7 +21,7 @@ const (
 	signalTopic = "executions-signals"
 	// deadTopic has what was announced and could not be looked at. Its
 	// subscription has the same name.
-	deadLetterTopic = "executions-dead"
+	deadLetterTopic = "executions-dead-letter"
 )
 
 // lanes are the queues of executions. Each is a topic, and a subscription of

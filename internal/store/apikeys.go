@@ -11,7 +11,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/apikey"
 )
 
-const apiKeys = "keys"
+const apiKeys = "apiKeys"
 
 // CreateKey stores a new key that is good for a lifetime (0: for ever), and
 // fills in its times.
@@ -45,7 +45,7 @@ func (s *Store) RevokeAPIKey(ctx context.Context, tenant, id string) error {
 
 // KeyUsed writes down when a key was used. One that is revoked meanwhile stays so.
 func (s *Store) RecordAPIKeyUse(ctx context.Context, k apikey.Key, at time.Time) error {
-	_, err := s.collection(k.Tenant, apiKeys).Doc(k.ID).Update(ctx, []firestore.Update{{Path: "usedAt", Value: at}})
+	_, err := s.collection(k.Tenant, apiKeys).Doc(k.ID).Update(ctx, []firestore.Update{{Path: "lastUsedAt", Value: at}})
 	if status.Code(err) == codes.NotFound {
 		return nil
 	}

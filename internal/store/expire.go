@@ -89,8 +89,8 @@ func (s *Store) PurgeConversations(ctx context.Context, since time.Time, limit i
 // ExpireDeliveries deletes deliveries of webhooks that ended before. One that is
 // to be sent again meanwhile stays.
 func (s *Store) PurgeDeliveries(ctx context.Context, before time.Time, limit int) (int, error) {
-	q := s.client.CollectionGroup(deliveries).Where("endedAt", "<=", before).OrderBy("endedAt", firestore.Asc).Limit(limit)
-	ended, err := q.Select("endedAt").Documents(ctx).GetAll()
+	q := s.client.CollectionGroup(deliveries).Where("finishedAt", "<=", before).OrderBy("finishedAt", firestore.Asc).Limit(limit)
+	ended, err := q.Select("finishedAt").Documents(ctx).GetAll()
 	if err != nil {
 		return 0, translateError(err)
 	}

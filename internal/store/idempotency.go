@@ -15,7 +15,7 @@ import (
 // removes it some time after that by itself (a TTL policy on expires).
 const idempotencyTTL = 24 * time.Hour
 
-const idempotencyRecords = "requests"
+const idempotencyRecords = "idempotencyRecords"
 
 // TTL names the fields by which Firestore removes documents by itself, by their
 // collection group. In the cloud infra/firestore.indexes.json says the same.
@@ -43,8 +43,8 @@ type StoredResponse struct {
 
 // Answered is a creation that took place, as it is stored under its key.
 type IdempotencyRecord struct {
-	Fingerprint []byte         `firestore:"request"`
-	Response    StoredResponse `firestore:"answer"`
+	Fingerprint []byte         `firestore:"fingerprint"`
+	Response    StoredResponse `firestore:"response"`
 	Expires     time.Time      `firestore:"expires"`
 }
 

@@ -56,5 +56,5 @@ func (s *Store) copyInputFiles(tx *firestore.Transaction, from *execution.Execut
 
 // given is one document, apart from the execution's, which every heartbeat reads.
 func (s *Store) inputFilesDoc(ref execution.Ref) *firestore.DocumentRef {
-	return s.collection(ref.Tenant, executions).Doc(ref.ID).Collection("given").Doc("files")
+	return s.collection(ref.Tenant, executions).Doc(ref.ID).Collection("inputFiles").Doc("files")
 }

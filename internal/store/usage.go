@@ -37,7 +37,7 @@ func (s *Store) CostToday(ctx context.Context, tenant string) (usd float64, unti
 
 // OldestHeld returns the executions of the tenant that a limit has held longest, the oldest first.
 func (s *Store) OldestThrottled(ctx context.Context, tenant string, limit int) ([]execution.Ref, error) {
-	q := s.collection(tenant, executions).Where("held", "==", true).OrderBy("createdAt", firestore.Asc).Limit(limit)
+	q := s.collection(tenant, executions).Where("throttled", "==", true).OrderBy("createdAt", firestore.Asc).Limit(limit)
 	return list[execution.Ref](ctx, q.Select("tenant", "id"))
 }
 

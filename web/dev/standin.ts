@@ -143,7 +143,7 @@ export class StandIn {
         attempt: 0,
         usage,
         createdAt: now(),
-        startBy: now(),
+        startDeadline: now(),
         urls,
       },
       ...what,

@@ -128,7 +128,7 @@ func TestTenTenantsShareEqually(t *testing.T) {
 	var running errgroup.Group
 	running.Go(func() error { return dispatcher.Run(ctx) })
 	require.Eventually(t, func() bool { // from when on all of them have work in the queue
-		dispatched, err := f.Client.CollectionGroup("batches").Where("next", ">", 0).Documents(t.Context()).GetAll()
+		dispatched, err := f.Client.CollectionGroup("batches").Where("nextInput", ">", 0).Documents(t.Context()).GetAll()
 		return err == nil && len(dispatched) == batches
 	}, waitTimeout, 100*time.Millisecond)
 	running.Go(func() error { return x.Run(ctx) })

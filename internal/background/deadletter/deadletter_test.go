@@ -77,7 +77,7 @@ func (w *fixture) submit() execution.Ref {
 // bury makes a dead letter.
 func (w *fixture) publishDeadLetter(data string) {
 	w.t.Helper()
-	p := w.pubsub.Client.Publisher("executions-dead")
+	p := w.pubsub.Client.Publisher("executions-dead-letter")
 	defer p.Stop()
 	_, err := p.Publish(w.t.Context(), &pubsub.Message{Data: []byte(data)}).Get(w.t.Context())
 	require.NoError(w.t, err)

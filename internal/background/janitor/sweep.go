@@ -85,7 +85,7 @@ func (j *Janitor) sweepExecution(ctx context.Context, ref execution.Ref) (err er
 	e := &change.Execution
 	metrics.JanitorRepairs.WithLabelValues(string(e.Status)).Inc()
 	j.log.Info("put right", zap.String("execution", e.ID), zap.String("tenant", e.Tenant),
-		zap.String("status", string(e.Status)), zap.Int("spent", e.FailedAttempts))
+		zap.String("status", string(e.Status)), zap.Int("failedAttempts", e.FailedAttempts))
 	failpoint.Hit(failpoint.Swept)
 	return j.publisher.Publish(ctx, change)
 }

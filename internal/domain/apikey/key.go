@@ -27,7 +27,7 @@ type Key struct {
 
 	CreatedAt  time.Time  `firestore:"createdAt"`
 	ExpiresAt  *time.Time `firestore:"expiresAt"` // nil: never
-	LastUsedAt *time.Time `firestore:"usedAt"`    // last, but up to usedEvery before; nil: never yet
+	LastUsedAt *time.Time `firestore:"lastUsedAt"`    // last, but up to usedEvery before; nil: never yet
 }
 
 // New makes a key and its secret. The key is not stored yet.

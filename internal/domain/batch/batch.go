@@ -50,7 +50,7 @@ type Batch struct {
 	Window int `firestore:"window"`
 	// Next is the first input that has no execution yet. It only counts up, in
 	// the transaction that makes the executions before it.
-	NextInput int `firestore:"next"`
+	NextInput int `firestore:"nextInput"`
 
 	CancelRequested bool       `firestore:"cancelRequested"`
 	Due             *time.Time `firestore:"due"` // when the feeder has to look; nil once all has ended

@@ -55,13 +55,13 @@ type Execution struct {
 	Limits
 
 	Attempt         int    `firestore:"attempt,omitempty"` // number of the newest attempt; 0 before the first
-	RetriedFailures int    `firestore:"tries,omitempty"`   // attempts that ended in a failure of the job's own that may pass
-	FailedAttempts  int    `firestore:"spent,omitempty"`   // attempts that ended in an infrastructure failure
+	RetriedFailures int    `firestore:"retriedFailures,omitempty"`   // attempts that ended in a failure of the job's own that may pass
+	FailedAttempts  int    `firestore:"failedAttempts,omitempty"`   // attempts that ended in an infrastructure failure
 	MaxAttempts     int    `firestore:"maxAttempts"`       // Spent never passes this
 	Lease           *Lease `firestore:"lease,omitempty"`   // non-nil exactly while running
 
 	// Held tells that the execution, which is queued, waits for a limit of its tenant.
-	Throttled bool `firestore:"held,omitempty"`
+	Throttled bool `firestore:"throttled,omitempty"`
 
 	// CancelRequested tells the executor that holds the lease to end the job.
 	CancelRequested bool `firestore:"cancelRequested"`
@@ -83,7 +83,7 @@ type Execution struct {
 	// are in blob storage under the number of the newest attempt.
 	Files []File `firestore:"files,omitempty"`
 	// LeftOut is how many more it left that were not kept: too many, too large, or no plain files.
-	OmittedFileCount int `firestore:"leftOut,omitempty"`
+	OmittedFileCount int `firestore:"omittedFileCount,omitempty"`
 
 	// Receipt says how the job was kept apart, as package receipt writes it, to
 	// the byte; empty while there is none, and for what ended without an attempt.
@@ -115,7 +115,7 @@ type Task struct {
 
 	// Files lists what the run is given; Given is that, and is read when the
 	// task is claimed, like History.
-	InputFileList []File      `firestore:"files,omitempty"`
+	InputFileList []File      `firestore:"inputFiles,omitempty"`
 	InputFiles    []InputFile `firestore:"-"`
 
 	// Budget is the agent's; the operator's holds besides.
@@ -158,7 +158,7 @@ const (
 // Lease is the right of one attempt to write, until it runs out.
 type Lease struct {
 	Executor string    `firestore:"executor"`
-	ClaimID  string    `firestore:"claim"` // that began it, unique
+	ClaimID  string    `firestore:"claimId"` // that began it, unique
 	Expires  time.Time `firestore:"expires"`
 }
 
@@ -172,7 +172,7 @@ type Result struct {
 	AgentDraft *agent.Draft `firestore:"agentDraft,omitempty"`
 	// Whole is all of a result that is larger than MaxResult, in blob storage.
 	// Output is then there only.
-	Complete *Content `firestore:"whole,omitempty"`
+	Complete *Content `firestore:"complete,omitempty"`
 }
 
 // MaxResult bounds Text and Output together where they are in a document, in

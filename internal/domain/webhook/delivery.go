@@ -15,7 +15,7 @@ import (
 
 // State is where a delivery is on its way:
 //
-//	pending ──> delivered | refused | given_up
+//	pending ──> delivered | refused | exhausted
 type State string
 
 // The states there are.
@@ -23,7 +23,7 @@ const (
 	Pending   State = "pending"   // to be sent, or sent again
 	Delivered State = "delivered" // the receiver has answered with a 2xx
 	Refused   State = "refused"   // the receiver has answered with 410: it wants no more of this
-	Exhausted State = "given_up"  // the last attempt has failed
+	Exhausted State = "exhausted"  // the last attempt has failed
 )
 
 // Ref names a delivery. There is no reading of one without its tenant.
@@ -50,7 +50,7 @@ type Delivery struct {
 	// Due is when the next attempt may begin; nil exactly when State is not Pending.
 	Due        *time.Time `firestore:"due"`
 	CreatedAt  time.Time  `firestore:"createdAt"`
-	FinishedAt *time.Time `firestore:"endedAt"`
+	FinishedAt *time.Time `firestore:"finishedAt"`
 }
 
 // Answer is what an attempt came to.

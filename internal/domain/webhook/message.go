@@ -17,7 +17,7 @@ const (
 	ExecutionFailed    Type = "execution.failed"
 	ExecutionTimedOut  Type = "execution.timed_out"
 	ExecutionCanceled  Type = "execution.canceled"
-	BatchEnded         Type = "batch.ended"
+	BatchEnded         Type = "batch.finished"
 )
 
 // message is the body: which resource has ended and how, and where to read the

@@ -31,7 +31,7 @@ func TestPayloadIdentifiesSubjectWithoutResult(t *testing.T) {
 	require.Equal(t, d.ID, NewExecutionDelivery(e, noon.Add(time.Hour)).ID, "there is one delivery of one end")
 
 	b := &batch.Batch{ID: "bat_1", Tenant: "ada", AgentID: "agt_1", Total: 7, Webhook: "https://example.com/h", FinishedAt: &noon}
-	require.JSONEq(t, `{"type":"batch.ended","timestamp":"2026-05-01T12:00:00Z","data":{
+	require.JSONEq(t, `{"type":"batch.finished","timestamp":"2026-05-01T12:00:00Z","data":{
 		"batchId":"bat_1","agentId":"agt_1","total":7,"urls":{"self":"/batches/bat_1","results":"/batches/bat_1/results"}}}`, NewBatchDelivery(b, noon).Body)
 }
 

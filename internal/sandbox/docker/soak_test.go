@@ -13,8 +13,8 @@ import (
 )
 
 // soakEnv sets how many jobs TestManyInARowLeaveNothing runs: 50 in every test
-// run, AIRLOCK_SOAK=1000 for what docs/security.md promises.
-const soakJobsEnv = "AIRLOCK_SOAK"
+// run, AIRLOCK_TEST_SOAK_SANDBOXES=1000 for what docs/security.md promises.
+const soakJobsEnv = "AIRLOCK_TEST_SOAK_SANDBOXES"
 
 // TestManyInARowLeaveNothing runs jobs of every kind of end through a warm
 // pool and then compares what there is with what there was before.

@@ -12,13 +12,13 @@ var (
 	BusySlots        = gauge("airlock_executor_slots_busy", "Jobs that it runs now.").WithLabelValues()
 	DispatchLatency  = histogram("airlock_dispatch_seconds", "From an execution's acceptance to its first claim.", attemptBuckets, "lane")
 	AttemptDuration  = histogram("airlock_attempt_seconds", "From the claim of an attempt to its end.", attemptBuckets, "runtime")
-	AttemptsFailed   = counter("airlock_attempts_broken_total", "Attempts that Airlock itself could not carry through.").WithLabelValues()
+	AttemptsFailed   = counter("airlock_attempts_failed_total", "Attempts that Airlock itself could not carry through.").WithLabelValues()
 	LeasesLost       = counter("airlock_leases_lost_total", "Attempts that lost their lease before they ended.").WithLabelValues()
 	SandboxesStarted = counter("airlock_sandboxes_total", "Containers that were given a job; warm ones had been started before it came.", "start")
 )
 
 // Ended is the store's, where everything that ends an execution comes by.
-var ExecutionsFinished = counter("airlock_executions_ended_total", "Executions that ended, after an attempt or without one; code is empty for those that succeeded.", "status", "code", "runtime", "lane")
+var ExecutionsFinished = counter("airlock_executions_finished_total", "Executions that ended, after an attempt or without one; code is empty for those that succeeded.", "status", "code", "runtime", "lane")
 
 // Repairs are the janitor's.
 var JanitorRepairs = counter("airlock_janitor_repairs_total", "Executions that the janitor found due and put right, by the status that this led to.", "status")

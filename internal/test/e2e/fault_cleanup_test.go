@@ -28,7 +28,7 @@ func (l *faultCluster) requireCleanedUp() {
 // executor, or to be looked at by a person, or somebody has taken them who may be dead.
 func (l *faultCluster) pendingMessages() (ids []string) {
 	l.t.Helper()
-	for _, name := range []string{"executions-interactive", "executions-batch", "executions-dead"} {
+	for _, name := range []string{"executions-interactive", "executions-batch", "executions-dead-letter"} {
 		ids = append(ids, l.unacknowledged(name)...)
 	}
 	return ids

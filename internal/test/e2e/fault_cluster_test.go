@@ -83,8 +83,8 @@ func (l *faultCluster) startProxies(t *testing.T, firestore, pubsub string) {
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(l.socketDir)) })
 	l.engineProxy = startProxy(t, "unix", filepath.Join(l.socketDir, "engine.sock"), "/var/run/docker.sock")
 	env := []string{
-		"GOOGLE_CLOUD_PROJECT=" + emulatortest.Project, "AUTH_MODE=dev", "BLOB_URL=file://" + t.TempDir(), "SANDBOX_SOCKET_DIR=" + filepath.Join(l.socketDir, "egress"),
-		"SANDBOX_WARM=0", "DOCKER_HOST=unix://" + l.engineProxy.Addr(), "EXECUTOR_SLOTS=4", "SHUTDOWN_GRACE=5s",
+		"GOOGLE_CLOUD_PROJECT=" + emulatortest.Project, "AIRLOCK_AUTH_MODE=dev", "AIRLOCK_BLOB_URL=file://" + t.TempDir(), "AIRLOCK_SANDBOX_SOCKET_DIR=" + filepath.Join(l.socketDir, "egress"),
+		"AIRLOCK_WARM_POOL_SIZE=0", "DOCKER_HOST=unix://" + l.engineProxy.Addr(), "AIRLOCK_EXECUTOR_SLOTS=4", "AIRLOCK_SHUTDOWN_GRACE=5s",
 	}
 	for _, s := range []*dependencies{&l.apiDeps, &l.executorDeps} {
 		s.firestore, s.pubsub = startProxy(t, "tcp", "127.0.0.1:0", firestore), startProxy(t, "tcp", "127.0.0.1:0", pubsub)
@@ -103,7 +103,7 @@ func startProxy(t *testing.T, network, address, target string) *faultproxy.Proxy
 // serve starts an API, and waits until it is ready.
 func (l *faultCluster) startAPI(t *testing.T, env ...string) *process {
 	t.Helper()
-	p := l.startProcess(t, "api", l.apiDeps.env, append(env, "LISTEN=127.0.0.1:0")...)
+	p := l.startProcess(t, "api", l.apiDeps.env, append(env, "AIRLOCK_LISTEN_ADDR=127.0.0.1:0")...)
 	l.URL = "http://" + p.awaitLine(t, `"API is listening".*"address":"([^"]+)"`)
 	l.eventually("ready", func() bool { return l.do(http.MethodGet, "/readyz", "", nil).StatusCode == http.StatusOK })
 	return p
@@ -114,7 +114,7 @@ func (l *faultCluster) startExecutor(t *testing.T, env ...string) *process {
 	t.Helper()
 	name := id.New("test-")
 	l.executorNames = append(l.executorNames, name)
-	p := l.startProcess(t, "executor", l.executorDeps.env, append([]string{"EXECUTOR_NAME=" + name}, env...)...)
+	p := l.startProcess(t, "executor", l.executorDeps.env, append([]string{"AIRLOCK_EXECUTOR_NAME=" + name}, env...)...)
 	p.awaitLine(t, `(pulling executions)`)
 	return p
 }
@@ -127,7 +127,7 @@ func (l *faultCluster) startProcess(t *testing.T, program string, env []string, 
 }
 
 // crashAt is for the environment of a process that is to be killed there.
-func failpointEnv(p failpoint.Point) string { return "AIRLOCK_CRASH_AT=" + string(p) }
+func failpointEnv(p failpoint.Point) string { return "AIRLOCK_FAILPOINT=" + string(p) }
 
 // stopAt is for one that is to be stopped there, until it is told to go on.
 func failpointStopEnv(p failpoint.Point) string { return failpointEnv(p) + "/stop" }

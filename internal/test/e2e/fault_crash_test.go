@@ -33,7 +33,7 @@ func TestFaultExecutorKilled(t *testing.T) {
 			l := newFaultCluster(t, 0)
 			first := l.submitTurn("", "hello")
 			second := l.submitTurn(first.ConversationId, "are you there?")
-			killed := l.startExecutor(t, failpointEnv(point), "EXECUTOR_SLOTS=1")
+			killed := l.startExecutor(t, failpointEnv(point), "AIRLOCK_EXECUTOR_SLOTS=1")
 			killed.awaitKilled(t)
 			another := l.startExecutor(t)
 			l.clock.Advance(afterNotification)
@@ -91,7 +91,7 @@ func TestFaultJanitorKilled(t *testing.T) {
 // A feeder is killed when it has made executions and not announced them.
 func TestFaultBatchDispatcherKilled(t *testing.T) {
 	t.Parallel()
-	l := newFaultCluster(t, 0, "BATCH_WINDOW=5")
+	l := newFaultCluster(t, 0, "AIRLOCK_BATCH_WINDOW=5")
 	const total = 12
 	b := l.submitBatch(l.createEchoAgent(), strings.Repeat(`"one two"`+"\n", total))
 	l.recorder.RecordAcceptance(history.Acceptance{Batch: b.Id})

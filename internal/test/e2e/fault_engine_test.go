@@ -64,7 +64,7 @@ func TestFaultEngineCut(t *testing.T) {
 func TestFaultMissingImage(t *testing.T) {
 	t.Parallel()
 	l := newFaultCluster(t, 0)
-	x := l.startExecutor(t, "OFFLINE_IMAGE=airlock/none:dev")
+	x := l.startExecutor(t, "AIRLOCK_OFFLINE_IMAGE=airlock/none:dev")
 	accepted := l.submit("one two")
 	e := l.awaitExecution(accepted.ExecutionId)
 	require.Equal(t, contract.StatusFailed, e.Status)
@@ -78,7 +78,7 @@ func TestFaultMissingImage(t *testing.T) {
 func TestFaultExecutorsWithSameName(t *testing.T) {
 	t.Parallel()
 	l := newFaultCluster(t, 0)
-	one, other := l.startExecutor(t, "EXECUTOR_NAME=twin"), l.startExecutor(t, "EXECUTOR_NAME=twin")
+	one, other := l.startExecutor(t, "AIRLOCK_EXECUTOR_NAME=twin"), l.startExecutor(t, "AIRLOCK_EXECUTOR_NAME=twin")
 	l.executorNames = []string{"twin"}
 	accepted := make([]contract.AcceptedExecution, 8)
 	for i := range accepted {

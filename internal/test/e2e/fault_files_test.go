@@ -31,15 +31,15 @@ func TestFaultExecutorKilledAfterStoringArtifacts(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "runtimes.yaml")
 	require.NoError(t, os.WriteFile(file, []byte(outputRuntime), 0o600))
-	runtimes := "RUNTIMES_FILE=" + file
+	runtimes := "AIRLOCK_RUNTIMES_FILE=" + file
 	blobs := "file://" + t.TempDir()
-	l := newFaultCluster(t, 0, runtimes, "BLOB_URL="+blobs)
+	l := newFaultCluster(t, 0, runtimes, "AIRLOCK_BLOB_URL="+blobs)
 	agent := l.createAgent(contract.CreateAgent{Name: "L", Instructions: "leave", Runtime: "leaves"})
 	accepted := l.runAgent(agent.Id, "go")
 	l.recorder.RecordAcceptance(history.Acceptance{Execution: accepted.ExecutionId})
 
-	l.startExecutor(t, failpointEnv(failpoint.JobFinished), runtimes, "BLOB_URL="+blobs).awaitKilled(t)
-	another := l.startExecutor(t, runtimes, "BLOB_URL="+blobs)
+	l.startExecutor(t, failpointEnv(failpoint.JobFinished), runtimes, "AIRLOCK_BLOB_URL="+blobs).awaitKilled(t)
+	another := l.startExecutor(t, runtimes, "AIRLOCK_BLOB_URL="+blobs)
 	l.clock.Advance(afterNotification)
 	e := l.awaitExecution(accepted.ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status, e.Error.Message)

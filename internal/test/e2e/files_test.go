@@ -165,7 +165,7 @@ func TestLargeResult(t *testing.T) {
 	}))
 	lost := a.do(http.MethodGet, e.Result.Url, "", nil)
 	require.Equal(t, http.StatusGone, lost.StatusCode)
-	require.Contains(t, string(lost.body), `"result_lost"`)
+	require.Contains(t, string(lost.body), `"artifact_lost"`)
 	require.Equal(t, contract.StatusSucceeded, a.getExecution(e.Id).Status, "the execution is as it was")
 }
 

@@ -22,7 +22,7 @@ func TestMetrics(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(sockets)) })
 	name := id.New("test-")
-	dev := startProgram(t, "airlock", []string{"SANDBOX_SOCKET_DIR=" + sockets, "SANDBOX_WARM=0", "EXECUTOR_SLOTS=1", "EXECUTOR_NAME=" + name},
+	dev := startProgram(t, "airlock", []string{"AIRLOCK_SANDBOX_SOCKET_DIR=" + sockets, "AIRLOCK_WARM_POOL_SIZE=0", "AIRLOCK_EXECUTOR_SLOTS=1", "AIRLOCK_EXECUTOR_NAME=" + name},
 		"dev", "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--pubsub", "127.0.0.1:0", "--firestore", "127.0.0.1:0")
 	docker, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
 	require.NoError(t, err)
@@ -49,13 +49,13 @@ func TestMetrics(t *testing.T) {
 		return shown["airlock_executor_slots_busy"] == "0"
 	})
 	for series, value := range map[string]string{
-		`airlock_executions_ended_total{code="",lane="interactive",runtime="offline",status="succeeded"}`:         "2",
-		`airlock_executions_ended_total{code="",lane="batch",runtime="offline",status="succeeded"}`:               "1",
-		`airlock_executions_ended_total{code="agent_error",lane="interactive",runtime="offline",status="failed"}`: "1",
-		`airlock_executions_ended_total{code="canceled",lane="interactive",runtime="offline",status="canceled"}`:  "2", // one without an attempt
+		`airlock_executions_finished_total{code="",lane="interactive",runtime="offline",status="succeeded"}`:         "2",
+		`airlock_executions_finished_total{code="",lane="batch",runtime="offline",status="succeeded"}`:               "1",
+		`airlock_executions_finished_total{code="agent_error",lane="interactive",runtime="offline",status="failed"}`: "1",
+		`airlock_executions_finished_total{code="canceled",lane="interactive",runtime="offline",status="canceled"}`:  "2", // one without an attempt
 		`airlock_attempt_seconds_count{runtime="offline"}`:                                                        "5",
 		`airlock_dispatch_seconds_count{lane="interactive"}`:                                                      "4",
-		`airlock_attempts_broken_total`:           "0",
+		`airlock_attempts_failed_total`:           "0",
 		`airlock_executor_slots`:                  "1",
 		`airlock_executions_running`:              "0",
 		`airlock_batches_in_progress`:             "0",

@@ -34,7 +34,7 @@ var buildPrograms = sync.OnceValues(func() (string, error) {
 // crashing are the same programs with the crash points compiled in.
 var buildFailpointPrograms = sync.OnceValues(func() (string, error) {
 	dir := filepath.Join(programDir, "crashing")
-	out, err := exec.Command("go", "build", "-tags", "crashpoints", "-o", dir+"/", "../../../cmd/airlock", "../../../cmd/api", "../../../cmd/executor").CombinedOutput()
+	out, err := exec.Command("go", "build", "-tags", "failpoints", "-o", dir+"/", "../../../cmd/airlock", "../../../cmd/api", "../../../cmd/executor").CombinedOutput()
 	if err != nil {
 		return "", &buildError{string(out)}
 	}
@@ -147,9 +147,9 @@ func startCluster(t *testing.T, apiEnv ...string) (a *airlock, env []string) {
 	sockets, err := os.MkdirTemp("/tmp", "airlock-")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(sockets)) })
-	env = []string{"FIRESTORE_EMULATOR_HOST=" + firestore, "PUBSUB_EMULATOR_HOST=" + pubsub, "SANDBOX_SOCKET_DIR=" + sockets, "SANDBOX_WARM=0"}
+	env = []string{"FIRESTORE_EMULATOR_HOST=" + firestore, "PUBSUB_EMULATOR_HOST=" + pubsub, "AIRLOCK_SANDBOX_SOCKET_DIR=" + sockets, "AIRLOCK_WARM_POOL_SIZE=0"}
 
-	api := startProgram(t, "api", slices.Concat(env, apiEnv, []string{"LISTEN=127.0.0.1:0"}))
+	api := startProgram(t, "api", slices.Concat(env, apiEnv, []string{"AIRLOCK_LISTEN_ADDR=127.0.0.1:0"}))
 	address := api.awaitLine(t, `"API is listening".*"address":"([^"]+)"`)
 	docker, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
 	require.NoError(t, err)
@@ -162,7 +162,7 @@ func startCluster(t *testing.T, apiEnv ...string) (a *airlock, env []string) {
 func startExecutor(t *testing.T, env []string) (p *process, name string) {
 	t.Helper()
 	name = id.New("test-")
-	p = startProgram(t, "executor", append(env, "EXECUTOR_NAME="+name))
+	p = startProgram(t, "executor", append(env, "AIRLOCK_EXECUTOR_NAME="+name))
 	p.awaitLine(t, `(pulling executions)`)
 	return p, name
 }

@@ -15,7 +15,7 @@ import (
 func TestSecondSignalExitsImmediately(t *testing.T) {
 	t.Parallel()
 	a, env := startCluster(t)
-	impatient, name := startExecutor(t, append(env, "SHUTDOWN_GRACE=10m"))
+	impatient, name := startExecutor(t, append(env, "AIRLOCK_SHUTDOWN_GRACE=10m"))
 	a.executorName = name
 	accepted := a.runAgent(a.createAgent(offlineAgent).Id, `{"offline":{"sleep":"10s"}}`)
 	a.eventually("runs in a container", func() bool { return len(a.containers()) == 1 })
@@ -38,7 +38,7 @@ func TestSecondSignalExitsImmediately(t *testing.T) {
 func TestHandedBackExecutionIsClaimedImmediately(t *testing.T) {
 	t.Parallel()
 	a, env := startCluster(t)
-	first, name := startExecutor(t, append(env, "SHUTDOWN_GRACE=0s"))
+	first, name := startExecutor(t, append(env, "AIRLOCK_SHUTDOWN_GRACE=0s"))
 	a.executorName = name
 	accepted := a.runAgent(a.createAgent(offlineAgent).Id, `{"offline":{"sleep":"8s"}}`)
 	a.eventually("runs in a container", func() bool { return len(a.containers()) == 1 })

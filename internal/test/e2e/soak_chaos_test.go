@@ -156,7 +156,7 @@ func (c *chaos) crashExecutor() {
 func (c *chaos) startExecutorAsync(env ...string) *process {
 	name := fmt.Sprintf("soak-%d-%d", os.Getpid(), len(c.executorNames))
 	c.executorNames = append(c.executorNames, name)
-	return c.startProcess(c.t, "executor", c.faultCluster.executorDeps.env, append([]string{"EXECUTOR_NAME=" + name}, env...)...)
+	return c.startProcess(c.t, "executor", c.faultCluster.executorDeps.env, append([]string{"AIRLOCK_EXECUTOR_NAME=" + name}, env...)...)
 }
 
 func (c *chaos) replaceExited() {
@@ -180,7 +180,7 @@ func hasExited(p *process) bool {
 
 // listen starts an API, without waiting until it is ready.
 func (c *chaos) startAPIAsync(env ...string) *process {
-	p := c.startProcess(c.t, "api", c.faultCluster.apiDeps.env, append(env, "LISTEN=127.0.0.1:0")...)
+	p := c.startProcess(c.t, "api", c.faultCluster.apiDeps.env, append(env, "AIRLOCK_LISTEN_ADDR=127.0.0.1:0")...)
 	c.URL = "http://" + p.awaitLine(c.t, `"API is listening".*"address":"([^"]+)"`)
 	return p
 }

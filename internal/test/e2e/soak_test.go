@@ -18,7 +18,7 @@ import (
 // left out), and the seed to repeat one with.
 const (
 	soakEnv = "SOAK"
-	seedEnv = "SOAK_SEED"
+	seedEnv = "AIRLOCK_TEST_SOAK_SEED"
 )
 
 // What a soak is made of.
@@ -46,7 +46,7 @@ func TestSoak(t *testing.T) {
 	}
 	t.Logf("%s=%d", seedEnv, seed)
 
-	l := newPersistentFaultCluster(t, t.TempDir(), "BATCH_WINDOW=20")
+	l := newPersistentFaultCluster(t, t.TempDir(), "AIRLOCK_BATCH_WINDOW=20")
 	c := &chaos{faultCluster: l, random: rand.New(rand.NewPCG(seed, 0)), faultCounts: map[string]int{}}
 	c.startAll()
 	target, agent := newSoakTarget(l.recorder), l.createEchoAgent()

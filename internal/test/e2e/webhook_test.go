@@ -81,7 +81,7 @@ func TestWebhooksOfRunAndBatch(t *testing.T) {
 	got := a.do(http.MethodPost, "/agents/"+agent.Id+"/batches?webhook="+url, linesType, []byte("\"one\"\n\"two\"\n\"three\"\n"))
 	require.Equal(t, http.StatusAccepted, got.StatusCode, "%s", got.body)
 	m = a.awaitWebhook(messages)
-	require.Equal(t, "batch.ended", m.Type)
+	require.Equal(t, "batch.finished", m.Type)
 	var b contract.Batch
 	a.call(http.MethodGet, m.Data.URLs.Self, http.StatusOK, nil, &b)
 	require.Equal(t, m.Data.BatchID, b.Id)

@@ -35,7 +35,7 @@ func decode(d *pb.Document) Version {
 		}
 	case "batches":
 		v.Batch = &batch.Batch{
-			ID: f.stringField("id"), Total: f.intField("total"), Window: f.intField("window"), NextInput: f.intField("next"),
+			ID: f.stringField("id"), Total: f.intField("total"), Window: f.intField("window"), NextInput: f.intField("nextInput"),
 			CancelRequested: f["cancelRequested"].GetBooleanValue(), Due: f.timeField("due"), FinishedAt: f.timeField("finishedAt"),
 		}
 	}
@@ -73,7 +73,7 @@ func (f fields) execution() *execution.Execution {
 	e := &execution.Execution{
 		ID: f.stringField("id"), Tenant: f.stringField("tenant"), Kind: execution.Kind(f.stringField("kind")), Lane: execution.Lane(f.stringField("lane")), Status: execution.Status(f.stringField("status")),
 		ConversationID: f.stringField("conversationId"), Turn: f.intField("turn"), BatchID: f.stringField("batchId"), RetryOf: f.stringField("retryOf"),
-		Attempt: f.intField("attempt"), FailedAttempts: f.intField("spent"), MaxAttempts: f.intField("maxAttempts"),
+		Attempt: f.intField("attempt"), FailedAttempts: f.intField("failedAttempts"), MaxAttempts: f.intField("maxAttempts"),
 		CancelRequested: f["cancelRequested"].GetBooleanValue(), Receipt: f.stringField("receipt"),
 		Due: f.timeField("due"), StartedAt: f.timeField("startedAt"), FinishedAt: f.timeField("finishedAt"),
 	}

@@ -6,7 +6,7 @@ import { fileContent } from './contents.ts'
 
 /** What the run was given, and what it left. */
 export function Files({ execution }: { execution: Execution }) {
-  const { given = [], files = [], filesLeftOut = 0 } = execution
+  const { given = [], files = [], omittedFileCount = 0 } = execution
   return (
     <>
       {given.length > 0 && (
@@ -19,7 +19,7 @@ export function Files({ execution }: { execution: Execution }) {
           </ul>
         </section>
       )}
-      {(files.length > 0 || filesLeftOut > 0) && (
+      {(files.length > 0 || omittedFileCount > 0) && (
         <section aria-label="Files it left">
           <h2 className="label-small mb-2">Files it left</h2>
           {files.length > 0 && (
@@ -35,9 +35,9 @@ export function Files({ execution }: { execution: Execution }) {
               ))}
             </ul>
           )}
-          {filesLeftOut > 0 && (
+          {omittedFileCount > 0 && (
             <p className="mt-2 text-sm text-muted">
-              {filesLeftOut} more {filesLeftOut === 1 ? 'was' : 'were'} not kept: too many, too large, or no
+              {omittedFileCount} more {omittedFileCount === 1 ? 'was' : 'were'} not kept: too many, too large, or no
               plain files.
             </p>
           )}

@@ -40,7 +40,7 @@ describe('what an execution left', () => {
     const { server, id } = await ended({
       given: [{ path: 'in.csv', size: 1, sha256: hash }],
       files: [{ path: 'sub/<b>report.txt', size: 2048, sha256: hash, url: '' }],
-      filesLeftOut: 2,
+      omittedFileCount: 2,
     })
     server.contents.set(`/executions/${id}/files/sub/<b>report.txt`, 'inside')
     const { user } = visit(`#/e/${id}`, server)
@@ -61,7 +61,7 @@ describe('what an execution left', () => {
         ? problem({
             status: 410,
             title: 'Gone',
-            code: 'result_lost',
+            code: 'artifact_lost',
             detail: 'It is not in storage any more.',
           })
         : undefined,
