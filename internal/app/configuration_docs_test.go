@@ -37,10 +37,10 @@ func TestConfigurationPageMatchesCode(t *testing.T) {
 	}
 
 	variables := map[string]documentedVariable{
-		"AIRLOCK_LOG_LEVEL":       {defaultValue: "info", readers: "every program"},
-		"GOGC":            {defaultValue: "100; 400 airlock dev, emulators", readers: "every program"},
-		"AIRLOCK_URL":     {defaultValue: "http://127.0.0.1:8000", readers: "airlock"},
-		"AIRLOCK_API_KEY": {readers: "airlock"},
+		"AIRLOCK_LOG_LEVEL": {defaultValue: "info", readers: "every program"},
+		"GOGC":              {defaultValue: "100; 400 airlock dev, emulators", readers: "every program"},
+		"AIRLOCK_URL":       {defaultValue: "http://127.0.0.1:8000", readers: "airlock"},
+		"AIRLOCK_API_KEY":   {readers: "airlock"},
 	}
 	require.ElementsMatch(t, slices.Collect(maps.Keys(variables)), getenvNames(t), "what is read without a struct")
 	api, executor := envFields(reflect.TypeFor[API]()), envFields(reflect.TypeFor[Executor]())

@@ -26,8 +26,8 @@ type Key struct {
 	Hash   string         `firestore:"hash"` // of the secret, see Pepper.Hash
 
 	CreatedAt  time.Time  `firestore:"createdAt"`
-	ExpiresAt  *time.Time `firestore:"expiresAt"` // nil: never
-	LastUsedAt *time.Time `firestore:"lastUsedAt"`    // last, but up to usedEvery before; nil: never yet
+	ExpiresAt  *time.Time `firestore:"expiresAt"`  // nil: never
+	LastUsedAt *time.Time `firestore:"lastUsedAt"` // last, but up to usedEvery before; nil: never yet
 }
 
 // New makes a key and its secret. The key is not stored yet.

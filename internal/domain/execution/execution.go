@@ -54,11 +54,11 @@ type Execution struct {
 	Task Task `firestore:"task"`
 	Limits
 
-	Attempt         int    `firestore:"attempt,omitempty"` // number of the newest attempt; 0 before the first
-	RetriedFailures int    `firestore:"retriedFailures,omitempty"`   // attempts that ended in a failure of the job's own that may pass
-	FailedAttempts  int    `firestore:"failedAttempts,omitempty"`   // attempts that ended in an infrastructure failure
-	MaxAttempts     int    `firestore:"maxAttempts"`       // Spent never passes this
-	Lease           *Lease `firestore:"lease,omitempty"`   // non-nil exactly while running
+	Attempt         int    `firestore:"attempt,omitempty"`         // number of the newest attempt; 0 before the first
+	RetriedFailures int    `firestore:"retriedFailures,omitempty"` // attempts that ended in a failure of the job's own that may pass
+	FailedAttempts  int    `firestore:"failedAttempts,omitempty"`  // attempts that ended in an infrastructure failure
+	MaxAttempts     int    `firestore:"maxAttempts"`               // Spent never passes this
+	Lease           *Lease `firestore:"lease,omitempty"`           // non-nil exactly while running
 
 	// Held tells that the execution, which is queued, waits for a limit of its tenant.
 	Throttled bool `firestore:"throttled,omitempty"`

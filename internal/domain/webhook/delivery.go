@@ -23,7 +23,7 @@ const (
 	Pending   State = "pending"   // to be sent, or sent again
 	Delivered State = "delivered" // the receiver has answered with a 2xx
 	Refused   State = "refused"   // the receiver has answered with 410: it wants no more of this
-	Exhausted State = "exhausted"  // the last attempt has failed
+	Exhausted State = "exhausted" // the last attempt has failed
 )
 
 // Ref names a delivery. There is no reading of one without its tenant.

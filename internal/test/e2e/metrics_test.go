@@ -53,8 +53,8 @@ func TestMetrics(t *testing.T) {
 		`airlock_executions_finished_total{code="",lane="batch",runtime="offline",status="succeeded"}`:               "1",
 		`airlock_executions_finished_total{code="agent_error",lane="interactive",runtime="offline",status="failed"}`: "1",
 		`airlock_executions_finished_total{code="canceled",lane="interactive",runtime="offline",status="canceled"}`:  "2", // one without an attempt
-		`airlock_attempt_seconds_count{runtime="offline"}`:                                                        "5",
-		`airlock_dispatch_seconds_count{lane="interactive"}`:                                                      "4",
+		`airlock_attempt_seconds_count{runtime="offline"}`:                                                           "5",
+		`airlock_dispatch_seconds_count{lane="interactive"}`:                                                         "4",
 		`airlock_attempts_failed_total`:           "0",
 		`airlock_executor_slots`:                  "1",
 		`airlock_executions_running`:              "0",

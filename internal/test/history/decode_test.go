@@ -16,7 +16,7 @@ func document() *pb.Document {
 		Fields: map[string]*pb.Value{
 			"id":              {ValueType: &pb.Value_StringValue{StringValue: "bat_1"}},
 			"total":           number(7),
-			"nextInput":            number(3),
+			"nextInput":       number(3),
 			"window":          number(5),
 			"cancelRequested": {ValueType: &pb.Value_BooleanValue{BooleanValue: true}},
 			"due":             {ValueType: &pb.Value_TimestampValue{TimestampValue: timestamppb.New(epoch)}},
