@@ -98,7 +98,7 @@ func (r Runtime) resolveModel(requested string) (string, *execution.Failure) {
 // Left is what the agent wants to find at the next turn, if that may be kept.
 func (r *Run) ExtractSession(o sandbox.Outcome) *execution.Session {
 	i := slices.IndexFunc(o.Files, func(f sandbox.OutputFile) bool { return f.Path == r.sessionPath })
-	if r.sessionPath == "" || i < 0 || o.Files[i].Content.Size() > execution.MaxSession {
+	if r.sessionPath == "" || i < 0 || o.Files[i].Content.Size() > execution.MaxSessionBytes {
 		return nil
 	}
 	data, err := io.ReadAll(o.Files[i].Content)

@@ -36,9 +36,9 @@ func TestExtractSession(t *testing.T) {
 		"bad UTF-8 is kept": {path, "{\"a\":\"\xff\"}\n", true},
 		"10,000 deep":       {path, `{"a":` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + "}\n", false},
 		"as large as it may be": {
-			path, `{"a":"` + strings.Repeat("x", execution.MaxSession-9) + `"}` + "\n", true,
+			path, `{"a":"` + strings.Repeat("x", execution.MaxSessionBytes-9) + `"}` + "\n", true,
 		},
-		"too large": {path, `{"a":"` + strings.Repeat("x", execution.MaxSession) + `"}` + "\n", false},
+		"too large": {path, `{"a":"` + strings.Repeat("x", execution.MaxSessionBytes) + `"}` + "\n", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := exitedOutcome(0, good)

@@ -45,10 +45,10 @@ func (s *Server) newAgent(tenant string, body contract.CreateAgent) (agent.Agent
 			fieldErrors = append(fieldErrors, fieldError(field, "must not hold a NUL character"))
 		}
 	}
-	checkLength("name", body.Name, agent.MaxName, true)
-	checkLength("description", body.Description, agent.MaxDescription, false)
-	checkLength("instructions", body.Instructions, agent.MaxInstructions, true)
-	checkLength("model", body.Model, agent.MaxName, false)
+	checkLength("name", body.Name, agent.MaxNameBytes, true)
+	checkLength("description", body.Description, agent.MaxDescriptionBytes, false)
+	checkLength("instructions", body.Instructions, agent.MaxInstructionsBytes, true)
+	checkLength("model", body.Model, agent.MaxNameBytes, false)
 
 	runtimeName := body.Runtime
 	if runtimeName == "" {

@@ -52,8 +52,8 @@ func (s *Server) IssueAPIKey(c echo.Context) error {
 // checkKey refuses what the contract's schema cannot, and reads the lifetime.
 func checkIssueAPIKey(body contract.IssueAPIKey) (lifetime time.Duration, err error) {
 	var fieldErrors []contract.FieldError
-	if strings.TrimSpace(body.Name) == "" || len(body.Name) > apikey.MaxName || strings.ContainsRune(body.Name, 0) {
-		fieldErrors = append(fieldErrors, fieldError("name", fmt.Sprintf("must hold some text without NUL, at most %d bytes", apikey.MaxName)))
+	if strings.TrimSpace(body.Name) == "" || len(body.Name) > apikey.MaxNameBytes || strings.ContainsRune(body.Name, 0) {
+		fieldErrors = append(fieldErrors, fieldError("name", fmt.Sprintf("must hold some text without NUL, at most %d bytes", apikey.MaxNameBytes)))
 	}
 	if body.ExpiresIn != "" {
 		lifetime, err = time.ParseDuration(body.ExpiresIn)

@@ -57,8 +57,8 @@ func TestLargeResultIsStored(t *testing.T) {
 	w := newFixture(t)
 	blobs := openArtifactStore(t)
 	results := map[string]string{
-		"largest": strings.Repeat("x", execution.MaxResult),
-		"larger":  strings.Repeat("한", execution.MaxResult/3+1),
+		"largest": strings.Repeat("x", execution.MaxResultBytes),
+		"larger":  strings.Repeat("한", execution.MaxResultBytes/3+1),
 	}
 	w.run(configWithArtifacts(blobs), newFakeSandbox(func(_ context.Context, job sandbox.Job) (sandbox.Outcome, error) {
 		return successOutcome(results[strings.TrimSpace(string(job.Stdin))]), nil
@@ -70,20 +70,20 @@ func TestLargeResultIsStored(t *testing.T) {
 	e = w.await(w.submit("offline", "larger"), execution.Succeeded)
 	larger := results["larger"]
 	require.Equal(t, larger[:len(e.Result.Text)], e.Result.Text)
-	require.InDelta(t, execution.Excerpt, len(e.Result.Text), 3, "cut between letters")
+	require.InDelta(t, execution.ExcerptBytes, len(e.Result.Text), 3, "cut between letters")
 	require.JSONEq(t, fmt.Sprintf(`{"text":%q}`, larger), content(t, blobs, blob.ResultKey(&e), *e.Result.Complete))
 }
 
 func TestLargeReplyIsTruncatedInConversation(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t)
-	w.run(configWithArtifacts(openArtifactStore(t)), answeringSandbox(strings.Repeat("x", execution.MaxResult+1)))
+	w.run(configWithArtifacts(openArtifactStore(t)), answeringSandbox(strings.Repeat("x", execution.MaxResultBytes+1)))
 	turn := w.submitTurn("", "hello", "")
 	w.await(turn.Ref(), execution.Succeeded)
 	messages, err := w.store.Messages(t.Context(), tenant, turn.ConversationID, 0, 10)
 	require.NoError(t, err)
 	require.True(t, messages[1].Truncated)
-	require.Len(t, messages[1].Text, execution.Excerpt)
+	require.Len(t, messages[1].Text, execution.ExcerptBytes)
 }
 
 // What the job left in its output folder is kept, also when it failed; the
@@ -145,7 +145,7 @@ func TestStoreArtifactsRetriesAfterOutage(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t)
 	blobs := newFlakyArtifactStore(t, 2)
-	w.run(configWithArtifacts(blobs), answeringSandbox(strings.Repeat("x", execution.MaxResult+1)))
+	w.run(configWithArtifacts(blobs), answeringSandbox(strings.Repeat("x", execution.MaxResultBytes+1)))
 	e := w.await(w.submit("offline", "x"), execution.Succeeded)
 	require.Equal(t, 1, e.Attempt)
 	require.Len(t, blobs.attempted, 3)
@@ -157,7 +157,7 @@ func TestCancelDuringBlobStorageOutage(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t)
 	blobs := newFlakyArtifactStore(t, 1<<40)
-	w.run(configWithArtifacts(blobs), answeringSandbox(strings.Repeat("x", execution.MaxResult+1)))
+	w.run(configWithArtifacts(blobs), answeringSandbox(strings.Repeat("x", execution.MaxResultBytes+1)))
 	ref := w.submit("offline", "x")
 	next(t, blobs.attempted)
 	w.cancel(ref, true)

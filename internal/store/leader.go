@@ -34,7 +34,7 @@ func (s *Store) AcquireLeadership(ctx context.Context, name string, lease time.D
 
 // Resign gives up the lead, if this janitor has it, so that another need not
 // wait for its lease to run out.
-func (s *Store) Resign(ctx context.Context, name string) error {
+func (s *Store) ReleaseLeadership(ctx context.Context, name string) error {
 	return s.runTransaction(ctx, func(tx *firestore.Transaction) error {
 		if isLeader, _, err := s.mayLead(tx.Get, name); err != nil || !isLeader {
 			return err

@@ -37,11 +37,11 @@ func TestLeadershipExpiresWithLease(t *testing.T) {
 func TestResignReleasesLeadership(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	require.NoError(t, f.Resign(t.Context(), "a"), "who does not lead resigns nothing")
+	require.NoError(t, f.ReleaseLeadership(t.Context(), "a"), "who does not lead resigns nothing")
 	require.True(t, f.acquireLeadership(t, "a"))
-	require.NoError(t, f.Resign(t.Context(), "b"))
+	require.NoError(t, f.ReleaseLeadership(t.Context(), "b"))
 	require.False(t, f.acquireLeadership(t, "b"))
-	require.NoError(t, f.Resign(t.Context(), "a"))
+	require.NoError(t, f.ReleaseLeadership(t.Context(), "a"))
 	require.True(t, f.acquireLeadership(t, "b"))
 }
 

@@ -20,7 +20,7 @@ func (s *Store) Execution(ctx context.Context, ref execution.Ref) (execution.Exe
 
 // Due returns executions of all tenants that are due at now, longest first. It
 // is the janitor's, and the only look across tenants.
-func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]execution.Ref, error) {
+func (s *Store) DueExecutions(ctx context.Context, now time.Time, limit int) ([]execution.Ref, error) {
 	q := s.client.CollectionGroup(executions).Where("due", "<=", now).OrderBy("due", firestore.Asc).Limit(limit)
 	return list[execution.Ref](ctx, q.Select("tenant", "id"))
 }

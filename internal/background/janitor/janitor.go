@@ -30,8 +30,8 @@ const resignTimeout = 2 * time.Second
 // Store is where executions are. All methods are safe to repeat, by any number of janitors.
 type Store interface {
 	AcquireLeadership(ctx context.Context, name string, lease time.Duration) (leads bool, now time.Time, err error)
-	Resign(ctx context.Context, name string) error
-	Due(ctx context.Context, now time.Time, limit int) ([]execution.Ref, error)
+	ReleaseLeadership(ctx context.Context, name string) error
+	DueExecutions(ctx context.Context, now time.Time, limit int) ([]execution.Ref, error)
 	Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error)
 }
 
@@ -72,7 +72,7 @@ func (j *Janitor) Run(ctx context.Context) error {
 func (j *Janitor) resign(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), resignTimeout)
 	defer cancel()
-	if err := j.store.Resign(ctx, j.name); err != nil {
+	if err := j.store.ReleaseLeadership(ctx, j.name); err != nil {
 		j.log.Warn("could not give up the lead; another janitor takes it once the lease has run out", zap.Error(err))
 	}
 }

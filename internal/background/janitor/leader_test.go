@@ -33,16 +33,16 @@ func (s *observedStore) Lead(ctx context.Context, name string, lease time.Durati
 	return leads, now, err
 }
 
-func (s *observedStore) Due(ctx context.Context, now time.Time, limit int) ([]execution.Ref, error) {
+func (s *observedStore) DueExecutions(ctx context.Context, now time.Time, limit int) ([]execution.Ref, error) {
 	s.dueCalls.Add(1)
-	return s.Store.Due(ctx, now, limit)
+	return s.Store.DueExecutions(ctx, now, limit)
 }
 
-func (s *observedStore) Resign(ctx context.Context, name string) error {
+func (s *observedStore) ReleaseLeadership(ctx context.Context, name string) error {
 	if s.killed.Load() {
 		return errors.New("who was killed resigns nothing")
 	}
-	return s.Store.Resign(ctx, name)
+	return s.Store.ReleaseLeadership(ctx, name)
 }
 
 func (s *observedStore) Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {

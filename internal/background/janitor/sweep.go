@@ -52,7 +52,7 @@ func (j *Janitor) sweepPage(ctx context.Context, failed map[execution.Ref]error)
 		return false, err
 	}
 	// What failed is still due, and stands before what is not looked at yet.
-	due, err := j.store.Due(ctx, now, sweepPageSize+len(failed))
+	due, err := j.store.DueExecutions(ctx, now, sweepPageSize+len(failed))
 	if err != nil {
 		return false, err
 	}

@@ -49,7 +49,7 @@ type Draft struct {
 // Bounds of an agent's texts, in bytes. Instructions are bounded by what the
 // Claude Code CLI takes as one argument (Linux: 128 KiB), with room.
 const (
-	MaxName         = 200
-	MaxDescription  = 2000
-	MaxInstructions = 32 << 10
+	MaxNameBytes         = 200
+	MaxDescriptionBytes  = 2000
+	MaxInstructionsBytes = 32 << 10
 )

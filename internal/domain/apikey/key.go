@@ -14,7 +14,7 @@ import (
 var ErrNotFound = errors.New("no such key")
 
 // MaxName bounds the name of a key, in bytes.
-const MaxName = 200
+const MaxNameBytes = 200
 
 // Key is what is known of a key: everything but its secret. Its Firestore
 // document is this struct. Revoking a key removes the document.

@@ -46,5 +46,5 @@ func isCreatable(d agent.Draft) bool {
 	fits := func(s string, minLen, maxLen int) bool {
 		return len(bytes.TrimSpace([]byte(s))) >= minLen && len(s) <= maxLen && utf8.ValidString(s) && !strings.ContainsRune(s, 0)
 	}
-	return fits(d.Name, 1, agent.MaxName) && fits(d.Description, 0, agent.MaxDescription) && fits(d.Instructions, 1, agent.MaxInstructions)
+	return fits(d.Name, 1, agent.MaxNameBytes) && fits(d.Description, 0, agent.MaxDescriptionBytes) && fits(d.Instructions, 1, agent.MaxInstructionsBytes)
 }

@@ -54,12 +54,12 @@ func TestParseBuilderAnswerDropsInvalidDraft(t *testing.T) {
 	for name, invalidate := range map[string]func(*agent.Draft){
 		"no name":               func(d *agent.Draft) { d.Name = "" },
 		"blank name":            func(d *agent.Draft) { d.Name = " \t" },
-		"long name":             func(d *agent.Draft) { d.Name = strings.Repeat("n", agent.MaxName+1) },
+		"long name":             func(d *agent.Draft) { d.Name = strings.Repeat("n", agent.MaxNameBytes+1) },
 		"NUL in the name":       func(d *agent.Draft) { d.Name = "a\x00b" },
-		"long description":      func(d *agent.Draft) { d.Description = strings.Repeat("d", agent.MaxDescription+1) },
+		"long description":      func(d *agent.Draft) { d.Description = strings.Repeat("d", agent.MaxDescriptionBytes+1) },
 		"no instructions":       func(d *agent.Draft) { d.Instructions = "" },
-		"long instructions":     func(d *agent.Draft) { d.Instructions = strings.Repeat("i", agent.MaxInstructions+1) },
-		"long, counted in byte": func(d *agent.Draft) { d.Name = strings.Repeat("é", agent.MaxName/2+1) },
+		"long instructions":     func(d *agent.Draft) { d.Instructions = strings.Repeat("i", agent.MaxInstructionsBytes+1) },
+		"long, counted in byte": func(d *agent.Draft) { d.Name = strings.Repeat("é", agent.MaxNameBytes/2+1) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := valid
@@ -69,8 +69,8 @@ func TestParseBuilderAnswerDropsInvalidDraft(t *testing.T) {
 	}
 	require.Equal(t, &valid, ParseBuilderAnswer(builderResult(t, valid)).AgentDraft)
 	longest := agent.Draft{
-		Name: strings.Repeat("n", agent.MaxName), Description: strings.Repeat("d", agent.MaxDescription),
-		Instructions: strings.Repeat("i", agent.MaxInstructions),
+		Name: strings.Repeat("n", agent.MaxNameBytes), Description: strings.Repeat("d", agent.MaxDescriptionBytes),
+		Instructions: strings.Repeat("i", agent.MaxInstructionsBytes),
 	}
 	require.Equal(t, &longest, ParseBuilderAnswer(builderResult(t, longest)).AgentDraft)
 }

@@ -15,7 +15,7 @@ func TestTruncatedResultIsPrefix(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		unit := rapid.StringN(1, 8, 20).Draw(t, "unit")
 		text := ""
-		for len(text) < Excerpt+100 {
+		for len(text) < ExcerptBytes+100 {
 			text += unit
 			unit += unit
 		}
@@ -24,7 +24,7 @@ func TestTruncatedResultIsPrefix(t *testing.T) {
 		short := r.Truncate(complete)
 		require.Equal(t, text[:len(short.Text)], short.Text)
 		require.True(t, utf8.ValidString(short.Text))
-		require.InDelta(t, Excerpt, len(short.Text), utf8.UTFMax)
+		require.InDelta(t, ExcerptBytes, len(short.Text), utf8.UTFMax)
 		require.Empty(t, short.Output)
 		require.Equal(t, "N", short.AgentDraft.Name)
 		require.Equal(t, &complete, short.Complete)

@@ -138,7 +138,7 @@ type Session struct {
 }
 
 // MaxSession bounds Session.Data, in bytes: a Firestore document holds 1 MiB.
-const MaxSession = 700 << 10
+const MaxSessionBytes = 700 << 10
 
 // Message is one message of a conversation as an agent is given it.
 type Message struct {
@@ -177,17 +177,17 @@ type Result struct {
 
 // MaxResult bounds Text and Output together where they are in a document, in
 // bytes: a Firestore document holds 1 MiB, and a reply is kept in two.
-const MaxResult = 512 << 10
+const MaxResultBytes = 512 << 10
 
 // Beginning is what a document keeps of the Text of a larger result, in bytes.
-const Excerpt = 64 << 10
+const ExcerptBytes = 64 << 10
 
 // Large reports whether the result has to go to blob storage.
-func (r *Result) Large() bool { return len(r.Text)+len(r.Output) > MaxResult }
+func (r *Result) Large() bool { return len(r.Text)+len(r.Output) > MaxResultBytes }
 
 // Shortened is the result as a document keeps it once all of it is in blob storage.
 func (r *Result) Truncate(complete Content) *Result {
-	end := min(len(r.Text), Excerpt)
+	end := min(len(r.Text), ExcerptBytes)
 	for end < len(r.Text) && !utf8.RuneStart(r.Text[end]) {
 		end--
 	}

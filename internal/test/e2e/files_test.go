@@ -138,7 +138,7 @@ func TestLargeResult(t *testing.T) {
 	e := a.awaitExecution(a.runAgent(agent.Id, "go").ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status, e.Error.Message)
 	require.True(t, e.Result.Truncated)
-	require.Len(t, e.Result.Text, execution.Excerpt)
+	require.Len(t, e.Result.Text, execution.ExcerptBytes)
 	require.Nil(t, e.Result.Output)
 
 	got := a.do(http.MethodGet, e.Result.Url, "", nil)
