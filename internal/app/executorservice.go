@@ -70,7 +70,7 @@ func RunExecutor(ctx context.Context, c Executor, log *zap.Logger) (err error) {
 	}, conn.store, log.Named("courier"))
 	x := executor.New(executor.Config{
 		Name: c.Name, Slots: c.Slots, Reserved: c.ReservedSlots, Grace: c.ShutdownGracePeriod,
-		Lease: executor.DefaultLease, Heartbeat: executor.DefaultHeartbeat,
+		Lease: execution.DefaultLease, Heartbeat: execution.DefaultHeartbeat,
 		Artifacts: conn.blobs, ReceiptKey: receiptKey, Tracer: tracer,
 	}, quotaStore, conn.queue, driver, registry, func(e execution.Execution) {
 		batchDispatcher.OnExecutionFinished(e)

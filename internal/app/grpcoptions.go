@@ -8,7 +8,7 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/keepalive"
 
-	"github.com/airlock-run/airlock/internal/executor"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
 // reconnecting makes a client look often whether a service that went away is
@@ -33,6 +33,6 @@ func withFastReconnect(opts []option.ClientOption) []option.ClientOption {
 // (googleapis/java-bigtable#528).
 func withDeadConnectionDetection(opts []option.ClientOption) []option.ClientOption {
 	return append(opts, option.WithGRPCDialOption(grpc.WithKeepaliveParams(keepalive.ClientParameters{
-		Time: 30 * time.Second, Timeout: executor.DefaultHeartbeat,
+		Time: 30 * time.Second, Timeout: execution.DefaultHeartbeat,
 	})))
 }

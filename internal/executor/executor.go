@@ -69,13 +69,6 @@ type Config struct {
 	Tracer     oteltrace.Tracer // makes the spans of attempts; nil: they have none
 }
 
-// Defaults of the lease: an executor that was killed gives its executions free
-// after 15 s, and one lost heartbeat does not.
-const (
-	DefaultLease     = 15 * time.Second
-	DefaultHeartbeat = 5 * time.Second
-)
-
 // errShutdown ends the jobs that are still running when the grace is over.
 var errShutdown = errors.New("the executor shuts down")
 

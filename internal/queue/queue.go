@@ -51,6 +51,7 @@ type Queue struct {
 	signals     *pubsub.Publisher
 	deadLetters *pubsub.Publisher
 	ackBundlers map[string]*bundler.Bundler // by subscription
+	closeClient func() error                // of a client that Dial made; nil: the client is the caller's
 }
 
 // New returns a queue over the client, which stays the caller's to close.
@@ -75,7 +76,7 @@ func newPublisher(client *pubsub.Client, topic string) *pubsub.Publisher {
 	return p
 }
 
-// Close sends what is still buffered.
+// Close sends what is still buffered, then closes the connection if Dial made it.
 func (q *Queue) Close() {
 	for _, p := range q.lanes {
 		p.Stop()
@@ -84,6 +85,9 @@ func (q *Queue) Close() {
 	q.deadLetters.Stop()
 	for _, b := range q.ackBundlers {
 		b.Flush()
+	}
+	if q.closeClient != nil {
+		_ = q.closeClient() // gRPC only reports that the connection is closed already
 	}
 }
 

@@ -101,7 +101,7 @@ func (p *benchEnv) runInBackground(run func(context.Context) error) (stop func()
 // execute runs an executor around the sandbox.
 func (p *benchEnv) startExecutor(sb executor.Sandbox, slots int, runtimes *agentruntime.Registry) (stop func()) {
 	x := executor.New(executor.Config{
-		Name: "bench", Slots: slots, Lease: executor.DefaultLease, Heartbeat: executor.DefaultHeartbeat,
+		Name: "bench", Slots: slots, Lease: execution.DefaultLease, Heartbeat: execution.DefaultHeartbeat,
 		Grace: time.Second, Artifacts: p.artifacts,
 	}, p.store, p.queue, sb, runtimes, func(execution.Execution) { p.finished.Add(1) }, zap.NewNop())
 	return p.runInBackground(x.Run)
