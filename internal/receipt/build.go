@@ -12,10 +12,10 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// stopped is the end of a job that was ended from outside: there is no outcome.
+// endStopped is the EndReason of a job that the executor stopped, which has no outcome.
 const endStopped = "stopped"
 
-// New arranges the facts.
+// New builds the receipt of one attempt.
 func New(f Facts) Receipt {
 	e := f.Execution
 	r := Receipt{
@@ -38,7 +38,7 @@ func New(f Facts) Receipt {
 	return r
 }
 
-// digest tells the parts apart by a NUL, which neither of them holds.
+// digest returns the SHA-256 of the parts in hex, with a NUL between them. No part contains a NUL.
 func digest(parts ...string) string {
 	h := sha256.New()
 	for i, part := range parts {
@@ -69,10 +69,10 @@ func newSandbox(job sandbox.Job, o sandbox.Outcome) *Sandbox {
 			Memory: limits.Memory, CPUs: limits.CPUs, PIDs: limits.PIDs, Output: limits.Output,
 			Timeout: job.Timeout.Milliseconds(),
 		},
-		End: endStopped, PeakMemory: o.PeakMemory, CPU: o.CPUTime.Milliseconds(), Wall: o.Wall.Milliseconds(),
+		EndReason: endStopped, PeakMemory: o.PeakMemory, CPU: o.CPUTime.Milliseconds(), Wall: o.Wall.Milliseconds(),
 	}
 	if o.EndReason != "" {
-		s.End, s.ExitCode = string(o.EndReason), &o.ExitCode
+		s.EndReason, s.ExitCode = string(o.EndReason), &o.ExitCode
 	}
 	return s
 }

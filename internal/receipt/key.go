@@ -11,14 +11,13 @@ import (
 	"fmt"
 )
 
-// ErrKey says that a text holds no key that receipts are signed with.
+// ErrInvalidKey says that a text is not a key for receipts.
 var ErrInvalidKey = errors.New("not an ed25519 key in PEM")
 
 // Key signs receipts.
 type Key struct{ private ed25519.PrivateKey }
 
-// ParseKey reads a private key (PKCS #8, PEM), as
-// `openssl genpkey -algorithm ed25519` writes it.
+// ParseKey reads a private key (PKCS #8, PEM), as `openssl genpkey -algorithm ed25519` writes it.
 func ParseKey(text []byte) (*Key, error) {
 	block, _ := pem.Decode(text)
 	if block == nil {
@@ -30,13 +29,12 @@ func ParseKey(text []byte) (*Key, error) {
 	}
 	private, ok := parsed.(ed25519.PrivateKey)
 	if !ok {
-		return nil, fmt.Errorf("%w: it is of another kind", ErrInvalidKey)
+		return nil, fmt.Errorf("%w: it has another algorithm", ErrInvalidKey)
 	}
 	return &Key{private}, nil
 }
 
-// ParsePublicKey reads a public key (PKIX, PEM), as
-// `openssl pkey -pubout` writes it.
+// ParsePublicKey reads a public key (PKIX, PEM), as `openssl pkey -pubout` writes it.
 func ParsePublicKey(text []byte) (ed25519.PublicKey, error) {
 	block, _ := pem.Decode(text)
 	if block == nil {
@@ -48,27 +46,27 @@ func ParsePublicKey(text []byte) (ed25519.PublicKey, error) {
 	}
 	public, ok := parsed.(ed25519.PublicKey)
 	if !ok {
-		return nil, fmt.Errorf("%w: it is of another kind", ErrInvalidKey)
+		return nil, fmt.Errorf("%w: it has another algorithm", ErrInvalidKey)
 	}
 	return public, nil
 }
 
-// ID names the key in receipts.
+// ID returns the key's ID in receipts.
 func (k *Key) ID() string { return keyID(k.public()) }
 
 func (k *Key) public() ed25519.PublicKey {
 	return ed25519.PublicKey(k.private[ed25519.PrivateKeySize-ed25519.PublicKeySize:])
 }
 
-const keyIDSize = 16 // bytes of a digest
+const keyIDSize = 16 // bytes
 
-// keyID is the beginning of the SHA-256 of the key's 32 bytes, in hex.
+// keyID returns the first keyIDSize bytes of the SHA-256 of the key's 32 bytes, in hex.
 func keyID(public ed25519.PublicKey) string {
 	sum := sha256.Sum256(public)
 	return hex.EncodeToString(sum[:keyIDSize])
 }
 
-// base64url leaves no bits that could be changed without changing the bytes.
+// base64url is strict, so that unused bits of the text cannot change without changing the decoded bytes.
 var base64url = base64.RawURLEncoding.Strict()
 
 func encodeBase64(data []byte) string { return base64url.EncodeToString(data) }

@@ -8,24 +8,23 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Signature is by the operator's key over the receipt in canonical form, with
-// all of the signature but its Value in it.
+// Signature is made with the operator's key. It covers the canonical receipt, including the signature's fields except
+// Value.
 type Signature struct {
 	Algorithm string `json:"algorithm"` // "ed25519"
 	KeyID     string `json:"keyId"`
-	PublicKey string `json:"publicKey"` // base64url without padding; whose it is, only the operator can say
+	PublicKey string `json:"publicKey"` // base64url without padding; the receipt does not prove whose key it is
 	Value     string `json:"value,omitempty"`
 }
 
 const algorithm = "ed25519"
 
-// purpose is signed before the receipt, so that a signature over something else
-// by the same key is never one over a receipt.
-const signaturePrefix = "airlock receipt 1\n"
+// signaturePrefix is signed in front of the receipt, so that a signature by the same key over other data, or over a
+// receipt of another version, does not verify.
+func signaturePrefix(version int) string { return fmt.Sprintf("airlock receipt %d\n", version) }
 
-// Write gives the receipt in canonical JSON (RFC 8785), signed unless key is
-// nil. It has at most MaxSize bytes: what would not fit are the Engine's words
-// about the settings, which are then left out.
+// Marshal returns the receipt in canonical JSON (RFC 8785), signed unless key is nil. It has at most MaxSize bytes: if
+// it were larger, Marshal omits the settings that the Engine reported.
 func Marshal(r Receipt, key *Key) (string, error) {
 	encoded, err := marshalSigned(r, key)
 	if err == nil && len(encoded) > MaxSize && r.Sandbox != nil {
@@ -35,7 +34,7 @@ func Marshal(r Receipt, key *Key) (string, error) {
 		encoded, err = marshalSigned(r, key)
 	}
 	if err == nil && len(encoded) > MaxSize {
-		err = fmt.Errorf("receipt of %d bytes", len(encoded))
+		err = fmt.Errorf("the receipt has %d bytes, more than %d", len(encoded), MaxSize)
 	}
 	return string(encoded), err
 }
@@ -49,19 +48,19 @@ func marshalSigned(r Receipt, key *Key) (jsontext.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.Signature.Value = encodeBase64(ed25519.Sign(key.private, append([]byte(signaturePrefix), signed...)))
+	r.Signature.Value = encodeBase64(ed25519.Sign(key.private, append([]byte(signaturePrefix(r.Version)), signed...)))
 	return canonicalJSON(r)
 }
 
 func canonicalJSON(v any) (jsontext.Value, error) {
-	// A name that the Engine or an operator chose may be no UTF-8.
+	// A name that the Engine or an operator chose may be invalid UTF-8.
 	data, err := json.Marshal(v, jsontext.AllowInvalidUTF8(true))
 	if err != nil {
-		return nil, fmt.Errorf("write receipt: %w", err)
+		return nil, fmt.Errorf("marshal receipt: %w", err)
 	}
 	value := jsontext.Value(data)
 	if err := value.Canonicalize(); err != nil {
-		return nil, fmt.Errorf("write receipt: %w", err)
+		return nil, fmt.Errorf("marshal receipt: %w", err)
 	}
 	return value, nil
 }

@@ -1,7 +1,7 @@
-// Package receipt writes down how one job was kept apart from everything else,
-// so that its owner can hold it against what was promised, and signs it where
-// the operator has a key. It only arranges facts: those of the sandbox are the
-// Engine's and init's, those of the egress the gateway's, and none the agent's.
+// Package receipt records how one job was isolated, so that its tenant can compare the record with what was promised.
+// New takes the facts of one attempt, Marshal writes them as canonical JSON and signs them if the operator has a key,
+// and Verify checks a receipt of this version or of an older one. The package measures nothing itself: the facts about
+// the sandbox come from the Engine and from init, those about the egress from the gateway, and none from the agent.
 package receipt
 
 import (
@@ -12,17 +12,17 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// Version of the form below. A reader of another one has to say so.
-const Version = 1
+// Version is the version of the format that Marshal writes. Verify also reads the versions before it.
+const Version = 2
 
 // MaxSize bounds a receipt, in bytes.
 const MaxSize = 16 << 10
 
-// Receipt is of the attempt that ended an execution.
+// Receipt describes the attempt that finished an execution.
 type Receipt struct {
 	Version   int              `json:"version"`
 	Execution string           `json:"execution"`
-	Tenant    string           `json:"owner"`
+	Tenant    string           `json:"tenant"`
 	Attempt   int              `json:"attempt"`
 	Executor  string           `json:"executor"`
 	Status    execution.Status `json:"status"`
@@ -30,36 +30,36 @@ type Receipt struct {
 	Runtime   string           `json:"runtime"`
 	Model     string           `json:"model,omitempty"`
 
-	// What the job was given and what it gave, to tell whose receipt this is:
-	// SHA-256 in hex, of the input, and of the result's text and output.
+	// InputSHA256 and ResultSHA256 tie the receipt to the job: SHA-256 in hex, of the input, and of the result's text
+	// and output with a NUL between them.
 	InputSHA256  string `json:"inputSha256"`
 	ResultSHA256 string `json:"resultSha256,omitempty"`
-	// FilesSHA256 is of the list of files that were kept, as sha256sum writes it
-	// from within the output folder: a line "hash  path" for each, in their order.
+	// FilesSHA256 is the SHA-256 of the list of stored output files, in the form that sha256sum prints inside the output
+	// folder: one line "hash  path" per file, ordered as in the execution.
 	FilesSHA256 string `json:"filesSha256,omitempty"`
 
-	Sandbox  *Sandbox `json:"sandbox,omitempty"` // absent: no container was needed
+	Sandbox  *Sandbox `json:"sandbox,omitempty"` // absent if no container was needed
 	Egress   Egress   `json:"egress"`
 	Timeline Timeline `json:"timeline"`
 
 	Signature *Signature `json:"signature,omitempty"`
 }
 
-// Sandbox is the container and what the job did in it.
+// Sandbox describes the container and what the job did in it.
 type Sandbox struct {
 	Container string            `json:"container"`
-	Warm      bool              `json:"warm"`               // started before the job came
-	Settings  *sandbox.Settings `json:"settings,omitempty"` // as the Engine reported them; absent only where they would not fit
+	Warm      bool              `json:"warm"`               // the container comes from the warm pool
+	Settings  *sandbox.Settings `json:"settings,omitempty"` // as the Engine reported them; absent only if they exceed MaxSize
 	Limits    Limits            `json:"limits"`
 
-	End        string `json:"end"`                // how the agent's run ended: a sandbox.Ended, or "stopped" from outside
-	ExitCode   *int   `json:"exitCode,omitempty"` // absent: it had none
+	EndReason  string `json:"endReason"`          // a sandbox.EndReason, or "stopped" if the executor stopped the job
+	ExitCode   *int   `json:"exitCode,omitempty"` // absent if the job was stopped
 	PeakMemory int64  `json:"peakMemoryBytes"`
 	CPU        int64  `json:"cpuMs"`
 	Wall       int64  `json:"wallMs"`
 }
 
-// Limits are what the job was held to.
+// Limits are the limits that the sandbox enforced on the job.
 type Limits struct {
 	Memory  int64   `json:"memoryBytes"`
 	CPUs    float64 `json:"cpus"`
@@ -68,40 +68,39 @@ type Limits struct {
 	Timeout int64   `json:"timeoutMs"`
 }
 
-// Egress is what went through the gateway; all zero where there was no way out.
+// Egress counts what went through the gateway. All fields are zero if the runtime has no egress.
 type Egress struct {
-	Calls         int64   `json:"calls"`  // requests that were sent to the model
-	Denied        int64   `json:"denied"` // requests that were not
+	Calls         int64   `json:"calls"`  // requests that the gateway sent to the model
+	Denied        int64   `json:"denied"` // requests that the gateway denied
 	BytesSent     int64   `json:"bytesSent"`
-	BytesReceived int64   `json:"bytesBack"`
+	BytesReceived int64   `json:"bytesReceived"`
 	InputTokens   int64   `json:"inputTokens"`
 	OutputTokens  int64   `json:"outputTokens"`
 	CostUSD       float64 `json:"costUsd"`
 }
 
-// Timeline is the way of the execution. The two times are the database's. The
-// rest are milliseconds since the claim by the executor's monotonic clock, so
-// that no two machines' clocks are compared; absent is what did not happen, or
-// not before the receipt was written.
+// Timeline says when the execution reached each stage. The two times are the database's. The other fields are
+// milliseconds since the claim by the executor's monotonic clock, so that no two machines' clocks are compared. A field
+// is absent if the stage was not reached before the receipt was written.
 type Timeline struct {
 	Queued       time.Time `json:"queued"`
 	Claimed      time.Time `json:"claimed"`
-	Dispatched   *int64    `json:"dispatchedMs,omitempty"` // the container was given the job
+	Dispatched   *int64    `json:"dispatchedMs,omitempty"` // the executor sent the job to the container
 	AgentStarted *int64    `json:"agentStartedMs,omitempty"`
 	FirstOutput  *int64    `json:"firstOutputMs,omitempty"`
 	Result       *int64    `json:"resultMs,omitempty"`
-	Removed      *int64    `json:"removedMs,omitempty"` // the container was seen to be gone
+	Removed      *int64    `json:"removedMs,omitempty"` // the Engine confirmed the removal of the container
 }
 
-// Facts are what a receipt is made of.
+// Facts are the facts about one attempt that New turns into a receipt.
 type Facts struct {
-	Execution *execution.Execution // as it was claimed
+	Execution *execution.Execution // as claimed
 	Ending    execution.Ending
-	Result    *execution.Result // all of the ending's, where it has one
+	Result    *execution.Result // the complete result, of which Ending may hold only the beginning; nil without a result
 	Executor  string
-	Model     string    // that the job was to use
-	Claimed   time.Time // by this machine's clock, when the claim was answered
+	Model     string    // the model that the job was told to use
+	Claimed   time.Time // when the claim returned, by the executor's clock
 	Job       sandbox.Job
-	Outcome   sandbox.Outcome // beside an error, only its Record counts
+	Outcome   sandbox.Outcome // only Record is set if the sandbox returned an error
 	Egress    gateway.Summary
 }

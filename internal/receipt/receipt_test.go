@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +27,7 @@ import (
 var (
 	queued  = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	claimed = queued.Add(time.Second)
-	local   = time.Now() // another clock, with a monotonic reading
+	local   = time.Now() // the executor's clock, with a monotonic reading
 )
 
 func testFacts() receipt.Facts {
@@ -52,7 +53,7 @@ func testFacts() receipt.Facts {
 	}
 }
 
-// key makes a private key and both of its texts.
+// newKey makes a key, and returns the PEM texts of its private and public parts.
 func newKey(t require.TestingT) (k *receipt.Key, private, public []byte) {
 	_, secret, err := ed25519.GenerateKey(rand.Reader)
 	require.NoError(t, err)
@@ -76,28 +77,30 @@ func mustMarshal(t require.TestingT, f receipt.Facts, k *receipt.Key) []byte {
 func TestNew(t *testing.T) {
 	var got map[string]any
 	require.NoError(t, json.Unmarshal(mustMarshal(t, testFacts(), nil), &got))
+	require.EqualValues(t, 2, got["version"])
 	require.Equal(t, "exe_1", got["execution"])
+	require.Equal(t, "ada", got["tenant"])
 	require.Equal(t, "succeeded", got["status"])
 	require.Equal(t, "claude-haiku-4-5", got["model"])
 	require.NotContains(t, got, "code")
 	require.NotContains(t, got, "signature")
 	box := got["sandbox"].(map[string]any)
-	require.Equal(t, "exited", box["end"])
+	require.Equal(t, "exited", box["endReason"])
 	require.EqualValues(t, 0, box["exitCode"])
 	require.EqualValues(t, 1<<20, box["peakMemoryBytes"])
 	require.EqualValues(t, 70, box["cpuMs"])
 	require.EqualValues(t, 60_000, box["limits"].(map[string]any)["timeoutMs"])
 	require.Equal(t, "none", box["settings"].(map[string]any)["network"])
 	require.Equal(t, map[string]any{
-		"calls": 2., "denied": 1., "bytesSent": 100., "bytesBack": 200., "inputTokens": 15., "outputTokens": 7., "costUsd": 0.0125,
+		"calls": 2., "denied": 1., "bytesSent": 100., "bytesReceived": 200., "inputTokens": 15., "outputTokens": 7., "costUsd": 0.0125,
 	}, got["egress"])
 	require.Equal(t, map[string]any{
 		"queued": "2026-05-01T12:00:00Z", "claimed": "2026-05-01T12:00:01Z", "dispatchedMs": 5., "resultMs": 95.,
-	}, got["timeline"], "what did not happen is absent")
+	}, got["timeline"], "stages that were not reached are absent")
 }
 
-// The hashes are what a client can make itself: of the whole result, though
-// the document keeps its beginning, and of the files as sha256sum lists them.
+// A client can compute the hashes itself: of the complete result, even if the execution document holds only its
+// beginning, and of the files as sha256sum lists them.
 func TestResultHashes(t *testing.T) {
 	f := testFacts()
 	f.Result = &execution.Result{Text: "all of it", Output: `{"a":1}`}
@@ -113,14 +116,13 @@ func TestResultHashes(t *testing.T) {
 
 func hash(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
 
-// Where a job was stopped there is no outcome, and where no container was
-// needed there is none to speak of.
+// A stopped job has no outcome. A job that needed no container has no sandbox in its receipt.
 func TestNewWithoutOutcome(t *testing.T) {
 	f := testFacts()
 	f.Ending = execution.NewCanceledFailure().Ending(execution.Usage{})
 	f.Outcome = sandbox.Outcome{Record: f.Outcome.Record}
 	r := receipt.New(f)
-	require.Equal(t, "stopped", r.Sandbox.End)
+	require.Equal(t, "stopped", r.Sandbox.EndReason)
 	require.Nil(t, r.Sandbox.ExitCode)
 	require.Equal(t, execution.CodeCanceled, r.Code)
 	require.Empty(t, r.ResultSHA256)
@@ -131,9 +133,9 @@ func TestNewWithoutOutcome(t *testing.T) {
 
 func TestMarshalIsCanonical(t *testing.T) {
 	text := string(mustMarshal(t, testFacts(), nil))
-	require.True(t, strings.HasPrefix(text, `{"attempt":2,"egress":{"bytesBack":200,"bytesSent":100,`), text)
+	require.True(t, strings.HasPrefix(text, `{"attempt":2,"egress":{"bytesReceived":200,"bytesSent":100,`), text)
 	require.NotContains(t, text, " ")
-	require.Equal(t, text, string(mustMarshal(t, testFacts(), nil)), "the same facts, the same bytes")
+	require.Equal(t, text, string(mustMarshal(t, testFacts(), nil)), "the same facts give the same bytes")
 }
 
 func TestMarshalIsBounded(t *testing.T) {
@@ -162,29 +164,31 @@ func TestVerify(t *testing.T) {
 	require.NoError(t, err)
 	var indented bytes.Buffer
 	require.NoError(t, json.Indent(&indented, text, "", "  "))
-	swapped := bytes.Replace(text, []byte(`"attempt":2,"egress"`), []byte(`"Attempt":3,"attempt":2,"egress"`), 1)
+	extended := bytes.Replace(text, []byte(`"attempt":2,"egress"`), []byte(`"Attempt":3,"attempt":2,"egress"`), 1)
 
 	for name, c := range map[string]struct {
 		data []byte
 		key  ed25519.PublicKey
 		want error
 	}{
-		"with the operator's key":  {text, mine, nil},
-		"with the key it names":    {text, nil, nil},
-		"set out for people":       {indented.Bytes(), mine, nil},
-		"with another's key":       {text, theirs, receipt.ErrKeyMismatch},
+		"the operator's key":       {text, mine, nil},
+		"the key in the receipt":   {text, nil, nil},
+		"indented":                 {indented.Bytes(), mine, nil},
+		"another key":              {text, theirs, receipt.ErrKeyMismatch},
 		"unsigned":                 {mustMarshal(t, testFacts(), nil), nil, receipt.ErrUnsigned},
-		"of another form":          {[]byte(`{"version":2}`), nil, receipt.ErrMalformed},
-		"no receipt":               {[]byte(`[]`), nil, receipt.ErrMalformed},
-		"no JSON":                  {[]byte(`hello`), nil, receipt.ErrMalformed},
-		"a member twice":           {[]byte(`{"version":1,"version":1}`), nil, receipt.ErrMalformed},
+		"an unknown version":       {[]byte(`{"version":3}`), nil, receipt.ErrMalformed},
+		"no version":               {[]byte(`{}`), nil, receipt.ErrMalformed},
+		"version 1, signed as 2":   {bytes.Replace(text, []byte(`"version":2`), []byte(`"version":1`), 1), mine, receipt.ErrInvalidSignature},
+		"not an object":            {[]byte(`[]`), nil, receipt.ErrMalformed},
+		"not JSON":                 {[]byte(`hello`), nil, receipt.ErrMalformed},
+		"a duplicate field":        {[]byte(`{"version":2,"version":2}`), nil, receipt.ErrMalformed},
 		"two receipts":             {append(bytes.Clone(text), text...), nil, receipt.ErrMalformed},
-		"in another order":         {[]byte(`{"version":1,"attempt":1}`), nil, receipt.ErrMalformed},
-		"a member more":            {swapped, nil, receipt.ErrInvalidSignature},
-		"a number written longer":  {bytes.Replace(text, []byte(`"attempt":2`), []byte(`"attempt":2.0`), 1), nil, receipt.ErrMalformed},
-		"signed by whom it says":   {swapSigner(t, text), nil, receipt.ErrInvalidSignature},
+		"another order of fields":  {[]byte(`{"version":2,"attempt":1}`), nil, receipt.ErrMalformed},
+		"an additional field":      {extended, nil, receipt.ErrInvalidSignature},
+		"a number with a fraction": {bytes.Replace(text, []byte(`"attempt":2`), []byte(`"attempt":2.0`), 1), nil, receipt.ErrMalformed},
+		"another signer":           {swapSigner(t, text), nil, receipt.ErrInvalidSignature},
 		"too large":                {bytes.Repeat([]byte(" "), 1<<20), nil, receipt.ErrMalformed},
-		"another's signature name": {bytes.Replace(text, []byte(`"algorithm":"ed25519"`), []byte(`"algorithm":"none"`), 1), nil, receipt.ErrInvalidSignature},
+		"an unknown algorithm":     {bytes.Replace(text, []byte(`"algorithm":"ed25519"`), []byte(`"algorithm":"none"`), 1), nil, receipt.ErrInvalidSignature},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := receipt.Verify(c.data, c.key)
@@ -199,7 +203,7 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// resigned has the signature of one receipt with the key of another signer.
+// swapSigner replaces the public key of a signed receipt with another one, and leaves the signature.
 func swapSigner(t *testing.T, text []byte) []byte {
 	t.Helper()
 	other, _, _ := newKey(t)
@@ -214,7 +218,7 @@ func swapSigner(t *testing.T, text []byte) []byte {
 	return text
 }
 
-// Whatever byte of a receipt is another or is missing, it does not verify.
+// A receipt with any changed or missing byte does not verify.
 func TestVerifyDetectsChangedByte(t *testing.T) {
 	k, _, public := newKey(t)
 	operators, err := receipt.ParsePublicKey(public)
@@ -235,10 +239,14 @@ func TestVerifyDetectsChangedByte(t *testing.T) {
 	})
 }
 
-// The same for every byte there is, and a few values of each.
+// Replaces every byte with a few other values.
 func TestVerifyDetectsAnyChangedByte(t *testing.T) {
 	k, _, _ := newKey(t)
-	text := mustMarshal(t, testFacts(), k)
+	requireAnyChangeFails(t, mustMarshal(t, testFacts(), k))
+}
+
+func requireAnyChangeFails(t *testing.T, text []byte) {
+	t.Helper()
 	for at := range text {
 		for _, other := range []byte{text[at] ^ 1, text[at] ^ 0x20, '0', ' ', '"'} {
 			if other == text[at] {
@@ -252,6 +260,30 @@ func TestVerifyDetectsAnyChangedByte(t *testing.T) {
 	}
 }
 
+// testdata/v1.json is a receipt that Airlock wrote when the version was 1, of a job with egress and output files.
+func TestVerifyVersion1(t *testing.T) {
+	text, err := os.ReadFile("testdata/v1.json")
+	require.NoError(t, err)
+	public, err := os.ReadFile("testdata/v1.pub")
+	require.NoError(t, err)
+	key, err := receipt.ParsePublicKey(public)
+	require.NoError(t, err)
+
+	got, err := receipt.Verify(text, key)
+	require.NoError(t, err)
+	require.Equal(t, 1, got.Version)
+	require.Equal(t, "exe_vx3ryjy0gygf9qnxbsdf2wsf", got.Execution)
+	require.Equal(t, "local", got.Tenant)
+	require.Equal(t, string(sandbox.Exited), got.Sandbox.EndReason)
+	require.EqualValues(t, 1784, got.Egress.BytesReceived)
+	require.EqualValues(t, 107826, got.Egress.BytesSent)
+
+	requireAnyChangeFails(t, text)
+	asVersion2 := bytes.Replace(text, []byte(`"version":1`), []byte(`"version":2`), 1)
+	_, err = receipt.Verify(asVersion2, key)
+	require.ErrorIs(t, err, receipt.ErrInvalidSignature)
+}
+
 func TestParseKeyErrors(t *testing.T) {
 	_, private, public := newKey(t)
 	other, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -263,11 +295,11 @@ func TestParseKeyErrors(t *testing.T) {
 	require.NoError(t, err)
 	rsaPublic := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 
-	for name, text := range map[string][]byte{"nothing": nil, "words": []byte("hello"), "a public key": public, "RSA": rsaPrivate} {
+	for name, text := range map[string][]byte{"empty": nil, "not PEM": []byte("hello"), "a public key": public, "RSA": rsaPrivate} {
 		_, err := receipt.ParseKey(text)
 		require.ErrorIs(t, err, receipt.ErrInvalidKey, name)
 	}
-	for name, text := range map[string][]byte{"nothing": nil, "words": []byte("hello"), "a private key": private, "RSA": rsaPublic} {
+	for name, text := range map[string][]byte{"empty": nil, "not PEM": []byte("hello"), "a private key": private, "RSA": rsaPublic} {
 		_, err := receipt.ParsePublicKey(text)
 		require.ErrorIs(t, err, receipt.ErrInvalidKey, name)
 	}

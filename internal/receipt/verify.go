@@ -10,23 +10,23 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Why a receipt does not verify.
+// Errors of Verify.
 var (
 	ErrMalformed        = errors.New("not a receipt")
 	ErrUnsigned         = errors.New("the receipt is not signed")
 	ErrKeyMismatch      = errors.New("the receipt is signed with another key")
-	ErrInvalidSignature = errors.New("the receipt is not what was signed")
+	ErrInvalidSignature = errors.New("the signature does not match the receipt")
 )
 
-// Verify checks a receipt as Write gave it; white space between its parts may
-// have been added. Without a key it goes by the one that the receipt names: that
-// shows that the receipt was not changed, and not who signed it.
+// Verify checks the signature of a receipt that Marshal wrote, of any version so far, and returns its content. White
+// space may have been added between the tokens. If key is nil, Verify uses the public key in the receipt: that proves
+// that the receipt was not changed, but not who signed it.
 func Verify(data []byte, key ed25519.PublicKey) (Receipt, error) {
 	value := jsontext.Value(bytes.Clone(data))
 	if len(data) > 2*MaxSize {
 		return Receipt{}, fmt.Errorf("%w: it has %d bytes", ErrMalformed, len(data))
 	}
-	// One way to write it, or a change in its letters alone would go unnoticed.
+	// The signature covers the canonical form, so a change that canonicalizing undoes must be found here.
 	if err := value.Compact(); err != nil {
 		return Receipt{}, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
@@ -34,43 +34,78 @@ func Verify(data []byte, key ed25519.PublicKey) (Receipt, error) {
 	if err := canonical.Canonicalize(); err != nil || !bytes.Equal(canonical, value) {
 		return Receipt{}, fmt.Errorf("%w: it is not in canonical form", ErrMalformed)
 	}
+	r, err := unmarshal(value)
+	if err != nil {
+		return Receipt{}, err
+	}
+	if r.Signature == nil {
+		return r, ErrUnsigned
+	}
+	return r, r.Signature.verify(value, signaturePrefix(r.Version), key)
+}
+
+// unmarshal decodes a receipt of any version.
+func unmarshal(value jsontext.Value) (Receipt, error) {
 	var r Receipt
 	if err := json.Unmarshal(value, &r); err != nil {
 		return Receipt{}, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	switch {
-	case r.Version != Version:
-		return Receipt{}, fmt.Errorf("%w of version %d", ErrMalformed, Version)
-	case r.Signature == nil:
-		return r, ErrUnsigned
+	switch r.Version {
+	case 1:
+		var old receiptV1
+		if err := json.Unmarshal(value, &old); err != nil {
+			return Receipt{}, fmt.Errorf("%w: %w", ErrMalformed, err)
+		}
+		old.copyRenamedFields(&r)
+	case Version:
+	default:
+		return Receipt{}, fmt.Errorf("%w of version 1 to %d", ErrMalformed, Version)
 	}
-	return r, r.Signature.verify(value, key)
+	return r, nil
 }
 
-func (s Signature) verify(receipt jsontext.Value, key ed25519.PublicKey) error {
+// receiptV1 has the fields of version 1 that version 2 renamed.
+type receiptV1 struct {
+	Tenant  string `json:"owner"`
+	Sandbox struct {
+		EndReason string `json:"end"`
+	} `json:"sandbox"`
+	Egress struct {
+		BytesReceived int64 `json:"bytesBack"`
+	} `json:"egress"`
+}
+
+func (old receiptV1) copyRenamedFields(r *Receipt) {
+	r.Tenant, r.Egress.BytesReceived = old.Tenant, old.Egress.BytesReceived
+	if r.Sandbox != nil {
+		r.Sandbox.EndReason = old.Sandbox.EndReason
+	}
+}
+
+func (s Signature) verify(receipt jsontext.Value, prefix string, key ed25519.PublicKey) error {
 	publicKey, err := base64url.DecodeString(s.PublicKey)
 	if err != nil || len(publicKey) != ed25519.PublicKeySize || s.Algorithm != algorithm || s.KeyID != keyID(publicKey) {
-		return fmt.Errorf("%w: its key cannot be read", ErrInvalidSignature)
+		return fmt.Errorf("%w: the public key in it is malformed", ErrInvalidSignature)
 	}
 	if key != nil && !key.Equal(ed25519.PublicKey(publicKey)) {
 		return ErrKeyMismatch
 	}
 	signature, err := base64url.DecodeString(s.Value)
 	if err != nil {
-		return fmt.Errorf("%w: its signature cannot be read", ErrInvalidSignature)
+		return fmt.Errorf("%w: the signature is malformed", ErrInvalidSignature)
 	}
 	signed, err := signedContent(receipt)
 	if err != nil {
 		return err
 	}
-	if !ed25519.Verify(publicKey, append([]byte(signaturePrefix), signed...), signature) {
+	if !ed25519.Verify(publicKey, append([]byte(prefix), signed...), signature) {
 		return ErrInvalidSignature
 	}
 	return nil
 }
 
-// withoutValue is what was signed. It goes by names and not by Receipt, so that
-// members which only a newer version knows are kept.
+// signedContent returns the receipt without the signature's value, which is what was signed. It does not decode into
+// Receipt, so that fields that Receipt does not have stay in it.
 func signedContent(receipt jsontext.Value) (jsontext.Value, error) {
 	var members, signature map[string]jsontext.Value
 	if err := json.Unmarshal(receipt, &members); err != nil {

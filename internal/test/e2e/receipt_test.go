@@ -70,7 +70,7 @@ func TestReceipt(t *testing.T) {
 	require.NoError(t, json.Unmarshal(e.Receipt, &r))
 	require.Equal(t, e.Id, r.Execution)
 	require.Equal(t, "succeeded", string(r.Status))
-	require.Equal(t, string(sandbox.Exited), r.Sandbox.End)
+	require.Equal(t, string(sandbox.Exited), r.Sandbox.EndReason)
 	require.Zero(t, *r.Sandbox.ExitCode)
 	s := r.Sandbox.Settings
 	require.Equal(t, "none", s.Network)
@@ -90,6 +90,8 @@ func TestReceipt(t *testing.T) {
 	complete := a.do(http.MethodGet, "/executions/"+e.Id, "", nil).body
 	forged := bytes.Replace([]byte(shown), []byte(`"succeeded"`), []byte(`"failed"`), 1)
 	otherKey, _ := withReceiptKey(t)
+	version1, err := os.ReadFile("../../receipt/testdata/v1.json")
+	require.NoError(t, err)
 	for name, tc := range map[string]struct {
 		input []byte
 		args  []string
@@ -99,8 +101,9 @@ func TestReceipt(t *testing.T) {
 		"as it is shown":           {[]byte(shown), []string{"--key", public, "-"}, 0, "verified: " + e.Id},
 		"in the whole execution":   {complete, []string{"--key", public, "-"}, 0, "verified: " + e.Id},
 		"without a key":            {[]byte(shown), []string{"-"}, 0, "not who signed it"},
-		"changed":                  {forged, []string{"--key", public, "-"}, 1, "not what was signed"},
+		"changed":                  {forged, []string{"--key", public, "-"}, 1, "the signature does not match"},
 		"with somebody else's":     {[]byte(shown), []string{"--key", otherKey, "-"}, 1, "another key"},
+		"of version 1":             {version1, []string{"--key", "../../receipt/testdata/v1.pub", "-"}, 0, "verified: exe_vx3ryjy0gygf9qnxbsdf2wsf"},
 		"no receipt":               {[]byte("{}"), []string{"-"}, 1, "not a receipt"},
 		"a file that is not there": {nil, []string{"no/such/file"}, 1, "no such file"},
 		"no argument":              {nil, nil, 2, "usage"},
@@ -135,6 +138,6 @@ func TestReceiptsOfFailedExecutions(t *testing.T) {
 		contract.RunAgent{Input: `{"offline":{"sleep":"60s"}}`, Timeout: "1s"}, &timedOut)
 	e = a.awaitExecution(timedOut.ExecutionId)
 	require.NoError(t, json.Unmarshal(e.Receipt, &r))
-	require.Equal(t, string(sandbox.TimedOut), r.Sandbox.End)
+	require.Equal(t, string(sandbox.TimedOut), r.Sandbox.EndReason)
 	require.EqualValues(t, time.Second.Milliseconds(), r.Sandbox.Limits.Timeout)
 }
