@@ -8,9 +8,12 @@ LDFLAGS      := -s -w -X github.com/airlock-run/airlock/internal/app.Version=$(V
 GOLANGCI     := .bin/golangci-lint-2.15.0
 LISTEN       ?= 127.0.0.1:8000
 SOAK         ?= 10m
-GO_TEST      ?= go test -race -count=1 -timeout 20m
-# Most of what the whole product is tested with waits, for a lease or a restart: more of it at once than there are CPUs.
-E2E          := -parallel 6 ./internal/e2e
+# The Go modules: ./... in one of them leaves out the others.
+MODULES      := . client emulator
+GO_TEST_FLAGS ?= -race -count=1 -timeout 20m
+GO_TEST      := go test $(GO_TEST_FLAGS)
+# Most end-to-end tests wait, for a lease or a restart: more of them run at a time than there are CPUs.
+E2E          := -parallel 6 ./internal/test/e2e
 PAGE_SOURCES := $(shell find web/src web/public web/index.html web/package.json web/package-lock.json web/vite.config.ts -type f 2>/dev/null)
 
 ##@ Use
@@ -20,10 +23,12 @@ run: engine build sandbox-offline $(if $(ANTHROPIC_API_KEY),sandbox-claude) ## S
 	exec bin/airlock dev --listen $(LISTEN)
 
 .PHONY: test
-test: engine test-tools build images internal/emulator/node/node_modules/.installed ## Set up what is missing and run every test
+test: engine test-tools build images emulator/node/node_modules/.installed ## Set up what is missing and run every test
 	cd web && npm run test
-	cd internal/emulator/node && npm test
-	$(GO_TEST) $$(go list ./... | grep -v /internal/e2e$$)
+	cd emulator/node && npm test
+	go -C client test $(GO_TEST_FLAGS) ./...
+	go -C emulator test $(GO_TEST_FLAGS) ./...
+	$(GO_TEST) $$(go list ./... | grep -v /internal/test/e2e$$)
 	$(GO_TEST) $(E2E)
 	scripts/containers-test.sh
 
@@ -43,7 +48,7 @@ page: web/dist/index.html ## The web page, which is embedded into the programs
 web/dist/index.html: web/node_modules/.installed $(PAGE_SOURCES)
 	cd web && npm run build
 
-web/node_modules/.installed internal/emulator/node/node_modules/.installed: %/node_modules/.installed: %/package.json %/package-lock.json
+web/node_modules/.installed emulator/node/node_modules/.installed: %/node_modules/.installed: %/package.json %/package-lock.json
 	cd $* && npm ci --no-audit --no-fund
 	touch $@
 
@@ -58,26 +63,32 @@ containers: engine ## The images of the API and the executor (Dockerfile.api, Do
 
 .PHONY: generate
 generate: web/node_modules/.installed ## What is generated: server types, the page's types
-	go generate ./...
+	for module in $(MODULES); do go -C $$module generate ./...; done
 	cd web && npm run generate
 
 ##@ Check
 
 .PHONY: lint
 lint: $(GOLANGCI) web/node_modules/.installed ## Linters of Go, TypeScript, shell and the OpenAPI document; generated code is up to date
-	$(GOLANGCI) run ./...
+	for module in $(MODULES); do (cd $$module && $(CURDIR)/$(GOLANGCI) run ./...); done
 	cd web && npm run lint
 	scripts/lint-shell.sh
+	scripts/lint-files.sh
+	scripts/lint-deadcode.sh
 	scripts/lint-generated.sh
-	go test -count=1 -run TheDocumentIsValid ./internal/api/contract
+	go test -count=1 -run DocumentIsValid ./internal/api/contract
 
 $(GOLANGCI):
 	GOBIN=$(CURDIR)/.bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 	mv .bin/golangci-lint $@
 
+.PHONY: check
+check: $(GOLANGCI) ## One package, linted and tested: make check PKG=./internal/store
+	scripts/check.sh $(CURDIR)/$(GOLANGCI) $(PKG)
+
 .PHONY: bench
 bench: engine sandbox-offline sandbox-probe ## Benchmarks, each beside what it is measured against
-	go test -run '^$$' -bench . -benchtime 2s -timeout 60m ./...
+	for module in . emulator; do go -C $$module test -run '^$$' -bench . -benchtime 2s -timeout 60m ./...; done
 
 .PHONY: faults
 faults: engine sandbox-offline sandbox-claude ## Of the tests, those in which everything breaks that can
@@ -86,7 +97,7 @@ faults: engine sandbox-offline sandbox-claude ## Of the tests, those in which ev
 .PHONY: soak
 soak: engine sandbox-offline sandbox-probe ## A thousand sandboxes in a row leave nothing behind; then faults at random, for SOAK=10m
 	AIRLOCK_TEST_SOAK_SANDBOXES=1000 go test -count=1 -timeout 60m -run ManyInARow -v ./internal/sandbox/docker
-	SOAK=$(SOAK) go test -count=1 -timeout 0 -run TestSoak -v ./internal/e2e
+	SOAK=$(SOAK) go test -count=1 -timeout 0 -run TestSoak -v ./internal/test/e2e
 
 ##@ Set up
 
@@ -100,7 +111,7 @@ test-tools: ## What the tests use besides: Chromium, and gVisor where it can be 
 
 .PHONY: clean
 clean: ## Remove what was built (not the data in .airlock)
-	rm -rf bin .bin web/node_modules internal/emulator/node/node_modules
+	rm -rf bin .bin web/node_modules emulator/node/node_modules
 	find web/dist -mindepth 1 ! -name .keep -delete
 
 .PHONY: help

@@ -1,0 +1,177 @@
+package docs
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/domain/execution"
+)
+
+const module = "github.com/airlock-run/airlock/"
+
+// edges of a graph: from a node to those that it leads to.
+type edges map[string]map[string]bool
+
+func (e edges) add(from, to string) {
+	if e[from] == nil {
+		e[from] = map[string]bool{}
+	}
+	e[from][to] = true
+}
+
+// reachable reports whether a path of at least one edge leads from one node to the other, not counting the edge skip.
+func (e edges) reachable(from, to, skip string) bool {
+	var visit func(string) bool
+	seen := map[string]bool{}
+	visit = func(at string) bool {
+		for next := range e[at] {
+			if at == from && next == skip || seen[next] {
+				continue
+			}
+			if seen[next] = true; next == to || visit(next) {
+				return true
+			}
+		}
+		return false
+	}
+	return visit(from)
+}
+
+// reduced leaves out each edge beside which a longer path leads to the same node.
+func (e edges) reduced() edges {
+	fewer := edges{}
+	for from, targets := range e {
+		for to := range targets {
+			if !e.reachable(from, to, to) {
+				fewer.add(from, to)
+			}
+		}
+	}
+	return fewer
+}
+
+func (e edges) mermaid(arrow string) []string {
+	var lines []string
+	for _, from := range slices.Sorted(maps.Keys(e)) {
+		for _, to := range slices.Sorted(maps.Keys(e[from])) {
+			lines = append(lines, fmt.Sprintf("    %s %s %s", from, arrow, to))
+		}
+	}
+	return lines
+}
+
+// The diagram of the packages in docs/architecture.md has exactly the imports of the code: each folder below internal is
+// one node, and an import that a longer path implies is left out.
+func TestDiagramOfPackagesMatchesImports(t *testing.T) {
+	list := exec.CommandContext(t.Context(), "go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...")
+	list.Dir = root
+	out, err := list.Output()
+	require.NoError(t, err)
+	imports := edges{}
+	for line := range strings.Lines(string(out)) {
+		words := strings.Fields(line)
+		from := node(words[0])
+		if from == "" || from == "internal/test" {
+			continue
+		}
+		for _, path := range words[1:] {
+			if to := node(path); to != "" && to != from {
+				imports.add(from, to)
+			}
+		}
+	}
+	for from := range imports {
+		require.False(t, imports.reachable(from, from, ""), "the packages of %s import each other in a circle", from)
+	}
+	requireDiagram(t, "flowchart TD", imports.reduced().mermaid("-->"))
+}
+
+// node is the folder that a package belongs to in the diagram; "" for what is not ours.
+func node(path string) string {
+	path, ours := strings.CutPrefix(path, module)
+	if !ours {
+		return ""
+	}
+	parts := strings.Split(path, "/")
+	switch parts[0] {
+	case "internal", "cmd":
+		if parts[1] == "telemetry" { // three that have little to do with each other
+			return strings.Join(parts[:3], "/")
+		}
+		return parts[0] + "/" + parts[1]
+	case "images":
+		return ""
+	default:
+		return parts[0]
+	}
+}
+
+// The diagram of the states has exactly the transitions that execution.Apply makes.
+func TestDiagramOfStatesMatchesTransitions(t *testing.T) {
+	transitions := edges{"[*]": {"queued": true}}
+	now := time.Unix(1e9, 0)
+	for _, before := range states(now) {
+		for _, event := range events() {
+			for _, at := range []time.Time{now, before.StartDeadline(), now.Add(time.Hour)} {
+				after := before
+				if err := after.Apply(event, at); err != nil || after.Status == before.Status {
+					continue
+				}
+				transitions.add(string(before.Status), fmt.Sprintf("%s: %s", after.Status, strings.TrimPrefix(fmt.Sprintf("%T", event), "execution.")))
+			}
+		}
+	}
+	for _, s := range []execution.Status{execution.Succeeded, execution.Failed, execution.TimedOut, execution.Canceled} {
+		transitions.add(string(s), "[*]")
+	}
+	requireDiagram(t, "stateDiagram-v2", transitions.mermaid("-->"))
+}
+
+// states are executions before an event: queued and running, with and without attempts left, asked to be cancelled or not.
+func states(now time.Time) (list []execution.Execution) {
+	for _, failed := range []int{0, execution.DefaultMaxAttempts - 1} {
+		for _, cancel := range []bool{false, true} {
+			queued := execution.New("ada", execution.KindRun, execution.Task{}, execution.Limits{}, now)
+			queued.FailedAttempts = failed
+			running := queued
+			if err := running.Apply(execution.Claimed{Executor: "x", Lease: time.Minute}, now); err != nil {
+				panic(err)
+			}
+			running.CancelRequested = cancel
+			list = append(list, queued, running)
+		}
+	}
+	return list
+}
+
+func events() []execution.Event {
+	list := []execution.Event{
+		execution.Claimed{Executor: "y", Lease: time.Minute}, execution.Throttled{}, execution.Released{}, execution.Renewed{Attempt: 1, Lease: time.Minute},
+		execution.AttemptFailed{Attempt: 1}, execution.HandedBack{Attempt: 1}, execution.Expired{}, execution.CancelRequested{}, execution.DeadLettered{},
+		execution.Finished{Attempt: 1, Ending: execution.Ending{Status: execution.Succeeded, Result: &execution.Result{}}},
+	}
+	for _, code := range []execution.Code{execution.CodeAgentError, execution.CodeTimedOut, execution.CodeCanceled} {
+		failure := execution.Failure{Code: code}
+		list = append(list, execution.Finished{Attempt: 1, Ending: failure.Ending(execution.Usage{})})
+	}
+	return list
+}
+
+// requireDiagram finds the one mermaid block of docs/architecture.md that begins with kind.
+func requireDiagram(t *testing.T, kind string, want []string) {
+	t.Helper()
+	page, err := os.ReadFile(root + "/docs/architecture.md")
+	require.NoError(t, err)
+	block := regexp.MustCompile("(?s)```mermaid\n" + kind + "\n(.*?)\n```").FindStringSubmatch(string(page))
+	require.NotNil(t, block, "docs/architecture.md has no mermaid block with %s", kind)
+	require.Equal(t, strings.Join(want, "\n"), block[1], "docs/architecture.md shows what the code no longer does; the right side of the comparison is the page")
+}
