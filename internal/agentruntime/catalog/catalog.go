@@ -1,6 +1,6 @@
-// Package catalog reads which runtimes there are: what an operator has to say
-// about a kind of agent, in YAML, and nothing that only code could say.
-// docs/runtimes.md describes every field.
+// Package catalog reads the file in which an operator declares the runtimes. A YAML document comes in, and a validated
+// Catalog or the list of all its errors goes out. The package starts nothing and reads no keys; package agentruntime
+// turns an entry into a Runtime. docs/runtimes.md describes every field.
 package catalog
 
 import (
@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// Catalog is one file of runtimes, checked.
+// Catalog is the content of one file of runtimes. Parse and Load return only validated catalogs.
 type Catalog struct {
 	Runtimes []Runtime `yaml:"runtimes"`
 }
 
-// Names lists the runtimes in their order.
+// Names lists the names of the runtimes in the order of the file.
 func (c Catalog) Names() []string {
 	names := make([]string, len(c.Runtimes))
 	for i, r := range c.Runtimes {
@@ -23,118 +23,118 @@ func (c Catalog) Names() []string {
 	return names
 }
 
-// Runtime is one kind of agent.
+// Runtime declares one kind of agent.
 type Runtime struct {
 	Name     string   `yaml:"name"`
-	Image    string   `yaml:"image"` // has sandbox-init at /sandbox-init
+	Image    string   `yaml:"image"` // must contain sandbox-init at /sandbox-init
 	Contract Contract `yaml:"contract"`
 
-	// Argv is the program and its arguments; the contract may add to them.
-	// ModelPlace in an argument stands for the model.
+	// Argv is the program and its arguments. The contract may append arguments. ModelPlaceholder in an argument is
+	// replaced with the model.
 	Argv     []string          `yaml:"argv"`
 	Env      map[string]string `yaml:"env"`
-	ModelEnv []string          `yaml:"modelEnv"` // variables that are set to the model
+	ModelEnv []string          `yaml:"modelEnv"` // names of variables that are set to the model
 
-	// Instructions is where a command finds the agent's instructions; absolute.
-	// Default: DefaultInstructions.
-	InstructionsPath string `yaml:"instructions"`
+	// InstructionsPath is the absolute path of the file with the agent's instructions, for the command contract.
+	// Default: DefaultInstructionsPath.
+	InstructionsPath string `yaml:"instructionsPath"`
 
-	Output   Output   `yaml:"output"`   // of the command contract
-	MaxTurns int      `yaml:"maxTurns"` // of the stream-json contract: requests to the model in one job
-	Models   []string `yaml:"models"`   // what a task may name, the first by default; none: there is no model
+	Output   Output   `yaml:"output"`   // command contract only; default: Text
+	MaxTurns int      `yaml:"maxTurns"` // stream-json contract only: requests to the model in one job
+	Models   []string `yaml:"models"`   // models that a task may choose, the first is the default; empty: the runtime has no model
 
 	Limits      Limits   `yaml:"limits"`
-	MaxTimeout  Duration `yaml:"maxTimeout"` // over which no task's goes; 0: no such bound
-	IdleTimeout Duration `yaml:"quiet"`      // a job that writes nothing for so long is ended; 0: it may
+	MaxTimeout  Duration `yaml:"maxTimeout"`  // upper bound for the time-out of a task; 0: no bound
+	IdleTimeout Duration `yaml:"idleTimeout"` // a job that writes nothing for this long is stopped; 0: no bound
 
-	Egress *Egress `yaml:"egress"` // nil: no way out of the sandbox
+	Egress *Egress `yaml:"egress"` // nil: the sandbox has no egress
 }
 
-// ModelPlace stands for the task's model in Argv. The model is one of Models, so
-// nothing that a tenant made up gets there.
+// ModelPlaceholder stands for the task's model in Argv. The model is one of Models, so a tenant cannot put other text on
+// the command line.
 const ModelPlaceholder = "{model}"
 
-// DefaultInstructions is where instructions are unless the runtime says other.
+// DefaultInstructionsPath is the path of the instructions if the runtime does not set one.
 const DefaultInstructionsPath = "/home/agent/.airlock/instructions.md"
 
-// Contract is how an agent is called and what it prints.
+// Contract defines how an agent is called and what it prints.
 type Contract string
 
-// The contracts there are.
+// The contracts.
 const (
-	StreamJSON Contract = "stream-json" // that of the Claude Code CLI
+	StreamJSON Contract = "stream-json" // the interface of the Claude Code CLI
 	Command    Contract = "command"     // input on stdin, result on stdout, exit code 0
 )
 
-// Output says what a command prints.
+// Output is the format of what a command prints.
 type Output string
 
-// The outputs there are.
+// The output formats.
 const (
 	Text Output = "text"
 	JSON Output = "json" // one document, see package strictjson
 )
 
-// Limits bound one job; zero fields mean the sandbox's defaults.
+// Limits bound one job. A zero field means the sandbox's default.
 type Limits struct {
 	Memory Size    `yaml:"memory"`
 	CPUs   float64 `yaml:"cpus"`
 	PIDs   int64   `yaml:"pids"`
-	Output Size    `yaml:"output"` // bytes of standard output kept
+	Output Size    `yaml:"output"` // bytes of standard output that are stored
 }
 
-// Egress is what the gateway lets through for a runtime.
+// Egress declares which requests the gateway forwards for a runtime.
 type Egress struct {
 	API      API       `yaml:"api"`      // default: Messages
-	Upstream *Upstream `yaml:"upstream"` // nil: what the executor's ANTHROPIC_... variables say
+	Upstream *Upstream `yaml:"upstream"` // nil: the executor's ANTHROPIC_* variables
 
 	Routes  []Route  `yaml:"routes"`
-	Betas   []string `yaml:"betas"`   // values of anthropic-beta that pass
-	Headers []string `yaml:"headers"` // that pass as they are, besides what the gateway always passes
+	Betas   []string `yaml:"betas"`   // values of the header anthropic-beta that the gateway forwards
+	Headers []string `yaml:"headers"` // headers that the gateway forwards unchanged, besides its own list
 
-	// Prices are of models that the gateway has no price for. Without one, a model
-	// counts as free, and a budget in money lets none of its calls through.
+	// Prices are the prices of models that the gateway's own table does not have. A model without a price counts as
+	// free, and the gateway denies its calls if the execution has a budget in USD.
 	Prices map[string]Price `yaml:"prices"`
 }
 
-// API is the language of a model's upstream.
+// API names the HTTP API of an upstream. The values are those of gateway.API; this package imports no adapter.
 type API string
 
-// The APIs there are.
+// The APIs.
 const (
 	Messages  API = "messages"  // Anthropic's
 	Responses API = "responses" // OpenAI's
 )
 
-// Upstream is where a model is. The key itself is never in a file of runtimes.
+// Upstream is the server of a model. A file of runtimes names the variable that holds the key, and never the key itself.
 type Upstream struct {
 	URL          string `yaml:"url"`
-	KeyEnv       string `yaml:"keyEnv"`       // variable of the executor that holds the key
-	CAFile       string `yaml:"caFile"`       // certificate authorities in PEM, besides the system's
+	KeyEnv       string `yaml:"keyEnv"`       // the executor's environment variable that holds the key
+	CAFile       string `yaml:"caFile"`       // certificate authorities in PEM, in addition to the system's
 	AllowPrivate bool   `yaml:"allowPrivate"` // the name may resolve to an address that is not public
 }
 
-// Price is in USD for a million tokens.
+// Price is in USD per million tokens.
 type Price struct {
 	Input  float64 `yaml:"input"`
 	Output float64 `yaml:"output"`
 }
 
-// Route is one request line, to the letter: "POST /v1/messages?beta=true". A
-// "local" before it means that the gateway answers it itself.
+// Route is one exact request line, such as "POST /v1/messages?beta=true". In the file, "local" in front of it means that
+// the gateway answers the request itself.
 type Route struct {
 	Method string
 	Target string
 	Local  bool
 }
 
-// Size is in bytes; written as "512MiB".
+// Size is in bytes. The file has text such as "512MiB".
 type Size int64
 
-// Duration is written as "90s".
+// Duration is a time.Duration. The file has text such as "90s".
 type Duration time.Duration
 
-// KeyEnv is the executor's variable that has to be set for the runtime; empty: none.
+// KeyEnv returns the name of the executor's variable that must hold a key for this runtime; empty: no key is needed.
 func (r Runtime) KeyEnv() string {
 	switch {
 	case r.Egress == nil:
@@ -146,7 +146,7 @@ func (r Runtime) KeyEnv() string {
 	}
 }
 
-// Environment is Env as a process is given it, in the order of the names.
+// Environment returns Env as "name=value" strings, sorted.
 func (r Runtime) Environment() []string {
 	env := make([]string, 0, len(r.Env))
 	for name, value := range r.Env {
@@ -156,7 +156,7 @@ func (r Runtime) Environment() []string {
 	return env
 }
 
-// Command is Argv for a model.
+// Command returns Argv with the model in place of ModelPlaceholder.
 func (r Runtime) Command(model string) []string {
 	argv := make([]string, len(r.Argv))
 	for i, arg := range r.Argv {

@@ -37,10 +37,10 @@ runtimes:
     env: {B: "2", A: "1"}
     modelEnv: [MODEL]
     models: [small, large]
-    instructions: /workspace/AGENTS.md
+    instructionsPath: /workspace/AGENTS.md
     limits: {memory: 512MiB, cpus: 0.5, pids: 64, output: 1MiB}
     maxTimeout: 5m
-    quiet: 30s
+    idleTimeout: 30s
     egress:
       routes: [POST /v1/messages, local HEAD /]
       betas: [one]
@@ -72,61 +72,61 @@ func TestParseAllFields(t *testing.T) {
 	require.Equal(t, []string{"A=1", "B=2"}, c.Runtimes[0].Environment())
 }
 
-// minimal is a runtime that is right, for mistakes to be added to.
+// minimalYAML is a valid file to which the tests add mistakes.
 const minimalYAML = "runtimes:\n- name: a\n  image: i\n  contract: command\n  argv: [x]\n"
 
 func TestParseErrors(t *testing.T) {
 	for name, c := range map[string]struct{ text, says string }{
-		"empty":                     {"", "line 1: there are no runtimes"},
-		"no YAML":                   {"runtimes: [", "yaml: line 1"},
+		"empty":                     {"", "line 1: the file declares no runtimes"},
+		"not YAML":                  {"runtimes: [", "yaml: line 1"},
 		"a tab":                     {"runtimes:\n\t- name: a", "yaml: line 2"},
 		"a list":                    {"- a", "line 1: wrong type"},
 		"two documents":             {minimalYAML + "---\n" + minimalYAML, "more than one document"},
-		"an unknown field":          {minimalYAML + "  imgae: y\n", "line 6: there is no field imgae"},
-		"an unknown field above":    {"version: 1\n" + minimalYAML, "line 1: there is no field version"},
-		"an unknown field below":    {minimalYAML + "  limits:\n    ram: 1GiB\n", "line 7: there is no field ram"},
-		"a field twice":             {minimalYAML + "  image: y\n", "line 6: "},
+		"an unknown field":          {minimalYAML + "  imgae: y\n", "line 6: unknown field imgae; known fields: name, image, contract, argv,"},
+		"an unknown field above":    {"version: 1\n" + minimalYAML, "line 1: unknown field version; known fields: runtimes"},
+		"an unknown field below":    {minimalYAML + "  limits:\n    ram: 1GiB\n", "line 7: unknown field ram; known fields: memory, cpus, pids, output"},
+		"a duplicate field":         {minimalYAML + "  image: y\n", "line 6: "},
 		"a wrong type":              {minimalYAML + "  models: small\n", "line 6: wrong type"},
 		"no name":                   {strings.Replace(minimalYAML, "name: a", "output: text", 1), "line 2: name must be"},
 		"a name with a space":       {strings.Replace(minimalYAML, "name: a", "name: a b", 1), "line 2: name must be"},
-		"a name that stands above":  {minimalYAML + strings.TrimPrefix(minimalYAML, "runtimes:\n"), `line 6: a runtime "a" stands above`},
+		"a duplicate name":          {minimalYAML + strings.TrimPrefix(minimalYAML, "runtimes:\n"), `line 6: the name "a" is used by an earlier runtime`},
 		"no image":                  {strings.Replace(minimalYAML, "image: i", "output: text", 1), "line 2: image is missing"},
 		"no program":                {strings.Replace(minimalYAML, "[x]", "[]", 1), "line 5: argv must name a program"},
-		"a contract of the future":  {strings.Replace(minimalYAML, "command", "grpc", 1), "line 4: contract must be stream-json or command"},
-		"an output of the future":   {minimalYAML + "  output: xml\n", "line 6: output must be text or json"},
-		"turns of a command":        {minimalYAML + "  maxTurns: 5\n", "line 6: maxTurns is of the contract stream-json only"},
-		"no turns":                  {strings.Replace(minimalYAML, "command", "stream-json", 1), "line 2: maxTurns must be from 1"},
-		"an output of stream-json":  {strings.Replace(minimalYAML, "command", "stream-json\n  maxTurns: 1\n  output: json", 1), "line 6: output is of the contract command only"},
-		"a model without models":    {strings.Replace(minimalYAML, "[x]", "[x, '{model}']", 1), "line 5: {model} stands for a model, but there are no models"},
-		"a model twice":             {minimalYAML + "  models: [m, m]\n", "line 6: models must be different"},
-		"a variable with a dash":    {minimalYAML + "  env: {A-B: x}\n", `line 6: "A-B" is not the name of a variable`},
+		"an unknown contract":       {strings.Replace(minimalYAML, "command", "grpc", 1), "line 4: contract must be stream-json or command"},
+		"an unknown output":         {minimalYAML + "  output: xml\n", "line 6: output must be text or json"},
+		"maxTurns of a command":     {minimalYAML + "  maxTurns: 5\n", "line 6: maxTurns is for the contract stream-json only"},
+		"no maxTurns":               {strings.Replace(minimalYAML, "command", "stream-json", 1), "line 2: maxTurns must be from 1"},
+		"an output of stream-json":  {strings.Replace(minimalYAML, "command", "stream-json\n  maxTurns: 1\n  output: json", 1), "line 6: output is for the contract command only"},
+		"a placeholder, no models":  {strings.Replace(minimalYAML, "[x]", "[x, '{model}']", 1), "line 5: argv uses {model}, but models is empty"},
+		"a duplicate model":         {minimalYAML + "  models: [m, m]\n", "line 6: models must be distinct"},
+		"a variable with a dash":    {minimalYAML + "  env: {A-B: x}\n", `line 6: "A-B" is not a valid variable name`},
 		"a size without a unit":     {minimalYAML + "  limits: {memory: lots}\n", `line 6: "lots" is not a size`},
 		"too little memory":         {minimalYAML + "  limits: {memory: 1MiB}\n", "line 6: memory must be at least 64MiB"},
 		"too much output":           {minimalYAML + "  limits: {output: 1GiB}\n", "line 6: output must be at most 64MiB"},
 		"negative CPUs":             {minimalYAML + "  limits: {cpus: -1}\n", "line 6: cpus must be"},
-		"a time without a unit":     {minimalYAML + "  maxTimeout: 90\n", `line 6: "90" is not a duration`},
-		"a time too long":           {minimalYAML + "  maxTimeout: 48h\n", "line 6: maxTimeout must be from 1s to 1h"},
-		"instructions elsewhere":    {minimalYAML + "  instructions: /etc/passwd\n", "line 6: instructions must be a clean path"},
-		"instructions that climb":   {minimalYAML + "  instructions: /workspace/../etc/x\n", "line 6: instructions must be a clean path"},
-		"a way out to no model":     {minimalYAML + "  egress: {routes: [POST /v1/messages]}\n", "line 6: a way out leads to a model"},
-		"a way out without routes":  {minimalYAML + "  models: [m]\n  egress: {}\n", "line 7: a way out needs routes"},
+		"a duration without unit":   {minimalYAML + "  maxTimeout: 90\n", `line 6: "90" is not a duration`},
+		"too long a time-out":       {minimalYAML + "  maxTimeout: 48h\n", "line 6: maxTimeout must be from 1s to 1h"},
+		"instructions in /etc":      {minimalYAML + "  instructionsPath: /etc/passwd\n", "line 6: instructionsPath must be a clean path"},
+		"instructions with ..":      {minimalYAML + "  instructionsPath: /workspace/../etc/x\n", "line 6: instructionsPath must be a clean path"},
+		"egress without models":     {minimalYAML + "  egress: {routes: [POST /v1/messages]}\n", "line 6: egress needs at least one model"},
+		"egress without routes":     {minimalYAML + "  models: [m]\n  egress: {}\n", "line 7: egress needs routes"},
 		"a route without a path":    {minimalYAML + "  models: [m]\n  egress: {routes: [POST]}\n", `line 7: "POST" is not a request line`},
-		"a proxy's route":           {minimalYAML + "  models: [m]\n  egress: {routes: [CONNECT /x]}\n", "line 7: the method must be one of"},
+		"a CONNECT route":           {minimalYAML + "  models: [m]\n  egress: {routes: [CONNECT /x]}\n", "line 7: the method must be one of"},
 		"a route with a host":       {minimalYAML + "  models: [m]\n  egress: {routes: ['POST https://x/y']}\n", "line 7: "},
-		"a route that climbs":       {minimalYAML + "  models: [m]\n  egress: {routes: [GET /v1/../x]}\n", "line 7: "},
+		"a route with ..":           {minimalYAML + "  models: [m]\n  egress: {routes: [GET /v1/../x]}\n", "line 7: "},
 		"a route with an escape":    {minimalYAML + "  models: [m]\n  egress: {routes: [GET /v1/%2e]}\n", "line 7: "},
-		"an API of the future":      {minimalYAML + "  models: [m]\n  egress: {routes: [GET /v1], api: gemini}\n", "line 7: api must be messages or responses"},
-		"OpenAI's at Anthropic":     {minimalYAML + "  models: [m]\n  egress: {routes: [GET /v1], api: responses}\n", "line 7: the API responses needs an upstream"},
-		"an upstream without a key": {minimalYAML + "  models: [m]\n  egress:\n    routes: [GET /v1]\n    upstream: {url: 'https://x'}\n", "line 9: keyEnv must name"},
+		"an unknown API":            {minimalYAML + "  models: [m]\n  egress: {routes: [GET /v1], api: gemini}\n", "line 7: api must be messages or responses"},
+		"responses, no upstream":    {minimalYAML + "  models: [m]\n  egress: {routes: [GET /v1], api: responses}\n", "line 7: the API responses needs an upstream"},
+		"an upstream without a key": {minimalYAML + "  models: [m]\n  egress:\n    routes: [GET /v1]\n    upstream: {url: 'https://x'}\n", "line 9: keyEnv must be the name"},
 		"an upstream by FTP":        {minimalYAML + "  models: [m]\n  egress:\n    routes: [GET /v1]\n    upstream: {url: 'ftp://x', keyEnv: K}\n", "line 9: url must be"},
-		"a price below nothing":     {minimalYAML + "  models: [m]\n  egress: {routes: [GET /v1], prices: {m: {input: -1}}}\n", "line 7: prices cannot be negative"},
-		"a price that is none":      {minimalYAML + "  models: [m]\n  egress: {routes: [GET /v1], prices: {m: {input: .nan}}}\n", "line 7: prices cannot be negative"},
+		"a negative price":          {minimalYAML + "  models: [m]\n  egress: {routes: [GET /v1], prices: {m: {input: -1}}}\n", "line 7: prices cannot be negative"},
+		"a price that is NaN":       {minimalYAML + "  models: [m]\n  egress: {routes: [GET /v1], prices: {m: {input: .nan}}}\n", "line 7: prices cannot be negative"},
 		"the key as a header":       {minimalYAML + "  models: [m]\n  egress: {routes: [GET /v1], headers: [x-api-key]}\n", "line 7: the header"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := catalog.Parse([]byte(c.text))
 			require.ErrorContains(t, err, c.says)
-			require.NotContains(t, err.Error(), "catalog.", "no names of Go's types")
+			require.NotContains(t, err.Error(), "catalog.", "the message contains the name of a Go type")
 		})
 	}
 }
@@ -142,17 +142,17 @@ runtimes:
 `))
 	require.Error(t, err)
 	for _, says := range []string{
-		"line 3: name must be", "line 4: there is no field imgae", "line 3: image is missing", "line 5: contract must be",
+		"line 3: name must be", "line 4: unknown field imgae", "line 3: image is missing", "line 5: contract must be",
 		"line 6: argv must name", `line 7: "lots" is not a size`, "line 7: pids must be",
 	} {
 		require.ErrorContains(t, err, says)
 	}
 	var lines []string
-	for one := range strings.Lines(err.Error()) {
-		line, _, _ := strings.Cut(one, ":")
+	for message := range strings.Lines(err.Error()) {
+		line, _, _ := strings.Cut(message, ":")
 		lines = append(lines, line)
 	}
-	require.True(t, slices.IsSorted(lines), "in the order of the file: %q", lines)
+	require.True(t, slices.IsSorted(lines), "the errors are in the order of the file: %q", lines)
 }
 
 func TestParseNeverPanics(t *testing.T) {
@@ -183,13 +183,13 @@ func TestLoad(t *testing.T) {
 	require.Equal(t, []string{"a"}, c.Names())
 	require.NoError(t, os.WriteFile(file, make([]byte, 2<<20), 0o600))
 	_, err = catalog.Load(file)
-	require.ErrorContains(t, err, "over 1048576 bytes")
+	require.ErrorContains(t, err, "more than 1048576 bytes")
 	require.NoError(t, os.WriteFile(file, []byte("x: 1"), 0o600))
 	_, err = catalog.Load(file)
 	require.ErrorContains(t, err, file)
 }
 
-// The example of the documentation is one that works.
+// The example file of the documentation is valid.
 func TestExampleFile(t *testing.T) {
 	c, err := catalog.Load("../../../docs/examples/runtimes.yaml")
 	require.NoError(t, err)
@@ -197,7 +197,7 @@ func TestExampleFile(t *testing.T) {
 	require.Contains(t, c.Runtimes[2].Command("m"), "--model=m")
 }
 
-// Every field of the file is in its documentation.
+// docs/runtimes.md names every field of the file.
 func TestEveryFieldIsDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../../docs/runtimes.md")
 	require.NoError(t, err)

@@ -8,30 +8,31 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
 
-// builtin are the runtimes where the operator names no file.
+// builtinYAML declares the runtimes that apply if the operator names no file.
 //
 //go:embed builtin.yaml
 var builtinYAML []byte
 
-// Builtin returns the runtimes that Airlock comes with.
+// Builtin returns the runtimes that are part of Airlock.
 func Builtin() Catalog {
 	c, err := Parse(builtinYAML)
 	if err != nil {
-		panic(err) // a mistake in this package, which its tests would show
+		panic(err) // builtin.yaml is invalid; the tests of this package find that
 	}
 	return c
 }
 
-// maxFile bounds a file of runtimes, in bytes.
+// maxFileSize bounds a file of runtimes, in bytes.
 const maxFileSize = 1 << 20
 
-// Load reads a file; the empty path means Builtin.
+// Load reads the file at path. An empty path means Builtin.
 func Load(path string) (Catalog, error) {
 	if path == "" {
 		return Builtin(), nil
@@ -43,7 +44,7 @@ func Load(path string) (Catalog, error) {
 	defer file.Close()
 	data, err := io.ReadAll(io.LimitReader(file, maxFileSize+1))
 	if err == nil && len(data) > maxFileSize {
-		err = fmt.Errorf("over %d bytes", maxFileSize)
+		err = fmt.Errorf("the file has more than %d bytes", maxFileSize)
 	}
 	if err != nil {
 		return Catalog{}, fmt.Errorf("runtimes: read %s: %w", path, err)
@@ -55,8 +56,8 @@ func Load(path string) (Catalog, error) {
 	return c, nil
 }
 
-// Parse reads a file's text. Its error has a line for every mistake, each with
-// the line of the file that it is in.
+// Parse reads the text of a file. Its error has one line per mistake, each of which begins with the line number in the
+// file, and is sorted by it.
 func Parse(data []byte) (Catalog, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	decoder.KnownFields(true)
@@ -64,7 +65,7 @@ func Parse(data []byte) (Catalog, error) {
 	err := decoder.Decode(&c)
 	var typeErr *yaml.TypeError
 	if err != nil && !errors.As(err, &typeErr) && !errors.Is(err, io.EOF) {
-		return Catalog{}, err // the text is no YAML; nothing in it can be judged
+		return Catalog{}, err // the text is not YAML, so nothing else can be validated
 	}
 	var errs validationErrors
 	if typeErr != nil {
@@ -73,7 +74,7 @@ func Parse(data []byte) (Catalog, error) {
 		}
 	}
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		errs = append(errs, "there is more than one document")
+		errs = append(errs, "the file has more than one document")
 	}
 	var tree yaml.Node
 	if err := yaml.Unmarshal(data, &tree); err != nil {
@@ -87,23 +88,38 @@ func Parse(data []byte) (Catalog, error) {
 	return c, nil
 }
 
-// mistakes are all that is wrong with a file.
+// validationErrors lists every mistake in a file.
 type validationErrors []string
 
 func (m validationErrors) Error() string { return strings.Join(m, "\n") }
 
-// lineOf reads where a mistake is; 0 is what the whole file is about.
-func lineNumber(mistake string) (line int) {
-	_, _ = fmt.Sscanf(mistake, "line %d:", &line)
+// lineNumber returns the line number at the start of a message, or 0 if the message is about the whole file.
+func lineNumber(message string) (line int) {
+	_, _ = fmt.Sscanf(message, "line %d:", &line)
 	return line
 }
 
-// plain takes the names of Go's types out of what the decoder says.
+// plainYAMLError rewrites an error of the decoder without the names of Go types. An unknown field becomes a list of the
+// known ones.
 func plainYAMLError(message string) string {
-	if before, _, found := strings.Cut(message, " not found in type "); found {
-		return strings.Replace(before, "field ", "there is no field ", 1)
+	if before, typeName, found := strings.Cut(message, " not found in type "); found {
+		return strings.Replace(before, "field ", "unknown field ", 1) + "; known fields: " + strings.Join(fieldNames[typeName], ", ")
 	}
 	before, _, _ := strings.Cut(message, " in type catalog.")
 	before, _, _ = strings.Cut(before, " into ")
 	return strings.Replace(before, "cannot unmarshal", "wrong type:", 1)
+}
+
+// fieldNames lists the fields of each mapping in the file, by the Go type that the decoder names in its errors.
+var fieldNames = yamlFieldNames(Catalog{}, Runtime{}, Limits{}, Egress{}, Upstream{}, Price{})
+
+func yamlFieldNames(structs ...any) map[string][]string {
+	names := map[string][]string{}
+	for _, s := range structs {
+		t := reflect.TypeOf(s)
+		for i := range t.NumField() {
+			names[t.String()] = append(names[t.String()], t.Field(i).Tag.Get("yaml"))
+		}
+	}
+	return names
 }

@@ -2,11 +2,11 @@ package catalog
 
 import "go.yaml.in/yaml/v3"
 
-// position is a place in the file's text, to say where a mistake is.
+// position is a node of the file's YAML tree. Errors take their line number from it.
 type position struct{ node *yaml.Node }
 
-// at goes to a member of a mapping (a string) or of a list (an int). What is
-// not there is where it is missing.
+// lookup follows the path: a string selects a field of a mapping, an int an element of a list. If a step does not exist,
+// the position of its parent stands for it.
 func (p position) lookup(path ...any) position {
 	node := p.node
 	for _, step := range path {
@@ -36,5 +36,5 @@ func childNode(node *yaml.Node, step any) *yaml.Node {
 	return node
 }
 
-// line counts from 1.
+// line returns the line number, counted from 1.
 func (p position) line() int { return max(1, p.node.Line) }

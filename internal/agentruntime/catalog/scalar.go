@@ -29,7 +29,7 @@ func (d *Duration) UnmarshalYAML(node *yaml.Node) error {
 	return nil
 }
 
-// UnmarshalYAML reads a request line.
+// UnmarshalYAML reads a request line such as "POST /v1/messages", with an optional "local" in front.
 func (r *Route) UnmarshalYAML(node *yaml.Node) error {
 	words := strings.Fields(node.Value)
 	if len(words) == 3 && words[0] == "local" {
@@ -43,7 +43,7 @@ func (r *Route) UnmarshalYAML(node *yaml.Node) error {
 	return nil
 }
 
-// wrong is an error that the decoder collects with all others.
+// newTypeError returns an error of the type that the decoder collects instead of stopping.
 func newTypeError(node *yaml.Node, format string, args ...any) error {
 	return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: ", node.Line) + fmt.Sprintf(format, args...)}}
 }

@@ -14,10 +14,10 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// Bounds of what a file may ask for.
+// Bounds of the values in a file. Sizes are in bytes.
 const (
 	minMemory = 64 << 20
-	maxOutput = 64 << 20 // what the sandbox takes in all
+	maxOutput = 64 << 20 // the sandbox's own upper bound for output
 	maxTurns  = 1000
 )
 
@@ -27,126 +27,125 @@ var (
 	targetPattern   = regexp.MustCompile(`^/[A-Za-z0-9._~!$&'()*+,;=:@/?-]*$`)
 )
 
-// checker collects what is wrong, in the order of the file.
+// validator collects the mistakes in a catalog.
 type validator struct{ errs validationErrors }
 
-func (c *validator) rejectIf(invalid bool, pos position, format string, args ...any) {
+func (v *validator) rejectIf(invalid bool, pos position, format string, args ...any) {
 	if invalid {
-		c.errs = append(c.errs, fmt.Sprintf("line %d: %s", pos.line(), fmt.Sprintf(format, args...)))
+		v.errs = append(v.errs, fmt.Sprintf("line %d: %s", pos.line(), fmt.Sprintf(format, args...)))
 	}
 }
 
 func validate(catalog Catalog, pos position) validationErrors {
-	var c validator
-	c.rejectIf(len(catalog.Runtimes) == 0, pos, "there are no runtimes")
+	var v validator
+	v.rejectIf(len(catalog.Runtimes) == 0, pos, "the file declares no runtimes")
 	seen := map[string]bool{}
 	for i, r := range catalog.Runtimes {
 		runtimePos := pos.lookup("runtimes", i)
-		c.runtime(r, runtimePos)
-		c.rejectIf(seen[r.Name], runtimePos.lookup("name"), "a runtime %q stands above", r.Name)
+		v.runtime(r, runtimePos)
+		v.rejectIf(seen[r.Name], runtimePos.lookup("name"), "the name %q is used by an earlier runtime", r.Name)
 		seen[r.Name] = true
 	}
-	return c.errs
+	return v.errs
 }
 
-func (c *validator) runtime(r Runtime, pos position) {
-	c.rejectIf(!namePattern.MatchString(r.Name), pos.lookup("name"), "name must be small letters, digits and dashes, at most 63")
-	c.rejectIf(strings.TrimSpace(r.Image) == "", pos.lookup("image"), "image is missing")
-	c.rejectIf(len(r.Argv) == 0 || r.Argv[0] == "", pos.lookup("argv"), "argv must name a program")
+func (v *validator) runtime(r Runtime, pos position) {
+	v.rejectIf(!namePattern.MatchString(r.Name), pos.lookup("name"), "name must be 1 to 63 lower-case letters, digits and dashes")
+	v.rejectIf(strings.TrimSpace(r.Image) == "", pos.lookup("image"), "image is missing")
+	v.rejectIf(len(r.Argv) == 0 || r.Argv[0] == "", pos.lookup("argv"), "argv must name a program")
 	for i, arg := range r.Argv {
-		c.rejectIf(strings.ContainsRune(arg, 0), pos.lookup("argv", i), "argv must not hold a NUL character")
-		c.rejectIf(strings.Contains(arg, ModelPlaceholder) && len(r.Models) == 0, pos.lookup("argv", i), "%s stands for a model, but there are no models", ModelPlaceholder)
+		v.rejectIf(strings.ContainsRune(arg, 0), pos.lookup("argv", i), "argv must not contain a NUL character")
+		v.rejectIf(strings.Contains(arg, ModelPlaceholder) && len(r.Models) == 0, pos.lookup("argv", i), "argv uses %s, but models is empty", ModelPlaceholder)
 	}
 	for name, value := range r.Env {
-		c.rejectIf(!variablePattern.MatchString(name), pos.lookup("env", name), "%q is not the name of a variable", name)
-		c.rejectIf(strings.ContainsRune(value, 0), pos.lookup("env", name), "%s must not hold a NUL character", name)
+		v.rejectIf(!variablePattern.MatchString(name), pos.lookup("env", name), "%q is not a valid variable name", name)
+		v.rejectIf(strings.ContainsRune(value, 0), pos.lookup("env", name), "the value of %s must not contain a NUL character", name)
 	}
 	for i, name := range r.ModelEnv {
-		c.rejectIf(!variablePattern.MatchString(name), pos.lookup("modelEnv", i), "%q is not the name of a variable", name)
+		v.rejectIf(!variablePattern.MatchString(name), pos.lookup("modelEnv", i), "%q is not a valid variable name", name)
 	}
-	c.rejectIf(r.InstructionsPath != "" && !isSandboxPath(r.InstructionsPath), pos.lookup("instructions"), "instructions must be a clean path below /workspace or /home/agent")
+	v.rejectIf(r.InstructionsPath != "" && !isSandboxPath(r.InstructionsPath), pos.lookup("instructionsPath"), "instructionsPath must be a clean path below /workspace or /home/agent")
 	for i, model := range r.Models {
-		c.rejectIf(strings.TrimSpace(model) == "" || slices.Contains(r.Models[:i], model), pos.lookup("models", i), "models must be different names")
+		v.rejectIf(strings.TrimSpace(model) == "" || slices.Contains(r.Models[:i], model), pos.lookup("models", i), "models must be distinct, non-empty names")
 	}
-	c.contract(r, pos)
-	c.limits(r, pos)
+	v.contract(r, pos)
+	v.limits(r, pos)
 	if r.Egress != nil {
-		c.rejectIf(len(r.Models) == 0, pos.lookup("egress"), "a way out leads to a model; name it in models")
-		c.egress(*r.Egress, pos.lookup("egress"))
+		v.rejectIf(len(r.Models) == 0, pos.lookup("egress"), "egress needs at least one model in models")
+		v.egress(*r.Egress, pos.lookup("egress"))
 	}
 }
 
-func (c *validator) contract(r Runtime, pos position) {
+func (v *validator) contract(r Runtime, pos position) {
 	switch r.Contract {
 	case StreamJSON:
-		c.rejectIf(r.Output != "", pos.lookup("output"), "output is of the contract %s only", Command)
-		c.rejectIf(r.InstructionsPath != "", pos.lookup("instructions"), "instructions is of the contract %s only", Command)
-		c.rejectIf(r.MaxTurns < 1 || r.MaxTurns > maxTurns, pos.lookup("maxTurns"), "maxTurns must be from 1 to %d", maxTurns)
+		v.rejectIf(r.Output != "", pos.lookup("output"), "output is for the contract %s only", Command)
+		v.rejectIf(r.InstructionsPath != "", pos.lookup("instructionsPath"), "instructionsPath is for the contract %s only", Command)
+		v.rejectIf(r.MaxTurns < 1 || r.MaxTurns > maxTurns, pos.lookup("maxTurns"), "maxTurns must be from 1 to %d", maxTurns)
 	case Command:
-		c.rejectIf(r.Output != "" && r.Output != Text && r.Output != JSON, pos.lookup("output"), "output must be %s or %s", Text, JSON)
-		c.rejectIf(r.MaxTurns != 0, pos.lookup("maxTurns"), "maxTurns is of the contract %s only", StreamJSON)
+		v.rejectIf(r.Output != "" && r.Output != Text && r.Output != JSON, pos.lookup("output"), "output must be %s or %s", Text, JSON)
+		v.rejectIf(r.MaxTurns != 0, pos.lookup("maxTurns"), "maxTurns is for the contract %s only", StreamJSON)
 	default:
-		c.rejectIf(true, pos.lookup("contract"), "contract must be %s or %s", StreamJSON, Command)
+		v.rejectIf(true, pos.lookup("contract"), "contract must be %s or %s", StreamJSON, Command)
 	}
 }
 
-func (c *validator) limits(r Runtime, pos position) {
+func (v *validator) limits(r Runtime, pos position) {
 	limits, limitsPos := r.Limits, pos.lookup("limits")
-	c.rejectIf(limits.Memory != 0 && limits.Memory < minMemory, limitsPos.lookup("memory"), "memory must be at least 64MiB")
-	c.rejectIf(limits.Output > maxOutput, limitsPos.lookup("output"), "output must be at most 64MiB")
-	c.rejectIf(limits.CPUs < 0 || limits.CPUs > 1024, limitsPos.lookup("cpus"), "cpus must be from 0 to 1024")
-	c.rejectIf(limits.PIDs < 0 || limits.PIDs > 1<<20, limitsPos.lookup("pids"), "pids must be from 0 to %d", 1<<20)
+	v.rejectIf(limits.Memory != 0 && limits.Memory < minMemory, limitsPos.lookup("memory"), "memory must be at least 64MiB")
+	v.rejectIf(limits.Output > maxOutput, limitsPos.lookup("output"), "output must be at most 64MiB")
+	v.rejectIf(limits.CPUs < 0 || limits.CPUs > 1024, limitsPos.lookup("cpus"), "cpus must be from 0 to 1024")
+	v.rejectIf(limits.PIDs < 0 || limits.PIDs > 1<<20, limitsPos.lookup("pids"), "pids must be from 0 to %d", 1<<20)
 	maxTimeout, idleTimeout := time.Duration(r.MaxTimeout), time.Duration(r.IdleTimeout)
-	c.rejectIf(idleTimeout != 0 && idleTimeout < execution.MinTimeout, pos.lookup("quiet"), "quiet must be at least %s", execution.MinTimeout)
-	c.rejectIf(maxTimeout != 0 && (maxTimeout < execution.MinTimeout || maxTimeout > execution.MaxTimeout), pos.lookup("maxTimeout"),
+	v.rejectIf(idleTimeout != 0 && idleTimeout < execution.MinTimeout, pos.lookup("idleTimeout"), "idleTimeout must be at least %s", execution.MinTimeout)
+	v.rejectIf(maxTimeout != 0 && (maxTimeout < execution.MinTimeout || maxTimeout > execution.MaxTimeout), pos.lookup("maxTimeout"),
 		"maxTimeout must be from %s to %s", execution.MinTimeout, execution.MaxTimeout)
 }
 
-// inSandbox says whether a file may be laid down there.
+// isSandboxPath reports whether a file may be created at that path in the sandbox.
 func isSandboxPath(file string) bool {
 	return path.Clean(file) == file && (strings.HasPrefix(file, "/workspace/") || strings.HasPrefix(file, "/home/agent/"))
 }
 
-// methods are what a route may use. CONNECT is none: the gateway is no proxy.
+// allowedMethods are the methods that a route may use. CONNECT is not among them: the gateway is not a proxy.
 var allowedMethods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
 
-// kept are headers that the gateway writes itself, or that mean something to a
-// connection rather than to the model.
+// reservedHeaders are the headers that the gateway sets itself and those that control a connection.
 var reservedHeaders = []string{
 	"Authorization", "Connection", "Content-Encoding", "Content-Length", "Cookie", "Expect", "Host", "Keep-Alive",
 	"Proxy-Authorization", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "X-Api-Key",
 }
 
-func (c *validator) egress(e Egress, pos position) {
+func (v *validator) egress(e Egress, pos position) {
 	switch e.API {
 	case "", Messages:
 	case Responses:
-		c.rejectIf(e.Upstream == nil, pos.lookup("api"), "the API %s needs an upstream", Responses)
+		v.rejectIf(e.Upstream == nil, pos.lookup("api"), "the API %s needs an upstream", Responses)
 	default:
-		c.rejectIf(true, pos.lookup("api"), "api must be %s or %s", Messages, Responses)
+		v.rejectIf(true, pos.lookup("api"), "api must be %s or %s", Messages, Responses)
 	}
 	if u := e.Upstream; u != nil {
 		here := pos.lookup("upstream")
 		parsed, err := url.Parse(u.URL)
-		c.rejectIf(err != nil || parsed.Host == "" || parsed.Scheme != "https" && parsed.Scheme != "http", here.lookup("url"), "url must be an http or https URL")
-		c.rejectIf(!variablePattern.MatchString(u.KeyEnv), here.lookup("keyEnv"), "keyEnv must name the variable that holds the key")
+		v.rejectIf(err != nil || parsed.Host == "" || parsed.Scheme != "https" && parsed.Scheme != "http", here.lookup("url"), "url must be an http or https URL")
+		v.rejectIf(!variablePattern.MatchString(u.KeyEnv), here.lookup("keyEnv"), "keyEnv must be the name of the variable that holds the key")
 	}
 	for model, price := range e.Prices {
-		c.rejectIf(!(price.Input >= 0 && price.Output >= 0), pos.lookup("prices", model), "prices cannot be negative")
+		v.rejectIf(!(price.Input >= 0 && price.Output >= 0), pos.lookup("prices", model), "prices cannot be negative")
 	}
-	c.rejectIf(len(e.Routes) == 0, pos.lookup("routes"), "a way out needs routes")
+	v.rejectIf(len(e.Routes) == 0, pos.lookup("routes"), "egress needs routes")
 	for i, route := range e.Routes {
 		here := pos.lookup("routes", i)
 		if route.Method == "" {
-			continue // could not be read, which was said
+			continue // the decoder has already reported it
 		}
-		c.rejectIf(!slices.Contains(allowedMethods, route.Method), here, "the method must be one of %s", strings.Join(allowedMethods, ", "))
-		c.rejectIf(!targetPattern.MatchString(route.Target) || strings.Contains(route.Target, "//") || strings.Contains(route.Target, ".."), here,
-			"%q must be a plain path, with a query if need be, and neither %%, .. nor //", route.Target)
+		v.rejectIf(!slices.Contains(allowedMethods, route.Method), here, "the method must be one of %s", strings.Join(allowedMethods, ", "))
+		v.rejectIf(!targetPattern.MatchString(route.Target) || strings.Contains(route.Target, "//") || strings.Contains(route.Target, ".."), here,
+			"%q must be an absolute path with an optional query, without %%, .. and //", route.Target)
 	}
 	for i, name := range e.Headers {
 		canonical := textproto.CanonicalMIMEHeaderKey(name)
-		c.rejectIf(slices.Contains(reservedHeaders, canonical) || strings.ContainsAny(name, " :\r\n") || name == "", pos.lookup("headers", i),
-			"the header %q is the gateway's or the connection's", name)
+		v.rejectIf(slices.Contains(reservedHeaders, canonical) || strings.ContainsAny(name, " :\r\n") || name == "", pos.lookup("headers", i),
+			"the header %q is reserved or malformed", name)
 	}
 }
