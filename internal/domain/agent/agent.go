@@ -1,5 +1,6 @@
-// Package agent says what an agent is: instructions and a runtime under a
-// name, which any number of executions may use.
+// Package agent defines an agent: instructions and a runtime under a name, which any number of executions may use.
+//
+// It holds the type, the draft that a conversation proposes, and the limits of their texts. It never runs an agent.
 package agent
 
 import "time"
@@ -13,31 +14,29 @@ type Agent struct {
 	Instructions string        `firestore:"instructions"`
 	Runtime      string        `firestore:"runtime"`
 	Model        string        `firestore:"model,omitempty"` // empty: the runtime's default
-	Timeout      time.Duration `firestore:"timeout"`
+	Timeout      time.Duration `firestore:"timeout"`         // of one attempt
 	Budget       Budget        `firestore:"budget"`
 	RetryPolicy  RetryPolicy   `firestore:"retry"`
 	CreatedAt    time.Time     `firestore:"createdAt"`
 	UpdatedAt    time.Time     `firestore:"updatedAt"`
 }
 
-// Budget bounds what one run may use of a model; zero fields do not.
+// Budget bounds what one run may use of a model. A zero field is no limit.
 type Budget struct {
 	MaxTokens  int64   `firestore:"maxTokens"`
 	MaxCostUSD float64 `firestore:"maxCostUsd"`
 }
 
-// Retry says how often a run whose job fails is tried. What fails for want of
-// Airlock's own parts is tried again besides.
+// RetryPolicy says how often a run is attempted if its job fails. Attempts that fail because of Airlock do not count.
 type RetryPolicy struct {
-	// MaxAttempts is how often in all; 0 and 1: once.
-	MaxAttempts int `firestore:"maxAttempts"`
+	MaxAttempts int `firestore:"maxAttempts"` // 0 and 1: one attempt
 }
 
-// MaxAttempts is the most that Retry.MaxAttempts may be.
+// MaxAttempts is the largest value of RetryPolicy.MaxAttempts.
 const MaxAttempts = 10
 
-// Draft is an agent as a conversation proposes it. It is a suggestion from a
-// model: shown, and checked like anybody's input when somebody creates it.
+// Draft is an agent that a conversation proposes. It comes from a model, so it is checked like any other input when
+// somebody creates an agent from it.
 type Draft struct {
 	Name         string `json:"name" firestore:"name"`
 	Description  string `json:"description,omitempty" firestore:"description,omitempty"`
@@ -46,8 +45,8 @@ type Draft struct {
 	Model        string `json:"model,omitempty" firestore:"model,omitempty"`
 }
 
-// Bounds of an agent's texts, in bytes. Instructions are bounded by what the
-// Claude Code CLI takes as one argument (Linux: 128 KiB), with room.
+// Limits of an agent's texts. The Claude Code CLI takes the instructions as one argument, which Linux limits to
+// 128 KiB; MaxInstructionsBytes is well below that.
 const (
 	MaxNameBytes         = 200
 	MaxDescriptionBytes  = 2000

@@ -1,5 +1,8 @@
-// Package key is about API keys: what they are, what is kept of them, and who
-// a request with one comes from.
+// Package apikey defines API keys: the stored record, the secret that a caller sends, and the pepper that protects the
+// stored hash.
+//
+// In: a pepper of the operator, and the text of a secret. Out: records and hashes. The package never stores a key and
+// never looks one up: that is internal/store and api/auth.
 package apikey
 
 import (
@@ -10,14 +13,14 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/tenant"
 )
 
-// ErrUnknown means that there is no such key, or no longer.
-var ErrNotFound = errors.New("no such key")
+// ErrNotFound means that the API key does not exist. It never existed, or it was revoked.
+var ErrNotFound = errors.New("no such API key")
 
-// MaxName bounds the name of a key, in bytes.
+// MaxNameBytes bounds the name of a key.
 const MaxNameBytes = 200
 
-// Key is what is known of a key: everything but its secret. Its Firestore
-// document is this struct. Revoking a key removes the document.
+// Key is the stored record of an API key, without its secret. Its Firestore document is this struct. Revoking a key
+// deletes the document.
 type Key struct {
 	ID     string         `firestore:"id"`
 	Tenant string         `firestore:"tenant"`
@@ -27,16 +30,16 @@ type Key struct {
 
 	CreatedAt  time.Time  `firestore:"createdAt"`
 	ExpiresAt  *time.Time `firestore:"expiresAt"`  // nil: never
-	LastUsedAt *time.Time `firestore:"lastUsedAt"` // last, but up to usedEvery before; nil: never yet
+	LastUsedAt *time.Time `firestore:"lastUsedAt"` // updated at most once an hour; nil: never used
 }
 
-// New makes a key and its secret. The key is not stored yet.
-func New(p Pepper, tenant, name string, scopes []tenant.Scope) (Key, Secret) {
+// New returns a key and its secret. The caller stores the key and fills in its times.
+func New(p Pepper, tenantID, name string, scopes []tenant.Scope) (Key, Secret) {
 	secret := newSecret()
-	return Key{ID: id.New(id.APIKey), Tenant: tenant, Name: name, Scopes: scopes, Hash: p.Hash(secret)}, secret
+	return Key{ID: id.New(id.APIKey), Tenant: tenantID, Name: name, Scopes: scopes, Hash: p.Hash(secret)}, secret
 }
 
-// Caller is who a request with this key comes from.
+// Caller returns the caller of a request with this key.
 func (k Key) Caller() tenant.Caller {
 	return tenant.Caller{Tenant: k.Tenant, Subject: k.ID, Scopes: k.Scopes}
 }

@@ -3,15 +3,16 @@ package apikey
 import (
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base32"
 	"strings"
+
+	"github.com/airlock-run/airlock/internal/domain/id"
 )
 
-// Secret is what the holder of a key shows: the prefix, 160 random bits and 40
-// bits by which a typing error is told apart without asking anybody.
+// Secret is the text of an API key that a caller sends: the prefix, 160 random bits, and a checksum of 40 bits. The
+// checksum detects typing errors without a database lookup.
 type Secret string
 
-// secretPrefix lets people, and scanners for leaked secrets, see what it is.
+// secretPrefix lets people and scanners for leaked secrets recognize an API key.
 const secretPrefix = "alk_"
 
 const (
@@ -19,10 +20,6 @@ const (
 	checksumBytes = 5
 )
 
-// letters are those of our IDs: without i, l, o and u, which are mistaken for others.
-var crockfordBase32 = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
-
-// newSecret returns a fresh one.
 func newSecret() Secret {
 	var b [randomBytes]byte
 	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the program instead
@@ -30,30 +27,30 @@ func newSecret() Secret {
 }
 
 func encodeSecret(random []byte) Secret {
-	return Secret(secretPrefix + crockfordBase32.EncodeToString(append(random[:randomBytes:randomBytes], checksum(random)...)))
+	return Secret(secretPrefix + id.Encoding.EncodeToString(append(random[:randomBytes:randomBytes], checksum(random)...)))
 }
 
-// checksum finds mistakes; it keeps nobody from making a secret of their own.
+// checksum detects mistakes, not forgeries: it needs no key.
 func checksum(random []byte) []byte {
 	sum := sha256.Sum256(append([]byte(secretPrefix), random...))
 	return sum[:checksumBytes]
 }
 
-// Parse reads a secret and reports whether it can be one.
+// ParseSecret returns false if the text cannot be a secret.
 func ParseSecret(text string) (Secret, bool) {
 	rest, ok := strings.CutPrefix(text, secretPrefix)
-	if !ok || len(rest) != crockfordBase32.EncodedLen(randomBytes+checksumBytes) {
+	if !ok || len(rest) != id.Encoding.EncodedLen(randomBytes+checksumBytes) {
 		return "", false
 	}
-	b, err := crockfordBase32.DecodeString(rest)
+	b, err := id.Encoding.DecodeString(rest)
 	if err != nil || string(encodeSecret(b[:randomBytes])) != text {
 		return "", false
 	}
 	return Secret(text), true
 }
 
-// String keeps a secret out of logs and messages.
+// String keeps the secret out of logs and messages.
 func (Secret) String() string { return secretPrefix + "…" }
 
-// Reveal returns the secret itself, to be shown once.
+// Reveal returns the text of the secret. The API shows it only in the response that issues the key.
 func (s Secret) Reveal() string { return string(s) }

@@ -1,35 +1,46 @@
 package execution
 
-// Failure says why a job did not succeed. It is a result, stored with the
-// execution and shown to its tenant; that Airlock itself could not do its part
-// is an error and leads to another attempt instead.
+// Failure says why a job did not succeed. It is a result: it is stored with the execution and shown to the tenant.
+// A failure of Airlock itself is not a Failure but an error, and leads to another attempt.
 type Failure struct {
 	Code    Code   `firestore:"code"`
-	Message string `firestore:"message"` // for people; holds no internals
+	Message string `firestore:"message"` // for people; never holds internal details
 }
 
 // Code is the machine-readable reason of a failure.
 type Code string
 
-// The reasons there are.
+// The codes.
 const (
 	CodeAgentError        Code = "agent_error"        // the agent ended with an error of its own
-	CodeInvalidResult     Code = "invalid_result"     // the agent ended well but its result cannot be read
-	CodeModelError        Code = "model_error"        // the model could not be reached, or refused the request
+	CodeInvalidResult     Code = "invalid_result"     // the agent ended well, but its result is not readable
+	CodeModelError        Code = "model_error"        // the model was unreachable, or refused the request
 	CodeOutOfMemory       Code = "out_of_memory"      // the job used more memory than its limit
-	CodeOutputLimit       Code = "output_limit"       // the job wrote more than it may
-	CodeBudgetExceeded    Code = "budget_exceeded"    // the job has used the tokens or the money that it may
+	CodeOutputLimit       Code = "output_limit"       // the job wrote more output than allowed
+	CodeBudgetExceeded    Code = "budget_exceeded"    // the job used all its tokens or money
 	CodeTimedOut          Code = "timed_out"          // the job ran longer than its time-out
-	CodeQueueTimeout      Code = "queue_timeout"      // no attempt could begin in the time that it may wait
-	CodeCanceled          Code = "canceled"           // somebody cancelled it
-	CodeInvalidTask       Code = "invalid_task"       // the task cannot be put to an agent at all
-	CodeUnknownRuntime    Code = "unknown_runtime"    // no executor knows the runtime that it names
-	CodeModelNotAllowed   Code = "model_not_allowed"  // the runtime may not use the model that it names
-	CodeAttemptsExhausted Code = "attempts_exhausted" // Airlock failed to run it as often as it may
-	CodeDeadLettered      Code = "dead_lettered"      // no executor could look at it, as often as it was announced
+	CodeQueueTimeout      Code = "queue_timeout"      // no attempt began before the start deadline
+	CodeCanceled          Code = "canceled"           // the tenant cancelled the execution
+	CodeInvalidTask       Code = "invalid_task"       // the runtime cannot give this task to an agent
+	CodeUnknownRuntime    Code = "unknown_runtime"    // no executor knows the runtime
+	CodeModelNotAllowed   Code = "model_not_allowed"  // the runtime may not use the model
+	CodeAttemptsExhausted Code = "attempts_exhausted" // MaxAttempts attempts failed because of Airlock
+	CodeDeadLettered      Code = "dead_lettered"      // no executor could process the notification
 )
 
-// Ends returns the ending that a failure makes: the status goes with the code.
+// retryable reports whether another attempt at the same task may succeed: a model and a program may behave
+// differently the next time. The other failures would repeat: a budget counts over all attempts, and an invalid task
+// stays invalid.
+func (c Code) retryable() bool {
+	switch c {
+	case CodeAgentError, CodeInvalidResult, CodeModelError, CodeOutOfMemory, CodeOutputLimit, CodeTimedOut:
+		return true
+	default:
+		return false
+	}
+}
+
+// Ending returns the ending with this failure. The code determines the status.
 func (f *Failure) Ending(u Usage) Ending {
 	status := Failed
 	switch f.Code {
@@ -42,7 +53,7 @@ func (f *Failure) Ending(u Usage) Ending {
 	return Ending{Status: status, Failure: f, Usage: u}
 }
 
-// Cancellation is the failure of what somebody cancelled.
+// NewCanceledFailure returns the failure of an execution that the tenant cancelled.
 func NewCanceledFailure() *Failure {
 	return &Failure{Code: CodeCanceled, Message: "The execution was cancelled."}
 }

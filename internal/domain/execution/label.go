@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// Label is "name=value" of the caller's own. It is one text because that is
-// what a query asks for; a name has no "=".
+// Label is a label of the caller as one text, "name=value", because a Firestore query compares one value.
+// A name has no "=".
 type Label string
 
-// Labels are the labels of a map, in order.
+// Labels returns the labels of a map in the order of their names.
 func Labels(byName map[string]string) []Label {
 	var labels []Label
 	for _, name := range slices.Sorted(maps.Keys(byName)) {

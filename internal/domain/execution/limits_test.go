@@ -23,7 +23,7 @@ func TestRetryBackoffGrowsWithJitter(t *testing.T) {
 	})
 	spread := map[time.Duration]bool{}
 	for range 100 {
-		e := New("ada", KindRun, Task{}, Limits{}, start)
+		e := New(Spec{Tenant: "ada", Kind: KindRun}, start)
 		e.Attempt = 1
 		spread[e.retryBackoff(1).Round(100*time.Millisecond)] = true
 	}
@@ -32,7 +32,7 @@ func TestRetryBackoffGrowsWithJitter(t *testing.T) {
 
 // The two sorts of failure are counted apart: neither uses up the other's attempts.
 func TestJobAndInfrastructureFailuresAreCountedSeparately(t *testing.T) {
-	e := New("ada", KindRun, Task{}, Limits{Timeout: time.Minute, RetryPolicy: agent.RetryPolicy{MaxAttempts: 3}}, start)
+	e := New(Spec{Tenant: "ada", Kind: KindRun, Limits: Limits{Timeout: time.Minute, RetryPolicy: agent.RetryPolicy{MaxAttempts: 3}}}, start)
 	now := start
 	attempt := func(ev func(n int) Event) {
 		t.Helper()

@@ -6,16 +6,15 @@ import (
 	"time"
 )
 
-// Why an execution is not run again.
+// Errors of Retry.
 var (
-	ErrNotFinished = errors.New("execution has not ended")
+	ErrNotFinished = errors.New("execution has not finished")
 	ErrSucceeded   = errors.New("execution has succeeded")
 )
 
-// Again returns a new execution that repeats e, which must have ended without
-// success: ErrNotEnded, ErrSucceeded. The task is the same, whatever has become
-// of the agent since. What was of a batch is repeated as a single run, since
-// the batch's results are complete without it.
+// Retry returns a new execution that repeats e. e must have finished without success, else the error is
+// ErrNotFinished or ErrSucceeded. The task is the same, even if the agent has changed. An execution of a batch is
+// repeated as a single run: the results of the batch stay as they are.
 func (e *Execution) Retry(now time.Time) (Execution, error) {
 	switch {
 	case !e.Status.Terminal():
@@ -23,7 +22,7 @@ func (e *Execution) Retry(now time.Time) (Execution, error) {
 	case e.Status == Succeeded:
 		return Execution{}, ErrSucceeded
 	}
-	retry := New(e.Tenant, e.Kind, e.Task, e.Limits, now)
+	retry := New(Spec{Tenant: e.Tenant, Kind: e.Kind, Task: e.Task, Limits: e.Limits}, now)
 	retry.AgentID, retry.ConversationID, retry.Labels, retry.RetryOf = e.AgentID, e.ConversationID, e.Labels, e.ID
 	retry.Webhook, retry.TraceLink = e.Webhook, cmp.Or(e.Traceparent, e.TraceLink)
 	return retry, nil

@@ -23,7 +23,7 @@ func TestRetryCopiesUnsuccessfulExecution(t *testing.T) {
 	require.Equal(t, before, e, "what is repeated stays as it is")
 	require.NotEqual(t, e.ID, retry.ID)
 
-	want := New(e.Tenant, e.Kind, e.Task, e.Limits, later)
+	want := New(Spec{Tenant: e.Tenant, Kind: e.Kind, Task: e.Task, Limits: e.Limits}, later)
 	want.ID, want.AgentID, want.ConversationID, want.Labels, want.RetryOf = retry.ID, "agt_1", "con_1", e.Labels, e.ID
 	require.Empty(t, cmp.Diff(want, retry), "of no batch, and of a turn that the conversation numbers")
 }

@@ -1,15 +1,15 @@
 package execution
 
-// Status is where an execution is on its way:
+// Status is the state of an execution:
 //
 //	queued ──> running ──> succeeded | failed | timed_out | canceled
 //	  ^ │         │
-//	  │ │         └─ retry: infrastructure failed, or the job did and its agent has it tried again
+//	  │ │         └─ again: Airlock failed, or the job failed and its agent's retry policy allows another attempt
 //	  └─┼─────────┘
-//	    └──> canceled | failed (attempts exhausted) | timed_out (in the queue)
+//	    └──> canceled | failed (attempts exhausted, dead-lettered) | timed_out (in the queue)
 type Status string
 
-// The states there are.
+// The states.
 const (
 	Queued    Status = "queued"
 	Running   Status = "running"
@@ -19,7 +19,7 @@ const (
 	Canceled  Status = "canceled"
 )
 
-// Terminal reports whether nothing changes any more.
+// Terminal reports whether the state never changes again.
 func (s Status) Terminal() bool {
 	switch s {
 	case Succeeded, Failed, TimedOut, Canceled:

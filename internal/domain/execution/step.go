@@ -1,43 +1,34 @@
 package execution
 
-import (
-	"strings"
-	"unicode/utf8"
-)
+import "strings"
 
-// Step is something that an attempt was seen to do. It is for people who
-// watch: what counts is the result.
+// Step is something that an attempt was observed to do. It informs people who watch; only the result counts.
 type Step struct {
 	Number int      `firestore:"number"` // counts from 1 in each attempt, without a gap
 	Kind   StepKind `firestore:"kind"`
-	Text   string   `firestore:"text"` // at most MaxStep bytes
+	Text   string   `firestore:"text"` // at most MaxStepBytes
 }
 
 // StepKind says what a step shows.
 type StepKind string
 
-// The kinds of steps there are.
+// The kinds of steps.
 const (
 	StepOutput   StepKind = "output"   // something that the agent said
-	StepProgress StepKind = "progress" // something that it did
+	StepProgress StepKind = "progress" // something that the agent did
 )
 
-// Bounds of what is kept of an attempt's steps. They are written with every
-// heartbeat, so they are few.
+// Limits of the stored steps. Every heartbeat writes them, so they are small.
 const (
 	MaxSteps     = 32
 	MaxStepBytes = 512
 )
 
-// NewStep cuts the text to what is kept, between letters.
+// NewStep returns a step with the text trimmed and cut to MaxStepBytes.
 func NewStep(number int, kind StepKind, text string) Step {
 	text = strings.ToValidUTF8(strings.TrimSpace(text), "\uFFFD")
 	if len(text) > MaxStepBytes {
-		end := MaxStepBytes - len("…")
-		for !utf8.RuneStart(text[end]) {
-			end--
-		}
-		text = text[:end] + "…"
+		text = TruncateText(text, MaxStepBytes-len("…")) + "…"
 	}
 	return Step{Number: number, Kind: kind, Text: text}
 }

@@ -23,7 +23,7 @@ func TestNewStepTruncatesText(t *testing.T) {
 
 func TestClaimClearsSteps(t *testing.T) {
 	now := time.Now()
-	e := New("ada", KindRun, Task{}, Limits{Timeout: time.Minute}, now)
+	e := New(Spec{Tenant: "ada", Kind: KindRun, Limits: Limits{Timeout: time.Minute}}, now)
 	first := []Step{NewStep(1, StepOutput, "first")}
 	require.NoError(t, e.Apply(Claimed{Executor: "x", Lease: time.Minute}, now))
 	require.NoError(t, e.Apply(Renewed{Attempt: 1, Lease: time.Minute, Steps: first}, now))

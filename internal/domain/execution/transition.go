@@ -4,37 +4,36 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/airlock-run/airlock/internal/domain/backoff"
 )
 
-// Why an event does not apply. None of them is a fault: they are what a late
-// or repeated message, or an executor that was away too long, finds.
+// Errors of Apply. None is a fault of Airlock: a late or repeated notification causes them, or an executor that was
+// paused too long.
 var (
-	ErrTerminal              = errors.New("execution has ended")
+	ErrTerminal              = errors.New("execution has finished")
 	ErrLeased                = errors.New("execution is leased")
 	ErrLeaseLost             = errors.New("attempt no longer holds the lease")
 	ErrNotDue                = errors.New("execution is not due")
-	ErrThrottled             = errors.New("execution waits for a limit of its tenant")
-	ErrStartDeadlineExceeded = errors.New("execution may not begin any more") // the janitor ends it
+	ErrThrottled             = errors.New("execution is throttled by a limit of its tenant")
+	ErrStartDeadlineExceeded = errors.New("the start deadline of the execution has passed") // the janitor ends it
 )
 
-// A queued execution is announced anew when it has waited for ringAgain, which
-// with the janitor's interval stays below the promised minute for a lost
-// message, and then each time that it has waited twice as long, up to
-// rarest: were it always the same, a long queue would be announced over and over.
-const (
-	minRenotifyInterval = 45 * time.Second
-	maxRenotifyInterval = 15 * time.Minute
-)
-
-// Event is something that happened to an execution. The events of this file
-// are all there are.
+// Event is something that happened to an execution. This file holds all events.
 type Event interface {
 	apply(e *Execution, now time.Time) error
 }
 
-// Apply is the only way an Execution changes. It returns ErrTerminal,
-// ErrLeased, ErrLeaseLost, ErrTooLate or ErrNotDue, and leaves e as it was, when the event
-// does not fit e. now must come from the database that holds e.
+// Change is what an event did, for the processes that must learn of it.
+type Change struct {
+	Execution Execution
+	// Notify names the executions that may run now and need a notification.
+	Notify []Ref
+}
+
+// Apply changes e by an event; nothing else changes an Execution. If the event does not apply, e stays as it was and
+// the error is ErrTerminal, ErrLeased, ErrLeaseLost, ErrStartDeadlineExceeded or ErrNotDue. now must be the time of
+// the database that stores e.
 func (e *Execution) Apply(ev Event, now time.Time) error {
 	if e.Status.Terminal() {
 		return ErrTerminal
@@ -42,25 +41,18 @@ func (e *Execution) Apply(ev Event, now time.Time) error {
 	return ev.apply(e, now)
 }
 
-// Change is what an event did, and so what the processes have to hear of.
-type Change struct {
-	Execution Execution
-	// Announce names the executions that may run from now on.
-	Notify []Ref
-}
-
-// Claimed starts an attempt, and with it a lease.
+// Claimed starts an attempt and its lease.
 type Claimed struct {
 	Executor string
-	ClaimID  string // of the claim, unique, by which it is known where the answer to it was lost
+	ClaimID  string // unique; an executor that lost the response recognizes its claim by it
 	Lease    time.Duration
 }
 
 func (ev Claimed) apply(e *Execution, now time.Time) error {
-	if e.Status == Running {
+	switch {
+	case e.Status == Running:
 		return ErrLeased
-	}
-	if !now.Before(e.StartDeadline()) {
+	case !now.Before(e.StartDeadline()):
 		return ErrStartDeadlineExceeded
 	}
 	e.Status = Running
@@ -72,42 +64,15 @@ func (ev Claimed) apply(e *Execution, now time.Time) error {
 	return nil
 }
 
-// Held keeps a queued execution from running, since its tenant has as much as
-// it may. It is announced again when it is released, or when it falls due.
-type Throttled struct{}
-
-func (Throttled) apply(e *Execution, now time.Time) error {
-	switch {
-	case e.Status == Running:
-		return ErrLeased
-	case !now.Before(e.StartDeadline()):
-		return ErrStartDeadlineExceeded
-	}
-	e.Throttled = true
-	e.scheduleRenotification(now)
-	return nil
-}
-
-// Released has a held execution announced, since its tenant may have room for it.
-type Released struct{}
-
-func (Released) apply(e *Execution, now time.Time) error {
-	if !e.Throttled {
-		return ErrNotDue
-	}
-	e.markReady(now)
-	return nil
-}
-
-// Renewed is the heartbeat of an attempt.
+// Renewed is a heartbeat of the attempt: it extends the lease.
 type Renewed struct {
 	Attempt int
 	Lease   time.Duration
-	Steps   []Step // see Execution
+	Steps   []Step
 }
 
 func (ev Renewed) apply(e *Execution, now time.Time) error {
-	if err := e.fence(ev.Attempt, now); err != nil {
+	if err := e.checkLease(ev.Attempt, now); err != nil {
 		return err
 	}
 	e.setLease(Lease{Executor: e.Lease.Executor, ClaimID: e.Lease.ClaimID, Expires: now.Add(ev.Lease)})
@@ -115,37 +80,23 @@ func (ev Renewed) apply(e *Execution, now time.Time) error {
 	return nil
 }
 
-// Finished is the end of a job, whatever it was, as its attempt saw it. It ends
-// the execution, unless the job failed and is to be tried again.
+// Finished is the end of the job, with success or without. It finishes the execution, unless the job failed and the
+// retry policy allows another attempt.
 type Finished struct {
 	Attempt int
 	Ending  Ending
 }
 
-// Ending is what an execution ends with. Result is set exactly when Status is
-// Succeeded, Failure exactly when it is not.
-type Ending struct {
-	Status           Status
-	Result           *Result
-	Failure          *Failure
-	Usage            Usage    // of this attempt
-	Receipt          string   // of the attempt, see Execution
-	NewSession       *Session // of a turn that succeeded, see Execution
-	Files            []File   // see Execution
-	Steps            []Step   // see Execution; nil: those that are known
-	OmittedFileCount int      // see Execution
-}
-
 func (ev Finished) apply(e *Execution, now time.Time) error {
-	if err := e.fence(ev.Attempt, now); err != nil {
+	if err := e.checkLease(ev.Attempt, now); err != nil {
 		return err
 	}
 	if failure := ev.Ending.Failure; failure != nil && failure.Code.retryable() {
 		e.RetriedFailures++
-		backoff := e.retryBackoff(e.RetriedFailures)
-		if e.RetriedFailures < e.RetryPolicy.MaxAttempts && !e.CancelRequested && now.Add(backoff).Before(e.StartDeadline()) {
+		wait := e.retryBackoff(e.RetriedFailures)
+		if e.RetriedFailures < e.RetryPolicy.MaxAttempts && !e.CancelRequested && now.Add(wait).Before(e.StartDeadline()) {
 			e.Usage = e.Usage.add(ev.Ending.Usage)
-			e.requeue(now, backoff)
+			e.requeue(now, wait)
 			return nil
 		}
 	}
@@ -153,15 +104,15 @@ func (ev Finished) apply(e *Execution, now time.Time) error {
 	return nil
 }
 
-// Broke is an attempt that Airlock could not carry through: the Engine failed,
-// the sandbox did not start. It spends one of MaxAttempts, and pauses.
+// AttemptFailed is the failure of an attempt because of Airlock: the Engine failed, or the sandbox did not start.
+// It counts against MaxAttempts and leads to a back-off.
 type AttemptFailed struct {
 	Attempt int
-	Usage   Usage // of this attempt
+	Usage   Usage // of this attempt only
 }
 
 func (ev AttemptFailed) apply(e *Execution, now time.Time) error {
-	if err := e.fence(ev.Attempt, now); err != nil {
+	if err := e.checkLease(ev.Attempt, now); err != nil {
 		return err
 	}
 	e.Usage = e.Usage.add(ev.Usage)
@@ -169,15 +120,14 @@ func (ev AttemptFailed) apply(e *Execution, now time.Time) error {
 	return nil
 }
 
-// HandedBack is an attempt that an executor gives up because it shuts down.
-// It spends nothing.
+// HandedBack is the end of an attempt because its executor shuts down. It does not count against MaxAttempts.
 type HandedBack struct {
 	Attempt int
-	Usage   Usage // of this attempt
+	Usage   Usage // of this attempt only
 }
 
 func (ev HandedBack) apply(e *Execution, now time.Time) error {
-	if err := e.fence(ev.Attempt, now); err != nil {
+	if err := e.checkLease(ev.Attempt, now); err != nil {
 		return err
 	}
 	e.Usage = e.Usage.add(ev.Usage)
@@ -185,9 +135,8 @@ func (ev HandedBack) apply(e *Execution, now time.Time) error {
 	return nil
 }
 
-// FellDue is the janitor's look at an execution whose Due has passed. A lost
-// lease spends an attempt; a queued execution was not heard and is announced
-// again, or has waited too long and ends.
+// Expired is the janitor's event for an execution whose Due has passed. An expired lease counts as a failed attempt.
+// A queued execution needs another notification, or has waited until its start deadline and ends.
 type Expired struct{}
 
 func (Expired) apply(e *Execution, now time.Time) error {
@@ -204,7 +153,34 @@ func (Expired) apply(e *Execution, now time.Time) error {
 	return nil
 }
 
-// CancelAsked ends a queued execution, and tells the executor of a running one.
+// Throttled keeps a queued execution from running, because its tenant has reached a limit. It gets a notification
+// when it is released, or when it is due.
+type Throttled struct{}
+
+func (Throttled) apply(e *Execution, now time.Time) error {
+	switch {
+	case e.Status == Running:
+		return ErrLeased
+	case !now.Before(e.StartDeadline()):
+		return ErrStartDeadlineExceeded
+	}
+	e.Throttled = true
+	e.scheduleRenotification(now)
+	return nil
+}
+
+// Released ends the throttling, because the tenant may be below its limit now.
+type Released struct{}
+
+func (Released) apply(e *Execution, now time.Time) error {
+	if !e.Throttled {
+		return ErrNotDue
+	}
+	e.markReady(now)
+	return nil
+}
+
+// CancelRequested ends a queued execution, and tells the executor of a running one to stop the job.
 type CancelRequested struct{}
 
 func (CancelRequested) apply(e *Execution, now time.Time) error {
@@ -215,8 +191,24 @@ func (CancelRequested) apply(e *Execution, now time.Time) error {
 	return nil
 }
 
-// fence lets through only the attempt that holds a live lease.
-func (e *Execution) fence(attempt int, now time.Time) error {
+// DeadLettered means that Pub/Sub stopped delivering the notification, because no executor could process it. It ends
+// a queued execution. Without this event the janitor would publish notifications for it until its start deadline.
+type DeadLettered struct{}
+
+func (DeadLettered) apply(e *Execution, now time.Time) error {
+	if e.Status == Running {
+		return ErrLeased // an executor has processed it in the meantime
+	}
+	failure := &Failure{
+		Code:    CodeDeadLettered,
+		Message: "No executor could process this execution. The fault is in Airlock, not in the job. Run it again after the operator has fixed it.",
+	}
+	e.finish(failure.Ending(Usage{}), now)
+	return nil
+}
+
+// checkLease returns ErrLeaseLost unless the attempt holds an unexpired lease.
+func (e *Execution) checkLease(attempt int, now time.Time) error {
 	if e.Status != Running || e.Attempt != attempt || !now.Before(e.Lease.Expires) {
 		return ErrLeaseLost
 	}
@@ -227,10 +219,37 @@ func (e *Execution) setLease(l Lease) {
 	e.Lease, e.Due = &l, &l.Expires
 }
 
-// requeue makes the execution wait for its next attempt, unless somebody has
-// cancelled it meanwhile or it is too late for one. After a pause, the janitor
-// announces it.
-func (e *Execution) requeue(now time.Time, backoff time.Duration) {
+// failAttempt counts a failed attempt. It finishes the execution if that was the last one.
+func (e *Execution) failAttempt(now time.Time, wait time.Duration) {
+	e.FailedAttempts++
+	if e.FailedAttempts < e.MaxAttempts || e.CancelRequested {
+		e.requeue(now, wait)
+		return
+	}
+	failure := &Failure{
+		Code: CodeAttemptsExhausted,
+		Message: fmt.Sprintf("Airlock failed to run this execution in %d attempts. The fault is in Airlock, not in the job. "+
+			"Run it again after the operator has fixed it.", e.FailedAttempts),
+	}
+	e.finish(failure.Ending(Usage{}), now)
+}
+
+// Bounds of the back-off.
+const (
+	minBackoff = 2 * time.Second
+	maxBackoff = time.Minute
+)
+
+// retryBackoff returns the wait after the n-th failure of a kind: 2 s, 4 s, 8 s … up to a minute, shortened by up to
+// half of it.
+func (e *Execution) retryBackoff(n int) time.Duration {
+	limit := min(minBackoff<<min(n-1, 5), maxBackoff)
+	return backoff.Jitter(limit/2, limit, fmt.Sprintf("%s/%d", e.ID, e.Attempt))
+}
+
+// requeue queues the execution for its next attempt, or finishes it if it was cancelled or its start deadline has
+// passed. After a wait, the janitor publishes the notification.
+func (e *Execution) requeue(now time.Time, wait time.Duration) {
 	switch {
 	case e.CancelRequested:
 		e.finish(NewCanceledFailure().Ending(Usage{}), now)
@@ -241,28 +260,35 @@ func (e *Execution) requeue(now time.Time, backoff time.Duration) {
 	}
 	e.Status = Queued
 	e.Lease = nil
-	e.QueuedAt = now.Add(backoff)
-	if backoff == 0 {
+	e.QueuedAt = now.Add(wait)
+	if wait == 0 {
 		e.markReady(now)
 	} else {
 		e.Ready = false
-		e.setDue(backoff, now)
+		e.setDue(wait, now)
 	}
 }
 
-// ready has the queued execution announced.
+// markReady makes the queued execution one that needs a notification.
 func (e *Execution) markReady(now time.Time) {
 	e.Ready = true
 	e.Throttled = false
 	e.scheduleRenotification(now)
 }
 
-// unheard makes the queued execution due when nobody has heard of it.
+// A queued execution gets another notification after minRenotifyInterval, and then each time that its waiting time has
+// doubled, at least every maxRenotifyInterval. With the janitor's interval, the minimum stays below the promised minute
+// for a lost message. A constant interval would publish the notifications of a long queue over and over.
+const (
+	minRenotifyInterval = 45 * time.Second
+	maxRenotifyInterval = 15 * time.Minute
+)
+
 func (e *Execution) scheduleRenotification(now time.Time) {
 	e.setDue(min(max(minRenotifyInterval, now.Sub(e.QueuedAt)), maxRenotifyInterval), now)
 }
 
-// dueIn makes the queued execution due, at the latest when it may not begin any more.
+// setDue makes the queued execution due after d, but not later than its start deadline.
 func (e *Execution) setDue(d time.Duration, now time.Time) {
 	due := now.Add(d)
 	if e.StartDeadline().Before(due) {
@@ -271,26 +297,14 @@ func (e *Execution) setDue(d time.Duration, now time.Time) {
 	e.Due = &due
 }
 
-// endInQueue ends what has waited too long.
+// expireInQueue finishes an execution whose start deadline has passed.
 func (e *Execution) expireInQueue(now time.Time) {
-	failure := Failure{
-		Code:    CodeQueueTimeout,
-		Message: fmt.Sprintf("No attempt could begin within %s, the queue time-out of this execution. Run it again, or let it wait longer.", e.QueueTimeout),
+	failure := &Failure{
+		Code: CodeQueueTimeout,
+		Message: fmt.Sprintf("No attempt could begin within %s, the queue time-out of this execution. "+
+			"Run it again, or set a longer queue time-out.", e.QueueTimeout),
 	}
 	e.finish(failure.Ending(Usage{}), now)
-}
-
-// spend takes an attempt off, and ends the execution when it was the last.
-func (e *Execution) failAttempt(now time.Time, backoff time.Duration) {
-	e.FailedAttempts++
-	if e.FailedAttempts < e.MaxAttempts || e.CancelRequested {
-		e.requeue(now, backoff)
-		return
-	}
-	e.finish(Ending{Status: Failed, Failure: &Failure{
-		Code:    CodeAttemptsExhausted,
-		Message: fmt.Sprintf("Airlock could not run this execution in %d attempts. The fault is on the server's side; run it again once its operator has looked.", e.FailedAttempts),
-	}}, now)
 }
 
 func (e *Execution) finish(ending Ending, now time.Time) {

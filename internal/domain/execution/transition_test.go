@@ -13,7 +13,7 @@ import (
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func queued() Execution {
-	e := New("ada", KindRun, Task{Runtime: "offline", Input: "hello"}, Limits{Timeout: time.Minute}, start)
+	e := New(Spec{Tenant: "ada", Kind: KindRun, Task: Task{Runtime: "offline", Input: "hello"}, Limits: Limits{Timeout: time.Minute}}, start)
 	e.ID = "exe_1" // its pauses follow from it
 	return e
 }

@@ -1,4 +1,7 @@
-// Package id makes the opaque identifiers of Airlock's resources.
+// Package id makes and checks the IDs of Airlock's resources.
+//
+// In: the prefix of a kind of resource. Out: an ID, random (New) or derived from a hash (FromHash).
+// The package never stores an ID and never checks whether a resource exists.
 package id
 
 import (
@@ -7,7 +10,7 @@ import (
 	"strings"
 )
 
-// Prefixes say what an ID names, for people; programs treat IDs as opaque.
+// Prefixes tell people what an ID names. Programs must not parse IDs.
 const (
 	Execution    = "exe_"
 	Conversation = "con_"
@@ -17,31 +20,30 @@ const (
 	APIKey       = "key_"
 )
 
-// bytes of randomness: 120 bits, so that IDs are neither guessed nor met twice,
-// and fill 24 letters of base 32 exactly.
+// randomBytes is 120 bits: IDs cannot be guessed, do not collide, and have exactly 24 letters of base 32.
 const randomBytes = 15
 
-// letters leave out i, l, o and u, which people mistake for others.
+// alphabet is Crockford's: it has no i, l, o and u, which people confuse with other letters and digits.
 const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
 
-var crockfordBase32 = base32.NewEncoding(alphabet).WithPadding(base32.NoPadding)
+// Encoding is the base 32 of IDs and of the secrets of API keys.
+var Encoding = base32.NewEncoding(alphabet).WithPadding(base32.NoPadding)
 
-// New returns a fresh random ID. It is random rather than in order of time
-// because Firestore spreads documents by their IDs.
+// New returns a new random ID. It does not begin with a time, because Firestore distributes documents over its servers
+// by their IDs: ascending IDs would overload one server.
 func New(prefix string) string {
 	var b [randomBytes]byte
 	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the program instead
-	return prefix + crockfordBase32.EncodeToString(b[:])
+	return prefix + Encoding.EncodeToString(b[:])
 }
 
-// Derived returns the ID that follows from a hash: the same hash, the same ID.
+// FromHash returns the ID that a hash determines: the same hash gives the same ID.
 func FromHash(prefix string, sum [32]byte) string {
-	return prefix + crockfordBase32.EncodeToString(sum[:randomBytes])
+	return prefix + Encoding.EncodeToString(sum[:randomBytes])
 }
 
-// Valid reports whether s has the form of an ID with this prefix. What does
-// not can be refused without asking the database.
+// Valid reports whether s has the form of an ID with this prefix. Other texts need no database lookup.
 func Valid(prefix, s string) bool {
 	rest, ok := strings.CutPrefix(s, prefix)
-	return ok && len(rest) == crockfordBase32.EncodedLen(randomBytes) && strings.Trim(rest, alphabet) == ""
+	return ok && len(rest) == Encoding.EncodedLen(randomBytes) && strings.Trim(rest, alphabet) == ""
 }

@@ -1,51 +1,53 @@
-// Package webhook is the domain of telling somebody else's server that
-// something has ended: what is told, how it is signed, and when it is tried
-// again. It follows Standard Webhooks 1.0 and knows no database or network.
+// Package webhook defines webhooks: the payload that reports an end, its signature, and the retries of its delivery.
+// It follows Standard Webhooks 1.0.
+//
+// In: an execution or a batch that has ended, and the results of attempts. Out: the delivery to store, and the signature
+// to send. The package never opens a connection and never reads a clock or a database.
 package webhook
 
 import (
 	"crypto/sha256"
 	"errors"
-	"math/rand/v2"
+	"fmt"
 	"net/http"
 	"time"
 
+	"github.com/airlock-run/airlock/internal/domain/backoff"
 	"github.com/airlock-run/airlock/internal/domain/id"
 )
 
-// State is where a delivery is on its way:
+// State is the state of a delivery:
 //
 //	pending ──> delivered | refused | exhausted
 type State string
 
-// The states there are.
+// The states.
 const (
-	Pending   State = "pending"   // to be sent, or sent again
-	Delivered State = "delivered" // the receiver has answered with a 2xx
-	Refused   State = "refused"   // the receiver has answered with 410: it wants no more of this
+	Pending   State = "pending"   // an attempt is due, now or later
+	Delivered State = "delivered" // the receiver has answered with a 2xx status
+	Refused   State = "refused"   // the receiver has answered with 410: it wants no further attempts
 	Exhausted State = "exhausted" // the last attempt has failed
 )
 
-// Ref names a delivery. There is no reading of one without its tenant.
+// Ref names a delivery. Nothing is read without its tenant. See execution.Ref for why it is a type of its own.
 type Ref struct {
 	Tenant string `firestore:"tenant"`
 	ID     string `firestore:"id"`
 }
 
-// Delivery is one message on its way to one receiver. It is made in the
-// transaction that ends what it tells of, so that none is lost. Its Firestore
-// document is this struct; all times are Firestore's.
+// Delivery is one message to one receiver. It is created in the transaction that ends its subject, so no message is
+// lost. Its Firestore document is this struct; all times are Firestore's.
 type Delivery struct {
-	ID        string `firestore:"id"` // is the message's as well, the same in every attempt
+	ID        string `firestore:"id"` // also the ID of the message, the same in every attempt
 	Tenant    string `firestore:"tenant"`
 	SubjectID string `firestore:"subject"` // ID of the execution or the batch that has ended
 	Type      Type   `firestore:"type"`
 	URL       string `firestore:"url"`
-	Body      string `firestore:"body"` // JSON, sent to the byte in every attempt
+	Body      string `firestore:"body"` // JSON, the same bytes in every attempt
 
 	State      State         `firestore:"state"`
-	Attempt    int           `firestore:"attempt"` // number of the newest; 0 before the first
-	LastResult AttemptResult `firestore:"last"`    // of the newest attempt that was answered for
+	Attempt    int           `firestore:"attempt"` // number of the newest attempt; 0 before the first
+	LastResult AttemptResult `firestore:"last"`    // of the newest attempt whose result was recorded
 
 	// Due is when the next attempt may begin; nil exactly when State is not Pending.
 	Due        *time.Time `firestore:"due"`
@@ -53,57 +55,57 @@ type Delivery struct {
 	FinishedAt *time.Time `firestore:"finishedAt"`
 }
 
-// Answer is what an attempt came to.
+// AttemptResult is the result of one attempt.
 type AttemptResult struct {
-	Status int    `firestore:"status"` // of HTTP; 0: there was no answer
-	Reason Reason `firestore:"reason"` // why there was none; empty when there was
+	Status int    `firestore:"status"` // HTTP status; 0: no response
+	Reason Reason `firestore:"reason"` // why there was no response; empty if there was one
 }
 
-// Reason says why there was no answer, without saying anything of the network
-// that Airlock runs in.
+// Reason says why there was no response. It reveals nothing of the network that Airlock runs in.
 type Reason string
 
-// The reasons there are.
+// The reasons.
 const (
-	AddressRefused Reason = "address_refused" // the name leads to an address that is not public
-	BadCertificate Reason = "bad_certificate" // the receiver's certificate is not to be trusted
-	TimedOut       Reason = "timed_out"       // the receiver took too long
-	Unreachable    Reason = "unreachable"     // anything else: no such name, nobody listens, the connection broke
+	AddressRefused Reason = "address_refused" // the host resolves to an address that is not public
+	BadCertificate Reason = "bad_certificate" // the receiver's certificate is not trusted
+	TimedOut       Reason = "timed_out"       // the receiver took longer than AttemptTimeout
+	Unreachable    Reason = "unreachable"     // any other error: unknown host, connection refused or broken
 )
 
-// Timeout bounds one attempt. It is shorter than every wait between two, so
-// that an attempt has ended, one way or the other, before the next begins.
+// AttemptTimeout bounds one attempt. It is shorter than every back-off, so an attempt has ended before the next begins.
 const AttemptTimeout = 10 * time.Second
 
-// waits are those after each attempt but the last, give or take a fifth: a day
-// in all, so that a receiver that breaks in the evening can be mended in the morning.
-var backoffSchedule = []time.Duration{
+// backoffSchedule holds the waits between two attempts, each varied by up to a fifth. Their sum is a day, so that a
+// receiver that fails in the evening can be fixed in the morning.
+var backoffSchedule = [...]time.Duration{
 	20 * time.Second, time.Minute, 5 * time.Minute, 30 * time.Minute,
 	2 * time.Hour, 4 * time.Hour, 7 * time.Hour, 10 * time.Hour,
 }
 
-// MaxAttempts is after how many a delivery is given up.
-var MaxAttempts = len(backoffSchedule) + 1
+// MaxAttempts is the number of attempts after which a delivery is exhausted.
+const MaxAttempts = len(backoffSchedule) + 1
+
+// postponement is how long a delivery waits after Postpone, varied by up to a fifth.
+const postponement = 10 * time.Second
 
 var (
-	// ErrNotDue means that somebody else was faster.
+	// ErrNotDue means that the delivery is not due: another dispatcher has claimed it, or it has finished.
 	ErrNotDue = errors.New("the delivery is not due")
-	// ErrNotEnded means that a delivery is still being tried.
-	ErrNotFinished = errors.New("the delivery has not ended")
+	// ErrNotFinished means that the delivery is still pending.
+	ErrNotFinished = errors.New("the delivery has not finished")
 )
 
-// ID of the delivery that tells of a subject's end. It follows from the
-// subject, so that there is one, and it is found without a search.
-func DeliveryID(subject string) string {
-	return id.FromHash(id.Delivery, sha256.Sum256([]byte("delivery of "+subject)))
+// DeliveryID returns the ID of the delivery for a subject. The subject determines it, so there is only one, and it is
+// found without a query.
+func DeliveryID(subjectID string) string {
+	return id.FromHash(id.Delivery, sha256.Sum256([]byte("delivery of "+subjectID)))
 }
 
-// Ref names the delivery.
+// Ref returns the name of the delivery.
 func (d *Delivery) Ref() Ref { return Ref{Tenant: d.Tenant, ID: d.ID} }
 
-// Claim begins the next attempt, and books the one after it: who dies in
-// between has failed one attempt, and nothing has to notice. When there is none
-// left the delivery is given up instead.
+// Claim begins the next attempt and schedules the one after it. If the dispatcher dies in between, this attempt has
+// failed and nothing else needs to happen. If no attempt is left, the delivery becomes exhausted instead.
 func (d *Delivery) Claim(now time.Time) error {
 	if d.State != Pending || d.Due.After(now) {
 		return ErrNotDue
@@ -113,13 +115,13 @@ func (d *Delivery) Claim(now time.Time) error {
 		return nil
 	}
 	d.Attempt++
-	due := now.Add(backoff(d.Attempt))
-	d.Due = &due
+	wait := backoffSchedule[(d.Attempt-1)%len(backoffSchedule)] // the last attempt is followed by the end, not by a wait
+	d.scheduleIn(wait, now)
 	return nil
 }
 
-// Settle writes down what an attempt came to. A good answer counts whenever it
-// comes; a bad one only of the newest attempt.
+// RecordResult records the result of an attempt. A late success counts; a late failure counts only if no newer attempt
+// has begun.
 func (d *Delivery) RecordResult(attempt int, result AttemptResult, now time.Time) error {
 	switch {
 	case d.State != Pending:
@@ -141,17 +143,16 @@ func (d *Delivery) RecordResult(attempt int, result AttemptResult, now time.Time
 	return nil
 }
 
-// Postpone lets others go first, without spending an attempt.
+// Postpone lets other deliveries go first. It does not count as an attempt.
 func (d *Delivery) Postpone(now time.Time) error {
 	if d.State != Pending || d.Due.After(now) {
 		return ErrNotDue
 	}
-	due := now.Add(jitter(10 * time.Second))
-	d.Due = &due
+	d.scheduleIn(postponement, now)
 	return nil
 }
 
-// Again makes what has ended be sent anew, with all its attempts.
+// Redeliver sends a finished delivery again, with all its attempts.
 func (d *Delivery) Redeliver(now time.Time) error {
 	if d.State == Pending {
 		return ErrNotFinished
@@ -160,14 +161,11 @@ func (d *Delivery) Redeliver(now time.Time) error {
 	return nil
 }
 
+// scheduleIn makes the delivery due after a wait, varied by up to a fifth. The seed holds now, so that repeated
+// postponements of two deliveries do not stay together.
+func (d *Delivery) scheduleIn(wait time.Duration, now time.Time) {
+	due := now.Add(backoff.Jitter(wait*4/5, wait*6/5, fmt.Sprintf("%s/%d/%d", d.ID, d.Attempt, now.UnixNano())))
+	d.Due = &due
+}
+
 func (d *Delivery) finish(s State, now time.Time) { d.State, d.Due, d.FinishedAt = s, nil, &now }
-
-// wait is how long after an attempt's beginning the next may begin.
-func backoff(attempt int) time.Duration {
-	return jitter(backoffSchedule[(attempt-1)%len(backoffSchedule)])
-}
-
-// jitter is d give or take a fifth.
-func jitter(d time.Duration) time.Duration {
-	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64()))
-}

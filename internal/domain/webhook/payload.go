@@ -8,21 +8,20 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// Type says what has happened.
+// Type is the type of the event that a delivery reports.
 type Type string
 
-// The types there are.
+// The types.
 const (
 	ExecutionSucceeded Type = "execution.succeeded"
 	ExecutionFailed    Type = "execution.failed"
 	ExecutionTimedOut  Type = "execution.timed_out"
 	ExecutionCanceled  Type = "execution.canceled"
-	BatchEnded         Type = "batch.finished"
+	BatchFinished      Type = "batch.finished"
 )
 
-// message is the body: which resource has ended and how, and where to read the
-// rest. It never holds inputs or results: knowing the URL of a webhook must not
-// be a way to read them.
+// payload is the body of a delivery: which resource has ended, how, and where to read the rest. It never holds inputs or
+// results, so the receiver of a webhook cannot read them without an API key.
 type payload struct {
 	Type      Type        `json:"type"`
 	Timestamp time.Time   `json:"timestamp"` // of the end
@@ -35,7 +34,7 @@ type payloadData struct {
 	AgentID     string           `json:"agentId,omitempty"`
 	RetryOf     string           `json:"retryOf,omitempty"`
 	Status      execution.Status `json:"status,omitempty"`
-	Code        execution.Code   `json:"code,omitempty"`  // of what did not succeed
+	Code        execution.Code   `json:"code,omitempty"`  // of a failure
 	Total       int              `json:"total,omitempty"` // inputs of the batch
 	URLs        urls             `json:"urls"`
 }
@@ -46,8 +45,8 @@ type urls struct {
 	Results string `json:"results,omitempty"`
 }
 
-// OfExecution is the delivery that tells of an execution's end at now; nil for
-// one that nobody is to be told of.
+// NewExecutionDelivery returns the delivery for an execution that ends at now; nil if the execution has no webhook or has
+// not ended.
 func NewExecutionDelivery(e *execution.Execution, now time.Time) *Delivery {
 	if e.Webhook == "" || !e.Status.Terminal() {
 		return nil
@@ -62,27 +61,26 @@ func NewExecutionDelivery(e *execution.Execution, now time.Time) *Delivery {
 	return newDelivery(e.Tenant, e.ID, e.Webhook, payload{Type: Type("execution." + e.Status), Timestamp: now, Data: data})
 }
 
-// OfBatch is the delivery that tells of a batch's end at now; nil for one that
-// nobody is to be told of.
+// NewBatchDelivery returns the delivery for a batch that ends at now; nil if the batch has no webhook or has not ended.
 func NewBatchDelivery(b *batch.Batch, now time.Time) *Delivery {
 	if b.Webhook == "" || b.FinishedAt == nil {
 		return nil
 	}
 	self := "/batches/" + b.ID
-	return newDelivery(b.Tenant, b.ID, b.Webhook, payload{Type: BatchEnded, Timestamp: now, Data: payloadData{
+	return newDelivery(b.Tenant, b.ID, b.Webhook, payload{Type: BatchFinished, Timestamp: now, Data: payloadData{
 		BatchID: b.ID, AgentID: b.AgentID, RetryOf: b.RetryOf, Total: b.Total,
 		URLs: urls{Self: self, Results: self + "/results"},
 	}})
 }
 
-func newDelivery(tenant, subject, url string, p payload) *Delivery {
+func newDelivery(tenant, subjectID, url string, p payload) *Delivery {
 	p.Timestamp = p.Timestamp.UTC()
 	body, err := json.Marshal(p)
 	if err != nil {
-		panic(err) // strings, numbers and a time of this century
+		panic(err) // never: a payload has only strings, numbers and a valid time
 	}
 	return &Delivery{
-		ID: DeliveryID(subject), Tenant: tenant, SubjectID: subject, Type: p.Type, URL: url, Body: string(body),
+		ID: DeliveryID(subjectID), Tenant: tenant, SubjectID: subjectID, Type: p.Type, URL: url, Body: string(body),
 		State: Pending, Due: &p.Timestamp, CreatedAt: p.Timestamp,
 	}
 }

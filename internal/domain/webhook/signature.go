@@ -11,25 +11,24 @@ import (
 	"time"
 )
 
-// Secrets sign what a tenant's receivers get. Its Firestore document is this struct.
+// Secrets sign the deliveries of one tenant. Its Firestore document is this struct.
 type Secrets struct {
 	Current   Secret     `firestore:"current"`
 	Previous  Secret     `firestore:"previous"`  // empty before the first rotation
-	RotatedAt *time.Time `firestore:"rotatedAt"` // nil likewise
+	RotatedAt *time.Time `firestore:"rotatedAt"` // nil before the first rotation
 }
 
-// Secret is a key in the form of Standard Webhooks: "whsec_" and base 64.
+// Secret is a key in the form of Standard Webhooks: "whsec_" and base64.
 type Secret string
 
 const (
 	secretPrefix = "whsec_"
-	secretBytes  = 32 // of the 24 to 64 that the standard allows
-	// overlap is how long the secret before the current one signs as well, so
-	// that receivers can be given the new one at leisure.
+	secretBytes  = 32 // the standard allows 24 to 64
+	// rotationOverlap is how long the previous secret signs as well, so that receivers have time to change.
 	rotationOverlap = 24 * time.Hour
 )
 
-// NewSecrets are for a tenant that has none.
+// NewSecrets returns secrets for a tenant that has none.
 func NewSecrets() Secrets { return Secrets{Current: newSecret()} }
 
 func newSecret() Secret {
@@ -43,8 +42,8 @@ func (s *Secrets) Rotate(now time.Time) {
 	s.Previous, s.Current, s.RotatedAt = s.Current, newSecret(), &now
 }
 
-// Signature is the header webhook-signature of a message that is sent at now:
-// one signature for each secret that receivers may still have.
+// Signature returns the header webhook-signature of a message that is sent at now: one signature for each secret that
+// receivers may still use.
 func (s *Secrets) Signature(messageID string, now time.Time, body string) (string, error) {
 	signature, err := s.Current.sign(messageID, now, body)
 	if err != nil || s.RotatedAt == nil || now.After(s.RotatedAt.Add(rotationOverlap)) {

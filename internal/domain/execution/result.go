@@ -1,0 +1,61 @@
+package execution
+
+import (
+	"unicode/utf8"
+
+	"github.com/airlock-run/airlock/internal/domain/agent"
+)
+
+// Ending is how a job ended. Result is set exactly when Status is Succeeded, Failure exactly when it is not.
+// Fields without a comment have the meaning that they have in Execution.
+type Ending struct {
+	Status           Status
+	Result           *Result
+	Failure          *Failure
+	Usage            Usage    // of this attempt only
+	Receipt          string   // of this attempt
+	NewSession       *Session // only of a turn that succeeded
+	Files            []File
+	OmittedFileCount int
+	Steps            []Step // nil: the steps of the last heartbeat stay
+}
+
+// Result is the answer of a job.
+type Result struct {
+	// Text is the answer, or only its beginning if Complete is set.
+	Text string `firestore:"text"`
+	// Output is the structured answer, a JSON text; empty when there is none.
+	Output string `firestore:"output,omitempty"`
+	// AgentDraft is an agent that the builder proposes.
+	AgentDraft *agent.Draft `firestore:"agentDraft,omitempty"`
+	// Complete identifies the complete result in blob storage, if the result is larger than MaxResultBytes.
+	// Output is then only there.
+	Complete *Content `firestore:"complete,omitempty"`
+}
+
+// MaxResultBytes bounds Text and Output together where they are stored in a document. A Firestore document holds
+// 1 MiB. A reply is stored twice: in the execution and in the conversation.
+const MaxResultBytes = 512 << 10
+
+// ExcerptBytes bounds the Text that the document of a larger result holds.
+const ExcerptBytes = 64 << 10
+
+// Large reports whether the result must go to blob storage.
+func (r *Result) Large() bool { return len(r.Text)+len(r.Output) > MaxResultBytes }
+
+// Truncate returns what the document holds of a result whose complete form is in blob storage.
+func (r *Result) Truncate(complete Content) *Result {
+	return &Result{Text: TruncateText(r.Text, ExcerptBytes), AgentDraft: r.AgentDraft, Complete: &complete}
+}
+
+// TruncateText returns the longest beginning of a text that has at most maxBytes bytes and ends between two letters.
+func TruncateText(text string, maxBytes int) string {
+	if len(text) <= maxBytes {
+		return text
+	}
+	end := maxBytes
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end]
+}

@@ -1,0 +1,53 @@
+package execution
+
+import "github.com/airlock-run/airlock/internal/domain/agent"
+
+// Task is what the agent must do. It is a complete copy: changes of the agent after the acceptance do not change it.
+type Task struct {
+	Runtime      string `firestore:"runtime"`
+	Model        string `firestore:"model,omitempty"` // empty: the runtime's default
+	Instructions string `firestore:"instructions,omitempty"`
+	Input        string `firestore:"input"`
+
+	// Schema is the JSON Schema of the structured answer; empty: the answer is plain text.
+	Schema string `firestore:"schema,omitempty"`
+
+	// InputFileList lists the input files. InputFiles holds them; it is read after the claim and not stored here.
+	InputFileList []File      `firestore:"inputFiles,omitempty"`
+	InputFiles    []InputFile `firestore:"-"`
+
+	// Budget is the agent's. The operator's budget applies as well.
+	Budget agent.Budget `firestore:"budget,omitzero"`
+
+	// History holds earlier messages of the conversation. It is read after the claim and not stored here.
+	History []Message `firestore:"-"`
+	// Session is the agent's memory after the previous turn; nil: there is none, and the agent uses History.
+	// It is read after the claim and not stored here.
+	Session *Session `firestore:"-"`
+}
+
+// Message is one message of the conversation, as the agent reads it.
+type Message struct {
+	Role Role
+	Text string
+}
+
+// Role is the author of a message.
+type Role string
+
+// The roles.
+const (
+	RoleUser      Role = "user"
+	RoleAssistant Role = "assistant"
+)
+
+// Session is an agent's memory of a conversation, in the format of its runtime.
+// Only an agent of the same runtime and model can continue it.
+type Session struct {
+	Runtime string `firestore:"runtime"`
+	Model   string `firestore:"model"`
+	Data    []byte `firestore:"data"`
+}
+
+// MaxSessionBytes bounds Session.Data. A Firestore document holds 1 MiB.
+const MaxSessionBytes = 700 << 10

@@ -1,0 +1,17 @@
+package execution
+
+// Usage is what the model provider counted, as the gateway read it from the provider's answers. The usage of an
+// execution is the sum over its attempts. An attempt that lost its lease is missing from it.
+type Usage struct {
+	InputTokens  int64   `firestore:"inputTokens"`
+	OutputTokens int64   `firestore:"outputTokens"`
+	CostUSD      float64 `firestore:"costUsd"`
+	Calls        int64   `firestore:"calls"`
+}
+
+func (u Usage) add(o Usage) Usage {
+	return Usage{
+		InputTokens: u.InputTokens + o.InputTokens, OutputTokens: u.OutputTokens + o.OutputTokens,
+		CostUSD: u.CostUSD + o.CostUSD, Calls: u.Calls + o.Calls,
+	}
+}
