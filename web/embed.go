@@ -1,5 +1,6 @@
-// Package web holds the page for browsers and serves it. The page is built by
-// `make page` into dist; a binary made without it says so instead.
+// Package web embeds the built web page and serves it over HTTP. `make page`
+// builds the page into the folder dist. A program that was built without it
+// serves an error page in its place. The package never calls the API.
 package web
 
 import (
@@ -10,8 +11,8 @@ import (
 //go:embed all:dist
 var dist embed.FS
 
-// Page is the built page: index.html and its assets. It has neither before
-// `make page` has run.
+// Page returns the built page: index.html and its assets. Before `make page`
+// has run, it contains neither.
 func Page() fs.FS {
 	page, err := fs.Sub(dist, "dist")
 	if err != nil {

@@ -3,7 +3,7 @@ import jsxA11y from 'eslint-plugin-jsx-a11y'
 import reactHooks from 'eslint-plugin-react-hooks'
 import tseslint from 'typescript-eslint'
 
-// What a model wrote is text. These are the ways in which it could become markup.
+// The ways in which a model's text could become markup.
 const sinks =
   '/^(dangerouslySetInnerHTML|innerHTML|outerHTML|srcdoc|srcDoc|insertAdjacentHTML|setHTMLUnsafe|createContextualFragment)$/'
 const markup = [
@@ -25,10 +25,10 @@ export default tseslint.config({ ignores: ['dist', 'node_modules', '**/*.gen.ts'
   rules: {
     'no-restricted-syntax': [
       'error',
-      ...markup.map((selector) => ({ selector, message: 'Text stays text: never make markup of it.' })),
+      ...markup.map((selector) => ({ selector, message: 'Do not make markup of text.' })),
       {
         selector: 'JSXAttribute[name.name="style"]',
-        message: 'The content security policy allows no inline styles: use a class.',
+        message: 'Use a class: the content security policy allows no inline styles.',
       },
     ],
     '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],

@@ -12,21 +12,24 @@ import (
 	"time"
 )
 
-// AssetPrefix is the path below which everything but the page itself lives.
+// AssetPrefix is the path prefix of every file except the page itself.
 const AssetPrefix = "/assets/"
 
-// policy lets the page run nothing and reach nothing but its own server, and
-// lets no code of it make markup of a string: what a model wrote stays text.
-const policy = "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'none'; frame-ancestors 'none'; " +
+// contentSecurityPolicy limits the page to its own server's scripts and API.
+// Trusted Types forbid all its code to make markup from a string, so that the
+// text of a model stays text.
+const contentSecurityPolicy = "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'none'; frame-ancestors 'none'; " +
 	"require-trusted-types-for 'script'"
 
 const notBuilt = "The page is not built; run `make page` and build the program again. The HTTP API works without it.\n"
 
-// Handler serves page at / and its assets below [AssetPrefix]; everything else
-// is not found. Without an index.html it answers 503 and says how to build it.
+// Handler serves page at / and its assets below [AssetPrefix], and returns 404
+// for every other path. Without an index.html it returns 503, and the body says
+// how to build the page.
 //
-// The names of built assets carry a hash of their content, so browsers keep
-// them for ever; the page itself is asked for anew each time, at the price of a 304.
+// The names of built assets contain a hash of their content, so browsers may
+// cache them without limit. Browsers revalidate the page itself on each visit,
+// which usually costs a 304.
 func Handler(page fs.FS) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", index(page))
@@ -42,14 +45,14 @@ func index(page fs.FS) http.Handler {
 		})
 	}
 	if err != nil {
-		panic(err) // the page is part of the binary: this is a broken build
+		panic(err) // the page is part of the binary, so the build is broken
 	}
 	sum := sha256.Sum256(body)
 	tag := `"` + hex.EncodeToString(sum[:12]) + `"`
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		protect(h)
-		h.Set("Content-Security-Policy", policy)
+		setSecurityHeaders(h)
+		h.Set("Content-Security-Policy", contentSecurityPolicy)
 		h.Set("Cache-Control", "no-cache")
 		h.Set("ETag", tag)
 		http.ServeContent(w, r, "index.html", time.Time{}, bytes.NewReader(body))
@@ -64,13 +67,13 @@ func assets(page fs.FS) http.Handler {
 			http.NotFound(w, r)
 			return
 		}
-		protect(w.Header())
+		setSecurityHeaders(w.Header())
 		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 		files.ServeHTTP(w, r)
 	})
 }
 
-func protect(h http.Header) {
+func setSecurityHeaders(h http.Header) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 }

@@ -30,7 +30,7 @@ func get(t *testing.T, h http.Handler, path string, header ...string) *http.Resp
 	return w.Result()
 }
 
-func TestHandlerServesThePage(t *testing.T) {
+func TestHandlerServesPage(t *testing.T) {
 	h := web.Handler(built)
 	res := get(t, h, "/")
 	require.Equal(t, http.StatusOK, res.StatusCode)
@@ -43,8 +43,8 @@ func TestHandlerServesThePage(t *testing.T) {
 	require.Contains(t, policy, "frame-ancestors 'none'")
 	require.NotContains(t, policy, "unsafe")
 
-	again := get(t, h, "/", "If-None-Match", res.Header.Get("ETag"))
-	require.Equal(t, http.StatusNotModified, again.StatusCode)
+	revalidated := get(t, h, "/", "If-None-Match", res.Header.Get("ETag"))
+	require.Equal(t, http.StatusNotModified, revalidated.StatusCode)
 }
 
 func TestHandlerServesAssets(t *testing.T) {
@@ -60,7 +60,7 @@ func TestHandlerServesAssets(t *testing.T) {
 	}
 }
 
-func TestHandlerServesNothingElse(t *testing.T) {
+func TestHandlerReturns404ForOtherPaths(t *testing.T) {
 	for _, path := range []string{"/.keep", "/index.html", "/assets/", "/assets/deep", "/assets/none.js", "/agents"} {
 		res := get(t, web.Handler(built), path)
 		require.Equal(t, http.StatusNotFound, res.StatusCode, path)
@@ -68,7 +68,7 @@ func TestHandlerServesNothingElse(t *testing.T) {
 	}
 }
 
-func TestHandlerSaysWhenThePageIsNotBuilt(t *testing.T) {
+func TestHandlerReturns503WithoutBuiltPage(t *testing.T) {
 	h := web.Handler(fstest.MapFS{".keep": {}})
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
@@ -76,7 +76,7 @@ func TestHandlerSaysWhenThePageIsNotBuilt(t *testing.T) {
 	require.Contains(t, w.Body.String(), "The page is not built; run `make page`")
 }
 
-func TestPageIsServable(t *testing.T) {
+func TestPageIsServed(t *testing.T) {
 	want := []int{http.StatusOK, http.StatusServiceUnavailable} // built, or a fresh checkout
 	require.Contains(t, want, get(t, web.Handler(web.Page()), "/").StatusCode)
 }

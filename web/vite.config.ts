@@ -3,15 +3,15 @@ import react from '@vitejs/plugin-react'
 import { defineConfig } from 'vitest/config'
 import { standIn } from './dev/plugin.ts'
 
-// The policy under which handler.go serves the page, so that a preview shows what it breaks.
-const policy =
+// The policy with which handler.go serves the page. The preview uses it too, and so shows what the policy blocks.
+const contentSecurityPolicy =
   "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'none'; frame-ancestors 'none'; " +
   "require-trusted-types-for 'script'"
 
 const server = 'http://127.0.0.1:8000'
 
-// Without inline assets the page works under `default-src 'self'`. dist/.keep, which Go's embed needs in a
-// fresh checkout, survives the emptying of dist because it is a public file.
+// The build inlines no assets, because `default-src 'self'` would block them. Go's embed needs dist/.keep in a fresh
+// checkout. A build empties dist and copies the file from public again.
 export default defineConfig(({ mode }) => ({
   plugins: [react(), tailwindcss(), mode === 'standin' && standIn()],
   build: {
@@ -27,8 +27,17 @@ export default defineConfig(({ mode }) => ({
   },
   preview: {
     headers: {
-      'Content-Security-Policy': policy,
+      'Content-Security-Policy': contentSecurityPolicy,
     },
   },
-  test: { environment: 'jsdom', setupFiles: ['src/test/setup.ts'], restoreMocks: true, unstubGlobals: true },
+  test: {
+    environment: 'jsdom',
+    setupFiles: ['src/test/setup.ts'],
+    restoreMocks: true,
+    unstubGlobals: true,
+    // Tests wait for events, so the limits only end a test that hangs. The defaults of 5 s and 10 s are too short on a
+    // busy machine.
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
+  },
 }))

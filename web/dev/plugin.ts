@@ -1,18 +1,18 @@
 import { Readable } from 'node:stream'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Connect, Plugin } from 'vite'
-import { furnish } from './scenes.ts'
+import { addSampleData } from './scenarios.ts'
 import { StandIn } from './standin.ts'
 
 const paths = /^\/(api|agents|batches|executions)(\/|\?|$)/
 
-/** Serves the API's paths of Vite's server from a stand-in instead of a real server. */
+/** Makes Vite's server answer the API's paths from a stand-in instead of a real server. */
 export function standIn(): Plugin {
   const server = new StandIn()
-  furnish(server)
+  addSampleData(server)
   const middleware: Connect.NextHandleFunction = (incoming, outgoing, next) => {
     if (paths.test(incoming.url ?? '')) {
-      answer(server, incoming, outgoing).catch(next)
+      respond(server, incoming, outgoing).catch(next)
       return
     }
     next()
@@ -24,7 +24,7 @@ export function standIn(): Plugin {
   }
 }
 
-async function answer(server: StandIn, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+async function respond(server: StandIn, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
   const chunks = await Readable.from(incoming).toArray()
   const body = Buffer.concat(chunks as Buffer[])
   const method = incoming.method ?? 'GET'

@@ -1,10 +1,10 @@
 import type { Problem } from '../src/api/types.ts'
 
-export function found(thing: object | undefined, status = 200): Response {
-  return thing ? json(thing, status) : notFound()
+export function jsonOrNotFound(body: object | undefined, status = 200): Response {
+  return body ? json(body, status) : notFound()
 }
 
-export function content(text: string | undefined): Response {
+export function textOrNotFound(text: string | undefined): Response {
   return text === undefined ? notFound() : new Response(text)
 }
 
@@ -17,10 +17,10 @@ export function notFound(): Response {
   })
 }
 
-export function problem(about: Omit<Problem, 'type'>, headers: Record<string, string> = {}): Response {
+export function problem(body: Omit<Problem, 'type'>, headers: Record<string, string> = {}): Response {
   return Response.json(
-    { type: 'about:blank', ...about },
-    { status: about.status, headers: { ...headers, 'Content-Type': 'application/problem+json' } },
+    { type: 'about:blank', ...body },
+    { status: body.status, headers: { ...headers, 'Content-Type': 'application/problem+json' } },
   )
 }
 

@@ -1,14 +1,14 @@
 import type { Agent, Batch, Conversation, Execution, Failure, Message, Result } from '../src/api/types.ts'
-import { hasEnded } from '../src/executions/status.ts'
-import { content, found, json, notFound } from './responses.ts'
+import { isFinished } from '../src/executions/status.ts'
+import { json, jsonOrNotFound, notFound, textOrNotFound } from './responses.ts'
 
 export type Outcome = { result: Result } | { status: 'failed' | 'timed_out' | 'canceled'; error: Failure }
 
 export type OnAccept = (execution: Execution, standIn: StandIn) => void
 
 /**
- * A server of the API's contract in memory, for development and tests. Nothing runs in it by itself: whoever
- * drives it starts and ends the executions. It forgets everything with the process.
+ * A server of the API in memory, for development and tests. It runs nothing by itself: a test or a scenario starts and
+ * finishes the executions. Its data ends with the process.
  */
 export class StandIn {
   readonly agents = new Map<string, Agent>()
@@ -16,9 +16,9 @@ export class StandIn {
   readonly messages = new Map<string, Message[]>()
   readonly executions = new Map<string, Execution>()
   readonly batches = new Map<string, Batch>()
-  /** Contents of files, by the path of their URL. */
+  /** Contents of results and files, by the path of their URL. */
   readonly contents = new Map<string, string>()
-  /** Called for each execution that was accepted; whoever drives the stand-in may start and end it from here. */
+  /** Called with each accepted execution. May start and finish it. */
   onAccept: OnAccept = () => undefined
   private waiters = new Map<string, (() => void)[]>()
   private count = 0
@@ -27,11 +27,11 @@ export class StandIn {
     const url = new URL(request.url)
     const [area = '', ...rest] = url.pathname.slice(1).split('/')
     const path = area === 'api' ? rest : [area, ...rest]
-    const [what, id = '', verb = ''] = path
+    const [resource, id = '', action = ''] = path
     const body: unknown = ['POST', 'PATCH'].includes(request.method)
       ? await request.json().catch(() => ({}))
       : {}
-    switch (`${request.method} ${what}${id ? '/id' : ''}${verb && `/${verb}`}`) {
+    switch (`${request.method} ${resource}${id ? '/id' : ''}${action && `/${action}`}`) {
       case 'GET conversations':
         return json({ conversations: newestFirst(this.conversations) })
       case 'POST conversation':
@@ -47,7 +47,7 @@ export class StandIn {
       case 'DELETE agents/id':
         return this.agents.delete(id) ? new Response(null, { status: 204 }) : notFound()
       case 'GET agents/id':
-        return found(this.agents.get(id))
+        return jsonOrNotFound(this.agents.get(id))
       case 'POST agents/id/run':
         return this.agents.has(id)
           ? this.accept({ kind: 'run', input: (body as { input: string }).input, agentId: id })
@@ -58,15 +58,15 @@ export class StandIn {
         return this.execution(id, Number.parseInt(url.searchParams.get('wait') ?? '0'), request.signal)
       case 'GET executions/id/files':
       case 'GET executions/id/result':
-        return content(this.contents.get(decodeURIComponent(url.pathname)))
+        return textOrNotFound(this.contents.get(decodeURIComponent(url.pathname)))
       case 'POST executions/id/retry':
         return this.retry(id)
       case 'GET batches':
         return json({ batches: newestFirst(this.batches) })
       case 'GET batches/id':
-        return found(this.batches.get(id))
+        return jsonOrNotFound(this.batches.get(id))
       case 'GET batches/id/results':
-        return content(this.contents.get(url.pathname))
+        return textOrNotFound(this.contents.get(url.pathname))
       case 'POST batches/id/cancel':
         return this.changeBatch(id, { status: 'canceling' })
       case 'POST batches/id/retry':
@@ -82,54 +82,54 @@ export class StandIn {
     this.change(id, { status: 'running', attempt: 1, startedAt: now() })
   }
 
-  end(id: string, outcome: Outcome): void {
+  finish(id: string, outcome: Outcome): void {
     const execution = this.executions.get(id)
-    if (!execution || hasEnded(execution.status)) {
+    if (!execution || isFinished(execution.status)) {
       return
     }
     if (execution.conversationId !== undefined) {
       this.reply(execution, outcome)
     }
     this.change(id, { status: 'succeeded', finishedAt: now(), ...outcome })
-    for (const wake of this.waiters.get(id) ?? []) {
-      wake()
+    for (const notify of this.waiters.get(id) ?? []) {
+      notify()
     }
     this.waiters.delete(id)
   }
 
-  private send(sent: {
+  private send(request: {
     message: string
     conversationId?: string
     agentId?: string
     retryOf?: string
   }): Response {
-    const id = sent.conversationId ?? this.newID('con')
-    const before = this.conversations.get(id)
-    if (sent.conversationId !== undefined && !before) {
+    const id = request.conversationId ?? this.newID('con')
+    const existing = this.conversations.get(id)
+    if (request.conversationId !== undefined && !existing) {
       return notFound()
     }
-    const conversation = before ?? {
+    const conversation = existing ?? {
       id,
-      title: sent.message.slice(0, 60),
+      title: request.message.slice(0, 60),
       turns: 0,
       createdAt: now(),
       updatedAt: now(),
-      ...(sent.agentId !== undefined && { agentId: sent.agentId }),
+      ...(request.agentId !== undefined && { agentId: request.agentId }),
     }
     const turn = conversation.turns + 1
-    this.conversations.delete(id) // to put it last, which is newest
+    this.conversations.delete(id) // the newest is the last entry of the map
     this.conversations.set(id, { ...conversation, turns: turn, updatedAt: now() })
-    const { retryOf } = sent
-    const what = { kind: 'conversation' as const, input: sent.message, conversationId: id }
-    return this.accept({ ...what, ...(retryOf !== undefined && { retryOf }) }, (executionId) => {
-      const message: Message = { turn, role: 'user', text: sent.message, executionId, createdAt: now() }
+    const { retryOf } = request
+    const turnFields = { kind: 'conversation' as const, input: request.message, conversationId: id }
+    return this.accept({ ...turnFields, ...(retryOf !== undefined && { retryOf }) }, (executionId) => {
+      const message: Message = { turn, role: 'user', text: request.message, executionId, createdAt: now() }
       this.messages.set(id, [...(this.messages.get(id) ?? []), message])
     })
   }
 
   private accept(
-    what: Pick<Execution, 'kind' | 'input' | 'agentId' | 'conversationId' | 'retryOf'>,
-    before?: (id: string) => void,
+    fields: Pick<Execution, 'kind' | 'input' | 'agentId' | 'conversationId' | 'retryOf'>,
+    beforeAccept?: (id: string) => void,
   ): Response {
     const id = this.newID('exe')
     const urls = urlsOf(id)
@@ -146,20 +146,20 @@ export class StandIn {
         startDeadline: now(),
         urls,
       },
-      ...what,
+      ...fields,
     }
-    before?.(id)
+    beforeAccept?.(id)
     this.executions.set(id, execution)
     this.onAccept(execution, this)
-    const { conversationId } = what
+    const { conversationId } = fields
     return json({ executionId: id, status: 'queued', urls, ...(conversationId && { conversationId }) }, 202)
   }
 
   private conversation(id: string): Response {
     const conversation = this.conversations.get(id)
     const pending = [...this.executions.values()]
-      .filter((one) => one.conversationId === id && !hasEnded(one.status))
-      .map((one) => one.id)
+      .filter((e) => e.conversationId === id && !isFinished(e.status))
+      .map((e) => e.id)
     return conversation ? json({ conversation, messages: this.messages.get(id) ?? [], pending }) : notFound()
   }
 
@@ -181,7 +181,7 @@ export class StandIn {
     if (agent) {
       this.agents.set(id, { ...agent, ...change, updatedAt: now() })
     }
-    return found(this.agents.get(id))
+    return jsonOrNotFound(this.agents.get(id))
   }
 
   private retry(id: string): Response {
@@ -201,7 +201,7 @@ export class StandIn {
     if (batch) {
       this.batches.set(id, { ...batch, ...change })
     }
-    return found(this.batches.get(id), 202)
+    return jsonOrNotFound(this.batches.get(id), 202)
   }
 
   private retryBatch(id: string): Response {
@@ -209,48 +209,48 @@ export class StandIn {
     if (!batch) {
       return notFound()
     }
-    const again: Batch = { ...batch, id: this.newID('bat'), retryOf: id, status: 'running', createdAt: now() }
-    this.batches.set(again.id, again)
-    return json(again, 202)
+    const retry: Batch = { ...batch, id: this.newID('bat'), retryOf: id, status: 'running', createdAt: now() }
+    this.batches.set(retry.id, retry)
+    return json(retry, 202)
   }
 
   private async execution(id: string, waitSeconds: number, signal: AbortSignal): Promise<Response> {
     const execution = this.executions.get(id)
-    if (execution && !hasEnded(execution.status) && waitSeconds > 0) {
+    if (execution && !isFinished(execution.status) && waitSeconds > 0) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, waitSeconds * 1000)
-        const wake = () => {
+        const notify = () => {
           clearTimeout(timer)
           resolve()
         }
-        signal.addEventListener('abort', wake)
-        this.waiters.set(id, [...(this.waiters.get(id) ?? []), wake])
+        signal.addEventListener('abort', notify)
+        this.waiters.set(id, [...(this.waiters.get(id) ?? []), notify])
       })
     }
-    return found(this.executions.get(id))
+    return jsonOrNotFound(this.executions.get(id))
   }
 
   private cancel(id: string): Response {
-    this.end(id, { status: 'canceled', error: { code: 'canceled', message: 'Cancelled on request.' } })
-    return found(this.executions.get(id), 202)
+    this.finish(id, { status: 'canceled', error: { code: 'canceled', message: 'Cancelled on request.' } })
+    return jsonOrNotFound(this.executions.get(id), 202)
   }
 
   private reply(execution: Execution, outcome: Outcome): void {
     const all = this.messages.get(execution.conversationId ?? '') ?? []
-    const question = all.find((one) => one.executionId === execution.id)
-    const content = 'result' in outcome ? outcome.result : { text: '', error: outcome.error }
+    const question = all.find((message) => message.executionId === execution.id)
+    const reply = 'result' in outcome ? outcome.result : { text: '', error: outcome.error }
     all.push({
       turn: question?.turn ?? 0,
       role: 'assistant',
       executionId: execution.id,
       createdAt: now(),
-      ...content,
+      ...reply,
     })
   }
 
   private change(id: string, change: Partial<Execution>): void {
     const execution = this.executions.get(id)
-    if (execution && !hasEnded(execution.status)) {
+    if (execution && !isFinished(execution.status)) {
       this.executions.set(id, { ...execution, ...change })
     }
   }
@@ -260,7 +260,7 @@ export class StandIn {
   }
 }
 
-/** Where things of an execution are. */
+/** The URLs of an execution. */
 export function urlsOf(id: string): Execution['urls'] {
   const self = `/executions/${id}`
   return { self, events: `${self}/events`, cancel: `${self}/cancel`, retry: `${self}/retry` }
@@ -270,6 +270,6 @@ function now(): string {
   return new Date().toISOString()
 }
 
-function newestFirst<T>(things: Map<string, T>): T[] {
-  return [...things.values()].reverse()
+function newestFirst<T>(items: Map<string, T>): T[] {
+  return [...items.values()].reverse()
 }

@@ -16,7 +16,7 @@ import { TextLink } from './ui/TextLink.tsx'
 export function App() {
   const route = useRoute()
   const session = useSession()
-  if (session.refused !== undefined) {
+  if (session.rejection !== undefined) {
     return <SignIn session={session} />
   }
   return (
@@ -47,7 +47,7 @@ function Page({ route }: { route: Route }) {
     case 'unknown':
       return (
         <EmptyState title="There is no such page">
-          <TextLink to={{ page: 'new' }}>Begin a conversation</TextLink>
+          <TextLink to={{ page: 'new' }}>Start a conversation</TextLink>
         </EmptyState>
       )
   }

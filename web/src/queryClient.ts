@@ -1,7 +1,7 @@
 import { QueryClient } from '@tanstack/react-query'
 import { isTransient } from './api/problem.ts'
 
-// Whether the browser thinks it is online says nothing about a server on this machine: always ask.
+// networkMode "always": the browser's online state says nothing about a server on the same machine.
 export function newQueryClient(): QueryClient {
   return new QueryClient({
     defaultOptions: {

@@ -46,7 +46,7 @@ func TestPageWithAPIKey(t *testing.T) {
 	screenshot(ctx, t, "sign-in.png")
 	require.NoError(t, chromedp.Do(ctx,
 		chromedp.SendKeys(field, string(secret)+kb.Enter),
-		chromedp.WaitVisible(`//section[@aria-label="Files it left"]`),
+		chromedp.WaitVisible(`//section[@aria-label="Output files"]`),
 		chromedp.Click(`//button[@aria-label="Download digits"]`),
 	), "the key is not taken")
 	screenshot(ctx, t, "files.png")
@@ -84,7 +84,7 @@ func TestPageOnSmallScreen(t *testing.T) {
 			"new":        {"#/", `//textarea`},
 			"agent":      {"#/a/" + agent.Id, `//section[@aria-label="Newest run"]`},
 			"new-agent":  {"#/a", `//button[contains(., "Create agent")]`},
-			"execution":  {"#/e/" + run.Id, `//section[@aria-label="Files it left"]`},
+			"execution":  {"#/e/" + run.Id, `//section[@aria-label="Output files"]`},
 			"executions": {"#/e", `//main//li`},
 			"batch":      {"#/b/" + batch.Id, `//progress`},
 			"batches":    {"#/b", `//main//li`},
@@ -119,7 +119,7 @@ func TestPageManagesAgents(t *testing.T) {
 		chromedp.WaitVisible(labelled("Name")),
 		chromedp.SendKeys(labelled("Name"), "Sorter"),
 		chromedp.SendKeys(labelled("Instructions"), "Sort the lines."),
-		chromedp.SendKeys(labelled("Most tokens"), "5000"),
+		chromedp.SendKeys(labelled("Token limit"), "5000"),
 		chromedp.Click(button("Create agent")),
 		chromedp.WaitVisible(button("Edit agent")),
 	), "not created")
@@ -127,7 +127,7 @@ func TestPageManagesAgents(t *testing.T) {
 	require.NoError(t, chromedp.Do(ctx,
 		chromedp.Click(button("Edit agent")),
 		chromedp.SendKeys(labelled("Name"), " of lines"),
-		chromedp.SendKeys(labelled("Most tokens"), kb.End+strings.Repeat(kb.Backspace, 3)),
+		chromedp.SendKeys(labelled("Token limit"), kb.End+strings.Repeat(kb.Backspace, 3)),
 		chromedp.Click(button("Save changes")),
 		chromedp.WaitVisible(`//h1[.="Sorter of lines"]`),
 	), "not changed")
@@ -137,7 +137,7 @@ func TestPageManagesAgents(t *testing.T) {
 	require.EqualValues(t, 5, list.Agents[0].Budget.MaxTokens)
 	require.NoError(t, chromedp.Do(ctx,
 		chromedp.Click(button("Delete…")),
-		chromedp.Click(button("Delete it")),
+		chromedp.Click(button("Delete agent")),
 		chromedp.WaitVisible(`//*[contains(text(), "None yet. Ask for one")]`),
 	), "not deleted")
 	list = contract.AgentList{}

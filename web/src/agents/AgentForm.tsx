@@ -8,12 +8,12 @@ interface Props {
   initial: Fields
   action: string
   onSubmit: (fields: Fields) => void
-  onLeave?: () => void
+  onCancel?: () => void
   busy: boolean
   error: Error | null
 }
 
-export function AgentForm({ initial, action, onSubmit, onLeave, busy, error }: Props) {
+export function AgentForm({ initial, action, onSubmit, onCancel, busy, error }: Props) {
   const [fields, setFields] = useState(initial)
   const bind = (name: keyof Fields) => ({
     value: fields[name],
@@ -31,7 +31,7 @@ export function AgentForm({ initial, action, onSubmit, onLeave, busy, error }: P
       <Field label="Description" {...bind('description')} />
       <Field
         label="Instructions"
-        hint="What the input is, what to do with it, and what the answer looks like. Up to 32 KiB."
+        hint="What the input is, what to do with it, and what the result looks like. Up to 32 KiB."
         lines={8}
         required
         {...bind('instructions')}
@@ -39,33 +39,33 @@ export function AgentForm({ initial, action, onSubmit, onLeave, busy, error }: P
       <div className="grid gap-4 sm:grid-cols-2">
         <Field label="Runtime" hint="The server’s default when empty" {...bind('runtime')} />
         <Field label="Model" hint="The runtime’s default when empty" {...bind('model')} />
-        <Field label="Longest run" hint="Such as 90s, 5m; from 1s to 1h" {...bind('timeout')} />
+        <Field label="Time-out of a run" hint="Such as 90s or 5m; from 1s to 1h" {...bind('timeout')} />
         <Field
-          label="Attempts at a run that fails"
+          label="Maximum attempts"
           type="number"
           min={1}
           max={10}
           step={1}
-          hint="One when empty"
+          hint="1 when empty"
           {...bind('maxAttempts')}
         />
       </div>
       <fieldset className="grid gap-4 sm:grid-cols-2">
-        <legend className="label-small mb-2">Budget of one run</legend>
+        <legend className="label-small mb-2">Budget of a run</legend>
         <Field
-          label="Most tokens"
+          label="Token limit"
           type="number"
           min={1}
           step={1}
-          hint="No bound when empty"
+          hint="No limit when empty"
           {...bind('maxTokens')}
         />
         <Field
-          label="Most US dollars"
+          label="Cost limit in US dollars"
           type="number"
           min={0}
           step="any"
-          hint="No bound when empty"
+          hint="No limit when empty"
           {...bind('maxCostUsd')}
         />
       </fieldset>
@@ -74,9 +74,9 @@ export function AgentForm({ initial, action, onSubmit, onLeave, busy, error }: P
         <Button type="submit" look="primary" disabled={busy}>
           {busy ? 'Saving…' : action}
         </Button>
-        {onLeave && (
-          <Button look="plain" onClick={onLeave}>
-            Leave it as it was
+        {onCancel && (
+          <Button look="plain" onClick={onCancel}>
+            Discard changes
           </Button>
         )}
       </div>

@@ -3,12 +3,12 @@ import { idempotencyKey } from '../api/client.ts'
 import { Composer } from '../composer/Composer.tsx'
 import { ExecutionList } from '../executions/ExecutionList.tsx'
 import { RunCard } from '../executions/RunCard.tsx'
-import { listed, useExecutions } from '../executions/useExecutions.ts'
+import { maxListed, useExecutions } from '../executions/useExecutions.ts'
 import { Button } from '../ui/Button.tsx'
 import { PageHeader } from '../ui/PageHeader.tsx'
 import { ProblemNotice } from '../ui/ProblemNotice.tsx'
 import { TextLink } from '../ui/TextLink.tsx'
-import { About } from './About.tsx'
+import { AgentDetails } from './AgentDetails.tsx'
 import { useAgent, useRunAgent } from './queries.ts'
 
 export function AgentPage({ id }: { id: string }) {
@@ -18,7 +18,7 @@ export function AgentPage({ id }: { id: string }) {
       <PageHeader kind="Agent" title={agent.data?.name ?? id}>
         {agent.data && (
           <span className="text-sm whitespace-nowrap">
-            <TextLink to={{ page: 'new', agentId: id }}>Talk with it</TextLink>
+            <TextLink to={{ page: 'new', agentId: id }}>Start a conversation</TextLink>
           </span>
         )}
       </PageHeader>
@@ -26,7 +26,7 @@ export function AgentPage({ id }: { id: string }) {
         <div className="mx-auto flex max-w-3xl flex-col gap-6">
           {agent.isPending && <p className="text-muted">Loading…</p>}
           {agent.error && <ProblemNotice error={agent.error} onRetry={() => void agent.refetch()} />}
-          {agent.data && <About agent={agent.data} />}
+          {agent.data && <AgentDetails agent={agent.data} />}
           {agent.data && <Runs agentId={id} />}
         </div>
       </div>
@@ -38,9 +38,9 @@ function Runs({ agentId }: { agentId: string }) {
   const [input, setInput] = useState('')
   const run = useRunAgent(agentId)
   const executions = useExecutions()
-  const runs = (executions.data ?? []).filter((one) => one.kind === 'run' && one.agentId === agentId)
+  const runs = (executions.data ?? []).filter((e) => e.kind === 'run' && e.agentId === agentId)
   const newest = run.data?.executionId ?? runs[0]?.id
-  const earlier = runs.filter((one) => one.id !== newest)
+  const earlier = runs.filter(({ id }) => id !== newest)
 
   function start(input: string) {
     run.mutate({ input, key: idempotencyKey() })
@@ -77,8 +77,8 @@ function Runs({ agentId }: { agentId: string }) {
       )}
       {executions.data && newest === undefined && (
         <p className="text-muted">
-          {executions.data.length === listed
-            ? `None of the newest ${listed} executions is a run of this agent. Write an input above and press Run.`
+          {executions.data.length === maxListed
+            ? `None of the newest ${maxListed} executions is a run of this agent. Write an input above and press Run.`
             : 'No runs yet. Write an input above and press Run.'}
         </p>
       )}
@@ -86,8 +86,8 @@ function Runs({ agentId }: { agentId: string }) {
         <section aria-label="Earlier runs" className="flex flex-col gap-2">
           <h2 className="label-small">Earlier runs</h2>
           <ExecutionList executions={earlier} />
-          {executions.data?.length === listed && (
-            <p className="text-xs text-muted">Among the newest {listed} executions.</p>
+          {executions.data?.length === maxListed && (
+            <p className="text-xs text-muted">Among the newest {maxListed} executions.</p>
           )}
         </section>
       )}

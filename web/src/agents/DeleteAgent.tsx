@@ -5,13 +5,13 @@ import { Button } from '../ui/Button.tsx'
 import { ProblemNotice } from '../ui/ProblemNotice.tsx'
 import { useDeleteAgent } from './queries.ts'
 
-/** Deletes an agent, after it was asked twice. */
+/** Deletes an agent after the user has confirmed it. */
 export function DeleteAgent({ agent }: { agent: Agent }) {
-  const [asked, setAsked] = useState(false)
+  const [confirming, setConfirming] = useState(false)
   const remove = useDeleteAgent(agent.id)
-  if (!asked) {
+  if (!confirming) {
     return (
-      <Button look="plain" onClick={() => setAsked(true)}>
+      <Button look="plain" onClick={() => setConfirming(true)}>
         Delete…
       </Button>
     )
@@ -23,10 +23,10 @@ export function DeleteAgent({ agent }: { agent: Agent }) {
         disabled={remove.isPending}
         onClick={() => remove.mutate(undefined, { onSuccess: () => navigate({ page: 'new' }) })}
       >
-        {remove.isPending ? 'Deleting…' : 'Delete it'}
+        {remove.isPending ? 'Deleting…' : 'Delete agent'}
       </Button>
-      <Button look="plain" onClick={() => setAsked(false)}>
-        Keep it
+      <Button look="plain" onClick={() => setConfirming(false)}>
+        Keep agent
       </Button>
       {remove.error && <ProblemNotice error={remove.error} />}
     </div>

@@ -4,14 +4,14 @@ import { Button } from '../ui/Button.tsx'
 import { ProblemNotice } from '../ui/ProblemNotice.tsx'
 import { TextLink } from '../ui/TextLink.tsx'
 import { Instructions } from './Instructions.tsx'
-import { agentOf, useAgents, useCreateAgent } from './queries.ts'
+import { findCreatedAgent, useAgents, useCreateAgent } from './queries.ts'
 
-/** An agent that a conversation proposes, with the button that creates it. */
+/** An agent draft that a conversation proposes, with a button that creates the agent. */
 export function DraftCard({ draft }: { draft: AgentDraft }) {
   const title = useId()
   const agents = useAgents()
   const create = useCreateAgent()
-  const created = create.data ?? agentOf(draft, agents.data ?? [])
+  const created = create.data ?? findCreatedAgent(draft, agents.data ?? [])
   return (
     <article
       aria-labelledby={title}

@@ -1,4 +1,4 @@
-/** An agent's instructions, folded until asked for. */
+/** An agent's instructions, collapsed unless open is set. */
 export function Instructions({ text, open = false }: { text: string; open?: boolean }) {
   return (
     <details open={open} className="text-sm">

@@ -11,16 +11,16 @@ const draft = {
   runtime: 'claude',
 }
 
-async function proposed() {
+async function withProposedAgent() {
   const server = new StandIn()
   const sent = await post(server, '/api/conversation', { message: 'make one' })
-  server.end(sent['executionId'] ?? '', { result: { text: 'How about this?', agentDraft: draft } })
+  server.finish(sent['executionId'] ?? '', { result: { text: 'How about this?', agentDraft: draft } })
   return { server, hash: `#/c/${sent['conversationId'] ?? ''}` }
 }
 
 describe('a proposed agent', () => {
-  test('is shown as a card, created by its button, and linked to', async () => {
-    const { server, hash } = await proposed()
+  test('appears as a card, is created by its button, and gets a link', async () => {
+    const { server, hash } = await withProposedAgent()
     const { user } = visit(hash, server)
     const card = await screen.findByRole('article', { name: 'Summarizer' })
     expect(within(card).getByText('Three lines of minutes.')).toBeVisible()
@@ -40,16 +40,16 @@ describe('a proposed agent', () => {
     expect(await screen.findByRole('textbox', { name: 'Input for one run' })).toBeVisible()
   })
 
-  test('is still known as created after a reload', async () => {
-    const { server, hash } = await proposed()
+  test('is still marked as created after a reload', async () => {
+    const { server, hash } = await withProposedAgent()
     await post(server, '/agents', draft)
     visit(hash, server)
     const card = await screen.findByRole('article', { name: 'Summarizer' })
     expect(await within(card).findByText('Created.')).toBeVisible()
   })
 
-  test('says why it was not created, and can be tried again', async () => {
-    const { server, hash } = await proposed()
+  test('shows why it was not created, and can be created again', async () => {
+    const { server, hash } = await withProposedAgent()
     const { user, intercept } = visit(hash, server)
     intercept((request) =>
       isPost(request, '/agents')
@@ -70,7 +70,7 @@ describe('a proposed agent', () => {
 })
 
 describe("an agent's page", () => {
-  async function agent() {
+  async function withAgent() {
     const server = new StandIn()
     const created = await post(server, '/agents', draft)
     return { server, id: created['id'] ?? '' }
@@ -79,7 +79,7 @@ describe("an agent's page", () => {
   const newest = () => screen.findByRole('region', { name: 'Newest run' })
 
   test('shows the agent, and runs it to a structured result', async () => {
-    const { server, id } = await agent()
+    const { server, id } = await withAgent()
     const { user } = visit(`#/a/${id}`, server)
     expect(await screen.findByRole('heading', { level: 1, name: 'Summarizer' })).toBeVisible()
     expect(screen.getByText(/Answer in three lines/)).toBeVisible()
@@ -88,7 +88,7 @@ describe("an agent's page", () => {
     await user.type(await input(), 'some minutes{Enter}')
     expect(await within(await newest()).findByText('Queued')).toBeVisible()
     const [execution] = [...server.executions.keys()]
-    server.end(execution ?? '', { result: { text: 'done', output: { lines: ['a', '<b>'] } } })
+    server.finish(execution ?? '', { result: { text: 'done', output: { lines: ['a', '<b>'] } } })
     expect(await within(await newest()).findByText('done')).toBeVisible()
     const output = within(await newest()).getByRole('region', { name: 'Structured output' })
     expect(output.querySelector('pre')?.textContent).toBe('{\n  "lines": [\n    "a",\n    "<b>"\n  ]\n}')
@@ -98,8 +98,8 @@ describe("an agent's page", () => {
     )
   })
 
-  test('lists its own earlier runs only', async () => {
-    const { server, id } = await agent()
+  test('lists only its own earlier runs', async () => {
+    const { server, id } = await withAgent()
     const other = await post(server, '/agents', { ...draft, name: 'Other' })
     await post(server, `/agents/${id}/run`, { input: 'first' })
     await post(server, `/agents/${other['id'] ?? ''}/run`, { input: 'not mine' })
@@ -113,21 +113,21 @@ describe("an agent's page", () => {
   })
 
   test('runs a failed input again', async () => {
-    const { server, id } = await agent()
+    const { server, id } = await withAgent()
     const run = await post(server, `/agents/${id}/run`, { input: 'fragile' })
     const error = { code: 'timed_out', message: 'The run took longer than 2m0s.' } as const
-    server.end(run['executionId'] ?? '', { status: 'timed_out', error })
+    server.finish(run['executionId'] ?? '', { status: 'timed_out', error })
     const { user } = visit(`#/a/${id}`, server)
     expect(await screen.findByText('The run took longer than 2m0s.')).toBeVisible()
     expect(screen.getByText('Timed out')).toBeVisible()
     await user.click(screen.getByRole('button', { name: 'Run again' }))
     await waitFor(() =>
-      expect([...server.executions.values()].map((one) => one.input)).toEqual(['fragile', 'fragile']),
+      expect([...server.executions.values()].map(({ input }) => input)).toEqual(['fragile', 'fragile']),
     )
   })
 
-  test('keeps an input whose run was refused', async () => {
-    const { server, id } = await agent()
+  test('restores the input of a rejected run for editing', async () => {
+    const { server, id } = await withAgent()
     const { user, intercept } = visit(`#/a/${id}`, server)
     intercept((request) =>
       isPost(request, `/agents/${id}/run`)
@@ -141,10 +141,10 @@ describe("an agent's page", () => {
     expect(screen.queryByRole('alert')).not.toBeInTheDocument()
   })
 
-  test('leads to a conversation with the agent', async () => {
-    const { server, id } = await agent()
+  test('links to a conversation with the agent', async () => {
+    const { server, id } = await withAgent()
     const { user } = visit(`#/a/${id}`, server)
-    await user.click(await screen.findByRole('link', { name: 'Talk with it' }))
+    await user.click(await screen.findByRole('link', { name: 'Start a conversation' }))
     await user.type(await screen.findByRole('textbox', { name: 'Message to Summarizer' }), 'hi{Enter}')
     await waitFor(() => expect([...server.conversations.values()]).toMatchObject([{ agentId: id }]))
   })

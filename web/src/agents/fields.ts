@@ -1,6 +1,6 @@
 import type { Agent, AgentChange, NewAgent } from '../api/types.ts'
 
-/** An agent as a form holds it: all of it text, empty where the default shall be. */
+/** The values of the agent form. All are text; an empty one stands for the default. */
 export interface Fields {
   name: string
   description: string
@@ -27,7 +27,7 @@ export function fieldsOf(agent?: Agent): Fields {
   }
 }
 
-/** What changes an agent into the one of the fields: null gives a field its default again. */
+/** Returns the merge patch that gives an agent these values. Null resets a field to its default. */
 export function changeOf(fields: Fields): AgentChange {
   const { name, instructions, description, runtime, model, timeout } = fields
   return {
@@ -42,7 +42,7 @@ export function changeOf(fields: Fields): AgentChange {
   }
 }
 
-/** The same for an agent that is not there yet: what has its default is left out. */
+/** Returns the request that creates an agent with these values. It omits fields with defaults. */
 export function newAgentOf(fields: Fields): NewAgent {
   return withoutNulls(changeOf(fields)) as NewAgent
 }
@@ -52,8 +52,8 @@ function numberOf(text: string): number | null {
 }
 
 function withoutNulls(from: object): object {
-  const kept = Object.entries(from)
+  const entries = Object.entries(from)
     .filter(([, value]) => value !== null)
     .map(([name, value]: [string, unknown]) => [name, value instanceof Object ? withoutNulls(value) : value])
-  return Object.fromEntries(kept) as object
+  return Object.fromEntries(entries) as object
 }

@@ -1,11 +1,11 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
-import { api, done, unwrap } from '../api/client.ts'
-import { keys } from '../api/keys.ts'
+import { api, unwrap, unwrapEmpty } from '../api/client.ts'
+import { queryKeys } from '../api/queryKeys.ts'
 import type { Agent, AgentChange, AgentDraft, NewAgent } from '../api/types.ts'
 
 export function useAgents() {
   return useQuery({
-    queryKey: keys.agents,
+    queryKey: queryKeys.agents,
     queryFn: () => unwrap(api.GET('/agents', { params: { query: { limit: 100 } } })),
     select: (list) => list.agents,
   })
@@ -13,7 +13,7 @@ export function useAgents() {
 
 export function useAgent(id: string | undefined) {
   return useQuery({
-    queryKey: keys.agent(id ?? ''),
+    queryKey: queryKeys.agent(id ?? ''),
     queryFn: () => unwrap(api.GET('/agents/{id}', { params: { path: { id: id ?? '' } } })),
     enabled: id !== undefined,
   })
@@ -24,8 +24,8 @@ export function useCreateAgent() {
   return useMutation({
     mutationFn: (agent: NewAgent) => unwrap(api.POST('/agents', { body: agent })),
     onSuccess: (agent) => {
-      client.setQueryData(keys.agent(agent.id), agent)
-      return client.invalidateQueries({ queryKey: keys.agents })
+      client.setQueryData(queryKeys.agent(agent.id), agent)
+      return client.invalidateQueries({ queryKey: queryKeys.agents })
     },
   })
 }
@@ -36,8 +36,8 @@ export function useUpdateAgent(id: string) {
     mutationFn: (change: AgentChange) =>
       unwrap(api.PATCH('/agents/{id}', { params: { path: { id } }, body: change })),
     onSuccess: (agent) => {
-      client.setQueryData(keys.agent(id), agent)
-      return client.invalidateQueries({ queryKey: keys.agents })
+      client.setQueryData(queryKeys.agent(id), agent)
+      return client.invalidateQueries({ queryKey: queryKeys.agents })
     },
   })
 }
@@ -45,12 +45,12 @@ export function useUpdateAgent(id: string) {
 export function useDeleteAgent(id: string) {
   const client = useQueryClient()
   return useMutation({
-    mutationFn: () => done(api.DELETE('/agents/{id}', { params: { path: { id } } })),
-    onSuccess: () => client.invalidateQueries({ queryKey: keys.agents }),
+    mutationFn: () => unwrapEmpty(api.DELETE('/agents/{id}', { params: { path: { id } } })),
+    onSuccess: () => client.invalidateQueries({ queryKey: queryKeys.agents }),
   })
 }
 
-/** Starts a run; repeating a start that got no answer does not run twice. */
+/** Starts a run. With the same key, a repeated start without a response does not run twice. */
 export function useRunAgent(id: string) {
   const client = useQueryClient()
   return useMutation({
@@ -62,12 +62,12 @@ export function useRunAgent(id: string) {
           headers: { 'Idempotency-Key': run.key },
         }),
       ),
-    onSuccess: () => client.invalidateQueries({ queryKey: keys.executions }),
+    onSuccess: () => client.invalidateQueries({ queryKey: queryKeys.executions }),
   })
 }
 
-/** The agent that was made of a draft, if one was: a draft carries no ID, its content tells. */
-export function agentOf(draft: AgentDraft, agents: Agent[]): Agent | undefined {
+/** Finds the agent that was created from a draft. Compares their contents, because a draft has no ID. */
+export function findCreatedAgent(draft: AgentDraft, agents: Agent[]): Agent | undefined {
   return agents.find(
     (agent) =>
       agent.name.trim() === draft.name.trim() && agent.instructions.trim() === draft.instructions.trim(),

@@ -1,13 +1,13 @@
 import createClient from 'openapi-fetch'
-import { currentKey, refuse } from '../session/session.ts'
+import { currentKey, rejectKey } from '../session/session.ts'
 import { problemOf, UnreachableError } from './problem.ts'
 import type { paths } from './schema.gen.ts'
 
-/** The server that served this page. */
+/** The client of the server that served this page. */
 export const api = createClient<paths>({
   baseUrl: window.location.origin,
   headers: { Accept: 'application/json' },
-  // Looked up at each call, so that a test can put its own in place.
+  // Reads the global at each call, so that a test can replace it.
   fetch: (request) => globalThis.fetch(request),
 })
 
@@ -25,45 +25,49 @@ api.use({
         .clone()
         .json()
         .catch(() => undefined)
-      const used = request.headers.get('Authorization')?.slice('Bearer '.length)
-      refuse(used, problemOf(body, response).message)
+      const usedKey = request.headers.get('Authorization')?.slice('Bearer '.length)
+      rejectKey(usedKey, problemOf(body, response).message)
     }
   },
 })
 
-interface Answer<T> {
+interface ApiResponse<T> {
   data?: T
   error?: unknown
   response: Response
 }
 
-/** The body of a success; throws a ProblemError or, when there is no answer (or it was aborted), an UnreachableError. */
-export async function unwrap<T>(call: Promise<Answer<T>>): Promise<T> {
-  return (await answered(call)).data
+/** Returns the body of a success. Throws a ProblemError, or an UnreachableError without a response (also when aborted). */
+export async function unwrap<T>(call: Promise<ApiResponse<T>>): Promise<T> {
+  return (await unwrapResponse(call)).data
 }
 
-/** Waits for a success that has no body; throws like unwrap. */
-export async function done(call: Promise<Answer<unknown>>): Promise<void> {
-  const { error, response } = await call.catch((cause: unknown) => {
-    throw new UnreachableError(cause)
-  })
+/** Waits for a success that has no body. Throws like unwrap. */
+export async function unwrapEmpty(call: Promise<ApiResponse<unknown>>): Promise<void> {
+  const { error, response } = await orUnreachable(call)
   if (!response.ok) {
     throw problemOf(error, response)
   }
 }
 
-/** Like unwrap, with the response's headers. */
-export async function answered<T>(call: Promise<Answer<T>>): Promise<{ data: T; response: Response }> {
-  const { data, error, response } = await call.catch((cause: unknown) => {
-    throw new UnreachableError(cause)
-  })
+/** Returns what unwrap does, together with the response and its headers. */
+export async function unwrapResponse<T>(
+  call: Promise<ApiResponse<T>>,
+): Promise<{ data: T; response: Response }> {
+  const { data, error, response } = await orUnreachable(call)
   if (data === undefined || !response.ok) {
     throw problemOf(error, response)
   }
   return { data, response }
 }
 
-/** Repeating a POST with the same key cannot do its work twice. */
+function orUnreachable<T>(call: Promise<ApiResponse<T>>): Promise<ApiResponse<T>> {
+  return call.catch((cause: unknown) => {
+    throw new UnreachableError(cause)
+  })
+}
+
+/** Makes a random Idempotency-Key. The server does the work of repeated POSTs with the same key only once. */
 export function idempotencyKey(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16))
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')

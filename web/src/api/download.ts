@@ -1,5 +1,5 @@
-/** Gives a content to the reader as a file; a plain link could not show who asks. */
-export function save(content: Blob, name: string): void {
+/** Saves a content as a file of the user's. The page fetches it itself, because a plain link sends no API key. */
+export function saveFile(content: Blob, name: string): void {
   const url = URL.createObjectURL(content)
   const link = document.createElement('a')
   link.href = url

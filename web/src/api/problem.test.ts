@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { isTransient, ProblemError, problemOf, UnreachableError } from './problem.ts'
 
-const answer = (status: number, headers = {}) => new Response(null, { status, headers })
+const response = (status: number, headers = {}) => new Response(null, { status, headers })
 
 describe('problemOf', () => {
-  test('keeps the words of the server', () => {
+  test("takes over the server's problem", () => {
     const body = {
       type: 'about:blank',
       title: 'Not Found',
@@ -12,13 +12,13 @@ describe('problemOf', () => {
       code: 'not_found',
       detail: 'No such agent.',
     }
-    const error = problemOf(body, answer(404))
+    const error = problemOf(body, response(404))
     expect(error.problem).toEqual(body)
     expect(error.message).toBe('No such agent.')
   })
 
-  test('speaks with the title where there is no detail', () => {
-    expect(problemOf({ title: 'Gone', status: 410, code: 'gone' }, answer(410)).message).toBe('Gone')
+  test('uses the title as the message without a detail', () => {
+    expect(problemOf({ title: 'Gone', status: 410, code: 'gone' }, response(410)).message).toBe('Gone')
   })
 
   test.each([
@@ -27,10 +27,10 @@ describe('problemOf', () => {
     '<html>Bad Gateway</html>',
     { message: 'x' },
     { title: 1, status: 2, code: 3 },
-  ])('makes a problem of the body %j, which is none', (body) => {
-    const { problem } = problemOf(body, answer(502))
+  ])('makes a problem of the body %j, which is no problem document', (body) => {
+    const { problem } = problemOf(body, response(502))
     expect(problem).toMatchObject({ status: 502, code: 'http_502' })
-    expect(problem.detail).toBe('The server answered 502 without saying why.')
+    expect(problem.detail).toBe('The server answered 502 without a reason.')
   })
 
   test.each([
@@ -39,7 +39,7 @@ describe('problemOf', () => {
     ['-1', undefined],
     ['Wed, 21 Oct 2026 07:28:00 GMT', undefined],
   ])('reads Retry-After: %s as %s', (header, seconds) => {
-    expect(problemOf(undefined, answer(429, { 'Retry-After': header })).retryAfterSeconds).toBe(seconds)
+    expect(problemOf(undefined, response(429, { 'Retry-After': header })).retryAfterSeconds).toBe(seconds)
   })
 })
 
@@ -50,11 +50,11 @@ test.each([
   [429, true],
   [500, true],
   [503, true],
-])('asking again after %i may help: %s', (status, may) => {
-  expect(isTransient(new ProblemError({ type: '', title: '', status, code: '' }))).toBe(may)
+])('status %i is transient: %s', (status, transient) => {
+  expect(isTransient(new ProblemError({ type: '', title: '', status, code: '' }))).toBe(transient)
 })
 
-test('asking again may help where nobody answered, and not where the page is wrong', () => {
+test('an unreachable server is transient, and an error of the page is not', () => {
   expect(isTransient(new UnreachableError(new TypeError()))).toBe(true)
   expect(isTransient(new TypeError('x is undefined'))).toBe(false)
 })

@@ -1,10 +1,10 @@
 import type { Problem } from './types.ts'
 
-/** The server answered, and the answer is a problem. */
+/** The server answered with a problem. */
 export class ProblemError extends Error {
   override name = 'ProblemError'
   readonly problem: Problem
-  /** From Retry-After; undefined when the server did not say. */
+  /** From Retry-After; undefined without that header. */
   readonly retryAfterSeconds: number | undefined
 
   constructor(problem: Problem, retryAfterSeconds?: number) {
@@ -23,21 +23,21 @@ export class UnreachableError extends Error {
   }
 }
 
-/** Makes a problem of any answer that is not a success, also of one that a proxy wrote. */
+/** Makes a ProblemError of any response that is not a success, also of one that a proxy wrote. */
 export function problemOf(body: unknown, response: Response): ProblemError {
   const problem: Problem = isProblem(body)
     ? body
     : {
         type: 'about:blank',
-        title: response.statusText || 'Unexpected answer',
+        title: response.statusText || 'Unexpected response',
         status: response.status,
-        detail: `The server answered ${response.status} without saying why.`,
+        detail: `The server answered ${response.status} without a reason.`,
         code: `http_${response.status}`,
       }
   return new ProblemError(problem, retryAfter(response))
 }
 
-/** Whether asking again later may help: nothing was wrong with what was asked. */
+/** Reports whether the same request may succeed later: the request itself was not at fault. */
 export function isTransient(error: unknown): boolean {
   if (error instanceof ProblemError) {
     return error.problem.status === 429 || error.problem.status >= 500
@@ -45,7 +45,7 @@ export function isTransient(error: unknown): boolean {
   return error instanceof UnreachableError
 }
 
-/** Seconds of a Retry-After header; its form with a date is not used by this server. */
+/** Returns the seconds of a Retry-After header. This server never sends its form with a date. */
 export function retryAfter(response: Response): number | undefined {
   const header = response.headers.get('Retry-After')
   const seconds = Number(header)

@@ -62,7 +62,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What the process has counted, for Prometheus; not here where METRICS_LISTEN says elsewhere */
+        /** What the process has counted, for Prometheus; not here where AIRLOCK_METRICS_LISTEN_ADDR says elsewhere */
         get: operations["metrics"];
         put?: never;
         post?: never;
@@ -540,13 +540,13 @@ export interface paths {
             cookie?: never;
         };
         /** Keys, the newest first, without their secrets */
-        get: operations["listKeys"];
+        get: operations["listAPIKeys"];
         put?: never;
         /**
          * Issue a key of the tenant; its secret is shown this once
          * @description A key has no scope that its issuer has not. The answer holds a secret and is not kept, so that no `Idempotency-Key` is taken.
          */
-        post: operations["issueKey"];
+        post: operations["issueAPIKey"];
         delete?: never;
         options?: never;
         head?: never;
@@ -566,7 +566,7 @@ export interface paths {
         put?: never;
         post?: never;
         /** Revoke a key; it is refused everywhere within 5 s */
-        delete: operations["revokeKey"];
+        delete: operations["revokeAPIKey"];
         options?: never;
         head?: never;
         patch?: never;
@@ -710,7 +710,7 @@ export interface components {
              */
             timeout?: string;
             budget?: components["schemas"]["Budget"];
-            retry?: components["schemas"]["Retry"];
+            retry?: components["schemas"]["RetryPolicy"];
         };
         UpdateAgent: {
             /** @description At most 200 bytes */
@@ -734,7 +734,7 @@ export interface components {
             } | null;
         };
         /** @description How often a run is tried whose job fails. What Airlock itself fails at is tried again besides */
-        Retry: {
+        RetryPolicy: {
             /** @description Attempts in all; 1 when absent */
             maxAttempts?: number;
         };
@@ -760,7 +760,7 @@ export interface components {
             queueTimeout?: string;
             labels?: components["schemas"]["Labels"];
             /** @description Files that the agent finds in the folder in which it starts; 768 KiB together */
-            files?: components["schemas"]["GivenFile"][];
+            files?: components["schemas"]["InputFile"][];
             webhook?: components["schemas"]["Webhook"];
         };
         /**
@@ -768,7 +768,7 @@ export interface components {
          * @example https://example.com/hooks/airlock
          */
         Webhook: string;
-        GivenFile: {
+        InputFile: {
             /**
              * @description Relative to the folder in which the agent starts
              * @example data/input.csv
@@ -781,7 +781,7 @@ export interface components {
              */
             encoding?: "utf-8" | "base64";
         };
-        Accepted: {
+        AcceptedExecution: {
             executionId: string;
             conversationId?: string;
             status: components["schemas"]["Status"];
@@ -811,7 +811,7 @@ export interface components {
             model?: string;
             timeout: string;
             budget?: components["schemas"]["Budget"];
-            retry?: components["schemas"]["Retry"];
+            retry?: components["schemas"]["RetryPolicy"];
             /** Format: date-time */
             createdAt: string;
             /** Format: date-time */
@@ -873,7 +873,7 @@ export interface components {
             id: string;
             agentId: string;
             /** @enum {string} */
-            status: "running" | "canceling" | "ended";
+            status: "running" | "canceling" | "finished";
             /** @description The batch whose failed inputs these are */
             retryOf?: string;
             total: number;
@@ -940,22 +940,22 @@ export interface components {
              * Format: date-time
              * @description When it is too late for an attempt to begin
              */
-            startBy: string;
+            startDeadline: string;
             labels?: components["schemas"]["Labels"];
-            /** @description It waits for a limit of its tenant */
-            held?: boolean;
+            /** @description It waits because of a limit of its tenant */
+            throttled?: boolean;
             /** @description Number of the newest attempt; 0 before the first */
             attempt: number;
             cancelRequested?: boolean;
             result?: components["schemas"]["Result"];
             error?: components["schemas"]["Failure"];
             usage: components["schemas"]["Usage"];
-            /** @description The files that the run was given; absent in lists */
-            given?: components["schemas"]["ListedFile"][];
+            /** @description The input files of the run; absent in lists */
+            inputFiles?: components["schemas"]["InputFileInfo"][];
             /** @description What the job left in its output folder; absent in lists */
-            files?: components["schemas"]["File"][];
+            files?: components["schemas"]["OutputFile"][];
             /** @description How many more it left that are not kept: too many, too large, or no plain files */
-            filesLeftOut?: number;
+            omittedFileCount?: number;
             /** @description How the job was kept apart, in canonical JSON (RFC 8785); `airlock receipt verify` checks its signature. Absent until the end, for what ended without an attempt, and in lists */
             receipt?: {
                 [key: string]: unknown;
@@ -968,7 +968,7 @@ export interface components {
             finishedAt?: string;
             urls: components["schemas"]["ExecutionURLs"];
         };
-        ListedFile: {
+        InputFileInfo: {
             /** @description Relative to the folder in which the agent starts */
             path: string;
             /**
@@ -979,7 +979,7 @@ export interface components {
             /** @description In hex */
             sha256: string;
         };
-        File: {
+        OutputFile: {
             /** @description Relative to the output folder */
             path: string;
             /**
@@ -1043,7 +1043,7 @@ export interface components {
         };
         /** @enum {string} */
         Scope: "read" | "run" | "agents" | "keys";
-        IssueKey: {
+        IssueAPIKey: {
             /** @description What the key is for, at most 200 bytes */
             name: string;
             scopes: components["schemas"]["Scope"][];
@@ -1053,7 +1053,7 @@ export interface components {
              */
             expiresIn?: string;
         };
-        Key: {
+        APIKey: {
             id: string;
             name: string;
             scopes: components["schemas"]["Scope"][];
@@ -1065,15 +1065,15 @@ export interface components {
              * Format: date-time
              * @description When it was last used, or up to an hour before; absent where it never was
              */
-            usedAt?: string;
+            lastUsedAt?: string;
         };
-        IssuedKey: {
-            key: components["schemas"]["Key"];
+        IssuedAPIKey: {
+            key: components["schemas"]["APIKey"];
             /** @description Send it as `Authorization: Bearer alk_…`. It cannot be shown again */
             secret: string;
         };
-        KeyList: {
-            keys: components["schemas"]["Key"][];
+        APIKeyList: {
+            keys: components["schemas"]["APIKey"][];
             nextCursor?: components["schemas"]["NextCursor"];
         };
         /** @description A webhook on its way to its receiver */
@@ -1098,13 +1098,13 @@ export interface components {
             /** Format: date-time */
             createdAt: string;
             /** Format: date-time */
-            endedAt?: string;
+            finishedAt?: string;
             urls: components["schemas"]["DeliveryURLs"];
         };
         /** @enum {string} */
-        DeliveryType: "execution.succeeded" | "execution.failed" | "execution.timed_out" | "execution.canceled" | "batch.ended";
+        DeliveryType: "execution.succeeded" | "execution.failed" | "execution.timed_out" | "execution.canceled" | "batch.finished";
         /** @enum {string} */
-        DeliveryState: "pending" | "delivered" | "refused" | "given_up";
+        DeliveryState: "pending" | "delivered" | "refused" | "exhausted";
         /**
          * @description Why the newest attempt had no answer
          * @enum {string}
@@ -1135,7 +1135,7 @@ export interface components {
              * @description Machine-readable reason
              * @enum {string}
              */
-            code: "invalid_request" | "unauthenticated" | "missing_scope" | "host_not_allowed" | "not_found" | "result_lost" | "no_such_route" | "method_not_allowed" | "agent_mismatch" | "keys_not_used" | "key_reused" | "prompt_denied" | "rate_limited" | "batch_not_ended" | "delivery_not_ended" | "execution_not_ended" | "nothing_to_retry" | "too_large" | "unsupported_media_type" | "too_many_turns" | "queue_full" | "daily_budget_spent" | "request_refused" | "internal" | "unavailable";
+            code: "invalid_request" | "unauthenticated" | "insufficient_scope" | "host_not_allowed" | "not_found" | "artifact_lost" | "route_not_found" | "method_not_allowed" | "agent_mismatch" | "api_keys_disabled" | "idempotency_key_reused" | "prompt_denied" | "rate_limited" | "batch_not_finished" | "delivery_not_finished" | "execution_not_finished" | "nothing_to_retry" | "content_too_large" | "unsupported_media_type" | "too_many_pending_turns" | "queue_full" | "daily_budget_exceeded" | "request_refused" | "internal" | "unavailable";
             errors?: {
                 field: string;
                 detail: string;
@@ -1383,7 +1383,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Accepted"];
+                    "application/json": components["schemas"]["AcceptedExecution"];
                 };
             };
             400: components["responses"]["Problem"];
@@ -1723,7 +1723,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Accepted"];
+                    "application/json": components["schemas"]["AcceptedExecution"];
                 };
             };
             400: components["responses"]["Problem"];
@@ -2229,7 +2229,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Accepted"];
+                    "application/json": components["schemas"]["AcceptedExecution"];
                 };
             };
             400: components["responses"]["Problem"];
@@ -2243,7 +2243,7 @@ export interface operations {
             503: components["responses"]["Problem"];
         };
     };
-    listKeys: {
+    listAPIKeys: {
         parameters: {
             query?: {
                 /** @description How many to show at most */
@@ -2263,7 +2263,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["KeyList"];
+                    "application/json": components["schemas"]["APIKeyList"];
                 };
             };
             400: components["responses"]["Problem"];
@@ -2275,7 +2275,7 @@ export interface operations {
             503: components["responses"]["Problem"];
         };
     };
-    issueKey: {
+    issueAPIKey: {
         parameters: {
             query?: never;
             header?: never;
@@ -2284,7 +2284,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["IssueKey"];
+                "application/json": components["schemas"]["IssueAPIKey"];
             };
         };
         responses: {
@@ -2295,7 +2295,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["IssuedKey"];
+                    "application/json": components["schemas"]["IssuedAPIKey"];
                 };
             };
             400: components["responses"]["Problem"];
@@ -2309,7 +2309,7 @@ export interface operations {
             503: components["responses"]["Problem"];
         };
     };
-    revokeKey: {
+    revokeAPIKey: {
         parameters: {
             query?: never;
             header?: never;

@@ -7,7 +7,7 @@ import { formatExact } from '../ui/format.ts'
 import { PageHeader } from '../ui/PageHeader.tsx'
 import { ProblemNotice } from '../ui/ProblemNotice.tsx'
 import { TextLink } from '../ui/TextLink.tsx'
-import { batchLabel, batchResults, useBatch, useCancelBatch, useRetryBatch } from './queries.ts'
+import { batchLabel, downloadResults, useBatch, useCancelBatch, useRetryBatch } from './queries.ts'
 
 export function BatchPage({ id }: { id: string }) {
   const batch = useBatch(id)
@@ -30,16 +30,16 @@ function Detail({ batch }: { batch: Batch }) {
   const failed = progress ? progress.failed + progress.timedOut : 0
   return (
     <>
-      <Bar batch={batch} />
+      <ProgressBar batch={batch} />
       <div className="flex flex-wrap items-center gap-3">
         <DownloadButton
           name={`${batch.id}.jsonl`}
           label="the results"
           text="Download the results"
-          fetch={() => batchResults(batch.id)}
+          fetch={() => downloadResults(batch.id)}
         />
-        {batch.status !== 'ended' && <Cancel batch={batch} />}
-        {batch.status === 'ended' && failed > 0 && <Retry id={batch.id} failed={failed} />}
+        {batch.status !== 'finished' && <Cancel batch={batch} />}
+        {batch.status === 'finished' && failed > 0 && <Retry id={batch.id} failed={failed} />}
       </div>
       <dl className="grid gap-x-8 border-t border-line text-sm sm:grid-cols-2">
         <Fact name="Status">{batchLabel[batch.status]}</Fact>
@@ -54,43 +54,48 @@ function Detail({ batch }: { batch: Batch }) {
             <Fact name="Timed out">{progress.timedOut.toLocaleString()}</Fact>
             <Fact name="Cancelled">{progress.canceled.toLocaleString()}</Fact>
             <Fact name="Cost">{progress.costUsd.toFixed(4)} USD</Fact>
-            {progress.eta && <Fact name="Left, about">{progress.eta}</Fact>}
+            {progress.eta && <Fact name="Estimated time left">{progress.eta}</Fact>}
           </>
         )}
       </dl>
       <p className="flex flex-wrap gap-4 text-sm">
-        <TextLink to={{ page: 'agent', id: batch.agentId }}>Its agent</TextLink>
-        {batch.retryOf && <TextLink to={{ page: 'batch', id: batch.retryOf }}>What it repeats</TextLink>}
+        <TextLink to={{ page: 'agent', id: batch.agentId }}>Agent</TextLink>
+        {batch.retryOf && <TextLink to={{ page: 'batch', id: batch.retryOf }}>Original batch</TextLink>}
       </p>
     </>
   )
 }
 
-function Bar({ batch: { progress, total } }: { batch: Batch }) {
+function ProgressBar({ batch: { progress, total } }: { batch: Batch }) {
   if (!progress) {
     return null
   }
-  const ended = progress.succeeded + progress.failed + progress.timedOut + progress.canceled
+  const finished = progress.succeeded + progress.failed + progress.timedOut + progress.canceled
   return (
     <div>
       <p className="mb-1 flex justify-between text-sm tabular-nums" aria-live="polite">
         <span>
-          {ended.toLocaleString()} of {total.toLocaleString()} have ended
+          {finished.toLocaleString()} of {total.toLocaleString()} finished
         </span>
-        <span className="text-muted">{Math.floor((100 * ended) / Math.max(total, 1))} %</span>
+        <span className="text-muted">{Math.floor((100 * finished) / Math.max(total, 1))} %</span>
       </p>
-      <progress aria-label="Ended inputs" max={total} value={ended} className="progress-bar h-2.5 w-full" />
+      <progress
+        aria-label="Finished inputs"
+        max={total}
+        value={finished}
+        className="progress-bar h-2.5 w-full"
+      />
     </div>
   )
 }
 
 function Cancel({ batch }: { batch: Batch }) {
   const cancel = useCancelBatch(batch.id)
-  const under = cancel.isPending || batch.status === 'canceling'
+  const cancelling = cancel.isPending || batch.status === 'canceling'
   return (
     <>
-      <Button disabled={under} onClick={() => cancel.mutate()}>
-        {under ? 'Cancelling…' : 'Cancel what is left'}
+      <Button disabled={cancelling} onClick={() => cancel.mutate()}>
+        {cancelling ? 'Cancelling…' : 'Cancel unfinished inputs'}
       </Button>
       {cancel.error && <ProblemNotice error={cancel.error} />}
     </>
@@ -103,11 +108,11 @@ function Retry({ id, failed }: { id: string; failed: number }) {
     <>
       <Button
         disabled={retry.isPending}
-        onClick={() =>
-          retry.mutate(undefined, { onSuccess: (again) => navigate({ page: 'batch', id: again.id }) })
-        }
+        onClick={() => retry.mutate(undefined, { onSuccess: ({ id }) => navigate({ page: 'batch', id }) })}
       >
-        {retry.isPending ? 'Starting…' : `Run the ${failed.toLocaleString()} that failed again`}
+        {retry.isPending
+          ? 'Starting…'
+          : `Retry ${failed.toLocaleString()} failed ${failed === 1 ? 'input' : 'inputs'}`}
       </Button>
       {retry.error && <ProblemNotice error={retry.error} />}
     </>

@@ -1,7 +1,7 @@
 import { useAgents } from '../agents/queries.ts'
 import { hrefOf } from '../route/route.ts'
 import { EmptyState } from '../ui/EmptyState.tsx'
-import { Moment } from '../ui/Moment.tsx'
+import { Timestamp } from '../ui/Timestamp.tsx'
 import { PageHeader } from '../ui/PageHeader.tsx'
 import { ProblemNotice } from '../ui/ProblemNotice.tsx'
 import { batchLabel, useBatches } from './queries.ts'
@@ -38,7 +38,7 @@ export function BatchesPage() {
                       {batch.total.toLocaleString()} × {nameOf(batch.agentId)}
                     </span>
                     <span className="text-xs text-muted">
-                      <Moment iso={batch.createdAt} />
+                      <Timestamp iso={batch.createdAt} />
                     </span>
                   </a>
                 </li>

@@ -1,4 +1,4 @@
-import { screen } from '@testing-library/react'
+import { screen, waitFor } from '@testing-library/react'
 import { describe, expect, test } from 'vitest'
 import { StandIn } from '../../dev/standin.ts'
 import type { Batch } from '../api/types.ts'
@@ -21,33 +21,34 @@ async function withBatch(change: Partial<Batch>) {
 }
 
 describe('batches', () => {
-  test('are listed, each with its agent, and lead to their progress', async () => {
+  test('are listed with their agents, and link to their progress', async () => {
     const { user } = visit('#/', await withBatch({}))
     await user.click(await screen.findByRole('link', { name: 'Batches' }))
     await user.click(await screen.findByRole('link', { name: /1,000 × Sorter/ }))
-    expect(await screen.findByText('75 of 1,000 have ended')).toBeVisible()
-    expect(screen.getByRole('progressbar', { name: 'Ended inputs' })).toHaveValue(75)
+    expect(await screen.findByText('75 of 1,000 finished')).toBeVisible()
+    expect(screen.getByRole('progressbar', { name: 'Finished inputs' })).toHaveValue(75)
     expect(screen.getByText('Waiting').nextElementSibling).toHaveTextContent('920')
-    expect(screen.getByText('Left, about').nextElementSibling).toHaveTextContent('4m30s')
+    expect(screen.getByText('Estimated time left').nextElementSibling).toHaveTextContent('4m30s')
   })
 
-  test('say how to begin one where there is none', async () => {
+  test('show how to submit one while the list is empty', async () => {
     visit('#/b')
     expect(await screen.findByText(/airlock batch submit/)).toBeVisible()
   })
 
-  test('are cancelled', async () => {
+  test('can be cancelled', async () => {
     const { user, server } = visit('#/b/bat_1', await withBatch({}))
-    await user.click(await screen.findByRole('button', { name: 'Cancel what is left' }))
+    await user.click(await screen.findByRole('button', { name: 'Cancel unfinished inputs' }))
     expect(await screen.findByRole('button', { name: 'Cancelling…' })).toBeDisabled()
-    expect(server.batches.get('bat_1')?.status).toBe('canceling')
+    await waitFor(() => expect(server.batches.get('bat_1')?.status).toBe('canceling'))
   })
 
-  test('that have ended run again what failed, as a batch of its own', async () => {
-    const { user, server } = visit('#/b/bat_1', await withBatch({ status: 'ended' }))
-    await user.click(await screen.findByRole('button', { name: 'Run the 4 that failed again' }))
-    const again = [...server.batches.values()].find(({ retryOf }) => retryOf === 'bat_1')
-    expect(await screen.findByRole('heading', { level: 1, name: again?.id ?? '' })).toBeVisible()
-    expect(await screen.findByRole('link', { name: 'What it repeats' })).toHaveAttribute('href', '#/b/bat_1')
+  test('that have finished retry their failed inputs as a new batch', async () => {
+    const { user, server } = visit('#/b/bat_1', await withBatch({ status: 'finished' }))
+    await user.click(await screen.findByRole('button', { name: 'Retry 4 failed inputs' }))
+    await waitFor(() => expect(server.batches.size).toBe(2))
+    const retry = [...server.batches.values()].find(({ retryOf }) => retryOf === 'bat_1')
+    expect(await screen.findByRole('heading', { level: 1, name: retry?.id ?? '' })).toBeVisible()
+    expect(await screen.findByRole('link', { name: 'Original batch' })).toHaveAttribute('href', '#/b/bat_1')
   })
 })

@@ -1,14 +1,14 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { api, idempotencyKey, unwrap } from '../api/client.ts'
-import { keys } from '../api/keys.ts'
+import { queryKeys } from '../api/queryKeys.ts'
 import type { Batch } from '../api/types.ts'
 
-// How often a batch that has not ended is counted again.
-const recountMs = 2_000
+// How often the progress of an unfinished batch is read again.
+const refetchMs = 2_000
 
 export function useBatches() {
   return useQuery({
-    queryKey: keys.batches,
+    queryKey: queryKeys.batches,
     queryFn: () => unwrap(api.GET('/batches', { params: { query: { limit: 100 } } })),
     select: (list) => list.batches,
   })
@@ -16,9 +16,9 @@ export function useBatches() {
 
 export function useBatch(id: string) {
   return useQuery({
-    queryKey: keys.batch(id),
+    queryKey: queryKeys.batch(id),
     queryFn: () => unwrap(api.GET('/batches/{id}', { params: { path: { id } } })),
-    refetchInterval: ({ state }) => (state.data && state.data.status !== 'ended' ? recountMs : false),
+    refetchInterval: ({ state }) => (state.data && state.data.status !== 'finished' ? refetchMs : false),
   })
 }
 
@@ -26,11 +26,11 @@ export function useCancelBatch(id: string) {
   const client = useQueryClient()
   return useMutation({
     mutationFn: () => unwrap(api.POST('/batches/{id}/cancel', { params: { path: { id } } })),
-    onSuccess: () => client.invalidateQueries({ queryKey: keys.batch(id) }),
+    onSuccess: () => client.invalidateQueries({ queryKey: queryKeys.batch(id) }),
   })
 }
 
-/** Runs what failed once more, as a batch of its own. */
+/** Retries the failed inputs as a new batch. */
 export function useRetryBatch(id: string) {
   const client = useQueryClient()
   return useMutation({
@@ -41,17 +41,17 @@ export function useRetryBatch(id: string) {
           headers: { 'Idempotency-Key': idempotencyKey() },
         }),
       ),
-    onSuccess: () => client.invalidateQueries({ queryKey: keys.batches }),
+    onSuccess: () => client.invalidateQueries({ queryKey: queryKeys.batches }),
   })
 }
 
-/** The results of a batch so far, in JSON Lines. */
-export function batchResults(id: string): Promise<Blob> {
+/** Downloads the results of a batch so far, as JSON Lines. */
+export function downloadResults(id: string): Promise<Blob> {
   return unwrap(api.GET('/batches/{id}/results', { params: { path: { id } }, parseAs: 'blob' }))
 }
 
 export const batchLabel: Record<Batch['status'], string> = {
   running: 'Running',
   canceling: 'Cancelling',
-  ended: 'Ended',
+  finished: 'Finished',
 }

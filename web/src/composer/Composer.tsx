@@ -1,6 +1,6 @@
 import { useEffect, useId, useRef, type KeyboardEvent, type SubmitEvent } from 'react'
 import { Button } from '../ui/Button.tsx'
-import { measure } from './limit.ts'
+import { checkText } from './limit.ts'
 
 interface Props {
   label: string
@@ -8,23 +8,23 @@ interface Props {
   text: string
   onTextChange: (text: string) => void
   onSubmit: (text: string) => void
-  /** Something is being sent: typing goes on, sending waits. */
+  /** A request is pending: the user can type, and cannot send. */
   busy: boolean
-  /** Take the focus when it appears, except where that would open a keyboard on the screen. */
-  focusFirst?: boolean
+  /** Takes the focus on mount, except on touch screens, where that would open a keyboard. */
+  focusOnMount?: boolean
 }
 
-export function Composer({ label, action, text, onTextChange, onSubmit, busy, focusFirst = false }: Props) {
+export function Composer({ label, action, text, onTextChange, onSubmit, busy, focusOnMount = false }: Props) {
   const id = useId()
   const field = useRef<HTMLTextAreaElement>(null)
-  const { fault, note } = measure(text)
-  const ready = text.trim() !== '' && fault === undefined && !busy
+  const { error, note } = checkText(text)
+  const ready = text.trim() !== '' && error === undefined && !busy
 
   useEffect(() => {
-    if (focusFirst && window.matchMedia('(pointer: fine)').matches) {
+    if (focusOnMount && window.matchMedia('(pointer: fine)').matches) {
       field.current?.focus()
     }
-  }, [focusFirst])
+  }, [focusOnMount])
 
   function submit() {
     if (ready) {
@@ -34,7 +34,7 @@ export function Composer({ label, action, text, onTextChange, onSubmit, busy, fo
   }
 
   function onKeyDown(event: KeyboardEvent) {
-    // Enter that ends the composition of a syllable (Korean, Japanese, Chinese) sends nothing.
+    // An Enter that completes a syllable in an input method (Korean, Japanese, Chinese) does not send.
     if (event.key === 'Enter' && !event.shiftKey && !event.nativeEvent.isComposing) {
       event.preventDefault()
       submit()
@@ -50,7 +50,7 @@ export function Composer({ label, action, text, onTextChange, onSubmit, busy, fo
   return (
     <form onSubmit={onFormSubmit} className="mx-auto w-full max-w-3xl">
       <div
-        className={`flex items-end gap-2 rounded-xl border bg-surface p-2 ${fault ? 'border-danger' : 'border-edge focus-within:border-accent'}`}
+        className={`flex items-end gap-2 rounded-xl border bg-surface p-2 ${error ? 'border-danger' : 'border-edge focus-within:border-accent'}`}
       >
         <label htmlFor={id} className="sr-only">
           {label}
@@ -62,7 +62,7 @@ export function Composer({ label, action, text, onTextChange, onSubmit, busy, fo
           rows={1}
           value={text}
           placeholder={label}
-          aria-invalid={fault !== undefined}
+          aria-invalid={error !== undefined}
           aria-describedby={`${id}-hint`}
           onChange={(event) => onTextChange(event.target.value)}
           onKeyDown={onKeyDown}
@@ -73,8 +73,8 @@ export function Composer({ label, action, text, onTextChange, onSubmit, busy, fo
         </Button>
       </div>
       <p id={`${id}-hint`} className="mt-1.5 flex justify-between gap-3 px-2 text-xs text-muted">
-        <span aria-live="polite" className={fault ? 'font-medium text-danger' : ''}>
-          {fault ?? note ?? 'Up to 256 KiB'}
+        <span aria-live="polite" className={error ? 'font-medium text-danger' : ''}>
+          {error ?? note ?? 'Up to 256 KiB'}
         </span>
         <span className="max-sm:hidden">
           <kbd className="font-mono">Enter</kbd> {action.toLowerCase()}s ·{' '}

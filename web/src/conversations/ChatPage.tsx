@@ -5,32 +5,32 @@ import { Composer } from '../composer/Composer.tsx'
 import { PageHeader } from '../ui/PageHeader.tsx'
 import { ProblemNotice } from '../ui/ProblemNotice.tsx'
 import { TextLink } from '../ui/TextLink.tsx'
-import { Beginning } from './Beginning.tsx'
+import { EmptyConversation } from './EmptyConversation.tsx'
 import { OutgoingMessage } from './OutgoingMessage.tsx'
 import { useConversation } from './queries.ts'
 import { turnsOf } from './turns.ts'
 import { TurnView } from './TurnView.tsx'
 import { useOutbox, type Outgoing } from './useOutbox.ts'
-import { useStickToEnd } from './useStickToEnd.ts'
+import { useStickToBottom } from './useStickToBottom.ts'
 
 interface Props {
-  /** Undefined where a conversation begins. */
+  /** Undefined for a new conversation. */
   conversationId?: string
-  /** The agent to begin with; without one, the builder of agents. */
+  /** The agent of a new conversation; undefined for the agent builder. */
   agentId?: string | undefined
 }
 
 export function ChatPage({ conversationId, agentId }: Props) {
   const conversation = useConversation(conversationId)
-  const withAgent = agentId ?? conversation.data?.conversation.agentId
-  const agent = useAgent(withAgent)
+  const partnerId = agentId ?? conversation.data?.conversation.agentId
+  const agent = useAgent(partnerId)
   const outbox = useOutbox({ conversationId, agentId })
   const [text, setText] = useState('')
-  const scroller = useStickToEnd()
+  const scroller = useStickToBottom()
 
   const turns = conversation.data ? turnsOf(conversation.data) : []
   const missing = conversation.error instanceof ProblemError && conversation.error.problem.status === 404
-  const begins = conversationId === undefined && outbox.entries.length === 0
+  const isEmpty = conversationId === undefined && outbox.entries.length === 0
 
   function edit({ key, text }: Outgoing) {
     outbox.discard(key)
@@ -44,14 +44,14 @@ export function ChatPage({ conversationId, agentId }: Props) {
           conversation.data?.conversation.title ?? (conversationId ? 'Conversation' : 'New conversation')
         }
       >
-        {withAgent !== undefined && (
+        {partnerId !== undefined && (
           <span className="max-w-1/2 truncate text-sm text-muted">
-            with <TextLink to={{ page: 'agent', id: withAgent }}>{agent.data?.name ?? 'an agent'}</TextLink>
+            with <TextLink to={{ page: 'agent', id: partnerId }}>{agent.data?.name ?? 'an agent'}</TextLink>
           </span>
         )}
       </PageHeader>
       <div ref={scroller} className="relative flex-1 overflow-y-auto px-4">
-        {begins && <Beginning agent={agent.data} onPick={setText} />}
+        {isEmpty && <EmptyConversation agent={agent.data} onPick={setText} />}
         {conversation.isLoading && <p className="mx-auto max-w-3xl py-6 text-muted">Loading…</p>}
         {conversation.error && (
           <div className="mx-auto max-w-3xl py-6">
@@ -60,7 +60,7 @@ export function ChatPage({ conversationId, agentId }: Props) {
         )}
         <div role="log" aria-label="Messages" className="mx-auto flex max-w-3xl flex-col gap-6 py-6">
           {turns.map((turn) => (
-            <TurnView key={turn.executionId} turn={turn} onRepeat={outbox.repeat} sending={outbox.busy} />
+            <TurnView key={turn.executionId} turn={turn} onRetry={outbox.retry} sending={outbox.busy} />
           ))}
           {outbox.entries.map((entry) => (
             <OutgoingMessage
@@ -80,7 +80,7 @@ export function ChatPage({ conversationId, agentId }: Props) {
           onTextChange={setText}
           onSubmit={outbox.send}
           busy={outbox.busy}
-          focusFirst
+          focusOnMount
         />
       </div>
     </>

@@ -1,6 +1,6 @@
 import { Button } from '../ui/Button.tsx'
 import { ProblemNotice } from '../ui/ProblemNotice.tsx'
-import { Bubble } from './Bubble.tsx'
+import { UserMessage } from './UserMessage.tsx'
 import type { Outgoing } from './useOutbox.ts'
 
 interface Props {
@@ -9,10 +9,10 @@ interface Props {
   onEdit: () => void
 }
 
-/** A message that the server has not accepted yet, or did not accept. */
+/** A message that is being sent, or that the server rejected. */
 export function OutgoingMessage({ entry, onSendAgain, onEdit }: Props) {
   return (
-    <Bubble text={entry.text}>
+    <UserMessage text={entry.text}>
       {entry.error ? (
         <ProblemNotice error={entry.error}>
           <Button onClick={onSendAgain}>Send again</Button>
@@ -23,6 +23,6 @@ export function OutgoingMessage({ entry, onSendAgain, onEdit }: Props) {
       ) : (
         <p className="text-sm text-muted">Sending…</p>
       )}
-    </Bubble>
+    </UserMessage>
   )
 }

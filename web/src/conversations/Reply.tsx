@@ -1,27 +1,28 @@
 import { DraftCard } from '../agents/DraftCard.tsx'
 import type { AgentDraft, Failure } from '../api/types.ts'
 import { FailureNotice } from '../executions/FailureNotice.tsx'
-import { Truncated } from '../executions/Truncated.tsx'
+import { TruncatedNotice } from '../executions/TruncatedNotice.tsx'
 import { Button } from '../ui/Button.tsx'
 import { TextLink } from '../ui/TextLink.tsx'
 
-/** What a message and an ended execution have in common. */
-export interface Said {
+/** The fields that a stored reply and a finished execution share. */
+export interface ReplyContent {
   text: string
-  /** The text is the beginning of a larger one. */
+  /** The text is the first part of a larger one. */
   truncated?: boolean | undefined
   agentDraft?: AgentDraft | undefined
   error?: Failure | undefined
 }
 
 interface Props {
-  said: Said
+  content: ReplyContent
   executionId: string
   onSendAgain: (() => void) | undefined
 }
 
-/** What the agent said, or why it said nothing. A model wrote it: it is text, whatever it looks like. */
-export function Reply({ said: { text, truncated, agentDraft, error }, executionId, onSendAgain }: Props) {
+/** The agent's reply, or the reason why there is none. A model wrote it, so the page shows it as plain text. */
+export function Reply({ content, executionId, onSendAgain }: Props) {
+  const { text, truncated, agentDraft, error } = content
   return (
     <div className="flex flex-col gap-3 border-l-2 border-accent/40 pl-4">
       {text !== '' && (
@@ -30,7 +31,7 @@ export function Reply({ said: { text, truncated, agentDraft, error }, executionI
           {text}
         </p>
       )}
-      {truncated && <Truncated executionId={executionId} />}
+      {truncated && <TruncatedNotice executionId={executionId} />}
       {agentDraft && <DraftCard draft={agentDraft} />}
       {error && (
         <FailureNotice failure={error}>

@@ -1,41 +1,41 @@
 import { CancelButton } from '../executions/CancelButton.tsx'
-import { StatusLamp } from '../executions/StatusLamp.tsx'
+import { StatusBadge } from '../executions/StatusBadge.tsx'
 import { TextLink } from '../ui/TextLink.tsx'
-import { Answer } from './Answer.tsx'
-import { Bubble } from './Bubble.tsx'
+import { TurnReply } from './TurnReply.tsx'
+import { UserMessage } from './UserMessage.tsx'
 import type { Turn } from './turns.ts'
 
 interface Props {
   turn: Turn
-  onRepeat: (executionId: string, text: string) => void
-  /** A message is on its way: sending again waits. */
+  onRetry: (executionId: string, text: string) => void
+  /** A message is being sent, so that none can be sent again. */
   sending: boolean
 }
 
-export function TurnView({ turn, onRepeat, sending }: Props) {
+export function TurnView({ turn, onRetry, sending }: Props) {
   const { question, reply, executionId, ahead } = turn
-  const sendAgain = question && !sending ? () => onRepeat(executionId, question.text) : undefined
+  const sendAgain = question && !sending ? () => onRetry(executionId, question.text) : undefined
   return (
     <>
-      {question && <Bubble text={question.text} />}
+      {question && <UserMessage text={question.text} />}
       {reply !== undefined || ahead === 0 ? (
-        <Answer executionId={executionId} reply={reply} onSendAgain={sendAgain} />
+        <TurnReply executionId={executionId} reply={reply} onSendAgain={sendAgain} />
       ) : ahead !== undefined ? (
-        <Waiting executionId={executionId} ahead={ahead} />
+        <PendingTurn executionId={executionId} ahead={ahead} />
       ) : (
         <p className="text-sm text-muted">
-          No reply was stored. <TextLink to={{ page: 'execution', id: executionId }}>Its execution</TextLink>
+          There is no stored reply. <TextLink to={{ page: 'execution', id: executionId }}>Execution</TextLink>
         </p>
       )}
     </>
   )
 }
 
-/** A turn behind others. It is not looked at: only the first of a conversation can run. */
-function Waiting({ executionId, ahead }: { executionId: string; ahead: number }) {
+/** A turn behind others. The page does not follow it: only the first turn of a conversation can run. */
+function PendingTurn({ executionId, ahead }: { executionId: string; ahead: number }) {
   return (
     <div className="flex flex-wrap items-center gap-3 text-sm">
-      <StatusLamp status="queued" />
+      <StatusBadge status="queued" />
       <span className="text-muted">
         {ahead === 1 ? 'after the message before it' : `after ${ahead} messages before it`}
       </span>

@@ -7,16 +7,16 @@ import { isPost, post, visit } from '../test/visit.tsx'
 const input = () => screen.findByRole('textbox', { name: 'Message' })
 const log = () => screen.getByRole('log', { name: 'Messages' })
 
-function accepted(server: StandIn, place = -1) {
-  return [...server.executions.values()].at(place)?.id ?? ''
+function newestExecution(server: StandIn) {
+  return [...server.executions.keys()].at(-1) ?? ''
 }
 
 describe('sending a message', () => {
-  test('shows it at once, then queued, then running, then the reply', async () => {
+  test('shows it immediately, then queued, then running, then the reply', async () => {
     const { user, server, intercept } = visit('#/')
-    let letThrough: () => void = () => undefined
+    let release: () => void = () => undefined
     const gate = new Promise<undefined>((resolve) => {
-      letThrough = () => resolve(undefined)
+      release = () => resolve(undefined)
     })
     intercept((request) => (isPost(request, '/api/conversation') ? gate : undefined))
 
@@ -25,24 +25,24 @@ describe('sending a message', () => {
     expect(within(log()).getByText('Sending…')).toBeVisible()
     expect(await input()).toHaveValue('')
 
-    letThrough()
+    release()
     expect(await screen.findByText('Queued')).toBeVisible()
-    const id = accepted(server)
+    const id = newestExecution(server)
     server.start(id)
-    expect(await within(log()).findByText('Running', {}, { timeout: 3000 })).toBeVisible()
-    server.end(id, { result: { text: 'Good day.\nHow are you?' } })
+    expect(await within(log()).findByText('Running')).toBeVisible()
+    server.finish(id, { result: { text: 'Good day.\nHow are you?' } })
     const reply = await within(log()).findByText(/Good day\.\s+How are you\?/)
     expect(within(log()).getAllByText('Hello there')).toHaveLength(1)
     expect(reply).toHaveClass('text-verbatim')
     expect(within(log()).queryByText('Running')).not.toBeInTheDocument()
   })
 
-  test('begins a conversation that has an address and survives a reload', async () => {
+  test('starts a conversation with its own address, which a reload shows again', async () => {
     const { user, server, unmount } = visit('#/')
     await user.type(await input(), '안녕하세요{Enter}')
     await waitFor(() => expect(window.location.hash).toBe('#/c/con_0001'))
     await waitFor(() => expect(server.executions.size).toBe(1))
-    server.end(accepted(server), { result: { text: '반갑습니다' } })
+    server.finish(newestExecution(server), { result: { text: '반갑습니다' } })
     expect(await screen.findByText('반갑습니다')).toBeVisible()
 
     unmount()
@@ -51,7 +51,7 @@ describe('sending a message', () => {
     expect(screen.getByRole('heading', { level: 1, name: '안녕하세요' })).toBeVisible()
   })
 
-  test('Shift+Enter makes a new line, and Enter that ends a syllable sends nothing', async () => {
+  test('Shift+Enter makes a new line, and an Enter that completes a syllable does not send', async () => {
     const { user, server } = visit('#/')
     const box = await input()
     await user.type(box, 'one{Shift>}{Enter}{/Shift}two')
@@ -59,10 +59,10 @@ describe('sending a message', () => {
     fireEvent.keyDown(box, { key: 'Enter', isComposing: true })
     expect(server.executions.size).toBe(0)
     await user.keyboard('{Enter}')
-    await waitFor(() => expect([...server.executions.values()].map((one) => one.input)).toEqual(['one\ntwo']))
+    await waitFor(() => expect([...server.executions.values()].map((e) => e.input)).toEqual(['one\ntwo']))
   })
 
-  test('does not send what is blank or too long, and says by how much', async () => {
+  test('sends neither a blank nor a too long message, and shows by how much it is too long', async () => {
     const { user, server } = visit('#/')
     const box = await input()
     const send = screen.getByRole('button', { name: 'Send' })
@@ -76,11 +76,11 @@ describe('sending a message', () => {
     expect(server.executions.size).toBe(0)
   })
 
-  test('keeps a message that was refused, says why, and sends it again under the same key', async () => {
+  test('keeps a rejected message with the reason, and sends it again with the same key', async () => {
     const { user, server, intercept, requests } = visit('#/')
-    let refusals = 1
+    let rejections = 1
     intercept((request) =>
-      isPost(request, '/api/conversation') && refusals-- > 0
+      isPost(request, '/api/conversation') && rejections-- > 0
         ? problem({
             ...{
               status: 422,
@@ -106,7 +106,7 @@ describe('sending a message', () => {
     expect(sentKeys.size).toBe(1)
   })
 
-  test('gives a message back for editing that could not be sent', async () => {
+  test('restores a message that could not be sent for editing', async () => {
     const { user, intercept } = visit('#/')
     intercept((request) => {
       if (isPost(request, '/api/conversation')) {
@@ -114,16 +114,16 @@ describe('sending a message', () => {
       }
       return undefined
     })
-    await user.type(await input(), 'lost words{Enter}')
+    await user.type(await input(), 'unsent words{Enter}')
     expect(await screen.findByRole('alert')).toHaveTextContent('The server cannot be reached.')
     await user.click(screen.getByRole('button', { name: 'Edit' }))
-    expect(await input()).toHaveValue('lost words')
-    expect(within(log()).queryByText('lost words')).not.toBeInTheDocument()
+    expect(await input()).toHaveValue('unsent words')
+    expect(within(log()).queryByText('unsent words')).not.toBeInTheDocument()
   })
 })
 
 describe('a turn', () => {
-  async function conversation(...messages: string[]) {
+  async function withConversation(...messages: string[]) {
     const server = new StandIn()
     let id: string | undefined
     for (const message of messages) {
@@ -133,21 +133,21 @@ describe('a turn', () => {
     return { server, hash: `#/c/${id ?? ''}` }
   }
 
-  test('that failed says why and can be sent again', async () => {
-    const { server, hash } = await conversation('do it')
+  test('that failed shows the reason and can be sent again', async () => {
+    const { server, hash } = await withConversation('do it')
     const { user, requests, intercept } = visit(hash, server)
     await within(log()).findByText('Queued')
-    const failed = accepted(server)
-    server.end(failed, {
+    const failed = newestExecution(server)
+    server.finish(failed, {
       status: 'failed',
       error: { code: 'out_of_memory', message: 'The agent used more memory than it has.' },
     })
     expect(await screen.findByText('The agent used more memory than it has.')).toBeVisible()
     expect(screen.getByText('out_of_memory')).toBeVisible()
 
-    let refusals = 1
+    let rejections = 1
     intercept((request) =>
-      isPost(request, `/executions/${failed}/retry`) && refusals-- > 0
+      isPost(request, `/executions/${failed}/retry`) && rejections-- > 0
         ? problem({ status: 503, title: 'Unavailable', code: 'unavailable', detail: 'Try in a moment.' })
         : undefined,
     )
@@ -155,40 +155,40 @@ describe('a turn', () => {
     const alert = (await screen.findByText('Try in a moment.')).closest<HTMLElement>('[role=alert]')
     await user.click(within(alert ?? log()).getByRole('button', { name: 'Send again' }))
     await waitFor(() => expect(server.executions.size).toBe(2))
-    expect(server.executions.get(accepted(server))?.retryOf).toBe(failed)
-    const asked = requests.filter(({ url }) => url.endsWith(`/executions/${failed}/retry`))
-    expect(new Set(asked.map(({ headers }) => headers.get('Idempotency-Key'))).size).toBe(1)
-    expect(asked).toHaveLength(2)
+    expect(server.executions.get(newestExecution(server))?.retryOf).toBe(failed)
+    const retries = requests.filter(({ url }) => url.endsWith(`/executions/${failed}/retry`))
+    expect(new Set(retries.map(({ headers }) => headers.get('Idempotency-Key'))).size).toBe(1)
+    expect(retries).toHaveLength(2)
 
-    server.end(accepted(server), { result: { text: 'done this time' } })
+    server.finish(newestExecution(server), { result: { text: 'done this time' } })
     expect(await screen.findByText('done this time')).toBeVisible()
     expect(within(log()).getAllByText('do it')).toHaveLength(2)
   })
 
   test('can be cancelled', async () => {
-    const { server, hash } = await conversation('take your time')
+    const { server, hash } = await withConversation('take your time')
     const { user } = visit(hash, server)
     await user.click(await screen.findByRole('button', { name: 'Cancel' }))
     expect(await screen.findByText('Cancelled on request.')).toBeVisible()
     expect([...server.executions.values()][0]?.status).toBe('canceled')
   })
 
-  test('behind another waits without being followed, and moves up', async () => {
-    const { server, hash } = await conversation('first', 'second')
+  test('behind another is not followed until it is the first', async () => {
+    const { server, hash } = await withConversation('first', 'second')
     const { requests } = visit(hash, server)
     expect(await screen.findByText('after the message before it')).toBeVisible()
     const [first, second] = [...server.executions.keys()]
-    const looksAtSecond = () => requests.filter(({ url }) => url.includes(`/executions/${second ?? ''}`))
-    expect(looksAtSecond()).toHaveLength(0)
+    const readsOfSecond = () => requests.filter(({ url }) => url.includes(`/executions/${second ?? ''}`))
+    expect(readsOfSecond()).toHaveLength(0)
 
-    server.end(first ?? '', { result: { text: 'reply to the first' } })
+    server.finish(first ?? '', { result: { text: 'reply to the first' } })
     expect(await screen.findByText('reply to the first')).toBeVisible()
-    await waitFor(() => expect(looksAtSecond()).not.toHaveLength(0))
+    await waitFor(() => expect(readsOfSecond()).not.toHaveLength(0))
     expect(screen.queryByText('after the message before it')).not.toBeInTheDocument()
   })
 
-  test('outlives a server that is away, and says so meanwhile', async () => {
-    const { server, hash } = await conversation('hold on')
+  test('survives an unreachable server, and reports it meanwhile', async () => {
+    const { server, hash } = await withConversation('hold on')
     const { intercept } = visit(hash, server)
     intercept(({ url }) => {
       if (url.includes('/executions/')) {
@@ -197,17 +197,17 @@ describe('a turn', () => {
       return undefined
     })
     expect(await screen.findByText(/cannot be reached.*the page keeps trying/)).toBeVisible()
-    server.end(accepted(server), { result: { text: 'still here' } })
+    server.finish(newestExecution(server), { result: { text: 'still here' } })
     intercept(() => undefined)
     window.dispatchEvent(new Event('online'))
     expect(await screen.findByText('still here')).toBeVisible()
     expect(screen.queryByText(/cannot be reached/)).not.toBeInTheDocument()
   })
 
-  test('shows hostile markup as the text it is', async () => {
-    const { server, hash } = await conversation('<b>mine</b>')
+  test('shows hostile markup as text', async () => {
+    const { server, hash } = await withConversation('<b>mine</b>')
     const evil = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script>[x](javascript:alert(1))'
-    server.end(accepted(server), { result: { text: evil } })
+    server.finish(newestExecution(server), { result: { text: evil } })
     visit(hash, server)
     expect(await screen.findByText(evil)).toBeVisible()
     expect(within(log()).getByText('<b>mine</b>')).toBeVisible()
@@ -215,7 +215,7 @@ describe('a turn', () => {
     expect(window).not.toHaveProperty('pwned')
   })
 
-  test('of a conversation that does not exist is said to be missing', async () => {
+  test('of an unknown conversation shows an error and no input', async () => {
     visit('#/c/con_none')
     expect(await screen.findByRole('alert')).toHaveTextContent('There is nothing here by that name.')
     expect(screen.queryByRole('textbox')).not.toBeInTheDocument()

@@ -1,14 +1,14 @@
 import { useQuery } from '@tanstack/react-query'
 import { api, unwrap } from '../api/client.ts'
-import { keys } from '../api/keys.ts'
+import { queryKeys } from '../api/queryKeys.ts'
 
-// A turn's end is heard by following its execution. This finds what that missed: an end seen while the
-// conversation could not be read.
+// The page learns that a turn has finished by following its execution. This interval covers the case that the
+// conversation could not be read at that moment.
 const pendingRefetchMs = 15_000
 
 export function useConversations() {
   return useQuery({
-    queryKey: keys.conversations,
+    queryKey: queryKeys.conversations,
     queryFn: () => unwrap(api.GET('/api/conversations', { params: { query: { limit: 100 } } })),
     select: (list) => list.conversations,
   })
@@ -16,7 +16,7 @@ export function useConversations() {
 
 export function useConversation(id: string | undefined) {
   return useQuery({
-    queryKey: keys.conversation(id ?? ''),
+    queryKey: queryKeys.conversation(id ?? ''),
     queryFn: () =>
       unwrap(
         api.GET('/api/conversation/{id}', { params: { path: { id: id ?? '' }, query: { limit: 100 } } }),

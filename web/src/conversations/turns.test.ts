@@ -15,7 +15,7 @@ function detail(messages: Message[], pending: string[] = []): ConversationDetail
 }
 
 describe('turnsOf', () => {
-  test('puts each reply below its question, whatever came between', () => {
+  test('puts each reply below its question, also with messages between them', () => {
     const turns = turnsOf(
       detail([message(1, 'user'), message(2, 'user'), message(1, 'assistant')], ['exe_2']),
     )
@@ -26,7 +26,7 @@ describe('turnsOf', () => {
     expect(turns[0]).not.toHaveProperty('ahead')
   })
 
-  test('counts what is ahead of a turn', () => {
+  test('counts the turns ahead', () => {
     const turns = turnsOf(
       detail(
         [1, 2, 3].map((turn) => message(turn, 'user')),
@@ -42,7 +42,7 @@ describe('turnsOf', () => {
     ])
   })
 
-  test('believes a reply more than the list of what is pending', () => {
+  test('treats a turn with a reply as finished, also while it is listed as pending', () => {
     const [turn] = turnsOf(detail([message(1, 'user'), message(1, 'assistant')], ['exe_1']))
     expect(turn).not.toHaveProperty('ahead')
   })
@@ -61,7 +61,7 @@ describe('withAccepted', () => {
     expect(turnsOf(after)).toMatchObject([{ ahead: 0 }, { question: { text: 'more', turn: 2 }, ahead: 1 }])
   })
 
-  test('begins a conversation', () => {
+  test('starts a conversation', () => {
     const after = withAccepted(undefined, accepted, { text: 'hello', agentId: 'agt_1' }, at)
     expect(after.conversation).toMatchObject({ id: 'con_1', title: 'hello', turns: 1, agentId: 'agt_1' })
     expect(turnsOf(after)).toMatchObject([{ question: { text: 'hello' }, ahead: 0 }])

@@ -1,16 +1,16 @@
 import type { Accepted, ConversationDetail, Message } from '../api/types.ts'
 
-/** A question and what became of it. */
+/** A message of the user and its reply. */
 export interface Turn {
   executionId: string
-  /** Absent when only the reply is among the newest messages that the server gives. */
+  /** Absent when only the reply is among the newest messages that the server returns. */
   question?: Message
   reply?: Message
-  /** How many turns must end before this one may run; undefined when it has ended. */
+  /** How many turns must finish before this one may run; undefined after it has finished. */
   ahead?: number
 }
 
-/** Groups messages by turn: a later question may have been asked before an earlier reply came. */
+/** Groups messages by turn. A later question may precede an earlier reply. */
 export function turnsOf({ messages, pending }: ConversationDetail): Turn[] {
   const turns = new Map<number, Turn>()
   for (const message of messages) {
@@ -19,15 +19,15 @@ export function turnsOf({ messages, pending }: ConversationDetail): Turn[] {
     turns.set(message.turn, turn)
   }
   for (const turn of turns.values()) {
-    const place = pending.indexOf(turn.executionId)
-    if (place >= 0 && turn.reply === undefined) {
-      turn.ahead = place
+    const ahead = pending.indexOf(turn.executionId)
+    if (ahead >= 0 && turn.reply === undefined) {
+      turn.ahead = ahead
     }
   }
   return [...turns.entries()].sort(([a], [b]) => a - b).map(([, turn]) => turn)
 }
 
-/** The conversation with a message that the server has just accepted, until it is read anew. */
+/** Adds a message that the server has just accepted, for the time until the conversation is read again. */
 export function withAccepted(
   detail: ConversationDetail | undefined,
   accepted: Accepted,

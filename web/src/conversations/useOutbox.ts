@@ -1,73 +1,73 @@
 import { notifyManager, useQueryClient } from '@tanstack/react-query'
 import { useEffect, useRef, useState } from 'react'
 import { api, idempotencyKey, unwrap } from '../api/client.ts'
-import { keys } from '../api/keys.ts'
+import { queryKeys } from '../api/queryKeys.ts'
 import type { ConversationDetail } from '../api/types.ts'
 import { navigate } from '../route/route.ts'
 import { withAccepted } from './turns.ts'
 
-/** A message on its way to the server, or one that did not arrive. */
+/** A message that is being sent, or that the server rejected. */
 export interface Outgoing {
-  /** Also the idempotency key: sending again cannot ask twice. */
+  /** Also the idempotency key: a message that is sent again is accepted only once. */
   key: string
   text: string
-  /** The execution of the turn that it repeats, if it does. */
+  /** The execution of the turn that this message retries. */
   retryOf?: string | undefined
   error?: Error
 }
 
-interface Place {
-  /** Undefined where a conversation begins. */
+interface Props {
+  /** Undefined for a new conversation. */
   conversationId?: string | undefined
   agentId?: string | undefined
 }
 
-/** Sends messages, shows them from the first moment, and keeps those that failed. */
-export function useOutbox({ conversationId, agentId }: Place) {
+/** Sends messages. Its entries are the messages that are being sent and those that failed. */
+export function useOutbox({ conversationId, agentId }: Props) {
   const client = useQueryClient()
   const [entries, setEntries] = useState<Outgoing[]>([])
-  const here = useRef(true)
+  const mounted = useRef(true)
   useEffect(() => {
-    here.current = true
+    mounted.current = true
     return () => {
-      here.current = false
+      mounted.current = false
     }
   }, [])
 
-  function accept({ key, text, retryOf }: Outgoing) {
+  function submit({ key, text, retryOf }: Outgoing) {
     const headers = { 'Idempotency-Key': key }
     if (retryOf !== undefined) {
       return unwrap(api.POST('/executions/{id}/retry', { params: { path: { id: retryOf } }, headers }))
     }
-    const place = {
+    const ids = {
       ...(conversationId !== undefined && { conversationId }),
       ...(agentId !== undefined && { agentId }),
     }
-    return unwrap(api.POST('/api/conversation', { body: { message: text, ...place }, headers }))
+    return unwrap(api.POST('/api/conversation', { body: { message: text, ...ids }, headers }))
   }
 
   async function post(entry: Outgoing) {
-    const accepted = await accept(entry)
+    const accepted = await submit(entry)
     const { key, text } = entry
     const id = accepted.conversationId ?? conversationId
     if (id === undefined) {
-      throw new Error('The server accepted the message without saying which conversation it began.')
+      throw new Error('The server accepted the message without the ID of its conversation.')
     }
-    await client.cancelQueries({ queryKey: keys.conversation(id) })
-    // In one batch, so that the message is at no moment shown twice or not at all.
+    await client.cancelQueries({ queryKey: queryKeys.conversation(id) })
+    // One batch of updates, so that the message never shows twice, and never disappears.
     notifyManager.batch(() => {
-      client.setQueryData<ConversationDetail>(keys.conversation(id), (detail) =>
+      client.setQueryData<ConversationDetail>(queryKeys.conversation(id), (detail) =>
         withAccepted(detail, accepted, { text, agentId }, new Date().toISOString()),
       )
       if (conversationId !== undefined) {
         notifyManager.schedule(() => discard(key))
       }
     })
-    void client.invalidateQueries({ queryKey: keys.conversation(id) })
-    void client.invalidateQueries({ queryKey: keys.conversations })
-    void client.invalidateQueries({ queryKey: keys.executions })
-    if (conversationId === undefined && here.current) {
-      navigate({ page: 'conversation', id }) // which ends this page, and its outbox with it
+    void client.invalidateQueries({ queryKey: queryKeys.conversation(id) })
+    void client.invalidateQueries({ queryKey: queryKeys.conversations })
+    void client.invalidateQueries({ queryKey: queryKeys.executions })
+    if (conversationId === undefined && mounted.current) {
+      navigate({ page: 'conversation', id }) // unmounts this page and its outbox
     }
   }
 
@@ -75,12 +75,12 @@ export function useOutbox({ conversationId, agentId }: Place) {
     setEntries((all) => [...all.filter(({ key }) => key !== entry.key), entry])
     post(entry).catch((reason: unknown) => {
       const error = reason instanceof Error ? reason : new Error(String(reason))
-      setEntries((all) => all.map((one) => (one.key === entry.key ? { ...one, error } : one)))
+      setEntries((all) => all.map((other) => (other.key === entry.key ? { ...other, error } : other)))
     })
   }
 
   function discard(key: string) {
-    setEntries((all) => all.filter((one) => one.key !== key))
+    setEntries((all) => all.filter((entry) => entry.key !== key))
   }
 
   return {
@@ -88,8 +88,8 @@ export function useOutbox({ conversationId, agentId }: Place) {
     busy: entries.some(({ error }) => error === undefined),
     send: (text: string) => dispatch({ key: idempotencyKey(), text }),
     sendAgain: ({ key, text, retryOf }: Outgoing) => dispatch({ key, text, retryOf }),
-    /** Has a turn that did not succeed run again, as the newest: with its own message, which may be shown shortened. */
-    repeat: (executionId: string, text: string) =>
+    /** Runs a failed turn again as the newest one. The server repeats its stored message; text is what the page shows meanwhile. */
+    retry: (executionId: string, text: string) =>
       dispatch({ key: idempotencyKey(), text, retryOf: executionId }),
     discard,
   }

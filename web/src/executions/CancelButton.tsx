@@ -3,17 +3,17 @@ import { useCancel } from './useCancel.ts'
 
 interface Props {
   executionId: string
-  /** The cancellation was asked for, here or elsewhere. */
+  /** The cancellation was requested, on this page or by another client. */
   requested: boolean
 }
 
 export function CancelButton({ executionId, requested }: Props) {
   const cancel = useCancel(executionId)
-  const under = cancel.isPending || requested
+  const cancelling = cancel.isPending || requested
   return (
     <>
-      <Button look="plain" disabled={under} onClick={() => cancel.mutate()}>
-        {under ? 'Cancelling…' : 'Cancel'}
+      <Button look="plain" disabled={cancelling} onClick={() => cancel.mutate()}>
+        {cancelling ? 'Cancelling…' : 'Cancel'}
       </Button>
       {cancel.error && (
         <span role="alert" className="text-sm text-danger">

@@ -9,31 +9,36 @@ import { Progress } from './Progress.tsx'
 import { ReceiptView } from './ReceiptView.tsx'
 import { ResultView } from './ResultView.tsx'
 import { RetryButton } from './RetryButton.tsx'
-import { hasEnded } from './status.ts'
+import { isFinished } from './status.ts'
 import { useExecution } from './useExecution.ts'
 
 export function ExecutionPage({ id }: { id: string }) {
-  const { execution, lost, error } = useExecution(id)
+  const { execution, connectionError, error } = useExecution(id)
   return (
     <>
       <PageHeader kind="Execution" title={id} />
       <div className="relative flex-1 overflow-y-auto px-4 py-6">
         <div className="mx-auto flex max-w-3xl flex-col gap-6">
           {error && <ProblemNotice error={error} />}
-          {!execution && !error && <p className="text-muted">{lost ? lost.message : 'Loading…'}</p>}
-          {execution && <Detail execution={execution} lost={lost} />}
+          {!execution && !error && <p className="text-muted">{connectionError?.message ?? 'Loading…'}</p>}
+          {execution && <Detail execution={execution} connectionError={connectionError} />}
         </div>
       </div>
     </>
   )
 }
 
-function Detail({ execution, lost }: { execution: Execution; lost: Error | undefined }) {
+interface DetailProps {
+  execution: Execution
+  connectionError: Error | undefined
+}
+
+function Detail({ execution, connectionError }: DetailProps) {
   return (
     <>
       <div aria-live="polite" className="flex flex-col gap-4">
-        {!hasEnded(execution.status) && (
-          <Progress executionId={execution.id} execution={execution} lost={lost} />
+        {!isFinished(execution.status) && (
+          <Progress executionId={execution.id} execution={execution} connectionError={connectionError} />
         )}
         {execution.error && (
           <FailureNotice failure={execution.error}>
@@ -58,11 +63,11 @@ function Detail({ execution, lost }: { execution: Execution; lost: Error | undef
       {execution.receipt && <ReceiptView id={execution.id} receipt={execution.receipt} />}
       <p className="flex flex-wrap gap-4 text-sm">
         {execution.conversationId && (
-          <TextLink to={{ page: 'conversation', id: execution.conversationId }}>Its conversation</TextLink>
+          <TextLink to={{ page: 'conversation', id: execution.conversationId }}>Conversation</TextLink>
         )}
-        {execution.agentId && <TextLink to={{ page: 'agent', id: execution.agentId }}>Its agent</TextLink>}
+        {execution.agentId && <TextLink to={{ page: 'agent', id: execution.agentId }}>Agent</TextLink>}
         {execution.retryOf && (
-          <TextLink to={{ page: 'execution', id: execution.retryOf }}>What it repeats</TextLink>
+          <TextLink to={{ page: 'execution', id: execution.retryOf }}>Original execution</TextLink>
         )}
       </p>
     </>

@@ -17,9 +17,9 @@ export function ExecutionsPage() {
             <ProblemNotice error={executions.error} onRetry={() => void executions.refetch()} />
           )}
           {executions.data?.length === 0 && (
-            <EmptyState title="Nothing has run yet">
-              <TextLink to={{ page: 'new' }}>Send a message</TextLink> or run an agent: each becomes an
-              execution, and its result waits here.
+            <EmptyState title="No executions yet">
+              <TextLink to={{ page: 'new' }}>Send a message</TextLink> or run an agent. Each message and each
+              run is an execution, and this list shows it with its result.
             </EmptyState>
           )}
           {executions.data && executions.data.length > 0 && <ExecutionList executions={executions.data} />}

@@ -2,9 +2,9 @@ import type { ReactNode } from 'react'
 import type { Execution } from '../api/types.ts'
 import { Fact } from '../ui/Fact.tsx'
 import { formatDuration, formatExact } from '../ui/format.ts'
-import { StatusLamp } from './StatusLamp.tsx'
+import { StatusBadge } from './StatusBadge.tsx'
 
-/** What is known about an execution besides its input and its result. */
+/** The properties of an execution, without its input and its result. */
 export function Facts({ execution }: { execution: Execution }) {
   const { createdAt, startedAt, finishedAt, usage } = execution
   return (
@@ -12,23 +12,23 @@ export function Facts({ execution }: { execution: Execution }) {
       <h2 className="label-small mb-2">Facts</h2>
       <dl className="grid gap-x-8 border-t border-line text-sm sm:grid-cols-2">
         <Fact name="Status">
-          <StatusLamp status={execution.status} />
+          <StatusBadge status={execution.status} />
         </Fact>
         <Fact name="Attempt">{execution.attempt === 0 ? 'none yet' : execution.attempt}</Fact>
         <Fact name="Created">{formatExact(createdAt)}</Fact>
         {startedAt && (
           <Fact name="Started">
             {formatExact(startedAt)}
-            <After>waited {between(createdAt, startedAt)}</After>
+            <Note>waited {between(createdAt, startedAt)}</Note>
           </Fact>
         )}
         {finishedAt && (
           <Fact name="Finished">
             {formatExact(finishedAt)}
-            {startedAt && <After>ran {between(startedAt, finishedAt)}</After>}
+            {startedAt && <Note>ran {between(startedAt, finishedAt)}</Note>}
           </Fact>
         )}
-        <Fact name="Longest run">{execution.timeout}</Fact>
+        <Fact name="Time-out">{execution.timeout}</Fact>
         <Fact name="Runtime">{[execution.runtime, execution.model].filter(Boolean).join(' · ')}</Fact>
         <Fact name="Model calls">{usage.calls.toLocaleString()}</Fact>
         <Fact name="Tokens">
@@ -40,7 +40,7 @@ export function Facts({ execution }: { execution: Execution }) {
   )
 }
 
-function After({ children }: { children: ReactNode }) {
+function Note({ children }: { children: ReactNode }) {
   return <span className="block text-xs text-muted">{children}</span>
 }
 

@@ -2,26 +2,26 @@ import type { ReactNode } from 'react'
 import type { Execution } from '../api/types.ts'
 import { DownloadButton } from '../ui/DownloadButton.tsx'
 import { formatBytes } from '../ui/format.ts'
-import { fileContent } from './contents.ts'
+import { downloadFile } from './downloads.ts'
 
-/** What the run was given, and what it left. */
+/** The input files and the output files of an execution. */
 export function Files({ execution }: { execution: Execution }) {
-  const { given = [], files = [], omittedFileCount = 0 } = execution
+  const { inputFiles = [], files = [], omittedFileCount = 0 } = execution
   return (
     <>
-      {given.length > 0 && (
-        <section aria-label="Files it was given">
-          <h2 className="label-small mb-2">Files it was given</h2>
+      {inputFiles.length > 0 && (
+        <section aria-label="Input files">
+          <h2 className="label-small mb-2">Input files</h2>
           <ul className="divide-y divide-line rounded-xl border border-line bg-surface">
-            {given.map(({ path, size }) => (
+            {inputFiles.map(({ path, size }) => (
               <FileRow key={path} path={path} size={size} />
             ))}
           </ul>
         </section>
       )}
       {(files.length > 0 || omittedFileCount > 0) && (
-        <section aria-label="Files it left">
-          <h2 className="label-small mb-2">Files it left</h2>
+        <section aria-label="Output files">
+          <h2 className="label-small mb-2">Output files</h2>
           {files.length > 0 && (
             <ul className="divide-y divide-line rounded-xl border border-line bg-surface">
               {files.map(({ path, size }) => (
@@ -29,7 +29,7 @@ export function Files({ execution }: { execution: Execution }) {
                   <DownloadButton
                     name={path.slice(path.lastIndexOf('/') + 1)}
                     label={path}
-                    fetch={() => fileContent(execution.id, path)}
+                    fetch={() => downloadFile(execution.id, path)}
                   />
                 </FileRow>
               ))}
@@ -37,8 +37,8 @@ export function Files({ execution }: { execution: Execution }) {
           )}
           {omittedFileCount > 0 && (
             <p className="mt-2 text-sm text-muted">
-              {omittedFileCount} more {omittedFileCount === 1 ? 'was' : 'were'} not kept: too many, too large, or no
-              plain files.
+              {omittedFileCount} more {omittedFileCount === 1 ? 'was' : 'were'} omitted: too many, too large,
+              or not regular files.
             </p>
           )}
         </section>

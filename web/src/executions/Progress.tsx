@@ -3,25 +3,25 @@ import { formatElapsed } from '../ui/format.ts'
 import { useNow } from '../ui/useNow.ts'
 import { CancelButton } from './CancelButton.tsx'
 import { phaseStart } from './status.ts'
-import { StatusLamp } from './StatusLamp.tsx'
+import { StatusBadge } from './StatusBadge.tsx'
 
 interface Props {
   executionId: string
   execution: Execution | undefined
-  lost: Error | undefined
+  connectionError: Error | undefined
 }
 
-/** An execution on its way: waiting or running, for how long, and how to stop it. */
-export function Progress({ executionId, execution, lost }: Props) {
+/** The status of an unfinished execution, the time in that status, and a button that cancels it. */
+export function Progress({ executionId, execution, connectionError }: Props) {
   return (
     <div className="flex w-fit max-w-full flex-wrap items-center gap-x-3 rounded-lg border border-line bg-surface py-1 pr-1 pl-4 text-sm">
-      <StatusLamp status={execution?.status ?? 'queued'} />
+      <StatusBadge status={execution?.status ?? 'queued'} />
       {execution && <Elapsed execution={execution} />}
       {execution && execution.attempt > 1 && <span className="text-muted">attempt {execution.attempt}</span>}
       <CancelButton executionId={executionId} requested={execution?.cancelRequested ?? false} />
-      {lost && (
+      {connectionError && (
         <p className="w-full pb-1 text-danger">
-          {lost.message} It goes on without this page, and the page keeps trying.
+          {connectionError.message} The execution continues without this page, and the page keeps trying.
         </p>
       )}
     </div>

@@ -2,7 +2,7 @@ import { DownloadButton } from '../ui/DownloadButton.tsx'
 import { Fact } from '../ui/Fact.tsx'
 import { readReceipt } from './receipt.ts'
 
-/** How the job was kept apart. Whether a signature is good, a program of the reader's own has to say. */
+/** The receipt: how the job was isolated. The page does not verify the signature; the reader's own program must. */
 export function ReceiptView({ id, receipt }: { id: string; receipt: Record<string, unknown> }) {
   const { executor, container, image, runtime, network, calls, denied, keyId } = readReceipt(receipt)
   const name = `${id}.receipt.json`
@@ -17,15 +17,13 @@ export function ReceiptView({ id, receipt }: { id: string; receipt: Record<strin
         />
       </div>
       <dl className="grid gap-x-8 border-t border-line text-sm sm:grid-cols-2">
-        <Fact name="Signed">
-          {keyId === undefined ? 'no: the server has no key' : `with the key ${keyId}`}
-        </Fact>
+        <Fact name="Signed">{keyId === undefined ? 'no: the server has no key' : `with key ${keyId}`}</Fact>
         <Fact name="Executor">{executor}</Fact>
         {container && <Fact name="Container">{container}</Fact>}
         {image && <Fact name="Image">{image}</Fact>}
         {runtime && <Fact name="Container runtime">{runtime}</Fact>}
         {network && <Fact name="Network">{network}</Fact>}
-        <Fact name="Ways out used">
+        <Fact name="Gateway calls">
           {calls.toLocaleString()} allowed, {denied.toLocaleString()} denied
         </Fact>
       </dl>

@@ -1,8 +1,8 @@
 import type { Result } from '../api/types.ts'
 import { DraftCard } from '../agents/DraftCard.tsx'
-import { Truncated } from './Truncated.tsx'
+import { TruncatedNotice } from './TruncatedNotice.tsx'
 
-/** What an execution brought. All of it was written by a model: it is shown as text, whatever it looks like. */
+/** The result of an execution. A model wrote it, so the page shows it as plain text. */
 export function ResultView({ result, executionId }: { result: Result; executionId: string }) {
   return (
     <div className="flex flex-col gap-3">
@@ -11,7 +11,7 @@ export function ResultView({ result, executionId }: { result: Result; executionI
           {result.text}
         </p>
       )}
-      {result.truncated && <Truncated executionId={executionId} size={result.size} />}
+      {result.truncated && <TruncatedNotice executionId={executionId} size={result.size} />}
       {result.output !== undefined && (
         <section aria-label="Structured output">
           <h3 className="label-small mb-1">Structured output</h3>

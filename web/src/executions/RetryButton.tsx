@@ -1,10 +1,10 @@
 import { useMutation, useQueryClient } from '@tanstack/react-query'
 import { api, idempotencyKey, unwrap } from '../api/client.ts'
-import { keys } from '../api/keys.ts'
+import { queryKeys } from '../api/queryKeys.ts'
 import { navigate } from '../route/route.ts'
 import { Button } from '../ui/Button.tsx'
 
-/** Runs once more what did not succeed, as an execution of its own. */
+/** Retries a failed execution as a new execution. */
 export function RetryButton({ executionId }: { executionId: string }) {
   const client = useQueryClient()
   const retry = useMutation({
@@ -16,9 +16,9 @@ export function RetryButton({ executionId }: { executionId: string }) {
         }),
       ),
     onSuccess: (accepted) => {
-      void client.invalidateQueries({ queryKey: keys.executions })
+      void client.invalidateQueries({ queryKey: queryKeys.executions })
       if (accepted.conversationId !== undefined) {
-        void client.invalidateQueries({ queryKey: keys.conversation(accepted.conversationId) })
+        void client.invalidateQueries({ queryKey: queryKeys.conversation(accepted.conversationId) })
       }
       navigate({ page: 'execution', id: accepted.executionId })
     },

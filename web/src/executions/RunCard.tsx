@@ -4,24 +4,24 @@ import { TextLink } from '../ui/TextLink.tsx'
 import { FailureNotice } from './FailureNotice.tsx'
 import { Progress } from './Progress.tsx'
 import { ResultView } from './ResultView.tsx'
-import { hasEnded } from './status.ts'
-import { StatusLamp } from './StatusLamp.tsx'
+import { isFinished } from './status.ts'
+import { StatusBadge } from './StatusBadge.tsx'
 import { useExecution } from './useExecution.ts'
 
 interface Props {
   executionId: string
-  /** Runs the same input once more; undefined while another run is being started. */
+  /** Runs the same input again; undefined while another run is being started. */
   onRunAgain: ((input: string) => void) | undefined
 }
 
-/** One run as it happens: its input, then its progress, then its result. */
+/** A run: its input, and its progress or its result. */
 export function RunCard({ executionId, onRunAgain }: Props) {
-  const { execution, lost, error } = useExecution(executionId)
-  const ended = execution !== undefined && hasEnded(execution.status)
+  const { execution, connectionError, error } = useExecution(executionId)
+  const finished = execution !== undefined && isFinished(execution.status)
   return (
     <section aria-label="Newest run" className="flex flex-col gap-3 rounded-xl border border-line p-4">
       <div className="flex flex-wrap items-center justify-between gap-3 text-sm">
-        {ended ? <StatusLamp status={execution.status} /> : <h2 className="label-small">Newest run</h2>}
+        {finished ? <StatusBadge status={execution.status} /> : <h2 className="label-small">Newest run</h2>}
         <TextLink to={{ page: 'execution', id: executionId }}>Details</TextLink>
       </div>
       {execution && (
@@ -30,7 +30,9 @@ export function RunCard({ executionId, onRunAgain }: Props) {
         </p>
       )}
       <div aria-live="polite" className="flex flex-col gap-3">
-        {!ended && !error && <Progress executionId={executionId} execution={execution} lost={lost} />}
+        {!finished && !error && (
+          <Progress executionId={executionId} execution={execution} connectionError={connectionError} />
+        )}
         {execution?.error && (
           <FailureNotice failure={execution.error}>
             <Button disabled={!onRunAgain} onClick={() => onRunAgain?.(execution.input)}>

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { StandIn } from '../../dev/standin.ts'
 import { post, visit } from '../test/visit.tsx'
 
-async function oneExecution() {
+async function withExecution() {
   const server = new StandIn()
   const sent = await post(server, '/api/conversation', { message: 'the question' })
   return { server, id: sent['executionId'] ?? '', conversation: sent['conversationId'] ?? '' }
@@ -14,26 +14,23 @@ function fact(name: string): string {
 }
 
 describe("an execution's page", () => {
-  test('follows it to its end', async () => {
-    const { server, id, conversation } = await oneExecution()
+  test('follows it until it has finished', async () => {
+    const { server, id, conversation } = await withExecution()
     visit(`#/e/${id}`, server)
     expect(await screen.findByText('the question')).toBeVisible()
     expect(fact('Status')).toBe('Queued')
     expect(fact('Attempt')).toBe('none yet')
     server.start(id)
-    server.end(id, { result: { text: 'the answer' } })
+    server.finish(id, { result: { text: 'the answer' } })
     expect(await screen.findByText('the answer')).toBeVisible()
     expect(fact('Status')).toBe('Succeeded')
     expect(fact('Attempt')).toBe('1')
     expect(screen.queryByRole('button', { name: 'Cancel' })).not.toBeInTheDocument()
-    expect(screen.getByRole('link', { name: 'Its conversation' })).toHaveAttribute(
-      'href',
-      `#/c/${conversation}`,
-    )
+    expect(screen.getByRole('link', { name: 'Conversation' })).toHaveAttribute('href', `#/c/${conversation}`)
   })
 
   test('shows times, usage and the error', async () => {
-    const { server, id } = await oneExecution()
+    const { server, id } = await withExecution()
     const execution = server.executions.get(id)
     if (!execution) {
       throw new Error('the stand-in lost the execution')
@@ -72,7 +69,7 @@ describe("an execution's page", () => {
 
 describe('the list of executions', () => {
   test('links to each, newest first', async () => {
-    const { server, id } = await oneExecution()
+    const { server, id } = await withExecution()
     await post(server, '/api/conversation', { message: 'another' })
     visit('#/e', server)
     const links = await within(screen.getByRole('main')).findAllByRole('link')
@@ -85,6 +82,6 @@ describe('the list of executions', () => {
 
   test('says what to do while it is empty', async () => {
     visit('#/e')
-    expect(await screen.findByText('Nothing has run yet')).toBeVisible()
+    expect(await screen.findByText('No executions yet')).toBeVisible()
   })
 })

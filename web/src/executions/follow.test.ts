@@ -3,20 +3,20 @@ import { problem } from '../../dev/responses.ts'
 import { StandIn } from '../../dev/standin.ts'
 import { ProblemError, UnreachableError } from '../api/problem.ts'
 import { post } from '../test/visit.tsx'
-import { follow, type Sighting } from './follow.ts'
+import { follow, type Update } from './follow.ts'
 
-/** Plays its answers one after the other, and notes what was asked and how long was paused. */
+/** Returns its responses one after the other, and records the waits of the requests and the pauses between them. */
 class Script {
   readonly waits: (string | null)[] = []
   readonly pauses: number[] = []
-  readonly answers: (() => Response)[]
+  readonly responses: (() => Response)[]
 
-  constructor(...answers: (() => Response)[]) {
-    this.answers = answers
+  constructor(...responses: (() => Response)[]) {
+    this.responses = responses
     vi.stubGlobal('fetch', (request: Request) => {
       this.waits.push(new URL(request.url).searchParams.get('wait'))
-      const answer = this.answers.shift()
-      return answer ? Promise.resolve().then(answer) : Promise.reject(new Error('asked once too often'))
+      const respond = this.responses.shift()
+      return respond ? Promise.resolve().then(respond) : Promise.reject(new Error('one request too many'))
     })
   }
 
@@ -25,24 +25,24 @@ class Script {
     return Promise.resolve()
   }
 
-  async follow(signal = new AbortController().signal): Promise<Sighting[]> {
-    const sightings: Sighting[] = []
-    for await (const sighting of follow('exe_1', signal, this.pause)) {
-      sightings.push(sighting)
+  async follow(signal = new AbortController().signal): Promise<Update[]> {
+    const updates: Update[] = []
+    for await (const update of follow('exe_1', signal, this.pause)) {
+      updates.push(update)
     }
-    return sightings
+    return updates
   }
 }
 
-const seen =
+const execution =
   (status: string, headers = {}) =>
   () =>
     Response.json({ id: 'exe_1', status }, { headers })
-const refused =
+const failure =
   (status: number, headers = {}) =>
   () =>
     problem({ status, title: 'No', code: `code_${status}` }, headers)
-const cut = () => {
+const disconnect = () => {
   throw new TypeError('Failed to fetch')
 }
 
@@ -54,80 +54,85 @@ describe('follow', () => {
     vi.useRealTimers()
   })
 
-  test('asks at once first, briefly while queued, long while running, and no more after the end', async () => {
-    const script = new Script(seen('queued'), seen('queued'), seen('running'), seen('succeeded'))
-    const sightings = await script.follow()
+  test('first reads without a wait, then waits briefly while queued and long while running', async () => {
+    const script = new Script(
+      execution('queued'),
+      execution('queued'),
+      execution('running'),
+      execution('succeeded'),
+    )
+    const updates = await script.follow()
     expect(script.waits).toEqual([null, '2s', '2s', '30s'])
-    expect(sightings).toMatchObject(
+    expect(updates).toMatchObject(
       ['queued', 'queued', 'running', 'succeeded'].map((status) => ({ execution: { status } })),
     )
   })
 
-  test.each(['failed', 'timed_out', 'canceled'])('takes %s for an end', async (status) => {
-    const script = new Script(seen(status))
+  test.each(['failed', 'timed_out', 'canceled'])('stops after %s', async (status) => {
+    const script = new Script(execution(status))
     await script.follow()
     expect(script.waits).toHaveLength(1)
   })
 
-  test('pauses where answers were not held, as long as the server asks', async () => {
+  test('pauses after a long poll that did not wait, at least for Retry-After', async () => {
     const script = new Script(
-      seen('running'),
-      seen('running'),
-      seen('running', { 'Retry-After': '5' }),
-      seen('failed'),
+      execution('running'),
+      execution('running'),
+      execution('running', { 'Retry-After': '5' }),
+      execution('failed'),
     )
     await script.follow()
     expect(script.pauses).toEqual([1, 5])
   })
 
-  test('does not pause after an answer that was held', async () => {
-    const held = () => {
+  test('does not pause after a long poll that waited', async () => {
+    const delayed = () => {
       vi.advanceTimersByTime(30_000)
-      return seen('running')()
+      return execution('running')()
     }
-    const script = new Script(seen('running'), held, held, seen('succeeded'))
+    const script = new Script(execution('running'), delayed, delayed, execution('succeeded'))
     await script.follow()
     expect(script.pauses).toEqual([])
   })
 
-  test('goes on through a lost network with growing pauses, and starts over after a success', async () => {
-    const cuts = Array.from({ length: 7 }, () => cut)
-    const script = new Script(...cuts, seen('running'), cut, seen('succeeded'))
-    const sightings = await script.follow()
+  test('repeats while the network is down, with growing pauses that a success resets', async () => {
+    const disconnects = Array.from({ length: 7 }, () => disconnect)
+    const script = new Script(...disconnects, execution('running'), disconnect, execution('succeeded'))
+    const updates = await script.follow()
     expect(script.pauses).toEqual([1, 2, 4, 8, 16, 30, 30, 1])
-    expect(sightings[0]).toEqual({ lost: expect.any(UnreachableError) as Error, nextTryInSeconds: 1 })
-    expect(sightings.at(-1)).toMatchObject({ execution: { status: 'succeeded' } })
+    expect(updates[0]).toEqual({ connectionError: expect.any(UnreachableError) as Error, retryInSeconds: 1 })
+    expect(updates.at(-1)).toMatchObject({ execution: { status: 'succeeded' } })
   })
 
-  test('goes on through 429 and 503, no sooner than the server allows', async () => {
-    const script = new Script(refused(429, { 'Retry-After': '7' }), refused(503), seen('succeeded'))
+  test('repeats after 429 and 503, no sooner than Retry-After', async () => {
+    const script = new Script(failure(429, { 'Retry-After': '7' }), failure(503), execution('succeeded'))
     await script.follow()
     expect(script.pauses).toEqual([7, 2])
   })
 
-  test('ends with the problem that asking again cannot cure', async () => {
-    const script = new Script(refused(404))
+  test('throws a problem that is not transient', async () => {
+    const script = new Script(failure(404))
     await expect(script.follow()).rejects.toThrow(ProblemError)
     expect(script.pauses).toEqual([])
   })
 
-  test('returns quietly when it is told to stop during a held request', async () => {
+  test('returns without an error when the signal aborts during a long poll', async () => {
     const server = new StandIn()
     const sent = await post(server, '/api/conversation', { message: 'x' })
     const stop = new AbortController()
     vi.stubGlobal('fetch', async (request: Request) => {
-      const answer = server.handle(request)
+      const response = server.handle(request)
       if (request.url.includes('wait=')) {
         stop.abort()
-        await answer
+        await response
         request.signal.throwIfAborted()
       }
-      return answer
+      return response
     })
-    const sightings: Sighting[] = []
-    for await (const sighting of follow(sent['executionId'] ?? '', stop.signal)) {
-      sightings.push(sighting)
+    const updates: Update[] = []
+    for await (const update of follow(sent['executionId'] ?? '', stop.signal)) {
+      updates.push(update)
     }
-    expect(sightings).toHaveLength(1)
+    expect(updates).toHaveLength(1)
   })
 })

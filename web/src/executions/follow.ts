@@ -1,46 +1,47 @@
-import { answered, api } from '../api/client.ts'
+import { api, unwrapResponse } from '../api/client.ts'
 import { isTransient, ProblemError, retryAfter } from '../api/problem.ts'
 import type { Execution } from '../api/types.ts'
-import { hasEnded } from './status.ts'
+import { isFinished } from './status.ts'
 
-/** What a look at an execution brought: the execution, or why there was none this time. */
-export type Sighting = { execution: Execution } | { lost: Error; nextTryInSeconds: number }
+/** One read of an execution: the execution, or the error of a read that is repeated later. */
+export type Update = { execution: Execution } | { connectionError: Error; retryInSeconds: number }
 
 export type Pause = (seconds: number, signal: AbortSignal) => Promise<void>
 
-// The answer comes the moment the execution ends, whatever the wait; the wait of a queued one is short only to
-// notice soon that it began to run.
+// A long poll returns as soon as the execution finishes, whatever its wait. The wait of a queued execution is short
+// only so that the page shows soon that it runs.
 const waitSeconds = { queued: 2, running: 30 }
-// A held request that is this late will not be answered: the connection is gone without a word.
+// A long poll that is this much later than its wait gets no response any more: the connection is dead.
 const graceSeconds = 15
 const firstBackoffSeconds = 1
 const maxBackoffSeconds = 30
-// Answers that come faster than this, without an end, were not held; asking again at once would be a storm.
-const shortestHoldSeconds = 1
+// A long poll that returns an unfinished execution faster than this did not wait. Repeating it without a pause would
+// flood the server.
+const minWaitSeconds = 1
 
 /**
- * Looks at an execution until it has ended. It survives a server that is away, with growing pauses; a problem
- * that asking again cannot cure, such as 404, is thrown. Returns quietly when the signal aborts.
+ * Reads an execution until it has finished. Repeats reads that fail transiently, with growing pauses, and throws
+ * every other problem, such as 404. Returns without an error when the signal aborts.
  */
 export async function* follow(
   id: string,
   signal: AbortSignal,
   pause: Pause = pauseUntilOnline,
-): AsyncGenerator<Sighting, void> {
-  let wait: number | undefined // the first look is answered at once
+): AsyncGenerator<Update, void> {
+  let wait: number | undefined // the first read does not wait
   let failures = 0
   for (;;) {
-    const asked = performance.now()
+    const started = performance.now()
     try {
-      const { execution, retryAfterSeconds } = await look(id, wait, signal)
+      const { execution, retryAfterSeconds } = await read(id, wait, signal)
       failures = 0
       yield { execution }
-      if (hasEnded(execution.status)) {
+      if (isFinished(execution.status)) {
         return
       }
-      const heldSeconds = (performance.now() - asked) / 1000
-      if (wait !== undefined && heldSeconds < shortestHoldSeconds) {
-        await pause(Math.max(retryAfterSeconds ?? 0, shortestHoldSeconds), signal)
+      const waitedSeconds = (performance.now() - started) / 1000
+      if (wait !== undefined && waitedSeconds < minWaitSeconds) {
+        await pause(Math.max(retryAfterSeconds ?? 0, minWaitSeconds), signal)
       }
       wait = execution.status === 'running' ? waitSeconds.running : waitSeconds.queued
     } catch (error) {
@@ -50,45 +51,45 @@ export async function* follow(
       if (!isTransient(error) || !(error instanceof Error)) {
         throw error
       }
-      const nextTryInSeconds = backoff(failures++, error)
-      yield { lost: error, nextTryInSeconds }
-      await pause(nextTryInSeconds, signal)
+      const retryInSeconds = backoff(failures++, error)
+      yield { connectionError: error, retryInSeconds }
+      await pause(retryInSeconds, signal)
       wait = undefined
     }
   }
 }
 
-async function look(id: string, wait: number | undefined, signal: AbortSignal) {
-  const deadline = AbortSignal.timeout(((wait ?? 0) + graceSeconds) * 1000)
+async function read(id: string, wait: number | undefined, signal: AbortSignal) {
+  const timeout = AbortSignal.timeout(((wait ?? 0) + graceSeconds) * 1000)
   const query = wait === undefined ? {} : { wait: `${wait}s` }
-  const { data, response } = await answered(
+  const { data, response } = await unwrapResponse(
     api.GET('/executions/{id}', {
       params: { path: { id }, query },
-      signal: AbortSignal.any([signal, deadline]),
+      signal: AbortSignal.any([signal, timeout]),
     }),
   )
   return { execution: data, retryAfterSeconds: retryAfter(response) }
 }
 
 function backoff(failures: number, error: Error): number {
-  const asked = error instanceof ProblemError ? (error.retryAfterSeconds ?? 0) : 0
-  return Math.max(asked, Math.min(maxBackoffSeconds, firstBackoffSeconds * 2 ** failures))
+  const requested = error instanceof ProblemError ? (error.retryAfterSeconds ?? 0) : 0
+  return Math.max(requested, Math.min(maxBackoffSeconds, firstBackoffSeconds * 2 ** failures))
 }
 
-/** Ends early when the browser comes back online, and at once when the signal aborts. */
+/** Pauses until the time has passed, the browser is online again, or the signal aborts. */
 function pauseUntilOnline(seconds: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    const timer = setTimeout(done, seconds * 1000)
-    function done() {
+    const timer = setTimeout(end, seconds * 1000)
+    function end() {
       clearTimeout(timer)
-      window.removeEventListener('online', done)
-      signal.removeEventListener('abort', done)
+      window.removeEventListener('online', end)
+      signal.removeEventListener('abort', end)
       resolve()
     }
-    window.addEventListener('online', done)
-    signal.addEventListener('abort', done)
+    window.addEventListener('online', end)
+    signal.addEventListener('abort', end)
     if (signal.aborted) {
-      done()
+      end()
     }
   })
 }

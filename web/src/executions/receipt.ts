@@ -1,4 +1,4 @@
-/** Of a receipt, what the page shows. It is the server's own, but written by an executor that may be newer. */
+/** The fields of a receipt that the page shows. Each may be missing: a newer executor may have written the receipt. */
 export interface Receipt {
   executor: string
   container: string | undefined
@@ -7,7 +7,7 @@ export interface Receipt {
   network: string | undefined
   calls: number
   denied: number
-  /** The key that signed it; undefined for one that nobody signed. */
+  /** The ID of the key that signed it; undefined without a signature. */
   keyId: string | undefined
 }
 

@@ -1,7 +1,7 @@
 import type { Execution, Status } from '../api/types.ts'
 
-/** Whether the execution has ended: nothing about it changes any more. */
-export function hasEnded(status: Status): boolean {
+/** Reports whether the execution has finished. A finished execution does not change any more. */
+export function isFinished(status: Status): boolean {
   return status !== 'queued' && status !== 'running'
 }
 
@@ -14,7 +14,7 @@ export const statusLabel: Record<Status, string> = {
   canceled: 'Cancelled',
 }
 
-/** When the phase began that the execution is in: waiting, or running. */
+/** Returns the start of the current phase: waiting or running. */
 export function phaseStart(execution: Execution): string {
   return (execution.status === 'running' ? execution.startedAt : undefined) ?? execution.createdAt
 }

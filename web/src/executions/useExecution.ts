@@ -1,29 +1,29 @@
 import { skipToken, useQuery, useQueryClient, type QueryClient } from '@tanstack/react-query'
 import { useEffect, useState } from 'react'
-import { keys } from '../api/keys.ts'
+import { queryKeys } from '../api/queryKeys.ts'
 import type { Execution } from '../api/types.ts'
 import { follow } from './follow.ts'
-import { hasEnded } from './status.ts'
+import { isFinished } from './status.ts'
 
-export interface Followed {
+export interface FollowedExecution {
   execution: Execution | undefined
-  /** Set while the server does not answer; looking goes on. */
-  lost: Error | undefined
-  /** Set when looking has ended without an end of the execution. */
+  /** Set while the server does not answer. The page keeps trying. */
+  connectionError: Error | undefined
+  /** Set when the page has stopped following before the execution finished. */
   error: Error | undefined
 }
 
-interface Trouble {
+interface FollowError {
   id: string
-  lost?: Error
+  connectionError?: Error
   error?: Error
 }
 
-/** The execution as it is, kept current until it has ended; as it was last seen while not following. */
-export function useExecution(id: string, following = true): Followed {
+/** Returns the execution, and follows it until it has finished. Without following, returns its last known version. */
+export function useExecution(id: string, following = true): FollowedExecution {
   const client = useQueryClient()
-  const { data: execution } = useQuery<Execution>({ queryKey: keys.execution(id), queryFn: skipToken })
-  const [trouble, setTrouble] = useState<Trouble>()
+  const { data: execution } = useQuery<Execution>({ queryKey: queryKeys.execution(id), queryFn: skipToken })
+  const [failure, setFailure] = useState<FollowError>()
 
   useEffect(() => {
     if (!following) {
@@ -32,39 +32,39 @@ export function useExecution(id: string, following = true): Followed {
     const stop = new AbortController()
     async function watch() {
       try {
-        for await (const sighting of follow(id, stop.signal)) {
-          if ('lost' in sighting) {
-            setTrouble({ id, lost: sighting.lost })
+        for await (const update of follow(id, stop.signal)) {
+          if ('connectionError' in update) {
+            setFailure({ id, connectionError: update.connectionError })
             continue
           }
-          setTrouble(undefined)
-          store(client, sighting.execution)
+          setFailure(undefined)
+          cacheExecution(client, update.execution)
         }
       } catch (error) {
-        setTrouble({ id, error: error instanceof Error ? error : new Error(String(error)) })
+        setFailure({ id, error: error instanceof Error ? error : new Error(String(error)) })
       }
     }
-    const known = client.getQueryData<Execution>(keys.execution(id))
-    if (known === undefined || !hasEnded(known.status)) {
+    const cached = client.getQueryData<Execution>(queryKeys.execution(id))
+    if (cached === undefined || !isFinished(cached.status)) {
       void watch()
     }
     return () => stop.abort()
   }, [client, id, following])
 
-  const current = trouble?.id === id ? trouble : undefined
-  return { execution, lost: current?.lost, error: current?.error }
+  const current = failure?.id === id ? failure : undefined
+  return { execution, connectionError: current?.connectionError, error: current?.error }
 }
 
-/** Keeps what was seen of an execution; its end also changes the lists and the conversation it belongs to. */
-export function store(client: QueryClient, execution: Execution): void {
-  const before = client.getQueryData<Execution>(keys.execution(execution.id))
-  client.setQueryData(keys.execution(execution.id), execution)
+/** Puts an execution into the query cache, and invalidates the lists and the conversation that its status changes. */
+export function cacheExecution(client: QueryClient, execution: Execution): void {
+  const before = client.getQueryData<Execution>(queryKeys.execution(execution.id))
+  client.setQueryData(queryKeys.execution(execution.id), execution)
   if (before?.status === execution.status) {
     return
   }
-  void client.invalidateQueries({ queryKey: keys.executions })
-  if (hasEnded(execution.status) && execution.conversationId !== undefined) {
-    void client.invalidateQueries({ queryKey: keys.conversation(execution.conversationId) })
-    void client.invalidateQueries({ queryKey: keys.conversations })
+  void client.invalidateQueries({ queryKey: queryKeys.executions })
+  if (isFinished(execution.status) && execution.conversationId !== undefined) {
+    void client.invalidateQueries({ queryKey: queryKeys.conversation(execution.conversationId) })
+    void client.invalidateQueries({ queryKey: queryKeys.conversations })
   }
 }

@@ -1,20 +1,20 @@
 import { useQuery } from '@tanstack/react-query'
 import { api, unwrap } from '../api/client.ts'
-import { keys } from '../api/keys.ts'
-import { hasEnded } from './status.ts'
+import { queryKeys } from '../api/queryKeys.ts'
+import { isFinished } from './status.ts'
 
-/** How many of the newest executions are listed: the most that the server gives. */
-export const listed = 100
+/** The number of executions in a list: the server's maximum. */
+export const maxListed = 100
 
-// How often a list is read again that holds executions which have not ended.
-const openRefetchMs = 5_000
+// How often a list with unfinished executions is read again.
+const refetchMs = 5_000
 
 export function useExecutions() {
   return useQuery({
-    queryKey: keys.executions,
-    queryFn: () => unwrap(api.GET('/executions', { params: { query: { limit: listed } } })),
+    queryKey: queryKeys.executions,
+    queryFn: () => unwrap(api.GET('/executions', { params: { query: { limit: maxListed } } })),
     refetchInterval: ({ state }) =>
-      state.data?.executions.some(({ status }) => !hasEnded(status)) ? openRefetchMs : false,
+      state.data?.executions.some(({ status }) => !isFinished(status)) ? refetchMs : false,
     select: (list) => list.executions,
   })
 }

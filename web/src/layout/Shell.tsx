@@ -2,22 +2,22 @@ import { useEffect, useRef, useState, type ReactNode } from 'react'
 import { hrefOf, type Route } from '../route/route.ts'
 import { Sidebar } from './Sidebar.tsx'
 
-/** The frame: the sidebar, beside the page where there is room and over it where there is not. */
+/** The frame of each page. The sidebar is beside the page, and on a small screen it is a menu over it. */
 export function Shell({ route, children }: { route: Route; children: ReactNode }) {
-  const place = hrefOf(route)
-  // The place where the menu was opened: going elsewhere closes it.
+  const href = hrefOf(route)
+  // The page on which the menu was opened. Navigation to another page closes it.
   const [openAt, setOpenAt] = useState<string>()
-  const open = openAt === place
+  const open = openAt === href
   const main = useRef<HTMLElement>(null)
   const toggle = useRef<HTMLButtonElement>(null)
-  const first = useRef(true)
+  const firstRender = useRef(true)
 
   useEffect(() => {
-    if (!first.current && !main.current?.contains(document.activeElement)) {
+    if (!firstRender.current && !main.current?.contains(document.activeElement)) {
       main.current?.focus()
     }
-    first.current = false
-  }, [place])
+    firstRender.current = false
+  }, [href])
 
   useEffect(() => {
     if (!open) {
@@ -40,7 +40,7 @@ export function Shell({ route, children }: { route: Route; children: ReactNode }
         type="button"
         aria-expanded={open}
         aria-controls="sidebar"
-        onClick={() => setOpenAt(open ? undefined : place)}
+        onClick={() => setOpenAt(open ? undefined : href)}
         className="fixed top-2.5 left-3 z-20 grid size-9 place-items-center rounded-lg border border-line bg-surface md:hidden"
       >
         <span className="sr-only">{open ? 'Close the menu' : 'Open the menu'}</span>

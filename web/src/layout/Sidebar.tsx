@@ -4,8 +4,8 @@ import { useConversations } from '../conversations/queries.ts'
 import { hrefOf, type Route } from '../route/route.ts'
 import { signOut, useSession } from '../session/session.ts'
 import { Button } from '../ui/Button.tsx'
-import { Hatch } from '../ui/EmptyState.tsx'
-import { Moment } from '../ui/Moment.tsx'
+import { Logo } from '../ui/Logo.tsx'
+import { Timestamp } from '../ui/Timestamp.tsx'
 import { TextLink } from '../ui/TextLink.tsx'
 
 export function Sidebar({ route }: { route: Route }) {
@@ -15,7 +15,7 @@ export function Sidebar({ route }: { route: Route }) {
   return (
     <nav aria-label="Conversations and agents" className="flex min-h-0 flex-1 flex-col">
       <div className="flex min-h-14 items-center gap-2.5 px-5 max-md:pl-16">
-        <Hatch small />
+        <Logo small />
         <span className="font-semibold tracking-tight">Airlock</span>
       </div>
       <div className="px-3 pb-3">
@@ -27,13 +27,13 @@ export function Sidebar({ route }: { route: Route }) {
         </a>
       </div>
       <div className="relative flex-1 overflow-y-auto px-3">
-        <Section title="Conversations" empty="None yet. Begin one above." list={conversations}>
+        <Section title="Conversations" empty="None yet. Start one above." list={conversations}>
           {conversations.data?.map(({ id, title, updatedAt }) => (
             <Entry
               key={id}
               to={{ page: 'conversation', id }}
               route={route}
-              aside={<Moment iso={updatedAt} />}
+              aside={<Timestamp iso={updatedAt} />}
             >
               {title}
             </Entry>
@@ -76,7 +76,7 @@ interface SectionProps {
   empty: string
   list: { data?: unknown[] | undefined; error: Error | null; isPending: boolean }
   children: ReactNode
-  /** Beside the title. */
+  /** A link beside the title. */
   action?: ReactNode
 }
 

@@ -4,10 +4,10 @@ import { StandIn } from '../../dev/standin.ts'
 import { post, visit } from '../test/visit.tsx'
 
 describe('the frame', () => {
-  test('says what to do where there is nothing yet', async () => {
+  test('says what to do while its lists are empty', async () => {
     visit('#/')
     expect(await screen.findByText('Say hello, or ask for an agent')).toBeVisible()
-    expect(await screen.findByText('None yet. Begin one above.')).toBeVisible()
+    expect(await screen.findByText('None yet. Start one above.')).toBeVisible()
     expect(await screen.findByText('None yet. Ask for one in a conversation.')).toBeVisible()
   })
 
@@ -18,7 +18,7 @@ describe('the frame', () => {
     expect(server.executions.size).toBe(0)
   })
 
-  test('lists conversations newest first, and marks the one that is open', async () => {
+  test('lists conversations newest first, and marks the current one', async () => {
     const server = new StandIn()
     const first = await post(server, '/api/conversation', { message: 'older' })
     await post(server, '/api/conversation', { message: 'newer' })
@@ -29,7 +29,7 @@ describe('the frame', () => {
     expect(within(list).getByRole('link', { current: 'page' })).toHaveTextContent('older')
   })
 
-  test('the menu opens over the page, makes it inert, and closes with Escape', async () => {
+  test('its menu opens over the page, makes it inert, and closes with Escape', async () => {
     const { user } = visit('#/')
     const toggle = screen.getByRole('button', { name: 'Open the menu' })
     await user.click(toggle)
@@ -41,7 +41,7 @@ describe('the frame', () => {
     expect(toggle).toHaveFocus()
   })
 
-  test('going elsewhere closes the menu and moves the focus to the page', async () => {
+  test('closes the menu on navigation and moves the focus to the page', async () => {
     const { user } = visit('#/')
     await user.click(screen.getByRole('button', { name: 'Open the menu' }))
     await user.click(screen.getByRole('link', { name: 'Executions' }))
@@ -50,7 +50,7 @@ describe('the frame', () => {
     expect(screen.getByRole('main')).toHaveFocus()
   })
 
-  test('the input has the focus where there is a mouse, and not where that opens a keyboard', async () => {
+  test('focuses the input with a mouse, and not on a touch screen', async () => {
     const { unmount } = visit('#/')
     expect(await screen.findByRole('textbox')).not.toHaveFocus()
     unmount()
@@ -61,12 +61,12 @@ describe('the frame', () => {
     expect(await screen.findByRole('textbox')).toHaveFocus()
   })
 
-  test('an address that leads nowhere says so', async () => {
+  test('reports an unknown address', async () => {
     visit('#/nowhere/at/all')
     expect(await screen.findByText('There is no such page')).toBeVisible()
   })
 
-  test('says that the server is away in place of an empty list', async () => {
+  test('shows an unreachable server in place of an empty list', async () => {
     const { user, intercept } = visit('#/e', new StandIn(), () => {
       throw new TypeError('Failed to fetch')
     })
@@ -74,6 +74,6 @@ describe('the frame', () => {
     expect(screen.queryByText(/None yet/)).not.toBeInTheDocument()
     intercept(() => undefined)
     await user.click(screen.getByRole('button', { name: 'Try again' }))
-    expect(await screen.findByText('Nothing has run yet')).toBeVisible()
+    expect(await screen.findByText('No executions yet')).toBeVisible()
   })
 })

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { hrefOf, parseRoute, type Route } from './route.ts'
 
-const places: [string, Route][] = [
+const routes: [string, Route][] = [
   ['#/', { page: 'new' }],
   ['#/new/agt_1', { page: 'new', agentId: 'agt_1' }],
   ['#/c/con_1', { page: 'conversation', id: 'con_1' }],
@@ -14,21 +14,21 @@ const places: [string, Route][] = [
 ]
 
 describe('routes', () => {
-  test.each(places)('%s is read and written', (href, route) => {
+  test.each(routes)('%s is parsed and written', (href, route) => {
     expect(parseRoute(href)).toEqual(route)
     expect(hrefOf(route)).toBe(href)
   })
 
-  test('an ID with any characters comes back as it was', () => {
+  test('an ID with special characters is unchanged after a round trip', () => {
     const route: Route = { page: 'execution', id: 'a/b ?#%é한' }
     expect(parseRoute(hrefOf(route))).toEqual(route)
   })
 
-  test.each(['#/c', '#/x/1', '#/c/1/2', '#//'])('%s is unknown or the beginning', (href) => {
+  test.each(['#/c', '#/x/1', '#/c/1/2', '#//'])('%s is unknown or the start page', (href) => {
     expect(['unknown', 'new']).toContain(parseRoute(href).page)
   })
 
-  test('the beginning needs no fragment, and a broken escape is taken as it is', () => {
+  test('the start page needs no fragment, and an invalid escape stays as it is', () => {
     expect(parseRoute('')).toEqual({ page: 'new' })
     expect(parseRoute('#/c/%E0%A4%A')).toEqual({ page: 'conversation', id: '%E0%A4%A' })
   })

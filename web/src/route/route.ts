@@ -1,4 +1,4 @@
-/** What the page shows. It lives in the URL's fragment, so a reload and a link keep the place. */
+/** What the page shows. The URL's fragment holds it, so that reloads and links show the same. */
 export type Route =
   | { page: 'new'; agentId?: string }
   | { page: 'conversation'; id: string }

@@ -1,10 +1,10 @@
 import { useQueryClient } from '@tanstack/react-query'
 import { useEffect, useId, useRef, useState, type SubmitEvent } from 'react'
 import { Button } from '../ui/Button.tsx'
-import { Hatch } from '../ui/EmptyState.tsx'
+import { Logo } from '../ui/Logo.tsx'
 import { signIn, type Session } from './session.ts'
 
-/** Asks for an API key where the server lets nobody in without one. */
+/** Asks for an API key, on a server that requires one. */
 export function SignIn({ session }: { session: Session }) {
   const id = useId()
   const client = useQueryClient()
@@ -15,7 +15,7 @@ export function SignIn({ session }: { session: Session }) {
 
   function onSubmit(event: SubmitEvent) {
     event.preventDefault()
-    client.clear() // what one caller has seen is not the next one's
+    client.clear() // removes what the previous key could read
     signIn(key.trim())
   }
 
@@ -23,11 +23,11 @@ export function SignIn({ session }: { session: Session }) {
     <main className="grid min-h-dvh place-items-center p-4">
       <title>Sign in · Airlock</title>
       <form onSubmit={onSubmit} className="flex w-full max-w-md flex-col gap-4">
-        <Hatch />
+        <Logo />
         <h1 className="text-xl font-semibold tracking-tight">Sign in to Airlock</h1>
         {session.key !== undefined && (
           <p role="alert" className="text-verbatim text-sm text-danger">
-            {session.refused}
+            {session.rejection}
           </p>
         )}
         <label htmlFor={id} className="text-sm font-medium">
@@ -45,8 +45,8 @@ export function SignIn({ session }: { session: Session }) {
           className="min-h-10 rounded-lg border border-edge bg-surface px-3 font-mono text-sm"
         />
         <p id={`${id}-hint`} className="text-sm text-muted">
-          It begins with <code className="font-mono text-xs">alk_</code>; whoever runs this server issues it.
-          It stays in this tab, and is gone when you close it.
+          It begins with <code className="font-mono text-xs">alk_</code>. The operator of this server issues
+          it. This tab stores the key until you close the tab.
         </p>
         <Button type="submit" look="primary" className="self-start" disabled={key.trim() === ''}>
           Sign in

@@ -7,8 +7,8 @@ import { signOut } from './session.ts'
 
 afterEach(signOut)
 
-/** Lets in who has the key. */
-const guarded: Intercept = (request) =>
+/** Accepts one key and rejects every other. */
+const requireKey: Intercept = (request) =>
   request.headers.get('Authorization') === 'Bearer alk_good'
     ? undefined
     : problem({
@@ -18,11 +18,11 @@ const guarded: Intercept = (request) =>
         detail: 'The key is not known.',
       })
 
-describe('a server that wants a key', () => {
-  test('is shown one, in every call and for this tab alone', async () => {
+describe('a server that requires a key', () => {
+  test('receives it with every call, and only this tab stores it', async () => {
     const server = new StandIn()
     await post(server, '/agents', { name: 'Mine', instructions: 'x' })
-    const { user, requests } = visit('#/', server, guarded)
+    const { user, requests } = visit('#/', server, requireKey)
     const field = await screen.findByLabelText('API key')
     expect(screen.queryByRole('navigation')).not.toBeInTheDocument()
     const before = requests.length
@@ -34,24 +34,24 @@ describe('a server that wants a key', () => {
     expect(window.localStorage).toHaveLength(0)
   })
 
-  test('says why a key is not taken', async () => {
-    const { user } = visit('#/', new StandIn(), guarded)
+  test('shows why a key is rejected', async () => {
+    const { user } = visit('#/', new StandIn(), requireKey)
     await user.type(await screen.findByLabelText('API key'), 'alk_wrong{Enter}')
     expect(await screen.findByRole('alert')).toHaveTextContent('The key is not known.')
     expect(screen.getByLabelText('API key')).toHaveAttribute('type', 'password')
   })
 
-  test('shows nothing of the one caller to the next', async () => {
+  test('shows nothing of one caller to the next', async () => {
     const server = new StandIn()
     await post(server, '/agents', { name: 'Of the first', instructions: 'x' })
-    const { user, intercept } = visit('#/', server, guarded)
+    const { user, intercept } = visit('#/', server, requireKey)
     await user.type(await screen.findByLabelText('API key'), 'alk_good{Enter}')
     await screen.findByRole('link', { name: 'Of the first' })
     await user.click(screen.getByRole('button', { name: 'Sign out' }))
     expect(screen.queryByText('Of the first')).not.toBeInTheDocument()
     expect(window.sessionStorage).toHaveLength(0)
 
-    intercept(() => new Promise(() => undefined)) // a server that takes its time
+    intercept(() => new Promise(() => undefined)) // a server that does not answer yet
     await user.type(await screen.findByLabelText('API key'), 'alk_other{Enter}')
     await waitFor(() => expect(screen.getByRole('navigation')).toBeVisible())
     expect(screen.queryByText('Of the first')).not.toBeInTheDocument()

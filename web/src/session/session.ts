@@ -1,38 +1,38 @@
 import { useSyncExternalStore } from 'react'
 
-/** As whom this page calls the server. */
+/** The credentials with which this page calls the server. */
 export interface Session {
-  /** The API key; undefined where none was needed so far. */
+  /** The API key; undefined while none was needed. */
   key: string | undefined
-  /** Why the server did not let the last call in; undefined while it does. */
-  refused: string | undefined
+  /** Why the server rejected the key of the last call; undefined while it accepts it. */
+  rejection: string | undefined
 }
 
-// Gone with the tab, and no other page's.
-const place = 'airlock.key'
+// Session storage belongs to this tab alone, and the browser removes it with the tab.
+const storageKey = 'airlock.key'
 
-let session: Session = { key: window.sessionStorage.getItem(place) ?? undefined, refused: undefined }
+let session: Session = { key: window.sessionStorage.getItem(storageKey) ?? undefined, rejection: undefined }
 const listeners = new Set<() => void>()
 
 export function currentKey(): string | undefined {
   return session.key
 }
 
-/** Uses a key from now on; whether it is good, the next call tells. */
+/** Uses a key from now on. The next call shows whether the server accepts it. */
 export function signIn(key: string): void {
-  window.sessionStorage.setItem(place, key)
-  change({ key, refused: undefined })
+  window.sessionStorage.setItem(storageKey, key)
+  change({ key, rejection: undefined })
 }
 
 export function signOut(): void {
-  window.sessionStorage.removeItem(place)
-  change({ key: undefined, refused: 'Signed out.' })
+  window.sessionStorage.removeItem(storageKey)
+  change({ key: undefined, rejection: 'Signed out.' })
 }
 
-/** A call was not let in with the key that it had; a call with an earlier key says nothing about the one there is now. */
-export function refuse(key: string | undefined, why: string): void {
+/** Records that the server rejected a key. Does nothing when that key is no longer the one in use. */
+export function rejectKey(key: string | undefined, reason: string): void {
   if (key === session.key) {
-    change({ key, refused: why })
+    change({ key, rejection: reason })
   }
 }
 
@@ -42,12 +42,12 @@ export function useSession(): Session {
 
 function change(next: Session): void {
   session = next
-  for (const changed of listeners) {
-    changed()
+  for (const listener of listeners) {
+    listener()
   }
 }
 
-function subscribe(changed: () => void): () => void {
-  listeners.add(changed)
-  return () => listeners.delete(changed)
+function subscribe(listener: () => void): () => void {
+  listeners.add(listener)
+  return () => listeners.delete(listener)
 }

@@ -8,11 +8,11 @@ import { newQueryClient } from '../queryClient.ts'
 
 export type Intercept = (request: Request) => Response | undefined | Promise<Response | undefined>
 
-/** The whole page at a place, in front of a stand-in that the test drives. */
-export function visit(hash: string, server = new StandIn(), first: Intercept = () => undefined) {
+/** Renders the whole page at a route, with a stand-in server that the test controls. */
+export function visit(hash: string, server = new StandIn(), initial: Intercept = () => undefined) {
   window.location.hash = hash
   const requests: Request[] = []
-  let intercept = first
+  let intercept = initial
   vi.stubGlobal('fetch', async (request: Request) => {
     requests.push(request)
     return (await intercept(request)) ?? server.handle(request.clone())
@@ -28,16 +28,16 @@ export function visit(hash: string, server = new StandIn(), first: Intercept = (
     server,
     user: userEvent.setup(),
     requests,
-    /** Answers in the server's place where it returns a response or throws. */
+    /** Replaces the intercept: a response that it returns, or an error that it throws, replaces the server's response. */
     intercept: (next: Intercept) => {
       intercept = next
     },
-    /** Closes the page; visit again for what a reload shows. */
+    /** Closes the page. A second visit then shows what a reload shows. */
     unmount,
   }
 }
 
-/** A POST to the stand-in from outside the page; returns the body of its answer. */
+/** Sends a POST to the stand-in as another client, and returns the body of the response. */
 export async function post(server: StandIn, path: string, body: object): Promise<Record<string, string>> {
   const request = new Request(`http://stand.in${path}`, { method: 'POST', body: JSON.stringify(body) })
   const response = await server.handle(request)

@@ -1,18 +1,19 @@
 import { useMutation } from '@tanstack/react-query'
-import { save } from '../api/download.ts'
+import { saveFile } from '../api/download.ts'
 import { Button } from './Button.tsx'
 
 interface Props {
-  /** Of the file that the reader gets. */
+  /** The name of the saved file. */
   name: string
+  /** What is downloaded, for screen readers. */
   label: string
-  /** On the button, where what it is about does not stand beside it. */
+  /** The text on the button; "Download" where the page already shows the label beside it. */
   text?: string
   fetch: () => Promise<Blob>
 }
 
 export function DownloadButton({ name, label, text = 'Download', fetch }: Props) {
-  const download = useMutation({ mutationFn: fetch, onSuccess: (content) => save(content, name) })
+  const download = useMutation({ mutationFn: fetch, onSuccess: (content) => saveFile(content, name) })
   return (
     <span className="inline-flex flex-wrap items-center gap-2">
       <Button

@@ -1,6 +1,6 @@
 import type { ReactNode } from 'react'
 
-/** A row of a list of facts, within a dl. */
+/** One name and its value, as a row of a dl. */
 export function Fact({ name, children }: { name: string; children: ReactNode }) {
   return (
     <div className="flex justify-between gap-4 border-b border-line py-2">

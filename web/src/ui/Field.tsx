@@ -5,11 +5,11 @@ interface Props extends Omit<ComponentProps<'input'>, 'onChange'> {
   hint?: string
   value: string
   onChange: (value: string) => void
-  /** How many lines are shown; one is an input. */
+  /** The number of visible lines. One makes an input, more make a textarea. */
   lines?: number
 }
 
-/** A labelled input, with its hint where a screen reader finds it. */
+/** A labelled input. Screen readers read its hint with it. */
 export function Field({ label, hint, value, onChange, lines = 1, required, ...rest }: Props) {
   const id = useId()
   const shared = {

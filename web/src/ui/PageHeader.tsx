@@ -2,7 +2,7 @@ import type { ReactNode } from 'react'
 
 interface Props {
   title: string
-  /** Stands above the title. */
+  /** The kind of resource, above the title. */
   kind?: string
   children?: ReactNode
 }

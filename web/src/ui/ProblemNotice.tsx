@@ -4,13 +4,13 @@ import { Button } from './Button.tsx'
 
 interface Props {
   error: Error
-  /** Asks once more; offered where that may help. */
+  /** Repeats the request. The button appears only for transient errors. */
   onRetry?: () => void
-  /** What else to do about it. */
+  /** Further buttons. */
   children?: ReactNode
 }
 
-/** Says why something did not work, with the server's own words where it gave some. */
+/** Shows an error, with the detail and the invalid fields that the server reported. */
 export function ProblemNotice({ error, onRetry, children }: Props) {
   const problem = error instanceof ProblemError ? error.problem : undefined
   const retry = onRetry && isTransient(error)
@@ -19,9 +19,9 @@ export function ProblemNotice({ error, onRetry, children }: Props) {
       <p className="text-verbatim font-medium text-danger">{error.message}</p>
       {problem?.errors && problem.errors.length > 0 && (
         <ul className="mt-1.5 list-disc pl-5">
-          {problem.errors.map((fault) => (
-            <li key={`${fault.field} ${fault.detail}`} className="text-verbatim">
-              <code className="font-mono text-xs">{fault.field}</code>: {fault.detail}
+          {problem.errors.map(({ field, detail }) => (
+            <li key={`${field} ${detail}`} className="text-verbatim">
+              <code className="font-mono text-xs">{field}</code>: {detail}
             </li>
           ))}
         </ul>

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { formatDuration, formatElapsed, formatMoment } from './format.ts'
+import { formatDuration, formatElapsed, formatTimestamp } from './format.ts'
 
 describe('durations', () => {
   test.each([
@@ -16,15 +16,15 @@ describe('durations', () => {
     expect(formatDuration(ms)).toBe(text)
   })
 
-  test('a clock that ticks has whole seconds and never runs below zero', () => {
+  test('an elapsed time has whole seconds and is never negative', () => {
     expect(formatElapsed(-3000)).toBe('0 s')
     expect(formatElapsed(9_999)).toBe('9 s')
     expect(formatElapsed(61_000)).toBe('1 min 1 s')
   })
 })
 
-test('a moment of today is a time, an earlier one a date', () => {
+test('a timestamp of today shows the time, an earlier one the date', () => {
   const now = new Date('2026-05-10T15:00:00')
-  expect(formatMoment('2026-05-10T09:05:00', now)).toMatch(/09:05/)
-  expect(formatMoment('2026-05-09T09:05:00', now)).toMatch(/May 9|9 May/)
+  expect(formatTimestamp('2026-05-10T09:05:00', now)).toMatch(/09:05/)
+  expect(formatTimestamp('2026-05-09T09:05:00', now)).toMatch(/May 9|9 May/)
 })

@@ -1,4 +1,4 @@
-/** A length of time as people say it. Never negative: two machines' clocks may differ. */
+/** Formats a duration for people. A negative one becomes 0: two machines' clocks may differ. */
 export function formatDuration(ms: number): string {
   const seconds = Math.max(0, ms) / 1000
   if (seconds < 10) {
@@ -14,7 +14,7 @@ export function formatDuration(ms: number): string {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`
 }
 
-/** Like formatDuration in whole seconds, for a clock that ticks. */
+/** Formats a duration in whole seconds, for a display that updates every second. */
 export function formatElapsed(ms: number): string {
   return ms < 10_000 ? `${Math.floor(Math.max(0, ms) / 1000)} s` : formatDuration(ms)
 }
@@ -23,16 +23,16 @@ const today = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-d
 const earlier = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric' })
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' })
 
-export function formatMoment(iso: string, now = new Date()): string {
-  const moment = new Date(iso)
-  return (moment.toDateString() === now.toDateString() ? today : earlier).format(moment)
+export function formatTimestamp(iso: string, now = new Date()): string {
+  const time = new Date(iso)
+  return (time.toDateString() === now.toDateString() ? today : earlier).format(time)
 }
 
 export function formatExact(iso: string): string {
   return exact.format(new Date(iso))
 }
 
-/** A size as people say it, in powers of 1024. */
+/** Formats a size for people, in powers of 1024. */
 export function formatBytes(bytes: number): string {
   if (bytes < 1024) {
     return bytes === 1 ? '1 byte' : `${bytes} bytes`

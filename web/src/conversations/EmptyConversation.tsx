@@ -13,18 +13,18 @@ interface Props {
   onPick: (text: string) => void
 }
 
-/** An empty conversation: what to say first. */
-export function Beginning({ agent, onPick }: Props) {
+/** Takes the place of the messages in a new conversation, and suggests a first message. */
+export function EmptyConversation({ agent, onPick }: Props) {
   if (agent) {
     return (
-      <EmptyState title={`Talk with ${agent.name}`}>
+      <EmptyState title={`Talk to ${agent.name}`}>
         <p className="text-verbatim">{agent.description ?? 'Write the first message below.'}</p>
       </EmptyState>
     )
   }
   return (
     <EmptyState title="Say hello, or ask for an agent">
-      <p>Each message runs as a job in a sandbox of its own, and its reply waits here for you.</p>
+      <p>Each message runs as a job in its own sandbox. The reply stays here until you return.</p>
       <ul className="mt-6 flex flex-col gap-2" aria-label="Suggestions">
         {suggestions.map((suggestion) => (
           <li key={suggestion}>

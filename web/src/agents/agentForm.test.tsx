@@ -11,13 +11,13 @@ async function bodies(requests: Request[], method: string): Promise<unknown[]> {
 }
 
 describe('a new agent', () => {
-  test('is made of a form, with the defaults left to the server', async () => {
+  test('is created with a form that leaves the defaults to the server', async () => {
     const { server, user, requests } = visit('#/')
     await user.click(await screen.findByRole('link', { name: 'New agent' }))
     await user.type(await screen.findByLabelText('Name'), 'Sorter')
     await user.type(screen.getByLabelText('Instructions'), 'Sort the lines.')
-    await user.type(screen.getByLabelText('Most tokens'), '5000')
-    await user.type(screen.getByLabelText('Attempts at a run that fails'), '3')
+    await user.type(screen.getByLabelText('Token limit'), '5000')
+    await user.type(screen.getByLabelText('Maximum attempts'), '3')
     await user.click(screen.getByRole('button', { name: 'Create agent' }))
     expect(await screen.findByRole('heading', { level: 1, name: 'Sorter' })).toBeVisible()
     expect(server.agents.size).toBe(1)
@@ -35,14 +35,14 @@ describe('a new agent', () => {
 describe("an agent's page", () => {
   const draft = { name: 'Old', description: 'of old', instructions: 'x', budget: { maxCostUsd: 0.5 } }
 
-  async function agent() {
+  async function withAgent() {
     const server = new StandIn()
     const { id = '' } = await post(server, '/agents', draft)
     return { server, hash: `#/a/${id}` }
   }
 
-  test('changes it, and gives back a default where a field is emptied', async () => {
-    const { server, hash } = await agent()
+  test('changes it, and resets an emptied field to its default', async () => {
+    const { server, hash } = await withAgent()
     const { user, requests } = visit(hash, server)
     expect(await screen.findByText(/0.5 USD/)).toBeVisible()
     await user.click(screen.getByRole('button', { name: 'Edit agent' }))
@@ -50,8 +50,8 @@ describe("an agent's page", () => {
     await user.clear(name)
     await user.type(name, 'New')
     await user.clear(screen.getByLabelText('Description'))
-    await user.clear(screen.getByLabelText('Most US dollars'))
-    await user.type(screen.getByLabelText('Most tokens'), '7')
+    await user.clear(screen.getByLabelText('Cost limit in US dollars'))
+    await user.type(screen.getByLabelText('Token limit'), '7')
     await user.click(screen.getByRole('button', { name: 'Save changes' }))
     expect(await screen.findByRole('heading', { level: 1, name: 'New' })).toBeVisible()
     expect(await bodies(requests, 'PATCH')).toMatchObject([
@@ -60,8 +60,8 @@ describe("an agent's page", () => {
     expect(await within(screen.getByRole('navigation')).findByRole('link', { name: 'New' })).toBeVisible()
   })
 
-  test('says what is wrong with a change, and keeps what was typed', async () => {
-    const { server, hash } = await agent()
+  test('shows why a change is rejected, and keeps the typed text', async () => {
+    const { server, hash } = await withAgent()
     const { user } = visit(hash, server, ({ method }) =>
       method === 'PATCH'
         ? problem({
@@ -71,24 +71,24 @@ describe("an agent's page", () => {
         : undefined,
     )
     await user.click(await screen.findByRole('button', { name: 'Edit agent' }))
-    const timeout = screen.getByLabelText('Longest run')
+    const timeout = screen.getByLabelText('Time-out of a run')
     await user.clear(timeout)
     await user.type(timeout, 'soon')
     await user.click(screen.getByRole('button', { name: 'Save changes' }))
     expect(await screen.findByRole('alert')).toHaveTextContent('timeout: must be a duration')
-    expect(screen.getByLabelText('Longest run')).toHaveValue('soon')
-    await user.click(screen.getByRole('button', { name: 'Leave it as it was' }))
+    expect(screen.getByLabelText('Time-out of a run')).toHaveValue('soon')
+    await user.click(screen.getByRole('button', { name: 'Discard changes' }))
     expect(screen.getByText('of old')).toBeVisible()
   })
 
-  test('deletes it once it was asked twice', async () => {
-    const { server, hash } = await agent()
+  test('deletes it only after a confirmation', async () => {
+    const { server, hash } = await withAgent()
     const { user } = visit(hash, server)
     await user.click(await screen.findByRole('button', { name: 'Delete…' }))
-    await user.click(screen.getByRole('button', { name: 'Keep it' }))
+    await user.click(screen.getByRole('button', { name: 'Keep agent' }))
     expect(server.agents.size).toBe(1)
     await user.click(screen.getByRole('button', { name: 'Delete…' }))
-    await user.click(screen.getByRole('button', { name: 'Delete it' }))
+    await user.click(screen.getByRole('button', { name: 'Delete agent' }))
     expect(await screen.findByText('Say hello, or ask for an agent')).toBeVisible()
     expect(server.agents.size).toBe(0)
     expect(within(screen.getByRole('navigation')).queryByText('Old')).not.toBeInTheDocument()

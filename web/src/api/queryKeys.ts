@@ -1,5 +1,5 @@
-/** The names under which answers are cached. */
-export const keys = {
+/** The keys of the query cache. */
+export const queryKeys = {
   conversations: ['conversations'] as const,
   conversation: (id: string) => ['conversation', id] as const,
   agents: ['agents'] as const,

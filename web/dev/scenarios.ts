@@ -4,23 +4,23 @@ import type { Outcome, StandIn } from './standin.ts'
 const queuedMs = 1500
 const runningMs = 4000
 
-/** Plays a short scene for each execution, by a word in its input: agent, fail, json, html, hang. */
-export function play(execution: Execution, standIn: StandIn): void {
+/** Plays a scenario for an execution, which a word of its input selects: agent, json, html, fail, hang, stay queued. */
+export function playScenario(execution: Execution, standIn: StandIn): void {
   if (!execution.input.includes('stay queued')) {
     setTimeout(() => standIn.start(execution.id), queuedMs)
   }
   if (!execution.input.includes('hang') && !execution.input.includes('stay queued')) {
-    setTimeout(() => standIn.end(execution.id, outcomeOf(execution.input)), queuedMs + runningMs)
+    setTimeout(() => standIn.finish(execution.id, outcomeOf(execution.input)), queuedMs + runningMs)
   }
 }
 
-/** Fills an empty stand-in, so that there is something to look at. */
-export function furnish(standIn: StandIn): void {
+/** Fills an empty stand-in with sample data. */
+export function addSampleData(standIn: StandIn): void {
   const post = (path: string, body: object) =>
     standIn.handle(new Request(`http://stand.in${path}`, { method: 'POST', body: JSON.stringify(body) }))
   standIn.onAccept = (execution) => {
     standIn.start(execution.id)
-    standIn.end(execution.id, outcomeOf(execution.input))
+    standIn.finish(execution.id, outcomeOf(execution.input))
   }
   void (async () => {
     await post('/agents', {
@@ -29,12 +29,12 @@ export function furnish(standIn: StandIn): void {
       instructions: '입력은 회의록입니다.\n결정, 담당자, 기한을 세 줄로 요약하세요.',
     })
     await post('/agents/agt_0001/run', { input: '오늘 회의: 출시를 금요일로 미룸. json' })
-    await post('/agents/agt_0001/run', { input: 'A long transcript that ends badly: fail' })
+    await post('/agents/agt_0001/run', { input: 'A long transcript whose run will fail' })
     await post('/api/conversation', { message: 'Hello! What can you do?' })
     await post('/api/conversation', { message: 'Show me that html is harmless' })
     await post('/api/conversation', { message: '회의록을 요약하는 agent 만들어 줘' })
     await post('/api/conversation', { message: 'fail, please', conversationId: 'con_0008' })
-    standIn.onAccept = play
+    standIn.onAccept = playScenario
     await post('/api/conversation', { message: 'hang', conversationId: 'con_0008' })
     await post('/api/conversation', { message: 'stay queued', conversationId: 'con_0008' })
   })()
@@ -44,7 +44,7 @@ function outcomeOf(input: string): Outcome {
   if (input.includes('fail')) {
     const error = {
       code: 'agent_error',
-      message: 'The agent ended with an error: its turn limit is used up.',
+      message: 'The agent ended with an error: it has reached its turn limit.',
     }
     return { status: 'failed', error: error as { code: 'agent_error'; message: string } }
   }

@@ -1,4 +1,4 @@
-import { screen, within } from '@testing-library/react'
+import { screen, waitFor, within } from '@testing-library/react'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { problem } from '../../dev/responses.ts'
 import { StandIn } from '../../dev/standin.ts'
@@ -21,11 +21,11 @@ beforeEach(() => {
 
 afterEach(() => void saved.splice(0))
 
-async function ended(change: Partial<Execution>) {
+async function withFinishedExecution(change: Partial<Execution>) {
   const server = new StandIn()
   const agent = await post(server, '/agents', { name: 'A', instructions: 'x' })
   const { executionId = '' } = await post(server, `/agents/${agent['id'] ?? ''}/run`, { input: 'the input' })
-  server.end(executionId, { result: { text: 'the beginning' } })
+  server.finish(executionId, { result: { text: 'the first part' } })
   const execution = server.executions.get(executionId)
   if (!execution) {
     throw new Error('the stand-in lost the execution')
@@ -34,28 +34,30 @@ async function ended(change: Partial<Execution>) {
   return { server, id: executionId }
 }
 
-describe('what an execution left', () => {
-  test('is listed, and downloaded under its own name', async () => {
+describe('a finished execution', () => {
+  test('lists its input and output files, and downloads a file under its own name', async () => {
     const hash = 'ab'.repeat(32)
-    const { server, id } = await ended({
-      given: [{ path: 'in.csv', size: 1, sha256: hash }],
+    const { server, id } = await withFinishedExecution({
+      inputFiles: [{ path: 'in.csv', size: 1, sha256: hash }],
       files: [{ path: 'sub/<b>report.txt', size: 2048, sha256: hash, url: '' }],
       omittedFileCount: 2,
     })
     server.contents.set(`/executions/${id}/files/sub/<b>report.txt`, 'inside')
     const { user } = visit(`#/e/${id}`, server)
-    const given = await screen.findByRole('region', { name: 'Files it was given' })
-    expect(given).toHaveTextContent('in.csv1 byte')
-    const files = screen.getByRole('region', { name: 'Files it left' })
+    const inputFiles = await screen.findByRole('region', { name: 'Input files' })
+    expect(inputFiles).toHaveTextContent('in.csv1 byte')
+    const files = screen.getByRole('region', { name: 'Output files' })
     expect(files).toHaveTextContent('sub/<b>report.txt2.0 KiB')
-    expect(files).toHaveTextContent('2 more were not kept')
+    expect(files).toHaveTextContent('2 more were omitted')
     await user.click(within(files).getByRole('button', { name: 'Download sub/<b>report.txt' }))
-    expect(saved.map(({ name }) => name)).toEqual(['<b>report.txt'])
+    await waitFor(() => expect(saved.map(({ name }) => name)).toEqual(['<b>report.txt']))
     expect(await saved[0]?.content.text()).toBe('inside')
   })
 
-  test('is said to be lost where it is', async () => {
-    const { server, id } = await ended({ files: [{ path: 'gone', size: 1, sha256: '', url: '' }] })
+  test('shows the error of a lost file', async () => {
+    const { server, id } = await withFinishedExecution({
+      files: [{ path: 'lost', size: 1, sha256: '', url: '' }],
+    })
     const { user } = visit(`#/e/${id}`, server, ({ url }) =>
       url.includes('/files/')
         ? problem({
@@ -66,62 +68,67 @@ describe('what an execution left', () => {
           })
         : undefined,
     )
-    await user.click(await screen.findByRole('button', { name: 'Download gone' }))
+    await user.click(await screen.findByRole('button', { name: 'Download lost' }))
     expect(await screen.findByRole('alert')).toHaveTextContent('It is not in storage any more.')
     expect(saved).toHaveLength(0)
   })
 
-  test('is shown from its beginning where the result is large, and is whole as a download', async () => {
-    const { server, id } = await ended({
-      result: { text: 'the beginning', truncated: true, size: 5 * 1024 * 1024, url: '' },
+  test('shows the first part of a large result, and downloads the complete one', async () => {
+    const { server, id } = await withFinishedExecution({
+      result: { text: 'the first part', truncated: true, size: 5 * 1024 * 1024, url: '' },
     })
-    server.contents.set(`/executions/${id}/result`, '{"text":"the beginning and the end"}')
+    server.contents.set(`/executions/${id}/result`, '{"text":"the first part and the end"}')
     const { user } = visit(`#/e/${id}`, server)
     expect(await screen.findByText(/a large result of 5.0 MiB/)).toBeVisible()
-    await user.click(screen.getByRole('button', { name: 'Download the whole result' }))
-    expect(saved[0]?.name).toBe(`${id}.json`)
+    await user.click(screen.getByRole('button', { name: 'Download the complete result' }))
+    await waitFor(() => expect(saved[0]?.name).toBe(`${id}.json`))
     expect(await saved[0]?.content.text()).toContain('the end')
   })
 
-  test('is told by its receipt, which can be kept', async () => {
+  test('shows its receipt, and downloads it', async () => {
     const receipt = {
       executor: 'host-1',
       sandbox: { container: 'airlock-1', settings: { image: 'img', runtime: 'runsc', network: 'none' } },
       egress: { calls: 3, denied: 1 },
       signature: { keyId: 'k1' },
     }
-    const { server, id } = await ended({ receipt })
+    const { server, id } = await withFinishedExecution({ receipt })
     const { user } = visit(`#/e/${id}`, server)
     const region = await screen.findByRole('region', { name: 'Receipt' })
-    for (const said of ['with the key k1', 'host-1', 'airlock-1', 'runsc', 'none', '3 allowed, 1 denied']) {
-      expect(region).toHaveTextContent(said)
+    for (const text of ['with key k1', 'host-1', 'airlock-1', 'runsc', 'none', '3 allowed, 1 denied']) {
+      expect(region).toHaveTextContent(text)
     }
     expect(region).toHaveTextContent(`airlock receipt verify --key receipt.pub ${id}.receipt.json`)
     await user.click(within(region).getByRole('button', { name: 'Download the receipt' }))
+    await waitFor(() => expect(saved).toHaveLength(1))
     expect(JSON.parse((await saved[0]?.content.text()) ?? '')).toEqual(receipt)
   })
 
-  test('has a receipt that nobody signed, of a form that the page does not know', async () => {
-    const { server, id } = await ended({ receipt: { sandbox: 7, signature: null } })
+  test('shows an unsigned receipt of an unknown form', async () => {
+    const { server, id } = await withFinishedExecution({ receipt: { sandbox: 7, signature: null } })
     visit(`#/e/${id}`, server)
     expect(await screen.findByRole('region', { name: 'Receipt' })).toHaveTextContent('the server has no key')
   })
 })
 
-describe('what did not succeed', () => {
-  const failure = { code: 'agent_error', message: 'It broke.' } as const
+describe('a failed execution', () => {
+  const failure = { code: 'agent_error', message: 'The agent failed.' } as const
 
-  test('is run again as an execution of its own', async () => {
-    const { server, id } = await ended({ status: 'failed', error: failure })
+  test('is retried as a new execution', async () => {
+    const { server, id } = await withFinishedExecution({ status: 'failed', error: failure })
     const { user } = visit(`#/e/${id}`, server)
     await user.click(await screen.findByRole('button', { name: 'Run again' }))
-    const [, again] = [...server.executions.values()]
-    expect(await screen.findByRole('heading', { level: 1, name: again?.id ?? '' })).toBeVisible()
-    expect(await screen.findByRole('link', { name: 'What it repeats' })).toHaveAttribute('href', `#/e/${id}`)
+    await waitFor(() => expect(server.executions.size).toBe(2))
+    const [, retry] = [...server.executions.values()]
+    expect(await screen.findByRole('heading', { level: 1, name: retry?.id ?? '' })).toBeVisible()
+    expect(await screen.findByRole('link', { name: 'Original execution' })).toHaveAttribute(
+      'href',
+      `#/e/${id}`,
+    )
   })
 
-  test('says why it was not run again, and asks with the same key when asked once more', async () => {
-    const { server, id } = await ended({ status: 'failed', error: failure })
+  test('shows why its retry was rejected, and sends the second retry with the same key', async () => {
+    const { server, id } = await withFinishedExecution({ status: 'failed', error: failure })
     const { user, requests } = visit(`#/e/${id}`, server, (request) =>
       isPost(request, `/executions/${id}/retry`)
         ? problem({
@@ -136,8 +143,9 @@ describe('what did not succeed', () => {
     await user.click(button)
     expect(await screen.findByRole('alert')).toHaveTextContent('Try again in a moment.')
     await user.click(button)
-    const asked = requests.filter(({ url }) => url.endsWith('/retry'))
-    expect(asked).toHaveLength(2)
-    expect(asked[0]?.headers.get('Idempotency-Key')).toBe(asked[1]?.headers.get('Idempotency-Key'))
+    const sentRetries = () => requests.filter(({ url }) => url.endsWith('/retry'))
+    await waitFor(() => expect(sentRetries()).toHaveLength(2))
+    const retries = sentRetries()
+    expect(retries[0]?.headers.get('Idempotency-Key')).toBe(retries[1]?.headers.get('Idempotency-Key'))
   })
 })

@@ -7,8 +7,8 @@ import { changeOf, fieldsOf } from './fields.ts'
 import { Instructions } from './Instructions.tsx'
 import { useUpdateAgent } from './queries.ts'
 
-/** What an agent is, and its form once it is to be changed. */
-export function About({ agent }: { agent: Agent }) {
+/** Shows an agent, or its form while the user edits it. */
+export function AgentDetails({ agent }: { agent: Agent }) {
   const [editing, setEditing] = useState(false)
   const update = useUpdateAgent(agent.id)
   if (editing) {
@@ -17,7 +17,7 @@ export function About({ agent }: { agent: Agent }) {
         initial={fieldsOf(agent)}
         action="Save changes"
         onSubmit={(fields) => update.mutate(changeOf(fields), { onSuccess: () => setEditing(false) })}
-        onLeave={() => setEditing(false)}
+        onCancel={() => setEditing(false)}
         busy={update.isPending}
         error={update.error}
       />
@@ -27,7 +27,7 @@ export function About({ agent }: { agent: Agent }) {
     <section aria-label="About this agent" className="flex flex-col gap-2">
       {agent.description && <p className="text-verbatim">{agent.description}</p>}
       <p className="text-verbatim font-mono text-xs text-muted">
-        {[agent.runtime, agent.model, `at most ${agent.timeout} a run`, ...boundsOf(agent)]
+        {[agent.runtime, agent.model, `at most ${agent.timeout} a run`, ...budgetLimits(agent)]
           .filter(Boolean)
           .join(' · ')}
       </p>
@@ -40,7 +40,7 @@ export function About({ agent }: { agent: Agent }) {
   )
 }
 
-function boundsOf({ budget }: Agent): string[] {
+function budgetLimits({ budget }: Agent): string[] {
   return [
     ...(budget?.maxTokens === undefined ? [] : [`${budget.maxTokens.toLocaleString()} tokens`]),
     ...(budget?.maxCostUsd === undefined ? [] : [`${budget.maxCostUsd} USD`]),
