@@ -10,38 +10,39 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// letters awaits so many dead letters, and acknowledges them.
-func (f fixture) awaitDeadLetters(t *testing.T, n int) (letters []DeadLetter) {
+// awaitDeadLetters waits for n dead letters and acknowledges them.
+func (f fixture) awaitDeadLetters(t *testing.T, n int) (found []DeadLetter) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
 	defer cancel()
-	for len(letters) < n {
+	for len(found) < n {
 		more, err := f.PullDeadLetters(ctx)
 		require.NoError(t, err)
 		for _, l := range more {
 			l.Acknowledge()
 		}
-		letters = append(letters, more...)
+		found = append(found, more...)
 	}
-	require.Len(t, letters, n)
-	return letters
+	require.Len(t, found, n)
+	return found
 }
 
-// What names no execution can never be looked at: it must neither come again
-// and again nor be lost sight of.
+// A message that names no execution must neither be delivered forever nor be lost.
 func TestInvalidMessageBecomesDeadLetter(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	invalid := []string{
-		"rubbish", "null", "[]", `{"tenant":1}`, `{"tenant":"ada"}`, `{"executionId":"exe_1"}`, `{"tenant":"","executionId":""}`, "\xff\xfe",
-		`{"tenant":"ada","executionId":"exe_1"}`, `{"tenant":"../x","executionId":"` + executionID(1) + `"}`, `{"tenant":"a/b","executionId":"` + executionID(1) + `"}`,
+		"not JSON", "null", "[]", `{"tenant":1}`, `{"tenant":"ada"}`, `{"executionId":"exe_1"}`, `{"tenant":"","executionId":""}`, "\xff\xfe",
+		`{"tenant":"ada","executionId":"exe_1"}`,
+		`{"tenant":"../x","executionId":"` + executionID(1) + `"}`,
+		`{"tenant":"a/b","executionId":"` + executionID(1) + `"}`,
 	}
 	for _, data := range invalid {
 		f.publishRaw(t, laneTopic(execution.LaneInteractive), data)
 	}
 	f.publishRefs(t, sampleRef)
 	got, receive := f.receiveAll(t)
-	require.Equal(t, sampleRef, await(t, got), "it is not held up by rubbish")
+	require.Equal(t, sampleRef, await(t, got), "invalid messages do not delay it")
 	var dead []string
 	for _, l := range f.awaitDeadLetters(t, len(invalid)) {
 		require.Zero(t, l.Ref)
@@ -52,20 +53,20 @@ func TestInvalidMessageBecomesDeadLetter(t *testing.T) {
 	require.Empty(t, got)
 }
 
-// Rubbish stays in its lane while it cannot be buried.
+// An invalid message stays in its lane while it cannot become a dead letter.
 func TestInvalidMessageStaysWithoutDeadLetterTopic(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	topic := f.topic(deadLetterTopic)
 	require.NoError(t, f.deleteTopic(t.Context(), topic))
-	f.publishRaw(t, laneTopic(execution.LaneInteractive), "rubbish")
+	f.publishRaw(t, laneTopic(execution.LaneInteractive), "not JSON")
 	_, err := f.Pull(t.Context(), execution.LaneInteractive, 1)
 	require.Error(t, err)
 	f.Close()
 	require.Zero(t, f.recorder.acked.Load())
 }
 
-// A message that nobody can look at is given up in the end, and not before.
+// A message that no executor can process becomes a dead letter after maxDeliveries, and not before.
 func TestMaxDeliveriesMakesDeadLetter(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -85,7 +86,7 @@ func TestMaxDeliveriesMakesDeadLetter(t *testing.T) {
 func TestNackRedeliversDeadLetter(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.publishRaw(t, deadLetterTopic, "rubbish")
+	f.publishRaw(t, deadLetterTopic, "not JSON")
 	for range 3 {
 		letters, err := f.PullDeadLetters(t.Context())
 		require.NoError(t, err)

@@ -10,8 +10,8 @@ import (
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 )
 
-// Ensure makes the topics and the shared subscriptions where they do not
-// exist, and configures those that do.
+// Ensure creates the topics and the shared subscriptions. It updates the settings of existing subscriptions. It may be
+// repeated, also concurrently.
 func (q *Queue) Ensure(ctx context.Context) error {
 	if err := q.ensureTopic(ctx, signalTopic); err != nil {
 		return err
@@ -36,8 +36,8 @@ func (q *Queue) ensureTopic(ctx context.Context, name string) error {
 	return nil
 }
 
-// ensureShared makes a topic and the subscription of the same name. There is
-// no retry policy: who gives a message back says for how long.
+// ensureTopicAndSubscription creates a topic and the subscription of the same name. The subscription has no retry
+// policy: Nack sets the delay.
 func (q *Queue) ensureTopicAndSubscription(ctx context.Context, name string, deadLetterPolicy *pubsubpb.DeadLetterPolicy) error {
 	if err := q.ensureTopic(ctx, name); err != nil {
 		return err
@@ -57,7 +57,7 @@ func (q *Queue) ensureTopicAndSubscription(ctx context.Context, name string, dea
 		})
 	}
 	if err != nil {
-		return fmt.Errorf("make subscription %s: %w", name, err)
+		return fmt.Errorf("create subscription %s: %w", name, err)
 	}
 	return nil
 }

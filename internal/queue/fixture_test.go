@@ -29,19 +29,25 @@ func TestMain(m *testing.M) {
 }
 
 const (
-	// patience is how long a test waits for what must come.
+	// waitTimeout bounds the wait for something that must happen.
 	waitTimeout = 20 * time.Second
-	// tick is how often it looks for what announces itself to nobody.
+	// pollInterval is for states that no event reports.
 	pollInterval = 5 * time.Millisecond
 )
 
 var (
 	sampleRef     = execution.Ref{Tenant: "ada", ID: executionID(1)}
-	sampleMessage = `{"tenant":"ada","executionId":"` + sampleRef.ID + `"}` // as a message says it
+	sampleMessage = `{"tenant":"ada","executionId":"` + sampleRef.ID + `"}` // sampleRef as JSON
 )
 
-// exe is an execution's ID, the same for the same number.
+// executionID returns the ID of the n-th execution of the tests.
 func executionID(n int) string { return id.FromHash(id.Execution, sha256.Sum256([]byte{byte(n)})) }
+
+// newChange returns a change of the n-th execution, in the interactive lane.
+func newChange(n int, status execution.Status, notify ...execution.Ref) execution.Change {
+	e := execution.Execution{Tenant: "ada", ID: executionID(n), Lane: execution.LaneInteractive, Status: status}
+	return execution.Change{Execution: e, Notify: notify}
+}
 
 type fixture struct {
 	*Queue
@@ -49,43 +55,45 @@ type fixture struct {
 	recorder *ackRecorder
 }
 
-// settled is what the clients of a fixture have asked for.
+// ackRecorder records the acknowledgements of a fixture's client.
 type ackRecorder struct {
-	acked atomic.Int32 // messages, so far
+	acked atomic.Int32 // acknowledged messages
 
 	mu         sync.Mutex
-	nackDelays []time.Duration // of what was given back
-	noDelay    bool            // makes them 0
+	nackDelays []time.Duration // delays of the Nacks
+	noDelay    bool            // replaces them by 0 on the way to Pub/Sub
 }
 
-func (s *ackRecorder) intercept(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+func (r *ackRecorder) intercept(
+	ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption,
+) error {
 	if modify, ok := req.(*pubsubpb.ModifyAckDeadlineRequest); ok {
-		s.mu.Lock()
-		s.nackDelays = append(s.nackDelays, time.Duration(modify.AckDeadlineSeconds)*time.Second)
-		if s.noDelay {
+		r.mu.Lock()
+		r.nackDelays = append(r.nackDelays, time.Duration(modify.AckDeadlineSeconds)*time.Second)
+		if r.noDelay {
 			modify.AckDeadlineSeconds = 0
 		}
-		s.mu.Unlock()
+		r.mu.Unlock()
 	}
 	err := invoke(ctx, method, req, reply, cc, opts...)
 	if ack, ok := req.(*pubsubpb.AcknowledgeRequest); ok && err == nil {
-		s.acked.Add(int32(len(ack.AckIds)))
+		r.acked.Add(int32(len(ack.AckIds)))
 	}
 	return err
 }
 
-// start makes a queue with its topics.
+// newFixture returns a queue with its topics, over an emulator of its own.
 func newFixture(t *testing.T) fixture {
 	t.Helper()
-	s := new(ackRecorder)
-	p := emulatortest.StartPubSub(t, pubsubemulator.Options{}, grpc.WithChainUnaryInterceptor(s.intercept))
+	r := new(ackRecorder)
+	p := emulatortest.StartPubSub(t, pubsubemulator.Options{}, grpc.WithChainUnaryInterceptor(r.intercept))
 	q := New(p.Client)
 	require.NoError(t, q.Ensure(t.Context()))
 	t.Cleanup(q.Close)
-	return fixture{Queue: q, pubsub: p, recorder: s}
+	return fixture{Queue: q, pubsub: p, recorder: r}
 }
 
-// receive takes what is announced until it is stopped.
+// receiveAll receives the notifications of the interactive lane until the task is stopped.
 func (f fixture) receiveAll(t *testing.T) (<-chan execution.Ref, *backgroundTask) {
 	t.Helper()
 	got := make(chan execution.Ref, 100)
@@ -95,16 +103,16 @@ func (f fixture) receiveAll(t *testing.T) (<-chan execution.Ref, *backgroundTask
 			if err != nil && ctx.Err() == nil {
 				return err
 			}
-			for _, a := range notifications {
-				got <- a.Ref
-				a.Acknowledge()
+			for _, n := range notifications {
+				got <- n.Ref
+				n.Acknowledge()
 			}
 		}
 		return nil
 	})
 }
 
-// pull awaits one announcement of the interactive lane.
+// pullOne waits for one notification of the interactive lane.
 func (f fixture) pullOne(t *testing.T) Notification {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
@@ -117,10 +125,10 @@ func (f fixture) pullOne(t *testing.T) Notification {
 
 func (f fixture) publishRefs(t *testing.T, refs ...execution.Ref) {
 	t.Helper()
-	require.NoError(t, f.Publish(t.Context(), execution.Change{Execution: execution.Execution{Tenant: "ada", ID: executionID(0), Lane: execution.LaneInteractive}, Notify: refs}))
+	require.NoError(t, f.Publish(t.Context(), newChange(0, execution.Queued, refs...)))
 }
 
-// publish sends what no Tell would.
+// publishRaw sends any data, also data that Publish never sends.
 func (f fixture) publishRaw(t *testing.T, topic, data string) {
 	t.Helper()
 	p := f.pubsub.Client.Publisher(topic)
@@ -129,10 +137,11 @@ func (f fixture) publishRaw(t *testing.T, topic, data string) {
 	require.NoError(t, err)
 }
 
-// subscriptions names those that there are.
+// listSubscriptions returns the names of all subscriptions.
 func (f fixture) listSubscriptions(t *testing.T) (names []string) {
 	t.Helper()
-	all := f.pubsub.Client.SubscriptionAdminClient.ListSubscriptions(t.Context(), &pubsubpb.ListSubscriptionsRequest{Project: "projects/" + emulatortest.Project})
+	request := &pubsubpb.ListSubscriptionsRequest{Project: "projects/" + emulatortest.Project}
+	all := f.pubsub.Client.SubscriptionAdminClient.ListSubscriptions(t.Context(), request)
 	for {
 		s, err := all.Next()
 		if errors.Is(err, iterator.Done) {
@@ -143,7 +152,7 @@ func (f fixture) listSubscriptions(t *testing.T) (names []string) {
 	}
 }
 
-// task is something that goes on until it is stopped.
+// backgroundTask is a goroutine that runs until it is stopped.
 type backgroundTask struct {
 	t        *testing.T
 	stopOnce sync.Once
@@ -151,22 +160,22 @@ type backgroundTask struct {
 	done     chan error
 }
 
-// during runs f until stop is called, or the test ends.
+// runInBackground runs f until stop is called or the test ends.
 func runInBackground(t *testing.T, f func(context.Context) error) *backgroundTask {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &backgroundTask{t: t, cancel: cancel, done: make(chan error, 1)}
-	go func() { r.done <- f(ctx) }()
-	t.Cleanup(r.stop)
-	return r
+	task := &backgroundTask{t: t, cancel: cancel, done: make(chan error, 1)}
+	go func() { task.done <- f(ctx) }()
+	t.Cleanup(task.stop)
+	return task
 }
 
-// stop requires that it ends well.
-func (r *backgroundTask) stop() {
-	r.t.Helper()
-	r.stopOnce.Do(func() {
-		r.cancel()
-		require.NoError(r.t, await(r.t, r.done))
+// stop ends the task and requires that it returns no error.
+func (b *backgroundTask) stop() {
+	b.t.Helper()
+	b.stopOnce.Do(func() {
+		b.cancel()
+		require.NoError(b.t, await(b.t, b.done))
 	})
 }
 
@@ -176,7 +185,7 @@ func await[T any](t *testing.T, c <-chan T) T {
 	case got := <-c:
 		return got
 	case <-time.After(waitTimeout):
-		require.FailNow(t, "nothing came")
+		require.FailNow(t, "nothing was received in time")
 		panic("not reached")
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"time"
 
-	"cloud.google.com/go/pubsub/v2"
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"github.com/googleapis/gax-go/v2"
 	"google.golang.org/api/support/bundler"
@@ -19,20 +18,21 @@ import (
 )
 
 const (
-	// settleTimeout bounds an acknowledgement and a giving back: later, Pub/Sub
-	// has delivered the message again anyhow.
+	// ackDeadline is how long Pub/Sub waits for an acknowledgement before it delivers a message again. It is the shortest
+	// that Pub/Sub offers. A claim takes less time. If it takes more, another executor claims the execution.
+	ackDeadline = 10 * time.Second
+	// ackTimeout bounds a call to Acknowledge or Nack. Later, Pub/Sub has delivered the message again anyway.
 	ackTimeout = ackDeadline / 2
-	// ackDelay and ackMost bound how many acknowledgements travel together. They
-	// are in nobody's way: the claim has already said whose the execution is.
+	// ackDelay and maxAckBatch bound how many acknowledgements are sent in one call. The delay is harmless: the execution
+	// is claimed already.
 	ackDelay    = 10 * time.Millisecond
 	maxAckBatch = 1000
-	// maxDelay is the longest that Pub/Sub lets a message be put off.
+	// maxNackDelay is the longest delay of a redelivery that Pub/Sub offers.
 	maxNackDelay = 10 * time.Minute
 )
 
-// Announcement is a message that says: look at this execution. It is one
-// consumer's, for ackDeadline at most, and settled by Acknowledge or GiveBack;
-// unsettled it comes again.
+// Notification is a received message: this execution may run, inspect its document. One consumer has it for at most
+// ackDeadline and ends it with Acknowledge or Nack. Otherwise Pub/Sub delivers it again.
 type Notification struct {
 	Ref execution.Ref
 
@@ -41,10 +41,9 @@ type Notification struct {
 	message      *pubsubpb.ReceivedMessage
 }
 
-// Pull waits for announcements of a lane, and returns at most so many of them
-// once there are any; at times none. It gives its error at once: when to try
-// again is the caller's. What Pub/Sub was just sending when ctx ended comes
-// again after ackDeadline.
+// Pull waits for notifications of a lane and returns at most limit of them. It may return none without an error. It
+// returns an error at once: the caller decides when to pull again. A message that Pub/Sub was sending when ctx ended is
+// delivered again after ackDeadline.
 func (q *Queue) Pull(ctx context.Context, lane execution.Lane, limit int) ([]Notification, error) {
 	received, err := q.pullFrom(ctx, laneTopic(lane), limit)
 	if err != nil {
@@ -59,7 +58,7 @@ func (q *Queue) Pull(ctx context.Context, lane execution.Lane, limit int) ([]Not
 		notifications = append(notifications, n)
 	}
 	if len(notifications) > 0 {
-		return notifications, nil // what could not be buried comes again
+		return notifications, nil // a dead letter that was not published is delivered again
 	}
 	return nil, err
 }
@@ -69,7 +68,7 @@ func (q *Queue) pullFrom(ctx context.Context, subscription string, limit int) ([
 		&pubsubpb.PullRequest{Subscription: q.subscription(subscription), MaxMessages: int32(limit)},
 		gax.WithRetry(nil))
 	if status.Code(err) == codes.DeadlineExceeded && ctx.Err() == nil {
-		return nil, nil // the client's own end of a poll that found nothing, 60 s
+		return nil, nil // Google's client ends a poll without messages after 60 s
 	}
 	if err != nil {
 		return nil, err
@@ -81,25 +80,14 @@ func (q *Queue) pullFrom(ctx context.Context, subscription string, limit int) ([
 	return received, nil
 }
 
-// bury passes on what names no execution to where dead letters are read.
-func (q *Queue) publishDeadLetter(ctx context.Context, n Notification) error {
-	msg := &pubsub.Message{Data: n.message.Message.Data, Attributes: n.message.Message.Attributes}
-	if _, err := q.deadLetters.Publish(ctx, msg).Get(ctx); err != nil {
-		return errors.Join(err, n.Nack(ctx))
-	}
-	n.Acknowledge()
-	return nil
-}
-
-// Acknowledge ends the announcement: the execution was looked at. It goes out
-// with others, within ackDelay. Where it is lost, the announcement comes again
-// and is looked at again.
+// Acknowledge ends the notification: the execution was inspected. It is sent within ackDelay, together with others. If
+// it is lost, the notification is delivered again and the execution is inspected again.
 func (n Notification) Acknowledge() {
-	// Neither of Add's errors can be: an ID is small, and 1 GB of them is not kept.
+	// Add fails only for an ID above 1 GB and for more than 1 GB of waiting IDs. Neither happens.
 	_ = n.queue.ackBundlers[n.subscription].Add(n.message.AckId, len(n.message.AckId))
 }
 
-// acknowledger collects what of a subscription is to be acknowledged.
+// newAckBundler returns a bundler that acknowledges messages of one subscription.
 func (q *Queue) newAckBundler(subscription string) *bundler.Bundler {
 	b := bundler.NewBundler("", func(ids any) {
 		ctx, cancel := context.WithTimeout(context.Background(), ackTimeout)
@@ -112,8 +100,8 @@ func (q *Queue) newAckBundler(subscription string) *bundler.Bundler {
 	return b
 }
 
-// GiveBack leaves the announcement to whoever pulls next, the first time at
-// once and from then on after a growing delay.
+// Nack returns the notification to Pub/Sub, which delivers it again: after the first delivery at once, later after a
+// growing delay.
 func (n Notification) Nack(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ackTimeout)
 	defer cancel()
@@ -123,9 +111,8 @@ func (n Notification) Nack(ctx context.Context) error {
 	})
 }
 
-// giveBackDelay is 0, 1 s, 2 s, 4 s ... 10 min for the deliveries from the first
-// on: maxDeliveries of them take 15 hours. Nobody has to wait that long, for
-// the janitor announces an execution anew.
+// nackDelay returns the delay after a delivery, which counts from 1: 0, 1 s, 2 s, 4 s … 10 min. maxDeliveries of them
+// take 15 hours. No execution waits that long, because the janitor publishes new notifications.
 func nackDelay(delivery int) time.Duration {
 	if delivery < 2 {
 		return 0
@@ -133,8 +120,8 @@ func nackDelay(delivery int) time.Duration {
 	return min(time.Second<<min(delivery-2, 10), maxNackDelay)
 }
 
-// decode returns the execution that a message names; none where it names none,
-// or one that Firestore could only refuse to look for, each time it is asked.
+// decode returns the execution that a message names. It returns an empty Ref if the message names none, or one whose
+// name no execution can have: Firestore would refuse to look it up each time.
 func decode(data []byte) execution.Ref {
 	var ref execution.Ref
 	if err := json.Unmarshal(data, &ref); err != nil || !tenant.ValidName(ref.Tenant) || !id.Valid(id.Execution, ref.ID) {

@@ -55,7 +55,7 @@ func TestLanesAreSeparate(t *testing.T) {
 	}
 }
 
-// The rest is left where another executor can have it.
+// Pull leaves the other messages to other executors.
 func TestPullRespectsLimit(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -68,14 +68,14 @@ func TestPullRespectsLimit(t *testing.T) {
 		notifications, err := f.Pull(t.Context(), execution.LaneInteractive, 2)
 		require.NoError(t, err)
 		require.LessOrEqual(t, len(notifications), 2)
-		for _, a := range notifications {
-			pulled = append(pulled, a.Ref)
+		for _, n := range notifications {
+			pulled = append(pulled, n.Ref)
 		}
 	}
-	require.ElementsMatch(t, published, pulled, "while none of them is acknowledged")
+	require.ElementsMatch(t, published, pulled, "without an acknowledgement in between")
 }
 
-// What is given back is another's at once, and later only after a while.
+// After the first Nack the message is delivered again at once, later after a delay.
 func TestNackRedelivers(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -101,9 +101,10 @@ func TestNackDelay(t *testing.T) {
 		delays = append(delays, nackDelay(delivery))
 		sum += nackDelay(delivery)
 	}
-	require.Equal(t, []time.Duration{0, 0, s, 2 * s, 4 * s, 8 * s, 16 * s, 32 * s, 64 * s, 128 * s, 256 * s, 512 * s, maxNackDelay, maxNackDelay}, delays[:14])
+	want := []time.Duration{0, 0, s, 2 * s, 4 * s, 8 * s, 16 * s, 32 * s, 64 * s, 128 * s, 256 * s, 512 * s, maxNackDelay, maxNackDelay}
+	require.Equal(t, want, delays[:len(want)])
 	require.Equal(t, maxNackDelay, delays[maxDeliveries])
-	require.Greater(t, sum, 15*time.Hour, "so long an outage makes no dead letter")
+	require.Greater(t, sum, 15*time.Hour, "an outage of 15 hours makes no dead letter")
 }
 
 func TestPullEndsWithContext(t *testing.T) {
@@ -118,10 +119,10 @@ func TestPullEndsWithContext(t *testing.T) {
 	cancel()
 	require.Error(t, await(t, done))
 	f.publishRefs(t, sampleRef)
-	require.Equal(t, sampleRef, f.pullOne(t).Ref, "nobody has it who is gone")
+	require.Equal(t, sampleRef, f.pullOne(t).Ref, "the ended Pull holds no message")
 }
 
-// Without its subscription, and without Pub/Sub, there is an error rather than silence.
+// Pull returns an error if its subscription does not exist, or if Pub/Sub is unreachable.
 func TestPullReturnsErrorWithoutRetry(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -133,7 +134,7 @@ func TestPullReturnsErrorWithoutRetry(t *testing.T) {
 	f.pubsub.Stop()
 	_, err = f.Pull(ctx, execution.LaneInteractive, 1)
 	require.Error(t, err)
-	require.NoError(t, ctx.Err(), "it does not try again by itself")
+	require.NoError(t, ctx.Err(), "Pull does not retry")
 }
 
 func TestPullLeavesNoGoroutines(t *testing.T) {

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"cloud.google.com/go/pubsub/v2"
 	"golang.org/x/sync/errgroup"
@@ -10,14 +11,17 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// Tell announces what a change has made ready, and signals what somebody may
-// wait for: an end, or that a running execution is to be cancelled. When it
-// fails nothing is lost: the janitor announces again, and who waits reads again.
+// publishTimeout bounds Publish. A caller of the API waits for it, although its request is stored already.
+const publishTimeout = 3 * time.Second
+
+// Publish publishes a notification for every execution that the change made ready. It also publishes a signal if the
+// execution has ended, or if a running one must be cancelled. A failed Publish loses nothing: the janitor publishes the
+// notification again, and watchers read the document again.
 func (q *Queue) Publish(ctx context.Context, ch execution.Change) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
 	defer cancel()
 	g, ctx := errgroup.WithContext(ctx)
-	lanePublisher := q.lanes[ch.Execution.Lane] // what a change makes ready waits in the same lane
+	lanePublisher := q.lanes[ch.Execution.Lane] // all executions of a change are in the same lane
 	for _, ref := range ch.Notify {
 		g.Go(func() error { return publishRef(ctx, lanePublisher, ref) })
 	}

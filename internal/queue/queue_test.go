@@ -19,7 +19,7 @@ func TestEnsureIsRepeatableAndConcurrent(t *testing.T) {
 	p := emulatortest.StartPubSub(t, pubsubemulator.Options{})
 	q := New(p.Client)
 	defer q.Close()
-	require.Error(t, q.Check(t.Context()), "there is nothing yet")
+	require.Error(t, q.Check(t.Context()), "no topic exists yet")
 	for range 2 {
 		var g errgroup.Group
 		for range 10 {
@@ -28,17 +28,18 @@ func TestEnsureIsRepeatableAndConcurrent(t *testing.T) {
 		require.NoError(t, g.Wait())
 	}
 	require.NoError(t, q.Check(t.Context()))
-	sub, err := p.Client.SubscriptionAdminClient.GetSubscription(t.Context(), &pubsubpb.GetSubscriptionRequest{Subscription: q.subscription(laneTopic(execution.LaneInteractive))})
+	request := &pubsubpb.GetSubscriptionRequest{Subscription: q.subscription(laneTopic(execution.LaneInteractive))}
+	sub, err := p.Client.SubscriptionAdminClient.GetSubscription(t.Context(), request)
 	require.NoError(t, err)
 	require.EqualValues(t, 10, sub.AckDeadlineSeconds)
-	require.Nil(t, sub.RetryPolicy, "what is given back at once comes at once")
+	require.Nil(t, sub.RetryPolicy, "a retry policy would delay the first redelivery")
 	require.Equal(t, q.topic(deadLetterTopic), sub.DeadLetterPolicy.DeadLetterTopic)
 	require.EqualValues(t, maxDeliveries, sub.DeadLetterPolicy.MaxDeliveryAttempts)
 	require.NotNil(t, sub.ExpirationPolicy)
-	require.Nil(t, sub.ExpirationPolicy.Ttl, "it never expires, however long nobody runs an executor")
+	require.Nil(t, sub.ExpirationPolicy.Ttl, "the subscription never expires")
 }
 
-// A subscription that was made before is brought up to date.
+// Ensure updates a subscription that an older version created.
 func TestEnsureUpdatesExistingSubscription(t *testing.T) {
 	t.Parallel()
 	p := emulatortest.StartPubSub(t, pubsubemulator.Options{})
@@ -68,20 +69,20 @@ func TestEnsureKeepsPendingNotifications(t *testing.T) {
 	require.Equal(t, sampleRef, await(t, got))
 }
 
-// A caller of the API waits for Tell, and the end of a process for Close: both
-// are bounded. Tell says that it failed.
+// A caller of the API waits for Publish, and the end of a process for Close. Both are bounded during an outage, and
+// Publish returns an error.
 func TestPublishTimesOutDuringOutage(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.pubsub.Stop()
 	began := time.Now()
-	err := f.Publish(t.Context(), execution.Change{Execution: execution.Execution{Tenant: "ada", ID: executionID(1), Lane: execution.LaneInteractive}, Notify: []execution.Ref{sampleRef}})
+	err := f.Publish(t.Context(), newChange(1, execution.Queued, sampleRef))
 	require.Error(t, err)
 	require.Less(t, time.Since(began), publishTimeout+2*time.Second)
 	f.pubsub.Start()
 	f.publishRefs(t, sampleRef)
 	got, _ := f.receiveAll(t)
-	require.Equal(t, sampleRef, await(t, got), "it goes on once Pub/Sub is back")
+	require.Equal(t, sampleRef, await(t, got), "publishing works again after the outage")
 }
 
 func TestPublishWithoutTopics(t *testing.T) {
@@ -89,7 +90,7 @@ func TestPublishWithoutTopics(t *testing.T) {
 	p := emulatortest.StartPubSub(t, pubsubemulator.Options{})
 	q := New(p.Client)
 	defer q.Close()
-	require.Error(t, q.Publish(t.Context(), execution.Change{Execution: execution.Execution{Tenant: "ada", ID: executionID(1), Lane: execution.LaneInteractive, Status: execution.Succeeded}}))
+	require.Error(t, q.Publish(t.Context(), newChange(1, execution.Succeeded)))
 }
 
 func TestCloseTimesOutDuringOutage(t *testing.T) {
@@ -99,7 +100,7 @@ func TestCloseTimesOutDuringOutage(t *testing.T) {
 	require.NoError(t, q.Ensure(t.Context()))
 	p.Stop()
 	began := time.Now()
-	require.Error(t, q.Publish(t.Context(), execution.Change{Execution: execution.Execution{Tenant: "ada", ID: executionID(1), Lane: execution.LaneInteractive, Status: execution.Succeeded}}))
+	require.Error(t, q.Publish(t.Context(), newChange(1, execution.Succeeded)))
 	q.Close()
 	require.Less(t, time.Since(began), publishTimeout+2*time.Second)
 }

@@ -10,24 +10,26 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// drop deletes the subscription that the executors share.
+// deleteLaneSubscription deletes the subscription of the interactive lane.
 func (f fixture) deleteLaneSubscription(ctx context.Context) error {
-	return f.pubsub.Client.SubscriptionAdminClient.DeleteSubscription(ctx, &pubsubpb.DeleteSubscriptionRequest{Subscription: f.subscription(laneTopic(execution.LaneInteractive))})
+	request := &pubsubpb.DeleteSubscriptionRequest{Subscription: f.subscription(laneTopic(execution.LaneInteractive))}
+	return f.pubsub.Client.SubscriptionAdminClient.DeleteSubscription(ctx, request)
 }
 
 func (f fixture) deleteTopic(ctx context.Context, topic string) error {
 	return f.pubsub.Client.TopicAdminClient.DeleteTopic(ctx, &pubsubpb.DeleteTopicRequest{Topic: topic})
 }
 
-// listen hears until the test ends. It returns once it hears.
+// subscribe receives signals until the test ends. It returns once a first signal has arrived.
 func (f fixture) subscribe(t *testing.T) (<-chan execution.Ref, *backgroundTask) {
 	t.Helper()
 	before := len(f.listSubscriptions(t))
-	probe := execution.Ref{Tenant: "probe", ID: executionID(0)}
+	probe := newChange(0, execution.Succeeded)
+	probe.Execution.Tenant = "probe"
 	signals, probed := make(chan execution.Ref, 100), make(chan struct{}, 100)
 	subscriber := runInBackground(t, func(ctx context.Context) error {
 		return f.Subscribe(ctx, func(ref execution.Ref) {
-			if ref == probe {
+			if ref == probe.Execution.Ref() {
 				probed <- struct{}{}
 				return
 			}
@@ -35,25 +37,24 @@ func (f fixture) subscribe(t *testing.T) (<-chan execution.Ref, *backgroundTask)
 		})
 	})
 	require.Eventually(t, func() bool { return len(f.listSubscriptions(t)) == before+1 }, waitTimeout, pollInterval)
-	require.NoError(t, f.Publish(t.Context(), execution.Change{Execution: execution.Execution{Tenant: probe.Tenant, ID: probe.ID, Lane: execution.LaneInteractive, Status: execution.Succeeded}}))
+	require.NoError(t, f.Publish(t.Context(), probe))
 	await(t, probed)
 	return signals, subscriber
 }
 
-// Every process hears of every end, also of one that announces nothing.
+// Every process receives a signal of every end, also if the change needs no notification.
 func TestEverySubscriberReceivesEverySignal(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	first, _ := f.subscribe(t)
 	second, _ := f.subscribe(t)
-	require.NoError(t, f.Publish(t.Context(), execution.Change{Execution: execution.Execution{Tenant: "ada", ID: executionID(1), Lane: execution.LaneInteractive, Status: execution.Succeeded}}))
+	require.NoError(t, f.Publish(t.Context(), newChange(1, execution.Succeeded)))
 	require.Equal(t, sampleRef, await(t, first))
 	require.Equal(t, sampleRef, await(t, second))
 	require.Empty(t, first)
 }
 
-// Nobody waits for what is only accepted or begun: there, a signal would cost
-// every process something and help none.
+// No process waits for the acceptance or the start of an execution, so there is no signal of them.
 func TestSignalsOnlyTerminalAndCancelRequested(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -74,7 +75,7 @@ func TestSubscribeIgnoresInvalidMessages(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	signals, _ := f.subscribe(t)
-	f.publishRaw(t, signalTopic, "rubbish")
+	f.publishRaw(t, signalTopic, "not JSON")
 	f.publishRaw(t, signalTopic, "[]")
 	f.publishRaw(t, signalTopic, sampleMessage)
 	require.Equal(t, sampleRef, await(t, signals))
@@ -88,7 +89,7 @@ func TestSubscribeDeletesItsSubscription(t *testing.T) {
 	shared := []string{f.subscription(deadLetterTopic)}
 	require.Len(t, f.listSubscriptions(t), len(lanes)+len(shared)+2)
 	subscriber.stop()
-	require.Len(t, f.listSubscriptions(t), len(lanes)+len(shared)+1, "its own, and no other")
+	require.Len(t, f.listSubscriptions(t), len(lanes)+len(shared)+1, "only its own subscription was deleted")
 	other.stop()
 	for _, lane := range lanes {
 		shared = append(shared, f.subscription(laneTopic(lane)))
@@ -96,7 +97,7 @@ func TestSubscribeDeletesItsSubscription(t *testing.T) {
 	require.ElementsMatch(t, shared, f.listSubscriptions(t))
 }
 
-// What nobody deletes, because its process was killed, Pub/Sub does.
+// Pub/Sub deletes the subscription of a process that was killed.
 func TestSignalSubscriptionExpires(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -117,7 +118,7 @@ func TestSubscribeWithoutTopics(t *testing.T) {
 	require.Error(t, f.Subscribe(t.Context(), func(execution.Ref) {}))
 }
 
-// A listener ends when it is told to, also while Pub/Sub is away.
+// Subscribe ends with its context, also during an outage of Pub/Sub.
 func TestSubscribeEndsDuringOutage(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
