@@ -9,7 +9,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// sum says of what was read through it what content it was.
+// hashingReader computes the size and hash of what is read through it.
 type hashingReader struct {
 	src  io.Reader
 	hash hash.Hash
@@ -20,17 +20,17 @@ func newHashingReader(src io.Reader) *hashingReader {
 	return &hashingReader{src: src, hash: sha256.New()}
 }
 
-func (s *hashingReader) Read(p []byte) (int, error) {
-	n, err := s.src.Read(p)
-	s.hash.Write(p[:n])
-	s.size += int64(n)
+func (r *hashingReader) Read(p []byte) (int, error) {
+	n, err := r.src.Read(p)
+	r.hash.Write(p[:n])
+	r.size += int64(n)
 	return n, err
 }
 
-func (s *hashingReader) content() execution.Content {
-	return execution.Content{Size: s.size, SHA256: s.hash.Sum(nil)}
+func (r *hashingReader) content() execution.Content {
+	return execution.Content{Size: r.size, SHA256: r.hash.Sum(nil)}
 }
 
-func (s *hashingReader) matches(c execution.Content) bool {
-	return s.size == c.Size && bytes.Equal(s.hash.Sum(nil), c.SHA256)
+func (r *hashingReader) matches(c execution.Content) bool {
+	return r.size == c.Size && bytes.Equal(r.hash.Sum(nil), c.SHA256)
 }

@@ -6,19 +6,18 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// Key is where a content lies. It holds the attempt, so that one that has lost
-// its lease can never overwrite what the next one put there, and nothing that
-// an agent has chosen.
+// Key is the location of a content: tenant/execution/attempt/name. It contains the attempt, so an attempt that has lost
+// its lease never overwrites a content of the next attempt. It contains nothing that an agent has chosen.
 type Key struct {
 	ref     execution.Ref
 	attempt int
 	name    string
 }
 
-// ResultOf is the key of a large result of the execution's newest attempt.
+// ResultKey returns the key of the complete result of the execution's newest attempt.
 func ResultKey(e *execution.Execution) Key { return Key{e.Ref(), e.Attempt, "result"} }
 
-// FileOf is the key of the newest attempt's file with that index in Files.
+// FileKey returns the key of the file at an index of Execution.Files, of the newest attempt.
 func FileKey(e *execution.Execution, index int) Key {
 	return Key{e.Ref(), e.Attempt, fmt.Sprintf("file-%04d", index)}
 }
@@ -27,5 +26,5 @@ func (k Key) String() string {
 	return fmt.Sprintf("%s%d/%s", executionPrefix(k.ref), k.attempt, k.name)
 }
 
-// folder begins all keys of an execution and of no other.
+// executionPrefix is the prefix of all keys of an execution, and of no other key.
 func executionPrefix(ref execution.Ref) string { return ref.Tenant + "/" + ref.ID + "/" }

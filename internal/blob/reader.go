@@ -6,31 +6,30 @@ import (
 	"fmt"
 	"io"
 
-	"gocloud.dev/blob"
+	gcblob "gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
 
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// ahead is how much of a content is read before any of it is given out. What
-// is smaller is known to be whole by then.
+// prefetchSize is how many bytes are read before the caller gets any. A smaller content is checked completely by then.
 const prefetchSize = 256 << 10
 
-// Reader reads one content, from any place. Read from the beginning to the
-// end, the last piece comes only once all of it was what it must be: ErrLost
-// comes in its stead. A reader that jumps is not told. It is not safe for concurrent use.
+// Reader reads one content, from any offset. If it is read from the beginning to the end, it checks the size and the
+// hash, and returns ErrLost instead of the last bytes of a content that has changed. After a Seek it checks only the
+// size. It is not safe for concurrent use.
 type Reader struct {
 	expected   execution.Content
-	body       *blob.Reader
-	hasher     *hashingReader // of body; nil once the reading has jumped
+	body       *gcblob.Reader
+	hasher     *hashingReader // of body; nil after a Seek
 	prefetched []byte
-	bodyOffset int64 // of body
-	offset     int64 // where the caller is
-	err        error // that the reading ended with
+	bodyOffset int64 // next offset of body
+	offset     int64 // next offset of the caller
+	err        error // of the last read
 }
 
-// Get opens a content that must be what the document says. It returns ErrLost
-// when that is known to be untrue, and ErrUnavailable when nothing is known.
+// Get opens a content that the document describes. It returns ErrLost if the content no longer exists or has another
+// size, and ErrUnavailable if blob storage failed.
 func (s *Store) Get(ctx context.Context, key Key, expected execution.Content) (*Reader, error) {
 	body, err := s.bucket.NewReader(ctx, key.String(), nil)
 	if err != nil {
@@ -73,7 +72,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readBody reads on, and keeps the end back unless everything was right.
+// readBody reads from body. It withholds the end of a content that has changed.
 func (r *Reader) readBody(p []byte) (n int, err error) {
 	if r.hasher == nil {
 		n, err = r.body.Read(p)
@@ -83,15 +82,15 @@ func (r *Reader) readBody(p []byte) (n int, err error) {
 	r.bodyOffset += int64(n)
 	switch {
 	case errors.Is(err, io.EOF) && r.bodyOffset < r.expected.Size:
-		return n, fmt.Errorf("%w: it ends after %d bytes of %d", ErrLost, r.bodyOffset, r.expected.Size)
+		return n, fmt.Errorf("%w: truncated after %d of %d bytes", ErrLost, r.bodyOffset, r.expected.Size)
 	case r.hasher != nil && r.bodyOffset == r.expected.Size && !r.hasher.matches(r.expected):
-		return 0, fmt.Errorf("%w: its hash is not that of what was put there", ErrLost)
+		return 0, fmt.Errorf("%w: hash mismatch", ErrLost)
 	default:
 		return n, err
 	}
 }
 
-// Seek implements io.Seeker. A place that is not in the content reads as its end.
+// Seek implements io.Seeker. An offset behind the content reads as its end.
 func (r *Reader) Seek(offset int64, whence int) (int64, error) {
 	switch whence {
 	case io.SeekCurrent:
@@ -106,7 +105,7 @@ func (r *Reader) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
-// Err is what the reading ended with, for who had it read by somebody that does not tell.
+// Err returns the error of the last read, for callers whose reader hides it.
 func (r *Reader) Err() error {
 	if errors.Is(r.err, io.EOF) {
 		return nil
@@ -114,7 +113,7 @@ func (r *Reader) Err() error {
 	return r.err
 }
 
-// Close ends the reading.
+// Close closes the content.
 func (r *Reader) Close() error { return r.body.Close() }
 
 func translateError(key Key, err error) error {
@@ -122,7 +121,7 @@ func translateError(key Key, err error) error {
 	case errors.Is(err, ErrLost):
 		return fmt.Errorf("%s: %w", key, err)
 	case gcerrors.Code(err) == gcerrors.NotFound:
-		return fmt.Errorf("%w: there is no %s", ErrLost, key)
+		return fmt.Errorf("%w: %s does not exist", ErrLost, key)
 	default:
 		return fmt.Errorf("%w: read %s: %w", ErrUnavailable, key, err)
 	}

@@ -1,6 +1,8 @@
-// Package artifact keeps what is too large for an execution's document: the
-// files that its job left, and a large result. It is blob storage, a bucket in
-// the cloud or a folder on one machine; the documents say what must be there.
+// Package blob stores what is too large for an execution's document, in a bucket of Google Cloud Storage or in a
+// folder: output files and large results.
+//
+// In: contents, under keys that it derives from an execution. Out: contents whose size and hash it checks against the
+// document. It never decides what to store, and it never reads the documents.
 package blob
 
 import (
@@ -13,7 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"gocloud.dev/blob"
+	gcblob "gocloud.dev/blob"
 	_ "gocloud.dev/blob/fileblob" // file:///folder
 	_ "gocloud.dev/blob/gcsblob"  // gs://bucket
 	"gocloud.dev/gcerrors"
@@ -22,21 +24,20 @@ import (
 )
 
 var (
-	// ErrLost means that a content is not there any more, or not what was put
-	// there. Asking again does not bring it back.
+	// ErrLost means that a content no longer exists, or has changed. Another attempt does not help.
 	ErrLost = errors.New("the content is lost")
-	// ErrUnavailable means that blob storage did not do what it was asked.
+	// ErrUnavailable means that blob storage failed. Another attempt may succeed.
 	ErrUnavailable = errors.New("blob storage is unavailable")
 )
 
 // Store is safe for concurrent use.
 type Store struct {
-	bucket   *blob.Bucket
-	syncFile func(*os.File) error // brings to disk what was written to a file, or entered in a folder
+	bucket   *gcblob.Bucket
+	syncFile func(*os.File) error // writes a file or a folder to disk; tests replace it
 }
 
-// Open returns the store at a URL: gs://bucket, or file:///folder, which is
-// made if it is not there. It does not wait for a bucket to answer.
+// Open returns the store at a URL: gs://bucket, or file:///folder. It creates a missing folder. It does not wait for a
+// bucket to answer.
 func Open(ctx context.Context, location string) (*Store, error) {
 	u, err := url.Parse(location)
 	if err != nil {
@@ -46,23 +47,22 @@ func Open(ctx context.Context, location string) (*Store, error) {
 		q := u.Query()
 		q.Set("create_dir", "true")
 		q.Set("dir_file_mode", "0700")
-		q.Set("no_tmp_dir", "true") // a rename does not cross file systems
-		q.Set("metadata", "skip")   // which would be a second file for each
+		q.Set("no_tmp_dir", "true") // the temporary file must be on the same file system
+		q.Set("metadata", "skip")   // otherwise every content has a second file
 		u.RawQuery = q.Encode()
 	}
-	bucket, err := blob.OpenBucket(ctx, u.String())
+	bucket, err := gcblob.OpenBucket(ctx, u.String())
 	if err != nil {
 		return nil, fmt.Errorf("blob storage: %w", err)
 	}
 	return &Store{bucket: bucket, syncFile: (*os.File).Sync}, nil
 }
 
-// Close lets go of the bucket.
+// Close closes the bucket.
 func (s *Store) Close() error { return s.bucket.Close() }
 
-// Put writes a content and returns what it is. An earlier one under the same
-// key is replaced. Once Put returns nil no power cut takes the content away; of
-// one that fails nothing has to be there.
+// Put stores a content and returns its size and hash. It replaces an earlier content under the same key. Once it
+// returns nil, the content survives a power cut. After an error the key may have the earlier content, or none.
 func (s *Store) Put(ctx context.Context, key Key, src io.Reader) (execution.Content, error) {
 	hashed := newHashingReader(src)
 	if err := s.write(ctx, key.String(), hashed); err != nil {
@@ -71,14 +71,14 @@ func (s *Store) Put(ctx context.Context, key Key, src io.Reader) (execution.Cont
 	return hashed.content(), nil
 }
 
-// write has a content on disk before it has its name, and the name before it
-// returns, where the bucket is a folder: fileblob leaves both to the kernel, and
-// the document that names the content is safe before that.
+// write stores a content. If the bucket is a folder, it syncs the file before the file gets its name, and the folders
+// before it returns. fileblob does not sync, and the document that names the content is on disk before the kernel
+// writes the file.
 func (s *Store) write(ctx context.Context, key string, src io.Reader) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var file *os.File // of a folder; nil: a bucket in the cloud, which has what it has taken
-	w, err := s.bucket.NewWriter(ctx, key, &blob.WriterOptions{
+	var file *os.File // nil: a bucket in the cloud, which needs no sync
+	w, err := s.bucket.NewWriter(ctx, key, &gcblob.WriterOptions{
 		ContentType: "application/octet-stream",
 		BeforeWrite: func(as func(any) bool) error { as(&file); return nil },
 	})
@@ -90,7 +90,7 @@ func (s *Store) write(ctx context.Context, key string, src io.Reader) error {
 		err = s.syncFile(file)
 	}
 	if err != nil {
-		cancel() // or Close would keep what came until then
+		cancel() // otherwise Close stores the part that was written
 		return errors.Join(err, w.Close())
 	}
 	if err := w.Close(); err != nil || file == nil {
@@ -99,7 +99,7 @@ func (s *Store) write(ctx context.Context, key string, src io.Reader) error {
 	return s.syncDirs(file.Name(), strings.Count(key, "/"))
 }
 
-// syncFolders brings to disk the folder that a file is in, and as many above it as may be new.
+// syncDirs syncs the folder of a file and as many folders above it as may be new.
 func (s *Store) syncDirs(file string, levels int) error {
 	for dir := filepath.Dir(file); levels >= 0; dir, levels = filepath.Dir(dir), levels-1 {
 		f, err := os.Open(dir)
@@ -113,10 +113,10 @@ func (s *Store) syncDirs(file string, levels int) error {
 	return nil
 }
 
-// Delete removes everything that the attempts of an execution put there, also
-// what no document names. Delete before the document: repeated, it does the rest.
+// Delete deletes all contents of an execution, also those that no document names. Call it before the document is
+// deleted: then it can be repeated after an error.
 func (s *Store) Delete(ctx context.Context, ref execution.Ref) error {
-	list := s.bucket.List(&blob.ListOptions{Prefix: executionPrefix(ref)})
+	list := s.bucket.List(&gcblob.ListOptions{Prefix: executionPrefix(ref)})
 	for {
 		object, err := list.Next(ctx)
 		if errors.Is(err, io.EOF) {
@@ -126,12 +126,12 @@ func (s *Store) Delete(ctx context.Context, ref execution.Ref) error {
 			err = s.bucket.Delete(ctx, object.Key)
 		}
 		if err != nil && gcerrors.Code(err) != gcerrors.NotFound {
-			return fmt.Errorf("%w: delete the contents of %s: %w", ErrUnavailable, ref.ID, err)
+			return fmt.Errorf("%w: delete the contents of execution %s: %w", ErrUnavailable, ref.ID, err)
 		}
 	}
 }
 
-// Check writes, reads and removes a small content.
+// Check writes, reads and deletes a small content.
 func (s *Store) Check(ctx context.Context) error {
 	const key, text = "airlock-check", "written by airlock doctor"
 	if err := s.bucket.WriteAll(ctx, key, []byte(text), nil); err != nil {
@@ -142,7 +142,7 @@ func (s *Store) Check(ctx context.Context) error {
 		return fmt.Errorf("read: %w", err)
 	}
 	if string(got) != text {
-		return errors.New("what was written is not what is read")
+		return errors.New("read different content than was written")
 	}
 	return s.bucket.Delete(ctx, key)
 }

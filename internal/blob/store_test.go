@@ -18,22 +18,22 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// ended is an execution as its attempt ended it.
+// newExecution returns an execution with a number of attempts.
 func newExecution(tenant, id string, attempt int) *execution.Execution {
 	return &execution.Execution{Tenant: tenant, ID: id, Attempt: attempt}
 }
 
-// folderStore is a store in a folder that does not exist yet.
+// newFileStore returns a store in a folder that does not exist yet.
 func newFileStore(t testing.TB) (s *Store, dir string) {
 	t.Helper()
-	dir = filepath.Join(t.TempDir(), "of", "blobs")
+	dir = filepath.Join(t.TempDir(), "new", "blobs")
 	s, err := Open(t.Context(), "file://"+dir)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	return s, dir
 }
 
-// stored are the paths of all files below dir.
+// listFiles returns the paths of all files below dir.
 func listFiles(t *testing.T, dir string) (paths []string) {
 	t.Helper()
 	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -65,10 +65,10 @@ func TestPutGetRoundTrip(t *testing.T) {
 	}
 	info, err := os.Stat(dir)
 	require.NoError(t, err)
-	require.Equal(t, fs.FileMode(0o700), info.Mode().Perm(), "the contents are for nobody else of the machine")
+	require.Equal(t, fs.FileMode(0o700), info.Mode().Perm(), "other users of the machine must not read the contents")
 }
 
-// A reader that jumps reads what a slice would hold.
+// After any Seek the reader returns the same bytes as a slice.
 func TestReaderSeekMatchesSlice(t *testing.T) {
 	t.Parallel()
 	s, _ := newFileStore(t)
@@ -109,15 +109,15 @@ func TestReaderImplementsSeeker(t *testing.T) {
 	require.NoError(t, iotest.TestReader(r, data))
 }
 
-// What is not what was put there is not given out as if it were.
+// A content that was removed or changed is never read without an error.
 func TestGetLostContent(t *testing.T) {
 	t.Parallel()
 	for name, corrupt := range map[string]func(t *testing.T, file string, data []byte){
-		"gone":       func(t *testing.T, file string, _ []byte) { require.NoError(t, os.Remove(file)) },
-		"cut":        func(t *testing.T, file string, data []byte) { writeFile(t, file, data[:len(data)-1]) },
-		"longer":     func(t *testing.T, file string, data []byte) { writeFile(t, file, append(data, 'x')) },
-		"changed":    func(t *testing.T, file string, data []byte) { data[0]++; writeFile(t, file, data) },
-		"other text": func(t *testing.T, file string, data []byte) { writeFile(t, file, make([]byte, len(data))) },
+		"removed":   func(t *testing.T, file string, _ []byte) { require.NoError(t, os.Remove(file)) },
+		"truncated": func(t *testing.T, file string, data []byte) { writeFile(t, file, data[:len(data)-1]) },
+		"extended":  func(t *testing.T, file string, data []byte) { writeFile(t, file, append(data, 'x')) },
+		"one byte":  func(t *testing.T, file string, data []byte) { data[0]++; writeFile(t, file, data) },
+		"all bytes": func(t *testing.T, file string, data []byte) { writeFile(t, file, make([]byte, len(data))) },
 	} {
 		for _, size := range []int{10, prefetchSize, 1 << 20} {
 			s, dir := newFileStore(t)
@@ -133,11 +133,11 @@ func TestGetLostContent(t *testing.T) {
 				require.NotErrorIs(t, err, ErrUnavailable)
 				continue
 			}
-			require.Greater(t, size, prefetchSize, "%s: what is small is looked at before any of it is given out", name)
+			require.Greater(t, size, prefetchSize, "%s: a small content is checked before it is read", name)
 			got, err := io.ReadAll(r)
 			require.ErrorIs(t, err, ErrLost, "%s, %d bytes", name, size)
 			require.ErrorIs(t, r.Err(), ErrLost)
-			require.Less(t, len(got), size, "the end is kept back")
+			require.Less(t, len(got), size, "the end is withheld")
 			require.NoError(t, r.Close())
 		}
 	}
@@ -148,26 +148,26 @@ func writeFile(t *testing.T, file string, data []byte) {
 	require.NoError(t, os.WriteFile(file, data, 0o600))
 }
 
-// An upload that breaks off leaves nothing under its key, and what was there before stays.
+// A Put that fails stores nothing, and an earlier content stays.
 func TestFailedPutStoresNothing(t *testing.T) {
 	t.Parallel()
 	s, dir := newFileStore(t)
 	key := ResultKey(newExecution("ada", "exe_1", 1))
-	broken := io.MultiReader(bytes.NewReader(make([]byte, 3<<20)), iotest.ErrReader(errors.New("the disk is gone")))
+	broken := io.MultiReader(bytes.NewReader(make([]byte, 3<<20)), iotest.ErrReader(errors.New("disk failure")))
 	_, err := s.Put(t.Context(), key, broken)
 	require.ErrorIs(t, err, ErrUnavailable)
 	require.Empty(t, listFiles(t, dir))
 
 	first, err := s.Put(t.Context(), key, bytes.NewReader([]byte("first")))
 	require.NoError(t, err)
-	_, err = s.Put(t.Context(), key, iotest.ErrReader(errors.New("again")))
+	_, err = s.Put(t.Context(), key, iotest.ErrReader(errors.New("disk failure")))
 	require.Error(t, err)
 	r, err := s.Get(t.Context(), key, first)
 	require.NoError(t, err)
 	require.NoError(t, r.Close())
 }
 
-// An attempt that has lost its lease writes beside the one that has it.
+// An attempt that has lost its lease writes under other keys than the next attempt.
 func TestAttemptsDoNotOverwriteEachOther(t *testing.T) {
 	t.Parallel()
 	s, _ := newFileStore(t)
@@ -184,12 +184,13 @@ func TestAttemptsDoNotOverwriteEachOther(t *testing.T) {
 	require.NoError(t, r.Close())
 }
 
-// Everything of an execution goes, and nothing of any other, also where one's
-// name begins with another's.
+// Delete deletes all contents of one execution, also if the ID of another execution begins with its ID.
 func TestDelete(t *testing.T) {
 	t.Parallel()
 	s, dir := newFileStore(t)
-	all := []*execution.Execution{newExecution("ada", "exe_1", 1), newExecution("ada", "exe_1", 2), newExecution("ada", "exe_12", 1), newExecution("adam", "exe_1", 1)}
+	all := []*execution.Execution{
+		newExecution("ada", "exe_1", 1), newExecution("ada", "exe_1", 2), newExecution("ada", "exe_12", 1), newExecution("adam", "exe_1", 1),
+	}
 	for _, e := range all {
 		for i := range 3 {
 			_, err := s.Put(t.Context(), FileKey(e, i), bytes.NewReader([]byte("x")))
@@ -197,7 +198,7 @@ func TestDelete(t *testing.T) {
 		}
 	}
 	require.Len(t, listFiles(t, dir), 12)
-	for range 2 { // repeated, it finds nothing to do
+	for range 2 { // the second time there is nothing to delete
 		require.NoError(t, s.Delete(t.Context(), execution.Ref{Tenant: "ada", ID: "exe_1"}))
 		remaining := listFiles(t, dir)
 		require.Len(t, remaining, 6)
@@ -211,9 +212,9 @@ func TestUnavailableStorage(t *testing.T) {
 	t.Parallel()
 	s, dir := newFileStore(t)
 	require.NoError(t, s.Check(t.Context()))
-	require.Empty(t, listFiles(t, dir), "the check leaves nothing")
+	require.Empty(t, listFiles(t, dir), "Check deletes its content")
 	require.NoError(t, os.RemoveAll(dir))
-	require.NoError(t, os.WriteFile(dir, nil, 0o600)) // a file where the folder was
+	require.NoError(t, os.WriteFile(dir, nil, 0o600)) // a file in place of the folder
 	_, err := s.Put(t.Context(), ResultKey(newExecution("ada", "exe_1", 1)), bytes.NewReader([]byte("x")))
 	require.ErrorIs(t, err, ErrUnavailable)
 	require.Error(t, s.Check(t.Context()))

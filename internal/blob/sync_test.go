@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What a document is going to name survives a power cut: its bytes are on disk
-// before its name is, and its name, with those of all folders above, before Put returns.
+// A content survives a power cut: its bytes are on disk before it gets its name, and its name and all folders above are
+// on disk before Put returns.
 func TestPutSyncsBeforeReturn(t *testing.T) {
 	t.Parallel()
 	s, root := newFileStore(t)
@@ -28,19 +28,18 @@ func TestPutSyncsBeforeReturn(t *testing.T) {
 			return f.Sync()
 		}
 		require.NoFileExists(t, path)
-		require.EqualValues(t, len("kept"), info.Size())
-		require.Equal(t, filepath.Dir(path), filepath.Dir(f.Name()), "a rename from elsewhere would be another folder's")
+		require.EqualValues(t, len("content"), info.Size())
+		require.Equal(t, filepath.Dir(path), filepath.Dir(f.Name()), "a rename from another folder would need another sync")
 		synced = append(synced, "content")
 		return f.Sync()
 	}
-	_, err := s.Put(t.Context(), key, bytes.NewReader([]byte("kept")))
+	_, err := s.Put(t.Context(), key, bytes.NewReader([]byte("content")))
 	require.NoError(t, err)
 	attempt := filepath.Dir(path)
 	require.Equal(t, []string{"content", attempt, filepath.Dir(attempt), filepath.Dir(filepath.Dir(attempt)), root}, synced)
 }
 
-// A disk that cannot keep what it is given is a failure of Put, to be tried
-// again, and never a content that is believed to be there.
+// Put returns an error if a sync fails. A later Put may succeed.
 func TestPutReturnsSyncError(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("input/output error")
@@ -53,16 +52,16 @@ func TestPutReturnsSyncError(t *testing.T) {
 			}
 			return f.Sync()
 		}
-		_, err := s.Put(t.Context(), ResultKey(newExecution("ada", "exe_1", 1)), strings.NewReader("kept"))
+		_, err := s.Put(t.Context(), ResultKey(newExecution("ada", "exe_1", 1)), strings.NewReader("content"))
 		require.ErrorIs(t, err, ErrUnavailable)
 		require.ErrorIs(t, err, broken)
 		if after == 0 {
-			require.Empty(t, listFiles(t, root), "it was never given its name")
+			require.Empty(t, listFiles(t, root), "the file never got its name")
 		}
 
 		s.syncFile = (*os.File).Sync
-		put, err := s.Put(t.Context(), ResultKey(newExecution("ada", "exe_1", 1)), strings.NewReader("kept"))
-		require.NoError(t, err, "and tried again")
+		put, err := s.Put(t.Context(), ResultKey(newExecution("ada", "exe_1", 1)), strings.NewReader("content"))
+		require.NoError(t, err, "another attempt succeeds")
 		_, err = s.Get(t.Context(), ResultKey(newExecution("ada", "exe_1", 1)), put)
 		require.NoError(t, err)
 	}

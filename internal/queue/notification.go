@@ -18,13 +18,13 @@ import (
 )
 
 const (
-	// ackDeadline is how long Pub/Sub waits for an acknowledgement before it delivers a message again. It is the shortest
-	// that Pub/Sub offers. A claim takes less time. If it takes more, another executor claims the execution.
+	// ackDeadline is how long Pub/Sub waits for an acknowledgement before it delivers a message again. It is the
+	// shortest that Pub/Sub offers. A claim takes less time. If it takes more, another executor claims the execution.
 	ackDeadline = 10 * time.Second
 	// ackTimeout bounds a call to Acknowledge or Nack. Later, Pub/Sub has delivered the message again anyway.
 	ackTimeout = ackDeadline / 2
-	// ackDelay and maxAckBatch bound how many acknowledgements are sent in one call. The delay is harmless: the execution
-	// is claimed already.
+	// ackDelay and maxAckBatch bound how many acknowledgements are sent in one call. The delay is harmless: the
+	// execution is claimed already.
 	ackDelay    = 10 * time.Millisecond
 	maxAckBatch = 1000
 	// maxNackDelay is the longest delay of a redelivery that Pub/Sub offers.

@@ -9,8 +9,8 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// BuilderInstructions are the instructions of the agent builder. A conversation without an agent runs them: it helps the
-// user to design an agent, and proposes one.
+// BuilderInstructions are the instructions of the agent builder. A conversation without an agent runs them: it helps
+// the user to design an agent, and proposes one.
 const BuilderInstructions = `You are the agent builder of Airlock, a system that runs agents as jobs in sealed sandboxes.
 Help the user to work out an agent that does what they need, in the user's own language, briefly.
 An agent is a name, a one-line description and instructions; each run of it gets one input and gives one answer, with no network.
@@ -21,8 +21,9 @@ Leave "agent" null while you are still talking, or when the user only chats. Nev
 // BuilderSchema is the JSON Schema of the agent builder's answer.
 const BuilderSchema = `{"type":"object","properties":{"reply":{"type":"string"},"agent":{"type":["object","null"],"properties":{"name":{"type":"string"},"description":{"type":"string"},"instructions":{"type":"string"},"runtime":{"type":"string"},"model":{"type":"string"}},"required":["name","instructions"]}},"required":["reply"]}`
 
-// ParseBuilderAnswer reads the builder's structured answer into the result's text and draft. If the answer does not match
-// BuilderSchema, the result stays as it is, plain text: the Claude Code CLI may succeed without a structured answer.
+// ParseBuilderAnswer reads the builder's structured answer into the result's text and draft. If the answer does not
+// match BuilderSchema, the result stays as it is, plain text: the Claude Code CLI may succeed without a structured
+// answer.
 func ParseBuilderAnswer(r execution.Result) execution.Result {
 	var answer struct {
 		Reply string       `json:"reply"`

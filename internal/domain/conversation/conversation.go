@@ -1,7 +1,8 @@
 // Package conversation defines a conversation: its turns, their order, its messages, and the builder of agents.
 //
 // In: messages of the user, and executions that have ended. Out: the messages to store, the execution that may run
-// next, and the history for an agent. The package never reads a clock or a database: the caller passes Firestore's time.
+// next, and the history for an agent. The package never reads a clock or a database: the caller passes Firestore's
+// time.
 package conversation
 
 import (

@@ -12,8 +12,8 @@ const MaxHistory = 200
 // maxHistoryBytes bounds the texts of these messages together. Older turns are omitted first.
 const maxHistoryBytes = 1 << 20
 
-// History returns the newest answered turns as an agent reads them, the oldest first. A failed turn is omitted: it has a
-// question but no answer. messages must be in order.
+// History returns the newest answered turns as an agent reads them, the oldest first. A failed turn is omitted: it has
+// a question but no answer. messages must be in order.
 func History(messages []Message) []execution.Message {
 	var history []execution.Message
 	remainingBytes := maxHistoryBytes

@@ -117,8 +117,8 @@ type Lease struct {
 	Expires  time.Time `firestore:"expires"`
 }
 
-// An executor holds a running execution for DefaultLease and renews the lease every DefaultHeartbeat. After the death of
-// an executor its executions are free again within 15 s. One lost heartbeat does not free them.
+// An executor holds a running execution for DefaultLease and renews the lease every DefaultHeartbeat. After the death
+// of an executor its executions are free again within 15 s. One lost heartbeat does not free them.
 const (
 	DefaultLease     = 15 * time.Second
 	DefaultHeartbeat = 5 * time.Second

@@ -1,8 +1,8 @@
 // Package webhook defines webhooks: the payload that reports an end, its signature, and the retries of its delivery.
 // It follows Standard Webhooks 1.0.
 //
-// In: an execution or a batch that has ended, and the results of attempts. Out: the delivery to store, and the signature
-// to send. The package never opens a connection and never reads a clock or a database.
+// In: an execution or a batch that has ended, and the results of attempts. Out: the delivery to store, and the
+// signature to send. The package never opens a connection and never reads a clock or a database.
 package webhook
 
 import (

@@ -20,8 +20,8 @@ const (
 	BatchFinished      Type = "batch.finished"
 )
 
-// payload is the body of a delivery: which resource has ended, how, and where to read the rest. It never holds inputs or
-// results, so the receiver of a webhook cannot read them without an API key.
+// payload is the body of a delivery: which resource has ended, how, and where to read the rest. It never holds inputs
+// or results, so the receiver of a webhook cannot read them without an API key.
 type payload struct {
 	Type      Type        `json:"type"`
 	Timestamp time.Time   `json:"timestamp"` // of the end
@@ -45,8 +45,8 @@ type urls struct {
 	Results string `json:"results,omitempty"`
 }
 
-// NewExecutionDelivery returns the delivery for an execution that ends at now; nil if the execution has no webhook or has
-// not ended.
+// NewExecutionDelivery returns the delivery for an execution that ends at now; nil if the execution has no webhook or
+// has not ended.
 func NewExecutionDelivery(e *execution.Execution, now time.Time) *Delivery {
 	if e.Webhook == "" || !e.Status.Terminal() {
 		return nil
