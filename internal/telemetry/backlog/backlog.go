@@ -1,5 +1,8 @@
-// Package backlog tells Prometheus what waits in Firestore. Every process that
-// is asked says the same; queries take the maximum.
+// Package backlog reports the backlog to Prometheus: queued and running executions, unfinished batches, pending
+// webhooks.
+//
+// In: counts from Firestore. Out: gauges, when Prometheus scrapes the process. Every process reports the same numbers,
+// so queries take the maximum. The package never counts work of its own process: that is package metrics.
 package backlog
 
 import (
@@ -16,14 +19,14 @@ import (
 )
 
 const (
-	// fresh is how long a count serves every scrape of the process.
+	// cacheTTL is how long one count serves all scrapes of the process.
 	cacheTTL = 10 * time.Second
-	// timeout is less than Prometheus' own of 10 s, so that the process' other
-	// metrics are there when Firestore does not answer.
+	// timeout is shorter than Prometheus' own of 10 s. So the other metrics of the process are available when Firestore
+	// does not answer.
 	timeout = 5 * time.Second
 )
 
-// Store counts. It may be called again at any time.
+// Store counts the backlog in Firestore. It has no side effects.
 type Store interface {
 	Backlog(ctx context.Context) (store.Backlog, error)
 }
@@ -39,7 +42,7 @@ type Collector struct {
 	cachedAt time.Time // zero: never
 }
 
-// New returns a collector; now is this machine's clock.
+// New returns a collector. now is the clock of this machine.
 func New(s Store, now func() time.Time, log *zap.Logger) *Collector {
 	return &Collector{store: s, now: now, log: log}
 }
@@ -51,8 +54,7 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector. While Firestore does not answer
-// there is nothing to tell: an alert watches for that.
+// Collect implements prometheus.Collector. While Firestore does not answer, it reports nothing, and an alert fires.
 func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	b, ok := c.load()
 	if !ok {
@@ -61,9 +63,9 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	emit := func(d *prometheus.Desc, value float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
-	for lane, w := range map[execution.Lane]store.LaneBacklog{execution.LaneInteractive: b.Interactive, execution.LaneBatch: b.Batch} {
-		emit(metrics.QueueDepth, float64(w.Depth), string(lane))
-		emit(metrics.QueueAge, w.OldestAge.Seconds(), string(lane))
+	for lane, queued := range map[execution.Lane]store.LaneBacklog{execution.LaneInteractive: b.Interactive, execution.LaneBatch: b.Batch} {
+		emit(metrics.QueueDepth, float64(queued.Depth), string(lane))
+		emit(metrics.QueueAge, queued.OldestAge.Seconds(), string(lane))
 	}
 	emit(metrics.ExecutionsRunning, float64(b.Running))
 	emit(metrics.BatchesInProgress, float64(b.Batches))
@@ -80,7 +82,7 @@ func (c *Collector) load() (store.Backlog, bool) {
 	defer cancel()
 	backlog, err := c.store.Backlog(ctx)
 	if err != nil {
-		c.log.Warn("could not count what waits", zap.Error(err))
+		c.log.Warn("could not count the backlog", zap.Error(err))
 		return store.Backlog{}, false
 	}
 	c.cached, c.cachedAt = backlog, c.now()

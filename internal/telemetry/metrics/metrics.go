@@ -1,8 +1,9 @@
-// Package metrics names everything that Airlock counts, in one place, so that
-// the dashboard, the alerts and the docs can be held against it. Whoever counts
-// calls it; it knows none of them. No label ever holds a tenant, an ID, or
-// anything else that a caller may choose: the number of series is bounded by
-// the configuration.
+// Package metrics declares all Prometheus metrics of Airlock in one place, so that tests can compare the dashboard, the
+// alerts and the docs with them.
+//
+// In: the counts, from the packages that do the work. Out: the HTTP handler for Prometheus. No label ever holds a
+// tenant, an ID, or any other value that a caller chooses: the configuration bounds the number of series. The package
+// imports no other package of Airlock.
 package metrics
 
 import (
@@ -13,7 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Metric is what is known of a metric before anything was counted.
+// Metric describes a metric.
 type Metric struct {
 	Name   string
 	Type   string // counter, gauge, histogram
@@ -21,7 +22,7 @@ type Metric struct {
 	Help   string
 }
 
-// All are the metrics of Airlock's own, in the order of the files.
+// All returns the metrics in the order of their declarations. Metrics of Go and of the process are not among them.
 func All() []Metric { return all }
 
 var (
@@ -35,38 +36,38 @@ func newRegistry() *prometheus.Registry {
 	return r
 }
 
-// Handler shows what this process has counted, and what the collectors say that
-// belong to one part of it.
+// Handler serves the metrics of this process and those of the extra collectors.
 func Handler(extra ...prometheus.Collector) http.Handler {
 	extraRegistry := prometheus.NewRegistry()
 	extraRegistry.MustRegister(extra...)
-	return promhttp.HandlerFor(prometheus.Gatherers{registry, extraRegistry}, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
+	gatherers := prometheus.Gatherers{registry, extraRegistry}
+	return promhttp.HandlerFor(gatherers, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
 }
 
 func counter(name, help string, labels ...string) *prometheus.CounterVec {
 	v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
-	register(v, name, "counter", help, labels)
+	register(v, Metric{Name: name, Type: "counter", Labels: labels, Help: help})
 	return v
 }
 
 func gauge(name, help string, labels ...string) *prometheus.GaugeVec {
 	v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
-	register(v, name, "gauge", help, labels)
+	register(v, Metric{Name: name, Type: "gauge", Labels: labels, Help: help})
 	return v
 }
 
 func histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
 	v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
-	register(v, name, "histogram", help, labels)
+	register(v, Metric{Name: name, Type: "histogram", Labels: labels, Help: help})
 	return v
 }
 
-func register(c prometheus.Collector, name, kind, help string, labels []string) {
+func register(c prometheus.Collector, m Metric) {
 	registry.MustRegister(c)
-	all = append(all, Metric{Name: name, Type: kind, Labels: labels, Help: help})
+	all = append(all, m)
 }
 
-// described notes a gauge that a collector of Handler's reports.
+// newDesc declares a gauge that an extra collector of Handler reports.
 func newDesc(name, help string, labels ...string) *prometheus.Desc {
 	all = append(all, Metric{Name: name, Type: "gauge", Labels: labels, Help: help})
 	return prometheus.NewDesc(name, help, labels, nil)

@@ -7,24 +7,24 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// header is W3C's, by which one process tells another of the span that it works for.
+// traceparentHeader is the header of the W3C Trace Context standard.
 const traceparentHeader = "traceparent"
 
-// Parent is the traceparent of ctx, for who goes on with its trace later, or
-// elsewhere; empty where there is none. A tracestate is not passed on.
+// Traceparent returns the traceparent of ctx, so that another process can continue its trace later. It is empty if ctx
+// has no trace. The tracestate is dropped.
 func Traceparent(ctx context.Context) string {
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(ctx, carrier)
 	return carrier[traceparentHeader]
 }
 
-// Join is ctx as part of the trace that a traceparent names; ctx where it names none.
+// WithTraceparent returns ctx as part of the trace that a traceparent names. An invalid traceparent changes nothing.
 func WithTraceparent(ctx context.Context, traceparent string) context.Context {
 	return propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{traceparentHeader: traceparent})
 }
 
-// Link makes a new span point at the one that a traceparent names, which led to
-// it but is not what it is part of; nothing where it names none.
+// WithLinkTo links a new span to the span that a traceparent names: that span is a cause of the new one, but in another
+// trace. An invalid traceparent adds no link.
 func WithLinkTo(traceparent string) trace.SpanStartOption {
 	spanContext := trace.SpanContextFromContext(WithTraceparent(context.Background(), traceparent))
 	if !spanContext.IsValid() {

@@ -24,13 +24,13 @@ func TestTraceparentRoundTrip(t *testing.T) {
 
 func TestInvalidTraceparentIgnored(t *testing.T) {
 	for name, traceparent := range map[string]string{
-		"nothing": "", "rubbish": "00-zz-zz-zz", "an empty ID": "00-00000000000000000000000000000000-b7ad6b7169203331-01", "much too long": strings.Repeat(sampleTraceparent, 20),
+		"empty": "", "not hexadecimal": "00-zz-zz-zz", "zero trace ID": "00-00000000000000000000000000000000-b7ad6b7169203331-01", "too long": strings.Repeat(sampleTraceparent, 20),
 	} {
 		require.False(t, trace.SpanContextFromContext(WithTraceparent(t.Context(), traceparent)).IsValid(), name)
 		require.Empty(t, links(traceparent), name)
 	}
-	mine := WithTraceparent(context.Background(), sampleTraceparent)
-	require.Equal(t, sampleTraceparent, Traceparent(WithTraceparent(mine, "rubbish")), "what is there already stays")
+	valid := WithTraceparent(context.Background(), sampleTraceparent)
+	require.Equal(t, sampleTraceparent, Traceparent(WithTraceparent(valid, "invalid")), "an earlier trace stays")
 	require.Len(t, links(sampleTraceparent), 1)
 	require.Equal(t, "0af7651916cd43dd8448eb211c80319c", links(sampleTraceparent)[0].SpanContext.TraceID().String())
 }

@@ -1,4 +1,4 @@
-// Package tracetest is a collector of spans for tests.
+// Package tracetest provides a collector of spans for tests. It receives OTLP over HTTP and never forwards a span.
 package tracetest
 
 import (
@@ -16,7 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Collector takes spans by OTLP over HTTP.
+// Collector receives spans by OTLP over HTTP. Its methods are safe for concurrent use.
 type Collector struct {
 	URL string
 
@@ -24,13 +24,13 @@ type Collector struct {
 	spans []Span
 }
 
-// Span is one that was sent, with the service that sent it.
+// Span is a received span with the service that sent it.
 type Span struct {
 	*trace.Span
 	Service string
 }
 
-// Start serves until the test ends.
+// Start returns a collector that serves until the test ends.
 func Start(t *testing.T) *Collector {
 	t.Helper()
 	c := &Collector{}
@@ -63,14 +63,14 @@ func (c *Collector) record(request *collector.ExportTraceServiceRequest) {
 	}
 }
 
-// Spans are those that have come so far.
+// Spans returns the spans received so far.
 func (c *Collector) Spans() []Span {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.spans)
 }
 
-// Attributes of the span, by their names.
+// Attributes returns the attributes of the span by their names.
 func (s Span) Attributes() map[string]*common.AnyValue { return attributes(s.Span.Attributes) }
 
 func attributes(list []*common.KeyValue) map[string]*common.AnyValue {

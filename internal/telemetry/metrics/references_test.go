@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// series are the names that a metric has in queries, with their labels.
+// series returns the names that the metrics have in queries, with their labels.
 func series() map[string][]string {
 	known := map[string][]string{}
 	for _, m := range All() {
@@ -29,7 +29,7 @@ func series() map[string][]string {
 	return known
 }
 
-// check reports what a query names that does not exist.
+// checkQuery returns an error if a query names a metric or a label that does not exist.
 func checkQuery(query string) error {
 	parsed, err := parser.ParseExpr(query)
 	if err != nil {
@@ -40,7 +40,7 @@ func checkQuery(query string) error {
 		if s, ok := n.(*parser.VectorSelector); ok && err == nil {
 			found, known := series()[s.Name]
 			if !known {
-				err = fmt.Errorf("there is no %q", s.Name)
+				err = fmt.Errorf("no such metric: %q", s.Name)
 			}
 			labels = append(labels, found...)
 			for _, m := range s.LabelMatchers {
@@ -55,7 +55,7 @@ func checkQuery(query string) error {
 		if a, ok := n.(*parser.AggregateExpr); ok && err == nil {
 			for _, name := range a.Grouping {
 				if !slices.Contains(labels, name) {
-					err = fmt.Errorf("nothing in %s has the label %q", query, name)
+					err = fmt.Errorf("no metric of %s has the label %q", query, name)
 				}
 			}
 		}
@@ -89,12 +89,12 @@ func TestDashboardUsesKnownMetrics(t *testing.T) {
 		for _, target := range p.Targets {
 			require.NoError(t, checkQuery(target.Expr), p.Title)
 			for _, legend := range regexp.MustCompile(`{{(\w+)}}`).FindAllStringSubmatch(target.LegendFormat, -1) {
-				require.Contains(t, target.Expr, legend[1], "%s: the legend names a label that the query drops", p.Title)
+				require.Contains(t, target.Expr, legend[1], "%s: the legend names a label that the query does not keep", p.Title)
 			}
 		}
 	}
 	for _, m := range All() {
-		require.Contains(t, shown, m.Name, "nobody would see it")
+		require.Contains(t, shown, m.Name, "the dashboard does not show the metric")
 	}
 }
 
@@ -111,7 +111,7 @@ func TestAlertsUseKnownMetrics(t *testing.T) {
 	}
 }
 
-// TestTheDocsListEveryMetric: with `-run Docs -v` it prints the table as it should be.
+// With `-run Docs -v` the test prints the table for the docs.
 func TestDocsListEveryMetric(t *testing.T) {
 	data, err := os.ReadFile("../../../docs/observability.md")
 	require.NoError(t, err)
@@ -127,7 +127,7 @@ func TestDocsListEveryMetric(t *testing.T) {
 	require.Contains(t, string(data), table.String())
 }
 
-// TestNoLabelIsACallers keeps the number of series bounded.
+// An unbounded label would make the number of series unbounded.
 func TestLabelsAreBounded(t *testing.T) {
 	bounded := []string{"lane", "runtime", "status", "code", "start", "outcome", "model", "direction", "method", "route", "state"}
 	for _, m := range All() {
