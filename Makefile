@@ -4,7 +4,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 VERSION      := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS      := -s -w -X github.com/airlock-run/airlock/internal/app.Version=$(VERSION)
+# Without its gRPC transport, which nothing here uses, Google's storage client is 13 MB smaller.
+TAGS         := disable_grpc_modules
+LDFLAGS      := -s -w -X github.com/airlock-run/airlock/internal/app/config.Version=$(VERSION)
 GOLANGCI     := .bin/golangci-lint-2.15.0
 LISTEN       ?= 127.0.0.1:8000
 SOAK         ?= 10m
@@ -40,7 +42,7 @@ doctor: build ## Check what Airlock needs on this machine
 
 .PHONY: build
 build: page ## The programs, in bin/
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+	CGO_ENABLED=0 go build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 .PHONY: page
 page: web/dist/index.html ## The web page, which is embedded into the programs

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-export AIRLOCK_LISTEN_ADDR=127.0.0.1:18000 PUBSUB=127.0.0.1:18085 FIRESTORE=127.0.0.1:18080
+export AIRLOCK_LISTEN_ADDR=127.0.0.1:18000 AIRLOCK_PUBSUB_ADDR=127.0.0.1:18085 AIRLOCK_FIRESTORE_ADDR=127.0.0.1:18080
 url=http://$AIRLOCK_LISTEN_ADDR
 
 say() { printf 'containers-test: %s\n' "$*"; }

@@ -12,7 +12,7 @@ die() { printf 'images: %s\n' "$*" >&2; exit 1; }
 # A static binary without paths or times of this machine in it, so that the
 # same source gives the same bytes, and the image is not built again.
 compile() { # package, output
-	CGO_ENABLED=0 GOOS=linux go build -trimpath -buildvcs=false -ldflags='-s -w' -o "$2" "$1"
+	CGO_ENABLED=0 GOOS=linux go build -trimpath -buildvcs=false -tags disable_grpc_modules -ldflags='-s -w' -o "$2" "$1"
 }
 
 # What the image was built from is a label on it.

@@ -1,5 +1,5 @@
-// Command agent-offline is the agent of the offline runtime: it answers without
-// any model, by the same contract as the Claude Code CLI. See docs/runtimes.md.
+// Command agent-offline is the agent of the offline runtime. It replies without any model, by the same contract as the
+// Claude Code CLI. See docs/runtimes.md.
 package main
 
 import (

@@ -15,7 +15,7 @@ import (
 
 func agentsCommand() *cobra.Command {
 	var s serverFlags
-	return commandGroup("agents", "The agents: list, get, create, edit, delete", &s,
+	return commandGroup("agents", "List, get, create, edit and delete agents", &s,
 		agentsList(&s), agentsGet(&s), agentsCreate(&s), agentsEdit(&s), agentsDelete(&s))
 }
 
@@ -26,8 +26,11 @@ func agentsList(s *serverFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return showAll(s, cmd.OutOrStdout(), c.Agents(cmd.Context()), 0, "ID NAME RUNTIME MODEL CHANGED", func(a client.Agent) []string {
-				return []string{a.Id, truncate(a.Name), a.Runtime, cmp.Or(a.Model, "-"), formatTime(a.UpdatedAt)}
+			return showAll(s, cmd.OutOrStdout(), c.Agents(cmd.Context()), table[client.Agent]{
+				header: "ID NAME RUNTIME MODEL UPDATED",
+				row: func(a client.Agent) []string {
+					return []string{a.Id, truncate(a.Name), a.Runtime, cmp.Or(a.Model, "-"), formatTime(a.UpdatedAt)}
+				},
 			})
 		}}
 }
@@ -61,18 +64,18 @@ func showAgent(out io.Writer, a client.Agent) {
 		writeField(out, "Budget", fmt.Sprintf("%g USD", a.Budget.MaxCostUsd))
 	}
 	writeField(out, "Created", formatTime(a.CreatedAt))
-	writeField(out, "Changed", formatTime(a.UpdatedAt))
+	writeField(out, "Updated", formatTime(a.UpdatedAt))
 	fmt.Fprintf(out, "\n%s\n", a.Instructions)
 }
 
-// agentFields are the flags that say what an agent is to be.
+// agentFields are the flags of an agent that hold a text.
 var agentFields = []struct{ flag, field, usage string }{
 	{"name", "name", "name of the agent"},
-	{"description", "description", "what it is for"},
-	{"instructions", "instructions", "what it is to do with its input; - reads standard input"},
-	{"runtime", "runtime", "runtime; the server's default when absent"},
-	{"model", "model", "model for the runtime; its default when absent"},
-	{"timeout", "timeout", "longest time of one run, such as 90s"},
+	{"description", "description", "purpose of the agent"},
+	{"instructions", "instructions", "what the agent does with its input; - reads standard input"},
+	{"runtime", "runtime", "runtime; default: the server's"},
+	{"model", "model", "model for the runtime; default: the runtime's"},
+	{"timeout", "timeout", "longest duration of one run, such as 90s"},
 }
 
 func agentFlags(cmd *cobra.Command) {
@@ -83,8 +86,7 @@ func agentFlags(cmd *cobra.Command) {
 	cmd.Flags().Float64("max-cost", 0, "US dollars that one run may cost")
 }
 
-// agentPatch holds the fields whose flags were given. An empty text, or 0,
-// gives a field its default again.
+// agentPatch holds the fields whose flags are set. An empty text, or 0, resets a field to its default.
 func agentPatch(cmd *cobra.Command) (client.Patch, error) {
 	patch := client.Patch{}
 	for _, f := range agentFields {
@@ -129,7 +131,7 @@ func nilIfZero[T comparable](v T) any {
 	return v
 }
 
-// orStdin is a text, or what standard input holds where the text is "-".
+// textOrStdin returns the text, or the content of standard input if the text is "-".
 func textOrStdin(cmd *cobra.Command, text string) (string, error) {
 	if text != "-" {
 		return text, nil
@@ -143,7 +145,7 @@ func agentsCreate(s *serverFlags) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var a client.CreateAgent
 			f := cmd.Flags()
-			a.Name, _ = f.GetString("name") // these are the flags' own types
+			a.Name, _ = f.GetString("name") // no error: the types are those of the flags
 			a.Description, _ = f.GetString("description")
 			a.Instructions, _ = f.GetString("instructions")
 			a.Runtime, _ = f.GetString("runtime")
@@ -170,14 +172,14 @@ func agentsCreate(s *serverFlags) *cobra.Command {
 }
 
 func agentsEdit(s *serverFlags) *cobra.Command {
-	cmd := &cobra.Command{Use: "edit AGENT [--name NAME] …", Short: "Change what the flags name; an empty value gives the default again", Args: checkArgs(cobra.ExactArgs(1)),
+	cmd := &cobra.Command{Use: "edit AGENT [--name NAME] …", Short: "Change the fields whose flags are set; an empty value resets a field to its default", Args: checkArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			patch, err := agentPatch(cmd)
 			if err != nil {
 				return err
 			}
 			if len(patch) == 0 {
-				return usageError(cmd, errors.New("nothing is to be changed"))
+				return usageError(cmd, errors.New("no flag names a field to change"))
 			}
 			c, err := s.newClient()
 			if err != nil {
@@ -197,7 +199,7 @@ func agentsEdit(s *serverFlags) *cobra.Command {
 }
 
 func agentsDelete(s *serverFlags) *cobra.Command {
-	return &cobra.Command{Use: "delete AGENT", Short: "Delete an agent; what was accepted before goes on", Args: checkArgs(cobra.ExactArgs(1)),
+	return &cobra.Command{Use: "delete AGENT", Short: "Delete an agent; its accepted executions still run", Args: checkArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := s.newClient()
 			if err != nil {
@@ -211,7 +213,7 @@ func agentsDelete(s *serverFlags) *cobra.Command {
 		}}
 }
 
-// findAgent finds an agent by its ID or its name, which must be the only one of that name.
+// findAgent finds an agent by its ID, or by its name if only one agent has that name.
 func findAgent(ctx context.Context, c *client.Client, nameOrID string) (client.Agent, error) {
 	if strings.HasPrefix(nameOrID, "agt_") {
 		if a, err := c.Agent(ctx, nameOrID); err == nil || !client.IsNotFound(err) {
@@ -237,6 +239,6 @@ func findAgent(ctx context.Context, c *client.Client, nameOrID string) (client.A
 		for i, a := range found {
 			ids[i] = a.Id
 		}
-		return client.Agent{}, fmt.Errorf("several agents have this name; give the ID of one of them: %v", ids)
+		return client.Agent{}, fmt.Errorf("several agents have this name; use the ID of one of them: %v", ids)
 	}
 }

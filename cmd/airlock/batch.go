@@ -21,8 +21,8 @@ func batchCommand() *cobra.Command {
 	var s serverFlags
 	return commandGroup("batch", "Run an agent on many inputs", &s,
 		batchSubmit(&s), batchList(&s), batchStatus(&s), batchResults(&s),
-		batchAction(&s, "cancel", "Cancel what is left of a batch", (*client.Client).CancelBatch),
-		batchAction(&s, "retry", "Run the inputs that failed or timed out again, as a new batch", (*client.Client).RetryBatch))
+		batchAction(&s, "cancel", "Cancel the unfinished inputs of a batch", (*client.Client).CancelBatch),
+		batchAction(&s, "retry", "Run the failed and timed-out inputs again, as a new batch", (*client.Client).RetryBatch))
 }
 
 func batchSubmit(s *serverFlags) *cobra.Command {
@@ -32,7 +32,7 @@ func batchSubmit(s *serverFlags) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "submit FILE.jsonl --agent NAME [--wait] [-o RESULTS]",
-		Short: "Submit a file with one input a line, a JSON string or {\"input\": …}; - reads standard input",
+		Short: "Submit a file with one input per line, a JSON string or {\"input\": …}; - reads standard input",
 		Args:  checkArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := process.Context()
@@ -58,14 +58,14 @@ func batchSubmit(s *serverFlags) *cobra.Command {
 				}
 			}
 			if n := b.Total - b.Progress.Succeeded; n > 0 {
-				return fmt.Errorf("%d of %d did not succeed; airlock batch results %s says why", n, b.Total, b.Id)
+				return fmt.Errorf("%d of %d did not succeed; airlock batch results %s shows why", n, b.Total, b.Id)
 			}
 			return nil
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&agent, "agent", "", "name or ID of the agent (required)")
-	f.BoolVar(&wait, "wait", false, "show the progress until the batch has ended")
+	f.BoolVar(&wait, "wait", false, "show the progress until the batch is finished")
 	f.StringVarP(&results, "output", "o", "", "wait, and write the results to this file (JSON Lines)")
 	return cmd
 }
@@ -90,12 +90,12 @@ func submitBatch(ctx context.Context, cmd *cobra.Command, c *client.Client, file
 	return c.SubmitBatch(ctx, a.Id, input)
 }
 
-// followBatch shows the progress until the batch has ended.
+// waitForBatch shows the progress until the batch is finished.
 func waitForBatch(ctx context.Context, cmd *cobra.Command, c *client.Client, b client.Batch) (client.Batch, error) {
 	for {
 		var err error
 		if b, err = c.Batch(ctx, b.Id); err != nil {
-			return b, fmt.Errorf("%w; the batch %s goes on without this command", err, b.Id)
+			return b, fmt.Errorf("%w; the batch %s continues on the server", err, b.Id)
 		}
 		fmt.Fprintf(cmd.ErrOrStderr(), "\r%s", progressBar(b))
 		if b.Status == client.BatchFinished {
@@ -104,26 +104,26 @@ func waitForBatch(ctx context.Context, cmd *cobra.Command, c *client.Client, b c
 		}
 		select {
 		case <-ctx.Done():
-			return b, fmt.Errorf("interrupted; the batch %s goes on without this command", b.Id)
+			return b, fmt.Errorf("interrupted; the batch %s continues on the server", b.Id)
 		case <-time.After(time.Second):
 		}
 	}
 }
 
-// bar draws the progress in one line.
+// progressBar shows the progress in one line.
 func progressBar(b client.Batch) string {
 	const width = 30
 	p := b.Progress
-	ended := p.Succeeded + p.Failed + p.TimedOut + p.Canceled
-	filled := width * ended / max(1, b.Total)
-	line := fmt.Sprintf("[%-*s] %d/%d", width, strings.Repeat("=", filled), ended, b.Total)
-	if unsuccessful := ended - p.Succeeded; unsuccessful > 0 {
+	finished := p.Succeeded + p.Failed + p.TimedOut + p.Canceled
+	filled := width * finished / max(1, b.Total)
+	line := fmt.Sprintf("[%-*s] %d/%d", width, strings.Repeat("=", filled), finished, b.Total)
+	if unsuccessful := finished - p.Succeeded; unsuccessful > 0 {
 		line += fmt.Sprintf(", %d not succeeded", unsuccessful)
 	}
 	if p.Eta != "" {
 		line += ", " + p.Eta + " left"
 	}
-	return fmt.Sprintf("%-79s", line) // covers what stood there
+	return fmt.Sprintf("%-79s", line) // overwrites the previous line
 }
 
 func batchList(s *serverFlags) *cobra.Command {
@@ -134,8 +134,11 @@ func batchList(s *serverFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return showAll(s, cmd.OutOrStdout(), c.Batches(cmd.Context()), 0, "ID STATUS INPUTS CREATED", func(b client.Batch) []string {
-				return []string{b.Id, string(b.Status), strconv.Itoa(b.Total), formatTime(b.CreatedAt)}
+			return showAll(s, cmd.OutOrStdout(), c.Batches(cmd.Context()), table[client.Batch]{
+				header: "ID STATUS INPUTS CREATED",
+				row: func(b client.Batch) []string {
+					return []string{b.Id, string(b.Status), strconv.Itoa(b.Total), formatTime(b.CreatedAt)}
+				},
 			})
 		},
 	}
@@ -143,7 +146,7 @@ func batchList(s *serverFlags) *cobra.Command {
 
 func batchStatus(s *serverFlags) *cobra.Command {
 	return &cobra.Command{
-		Use: "status BATCH", Short: "Show how far a batch is", Args: checkArgs(cobra.ExactArgs(1)),
+		Use: "status BATCH", Short: "Show the progress of a batch", Args: checkArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := s.newClient()
 			if err != nil {
@@ -191,7 +194,7 @@ func batchResults(s *serverFlags) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "write to this file")
-	cmd.Flags().BoolVar(&follow, "follow", false, "wait for the results that are not there yet")
+	cmd.Flags().BoolVar(&follow, "follow", false, "wait for the results of unfinished inputs")
 	return cmd
 }
 
@@ -201,7 +204,7 @@ func saveResults(ctx context.Context, c *client.Client, batch, file string, foll
 		return err
 	}
 	if err := writeResults(ctx, c, batch, follow, out); err != nil {
-		_ = out.Close() // what failed before is what counts
+		_ = out.Close() // the earlier error is the one to report
 		return err
 	}
 	return out.Close()

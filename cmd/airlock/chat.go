@@ -12,7 +12,7 @@ import (
 	"github.com/airlock-run/airlock/internal/process"
 )
 
-// maxLine is how long a message may be, in bytes: what the API takes.
+// maxMessageBytes is the API's limit for a message.
 const maxMessageBytes = 256 << 10
 
 func chatCommand() *cobra.Command {
@@ -23,8 +23,8 @@ func chatCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "chat [--agent NAME] [--conversation ID]",
-		Short: "Talk in the terminal, with an agent or with the builder of agents",
-		Long:  "Each line is a message. /create creates the agent that the last reply proposed; /quit, or the end of the input, ends the conversation, which stays.",
+		Short: "Chat in the terminal, with an agent or with the agent builder",
+		Long:  "Each line is a message. /create creates the agent that the last reply proposed. /quit, or the end of the input, leaves the conversation; it can be continued.",
 		Args:  checkArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := process.Context()
@@ -44,7 +44,7 @@ func chatCommand() *cobra.Command {
 		},
 	}
 	s.addServerFlag(cmd.Flags())
-	cmd.Flags().StringVar(&agent, "agent", "", "name or ID of the agent to talk with")
+	cmd.Flags().StringVar(&agent, "agent", "", "name or ID of the agent to chat with")
 	cmd.Flags().StringVar(&c.template.ConversationId, "conversation", "", "ID of the conversation to continue")
 	return cmd
 }
@@ -52,8 +52,8 @@ func chatCommand() *cobra.Command {
 // chat is a conversation at a terminal.
 type chat struct {
 	client     *client.Client
-	template   client.SendMessage // all but the message
-	agentDraft client.AgentDraft  // by the last reply
+	template   client.SendMessage // without the message
+	agentDraft client.AgentDraft  // proposed by the last reply
 }
 
 func (t *chat) run(ctx context.Context, cmd *cobra.Command) error {

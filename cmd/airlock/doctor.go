@@ -9,26 +9,27 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/airlock-run/airlock/internal/app"
+	"github.com/airlock-run/airlock/internal/app/dev"
+	"github.com/airlock-run/airlock/internal/app/doctor"
 )
 
 func doctorCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor",
-		Short: "Check what Airlock needs on this machine, and say how to mend what is missing",
+		Short: "Check what Airlock needs on this machine and how to fix what is missing",
 		Args:  checkArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), time.Minute)
 			defer cancel()
-			config, err := app.LoadDev()
+			c, err := dev.Load()
 			if err != nil {
 				return err
 			}
-			findings := app.Diagnose(ctx, config.Executor)
+			findings := doctor.Diagnose(ctx, c.Executor)
 			printFindings(cmd.OutOrStdout(), findings)
 			for _, f := range findings {
 				if f.Required && f.Err != nil {
-					return errors.New("something that Airlock needs is missing")
+					return errors.New("a required check failed")
 				}
 			}
 			return nil
@@ -36,18 +37,18 @@ func doctorCommand() *cobra.Command {
 	}
 }
 
-func printFindings(out io.Writer, findings []app.Finding) {
+func printFindings(out io.Writer, findings []doctor.Finding) {
 	for _, f := range findings {
-		mark := "ok     "
+		mark := "ok"
 		switch {
 		case f.Err != nil && f.Required:
 			mark = "MISSING"
 		case f.Err != nil:
-			mark = "without"
+			mark = "optional"
 		}
-		fmt.Fprintf(out, "%s  %-22s %s\n", mark, f.Name, f.Detail)
+		fmt.Fprintf(out, "%-8s  %-22s %s\n", mark, f.Name, f.Detail)
 		if f.Err != nil {
-			fmt.Fprintf(out, "         %-22s %v\n         %-22s -> %s\n", "", f.Err, "", f.Advice)
+			fmt.Fprintf(out, "          %-22s %v\n          %-22s -> %s\n", "", f.Err, "", f.Advice)
 		}
 	}
 }

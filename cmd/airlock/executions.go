@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -12,7 +14,7 @@ import (
 
 func executionsCommand() *cobra.Command {
 	var s serverFlags
-	return commandGroup("executions", "The executions: list, get, logs, cancel, retry", &s,
+	return commandGroup("executions", "List, get, follow, cancel and retry executions", &s,
 		executionsList(&s), executionsGet(&s), executionsLogs(&s), executionsCancel(&s), executionsRetry(&s))
 }
 
@@ -37,8 +39,11 @@ func executionsList(s *serverFlags) *cobra.Command {
 				}
 				filter.AgentID = a.Id
 			}
-			return showAll(s, cmd.OutOrStdout(), c.Executions(cmd.Context(), filter), limit, "ID STATUS KIND CREATED INPUT", func(e client.Execution) []string {
-				return []string{e.Id, string(e.Status), string(e.Kind), formatTime(e.CreatedAt), truncate(e.Input)}
+			return showAll(s, cmd.OutOrStdout(), c.Executions(cmd.Context(), filter), table[client.Execution]{
+				header: "ID STATUS KIND CREATED INPUT", limit: limit,
+				row: func(e client.Execution) []string {
+					return []string{e.Id, string(e.Status), string(e.Kind), formatTime(e.CreatedAt), truncate(e.Input)}
+				},
 			})
 		}}
 	f := cmd.Flags()
@@ -48,7 +53,7 @@ func executionsList(s *serverFlags) *cobra.Command {
 	f.StringVar(&filter.ConversationID, "conversation", "", "ID of a conversation")
 	f.StringVar(&filter.BatchID, "batch", "", "ID of a batch")
 	f.StringVar(&filter.Label, "label", "", "a label, as name=value")
-	f.IntVar(&limit, "limit", 20, "how many to show; 0: all")
+	f.IntVar(&limit, "limit", 20, "number of executions to show; 0: all")
 	return cmd
 }
 
@@ -72,7 +77,7 @@ func executionsGet(s *serverFlags) *cobra.Command {
 			}
 			return show(s, cmd.OutOrStdout(), e, showExecution)
 		}}
-	cmd.Flags().BoolVar(&wait, "wait", false, "until it has ended")
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait until it has ended")
 	return cmd
 }
 
@@ -84,8 +89,8 @@ func showExecution(out io.Writer, e client.Execution) {
 	writeField(out, "Conversation", e.ConversationId)
 	writeField(out, "Batch", e.BatchId)
 	writeField(out, "Retry of", e.RetryOf)
-	for name, value := range e.Labels {
-		writeField(out, "Label", name+"="+value)
+	for _, name := range slices.Sorted(maps.Keys(e.Labels)) {
+		writeField(out, "Label", name+"="+e.Labels[name])
 	}
 	writeField(out, "Runtime", e.Runtime)
 	writeField(out, "Model", e.Model)
@@ -123,7 +128,7 @@ func executionsCancel(s *serverFlags) *cobra.Command {
 }
 
 func executionsRetry(s *serverFlags) *cobra.Command {
-	return &cobra.Command{Use: "retry EXECUTION", Short: "Run what did not succeed again, and print the new execution's ID", Args: checkArgs(cobra.ExactArgs(1)),
+	return &cobra.Command{Use: "retry EXECUTION", Short: "Run an unsuccessful execution again, and print the new execution's ID", Args: checkArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := s.newClient()
 			if err != nil {
@@ -138,7 +143,7 @@ func executionsRetry(s *serverFlags) *cobra.Command {
 }
 
 func executionsLogs(s *serverFlags) *cobra.Command {
-	return &cobra.Command{Use: "logs EXECUTION", Short: "Show what an execution says and does, until it has ended", Args: checkArgs(cobra.ExactArgs(1)),
+	return &cobra.Command{Use: "logs EXECUTION", Short: "Show the output and steps of an execution until it has ended", Args: checkArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := process.Context()
 			defer stop()

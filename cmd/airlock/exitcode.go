@@ -11,12 +11,12 @@ import (
 
 var errUsage = errors.New("usage")
 
-// usage is an error about how the command was called.
+// usageError returns an error about the command line.
 func usageError(cmd *cobra.Command, err error) error {
 	return fmt.Errorf("%w: %w (see %s --help)", errUsage, err, cmd.CommandPath())
 }
 
-// usageArgs makes what cobra says about arguments an error of usage.
+// checkArgs turns cobra's errors about arguments into usage errors.
 func checkArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {

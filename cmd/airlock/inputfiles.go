@@ -10,7 +10,7 @@ import (
 	"github.com/airlock-run/airlock/client"
 )
 
-// givenFiles reads files of this machine for an agent, which finds them by their names alone.
+// readInputFiles reads files of this machine for an agent. It finds them in its folder, by the last part of their paths.
 func readInputFiles(names []string) ([]client.InputFile, error) {
 	var inputFiles []client.InputFile
 	for _, name := range names {

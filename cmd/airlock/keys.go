@@ -10,14 +10,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/airlock-run/airlock/client"
-	"github.com/airlock-run/airlock/internal/app"
+	"github.com/airlock-run/airlock/internal/app/operator"
 	"github.com/airlock-run/airlock/internal/domain/tenant"
 	"github.com/airlock-run/airlock/internal/process"
 )
 
 func keysCommand() *cobra.Command {
 	var s serverFlags
-	return commandGroup("keys", "The keys of the API: list, create, revoke; issue, for the operator", &s,
+	return commandGroup("keys", "List, create and revoke API keys; issue one as the operator", &s,
 		keysList(&s), keysCreate(&s), keysRevoke(&s), keysIssue())
 }
 
@@ -28,8 +28,12 @@ func keysList(s *serverFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return showAll(s, cmd.OutOrStdout(), c.APIKeys(cmd.Context()), 0, "ID NAME SCOPES CREATED EXPIRES USED", func(k client.APIKey) []string {
-				return []string{k.Id, truncate(k.Name), strings.Join(scopeNames(k.Scopes), ","), formatTime(k.CreatedAt), formatTime(k.ExpiresAt), formatTime(k.LastUsedAt)}
+			return showAll(s, cmd.OutOrStdout(), c.APIKeys(cmd.Context()), table[client.APIKey]{
+				header: "ID NAME SCOPES CREATED EXPIRES LAST_USED",
+				row: func(k client.APIKey) []string {
+					return []string{k.Id, truncate(k.Name), strings.Join(scopeNames(k.Scopes), ","),
+						formatTime(k.CreatedAt), formatTime(k.ExpiresAt), formatTime(k.LastUsedAt)}
+				},
 			})
 		}}
 }
@@ -56,15 +60,15 @@ func keysCreate(s *serverFlags) *cobra.Command {
 			return show(s, cmd.OutOrStdout(), issued, func(out io.Writer, k client.IssuedAPIKey) { fmt.Fprintln(out, k.Secret) })
 		}}
 	f := cmd.Flags()
-	f.StringVar(&k.Name, "name", "", "what it is for")
-	f.StringSliceVar(&scopes, "scopes", []string{string(tenant.ScopeRead), string(tenant.ScopeRun)}, "what it may do: "+strings.Join(scopeNames(tenant.AllScopes), ", "))
-	f.StringVar(&k.ExpiresIn, "expires-in", "", "how long it is good, such as 720h; for ever when absent")
-	_ = cmd.MarkFlagRequired("name") // there is such a flag
+	f.StringVar(&k.Name, "name", "", "name of the key")
+	f.StringSliceVar(&scopes, "scopes", []string{string(tenant.ScopeRead), string(tenant.ScopeRun)}, "scopes of the key, among "+strings.Join(scopeNames(tenant.AllScopes), ", "))
+	f.StringVar(&k.ExpiresIn, "expires-in", "", "lifetime of the key, such as 720h; default: no expiry")
+	_ = cmd.MarkFlagRequired("name") // no error: the flag exists
 	return cmd
 }
 
 func keysRevoke(s *serverFlags) *cobra.Command {
-	return &cobra.Command{Use: "revoke KEY", Short: "Revoke a key, by its ID; it is refused everywhere within 5 s", Args: checkArgs(cobra.ExactArgs(1)),
+	return &cobra.Command{Use: "revoke KEY", Short: "Revoke a key, by its ID; every API process refuses it within 5 s", Args: checkArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := s.newClient()
 			if err != nil {
@@ -74,23 +78,22 @@ func keysRevoke(s *serverFlags) *cobra.Command {
 		}}
 }
 
-// issueTimeout bounds what the command waits for Firestore.
+// issueTimeout limits how long the command waits for Firestore.
 const issueTimeout = 15 * time.Second
 
 func keysIssue() *cobra.Command {
 	var (
-		tenantName, name string
-		scopes           []string
-		lifetime         time.Duration
+		r      operator.KeyRequest
+		scopes []string
 	)
 	cmd := &cobra.Command{
 		Use:   "issue --tenant TENANT",
-		Short: "Issue a key as the operator, straight in Firestore: the first one of a tenant",
-		Long: "Issue a key as the operator, straight in Firestore, without the API. It takes the environment of the API:\n" +
+		Short: "Issue a key as the operator, directly in Firestore: the first key of a tenant",
+		Long: "Issue a key as the operator, directly in Firestore, without the API. It reads the API's environment variables:\n" +
 			"GOOGLE_CLOUD_PROJECT or FIRESTORE_EMULATOR_HOST, and AIRLOCK_API_KEY_PEPPER or AIRLOCK_API_KEY_PEPPER_FILE.",
 		Args: checkArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			issuer, err := app.LoadKeyIssuer()
+			issuer, err := operator.LoadKeyIssuer()
 			if err != nil {
 				return err
 			}
@@ -98,11 +101,10 @@ func keysIssue() *cobra.Command {
 			defer stop()
 			ctx, cancel := context.WithTimeout(ctx, issueTimeout)
 			defer cancel()
-			granted := make([]tenant.Scope, len(scopes))
-			for i, s := range scopes {
-				granted[i] = tenant.Scope(s)
+			for _, s := range scopes {
+				r.Scopes = append(r.Scopes, tenant.Scope(s))
 			}
-			k, secret, err := issuer.Issue(ctx, tenantName, name, granted, lifetime)
+			k, secret, err := issuer.Issue(ctx, r)
 			if err != nil {
 				return err
 			}
@@ -112,15 +114,15 @@ func keysIssue() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&tenantName, "tenant", "", "whose key it is")
-	f.StringVar(&name, "name", "issued by the operator", "what it is for")
-	f.StringSliceVar(&scopes, "scopes", scopeNames(tenant.AllScopes), "what it may do")
-	f.DurationVar(&lifetime, "expires-in", 0, "how long it is good (0: for ever)")
-	_ = cmd.MarkFlagRequired("tenant") // there is such a flag
+	f.StringVar(&r.Tenant, "tenant", "", "tenant of the key")
+	f.StringVar(&r.Name, "name", "issued by the operator", "name of the key")
+	f.StringSliceVar(&scopes, "scopes", scopeNames(tenant.AllScopes), "scopes of the key")
+	f.DurationVar(&r.Lifetime, "expires-in", 0, "lifetime of the key (0: no expiry)")
+	_ = cmd.MarkFlagRequired("tenant") // no error: the flag exists
 	return cmd
 }
 
-// texts are scopes as flags and tables have them.
+// scopeNames converts scopes for flags and tables.
 func scopeNames[S ~string](scopes []S) []string {
 	list := make([]string, len(scopes))
 	for i, s := range scopes {

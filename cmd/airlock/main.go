@@ -1,5 +1,4 @@
-// Command airlock runs everything on one machine, and is the client of an
-// Airlock anywhere.
+// Command airlock runs everything on one machine, and is the command line of any Airlock.
 package main
 
 import (
@@ -7,15 +6,15 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/airlock-run/airlock/internal/app"
+	"github.com/airlock-run/airlock/internal/app/config"
 	"github.com/airlock-run/airlock/internal/process"
 )
 
 // Exit codes of all commands.
 const (
-	exitFailed      = 1 // the execution failed, or the command did
-	exitUsage       = 2
-	exitUnreachable = 3
+	exitFailed      = 1 // the execution or the command failed
+	exitUsage       = 2 // the command line or the environment is wrong
+	exitUnreachable = 3 // the server does not answer
 )
 
 func main() {
@@ -28,7 +27,7 @@ func rootCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:           "airlock",
 		Short:         "Run agents as jobs, each in a fresh, sealed container",
-		Version:       app.Version,
+		Version:       config.Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          checkArgs(cobra.NoArgs),

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// show prints one resource: as JSON, or as people says.
+// show prints one resource: as JSON, or as writeText writes it for people.
 func show[T any](s *serverFlags, out io.Writer, v T, writeText func(io.Writer, T)) error {
 	if s.jsonOutput {
 		return json.NewEncoder(out).Encode(v)
@@ -19,12 +19,18 @@ func show[T any](s *serverFlags, out io.Writer, v T, writeText func(io.Writer, T
 	return nil
 }
 
-// showAll prints a list, at most limit of it (0: all of it): as JSON, one
-// object a line, or as a table under a header.
-func showAll[T any](s *serverFlags, out io.Writer, list iter.Seq2[T, error], limit int, header string, row func(T) []string) error {
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+// table describes how a list is printed for people.
+type table[T any] struct {
+	header string // titles of the columns, separated by blanks
+	row    func(T) []string
+	limit  int // number of items; 0: all
+}
+
+// showAll prints a list: as JSON, one object per line, or as a table.
+func showAll[T any](s *serverFlags, out io.Writer, list iter.Seq2[T, error], t table[T]) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	if !s.jsonOutput {
-		fmt.Fprintln(table, strings.ReplaceAll(header, " ", "\t"))
+		fmt.Fprintln(w, strings.ReplaceAll(t.header, " ", "\t"))
 	}
 	n := 0
 	for item, err := range list {
@@ -36,21 +42,21 @@ func showAll[T any](s *serverFlags, out io.Writer, list iter.Seq2[T, error], lim
 				return err
 			}
 		} else {
-			fmt.Fprintln(table, strings.Join(row(item), "\t"))
+			fmt.Fprintln(w, strings.Join(t.row(item), "\t"))
 		}
-		if n++; n == limit {
+		if n++; n == t.limit {
 			break
 		}
 	}
-	return table.Flush()
+	return w.Flush()
 }
 
-// short is a text in one line of a table.
+// truncate shortens a text to one cell of a table.
 func truncate(text string) string {
-	const most = 40
+	const maxRunes = 40
 	line := []rune(strings.Join(strings.Fields(text), " "))
-	if len(line) > most {
-		return string(line[:most-1]) + "…"
+	if len(line) > maxRunes {
+		return string(line[:maxRunes-1]) + "…"
 	}
 	return string(line)
 }
@@ -62,7 +68,7 @@ func formatTime(t time.Time) string {
 	return t.Local().Format(time.DateTime)
 }
 
-// pair prints a name and a value in a column; nothing where there is no value.
+// writeField prints a name and its value; nothing if the value is empty.
 func writeField(out io.Writer, name, value string) {
 	if value != "" {
 		fmt.Fprintf(out, "%-14s %s\n", name, value)

@@ -20,7 +20,7 @@ import (
 func receiptCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "receipt",
-		Short: "Show and verify how a job was kept apart",
+		Short: "Show and verify execution receipts (how the sandbox isolated the job)",
 		Args:  checkArgs(cobra.NoArgs),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -32,7 +32,7 @@ func receiptShow() *cobra.Command {
 	var s serverFlags
 	cmd := &cobra.Command{
 		Use:   "show EXECUTION",
-		Short: "Print an execution's receipt, as verify takes it",
+		Short: "Print an execution's receipt, the input of verify",
 		Args:  checkArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := process.Context()
@@ -68,7 +68,7 @@ func receiptVerify() *cobra.Command {
 	var keyFile string
 	cmd := &cobra.Command{
 		Use:   "verify [--key PUBLIC.pem] FILE",
-		Short: "Check that a receipt is what was signed; - reads standard input",
+		Short: "Check the signature of a receipt; - reads standard input",
 		Args:  checkArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			key, err := readPublicKey(keyFile)
@@ -86,7 +86,7 @@ func receiptVerify() *cobra.Command {
 			out := cmd.OutOrStdout()
 			fmt.Fprintf(out, "verified: %s, attempt %d, %s, signed with the key %s\n", r.Execution, r.Attempt, r.Status, r.Signature.KeyID)
 			if key == nil {
-				fmt.Fprintln(out, "This shows that nothing was changed, not who signed it: give the operator's public key with --key.")
+				fmt.Fprintln(out, "Nothing was changed since the signature. To check who signed it, name the operator's public key with --key.")
 			}
 			return nil
 		},
@@ -95,7 +95,7 @@ func receiptVerify() *cobra.Command {
 	return cmd
 }
 
-// publicKey reads the operator's key; nil where no file is named.
+// readPublicKey reads the operator's key; nil if no file is named.
 func readPublicKey(file string) (ed25519.PublicKey, error) {
 	if file == "" {
 		return nil, nil
@@ -111,7 +111,7 @@ func readPublicKey(file string) (ed25519.PublicKey, error) {
 	return key, nil
 }
 
-// readReceipt takes a receipt, or a whole execution as the API shows it.
+// readReceipt reads a receipt, alone or inside an execution as the API returns it.
 func readReceipt(stdin io.Reader, path string) (text []byte, err error) {
 	if path == "-" {
 		text, err = io.ReadAll(io.LimitReader(stdin, maxReceiptFileBytes+1))
@@ -122,7 +122,7 @@ func readReceipt(stdin io.Reader, path string) (text []byte, err error) {
 		return nil, err
 	}
 	if len(text) > maxReceiptFileBytes {
-		return nil, errors.New("this is too large for a receipt")
+		return nil, errors.New("the file is too large for a receipt")
 	}
 	var e struct {
 		Receipt json.RawMessage `json:"receipt"`
@@ -133,7 +133,7 @@ func readReceipt(stdin io.Reader, path string) (text []byte, err error) {
 	return bytes.TrimSpace(text), nil
 }
 
-// maxReceiptFile has room for an execution with its result.
+// maxReceiptFileBytes is enough for an execution with its result.
 const maxReceiptFileBytes = 4 << 20
 
 func readFileLimited(path string) ([]byte, error) {

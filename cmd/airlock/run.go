@@ -62,13 +62,13 @@ func runCommand() *cobra.Command {
 	s.addServerFlag(f)
 	s.addJSONFlag(f)
 	f.StringVar(&agent, "agent", "", "name or ID of the agent that runs the prompt")
-	f.StringArrayVar(&files, "file", nil, "file that the agent is given in its folder, by its name alone; may be repeated")
+	f.StringArrayVar(&files, "file", nil, "input file for the agent, in its folder under the last part of the path; may be repeated")
 	f.StringToStringVar(&labels, "label", nil, "labels of the run, as name=value")
-	f.BoolVar(&wait, "wait", false, "follow the execution and print its result")
+	f.BoolVar(&wait, "wait", false, "wait for the execution and print its result")
 	return cmd
 }
 
-// submit runs an agent, or begins a conversation where none is named.
+// submitPrompt runs an agent, or begins a conversation if no agent is named.
 func submitPrompt(ctx context.Context, c *client.Client, agent string, run client.RunAgent) (client.AcceptedExecution, error) {
 	if agent == "" {
 		return c.SendMessage(ctx, client.SendMessage{Message: run.Input})
@@ -80,7 +80,7 @@ func submitPrompt(ctx context.Context, c *client.Client, agent string, run clien
 	return c.Run(ctx, a.Id, run)
 }
 
-// follow waits for the end of an execution, however long that takes.
+// waitForExecution waits for the end of an execution, without a limit.
 func waitForExecution(ctx context.Context, c *client.Client, executionID string) (client.Execution, error) {
 	e, err := c.Wait(ctx, executionID)
 	switch {
@@ -88,13 +88,12 @@ func waitForExecution(ctx context.Context, c *client.Client, executionID string)
 		err = errors.New("interrupted")
 		fallthrough
 	case err != nil:
-		return e, fmt.Errorf("%w; the execution %s goes on without this command", err, executionID)
+		return e, fmt.Errorf("%w; the execution %s continues on the server", err, executionID)
 	}
 	return e, nil
 }
 
-// showEnd prints what an execution ended with. One that did not succeed is an
-// error, so that a script sees it.
+// showOutcome prints the result of an execution. An unsuccessful execution is an error, so that a script notices it.
 func showOutcome(s *serverFlags, cmd *cobra.Command, e client.Execution) error {
 	if s.jsonOutput {
 		if err := json.NewEncoder(cmd.OutOrStdout()).Encode(e); err != nil {
@@ -109,7 +108,7 @@ func showOutcome(s *serverFlags, cmd *cobra.Command, e client.Execution) error {
 	}
 	fmt.Fprintln(cmd.OutOrStdout(), e.Result.Text)
 	if e.Result.Truncated {
-		fmt.Fprintf(cmd.ErrOrStderr(), "This is the beginning of a result of %d bytes; all of it: %s%s\n", e.Result.Size, s.baseURL, e.Result.Url)
+		fmt.Fprintf(cmd.ErrOrStderr(), "The result has %d bytes and is cut here; the whole result: %s%s\n", e.Result.Size, s.baseURL, e.Result.Url)
 	}
 	for _, f := range e.Files {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%s (%d bytes): %s%s\n", f.Path, f.Size, s.baseURL, f.Url)

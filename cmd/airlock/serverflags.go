@@ -9,10 +9,10 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/airlock-run/airlock/client"
-	"github.com/airlock-run/airlock/internal/app"
+	"github.com/airlock-run/airlock/internal/app/config"
 )
 
-// server says which Airlock a command calls, and how its answers are shown.
+// serverFlags are the flags of commands that call a server.
 type serverFlags struct {
 	baseURL    string // such as http://127.0.0.1:8000
 	jsonOutput bool
@@ -23,13 +23,16 @@ func (s *serverFlags) addServerFlag(f *pflag.FlagSet) {
 }
 
 func (s *serverFlags) addJSONFlag(f *pflag.FlagSet) {
-	f.BoolVar(&s.jsonOutput, "json", false, "print JSON, one object a line")
+	f.BoolVar(&s.jsonOutput, "json", false, "print JSON, one object per line")
 }
 
-// connect returns a client of the server. The key is read from the environment
-// alone: what is on a command line, everybody on the machine can read.
+// newClient returns a client of the server. The key comes from the environment only: everybody on a machine can read
+// the command line of a process.
 func (s *serverFlags) newClient() (*client.Client, error) {
-	options := []client.Option{client.WithUserAgent("airlock/" + app.Version)}
+	if _, err := config.CheckNames(os.Environ()); err != nil {
+		return nil, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	options := []client.Option{client.WithUserAgent("airlock/" + config.Version)}
 	if key := os.Getenv("AIRLOCK_API_KEY"); key != "" {
 		options = append(options, client.WithAPIKey(key))
 	}
@@ -40,7 +43,7 @@ func (s *serverFlags) newClient() (*client.Client, error) {
 	return c, nil
 }
 
-// group is a command that only has others below it, which call a server.
+// commandGroup is a command that has only subcommands, which call a server.
 func commandGroup(use, short string, s *serverFlags, commands ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Args: checkArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}

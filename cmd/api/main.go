@@ -1,5 +1,4 @@
-// Command api is the API service, configured by environment variables alone
-// (app.API says which). It stops on SIGTERM.
+// Command api is the API service. Environment variables configure it, see docs/configuration.md. SIGTERM stops it.
 package main
 
 import (
@@ -8,12 +7,12 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/airlock-run/airlock/internal/app"
+	"github.com/airlock-run/airlock/internal/app/apiserver"
 	"github.com/airlock-run/airlock/internal/process"
 )
 
 func main() {
-	process.Main(app.LoadAPI, func(ctx context.Context, c app.API, log *zap.Logger) error {
-		return app.RunAPI(ctx, c, log, func(net.Addr) {})
+	process.Main(apiserver.Load, func(ctx context.Context, s apiserver.Settings, log *zap.Logger) error {
+		return apiserver.Run(ctx, s, log, func(net.Addr) {})
 	})
 }

@@ -1,12 +1,12 @@
-// Command executor runs executions, configured by environment variables alone
-// (app.Executor says which). On SIGTERM it finishes or hands back what it runs.
+// Command executor runs executions. Environment variables configure it, see docs/configuration.md. On SIGTERM it
+// finishes its jobs, or hands them back after the grace period.
 package main
 
 import (
-	"github.com/airlock-run/airlock/internal/app"
+	"github.com/airlock-run/airlock/internal/app/executorservice"
 	"github.com/airlock-run/airlock/internal/process"
 )
 
 func main() {
-	process.Main(app.LoadExecutor, app.RunExecutor)
+	process.Main(executorservice.Load, executorservice.Run)
 }

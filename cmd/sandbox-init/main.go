@@ -1,5 +1,5 @@
 // Command sandbox-init is PID 1 of every sandbox. It is part of the runtime
-// images and takes no arguments; see package guest. As an agent, "look" makes it
+// images and takes no arguments; see package guest. As an agent, "inspect" makes it
 // print what a process in the sandbox sees of its walls.
 package main
 
@@ -20,7 +20,7 @@ func main() {
 }
 
 func run() error {
-	if len(os.Args) == 2 && os.Args[1] == "look" {
+	if len(os.Args) == 2 && os.Args[1] == "inspect" {
 		return json.NewEncoder(os.Stdout).Encode(selfinspect.Read())
 	}
 	return guest.Main()

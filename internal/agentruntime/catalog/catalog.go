@@ -23,6 +23,16 @@ func (c Catalog) Names() []string {
 	return names
 }
 
+// KeyVariables lists the environment variables that hold the keys of the runtimes' upstreams.
+func (c Catalog) KeyVariables() (names []string) {
+	for _, r := range c.Runtimes {
+		if name := r.KeyEnv(); name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // Runtime declares one kind of agent.
 type Runtime struct {
 	Name     string   `yaml:"name"`

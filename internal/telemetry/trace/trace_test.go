@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestStopFlushesSpans(t *testing.T) {
 	collector := tracetest.Start(t)
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
-	tracer, stop, err := Start(t.Context(), Settings{Endpoint: collector.URL}, "airlock-test", "v1", zap.NewNop())
+	tracer, stop, err := Start(t.Context(), Options{Enabled: true, Service: "airlock-test", Version: "v1"}, zap.NewNop())
 	require.NoError(t, err)
 	ctx, above := tracer.Start(t.Context(), "above")
 	_, below := StartChild(ctx, "below")
@@ -39,7 +39,7 @@ func TestEnvironmentOverridesServiceName(t *testing.T) {
 	collector := tracetest.Start(t)
 	t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", collector.URL+"/v1/traces")
 	t.Setenv("OTEL_SERVICE_NAME", "mine")
-	tracer, stop, err := Start(t.Context(), Settings{TracesEndpoint: collector.URL}, "airlock-test", "v1", zap.NewNop())
+	tracer, stop, err := Start(t.Context(), Options{Enabled: true, Service: "airlock-test", Version: "v1"}, zap.NewNop())
 	require.NoError(t, err)
 	_, span := tracer.Start(t.Context(), "one")
 	span.End()
@@ -54,7 +54,7 @@ func TestCollectorUnavailable(t *testing.T) {
 	away.Close()
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", away.URL)
 	core, logged := observer.New(zapcore.WarnLevel)
-	tracer, stop, err := Start(t.Context(), Settings{Endpoint: away.URL}, "airlock-test", "v1", zap.New(core))
+	tracer, stop, err := Start(t.Context(), Options{Enabled: true, Service: "airlock-test", Version: "v1"}, zap.New(core))
 	require.NoError(t, err)
 	_, span := tracer.Start(t.Context(), "one")
 	span.End()
@@ -62,36 +62,17 @@ func TestCollectorUnavailable(t *testing.T) {
 	require.NotZero(t, logged.Len())
 }
 
-func TestTracingDisabledByDefault(t *testing.T) {
+func TestNothingIsSentWhenDisabled(t *testing.T) {
 	collector := tracetest.Start(t)
-	for name, s := range map[string]Settings{
-		"no endpoint":           {},
-		"disabled":              {Endpoint: collector.URL, Disabled: true},
-		"exporter none":         {Endpoint: collector.URL, Exporter: "none"},
-		"another protocol, off": {Protocol: "grpc"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			require.NoError(t, s.Validate())
-			tracer, stop, err := Start(t.Context(), s, "airlock-test", "v1", zap.NewNop())
-			require.NoError(t, err)
-			ctx, span := tracer.Start(t.Context(), "one")
-			_, below := StartChild(ctx, "below")
-			require.False(t, span.IsRecording() || below.IsRecording())
-			require.Equal(t, zap.Skip(), LogField(ctx))
-			below.End()
-			span.End()
-			stop()
-		})
-	}
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
+	tracer, stop, err := Start(t.Context(), Options{Service: "airlock-test", Version: "v1"}, zap.NewNop())
+	require.NoError(t, err)
+	ctx, span := tracer.Start(t.Context(), "one")
+	_, below := StartChild(ctx, "below")
+	require.False(t, span.IsRecording() || below.IsRecording())
+	require.Equal(t, zap.Skip(), LogField(ctx))
+	below.End()
+	span.End()
+	stop()
 	require.Empty(t, collector.Spans())
-}
-
-func TestValidateRejectsUnsupportedSettings(t *testing.T) {
-	err := Settings{Endpoint: "http://localhost:4317", Protocol: "grpc", Exporter: "console"}.Validate()
-	require.ErrorContains(t, err, `OTEL_EXPORTER_OTLP_PROTOCOL (or ..._TRACES_PROTOCOL) must be http/protobuf, not "grpc"`)
-	require.ErrorContains(t, err, `OTEL_TRACES_EXPORTER must be otlp or none, not "console"`)
-	require.NoError(t, Settings{Endpoint: "http://localhost:4318", Protocol: "grpc", TracesProtocol: "http/protobuf"}.Validate())
-	for _, endpoint := range []string{":::::", "localhost:4318", "collector", "grpc://collector:4317", "http://"} {
-		require.ErrorContains(t, Settings{Endpoint: endpoint}.Validate(), "must be an http or https URL", endpoint)
-	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/app"
+	"github.com/airlock-run/airlock/internal/app/dev"
 )
 
 const linesType = "application/jsonl"
@@ -147,7 +147,7 @@ func TestBatchRetry(t *testing.T) {
 // Cancelling ends what waits at once and kills what runs; every input has its line.
 func TestBatchCancel(t *testing.T) {
 	t.Parallel()
-	a := start(t, func(d *app.Dev) { d.Executor.Slots, d.Executor.ReservedSlots, d.API.BatchWindow = 2, 1, 20 })
+	a := start(t, func(d *dev.Config) { d.Executor.Slots, d.Executor.ReservedSlots, d.API.BatchWindow = 2, 1, 20 })
 	agent := a.createAgent(offlineAgent)
 	const total = 100 // more than the window
 	b := a.submitBatch(agent.Id, strings.Repeat(`{"input":"{\"offline\":{\"sleep\":\"60s\"}}"}`+"\n", total))
@@ -167,7 +167,7 @@ func TestBatchCancel(t *testing.T) {
 // A batch in progress does not make a person wait.
 func TestConversationOvertakesBatch(t *testing.T) {
 	t.Parallel()
-	a := start(t, func(d *app.Dev) { d.Executor.Slots, d.Executor.ReservedSlots = 2, 1 })
+	a := start(t, func(d *dev.Config) { d.Executor.Slots, d.Executor.ReservedSlots = 2, 1 })
 	agent := a.createAgent(offlineAgent)
 	b := a.submitBatch(agent.Id, strings.Repeat(`{"input":"{\"offline\":{\"sleep\":\"1s\"}}"}`+"\n", 60))
 	a.eventually("the batch runs", func() bool { return a.getBatch(b).Progress.Running > 0 })
@@ -182,7 +182,7 @@ func TestConversationOvertakesBatch(t *testing.T) {
 func TestBatchSurvivesRestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	onDisk := func(d *app.Dev) { d.Emulators.Dir, d.API.BatchWindow = dir, 5 }
+	onDisk := func(d *dev.Config) { d.Emulators.Dir, d.API.BatchWindow = dir, 5 }
 	a := start(t, onDisk)
 	agent := a.createAgent(offlineAgent)
 	const total = 20 // more than the window

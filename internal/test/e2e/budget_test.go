@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/app"
+	"github.com/airlock-run/airlock/internal/app/dev"
 	"github.com/airlock-run/airlock/internal/receipt"
 	"github.com/airlock-run/airlock/internal/test/modelstub"
 )
@@ -19,7 +19,7 @@ func TestBudgets(t *testing.T) {
 	t.Parallel()
 	model := modelstub.Start(modelstub.Always(modelstub.ToolUse("Bash", map[string]string{"command": "true", "description": "go on"})))
 	t.Cleanup(model.Close)
-	a := start(t, withClaude(model), func(d *app.Dev) { d.Executor.MaxTokens = 500 })
+	a := start(t, withClaude(model), func(d *dev.Config) { d.Executor.MaxTokens = 500 })
 	for name, tc := range map[string]struct {
 		budget contract.Budget
 		says   string
@@ -50,7 +50,7 @@ func TestBudgets(t *testing.T) {
 
 func TestInvalidBudget(t *testing.T) {
 	t.Parallel()
-	a := start(t, func(d *app.Dev) { d.NoExecutor = true })
+	a := start(t, func(d *dev.Config) { d.NoExecutor = true })
 	for _, body := range []string{
 		`{"name":"A","instructions":"B","budget":{"maxTokens":-1}}`,
 		`{"name":"A","instructions":"B","budget":{"maxCostUsd":-0.5}}`,

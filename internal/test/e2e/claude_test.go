@@ -8,15 +8,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/app"
+	"github.com/airlock-run/airlock/internal/app/dev"
 	"github.com/airlock-run/airlock/internal/test/modelstub"
 )
 
 const operatorKey = "sk-ant-operators-own"
 
 // withClaude makes the real Claude Code CLI the default, with the stand-in as its model.
-func withClaude(model *modelstub.Server) func(*app.Dev) {
-	return func(d *app.Dev) {
+func withClaude(model *modelstub.Server) func(*dev.Config) {
+	return func(d *dev.Config) {
 		d.API.DefaultRuntime = "claude"
 		d.Executor.AnthropicAPIKey = operatorKey
 		d.Executor.AnthropicBaseURL = model.URL()
@@ -134,7 +134,7 @@ func TestClaudeRuns(t *testing.T) {
 // An agent that asks for claude where the operator has no key is told so.
 func TestClaudeWithoutModelKey(t *testing.T) {
 	t.Parallel()
-	a := start(t, func(d *app.Dev) { d.Executor.AnthropicAPIKey = "" })
+	a := start(t, func(d *dev.Config) { d.Executor.AnthropicAPIKey = "" })
 	agent := a.createAgent(contract.CreateAgent{Name: "Claude", Instructions: "x", Runtime: "claude"})
 	e := a.awaitExecution(a.runAgent(agent.Id, "hello").ExecutionId)
 	require.Equal(t, contract.StatusFailed, e.Status)

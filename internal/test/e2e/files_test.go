@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/app"
+	"github.com/airlock-run/airlock/internal/app/dev"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
@@ -39,14 +39,14 @@ runtimes:
 `
 
 // inFolder has an Airlock keep its blobs where the test can spoil them.
-func withDataDir(dir string) func(*app.Dev) {
-	return func(d *app.Dev) { d.BlobURL = "file://" + dir }
+func withDataDir(dir string) func(*dev.Config) {
+	return func(d *dev.Config) { d.BlobURL = "file://" + dir }
 }
 
-func withFileRuntimes(t *testing.T) func(*app.Dev) {
+func withFileRuntimes(t *testing.T) func(*dev.Config) {
 	t.Helper()
 	change := withRuntimes(t, fileRuntimes)
-	return func(d *app.Dev) {
+	return func(d *dev.Config) {
 		change(d)
 		d.API.DefaultRuntime = "writer"
 	}

@@ -24,7 +24,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/api/contract/contracttest"
-	"github.com/airlock-run/airlock/internal/app"
+	"github.com/airlock-run/airlock/internal/app/dev"
 	"github.com/airlock-run/airlock/internal/domain/id"
 )
 
@@ -68,7 +68,7 @@ func prerequisites() error {
 type airlock struct {
 	t            *testing.T
 	URL          string
-	started      app.Addresses
+	started      dev.Started
 	docker       *client.Client
 	executorName string // of the executor
 	tenant       string
@@ -80,28 +80,28 @@ type airlock struct {
 // start runs everything in this process, through the same wiring as the
 // programs, and stops it when the test ends. Each test has an Airlock, and a
 // folder of sockets, of its own.
-func start(t *testing.T, change ...func(*app.Dev)) *airlock {
+func start(t *testing.T, change ...func(*dev.Config)) *airlock {
 	t.Helper()
-	dev, err := app.LoadDev()
+	config, err := dev.Load()
 	require.NoError(t, err)
-	dev.API.ListenAddr, dev.Emulators.PubSub, dev.Emulators.Firestore = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
-	dev.API.ShutdownGracePeriod, dev.Executor.ShutdownGracePeriod = 2*time.Second, 2*time.Second
-	dev.Executor.Name = id.New("test-")
-	dev.Executor.Slots = 4
-	dev.Executor.WarmPoolSize = 0                                  // so that every container is of a job, and can be counted
-	dev.Executor.SocketDir, err = os.MkdirTemp("/tmp", "airlock-") // t.TempDir's path is too long for a socket
+	config.API.ListenAddr, config.Emulators.PubSub, config.Emulators.Firestore = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	config.API.ShutdownGracePeriod, config.Executor.ShutdownGracePeriod = 2*time.Second, 2*time.Second
+	config.Executor.Name = id.New("test-")
+	config.Executor.Slots = 4
+	config.Executor.WarmPoolSize = 0                                  // so that every container is of a job, and can be counted
+	config.Executor.SocketDir, err = os.MkdirTemp("/tmp", "airlock-") // t.TempDir's path is too long for a socket
 	require.NoError(t, err)
 	for _, c := range change {
-		c(&dev)
+		c(&config)
 	}
 	docker, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
 	require.NoError(t, err)
 
-	a := &airlock{t: t, docker: docker, executorName: dev.Executor.Name}
+	a := &airlock{t: t, docker: docker, executorName: config.Executor.Name}
 	ctx, cancel := context.WithCancel(t.Context())
-	listening, ended := make(chan app.Addresses, 1), make(chan error, 1)
+	listening, ended := make(chan dev.Started, 1), make(chan error, 1)
 	go func() {
-		ended <- app.RunDev(ctx, dev, logger(t), func(s app.Addresses) { listening <- s })
+		ended <- dev.Run(ctx, config, logger(t), func(s dev.Started) { listening <- s })
 	}()
 	var stopped bool
 	a.stop = func() {
@@ -112,10 +112,10 @@ func start(t *testing.T, change ...func(*app.Dev)) *airlock {
 		cancel()
 		require.NoError(t, <-ended)
 		require.Empty(t, a.containers(), "a container outlived its executor")
-		entries, err := os.ReadDir(dev.Executor.SocketDir)
+		entries, err := os.ReadDir(config.Executor.SocketDir)
 		require.NoError(t, err)
 		require.Empty(t, entries, "a socket outlived its executor")
-		require.NoError(t, os.RemoveAll(dev.Executor.SocketDir))
+		require.NoError(t, os.RemoveAll(config.Executor.SocketDir))
 		require.NoError(t, docker.Close())
 	}
 	t.Cleanup(a.stop)

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/app"
+	"github.com/airlock-run/airlock/internal/app/dev"
 )
 
 // Without an Engine everything is accepted, nothing is tried in vain, and all
@@ -21,7 +21,7 @@ func TestEngineStartsLater(t *testing.T) {
 	t.Parallel()
 	socket := filepath.Join(t.TempDir(), "docker.sock")
 	startEngine := delayedEngine(t, socket, "/var/run/docker.sock")
-	a := start(t, func(d *app.Dev) { d.Executor.DockerHost = "unix://" + socket })
+	a := start(t, func(d *dev.Config) { d.Executor.DockerHost = "unix://" + socket })
 	agent := a.createAgent(offlineAgent)
 	accepted := a.runAgent(agent.Id, "one two three four")
 	var e contract.Execution

@@ -15,7 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/app"
+	"github.com/airlock-run/airlock/internal/app/config"
+	"github.com/airlock-run/airlock/internal/app/dev"
+	"github.com/airlock-run/airlock/internal/app/operator"
 	"github.com/airlock-run/airlock/internal/domain/tenant"
 )
 
@@ -24,9 +26,9 @@ import (
 func TestPageWithAPIKey(t *testing.T) {
 	t.Parallel()
 	pepper := strings.Repeat("pepper", 6)
-	a := start(t, withFileRuntimes(t), func(d *app.Dev) { d.API.AuthMode, d.API.Pepper = app.AuthKeys, pepper })
-	issuer := app.KeyIssuer{Services: app.Services{Project: app.LocalProject, FirestoreHost: a.started.Firestore}, PepperSource: app.PepperSource{Pepper: pepper}}
-	_, secret, err := issuer.Issue(t.Context(), "ada", "page", tenant.AllScopes, 0)
+	a := start(t, withFileRuntimes(t), func(d *dev.Config) { d.API.AuthMode, d.API.Pepper = config.AuthKeys, pepper })
+	issuer := operator.KeyIssuer{Services: config.Services{Project: config.LocalProject, FirestoreHost: a.started.Firestore}, PepperSource: config.PepperSource{Pepper: pepper}}
+	_, secret, err := issuer.Issue(t.Context(), operator.KeyRequest{Tenant: "ada", Name: "page", Scopes: tenant.AllScopes})
 	require.NoError(t, err)
 	a = a.withAPIKey(string(secret))
 	agent := a.createAgent(contract.CreateAgent{Name: "Writer", Instructions: "write", Runtime: "writer"})
@@ -110,7 +112,7 @@ const overflowScript = `[...document.querySelectorAll('body, body *')]
 // An agent is made, changed and deleted without a line of JSON.
 func TestPageManagesAgents(t *testing.T) {
 	t.Parallel()
-	a := start(t, func(d *app.Dev) { d.NoExecutor = true })
+	a := start(t, func(d *dev.Config) { d.NoExecutor = true })
 	ctx := openBrowser(t)
 	labelled := func(label string) string { return `//*[@id=//label[.="` + label + `"]/@for]` }
 	button := func(words string) string { return `//button[contains(normalize-space(.), "` + words + `")]` }

@@ -34,7 +34,7 @@ var buildPrograms = sync.OnceValues(func() (string, error) {
 // crashing are the same programs with the crash points compiled in.
 var buildFailpointPrograms = sync.OnceValues(func() (string, error) {
 	dir := filepath.Join(programDir, "crashing")
-	out, err := exec.Command("go", "build", "-tags", "failpoints", "-o", dir+"/", "../../../cmd/airlock", "../../../cmd/api", "../../../cmd/executor").CombinedOutput()
+	out, err := exec.Command("go", "build", "-tags", "failpoints,disable_grpc_modules", "-o", dir+"/", "../../../cmd/airlock", "../../../cmd/api", "../../../cmd/executor").CombinedOutput()
 	if err != nil {
 		return "", &buildError{string(out)}
 	}

@@ -17,13 +17,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/app"
+	"github.com/airlock-run/airlock/internal/app/dev"
 	"github.com/airlock-run/airlock/internal/receipt"
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
 // withReceiptKey gives the executor a key, and returns the file of its public half.
-func withReceiptKey(t *testing.T) (public string, change func(*app.Dev)) {
+func withReceiptKey(t *testing.T) (public string, change func(*dev.Config)) {
 	t.Helper()
 	dir := t.TempDir()
 	_, key, err := ed25519.GenerateKey(rand.Reader)
@@ -38,7 +38,7 @@ func withReceiptKey(t *testing.T) (public string, change func(*app.Dev)) {
 	private := file("key.pem", "PRIVATE KEY", der, err)
 	der, err = x509.MarshalPKIXPublicKey(key.Public())
 	public = file("public.pem", "PUBLIC KEY", der, err)
-	return public, func(d *app.Dev) { d.Executor.ReceiptKeyFile = private }
+	return public, func(d *dev.Config) { d.Executor.ReceiptKeyFile = private }
 }
 
 // cli runs the command line with input, and returns what it prints and its exit code.

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/app"
+	"github.com/airlock-run/airlock/internal/app/dev"
 	"github.com/airlock-run/airlock/internal/receipt"
 )
 
@@ -65,7 +65,7 @@ func TestLimits(t *testing.T) {
 
 func TestCancel(t *testing.T) {
 	t.Parallel()
-	a := start(t, func(d *app.Dev) { d.Executor.Slots, d.Executor.ReservedSlots = 1, 0 })
+	a := start(t, func(d *dev.Config) { d.Executor.Slots, d.Executor.ReservedSlots = 1, 0 })
 	agent := a.createAgent(offlineAgent)
 	running := a.runAgent(agent.Id, `{"offline":{"sleep":"60s"}}`)
 	a.eventually("runs in a container", func() bool {
@@ -138,8 +138,8 @@ func TestLongPollReturnsOnFinish(t *testing.T) {
 func TestExecutionsSurviveRestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	onDisk := func(d *app.Dev) { d.Emulators.Dir = dir }
-	a := start(t, onDisk, func(d *app.Dev) { d.NoExecutor = true })
+	onDisk := func(d *dev.Config) { d.Emulators.Dir = dir }
+	a := start(t, onDisk, func(d *dev.Config) { d.NoExecutor = true })
 	agent := a.createAgent(offlineAgent)
 	accepted := a.runAgent(agent.Id, "one two three")
 	require.Equal(t, contract.StatusQueued, a.getExecution(accepted.ExecutionId).Status)
@@ -156,8 +156,8 @@ func TestExecutionsSurviveRestart(t *testing.T) {
 func TestShutdownHandsBack(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	onDisk := func(d *app.Dev) { d.Emulators.Dir = dir }
-	a := start(t, onDisk, func(d *app.Dev) { d.Executor.ShutdownGracePeriod = 100 * time.Millisecond })
+	onDisk := func(d *dev.Config) { d.Emulators.Dir = dir }
+	a := start(t, onDisk, func(d *dev.Config) { d.Executor.ShutdownGracePeriod = 100 * time.Millisecond })
 	agent := a.createAgent(offlineAgent)
 	accepted := a.runAgent(agent.Id, `{"offline":{"sleep":"8s"}}`)
 	a.eventually("runs", func() bool { return len(a.containers()) == 1 })
@@ -175,7 +175,7 @@ func TestShutdownHandsBack(t *testing.T) {
 // its own, and all of them are gone at the end.
 func TestWarmPool(t *testing.T) {
 	t.Parallel()
-	a := start(t, func(d *app.Dev) { d.Executor.WarmPoolSize = 1 })
+	a := start(t, func(d *dev.Config) { d.Executor.WarmPoolSize = 1 })
 	agent := a.createAgent(offlineAgent)
 	used, warm := map[string]bool{}, false
 	for range 3 {

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/app"
+	"github.com/airlock-run/airlock/internal/app/dev"
 )
 
 // ownRuntimes are of programs that any Debian has.
@@ -49,11 +49,11 @@ runtimes:
 `
 
 // withRuntimes writes a file of runtimes and makes everything go by it.
-func withRuntimes(t *testing.T, text string) func(*app.Dev) {
+func withRuntimes(t *testing.T, text string) func(*dev.Config) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "runtimes.yaml")
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-	return func(d *app.Dev) {
+	return func(d *dev.Config) {
 		d.API.RuntimesFile, d.Executor.RuntimesFile = file, file
 		d.API.DefaultRuntime = "upper"
 	}
@@ -96,7 +96,7 @@ func TestRuntimesFromFile(t *testing.T) {
 // Which runtimes there are, the API knows from the same file.
 func TestAgentWithUnknownRuntime(t *testing.T) {
 	t.Parallel()
-	a := start(t, withRuntimes(t, ownRuntimes), func(d *app.Dev) { d.NoExecutor = true })
+	a := start(t, withRuntimes(t, ownRuntimes), func(d *dev.Config) { d.NoExecutor = true })
 	got := a.do(http.MethodPost, "/agents", jsonType, []byte(`{"name":"A","instructions":"B","runtime":"claude"}`))
 	require.Equal(t, http.StatusBadRequest, got.StatusCode)
 	require.Contains(t, string(got.body), "upper, json, text")

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/app"
+	"github.com/airlock-run/airlock/internal/app/dev"
 	"github.com/airlock-run/airlock/internal/telemetry/trace/tracetest"
 	"github.com/airlock-run/airlock/internal/test/modelstub"
 )
@@ -23,7 +23,7 @@ func TestTraceSpansRequestToModel(t *testing.T) {
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
 	model := modelstub.Start(modelstub.Always(modelstub.Text("a secret answer")))
 	t.Cleanup(model.Close)
-	a := start(t, withClaude(model), func(d *app.Dev) { require.Equal(t, collector.URL, d.API.Traces.Endpoint) })
+	a := start(t, withClaude(model), func(d *dev.Config) { require.Equal(t, collector.URL, d.API.Traces.Endpoint) })
 	agent := a.createAgent(contract.CreateAgent{Name: "Claude", Instructions: "a secret instruction"})
 
 	const caller = "0af7651916cd43dd8448eb211c80319c"

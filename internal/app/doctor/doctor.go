@@ -1,4 +1,6 @@
-package app
+// Package doctor checks what an executor needs on this machine. An executor's configuration comes in; findings go out,
+// each with advice on how to fix it. It starts a sandbox to inspect it and removes it again; it changes nothing else.
+package doctor
 
 import (
 	"context"
@@ -7,26 +9,29 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
+	"github.com/airlock-run/airlock/internal/app/config"
+	"github.com/airlock-run/airlock/internal/app/executorservice"
 	"github.com/airlock-run/airlock/internal/blob"
 	"github.com/airlock-run/airlock/internal/sandbox/docker"
 )
 
-// Finding is one thing that was looked at.
+// Finding is the result of one check.
 type Finding struct {
 	Name     string
 	Detail   string
-	Required bool   // nothing runs without it
-	Err      error  // nil: it is there
-	Advice   string // how to mend it
+	Required bool   // no job runs without it
+	Err      error  // nil: the check passed
+	Advice   string // how to fix it
 }
 
-// Diagnose looks at what an executor needs on this machine.
-func Diagnose(ctx context.Context, c Executor) []Finding {
+// Diagnose makes all checks.
+func Diagnose(ctx context.Context, c config.Executor) []Finding {
 	c.Name += "-doctor"
-	driver, err := docker.New(c.dockerOptions(zap.NewNop()))
+	driver, err := docker.New(executorservice.DockerOptions(c, zap.NewNop()))
 	if err != nil {
 		return []Finding{{Name: "sandbox", Required: true, Err: err,
-			Advice: "choose a folder that this user may write with AIRLOCK_SANDBOX_SOCKET_DIR"}}
+			Advice: "set AIRLOCK_SANDBOX_SOCKET_DIR to a folder that this user may write"}}
 	}
 	defer func() { _ = driver.Close(ctx) }()
 
@@ -47,12 +52,12 @@ func Diagnose(ctx context.Context, c Executor) []Finding {
 	return append(findings, key, checkBlobStorage(ctx, c.BlobURL))
 }
 
-// blobs looks whether files and large results can be kept.
+// checkBlobStorage writes, reads and deletes a small blob.
 func checkBlobStorage(ctx context.Context, location string) Finding {
 	finding := Finding{Name: "AIRLOCK_BLOB_URL", Detail: location, Required: true,
-		Advice: "let this user write there, or choose another place: gs://bucket, file:///folder"}
+		Advice: "let this user write there, or set another location: gs://bucket, file:///folder"}
 	if location == "" {
-		finding.Detail = "not set: airlock dev keeps files and large results beside its other data"
+		finding.Detail = "not set: airlock dev stores files and large results beside its other data"
 		return finding
 	}
 	bucket, err := blob.Open(ctx, location)
@@ -76,16 +81,17 @@ func engineAdvice(err error) string {
 	}
 }
 
-// images looks for the image of every runtime, and at the walls of a sandbox
-// made of the first that is there.
-func checkImages(ctx context.Context, d *docker.Driver, c Executor) []Finding {
-	cat, err := c.loadCatalog()
+// checkImages checks the image of every runtime, and the isolation of a sandbox made from the first image that is there.
+func checkImages(ctx context.Context, d *docker.Driver, c config.Executor) []Finding {
+	cat, err := catalog.Load(c.RuntimesFile)
 	if err != nil {
-		return []Finding{{Name: "AIRLOCK_RUNTIMES_FILE", Required: true, Err: err, Advice: "mend the file; docs/runtimes.md describes it"}}
+		return []Finding{{Name: "AIRLOCK_RUNTIMES_FILE", Required: true, Err: err, Advice: "correct the file; see docs/runtimes.md"}}
 	}
+	cat = executorservice.WithConfiguredImages(c, cat)
 	var findings, isolation []Finding
 	for _, r := range cat.Runtimes {
-		finding := checkImage(ctx, d, r.Name, r.Image, r.Name != "claude" || c.AnthropicAPIKey != "")
+		finding := checkImage(ctx, d, r)
+		finding.Required = r.Name != "claude" || c.AnthropicAPIKey != ""
 		findings = append(findings, finding)
 		if finding.Err == nil && isolation == nil {
 			isolation = checkIsolation(ctx, d, r.Image)
@@ -94,13 +100,13 @@ func checkImages(ctx context.Context, d *docker.Driver, c Executor) []Finding {
 	return append(findings, isolation...)
 }
 
-// walls starts a sandbox, as for a job, and tells of each of its settings what
-// the Engine says and what is seen from inside.
+// checkIsolation starts a sandbox, as for a job, and compares each of its settings as the Engine reports it with what a
+// process inside observes.
 func checkIsolation(ctx context.Context, d *docker.Driver, image string) []Finding {
 	settings, err := d.CheckSettings(ctx, image)
 	if err != nil {
 		return []Finding{{Name: "sandbox", Required: true, Err: err,
-			Advice: "a container of " + image + " does not run as it should: is /sandbox-init in the image (docs/runtimes.md)? The Engine's log may say more"}}
+			Advice: "a container of " + image + " does not run correctly: is /sandbox-init in the image (docs/runtimes.md)? See the Engine's log"}}
 	}
 	var findings []Finding
 	for _, p := range settings {
@@ -109,15 +115,15 @@ func checkIsolation(ctx context.Context, d *docker.Driver, image string) []Findi
 			finding.Detail += "  [inside: " + p.Observed + "]"
 		}
 		if !p.Passed {
-			finding.Err = errors.New("it does not hold on this host")
+			finding.Err = errors.New("not in effect on this host")
 		}
 		findings = append(findings, finding)
 	}
 	return findings
 }
 
-// advice on the settings that a host may lack. The others do not fail unless
-// something between Airlock and the kernel changes them.
+// isolationAdvice is for settings that a host may lack. The others fail only if something between Airlock and the kernel
+// changes them.
 var isolationAdvice = map[string]string{
 	"seccomp":   "use a kernel with CONFIG_SECCOMP_FILTER",
 	"AppArmor":  "optional: enable AppArmor on the host for docker-default",
@@ -126,11 +132,11 @@ var isolationAdvice = map[string]string{
 	"processes": "enable the pids control group",
 }
 
-func checkImage(ctx context.Context, d *docker.Driver, name, ref string, required bool) Finding {
-	_, err := d.Check(ctx, ref)
-	finding := Finding{Name: "image of " + name, Detail: ref, Required: required, Err: err, Advice: "build the image, or docker pull it"}
-	if name == "offline" || name == "claude" {
-		finding.Advice = "make sandbox-" + name
+func checkImage(ctx context.Context, d *docker.Driver, r catalog.Runtime) Finding {
+	_, err := d.Check(ctx, r.Image)
+	finding := Finding{Name: "image of " + r.Name, Detail: r.Image, Err: err, Advice: "build the image, or docker pull it"}
+	if r.Name == "offline" || r.Name == "claude" {
+		finding.Advice = "make sandbox-" + r.Name
 	}
 	return finding
 }

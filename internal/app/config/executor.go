@@ -1,0 +1,119 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/url"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/airlock-run/airlock/internal/domain/id"
+)
+
+// Executor is the configuration of an executor.
+type Executor struct {
+	Common
+	// Name of this executor in logs and labels; it must be unique. Default: the host's name and a random part.
+	Name string `env:"AIRLOCK_EXECUTOR_NAME"`
+	// Slots is the number of jobs that run at the same time. Each may use 1 GiB of memory and one CPU. Default: the
+	// number of CPUs, at least 2.
+	Slots int `env:"AIRLOCK_EXECUTOR_SLOTS"`
+	// ReservedSlots is the number of slots that batches leave free for conversations and single runs. Default (-1): a
+	// quarter of the slots, at least 1 if there are 2 or more.
+	ReservedSlots int `env:"AIRLOCK_EXECUTOR_RESERVED_SLOTS" envDefault:"-1"`
+	// ShutdownGracePeriod is the time that jobs have to finish after a stop. Jobs that need longer are handed back.
+	ShutdownGracePeriod time.Duration `env:"AIRLOCK_SHUTDOWN_GRACE" envDefault:"20s"`
+
+	// Retention is how long finished executions with their files, finished batches and webhook deliveries, and
+	// conversations after their newest message are stored. 0 stores them without end.
+	Retention time.Duration `env:"AIRLOCK_RETENTION" envDefault:"720h"`
+
+	// DockerHost is the Engine's address. Default: unix:///var/run/docker.sock.
+	DockerHost string `env:"DOCKER_HOST"`
+	// OCIRuntime is the Engine's OCI runtime: runc, or runsc (gVisor).
+	OCIRuntime string `env:"AIRLOCK_SANDBOX_RUNTIME" envDefault:"runc"`
+	// SocketDir is the folder of the sandboxes' egress sockets. If the executor itself runs in a container, the folder
+	// must be mounted from the host under the same path.
+	SocketDir string `env:"AIRLOCK_SANDBOX_SOCKET_DIR" envDefault:"/run/airlock"`
+	// WarmPoolSize is the least number of idle containers of each available runtime; on higher demand there are up to
+	// Slots. An idle container uses about 3 MB of memory and no CPU. With 0, every job starts its own container.
+	WarmPoolSize int `env:"AIRLOCK_WARM_POOL_SIZE" envDefault:"1"`
+	// WarmPoolMaxAge is the greatest age of an idle container. A rebuilt image is in use after this time at the latest.
+	WarmPoolMaxAge time.Duration `env:"AIRLOCK_WARM_POOL_MAX_AGE" envDefault:"10m"`
+	// OfflineImage and ClaudeImage are the images of these two runtimes, if RuntimesFile is not set.
+	OfflineImage string `env:"AIRLOCK_OFFLINE_IMAGE" envDefault:"airlock/sandbox-offline:dev"`
+	ClaudeImage  string `env:"AIRLOCK_CLAUDE_IMAGE" envDefault:"airlock/sandbox-claude:dev"`
+
+	// AnthropicAPIKey switches the claude runtime on. Only the egress gateway uses it; no sandbox ever has it.
+	AnthropicAPIKey string `env:"ANTHROPIC_API_KEY"`
+	// AnthropicBaseURL is the address of the Messages API.
+	AnthropicBaseURL *url.URL `env:"ANTHROPIC_BASE_URL" envDefault:"https://api.anthropic.com"`
+	// AnthropicCAFile is a PEM file of certificate authorities that are trusted for the Messages API, besides the system's.
+	AnthropicCAFile string `env:"AIRLOCK_ANTHROPIC_CA_FILE"`
+	// AnthropicAllowPrivate allows that the host of AnthropicBaseURL resolves to a private address.
+	AnthropicAllowPrivate bool `env:"AIRLOCK_ANTHROPIC_ALLOW_PRIVATE"`
+	// ClaudeModels are the allowed models; the first is the default. Default: the models that the runtime knows.
+	ClaudeModels []string `env:"AIRLOCK_CLAUDE_MODELS"`
+	// MaxTokens and MaxCostUSD limit what one execution may use of a model. An agent's own budget cannot raise them.
+	// Default: no limit.
+	MaxTokens  int64   `env:"AIRLOCK_MAX_TOKENS"`
+	MaxCostUSD float64 `env:"AIRLOCK_MAX_COST_USD"`
+
+	// ReceiptKeyFile holds the ed25519 key that signs receipts (PKCS #8, PEM). Default: receipts are not signed.
+	ReceiptKeyFile string `env:"AIRLOCK_RECEIPT_KEY_FILE"`
+}
+
+// LoadExecutor reads an executor's configuration from the environment and sets the defaults. Validate it before use.
+func LoadExecutor() (Executor, error) {
+	c, err := Parse[Executor]()
+	c.SetDefaults()
+	return c, err
+}
+
+// SetDefaults sets the defaults that depend on this machine or on other settings.
+func (c *Executor) SetDefaults() {
+	c.Common.setDefaults()
+	if c.Name == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			host = "executor"
+		}
+		c.Name = id.New(host + "-")
+	}
+	if c.Slots == 0 {
+		c.Slots = max(2, runtime.NumCPU())
+	}
+	if c.ReservedSlots < 0 {
+		c.ReservedSlots = min(max(1, c.Slots/4), c.Slots-1)
+	}
+}
+
+// Validate reports everything that is wrong with the configuration, except the content of the files that it names.
+func (c *Executor) Validate() error {
+	errs := []error{c.Common.validate()}
+	if c.Slots < 1 {
+		errs = append(errs, fmt.Errorf("AIRLOCK_EXECUTOR_SLOTS must be at least 1, not %d", c.Slots))
+	} else if c.ReservedSlots >= c.Slots {
+		errs = append(errs, fmt.Errorf("AIRLOCK_EXECUTOR_RESERVED_SLOTS must be less than the %d AIRLOCK_EXECUTOR_SLOTS, not %d",
+			c.Slots, c.ReservedSlots))
+	}
+	errs = append(errs, validateNotNegative("AIRLOCK_SHUTDOWN_GRACE", c.ShutdownGracePeriod))
+	if c.Retention != 0 && c.Retention < time.Hour {
+		errs = append(errs, fmt.Errorf("AIRLOCK_RETENTION must be at least 1h, or 0 to store everything without end, not %s", c.Retention))
+	}
+	if c.WarmPoolSize < 0 {
+		errs = append(errs, fmt.Errorf("AIRLOCK_WARM_POOL_SIZE must be at least 0, not %d", c.WarmPoolSize))
+	}
+	if c.WarmPoolMaxAge <= 0 {
+		errs = append(errs, fmt.Errorf("AIRLOCK_WARM_POOL_MAX_AGE must be greater than 0, not %s", c.WarmPoolMaxAge))
+	}
+	if c.AnthropicAPIKey != "" && c.AnthropicBaseURL == nil {
+		errs = append(errs, errors.New("ANTHROPIC_BASE_URL must be a URL if ANTHROPIC_API_KEY is set"))
+	}
+	if c.MaxTokens < 0 || c.MaxCostUSD < 0 || math.IsNaN(c.MaxCostUSD) {
+		errs = append(errs, errors.New("AIRLOCK_MAX_TOKENS and AIRLOCK_MAX_COST_USD cannot be negative"))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,69 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+)
+
+// TenantLimits limit each tenant; the API and the executors have the same. 0 is no limit. The limits are soft: processes
+// that count at the same moment may together exceed them by a little.
+type TenantLimits struct {
+	// MaxQueued is the number of queued executions of a tenant, without those of batches. More are refused.
+	MaxQueued int `env:"AIRLOCK_TENANT_MAX_QUEUED" envDefault:"10000"`
+	// MaxRunning is the number of running executions. More are throttled.
+	MaxRunning int `env:"AIRLOCK_TENANT_MAX_RUNNING"`
+	// MaxDailyCostUSD is what a tenant's executions may cost in a day of UTC. After that, submissions are refused and
+	// queued executions wait for the next day. Running executions go on; their own budgets limit them.
+	MaxDailyCostUSD float64 `env:"AIRLOCK_TENANT_MAX_DAILY_USD"`
+}
+
+func (t TenantLimits) validate() error {
+	if t.MaxQueued < 0 || t.MaxRunning < 0 || !(t.MaxDailyCostUSD >= 0) || math.IsInf(t.MaxDailyCostUSD, 0) {
+		return errors.New("AIRLOCK_TENANT_MAX_QUEUED, AIRLOCK_TENANT_MAX_RUNNING and AIRLOCK_TENANT_MAX_DAILY_USD cannot be negative")
+	}
+	return nil
+}
+
+// RequestLimits limit what callers may ask of one process of the API.
+type RequestLimits struct {
+	// RateLimit is the number of requests per second of one tenant; twice as many in a burst. 0 is no limit. Default
+	// (-1): 100, and no limit with AIRLOCK_AUTH_MODE=dev.
+	RateLimit float64 `env:"AIRLOCK_RATE_LIMIT" envDefault:"-1"`
+	// AuthFailureLimit is the number of wrong credentials per minute that one address may send. 0 is no limit.
+	AuthFailureLimit int `env:"AIRLOCK_AUTH_FAILURE_LIMIT" envDefault:"60"`
+	// TrustedProxies are the networks (CIDR) of the proxies before the API. Their X-Forwarded-For names the caller's
+	// address.
+	TrustedProxies []netip.Prefix `env:"AIRLOCK_TRUSTED_PROXIES"`
+	// MaxConnections is the number of open connections.
+	MaxConnections int `env:"AIRLOCK_MAX_CONNECTIONS" envDefault:"20000"`
+	// PromptRulesFile is a YAML file of denied prompts, a list of {name, pattern}; patterns are RE2.
+	PromptRulesFile string `env:"AIRLOCK_PROMPT_RULES_FILE"`
+}
+
+// defaultRateLimit is in requests per second.
+const defaultRateLimit = 100
+
+// EffectiveRateLimit returns RateLimit, or its default, which depends on the mode of authentication.
+func (c *API) EffectiveRateLimit() float64 {
+	switch {
+	case c.RateLimit >= 0:
+		return c.RateLimit
+	case c.EffectiveAuthMode() == AuthDev:
+		return 0
+	default:
+		return defaultRateLimit
+	}
+}
+
+func (l *RequestLimits) validate() error {
+	var errs []error
+	if l.AuthFailureLimit < 0 {
+		errs = append(errs, fmt.Errorf("AIRLOCK_AUTH_FAILURE_LIMIT must be at least 0, not %d", l.AuthFailureLimit))
+	}
+	if l.MaxConnections < 1 {
+		errs = append(errs, fmt.Errorf("AIRLOCK_MAX_CONNECTIONS must be at least 1, not %d", l.MaxConnections))
+	}
+	return errors.Join(errs...)
+}

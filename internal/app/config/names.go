@@ -1,0 +1,118 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+const (
+	prefix     = "AIRLOCK_"
+	testPrefix = "AIRLOCK_TEST_"
+)
+
+// otherNames are the variables that are read without a struct of this package: by every program, by the command line, by
+// programs built with the tag failpoints, by scripts and by infra/compose.yaml. One file of variables may serve them all.
+var otherNames = []string{
+	"AIRLOCK_LOG_LEVEL",
+	"AIRLOCK_URL", "AIRLOCK_API_KEY",
+	"AIRLOCK_FAILPOINT",
+	"AIRLOCK_ENGINE_STATE", "AIRLOCK_DOCKERD_FLAGS", "AIRLOCK_DEBIAN_MIRROR",
+	"AIRLOCK_PUBSUB_ADDR", "AIRLOCK_FIRESTORE_ADDR",
+}
+
+// kubernetesService matches the variables that Kubernetes sets in every container for a service such as airlock-api:
+// https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables. None of them is a misspelt name.
+var kubernetesService = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
+
+// CheckNames looks for variables in environ ("NAME=value") that begin with AIRLOCK_ and that no program reads. If the
+// name is close to a known one, the error says so: it is most likely misspelt, and the program must not start without
+// the setting. All others are returned, sorted, for a warning. keyVariables are the names in the runtimes file that
+// hold the keys of upstreams.
+func CheckNames(environ []string, keyVariables ...string) (unknown []string, err error) {
+	known := knownNames(keyVariables)
+	for _, v := range environ {
+		name, _, _ := strings.Cut(v, "=")
+		if strings.HasPrefix(name, prefix) && !strings.HasPrefix(name, testPrefix) && !slices.Contains(known, name) {
+			unknown = append(unknown, name)
+		}
+	}
+	slices.Sort(unknown)
+	var errs []error
+	for _, name := range unknown {
+		if similar := closest(name, known); similar != "" && !kubernetesService.MatchString(name) {
+			errs = append(errs, fmt.Errorf("%s is no variable of Airlock: is %s meant?", name, similar))
+		}
+	}
+	return unknown, errors.Join(errs...)
+}
+
+func knownNames(keyVariables []string) []string {
+	known := slices.Concat(otherNames, keyVariables)
+	for _, t := range []reflect.Type{reflect.TypeFor[API](), reflect.TypeFor[Executor]()} {
+		for _, v := range variables(t) {
+			known = append(known, v.Name)
+		}
+	}
+	slices.Sort(known)
+	return slices.Compact(known)
+}
+
+// maxEdits is the number of edits within which a name counts as misspelt. A short name allows fewer, one in three
+// letters after the prefix: AIRLOCK_UID is not AIRLOCK_URL.
+const maxEdits = 2
+
+// closest returns the known name with the fewest edits, or "" if none is close.
+func closest(name string, known []string) string {
+	best, bestEdits := "", maxEdits+1
+	for _, k := range known {
+		edits := editDistance(name, k)
+		if edits < bestEdits && edits <= (len(k)-len(prefix))/3 {
+			best, bestEdits = k, edits
+		}
+	}
+	return best
+}
+
+// editDistance is the number of letters to insert, delete or replace (Levenshtein). It is here because it is shorter
+// than what a library for it would bring along.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// variable is an environment variable and the field that it is read into.
+type variable struct {
+	Name, Field, Default string
+}
+
+// variables returns the variables of a configuration, in the order of the fields.
+func variables(config reflect.Type) (found []variable) {
+	for f := range config.Fields() {
+		if tag, ok := f.Tag.Lookup("env"); ok {
+			name, _, _ := strings.Cut(tag, ",")
+			found = append(found, variable{Name: name, Field: f.Name, Default: f.Tag.Get("envDefault")})
+		} else if f.Type.Kind() == reflect.Struct {
+			found = append(found, variables(f.Type)...)
+		}
+	}
+	return found
+}

@@ -1,0 +1,126 @@
+// Package operator does what an operator does without the API, directly in Firestore and Pub/Sub: it issues API keys and
+// redrives failed executions. Choices of the operator come in; the new key, or a report on each execution, goes out. It
+// needs neither the Docker Engine nor blob storage, and it checks no caller: who can reach Firestore is the operator.
+package operator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/airlock-run/airlock/internal/app/config"
+	"github.com/airlock-run/airlock/internal/domain/apikey"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/tenant"
+	"github.com/airlock-run/airlock/internal/queue"
+	"github.com/airlock-run/airlock/internal/store"
+)
+
+// KeyIssuer issues API keys.
+type KeyIssuer struct {
+	config.Services
+	config.PepperSource
+}
+
+// LoadKeyIssuer reads the configuration from the environment. Pub/Sub plays no part in it.
+func LoadKeyIssuer() (KeyIssuer, error) {
+	c, err := config.Parse[KeyIssuer]()
+	_, namesErr := config.CheckNames(os.Environ())
+	if c.Project == "" && c.FirestoreHost != "" {
+		c.Project = config.LocalProject
+	}
+	var projectErr error
+	if c.Project == "" {
+		projectErr = errors.New("GOOGLE_CLOUD_PROJECT is not set (needed unless FIRESTORE_EMULATOR_HOST is)")
+	}
+	_, pepperErr := c.LoadPepper()
+	return c, errors.Join(err, namesErr, projectErr, pepperErr)
+}
+
+// KeyRequest describes a new API key.
+type KeyRequest struct {
+	Tenant   string // need not exist before
+	Name     string
+	Scopes   []tenant.Scope
+	Lifetime time.Duration // 0: no expiry
+}
+
+// Issue stores a new key and returns it with its secret.
+func (c KeyIssuer) Issue(ctx context.Context, r KeyRequest) (_ apikey.Key, _ apikey.Secret, err error) {
+	pepper, err := c.LoadPepper()
+	if err != nil {
+		return apikey.Key{}, "", err
+	}
+	if !tenant.ValidName(r.Tenant) {
+		return apikey.Key{}, "", fmt.Errorf("%q is not a valid tenant name: %s", r.Tenant, tenant.NameRule)
+	}
+	if len(r.Scopes) == 0 || !tenant.ValidScopes(r.Scopes...) {
+		return apikey.Key{}, "", fmt.Errorf("scopes must be among %v, not %v", tenant.AllScopes, r.Scopes)
+	}
+	s, err := store.Dial(ctx, c.Project, c.FirestoreHost)
+	if err != nil {
+		return apikey.Key{}, "", err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	k, secret := apikey.New(pepper, r.Tenant, r.Name, r.Scopes)
+	return k, secret, s.CreateAPIKey(ctx, &k, r.Lifetime)
+}
+
+// Redrive runs failed executions again, after their cause is fixed.
+type Redrive struct {
+	config.Services
+	Codes  []execution.Code // the codes of failure to redrive
+	Tenant string           // empty: all tenants
+	MaxAge time.Duration    // since the execution finished
+	DryRun bool             // only report
+}
+
+// LoadRedrive reads the addresses of Firestore and Pub/Sub from the environment.
+func LoadRedrive() (Redrive, error) {
+	r, err := config.Parse[Redrive]()
+	_, namesErr := config.CheckNames(os.Environ())
+	if r.Project == "" && r.FirestoreHost != "" && r.PubSubHost != "" {
+		r.Project = config.LocalProject
+	}
+	return r, errors.Join(err, namesErr, r.Validate())
+}
+
+// Run creates a new execution for each failed one and reports it: the ID of the new execution (empty in a dry run), or
+// why there is none. It may be run again, also after an interruption: an execution is redriven at most once.
+func (r Redrive) Run(ctx context.Context, onResult func(original execution.Ref, retryID string, err error)) (err error) {
+	s, err := store.Dial(ctx, r.Project, r.FirestoreHost)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	q, err := queue.Dial(ctx, r.Project, r.PubSubHost)
+	if err != nil {
+		return err
+	}
+	defer q.Close()
+
+	failed, err := s.FailedExecutions(ctx, r.Codes, r.MaxAge)
+	if err != nil {
+		return err
+	}
+	for _, ref := range failed {
+		if r.Tenant != "" && ref.Tenant != r.Tenant {
+			continue
+		}
+		if r.DryRun {
+			onResult(ref, "", nil)
+			continue
+		}
+		change, err := s.Redrive(ctx, ref)
+		if errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+			return err
+		}
+		onResult(ref, change.Execution.ID, err)
+		if err == nil {
+			_ = q.Publish(ctx, change) // the janitor publishes again what is lost
+		}
+	}
+	return nil
+}
