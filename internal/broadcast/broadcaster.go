@@ -1,5 +1,3 @@
-// Package wake tells within a process: of an execution, whoever waits for it
-// (Room); of anything, the one who looks after it (Notes).
 package broadcast
 
 import (
@@ -8,58 +6,55 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// Room is where the waiting ones are. It is safe for concurrent use; the zero
-// Room is empty and ready.
+// Broadcaster notifies all subscribers of an execution. It is safe for concurrent use; its zero value has no subscribers
+// and is ready for use.
 type Broadcaster struct {
 	mu          sync.Mutex
-	subscribers map[execution.Ref]map[chan struct{}]struct{}
+	subscribers map[execution.Ref]map[Signal]struct{}
 	count       int
 }
 
-// Len is how many wait.
-func (r *Broadcaster) Len() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.count
+// Len returns the number of subscriptions.
+func (b *Broadcaster) Len() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.count
 }
 
-// Enter waits for news of an execution: each arrives on news, where several
-// become one. Leave must be called once it is of no more interest.
-func (r *Broadcaster) Subscribe(ref execution.Ref) (notified <-chan struct{}, unsubscribe func()) {
-	c := make(chan struct{}, 1)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.subscribers == nil {
-		r.subscribers = map[execution.Ref]map[chan struct{}]struct{}{}
+// Subscribe returns a channel that receives after each Notify for the execution, where several may become one. The caller
+// must call unsubscribe when it needs no more notifications.
+func (b *Broadcaster) Subscribe(ref execution.Ref) (notified <-chan struct{}, unsubscribe func()) {
+	s := NewSignal()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.subscribers == nil {
+		b.subscribers = map[execution.Ref]map[Signal]struct{}{}
 	}
-	if r.subscribers[ref] == nil {
-		r.subscribers[ref] = map[chan struct{}]struct{}{}
+	if b.subscribers[ref] == nil {
+		b.subscribers[ref] = map[Signal]struct{}{}
 	}
-	r.subscribers[ref][c] = struct{}{}
-	r.count++
-	return c, func() { r.unsubscribe(ref, c) }
+	b.subscribers[ref][s] = struct{}{}
+	b.count++
+	return s, func() { b.unsubscribe(ref, s) }
 }
 
-func (r *Broadcaster) unsubscribe(ref execution.Ref, c chan struct{}) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if _, subscribed := r.subscribers[ref][c]; subscribed {
-		r.count--
+func (b *Broadcaster) unsubscribe(ref execution.Ref, s Signal) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, subscribed := b.subscribers[ref][s]; subscribed {
+		b.count--
 	}
-	delete(r.subscribers[ref], c)
-	if len(r.subscribers[ref]) == 0 {
-		delete(r.subscribers, ref)
+	delete(b.subscribers[ref], s)
+	if len(b.subscribers[ref]) == 0 {
+		delete(b.subscribers, ref)
 	}
 }
 
-// Wake brings news of an execution to all that wait for it. It never blocks.
-func (r *Broadcaster) Notify(ref execution.Ref) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for c := range r.subscribers[ref] {
-		select {
-		case c <- struct{}{}:
-		default: // has news already that it has not looked at
-		}
+// Notify notifies all subscribers of an execution. It never blocks.
+func (b *Broadcaster) Notify(ref execution.Ref) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for s := range b.subscribers[ref] {
+		s.Notify()
 	}
 }

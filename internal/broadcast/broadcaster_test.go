@@ -41,7 +41,7 @@ func TestNotifyCoalescesAndNeverBlocks(t *testing.T) {
 	<-notified
 	require.Empty(t, notified)
 	broadcaster.Notify(ref)
-	require.Len(t, notified, 1, "news after a look is news again")
+	require.Len(t, notified, 1, "a Notify after the receive is received again")
 }
 
 func TestNotifyWithoutSubscribers(t *testing.T) {
@@ -49,32 +49,31 @@ func TestNotifyWithoutSubscribers(t *testing.T) {
 	broadcaster.Notify(ref)
 	notified, unsubscribe := broadcaster.Subscribe(ref)
 	defer unsubscribe()
-	require.Empty(t, notified, "news from before entering is not kept: who enters reads first")
+	require.Empty(t, notified, "an earlier Notify is not kept: a subscriber reads the execution after it has subscribed")
 }
 
-// What is left behind would be a leak of one entry for every execution ever waited for.
+// Otherwise the map would grow by one entry with every execution.
 func TestUnsubscribeRemovesEntry(t *testing.T) {
 	var broadcaster Broadcaster
 	_, unsubscribeFirst := broadcaster.Subscribe(ref)
 	_, unsubscribeSecond := broadcaster.Subscribe(ref)
 	unsubscribeFirst()
-	unsubscribeFirst() // repeatable
+	unsubscribeFirst() // the second call has no effect
 	require.Len(t, broadcaster.subscribers[ref], 1)
 	unsubscribeSecond()
 	require.Empty(t, broadcaster.subscribers)
 }
 
-// TestAnyUse holds a room against the plainest account of who is owed news.
-func TestBroadcasterAgainstModel(t *testing.T) {
-	type waiter struct {
-		ref   execution.Ref
-		news  <-chan struct{}
-		leave func()
-		owed  bool
+func TestBroadcasterBehavesLikeModel(t *testing.T) {
+	type subscriber struct {
+		ref         execution.Ref
+		notified    <-chan struct{}
+		unsubscribe func()
+		pending     bool // it has a notification that it has not received
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		var broadcaster Broadcaster
-		var subscribers []*waiter
+		var subscribers []*subscriber
 		someRef := rapid.Custom(func(t *rapid.T) execution.Ref {
 			return execution.Ref{
 				Tenant: rapid.SampledFrom([]string{"ada", "bob"}).Draw(t, "tenant"),
@@ -83,40 +82,40 @@ func TestBroadcasterAgainstModel(t *testing.T) {
 		})
 		pick := func(t *rapid.T) int {
 			if len(subscribers) == 0 {
-				t.Skip("nobody is inside")
+				t.Skip("there is no subscriber")
 			}
-			return rapid.IntRange(0, len(subscribers)-1).Draw(t, "waiter")
+			return rapid.IntRange(0, len(subscribers)-1).Draw(t, "subscriber")
 		}
 		t.Repeat(map[string]func(*rapid.T){
-			"enter": func(t *rapid.T) {
-				w := &waiter{ref: someRef.Draw(t, "ref")}
-				w.news, w.leave = broadcaster.Subscribe(w.ref)
-				subscribers = append(subscribers, w)
+			"subscribe": func(t *rapid.T) {
+				s := &subscriber{ref: someRef.Draw(t, "ref")}
+				s.notified, s.unsubscribe = broadcaster.Subscribe(s.ref)
+				subscribers = append(subscribers, s)
 			},
-			"leave": func(t *rapid.T) {
+			"unsubscribe": func(t *rapid.T) {
 				i := pick(t)
-				subscribers[i].leave()
+				subscribers[i].unsubscribe()
 				subscribers = append(subscribers[:i], subscribers[i+1:]...)
 			},
-			"wake": func(t *rapid.T) {
+			"notify": func(t *rapid.T) {
 				target := someRef.Draw(t, "ref")
 				broadcaster.Notify(target)
-				for _, w := range subscribers {
-					w.owed = w.owed || w.ref == target
+				for _, s := range subscribers {
+					s.pending = s.pending || s.ref == target
 				}
 			},
-			"look": func(t *rapid.T) {
-				w := subscribers[pick(t)]
+			"receive": func(t *rapid.T) {
+				s := subscribers[pick(t)]
 				select {
-				case <-w.news:
-					w.owed = false
+				case <-s.notified:
+					s.pending = false
 				default:
 				}
 			},
 			"": func(t *rapid.T) {
 				count := 0
-				for _, w := range subscribers {
-					require.Equal(t, w.owed, len(w.news) == 1)
+				for _, s := range subscribers {
+					require.Equal(t, s.pending, len(s.notified) == 1)
 				}
 				for _, channels := range broadcaster.subscribers {
 					require.NotEmpty(t, channels)
@@ -128,8 +127,8 @@ func TestBroadcasterAgainstModel(t *testing.T) {
 	})
 }
 
-// Every waiter hears of a wake that comes after it entered, whatever others do meanwhile.
-func TestConcurrentUse(t *testing.T) {
+// Every subscriber receives a Notify that comes after its Subscribe, whatever others do at the same time.
+func TestBroadcasterConcurrentUse(t *testing.T) {
 	var broadcaster Broadcaster
 	var all sync.WaitGroup
 	for i := range 50 {

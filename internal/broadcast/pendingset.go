@@ -6,38 +6,35 @@ import (
 	"sync"
 )
 
-// Notes are left for one who looks after things of a kind when it gets to it:
-// several about the same thing are one. They are safe for concurrent use.
+// PendingSet collects keys for one goroutine that works on them. A key that is added several times before the next Drain
+// is one key. It is safe for concurrent use.
 type PendingSet[K comparable] struct {
-	ready chan struct{}
+	ready Signal
 	mu    sync.Mutex
 	keys  map[K]struct{}
 }
 
-// NewNotes returns an empty pile.
+// NewPendingSet returns an empty set.
 func NewPendingSet[K comparable]() *PendingSet[K] {
-	return &PendingSet[K]{ready: make(chan struct{}, 1), keys: map[K]struct{}{}}
+	return &PendingSet[K]{ready: NewSignal(), keys: map[K]struct{}{}}
 }
 
-// Leave leaves a note. It never blocks.
-func (n *PendingSet[K]) Add(k K) {
-	n.mu.Lock()
-	n.keys[k] = struct{}{}
-	n.mu.Unlock()
-	select {
-	case n.ready <- struct{}{}:
-	default: // whoever takes that takes this, too
-	}
+// Add adds a key. It never blocks.
+func (p *PendingSet[K]) Add(k K) {
+	p.mu.Lock()
+	p.keys[k] = struct{}{}
+	p.mu.Unlock()
+	p.ready.Notify()
 }
 
-// News has something when notes were left since the last Take; rarely it has when there are none.
-func (n *PendingSet[K]) Ready() <-chan struct{} { return n.ready }
+// Ready receives when keys were added since the last Drain. In rare cases it receives although the set is empty.
+func (p *PendingSet[K]) Ready() <-chan struct{} { return p.ready }
 
-// Take returns what notes were left about, in no order, and leaves none.
-func (n *PendingSet[K]) Drain() []K {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	keys := slices.Collect(maps.Keys(n.keys))
-	clear(n.keys)
+// Drain removes all keys and returns them in no particular order.
+func (p *PendingSet[K]) Drain() []K {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	keys := slices.Collect(maps.Keys(p.keys))
+	clear(p.keys)
 	return keys
 }

@@ -8,34 +8,34 @@ import (
 )
 
 func TestPendingSetDeduplicates(t *testing.T) {
-	n := NewPendingSet[string]()
-	require.Empty(t, n.Ready())
-	n.Add("a")
-	n.Add("b")
-	n.Add("a")
-	<-n.Ready()
-	require.Empty(t, n.Ready())
-	require.ElementsMatch(t, []string{"a", "b"}, n.Drain())
-	require.Empty(t, n.Drain())
-	n.Add("a")
-	require.Len(t, n.Ready(), 1, "what is left after a look is news again")
+	p := NewPendingSet[string]()
+	require.Empty(t, p.Ready())
+	p.Add("a")
+	p.Add("b")
+	p.Add("a")
+	<-p.Ready()
+	require.Empty(t, p.Ready())
+	require.ElementsMatch(t, []string{"a", "b"}, p.Drain())
+	require.Empty(t, p.Drain())
+	p.Add("a")
+	require.Len(t, p.Ready(), 1, "a key that is added after Drain is ready again")
 }
 
-// However leaving and taking meet, no note stays unseen: there is news of it, or it has been taken.
+// Concurrent Add and Drain lose no key: each key is drained, or Ready receives for it.
 func TestPendingSetLosesNothing(t *testing.T) {
 	const writers, each = 8, 1000
-	n := NewPendingSet[int]()
+	p := NewPendingSet[int]()
 	var adding sync.WaitGroup
 	for w := range writers {
 		adding.Go(func() {
 			for i := range each {
-				n.Add(w*each + i)
+				p.Add(w*each + i)
 			}
 		})
 	}
 	for seen := map[int]bool{}; len(seen) < writers*each; {
-		<-n.Ready() // or the test hangs
-		for _, k := range n.Drain() {
+		<-p.Ready() // or the test hangs
+		for _, k := range p.Drain() {
 			require.False(t, seen[k])
 			seen[k] = true
 		}

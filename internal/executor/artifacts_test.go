@@ -17,7 +17,7 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// folder is a real store of artifacts.
+// openArtifactStore opens a real artifact store in a folder.
 func openArtifactStore(t testing.TB) *blob.Store {
 	t.Helper()
 	s, err := blob.Open(t.Context(), "file://"+t.TempDir())
@@ -32,7 +32,7 @@ func configWithArtifacts(a ArtifactStore) Config {
 	return c
 }
 
-// leaving is an outcome with files, by their paths in the sandbox.
+// withOutputFiles adds files to an outcome, by their paths in the sandbox.
 func withOutputFiles(o sandbox.Outcome, files ...string) sandbox.Outcome {
 	for _, path := range files {
 		o.Files = append(o.Files, sandbox.OutputFile{
@@ -54,50 +54,49 @@ func content(t *testing.T, s *blob.Store, key blob.Key, c execution.Content) str
 
 func TestLargeResultIsStored(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	blobs := openArtifactStore(t)
 	results := map[string]string{
 		"largest": strings.Repeat("x", execution.MaxResultBytes),
 		"larger":  strings.Repeat("한", execution.MaxResultBytes/3+1),
 	}
-	w.run(configWithArtifacts(blobs), newFakeSandbox(func(_ context.Context, job sandbox.Job) (sandbox.Outcome, error) {
+	f.run(configWithArtifacts(blobs), newFakeSandbox(func(_ context.Context, job sandbox.Job) (sandbox.Outcome, error) {
 		return successOutcome(results[strings.TrimSpace(string(job.Stdin))]), nil
 	}))
-	e := w.await(w.submit("offline", "largest"), execution.Succeeded)
+	e := f.await(f.submit("offline", "largest"), execution.Succeeded)
 	require.Equal(t, results["largest"], e.Result.Text)
-	require.Nil(t, e.Result.Complete, "what fits is in the document")
+	require.Nil(t, e.Result.Complete, "a result that fits is in the document")
 
-	e = w.await(w.submit("offline", "larger"), execution.Succeeded)
+	e = f.await(f.submit("offline", "larger"), execution.Succeeded)
 	larger := results["larger"]
 	require.Equal(t, larger[:len(e.Result.Text)], e.Result.Text)
-	require.InDelta(t, execution.ExcerptBytes, len(e.Result.Text), 3, "cut between letters")
+	require.InDelta(t, execution.ExcerptBytes, len(e.Result.Text), 3, "truncated between two letters")
 	require.JSONEq(t, fmt.Sprintf(`{"text":%q}`, larger), content(t, blobs, blob.ResultKey(&e), *e.Result.Complete))
 }
 
 func TestLargeReplyIsTruncatedInConversation(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
-	w.run(configWithArtifacts(openArtifactStore(t)), answeringSandbox(strings.Repeat("x", execution.MaxResultBytes+1)))
-	turn := w.submitTurn("", "hello", "")
-	w.await(turn.Ref(), execution.Succeeded)
-	messages, err := w.store.Messages(t.Context(), tenant, turn.ConversationID, 0, 10)
+	f := newFixture(t)
+	f.run(configWithArtifacts(openArtifactStore(t)), answeringSandbox(strings.Repeat("x", execution.MaxResultBytes+1)))
+	turn := f.submitTurn("", "hello", "")
+	f.await(turn.Ref(), execution.Succeeded)
+	messages, err := f.store.Messages(t.Context(), tenant, turn.ConversationID, 0, 10)
 	require.NoError(t, err)
 	require.True(t, messages[1].Truncated)
 	require.Len(t, messages[1].Text, execution.ExcerptBytes)
 }
 
-// What the job left in its output folder is kept, also when it failed; the
-// agent's memory is not among it.
+// The files in the output folder are stored, also when the job failed. The session files of the agent are not.
 func TestOutputFilesAreStored(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	blobs := openArtifactStore(t)
 	failed := sandbox.Outcome{EndReason: sandbox.Exited, ExitCode: 3, OmittedFileCount: 2}
 	b := newFakeSandbox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) {
 		return withOutputFiles(failed, "/home/agent/.memory", sandbox.OutputDir+"/a/b.txt", sandbox.OutputDir+"/..c"), nil
 	})
-	w.run(configWithArtifacts(blobs), b)
-	e := w.await(w.submit("offline", "x"), execution.Failed)
+	f.run(configWithArtifacts(blobs), b)
+	e := f.await(f.submit("offline", "x"), execution.Failed)
 	require.Len(t, e.Files, 2)
 	require.Equal(t, 2, e.OmittedFileCount)
 	for i, path := range []string{"a/b.txt", "..c"} {
@@ -106,7 +105,7 @@ func TestOutputFilesAreStored(t *testing.T) {
 	}
 }
 
-// The list has to fit the document; what does not is counted.
+// The list of files must fit into the document. Files beyond that are counted.
 func TestOutputFilesOverPathLimitAreOmitted(t *testing.T) {
 	t.Parallel()
 	var o sandbox.Outcome
@@ -119,57 +118,57 @@ func TestOutputFilesOverPathLimitAreOmitted(t *testing.T) {
 	require.Equal(t, 1000-len(files), omitted)
 }
 
-// fading is a real store that fails so many times before it works.
+// flakyArtifactStore is a real store whose first calls fail, as many as failures says.
 type flakyArtifactStore struct {
 	*blob.Store
 	failures  atomic.Int64
 	attempted chan blob.Key
 }
 
-func (f *flakyArtifactStore) Put(ctx context.Context, key blob.Key, from io.Reader) (execution.Content, error) {
-	f.attempted <- key
-	if f.failures.Add(-1) >= 0 {
-		_, _ = io.CopyN(io.Discard, from, 10) // part of it was sent
-		return execution.Content{}, errors.New("the bucket does not answer")
+func (s *flakyArtifactStore) Put(ctx context.Context, key blob.Key, from io.Reader) (execution.Content, error) {
+	s.attempted <- key
+	if s.failures.Add(-1) >= 0 {
+		_, _ = io.CopyN(io.Discard, from, 10) // a part of the content was sent
+		return execution.Content{}, errors.New("the bucket is unavailable")
 	}
-	return f.Store.Put(ctx, key, from)
+	return s.Store.Put(ctx, key, from)
 }
 
 func newFlakyArtifactStore(t *testing.T, failures int64) *flakyArtifactStore {
-	f := &flakyArtifactStore{Store: openArtifactStore(t), attempted: make(chan blob.Key, 1000)}
-	f.failures.Store(failures)
-	return f
+	s := &flakyArtifactStore{Store: openArtifactStore(t), attempted: make(chan blob.Key, 1000)}
+	s.failures.Store(failures)
+	return s
 }
 
 func TestStoreArtifactsRetriesAfterOutage(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	blobs := newFlakyArtifactStore(t, 2)
-	w.run(configWithArtifacts(blobs), answeringSandbox(strings.Repeat("x", execution.MaxResultBytes+1)))
-	e := w.await(w.submit("offline", "x"), execution.Succeeded)
+	f.run(configWithArtifacts(blobs), answeringSandbox(strings.Repeat("x", execution.MaxResultBytes+1)))
+	e := f.await(f.submit("offline", "x"), execution.Succeeded)
 	require.Equal(t, 1, e.Attempt)
 	require.Len(t, blobs.attempted, 3)
 	require.NotEmpty(t, content(t, blobs.Store, blob.ResultKey(&e), *e.Result.Complete))
 }
 
-// A job whose result waits for storage can be cancelled like one that runs.
+// An execution can be cancelled while its result waits for blob storage.
 func TestCancelDuringBlobStorageOutage(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	blobs := newFlakyArtifactStore(t, 1<<40)
-	w.run(configWithArtifacts(blobs), answeringSandbox(strings.Repeat("x", execution.MaxResultBytes+1)))
-	ref := w.submit("offline", "x")
+	f.run(configWithArtifacts(blobs), answeringSandbox(strings.Repeat("x", execution.MaxResultBytes+1)))
+	ref := f.submit("offline", "x")
 	next(t, blobs.attempted)
-	w.cancel(ref, true)
-	e := w.await(ref, execution.Canceled)
+	f.cancel(ref, true)
+	e := f.await(ref, execution.Canceled)
 	require.Nil(t, e.Result)
 }
 
-// An attempt that dies between the storing and the finish leaves contents that
-// nobody names. The next attempt's are beside them, and all go with the execution.
+// An attempt that dies after it has stored its artifacts and before it has finished leaves contents without a name. The
+// contents of the next attempt have other keys, and all of them are deleted with the execution.
 func TestArtifactsOfLostAttemptAreDeletedWithExecution(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	dir := t.TempDir()
 	blobs, err := blob.Open(t.Context(), "file://"+dir)
 	require.NoError(t, err)
@@ -177,19 +176,19 @@ func TestArtifactsOfLostAttemptAreDeletedWithExecution(t *testing.T) {
 	b := newFakeSandbox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) {
 		return withOutputFiles(successOutcome("done"), sandbox.OutputDir+"/a"), nil
 	})
-	ref := w.submit("offline", "x")
-	ch, err := w.store.Apply(t.Context(), ref, execution.Claimed{Executor: "killed", Lease: testConfig().Lease})
+	ref := f.submit("offline", "x")
+	ch, err := f.store.Apply(t.Context(), ref, execution.Claimed{Executor: "killed", Lease: testConfig().Lease})
 	require.NoError(t, err)
 	lost := ch.Execution
-	_, err = blobs.Put(t.Context(), blob.FileKey(&lost, 0), bytes.NewReader([]byte("of the killed one")))
+	_, err = blobs.Put(t.Context(), blob.FileKey(&lost, 0), bytes.NewReader([]byte("from the killed attempt")))
 	require.NoError(t, err)
 
-	w.clock.Advance(2 * testConfig().Lease)
-	ch, err = w.store.Apply(t.Context(), ref, execution.Expired{})
+	f.clock.Advance(2 * testConfig().Lease)
+	ch, err = f.store.Apply(t.Context(), ref, execution.Expired{})
 	require.NoError(t, err)
-	w.run(configWithArtifacts(blobs), b)
-	require.NoError(t, w.queue.Publish(t.Context(), ch))
-	e := w.await(ref, execution.Succeeded)
+	f.run(configWithArtifacts(blobs), b)
+	require.NoError(t, f.queue.Publish(t.Context(), ch))
+	e := f.await(ref, execution.Succeeded)
 	require.Equal(t, "in "+sandbox.OutputDir+"/a", content(t, blobs, blob.FileKey(&e, 0), e.Files[0].Content))
 
 	require.NoError(t, blobs.Delete(t.Context(), ref))

@@ -1,36 +1,85 @@
 package executor
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
+	"io"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
-	"go.opentelemetry.io/otel/codes"
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
+	"github.com/airlock-run/airlock/internal/agentruntime"
+	"github.com/airlock-run/airlock/internal/blob"
+	"github.com/airlock-run/airlock/internal/domain/conversation"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/failpoint"
 	"github.com/airlock-run/airlock/internal/queue"
+	"github.com/airlock-run/airlock/internal/receipt"
+	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/internal/supervise"
 	"github.com/airlock-run/airlock/internal/telemetry/trace"
 )
 
-// callTimeout bounds every single call of the store and the queue.
+// callTimeout bounds each call of the store and the queue.
 const callTimeout = 5 * time.Second
 
-// handle takes one announcement from the claim to the end. It calls release when
-// the job is over, so that the next begins while the end of this one is written,
-// unless there are as many ends to write as slots; and engineGone when there is
-// no Engine to run anything on.
-func (x *Executor) runAttempt(workCtx context.Context, notification queue.Notification, releaseSlot func(), stopPulling context.CancelCauseFunc) {
-	log := x.log.With(zap.String("execution", notification.Ref.ID), zap.String("tenant", notification.Ref.Tenant))
-	defer supervise.RecoverLog(log, "an attempt broke off; another one has the execution when its lease runs out")
+// attempt is one attempt to run an execution: what it needs, and what it has done so far.
+type attempt struct {
+	executor  *Executor
+	execution *execution.Execution // as claimed
+	log       *zap.Logger
+	steps     *stepBuffer
+
+	startedAt  time.Time         // when the claim returned
+	preparedAt time.Time         // when the job was ready for the sandbox
+	run        *agentruntime.Run // nil before that
+	outcome    sandbox.Outcome
+	ending     execution.Ending  // how the job ended; if Airlock failed, only its Usage counts
+	fullResult *execution.Result // complete, where ending.Result may be truncated
+}
+
+// pullLane pulls as many notifications as the lane has free slots, and starts an attempt for each. A notification whose
+// slot the other lane has taken in the meantime goes back to the queue for another executor.
+func (x *Executor) pullLane(ctx, workCtx context.Context, lane execution.Lane, stopPulling context.CancelCauseFunc) error {
+	for {
+		free, err := x.slots.await(ctx, lane)
+		if err != nil {
+			return err
+		}
+		notifications, err := x.config.Queue.Pull(ctx, lane, free)
+		if err != nil {
+			return err
+		}
+		for _, n := range notifications {
+			if ctx.Err() != nil || !x.slots.take(lane) {
+				x.nack(workCtx, n)
+				continue
+			}
+			x.attempts.Go(func() {
+				releaseSlot := sync.OnceFunc(func() { x.slots.release(lane) })
+				defer releaseSlot()
+				x.runAttempt(workCtx, n, releaseSlot, stopPulling)
+			})
+		}
+	}
+}
+
+// runAttempt makes one attempt, from the notification to the published result. It calls releaseSlot when the job has
+// ended, so that the next job starts while this result is written, unless as many results as slots are being written
+// already. It calls stopPulling when the Engine does not answer.
+func (x *Executor) runAttempt(workCtx context.Context, n queue.Notification, releaseSlot func(), stopPulling context.CancelCauseFunc) {
+	log := x.config.Log.With(zap.String("execution", n.Ref.ID), zap.String("tenant", n.Ref.Tenant))
+	defer supervise.RecoverLog(log, "attempt panicked; the execution is retried when its lease expires")
 	failpoint.Hit(failpoint.Pulled)
 	claimedAt := time.Now()
-	e := x.claim(workCtx, notification, log)
+	e := x.claim(workCtx, n, log)
 	if e == nil {
 		return
 	}
@@ -39,123 +88,237 @@ func (x *Executor) runAttempt(workCtx context.Context, notification queue.Notifi
 	log = log.With(zap.Int("attempt", e.Attempt), trace.LogField(workCtx))
 	log.Info("running", zap.String("runtime", e.Task.Runtime))
 
+	a := &attempt{executor: x, execution: e, log: log, startedAt: time.Now()}
+	a.steps = &stepBuffer{notify: func() { x.signals.Notify(e.Ref()) }}
 	jobCtx, cancelJob := context.WithCancelCause(workCtx)
-	steps := &stepBuffer{notify: func() { x.signals.Notify(e.Ref()) }}
-	heartbeat := x.startHeartbeat(jobCtx, e, claimedAt.Add(x.config.Lease), steps, cancelJob, log)
-	defer heartbeat.stopAndWait() // also after a panic, or it would keep the lease for ever
-	run, err := x.runJob(jobCtx, e, steps)
+	heartbeat := a.startHeartbeat(jobCtx, cancelJob, claimedAt.Add(x.config.Lease))
+	defer heartbeat.stopAndWait() // also after a panic, or the lease would be renewed for ever
+
+	err := a.runJob(jobCtx)
 	failpoint.Hit(failpoint.JobFinished)
-	event := classify(e, run.ending, err)
-	if finished, ok := event.(execution.Finished); ok {
-		finished.Ending.Receipt = x.writeReceipt(e, finished.Ending, run, log)
-		finished.Ending.Steps, _ = steps.snapshot()
-		event = finished
-	}
-	telemetry.recordOutcome(event, run)
+	event := a.classify(err)
+	telemetry.recordOutcome(event, a)
 	if _, failed := event.(execution.AttemptFailed); failed {
-		x.inspectEngine(workCtx, stopPulling)
+		x.checkEngine(workCtx, stopPulling)
 	}
 	if x.finishSem.TryAcquire(1) {
 		defer x.finishSem.Release(1)
 		releaseSlot()
 	}
-	change, written := x.finish(jobCtx, e, event, log)
+	change, written := a.finish(jobCtx, event)
 	cancelJob(nil)
 	heartbeat.stopAndWait()
+	if !written {
+		return
+	}
 
-	if written {
-		failpoint.Hit(failpoint.ResultWritten)
-		log.Info("settled", zap.String("status", string(change.Execution.Status)), zap.NamedError("cause", err))
-		x.publish(workCtx, change, log)
-		failpoint.Hit(failpoint.Published)
-		if change.Execution.Status.Terminal() {
-			telemetry.recordFinish(&change.Execution)
-			x.onFinished(change.Execution)
-		}
+	failpoint.Hit(failpoint.ResultWritten)
+	log.Info("attempt finished", zap.String("status", string(change.Execution.Status)), zap.NamedError("cause", err))
+	x.publish(workCtx, change, log)
+	failpoint.Hit(failpoint.Published)
+	if change.Execution.Status.Terminal() {
+		telemetry.recordFinish(&change.Execution)
+		x.config.OnFinished(change.Execution)
 	}
 }
 
-// claim returns the execution that is this executor's from now on; nil where
-// there is none to run. It acknowledges with the claim's answer: from then on the
-// lease says whose the execution is, and the janitor finds it when nobody's. What
-// it could not look at it has not changed, and gives back.
-func (x *Executor) claim(ctx context.Context, notification queue.Notification, log *zap.Logger) *execution.Execution {
-	claimed, err := x.apply(ctx, notification.Ref, execution.Claimed{Executor: x.config.Name, ClaimID: rand.Text(), Lease: x.config.Lease})
+// claim returns the execution with a lease of this executor, or nil if there is nothing to run. It acknowledges the
+// notification as soon as the store has answered: from then on the lease says whose the execution is, and the janitor
+// finds it when the lease expires. When the store did not answer, the notification goes back to the queue.
+func (x *Executor) claim(ctx context.Context, n queue.Notification, log *zap.Logger) *execution.Execution {
+	claimed, err := x.apply(ctx, n.Ref, execution.Claimed{Executor: x.config.Name, ClaimID: rand.Text(), Lease: x.config.Lease})
 	switch {
 	case err == nil:
 		failpoint.Hit(failpoint.Claimed)
-		notification.Acknowledge()
+		n.Acknowledge()
 		return &claimed.Execution
-	case isRejection(err):
+	case store.IsRejection(err):
 		log.Debug("nothing to run", zap.Error(err))
-		notification.Acknowledge()
+		n.Acknowledge()
 	default:
 		log.Warn("could not claim", zap.Error(err))
-		x.nack(ctx, notification)
+		x.nack(ctx, n)
 	}
 	return nil
 }
 
-// giveBack may fail: the announcement then comes again a little later.
-func (x *Executor) nack(ctx context.Context, notification queue.Notification) {
-	if err := notification.Nack(ctx); err != nil {
-		x.log.Warn("could not give back", zap.String("execution", notification.Ref.ID), zap.String("tenant", notification.Ref.Tenant), zap.Error(err))
+// nack gives a notification back to the queue. If that fails, Pub/Sub delivers it again a little later.
+func (x *Executor) nack(ctx context.Context, n queue.Notification) {
+	if err := n.Nack(ctx); err != nil {
+		x.config.Log.Warn("could not nack the notification", zap.String("execution", n.Ref.ID), zap.String("tenant", n.Ref.Tenant), zap.Error(err))
 	}
 }
 
-// answered reports whether an error of Apply is an answer about the execution:
-// there is nothing to do for it, now or on a repeated announcement.
-func isRejection(err error) bool {
-	var notFound *store.NotFoundError
-	return errors.Is(err, execution.ErrTerminal) || errors.Is(err, execution.ErrLeased) || errors.Is(err, execution.ErrStartDeadlineExceeded) || errors.Is(err, execution.ErrThrottled) ||
-		errors.Is(err, store.ErrEarlierTurnPending) || errors.As(err, &notFound)
+// runJob prepares the job, runs it, and stores its artifacts; a.ending says how the job ended. An error means that Airlock
+// could not do its part, or it is the cause for which ctx ended. A panic over the job's data counts as such an error.
+func (a *attempt) runJob(ctx context.Context) (err error) {
+	defer supervise.RecoverTo(&err)
+	x := a.executor
+	if err := a.loadTask(ctx); err != nil {
+		return causeOr(ctx, fmt.Errorf("read the task: %w", err))
+	}
+	run, failure := x.config.Runtimes.Prepare(ctx, a.execution)
+	if failure != nil {
+		a.ending = failure.Ending(execution.Usage{})
+		return nil
+	}
+	a.run, a.preparedAt = run, time.Now()
+	run.OnStep(a.steps.add)
+
+	a.outcome, err = x.config.Sandbox.Run(ctx, run.Job)
+	a.ending.Usage = run.Usage()
+	if err != nil {
+		return err
+	}
+	defer a.outcome.Close() // its error is ignored: it leaks a file descriptor, and the result is complete
+
+	a.ending = a.parseOutcome()
+	a.fullResult = a.ending.Result
+	if err := a.storeArtifacts(ctx); err != nil {
+		return causeOr(ctx, fmt.Errorf("store artifacts: %w", err))
+	}
+	return nil
 }
 
-// lookAtEngine stops the pulling when a fault was for want of an Engine.
-func (x *Executor) inspectEngine(ctx context.Context, stopPulling context.CancelCauseFunc) {
+// causeOr returns the cause for which ctx ended, or err if it has not.
+func causeOr(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// loadTask reads the parts of the task that are not in the execution's document: the input files, and the messages and
+// the session of the conversation.
+func (a *attempt) loadTask(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	if err := x.sandbox.Ping(ctx); err != nil {
-		stopPulling(err)
+	e, tasks := a.execution, a.executor.config.Tasks
+	if len(e.Task.InputFileList) > 0 {
+		if e.Task.InputFiles, err = tasks.InputFiles(ctx, e.Ref()); err != nil {
+			return err
+		}
 	}
+	if e.ConversationID == "" {
+		return nil
+	}
+	messages, err := tasks.Messages(ctx, e.Tenant, e.ConversationID, e.Turn, conversation.MaxHistory)
+	if err != nil {
+		return err
+	}
+	e.Task.History = conversation.History(messages)
+	e.Task.Session, err = tasks.Session(ctx, e.Tenant, e.ConversationID)
+	return err
 }
 
-// judge says what the end of the job means for the execution; nil when the
-// attempt has no right to say anything any more.
-func classify(e *execution.Execution, ending execution.Ending, err error) execution.Event {
+// parseOutcome returns how the job ended.
+func (a *attempt) parseOutcome() execution.Ending {
+	e := a.execution
+	result, failure := a.run.ParseOutcome(a.outcome)
+	if failure != nil {
+		return failure.Ending(a.run.Usage())
+	}
+	if e.Task.Schema == conversation.BuilderSchema {
+		*result = conversation.ParseBuilderAnswer(*result)
+	}
+	ending := execution.Ending{Status: execution.Succeeded, Result: result, Usage: a.run.Usage()}
+	if e.ConversationID != "" {
+		ending.NewSession = a.run.ExtractSession(a.outcome)
+	}
+	return ending
+}
+
+// storeArtifacts uploads the output files of the job, and its result if that is too large for the document, and puts
+// their names into a.ending. The ending is written afterwards, so a name never exists without its content. An attempt that
+// dies in between leaves contents without a name; they are deleted together with the execution.
+func (a *attempt) storeArtifacts(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, storeArtifactsTimeout)
+	defer cancel()
+	ending := &a.ending
+	var contents []io.ReadSeeker
+	ending.Files, contents, ending.OmittedFileCount = outputFiles(a.outcome)
+
+	uploads, ctx := errgroup.WithContext(ctx)
+	uploads.SetLimit(maxConcurrentUploads)
+	for i, content := range contents {
+		uploads.Go(func() (err error) {
+			defer supervise.RecoverTo(&err)
+			ending.Files[i].Content, err = a.upload(ctx, blob.FileKey(a.execution, i), content)
+			return err
+		})
+	}
+	if r := ending.Result; r != nil && r.Large() {
+		uploads.Go(func() (err error) {
+			defer supervise.RecoverTo(&err)
+			text, err := blob.EncodeResult(r)
+			if err != nil {
+				return err
+			}
+			complete, err := a.upload(ctx, blob.ResultKey(a.execution), bytes.NewReader(text))
+			ending.Result = r.Truncate(complete)
+			return err
+		})
+	}
+	return uploads.Wait()
+}
+
+// classify returns the event that the end of the job means for the execution. It is nil when the lease is lost: the
+// attempt may not change the execution any more.
+func (a *attempt) classify(err error) execution.Event {
+	number := a.execution.Attempt
+	finished := func(ending execution.Ending) execution.Event {
+		ending.Receipt = a.writeReceipt(ending)
+		ending.Steps, _ = a.steps.snapshot()
+		return execution.Finished{Attempt: number, Ending: ending}
+	}
 	switch {
 	case err == nil:
-		return execution.Finished{Attempt: e.Attempt, Ending: ending}
+		return finished(a.ending)
 	case errors.Is(err, errCanceled):
-		return execution.Finished{Attempt: e.Attempt, Ending: execution.NewCanceledFailure().Ending(ending.Usage)}
+		return finished(execution.NewCanceledFailure().Ending(a.ending.Usage))
 	case errors.Is(err, errShutdown):
-		return execution.HandedBack{Attempt: e.Attempt, Usage: ending.Usage}
+		return execution.HandedBack{Attempt: number, Usage: a.ending.Usage}
 	case errors.Is(err, execution.ErrLeaseLost):
 		return nil
 	default:
-		return execution.AttemptFailed{Attempt: e.Attempt, Usage: ending.Usage}
+		return execution.AttemptFailed{Attempt: number, Usage: a.ending.Usage}
 	}
 }
 
-// settle writes the verdict on an attempt at e, and keeps trying for as long as
-// a lease lasts. If it was written and only the answer was lost, the repetition
-// finds that the execution ended with this attempt.
-func (x *Executor) finish(ctx context.Context, e *execution.Execution, event execution.Event, log *zap.Logger) (execution.Change, bool) {
+// writeReceipt returns the receipt of the attempt, encoded and signed. An execution does not fail because its receipt
+// cannot be written: the job is done.
+func (a *attempt) writeReceipt(ending execution.Ending) string {
+	config := a.executor.config
+	facts := receipt.Facts{
+		Execution: a.execution, Ending: ending, Result: a.fullResult, Executor: config.Name, Claimed: a.startedAt, Outcome: a.outcome,
+	}
+	if a.run != nil {
+		facts.Job, facts.Model, facts.Egress = a.run.Job, a.run.Model, a.run.Egress()
+	}
+	encoded, err := receipt.Marshal(receipt.New(facts), config.ReceiptKey)
+	if err != nil {
+		a.log.Error("could not write the receipt", zap.Error(err))
+	}
+	return encoded
+}
+
+// finish writes the event that ends the attempt, and tries for as long as a lease lasts. If the event was written and only
+// the answer was lost, the next try finds an execution that ended with this attempt.
+func (a *attempt) finish(ctx context.Context, event execution.Event) (change execution.Change, written bool) {
 	if event == nil {
-		log.Warn("lease lost; another attempt has the execution")
+		a.log.Warn("lease lost; another attempt has the execution")
 		return execution.Change{}, false
 	}
-	ctx, span := trace.StartChild(ctx, "settle")
+	ctx, span := trace.StartChild(ctx, "finish")
 	defer span.End()
-	// The job's context may have ended, for a reason that the verdict knows;
-	// what bounds the writing is the lease.
-	leaseCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), x.config.Lease)
+	// The context of the job may have ended, for a reason that the event contains. What bounds the write is the lease.
+	leaseCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.executor.config.Lease)
 	defer cancel()
 	mayBeWritten := false
-	change, err := backoff.Retry(leaseCtx, func() (execution.Change, error) {
-		change, err := x.apply(leaseCtx, e.Ref(), event)
+	change, err := retryUntilDeadline(leaseCtx, func() (execution.Change, error) {
+		change, err := a.executor.apply(leaseCtx, a.execution.Ref(), event)
 		switch {
-		case err == nil, mayBeWritten && errors.Is(err, execution.ErrTerminal) && change.Execution.Attempt == e.Attempt:
+		case err == nil, mayBeWritten && errors.Is(err, execution.ErrTerminal) && change.Execution.Attempt == a.execution.Attempt:
 			return change, nil
 		case errors.Is(err, store.ErrUnavailable):
 			mayBeWritten = true
@@ -163,24 +326,31 @@ func (x *Executor) finish(ctx context.Context, e *execution.Execution, event exe
 		default:
 			return change, backoff.Permanent(err)
 		}
-	}, backoff.WithMaxElapsedTime(x.config.Lease))
+	})
 	if err != nil {
-		span.SetStatus(codes.Error, "not written")
-		log.Error("could not write how the execution ended; it will run again", zap.Error(err))
+		markSpanFailed(span, "not written")
+		a.log.Error("could not write the result; the execution will run again", zap.Error(err))
 	}
 	return change, err == nil
+}
+
+// publish publishes the notifications and signals of a change. If that fails, the janitor publishes the notifications
+// again, and watchers read the execution again by themselves.
+func (x *Executor) publish(ctx context.Context, ch execution.Change, log *zap.Logger) {
+	if err := x.config.Queue.Publish(ctx, ch); err != nil {
+		log.Warn("could not publish the notifications of a change", zap.Error(err))
+	}
 }
 
 func (x *Executor) apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return x.store.Apply(ctx, ref, ev)
+	return x.config.Executions.Apply(ctx, ref, ev)
 }
 
-// tell passes a change on. When it fails the janitor announces it, and who
-// waits for it reads again.
-func (x *Executor) publish(ctx context.Context, ch execution.Change, log *zap.Logger) {
-	if err := x.queue.Publish(ctx, ch); err != nil {
-		log.Warn("could not tell of a change", zap.Error(err))
-	}
+// retryUntilDeadline calls f until it returns no error or a permanent one, with a growing back-off. It gives up early, with
+// the error of f, when the next call would come after the deadline of ctx.
+func retryUntilDeadline[T any](ctx context.Context, f func() (T, error)) (T, error) {
+	deadline, _ := ctx.Deadline()
+	return backoff.Retry(ctx, f, backoff.WithMaxElapsedTime(time.Until(deadline)))
 }

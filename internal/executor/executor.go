@@ -1,11 +1,16 @@
-// Package executor runs executions: it pulls an announcement, claims the
-// execution, runs its job in a sandbox and writes how it ended. Read handle
-// (attempt.go) top to bottom: that is the whole way.
+// Package executor runs executions.
+//
+// It pulls notifications, claims the execution that each one names, runs the job in a sandbox, and stores the result. One
+// attempt, from the notification to the result, is in attempt.go and reads from top to bottom.
+//
+// It never decides what an event does to an execution (package execution does), and it never changes one without a claim.
 package executor
 
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -15,6 +20,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/airlock-run/airlock/internal/agentruntime"
+	"github.com/airlock-run/airlock/internal/blob"
 	"github.com/airlock-run/airlock/internal/broadcast"
 	"github.com/airlock-run/airlock/internal/domain/conversation"
 	"github.com/airlock-run/airlock/internal/domain/execution"
@@ -26,84 +32,92 @@ import (
 	"github.com/airlock-run/airlock/internal/telemetry/trace"
 )
 
-// Store is where executions are. All methods are safe to repeat.
-type Store interface {
+// Applier changes executions. Apply is safe to repeat.
+type Applier interface {
 	Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error)
+}
+
+// TaskStore has the parts of a task that are not in the document of its execution.
+type TaskStore interface {
 	Messages(ctx context.Context, tenant, conversationID string, beforeTurn, limit int) ([]conversation.Message, error)
 	Session(ctx context.Context, tenant, conversationID string) (*execution.Session, error)
 	InputFiles(ctx context.Context, ref execution.Ref) ([]execution.InputFile, error)
 }
 
-// Queue is the doorbell. Pull waits for an announcement and may return none;
-// Listen calls hear concurrently.
+// Queue carries notifications and signals. Pull waits for notifications and may return none. Subscribe calls onSignal
+// concurrently. A failed Publish loses nothing: the janitor publishes again.
 type Queue interface {
-	Pull(ctx context.Context, lane execution.Lane, most int) ([]queue.Notification, error)
-	Subscribe(ctx context.Context, hear func(execution.Ref)) error
+	Pull(ctx context.Context, lane execution.Lane, limit int) ([]queue.Notification, error)
+	Subscribe(ctx context.Context, onSignal func(execution.Ref)) error
 	Publish(ctx context.Context, ch execution.Change) error
 }
 
-// Sandbox runs one job in a fresh container. When ctx ends, Run kills the job
-// and returns ctx's cause; beside an error only the outcome's Record counts. Ping says whether there is anything to run it on.
+// Sandbox runs jobs. Run runs one job in a fresh container. When ctx ends, it kills the job and returns the cause of ctx;
+// with an error, only the Record of the outcome counts. Ping reports whether the Engine answers.
 type Sandbox interface {
 	Run(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error)
 	Ping(ctx context.Context) error
 }
 
-// Runtimes makes the job of an attempt, whose model calls are part of the trace
-// that ctx belongs to. A failure means that no attempt will do better.
+// Runtimes makes the job of an attempt. The job's model calls belong to the trace of ctx. A failure is final: another
+// attempt would fail in the same way.
 type Runtimes interface {
 	Prepare(ctx context.Context, e *execution.Execution) (*agentruntime.Run, *execution.Failure)
 }
 
-// Config says how an executor works. Every field is required but ReceiptKey and Tracer.
+// ArtifactStore stores files and results that are too large for a document. Put may be called concurrently, and again
+// after an error.
+type ArtifactStore interface {
+	Put(ctx context.Context, key blob.Key, from io.Reader) (execution.Content, error)
+}
+
+// Config has the parts and settings of an Executor. All fields are required, except those that say otherwise.
 type Config struct {
-	Name      string        // of this process, unique
-	Slots     int           // jobs at once
-	Reserved  int           // of the slots, that batches leave to interactive work; less than Slots
-	Lease     time.Duration // how long a silent executor keeps its execution
-	Heartbeat time.Duration // how often it renews the lease; less than half of Lease
-	Grace     time.Duration // how long jobs may go on after a stop was asked for
+	Name      string        // unique among the executors
+	Slots     int           // how many jobs may run at the same time
+	Reserved  int           // slots that jobs of batches cannot use; less than Slots
+	Lease     time.Duration // how long an executor without a heartbeat keeps its executions
+	Heartbeat time.Duration // interval of the renewals of a lease; less than half of Lease
+	Grace     time.Duration // how long jobs may continue after Run's context has ended
 
+	Executions Applier // the quota's, because a claim counts against limits and the end of an attempt frees capacity
+	Tasks      TaskStore
+	Queue      Queue
+	Sandbox    Sandbox
+	Runtimes   Runtimes
 	Artifacts  ArtifactStore
-	ReceiptKey *receipt.Key     // signs what is written of the jobs; nil: unsigned
-	Tracer     oteltrace.Tracer // makes the spans of attempts; nil: they have none
+	ReceiptKey *receipt.Key              // signs receipts; nil: they are unsigned
+	Tracer     oteltrace.Tracer          // makes the spans of attempts; nil: no spans
+	OnFinished func(execution.Execution) // receives each execution that this executor finishes; must not block
+	Log        *zap.Logger
 }
 
-// errShutdown ends the jobs that are still running when the grace is over.
-var errShutdown = errors.New("the executor shuts down")
+var (
+	// errShutdown is the cause that ends jobs when the grace period is over.
+	errShutdown = errors.New("executor is shutting down")
+	// errCanceled is the cause that ends the job of a cancelled execution.
+	errCanceled = errors.New("execution was cancelled")
+)
 
-// errCanceled ends the job of an execution that somebody cancelled.
-var errCanceled = errors.New("the execution was cancelled")
-
-// Executor is one process' worth of running executions.
+// Executor runs executions in one process.
 type Executor struct {
-	config     Config
-	store      Store
-	queue      Queue
-	sandbox    Sandbox
-	runtimes   Runtimes
-	log        *zap.Logger
-	onFinished func(execution.Execution)
-	slots      *slots
-	finishSem  *semaphore.Weighted   // that are written while their slots are others'
-	attempts   sync.WaitGroup        // one for each announcement that is being handled
-	signals    broadcast.Broadcaster // the attempts of this executor, for signals to reach their hearts
+	config    Config
+	slots     *slots
+	finishSem *semaphore.Weighted   // held by an attempt that writes its result after it has released its slot
+	attempts  sync.WaitGroup        // the attempts in progress
+	signals   broadcast.Broadcaster // passes signals to the heartbeats of the attempts in progress
 }
 
-// New returns an executor; Run starts it. It calls ended, which must not
-// block, with every execution that it has brought to its end.
-func New(config Config, s Store, q Queue, sb Sandbox, rt Runtimes, onFinished func(execution.Execution), log *zap.Logger) *Executor {
-	if config.Tracer == nil {
-		config.Tracer = trace.Noop
+// New returns an executor; Run starts it.
+func New(c Config) *Executor {
+	if c.Tracer == nil {
+		c.Tracer = trace.Noop
 	}
-	return &Executor{
-		config: config, store: s, queue: q, sandbox: sb, runtimes: rt, log: log, onFinished: onFinished,
-		slots: newSlots(config.Slots, config.Reserved), finishSem: semaphore.NewWeighted(int64(config.Slots)),
-	}
+	return &Executor{config: c, slots: newSlots(c.Slots, c.Reserved), finishSem: semaphore.NewWeighted(int64(c.Slots))}
 }
 
-// Run works until ctx ends. It then stops pulling, lets what runs finish
-// within the grace, hands the rest back as queued, and returns.
+// Run works until ctx ends. It then stops pulling, lets jobs finish within the grace period, hands the other executions
+// back as queued, and returns.
 func (x *Executor) Run(ctx context.Context) error {
 	metrics.Slots.Add(float64(x.config.Slots))
 	defer metrics.Slots.Sub(float64(x.config.Slots))
@@ -114,16 +128,47 @@ func (x *Executor) Run(ctx context.Context) error {
 	})()
 
 	g, ctx := errgroup.WithContext(ctx)
-	// Signals are still heard while the last jobs finish, so that they can be cancelled.
+	// Signals are received until the last job has finished, so that it can be cancelled.
 	signalCtx, stopSignals := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopSignals()
 	g.Go(func() error {
 		defer stopSignals()
 		defer x.attempts.Wait()
-		return supervise.Run(ctx, x.log, "pull executions", func(ctx context.Context) error { return x.pull(ctx, workCtx) })
+		return supervise.Run(ctx, x.config.Log, "pull executions", func(ctx context.Context) error { return x.pull(ctx, workCtx) })
 	})
 	g.Go(func() error {
-		return supervise.Run(signalCtx, x.log, "listen for signals", func(ctx context.Context) error { return x.queue.Subscribe(ctx, x.signals.Notify) })
+		return supervise.Run(signalCtx, x.config.Log, "receive signals", func(ctx context.Context) error {
+			return x.config.Queue.Subscribe(ctx, x.signals.Notify)
+		})
 	})
 	return g.Wait()
+}
+
+// pull pulls both lanes while the Engine answers. Without an Engine, notifications stay in the queue for other executors,
+// and no execution uses up an attempt. The jobs in progress continue after it returns.
+func (x *Executor) pull(ctx, workCtx context.Context) error {
+	if err := x.config.Sandbox.Ping(ctx); err != nil {
+		return fmt.Errorf("no sandbox engine; executions stay queued (run airlock doctor): %w", err)
+	}
+	engineCtx, stopPulling := context.WithCancelCause(ctx) // ends when the Engine does not answer
+	defer stopPulling(nil)
+	x.config.Log.Info("pulling executions", zap.Int("slots", x.config.Slots), zap.Int("reserved", x.config.Reserved))
+	lanes, lanesCtx := errgroup.WithContext(engineCtx)
+	for _, lane := range []execution.Lane{execution.LaneInteractive, execution.LaneBatch} {
+		lanes.Go(func() error { return x.pullLane(lanesCtx, workCtx, lane, stopPulling) })
+	}
+	err := lanes.Wait()
+	if engineCtx.Err() != nil {
+		return context.Cause(engineCtx)
+	}
+	return err
+}
+
+// checkEngine stops pulling when the Engine does not answer.
+func (x *Executor) checkEngine(ctx context.Context, stopPulling context.CancelCauseFunc) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := x.config.Sandbox.Ping(ctx); err != nil {
+		stopPulling(err)
+	}
 }

@@ -20,28 +20,28 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// events notes what was asked of a store.
+// eventRecorder records the events that are applied.
 type eventRecorder struct {
 	mu     sync.Mutex
 	events []execution.Event
 }
 
-func (s *eventRecorder) record(_ context.Context, ev execution.Event) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.events = append(s.events, ev)
+func (r *eventRecorder) record(_ context.Context, ev execution.Event) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, ev)
 	return nil
 }
 
-// except returns the events that are of other types than these.
-func (s *eventRecorder) except(types ...execution.Event) (others []string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// except returns the recorded events whose type is none of these.
+func (r *eventRecorder) except(types ...execution.Event) (others []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	known := map[string]bool{}
 	for _, ev := range types {
 		known[fmt.Sprintf("%T", ev)] = true
 	}
-	for _, ev := range s.events {
+	for _, ev := range r.events {
 		if name := fmt.Sprintf("%T", ev); !known[name] {
 			others = append(others, name)
 		}
@@ -49,11 +49,11 @@ func (s *eventRecorder) except(types ...execution.Event) (others []string) {
 	return others
 }
 
-// awaitListening waits until so many executors are subscribed to signals.
-func (w *fixture) awaitSignalSubscriptions(executors int) {
-	w.t.Helper()
-	require.Eventually(w.t, func() bool {
-		all := w.pubsub.Client.SubscriptionAdminClient.ListSubscriptions(context.Background(), &pubsubpb.ListSubscriptionsRequest{Project: "projects/" + emulatortest.Project})
+// awaitSignalSubscriptions waits until so many executors have subscribed to signals.
+func (f *fixture) awaitSignalSubscriptions(executors int) {
+	f.t.Helper()
+	require.Eventually(f.t, func() bool {
+		all := f.pubsub.Client.SubscriptionAdminClient.ListSubscriptions(context.Background(), &pubsubpb.ListSubscriptionsRequest{Project: "projects/" + emulatortest.Project})
 		for n := 0; ; {
 			sub, err := all.Next()
 			switch {
@@ -68,43 +68,43 @@ func (w *fixture) awaitSignalSubscriptions(executors int) {
 	}, waitTimeout, pollInterval)
 }
 
-// A verdict that cannot be written is written once the store is back.
+// A result that cannot be written is written when the store is back.
 func TestFinishWaitsForStore(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	b, gate := gatedSandbox("done")
-	w.run(testConfig(), b)
-	ref := w.submit("offline", "x")
+	f.run(testConfig(), b)
+	ref := f.submit("offline", "x")
 	next(t, b.started)
-	w.firestore.Stop()
+	f.firestore.Stop()
 	close(gate)
 	require.NoError(t, next(t, b.ended))
-	w.firestore.Start()
-	e := w.await(ref, execution.Succeeded)
+	f.firestore.Start()
+	e := f.await(ref, execution.Succeeded)
 	require.Equal(t, "done", e.Result.Text)
 	require.Equal(t, 1, e.Attempt)
-	require.Len(t, b.started, 0, "it ran once")
+	require.Len(t, b.started, 0, "the job ran once")
 }
 
-// Each call that fails for want of the store is repeated, and the job is not.
+// Writing the result is repeated while the store is unavailable. The job is not.
 func TestFinishIsRetried(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	b := answeringSandbox("done")
 	var faults atomic.Int32
-	s := &faultyStore{w.store, func(_ context.Context, ev execution.Event) error {
+	s := &faultyStore{f.store, func(_ context.Context, ev execution.Event) error {
 		if _, finished := ev.(execution.Finished); finished && faults.Add(1) <= 2 {
 			return fmt.Errorf("%w: on purpose", store.ErrUnavailable)
 		}
 		return nil
 	}}
-	w.start(w.newExecutor(testConfig(), s, w.queue, b))
-	w.await(w.submit("offline", "x"), execution.Succeeded)
+	f.start(f.newExecutor(testConfig(), s, f.queue, b))
+	f.await(f.submit("offline", "x"), execution.Succeeded)
 	require.EqualValues(t, 3, faults.Load())
 	require.Len(t, b.started, 1)
 }
 
-// mute is a store that does what it is asked, and whose first answer to a verdict is lost.
+// lostResponseStore is a real store. Its first answer to Finished is lost, after the event was applied.
 type lostResponseStore struct {
 	*store.Store
 	lost atomic.Bool
@@ -113,131 +113,129 @@ type lostResponseStore struct {
 func (s *lostResponseStore) Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
 	change, err := s.Store.Apply(ctx, ref, ev)
 	if _, finished := ev.(execution.Finished); finished && err == nil && !s.lost.Swap(true) {
-		return execution.Change{}, fmt.Errorf("%w: the answer was lost", store.ErrUnavailable)
+		return execution.Change{}, fmt.Errorf("%w: the response was lost", store.ErrUnavailable)
 	}
 	return change, err
 }
 
-// A verdict that was written, though nobody said so, is found written.
-func TestFinishResponseLost(t *testing.T) {
+// The next try finds that the result was written.
+func TestFinishWithLostResponseSucceeds(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	b := answeringSandbox("done")
 	ended := make(chan execution.Execution, 1)
-	x := w.newExecutor(testConfig(), &lostResponseStore{Store: w.store}, w.queue, b)
-	x.onFinished = func(e execution.Execution) { ended <- e }
-	w.start(x)
-	ref := w.submit("offline", "x")
+	c := testConfig()
+	c.OnFinished = func(e execution.Execution) { ended <- e }
+	f.start(f.newExecutor(c, &lostResponseStore{Store: f.store}, f.queue, b))
+	ref := f.submit("offline", "x")
 	e := next(t, ended)
-	require.Equal(t, ref, e.Ref(), "it is told of like any other")
-	require.Equal(t, execution.Succeeded, w.stored(ref).Status)
-	require.Len(t, b.started, 1, "it ran once")
+	require.Equal(t, ref, e.Ref(), "OnFinished is called")
+	require.Equal(t, execution.Succeeded, f.stored(ref).Status)
+	require.Len(t, b.started, 1, "the job ran once")
 }
 
-// A verdict that cannot be written is given up with the lease: the slot is free
-// for the next, and the execution is the janitor's.
+// A result that cannot be written is given up when the lease expires. The slot is free for the next job, and the execution
+// is due for the janitor.
 func TestFinishGivesUpWhenLeaseExpires(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	b := newFakeSandbox(func(_ context.Context, job sandbox.Job) (sandbox.Outcome, error) {
 		return successOutcome(strings.TrimSpace(string(job.Stdin))), nil
 	})
 	c := testConfig()
 	c.Slots, c.Lease, c.Heartbeat = 1, 3*time.Second, 500*time.Millisecond
-	s := &faultyStore{w.store, func(_ context.Context, ev execution.Event) error {
+	s := &faultyStore{f.store, func(_ context.Context, ev execution.Event) error {
 		if finished, ok := ev.(execution.Finished); ok && finished.Ending.Result.Text == "first" {
 			return fmt.Errorf("%w: on purpose", store.ErrUnavailable)
 		}
 		return nil
 	}}
-	w.start(w.newExecutor(c, s, w.queue, b))
-	first := w.submit("offline", "first")
+	f.start(f.newExecutor(c, s, f.queue, b))
+	first := f.submit("offline", "first")
 	next(t, b.started)
-	second := w.submit("offline", "second")
-	w.await(second, execution.Succeeded)
-	require.Equal(t, execution.Running, w.stored(first).Status)
-	w.clock.Advance(c.Lease)
-	ch, err := w.store.Apply(t.Context(), first, execution.Expired{})
-	require.NoError(t, err, "nobody renews its lease any more")
+	second := f.submit("offline", "second")
+	f.await(second, execution.Succeeded)
+	require.Equal(t, execution.Running, f.stored(first).Status)
+	f.clock.Advance(c.Lease)
+	ch, err := f.store.Apply(t.Context(), first, execution.Expired{})
+	require.NoError(t, err, "its lease is not renewed any more")
 	require.Equal(t, []execution.Ref{first}, ch.Notify)
 }
 
-// A claim that could not be made is made when the message comes again.
+// When the store is unavailable for a claim, the notification comes again.
 func TestNotificationRedeliveredWhenClaimFails(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	b := answeringSandbox("done")
 	var claims atomic.Int32
-	s := &faultyStore{w.store, func(_ context.Context, ev execution.Event) error {
+	s := &faultyStore{f.store, func(_ context.Context, ev execution.Event) error {
 		if _, claimed := ev.(execution.Claimed); claimed && claims.Add(1) == 1 {
 			return store.ErrUnavailable
 		}
 		return nil
 	}}
-	w.start(w.newExecutor(testConfig(), s, w.queue, b))
-	e := w.await(w.submit("offline", "x"), execution.Succeeded)
+	f.start(f.newExecutor(testConfig(), s, f.queue, b))
+	e := f.await(f.submit("offline", "x"), execution.Succeeded)
 	require.Equal(t, 1, e.Attempt)
 	require.Zero(t, e.FailedAttempts)
 }
 
-// The message of what runs is acknowledged with the claim: only the lease
-// says whose it is.
+// From the claim on, only the lease says whose the execution is.
 func TestNotificationAcknowledgedAfterClaim(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	b, gate := gatedSandbox("done")
-	w.run(testConfig(), b)
-	ref := w.submit("offline", "x")
+	f.run(testConfig(), b)
+	ref := f.submit("offline", "x")
 	next(t, b.started)
-	w.awaitAcknowledged(1)
-	require.Equal(t, execution.Running, w.stored(ref).Status)
+	f.awaitAcknowledged(1)
+	require.Equal(t, execution.Running, f.stored(ref).Status)
 	close(gate)
-	w.await(ref, execution.Succeeded)
-	require.EqualValues(t, 1, w.acknowledged.Load())
+	f.await(ref, execution.Succeeded)
+	require.EqualValues(t, 1, f.acknowledged.Load())
 }
 
 func TestNotificationDelivered100TimesRunsOnce(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	b, gate := gatedSandbox("done")
 	const copies = 100
 	for _, name := range []string{"x1", "x2"} {
 		c := testConfig()
 		c.Name, c.Slots = name, 20
-		w.run(c, b)
+		f.run(c, b)
 	}
-	ref := w.submit("offline", "x")
-	duplicates := execution.Change{Execution: w.stored(ref)}
+	ref := f.submit("offline", "x")
+	duplicates := execution.Change{Execution: f.stored(ref)}
 	for range copies - 1 {
 		duplicates.Notify = append(duplicates.Notify, ref)
 	}
-	require.NoError(t, w.queue.Publish(t.Context(), duplicates))
+	require.NoError(t, f.queue.Publish(t.Context(), duplicates))
 	next(t, b.started)
-	w.awaitAcknowledged(copies)
+	f.awaitAcknowledged(copies)
 	close(gate)
-	e := w.await(ref, execution.Succeeded)
-	require.Empty(t, b.started, "nobody else has run it")
+	e := f.await(ref, execution.Succeeded)
+	require.Empty(t, b.started, "the job ran once")
 	require.Equal(t, 1, e.Attempt)
 }
 
-// Announcements of what is not there, or another's, are dropped.
 func TestNotificationOfMissingExecutionIsAcknowledged(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	b := answeringSandbox("never")
-	w.run(testConfig(), b)
-	require.NoError(t, w.queue.Publish(t.Context(), execution.Change{
+	f.run(testConfig(), b)
+	require.NoError(t, f.queue.Publish(t.Context(), execution.Change{
 		Execution: execution.Execution{Tenant: tenant, ID: "exe_none", Lane: execution.LaneInteractive}, Notify: []execution.Ref{{Tenant: tenant, ID: "exe_none"}},
 	}))
-	w.awaitAcknowledged(1)
+	f.awaitAcknowledged(1)
 	require.Empty(t, b.started)
 }
 
-// When the Engine goes, pulling stops: the job that met it spends an attempt,
-// what waits does not, and all of it runs once an Engine is there.
+// Without an Engine the executor stops pulling: the running job uses up an attempt, queued executions do not. All of them
+// run when an Engine answers again.
 func TestNothingPulledWithoutEngine(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	errNoEngine := errors.New("no Engine")
 	release := make(chan struct{})
 	var b *fakeSandbox
@@ -247,25 +245,25 @@ func TestNothingPulledWithoutEngine(t *testing.T) {
 	})
 	c := testConfig()
 	c.Slots = 1
-	w.run(c, b)
-	refs := []execution.Ref{w.submit("offline", "1")}
+	f.run(c, b)
+	refs := []execution.Ref{f.submit("offline", "1")}
 	next(t, b.started)
 	for i := range 4 {
-		refs = append(refs, w.submit("offline", fmt.Sprint(i)))
+		refs = append(refs, f.submit("offline", fmt.Sprint(i)))
 	}
 	b.setPingErr(errNoEngine)
 	close(release)
 	require.ErrorIs(t, next(t, b.ended), errNoEngine)
-	require.Equal(t, 1, w.await(refs[0], execution.Queued).FailedAttempts)
+	require.Equal(t, 1, f.await(refs[0], execution.Queued).FailedAttempts)
 	require.Empty(t, b.started)
 	for _, ref := range refs[1:] {
-		e := w.stored(ref)
+		e := f.stored(ref)
 		require.Equal(t, execution.Queued, e.Status)
 		require.Zero(t, e.Attempt)
 	}
 
 	b.setPingErr(nil)
 	for _, ref := range refs[1:] {
-		require.Zero(t, w.await(ref, execution.Succeeded).FailedAttempts)
+		require.Zero(t, f.await(ref, execution.Succeeded).FailedAttempts)
 	}
 }

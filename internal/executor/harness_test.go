@@ -32,13 +32,13 @@ func TestMain(m *testing.M) { emulatortest.Main(m) }
 
 const (
 	tenant = "ada"
-	// patience is how long a test waits for what must come.
+	// waitTimeout is how long a test waits for an event that must come.
 	waitTimeout = 20 * time.Second
-	// reread is how often it looks again at what may have changed without a signal.
+	// pollInterval is how often a test reads state that can change without a signal.
 	pollInterval = 20 * time.Millisecond
 )
 
-// world is what executors share: a real store and queue over emulators.
+// fixture is what executors share: a real store and a real queue over emulators.
 type fixture struct {
 	t            *testing.T
 	firestore    *emulatortest.Firestore
@@ -47,25 +47,24 @@ type fixture struct {
 	store        *store.Store
 	queue        *queue.Queue
 	log          *zap.Logger
-	acknowledged *atomic.Int32 // announcements, so far
+	acknowledged *atomic.Int32 // notifications
 }
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	clock, acknowledged := new(emulatortest.Clock), new(atomic.Int32)
-	w := &fixture{
+	f := &fixture{
 		t: t, clock: clock, acknowledged: acknowledged, log: zaptest.NewLogger(t, zaptest.Level(zap.InfoLevel)),
 		firestore: emulatortest.StartFirestore(t, firestoreemulator.Options{Now: clock.Now}),
 		pubsub:    emulatortest.StartPubSub(t, pubsubemulator.Options{}, grpc.WithChainUnaryInterceptor(countAcks(acknowledged))),
 	}
-	w.store, w.queue = store.New(w.firestore.Client), queue.New(w.pubsub.Client)
-	require.NoError(t, w.queue.Ensure(t.Context()))
-	t.Cleanup(w.queue.Close)
-	return w
+	f.store, f.queue = store.New(f.firestore.Client), queue.New(f.pubsub.Client)
+	require.NoError(t, f.queue.Ensure(t.Context()))
+	t.Cleanup(f.queue.Close)
+	return f
 }
 
-// countAcks counts what is acknowledged by a call, as announcements are; what is
-// acknowledged over a stream, as signals are, it does not see.
+// countAcks counts the notifications that are acknowledged. Signals are acknowledged over a stream, which it does not see.
 func countAcks(n *atomic.Int32) grpc.UnaryClientInterceptor {
 	return func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 		err := invoke(ctx, method, req, reply, cc, opts...)
@@ -76,23 +75,33 @@ func countAcks(n *atomic.Int32) grpc.UnaryClientInterceptor {
 	}
 }
 
-// awaitAcked waits until so many announcements were acknowledged.
-func (w *fixture) awaitAcknowledged(n int) {
-	w.t.Helper()
-	require.Eventually(w.t, func() bool { return int(w.acknowledged.Load()) == n }, waitTimeout, pollInterval)
+// awaitAcknowledged waits until n notifications have been acknowledged.
+func (f *fixture) awaitAcknowledged(n int) {
+	f.t.Helper()
+	require.Eventually(f.t, func() bool { return int(f.acknowledged.Load()) == n }, waitTimeout, pollInterval)
 }
 
-// unhurried is a Config under which nothing happens for want of time.
+// testConfig returns a Config whose times are so long that none of them ends during a test.
 func testConfig() Config {
 	return Config{Name: "x1", Slots: 2, Lease: 20 * time.Minute, Heartbeat: 9 * time.Minute, Grace: time.Minute}
 }
 
-// with makes an executor of the world's parts, or of what a test puts in their place.
-func (w *fixture) newExecutor(c Config, s Store, q Queue, sb Sandbox) *Executor {
-	return New(c, s, q, sb, builtinRuntimes(), func(execution.Execution) {}, w.log)
+// testStore is what an executor needs of a store.
+type testStore interface {
+	Applier
+	TaskStore
 }
 
-// registry knows the runtimes that Airlock comes with, without an API key.
+// newExecutor returns an executor of the given parts.
+func (f *fixture) newExecutor(c Config, s testStore, q Queue, sb Sandbox) *Executor {
+	c.Executions, c.Tasks, c.Queue, c.Sandbox, c.Runtimes, c.Log = s, s, q, sb, builtinRuntimes(), f.log
+	if c.OnFinished == nil {
+		c.OnFinished = func(execution.Execution) {}
+	}
+	return New(c)
+}
+
+// builtinRuntimes knows the runtimes that are built into Airlock. It has no API key.
 func builtinRuntimes() *agentruntime.Registry {
 	var all []agentruntime.Runtime
 	for _, entry := range catalog.Builtin().Runtimes {
@@ -101,114 +110,112 @@ func builtinRuntimes() *agentruntime.Registry {
 	return agentruntime.NewRegistry(all...)
 }
 
-// start runs an executor until the test ends or stop is called, which requires
-// that it ends well.
-func (w *fixture) start(x *Executor) (stop func()) {
-	w.t.Helper()
+// start runs an executor until the test ends or stop is called. Run must return no error.
+func (f *fixture) start(x *Executor) (stop func()) {
+	f.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var running errgroup.Group
 	running.Go(func() error { return x.Run(ctx) })
 	stop = sync.OnceFunc(func() {
 		cancel()
-		require.NoError(w.t, running.Wait())
+		require.NoError(f.t, running.Wait())
 	})
-	w.t.Cleanup(stop)
+	f.t.Cleanup(stop)
 	return stop
 }
 
-// run starts an executor of real parts around a sandbox.
-func (w *fixture) run(c Config, sb Sandbox) (stop func()) {
-	w.t.Helper()
-	return w.start(w.newExecutor(c, w.store, w.queue, sb))
+// run starts an executor with the real store and queue.
+func (f *fixture) run(c Config, sb Sandbox) (stop func()) {
+	f.t.Helper()
+	return f.start(f.newExecutor(c, f.store, f.queue, sb))
 }
 
-// submit stores a run and announces it.
-func (w *fixture) submit(runtime, input string) execution.Ref {
-	w.t.Helper()
-	ch := w.storeRun(runtime, input)
-	require.NoError(w.t, w.queue.Publish(w.t.Context(), ch))
+// submit submits a run and publishes its notification.
+func (f *fixture) submit(runtime, input string) execution.Ref {
+	f.t.Helper()
+	ch := f.storeRun(runtime, input)
+	require.NoError(f.t, f.queue.Publish(f.t.Context(), ch))
 	return ch.Execution.Ref()
 }
 
-// submitToBatches announces a run in the lane of batches.
-func (w *fixture) submitToBatchLane(input string) execution.Ref {
-	w.t.Helper()
-	ch := w.storeRun("offline", input)
+// submitToBatchLane submits a run and publishes its notification in the lane of batches.
+func (f *fixture) submitToBatchLane(input string) execution.Ref {
+	f.t.Helper()
+	ch := f.storeRun("offline", input)
 	ch.Execution.Lane = execution.LaneBatch
-	require.NoError(w.t, w.queue.Publish(w.t.Context(), ch))
+	require.NoError(f.t, f.queue.Publish(f.t.Context(), ch))
 	return ch.Execution.Ref()
 }
 
-func (w *fixture) storeRun(runtime, input string) execution.Change {
-	w.t.Helper()
+func (f *fixture) storeRun(runtime, input string) execution.Change {
+	f.t.Helper()
 	a := agent.Agent{Tenant: tenant, Name: "A", Instructions: "B", Runtime: runtime, Timeout: time.Minute}
-	require.NoError(w.t, w.store.CreateAgent(w.t.Context(), &a))
-	ch, err := w.store.SubmitRun(w.t.Context(), store.RunRequest{Tenant: tenant, AgentID: a.ID, Input: input})
-	require.NoError(w.t, err)
+	require.NoError(f.t, f.store.CreateAgent(f.t.Context(), &a, nil))
+	ch, err := f.store.SubmitRun(f.t.Context(), store.RunRequest{Tenant: tenant, AgentID: a.ID, Input: input})
+	require.NoError(f.t, err)
 	return ch
 }
 
-// say adds a turn to a conversation and announces it.
-func (w *fixture) submitTurn(conversationID, message, schema string) execution.Execution {
-	w.t.Helper()
-	ch, err := w.store.SubmitTurn(w.t.Context(), store.TurnRequest{
+// submitTurn adds a turn to a conversation and publishes its notification.
+func (f *fixture) submitTurn(conversationID, message, schema string) execution.Execution {
+	f.t.Helper()
+	ch, err := f.store.SubmitTurn(f.t.Context(), store.TurnRequest{
 		Tenant: tenant, ConversationID: conversationID, Message: message,
 		Builder: execution.Task{Runtime: "offline", Schema: schema},
 	})
-	require.NoError(w.t, err)
-	require.NoError(w.t, w.queue.Publish(w.t.Context(), ch))
+	require.NoError(f.t, err)
+	require.NoError(f.t, f.queue.Publish(f.t.Context(), ch))
 	return ch.Execution
 }
 
-// cancel does what the API does; a signal follows unless it is to be lost.
-func (w *fixture) cancel(ref execution.Ref, signal bool) {
-	w.t.Helper()
-	ch, err := w.store.Apply(w.t.Context(), ref, execution.CancelRequested{})
-	require.NoError(w.t, err)
+// cancel cancels an execution as the API does; without signal, the signal is lost.
+func (f *fixture) cancel(ref execution.Ref, signal bool) {
+	f.t.Helper()
+	ch, err := f.store.Apply(f.t.Context(), ref, execution.CancelRequested{})
+	require.NoError(f.t, err)
 	if signal {
-		require.NoError(w.t, w.queue.Publish(w.t.Context(), ch))
+		require.NoError(f.t, f.queue.Publish(f.t.Context(), ch))
 	}
 }
 
-func (w *fixture) stored(ref execution.Ref) execution.Execution {
-	w.t.Helper()
-	e, err := w.store.Execution(w.t.Context(), ref)
-	require.NoError(w.t, err)
+func (f *fixture) stored(ref execution.Ref) execution.Execution {
+	f.t.Helper()
+	e, err := f.store.Execution(f.t.Context(), ref)
+	require.NoError(f.t, err)
 	return e
 }
 
-// await reads an execution until it has the status.
-func (w *fixture) await(ref execution.Ref, status execution.Status) execution.Execution {
-	w.t.Helper()
+// await waits until an execution has the status.
+func (f *fixture) await(ref execution.Ref, status execution.Status) execution.Execution {
+	f.t.Helper()
 	var e execution.Execution
-	require.Eventually(w.t, func() bool {
-		e = w.stored(ref)
+	require.Eventually(f.t, func() bool {
+		e = f.stored(ref)
 		return e.Status == status
-	}, waitTimeout, pollInterval, "%s never was %s", ref.ID, status)
+	}, waitTimeout, pollInterval, "%s did not become %s", ref.ID, status)
 	return e
 }
 
-// box is a sandbox double. What its jobs do is the test's to say; when their
-// context ends they are killed, and Run returns its cause.
+// fakeSandbox is a sandbox whose jobs do what the test says.
 type fakeSandbox struct {
 	runFunc func(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error)
-	started chan sandbox.Job // every job, as it starts
-	ended   chan error       // with what Run has returned
+	started chan sandbox.Job // receives each job when it starts
+	ended   chan error       // receives what Run returns
 
 	mu      sync.Mutex
-	pingErr error // what Ping says
+	pingErr error // the answer of Ping
 }
 
-func newFakeSandbox(do func(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error)) *fakeSandbox {
-	return &fakeSandbox{runFunc: do, started: make(chan sandbox.Job, 1000), ended: make(chan error, 1000)}
+func newFakeSandbox(run func(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error)) *fakeSandbox {
+	return &fakeSandbox{runFunc: run, started: make(chan sandbox.Job, 1000), ended: make(chan error, 1000)}
 }
 
-// answering is a box whose jobs answer at once.
+// answeringSandbox returns a sandbox whose jobs succeed at once.
 func answeringSandbox(text string) *fakeSandbox {
 	return newFakeSandbox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) { return successOutcome(text), nil })
 }
 
-// gated is a box whose jobs answer when the gate is closed, unless they are killed before.
+// gatedSandbox returns a sandbox whose jobs succeed when the gate is closed, unless their context ends before.
 func gatedSandbox(text string) (b *fakeSandbox, gate chan struct{}) {
 	gate = make(chan struct{})
 	return newFakeSandbox(func(ctx context.Context, _ sandbox.Job) (sandbox.Outcome, error) {
@@ -240,7 +247,7 @@ func (b *fakeSandbox) setPingErr(err error) {
 	b.pingErr = err
 }
 
-// answer is what an agent that ended well leaves behind.
+// successOutcome is the outcome of an agent that succeeded.
 func successOutcome(text string) sandbox.Outcome {
 	return stdoutOutcome(map[string]any{"type": "result", "subtype": "success", "num_turns": 1, "result": text})
 }
@@ -248,15 +255,15 @@ func successOutcome(text string) sandbox.Outcome {
 func stdoutOutcome(result map[string]any) sandbox.Outcome {
 	line, err := json.Marshal(result)
 	if err != nil {
-		panic(err) // of a test's own data
+		panic(err) // the data comes from a test
 	}
 	return sandbox.Outcome{EndReason: sandbox.Exited, Stdout: append(line, '\n')}
 }
 
-// spoilt is the real store with a fault before some of its calls.
+// faultyStore is a real store whose Apply can fail.
 type faultyStore struct {
 	*store.Store
-	fault func(ctx context.Context, ev execution.Event) error // nil: the call goes through
+	fault func(ctx context.Context, ev execution.Event) error // with nil, the real store is called
 }
 
 func (s *faultyStore) Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
@@ -266,7 +273,7 @@ func (s *faultyStore) Apply(ctx context.Context, ref execution.Ref, ev execution
 	return s.Store.Apply(ctx, ref, ev)
 }
 
-// deaf is the real queue, but hears no signals.
+// queueWithoutSignals is a real queue that receives no signals.
 type queueWithoutSignals struct{ *queue.Queue }
 
 func (queueWithoutSignals) Subscribe(ctx context.Context, _ func(execution.Ref)) error {
@@ -280,7 +287,7 @@ func next[T any](t *testing.T, c <-chan T) T {
 	case got := <-c:
 		return got
 	case <-time.After(waitTimeout):
-		require.FailNow(t, "nothing came")
-		panic("not reached")
+		require.FailNow(t, "nothing was received")
+		panic("unreachable")
 	}
 }

@@ -2,40 +2,35 @@ package executor
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/internal/supervise"
 )
 
-// heart renews the lease of one attempt from the claim until the verdict is
-// written, and ends the job when it must end early.
+// heartbeat renews the lease of one attempt from the claim until the result is written, and ends the job early when that
+// is necessary.
 type heartbeat struct {
-	executor  *Executor
-	execution *execution.Execution
-	steps     *stepBuffer
-	cancelJob context.CancelCauseFunc // of the job
-	log       *zap.Logger
+	*attempt
+	cancelJob context.CancelCauseFunc
 	stop      context.CancelFunc
 	done      chan struct{}
 }
 
-// startHeart beats every Config.Heartbeat and whenever a signal pokes it, for
-// a lease that holds until expires by this machine's monotonic clock. A beat that
-// is not answered within half of that is repeated, so that one call that hangs
-// does not use up the lease.
-// It calls end with errCanceled when a cancellation was asked for, and with
-// execution.ErrLeaseLost when the attempt has no right to go on: another one
-// has the execution, or the lease could not be renewed before it ran out.
-// After a panic the lease is renewed no more, and the job ends with that.
-func (x *Executor) startHeartbeat(jobCtx context.Context, e *execution.Execution, expiresAt time.Time, steps *stepBuffer, cancelJob context.CancelCauseFunc, log *zap.Logger) *heartbeat {
-	// The lease is renewed until the verdict is written, also when the job was ended before.
+// startHeartbeat renews the lease every Config.Heartbeat, and at once when a signal about the execution arrives. expiresAt
+// is when the lease expires if it is not renewed, by this machine's monotonic clock. A renewal that is not answered within
+// half of Config.Heartbeat is repeated, so that one call that hangs does not use up the lease.
+//
+// The heartbeat calls cancelJob with errCanceled when the execution was cancelled, and with execution.ErrLeaseLost when
+// another attempt has the execution or the lease expired. After a panic it renews no more and ends the job.
+func (a *attempt) startHeartbeat(jobCtx context.Context, cancelJob context.CancelCauseFunc, expiresAt time.Time) *heartbeat {
+	// The lease is renewed until the result is written, also when the job has been cancelled before.
 	ctx, stop := context.WithCancel(context.WithoutCancel(jobCtx))
-	h := &heartbeat{executor: x, execution: e, steps: steps, cancelJob: cancelJob, log: log, stop: stop, done: make(chan struct{})}
-	signaled, unsubscribe := x.signals.Subscribe(e.Ref())
+	h := &heartbeat{attempt: a, cancelJob: cancelJob, stop: stop, done: make(chan struct{})}
+	signaled, unsubscribe := a.executor.signals.Subscribe(a.execution.Ref())
 	go func() {
 		defer close(h.done)
 		defer unsubscribe()
@@ -51,14 +46,13 @@ func (h *heartbeat) stopAndWait() {
 	<-h.done
 }
 
-// beat returns why the job has to end; nil once ctx has.
+// run returns why the job must end, or nil when ctx has ended.
 func (h *heartbeat) run(ctx context.Context, expiresAt time.Time, signaled <-chan struct{}) (err error) {
 	defer supervise.RecoverTo(&err)
 	lease, interval := h.executor.config.Lease, h.executor.config.Heartbeat
 	renewTimer := time.NewTimer(interval)
 	defer renewTimer.Stop()
-	// The lease counts from before it was asked for, so it never seems longer
-	// here than it is in the store.
+	// The lease counts from before the request, so here it never seems longer than it is in the store.
 	expiryTimer := time.NewTimer(time.Until(expiresAt))
 	defer expiryTimer.Stop()
 	publishedCount := 0
@@ -67,14 +61,14 @@ func (h *heartbeat) run(ctx context.Context, expiresAt time.Time, signaled <-cha
 		case <-ctx.Done():
 			return nil
 		case <-expiryTimer.C:
-			h.log.Error("lease ran out unrenewed; ending the job")
+			h.log.Error("lease expired before it was renewed; ending the job")
 			return execution.ErrLeaseLost
 		case <-renewTimer.C:
 		case <-signaled:
 		}
 		renewStartedAt := time.Now()
 		steps, count := h.steps.snapshot()
-		// A store that does not answer must not hide the end of the lease.
+		// A store that does not answer must not hide that the lease expires.
 		change, err := h.renew(ctx, min(interval/2, time.Until(expiresAt)), steps)
 		switch {
 		case ctx.Err() != nil:
@@ -83,14 +77,14 @@ func (h *heartbeat) run(ctx context.Context, expiresAt time.Time, signaled <-cha
 			expiresAt = renewStartedAt.Add(lease)
 			expiryTimer.Reset(time.Until(expiresAt))
 			renewTimer.Reset(interval - time.Since(renewStartedAt))
-			if count > publishedCount { // somebody may watch
+			if count > publishedCount { // for clients that watch the steps
 				h.executor.publish(ctx, change, h.log)
 				publishedCount = count
 			}
 			if change.Execution.CancelRequested {
 				h.cancelJob(errCanceled)
 			}
-		case isRejection(err) || errors.Is(err, execution.ErrLeaseLost):
+		case store.IsRejection(err):
 			return execution.ErrLeaseLost
 		default:
 			h.log.Warn("could not renew the lease", zap.Error(err))

@@ -16,64 +16,61 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/internal/test/history"
-	"github.com/airlock-run/airlock/internal/test/history/historytest"
 )
 
-// recorded writes down what happens in the world's Firestore, and requires at
-// the end of the test that all of it was right.
-func (w *fixture) recordHistory() *history.Recorder {
-	w.t.Helper()
-	r, _ := historytest.Watch(w.t, w.firestore.Address(), emulatortest.Project)
-	w.t.Cleanup(func() {
-		require.Eventually(w.t, func() bool { return len(history.Check(r.History())) == 0 }, waitTimeout, pollInterval, "%v", history.Check(r.History()))
+// recordHistory records all changes in Firestore, and checks at the end of the test that they keep the promises of
+// docs/reliability.md.
+func (f *fixture) recordHistory() *history.Recorder {
+	f.t.Helper()
+	r, _ := history.Watch(f.t, f.firestore.Address(), emulatortest.Project)
+	f.t.Cleanup(func() {
+		require.Eventually(f.t, func() bool { return len(history.Check(r.History())) == 0 }, waitTimeout, pollInterval, "%v", history.Check(r.History()))
 	})
 	return r
 }
 
-// agent is one that runs can be submitted to.
-func (w *fixture) createAgent() string {
-	w.t.Helper()
+// createAgent returns the ID of a new agent.
+func (f *fixture) createAgent() string {
+	f.t.Helper()
 	a := agent.Agent{Tenant: tenant, Name: "A", Instructions: "B", Runtime: "offline", Timeout: time.Minute}
-	require.NoError(w.t, w.store.CreateAgent(w.t.Context(), &a))
+	require.NoError(f.t, f.store.CreateAgent(f.t.Context(), &a, nil))
 	return a.ID
 }
 
-// A thousand times somebody cancels what is about to end: it ends one way or
-// the other, once.
+// A thousand executions are cancelled while they are finishing. Each ends exactly once, in one way or the other.
 func TestCancelRacesCompletion(t *testing.T) {
 	t.Parallel()
-	const races, at = 1000, 8
-	w := newFixture(t)
-	r := w.recordHistory()
+	const races, concurrency = 1000, 8
+	f := newFixture(t)
+	r := f.recordHistory()
 	ended := make(chan execution.Execution, races)
 	b := newFakeSandbox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) { return successOutcome("done"), nil })
 	b.started, b.ended = make(chan sandbox.Job, races), make(chan error, races)
 	c := testConfig()
-	c.Slots = at
-	x := w.newExecutor(c, w.store, w.queue, b)
-	x.onFinished = func(e execution.Execution) { ended <- e }
-	w.start(x)
+	c.Slots = concurrency
+	c.OnFinished = func(e execution.Execution) { ended <- e }
+	f.start(f.newExecutor(c, f.store, f.queue, b))
 
-	id := w.createAgent()
+	id := f.createAgent()
 	race := func(i int) error {
-		ch, err := w.store.SubmitRun(t.Context(), store.RunRequest{Tenant: tenant, AgentID: id, Input: "x"})
+		ch, err := f.store.SubmitRun(t.Context(), store.RunRequest{Tenant: tenant, AgentID: id, Input: "x"})
 		if err != nil {
 			return err
 		}
 		r.RecordAcceptance(history.Acceptance{Execution: ch.Execution.ID})
 		published := make(chan error, 1)
-		go func() { published <- w.queue.Publish(t.Context(), ch) }()
-		if i%3 > 0 { // now and then before anybody has heard of it
+		go func() { published <- f.queue.Publish(t.Context(), ch) }()
+		if i%3 > 0 { // else the cancellation may come before the notification
 			if err := <-published; err != nil {
 				return err
 			}
 			published <- nil
 		}
-		for retry := true; retry; { // for as long as the two contend for the document
+		for retry := true; retry; { // while the two compete for the document
 			var cancelled execution.Change
-			cancelled, err = w.store.Apply(t.Context(), ch.Execution.Ref(), execution.CancelRequested{})
+			cancelled, err = f.store.Apply(t.Context(), ch.Execution.Ref(), execution.CancelRequested{})
 			if retry = errors.Is(err, store.ErrUnavailable); err == nil {
-				err = w.queue.Publish(t.Context(), cancelled)
+				err = f.queue.Publish(t.Context(), cancelled)
 			}
 		}
 		if errors.Is(err, execution.ErrTerminal) {
@@ -82,7 +79,7 @@ func TestCancelRacesCompletion(t *testing.T) {
 		return errors.Join(err, <-published)
 	}
 	var racing errgroup.Group
-	racing.SetLimit(at)
+	racing.SetLimit(concurrency)
 	for i := range races {
 		racing.Go(func() error { return race(i) })
 	}
@@ -94,20 +91,19 @@ func TestCancelRacesCompletion(t *testing.T) {
 	t.Log(history.Summarize(r.History()))
 }
 
-// Messages come in any order, and any number of times, and each execution runs
-// once, turns in their order.
+// Notifications arrive in any order and any number of times. Each execution runs once, and turns run in their order.
 func TestNotificationsReorderedAndDuplicated(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
-	w.recordHistory()
+	f := newFixture(t)
+	f.recordHistory()
 	b := answeringSandbox("done")
 	b.started, b.ended = make(chan sandbox.Job, 1e5), make(chan error, 1e5)
 	for _, name := range []string{"x1", "x2"} {
 		c := testConfig()
 		c.Name, c.Slots = name, 4
-		w.start(w.newExecutor(c, w.store, w.queue, b))
+		f.start(f.newExecutor(c, f.store, f.queue, b))
 	}
-	id := w.createAgent()
+	id := f.createAgent()
 	rapid.Check(t, func(t *rapid.T) {
 		var executions []execution.Execution
 		record := func(ch execution.Change, err error) {
@@ -115,21 +111,21 @@ func TestNotificationsReorderedAndDuplicated(t *testing.T) {
 			executions = append(executions, ch.Execution)
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "runs") {
-			record(w.store.SubmitRun(w.t.Context(), store.RunRequest{Tenant: tenant, AgentID: id, Input: "x"}))
+			record(f.store.SubmitRun(f.t.Context(), store.RunRequest{Tenant: tenant, AgentID: id, Input: "x"}))
 		}
 		conversation := ""
 		for range rapid.IntRange(1, 4).Draw(t, "turns") {
-			record(w.store.SubmitTurn(w.t.Context(), store.TurnRequest{
+			record(f.store.SubmitTurn(f.t.Context(), store.TurnRequest{
 				Tenant: tenant, ConversationID: conversation, Message: "hello", Builder: execution.Task{Runtime: "offline"},
 			}))
 			conversation = executions[len(executions)-1].ConversationID
 		}
 		messages := append(rapid.Permutation(executions).Draw(t, "once"), rapid.SliceOfN(rapid.SampledFrom(executions), 0, 8).Draw(t, "again")...)
 		for _, e := range rapid.Permutation(messages).Draw(t, "messages") {
-			require.NoError(t, w.queue.Publish(w.t.Context(), execution.Change{Execution: e, Notify: []execution.Ref{e.Ref()}}))
+			require.NoError(t, f.queue.Publish(f.t.Context(), execution.Change{Execution: e, Notify: []execution.Ref{e.Ref()}}))
 		}
 		for _, e := range executions {
-			require.Equal(t, 1, w.await(e.Ref(), execution.Succeeded).Attempt)
+			require.Equal(t, 1, f.await(e.Ref(), execution.Succeeded).Attempt)
 		}
 	})
 }

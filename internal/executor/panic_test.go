@@ -17,14 +17,14 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// rotten storage panics over what it is given.
+// panickingArtifactStore panics in every Put.
 type panickingArtifactStore struct{}
 
 func (panickingArtifactStore) Put(context.Context, blob.Key, io.Reader) (execution.Content, error) {
 	panic("on purpose")
 }
 
-// panicking is a fault of a store at the first event of a kind.
+// panicOnFirst returns a fault of a store: it panics at the first event of type E.
 func panicOnFirst[E execution.Event]() func(context.Context, execution.Event) error {
 	var panicked atomic.Bool
 	return func(_ context.Context, ev execution.Event) error {
@@ -35,71 +35,71 @@ func panicOnFirst[E execution.Event]() func(context.Context, execution.Event) er
 	}
 }
 
-// A panic in an attempt is a fault of our own in this attempt: it is logged with
-// its stack and tried again, and the executor goes on with its one slot.
+// A panic fails its attempt: it is logged with its stack, the execution is retried, and the executor uses its one slot for
+// the next job.
 func TestPanicFailsOnlyItsAttempt(t *testing.T) {
 	t.Parallel()
-	first := func(do func(ctx context.Context) sandbox.Outcome) *fakeSandbox {
+	forFirstJob := func(run func(ctx context.Context) sandbox.Outcome) *fakeSandbox {
 		return newFakeSandbox(func(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error) {
 			if strings.TrimSpace(string(job.Stdin)) == "first" {
-				return do(ctx), context.Cause(ctx)
+				return run(ctx), context.Cause(ctx)
 			}
 			return successOutcome("done"), nil
 		})
 	}
 	noFault := func(context.Context, execution.Event) error { return nil }
 	for name, c := range map[string]struct {
-		box   *fakeSandbox
-		fault func(context.Context, execution.Event) error
-		from  string // a function on the stack
+		sandbox  *fakeSandbox
+		fault    func(context.Context, execution.Event) error
+		function string // on the stack
 	}{
-		"in the sandbox": {first(func(context.Context) sandbox.Outcome { panic("on purpose") }), noFault, "executor.(*box).Run"},
-		"in storage": {first(func(context.Context) sandbox.Outcome {
+		"in the sandbox": {forFirstJob(func(context.Context) sandbox.Outcome { panic("on purpose") }), noFault, "executor.(*fakeSandbox).Run"},
+		"in storage": {forFirstJob(func(context.Context) sandbox.Outcome {
 			return withOutputFiles(successOutcome("done"), sandbox.OutputDir+"/f")
-		}), noFault, "executor.rotten.Put"},
-		"in the heart": {first(func(ctx context.Context) sandbox.Outcome {
-			<-ctx.Done() // the job is not left alone without one
+		}), noFault, "executor.panickingArtifactStore.Put"},
+		"in the heartbeat": {forFirstJob(func(ctx context.Context) sandbox.Outcome {
+			<-ctx.Done() // the job must not run without a heartbeat
 			return sandbox.Outcome{}
-		}), panicOnFirst[execution.Renewed](), "executor.(*heart).beat"},
+		}), panicOnFirst[execution.Renewed](), "executor.(*heartbeat).run"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newFixture(t)
+			f := newFixture(t)
 			core, logs := observer.New(zap.InfoLevel)
-			w.log = zap.New(core)
+			f.log = zap.New(core)
 			config := configWithArtifacts(panickingArtifactStore{})
 			config.Slots, config.Heartbeat = 1, 100*time.Millisecond
-			w.start(w.newExecutor(config, &faultyStore{w.store, c.fault}, w.queue, c.box))
-			ref := w.submit("offline", "first")
-			require.Eventually(t, func() bool { return w.stored(ref).FailedAttempts == 1 }, waitTimeout, pollInterval)
-			require.Equal(t, execution.Queued, w.stored(ref).Status, "for another attempt")
-			causes := logs.FilterField(zap.String("execution", ref.ID)).FilterMessage("settled").All()
+			f.start(f.newExecutor(config, &faultyStore{f.store, c.fault}, f.queue, c.sandbox))
+			ref := f.submit("offline", "first")
+			require.Eventually(t, func() bool { return f.stored(ref).FailedAttempts == 1 }, waitTimeout, pollInterval)
+			require.Equal(t, execution.Queued, f.stored(ref).Status, "it is retried")
+			causes := logs.FilterField(zap.String("execution", ref.ID)).FilterMessage("attempt finished").All()
 			require.Len(t, causes, 1)
-			require.Contains(t, causes[0].ContextMap()["cause"], c.from)
+			require.Contains(t, causes[0].ContextMap()["cause"], c.function)
 
-			w.await(w.submit("offline", "second"), execution.Succeeded)
+			f.await(f.submit("offline", "second"), execution.Succeeded)
 		})
 	}
 }
 
-// A panic over the verdict leaves the execution to the janitor, as a crash would.
+// After a panic while the result is written the lease expires, and the janitor requeues the execution, as after a crash.
 func TestPanicInFinishReleasesLease(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	core, logs := observer.New(zap.ErrorLevel)
-	w.log = zap.New(core)
+	f.log = zap.New(core)
 	config := testConfig()
 	config.Slots, config.Heartbeat = 1, 100*time.Millisecond
-	w.start(w.newExecutor(config, &faultyStore{w.store, panicOnFirst[execution.Finished]()}, w.queue, answeringSandbox("done")))
-	first := w.submit("offline", "x")
+	f.start(f.newExecutor(config, &faultyStore{f.store, panicOnFirst[execution.Finished]()}, f.queue, answeringSandbox("done")))
+	first := f.submit("offline", "x")
 	require.Eventually(t, func() bool { return logs.Len() == 1 }, waitTimeout, pollInterval)
-	require.Contains(t, logs.All()[0].ContextMap()["error"], "(*Executor).settle")
+	require.Contains(t, logs.All()[0].ContextMap()["error"], "(*attempt).finish")
 	require.Equal(t, first.ID, logs.All()[0].ContextMap()["execution"])
-	w.await(w.submit("offline", "y"), execution.Succeeded)
+	f.await(f.submit("offline", "y"), execution.Succeeded)
 
-	require.Equal(t, execution.Running, w.stored(first).Status)
-	w.clock.Advance(config.Lease)
-	ch, err := w.store.Apply(t.Context(), first, execution.Expired{})
-	require.NoError(t, err, "nobody renews its lease any more")
+	require.Equal(t, execution.Running, f.stored(first).Status)
+	f.clock.Advance(config.Lease)
+	ch, err := f.store.Apply(t.Context(), first, execution.Expired{})
+	require.NoError(t, err, "its lease is not renewed any more")
 	require.Equal(t, []execution.Ref{first}, ch.Notify)
 }

@@ -17,44 +17,44 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// crowd is a sandbox that notes how many jobs are in it at once.
+// countingSandbox counts how many jobs run at the same time.
 type countingSandbox struct {
 	mu            sync.Mutex
 	current, peak int
-	release       chan struct{} // lets one job end
+	release       chan struct{} // each receive ends one job
 	started       chan struct{}
 }
 
-func (c *countingSandbox) Run(context.Context, sandbox.Job) (sandbox.Outcome, error) {
-	c.add(1)
-	c.started <- struct{}{}
-	<-c.release
-	c.add(-1)
+func (s *countingSandbox) Run(context.Context, sandbox.Job) (sandbox.Outcome, error) {
+	s.add(1)
+	s.started <- struct{}{}
+	<-s.release
+	s.add(-1)
 	return successOutcome("done"), nil
 }
 
-func (c *countingSandbox) Ping(context.Context) error { return nil }
+func (s *countingSandbox) Ping(context.Context) error { return nil }
 
-func (c *countingSandbox) add(n int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.current += n
-	c.peak = max(c.peak, c.current)
+func (s *countingSandbox) add(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current += n
+	s.peak = max(s.peak, s.current)
 }
 
 func TestSlotsAreNeverExceeded(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	const slots, jobs = 3, 12
 	sb := &countingSandbox{release: make(chan struct{}), started: make(chan struct{}, jobs)}
 	c := testConfig()
 	c.Slots = slots
-	w.run(c, sb)
+	f.run(c, sb)
 	var refs []execution.Ref
 	for i := range jobs {
-		submit := w.submitToBatchLane
+		submit := f.submitToBatchLane
 		if i%2 == 0 {
-			submit = func(input string) execution.Ref { return w.submit("offline", input) }
+			submit = func(input string) execution.Ref { return f.submit("offline", input) }
 		}
 		refs = append(refs, submit(fmt.Sprint(i)))
 	}
@@ -62,53 +62,53 @@ func TestSlotsAreNeverExceeded(t *testing.T) {
 		next(t, sb.started)
 	}
 	for range jobs - slots {
-		sb.release <- struct{}{} // one out, one in
+		sb.release <- struct{}{} // one job ends, the next one starts
 		next(t, sb.started)
 	}
 	close(sb.release)
 	for _, ref := range refs {
-		w.await(ref, execution.Succeeded)
+		f.await(ref, execution.Succeeded)
 	}
 	require.Equal(t, slots, sb.peak)
 }
 
-// A slot is the job's: while the end of one is written, the next has begun.
+// A slot is free when the job has ended, also while its result is being written.
 func TestNextJobStartsWhileResultIsWritten(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	b := answeringSandbox("done")
 	begun := make(chan struct{})
 	var ends atomic.Int32
-	s := &faultyStore{w.store, func(ctx context.Context, ev execution.Event) error {
+	s := &faultyStore{f.store, func(ctx context.Context, ev execution.Event) error {
 		if _, finished := ev.(execution.Finished); finished && ends.Add(1) == 1 {
 			select {
 			case <-begun:
 			case <-ctx.Done():
-				return fmt.Errorf("%w: nothing began", store.ErrUnavailable)
+				return fmt.Errorf("%w: no job started", store.ErrUnavailable)
 			}
 		}
 		return nil
 	}}
 	c := testConfig()
 	c.Slots = 1
-	w.start(w.newExecutor(c, s, w.queue, b))
-	first, second := w.submit("offline", "1"), w.submit("offline", "2")
+	f.start(f.newExecutor(c, s, f.queue, b))
+	first, second := f.submit("offline", "1"), f.submit("offline", "2")
 	next(t, b.started)
 	next(t, b.started)
 	close(begun)
-	w.await(first, execution.Succeeded)
-	w.await(second, execution.Succeeded)
-	require.EqualValues(t, 2, ends.Load(), "neither end had to be written twice")
+	f.await(first, execution.Succeeded)
+	f.await(second, execution.Succeeded)
+	require.EqualValues(t, 2, ends.Load(), "each result was written at the first try")
 }
 
-// While the store is slow, no more is begun than has slots twice over.
+// While the store is slow, at most twice as many executions as slots are claimed.
 func TestPendingFinishesAreBounded(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	b := answeringSandbox("done")
 	written := make(chan struct{})
 	ending := make(chan struct{}, 3)
-	s := &faultyStore{w.store, func(_ context.Context, ev execution.Event) error {
+	s := &faultyStore{f.store, func(_ context.Context, ev execution.Event) error {
 		if _, finished := ev.(execution.Finished); finished {
 			ending <- struct{}{}
 			<-written
@@ -117,34 +117,34 @@ func TestPendingFinishesAreBounded(t *testing.T) {
 	}}
 	c := testConfig()
 	c.Slots = 1
-	x := w.newExecutor(c, s, w.queue, b)
-	w.start(x)
-	refs := []execution.Ref{w.submit("offline", "1"), w.submit("offline", "2"), w.submit("offline", "3")}
+	x := f.newExecutor(c, s, f.queue, b)
+	f.start(x)
+	refs := []execution.Ref{f.submit("offline", "1"), f.submit("offline", "2"), f.submit("offline", "3")}
 	next(t, ending)
 	next(t, ending)
-	free, _ := x.slots.inspect(execution.LaneInteractive)
+	free, _ := x.slots.status(execution.LaneInteractive)
 	require.Zero(t, free, "the second keeps its slot")
 	require.Len(t, b.started, 2)
 	close(written)
 	for _, ref := range refs {
-		w.await(ref, execution.Succeeded)
+		f.await(ref, execution.Succeeded)
 	}
 }
 
-// However many inputs of batches wait, a run finds a slot.
+// A run finds a slot however many executions of batches are queued.
 func TestBatchLaneLeavesReservedSlots(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	b, gate := gatedSandbox("done")
 	c := testConfig()
 	c.Slots, c.Reserved = 3, 1
-	w.run(c, b)
+	f.run(c, b)
 	for i := range 6 {
-		w.submitToBatchLane(fmt.Sprint(i))
+		f.submitToBatchLane(fmt.Sprint(i))
 	}
 	next(t, b.started)
 	next(t, b.started)
-	ref := w.submit("offline", "a person waits")
+	ref := f.submit("offline", "interactive")
 	require.Equal(t, ref.ID, next(t, b.started).Execution)
 	require.Empty(t, b.started)
 	close(gate)
@@ -153,10 +153,10 @@ func TestBatchLaneLeavesReservedSlots(t *testing.T) {
 	}
 }
 
-// held is the real queue, whose answers for batches are late.
+// delayedQueue is a real queue that delays its answers for the batch lane.
 type delayedQueue struct {
 	*queue.Queue
-	pulled  chan struct{} // there is an answer
+	pulled  chan struct{} // receives when there is an answer
 	release chan struct{}
 }
 
@@ -169,53 +169,52 @@ func (q delayedQueue) Pull(ctx context.Context, lane execution.Lane, limit int) 
 	return notifications, err
 }
 
-// What comes when the slot has gone to the other lane is another executor's at once.
+// A notification whose slot the other lane has taken goes to another executor at once.
 func TestNotificationWithoutFreeSlotIsNacked(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	busy, gate := gatedSandbox("done")
 	defer close(gate)
-	q := delayedQueue{w.queue, make(chan struct{}, 100), make(chan struct{})}
+	q := delayedQueue{f.queue, make(chan struct{}, 100), make(chan struct{})}
 	c := testConfig()
 	c.Slots = 1
-	w.start(w.newExecutor(c, w.store, q, busy))
-	batched := w.submitToBatchLane("x")
+	f.start(f.newExecutor(c, f.store, q, busy))
+	batched := f.submitToBatchLane("x")
 	next(t, q.pulled)
-	w.submit("offline", "y")
+	f.submit("offline", "y")
 	next(t, busy.started)
 	close(q.release)
 
-	w.run(testConfig(), answeringSandbox("done by another"))
-	e := w.await(batched, execution.Succeeded)
+	f.run(testConfig(), answeringSandbox("done by another"))
+	e := f.await(batched, execution.Succeeded)
 	require.Equal(t, "done by another", e.Result.Text)
 	require.Equal(t, 1, e.Attempt)
 }
 
-// What was pulled just as the stop came is given back, not begun.
+// A notification that is pulled while the executor stops goes back to the queue.
 func TestNotificationPulledDuringShutdownIsNacked(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	never := answeringSandbox("never")
-	q := delayedQueue{w.queue, make(chan struct{}, 100), make(chan struct{})}
+	q := delayedQueue{f.queue, make(chan struct{}, 100), make(chan struct{})}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- w.newExecutor(testConfig(), w.store, q, never).Run(ctx) }()
-	ref := w.submitToBatchLane("x")
+	go func() { ended <- f.newExecutor(testConfig(), f.store, q, never).Run(ctx) }()
+	ref := f.submitToBatchLane("x")
 	next(t, q.pulled)
 	stop()
 	close(q.release)
 	require.NoError(t, next(t, ended))
 	require.Empty(t, never.started)
 
-	w.run(testConfig(), answeringSandbox("done by another"))
-	require.Equal(t, 1, w.await(ref, execution.Succeeded).Attempt)
+	f.run(testConfig(), answeringSandbox("done by another"))
+	require.Equal(t, 1, f.await(ref, execution.Succeeded).Attempt)
 }
 
-// An Engine that went away for a moment keeps nobody from the free slots while
-// a job that outlived that still runs.
+// After a short outage of the Engine the free slots are used again, although a job that survived it still runs.
 func TestPullingResumesWhileJobsRun(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	gate := make(chan struct{})
 	defer close(gate)
 	var b *fakeSandbox
@@ -223,17 +222,17 @@ func TestPullingResumesWhileJobsRun(t *testing.T) {
 		switch strings.TrimSpace(string(job.Stdin)) {
 		case "long":
 			<-gate
-		case "broken by that":
+		case "fails":
 			return sandbox.Outcome{}, b.Ping(ctx)
 		}
 		return successOutcome("done"), nil
 	})
-	w.run(testConfig(), b)
-	w.submit("offline", "long")
+	f.run(testConfig(), b)
+	f.submit("offline", "long")
 	next(t, b.started)
 	b.setPingErr(errors.New("no Engine"))
-	w.submit("offline", "broken by that")
+	f.submit("offline", "fails")
 	require.Error(t, next(t, b.ended))
 	b.setPingErr(nil)
-	w.await(w.submit("offline", "short"), execution.Succeeded)
+	f.await(f.submit("offline", "short"), execution.Succeeded)
 }

@@ -17,25 +17,25 @@ import (
 
 func TestJobOutputBecomesResult(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	b := answeringSandbox("done")
-	w.run(testConfig(), b)
-	ref := w.submit("offline", "one two")
+	f.run(testConfig(), b)
+	ref := f.submit("offline", "one two")
 	job := next(t, b.started)
 	require.Equal(t, ref.ID, job.Execution)
 	require.Contains(t, string(job.Stdin), "one two")
 	require.Equal(t, time.Minute, job.Timeout)
 
-	e := w.await(ref, execution.Succeeded)
+	e := f.await(ref, execution.Succeeded)
 	require.Equal(t, "done", e.Result.Text)
 	require.Equal(t, 1, e.Attempt)
 	require.Zero(t, e.FailedAttempts)
 }
 
-// A job that fails has failed: nothing of it is tried again.
+// A failed job is a result: by default it is not retried.
 func TestJobFailureIsNotRetried(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	outcomes := map[string]struct {
 		outcome sandbox.Outcome
 		status  execution.Status
@@ -43,7 +43,7 @@ func TestJobFailureIsNotRetried(t *testing.T) {
 	}{
 		"exit code":     {sandbox.Outcome{EndReason: sandbox.Exited, ExitCode: 3}, execution.Failed, execution.CodeAgentError},
 		"no result":     {sandbox.Outcome{EndReason: sandbox.Exited}, execution.Failed, execution.CodeInvalidResult},
-		"rubbish":       {sandbox.Outcome{EndReason: sandbox.Exited, Stdout: []byte("\x00\xff{")}, execution.Failed, execution.CodeInvalidResult},
+		"invalid JSON":  {sandbox.Outcome{EndReason: sandbox.Exited, Stdout: []byte("\x00\xff{")}, execution.Failed, execution.CodeInvalidResult},
 		"timed out":     {sandbox.Outcome{EndReason: sandbox.TimedOut}, execution.TimedOut, execution.CodeTimedOut},
 		"out of memory": {sandbox.Outcome{EndReason: sandbox.OutOfMemory}, execution.Failed, execution.CodeOutOfMemory},
 		"output limit":  {sandbox.Outcome{EndReason: sandbox.OutputLimit}, execution.Failed, execution.CodeOutputLimit},
@@ -51,9 +51,9 @@ func TestJobFailureIsNotRetried(t *testing.T) {
 	b := newFakeSandbox(func(_ context.Context, job sandbox.Job) (sandbox.Outcome, error) {
 		return outcomes[strings.TrimSpace(string(job.Stdin))].outcome, nil
 	})
-	w.run(testConfig(), b)
+	f.run(testConfig(), b)
 	for name, tc := range outcomes {
-		e := w.await(w.submit("offline", name), tc.status)
+		e := f.await(f.submit("offline", name), tc.status)
 		if tc.code != "" {
 			require.Equal(t, tc.code, e.Failure.Code, name)
 		}
@@ -63,40 +63,40 @@ func TestJobFailureIsNotRetried(t *testing.T) {
 	require.Len(t, b.started, len(outcomes))
 }
 
-func TestAnUnknownRuntimeFailsWithoutASandbox(t *testing.T) {
+func TestUnknownRuntimeFailsWithoutSandbox(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	b := answeringSandbox("never")
-	w.run(testConfig(), b)
-	e := w.await(w.submit("perl", "x"), execution.Failed)
+	f.run(testConfig(), b)
+	e := f.await(f.submit("perl", "x"), execution.Failed)
 	require.Equal(t, execution.CodeUnknownRuntime, e.Failure.Code)
 	require.Empty(t, b.started)
 }
 
-// A turn is given the turns before it, and the builder's draft is in its reply.
+// A turn receives the messages before it, and the reply contains the builder's draft.
 func TestTurnGetsHistoryAndStoresReply(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	b := newFakeSandbox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) {
 		return stdoutOutcome(map[string]any{
 			"type": "result", "subtype": "success", "num_turns": 1, "result": "in words",
 			"structured_output": map[string]any{"reply": "Here:", "agent": map[string]any{"name": "N", "instructions": "I"}},
 		}), nil
 	})
-	w.run(testConfig(), b)
-	first := w.submitTurn("", "make an agent", conversation.BuilderSchema)
+	f.run(testConfig(), b)
+	first := f.submitTurn("", "make an agent", conversation.BuilderSchema)
 	require.Empty(t, files(next(t, b.started)))
-	e := w.await(first.Ref(), execution.Succeeded)
+	e := f.await(first.Ref(), execution.Succeeded)
 	require.Equal(t, "Here:", e.Result.Text)
 	require.Equal(t, "N", e.Result.AgentDraft.Name)
 
-	second := w.submitTurn(first.ConversationID, "another", conversation.BuilderSchema)
+	second := f.submitTurn(first.ConversationID, "another", conversation.BuilderSchema)
 	history := files(next(t, b.started))
 	require.Contains(t, history, "make an agent")
 	require.Contains(t, history, "Here:")
 	require.NotContains(t, history, "another")
-	w.await(second.Ref(), execution.Succeeded)
-	messages, err := w.store.Messages(t.Context(), tenant, first.ConversationID, 0, 10)
+	f.await(second.Ref(), execution.Succeeded)
+	messages, err := f.store.Messages(t.Context(), tenant, first.ConversationID, 0, 10)
 	require.NoError(t, err)
 	require.Len(t, messages, 4)
 	require.Equal(t, "N", messages[3].AgentDraft.Name)
@@ -104,40 +104,39 @@ func TestTurnGetsHistoryAndStoresReply(t *testing.T) {
 
 func files(job sandbox.Job) string {
 	var all strings.Builder
-	for _, f := range job.Files {
-		all.Write(f.Data)
+	for _, file := range job.Files {
+		all.Write(file.Data)
 	}
 	return all.String()
 }
 
-// What Airlock could not do is tried again after a growing back-off, and given
-// up after three attempts.
+// An attempt that fails because of Airlock is retried after a growing back-off, at most three times in all.
 func TestInfrastructureFailureRetriedUntilAttemptsExhausted(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	b := newFakeSandbox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) {
 		return sandbox.Outcome{}, errors.New("the container did not start")
 	})
-	w.run(testConfig(), b)
-	ref := w.submit("offline", "x")
+	f.run(testConfig(), b)
+	ref := f.submit("offline", "x")
 	for failedBefore, pause := range []time.Duration{2 * time.Second, 4 * time.Second} {
 		require.Error(t, next(t, b.ended))
-		e := w.await(ref, execution.Queued)
+		e := f.await(ref, execution.Queued)
 		require.Equal(t, failedBefore+1, e.FailedAttempts)
 		require.WithinRange(t, *e.Due, e.StartedAt.Add(pause/2), e.StartedAt.Add(pause+time.Second))
-		w.clock.Advance(pause + time.Second)
-		ch, err := w.store.Apply(t.Context(), ref, execution.Expired{}) // the janitor's part
+		f.clock.Advance(pause + time.Second)
+		ch, err := f.store.Apply(t.Context(), ref, execution.Expired{}) // as the janitor does
 		require.NoError(t, err)
-		require.NoError(t, w.queue.Publish(t.Context(), ch))
+		require.NoError(t, f.queue.Publish(t.Context(), ch))
 	}
-	e := w.await(ref, execution.Failed)
+	e := f.await(ref, execution.Failed)
 	require.Equal(t, execution.CodeAttemptsExhausted, e.Failure.Code)
 	require.Equal(t, 3, e.Attempt)
-	require.NotContains(t, e.Failure.Message, "container", "internals are logged, not told")
+	require.NotContains(t, e.Failure.Message, "container", "internals are logged, and not returned")
 	require.Len(t, b.started, 3)
 }
 
-// illiterate is a store that cannot read conversations.
+// unreadableHistoryStore is a real store that cannot read messages.
 type unreadableHistoryStore struct {
 	*store.Store
 	err func(context.Context) error
@@ -149,11 +148,11 @@ func (s *unreadableHistoryStore) Messages(ctx context.Context, _, _ string, _, _
 
 func TestTurnRetriedWhenHistoryUnreadable(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	b := answeringSandbox("never")
-	w.start(w.newExecutor(testConfig(), &unreadableHistoryStore{w.store, func(context.Context) error { return store.ErrUnavailable }}, w.queue, b))
-	turn := w.submitTurn("", "hello", "")
-	require.Eventually(t, func() bool { return w.stored(turn.Ref()).FailedAttempts == 1 }, waitTimeout, pollInterval)
-	require.Equal(t, execution.Queued, w.stored(turn.Ref()).Status)
+	f.start(f.newExecutor(testConfig(), &unreadableHistoryStore{f.store, func(context.Context) error { return store.ErrUnavailable }}, f.queue, b))
+	turn := f.submitTurn("", "hello", "")
+	require.Eventually(t, func() bool { return f.stored(turn.Ref()).FailedAttempts == 1 }, waitTimeout, pollInterval)
+	require.Equal(t, execution.Queued, f.stored(turn.Ref()).Status)
 	require.Empty(t, b.started)
 }

@@ -7,25 +7,24 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// slots are the jobs that may run at once: so many in all, of which batches
-// may have all but the reserved ones.
+// slots limits how many jobs run at the same time: total jobs, of which at most batchLimit are of batches.
 type slots struct {
 	total, batchLimit int
 
 	mu       sync.Mutex
 	taken    map[execution.Lane]int
-	released chan struct{} // closed, and made anew, by every release
+	released chan struct{} // closed and replaced by every release
 }
 
 func newSlots(total, reserved int) *slots {
 	return &slots{total: total, batchLimit: total - reserved, taken: map[execution.Lane]int{}, released: make(chan struct{})}
 }
 
-// await returns how many slots are free for a lane, once there are any; the
-// cause of ctx when it ends before. Nothing keeps them free but take.
+// await waits until a lane has free slots and returns how many, or the cause of ctx if that ends first. It does not
+// reserve them: only take does.
 func (s *slots) await(ctx context.Context, lane execution.Lane) (int, error) {
 	for {
-		free, released := s.inspect(lane)
+		free, released := s.status(lane)
 		if free > 0 {
 			return free, nil
 		}
@@ -37,13 +36,13 @@ func (s *slots) await(ctx context.Context, lane execution.Lane) (int, error) {
 	}
 }
 
-func (s *slots) inspect(lane execution.Lane) (free int, released <-chan struct{}) {
+func (s *slots) status(lane execution.Lane) (free int, released <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.free(lane), s.released
 }
 
-// take reports whether there was a slot for the lane; it is then the caller's until release.
+// take takes a slot and reports whether there was one. The caller keeps it until release.
 func (s *slots) take(lane execution.Lane) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

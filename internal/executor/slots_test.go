@@ -13,17 +13,17 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-func TestSlotsAreSharedAndReserved(t *testing.T) {
+func TestReservedSlotsAreForInteractiveLane(t *testing.T) {
 	s := newSlots(3, 1)
 	free := func(lane execution.Lane) int {
-		n, _ := s.inspect(lane)
+		n, _ := s.status(lane)
 		return n
 	}
 	require.Equal(t, 3, free(execution.LaneInteractive))
 	require.Equal(t, 2, free(execution.LaneBatch))
 	require.True(t, s.take(execution.LaneBatch))
 	require.True(t, s.take(execution.LaneBatch))
-	require.False(t, s.take(execution.LaneBatch), "the last is reserved")
+	require.False(t, s.take(execution.LaneBatch), "the last slot is reserved")
 	require.True(t, s.take(execution.LaneInteractive))
 	require.False(t, s.take(execution.LaneInteractive))
 	s.release(execution.LaneInteractive)
@@ -33,11 +33,10 @@ func TestSlotsAreSharedAndReserved(t *testing.T) {
 	require.Equal(t, 1, free(execution.LaneBatch))
 }
 
-// Whatever is taken and released in whatever order, both bounds hold, and a
-// slot is refused only where one of them would not.
+// In any order of take and release both limits hold, and take refuses a slot only because of a limit.
 func TestSlotsNeverExceedLimits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		total := rapid.IntRange(1, 6).Draw(t, "all")
+		total := rapid.IntRange(1, 6).Draw(t, "total")
 		reserved := rapid.IntRange(0, total-1).Draw(t, "reserved")
 		s := newSlots(total, reserved)
 		taken := map[execution.Lane]int{}
@@ -50,7 +49,7 @@ func TestSlotsNeverExceedLimits(t *testing.T) {
 					available = available && taken[lane] < total-reserved
 				}
 				if s.take(lane) != available {
-					t.Fatalf("took a slot: %t; there is one: %t", !available, available)
+					t.Fatalf("take returned %t, want %t", !available, available)
 				}
 				if available {
 					taken[lane]++
@@ -59,7 +58,7 @@ func TestSlotsNeverExceedLimits(t *testing.T) {
 			"release": func(t *rapid.T) {
 				lane := lanes.Draw(t, "lane")
 				if taken[lane] == 0 {
-					t.Skip("none is taken")
+					t.Skip("no slot is taken")
 				}
 				s.release(lane)
 				taken[lane]--
@@ -68,7 +67,7 @@ func TestSlotsNeverExceedLimits(t *testing.T) {
 	})
 }
 
-func TestAwaitReturnsWithTheNextSlot(t *testing.T) {
+func TestAwaitReturnsWhenSlotIsReleased(t *testing.T) {
 	s := newSlots(1, 0)
 	require.True(t, s.take(execution.LaneInteractive))
 	var waiting errgroup.Group
@@ -81,18 +80,17 @@ func TestAwaitReturnsWithTheNextSlot(t *testing.T) {
 	require.NoError(t, waiting.Wait())
 }
 
-func TestAwaitEndsWithTheCauseOfItsContext(t *testing.T) {
+func TestAwaitReturnsCauseOfContext(t *testing.T) {
 	s := newSlots(1, 0)
 	require.True(t, s.take(execution.LaneInteractive))
 	ctx, cancel := context.WithCancelCause(t.Context())
-	over := errors.New("over")
-	cancel(over)
+	errOver := errors.New("over")
+	cancel(errOver)
 	_, err := s.await(ctx, execution.LaneInteractive)
-	require.ErrorIs(t, err, over)
+	require.ErrorIs(t, err, errOver)
 }
 
-// Nobody who waits is forgotten.
-func TestEveryWaiterGetsASlot(t *testing.T) {
+func TestEveryWaiterGetsSlot(t *testing.T) {
 	const waiters = 50
 	s := newSlots(2, 0)
 	var served atomic.Int32

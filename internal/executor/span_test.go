@@ -25,7 +25,7 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// recorded is unhurried, with a tracer whose spans are kept.
+// tracedConfig returns a testConfig with a tracer, and the recorder of its spans.
 func tracedConfig() (Config, *tracetest.SpanRecorder) {
 	spans := tracetest.NewSpanRecorder()
 	c := testConfig()
@@ -33,24 +33,24 @@ func tracedConfig() (Config, *tracetest.SpanRecorder) {
 	return c, spans
 }
 
-// The phases follow one another without a gap, from the sandbox's own times.
+// The phases use the times of the sandbox and follow one another without a gap.
 func TestAttemptSpans(t *testing.T) {
-	w := newFixture(t)
+	f := newFixture(t)
 	config, spans := tracedConfig()
 	var times sandbox.Times
-	stop := w.run(config, newFakeSandbox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) {
+	stop := f.run(config, newFakeSandbox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) {
 		now := time.Now()
 		times = sandbox.Times{Dispatched: now, AgentStarted: now.Add(time.Millisecond), Result: now.Add(3 * time.Millisecond)}
 		o := successOutcome("done")
 		o.Record = sandbox.Record{Container: "c", Warm: true, Times: times}
 		return o, nil
 	}))
-	ref := w.submit("offline", "secret")
-	w.await(ref, execution.Succeeded)
+	ref := f.submit("offline", "secret")
+	f.await(ref, execution.Succeeded)
 	stop()
 
 	ended := spans.Ended()
-	require.Equal(t, []string{"claim", "sandbox.take", "sandbox.dispatch", "agent", "result", "settle", "attempt"}, names(ended))
+	require.Equal(t, []string{"claim", "sandbox.take", "sandbox.dispatch", "agent", "result", "finish", "attempt"}, names(ended))
 	claim, acquired, dispatched, agent, result, finish, attempt := ended[0], ended[1], ended[2], ended[3], ended[4], ended[5], ended[6]
 	for _, phase := range ended[:6] {
 		require.Equal(t, attempt.SpanContext().SpanID(), phase.Parent().SpanID())
@@ -67,21 +67,21 @@ func TestAttemptSpans(t *testing.T) {
 	require.Equal(t, codes.Unset, attempt.Status().Code)
 }
 
-// What broke shows how far it came, and is an error; what a job did is none.
+// The span of a failed attempt is an error and has the phases up to the failure.
 func TestSpanOfFailedAttempt(t *testing.T) {
-	w := newFixture(t)
+	f := newFixture(t)
 	config, spans := tracedConfig()
-	stop := w.run(config, newFakeSandbox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) {
-		return sandbox.Outcome{Record: sandbox.Record{Container: "c", Times: sandbox.Times{Dispatched: time.Now()}}}, errors.New("the Engine's own words")
+	stop := f.run(config, newFakeSandbox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) {
+		return sandbox.Outcome{Record: sandbox.Record{Container: "c", Times: sandbox.Times{Dispatched: time.Now()}}}, errors.New("an error of the Engine")
 	}))
-	ref := w.submit("offline", "x")
-	require.Eventually(t, func() bool { e := w.stored(ref); return e.Status == execution.Queued && e.Attempt == 1 }, waitTimeout, pollInterval)
+	ref := f.submit("offline", "x")
+	require.Eventually(t, func() bool { e := f.stored(ref); return e.Status == execution.Queued && e.Attempt == 1 }, waitTimeout, pollInterval)
 	stop()
 
 	ended := spans.Ended()
-	require.Equal(t, []string{"claim", "sandbox.create", "sandbox.dispatch", "settle", "attempt"}, names(ended))
+	require.Equal(t, []string{"claim", "sandbox.create", "sandbox.dispatch", "finish", "attempt"}, names(ended))
 	require.Equal(t, codes.Error, ended[4].Status().Code)
-	require.Equal(t, "broke", ended[4].Status().Description)
+	require.Equal(t, "attempt failed", ended[4].Status().Description)
 }
 
 func names(spans []sdk.ReadOnlySpan) (names []string) {
@@ -91,35 +91,36 @@ func names(spans []sdk.ReadOnlySpan) (names []string) {
 	return names
 }
 
-// silent is a queue whose announcements are lost.
+// droppingQueue is a queue whose notifications are lost.
 type droppingQueue struct{ *queue.Queue }
 
 func (droppingQueue) Publish(context.Context, execution.Change) error { return nil }
 
-// A trace belongs to the request, not to the announcement: where that is lost,
-// what the janitor announces is part of it all the same, and so is the next attempt.
+// The trace of the request is stored with the execution. So an attempt belongs to it also when the notification was lost
+// and the janitor has published another one, and so do later attempts.
 func TestAttemptsShareTraceOfRequest(t *testing.T) {
-	w := newFixture(t)
+	f := newFixture(t)
 	config, spans := tracedConfig()
 	server := httptest.NewServer(api.New(api.Config{
+		Stores: api.StoresOf(f.store), Submitter: f.store, Queue: droppingQueue{f.queue}, Log: f.log,
 		Runtimes: []string{"offline"}, DefaultRuntime: "offline", WebUI: http.NotFoundHandler(), Auth: api.DevAuthenticator{}, Tracer: config.Tracer,
-	}, w.store, droppingQueue{w.queue}, w.log).Handler())
+	}).Handler())
 	t.Cleanup(server.Close)
 	agent := post[contract.Agent](t, server.URL+"/agents", `{"name":"A","instructions":"B"}`)
 	accepted := post[contract.AcceptedExecution](t, server.URL+"/agents/"+agent.Id+"/run", `{"input":"x"}`)
 	ref := execution.Ref{Tenant: "local", ID: accepted.ExecutionId}
 
 	var jobs atomic.Int32
-	stop := w.run(config, newFakeSandbox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) {
+	stop := f.run(config, newFakeSandbox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) {
 		if jobs.Add(1) == 1 {
-			return sandbox.Outcome{}, errors.New("the Engine hiccups")
+			return sandbox.Outcome{}, errors.New("an error of the Engine")
 		}
 		return successOutcome("done"), nil
 	}))
-	w.sweepOnce()
-	require.Eventually(t, func() bool { e := w.stored(ref); return e.Status == execution.Queued && e.FailedAttempts == 1 }, waitTimeout, pollInterval)
-	w.sweepOnce()
-	w.await(ref, execution.Succeeded)
+	f.sweepOnce()
+	require.Eventually(t, func() bool { e := f.stored(ref); return e.Status == execution.Queued && e.FailedAttempts == 1 }, waitTimeout, pollInterval)
+	f.sweepOnce()
+	f.await(ref, execution.Succeeded)
 	stop()
 
 	var request sdk.ReadOnlySpan
@@ -140,7 +141,7 @@ func TestAttemptsShareTraceOfRequest(t *testing.T) {
 	}
 }
 
-// What comes from something else has a trace of its own, which points there.
+// An execution with a TraceLink has its own trace, with a link to the trace of its origin.
 func TestSpanLinksToTraceOfOrigin(t *testing.T) {
 	const parent, trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "0af7651916cd43dd8448eb211c80319c"
 	config, spans := tracedConfig()
@@ -154,17 +155,19 @@ func TestSpanLinksToTraceOfOrigin(t *testing.T) {
 	require.Equal(t, trace, attempt.Links()[0].SpanContext.TraceID().String())
 }
 
-// sweep lets a minute pass, and announces what is due as the janitor does.
-func (w *fixture) sweepOnce() {
-	w.t.Helper()
-	w.clock.Advance(time.Minute)
-	ctx, cancel := context.WithCancel(w.t.Context())
+// sweepOnce advances the clock by a minute and runs a janitor until it has published an execution.
+func (f *fixture) sweepOnce() {
+	f.t.Helper()
+	f.clock.Advance(time.Minute)
+	ctx, cancel := context.WithCancel(f.t.Context())
 	defer cancel()
-	j := janitor.New(w.store, notifyingQueue{w.queue, cancel}, janitor.Retention{}, time.Hour, w.log)
-	require.NoError(w.t, j.Run(ctx))
+	j := janitor.New(janitor.Config{
+		Store: f.store, Executions: f.store, Publisher: notifyingQueue{f.queue, cancel}, Interval: time.Hour, Log: f.log,
+	})
+	require.NoError(f.t, j.Run(ctx))
 }
 
-// once is the real queue, and says when it has told of something.
+// notifyingQueue is a real queue that calls onPublish after each Publish.
 type notifyingQueue struct {
 	*queue.Queue
 	onPublish func()

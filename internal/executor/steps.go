@@ -8,14 +8,14 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// showEvery is how often an attempt's steps are written out of turn, at the
-// most. What comes in between goes with the next heartbeat, or with the end.
+// notifyInterval is the shortest time between two calls of stepBuffer.notify. Steps in between are written with the next
+// heartbeat or with the result.
 const notifyInterval = time.Second
 
-// steps are the newest that an attempt was seen to do. It is safe for
-// concurrent use: the sandbox adds to them, the heart and the end write them.
+// stepBuffer holds the newest steps of an attempt. It is safe for concurrent use: the sandbox adds steps while the
+// heartbeat and finish read them.
 type stepBuffer struct {
-	notify func() // has them written soon
+	notify func() // asks for the steps to be written soon
 
 	mu         sync.Mutex
 	recent     []execution.Step
@@ -29,7 +29,7 @@ func (s *stepBuffer) add(kind execution.StepKind, text string) {
 	}
 }
 
-// keep reports whether it is time to show what is kept.
+// record adds a step and reports whether notify is due.
 func (s *stepBuffer) record(kind execution.StepKind, text string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -44,7 +44,7 @@ func (s *stepBuffer) record(kind execution.StepKind, text string) bool {
 	return due
 }
 
-// newest returns the steps that are kept, and how many there were in all.
+// snapshot returns the newest steps, and the number of all steps so far.
 func (s *stepBuffer) snapshot() ([]execution.Step, int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

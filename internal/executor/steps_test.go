@@ -15,10 +15,10 @@ func assistantMessage(text string) []byte {
 	return []byte(fmt.Sprintf(`{"type":"assistant","message":{"content":[{"type":"text","text":%q}]}}`+"\n", text))
 }
 
-// What an agent does is seen while it does it, without waiting for a heartbeat.
+// Steps are written without waiting for the next heartbeat.
 func TestStepsVisibleWhileJobRuns(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	resume := make(chan struct{})
 	b := newFakeSandbox(func(_ context.Context, job sandbox.Job) (sandbox.Outcome, error) {
 		job.OnStdout(assistantMessage("first"))
@@ -26,16 +26,16 @@ func TestStepsVisibleWhileJobRuns(t *testing.T) {
 		job.OnStdout(assistantMessage("last"))
 		return successOutcome("done"), nil
 	})
-	w.run(testConfig(), b)
-	ref := w.submit("offline", "x")
+	f.run(testConfig(), b)
+	ref := f.submit("offline", "x")
 	next(t, b.started)
-	require.Eventually(t, func() bool { return len(w.stored(ref).Steps) == 1 }, waitTimeout, pollInterval)
-	require.Equal(t, execution.Running, w.stored(ref).Status)
+	require.Eventually(t, func() bool { return len(f.stored(ref).Steps) == 1 }, waitTimeout, pollInterval)
+	require.Equal(t, execution.Running, f.stored(ref).Status)
 	close(resume)
-	e := w.await(ref, execution.Succeeded)
+	e := f.await(ref, execution.Succeeded)
 	require.Equal(t, []execution.Step{
 		{Number: 1, Kind: execution.StepOutput, Text: "first"}, {Number: 2, Kind: execution.StepOutput, Text: "last"},
-	}, e.Steps, "the end brings what was not written before")
+	}, e.Steps, "the result contains the steps that were not written before")
 }
 
 func TestStepBufferKeepsNewestSteps(t *testing.T) {
@@ -48,5 +48,5 @@ func TestStepBufferKeepsNewestSteps(t *testing.T) {
 	require.Equal(t, 1000, total)
 	require.Len(t, recent, execution.MaxSteps)
 	require.Equal(t, execution.Step{Number: 1000, Kind: execution.StepOutput, Text: "1000"}, recent[len(recent)-1])
-	require.Less(t, notified, 100, "a flood is not written at once")
+	require.Less(t, notified, 100, "a flood of steps does not cause a flood of writes")
 }

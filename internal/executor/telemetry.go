@@ -4,49 +4,92 @@ import (
 	"context"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	oteltrace "go.opentelemetry.io/otel/trace"
+
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/telemetry/metrics"
+	"github.com/airlock-run/airlock/internal/telemetry/trace"
 )
 
-// tally counts one attempt, and is its span.
+// attemptTelemetry has the metrics and the span of one attempt. Spans contain names, but no text that a tenant wrote.
 type attemptTelemetry struct {
 	runtime   string
 	startedAt time.Time
-	span      span
+	span      oteltrace.Span
+	spanCtx   context.Context // of the span, for its children
 }
 
-// count begins with the claim, which was asked for at asked. What is done with ctx is part of the attempt's span.
+// startTelemetry starts the span of an attempt, in the trace of the request that accepted the execution. The span begins at
+// claimedAt, when the claim was sent. The returned context belongs to the span.
 func (x *Executor) startTelemetry(ctx context.Context, e *execution.Execution, claimedAt time.Time) (context.Context, attemptTelemetry) {
 	metrics.BusySlots.Inc()
 	if e.Attempt == 1 && e.StartedAt != nil {
 		metrics.DispatchLatency.WithLabelValues(string(e.Lane)).Observe(e.StartedAt.Sub(e.CreatedAt).Seconds())
 	}
-	ctx, span := x.startSpan(ctx, e, claimedAt)
-	return ctx, attemptTelemetry{runtime: e.Task.Runtime, startedAt: time.Now(), span: span}
+	ctx, span := x.config.Tracer.Start(trace.WithTraceparent(ctx, e.Traceparent), "attempt", trace.WithLinkTo(e.TraceLink),
+		oteltrace.WithTimestamp(claimedAt), oteltrace.WithSpanKind(oteltrace.SpanKindConsumer), oteltrace.WithAttributes(
+			attribute.String("airlock.execution", e.ID), attribute.String("airlock.tenant", e.Tenant), attribute.Int("airlock.attempt", e.Attempt),
+			attribute.String("airlock.lane", string(e.Lane)), attribute.String("airlock.runtime", e.Task.Runtime)))
+	_, claim := trace.StartChild(ctx, "claim", oteltrace.WithTimestamp(claimedAt))
+	claim.End()
+	return ctx, attemptTelemetry{runtime: e.Task.Runtime, startedAt: time.Now(), span: span, spanCtx: ctx}
 }
 
-// judged counts what became of the attempt.
-func (t attemptTelemetry) recordOutcome(event execution.Event, p jobRun) {
-	t.span.recordOutcome(event, p)
+// recordOutcome records how the attempt ended. A failed job is a result; the span is an error only if Airlock failed.
+func (t attemptTelemetry) recordOutcome(event execution.Event, a *attempt) {
 	switch event.(type) {
 	case nil:
 		metrics.LeasesLost.Inc()
+		markSpanFailed(t.span, "lease lost")
 	case execution.AttemptFailed:
 		metrics.AttemptsFailed.Inc()
+		markSpanFailed(t.span, "attempt failed")
 	default:
 	}
-	if r := p.outcome.Record; r.Container != "" {
+	if r := a.outcome.Record; r.Container != "" {
 		start := "cold"
 		if r.Warm {
 			start = "warm"
 		}
 		metrics.SandboxesStarted.WithLabelValues(start).Inc()
 	}
+	t.recordPhases(a)
 }
 
-// ended is told once the execution has.
+// recordPhases adds a child span for each phase of the job. A phase lasts until the next one begins, the last one until now.
+func (t attemptTelemetry) recordPhases(a *attempt) {
+	sandboxPhase, times := "sandbox.create", a.outcome.Record.Times
+	if a.outcome.Record.Warm {
+		sandboxPhase = "sandbox.take"
+	}
+	finishedAt := time.Now()
+	phases := []struct {
+		name      string
+		startedAt time.Time
+	}{
+		{sandboxPhase, a.preparedAt}, {"sandbox.dispatch", times.Dispatched}, {"agent", times.AgentStarted}, {"result", times.Result},
+	}
+	for i, phase := range phases {
+		if phase.startedAt.IsZero() {
+			return
+		}
+		end := finishedAt
+		if i+1 < len(phases) && !phases[i+1].startedAt.IsZero() {
+			end = phases[i+1].startedAt
+		}
+		_, child := trace.StartChild(t.spanCtx, phase.name, oteltrace.WithTimestamp(phase.startedAt))
+		child.End(oteltrace.WithTimestamp(end))
+	}
+}
+
+// recordFinish records how the execution ended.
 func (t attemptTelemetry) recordFinish(e *execution.Execution) {
-	t.span.recordFinish(e)
+	t.span.SetAttributes(attribute.String("airlock.status", string(e.Status)))
+	if e.Failure != nil {
+		t.span.SetAttributes(attribute.String("airlock.code", string(e.Failure.Code)))
+	}
 	metrics.AttemptDuration.WithLabelValues(t.runtime).Observe(time.Since(t.startedAt).Seconds())
 }
 
@@ -54,3 +97,5 @@ func (t attemptTelemetry) end() {
 	t.span.End()
 	metrics.BusySlots.Dec()
 }
+
+func markSpanFailed(span oteltrace.Span, reason string) { span.SetStatus(codes.Error, reason) }

@@ -15,17 +15,16 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// However many ask one process at once, it accepts as many as may wait, though
-// it counts but now and then.
+// The process counts only once a second, but also counts what it accepts itself.
 func TestQueuedLimitUnderConcurrency(t *testing.T) {
 	t.Parallel()
-	w := newHarness(t, Limits{Queued: 20})
-	a := w.createAgent(ada)
+	h := newHarness(t, Limits{Queued: 20})
+	a := h.createAgent(ada)
 	var accepted, refused atomic.Int32
 	var g errgroup.Group
 	for range 100 {
 		g.Go(func() error {
-			_, err := w.SubmitRun(t.Context(), store.RunRequest{Tenant: ada, AgentID: a.ID, Input: "x"})
+			_, err := h.SubmitRun(t.Context(), store.RunRequest{Tenant: ada, AgentID: a.ID, Input: "x"})
 			var full *QueueFullError
 			switch {
 			case err == nil:
@@ -41,65 +40,65 @@ func TestQueuedLimitUnderConcurrency(t *testing.T) {
 	require.NoError(t, g.Wait())
 	require.EqualValues(t, 20, accepted.Load())
 	require.EqualValues(t, 80, refused.Load())
-	w.submit(bob, 1) // another tenant is not concerned
+	h.submit(bob, 1) // the limit is per tenant
 }
 
 func TestClaimFreesQueueCapacity(t *testing.T) {
 	t.Parallel()
-	w := newHarness(t, Limits{Queued: 2})
-	refs := w.submit(ada, 2)
+	h := newHarness(t, Limits{Queued: 2})
+	refs := h.submit(ada, 2)
 	submit := func() error {
-		_, err := w.SubmitTurn(t.Context(), store.TurnRequest{Tenant: ada, Message: "x"})
+		_, err := h.SubmitTurn(t.Context(), store.TurnRequest{Tenant: ada, Message: "x"})
 		return err
 	}
 	var full *QueueFullError
 	require.ErrorAs(t, submit(), &full)
 	require.Equal(t, 2, full.Limit)
-	w.requireClaimed(refs[0])
-	require.Eventually(t, func() bool { return submit() == nil }, waitTimeout, maxAgeToReject/4, "soon, though it was counted just before")
+	h.requireClaimed(refs[0])
+	require.Eventually(t, func() bool { return submit() == nil }, waitTimeout, maxAgeToReject/4, "a full queue is counted again after maxAgeToReject")
 	require.ErrorAs(t, submit(), &full)
 
-	w.finish(refs[0], 0)
-	_, err := w.Apply(t.Context(), refs[1], execution.CancelRequested{})
+	h.finish(refs[0], 0)
+	_, err := h.Apply(t.Context(), refs[1], execution.CancelRequested{})
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { _, err := w.Retry(t.Context(), refs[1]); return err == nil }, waitTimeout, maxAgeToReject/4)
-	_, err = w.Retry(t.Context(), refs[1])
-	require.ErrorAs(t, err, &full, "a retry waits like any other")
+	require.Eventually(t, func() bool { _, err := h.Retry(t.Context(), refs[1], nil); return err == nil }, waitTimeout, maxAgeToReject/4)
+	_, err = h.Retry(t.Context(), refs[1], nil)
+	require.ErrorAs(t, err, &full, "a retry counts as queued")
 }
 
-// A batch waits outside the queue, but costs like anything else.
+// The daily budget holds for runs, batches and claims.
 func TestDailyBudget(t *testing.T) {
 	t.Parallel()
-	w := newHarness(t, Limits{DailyUSD: 1})
-	refs := w.submit(ada, 3)
-	w.requireClaimed(refs[0])
-	w.finish(refs[0], 0.75)
-	w.requireClaimed(refs[1])
-	w.finish(refs[1], 0.5)
+	h := newHarness(t, Limits{DailyUSD: 1})
+	refs := h.submit(ada, 3)
+	h.requireClaimed(refs[0])
+	h.finish(refs[0], 0.75)
+	h.requireClaimed(refs[1])
+	h.finish(refs[1], 0.5)
 
-	a := w.createAgent(ada)
+	a := h.createAgent(ada)
 	submit := func() error {
-		_, err := w.SubmitRun(t.Context(), store.RunRequest{Tenant: ada, AgentID: a.ID, Input: "x"})
+		_, err := h.SubmitRun(t.Context(), store.RunRequest{Tenant: ada, AgentID: a.ID, Input: "x"})
 		return err
 	}
 	var exceeded *DailyBudgetExceededError
 	require.Eventually(t, func() bool { return errors.As(submit(), &exceeded) }, waitTimeout, maxAgeToReject/4)
 	require.Positive(t, exceeded.RetryAfter)
 	require.LessOrEqual(t, exceeded.RetryAfter, 24*time.Hour)
-	require.ErrorAs(t, w.SubmitBatch(t.Context(), &batch.Batch{ID: id.New(id.Batch), Tenant: ada, AgentID: a.ID}), &exceeded)
-	w.requireThrottled(refs[2])
-	w.submit(bob, 1)
+	require.ErrorAs(t, h.SubmitBatch(t.Context(), &batch.Batch{ID: id.New(id.Batch), Tenant: ada, AgentID: a.ID}, nil), &exceeded)
+	h.requireThrottled(refs[2])
+	h.submit(bob, 1)
 
-	w.clock.Advance(24 * time.Hour)
-	require.Eventually(t, func() bool { return submit() == nil }, waitTimeout, maxAgeToReject/4, "a new day")
+	h.clock.Advance(24 * time.Hour)
+	require.Eventually(t, func() bool { return submit() == nil }, waitTimeout, maxAgeToReject/4, "the next day has a new budget")
 }
 
-func TestNoCountingWithoutLimits(t *testing.T) {
+func TestWithoutLimitsNothingIsCounted(t *testing.T) {
 	t.Parallel()
-	w := newHarness(t, Limits{})
-	ref := w.submit(ada, 1)[0]
-	w.requireClaimed(ref)
-	w.finish(ref, 1000)
-	require.Zero(t, w.usages.Len())
-	require.Empty(t, w.pendingReleases.Ready())
+	h := newHarness(t, Limits{})
+	ref := h.submit(ada, 1)[0]
+	h.requireClaimed(ref)
+	h.finish(ref, 1000)
+	require.Zero(t, h.usages.Len())
+	require.Empty(t, h.pendingReleases.Ready())
 }

@@ -21,29 +21,29 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/internal/test/history"
-	"github.com/airlock-run/airlock/internal/test/history/historytest"
 )
 
-// belfry keeps what was announced until the test takes it up.
+// chanPublisher queues the published executions until the test claims them.
 type chanPublisher chan execution.Ref
 
-func (b chanPublisher) Publish(_ context.Context, ch execution.Change) error {
+func (p chanPublisher) Publish(_ context.Context, ch execution.Change) error {
 	for _, ref := range ch.Notify {
-		b <- ref
+		p <- ref
 	}
 	return nil
 }
 
-// model is a tenant whose executions begin, end, break, are handed back or lose
-// their executor, in the order that rapid chooses.
+// model is a tenant whose executions start, finish, fail, are handed back or lose their executor, in an order that rapid
+// chooses.
 type model struct {
 	*Enforcer
+	store           *store.Store // without limits
 	clock           *emulatortest.Clock
 	published       chanPublisher
 	tenant          string
 	agent           string
 	refs            []execution.Ref
-	runningAttempts map[execution.Ref]int // the attempts that run
+	runningAttempts map[execution.Ref]int // number of the attempt that runs
 }
 
 const lease = 15 * time.Second
@@ -55,7 +55,7 @@ func (m *model) submit(t *rapid.T) {
 	require.NoError(t, m.published.Publish(context.Background(), ch))
 }
 
-// apply does what an executor, the API or a janitor does.
+// apply applies an event and publishes the change, as an executor, the API or a janitor does.
 func (m *model) apply(t *rapid.T, ref execution.Ref, ev execution.Event) {
 	ch, err := m.Apply(context.Background(), ref, ev)
 	if errors.Is(err, execution.ErrNotDue) || errors.Is(err, execution.ErrTerminal) {
@@ -68,10 +68,10 @@ func (m *model) apply(t *rapid.T, ref execution.Ref, ev execution.Event) {
 	require.NoError(t, m.published.Publish(context.Background(), ch))
 }
 
-// stop ends one of the attempts that run, in the way that ev says.
+// endAttempt applies an event to one of the running attempts.
 func (m *model) endAttempt(t *rapid.T, ev func(attempt int) execution.Event) {
 	if len(m.runningAttempts) == 0 {
-		t.Skip("none runs")
+		t.Skip("no attempt runs")
 	}
 	running := slices.SortedFunc(maps.Keys(m.runningAttempts), func(a, b execution.Ref) int {
 		return slices.Index(m.refs, a) - slices.Index(m.refs, b)
@@ -80,7 +80,7 @@ func (m *model) endAttempt(t *rapid.T, ev func(attempt int) execution.Event) {
 	m.apply(t, ref, ev(m.runningAttempts[ref]))
 }
 
-// settle lets all that was noted and announced be taken up.
+// drain releases and claims executions until nothing is pending or published.
 func (m *model) drain(t *rapid.T) {
 	for {
 		require.NoError(t, m.releasePending(context.Background()))
@@ -98,19 +98,20 @@ func (m *model) drain(t *rapid.T) {
 	}
 }
 
-// However attempts end, no more run than may, and none is held while there is a place.
+// However attempts end, the running limit holds, and no execution stays throttled while there is capacity.
 func TestCapacityIsAlwaysReused(t *testing.T) {
 	t.Parallel()
 	clock := new(emulatortest.Clock)
 	f := emulatortest.StartFirestore(t, firestoreemulator.Options{Now: clock.Now})
 	var tenants int
 	rapid.Check(t, func(t *rapid.T) {
-		tenants++ // each with a tenant of its own
+		tenants++ // each check has its own tenant
 		limit := rapid.IntRange(1, 4).Draw(t, "limit")
 		m := &model{clock: clock, published: make(chanPublisher, 10_000), tenant: fmt.Sprintf("tenant-%d", tenants), runningAttempts: map[execution.Ref]int{}}
-		m.Enforcer = New(store.New(f.Client), Limits{Running: limit}, m.published, zap.NewNop())
+		m.store = store.New(f.Client)
+		m.Enforcer = New(m.store, Limits{Running: limit}, m.published, zap.NewNop())
 		a := agent.Agent{Tenant: m.tenant, Name: "A", Runtime: "offline", Timeout: time.Minute, RetryPolicy: agent.RetryPolicy{MaxAttempts: 2}}
-		require.NoError(t, m.CreateAgent(context.Background(), &a))
+		require.NoError(t, m.store.CreateAgent(context.Background(), &a, nil))
 		m.agent = a.ID
 
 		t.Repeat(map[string]func(*rapid.T){
@@ -120,13 +121,13 @@ func TestCapacityIsAlwaysReused(t *testing.T) {
 					return execution.Finished{Attempt: n, Ending: execution.Ending{Status: execution.Succeeded, Result: &execution.Result{}}}
 				})
 			},
-			"fail, to be tried again": func(t *rapid.T) {
+			"fail and retry": func(t *rapid.T) {
 				m.endAttempt(t, func(n int) execution.Event {
 					failure := execution.Failure{Code: execution.CodeAgentError, Message: "m"}
 					return execution.Finished{Attempt: n, Ending: failure.Ending(execution.Usage{})}
 				})
 			},
-			"break": func(t *rapid.T) {
+			"fail the attempt": func(t *rapid.T) {
 				m.endAttempt(t, func(n int) execution.Event { return execution.AttemptFailed{Attempt: n} })
 			},
 			"hand back": func(t *rapid.T) {
@@ -134,11 +135,11 @@ func TestCapacityIsAlwaysReused(t *testing.T) {
 			},
 			"cancel": func(t *rapid.T) {
 				if len(m.refs) == 0 {
-					t.Skip("there is none")
+					t.Skip("there is no execution")
 				}
 				m.apply(t, rapid.SampledFrom(m.refs).Draw(t, "which"), execution.CancelRequested{})
 			},
-			"the executors die": func(t *rapid.T) {
+			"lose all executors": func(t *rapid.T) {
 				m.clock.Advance(2 * lease)
 				for _, ref := range m.refs {
 					m.apply(t, ref, execution.Expired{})
@@ -146,46 +147,44 @@ func TestCapacityIsAlwaysReused(t *testing.T) {
 			},
 			"": func(t *rapid.T) {
 				m.drain(t)
-				running, err := m.CountRunning(context.Background(), m.tenant, 100)
+				running, err := m.store.CountRunning(context.Background(), m.tenant, 100)
 				require.NoError(t, err)
 				require.Equal(t, len(m.runningAttempts), running)
 				require.LessOrEqual(t, running, limit)
-				throttled, err := m.OldestThrottled(context.Background(), m.tenant, 100)
+				throttled, err := m.store.OldestThrottled(context.Background(), m.tenant, 100)
 				require.NoError(t, err)
 				if len(throttled) > 0 {
-					require.Equal(t, limit, running, "%d are held", len(throttled))
+					require.Equal(t, limit, running, "%d are throttled", len(throttled))
 				}
 			},
 		})
 	})
 }
 
-// Processes that claim at the same moment pass the limit by one for each but
-// the first, at no time by more; and all of it runs, though nobody announces
-// anything for having waited too long: the clock stands still.
+// Processes that claim at the same moment exceed the limit by at most one execution per further process. All executions
+// run although the clock stands still, so no notification comes from the janitor's interval.
 func TestProcessesExceedLimitByAtMostOneEach(t *testing.T) {
 	t.Parallel()
-	const processes, hands, limit, total = 3, 3, 2, 60
+	const processes, workers, limit, total = 3, 3, 2, 60
 	f := emulatortest.StartFirestore(t, firestoreemulator.Options{})
-	recorder, _ := historytest.Watch(t, f.Address(), emulatortest.Project)
+	recorder, _ := history.Watch(t, f.Address(), emulatortest.Project)
 	published := make(chanPublisher, 100*total)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var finished atomic.Int32
 	var running errgroup.Group
-	var first *Enforcer
+	unlimited := store.New(f.Client)
 	for range processes {
-		s := New(store.New(f.Client), Limits{Running: limit}, published, zap.NewNop())
-		first = s
-		running.Go(func() error { return s.Run(ctx) })
-		for range hands {
+		e := New(unlimited, Limits{Running: limit}, published, zap.NewNop())
+		running.Go(func() error { return e.Run(ctx) })
+		for range workers {
 			running.Go(func() error {
 				for {
 					select {
 					case <-ctx.Done():
 						return nil
 					case ref := <-published:
-						done, err := runInTwoAttempts(ctx, s, published, ref)
+						done, err := runInTwoAttempts(ctx, e, published, ref)
 						if err != nil {
 							return err
 						}
@@ -198,9 +197,9 @@ func TestProcessesExceedLimitByAtMostOneEach(t *testing.T) {
 		}
 	}
 	a := agent.Agent{Tenant: ada, Name: "A", Runtime: "offline", Timeout: time.Minute}
-	require.NoError(t, first.CreateAgent(t.Context(), &a))
+	require.NoError(t, unlimited.CreateAgent(t.Context(), &a, nil))
 	for range total {
-		ch, err := first.SubmitRun(t.Context(), store.RunRequest{Tenant: ada, AgentID: a.ID, Input: "x"})
+		ch, err := unlimited.SubmitRun(t.Context(), store.RunRequest{Tenant: ada, AgentID: a.ID, Input: "x"})
 		require.NoError(t, err)
 		require.NoError(t, published.Publish(t.Context(), ch))
 	}
@@ -225,9 +224,9 @@ func TestProcessesExceedLimitByAtMostOneEach(t *testing.T) {
 	require.LessOrEqual(t, maxRunning, limit+processes-1)
 }
 
-// perform claims an execution, hands it back the first time, and ends it the second.
-func runInTwoAttempts(ctx context.Context, s *Enforcer, published chanPublisher, ref execution.Ref) (finished bool, err error) {
-	ch, err := s.Apply(ctx, ref, claim)
+// runInTwoAttempts claims an execution, hands it back in its first attempt and finishes it in its second.
+func runInTwoAttempts(ctx context.Context, e *Enforcer, published chanPublisher, ref execution.Ref) (finished bool, err error) {
+	ch, err := e.Apply(ctx, ref, claim)
 	if errors.Is(err, execution.ErrThrottled) || errors.Is(err, execution.ErrLeased) || errors.Is(err, execution.ErrTerminal) || ctx.Err() != nil {
 		return false, nil
 	}
@@ -238,7 +237,7 @@ func runInTwoAttempts(ctx context.Context, s *Enforcer, published chanPublisher,
 	if finished = ch.Execution.Attempt == 2; finished {
 		ev = execution.Finished{Attempt: 2, Ending: execution.Ending{Status: execution.Succeeded, Result: &execution.Result{}}}
 	}
-	if ch, err = s.Apply(ctx, ref, ev); err != nil {
+	if ch, err = e.Apply(ctx, ref, ev); err != nil {
 		return false, err
 	}
 	return finished, published.Publish(ctx, ch)

@@ -19,7 +19,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if err := flag.Set("rapid.checks", "20"); err != nil { // each is hundreds of transactions; -rapid.checks=1000 tries more
+	if err := flag.Set("rapid.checks", "20"); err != nil { // each check runs hundreds of transactions; -rapid.checks=1000 tries more
 		panic(err)
 	}
 	emulatortest.Main(m)
@@ -33,88 +33,89 @@ const (
 
 var claim = execution.Claimed{Executor: "x1", Lease: time.Hour}
 
-// world is a real store under limits, and a bell that the test hears.
+// harness is an Enforcer over a real store. It is the publisher as well: published receives each change.
 type harness struct {
 	*Enforcer
 	t         *testing.T
+	store     *store.Store // without limits
 	clock     *emulatortest.Clock
 	published chan execution.Change
 }
 
 func newHarness(t *testing.T, limits Limits) *harness {
 	t.Helper()
-	w := &harness{t: t, clock: new(emulatortest.Clock), published: make(chan execution.Change, 1000)}
-	f := emulatortest.StartFirestore(t, firestoreemulator.Options{Now: w.clock.Now})
-	w.Enforcer = New(store.New(f.Client), limits, w, zaptest.NewLogger(t))
+	h := &harness{t: t, clock: new(emulatortest.Clock), published: make(chan execution.Change, 1000)}
+	f := emulatortest.StartFirestore(t, firestoreemulator.Options{Now: h.clock.Now})
+	h.store = store.New(f.Client)
+	h.Enforcer = New(h.store, limits, h, zaptest.NewLogger(t))
 	ctx, cancel := context.WithCancel(context.Background())
 	var running errgroup.Group
-	running.Go(func() error { return w.Run(ctx) })
+	running.Go(func() error { return h.Run(ctx) })
 	t.Cleanup(sync.OnceFunc(func() {
 		cancel()
 		require.NoError(t, running.Wait())
 	}))
-	return w
+	return h
 }
 
-// Tell is the bell's.
-func (w *harness) Publish(_ context.Context, ch execution.Change) error {
-	w.published <- ch
+func (h *harness) Publish(_ context.Context, ch execution.Change) error {
+	h.published <- ch
 	return nil
 }
 
-func (w *harness) createAgent(tenant string) agent.Agent {
-	w.t.Helper()
+func (h *harness) createAgent(tenant string) agent.Agent {
+	h.t.Helper()
 	a := agent.Agent{Tenant: tenant, Name: "A", Runtime: "offline", Timeout: time.Minute}
-	require.NoError(w.t, w.CreateAgent(w.t.Context(), &a))
+	require.NoError(h.t, h.store.CreateAgent(h.t.Context(), &a, nil))
 	return a
 }
 
-// submit accepts n runs of a new agent.
-func (w *harness) submit(tenant string, n int) []execution.Ref {
-	w.t.Helper()
-	a := w.createAgent(tenant)
+// submit submits n runs of a new agent.
+func (h *harness) submit(tenant string, n int) []execution.Ref {
+	h.t.Helper()
+	a := h.createAgent(tenant)
 	var refs []execution.Ref
 	for range n {
-		ch, err := w.SubmitRun(w.t.Context(), store.RunRequest{Tenant: tenant, AgentID: a.ID, Input: "x"})
-		require.NoError(w.t, err)
+		ch, err := h.SubmitRun(h.t.Context(), store.RunRequest{Tenant: tenant, AgentID: a.ID, Input: "x"})
+		require.NoError(h.t, err)
 		refs = append(refs, ch.Execution.Ref())
 	}
 	return refs
 }
 
-func (w *harness) requireClaimed(ref execution.Ref) {
-	w.t.Helper()
-	_, err := w.Apply(w.t.Context(), ref, claim)
-	require.NoError(w.t, err)
+func (h *harness) requireClaimed(ref execution.Ref) {
+	h.t.Helper()
+	_, err := h.Apply(h.t.Context(), ref, claim)
+	require.NoError(h.t, err)
 }
 
-func (w *harness) requireThrottled(ref execution.Ref) {
-	w.t.Helper()
-	_, err := w.Apply(w.t.Context(), ref, claim)
-	require.ErrorIs(w.t, err, execution.ErrThrottled)
-	e, err := w.Execution(w.t.Context(), ref)
-	require.NoError(w.t, err)
-	require.True(w.t, e.Throttled)
-	require.Equal(w.t, execution.Queued, e.Status)
+func (h *harness) requireThrottled(ref execution.Ref) {
+	h.t.Helper()
+	_, err := h.Apply(h.t.Context(), ref, claim)
+	require.ErrorIs(h.t, err, execution.ErrThrottled)
+	e, err := h.store.Execution(h.t.Context(), ref)
+	require.NoError(h.t, err)
+	require.True(h.t, e.Throttled)
+	require.Equal(h.t, execution.Queued, e.Status)
 }
 
-// end ends the first attempt of an execution, at a cost.
-func (w *harness) finish(ref execution.Ref, costUSD float64) {
-	w.t.Helper()
-	_, err := w.Apply(w.t.Context(), ref, execution.Finished{Attempt: 1, Ending: execution.Ending{
+// finish ends the first attempt of an execution with success.
+func (h *harness) finish(ref execution.Ref, costUSD float64) {
+	h.t.Helper()
+	_, err := h.Apply(h.t.Context(), ref, execution.Finished{Attempt: 1, Ending: execution.Ending{
 		Status: execution.Succeeded, Result: &execution.Result{}, Usage: execution.Usage{CostUSD: costUSD},
 	}})
-	require.NoError(w.t, err)
+	require.NoError(h.t, err)
 }
 
-func (w *harness) nextReleased() execution.Ref {
-	w.t.Helper()
+func (h *harness) nextReleased() execution.Ref {
+	h.t.Helper()
 	select {
-	case ch := <-w.published:
-		require.Len(w.t, ch.Notify, 1)
+	case ch := <-h.published:
+		require.Len(h.t, ch.Notify, 1)
 		return ch.Notify[0]
 	case <-time.After(waitTimeout):
-		require.FailNow(w.t, "nothing was released")
-		panic("not reached")
+		require.FailNow(h.t, "no execution was released")
+		panic("unreachable")
 	}
 }

@@ -1,11 +1,19 @@
-// Package quota holds tenants to their limits: how many executions of a tenant
-// may wait, how many may run, and what they may cost in a day.
+// Package quota enforces the limits of tenants: how many of a tenant's executions may be queued, how many may run, and
+// what they may cost in a day.
 //
-// The limits are soft. A tenant's executions have no document in common that
-// could count them, for it would be written by every one of them; they are
-// counted by queries instead. Processes that count at the same moment may so
-// together pass a limit: that of what runs by one for each further process, the
-// others by what they accept within the second for which a count is remembered.
+// These calls go through an Enforcer, and no others:
+//
+//   - SubmitRun, SubmitTurn, Retry: refused while the queue of the tenant is full or its daily budget is used up.
+//   - SubmitBatch: refused while the daily budget is used up. Inputs of batches do not count as queued.
+//   - Apply: a claim is throttled while the tenant runs as many executions as it may, or its daily budget is used up.
+//     Every other event may end an attempt, so afterwards Run releases throttled executions of the tenant.
+//
+// Reads and all other writes go to the store directly. They are not limited: see store.Redrive for the one way in which
+// an operator creates executions past the limits.
+//
+// The limits are soft. No document counts a tenant's executions, because each of them would have to write to it; they
+// are counted by queries instead. Processes that count at the same moment can exceed a limit together: the running limit
+// by one execution per further process, the other limits by what they accept within the second for which a count is used.
 package quota
 
 import (
@@ -22,86 +30,108 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// Limits are those of each tenant; a zero is no bound.
+// Limits apply to each tenant; a zero means no limit.
 type Limits struct {
-	Queued   int     // executions that wait, outside batches
-	Running  int     // executions that run
-	DailyUSD float64 // cost of what ends within a day of UTC
+	Queued   int     // queued executions, without those of batches
+	Running  int     // running executions
+	DailyUSD float64 // cost of the executions that end within a day of UTC
 }
 
-// QueueFullError refuses a submission, since as many executions wait as may.
+// QueueFullError refuses a submission because the tenant has as many queued executions as it may have.
 type QueueFullError struct{ Limit int }
 
 func (e *QueueFullError) Error() string {
-	return fmt.Sprintf("%d executions of the tenant wait", e.Limit)
+	return fmt.Sprintf("the tenant has %d queued executions, which is its limit", e.Limit)
 }
 
-// BudgetSpentError refuses a submission, since the tenant has spent what it may in a day.
+// DailyBudgetExceededError refuses a submission because the tenant has used up its daily budget.
 type DailyBudgetExceededError struct {
 	LimitUSD   float64
-	RetryAfter time.Duration // of the day
+	RetryAfter time.Duration // until the next day begins
 }
 
 func (e *DailyBudgetExceededError) Error() string {
-	return fmt.Sprintf("the tenant has spent the %g USD of a day", e.LimitUSD)
+	return fmt.Sprintf("the tenant has used up its daily budget of %g USD", e.LimitUSD)
 }
 
-// Bell tells of a change. It may fail without harm.
+// Store stores what the Enforcer admits, and counts what is stored. Its methods are safe for concurrent use.
+type Store interface {
+	writer
+	counter
+}
+
+// writer has the calls that an Enforcer limits.
+type writer interface {
+	SubmitRun(ctx context.Context, r store.RunRequest) (execution.Change, error)
+	SubmitTurn(ctx context.Context, t store.TurnRequest) (execution.Change, error)
+	Retry(ctx context.Context, ref execution.Ref, key *store.IdempotencyKey) (execution.Change, error)
+	SubmitBatch(ctx context.Context, b *batch.Batch, key *store.IdempotencyKey) error
+	Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error)
+}
+
+// counter tells what a tenant uses. A count stops at limit.
+type counter interface {
+	CountQueued(ctx context.Context, tenant string, limit int) (int, error)
+	CountRunning(ctx context.Context, tenant string, limit int) (int, error)
+	CostToday(ctx context.Context, tenant string) (usd float64, untilMidnight time.Duration, err error)
+	OldestThrottled(ctx context.Context, tenant string, limit int) ([]execution.Ref, error)
+}
+
+// Publisher publishes the notifications of a change. A failed call loses nothing: the janitor publishes again.
 type Publisher interface {
 	Publish(ctx context.Context, ch execution.Change) error
 }
 
-// Store is the store as tenants may use it: its submissions and claims are held
-// against the limits, all else is the store's. It is safe for concurrent use.
+// Enforcer does what its store does, within the limits. It is safe for concurrent use.
 type Enforcer struct {
-	*store.Store
+	store           Store
 	limits          Limits
 	publisher       Publisher
 	log             *zap.Logger
 	usages          *lru.Cache[string, *tenantUsage]
-	pendingReleases *broadcast.PendingSet[string] // tenants of which a place may have become free
+	pendingReleases *broadcast.PendingSet[string] // tenants that may have capacity for a throttled execution
 }
 
-// remembered is of how many tenants a process knows the counts.
+// usageCacheSize is the number of tenants whose counts a process remembers.
 const usageCacheSize = 10_000
 
-// New returns a store under limits. Run has to run where Apply is called.
-func New(s *store.Store, limits Limits, publisher Publisher, log *zap.Logger) *Enforcer {
+// New returns an Enforcer over a store. Every process that calls Apply must also call Run.
+func New(s Store, limits Limits, publisher Publisher, log *zap.Logger) *Enforcer {
 	usages, err := lru.New[string, *tenantUsage](usageCacheSize)
 	if err != nil {
 		panic(err) // only for a size that is not above 0
 	}
-	return &Enforcer{Store: s, limits: limits, publisher: publisher, log: log, usages: usages, pendingReleases: broadcast.NewPendingSet[string]()}
+	return &Enforcer{store: s, limits: limits, publisher: publisher, log: log, usages: usages, pendingReleases: broadcast.NewPendingSet[string]()}
 }
 
-// SubmitRun is the store's, and returns a QueueFullError or BudgetSpentError besides.
-func (s *Enforcer) SubmitRun(ctx context.Context, r store.RunRequest) (execution.Change, error) {
-	if err := s.admit(ctx, r.Tenant, execution.LaneInteractive); err != nil {
+// SubmitRun stores a run, or returns a QueueFullError or a DailyBudgetExceededError.
+func (e *Enforcer) SubmitRun(ctx context.Context, r store.RunRequest) (execution.Change, error) {
+	if err := e.admit(ctx, r.Tenant, execution.LaneInteractive); err != nil {
 		return execution.Change{}, err
 	}
-	return s.Store.SubmitRun(ctx, r)
+	return e.store.SubmitRun(ctx, r)
 }
 
-// SubmitTurn is the store's, and returns a QueueFullError or BudgetSpentError besides.
-func (s *Enforcer) SubmitTurn(ctx context.Context, t store.TurnRequest) (execution.Change, error) {
-	if err := s.admit(ctx, t.Tenant, execution.LaneInteractive); err != nil {
+// SubmitTurn stores a turn of a conversation, or returns a QueueFullError or a DailyBudgetExceededError.
+func (e *Enforcer) SubmitTurn(ctx context.Context, t store.TurnRequest) (execution.Change, error) {
+	if err := e.admit(ctx, t.Tenant, execution.LaneInteractive); err != nil {
 		return execution.Change{}, err
 	}
-	return s.Store.SubmitTurn(ctx, t)
+	return e.store.SubmitTurn(ctx, t)
 }
 
-// Retry is the store's, and returns a QueueFullError or BudgetSpentError besides.
-func (s *Enforcer) Retry(ctx context.Context, ref execution.Ref) (execution.Change, error) {
-	if err := s.admit(ctx, ref.Tenant, execution.LaneInteractive); err != nil {
+// Retry stores a new execution of the same task, or returns a QueueFullError or a DailyBudgetExceededError.
+func (e *Enforcer) Retry(ctx context.Context, ref execution.Ref, key *store.IdempotencyKey) (execution.Change, error) {
+	if err := e.admit(ctx, ref.Tenant, execution.LaneInteractive); err != nil {
 		return execution.Change{}, err
 	}
-	return s.Store.Retry(ctx, ref)
+	return e.store.Retry(ctx, ref, key)
 }
 
-// SubmitBatch is the store's, and returns a BudgetSpentError besides.
-func (s *Enforcer) SubmitBatch(ctx context.Context, b *batch.Batch) error {
-	if err := s.admit(ctx, b.Tenant, execution.LaneBatch); err != nil {
+// SubmitBatch stores a batch, or returns a DailyBudgetExceededError.
+func (e *Enforcer) SubmitBatch(ctx context.Context, b *batch.Batch, key *store.IdempotencyKey) error {
+	if err := e.admit(ctx, b.Tenant, execution.LaneBatch); err != nil {
 		return err
 	}
-	return s.Store.SubmitBatch(ctx, b)
+	return e.store.SubmitBatch(ctx, b, key)
 }

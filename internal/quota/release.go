@@ -2,7 +2,6 @@ package quota
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"go.uber.org/zap"
@@ -14,45 +13,44 @@ import (
 )
 
 const (
-	// hands is of how many tenants executions are released at once.
+	// releaseConcurrency bounds how many tenants are released at the same time.
 	releaseConcurrency = 8
-	// callTimeout bounds the release of one tenant's executions.
+	// releaseTimeout bounds the release of one tenant's executions.
 	releaseTimeout = 5 * time.Second
 )
 
-// Run releases what was held until ctx ends, through any fault of the store. It
-// has to outlast the last Apply: of a place that became free at the very end
-// nobody else knows.
-func (s *Enforcer) Run(ctx context.Context) error {
-	err := supervise.Run(ctx, s.log, "release held executions", func(ctx context.Context) error {
+// Run releases throttled executions until ctx ends, and continues after every error of the store. It must end after the
+// last Apply: no other process knows of capacity that became free at the very end.
+func (e *Enforcer) Run(ctx context.Context) error {
+	err := supervise.Run(ctx, e.log, "release throttled executions", func(ctx context.Context) error {
 		for {
 			select {
 			case <-ctx.Done():
 				return nil
-			case <-s.pendingReleases.Ready():
+			case <-e.pendingReleases.Ready():
 			}
-			if err := s.releasePending(ctx); err != nil {
+			if err := e.releasePending(ctx); err != nil {
 				return err
 			}
 		}
 	})
 	finalCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
-	if err := s.releasePending(finalCtx); err != nil {
-		s.log.Warn("could not release at the end what is held; the janitor will", zap.Error(err))
+	if err := e.releasePending(finalCtx); err != nil {
+		e.log.Warn("could not release throttled executions at the end; the janitor will", zap.Error(err))
 	}
 	return err
 }
 
-// look releases what it can of every tenant of which a place may have become free.
-func (s *Enforcer) releasePending(ctx context.Context) error {
+// releasePending releases executions of every tenant that may have capacity for them.
+func (e *Enforcer) releasePending(ctx context.Context) error {
 	var releases errgroup.Group
 	releases.SetLimit(releaseConcurrency)
-	for _, tenant := range s.pendingReleases.Drain() {
+	for _, tenant := range e.pendingReleases.Drain() {
 		releases.Go(func() error {
-			err := s.release(ctx, tenant)
+			err := e.release(ctx, tenant)
 			if err != nil {
-				s.pendingReleases.Add(tenant) // for when the store is back
+				e.pendingReleases.Add(tenant) // try again when the store answers
 			}
 			return err
 		})
@@ -60,29 +58,28 @@ func (s *Enforcer) releasePending(ctx context.Context) error {
 	return releases.Wait()
 }
 
-// release announces as many of the tenant's oldest held executions as there is room for.
-func (s *Enforcer) release(ctx context.Context, tenant string) error {
+// release releases the tenant's oldest throttled executions, as many as there is capacity for.
+func (e *Enforcer) release(ctx context.Context, tenant string) error {
 	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
 	defer cancel()
-	throttled, err := s.OldestThrottled(ctx, tenant, s.limits.Running)
+	throttled, err := e.store.OldestThrottled(ctx, tenant, e.limits.Running)
 	if err != nil || len(throttled) == 0 {
 		return err
 	}
-	running, err := s.CountRunning(ctx, tenant, s.limits.Running)
+	running, err := e.store.CountRunning(ctx, tenant, e.limits.Running)
 	if err != nil {
 		return err
 	}
-	for _, ref := range throttled[:min(len(throttled), s.limits.Running-running)] {
-		change, err := s.Store.Apply(ctx, ref, execution.Released{})
-		var notFound *store.NotFoundError
-		if errors.Is(err, execution.ErrNotDue) || errors.Is(err, execution.ErrTerminal) || errors.As(err, &notFound) {
-			continue // somebody else was faster
+	for _, ref := range throttled[:min(len(throttled), e.limits.Running-running)] {
+		change, err := e.store.Apply(ctx, ref, execution.Released{})
+		if store.IsRejection(err) {
+			continue // another process was faster
 		}
 		if err != nil {
 			return err
 		}
-		if err := s.publisher.Publish(ctx, change); err != nil {
-			s.log.Warn("could not announce what was released; the janitor will",
+		if err := e.publisher.Publish(ctx, change); err != nil {
+			e.log.Warn("could not publish a released execution; the janitor will",
 				zap.String("execution", ref.ID), zap.String("tenant", ref.Tenant), zap.Error(err))
 		}
 	}

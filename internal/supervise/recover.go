@@ -7,8 +7,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// Error is a panic, as the error of the work that it ended. It does not wrap
-// the panic's value: a panic never counts as the error that it was raised with.
+// PanicError is a panic that was turned into an error. It does not wrap the panic's value: code that checks for an error
+// must not take panic(io.EOF) for io.EOF.
 type PanicError struct {
 	Value any
 	Stack []byte // of the panic
@@ -16,22 +16,22 @@ type PanicError struct {
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n\n%s", e.Value, e.Stack) }
 
-// Panic makes a panic of the function that defers it its error:
+// RecoverTo turns a panic of the calling function into its error:
 //
-//	func look(…) (err error) {
+//	func handle(…) (err error) {
 //		defer supervise.RecoverTo(&err)
 //
-// It belongs around work on what one tenant or one job has given, first in its
-// function, so that what the others defer is done before.
+// Use it where a panic over the data of one tenant or one job must not stop the work for others. It must be the first
+// defer statement, so that the function's other deferred calls have run when it returns.
 func RecoverTo(err *error) {
 	if v := recover(); v != nil {
 		*err = &PanicError{Value: v, Stack: debug.Stack()}
 	}
 }
 
-// Log is Panic for work whose error nobody waits for.
-func RecoverLog(log *zap.Logger, what string) {
+// RecoverLog is RecoverTo for functions without an error: it logs the panic.
+func RecoverLog(log *zap.Logger, message string) {
 	if v := recover(); v != nil {
-		log.Error(what, zap.Error(&PanicError{Value: v, Stack: debug.Stack()}))
+		log.Error(message, zap.Error(&PanicError{Value: v, Stack: debug.Stack()}))
 	}
 }

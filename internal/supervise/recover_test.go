@@ -24,10 +24,10 @@ func TestRecoverToReturnsPanicAsError(t *testing.T) {
 	var caught *supervise.PanicError
 	require.ErrorAs(t, err, &caught)
 	require.Equal(t, io.EOF, caught.Value)
-	require.Contains(t, string(caught.Stack), "supervise_test.explode", "where it came from")
+	require.Contains(t, string(caught.Stack), "supervise_test.panicWithEOF", "the stack shows where the panic came from")
 	require.Contains(t, err.Error(), "EOF")
-	require.Contains(t, err.Error(), "supervise_test.explode")
-	require.NotErrorIs(t, err, io.EOF, "a panic is no answer")
+	require.Contains(t, err.Error(), "supervise_test.panicWithEOF")
+	require.NotErrorIs(t, err, io.EOF, "a panic does not count as the error that it was raised with")
 }
 
 func TestRecoverToCatchesRuntimePanics(t *testing.T) {
@@ -45,11 +45,11 @@ func TestRecoverToWithoutPanicKeepsError(t *testing.T) {
 func TestRecoverLogLogsPanic(t *testing.T) {
 	core, logs := observer.New(zap.InfoLevel)
 	func() {
-		defer supervise.RecoverLog(zap.New(core), "it broke off")
+		defer supervise.RecoverLog(zap.New(core), "work panicked")
 		_ = panicWithEOF()
 	}()
-	func() { defer supervise.RecoverLog(zap.New(core), "it did not") }()
+	func() { defer supervise.RecoverLog(zap.New(core), "work did not panic") }()
 	require.Len(t, logs.All(), 1)
-	require.Equal(t, "it broke off", logs.All()[0].Message)
-	require.Contains(t, logs.All()[0].ContextMap()["error"], "supervise_test.explode")
+	require.Equal(t, "work panicked", logs.All()[0].Message)
+	require.Contains(t, logs.All()[0].ContextMap()["error"], "supervise_test.panicWithEOF")
 }

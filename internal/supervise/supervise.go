@@ -1,4 +1,6 @@
-// Package supervise keeps a task going that depends on something that may be away.
+// Package supervise runs tasks that must outlive failures: it restarts a task that returns or panics, with a back-off,
+// and turns panics into errors. It knows nothing about what the tasks do and never decides that one is to end: a task
+// ends with its context.
 package supervise
 
 import (
@@ -9,16 +11,14 @@ import (
 	"go.uber.org/zap"
 )
 
-// healthy is how long a task must have run for its next failure to count as a first one.
+// healthyAfter is how long a task must have run for its next failure to count as a first one.
 const healthyAfter = 30 * time.Second
 
-// again is how often a failure that goes on is logged.
+// logInterval is the time between two log lines about a failure that goes on.
 const logInterval = time.Minute
 
-// Keep runs the task until ctx ends, and starts it again after a back-off
-// (0.2 s to 5 s, with jitter) whenever it returns or panics before. It logs a failure
-// when it begins and every minute while it goes on, and returns nil: only ctx
-// ends it.
+// Run runs the task until ctx ends. When the task returns or panics before that, Run starts it again after a back-off of
+// 0.2 s to 5 s, with jitter. It logs a failure when it begins and every minute while it goes on. It returns nil.
 func Run(ctx context.Context, log *zap.Logger, name string, task func(context.Context) error) error {
 	backOff := backoff.NewExponentialBackOff()
 	backOff.InitialInterval = 200 * time.Millisecond
@@ -37,7 +37,7 @@ func Run(ctx context.Context, log *zap.Logger, name string, task func(context.Co
 		wait := backOff.NextBackOff()
 		if time.Since(loggedAt) > logInterval {
 			loggedAt = time.Now()
-			log.Warn("cannot do it now; trying again", zap.String("task", name), zap.Error(err))
+			log.Warn("task failed; retrying", zap.String("task", name), zap.Error(err))
 		}
 		select {
 		case <-ctx.Done():
@@ -52,32 +52,38 @@ func runRecovering(ctx context.Context, task func(context.Context) error) (err e
 	return task(ctx)
 }
 
-// Until runs the task until it returns nil once, or ctx ends, pausing in the same way.
+// RunUntilSuccess runs the task until it returns nil or ctx ends, with the same back-off as Run.
 func RunUntilSuccess(ctx context.Context, log *zap.Logger, name string, task func(context.Context) error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	_ = Run(ctx, log, name, func(ctx context.Context) error {
+	_ = Run(ctx, log, name, func(ctx context.Context) error { // always nil
 		err := task(ctx)
 		if err == nil {
 			cancel()
 		}
 		return err
-	}) // nil always: it ends with ctx
+	})
 }
 
-// Every makes of a task one that does it at once and then in each interval, until ctx ends or it fails.
-func Every(interval time.Duration, task func(context.Context) error) func(context.Context) error {
+// Every returns a task that calls f at once and then after each interval, until ctx ends or f fails.
+func Every(interval time.Duration, f func(context.Context) error) func(context.Context) error {
+	return EveryOrWhen(interval, nil, f)
+}
+
+// EveryOrWhen is like Every, and also calls f when it receives from wake.
+func EveryOrWhen(interval time.Duration, wake <-chan struct{}, f func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
 		tick := time.NewTicker(interval)
 		defer tick.Stop()
 		for {
-			if err := task(ctx); err != nil {
+			if err := f(ctx); err != nil {
 				return err
 			}
 			select {
 			case <-ctx.Done():
 				return nil
 			case <-tick.C:
+			case <-wake:
 			}
 		}
 	}

@@ -15,11 +15,11 @@ import (
 	"github.com/airlock-run/airlock/internal/supervise"
 )
 
-// The tests run in bubbles of synctest, where minutes pass at once.
+// The tests use synctest, whose clock makes minutes pass at once.
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var errUnavailable = errors.New("away")
+var errUnavailable = errors.New("unavailable")
 
 func observed() (*zap.Logger, *observer.ObservedLogs) {
 	core, logs := observer.New(zap.InfoLevel)
@@ -30,13 +30,13 @@ func TestRunRestartsTaskWithBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var starts []time.Time
-		err := supervise.Run(ctx, zap.NewNop(), "it", func(context.Context) error {
+		err := supervise.Run(ctx, zap.NewNop(), "the task", func(context.Context) error {
 			if starts = append(starts, time.Now()); len(starts) == 30 {
 				cancel()
 			}
 			return errUnavailable
 		})
-		require.NoError(t, err, "only ctx ends it")
+		require.NoError(t, err, "only the context ends it")
 		require.Len(t, starts, 30)
 		for i := range starts[1:] {
 			pause := starts[i+1].Sub(starts[i])
@@ -52,7 +52,7 @@ func TestRunRestartsTaskThatReturnsNil(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		runs := 0
-		require.NoError(t, supervise.Run(ctx, zap.NewNop(), "it", func(context.Context) error {
+		require.NoError(t, supervise.Run(ctx, zap.NewNop(), "the task", func(context.Context) error {
 			if runs++; runs == 3 {
 				cancel()
 			}
@@ -67,17 +67,17 @@ func TestRunRestartsTaskThatPanics(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		log, logs := observed()
 		runs := 0
-		require.NoError(t, supervise.Run(ctx, log, "it", func(context.Context) error {
+		require.NoError(t, supervise.Run(ctx, log, "the task", func(context.Context) error {
 			if runs++; runs == 1 {
-				panic("rotten")
+				panic("on purpose")
 			}
 			cancel()
 			return nil
 		}))
 		require.Equal(t, 2, runs)
 		require.Equal(t, 1, logs.Len())
-		require.Contains(t, logs.All()[0].ContextMap()["error"], "rotten")
-		require.Contains(t, logs.All()[0].ContextMap()["error"], "supervise_test.go", "where it came from")
+		require.Contains(t, logs.All()[0].ContextMap()["error"], "on purpose")
+		require.Contains(t, logs.All()[0].ContextMap()["error"], "supervise_test.go", "the stack shows where the panic came from")
 	})
 }
 
@@ -86,7 +86,7 @@ func TestRunResetsBackOffAfterHealthyTask(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		runs := 0
 		var ended time.Time
-		require.NoError(t, supervise.Run(ctx, zap.NewNop(), "it", func(context.Context) error {
+		require.NoError(t, supervise.Run(ctx, zap.NewNop(), "the task", func(context.Context) error {
 			switch runs++; {
 			case runs == 20:
 				time.Sleep(time.Minute)
@@ -106,21 +106,21 @@ func TestRunLogsFailureAtOnceAndEveryMinute(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 		defer cancel()
 		log, logs := observed()
-		require.NoError(t, supervise.Run(ctx, log, "it", func(context.Context) error { return errUnavailable }))
+		require.NoError(t, supervise.Run(ctx, log, "the task", func(context.Context) error { return errUnavailable }))
 		require.GreaterOrEqual(t, logs.Len(), 8)
 		require.LessOrEqual(t, logs.Len(), 11)
 		first := logs.All()[0].ContextMap()
-		require.Equal(t, "it", first["task"])
+		require.Equal(t, "the task", first["task"])
 		require.Equal(t, errUnavailable.Error(), first["error"])
 	})
 }
 
-func TestRunLogsFailureAgainAfterHealthyTask(t *testing.T) {
+func TestRunLogsNextFailureOfHealthyTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		log, logs := observed()
 		runs := 0
-		require.NoError(t, supervise.Run(ctx, log, "it", func(context.Context) error {
+		require.NoError(t, supervise.Run(ctx, log, "the task", func(context.Context) error {
 			switch runs++; runs {
 			case 2:
 				time.Sleep(45 * time.Second)
@@ -139,9 +139,9 @@ func TestRunReturnsDuringBackOff(t *testing.T) {
 		ended := make(chan error, 1)
 		runs := 0
 		go func() {
-			ended <- supervise.Run(ctx, zap.NewNop(), "it", func(context.Context) error { runs++; return errUnavailable })
+			ended <- supervise.Run(ctx, zap.NewNop(), "the task", func(context.Context) error { runs++; return errUnavailable })
 		}()
-		synctest.Wait() // it pauses
+		synctest.Wait() // for the back-off
 		canceledAt := time.Now()
 		cancel()
 		require.NoError(t, <-ended)
@@ -153,8 +153,8 @@ func TestRunReturnsDuringBackOff(t *testing.T) {
 func TestRunWithCanceledContextDoesNotStart(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.NoError(t, supervise.Run(ctx, zap.NewNop(), "it", func(context.Context) error {
-		t.Error("began")
+	require.NoError(t, supervise.Run(ctx, zap.NewNop(), "the task", func(context.Context) error {
+		t.Error("the task was started")
 		return nil
 	}))
 }
@@ -162,7 +162,7 @@ func TestRunWithCanceledContextDoesNotStart(t *testing.T) {
 func TestRunDoesNotLogCancellation(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	log, logs := observed()
-	require.NoError(t, supervise.Run(ctx, log, "it", func(ctx context.Context) error {
+	require.NoError(t, supervise.Run(ctx, log, "the task", func(ctx context.Context) error {
 		cancel()
 		return ctx.Err()
 	}))
@@ -172,14 +172,14 @@ func TestRunDoesNotLogCancellation(t *testing.T) {
 func TestRunUntilSuccessReturnsAfterSuccess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		runs := 0
-		supervise.RunUntilSuccess(t.Context(), zap.NewNop(), "it", func(context.Context) error {
+		supervise.RunUntilSuccess(t.Context(), zap.NewNop(), "the task", func(context.Context) error {
 			if runs++; runs < 4 {
 				return errUnavailable
 			}
 			return nil
 		})
 		require.Equal(t, 4, runs)
-		require.NoError(t, t.Context().Err(), "the caller's context goes on")
+		require.NoError(t, t.Context().Err(), "the caller's context has not ended")
 	})
 }
 
@@ -188,7 +188,7 @@ func TestRunUntilSuccessReturnsWithContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		startedAt := time.Now()
-		supervise.RunUntilSuccess(ctx, zap.NewNop(), "it", func(context.Context) error { return errUnavailable })
+		supervise.RunUntilSuccess(ctx, zap.NewNop(), "the task", func(context.Context) error { return errUnavailable })
 		require.Equal(t, time.Minute, time.Since(startedAt))
 	})
 }
@@ -206,5 +206,22 @@ func TestEveryRunsAtOnceAndThenEachInterval(t *testing.T) {
 		})(ctx))
 		require.Equal(t, []time.Duration{0, time.Minute, 2 * time.Minute}, at)
 		require.ErrorIs(t, supervise.Every(time.Minute, func(context.Context) error { return errUnavailable })(t.Context()), errUnavailable)
+	})
+}
+
+func TestEveryOrWhenAlsoRunsWhenWoken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		wake := make(chan struct{}, 1)
+		time.AfterFunc(10*time.Second, func() { wake <- struct{}{} })
+		startedAt := time.Now()
+		var at []time.Duration
+		require.NoError(t, supervise.EveryOrWhen(time.Minute, wake, func(context.Context) error {
+			if at = append(at, time.Since(startedAt)); len(at) == 3 {
+				cancel()
+			}
+			return nil
+		})(ctx))
+		require.Equal(t, []time.Duration{0, 10 * time.Second, time.Minute}, at)
 	})
 }

@@ -64,15 +64,16 @@ func Run(ctx context.Context, s Settings, log *zap.Logger, onListening func(net.
 	enforcer := quota.New(b.Store, limits, b.Queue, log.Named("quota"))
 	metricsHandler := metrics.Handler(backlog.New(b.Store, time.Now, log.Named("backlog")))
 	settings := api.Config{
+		Stores: api.StoresOf(b.Store), Submitter: enforcer, Queue: b.Queue, Log: log.Named("api"),
 		Version: config.Version, Runtimes: s.runtimes, DefaultRuntime: s.DefaultRuntime, Origins: s.CORSAllowedOrigins,
 		BatchWindow: s.BatchWindow, QueueTimeout: s.QueueTimeout, WebUI: web.Handler(web.Page()), Artifacts: b.Blobs,
 		DrainDelay: s.ShutdownDrainPeriod, WebhookGuard: netguard.Guard{Allow: s.WebhookPrivateNetworks},
-		Auth: authenticator, Pepper: s.pepper, Limits: newLimits(s.API), PromptRules: s.promptRules, Tracer: tracer,
+		Auth: authenticator, APIKeyPepper: s.pepper, Limits: newLimits(s.API), PromptRules: s.promptRules, Tracer: tracer,
 	}
 	if s.MetricsListenAddr == "" {
 		settings.Metrics = metricsHandler
 	}
-	server := api.New(settings, enforcer, b.Queue, log.Named("api"))
+	server := api.New(settings)
 	log.Info("API is listening", zap.Stringer("address", listener.Addr()))
 	onListening(listener.Addr())
 
@@ -94,7 +95,7 @@ func Run(ctx context.Context, s Settings, log *zap.Logger, onListening func(net.
 func newAuthenticator(ctx context.Context, s Settings, st *store.Store, log *zap.Logger) (api.Authenticator, error) {
 	switch s.EffectiveAuthMode() {
 	case config.AuthKeys:
-		return auth.NewKeyVerifier(st, s.pepper, nil), nil
+		return auth.NewKeyVerifier(st, *s.pepper, nil), nil
 	case config.AuthOIDC:
 		p := s.OIDCProvider
 		return oidc.New(ctx, oidc.Config{

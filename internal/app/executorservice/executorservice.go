@@ -72,21 +72,27 @@ func Run(ctx context.Context, s Settings, log *zap.Logger) (err error) {
 
 	limits := quota.Limits{Queued: s.MaxQueued, Running: s.MaxRunning, DailyUSD: s.MaxDailyCostUSD}
 	enforcer := quota.New(b.Store, limits, b.Queue, log.Named("quota"))
-	batchDispatcher := batchdispatch.New(b.Store, b.Queue, batchdispatch.Interval, log.Named("batchdispatch"))
+	batchDispatcher := batchdispatch.New(batchdispatch.Config{
+		Store: b.Store, Executions: enforcer, Publisher: b.Queue, Interval: batchdispatch.Interval, Log: log.Named("batchdispatch"),
+	})
 	webhookDispatcher := webhookdispatch.New(webhookdispatch.Config{
 		Interval: webhookdispatch.Interval, Guard: netguard.Guard{Allow: s.WebhookPrivateNetworks}, UserAgent: "Airlock/" + config.Version,
 	}, b.Store, log.Named("webhookdispatch"))
 	x := executor.New(executor.Config{
 		Name: s.Name, Slots: s.Slots, Reserved: s.ReservedSlots, Grace: s.ShutdownGracePeriod,
 		Lease: execution.DefaultLease, Heartbeat: execution.DefaultHeartbeat,
-		Artifacts: b.Blobs, ReceiptKey: s.receiptKey, Tracer: tracer,
-	}, enforcer, b.Queue, driver, registry, func(e execution.Execution) {
-		batchDispatcher.OnExecutionFinished(e)
-		webhookDispatcher.OnExecutionFinished(e)
-	}, log)
-	deadLetterReader := deadletter.New(b.Store, b.Queue, log.Named("deadletter"))
-	retention := janitor.Retention{Store: b.Store, Artifacts: b.Blobs, Period: s.Retention}
-	janitorWorker := janitor.New(enforcer, b.Queue, retention, janitor.Interval, log.Named("janitor"))
+		Executions: enforcer, Tasks: b.Store, Queue: b.Queue, Sandbox: driver, Runtimes: registry,
+		Artifacts: b.Blobs, ReceiptKey: s.receiptKey, Tracer: tracer, Log: log,
+		OnFinished: func(e execution.Execution) {
+			batchDispatcher.OnExecutionFinished(e)
+			webhookDispatcher.OnExecutionFinished(e)
+		},
+	})
+	deadLetterReader := deadletter.New(enforcer, b.Queue, log.Named("deadletter"))
+	janitorWorker := janitor.New(janitor.Config{
+		Store: b.Store, Executions: enforcer, Publisher: b.Queue, Interval: janitor.Interval, Log: log.Named("janitor"),
+		Retention: janitor.Retention{Store: b.Store, Artifacts: b.Blobs, Period: s.Retention},
+	})
 
 	defer context.AfterFunc(ctx, func() {
 		log.Info("stopping: running jobs have the grace period to finish", zap.Duration("gracePeriod", s.ShutdownGracePeriod))

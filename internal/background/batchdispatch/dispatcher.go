@@ -1,6 +1,11 @@
-// Package feeder gives the inputs of batches their executions, a window at a
-// time: ending one makes room for the next. So however large a batch is, the
-// queue holds only its window, and batches of several tenants take turns.
+// Package batchdispatch creates and publishes the executions of batches.
+//
+// It reads the batches that are due and the finished executions of batches, and creates as many executions for the next
+// inputs as the window of the tenant allows. So the queue never holds more than the window, however large a batch is, and
+// the batches of all tenants take turns. What is dispatched next is decided by store.DispatchBatch; this package decides
+// which batch has its turn. It also cancels the executions of a cancelled batch.
+//
+// It never runs an execution, and it keeps no state that another process needs: any number of dispatchers may run.
 package batchdispatch
 
 import (
@@ -17,59 +22,67 @@ import (
 	"github.com/airlock-run/airlock/internal/supervise"
 )
 
-// Interval between two looks at what is due, which finds the batches that
-// there is no note of: new ones, cancelled ones, those of a feeder that died.
+// Interval is the time between two polls for due batches. A poll finds the batches that OnExecutionFinished does
+// not tell about: new ones, cancelled ones, and those of a dispatcher that died.
 const Interval = time.Second
 
 const (
-	// gather is how long notes are gathered: many executions that end together make one look.
+	// debounceInterval is how long finished executions are collected, so that many of them cause one dispatch.
 	debounceInterval = 20 * time.Millisecond
-	// some is how many batches or executions one query returns.
+	// pageSize is how many batches or executions one query returns.
 	pageSize = 100
 )
 
-// Store is where batches are. Its methods are safe to repeat, by any number of
-// feeders: FeedBatch returns batch.ErrMoved to all but one.
+// Store reads and dispatches batches. Its methods are safe to repeat, by any number of dispatchers: DispatchBatch returns
+// batch.ErrConflict to all but one of them.
 type Store interface {
 	Now(ctx context.Context) (time.Time, error)
 	DueBatches(ctx context.Context, now time.Time, limit int) ([]batch.Ref, error)
 	DispatchBatch(ctx context.Context, ref batch.Ref) (batch.Batch, execution.Change, error)
 	BatchInFlight(ctx context.Context, ref batch.Ref, limit int) ([]execution.Ref, error)
+}
+
+// Applier changes executions. Apply is safe to repeat.
+type Applier interface {
 	Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error)
 }
 
-// Bell tells of a change. It may fail without harm.
+// Publisher publishes the notifications of a change. A failed call loses nothing: the janitor publishes again.
 type Publisher interface {
 	Publish(ctx context.Context, ch execution.Change) error
 }
 
-// Feeder may run in any number of processes.
+// Config has the parts and settings of a Dispatcher. All fields are required.
+type Config struct {
+	Store      Store
+	Executions Applier // the quota's, because cancelling an execution may release a throttled one
+	Publisher  Publisher
+	Interval   time.Duration // between two polls for due batches
+	Log        *zap.Logger
+}
+
+// Dispatcher may run in any number of processes.
 type Dispatcher struct {
-	store     Store
-	publisher Publisher
-	interval  time.Duration
-	log       *zap.Logger
-
-	pending *broadcast.PendingSet[batch.Ref] // batches of which an execution has ended
+	config  Config
+	pending *broadcast.PendingSet[batch.Ref] // batches that may have room in their window
 }
 
-// New returns a feeder that looks for due batches once in every interval.
-func New(s Store, p Publisher, interval time.Duration, log *zap.Logger) *Dispatcher {
-	return &Dispatcher{store: s, publisher: p, interval: interval, log: log, pending: broadcast.NewPendingSet[batch.Ref]()}
+// New returns a dispatcher; Run starts it.
+func New(c Config) *Dispatcher {
+	return &Dispatcher{config: c, pending: broadcast.NewPendingSet[batch.Ref]()}
 }
 
-// Ended makes the feeder look soon at the batch of an execution that has
-// ended, if it has one. It never blocks.
-func (f *Dispatcher) OnExecutionFinished(e execution.Execution) {
+// OnExecutionFinished makes the dispatcher continue the batch of a finished execution, if it has one. It never blocks.
+func (d *Dispatcher) OnExecutionFinished(e execution.Execution) {
 	if e.BatchID != "" {
-		f.pending.Add(batch.Ref{Tenant: e.Tenant, ID: e.BatchID})
+		d.pending.Add(batch.Ref{Tenant: e.Tenant, ID: e.BatchID})
 	}
 }
 
-// Run feeds until ctx ends, through any fault of the store.
-func (f *Dispatcher) Run(ctx context.Context) error {
-	return supervise.Run(ctx, f.log, "feed batches", func(ctx context.Context) error {
-		tick := time.NewTicker(f.interval)
+// Run dispatches until ctx ends, and continues after every error of the store.
+func (d *Dispatcher) Run(ctx context.Context) error {
+	return supervise.Run(ctx, d.config.Log, "dispatch batches", func(ctx context.Context) error {
+		tick := time.NewTicker(d.config.Interval)
 		defer tick.Stop()
 		for {
 			var refs []batch.Ref
@@ -78,12 +91,12 @@ func (f *Dispatcher) Run(ctx context.Context) error {
 			case <-ctx.Done():
 				return nil
 			case <-tick.C:
-				refs, err = f.listDue(ctx)
-			case <-f.pending.Ready():
-				refs = f.drainPending(ctx)
+				refs, err = d.listDue(ctx)
+			case <-d.pending.Ready():
+				refs = d.drainPending(ctx)
 			}
 			for _, ref := range refs {
-				err = errors.Join(err, f.dispatch(ctx, ref))
+				err = errors.Join(err, d.dispatch(ctx, ref))
 			}
 			if err != nil {
 				return err
@@ -92,74 +105,73 @@ func (f *Dispatcher) Run(ctx context.Context) error {
 	})
 }
 
-func (f *Dispatcher) listDue(ctx context.Context) ([]batch.Ref, error) {
-	now, err := f.store.Now(ctx)
+func (d *Dispatcher) listDue(ctx context.Context) ([]batch.Ref, error) {
+	now, err := d.config.Store.Now(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return f.store.DueBatches(ctx, now, pageSize)
+	return d.config.Store.DueBatches(ctx, now, pageSize)
 }
 
-func (f *Dispatcher) drainPending(ctx context.Context) []batch.Ref {
+func (d *Dispatcher) drainPending(ctx context.Context) []batch.Ref {
 	select {
 	case <-ctx.Done():
 	case <-time.After(debounceInterval):
 	}
-	return f.pending.Drain()
+	return d.pending.Drain()
 }
 
-// look feeds a batch once, or cancels what of it is in flight. What was fed is
-// looked at again after the others: where executors are faster than feeders there
-// is always room for more, and one batch would keep the rest from theirs.
-func (f *Dispatcher) dispatch(ctx context.Context, ref batch.Ref) (err error) {
+// dispatch gives a batch one turn: it creates the executions for its next inputs, or cancels those in flight when the
+// batch is cancelled. A batch with a turn that created executions is added to the pending ones, behind the others: where
+// executions end faster than they are created there is always room for more, and one batch would take all turns.
+func (d *Dispatcher) dispatch(ctx context.Context, ref batch.Ref) (err error) {
 	defer supervise.RecoverTo(&err)
-	b, change, err := f.store.DispatchBatch(ctx, ref)
+	b, change, err := d.config.Store.DispatchBatch(ctx, ref)
 	if errors.Is(err, batch.ErrConflict) {
-		return nil // another feeder's, or ended
+		return nil // another dispatcher has this turn, or the batch has finished
 	}
 	if err != nil {
 		return err
 	}
 	if b.CancelRequested && b.FinishedAt == nil {
-		return f.cancelInFlight(ctx, ref)
+		return d.cancelInFlight(ctx, ref)
 	}
 	if b.FinishedAt != nil {
-		f.log.Info("batch has ended", zap.String("batch", b.ID), zap.String("tenant", b.Tenant), zap.Int("inputs", b.Total))
+		d.config.Log.Info("batch finished", zap.String("batch", b.ID), zap.String("tenant", b.Tenant), zap.Int("inputs", b.Total))
 	}
 	if len(change.Notify) > 0 {
 		failpoint.Hit(failpoint.BatchDispatched)
-		f.publish(ctx, change)
-		f.pending.Add(ref)
+		d.publish(ctx, change)
+		d.pending.Add(ref)
 	}
 	return nil
 }
 
-func (f *Dispatcher) cancelInFlight(ctx context.Context, ref batch.Ref) error {
+func (d *Dispatcher) cancelInFlight(ctx context.Context, ref batch.Ref) error {
 	for ctx.Err() == nil {
-		refs, err := f.store.BatchInFlight(ctx, ref, pageSize)
+		refs, err := d.config.Store.BatchInFlight(ctx, ref, pageSize)
 		if err != nil || len(refs) == 0 {
 			return err
 		}
 		for _, executionRef := range refs {
-			change, err := f.store.Apply(ctx, executionRef, execution.CancelRequested{})
+			change, err := d.config.Executions.Apply(ctx, executionRef, execution.CancelRequested{})
 			if errors.Is(err, execution.ErrTerminal) {
 				continue
 			}
 			if err != nil {
 				return err
 			}
-			f.publish(ctx, change)
+			d.publish(ctx, change)
 			if change.Execution.Status.Terminal() {
-				f.OnExecutionFinished(change.Execution)
+				d.OnExecutionFinished(change.Execution)
 			}
 		}
 	}
 	return nil
 }
 
-// tell may fail: the janitor announces what was not heard.
-func (f *Dispatcher) publish(ctx context.Context, ch execution.Change) {
-	if err := f.publisher.Publish(ctx, ch); err != nil && ctx.Err() == nil {
-		f.log.Warn("could not tell of a change", zap.String("execution", ch.Execution.ID), zap.Error(err))
+func (d *Dispatcher) publish(ctx context.Context, ch execution.Change) {
+	if err := d.config.Publisher.Publish(ctx, ch); err != nil && ctx.Err() == nil {
+		d.config.Log.Warn("could not publish the notifications of a change", zap.String("execution", ch.Execution.ID), zap.Error(err))
 	}
 }

@@ -31,129 +31,132 @@ const (
 	interval    = 10 * time.Millisecond
 )
 
-// world is a real store, and executors that end what is announced to them.
+// fixture has a real store. It is the publisher as well: the test takes the published executions from queued.
 type fixture struct {
 	t     *testing.T
 	clock *emulatortest.Clock
 	store *store.Store
 
 	mu          sync.Mutex
-	published   map[execution.Ref]int // announcements
-	queued      chan execution.Ref    // announced and not yet taken by work
+	published   map[execution.Ref]int // number of notifications
+	queued      chan execution.Ref    // published executions that the test has not taken
 	dispatchers []*Dispatcher
 }
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	clock := new(emulatortest.Clock)
-	f := emulatortest.StartFirestore(t, firestoreemulator.Options{Now: clock.Now})
-	return &fixture{t: t, clock: clock, store: store.New(f.Client), published: map[execution.Ref]int{}, queued: make(chan execution.Ref, 10_000)}
+	client := emulatortest.StartFirestore(t, firestoreemulator.Options{Now: clock.Now}).Client
+	return &fixture{t: t, clock: clock, store: store.New(client), published: map[execution.Ref]int{}, queued: make(chan execution.Ref, 10_000)}
 }
 
-// Tell is the bell's.
-func (w *fixture) Publish(_ context.Context, ch execution.Change) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+func (f *fixture) Publish(_ context.Context, ch execution.Change) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for _, ref := range ch.Notify {
-		w.published[ref]++
-		w.queued <- ref
+		f.published[ref]++
+		f.queued <- ref
 	}
 	return nil
 }
 
-// feed starts a feeder on a store, which may be a spoilt one.
-func (w *fixture) startDispatcher(s Store) {
-	f := New(s, w, interval, zaptest.NewLogger(w.t))
-	w.dispatchers = append(w.dispatchers, f)
+func (f *fixture) newDispatcher(s Store, p Publisher) *Dispatcher {
+	return New(Config{Store: s, Executions: f.store, Publisher: p, Interval: interval, Log: zaptest.NewLogger(f.t)})
+}
+
+// startDispatcher runs a dispatcher over a store, which may be a faulty one, until the test ends.
+func (f *fixture) startDispatcher(s Store) {
+	d := f.newDispatcher(s, f)
+	f.dispatchers = append(f.dispatchers, d)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running errgroup.Group
-	running.Go(func() error { return f.Run(ctx) })
-	w.t.Cleanup(func() {
+	running.Go(func() error { return d.Run(ctx) })
+	f.t.Cleanup(func() {
 		cancel()
-		require.NoError(w.t, running.Wait())
+		require.NoError(f.t, running.Wait())
 	})
 }
 
-func (w *fixture) submit(total int) batch.Ref {
-	w.t.Helper()
-	ctx := w.t.Context()
+func (f *fixture) submit(total int) batch.Ref {
+	f.t.Helper()
+	ctx := f.t.Context()
 	a := agent.Agent{Tenant: tenant, Name: "A", Runtime: "offline", Timeout: time.Minute}
-	require.NoError(w.t, w.store.CreateAgent(ctx, &a))
+	require.NoError(f.t, f.store.CreateAgent(ctx, &a, nil))
 	b := batch.Batch{ID: id.New(id.Batch), Tenant: tenant, AgentID: a.ID, Total: total, Window: window}
-	inputs := w.store.NewBatchInputWriter(b.Ref())
+	inputs := f.store.NewBatchInputWriter(b.Ref())
 	for i := range total {
-		require.NoError(w.t, inputs.Add(ctx, batch.Input{Text: fmt.Sprint("input ", i)}))
+		require.NoError(f.t, inputs.Add(ctx, batch.Input{Text: fmt.Sprint("input ", i)}))
 	}
-	require.NoError(w.t, inputs.Flush(ctx))
-	require.NoError(w.t, w.store.SubmitBatch(ctx, &b))
+	require.NoError(f.t, inputs.Flush(ctx))
+	require.NoError(f.t, f.store.SubmitBatch(ctx, &b, nil))
 	return b.Ref()
 }
 
-// work brings announced executions to their end until the batch has ended. It
-// returns the most that were announced and not ended at once.
-func (w *fixture) runUntilFinished(ref batch.Ref) (maxQueued int) {
-	w.t.Helper()
+// runUntilFinished finishes published executions until the batch has finished. It returns the largest number of executions
+// that were published and not finished at the same time.
+func (f *fixture) runUntilFinished(ref batch.Ref) (maxQueued int) {
+	f.t.Helper()
 	deadline := time.After(waitTimeout)
 	for {
 		select {
-		case one := <-w.queued:
-			maxQueued = max(maxQueued, len(w.queued)+1)
-			w.finishExecution(one)
+		case executionRef := <-f.queued:
+			maxQueued = max(maxQueued, len(f.queued)+1)
+			f.finishExecution(executionRef)
 		case <-time.After(interval):
-			if b, _, err := w.store.Batch(w.t.Context(), ref); err == nil && b.FinishedAt != nil {
+			if b, _, err := f.store.Batch(f.t.Context(), ref); err == nil && b.FinishedAt != nil {
 				return maxQueued
 			}
 		case <-deadline:
-			w.t.Fatal("the batch does not end")
+			f.t.Fatal("the batch does not finish")
 		}
 	}
 }
 
-func (w *fixture) finishExecution(ref execution.Ref) {
-	w.t.Helper()
-	ctx := w.t.Context()
-	_, err := w.store.Apply(ctx, ref, execution.Claimed{Executor: "x", Lease: time.Minute})
-	require.NoError(w.t, err)
-	ch, err := w.store.Apply(ctx, ref, execution.Finished{Attempt: 1, Ending: execution.Ending{
+func (f *fixture) finishExecution(ref execution.Ref) {
+	f.t.Helper()
+	ctx := f.t.Context()
+	_, err := f.store.Apply(ctx, ref, execution.Claimed{Executor: "x", Lease: time.Minute})
+	require.NoError(f.t, err)
+	ch, err := f.store.Apply(ctx, ref, execution.Finished{Attempt: 1, Ending: execution.Ending{
 		Status: execution.Succeeded, Result: &execution.Result{Text: "done"}, Usage: execution.Usage{CostUSD: 0.5},
 	}})
-	require.NoError(w.t, err)
-	for _, f := range w.dispatchers {
-		f.OnExecutionFinished(ch.Execution)
+	require.NoError(f.t, err)
+	for _, d := range f.dispatchers {
+		d.OnExecutionFinished(ch.Execution)
 	}
 }
 
-// Every input becomes one execution, announced once, and no more than the
-// window of them wait at once, whether one feeder is at work or three.
-func TestBatchIsDispatchedThroughWindow(t *testing.T) {
+// Every input becomes one execution that is published once, and no more executions than the window are queued at the same
+// time, with one dispatcher or with several.
+func TestDispatchStaysWithinWindow(t *testing.T) {
 	for _, dispatchers := range []int{1, 3} {
 		t.Run(fmt.Sprint(dispatchers), func(t *testing.T) {
 			t.Parallel()
-			w := newFixture(t)
+			f := newFixture(t)
 			for range dispatchers {
-				w.startDispatcher(w.store)
+				f.startDispatcher(f.store)
 			}
 			const total = 60
-			ref := w.submit(total)
-			require.LessOrEqual(t, w.runUntilFinished(ref), window)
+			ref := f.submit(total)
+			require.LessOrEqual(t, f.runUntilFinished(ref), window)
 
-			require.Len(t, w.published, total)
-			for ref, n := range w.published {
+			require.Len(t, f.published, total)
+			for ref, n := range f.published {
 				require.Equal(t, 1, n, ref.ID)
 			}
-			b, _, err := w.store.Batch(t.Context(), ref)
+			b, _, err := f.store.Batch(t.Context(), ref)
 			require.NoError(t, err)
 			require.Equal(t, total, b.NextInput)
 			require.Nil(t, b.Due)
 			for first := 0; first < total; first += 20 {
-				page, err := w.store.BatchExecutions(t.Context(), &b, first, 20)
+				page, err := f.store.BatchExecutions(t.Context(), &b, first, 20)
 				require.NoError(t, err)
 				require.Len(t, page, 20)
 				for i, e := range page {
 					require.Equal(t, fmt.Sprint("input ", first+i), e.Task.Input, "in input order")
 				}
 			}
-			counts, cost, err := w.store.BatchCounts(t.Context(), ref)
+			counts, cost, err := f.store.BatchCounts(t.Context(), ref)
 			require.NoError(t, err)
 			require.Equal(t, total, counts[execution.Succeeded])
 			require.InDelta(t, total*0.5, cost, 1e-6)
@@ -161,50 +164,49 @@ func TestBatchIsDispatchedThroughWindow(t *testing.T) {
 	}
 }
 
-// Inputs of more than one document are fed in order, one document at a time.
 func TestInputsInSeveralDocumentsStayInOrder(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	ctx := t.Context()
 	a := agent.Agent{Tenant: tenant, Name: "A", Runtime: "offline", Timeout: time.Minute}
-	require.NoError(t, w.store.CreateAgent(ctx, &a))
+	require.NoError(t, f.store.CreateAgent(ctx, &a, nil))
 	b := batch.Batch{ID: id.New(id.Batch), Tenant: tenant, AgentID: a.ID, Window: 1000}
-	inputs := w.store.NewBatchInputWriter(b.Ref())
+	inputs := f.store.NewBatchInputWriter(b.Ref())
 	large := strings.Repeat("x", 200<<10)
 	for i := range 300 {
 		text := fmt.Sprint("input ", i)
 		if i >= 290 {
-			text += large // three of them are more than one document
+			text += large // three of them do not fit into one document
 		}
 		require.NoError(t, inputs.Add(ctx, batch.Input{Text: text}))
 	}
 	require.NoError(t, inputs.Flush(ctx))
 	b.Total = inputs.Len()
 	require.Equal(t, 300, b.Total)
-	require.NoError(t, w.store.SubmitBatch(ctx, &b))
+	require.NoError(t, f.store.SubmitBatch(ctx, &b, nil))
 
 	next := 0
 	for next < b.Total {
-		_, ch, err := w.store.DispatchBatch(ctx, b.Ref())
+		_, ch, err := f.store.DispatchBatch(ctx, b.Ref())
 		require.NoError(t, err)
 		require.NotEmpty(t, ch.Notify)
 		for _, ref := range ch.Notify {
-			e, err := w.store.Execution(ctx, ref)
+			e, err := f.store.Execution(ctx, ref)
 			require.NoError(t, err)
 			require.Equal(t, fmt.Sprint("input ", next), strings.TrimSuffix(e.Task.Input, large))
 			next++
 		}
 	}
-	_, ch, err := w.store.DispatchBatch(ctx, b.Ref())
+	_, ch, err := f.store.DispatchBatch(ctx, b.Ref())
 	require.NoError(t, err)
 	require.Empty(t, ch.Notify)
 
-	dropped := w.store.NewBatchInputWriter(b.Ref())
+	dropped := f.store.NewBatchInputWriter(b.Ref())
 	require.NoError(t, dropped.Delete(ctx))
-	require.NoError(t, dropped.Delete(ctx), "again changes nothing")
+	require.NoError(t, dropped.Delete(ctx), "the second call changes nothing")
 }
 
-// spoilt is the real store, which fails now and then, also after it has done what it was asked.
+// faultyStore is a real store that loses some answers of DispatchBatch, after the batch was dispatched.
 type faultyStore struct {
 	*store.Store
 	calls atomic.Int32
@@ -218,53 +220,53 @@ func (s *faultyStore) DispatchBatch(ctx context.Context, ref batch.Ref) (batch.B
 	return b, ch, err
 }
 
-// A feeder whose answers get lost makes nothing twice. What it could not
-// announce, the janitor does.
+// A lost answer does not make the dispatcher create an execution twice. The executions that it could not publish are
+// published by the janitor.
 func TestLostResponsesCreateNoDuplicates(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
-	w.startDispatcher(&faultyStore{Store: w.store})
+	f := newFixture(t)
+	f.startDispatcher(&faultyStore{Store: f.store})
 	const total = 40
-	ref := w.submit(total)
+	ref := f.submit(total)
 	stop := make(chan struct{})
 	var republishing sync.WaitGroup
-	republishing.Go(func() { // in place of the janitor
+	republishing.Go(func() { // as the janitor does
 		for {
 			select {
 			case <-stop:
 				return
 			case <-time.After(50 * time.Millisecond):
 			}
-			inFlight, err := w.store.BatchInFlight(context.Background(), ref, total)
+			inFlight, err := f.store.BatchInFlight(context.Background(), ref, total)
 			if err != nil {
 				continue
 			}
-			for _, one := range inFlight {
-				w.queued <- one
+			for _, executionRef := range inFlight {
+				f.queued <- executionRef
 			}
 		}
 	})
 	deadline := time.After(waitTimeout)
-	for ended := map[execution.Ref]bool{}; len(ended) < total; {
+	for finished := map[execution.Ref]bool{}; len(finished) < total; {
 		select {
-		case one := <-w.queued:
-			if !ended[one] {
-				w.finishExecution(one)
-				ended[one] = true
+		case executionRef := <-f.queued:
+			if !finished[executionRef] {
+				f.finishExecution(executionRef)
+				finished[executionRef] = true
 			}
 		case <-deadline:
-			t.Fatal("not all of it runs")
+			t.Fatal("not all executions were published")
 		}
 	}
 	close(stop)
 	republishing.Wait()
 	require.Eventually(t, func() bool {
-		b, _, err := w.store.Batch(t.Context(), ref)
+		b, _, err := f.store.Batch(t.Context(), ref)
 		return err == nil && b.FinishedAt != nil
 	}, waitTimeout, interval)
 }
 
-// rotten is the real store, which panics over one batch.
+// panickingStore is a real store that panics over one batch.
 type panickingStore struct {
 	*store.Store
 	bad   batch.Ref
@@ -281,57 +283,57 @@ func (s *panickingStore) DispatchBatch(ctx context.Context, ref batch.Ref) (batc
 
 func TestFailingBatchDoesNotBlockOthers(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
-	s := &panickingStore{Store: w.store, bad: w.submit(1)} // due first
-	good := w.submit(3)
-	w.startDispatcher(s)
-	w.runUntilFinished(good)
+	f := newFixture(t)
+	s := &panickingStore{Store: f.store, bad: f.submit(1)} // due before the good one
+	good := f.submit(3)
+	f.startDispatcher(s)
+	f.runUntilFinished(good)
 	require.Positive(t, s.calls.Load())
 }
 
-// Cancelling a batch ends what is queued and asks for what runs to be ended.
+// Cancelling a batch cancels its queued executions at once and asks the executors of running ones to stop.
 func TestCanceledBatchFinishes(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
-	ref := w.submit(50)
-	w.startDispatcher(w.store)
-	running := <-w.queued
-	_, err := w.store.Apply(t.Context(), running, execution.Claimed{Executor: "x", Lease: time.Hour})
+	f := newFixture(t)
+	ref := f.submit(50)
+	f.startDispatcher(f.store)
+	running := <-f.queued
+	_, err := f.store.Apply(t.Context(), running, execution.Claimed{Executor: "x", Lease: time.Hour})
 	require.NoError(t, err)
-	_, err = w.store.CancelBatch(t.Context(), ref)
+	_, err = f.store.CancelBatch(t.Context(), ref)
 	require.NoError(t, err)
 
 	require.Eventually(t, func() bool {
-		e, err := w.store.Execution(t.Context(), running)
+		e, err := f.store.Execution(t.Context(), running)
 		return err == nil && e.CancelRequested
 	}, waitTimeout, interval)
-	b, now, err := w.store.Batch(t.Context(), ref)
+	b, now, err := f.store.Batch(t.Context(), ref)
 	require.NoError(t, err)
-	require.Nil(t, b.FinishedAt, "one still runs")
-	ch, err := w.store.Apply(t.Context(), running, execution.Finished{Attempt: 1, Ending: execution.NewCanceledFailure().Ending(execution.Usage{})})
+	require.Nil(t, b.FinishedAt, "one execution still runs")
+	ch, err := f.store.Apply(t.Context(), running, execution.Finished{Attempt: 1, Ending: execution.NewCanceledFailure().Ending(execution.Usage{})})
 	require.NoError(t, err)
-	w.dispatchers[0].OnExecutionFinished(ch.Execution)
+	f.dispatchers[0].OnExecutionFinished(ch.Execution)
 
 	require.Eventually(t, func() bool {
-		b, now, err = w.store.Batch(t.Context(), ref)
+		b, now, err = f.store.Batch(t.Context(), ref)
 		return err == nil && b.FinishedAt != nil
 	}, waitTimeout, interval)
-	counts, cost, err := w.store.BatchCounts(t.Context(), ref)
+	counts, cost, err := f.store.BatchCounts(t.Context(), ref)
 	require.NoError(t, err)
 	require.Equal(t, 50, b.Progress(counts, cost, now).ByStatus[execution.Canceled])
-	_, err = w.store.CancelBatch(t.Context(), ref)
+	_, err = f.store.CancelBatch(t.Context(), ref)
 	require.ErrorIs(t, err, execution.ErrTerminal)
 }
 
 func TestBatchOfOtherTenantIsNotFound(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
-	ref := w.submit(1)
+	f := newFixture(t)
+	ref := f.submit(1)
 	ref.Tenant = "bob"
 	var notFound *store.NotFoundError
-	_, _, err := w.store.Batch(t.Context(), ref)
+	_, _, err := f.store.Batch(t.Context(), ref)
 	require.ErrorAs(t, err, &notFound)
 	require.Equal(t, "batch", notFound.Resource)
-	_, err = w.store.CancelBatch(t.Context(), ref)
+	_, err = f.store.CancelBatch(t.Context(), ref)
 	require.ErrorAs(t, err, &notFound)
 }

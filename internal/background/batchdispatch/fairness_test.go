@@ -27,7 +27,7 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// looks is the real store, and says when the feeder has looked at a batch.
+// observedStore is a real store that lets jobs continue after each DispatchBatch.
 type observedStore struct {
 	*store.Store
 	dispatched chan struct{}
@@ -38,19 +38,19 @@ func (s observedStore) DispatchBatch(ctx context.Context, ref batch.Ref) (batch.
 		for range slots {
 			select {
 			case s.dispatched <- struct{}{}:
-			default: // no job waits
+			default: // no other job waits
 			}
 		}
 	}()
 	return s.Store.DispatchBatch(ctx, ref)
 }
 
-// paced is a sandbox whose jobs take as long as the feeder takes for a look: it
-// is slots that are scarce, and never what there is to run.
+// pacedSandbox is a sandbox whose jobs last until the dispatcher has dispatched a batch. So there are always executions to
+// run, and only slots are scarce.
 type pacedSandbox struct {
 	observedStore
-	requestDispatch func()          // asks for one, of any batch
-	done            <-chan struct{} // closed when all is counted
+	requestDispatch func()          // causes a dispatch, of any batch
+	done            <-chan struct{} // closed when the count is complete
 }
 
 func (p pacedSandbox) Run(ctx context.Context, _ sandbox.Job) (sandbox.Outcome, error) {
@@ -68,30 +68,30 @@ func (pacedSandbox) Ping(context.Context) error { return nil }
 
 const slots = 2
 
-// ends counts what has ended of each tenant, until one of them has ended all it had.
+// finishCounter counts the finished executions of each tenant until one of them has finished all its executions.
 type finishCounter struct {
 	mu        sync.Mutex
 	totals    map[string]int
 	counts    map[string]int
-	firstDone chan struct{} // closed when the first tenant is done
+	firstDone chan struct{} // closed when the first tenant has finished
 }
 
-func (e *finishCounter) add(tenant string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+func (c *finishCounter) add(tenant string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	select {
-	case <-e.firstDone:
+	case <-c.firstDone:
 		return
 	default:
 	}
-	e.counts[tenant]++
-	if e.counts[tenant] == e.totals[tenant] {
-		close(e.firstDone)
+	c.counts[tenant]++
+	if c.counts[tenant] == c.totals[tenant] {
+		close(c.firstDone)
 	}
 }
 
-// Ten tenants with one to four batches of 50 to 5,000 inputs have equal shares
-// of an executor's slots for as long as all of them have work.
+// Ten tenants with one to four batches of 50 to 5,000 inputs get equal shares of an executor's slots while all of them have
+// executions to run.
 func TestTenTenantsShareEqually(t *testing.T) {
 	t.Parallel()
 	const fairWindow = 12
@@ -103,50 +103,57 @@ func TestTenTenantsShareEqually(t *testing.T) {
 	require.NoError(t, q.Ensure(t.Context()))
 	t.Cleanup(q.Close)
 
-	e := &finishCounter{totals: map[string]int{}, counts: map[string]int{}, firstDone: make(chan struct{})}
+	counter := &finishCounter{totals: map[string]int{}, counts: map[string]int{}, firstDone: make(chan struct{})}
 	var submissions errgroup.Group
 	batches := 0
 	for i, totals := range sizes {
 		tenant := fmt.Sprint("tenant", i)
 		batches += len(totals)
 		for _, total := range totals {
-			e.totals[tenant] += total
+			counter.totals[tenant] += total
 			submissions.Go(func() error { return submitBatch(t.Context(), s, tenant, total, fairWindow) })
 		}
 	}
 	require.NoError(t, submissions.Wait())
 
 	observed := observedStore{s, make(chan struct{})}
-	dispatcher := New(observed, q, interval, zap.NewNop())
+	dispatcher := New(Config{Store: observed, Executions: s, Publisher: q, Interval: interval, Log: zap.NewNop()})
 	now, err := s.Now(t.Context())
 	require.NoError(t, err)
 	due, err := s.DueBatches(t.Context(), now, 1)
 	require.NoError(t, err)
-	x := executor.New(executor.Config{Name: "x", Slots: slots, Lease: time.Hour, Heartbeat: 20 * time.Minute, Grace: time.Minute},
-		s, q, pacedSandbox{observed, func() { dispatcher.pending.Add(due[0]) }, e.firstDone}, runtimes(), func(due execution.Execution) { e.add(due.Tenant); dispatcher.OnExecutionFinished(due) }, zap.NewNop())
+	x := executor.New(executor.Config{
+		Name: "x", Slots: slots, Lease: time.Hour, Heartbeat: 20 * time.Minute, Grace: time.Minute,
+		Executions: s, Tasks: s, Queue: q, Runtimes: runtimes(), Log: zap.NewNop(),
+		Sandbox: pacedSandbox{observed, func() { dispatcher.pending.Add(due[0]) }, counter.firstDone},
+		OnFinished: func(e execution.Execution) {
+			counter.add(e.Tenant)
+			dispatcher.OnExecutionFinished(e)
+		},
+	})
 	ctx, stop := context.WithCancel(context.Background())
 	var running errgroup.Group
 	running.Go(func() error { return dispatcher.Run(ctx) })
-	require.Eventually(t, func() bool { // from when on all of them have work in the queue
+	require.Eventually(t, func() bool { // each batch has executions in the queue
 		dispatched, err := f.Client.CollectionGroup("batches").Where("nextInput", ">", 0).Documents(t.Context()).GetAll()
 		return err == nil && len(dispatched) == batches
 	}, waitTimeout, 100*time.Millisecond)
 	running.Go(func() error { return x.Run(ctx) })
 	select {
-	case <-e.firstDone:
+	case <-counter.firstDone:
 	case <-time.After(4 * waitTimeout):
-		t.Error("no tenant comes to its end")
+		t.Error("no tenant has finished")
 	}
 	stop()
 	require.NoError(t, running.Wait())
 
 	sum := 0
-	for _, n := range e.counts {
+	for _, n := range counter.counts {
 		sum += n
 	}
 	fairShare := float64(sum) / float64(len(sizes))
 	for i, totals := range sizes {
-		n := e.counts[fmt.Sprint("tenant", i)]
+		n := counter.counts[fmt.Sprint("tenant", i)]
 		t.Logf("tenant with batches of %v: %d, %+.0f %%", totals, n, 100*(float64(n)/fairShare-1))
 		assert.InEpsilon(t, fairShare, n, 0.2, "tenant with batches of %v", totals)
 	}
@@ -154,7 +161,7 @@ func TestTenTenantsShareEqually(t *testing.T) {
 
 func submitBatch(ctx context.Context, s *store.Store, tenant string, total, window int) error {
 	a := agent.Agent{Tenant: tenant, Name: "A", Runtime: "offline", Timeout: time.Minute}
-	if err := s.CreateAgent(ctx, &a); err != nil {
+	if err := s.CreateAgent(ctx, &a, nil); err != nil {
 		return err
 	}
 	b := batch.Batch{ID: id.New(id.Batch), Tenant: tenant, AgentID: a.ID, Total: total, Window: window}
@@ -167,7 +174,7 @@ func submitBatch(ctx context.Context, s *store.Store, tenant string, total, wind
 	if err := inputs.Flush(ctx); err != nil {
 		return err
 	}
-	return s.SubmitBatch(ctx, &b)
+	return s.SubmitBatch(ctx, &b, nil)
 }
 
 func runtimes() *agentruntime.Registry {

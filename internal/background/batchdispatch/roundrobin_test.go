@@ -5,48 +5,46 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/zap/zaptest"
 
 	"github.com/airlock-run/airlock/internal/domain/batch"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// instant is a bell whose executions have ended before it returns, and that
-// notes whose they were.
+// cancelingPublisher cancels the executions that it publishes, and records their batches.
 type cancelingPublisher struct {
-	w          *fixture
+	fixture    *fixture
 	dispatched []string // IDs of batches
 	onFinished func(execution.Execution)
 }
 
-func (b *cancelingPublisher) Publish(_ context.Context, ch execution.Change) error {
-	b.dispatched = append(b.dispatched, ch.Execution.BatchID)
+func (p *cancelingPublisher) Publish(_ context.Context, ch execution.Change) error {
+	p.dispatched = append(p.dispatched, ch.Execution.BatchID)
 	for _, ref := range ch.Notify {
-		ended, err := b.w.store.Apply(b.w.t.Context(), ref, execution.CancelRequested{})
+		canceled, err := p.fixture.store.Apply(p.fixture.t.Context(), ref, execution.CancelRequested{})
 		if err != nil {
 			return err
 		}
-		b.onFinished(ended.Execution)
+		p.onFinished(canceled.Execution)
 	}
 	return nil
 }
 
-// However fast its executions end, a batch has its turn and no more.
+// A batch has one turn at a time, however fast its executions end.
 func TestBatchesAreDispatchedRoundRobin(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
-	publisher := &cancelingPublisher{w: w}
-	f := New(w.store, publisher, interval, zaptest.NewLogger(t))
-	publisher.onFinished = f.OnExecutionFinished
-	first, second := w.submit(12), w.submit(12)
+	f := newFixture(t)
+	publisher := &cancelingPublisher{fixture: f}
+	d := f.newDispatcher(f.store, publisher)
+	publisher.onFinished = d.OnExecutionFinished
+	first, second := f.submit(12), f.submit(12)
 	refs := []batch.Ref{first, second}
 	for len(refs) > 0 {
 		for _, ref := range refs {
-			require.NoError(t, f.dispatch(t.Context(), ref))
+			require.NoError(t, d.dispatch(t.Context(), ref))
 		}
-		refs = f.drainPending(t.Context())
+		refs = d.drainPending(t.Context())
 	}
-	require.Greater(t, len(publisher.dispatched), 2, "it takes several turns")
+	require.Greater(t, len(publisher.dispatched), 2, "several turns are needed")
 	turns := map[string]int{}
 	for _, id := range publisher.dispatched {
 		turns[id]++

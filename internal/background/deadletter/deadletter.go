@@ -1,5 +1,8 @@
-// Package deadletter reads what Pub/Sub has given up, so that nothing waits for
-// an executor that will never be able to look at it.
+// Package deadletter ends the executions whose notifications became dead letters: Pub/Sub delivered them too often and
+// no executor could acknowledge one. Without this they would stay queued until their queue time-out.
+//
+// It reads dead letters from the queue and applies execution.DeadLettered. It never publishes a dead letter again, and it
+// never logs the data of a message that it cannot read.
 package deadletter
 
 import (
@@ -16,12 +19,12 @@ import (
 	"github.com/airlock-run/airlock/internal/supervise"
 )
 
-// Store is where executions are. Apply is safe to repeat.
-type Store interface {
+// Applier changes executions. Apply is safe to repeat.
+type Applier interface {
 	Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error)
 }
 
-// Queue has the dead letters. PullDead waits for some and may return none.
+// Queue has the dead letters. PullDeadLetters waits for some and may return none.
 type Queue interface {
 	PullDeadLetters(ctx context.Context) ([]queue.DeadLetter, error)
 	Publish(ctx context.Context, ch execution.Change) error
@@ -29,15 +32,17 @@ type Queue interface {
 
 // Reader may run in any number of processes.
 type Reader struct {
-	store Store
-	queue Queue
-	log   *zap.Logger
+	executions Applier
+	queue      Queue
+	log        *zap.Logger
 }
 
 // New returns a reader; Run starts it.
-func New(s Store, q Queue, log *zap.Logger) *Reader { return &Reader{store: s, queue: q, log: log} }
+func New(executions Applier, q Queue, log *zap.Logger) *Reader {
+	return &Reader{executions: executions, queue: q, log: log}
+}
 
-// Run reads dead letters until ctx ends, through any fault of the store and the queue.
+// Run reads dead letters until ctx ends, and continues after every error of the store and the queue.
 func (r *Reader) Run(ctx context.Context) error {
 	return supervise.Run(ctx, r.log, "read dead letters", func(ctx context.Context) error {
 		for {
@@ -59,8 +64,8 @@ func (r *Reader) Run(ctx context.Context) error {
 	})
 }
 
-// read ends the execution that waits in vain. Of a letter that names none, only
-// the size and the hash are written down: it may hold anything of anybody.
+// handle ends the execution that a dead letter names. A letter that names none may hold anybody's data, so the log gets
+// only its size and its hash.
 func (r *Reader) handle(ctx context.Context, letter queue.DeadLetter) (err error) {
 	defer supervise.RecoverTo(&err)
 	if letter.Ref == (execution.Ref{}) {
@@ -68,14 +73,13 @@ func (r *Reader) handle(ctx context.Context, letter queue.DeadLetter) (err error
 		r.log.Error("a dead letter names no execution", zap.Int("bytes", len(letter.Data)), zap.String("sha256", hex.EncodeToString(hash[:])))
 		return nil
 	}
-	ch, err := r.store.Apply(ctx, letter.Ref, execution.DeadLettered{})
-	var notFound *store.NotFoundError
-	if errors.Is(err, execution.ErrTerminal) || errors.Is(err, execution.ErrLeased) || errors.As(err, &notFound) {
-		return nil // somebody could look at it, or it is gone
+	ch, err := r.executions.Apply(ctx, letter.Ref, execution.DeadLettered{})
+	if store.IsRejection(err) {
+		return nil // an executor has claimed or finished it, or it is deleted
 	}
 	if err != nil {
 		return err
 	}
-	r.log.Error("no executor could take it on; it has failed", zap.String("execution", letter.Ref.ID), zap.String("tenant", letter.Ref.Tenant))
+	r.log.Error("execution dead-lettered and marked as failed", zap.String("execution", letter.Ref.ID), zap.String("tenant", letter.Ref.Tenant))
 	return r.queue.Publish(ctx, ch)
 }

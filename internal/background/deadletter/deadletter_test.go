@@ -32,7 +32,7 @@ const (
 	pollInterval = 10 * time.Millisecond
 )
 
-// world is what a reader lives in: a real store and queue over emulators.
+// fixture has a real store and a real queue over emulators.
 type fixture struct {
 	t      *testing.T
 	pubsub *emulatortest.PubSub
@@ -45,55 +45,55 @@ type fixture struct {
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	core, logs := observer.New(zap.InfoLevel)
-	w := &fixture{t: t, pubsub: emulatortest.StartPubSub(t, pubsubemulator.Options{}), logs: logs, log: zap.New(core)}
-	w.store = store.New(emulatortest.StartFirestore(t, firestoreemulator.Options{}).Client)
-	w.queue = queue.New(w.pubsub.Client)
-	require.NoError(t, w.queue.Ensure(t.Context()))
-	t.Cleanup(w.queue.Close)
-	return w
+	f := &fixture{t: t, pubsub: emulatortest.StartPubSub(t, pubsubemulator.Options{}), logs: logs, log: zap.New(core)}
+	f.store = store.New(emulatortest.StartFirestore(t, firestoreemulator.Options{}).Client)
+	f.queue = queue.New(f.pubsub.Client)
+	require.NoError(t, f.queue.Ensure(t.Context()))
+	t.Cleanup(f.queue.Close)
+	return f
 }
 
-// read starts a reader, until the test ends.
-func (w *fixture) startReader(s deadletter.Store) {
-	w.t.Helper()
+// startReader runs a reader until the test ends.
+func (f *fixture) startReader(s deadletter.Applier) {
+	f.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var running errgroup.Group
-	running.Go(func() error { return deadletter.New(s, w.queue, w.log).Run(ctx) })
-	w.t.Cleanup(func() {
+	running.Go(func() error { return deadletter.New(s, f.queue, f.log).Run(ctx) })
+	f.t.Cleanup(func() {
 		cancel()
-		require.NoError(w.t, running.Wait())
+		require.NoError(f.t, running.Wait())
 	})
 }
 
-func (w *fixture) submit() execution.Ref {
-	w.t.Helper()
+func (f *fixture) submit() execution.Ref {
+	f.t.Helper()
 	a := agent.Agent{Tenant: tenant, Name: "A", Instructions: "B", Runtime: "offline", Timeout: time.Minute}
-	require.NoError(w.t, w.store.CreateAgent(w.t.Context(), &a))
-	ch, err := w.store.SubmitRun(w.t.Context(), store.RunRequest{Tenant: tenant, AgentID: a.ID, Input: "x"})
-	require.NoError(w.t, err)
+	require.NoError(f.t, f.store.CreateAgent(f.t.Context(), &a, nil))
+	ch, err := f.store.SubmitRun(f.t.Context(), store.RunRequest{Tenant: tenant, AgentID: a.ID, Input: "x"})
+	require.NoError(f.t, err)
 	return ch.Execution.Ref()
 }
 
-// bury makes a dead letter.
-func (w *fixture) publishDeadLetter(data string) {
-	w.t.Helper()
-	p := w.pubsub.Client.Publisher("executions-dead-letter")
+// publishDeadLetter publishes a message to the topic of the dead letters.
+func (f *fixture) publishDeadLetter(data string) {
+	f.t.Helper()
+	p := f.pubsub.Client.Publisher("executions-dead-letter")
 	defer p.Stop()
-	_, err := p.Publish(w.t.Context(), &pubsub.Message{Data: []byte(data)}).Get(w.t.Context())
-	require.NoError(w.t, err)
+	_, err := p.Publish(f.t.Context(), &pubsub.Message{Data: []byte(data)}).Get(f.t.Context())
+	require.NoError(f.t, err)
 }
 
-func (w *fixture) publishDeadLetterFor(ref execution.Ref) {
-	w.publishDeadLetter(fmt.Sprintf(`{"tenant":%q,"executionId":%q}`, ref.Tenant, ref.ID))
+func (f *fixture) publishDeadLetterFor(ref execution.Ref) {
+	f.publishDeadLetter(fmt.Sprintf(`{"tenant":%q,"executionId":%q}`, ref.Tenant, ref.ID))
 }
 
-func (w *fixture) await(ref execution.Ref, status execution.Status) execution.Execution {
-	w.t.Helper()
+func (f *fixture) await(ref execution.Ref, status execution.Status) execution.Execution {
+	f.t.Helper()
 	var e execution.Execution
-	require.Eventually(w.t, func() bool {
+	require.Eventually(f.t, func() bool {
 		var err error
-		e, err = w.store.Execution(w.t.Context(), ref)
-		require.NoError(w.t, err)
+		e, err = f.store.Execution(f.t.Context(), ref)
+		require.NoError(f.t, err)
 		return e.Status == status
 	}, waitTimeout, pollInterval)
 	return e
@@ -101,49 +101,49 @@ func (w *fixture) await(ref execution.Ref, status execution.Status) execution.Ex
 
 func TestDeadLetterFailsQueuedExecution(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
-	w.startReader(w.store)
-	ref := w.submit()
-	w.publishDeadLetterFor(ref)
-	e := w.await(ref, execution.Failed)
+	f := newFixture(t)
+	f.startReader(f.store)
+	ref := f.submit()
+	f.publishDeadLetterFor(ref)
+	e := f.await(ref, execution.Failed)
 	require.Equal(t, execution.CodeDeadLettered, e.Failure.Code)
 	require.Zero(t, e.Attempt)
 }
 
-// What could be looked at after all is left alone, and what is not there keeps nobody up.
-func TestDeadLetterIgnoredUnlessQueued(t *testing.T) {
+// Dead letters of other executions change nothing, and do not hold up the dead letter of a queued one.
+func TestDeadLetterIsIgnoredUnlessQueued(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
-	running, ended, waiting := w.submit(), w.submit(), w.submit()
-	_, err := w.store.Apply(t.Context(), running, execution.Claimed{Executor: "x", Lease: time.Hour})
+	f := newFixture(t)
+	running, ended, waiting := f.submit(), f.submit(), f.submit()
+	_, err := f.store.Apply(t.Context(), running, execution.Claimed{Executor: "x", Lease: time.Hour})
 	require.NoError(t, err)
-	_, err = w.store.Apply(t.Context(), ended, execution.CancelRequested{})
+	_, err = f.store.Apply(t.Context(), ended, execution.CancelRequested{})
 	require.NoError(t, err)
-	w.publishDeadLetterFor(running)
-	w.publishDeadLetterFor(ended)
-	w.publishDeadLetterFor(execution.Ref{Tenant: tenant, ID: "exe_none"})
-	w.publishDeadLetterFor(waiting)
-	w.startReader(w.store)
-	w.await(waiting, execution.Failed)
-	w.await(running, execution.Running)
-	w.await(ended, execution.Canceled)
+	f.publishDeadLetterFor(running)
+	f.publishDeadLetterFor(ended)
+	f.publishDeadLetterFor(execution.Ref{Tenant: tenant, ID: "exe_none"})
+	f.publishDeadLetterFor(waiting)
+	f.startReader(f.store)
+	f.await(waiting, execution.Failed)
+	f.await(running, execution.Running)
+	f.await(ended, execution.Canceled)
 }
 
-// Of what names no execution the log has enough to know it again, and nothing of what it says.
+// The log identifies the message, and contains nothing of its data.
 func TestInvalidDeadLetterIsLoggedByHash(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
-	w.startReader(w.store)
+	f := newFixture(t)
+	f.startReader(f.store)
 	const secret = "somebody's secret"
-	w.publishDeadLetter(secret)
-	require.Eventually(t, func() bool { return w.logs.FilterMessageSnippet("names no execution").Len() == 1 }, waitTimeout, pollInterval)
-	written := w.logs.All()[0].ContextMap()
+	f.publishDeadLetter(secret)
+	require.Eventually(t, func() bool { return f.logs.FilterMessageSnippet("names no execution").Len() == 1 }, waitTimeout, pollInterval)
+	written := f.logs.All()[0].ContextMap()
 	require.Equal(t, fmt.Sprintf("%x", sha256.Sum256([]byte(secret))), written["sha256"])
 	require.EqualValues(t, len(secret), written["bytes"])
-	require.NotContains(t, fmt.Sprint(w.logs.All()), secret)
+	require.NotContains(t, fmt.Sprint(f.logs.All()), secret)
 }
 
-// away is the real store, which at first does not answer, or worse.
+// faultyStore is a real store whose first call fails and whose second call panics.
 type faultyStore struct {
 	*store.Store
 	calls atomic.Int32
@@ -159,13 +159,13 @@ func (s *faultyStore) Apply(ctx context.Context, ref execution.Ref, ev execution
 	return s.Store.Apply(ctx, ref, ev)
 }
 
-func TestDeadLetterRetriedWhenStoreUnavailable(t *testing.T) {
+func TestDeadLetterIsRetriedAfterErrorAndPanic(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
-	s := &faultyStore{Store: w.store}
-	w.startReader(s)
-	ref := w.submit()
-	w.publishDeadLetterFor(ref)
-	w.await(ref, execution.Failed)
+	f := newFixture(t)
+	s := &faultyStore{Store: f.store}
+	f.startReader(s)
+	ref := f.submit()
+	f.publishDeadLetterFor(ref)
+	f.await(ref, execution.Failed)
 	require.EqualValues(t, 3, s.calls.Load())
 }

@@ -1,7 +1,9 @@
-// Package janitor finds what is stuck and puts it right: what was queued but
-// never heard, and what was leased by an executor that is gone. It needs to
-// know only one thing of an execution, that it is due. It also deletes what has
-// been kept long enough.
+// Package janitor finds executions that are stuck, and deletes data after its retention.
+//
+// The sweep reads executions whose Due has passed and applies execution.Expired: it publishes queued executions again
+// that nobody has claimed, requeues running ones whose lease has expired, and ends those that have waited too long. The
+// purge deletes finished executions, batches, conversations and deliveries. Both need only the store; a janitor never
+// talks to an executor.
 package janitor
 
 import (
@@ -13,58 +15,94 @@ import (
 
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/domain/id"
+	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/internal/supervise"
 )
 
-// With execution's own times these make the bounds that docs/architecture.md states.
+// Together with the times of package execution these give the bounds that docs/reliability.md states.
 const (
-	// Interval is the time between two sweeps, and between two looks at who leads.
+	// Interval is the time between two sweeps, and between two attempts to become the leader.
 	Interval = 3 * time.Second
-	// Lease is how long a leader leads that says nothing: one lost renewal does not unseat it.
+	// Lease is how long a leader stays the leader without a renewal. One lost renewal does not end it.
 	Lease = 8 * time.Second
 )
 
-// resignTimeout bounds what the end of a janitor waits for the store.
+// resignTimeout bounds how long a stopping janitor waits for the store.
 const resignTimeout = 2 * time.Second
 
-// Store is where executions are. All methods are safe to repeat, by any number of janitors.
+// Store elects the leader and lists the executions that are due. Its methods are safe to repeat, by any number of janitors.
 type Store interface {
 	AcquireLeadership(ctx context.Context, name string, lease time.Duration) (leads bool, now time.Time, err error)
 	ReleaseLeadership(ctx context.Context, name string) error
 	DueExecutions(ctx context.Context, now time.Time, limit int) ([]execution.Ref, error)
+}
+
+// Applier changes executions. Apply is safe to repeat.
+type Applier interface {
 	Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error)
 }
 
-// Bell tells of a change.
+// Publisher publishes the notifications of a change.
 type Publisher interface {
 	Publish(ctx context.Context, ch execution.Change) error
 }
 
-// Janitor may run in any number of processes. One of them leads, and sweeps;
-// that saves the others the looking. It is not needed for what is right: each
-// step is a transaction that only one carries through, so a leader that was
-// paused and comes back harms nothing.
+// PurgeStore deletes data after its retention. Each method deletes at most limit documents of its kind and returns how
+// many; it may be interrupted and repeated.
+type PurgeStore interface {
+	PurgeExecutions(ctx context.Context, before time.Time, limit int, deleteArtifacts store.ArtifactDeleter) (int, error)
+	PurgeBatches(ctx context.Context, before time.Time, limit int, deleteArtifacts store.ArtifactDeleter) (int, error)
+	PurgeConversations(ctx context.Context, since time.Time, limit int) (int, error)
+	PurgeDeliveries(ctx context.Context, before time.Time, limit int) (int, error)
+	PurgeUploads(ctx context.Context, before time.Time, limit int) (int, error)
+}
+
+// ArtifactStore has the files of executions. Deleting files that do not exist is no error.
+type ArtifactStore interface {
+	Delete(ctx context.Context, ref execution.Ref) error
+}
+
+// Config has the parts and settings of a Janitor. All fields are required, but see Retention.
+type Config struct {
+	Store      Store
+	Executions Applier // the quota's, because the end of an attempt may release a throttled execution
+	Publisher  Publisher
+	Retention  Retention
+	Interval   time.Duration // between two sweeps
+	Log        *zap.Logger
+}
+
+// Retention says what is deleted, and when. Without a Store nothing is deleted.
+type Retention struct {
+	Store     PurgeStore
+	Artifacts ArtifactStore
+	Period    time.Duration // after the end of an execution, batch or delivery; 0: for ever
+}
+
+// Janitor may run in any number of processes. One of them leads and does the work, so that the others cause no queries.
+// Correctness does not depend on there being one leader: each step is a conditional write that only one janitor can make,
+// so a leader that was paused and continues changes nothing.
 type Janitor struct {
-	name      string // among the janitors
-	store     Store
-	publisher Publisher
-	retention Retention
-	interval  time.Duration
-	log       *zap.Logger
+	config Config
+	name   string // unique among the janitors
 }
 
-// New returns a janitor that sweeps once in every interval while it leads.
-func New(s Store, p Publisher, retention Retention, interval time.Duration, log *zap.Logger) *Janitor {
-	return &Janitor{name: id.New("janitor-"), store: s, publisher: p, retention: retention, interval: interval, log: log}
+// New returns a janitor; Run starts it.
+func New(c Config) *Janitor {
+	return &Janitor{config: c, name: id.New("janitor-")}
 }
 
-// Run works until ctx ends, through any fault of the store, and then gives up the lead.
+// Run works until ctx ends, continues after every error of the store, and then resigns as leader.
 func (j *Janitor) Run(ctx context.Context) error {
 	defer j.resign(ctx)
 	var loops errgroup.Group
-	loops.Go(func() error { return supervise.Run(ctx, j.log, "sweep", supervise.Every(j.interval, j.sweep)) })
-	if j.retention.Store != nil {
-		loops.Go(func() error { return supervise.Run(ctx, j.log, "expire", supervise.Every(purgeInterval, j.purge)) })
+	loops.Go(func() error {
+		return supervise.Run(ctx, j.config.Log, "sweep", supervise.Every(j.config.Interval, j.sweep))
+	})
+	if j.config.Retention.Store != nil {
+		loops.Go(func() error {
+			return supervise.Run(ctx, j.config.Log, "purge", supervise.Every(purgeInterval, j.purge))
+		})
 	}
 	return loops.Wait()
 }
@@ -72,7 +110,7 @@ func (j *Janitor) Run(ctx context.Context) error {
 func (j *Janitor) resign(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), resignTimeout)
 	defer cancel()
-	if err := j.store.ReleaseLeadership(ctx, j.name); err != nil {
-		j.log.Warn("could not give up the lead; another janitor takes it once the lease has run out", zap.Error(err))
+	if err := j.config.Store.ReleaseLeadership(ctx, j.name); err != nil {
+		j.config.Log.Warn("could not resign as leader; another janitor takes over when the lease expires", zap.Error(err))
 	}
 }

@@ -31,8 +31,8 @@ const (
 
 var claim = execution.Claimed{Executor: "x1", Lease: lease}
 
-// world is a real store over Firestore, whose clock the test advances, and a
-// bell that the test hears.
+// fixture has a real store over an emulator whose clock the test advances. It is the publisher as well: published receives
+// each change.
 type fixture struct {
 	t         *testing.T
 	firestore *emulatortest.Firestore
@@ -44,114 +44,124 @@ type fixture struct {
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	clock := new(emulatortest.Clock)
-	f := emulatortest.StartFirestore(t, firestoreemulator.Options{Now: clock.Now})
-	return &fixture{t: t, firestore: f, clock: clock, store: store.New(f.Client), published: make(chan execution.Change, 1000)}
+	firestore := emulatortest.StartFirestore(t, firestoreemulator.Options{Now: clock.Now})
+	return &fixture{t: t, firestore: firestore, clock: clock, store: store.New(firestore.Client), published: make(chan execution.Change, 1000)}
 }
 
-// Tell is the bell's.
-func (w *fixture) Publish(_ context.Context, ch execution.Change) error {
-	w.published <- ch
+func (f *fixture) Publish(_ context.Context, ch execution.Change) error {
+	f.published <- ch
 	return nil
 }
 
-// start runs a janitor until the test ends.
-func (w *fixture) start(s Store) {
-	w.t.Helper()
-	w.run(w.newLeader(s))
+// testStore is what a janitor needs of a store.
+type testStore interface {
+	Store
+	Applier
 }
 
-// leader is a janitor under the name that leads in tests that are not about leading.
-func (w *fixture) newLeader(s Store) *Janitor {
-	j := New(s, w, Retention{}, interval, zaptest.NewLogger(w.t))
+// start runs a janitor until the test ends.
+func (f *fixture) start(s testStore) {
+	f.t.Helper()
+	f.run(f.newLeader(s))
+}
+
+func (f *fixture) newJanitor(s testStore, r Retention) *Janitor {
+	return New(Config{Store: s, Executions: s, Publisher: f, Retention: r, Interval: interval, Log: zaptest.NewLogger(f.t)})
+}
+
+// newLeader returns a janitor for tests that are not about the election. All of them have the same name, so each is the
+// leader.
+func (f *fixture) newLeader(s testStore) *Janitor {
+	j := f.newJanitor(s, Retention{})
 	j.name = "leader"
 	return j
 }
 
 // run runs a janitor until the test ends or stop is called.
-func (w *fixture) run(j *Janitor) (stop func()) {
-	w.t.Helper()
+func (f *fixture) run(j *Janitor) (stop func()) {
+	f.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var running errgroup.Group
 	running.Go(func() error { return j.Run(ctx) })
 	stop = sync.OnceFunc(func() {
 		cancel()
-		require.NoError(w.t, running.Wait())
+		require.NoError(f.t, running.Wait())
 	})
-	w.t.Cleanup(stop)
+	f.t.Cleanup(stop)
 	return stop
 }
 
-// sweep looks once at everything that is due.
-func (w *fixture) sweep(s Store) error {
-	return w.newLeader(s).sweep(w.t.Context())
+// sweep repairs once all executions that are due.
+func (f *fixture) sweep(s testStore) error {
+	return f.newLeader(s).sweep(f.t.Context())
 }
 
-func (w *fixture) submit() execution.Ref {
-	w.t.Helper()
+func (f *fixture) submit() execution.Ref {
+	f.t.Helper()
 	a := agent.Agent{Tenant: tenant, Name: "A", Runtime: "offline", Timeout: time.Minute}
-	require.NoError(w.t, w.store.CreateAgent(w.t.Context(), &a))
-	ch, err := w.store.SubmitRun(w.t.Context(), store.RunRequest{Tenant: tenant, AgentID: a.ID, Input: "x"})
-	require.NoError(w.t, err)
+	require.NoError(f.t, f.store.CreateAgent(f.t.Context(), &a, nil))
+	ch, err := f.store.SubmitRun(f.t.Context(), store.RunRequest{Tenant: tenant, AgentID: a.ID, Input: "x"})
+	require.NoError(f.t, err)
 	return ch.Execution.Ref()
 }
 
-func (w *fixture) apply(ref execution.Ref, ev execution.Event) {
-	w.t.Helper()
-	_, err := w.store.Apply(w.t.Context(), ref, ev)
-	require.NoError(w.t, err)
+func (f *fixture) apply(ref execution.Ref, ev execution.Event) {
+	f.t.Helper()
+	_, err := f.store.Apply(f.t.Context(), ref, ev)
+	require.NoError(f.t, err)
 }
 
-func (w *fixture) stored(ref execution.Ref) execution.Execution {
-	w.t.Helper()
-	e, err := w.store.Execution(w.t.Context(), ref)
-	require.NoError(w.t, err)
+func (f *fixture) stored(ref execution.Ref) execution.Execution {
+	f.t.Helper()
+	e, err := f.store.Execution(f.t.Context(), ref)
+	require.NoError(f.t, err)
 	return e
 }
 
-func (w *fixture) next() execution.Change {
-	w.t.Helper()
+func (f *fixture) next() execution.Change {
+	f.t.Helper()
 	select {
-	case ch := <-w.published:
+	case ch := <-f.published:
 		return ch
 	case <-time.After(waitTimeout):
-		require.FailNow(w.t, "the bell was not rung")
-		panic("not reached")
+		require.FailNow(f.t, "nothing was published")
+		panic("unreachable")
 	}
 }
 
 func TestUnclaimedExecutionIsPublishedAgain(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
-	ref := w.submit()
-	require.NoError(t, w.sweep(w.store))
-	require.Empty(t, w.published, "it has not waited long enough")
-	w.clock.Advance(46 * time.Second)
-	w.start(w.store)
-	ch := w.next()
+	f := newFixture(t)
+	ref := f.submit()
+	require.NoError(t, f.sweep(f.store))
+	require.Empty(t, f.published, "it is not due yet")
+	f.clock.Advance(46 * time.Second)
+	f.start(f.store)
+	ch := f.next()
 	require.Equal(t, []execution.Ref{ref}, ch.Notify)
-	e := w.stored(ref)
+	e := f.stored(ref)
 	require.Equal(t, execution.Queued, e.Status)
-	require.Zero(t, e.FailedAttempts, "it costs no attempt")
+	require.Zero(t, e.FailedAttempts, "it uses up no attempt")
 
-	w.clock.Advance(46 * time.Second)
-	require.Equal(t, []execution.Ref{ref}, w.next().Notify, "and again")
-	w.clock.Advance(execution.DefaultQueueTimeout)
-	require.Empty(t, w.next().Notify)
-	require.Equal(t, execution.CodeQueueTimeout, w.stored(ref).Failure.Code, "but not for ever")
+	f.clock.Advance(46 * time.Second)
+	require.Equal(t, []execution.Ref{ref}, f.next().Notify, "it is published again and again")
+	f.clock.Advance(execution.DefaultQueueTimeout)
+	require.Empty(t, f.next().Notify)
+	require.Equal(t, execution.CodeQueueTimeout, f.stored(ref).Failure.Code, "until its queue time-out")
 }
 
 func TestLostLeaseIsRequeued(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
-	ref := w.submit()
-	w.apply(ref, claim)
-	require.NoError(t, w.sweep(w.store))
-	require.Empty(t, w.published, "its executor lives")
-	w.clock.Advance(lease + time.Second)
-	w.start(w.store)
-	ch := w.next()
+	f := newFixture(t)
+	ref := f.submit()
+	f.apply(ref, claim)
+	require.NoError(t, f.sweep(f.store))
+	require.Empty(t, f.published, "its lease has not expired")
+	f.clock.Advance(lease + time.Second)
+	f.start(f.store)
+	ch := f.next()
 	require.Equal(t, []execution.Ref{ref}, ch.Notify)
-	e := w.stored(ref)
+	e := f.stored(ref)
 	require.Equal(t, execution.Queued, e.Status)
 	require.Equal(t, 1, e.FailedAttempts)
 	require.Nil(t, e.Lease)
@@ -159,76 +169,76 @@ func TestLostLeaseIsRequeued(t *testing.T) {
 
 func TestBackOffIsRespected(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
-	ref := w.submit()
-	w.apply(ref, claim)
-	w.apply(ref, execution.AttemptFailed{Attempt: 1})
-	require.NoError(t, w.sweep(w.store))
-	require.Empty(t, w.published)
-	w.clock.Advance(2 * time.Second)
-	require.NoError(t, w.sweep(w.store))
-	require.Equal(t, []execution.Ref{ref}, w.next().Notify)
-	require.Equal(t, 1, w.stored(ref).FailedAttempts, "the back-off itself costs no attempt")
+	f := newFixture(t)
+	ref := f.submit()
+	f.apply(ref, claim)
+	f.apply(ref, execution.AttemptFailed{Attempt: 1})
+	require.NoError(t, f.sweep(f.store))
+	require.Empty(t, f.published)
+	f.clock.Advance(2 * time.Second)
+	require.NoError(t, f.sweep(f.store))
+	require.Equal(t, []execution.Ref{ref}, f.next().Notify)
+	require.Equal(t, 1, f.stored(ref).FailedAttempts, "the end of the back-off uses up no attempt")
 }
 
 func TestLeaseLostTooOftenFailsExecution(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
-	ref := w.submit()
+	f := newFixture(t)
+	ref := f.submit()
 	for range execution.DefaultMaxAttempts {
-		w.apply(ref, claim)
-		w.clock.Advance(lease + time.Second)
-		require.NoError(t, w.sweep(w.store))
+		f.apply(ref, claim)
+		f.clock.Advance(lease + time.Second)
+		require.NoError(t, f.sweep(f.store))
 	}
-	e := w.stored(ref)
+	e := f.stored(ref)
 	require.Equal(t, execution.Failed, e.Status)
 	require.Equal(t, execution.CodeAttemptsExhausted, e.Failure.Code)
 	var last execution.Change
-	for len(w.published) > 0 {
-		last = <-w.published
+	for len(f.published) > 0 {
+		last = <-f.published
 	}
 	require.Empty(t, last.Notify)
-	require.Equal(t, execution.Failed, last.Execution.Status, "who waits for it is told")
-	w.clock.Advance(time.Hour)
-	require.NoError(t, w.sweep(w.store))
-	require.Empty(t, w.published, "it is never due again")
+	require.Equal(t, execution.Failed, last.Execution.Status, "watchers are notified")
+	f.clock.Advance(time.Hour)
+	require.NoError(t, f.sweep(f.store))
+	require.Empty(t, f.published, "an ended execution is never due")
 }
 
-// Its executor died before it could end the job.
+// The executor died before it could cancel the job.
 func TestCanceledExecutionWithLostLeaseFinishes(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
-	ref := w.submit()
-	w.apply(ref, claim)
-	w.apply(ref, execution.CancelRequested{})
-	w.clock.Advance(lease + time.Second)
-	require.NoError(t, w.sweep(w.store))
-	require.Equal(t, execution.Canceled, w.stored(ref).Status)
+	f := newFixture(t)
+	ref := f.submit()
+	f.apply(ref, claim)
+	f.apply(ref, execution.CancelRequested{})
+	f.clock.Advance(lease + time.Second)
+	require.NoError(t, f.sweep(f.store))
+	require.Equal(t, execution.Canceled, f.stored(ref).Status)
 }
 
-// A turn that the janitor ends has its reply, and the next turn is announced.
+// When the janitor ends a turn, the next turn of the conversation is published.
 func TestFailedTurnStartsNextTurn(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
-	first, err := w.store.SubmitTurn(t.Context(), store.TurnRequest{Tenant: tenant, Message: "1"})
+	f := newFixture(t)
+	first, err := f.store.SubmitTurn(t.Context(), store.TurnRequest{Tenant: tenant, Message: "1"})
 	require.NoError(t, err)
-	second, err := w.store.SubmitTurn(t.Context(), store.TurnRequest{Tenant: tenant, ConversationID: first.Execution.ConversationID, Message: "2"})
+	second, err := f.store.SubmitTurn(t.Context(), store.TurnRequest{Tenant: tenant, ConversationID: first.Execution.ConversationID, Message: "2"})
 	require.NoError(t, err)
 	for range execution.DefaultMaxAttempts {
-		w.apply(first.Execution.Ref(), claim)
-		w.clock.Advance(lease + time.Second)
-		require.NoError(t, w.sweep(w.store))
+		f.apply(first.Execution.Ref(), claim)
+		f.clock.Advance(lease + time.Second)
+		require.NoError(t, f.sweep(f.store))
 	}
-	announced := false
-	for len(w.published) > 0 {
-		ch := <-w.published
-		announced = announced || ch.Execution.ID == first.Execution.ID && ch.Execution.Status == execution.Failed &&
+	published := false
+	for len(f.published) > 0 {
+		ch := <-f.published
+		published = published || ch.Execution.ID == first.Execution.ID && ch.Execution.Status == execution.Failed &&
 			len(ch.Notify) == 1 && ch.Notify[0] == second.Execution.Ref()
 	}
-	require.True(t, announced)
+	require.True(t, published)
 }
 
-// spoilt is the real store, where one execution cannot be put right.
+// faultyStore is a real store in which one execution cannot be repaired.
 type faultyStore struct {
 	*store.Store
 	bad   execution.Ref
@@ -245,43 +255,43 @@ func (s *faultyStore) Apply(ctx context.Context, ref execution.Ref, ev execution
 	return s.Store.Apply(ctx, ref, ev)
 }
 
-func TestOneBadExecutionDoesNotStopTheSweep(t *testing.T) {
+func TestFailingExecutionDoesNotStopSweep(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
-	bad := w.submit() // due first
+	f := newFixture(t)
+	bad := f.submit() // due before the others
 	var good []execution.Ref
 	for range 3 {
-		good = append(good, w.submit())
+		good = append(good, f.submit())
 	}
-	w.clock.Advance(46 * time.Second)
-	s := &faultyStore{Store: w.store, bad: bad}
-	err := w.sweep(s)
-	require.ErrorContains(t, err, bad.ID, "it is reported")
-	var announced []execution.Ref
+	f.clock.Advance(46 * time.Second)
+	s := &faultyStore{Store: f.store, bad: bad}
+	err := f.sweep(s)
+	require.ErrorContains(t, err, bad.ID, "the failure is reported")
+	var published []execution.Ref
 	for range good {
-		announced = append(announced, w.next().Notify...)
+		published = append(published, f.next().Notify...)
 	}
-	require.ElementsMatch(t, good, announced)
+	require.ElementsMatch(t, good, published)
 
-	w.start(s)
-	require.Eventually(t, func() bool { return s.calls.Load() > 2 }, waitTimeout, interval, "it is tried again, also after a panic")
+	f.start(s)
+	require.Eventually(t, func() bool { return s.calls.Load() > 2 }, waitTimeout, interval, "the repair is tried again, also after a panic")
 }
 
-// As many as one query returns cannot hide what is due behind them.
-func TestManyBadExecutionsDoNotBlockOthers(t *testing.T) {
+// A whole page of failing executions does not hide the execution behind it.
+func TestPageOfFailingExecutionsDoesNotBlockOthers(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	bad := map[execution.Ref]bool{}
 	for range sweepPageSize {
-		bad[w.submit()] = true
+		bad[f.submit()] = true
 	}
-	good := w.submit() // due last
-	w.clock.Advance(46 * time.Second)
-	require.Error(t, w.sweep(&multiFaultyStore{Store: w.store, bad: bad}))
-	require.Equal(t, []execution.Ref{good}, w.next().Notify)
+	good := f.submit() // due after the others
+	f.clock.Advance(46 * time.Second)
+	require.Error(t, f.sweep(&multiFaultyStore{Store: f.store, bad: bad}))
+	require.Equal(t, []execution.Ref{good}, f.next().Notify)
 }
 
-// ruined is the real store, where many executions cannot be put right.
+// multiFaultyStore is a real store in which several executions cannot be repaired.
 type multiFaultyStore struct {
 	*store.Store
 	bad map[execution.Ref]bool
@@ -296,62 +306,62 @@ func (s *multiFaultyStore) Apply(ctx context.Context, ref execution.Ref, ev exec
 
 func TestSweepReadsSeveralPages(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
-	ref := w.submit()
+	f := newFixture(t)
+	ref := f.submit()
 	turns := sweepPageSize + 5
 	for i := range turns - 1 {
-		_, err := w.store.SubmitTurn(t.Context(), store.TurnRequest{Tenant: fmt.Sprint("tenant", i), Message: "x"})
+		_, err := f.store.SubmitTurn(t.Context(), store.TurnRequest{Tenant: fmt.Sprint("tenant", i), Message: "x"})
 		require.NoError(t, err)
 	}
-	w.clock.Advance(46 * time.Second)
-	require.NoError(t, w.sweep(w.store))
-	require.Len(t, w.published, turns)
+	f.clock.Advance(46 * time.Second)
+	require.NoError(t, f.sweep(f.store))
+	require.Len(t, f.published, turns)
 	first := map[string]bool{}
 	for range sweepPageSize {
-		first[w.next().Execution.ID] = true
+		first[f.next().Execution.ID] = true
 	}
-	require.Contains(t, first, ref.ID, "longest due first")
+	require.Contains(t, first, ref.ID, "the execution that is due longest comes first")
 }
 
 func TestTwoJanitorsRepairEachExecutionOnce(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
+	f := newFixture(t)
 	const many = 20
 	for i := range many {
-		ref := w.submit()
+		ref := f.submit()
 		if i%2 == 0 {
-			w.apply(ref, claim)
+			f.apply(ref, claim)
 		}
 	}
-	w.clock.Advance(46 * time.Second)
+	f.clock.Advance(46 * time.Second)
 	var both sync.WaitGroup
 	errs := make([]error, 2)
 	for i := range errs {
-		both.Go(func() { errs[i] = w.sweep(w.store) })
+		both.Go(func() { errs[i] = f.sweep(f.store) })
 	}
 	both.Wait()
 	for _, err := range errs {
-		if err != nil { // the two were in each other's way, which another sweep mends
+		if err != nil { // a write conflict, which the next sweep resolves
 			require.ErrorIs(t, err, store.ErrUnavailable)
 		}
 	}
-	require.NoError(t, w.sweep(w.store))
-	require.Len(t, w.published, many)
+	require.NoError(t, f.sweep(f.store))
+	require.Len(t, f.published, many)
 	for range many {
-		ch := w.next()
-		e := w.stored(ch.Execution.Ref())
+		ch := f.next()
+		e := f.stored(ch.Execution.Ref())
 		require.Equal(t, execution.Queued, e.Status)
-		require.Equal(t, e.Attempt, e.FailedAttempts, "a lease is lost once")
+		require.Equal(t, e.Attempt, e.FailedAttempts, "a lost lease counts once")
 	}
 }
 
 func TestSweepResumesAfterStoreOutage(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
-	ref := w.submit()
-	w.clock.Advance(46 * time.Second)
-	w.firestore.Stop()
-	w.start(w.store)
-	w.firestore.Start()
-	require.Equal(t, ref.ID, w.next().Execution.ID)
+	f := newFixture(t)
+	ref := f.submit()
+	f.clock.Advance(46 * time.Second)
+	f.firestore.Stop()
+	f.start(f.store)
+	f.firestore.Start()
+	require.Equal(t, ref.ID, f.next().Execution.ID)
 }

@@ -8,26 +8,25 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/zap/zaptest"
 
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// watched is the real store as one janitor has it, which can be killed and paused.
+// observedStore is the real store of one janitor. The test can kill or pause that janitor.
 type observedStore struct {
 	*store.Store
-	leadCalls atomic.Int32 // to lead
-	dueCalls  atomic.Int32 // for what is due
+	leadCalls atomic.Int32 // calls of AcquireLeadership
+	dueCalls  atomic.Int32 // calls of DueExecutions
 
 	killed atomic.Bool
 	pause  atomic.Pointer[pausePoint]
 }
 
-// pause holds up the next Apply.
+// pausePoint pauses the next Apply.
 type pausePoint struct{ reached, resume chan struct{} }
 
-func (s *observedStore) Lead(ctx context.Context, name string, lease time.Duration) (bool, time.Time, error) {
+func (s *observedStore) AcquireLeadership(ctx context.Context, name string, lease time.Duration) (bool, time.Time, error) {
 	leads, now, err := s.Store.AcquireLeadership(ctx, name, lease)
 	s.leadCalls.Add(1)
 	return leads, now, err
@@ -40,7 +39,7 @@ func (s *observedStore) DueExecutions(ctx context.Context, now time.Time, limit 
 
 func (s *observedStore) ReleaseLeadership(ctx context.Context, name string) error {
 	if s.killed.Load() {
-		return errors.New("who was killed resigns nothing")
+		return errors.New("a killed janitor cannot resign")
 	}
 	return s.Store.ReleaseLeadership(ctx, name)
 }
@@ -53,81 +52,80 @@ func (s *observedStore) Apply(ctx context.Context, ref execution.Ref, ev executi
 	return s.Store.Apply(ctx, ref, ev)
 }
 
-// elected starts a janitor that leads, and then another one.
-func (w *fixture) startTwo() (leader, other *observedStore, stop func()) {
-	w.t.Helper()
-	leader, other = &observedStore{Store: w.store}, &observedStore{Store: w.store}
-	stop = w.run(New(leader, w, Retention{}, interval, zaptest.NewLogger(w.t)))
-	w.eventually(func() bool { return leader.dueCalls.Load() > 0 })
-	w.run(New(other, w, Retention{}, interval, zaptest.NewLogger(w.t)))
-	w.eventually(func() bool { return other.leadCalls.Load() > 3 })
-	require.Zero(w.t, other.dueCalls.Load(), "it only waits for its turn")
+// startTwo starts a janitor, waits until it leads, and starts another one.
+func (f *fixture) startTwo() (leader, other *observedStore, stop func()) {
+	f.t.Helper()
+	leader, other = &observedStore{Store: f.store}, &observedStore{Store: f.store}
+	stop = f.run(f.newJanitor(leader, Retention{}))
+	f.eventually(func() bool { return leader.dueCalls.Load() > 0 })
+	f.run(f.newJanitor(other, Retention{}))
+	f.eventually(func() bool { return other.leadCalls.Load() > 3 })
+	require.Zero(f.t, other.dueCalls.Load(), "only the leader sweeps")
 	return leader, other, stop
 }
 
-func (w *fixture) eventually(holds func() bool) {
-	w.t.Helper()
-	require.Eventually(w.t, holds, waitTimeout, interval)
+func (f *fixture) eventually(holds func() bool) {
+	f.t.Helper()
+	require.Eventually(f.t, holds, waitTimeout, interval)
 }
 
-// A killed leader takes its lease along. An execution whose executor died with
-// it runs again within the lease, an interval and the execution's own time.
+// After the death of a leader another janitor leads when the leader's lease has expired. An execution whose executor died
+// at the same time is published again when its own lease has expired, too.
 func TestKilledLeaderIsReplaced(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
-	leader, other, stop := w.startTwo()
-	ref := w.submit()
-	w.apply(ref, claim)
+	f := newFixture(t)
+	leader, other, stop := f.startTwo()
+	ref := f.submit()
+	f.apply(ref, claim)
 	leader.killed.Store(true)
 	stop()
 
 	leadCalls := other.leadCalls.Load()
-	w.eventually(func() bool { return other.leadCalls.Load() > leadCalls+3 })
-	require.Zero(t, other.dueCalls.Load(), "the lease still runs")
-	w.clock.Advance(Lease)
-	w.eventually(func() bool { return other.dueCalls.Load() > 0 })
-	require.Empty(t, w.published)
-	w.clock.Advance(lease - Lease)
-	require.Equal(t, []execution.Ref{ref}, w.next().Notify)
+	f.eventually(func() bool { return other.leadCalls.Load() > leadCalls+3 })
+	require.Zero(t, other.dueCalls.Load(), "the lease of the leader has not expired")
+	f.clock.Advance(Lease)
+	f.eventually(func() bool { return other.dueCalls.Load() > 0 })
+	require.Empty(t, f.published)
+	f.clock.Advance(lease - Lease)
+	require.Equal(t, []execution.Ref{ref}, f.next().Notify)
 }
 
 func TestStoppedLeaderIsReplacedAtOnce(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
-	_, other, stop := w.startTwo()
+	f := newFixture(t)
+	_, other, stop := f.startTwo()
 	stop()
-	w.eventually(func() bool { return other.dueCalls.Load() > 0 })
+	f.eventually(func() bool { return other.dueCalls.Load() > 0 })
 }
 
-// A leader that was paused in the middle of a sweep goes on with what another
-// has done meanwhile, and changes nothing by it.
+// A leader is paused in the middle of a sweep, and continues after another leader has done the work. It changes nothing.
 func TestPausedLeaderChangesNothing(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t)
-	leader, other, _ := w.startTwo()
-	ref := w.submit()
-	w.apply(ref, claim)
+	f := newFixture(t)
+	leader, other, _ := f.startTwo()
+	ref := f.submit()
+	f.apply(ref, claim)
 
 	paused := &pausePoint{reached: make(chan struct{}), resume: make(chan struct{})}
 	leader.pause.Store(paused)
-	for remaining := lease; remaining > 0; remaining -= Lease / 2 { // in steps that let the leader keep its lease
+	for remaining := lease; remaining > 0; remaining -= Lease / 2 { // in steps, so that the leader can renew its lease
 		leadCalls := leader.leadCalls.Load()
-		w.clock.Advance(Lease / 2)
-		w.eventually(func() bool { return leader.pause.Load() == nil || leader.leadCalls.Load() > leadCalls+1 })
+		f.clock.Advance(Lease / 2)
+		f.eventually(func() bool { return leader.pause.Load() == nil || leader.leadCalls.Load() > leadCalls+1 })
 	}
 	<-paused.reached
-	w.clock.Advance(Lease)
-	require.Equal(t, []execution.Ref{ref}, w.next().Notify, "the other puts it right")
-	before := w.stored(ref)
+	f.clock.Advance(Lease)
+	require.Equal(t, []execution.Ref{ref}, f.next().Notify, "the other janitor repairs it")
+	before := f.stored(ref)
 
 	leadCalls := leader.leadCalls.Load()
 	close(paused.resume)
-	w.eventually(func() bool { return leader.leadCalls.Load() > leadCalls+1 })
-	require.Equal(t, before, w.stored(ref))
-	require.Empty(t, w.published, "it is announced once")
+	f.eventually(func() bool { return leader.leadCalls.Load() > leadCalls+1 })
+	require.Equal(t, before, f.stored(ref))
+	require.Empty(t, f.published, "it is published once")
 	dueCalls := leader.dueCalls.Load()
 	leadCalls = leader.leadCalls.Load()
-	w.eventually(func() bool { return leader.leadCalls.Load() > leadCalls+3 })
+	f.eventually(func() bool { return leader.leadCalls.Load() > leadCalls+3 })
 	require.Equal(t, dueCalls, leader.dueCalls.Load(), "it does not lead any more")
 	require.Positive(t, other.dueCalls.Load())
 }

@@ -14,21 +14,22 @@ import (
 
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/failpoint"
+	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/internal/supervise"
 	"github.com/airlock-run/airlock/internal/telemetry/metrics"
 )
 
 const (
-	// sweepPage is how many due executions one query returns; between two of them the lease is renewed.
+	// sweepPageSize is how many due executions one query returns. The janitor renews its lease between two pages.
 	sweepPageSize = 100
-	// hands is how many of them are looked at together.
+	// sweepConcurrency bounds how many executions are repaired at the same time.
 	sweepConcurrency = 16
-	// sweepTimeout bounds a page, so that a store that does not answer is noticed.
+	// sweepPageTimeout bounds a page, so that a store that does not answer is noticed.
 	sweepPageTimeout = 20 * time.Second
 )
 
-// sweep looks at everything that is due, for as long as this janitor leads.
-// One execution that cannot be put right does not keep the others from it.
+// sweep repairs all executions that are due, for as long as this janitor leads. An execution that cannot be repaired does
+// not stop the others.
 func (j *Janitor) sweep(ctx context.Context) error {
 	failed := map[execution.Ref]error{}
 	for {
@@ -42,17 +43,17 @@ func (j *Janitor) sweep(ctx context.Context) error {
 	}
 }
 
-// sweepOnce looks at what is due and has not failed before, adds what fails
-// now, and reports whether there may be more.
+// sweepPage repairs a page of due executions, without those that have failed before. It adds the ones that fail now, and
+// reports whether there may be more.
 func (j *Janitor) sweepPage(ctx context.Context, failed map[execution.Ref]error) (more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, sweepPageTimeout)
 	defer cancel()
-	leads, now, err := j.store.AcquireLeadership(ctx, j.name, Lease)
+	leads, now, err := j.config.Store.AcquireLeadership(ctx, j.name, Lease)
 	if err != nil || !leads {
 		return false, err
 	}
-	// What failed is still due, and stands before what is not looked at yet.
-	due, err := j.store.DueExecutions(ctx, now, sweepPageSize+len(failed))
+	// Failed executions are still due, and come before the ones that have not been tried.
+	due, err := j.config.Store.DueExecutions(ctx, now, sweepPageSize+len(failed))
 	if err != nil {
 		return false, err
 	}
@@ -75,17 +76,17 @@ func (j *Janitor) sweepPage(ctx context.Context, failed map[execution.Ref]error)
 
 func (j *Janitor) sweepExecution(ctx context.Context, ref execution.Ref) (err error) {
 	defer supervise.RecoverTo(&err)
-	change, err := j.store.Apply(ctx, ref, execution.Expired{})
-	if errors.Is(err, execution.ErrNotDue) || errors.Is(err, execution.ErrTerminal) {
-		return nil // somebody else was faster
+	change, err := j.config.Executions.Apply(ctx, ref, execution.Expired{})
+	if store.IsRejection(err) {
+		return nil // another process was faster
 	}
 	if err != nil {
 		return err
 	}
 	e := &change.Execution
 	metrics.JanitorRepairs.WithLabelValues(string(e.Status)).Inc()
-	j.log.Info("put right", zap.String("execution", e.ID), zap.String("tenant", e.Tenant),
+	j.config.Log.Info("repaired overdue execution", zap.String("execution", e.ID), zap.String("tenant", e.Tenant),
 		zap.String("status", string(e.Status)), zap.Int("failedAttempts", e.FailedAttempts))
 	failpoint.Hit(failpoint.Swept)
-	return j.publisher.Publish(ctx, change)
+	return j.config.Publisher.Publish(ctx, change)
 }

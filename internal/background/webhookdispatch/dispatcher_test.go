@@ -62,7 +62,7 @@ func TestRetriesContinueAfterRestart(t *testing.T) {
 	f.await(t, ref, func(d webhook.Delivery) bool { return d.LastResult.Status == http.StatusServiceUnavailable })
 	first := next(t, got)
 	f.clock.Advance(time.Minute)
-	second := next(t, got) // to stop before would cut it short
+	second := next(t, got) // before the stop, which would interrupt the attempt
 	stop()
 
 	healthy.Store(true)
@@ -71,10 +71,10 @@ func TestRetriesContinueAfterRestart(t *testing.T) {
 	f.run(t, loopbackGuard)
 	d := f.await(t, ref, hasState(webhook.Delivered))
 	require.Equal(t, 3, d.Attempt)
-	for _, again := range []request{second, next(t, got)} {
-		require.Equal(t, first.body, again.body)
-		require.Equal(t, first.header.Get("Webhook-Id"), again.header.Get("Webhook-Id"))
-		require.NotEqual(t, first.header.Get("Webhook-Signature"), again.header.Get("Webhook-Signature"), "each attempt has its time")
+	for _, retry := range []request{second, next(t, got)} {
+		require.Equal(t, first.body, retry.body)
+		require.Equal(t, first.header.Get("Webhook-Id"), retry.header.Get("Webhook-Id"))
+		require.NotEqual(t, first.header.Get("Webhook-Signature"), retry.header.Get("Webhook-Signature"), "each attempt signs its own time")
 	}
 }
 
@@ -132,17 +132,17 @@ func TestEndlessResponseIsNotRead(t *testing.T) {
 	f.await(t, f.finishExecution(t, testTenant, url), hasState(webhook.Delivered))
 }
 
-// TestANameThatLeadsInwardsIsNotDialled is DNS rebinding: the name was fine when
-// it was accepted, and what counts is where it leads when it is dialled.
+// This is DNS rebinding: the host name passed the check when the webhook was accepted. What counts is the address at the
+// time of the request.
 func TestHostResolvingToPrivateAddressIsNotDialed(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	url, got := startReceiver(t, respondWith(http.StatusOK))
-	named := strings.Replace(url, "127.0.0.1", "localhost", 1)
-	require.NoError(t, netguard.CheckURL(strings.Replace(named, "http:", "https:", 1), netguard.Guard{}))
+	localhost := strings.Replace(url, "127.0.0.1", "localhost", 1)
+	require.NoError(t, netguard.CheckURL(strings.Replace(localhost, "http:", "https:", 1), netguard.Guard{}))
 	f.run(t, netguard.Guard{})
-	for _, one := range []string{url, named} {
-		d := f.await(t, f.finishExecution(t, testTenant, one), func(d webhook.Delivery) bool { return d.LastResult.Reason != "" })
+	for _, address := range []string{url, localhost} {
+		d := f.await(t, f.finishExecution(t, testTenant, address), func(d webhook.Delivery) bool { return d.LastResult.Reason != "" })
 		require.Equal(t, webhook.AddressRefused, d.LastResult.Reason)
 	}
 	require.Empty(t, got)
@@ -152,17 +152,17 @@ func TestConnectionErrorsAreClassified(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.run(t, loopbackGuard)
-	unknown := httptest.NewTLSServer(respondWith(http.StatusOK))
-	t.Cleanup(unknown.Close)
+	untrusted := httptest.NewTLSServer(respondWith(http.StatusOK))
+	t.Cleanup(untrusted.Close)
 	closed := httptest.NewServer(nil)
 	closed.Close()
-	for url, want := range map[string]webhook.Reason{unknown.URL: webhook.BadCertificate, closed.URL: webhook.Unreachable} {
+	for url, want := range map[string]webhook.Reason{untrusted.URL: webhook.BadCertificate, closed.URL: webhook.Unreachable} {
 		d := f.await(t, f.finishExecution(t, testTenant, url), func(d webhook.Delivery) bool { return d.LastResult.Reason != "" })
 		require.Equal(t, want, d.LastResult.Reason)
 	}
 }
 
-// Two couriers have room for all of it at once, and so contend for each.
+// Each dispatcher could send all deliveries at once, so the two compete for each delivery.
 func TestTwoDispatchersSendOnce(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -183,8 +183,7 @@ func TestTwoDispatchersSendOnce(t *testing.T) {
 	}
 }
 
-// TestPagesOfDeliveriesToASlowReceiverHoldNobodyUp: another tenant's webhook
-// arrives while they are all due.
+// Several pages of deliveries to a slow receiver are due. The webhooks of another tenant and of another host are sent.
 func TestSlowReceiverDoesNotBlockOthers(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -217,7 +216,7 @@ func TestSlowReceiverDoesNotBlockOthers(t *testing.T) {
 	}
 	f.await(t, f.finishExecution(t, "bob", quick), hasState(webhook.Delivered))
 	f.await(t, f.finishExecution(t, testTenant, quick), hasState(webhook.Delivered))
-	require.Empty(t, received, "a host has its share, and no more")
+	require.Empty(t, received, "a host gets no more than its share")
 }
 
 func TestDeliveryResumesAfterStoreOutage(t *testing.T) {

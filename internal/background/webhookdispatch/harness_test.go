@@ -25,10 +25,10 @@ func TestMain(m *testing.M) { emulatortest.Main(m) }
 
 const testTenant = "ada"
 
-// local lets couriers reach the tests' receivers.
+// loopbackGuard lets dispatchers reach the receivers of the tests.
 var loopbackGuard = netguard.Guard{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 
-// fixture is a store over a Firestore of its own, whose clock the test may advance.
+// fixture is a real store over its own Firestore emulator, whose clock the test can advance.
 type fixture struct {
 	*store.Store
 	firestore *emulatortest.Firestore
@@ -42,20 +42,20 @@ func newFixture(t *testing.T) fixture {
 	return fixture{Store: store.New(f.Client), firestore: f, clock: clock}
 }
 
-// run runs a courier until the test, or stop, ends it.
-func (f fixture) run(t *testing.T, guard netguard.Guard) (c *Dispatcher, stop func()) {
+// run runs a new dispatcher until the test ends or stop is called.
+func (f fixture) run(t *testing.T, guard netguard.Guard) (d *Dispatcher, stop func()) {
 	t.Helper()
-	c = New(Config{Interval: 5 * time.Millisecond, Guard: guard, UserAgent: "Airlock/test"}, f.Store, zaptest.NewLogger(t))
-	c.client.Timeout = 0 // a receiver that hangs does so for as long as its test needs
-	return c, f.startDispatcher(t, c)
+	d = New(Config{Interval: 5 * time.Millisecond, Guard: guard, UserAgent: "Airlock/test"}, f.Store, zaptest.NewLogger(t))
+	d.client.Timeout = 0 // a test decides how long its receiver hangs
+	return d, f.startDispatcher(t, d)
 }
 
-// keep has a courier run until the test, or stop, ends it.
-func (f fixture) startDispatcher(t *testing.T, c *Dispatcher) (stop func()) {
+// startDispatcher runs a dispatcher until the test ends or stop is called.
+func (f fixture) startDispatcher(t *testing.T, d *Dispatcher) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- c.Run(ctx) }()
+	go func() { done <- d.Run(ctx) }()
 	stopped := false
 	stop = func() {
 		if !stopped {
@@ -68,11 +68,11 @@ func (f fixture) startDispatcher(t *testing.T, c *Dispatcher) (stop func()) {
 	return stop
 }
 
-// end makes an execution with a webhook that has ended, and names its delivery.
+// finishExecution submits a run with a webhook, cancels it, and returns its delivery.
 func (f fixture) finishExecution(t *testing.T, tenant, url string) webhook.Ref {
 	t.Helper()
 	a := agent.Agent{Tenant: tenant, Name: "A", Instructions: "Count", Runtime: "offline", Timeout: time.Minute}
-	require.NoError(t, f.CreateAgent(t.Context(), &a))
+	require.NoError(t, f.CreateAgent(t.Context(), &a, nil))
 	ch, err := f.SubmitRun(t.Context(), store.RunRequest{Tenant: tenant, AgentID: a.ID, Input: "one", Webhook: url})
 	require.NoError(t, err)
 	_, err = f.Apply(t.Context(), ch.Execution.Ref(), execution.CancelRequested{})
@@ -87,7 +87,7 @@ func (f fixture) delivery(t *testing.T, ref webhook.Ref) webhook.Delivery {
 	return d
 }
 
-// await waits until a delivery is as it should be.
+// await waits until the condition holds for a delivery.
 func (f fixture) await(t *testing.T, ref webhook.Ref, holds func(webhook.Delivery) bool) webhook.Delivery {
 	t.Helper()
 	var d webhook.Delivery
@@ -103,14 +103,14 @@ func hasState(s webhook.State) func(webhook.Delivery) bool {
 	return func(d webhook.Delivery) bool { return d.State == s }
 }
 
-// request is one that a receiver has got.
+// request is one that a receiver has received.
 type request struct {
 	header http.Header
 	body   []byte
 }
 
-// receive starts a receiver, and tells of each request before it is answered.
-func startReceiver(t *testing.T, answer http.HandlerFunc) (url string, received <-chan request) {
+// startReceiver starts a receiver. It sends each request to received before it responds.
+func startReceiver(t *testing.T, respond http.HandlerFunc) (url string, received <-chan request) {
 	t.Helper()
 	requests := make(chan request, 2000)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -118,7 +118,7 @@ func startReceiver(t *testing.T, answer http.HandlerFunc) (url string, received 
 		if err == nil {
 			requests <- request{header: r.Header, body: body}
 		}
-		answer(w, r)
+		respond(w, r)
 	}))
 	t.Cleanup(s.Close)
 	return s.URL, requests
@@ -130,7 +130,7 @@ func next(t *testing.T, received <-chan request) request {
 	case r := <-received:
 		return r
 	case <-time.After(time.Minute):
-		t.Fatal("no request comes")
+		t.Fatal("no request was received")
 		return request{}
 	}
 }

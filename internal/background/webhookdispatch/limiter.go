@@ -6,62 +6,62 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/webhook"
 )
 
-// Bounds of what one courier sends at once. A slow host, or a tenant with many,
-// fills its own share and holds up nobody else.
+// Limits on the requests that one dispatcher sends at the same time. A slow host, or a tenant with many webhooks, can use
+// up its own share only.
 const (
 	maxConcurrent = 64
 	maxPerTenant  = 16
 	maxPerHost    = 4
 )
 
-// room counts what is being sent. The zero room is empty.
+// limiter counts the requests in flight. The zero limiter has none.
 type limiter struct {
 	mu       sync.Mutex
-	inFlight map[webhook.Ref]string // host
+	inFlight map[webhook.Ref]string // the host of each
 	tenants  map[string]int
 	hosts    map[string]int
 }
 
-// admission says what becomes of a delivery that is due.
+// admission is the answer to whether a delivery may be sent now.
 type admission int
 
 const (
-	admitted       admission = iota // until leave
-	throttled                       // its host or its tenant has its share
+	admitted       admission = iota // it may, and counts until release
+	throttled                       // its host or its tenant has used up its share
 	alreadySending                  // it is being sent already
-	full                            // nothing else is admitted either
+	full                            // no delivery may be sent
 )
 
-func (r *limiter) acquire(ref webhook.Ref, host string) admission {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.inFlight == nil {
-		r.inFlight, r.tenants, r.hosts = map[webhook.Ref]string{}, map[string]int{}, map[string]int{}
+func (l *limiter) acquire(ref webhook.Ref, host string) admission {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.inFlight == nil {
+		l.inFlight, l.tenants, l.hosts = map[webhook.Ref]string{}, map[string]int{}, map[string]int{}
 	}
-	_, sending := r.inFlight[ref]
+	_, sending := l.inFlight[ref]
 	switch {
 	case sending:
 		return alreadySending
-	case len(r.inFlight) == maxConcurrent:
+	case len(l.inFlight) == maxConcurrent:
 		return full
-	case r.tenants[ref.Tenant] == maxPerTenant || r.hosts[host] == maxPerHost:
+	case l.tenants[ref.Tenant] == maxPerTenant || l.hosts[host] == maxPerHost:
 		return throttled
 	}
-	r.inFlight[ref] = host
-	r.tenants[ref.Tenant]++
-	r.hosts[host]++
+	l.inFlight[ref] = host
+	l.tenants[ref.Tenant]++
+	l.hosts[host]++
 	return admitted
 }
 
-func (r *limiter) release(ref webhook.Ref) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	decrement(r.tenants, ref.Tenant)
-	decrement(r.hosts, r.inFlight[ref])
-	delete(r.inFlight, ref)
+func (l *limiter) release(ref webhook.Ref) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	decrement(l.tenants, ref.Tenant)
+	decrement(l.hosts, l.inFlight[ref])
+	delete(l.inFlight, ref)
 }
 
-// decrement forgets who has nothing left, so that the map does not grow with time.
+// decrement removes a key whose count reaches 0, so that the map does not grow with time.
 func decrement(counts map[string]int, key string) {
 	if counts[key]--; counts[key] == 0 {
 		delete(counts, key)

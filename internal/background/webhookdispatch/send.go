@@ -15,12 +15,12 @@ import (
 	"github.com/airlock-run/airlock/internal/netguard"
 )
 
-// readAnswer is how much of an answer is read, in bytes: enough that most
-// connections can be used again. Nothing of it is kept.
+// maxResponseRead is how many bytes of a response are read: enough that most connections can be used again. The body is
+// not kept.
 const maxResponseRead = 4 << 10
 
-// newClient follows no redirect, which could lead anywhere, and takes no proxy
-// from the environment, which the guard could not see through.
+// newClient returns a client that follows no redirects, because they could lead anywhere, and uses no proxy from the
+// environment, because the guard would see the proxy's address only.
 func newClient(guard netguard.Guard) *http.Client {
 	dialer := &net.Dialer{Timeout: webhook.AttemptTimeout, ControlContext: guard.Control}
 	return &http.Client{
@@ -40,40 +40,40 @@ func newClient(guard netguard.Guard) *http.Client {
 	}
 }
 
-// send makes the request of one attempt, at now. The error is for the log; what
-// the tenant may know of it is in the answer.
-func (c *Dispatcher) send(ctx context.Context, d *webhook.Delivery, secrets webhook.Secrets, now time.Time) (webhook.AttemptResult, error) {
-	signature, err := secrets.Signature(d.ID, now, d.Body)
+// send signs and sends the request of one attempt; now is the time in its signature. The result is what the tenant may
+// know, the error is for the log.
+func (d *Dispatcher) send(ctx context.Context, delivery *webhook.Delivery, secrets webhook.Secrets, now time.Time) (webhook.AttemptResult, error) {
+	signature, err := secrets.Signature(delivery.ID, now, delivery.Body)
 	if err != nil {
 		return webhook.AttemptResult{Reason: webhook.Unreachable}, err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, d.URL, strings.NewReader(d.Body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, delivery.URL, strings.NewReader(delivery.Body))
 	if err != nil {
 		return webhook.AttemptResult{Reason: webhook.Unreachable}, err
 	}
 	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("User-Agent", c.config.UserAgent)
-	r.Header.Set("Webhook-Id", d.ID)
+	r.Header.Set("User-Agent", d.config.UserAgent)
+	r.Header.Set("Webhook-Id", delivery.ID)
 	r.Header.Set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
 	r.Header.Set("Webhook-Signature", signature)
-	response, err := c.client.Do(r)
+	response, err := d.client.Do(r)
 	if err != nil {
 		return webhook.AttemptResult{Reason: classifyError(err)}, err
 	}
 	defer response.Body.Close()
-	_, _ = io.CopyN(io.Discard, response.Body, maxResponseRead) // the status has said it all
+	_, _ = io.CopyN(io.Discard, response.Body, maxResponseRead) // the status alone decides
 	return webhook.AttemptResult{Status: response.StatusCode}, nil
 }
 
-// reason translates why there was no answer.
+// classifyError translates an error of the client for the tenant.
 func classifyError(err error) webhook.Reason {
 	var (
-		refused     netguard.BlockedError
+		blocked     netguard.BlockedError
 		certificate *tls.CertificateVerificationError
 		network     net.Error
 	)
 	switch {
-	case errors.As(err, &refused):
+	case errors.As(err, &blocked):
 		return webhook.AddressRefused
 	case errors.As(err, &certificate):
 		return webhook.BadCertificate

@@ -14,11 +14,11 @@ import (
 func TestReceiverTimeout(t *testing.T) {
 	t.Parallel()
 	url, _ := startReceiver(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	c := New(Config{Guard: loopbackGuard}, nil, zaptest.NewLogger(t))
-	require.Equal(t, webhook.AttemptTimeout, c.client.Timeout)
-	c.client.Timeout = 50 * time.Millisecond
-	answer, err := c.send(t.Context(), &webhook.Delivery{URL: url}, webhook.NewSecrets(), time.Now())
+	d := New(Config{Guard: loopbackGuard}, nil, zaptest.NewLogger(t))
+	require.Equal(t, webhook.AttemptTimeout, d.client.Timeout)
+	d.client.Timeout = 50 * time.Millisecond
+	result, err := d.send(t.Context(), &webhook.Delivery{URL: url}, webhook.NewSecrets(), time.Now())
 	require.Error(t, err)
-	require.Equal(t, webhook.AttemptResult{Reason: webhook.TimedOut}, answer)
-	c.client.CloseIdleConnections()
+	require.Equal(t, webhook.AttemptResult{Reason: webhook.TimedOut}, result)
+	d.client.CloseIdleConnections()
 }

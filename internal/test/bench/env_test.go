@@ -73,14 +73,15 @@ func newBenchEnv(b testing.TB) *benchEnv {
 	b.Cleanup(p.http.CloseIdleConnections)
 	require.NoError(b, p.queue.Ensure(b.Context()))
 	p.agent = agent.Agent{Tenant: tenant, Name: "A", Instructions: "B", Runtime: "offline", Timeout: time.Minute}
-	require.NoError(b, p.store.CreateAgent(b.Context(), &p.agent))
+	require.NoError(b, p.store.CreateAgent(b.Context(), &p.agent, nil))
 
 	l, err := new(net.ListenConfig).Listen(b.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(b, err)
 	p.baseURL = "http://" + l.Addr().String()
 	server := api.New(api.Config{
+		Stores: api.StoresOf(p.store), Submitter: p.store, Queue: p.queue, Log: zap.NewNop(),
 		Runtimes: []string{"offline"}, DefaultRuntime: "offline", WebUI: http.NotFoundHandler(), Artifacts: artifacts, Auth: api.DevAuthenticator{},
-	}, p.store, p.queue, zap.NewNop())
+	})
 	p.runInBackground(func(ctx context.Context) error { return server.Serve(ctx, l, time.Second) })
 	return p
 }
@@ -101,9 +102,10 @@ func (p *benchEnv) runInBackground(run func(context.Context) error) (stop func()
 // execute runs an executor around the sandbox.
 func (p *benchEnv) startExecutor(sb executor.Sandbox, slots int, runtimes *agentruntime.Registry) (stop func()) {
 	x := executor.New(executor.Config{
-		Name: "bench", Slots: slots, Lease: execution.DefaultLease, Heartbeat: execution.DefaultHeartbeat,
-		Grace: time.Second, Artifacts: p.artifacts,
-	}, p.store, p.queue, sb, runtimes, func(execution.Execution) { p.finished.Add(1) }, zap.NewNop())
+		Name: "bench", Slots: slots, Lease: execution.DefaultLease, Heartbeat: execution.DefaultHeartbeat, Grace: time.Second,
+		Executions: p.store, Tasks: p.store, Queue: p.queue, Sandbox: sb, Runtimes: runtimes, Artifacts: p.artifacts, Log: zap.NewNop(),
+		OnFinished: func(execution.Execution) { p.finished.Add(1) },
+	})
 	return p.runInBackground(x.Run)
 }
 
