@@ -1,10 +1,13 @@
 package api
 
 import (
-	"fmt"
+	"context"
 	"net/http"
 	"strings"
 
+	jsonpatch "github.com/evanphx/json-patch/v5"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/labstack/echo/v4"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
@@ -13,6 +16,16 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/id"
 	"github.com/airlock-run/airlock/internal/store"
 )
+
+// AgentStore stores agents. UpdateAgent may call edit again. Agents lists the newest first. All but CreateAgent and Agents
+// return a *store.NotFoundError for a missing agent.
+type AgentStore interface {
+	CreateAgent(ctx context.Context, a *agent.Agent, key *store.IdempotencyKey) error
+	Agent(ctx context.Context, tenant, id string) (agent.Agent, error)
+	UpdateAgent(ctx context.Context, tenant, id string, edit func(agent.Agent) (agent.Agent, error)) (agent.Agent, error)
+	DeleteAgent(ctx context.Context, tenant, id string) error
+	Agents(ctx context.Context, tenant string, p store.Page) ([]agent.Agent, error)
+}
 
 // CreateAgent stores an agent.
 func (s *Server) CreateAgent(c echo.Context, _ contract.CreateAgentParams) error {
@@ -24,127 +37,161 @@ func (s *Server) CreateAgent(c echo.Context, _ contract.CreateAgentParams) error
 	if err != nil {
 		return err
 	}
+	key := idempotencyKey(c)
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	if err := s.store.CreateAgent(ctx, &a); err != nil {
+	if err := s.agents.CreateAgent(ctx, &a, key); err != nil {
 		return err
 	}
-	return respondCreated(c, a)
+	return respondCreated(c, store.Created{Agent: &a})
 }
 
-// newAgent checks every field and reports all that is wrong at once.
+// newAgent checks all fields and reports every wrong one.
 func (s *Server) newAgent(tenant string, body contract.CreateAgent) (agent.Agent, error) {
-	var fieldErrors []contract.FieldError
-	checkLength := func(field, text string, maxBytes int, required bool) {
-		switch {
-		case required && strings.TrimSpace(text) == "":
-			fieldErrors = append(fieldErrors, fieldError(field, "must hold some text"))
-		case len(text) > maxBytes:
-			fieldErrors = append(fieldErrors, fieldError(field, fmt.Sprintf("has %d bytes; at most %d are taken", len(text), maxBytes)))
-		case strings.ContainsRune(text, 0):
-			fieldErrors = append(fieldErrors, fieldError(field, "must not hold a NUL character"))
-		}
-	}
-	checkLength("name", body.Name, agent.MaxNameBytes, true)
-	checkLength("description", body.Description, agent.MaxDescriptionBytes, false)
-	checkLength("instructions", body.Instructions, agent.MaxInstructionsBytes, true)
-	checkLength("model", body.Model, agent.MaxNameBytes, false)
-
+	wrong := textField{"name", agent.MaxNameBytes, true}.check(body.Name)
+	wrong = append(wrong, textField{"description", agent.MaxDescriptionBytes, false}.check(body.Description)...)
+	wrong = append(wrong, textField{"instructions", agent.MaxInstructionsBytes, true}.check(body.Instructions)...)
+	wrong = append(wrong, textField{"model", agent.MaxNameBytes, false}.check(body.Model)...)
 	runtimeName := body.Runtime
 	if runtimeName == "" {
 		runtimeName = s.config.DefaultRuntime
 	}
 	if !s.hasRuntime(runtimeName) {
-		fieldErrors = append(fieldErrors, fieldError("runtime", "must be one of: "+strings.Join(s.config.Runtimes, ", ")))
+		wrong = append(wrong, fieldError("runtime", "must be one of: "+strings.Join(s.config.Runtimes, ", ")))
 	}
-	runTimeout, err := parseTimeout(body.Timeout, execution.DefaultTimeout)
+	runTimeout, err := timeoutField.parse(body.Timeout, execution.DefaultTimeout)
 	if err != nil {
-		fieldErrors = append(fieldErrors, problemFor(err).Errors...)
+		wrong = append(wrong, problemFor(err).Errors...)
 	}
-	budget := agent.Budget{MaxTokens: body.Budget.MaxTokens, MaxCostUSD: body.Budget.MaxCostUsd}
-	if len(fieldErrors) > 0 {
-		return agent.Agent{}, invalidRequest(fieldErrors...)
+	if err := invalidFields(wrong); err != nil {
+		return agent.Agent{}, err
 	}
 	if err := s.checkRules("instructions", body.Instructions); err != nil {
 		return agent.Agent{}, err
 	}
 	return agent.Agent{
 		Tenant: tenant, Name: body.Name, Description: body.Description, Instructions: body.Instructions,
-		Runtime: runtimeName, Model: body.Model, Timeout: runTimeout, Budget: budget, RetryPolicy: agent.RetryPolicy{MaxAttempts: body.Retry.MaxAttempts},
+		Runtime: runtimeName, Model: body.Model, Timeout: runTimeout,
+		Budget:      agent.Budget{MaxTokens: body.Budget.MaxTokens, MaxCostUSD: body.Budget.MaxCostUsd},
+		RetryPolicy: agent.RetryPolicy{MaxAttempts: body.Retry.MaxAttempts},
 	}, nil
 }
 
-// ListAgents shows a page of the caller's agents.
+// ListAgents returns a page of the tenant's agents.
 func (s *Server) ListAgents(c echo.Context, params contract.ListAgentsParams) error {
-	l, err := parsePageRequest(c, params.Limit, params.Cursor)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := storeContext(c)
-	defer cancel()
-	found, err := s.store.Agents(ctx, tenantID(c), l.storePage())
-	if err != nil {
-		return err
-	}
-	shown, next := trimPage(&l, found, func(a agent.Agent) cursorPosition { return positionOf(a.CreatedAt, a.ID) })
-	return respondJSON(c, http.StatusOK, contract.AgentList{Agents: viewAll(shown, viewAgent), NextCursor: next})
+	return respondPage(c, listing[agent.Agent]{
+		limit: params.Limit, cursor: params.Cursor, read: s.agents.Agents,
+		position: func(a agent.Agent) cursorPosition { return positionOf(a.CreatedAt, a.ID) },
+		view: func(agents []agent.Agent, next string) any {
+			return contract.AgentList{Agents: viewAll(agents, viewAgent), NextCursor: next}
+		},
+	})
 }
 
-// GetAgent shows one agent.
+// GetAgent returns an agent.
 func (s *Server) GetAgent(c echo.Context, agentID contract.ID, _ contract.GetAgentParams) error {
-	if !id.Valid(id.Agent, agentID) {
-		return &store.NotFoundError{Resource: "agent", ID: agentID}
+	if err := checkID(id.Agent, agentID); err != nil {
+		return err
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	a, err := s.store.Agent(ctx, tenantID(c), agentID)
+	a, err := s.agents.Agent(ctx, tenantID(c), agentID)
 	if err != nil {
 		return err
 	}
 	return respondWithETag(c, viewAgent(a))
 }
 
-// RunAgent accepts one run.
+const mediaTypeMergePatch = "application/merge-patch+json"
+
+// UpdateAgent applies a JSON Merge Patch to an agent. The result is checked like a new agent.
+func (s *Server) UpdateAgent(c echo.Context, agentID contract.ID) error {
+	if err := checkID(id.Agent, agentID); err != nil {
+		return err
+	}
+	var patch jsontext.Value
+	if err := readJSON(c, &patch, mediaTypeMergePatch); err != nil {
+		return err
+	}
+	ctx, cancel := storeContext(c)
+	defer cancel()
+	changed, err := s.agents.UpdateAgent(ctx, tenantID(c), agentID, func(a agent.Agent) (agent.Agent, error) {
+		return s.patchAgent(a, patch)
+	})
+	if err != nil {
+		return err
+	}
+	return respondWithETag(c, viewAgent(changed))
+}
+
+func (s *Server) patchAgent(a agent.Agent, patch []byte) (agent.Agent, error) {
+	before, err := marshalJSON(viewAgent(a))
+	if err != nil {
+		return a, err
+	}
+	merged, err := jsonpatch.MergePatch(before, patch)
+	if err != nil {
+		return a, invalidField("body", "is not a JSON Merge Patch")
+	}
+	var body contract.CreateAgent
+	if err := json.Unmarshal(merged, &body); err != nil { // the other members, such as the ID, cannot be changed
+		return a, invalidField("body", "does not result in a valid agent")
+	}
+	after, err := s.newAgent(a.Tenant, body)
+	after.ID, after.CreatedAt = a.ID, a.CreatedAt
+	return after, err
+}
+
+// DeleteAgent deletes an agent. Executions that were accepted before have a copy of it.
+func (s *Server) DeleteAgent(c echo.Context, agentID contract.ID) error {
+	if err := checkID(id.Agent, agentID); err != nil {
+		return err
+	}
+	ctx, cancel := storeContext(c)
+	defer cancel()
+	if err := s.agents.DeleteAgent(ctx, tenantID(c), agentID); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+// RunAgent accepts a run of an agent.
 func (s *Server) RunAgent(c echo.Context, agentID contract.ID, _ contract.RunAgentParams) error {
-	if !id.Valid(id.Agent, agentID) {
-		return &store.NotFoundError{Resource: "agent", ID: agentID}
+	if err := checkID(id.Agent, agentID); err != nil {
+		return err
 	}
 	var body contract.RunAgent
 	if err := readJSON(c, &body); err != nil {
 		return err
 	}
-	if err := s.checkPrompt("input", body.Input); err != nil {
-		return err
-	}
-	runTimeout, err := parseTimeout(body.Timeout, 0)
+	run, err := s.newRun(body)
 	if err != nil {
 		return err
 	}
-	if err := s.checkWebhook(body.Webhook); err != nil {
-		return err
-	}
-	queueTimeout, err := s.parseQueueTimeout(body.QueueTimeout)
-	if err != nil {
-		return err
-	}
-	inputFiles, err := parseInputFiles(body.Files)
-	if err != nil {
-		return err
-	}
+	run.Tenant, run.AgentID, run.IdempotencyKey = tenantID(c), agentID, idempotencyKey(c)
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	ch, err := s.store.SubmitRun(ctx, store.RunRequest{
-		Tenant: tenantID(c), AgentID: agentID, Input: body.Input, Labels: execution.Labels(body.Labels), Timeout: runTimeout, QueueTimeout: queueTimeout,
-		InputFiles: inputFiles, Webhook: body.Webhook,
-	})
+	ch, err := s.submitter.SubmitRun(ctx, run)
 	if err != nil {
 		return err
 	}
 	return s.respondAccepted(c, ch)
 }
 
-// accepted answers for an execution that is durable from now on.
-func (s *Server) respondAccepted(c echo.Context, ch execution.Change) error {
-	s.publish(c, ch)
-	return respondCreated(c, ch)
+func (s *Server) newRun(body contract.RunAgent) (run store.RunRequest, err error) {
+	if err := s.checkPrompt("input", body.Input); err != nil {
+		return run, err
+	}
+	run = store.RunRequest{Input: body.Input, Labels: execution.Labels(body.Labels), Webhook: body.Webhook}
+	if run.Timeout, err = timeoutField.parse(body.Timeout, 0); err != nil {
+		return run, err
+	}
+	if err := s.checkWebhook(body.Webhook); err != nil {
+		return run, err
+	}
+	if run.QueueTimeout, err = queueTimeoutField.parse(body.QueueTimeout, s.config.QueueTimeout); err != nil {
+		return run, err
+	}
+	run.InputFiles, err = parseInputFiles(body.Files)
+	return run, err
 }

@@ -1,30 +1,39 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/airlock-run/airlock/internal/api/auth"
 	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/domain/apikey"
 	"github.com/airlock-run/airlock/internal/domain/id"
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// minLifetime of a key: one that ends sooner is a mistake.
+// APIKeyStore stores API keys. CreateAPIKey sets the times of the key; a lifetime of 0 means that it never expires. APIKeys
+// lists the newest first. RevokeAPIKey returns a *store.NotFoundError for a missing key.
+type APIKeyStore interface {
+	CreateAPIKey(ctx context.Context, k *apikey.Key, lifetime time.Duration) error
+	APIKeys(ctx context.Context, tenant string, p store.Page) ([]apikey.Key, error)
+	RevokeAPIKey(ctx context.Context, tenant, id string) error
+}
+
+// minAPIKeyLifetime is the shortest lifetime of a key. A shorter one is a mistake.
 const minAPIKeyLifetime = time.Minute
 
-// IssueKey makes a key of the caller's tenant and shows its secret, once.
+// IssueAPIKey creates an API key of the caller's tenant and shows its secret. The secret is not stored and cannot be shown
+// again, so this operation takes no idempotency key.
 func (s *Server) IssueAPIKey(c echo.Context) error {
-	if err := s.requireAPIKeyAuth(); err != nil {
-		return err
+	pepper := s.config.APIKeyPepper
+	if pepper == nil {
+		return errAPIKeysDisabled
 	}
 	if c.Request().Header.Get(headerIdempotencyKey) != "" {
-		return invalidRequest(fieldError(headerIdempotencyKey, "is not taken here: the answer holds a secret, and is not kept"))
+		return invalidField(headerIdempotencyKey, "is not accepted here: the response holds a secret and is not stored")
 	}
 	var body contract.IssueAPIKey
 	if err := readJSON(c, &body); err != nil {
@@ -36,79 +45,59 @@ func (s *Server) IssueAPIKey(c echo.Context) error {
 	}
 	scopes := domainScopes(body.Scopes)
 	if missing := callerOf(c).MissingScopes(scopes...); len(missing) > 0 {
-		return insufficientScope(missing)
+		return &insufficientScopeError{missing}
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	k, secret := apikey.New(s.config.Pepper, tenantID(c), body.Name, scopes)
-	if err := s.store.CreateAPIKey(ctx, &k, lifetime); err != nil {
+	k, secret := apikey.New(*pepper, tenantID(c), body.Name, scopes)
+	if err := s.apiKeys.CreateAPIKey(ctx, &k, lifetime); err != nil {
 		return err
 	}
 	c.Response().Header().Set(echo.HeaderLocation, "/keys/"+k.ID)
-	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
+	c.Response().Header().Set(headerCacheControl, "no-store")
 	return respondJSON(c, http.StatusCreated, contract.IssuedAPIKey{Key: viewAPIKey(k), Secret: secret.Reveal()})
 }
 
-// checkKey refuses what the contract's schema cannot, and reads the lifetime.
+// checkIssueAPIKey makes the checks that the schema of the contract cannot express, and reads the lifetime.
 func checkIssueAPIKey(body contract.IssueAPIKey) (lifetime time.Duration, err error) {
-	var fieldErrors []contract.FieldError
-	if strings.TrimSpace(body.Name) == "" || len(body.Name) > apikey.MaxNameBytes || strings.ContainsRune(body.Name, 0) {
-		fieldErrors = append(fieldErrors, fieldError("name", fmt.Sprintf("must hold some text without NUL, at most %d bytes", apikey.MaxNameBytes)))
-	}
+	wrong := textField{"name", apikey.MaxNameBytes, true}.check(body.Name)
 	if body.ExpiresIn != "" {
 		lifetime, err = time.ParseDuration(body.ExpiresIn)
 		if err != nil || lifetime < minAPIKeyLifetime {
-			fieldErrors = append(fieldErrors, fieldError("expiresIn", fmt.Sprintf("must be a duration of at least %s, such as 720h", minAPIKeyLifetime)))
+			wrong = append(wrong, fieldError("expiresIn", fmt.Sprintf("must be a duration of at least %s, such as 720h", minAPIKeyLifetime)))
 		}
 	}
-	if len(fieldErrors) > 0 {
-		return 0, invalidRequest(fieldErrors...)
-	}
-	return lifetime, nil
+	return lifetime, invalidFields(wrong)
 }
 
-// ListKeys shows a page of the tenant's keys.
+// ListAPIKeys returns a page of the tenant's API keys.
 func (s *Server) ListAPIKeys(c echo.Context, params contract.ListAPIKeysParams) error {
-	if err := s.requireAPIKeyAuth(); err != nil {
-		return err
+	if s.config.APIKeyPepper == nil {
+		return errAPIKeysDisabled
 	}
-	l, err := parsePageRequest(c, params.Limit, params.Cursor)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := storeContext(c)
-	defer cancel()
-	found, err := s.store.APIKeys(ctx, tenantID(c), l.storePage())
-	if err != nil {
-		return err
-	}
-	shown, next := trimPage(&l, found, func(k apikey.Key) cursorPosition { return positionOf(k.CreatedAt, k.ID) })
-	return respondJSON(c, http.StatusOK, contract.APIKeyList{Keys: viewAll(shown, viewAPIKey), NextCursor: next})
+	return respondPage(c, listing[apikey.Key]{
+		limit: params.Limit, cursor: params.Cursor, read: s.apiKeys.APIKeys,
+		position: func(k apikey.Key) cursorPosition { return positionOf(k.CreatedAt, k.ID) },
+		view: func(keys []apikey.Key, next string) any {
+			return contract.APIKeyList{Keys: viewAll(keys, viewAPIKey), NextCursor: next}
+		},
+	})
 }
 
-// RevokeKey ends a key, which may be the caller's own.
+// RevokeAPIKey revokes an API key, which may be the caller's own.
 func (s *Server) RevokeAPIKey(c echo.Context, keyID contract.ID) error {
-	if err := s.requireAPIKeyAuth(); err != nil {
-		return err
+	if s.config.APIKeyPepper == nil {
+		return errAPIKeysDisabled
 	}
-	if !id.Valid(id.APIKey, keyID) {
-		return &store.NotFoundError{Resource: "key", ID: keyID}
+	if err := checkID(id.APIKey, keyID); err != nil {
+		return err
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	if err := s.store.RevokeAPIKey(ctx, tenantID(c), keyID); err != nil {
+	if err := s.apiKeys.RevokeAPIKey(ctx, tenantID(c), keyID); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
-}
-
-// usesKeys refuses to issue what would open nothing.
-func (s *Server) requireAPIKeyAuth() error {
-	if _, ok := s.config.Auth.(*auth.KeyVerifier); ok {
-		return nil
-	}
-	return &problem{Status: http.StatusConflict, Code: contract.ProblemAPIKeysDisabled,
-		Detail: "This server does not know its callers by keys; with AIRLOCK_AUTH_MODE=keys it does."}
 }
 
 func viewAPIKey(k apikey.Key) contract.APIKey {
@@ -116,5 +105,8 @@ func viewAPIKey(k apikey.Key) contract.APIKey {
 	for i, scope := range k.Scopes {
 		scopes[i] = contract.Scope(scope)
 	}
-	return contract.APIKey{Id: k.ID, Name: k.Name, Scopes: scopes, CreatedAt: k.CreatedAt, ExpiresAt: orZero(k.ExpiresAt), LastUsedAt: orZero(k.LastUsedAt)}
+	return contract.APIKey{
+		Id: k.ID, Name: k.Name, Scopes: scopes, CreatedAt: k.CreatedAt,
+		ExpiresAt: orZero(k.ExpiresAt), LastUsedAt: orZero(k.LastUsedAt),
+	}
 }

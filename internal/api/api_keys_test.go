@@ -35,7 +35,7 @@ func startWithAPIKeys(t testing.TB, change ...func(*Config, *store.Store)) apiKe
 	require.NoError(t, err)
 	g := apiKeyServer{pepper: pepper, clockOffset: new(atomic.Int64)}
 	keyed := func(c *Config, s *store.Store) {
-		c.Pepper = pepper
+		c.APIKeyPepper = &pepper
 		c.Auth = auth.NewKeyVerifier(s, pepper, func() time.Time { return time.Now().Add(time.Duration(g.clockOffset.Load())) })
 	}
 	g.server = startServer(t, append([]func(*Config, *store.Store){keyed}, change...)...)

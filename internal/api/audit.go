@@ -9,9 +9,8 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/tenant"
 )
 
-// audit writes one line for each call that could change something, also where
-// it was refused: who did what to what, and how it ended. It never holds a
-// body, a query or credentials.
+// audit logs each request that could change something, also a rejected one: who did what to which resource, and the
+// outcome. An entry never contains a body, a query or credentials.
 func (s *Server) audit(next echo.HandlerFunc) echo.HandlerFunc {
 	log := s.log.Named("audit")
 	return func(c echo.Context) error {
@@ -25,9 +24,8 @@ func (s *Server) audit(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// recordCall writes the line of a call that has ended with err.
 func logAuditEntry(log *zap.Logger, c echo.Context, err error) {
-	identity, _ := c.Get(callerKey).(tenant.Caller) // nobody, where it was refused before
+	identity, _ := c.Get(callerKey).(tenant.Caller) // the zero Caller if the request was rejected before
 	status, code := c.Response().Status, ""
 	if err != nil {
 		p := problemFor(err)

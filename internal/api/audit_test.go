@@ -16,7 +16,9 @@ import (
 func TestAuditLogEntries(t *testing.T) {
 	g := startWithAPIKeys(t)
 	core, lines := observer.New(zap.DebugLevel)
-	srv := New(g.config, g.store, g.queue, zap.New(core))
+	config := g.config
+	config.Log = zap.New(core)
+	srv := New(config)
 	web := httptest.NewServer(srv.Handler())
 	defer web.Close()
 	g.url = web.URL

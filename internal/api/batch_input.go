@@ -18,26 +18,27 @@ import (
 )
 
 const (
-	// maxBatch bounds the lines of a batch together, in bytes, after decompression.
+	// maxBatchBytes bounds the body of a batch, compressed and decompressed.
 	maxBatchBytes = 256 << 20
-	// shownErrors is how many wrong lines are named before the rest is not read.
+	// maxLineErrors is how many wrong lines are reported before the rest is ignored.
 	maxLineErrors = 20
+
+	mediaTypeJSONLines = "application/jsonl"
 )
 
 var errLineTooLong = errors.New("line too long")
 
-// lines reads one input a line from a request's body.
+// lineReader reads the inputs of a batch, one per line, from the body of a request.
 type lineReader struct {
 	body *bufio.Reader
 }
 
-// readLines looks at the headers of a request of JSON Lines.
+// newLineReader checks the headers of a request whose body is JSON Lines.
 func newLineReader(c echo.Context) (*lineReader, error) {
 	r := c.Request()
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType))
 	if err != nil || mediaType != mediaTypeJSONLines && mediaType != "application/x-ndjson" {
-		return nil, &problem{Status: http.StatusUnsupportedMediaType, Code: contract.ProblemUnsupportedMediaType,
-			Detail: "Send one input a line, with the header Content-Type: application/jsonl."}
+		return nil, &unsupportedMediaTypeError{"Send one input per line, with the header Content-Type: application/jsonl."}
 	}
 	var body io.Reader = http.MaxBytesReader(c.Response(), r.Body, maxBatchBytes)
 	switch encoding := r.Header.Get(echo.HeaderContentEncoding); encoding {
@@ -45,26 +46,22 @@ func newLineReader(c echo.Context) (*lineReader, error) {
 	case "gzip":
 		unzipped, err := gzip.NewReader(body)
 		if err != nil {
-			return nil, invalidRequest(fieldError("body", "is not gzip, though Content-Encoding says so"))
+			return nil, invalidField("body", "is not gzip, but Content-Encoding says so")
 		}
 		// A few bytes of gzip can become any number of lines.
 		body = http.MaxBytesReader(c.Response(), io.NopCloser(unzipped), maxBatchBytes)
 	default:
-		return nil, &problem{Status: http.StatusUnsupportedMediaType, Code: contract.ProblemUnsupportedMediaType,
-			Detail: fmt.Sprintf("The Content-Encoding %q is not known; send gzip, or none.", encoding)}
+		return nil, &unsupportedMediaTypeError{fmt.Sprintf("The Content-Encoding %q is not supported; send gzip, or none.", encoding)}
 	}
 	return &lineReader{body: bufio.NewReaderSize(body, 64<<10)}, nil
 }
 
-// mediaLines is the media type of JSON Lines.
-const mediaTypeJSONLines = "application/jsonl"
-
-// each calls add for every input. Blank lines are passed over. All wrong lines
-// are read, up to a bound, so that they can be mended at once.
+// forEach calls add for every input and skips blank lines. It reports all wrong lines, up to maxLineErrors, so that a
+// client can fix them at once.
 func (l *lineReader) forEach(add func(batch.Input) error) error {
-	var fieldErrors []contract.FieldError
+	var wrong []contract.FieldError
 	count := 0
-	for number := 1; len(fieldErrors) < maxLineErrors; number++ {
+	for number := 1; len(wrong) < maxLineErrors; number++ {
 		line, err := l.readLine()
 		if errors.Is(err, io.EOF) {
 			break
@@ -72,36 +69,31 @@ func (l *lineReader) forEach(add func(batch.Input) error) error {
 		if err != nil {
 			return lineReadError(err, number)
 		}
-		if len(line) == 0 && number <= 2*batch.MaxInputs { // gzip makes any number of them of nothing
+		if len(line) == 0 && number <= 2*batch.MaxInputs { // gzip can make any number of blank lines
 			continue
 		}
 		if count++; count > batch.MaxInputs || len(line) == 0 {
-			return &problem{Status: http.StatusRequestEntityTooLarge, Code: contract.ProblemContentTooLarge,
-				Detail: fmt.Sprintf("A batch has at most %d inputs. Send several.", batch.MaxInputs)}
+			return &contentTooLargeError{detail: fmt.Sprintf("A batch has at most %d inputs. Send several batches.", batch.MaxInputs)}
 		}
 		text, reason := decodeLine(line)
 		if reason != "" {
-			fieldErrors = append(fieldErrors, fieldError(fmt.Sprintf("line %d", number), reason))
+			wrong = append(wrong, fieldError(fmt.Sprintf("line %d", number), reason))
 			continue
 		}
-		if len(fieldErrors) > 0 {
-			continue // nothing of it will be kept
+		if len(wrong) > 0 {
+			continue // the batch is rejected; the rest is only checked
 		}
 		if err := add(batch.Input{Text: text}); err != nil {
 			return err
 		}
 	}
-	switch {
-	case len(fieldErrors) > 0:
-		return invalidRequest(fieldErrors...)
-	case count == 0:
-		return invalidRequest(fieldError("body", "must hold at least one line"))
-	default:
-		return nil
+	if len(wrong) == 0 && count == 0 {
+		return invalidField("body", "must contain at least one line")
 	}
+	return invalidFields(wrong)
 }
 
-// next returns the next line without its end and without blanks around it.
+// readLine returns the next line without the white space around it.
 func (l *lineReader) readLine() ([]byte, error) {
 	var line []byte
 	for {
@@ -122,7 +114,7 @@ func (l *lineReader) readLine() ([]byte, error) {
 	}
 }
 
-// decodeLine returns the input of a line, or what is wrong with it.
+// decodeLine returns the input of a line, or what is wrong with the line.
 func decodeLine(line []byte) (text, reason string) {
 	var object struct {
 		Input string `json:"input"`
@@ -136,20 +128,18 @@ func decodeLine(line []byte) (text, reason string) {
 	if err != nil {
 		return "", `must be a JSON string, or an object such as {"input": "…"}`
 	}
-	var p *problem
-	if errors.As(checkText("input", object.Input), &p) {
-		return "", p.Errors[0].Field + " " + p.Errors[0].Detail
+	if err := checkText("input", object.Input); err != nil {
+		wrong := problemFor(err).Errors[0]
+		return "", wrong.Field + " " + wrong.Detail
 	}
 	return object.Input, ""
 }
 
 func lineReadError(err error, number int) error {
 	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge), errors.Is(err, errLineTooLong):
-		return &problem{Status: http.StatusRequestEntityTooLarge, Code: contract.ProblemContentTooLarge,
-			Detail: fmt.Sprintf("Line %d passes a limit: a line has at most %d bytes, and a batch %d.", number, maxBodyBytes, maxBatchBytes)}
-	default:
-		return invalidRequest(fieldError(fmt.Sprintf("line %d", number), "cannot be read: the body broke off, or is not gzip"))
+	if errors.As(err, &tooLarge) || errors.Is(err, errLineTooLong) {
+		return &contentTooLargeError{detail: fmt.Sprintf(
+			"Line %d is too large: a line has at most %d bytes, a batch at most %d.", number, maxBodyBytes, maxBatchBytes)}
 	}
+	return invalidField(fmt.Sprintf("line %d", number), "cannot be read: the body is incomplete or not valid gzip")
 }

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -14,11 +13,10 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// resultsPage is how many results are read, and held in memory, at once.
+// resultsPageSize is how many results are read, and are in memory, at the same time.
 const resultsPageSize = 50
 
-// GetBatchResults streams the results in input order, and with follow waits
-// for those that are not there yet.
+// GetBatchResults streams the results of a batch in the order of its inputs. With follow it waits for the missing ones.
 func (s *Server) GetBatchResults(c echo.Context, batchID contract.ID, params contract.GetBatchResultsParams) error {
 	ctx := c.Request().Context()
 	b, _, err := s.readBatch(ctx, c, batchID)
@@ -30,7 +28,7 @@ func (s *Server) GetBatchResults(c echo.Context, batchID contract.ID, params con
 		next = params.After + 1
 	}
 	if next < 0 || next > b.Total {
-		return invalidRequest(fieldError("after", "must be the index of an input of the batch"))
+		return invalidField("after", "must be the index of an input of the batch")
 	}
 	c.Response().Header().Set(echo.HeaderContentType, mediaTypeJSONLines)
 	c.Response().WriteHeader(http.StatusOK)
@@ -52,11 +50,10 @@ func (s *Server) GetBatchResults(c echo.Context, batchID contract.ID, params con
 	}
 }
 
-// writeResults writes the results from input next on, up to the first that has
-// not ended, and returns that one's index.
+// writeResults writes the results from input next on, up to the first unfinished one, and returns the index of that one.
 func (s *Server) writeResults(ctx context.Context, c echo.Context, b *batch.Batch, next int) (int, error) {
 	for next < b.Total {
-		page, err := s.store.BatchExecutions(ctx, b, next, resultsPageSize)
+		page, err := s.batches.BatchExecutions(ctx, b, next, resultsPageSize)
 		if err != nil {
 			return next, err
 		}
@@ -75,7 +72,7 @@ func (s *Server) writeResults(ctx context.Context, c echo.Context, b *batch.Batc
 		if b.FinishedAt == nil {
 			return next, nil
 		}
-		// Cancelled before it had an execution.
+		// The batch was cancelled before the input had an execution.
 		if err := writeLine(c, contract.BatchResult{Index: next, Status: contract.StatusCanceled}); err != nil {
 			return next, err
 		}
@@ -84,20 +81,12 @@ func (s *Server) writeResults(ctx context.Context, c echo.Context, b *batch.Batc
 	return next, nil
 }
 
-// awaitInput waits for news of the execution of an input. It returns false
-// when there is nobody to answer any more.
+// waitForInput waits until the execution of an input may have changed. It returns false if the response must end, because
+// the client has disconnected or the server shuts down.
 func (s *Server) waitForInput(ctx context.Context, b *batch.Batch, index int) bool {
 	notified, unsubscribe := s.watchers.Subscribe(execution.Ref{Tenant: b.Tenant, ID: b.ExecutionID(index)})
 	defer unsubscribe()
-	select {
-	case <-notified:
-	case <-time.After(s.pollInterval()):
-	case <-s.shutdown:
-		return false
-	case <-ctx.Done():
-		return false
-	}
-	return true
+	return s.waitForChange(ctx, notified, s.pollInterval()) == nil
 }
 
 func writeLine(c echo.Context, line contract.BatchResult) error {

@@ -21,7 +21,7 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// fading is the real store, which gives one result and then fails.
+// failingStore returns one result and then fails.
 type failingStore struct {
 	*store.Store
 	calls int
@@ -34,20 +34,19 @@ func (s *failingStore) BatchExecutions(ctx context.Context, b *batch.Batch, firs
 	return s.Store.BatchExecutions(ctx, b, first, 1)
 }
 
-// Results that stop in the middle for want of the store must not look like all
-// there are.
+// Results that end early, because the store fails, must not look complete.
 func TestTruncatedBatchResultsAreDetectable(t *testing.T) {
 	realStore := store.New(emulatortest.StartFirestore(t, firestoreemulator.Options{}).Client)
 	ctx := t.Context()
 	a := agent.Agent{Tenant: defaultTenant, Name: "A", Runtime: "offline", Timeout: time.Minute}
-	require.NoError(t, realStore.CreateAgent(ctx, &a))
+	require.NoError(t, realStore.CreateAgent(ctx, &a, nil))
 	b := batch.Batch{ID: id.New(id.Batch), Tenant: defaultTenant, AgentID: a.ID, Total: 2, Window: 2}
 	inputs := realStore.NewBatchInputWriter(b.Ref())
 	for range b.Total {
 		require.NoError(t, inputs.Add(ctx, batch.Input{Text: "x"}))
 	}
 	require.NoError(t, inputs.Flush(ctx))
-	require.NoError(t, realStore.SubmitBatch(ctx, &b))
+	require.NoError(t, realStore.SubmitBatch(ctx, &b, nil))
 	_, dispatched, err := realStore.DispatchBatch(ctx, b.Ref())
 	require.NoError(t, err)
 	require.Len(t, dispatched.Notify, 2)
@@ -56,11 +55,13 @@ func TestTruncatedBatchResultsAreDetectable(t *testing.T) {
 		require.NoError(t, err)
 	}
 
-	srv := New(Config{WebUI: http.NotFoundHandler(), Auth: DevAuthenticator{}}, &failingStore{Store: realStore}, nil, zaptest.NewLogger(t))
-	web := httptest.NewServer(srv.Handler())
-	defer web.Close()
-	// Whether the first line is on its way already is the server's buffer's to say.
-	res, err := http.Get(web.URL + "/batches/" + b.ID + "/results")
+	stores := StoresOf(realStore)
+	stores.Batches = &failingStore{Store: realStore}
+	srv := New(Config{Stores: stores, WebUI: http.NotFoundHandler(), Auth: DevAuthenticator{}, Log: zaptest.NewLogger(t)})
+	httpServer := httptest.NewServer(srv.Handler())
+	defer httpServer.Close()
+	// The server's buffer decides whether the first line is sent before the failure.
+	res, err := http.Get(httpServer.URL + "/batches/" + b.ID + "/results")
 	if err == nil {
 		defer res.Body.Close()
 		require.Equal(t, http.StatusOK, res.StatusCode)

@@ -16,21 +16,34 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// batchTimeout bounds the whole of a batch's submission.
+// BatchStore reads and cancels batches; Submitter creates them. Batch also returns the store's time; it and CancelBatch
+// return a *store.NotFoundError for a missing batch. Batches lists the newest first. CancelBatch returns
+// execution.ErrTerminal for a finished batch. BatchCounts returns the number of executions by status, and their cost in US
+// dollars. BatchExecutions returns the executions of the inputs from first on, in order, up to the first input without one.
+type BatchStore interface {
+	NewBatchInputWriter(ref batch.Ref) *store.BatchInputWriter
+	Batch(ctx context.Context, ref batch.Ref) (batch.Batch, time.Time, error)
+	Batches(ctx context.Context, tenant string, p store.Page) ([]batch.Batch, error)
+	CancelBatch(ctx context.Context, ref batch.Ref) (batch.Batch, error)
+	BatchCounts(ctx context.Context, ref batch.Ref) (map[execution.Status]int, float64, error)
+	BatchExecutions(ctx context.Context, b *batch.Batch, first, limit int) ([]execution.Execution, error)
+}
+
+// batchTimeout bounds the submission of a batch, from its first line to its response.
 const batchTimeout = 5 * time.Minute
 
-// SubmitBatch accepts many inputs for one agent, as a stream.
+// SubmitBatch accepts many inputs for one agent. It reads them as a stream.
 func (s *Server) SubmitBatch(c echo.Context, agentID contract.ID, params contract.SubmitBatchParams) error {
-	if !id.Valid(id.Agent, agentID) {
-		return &store.NotFoundError{Resource: "agent", ID: agentID}
+	if err := checkID(id.Agent, agentID); err != nil {
+		return err
 	}
 	if err := s.checkWebhook(params.Webhook); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), batchTimeout)
 	defer cancel()
-	if _, err := s.store.Agent(ctx, tenantID(c), agentID); err != nil {
-		return err // before a large body is read in vain
+	if _, err := s.agents.Agent(ctx, tenantID(c), agentID); err != nil {
+		return err // before a large body is read
 	}
 	reader, err := newLineReader(c)
 	if err != nil {
@@ -39,11 +52,10 @@ func (s *Server) SubmitBatch(c echo.Context, agentID contract.ID, params contrac
 	return s.storeBatch(ctx, c, batch.Batch{AgentID: agentID, Webhook: params.Webhook}, reader.forEach)
 }
 
-// submit stores the inputs that each gives, and then the batch that they make.
-// Inputs without a batch are removed again.
+// storeBatch stores the inputs that forEachInput yields, and then the batch. If that fails it deletes the inputs.
 func (s *Server) storeBatch(ctx context.Context, c echo.Context, b batch.Batch, forEachInput func(func(batch.Input) error) error) error {
 	b.ID, b.Tenant, b.Window, b.QueueTimeout = id.New(id.Batch), tenantID(c), s.config.BatchWindow, s.config.QueueTimeout
-	inputs := s.store.NewBatchInputWriter(b.Ref())
+	inputs := s.batches.NewBatchInputWriter(b.Ref())
 	err := forEachInput(func(input batch.Input) error {
 		if err := s.checkRules(fmt.Sprintf("input %d", inputs.Len()), input.Text); err != nil {
 			return err
@@ -55,33 +67,28 @@ func (s *Server) storeBatch(ctx context.Context, c echo.Context, b batch.Batch, 
 	}
 	if err == nil {
 		b.Total = inputs.Len()
-		err = s.store.SubmitBatch(ctx, &b)
+		err = s.submitter.SubmitBatch(ctx, &b, idempotencyKey(c))
 	}
 	if err != nil {
 		cleanupCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 		defer cancel()
 		return errors.Join(err, inputs.Delete(cleanupCtx))
 	}
-	return respondCreated(c, b)
+	return respondCreated(c, store.Created{Batch: &b})
 }
 
-// ListBatches shows a page of the caller's batches.
+// ListBatches returns a page of the tenant's batches.
 func (s *Server) ListBatches(c echo.Context, params contract.ListBatchesParams) error {
-	l, err := parsePageRequest(c, params.Limit, params.Cursor)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := storeContext(c)
-	defer cancel()
-	found, err := s.store.Batches(ctx, tenantID(c), l.storePage())
-	if err != nil {
-		return err
-	}
-	shown, next := trimPage(&l, found, func(b batch.Batch) cursorPosition { return positionOf(b.CreatedAt, b.ID) })
-	return respondJSON(c, http.StatusOK, contract.BatchList{Batches: viewAll(shown, viewBatch), NextCursor: next})
+	return respondPage(c, listing[batch.Batch]{
+		limit: params.Limit, cursor: params.Cursor, read: s.batches.Batches,
+		position: func(b batch.Batch) cursorPosition { return positionOf(b.CreatedAt, b.ID) },
+		view: func(batches []batch.Batch, next string) any {
+			return contract.BatchList{Batches: viewAll(batches, viewBatch), NextCursor: next}
+		},
+	})
 }
 
-// GetBatch shows a batch and how far it is.
+// GetBatch returns a batch and its progress.
 func (s *Server) GetBatch(c echo.Context, batchID contract.ID, _ contract.GetBatchParams) error {
 	ctx, cancel := storeContext(c)
 	defer cancel()
@@ -96,7 +103,7 @@ func (s *Server) GetBatch(c echo.Context, batchID contract.ID, _ contract.GetBat
 	return respondWithETag(c, view)
 }
 
-// CancelBatch has the feeder cancel what is left.
+// CancelBatch cancels a batch. The batch dispatcher cancels its executions.
 func (s *Server) CancelBatch(c echo.Context, batchID contract.ID) error {
 	ctx, cancel := storeContext(c)
 	defer cancel()
@@ -104,7 +111,7 @@ func (s *Server) CancelBatch(c echo.Context, batchID contract.ID) error {
 	if err != nil {
 		return err
 	}
-	canceled, err := s.store.CancelBatch(ctx, b.Ref())
+	canceled, err := s.batches.CancelBatch(ctx, b.Ref())
 	if err == nil {
 		b = canceled
 	} else if !errors.Is(err, execution.ErrTerminal) {
@@ -117,7 +124,7 @@ func (s *Server) CancelBatch(c echo.Context, batchID contract.ID) error {
 	return respondJSON(c, http.StatusAccepted, view)
 }
 
-// RetryBatch makes a new batch of the inputs that failed or timed out.
+// RetryBatch accepts a new batch of the inputs that failed or timed out.
 func (s *Server) RetryBatch(c echo.Context, batchID contract.ID, _ contract.RetryBatchParams) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), batchTimeout)
 	defer cancel()
@@ -126,7 +133,7 @@ func (s *Server) RetryBatch(c echo.Context, batchID contract.ID, _ contract.Retr
 		return err
 	}
 	if b.FinishedAt == nil {
-		return &problem{Status: http.StatusConflict, Code: contract.ProblemBatchNotFinished, Detail: "The batch has not ended. Wait for its end, or cancel it."}
+		return errBatchNotFinished
 	}
 	return s.storeBatch(ctx, c, batch.Batch{AgentID: b.AgentID, RetryOf: b.ID, Webhook: b.Webhook}, func(add func(batch.Input) error) error {
 		return s.forEachFailedInput(ctx, &b, add)
@@ -136,7 +143,7 @@ func (s *Server) RetryBatch(c echo.Context, batchID contract.ID, _ contract.Retr
 func (s *Server) forEachFailedInput(ctx context.Context, b *batch.Batch, add func(batch.Input) error) error {
 	found := false
 	for first := 0; first < b.NextInput; {
-		page, err := s.store.BatchExecutions(ctx, b, first, resultsPageSize)
+		page, err := s.batches.BatchExecutions(ctx, b, first, resultsPageSize)
 		if err != nil {
 			return err
 		}
@@ -152,20 +159,20 @@ func (s *Server) forEachFailedInput(ctx context.Context, b *batch.Batch, add fun
 		first += len(page)
 	}
 	if !found {
-		return &problem{Status: http.StatusConflict, Code: contract.ProblemNothingToRetry, Detail: "No input of the batch failed or timed out."}
+		return errNoFailedInput
 	}
 	return nil
 }
 
 func (s *Server) readBatch(ctx context.Context, c echo.Context, batchID string) (batch.Batch, time.Time, error) {
-	if !id.Valid(id.Batch, batchID) {
-		return batch.Batch{}, time.Time{}, &store.NotFoundError{Resource: "batch", ID: batchID}
+	if err := checkID(id.Batch, batchID); err != nil {
+		return batch.Batch{}, time.Time{}, err
 	}
-	return s.store.Batch(ctx, batch.Ref{Tenant: tenantID(c), ID: batchID})
+	return s.batches.Batch(ctx, batch.Ref{Tenant: tenantID(c), ID: batchID})
 }
 
 func (s *Server) viewBatchWithProgress(ctx context.Context, b batch.Batch, now time.Time) (contract.Batch, error) {
-	counts, cost, err := s.store.BatchCounts(ctx, b.Ref())
+	counts, cost, err := s.batches.BatchCounts(ctx, b.Ref())
 	view := viewBatch(b)
 	if err == nil {
 		view.Progress = viewProgress(b.Progress(counts, cost, now))

@@ -15,7 +15,18 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// SendMessage accepts one turn of a conversation.
+// ConversationStore reads and deletes conversations; Submitter stores messages. Conversation and DeleteConversation return
+// a *store.NotFoundError for a missing one. DeleteConversation returns the IDs of its unfinished executions. Conversations
+// lists the one with the newest message first. Messages returns at most limit messages of the turns before beforeTurn, in
+// order; it drops the oldest ones.
+type ConversationStore interface {
+	Conversation(ctx context.Context, tenant, id string) (conversation.Conversation, error)
+	DeleteConversation(ctx context.Context, tenant, id string) (pending []string, err error)
+	Conversations(ctx context.Context, tenant string, p store.Page) ([]conversation.Conversation, error)
+	Messages(ctx context.Context, tenant, conversationID string, beforeTurn, limit int) ([]conversation.Message, error)
+}
+
+// SendMessage accepts a turn of a conversation.
 func (s *Server) SendMessage(c echo.Context, _ contract.SendMessageParams) error {
 	var body contract.SendMessage
 	if err := readJSON(c, &body); err != nil {
@@ -24,19 +35,26 @@ func (s *Server) SendMessage(c echo.Context, _ contract.SendMessageParams) error
 	if err := s.checkPrompt("message", body.Message); err != nil {
 		return err
 	}
-	if body.ConversationId != "" && !id.Valid(id.Conversation, body.ConversationId) {
-		return &store.NotFoundError{Resource: "conversation", ID: body.ConversationId}
+	if body.ConversationId != "" {
+		if err := checkID(id.Conversation, body.ConversationId); err != nil {
+			return err
+		}
 	}
-	if body.AgentId != "" && !id.Valid(id.Agent, body.AgentId) {
-		return &store.NotFoundError{Resource: "agent", ID: body.AgentId}
+	if body.AgentId != "" {
+		if err := checkID(id.Agent, body.AgentId); err != nil {
+			return err
+		}
 	}
+	key := idempotencyKey(c)
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	ch, err := s.store.SubmitTurn(ctx, store.TurnRequest{
-		Tenant: tenantID(c), ConversationID: body.ConversationId, AgentID: body.AgentId, Message: body.Message, QueueTimeout: s.config.QueueTimeout,
+	ch, err := s.submitter.SubmitTurn(ctx, store.TurnRequest{
+		Tenant: tenantID(c), ConversationID: body.ConversationId, AgentID: body.AgentId, Message: body.Message,
+		QueueTimeout: s.config.QueueTimeout,
 		Builder: execution.Task{
 			Runtime: s.config.DefaultRuntime, Instructions: conversation.BuilderInstructions, Schema: conversation.BuilderSchema,
 		},
+		IdempotencyKey: key,
 	})
 	if err != nil {
 		return err
@@ -44,50 +62,42 @@ func (s *Server) SendMessage(c echo.Context, _ contract.SendMessageParams) error
 	return s.respondAccepted(c, ch)
 }
 
-// ListConversations shows a page of the caller's conversations.
+// ListConversations returns a page of the tenant's conversations.
 func (s *Server) ListConversations(c echo.Context, params contract.ListConversationsParams) error {
-	l, err := parsePageRequest(c, params.Limit, params.Cursor)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := storeContext(c)
-	defer cancel()
-	found, err := s.store.Conversations(ctx, tenantID(c), l.storePage())
-	if err != nil {
-		return err
-	}
-	shown, next := trimPage(&l, found, func(c conversation.Conversation) cursorPosition { return positionOf(c.UpdatedAt, c.ID) })
-	return respondJSON(c, http.StatusOK, contract.ConversationList{Conversations: viewAll(shown, viewConversation), NextCursor: next})
+	return respondPage(c, listing[conversation.Conversation]{
+		limit: params.Limit, cursor: params.Cursor, read: s.conversations.Conversations,
+		position: func(c conversation.Conversation) cursorPosition { return positionOf(c.UpdatedAt, c.ID) },
+		view: func(conversations []conversation.Conversation, next string) any {
+			return contract.ConversationList{Conversations: viewAll(conversations, viewConversation), NextCursor: next}
+		},
+	})
 }
 
-// GetConversation shows a conversation with a page of its turns.
+// GetConversation returns a conversation with a page of its turns.
 func (s *Server) GetConversation(c echo.Context, conversationID contract.ID, params contract.GetConversationParams) error {
-	if !id.Valid(id.Conversation, conversationID) {
-		return &store.NotFoundError{Resource: "conversation", ID: conversationID}
-	}
-	l, err := parsePageRequest(c, params.Limit, params.Cursor)
+	page, err := parsePageRequest(c, params.Limit, params.Cursor)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	found, err := s.store.Conversation(ctx, tenantID(c), conversationID)
+	found, err := s.readConversation(ctx, c, conversationID)
 	if err != nil {
 		return err
 	}
 	before := found.Turns + 1
-	if l.after != nil {
-		before = int(l.after.sortKey)
+	if page.after != nil {
+		before = int(page.after.sortKey)
 	}
-	messages, err := s.store.Messages(ctx, tenantID(c), conversationID, before, 2*l.limit)
+	messages, err := s.conversations.Messages(ctx, found.Tenant, conversationID, before, 2*page.limit)
 	if err != nil {
 		return err
 	}
-	// Turns are counted without a gap, and one has its question and at most one reply.
-	first := before - l.limit
+	// Turns are numbered without a gap. Each has a question and at most one reply.
+	first := before - page.limit
 	next := ""
 	if first > 1 {
-		next = l.encodeCursor(cursorPosition{sortKey: int64(first)})
+		next = page.encodeCursor(cursorPosition{sortKey: int64(first)})
 		messages = slices.DeleteFunc(messages, func(m conversation.Message) bool { return m.Turn < first })
 	}
 	return respondWithETag(c, contract.ConversationDetail{
@@ -95,34 +105,51 @@ func (s *Server) GetConversation(c echo.Context, conversationID contract.ID, par
 	})
 }
 
-// DeleteConversation cancels what has not ended of a conversation and deletes the rest.
-func (s *Server) DeleteConversation(c echo.Context, conversationID contract.ID) error {
-	if !id.Valid(id.Conversation, conversationID) {
-		return &store.NotFoundError{Resource: "conversation", ID: conversationID}
-	}
+// CancelConversation cancels all turns that have not finished.
+func (s *Server) CancelConversation(c echo.Context, conversationID contract.ID) error {
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	found, err := s.store.Conversation(ctx, tenantID(c), conversationID)
+	found, err := s.readConversation(ctx, c, conversationID)
 	if err != nil {
 		return err
 	}
 	if err := s.cancelTurns(ctx, c, found.Pending); err != nil {
 		return err
 	}
-	remaining, err := s.store.DeleteConversation(ctx, tenantID(c), conversationID)
+	if found, err = s.readConversation(ctx, c, conversationID); err != nil {
+		return err
+	}
+	return respondJSON(c, http.StatusAccepted, contract.CanceledConversation{
+		Conversation: viewConversation(found), Pending: found.Pending,
+	})
+}
+
+// DeleteConversation cancels the turns that have not finished and deletes the conversation. Its executions stay.
+func (s *Server) DeleteConversation(c echo.Context, conversationID contract.ID) error {
+	ctx, cancel := storeContext(c)
+	defer cancel()
+	found, err := s.readConversation(ctx, c, conversationID)
 	if err != nil {
 		return err
 	}
-	if err := s.cancelTurns(ctx, c, remaining); err != nil { // those that came in between
+	if err := s.cancelTurns(ctx, c, found.Pending); err != nil {
+		return err
+	}
+	remaining, err := s.conversations.DeleteConversation(ctx, found.Tenant, conversationID)
+	if err != nil {
+		return err
+	}
+	if err := s.cancelTurns(ctx, c, remaining); err != nil { // turns that were accepted in between
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
 }
 
-// cancelTurns cancels the last turn first, so that none begins in between.
+// cancelTurns cancels executions of a conversation, the last turn first. In the other order the end of each turn would
+// start the next one.
 func (s *Server) cancelTurns(ctx context.Context, c echo.Context, pending []string) error {
 	for _, executionID := range slices.Backward(pending) {
-		ch, err := s.store.Apply(ctx, execution.Ref{Tenant: tenantID(c), ID: executionID}, execution.CancelRequested{})
+		ch, err := s.submitter.Apply(ctx, execution.Ref{Tenant: tenantID(c), ID: executionID}, execution.CancelRequested{})
 		switch {
 		case err == nil:
 			s.publish(c, ch)
@@ -131,4 +158,11 @@ func (s *Server) cancelTurns(ctx context.Context, c echo.Context, pending []stri
 		}
 	}
 	return nil
+}
+
+func (s *Server) readConversation(ctx context.Context, c echo.Context, conversationID string) (conversation.Conversation, error) {
+	if err := checkID(id.Conversation, conversationID); err != nil {
+		return conversation.Conversation{}, err
+	}
+	return s.conversations.Conversation(ctx, tenantID(c), conversationID)
 }

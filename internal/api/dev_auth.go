@@ -8,7 +8,6 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/domain/tenant"
 )
 
@@ -17,32 +16,28 @@ const (
 	defaultTenant = "local"
 )
 
-// Local is AIRLOCK_AUTH_MODE=dev: the caller says who it is, and is believed. A server
-// with it listens on loopback only, and answers to no other host's name.
+// DevAuthenticator is AIRLOCK_AUTH_MODE=dev: it believes what the caller says. A server with it listens on loopback only
+// and answers only requests for localhost.
 type DevAuthenticator struct{}
 
-// Authenticate takes the tenant from a header. It has every scope.
+// Authenticate takes the tenant from a header. The caller has every scope. A malformed tenant is an invalid request.
 func (DevAuthenticator) Authenticate(r *http.Request) (tenant.Caller, error) {
 	name := r.Header.Get(tenantHeader)
 	if name == "" {
 		name = defaultTenant
 	}
 	if !tenant.ValidName(name) {
-		return tenant.Caller{}, invalidRequest(fieldError(tenantHeader, tenant.NameRule))
+		return tenant.Caller{}, invalidField(tenantHeader, tenant.NameRule)
 	}
 	return tenant.Caller{Tenant: name, Scopes: tenant.AllScopes}, nil
 }
 
-// onlyLocalHosts refuses requests that were made for another host's name: a
-// web page must not reach an unauthenticated server by pointing a name of its
-// own at the loopback address.
+// requireLocalHost rejects requests for the name of another host. Otherwise a web page could reach an unauthenticated
+// server: it points a host name of its own at the loopback address (DNS rebinding).
 func requireLocalHost(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if !isLocalHost(c.Request().Host) {
-			return &problem{
-				Status: http.StatusForbidden, Code: contract.ProblemHostNotAllowed,
-				Detail: "Without authentication this server answers to localhost only. Call it as localhost or 127.0.0.1.",
-			}
+			return errHostNotAllowed
 		}
 		return next(c)
 	}

@@ -6,23 +6,13 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/labstack/echo/v4"
 )
 
-// Headers of conditional requests that echo has no names for.
-const (
-	headerETag         = "ETag"
-	headerIfNoneMatch  = "If-None-Match"
-	headerCacheControl = "Cache-Control"
-)
-
-// tagged is an answer of JSON that a caller need not be sent twice. Its tag is
-// that of the content, and so the same in every process.
+// taggedResponse is a response of JSON with an ETag. The tag is a hash of the body, so every process makes the same one.
 type taggedResponse struct {
 	etag string
-	body []byte // nil: not kept, only the tag is known
+	body []byte // nil: only the tag is known
 }
 
 func newTaggedResponse(view any) (taggedResponse, error) {
@@ -34,19 +24,18 @@ func newTaggedResponse(view any) (taggedResponse, error) {
 	return taggedResponse{etag: `"` + base64.RawURLEncoding.EncodeToString(sum[:15]) + `"`, body: body}, nil
 }
 
-// answer sends the answer, or 304 where the caller has it.
+// respond sends the response, or 304 if the client has it already.
 func (t taggedResponse) respond(c echo.Context) error {
 	h := c.Response().Header()
 	h.Set(headerETag, t.etag)
-	h.Set(headerCacheControl, "private, no-cache") // may be kept, but asked about each time
+	h.Set(headerCacheControl, "private, no-cache") // a client may store it, but must revalidate it each time
 	if t.matches(c.Request()) {
 		return c.NoContent(http.StatusNotModified)
 	}
 	return c.JSONBlob(http.StatusOK, t.body)
 }
 
-// known reports whether the caller has this answer, by the weak comparison
-// that RFC 9110 has for If-None-Match.
+// matches reports whether If-None-Match names this response. It uses the weak comparison that RFC 9110 demands.
 func (t taggedResponse) matches(r *http.Request) bool {
 	for _, header := range r.Header.Values(headerIfNoneMatch) {
 		for candidate := range strings.SplitSeq(header, ",") {
@@ -59,16 +48,10 @@ func (t taggedResponse) matches(r *http.Request) bool {
 	return false
 }
 
-// answerTagged answers with a resource that may be asked about again.
 func respondWithETag(c echo.Context, view any) error {
 	t, err := newTaggedResponse(view)
 	if err != nil {
 		return err
 	}
 	return t.respond(c)
-}
-
-func marshalJSON(view any) ([]byte, error) {
-	data, err := json.Marshal(view, jsontext.AllowInvalidUTF8(true), json.Deterministic(true))
-	return append(data, '\n'), err
 }

@@ -17,20 +17,15 @@ import (
 	"github.com/airlock-run/airlock/internal/telemetry/metrics"
 )
 
-// reread is what a lost signal costs a waiting caller: 2 s, or where very many
-// wait as long as keeps the reads of this process below waitingReads a second.
-func (s *Server) pollInterval() time.Duration {
-	return max(2*time.Second, time.Duration(s.watchers.Len())*time.Second/maxPollReadsPerSecond)
+// ExecutionStore reads executions. Execution returns a *store.NotFoundError for a missing one. Executions lists the newest
+// first. Submitter changes executions.
+type ExecutionStore interface {
+	Execution(ctx context.Context, ref execution.Ref) (execution.Execution, error)
+	Executions(ctx context.Context, tenant string, f store.Filter, p store.Page) ([]execution.Execution, error)
 }
 
-const maxPollReadsPerSecond = 500
-
-// ListExecutions shows a page of the caller's executions.
+// ListExecutions returns a page of the tenant's executions.
 func (s *Server) ListExecutions(c echo.Context, params contract.ListExecutionsParams) error {
-	l, err := parsePageRequest(c, params.Limit, params.Cursor)
-	if err != nil {
-		return err
-	}
 	if err := errors.Join(
 		checkFilterID("agentId", id.Agent, params.AgentId),
 		checkFilterID("conversationId", id.Conversation, params.ConversationId),
@@ -38,21 +33,24 @@ func (s *Server) ListExecutions(c echo.Context, params contract.ListExecutionsPa
 	); err != nil {
 		return err
 	}
-	ctx, cancel := storeContext(c)
-	defer cancel()
-	found, err := s.store.Executions(ctx, tenantID(c), store.Filter{
+	filter := store.Filter{
 		Status: execution.Status(params.Status), Kind: execution.Kind(params.Kind),
 		AgentID: params.AgentId, ConversationID: params.ConversationId, BatchID: params.BatchId,
 		Label: execution.Label(params.Label),
-	}, l.storePage())
-	if err != nil {
-		return err
 	}
-	shown, next := trimPage(&l, found, func(e execution.Execution) cursorPosition { return positionOf(e.CreatedAt, e.ID) })
-	return respondJSON(c, http.StatusOK, contract.ExecutionList{Executions: viewAll(shown, viewListedExecution), NextCursor: next})
+	return respondPage(c, listing[execution.Execution]{
+		limit: params.Limit, cursor: params.Cursor,
+		read: func(ctx context.Context, tenant string, p store.Page) ([]execution.Execution, error) {
+			return s.executions.Executions(ctx, tenant, filter, p)
+		},
+		position: func(e execution.Execution) cursorPosition { return positionOf(e.CreatedAt, e.ID) },
+		view: func(executions []execution.Execution, next string) any {
+			return contract.ExecutionList{Executions: viewAll(executions, viewListedExecution), NextCursor: next}
+		},
+	})
 }
 
-// GetExecution shows an execution, now or as soon as it has ended.
+// GetExecution returns an execution, at once or when it has finished.
 func (s *Server) GetExecution(c echo.Context, executionID contract.ID, params contract.GetExecutionParams) error {
 	ref, err := executionRef(c, executionID)
 	if err != nil {
@@ -63,7 +61,7 @@ func (s *Server) GetExecution(c echo.Context, executionID contract.ID, params co
 		return err
 	}
 	if applied != "" {
-		c.Response().Header().Set("Preference-Applied", applied)
+		c.Response().Header().Set(headerPreferenceApplied, applied)
 	}
 	if cached, ok := s.finishedCache.get(ref); ok && (cached.body != nil || cached.matches(c.Request())) {
 		return cached.respond(c)
@@ -86,11 +84,10 @@ func (s *Server) GetExecution(c echo.Context, executionID contract.ID, params co
 	return t.respond(c)
 }
 
-// await looks at the execution until it has ended, the wait is over, or the
-// server closes, and returns what there is to say of it then. Meanwhile it
-// keeps nothing of it.
+// waitUntilFinished reads an execution until it has finished, the wait time is over, or the server shuts down. It returns
+// the response about its newest state. While it waits it holds no such response in memory.
 func (s *Server) waitUntilFinished(ctx context.Context, ref execution.Ref, waitTime time.Duration) (t taggedResponse, finished bool, err error) {
-	notified, unsubscribe := s.watchers.Subscribe(ref) // before the first look, so that nothing is missed between
+	notified, unsubscribe := s.watchers.Subscribe(ref) // before the first read, so that no change is missed
 	defer unsubscribe()
 	deadline := time.Now().Add(waitTime)
 	for shuttingDown := false; ; {
@@ -100,19 +97,15 @@ func (s *Server) waitUntilFinished(ctx context.Context, ref execution.Ref, waitT
 			return t, finished, err
 		}
 		t = taggedResponse{}
-		select {
-		case <-notified:
-		case <-time.After(min(s.pollInterval(), remaining)):
-		case <-s.shutdown:
-			shuttingDown = true
-		case <-ctx.Done():
-			return t, false, ctx.Err()
+		err = s.waitForChange(ctx, notified, min(s.pollInterval(), remaining))
+		if shuttingDown = errors.Is(err, errShuttingDown); err != nil && !shuttingDown {
+			return t, false, err
 		}
 	}
 }
 
-// look reads an execution and makes what there is to say of it. It has a stack
-// of its own for that: it needs 32 KiB, which a poll would keep while it waits.
+// readResponse reads an execution and renders the response about it. It does so in a goroutine of its own: that needs a
+// stack of 32 KiB, which would otherwise stay allocated while a long poll waits.
 func (s *Server) readResponse(ctx context.Context, ref execution.Ref) (t taggedResponse, finished bool, err error) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -130,8 +123,8 @@ func (s *Server) readResponse(ctx context.Context, ref execution.Ref) (t taggedR
 	return t, finished, err
 }
 
-// maxReads is how many executions a process reads at once; very many may be
-// asked for together.
+// maxConcurrentReads bounds how many executions a process reads at the same time, because a signal can wake very many long
+// polls at once.
 const maxConcurrentReads = 128
 
 func (s *Server) readExecution(ctx context.Context, ref execution.Ref) (e execution.Execution, err error) {
@@ -141,10 +134,10 @@ func (s *Server) readExecution(ctx context.Context, ref execution.Ref) (e execut
 		return e, err
 	}
 	defer s.readSlots.Release(1)
-	return s.store.Execution(ctx, ref)
+	return s.executions.Execution(ctx, ref)
 }
 
-// CancelExecution ends a queued execution and has a running one killed.
+// CancelExecution cancels an execution: a queued one finishes at once, the job of a running one is killed.
 func (s *Server) CancelExecution(c echo.Context, executionID contract.ID) error {
 	ref, err := executionRef(c, executionID)
 	if err != nil {
@@ -152,10 +145,9 @@ func (s *Server) CancelExecution(c echo.Context, executionID contract.ID) error 
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	ch, err := s.store.Apply(ctx, ref, execution.CancelRequested{})
+	ch, err := s.submitter.Apply(ctx, ref, execution.CancelRequested{})
 	if errors.Is(err, execution.ErrTerminal) {
-		ch.Execution, err = s.store.Execution(ctx, ref)
-		ch.Notify = nil
+		ch.Execution, err = s.executions.Execution(ctx, ref)
 	} else if err == nil {
 		s.publish(c, ch)
 	}
@@ -165,9 +157,29 @@ func (s *Server) CancelExecution(c echo.Context, executionID contract.ID) error 
 	return respondJSON(c, http.StatusAccepted, viewExecution(ch.Execution))
 }
 
-func executionRef(c echo.Context, executionID string) (execution.Ref, error) {
-	if !id.Valid(id.Execution, executionID) {
-		return execution.Ref{}, &store.NotFoundError{Resource: "execution", ID: executionID}
+// RetryExecution accepts a new execution that repeats one which did not succeed.
+func (s *Server) RetryExecution(c echo.Context, executionID contract.ID, _ contract.RetryExecutionParams) error {
+	ref, err := executionRef(c, executionID)
+	if err != nil {
+		return err
 	}
-	return execution.Ref{Tenant: tenantID(c), ID: executionID}, nil
+	key := idempotencyKey(c)
+	ctx, cancel := storeContext(c)
+	defer cancel()
+	e, err := s.executions.Execution(ctx, ref)
+	if err != nil {
+		return err
+	}
+	if err := s.checkRules("input", e.Task.Input); err != nil { // a rule may be newer than the execution
+		return err
+	}
+	ch, err := s.submitter.Retry(ctx, ref, key)
+	if err != nil {
+		return err
+	}
+	return s.respondAccepted(c, ch)
+}
+
+func executionRef(c echo.Context, executionID string) (execution.Ref, error) {
+	return execution.Ref{Tenant: tenantID(c), ID: executionID}, checkID(id.Execution, executionID)
 }

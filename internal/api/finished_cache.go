@@ -8,19 +8,19 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// Bounds of what a process remembers of executions that have ended, together
-// 64 MiB of answers at the most.
+// Bounds of the cache: 64 MiB of response bodies at most.
 const (
 	maxCachedExecutions = 2048
-	maxCachedBodyBytes  = 32 << 10 // of a longer answer only the tag is kept
-	// rememberedFor is how long an execution that was deleted may still be seen.
+	maxCachedBodyBytes  = 32 << 10 // of a longer response only the tag is stored
+	// cacheTTL is how long a deleted execution may still be visible.
 	cacheTTL = time.Minute
 )
 
-// ended remembers the answers about executions that have ended. They never
-// change again, so neither they nor a 304 need to be read from the store. The
-// tenant is part of the key: nobody is answered with another's. It is safe for
-// concurrent use.
+// finishedCache holds responses about finished executions. A finished execution never changes, so neither such a response
+// nor a 304 needs a read of the store. The tenant is part of the key: no tenant gets a response of another one. It is safe
+// for concurrent use.
+//
+// It checks the age of an entry itself, because the expirable cache of golang-lru has a goroutine that never ends.
 type finishedCache struct {
 	responses *lru.Cache[execution.Ref, cachedResponse]
 	now       func() time.Time

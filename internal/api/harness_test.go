@@ -22,7 +22,7 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// nearby is a queue whose signals reach this one server, at once.
+// localQueue is a queue whose signals reach this one server at once.
 type localQueue struct{ onSignal func(execution.Ref) }
 
 func (*localQueue) Ensure(context.Context) error                         { return nil }
@@ -33,11 +33,11 @@ func (q *localQueue) Publish(_ context.Context, ch execution.Change) error {
 	return nil
 }
 
-// counting is the real store, which counts how often an execution is read.
+// countingStore counts the reads of executions.
 type countingStore struct {
 	*store.Store
 	reads      atomic.Int64
-	beforeRead func() // nil, or what a test does before a read
+	beforeRead func() // called before a read; may be nil
 }
 
 func (s *countingStore) Execution(ctx context.Context, ref execution.Ref) (execution.Execution, error) {
@@ -48,8 +48,7 @@ func (s *countingStore) Execution(ctx context.Context, ref execution.Ref) (execu
 	return s.Store.Execution(ctx, ref)
 }
 
-// server is an API over a Firestore of its own, and a client that holds its
-// answers against the contract.
+// server is an API with its own Firestore, and a client that checks all responses against the contract.
 type server struct {
 	*Server
 	t     testing.TB
@@ -57,25 +56,27 @@ type server struct {
 	store *countingStore
 }
 
-// start serves; change is for tests of what is configured otherwise.
+// startServer starts a server. A change edits its configuration.
 func startServer(t testing.TB, change ...func(*Config, *store.Store)) server {
 	t.Helper()
 	s := &countingStore{Store: store.New(emulatortest.StartFirestore(t, firestoreemulator.Options{}).Client)}
 	q := new(localQueue)
 	config := Config{
-		Version: "test", Runtimes: []string{"offline", "claude"}, DefaultRuntime: "offline", BatchWindow: 10, WebUI: http.NotFoundHandler(), Auth: DevAuthenticator{},
+		Stores: StoresOf(s.Store), Submitter: s.Store, Queue: q, Auth: DevAuthenticator{}, WebUI: http.NotFoundHandler(), Log: zaptest.NewLogger(t),
+		Version: "test", Runtimes: []string{"offline", "claude"}, DefaultRuntime: "offline", BatchWindow: 10,
 	}
+	config.Stores.Executions = s
 	for _, c := range change {
 		c(&config, s.Store)
 	}
-	srv := New(config, s, q, zaptest.NewLogger(t))
+	srv := New(config)
 	q.onSignal = srv.watchers.Notify
-	web := httptest.NewServer(srv.Handler())
-	t.Cleanup(web.Close)
-	return server{Server: srv, t: t, url: web.URL, store: s}
+	httpServer := httptest.NewServer(srv.Handler())
+	t.Cleanup(httpServer.Close)
+	return server{Server: srv, t: t, url: httpServer.URL, store: s}
 }
 
-// answered is a response, read whole.
+// response is a response whose body is read.
 type response struct {
 	*http.Response
 	body []byte
@@ -83,7 +84,7 @@ type response struct {
 
 var contractClient = &http.Client{Transport: contracttest.Transport{}}
 
-// do sends a request; header holds names and values in turn.
+// do sends a request. The header alternates names and values.
 func (s server) do(method, path, body string, header ...string) response {
 	s.t.Helper()
 	req, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, bytes.NewReader([]byte(body)))
@@ -102,7 +103,7 @@ func (s server) do(method, path, body string, header ...string) response {
 	return response{Response: res, body: read}
 }
 
-// call requires the status and reads the answer as JSON.
+// call sends a request, requires the status, and decodes the response.
 func call[T any](s server, method, path string, status int, body string, header ...string) T {
 	s.t.Helper()
 	got := s.do(method, path, body, header...)
@@ -122,5 +123,5 @@ func (s server) runAgent(agentID string, header ...string) contract.AcceptedExec
 	return call[contract.AcceptedExecution](s, http.MethodPost, "/agents/"+agentID+"/run", http.StatusAccepted, `{"input":"one two"}`, header...)
 }
 
-// batchRef names a batch of the tenant that the tests call as.
+// batchRef names a batch of the default tenant.
 func batchRef(id string) batch.Ref { return batch.Ref{Tenant: defaultTenant, ID: id} }

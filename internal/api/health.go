@@ -1,9 +1,11 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/labstack/echo/v4"
 	"go.uber.org/zap"
@@ -12,7 +14,12 @@ import (
 	"github.com/airlock-run/airlock/internal/api/reference"
 )
 
-// Root is health for machines and the page for browsers.
+// Clock returns the time of the store. It fails if the store does not answer, so it is the readiness check as well.
+type Clock interface {
+	Now(ctx context.Context) (time.Time, error)
+}
+
+// Root serves the web page to browsers and Health to everything else.
 func (s *Server) Root(c echo.Context) error {
 	c.Response().Header().Set(echo.HeaderVary, echo.HeaderAccept)
 	if strings.Contains(c.Request().Header.Get(echo.HeaderAccept), echo.MIMETextHTML) {
@@ -22,18 +29,18 @@ func (s *Server) Root(c echo.Context) error {
 	return s.Health(c)
 }
 
-// Health says that the process lives.
+// Health reports that the process is alive.
 func (s *Server) Health(c echo.Context) error {
 	return respondJSON(c, http.StatusOK, contract.Health{Status: contract.Ok, Version: s.config.Version})
 }
 
-// Ready says whether the API can do its work, and what is missing.
+// Ready reports whether the API can serve requests, and which dependency is missing.
 func (s *Server) Ready(c echo.Context) error {
 	ctx, cancel := storeContext(c)
 	defer cancel()
 	checks := []contract.Check{
 		s.checkDependency("firestore", "Is FIRESTORE_EMULATOR_HOST right and the emulator up, or are there Google credentials?", func() error {
-			_, err := s.store.Now(ctx)
+			_, err := s.clock.Now(ctx)
 			return err
 		}),
 		s.checkDependency("pubsub", "Is PUBSUB_EMULATOR_HOST right and the emulator up, or are there Google credentials?", func() error {
@@ -55,22 +62,31 @@ func (s *Server) Ready(c echo.Context) error {
 }
 
 func (s *Server) checkDependency(name, advice string, probe func() error) contract.Check {
-	if err := probe(); err != nil { // what exactly is wrong is internal
-		s.log.Warn("not ready", zap.String("missing", name), zap.Error(err))
+	if err := probe(); err != nil { // the error itself is internal and only logged
+		s.log.Warn("not ready", zap.String("dependency", name), zap.Error(err))
 		return contract.Check{Name: name, Detail: "does not answer. " + advice}
 	}
 	return contract.Check{Name: name, Ok: true}
 }
 
-// Openapi shows the contract.
+// Metrics returns the metrics of the process, unless another listener serves them.
+func (s *Server) Metrics(c echo.Context) error {
+	if s.config.Metrics == nil {
+		return echo.ErrNotFound
+	}
+	s.config.Metrics.ServeHTTP(c.Response(), c.Request())
+	return nil
+}
+
+// Openapi returns the contract.
 func (s *Server) Openapi(c echo.Context) error {
 	return c.JSONBlob(http.StatusOK, contract.JSON())
 }
 
-// referencePage is made once: the document is part of the program.
+// referencePage is rendered once: the contract is part of the program.
 var referencePage = sync.OnceValues(func() ([]byte, error) { return reference.Render(contract.JSON()) })
 
-// Docs shows the contract to people.
+// Docs returns the contract as a page.
 func (s *Server) Docs(c echo.Context) error {
 	page, err := referencePage()
 	if err != nil {

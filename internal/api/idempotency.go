@@ -2,102 +2,122 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/domain/agent"
-	"github.com/airlock-run/airlock/internal/domain/batch"
-	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/store"
 )
 
+// IdempotencyStore remembers idempotency keys. CheckIdempotencyKey returns a *store.DuplicateRequestError if the tenant
+// has used the key within 24 hours.
+type IdempotencyStore interface {
+	CheckIdempotencyKey(ctx context.Context, tenant, key string) error
+}
+
 const (
 	headerIdempotencyKey = "Idempotency-Key"
-	// headerReplayed tells an answer that was given before.
+	// headerReplayed marks the response to a repeated request.
 	headerReplayed = "Idempotent-Replayed"
 )
 
-// once makes a creation that carries an Idempotency-Key take place once: who
-// asks again with the same key and request gets the same answer, whatever has
-// become of what was made. It serves all operations whose contract has that
-// header; what they are asked for is hashed as they read it.
-func (s *Server) idempotent(next echo.HandlerFunc) echo.HandlerFunc {
+const fingerprintKey = "fingerprint"
+
+// replayDuplicates answers a request that repeats an earlier one with the same response, whatever has happened since to
+// what the first one created. Two requests are the same if they have the same Idempotency-Key and fingerprint. It applies
+// to all operations that have this header in the contract.
+//
+// A handler passes idempotencyKey to the store. A second request at the same time finds no key here; the store then
+// returns the DuplicateRequestError from the creation itself.
+func (s *Server) replayDuplicates(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		r := c.Request()
-		idempotencyKey := r.Header.Get(headerIdempotencyKey)
-		if op := operationOf(c); idempotencyKey == "" || op == nil || !op.AcceptsHeader(headerIdempotencyKey) {
+		key := c.Request().Header.Get(headerIdempotencyKey)
+		if op := operationOf(c); key == "" || op == nil || !op.AcceptsHeader(headerIdempotencyKey) {
 			return next(c)
 		}
-		requestHash := sha256.New()
-		fmt.Fprintf(requestHash, "%s %s\n", r.Method, r.URL.Path)
-		r.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.TeeReader(r.Body, requestHash), r.Body}
-		idempotencyRequest := &store.IdempotencyRequest{
-			Tenant: tenantID(c), Key: idempotencyKey, Response: responseFor,
-			Fingerprint: func() []byte {
-				_, _ = io.Copy(io.Discard, http.MaxBytesReader(c.Response(), r.Body, maxBatchBytes)) // what nobody has read; one that breaks off is another request
-				return requestHash.Sum(nil)
-			},
-		}
-		ctx, cancel := storeContext(c)
-		defer cancel()
-		err := s.store.CheckIdempotencyKey(ctx, idempotencyRequest.Tenant, idempotencyKey)
+		f := newFingerprint(c)
+		c.Set(fingerprintKey, f)
+		err := s.findDuplicate(c, key)
 		if err == nil {
-			c.SetRequest(r.WithContext(store.WithIdempotency(r.Context(), idempotencyRequest)))
 			err = next(c)
 		}
-		var repeated *store.DuplicateRequestError
-		if !errors.As(err, &repeated) {
+		var duplicate *store.DuplicateRequestError
+		if !errors.As(err, &duplicate) {
 			return err
 		}
-		if !bytes.Equal(repeated.Fingerprint, idempotencyRequest.Fingerprint()) {
-			return &problem{Status: http.StatusUnprocessableEntity, Code: contract.ProblemIdempotencyKeyReused,
-				Detail: "Another request was made with this Idempotency-Key within the last 24 hours. Use a new key for a new request."}
+		if !bytes.Equal(duplicate.Fingerprint, f.sum()) {
+			return errIdempotencyKeyReused
 		}
 		c.Response().Header().Set(headerReplayed, "true")
-		return writeStoredResponse(c, repeated.Response)
+		return respondCreated(c, duplicate.Created)
 	}
 }
 
-// answerTo is what the client is told of what it has made.
-func responseFor(created any) (store.StoredResponse, error) {
-	var a store.StoredResponse
-	var view any
-	switch created := created.(type) {
-	case execution.Change:
-		accepted := viewAccepted(created.Execution)
-		a, view = store.StoredResponse{Status: http.StatusAccepted, Location: accepted.Urls.Self}, accepted
-	case batch.Batch:
-		b := viewBatch(created)
-		a, view = store.StoredResponse{Status: http.StatusAccepted, Location: b.Urls.Self}, b
-	case agent.Agent:
-		a, view = store.StoredResponse{Status: http.StatusCreated, Location: "/agents/" + created.ID}, viewAgent(created)
+func (s *Server) findDuplicate(c echo.Context, key string) error {
+	ctx, cancel := storeContext(c)
+	defer cancel()
+	return s.idempotency.CheckIdempotencyKey(ctx, tenantID(c), key)
+}
+
+// idempotencyKey returns the key and the fingerprint of a request; nil if it has no key. A handler calls it when it has
+// read what it needs of the body and before the creation: the rest of the body is read here.
+func idempotencyKey(c echo.Context) *store.IdempotencyKey {
+	f, ok := c.Get(fingerprintKey).(*fingerprint)
+	if !ok {
+		return nil
+	}
+	return &store.IdempotencyKey{Key: c.Request().Header.Get(headerIdempotencyKey), Fingerprint: f.sum()}
+}
+
+// fingerprint is a hash of a request: its method, path and body. The body is hashed while it is read.
+type fingerprint struct {
+	hash hash.Hash
+	rest io.Reader // the part of the body that is not read yet
+}
+
+func newFingerprint(c echo.Context) *fingerprint {
+	r := c.Request()
+	h := sha256.New()
+	fmt.Fprintf(h, "%s %s\n", r.Method, r.URL.Path)
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.TeeReader(r.Body, h), r.Body}
+	return &fingerprint{hash: h, rest: http.MaxBytesReader(c.Response(), r.Body, maxBatchBytes)}
+}
+
+// sum reads the rest of the body and returns the hash. An incomplete body has another hash than the complete one.
+func (f *fingerprint) sum() []byte {
+	_, _ = io.Copy(io.Discard, f.rest)
+	return f.hash.Sum(nil)
+}
+
+// respondCreated answers a request that created something. Equal values give equal bytes, so a repeated request gets the
+// response of the first one.
+func respondCreated(c echo.Context, created store.Created) error {
+	var (
+		status   = http.StatusAccepted
+		location string
+		view     any
+	)
+	switch {
+	case created.Execution != nil:
+		accepted := viewAccepted(*created.Execution)
+		location, view = accepted.Urls.Self, accepted
+	case created.Batch != nil:
+		b := viewBatch(*created.Batch)
+		location, view = b.Urls.Self, b
+	case created.Agent != nil:
+		status, location, view = http.StatusCreated, "/agents/"+created.Agent.ID, viewAgent(*created.Agent)
 	default:
-		return a, fmt.Errorf("there is no answer to the making of %T", created)
+		return errors.New("the record of an idempotency key says nothing of what was created")
 	}
-	var err error
-	a.Body, err = marshalJSON(view)
-	return a, err
-}
-
-// made answers the request that has made something.
-func respondCreated(c echo.Context, created any) error {
-	a, err := responseFor(created)
-	if err != nil {
-		return err
-	}
-	return writeStoredResponse(c, a)
-}
-
-func writeStoredResponse(c echo.Context, a store.StoredResponse) error {
-	c.Response().Header().Set(echo.HeaderLocation, a.Location)
-	return c.Blob(a.Status, echo.MIMEApplicationJSON, a.Body)
+	c.Response().Header().Set(echo.HeaderLocation, location)
+	return respondJSON(c, status, view)
 }

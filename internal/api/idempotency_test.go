@@ -13,7 +13,6 @@ import (
 
 	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/domain/execution"
-	"github.com/airlock-run/airlock/internal/store"
 )
 
 // creation is a POST that makes something.
@@ -164,9 +163,8 @@ func TestIssueKeyRejectsIdempotencyKey(t *testing.T) {
 	require.Contains(t, decodeProblem(t, got).Detail, "secret")
 }
 
-// late is the real store, in which a first look finds nothing yet: the two
-// requests that it stands for are under way at once.
-type staleStore struct{ *store.Store }
+// staleStore finds no key: the requests that it stands for arrive at the same time.
+type staleStore struct{}
 
 func (staleStore) CheckIdempotencyKey(context.Context, string, string) error { return nil }
 
@@ -174,7 +172,7 @@ func (staleStore) CheckIdempotencyKey(context.Context, string, string) error { r
 func TestConcurrentIdempotentBatchesCreateOne(t *testing.T) {
 	s := startServer(t)
 	agent := s.createAgent()
-	s.Server.store = staleStore{s.store.Store}
+	s.idempotency = staleStore{}
 	var zipped bytes.Buffer
 	z := gzip.NewWriter(&zipped)
 	_, err := z.Write([]byte("\"x\"\n"))

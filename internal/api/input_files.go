@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"path"
 	"strings"
 	"unicode"
@@ -13,32 +12,32 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// Bounds of a given file's path in bytes, whatever Linux would take.
+// Bounds of the path of an input file, in bytes. The second one is Linux's.
 const (
 	maxInputPathBytes        = 1024
 	maxInputPathElementBytes = 255
 )
 
-// givenFiles reads the files of a run and reports all that is wrong at once.
+// parseInputFiles reads the input files of a run and reports every wrong one.
 func parseInputFiles(files []contract.InputFile) ([]execution.InputFile, error) {
 	var (
-		inputFiles  []execution.InputFile
-		fieldErrors []contract.FieldError
-		size        int
-		seen        = map[string]bool{}
+		inputFiles []execution.InputFile
+		wrong      []contract.FieldError
+		size       int
+		seen       = map[string]bool{}
 	)
 	for i, f := range files {
 		if reason := checkInputPath(f.Path); reason != "" {
-			fieldErrors = append(fieldErrors, fieldError(fmt.Sprintf("files.%d.path", i), reason))
+			wrong = append(wrong, fieldError(fmt.Sprintf("files.%d.path", i), reason))
 		} else if seen[f.Path] {
-			fieldErrors = append(fieldErrors, fieldError(fmt.Sprintf("files.%d.path", i), "stands twice"))
+			wrong = append(wrong, fieldError(fmt.Sprintf("files.%d.path", i), "is repeated"))
 		}
 		seen[f.Path] = true
 		data := []byte(f.Content)
 		if f.Encoding == contract.Base64 {
 			var err error
 			if data, err = base64.StdEncoding.DecodeString(f.Content); err != nil {
-				fieldErrors = append(fieldErrors, fieldError(fmt.Sprintf("files.%d.content", i), "is not base64"))
+				wrong = append(wrong, fieldError(fmt.Sprintf("files.%d.content", i), "is not base64"))
 			}
 		}
 		size += len(f.Path) + len(data)
@@ -47,35 +46,35 @@ func parseInputFiles(files []contract.InputFile) ([]execution.InputFile, error) 
 	for i, f := range files {
 		for dir := path.Dir(f.Path); dir != "." && dir != "/"; dir = path.Dir(dir) {
 			if seen[dir] {
-				fieldErrors = append(fieldErrors, fieldError(fmt.Sprintf("files.%d.path", i), fmt.Sprintf("is below %q, which is a file", dir)))
+				wrong = append(wrong, fieldError(fmt.Sprintf("files.%d.path", i), fmt.Sprintf("is below %q, which is a file", dir)))
 			}
 		}
 	}
-	switch {
-	case len(fieldErrors) > 0:
-		return nil, invalidRequest(fieldErrors...)
-	case size > execution.MaxInputFilesBytes:
-		return nil, &problem{Status: http.StatusRequestEntityTooLarge, Code: contract.ProblemContentTooLarge,
-			Detail: fmt.Sprintf("The files have %d bytes; at most %d are taken.", size, execution.MaxInputFilesBytes),
-			Errors: []contract.FieldError{fieldError("files", fmt.Sprintf("at most %d bytes together", execution.MaxInputFilesBytes))}}
-	default:
-		return inputFiles, nil
+	if err := invalidFields(wrong); err != nil {
+		return nil, err
 	}
+	if size > execution.MaxInputFilesBytes {
+		return nil, &contentTooLargeError{
+			detail: fmt.Sprintf("The files have %d bytes; at most %d are accepted.", size, execution.MaxInputFilesBytes),
+			fields: []contract.FieldError{fieldError("files", fmt.Sprintf("must have at most %d bytes together", execution.MaxInputFilesBytes))},
+		}
+	}
+	return inputFiles, nil
 }
 
-// givenPathFault says why a path cannot be one below the agent's folder; empty: it can.
+// checkInputPath says why a path cannot be one below the agent's folder; empty if it can.
 func checkInputPath(p string) string {
 	switch {
 	case !fs.ValidPath(p) || p == ".":
 		return "must be a relative path such as data/input.csv, without . and .. and empty parts"
 	case len(p) > maxInputPathBytes:
-		return fmt.Sprintf("has %d bytes; at most %d are taken", len(p), maxInputPathBytes)
+		return fmt.Sprintf("has %d bytes; at most %d are accepted", len(p), maxInputPathBytes)
 	case strings.ContainsFunc(p, unicode.IsControl):
-		return "must not hold control characters"
+		return "must not contain control characters"
 	}
 	for element := range strings.SplitSeq(p, "/") {
 		if len(element) > maxInputPathElementBytes {
-			return fmt.Sprintf("must have no part of more than %d bytes", maxInputPathElementBytes)
+			return fmt.Sprintf("must not have a part of more than %d bytes", maxInputPathElementBytes)
 		}
 	}
 	return ""

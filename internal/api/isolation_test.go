@@ -52,9 +52,9 @@ var isolationCases = map[string]isolationCase{
 	"retryDelivery":       {resource: id.Delivery},
 	"getWebhookSecret":    {},
 	"rotateWebhookSecret": {},
-	"issueKey":            {body: `{"name":"a","scopes":["read"]}`},
-	"listKeys":            {},
-	"revokeKey":           {resource: id.APIKey},
+	"issueAPIKey":         {body: `{"name":"a","scopes":["read"]}`},
+	"listAPIKeys":         {},
+	"revokeAPIKey":        {resource: id.APIKey},
 }
 
 // eachOperation calls try for all operations that are not open to everybody,

@@ -2,8 +2,6 @@ package api
 
 import (
 	"cmp"
-	"fmt"
-	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -11,33 +9,32 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/api/ratelimit"
 )
 
-// Limits bound what callers may ask of this process. The zero Limits do not.
+// Limits bound what clients may use of this process. The zero Limits limit nothing but time.
 type Limits struct {
-	Requests       *ratelimit.Buckets // of a tenant
-	AuthFailures   *ratelimit.Buckets // wrong credentials, of an address
-	MaxConnections int                // at once; 0: any number
-	TrustedProxies []*net.IPNet       // whose X-Forwarded-For is believed
-	// Patience is how long a client may take to send its headers, to send a body
-	// (of a large one: a piece), and to read a piece of an answer; 0: 30 s.
+	Requests       *ratelimit.Buckets // requests of a tenant
+	AuthFailures   *ratelimit.Buckets // failed authentications from a network address
+	MaxConnections int                // open at the same time; 0: no limit
+	TrustedProxies []*net.IPNet       // proxies whose X-Forwarded-For is believed
+	// ClientTimeout is how long a client may take to send its headers, to send a body (see ratelimit.Body), and to read
+	// 64 KiB of a response; 0: 30 s.
 	ClientTimeout time.Duration
 }
 
 func (l *Limits) clientTimeout() time.Duration { return cmp.Or(l.ClientTimeout, 30*time.Second) }
 
 const (
-	// maxHeaderBytes bounds a request's line and headers together.
+	// maxHeaderBytes bounds the request line and the headers together.
 	maxHeaderBytes = 32 << 10
-	// maxHeaders bounds how many headers a request has.
+	// maxHeaders bounds the number of headers.
 	maxHeaders = 100
-	// idleTimeout is how long a connection is kept without a request.
+	// idleTimeout is how long a connection without a request stays open.
 	idleTimeout = 2 * time.Minute
 )
 
-// addresses tells where requests come from.
+// ipExtractor returns how to find the address of a client.
 func (l *Limits) ipExtractor() echo.IPExtractor {
 	if len(l.TrustedProxies) == 0 {
 		return echo.ExtractIPDirect()
@@ -49,25 +46,18 @@ func (l *Limits) ipExtractor() echo.IPExtractor {
 	return echo.ExtractIPFromXFFHeader(trusted...)
 }
 
-// neighbourhood is what is counted as one address: of IPv6, where one caller
-// has as many as it likes, the network.
+// clientNetwork returns what counts as one client address: an IPv4 address, or the /64 network of an IPv6 address, because
+// one client has all addresses of such a network.
 func clientNetwork(address string) string {
 	addr, err := netip.ParseAddr(address)
 	if err != nil || addr.Unmap().Is4() {
 		return address
 	}
-	network, _ := addr.Prefix(64) // fails for more bits than there are only
+	network, _ := addr.Prefix(64) // fails only for more than 128 bits
 	return network.String()
 }
 
-// tooMany asks a caller to wait.
-func rateLimited(wait time.Duration, reason string) *problem {
-	seconds := int(math.Ceil(wait.Seconds()))
-	return &problem{Status: http.StatusTooManyRequests, Code: contract.ProblemRateLimited, RetryAfter: seconds,
-		Detail: fmt.Sprintf("%s. Try again in %d s.", reason, seconds)}
-}
-
-// fewHeaders refuses a request with more headers than any client has use for.
+// limitHeaders rejects a request with more headers than any client needs.
 func limitHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		count := 0
@@ -81,21 +71,13 @@ func limitHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// checkPrompt refuses a text that no agent may be asked.
-func (s *Server) checkPrompt(name, text string) error {
-	if err := checkText(name, text); err != nil {
-		return err
+// limitBodyTime bounds the time that a client takes to send a body. The deadline applies to the body only: a deadline of
+// the whole connection would end long polls.
+func (s *Server) limitBodyTime(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if r := c.Request(); r.Body != nil && r.Body != http.NoBody {
+			r.Body = ratelimit.NewBody(r.Body, http.NewResponseController(c.Response()), s.config.Limits.clientTimeout())
+		}
+		return next(c)
 	}
-	return s.checkRules(name, text)
-}
-
-// checkRules refuses a text that a rule of the operator's is against.
-func (s *Server) checkRules(name, text string) error {
-	rule := s.config.PromptRules.FirstMatch(text)
-	if rule == "" {
-		return nil
-	}
-	return &problem{Status: http.StatusUnprocessableEntity, Code: contract.ProblemPromptDenied,
-		Detail: fmt.Sprintf("The operator's rule %q is against this %s.", rule, name),
-		Errors: []contract.FieldError{fieldError(name, fmt.Sprintf("the rule %q is against it", rule))}}
 }

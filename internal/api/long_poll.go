@@ -1,6 +1,8 @@
 package api
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -13,23 +15,48 @@ import (
 // maxWait bounds a long poll.
 const maxWait = time.Minute
 
-// wait is how long a caller wants to wait for the end of an execution.
-// applied is what to say of its preference; empty where it has none.
+// maxPollReadsPerSecond bounds the reads of one process by all that wait for a change.
+const maxPollReadsPerSecond = 500
+
+var errShuttingDown = errors.New("the server is shutting down")
+
+// pollInterval is how often a watched execution is read without a signal, so it is the delay that a lost signal causes:
+// 2 s, or longer if very many wait.
+func (s *Server) pollInterval() time.Duration {
+	return max(2*time.Second, time.Duration(s.watchers.Len())*time.Second/maxPollReadsPerSecond)
+}
+
+// waitForChange returns nil when it is time to read a watched execution again: after a signal, or at the latest after
+// timeout. It returns errShuttingDown when the server shuts down, and the error of ctx when the client has disconnected.
+func (s *Server) waitForChange(ctx context.Context, notified <-chan struct{}, timeout time.Duration) error {
+	select {
+	case <-notified:
+		return nil
+	case <-time.After(timeout):
+		return nil
+	case <-s.shutdown:
+		return errShuttingDown
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// requestedWait returns how long a request wants to wait for the end of an execution. applied is the value of
+// Preference-Applied; empty if the request has no preference.
 func requestedWait(params contract.GetExecutionParams, header http.Header) (d time.Duration, applied string, err error) {
 	if params.Wait != "" {
 		if d, err = time.ParseDuration(params.Wait); err != nil || d < 0 || d > maxWait {
-			return 0, "", invalidRequest(fieldError("wait", "must be a duration up to 60s, such as 30s"))
+			return 0, "", invalidField("wait", "must be a duration up to 60s, such as 30s")
 		}
 		return d, "", nil
 	}
-	if d, ok := preferredWait(header.Values("Prefer")); ok {
+	if d, ok := preferredWait(header.Values(headerPrefer)); ok {
 		return d, fmt.Sprintf("wait=%d", int(d.Seconds())), nil
 	}
 	return 0, "", nil
 }
 
-// preferredWait finds wait=N among preferences (RFC 7240). One that cannot be
-// read is none: a preference is never an error.
+// preferredWait finds wait=N among preferences (RFC 7240). It ignores a malformed one: a preference is never an error.
 func preferredWait(preferences []string) (time.Duration, bool) {
 	for _, header := range preferences {
 		for preference := range strings.SplitSeq(header, ",") {

@@ -11,20 +11,10 @@ import (
 	"github.com/airlock-run/airlock/internal/telemetry/metrics"
 )
 
-// Metrics shows what the process has counted, unless that is shown elsewhere.
-func (s *Server) Metrics(c echo.Context) error {
-	if s.config.Metrics == nil {
-		return echo.ErrNotFound
-	}
-	s.config.Metrics.ServeHTTP(c.Response(), c.Request())
-	return nil
-}
+// longPollKey marks a long poll: its duration says nothing about the server.
+const longPollKey = "longPoll"
 
-// waits marks a request that is open for as long as its caller wants it to be,
-// whose time says nothing about the server.
-const longPollKey = "waits"
-
-// methods are those that a label may name: a caller may make up others.
+// knownMethods are the methods that a metric names. A client may invent others.
 var knownMethods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
 
 func methodLabel(r *http.Request) string {
@@ -34,7 +24,7 @@ func methodLabel(r *http.Request) string {
 	return "other"
 }
 
-// count counts a request that has been answered.
+// observeRequest counts a request that was answered.
 func observeRequest(c echo.Context, took time.Duration) {
 	method, route := methodLabel(c.Request()), c.Path()
 	metrics.HTTPRequests.WithLabelValues(method, route, strconv.Itoa(c.Response().Status)).Inc()

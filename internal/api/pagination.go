@@ -2,40 +2,65 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"net/http"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/airlock-run/airlock/internal/domain/id"
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// defaultLimit is how many resources a page shows when it is not told. The
-// contract says so too, and how many it may be told.
+// defaultLimit is how many resources a page has when the request sets no limit. The contract has the same number, and the
+// limits that a request may set.
 const defaultLimit = 20
 
-// listing is a list that somebody reads a page at a time.
+// listing describes a list whose items are read a page at a time.
+type listing[T any] struct {
+	limit    int
+	cursor   string
+	read     func(ctx context.Context, tenant string, p store.Page) ([]T, error)
+	position func(T) cursorPosition
+	view     func(items []T, nextCursor string) any
+}
+
+// respondPage answers with the page of a list that the request asks for.
+func respondPage[T any](c echo.Context, l listing[T]) error {
+	page, err := parsePageRequest(c, l.limit, l.cursor)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := storeContext(c)
+	defer cancel()
+	items, err := l.read(ctx, tenantID(c), page.storePage())
+	if err != nil {
+		return err
+	}
+	items, next := trimPage(&page, items, l.position)
+	return respondJSON(c, http.StatusOK, l.view(items, next))
+}
+
+// pageRequest says which page of a list a request asks for.
 type pageRequest struct {
 	limit    int
 	after    *cursorPosition   // nil: the first page
-	listHash [sha256.Size]byte // of the list and its filters
+	listHash [sha256.Size]byte // identifies the list and its filters
 }
 
-// place is where the page before ended: the time and the ID of the resource
-// that was shown last, or the number of a turn.
+// cursorPosition is where a page ended: at a time and an ID, or at a turn.
 type cursorPosition struct {
-	sortKey int64 // of microseconds, which is how exactly Firestore knows a time, or of the turn
-	id      string
+	sortKey int64  // a time in microseconds, which is Firestore's precision, or the number of a turn
+	id      string // of the last resource of the page; empty for turns
 }
 
 func positionOf(at time.Time, id string) cursorPosition {
 	return cursorPosition{sortKey: at.UnixMicro(), id: id}
 }
 
-// readListing reads which page of the list at this path is asked for.
+// parsePageRequest reads limit and cursor of a list. The list is identified by its path and its filters.
 func parsePageRequest(c echo.Context, limit int, cursor string) (pageRequest, error) {
 	filters := c.QueryParams()
 	l := pageRequest{limit: limit}
@@ -50,13 +75,13 @@ func parsePageRequest(c echo.Context, limit int, cursor string) (pageRequest, er
 	}
 	after, ok := l.decodeCursor(cursor)
 	if !ok {
-		return l, invalidRequest(fieldError("cursor", "is not one that this list gave, with these filters; leave it out to begin again"))
+		return l, invalidField("cursor", "does not belong to this list with these filters; leave it out to start from the first page")
 	}
 	l.after = &after
 	return l, nil
 }
 
-// page asks for one more than is shown: it tells whether there is a next page.
+// storePage asks for one item more than the page has: it tells whether there is a next page.
 func (l *pageRequest) storePage() store.Page {
 	p := store.Page{Limit: l.limit + 1}
 	if l.after != nil {
@@ -65,7 +90,7 @@ func (l *pageRequest) storePage() store.Page {
 	return p
 }
 
-// cut takes that one off again, and returns the cursor that leads to it.
+// trimPage removes the additional item and returns the cursor of the next page; empty on the last page.
 func trimPage[T any](l *pageRequest, items []T, positionOf func(T) cursorPosition) (page []T, next string) {
 	if len(items) <= l.limit {
 		return items, ""
@@ -74,13 +99,13 @@ func trimPage[T any](l *pageRequest, items []T, positionOf func(T) cursorPositio
 	return page, l.encodeCursor(positionOf(page[l.limit-1]))
 }
 
-// sumLen is enough to find what was made up or belongs to another list. There
-// is nothing to protect: a cursor leads only to what its user may read anyway.
+// checksumLen is enough to detect cursors that are invented or belong to another list. There is nothing to protect: a
+// cursor leads only to resources that its tenant may read anyway.
 const checksumLen = 6
 
 var cursorEncoding = base64.RawURLEncoding.Strict()
 
-// encode makes the cursor of a place: a sum, the number, and the ID.
+// encodeCursor joins the checksum, the sort key and the ID.
 func (l *pageRequest) encodeCursor(p cursorPosition) string {
 	raw := append(binary.BigEndian.AppendUint64(nil, uint64(p.sortKey)), p.id...)
 	return cursorEncoding.EncodeToString(append(l.checksum(raw), raw...))
@@ -101,12 +126,4 @@ func (l *pageRequest) decodeCursor(cursor string) (cursorPosition, bool) {
 func (l *pageRequest) checksum(raw []byte) []byte {
 	sum := sha256.Sum256(append(l.listHash[:], raw...))
 	return sum[:checksumLen]
-}
-
-// checkFilterID refuses an ID that can name nothing.
-func checkFilterID(field, prefix, value string) error {
-	if value != "" && !id.Valid(prefix, value) {
-		return invalidRequest(fieldError(field, "must be an ID such as "+prefix+"…"))
-	}
-	return nil
 }

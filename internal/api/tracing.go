@@ -13,20 +13,23 @@ import (
 	"github.com/airlock-run/airlock/internal/telemetry/trace"
 )
 
-// untraced are asked for by machines, over and over.
+// untracedPaths are paths that programs request again and again.
 var untracedPaths = []string{"/healthz", "/readyz", "/metrics", "/assets/*"}
 
-// traced makes each request a span, named by its route, in the trace that the
-// caller's traceparent names if there is one. It goes around accessLog, which
-// has the answer written when it returns.
+// traceRequest makes each request a span, named by its route. The span belongs to the trace of the request's traceparent,
+// if it has one. It must be outside accessLog, which has written the response when it returns.
 func (s *Server) traceRequest(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if slices.Contains(untracedPaths, c.Path()) {
 			return next(c)
 		}
 		r := c.Request()
-		ctx, span := s.config.Tracer.Start(trace.WithTraceparent(r.Context(), r.Header.Get("traceparent")), strings.TrimSpace(methodLabel(r)+" "+c.Path()), oteltrace.WithSpanKind(oteltrace.SpanKindServer), oteltrace.WithAttributes(
-			semconv.HTTPRequestMethodKey.String(methodLabel(r)), semconv.HTTPRoute(c.Path())))
+		method := methodLabel(r)
+		ctx, span := s.config.Tracer.Start(
+			trace.WithTraceparent(r.Context(), r.Header.Get("traceparent")), strings.TrimSpace(method+" "+c.Path()),
+			oteltrace.WithSpanKind(oteltrace.SpanKindServer),
+			oteltrace.WithAttributes(semconv.HTTPRequestMethodKey.String(method), semconv.HTTPRoute(c.Path())),
+		)
 		defer span.End()
 		c.SetRequest(r.WithContext(ctx))
 		err := next(c)

@@ -1,16 +1,16 @@
 package api
 
 import (
-	"encoding/json"
 	"strings"
 	"sync"
 
+	"github.com/go-json-experiment/json"
 	"github.com/labstack/echo/v4"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
 )
 
-// routes are the contract's operations as the router names them: "GET /agents/:id".
+// operationsByRoute are the operations of the contract, by the router's name of their route: "GET /agents/:id".
 var operationsByRoute = sync.OnceValue(func() map[string]*contract.Operation {
 	byRoute := map[string]*contract.Operation{}
 	for name, op := range contract.Operations() {
@@ -19,27 +19,26 @@ var operationsByRoute = sync.OnceValue(func() map[string]*contract.Operation {
 	return byRoute
 })
 
-// operation is what the contract says of the request's route; nil where the
-// route is not part of it.
+// operationOf returns the operation of a request; nil if the contract does not have its route.
 func operationOf(c echo.Context) *contract.Operation {
 	return operationsByRoute()[c.Request().Method+" "+c.Path()]
 }
 
-// conform refuses a request whose parameters break the contract. Its body is
-// checked by whoever reads it.
+// validateParameters rejects a request whose query or headers do not match the contract. The handler validates the body
+// when it reads it.
 func validateParameters(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if op := operationOf(c); op != nil {
-			if fieldErrors := op.CheckParameters(c.QueryParams(), c.Request().Header); len(fieldErrors) > 0 {
-				return invalidRequest(fieldErrors...)
+			if err := invalidFields(op.CheckParameters(c.QueryParams(), c.Request().Header)); err != nil {
+				return err
 			}
 		}
 		return next(c)
 	}
 }
 
-// conformBody refuses a body that breaks the contract. It has been read
-// strictly before, so that it is one JSON document without repeated members.
+// validateBody rejects a body that does not match the contract. readJSON has checked already that it is one JSON document
+// without repeated members.
 func validateBody(c echo.Context, body []byte) error {
 	op := operationOf(c)
 	if op == nil {
@@ -47,10 +46,7 @@ func validateBody(c echo.Context, body []byte) error {
 	}
 	var document any
 	if err := json.Unmarshal(body, &document); err != nil {
-		return invalidRequest(fieldError("body", "is not valid JSON"))
+		return invalidField("body", "is not valid JSON")
 	}
-	if fieldErrors := op.CheckBody(document); len(fieldErrors) > 0 {
-		return invalidRequest(fieldErrors...)
-	}
-	return nil
+	return invalidFields(op.CheckBody(document))
 }

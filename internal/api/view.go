@@ -10,9 +10,10 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/conversation"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/store"
 )
 
-// The functions of this file say how the domain looks from outside.
+// The functions of this file convert the domain's types into the contract's.
 
 func viewExecution(e execution.Execution) contract.Execution {
 	v := contract.Execution{
@@ -30,7 +31,7 @@ func viewExecution(e execution.Execution) contract.Execution {
 	if e.Receipt != "" {
 		v.Receipt = json.RawMessage(e.Receipt)
 	}
-	if r := e.Result; r != nil {
+	if e.Result != nil {
 		v.Result = viewResult(e)
 	}
 	v.InputFiles = viewAll(e.Task.InputFileList, viewInputFile)
@@ -63,10 +64,10 @@ func viewInputFile(f execution.File) contract.InputFileInfo {
 	return contract.InputFileInfo{Path: f.Path, Size: f.Content.Size, Sha256: hex.EncodeToString(f.Content.SHA256)}
 }
 
-// escapePath keeps the slashes of a path.
+// escapePath escapes a path, but not its slashes.
 func escapePath(filePath string) string { return (&url.URL{Path: filePath}).EscapedPath() }
 
-// viewListed leaves out what only a look at the one execution is worth.
+// viewListedExecution leaves out what would make lists long.
 func viewListedExecution(e execution.Execution) contract.Execution {
 	e.Receipt, e.Files, e.Task.InputFileList = "", nil, nil
 	return viewExecution(e)
@@ -99,7 +100,8 @@ func viewURLs(e execution.Execution) contract.ExecutionURLs {
 	return urls
 }
 
-func viewAccepted(e execution.Execution) contract.AcceptedExecution {
+func viewAccepted(created store.CreatedExecution) contract.AcceptedExecution {
+	e := execution.Execution{ID: created.ID, ConversationID: created.ConversationID, Status: execution.Queued}
 	return contract.AcceptedExecution{
 		ExecutionId: e.ID, ConversationId: e.ConversationID, Status: contract.Status(e.Status), Urls: viewURLs(e),
 	}

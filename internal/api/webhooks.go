@@ -1,47 +1,42 @@
 package api
 
 import (
-	"errors"
+	"context"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/domain/id"
 	"github.com/airlock-run/airlock/internal/domain/webhook"
-	"github.com/airlock-run/airlock/internal/netguard"
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// checkWebhook refuses a URL that no courier would send to.
-func (s *Server) checkWebhook(rawURL string) error {
-	if rawURL == "" {
-		return nil
-	}
-	if err := netguard.CheckURL(rawURL, s.config.WebhookGuard); err != nil {
-		return invalidRequest(fieldError("webhook", err.Error()))
-	}
-	return nil
+// DeliveryStore reads and changes webhook deliveries, and the secrets that sign them. Delivery and UpdateDelivery return a
+// *store.NotFoundError for a missing one. Deliveries lists the newest first. UpdateDelivery calls change with the store's
+// time, perhaps more than once, and returns the error of change. WebhookSecrets creates the first secret of a tenant.
+type DeliveryStore interface {
+	Delivery(ctx context.Context, ref webhook.Ref) (webhook.Delivery, error)
+	Deliveries(ctx context.Context, tenant string, p store.Page) ([]webhook.Delivery, error)
+	UpdateDelivery(ctx context.Context, ref webhook.Ref, change func(*webhook.Delivery, time.Time) error) (webhook.Delivery, time.Time, error)
+	WebhookSecrets(ctx context.Context, tenant string) (webhook.Secrets, error)
+	RotateWebhookSecret(ctx context.Context, tenant string) (webhook.Secrets, error)
 }
 
-// ListDeliveries shows a page of the caller's deliveries.
+// ListDeliveries returns a page of the tenant's deliveries.
 func (s *Server) ListDeliveries(c echo.Context, params contract.ListDeliveriesParams) error {
-	l, err := parsePageRequest(c, params.Limit, params.Cursor)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := storeContext(c)
-	defer cancel()
-	found, err := s.store.Deliveries(ctx, tenantID(c), l.storePage())
-	if err != nil {
-		return err
-	}
-	shown, next := trimPage(&l, found, func(d webhook.Delivery) cursorPosition { return positionOf(d.CreatedAt, d.ID) })
-	return respondJSON(c, http.StatusOK, contract.DeliveryList{Deliveries: viewAll(shown, viewDelivery), NextCursor: next})
+	return respondPage(c, listing[webhook.Delivery]{
+		limit: params.Limit, cursor: params.Cursor, read: s.deliveries.Deliveries,
+		position: func(d webhook.Delivery) cursorPosition { return positionOf(d.CreatedAt, d.ID) },
+		view: func(deliveries []webhook.Delivery, next string) any {
+			return contract.DeliveryList{Deliveries: viewAll(deliveries, viewDelivery), NextCursor: next}
+		},
+	})
 }
 
-// GetDelivery shows how far a delivery is.
+// GetDelivery returns a delivery.
 func (s *Server) GetDelivery(c echo.Context, deliveryID contract.ID) error {
 	ref, err := deliveryRef(c, deliveryID)
 	if err != nil {
@@ -49,14 +44,14 @@ func (s *Server) GetDelivery(c echo.Context, deliveryID contract.ID) error {
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	d, err := s.store.Delivery(ctx, ref)
+	d, err := s.deliveries.Delivery(ctx, ref)
 	if err != nil {
 		return err
 	}
 	return respondJSON(c, http.StatusOK, viewDelivery(d))
 }
 
-// RetryDelivery makes a delivery that has ended due again.
+// RetryDelivery makes a finished delivery due again.
 func (s *Server) RetryDelivery(c echo.Context, deliveryID contract.ID) error {
 	ref, err := deliveryRef(c, deliveryID)
 	if err != nil {
@@ -64,29 +59,26 @@ func (s *Server) RetryDelivery(c echo.Context, deliveryID contract.ID) error {
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	d, _, err := s.store.UpdateDelivery(ctx, ref, (*webhook.Delivery).Redeliver)
-	if errors.Is(err, webhook.ErrNotFinished) {
-		return &problem{Status: http.StatusConflict, Code: contract.ProblemDeliveryNotFinished, Detail: "The delivery is still being tried. Its dueAt says when next."}
-	}
+	d, _, err := s.deliveries.UpdateDelivery(ctx, ref, (*webhook.Delivery).Redeliver)
 	if err != nil {
 		return err
 	}
 	return respondJSON(c, http.StatusAccepted, viewDelivery(d))
 }
 
-// GetWebhookSecret shows what the caller's receivers verify with.
+// GetWebhookSecret returns the secret with which a receiver verifies webhooks.
 func (s *Server) GetWebhookSecret(c echo.Context) error {
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	secrets, err := s.store.WebhookSecrets(ctx, tenantID(c))
+	secrets, err := s.deliveries.WebhookSecrets(ctx, tenantID(c))
 	return respondWebhookSecret(c, secrets, err)
 }
 
-// RotateWebhookSecret replaces it.
+// RotateWebhookSecret replaces the secret.
 func (s *Server) RotateWebhookSecret(c echo.Context) error {
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	secrets, err := s.store.RotateWebhookSecret(ctx, tenantID(c))
+	secrets, err := s.deliveries.RotateWebhookSecret(ctx, tenantID(c))
 	return respondWebhookSecret(c, secrets, err)
 }
 
@@ -94,15 +86,12 @@ func respondWebhookSecret(c echo.Context, secrets webhook.Secrets, err error) er
 	if err != nil {
 		return err
 	}
-	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
+	c.Response().Header().Set(headerCacheControl, "no-store")
 	return respondJSON(c, http.StatusOK, contract.WebhookSecret{Secret: string(secrets.Current), RotatedAt: orZero(secrets.RotatedAt)})
 }
 
 func deliveryRef(c echo.Context, deliveryID string) (webhook.Ref, error) {
-	if !id.Valid(id.Delivery, deliveryID) {
-		return webhook.Ref{}, &store.NotFoundError{Resource: "delivery", ID: deliveryID}
-	}
-	return webhook.Ref{Tenant: tenantID(c), ID: deliveryID}, nil
+	return webhook.Ref{Tenant: tenantID(c), ID: deliveryID}, checkID(id.Delivery, deliveryID)
 }
 
 func viewDelivery(d webhook.Delivery) contract.Delivery {
@@ -118,8 +107,7 @@ func viewDelivery(d webhook.Delivery) contract.Delivery {
 	}
 }
 
-// deliveryURL is where the delivery is that tells of a subject's end; empty
-// while there is none.
+// deliveryURL returns the path of the delivery that reports the end of a subject; empty if there is none yet.
 func deliveryURL(webhookURL, subject string, finished bool) string {
 	if webhookURL == "" || !finished {
 		return ""

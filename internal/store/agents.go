@@ -12,18 +12,17 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/id"
 )
 
-// CreateAgent stores a new agent and fills in its ID and times.
-func (s *Store) CreateAgent(ctx context.Context, a *agent.Agent) error {
+// CreateAgent stores a new agent and fills in its ID and times. The key may be nil.
+func (s *Store) CreateAgent(ctx context.Context, a *agent.Agent, key *IdempotencyKey) error {
 	a.ID = id.New(id.Agent)
-	_, err := createIdempotently(ctx, s, func(tx *firestore.Transaction) (agent.Agent, time.Time, error) {
+	return s.createOnce(ctx, a.Tenant, key, func(tx *firestore.Transaction) (Created, time.Time, error) {
 		now, err := s.transactionTime(tx, agents, a.Tenant, a.ID)
 		if err != nil {
-			return *a, now, err
+			return Created{}, now, err
 		}
 		a.CreatedAt, a.UpdatedAt = now, now
-		return *a, now, tx.Create(s.collection(a.Tenant, agents).Doc(a.ID), a)
+		return Created{Agent: a}, now, tx.Create(s.collection(a.Tenant, agents).Doc(a.ID), a)
 	})
-	return err
 }
 
 // Agent returns the tenant's agent, or a NotFoundError.

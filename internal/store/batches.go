@@ -18,19 +18,18 @@ import (
 const batches = "batches"
 
 // SubmitBatch makes the batch of inputs that were flushed before. From then on
-// it is durable, and due. NotFoundError: the tenant has no such agent.
-func (s *Store) SubmitBatch(ctx context.Context, b *batch.Batch) error {
-	_, err := createIdempotently(ctx, s, func(tx *firestore.Transaction) (batch.Batch, time.Time, error) {
+// it is durable, and due. NotFoundError: the tenant has no such agent. The key may be nil.
+func (s *Store) SubmitBatch(ctx context.Context, b *batch.Batch, key *IdempotencyKey) error {
+	return s.createOnce(ctx, b.Tenant, key, func(tx *firestore.Transaction) (Created, time.Time, error) {
 		var a agent.Agent
 		now, err := s.read(tx.Get, agents, b.Tenant, b.AgentID, &a)
 		if err != nil {
-			return *b, now, err
+			return Created{}, now, err
 		}
 		b.Task, b.Limits = task(a, ""), limits(a, b.QueueTimeout)
 		b.CreatedAt, b.Due, b.Traceparent = now, &now, trace.Traceparent(ctx)
-		return *b, now, errors.Join(tx.Create(s.collection(b.Tenant, batches).Doc(b.ID), b), tx.Delete(s.upload(b.Ref())))
+		return Created{Batch: b}, now, errors.Join(tx.Create(s.collection(b.Tenant, batches).Doc(b.ID), b), tx.Delete(s.upload(b.Ref())))
 	})
-	return err
 }
 
 // FeedBatch makes executions of the next inputs, as many as the batch's share of

@@ -43,7 +43,7 @@ func newFixture(t *testing.T) fixture {
 func (f fixture) createAgent(t *testing.T, tenant string) agent.Agent {
 	t.Helper()
 	a := agent.Agent{Tenant: tenant, Name: "Counter", Instructions: "Count the words", Runtime: "offline", Model: "m", Timeout: time.Minute}
-	require.NoError(t, f.CreateAgent(t.Context(), &a))
+	require.NoError(t, f.CreateAgent(t.Context(), &a, nil))
 	return a
 }
 

@@ -9,67 +9,67 @@ import (
 	"cloud.google.com/go/firestore"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/airlock-run/airlock/internal/domain/agent"
+	"github.com/airlock-run/airlock/internal/domain/batch"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// answeredFor is how long a creation is remembered under its key. Firestore
-// removes it some time after that by itself (a TTL policy on expires).
+// idempotencyTTL is how long an idempotency key is remembered. Firestore deletes the record some time later, by a TTL
+// policy on the field expires.
 const idempotencyTTL = 24 * time.Hour
 
 const idempotencyRecords = "idempotencyRecords"
 
-// TTL names the fields by which Firestore removes documents by itself, by their
-// collection group. In the cloud infra/firestore.indexes.json says the same.
+// TTL names, for each collection group, the field by which Firestore deletes expired documents. In the cloud
+// infra/firestore.indexes.json says the same.
 func TTL() map[string]string { return map[string]string{idempotencyRecords: "expires"} }
 
-// Asked is a creation that a client asks for under a key of its own, so that
-// asking again creates nothing more. It travels with the context, because it
-// concerns every creation alike and none in particular; a context is good for
-// one of them.
-type IdempotencyRequest struct {
-	Tenant, Key string
-	// Request is a hash of what is asked for. It is called when all of that was read.
-	Fingerprint func() []byte
-	// Answer is what the client is told of what was made: an execution.Change, an
-	// agent.Agent or a batch.Batch. It is called within the transaction, perhaps again.
-	Response func(made any) (StoredResponse, error)
+// IdempotencyKey makes a creation happen at most once: while the key is remembered, another creation with the same key
+// fails with a DuplicateRequestError and stores nothing.
+//
+// Every method that takes a key takes it as an argument or as a field of its request; nil means none. A context value
+// would be no shorter, and a reader could not see which calls depend on it.
+type IdempotencyKey struct {
+	Key         string // chosen by the client; any text; each tenant has its own keys
+	Fingerprint []byte // a hash of the whole request, which tells a repeated request from another one
 }
 
-// Answer is what a client was told.
-type StoredResponse struct {
-	Status   int    `firestore:"status"` // of HTTP
-	Location string `firestore:"location"`
-	Body     []byte `firestore:"body"`
+// Created is what a request with an idempotency key created, as it was at that moment. One of its fields is set.
+//
+// A record holds this instead of the response of HTTP. So the store knows nothing of HTTP, and nothing is rendered within
+// a transaction; the API renders the same value again and gets the same bytes.
+type Created struct {
+	Agent     *agent.Agent      `firestore:"agent"`
+	Batch     *batch.Batch      `firestore:"batch"`
+	Execution *CreatedExecution `firestore:"execution"`
 }
 
-// Answered is a creation that took place, as it is stored under its key.
+// CreatedExecution has what a client is told of an execution when it is accepted. The whole execution may be large.
+type CreatedExecution struct {
+	ID             string `firestore:"id"`
+	ConversationID string `firestore:"conversationId"` // empty: it belongs to none
+}
+
+func createdExecution(e *execution.Execution) Created {
+	return Created{Execution: &CreatedExecution{ID: e.ID, ConversationID: e.ConversationID}}
+}
+
+// IdempotencyRecord is the document of an idempotency key that was used.
 type IdempotencyRecord struct {
-	Fingerprint []byte         `firestore:"fingerprint"`
-	Response    StoredResponse `firestore:"response"`
-	Expires     time.Time      `firestore:"expires"`
+	Fingerprint []byte    `firestore:"fingerprint"`
+	Created     Created   `firestore:"created"`
+	Expires     time.Time `firestore:"expires"`
 }
 
-// RepeatedError means that there was a creation under the key before; what it
-// was asked for with and answered by is here.
+// DuplicateRequestError means that an idempotency key was used before. The record says for which request, and what that
+// request created.
 type DuplicateRequestError struct{ IdempotencyRecord }
 
-func (*DuplicateRequestError) Error() string { return "there was a creation under this key before" }
+func (*DuplicateRequestError) Error() string { return "the idempotency key was used before" }
 
-type idempotencyContextKey struct{}
-
-// WithAsked makes the creation of this context happen once.
-func WithIdempotency(ctx context.Context, request *IdempotencyRequest) context.Context {
-	return context.WithValue(ctx, idempotencyContextKey{}, request)
-}
-
-// askedOf returns nil where the client named no key.
-func idempotencyRequestFrom(ctx context.Context) *IdempotencyRequest {
-	request, _ := ctx.Value(idempotencyContextKey{}).(*IdempotencyRequest)
-	return request
-}
-
-// Answered returns a RepeatedError where there was a creation under the key
-// before. Where there was none there may be one by the time of the creation
-// itself, which tells of it in the same way.
+// CheckIdempotencyKey returns a DuplicateRequestError when the key was used before. If it returns nil, the key may still
+// be used by the time of the creation, which then returns the same error.
 func (s *Store) CheckIdempotencyKey(ctx context.Context, tenant, key string) error {
 	return s.checkIdempotencyKey(withoutTransaction(ctx), tenant, key)
 }
@@ -89,34 +89,28 @@ func (s *Store) checkIdempotencyKey(get documentGetter, tenant, key string) erro
 	return &DuplicateRequestError{record}
 }
 
-// create is transact for what a client may ask for under a key. What f makes
-// and the answer to it are stored together or not at all, so that neither a
-// lost answer nor two requests at once make two of it.
-func createIdempotently[T any](ctx context.Context, s *Store, f func(tx *firestore.Transaction) (created T, now time.Time, err error)) (T, error) {
-	request := idempotencyRequestFrom(ctx)
-	var created T
-	err := s.runTransaction(ctx, func(tx *firestore.Transaction) error {
-		if request != nil {
-			if err := s.checkIdempotencyKey(tx.Get, request.Tenant, request.Key); err != nil {
+// createOnce runs create in a transaction. With a key it stores what create created and the record of the key in the same
+// transaction. So neither a lost response nor two requests at the same time create it twice.
+func (s *Store) createOnce(
+	ctx context.Context, tenant string, key *IdempotencyKey, create func(tx *firestore.Transaction) (c Created, now time.Time, err error),
+) error {
+	return s.runTransaction(ctx, func(tx *firestore.Transaction) error {
+		if key != nil {
+			if err := s.checkIdempotencyKey(tx.Get, tenant, key.Key); err != nil {
 				return err
 			}
 		}
-		var now time.Time
-		var err error
-		if created, now, err = f(tx); err != nil || request == nil {
+		created, now, err := create(tx)
+		if err != nil || key == nil {
 			return err
 		}
-		response, err := request.Response(created)
-		if err != nil {
-			return err
-		}
-		return tx.Set(s.idempotencyDoc(request.Tenant, request.Key), IdempotencyRecord{Fingerprint: request.Fingerprint(), Response: response, Expires: now.Add(idempotencyTTL)})
+		return tx.Set(s.idempotencyDoc(tenant, key.Key), IdempotencyRecord{
+			Fingerprint: key.Fingerprint, Created: created, Expires: now.Add(idempotencyTTL),
+		})
 	})
-	return created, err
 }
 
-// request is where the creation under a key is. The key may be any text, so
-// its hash names the document.
+// idempotencyDoc is the document of a key. A key may contain any character, so its hash is the document's ID.
 func (s *Store) idempotencyDoc(tenant, key string) *firestore.DocumentRef {
 	sum := sha256.Sum256([]byte(key))
 	return s.collection(tenant, idempotencyRecords).Doc(hex.EncodeToString(sum[:]))

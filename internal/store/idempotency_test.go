@@ -15,21 +15,14 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// under makes the creations of a context happen once.
-func withIdempotencyKey(ctx context.Context, tenant, key, request string) context.Context {
-	return WithIdempotency(ctx, &IdempotencyRequest{
-		Tenant: tenant, Key: key, Fingerprint: func() []byte { return []byte(request) },
-		Response: func(created any) (StoredResponse, error) {
-			switch created := created.(type) {
-			case execution.Change:
-				return StoredResponse{Status: 202, Location: created.Execution.ID, Body: []byte("body")}, nil
-			case agent.Agent:
-				return StoredResponse{Status: 201, Location: created.ID}, nil
-			default:
-				return StoredResponse{}, errors.New("not expected")
-			}
-		},
-	})
+func idempotencyKey(key, fingerprint string) *IdempotencyKey {
+	return &IdempotencyKey{Key: key, Fingerprint: []byte(fingerprint)}
+}
+
+// submitRunWithKey submits the run under an idempotency key.
+func (f fixture) submitRunWithKey(ctx context.Context, r RunRequest, key, fingerprint string) (execution.Change, error) {
+	r.IdempotencyKey = idempotencyKey(key, fingerprint)
+	return f.SubmitRun(ctx, r)
 }
 
 func requireDuplicate(t *testing.T, err error) IdempotencyRecord {
@@ -51,18 +44,18 @@ func TestCreateWithIdempotencyKeyRunsOnce(t *testing.T) {
 	f := newFixture(t)
 	run := RunRequest{Tenant: ada, AgentID: f.createAgent(t, ada).ID, Input: "x"}
 	require.NoError(t, f.CheckIdempotencyKey(t.Context(), ada, "k"))
-	ch, err := f.SubmitRun(withIdempotencyKey(t.Context(), ada, "k", "r"), run)
+	ch, err := f.submitRunWithKey(t.Context(), run, "k", "r")
 	require.NoError(t, err)
 
-	want := StoredResponse{Status: 202, Location: ch.Execution.ID, Body: []byte("body")}
-	_, err = f.SubmitRun(withIdempotencyKey(t.Context(), ada, "k", "another"), run)
+	want := Created{Execution: &CreatedExecution{ID: ch.Execution.ID}}
+	_, err = f.submitRunWithKey(t.Context(), run, "k", "another")
 	record := requireDuplicate(t, err)
-	require.Equal(t, want, record.Response)
+	require.Equal(t, want, record.Created)
 	require.Equal(t, []byte("r"), record.Fingerprint, "whether it is the same is the caller's to say")
-	require.Equal(t, want, requireDuplicate(t, f.CheckIdempotencyKey(t.Context(), ada, "k")).Response)
+	require.Equal(t, want, requireDuplicate(t, f.CheckIdempotencyKey(t.Context(), ada, "k")).Created)
 	require.Equal(t, 1, f.countExecutions(t, ada))
 
-	_, err = f.SubmitRun(withIdempotencyKey(t.Context(), ada, "k2", "r"), run)
+	_, err = f.submitRunWithKey(t.Context(), run, "k2", "r")
 	require.NoError(t, err, "another key")
 	require.NoError(t, f.CheckIdempotencyKey(t.Context(), bob, "k"), "another tenant's is no matter")
 }
@@ -79,14 +72,14 @@ func TestConcurrentCreatesWithIdempotencyKey(t *testing.T) {
 	for range 20 {
 		wg.Go(func() {
 			for {
-				ch, err := f.SubmitRun(withIdempotencyKey(t.Context(), ada, "k", "r"), run)
+				ch, err := f.submitRunWithKey(t.Context(), run, "k", "r")
 				var duplicate *DuplicateRequestError
 				switch {
 				case errors.Is(err, ErrUnavailable): // too many at once
 					continue
 				case errors.As(err, &duplicate):
 					mu.Lock()
-					createdIDs = append(createdIDs, duplicate.Response.Location)
+					createdIDs = append(createdIDs, duplicate.Created.Execution.ID)
 					mu.Unlock()
 				default:
 					require.NoError(t, err)
@@ -113,21 +106,21 @@ func TestCreateWithLostResponseFoundByIdempotencyKey(t *testing.T) {
 	f := newFixtureWithFaults(t, &c)
 	run := RunRequest{Tenant: ada, AgentID: f.createAgent(t, ada).ID, Input: "x"}
 	c.loseResponses.Store(1)
-	_, err := f.SubmitRun(withIdempotencyKey(t.Context(), ada, "k", "r"), run)
+	_, err := f.submitRunWithKey(t.Context(), run, "k", "r")
 	require.Error(t, err)
-	_, err = f.SubmitRun(withIdempotencyKey(t.Context(), ada, "k", "r"), run)
+	_, err = f.submitRunWithKey(t.Context(), run, "k", "r")
 	record := requireDuplicate(t, err)
 	all, err := f.Executions(t.Context(), ada, Filter{}, Page{Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, all, 1)
-	require.Equal(t, all[0].ID, record.Response.Location)
+	require.Equal(t, all[0].ID, record.Created.Execution.ID)
 }
 
 // What was refused was not asked for.
 func TestRejectedCreateDoesNotUseIdempotencyKey(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	_, err := f.SubmitRun(withIdempotencyKey(t.Context(), ada, "k", "r"), RunRequest{Tenant: ada, AgentID: "agt_none", Input: "x"})
+	_, err := f.submitRunWithKey(t.Context(), RunRequest{Tenant: ada, AgentID: "agt_none", Input: "x"}, "k", "r")
 	require.ErrorAs(t, err, new(*NotFoundError))
 	require.NoError(t, f.CheckIdempotencyKey(t.Context(), ada, "k"))
 }
@@ -136,12 +129,12 @@ func TestIdempotencyKeyExpires(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	a := agent.Agent{Tenant: ada, Name: "A"}
-	require.NoError(t, f.CreateAgent(withIdempotencyKey(t.Context(), ada, "k", "r"), &a))
+	require.NoError(t, f.CreateAgent(t.Context(), &a, idempotencyKey("k", "r")))
 	f.clock.Advance(idempotencyTTL - time.Minute)
 	requireDuplicate(t, f.CheckIdempotencyKey(t.Context(), ada, "k"))
 	f.clock.Advance(2 * time.Minute)
 	require.NoError(t, f.CheckIdempotencyKey(t.Context(), ada, "k"))
-	require.NoError(t, f.CreateAgent(withIdempotencyKey(t.Context(), ada, "k", "r"), &agent.Agent{Tenant: ada, Name: "B"}))
+	require.NoError(t, f.CreateAgent(t.Context(), &agent.Agent{Tenant: ada, Name: "B"}, idempotencyKey("k", "r")))
 	requireDuplicate(t, f.CheckIdempotencyKey(t.Context(), ada, "k"))
 }
 

@@ -48,7 +48,7 @@ func TestPagesOrderEqualTimesByID(t *testing.T) {
 		require.NoError(t, inputs.Add(t.Context(), batch.Input{Text: "x"}))
 	}
 	require.NoError(t, inputs.Flush(t.Context()))
-	require.NoError(t, f.SubmitBatch(t.Context(), &b))
+	require.NoError(t, f.SubmitBatch(t.Context(), &b, nil))
 	_, _, err := f.DispatchBatch(t.Context(), b.Ref())
 	require.NoError(t, err)
 	seen := map[string]bool{}

@@ -18,7 +18,7 @@ func TestFinishedExecutionCountedOnce(t *testing.T) {
 	f := newFixture(t)
 	const runtime = "counted" // no other test's
 	a := agent.Agent{Tenant: ada, Name: "A", Runtime: runtime, Timeout: time.Minute}
-	require.NoError(t, f.CreateAgent(t.Context(), &a))
+	require.NoError(t, f.CreateAgent(t.Context(), &a, nil))
 	submit := func() execution.Ref {
 		ch, err := f.SubmitRun(t.Context(), RunRequest{Tenant: ada, AgentID: a.ID, Input: "one"})
 		require.NoError(t, err)

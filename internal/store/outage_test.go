@@ -29,7 +29,7 @@ func TestUnavailableDuringFirestoreOutage(t *testing.T) {
 	turn := f.submitTurn(t, "", "hello")
 	methods := map[string]func(context.Context) error{
 		"Now":         func(ctx context.Context) error { _, err := f.Now(ctx); return err },
-		"CreateAgent": func(ctx context.Context) error { return f.CreateAgent(ctx, &agent.Agent{Tenant: ada, Name: "B"}) },
+		"CreateAgent": func(ctx context.Context) error { return f.CreateAgent(ctx, &agent.Agent{Tenant: ada, Name: "B"}, nil) },
 		"Agent":       func(ctx context.Context) error { _, err := f.Agent(ctx, ada, a.ID); return err },
 		"Agents":      func(ctx context.Context) error { _, err := f.Agents(ctx, ada, Page{Limit: 10}); return err },
 		"SubmitRun": func(ctx context.Context) error {

@@ -15,11 +15,13 @@ import (
 // Retry stores a new execution that repeats one which ended without success;
 // that of a conversation becomes its newest turn, with the same message.
 // NotFoundError: the tenant has no such execution, or no longer its
-// conversation; execution.ErrNotEnded, ErrSucceeded; conversation.ErrTooManyPending.
-func (s *Store) Retry(ctx context.Context, ref execution.Ref) (execution.Change, error) {
-	return createIdempotently(ctx, s, func(tx *firestore.Transaction) (execution.Change, time.Time, error) {
-		return s.createRetry(tx, ref, func(e *execution.Execution) { e.Traceparent = trace.Traceparent(ctx) })
+// conversation; execution.ErrNotEnded, ErrSucceeded; conversation.ErrTooManyPending. The key may be nil.
+func (s *Store) Retry(ctx context.Context, ref execution.Ref, key *IdempotencyKey) (ch execution.Change, err error) {
+	err = s.createOnce(ctx, ref.Tenant, key, func(tx *firestore.Transaction) (_ Created, now time.Time, err error) {
+		ch, now, err = s.createRetry(tx, ref, func(e *execution.Execution) { e.Traceparent = trace.Traceparent(ctx) })
+		return createdExecution(&ch.Execution), now, err
 	})
+	return ch, err
 }
 
 // repeat stores a repetition of an execution, with what sets it apart.

@@ -19,14 +19,14 @@ func TestRetryRun(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	ref := f.submitRun(t, ada)
-	_, err := f.Retry(t.Context(), ref)
+	_, err := f.Retry(t.Context(), ref, nil)
 	require.ErrorIs(t, err, execution.ErrNotFinished)
 	f.mustApply(t, ref, claimEvent)
 	f.mustApply(t, ref, failureEvent(1))
 	before := f.getExecution(t, ref)
 
 	f.clock.Advance(time.Hour)
-	ch, err := f.Retry(t.Context(), ref)
+	ch, err := f.Retry(t.Context(), ref, nil)
 	require.NoError(t, err)
 	retry := f.getExecution(t, ch.Execution.Ref())
 	require.Equal(t, []execution.Ref{retry.Ref()}, ch.Notify)
@@ -38,7 +38,7 @@ func TestRetryRun(t *testing.T) {
 
 	f.mustApply(t, retry.Ref(), claimEvent)
 	f.mustApply(t, retry.Ref(), successEvent(1, "this time"))
-	_, err = f.Retry(t.Context(), retry.Ref())
+	_, err = f.Retry(t.Context(), retry.Ref(), nil)
 	require.ErrorIs(t, err, execution.ErrSucceeded)
 }
 
@@ -50,7 +50,7 @@ func TestRetryTurnAppendsTurn(t *testing.T) {
 	f.mustApply(t, first.Ref(), failureEvent(1))
 	second := f.submitTurn(t, first.ConversationID, "second")
 
-	ch, err := f.Retry(t.Context(), first.Ref())
+	ch, err := f.Retry(t.Context(), first.Ref(), nil)
 	require.NoError(t, err)
 	require.Empty(t, ch.Notify, "the second comes before it")
 	retry := f.getExecution(t, ch.Execution.Ref())
@@ -74,13 +74,13 @@ func TestRejectedRetryStoresNothing(t *testing.T) {
 
 	otherTenantRef := first.Ref()
 	otherTenantRef.Tenant = bob
-	_, err := f.Retry(t.Context(), otherTenantRef)
+	_, err := f.Retry(t.Context(), otherTenantRef, nil)
 	require.Equal(t, &NotFoundError{Resource: "execution", ID: first.ID}, err)
 
 	for range conversation.MaxPending {
 		f.submitTurn(t, first.ConversationID, "more")
 	}
-	_, err = f.Retry(t.Context(), first.Ref())
+	_, err = f.Retry(t.Context(), first.Ref(), nil)
 	require.ErrorIs(t, err, conversation.ErrTooManyPending)
 	found, err := f.Executions(t.Context(), ada, Filter{}, Page{Limit: 1000})
 	require.NoError(t, err)

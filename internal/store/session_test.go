@@ -90,7 +90,7 @@ func TestTaskCopiesAgentBudget(t *testing.T) {
 	f := newFixture(t)
 	a := f.createAgent(t, ada)
 	a.Budget.MaxTokens, a.Budget.MaxCostUSD = 100, 0.5
-	require.NoError(t, f.CreateAgent(t.Context(), &a))
+	require.NoError(t, f.CreateAgent(t.Context(), &a, nil))
 	ch, err := f.SubmitRun(t.Context(), RunRequest{Tenant: ada, AgentID: a.ID, Input: "x"})
 	require.NoError(t, err)
 	stored, err := f.Execution(t.Context(), ch.Execution.Ref())

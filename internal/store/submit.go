@@ -31,24 +31,28 @@ type RunRequest struct {
 
 	Timeout      time.Duration // 0: the agent's
 	QueueTimeout time.Duration // 0: the default
+
+	IdempotencyKey *IdempotencyKey // nil: none
 }
 
 // SubmitRun stores a run as a queued execution. Once it returns nil the
 // execution is durable. NotFoundError: the tenant has no such agent.
-func (s *Store) SubmitRun(ctx context.Context, r RunRequest) (execution.Change, error) {
-	if idempotencyRequestFrom(ctx) == nil && len(r.InputFiles) == 0 {
+func (s *Store) SubmitRun(ctx context.Context, r RunRequest) (ch execution.Change, err error) {
+	if r.IdempotencyKey == nil && len(r.InputFiles) == 0 {
 		return s.submitRunWithoutTransaction(ctx, r)
 	}
-	return createIdempotently(ctx, s, func(tx *firestore.Transaction) (execution.Change, time.Time, error) {
+	err = s.createOnce(ctx, r.Tenant, r.IdempotencyKey, func(tx *firestore.Transaction) (Created, time.Time, error) {
 		e, err := s.newRun(ctx, tx.Get, r)
 		if err != nil {
-			return execution.Change{}, time.Time{}, err
+			return Created{}, time.Time{}, err
 		}
-		return execution.Change{Execution: e, Notify: []execution.Ref{e.Ref()}}, e.CreatedAt, errors.Join(
+		ch = execution.Change{Execution: e, Notify: []execution.Ref{e.Ref()}}
+		return createdExecution(&e), e.CreatedAt, errors.Join(
 			tx.Create(s.execution(e.Ref()), &e),
 			s.storeInputFiles(tx, e.Ref(), r.InputFiles),
 		)
 	})
+	return ch, err
 }
 
 // submitRunAlone stores a run that is one document, which needs no transaction:
@@ -72,7 +76,9 @@ func (s *Store) newRun(ctx context.Context, get documentGetter, r RunRequest) (e
 	if err != nil {
 		return execution.Execution{}, err
 	}
-	e := execution.New(r.Tenant, execution.KindRun, task(a, r.Input), limits(a, r.QueueTimeout), now)
+	e := execution.New(execution.Spec{
+		Tenant: r.Tenant, Kind: execution.KindRun, Task: task(a, r.Input), Limits: limits(a, r.QueueTimeout),
+	}, now)
 	e.AgentID, e.Labels, e.Webhook, e.Traceparent = a.ID, r.Labels, r.Webhook, trace.Traceparent(ctx)
 	e.Task.InputFileList = execution.DescribeInputFiles(r.InputFiles)
 	if r.Timeout != 0 {
@@ -89,31 +95,37 @@ type TurnRequest struct {
 	Message        string
 	Builder        execution.Task // what the builder's turns run; its Input is replaced
 	QueueTimeout   time.Duration  // 0: the default
+
+	IdempotencyKey *IdempotencyKey // nil: none
 }
 
 // SubmitTurn stores a message, and the execution that is to answer it, in one
 // transaction. NotFoundError: the tenant has no such conversation or agent;
 // ErrOtherAgent; conversation.ErrTooManyPending.
-func (s *Store) SubmitTurn(ctx context.Context, t TurnRequest) (execution.Change, error) {
-	return createIdempotently(ctx, s, func(tx *firestore.Transaction) (ch execution.Change, now time.Time, err error) {
+func (s *Store) SubmitTurn(ctx context.Context, t TurnRequest) (ch execution.Change, err error) {
+	err = s.createOnce(ctx, t.Tenant, t.IdempotencyKey, func(tx *firestore.Transaction) (Created, time.Time, error) {
 		c, now, err := s.conversationForTurn(tx, t)
 		if err != nil {
-			return ch, now, err
+			return Created{}, now, err
 		}
 		builder := t.Builder
 		builder.Input = t.Message
-		e := execution.New(t.Tenant, execution.KindConversation, builder, execution.Limits{Timeout: execution.DefaultTimeout, QueueTimeout: t.QueueTimeout}, now)
+		e := execution.New(execution.Spec{
+			Tenant: t.Tenant, Kind: execution.KindConversation, Task: builder,
+			Limits: execution.Limits{Timeout: execution.DefaultTimeout, QueueTimeout: t.QueueTimeout},
+		}, now)
 		e.ConversationID, e.Traceparent = c.ID, trace.Traceparent(ctx)
 		if c.AgentID != "" {
 			var a agent.Agent
 			if _, err := s.read(tx.Get, agents, t.Tenant, c.AgentID, &a); err != nil {
-				return ch, now, err
+				return Created{}, now, err
 			}
 			e.AgentID, e.Task, e.Limits = a.ID, task(a, t.Message), limits(a, e.QueueTimeout)
 		}
 		ch, err = s.acceptTurn(tx, &c, e, now)
-		return ch, now, err
+		return createdExecution(&e), now, err
 	})
+	return ch, err
 }
 
 // acceptTurn stores an execution as the newest turn of its conversation,

@@ -20,7 +20,7 @@ type Settings struct {
 
 	runtimes    []string // their names
 	promptRules promptrules.Rules
-	pepper      apikey.Pepper // zero unless callers are authenticated by keys
+	pepper      *apikey.Pepper // nil unless callers are authenticated by keys
 }
 
 // Load reads the settings from the environment. It reports everything that is wrong with them at once.
@@ -50,7 +50,8 @@ func Prepare(c config.API, runtimes catalog.Catalog) (Settings, error) {
 	}
 	var err error
 	if s.EffectiveAuthMode() == config.AuthKeys {
-		s.pepper, err = s.LoadPepper()
+		pepper, err := s.LoadPepper()
+		s.pepper = &pepper
 		errs = append(errs, err)
 	}
 	if s.promptRules, err = promptrules.Load(s.PromptRulesFile); err != nil {

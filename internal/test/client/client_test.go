@@ -56,8 +56,9 @@ func startTestServer(t *testing.T, options ...client.Option) *testServer {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, a.blobs.Close()) })
 	srv := api.New(api.Config{
+		Stores: api.StoresOf(a.store), Submitter: a.store, Queue: noopQueue{}, Log: zaptest.NewLogger(t),
 		Version: "test", Artifacts: a.blobs, Runtimes: []string{"offline"}, DefaultRuntime: "offline", BatchWindow: 10, WebUI: http.NotFoundHandler(), Auth: api.DevAuthenticator{},
-	}, a.store, noopQueue{}, zaptest.NewLogger(t))
+	})
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if a.intercept == nil || !a.intercept(w, r) {
 			srv.Handler().ServeHTTP(w, r)

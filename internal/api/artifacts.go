@@ -21,13 +21,13 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// Artifacts is where the contents are that documents only name. Get returns
-// artifact.ErrLost or artifact.ErrUnavailable; the reader is the caller's to close.
+// Artifacts reads output files and large results. Get returns blob.ErrLost or blob.ErrUnavailable; the caller closes the
+// reader. It may be called concurrently.
 type Artifacts interface {
 	Get(ctx context.Context, key blob.Key, want execution.Content) (*blob.Reader, error)
 }
 
-// GetExecutionResult hands out the whole result, from wherever it is.
+// GetExecutionResult sends the complete result: from blob storage if it is large, else from the execution.
 func (s *Server) GetExecutionResult(c echo.Context, executionID contract.ID) error {
 	e, err := s.readRequestedExecution(c, executionID)
 	if err != nil {
@@ -39,13 +39,12 @@ func (s *Server) GetExecutionResult(c echo.Context, executionID contract.ID) err
 	case e.Result.Complete == nil:
 		return respondJSON(c, http.StatusOK, viewResult(e))
 	default:
-		return s.serveContent(c, blob.ResultKey(&e), *e.Result.Complete, echo.MIMEApplicationJSON)
+		return s.serveContent(c, artifact{blob.ResultKey(&e), *e.Result.Complete, echo.MIMEApplicationJSON})
 	}
 }
 
-// GetExecutionFile hands out a file that the job left. Only names that are on
-// the execution's list are served, so no path leads anywhere else. To a browser
-// it is a download and nothing that it may run.
+// GetExecutionFile sends an output file. It serves only paths of the execution's list, so no path leads elsewhere. A
+// browser downloads the file and never runs it.
 func (s *Server) GetExecutionFile(c echo.Context, executionID contract.ID, filePath string) error {
 	e, err := s.readRequestedExecution(c, executionID)
 	if err != nil {
@@ -58,14 +57,14 @@ func (s *Server) GetExecutionFile(c echo.Context, executionID contract.ID, fileP
 	header := c.Response().Header()
 	header.Set(echo.HeaderContentDisposition, mime.FormatMediaType("attachment", map[string]string{"filename": path.Base(filePath)}))
 	header.Set(echo.HeaderContentSecurityPolicy, "sandbox; default-src 'none'")
-	return s.serveContent(c, blob.FileKey(&e, i), e.Files[i].Content, echo.MIMEOctetStream)
+	return s.serveContent(c, artifact{blob.FileKey(&e, i), e.Files[i].Content, echo.MIMEOctetStream})
 }
 
-// fileBelow is GetExecutionFile for paths whose slashes are not escaped.
+// getExecutionFileByPath is GetExecutionFile for paths whose slashes are not escaped.
 func (s *Server) getExecutionFileByPath(c echo.Context) error {
 	name, err := url.PathUnescape(c.Param("*"))
 	if err != nil {
-		return invalidRequest(fieldError("path", "is not well escaped"))
+		return invalidField("path", "has an invalid escape")
 	}
 	return s.GetExecutionFile(c, c.Param("id"), name)
 }
@@ -78,22 +77,29 @@ func (s *Server) readRequestedExecution(c echo.Context, executionID string) (exe
 	return s.readExecution(c.Request().Context(), ref)
 }
 
-// serve streams a content, or the part of it that was asked for. It never
-// changes, so its hash is its ETag.
-func (s *Server) serveContent(c echo.Context, key blob.Key, expected execution.Content, contentType string) error {
-	content, err := s.config.Artifacts.Get(c.Request().Context(), key, expected)
+// artifact is an output file or a result in blob storage.
+type artifact struct {
+	key         blob.Key
+	content     execution.Content
+	contentType string
+}
+
+// serveContent sends an artifact, or the range of it that the request asks for. An artifact never changes, so its hash is
+// its ETag.
+func (s *Server) serveContent(c echo.Context, a artifact) error {
+	reader, err := s.config.Artifacts.Get(c.Request().Context(), a.key, a.content)
 	if err != nil {
 		return err
 	}
-	defer content.Close()
+	defer reader.Close()
 	header := c.Response().Header()
-	header.Set(echo.HeaderContentType, contentType)
-	header.Set("ETag", fmt.Sprintf("%q", hex.EncodeToString(expected.SHA256)))
-	header.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(expected.SHA256)+":")
-	http.ServeContent(c.Response(), c.Request(), "", time.Time{}, content)
-	if err := content.Err(); err != nil {
-		// The caller was promised more bytes than came, and so knows as well.
-		s.log.Warn("content cut short", zap.String("request", requestID(c)), zap.Error(err))
+	header.Set(echo.HeaderContentType, a.contentType)
+	header.Set(headerETag, fmt.Sprintf("%q", hex.EncodeToString(a.content.SHA256)))
+	header.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(a.content.SHA256)+":")
+	http.ServeContent(c.Response(), c.Request(), "", time.Time{}, reader)
+	if err := reader.Err(); err != nil {
+		// The client gets fewer bytes than Content-Length says, so it notices as well.
+		s.log.Warn("content response aborted", zap.String("request", requestID(c)), zap.Error(err))
 	}
 	return nil
 }

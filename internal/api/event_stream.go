@@ -1,0 +1,118 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/labstack/echo/v4"
+
+	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+)
+
+// keepAliveInterval is how long a stream may be silent: less than the time after which proxies close a silent connection.
+const keepAliveInterval = 15 * time.Second
+
+// eventPosition is how much of an execution's events a client has. It is the ID of an event. The zero value is nothing.
+type eventPosition struct {
+	attempt, step int
+	status        execution.Status // of the newest status event
+}
+
+func (s eventPosition) String() string { return fmt.Sprintf("%d-%d-%s", s.attempt, s.step, s.status) }
+
+func parseEventPosition(eventID string) (eventPosition, bool) {
+	var s eventPosition
+	attempt, rest, _ := strings.Cut(eventID, "-")
+	step, status, ok := strings.Cut(rest, "-")
+	if !ok || !parseNumber(attempt, &s.attempt) || !parseNumber(step, &s.step) {
+		return eventPosition{}, false
+	}
+	s.status = execution.Status(status)
+	return s, s.String() == eventID
+}
+
+// parseNumber reads a number without a sign and without leading zeros.
+func parseNumber(text string, n *int) bool {
+	_, err := fmt.Sscanf(text, "%d", n)
+	return err == nil && *n >= 0 && fmt.Sprint(*n) == text
+}
+
+// eventStream writes server-sent events.
+type eventStream struct {
+	c          echo.Context
+	controller *http.ResponseController
+	lastWrite  time.Time // the zero time: nothing is written yet
+}
+
+func (o *eventStream) started() bool { return !o.lastWrite.IsZero() }
+
+// writeNew writes the events after the position and returns the new position. The status of a finished execution comes
+// last, because a client stops reading after it.
+func (o *eventStream) writeNew(e *execution.Execution, position eventPosition) (eventPosition, error) {
+	if !o.started() {
+		o.writeHeader()
+	}
+	if e.Attempt != position.attempt {
+		position = eventPosition{attempt: e.Attempt}
+	}
+	if !e.Status.Terminal() {
+		if err := o.writeStatus(e, &position); err != nil {
+			return position, err
+		}
+	}
+	for _, step := range e.Steps {
+		if step.Number <= position.step {
+			continue
+		}
+		position.step = step.Number
+		event := contract.StepEvent{Attempt: e.Attempt, Number: step.Number, Text: step.Text}
+		if err := o.writeEvent(string(step.Kind), position, event); err != nil {
+			return position, err
+		}
+	}
+	if e.Status.Terminal() {
+		return position, o.writeStatus(e, &position)
+	}
+	if time.Since(o.lastWrite) >= keepAliveInterval {
+		return position, o.write(":\n\n")
+	}
+	return position, nil
+}
+
+func (o *eventStream) writeHeader() {
+	h := o.c.Response().Header()
+	h.Set(echo.HeaderContentType, "text/event-stream")
+	h.Set(headerCacheControl, "no-store")
+	h.Set("X-Accel-Buffering", "no") // nginx would buffer the events
+	o.c.Response().WriteHeader(http.StatusOK)
+	o.lastWrite = time.Now()
+}
+
+func (o *eventStream) writeStatus(e *execution.Execution, position *eventPosition) error {
+	if e.Status == position.status {
+		return nil
+	}
+	position.status = e.Status
+	event := contract.StatusEvent{Status: contract.Status(e.Status), Attempt: e.Attempt, Error: viewFailure(e.Failure)}
+	return o.writeEvent("status", *position, event)
+}
+
+func (o *eventStream) writeEvent(name string, position eventPosition, data any) error {
+	text, err := json.Marshal(data)
+	if err != nil {
+		return err
+	}
+	return o.write(fmt.Sprintf("id: %s\nevent: %s\ndata: %s\n\n", position, name, text))
+}
+
+func (o *eventStream) write(text string) error {
+	if _, err := o.c.Response().Write([]byte(text)); err != nil {
+		return err
+	}
+	o.lastWrite = time.Now()
+	return o.controller.Flush()
+}

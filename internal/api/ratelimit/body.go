@@ -1,0 +1,50 @@
+package ratelimit
+
+import (
+	"errors"
+	"io"
+	"time"
+)
+
+// minBodyRate is the speed at which a body must arrive in the long run, in bytes per second.
+const minBodyRate = 16 << 10
+
+// readDeadliner sets the deadline for reads of a connection, as an *http.ResponseController does.
+type readDeadliner interface {
+	SetReadDeadline(deadline time.Time) error
+}
+
+// Body is the body of a request whose client must not stall. The client has a time-out to begin with, and one second more
+// for each 16 KiB that arrive. Time in which the server does not read does not count.
+type Body struct {
+	body       io.ReadCloser
+	connection readDeadliner
+	remaining  time.Duration
+}
+
+// NewBody bounds the time that a body takes. The deadline holds from now on: net/http reads a part of a body that no
+// handler reads.
+func NewBody(body io.ReadCloser, connection readDeadliner, timeout time.Duration) *Body {
+	b := &Body{body: body, connection: connection, remaining: timeout}
+	b.setDeadline(time.Now())
+	return b
+}
+
+// Read reads the body. After its end the connection has no deadline.
+func (b *Body) Read(p []byte) (int, error) {
+	began := time.Now()
+	b.setDeadline(began)
+	n, err := b.body.Read(p)
+	b.remaining += time.Duration(n)*time.Second/minBodyRate - time.Since(began)
+	if errors.Is(err, io.EOF) {
+		_ = b.connection.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
+
+// Close closes the body.
+func (b *Body) Close() error { return b.body.Close() }
+
+func (b *Body) setDeadline(now time.Time) {
+	_ = b.connection.SetReadDeadline(now.Add(b.remaining)) // recorders in tests do not support it and do not need it
+}
