@@ -16,7 +16,7 @@ func TestInputFilesAreAddedToWorkspace(t *testing.T) {
 	require.Contains(t, run.Job.Files, sandbox.File{Path: "/workspace/data/a.csv", Mode: 0o644, Data: []byte("1,2")})
 }
 
-// What the runtime lays down is not replaced, and not made impossible.
+// An input file cannot replace a file of the runtime or prevent its creation.
 func TestInputFileConflictsWithRuntimeFile(t *testing.T) {
 	registry := commandRegistry(func(r *catalog.Runtime) { r.InstructionsPath = "/workspace/conf/AGENTS.md" })
 	for path, fits := range map[string]bool{

@@ -15,13 +15,13 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox/docker"
 )
 
-// Images that scripts/images.sh builds.
+// Images built by scripts/images.sh.
 const (
 	offlineImage = "airlock/sandbox-offline:dev"
 	claudeImage  = "airlock/sandbox-claude:dev"
 )
 
-// builtin is a runtime that Airlock comes with, in another image.
+// builtinRuntime returns a built-in runtime with another image.
 func builtinRuntime(name, image string, gw *gateway.Gateway) agentruntime.Runtime {
 	for _, entry := range catalog.Builtin().Runtimes {
 		if entry.Name == name {
@@ -40,8 +40,8 @@ func claudeRuntime(image string, gw *gateway.Gateway) agentruntime.Runtime {
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// newDriver fails, and does not skip, when the image is missing: a green run
-// without the tests that need it would say nothing.
+// newDriver fails if the image is missing. It does not skip the test, because a green run without these tests would prove
+// nothing.
 func newDriver(t *testing.T, image string) *docker.Driver {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "airlock") // t.TempDir's paths are too long for sockets

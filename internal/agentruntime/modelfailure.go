@@ -5,18 +5,15 @@ import (
 	"strconv"
 
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/gateway"
 )
 
-// statusOverloaded is how the Messages API says that it has too much to do.
-const statusOverloaded = 529
-
-// modelFailure says why the model did not answer. What the gateway saw counts for
-// more than the status and the words that the agent reports (after a 529 the CLI
-// names no status).
+// modelFailure says why the model did not answer. The status that the gateway recorded has priority over what the agent
+// reports: after a 529, for example, the CLI reports no status.
 func (r *Run) modelFailure(reportedStatus int, agentMessage string) *execution.Failure {
 	s := r.Egress()
 	if s.LastDenial != "" {
-		return newFailure(execution.CodeModelError, "the gateway refused the agent's request: %s", s.LastDenial)
+		return newFailure(execution.CodeModelError, "the gateway denied the agent's request: %s", s.LastDenial)
 	}
 	status := s.LastStatus
 	if status == 0 {
@@ -24,12 +21,12 @@ func (r *Run) modelFailure(reportedStatus int, agentMessage string) *execution.F
 	}
 	message := modelStatusMessage(status)
 	if status == http.StatusBadRequest && agentMessage != "" {
-		message += ": " + excerpt(agentMessage) // only the provider's words say what was wrong with it
+		message += ": " + excerpt(agentMessage) // only the provider's message says what is wrong with the request
 	}
 	return newFailure(execution.CodeModelError, "%s", message)
 }
 
-// modelMessage explains a status of the Messages API to the person who asked for the execution.
+// modelStatusMessage explains a status of the model's API to the tenant.
 func modelStatusMessage(status int) string {
 	switch status {
 	case 0:
@@ -44,7 +41,7 @@ func modelStatusMessage(status int) string {
 		return "the model's provider limits the rate of requests (status 429); try again later"
 	case http.StatusGatewayTimeout:
 		return "the model did not answer in time (status 504)"
-	case statusOverloaded:
+	case gateway.StatusOverloaded:
 		return "the model's provider is overloaded (status 529); try again later"
 	default:
 		if status >= http.StatusInternalServerError {

@@ -12,7 +12,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// inContainer runs a task with the offline runtime in its real container.
+// runInContainer runs a task with the offline runtime in its real container.
 func runInContainer(t *testing.T, task execution.Task, timeout time.Duration) (*execution.Result, *execution.Failure) {
 	t.Helper()
 	image := cmp.Or(os.Getenv("AIRLOCK_OFFLINE_IMAGE"), offlineImage)
@@ -34,7 +34,7 @@ func TestOfflineInContainer(t *testing.T) {
 	require.Equal(t, "단어 2개, 글자 5자, 1줄", result.Text)
 }
 
-// TestSelfTestsOfTheSandbox is docs/runtimes.md's table.
+// The cases are those of the table in docs/runtimes.md.
 func TestSandboxSelfTests(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

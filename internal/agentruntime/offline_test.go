@@ -16,8 +16,8 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// inProcess does a job of the offline runtime without a container: the real
-// agent, called exactly as in one, with its home somewhere else.
+// runInProcess runs a job of the offline runtime without a container. It calls the real agent with the same arguments as
+// in a container, but with another home directory.
 func runInProcess(t *testing.T, job sandbox.Job) sandbox.Outcome {
 	t.Helper()
 	const home = "/home/agent"
@@ -53,7 +53,7 @@ func TestOfflineFromTaskToResult(t *testing.T) {
 			execution.Task{Instructions: conversation.BuilderInstructions, Schema: conversation.BuilderSchema, Input: "make an agent that counts words"},
 			"draft", `"runtime":"offline"`,
 		},
-		"a conversation that goes on": {
+		"a resumed conversation": {
 			execution.Task{Input: "What did I say earlier?", History: []execution.Message{
 				{Role: execution.RoleUser, Text: "my cat is called Momo"}, {Role: execution.RoleAssistant, Text: "Nice."},
 			}}, "Momo", "",
@@ -75,5 +75,5 @@ func TestOfflineExitCodeIsFailure(t *testing.T) {
 	run, failure := agentruntime.NewRegistry(offlineRuntime("x")).Prepare(t.Context(), task(execution.Task{Input: `{"offline":{"exit":3}}`}))
 	require.Nil(t, failure)
 	_, failure = run.ParseOutcome(runInProcess(t, run.Job))
-	require.Equal(t, &execution.Failure{Code: execution.CodeAgentError, Message: "the agent ended with exit code 3"}, failure)
+	require.Equal(t, &execution.Failure{Code: execution.CodeAgentError, Message: "the agent exited with code 3"}, failure)
 }

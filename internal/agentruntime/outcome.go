@@ -4,20 +4,19 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// Read makes of an outcome either a result or a failure, never both and never
-// neither. What ended the job counts for more than what the agent says.
+// ParseOutcome returns either a result or a failure, and never both. The reason why the sandbox ended the job has
+// priority over what the agent reports.
 func (r *Run) ParseOutcome(o sandbox.Outcome) (*execution.Result, *execution.Failure) {
 	if failure := sandboxFailure(o, r.Job); failure != nil {
 		return nil, failure
 	}
 	if s := r.Egress(); s.BudgetExceeded != "" {
-		return nil, newFailure(execution.CodeBudgetExceeded, "the execution spent its budget: %s", s.BudgetExceeded)
+		return nil, newFailure(execution.CodeBudgetExceeded, "the execution exceeded its budget: %s", s.BudgetExceeded)
 	}
 	return r.contract.parseResult(r, o)
 }
@@ -33,30 +32,29 @@ func sandboxFailure(o sandbox.Outcome, job sandbox.Job) *execution.Failure {
 		if limit == 0 {
 			limit = sandbox.DefaultLimits.Memory
 		}
-		return newFailure(execution.CodeOutOfMemory, "the job used more than its %d MiB of memory", limit>>20)
+		return newFailure(execution.CodeOutOfMemory, "the job used more than its limit of %d MiB of memory", limit>>20)
 	case sandbox.OutputLimit:
-		return newFailure(execution.CodeOutputLimit, "the job wrote more output than it may")
+		return newFailure(execution.CodeOutputLimit, "the job wrote more output than is allowed")
 	default:
 		return nil
 	}
 }
 
-// The failures that every contract has.
+// Failures that all contracts share.
 
 func outputLimitFailure(o sandbox.Outcome) *execution.Failure {
 	return newFailure(execution.CodeOutputLimit, "the agent wrote more than %d bytes", len(o.Stdout))
 }
 
 func exitCodeFailure(o sandbox.Outcome) *execution.Failure {
-	return newFailure(execution.CodeAgentError, "the agent ended with exit code %d%s", o.ExitCode, stderrExcerpt(o.Stderr))
+	return newFailure(execution.CodeAgentError, "the agent exited with code %d%s", o.ExitCode, stderrExcerpt(o.Stderr))
 }
 
 func emptyResultFailure() *execution.Failure {
-	return newFailure(execution.CodeInvalidResult, "the agent ended well without an answer")
+	return newFailure(execution.CodeInvalidResult, "the agent reported success without an answer")
 }
 
-// said quotes the end of what the agent wrote to standard error, which is where
-// programs say why they end.
+// stderrExcerpt quotes the last line that the agent wrote to standard error, where programs usually say why they exit.
 func stderrExcerpt(stderr []byte) string {
 	text := strings.TrimSpace(strings.ToValidUTF8(string(stderr), "�"))
 	if text == "" {
@@ -66,18 +64,14 @@ func stderrExcerpt(stderr []byte) string {
 	return ": " + excerpt(lines[len(lines)-1])
 }
 
-const maxExcerptSize = 500 // bytes of an agent's own words in a failure
+const maxExcerptSize = 500 // bytes of an agent's own text in a failure
 
 func excerpt(text string) string {
 	text = strings.TrimSpace(strings.ReplaceAll(text, "\x00", ""))
 	if len(text) <= maxExcerptSize {
 		return text
 	}
-	end := maxExcerptSize
-	for !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return text[:end] + "…"
+	return execution.TruncateText(text, maxExcerptSize) + "…"
 }
 
 func newFailure(code execution.Code, format string, args ...any) *execution.Failure {

@@ -15,14 +15,14 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// seen is a way out through which this went already.
+// fakeEgress is an egress with a fixed summary.
 type fakeEgress gateway.Summary
 
 func (fakeEgress) Serve(net.Listener) error   { return nil }
 func (fakeEgress) Close() error               { return nil }
 func (s fakeEgress) Summary() gateway.Summary { return gateway.Summary(s) }
 
-// claudeThatSaw is a claude runtime whose gateway saw this.
+// claudeWithSummary returns a registry with the claude runtime and a gateway that has this summary.
 func claudeWithSummary(s gateway.Summary) *agentruntime.Registry {
 	r := claudeRuntime("image", nil)
 	r.Unavailable = ""
@@ -49,7 +49,7 @@ const (
 func TestParseOutcome(t *testing.T) {
 	for name, c := range map[string]struct {
 		outcome sandbox.Outcome
-		saw     gateway.Summary
+		egress  gateway.Summary
 		code    execution.Code // empty: success
 		message string
 	}{
@@ -58,62 +58,62 @@ func TestParseOutcome(t *testing.T) {
 		"timed out":     {sandbox.Outcome{EndReason: sandbox.TimedOut, ExitCode: 137, Stdout: []byte(good)}, gateway.Summary{}, execution.CodeTimedOut, "longer than 1m0s"},
 		"out of memory": {sandbox.Outcome{EndReason: sandbox.OutOfMemory, Stdout: []byte(good)}, gateway.Summary{}, execution.CodeOutOfMemory, "1024 MiB"},
 		"output limit":  {sandbox.Outcome{EndReason: sandbox.OutputLimit}, gateway.Summary{}, execution.CodeOutputLimit, "more output"},
-		"output cut":    {sandbox.Outcome{EndReason: sandbox.Exited, Truncated: true, Stdout: []byte(good[:20])}, gateway.Summary{}, execution.CodeOutputLimit, "more than 20 bytes"},
+		"truncated":     {sandbox.Outcome{EndReason: sandbox.Exited, Truncated: true, Stdout: []byte(good[:20])}, gateway.Summary{}, execution.CodeOutputLimit, "more than 20 bytes"},
 
 		"exit code, no result": {
 			sandbox.Outcome{EndReason: sandbox.Exited, ExitCode: 3, Stderr: []byte("one\nboom \xff\n")}, gateway.Summary{},
-			execution.CodeAgentError, "exit code 3: boom \uFFFD",
+			execution.CodeAgentError, "exited with code 3: boom \uFFFD",
 		},
-		"exit code, good result": {exitedOutcome(1, good), gateway.Summary{}, execution.CodeAgentError, "exit code 1"},
+		"exit code, good result": {exitedOutcome(1, good), gateway.Summary{}, execution.CodeAgentError, "exited with code 1"},
 		"no result":              {exitedOutcome(0, ""), gateway.Summary{}, execution.CodeInvalidResult, "no result"},
 		"two results":            {exitedOutcome(0, good+"\n"+good), gateway.Summary{}, execution.CodeInvalidResult, "more than one"},
 		"two on one line":        {exitedOutcome(0, good+good), gateway.Summary{}, execution.CodeInvalidResult, "after its end"},
-		"words after it":         {exitedOutcome(0, good+"\ndone"), gateway.Summary{}, execution.CodeInvalidResult, "line 2"},
-		"bad UTF-8":              {exitedOutcome(0, strings.Replace(good, "hi", "\xff", 1)), gateway.Summary{}, execution.CodeInvalidResult, "not lines of JSON"},
+		"text after it":          {exitedOutcome(0, good+"\ndone"), gateway.Summary{}, execution.CodeInvalidResult, "line 2"},
+		"bad UTF-8":              {exitedOutcome(0, strings.Replace(good, "hi", "\xff", 1)), gateway.Summary{}, execution.CodeInvalidResult, "not one JSON object per line"},
 		"10,000 deep": {
 			exitedOutcome(0, strings.Replace(good, `"hi"`, strings.Repeat("[", 10_000)+strings.Repeat("]", 10_000), 1)), gateway.Summary{},
-			execution.CodeInvalidResult, "128 deep",
+			execution.CodeInvalidResult, "128 nested levels",
 		},
-		"a verdict that stands twice": {
+		"is_error twice": {
 			exitedOutcome(0, strings.Replace(good, `"is_error":false`, `"is_error":true,"is_error":false`, 1)), gateway.Summary{},
 			execution.CodeInvalidResult, "duplicate",
 		},
-		"a verdict in other letters": {
+		"is_error in other letters": {
 			exitedOutcome(1, strings.Replace(ownError, `"is_error":true`, `"is_error":true,"Is_Error":false`, 1)), gateway.Summary{},
 			execution.CodeAgentError, "error_during_execution",
 		},
-		"no turns":              {exitedOutcome(0, noTurns), gateway.Summary{}, execution.CodeInvalidResult, "without asking its model"},
+		"no turns":              {exitedOutcome(0, noTurns), gateway.Summary{}, execution.CodeInvalidResult, "without a request to its model"},
 		"no answer":             {exitedOutcome(0, noAnswer), gateway.Summary{}, execution.CodeInvalidResult, "without an answer"},
-		"too many turns":        {exitedOutcome(1, turns), gateway.Summary{}, execution.CodeAgentError, "within its turns"},
+		"too many turns":        {exitedOutcome(1, turns), gateway.Summary{}, execution.CodeAgentError, "within its maximum number of turns"},
 		"the agent's own error": {exitedOutcome(1, ownError), gateway.Summary{}, execution.CodeAgentError, "error_during_execution"},
 
 		"refusal, counted as an error": {
 			exitedOutcome(1, strings.Replace(refusal, `"is_error":false`, `"is_error":true`, 1)), gateway.Summary{Calls: 1, LastStatus: 200},
 			execution.CodeModelError, "declined",
 		},
-		"refusal":          {exitedOutcome(0, refusal), gateway.Summary{}, execution.CodeModelError, "declined"},
-		"401":              {exitedOutcome(1, apiError+"401}"), gateway.Summary{Calls: 3, LastStatus: 401}, execution.CodeModelError, "API key (status 401)"},
-		"404":              {exitedOutcome(1, apiError+"404}"), gateway.Summary{Calls: 1, LastStatus: 404}, execution.CodeModelError, "does not know the model"},
-		"413":              {exitedOutcome(1, apiError+"413}"), gateway.Summary{Calls: 1, LastStatus: 413}, execution.CodeModelError, "too large"},
-		"429":              {exitedOutcome(1, apiError+"429}"), gateway.Summary{Calls: 3, LastStatus: 429}, execution.CodeModelError, "status 429"},
-		"500":              {exitedOutcome(1, apiError+"500}"), gateway.Summary{Calls: 3, LastStatus: 500}, execution.CodeModelError, "failed (status 500)"},
-		"504":              {exitedOutcome(1, apiError+"504}"), gateway.Summary{Calls: 3, LastStatus: 504}, execution.CodeModelError, "in time"},
-		"529, as it comes": {exitedOutcome(1, apiError+"null}"), gateway.Summary{Calls: 3, LastStatus: 529}, execution.CodeModelError, "overloaded (status 529)"},
-		"unreachable":      {exitedOutcome(1, apiError+"null}"), gateway.Summary{Calls: 3}, execution.CodeModelError, "could not be reached"},
-		"400, the CLI's":   {exitedOutcome(1, apiError+"400}"), gateway.Summary{}, execution.CodeModelError, "refused the request (status 400): API Error"},
+		"refusal":        {exitedOutcome(0, refusal), gateway.Summary{}, execution.CodeModelError, "declined"},
+		"401":            {exitedOutcome(1, apiError+"401}"), gateway.Summary{Calls: 3, LastStatus: 401}, execution.CodeModelError, "API key (status 401)"},
+		"404":            {exitedOutcome(1, apiError+"404}"), gateway.Summary{Calls: 1, LastStatus: 404}, execution.CodeModelError, "does not know the model"},
+		"413":            {exitedOutcome(1, apiError+"413}"), gateway.Summary{Calls: 1, LastStatus: 413}, execution.CodeModelError, "too large"},
+		"429":            {exitedOutcome(1, apiError+"429}"), gateway.Summary{Calls: 3, LastStatus: 429}, execution.CodeModelError, "status 429"},
+		"500":            {exitedOutcome(1, apiError+"500}"), gateway.Summary{Calls: 3, LastStatus: 500}, execution.CodeModelError, "failed (status 500)"},
+		"504":            {exitedOutcome(1, apiError+"504}"), gateway.Summary{Calls: 3, LastStatus: 504}, execution.CodeModelError, "in time"},
+		"529, no status": {exitedOutcome(1, apiError+"null}"), gateway.Summary{Calls: 3, LastStatus: 529}, execution.CodeModelError, "overloaded (status 529)"},
+		"unreachable":    {exitedOutcome(1, apiError+"null}"), gateway.Summary{Calls: 3}, execution.CodeModelError, "could not be reached"},
+		"400, the CLI's": {exitedOutcome(1, apiError+"400}"), gateway.Summary{}, execution.CodeModelError, "refused the request (status 400): API Error"},
 		"denied": {
 			exitedOutcome(1, apiError+"403}"), gateway.Summary{Denied: 1, LastDenial: "the model is not allowed"},
-			execution.CodeModelError, "gateway refused the agent's request: the model is not allowed",
+			execution.CodeModelError, "gateway denied the agent's request: the model is not allowed",
 		},
 		"over budget": {
 			exitedOutcome(1, apiError+"403}"), gateway.Summary{Calls: 2, Denied: 1, LastDenial: "x", BudgetExceeded: "240 of 200 tokens"},
 			execution.CodeBudgetExceeded, "240 of 200 tokens",
 		},
-		"half a letter in the answer": {outcome: exitedOutcome(0, strings.Replace(good, `"num_turns"`, `"x":"\ud83d","num_turns"`, 1))},
-		"recovered from a 529":        {outcome: exitedOutcome(0, good), saw: gateway.Summary{Calls: 2, LastStatus: 200}},
+		"half a surrogate pair": {outcome: exitedOutcome(0, strings.Replace(good, `"num_turns"`, `"x":"\ud83d","num_turns"`, 1))},
+		"recovered from a 529":  {outcome: exitedOutcome(0, good), egress: gateway.Summary{Calls: 2, LastStatus: 200}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			run, failure := claudeWithSummary(c.saw).Prepare(t.Context(), task(execution.Task{Input: "x"}))
+			run, failure := claudeWithSummary(c.egress).Prepare(t.Context(), task(execution.Task{Input: "x"}))
 			require.Nil(t, failure)
 			result, failure := run.ParseOutcome(c.outcome)
 			if c.code == "" {
@@ -134,9 +134,9 @@ func TestParseOutcomeWithSchema(t *testing.T) {
 		want   *execution.Result // nil: failure
 	}{
 		"filled in":     {filled, &execution.Result{Text: "x", Output: `{"reply":"x"}`}},
-		"in words only": {good, &execution.Result{Text: "hi"}},
+		"text only":     {good, &execution.Result{Text: "hi"}},
 		"not an object": {list, nil},
-		"nothing":       {noAnswer, nil},
+		"no answer":     {noAnswer, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			run, failure := claudeWithSummary(gateway.Summary{}).Prepare(t.Context(), task(execution.Task{Input: "x", Schema: `{"type":"object"}`}))
@@ -155,7 +155,7 @@ func TestFailureExcerptIsBounded(t *testing.T) {
 	o.Stderr = []byte(strings.Repeat("é", 10_000))
 	_, failure = run.ParseOutcome(o)
 	require.Less(t, len(failure.Message), 600)
-	require.True(t, strings.HasSuffix(failure.Message, "é…"), "cut between letters")
+	require.True(t, strings.HasSuffix(failure.Message, "é…"), "the cut is between two characters")
 }
 
 func TestUsageFromGatewaySummary(t *testing.T) {
@@ -176,7 +176,7 @@ func TestClaudeAllowedModels(t *testing.T) {
 	registry := claudeWithSummary(gateway.Summary{})
 	_, failure := registry.Prepare(t.Context(), task(execution.Task{Input: "x", Model: "gpt-9"}))
 	require.NotNil(t, failure)
-	require.Contains(t, failure.Message, `the model "gpt-9" cannot be used`)
+	require.Contains(t, failure.Message, `does not allow the model "gpt-9"`)
 
 	run, failure := registry.Prepare(t.Context(), task(execution.Task{Input: "x", Model: "claude-haiku-4-5"}))
 	require.Nil(t, failure)

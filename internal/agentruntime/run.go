@@ -2,51 +2,32 @@ package agentruntime
 
 import (
 	"context"
-	"io"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
-	"github.com/airlock-run/airlock/internal/agentruntime/session"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/gateway"
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// Run is one job of one attempt, from what goes into the sandbox to the reading
-// of what comes out.
+// Run is one job of one attempt: it holds what goes into the sandbox and parses what comes out.
 type Run struct {
 	Job   sandbox.Job
-	Model string // that the agent is to use; empty: none
+	Model string // the model that the agent uses; empty if the runtime has none
 
-	runtime     catalog.Runtime
+	entry       catalog.Runtime
 	contract    contract
 	hasSchema   bool   // the task has a schema
-	sessionPath string // path of the agent's own memory; empty: it has none that is kept
+	sessionPath string // path of the agent's session file in the sandbox; empty if the contract stores no session
 	egress      Egress
-}
-
-// contract is one way to call an agent and to read what it printed. Both are
-// without state.
-type contract interface {
-	// call completes a Run whose Job has all but argv, environment, input and files.
-	prepareJob(r *Run, e *execution.Execution) *execution.Failure
-	// show passes on what one line of its output says of what it does.
-	reportSteps(line []byte, seen func(execution.StepKind, string))
-	// read judges an agent that ended by itself.
-	parseResult(r *Run, o sandbox.Outcome) (*execution.Result, *execution.Failure)
-}
-
-var contracts = map[catalog.Contract]contract{
-	catalog.StreamJSON: streamJSON{},
-	catalog.Command:    command{},
 }
 
 const homeDir = "/home/agent"
 
-// prepare puts nothing that a tenant wrote on the command line, except for the
-// stream-json contract's schema.
+// prepare makes the job of an execution. Nothing that a tenant wrote is on the command line, except for the schema in
+// the stream-json contract.
 func (r Runtime) prepare(ctx context.Context, e *execution.Execution) (*Run, *execution.Failure) {
 	model, failure := r.resolveModel(e.Task.Model)
 	if failure != nil {
@@ -57,7 +38,7 @@ func (r Runtime) prepare(ctx context.Context, e *execution.Execution) (*Run, *ex
 		env = append(env, name+"="+model)
 	}
 	run := &Run{
-		Model: model, runtime: r.Runtime, contract: contracts[r.Contract], hasSchema: e.Task.Schema != "",
+		Model: model, entry: r.Runtime, contract: contracts[r.Contract], hasSchema: e.Task.Schema != "",
 		Job: sandbox.Job{
 			Execution: e.ID, Image: r.Image, Argv: r.Command(model), Env: env,
 			Timeout: e.Timeout, IdleTimeout: time.Duration(r.IdleTimeout),
@@ -90,32 +71,13 @@ func (r Runtime) resolveModel(requested string) (string, *execution.Failure) {
 		return r.Models[0], nil
 	}
 	if !slices.Contains(r.Models, requested) {
-		return "", newFailure(execution.CodeModelNotAllowed, "the model %q cannot be used with the runtime %q, only: %s", requested, r.Name, strings.Join(r.Models, ", "))
+		return "", newFailure(execution.CodeModelNotAllowed, "the runtime %q does not allow the model %q; allowed models: %s",
+			r.Name, requested, strings.Join(r.Models, ", "))
 	}
 	return requested, nil
 }
 
-// Left is what the agent wants to find at the next turn, if that may be kept.
-func (r *Run) ExtractSession(o sandbox.Outcome) *execution.Session {
-	i := slices.IndexFunc(o.Files, func(f sandbox.OutputFile) bool { return f.Path == r.sessionPath })
-	if r.sessionPath == "" || i < 0 || o.Files[i].Content.Size() > execution.MaxSessionBytes {
-		return nil
-	}
-	data, err := io.ReadAll(o.Files[i].Content)
-	if err != nil || session.Validate(data) != nil {
-		return nil // not worth failing the turn: the messages are kept besides
-	}
-	return &execution.Session{Runtime: r.runtime.Name, Model: r.Model, Data: data}
-}
-
-// resumes says whether the task brings a session that this agent may go on from.
-func (r *Run) canResume(t execution.Task) bool {
-	s := t.Session
-	return s != nil && s.Runtime == r.runtime.Name && s.Model == r.Model
-}
-
-// Usage is what the run has cost so far. It is right after any end of the job,
-// also one that gave no outcome.
+// Usage returns what the run has used so far. It is correct after every end of the job, including one without an outcome.
 func (r *Run) Usage() execution.Usage {
 	s := r.Egress()
 	return execution.Usage{
@@ -126,7 +88,7 @@ func (r *Run) Usage() execution.Usage {
 	}
 }
 
-// Egress is what went through the way out so far; nothing where there is none.
+// Egress returns what went through the gateway so far. It is zero if the runtime has no egress.
 func (r *Run) Egress() gateway.Summary {
 	if r.egress == nil {
 		return gateway.Summary{}

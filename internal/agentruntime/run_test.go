@@ -12,8 +12,7 @@ import (
 	"github.com/airlock-run/airlock/internal/gateway"
 )
 
-// TestOnlyTheSchemaOfATaskIsOnTheCommandLine puts a mark into everything that a
-// tenant can write, and looks where it comes out.
+// The test puts a mark into every text of a tenant and checks where the mark appears.
 func TestArgvHoldsOnlySchemaOfTask(t *testing.T) {
 	const mark = "\u2620mark"
 	marked := rapid.Map(rapid.String(), func(s string) string { return s + mark })
@@ -53,7 +52,7 @@ func TestClaudeEnvironment(t *testing.T) {
 	require.Contains(t, run.Job.Env, "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1")
 	require.Contains(t, run.Job.Env, "CLAUDE_CODE_SUBAGENT_MODEL=claude-haiku-4-5")
 
-	// What one job's environment holds must not show in the next one's.
+	// The environment of one job does not appear in the next one.
 	registry := claudeWithSummary(gateway.Summary{})
 	first, _ := registry.Prepare(t.Context(), task(execution.Task{Input: "x", Model: "claude-haiku-4-5"}))
 	second, _ := registry.Prepare(t.Context(), task(execution.Task{Input: "x", Model: "claude-opus-4-5"}))

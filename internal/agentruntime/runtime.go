@@ -1,11 +1,11 @@
-// Package runtime knows the kinds of agents that a job can be run with: how
-// they are called, and how what they leave behind becomes a result or a
-// failure. Which there are, catalog says; docs/runtimes.md describes it all.
+// Package agentruntime knows the kinds of agents that can run a job. The task of an execution comes in, and a sandbox.Job
+// goes out; after the job, its sandbox.Outcome comes in, and an execution.Result or execution.Failure goes out. The
+// package starts no container and reads no configuration: package catalog declares the runtimes, and docs/runtimes.md
+// describes them.
 package agentruntime
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
@@ -14,27 +14,26 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// Runtime is one kind of agent. It is a value: change a copy before New.
+// Runtime is one kind of agent. It is a value: change a copy before you pass it to NewRegistry.
 type Runtime struct {
 	catalog.Runtime
 
-	// Unavailable says what the operator has to do before jobs can use the
-	// runtime; empty when they can.
+	// Unavailable says what the operator has to do before jobs can use the runtime; empty if it is available.
 	Unavailable string
 
-	// OpenEgress opens the way out of one execution, to one model, whose calls
-	// are part of ctx's trace; nil: there is none.
+	// OpenEgress opens the egress of one execution to one model. The calls become part of ctx's trace. Nil if the runtime
+	// has no egress.
 	OpenEgress func(ctx context.Context, e *execution.Execution, model string) Egress
 }
 
-// Egress is the way out of one execution and the record of what went through.
+// Egress serves the requests of one execution and counts them.
 type Egress interface {
 	sandbox.Egress
 	Summary() gateway.Summary
 }
 
-// From makes the runtime of a catalog's entry. Without a gateway, which there is
-// only where the operator has an API key, one that needs it is not available.
+// FromCatalog makes a runtime from an entry of the catalog. gw is nil if the operator has set no API key; then a runtime
+// that needs a gateway is unavailable.
 func FromCatalog(entry catalog.Runtime, gw *gateway.Gateway) Runtime {
 	r := Runtime{Runtime: entry}
 	switch {
@@ -60,18 +59,18 @@ func FromCatalog(entry catalog.Runtime, gw *gateway.Gateway) Runtime {
 	return r
 }
 
-// Registry chooses the runtime of a task by its name. It is safe for concurrent use.
+// Registry selects the runtime of a task by its name. It is safe for concurrent use.
 type Registry struct{ runtimes []Runtime }
 
-// New makes a registry. Tasks that name no runtime get the first that is available.
+// NewRegistry returns a registry. A task that names no runtime gets the first available one.
 func NewRegistry(runtimes ...Runtime) *Registry { return &Registry{runtimes: runtimes} }
 
-// All lists the runtimes in their order, also those that are not available.
+// All returns the runtimes in the order of NewRegistry, including the unavailable ones.
 func (r *Registry) All() []Runtime { return r.runtimes }
 
-// Prepare makes the job of one attempt. A failure says that no attempt will
-// ever do better: the runtime is not there, or the task cannot be put to it. Of
-// ctx only the trace counts, which the calls of the agent to its model belong to.
+// Prepare makes the job of one attempt. A failure is final, because every other attempt would fail in the same way: the
+// runtime is unknown or unavailable, or it cannot run this task. Prepare uses ctx only for its trace, to which the
+// agent's calls to the model belong.
 func (r *Registry) Prepare(ctx context.Context, e *execution.Execution) (*Run, *execution.Failure) {
 	chosen, failure := r.choose(e.Task.Runtime)
 	if failure != nil {
@@ -89,15 +88,11 @@ func (r *Registry) choose(name string) (Runtime, *execution.Failure) {
 		case candidate.Unavailable == "":
 			available = append(available, candidate.Name)
 		case name == candidate.Name:
-			return Runtime{}, unknownRuntimeFailure("the runtime %q is not available here: %s", name, candidate.Unavailable)
+			return Runtime{}, newFailure(execution.CodeUnknownRuntime, "the runtime %q is not available: %s", name, candidate.Unavailable)
 		}
 	}
 	if name == "" {
-		return Runtime{}, unknownRuntimeFailure("no runtime is available here")
+		return Runtime{}, newFailure(execution.CodeUnknownRuntime, "no runtime is available")
 	}
-	return Runtime{}, unknownRuntimeFailure("there is no runtime %q here, only: %s", name, strings.Join(available, ", "))
-}
-
-func unknownRuntimeFailure(format string, args ...any) *execution.Failure {
-	return &execution.Failure{Code: execution.CodeUnknownRuntime, Message: fmt.Sprintf(format, args...)}
+	return Runtime{}, newFailure(execution.CodeUnknownRuntime, "unknown runtime %q; available runtimes: %s", name, strings.Join(available, ", "))
 }

@@ -21,23 +21,23 @@ func TestPrepareChoosesByName(t *testing.T) {
 	broken := agentruntime.Runtime{Runtime: catalog.Runtime{Name: "claude"}, Unavailable: "set ANTHROPIC_API_KEY"}
 
 	for name, c := range map[string]struct {
-		runtimes []agentruntime.Runtime
-		asked    string
-		image    string
-		refused  string
+		runtimes  []agentruntime.Runtime
+		requested string
+		image     string
+		message   string // of the failure; empty: success
 	}{
 		"by name":                     {[]agentruntime.Runtime{broken, off}, "offline", "offline-image", ""},
 		"the first that is available": {[]agentruntime.Runtime{broken, off}, "", "offline-image", ""},
-		"unknown":                     {[]agentruntime.Runtime{broken, off}, "gemini", "", `there is no runtime "gemini" here, only: offline`},
+		"unknown":                     {[]agentruntime.Runtime{broken, off}, "gemini", "", `unknown runtime "gemini"; available runtimes: offline`},
 		"not set up":                  {[]agentruntime.Runtime{broken, off}, "claude", "", "set ANTHROPIC_API_KEY"},
 		"none at all":                 {nil, "", "", "no runtime is available"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			run, failure := agentruntime.NewRegistry(c.runtimes...).Prepare(t.Context(), task(execution.Task{Runtime: c.asked, Input: "x"}))
-			if c.refused != "" {
+			run, failure := agentruntime.NewRegistry(c.runtimes...).Prepare(t.Context(), task(execution.Task{Runtime: c.requested, Input: "x"}))
+			if c.message != "" {
 				require.Nil(t, run)
 				require.Equal(t, execution.CodeUnknownRuntime, failure.Code)
-				require.Contains(t, failure.Message, c.refused)
+				require.Contains(t, failure.Message, c.message)
 				return
 			}
 			require.Nil(t, failure)
@@ -66,7 +66,7 @@ func TestPrepareIsDeterministic(t *testing.T) {
 	second, _ := registry.Prepare(t.Context(), task(execution.Task{Input: "x"}))
 	require.Equal(t, first.Job, second.Job)
 	require.Equal(t, time.Minute, first.Job.Timeout)
-	require.Nil(t, first.Job.Egress, "a nil interface, so that nothing listens")
+	require.Nil(t, first.Job.Egress, "the interface is nil, so nothing listens")
 }
 
 func TestPrepareStartsOrResumesASession(t *testing.T) {

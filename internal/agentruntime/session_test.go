@@ -14,7 +14,7 @@ import (
 
 const sessionLine = `{"type":"user","message":{"role":"user"}}` + "\n"
 
-// What an agent leaves for the next turn is only what can be given back to it.
+// A session is stored only if a later turn can use it.
 func TestExtractSession(t *testing.T) {
 	registry := claudeWithSummary(gateway.Summary{})
 	run, failure := registry.Prepare(t.Context(), task(execution.Task{Input: "x", Model: "claude-opus-4-5"}))
@@ -23,19 +23,19 @@ func TestExtractSession(t *testing.T) {
 	path := run.Job.Collect[0]
 	for name, c := range map[string]struct {
 		path, data string
-		kept       bool
+		stored     bool
 	}{
-		"its session":       {path, sessionLine, true},
-		"half a letter":     {path, `{"text":"\ud83d"}` + "\n", true},
-		"another file":      {"/workspace/out/x.jsonl", sessionLine, false},
-		"nothing":           {path, "", false},
-		"an empty line":     {path, "\n", false},
-		"words":             {path, "hello\n", false},
-		"a list":            {path, "[]\n", false},
-		"a line cut short":  {path, sessionLine + `{"type":`, false},
-		"bad UTF-8 is kept": {path, "{\"a\":\"\xff\"}\n", true},
-		"10,000 deep":       {path, `{"a":` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + "}\n", false},
-		"as large as it may be": {
+		"its session":      {path, sessionLine, true},
+		"half a surrogate": {path, `{"text":"\ud83d"}` + "\n", true},
+		"another file":     {"/workspace/out/x.jsonl", sessionLine, false},
+		"an empty file":    {path, "", false},
+		"an empty line":    {path, "\n", false},
+		"text":             {path, "hello\n", false},
+		"a list":           {path, "[]\n", false},
+		"a truncated line": {path, sessionLine + `{"type":`, false},
+		"invalid UTF-8":    {path, "{\"a\":\"\xff\"}\n", true},
+		"10,000 deep":      {path, `{"a":` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + "}\n", false},
+		"of the largest size": {
 			path, `{"a":"` + strings.Repeat("x", execution.MaxSessionBytes-9) + `"}` + "\n", true,
 		},
 		"too large": {path, `{"a":"` + strings.Repeat("x", execution.MaxSessionBytes) + `"}` + "\n", false},
@@ -44,7 +44,7 @@ func TestExtractSession(t *testing.T) {
 			o := exitedOutcome(0, good)
 			o.Files = []sandbox.OutputFile{{Path: c.path, Content: io.NewSectionReader(strings.NewReader(c.data), 0, int64(len(c.data)))}}
 			session := run.ExtractSession(o)
-			if !c.kept {
+			if !c.stored {
 				require.Nil(t, session)
 				return
 			}
@@ -54,21 +54,21 @@ func TestExtractSession(t *testing.T) {
 	require.Nil(t, run.ExtractSession(exitedOutcome(0, good)), "no files at all")
 }
 
-// The session of the turn before replaces the messages, if this agent wrote it.
+// The agent resumes from the stored session if it is of the same runtime and model, or else from the messages.
 func TestSessionResumedForSameRuntimeAndModel(t *testing.T) {
-	said := []execution.Message{{Role: execution.RoleUser, Text: "hi"}, {Role: execution.RoleAssistant, Text: "ho"}}
-	session := func(runtime, model string) *execution.Session {
-		return &execution.Session{Runtime: runtime, Model: model, Data: []byte(sessionLine)}
+	history := []execution.Message{{Role: execution.RoleUser, Text: "hi"}, {Role: execution.RoleAssistant, Text: "ho"}}
+	session := func(runtimeName, model string) *execution.Session {
+		return &execution.Session{Runtime: runtimeName, Model: model, Data: []byte(sessionLine)}
 	}
 	for name, c := range map[string]struct {
 		task    execution.Task
-		resumes bool // anything at all
-		own     bool
+		resumes bool
+		stored  bool // from the stored session
 	}{
-		"its own":            {execution.Task{History: said, Session: session("claude", "claude-sonnet-4-6")}, true, true},
-		"another model's":    {execution.Task{History: said, Session: session("claude", "claude-opus-4-5")}, true, false},
-		"another runtime's":  {execution.Task{History: said, Session: session("codex", "claude-sonnet-4-6")}, true, false},
-		"none":               {execution.Task{History: said}, true, false},
+		"the same":           {execution.Task{History: history, Session: session("claude", "claude-sonnet-4-6")}, true, true},
+		"of another model":   {execution.Task{History: history, Session: session("claude", "claude-opus-4-5")}, true, false},
+		"of another runtime": {execution.Task{History: history, Session: session("codex", "claude-sonnet-4-6")}, true, false},
+		"none":               {execution.Task{History: history}, true, false},
 		"of a first message": {execution.Task{Session: session("claude", "claude-sonnet-4-6")}, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -83,13 +83,13 @@ func TestSessionResumedForSameRuntimeAndModel(t *testing.T) {
 				return
 			}
 			require.Contains(t, run.Job.Argv, "--resume")
-			require.Equal(t, run.Job.Collect, []string{run.Job.Files[0].Path}, "it is left where it was found")
-			require.Equal(t, c.own, string(run.Job.Files[0].Data) == sessionLine)
+			require.Equal(t, run.Job.Collect, []string{run.Job.Files[0].Path}, "the agent writes the session to the path where it found it")
+			require.Equal(t, c.stored, string(run.Job.Files[0].Data) == sessionLine)
 		})
 	}
 }
 
-// All turns of a conversation have the same session, and no other has it.
+// All turns of a conversation have the same session ID. Other conversations have other IDs.
 func TestSessionIDIsPerConversation(t *testing.T) {
 	path := func(execution, conversation string) string {
 		e := task(executionTask)

@@ -7,21 +7,21 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// longestLine is how long a line may be that is looked at while the agent runs,
-// in bytes. What is longer is passed over: the result is read from the whole.
+// maxLineSize is the length of the longest line from which steps are reported, in bytes. Longer lines are skipped here;
+// the result is parsed later, from the complete output.
 const maxLineSize = 256 << 10
 
-// Watch has seen called with what the agent does, while it does it. It is
-// called by one goroutine at a time and must not block.
+// OnStep registers a function that is called for each step of the agent while the job runs. Call it before the job
+// starts. One goroutine at a time calls onStep, which must not block.
 func (r *Run) OnStep(onStep func(kind execution.StepKind, text string)) {
 	lines := lineSplitter{onLine: func(line []byte) { r.contract.reportSteps(line, onStep) }}
 	r.Job.OnStdout = lines.write
 }
 
-// lineReader finds the lines in an output that comes in parts.
+// lineSplitter finds the lines in an output that arrives in chunks.
 type lineSplitter struct {
 	onLine  func([]byte)
-	partial []byte // of the line that has not ended
+	partial []byte // the beginning of the line that is not complete yet
 	tooLong bool
 }
 

@@ -10,14 +10,14 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// The same lines are found however the output is cut into parts.
+// The lines do not depend on how the output is split into chunks.
 func TestLineSplitterAnyChunks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		output := rapid.StringOf(rapid.SampledFrom([]rune("ab\n"))).Draw(t, "output")
 		var got []string
 		l := lineSplitter{onLine: func(line []byte) { got = append(got, string(line)) }}
 		for rest := output; rest != ""; {
-			n := rapid.IntRange(1, len(rest)).Draw(t, "part")
+			n := rapid.IntRange(1, len(rest)).Draw(t, "chunk size")
 			l.write([]byte(rest[:n]))
 			rest = rest[n:]
 		}
@@ -35,9 +35,9 @@ func TestLineSplitterAnyChunks(t *testing.T) {
 func TestLineSplitterSkipsLongLine(t *testing.T) {
 	var got []string
 	l := lineSplitter{onLine: func(line []byte) { got = append(got, string(line)) }}
-	part := []byte(strings.Repeat("x", 64<<10))
+	chunk := []byte(strings.Repeat("x", 64<<10))
 	for range 100 {
-		l.write(part)
+		l.write(chunk)
 		require.LessOrEqual(t, cap(l.partial), 2*maxLineSize, "memory is bounded")
 	}
 	l.write([]byte("\nnext\n"))
@@ -61,5 +61,5 @@ rubbish
 	r = &Run{contract: command{}}
 	r.OnStep(onStep)
 	r.Job.OnStdout([]byte("plain\ntext\nunfinished"))
-	require.Equal(t, []string{"output: I look.", "progress: uses Bash", "progress: asks the model again, for the 2. time", "output: plain", "output: text"}, got)
+	require.Equal(t, []string{"output: I look.", "progress: uses Bash", "progress: retries the model request (attempt 2)", "output: plain", "output: text"}, got)
 }

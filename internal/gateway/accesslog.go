@@ -9,22 +9,21 @@ import (
 	"github.com/airlock-run/airlock/internal/telemetry/metrics"
 )
 
-// record is the one line in the access log that every request gets. It holds
-// neither bodies nor headers.
+// accessRecord is the line of one request in the access log. It has no bodies and no headers.
 type accessRecord struct {
-	target   string
-	model    string
-	status   int // given to the sandbox; 0: it was gone
-	denied   string
-	cause    error // why the call ended early
-	usage    callUsage
-	cost     float64
-	bytesIn  int64
-	upstream bool
+	target    string
+	model     string
+	status    int // sent to the sandbox; 0: nothing was sent
+	denied    string
+	cause     error // why the call ended early
+	usage     callUsage
+	cost      float64
+	bytesSent int64
+	upstream  bool // the request was sent upstream
 }
 
-// count adds the request to the process' metrics, by the model that was asked
-// for, which is one of the runtime's.
+// countMetrics adds the request to the metrics of the process. The label is the requested model, which is one of the
+// runtime's, and not the model that the provider names.
 func (r accessRecord) countMetrics() {
 	if !r.upstream {
 		if r.denied != "" {
@@ -50,11 +49,11 @@ func (r accessRecord) fields(took time.Duration) []zap.Field {
 		fields = append(fields, zap.String("denied", r.denied))
 	}
 	if r.model != "" {
-		fields = append(fields, zap.String("model", r.model), zap.Int64("bytesIn", r.bytesIn))
+		fields = append(fields, zap.String("model", r.model), zap.Int64("bytesSent", r.bytesSent))
 	}
 	if r.upstream {
 		fields = append(fields,
-			zap.Int("upstreamStatus", r.usage.status), zap.Int64("bytesOut", r.usage.bytesOut),
+			zap.Int("upstreamStatus", r.usage.status), zap.Int64("bytesReceived", r.usage.bytesReceived),
 			zap.Any("tokens", r.usage.tokens), zap.Float64("costUsd", r.cost), zap.Bool("estimated", r.usage.estimated))
 	}
 	if r.cause != nil {

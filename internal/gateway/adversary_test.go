@@ -16,16 +16,15 @@ import (
 	"github.com/airlock-run/airlock/internal/test/modelstub"
 )
 
-// storm sends exactly these bytes and returns the statuses of all answers. After
-// as many as are expected it sends a line that is no request, on which the
-// gateway hangs up, so that an answer too many would be seen.
+// sendRaw sends exactly these bytes and returns the statuses of all responses. After the expected number of responses it
+// sends an invalid request, which makes the gateway close the connection, so that an additional response is detected.
 func (w *testSession) sendRaw(bytes string, expected int) (statuses []int) {
 	w.t.Helper()
 	conn, err := net.Dial("unix", w.socket)
 	require.NoError(w.t, err)
 	defer conn.Close()
 	require.NoError(w.t, conn.SetDeadline(time.Now().Add(patience)))
-	_, _ = io.WriteString(conn, bytes) // the gateway may hang up before it has read it all
+	_, _ = io.WriteString(conn, bytes) // the gateway may close the connection before it has read everything
 	responses := bufio.NewReader(conn)
 	for {
 		if len(statuses) == expected {
@@ -36,7 +35,7 @@ func (w *testSession) sendRaw(bytes string, expected int) (statuses []int) {
 			return statuses
 		}
 		if len(statuses) == expected && got.StatusCode == http.StatusBadRequest {
-			return statuses // that to the last line
+			return statuses // the response to the invalid request
 		}
 		statuses = append(statuses, got.StatusCode)
 		if _, err = io.Copy(io.Discard, got.Body); err != nil {
@@ -45,14 +44,13 @@ func (w *testSession) sendRaw(bytes string, expected int) (statuses []int) {
 	}
 }
 
-// Whatever bytes a sandbox sends, upstream gets either nothing or what the
-// runtime declares: the one request line, for the one host, with the operator's
-// key and no other, and the body that was inspected.
+// For any bytes from a sandbox, upstream receives either nothing or an allowed request: the runtime's request line, for
+// the configured host, with the operator's key and no other, and with the inspected body.
 func TestAdversarialRequests(t *testing.T) {
 	body := requestBody(nil)
 	const line = "POST " + target + " HTTP/1.1\r\n"
 	length := fmt.Sprintf("Content-Length: %d\r\n", len(body))
-	honest := line + "Host: x\r\n" + length + "\r\n" + body
+	valid := line + "Host: x\r\n" + length + "\r\n" + body
 	files := "GET /v1/files HTTP/1.1\r\nHost: x\r\n\r\n"
 	request := func(headers ...string) string {
 		return line + strings.Join(append(headers, "Host: x", strings.TrimSuffix(length, "\r\n")), "\r\n") + "\r\n\r\n" + body
@@ -62,7 +60,7 @@ func TestAdversarialRequests(t *testing.T) {
 		answered []int
 		passes   int // requests that reach upstream
 	}{
-		"honest": {honest, []int{200}, 1},
+		"valid": {valid, []int{200}, 1},
 
 		"another path":          {"POST /v1/files HTTP/1.1\r\nHost: x\r\n" + length + "\r\n" + body, []int{403}, 0},
 		"an encoded path":       {"POST /v1/%6dessages?beta=true HTTP/1.1\r\nHost: x\r\n" + length + "\r\n" + body, []int{403}, 0},
@@ -75,21 +73,21 @@ func TestAdversarialRequests(t *testing.T) {
 		"TRACE":                 {"TRACE " + target + " HTTP/1.1\r\nHost: x\r\n\r\n", []int{403}, 0},
 		"CONNECT":               {"CONNECT api.anthropic.com:443 HTTP/1.1\r\nHost: x\r\n\r\n", []int{403}, 0},
 
-		"another host":            {line + "Host: evil.example\r\n" + length + "\r\n" + body, []int{200}, 1},
-		"a host in the line":      {"POST http://evil.example" + target + " HTTP/1.1\r\nHost: x\r\n" + length + "\r\n" + body, []int{403}, 0},
-		"a host before an @":      {"POST http://x@169.254.169.254" + target + " HTTP/1.1\r\nHost: x\r\n" + length + "\r\n" + body, []int{403}, 0},
-		"two hosts":               {line + "Host: x\r\nHost: evil.example\r\n" + length + "\r\n" + body, []int{400}, 0},
-		"no host":                 {line + length + "\r\n" + body, []int{400}, 0},
-		"a forwarded host":        {request("X-Forwarded-Host: evil.example", "Forwarded: host=evil.example", "X-Original-Url: /v1/files"), []int{200}, 1},
-		"another key":             {request("X-Api-Key: sk-mine"), []int{200}, 1},
-		"another authorisation":   {request("Authorization: Bearer sk-mine", "Proxy-Authorization: Basic eDp5", "Cookie: a=b"), []int{200}, 1},
-		"two keys":                {request("X-Api-Key: sk-mine", "x-api-key: sk-other"), []int{200}, 1},
-		"a key to be taken off":   {request("Connection: X-Api-Key, keep-alive"), []int{200}, 1},
-		"a beta that is no value": {request("Anthropic-Beta: good-beta\x01evil"), []int{400}, 0},
+		"another host":          {line + "Host: evil.example\r\n" + length + "\r\n" + body, []int{200}, 1},
+		"a host in the target":  {"POST http://evil.example" + target + " HTTP/1.1\r\nHost: x\r\n" + length + "\r\n" + body, []int{403}, 0},
+		"a host before an @":    {"POST http://x@169.254.169.254" + target + " HTTP/1.1\r\nHost: x\r\n" + length + "\r\n" + body, []int{403}, 0},
+		"two hosts":             {line + "Host: x\r\nHost: evil.example\r\n" + length + "\r\n" + body, []int{400}, 0},
+		"no host":               {line + length + "\r\n" + body, []int{400}, 0},
+		"a forwarded host":      {request("X-Forwarded-Host: evil.example", "Forwarded: host=evil.example", "X-Original-Url: /v1/files"), []int{200}, 1},
+		"another key":           {request("X-Api-Key: sk-mine"), []int{200}, 1},
+		"another authorisation": {request("Authorization: Bearer sk-mine", "Proxy-Authorization: Basic eDp5", "Cookie: a=b"), []int{200}, 1},
+		"two keys":              {request("X-Api-Key: sk-mine", "x-api-key: sk-other"), []int{200}, 1},
+		"a key as a hop header": {request("Connection: X-Api-Key, keep-alive"), []int{200}, 1},
+		"a beta with a control": {request("Anthropic-Beta: good-beta\x01evil"), []int{400}, 0},
 
 		"length and chunks":        {line + "Host: x\r\n" + length + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + files, []int{411}, 0},
 		"chunks and length":        {line + "Host: x\r\nTransfer-Encoding: chunked\r\n" + length + "\r\n0\r\n\r\n" + files, []int{411}, 0},
-		"a coding of no standard":  {line + "Host: x\r\nTransfer-Encoding: xchunked\r\n" + length + "\r\n" + body, []int{501}, 0},
+		"an unknown coding":        {line + "Host: x\r\nTransfer-Encoding: xchunked\r\n" + length + "\r\n" + body, []int{501}, 0},
 		"two codings":              {line + "Host: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", []int{501}, 0},
 		"two lengths":              {line + "Host: x\r\n" + length + "Content-Length: 3\r\n\r\n" + body, []int{400}, 0},
 		"a list of lengths":        {line + "Host: x\r\nContent-Length: 3, 3\r\n\r\n{}\n", []int{400}, 0},
@@ -99,8 +97,8 @@ func TestAdversarialRequests(t *testing.T) {
 		"a length too small":       {line + "Host: x\r\nContent-Length: 5\r\n\r\n" + body + files, []int{400}, 0},
 		"a length too large":       {line + "Host: x\r\nContent-Length: 9999\r\n\r\n" + body, []int{400}, 0},
 		"a request in a body":      {line + "Host: x\r\nContent-Length: 2\r\n\r\n{}" + files, []int{400}, 0},
-		"a request after it":       {honest + files, []int{200, 403}, 1},
-		"one after a refusal":      {files + honest, []int{403}, 0},
+		"a second request":         {valid + files, []int{200, 403}, 1},
+		"one after a denial":       {files + valid, []int{403}, 0},
 		"encoded bytes":            {request("Content-Encoding: gzip"), []int{400}, 0},
 
 		"a huge header":     {request("X: " + strings.Repeat("x", 200<<10)), []int{431}, 0},
@@ -119,7 +117,7 @@ func TestAdversarialRequests(t *testing.T) {
 			upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
 			w := openSession(t, upstream, func(s *gateway.Settings) { s.BodyTimeout = 200 * time.Millisecond })
 			answered := w.sendRaw(c.sends, len(c.answered))
-			// Whether a refusal arrives before the reset is up to the kernel.
+			// The kernel may reset the connection before the response arrives.
 			if len(answered) > 0 || c.passes > 0 || len(c.answered) == 0 {
 				require.Equal(t, c.answered, answered)
 			}
@@ -136,8 +134,8 @@ func TestAdversarialRequests(t *testing.T) {
 	}
 }
 
-// However upstream behaves, the sandbox gets a bounded answer in bounded time
-// that tells nothing of the operator's, and the call is accounted for.
+// For any behaviour of upstream, the sandbox gets a bounded response in bounded time, which contains nothing about the
+// operator, and the call is counted.
 func TestAdversarialUpstreams(t *testing.T) {
 	elsewhere := startModel(t, modelstub.Always(modelstub.Text("from elsewhere")))
 	redirect := func(status int) modelstub.Response {
@@ -150,22 +148,22 @@ func TestAdversarialUpstreams(t *testing.T) {
 		says   string
 		last   int // Summary.LastStatus
 	}{
-		"redirects once and for all": {redirect(301), 502, "redirect", 301},
+		"redirects permanently":      {redirect(301), 502, "redirect", 301},
 		"redirects with the body":    {redirect(307), 502, "redirect", 307},
 		"says see other":             {redirect(303), 502, "redirect", 303},
-		"never answers":              {modelstub.Hang(), 504, "too long in all", 504},
-		"stalls in the middle":       {modelstub.Stall("hello"), 200, "the answer stalled", 504},
-		"dies in the middle":         {modelstub.ResetMidStream("hello"), 200, "could not be reached", 0},
-		"dies before it answers":     {modelstub.Reset(), 502, "could not be reached", 0},
-		"floods":                     {modelstub.Text(strings.Repeat("x", 1<<20)), 200, "the answer is too large", 502},
-		"floods, not as a stream":    {modelstub.Raw(200, nil, strings.Repeat("x", 1<<20)), 502, "the answer is too large", 502},
+		"never answers":              {modelstub.Hang(), 504, "took too long", 504},
+		"stalls in the middle":       {modelstub.Stall("hello"), 200, "the response stalled", 504},
+		"resets in the middle":       {modelstub.ResetMidStream("hello"), 200, "could not be reached", 0},
+		"resets before the response": {modelstub.Reset(), 502, "could not be reached", 0},
+		"sends too much":             {modelstub.Text(strings.Repeat("x", 1<<20)), 200, "the response is too large", 502},
+		"sends too much, no stream":  {modelstub.Raw(200, nil, strings.Repeat("x", 1<<20)), 502, "the response is too large", 502},
 		"has huge headers":           {modelstub.Raw(200, http.Header{"X": {strings.Repeat("x", 128<<10)}}, ""), 502, "could not be reached", 0},
-		"talks of the key":           {modelstub.Status(401, "authentication_error", "no such key: "+key), 401, "refuses the operator's API key", 401},
-		"talks of the account":       {modelstub.Status(403, "permission_error", "organisation of "+key), 403, "refuses the operator's API key", 403},
+		"mentions the key":           {modelstub.Status(401, "authentication_error", "no such key: "+key), 401, "rejects the operator's API key", 401},
+		"mentions the account":       {modelstub.Status(403, "permission_error", "organisation of "+key), 403, "rejects the operator's API key", 403},
 		"is overloaded":              {modelstub.Status(529, "overloaded_error", "busy"), 529, "busy", 529},
-		"sends rubbish as a stream":  {modelstub.Raw(200, event, "data: {]\n\ndata: \xff\n\nnot even an event"), 200, "not even", 200},
+		"sends an invalid stream":    {modelstub.Raw(200, event, "data: {]\n\ndata: \xff\n\nnot even an event"), 200, "not even", 200},
 		"fails in a stream":          {modelstub.Raw(200, event, "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}\n\n"), 200, "overloaded", 529},
-		"counts less than nothing":   {modelstub.Response{Usage: map[string]any{"input_tokens": -1000, "output_tokens": -1}}, 200, "message_start", 200},
+		"reports negative usage":     {modelstub.Response{Usage: map[string]any{"input_tokens": -1000, "output_tokens": -1}}, 200, "message_start", 200},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -187,61 +185,61 @@ func TestAdversarialUpstreams(t *testing.T) {
 			require.GreaterOrEqual(t, s.CostUSD, 0.0)
 		})
 	}
-	require.Empty(t, elsewhere.Requests(), "a redirect was followed")
+	require.Empty(t, elsewhere.Requests(), "a redirect is not followed")
 }
 
-// A session keeps the tighter of the operator's budget and the agent's.
+// The smaller of the operator's and the agent's limits applies.
 func TestSmallerBudgetApplies(t *testing.T) {
-	for name, c := range map[string]struct{ operators, agents, holds gateway.Budget }{
+	for name, c := range map[string]struct{ operators, agents, applies gateway.Budget }{
 		"none":           {},
 		"the operator's": {gateway.Budget{Tokens: 100}, gateway.Budget{}, gateway.Budget{Tokens: 100}},
 		"the agent's":    {gateway.Budget{}, gateway.Budget{Tokens: 100}, gateway.Budget{Tokens: 100}},
 		"the smaller":    {gateway.Budget{Tokens: 100}, gateway.Budget{Tokens: 1 << 40}, gateway.Budget{Tokens: 100}},
 		"each by itself": {gateway.Budget{Tokens: 1 << 40, CostUSD: 0.0001}, gateway.Budget{Tokens: 100, CostUSD: 9}, gateway.Budget{Tokens: 100, CostUSD: 0.0001}},
-		"less than none": {gateway.Budget{Tokens: 100}, gateway.Budget{Tokens: -5}, gateway.Budget{Tokens: 100}},
+		"negative":       {gateway.Budget{Tokens: 100}, gateway.Budget{Tokens: -5}, gateway.Budget{Tokens: 100}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
 			p := policy
 			p.Budget = c.agents
 			w := openSessionWithPolicy(t, upstream, p, func(s *gateway.Settings) { s.Budget = c.operators })
-			require.Equal(t, http.StatusOK, w.post(requestBody(nil)).status, "the first call is let through whatever it uses")
+			require.Equal(t, http.StatusOK, w.post(requestBody(nil)).status, "the first call is allowed, whatever it uses")
 			got := w.post(requestBody(nil))
-			if c.holds == (gateway.Budget{}) {
+			if c.applies == (gateway.Budget{}) {
 				require.Equal(t, http.StatusOK, got.status)
 				return
 			}
 			require.Equal(t, http.StatusForbidden, got.status)
-			require.Contains(t, got.body, "spent its budget")
+			require.Contains(t, got.body, "used up its budget")
 		})
 	}
 }
 
-// What an earlier attempt has used is gone, and a later one begins with the rest.
+// The usage of earlier attempts counts against the budget.
 func TestBudgetIncludesEarlierAttempts(t *testing.T) {
 	for name, c := range map[string]struct {
-		spent  gateway.Budget
-		status int
-		says   string
+		previous gateway.Budget
+		status   int
+		exceeded string
 	}{
 		"some of it":    {gateway.Budget{Tokens: 999, CostUSD: 0.09}, http.StatusOK, ""},
 		"all tokens":    {gateway.Budget{Tokens: 1000}, http.StatusForbidden, "1000 of 1000 tokens"},
-		"all money":     {gateway.Budget{CostUSD: 0.1}, http.StatusForbidden, "0.1000 of 0.1000 USD"},
+		"all USD":       {gateway.Budget{CostUSD: 0.1}, http.StatusForbidden, "0.1000 of 0.1000 USD"},
 		"more than all": {gateway.Budget{Tokens: 5000, CostUSD: 7}, http.StatusForbidden, "7.0000 of 0.1000 USD"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
 			p := policy
-			p.Budget, p.PreviousUsage = gateway.Budget{Tokens: 1000, CostUSD: 0.1}, c.spent
+			p.Budget, p.PreviousUsage = gateway.Budget{Tokens: 1000, CostUSD: 0.1}, c.previous
 			w := openSessionWithPolicy(t, upstream, p, nil)
 			require.Equal(t, c.status, w.post(requestBody(nil)).status)
-			require.Equal(t, c.says, closeAndSummarize(t, w).BudgetExceeded)
+			require.Equal(t, c.exceeded, closeAndSummarize(t, w).BudgetExceeded)
 		})
 	}
 }
 
-// A runtime may declare further headers; they pass as they are, within bounds,
-// and never instead of the gateway's own.
+// Headers that the runtime declares are forwarded unchanged if they are not too long. They never replace the gateway's
+// own headers.
 func TestDeclaredHeadersAreForwarded(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
 	p := policy

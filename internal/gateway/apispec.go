@@ -6,35 +6,34 @@ import (
 	"strings"
 )
 
-// API is the language that an upstream speaks.
+// API names the HTTP API of an upstream.
 type API string
 
-// The APIs that the gateway understands.
+// The APIs.
 const (
 	MessagesAPI  API = "messages"  // Anthropic's
 	ResponsesAPI API = "responses" // OpenAI's
 )
 
-// dialect is what the gateway has to know of one API. Lists say what may pass;
-// what is not on them is refused until somebody has looked at it.
+// apiSpec is what the gateway knows about one API. Its lists name what is allowed. The gateway denies everything else, so
+// that a new feature of the API is inspected before it is used.
 type apiSpec struct {
-	// parameters are the fields that a request may have.
+	// parameters are the allowed top-level fields of a request.
 	parameters []string
-	// maxTokens is the one that bounds the answer; content are those that may
-	// hold sources, at any depth.
+	// maxTokensField is the parameter that limits the output tokens. contentFields are the parameters that can contain
+	// sources, at any depth.
 	maxTokensField string
 	contentFields  []string
-	// client says of a kind of tool whether it runs where the agent is. All
-	// others run at the provider, with its network.
+	// isClientTool reports whether tools of this kind run in the sandbox. Other tools run at the provider, with its network.
 	isClientTool func(kind string) bool
-	// authorize puts in the operator's key, and what else the API wants of headers.
+	// setAuth sets the operator's key and the other headers that the API requires.
 	setAuth func(to, from http.Header, key string)
 }
 
 var apiSpecs = map[API]apiSpec{
 	MessagesAPI: {
-		// Left out on purpose: mcp_servers, container and fallbacks, which reach out
-		// or name other models; speed, service_tier and inference_geo, which change the price.
+		// Not in the list on purpose: mcp_servers, container and fallbacks, which access other servers or name other
+		// models; speed, service_tier and inference_geo, which change the price.
 		parameters: []string{
 			"model", "messages", "system", "max_tokens", "stream", "tools", "tool_choice", "metadata",
 			"stop_sequences", "temperature", "top_k", "top_p", "thinking",
@@ -56,9 +55,8 @@ var apiSpecs = map[API]apiSpec{
 		},
 	},
 	ResponsesAPI: {
-		// Left out on purpose: previous_response_id, conversation and prompt, which
-		// bring in what is kept at the provider; background, which goes on after the
-		// call; service_tier, which changes the price.
+		// Not in the list on purpose: previous_response_id, conversation and prompt, which refer to data stored at the
+		// provider; background, which continues after the call; service_tier, which changes the price.
 		parameters: []string{
 			"model", "input", "instructions", "max_output_tokens", "stream", "stream_options", "tools", "tool_choice",
 			"parallel_tool_calls", "reasoning", "store", "include", "text", "truncation", "temperature", "top_p",
@@ -71,8 +69,8 @@ var apiSpecs = map[API]apiSpec{
 	},
 }
 
-// Kinds of tools that run where the agent is: beginnings of names, and names.
-// A namespace holds other tools.
+// Kinds of tools that run in the sandbox: prefixes of kinds for the Messages API, whole kinds for the Responses API. A
+// namespace contains other tools.
 var (
 	messagesClientTools  = []string{"bash_", "text_editor_", "computer_", "memory_", "tool_search_tool_"}
 	responsesClientTools = []string{"function", "custom", "local_shell", "apply_patch", "namespace"}

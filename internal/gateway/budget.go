@@ -6,16 +6,35 @@ import (
 	"sync"
 )
 
-// bill keeps the account of one session. It is safe for concurrent use.
+// Budget limits what one execution may use. A zero field means no limit.
+type Budget struct {
+	Tokens  int64
+	CostUSD float64
+}
+
+// tightest returns a budget with the smaller limit of each kind.
+func (b Budget) tightest(o Budget) Budget {
+	return Budget{Tokens: minLimit(b.Tokens, o.Tokens), CostUSD: minLimit(b.CostUSD, o.CostUSD)}
+}
+
+// minLimit returns the smaller of two limits. Zero and less mean no limit.
+func minLimit[N int64 | float64](a, b N) N {
+	if a <= 0 || b > 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// budgetTracker enforces the budget of one session and adds up what its calls use. It is safe for concurrent use.
 type budgetTracker struct {
 	budget        Budget
-	previousUsage Budget           // of it, before the session
-	prices        map[string]Price // go before the list's
+	previousUsage Budget           // what earlier attempts of the execution used
+	prices        map[string]Price // take precedence over listPrices
 
 	mu             sync.Mutex
 	totals         Summary
-	reservedTokens Tokens  // the most that calls under way may use, reckoned from their requests
-	reservedCost   float64 // what inFlight would cost, USD
+	reservedTokens Tokens  // the most that running calls may use, estimated from their requests
+	reservedCost   float64 // the cost of reservedTokens, USD
 }
 
 func newBudgetTracker(budget, previousUsage Budget, prices map[string]Price) *budgetTracker {
@@ -28,45 +47,43 @@ func (b *budgetTracker) summary() Summary {
 	return b.totals
 }
 
-// bytesPerToken is what Claude's tokens come to in English text; in JSON and
-// other languages it is less.
+// bytesPerToken is the average of Claude's tokens in English text. JSON and other languages have fewer bytes per token.
 const bytesPerToken = 4
 
-// most is the most that a request may use.
-func (a requestInfo) maxUsage() Tokens {
-	return Tokens{Input: a.bytes / bytesPerToken, Output: a.maxTokens}
+// maxUsage estimates the most tokens that a request can use.
+func (r requestInfo) maxUsage() Tokens {
+	return Tokens{Input: r.bytes / bytesPerToken, Output: r.maxTokens}
 }
 
-// admit lets a call begin, or says why not. The first of concurrent calls is
-// admitted while anything of the budget is left; further ones count what those
-// under way may still use. So an execution passes its budget by less than one
-// call. Each admitted call is settled once.
-func (b *budgetTracker) reserve(a requestInfo) error {
+// reserve admits a call, or returns the reason for a denial. While anything of the budget is left, the first of several
+// concurrent calls is admitted; further calls are admitted only if the budget also covers what the running calls may
+// still use. So an execution exceeds its budget by less than one call. Every admitted call must be committed once.
+func (b *budgetTracker) reserve(r requestInfo) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	cost, priced := b.cost(a.model, a.maxUsage())
+	cost, priced := b.cost(r.model, r.maxUsage())
 	usd, tokens := b.previousUsage.CostUSD+b.totals.CostUSD, b.previousUsage.Tokens+b.totals.Tokens.Total()
 	switch limit := b.budget; {
 	case limit.CostUSD > 0 && !priced:
-		return forbidden("no price is known for the model " + quote(a.model) + ", so the budget cannot be kept")
+		return forbidden("the model " + quote(r.model) + " has no price, so the budget cannot be enforced")
 	case limit.CostUSD > 0 && usd >= limit.CostUSD:
 		b.totals.BudgetExceeded = fmt.Sprintf("%.4f of %.4f USD", usd, limit.CostUSD)
-		return forbidden("the execution has spent its budget")
+		return forbidden("the execution has used up its budget")
 	case limit.Tokens > 0 && tokens >= limit.Tokens:
 		b.totals.BudgetExceeded = fmt.Sprintf("%d of %d tokens", tokens, limit.Tokens)
-		return forbidden("the execution has spent its budget")
+		return forbidden("the execution has used up its budget")
 	case limit.CostUSD > 0 && usd+b.reservedCost >= limit.CostUSD,
 		limit.Tokens > 0 && tokens+b.reservedTokens.Total() >= limit.Tokens:
 		return rateLimited("other calls of the execution may use up its budget; wait for them")
 	}
-	b.reservedTokens = b.reservedTokens.add(a.maxUsage())
+	b.reservedTokens = b.reservedTokens.add(r.maxUsage())
 	b.reservedCost += cost
 	b.totals.Calls++
-	b.totals.BytesIn += a.bytes
+	b.totals.BytesSent += r.bytes
 	return nil
 }
 
-// deny records a request that is not sent.
+// recordDenial counts a request that is not sent upstream.
 func (b *budgetTracker) recordDenial(reason string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -74,38 +91,38 @@ func (b *budgetTracker) recordDenial(reason string) {
 	b.totals.LastDenial = reason
 }
 
-// receipt is what one call came to.
+// callUsage is what one call used.
 type callUsage struct {
-	status    int // as Summary.LastStatus
-	model     string
-	tokens    Tokens
-	estimated bool
-	bytesOut  int64
+	status        int // as Summary.LastStatus
+	model         string
+	tokens        Tokens
+	estimated     bool
+	bytesReceived int64
 }
 
-// settle ends a call that was admitted, and returns its cost in USD.
-func (b *budgetTracker) commit(a requestInfo, r callUsage) float64 {
+// commit ends an admitted call: it releases the reservation and adds the usage. It returns the cost in USD.
+func (b *budgetTracker) commit(r requestInfo, used callUsage) float64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	reserved, _ := b.cost(a.model, a.maxUsage())
-	b.reservedTokens = b.reservedTokens.sub(a.maxUsage())
+	reserved, _ := b.cost(r.model, r.maxUsage())
+	b.reservedTokens = b.reservedTokens.sub(r.maxUsage())
 	b.reservedCost -= reserved
 
-	model := r.model
+	model := used.model
 	if model == "" {
-		model = a.model
+		model = r.model
 	}
-	cost, priced := b.cost(model, r.tokens)
-	if !priced && r.status == http.StatusOK {
+	cost, priced := b.cost(model, used.tokens)
+	if !priced && used.status == http.StatusOK {
 		b.totals.UnpricedCalls++
 	}
-	if r.estimated {
+	if used.estimated {
 		b.totals.EstimatedCalls++
 	}
-	b.totals.Tokens = b.totals.Tokens.add(r.tokens)
+	b.totals.Tokens = b.totals.Tokens.add(used.tokens)
 	b.totals.CostUSD += cost
-	b.totals.BytesOut += r.bytesOut
-	b.totals.LastStatus, b.totals.LastDenial = r.status, ""
+	b.totals.BytesReceived += used.bytesReceived
+	b.totals.LastStatus, b.totals.LastDenial = used.status, ""
 	return cost
 }
 
@@ -115,17 +132,4 @@ func (b *budgetTracker) cost(model string, t Tokens) (usd float64, known bool) {
 		p, known = lookupPrice(model)
 	}
 	return p.cost(t), known
-}
-
-func (t Tokens) add(o Tokens) Tokens {
-	t.Input += o.Input
-	t.Output += o.Output
-	t.CacheRead += o.CacheRead
-	t.CacheWrite5m += o.CacheWrite5m
-	t.CacheWrite1h += o.CacheWrite1h
-	return t
-}
-
-func (t Tokens) sub(o Tokens) Tokens {
-	return t.add(Tokens{-o.Input, -o.Output, -o.CacheRead, -o.CacheWrite5m, -o.CacheWrite1h})
 }

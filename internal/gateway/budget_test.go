@@ -7,49 +7,48 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestNoOrderOfCallsPassesTheBudgetByMoreThanOne plays any order of calls that
-// begin and end, each using no more than its request allows.
+// The test starts and ends calls in any order. Each call uses at most what its request allows.
 func TestBudgetExceededByAtMostOneCall(t *testing.T) {
-	const model, mostOfOne = "claude-sonnet-4-5", 1000
+	const model, maxPerCall = "claude-sonnet-4-5", 1000
 	rapid.Check(t, func(t *rapid.T) {
-		limit := rapid.Int64Range(1, 20*mostOfOne).Draw(t, "limit")
+		limit := rapid.Int64Range(1, 20*maxPerCall).Draw(t, "limit")
 		b := newBudgetTracker(Budget{Tokens: limit, CostUSD: 0.1}, Budget{}, nil)
-		var underWay []requestInfo
-		settle := func(t *rapid.T) {
-			if len(underWay) == 0 {
-				t.Skip("no call is under way")
+		var running []requestInfo
+		end := func(t *rapid.T) {
+			if len(running) == 0 {
+				t.Skip("no call is running")
 			}
-			a := underWay[0]
-			underWay = underWay[1:]
-			most := a.maxUsage()
-			b.commit(a, callUsage{status: 200, tokens: Tokens{
+			info := running[0]
+			running = running[1:]
+			most := info.maxUsage()
+			b.commit(info, callUsage{status: 200, tokens: Tokens{
 				Input:  rapid.Int64Range(0, most.Input).Draw(t, "input"),
 				Output: rapid.Int64Range(0, most.Output).Draw(t, "output"),
 			}})
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"begin": func(t *rapid.T) {
-				a := requestInfo{
+				info := requestInfo{
 					model:     model,
-					bytes:     rapid.Int64Range(0, mostOfOne/2*bytesPerToken).Draw(t, "bytes"),
-					maxTokens: rapid.Int64Range(0, mostOfOne/2).Draw(t, "max_tokens"),
+					bytes:     rapid.Int64Range(0, maxPerCall/2*bytesPerToken).Draw(t, "bytes"),
+					maxTokens: rapid.Int64Range(0, maxPerCall/2).Draw(t, "max_tokens"),
 				}
-				if b.reserve(a) == nil {
-					underWay = append(underWay, a)
+				if b.reserve(info) == nil {
+					running = append(running, info)
 				}
 			},
-			"end": settle,
+			"end": end,
 			"": func(t *rapid.T) {
 				s := b.summary()
-				require.Less(t, s.Tokens.Total(), limit+mostOfOne)
-				require.Less(t, s.CostUSD, 0.1+mostOfOne*15/1e6)
+				require.Less(t, s.Tokens.Total(), limit+maxPerCall)
+				require.Less(t, s.CostUSD, 0.1+maxPerCall*15/1e6)
 				require.GreaterOrEqual(t, b.reservedTokens.Total(), int64(0))
 			},
 		})
-		for len(underWay) > 0 {
-			settle(t)
+		for len(running) > 0 {
+			end(t)
 		}
-		require.Zero(t, b.reservedTokens, "nothing stays reserved")
+		require.Zero(t, b.reservedTokens, "all reservations are released")
 		require.InDelta(t, 0, b.reservedCost, 1e-9)
 	})
 }

@@ -5,18 +5,17 @@ import (
 	"net/http"
 )
 
-// denialError is an answer of the gateway itself. It has the shape of the Messages
-// API's errors, so that an agent understands it as one.
+// denialError is an error response of the gateway itself. It has the shape of the Messages API's errors, so that the
+// agent understands it.
 type denialError struct {
 	status  int
-	kind    string // the API's name for the sort of error
+	kind    string // the error type of the Messages API
 	message string // for people; tells the sandbox nothing about the operator
-	retry   bool   // whether asking again can help
+	retry   bool   // another request may succeed
 }
 
 func (d denialError) Error() string { return d.message }
 
-// Shorthands for the sorts of errors that the gateway gives.
 func forbidden(message string) denialError {
 	return denialError{http.StatusForbidden, "permission_error", message, false}
 }
@@ -47,7 +46,7 @@ func (d denialError) body() []byte {
 		Error inner  `json:"error"`
 	}{"error", inner{d.kind, "airlock gateway: " + d.message}})
 	if err != nil {
-		return nil // strings always marshal
+		return nil // not possible: strings can always be marshaled
 	}
 	return body
 }
@@ -55,8 +54,8 @@ func (d denialError) body() []byte {
 func (d denialError) write(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")
 	if !d.retry {
-		w.Header().Set("X-Should-Retry", "false") // the CLI's SDK heeds it
+		w.Header().Set("X-Should-Retry", "false") // the CLI's SDK obeys this header
 	}
 	w.WriteHeader(d.status)
-	_, _ = w.Write(d.body()) // the sandbox may be gone
+	_, _ = w.Write(d.body()) // the sandbox may have disconnected
 }

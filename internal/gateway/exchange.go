@@ -13,17 +13,17 @@ import (
 	"time"
 )
 
-// exchange is one request upstream and its answer.
+// exchange is one upstream request and its response.
 type exchange struct {
 	session *Session
 	w       http.ResponseWriter
 	cancel  context.CancelCauseFunc
 	rec     *accessRecord
 
-	meter   usageMeter
+	counter tokenCounter
 	status  int         // as Summary.LastStatus
-	written int64       // bytes of the answer
-	sent    atomic.Bool // the whole request has left, so that the provider may work on it
+	written int64       // bytes written to the sandbox
+	sent    atomic.Bool // the complete request was sent, so the provider may process it
 }
 
 func (x *exchange) run(ctx context.Context, r *http.Request, route Route, body []byte) {
@@ -45,10 +45,10 @@ func (x *exchange) run(ctx context.Context, r *http.Request, route Route, body [
 	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	switch {
 	case x.status >= http.StatusMultipleChoices && x.status < http.StatusBadRequest:
-		x.writeDenial(badGateway("the model's provider answered with a redirect"))
+		x.writeDenial(badGateway("the model's provider responded with a redirect"))
 	case x.status == http.StatusUnauthorized || x.status == http.StatusForbidden:
-		// The provider's words are about the operator's account.
-		x.writeDenial(denialError{x.status, "authentication_error", "the model's provider refuses the operator's API key", false})
+		// The provider's message may describe the operator's account, so the sandbox does not get it.
+		x.writeDenial(denialError{x.status, "authentication_error", "the model's provider rejects the operator's API key", false})
 	case x.status == http.StatusOK && kind == "text/event-stream":
 		x.forwardStream(ctx, response)
 	default:
@@ -56,8 +56,8 @@ func (x *exchange) run(ctx context.Context, r *http.Request, route Route, body [
 	}
 }
 
-// passed are the headers of an answer that the sandbox gets to see. The rest
-// (rate limits, organisation, cookies) is the operator's.
+// forwardedHeaders are the headers of a response that the sandbox receives. The others (rate limits, organization,
+// cookies) are about the operator.
 var forwardedHeaders = []string{"Content-Type", "Request-Id", "Retry-After", "X-Should-Retry"}
 
 func (x *exchange) writeHeader(response *http.Response) {
@@ -72,30 +72,30 @@ func (x *exchange) writeHeader(response *http.Response) {
 
 const copyBufferSize = 32 << 10
 
-// stream passes server-sent events on as they come.
+// forwardStream forwards server-sent events as they arrive.
 func (x *exchange) forwardStream(ctx context.Context, response *http.Response) {
 	x.writeHeader(response)
 	err := x.readBody(response.Body, func(part []byte) error {
-		_, _ = x.meter.Write(part)
+		_, _ = x.counter.Write(part)
 		return x.write(part)
 	})
-	if x.meter.errorStatus != 0 {
-		x.status = x.meter.errorStatus
+	if x.counter.errorStatus != 0 {
+		x.status = x.counter.errorStatus
 	}
 	if err != nil {
 		x.endStream(ctx, err)
 	}
 }
 
-// cut ends a stream that has begun. The agent is told by an event, as the
-// provider would; the blank line before it ends an event that was cut.
+// endStream ends a stream early with an error event, as the provider does. The blank line in front of it ends an event
+// that may be incomplete.
 func (x *exchange) endStream(ctx context.Context, err error) {
 	d := x.classifyError(ctx, err)
 	event := append([]byte("\n\nevent: error\ndata: "), d.body()...)
-	_ = x.write(append(event, "\n\n"...)) // the sandbox may be gone
+	_ = x.write(append(event, "\n\n"...)) // the sandbox may have disconnected
 }
 
-// write gives the sandbox a bounded time to take what it asked for.
+// write sends data to the sandbox, for at most IdleTimeout.
 func (x *exchange) write(p []byte) error {
 	control := http.NewResponseController(x.w)
 	if err := control.SetWriteDeadline(time.Now().Add(x.session.gateway.settings.IdleTimeout)); err != nil {
@@ -109,11 +109,11 @@ func (x *exchange) write(p []byte) error {
 	if err != nil {
 		return err
 	}
-	// A deadline left behind would end the connection's next answer.
+	// If the deadline stayed, it would apply to the next response on this connection.
 	return control.SetWriteDeadline(time.Time{})
 }
 
-// whole passes on an answer that is not a stream.
+// forwardBody forwards a response that is not a stream.
 func (x *exchange) forwardBody(ctx context.Context, response *http.Response) {
 	var body bytes.Buffer
 	err := x.readBody(response.Body, func(part []byte) error {
@@ -125,14 +125,14 @@ func (x *exchange) forwardBody(ctx context.Context, response *http.Response) {
 		return
 	}
 	if x.status == http.StatusOK {
-		x.meter.parseBody(body.Bytes())
+		x.counter.parseBody(body.Bytes())
 	}
 	x.w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
 	x.writeHeader(response)
-	_ = x.write(body.Bytes()) // the sandbox may be gone
+	_ = x.write(body.Bytes()) // the sandbox may have disconnected
 }
 
-// read hands the answer on in parts, and ends it when it stalls or grows too large.
+// readBody reads a response body in parts. It fails if the body stalls or becomes too large.
 func (x *exchange) readBody(from io.Reader, part func([]byte) error) error {
 	settings := x.session.gateway.settings
 	stalled := time.AfterFunc(settings.IdleTimeout, func() { x.cancel(errStalled) })
@@ -142,7 +142,7 @@ func (x *exchange) readBody(from io.Reader, part func([]byte) error) error {
 	for {
 		stalled.Reset(settings.IdleTimeout)
 		n, err := from.Read(buffer)
-		stalled.Stop() // what follows waits for the sandbox, with a deadline of its own
+		stalled.Stop() // part writes to the sandbox, which has its own deadline
 		if total += int64(n); total > settings.MaxResponseSize {
 			return errResponseTooLarge
 		}
@@ -160,7 +160,7 @@ func (x *exchange) readBody(from io.Reader, part func([]byte) error) error {
 	}
 }
 
-// fail answers a call for which there is no answer from upstream.
+// writeError answers a call that has no response from upstream.
 func (x *exchange) writeError(ctx context.Context, err error) {
 	x.writeDenial(x.classifyError(ctx, err))
 }
@@ -170,8 +170,8 @@ func (x *exchange) writeDenial(d denialError) {
 	d.write(x.w)
 }
 
-// lost reads why a call ended early from the context's cause, keeps it for the
-// log, and gives the call its status.
+// classifyError finds the reason why a call ended early, from the context's cause or else from err. It records the reason
+// for the log, and sets the status of the call.
 func (x *exchange) classifyError(ctx context.Context, err error) denialError {
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
@@ -190,12 +190,12 @@ func (x *exchange) classifyError(ctx context.Context, err error) denialError {
 	}
 }
 
-// settled gives the tokens to bill: none, if the request never left, or if the
-// provider refused it.
-func (x *exchange) finalTokens(a requestInfo) (t Tokens, estimated bool) {
-	refused := x.rec.cause == nil && x.status != http.StatusOK
-	if !x.meter.inputKnown && (refused || !x.sent.Load()) {
+// finalTokens returns the tokens to charge. A request that was not sent completely, or that the provider rejected, costs
+// nothing.
+func (x *exchange) finalTokens(r requestInfo) (t Tokens, estimated bool) {
+	rejected := x.rec.cause == nil && x.status != http.StatusOK
+	if !x.counter.inputKnown && (rejected || !x.sent.Load()) {
 		return Tokens{}, false
 	}
-	return x.meter.finalTokens(a, x.written)
+	return x.counter.finalTokens(r, x.written)
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// ServeHTTP handles one request of the sandbox.
+// ServeHTTP handles one request from the sandbox.
 func (s *Session) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.beginRequest() {
 		panic(http.ErrAbortHandler)
@@ -21,7 +21,7 @@ func (s *Session) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	route, ok := s.policy.findRoute(r)
 	switch {
 	case !ok || len(r.Header["Upgrade"]) > 0:
-		s.deny(w, &rec, forbidden("this request is not one that the runtime may make"))
+		s.deny(w, &rec, forbidden("this request is not a route of the runtime"))
 	case route.Local:
 		rec.status = http.StatusOK
 		w.WriteHeader(http.StatusOK)
@@ -32,7 +32,7 @@ func (s *Session) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.log.Info("egress", rec.fields(time.Since(began))...)
 }
 
-// call takes one request upstream.
+// forward inspects one request, sends it upstream, and records its usage.
 func (s *Session) forward(w http.ResponseWriter, r *http.Request, route Route, rec *accessRecord) {
 	body, releaseBody, err := s.readBody(w, r)
 	if err != nil {
@@ -40,45 +40,45 @@ func (s *Session) forward(w http.ResponseWriter, r *http.Request, route Route, r
 		return
 	}
 	defer releaseBody()
-	a, err := inspect(body, s.gateway.spec)
+	info, err := inspect(body, s.gateway.spec)
 	if err != nil {
 		s.deny(w, rec, err)
 		return
 	}
-	rec.model, rec.bytesIn = a.model, a.bytes
-	if !slices.Contains(s.policy.Models, a.model) {
-		s.deny(w, rec, forbidden("the model "+quote(a.model)+" is not allowed"))
+	rec.model, rec.bytesSent = info.model, info.bytes
+	if !slices.Contains(s.policy.Models, info.model) {
+		s.deny(w, rec, forbidden("the model "+quote(info.model)+" is not allowed"))
 		return
 	}
-	if err := s.budget.reserve(a); err != nil {
+	if err := s.budget.reserve(info); err != nil {
 		s.deny(w, rec, err)
 		return
 	}
 
 	ctx, cancel, release := s.callContext(r.Context())
 	defer release()
-	span := s.startSpan(a)
+	span := s.startSpan(info)
 	defer endSpan(span, rec)
 	x := exchange{session: s, w: w, cancel: cancel, rec: rec}
 	x.run(ctx, r, route, body)
-	tokens, estimated := x.finalTokens(a)
+	tokens, estimated := x.finalTokens(info)
 	rec.upstream = true
 	rec.usage = callUsage{
-		status: x.status, model: x.meter.model, tokens: tokens, estimated: estimated, bytesOut: x.written,
+		status: x.status, model: x.counter.model, tokens: tokens, estimated: estimated, bytesReceived: x.written,
 	}
-	rec.cost = s.budget.commit(a, rec.usage)
+	rec.cost = s.budget.commit(info, rec.usage)
 }
 
-// Causes for which a call ends before its answer does.
+// Reasons why a call ends before its response is complete.
 var (
-	errCallTimeout      = errors.New("the answer took too long in all")
-	errStalled          = errors.New("the answer stalled")
-	errResponseTooLarge = errors.New("the answer is too large")
+	errCallTimeout      = errors.New("the response took too long")
+	errStalled          = errors.New("the response stalled")
+	errResponseTooLarge = errors.New("the response is too large")
 	errCallEnded        = errors.New("the call has ended")
 )
 
-// callContext ends with the sandbox's connection, the session, or the call's
-// time. The call ends it early with end, and always with release.
+// callContext returns the context of one call. It ends with the sandbox's connection, with the session, or after
+// CallTimeout. cancel ends it early with a cause. release frees its resources and must always be called.
 func (s *Session) callContext(parent context.Context) (ctx context.Context, cancel context.CancelCauseFunc, release func()) {
 	ctx, cancel = context.WithCancelCause(parent)
 	detach := context.AfterFunc(s.ctx, func() { cancel(errSessionClosed) })
@@ -90,8 +90,8 @@ func (s *Session) callContext(parent context.Context) (ctx context.Context, canc
 	}
 }
 
-// body reads the whole body, whose length the sandbox has to tell first, so
-// that all bodies of a session together stay within bounds.
+// readBody reads the complete body. The request must declare its length, so that the total size of all bodies of a
+// session is limited before they are read. release returns the body's share of that limit.
 func (s *Session) readBody(w http.ResponseWriter, r *http.Request) (body []byte, release func(), err error) {
 	limit := s.gateway.settings.MaxRequestSize
 	switch {
@@ -102,7 +102,7 @@ func (s *Session) readBody(w http.ResponseWriter, r *http.Request) (body []byte,
 	case r.ContentLength > limit:
 		return nil, nil, denialError{http.StatusRequestEntityTooLarge, "request_too_large", "the body is too large", false}
 	case !s.bodyBytes.TryAcquire(r.ContentLength):
-		return nil, nil, rateLimited("too many large requests at a time")
+		return nil, nil, rateLimited("too many large requests at the same time")
 	}
 	release = func() { s.bodyBytes.Release(r.ContentLength) }
 	control := http.NewResponseController(w)
@@ -112,7 +112,7 @@ func (s *Session) readBody(w http.ResponseWriter, r *http.Request) (body []byte,
 	}
 	body, err = io.ReadAll(r.Body)
 	if err == nil {
-		// A deadline left behind would end the request's context later.
+		// If the deadline stayed, it would later cancel the request's context.
 		err = control.SetReadDeadline(time.Time{})
 	}
 	if err != nil {
@@ -130,7 +130,7 @@ func (s *Session) deny(w http.ResponseWriter, rec *accessRecord, err error) {
 	}
 	s.budget.recordDenial(d.message)
 	rec.status, rec.denied = d.status, d.message
-	// What was not read of the body would be taken for the next request.
+	// The unread part of the body would be read as the next request.
 	w.Header().Set("Connection", "close")
 	d.write(w)
 }

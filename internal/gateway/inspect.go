@@ -10,65 +10,42 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// ask is what the gateway has to know of a request's body.
+// requestInfo is what the gateway has to know about a request body.
 type requestInfo struct {
 	model     string
-	maxTokens int64
+	maxTokens int64 // limit of the output tokens; 0: not set
 	bytes     int64
 }
 
-// inlineSources are the kinds of sources that carry their data with them.
+// inlineSources are the kinds of sources that contain their data.
 var inlineSources = []string{"base64", "text", "content"}
 
-// inspect reads a body once, from front to back, without building anything from
-// it, so that a body costs little more memory than its bytes. The decoder refuses
-// duplicate names and invalid UTF-8, on which two readers could disagree.
-func inspect(body []byte, d apiSpec) (requestInfo, error) {
-	in := inspector{spec: d, dec: jsontext.NewDecoder(bytes.NewBuffer(body)), info: requestInfo{bytes: int64(len(body))}}
+// inspect decides whether a request body is allowed. It reads the body once, from front to back, and builds nothing from
+// it, so that a body costs little more memory than its bytes. The decoder rejects duplicate names and invalid UTF-8,
+// which two readers could interpret differently.
+func inspect(body []byte, spec apiSpec) (requestInfo, error) {
+	in := inspector{
+		jsonReader: jsonReader{dec: jsontext.NewDecoder(bytes.NewBuffer(body))},
+		spec:       spec, info: requestInfo{bytes: int64(len(body))},
+	}
 	if err := in.request(); err != nil {
-		var refused denialError
-		if errors.As(err, &refused) {
-			return requestInfo{}, refused
+		var denied denialError
+		if errors.As(err, &denied) {
+			return requestInfo{}, denied
 		}
-		return requestInfo{}, invalidRequest("the request is not one JSON object that every reader would understand alike")
+		return requestInfo{}, invalidRequest("the request is not a single, unambiguous JSON object")
 	}
 	if in.info.model == "" {
-		return requestInfo{}, invalidRequest("the request names no model")
+		return requestInfo{}, invalidRequest("the request has no model")
 	}
 	return in.info, nil
 }
 
+// inspector reads one request body.
 type inspector struct {
-	spec   apiSpec
-	dec    *jsontext.Decoder // reads the body in place
-	info   requestInfo
-	tokens int
-}
-
-// mostTokens bounds the JSON tokens of a body: the decoder remembers the names
-// of each open object, which came to 500 MiB for 32 MiB of short names. What
-// agents send has a few thousand.
-const maxJSONTokens = 1 << 19
-
-var errUnexpectedJSON = errors.New("unexpected JSON")
-
-func (in *inspector) next() (jsontext.Token, error) {
-	if in.tokens++; in.tokens > maxJSONTokens {
-		return jsontext.Token{}, invalidRequest("the request has too many parts")
-	}
-	return in.dec.ReadToken()
-}
-
-// skip reads over a value.
-func (in *inspector) skip() error {
-	for depth := in.dec.StackDepth(); ; {
-		if _, err := in.next(); err != nil {
-			return err
-		}
-		if in.dec.StackDepth() <= depth {
-			return nil
-		}
-	}
+	jsonReader
+	spec apiSpec
+	info requestInfo
 }
 
 func (in *inspector) request() error {
@@ -77,9 +54,9 @@ func (in *inspector) request() error {
 		case !slices.Contains(in.spec.parameters, name):
 			return forbidden("the parameter " + quote(name) + " is not allowed")
 		case name == "model":
-			return in.text(&in.info.model)
+			return in.readString(&in.info.model)
 		case name == in.spec.maxTokensField:
-			return in.number(&in.info.maxTokens)
+			return in.maxTokens()
 		case name == "tools":
 			return in.array(in.tool)
 		case slices.Contains(in.spec.contentFields, name):
@@ -97,12 +74,20 @@ func (in *inspector) request() error {
 	return nil
 }
 
+func (in *inspector) maxTokens() error {
+	err := in.readCountOrNull(&in.info.maxTokens)
+	if errors.Is(err, errNotCount) {
+		return invalidRequest(in.spec.maxTokensField + " must be an integer of at least 0")
+	}
+	return err
+}
+
 func (in *inspector) tool() error {
 	kind := ""
 	err := in.object(func(name string) error {
 		switch name {
 		case "type":
-			return in.textOrNull(&kind)
+			return in.readStringOrNull(&kind)
 		case "tools":
 			return in.array(in.tool)
 		default:
@@ -115,8 +100,8 @@ func (in *inspector) tool() error {
 	return err
 }
 
-// content looks through messages and their blocks at any depth, but not into
-// the input of tool calls, which is the agent's own data.
+// content inspects messages and their blocks at any depth. It skips the input of tool calls, which is the agent's own
+// data.
 func (in *inspector) content() error {
 	switch in.dec.PeekKind() {
 	case jsontext.KindBeginArray:
@@ -144,10 +129,10 @@ func (in *inspector) content() error {
 				return in.content()
 			}
 		})
-		// A name alone stands for an item that is kept at the provider, perhaps of
-		// somebody else who uses the operator's key.
+		// An object with only an ID refers to an item that is stored at the provider. It may belong to another tenant,
+		// because all use the operator's key.
 		if err == nil && (kind == "item_reference" || hasID && kind == "") {
-			return forbidden("items that are kept at the provider are not allowed")
+			return forbidden("items stored at the provider are not allowed")
 		}
 		return err
 	default:
@@ -155,13 +140,13 @@ func (in *inspector) content() error {
 	}
 }
 
-// label reads what sort of thing an object is; of two labels one is enough.
+// readKind reads the type or the role of an object. If it has both, item_reference takes precedence.
 func (in *inspector) readKind(kind *string) error {
 	if in.dec.PeekKind() != jsontext.KindString {
 		return in.content()
 	}
 	value := ""
-	if err := in.text(&value); err != nil {
+	if err := in.readString(&value); err != nil {
 		return err
 	}
 	if *kind != "item_reference" {
@@ -170,13 +155,13 @@ func (in *inspector) readKind(kind *string) error {
 	return nil
 }
 
-// image lets an image pass that carries its data with it.
+// image allows only an image that contains its data.
 func (in *inspector) image() error {
 	if in.dec.PeekKind() == jsontext.KindNull {
 		return in.skip()
 	}
 	imageURL := ""
-	if err := in.text(&imageURL); err != nil {
+	if err := in.readString(&imageURL); err != nil {
 		return err
 	}
 	if !strings.HasPrefix(imageURL, "data:") {
@@ -187,13 +172,13 @@ func (in *inspector) image() error {
 
 func (in *inspector) source() error {
 	if in.dec.PeekKind() != jsontext.KindBeginObject {
-		return in.skip() // a search result's source is a string that nobody fetches
+		return in.skip() // the source of a search result is a string, which the provider does not fetch
 	}
 	kind := ""
 	err := in.object(func(name string) error {
 		switch name {
 		case "type":
-			return in.text(&kind)
+			return in.readString(&kind)
 		case "content":
 			return in.content()
 		case "url", "file_id":
@@ -208,85 +193,9 @@ func (in *inspector) source() error {
 	return err
 }
 
-// object calls member for each name; it has to consume the value.
-func (in *inspector) object(member func(name string) error) error {
-	if in.dec.PeekKind() != jsontext.KindBeginObject {
-		return errUnexpectedJSON
-	}
-	if _, err := in.next(); err != nil {
-		return err
-	}
-	for in.dec.PeekKind() != jsontext.KindEndObject {
-		name, err := in.next()
-		if err != nil {
-			return err
-		}
-		if err := member(name.String()); err != nil {
-			return err
-		}
-	}
-	_, err := in.next()
-	return err
-}
+const maxQuoteSize = 100 // bytes
 
-// array calls element for each; it has to consume it.
-func (in *inspector) array(element func() error) error {
-	if in.dec.PeekKind() != jsontext.KindBeginArray {
-		return errUnexpectedJSON
-	}
-	if _, err := in.next(); err != nil {
-		return err
-	}
-	for in.dec.PeekKind() != jsontext.KindEndArray {
-		if err := element(); err != nil {
-			return err
-		}
-	}
-	_, err := in.next()
-	return err
-}
-
-func (in *inspector) text(to *string) error {
-	if in.dec.PeekKind() != jsontext.KindString {
-		return errUnexpectedJSON
-	}
-	return in.textOrNull(to)
-}
-
-func (in *inspector) textOrNull(to *string) error {
-	token, err := in.next()
-	switch {
-	case err != nil:
-		return err
-	case token.Kind() == jsontext.KindString:
-		*to = token.String()
-		return nil
-	case token.Kind() == jsontext.KindNull:
-		return nil
-	default:
-		return errUnexpectedJSON
-	}
-}
-
-func (in *inspector) number(to *int64) error {
-	token, err := in.next()
-	switch {
-	case err != nil:
-		return err
-	case token.Kind() == jsontext.KindNull:
-		return nil
-	case token.Kind() != jsontext.KindNumber:
-		return errUnexpectedJSON
-	}
-	if *to, err = token.Int(); err != nil || *to < 0 {
-		return invalidRequest(in.spec.maxTokensField + " is not a count")
-	}
-	return nil
-}
-
-const maxQuoteSize = 100
-
-// quote shows a name out of a request in an error, shortened.
+// quote quotes a name from a request for an error message, and truncates it.
 func quote(name string) string {
 	if len(name) > maxQuoteSize {
 		name = strings.ToValidUTF8(name[:maxQuoteSize], "") + "…"

@@ -6,28 +6,27 @@ import (
 	"strings"
 )
 
-// Policy is what a runtime declares that its agents need.
+// Policy is what the agent of one execution may use, as its runtime declares it.
 type Policy struct {
 	Routes []Route
 	Models []string
-	Betas  []string // values of the anthropic-beta header; others are taken out
-	// Headers are passed on as they are, besides those that always are.
+	Betas  []string // allowed values of the anthropic-beta header; other values are removed
+	// Headers are forwarded unchanged, in addition to those that are always forwarded.
 	Headers []string
-	// Prices are of models that the gateway's own table does not have.
+	// Prices take precedence over the gateway's own table.
 	Prices map[string]Price
-	// Budget of the execution, which the operator's bounds besides.
+	// Budget is the budget of the execution. The operator's budget applies in addition.
 	Budget Budget
-	// Spent is what earlier attempts of the execution have used of it.
+	// PreviousUsage is what earlier attempts of the execution used. It counts against the budget.
 	PreviousUsage Budget
 }
 
-// Route is one request line. Nothing is decoded or cleaned before it is
-// compared, so there is one way to write it, and `%`, `..`, `//` and
-// absolute forms match nothing.
+// Route is one allowed request line. The request is compared without decoding or cleaning, so each route has exactly one
+// spelling, and no variant of it with `%`, `..`, `//` or an absolute URL matches.
 type Route struct {
 	Method string
-	Target string // path and query to the letter
-	Local  bool   // answered with an empty 200 here, never sent upstream
+	Target string // exact path and query
+	Local  bool   // the gateway answers with an empty 200 and sends nothing upstream
 }
 
 func (p Policy) findRoute(r *http.Request) (Route, bool) {
@@ -40,7 +39,7 @@ func (p Policy) findRoute(r *http.Request) (Route, bool) {
 	return p.Routes[i], true
 }
 
-// betas keeps the values that are allowed, in their order.
+// filterBetas returns the allowed values of the anthropic-beta header, in the order of the request.
 func (p Policy) filterBetas(r *http.Request) string {
 	var allowed []string
 	for _, value := range r.Header.Values("Anthropic-Beta") {

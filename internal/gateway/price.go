@@ -5,21 +5,19 @@ import (
 	"strings"
 )
 
-// Price is in USD for a million tokens.
+// Price is in USD per million tokens.
 type Price struct{ Input, Output float64 }
 
-// Multiples of the input price for what the provider's cache holds.
+// Prices of cached input tokens, as multiples of the input price.
 const (
 	cacheReadFactor    = 0.1
 	cacheWrite5mFactor = 1.25
 	cacheWrite1hFactor = 2
 )
 
-// prices are Anthropic's list prices for the standard tier as the table inside
-// Claude Code 2.1.197 (June 2026) has them; they agree with
-// https://docs.anthropic.com/en/docs/about-claude/pricing as far as that page
-// was at hand. Long-context surcharges (above 200,000 input tokens on older
-// Sonnet models) are not in it.
+// listPrices are Anthropic's list prices for the standard tier. They come from the table inside Claude Code 2.1.197 (June
+// 2026), and were compared with https://docs.anthropic.com/en/docs/about-claude/pricing where that page had the model.
+// Surcharges for long contexts (more than 200,000 input tokens on older Sonnet models) are not included.
 var listPrices = map[string]Price{
 	"claude-3-5-haiku":  {0.80, 4},
 	"claude-haiku-4-5":  {1, 5},
@@ -40,7 +38,7 @@ var listPrices = map[string]Price{
 	"claude-mythos-5":   {10, 50},
 }
 
-// dated is the release date that full names of models end with.
+// dateSuffix is the release date at the end of a model's full name.
 var dateSuffix = regexp.MustCompile(`-20\d{6}$`)
 
 func lookupPrice(model string) (Price, bool) {
@@ -49,7 +47,7 @@ func lookupPrice(model string) (Price, bool) {
 	return p, ok
 }
 
-// cost is in USD.
+// cost returns the cost in USD.
 func (p Price) cost(t Tokens) float64 {
 	input := float64(t.Input) +
 		float64(t.CacheRead)*cacheReadFactor +

@@ -17,7 +17,7 @@ const (
 	gpt       = "gpt-of-tomorrow"
 )
 
-// speaking opens the way to an upstream that speaks the Responses API.
+// openResponsesSession opens a session whose upstream has the Responses API.
 func openResponsesSession(t *testing.T, upstream *modelstub.Server, change ...func(*gateway.Policy)) *testSession {
 	t.Helper()
 	p := gateway.Policy{Routes: []gateway.Route{{Method: http.MethodPost, Target: responses}}, Models: []string{gpt}}
@@ -37,7 +37,7 @@ func (w *testSession) postResponses(body string, header ...string) response {
 	return w.do(request)
 }
 
-// input is a request with these items, in the shape that Codex CLI 0.169.0 gives it.
+// input returns a request with these items, in the form that Codex CLI 0.169.0 sends.
 func input(items string, more ...string) string {
 	return fmt.Sprintf(`{"model":%q,"stream":true,"input":[%s],"tool_choice":"auto","parallel_tool_calls":true,"reasoning":{"summary":"auto"},
 		"store":false,"include":["reasoning.encrypted_content"],"prompt_cache_key":"x","client_metadata":{"id":"x"}%s}`,
@@ -46,7 +46,7 @@ func input(items string, more ...string) string {
 
 const helloItem = `{"type":"message","id":"msg_1","role":"user","content":[{"type":"input_text","text":"hello"}]}`
 
-// spoken is an answer of the Responses API, as a stream.
+// responsesAnswer returns a response of the Responses API, as a stream.
 func responsesAnswer(usage string) modelstub.Response {
 	return modelstub.Raw(http.StatusOK, http.Header{"Content-Type": {"text/event-stream"}}, fmt.Sprintf(
 		"event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"id\":\"r\",\"usage\":null}}\n\n"+
@@ -103,7 +103,7 @@ func TestResponsesAPIProviderSideAccessIsDenied(t *testing.T) {
 		"code at the provider":  {input(helloItem, `,"tools":[{"type":"code_interpreter"}]`), "runs at the provider"},
 		"a hosted shell":        {input(helloItem, `,"tools":[{"type":"shell"}]`), "runs at the provider"},
 		"a tool without a type": {input(helloItem, `,"tools":[{"name":"x"}]`), "runs at the provider"},
-		"an earlier answer":     {input(helloItem, `,"previous_response_id":"r"`), `"previous_response_id" is not allowed`},
+		"an earlier response":   {input(helloItem, `,"previous_response_id":"r"`), `"previous_response_id" is not allowed`},
 		"a conversation":        {input(helloItem, `,"conversation":"c"`), "is not allowed"},
 		"a stored prompt":       {input(helloItem, `,"prompt":{"id":"p"}`), "is not allowed"},
 		"in the background":     {input(helloItem, `,"background":true`), "is not allowed"},
@@ -112,30 +112,30 @@ func TestResponsesAPIProviderSideAccessIsDenied(t *testing.T) {
 		"an image by file":      {input(block(`{"type":"input_image","file_id":"f"}`)), "files of the provider"},
 		"a file by URL":         {input(block(`{"type":"input_file","file_url":"https://evil.example/x"}`)), "sources by URL"},
 		"in a tool's output":    {input(`{"type":"function_call_output","call_id":"c","output":[{"type":"input_image","image_url":"https://x"}]}`), "sources by URL"},
-		"another's item":        {input(`{"type":"item_reference","id":"msg_2"}`), "kept at the provider"},
-		"another's, in short":   {input(`{"id":"msg_2"}`), "kept at the provider"},
-		"another's, with a role": {
-			input(`{"type":"item_reference","role":"user","id":"msg_2"}`), "kept at the provider",
+		"an item reference":     {input(`{"type":"item_reference","id":"msg_2"}`), "stored at the provider"},
+		"a reference by ID":     {input(`{"id":"msg_2"}`), "stored at the provider"},
+		"a reference with a role": {
+			input(`{"type":"item_reference","role":"user","id":"msg_2"}`), "stored at the provider",
 		},
-		"a foreign model": {strings.Replace(input(helloItem), gpt, "gpt-9", 1), `the model "gpt-9" is not allowed`},
-		"Messages' words": {requestBody(nil), "is not allowed"},
+		"an unknown model":   {strings.Replace(input(helloItem), gpt, "gpt-9", 1), `the model "gpt-9" is not allowed`},
+		"a Messages request": {requestBody(nil), "is not allowed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			upstream := startModel(t, modelstub.Always(responsesAnswer(used120)))
 			w := openResponsesSession(t, upstream)
-			requireDenied(t, upstream, w, w.postResponses(c.body), c.message)
+			w.requireDenied(w.postResponses(c.body), c.message)
 		})
 	}
 }
 
 func TestResponsesAPIAgentRequestsAreAllowed(t *testing.T) {
 	for name, body := range map[string]string{
-		"words":                 fmt.Sprintf(`{"model":%q,"input":"hello","max_output_tokens":null}`, gpt),
+		"text":                  fmt.Sprintf(`{"model":%q,"input":"hello","max_output_tokens":null}`, gpt),
 		"an image inline":       input(`{"role":"user","content":[{"type":"input_image","image_url":"data:image/png;base64,AAAA","file_id2":null}]}`),
 		"a call and its output": input(helloItem + `,{"type":"function_call","id":"fc_1","call_id":"c","name":"exec","arguments":"{\"file_id\":1}"},{"type":"function_call_output","call_id":"c","output":"x"}`),
 		"reasoning":             input(`{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"x"}`),
 		"tools of the agent":    input(helloItem, `,"tools":[{"type":"function","name":"exec","parameters":{"properties":{"file_url":{"type":"string"}}}},{"type":"namespace","name":"n","tools":[{"type":"function","name":"f"}]}]`),
-		"a bound":               input(helloItem, `,"max_output_tokens":100`),
+		"a token limit":         input(helloItem, `,"max_output_tokens":100`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			upstream := startModel(t, modelstub.Always(responsesAnswer(used120)))

@@ -42,12 +42,12 @@ func TestOnlyDeclaredRoutesAreAllowed(t *testing.T) {
 			w := openSession(t, upstream, nil)
 			got := w.roundTripRaw(fmt.Sprintf("%s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", line, len(body), body))
 			require.Equal(t, http.StatusForbidden, got.status)
-			requireDenied(t, upstream, w, got, "not one that the runtime may make")
+			w.requireDenied(got, "not a route of the runtime")
 		})
 	}
 }
 
-func TestConnectAndUpgradeAreRefused(t *testing.T) {
+func TestConnectAndUpgradeAreDenied(t *testing.T) {
 	for name, request := range map[string]string{
 		"connect": "CONNECT api.anthropic.com:443 HTTP/1.1\r\nHost: api.anthropic.com:443\r\n\r\n",
 		"upgrade": "POST " + target + " HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\n{}",
@@ -56,7 +56,7 @@ func TestConnectAndUpgradeAreRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
 			w := openSession(t, upstream, nil)
-			requireDenied(t, upstream, w, w.roundTripRaw(request), "not one that the runtime may make")
+			w.requireDenied(w.roundTripRaw(request), "not a route of the runtime")
 		})
 	}
 }
@@ -71,14 +71,14 @@ func TestBodyLengthIsRequiredAndBounded(t *testing.T) {
 		"chunked":   {line + "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", http.StatusLengthRequired, "length is missing"},
 		"too large": {line + "Content-Length: 70000\r\n\r\n", http.StatusRequestEntityTooLarge, "too large"},
 		"encoded":   {line + "Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", http.StatusBadRequest, "encoded"},
-		"empty":     {line + "Content-Length: 0\r\n\r\n", http.StatusBadRequest, "not one JSON object"},
+		"empty":     {line + "Content-Length: 0\r\n\r\n", http.StatusBadRequest, "not a single, unambiguous JSON object"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
 			w := openSession(t, upstream, func(s *gateway.Settings) { s.MaxRequestSize = 65536 })
 			got := w.roundTripRaw(c.request)
 			require.Equal(t, c.status, got.status)
-			requireDenied(t, upstream, w, got, c.message)
+			w.requireDenied(got, c.message)
 		})
 	}
 }
@@ -96,9 +96,9 @@ func TestLocalRoute(t *testing.T) {
 func TestEmptyPolicyDeniesAll(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
 	noModels := openSessionWithPolicy(t, upstream, gateway.Policy{Routes: policy.Routes}, nil)
-	requireDenied(t, upstream, noModels, noModels.post(requestBody(nil)), "the model")
+	noModels.requireDenied(noModels.post(requestBody(nil)), "the model")
 	noRoutes := openSessionWithPolicy(t, upstream, gateway.Policy{Models: policy.Models}, nil)
-	requireDenied(t, upstream, noRoutes, noRoutes.post(requestBody(nil)), "not one that the runtime may make")
+	noRoutes.requireDenied(noRoutes.post(requestBody(nil)), "not a route of the runtime")
 }
 
 func TestHugeHeadersAreRejected(t *testing.T) {
@@ -107,7 +107,7 @@ func TestHugeHeadersAreRejected(t *testing.T) {
 	request, err := http.NewRequest(http.MethodPost, "http://sandbox"+target, strings.NewReader(requestBody(nil)))
 	require.NoError(t, err)
 	request.Header.Set("X", strings.Repeat("x", 200<<10))
-	// Whether the refusal arrives before the reset is up to the kernel.
+	// The kernel may reset the connection before the response arrives.
 	if got, err := w.client.Do(request); err == nil {
 		require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, got.StatusCode)
 		require.NoError(t, got.Body.Close())

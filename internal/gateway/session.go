@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Session is the way out of one execution, see sandbox.Egress.
+// Session is the egress of one execution. It implements sandbox.Egress.
 type Session struct {
 	gateway *Gateway
 	policy  Policy
@@ -21,14 +21,14 @@ type Session struct {
 	log     *zap.Logger
 	budget  *budgetTracker
 
-	ctx    context.Context // ends with Close
+	ctx    context.Context // canceled by Close
 	cancel context.CancelCauseFunc
 
 	mu       sync.Mutex
 	closed   bool
-	requests sync.WaitGroup // requests being handled; added to under mu, so that Close waits for all
+	requests sync.WaitGroup // running requests; incremented under mu, so that Close waits for all of them
 
-	bodyBytes *semaphore.Weighted // bytes of request bodies held at a time
+	bodyBytes *semaphore.Weighted // limits the bytes of all request bodies in memory
 }
 
 const (
@@ -37,14 +37,14 @@ const (
 	headerTimeout  = 10 * time.Second
 )
 
-var errSessionClosed = errors.New("the execution has ended")
+var errSessionClosed = errors.New("the session is closed")
 
 func newServer(h http.Handler, log *zap.Logger) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	errorLog, err := zap.NewStdLogAt(log, zap.DebugLevel)
 	if err != nil {
-		errorLog = nil // an unknown level only: not this one
+		errorLog = nil // not possible: the level is valid
 	}
 	return &http.Server{
 		Handler:                      h,
@@ -57,7 +57,7 @@ func newServer(h http.Handler, log *zap.Logger) *http.Server {
 	}
 }
 
-// Serve answers the sandbox until the listener or the session is closed. It owns the listener.
+// Serve answers the sandbox's requests until the listener or the session is closed. It owns the listener.
 func (s *Session) Serve(l net.Listener) error {
 	err := s.server.Serve(netutil.LimitListener(l, maxConnections))
 	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
@@ -66,8 +66,8 @@ func (s *Session) Serve(l net.Listener) error {
 	return err
 }
 
-// Close ends all requests, upstream too, and waits for them, so that the
-// summary does not change any more. It may be called again.
+// Close ends all requests, including the upstream ones, and waits for them. The summary does not change afterwards. Close
+// can be called more than once.
 func (s *Session) Close() error {
 	s.mu.Lock()
 	s.closed = true
@@ -76,15 +76,15 @@ func (s *Session) Close() error {
 	err := s.server.Close()
 	s.requests.Wait()
 	if errors.Is(err, net.ErrClosed) {
-		return nil // the listener's owner was faster
+		return nil // Serve has already closed the listener
 	}
 	return err
 }
 
-// Summary is what went through so far.
+// Summary returns what went through the session so far.
 func (s *Session) Summary() Summary { return s.budget.summary() }
 
-// enter counts a request in, unless the session has ended.
+// beginRequest registers a running request. It returns false if the session is closed.
 func (s *Session) beginRequest() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,15 +11,15 @@ import (
 	"github.com/airlock-run/airlock/internal/telemetry/trace"
 )
 
-// startSpan begins the span of one call, below the one that the session was made
-// in. Nothing that was said is in it, and the provider is not told of the trace.
-func (s *Session) startSpan(a requestInfo) oteltrace.Span {
+// startSpan starts the span of one call, as a child of the span in which the session was opened. It records no text of
+// the request, and the provider does not receive the trace context.
+func (s *Session) startSpan(r requestInfo) oteltrace.Span {
 	_, span := trace.StartChild(s.ctx, "model call", oteltrace.WithSpanKind(oteltrace.SpanKindClient), oteltrace.WithAttributes(
-		attribute.String("gen_ai.request.model", a.model), semconv.ServerAddress(s.gateway.settings.Upstream.Hostname())))
+		attribute.String("gen_ai.request.model", r.model), semconv.ServerAddress(s.gateway.settings.Upstream.Hostname())))
 	return span
 }
 
-// endSpan says what came of the call. An error is everything but a good answer.
+// endSpan records the outcome of the call. Every status except 200 is an error.
 func endSpan(span oteltrace.Span, rec *accessRecord) {
 	t := rec.usage.tokens
 	span.SetAttributes(

@@ -18,7 +18,7 @@ import (
 	"github.com/airlock-run/airlock/internal/test/modelstub"
 )
 
-// begin sends a request and returns when the first event of its answer is there.
+// startStream sends a request and returns after the first event of the response.
 func (w *testSession) startStream(ctx context.Context) (*http.Response, *bufio.Reader) {
 	w.t.Helper()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://sandbox"+target, strings.NewReader(requestBody(nil)))
@@ -42,7 +42,7 @@ func TestEventsAreForwardedImmediately(t *testing.T) {
 		line, err := lines.ReadString('\n')
 		require.NoError(t, err)
 		if strings.Contains(line, "hello") {
-			return // although the stand-in never ends
+			return // the stand-in never ends the stream
 		}
 	}
 }
@@ -72,12 +72,12 @@ func TestCloseCancelsUpstream(t *testing.T) {
 	<-upstream.Received()
 	require.NoError(t, w.Close())
 	awaitDisconnect(t, upstream)
-	require.Contains(t, []int{0, http.StatusBadGateway}, <-status, "reset or told so, whichever is faster")
+	require.Contains(t, []int{0, http.StatusBadGateway}, <-status, "the connection is reset, or the response is an error")
 	require.EqualValues(t, 1, w.Summary().EstimatedCalls, "the summary is final once Close returns")
-	require.NoError(t, w.Close(), "again")
+	require.NoError(t, w.Close(), "a second Close does nothing")
 
 	_, err := net.Dial("unix", w.socket)
-	require.Error(t, err, "nothing listens any more")
+	require.Error(t, err, "the listener is closed")
 }
 
 func TestServeAfterCloseReturns(t *testing.T) {
@@ -98,7 +98,7 @@ func awaitDisconnect(t *testing.T, upstream *modelstub.Server) {
 	select {
 	case <-upstream.Disconnected():
 	case <-time.After(patience):
-		t.Fatal("the request upstream goes on")
+		t.Fatal("the upstream request continues")
 	}
 }
 
@@ -106,7 +106,7 @@ func TestResponseTimeouts(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer modelstub.Response
 		change func(*gateway.Settings)
-		status int // to the sandbox: of a stream it is said already
+		status int // to the sandbox; a stream has already sent 200
 		says   string
 	}{
 		"no answer": {
@@ -117,9 +117,9 @@ func TestResponseTimeouts(t *testing.T) {
 			modelstub.Stall("hello"), func(s *gateway.Settings) { s.IdleTimeout = 50 * time.Millisecond },
 			http.StatusOK, "\n\nevent: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"timeout_error\"",
 		},
-		"too long in all": {
+		"too long": {
 			modelstub.Stall("hello"), func(s *gateway.Settings) { s.CallTimeout = 100 * time.Millisecond },
-			http.StatusOK, "took too long in all",
+			http.StatusOK, "took too long",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -137,7 +137,7 @@ func TestResponseTimeouts(t *testing.T) {
 	}
 }
 
-// settled is the summary after all requests have ended.
+// closeAndSummarize returns the summary after all requests have ended.
 func closeAndSummarize(t *testing.T, w *testSession) gateway.Summary {
 	t.Helper()
 	require.NoError(t, w.Close())
@@ -161,10 +161,10 @@ func TestUpstreamUnreachable(t *testing.T) {
 	upstream.Close()
 	got := w.post(requestBody(nil))
 	require.Equal(t, http.StatusBadGateway, got.status)
-	require.NotContains(t, got.body, "127.0.0.1", "the sandbox learns nothing of the operator's network")
+	require.NotContains(t, got.body, "127.0.0.1", "the response contains nothing about the operator's network")
 	s := closeAndSummarize(t, w)
 	require.True(t, s.LastCallFailed())
-	require.Zero(t, s.EstimatedCalls, "what was never sent costs nothing")
+	require.Zero(t, s.EstimatedCalls, "a request that was not sent costs nothing")
 	require.Zero(t, s.Tokens)
 }
 
@@ -179,7 +179,7 @@ func TestLargeResponsesAreCompleteAndBounded(t *testing.T) {
 
 			small := openSession(t, upstream, func(s *gateway.Settings) { s.MaxResponseSize = 1 << 18 })
 			got = small.post(requestBody(map[string]any{"stream": stream}))
-			require.Contains(t, got.body, "the answer is too large")
+			require.Contains(t, got.body, "the response is too large")
 			require.Less(t, len(got.body), 1<<19)
 		})
 	}
@@ -214,13 +214,13 @@ func TestMissingBodyTimesOut(t *testing.T) {
 	w := openSession(t, upstream, func(s *gateway.Settings) { s.BodyTimeout = 50 * time.Millisecond })
 	got := w.roundTripRaw("POST " + target + " HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
 	require.Equal(t, http.StatusBadRequest, got.status)
-	requireDenied(t, upstream, w, got, "could not be read")
+	w.requireDenied(got, "could not be read")
 }
 
 func TestConcurrentLargeBodiesAreLimited(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
 	w := openSession(t, upstream, func(s *gateway.Settings) { s.MaxRequestSize = 1000 })
-	for range 2 { // as much as a session may hold
+	for range 2 { // the limit of a session
 		conn, err := net.Dial("unix", w.socket)
 		require.NoError(t, err)
 		defer conn.Close()
@@ -234,7 +234,7 @@ func TestConcurrentLargeBodiesAreLimited(t *testing.T) {
 }
 
 func TestSandboxDoesNotReadResponse(t *testing.T) {
-	// More than the kernel's buffers take on the way.
+	// More than the buffers of the kernel.
 	upstream := startModel(t, modelstub.Always(modelstub.Text(strings.Repeat("x", 30<<20))))
 	w := openSession(t, upstream, func(s *gateway.Settings) { s.IdleTimeout = 100 * time.Millisecond })
 	conn, err := net.Dial("unix", w.socket)
@@ -265,7 +265,7 @@ func TestOneConnectionServesManyRequests(t *testing.T) {
 		_, err = io.Copy(io.Discard, got.Body)
 		require.NoError(t, err)
 		require.NoError(t, got.Body.Close())
-		// Let the deadlines pass: those of one request are not the connection's.
+		// The deadlines of one request pass and must not apply to the connection.
 		<-time.After(150 * time.Millisecond)
 	}
 	require.EqualValues(t, 3, closeAndSummarize(t, w).Calls)
@@ -280,9 +280,9 @@ func TestUpstreamTLSAndHTTP2(t *testing.T) {
 	require.Equal(t, 1<<20, strings.Count(got.body, "Z"))
 	require.Equal(t, "HTTP/2.0", upstream.Requests()[0].Proto)
 
-	require.Contains(t, w.post(requestBody(nil)).body, "the answer stalled")
+	require.Contains(t, w.post(requestBody(nil)).body, "the response stalled")
 	awaitDisconnect(t, upstream)
 
 	strict := openSession(t, upstream, nil)
-	require.Equal(t, http.StatusBadGateway, strict.post(requestBody(nil)).status, "an unknown authority")
+	require.Equal(t, http.StatusBadGateway, strict.post(requestBody(nil)).status, "the certificate authority is unknown")
 }

@@ -2,40 +2,53 @@ package gateway
 
 import "net/http"
 
-// Tokens counts what the provider billed, by the kinds that have their own price.
+// Tokens counts the tokens that the provider reports, by kind. Each kind has its own price.
 type Tokens struct {
-	Input        int64 // not read from nor written to the provider's cache
+	Input        int64 // neither read from nor written to the provider's cache
 	Output       int64
 	CacheRead    int64
 	CacheWrite5m int64
 	CacheWrite1h int64
 }
 
-// Total counts all tokens alike.
+// Total returns the number of tokens of all kinds.
 func (t Tokens) Total() int64 {
 	return t.Input + t.Output + t.CacheRead + t.CacheWrite5m + t.CacheWrite1h
 }
 
-// Summary is what went through one session so far.
-type Summary struct {
-	Calls         int64 // requests that were sent upstream
-	Denied        int64 // requests that were not
-	BytesIn       int64 // of request bodies sent upstream
-	BytesOut      int64 // of answers given to the sandbox
-	Tokens        Tokens
-	CostUSD       float64
-	UnpricedCalls int64 // calls whose model has no price in the table; they count as free
-	// EstimatedCalls were cut before the provider said what they used: by the
-	// sandbox, a deadline or a failure. Their tokens are reckoned from bytes,
-	// or an agent could use the model for nothing by hanging up early.
-	EstimatedCalls int64
-
-	LastStatus     int    // of the newest upstream answer; 504: too slow; 0: no answer
-	LastDenial     string // why the newest request was refused, if that came after the newest answer
-	BudgetExceeded string // which limit a request ran into; empty: none
+func (t Tokens) add(o Tokens) Tokens {
+	t.Input += o.Input
+	t.Output += o.Output
+	t.CacheRead += o.CacheRead
+	t.CacheWrite5m += o.CacheWrite5m
+	t.CacheWrite1h += o.CacheWrite1h
+	return t
 }
 
-// LastCallFailed says whether the newest request got no good answer.
+func (t Tokens) sub(o Tokens) Tokens {
+	return t.add(Tokens{-o.Input, -o.Output, -o.CacheRead, -o.CacheWrite5m, -o.CacheWrite1h})
+}
+
+// Summary is what went through one session so far.
+type Summary struct {
+	Calls         int64 // requests sent upstream
+	Denied        int64 // requests denied by the gateway
+	BytesSent     int64 // request bodies sent upstream
+	BytesReceived int64 // responses written to the sandbox
+	Tokens        Tokens
+	CostUSD       float64
+	UnpricedCalls int64 // calls to a model without a price; they count as free
+	// EstimatedCalls ended before the provider reported their usage: the sandbox disconnected, a time-out expired, or the
+	// connection failed. Their tokens are estimated from bytes, because otherwise an agent could avoid all cost by
+	// disconnecting early.
+	EstimatedCalls int64
+
+	LastStatus     int    // status of the last upstream response; 504: time-out; 0: no response
+	LastDenial     string // why the last request was denied; empty if a call was sent after it
+	BudgetExceeded string // the exceeded limit; empty if the budget is not used up
+}
+
+// LastCallFailed reports whether the last request had no successful response.
 func (s Summary) LastCallFailed() bool {
 	return s.LastDenial != "" || s.Calls > 0 && (s.LastStatus < http.StatusOK || s.LastStatus >= http.StatusMultipleChoices)
 }

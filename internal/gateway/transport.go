@@ -9,10 +9,9 @@ import (
 	"github.com/airlock-run/airlock/internal/netguard"
 )
 
-// newTransport makes the connection upstream. It follows no redirect (it is
-// used as a RoundTripper, without a client), takes no proxy from the
-// environment, and leaves answers as they are, because they have to be read
-// to be metered.
+// newTransport returns the transport for upstream requests. It follows no redirects, because it is used without an
+// http.Client. It ignores the proxy variables of the environment. It does not decompress responses and does not ask for
+// compression, because the token counter has to read them.
 func newTransport(s Settings) *http.Transport {
 	var guard netguard.Guard
 	if s.AllowPrivateUpstream || isLocal(s.Upstream.Hostname()) {

@@ -7,21 +7,20 @@ import (
 	"regexp"
 )
 
-// apiVersion is a version of the Messages API. What else the sandbox says becomes defaultVersion.
+// apiVersion matches a version of the Messages API. Any other value is replaced with defaultVersion.
 var apiVersion = regexp.MustCompile(`^20\d\d-\d\d-\d\d$`)
 
 const defaultVersion = "2023-06-01"
 
-// maxHeader bounds what a sandbox can say in one header, in bytes.
+// maxHeaderValue bounds the value of a forwarded header, in bytes.
 const maxHeaderValue = 1 << 10
 
-// rebuild makes the request upstream from nothing: of the sandbox's headers
-// only the API's version and its betas go on, each checked, and those that the
-// runtime declares.
+// newUpstreamRequest builds the upstream request from scratch. Of the sandbox's headers it takes only the API's version
+// and its betas, both validated, and those that the runtime declares.
 func (s *Session) newUpstreamRequest(ctx context.Context, r *http.Request, route Route, body []byte) (*http.Request, error) {
 	settings := s.gateway.settings
 	target := *settings.Upstream
-	original := r.URL // parsed from a target that is equal to one of the runtime's
+	original := r.URL // parsed from a target that is equal to a route of the runtime
 	target.Path, target.RawQuery = joinPath(target.Path, original.Path), original.RawQuery
 
 	request, err := http.NewRequestWithContext(ctx, route.Method, target.String(), bytes.NewReader(body))

@@ -31,7 +31,7 @@ func TestUpstreamRequestIsRebuilt(t *testing.T) {
 	require.Len(t, requests, 1)
 	sent := requests[0]
 	require.Equal(t, "POST "+target, sent.Method+" "+sent.Target)
-	require.Equal(t, body, string(sent.Raw), "the body is passed on to the letter")
+	require.Equal(t, body, string(sent.Raw), "the body is forwarded unchanged")
 	require.Equal(t, key, sent.APIKey())
 	require.Equal(t, "2024-01-02", sent.Header.Get("Anthropic-Version"))
 	require.Equal(t, "good-beta,fine-beta", sent.Header.Get("Anthropic-Beta"))

@@ -1,8 +1,6 @@
-// Package offline is an agent without a model. It speaks the contract of the
-// Claude Code CLI (the same flags, the prompt on standard input, lines of JSON
-// on standard output, one final result), so that everything around an agent can
-// be tried, tested and learned without an account anywhere. It never pretends
-// to be a model: it does a few named things with text and says so.
+// Package offline is an agent without a model, for trying and testing Airlock without an account at a provider. It has
+// the interface of the Claude Code CLI: the same flags and the prompt on standard input come in, and lines of JSON with
+// one final result go out. It never pretends to be a model: it does a few named things with text and says so.
 package offline
 
 import (
@@ -19,22 +17,22 @@ import (
 // Exit codes of the agent.
 const (
 	exitOK    = 0
-	exitUsage = 1 // as the CLI's: bad flags, no prompt, no session to resume
+	exitUsage = 1 // invalid flags, no prompt, or no session to resume; the CLI uses the same code
 )
 
-// maxPrompt bounds standard input, bytes. The API accepts far less.
+// maxPromptSize bounds standard input, in bytes. The API accepts far less.
 const maxPromptSize = 8 << 20
 
-// Process is what the agent is given by its surroundings.
+// Invocation holds the arguments and the streams of one process.
 type Invocation struct {
-	Args   []string // without the program's name
-	Home   string   // where the session to resume lies
+	Args   []string // without the name of the program
+	Home   string   // home directory, which contains the session to resume
 	Stdin  io.Reader
 	Stdout io.Writer
 	Stderr io.Writer
 }
 
-// request is what the agent is asked to do.
+// request is the parsed invocation.
 type request struct {
 	prompt       string
 	instructions string
@@ -42,7 +40,7 @@ type request struct {
 	schema       string
 }
 
-// Run does one job and returns the exit code.
+// Run executes one job and returns the exit code.
 func Run(p Invocation) int {
 	opts, err := parseOptions(p.Args)
 	if err != nil {
@@ -70,7 +68,7 @@ func buildReply(req request) reply {
 	switch {
 	case req.schema != "":
 		if !isBuilderSchema(req.schema) {
-			return reply{text: "The offline agent cannot fill in this schema: that takes a model.", isError: true}
+			return reply{text: "The offline agent cannot fill in this schema: that needs a model.", isError: true}
 		}
 		return replyToMessage(req)
 	case req.instructions != "":
@@ -118,8 +116,7 @@ func (p Invocation) failUsage(err error) int {
 	return exitUsage
 }
 
-// isBuilder tells the schema of a builder conversation by its shape: a reply
-// in words, and perhaps an agent.
+// isBuilderSchema recognizes the schema of a builder conversation by its fields reply and agent.
 func isBuilderSchema(schema string) bool {
 	var s struct {
 		Properties map[string]json.RawMessage `json:"properties"`

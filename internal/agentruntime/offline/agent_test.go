@@ -38,7 +38,7 @@ func run(t *testing.T, home, prompt string, args ...string) runResult {
 	return runResult{code, stdout.Bytes(), stderr.String()}
 }
 
-// result is the answer of a run that went well.
+// result returns the result of a run and requires that it succeeded.
 func (r runResult) result(t *testing.T) streamjson.Result {
 	t.Helper()
 	require.Zero(t, r.code, r.stderr)
@@ -56,20 +56,20 @@ func runInstructions(t *testing.T, instructions, input string) string {
 func TestSkills(t *testing.T) {
 	const text = "First. Second sentence! Third? Fourth.\nFifth without an end"
 	for name, c := range map[string]struct{ instructions, input, want string }{
-		"summarise":            {"Summarise the text.", text, "First. Second sentence! Third?"},
-		"summarise, how long":  {"Write a summary of 2 sentences", text, "First. Second sentence!"},
-		"summarise, in words":  {"Give me one-sentence summaries.", text, "First."},
-		"summarise in Korean":  {"주어진 글을 두 문장으로 요약하세요.", "첫째입니다. 둘째입니다. 셋째입니다.", "첫째입니다. 둘째입니다."},
-		"summarise, short":     {"Summarise", "no full stop", "no full stop"},
-		"versions are no ends": {"summarise in 1 sentence", "Go 1.26 is out. Good.", "Go 1.26 is out."},
-		"count":                {"Count the words", "one two  three\nfour", "4 words, 19 characters, 2 lines"},
-		"count in Korean":      {"단어 수를 세세요", "안녕 세상", "단어 2개, 글자 5자, 1줄"},
-		"JSON":                 {"Pretty-print JSON", `{"a":[1]}`, "{\n  \"a\": [\n    1\n  ]\n}"},
-		"not JSON":             {"Format the JSON", "hello", "The input is not JSON: invalid character 'h' looking for beginning of value."},
-		"upper":                {"Convert to UPPER case", "abc é", "ABC É"},
-		"lower":                {"to lowercase please", "ABC", "abc"},
-		"echo":                 {"Echo the input", "  as it is\n", "  as it is\n"},
-		"the first named":      {"Upper-case it; do not summarise", "a. b. c. d.", "A. B. C. D."},
+		"summarise":           {"Summarise the text.", text, "First. Second sentence! Third?"},
+		"summarise, how long": {"Write a summary of 2 sentences", text, "First. Second sentence!"},
+		"summarise, in words": {"Give me one-sentence summaries.", text, "First."},
+		"summarise in Korean": {"주어진 글을 두 문장으로 요약하세요.", "첫째입니다. 둘째입니다. 셋째입니다.", "첫째입니다. 둘째입니다."},
+		"summarise, short":    {"Summarise", "no full stop", "no full stop"},
+		"a dot in a version":  {"summarise in 1 sentence", "Go 1.26 is out. Good.", "Go 1.26 is out."},
+		"count":               {"Count the words", "one two  three\nfour", "4 words, 19 characters, 2 lines"},
+		"count in Korean":     {"단어 수를 세세요", "안녕 세상", "단어 2개, 글자 5자, 1줄"},
+		"JSON":                {"Pretty-print JSON", `{"a":[1]}`, "{\n  \"a\": [\n    1\n  ]\n}"},
+		"not JSON":            {"Format the JSON", "hello", "The input is not JSON: invalid character 'h' looking for beginning of value."},
+		"upper":               {"Convert to UPPER case", "abc é", "ABC É"},
+		"lower":               {"to lowercase please", "ABC", "abc"},
+		"echo":                {"Echo the input", "  as it is\n", "  as it is\n"},
+		"the first named":     {"Upper-case it; do not summarise", "a. b. c. d.", "A. B. C. D."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Equal(t, c.want, runInstructions(t, c.instructions, c.input))
@@ -147,8 +147,8 @@ func TestDraftLengthsAreBounded(t *testing.T) {
 		strings.Repeat("긴 글을 쓰고 ", 5000) + "번역하는 에이전트 만들어줘",
 	} {
 		result := run(t, t.TempDir(), message, "--json-schema="+builderSchema).result(t)
-		answered := conversation.ParseBuilderAnswer(execution.Result{Output: string(result.Structured)})
-		require.NotNil(t, answered.AgentDraft)
+		answer := conversation.ParseBuilderAnswer(execution.Result{Output: string(result.Structured)})
+		require.NotNil(t, answer.AgentDraft)
 	}
 }
 
@@ -168,7 +168,7 @@ func TestUnknownSchemaIsError(t *testing.T) {
 	result := run(t, t.TempDir(), "hello", `--json-schema={"properties":{"score":{"type":"number"}}}`).result(t)
 	require.True(t, result.IsError)
 	require.Empty(t, result.Structured)
-	require.Contains(t, result.Text, "takes a model")
+	require.Contains(t, result.Text, "needs a model")
 }
 
 func TestResumeReadsHistory(t *testing.T) {
@@ -202,16 +202,16 @@ func TestInvalidFlags(t *testing.T) {
 		args   []string
 		says   string
 	}{
-		"an unknown flag":        {"hi", []string{"--from-the-future"}, "not defined"},
-		"a prompt as argument":   {"hi", []string{"hello"}, "unexpected argument"},
-		"no turns":               {"hi", []string{"--max-turns", "0"}, "at least 1"},
-		"another format":         {"hi", []string{"--output-format", "text"}, "required"},
-		"new and resumed":        {"hi", []string{"--session-id", id, "--resume", id}, "exclude each other"},
-		"not a UUID":             {"hi", []string{"--session-id", "x"}, "invalid UUID"},
-		"nothing to resume":      {"hi", []string{"--resume", id}, "session to resume"},
-		"no instructions there":  {"hi", []string{"--append-system-prompt-file", "/nowhere"}, "read the instructions"},
-		"instructions two times": {"hi", []string{"--append-system-prompt-file", "/x", "--append-system-prompt", "x"}, "exclude each other"},
-		"no prompt":              {" \n ", nil, "no prompt"},
+		"an unknown flag":      {"hi", []string{"--from-the-future"}, "not defined"},
+		"a prompt as argument": {"hi", []string{"hello"}, "unexpected argument"},
+		"zero turns":           {"hi", []string{"--max-turns", "0"}, "at least 1"},
+		"another format":       {"hi", []string{"--output-format", "text"}, "required"},
+		"new and resumed":      {"hi", []string{"--session-id", id, "--resume", id}, "exclude each other"},
+		"not a UUID":           {"hi", []string{"--session-id", "x"}, "invalid UUID"},
+		"nothing to resume":    {"hi", []string{"--resume", id}, "session to resume"},
+		"missing instructions": {"hi", []string{"--append-system-prompt-file", "/nowhere"}, "read the instructions"},
+		"two instructions":     {"hi", []string{"--append-system-prompt-file", "/x", "--append-system-prompt", "x"}, "exclude each other"},
+		"no prompt":            {" \n ", nil, "no prompt"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := run(t, t.TempDir(), c.prompt, c.args...)

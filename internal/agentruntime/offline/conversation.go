@@ -6,13 +6,13 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// builderAnswer follows the schema of a builder conversation.
+// builderAnswer is the structured answer in a builder conversation.
 type builderAnswer struct {
 	Reply string `json:"reply"`
 	Agent *draft `json:"agent,omitempty"`
 }
 
-// draft is an agent that the page offers to create.
+// draft is a proposed agent. The web page offers to create it.
 type draft struct {
 	Name         string `json:"name"`
 	Description  string `json:"description,omitempty"`
@@ -47,7 +47,7 @@ var (
 	}
 )
 
-// converse answers one message of a conversation.
+// replyToMessage answers one message of a conversation.
 func replyToMessage(req request) reply {
 	korean := isKorean(req.prompt)
 	agent, text := proposeDraft(req.prompt)
@@ -72,19 +72,19 @@ func cannedReply(req request, korean bool) string {
 	}
 }
 
-// recall quotes what the user said, shortened, newest last.
+// quoteHistory quotes the last messages of the user, truncated, newest last.
 func quoteHistory(history []execution.Message, korean bool) string {
-	const quoted, longest = 5, 80
+	const maxQuoted, maxLength = 5, 80
 	var messages []string
 	for _, m := range history {
 		if m.Role == execution.RoleUser {
-			messages = append(messages, `"`+truncate(m.Text, longest)+`"`)
+			messages = append(messages, `"`+truncate(m.Text, maxLength)+`"`)
 		}
 	}
 	if len(messages) == 0 {
 		return noEarlierMessages.in(korean)
 	}
-	return earlierMessages.format(korean, strings.Join(messages[max(0, len(messages)-quoted):], ", "))
+	return earlierMessages.format(korean, strings.Join(messages[max(0, len(messages)-maxQuoted):], ", "))
 }
 
 func hasDraft(history []execution.Message) bool {
@@ -96,6 +96,7 @@ func hasDraft(history []execution.Message) bool {
 	return false
 }
 
+// truncate joins the words of a text with single spaces and cuts it to limit characters.
 func truncate(text string, limit int) string {
 	runes := []rune(strings.Join(strings.Fields(text), " "))
 	if len(runes) <= limit {

@@ -31,8 +31,8 @@ var (
 	}
 )
 
-// Lengths of a draft's texts, letters. They stay below what an agent may have
-// (bytes, see internal/agent) in any script.
+// Maximum lengths of the texts of a draft, in characters. In every script they are below the limits of an agent, which
+// are in bytes (internal/domain/agent).
 const (
 	maxNameLength        = 40
 	maxDescriptionLength = 200
@@ -44,9 +44,8 @@ func wantsAgent(message string) bool {
 		containsTerm(message, "make", "create", "build", "want", "need", "draft", "만들", "생성", "필요", "원해")
 }
 
-// draftFor proposes an agent if the message asks for one, and says what it
-// proposes. Without a purpose there is no draft but a question; what asks for
-// no agent gives neither.
+// proposeDraft returns a draft and a text about it if the message asks for an agent. If the message does not say what the
+// agent is for, the draft is nil and the text is a question. If it does not ask for an agent, both are empty.
 func proposeDraft(message string) (*draft, string) {
 	if !wantsAgent(message) {
 		return nil, ""
@@ -74,8 +73,7 @@ var (
 	purposeKorean  = regexp.MustCompile(`(?s)(.+?)\s*(?:에이전트|봇|도우미)`)
 )
 
-// purposeOf is what the message says that the agent should do: in English what
-// follows the word, in Korean what comes before it.
+// extractPurpose returns what the agent should do. In English that follows the word "agent", in Korean it precedes it.
 func extractPurpose(message string) string {
 	for _, pattern := range []*regexp.Regexp{purposeEnglish, purposeKorean} {
 		if m := pattern.FindStringSubmatch(message); m != nil {

@@ -17,8 +17,7 @@ type reply struct {
 	isError    bool
 }
 
-// report prints the events of one job. A failing write is not reported
-// anywhere: whoever reads would see the result missing.
+// eventWriter prints the events of one job. It ignores write errors: the reader notices that the result is missing.
 type eventWriter struct {
 	enc     *json.Encoder
 	opts    options
@@ -31,29 +30,29 @@ func newEventWriter(w io.Writer, opts options) *eventWriter {
 	return &eventWriter{enc: enc, opts: opts, started: time.Now()}
 }
 
-func (r *eventWriter) writeInit() {
-	_ = r.enc.Encode(map[string]any{
-		"type": "system", "subtype": "init", "cwd": session.WorkspaceDir, "session_id": r.opts.session,
-		"tools": []string{}, "model": r.opts.model, "permissionMode": "bypassPermissions",
+func (w *eventWriter) writeInit() {
+	_ = w.enc.Encode(map[string]any{
+		"type": "system", "subtype": "init", "cwd": session.WorkspaceDir, "session_id": w.opts.session,
+		"tools": []string{}, "model": w.opts.model, "permissionMode": "bypassPermissions",
 	})
 }
 
-func (r *eventWriter) writeResult(a reply) {
-	_ = r.enc.Encode(map[string]any{
-		"type": "assistant", "session_id": r.opts.session,
+func (w *eventWriter) writeResult(a reply) {
+	_ = w.enc.Encode(map[string]any{
+		"type": "assistant", "session_id": w.opts.session,
 		"message": map[string]any{
-			"type": "message", "role": "assistant", "model": r.opts.model,
+			"type": "message", "role": "assistant", "model": w.opts.model,
 			"content": []map[string]string{{"type": "text", "text": a.text}},
 		},
 	})
 	result := map[string]any{
 		"type": "result", "subtype": "success", "is_error": a.isError, "num_turns": 1,
-		"duration_ms": time.Since(r.started).Milliseconds(), "result": a.text, "stop_reason": "end_turn",
-		"session_id": r.opts.session, "total_cost_usd": 0,
+		"duration_ms": time.Since(w.started).Milliseconds(), "result": a.text, "stop_reason": "end_turn",
+		"session_id": w.opts.session, "total_cost_usd": 0,
 		"usage": map[string]int{"input_tokens": 0, "output_tokens": 0}, "uuid": uuid.New(),
 	}
 	if a.structured != nil {
 		result["structured_output"] = a.structured
 	}
-	_ = r.enc.Encode(result)
+	_ = w.enc.Encode(result)
 }

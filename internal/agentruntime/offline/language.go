@@ -1,32 +1,34 @@
 package offline
 
 import (
+	"fmt"
 	"strings"
 	"unicode"
 )
 
-// words holds one thing to say in each language that the agent has.
+// phrase is one text in each language of the agent.
 type phrase struct{ en, ko string }
 
-func (w phrase) in(korean bool) string {
+func (p phrase) in(korean bool) string {
 	if korean {
-		return w.ko
+		return p.ko
 	}
-	return w.en
+	return p.en
 }
 
-// isKorean says whether to answer in Korean: any Hangul is enough, because
-// Korean text about software is full of Latin words.
+func (p phrase) format(korean bool, args ...any) string { return fmt.Sprintf(p.in(korean), args...) }
+
+// isKorean reports whether to answer in Korean. A single Hangul letter is enough, because Korean text about software
+// contains many Latin words.
 func isKorean(text string) bool {
 	return strings.ContainsFunc(text, func(r rune) bool { return unicode.Is(unicode.Hangul, r) })
 }
 
-// mentions looks for any of the terms: Latin ones as the beginning of a word,
-// so that "hi" is not found in "this"; Hangul ones anywhere, because Korean
-// joins particles and endings to words.
+// containsTerm reports whether text contains any of the terms. A Latin term must be at the beginning of a word, so that
+// "this" does not contain "hi". A Hangul term may be anywhere, because Korean joins particles and endings to words.
 func containsTerm(text string, terms ...string) bool { return indexOfTerm(text, terms...) >= 0 }
 
-// position is where the first of the terms begins in text, or -1. Both are compared in lower case.
+// indexOfTerm returns the index of the first of the terms in text, or -1. Terms are in lower case; text may be in any.
 func indexOfTerm(text string, terms ...string) int {
 	text = strings.ToLower(text)
 	first := -1

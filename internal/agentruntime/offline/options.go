@@ -9,8 +9,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// options are the flags of the CLI that a runtime uses. All others are refused,
-// so that a runtime that starts to use a new one is told so by its first test.
+// options are the flags of the CLI that a runtime uses. Other flags are errors, so that the first test fails when a
+// runtime starts to use a new flag.
 type options struct {
 	model            string
 	session          uuid.UUID
@@ -39,7 +39,7 @@ func parseOptions(args []string) (options, error) {
 	flags.StringVar(&opts.model, "model", "", "named in the events")
 	flags.IntVar(&maxTurns, "max-turns", 1, "at least 1")
 	flags.StringVar(&sessionID, "session-id", "", "UUID of the new session")
-	flags.StringVar(&resumeID, "resume", "", "UUID of the session to go on with")
+	flags.StringVar(&resumeID, "resume", "", "UUID of the session to resume")
 	flags.StringVar(&opts.instructions, "append-system-prompt", "", "instructions")
 	flags.StringVar(&opts.instructionsFile, "append-system-prompt-file", "", "file of instructions")
 	flags.StringVar(&opts.schema, "json-schema", "", "JSON Schema of the answer")
@@ -49,7 +49,7 @@ func parseOptions(args []string) (options, error) {
 
 	switch {
 	case flags.NArg() > 0:
-		return options{}, fmt.Errorf("unexpected argument %q: the prompt comes on standard input", flags.Arg(0))
+		return options{}, fmt.Errorf("unexpected argument %q: the prompt is read from standard input", flags.Arg(0))
 	case !printMode || !verbose || format != "stream-json":
 		return options{}, errors.New("--print --verbose --output-format stream-json are required")
 	case maxTurns < 1:

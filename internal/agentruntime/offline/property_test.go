@@ -13,7 +13,7 @@ import (
 	"github.com/airlock-run/airlock/internal/agentruntime/streamjson"
 )
 
-// said draws what people write, with the words that the agent looks for among it.
+// messageGenerator draws messages that contain words which the agent recognizes.
 func messageGenerator() *rapid.Generator[string] {
 	word := rapid.OneOf(
 		rapid.SampledFrom([]string{
@@ -26,7 +26,7 @@ func messageGenerator() *rapid.Generator[string] {
 	}).Filter(func(s string) bool { return strings.TrimSpace(s) != "" })
 }
 
-// TestWhateverIsSaidThereIsOneResult is the contract's core.
+// Every message gets exactly one result, as the contract requires.
 func TestAlwaysOneResult(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		args := append([]string(nil), requiredFlags...)
@@ -53,7 +53,7 @@ func TestAlwaysOneResult(t *testing.T) {
 	})
 }
 
-// TestASummaryInventsNothing: it is the beginning of the input, apart from spaces.
+// A summary is the beginning of the input, apart from white space.
 func TestSummaryIsPartOfInput(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		input := messageGenerator().Draw(t, "input")
@@ -63,7 +63,7 @@ func TestSummaryIsPartOfInput(t *testing.T) {
 		})
 		result, err := streamjson.Parse(stdout.Bytes())
 		require.NoError(t, err)
-		squeeze := func(s string) string { return strings.Join(strings.Fields(s), "") }
-		require.True(t, strings.HasPrefix(squeeze(input), squeeze(result.Text)), "%q of %q", result.Text, input)
+		removeSpace := func(s string) string { return strings.Join(strings.Fields(s), "") }
+		require.True(t, strings.HasPrefix(removeSpace(input), removeSpace(result.Text)), "%q of %q", result.Text, input)
 	})
 }

@@ -9,9 +9,8 @@ import (
 	"time"
 )
 
-// selfTest is an input that strains the sandbox instead of asking for anything:
-// {"offline":{"sleep":"5s"}}. The parts of one input happen in the order of the
-// fields here. docs/runtimes.md describes them to operators.
+// selfTest is an input that tests the sandbox, such as {"offline":{"sleep":"5s"}}. Its parts run in the order of the
+// fields. docs/runtimes.md describes them to operators.
 type selfTest struct {
 	Sleep       duration `json:"sleep,omitzero"`
 	AllocateMiB int      `json:"allocateMiB,omitempty"`
@@ -29,8 +28,7 @@ func (d *duration) UnmarshalText(text []byte) error {
 
 func (d duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
 
-// selfTestOf reads a prompt as a self-test. What is not one, to the letter, is
-// an ordinary prompt.
+// parseSelfTest reads a prompt as a self-test. A prompt that is not exactly a self-test is an ordinary prompt.
 func parseSelfTest(prompt string) (selfTest, bool) {
 	var input struct {
 		Offline *selfTest `json:"offline"`
@@ -45,12 +43,12 @@ func parseSelfTest(prompt string) (selfTest, bool) {
 
 const mebibyte = 1 << 20
 
-// run returns the exit code that the test asks for.
+// run executes the test and returns the exit code.
 func (t selfTest) run(stdout io.Writer) int {
 	time.Sleep(time.Duration(t.Sleep))
 	allocated := make([][]byte, 0, max(t.AllocateMiB, 0))
 	for range t.AllocateMiB {
-		// Written to, because a page counts against the limit only then.
+		// A page counts against the memory limit only after a write.
 		allocated = append(allocated, bytes.Repeat([]byte{1}, mebibyte))
 	}
 	filler := []byte(`{"type":"system","subtype":"filler","x":"` + strings.Repeat("x", mebibyte) + "\"}\n")

@@ -3,20 +3,19 @@ package offline
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"strings"
 	"unicode/utf8"
 )
 
-// skill is one of the few things that the agent really does with a text.
+// skill is one thing that the agent can do with a text.
 type skill struct {
 	name              phrase
-	draftInstructions phrase   // instructions of an agent that has the skill
-	terms             []string // instructions that mention one of these ask for it
+	draftInstructions phrase   // instructions for an agent that uses the skill
+	terms             []string // instructions that contain one of these select the skill
 	apply             func(instructions, input string) string
 }
 
-// skills are looked for in instructions; the one that is mentioned first is applied.
+// skills lists all skills. Instructions select the one that they mention first.
 var skills = []skill{
 	{
 		name:              phrase{"Summarizer", "요약 도우미"},
@@ -63,7 +62,7 @@ var unsupported = phrase{
 		"그대로 돌려주기를 할 수 있습니다. 이 지시에는 모델이 필요합니다. 에이전트의 runtime을 \"claude\"로 바꿔 주세요.",
 }
 
-// transform does with the input what the instructions ask for, if it can.
+// applySkill applies the skill that the instructions mention, or says that they need a model.
 func applySkill(instructions, input string) string {
 	if s := findSkill(instructions); s != nil {
 		return s.apply(instructions, input)
@@ -91,8 +90,6 @@ func countWords(_, input string) string {
 	return phrase{"%d words, %d characters, %d lines", "단어 %d개, 글자 %d자, %d줄"}.
 		format(isKorean(input), len(strings.Fields(input)), utf8.RuneCountInString(input), lines)
 }
-
-func (w phrase) format(korean bool, args ...any) string { return fmt.Sprintf(w.in(korean), args...) }
 
 func formatJSON(_, input string) string {
 	var out bytes.Buffer

@@ -9,7 +9,7 @@ import (
 
 const defaultSentences = 3
 
-// summarise gives the first sentences of the input: as many as the instructions name, else three.
+// summarise returns the first sentences of the input: as many as the instructions ask for, or defaultSentences.
 func summarise(instructions, input string) string {
 	all := splitSentences(input)
 	return strings.Join(all[:min(requestedSentences(instructions), len(all))], " ")
@@ -41,7 +41,7 @@ func requestedSentences(instructions string) int {
 	return defaultSentences
 }
 
-// sentences cuts after a full stop that is followed by a space or the end, and at line ends.
+// splitSentences cuts after a full stop that is followed by white space or the end of the text, and at line breaks.
 func splitSentences(text string) []string {
 	var out []string
 	runes := []rune(text)

@@ -1,7 +1,7 @@
-// Package session writes and reads the file from which an agent resumes a
-// conversation: two lines of JSON a turn, in the form in which the Claude Code
-// CLI keeps them. Measured with CLI 2.1.197: a file made by hand like this one
-// reaches the model as real roles.
+// Package session writes and reads the session file from which an agent resumes a conversation. The format is that of
+// the Claude Code CLI: two lines of JSON per turn. Encode turns messages into a file, Decode turns such a file into
+// messages, and Validate checks a file that an agent left. The package touches no file system. With CLI 2.1.197, the
+// messages of a file made by Encode reach the model with their roles.
 package session
 
 import (
@@ -19,19 +19,19 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// Workspace is the agent's working directory. The CLI looks a session up by it.
+// WorkspaceDir is the agent's working directory. The CLI derives the folder of a session from it.
 const WorkspaceDir = "/workspace"
 
-// projects is where the CLI keeps the sessions of Workspace, below the agent's home.
+// projectDir is the folder of the sessions for WorkspaceDir, relative to the agent's home directory.
 const projectDir = ".claude/projects/-workspace"
 
-// Path is where the session of that ID lies below the home directory.
+// Path returns the path of a session file.
 func Path(home string, id uuid.UUID) string {
 	return path.Join(home, projectDir, id.String()+".jsonl")
 }
 
-// line is one message. The CLI follows the chain of parents from the last line
-// to the first, so a line without its parent would cut off what came before.
+// entry is one message. The CLI follows the chain of parents from the last line to the first, so a missing parent would
+// drop the earlier messages.
 type entry struct {
 	ParentUUID  *uuid.UUID `json:"parentUuid"`
 	IsSidechain bool       `json:"isSidechain"`
@@ -58,9 +58,8 @@ type block struct {
 	Text string `json:"text"`
 }
 
-// Encode writes the history as the session of that ID. The same history gives
-// the same bytes: the times and IDs in it carry no meaning. Messages without
-// text are left out, because the Messages API refuses them.
+// Encode returns the session file for a history. The same history gives the same bytes: the times and IDs in it have no
+// meaning. Messages without text are omitted, because the Messages API rejects them.
 func Encode(id uuid.UUID, history []execution.Message) ([]byte, error) {
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
@@ -90,16 +89,15 @@ func Encode(id uuid.UUID, history []execution.Message) ([]byte, error) {
 // ErrMalformed says that a file is not a session.
 var ErrMalformed = errors.New("malformed session file")
 
-// Check says whether a file that an agent left is lines of JSON objects, all that
-// can be told of it. What they say is the agent's own; it is given back to agents
-// of the same conversation only.
+// Validate returns an error unless every line of a file that an agent left is a JSON object. It checks nothing else: the
+// content is the agent's own, and only agents of the same conversation read it again.
 func Validate(data []byte) error {
 	if len(bytes.TrimSpace(data)) == 0 {
-		return fmt.Errorf("%w: it is empty", ErrMalformed)
+		return fmt.Errorf("%w: the file is empty", ErrMalformed)
 	}
 	for raw := range bytes.Lines(data) {
 		if raw[0] != '{' {
-			return fmt.Errorf("%w: a line that is no JSON object", ErrMalformed)
+			return fmt.Errorf("%w: a line is not a JSON object", ErrMalformed)
 		}
 		if err := strictjson.Validate(raw, jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true)); err != nil {
 			return fmt.Errorf("%w: %w", ErrMalformed, err)
@@ -108,7 +106,7 @@ func Validate(data []byte) error {
 	return nil
 }
 
-// Decode reads back what Encode wrote.
+// Decode returns the history from a file that Encode wrote.
 func Decode(data []byte) ([]execution.Message, error) {
 	var history []execution.Message
 	for raw := range bytes.Lines(data) {

@@ -34,16 +34,16 @@ func TestEncodeLinksParents(t *testing.T) {
 	type link struct{ UUID, ParentUUID, SessionID string }
 	var chain []link
 	for l := range strings.Lines(string(data)) {
-		var one link
-		require.NoError(t, json.Unmarshal([]byte(l), &one))
-		chain = append(chain, one)
+		var parsed link
+		require.NoError(t, json.Unmarshal([]byte(l), &parsed))
+		chain = append(chain, parsed)
 	}
-	require.Len(t, chain, 3, "the message without text is left out")
+	require.Len(t, chain, 3, "the message without text is omitted")
 	require.Empty(t, chain[0].ParentUUID)
 	require.Equal(t, chain[0].UUID, chain[1].ParentUUID)
 	require.Equal(t, chain[1].UUID, chain[2].ParentUUID)
-	for _, one := range chain {
-		require.Equal(t, id.String(), one.SessionID)
+	for _, l := range chain {
+		require.Equal(t, id.String(), l.SessionID)
 	}
 }
 

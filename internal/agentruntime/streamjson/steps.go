@@ -10,8 +10,8 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// Steps passes on what an event says of the agent's doings. What it cannot read
-// says nothing: Parse judges the output, this only shows it.
+// ParseSteps calls onStep for each step that a line describes. It ignores a line that it cannot read, because the steps
+// are only shown to people; Parse decides whether the output is valid.
 func ParseSteps(line []byte, onStep func(execution.StepKind, string)) {
 	var event struct {
 		Type    string `json:"type"`
@@ -31,7 +31,7 @@ func ParseSteps(line []byte, onStep func(execution.StepKind, string)) {
 	}
 	switch {
 	case event.Type == "system" && event.Subtype == "api_retry":
-		onStep(execution.StepProgress, fmt.Sprintf("asks the model again, for the %d. time", event.Attempt))
+		onStep(execution.StepProgress, fmt.Sprintf("retries the model request (attempt %d)", event.Attempt))
 	case event.Type == "assistant":
 		for _, part := range event.Message.Content {
 			switch part.Type {

@@ -1,7 +1,7 @@
-// Package streamjson reads what an agent prints: one JSON object a line, the
-// last of which is its result. What an agent prints is not to be trusted (a
-// tool that it runs can write to the same file), so the reader is strict about
-// the result, bounded in everything, and indifferent to all other events.
+// Package streamjson reads the output of an agent: one JSON object per line, of which the last one is the result. Parse
+// returns the result; ParseSteps reports what one line says about the agent's work. The output is not trusted, because
+// a tool that the agent runs can write to the same file. Therefore the result must be unambiguous, memory is bounded,
+// and other events never change the result.
 package streamjson
 
 import (
@@ -15,32 +15,32 @@ import (
 	"github.com/airlock-run/airlock/internal/agentruntime/strictjson"
 )
 
-// Errors of Parse. All of them mean that the output holds no result that can be relied on.
+// Errors of Parse. All of them mean that the output has no unambiguous result.
 var (
-	ErrNoResult        = errors.New("the output holds no result")
-	ErrMultipleResults = errors.New("the output holds more than one result")
-	ErrTrailingOutput  = errors.New("the output goes on after its result")
-	ErrMalformed       = errors.New("the output is not lines of JSON objects")
+	ErrNoResult        = errors.New("the output has no result")
+	ErrMultipleResults = errors.New("the output has more than one result")
+	ErrTrailingOutput  = errors.New("the output continues after its result")
+	ErrMalformed       = errors.New("the output is not one JSON object per line")
 )
 
-// halfLetters are escapes of half a surrogate pair, such as JavaScript writes
-// where it has cut a text. They are read as U+FFFD.
+// allowLoneSurrogates accepts the escape of half a surrogate pair, which JavaScript writes if it has cut a text in the
+// middle of a pair. It is read as U+FFFD.
 var allowLoneSurrogates = jsontext.AllowInvalidUTF8(true)
 
-// Result is the final event. Fields that the agent left out are zero.
+// Result is the final event. Fields that the agent did not print are zero.
 type Result struct {
 	Subtype    string `json:"subtype"`
 	IsError    bool   `json:"is_error"`
 	NumTurns   int    `json:"num_turns"`
 	Text       string `json:"result"`
 	StopReason string `json:"stop_reason"`
-	// APIErrorStatus is the HTTP status with which the model refused; 0 when it did not, or not over HTTP.
+	// APIErrorStatus is the HTTP status of an error from the model's API; 0 without such an error.
 	APIErrorStatus int `json:"api_error_status"`
-	// Structured is the answer that follows the schema, a JSON object; empty when there is none.
+	// Structured is the answer that follows the task's schema, a JSON value; empty if there is none.
 	Structured jsontext.Value `json:"structured_output"`
 }
 
-// Parse finds the one result in all that an agent printed.
+// Parse returns the one result in the complete output of an agent.
 func Parse(stdout []byte) (Result, error) {
 	var result Result
 	found := false

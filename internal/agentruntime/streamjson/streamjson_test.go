@@ -66,19 +66,19 @@ func TestParseErrors(t *testing.T) {
 		stdout []byte
 		want   error
 	}{
-		"nothing":                 {nil, streamjson.ErrNoResult},
-		"blank lines":             {[]byte("\n\n \n"), streamjson.ErrNoResult},
-		"no result":               {joinLines(initLine, answerLine), streamjson.ErrNoResult},
-		"two results":             {joinLines(resultLine, resultLine), streamjson.ErrMultipleResults},
-		"more after the result":   {joinLines(resultLine, answerLine), streamjson.ErrTrailingOutput},
-		"text before the result":  {joinLines("hello", resultLine), streamjson.ErrMalformed},
-		"a result cut short":      {[]byte(initLine + "\n" + resultLine[:40]), streamjson.ErrMalformed},
-		"two objects on one line": {joinLines(resultLine + resultLine), streamjson.ErrMalformed},
-		"an array":                {joinLines(`["type","result"]`), streamjson.ErrMalformed},
-		"wrong types":             {joinLines(`{"type":"result","num_turns":"many"}`), streamjson.ErrMalformed},
-		"type not a string":       {joinLines(`{"type":1}`), streamjson.ErrMalformed},
-		"not UTF-8":               {joinLines("{\"type\":\"result\",\"result\":\"\xff\"}"), streamjson.ErrMalformed},
-		"too deep":                {joinLines(deep, resultLine), streamjson.ErrMalformed},
+		"empty":                     {nil, streamjson.ErrNoResult},
+		"blank lines":               {[]byte("\n\n \n"), streamjson.ErrNoResult},
+		"no result":                 {joinLines(initLine, answerLine), streamjson.ErrNoResult},
+		"two results":               {joinLines(resultLine, resultLine), streamjson.ErrMultipleResults},
+		"an event after the result": {joinLines(resultLine, answerLine), streamjson.ErrTrailingOutput},
+		"text before the result":    {joinLines("hello", resultLine), streamjson.ErrMalformed},
+		"a truncated result":        {[]byte(initLine + "\n" + resultLine[:40]), streamjson.ErrMalformed},
+		"two objects on one line":   {joinLines(resultLine + resultLine), streamjson.ErrMalformed},
+		"an array":                  {joinLines(`["type","result"]`), streamjson.ErrMalformed},
+		"wrong types":               {joinLines(`{"type":"result","num_turns":"many"}`), streamjson.ErrMalformed},
+		"type not a string":         {joinLines(`{"type":1}`), streamjson.ErrMalformed},
+		"not UTF-8":                 {joinLines("{\"type\":\"result\",\"result\":\"\xff\"}"), streamjson.ErrMalformed},
+		"too deep":                  {joinLines(deep, resultLine), streamjson.ErrMalformed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := streamjson.Parse(c.stdout)
@@ -110,13 +110,13 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, stdout []byte) {
 		got, err := streamjson.Parse(stdout)
 		if err != nil {
-			require.Equal(t, streamjson.Result{}, got, "an error comes without a result")
+			require.Equal(t, streamjson.Result{}, got, "no result is returned with an error")
 			return
 		}
 		if len(got.Structured) > 0 {
 			require.True(t, json.Valid(got.Structured))
 		}
-		// One more result makes what was good ambiguous.
+		// A second result makes the output ambiguous.
 		_, err = streamjson.Parse(append(append(stdout[:len(stdout):len(stdout)], '\n'), resultLine...))
 		require.ErrorIs(t, err, streamjson.ErrMultipleResults)
 	})

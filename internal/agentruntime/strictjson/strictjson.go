@@ -1,6 +1,6 @@
-// Package strictjson reads JSON that comes out of a sandbox. It takes only what
-// every reader understands alike: one document, in valid UTF-8, without a member
-// that stands twice, and not so deep that a reader could run out of stack.
+// Package strictjson reads JSON that comes out of a sandbox. It accepts only documents that every reader interprets in
+// the same way: a single document, in valid UTF-8, without duplicate names, and nested at most MaxDepth levels, so that
+// no reader runs out of stack. It never repairs a document.
 package strictjson
 
 import (
@@ -13,17 +13,17 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// MaxDepth bounds how deeply a document may nest.
+// MaxDepth is the largest number of nested arrays and objects.
 const MaxDepth = 128
 
-// Errors of Check and Unmarshal.
+// Errors of Validate and Unmarshal.
 var (
-	ErrTooDeep   = fmt.Errorf("nested more than %d deep", MaxDepth)
+	ErrTooDeep   = fmt.Errorf("the JSON has more than %d nested levels", MaxDepth)
 	ErrMalformed = errors.New("not one JSON document")
 )
 
-// Check says whether data is such a document. It needs little memory besides,
-// whatever it is given. Options may allow what is known to be harmless.
+// Validate returns an error if data is not such a document. It needs little memory, whatever the data. Options can relax
+// the checks.
 func Validate(data []byte, opts ...jsontext.Options) error {
 	d := jsontext.NewDecoder(bytes.NewBuffer(data), opts...)
 	for {
@@ -34,15 +34,14 @@ func Validate(data []byte, opts ...jsontext.Options) error {
 			return ErrTooDeep
 		case d.StackDepth() == 0:
 			if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
-				return fmt.Errorf("%w: it goes on after its end", ErrMalformed)
+				return fmt.Errorf("%w: there is more data after its end", ErrMalformed)
 			}
 			return nil
 		}
 	}
 }
 
-// Unmarshal reads such a document into a value. Members that the value does not
-// have are skipped; names are compared to the letter.
+// Unmarshal reads such a document into v. It skips fields that v does not have. Names are case-sensitive.
 func Unmarshal(data []byte, v any, opts ...jsontext.Options) error {
 	if err := Validate(data, opts...); err != nil {
 		return err

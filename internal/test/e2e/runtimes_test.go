@@ -72,9 +72,9 @@ func TestRuntimesFromFile(t *testing.T) {
 	}{
 		"text":                         {"upper", "hello there", "", "HELLO THERE"},
 		"a document":                   {"json", `{"a":[1,2]}`, "", `{"a":[1,2]}`},
-		"two documents":                {"json", `{"a":1} {"a":2}`, contract.FailureCodeInvalidResult, "goes on after its end"},
+		"two documents":                {"json", `{"a":1} {"a":2}`, contract.FailureCodeInvalidResult, "more data after its end"},
 		"a member twice":               {"json", `{"a":1,"a":2}`, contract.FailureCodeInvalidResult, "duplicate"},
-		"10,000 deep":                  {"json", deep, contract.FailureCodeInvalidResult, "nested more than 128 deep"},
+		"10,000 deep":                  {"json", deep, contract.FailureCodeInvalidResult, "more than 128 nested levels"},
 		"no document":                  {"json", "hello", contract.FailureCodeInvalidResult, "not one JSON document"},
 		"success, but exit code 1":     {"says-success", `{"status":"success"}`, contract.FailureCodeAgentError, "exit code 1: it broke"},
 		"50 MB":                        {"flood", "go", contract.FailureCodeOutputLimit, "more than 4194304 bytes"},

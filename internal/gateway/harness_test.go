@@ -25,7 +25,7 @@ const (
 	key    = "sk-real-key-of-the-operator"
 	model  = "claude-sonnet-4-5"
 	target = "/v1/messages?beta=true"
-	// patience is for what must happen; it passes only when a test fails.
+	// patience is how long a test waits for an event. It expires only if the test fails.
 	patience = 20 * time.Second
 )
 
@@ -39,15 +39,16 @@ var policy = gateway.Policy{
 	Betas:  []string{"good-beta", "fine-beta"},
 }
 
-// wayOut is a session with a sandbox's end of its socket.
+// testSession is a session with the client end of its socket, as a sandbox has it.
 type testSession struct {
 	*gateway.Session
-	t      *testing.T
-	socket string
-	client *http.Client
+	t        *testing.T
+	upstream *modelstub.Server // nil if the session was opened with openSessionWithContext
+	socket   string
+	client   *http.Client
 }
 
-// open makes a session of a gateway whose upstream is the stand-in.
+// openSession opens a session whose upstream is the stand-in.
 func openSession(t *testing.T, upstream *modelstub.Server, change func(*gateway.Settings)) *testSession {
 	t.Helper()
 	return openSessionWithPolicy(t, upstream, policy, change)
@@ -59,10 +60,12 @@ func openSessionWithPolicy(t *testing.T, upstream *modelstub.Server, p gateway.P
 	if change != nil {
 		change(&settings)
 	}
-	return openSessionWithContext(context.Background(), t, settings, p)
+	w := openSessionWithContext(context.Background(), t, settings, p)
+	w.upstream = upstream
+	return w
 }
 
-// openIn makes the session in ctx's trace.
+// openSessionWithContext opens a session whose calls belong to ctx's trace.
 func openSessionWithContext(ctx context.Context, t *testing.T, settings gateway.Settings, p gateway.Policy) *testSession {
 	t.Helper()
 	g, err := gateway.New(settings)
@@ -95,7 +98,7 @@ func startModel(t *testing.T, script modelstub.Script) *modelstub.Server {
 	return s
 }
 
-// ask is a body of a request. What is in more overrides or adds fields.
+// requestBody returns the body of a request. Fields override the defaults or are added.
 func requestBody(fields map[string]any) string {
 	body := map[string]any{
 		"model": model, "max_tokens": 1000, "stream": true,
@@ -137,7 +140,7 @@ func (w *testSession) do(request *http.Request) response {
 	return response{got.StatusCode, got.Header, string(body)}
 }
 
-// raw sends exactly these bytes and reads one answer.
+// roundTripRaw sends exactly these bytes and reads one response.
 func (w *testSession) roundTripRaw(request string) response {
 	w.t.Helper()
 	conn, err := net.Dial("unix", w.socket)
@@ -153,22 +156,22 @@ func (w *testSession) roundTripRaw(request string) response {
 	return response{got.StatusCode, got.Header, string(body)}
 }
 
-// requireDenied says that nothing went upstream, in the API's own words.
-func requireDenied(t *testing.T, upstream *modelstub.Server, w *testSession, got response, message string) {
-	t.Helper()
+// requireDenied requires that the session sent nothing upstream and that its only response is an error of the API's shape.
+func (w *testSession) requireDenied(got response, message string) {
+	w.t.Helper()
 	var body struct {
 		Type  string
 		Error struct{ Type, Message string }
 	}
-	require.NoError(t, json.Unmarshal([]byte(got.body), &body), got.body)
-	require.Equal(t, "error", body.Type)
-	require.NotEmpty(t, body.Error.Type)
-	require.Contains(t, body.Error.Message, message)
-	require.Equal(t, "false", got.header.Get("X-Should-Retry"))
-	require.Empty(t, upstream.Requests())
+	require.NoError(w.t, json.Unmarshal([]byte(got.body), &body), got.body)
+	require.Equal(w.t, "error", body.Type)
+	require.NotEmpty(w.t, body.Error.Type)
+	require.Contains(w.t, body.Error.Message, message)
+	require.Equal(w.t, "false", got.header.Get("X-Should-Retry"))
+	require.Empty(w.t, w.upstream.Requests())
 	s := w.Summary()
-	require.Zero(t, s.Calls)
-	require.EqualValues(t, 1, s.Denied)
-	require.Contains(t, s.LastDenial, message)
-	require.True(t, s.LastCallFailed())
+	require.Zero(w.t, s.Calls)
+	require.EqualValues(w.t, 1, s.Denied)
+	require.Contains(w.t, s.LastDenial, message)
+	require.True(w.t, s.LastCallFailed())
 }

@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/google/uuid"
-
 	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
 	"github.com/airlock-run/airlock/internal/agentruntime/session"
 	"github.com/airlock-run/airlock/internal/agentruntime/streamjson"
@@ -15,15 +13,14 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// streamJSON is the contract of the Claude Code CLI.
+// streamJSON is the contract of the Claude Code CLI, which the offline agent also implements.
 type streamJSON struct{}
 
-// maxSchema bounds the one text that has to go on the command line. Linux
-// takes 128 KiB for one argument.
+// maxSchemaSize bounds the schema, in bytes. It is one argument of the command line, for which Linux allows 128 KiB.
 const maxSchemaSize = 96 << 10
 
-// call puts the schema on the command line, which has no other way in; it is
-// valid JSON and one argument.
+// prepareJob puts the schema on the command line, because the CLI accepts it nowhere else. It is one argument and a JSON
+// object, so it cannot be read as a flag.
 func (streamJSON) prepareJob(r *Run, e *execution.Execution) *execution.Failure {
 	t := e.Task
 	model := r.Model
@@ -32,7 +29,7 @@ func (streamJSON) prepareJob(r *Run, e *execution.Execution) *execution.Failure 
 	}
 	argv := slices.Concat(r.Job.Argv, []string{
 		"--print", "--output-format", "stream-json", "--verbose", "--dangerously-skip-permissions",
-		"--model", model, "--max-turns", strconv.Itoa(r.runtime.MaxTurns),
+		"--model", model, "--max-turns", strconv.Itoa(r.entry.MaxTurns),
 	})
 
 	id := sessionID(e)
@@ -59,30 +56,13 @@ func (streamJSON) prepareJob(r *Run, e *execution.Execution) *execution.Failure 
 		argv = append(argv, "--json-schema="+t.Schema)
 	}
 	r.Job.Argv = argv
-	r.Job.Stdin = []byte("\n" + t.Input) // the newline keeps a leading slash from being a command of the CLI
+	r.Job.Stdin = []byte("\n" + t.Input) // the newline keeps the CLI from reading a leading slash as one of its commands
 	return nil
 }
 
-// past is the file from which the agent resumes: the one that it left itself,
-// or else one made of the conversation's messages. Nil: nothing was said before.
-func (r *Run) buildSessionFile(t execution.Task, id uuid.UUID) ([]byte, *execution.Failure) {
-	if !hasText(t.History) {
-		return nil, nil
-	}
-	if r.canResume(t) {
-		return t.Session.Data, nil
-	}
-	history, err := session.Encode(id, t.History)
-	if err != nil {
-		return nil, newFailure(execution.CodeInvalidTask, "the history cannot be given to the agent: %v", err)
-	}
-	return history, nil
-}
-
-// read: success is that the agent exited with 0, after exactly one final result,
-// without an error and with at least one turn; no single sign of it is enough.
-// A task with a schema may still end with an answer in words only, because the
-// CLI may; what such an answer is worth is for the asker to say.
+// parseResult requires all signs of success, because no single one is reliable: exit code 0, exactly one final result,
+// no error, and at least one turn. A task with a schema may succeed with text only, because the CLI may do that; the
+// caller of the API decides whether the text is enough.
 func (streamJSON) parseResult(r *Run, o sandbox.Outcome) (*execution.Result, *execution.Failure) {
 	result, err := streamjson.Parse(o.Stdout)
 	switch {
@@ -106,13 +86,13 @@ func (r *Run) checkSuccess(result streamjson.Result, o sandbox.Outcome) *executi
 	case result.IsError && (result.APIErrorStatus != 0 || r.Egress().LastCallFailed()):
 		return r.modelFailure(result.APIErrorStatus, result.Text)
 	case result.Subtype == "error_max_turns":
-		return newFailure(execution.CodeAgentError, "the agent did not finish within its turns")
+		return newFailure(execution.CodeAgentError, "the agent did not finish within its maximum number of turns")
 	case result.IsError || strings.HasPrefix(result.Subtype, "error"):
 		return newFailure(execution.CodeAgentError, "the agent reported an error: %s", excerpt(errorText(result)))
 	case o.ExitCode != 0:
 		return exitCodeFailure(o)
 	case result.NumTurns < 1:
-		return newFailure(execution.CodeInvalidResult, "the agent ended well without asking its model anything")
+		return newFailure(execution.CodeInvalidResult, "the agent reported success without a request to its model")
 	case r.hasSchema && len(result.Structured) > 0 && !isObject(string(result.Structured)):
 		return newFailure(execution.CodeInvalidResult, "the agent's structured answer is not a JSON object")
 	case strings.TrimSpace(result.Text) == "" && len(result.Structured) == 0:
@@ -127,20 +107,6 @@ func errorText(r streamjson.Result) string {
 		return r.Text
 	}
 	return r.Subtype
-}
-
-// sessionID is the same for all turns of a conversation, because an agent's own
-// session file holds it, and for all attempts of an execution.
-func sessionID(e *execution.Execution) uuid.UUID {
-	name := "airlock execution " + e.ID
-	if e.ConversationID != "" {
-		name = "airlock conversation " + e.ConversationID
-	}
-	return uuid.NewSHA1(uuid.NameSpaceOID, []byte(name))
-}
-
-func hasText(history []execution.Message) bool {
-	return slices.ContainsFunc(history, func(m execution.Message) bool { return m.Text != "" })
 }
 
 func isObject(text string) bool {

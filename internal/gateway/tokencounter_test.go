@@ -14,84 +14,85 @@ const (
 	text    = `data: {"type":"content_block_delta","delta":{"type":"text_delta","text":"about \"usage\" and \"error\""}}`
 )
 
-func TestMeterStream(t *testing.T) {
+func TestTokenCounterStream(t *testing.T) {
 	for name, c := range map[string]struct {
-		stream       string
-		tokens       Tokens
-		began, final bool
-		failed       int
+		stream      string
+		tokens      Tokens
+		inputKnown  bool
+		complete    bool
+		errorStatus int
 	}{
-		"whole":          {started + "\n\n" + text + "\n\n" + delta + "\n\n", Tokens{Input: 10, CacheRead: 3, Output: 7}, true, true, 0},
+		"complete":       {started + "\n\n" + text + "\n\n" + delta + "\n\n", Tokens{Input: 10, CacheRead: 3, Output: 7}, true, true, 0},
 		"CR and LF":      {started + "\r\n\r\n" + delta + "\r\n\r\n", Tokens{Input: 10, CacheRead: 3, Output: 7}, true, true, 0},
 		"without spaces": {strings.ReplaceAll(started+"\n\n"+delta+"\n\n", "data: ", "data:"), Tokens{Input: 10, CacheRead: 3, Output: 7}, true, true, 0},
-		"cut early":      {started + "\n\n" + text + "\n\n", Tokens{Input: 10, CacheRead: 3, Output: 1}, true, false, 0},
-		"cut in a line":  {started + "\n\n" + delta[:40], Tokens{Input: 10, CacheRead: 3, Output: 1}, true, false, 0},
-		"nothing":        {"", Tokens{}, false, false, 0},
-		"the end names the input again": {
+		"ends early":     {started + "\n\n" + text + "\n\n", Tokens{Input: 10, CacheRead: 3, Output: 1}, true, false, 0},
+		"ends in a line": {started + "\n\n" + delta[:40], Tokens{Input: 10, CacheRead: 3, Output: 1}, true, false, 0},
+		"empty":          {"", Tokens{}, false, false, 0},
+		"input in the last event": {
 			started + "\n" + `data: {"type":"message_delta","usage":{"input_tokens":12,"output_tokens":7}}` + "\n",
 			Tokens{Input: 12, CacheRead: 3, Output: 7}, true, true, 0,
 		},
-		"after a line that is too long": {
+		"after a line that is skipped": {
 			started + "\ndata: " + strings.Repeat("x", 2*maxLineSize) + "\n" + delta + "\n",
 			Tokens{Input: 10, CacheRead: 3, Output: 7}, true, true, 0,
 		},
 		"not JSON":      {"data: {\"usage\"\n" + started + "\n", Tokens{Input: 10, CacheRead: 3, Output: 1}, true, false, 0},
-		"a model says":  {`data: {"type":"content_block_delta","usage":{"output_tokens":0}}` + "\n", Tokens{}, false, false, 0},
-		"overloaded":    {`data: {"type":"error","error":{"type":"overloaded_error"}}` + "\n", Tokens{}, false, false, statusOverloaded},
+		"another event": {`data: {"type":"content_block_delta","usage":{"output_tokens":0}}` + "\n", Tokens{}, false, false, 0},
+		"overloaded":    {`data: {"type":"error","error":{"type":"overloaded_error"}}` + "\n", Tokens{}, false, false, StatusOverloaded},
 		"rate limit":    {`data: {"type":"error","error":{"type":"rate_limit_error"}}` + "\n", Tokens{}, false, false, http.StatusTooManyRequests},
 		"a time-out":    {`data: {"type":"error","error":{"type":"timeout_error"}}` + "\n", Tokens{}, false, false, http.StatusGatewayTimeout},
 		"another error": {`data: {"type":"error","error":{"type":"from_the_future"}}` + "\n", Tokens{}, false, false, http.StatusInternalServerError},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var m usageMeter
-			n, err := m.Write([]byte(c.stream))
+			var counter tokenCounter
+			n, err := counter.Write([]byte(c.stream))
 			require.NoError(t, err)
 			require.Equal(t, len(c.stream), n)
-			require.Equal(t, c.tokens, m.tokens)
-			require.Equal(t, c.began, m.inputKnown)
-			require.Equal(t, c.final, m.complete)
-			require.Equal(t, c.failed, m.errorStatus)
+			require.Equal(t, c.tokens, counter.tokens)
+			require.Equal(t, c.inputKnown, counter.inputKnown)
+			require.Equal(t, c.complete, counter.complete)
+			require.Equal(t, c.errorStatus, counter.errorStatus)
 		})
 	}
 }
 
-func TestMeterBody(t *testing.T) {
+func TestTokenCounterBody(t *testing.T) {
 	for name, c := range map[string]struct {
-		body   string
-		tokens Tokens
-		final  bool
+		body     string
+		tokens   Tokens
+		complete bool
 	}{
 		"a message":    {`{"model":"m","usage":{"input_tokens":1,"output_tokens":2}}`, Tokens{Input: 1, Output: 2}, true},
 		"a count":      {`{"input_tokens":5000}`, Tokens{}, true},
 		"no usage":     {`{"usage":null}`, Tokens{}, true},
-		"absurd":       {`{"usage":{"input_tokens":9223372036854775807}}`, Tokens{Input: maxTokenCount}, true},
+		"huge":         {`{"usage":{"input_tokens":9223372036854775807}}`, Tokens{Input: maxTokenCount}, true},
 		"not JSON":     {`<html>`, Tokens{}, false},
 		"wrong types":  {`{"usage":{"input_tokens":"many"}}`, Tokens{}, false},
 		"out of range": {`{"usage":{"input_tokens":1e99}}`, Tokens{}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var m usageMeter
-			m.parseBody([]byte(c.body))
-			require.Equal(t, c.tokens, m.tokens)
-			require.Equal(t, c.final, m.complete)
+			var counter tokenCounter
+			counter.parseBody([]byte(c.body))
+			require.Equal(t, c.tokens, counter.tokens)
+			require.Equal(t, c.complete, counter.complete)
 		})
 	}
 }
 
 func TestMissingUsageIsEstimated(t *testing.T) {
-	a := requestInfo{bytes: 4000, maxTokens: 100}
+	info := requestInfo{bytes: 4000, maxTokens: 100}
 	for name, c := range map[string]struct {
-		m         usageMeter
-		bytesOut  int64
-		want      Tokens
-		estimated bool
+		counter       tokenCounter
+		bytesReceived int64
+		want          Tokens
+		estimated     bool
 	}{
-		"all said":     {usageMeter{inputKnown: true, complete: true, tokens: Tokens{Input: 5, Output: 6}}, 4000, Tokens{Input: 5, Output: 6}, false},
-		"no end":       {usageMeter{inputKnown: true, tokens: Tokens{Input: 5, Output: 1}}, 400, Tokens{Input: 5, Output: 100}, true},
-		"no beginning": {usageMeter{}, 0, Tokens{Input: 1000}, true},
+		"all reported": {tokenCounter{inputKnown: true, complete: true, tokens: Tokens{Input: 5, Output: 6}}, 4000, Tokens{Input: 5, Output: 6}, false},
+		"no output":    {tokenCounter{inputKnown: true, tokens: Tokens{Input: 5, Output: 1}}, 400, Tokens{Input: 5, Output: 100}, true},
+		"nothing":      {tokenCounter{}, 0, Tokens{Input: 1000}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, estimated := c.m.finalTokens(a, c.bytesOut)
+			got, estimated := c.counter.finalTokens(info, c.bytesReceived)
 			require.Equal(t, c.want, got)
 			require.Equal(t, c.estimated, estimated)
 		})

@@ -12,9 +12,8 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// command is the contract of any program: the input on its standard input, the
-// result on its standard output, and exit code 0. What else there is to a task
-// lies in files that variables point to.
+// command is the contract for any program: it reads the input from standard input, writes the result to standard output,
+// and exits with code 0. The other parts of a task are in files, whose paths are in environment variables.
 type command struct{}
 
 const (
@@ -31,7 +30,7 @@ func (command) prepareJob(r *Run, e *execution.Execution) *execution.Failure {
 			r.Job.Env = append(r.Job.Env, variable+"="+path)
 		}
 	}
-	instructions := r.runtime.InstructionsPath
+	instructions := r.entry.InstructionsPath
 	if instructions == "" {
 		instructions = catalog.DefaultInstructionsPath
 	}
@@ -40,7 +39,7 @@ func (command) prepareJob(r *Run, e *execution.Execution) *execution.Failure {
 	if hasText(t.History) {
 		history, err := encodeHistory(t.History)
 		if err != nil {
-			return newFailure(execution.CodeInvalidTask, "the history cannot be given to the agent: %v", err)
+			return newFailure(execution.CodeInvalidTask, "the history cannot be passed to the agent: %v", err)
 		}
 		addFile("AIRLOCK_HISTORY", historyFile, history)
 	}
@@ -73,7 +72,7 @@ func (command) parseResult(r *Run, o sandbox.Outcome) (*execution.Result, *execu
 		return nil, outputLimitFailure(o)
 	case len(out) == 0:
 		return nil, emptyResultFailure()
-	case r.runtime.Output == catalog.JSON:
+	case r.entry.Output == catalog.JSON:
 		if err := strictjson.Validate(out); err != nil {
 			return nil, newFailure(execution.CodeInvalidResult, "the agent's result cannot be read: %s", excerpt(err.Error()))
 		}

@@ -20,7 +20,7 @@ func TestTokensAndCostFromProvider(t *testing.T) {
 	for name, c := range map[string]struct {
 		usage map[string]any
 		want  gateway.Tokens
-		cost  float64 // Sonnet 4.5: 3 USD in, 15 USD out for a million
+		cost  float64 // Sonnet 4.5: 3 USD per million input tokens, 15 USD per million output tokens
 	}{
 		"plain": {
 			map[string]any{"input_tokens": 1000, "output_tokens": 200},
@@ -34,18 +34,18 @@ func TestTokensAndCostFromProvider(t *testing.T) {
 			map[string]any{"input_tokens": 0, "output_tokens": 0, "cache_creation_input_tokens": 4000},
 			gateway.Tokens{CacheWrite5m: 4000}, 0.015,
 		},
-		"into the cache, told apart": {
+		"into the cache, by lifetime": {
 			map[string]any{
 				"input_tokens": 0, "output_tokens": 0, "cache_creation_input_tokens": 3000,
 				"cache_creation": map[string]any{"ephemeral_5m_input_tokens": 1000, "ephemeral_1h_input_tokens": 2000},
 			},
 			gateway.Tokens{CacheWrite5m: 1000, CacheWrite1h: 2000}, 0.00375 + 0.012,
 		},
-		"absurd": {
+		"negative": {
 			map[string]any{"input_tokens": -5, "output_tokens": 0}, gateway.Tokens{}, 0,
 		},
 	} {
-		for kind, stream := range map[string]bool{"stream": true, "whole": false} {
+		for kind, stream := range map[string]bool{"stream": true, "body": false} {
 			t.Run(name+", "+kind, func(t *testing.T) {
 				upstream := startModel(t, modelstub.Always(withUsage(modelstub.Text("hi"), c.usage)))
 				w := openSession(t, upstream, nil)
@@ -55,7 +55,7 @@ func TestTokensAndCostFromProvider(t *testing.T) {
 				require.InDelta(t, c.cost, s.CostUSD, 1e-9)
 				s.CostUSD = 0
 				require.Empty(t, cmp.Diff(gateway.Summary{
-					Calls: 1, BytesIn: int64(len(body)), BytesOut: int64(len(got.body)), Tokens: c.want, LastStatus: http.StatusOK,
+					Calls: 1, BytesSent: int64(len(body)), BytesReceived: int64(len(got.body)), Tokens: c.want, LastStatus: http.StatusOK,
 				}, s))
 			})
 		}
@@ -89,13 +89,13 @@ func TestUnpricedModelIsFreeAndCounted(t *testing.T) {
 }
 
 func TestEarlyDisconnectIsCharged(t *testing.T) {
-	upstream := startModel(t, modelstub.Always(modelstub.Stall("a long answer that is cut off before its count")))
+	upstream := startModel(t, modelstub.Always(modelstub.Stall("a long answer that ends before its usage")))
 	w := openSession(t, upstream, nil)
 	got, _ := w.startStream(t.Context())
 	require.NoError(t, got.Body.Close())
 	awaitDisconnect(t, upstream)
 	s := closeAndSummarize(t, w)
-	require.EqualValues(t, 100, s.Tokens.Input, "named at the stream's beginning")
+	require.EqualValues(t, 100, s.Tokens.Input, "reported in the first event")
 	require.Greater(t, s.Tokens.Output, int64(1))
 	require.EqualValues(t, 1, s.EstimatedCalls)
 }
@@ -121,10 +121,10 @@ func TestStreamErrorSetsStatus(t *testing.T) {
 func TestTokenBudget(t *testing.T) {
 	w := openSession(t, startModel(t, modelstub.Always(modelstub.Text("hi"))), func(s *gateway.Settings) { s.Budget.Tokens = 200 })
 	require.Equal(t, http.StatusOK, w.post(requestBody(nil)).status, "120 tokens")
-	require.Equal(t, http.StatusOK, w.post(requestBody(nil)).status, "still something left")
+	require.Equal(t, http.StatusOK, w.post(requestBody(nil)).status, "some of the budget is left")
 	got := w.post(requestBody(nil))
 	require.Equal(t, http.StatusForbidden, got.status)
-	require.Contains(t, got.body, "has spent its budget")
+	require.Contains(t, got.body, "has used up its budget")
 	s := closeAndSummarize(t, w)
 	require.Equal(t, "240 of 200 tokens", s.BudgetExceeded)
 	require.EqualValues(t, 2, s.Calls)
@@ -136,7 +136,7 @@ func TestCostBudget(t *testing.T) {
 	w := openSession(t, startModel(t, modelstub.Always(answer)), func(s *gateway.Settings) { s.Budget.CostUSD = 0.25 })
 	require.Equal(t, http.StatusOK, w.post(requestBody(nil)).status)
 	require.Equal(t, http.StatusForbidden, w.post(requestBody(map[string]any{"model": "claude-of-tomorrow"})).status,
-		"without a price the budget could not be kept")
+		"without a price the budget cannot be enforced")
 	require.Empty(t, w.Summary().BudgetExceeded)
 	require.Equal(t, http.StatusForbidden, w.post(requestBody(nil)).status)
 	require.Equal(t, "0.3000 of 0.2500 USD", closeAndSummarize(t, w).BudgetExceeded)
@@ -145,14 +145,14 @@ func TestCostBudget(t *testing.T) {
 func TestConcurrentCallsShareBudget(t *testing.T) {
 	upstream := startModel(t, modelstub.Sequence(modelstub.Stall("hi"), modelstub.Text("hi")))
 	w := openSession(t, upstream, func(s *gateway.Settings) { s.Budget.Tokens = 900 })
-	got, _ := w.startStream(t.Context()) // it may use 1000
+	got, _ := w.startStream(t.Context()) // may use 1000 tokens
 	second := w.post(requestBody(nil))
-	require.Equal(t, http.StatusTooManyRequests, second.status, "to be asked again, not the end")
+	require.Equal(t, http.StatusTooManyRequests, second.status, "the request can be repeated")
 	require.Empty(t, second.header.Get("X-Should-Retry"))
 	require.Empty(t, w.Summary().BudgetExceeded)
 
 	require.NoError(t, got.Body.Close())
 	awaitDisconnect(t, upstream)
 	require.Eventually(t, func() bool { return w.post(requestBody(nil)).status == http.StatusOK }, patience, 1e6,
-		"the first call used less than it might have")
+		"the first call used less than it reserved")
 }

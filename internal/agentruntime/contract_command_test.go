@@ -17,7 +17,7 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// program is a runtime of the command contract.
+// commandRegistry returns a registry with one runtime of the command contract.
 func commandRegistry(change func(*catalog.Runtime)) *agentruntime.Registry {
 	entry := catalog.Runtime{Name: "program", Image: "image", Contract: catalog.Command, Argv: []string{"/bin/agent", "--model={model}"}}
 	if change != nil {
@@ -63,8 +63,7 @@ func TestCommandInstructionsPath(t *testing.T) {
 	require.Equal(t, []string{"AIRLOCK_INSTRUCTIONS=/workspace/AGENTS.md"}, run.Job.Env)
 }
 
-// TestNothingOfATaskIsOnACommandsCommandLine is what keeps a prompt from being
-// a flag, or words for a shell.
+// A prompt never becomes a flag or a shell command.
 func TestCommandArgvHoldsNoTaskText(t *testing.T) {
 	registry := commandRegistry(func(r *catalog.Runtime) { r.Models = []string{"m"} })
 	rapid.Check(t, func(t *rapid.T) {
@@ -81,7 +80,6 @@ func TestCommandArgvHoldsNoTaskText(t *testing.T) {
 	})
 }
 
-// What a command leaves behind, and what that is.
 func TestCommandResults(t *testing.T) {
 	deep := strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000)
 	for name, c := range map[string]struct {
@@ -91,26 +89,26 @@ func TestCommandResults(t *testing.T) {
 		code    execution.Code
 		says    string
 	}{
-		"text":                       {outcome: exitedOutcome(0, "\n  hello\r\n\n"), want: &execution.Result{Text: "\n  hello"}},
-		"text that looks like JSON":  {outcome: exitedOutcome(0, `{"a":1}`), want: &execution.Result{Text: `{"a":1}`}},
-		"nothing":                    {outcome: exitedOutcome(0, " \n"), code: execution.CodeInvalidResult, says: "without an answer"},
-		"bad UTF-8":                  {outcome: exitedOutcome(0, "a\xffb"), code: execution.CodeInvalidResult, says: "UTF-8"},
-		"a NUL":                      {outcome: exitedOutcome(0, "a\x00b"), code: execution.CodeInvalidResult, says: "NUL"},
-		"exit code 1":                {outcome: exitedOutcome(1, "hello"), code: execution.CodeAgentError, says: "exit code 1"},
-		"more than is kept":          {outcome: sandbox.Outcome{EndReason: sandbox.Exited, Stdout: []byte("he"), Truncated: true}, code: execution.CodeOutputLimit, says: "more than 2 bytes"},
-		"more than may be written":   {outcome: sandbox.Outcome{EndReason: sandbox.OutputLimit}, code: execution.CodeOutputLimit, says: "more output"},
-		"silence":                    {outcome: sandbox.Outcome{EndReason: sandbox.NoOutput}, code: execution.CodeTimedOut, says: "wrote nothing for 5s"},
-		"a document":                 {json: true, outcome: exitedOutcome(0, "{\"a\": 1}\n"), want: &execution.Result{Text: `{"a": 1}`, Output: `{"a": 1}`}},
-		"a bare number":              {json: true, outcome: exitedOutcome(0, "7"), want: &execution.Result{Text: "7", Output: "7"}},
-		"two documents":              {json: true, outcome: exitedOutcome(0, `{"a":1}{"a":2}`), code: execution.CodeInvalidResult, says: "after its end"},
-		"two lines of documents":     {json: true, outcome: exitedOutcome(0, "{}\n{}"), code: execution.CodeInvalidResult, says: "after its end"},
-		"a document and words":       {json: true, outcome: exitedOutcome(0, "{}\ndone"), code: execution.CodeInvalidResult, says: "after its end"},
-		"words":                      {json: true, outcome: exitedOutcome(0, "done"), code: execution.CodeInvalidResult, says: "not one JSON document"},
-		"a member twice":             {json: true, outcome: exitedOutcome(0, `{"ok":false,"ok":true}`), code: execution.CodeInvalidResult, says: "duplicate"},
-		"10,000 deep":                {json: true, outcome: exitedOutcome(0, deep), code: execution.CodeInvalidResult, says: "128 deep"},
-		"a document with bad UTF-8":  {json: true, outcome: exitedOutcome(0, "\"\xff\""), code: execution.CodeInvalidResult, says: "invalid UTF-8"},
-		"success, with exit code 1":  {json: true, outcome: exitedOutcome(1, `{"status":"success"}`), code: execution.CodeAgentError, says: "exit code 1"},
-		"success, killed for memory": {json: true, outcome: sandbox.Outcome{EndReason: sandbox.OutOfMemory, Stdout: []byte("{}")}, code: execution.CodeOutOfMemory, says: "memory"},
+		"text":                      {outcome: exitedOutcome(0, "\n  hello\r\n\n"), want: &execution.Result{Text: "\n  hello"}},
+		"text that looks like JSON": {outcome: exitedOutcome(0, `{"a":1}`), want: &execution.Result{Text: `{"a":1}`}},
+		"white space":               {outcome: exitedOutcome(0, " \n"), code: execution.CodeInvalidResult, says: "without an answer"},
+		"bad UTF-8":                 {outcome: exitedOutcome(0, "a\xffb"), code: execution.CodeInvalidResult, says: "UTF-8"},
+		"a NUL":                     {outcome: exitedOutcome(0, "a\x00b"), code: execution.CodeInvalidResult, says: "NUL"},
+		"exit code 1":               {outcome: exitedOutcome(1, "hello"), code: execution.CodeAgentError, says: "exited with code 1"},
+		"more than is stored":       {outcome: sandbox.Outcome{EndReason: sandbox.Exited, Stdout: []byte("he"), Truncated: true}, code: execution.CodeOutputLimit, says: "more than 2 bytes"},
+		"more than is allowed":      {outcome: sandbox.Outcome{EndReason: sandbox.OutputLimit}, code: execution.CodeOutputLimit, says: "more output"},
+		"idle time-out":             {outcome: sandbox.Outcome{EndReason: sandbox.NoOutput}, code: execution.CodeTimedOut, says: "wrote nothing for 5s"},
+		"a document":                {json: true, outcome: exitedOutcome(0, "{\"a\": 1}\n"), want: &execution.Result{Text: `{"a": 1}`, Output: `{"a": 1}`}},
+		"a bare number":             {json: true, outcome: exitedOutcome(0, "7"), want: &execution.Result{Text: "7", Output: "7"}},
+		"two documents":             {json: true, outcome: exitedOutcome(0, `{"a":1}{"a":2}`), code: execution.CodeInvalidResult, says: "after its end"},
+		"two lines of documents":    {json: true, outcome: exitedOutcome(0, "{}\n{}"), code: execution.CodeInvalidResult, says: "after its end"},
+		"a document and text":       {json: true, outcome: exitedOutcome(0, "{}\ndone"), code: execution.CodeInvalidResult, says: "after its end"},
+		"text as JSON":              {json: true, outcome: exitedOutcome(0, "done"), code: execution.CodeInvalidResult, says: "not one JSON document"},
+		"a duplicate name":          {json: true, outcome: exitedOutcome(0, `{"ok":false,"ok":true}`), code: execution.CodeInvalidResult, says: "duplicate"},
+		"10,000 deep":               {json: true, outcome: exitedOutcome(0, deep), code: execution.CodeInvalidResult, says: "128 nested levels"},
+		"a document with bad UTF-8": {json: true, outcome: exitedOutcome(0, "\"\xff\""), code: execution.CodeInvalidResult, says: "invalid UTF-8"},
+		"success, with exit code 1": {json: true, outcome: exitedOutcome(1, `{"status":"success"}`), code: execution.CodeAgentError, says: "exited with code 1"},
+		"success, out of memory":    {json: true, outcome: sandbox.Outcome{EndReason: sandbox.OutOfMemory, Stdout: []byte("{}")}, code: execution.CodeOutOfMemory, says: "memory"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			run, failure := commandRegistry(func(r *catalog.Runtime) {
@@ -133,7 +131,7 @@ func TestCommandResults(t *testing.T) {
 	}
 }
 
-// A program whose model did not answer failed for that reason, whatever it says.
+// If the model did not answer, that is the reason of the failure, whatever the program prints.
 func TestCommandModelFailure(t *testing.T) {
 	entry := catalog.Runtime{Name: "p", Image: "i", Contract: catalog.Command, Argv: []string{"x"}, Models: []string{"m"}}
 	r := agentruntime.FromCatalog(entry, nil)
@@ -147,16 +145,16 @@ func TestCommandModelFailure(t *testing.T) {
 	require.Contains(t, failure.Message, "429")
 }
 
-// Every failure has a code of its own: none is another's by the words alone.
+// Each reason has its own code.
 func TestInvalidTasks(t *testing.T) {
 	registry := claudeWithSummary(gateway.Summary{})
 	for name, c := range map[string]struct {
 		task execution.Task
 		code execution.Code
 	}{
-		"an unknown runtime":  {execution.Task{Input: "x", Runtime: "gemini"}, execution.CodeUnknownRuntime},
-		"a foreign model":     {execution.Task{Input: "x", Model: "gpt-9"}, execution.CodeModelNotAllowed},
-		"a schema of rubbish": {execution.Task{Input: "x", Schema: "{"}, execution.CodeInvalidTask},
+		"an unknown runtime": {execution.Task{Input: "x", Runtime: "gemini"}, execution.CodeUnknownRuntime},
+		"an unknown model":   {execution.Task{Input: "x", Model: "gpt-9"}, execution.CodeModelNotAllowed},
+		"an invalid schema":  {execution.Task{Input: "x", Schema: "{"}, execution.CodeInvalidTask},
 	} {
 		t.Run(name, func(t *testing.T) {
 			run, failure := registry.Prepare(t.Context(), task(c.task))

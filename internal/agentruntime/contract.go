@@ -1,0 +1,22 @@
+package agentruntime
+
+import (
+	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/sandbox"
+)
+
+// contract is one way to call an agent and to read what it prints. Implementations have no state.
+type contract interface {
+	// prepareJob completes r.Job: arguments, environment, standard input and files.
+	prepareJob(r *Run, e *execution.Execution) *execution.Failure
+	// reportSteps calls onStep for each step that one line of the output describes.
+	reportSteps(line []byte, onStep func(execution.StepKind, string))
+	// parseResult reads the outcome of an agent that exited by itself. It returns either a result or a failure.
+	parseResult(r *Run, o sandbox.Outcome) (*execution.Result, *execution.Failure)
+}
+
+var contracts = map[catalog.Contract]contract{
+	catalog.StreamJSON: streamJSON{},
+	catalog.Command:    command{},
+}

@@ -1,0 +1,179 @@
+package gateway
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+)
+
+// tokenCounter reads the tokens that the provider reports from a response while it is forwarded: Write reads a stream,
+// parseBody a complete body, and finalTokens returns the count.
+type tokenCounter struct {
+	model       string
+	tokens      Tokens
+	inputKnown  bool // the provider has reported the input tokens
+	complete    bool // the provider has reported all tokens
+	errorStatus int  // status of an error event in a stream; 0 without one
+
+	line     []byte // the incomplete line of a stream
+	skipping bool   // the line is longer than maxLineSize
+}
+
+// reportedUsage is the provider's count. An absent field changes nothing, because the later events of a stream report
+// only what has changed.
+type reportedUsage struct {
+	Input       *int64 `json:"input_tokens"`
+	Output      *int64 `json:"output_tokens"`
+	CacheRead   *int64 `json:"cache_read_input_tokens"`
+	CacheWrite  *int64 `json:"cache_creation_input_tokens"`
+	CacheWrites *struct {
+		For5m *int64 `json:"ephemeral_5m_input_tokens"`
+		For1h *int64 `json:"ephemeral_1h_input_tokens"`
+	} `json:"cache_creation"`
+	// OpenAI includes cached tokens in its input tokens.
+	Details *struct {
+		Cached *int64 `json:"cached_tokens"`
+	} `json:"input_tokens_details"`
+}
+
+func (c *tokenCounter) applyUsage(u *reportedUsage) {
+	if u == nil {
+		return
+	}
+	setClamped(&c.tokens.Input, u.Input)
+	setClamped(&c.tokens.Output, u.Output)
+	setClamped(&c.tokens.CacheRead, u.CacheRead)
+	if u.Details != nil {
+		setClamped(&c.tokens.CacheRead, u.Details.Cached)
+		c.tokens.Input = max(0, c.tokens.Input-c.tokens.CacheRead)
+	}
+	if u.CacheWrites != nil {
+		setClamped(&c.tokens.CacheWrite5m, u.CacheWrites.For5m)
+		setClamped(&c.tokens.CacheWrite1h, u.CacheWrites.For1h)
+	} else if u.CacheWrite != nil && c.tokens.CacheWrite1h == 0 {
+		setClamped(&c.tokens.CacheWrite5m, u.CacheWrite)
+	}
+}
+
+// maxTokenCount bounds one reported number, so that sums cannot overflow.
+const maxTokenCount = 1 << 40
+
+func setClamped(to *int64, from *int64) {
+	if from != nil {
+		*to = min(max(*from, 0), maxTokenCount)
+	}
+}
+
+// parseBody reads a response that is not a stream. A response without a usage field, such as that of count_tokens, uses no
+// tokens.
+func (c *tokenCounter) parseBody(body []byte) {
+	var answer struct {
+		Model string         `json:"model"`
+		Usage *reportedUsage `json:"usage"`
+	}
+	if json.Unmarshal(body, &answer) != nil {
+		return
+	}
+	c.model = answer.Model
+	c.applyUsage(answer.Usage)
+	c.inputKnown, c.complete = true, true
+}
+
+// maxLineSize is the length of the longest line that is parsed, in bytes. Lines with text may be longer and are skipped;
+// they report no tokens.
+const maxLineSize = 256 << 10
+
+// Write reads the next part of a stream of server-sent events. It returns no error.
+func (c *tokenCounter) Write(p []byte) (int, error) {
+	for part := range bytes.Lines(p) {
+		ended := part[len(part)-1] == '\n'
+		if !c.skipping {
+			c.line = append(c.line, part...)
+			c.skipping = len(c.line) > maxLineSize
+		}
+		if ended {
+			if !c.skipping {
+				c.parseEvent(c.line)
+			}
+			c.line, c.skipping = c.line[:0], false
+		}
+	}
+	return len(p), nil
+}
+
+func (c *tokenCounter) parseEvent(line []byte) {
+	data, ok := bytes.CutPrefix(line, []byte("data:"))
+	if !ok || !bytes.Contains(data, []byte(`"usage"`)) && !bytes.Contains(data, []byte(`"error"`)) {
+		return
+	}
+	var event struct {
+		Type    string `json:"type"`
+		Message struct {
+			Model string         `json:"model"`
+			Usage *reportedUsage `json:"usage"`
+		} `json:"message"`
+		Usage *reportedUsage `json:"usage"`
+		Error struct {
+			Type string `json:"type"`
+		} `json:"error"`
+		Response struct { // Responses API
+			Model string         `json:"model"`
+			Usage *reportedUsage `json:"usage"`
+			Error struct {
+				Code string `json:"code"`
+			} `json:"error"`
+		} `json:"response"`
+	}
+	if json.Unmarshal(data, &event) != nil {
+		return
+	}
+	switch event.Type {
+	case "message_start":
+		c.model, c.inputKnown = event.Message.Model, true
+		c.applyUsage(event.Message.Usage)
+	case "message_delta":
+		c.applyUsage(event.Usage)
+		c.complete = true
+	case "error":
+		c.errorStatus = errorStatus(event.Error.Type)
+	case "response.completed", "response.incomplete", "response.failed":
+		answer := event.Response
+		c.model, c.inputKnown = answer.Model, answer.Usage != nil
+		c.applyUsage(answer.Usage)
+		c.complete = answer.Usage != nil
+		if event.Type == "response.failed" {
+			c.errorStatus = errorStatus(answer.Error.Code)
+		}
+	}
+}
+
+// StatusOverloaded is the status with which the Messages API reports overload.
+const StatusOverloaded = 529
+
+// errorStatus returns the status that the error of an error event has outside of a stream.
+func errorStatus(kind string) int {
+	switch kind {
+	case "overloaded_error":
+		return StatusOverloaded
+	case "rate_limit_error", "rate_limit_exceeded":
+		return http.StatusTooManyRequests
+	case "timeout_error":
+		return http.StatusGatewayTimeout
+	default:
+		return http.StatusInternalServerError
+	}
+}
+
+// finalTokens returns the tokens of a call. If the provider has not reported all of them, the missing numbers are
+// estimated from bytes.
+func (c *tokenCounter) finalTokens(r requestInfo, bytesReceived int64) (t Tokens, estimated bool) {
+	t = c.tokens
+	if c.complete {
+		return t, false
+	}
+	if !c.inputKnown {
+		t.Input = r.bytes / bytesPerToken
+	}
+	t.Output = max(t.Output, bytesReceived/bytesPerToken)
+	return t, true
+}
