@@ -2,5 +2,5 @@
 
 package failpoint
 
-// At does nothing.
+// Hit does nothing in a program that is built without the tag failpoints.
 func Hit(Point) {}

@@ -8,13 +8,12 @@ import (
 	"syscall"
 )
 
-// Env says where the process crashes, and how: "claimed" is killed there, and
-// "claimed/stop" is stopped until somebody lets it go on.
-const Env = "AIRLOCK_FAILPOINT"
+// env is the variable that names the point: "claimed" kills the process there, "claimed/stop" stops it until SIGCONT.
+const env = "AIRLOCK_FAILPOINT"
 
-// At ends the process, or stops it, if this is the point.
+// Hit kills or stops the process if the variable names this point.
 func Hit(p Point) {
-	point, action, _ := strings.Cut(os.Getenv(Env), "/")
+	point, action, _ := strings.Cut(os.Getenv(env), "/")
 	if point != string(p) {
 		return
 	}
@@ -22,8 +21,8 @@ func Hit(p Point) {
 	if action == "stop" {
 		signal = syscall.SIGSTOP
 	}
-	_ = syscall.Kill(os.Getpid(), signal) // cannot fail: it is this process' own
+	_ = syscall.Kill(os.Getpid(), signal) // a process may always signal itself
 	if action != "stop" {
-		select {}
+		select {} // until the signal arrives
 	}
 }

@@ -1,19 +1,19 @@
-// Package crash names the places in the programs where a crash would leave
-// something half done, so that tests can have one there. Programs built without
-// the tag failpoints, which is all that are shipped, hold nothing of it.
+// Package failpoint names the places in the programs where a crash would leave work half done, so that tests can kill or
+// stop a process there. Only programs that are built with the tag failpoints do anything at these places; the shipped
+// programs are built without it.
 package failpoint
 
 // Point is a place between two steps.
 type Point string
 
-// The places there are.
+// The places.
 const (
-	Accepted        Point = "accepted"  // the API has stored work, and not announced it
-	Pulled          Point = "pulled"    // an executor has an announcement, and has not looked at the execution
-	Claimed         Point = "claimed"   // it holds the lease, and has not acknowledged the announcement
-	JobFinished     Point = "performed" // the job has ended, and nothing is written of it
-	ResultWritten   Point = "settled"   // the end is written, and nobody was told
-	Published       Point = "told"      // all is done
-	Swept           Point = "swept"     // a janitor has put an execution right, and not announced it
-	BatchDispatched Point = "fed"       // a feeder has made executions, and not announced them
+	Accepted        Point = "accepted"         // the API has stored an execution and has not published it
+	Pulled          Point = "pulled"           // an executor has a notification and has not read the execution
+	Claimed         Point = "claimed"          // an executor has the lease and has not acknowledged the notification
+	JobFinished     Point = "job_finished"     // the job has ended and its result is not written
+	ResultWritten   Point = "result_written"   // the result is written and not published
+	Published       Point = "published"        // the result is published
+	Swept           Point = "swept"            // a janitor has repaired an execution and has not published it
+	BatchDispatched Point = "batch_dispatched" // a batch dispatcher has created executions and has not published them
 )

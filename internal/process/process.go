@@ -1,5 +1,5 @@
-// Package process is what every program of Airlock does around its work: it
-// logs, ends on a signal, and says plainly why it could not start.
+// Package process has what every program of Airlock does around its work: it makes the logger, ends the work on a signal,
+// and exits with a message when the program cannot start. It knows no service and reads no configuration but the log level.
 package process
 
 import (
@@ -15,9 +15,8 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// Main is the whole of a service's main: it reads the configuration, runs the
-// service until a signal, and ends the process with an exit code of 1 where
-// something failed.
+// Main is the main function of a service: it loads the configuration and runs the service until a signal. After an error
+// the process ends with exit code 1.
 func Main[Config any](load func() (Config, error), run func(context.Context, Config, *zap.Logger) error) {
 	if err := serve(load, run); err != nil {
 		Exit(1, err)
@@ -38,8 +37,8 @@ func serve[Config any](load func() (Config, error), run func(context.Context, Co
 	return run(ctx, config, log)
 }
 
-// Context ends with the first SIGINT or SIGTERM. From then on nobody listens:
-// whoever can see that the first was heard ends the process at once with the second.
+// Context returns a context that ends with the first SIGINT or SIGTERM. From then on signals have their default action, so
+// a second signal ends the process at once.
 func Context() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 1)
@@ -55,25 +54,24 @@ func Context() (context.Context, context.CancelFunc) {
 	return ctx, cancel
 }
 
-// relaxed is the GOGC of programs that hold the data as well.
+// relaxedGCPercent is the GOGC of programs that contain the emulators.
 const relaxedGCPercent = 400
 
-// RelaxGC lets the heap grow to five times what lives in it before it is
-// collected, not to twice, unless GOGC says otherwise. It is for programs that
-// the emulators are part of, whose every call leaves much garbage and little that
-// lives: an execution takes a sixth less CPU time, for some 100 MB of memory.
+// RelaxGC lets the heap grow to five times its live size before a collection, instead of twice, unless GOGC is set. It is
+// for programs that contain the emulators: their calls allocate much and keep little. It saves a sixth of the CPU time of
+// an execution and costs some 100 MB of memory.
 func RelaxGC() {
 	if _, isSet := os.LookupEnv("GOGC"); !isSet {
 		debug.SetGCPercent(relaxedGCPercent)
 	}
 }
 
-// Logger logs JSON lines to standard error, from AIRLOCK_LOG_LEVEL (default info) up.
+// Logger returns a logger that writes JSON lines to standard error, from AIRLOCK_LOG_LEVEL (default info) up.
 func Logger() (*zap.Logger, error) {
 	return logger(zap.NewProductionConfig())
 }
 
-// ConsoleLogger logs lines for people.
+// ConsoleLogger returns a logger that writes lines for people.
 func ConsoleLogger() (*zap.Logger, error) {
 	c := zap.NewDevelopmentConfig()
 	c.Development = false
@@ -91,13 +89,12 @@ func logger(c zap.Config) (*zap.Logger, error) {
 			return nil, errors.New("AIRLOCK_LOG_LEVEL must be debug, info, warn or error")
 		}
 	}
-	c.Sampling = nil // no line is dropped: the audit log has to have them all
+	c.Sampling = nil // no line is dropped, because the audit log must be complete
 	c.Level = zap.NewAtomicLevelAt(level)
 	return c.Build()
 }
 
-// Exit ends the process with the given code, after saying on standard error
-// what is wrong where something is.
+// Exit ends the process with the given code. It first writes err, if there is one, to standard error.
 func Exit(code int, err error) {
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", os.Args[0], err)

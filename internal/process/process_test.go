@@ -19,14 +19,14 @@ func TestFirstSignalCancelsContext(t *testing.T) {
 	select {
 	case <-ctx.Done():
 	case <-time.After(10 * time.Second):
-		t.Fatal("the signal was not heard")
+		t.Fatal("the signal did not end the context")
 	}
 }
 
-// twice is in the environment of the process that signals itself twice.
+// twoSignalsEnv is set for the child process of TestSecondSignalKillsProcess.
 const twoSignalsEnv = "AIRLOCK_TEST_TWO_SIGNALS"
 
-// However soon after the end of the context a second signal comes, it ends the process.
+// The second signal ends the process even if it comes right after the end of the context.
 func TestSecondSignalKillsProcess(t *testing.T) {
 	if os.Getenv(twoSignalsEnv) != "" {
 		ctx, stop := Context()
@@ -35,7 +35,7 @@ func TestSecondSignalKillsProcess(t *testing.T) {
 			require.NoError(t, syscall.Kill(syscall.Getpid(), syscall.SIGTERM))
 			<-ctx.Done()
 		}
-		time.Sleep(10 * time.Second) // to be ended in
+		time.Sleep(10 * time.Second) // the second signal ends the process meanwhile
 		return
 	}
 	cmd := exec.Command(os.Args[0], "-test.run", t.Name()+"$")

@@ -116,7 +116,7 @@ func TestFaultExecutorResumesAfterLeaseExpired(t *testing.T) {
 	require.Equal(t, 2, e.Attempt)
 	require.NoError(t, stopped.Process.Signal(syscall.SIGCONT))
 	// It may take another's end for its own, where its first try was not answered; that is only said, not written.
-	stopped.awaitLine(t, `(lease lost|could not write how the execution ended|"msg":"settled")`)
+	stopped.awaitLine(t, `(lease lost|could not write the result|"msg":"attempt finished")`)
 	require.Equal(t, e, l.getExecution(accepted.ExecutionId))
 	l.requireHistoryHolds(another, stopped)
 }

@@ -62,7 +62,7 @@ func TestFaultFirestoreUnreachableBeyondLease(t *testing.T) {
 	x.awaitLine(t, `("msg":"running")`)
 	from := time.Now()
 	l.executorDeps.firestore.Set(faultproxy.BlackHole)
-	x.awaitLine(t, `(lease ran out unrenewed)`)
+	x.awaitLine(t, `(lease expired before it was renewed)`)
 	l.executorDeps.firestore.ResetConnections()
 	l.executorDeps.firestore.Clear()
 	l.recorder.RecordOutage(history.TimeRange{From: from, To: time.Now()})
