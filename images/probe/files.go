@@ -19,7 +19,7 @@ func cat(paths []string) error {
 	return nil
 }
 
-// read prints a file's content, or that it is not there.
+// read prints the content of a file, or "absent".
 func read(args []string) error {
 	data, err := os.ReadFile(args[0])
 	if errors.Is(err, os.ErrNotExist) {
@@ -33,7 +33,7 @@ func read(args []string) error {
 	return err
 }
 
-// write writes the second argument to the file that the first one names.
+// write writes the second argument to the file of the first.
 func write(args []string) error {
 	return os.WriteFile(args[0], []byte(args[1]), 0o600)
 }
@@ -51,7 +51,7 @@ func ls(paths []string) error {
 	return nil
 }
 
-// open tries to open each path for reading and for writing and prints the outcome.
+// open tries to open each path for reading and for writing, and prints the results.
 func open(paths []string) error {
 	for _, path := range paths {
 		for _, flag := range []int{os.O_RDONLY, os.O_WRONLY} {

@@ -15,7 +15,7 @@ import (
 
 const probePath = "/probe"
 
-// spam writes so many bytes of "x" to standard output.
+// writeStdout writes the given number of bytes to standard output.
 func writeStdout(args []string) error {
 	remaining, err := strconv.ParseInt(args[0], 10, 64)
 	if err != nil {
@@ -32,16 +32,16 @@ func writeStdout(args []string) error {
 	return nil
 }
 
-// stubborn ignores every signal that can be ignored and never ends.
+// ignoreSignals ignores every signal that can be ignored and never ends.
 func ignoreSignals([]string) error {
 	signal.Ignore()
-	fmt.Println("stubborn")
+	fmt.Println("ignoring signals")
 	for {
 		time.Sleep(time.Hour)
 	}
 }
 
-// allocate touches so many MiB and keeps them.
+// allocate allocates the given number of MiB and writes to all of them.
 func allocate(args []string) error {
 	mib, err := strconv.Atoi(args[0])
 	if err != nil {
@@ -51,18 +51,18 @@ func allocate(args []string) error {
 	for range mib {
 		blocks = append(blocks, bytes.Repeat([]byte{1}, 1<<20))
 	}
-	fmt.Println("held", len(blocks))
+	fmt.Println("allocated", len(blocks))
 	return nil
 }
 
-// childOOM has a child allocate, and then succeeds whatever became of it.
+// allocateInChild runs allocate in a child process and succeeds with any result of it.
 func allocateInChild(args []string) error {
 	err := exec.CommandContext(context.Background(), probePath, "allocate", args[0]).Run()
 	fmt.Println("child:", err)
 	return nil
 }
 
-// fill writes so many MiB to a file in the folder named.
+// fill writes a file to a directory. The arguments are the directory and the size in MiB.
 func fill(args []string) error {
 	mib, err := strconv.Atoi(args[1])
 	if err != nil {
@@ -81,7 +81,7 @@ func fill(args []string) error {
 	return nil
 }
 
-// forkBomb starts sleeping children until it may not, and tells how many.
+// forkBomb starts sleeping child processes until that fails, and prints their number.
 func forkBomb([]string) error {
 	for n := 0; ; n++ {
 		_, err := syscall.ForkExec(probePath, []string{probePath, "sleep", "1h"}, &syscall.ProcAttr{})
@@ -92,8 +92,8 @@ func forkBomb([]string) error {
 	}
 }
 
-// orphan leaves a child behind that keeps standard output open, and does what
-// the arguments say.
+// orphan starts a child process with the mode of the arguments and does not wait for it. The child inherits standard
+// output.
 func orphan(args []string) error {
 	child := exec.CommandContext(context.Background(), probePath, args...)
 	child.Stdout = os.Stdout
@@ -101,7 +101,7 @@ func orphan(args []string) error {
 	return child.Start()
 }
 
-// begetOrphans leaves so many short-lived children to init, one after another.
+// spawnOrphans creates the given number of short-lived orphan processes, one after another.
 func spawnOrphans(args []string) error {
 	n, err := strconv.Atoi(args[0])
 	if err != nil {
@@ -115,7 +115,7 @@ func spawnOrphans(args []string) error {
 	return nil
 }
 
-// ioUring asks for an io_uring and prints the outcome.
+// ioUring tries to create an io_uring and prints the error.
 func ioUring([]string) error {
 	const ioUringSetup = 425 // on every architecture
 	_, _, errno := syscall.Syscall(ioUringSetup, 1, 0, 0)
@@ -123,7 +123,7 @@ func ioUring([]string) error {
 	return nil
 }
 
-// signalInit sends PID 1 every signal there is.
+// signalInit sends every signal to PID 1.
 func signalInit([]string) error {
 	for sig := syscall.Signal(1); sig <= 64; sig++ {
 		if err := syscall.Kill(1, sig); err != nil {
@@ -134,14 +134,15 @@ func signalInit([]string) error {
 	return nil
 }
 
-// orphanAndWait leaves a child behind and then ignores signals itself.
+// orphanAndIgnoreSignals starts an orphan that ignores signals, and then does the same itself.
 func orphanAndIgnoreSignals([]string) error {
-	if err := orphan([]string{"stubborn"}); err != nil {
+	if err := orphan([]string{"ignore-signals"}); err != nil {
 		return err
 	}
 	return ignoreSignals(nil)
 }
 
+// killSelf sends a signal to itself and waits.
 func killSelf(args []string) error {
 	sig, err := strconv.Atoi(args[0])
 	if err != nil {
@@ -153,7 +154,7 @@ func killSelf(args []string) error {
 	select {}
 }
 
-// complain writes so many bytes to standard error, and then a last line.
+// writeStderr writes the given number of bytes and a last line to standard error.
 func writeStderr(args []string) error {
 	size, err := strconv.Atoi(args[0])
 	if err != nil {
@@ -163,13 +164,13 @@ func writeStderr(args []string) error {
 	return err
 }
 
-// fillFolder writes files to each folder until it is full.
-func fillFolder(folders []string) error {
+// fillDirs writes files to each directory until it is full.
+func fillDirs(dirs []string) error {
 	chunk := bytes.Repeat([]byte{1}, 1<<20)
 	var last error
-	for _, folder := range folders {
+	for _, dir := range dirs {
 		for n := 0; ; n++ {
-			if last = os.WriteFile(folder+"/"+strconv.Itoa(n), chunk, 0o600); last != nil {
+			if last = os.WriteFile(dir+"/"+strconv.Itoa(n), chunk, 0o600); last != nil {
 				break
 			}
 		}
@@ -177,13 +178,13 @@ func fillFolder(folders []string) error {
 	return last
 }
 
-// writeFDs writes to every descriptor of every process that lets it be opened.
+// writeFDs writes to every file descriptor in /proc that it can open.
 func writeFDs(args []string) error {
 	paths, err := filepath.Glob("/proc/[0-9]*/fd/*")
 	if err != nil {
 		return err
 	}
-	for n := range 16 { // init's do not show in the listing
+	for n := range 16 { // the listing of init's descriptors is empty
 		paths = append(paths, "/proc/1/fd/"+strconv.Itoa(n))
 	}
 	for _, path := range paths {

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// hunt looks for a secret in everything that can be read. The secret comes in
-// two halves, so that it is in no argument of our own.
+// searchSecret searches for a secret in everything that it can read. The arguments are the two halves of the secret, so
+// that the program's own command line does not contain it.
 func searchSecret(halves []string) error {
 	secret := []byte(strings.Join(halves, ""))
 	matches, searched := 0, 0
@@ -27,9 +27,9 @@ func searchSecret(halves []string) error {
 	search("environment", []byte(strings.Join(os.Environ(), "\n")))
 	_ = filepath.WalkDir("/", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
-			return nil // what cannot be read is no place to find anything
+			return nil // an unreadable file reveals nothing
 		}
-		// /proc/*/mem and the like are not regular files to read to an end.
+		// Other files of /proc, such as /proc/*/mem, have no end or no content.
 		inProc := strings.HasPrefix(path, "/proc/") && !strings.HasSuffix(path, "/environ") && !strings.HasSuffix(path, "/cmdline") &&
 			!strings.HasSuffix(path, "/mountinfo") && !strings.HasSuffix(path, "/net/unix")
 		if strings.HasPrefix(path, "/proc/") && strings.Count(path, "/") > 3 || strings.HasPrefix(path, "/sys/kernel") && entry.IsDir() {
@@ -48,11 +48,11 @@ func searchSecret(halves []string) error {
 		}
 		return nil
 	})
-	fmt.Println("looked into", searched > 10, "found", matches)
+	fmt.Println("searched", searched > 10, "found", matches)
 	return nil
 }
 
-// sockets prints every socket that the file system shows.
+// listSockets prints the path of every socket in the file system.
 func listSockets([]string) error {
 	return filepath.WalkDir("/", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || path == "/proc" || path == "/sys" {
@@ -65,17 +65,17 @@ func listSockets([]string) error {
 	})
 }
 
-// swap tries to put something else in the place of the own egress socket.
+// replaceEgressSocket tries to replace its own egress socket.
 func replaceEgressSocket([]string) error {
-	const folder, socket = "/run/airlock", "/run/airlock/egress.sock"
+	const dir, socket = "/run/airlock", "/run/airlock/egress.sock"
 	for name, replace := range map[string]func() error{
 		"remove":       func() error { return os.Remove(socket) },
-		"rename":       func() error { return os.Rename(socket, folder+"/other") },
-		"link over":    func() error { return os.Symlink("/tmp/x", folder+"/link") },
-		"chmod":        func() error { return os.Chmod(folder, 0o777) },
-		"rename above": func() error { return os.Rename(folder, "/run/mine") },
+		"rename":       func() error { return os.Rename(socket, dir+"/other") },
+		"link over":    func() error { return os.Symlink("/tmp/x", dir+"/link") },
+		"chmod":        func() error { return os.Chmod(dir, 0o777) },
+		"rename above": func() error { return os.Rename(dir, "/run/mine") },
 		"listen": func() error {
-			_, err := new(net.ListenConfig).Listen(context.Background(), "unix", folder+"/mine.sock")
+			_, err := new(net.ListenConfig).Listen(context.Background(), "unix", dir+"/mine.sock")
 			return err
 		},
 	} {
@@ -87,15 +87,15 @@ func replaceEgressSocket([]string) error {
 	return nil
 }
 
-// The places where two jobs of one host might meet.
+// Places that two jobs on one host could share.
 const (
-	abstractSocket = "@airlock-neighbour"
-	shmFile        = "/dev/shm/neighbour"
+	abstractSocket = "@airlock-trace"
 	loopbackAddr   = "127.0.0.1:7777"
 )
 
-// settle leaves traces in all of those places, and holds them until the URL
-// has answered.
+var traceFiles = []string{"/dev/shm/trace", "/tmp/trace", "/workspace/trace", "/home/agent/trace"}
+
+// leaveTraces creates something in each of these places, and waits until the URL answers.
 func leaveTraces(args []string) error {
 	for _, address := range [][2]string{{"unix", abstractSocket}, {"tcp", loopbackAddr}} {
 		listener, err := new(net.ListenConfig).Listen(context.Background(), address[0], address[1])
@@ -104,7 +104,7 @@ func leaveTraces(args []string) error {
 		}
 		defer listener.Close()
 	}
-	for _, path := range []string{shmFile, "/tmp/neighbour", "/workspace/neighbour", "/home/agent/neighbour"} {
+	for _, path := range traceFiles {
 		if err := os.WriteFile(path, []byte("here"), 0o666); err != nil {
 			return err
 		}
@@ -112,7 +112,7 @@ func leaveTraces(args []string) error {
 	return post(args)
 }
 
-// seek looks for what settle leaves.
+// findTraces prints what it finds in these places, and the number of processes that it sees.
 func findTraces([]string) error {
 	for _, address := range [][2]string{{"unix", abstractSocket}, {"tcp", loopbackAddr}} {
 		dialer := net.Dialer{Timeout: time.Second}
@@ -121,7 +121,7 @@ func findTraces([]string) error {
 			fmt.Println("FOUND", address)
 		}
 	}
-	for _, path := range []string{shmFile, "/tmp/neighbour", "/workspace/neighbour", "/home/agent/neighbour"} {
+	for _, path := range traceFiles {
 		if _, err := os.Stat(path); err == nil {
 			fmt.Println("FOUND", path)
 		}
@@ -131,7 +131,7 @@ func findTraces([]string) error {
 	return err
 }
 
-// resolve asks for the address of each name.
+// lookupHosts looks up each name and prints the number of addresses and whether that failed.
 func lookupHosts(names []string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()

@@ -1,5 +1,5 @@
-// Command probe is the agent of the sandbox's tests: it does to the sandbox
-// what the test tells it to, and prints what came of it.
+// Command probe is the agent of the sandbox's tests. Its first argument is a mode, which is an action in the sandbox, often
+// a hostile one. It prints the result of the action. It judges nothing: the test decides what the result must be.
 package main
 
 import (
@@ -10,58 +10,58 @@ import (
 	"time"
 )
 
-// modes are what the first argument may be. A mode that fails exits 1.
+// modes are the actions by name. If a mode returns an error, the exit code is 1.
 var modes = map[string]func(args []string) error{
-	"echo":            echo,
-	"exit":            exit,
-	"now":             printStartTime,
-	"sleep":           sleep,
-	"cat":             cat,
-	"write":           write,
-	"read":            read,
-	"ls":              ls,
-	"env":             env,
-	"spam":            writeStdout,
-	"stubborn":        ignoreSignals,
-	"allocate":        allocate,
-	"child-oom":       allocateInChild,
-	"fill":            fill,
-	"fill-folder":     fillFolder,
-	"write-fds":       writeFDs,
-	"fork-bomb":       forkBomb,
-	"beget-orphans":   spawnOrphans,
-	"io-uring":        ioUring,
-	"orphan":          orphan,
-	"orphan-and-wait": orphanAndIgnoreSignals,
-	"kill-self":       killSelf,
-	"complain":        writeStderr,
-	"signal-init":     signalInit,
-	"open":            open,
-	"socket":          socket,
-	"dial":            dial,
-	"post":            post,
-	"meet":            writePostRead,
-	"leave":           writePaths,
-	"leave-large":     writeLargeFiles,
-	"leave-many":      writeManyFiles,
-	"leave-odd":       writeIrregularFiles,
-	"link":            symlink,
-	"forbidden":       tryForbiddenCalls,
-	"hunt":            searchSecret,
-	"sockets":         listSockets,
-	"swap":            replaceEgressSocket,
-	"settle":          leaveTraces,
-	"seek":            findTraces,
-	"resolve":         lookupHosts,
-	"tick":            printDots,
+	"echo":                      echo,
+	"exit":                      exit,
+	"start-time":                printStartTime,
+	"sleep":                     sleep,
+	"cat":                       cat,
+	"write":                     write,
+	"read":                      read,
+	"ls":                        ls,
+	"env":                       env,
+	"write-stdout":              writeStdout,
+	"ignore-signals":            ignoreSignals,
+	"allocate":                  allocate,
+	"allocate-in-child":         allocateInChild,
+	"fill":                      fill,
+	"fill-dirs":                 fillDirs,
+	"write-fds":                 writeFDs,
+	"fork-bomb":                 forkBomb,
+	"spawn-orphans":             spawnOrphans,
+	"io-uring":                  ioUring,
+	"orphan":                    orphan,
+	"orphan-and-ignore-signals": orphanAndIgnoreSignals,
+	"kill-self":                 killSelf,
+	"write-stderr":              writeStderr,
+	"signal-init":               signalInit,
+	"open":                      open,
+	"socket":                    socket,
+	"dial":                      dial,
+	"post":                      post,
+	"write-post-read":           writePostRead,
+	"write-paths":               writePaths,
+	"write-large-files":         writeLargeFiles,
+	"write-many-files":          writeManyFiles,
+	"write-irregular-files":     writeIrregularFiles,
+	"symlink":                   symlink,
+	"forbidden-calls":           tryForbiddenCalls,
+	"search-secret":             searchSecret,
+	"list-sockets":              listSockets,
+	"replace-egress-socket":     replaceEgressSocket,
+	"leave-traces":              leaveTraces,
+	"find-traces":               findTraces,
+	"lookup-hosts":              lookupHosts,
+	"print-dots":                printDots,
 }
 
-// began is as early as a program can tell.
+// startedAt is the earliest time that the program can read.
 var startedAt = time.Now()
 
 func main() {
 	if len(os.Args) < 2 || modes[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "probe: no such mode")
+		fmt.Fprintln(os.Stderr, "probe: unknown mode")
 		os.Exit(64)
 	}
 	if err := modes[os.Args[1]](os.Args[2:]); err != nil {
@@ -85,7 +85,7 @@ func exit(args []string) error {
 	return nil
 }
 
-// sleep says that it runs, and then waits.
+// sleep prints a line and then sleeps.
 func sleep(args []string) error {
 	d, err := time.ParseDuration(args[0])
 	if err != nil {
@@ -96,8 +96,8 @@ func sleep(args []string) error {
 	return nil
 }
 
-// now prints when the program began, in nanoseconds since 1970, and stays for
-// the argument's duration, if there is one.
+// printStartTime prints the start time of the program, in nanoseconds since 1970. Then it sleeps for the duration of the
+// argument, if there is one.
 func printStartTime(args []string) error {
 	fmt.Println(startedAt.UnixNano())
 	if len(args) == 0 {

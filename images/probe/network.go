@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// dial tries each "network address" pair and prints the outcome.
+// dial connects to each pair of a network and an address, and prints the results.
 func dial(args []string) error {
 	dialer := net.Dialer{Timeout: 2 * time.Second}
 	for i := 0; i+1 < len(args); i += 2 {
@@ -28,7 +28,7 @@ func dial(args []string) error {
 	return nil
 }
 
-// socket tries to make a socket of each address family and prints the outcome.
+// socket tries to create a socket of each address family and prints the results.
 func socket(families []string) error {
 	for _, family := range families {
 		af, err := strconv.Atoi(family)
@@ -63,8 +63,8 @@ func post(args []string) error {
 	return err
 }
 
-// meet writes the second argument to the file that the first names, asks the
-// URL, and when that has answered prints what the file holds.
+// writePostRead writes the second argument to the file of the first, posts to the URL of the third, and after the answer
+// prints the content of the file.
 func writePostRead(args []string) error {
 	if err := write(args[:2]); err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 
 const outputDir = "/workspace/out"
 
-// leave writes to each path the path itself.
+// writePaths creates a file at each path, with the path as its content.
 func writePaths(paths []string) error {
 	for _, path := range paths {
 		if err := writeFile(path, []byte(path)); err != nil {
@@ -30,7 +30,7 @@ func writeFile(path string, data []byte) error {
 	return os.WriteFile(path, data, 0o644)
 }
 
-// leaveLarge writes files of so many MiB, "path size" after "path size".
+// writeLargeFiles writes a file for each pair of a path and a size in MiB.
 func writeLargeFiles(args []string) error {
 	for i := 0; i+1 < len(args); i += 2 {
 		mib, err := strconv.Atoi(args[i+1])
@@ -44,7 +44,7 @@ func writeLargeFiles(args []string) error {
 	return nil
 }
 
-// leaveMany writes so many small files.
+// writeManyFiles writes the given number of empty files.
 func writeManyFiles(args []string) error {
 	n, err := strconv.Atoi(args[0])
 	if err != nil {
@@ -58,8 +58,8 @@ func writeManyFiles(args []string) error {
 	return nil
 }
 
-// leaveOdd leaves one plain file among what must not be passed on, and prints
-// how many of those there are.
+// writeIrregularFiles writes one regular file and many entries that must not leave the sandbox. It prints the number of
+// those entries.
 func writeIrregularFiles([]string) error {
 	if err := writeFile(outputDir+"/plain", []byte("plain")); err != nil {
 		return err
@@ -67,7 +67,7 @@ func writeIrregularFiles([]string) error {
 	create := []func() error{
 		func() error { return os.Symlink("/etc/passwd", outputDir+"/link") },
 		func() error { return os.Symlink("plain", outputDir+"/link-within") },
-		func() error { return os.Symlink("/home/agent", outputDir+"/folder-link") },
+		func() error { return os.Symlink("/home/agent", outputDir+"/dir-link") },
 		func() error { return os.Symlink("/proc/1/environ", outputDir+"/proc-link") },
 		func() error { return syscall.Mkfifo(outputDir+"/pipe", 0o666) },
 		func() error { return writeFile(outputDir+"/new\nline", nil) },
@@ -75,7 +75,7 @@ func writeIrregularFiles([]string) error {
 		func() error { return writeFile(outputDir+`/..\windows`, nil) },
 		func() error { return writeFile(outputDir+strings.Repeat("/long"+strings.Repeat("x", 200), 6), nil) },
 		func() error { return os.WriteFile(outputDir+"/unreadable", nil, 0) },
-		func() error { // larger than may come back, and no byte of memory
+		func() error { // larger than the limit, but without memory
 			if err := writeFile(outputDir+"/sparse", nil); err != nil {
 				return err
 			}
@@ -84,21 +84,20 @@ func writeIrregularFiles([]string) error {
 	}
 	created := 0
 	for _, createOne := range create {
-		switch err := createOne(); {
-		case err == nil:
-			created++
-		default:
+		if err := createOne(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
+			continue
 		}
+		created++
 	}
 	fmt.Println(created)
 	return nil
 }
 
-// link makes the second argument a symbolic link to the first.
+// symlink creates a symbolic link at the second argument, to the first.
 func symlink(args []string) error { return os.Symlink(args[0], args[1]) }
 
-// tick writes a byte every so often, so many times.
+// printDots prints a dot in each interval. The arguments are the interval and the number of dots.
 func printDots(args []string) error {
 	every, err := time.ParseDuration(args[0])
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attempt is a system call that no job has a use for.
+// forbiddenCall is a system call that no job needs. Under runc, the sandbox refuses all of them.
 type forbiddenCall struct {
 	name string
 	call func() error
@@ -104,8 +104,8 @@ var forbiddenCalls = []forbiddenCall{
 		return unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 1 << 20, Max: 1 << 20})
 	}},
 	{"write the core pattern", func() error { return os.WriteFile("/proc/sys/kernel/core_pattern", []byte("|/x"), 0) }},
-	{"press a magic key", func() error { return os.WriteFile("/proc/sysrq-trigger", []byte("h"), 0) }},
-	{"loosen the own control group", func() error {
+	{"write a SysRq key", func() error { return os.WriteFile("/proc/sysrq-trigger", []byte("h"), 0) }},
+	{"raise the memory limit of the own control group", func() error {
 		v2 := os.WriteFile("/sys/fs/cgroup/memory.max", []byte("max"), 0)
 		if v1 := os.WriteFile("/sys/fs/cgroup/memory/memory.limit_in_bytes", []byte("-1"), 0); v1 == nil {
 			return nil
@@ -114,16 +114,15 @@ var forbiddenCalls = []forbiddenCall{
 	}},
 }
 
-// forbidden makes every attempt and prints those that succeeded, and at the end
-// how many there were.
+// tryForbiddenCalls makes each call, prints those that succeed, and at the end prints the number of calls.
 func tryForbiddenCalls([]string) error {
-	for _, a := range forbiddenCalls {
-		if err := a.call(); err == nil {
-			fmt.Println("SUCCEEDED:", a.name)
+	for _, c := range forbiddenCalls {
+		if err := c.call(); err == nil {
+			fmt.Println("SUCCEEDED:", c.name)
 		} else {
-			fmt.Fprintf(os.Stderr, "%s: %v\n", a.name, err)
+			fmt.Fprintf(os.Stderr, "%s: %v\n", c.name, err)
 		}
 	}
-	fmt.Println(len(forbiddenCalls), "attempts")
+	fmt.Println(len(forbiddenCalls), "calls")
 	return nil
 }

@@ -2,29 +2,34 @@ package sandbox
 
 import "io"
 
-// OutDir is where a job leaves files that are to outlive it.
-const OutputDir = "/workspace/out"
-
-// Bounds of what goes into a sandbox and comes out of it.
+// Directories of a sandbox. WorkspaceDir and HomeDir belong to the agent's user. Input files are written below them,
+// and output files are collected from them.
 const (
-	MaxFileBytes   = 8 << 20  // bytes of Job.Files in all
-	MaxOutputBytes = 64 << 20 // bytes of Outcome.Files in all
-	MaxOutputFiles = 1000     // of Outcome.Files
-	MaxPathBytes   = 1024     // bytes of one path
+	WorkspaceDir = "/workspace"          // the agent's working directory
+	HomeDir      = "/home/agent"         // the agent's HOME
+	OutputDir    = WorkspaceDir + "/out" // every regular file below it becomes an output file
+	StreamDir    = "/run/output"         // the agent's standard streams; only sandbox-init uses it
 )
 
-// File is laid down in the sandbox before the agent starts, owned by the
-// agent's user. Path is absolute and lies below /workspace or /home/agent.
+// Limits on the files that enter and leave a sandbox.
+const (
+	MaxFileBytes   = 8 << 20  // sum over Job.Files, bytes
+	MaxOutputBytes = 64 << 20 // sum over Outcome.Files, bytes
+	MaxOutputFiles = 1000     // number of Outcome.Files
+	MaxPathBytes   = 1024     // length of one path, bytes
+)
+
+// File is an input file. Init writes it before the agent starts, and the agent's user owns it. Path is absolute and
+// below WorkspaceDir or HomeDir.
 type File struct {
 	Path string
-	Mode uint32 // permission bits
+	Mode uint32 // permission bits; 0 means 0644
 	Data []byte
 }
 
-// OutFile is a regular file that the job left below OutDir, or where
-// Job.Collect said; no link was followed to it. Path is absolute, clean, valid
-// UTF-8 without control characters, and the sandbox's: whoever writes it to a
-// disk has to choose the folder. Content can be read until Outcome.Close.
+// OutputFile is a regular file that the job left below OutputDir or at a path of Job.Collect. Init follows no symbolic
+// link to reach it. Path is absolute, clean, valid UTF-8 without control characters, and names a place in the sandbox:
+// code that writes the file to a disk chooses the directory there. Content is readable until Outcome.Close.
 type OutputFile struct {
 	Path    string
 	Mode    uint32 // permission bits

@@ -1,6 +1,8 @@
-// Package sandbox says what one job is given and what comes back from it.
-// The containers are made by sandbox/docker; the program that is PID 1 inside
-// them is sandbox/guest; sandbox/frame is what the two say to each other.
+// Package sandbox defines what goes into one sandboxed job and what comes out: Job and Outcome, with the limits on both.
+// It holds types and constants only. It starts no container and imports no other package of the product.
+//
+// The package docker, below this one, runs a Job in a container and returns its Outcome. The package guest is PID 1 of
+// that container. The package frame is the protocol between the two.
 package sandbox
 
 import (
@@ -9,79 +11,83 @@ import (
 	"time"
 )
 
-// Inside a sandbox with a way out, an agent finds it at EgressURL. PID 1 passes
-// what comes there on to EgressSocket, behind which Job.Egress listens.
+// An agent in a sandbox with egress sends its requests to EgressURL. Init forwards each connection to EgressSocket,
+// where Job.Egress listens.
 const (
 	EgressAddr   = "127.0.0.1:8787"
 	EgressURL    = "http://" + EgressAddr
 	EgressSocket = "/run/airlock/egress.sock"
 )
 
-// Job is everything that one container is given, once.
-type Job struct {
-	Execution   string   // ID of the execution, for labels and logs
-	Image       string   // image reference, present on the Engine
-	Argv        []string // the agent's program and its arguments; never through a shell
-	Env         []string // "KEY=value", besides HOME, PATH, USER and LANG, which init sets
-	Stdin       []byte   // the agent's whole standard input
-	Files       []File   // laid down before the agent starts; MaxFiles bytes in all
-	Collect     []string // what comes back besides OutDir, where it is there; see OutFile
-	Timeout     time.Duration
-	IdleTimeout time.Duration // output that stays away so long ends the job; 0: it may
-	Limits      Limits
-	Egress      Egress // nil: no way out at all
+// MaxStderrBytes is the length of Outcome.Stderr at most.
+const MaxStderrBytes = 16 << 10
 
-	// Heard is called with each part of the standard output that is kept, as it
-	// comes, by one goroutine at a time. It must not block. nil: nobody listens.
+// SIGKILLExitCode is the exit code of a process that SIGKILL ended, as a shell reports it: 128 plus the signal's number.
+const SIGKILLExitCode = 128 + 9
+
+// Job is everything that one container receives.
+type Job struct {
+	Execution   string        // ID of the execution, for labels and logs
+	Image       string        // image reference; the Engine must have the image
+	Argv        []string      // the agent's program and its arguments; no shell interprets them
+	Env         []string      // "KEY=value", in addition to HOME, PATH, USER and LANG, which init sets
+	Stdin       []byte        // the agent's complete standard input
+	Files       []File        // input files, MaxFileBytes in total
+	Collect     []string      // paths of output files outside OutputDir; a missing one is not an error
+	Timeout     time.Duration // from the agent's start; 0 means the driver's default
+	IdleTimeout time.Duration // ends a job that writes no output for so long; 0 disables it
+	Limits      Limits
+	Egress      Egress // nil: the sandbox has no egress
+
+	// OnStdout receives each part of the standard output that goes into Outcome.Stdout, when it arrives. One goroutine
+	// calls it, one call at a time. It must not block. It may be nil.
 	OnStdout func(part []byte)
 }
 
-// Limits bound one container. A zero field means the default of DefaultLimits.
+// Limits restrict one container. A zero field means the value of DefaultLimits.
 type Limits struct {
-	Memory int64 // bytes, tmpfs included; swap is never given
+	Memory int64 // bytes, tmpfs included; there is no swap
 	CPUs   float64
-	PIDs   int64
-	Output int64 // bytes of standard output kept; the rest is counted, then dropped
+	PIDs   int64 // processes and threads
+	Output int64 // bytes of standard output in Outcome.Stdout; further output is counted and dropped
 }
 
-// DefaultLimits are the limits of SANDBOX.md: what the Claude Code CLI was measured to need, with room.
+// DefaultLimits fit the Claude Code CLI: they are its measured needs plus a margin.
 var DefaultLimits = Limits{Memory: 1 << 30, CPUs: 1, PIDs: 256, Output: 4 << 20}
 
-// Egress serves the sandbox's only way out. Serve owns the listener, and
-// returns when it is closed or when Close is called; after Close no request
-// of this job is let through any more.
+// Egress serves the only connection of a sandbox to the outside. Serve owns the listener. It returns when the listener
+// is closed or Close is called. After Close, no request of this job passes.
 type Egress interface {
 	Serve(net.Listener) error
 	Close() error
 }
 
-// Ended says what brought the agent's run to its end.
+// EndReason is the reason why the agent's run ended.
 type EndReason string
 
-// The ways to end. All but the first name the reason of a kill.
+// The end reasons. All except Exited mean that the agent was killed.
 const (
 	Exited      EndReason = "exited"        // the agent's process ended by itself; see ExitCode
-	TimedOut    EndReason = "timed_out"     // Job.Timeout passed and the container was killed
-	OutOfMemory EndReason = "out_of_memory" // the kernel killed a process of the container for memory
-	OutputLimit EndReason = "output_limit"  // more output than the container may write at all
-	NoOutput    EndReason = "no_output"     // nothing was written for as long as Job.Quiet
+	TimedOut    EndReason = "timed_out"     // Job.Timeout expired
+	OutOfMemory EndReason = "out_of_memory" // the kernel killed a process of the container to free memory
+	OutputLimit EndReason = "output_limit"  // the agent wrote more output than a container may write
+	NoOutput    EndReason = "no_output"     // the agent wrote no output for Job.IdleTimeout
 )
 
-// Outcome is what the job did. That the sandbox itself could not do its part,
-// or was told to stop, is never an Outcome but an error; beside an error only
-// Record is set, for as much as is known by then.
+// Outcome is what the job did. A failure of the sandbox itself, or a cancellation, is an error and never an Outcome.
+// With an error, only Record is set, as far as it is known.
 type Outcome struct {
 	EndReason EndReason
-	ExitCode  int    // as a shell says it: 128+n after signal n
-	Stdout    []byte // at most Limits.Output bytes, from the start
-	Truncated bool   // Stdout had more
-	Stderr    []byte // the last 16 KiB, for people
+	ExitCode  int    // as a shell reports it: 128+n after signal n
+	Stdout    []byte // the first Limits.Output bytes
+	Truncated bool   // the agent wrote more than Stdout
+	Stderr    []byte // the last MaxStderrBytes bytes, for people
 
-	Files            []OutputFile // in the order of their paths; of a job that exited
-	OmittedFileCount int          // entries of OutDir that are not among Files: over a bound, no regular file, or a name unfit to pass on
-	FilesCloser      io.Closer    // what Files read from, if not memory; see Close
+	Files            []OutputFile // ordered by path; only of a job that exited
+	OmittedFileCount int          // entries of OutputDir that are not in Files: over a limit, not a regular file, or an invalid name
+	FilesCloser      io.Closer    // releases the contents of Files; nil if they are in memory
 
-	AgentStarted time.Duration // from Run's call to the agent's start
+	AgentStarted time.Duration // from the call of Run to the agent's start
 	Wall         time.Duration // from the agent's start to its end
 	PeakMemory   int64         // bytes
 	CPUTime      time.Duration
@@ -89,7 +95,7 @@ type Outcome struct {
 	Record Record
 }
 
-// Close lets go of the contents of Files.
+// Close releases the contents of Files.
 func (o Outcome) Close() error {
 	if o.FilesCloser == nil {
 		return nil

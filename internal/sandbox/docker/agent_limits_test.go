@@ -30,24 +30,24 @@ func TestAgentHasNoPrivileges(t *testing.T) {
 	}
 }
 
-func TestAgentEnvironment(t *testing.T) {
-	t.Setenv("ANTHROPIC_API_KEY", "sk-of-the-executor")
+func TestAgentSeesOnlyItsEnvironment(t *testing.T) {
+	t.Setenv("ANTHROPIC_API_KEY", "sk-executor")
 	d := newDriver(t, Options{})
 	job := probe("env")
-	job.Env = []string{"GIVEN=a value", "LANG=de_DE.UTF-8"}
+	job.Env = []string{"JOB_VALUE=a value", "LANG=de_DE.UTF-8"}
 	out := run(t, d, job)
 
 	want := []string{
 		"HOME=/home/agent",
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"USER=agent",
-		"GIVEN=a value",
+		"JOB_VALUE=a value",
 		"LANG=de_DE.UTF-8",
 	}
 	require.Empty(t, cmp.Diff(want, strings.Split(strings.TrimSpace(string(out.Stdout)), "\n")))
 }
 
-func TestWritablePaths(t *testing.T) {
+func TestOnlyTmpfsPathsAreWritable(t *testing.T) {
 	d := newDriver(t, Options{})
 	for path, writable := range map[string]bool{
 		"/workspace/f":                  true,
@@ -80,7 +80,7 @@ func TestAgentCannotOpenInit(t *testing.T) {
 	}
 }
 
-func TestInitSurvivesSignalsFromTheAgent(t *testing.T) {
+func TestInitSurvivesSignalsFromAgent(t *testing.T) {
 	d := newDriver(t, Options{})
 	out := run(t, d, probe("signal-init"))
 
@@ -88,7 +88,7 @@ func TestInitSurvivesSignalsFromTheAgent(t *testing.T) {
 	require.Equal(t, "sent\n", string(out.Stdout))
 }
 
-func TestNoNetwork(t *testing.T) {
+func TestAgentHasNoNetwork(t *testing.T) {
 	d := newDriver(t, Options{})
 	targets := []string{
 		"tcp", "1.1.1.1:443", "tcp", "169.254.169.254:80", "tcp", "172.17.0.1:22", "udp", "8.8.8.8:53",
@@ -100,7 +100,7 @@ func TestNoNetwork(t *testing.T) {
 	require.Equal(t, len(targets)/2, strings.Count(string(out.Stdout), "\n"))
 }
 
-func TestSocketFamilies(t *testing.T) {
+func TestOtherSocketFamiliesAreRefused(t *testing.T) {
 	d := newDriver(t, Options{})
 	// AF_UNIX, AF_INET, AF_INET6; AF_ALG, AF_VSOCK, AF_PACKET, AF_BLUETOOTH.
 	out := run(t, d, probe("socket", "1", "2", "10", "38", "40", "17", "31"))
@@ -110,12 +110,12 @@ func TestSocketFamilies(t *testing.T) {
 	require.Equal(t, want, string(out.Stdout))
 }
 
-func TestNoIOUring(t *testing.T) {
+func TestIOUringIsRefused(t *testing.T) {
 	d := newDriver(t, Options{})
 	require.Equal(t, "operation not permitted\n", string(run(t, d, probe("io-uring")).Stdout))
 }
 
-func TestFilesWrittenBeforeStart(t *testing.T) {
+func TestInputFilesExistWhenAgentStarts(t *testing.T) {
 	d := newDriver(t, Options{})
 	job := probe("cat", "/workspace/deep/er/a.txt", "/home/agent/.config/b")
 	job.Files = []sandbox.File{
@@ -141,11 +141,11 @@ func TestPromptIsNotInterpreted(t *testing.T) {
 
 func TestConcurrentJobsShareNoFiles(t *testing.T) {
 	d := newDriver(t, Options{})
-	// Both have written the same path before either may read it.
+	// Both jobs write the same path. Neither reads it before both have written.
 	gates := map[string]*gate{"first": newGate(), "second": newGate()}
 	results := make(chan [2]string, len(gates))
 	for content, m := range gates {
-		job := probe("meet", "/workspace/same", content, sandbox.EgressURL)
+		job := probe("write-post-read", "/workspace/same", content, sandbox.EgressURL)
 		job.Egress = m.gateway
 		go func() {
 			out, err := d.Run(t.Context(), job)

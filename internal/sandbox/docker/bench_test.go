@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// benchDriver has n containers of the probe waiting, and room for most that
-// demand may add. Its log goes nowhere.
+// benchDriver returns a driver with n warm containers of the probe image, to which demand may add maxExtra. It does not
+// log.
 func benchDriver(b *testing.B, n, maxExtra int) *Driver {
 	b.Helper()
 	d, err := New(Options{SocketDir: socketDir(b), WarmPools: []WarmPool{{Image: probeImage, MinIdle: n}}, WarmMaxExtra: maxExtra})
@@ -25,8 +25,7 @@ func benchDriver(b *testing.B, n, maxExtra int) *Driver {
 	return d
 }
 
-// dockerRun runs the probe as a person would, in a container of Docker's
-// defaults, and returns what it printed.
+// dockerRun runs the probe with the docker command and its defaults, and returns the output.
 func dockerRun(tb testing.TB, args ...string) string {
 	tb.Helper()
 	command := append([]string{"run", "--rm", "--entrypoint", "/probe", probeImage}, args...)
@@ -35,7 +34,7 @@ func dockerRun(tb testing.TB, args ...string) string {
 	return string(out)
 }
 
-// agentTime is when an agent that printed it took its first steps.
+// parseAgentTime parses the start time that an agent printed.
 func parseAgentTime(tb testing.TB, printed string) time.Time {
 	tb.Helper()
 	nanos, err := strconv.ParseInt(strings.TrimSpace(printed), 10, 64)
@@ -50,49 +49,48 @@ func median(all []time.Duration) time.Duration {
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// BenchmarkDispatch alternates a job for a warm container with `docker run
-// --rm` of the same image: the time from the call to the agent's first
-// instruction, and from then until the caller has the result. All p50.
+// BenchmarkDispatch alternates jobs in warm and cold containers with `docker run --rm` of the same image. It reports the
+// time from the call to the agent's first instruction, and from there until the caller has the result. All values are
+// medians.
 func BenchmarkDispatch(b *testing.B) {
 	d := benchDriver(b, 1, 0)
-	var warm, cold, docker, known []time.Duration
+	var warm, cold, dockerCLI, result []time.Duration
 	for b.Loop() {
 		called := time.Now()
-		out := run(b, d, probe("now"))
+		out := run(b, d, probe("start-time"))
 		returned := time.Now()
 		require.True(b, out.Record.Warm)
 		agent := parseAgentTime(b, string(out.Stdout))
-		warm, known = append(warm, agent.Sub(called)), append(known, returned.Sub(agent))
+		warm, result = append(warm, agent.Sub(called)), append(result, returned.Sub(agent))
 		d.background.Wait()
 
 		called = time.Now()
-		// It stays a while: the command loses the output of a container that ends at once.
-		docker = append(docker, parseAgentTime(b, dockerRun(b, "now", "200ms")).Sub(called))
+		// The agent runs for 200 ms, because the docker command loses the output of a container that ends at once.
+		dockerCLI = append(dockerCLI, parseAgentTime(b, dockerRun(b, "start-time", "200ms")).Sub(called))
 
 		called = time.Now()
-		job := probe("now")
-		job.Limits.PIDs = 100 // of which none are warm
+		job := probe("start-time")
+		job.Limits.PIDs = 100 // no warm container has this limit
 		cold = append(cold, parseAgentTime(b, string(run(b, d, job).Stdout)).Sub(called))
 		d.background.Wait()
 	}
 	b.ReportMetric(ms(median(warm)), "warm-ms")
 	b.ReportMetric(ms(median(cold)), "cold-ms")
-	b.ReportMetric(ms(median(docker)), "docker-run-ms")
-	b.ReportMetric(ms(median(docker))/ms(median(warm)), "docker-run/warm")
-	b.ReportMetric(ms(median(known)), "written-to-known-ms")
+	b.ReportMetric(ms(median(dockerCLI)), "docker-run-ms")
+	b.ReportMetric(ms(median(dockerCLI))/ms(median(warm)), "docker-run/warm")
+	b.ReportMetric(ms(median(result)), "written-to-known-ms")
 }
 
-// BenchmarkThroughput compares fresh containers per second with a loop of
-// `docker run --rm`, at the same parallelism, in turns. What is counted is gone
-// again: removed, and its successor started.
+// BenchmarkThroughput compares new containers per second with a loop of `docker run --rm`, at the same parallelism, in
+// turns. A container counts after its removal and the start of its successor.
 func BenchmarkThroughput(b *testing.B) {
 	const batch = 12
 	for _, parallel := range []int{2, 4} {
 		b.Run(strconv.Itoa(parallel), func(b *testing.B) {
 			d := benchDriver(b, parallel, parallel)
-			var ours, theirs []time.Duration
-			each := func(do func()) time.Duration {
-				began := time.Now()
+			var driver, dockerCLI []time.Duration
+			timeBatch := func(do func()) time.Duration {
+				startedAt := time.Now()
 				var group errgroup.Group
 				group.SetLimit(parallel)
 				for range batch {
@@ -100,28 +98,28 @@ func BenchmarkThroughput(b *testing.B) {
 				}
 				require.NoError(b, group.Wait())
 				d.background.Wait()
-				return time.Since(began)
+				return time.Since(startedAt)
 			}
 			for b.Loop() {
-				ours = append(ours, each(func() { run(b, d, probe("exit", "0")) }))
-				theirs = append(theirs, each(func() { dockerRun(b, "exit", "0") }))
+				driver = append(driver, timeBatch(func() { run(b, d, probe("exit", "0")) }))
+				dockerCLI = append(dockerCLI, timeBatch(func() { dockerRun(b, "exit", "0") }))
 			}
-			b.ReportMetric(batch/median(ours).Seconds(), "containers/s")
-			b.ReportMetric(batch/median(theirs).Seconds(), "docker-run/s")
-			b.ReportMetric(median(theirs).Seconds()/median(ours).Seconds(), "ratio")
+			b.ReportMetric(batch/median(driver).Seconds(), "containers/s")
+			b.ReportMetric(batch/median(dockerCLI).Seconds(), "docker-run/s")
+			b.ReportMetric(median(dockerCLI).Seconds()/median(driver).Seconds(), "ratio")
 		})
 	}
 }
 
-// BenchmarkIdle reports what a container costs that waits for its job: its
-// control group's memory without page cache, which the kernel takes back.
+// BenchmarkIdle reports the memory of a container that waits for its job: that of its control group without the page
+// cache, which the kernel can free.
 func BenchmarkIdle(b *testing.B) {
 	d := benchDriver(b, 3, 0)
-	var most uint64
+	var highest uint64
 	for b.Loop() {
 		for _, c := range containers(b, d) {
-			most = max(most, idleMemory(b, d, c.ID))
+			highest = max(highest, idleMemory(b, d, c.ID))
 		}
 	}
-	b.ReportMetric(float64(most)/1e6, "MB")
+	b.ReportMetric(float64(highest)/1e6, "MB")
 }

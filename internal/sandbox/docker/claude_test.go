@@ -10,7 +10,7 @@ import (
 
 const claudeImage = "airlock/sandbox-claude:dev"
 
-// claude is a job in the real runtime image.
+// claudeJob returns a job in the Claude runtime image.
 func claudeJob(t *testing.T, d *Driver, argv ...string) sandbox.Job {
 	t.Helper()
 	if _, err := d.Check(t.Context(), claudeImage); err != nil {
@@ -21,20 +21,20 @@ func claudeJob(t *testing.T, d *Driver, argv ...string) sandbox.Job {
 	return job
 }
 
-func TestClaudeImageCLIVersion(t *testing.T) {
+func TestClaudeImageHasPinnedCLI(t *testing.T) {
 	d := newDriver(t, Options{})
 	out := run(t, d, claudeJob(t, d, "claude", "--version"))
 	require.Zero(t, out.ExitCode, "%s", out.Stderr)
 	require.Equal(t, "2.1.197 (Claude Code)\n", string(out.Stdout))
 }
 
-func TestClaudeImageNoSetuidFiles(t *testing.T) {
+func TestClaudeImageHasNoSetuidFiles(t *testing.T) {
 	d := newDriver(t, Options{})
 	out := run(t, d, claudeJob(t, d, "find", "/", "-xdev", "-type", "f", "-perm", "/6000"))
 	require.Empty(t, string(out.Stdout))
 }
 
-func TestClaudeImageTools(t *testing.T) {
+func TestClaudeImageHasItsTools(t *testing.T) {
 	d := newDriver(t, Options{})
 	out := run(t, d, claudeJob(t, d, "bash", "-c", "whoami && git --version && rg --version && ls -d ~"))
 	require.Zero(t, out.ExitCode, "%s", out.Stderr)

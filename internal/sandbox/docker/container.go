@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,30 +12,53 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/container"
-	"go.uber.org/zap"
 
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// cell is one sandbox, from before its creation until it is gone:
-// prepared, then given one job, then discarded.
+// Labels of every container. The reaper selects containers by role, instance and socket directory. The other labels are
+// for people.
+const (
+	labelRole      = "airlock.role"
+	labelExecutor  = "airlock.executor"
+	labelExecution = "airlock.execution" // not on warm containers
+	labelInstance  = "airlock.instance"
+	labelSocketDir = "airlock.socketdir"
+
+	roleSandbox = "sandbox"
+)
+
+// containerSpec is what must be known to create a container, which may happen before its job exists.
+type containerSpec struct {
+	image  string
+	memory int64
+	cpus   float64
+	pids   int64
+}
+
+func newSpec(image string, l sandbox.Limits) containerSpec {
+	return containerSpec{image: image, memory: l.Memory, cpus: l.CPUs, pids: l.PIDs}
+}
+
+// sandboxContainer is one container from before its creation until after its removal. prepare creates and starts it, a
+// jobRun uses it for one job, and discard removes it.
 type sandboxContainer struct {
 	name      string
-	id        string // empty until created
-	socketDir string // of its egress socket
+	id        string // empty before the creation
+	socketDir string // the host's directory of its egress socket
 	stream    types.HijackedResponse
 	record    sandbox.Record
 
-	jobWrite   sync.WaitGroup // of the job frame
-	egressDone chan error     // ends with the egress; nil unless there is one
+	jobWrite   sync.WaitGroup // the goroutine that writes the job frame
+	egressDone chan error     // receives the result of Egress.Serve; nil without egress
 }
 
 var errContainerStartTimeout = fmt.Errorf("%w within the time to start a container", ErrUnreachable)
 
 func containerName(name string) string { return "airlock-" + name }
 
-// prepare makes a container that is started and waits for its job.
-func (d *Driver) prepare(ctx context.Context, s containerSpec, execution string) (*sandboxContainer, error) {
+// prepare creates and starts a container, which then waits for its job.
+func (d *Driver) prepare(ctx context.Context, spec containerSpec, execution string) (*sandboxContainer, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, d.startTimeout, errContainerStartTimeout)
 	defer cancel()
 	if err := d.negotiateAPI(ctx); err != nil {
@@ -48,14 +72,14 @@ func (d *Driver) prepare(ctx context.Context, s containerSpec, execution string)
 	d.mu.Lock()
 	d.containers[containerName(name)] = true
 	d.mu.Unlock()
-	if err := d.createAndStart(ctx, c, s, execution); err != nil {
+	if err := d.createAndStart(ctx, c, spec, execution); err != nil {
 		d.discard(ctx, c)
 		return nil, err
 	}
 	return c, nil
 }
 
-func (d *Driver) createAndStart(ctx context.Context, c *sandboxContainer, s containerSpec, execution string) error {
+func (d *Driver) createAndStart(ctx context.Context, c *sandboxContainer, spec containerSpec, execution string) error {
 	labels := map[string]string{
 		labelRole:      roleSandbox,
 		labelExecutor:  d.executor,
@@ -69,13 +93,13 @@ func (d *Driver) createAndStart(ctx context.Context, c *sandboxContainer, s cont
 	if err != nil {
 		return err
 	}
-	// Not cut short when ctx ends: a removal could then overtake the creation.
+	// The end of ctx does not interrupt the creation. Otherwise the removal could reach the Engine before the creation.
 	createCtx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), d.startTimeout, errContainerStartTimeout)
 	defer cancel()
 	created, err := d.api.ContainerCreate(createCtx,
-		containerConfig(s, labels), hostConfig(s, d.runtime, c.socketDir, seccomp), nil, nil, containerName(c.name))
+		containerConfig(spec, labels), hostConfig(spec, d.runtime, c.socketDir, seccomp), nil, nil, containerName(c.name))
 	if errdefs.IsNotFound(err) {
-		return fmt.Errorf("%w: %s", ErrNoImage, s.image)
+		return fmt.Errorf("%w: %s", ErrNoImage, spec.image)
 	}
 	if err != nil {
 		return engineError(createCtx, "create container", err)
@@ -96,87 +120,29 @@ func (d *Driver) createAndStart(ctx context.Context, c *sandboxContainer, s cont
 	return err
 }
 
-const (
-	removeTimeout  = 30 * time.Second // for each try
-	maxRemoveTries = 3
-)
-
-// discard removes the container and all that belongs to it, off the caller's
-// path. The channel tells when it was gone, and is closed when all is done or
-// was given up. That ctx ends does not matter: whatever ended the job must not
-// end its removal.
-func (d *Driver) discard(ctx context.Context, c *sandboxContainer) <-chan time.Time {
-	ctx = context.WithoutCancel(ctx)
-	removed := make(chan time.Time, 1)
-	d.background.Go(func() {
-		defer close(removed)
-		if c.stream.Conn != nil {
-			c.stream.Close()
-		}
-		err := d.removeWithRetry(ctx, c)
-		if err != nil {
-			d.log.Error("container stays behind", zap.String("container", c.name), zap.Error(err))
-		} else {
-			removed <- time.Now()
-		}
-		c.jobWrite.Wait()
-		if c.egressDone != nil {
-			if err := <-c.egressDone; err != nil {
-				d.log.Warn("egress did not close cleanly", zap.String("container", c.name), zap.Error(err))
-			}
-		}
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		delete(d.containers, containerName(c.name))
-	})
-	return removed
+// isWaiting reports whether a container without a job still waits for one. If its init has ended or failed, the stream
+// has an end or data to read.
+func (c *sandboxContainer) isWaiting() bool {
+	if err := c.stream.Conn.SetReadDeadline(time.Now().Add(time.Millisecond)); err != nil {
+		return false
+	}
+	_, err := c.stream.Reader.Peek(1)
+	return errors.Is(err, os.ErrDeadlineExceeded) && c.stream.Conn.SetReadDeadline(time.Time{}) == nil
 }
 
-// remove kills the container, removes it, and sees that it is gone. Every try
-// has its own time.
-func (d *Driver) removeWithRetry(ctx context.Context, c *sandboxContainer) error {
-	var err error
-	for range maxRemoveTries {
-		if err = d.removeContainer(ctx, c.id); err == nil {
-			return os.RemoveAll(c.socketDir)
-		}
-	}
-	return err
-}
-
-func (d *Driver) removeContainer(ctx context.Context, id string) error {
-	if id == "" {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
-	defer cancel()
-	err := d.api.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
-	switch {
-	case errdefs.IsNotFound(err):
-		return nil
-	case err != nil && !errdefs.IsConflict(err): // a conflict: somebody else removes it
-		return engineError(ctx, "remove container", err)
-	}
-	return d.waitRemoved(ctx, id)
-}
-
-const removePollInterval = 20 * time.Millisecond
-
-func (d *Driver) waitRemoved(ctx context.Context, id string) error {
-	tick := time.NewTicker(removePollInterval)
+// poll calls check at once and then in each interval. It returns when check returns true or an error, or with the cause
+// of ctx when ctx ends.
+func poll(ctx context.Context, interval time.Duration, check func() (done bool, err error)) error {
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
-		_, err := d.api.ContainerInspect(ctx, id)
-		if errdefs.IsNotFound(err) {
-			return nil
-		}
-		if err != nil {
-			return engineError(ctx, "look for removed container", err)
+		if done, err := check(); done || err != nil {
+			return err
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%w: container is still there after its removal", ErrRefused)
+			return context.Cause(ctx)
 		}
 	}
 }

@@ -9,17 +9,16 @@ import (
 const (
 	streamStdout = 1
 	streamStderr = 2
-	// complaintKept is how much of init's standard error is kept: a stack of
-	// its runtime's, at most, for the log.
+	// maxInitStderr is the length of init's standard error that the driver stores for error messages. It has room for a
+	// stack trace of the Go runtime.
 	maxInitStderr = 4 << 10
 )
 
-// demux takes the Engine's multiplexed stream apart while it is read: it reads
-// as the container's standard output, and keeps the start of its standard
-// error. Not stdcopy, which needs a goroutine and a pipe to be a reader.
+// demux splits the Engine's multiplexed stream while it is read. Read returns the container's standard output. stderr has
+// the start of its standard error. The Engine's own stdcopy needs a goroutine and a pipe to become a reader.
 type demux struct {
 	r         io.Reader
-	remaining uint32 // of the current stdout piece
+	remaining uint32 // of the current part of standard output
 	stderr    []byte
 }
 
@@ -34,7 +33,7 @@ func (d *demux) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// next reads the head of a piece, and all of a piece of standard error.
+// readHeader reads the header of the next part. If it is a part of standard error, it reads the complete part.
 func (d *demux) readHeader() error {
 	var head [8]byte
 	if _, err := io.ReadFull(d.r, head[:]); err != nil {
@@ -53,13 +52,13 @@ func (d *demux) readHeader() error {
 }
 
 func (d *demux) readStderr(size int64) error {
-	kept := min(size, int64(maxInitStderr-len(d.stderr)))
-	piece := make([]byte, kept)
-	n, err := io.ReadFull(d.r, piece)
-	d.stderr = append(d.stderr, piece[:n]...)
+	stored := min(size, int64(maxInitStderr-len(d.stderr)))
+	part := make([]byte, stored)
+	n, err := io.ReadFull(d.r, part)
+	d.stderr = append(d.stderr, part[:n]...)
 	if err != nil {
 		return err
 	}
-	_, err = io.CopyN(io.Discard, d.r, size-kept)
+	_, err = io.CopyN(io.Discard, d.r, size-stored)
 	return err
 }

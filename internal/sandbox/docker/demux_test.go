@@ -11,16 +11,16 @@ import (
 	"pgregory.net/rapid"
 )
 
-// piece is what the Engine sends for one write of a container.
+// streamFrame returns the bytes that the Engine sends for one write of a container.
 func streamFrame(stream byte, content []byte) []byte {
 	head := []byte{stream, 0, 0, 0}
 	return append(binary.BigEndian.AppendUint32(head, uint32(len(content))), content...)
 }
 
-func TestDemux(t *testing.T) {
+func TestDemuxSplitsStdoutAndStderr(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var wire, stdout, stderr []byte
-		for range rapid.IntRange(0, 20).Draw(t, "pieces") {
+		for range rapid.IntRange(0, 20).Draw(t, "parts") {
 			content := rapid.SliceOfN(rapid.Byte(), 0, 1000).Draw(t, "content")
 			if rapid.Bool().Draw(t, "stderr") {
 				wire = append(wire, streamFrame(streamStderr, content)...)
@@ -38,12 +38,12 @@ func TestDemux(t *testing.T) {
 	})
 }
 
-func TestDemuxInvalidStream(t *testing.T) {
+func TestDemuxRefusesInvalidStream(t *testing.T) {
 	_, err := io.ReadAll(&demux{r: bytes.NewReader([]byte("HTTP/1.1 400 Bad Request"))})
 	require.ErrorIs(t, err, ErrProtocol)
 }
 
-func TestDemuxTruncatedHeader(t *testing.T) {
+func TestDemuxTruncatedHeaderIsUnexpectedEOF(t *testing.T) {
 	_, err := io.ReadAll(&demux{r: bytes.NewReader([]byte{1, 0, 0})})
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 }

@@ -1,6 +1,9 @@
-// Package docker runs jobs in containers of a Docker Engine, one fresh
-// container each. It needs Engine 20.10 (API 1.41) or newer on this machine:
-// the containers' egress sockets are folders of this host.
+// Package docker runs sandbox jobs in containers of a Docker Engine, one new container for each job. A sandbox.Job goes
+// in, a sandbox.Outcome or an error comes out. It needs Engine 20.10 (API 1.41) or newer on the same host, because the
+// containers' egress sockets are in a directory of this host.
+//
+// The package never reuses a container, never gives a container a network, and never trusts data from a container before
+// it is authenticated and within its limits. permissions.go and seccomp_linux.go define what a container may do.
 package docker
 
 import (
@@ -15,31 +18,28 @@ import (
 	"go.uber.org/zap"
 )
 
-// Options say which Engine is used and how. The zero value works where Docker
-// is installed as usual and the process may write to /run.
+// Options configure a Driver. The zero value works where Docker has its usual installation and the process may write to
+// /run.
 type Options struct {
-	// Executor names this executor in the labels of its containers, for people.
+	// Executor is the name of this executor, for people. It is a label of each container.
 	Executor string
-	// Host is the Engine's address; empty means DOCKER_HOST, or the default.
+	// Host is the Engine's address. Default: DOCKER_HOST, or else Docker's default address.
 	Host string
-	// Runtime is the Engine's name of the OCI runtime: "runc" (default), or
-	// "runsc", which has to be installed with --host-uds=open.
+	// Runtime is the Engine's name of the OCI runtime: "runc" (default), or "runsc", which must be installed with
+	// --host-uds=open.
 	Runtime string
-	// SocketDir holds the egress sockets and tells living executors from dead
-	// ones: all executors that share an Engine should share it. Default
-	// /run/airlock. An executor that runs in a container itself must see it
-	// under the same path as the Engine does.
+	// SocketDir contains the egress sockets, and lock files that tell running executors from dead ones. All executors
+	// that share an Engine should share it. An executor that runs in a container must see the directory under the same
+	// path as the Engine. Default: /run/airlock.
 	SocketDir string
-	// Warm is what Driver.KeepWarm keeps started ahead. None by default.
+	// WarmPools are the containers that Driver.RunWarmPool starts before jobs arrive. Default: none.
 	WarmPools []WarmPool
-	// WarmMost is how many containers may be kept ahead besides, where jobs of
-	// the last minute showed a demand, also for images and limits that Warm
-	// does not name. None by default.
+	// WarmMaxExtra is the number of warm containers in addition to those of WarmPools. The driver starts them for the
+	// images and limits that the jobs of the last minute had. Default: 0.
 	WarmMaxExtra int
-	// WarmAge is how old a container may get without a job. Default 10 min.
+	// WarmMaxAge is the age at which a warm container is removed. Default: 10 minutes.
 	WarmMaxAge time.Duration
-	// StartTimeout bounds creating and starting a container, and then the
-	// agent's start. Default 30 s.
+	// StartTimeout limits the creation and start of a container, and after that the start of the agent. Default: 30 s.
 	StartTimeout time.Duration
 	Log          *zap.Logger
 }
@@ -50,8 +50,7 @@ const (
 	defaultStartTimeout = 30 * time.Second
 )
 
-// Driver is one executor's use of one Engine. Its methods may be called at the
-// same time.
+// Driver runs the jobs of one executor on one Engine. Its methods are safe for concurrent use.
 type Driver struct {
 	api          client.APIClient
 	instance     *instance
@@ -62,17 +61,17 @@ type Driver struct {
 	pool         *pool
 	engineCache  engineCache
 
-	negotiating chan struct{} // holds whoever agrees on the API's version
+	negotiating chan struct{} // lock of negotiated, which a context can interrupt
 	negotiated  bool
 
-	background sync.WaitGroup // removals and warm starts under way
+	background sync.WaitGroup // removals and warm starts in progress
 
 	mu         sync.Mutex
 	containers map[string]bool // names of the containers in use
 }
 
-// New makes a Driver and its place below Options.SocketDir. It does not speak
-// to the Engine, which may come up later; Check does. The Driver must be closed.
+// New returns a Driver and registers it below Options.SocketDir. It does not call the Engine, which may start later;
+// Check does. The caller must close the Driver.
 func New(opts Options) (*Driver, error) {
 	if opts.Executor == "" {
 		opts.Executor = "airlock"
@@ -94,7 +93,7 @@ func New(opts Options) (*Driver, error) {
 	}
 	clientOpts := []client.Opt{
 		client.FromEnv, client.WithAPIVersionNegotiation(),
-		client.WithTraceProvider(noop.NewTracerProvider()), // else each call of the Engine is a span, named by its container
+		client.WithTraceProvider(noop.NewTracerProvider()), // otherwise each call of the Engine is a span with the container's name
 	}
 	if opts.Host != "" {
 		clientOpts = append(clientOpts, client.WithHost(opts.Host))
@@ -116,10 +115,9 @@ func New(opts Options) (*Driver, error) {
 	return d, nil
 }
 
-// Close removes what the Driver still has on the Engine, waits for removals
-// under way until ctx ends, reaps a last time, for there may be no executor
-// after this one, and frees its place. What an Engine does not do in that time
-// is for the next executor there, and no error. No Run may be under way or come later.
+// Close removes the Driver's containers and waits for removals in progress until ctx ends. Then it calls Reap, because no
+// other executor may follow on this host, and removes its registration. It is not an error if the Engine does not finish
+// in time: the next executor on this host removes the rest. No Run may be in progress or follow.
 func (d *Driver) Close(ctx context.Context) error {
 	d.drainPool(ctx)
 	done := make(chan struct{})
@@ -130,14 +128,14 @@ func (d *Driver) Close(ctx context.Context) error {
 	select {
 	case <-done:
 	case <-ctx.Done():
-		// The containers stay labelled, and the place is given up unremoved:
-		// another executor's Reap, or this one's next, finishes the work.
-		d.log.Warn("containers are still being removed; the next executor there does the rest")
+		// The containers have labels, and the registration stays without its lock. So the next Reap of another executor,
+		// or of this one after a restart, removes them.
+		d.log.Warn("stopped before all containers were removed; another executor's reaper will remove them")
 		return errors.Join(d.instance.unlock(), d.api.Close())
 	}
-	if d.negotiated { // else it has never met the Engine
+	if d.negotiated { // otherwise the Engine never answered
 		if err := d.Reap(ctx); err != nil {
-			d.log.Warn("could not look for what is left on the Engine; the next executor there will", zap.Error(err))
+			d.log.Warn("cannot list leftover containers; another executor's reaper will remove them", zap.Error(err))
 			return errors.Join(d.instance.unlock(), d.api.Close())
 		}
 	}

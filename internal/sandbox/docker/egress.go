@@ -3,18 +3,23 @@ package docker
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"net"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// nowhere is the egress of a job that has none: nothing listens.
+// noEgress is the egress of a job that has none. Nothing listens on its socket.
 type noEgress struct{}
 
 func (noEgress) Serve(net.Listener) error { return nil }
 func (noEgress) Close() error             { return nil }
 
-// serve opens the container's way out.
+// serveEgress starts the job's egress on the container's socket.
 func (c *sandboxContainer) serveEgress(ctx context.Context, egress sandbox.Egress) error {
 	if egress == (noEgress{}) {
 		return nil
@@ -26,11 +31,57 @@ func (c *sandboxContainer) serveEgress(ctx context.Context, egress sandbox.Egres
 	c.egressDone = make(chan error, 1)
 	go func() {
 		err := egress.Serve(listener)
-		// Serve owns the listener; closing it again is for one that failed early.
+		// Serve owns the listener. The second Close is for a Serve that failed early.
 		if closeErr := listener.Close(); !errors.Is(closeErr, net.ErrClosed) {
 			err = errors.Join(err, closeErr)
 		}
 		c.egressDone <- err
 	}()
 	return nil
+}
+
+// maxSocketPath is the longest path of a unix socket on Linux: the size of sun_path without the final zero.
+const maxSocketPath = 107
+
+var socketName = filepath.Base(sandbox.EgressSocket)
+
+// checkSocketPath returns an error if the containers' sockets below dir would have paths that are too long.
+func checkSocketPath(dir string) error {
+	token := strings.Repeat("x", 2*tokenBytes)
+	if n := len(filepath.Join(dir, token, token, socketName)); n > maxSocketPath {
+		return fmt.Errorf("socket directory %s: its path is %d bytes too long", dir, n-maxSocketPath)
+	}
+	return nil
+}
+
+// makeSocketDir creates the directory that is mounted into one container for its egress socket.
+func makeSocketDir(path string) error {
+	if err := os.Mkdir(path, 0o755); err != nil {
+		return fmt.Errorf("socket directory: %w", err)
+	}
+	return nil
+}
+
+// listenEgress opens the egress socket in a container's directory. Only the sandbox's user may connect to it.
+func listenEgress(ctx context.Context, dir string) (net.Listener, error) {
+	path := filepath.Join(dir, socketName)
+	var lc net.ListenConfig
+	listener, err := lc.Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("egress socket: %w", err)
+	}
+	mode := os.FileMode(0o600)
+	err = os.Chown(path, uid, uid)
+	if errors.Is(err, fs.ErrPermission) {
+		// This process is not root, so every user may connect to the socket. The parent directories keep other users of
+		// this host out, and only one container has the directory mounted.
+		mode, err = 0o666, nil
+	}
+	if err == nil {
+		err = os.Chmod(path, mode)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("egress socket: %w", err), listener.Close())
+	}
+	return listener, nil
 }

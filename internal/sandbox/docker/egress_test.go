@@ -13,7 +13,7 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// gateway is an HTTP server as the egress gateway is one.
+// gateway is an HTTP server with the methods of sandbox.Egress.
 type gateway struct{ *http.Server }
 
 func newGateway(handler http.HandlerFunc) gateway {
@@ -29,25 +29,25 @@ func (g gateway) Serve(l net.Listener) error {
 
 func echoBody(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }
 
-func TestEgressLargeBodies(t *testing.T) {
+func TestEgressPassesLargeBodiesUnchanged(t *testing.T) {
 	d := newDriver(t, Options{})
-	sent := make([]byte, 1<<20)
-	_, _ = rand.Read(sent)
-	answer := make([]byte, 1<<20)
-	_, _ = rand.Read(answer)
+	request := make([]byte, 1<<20)
+	_, _ = rand.Read(request)
+	response := make([]byte, 1<<20)
+	_, _ = rand.Read(response)
 	received := make(chan []byte, 1)
 
 	job := probe("post", sandbox.EgressURL+"/v1/messages")
-	job.Stdin = sent
+	job.Stdin = request
 	job.Egress = newGateway(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		received <- body
-		_, _ = w.Write(answer)
+		_, _ = w.Write(response)
 	})
 	out := run(t, d, job)
 
 	require.Equal(t, sandbox.Exited, out.EndReason)
 	require.Zero(t, out.ExitCode, "%s", out.Stderr)
-	require.True(t, bytes.Equal(sent, <-received), "request body changed on its way")
-	require.True(t, bytes.Equal(answer, out.Stdout), "answer changed on its way")
+	require.True(t, bytes.Equal(request, <-received), "request body arrived unchanged")
+	require.True(t, bytes.Equal(response, out.Stdout), "response arrived unchanged")
 }

@@ -12,14 +12,13 @@ import (
 	"github.com/docker/docker/api/types/versions"
 )
 
-// oldestAPI is that of Engine 20.10, the first with private control group
-// namespaces.
+// oldestAPI is the API of Engine 20.10, the first one with private control group namespaces.
 const oldestAPI = "1.41"
 
-// Facts are what an Engine and its host have to build sandboxes of.
+// EngineInfo describes an Engine and the features of its host that a sandbox uses.
 type EngineInfo struct {
 	Version       string // of the Engine
-	API           string // as spoken with it
+	API           string // version that the client and the Engine agreed on
 	Runtime       string
 	CgroupVersion string
 	Seccomp       bool
@@ -30,7 +29,7 @@ type EngineInfo struct {
 	PIDsLimit     bool
 }
 
-// Ping says whether the Engine answers: nil, ErrUnreachable or ErrForbidden.
+// Ping returns nil if the Engine answers, and otherwise ErrUnreachable or ErrForbidden.
 func (d *Driver) Ping(ctx context.Context) error {
 	if err := d.negotiateAPI(ctx); err != nil {
 		return err
@@ -39,9 +38,8 @@ func (d *Driver) Ping(ctx context.Context) error {
 	return engineError(ctx, "ping", err)
 }
 
-// greet agrees with the Engine on the version of the API, once. The client
-// would do so by itself at its first call, but not where several are made at
-// once: it reads the version while it writes it.
+// negotiateAPI agrees with the Engine on the version of the API, at the first call. The client would do that itself at
+// its first request, but with a data race if there are several first requests.
 func (d *Driver) negotiateAPI(ctx context.Context) error {
 	select {
 	case d.negotiating <- struct{}{}:
@@ -52,30 +50,30 @@ func (d *Driver) negotiateAPI(ctx context.Context) error {
 	if d.negotiated {
 		return nil
 	}
-	answer, err := d.api.Ping(ctx)
+	pong, err := d.api.Ping(ctx)
 	if err != nil {
 		return engineError(ctx, "ping", err)
 	}
-	d.api.NegotiateAPIVersionPing(answer)
+	d.api.NegotiateAPIVersionPing(pong)
 	d.negotiated = true
 	return nil
 }
 
-// Check says whether jobs with these images can run here, and on what. All
-// that is missing comes as one error that holds ErrNoImage (for each image),
-// ErrNoRuntime or ErrTooOld; or it is ErrUnreachable or ErrForbidden alone.
+// Check reports whether the Engine can run jobs with these images, and describes the Engine. The error is ErrUnreachable
+// or ErrForbidden alone, or it contains everything that is missing: ErrTooOld, ErrNoRuntime, and ErrNoImage for each
+// image.
 func (d *Driver) Check(ctx context.Context, images ...string) (EngineInfo, error) {
 	if err := d.Ping(ctx); err != nil {
 		return EngineInfo{}, err
 	}
 	info, err := d.api.Info(ctx)
 	if err != nil {
-		return EngineInfo{}, engineError(ctx, "ask about the engine", err)
+		return EngineInfo{}, engineError(ctx, "get engine info", err)
 	}
 	engine := d.engineInfo(info)
 	var missing []error
 	if versions.LessThan(engine.API, oldestAPI) {
-		missing = append(missing, fmt.Errorf("%w: it speaks API %s, %s is needed", ErrTooOld, engine.API, oldestAPI))
+		missing = append(missing, fmt.Errorf("%w: its API is %s, the sandbox needs %s", ErrTooOld, engine.API, oldestAPI))
 	}
 	if _, ok := info.Runtimes[d.runtime]; !ok {
 		missing = append(missing, fmt.Errorf("%w: %s", ErrNoRuntime, d.runtime))
@@ -86,7 +84,7 @@ func (d *Driver) Check(ctx context.Context, images ...string) (EngineInfo, error
 		case errdefs.IsNotFound(err):
 			missing = append(missing, fmt.Errorf("%w: %s", ErrNoImage, image))
 		case err != nil:
-			missing = append(missing, engineError(ctx, "look for image", err))
+			missing = append(missing, engineError(ctx, "inspect image", err))
 		}
 	}
 	return engine, errors.Join(missing...)

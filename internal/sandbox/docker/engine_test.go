@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-func TestEngineUnreachable(t *testing.T) {
+func TestUnreachableEngineIsReported(t *testing.T) {
 	d := newDriver(t, Options{Host: "unix:///nonexistent/docker.sock"})
 	_, err := d.Run(t.Context(), probe("exit", "0"))
 	require.ErrorIs(t, err, ErrUnreachable)
@@ -24,8 +24,8 @@ func TestEngineUnreachable(t *testing.T) {
 	require.ErrorIs(t, err, ErrUnreachable)
 }
 
-// An executor begins with several calls at once. (What fails here is -race.)
-func TestConcurrentFirstCalls(t *testing.T) {
+// An executor starts with several concurrent calls. A failure shows with -race only.
+func TestConcurrentFirstCallsSucceed(t *testing.T) {
 	d := newDriver(t, Options{})
 	var group errgroup.Group
 	for range 4 {
@@ -36,7 +36,7 @@ func TestConcurrentFirstCalls(t *testing.T) {
 	require.NoError(t, group.Wait())
 }
 
-// engineThat answers as an Engine at its API's root does, and with handler otherwise.
+// newFakeEngine starts a server in place of an Engine and returns its address.
 func newFakeEngine(t *testing.T, handler http.HandlerFunc) string {
 	t.Helper()
 	path := filepath.Join(socketDir(t), "engine.sock")
@@ -55,7 +55,7 @@ func newFakeEngine(t *testing.T, handler http.HandlerFunc) string {
 	return "unix://" + path
 }
 
-func TestEngineError(t *testing.T) {
+func TestEngineErrorIsReported(t *testing.T) {
 	d := newDriver(t, Options{Host: newFakeEngine(t, func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, `{"message":"no space left on device"}`, http.StatusInternalServerError)
 	})})
@@ -63,12 +63,12 @@ func TestEngineError(t *testing.T) {
 	require.ErrorIs(t, err, ErrRefused)
 }
 
-func TestEngineHangs(t *testing.T) {
+func TestHangingEngineIsUnreachable(t *testing.T) {
 	d := newDriver(t, Options{
 		StartTimeout: 100 * time.Millisecond,
 		Host: newFakeEngine(t, func(_ http.ResponseWriter, r *http.Request) {
 			if r.Method == http.MethodPost {
-				_, _ = io.Copy(io.Discard, r.Body) // or the server would not see the client leave
+				_, _ = io.Copy(io.Discard, r.Body) // otherwise the server would not notice the end of the connection
 				<-r.Context().Done()
 			}
 		}),
@@ -77,7 +77,7 @@ func TestEngineHangs(t *testing.T) {
 	require.ErrorIs(t, err, ErrUnreachable)
 }
 
-func TestImageMissing(t *testing.T) {
+func TestMissingImageIsReported(t *testing.T) {
 	d := newDriver(t, Options{})
 	job := probe("exit", "0")
 	job.Image = "airlock/no-such-image:dev"
@@ -87,7 +87,7 @@ func TestImageMissing(t *testing.T) {
 	require.ErrorIs(t, err, ErrNoImage)
 }
 
-func TestRuntimeMissing(t *testing.T) {
+func TestMissingRuntimeIsReported(t *testing.T) {
 	d := newDriver(t, Options{Runtime: "no-such-runtime"})
 	_, err := d.Check(t.Context(), probeImage)
 	require.ErrorIs(t, err, ErrNoRuntime)
@@ -95,17 +95,17 @@ func TestRuntimeMissing(t *testing.T) {
 	require.ErrorIs(t, err, ErrRefused)
 }
 
-func TestCheck(t *testing.T) {
+func TestCheckReturnsEngineInfo(t *testing.T) {
 	d := newDriver(t, Options{})
-	facts, err := d.Check(t.Context(), probeImage)
+	info, err := d.Check(t.Context(), probeImage)
 	require.NoError(t, err)
-	require.NotEmpty(t, facts.Version)
-	require.True(t, facts.Seccomp)
-	require.True(t, facts.MemoryLimit)
-	require.Contains(t, []string{"1", "2"}, facts.CgroupVersion)
+	require.NotEmpty(t, info.Version)
+	require.True(t, info.Seccomp)
+	require.True(t, info.MemoryLimit)
+	require.Contains(t, []string{"1", "2"}, info.CgroupVersion)
 }
 
-func TestAgentProgramMissing(t *testing.T) {
+func TestMissingAgentProgramIsReported(t *testing.T) {
 	d := newDriver(t, Options{})
 	job := probe()
 	job.Argv = []string{"claude"}
@@ -113,10 +113,10 @@ func TestAgentProgramMissing(t *testing.T) {
 	require.ErrorIs(t, err, ErrFault)
 }
 
-// A container whose removal failed is not forgotten.
+// A container whose removal failed is removed by the next Reap.
 func TestReapRemovesUnusedContainers(t *testing.T) {
 	d := newDriver(t, Options{})
-	c, err := d.prepare(t.Context(), probeShape, "")
+	c, err := d.prepare(t.Context(), probeSpec, "")
 	require.NoError(t, err)
 	require.NoError(t, d.Reap(t.Context()))
 	require.Len(t, containers(t, d), 1, "in use")
@@ -130,27 +130,28 @@ func TestReapRemovesUnusedContainers(t *testing.T) {
 	require.Empty(t, socketDirs(t, d))
 }
 
-// A container that is killed from outside is the sandbox's failure, not the
-// job's, and not mistaken for a lack of memory.
-func TestContainerRemovedByOthers(t *testing.T) {
+// The removal of a container from outside is a failure of the sandbox. It is not an outcome of the job, such as an
+// out-of-memory kill.
+func TestContainerRemovedByOthersIsLost(t *testing.T) {
 	d := newDriver(t, Options{})
-	m := newGate()
+	g := newGate()
 	var group errgroup.Group
 	group.Go(func() error {
-		_, err := d.Run(t.Context(), m.job())
+		_, err := d.Run(t.Context(), g.job())
 		return err
 	})
-	<-m.reached
+	<-g.reached
 	require.NoError(t, d.api.ContainerRemove(context.Background(), containers(t, d)[0].ID, container.RemoveOptions{Force: true}))
 	require.ErrorIs(t, group.Wait(), ErrLost)
 }
 
-func TestInitExitsBeforeJob(t *testing.T) {
+func TestInitKilledBeforeJobIsLost(t *testing.T) {
 	d := newDriver(t, Options{})
-	c, err := d.prepare(t.Context(), probeShape, "")
+	c, err := d.prepare(t.Context(), probeSpec, "")
 	require.NoError(t, err)
 	require.NoError(t, d.api.ContainerKill(t.Context(), c.id, "KILL"))
-	_, err = d.runInContainer(t.Context(), c, normalizedJob(t, probe("exit", "0")), time.Now())
+	r := &jobRun{driver: d, container: c, job: normalizedJob(t, probe("exit", "0")), calledAt: time.Now()}
+	_, err = r.run(t.Context())
 	require.ErrorIs(t, err, ErrLost)
 	<-d.discard(t.Context(), c)
 }

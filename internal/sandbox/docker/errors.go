@@ -10,34 +10,33 @@ import (
 	"github.com/docker/docker/client"
 )
 
-// What can go wrong besides the job. None of these is an outcome of a job; the
-// execution may be tried again, here or elsewhere, except after ErrInvalidJob.
+// The errors of this package. None of them is an outcome of a job. The execution may be tried again, here or on another
+// host, except after ErrInvalidJob.
 var (
-	// ErrUnreachable says that no Engine answers.
+	// ErrUnreachable means that no Engine answers.
 	ErrUnreachable = errors.New("no container engine answers")
-	// ErrForbidden says that this user may not speak to the Engine.
+	// ErrForbidden means that this process may not use the Engine's socket.
 	ErrForbidden = errors.New("no permission to use the container engine")
-	// ErrNoImage says that the Engine does not have the image.
+	// ErrNoImage means that the Engine does not have the image.
 	ErrNoImage = errors.New("image is not on the container engine")
-	// ErrNoRuntime says that the Engine does not know the OCI runtime.
+	// ErrNoRuntime means that the Engine does not know the OCI runtime.
 	ErrNoRuntime = errors.New("runtime is not known to the container engine")
-	// ErrTooOld says that the Engine lacks what the sandbox is built on.
+	// ErrTooOld means that the Engine's API lacks a feature that the sandbox needs.
 	ErrTooOld = errors.New("container engine is too old")
-	// ErrRefused says that the Engine answered with an error.
+	// ErrRefused means that the Engine answered with an error.
 	ErrRefused = errors.New("container engine refused")
-	// ErrLost says that a container ended, or its connection, without a result.
+	// ErrLost means that a container or its connection ended without a result.
 	ErrLost = errors.New("sandbox was lost")
-	// ErrProtocol says that what came from a container was not its init's.
-	ErrProtocol = errors.New("sandbox broke the protocol")
-	// ErrFault says that init could not do its part; for instance the agent's
-	// program is not in the image.
+	// ErrProtocol means that the container sent something that its init does not send.
+	ErrProtocol = errors.New("sandbox violated the protocol")
+	// ErrFault means that init could not run the job, for example because the agent's program is not in the image.
 	ErrFault = errors.New("sandbox could not run the agent")
-	// ErrInvalidJob says that the job cannot be run anywhere.
+	// ErrInvalidJob means that no sandbox can run the job.
 	ErrInvalidJob = errors.New("invalid job")
 )
 
-// engineError translates what the Engine's client returned from op. A context
-// that ended is not the Engine's doing: its cause is returned as it is.
+// engineError translates an error that the Engine's client returned for op. If ctx has ended, the Engine is not at fault
+// and the result is the cause of ctx.
 func engineError(ctx context.Context, op string, err error) error {
 	switch {
 	case err == nil:
@@ -51,4 +50,12 @@ func engineError(ctx context.Context, op string, err error) error {
 	default:
 		return fmt.Errorf("%s: %w: %w", op, ErrRefused, err)
 	}
+}
+
+// containerError translates an error about a container that should exist. Somebody else may have removed it.
+func containerError(ctx context.Context, op string, err error) error {
+	if errdefs.IsNotFound(err) {
+		return fmt.Errorf("%s: %w: %w", op, ErrLost, err)
+	}
+	return engineError(ctx, op, err)
 }

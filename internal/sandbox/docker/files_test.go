@@ -11,7 +11,7 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// contents are the files of an outcome by path.
+// fileContents returns the contents of an outcome's files by path.
 func fileContents(t *testing.T, out sandbox.Outcome) map[string]string {
 	t.Helper()
 	got := map[string]string{}
@@ -23,9 +23,9 @@ func fileContents(t *testing.T, out sandbox.Outcome) map[string]string {
 	return got
 }
 
-func TestFilesCollected(t *testing.T) {
+func TestOutputFilesAreCollected(t *testing.T) {
 	d := newDriver(t, Options{})
-	job := probe("leave", "/workspace/out/report.txt", "/workspace/out/deep/er/plot.svg", "/home/agent/.session", "/home/agent/private")
+	job := probe("write-paths", "/workspace/out/report.txt", "/workspace/out/deep/er/plot.svg", "/home/agent/.session", "/home/agent/private")
 	job.Collect = []string{"/home/agent/.session", "/home/agent/never-written"}
 	out := run(t, d, job)
 
@@ -35,24 +35,24 @@ func TestFilesCollected(t *testing.T) {
 		"/workspace/out/deep/er/plot.svg": "/workspace/out/deep/er/plot.svg",
 		"/home/agent/.session":            "/home/agent/.session",
 	}, fileContents(t, out))
-	require.Nil(t, out.FilesCloser, "so little stays in memory")
+	require.Nil(t, out.FilesCloser, "small files stay in memory")
 	require.Zero(t, out.OmittedFileCount)
 }
 
-func TestLinksAndDevicesOmitted(t *testing.T) {
+func TestLinksAndDevicesAreOmitted(t *testing.T) {
 	d := newDriver(t, Options{})
-	out := run(t, d, probe("leave-odd"))
+	out := run(t, d, probe("write-irregular-files"))
 
 	require.Zero(t, out.ExitCode, "%s", out.Stderr)
 	require.Equal(t, map[string]string{"/workspace/out/plain": "plain"}, fileContents(t, out))
-	require.Equal(t, itoa(out.OmittedFileCount)+"\n", string(out.Stdout), "as many as the agent says it made")
+	require.Equal(t, itoa(out.OmittedFileCount)+"\n", string(out.Stdout), "the agent prints how many it made")
 }
 
-// An output folder that is a link is not the job's output folder.
-func TestOutputDirIsSymlink(t *testing.T) {
+// A symbolic link in place of the output directory is not followed.
+func TestSymlinkAsOutputDirIsNotFollowed(t *testing.T) {
 	d := newDriver(t, Options{})
 	for _, target := range []string{"/proc/1", "/", "/home/agent", "/run/airlock"} {
-		job := probe("link", target, sandbox.OutputDir)
+		job := probe("symlink", target, sandbox.OutputDir)
 		job.Files = []sandbox.File{{Path: "/home/agent/f", Data: []byte("x")}}
 		out := run(t, d, job)
 		require.Zero(t, out.ExitCode, "%s", out.Stderr)
@@ -60,19 +60,19 @@ func TestOutputDirIsSymlink(t *testing.T) {
 	}
 }
 
-// What is more than fits is left out whole, and said to be. What fits is on
-// disk, not in the executor's memory.
-func TestFilesTooLarge(t *testing.T) {
+// A file that exceeds the limit is omitted completely and counted. The other files are on disk and not in the executor's
+// memory.
+func TestFilesOverSizeLimitAreOmitted(t *testing.T) {
 	d := newDriver(t, Options{})
 	t.Setenv("TMPDIR", t.TempDir())
-	out := run(t, d, probe("leave-large", "/workspace/out/a", "40", "/workspace/out/b", "40", "/workspace/out/c", "20"))
+	out := run(t, d, probe("write-large-files", "/workspace/out/a", "40", "/workspace/out/b", "40", "/workspace/out/c", "20"))
 
 	require.Equal(t, 1, out.OmittedFileCount)
 	require.Len(t, out.Files, 2)
 	require.NotNil(t, out.FilesCloser)
 	entries, err := os.ReadDir(os.Getenv("TMPDIR"))
 	require.NoError(t, err)
-	require.Empty(t, entries, "it has no name")
+	require.Empty(t, entries, "the temporary file has no name")
 	for _, f := range out.Files {
 		n, err := io.Copy(io.Discard, f.Content)
 		require.NoError(t, err)
@@ -83,15 +83,15 @@ func TestFilesTooLarge(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrClosed)
 }
 
-func TestTooManyFiles(t *testing.T) {
+func TestFilesOverCountLimitAreOmitted(t *testing.T) {
 	d := newDriver(t, Options{})
-	out := run(t, d, probe("leave-many", itoa(sandbox.MaxOutputFiles+5)))
+	out := run(t, d, probe("write-many-files", itoa(sandbox.MaxOutputFiles+5)))
 
 	require.Len(t, out.Files, sandbox.MaxOutputFiles)
 	require.Equal(t, 5, out.OmittedFileCount)
 }
 
-func TestIdleTimeout(t *testing.T) {
+func TestIdleTimeoutEndsJobWithoutOutput(t *testing.T) {
 	d := newDriver(t, Options{})
 	job := probe("sleep", "1h")
 	job.IdleTimeout = 200 * time.Millisecond
@@ -102,7 +102,7 @@ func TestIdleTimeout(t *testing.T) {
 	require.GreaterOrEqual(t, out.Wall, job.IdleTimeout)
 	require.Less(t, out.Wall, 30*time.Second)
 
-	job = probe("tick", "30ms", "20")
+	job = probe("print-dots", "30ms", "20")
 	job.IdleTimeout = 500 * time.Millisecond
-	require.Equal(t, sandbox.Exited, run(t, d, job).EndReason, "longer in all than may be quiet")
+	require.Equal(t, sandbox.Exited, run(t, d, job).EndReason, "it runs longer than the idle time-out, but writes output")
 }

@@ -6,31 +6,31 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// meeting holds a job at one point until the test lets it go on, by a request
-// through its egress that is answered only then.
+// gate stops a job at one point until the test releases it: the job sends a request through its egress, and the gate
+// answers it after the release.
 type gate struct {
-	reached     chan struct{} // closed when the job got there
+	reached     chan struct{} // closed when the request arrives
 	release     chan struct{} // closed by the test
-	requestDone chan struct{} // closed when the request is over, answered or not
+	requestDone chan struct{} // closed when the request has ended, answered or not
 	gateway     gateway
 }
 
 func newGate() *gate {
-	m := &gate{reached: make(chan struct{}), release: make(chan struct{}), requestDone: make(chan struct{})}
-	m.gateway = newGateway(func(_ http.ResponseWriter, r *http.Request) {
-		defer close(m.requestDone)
-		close(m.reached)
+	g := &gate{reached: make(chan struct{}), release: make(chan struct{}), requestDone: make(chan struct{})}
+	g.gateway = newGateway(func(_ http.ResponseWriter, r *http.Request) {
+		defer close(g.requestDone)
+		close(g.reached)
 		select {
-		case <-m.release:
+		case <-g.release:
 		case <-r.Context().Done():
 		}
 	})
-	return m
+	return g
 }
 
-// job is one that goes to the meeting and does nothing else.
-func (m *gate) job() sandbox.Job {
+// job returns a job that sends the request and does nothing else.
+func (g *gate) job() sandbox.Job {
 	job := probe("post", sandbox.EgressURL)
-	job.Egress = m.gateway
+	job.Egress = g.gateway
 	return job
 }

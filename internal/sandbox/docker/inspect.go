@@ -12,15 +12,14 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// catalogue remembers what the Engine said about itself and its images, which
-// is the same for thousands of containers.
+// engineCache stores the Engine's version and the digests of its images, which are the same for thousands of containers.
 type engineCache struct {
 	mu      sync.Mutex
 	version string
 	digests map[string]string // by image ID
 }
 
-// inspect asks the Engine what it made of a container's settings.
+// inspect returns the settings of a container as the Engine reports them.
 func (d *Driver) inspect(ctx context.Context, c *sandboxContainer) (sandbox.Settings, error) {
 	info, err := d.api.ContainerInspect(ctx, c.id)
 	if err != nil {
@@ -31,14 +30,14 @@ func (d *Driver) inspect(ctx context.Context, c *sandboxContainer) (sandbox.Sett
 	return s, err
 }
 
-// lookUp returns the Engine's version and an image's digest, if it has one.
+// versionAndDigest returns the Engine's version and the image's digest. The digest is empty if the image was not pulled.
 func (d *Driver) versionAndDigest(ctx context.Context, imageID string) (engine, digest string, err error) {
 	d.engineCache.mu.Lock()
 	defer d.engineCache.mu.Unlock()
 	if d.engineCache.version == "" {
 		version, err := d.api.ServerVersion(ctx)
 		if err != nil {
-			return "", "", engineError(ctx, "ask about the engine", err)
+			return "", "", engineError(ctx, "get engine version", err)
 		}
 		d.engineCache.version = version.Version
 	}
@@ -92,7 +91,7 @@ func settingsOf(info container.InspectResponse) sandbox.Settings {
 	return s
 }
 
-// fingerprint stands for a seccomp profile, which has 15 KB.
+// seccompDigest returns a digest of the profile, which has 15 KB, or "unconfined".
 func seccompDigest(profile string) string {
 	if profile == "unconfined" {
 		return profile

@@ -12,33 +12,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// instance is one living Driver's place below the socket folder:
+// instance is the registration of one running Driver below the socket directory:
 //
-//	DIR/<instance>.lock   held with flock for as long as the process lives
-//	DIR/<instance>/       one folder for each of its containers
+//	DIR/<instance>.lock   locked with flock while the process runs
+//	DIR/<instance>/       one directory for each of its containers
 //
-// The kernel lets go of the lock when the process dies, however it dies, which
-// is how others know that what it left may be removed.
+// The kernel releases the lock when the process ends, for any reason. Other executors then know that they may remove
+// what the process left.
 type instance struct {
-	dir  string // of all instances
+	dir  string // the socket directory, shared by all instances
 	name string
 	lock *os.File
 }
 
 const lockSuffix = ".lock"
 
-// errAlive says that another process holds an instance's lock.
-var errInstanceLocked = errors.New("executor is alive")
+// errInstanceLocked means that another process holds an instance's lock.
+var errInstanceLocked = errors.New("executor is running")
 
-// enroll makes a new place in dir. Only this user may look into dir: the
-// sockets in it are ways out for whoever can connect to them.
+// registerInstance creates a new instance in dir. Only this user may access dir, because a process that can connect to a
+// socket in it can use the job's egress.
 func registerInstance(dir string) (*instance, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
-		return nil, fmt.Errorf("socket folder: %w", err)
+		return nil, fmt.Errorf("socket directory: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("socket folder: %w", err)
+		return nil, fmt.Errorf("socket directory: %w", err)
 	}
 	if err := checkSocketPath(dir); err != nil {
 		return nil, err
@@ -48,19 +48,19 @@ func registerInstance(dir string) (*instance, error) {
 		return nil, err
 	}
 	if err := os.Mkdir(i.path(), 0o700); err != nil {
-		return nil, errors.Join(fmt.Errorf("socket folder: %w", err), i.remove())
+		return nil, errors.Join(fmt.Errorf("socket directory: %w", err), i.remove())
 	}
 	return i, nil
 }
 
-// claim takes the lock of a name, which may be a dead instance's. It fails
-// with errAlive when somebody holds it.
+// lockInstance locks an instance, which may belong to a dead process. It returns errInstanceLocked if a process holds the
+// lock.
 func lockInstance(dir, name string) (*instance, error) {
 	path := filepath.Join(dir, name+lockSuffix)
 	for {
 		lock, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 		if err != nil {
-			return nil, fmt.Errorf("lock of an executor: %w", err)
+			return nil, fmt.Errorf("lock executor instance: %w", err)
 		}
 		err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if errors.Is(err, unix.EWOULDBLOCK) {
@@ -69,12 +69,12 @@ func lockInstance(dir, name string) (*instance, error) {
 		}
 		if err != nil {
 			_ = lock.Close()
-			return nil, fmt.Errorf("lock of an executor: %w", err)
+			return nil, fmt.Errorf("lock executor instance: %w", err)
 		}
 		if sameFile(lock, path) {
 			return &instance{dir: dir, name: name, lock: lock}, nil
 		}
-		// A reaper removed the file between our opening and our locking it.
+		// A reaper removed the file between OpenFile and Flock. The lock is on a file without a name.
 		_ = lock.Close()
 	}
 }
@@ -85,11 +85,11 @@ func sameFile(open *os.File, path string) bool {
 	return errA == nil && errB == nil && os.SameFile(a, b)
 }
 
-// enrolled lists the instances that have a place in dir, dead or alive.
+// listInstances returns the names of all instances in dir, running or dead.
 func listInstances(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, fmt.Errorf("socket folder: %w", err)
+		return nil, fmt.Errorf("socket directory: %w", err)
 	}
 	var names []string
 	for _, entry := range entries {
@@ -102,18 +102,17 @@ func listInstances(dir string) ([]string, error) {
 
 func (i *instance) path() string { return filepath.Join(i.dir, i.name) }
 
-// leave removes the place, and the lock last.
+// remove removes the instance's files. The lock is the last one, so that no other process gets it before.
 func (i *instance) remove() error {
 	return errors.Join(os.RemoveAll(i.path()), os.Remove(i.lock.Name()), i.lock.Close())
 }
 
-// abandon lets go of the place but leaves it for a reaper to find.
+// unlock releases the lock and leaves the files, so that a reaper finds them.
 func (i *instance) unlock() error { return i.lock.Close() }
 
 const tokenBytes = 6
 
-// token names instances and containers: random, and short, for the path of a
-// unix socket is.
+// newToken returns a random name for an instance or a container. It is short because it is in the path of a unix socket.
 func newToken() string {
 	raw := make([]byte, tokenBytes)
 	_, _ = rand.Read(raw) // never fails, see its documentation

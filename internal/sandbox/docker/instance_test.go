@@ -28,8 +28,8 @@ func TestInstanceLockIsExclusive(t *testing.T) {
 	require.Empty(t, entries)
 }
 
-// However many want a place and give it up at once, one at a time has it.
-func TestInstanceLockConcurrent(t *testing.T) {
+// Many goroutines lock and remove the same instance. Only one of them holds it at a time.
+func TestConcurrentInstanceLocksAreExclusive(t *testing.T) {
 	dir, name := socketDir(t), newToken()
 	holders := make(chan struct{}, 1)
 	var group errgroup.Group
@@ -56,8 +56,8 @@ func TestInstanceLockConcurrent(t *testing.T) {
 	require.NoError(t, group.Wait())
 }
 
-func TestSocketDirMode(t *testing.T) {
-	dir := filepath.Join(socketDir(t), "new", "folder")
+func TestSocketDirIsPrivate(t *testing.T) {
+	dir := filepath.Join(socketDir(t), "new", "dir")
 	i, err := registerInstance(dir)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, i.remove()) }()
@@ -66,20 +66,20 @@ func TestSocketDirMode(t *testing.T) {
 	require.Equal(t, os.FileMode(0o700), info.Mode().Perm())
 }
 
-func TestSocketDirPathTooLong(t *testing.T) {
+func TestTooLongSocketDirIsRefused(t *testing.T) {
 	_, err := New(Options{SocketDir: filepath.Join(socketDir(t), strings.Repeat("d", 80))})
 	require.ErrorContains(t, err, "too long")
 }
 
-func TestEgressSocketMode(t *testing.T) {
+func TestEgressSocketBelongsToSandboxUser(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("only root can give a socket away")
+		t.Skip("only root can change the owner of a socket")
 	}
-	folder := socketDir(t)
-	listener, err := listenEgress(t.Context(), folder)
+	dir := socketDir(t)
+	listener, err := listenEgress(t.Context(), dir)
 	require.NoError(t, err)
 	defer listener.Close()
-	info, err := os.Stat(filepath.Join(folder, socketName))
+	info, err := os.Stat(filepath.Join(dir, socketName))
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 	require.Equal(t, uint32(uid), fileUID(info))

@@ -9,14 +9,13 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// TestNeighboursDoNotMeet runs two jobs at once. One leaves traces wherever
-// jobs of one host could meet: files, shared memory, abstract sockets, ports.
-// While it holds them, the other looks for them.
+// Two jobs run at the same time. One leaves traces in every place that jobs of one host could share: files, shared memory,
+// abstract sockets, ports. While it runs, the other searches for them.
 func TestConcurrentJobsAreIsolated(t *testing.T) {
 	d := newDriver(t, Options{})
-	m := newGate()
-	leaver := probe("settle", sandbox.EgressURL)
-	leaver.Egress = m.gateway
+	g := newGate()
+	leaver := probe("leave-traces", sandbox.EgressURL)
+	leaver.Egress = g.gateway
 	var group errgroup.Group
 	group.Go(func() error {
 		out, err := d.Run(t.Context(), leaver)
@@ -25,25 +24,24 @@ func TestConcurrentJobsAreIsolated(t *testing.T) {
 		}
 		return err
 	})
-	<-m.reached
-	out := run(t, d, probe("seek"))
-	require.Equal(t, "processes: 2\n", string(out.Stdout), "itself and its own init")
-	// The neighbour's socket is there, on the host; here no socket is seen.
-	require.Empty(t, string(run(t, d, probe("sockets")).Stdout))
-	close(m.release)
+	<-g.reached
+	out := run(t, d, probe("find-traces"))
+	require.Equal(t, "processes: 2\n", string(out.Stdout), "the job sees itself and its own init")
+	// The other job's socket exists on the host. This job sees no socket.
+	require.Empty(t, string(run(t, d, probe("list-sockets")).Stdout))
+	close(g.release)
 	require.NoError(t, group.Wait())
 }
 
-// A job sees its own socket and no other.
 func TestJobSeesOnlyItsOwnSocket(t *testing.T) {
 	d := newDriver(t, Options{})
-	m := newGate()
+	g := newGate()
 	var group errgroup.Group
-	group.Go(func() error { _, err := d.Run(t.Context(), m.job()); return err })
-	<-m.reached
-	job := probe("sockets")
+	group.Go(func() error { _, err := d.Run(t.Context(), g.job()); return err })
+	<-g.reached
+	job := probe("list-sockets")
 	job.Egress = newGateway(echoBody)
 	require.Equal(t, sandbox.EgressSocket+"\n", string(run(t, d, job).Stdout))
-	close(m.release)
+	close(g.release)
 	require.NoError(t, group.Wait())
 }

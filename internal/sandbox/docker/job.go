@@ -13,13 +13,16 @@ import (
 
 const (
 	defaultTimeout = 120 * time.Second
-	// maxOutput ends a job that writes more, kept or not; it fits /run/output.
+	// maxOutput is the number of bytes of standard output and error that a job may write. A job that writes more is
+	// ended. It must fit the tmpfs of sandbox.StreamDir.
 	maxOutput = 64 << 20
-	// maxCollect bounds Job.Collect: a session file or two.
+	// maxCollect is the number of paths in Job.Collect at most. Jobs need one or two, for session files.
 	maxCollect = 16
+	// defaultFileMode applies to an input file whose mode is 0.
+	defaultFileMode = 0o644
 )
 
-// complete fills in the defaults and refuses a job that no sandbox can run.
+// normalizeJob returns the job with defaults, or ErrInvalidJob if no sandbox can run it.
 func normalizeJob(job sandbox.Job) (sandbox.Job, error) {
 	job.Limits = withDefaults(job.Limits)
 	job.Timeout = cmp.Or(job.Timeout, defaultTimeout)
@@ -31,18 +34,18 @@ func normalizeJob(job sandbox.Job) (sandbox.Job, error) {
 	case len(job.Argv) == 0 || job.Argv[0] == "":
 		return job, invalidJob("no program")
 	case job.Timeout < 0 || job.IdleTimeout < 0 || l.Memory < 0 || l.CPUs < 0 || l.PIDs < 0 || l.Output < 0:
-		return job, invalidJob("a limit below zero")
+		return job, invalidJob("negative limit")
 	case l.Output > maxOutput:
-		return job, invalidJob("%d bytes of output are over %d", l.Output, maxOutput)
+		return job, invalidJob("output limit of %d bytes, the maximum is %d", l.Output, maxOutput)
 	}
 	for _, s := range append(append([]string{}, job.Argv...), job.Env...) {
 		if strings.ContainsRune(s, 0) {
-			return job, invalidJob("a zero byte in arguments or environment")
+			return job, invalidJob("zero byte in arguments or environment")
 		}
 	}
 	for _, entry := range job.Env {
 		if name, _, ok := strings.Cut(entry, "="); !ok || name == "" {
-			return job, invalidJob("environment holds an entry that is not NAME=value")
+			return job, invalidJob("environment entry is not NAME=value")
 		}
 	}
 	return job, validateFiles(job)
@@ -69,7 +72,7 @@ func validateFiles(job sandbox.Job) error {
 		size += len(f.Data)
 	}
 	if size > sandbox.MaxFileBytes {
-		return invalidJob("%d bytes of files are over %d", size, sandbox.MaxFileBytes)
+		return invalidJob("input files of %d bytes, the maximum is %d", size, sandbox.MaxFileBytes)
 	}
 	if len(job.Collect) > maxCollect {
 		return invalidJob("more than %d files to collect", maxCollect)
@@ -83,9 +86,10 @@ func validateFiles(job sandbox.Job) error {
 }
 
 func validatePath(p string) error {
-	allowed := strings.HasPrefix(p, "/workspace/") || strings.HasPrefix(p, "/home/agent/")
+	allowed := strings.HasPrefix(p, sandbox.WorkspaceDir+"/") || strings.HasPrefix(p, sandbox.HomeDir+"/")
 	if !allowed || path.Clean(p) != p || strings.ContainsRune(p, 0) || len(p) > sandbox.MaxPathBytes {
-		return invalidJob("file path %q is not a clean, short path below /workspace or /home/agent", p)
+		return invalidJob("file path %q is not a clean path of at most %d bytes below %s or %s",
+			p, sandbox.MaxPathBytes, sandbox.WorkspaceDir, sandbox.HomeDir)
 	}
 	return nil
 }
@@ -94,18 +98,20 @@ func invalidJob(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrInvalidJob, fmt.Sprintf(format, args...))
 }
 
-// encode makes the job's frame, and the secret that its reports are made with.
+// encodeJob returns the job's frame, and the secret that authenticates its reports.
 func encodeJob(job sandbox.Job) (raw, secret []byte, err error) {
 	secret = frame.NewSecret()
 	_, none := job.Egress.(noEgress)
-	frameJob := frame.Job{
-		Secret: secret, Argv: job.Argv, Env: job.Env, Stdin: job.Stdin,
-		Collect: job.Collect, Timeout: job.Timeout, IdleTimeout: job.IdleTimeout, MaxStdout: job.Limits.Output, MaxOutput: maxOutput, Egress: !none,
+	files := make([]sandbox.File, len(job.Files))
+	for i, f := range job.Files {
+		files[i] = f
+		files[i].Mode = cmp.Or(f.Mode, defaultFileMode)
 	}
-	for _, f := range job.Files {
-		frameJob.Files = append(frameJob.Files, frame.File{Path: f.Path, Mode: cmp.Or(f.Mode, 0o644), Data: f.Data})
-	}
-	raw, err = frame.EncodeJob(frameJob)
+	raw, err = frame.EncodeJob(frame.Job{
+		Secret: secret, Argv: job.Argv, Env: job.Env, Stdin: job.Stdin, Files: files, Collect: job.Collect,
+		Timeout: job.Timeout, IdleTimeout: job.IdleTimeout,
+		MaxStdout: job.Limits.Output, MaxOutput: maxOutput, Egress: !none,
+	})
 	if err != nil {
 		return nil, nil, invalidJob("%v", err)
 	}

@@ -11,34 +11,34 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox/frame"
 )
 
-func TestJobDefaults(t *testing.T) {
+func TestJobGetsDefaults(t *testing.T) {
 	job, err := normalizeJob(sandbox.Job{Image: "i", Argv: []string{"a"}})
 	require.NoError(t, err)
 	require.Equal(t, sandbox.DefaultLimits, job.Limits)
 	require.Equal(t, 2*time.Minute, job.Timeout)
 }
 
-func TestInvalidJobs(t *testing.T) {
+func TestInvalidJobsAreRefused(t *testing.T) {
 	for name, change := range map[string]func(*sandbox.Job){
-		"no image":              func(j *sandbox.Job) { j.Image = "" },
-		"no program":            func(j *sandbox.Job) { j.Argv = nil },
-		"empty program":         func(j *sandbox.Job) { j.Argv = []string{""} },
-		"zero byte in argument": func(j *sandbox.Job) { j.Argv = append(j.Argv, "a\x00b") },
-		"environment":           func(j *sandbox.Job) { j.Env = []string{"NOVALUE"} },
-		"environment's name":    func(j *sandbox.Job) { j.Env = []string{"=x"} },
-		"negative timeout":      func(j *sandbox.Job) { j.Timeout = -1 },
-		"negative memory":       func(j *sandbox.Job) { j.Limits.Memory = -1 },
-		"too much output":       func(j *sandbox.Job) { j.Limits.Output = 1 << 40 },
-		"file elsewhere":        func(j *sandbox.Job) { j.Files = []sandbox.File{{Path: "/etc/passwd"}} },
-		"file above":            func(j *sandbox.Job) { j.Files = []sandbox.File{{Path: "/workspace/../etc/passwd"}} },
-		"the folder itself":     func(j *sandbox.Job) { j.Files = []sandbox.File{{Path: "/workspace/"}} },
-		"setuid file":           func(j *sandbox.Job) { j.Files = []sandbox.File{{Path: "/workspace/f", Mode: 0o4755}} },
-		"negative quiet":        func(j *sandbox.Job) { j.IdleTimeout = -1 },
-		"too many files":        func(j *sandbox.Job) { j.Files = []sandbox.File{{Path: "/workspace/f", Data: make([]byte, 8<<20+1)}} },
-		"collect elsewhere":     func(j *sandbox.Job) { j.Collect = []string{"/proc/1/environ"} },
-		"collect above":         func(j *sandbox.Job) { j.Collect = []string{"/home/agent/../../etc/passwd"} },
-		"collect too many":      func(j *sandbox.Job) { j.Collect = make([]string, 17) },
-		"input too large":       func(j *sandbox.Job) { j.Stdin = make([]byte, 65<<20) },
+		"no image":                          func(j *sandbox.Job) { j.Image = "" },
+		"no program":                        func(j *sandbox.Job) { j.Argv = nil },
+		"empty program":                     func(j *sandbox.Job) { j.Argv = []string{""} },
+		"zero byte in argument":             func(j *sandbox.Job) { j.Argv = append(j.Argv, "a\x00b") },
+		"environment entry without a value": func(j *sandbox.Job) { j.Env = []string{"NOVALUE"} },
+		"environment entry without a name":  func(j *sandbox.Job) { j.Env = []string{"=x"} },
+		"negative timeout":                  func(j *sandbox.Job) { j.Timeout = -1 },
+		"negative memory":                   func(j *sandbox.Job) { j.Limits.Memory = -1 },
+		"too much output":                   func(j *sandbox.Job) { j.Limits.Output = 1 << 40 },
+		"file outside":                      func(j *sandbox.Job) { j.Files = []sandbox.File{{Path: "/etc/passwd"}} },
+		"file path with ..":                 func(j *sandbox.Job) { j.Files = []sandbox.File{{Path: "/workspace/../etc/passwd"}} },
+		"file path of a directory":          func(j *sandbox.Job) { j.Files = []sandbox.File{{Path: "/workspace/"}} },
+		"setuid file":                       func(j *sandbox.Job) { j.Files = []sandbox.File{{Path: "/workspace/f", Mode: 0o4755}} },
+		"negative idle time-out":            func(j *sandbox.Job) { j.IdleTimeout = -1 },
+		"files too large":                   func(j *sandbox.Job) { j.Files = []sandbox.File{{Path: "/workspace/f", Data: make([]byte, 8<<20+1)}} },
+		"collect outside":                   func(j *sandbox.Job) { j.Collect = []string{"/proc/1/environ"} },
+		"collect with ..":                   func(j *sandbox.Job) { j.Collect = []string{"/home/agent/../../etc/passwd"} },
+		"collect too many":                  func(j *sandbox.Job) { j.Collect = make([]string, 17) },
+		"input too large":                   func(j *sandbox.Job) { j.Stdin = make([]byte, 65<<20) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			job := sandbox.Job{Image: "i", Argv: []string{"a"}}
@@ -63,11 +63,10 @@ func TestJobSecretsDiffer(t *testing.T) {
 	received, err := frame.ReadJob(bytes.NewReader(raw))
 	require.NoError(t, err)
 	require.Equal(t, first, received.Secret)
-	require.False(t, received.Egress, "a job without a way out has no bridge")
+	require.False(t, received.Egress, "a job without egress has no bridge")
 }
 
-// maxOutput has to fit where it is written.
 func TestMaxOutputFitsTmpfs(t *testing.T) {
-	require.Contains(t, tmpfsMounts["/run/output"], "size=160m")
+	require.Contains(t, tmpfsMounts[sandbox.StreamDir], "size=160m")
 	require.Less(t, maxOutput, 160<<20)
 }

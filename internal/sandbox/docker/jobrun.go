@@ -12,116 +12,121 @@ import (
 )
 
 const (
-	// grace is what init gets beyond the job's timeout to say how far the job
-	// came. The container is killed then, whatever init said.
+	// gracePeriod is the time after the job's time-out in which init may still report the result. Then the driver kills
+	// the container, whatever init reports.
 	gracePeriod = 250 * time.Millisecond
-	// collectTimeout bounds the taking of files; it is not the job's time.
+	// collectTimeout limits the transfer of output files. It is not part of the job's time.
 	collectTimeout = 10 * time.Second
 )
 
 var (
-	errJobTimeout        = errors.New("job's time is over")
+	errJobTimeout        = errors.New("job timed out")
 	errAgentStartTimeout = fmt.Errorf("%w: agent did not start in time", ErrLost)
-	errCollectTimeout    = fmt.Errorf("%w: files did not come in time", ErrLost)
+	errCollectTimeout    = fmt.Errorf("%w: output files did not arrive in time", ErrLost)
 )
 
-// visit is the one conversation with a container's init.
+// jobRun runs one job in a container that waits for it. It sends the job frame to the container's init and reads its
+// reports.
 type jobRun struct {
-	d        *Driver
-	c        *sandboxContainer
-	job      sandbox.Job
-	calledAt time.Time // Run's call
+	driver    *Driver
+	container *sandboxContainer
+	job       sandbox.Job
+	calledAt  time.Time // when Driver.Run was called
+
 	cancel   context.CancelCauseFunc
-	deadline *time.Timer // from the call on, of what has to come next
+	deadline *time.Timer // for the next step of the run; see setDeadline
+	reported bool        // init has sent a report
 	spool    spool
 	outcome  sandbox.Outcome
 }
 
-// runIn gives the job to a waiting container and returns what came of it. The
-// container still runs when it returns.
-func (d *Driver) runInContainer(ctx context.Context, c *sandboxContainer, job sandbox.Job, called time.Time) (sandbox.Outcome, error) {
-	c.record.Limits, c.record.Times.Dispatched = job.Limits, time.Now()
-	out, err := d.exchangeFrames(ctx, c, job, called)
+// run returns the outcome of the job. The container still runs when it returns.
+func (r *jobRun) run(ctx context.Context) (sandbox.Outcome, error) {
+	record := &r.container.record
+	record.Limits, record.Times.Dispatched = r.job.Limits, time.Now()
+	outcome, err := r.exchangeFrames(ctx)
 	if err != nil {
-		out = sandbox.Outcome{}
+		outcome = sandbox.Outcome{}
 	}
-	out.Record = c.record
-	return out, err
+	outcome.Record = *record
+	return outcome, err
 }
 
-// converse makes an error of a panic over what the container says, which has to
-// be removed all the same.
-func (d *Driver) exchangeFrames(ctx context.Context, c *sandboxContainer, job sandbox.Job, called time.Time) (_ sandbox.Outcome, err error) {
+// exchangeFrames sends the job and reads reports up to the last one. A panic while it handles the container's data
+// becomes an error: the caller must still remove the container.
+func (r *jobRun) exchangeFrames(ctx context.Context) (_ sandbox.Outcome, err error) {
 	defer supervise.RecoverTo(&err)
-	raw, secret, err := encodeJob(job)
+	raw, secret, err := encodeJob(r.job)
 	if err != nil {
 		return sandbox.Outcome{}, err
 	}
-	if err := c.serveEgress(ctx, job.Egress); err != nil {
+	c := r.container
+	if err := c.serveEgress(ctx, r.job.Egress); err != nil {
 		return sandbox.Outcome{}, err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	// A closed connection is what ends a read or a write that waits.
+	ctx, r.cancel = context.WithCancelCause(ctx)
+	defer r.cancel(nil)
+	// The end of ctx closes the connection, which ends a blocked read or write.
 	defer context.AfterFunc(ctx, c.stream.Close)()
 
-	v := &jobRun{d: d, c: c, job: job, calledAt: called, cancel: cancel, spool: spool{allowed: job.Collect}}
-	defer v.spool.Close()
-	v.setDeadline(d.startTimeout, errAgentStartTimeout)
-	defer func() { v.deadline.Stop() }()
+	r.spool.allowed = r.job.Collect
+	defer r.spool.Close()
+	r.setDeadline(r.driver.startTimeout, errAgentStartTimeout)
+	defer func() { r.deadline.Stop() }()
 	stream := &demux{r: c.stream.Reader}
-	// Not before reading begins: only that tells of an init that died while its
-	// input was full. A write that fails needs no telling besides.
+	// The write runs beside the reads: if init ends while its input is full, only a read notices. A failed write needs no
+	// handling, because the reads then fail as well.
 	c.jobWrite.Go(func() { _, _ = c.stream.Conn.Write(raw) })
 	reports := frame.NewReader(stream, secret)
 	for {
 		report, err := reports.Next()
 		if err != nil {
-			return v.handleStreamError(ctx, err, stream)
+			return r.handleStreamError(ctx, err, stream)
 		}
+		r.reported = true
 		if report.Kind == frame.Ended {
-			return v.buildOutcome(ctx, report)
+			return r.buildOutcome(ctx, report)
 		}
-		if err := v.handleReport(report); err != nil {
+		if err := r.handleReport(report); err != nil {
 			return sandbox.Outcome{}, err
 		}
 	}
 }
 
-// expect gives up with cause unless something else is expected within d.
-func (v *jobRun) setDeadline(d time.Duration, cause error) {
-	if v.deadline != nil {
-		v.deadline.Stop()
+// setDeadline cancels the run with cause after d, unless another call replaces the deadline before.
+func (r *jobRun) setDeadline(d time.Duration, cause error) {
+	if r.deadline != nil {
+		r.deadline.Stop()
 	}
-	v.deadline = time.AfterFunc(d, func() { v.cancel(cause) })
+	r.deadline = time.AfterFunc(d, func() { r.cancel(cause) })
 }
 
-// hear takes one report that is not the last.
-func (v *jobRun) handleReport(report frame.Report) error {
-	times := &v.c.record.Times
+// handleReport handles a report that is not the last one.
+func (r *jobRun) handleReport(report frame.Report) error {
+	times := &r.container.record.Times
 	switch report.Kind {
 	case frame.Started:
 		times.AgentStarted = time.Now()
-		v.outcome.AgentStarted = time.Since(v.calledAt)
-		v.setDeadline(v.job.Timeout+gracePeriod, errJobTimeout)
+		r.outcome.AgentStarted = time.Since(r.calledAt)
+		r.setDeadline(r.job.Timeout+gracePeriod, errJobTimeout)
 	case frame.Stdout:
 		if times.FirstOutput.IsZero() {
 			times.FirstOutput = time.Now()
 		}
-		if int64(len(v.outcome.Stdout)+len(report.Body)) > v.job.Limits.Output {
-			return fmt.Errorf("%w: more output than was asked for", ErrProtocol)
+		if int64(len(r.outcome.Stdout)+len(report.Body)) > r.job.Limits.Output {
+			return fmt.Errorf("%w: more standard output than the limit", ErrProtocol)
 		}
-		v.outcome.Stdout = append(v.outcome.Stdout, report.Body...)
-		if v.job.OnStdout != nil {
-			v.job.OnStdout(report.Body)
+		r.outcome.Stdout = append(r.outcome.Stdout, report.Body...)
+		if r.job.OnStdout != nil {
+			r.job.OnStdout(report.Body)
 		}
 	case frame.FileStart:
-		if len(v.spool.files) == 0 {
-			v.setDeadline(collectTimeout, errCollectTimeout)
+		if len(r.spool.files) == 0 {
+			r.setDeadline(collectTimeout, errCollectTimeout)
 		}
-		return v.spool.beginFile(string(report.Body), report.Mode)
+		return r.spool.beginFile(string(report.Body), report.Mode)
 	case frame.FileContent:
-		return v.spool.writeContent(report.Body)
+		return r.spool.writeContent(report.Body)
 	case frame.Fault:
 		return fmt.Errorf("%w: %s", ErrFault, report.Body)
 	default:

@@ -2,7 +2,10 @@ package docker
 
 import (
 	"bytes"
+	"io"
 	"net"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,74 +18,86 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox/frame"
 )
 
-// converse has the driver talk to an init that the test plays: it gets the job
-// and may write what it likes as the container's standard output.
-func runWithFakeInit(t *testing.T, job sandbox.Job, init func(received frame.Job, stdout engineStdout)) (sandbox.Outcome, error) {
+// fakeInit is init in a test. It has received the job and writes to the container's standard output.
+type fakeInit func(received frame.Job, stdout engineStream)
+
+func runWithFakeInit(t *testing.T, job sandbox.Job, init fakeInit) (sandbox.Outcome, error) {
 	t.Helper()
-	d := newDriver(t, Options{StartTimeout: time.Second})
+	return runOnWithFakeInit(t, newDriver(t, Options{StartTimeout: time.Second}), job, init)
+}
+
+func runOnWithFakeInit(t *testing.T, d *Driver, job sandbox.Job, init fakeInit) (sandbox.Outcome, error) {
+	t.Helper()
 	driverConn, initConn := net.Pipe()
-	c := &sandboxContainer{stream: types.NewHijackedResponse(driverConn, "")}
+	c := &sandboxContainer{id: "fake", stream: types.NewHijackedResponse(driverConn, "")}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		received, err := frame.ReadJob(initConn)
 		if assert.NoError(t, err) {
-			init(received, engineStdout{initConn})
+			init(received, engineStream{initConn, streamStdout})
 		}
 	}()
-	out, err := d.runInContainer(t.Context(), c, normalizedJob(t, job), time.Now())
+	r := &jobRun{driver: d, container: c, job: normalizedJob(t, job), calledAt: time.Now()}
+	out, err := r.run(t.Context())
 	c.stream.Close()
 	<-done
 	c.jobWrite.Wait()
 	return out, err
 }
 
-// stdoutOf writes as the Engine passes on what a container wrote.
-type engineStdout struct{ net.Conn }
+// engineStream writes one stream of a container in the Engine's format.
+type engineStream struct {
+	net.Conn
+	stream byte
+}
 
-func (s engineStdout) Write(p []byte) (int, error) {
-	if _, err := s.Conn.Write(streamFrame(streamStdout, p)); err != nil {
+func (s engineStream) Write(p []byte) (int, error) {
+	if _, err := s.Conn.Write(streamFrame(s.stream, p)); err != nil {
 		return 0, err
 	}
 	return len(p), nil
 }
 
-func TestForgedReports(t *testing.T) {
+func TestForgedReportsAreRefused(t *testing.T) {
 	result := frame.Report{Kind: frame.Ended, Result: frame.Result{Reason: frame.Exit}}
-	for name, init := range map[string]func(received frame.Job, stdout engineStdout){
-		"another secret": func(_ frame.Job, stdout engineStdout) {
+	for name, init := range map[string]func(received frame.Job, stdout engineStream){
+		"another secret": func(_ frame.Job, stdout engineStream) {
 			_ = frame.NewWriter(stdout, frame.NewSecret()).Write(result)
 		},
-		"after init's own": func(received frame.Job, stdout engineStdout) {
+		"another secret after a valid report": func(received frame.Job, stdout engineStream) {
 			_ = frame.NewWriter(stdout, received.Secret).Write(frame.Report{Kind: frame.Started})
 			_ = frame.NewWriter(stdout, frame.NewSecret()).Write(result)
 		},
-		"replayed": func(received frame.Job, stdout engineStdout) {
+		"replayed": func(received frame.Job, stdout engineStream) {
 			var report bytes.Buffer
 			_ = frame.NewWriter(&report, received.Secret).Write(frame.Report{Kind: frame.Started})
 			_, _ = stdout.Write(append(report.Bytes(), report.Bytes()...))
 		},
-		"no frame": func(_ frame.Job, stdout engineStdout) {
-			_, _ = stdout.Write([]byte("hello, this is an image without our init\n"))
+		"text": func(_ frame.Job, stdout engineStream) {
+			_, _ = stdout.Write([]byte("an image with another init\n"))
 		},
-		"more than was asked for": func(received frame.Job, stdout engineStdout) {
+		"more output than the limit": func(received frame.Job, stdout engineStream) {
 			w := frame.NewWriter(stdout, received.Secret)
 			_ = w.Write(frame.Report{Kind: frame.Stdout, Body: make([]byte, 11)})
 		},
-		"a file nobody asked for": func(received frame.Job, stdout engineStdout) {
+		"unexpected file": func(received frame.Job, stdout engineStream) {
 			_ = frame.NewWriter(stdout, received.Secret).Write(frame.Report{Kind: frame.FileStart, Body: []byte("/etc/passwd")})
 		},
-		"a file elsewhere": func(received frame.Job, stdout engineStdout) {
+		"file path with ..": func(received frame.Job, stdout engineStream) {
 			_ = frame.NewWriter(stdout, received.Secret).Write(frame.Report{Kind: frame.FileStart, Body: []byte("/workspace/out/../../etc/passwd")})
 		},
-		"a setuid file": func(received frame.Job, stdout engineStdout) {
+		"setuid file": func(received frame.Job, stdout engineStream) {
 			_ = frame.NewWriter(stdout, received.Secret).Write(frame.Report{Kind: frame.FileStart, Mode: 0o4755, Body: []byte("/workspace/out/f")})
 		},
-		"content of no file": func(received frame.Job, stdout engineStdout) {
+		"file content without a file": func(received frame.Job, stdout engineStream) {
 			_ = frame.NewWriter(stdout, received.Secret).Write(frame.Report{Kind: frame.FileContent, Body: []byte("x")})
 		},
-		"unknown kind": func(received frame.Job, stdout engineStdout) {
-			_ = frame.NewWriter(stdout, received.Secret).Write(frame.Report{Kind: "party"})
+		"another protocol version": func(_ frame.Job, stdout engineStream) {
+			_, _ = stdout.Write([]byte("ALK1\x00\x00\x00\x00\x00\x00\x00\x00"))
+		},
+		"unknown kind": func(received frame.Job, stdout engineStream) {
+			_ = frame.NewWriter(stdout, received.Secret).Write(frame.Report{Kind: "other"})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -91,7 +106,7 @@ func TestForgedReports(t *testing.T) {
 			out, err := runWithFakeInit(t, job, init)
 			require.ErrorIs(t, err, ErrProtocol)
 			out.Record = sandbox.Record{}
-			require.Zero(t, out, "nothing but the record")
+			require.Zero(t, out, "only the record is set")
 		})
 	}
 }
@@ -101,20 +116,20 @@ func TestOutcomeFromResult(t *testing.T) {
 		result frame.Result
 		want   sandbox.Outcome
 	}{
-		"exit":                  {frame.Result{Reason: frame.Exit, ExitCode: 3, Output: 5}, sandbox.Outcome{EndReason: sandbox.Exited, ExitCode: 3}},
-		"more output":           {frame.Result{Reason: frame.Exit, Output: 6}, sandbox.Outcome{EndReason: sandbox.Exited, Truncated: true}},
-		"deadline":              {frame.Result{Reason: frame.Deadline, ExitCode: 137, Output: 5}, sandbox.Outcome{EndReason: sandbox.TimedOut, ExitCode: 137}},
-		"deadline after a kill": {frame.Result{Reason: frame.Deadline, OOMKills: 1, Output: 5}, sandbox.Outcome{EndReason: sandbox.TimedOut}},
-		"silence":               {frame.Result{Reason: frame.NoOutput, ExitCode: 137, Output: 5}, sandbox.Outcome{EndReason: sandbox.NoOutput, ExitCode: 137}},
-		"flood":                 {frame.Result{Reason: frame.OutputLimit, Output: 99}, sandbox.Outcome{EndReason: sandbox.OutputLimit, Truncated: true}},
-		"a child was killed":    {frame.Result{Reason: frame.Exit, OOMKills: 1, Output: 5}, sandbox.Outcome{EndReason: sandbox.OutOfMemory}},
+		"exit":                       {frame.Result{Reason: frame.Exit, ExitCode: 3, StdoutBytes: 5}, sandbox.Outcome{EndReason: sandbox.Exited, ExitCode: 3}},
+		"more output":                {frame.Result{Reason: frame.Exit, StdoutBytes: 6}, sandbox.Outcome{EndReason: sandbox.Exited, Truncated: true}},
+		"deadline":                   {frame.Result{Reason: frame.Deadline, ExitCode: 137, StdoutBytes: 5}, sandbox.Outcome{EndReason: sandbox.TimedOut, ExitCode: 137}},
+		"deadline after an OOM kill": {frame.Result{Reason: frame.Deadline, OOMKills: 1, StdoutBytes: 5}, sandbox.Outcome{EndReason: sandbox.TimedOut}},
+		"no output":                  {frame.Result{Reason: frame.NoOutput, ExitCode: 137, StdoutBytes: 5}, sandbox.Outcome{EndReason: sandbox.NoOutput, ExitCode: 137}},
+		"output limit":               {frame.Result{Reason: frame.OutputLimit, StdoutBytes: 99}, sandbox.Outcome{EndReason: sandbox.OutputLimit, Truncated: true}},
+		"OOM kill of a child":        {frame.Result{Reason: frame.Exit, OOMKills: 1, StdoutBytes: 5}, sandbox.Outcome{EndReason: sandbox.OutOfMemory}},
 		"usage": {
-			frame.Result{Reason: frame.Exit, Output: 5, Wall: time.Second, Memory: 1 << 20, CPU: time.Millisecond},
+			frame.Result{Reason: frame.Exit, StdoutBytes: 5, Wall: time.Second, PeakMemory: 1 << 20, CPUTime: time.Millisecond},
 			sandbox.Outcome{EndReason: sandbox.Exited, Wall: time.Second, PeakMemory: 1 << 20, CPUTime: time.Millisecond},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out, err := runWithFakeInit(t, probe("exit", "0"), func(received frame.Job, stdout engineStdout) {
+			out, err := runWithFakeInit(t, probe("exit", "0"), func(received frame.Job, stdout engineStream) {
 				w := frame.NewWriter(stdout, received.Secret)
 				_ = w.Write(frame.Report{Kind: frame.Started})
 				_ = w.Write(frame.Report{Kind: frame.Stdout, Body: []byte("hello")})
@@ -130,40 +145,61 @@ func TestOutcomeFromResult(t *testing.T) {
 	}
 }
 
-// A panic over what a container says is a fault of this one visit.
-func TestOnStdoutPanics(t *testing.T) {
+// A panic while the driver handles a report is an error of this run only.
+func TestPanicInOnStdoutIsAnError(t *testing.T) {
 	job := probe("exit", "0")
-	job.OnStdout = func([]byte) { panic("rotten") }
-	out, err := runWithFakeInit(t, job, func(received frame.Job, stdout engineStdout) {
+	job.OnStdout = func([]byte) { panic("panic in OnStdout") }
+	out, err := runWithFakeInit(t, job, func(received frame.Job, stdout engineStream) {
 		w := frame.NewWriter(stdout, received.Secret)
 		_ = w.Write(frame.Report{Kind: frame.Started})
 		_ = w.Write(frame.Report{Kind: frame.Stdout, Body: []byte("hello")})
 	})
-	require.ErrorContains(t, err, "rotten")
-	require.NotZero(t, out.Record, "what is known of the container")
+	require.ErrorContains(t, err, "panic in OnStdout")
+	require.NotZero(t, out.Record, "the record is set")
 }
 
-func TestInitFault(t *testing.T) {
-	_, err := runWithFakeInit(t, probe("exit", "0"), func(received frame.Job, stdout engineStdout) {
-		_ = frame.NewWriter(stdout, received.Secret).Write(frame.Report{Kind: frame.Fault, Body: []byte("disk on fire")})
+func TestInitFaultIsAnError(t *testing.T) {
+	_, err := runWithFakeInit(t, probe("exit", "0"), func(received frame.Job, stdout engineStream) {
+		_ = frame.NewWriter(stdout, received.Secret).Write(frame.Report{Kind: frame.Fault, Body: []byte("disk full")})
 	})
 	require.ErrorIs(t, err, ErrFault)
-	require.ErrorContains(t, err, "disk on fire")
+	require.ErrorContains(t, err, "disk full")
 }
 
-// An init that says nothing is given up, before the agent's start as after it.
-func TestInitTimeout(t *testing.T) {
-	_, err := runWithFakeInit(t, probe("exit", "0"), func(frame.Job, engineStdout) {})
+// An init of another release refuses the job frame and exits before its first report. The error names the cause.
+func TestInitOfAnotherReleaseIsReported(t *testing.T) {
+	d := newDriver(t, Options{Host: newFakeEngine(t, func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/containers/fake/wait"):
+			_, _ = io.WriteString(w, `{"StatusCode":1}`)
+		case strings.HasSuffix(r.URL.Path, "/containers/fake/json"):
+			_, _ = io.WriteString(w, `{"State":{"Status":"exited","ExitCode":1}}`)
+		}
+	})})
+	_, err := runOnWithFakeInit(t, d, probe("exit", "0"), func(_ frame.Job, stdout engineStream) {
+		stderr := engineStream{stdout.Conn, streamStderr}
+		_, _ = io.WriteString(stderr, "sandbox-init: job frame: malformed frame: starts with \"ALK2\"\n")
+		_ = stderr.Close()
+	})
+	require.ErrorIs(t, err, ErrLost)
+	require.ErrorContains(t, err, "init exited with 1 before its first report")
+	require.ErrorContains(t, err, `starts with \"ALK2\"`)
+	require.ErrorContains(t, err, "the image may contain a sandbox-init of another release: rebuild the image")
+}
+
+// A silent init is an error before the agent's start, and a time-out of the job after it.
+func TestSilentInitTimesOut(t *testing.T) {
+	_, err := runWithFakeInit(t, probe("exit", "0"), func(frame.Job, engineStream) {})
 	require.ErrorIs(t, err, errAgentStartTimeout)
 
 	job := probe("exit", "0")
 	job.Timeout = 50 * time.Millisecond
-	out, err := runWithFakeInit(t, job, func(received frame.Job, stdout engineStdout) {
+	out, err := runWithFakeInit(t, job, func(received frame.Job, stdout engineStream) {
 		w := frame.NewWriter(stdout, received.Secret)
 		_ = w.Write(frame.Report{Kind: frame.Started})
-		_ = w.Write(frame.Report{Kind: frame.Stdout, Body: []byte("so far")})
+		_ = w.Write(frame.Report{Kind: frame.Stdout, Body: []byte("partial output")})
 	})
 	require.NoError(t, err)
 	require.Equal(t, sandbox.TimedOut, out.EndReason)
-	require.Equal(t, "so far", string(out.Stdout))
+	require.Equal(t, "partial output", string(out.Stdout))
 }

@@ -18,10 +18,10 @@ import (
 
 const probeImage = "airlock/sandbox-probe:dev"
 
-// runtimeEnv names another runtime to run these tests with.
+// runtimeEnv is the variable with another runtime for these tests.
 const runtimeEnv = "AIRLOCK_TEST_RUNTIME"
 
-// TestMain needs what every test here does: a real Engine, and the probe image.
+// TestMain requires an Engine and the probe image, which most of these tests need.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(killedExecutorEnv); dir != "" {
 		fmt.Fprintln(os.Stderr, runUntilKilled(dir))
@@ -52,7 +52,7 @@ func checkEngine() error {
 	return err
 }
 
-// newDriver makes a driver with a socket folder of its own, closed at the end.
+// newDriver returns a driver with its own socket directory. The end of the test closes it.
 func newDriver(tb testing.TB, opts Options) *Driver {
 	tb.Helper()
 	if opts.SocketDir == "" {
@@ -68,8 +68,7 @@ func newDriver(tb testing.TB, opts Options) *Driver {
 	return d
 }
 
-// socketDir is a folder with a path short enough for sockets, which
-// t.TempDir's is not.
+// socketDir returns a new directory whose path is short enough for sockets. The path of t.TempDir is too long.
 func socketDir(tb testing.TB) string {
 	tb.Helper()
 	dir, err := os.MkdirTemp("", "airlock")
@@ -78,7 +77,7 @@ func socketDir(tb testing.TB) string {
 	return dir
 }
 
-var probeShape = newSpec(probeImage, sandbox.DefaultLimits)
+var probeSpec = newSpec(probeImage, sandbox.DefaultLimits)
 
 func probe(args ...string) sandbox.Job {
 	return sandbox.Job{
@@ -89,7 +88,7 @@ func probe(args ...string) sandbox.Job {
 	}
 }
 
-// defaults completes a job as Run does.
+// normalizedJob returns the job with defaults, as Run does.
 func normalizedJob(t *testing.T, job sandbox.Job) sandbox.Job {
 	t.Helper()
 	if job.Egress == nil {
@@ -100,7 +99,7 @@ func normalizedJob(t *testing.T, job sandbox.Job) sandbox.Job {
 	return job
 }
 
-// run runs a job that is expected to have an outcome.
+// run runs a job that must have an outcome.
 func run(tb testing.TB, d *Driver, job sandbox.Job) sandbox.Outcome {
 	tb.Helper()
 	out, err := d.Run(tb.Context(), job)

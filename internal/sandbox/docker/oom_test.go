@@ -8,11 +8,11 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// TestOutOfMemory: whoever the kernel chose, the job ran out of memory.
-func TestOutOfMemory(t *testing.T) {
+// The job is out of memory, whichever process the kernel kills.
+func TestMemoryOverLimitIsOutOfMemory(t *testing.T) {
 	for name, args := range map[string][]string{
 		"agent":                        {"allocate", "200"},
-		"child, and the agent exits 0": {"child-oom", "200"},
+		"child, and the agent exits 0": {"allocate-in-child", "200"},
 		"files in tmpfs":               {"fill", "/workspace", "200"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -27,7 +27,7 @@ func TestOutOfMemory(t *testing.T) {
 	}
 }
 
-func TestMemoryBelowLimit(t *testing.T) {
+func TestMemoryBelowLimitIsAllowed(t *testing.T) {
 	d := newDriver(t, Options{})
 	job := probe("allocate", "40")
 	job.Limits.Memory = 96 << 20
@@ -37,8 +37,8 @@ func TestMemoryBelowLimit(t *testing.T) {
 	require.Zero(t, out.ExitCode)
 }
 
-// Init is alone in the container here, so it is the one to be killed.
-func TestInitOOMKilled(t *testing.T) {
+// Init reads a large job before it starts the agent. It is the only process, so the kernel kills it.
+func TestOOMKillOfInitIsOutOfMemory(t *testing.T) {
 	d := newDriver(t, Options{})
 	job := probe("exit", "0")
 	job.Limits.Memory = 24 << 20

@@ -6,24 +6,23 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 
 	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/sandbox/frame"
 )
 
-// ended makes the outcome of what init found.
-func (v *jobRun) buildOutcome(ctx context.Context, report frame.Report) (sandbox.Outcome, error) {
-	v.c.record.Times.Result = time.Now()
-	r := report.Result
-	out := v.outcome
-	out.OmittedFileCount = r.OmittedFileCount
-	out.ExitCode = r.ExitCode
-	out.Truncated = r.Output > int64(len(out.Stdout))
+// buildOutcome returns the outcome for init's last report.
+func (r *jobRun) buildOutcome(ctx context.Context, report frame.Report) (sandbox.Outcome, error) {
+	r.container.record.Times.Result = time.Now()
+	result := report.Result
+	out := r.outcome
+	out.OmittedFileCount = result.OmittedFileCount
+	out.ExitCode = result.ExitCode
+	out.Truncated = result.StdoutBytes > int64(len(out.Stdout))
 	out.Stderr = append([]byte(nil), report.Body...)
-	out.Wall, out.PeakMemory, out.CPUTime = r.Wall, r.Memory, r.CPU
-	switch r.Reason {
+	out.Wall, out.PeakMemory, out.CPUTime = result.Wall, result.PeakMemory, result.CPUTime
+	switch result.Reason {
 	case frame.Deadline:
 		out.EndReason = sandbox.TimedOut
 	case frame.OutputLimit:
@@ -31,7 +30,7 @@ func (v *jobRun) buildOutcome(ctx context.Context, report frame.Report) (sandbox
 	case frame.NoOutput:
 		out.EndReason = sandbox.NoOutput
 	case frame.Exit:
-		killed, err := v.wasOOMKilled(ctx, r)
+		killed, err := r.wasOOMKilled(ctx, result)
 		if err != nil {
 			return sandbox.Outcome{}, err
 		}
@@ -40,96 +39,102 @@ func (v *jobRun) buildOutcome(ctx context.Context, report frame.Report) (sandbox
 			out.EndReason = sandbox.OutOfMemory
 		}
 	default:
-		return sandbox.Outcome{}, fmt.Errorf("%w: result for reason %q", ErrProtocol, r.Reason)
+		return sandbox.Outcome{}, fmt.Errorf("%w: result with reason %q", ErrProtocol, result.Reason)
 	}
-	v.spool.moveTo(&out)
+	r.spool.moveTo(&out)
 	return out, nil
 }
 
-// ranOutOfMemory goes by what the kernel counted; where init cannot see that,
-// the Engine may.
-func (v *jobRun) wasOOMKilled(ctx context.Context, r frame.Result) (bool, error) {
-	if r.OOMKills >= 0 {
-		return r.OOMKills > 0, nil
+// wasOOMKilled reports whether the kernel killed a process of the container to free memory. It uses init's count, or the
+// Engine's state if init could not read the count.
+func (r *jobRun) wasOOMKilled(ctx context.Context, result frame.Result) (bool, error) {
+	if result.OOMKills >= 0 {
+		return result.OOMKills > 0, nil
 	}
-	state, err := v.d.containerState(ctx, v.c)
+	state, err := r.driver.containerState(ctx, r.container)
 	if err != nil {
 		return false, err
 	}
 	return state.OOMKilled, nil
 }
 
-// broken makes sense of a conversation that stopped before its end.
-func (v *jobRun) handleStreamError(ctx context.Context, err error, stream *demux) (sandbox.Outcome, error) {
+// handleStreamError returns the outcome or the error of a run whose stream of reports ended before the last report.
+func (r *jobRun) handleStreamError(ctx context.Context, err error, stream *demux) (sandbox.Outcome, error) {
 	cause := context.Cause(ctx)
 	switch {
 	case errors.Is(cause, errJobTimeout):
-		out := v.outcome
-		out.EndReason, out.ExitCode, out.Wall = sandbox.TimedOut, sigkillExitCode, v.job.Timeout
+		out := r.outcome
+		out.EndReason, out.ExitCode, out.Wall = sandbox.TimedOut, sandbox.SIGKILLExitCode, r.job.Timeout
 		return out, nil
 	case cause != nil:
 		return sandbox.Outcome{}, cause
+	case errors.Is(err, frame.ErrVersion):
+		return sandbox.Outcome{}, fmt.Errorf("%w: %w; %s", ErrProtocol, err, rebuildHint)
 	case errors.Is(err, frame.ErrForged), errors.Is(err, frame.ErrMalformed), errors.Is(err, frame.ErrTooLarge):
 		return sandbox.Outcome{}, fmt.Errorf("%w: %w", ErrProtocol, err)
 	}
-	return v.inspectExit(ctx, stream)
+	return r.inspectExit(ctx, stream)
 }
 
-const (
-	sigkillExitCode = 128 + 9
-	// exitTimeout bounds how long the Engine may take to notice that a
-	// container ended whose output did. It needs 31 to 41 ms.
-	exitTimeout = 10 * time.Second
-)
+// exitTimeout limits the time between the end of a container's output and the Engine's report that the container has
+// ended. The Engine needs 31 to 41 ms.
+const exitTimeout = 10 * time.Second
 
-// died asks the Engine about a container whose init is gone without a word.
-// The kernel's killing it for memory is the job's doing, anything else ours.
-func (v *jobRun) inspectExit(ctx context.Context, stream *demux) (sandbox.Outcome, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, exitTimeout, fmt.Errorf("%w: connection ended, container did not", ErrLost))
+// rebuildHint is part of the errors about a sandbox-init of another release. Such an init refuses the job frame and ends
+// before its first report.
+const rebuildHint = "the image may contain a sandbox-init of another release: rebuild the image"
+
+// inspectExit asks the Engine why a container ended without a result. If the kernel killed init to free memory, that is
+// the job's outcome. Any other reason is an error of the sandbox.
+func (r *jobRun) inspectExit(ctx context.Context, stream *demux) (sandbox.Outcome, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, exitTimeout,
+		fmt.Errorf("%w: connection closed while the container was running", ErrLost))
 	defer cancel()
-	exited, errs := v.d.api.ContainerWait(ctx, v.c.id, container.WaitConditionNotRunning)
+	exited, errs := r.driver.api.ContainerWait(ctx, r.container.id, container.WaitConditionNotRunning)
 	select {
 	case <-exited:
 	case err := <-errs:
-		return sandbox.Outcome{}, containerError(ctx, "await container's exit", err)
+		return sandbox.Outcome{}, containerError(ctx, "wait for container's exit", err)
 	}
-	state, err := v.d.exitState(ctx, v.c)
+	state, err := r.driver.exitState(ctx, r.container)
 	if err != nil {
 		return sandbox.Outcome{}, err
 	}
 	if !state.OOMKilled {
-		return sandbox.Outcome{}, fmt.Errorf("%w: init exited with %d: %q", ErrLost, state.ExitCode, stream.stderr)
+		return sandbox.Outcome{}, r.initExitError(state.ExitCode, stream.stderr)
 	}
-	out := v.outcome
-	out.EndReason, out.ExitCode = sandbox.OutOfMemory, sigkillExitCode
-	out.Wall = max(0, time.Since(v.calledAt)-out.AgentStarted)
-	out.PeakMemory = v.job.Limits.Memory
+	out := r.outcome
+	out.EndReason, out.ExitCode = sandbox.OutOfMemory, sandbox.SIGKILLExitCode
+	out.Wall = max(0, time.Since(r.calledAt)-out.AgentStarted)
+	out.PeakMemory = r.job.Limits.Memory
 	return out, nil
 }
 
-// The Engine hears of a lack of memory and of an exit in two messages, and the
-// exit's may be the first.
+func (r *jobRun) initExitError(exitCode int, stderr []byte) error {
+	if !r.reported && exitCode != sandbox.SIGKILLExitCode {
+		return fmt.Errorf("%w: init exited with %d before its first report: %q; %s", ErrLost, exitCode, stderr, rebuildHint)
+	}
+	return fmt.Errorf("%w: init exited with %d: %q", ErrLost, exitCode, stderr)
+}
+
+// The Engine learns of an out-of-memory kill and of the exit in two messages, and the exit may come first.
 const (
 	maxOOMPolls     = 6
 	oomPollInterval = 50 * time.Millisecond
 )
 
-// lastState is the state of a container that has ended. It looks more than once
-// where a kill is not explained yet.
-func (d *Driver) exitState(ctx context.Context, c *sandboxContainer) (*container.State, error) {
-	tick := time.NewTicker(oomPollInterval)
-	defer tick.Stop()
-	for poll := 1; ; poll++ {
-		state, err := d.containerState(ctx, c)
-		if err != nil || state.OOMKilled || state.ExitCode != sigkillExitCode || poll == maxOOMPolls {
-			return state, err
+// exitState returns the state of a container that has ended. While the state shows a SIGKILL without a reason, it asks
+// again, up to maxOOMPolls times.
+func (d *Driver) exitState(ctx context.Context, c *sandboxContainer) (state *container.State, err error) {
+	polls := 0
+	err = poll(ctx, oomPollInterval, func() (explained bool, err error) {
+		polls++
+		if state, err = d.containerState(ctx, c); err != nil {
+			return false, err
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
+		return state.OOMKilled || state.ExitCode != sandbox.SIGKILLExitCode || polls == maxOOMPolls, nil
+	})
+	return state, err
 }
 
 func (d *Driver) containerState(ctx context.Context, c *sandboxContainer) (*container.State, error) {
@@ -138,13 +143,4 @@ func (d *Driver) containerState(ctx context.Context, c *sandboxContainer) (*cont
 		return nil, containerError(ctx, "inspect container", err)
 	}
 	return info.State, nil
-}
-
-// lost translates an error about a container that should be there: somebody
-// else may have removed it.
-func containerError(ctx context.Context, op string, err error) error {
-	if errdefs.IsNotFound(err) {
-		return fmt.Errorf("%s: %w: %w", op, ErrLost, err)
-	}
-	return engineError(ctx, op, err)
 }

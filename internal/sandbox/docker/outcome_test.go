@@ -13,7 +13,7 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-func TestExitCodes(t *testing.T) {
+func TestExitCodeIsReported(t *testing.T) {
 	d := newDriver(t, Options{})
 	for _, args := range [][]string{{"exit", "0"}, {"exit", "3"}, {"exit", "255"}} {
 		out := run(t, d, probe(args...))
@@ -21,15 +21,15 @@ func TestExitCodes(t *testing.T) {
 		require.Equal(t, args[1], itoa(out.ExitCode))
 	}
 	out := run(t, d, probe("kill-self", "9"))
-	require.Equal(t, sandbox.Exited, out.EndReason, "killed, but not for memory")
+	require.Equal(t, sandbox.Exited, out.EndReason, "killed, but not to free memory")
 	require.Equal(t, 137, out.ExitCode)
 }
 
-func TestOutcomeHoldsUsage(t *testing.T) {
+func TestOutcomeHasUsage(t *testing.T) {
 	d := newDriver(t, Options{})
 	out := run(t, d, probe("allocate", "100"))
 
-	require.Equal(t, "held 100\n", string(out.Stdout))
+	require.Equal(t, "allocated 100\n", string(out.Stdout))
 	require.Greater(t, out.PeakMemory, int64(100<<20))
 	require.Less(t, out.PeakMemory, int64(256<<20))
 	require.Positive(t, out.CPUTime)
@@ -37,32 +37,32 @@ func TestOutcomeHoldsUsage(t *testing.T) {
 	require.Positive(t, out.Wall)
 }
 
-func TestTimeout(t *testing.T) {
-	for _, mode := range []string{"sleep", "stubborn", "orphan-and-wait"} {
+func TestTimeoutKillsJob(t *testing.T) {
+	for _, mode := range []string{"sleep", "ignore-signals", "orphan-and-ignore-signals"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			d := newDriver(t, Options{})
 			job := probe(mode, "1h")
 			job.Timeout = time.Second
-			began := time.Now()
+			startedAt := time.Now()
 			out := run(t, d, job)
 
 			require.Equal(t, sandbox.TimedOut, out.EndReason)
 			require.Equal(t, 137, out.ExitCode)
-			require.NotEmpty(t, out.Stdout, "what it printed before")
+			require.NotEmpty(t, out.Stdout, "the output before the time-out")
 			require.GreaterOrEqual(t, out.Wall, job.Timeout)
-			require.Less(t, time.Since(began), 10*time.Second)
-			require.Empty(t, containers(t, d), "gone when Run returns")
+			require.Less(t, time.Since(startedAt), 10*time.Second)
+			require.Empty(t, containers(t, d), "removed when Run returns")
 			require.Empty(t, socketDirs(t, d))
 		})
 	}
 }
 
-// The executor's deadline does not need init: here the whole container is frozen.
-func TestTimeoutPausedContainer(t *testing.T) {
+// The executor's deadline works without init: here all processes of the container are paused.
+func TestTimeoutKillsPausedContainer(t *testing.T) {
 	d := newDriver(t, Options{})
-	m := newGate()
-	job := m.job()
+	g := newGate()
+	job := g.job()
 	job.Timeout = 2 * time.Second
 	result := make(chan sandbox.Outcome, 1)
 	var group errgroup.Group
@@ -71,7 +71,7 @@ func TestTimeoutPausedContainer(t *testing.T) {
 		result <- out
 		return err
 	})
-	<-m.reached
+	<-g.reached
 	require.NoError(t, d.api.ContainerPause(t.Context(), containers(t, d)[0].ID))
 	require.NoError(t, group.Wait())
 
@@ -79,31 +79,31 @@ func TestTimeoutPausedContainer(t *testing.T) {
 	require.Empty(t, containers(t, d))
 }
 
-func TestCancel(t *testing.T) {
+func TestCancelKillsJob(t *testing.T) {
 	d := newDriver(t, Options{})
-	m := newGate()
+	g := newGate()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	var group errgroup.Group
 	group.Go(func() error {
-		_, err := d.Run(ctx, m.job())
+		_, err := d.Run(ctx, g.job())
 		return err
 	})
-	<-m.reached
-	changedMind := errors.New("the client changed its mind")
-	began := time.Now()
-	cancel(changedMind)
+	<-g.reached
+	cause := errors.New("cancelled by the client")
+	startedAt := time.Now()
+	cancel(cause)
 
-	require.ErrorIs(t, group.Wait(), changedMind)
-	require.Less(t, time.Since(began), 2*time.Second)
-	<-m.requestDone // the gateway let go as well
+	require.ErrorIs(t, group.Wait(), cause)
+	require.Less(t, time.Since(startedAt), 2*time.Second)
+	<-g.requestDone // the gateway has ended the request
 	require.Empty(t, containers(t, d))
 	require.Empty(t, socketDirs(t, d))
 }
 
-func TestCancelBeforeStart(t *testing.T) {
+func TestCancelBeforeStartLeavesNothing(t *testing.T) {
 	d := newDriver(t, Options{})
 	ctx, cancel := context.WithCancelCause(t.Context())
-	cause := errors.New("too late")
+	cause := errors.New("cancelled before the start")
 	cancel(cause)
 	_, err := d.Run(ctx, probe("exit", "0"))
 
@@ -115,19 +115,19 @@ func TestCancelBeforeStart(t *testing.T) {
 
 func TestJobEndsDespiteOrphans(t *testing.T) {
 	d := newDriver(t, Options{})
-	began := time.Now()
-	out := run(t, d, probe("orphan", "stubborn"))
+	startedAt := time.Now()
+	out := run(t, d, probe("orphan", "ignore-signals"))
 
 	require.Equal(t, sandbox.Exited, out.EndReason)
 	require.Zero(t, out.ExitCode)
-	require.Less(t, time.Since(began), 10*time.Second)
+	require.Less(t, time.Since(startedAt), 10*time.Second)
 }
 
-// More children than there may be processes: they fit only because init, to
-// which they fall, reaps them.
+// The agent starts more child processes than the limit allows. They stay below it only because init, which becomes their
+// parent, reaps them.
 func TestInitReapsOrphans(t *testing.T) {
 	d := newDriver(t, Options{})
-	job := probe("beget-orphans", "100")
+	job := probe("spawn-orphans", "100")
 	job.Limits.PIDs = 60
 	out := run(t, d, job)
 
@@ -153,7 +153,7 @@ func TestConcurrentJobsCleanUp(t *testing.T) {
 			job.Egress = newGateway(echoBody)
 			out, err := d.Run(t.Context(), job)
 			if err == nil && (len(out.Stdout) != 1 || out.Stdout[0] != byte(i)) {
-				return errors.New("answer of another job")
+				return errors.New("the answer belongs to another job")
 			}
 			return err
 		})
@@ -164,7 +164,7 @@ func TestConcurrentJobsCleanUp(t *testing.T) {
 	require.Empty(t, socketDirs(t, d))
 }
 
-// folders lists what a driver has in its socket folder.
+// socketDirs lists the socket directories of a driver's containers.
 func socketDirs(t *testing.T, d *Driver) []os.DirEntry {
 	t.Helper()
 	entries, err := os.ReadDir(d.instance.path())

@@ -10,16 +10,16 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-func TestOutputTruncatedAtLimit(t *testing.T) {
+func TestOutputOverLimitIsTruncated(t *testing.T) {
 	d := newDriver(t, Options{})
 	for _, size := range []int{0, 1, 65536, 65537, 4 << 20} {
-		job := probe("spam", itoa(size))
+		job := probe("write-stdout", itoa(size))
 		out := run(t, d, job)
 		require.Equal(t, sandbox.Exited, out.EndReason)
 		require.Len(t, out.Stdout, size)
 		require.False(t, out.Truncated)
 	}
-	out := run(t, d, probe("spam", itoa(4<<20+1)))
+	out := run(t, d, probe("write-stdout", itoa(4<<20+1)))
 	require.Equal(t, sandbox.Exited, out.EndReason)
 	require.Len(t, out.Stdout, 4<<20)
 	require.True(t, out.Truncated)
@@ -27,7 +27,7 @@ func TestOutputTruncatedAtLimit(t *testing.T) {
 
 func TestOutputLimitBoundsExecutorMemory(t *testing.T) {
 	d := newDriver(t, Options{})
-	job := probe("spam", itoa(10<<30))
+	job := probe("write-stdout", itoa(10<<30))
 	job.Limits = sandbox.Limits{Output: 1 << 20, Memory: 256 << 20}
 	var before, after runtime.MemStats
 	runtime.GC()
@@ -38,30 +38,30 @@ func TestOutputLimitBoundsExecutorMemory(t *testing.T) {
 	require.Equal(t, sandbox.OutputLimit, out.EndReason)
 	require.True(t, out.Truncated)
 	require.Len(t, out.Stdout, 1<<20)
-	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(32<<20), "bytes allocated in all")
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(32<<20), "bytes allocated by the executor")
 }
 
-func TestStderrTail(t *testing.T) {
+func TestEndOfStderrIsReported(t *testing.T) {
 	d := newDriver(t, Options{})
-	out := run(t, d, probe("complain", itoa(100<<10)))
+	out := run(t, d, probe("write-stderr", itoa(100<<10)))
 
 	require.Len(t, out.Stderr, 16<<10)
 	require.True(t, bytes.HasSuffix(out.Stderr, []byte("the end\n")))
 }
 
-// A shell's `> /dev/stdout` truncates the file that is the agent's output.
-func TestStdoutTruncatedByAgent(t *testing.T) {
+// A shell's `> /dev/stdout` truncates the file of the agent's standard output.
+func TestOutputAfterTruncationIsReported(t *testing.T) {
 	d := newDriver(t, Options{})
-	out := run(t, d, probe("write", "/dev/stdout", "over again"))
+	out := run(t, d, probe("write", "/dev/stdout", "after truncation"))
 
-	require.Equal(t, "over again", string(out.Stdout))
+	require.Equal(t, "after truncation", string(out.Stdout))
 }
 
-// What an agent prints is never taken for init's word: here it prints frames.
-func TestForgedFramesInOutput(t *testing.T) {
+// The output of an agent is never read as reports of init, even if it looks like frames.
+func TestFramesInAgentOutputAreNotReports(t *testing.T) {
 	d := newDriver(t, Options{})
 	job := probe("echo")
-	job.Stdin = append([]byte{1, 0, 0, 0, 0, 0, 0, 40}, []byte(`ALK1{"seq":2,"kind":"result","result":{}}`)...)
+	job.Stdin = append([]byte{1, 0, 0, 0, 0, 0, 0, 40}, []byte(`ALK2{"seq":2,"kind":"result","result":{}}`)...)
 	out := run(t, d, job)
 
 	require.Equal(t, sandbox.Exited, out.EndReason)

@@ -1,52 +1,54 @@
 package docker
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
+
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// Warm asks for containers of one image and shape to be started ahead.
+// WarmPool configures containers of one image that are started before their jobs arrive.
 type WarmPool struct {
 	Image   string
-	Limits  sandbox.Limits // of the jobs that they are for
-	MinIdle int            // at least so many, whether jobs come or not
+	Limits  sandbox.Limits // of the jobs that the containers are for
+	MinIdle int            // number of waiting containers at least, with or without demand
 }
 
 const (
 	defaultWarmMaxAge = 10 * time.Minute
-	// demandWindow is how long a job counts as demand for another container
-	// of its shape.
+	// demandWindow is the time after a job's arrival in which the job counts as demand for one more container of its spec.
 	demandWindow = time.Minute
-	// After a container could not be started ahead, the next try waits, twice
-	// as long each time. Jobs do not wait: they start their own.
+	// After a failed start of a warm container, the next one waits, twice as long each time. Jobs do not wait: each starts
+	// its own container.
 	minRetryDelay = 5 * time.Second
 	maxRetryDelay = 5 * time.Minute
 )
 
-// pool holds containers that were started ahead and wait for a job. Each is
-// given away once; others are started in their place, off the job's path. The
-// caller says what time it is.
+// pool holds warm containers, which wait for their jobs. Each container leaves the pool one time, for one job, and a new
+// one replaces it in the background. The pool starts and removes nothing itself: its methods return what the driver must
+// start or remove. The caller passes the current time. The methods are safe for concurrent use.
 type pool struct {
-	maxAge   time.Duration // of a container that is too old to be given away
-	maxExtra int           // containers that demand may add to what was asked for
+	maxAge   time.Duration // older containers are not used
+	maxExtra int           // number of containers that demand may add to minIdle
 
 	mu       sync.Mutex
 	closed   bool
-	minIdle  int // sum over the shelves
+	minIdle  int // sum over the subpools
 	subpools map[containerSpec]*subpool
 }
 
-// shelf is the pool's part for one shape.
+// subpool is the part of the pool for one spec.
 type subpool struct {
 	minIdle    int
 	idle       []*sandboxContainer // the oldest first
-	starting   int
-	recentJobs []time.Time // when they came, within the demand window
-	retryDelay time.Duration
-	retryAt    time.Time // no try to start one ahead before that
+	starting   int                 // reserved, not yet started
+	recentJobs []time.Time         // arrival times within the demand window
+	backOff    *backoff.ExponentialBackOff
+	retryAt    time.Time // no start before this time
 }
 
 func newPool(warm []WarmPool, maxExtra int, maxAge time.Duration) *pool {
@@ -58,29 +60,32 @@ func newPool(warm []WarmPool, maxExtra int, maxAge time.Duration) *pool {
 	return p
 }
 
-func (p *pool) subpool(s containerSpec) *subpool {
-	if p.subpools[s] == nil {
-		p.subpools[s] = &subpool{}
+func (p *pool) subpool(spec containerSpec) *subpool {
+	if p.subpools[spec] == nil {
+		p.subpools[spec] = &subpool{backOff: &backoff.ExponentialBackOff{
+			InitialInterval: minRetryDelay, Multiplier: 2, MaxInterval: maxRetryDelay,
+		}}
 	}
-	return p.subpools[s]
+	return p.subpools[spec]
 }
 
-// came counts a job as demand for its shape. More than most cannot be met.
-func (p *pool) recordDemand(s containerSpec, now time.Time) {
+// recordDemand counts a job as demand for its spec. It stores at most maxExtra jobs, because the pool cannot serve more
+// demand.
+func (p *pool) recordDemand(spec containerSpec, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	sub := p.subpool(s)
+	sub := p.subpool(spec)
 	sub.recentJobs = append(sub.recentJobs, now)
 	sub.recentJobs = sub.recentJobs[max(0, len(sub.recentJobs)-p.maxExtra):]
 }
 
-// take gives away a container of that shape, or nil.
-func (p *pool) take(s containerSpec, now time.Time) *sandboxContainer {
+// take removes a container of that spec from the pool and returns it. It returns nil if there is none.
+func (p *pool) take(spec containerSpec, now time.Time) *sandboxContainer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	sub := p.subpool(s)
+	sub := p.subpool(spec)
 	if len(sub.idle) == 0 || p.expired(sub.idle[0], now) {
-		return nil // tidy takes out the old
+		return nil // evict returns expired containers
 	}
 	c := sub.idle[0]
 	sub.idle = sub.idle[1:]
@@ -91,19 +96,18 @@ func (p *pool) expired(c *sandboxContainer, now time.Time) bool {
 	return now.Sub(c.record.Times.Started) > p.maxAge
 }
 
-// wanted is how many of a shape should be ready: as many as jobs came lately,
-// and never fewer than were asked for.
+// target returns the number of containers that should wait: one for each recent job, and at least minIdle.
 func (p *pool) target(sub *subpool, now time.Time) int {
 	sub.recentJobs = slices.DeleteFunc(sub.recentJobs, func(at time.Time) bool { return now.Sub(at) > demandWindow })
 	return max(sub.minIdle, len(sub.recentJobs))
 }
 
-// reserve says how many more of a shape are to be started, and counts them as
-// coming.
-func (p *pool) reserve(s containerSpec, now time.Time) int {
+// reserve returns the number of containers of a spec that the caller must start. It counts them as starting until
+// completeStart is called for each of them.
+func (p *pool) reserve(spec containerSpec, now time.Time) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	sub := p.subpool(s)
+	sub := p.subpool(spec)
 	if p.closed || now.Before(sub.retryAt) {
 		return 0
 	}
@@ -116,19 +120,18 @@ func (p *pool) reserve(s containerSpec, now time.Time) int {
 	return n
 }
 
-// arrived ends a reservation. It returns the container if nobody wants it any
-// more; c is nil if none could be started.
-func (p *pool) completeStart(s containerSpec, c *sandboxContainer, now time.Time) (surplus *sandboxContainer) {
+// completeStart ends a reservation and adds the container to the pool. c is nil if the start failed. If the pool is
+// closed, it returns the container, which the caller must remove.
+func (p *pool) completeStart(spec containerSpec, c *sandboxContainer, now time.Time) (surplus *sandboxContainer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	sub := p.subpool(s)
+	sub := p.subpool(spec)
 	sub.starting--
 	if c == nil {
-		sub.retryDelay = min(max(minRetryDelay, 2*sub.retryDelay), maxRetryDelay)
-		sub.retryAt = now.Add(sub.retryDelay)
+		sub.retryAt = now.Add(sub.backOff.NextBackOff())
 		return nil
 	}
-	sub.retryDelay = 0
+	sub.backOff.Reset()
 	if p.closed {
 		return c
 	}
@@ -136,35 +139,31 @@ func (p *pool) completeStart(s containerSpec, c *sandboxContainer, now time.Time
 	return nil
 }
 
-// tidy takes out what is too old or more than wanted.
+// evict removes from the pool the containers that are expired or beyond the target, and returns them.
 func (p *pool) evict(now time.Time) (evicted []*sandboxContainer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for s, sub := range p.subpools {
+	for spec, sub := range p.subpools {
 		target := p.target(sub, now)
 		for len(sub.idle) > 0 && (len(sub.idle) > target || p.expired(sub.idle[0], now)) {
 			evicted = append(evicted, sub.idle[0])
 			sub.idle = sub.idle[1:]
 		}
 		if target == 0 && sub.starting == 0 {
-			delete(p.subpools, s)
+			delete(p.subpools, spec)
 		}
 	}
 	return evicted
 }
 
-// shapes lists what the pool may lack.
+// specs returns the specs for which reserve may return more than 0.
 func (p *pool) specs() []containerSpec {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var all []containerSpec
-	for s := range p.subpools {
-		all = append(all, s)
-	}
-	return all
+	return slices.Collect(maps.Keys(p.subpools))
 }
 
-// close returns what is still in the pool, and lets nothing in any more.
+// close empties the pool and returns its containers. A closed pool accepts no container.
 func (p *pool) close() []*sandboxContainer {
 	p.mu.Lock()
 	defer p.mu.Unlock()

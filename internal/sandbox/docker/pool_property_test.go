@@ -10,76 +10,75 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-func TestPoolClosed(t *testing.T) {
+func TestClosedPoolStaysEmpty(t *testing.T) {
 	p := newPool([]WarmPool{{Image: "image", MinIdle: 2}}, 0, time.Hour)
-	s, now := newSpec("image", sandbox.DefaultLimits), time.Now()
-	require.Equal(t, 2, p.reserve(s, now))
-	require.Zero(t, p.reserve(s, now), "both are coming")
+	spec, now := newSpec("image", sandbox.DefaultLimits), time.Now()
+	require.Equal(t, 2, p.reserve(spec, now))
+	require.Zero(t, p.reserve(spec, now), "both are starting")
 	early, late := &sandboxContainer{name: "early"}, &sandboxContainer{name: "late"}
-	require.Nil(t, p.completeStart(s, early, now))
+	require.Nil(t, p.completeStart(spec, early, now))
 	require.Equal(t, []*sandboxContainer{early}, p.close())
-	require.Equal(t, late, p.completeStart(s, late, now))
-	require.Nil(t, p.take(s, now))
-	require.Zero(t, p.reserve(s, now))
+	require.Equal(t, late, p.completeStart(spec, late, now))
+	require.Nil(t, p.take(spec, now))
+	require.Zero(t, p.reserve(spec, now))
 }
 
-// Whatever happens in whatever order: no container is given away twice, or
-// lost, or too old; there are never more than asked for plus what demand may
-// add; and when all is quiet there are exactly those asked for.
+// For any order of events: the pool returns each container one time and loses none; take returns no expired container;
+// there are never more containers than minIdle and maxExtra together; and without demand there are at most minIdle.
 func TestPoolInvariants(t *testing.T) {
 	specs := []containerSpec{{image: "a"}, {image: "b"}, {image: "a", memory: 1}}
 	rapid.Check(t, func(t *rapid.T) {
-		const age = 10 * time.Minute
-		minIdle, maxExtra := rapid.IntRange(0, 3).Draw(t, "least"), rapid.IntRange(0, 4).Draw(t, "most")
-		p := newPool(nil, maxExtra, age)
+		const maxAge = 10 * time.Minute
+		minIdle, maxExtra := rapid.IntRange(0, 3).Draw(t, "minIdle"), rapid.IntRange(0, 4).Draw(t, "maxExtra")
+		p := newPool(nil, maxExtra, maxAge)
 		p.subpool(specs[0]).minIdle, p.minIdle = minIdle, minIdle
 		now := time.Now()
 		starting, alive := map[containerSpec]int{}, map[*sandboxContainer]bool{}
-		out := func(c *sandboxContainer) {
-			require.True(t, alive[c], "given away twice")
+		leave := func(c *sandboxContainer) {
+			require.True(t, alive[c], "the pool returned the container two times, or lost it")
 			delete(alive, c)
 		}
 		for range rapid.IntRange(0, 60).Draw(t, "steps") {
-			s := rapid.SampledFrom(specs).Draw(t, "shape")
-			switch rapid.SampledFrom([]string{"job", "arrive", "fail", "later", "tidy"}).Draw(t, "step") {
+			spec := rapid.SampledFrom(specs).Draw(t, "spec")
+			switch rapid.SampledFrom([]string{"job", "started", "fail", "later", "evict"}).Draw(t, "step") {
 			case "job":
-				p.recordDemand(s, now)
-				if c := p.take(s, now); c != nil {
-					require.LessOrEqual(t, now.Sub(c.record.Times.Started), age)
-					out(c)
+				p.recordDemand(spec, now)
+				if c := p.take(spec, now); c != nil {
+					require.LessOrEqual(t, now.Sub(c.record.Times.Started), maxAge)
+					leave(c)
 				}
-				starting[s] += p.reserve(s, now)
-			case "arrive":
-				if starting[s] > 0 {
-					starting[s]--
+				starting[spec] += p.reserve(spec, now)
+			case "started":
+				if starting[spec] > 0 {
+					starting[spec]--
 					c := &sandboxContainer{record: sandbox.Record{Times: sandbox.Times{Started: now}}}
 					alive[c] = true
-					require.Nil(t, p.completeStart(s, c, now))
+					require.Nil(t, p.completeStart(spec, c, now))
 				}
 			case "fail":
-				if starting[s] > 0 {
-					starting[s]--
-					require.Nil(t, p.completeStart(s, nil, now))
+				if starting[spec] > 0 {
+					starting[spec]--
+					require.Nil(t, p.completeStart(spec, nil, now))
 				}
 			case "later":
-				now = now.Add(time.Duration(rapid.Int64Range(0, int64(2*age)).Draw(t, "by")))
-			case "tidy":
+				now = now.Add(time.Duration(rapid.Int64Range(0, int64(2*maxAge)).Draw(t, "by")))
+			case "evict":
 				for _, c := range p.evict(now) {
-					out(c)
+					leave(c)
 				}
 			}
 			require.LessOrEqual(t, len(alive)+starting[specs[0]]+starting[specs[1]]+starting[specs[2]], minIdle+maxExtra)
 		}
-		for s, n := range starting {
+		for spec, n := range starting {
 			for range n {
 				c := &sandboxContainer{record: sandbox.Record{Times: sandbox.Times{Started: now}}}
 				alive[c] = true
-				p.completeStart(s, c, now)
+				p.completeStart(spec, c, now)
 			}
 		}
 		now = now.Add(demandWindow + time.Second)
 		for _, c := range p.evict(now) {
-			out(c)
+			leave(c)
 		}
 		require.LessOrEqual(t, len(alive), minIdle)
 		require.Len(t, p.close(), len(alive))

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// warmDriver has n containers of the probe waiting when it returns.
+// warmDriver returns a driver with n warm containers of the probe image.
 func warmDriver(t *testing.T, n int) *Driver {
 	t.Helper()
 	d := newDriver(t, Options{WarmPools: []WarmPool{{Image: probeImage, MinIdle: n}}})
@@ -22,13 +23,13 @@ func warmDriver(t *testing.T, n int) *Driver {
 	return d
 }
 
-func TestWarmContainerNotReused(t *testing.T) {
+func TestWarmContainerIsNotReused(t *testing.T) {
 	d := warmDriver(t, 1)
 	first := containers(t, d)[0].ID
 	out := run(t, d, probe("write", "/workspace/trace", "x"))
 	require.Zero(t, out.ExitCode)
 	t.Logf("agent started after %s", out.AgentStarted)
-	d.background.Wait() // the next one is there, the first is gone
+	d.background.Wait() // the first container is removed and the next one is started
 
 	list := containers(t, d)
 	require.Len(t, list, 1)
@@ -36,7 +37,7 @@ func TestWarmContainerNotReused(t *testing.T) {
 	require.Equal(t, "absent", string(run(t, d, probe("read", "/workspace/trace")).Stdout))
 }
 
-func TestWarmContainerEgress(t *testing.T) {
+func TestWarmContainerGetsEgressWithItsJob(t *testing.T) {
 	d := warmDriver(t, 1)
 	job := probe("post", sandbox.EgressURL)
 	job.Stdin = []byte("hello")
@@ -47,19 +48,19 @@ func TestWarmContainerEgress(t *testing.T) {
 	require.NotContains(t, string(out.Stdout), "connected")
 }
 
-func TestDeadWarmContainerDiscarded(t *testing.T) {
+func TestDeadWarmContainerIsDiscarded(t *testing.T) {
 	d := warmDriver(t, 2)
 	for _, c := range containers(t, d) {
 		require.NoError(t, d.api.ContainerKill(t.Context(), c.ID, "KILL"))
-		exits, _ := d.api.ContainerWait(t.Context(), c.ID, container.WaitConditionNotRunning)
-		<-exits
+		exited, _ := d.api.ContainerWait(t.Context(), c.ID, container.WaitConditionNotRunning)
+		<-exited
 	}
 	require.Equal(t, sandbox.Exited, run(t, d, probe("exit", "0")).EndReason)
 	d.background.Wait()
-	require.Len(t, containers(t, d), 2, "and both were replaced")
+	require.Len(t, containers(t, d), 2, "both were replaced")
 }
 
-func TestWarmPoolLimitsMismatch(t *testing.T) {
+func TestJobWithOtherLimitsGetsNewContainer(t *testing.T) {
 	d := warmDriver(t, 1)
 	waiting := containers(t, d)[0].ID
 	job := probe("exit", "0")
@@ -72,7 +73,7 @@ func TestWarmPoolLimitsMismatch(t *testing.T) {
 	require.Equal(t, waiting, list[0].ID)
 }
 
-// Limits that nobody configured are kept warm for as long as jobs have them.
+// For limits without a configured pool, there are warm containers while jobs with these limits arrive.
 func TestWarmPoolFollowsDemand(t *testing.T) {
 	d := newDriver(t, Options{WarmMaxExtra: 2})
 	job := probe("exit", "0")
@@ -82,14 +83,14 @@ func TestWarmPoolFollowsDemand(t *testing.T) {
 	require.Len(t, containers(t, d), 1)
 	require.True(t, run(t, d, job).Record.Warm)
 	d.background.Wait()
-	require.Len(t, containers(t, d), 2, "two jobs came within the window")
+	require.Len(t, containers(t, d), 2, "two jobs arrived within the window")
 
 	d.maintainPool(t.Context(), time.Now().Add(demandWindow+time.Second))
 	d.background.Wait()
 	require.Empty(t, containers(t, d))
 }
 
-func TestWarmPoolReplacesExpired(t *testing.T) {
+func TestWarmPoolReplacesExpiredContainer(t *testing.T) {
 	d := warmDriver(t, 1)
 	old := containers(t, d)[0].ID
 	d.maintainPool(t.Context(), time.Now().Add(defaultWarmMaxAge+time.Second))
@@ -111,19 +112,40 @@ func TestRunWarmPoolDrainsOnCancel(t *testing.T) {
 	d.background.Wait()
 	require.Empty(t, containers(t, d))
 
-	require.Equal(t, sandbox.Exited, run(t, d, probe("exit", "0")).EndReason, "what still runs may end")
+	require.Equal(t, sandbox.Exited, run(t, d, probe("exit", "0")).EndReason, "a job after the end of the pool still runs")
 	d.background.Wait()
-	require.Empty(t, containers(t, d), "and starts nothing for later")
+	require.Empty(t, containers(t, d), "it starts no warm container")
 }
 
-func TestWarmPoolBackoff(t *testing.T) {
+func TestWarmPoolBacksOffAfterFailedStart(t *testing.T) {
 	d := newDriver(t, Options{WarmPools: []WarmPool{{Image: "airlock/no-such-image:dev", MinIdle: 1}}})
 	now := time.Now()
 	d.maintainPool(t.Context(), now)
 	d.background.Wait()
-	s := newSpec("airlock/no-such-image:dev", sandbox.DefaultLimits)
-	require.Zero(t, d.pool.reserve(s, time.Now()))
-	require.Equal(t, 1, d.pool.reserve(s, time.Now().Add(minRetryDelay)))
-	require.Nil(t, d.pool.completeStart(s, nil, now))
-	require.Zero(t, d.pool.reserve(s, now.Add(minRetryDelay)), "the second pause is longer")
+	spec := newSpec("airlock/no-such-image:dev", sandbox.DefaultLimits)
+	require.Zero(t, d.pool.reserve(spec, time.Now()))
+	require.Equal(t, 1, d.pool.reserve(spec, time.Now().Add(minRetryDelay)))
+	require.Nil(t, d.pool.completeStart(spec, nil, now))
+	require.Zero(t, d.pool.reserve(spec, now.Add(minRetryDelay)), "the second delay is longer")
+}
+
+// idleMemory returns the memory of a container without the page cache, as the Engine reports it.
+func idleMemory(tb testing.TB, d *Driver, id string) uint64 {
+	tb.Helper()
+	response, err := d.api.ContainerStatsOneShot(tb.Context(), id)
+	require.NoError(tb, err)
+	defer response.Body.Close()
+	var stats container.StatsResponse
+	require.NoError(tb, json.NewDecoder(response.Body).Decode(&stats))
+	cache := stats.MemoryStats.Stats["total_inactive_file"] + stats.MemoryStats.Stats["total_active_file"]
+	if cache == 0 { // control group of version 2
+		cache = stats.MemoryStats.Stats["file"]
+	}
+	require.Greater(tb, stats.MemoryStats.Usage, cache)
+	return stats.MemoryStats.Usage - cache
+}
+
+func TestWarmContainerUsesLittleMemory(t *testing.T) {
+	d := warmDriver(t, 1)
+	require.Less(t, idleMemory(t, d, containers(t, d)[0].ID), uint64(6_000_000))
 }

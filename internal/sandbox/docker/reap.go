@@ -13,10 +13,9 @@ import (
 	"go.uber.org/zap"
 )
 
-// Reap removes what executors left that no longer live: containers, sockets
-// and folders. It touches only containers that carry our labels and the same
-// socket folder as this Driver's, and no living executor's: whoever lives
-// holds a lock. What this Driver itself failed to remove is tried again.
+// Reap removes the containers, sockets and directories of dead executors. It removes a container only if it has our labels
+// and this Driver's socket directory, and if no running executor owns it: a running executor holds the lock of its
+// instance. Reap also retries the removals that this Driver could not do before.
 func (d *Driver) Reap(ctx context.Context) error {
 	found, err := d.listSandboxes(ctx)
 	if err != nil {
@@ -39,7 +38,7 @@ func (d *Driver) Reap(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// labelled lists the containers that are ours to judge, by instance.
+// listSandboxes returns, by instance, the containers that have our labels and this Driver's socket directory.
 func (d *Driver) listSandboxes(ctx context.Context) (map[string][]container.Summary, error) {
 	if err := d.negotiateAPI(ctx); err != nil {
 		return nil, err
@@ -64,8 +63,8 @@ func (d *Driver) listSandboxes(ctx context.Context) (map[string][]container.Summ
 	return byInstance, nil
 }
 
-// bury removes what a dead instance left. While it does, it holds the dead
-// one's lock, so that two reapers do not meet.
+// removeInstance removes the containers and files of a dead instance. It holds the instance's lock meanwhile, so only one
+// reaper removes them. It does nothing if the instance's executor runs.
 func (d *Driver) removeInstance(ctx context.Context, name string, containers []container.Summary) error {
 	dead, err := lockInstance(d.instance.dir, name)
 	if errors.Is(err, errInstanceLocked) {
@@ -79,13 +78,13 @@ func (d *Driver) removeInstance(ctx context.Context, name string, containers []c
 			return errors.Join(err, dead.unlock())
 		}
 	}
-	d.log.Info("removed what a dead executor left",
+	d.log.Info("removed containers of a dead executor",
 		zap.String("instance", name), zap.Int("containers", len(containers)))
 	return dead.remove()
 }
 
-// tidy removes what this Driver has and does not use: a removal failed, or the
-// Engine created a container and could not say so.
+// removeUnused removes containers of this Driver that it does not use. They exist if a removal failed, or if the Engine
+// created a container but its answer was lost.
 func (d *Driver) removeUnused(ctx context.Context) error {
 	found, err := d.listSandboxes(ctx)
 	if err != nil {
@@ -108,7 +107,7 @@ func (d *Driver) removeUnused(ctx context.Context) error {
 	return nil
 }
 
-// uses takes a name as the Engine lists it, with a slash before it.
+// inUse expects a name as the Engine lists it, with a leading slash.
 func (d *Driver) inUse(listed string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,19 +16,18 @@ import (
 	"github.com/airlock-run/airlock/internal/test/faultproxy"
 )
 
-// die ends a driver as a crash would: the kernel lets go of its lock, and
-// nothing is cleaned up.
+// crashDriver ends a driver as a crash of its process does: the kernel releases the lock, and nothing is removed.
 func crashDriver(t *testing.T, d *Driver) {
 	t.Helper()
 	require.NoError(t, d.instance.unlock())
 	require.NoError(t, d.api.Close())
 }
 
-func TestReapDeadExecutor(t *testing.T) {
+func TestReapRemovesContainersOfDeadExecutor(t *testing.T) {
 	dir := socketDir(t)
 	dead, err := New(Options{SocketDir: dir})
 	require.NoError(t, err)
-	c, err := dead.prepare(t.Context(), probeShape, "exe_lost")
+	c, err := dead.prepare(t.Context(), probeSpec, "exe_1")
 	require.NoError(t, err)
 	egress := newGateway(echoBody)
 	require.NoError(t, c.serveEgress(t.Context(), egress))
@@ -35,7 +35,7 @@ func TestReapDeadExecutor(t *testing.T) {
 	d := newDriver(t, Options{SocketDir: dir})
 
 	require.NoError(t, d.Reap(t.Context()))
-	require.Len(t, containers(t, dead), 1, "its executor still lives")
+	require.Len(t, containers(t, dead), 1, "its executor still runs")
 	require.DirExists(t, c.socketDir)
 
 	crashDriver(t, dead)
@@ -48,12 +48,12 @@ func TestReapDeadExecutor(t *testing.T) {
 	require.NoError(t, <-c.egressDone)
 }
 
-// After a reboot of the host /run is empty, and the containers are still there.
-func TestReapWithoutSocketDir(t *testing.T) {
+// After a reboot of the host, /run is empty, but the containers still exist.
+func TestReapRemovesContainersWithoutSocketDir(t *testing.T) {
 	dir := socketDir(t)
 	dead, err := New(Options{SocketDir: dir})
 	require.NoError(t, err)
-	c, err := dead.prepare(t.Context(), probeShape, "exe_lost")
+	c, err := dead.prepare(t.Context(), probeSpec, "exe_1")
 	require.NoError(t, err)
 	c.stream.Close()
 	crashDriver(t, dead)
@@ -68,16 +68,15 @@ func TestReapWithoutSocketDir(t *testing.T) {
 	require.Empty(t, containers(t, &Driver{api: d.api, instance: dead.instance}))
 }
 
-// An Engine that hangs holds up no executor that is to stop. What it has not
-// removed by then, the next executor removes.
-func TestCloseEngineHangs(t *testing.T) {
+// An executor stops in time even if the Engine hangs. The next executor removes the containers that are left.
+func TestCloseReturnsWhileEngineHangs(t *testing.T) {
 	dir := socketDir(t)
 	engine, err := faultproxy.Listen("unix", filepath.Join(socketDir(t), "engine.sock"), "/var/run/docker.sock")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, engine.Close()) })
 	stopping, err := New(Options{SocketDir: dir, Host: "unix://" + engine.Addr()})
 	require.NoError(t, err)
-	c, err := stopping.prepare(t.Context(), probeShape, "exe_left")
+	c, err := stopping.prepare(t.Context(), probeSpec, "exe_1")
 	require.NoError(t, err)
 	engine.Set(faultproxy.BlackHole)
 	stopping.discard(t.Context(), c)
@@ -96,15 +95,15 @@ func TestCloseEngineHangs(t *testing.T) {
 
 func TestReapIgnoresForeignContainers(t *testing.T) {
 	d := newDriver(t, Options{})
-	strangers := map[string]map[string]string{
-		"no labels":         nil,
-		"another's folder":  {labelRole: roleSandbox, labelInstance: newToken(), labelSocketDir: "/elsewhere"},
-		"not a sandbox":     {labelInstance: newToken(), labelSocketDir: d.instance.dir},
-		"no instance":       {labelRole: roleSandbox, labelSocketDir: d.instance.dir},
-		"a path as its own": {labelRole: roleSandbox, labelInstance: "../x", labelSocketDir: d.instance.dir},
+	foreign := map[string]map[string]string{
+		"no labels":                nil,
+		"another socket directory": {labelRole: roleSandbox, labelInstance: newToken(), labelSocketDir: "/elsewhere"},
+		"not a sandbox":            {labelInstance: newToken(), labelSocketDir: d.instance.dir},
+		"no instance":              {labelRole: roleSandbox, labelSocketDir: d.instance.dir},
+		"a path as instance":       {labelRole: roleSandbox, labelInstance: "../x", labelSocketDir: d.instance.dir},
 	}
 	ids := map[string]string{}
-	for name, labels := range strangers {
+	for name, labels := range foreign {
 		created, err := d.api.ContainerCreate(t.Context(), &container.Config{Image: probeImage, Labels: labels}, nil, nil, nil, "")
 		require.NoError(t, err)
 		ids[name] = created.ID
@@ -120,7 +119,7 @@ func TestReapIgnoresForeignContainers(t *testing.T) {
 	require.FileExists(t, filepath.Join(d.instance.dir, "notes.txt"))
 }
 
-func TestReapConcurrent(t *testing.T) {
+func TestConcurrentReapsSucceed(t *testing.T) {
 	dir := socketDir(t)
 	for range 3 {
 		dead, err := New(Options{SocketDir: dir})
@@ -138,33 +137,49 @@ func TestReapConcurrent(t *testing.T) {
 	require.ElementsMatch(t, []string{drivers[0].instance.name, drivers[1].instance.name}, names)
 }
 
-// TestContainerDoesNotOutliveItsExecutor kills a process that uses the driver:
-// init sees its input end, and the container with it.
-func TestContainerEndsWhenExecutorKilled(t *testing.T) {
+// The kernel closes the connection of a killed executor, so init's input ends, and init ends the container.
+func TestContainerEndsWhenExecutorIsKilled(t *testing.T) {
 	dir := socketDir(t)
 	executor := exec.Command(os.Args[0])
 	executor.Env = append(os.Environ(), killedExecutorEnv+"="+dir)
 	stdout, err := executor.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, executor.Start())
-	one := make([]byte, 1)
-	_, err = stdout.Read(one) // its job runs
+	_, err = stdout.Read(make([]byte, 1)) // the job runs
 	require.NoError(t, err)
 	names, err := listInstances(dir)
 	require.NoError(t, err)
 	require.Len(t, names, 1)
 	d := newDriver(t, Options{SocketDir: dir})
-	left := containers(t, &Driver{api: d.api, instance: &instance{name: names[0]}})
-	require.Len(t, left, 1)
+	running := containers(t, &Driver{api: d.api, instance: &instance{name: names[0]}})
+	require.Len(t, running, 1)
 
 	require.NoError(t, executor.Process.Kill())
 	_ = executor.Wait()
-	exits, failures := d.api.ContainerWait(t.Context(), left[0].ID, container.WaitConditionNotRunning)
+	exited, errs := d.api.ContainerWait(t.Context(), running[0].ID, container.WaitConditionNotRunning)
 	select {
-	case <-exits:
-	case err := <-failures:
+	case <-exited:
+	case err := <-errs:
 		require.NoError(t, err)
 	}
 	require.NoError(t, d.Reap(t.Context()))
 	require.Empty(t, containers(t, &Driver{api: d.api, instance: &instance{name: names[0]}}))
+}
+
+// killedExecutorEnv makes the test binary an executor, which a test kills. Its value is the socket directory.
+const killedExecutorEnv = "AIRLOCK_TEST_KILLED_EXECUTOR"
+
+// runUntilKilled runs a job without an end. It prints a dot when the job runs.
+func runUntilKilled(dir string) error {
+	d, err := New(Options{SocketDir: dir})
+	if err != nil {
+		return err
+	}
+	g := newGate()
+	g.gateway.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = os.Stdout.WriteString(".")
+		<-r.Context().Done()
+	})
+	_, err = d.Run(context.Background(), g.job())
+	return err
 }

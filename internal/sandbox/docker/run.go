@@ -10,16 +10,14 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// Run runs one job in a container of its own. Its time runs from the agent's
-// start. When ctx ends, the container is killed, and ctx's cause returned; any
-// other error means that the sandbox could not do its part (see Err...).
-// Beside an error the outcome holds nothing but its Record. Who gets an outcome
-// closes it.
+// Run runs one job in a container of its own. Job.Timeout starts with the agent. When ctx ends, Run kills the container
+// and returns the cause of ctx. Any other error means that the sandbox failed (see Err...), not the job. With an error,
+// the Outcome has its Record only. The caller closes the Outcome.
 //
-// job.Egress is closed once before Run returns, whatever happens. After a result
-// the container's removal may still be under way; Close awaits it.
+// Run closes job.Egress exactly one time before it returns, in every case. After a result, the removal of the container
+// may still be in progress; Close waits for it.
 func (d *Driver) Run(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error) {
-	called := time.Now()
+	calledAt := time.Now()
 	if job.Egress == nil {
 		job.Egress = noEgress{}
 	}
@@ -33,22 +31,36 @@ func (d *Driver) Run(ctx context.Context, job sandbox.Job) (sandbox.Outcome, err
 	if err != nil {
 		return sandbox.Outcome{}, err
 	}
-	s := newSpec(job.Image, job.Limits)
+	spec := newSpec(job.Image, job.Limits)
 	done := make(chan struct{})
 	defer close(done)
-	d.background.Go(func() { d.refillAfterJob(ctx, s, done) })
-	c, err := d.acquire(ctx, s, job.Execution)
+	d.background.Go(func() { d.refillAfterJob(ctx, spec, done) })
+	c, err := d.acquire(ctx, spec, job.Execution)
 	if err != nil {
 		return sandbox.Outcome{}, err
 	}
-	// A container that was started ahead has no label that says so.
-	d.log.Debug("container has its job", zap.String("execution", job.Execution), zap.String("container", c.name))
-	outcome, err := d.runInContainer(ctx, c, job, called)
-	closeEgress() // discard awaits the end of its Serve
+	// A warm container has no label with its execution, so the log has it.
+	d.log.Debug("job assigned to container", zap.String("execution", job.Execution), zap.String("container", c.name))
+	r := &jobRun{driver: d, container: c, job: job, calledAt: calledAt}
+	outcome, err := r.run(ctx)
+	closeEgress() // discard waits until Serve returns
 	removed := d.discard(ctx, c)
 	if err != nil || outcome.EndReason == sandbox.TimedOut {
-		// Whoever stopped a job may count on its having stopped.
+		// A caller that stopped a job may rely on the end of all its processes.
 		outcome.Record.Times.Removed = <-removed
 	}
 	return outcome, err
+}
+
+// acquire returns a container that waits for its job: a warm one that still runs, or a new one.
+func (d *Driver) acquire(ctx context.Context, spec containerSpec, execution string) (*sandboxContainer, error) {
+	d.pool.recordDemand(spec, time.Now())
+	for c := d.pool.take(spec, time.Now()); c != nil; c = d.pool.take(spec, time.Now()) {
+		if c.isWaiting() {
+			c.record.Warm = true
+			return c, nil
+		}
+		d.discard(ctx, c)
+	}
+	return d.prepare(ctx, spec, execution)
 }

@@ -11,23 +11,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// socketFamilies are what an agent may make sockets of. Netlink is how
-// runtimes list network interfaces. Not among them: AF_ALG and AF_VSOCK, which
-// lead to the kernel's crypto code and to the host of a virtual machine.
+// socketFamilies are the address families of the sockets that an agent may create. Language runtimes list network
+// interfaces with netlink. Of the others, AF_ALG reaches the kernel's crypto code, and AF_VSOCK the host of a virtual
+// machine.
 var socketFamilies = []uint64{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK}
 
-// denied are calls that Docker's profile allows in some of its versions, and
-// that agents have no use for.
+// deniedSyscalls are allowed by some versions of Docker's default profile. Agents do not need them.
 var deniedSyscalls = []string{
 	"io_uring_setup", "io_uring_enter", "io_uring_register",
-	"socketcall", // its family is behind a pointer, where no filter sees it
+	"socketcall", // its address family is behind a pointer, which a filter cannot read
 }
 
-// seccompProfile is what the Engine is given: the newest of Docker's default
-// profiles, tightened. An old Engine's own would allow io_uring.
+// seccompProfile is the system call filter of every container: the newest default profile of Docker with further
+// restrictions. It does not depend on the Engine's version; an old Engine's own profile would allow io_uring.
 var seccompProfile = sync.OnceValues(func() (string, error) {
 	profile := seccomp.DefaultProfile()
-	// The machine's own ABI alone: in another one, the calls and their filters differ.
+	// Only the machine's own ABI: in another one, system calls have other numbers and arguments.
 	for i := range profile.ArchMap {
 		profile.ArchMap[i].SubArches = nil
 	}

@@ -4,8 +4,8 @@ package docker
 
 import "errors"
 
-// seccompProfile fails: the egress sockets need an Engine on this very host,
-// so a driver on another system could run nothing anyway.
+// seccompProfile returns an error. The egress sockets need an Engine on the same host, so a driver on another system
+// cannot run a job.
 func seccompProfile() (string, error) {
-	return "", errors.New("the sandbox runs on Linux only")
+	return "", errors.New("the sandbox runs only on Linux")
 }

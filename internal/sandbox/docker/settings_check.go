@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,23 +14,22 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox/selfinspect"
 )
 
-// Proof is one setting of the sandbox as it holds on this host, said by two
-// witnesses that do not know of each other.
+// SettingCheck is the check of one setting of a sandbox on this host. It compares two independent sources with what
+// permissions.go asks for.
 type SettingCheck struct {
 	Setting   string
-	Inspected string // what the Engine reports of a running container
-	Observed  string // what a process in it sees; empty where there is nothing to see
+	Inspected string // what the Engine reports about a running container
+	Observed  string // what a process in the container sees; empty if a process cannot see the setting
 	Passed    bool
-	Optional  bool // the host may not have it
+	Optional  bool // a host without it is usable
 }
 
 const settingsCheckTimeout = 20 * time.Second
 
-// Prove runs a container of the image as any job's would be, and compares what
-// it got with what it should have. The image may be any that holds our init.
+// CheckSettings runs a container of the image, as for any job, and checks its settings. The image must contain our init.
 func (d *Driver) CheckSettings(ctx context.Context, image string) ([]SettingCheck, error) {
 	out, err := d.Run(ctx, sandbox.Job{
-		Execution: "doctor", Image: image, Argv: []string{initPath, "look"}, Timeout: settingsCheckTimeout,
+		Execution: "doctor", Image: image, Argv: []string{initPath, "inspect"}, Timeout: settingsCheckTimeout,
 	})
 	if err != nil {
 		return nil, err
@@ -39,26 +39,27 @@ func (d *Driver) CheckSettings(ctx context.Context, image string) ([]SettingChec
 		return nil, fmt.Errorf("%w: %s: %s", ErrFault, out.EndReason, out.Stderr)
 	}
 	if err := json.Unmarshal(out.Stdout, &view); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrFault, errors.Join(errors.New("image holds another init"), err))
+		return nil, fmt.Errorf("%w: %w", ErrFault, errors.Join(errors.New("image contains a different sandbox-init"), err))
 	}
 	checks := checkSettings(out.Record.Settings, view, d.runtime)
 	for i := range checks {
-		// Under another runtime than runc the view is of a kernel that is not
-		// the host's, and shows little of what the host enforces.
+		// Under another runtime than runc, the process sees a kernel that is not the host's. It shows little of what the
+		// host enforces.
 		checks[i].Optional = checks[i].Optional || d.runtime != defaultRuntime
 	}
 	return checks, nil
 }
 
-// proofs is SANDBOX.md's table, row by row.
+// checkSettings compares the Engine's report s and the process's view v with the expected settings.
 func checkSettings(s sandbox.Settings, v selfinspect.View, ociRuntime string) []SettingCheck {
-	cgroup := v.Cgroup
+	cgroup, cgroupPaths := v.Cgroup, slices.Compact(slices.Clone(v.CgroupPaths))
 	return []SettingCheck{
 		{
 			Setting:   "capabilities",
 			Inspected: fmt.Sprintf("drop %v, add %v, privileged %t", s.CapDrop, s.CapAdd, s.Privileged),
 			Observed:  "effective " + v.Status["CapEff"] + ", bounding " + v.Status["CapBnd"],
-			Passed:    slices.Equal(s.CapDrop, []string{"ALL"}) && len(s.CapAdd) == 0 && !s.Privileged && s.Devices == 0 && noCapabilities(v),
+			Passed: slices.Equal(s.CapDrop, []string{"ALL"}) && len(s.CapAdd) == 0 && !s.Privileged && s.Devices == 0 &&
+				noCapabilities(v),
 		}, {
 			Setting: "no new privileges", Inspected: fmt.Sprint(s.NoNewPrivs), Observed: v.Status["NoNewPrivs"],
 			Passed: s.NoNewPrivs && v.Status["NoNewPrivs"] == "1",
@@ -67,24 +68,24 @@ func checkSettings(s sandbox.Settings, v selfinspect.View, ociRuntime string) []
 			Passed: strings.HasPrefix(s.Seccomp, "sha256:") && v.Status["Seccomp"] == "2",
 		}, {
 			Setting: "user", Inspected: s.User, Observed: "uid " + v.Status["Uid"] + ", gid " + v.Status["Gid"],
-			Passed: s.User == "10001:10001" && v.Status["Uid"] == sandboxUIDs && v.Status["Gid"] == sandboxUIDs,
+			Passed: s.User == userAndGroup && v.Status["Uid"] == sandboxUIDs && v.Status["Gid"] == sandboxUIDs,
 		}, {
 			Setting: "read-only root", Inspected: fmt.Sprint(s.ReadOnlyRoot), Observed: v.RootWriteResult,
 			Passed: s.ReadOnlyRoot && v.RootWriteResult != "written",
 		}, {
-			Setting: "writable places", Inspected: formatMounts(s.Tmpfs), Observed: formatMounts(observedTmpfs(v)),
+			Setting: "writable paths", Inspected: formatMounts(s.Tmpfs), Observed: formatMounts(observedTmpfs(v)),
 			Passed: tmpfsMatches(s.Tmpfs, v),
 		}, {
-			Setting: "folders of the host", Inspected: fmt.Sprint(s.Mounts), Observed: v.Mounts[egressDir],
+			Setting: "host mounts", Inspected: fmt.Sprint(s.Mounts), Observed: v.Mounts[egressDir],
 			Passed: slices.Equal(s.Mounts, []sandbox.Mount{{Target: egressDir, ReadOnly: true}}) && hasOption(v.Mounts[egressDir], "ro"),
 		}, {
 			Setting: "memory", Inspected: fmt.Sprintf("%d, with swap %d", s.Memory, s.MemorySwap),
 			Observed: fmt.Sprintf("%d, swap %d", cgroup.Memory, cgroup.Swap),
 			Passed:   s.Memory > 0 && s.MemorySwap == s.Memory && cgroup.Memory == s.Memory && cgroup.Swap == 0,
 		}, {
-			Setting: "out of memory", Inspected: fmt.Sprintf("score %d, kill %t", s.OOMScoreAdj, !s.OOMKillDisabled),
+			Setting: "OOM handling", Inspected: fmt.Sprintf("score %d, kill %t", s.OOMScoreAdj, !s.OOMKillDisabled),
 			Observed: "init " + v.InitOOM + ", agent " + v.AgentOOM,
-			Passed:   s.OOMScoreAdj == oomScoreAdj && !s.OOMKillDisabled && v.InitOOM == "500" && v.AgentOOM == "1000",
+			Passed:   s.OOMScoreAdj == oomScoreAdj && !s.OOMKillDisabled && v.InitOOM == strconv.Itoa(oomScoreAdj) && v.AgentOOM == "1000",
 		}, {
 			Setting: "CPU", Inspected: fmt.Sprintf("%.2f", float64(s.NanoCPUs)/1e9), Observed: fmt.Sprintf("%.2f", cgroup.CPU),
 			Passed: s.NanoCPUs > 0 && int64(cgroup.CPU*1e9) == s.NanoCPUs,
@@ -92,8 +93,8 @@ func checkSettings(s sandbox.Settings, v selfinspect.View, ociRuntime string) []
 			Setting: "processes", Inspected: fmt.Sprint(s.PIDs), Observed: fmt.Sprint(cgroup.PIDs),
 			Passed: s.PIDs > 0 && cgroup.PIDs == s.PIDs,
 		}, {
-			Setting: "ulimits", Inspected: fmt.Sprint(s.Ulimits), Observed: fmt.Sprint(v.Limits),
-			Passed: s.Ulimits["nofile"] == maxOpenFiles && fmt.Sprint(s.Ulimits) == fmt.Sprint(v.Limits),
+			Setting: "ulimits", Inspected: fmt.Sprint(s.Ulimits), Observed: fmt.Sprint(v.Ulimits),
+			Passed: s.Ulimits["nofile"] == maxOpenFiles && fmt.Sprint(s.Ulimits) == fmt.Sprint(v.Ulimits),
 		}, {
 			Setting: "network", Inspected: s.Network, Observed: fmt.Sprintf("%v, %d routes", v.Interfaces, v.Routes),
 			Passed: s.Network == "none" && onlyLoopback(v) && v.Routes == 0,
@@ -101,10 +102,10 @@ func checkSettings(s sandbox.Settings, v selfinspect.View, ociRuntime string) []
 			Setting: "shared memory", Inspected: fmt.Sprintf("%s, %d", s.IPC, s.ShmSize), Observed: v.Mounts["/dev/shm"],
 			Passed: s.IPC == "private" && s.ShmSize == shmSize && hasOption(v.Mounts["/dev/shm"], "size=16384k"),
 		}, {
-			Setting: "control group", Inspected: s.Cgroup, Observed: strings.Join(slices.Compact(slices.Clone(cgroup.Paths)), " "),
-			Passed: s.Cgroup == "private" && slices.Equal(slices.Compact(slices.Clone(cgroup.Paths)), []string{"/"}),
+			Setting: "control group", Inspected: s.Cgroup, Observed: strings.Join(cgroupPaths, " "),
+			Passed: s.Cgroup == "private" && slices.Equal(cgroupPaths, []string{"/"}),
 		}, {
-			Setting: "own processes and name", Inspected: fmt.Sprintf("pid %q, uts %q, user %q", s.PID, s.UTS, s.UserNS),
+			Setting: "PID and UTS namespaces", Inspected: fmt.Sprintf("pid %q, uts %q, user %q", s.PID, s.UTS, s.UserNS),
 			Observed: "process 1 is " + v.Init + " on " + v.Hostname,
 			Passed:   s.PID == "" && s.UTS == "" && s.UserNS != "host" && v.Init == "sandbox-init" && v.Hostname == "sandbox",
 		},

@@ -7,25 +7,25 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/sandbox/cgroup"
 	"github.com/airlock-run/airlock/internal/sandbox/selfinspect"
 )
 
-// TestSettingsHoldTwice looks at a live container through the Engine and from
-// inside. Under other runtimes, what holds is for TestUnderGVisor to say.
-func TestCheckSettings(t *testing.T) {
+// TestGVisor has the results for gVisor, which differ.
+func TestCheckSettingsPasses(t *testing.T) {
 	d := newDriver(t, Options{})
-	proofs, err := d.CheckSettings(t.Context(), probeImage)
+	checks, err := d.CheckSettings(t.Context(), probeImage)
 	require.NoError(t, err)
-	require.Len(t, proofs, 21)
-	for _, p := range proofs {
-		t.Logf("%-24s %-70s | %s", p.Setting, p.Inspected, p.Observed)
-		if !p.Optional {
-			require.True(t, p.Passed, "%+v", p)
+	require.Len(t, checks, 21)
+	for _, c := range checks {
+		t.Logf("%-24s %-70s | %s", c.Setting, c.Inspected, c.Observed)
+		if !c.Optional {
+			require.True(t, c.Passed, "%+v", c)
 		}
 	}
 }
 
-// What is not as it should be is seen, whichever witness says so.
+// A wrong setting is detected if either the Engine or the process shows it.
 func TestCheckSettingsDetectsDeviation(t *testing.T) {
 	d := newDriver(t, Options{})
 	out := run(t, d, probe("exit", "0"))
@@ -37,15 +37,15 @@ func TestCheckSettingsDetectsDeviation(t *testing.T) {
 		"seccomp":                func(s *sandbox.Settings, _ *selfinspect.View) { s.Seccomp = "unconfined" },
 		"user":                   func(_ *sandbox.Settings, v *selfinspect.View) { v.Status["Uid"] = "0 0 0 0" },
 		"read-only root":         func(_ *sandbox.Settings, v *selfinspect.View) { v.RootWriteResult = "written" },
-		"writable places":        func(_ *sandbox.Settings, v *selfinspect.View) { v.Mounts["/tmp"] = "tmpfs,rw,nosuid,nodev" },
-		"folders of the host":    func(s *sandbox.Settings, _ *selfinspect.View) { s.Mounts[0].ReadOnly = false },
+		"writable paths":         func(_ *sandbox.Settings, v *selfinspect.View) { v.Mounts["/tmp"] = "tmpfs,rw,nosuid,nodev" },
+		"host mounts":            func(s *sandbox.Settings, _ *selfinspect.View) { s.Mounts[0].ReadOnly = false },
 		"memory":                 func(s *sandbox.Settings, _ *selfinspect.View) { s.MemorySwap = -1 },
-		"processes":              func(_ *sandbox.Settings, v *selfinspect.View) { v.Cgroup.PIDs = selfinspect.Unlimited },
-		"CPU":                    func(_ *sandbox.Settings, v *selfinspect.View) { v.Cgroup.CPU = selfinspect.Unlimited },
+		"processes":              func(_ *sandbox.Settings, v *selfinspect.View) { v.Cgroup.PIDs = cgroup.Unlimited },
+		"CPU":                    func(_ *sandbox.Settings, v *selfinspect.View) { v.Cgroup.CPU = cgroup.Unlimited },
 		"network":                func(_ *sandbox.Settings, v *selfinspect.View) { v.Interfaces = append(v.Interfaces, "eth0") },
-		"control group":          func(_ *sandbox.Settings, v *selfinspect.View) { v.Cgroup.Paths = []string{"/docker/x"} },
+		"control group":          func(_ *sandbox.Settings, v *selfinspect.View) { v.CgroupPaths = []string{"/docker/x"} },
 		"logs":                   func(s *sandbox.Settings, _ *selfinspect.View) { s.LogDriver = "json-file" },
-		"own processes and name": func(s *sandbox.Settings, _ *selfinspect.View) { s.PID = "host" },
+		"PID and UTS namespaces": func(s *sandbox.Settings, _ *selfinspect.View) { s.PID = "host" },
 	} {
 		t.Run(setting, func(t *testing.T) {
 			s, v := good, validView()
@@ -57,11 +57,11 @@ func TestCheckSettingsDetectsDeviation(t *testing.T) {
 	}
 }
 
-func passed(proofs []SettingCheck, setting string) bool {
-	return slices.ContainsFunc(proofs, func(p SettingCheck) bool { return p.Setting == setting && p.Passed })
+func passed(checks []SettingCheck, setting string) bool {
+	return slices.ContainsFunc(checks, func(c SettingCheck) bool { return c.Setting == setting && c.Passed })
 }
 
-// goodView is what a process sees where everything holds.
+// validView returns what a process sees in a sandbox with all settings.
 func validView() selfinspect.View {
 	v := selfinspect.View{
 		Status: map[string]string{"NoNewPrivs": "1", "Seccomp": "2", "Uid": sandboxUIDs, "Gid": sandboxUIDs},
@@ -73,8 +73,8 @@ func validView() selfinspect.View {
 			egressDir:     "ext4,ro,rw", "/dev/shm": "tmpfs,rw,size=16384k",
 		},
 		Interfaces: []string{"lo"}, RootWriteResult: "read-only file system", Hostname: "sandbox", Init: "sandbox-init",
-		InitOOM: "500", AgentOOM: "1000", Limits: map[string]int64{"core": 0, "fsize": maxFileSize, "nofile": maxOpenFiles},
-		Cgroup: selfinspect.Cgroup{Paths: []string{"/"}, Memory: 1 << 30, PIDs: 256, CPU: 1},
+		InitOOM: "500", AgentOOM: "1000", Ulimits: map[string]int64{"core": 0, "fsize": maxFileSize, "nofile": maxOpenFiles},
+		CgroupPaths: []string{"/"}, Cgroup: cgroup.Limits{Memory: 1 << 30, PIDs: 256, CPU: 1},
 	}
 	for _, set := range []string{"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"} {
 		v.Status[set] = "0000000000000000"

@@ -3,19 +3,15 @@ package docker
 import (
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/sandbox/selfinspect"
 )
 
-// fourTimes is the user in /proc/self/status: real, effective, saved, file system.
-const sandboxUIDs = "10001 10001 10001 10001"
-
-var egressDir = filepath.Dir(sandbox.EgressSocket)
+// sandboxUIDs is the user in /proc/self/status: real, effective, saved and file system ID.
+var sandboxUIDs = fmt.Sprintf("%[1]d %[1]d %[1]d %[1]d", uid)
 
 func noCapabilities(v selfinspect.View) bool {
 	for _, set := range []string{"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"} {
@@ -26,8 +22,8 @@ func noCapabilities(v selfinspect.View) bool {
 	return true
 }
 
-// onlyLoopback allows for the tunnel devices that some kernels give to every
-// network namespace: they are down, and lead nowhere without a capability.
+// onlyLoopback accepts the loopback interface, and the tunnel interfaces that some kernels create in every network
+// namespace: these are down, and only a process with a capability could use them.
 func onlyLoopback(v selfinspect.View) bool {
 	for _, name := range v.Interfaces {
 		switch name {
@@ -43,7 +39,7 @@ func hasOption(mount, option string) bool {
 	return slices.Contains(strings.Split(mount, ","), option)
 }
 
-// tmpfsOf are the mounts of a view at the places that are ours.
+// observedTmpfs returns the mounts of a view at the paths of tmpfsMounts.
 func observedTmpfs(v selfinspect.View) map[string]string {
 	found := map[string]string{}
 	for path := range tmpfsMounts {
@@ -52,8 +48,8 @@ func observedTmpfs(v selfinspect.View) map[string]string {
 	return found
 }
 
-// sameTmpfs says whether the Engine took our places, all of them and no
-// others, and the kernel bounds each as it was asked to.
+// tmpfsMatches reports whether the Engine has exactly the mounts of tmpfsMounts, and whether the process sees each of them
+// with its options.
 func tmpfsMatches(inspected map[string]string, v selfinspect.View) bool {
 	if !maps.Equal(inspected, tmpfsMounts) {
 		return false
@@ -69,7 +65,7 @@ func tmpfsMatches(inspected map[string]string, v selfinspect.View) bool {
 				if !hasOption(mount, name) {
 					return false
 				}
-			case "size": // asked for in MiB, told in KiB
+			case "size": // in MiB here, in KiB in the view
 				mib, err := strconv.Atoi(strings.TrimSuffix(value, "m"))
 				if err != nil || !hasOption(mount, fmt.Sprintf("size=%dk", mib<<10)) {
 					return false
@@ -80,7 +76,7 @@ func tmpfsMatches(inspected map[string]string, v selfinspect.View) bool {
 	return true
 }
 
-// places writes mounts on one line.
+// formatMounts returns the mounts in one line.
 func formatMounts(mounts map[string]string) string {
 	var lines []string
 	for _, path := range slices.Sorted(maps.Keys(mounts)) {

@@ -14,18 +14,18 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// spoolMemory is how much of a job's files is held in memory. What has more
-// goes to a file without a name, which is gone with its descriptor.
+// maxSpoolMemory is the size up to which a job's output files stay in memory. Larger ones go to a temporary file without
+// a name, which the kernel deletes when it is closed.
 const maxSpoolMemory = 1 << 20
 
-// spool takes in the files that a job left. It trusts the bounds of init no
-// more than it has to: an image may hold another one.
+// spool stores the output files of a job while they arrive. It enforces the limits itself, because an image may contain
+// another init.
 type spool struct {
 	allowed []string // Job.Collect
 	files   []spooledFile
 	size    int64
 	memory  []byte
-	disk    *os.File // nil while memory is enough
+	disk    *os.File // nil while the files are in memory
 }
 
 type spooledFile struct {
@@ -34,14 +34,14 @@ type spooledFile struct {
 	offset, size int64
 }
 
-// begin takes the next file's name.
+// beginFile starts the next file.
 func (s *spool) beginFile(name string, mode uint32) error {
 	expected := strings.HasPrefix(name, sandbox.OutputDir+"/") || slices.Contains(s.allowed, name)
 	switch {
 	case !expected || path.Clean(name) != name || len(name) > sandbox.MaxPathBytes || !utf8.ValidString(name):
-		return fmt.Errorf("%w: file %q was not asked for", ErrProtocol, name)
+		return fmt.Errorf("%w: unexpected file %q", ErrProtocol, name)
 	case mode&^0o777 != 0:
-		return fmt.Errorf("%w: mode %o of a file", ErrProtocol, mode)
+		return fmt.Errorf("%w: file with mode %o", ErrProtocol, mode)
 	case len(s.files) == sandbox.MaxOutputFiles:
 		return fmt.Errorf("%w: more than %d files", ErrProtocol, sandbox.MaxOutputFiles)
 	}
@@ -49,10 +49,13 @@ func (s *spool) beginFile(name string, mode uint32) error {
 	return nil
 }
 
-// content takes the next piece of the file that began last.
+// writeContent adds the next part of the last started file.
 func (s *spool) writeContent(p []byte) error {
-	if len(s.files) == 0 || s.size+int64(len(p)) > sandbox.MaxOutputBytes {
-		return fmt.Errorf("%w: content of no file, or too much", ErrProtocol)
+	if len(s.files) == 0 {
+		return fmt.Errorf("%w: file content without a file", ErrProtocol)
+	}
+	if s.size+int64(len(p)) > sandbox.MaxOutputBytes {
+		return fmt.Errorf("%w: files of more than %d bytes", ErrProtocol, sandbox.MaxOutputBytes)
 	}
 	if s.disk == nil && len(s.memory)+len(p) > maxSpoolMemory {
 		if err := s.spillToDisk(); err != nil {
@@ -62,7 +65,7 @@ func (s *spool) writeContent(p []byte) error {
 	if s.disk == nil {
 		s.memory = append(s.memory, p...)
 	} else if _, err := s.disk.Write(p); err != nil {
-		return fmt.Errorf("files of a job: %w", err)
+		return fmt.Errorf("store output files: %w", err)
 	}
 	s.size += int64(len(p))
 	s.files[len(s.files)-1].size += int64(len(p))
@@ -72,19 +75,19 @@ func (s *spool) writeContent(p []byte) error {
 func (s *spool) spillToDisk() error {
 	disk, err := os.CreateTemp("", "airlock-files-")
 	if err != nil {
-		return fmt.Errorf("files of a job: %w", err)
+		return fmt.Errorf("store output files: %w", err)
 	}
 	s.disk = disk
 	_, err = disk.Write(s.memory)
 	s.memory = nil
 	if err := errors.Join(err, os.Remove(disk.Name())); err != nil {
-		return fmt.Errorf("files of a job: %w", err)
+		return fmt.Errorf("store output files: %w", err)
 	}
 	return nil
 }
 
-// finish hands everything over to the outcome. A path that came twice is there
-// once: it was in the output folder and asked for besides.
+// moveTo moves the files to the outcome. A path that arrived two times, because it is in both the output directory and
+// Job.Collect, becomes one file.
 func (s *spool) moveTo(out *sandbox.Outcome) {
 	var source io.ReaderAt = bytes.NewReader(s.memory)
 	if s.disk != nil {
@@ -99,7 +102,7 @@ func (s *spool) moveTo(out *sandbox.Outcome) {
 	s.disk = nil
 }
 
-// Close lets go of what was not handed over.
+// Close releases the files that were not moved to an outcome.
 func (s *spool) Close() {
 	if s.disk != nil {
 		_ = s.disk.Close()

@@ -2,24 +2,21 @@ package docker
 
 import (
 	"context"
-	"errors"
-	"os"
 	"time"
 
 	"go.uber.org/zap"
 )
 
 const (
-	// warmInterval is how often the pool is looked after between jobs.
+	// warmInterval is the time between two maintenances of the pool.
 	warmInterval = 10 * time.Second
-	// refillDelay keeps the start of the next container, which takes what CPU
-	// there is, off the start of a job, and off all of a short one.
+	// refillDelay is the time from a job's start to the start of the next warm container. The start uses all CPUs, so it
+	// waits until the agent has started, or until a shorter job has ended.
 	refillDelay = 250 * time.Millisecond
 )
 
-// KeepWarm fills the pool and looks after it until ctx ends; then it empties
-// it for good, and jobs that still come start containers of their own. It
-// returns nil.
+// RunWarmPool fills and maintains the pool until ctx ends. Then it empties the pool for good, and a job that still
+// arrives gets a new container. It returns nil.
 func (d *Driver) RunWarmPool(ctx context.Context) error {
 	tick := time.NewTicker(warmInterval)
 	defer tick.Stop()
@@ -34,14 +31,13 @@ func (d *Driver) RunWarmPool(ctx context.Context) error {
 	}
 }
 
-// lookAfterPool throws away what is too old or no longer wanted, and starts
-// what is missing.
+// maintainPool removes the containers that are too old or not needed, and starts the missing ones.
 func (d *Driver) maintainPool(ctx context.Context, now time.Time) {
 	for _, c := range d.pool.evict(now) {
 		d.discard(ctx, c)
 	}
-	for _, s := range d.pool.specs() {
-		d.refill(ctx, s, now)
+	for _, spec := range d.pool.specs() {
+		d.refill(ctx, spec, now)
 	}
 }
 
@@ -51,55 +47,30 @@ func (d *Driver) drainPool(ctx context.Context) {
 	}
 }
 
-// refillBeside refills for a job that took a container, when the job is over or
-// has run for a while.
-func (d *Driver) refillAfterJob(ctx context.Context, s containerSpec, done <-chan struct{}) {
+// refillAfterJob refills the pool for a job that arrived: after refillDelay, or when the job has ended.
+func (d *Driver) refillAfterJob(ctx context.Context, spec containerSpec, done <-chan struct{}) {
 	delay := time.NewTimer(refillDelay)
 	defer delay.Stop()
 	select {
 	case <-delay.C:
 	case <-done:
 	}
-	d.refill(ctx, s, time.Now())
+	d.refill(ctx, spec, time.Now())
 }
 
-// refill starts what the pool lacks of a shape, in the background. It does not
-// end with ctx: what it starts is for later jobs.
-func (d *Driver) refill(ctx context.Context, s containerSpec, now time.Time) {
+// refill starts the missing containers of a spec in the background. The end of ctx does not stop it, because the
+// containers are for later jobs.
+func (d *Driver) refill(ctx context.Context, spec containerSpec, now time.Time) {
 	ctx = context.WithoutCancel(ctx)
-	for range d.pool.reserve(s, now) {
+	for range d.pool.reserve(spec, now) {
 		d.background.Go(func() {
-			c, err := d.prepare(ctx, s, "")
+			c, err := d.prepare(ctx, spec, "")
 			if err != nil {
-				d.log.Warn("container could not be started ahead", zap.String("image", s.image), zap.Error(err))
+				d.log.Warn("cannot start warm container", zap.String("image", spec.image), zap.Error(err))
 			}
-			if surplus := d.pool.completeStart(s, c, time.Now()); surplus != nil {
+			if surplus := d.pool.completeStart(spec, c, time.Now()); surplus != nil {
 				d.discard(ctx, surplus)
 			}
 		})
 	}
-}
-
-// take gets a container that waits for its job: one started ahead that still
-// lives, or a new one.
-func (d *Driver) acquire(ctx context.Context, s containerSpec, execution string) (*sandboxContainer, error) {
-	d.pool.recordDemand(s, time.Now())
-	for c := d.pool.take(s, time.Now()); c != nil; c = d.pool.take(s, time.Now()) {
-		if c.isWaiting() {
-			c.record.Warm = true
-			return c, nil
-		}
-		d.discard(ctx, c)
-	}
-	return d.prepare(ctx, s, execution)
-}
-
-// waits tells whether a container that has no job yet still waits for one: it
-// would have ended its output otherwise, or be saying something.
-func (c *sandboxContainer) isWaiting() bool {
-	if err := c.stream.Conn.SetReadDeadline(time.Now().Add(time.Millisecond)); err != nil {
-		return false
-	}
-	_, err := c.stream.Reader.Peek(1)
-	return errors.Is(err, os.ErrDeadlineExceeded) && c.stream.Conn.SetReadDeadline(time.Time{}) == nil
 }

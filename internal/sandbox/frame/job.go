@@ -6,37 +6,32 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// Bounds of a job frame: a system prompt may be an argument (128 KiB is what
-// the kernel takes in one), and files are a repository's worth at most.
+// jobBounds limit a job frame. The header has room for a system prompt as an argument, of which the kernel accepts
+// 128 KiB. The body has room for the files of a repository.
 var jobBounds = bounds{header: 1 << 20, body: 64 << 20}
 
 const secretSize = 32
 
-// Job is what init is told, once.
+// Job is the content of the job frame. Standard input and files travel in the frame's body, the rest in its header.
 type Job struct {
-	Secret      []byte // key of the reports' codes; never given to the agent
-	Argv        []string
-	Env         []string
-	Stdin       []byte
-	Files       []File
-	Collect     []string      // absolute paths of files that come back besides the output folder's
-	Timeout     time.Duration // from the agent's start
-	IdleTimeout time.Duration // without output, that ends the job; 0: it does not
-	MaxStdout   int64         // bytes of standard output that are reported
-	MaxOutput   int64         // bytes of output, kept or not, that end the job
-	Egress      bool          // whether to bridge the egress socket
+	Secret      []byte         `json:"secret"` // key of the reports' HMAC; the agent never receives it
+	Argv        []string       `json:"argv"`
+	Env         []string       `json:"env,omitempty"`
+	Stdin       []byte         `json:"-"`
+	Files       []sandbox.File `json:"-"`
+	Collect     []string       `json:"collect,omitempty"`     // absolute paths of output files outside sandbox.OutputDir
+	Timeout     time.Duration  `json:"timeout"`               // from the agent's start
+	IdleTimeout time.Duration  `json:"idleTimeout,omitempty"` // time without output that ends the job; 0 disables it
+	MaxStdout   int64          `json:"maxStdout"`             // bytes of standard output that init reports
+	MaxOutput   int64          `json:"maxOutput"`             // bytes of standard output and error; more end the job
+	Egress      bool           `json:"egress,omitempty"`      // whether init forwards connections to the egress socket
 }
 
-// File is laid down before the agent starts. Its Path is absolute.
-type File struct {
-	Path string
-	Mode uint32
-	Data []byte
-}
-
-// NewSecret makes the key of one job.
+// NewSecret returns a new random key for one job.
 func NewSecret() []byte {
 	secret := make([]byte, secretSize)
 	_, _ = rand.Read(secret) // never fails, see its documentation
@@ -44,17 +39,9 @@ func NewSecret() []byte {
 }
 
 type jobHeader struct {
-	Secret      []byte        `json:"secret"`
-	Argv        []string      `json:"argv"`
-	Env         []string      `json:"env,omitempty"`
-	Stdin       int           `json:"stdin"`
-	Files       []fileHeader  `json:"files,omitempty"`
-	Collect     []string      `json:"collect,omitempty"`
-	Timeout     time.Duration `json:"timeout"`
-	IdleTimeout time.Duration `json:"quiet,omitempty"`
-	MaxStdout   int64         `json:"keep"`
-	MaxOutput   int64         `json:"total"`
-	Egress      bool          `json:"egress,omitempty"`
+	Job
+	StdinSize int          `json:"stdin"`
+	FileSizes []fileHeader `json:"files,omitempty"`
 }
 
 type fileHeader struct {
@@ -63,53 +50,47 @@ type fileHeader struct {
 	Size int    `json:"size"`
 }
 
-// EncodeJob makes the job's frame. It fails with ErrTooLarge only.
+// EncodeJob returns the job's frame. Its only error is ErrTooLarge.
 func EncodeJob(j Job) ([]byte, error) {
-	header := jobHeader{
-		Secret: j.Secret, Argv: j.Argv, Env: j.Env, Stdin: len(j.Stdin),
-		Collect: j.Collect, Timeout: j.Timeout, IdleTimeout: j.IdleTimeout, MaxStdout: j.MaxStdout, MaxOutput: j.MaxOutput, Egress: j.Egress,
-	}
+	header := jobHeader{Job: j, StdinSize: len(j.Stdin)}
 	body := [][]byte{j.Stdin}
 	for _, f := range j.Files {
-		header.Files = append(header.Files, fileHeader{Path: f.Path, Mode: f.Mode, Size: len(f.Data)})
+		header.FileSizes = append(header.FileSizes, fileHeader{Path: f.Path, Mode: f.Mode, Size: len(f.Data)})
 		body = append(body, f.Data)
 	}
 	return encode(nil, jobBounds, header, body...)
 }
 
-// ReadJob reads the one job frame from r. io.EOF means that there will be none.
+// ReadJob reads the job frame from r. io.EOF means that r ended before the frame.
 func ReadJob(r io.Reader) (Job, error) {
 	var buf bytes.Buffer
-	bodyAt, err := readFrame(r, &buf, jobBounds)
+	bodyStart, err := readFrame(r, &buf, jobBounds)
 	if err != nil {
 		return Job{}, err
 	}
 	var header jobHeader
-	if err := decodeHeader(buf.Bytes()[prefixSize:bodyAt], &header); err != nil {
+	if err := decodeHeader(buf.Bytes()[prefixSize:bodyStart], &header); err != nil {
 		return Job{}, err
 	}
-	if len(header.Secret) != secretSize {
-		return Job{}, fmt.Errorf("%w: secret of %d bytes", ErrMalformed, len(header.Secret))
+	job := header.Job
+	if len(job.Secret) != secretSize {
+		return Job{}, fmt.Errorf("%w: secret of %d bytes", ErrMalformed, len(job.Secret))
 	}
-	if len(header.Argv) == 0 {
+	if len(job.Argv) == 0 {
 		return Job{}, fmt.Errorf("%w: no program", ErrMalformed)
 	}
-	job := Job{
-		Secret: header.Secret, Argv: header.Argv, Env: header.Env,
-		Collect: header.Collect, Timeout: header.Timeout, IdleTimeout: header.IdleTimeout, MaxStdout: header.MaxStdout, MaxOutput: header.MaxOutput, Egress: header.Egress,
-	}
-	body := bodyParser{rest: buf.Bytes()[bodyAt:]}
-	job.Stdin = body.next(header.Stdin)
-	for _, f := range header.Files {
-		job.Files = append(job.Files, File{Path: f.Path, Mode: f.Mode, Data: body.next(f.Size)})
+	body := bodyParser{rest: buf.Bytes()[bodyStart:]}
+	job.Stdin = body.next(header.StdinSize)
+	for _, f := range header.FileSizes {
+		job.Files = append(job.Files, sandbox.File{Path: f.Path, Mode: f.Mode, Data: body.next(f.Size)})
 	}
 	if body.invalid || len(body.rest) > 0 {
-		return Job{}, fmt.Errorf("%w: sizes do not add up to the body", ErrMalformed)
+		return Job{}, fmt.Errorf("%w: sizes do not match the body", ErrMalformed)
 	}
 	return job, nil
 }
 
-// parts cuts a body into its pieces.
+// bodyParser splits a body into parts of known sizes.
 type bodyParser struct {
 	rest    []byte
 	invalid bool

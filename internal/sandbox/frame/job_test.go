@@ -12,26 +12,30 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
 func randomJob(t *rapid.T) Job {
-	files := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) File {
-		return File{
+	files := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) sandbox.File {
+		return sandbox.File{
 			Path: rapid.String().Draw(t, "path"),
 			Mode: rapid.Uint32().Draw(t, "mode"),
 			Data: rapid.SliceOf(rapid.Byte()).Draw(t, "data"),
 		}
 	}), 0, 4)
 	return Job{
-		Secret:    NewSecret(),
-		Argv:      rapid.SliceOfN(rapid.String(), 1, 5).Draw(t, "argv"),
-		Env:       rapid.SliceOf(rapid.String()).Draw(t, "env"),
-		Stdin:     rapid.SliceOf(rapid.Byte()).Draw(t, "stdin"),
-		Files:     files.Draw(t, "files"),
-		Timeout:   time.Duration(rapid.Int64().Draw(t, "timeout")),
-		MaxStdout: rapid.Int64().Draw(t, "keep"),
-		MaxOutput: rapid.Int64().Draw(t, "total"),
-		Egress:    rapid.Bool().Draw(t, "egress"),
+		Secret:      NewSecret(),
+		Argv:        rapid.SliceOfN(rapid.String(), 1, 5).Draw(t, "argv"),
+		Env:         rapid.SliceOf(rapid.String()).Draw(t, "env"),
+		Stdin:       rapid.SliceOf(rapid.Byte()).Draw(t, "stdin"),
+		Files:       files.Draw(t, "files"),
+		Collect:     rapid.SliceOf(rapid.String()).Draw(t, "collect"),
+		Timeout:     time.Duration(rapid.Int64().Draw(t, "timeout")),
+		IdleTimeout: time.Duration(rapid.Int64().Draw(t, "idleTimeout")),
+		MaxStdout:   rapid.Int64().Draw(t, "maxStdout"),
+		MaxOutput:   rapid.Int64().Draw(t, "maxOutput"),
+		Egress:      rapid.Bool().Draw(t, "egress"),
 	}
 }
 
@@ -40,23 +44,23 @@ func TestJobRoundTrip(t *testing.T) {
 		sent := randomJob(t)
 		raw, err := EncodeJob(sent)
 		require.NoError(t, err)
-		stream := bytes.NewReader(append(raw, "what follows"...))
+		stream := bytes.NewReader(append(raw, "next bytes"...))
 		got, err := ReadJob(stream)
 		require.NoError(t, err)
 		require.Empty(t, cmp.Diff(sent, got, cmpopts.EquateEmpty()))
 		rest, _ := io.ReadAll(stream)
-		require.Equal(t, "what follows", string(rest))
+		require.Equal(t, "next bytes", string(rest))
 	})
 }
 
-func TestEncodeJobTooLarge(t *testing.T) {
+func TestTooLargeJobIsRefused(t *testing.T) {
 	_, err := EncodeJob(Job{Argv: []string{"a"}, Stdin: make([]byte, 64<<20+1)})
 	require.ErrorIs(t, err, ErrTooLarge)
 	_, err = EncodeJob(Job{Argv: []string{string(make([]byte, 1<<20))}})
 	require.ErrorIs(t, err, ErrTooLarge)
 }
 
-func TestReadJobInvalid(t *testing.T) {
+func TestInvalidJobFrameIsRefused(t *testing.T) {
 	valid, err := EncodeJob(Job{Secret: NewSecret(), Argv: []string{"a"}, Stdin: []byte("stdin")})
 	require.NoError(t, err)
 	with := func(change func(raw []byte) []byte) []byte { return change(bytes.Clone(valid)) }
@@ -64,10 +68,12 @@ func TestReadJobInvalid(t *testing.T) {
 		raw  []byte
 		want error
 	}{
-		"nothing":       {nil, io.EOF},
-		"cut prefix":    {valid[:7], io.ErrUnexpectedEOF},
-		"cut body":      {valid[:len(valid)-1], io.ErrUnexpectedEOF},
-		"other version": {with(func(raw []byte) []byte { raw[3] = '2'; return raw }), ErrMalformed},
+		"empty input":      {nil, io.EOF},
+		"truncated prefix": {valid[:7], io.ErrUnexpectedEOF},
+		"truncated body":   {valid[:len(valid)-1], io.ErrUnexpectedEOF},
+		"no frame":         {with(func(raw []byte) []byte { raw[0] = 'a'; return raw }), ErrMalformed},
+		"older version":    {with(func(raw []byte) []byte { raw[3] = '1'; return raw }), ErrVersion},
+		"newer version":    {with(func(raw []byte) []byte { raw[3] = '3'; return raw }), ErrVersion},
 		"huge header": {with(func(raw []byte) []byte {
 			binary.BigEndian.PutUint32(raw[4:], 1<<31)
 			return raw
@@ -80,10 +86,10 @@ func TestReadJobInvalid(t *testing.T) {
 			binary.BigEndian.PutUint32(raw[8:], 6)
 			return append(raw, 'x')
 		}), ErrMalformed},
-		"no secret":  {mustEncode(t, jobHeader{Argv: []string{"a"}}), ErrMalformed},
-		"no program": {mustEncode(t, jobHeader{Secret: NewSecret()}), ErrMalformed},
-		"size below zero": {mustEncode(t, jobHeader{
-			Secret: NewSecret(), Argv: []string{"a"}, Stdin: 1, Files: []fileHeader{{Size: -1}},
+		"no secret":  {mustEncode(t, jobHeader{Job: Job{Argv: []string{"a"}}}), ErrMalformed},
+		"no program": {mustEncode(t, jobHeader{Job: Job{Secret: NewSecret()}}), ErrMalformed},
+		"negative size": {mustEncode(t, jobHeader{
+			Job: Job{Secret: NewSecret(), Argv: []string{"a"}}, StdinSize: 1, FileSizes: []fileHeader{{Size: -1}},
 		}), ErrMalformed},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -101,7 +107,7 @@ func mustEncode(t *testing.T, header jobHeader) []byte {
 }
 
 func FuzzReadJob(f *testing.F) {
-	valid, err := EncodeJob(Job{Secret: NewSecret(), Argv: []string{"a"}, Stdin: []byte("x"), Files: []File{{Path: "/f", Data: []byte("y")}}})
+	valid, err := EncodeJob(Job{Secret: NewSecret(), Argv: []string{"a"}, Stdin: []byte("x"), Files: []sandbox.File{{Path: "/f", Data: []byte("y")}}})
 	require.NoError(f, err)
 	f.Add(valid)
 	f.Add(valid[:len(valid)-1])
@@ -121,7 +127,7 @@ func FuzzReadJob(f *testing.F) {
 
 func requireKnownError(t *testing.T, err error) {
 	t.Helper()
-	for _, known := range []error{io.EOF, io.ErrUnexpectedEOF, ErrMalformed, ErrTooLarge, ErrForged} {
+	for _, known := range []error{io.EOF, io.ErrUnexpectedEOF, ErrMalformed, ErrVersion, ErrTooLarge, ErrForged} {
 		if errors.Is(err, known) {
 			return
 		}

@@ -10,54 +10,54 @@ import (
 	"time"
 )
 
-// MaxBody is the most that one report carries, in bytes.
+// MaxBody is the length of one report's body at most, in bytes.
 const MaxBody = 64 << 10
 
 var reportBounds = bounds{header: 4 << 10, body: MaxBody}
 
-// Kind says what a report is about.
+// Kind is the kind of a report.
 type Kind string
 
-// A Started comes first, unless there is a Fault; an Ended or a Fault last. Of
-// files there is one at a time: a Left, then as many Content as it takes.
+// The kinds of reports. Started is the first report, except before a Fault. Ended or Fault is the last one. Files come one
+// after another: a FileStart, then its content in as many FileContent reports as it needs.
 const (
-	Started     Kind = "started" // the agent's process runs
-	Stdout      Kind = "stdout"  // the body is the next piece of its standard output
-	FileStart   Kind = "file"    // the agent ended, and left the file that the body names
-	FileContent Kind = "content" // the body is the next piece of that file
-	Ended       Kind = "result"  // the agent ended; the body is the end of its standard error
-	Fault       Kind = "fault"   // init could not do its part; the body says why
+	Started     Kind = "started"      // the agent's process runs
+	Stdout      Kind = "stdout"       // the body is the next part of the agent's standard output
+	FileStart   Kind = "file_start"   // the agent has ended; the body is the path of an output file
+	FileContent Kind = "file_content" // the body is the next part of that file
+	Ended       Kind = "result"       // the agent has ended; the body is the end of its standard error
+	Fault       Kind = "fault"        // init failed; the body is its error
 )
 
 // Report is one frame from init.
 type Report struct {
 	Kind   Kind
-	Result Result // of an Ended
-	Mode   uint32 // permission bits, of a Left
+	Result Result // of Ended
+	Mode   uint32 // permission bits, of FileStart
 	Body   []byte
 }
 
-// Result is how the agent ended, as init saw it.
+// Result is how the agent ended, as init observed it.
 type Result struct {
 	Reason           Reason        `json:"reason"`
 	ExitCode         int           `json:"exitCode"`
-	Output           int64         `json:"output"`   // bytes written to standard output, reported or not
-	OmittedFileCount int           `json:"leftOut"`  // entries of the output folder that were not passed on
-	OOMKills         int64         `json:"oomKills"` // of the container's memory group; -1: not to be seen from inside
+	StdoutBytes      int64         `json:"stdoutBytes"`      // bytes written to standard output, reported or not
+	OmittedFileCount int           `json:"omittedFileCount"` // entries of the output directory that init did not report
+	OOMKills         int64         `json:"oomKills"`         // in the container's control group; -1: unknown
 	Wall             time.Duration `json:"wall"`
-	Memory           int64         `json:"memory"` // peak, bytes; 0: not to be seen
-	CPU              time.Duration `json:"cpu"`
+	PeakMemory       int64         `json:"peakMemory"` // bytes; 0: unknown
+	CPUTime          time.Duration `json:"cpuTime"`
 }
 
-// Reason says what made init end the job.
+// Reason is the reason why the job ended.
 type Reason string
 
-// The agent ended by itself, or was ended by one of Job's limits.
+// The reasons. All except Exit mean that init killed the agent.
 const (
-	Exit        Reason = "exit"
-	Deadline    Reason = "deadline"
-	OutputLimit Reason = "flood"   // Job.Total was passed
-	NoOutput    Reason = "silence" // for as long as Job.Quiet
+	Exit        Reason = "exit"         // the agent ended by itself
+	Deadline    Reason = "deadline"     // Job.Timeout expired
+	OutputLimit Reason = "output_limit" // the agent wrote more than Job.MaxOutput
+	NoOutput    Reason = "no_output"    // the agent wrote nothing for Job.IdleTimeout
 )
 
 type reportHeader struct {
@@ -67,7 +67,7 @@ type reportHeader struct {
 	Result *Result `json:"result,omitempty"`
 }
 
-// Writer sends reports. It belongs to one goroutine.
+// Writer writes reports. It is not safe for concurrent use.
 type Writer struct {
 	w   io.Writer
 	mac hash.Hash
@@ -75,12 +75,12 @@ type Writer struct {
 	buf []byte
 }
 
-// NewWriter returns a Writer that signs with the job's secret.
+// NewWriter returns a Writer that authenticates reports with the job's secret.
 func NewWriter(w io.Writer, secret []byte) *Writer {
 	return &Writer{w: w, mac: hmac.New(sha256.New, secret)}
 }
 
-// Write sends one report, in one write to the underlying writer.
+// Write writes one report with a single call of the underlying writer.
 func (w *Writer) Write(r Report) error {
 	header := reportHeader{Seq: w.seq + 1, Kind: r.Kind, Mode: r.Mode}
 	if r.Kind == Ended {
@@ -98,8 +98,7 @@ func (w *Writer) Write(r Report) error {
 	return err
 }
 
-// Reader receives reports and lets no false one through. It holds at most one
-// frame in memory and belongs to one goroutine.
+// Reader reads reports and refuses forged ones. It has at most one frame in memory and is not safe for concurrent use.
 type Reader struct {
 	r   io.Reader
 	mac hash.Hash
@@ -107,18 +106,17 @@ type Reader struct {
 	buf bytes.Buffer
 }
 
-// NewReader returns a Reader that checks with the job's secret.
+// NewReader returns a Reader that verifies reports with the job's secret.
 func NewReader(r io.Reader, secret []byte) *Reader {
 	return &Reader{r: r, mac: hmac.New(sha256.New, secret)}
 }
 
-// Next returns the next report; its Body is valid until the next call. Errors
-// are io.EOF between two frames, io.ErrUnexpectedEOF within one, ErrMalformed,
-// ErrTooLarge and ErrForged, or those of the underlying reader. None can be
-// recovered from: the stream has lost its meaning.
+// Next returns the next report. Its Body is valid until the next call. The errors are io.EOF between two frames,
+// io.ErrUnexpectedEOF within one, ErrMalformed, ErrVersion, ErrTooLarge, ErrForged, and those of the underlying reader.
+// After an error the stream is unusable.
 func (r *Reader) Next() (Report, error) {
 	r.buf.Reset()
-	bodyAt, err := readFrame(r.r, &r.buf, reportBounds)
+	bodyStart, err := readFrame(r.r, &r.buf, reportBounds)
 	if err != nil {
 		return Report{}, err
 	}
@@ -130,20 +128,20 @@ func (r *Reader) Next() (Report, error) {
 	r.mac.Reset()
 	r.mac.Write(raw[:signed])
 	if !hmac.Equal(r.mac.Sum(nil), raw[signed:]) {
-		return Report{}, fmt.Errorf("%w: code does not match", ErrForged)
+		return Report{}, fmt.Errorf("%w: HMAC does not match", ErrForged)
 	}
 	var header reportHeader
-	if err := decodeHeader(raw[prefixSize:bodyAt], &header); err != nil {
+	if err := decodeHeader(raw[prefixSize:bodyStart], &header); err != nil {
 		return Report{}, err
 	}
 	r.seq++
 	if header.Seq != r.seq {
-		return Report{}, fmt.Errorf("%w: number %d where %d was due", ErrForged, header.Seq, r.seq)
+		return Report{}, fmt.Errorf("%w: sequence number %d, expected %d", ErrForged, header.Seq, r.seq)
 	}
-	report := Report{Kind: header.Kind, Mode: header.Mode, Body: raw[bodyAt:signed]}
+	report := Report{Kind: header.Kind, Mode: header.Mode, Body: raw[bodyStart:signed]}
 	if header.Kind == Ended {
 		if header.Result == nil {
-			return Report{}, fmt.Errorf("%w: result without its facts", ErrMalformed)
+			return Report{}, fmt.Errorf("%w: report of the end without a result", ErrMalformed)
 		}
 		report.Result = *header.Result
 	}

@@ -12,10 +12,10 @@ import (
 )
 
 var testResult = Result{
-	Reason: Exit, ExitCode: 3, Output: 5, OOMKills: -1, Wall: time.Second, Memory: 1 << 20, CPU: time.Millisecond,
+	Reason: Exit, ExitCode: 3, StdoutBytes: 5, OOMKills: -1, Wall: time.Second, PeakMemory: 1 << 20, CPUTime: time.Millisecond,
 }
 
-// stream is three reports, each as its bytes.
+// encodeReports returns the frames of three reports.
 func encodeReports(t require.TestingT, secret []byte) [][]byte {
 	var out bytes.Buffer
 	w := NewWriter(&out, secret)
@@ -32,7 +32,7 @@ func encodeReports(t require.TestingT, secret []byte) [][]byte {
 	return frames
 }
 
-// readAll reads reports up to the first error.
+// readAll counts the reports up to the first error.
 func readAll(raw, secret []byte) (n int, err error) {
 	r := NewReader(bytes.NewReader(raw), secret)
 	for {
@@ -60,30 +60,30 @@ func TestReportRoundTrip(t *testing.T) {
 	require.ErrorIs(t, err, io.EOF)
 }
 
-func TestReaderForgedReport(t *testing.T) {
+func TestForgedReportIsRefused(t *testing.T) {
 	secret := NewSecret()
 	f := encodeReports(t, secret)
 	other := encodeReports(t, NewSecret())
 	for name, c := range map[string]struct {
-		frames [][]byte
-		good   int
+		frames    [][]byte
+		wantValid int
 	}{
-		"another's secret": {[][]byte{other[0]}, 0},
-		"in between":       {[][]byte{f[0], other[1], f[1]}, 1},
-		"repeated":         {[][]byte{f[0], f[1], f[1]}, 2},
-		"reordered":        {[][]byte{f[0], f[2], f[1]}, 1},
-		"dropped":          {[][]byte{f[1]}, 0},
+		"another secret":         {[][]byte{other[0]}, 0},
+		"another secret between": {[][]byte{f[0], other[1], f[1]}, 1},
+		"repeated":               {[][]byte{f[0], f[1], f[1]}, 2},
+		"reordered":              {[][]byte{f[0], f[2], f[1]}, 1},
+		"dropped":                {[][]byte{f[1]}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n, err := readAll(bytes.Join(c.frames, nil), secret)
 			require.ErrorIs(t, err, ErrForged)
-			require.Equal(t, c.good, n)
+			require.Equal(t, c.wantValid, n)
 		})
 	}
 }
 
-// Whatever single bit changes on the way, what was changed is not believed.
-func TestReaderDetectsBitFlip(t *testing.T) {
+// A frame with any single changed bit is refused, and the frames before it are accepted.
+func TestReportWithFlippedBitIsRefused(t *testing.T) {
 	secret := NewSecret()
 	frames := encodeReports(t, secret)
 	raw := bytes.Join(frames, nil)
@@ -94,14 +94,14 @@ func TestReaderDetectsBitFlip(t *testing.T) {
 		n, err := readAll(changed, secret)
 		require.NotErrorIs(t, err, io.EOF)
 		intact := 0
-		for at := 0; at+len(frames[intact]) <= bit/8; intact++ {
-			at += len(frames[intact])
+		for offset := 0; offset+len(frames[intact]) <= bit/8; intact++ {
+			offset += len(frames[intact])
 		}
 		require.Equal(t, intact, n)
 	})
 }
 
-func TestReportBodyTooLarge(t *testing.T) {
+func TestTooLargeReportIsRefused(t *testing.T) {
 	require.NoError(t, NewWriter(io.Discard, NewSecret()).Write(Report{Kind: Stdout, Body: make([]byte, MaxBody)}))
 	w := NewWriter(io.Discard, NewSecret())
 	require.ErrorIs(t, w.Write(Report{Kind: Stdout, Body: make([]byte, MaxBody+1)}), ErrTooLarge)
@@ -112,7 +112,7 @@ func TestReportBodyTooLarge(t *testing.T) {
 	require.ErrorIs(t, err, ErrTooLarge)
 }
 
-func TestReaderTruncatedReport(t *testing.T) {
+func TestTruncatedReportIsUnexpectedEOF(t *testing.T) {
 	secret := NewSecret()
 	raw := encodeReports(t, secret)[0]
 	for n := 1; n < len(raw); n++ {
@@ -121,7 +121,7 @@ func TestReaderTruncatedReport(t *testing.T) {
 	}
 }
 
-func TestReaderResultMissing(t *testing.T) {
+func TestEndedReportWithoutResultIsRefused(t *testing.T) {
 	secret := NewSecret()
 	var out bytes.Buffer
 	w := NewWriter(&out, secret)
@@ -134,7 +134,7 @@ func TestReaderResultMissing(t *testing.T) {
 	require.ErrorIs(t, err, ErrMalformed)
 }
 
-// The reader reuses its memory: a long stream costs no more than one report.
+// A long stream needs no more memory than one report.
 func TestReaderReusesMemory(t *testing.T) {
 	secret := NewSecret()
 	var out bytes.Buffer
@@ -150,7 +150,7 @@ func TestReaderReusesMemory(t *testing.T) {
 			require.Equal(b, 1000, n)
 		}
 	})
-	require.Less(t, result.AllocedBytesPerOp(), int64(2<<20), "for 64 MiB")
+	require.Less(t, result.AllocedBytesPerOp(), int64(2<<20), "bytes allocated to read 64 MiB")
 }
 
 func FuzzReader(f *testing.F) {
@@ -162,7 +162,7 @@ func FuzzReader(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		n, err := readAll(raw, secret)
 		requireKnownError(t, err)
-		// Nobody but the secret's holder gets anything through.
+		// Only a process with the secret can make a valid report.
 		if n > 0 {
 			require.True(t, bytes.HasPrefix(raw, encodeReports(t, secret)[0]))
 		}

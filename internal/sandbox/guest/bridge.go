@@ -9,14 +9,13 @@ import (
 )
 
 const (
-	// maxBridged bounds connections at a time, and with them descriptors and
-	// buffers; more wait to be accepted.
+	// maxConnections limits concurrent connections, and so the file descriptors and buffers of init. Further connections
+	// wait in the listener's queue.
 	maxConnections = 64
 	bridgeBuffer   = 32 << 10
 )
 
-// bridge passes connections from the agent's loopback on to the egress socket.
-// It lives as long as init does: its goroutines end with the process.
+// bridge forwards connections from the agent's loopback address to the egress socket. Its goroutines end with init.
 type bridge struct {
 	listener net.Listener
 	socket   string
@@ -47,12 +46,12 @@ func (b *bridge) serve(ctx context.Context) {
 	}
 }
 
-// join copies both ways until both ends are done.
+// proxy copies in both directions until both have ended.
 func (b *bridge) proxy(ctx context.Context, agentConn net.Conn) {
 	defer agentConn.Close()
 	gatewayConn, err := new(net.Dialer).DialContext(ctx, "unix", b.socket)
 	if err != nil {
-		return // the agent sees its connection closed
+		return // the agent sees a closed connection
 	}
 	defer gatewayConn.Close()
 	var wg sync.WaitGroup
@@ -61,15 +60,13 @@ func (b *bridge) proxy(ctx context.Context, agentConn net.Conn) {
 	wg.Wait()
 }
 
-// pass copies from src to dst and then ends dst's direction. The wrappers hide
-// ReadFrom and WriteTo: with splice, answers over 200 KB came out corrupted
-// under gVisor.
+// copyOneWay copies from src to dst and then closes dst for writing. The anonymous structs hide ReadFrom and WriteTo,
+// which would use splice: under gVisor, splice corrupted answers of more than 200 KB.
 func copyOneWay(dst, src net.Conn) {
 	buf := make([]byte, bridgeBuffer)
 	_, err := io.CopyBuffer(struct{ io.Writer }{dst}, struct{ io.Reader }{src}, buf)
 	if err != nil {
-		// A reset must reach the other side as an end of both directions, or
-		// it would wait for the rest.
+		// A reset closes both directions. Otherwise the other side would wait for the rest.
 		_ = dst.Close()
 		_ = src.Close()
 		return

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// gatewaySocket listens where the bridge leads to.
+// listenGateway listens on the socket to which the bridge forwards.
 func listenGateway(t *testing.T) (net.Listener, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "s")
@@ -32,14 +32,14 @@ func dialBridge(t *testing.T, socket string) net.Conn {
 	return conn
 }
 
-func TestBridgeHalfClose(t *testing.T) {
+func TestBridgePassesHalfClose(t *testing.T) {
 	gateway, socket := listenGateway(t)
 	agentConn := dialBridge(t, socket)
 	gatewayConn, err := gateway.Accept()
 	require.NoError(t, err)
 	defer gatewayConn.Close()
 
-	// The agent has said all; the gateway answers only after it saw that.
+	// The agent closes its side after the request. The gateway answers only then.
 	request, response := make([]byte, 3<<20), make([]byte, 3<<20)
 	_, _ = rand.Read(request)
 	_, _ = rand.Read(response)
@@ -59,21 +59,21 @@ func TestBridgeHalfClose(t *testing.T) {
 	require.True(t, bytes.Equal(response, got))
 }
 
-func TestBridgeAgentReset(t *testing.T) {
+func TestBridgePassesAgentReset(t *testing.T) {
 	gateway, socket := listenGateway(t)
 	agentConn := dialBridge(t, socket)
 	gatewayConn, err := gateway.Accept()
 	require.NoError(t, err)
 	defer gatewayConn.Close()
 
-	require.NoError(t, agentConn.(*net.TCPConn).SetLinger(0)) // a reset, as of a killed process
+	require.NoError(t, agentConn.(*net.TCPConn).SetLinger(0)) // close sends a reset, as for a killed process
 	require.NoError(t, agentConn.Close())
 	_, err = gatewayConn.Read(make([]byte, 1))
 	require.Error(t, err)
 }
 
-func TestBridgeWithoutGateway(t *testing.T) {
+func TestBridgeWithoutGatewayClosesConnection(t *testing.T) {
 	agentConn := dialBridge(t, "/nonexistent/socket")
 	_, err := agentConn.Read(make([]byte, 1))
-	require.Error(t, err, "closed, not left hanging")
+	require.Error(t, err, "the connection is closed")
 }

@@ -18,28 +18,26 @@ import (
 )
 
 const (
-	// maxSeen bounds the entries that are looked at, and so the time that a
-	// folder of a million empty files costs.
+	// maxEntries limits the directory entries that are read, and so the time for a directory of a million empty files.
 	maxEntries = 10_000
 	maxDepth   = 64
-	// dirChunk is how many names of a folder are in memory at once.
+	// readDirSize is the number of names of a directory that are in memory at the same time.
 	readDirSize = 256
 )
 
-// collector passes on the files that the agent left. It runs when the agent
-// and all its children are dead, goes from folder to folder by descriptor, and
-// opens nothing that is not a folder or a regular file: no link is followed.
+// collector reports the output files. It runs after the agent and all its child processes have ended. It opens each
+// directory relative to its parent's descriptor, and opens only directories and regular files: it follows no link.
 type collector struct {
 	reports        *frame.Writer
-	remainingBytes int64 // that may still be passed on
+	remainingBytes int64 // how much it may still report
 	remainingFiles int
 	entriesRead    int
-	omitted        int
+	omitted        int // entries that it did not report
 	chunk          [frame.MaxBody]byte
 }
 
-// collect passes on the named files first, for they are few and were asked
-// for, and then the output folder. That one is not there is no error.
+// collect reports the files at paths and then the files of the output directory. The paths come first because they are
+// few and the job asks for each of them. A missing file is not an error.
 func (c *collector) collect(paths []string) error {
 	for _, name := range paths {
 		if err := c.collectFile(name, writableDirs); err != nil {
@@ -72,8 +70,8 @@ func (c *collector) collectDir(dir string) error {
 	return c.walkDir(root, dir, 0)
 }
 
-// enter opens a folder below one of the given ones without following a link.
-// It returns nil where that is not possible: it is the agent's to make it so.
+// openDir opens a directory that is, or is below, one of the allowed directories, and follows no link. It returns nil if
+// there is no such directory: the agent decides what exists there.
 func openDir(dir string, allowed []string) (*os.Root, error) {
 	for _, base := range allowed {
 		if dir != base && !strings.HasPrefix(dir, base+"/") {
@@ -81,7 +79,7 @@ func openDir(dir string, allowed []string) (*os.Root, error) {
 		}
 		root, err := os.OpenRoot(base)
 		if err != nil {
-			return nil, fmt.Errorf("collect files: %w", err)
+			return nil, fmt.Errorf("collect output files: %w", err)
 		}
 		for _, name := range strings.FieldsFunc(dir[len(base):], func(r rune) bool { return r == '/' }) {
 			next := openSubdir(root, name)
@@ -96,7 +94,7 @@ func openDir(dir string, allowed []string) (*os.Root, error) {
 	return nil, nil
 }
 
-// descend opens a folder in root, or returns nil if it is none.
+// openSubdir opens a directory in root, or returns nil if name is not a directory.
 func openSubdir(root *os.Root, name string) *os.Root {
 	info, err := root.Lstat(name)
 	if err != nil || !info.IsDir() {
@@ -112,7 +110,7 @@ func openSubdir(root *os.Root, name string) *os.Root {
 func (c *collector) walkDir(root *os.Root, dirPath string, depth int) error {
 	dir, err := root.Open(".")
 	if err != nil {
-		c.omitted++ // its mode may forbid reading
+		c.omitted++ // its permissions may forbid reading
 		return nil
 	}
 	defer dir.Close()
@@ -128,7 +126,7 @@ func (c *collector) walkDir(root *os.Root, dirPath string, depth int) error {
 			}
 		}
 		if err != nil {
-			return nil // the end; or what cannot be read is not passed on
+			return nil // the end of the directory, or an unreadable one
 		}
 	}
 }
@@ -150,15 +148,15 @@ func (c *collector) collectEntry(root *os.Root, entry fs.DirEntry, filePath stri
 	return nil
 }
 
-// presentable says whether a path may leave the sandbox.
+// validPath reports whether a path may leave the sandbox.
 func validPath(p string) bool {
 	return len(p) <= sandbox.MaxPathBytes && utf8.ValidString(p) &&
 		!strings.ContainsFunc(p, func(r rune) bool { return unicode.IsControl(r) || r == '\\' })
 }
 
-// file passes one file on, whole or not at all.
+// sendFile reports one file completely, or omits it.
 func (c *collector) sendFile(root *os.Root, name, filePath string) error {
-	// Not blocking, in case it is a pipe by now.
+	// Without O_NONBLOCK, opening would block if the name is a pipe.
 	f, err := root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		c.omitted++
@@ -191,7 +189,7 @@ func (c *collector) sendContent(r io.Reader) error {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("collect files: %w", err)
+			return fmt.Errorf("collect output files: %w", err)
 		}
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox/frame"
 )
 
-// collected runs a collector over dir and returns what came over the wire.
+// runCollector runs a collector over dir and returns the reported files by path.
 func runCollector(t require.TestingT, dir string, c *collector) map[string]string {
 	var wire bytes.Buffer
 	secret := frame.NewSecret()
@@ -48,9 +48,9 @@ func runCollector(t require.TestingT, dir string, c *collector) map[string]strin
 
 func newTestCollector() *collector { return &collector{remainingBytes: 1 << 20, remainingFiles: 100} }
 
-// Whatever mix of sizes there is: files come whole or not at all, within the
-// bounds, and every entry is either passed on or counted as left out.
-func TestCollectLimits(t *testing.T) {
+// For any mix of sizes, a file is reported completely or omitted, the limits are respected, and every entry is either
+// reported or counted as omitted.
+func TestCollectRespectsLimits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		dir, err := os.MkdirTemp("", "collect")
 		require.NoError(t, err)
@@ -82,7 +82,7 @@ func TestCollectIgnoresSymlinks(t *testing.T) {
 	require.NoError(t, os.Mkdir(dir+"/real", 0o755))
 	require.NoError(t, os.WriteFile(dir+"/real/f", []byte("f"), 0o644))
 	for name, target := range map[string]string{
-		"file": outside + "/secret", "folder": outside, "within": "real", "dangling": "nowhere", "up": "..",
+		"file": outside + "/secret", "directory": outside, "within": "real", "dangling": "nowhere", "up": "..",
 	} {
 		require.NoError(t, os.Symlink(target, filepath.Join(dir, name)))
 	}
@@ -91,7 +91,7 @@ func TestCollectIgnoresSymlinks(t *testing.T) {
 	require.Equal(t, 5, c.omitted)
 }
 
-func TestCollectDepthAndEntryLimits(t *testing.T) {
+func TestCollectStopsAtDepthAndEntryLimits(t *testing.T) {
 	dir := t.TempDir()
 	deep := dir + strings.Repeat("/d", maxDepth+2)
 	require.NoError(t, os.MkdirAll(deep, 0o755))
@@ -113,15 +113,15 @@ func TestOpenDirIgnoresSymlinks(t *testing.T) {
 	require.NoError(t, os.MkdirAll(base+"/a/b", 0o755))
 	require.NoError(t, os.Symlink(outside, base+"/out"))
 	require.NoError(t, os.Symlink("a", base+"/within"))
-	below := []string{base}
-	for dir, there := range map[string]bool{
+	allowed := []string{base}
+	for dir, opened := range map[string]bool{
 		base: true, base + "/a": true, base + "/a/b": true,
 		base + "/out": false, base + "/within": false, base + "/within/b": false, base + "/a/nothing": false,
 		outside: false, base + "/../x": false, "/": false,
 	} {
-		root, err := openDir(dir, below)
+		root, err := openDir(dir, allowed)
 		require.NoError(t, err, dir)
-		require.Equal(t, there, root != nil, dir)
+		require.Equal(t, opened, root != nil, dir)
 		if root != nil {
 			require.NoError(t, root.Close())
 		}

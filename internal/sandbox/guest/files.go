@@ -6,30 +6,29 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/airlock-run/airlock/internal/sandbox/frame"
+	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// Folders that files may be laid down in. They are empty tmpfs mounts of the
-// agent's user.
-var writableDirs = []string{"/workspace", "/home/agent"}
+// writableDirs are the directories of input files and output files: tmpfs mounts that belong to the agent's user.
+var writableDirs = []string{sandbox.WorkspaceDir, sandbox.HomeDir}
 
-// layDown writes the job's files, with the folders that they are in.
-func writeFiles(files []frame.File, allowed []string) error {
+// writeFiles writes the job's input files, and creates the directories that they need.
+func writeFiles(files []sandbox.File, allowed []string) error {
 	for _, f := range files {
 		if err := writeFile(f, allowed); err != nil {
-			return fmt.Errorf("lay down %s: %w", f.Path, err)
+			return fmt.Errorf("write %s: %w", f.Path, err)
 		}
 	}
 	return nil
 }
 
-func writeFile(f frame.File, allowed []string) error {
+func writeFile(f sandbox.File, allowed []string) error {
 	for _, dir := range allowed {
 		name, ok := strings.CutPrefix(f.Path, dir+"/")
 		if !ok {
 			continue
 		}
-		root, err := os.OpenRoot(dir) // nothing in it leads out of it
+		root, err := os.OpenRoot(dir) // no name and no link leads out of it
 		if err != nil {
 			return err
 		}
@@ -40,7 +39,7 @@ func writeFile(f frame.File, allowed []string) error {
 		if err := root.WriteFile(name, f.Data, 0o600); err != nil {
 			return err
 		}
-		return root.Chmod(name, os.FileMode(f.Mode).Perm()) // whatever the umask is
+		return root.Chmod(name, os.FileMode(f.Mode).Perm()) // independent of the umask
 	}
 	return fmt.Errorf("not below %s", strings.Join(allowed, " or "))
 }

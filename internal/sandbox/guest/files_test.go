@@ -7,21 +7,21 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/airlock-run/airlock/internal/sandbox/frame"
+	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-func TestWriteFiles(t *testing.T) {
+func TestFilesAreWrittenWithTheirModes(t *testing.T) {
 	work, home := t.TempDir(), t.TempDir()
-	err := writeFiles([]frame.File{
+	err := writeFiles([]sandbox.File{
 		{Path: work + "/a/b/c.sh", Mode: 0o755, Data: []byte("run")},
 		{Path: home + "/.secret", Mode: 0o600, Data: nil},
-		{Path: work + "/a/b/c.sh", Mode: 0o644, Data: []byte("over")},
+		{Path: work + "/a/b/c.sh", Mode: 0o644, Data: []byte("overwritten")},
 	}, []string{work, home})
 	require.NoError(t, err)
 
 	data, err := os.ReadFile(work + "/a/b/c.sh")
 	require.NoError(t, err)
-	require.Equal(t, "over", string(data))
+	require.Equal(t, "overwritten", string(data))
 	for path, mode := range map[string]os.FileMode{
 		work + "/a/b/c.sh": 0o644, home + "/.secret": 0o600,
 	} {
@@ -31,13 +31,13 @@ func TestWriteFiles(t *testing.T) {
 	}
 }
 
-func TestWriteFilesOutsideAllowedDirs(t *testing.T) {
+func TestFileOutsideAllowedDirsIsNotWritten(t *testing.T) {
 	work, outside := t.TempDir(), t.TempDir()
 	require.NoError(t, os.Symlink(outside, filepath.Join(work, "link")))
 	for _, path := range []string{
 		"/etc/passwd", work, work + "x/f", work + "/../f", work + "/a/../../f", work + "/link/f", "relative", "",
 	} {
-		err := writeFiles([]frame.File{{Path: path, Data: []byte("x")}}, []string{work})
+		err := writeFiles([]sandbox.File{{Path: path, Data: []byte("x")}}, []string{work})
 		require.Error(t, err, path)
 	}
 	entries, err := os.ReadDir(outside)

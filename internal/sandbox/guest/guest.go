@@ -1,7 +1,9 @@
-// Package guest is PID 1 of a sandbox: it waits for one job on standard input,
-// runs the agent as its child, reports what happened on standard output, and
-// ends. It runs as the agent's own user and trusts nothing that the agent can
-// touch.
+// Package guest is sandbox-init, PID 1 of a sandbox. It reads one job frame from standard input, runs the agent as its
+// child process, and writes reports about it to standard output, the last of them with the agent's result. Then it ends,
+// and the container with it.
+//
+// It runs as the agent's own user and has no privilege. It never trusts a file or a process that the agent can change,
+// never gives the job's secret to the agent, and never runs a second job.
 package guest
 
 import (
@@ -13,12 +15,12 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox/frame"
 )
 
-// Main runs one job. It returns nil once the last report is written, also when
-// that report is a fault, and when the executor went away before it had a job.
+// Main runs one job. It returns nil after the last report, even if that report is a fault. It also returns nil if the
+// executor closes the connection before it sends a job.
 func Main() error {
-	// Ending a job kills every process in sight.
+	// At the end of a job, init kills every process that it can see.
 	if os.Getpid() != 1 {
-		return errors.New("sandbox-init is PID 1 of a container, not a program to be called")
+		return errors.New("sandbox-init runs only as PID 1 of a container")
 	}
 	score, err := harden()
 	if err != nil {
@@ -31,7 +33,7 @@ func Main() error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("job frame: %w", err)
+		return fmt.Errorf("read job: %w", err)
 	}
 	reports := frame.NewWriter(os.Stdout, job.Secret)
 	if err := runJob(job, reports, score); err != nil {

@@ -10,33 +10,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// spareThreads are started before the agent is: a fork bomb that uses up the
-// container's processes must not keep init's runtime from getting a thread,
-// which it would not survive. Init blocks in two or three calls at a time.
+// spareThreads is the number of threads that init starts before the agent. A fork bomb of the agent uses all processes
+// of the container. If init's Go runtime could then not start a thread, init would crash. Init blocks in two or three
+// system calls at a time.
 const spareThreads = 12
 
-// harden closes init to the agent, which runs under the same user. It returns
-// init's OOM score, opened while it still could be.
-func harden() (score *oomScore, err error) {
-	score, err = openOOMScore()
+// harden protects init from the agent, which runs as the same user. It returns init's OOM score, which it opens before
+// that becomes impossible.
+func harden() (*oomScore, error) {
+	score, err := openOOMScore()
 	if err != nil {
 		return nil, err
 	}
-	// Undumpable: /proc/1/fd, /proc/1/mem and ptrace are refused to processes
-	// of the same user, and with them the report stream and the job's secret.
+	// The process becomes undumpable. The kernel then refuses /proc/1/fd, /proc/1/mem and ptrace to processes of the
+	// same user. So the agent reaches neither the report stream nor the job's secret.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("become undumpable: %w", err)
 	}
-	// The kernel keeps fatal signals from within the container off PID 1 only
-	// while it has no handlers, and the Go runtime installs one for each: with
-	// all of them notified, and nobody reading, they have no effect. SIGKILL
-	// from outside does.
+	// The kernel shields PID 1 from fatal signals of its own container only while PID 1 has no handler for them. The Go
+	// runtime installs a handler for each signal. With Notify for all signals and no reader of the channel, the signals
+	// have no effect. SIGKILL from outside the container still works.
 	signal.Notify(make(chan os.Signal, 1))
 	startThreads(spareThreads)
 	return score, nil
 }
 
-// startThreads makes the runtime own n threads, which it keeps when idle.
+// startThreads makes the Go runtime start n threads. The runtime does not end idle threads.
 func startThreads(n int) {
 	var ready, done sync.WaitGroup
 	release := make(chan struct{})

@@ -6,33 +6,31 @@ import (
 	"os"
 )
 
-// oomScore makes the agent's processes, not init, the kernel's choice when the
-// container is out of memory, so that init lives to tell. The file is that of
-// init itself: children inherit what it holds when they are forked.
+// oomScore makes the kernel kill the agent's processes, and not init, when the container is out of memory. Init can then
+// report it. file is init's own score: child processes inherit the value that it has at the fork.
 type oomScore struct {
 	file     *os.File
 	original []byte
 }
 
-const agentOOMScore = "1000" // the highest there is
+const agentOOMScore = "1000" // the highest value
 
 func openOOMScore() (*oomScore, error) {
 	file, err := os.OpenFile("/proc/self/oom_score_adj", os.O_RDWR, 0)
 	if err != nil {
-		return nil, fmt.Errorf("own OOM score: %w", err)
+		return nil, fmt.Errorf("open OOM score of init: %w", err)
 	}
 	original := make([]byte, 16)
 	n, err := file.Read(original)
 	if err != nil {
 		_ = file.Close()
-		return nil, fmt.Errorf("own OOM score: %w", err)
+		return nil, fmt.Errorf("read OOM score of init: %w", err)
 	}
 	return &oomScore{file: file, original: bytes.TrimSpace(original[:n])}, nil
 }
 
-// raised calls fork with the score that the agent is to inherit. Not every
-// runtime lets a score be written (gVisor has its own memory accounting), and
-// none is needed to run a job.
+// runRaised calls fork while init has the score that the agent inherits. It ignores a score that cannot be written:
+// gVisor, with its own memory accounting, refuses it, and the job needs none to run.
 func (s *oomScore) runRaised(fork func() error) error {
 	if _, err := s.file.WriteAt([]byte(agentOOMScore), 0); err == nil {
 		defer func() { _, _ = s.file.WriteAt(s.original, 0) }()

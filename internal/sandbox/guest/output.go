@@ -7,21 +7,22 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/airlock-run/airlock/internal/sandbox/frame"
 )
 
-// output is one stream of the agent: a regular file without a name that the
-// agent writes and init follows. Not a pipe, because the Claude Code CLI does
-// not drain a pipe before it exits, and what it had left is lost.
+// output is one output stream of the agent: a regular file without a name, which the agent writes and init follows. It
+// is not a pipe, because the Claude Code CLI exits before it has written everything to a pipe, and the rest is lost.
 type output struct {
 	file   *os.File
-	offset int64 // read up to here
-	total  int64 // bytes read, over truncations
+	offset int64 // of the next read
+	total  int64 // bytes read, also before a truncation
 	chunk  []byte
 	sink   func([]byte) error
 }
 
-// newOutput makes the file in dir. It is open for appending, so that processes
-// sharing it do not overwrite each other.
+// newOutput creates the file in dir. It is open for appending: processes that share it do not overwrite each other's
+// output. chunk is the number of bytes that sink receives at most.
 func newOutput(dir string, chunk int, sink func([]byte) error) (*output, error) {
 	file, err := createUnlinked(dir, os.O_APPEND)
 	if err != nil {
@@ -30,16 +31,15 @@ func newOutput(dir string, chunk int, sink func([]byte) error) (*output, error) 
 	return &output{file: file, chunk: make([]byte, chunk), sink: sink}, nil
 }
 
-// follow passes on what was written since the last time, and gives its memory
-// back. It stops at the size that the file had when called, or it would not
-// return while an agent floods.
+// follow passes to the sink what was written since the last call, and frees its memory. It stops at the size that the
+// file has when follow is called. Otherwise it would not return while the agent writes without a pause.
 func (o *output) follow() error {
 	info, err := o.file.Stat()
 	if err != nil {
 		return fmt.Errorf("agent output: %w", err)
 	}
 	if info.Size() < o.offset {
-		o.offset = 0 // truncated, as the shell's `> /dev/stdout` does
+		o.offset = 0 // the agent truncated the file, as a shell's `> /dev/stdout` does
 	}
 	start := o.offset
 	for o.offset < info.Size() {
@@ -52,7 +52,7 @@ func (o *output) follow() error {
 			}
 		}
 		if errors.Is(err, io.EOF) {
-			break // truncated meanwhile
+			break // the agent truncated the file after Stat
 		}
 		if err != nil {
 			return fmt.Errorf("agent output: %w", err)
@@ -64,17 +64,16 @@ func (o *output) follow() error {
 	return nil
 }
 
-// reclaim frees what was read, by a hole from the start of the file: a tmpfs
-// counts against the container's memory. Where holes cannot be made (gVisor),
-// the job's total bounds what is held.
+// reclaim frees the bytes that were read, because a tmpfs counts against the container's memory. It makes a hole at the
+// start of the file. Where the runtime does not support holes (gVisor), the job's MaxOutput limits the file's size.
 func (o *output) reclaim() {
-	const keepSize = unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE
-	_ = unix.Fallocate(int(o.file.Fd()), keepSize, 0, o.offset)
+	const punchHole = unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE
+	_ = unix.Fallocate(int(o.file.Fd()), punchHole, 0, o.offset)
 }
 
 func (o *output) Close() { _ = o.file.Close() }
 
-// unlinked makes an empty file that has no name.
+// createUnlinked creates an empty file that has no name.
 func createUnlinked(dir string, flags int) (*os.File, error) {
 	named, err := os.CreateTemp(dir, "io-")
 	if err != nil {
@@ -90,4 +89,36 @@ func createUnlinked(dir string, flags int) (*os.File, error) {
 		return nil, fmt.Errorf("agent output: %w", err)
 	}
 	return file, nil
+}
+
+// head reports the first bytes that are written to it and drops the rest.
+type head struct {
+	remaining int64
+	reports   *frame.Writer
+}
+
+func (h *head) write(p []byte) error {
+	p = p[:min(int64(len(p)), h.remaining)]
+	if len(p) == 0 {
+		return nil
+	}
+	h.remaining -= int64(len(p))
+	return h.reports.Write(frame.Report{Kind: frame.Stdout, Body: p})
+}
+
+// tail stores the last size bytes that are written to it.
+type tail struct {
+	size int
+	buf  []byte
+}
+
+func (t *tail) write(p []byte) error {
+	if len(p) > t.size {
+		p = p[len(p)-t.size:]
+	}
+	if over := len(t.buf) + len(p) - t.size; over > 0 {
+		t.buf = append(t.buf[:0], t.buf[over:]...)
+	}
+	t.buf = append(t.buf, p...)
+	return nil
 }

@@ -3,15 +3,18 @@ package guest
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/airlock-run/airlock/internal/sandbox/frame"
 )
 
-// followed is an output whose pieces are collected.
+// newTestOutput returns an output and the bytes that its sink received.
 func newTestOutput(t require.TestingT, dir string, chunk int) (*output, *bytes.Buffer) {
 	var got bytes.Buffer
 	o, err := newOutput(dir, chunk, func(p []byte) error { got.Write(p); return nil })
@@ -26,11 +29,11 @@ func TestFollowReadsAllOutput(t *testing.T) {
 		defer o.Close()
 		var want []byte
 		for range rapid.IntRange(0, 20).Draw(t, "writes") {
-			piece := rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(t, "piece")
-			_, err := o.file.Write(piece)
+			part := rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(t, "part")
+			_, err := o.file.Write(part)
 			require.NoError(t, err)
-			want = append(want, piece...)
-			if rapid.Bool().Draw(t, "look") {
+			want = append(want, part...)
+			if rapid.Bool().Draw(t, "follow") {
 				require.NoError(t, o.follow())
 			}
 		}
@@ -49,10 +52,10 @@ func TestOutputFileIsUnlinked(t *testing.T) {
 	require.Empty(t, entries)
 }
 
-func TestFollowAfterTruncate(t *testing.T) {
+func TestFollowReadsFromStartAfterTruncate(t *testing.T) {
 	o, got := newTestOutput(t, t.TempDir(), 10)
 	defer o.Close()
-	_, err := o.file.WriteString("first words")
+	_, err := o.file.WriteString("first output")
 	require.NoError(t, err)
 	require.NoError(t, o.follow())
 	require.NoError(t, o.file.Truncate(0))
@@ -60,11 +63,11 @@ func TestFollowAfterTruncate(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, o.follow())
 
-	require.Equal(t, "first wordssecond", got.String())
-	require.EqualValues(t, 17, o.total)
+	require.Equal(t, "first outputsecond", got.String())
+	require.EqualValues(t, len("first outputsecond"), o.total)
 }
 
-// What was read no longer takes memory, though the file's size says otherwise.
+// The bytes that were read use no memory, although the file has its full size.
 func TestFollowReclaimsMemory(t *testing.T) {
 	o, _ := newTestOutput(t, "/dev/shm", 64<<10)
 	defer o.Close()
@@ -78,12 +81,49 @@ func TestFollowReclaimsMemory(t *testing.T) {
 	require.Zero(t, info.Sys().(*syscall.Stat_t).Blocks)
 }
 
-func TestFollowSinkError(t *testing.T) {
-	broken := errors.New("nobody there")
-	o, err := newOutput(t.TempDir(), 1, func([]byte) error { return broken })
+func TestFollowReturnsSinkError(t *testing.T) {
+	sinkErr := errors.New("sink failed")
+	o, err := newOutput(t.TempDir(), 1, func([]byte) error { return sinkErr })
 	require.NoError(t, err)
 	defer o.Close()
-	_, err = o.file.WriteString("lost")
+	_, err = o.file.WriteString("output")
 	require.NoError(t, err)
-	require.ErrorIs(t, o.follow(), broken)
+	require.ErrorIs(t, o.follow(), sinkErr)
+}
+
+func TestTailKeepsLastBytes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		last := &tail{size: rapid.IntRange(1, 50).Draw(t, "size")}
+		var all []byte
+		for _, part := range rapid.SliceOf(rapid.SliceOfN(rapid.Byte(), 0, 80)).Draw(t, "parts") {
+			require.NoError(t, last.write(part))
+			all = append(all, part...)
+		}
+		require.True(t, bytes.Equal(all[max(0, len(all)-last.size):], last.buf))
+	})
+}
+
+func TestHeadReportsFirstBytes(t *testing.T) {
+	secret := frame.NewSecret()
+	rapid.Check(t, func(t *rapid.T) {
+		var wire bytes.Buffer
+		limit := rapid.Int64Range(0, 200).Draw(t, "limit")
+		h := &head{remaining: limit, reports: frame.NewWriter(&wire, secret)}
+		var all, got []byte
+		for _, part := range rapid.SliceOf(rapid.SliceOfN(rapid.Byte(), 0, 80)).Draw(t, "parts") {
+			require.NoError(t, h.write(part))
+			all = append(all, part...)
+		}
+		for r := frame.NewReader(&wire, secret); ; {
+			report, err := r.Next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			require.NoError(t, err)
+			require.Equal(t, frame.Stdout, report.Kind)
+			require.NotEmpty(t, report.Body)
+			got = append(got, report.Body...)
+		}
+		require.True(t, bytes.Equal(all[:min(int64(len(all)), limit)], got))
+	})
 }

@@ -10,21 +10,20 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/sandbox/frame"
 )
 
-const workdir = "/workspace"
-
-// basics are what every agent's environment holds unless the job says other.
+// defaultEnv is in the environment of every agent. The job may override an entry.
 var defaultEnv = []string{
-	"HOME=/home/agent",
+	"HOME=" + sandbox.HomeDir,
 	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 	"USER=agent",
 	"LANG=C.UTF-8",
 }
 
-// environment is the agent's whole environment. Of two values of one name the
-// job's holds.
+// buildEnv returns the agent's complete environment: defaultEnv without the names of jobEnv, then jobEnv. Nothing of
+// init's own environment is in it.
 func buildEnv(jobEnv []string) []string {
 	name := func(entry string) string { before, _, _ := strings.Cut(entry, "="); return before }
 	overridden := make(map[string]bool, len(jobEnv))
@@ -40,18 +39,18 @@ func buildEnv(jobEnv []string) []string {
 	return append(env, jobEnv...)
 }
 
-// start runs the agent. It does not use os.StartProcess: that expects to reap
-// the process itself, and init reaps them all.
-func startAgent(job frame.Job, stdin, stdout, stderr *os.File) (pid int, err error) {
+// startAgent starts the agent's process. It does not use os.StartProcess, whose Process must be waited for: init waits
+// for all its children in reapChildren.
+func startAgent(job frame.Job, std *streams) (pid int, err error) {
 	env := buildEnv(job.Env)
 	program, err := lookPath(job.Argv[0], env)
 	if err != nil {
 		return 0, err
 	}
 	pid, err = syscall.ForkExec(program, job.Argv, &syscall.ProcAttr{
-		Dir:   workdir,
+		Dir:   sandbox.WorkspaceDir,
 		Env:   env,
-		Files: []uintptr{stdin.Fd(), stdout.Fd(), stderr.Fd()},
+		Files: []uintptr{std.stdin.Fd(), std.stdout.file.Fd(), std.stderr.file.Fd()},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
@@ -60,7 +59,7 @@ func startAgent(job frame.Job, stdin, stdout, stderr *os.File) (pid int, err err
 	return pid, nil
 }
 
-// find resolves a program's name in the agent's own PATH.
+// lookPath finds a program in the PATH of the agent's environment.
 func lookPath(name string, env []string) (string, error) {
 	for _, entry := range env {
 		if path, ok := strings.CutPrefix(entry, "PATH="); ok {
@@ -72,8 +71,8 @@ func lookPath(name string, env []string) (string, error) {
 	return exec.LookPath(name)
 }
 
-// reap waits for every child, as PID 1 has to, and tells how the agent ended.
-// It closes exited when no child is left.
+// reapChildren waits for every child process, which is PID 1's duty. It sends the agent's exit code to exited, and
+// closes exited when no child is left.
 func reapChildren(agentPID int, exited chan<- int) {
 	defer close(exited)
 	for {
@@ -89,7 +88,7 @@ func reapChildren(agentPID int, exited chan<- int) {
 	}
 }
 
-// exitCode is what a shell would say.
+// exitCode returns the exit code as a shell reports it: 128+n after signal n.
 func exitCode(status unix.WaitStatus) int {
 	if status.Signaled() {
 		return 128 + int(status.Signal())

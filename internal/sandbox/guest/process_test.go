@@ -13,8 +13,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestBuildEnv(t *testing.T) {
-	t.Setenv("OF_INIT", "not for the agent")
+func TestJobEnvOverridesDefaults(t *testing.T) {
+	t.Setenv("INIT_ONLY", "not for the agent")
 	require.Equal(t, defaultEnv, buildEnv(nil))
 	require.Equal(t,
 		[]string{"HOME=/home/agent", "USER=agent", "LANG=C.UTF-8", "A=1=2", "PATH=/opt"},
@@ -22,7 +22,7 @@ func TestBuildEnv(t *testing.T) {
 }
 
 func TestLookPathUsesAgentPath(t *testing.T) {
-	t.Setenv("PATH", os.Getenv("PATH")) // put back after
+	t.Setenv("PATH", os.Getenv("PATH")) // restored at the end of the test
 	dir := t.TempDir()
 	program := filepath.Join(dir, "program")
 	require.NoError(t, os.WriteFile(program, nil, 0o755))
@@ -37,15 +37,14 @@ func TestLookPathUsesAgentPath(t *testing.T) {
 	require.Equal(t, program, found)
 }
 
-func TestExitCode(t *testing.T) {
+func TestExitCodeIsThatOfAShell(t *testing.T) {
 	require.Equal(t, 3, exitCode(unix.WaitStatus(3<<8)))
 	require.Equal(t, 137, exitCode(unix.WaitStatus(unix.SIGKILL)))
 	require.Equal(t, 139, exitCode(unix.WaitStatus(unix.SIGSEGV|0x80)))
 }
 
-// Main kills all it can see at the end: it must not begin anywhere but in a
-// container.
-func TestMainNotPID1(t *testing.T) {
+// Main kills every process that it sees, so it must refuse to run outside a container.
+func TestMainOutsideContainerIsRefused(t *testing.T) {
 	require.ErrorContains(t, Main(), "PID 1")
 }
 

@@ -9,23 +9,19 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/airlock-run/airlock/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/sandbox/cgroup"
 	"github.com/airlock-run/airlock/internal/sandbox/frame"
 )
 
 const (
-	// outputDir is a tmpfs of its own: an agent that fills /tmp does not lose
-	// its output for it.
-	streamDir = "/run/output"
-	// look is how often the agent's output is looked at. Not inotify: looking
-	// costs two system calls, and works the same on every runtime.
-	pollInterval    = 10 * time.Millisecond
-	maxStderr       = 16 << 10
-	sigkillExitCode = 128 + int(unix.SIGKILL)
-	// lastBreath is how long killed processes may take to be gone.
+	// pollInterval is the time between two reads of the agent's output. A poll costs two system calls and, unlike inotify,
+	// behaves the same on every runtime.
+	pollInterval = 10 * time.Millisecond
+	// reapTimeout is the time that killed processes have to end.
 	reapTimeout = 2 * time.Second
 )
 
-// run does the job and reports it. An error means that init could not.
+// runJob runs the job and reports it. An error means that init failed, not the agent.
 func runJob(job frame.Job, reports *frame.Writer, score *oomScore) error {
 	if err := writeFiles(job.Files, writableDirs); err != nil {
 		return err
@@ -37,29 +33,15 @@ func runJob(job frame.Job, reports *frame.Writer, score *oomScore) error {
 		}
 		defer b.Close()
 	}
-	stdin, err := createUnlinked(streamDir, 0)
+	std, err := openStreams(sandbox.StreamDir, job, reports)
 	if err != nil {
 		return err
 	}
-	defer stdin.Close()
-	if _, err := stdin.WriteAt(job.Stdin, 0); err != nil {
-		return err
-	}
-	stdoutHead, stderrTail := &head{remaining: job.MaxStdout, reports: reports}, &tail{size: maxStderr}
-	stdout, err := newOutput(streamDir, frame.MaxBody, stdoutHead.write)
-	if err != nil {
-		return err
-	}
-	defer stdout.Close()
-	stderr, err := newOutput(streamDir, frame.MaxBody, stderrTail.write)
-	if err != nil {
-		return err
-	}
-	defer stderr.Close()
+	defer std.Close()
 
-	var agent int
+	var agentPID int
 	err = score.runRaised(func() (err error) {
-		agent, err = startAgent(job, stdin, stdout.file, stderr.file)
+		agentPID, err = startAgent(job, std)
 		return err
 	})
 	if err != nil {
@@ -67,26 +49,23 @@ func runJob(job frame.Job, reports *frame.Writer, score *oomScore) error {
 	}
 	startedAt := time.Now()
 	exited := make(chan int, 1)
-	go reapChildren(agent, exited)
+	go reapChildren(agentPID, exited)
 	if err := reports.Write(frame.Report{Kind: frame.Started}); err != nil {
 		return err
 	}
 
-	result, err := watch(job, stdout, stderr, exited)
+	result, err := watch(job, std, exited)
 	if err != nil {
 		return err
 	}
 	result.Wall = time.Since(startedAt)
-	// What is left goes now, so that nobody writes between here and the last
-	// look at what the agent leaves.
+	// All other processes end before init reads the last output and the output files: none may change them meanwhile.
 	_ = unix.Kill(-1, unix.SIGKILL)
 	waitForChildren(exited)
-	for _, o := range []*output{stdout, stderr} {
-		if err := o.follow(); err != nil {
-			return err
-		}
+	if err := std.follow(); err != nil {
+		return err
 	}
-	if stdout.total+stderr.total > job.MaxOutput {
+	if std.total() > job.MaxOutput {
 		result.Reason = frame.OutputLimit
 	}
 	if result.Reason == frame.Exit {
@@ -96,14 +75,14 @@ func runJob(job frame.Job, reports *frame.Writer, score *oomScore) error {
 		}
 		result.OmittedFileCount = c.omitted
 	}
-	used := readUsage(os.DirFS("/sys/fs/cgroup"))
-	result.Output = stdout.total
-	result.Memory, result.CPU, result.OOMKills = used.memory, used.cpu, used.oomKills
-	return reports.Write(frame.Report{Kind: frame.Ended, Result: result, Body: stderrTail.buf})
+	usage := cgroup.ReadUsage(cgroup.Root())
+	result.StdoutBytes = std.stdout.total
+	result.PeakMemory, result.CPUTime, result.OOMKills = usage.PeakMemory, usage.CPUTime, usage.OOMKills
+	return reports.Write(frame.Report{Kind: frame.Ended, Result: result, Body: std.stderrTail.buf})
 }
 
-// watch follows the agent's output until something ends the job.
-func watch(job frame.Job, stdout, stderr *output, exited <-chan int) (frame.Result, error) {
+// watch follows the agent's output until the job ends. The result has the reason and the exit code only.
+func watch(job frame.Job, std *streams, exited <-chan int) (frame.Result, error) {
 	deadline := time.NewTimer(job.Timeout)
 	defer deadline.Stop()
 	tick := time.NewTicker(pollInterval)
@@ -115,28 +94,31 @@ func watch(job frame.Job, stdout, stderr *output, exited <-chan int) (frame.Resu
 		case code := <-exited:
 			return frame.Result{Reason: frame.Exit, ExitCode: code}, nil
 		case <-deadline.C:
-			return frame.Result{Reason: frame.Deadline, ExitCode: sigkillExitCode}, nil
+			return killedFor(frame.Deadline), nil
 		case err := <-disconnected:
 			return frame.Result{}, err
 		case <-tick.C:
 		}
-		for _, o := range []*output{stdout, stderr} {
-			if err := o.follow(); err != nil {
-				return frame.Result{}, err
-			}
+		if err := std.follow(); err != nil {
+			return frame.Result{}, err
 		}
-		if stdout.total+stderr.total > job.MaxOutput {
-			return frame.Result{Reason: frame.OutputLimit, ExitCode: sigkillExitCode}, nil
-		}
-		if total := stdout.total + stderr.total; total != outputBytes {
+		total := std.total()
+		switch {
+		case total > job.MaxOutput:
+			return killedFor(frame.OutputLimit), nil
+		case total != outputBytes:
 			outputBytes, lastOutput = total, time.Now()
-		} else if job.IdleTimeout > 0 && time.Since(lastOutput) >= job.IdleTimeout {
-			return frame.Result{Reason: frame.NoOutput, ExitCode: sigkillExitCode}, nil
+		case job.IdleTimeout > 0 && time.Since(lastOutput) >= job.IdleTimeout:
+			return killedFor(frame.NoOutput), nil
 		}
 	}
 }
 
-// awaitLast returns when no process is left but init.
+func killedFor(reason frame.Reason) frame.Result {
+	return frame.Result{Reason: reason, ExitCode: sandbox.SIGKILLExitCode}
+}
+
+// waitForChildren returns when init is the only process, or after reapTimeout.
 func waitForChildren(exited <-chan int) {
 	limit := time.NewTimer(reapTimeout)
 	defer limit.Stop()
@@ -152,8 +134,8 @@ func waitForChildren(exited <-chan int) {
 	}
 }
 
-// executorGone tells when standard input ends: the Engine closes it when the
-// executor's connection does, so a job does not outlive its executor.
+// watchExecutor sends an error when standard input ends. The Engine closes it when the executor's connection ends, so a
+// job ends with its executor.
 func watchExecutor(stdin io.Reader) <-chan error {
 	disconnected := make(chan error, 1)
 	go func() {

@@ -11,7 +11,7 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// containers lists what the Engine has of a driver.
+// containers returns the driver's containers on the Engine.
 func containers(tb testing.TB, d *Driver) []container.Summary {
 	tb.Helper()
 	list, err := d.api.ContainerList(tb.Context(), container.ListOptions{
@@ -21,11 +21,11 @@ func containers(tb testing.TB, d *Driver) []container.Summary {
 	return list
 }
 
-// TestSettings looks at a live container as the Engine has it.
-func TestSettings(t *testing.T) {
+// This test reads the settings of a running container from the Engine.
+func TestContainerHasItsSettings(t *testing.T) {
 	d := newDriver(t, Options{Executor: "here"})
-	m := newGate()
-	job := m.job()
+	g := newGate()
+	job := g.job()
 	job.Limits = sandbox.Limits{Memory: 256 << 20, CPUs: 0.5, PIDs: 64}
 	done := make(chan struct{})
 	go func() {
@@ -33,12 +33,12 @@ func TestSettings(t *testing.T) {
 		_, err := d.Run(t.Context(), job)
 		assert.NoError(t, err)
 	}()
-	<-m.reached
+	<-g.reached
 	list := containers(t, d)
 	require.Len(t, list, 1)
 	info, err := d.api.ContainerInspect(t.Context(), list[0].ID)
 	require.NoError(t, err)
-	close(m.release)
+	close(g.release)
 	<-done
 
 	host := info.HostConfig
@@ -46,7 +46,7 @@ func TestSettings(t *testing.T) {
 	require.Empty(t, host.CapAdd)
 	require.False(t, host.Privileged)
 	require.Contains(t, host.SecurityOpt, "no-new-privileges")
-	require.Len(t, host.SecurityOpt, 2, "and the seccomp profile")
+	require.Len(t, host.SecurityOpt, 2, "no-new-privileges and the seccomp profile")
 	require.Equal(t, "10001:10001", info.Config.User)
 	require.True(t, host.ReadonlyRootfs)
 	require.EqualValues(t, 256<<20, host.Memory)

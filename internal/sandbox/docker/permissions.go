@@ -1,0 +1,100 @@
+package docker
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/mount"
+	"github.com/docker/docker/api/types/strslice"
+	"github.com/docker/go-units"
+
+	"github.com/airlock-run/airlock/internal/sandbox"
+)
+
+// This file and seccomp_linux.go define what a container may do. They are the only place that does. The tests in
+// permissions_test.go, settings_check_test.go and attack_test.go verify it in a running container.
+
+// uid is the user ID and the group ID of every process in a sandbox.
+const uid = 10001
+
+// initPath is the path of PID 1 in every runtime image.
+const initPath = "/sandbox-init"
+
+var (
+	userAndGroup = fmt.Sprintf("%d:%d", uid, uid)
+	tmpfsOwner   = fmt.Sprintf("uid=%d,gid=%d", uid, uid)
+)
+
+// tmpfsMounts are the writable paths of a sandbox. They count against the memory limit, and their sizes fit the default
+// one. sandbox.StreamDir contains the agent's output until init has read it, so it must be larger than maxOutput.
+var tmpfsMounts = map[string]string{
+	"/tmp":               "rw,noexec,nosuid,nodev,size=128m,mode=1777",
+	sandbox.WorkspaceDir: "rw,exec,nosuid,nodev,size=512m,mode=0700," + tmpfsOwner,
+	sandbox.HomeDir:      "rw,exec,nosuid,nodev,size=64m,mode=0700," + tmpfsOwner,
+	sandbox.StreamDir:    "rw,noexec,nosuid,nodev,size=160m,mode=0700," + tmpfsOwner,
+}
+
+// egressDir is the directory of the egress socket in a container.
+var egressDir = filepath.Dir(sandbox.EgressSocket)
+
+const (
+	maxOpenFiles = 4096      // the need of the Claude Code CLI
+	maxFileSize  = 512 << 20 // the size of the largest tmpfs
+	shmSize      = 16 << 20  // for POSIX semaphores, which Python's multiprocessing uses
+	oomScoreAdj  = 500       // the kernel kills a sandbox before the executor
+)
+
+// containerConfig returns the settings that do not depend on the host.
+func containerConfig(spec containerSpec, labels map[string]string) *container.Config {
+	return &container.Config{
+		Image:       spec.image,
+		Entrypoint:  strslice.StrSlice{initPath},
+		Cmd:         strslice.StrSlice{},
+		User:        userAndGroup,
+		WorkingDir:  "/",
+		Hostname:    "sandbox",
+		Labels:      labels,
+		AttachStdin: true, AttachStdout: true, AttachStderr: true,
+		// StdinOnce closes init's input when the executor's connection ends, for any reason. Init then ends the job.
+		OpenStdin: true, StdinOnce: true,
+		StopSignal: "SIGKILL", // init ignores all other signals
+	}
+}
+
+// hostConfig returns the settings that isolate the container from its host and limit its resources. socketDir is the only
+// directory of the host in the container, read-only.
+func hostConfig(spec containerSpec, ociRuntime, socketDir, seccomp string) *container.HostConfig {
+	pids := spec.pids
+	dockerInit := false
+	return &container.HostConfig{
+		Runtime:        ociRuntime,
+		NetworkMode:    "none",
+		IpcMode:        container.IPCModePrivate,
+		CgroupnsMode:   container.CgroupnsModePrivate,
+		ShmSize:        shmSize,
+		CapDrop:        strslice.StrSlice{"ALL"},
+		SecurityOpt:    []string{"no-new-privileges", "seccomp=" + seccomp},
+		ReadonlyRootfs: true,
+		Tmpfs:          tmpfsMounts,
+		Mounts: []mount.Mount{{
+			Type: mount.TypeBind, Source: socketDir, Target: egressDir, ReadOnly: true,
+			BindOptions: &mount.BindOptions{Propagation: mount.PropagationRPrivate},
+		}},
+		OomScoreAdj:   oomScoreAdj,
+		LogConfig:     container.LogConfig{Type: "none"},
+		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled},
+		Init:          &dockerInit,
+		Resources: container.Resources{
+			Memory:     spec.memory,
+			MemorySwap: spec.memory, // memory and swap together, so there is no swap
+			NanoCPUs:   int64(spec.cpus * 1e9),
+			PidsLimit:  &pids,
+			Ulimits: []*units.Ulimit{
+				{Name: "nofile", Soft: maxOpenFiles, Hard: maxOpenFiles},
+				{Name: "core"},
+				{Name: "fsize", Soft: maxFileSize, Hard: maxFileSize},
+			},
+		},
+	}
+}

@@ -1,0 +1,84 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"go.uber.org/zap"
+)
+
+const (
+	removeTimeout      = 30 * time.Second // of each try
+	maxRemoveTries     = 3
+	removePollInterval = 20 * time.Millisecond
+)
+
+var errRemoveTimeout = errors.New("container not removed in time")
+
+// discard removes the container and everything that belongs to it, in the background. The channel receives the time of
+// the container's removal. It is closed when the clean-up has ended or failed. The end of ctx does not stop the removal:
+// ctx may have ended because the job was cancelled.
+func (d *Driver) discard(ctx context.Context, c *sandboxContainer) <-chan time.Time {
+	ctx = context.WithoutCancel(ctx)
+	removed := make(chan time.Time, 1)
+	d.background.Go(func() {
+		defer close(removed)
+		if c.stream.Conn != nil {
+			c.stream.Close()
+		}
+		err := d.removeWithRetry(ctx, c)
+		if err != nil {
+			d.log.Error("container not removed", zap.String("container", c.name), zap.Error(err))
+		} else {
+			removed <- time.Now()
+		}
+		c.jobWrite.Wait()
+		if c.egressDone != nil {
+			if err := <-c.egressDone; err != nil {
+				d.log.Warn("egress did not close cleanly", zap.String("container", c.name), zap.Error(err))
+			}
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.containers, containerName(c.name))
+	})
+	return removed
+}
+
+// removeWithRetry removes the container and its socket directory. Each try has its own time limit.
+func (d *Driver) removeWithRetry(ctx context.Context, c *sandboxContainer) error {
+	var err error
+	for range maxRemoveTries {
+		if err = d.removeContainer(ctx, c.id); err == nil {
+			return os.RemoveAll(c.socketDir)
+		}
+	}
+	return err
+}
+
+// removeContainer kills and removes a container, and verifies that it no longer exists.
+func (d *Driver) removeContainer(ctx context.Context, id string) error {
+	if id == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, removeTimeout, errRemoveTimeout)
+	defer cancel()
+	err := d.api.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
+	switch {
+	case errdefs.IsNotFound(err):
+		return nil
+	case err != nil && !errdefs.IsConflict(err): // a conflict means that another removal is in progress
+		return engineError(ctx, "remove container", err)
+	}
+	return poll(ctx, removePollInterval, func() (removed bool, err error) {
+		_, err = d.api.ContainerInspect(ctx, id)
+		if errdefs.IsNotFound(err) {
+			return true, nil
+		}
+		return false, engineError(ctx, "inspect removed container", err)
+	})
+}
