@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// piece is how much is read at once, in bytes.
+// bufferSize is the size of one read in bytes. A Fault acts on each read.
 const bufferSize = 32 << 10
 
-// pair is one connection of a client's, and the one that it is passed on to.
+// connection is a client's connection and the one to the target.
 type connection struct {
 	proxy            *Proxy
 	client, upstream net.Conn
@@ -22,18 +22,18 @@ func newConnection(p *Proxy, client, upstream net.Conn) *connection {
 	return &connection{proxy: p, client: client, upstream: upstream, ctx: ctx, cancel: cancel}
 }
 
-// cut may be called any number of times, by anyone.
+// reset closes both connections. It may be called repeatedly and concurrently.
 func (c *connection) reset() {
 	c.cancel()
 	if t, ok := c.client.(*net.TCPConn); ok {
-		_ = t.SetLinger(0) // a reset, as of a process that was killed
+		_ = t.SetLinger(0) // sends a reset, as the kernel does for a killed process
 	}
 	_ = c.client.Close()
 	_ = c.upstream.Close()
 }
 
-// pass brings what is said to the other side, piece by piece, for as long as
-// neither hangs up.
+// forward copies from src to dst until one of them closes. It does not forward
+// what it has read while paused reports true for the current fault.
 func (c *connection) forward(dst, src net.Conn, paused func(Fault) bool) {
 	buffer := make([]byte, bufferSize)
 	for {
@@ -53,7 +53,8 @@ func (c *connection) forward(dst, src net.Conn, paused func(Fault) bool) {
 	}
 }
 
-// admit waits until the next piece may pass; false: the connection is cut.
+// waitToForward waits until the fault allows the next write. It returns false
+// if the connection was closed.
 func (c *connection) waitToForward(paused func(Fault) bool) bool {
 	for delayed := false; ; {
 		fault, changed := c.proxy.state()
@@ -75,9 +76,9 @@ func (c *connection) waitToForward(paused func(Fault) bool) bool {
 	}
 }
 
-// closeWrite says that nothing more will come, where the connection can.
+// closeWrite closes the sending direction of a connection that supports it.
 func closeWrite(c net.Conn) {
 	if halfCloser, ok := c.(interface{ CloseWrite() error }); ok {
-		_ = halfCloser.CloseWrite() // of a connection that may be cut already
+		_ = halfCloser.CloseWrite() // fails if the connection is already closed
 	}
 }

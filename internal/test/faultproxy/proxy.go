@@ -1,5 +1,9 @@
-// Package fault stands between a program and what it depends on, and spoils
-// the connection as a test says. What stands behind it is the real thing.
+// Package faultproxy is a proxy between a program and a real service. Tests use
+// it to disturb the connections between them.
+//
+// In: TCP or unix connections of clients, and the Fault that a test sets.
+// Out: the same bytes to and from the target, delayed, held back or cut off.
+// The package never changes or reads the content of a connection.
 package faultproxy
 
 import (
@@ -11,41 +15,42 @@ import (
 	"time"
 )
 
-// Fault says what a Proxy does to connections, those there are and those to
-// come. The zero Fault does nothing.
+// Fault is how a Proxy disturbs all its connections, existing and new ones. The
+// zero Fault does nothing.
 type Fault struct {
-	// Refuse ends every connection at once.
+	// Refuse closes every connection immediately.
 	Refuse bool
-	// HoldRequests and HoldAnswers keep back what is said in one direction,
-	// as a network does that has lost its way: once it is healed, it arrives.
+	// HoldRequests and HoldResponses hold back the bytes of one direction. They
+	// arrive when the fault ends, as after a network partition.
 	HoldRequests, HoldResponses bool
-	// Delay keeps every piece back for so long.
+	// Delay holds every read back for this time.
 	Delay time.Duration
 }
 
-// What there is to suffer, by name.
+// Common faults.
 var (
-	Unreachable = Fault{Refuse: true}                            // nobody listens
-	BlackHole   = Fault{HoldRequests: true, HoldResponses: true} // connections stay, and nothing passes
-	NoResponses = Fault{HoldResponses: true}                     // what is asked is done, and nobody hears of it
+	Unreachable = Fault{Refuse: true}                            // no connection is possible
+	BlackHole   = Fault{HoldRequests: true, HoldResponses: true} // connections stay open, but nothing arrives
+	NoResponses = Fault{HoldResponses: true}                     // the target receives and acts, but the client sees no response
 )
 
-// Proxy passes connections on to a target, on TCP or on unix sockets.
+// Proxy forwards connections to a target, over TCP or unix sockets. It is safe
+// for concurrent use.
 type Proxy struct {
 	network, target string
 	listener        net.Listener
-	ctx             context.Context // ends the connections
+	ctx             context.Context // of all connections
 	stop            context.CancelFunc
 	wg              sync.WaitGroup
 
 	mu      sync.Mutex
 	fault   Fault
-	changed chan struct{} // closed with the next change of fault
+	changed chan struct{} // closed by the next Set
 	conns   map[*connection]struct{}
 }
 
-// Listen starts a proxy to target at address; for TCP, port 0 takes any free
-// one. It must be closed.
+// Listen starts a proxy to target at address. TCP port 0 stands for any free
+// port. The caller must close the proxy.
 func Listen(network, address, target string) (*Proxy, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	l, err := new(net.ListenConfig).Listen(ctx, network, address)
@@ -61,10 +66,10 @@ func Listen(network, address, target string) (*Proxy, error) {
 	return p, nil
 }
 
-// Addr is where it listens.
+// Addr returns the address at which the proxy listens.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
-// Close ends every connection and waits for the proxy's end.
+// Close closes all connections and waits until the proxy has stopped.
 func (p *Proxy) Close() error {
 	p.stop()
 	err := p.listener.Close()
@@ -73,7 +78,7 @@ func (p *Proxy) Close() error {
 	return err
 }
 
-// Set makes every connection suffer the fault, until the next Set.
+// Set applies a fault to every connection until the next Set.
 func (p *Proxy) Set(f Fault) {
 	p.mu.Lock()
 	p.fault = f
@@ -85,18 +90,18 @@ func (p *Proxy) Set(f Fault) {
 	}
 }
 
-// Heal passes everything on again.
+// Clear ends the fault.
 func (p *Proxy) Clear() { p.Set(Fault{}) }
 
-// Cut ends the connections there are. New ones are taken unless they are refused.
+// ResetConnections resets all existing connections. New ones are not affected.
 func (p *Proxy) ResetConnections() {
 	for _, c := range p.connections() {
 		c.reset()
 	}
 }
 
-// HalfClose ends the answers of the connections there are; what their clients
-// still say arrives.
+// HalfCloseConnections closes the response direction of all existing
+// connections. Requests of their clients still arrive.
 func (p *Proxy) HalfCloseConnections() {
 	for _, c := range p.connections() {
 		closeWrite(c.client)
@@ -126,13 +131,13 @@ func (p *Proxy) accept() {
 			return
 		}
 		if err != nil {
-			continue // of one connection that went before it was taken
+			continue // this client has already closed its connection
 		}
 		p.wg.Go(func() { p.serve(client) })
 	}
 }
 
-// serve passes one connection on until both directions have ended.
+// serve forwards one connection until both directions are closed.
 func (p *Proxy) serve(client net.Conn) {
 	defer client.Close()
 	if f, _ := p.state(); f.Refuse {
@@ -155,7 +160,8 @@ func (p *Proxy) serve(client net.Conn) {
 	c.reset()
 }
 
-// enter makes the connection known to Cut, unless it should be cut already.
+// track registers a connection. It returns false if the connection must be
+// closed immediately.
 func (p *Proxy) track(c *connection) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

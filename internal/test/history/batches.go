@@ -5,39 +5,42 @@ import (
 	"slices"
 )
 
-// batch judges that a batch adds up, and never had more in flight than it may.
+// checkBatch checks that a batch finishes, has one execution for each input,
+// and stays within its window.
 func (c *checker) checkBatch(id string, batchVersions []Version) {
 	for i, v := range batchVersions[1:] {
 		c.checkOverdue(id, batchVersions[i].Batch.Due, v.At)
 	}
 	b := lastVersion(batchVersions).Batch
 	if b.FinishedAt == nil {
-		c.addViolation("every batch ends", id, "%d of %d inputs", b.NextInput, b.Total)
+		c.addViolation(ruleBatchFinishes, id, "%d of %d inputs", b.NextInput, b.Total)
 		return
 	}
 	var versions []Version
-	created := 0
+	executions := 0
 	for _, executionVersions := range c.executions {
 		if executionVersions[0].Execution.BatchID != id {
 			continue
 		}
-		created++
+		executions++
 		versions = append(versions, executionVersions...)
-		if end := lastVersion(executionVersions).Execution; end.FinishedAt != nil && end.FinishedAt.After(*b.FinishedAt) {
-			c.addViolation("a batch ends last", id, "at %s, and %s at %s", b.FinishedAt, end.ID, end.FinishedAt)
+		if e := lastVersion(executionVersions).Execution; e.FinishedAt != nil && e.FinishedAt.After(*b.FinishedAt) {
+			c.addViolation(ruleBatchFinishesLast, id, "finished at %s, and %s at %s", b.FinishedAt, e.ID, e.FinishedAt)
 		}
 	}
-	if created != b.NextInput || created != b.Total && !b.CancelRequested {
-		c.addViolation("every batch adds up", id, "%d executions, %d inputs of %d were fed", created, b.NextInput, b.Total)
+	if executions != b.NextInput || executions != b.Total && !b.CancelRequested {
+		c.addViolation(ruleBatchComplete, id, "%d executions, %d of %d inputs dispatched", executions, b.NextInput, b.Total)
 	}
 	c.checkBatchWindow(id, b.Window, versions)
 }
 
-// window judges how many executions of a batch were in flight at once.
+// checkBatchWindow checks how many executions of a batch were in flight at the
+// same time.
 func (c *checker) checkBatchWindow(id string, window int, versions []Version) {
-	// At one instant what ends makes room before what is made takes it.
+	// Of several versions of one instant, the final states come first: they
+	// free the places that new executions take.
 	slices.SortStableFunc(versions, func(a, b Version) int {
-		return cmp.Or(a.At.Compare(b.At), -compareBool(a.Execution.Status.Terminal(), b.Execution.Status.Terminal()))
+		return cmp.Or(a.At.Compare(b.At), compareFinalFirst(a, b))
 	})
 	inFlight := map[string]bool{}
 	for _, v := range versions {
@@ -47,19 +50,20 @@ func (c *checker) checkBatchWindow(id string, window int, versions []Version) {
 		}
 		inFlight[v.Execution.ID] = true
 		if len(inFlight) > window {
-			c.addViolation("a batch keeps its window", id, "%d in flight at %s, of %d", len(inFlight), v.At, window)
+			c.addViolation(ruleBatchWindow, id, "%d in flight at %s, window %d", len(inFlight), v.At, window)
 			return
 		}
 	}
 }
 
-func compareBool(a, b bool) int {
+func compareFinalFirst(a, b Version) int {
+	aFinal, bFinal := a.Execution.Status.Terminal(), b.Execution.Status.Terminal()
 	switch {
-	case a == b:
+	case aFinal == bFinal:
 		return 0
-	case a:
-		return 1
-	default:
+	case aFinal:
 		return -1
+	default:
+		return 1
 	}
 }

@@ -9,33 +9,26 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// Violation is one promise that was not kept.
+// Violation is one case in which a rule does not hold.
 type Violation struct {
-	Rule    string // what should have held
-	Subject string // the ID or path of what it did not hold for
+	Rule    string
+	Subject string // ID or path of the resource
 	Detail  string
 }
 
 func (v Violation) String() string { return fmt.Sprintf("%s: %s: %s", v.Subject, v.Rule, v.Detail) }
 
-// Rules that Figures count by.
-const (
-	ruleAcceptedIsStored = "what was accepted is there"
-	ruleFinishes         = "everything ends"
-	ruleFinalIsImmutable = "an end never changes"
-)
-
-// Check returns what was not kept, in a stable order; nothing means that all of it held.
+// Check returns all violations in a stable order.
 func Check(h History) []Violation {
 	c := newChecker(h)
 	for id, versions := range c.executions {
 		c.checkExecution(id, versions)
 	}
-	for _, p := range h.Acceptances {
-		c.checkAcceptance(p)
+	for _, a := range h.Acceptances {
+		c.checkAcceptance(a)
 	}
-	for _, s := range h.Observations {
-		c.checkObservation(s)
+	for _, o := range h.Observations {
+		c.checkObservation(o)
 	}
 	c.checkConversations()
 	for id, versions := range c.batches {
@@ -45,13 +38,13 @@ func Check(h History) []Violation {
 	return c.violations
 }
 
-// check is a History put in order, and what was found in it so far.
+// checker groups the versions of a History by document, and collects violations.
 type checker struct {
 	History
-	executions    map[string][]Version // by ID, each oldest first
-	batches       map[string][]Version
-	messages      map[string][]Version // by the ID of the execution
-	conversations map[string][]Version // conversations by ID
+	executions    map[string][]Version // by ID; each oldest first
+	batches       map[string][]Version // by ID
+	messages      map[string][]Version // by the ID of their execution
+	conversations map[string][]Version // by ID
 	violations    []Violation
 }
 
@@ -59,6 +52,9 @@ func newChecker(h History) *checker {
 	c := &checker{
 		History: h, executions: map[string][]Version{}, batches: map[string][]Version{},
 		messages: map[string][]Version{}, conversations: map[string][]Version{},
+	}
+	for _, d := range h.Undecodable {
+		c.addViolation(ruleDecodable, d.Path, "%v", d.Err)
 	}
 	ordered := slices.Clone(h.Versions)
 	slices.SortStableFunc(ordered, func(a, b Version) int { return a.At.Compare(b.At) })
@@ -73,7 +69,7 @@ func newChecker(h History) *checker {
 		case v.Conversation != nil:
 			c.conversations[v.Conversation.ID] = append(c.conversations[v.Conversation.ID], v)
 		default:
-			c.addViolation("nothing is deleted", v.Path, "deleted at %s", v.At)
+			c.addViolation(ruleNotDeleted, v.Path, "deleted at %s", v.At)
 		}
 	}
 	return c
@@ -83,44 +79,44 @@ func (c *checker) addViolation(rule, subject, detail string, args ...any) {
 	c.violations = append(c.violations, Violation{Rule: rule, Subject: subject, Detail: fmt.Sprintf(detail, args...)})
 }
 
-func (c *checker) checkAcceptance(p Acceptance) {
-	if p.Batch != "" {
-		if c.batches[p.Batch] == nil {
-			c.addViolation(ruleAcceptedIsStored, p.Batch, "lost")
+func (c *checker) checkAcceptance(a Acceptance) {
+	if a.Batch != "" {
+		if c.batches[a.Batch] == nil {
+			c.addViolation(ruleNothingLost, a.Batch, "not stored")
 		}
 		return
 	}
-	versions := c.executions[p.Execution]
+	versions := c.executions[a.Execution]
 	if versions == nil {
-		c.addViolation(ruleAcceptedIsStored, p.Execution, "lost")
+		c.addViolation(ruleNothingLost, a.Execution, "not stored")
 		return
 	}
-	end := lastVersion(versions).Execution
-	if p.Text != "" && end.Result != nil && end.Result.Text != p.Text {
-		c.addViolation("a result is its own execution's", p.Execution, "%q instead of %q", end.Result.Text, p.Text)
+	final := lastVersion(versions).Execution
+	if a.Text != "" && final.Result != nil && final.Result.Text != a.Text {
+		c.addViolation(ruleOwnResult, a.Execution, "%q instead of %q", final.Result.Text, a.Text)
 	}
 }
 
-func (c *checker) checkObservation(s Observation) {
-	versions := c.executions[s.Execution]
+func (c *checker) checkObservation(o Observation) {
+	versions := c.executions[o.Execution]
 	if versions == nil {
-		c.addViolation("no result without its execution", s.Execution, "a caller saw it %s", s.Status)
+		c.addViolation(ruleObservedKnown, o.Execution, "observed as %s", o.Status)
 		return
 	}
-	end := lastVersion(versions).Execution
-	if end.Status != s.Status || resultText(end) != s.Text {
-		c.addViolation("an end that was shown stays", s.Execution, "%s %q was shown, %s %q is stored", s.Status, s.Text, end.Status, resultText(end))
+	final := lastVersion(versions).Execution
+	if final.Status != o.Status || resultText(final) != o.Text {
+		c.addViolation(ruleObservedFinal, o.Execution, "observed %s %q, stored %s %q", o.Status, o.Text, final.Status, resultText(final))
 	}
 }
 
-// overdue reports a version that stayed longer than it may past its due time,
-// unless something that is needed was away meanwhile.
+// checkOverdue checks that a version did not stay unchanged for longer than
+// MaxOverdue after its due time, unless there was an outage meanwhile.
 func (c *checker) checkOverdue(subject string, due *time.Time, until time.Time) {
 	if c.MaxOverdue == 0 {
 		return
 	}
 	if overdue := c.overdueBy(due, until); overdue > c.MaxOverdue {
-		c.addViolation("nothing waits for ever", subject, "due at %s, looked at %s later", due, overdue)
+		c.addViolation(ruleNotOverdue, subject, "due at %s, changed %s later", due, overdue)
 	}
 }
 

@@ -8,10 +8,10 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// conversations judges the order of turns, and that each has one message of
-// the user's and one reply, stored in the commit that ended it.
+// checkConversations checks the order of the turns, and that each turn has one
+// message of the user and one reply.
 func (c *checker) checkConversations() {
-	turns := map[string]map[int]string{} // conversation, turn: execution
+	turns := map[string]map[int]string{} // conversation ID, turn number: execution ID
 	for id, versions := range c.executions {
 		e := versions[0].Execution
 		if e.ConversationID == "" {
@@ -21,14 +21,14 @@ func (c *checker) checkConversations() {
 			turns[e.ConversationID] = map[int]string{}
 		}
 		if other := turns[e.ConversationID][e.Turn]; other != "" {
-			c.addViolation("one execution for a turn", e.ConversationID, "turn %d is %s and %s", e.Turn, other, id)
+			c.addViolation(ruleOneExecution, e.ConversationID, "turn %d has %s and %s", e.Turn, other, id)
 		}
 		turns[e.ConversationID][e.Turn] = id
 		c.checkMessages(id, versions)
 	}
 	for id := range c.messages {
 		if c.executions[id] == nil {
-			c.addViolation("no reply without its execution", id, "%d messages", len(c.messages[id]))
+			c.addViolation(ruleReplyExecution, id, "%d messages", len(c.messages[id]))
 		}
 	}
 	for id, executions := range turns {
@@ -37,63 +37,65 @@ func (c *checker) checkConversations() {
 	}
 }
 
-// said judges the messages of one turn.
+// checkMessages checks the messages of one turn. The reply must be in the
+// commit that finished the execution.
 func (c *checker) checkMessages(id string, versions []Version) {
 	byRole := map[execution.Role][]Version{}
 	for _, m := range c.messages[id] {
 		byRole[m.Message.Role] = append(byRole[m.Message.Role], m)
 	}
 	if n := len(byRole[execution.RoleUser]); n != 1 {
-		c.addViolation("a turn is asked once", id, "%d times", n)
+		c.addViolation(ruleOneUserMessage, id, "%d messages", n)
 	}
-	ended := slices.IndexFunc(versions, func(v Version) bool { return v.Execution.Status.Terminal() })
+	finished := slices.IndexFunc(versions, func(v Version) bool { return v.Execution.Status.Terminal() })
 	replies := byRole[execution.RoleAssistant]
-	if ended < 0 {
+	if finished < 0 {
 		if len(replies) > 0 {
-			c.addViolation("a reply comes with the end", id, "not ended")
+			c.addViolation(ruleReplyWithFinish, id, "not finished")
 		}
 		return
 	}
 	if len(replies) != 1 {
-		c.addViolation("exactly one reply", id, "%d", len(replies))
+		c.addViolation(ruleOneReply, id, "%d replies", len(replies))
 		return
 	}
-	reply, end := replies[0], versions[ended]
-	if !reply.At.Equal(end.At) {
-		c.addViolation("a reply comes with the end", id, "reply at %s, end at %s", reply.At, end.At)
+	reply, final := replies[0], versions[finished]
+	if !reply.At.Equal(final.At) {
+		c.addViolation(ruleReplyWithFinish, id, "reply at %s, finished at %s", reply.At, final.At)
 	}
-	if reply.Message.Text != resultText(end.Execution) {
-		c.addViolation("a reply is its turn's", id, "%q, and the result is %q", reply.Message.Text, resultText(end.Execution))
+	if reply.Message.Text != resultText(final.Execution) {
+		c.addViolation(ruleOwnReply, id, "reply %q, result %q", reply.Message.Text, resultText(final.Execution))
 	}
 }
 
-// order judges that no turn began before the one before it had ended.
+// checkTurnOrder checks that no turn ran before the previous turn had finished.
 func (c *checker) checkTurnOrder(conversation string, executions map[int]string) {
-	var previousEnd time.Time // the end of the turn before
+	var previousFinish time.Time
 	for _, turn := range slices.Sorted(maps.Keys(executions)) {
 		if _, exists := executions[turn-1]; turn > 1 && !exists {
-			c.addViolation("turns are in order", conversation, "there is a turn %d and none before it", turn)
+			c.addViolation(ruleTurnOrder, conversation, "turn %d without a previous turn", turn)
 		}
 		for _, v := range c.executions[executions[turn]] {
-			if v.Execution.Status == execution.Running && v.At.Before(previousEnd) {
-				c.addViolation("turns are in order", conversation, "turn %d ran at %s, the one before it ended at %s", turn, v.At, previousEnd)
+			if v.Execution.Status == execution.Running && v.At.Before(previousFinish) {
+				c.addViolation(ruleTurnOrder, conversation, "turn %d ran at %s, the previous turn finished at %s", turn, v.At, previousFinish)
 			}
 			if v.Execution.Status.Terminal() {
-				previousEnd = v.At
+				previousFinish = v.At
 				break
 			}
 		}
 	}
 }
 
-// settled judges the conversation's own document.
+// checkConversationFinished checks the document of a conversation after all its
+// turns.
 func (c *checker) checkConversationFinished(id string, turns int) {
 	versions := c.conversations[id]
 	if versions == nil {
-		c.addViolation("no turn without its conversation", id, "%d turns", turns)
+		c.addViolation(ruleTurnConversation, id, "%d turns", turns)
 		return
 	}
-	if end := lastVersion(versions).Conversation; len(end.Pending) > 0 || end.Turns != turns {
-		c.addViolation("every turn ends", id, "%d turns of %d, %d pending", turns, end.Turns, len(end.Pending))
+	if last := lastVersion(versions).Conversation; len(last.Pending) > 0 || last.Turns != turns {
+		c.addViolation(ruleTurnsFinish, id, "%d turns stored, %d counted, %d pending", turns, last.Turns, len(last.Pending))
 	}
 }

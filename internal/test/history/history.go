@@ -1,6 +1,10 @@
-// Package history keeps what happened, as callers were told it and as it was
-// stored, and judges afterwards whether everything that Airlock promises held.
-// It is for tests that make things go wrong.
+// Package history records what happened in an Airlock and checks that every
+// promise of Airlock was kept. Fault tests use it.
+//
+// In: the acceptances and results that callers saw, and every version of every
+// document, read from Firestore's listen stream.
+// Out: the violations that Check finds, and the statistics of Summarize.
+// The package never writes to Firestore, and only tests import it.
 package history
 
 import (
@@ -11,38 +15,38 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// History is everything that a verdict rests on. All times are Firestore's.
+// History is the complete input of a check. All times of documents are Firestore's.
 type History struct {
 	Acceptances  []Acceptance
 	Observations []Observation
-	Versions     []Version   // in the order of their commits
-	Outages      []TimeRange // in which nothing can be put right in time
+	Versions     []Version // in the order of their commits
+	Undecodable  []UndecodableDocument
+	Outages      []TimeRange // in which overdue documents are not a violation
 
-	// Late is how long after it fell due something may still be as it was; 0:
-	// this history does not tell.
+	// MaxOverdue is how long after its due time a document may stay unchanged.
+	// 0 disables the check.
 	MaxOverdue time.Duration
 }
 
-// Promise is a 202: of one execution, or of a batch.
+// Acceptance is a 202 response for one execution or for one batch.
 type Acceptance struct {
 	Execution, Batch string
-	Text             string // with which the execution has to succeed if it does; empty: not known
+	Text             string // that the result must have if the execution succeeds; empty: unknown
 }
 
-// Sight is an end that a caller was shown.
+// Observation is a final state that the API returned to a caller.
 type Observation struct {
 	Execution string
 	Status    execution.Status
 	Text      string // of the result
 }
 
-// Version is a document as one commit left it. One of the kinds is set; of a
-// document that was deleted none. Of each kind the fields are filled in that
-// are judged here.
+// Version is a document as one commit wrote it. Exactly one of its pointers is
+// set, and none for a deletion.
 type Version struct {
 	Path    string // below the database
 	At      time.Time
-	Content string // two versions with the same content are alike in every field
+	Content string // equal for two versions exactly when all their fields are equal
 
 	Execution    *execution.Execution
 	Conversation *conversation.Conversation
@@ -50,7 +54,13 @@ type Version struct {
 	Batch        *batch.Batch
 }
 
-// Span is a time from one instant to another.
+// UndecodableDocument is a document that does not match its domain type.
+type UndecodableDocument struct {
+	Path string
+	Err  error
+}
+
+// TimeRange is the time between two instants.
 type TimeRange struct{ From, To time.Time }
 
-func (s TimeRange) overlaps(o TimeRange) bool { return s.From.Before(o.To) && o.From.Before(s.To) }
+func (r TimeRange) overlaps(o TimeRange) bool { return r.From.Before(o.To) && o.From.Before(r.To) }

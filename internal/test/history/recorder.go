@@ -4,39 +4,53 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
 )
 
-// Recorder writes a History down. It is safe for concurrent use; the zero
-// Recorder is empty and ready.
+// Recorder records a History. It is safe for concurrent use. The zero Recorder
+// is empty and ready to use.
 type Recorder struct {
 	mu      sync.Mutex
 	history History
-	latest  map[string]time.Time // path to the newest version's time
+	latest  map[string]time.Time // time of the newest recorded version, by path
 }
 
-// Promised notes a 202.
-func (r *Recorder) RecordAcceptance(p Acceptance) {
+// RecordAcceptance records a 202.
+func (r *Recorder) RecordAcceptance(a Acceptance) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.history.Acceptances = append(r.history.Acceptances, p)
+	r.history.Acceptances = append(r.history.Acceptances, a)
 }
 
-// Saw notes an end that a caller was shown.
-func (r *Recorder) RecordObservation(s Observation) {
+// RecordObservation records a final state that a caller saw.
+func (r *Recorder) RecordObservation(o Observation) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.history.Observations = append(r.history.Observations, s)
+	r.history.Observations = append(r.history.Observations, o)
 }
 
-// Away notes an outage.
-func (r *Recorder) RecordOutage(s TimeRange) {
+// RecordOutage records the time of an outage.
+func (r *Recorder) RecordOutage(t TimeRange) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.history.Outages = append(r.history.Outages, s)
+	r.history.Outages = append(r.history.Outages, t)
 }
 
-// stored notes a version, unless it is known. What was deleted has no version
-// of its own, and comes with the time at which that was seen.
+func (r *Recorder) recordDocument(d *pb.Document) {
+	v, err := decode(d)
+	if err != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.history.Undecodable = append(r.history.Undecodable, UndecodableDocument{Path: documentPath(d.Name), Err: err})
+		return
+	}
+	r.recordVersion(v)
+}
+
+// recordVersion records a version once. A stream that is opened again repeats
+// the newest version of each document. A deletion has no version of its own; its
+// time is the time at which the stream reported it.
 func (r *Recorder) recordVersion(v Version) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -50,12 +64,13 @@ func (r *Recorder) recordVersion(v Version) {
 	r.history.Versions = append(r.history.Versions, v)
 }
 
-// History is what was written down so far.
+// History returns a copy of what was recorded so far.
 func (r *Recorder) History() History {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	h := r.history
 	h.Acceptances, h.Observations = slices.Clone(h.Acceptances), slices.Clone(h.Observations)
 	h.Versions, h.Outages = slices.Clone(h.Versions), slices.Clone(h.Outages)
+	h.Undecodable = slices.Clone(h.Undecodable)
 	return h
 }

@@ -10,52 +10,53 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// Figures sum a History up, for people.
+// Stats are the statistics of a History, for people.
 type Stats struct {
-	Accepted       int // executions that were answered with a 202, and the inputs of batches that were
-	Executions     int // that are stored; more than Accepted where an answer was lost
+	Accepted       int // executions with a 202, and the inputs of batches with a 202
+	Executions     int // stored executions; more than Accepted when a response was lost
 	Batches        int
 	Versions       int
-	Retried        int                      // executions that took more than one attempt
+	Retried        int                      // executions with more than one attempt
 	ByStatus       map[execution.Status]int // of their last versions
-	Lost           int                      // accepted, and not ended or not there
-	Changed        int                      // that changed after their end
-	LongestOverdue time.Duration            // longest that one stayed due outside of outages
+	Lost           int                      // accepted executions and batches that are not stored, and unfinished executions
+	Changed        int                      // changes after a final state
+	LongestOverdue time.Duration            // longest time that an execution stayed overdue without an outage
 }
 
-// Sum counts.
+// Summarize returns the statistics of a History.
 func Summarize(h History) Stats {
 	c := newChecker(h)
-	f := Stats{Executions: len(c.executions), Batches: len(c.batches), Versions: len(h.Versions), ByStatus: map[execution.Status]int{}}
-	for _, p := range h.Acceptances {
-		if p.Batch == "" {
-			f.Accepted++
-		} else if versions := c.batches[p.Batch]; versions != nil {
-			f.Accepted += lastVersion(versions).Batch.Total
+	s := Stats{Executions: len(c.executions), Batches: len(c.batches), Versions: len(h.Versions), ByStatus: map[execution.Status]int{}}
+	for _, a := range h.Acceptances {
+		if a.Batch == "" {
+			s.Accepted++
+		} else if versions := c.batches[a.Batch]; versions != nil {
+			s.Accepted += lastVersion(versions).Batch.Total
 		}
 	}
 	for _, versions := range c.executions {
-		end := lastVersion(versions).Execution
-		f.ByStatus[end.Status]++
-		if end.Attempt > 1 {
-			f.Retried++
+		final := lastVersion(versions).Execution
+		s.ByStatus[final.Status]++
+		if final.Attempt > 1 {
+			s.Retried++
 		}
 		for i, v := range versions[1:] {
-			f.LongestOverdue = max(f.LongestOverdue, c.overdueBy(versions[i].Execution.Due, v.At))
+			s.LongestOverdue = max(s.LongestOverdue, c.overdueBy(versions[i].Execution.Due, v.At))
 		}
 	}
 	for _, v := range Check(h) {
 		switch v.Rule {
-		case ruleAcceptedIsStored, ruleFinishes:
-			f.Lost++
+		case ruleNothingLost, ruleFinishes:
+			s.Lost++
 		case ruleFinalIsImmutable:
-			f.Changed++
+			s.Changed++
 		}
 	}
-	return f
+	return s
 }
 
-// lateness is how long something stayed due; 0 where an outage came between.
+// overdueBy returns how long a document stayed overdue; 0 if an outage overlaps
+// that time.
 func (c *checker) overdueBy(due *time.Time, until time.Time) time.Duration {
 	if due == nil || !until.After(*due) || slices.ContainsFunc(c.Outages, TimeRange{*due, until}.overlaps) {
 		return 0
@@ -63,11 +64,11 @@ func (c *checker) overdueBy(due *time.Time, until time.Time) time.Duration {
 	return until.Sub(*due)
 }
 
-func (f Stats) String() string {
-	var by []string
-	for _, status := range slices.Sorted(maps.Keys(f.ByStatus)) {
-		by = append(by, fmt.Sprintf("%d %s", f.ByStatus[status], status))
+func (s Stats) String() string {
+	var byStatus []string
+	for _, status := range slices.Sorted(maps.Keys(s.ByStatus)) {
+		byStatus = append(byStatus, fmt.Sprintf("%d %s", s.ByStatus[status], status))
 	}
-	return fmt.Sprintf("%d accepted, %d executions (%s), %d batches, %d took more than one attempt, %d versions, at most %s overdue; lost %d, changed after their end %d",
-		f.Accepted, f.Executions, strings.Join(by, ", "), f.Batches, f.Retried, f.Versions, f.LongestOverdue.Round(time.Millisecond), f.Lost, f.Changed)
+	return fmt.Sprintf("%d accepted, %d executions (%s), %d batches, %d with more than one attempt, %d versions, at most %s overdue; %d lost, %d changed after their final state",
+		s.Accepted, s.Executions, strings.Join(byStatus, ", "), s.Batches, s.Retried, s.Versions, s.LongestOverdue.Round(time.Millisecond), s.Lost, s.Changed)
 }

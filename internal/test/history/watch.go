@@ -3,19 +3,51 @@ package history
 import (
 	"context"
 	"fmt"
+	"testing"
 
 	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 )
 
-// groups are the collections that are watched, wherever they are.
-var collectionGroups = []string{"executions", "conversations", "messages", "batches"}
+// Watch records the Firestore at an address from now until the test ends. It
+// opens the stream again after an error. Each time that the new stream is
+// current, reconnected receives a value.
+func Watch(t testing.TB, address, project string) (r *Recorder, reconnected <-chan struct{}) {
+	t.Helper()
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	require.NoError(t, err)
+	r = new(Recorder)
+	ctx, cancel := context.WithCancel(context.Background())
+	current := make(chan struct{}, 1)
+	var group errgroup.Group
+	group.Go(func() error {
+		for ctx.Err() == nil {
+			_ = r.watch(ctx, conn, project, func() { // fails with ctx, or with Firestore
+				select {
+				case current <- struct{}{}:
+				default:
+				}
+			})
+		}
+		return nil
+	})
+	t.Cleanup(func() {
+		cancel()
+		require.NoError(t, group.Wait())
+		require.NoError(t, conn.Close())
+	})
+	<-current
+	return r, current
+}
 
-// Watch writes down every version of every document of a project, until ctx
-// ends or the stream does, and says ready once it hears of new ones. It reads
-// the stream itself: Google's client tells of the newest version only, and the
-// ones between are what matters here.
-func (r *Recorder) Watch(ctx context.Context, conn grpc.ClientConnInterface, project string, ready func()) error {
+// watch records every version of every document of the recorded collections
+// until ctx or the stream ends. It calls onCurrent when the stream has sent all
+// existing documents. It reads the listen stream itself, because Google's client
+// passes on only the newest of several versions.
+func (r *Recorder) watch(ctx context.Context, conn grpc.ClientConnInterface, project string, onCurrent func()) error {
 	database := fmt.Sprintf("projects/%s/databases/(default)", project)
 	stream, err := pb.NewFirestoreClient(conn).Listen(ctx)
 	if err != nil {
@@ -37,7 +69,7 @@ func (r *Recorder) Watch(ctx context.Context, conn grpc.ClientConnInterface, pro
 			return err
 		}
 	}
-	current := map[int32]bool{}
+	current := map[int32]bool{} // by target
 	for {
 		m, err := stream.Recv()
 		if err != nil {
@@ -49,11 +81,11 @@ func (r *Recorder) Watch(ctx context.Context, conn grpc.ClientConnInterface, pro
 				current[id] = true
 			}
 			if len(current) == len(collectionGroups) {
-				ready()
+				onCurrent()
 			}
 		}
 		if cause := m.GetTargetChange().GetCause(); cause != nil {
-			return fmt.Errorf("firestore ends the watch: %s", cause.Message)
+			return fmt.Errorf("firestore ended the watch: %s", cause.Message)
 		}
 	}
 }
@@ -61,7 +93,7 @@ func (r *Recorder) Watch(ctx context.Context, conn grpc.ClientConnInterface, pro
 func (r *Recorder) handleResponse(m *pb.ListenResponse) {
 	switch {
 	case m.GetDocumentChange() != nil && len(m.GetDocumentChange().RemovedTargetIds) == 0:
-		r.recordVersion(decode(m.GetDocumentChange().Document))
+		r.recordDocument(m.GetDocumentChange().Document)
 	case m.GetDocumentDelete() != nil:
 		deleted := m.GetDocumentDelete()
 		r.recordVersion(Version{Path: documentPath(deleted.Document), At: deleted.ReadTime.AsTime()})

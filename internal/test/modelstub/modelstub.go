@@ -1,6 +1,10 @@
-// Package modelstub is a stand-in for the Messages API, for tests: it answers
-// as a script says, in the API's own shapes, streamed and whole, and remembers
-// what it was asked.
+// Package modelstub is a stand-in for the Messages API. Tests use it as the
+// model.
+//
+// In: requests of the Messages API, and a Script that chooses the responses.
+// Out: responses in the API's format, streamed or as one JSON object, and the
+// recorded requests.
+// The package never calls a real model.
 package modelstub
 
 import (
@@ -11,14 +15,14 @@ import (
 	"sync"
 )
 
-// Script says how to answer a request. It may be called concurrently.
+// Script returns the response to a request. It must be safe for concurrent use.
 type Script func(Request) Response
 
-// Server is one stand-in. Its zero value is not ready, see Start.
+// Server is one stand-in. Start creates it.
 type Server struct {
 	server *httptest.Server
 	script Script
-	closed chan struct{} // closed by Close; what hangs, hangs until then
+	closed chan struct{} // closed by Close; ends responses that hang
 
 	mu           sync.Mutex
 	requests     []Request
@@ -26,14 +30,15 @@ type Server struct {
 	disconnected chan Request
 }
 
-// Start serves on a loopback address until Close.
+// Start starts a server on a loopback address. The caller must close it.
 func Start(script Script) *Server {
 	s := newServer(script)
 	s.server.Start()
 	return s
 }
 
-// StartTLS serves as Start does, with TLS and HTTP/2 as the real API has them.
+// StartTLS starts a server with TLS and HTTP/2, as the real API has them. The
+// caller must close it.
 func StartTLS(script Script) *Server {
 	s := newServer(script)
 	s.server.EnableHTTP2 = true
@@ -52,20 +57,20 @@ func newServer(script Script) *Server {
 	return s
 }
 
-// Certificate is that of StartTLS.
+// Certificate returns the certificate of a server that StartTLS started.
 func (s *Server) Certificate() *x509.Certificate { return s.server.Certificate() }
 
-// RootCAs are what a client of StartTLS has to trust.
+// RootCAs returns the certificates that a client of StartTLS must trust.
 func (s *Server) RootCAs() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(s.Certificate())
 	return pool
 }
 
-// backlog is how many events a test may leave unread.
+// eventBuffer is how many events a test may leave unread.
 const eventBuffer = 1024
 
-// URL is where the stand-in listens.
+// URL returns the server's base URL.
 func (s *Server) URL() *url.URL {
 	u, err := url.Parse(s.server.URL)
 	if err != nil {
@@ -74,27 +79,28 @@ func (s *Server) URL() *url.URL {
 	return u
 }
 
-// Close ends what hangs and stops the server.
+// Close ends the responses that hang and stops the server.
 func (s *Server) Close() {
 	close(s.closed)
 	s.server.Close()
 }
 
-// Requests are all requests so far, in their order.
+// Requests returns all requests so far, in their order.
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]Request(nil), s.requests...)
 }
 
-// Heard gets each request as it arrives.
+// Received returns a channel that receives each request when it arrives.
 func (s *Server) Received() <-chan Request { return s.received }
 
-// Gone gets each request whose client went away before its answer was complete.
+// Disconnected returns a channel that receives each request whose client
+// disconnected before the response was complete.
 func (s *Server) Disconnected() <-chan Request { return s.disconnected }
 
-// ServeHTTP answers by the script. It takes any path, so that a test sees what
-// was really asked.
+// ServeHTTP answers a request by the script. It accepts every path, so that a
+// test sees which one was requested.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	request, err := parseRequest(r)
 	if err != nil {
@@ -113,10 +119,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// note drops what nobody reads.
-func trySend(to chan<- Request, r Request) {
+// trySend drops the request when the channel is full.
+func trySend(events chan<- Request, r Request) {
 	select {
-	case to <- r:
+	case events <- r:
 	default:
 	}
 }

@@ -8,30 +8,30 @@ import (
 	"strings"
 )
 
-// Request is what the stand-in was asked.
+// Request is one recorded request.
 type Request struct {
 	Number int // counts from 1
 	Proto  string
 	Method string
 	Host   string
-	Target string // path and query as they came
+	Target string // path and query as sent
 	Header http.Header
 	Raw    []byte
 
 	Model    string
 	Stream   bool
 	System   string
-	Tools    []string // names
+	Tools    []string // their names
 	Messages []Message
 }
 
-// Message is one message of a request; blocks other than text appear as what they hold.
+// Message is one message of a request.
 type Message struct {
 	Role string
-	Text string // of text blocks and tool results, one to a line
+	Text string // of its text blocks and tool results, one block a line
 }
 
-// Prompt is the newest message.
+// Prompt returns the text of the newest message.
 func (r Request) Prompt() string {
 	if len(r.Messages) == 0 {
 		return ""
@@ -39,7 +39,7 @@ func (r Request) Prompt() string {
 	return r.Messages[len(r.Messages)-1].Text
 }
 
-// Key is the API key that arrived.
+// APIKey returns the API key of the request.
 func (r Request) APIKey() string { return r.Header.Get("X-Api-Key") }
 
 func parseRequest(r *http.Request) (Request, error) {
@@ -74,7 +74,7 @@ func parseRequest(r *http.Request) (Request, error) {
 	return request, nil
 }
 
-// content is a string, or a list of blocks.
+// content is the text of a JSON string or of a JSON list of blocks.
 type content string
 
 func (c *content) UnmarshalJSON(data []byte) error {

@@ -6,21 +6,21 @@ import (
 	"strings"
 )
 
-// Answer is one answer of the stand-in. Make it with the functions below.
+// Response is one response. The functions below create it.
 type Response struct {
-	// Usage is what the answer says was used; nil: DefaultUsage.
+	// Usage is the usage that the response reports; nil: DefaultUsage.
 	Usage map[string]any
-	// Model is what the answer says has answered; empty: the model asked for.
+	// Model is the model that the response names; empty: the requested model.
 	Model string
-	// StopReason is why the answer ended; empty: what fits the blocks.
+	// StopReason is the stop reason of the response; empty: the one that fits its blocks.
 	StopReason string
 
 	blocks       []block
-	handler      func(w http.ResponseWriter, r *http.Request, ended <-chan struct{})
+	handler      func(w http.ResponseWriter, r *http.Request, closed <-chan struct{}) // replaces the blocks
 	interruption interruption
 }
 
-// DefaultUsage is in the shape of the API's usage field.
+// DefaultUsage is the usage field of responses without their own Usage.
 var DefaultUsage = map[string]any{
 	"input_tokens": 100, "output_tokens": 20, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0,
 }
@@ -33,19 +33,19 @@ type block struct {
 	Input json.RawMessage `json:"input,omitempty"`
 }
 
-// hold says where an answer stops going on.
+// interruption is what happens after the first delta of a stream.
 type interruption int
 
 const (
 	noInterruption interruption = iota
-	stallMidStream              // after the first piece of the stream
-	resetMidStream              // the connection is reset there
+	stallMidStream              // nothing more is sent
+	resetMidStream              // the connection is reset
 )
 
-// Text answers with words.
+// Text returns a response with a text.
 func Text(text string) Response { return Response{blocks: []block{{Type: "text", Text: text}}} }
 
-// Tool answers with a call of a tool. The input has to marshal to a JSON object.
+// ToolUse returns a response that calls a tool. The input must marshal to a JSON object.
 func ToolUse(name string, input any) Response {
 	data, err := json.Marshal(input)
 	if err != nil {
@@ -54,23 +54,23 @@ func ToolUse(name string, input any) Response {
 	return Response{blocks: []block{{Type: "tool_use", ID: "toolu_01" + name, Name: name, Input: data}}}
 }
 
-// Stall answers with the beginning of a stream and then nothing, until the client goes.
-func Stall(text string) Response { a := Text(text); a.interruption = stallMidStream; return a }
+// Stall returns a response that sends the first part of a stream and then nothing until the client disconnects.
+func Stall(text string) Response { r := Text(text); r.interruption = stallMidStream; return r }
 
-// Cut answers with the beginning of a stream and then resets the connection.
-func ResetMidStream(text string) Response { a := Text(text); a.interruption = resetMidStream; return a }
+// ResetMidStream returns a response that sends the first part of a stream and then resets the connection.
+func ResetMidStream(text string) Response { r := Text(text); r.interruption = resetMidStream; return r }
 
-// Hang gives no answer at all until the client goes.
+// Hang returns a response that sends nothing until the client disconnects.
 func Hang() Response {
 	return Response{handler: func(_ http.ResponseWriter, r *http.Request, closed <-chan struct{}) { waitForDisconnect(r, closed) }}
 }
 
-// Die resets the connection without an answer.
+// Reset returns a response that resets the connection without sending anything.
 func Reset() Response {
 	return Response{handler: func(http.ResponseWriter, *http.Request, <-chan struct{}) { panic(http.ErrAbortHandler) }}
 }
 
-// Status answers with an error of the API.
+// Status returns an error response of the API.
 func Status(code int, kind, message string) Response {
 	body, err := json.Marshal(map[string]any{
 		"type": "error", "error": map[string]string{"type": kind, "message": message},
@@ -81,7 +81,7 @@ func Status(code int, kind, message string) Response {
 	return Raw(code, http.Header{"Content-Type": {"application/json"}}, string(body))
 }
 
-// Raw answers with exactly this.
+// Raw returns a response with exactly this status, header and body.
 func Raw(code int, header http.Header, body string) Response {
 	return Response{handler: func(w http.ResponseWriter, _ *http.Request, _ <-chan struct{}) {
 		for name, values := range header {
@@ -92,11 +92,12 @@ func Raw(code int, header http.Header, body string) Response {
 	}}
 }
 
-// Always gives the same answer to every request.
-func Always(a Response) Script { return func(Request) Response { return a } }
+// Always returns a script that gives every request the same response.
+func Always(r Response) Script { return func(Request) Response { return r } }
 
-// Sequence answers the n-th message with the n-th answer, and goes on with the
-// last. Requests without a body get an empty 200 and do not count.
+// Sequence returns a script that gives the n-th request the n-th response, and
+// repeats the last one. Requests without a body get an empty 200 and are not
+// counted.
 func Sequence(responses ...Response) Script {
 	next := make(chan int, 1)
 	next <- 0
@@ -110,8 +111,8 @@ func Sequence(responses ...Response) Script {
 	}
 }
 
-// ByPrompt chooses the script whose key the newest message contains, and
-// answers with a 400 when there is none.
+// ByPrompt returns a script that uses the script whose key the newest message
+// contains. Without one it returns 400.
 func ByPrompt(scripts map[string]Script) Script {
 	return func(r Request) Response {
 		for key, script := range scripts {
@@ -119,7 +120,7 @@ func ByPrompt(scripts map[string]Script) Script {
 				return script(r)
 			}
 		}
-		return Status(http.StatusBadRequest, "invalid_request_error", "the script has no answer to this prompt")
+		return Status(http.StatusBadRequest, "invalid_request_error", "the script has no response for this prompt")
 	}
 }
 

@@ -7,22 +7,22 @@ import (
 	"net/http"
 )
 
-// pieceSize is how much text one event of a stream carries.
+// chunkSize is how many characters one event of a stream contains.
 const chunkSize = 4096
 
-func (a Response) write(w http.ResponseWriter, r *http.Request, request Request, closed <-chan struct{}) {
+func (res Response) write(w http.ResponseWriter, r *http.Request, request Request, closed <-chan struct{}) {
 	switch {
-	case a.handler != nil:
-		a.handler(w, r, closed)
+	case res.handler != nil:
+		res.handler(w, r, closed)
 	case request.Stream:
-		a.writeStream(w, r, request, closed)
+		res.writeStream(w, r, request, closed)
 	default:
-		a.writeJSON(w, request)
+		res.writeJSON(w, request)
 	}
 }
 
-func (a Response) message(request Request) map[string]any {
-	model := a.Model
+func (res Response) message(request Request) map[string]any {
+	model := res.Model
 	if model == "" {
 		model = request.Model
 	}
@@ -32,34 +32,34 @@ func (a Response) message(request Request) map[string]any {
 	}
 }
 
-func (a Response) usage() map[string]any {
-	if a.Usage != nil {
-		return a.Usage
+func (res Response) usage() map[string]any {
+	if res.Usage != nil {
+		return res.Usage
 	}
 	return DefaultUsage
 }
 
-func (a Response) stopReason() string {
+func (res Response) stopReason() string {
 	switch {
-	case a.StopReason != "":
-		return a.StopReason
-	case len(a.blocks) > 0 && a.blocks[len(a.blocks)-1].Type == "tool_use":
+	case res.StopReason != "":
+		return res.StopReason
+	case len(res.blocks) > 0 && res.blocks[len(res.blocks)-1].Type == "tool_use":
 		return "tool_use"
 	default:
 		return "end_turn"
 	}
 }
 
-func (a Response) writeJSON(w http.ResponseWriter, request Request) {
-	message := a.message(request)
-	message["content"], message["stop_reason"], message["usage"] = a.blocks, a.stopReason(), a.usage()
+func (res Response) writeJSON(w http.ResponseWriter, request Request) {
+	message := res.message(request)
+	message["content"], message["stop_reason"], message["usage"] = res.blocks, res.stopReason(), res.usage()
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(message) // the client may be gone
+	_ = json.NewEncoder(w).Encode(message) // fails if the client has disconnected
 }
 
-// stream writes the events in the API's order: the input tokens are named at
-// the beginning, the output tokens at the end.
-func (a Response) writeStream(w http.ResponseWriter, r *http.Request, request Request, closed <-chan struct{}) {
+// writeStream writes the events in the API's order. The first event reports the
+// input tokens, the last but one the output tokens.
+func (res Response) writeStream(w http.ResponseWriter, r *http.Request, request Request, closed <-chan struct{}) {
 	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
 	event := func(kind string, fields map[string]any) {
 		fields["type"] = kind
@@ -71,16 +71,16 @@ func (a Response) writeStream(w http.ResponseWriter, r *http.Request, request Re
 		_ = http.NewResponseController(w).Flush()
 	}
 
-	message := a.message(request)
-	first := maps.Clone(a.usage())
+	message := res.message(request)
+	first := maps.Clone(res.usage())
 	first["output_tokens"] = 1
 	message["usage"] = first
 	event("message_start", map[string]any{"message": message})
-	for i, b := range a.blocks {
+	for i, b := range res.blocks {
 		event("content_block_start", map[string]any{"index": i, "content_block": startBlock(b)})
 		for _, delta := range deltas(b) {
 			event("content_block_delta", map[string]any{"index": i, "delta": delta})
-			switch a.interruption {
+			switch res.interruption {
 			case noInterruption:
 			case stallMidStream:
 				waitForDisconnect(r, closed)
@@ -92,8 +92,8 @@ func (a Response) writeStream(w http.ResponseWriter, r *http.Request, request Re
 		event("content_block_stop", map[string]any{"index": i})
 	}
 	event("message_delta", map[string]any{
-		"delta": map[string]any{"stop_reason": a.stopReason(), "stop_sequence": nil},
-		"usage": map[string]any{"output_tokens": a.usage()["output_tokens"]},
+		"delta": map[string]any{"stop_reason": res.stopReason(), "stop_sequence": nil},
+		"usage": map[string]any{"output_tokens": res.usage()["output_tokens"]},
 	})
 	event("message_stop", map[string]any{})
 }
