@@ -10,13 +10,13 @@ import (
 )
 
 func TestPrivateUpstreamIsNotDialed(t *testing.T) {
-	var refused netguard.BlockedError
+	var blocked netguard.BlockedError
 	public := newTransport(Settings{Upstream: &url.URL{Scheme: "https", Host: "api.anthropic.com"}})
 	_, err := public.DialContext(t.Context(), "tcp", "localhost:1")
-	require.ErrorAs(t, err, &refused)
+	require.ErrorAs(t, err, &blocked)
 
 	local := newTransport(Settings{Upstream: &url.URL{Scheme: "http", Host: "localhost:1"}})
 	_, err = local.DialContext(t.Context(), "tcp", "localhost:1")
-	require.Error(t, err, "nothing listens there")
-	require.NotErrorAs(t, err, &refused)
+	require.Error(t, err, "nothing listens on the port")
+	require.NotErrorAs(t, err, &blocked)
 }

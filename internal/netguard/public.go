@@ -2,11 +2,11 @@ package netguard
 
 import "net/netip"
 
-// reserved are the ranges of IANA's special-purpose registries that netip does
-// not name, and those that wrap an IPv4 address.
+// reservedPrefixes are the ranges of IANA's special-purpose registries that netip has no method for, and the ranges that
+// contain an IPv4 address.
 var reservedPrefixes = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),
-	netip.MustParsePrefix("100.64.0.0/10"), // shared address space, where some clouds keep metadata
+	netip.MustParsePrefix("100.64.0.0/10"), // shared address space; some clouds have their metadata server there
 	netip.MustParsePrefix("192.0.0.0/24"),
 	netip.MustParsePrefix("192.0.2.0/24"),
 	netip.MustParsePrefix("192.88.99.0/24"),
@@ -26,7 +26,7 @@ var reservedPrefixes = []netip.Prefix{
 	netip.MustParsePrefix("fec0::/10"),
 }
 
-// Public says whether an address belongs to the open internet.
+// IsPublic reports whether an address belongs to the public internet.
 func IsPublic(addr netip.Addr) bool {
 	addr = addr.Unmap().WithZone("")
 	if !addr.IsGlobalUnicast() || addr.IsPrivate() {

@@ -12,15 +12,15 @@ import (
 
 func TestCheckURL(t *testing.T) {
 	local := Guard{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
-	for _, one := range []string{"https://example.com", "https://example.com:8443/a?b=c", "https://8.8.8.8/x", "https://[2607:6bc0::10]/"} {
-		require.NoError(t, CheckURL(one, Guard{}), one)
+	for _, text := range []string{"https://example.com", "https://example.com:8443/a?b=c", "https://8.8.8.8/x", "https://[2607:6bc0::10]/"} {
+		require.NoError(t, CheckURL(text, Guard{}), text)
 	}
-	for _, one := range []string{
+	for _, text := range []string{
 		"", "example.com", "/hook", "http://example.com", "ftp://example.com", "https://", "https://:443", "https://user:pw@example.com",
 		"https://example.com/#f", "https://example.com:0", "https://example.com:65536", "https://10.0.0.1/", "https://[::1]/", "https://169.254.169.254/",
-		"https://[64:ff9b::a9fe:a9fe]/", "https://[::ffff:127.0.0.1]/", "https://exa mple.com", "\x00", "https://example.com/" + strings.Repeat("a", maxURL),
+		"https://[64:ff9b::a9fe:a9fe]/", "https://[::ffff:127.0.0.1]/", "https://exa mple.com", "\x00", "https://example.com/" + strings.Repeat("a", maxURLLength),
 	} {
-		require.Error(t, CheckURL(one, Guard{}), one)
+		require.Error(t, CheckURL(text, Guard{}), text)
 	}
 	require.NoError(t, CheckURL("http://127.0.0.1:9000/", local))
 	require.NoError(t, CheckURL("http://localhost/", local))
@@ -36,7 +36,7 @@ func FuzzCheckURL(f *testing.F) {
 			_, err := json.Marshal(text)
 			require.NoError(t, err)
 			_, err = http.NewRequest(http.MethodPost, text, nil)
-			require.NoError(t, err, "what is accepted can be sent to")
+			require.NoError(t, err, "a request to an accepted URL can be made")
 		}
 	})
 }
