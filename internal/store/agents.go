@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"cloud.google.com/go/firestore"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/id"
@@ -15,30 +13,38 @@ import (
 // CreateAgent stores a new agent and fills in its ID and times. The key may be nil.
 func (s *Store) CreateAgent(ctx context.Context, a *agent.Agent, key *IdempotencyKey) error {
 	a.ID = id.New(id.Agent)
+	doc := s.agentDoc(a.Tenant, a.ID)
 	return s.createOnce(ctx, a.Tenant, key, func(tx *firestore.Transaction) (Created, time.Time, error) {
-		now, err := s.transactionTime(tx, agents, a.Tenant, a.ID)
+		now, err := transactionTime(tx, doc)
 		if err != nil {
 			return Created{}, now, err
 		}
 		a.CreatedAt, a.UpdatedAt = now, now
-		return Created{Agent: a}, now, tx.Create(s.collection(a.Tenant, agents).Doc(a.ID), a)
+		return Created{Agent: a}, now, tx.Create(doc, a)
 	})
 }
 
 // Agent returns the tenant's agent, or a NotFoundError.
 func (s *Store) Agent(ctx context.Context, tenant, id string) (agent.Agent, error) {
 	var a agent.Agent
-	_, err := s.read(withoutTransaction(ctx), agents, tenant, id, &a)
+	_, err := read(withoutTransaction(ctx), s.agentDoc(tenant, id), &a)
 	return a, err
 }
 
-// UpdateAgent replaces the tenant's agent by what edit makes of it; edit may be
-// called more than once. The transaction keeps two edits from losing one another.
-func (s *Store) UpdateAgent(ctx context.Context, tenant, id string, edit func(agent.Agent) (agent.Agent, error)) (agent.Agent, error) {
-	var after agent.Agent
-	err := s.runTransaction(ctx, func(tx *firestore.Transaction) error {
+// Agents returns a page of the tenant's agents, the newest first.
+func (s *Store) Agents(ctx context.Context, tenant string, p Page) ([]agent.Agent, error) {
+	return list[agent.Agent](ctx, p.apply(s.collection(tenant, agents).Query, "createdAt"))
+}
+
+// UpdateAgent replaces the tenant's agent by the result of edit, which may be called more than once. The transaction
+// prevents that one of two concurrent edits is lost.
+func (s *Store) UpdateAgent(
+	ctx context.Context, tenant, id string, edit func(agent.Agent) (agent.Agent, error),
+) (after agent.Agent, err error) {
+	doc := s.agentDoc(tenant, id)
+	err = s.runTransaction(ctx, func(tx *firestore.Transaction) error {
 		var before agent.Agent
-		now, err := s.read(tx.Get, agents, tenant, id, &before)
+		now, err := read(tx.Get, doc, &before)
 		if err != nil {
 			return err
 		}
@@ -46,16 +52,12 @@ func (s *Store) UpdateAgent(ctx context.Context, tenant, id string, edit func(ag
 			return err
 		}
 		after.UpdatedAt = now
-		return tx.Set(s.collection(tenant, agents).Doc(id), &after)
+		return tx.Set(doc, &after)
 	})
 	return after, err
 }
 
 // DeleteAgent deletes the tenant's agent, or returns a NotFoundError.
 func (s *Store) DeleteAgent(ctx context.Context, tenant, id string) error {
-	_, err := s.collection(tenant, agents).Doc(id).Delete(ctx, firestore.Exists)
-	if status.Code(err) == codes.NotFound {
-		return &NotFoundError{Resource: resourceNames[agents], ID: id}
-	}
-	return translateError(err)
+	return deleteExisting(ctx, s.agentDoc(tenant, id))
 }

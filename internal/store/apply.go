@@ -9,34 +9,17 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/airlock-run/airlock/internal/domain/conversation"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/domain/webhook"
 	"github.com/airlock-run/airlock/internal/telemetry/metrics"
 )
 
-// ErrNotItsTurn means that an earlier turn of the conversation has not ended.
-// When it ends, the change announces the execution that this was about.
-var ErrEarlierTurnPending = errors.New("an earlier turn of the conversation has not ended")
-
-// decision is what an event means: for its execution, and for other documents,
-// which are then written together with it.
-type decision struct {
-	execution.Change
-	before      execution.Execution // as it is stored
-	version     time.Time           // of what is stored, Firestore's update time
-	otherWrites []write
-}
-
-type write func(*firestore.Transaction) error
-
-// Apply is the one way in which a stored execution changes: it reads, applies
-// the event, and writes what that has changed, together with what it means for
-// the conversation and for who wants to be told. In between, nobody else has
-// written. An event that does not fit changes nothing and returns the domain's
-// error (execution.ErrTerminal, ErrLeased, ErrLeaseLost, ErrTooLate, ErrNotDue)
-// or ErrNotItsTurn. With ErrTerminal the change is that of the end, so that who
-// lost the answer to an end can still tell of it.
+// Apply is the only way to change a stored execution. It reads the execution, applies the event, and writes the change
+// together with its effects on the conversation and the webhook. No other change happens in between.
+//
+// An event that does not apply changes nothing. The error is then the domain's (execution.ErrTerminal, ErrLeased,
+// ErrLeaseLost, ErrStartDeadlineExceeded, ErrNotDue) or ErrEarlierTurnPending. With ErrTerminal the returned change is
+// that of the end, so a caller that lost the response to its own event can still publish the notifications.
 func (s *Store) Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
 	d, err := s.applyToDocument(ctx, ref, ev)
 	if err == nil && len(d.otherWrites) > 0 {
@@ -48,16 +31,26 @@ func (s *Store) Apply(ctx context.Context, ref execution.Ref, ev execution.Event
 	return d.Change, err
 }
 
-// applyAlone carries out what concerns no other document, which is nearly all
-// there is. It writes on the condition that the execution is still as it was
-// read: for one document that is what a transaction is for several, for two
-// calls instead of three. Who was overtaken decides again.
+// decision is the effect of an event: on its execution, and on other documents, which are written in the same
+// transaction.
+type decision struct {
+	execution.Change
+	before      execution.Execution // as it is stored
+	version     time.Time           // Firestore's update time of before
+	otherWrites []write
+}
+
+type write func(*firestore.Transaction) error
+
+// applyToDocument applies an event that changes no other document, which nearly all events do. It writes on the condition
+// that the execution has not changed since the read. For one document that is as safe as a transaction, and needs two
+// calls instead of three. After a concurrent change it decides again. It writes nothing if the decision has otherWrites.
 func (s *Store) applyToDocument(ctx context.Context, ref execution.Ref, ev execution.Event) (decision, error) {
 	var lastAttempt *decision
 	for {
 		d, err := s.decide(withoutTransaction(ctx), ref, ev)
 		if lastAttempt != nil && !d.version.IsZero() && len(diffExecution(&d.before, &lastAttempt.Execution)) == 0 {
-			return *lastAttempt, nil // nobody overtook: it was written, and the answer lost
+			return *lastAttempt, nil // the last attempt was written, and only its response was lost
 		}
 		if err != nil || len(d.otherWrites) > 0 {
 			return d, err
@@ -66,7 +59,7 @@ func (s *Store) applyToDocument(ctx context.Context, ref execution.Ref, ev execu
 		if len(updates) == 0 {
 			return d, nil
 		}
-		_, err = s.execution(ref).Update(ctx, updates, firestore.LastUpdateTime(d.version))
+		_, err = s.executionDoc(ref).Update(ctx, updates, firestore.LastUpdateTime(d.version))
 		if code := status.Code(err); code != codes.FailedPrecondition && code != codes.NotFound {
 			return d, translateError(err)
 		}
@@ -74,7 +67,7 @@ func (s *Store) applyToDocument(ctx context.Context, ref execution.Ref, ev execu
 	}
 }
 
-// applyTogether does the same for any number of documents.
+// applyInTransaction applies an event that changes other documents as well.
 func (s *Store) applyInTransaction(ctx context.Context, ref execution.Ref, ev execution.Event) (d decision, err error) {
 	err = s.runTransaction(ctx, func(tx *firestore.Transaction) error {
 		if d, err = s.decide(tx.Get, ref, ev); err != nil {
@@ -87,23 +80,27 @@ func (s *Store) applyInTransaction(ctx context.Context, ref execution.Ref, ev ex
 		}
 		updates := diffExecution(&d.before, &d.Execution)
 		if len(updates) == 0 {
-			return nil // it has become so since it was looked at
+			return nil // another process has made the same change since applyToDocument decided
 		}
-		return tx.Update(s.execution(ref), updates)
+		return tx.Update(s.executionDoc(ref), updates)
 	})
 	return d, err
 }
 
+// decide reads the execution and applies the event, but writes nothing.
 func (s *Store) decide(get documentGetter, ref execution.Ref, ev execution.Event) (d decision, err error) {
 	e := &d.Execution
-	now, version, err := s.readVersion(get, executions, ref.Tenant, ref.ID, e)
+	now, version, err := readVersion(get, s.executionDoc(ref), e)
 	if err != nil {
 		return d, err
 	}
 	d.before, d.version = *e, version
 	if err := e.Apply(ev, now); err != nil {
 		if errors.Is(err, execution.ErrTerminal) {
-			d.Notify, err = s.nextTurnAfter(get, e, err)
+			var readErr error
+			if d.Notify, readErr = s.nextTurnAfter(get, e); readErr != nil {
+				return d, readErr
+			}
 		}
 		return d, err
 	}
@@ -111,7 +108,7 @@ func (s *Store) decide(get documentGetter, ref execution.Ref, ev execution.Event
 		d.Notify = append(d.Notify, e.Ref())
 	}
 	if e.ConversationID != "" && (e.Status != d.before.Status || e.Throttled) {
-		if err := s.decideConversation(get, &d); err != nil {
+		if err := s.decideTurn(get, &d); err != nil {
 			return d, err
 		}
 	}
@@ -121,72 +118,11 @@ func (s *Store) decide(get documentGetter, ref execution.Ref, ev execution.Event
 	return d, nil
 }
 
-func (s *Store) execution(ref execution.Ref) *firestore.DocumentRef {
-	return s.collection(ref.Tenant, executions).Doc(ref.ID)
-}
-
-// countEnd counts each end at most once: not one whose commit was not answered.
+// countFinished counts an end at most once. It does not count an end whose commit got no response.
 func countFinished(e *execution.Execution) {
 	code := ""
 	if e.Failure != nil {
 		code = string(e.Failure.Code)
 	}
 	metrics.ExecutionsFinished.WithLabelValues(string(e.Status), code, e.Task.Runtime, string(e.Lane)).Inc()
-}
-
-// decideConversation keeps turns in order when an execution begins to run or
-// would, but for a limit, and stores the reply when it has ended: there is never
-// an ended turn without its reply. The first turn stays the first until it ends,
-// so that may be read before.
-func (s *Store) decideConversation(get documentGetter, d *decision) error {
-	e := &d.Execution
-	var c conversation.Conversation
-	_, err := s.read(get, conversations, e.Tenant, e.ConversationID, &c)
-	if notFound := new(NotFoundError); errors.As(err, &notFound) {
-		return nil // it was deleted: there is no order to keep, and nobody to reply to
-	}
-	if err != nil {
-		return err
-	}
-	if (e.Status == execution.Running || e.Throttled) && !c.MayRun(e.ID) {
-		return ErrEarlierTurnPending
-	}
-	if !e.Status.Terminal() {
-		return nil
-	}
-	wasNext := c.MayRun(e.ID)
-	reply := c.Complete(e)
-	if wasNext {
-		d.Notify = append(d.Notify, nextTurn(&c)...)
-	}
-	d.otherWrites = append(d.otherWrites, func(tx *firestore.Transaction) error {
-		return errors.Join(
-			tx.Create(s.message(c.Tenant, c.ID, reply), &reply),
-			tx.Set(s.collection(c.Tenant, conversations).Doc(c.ID), &c),
-			s.storeSession(tx, e),
-		)
-	})
-	return nil
-}
-
-// turnAfter returns the turn that the end of e has made ready, and ended, the
-// error that says so: whoever meets it may have made the end, and lost the answer.
-func (s *Store) nextTurnAfter(get documentGetter, e *execution.Execution, terminalErr error) ([]execution.Ref, error) {
-	if e.ConversationID == "" {
-		return nil, terminalErr
-	}
-	var c conversation.Conversation
-	var notFound *NotFoundError
-	if _, err := s.read(get, conversations, e.Tenant, e.ConversationID, &c); err != nil && !errors.As(err, &notFound) {
-		return nil, err
-	}
-	return nextTurn(&c), terminalErr
-}
-
-// first names the execution whose turn it is in the conversation.
-func nextTurn(c *conversation.Conversation) []execution.Ref {
-	if len(c.Pending) == 0 {
-		return nil
-	}
-	return []execution.Ref{{Tenant: c.Tenant, ID: c.Pending[0]}}
 }

@@ -3,48 +3,70 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"cloud.google.com/go/firestore"
 
 	"github.com/airlock-run/airlock/internal/domain/conversation"
 )
 
-// DeleteConversation deletes a conversation with its messages and its session,
-// all in one transaction, so that nothing of it is ever left. It returns the
-// executions of the turns that had not ended; they lose their place in the
-// order and their reply, not their end. NotFoundError: the tenant has no such
-// conversation.
-func (s *Store) DeleteConversation(ctx context.Context, tenant, id string) (pending []string, err error) {
-	return s.deleteConversation(ctx, tenant, id, func(*conversation.Conversation) bool { return true })
+// Conversation returns the tenant's conversation, or a NotFoundError.
+func (s *Store) Conversation(ctx context.Context, tenant, id string) (conversation.Conversation, error) {
+	var c conversation.Conversation
+	_, err := read(withoutTransaction(ctx), s.conversationDoc(tenant, id), &c)
+	return c, err
 }
 
-// errKept means that a conversation is not as it has to be to be deleted.
-var errNotDeletable = errors.New("the conversation is kept")
+// Conversations returns a page of the tenant's conversations, the one with the newest message first. A conversation that
+// gets a message between two pages moves to the first one.
+func (s *Store) Conversations(ctx context.Context, tenant string, p Page) ([]conversation.Conversation, error) {
+	return list[conversation.Conversation](ctx, p.apply(s.collection(tenant, conversations).Query, "updatedAt"))
+}
 
-func (s *Store) deleteConversation(ctx context.Context, tenant, id string, canDelete func(*conversation.Conversation) bool) (pending []string, err error) {
-	doc := s.collection(tenant, conversations).Doc(id)
+// Messages returns the newest messages before a turn (0: of all turns), the oldest first.
+func (s *Store) Messages(ctx context.Context, tenant, conversationID string, beforeTurn, limit int) ([]conversation.Message, error) {
+	q := s.messages(tenant, conversationID).Query
+	if beforeTurn > 0 {
+		q = q.Where("turn", "<", beforeTurn)
+	}
+	found, err := list[conversation.Message](ctx, q.OrderBy("turn", firestore.Desc).OrderBy("role", firestore.Asc).Limit(limit))
+	slices.Reverse(found)
+	return found, err
+}
+
+// DeleteConversation deletes a conversation with its messages and its session in one transaction, so it is never deleted
+// in part. It returns the executions of the unfinished turns: they may still run, in any order, and have no reply.
+// The error is a NotFoundError if the tenant does not have the conversation.
+func (s *Store) DeleteConversation(ctx context.Context, tenant, id string) (pending []string, err error) {
+	return s.deleteConversationIf(ctx, tenant, id, func(*conversation.Conversation) bool { return true })
+}
+
+// errConditionFalse means that the condition of deleteConversationIf is false.
+var errConditionFalse = errors.New("the conversation must not be deleted")
+
+func (s *Store) deleteConversationIf(
+	ctx context.Context, tenant, id string, condition func(*conversation.Conversation) bool,
+) (pending []string, err error) {
+	doc := s.conversationDoc(tenant, id)
 	err = s.runTransaction(ctx, func(tx *firestore.Transaction) error {
 		var c conversation.Conversation
-		if _, err := s.read(tx.Get, conversations, tenant, id, &c); err != nil {
+		if _, err := read(tx.Get, doc, &c); err != nil {
 			return err
 		}
-		if !canDelete(&c) {
-			return errNotDeletable
+		if !condition(&c) {
+			return errConditionFalse
 		}
 		pending = c.Pending
-		docs, err := tx.Documents(doc.Collection(messages).Select()).GetAll()
+		found, err := tx.Documents(s.messages(tenant, id).Select()).GetAll()
 		if err != nil {
 			return err
 		}
-		for _, message := range docs {
+		for _, message := range found {
 			if err := tx.Delete(message.Ref); err != nil {
 				return err
 			}
 		}
-		if err := tx.Delete(s.sessionDoc(tenant, id)); err != nil {
-			return err
-		}
-		return tx.Delete(doc)
+		return errors.Join(tx.Delete(s.sessionDoc(tenant, id)), tx.Delete(doc))
 	})
 	return pending, err
 }

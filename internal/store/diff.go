@@ -8,11 +8,11 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// changing are the fields of an execution that events change, by their names in
-// its document. The task is not among them, so no event writes the input again.
+// mutableFields lists the fields of an execution that events change, by their names in the document. The task is not
+// among them, so no event writes the input again.
 var mutableFields = []struct {
-	name string
-	of   func(*execution.Execution) any
+	name  string
+	value func(*execution.Execution) any
 }{
 	{"status", func(e *execution.Execution) any { return e.Status }},
 	{"attempt", func(e *execution.Execution) any { return e.Attempt }},
@@ -34,12 +34,12 @@ var mutableFields = []struct {
 	{"finishedAt", func(e *execution.Execution) any { return e.FinishedAt }},
 }
 
-// changes is what has to be written to make of one the other. What is zero is
-// not in a document.
+// diffExecution returns the updates that turn the document of before into that of after. A zero field is not stored, so
+// its update deletes the field.
 func diffExecution(before, after *execution.Execution) []firestore.Update {
 	var updates []firestore.Update
 	for _, field := range mutableFields {
-		oldValue, newValue := field.of(before), field.of(after)
+		oldValue, newValue := field.value(before), field.value(after)
 		if reflect.DeepEqual(oldValue, newValue) {
 			continue
 		}

@@ -4,45 +4,38 @@ import (
 	"context"
 
 	"cloud.google.com/go/firestore"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// given is the document of the files that a run is given.
-type inputFiles struct {
+// inputFilesDocument holds the input files of one execution.
+type inputFilesDocument struct {
 	Files []execution.InputFile `firestore:"files"`
 }
 
-// Given returns the files that an execution is given, which has some: its task
-// lists them.
+// InputFiles returns the input files of an execution whose task lists some.
 func (s *Store) InputFiles(ctx context.Context, ref execution.Ref) ([]execution.InputFile, error) {
 	return s.readInputFiles(withoutTransaction(ctx), ref)
 }
 
 func (s *Store) readInputFiles(get documentGetter, ref execution.Ref) ([]execution.InputFile, error) {
-	snap, err := get(s.inputFilesDoc(ref))
-	if status.Code(err) == codes.NotFound {
-		return nil, &NotFoundError{Resource: "document of the files given to", ID: ref.ID}
+	var doc inputFilesDocument
+	_, err := read(get, s.inputFilesDoc(ref), &doc)
+	if isNotFound(err) {
+		return nil, &NotFoundError{Resource: "input files of execution", ID: ref.ID}
 	}
-	if err != nil {
-		return nil, translateError(err)
-	}
-	var doc inputFiles
-	return doc.Files, snap.DataTo(&doc)
+	return doc.Files, err
 }
 
-// keepGiven stores the files with their execution.
 func (s *Store) storeInputFiles(tx *firestore.Transaction, ref execution.Ref, files []execution.InputFile) error {
 	if len(files) == 0 {
 		return nil
 	}
-	return tx.Create(s.inputFilesDoc(ref), &inputFiles{Files: files})
+	return tx.Create(s.inputFilesDoc(ref), &inputFilesDocument{Files: files})
 }
 
-// copyGiven gives a repetition the files of the execution that it repeats, for
-// that may be deleted first. It reads, and so comes before what else is written.
+// copyInputFiles copies the input files to a retry, because the first execution may be deleted before the retry. It reads
+// in the transaction, so it must come before the transaction's writes.
 func (s *Store) copyInputFiles(tx *firestore.Transaction, from *execution.Execution, to execution.Ref) error {
 	if len(from.Task.InputFileList) == 0 {
 		return nil
@@ -52,9 +45,4 @@ func (s *Store) copyInputFiles(tx *firestore.Transaction, from *execution.Execut
 		return err
 	}
 	return s.storeInputFiles(tx, to, files)
-}
-
-// given is one document, apart from the execution's, which every heartbeat reads.
-func (s *Store) inputFilesDoc(ref execution.Ref) *firestore.DocumentRef {
-	return s.collection(ref.Tenant, executions).Doc(ref.ID).Collection("inputFiles").Doc("files")
 }

@@ -5,21 +5,18 @@ import (
 	"time"
 
 	"cloud.google.com/go/firestore"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
-// leadership says which of the janitors sweeps, and until when by Firestore's clock.
+// leadership names the janitor that leads, and when its lease expires by Firestore's clock.
 type leadership struct {
 	Leader  string    `firestore:"leader"`
 	Expires time.Time `firestore:"expires"`
 }
 
-// Lead makes the janitor of this name the leader for the time of the lease, or
-// renews its lease, unless another one leads. It reports whether this one
-// leads, and Firestore's time.
+// AcquireLeadership makes the janitor of this name the leader for the time of the lease, or renews its lease, unless
+// another janitor leads. It reports whether this one leads, and Firestore's time.
 func (s *Store) AcquireLeadership(ctx context.Context, name string, lease time.Duration) (isLeader bool, now time.Time, err error) {
-	// Those that do not lead ask as often as who does, and must not lock the document.
+	// Janitors that do not lead call this as often as the leader. They must not lock the document, so they read it first.
 	if isLeader, now, err = s.mayLead(withoutTransaction(ctx), name); err != nil || !isLeader {
 		return isLeader, now, err
 	}
@@ -32,8 +29,7 @@ func (s *Store) AcquireLeadership(ctx context.Context, name string, lease time.D
 	return isLeader && err == nil, now, err
 }
 
-// Resign gives up the lead, if this janitor has it, so that another need not
-// wait for its lease to run out.
+// ReleaseLeadership ends the leadership of this janitor, if it leads. Another janitor can then lead at once.
 func (s *Store) ReleaseLeadership(ctx context.Context, name string) error {
 	return s.runTransaction(ctx, func(tx *firestore.Transaction) error {
 		if isLeader, _, err := s.mayLead(tx.Get, name); err != nil || !isLeader {
@@ -45,18 +41,10 @@ func (s *Store) ReleaseLeadership(ctx context.Context, name string) error {
 
 // mayLead reports whether no other janitor leads.
 func (s *Store) mayLead(get documentGetter, name string) (bool, time.Time, error) {
-	snap, err := get(s.leadershipDoc())
-	if status.Code(err) == codes.NotFound {
-		return true, snap.ReadTime, nil
-	}
-	if err != nil {
-		return false, time.Time{}, translateError(err)
-	}
 	var l leadership
-	err = snap.DataTo(&l)
-	return l.Leader == name || !snap.ReadTime.Before(l.Expires), snap.ReadTime, err
-}
-
-func (s *Store) leadershipDoc() *firestore.DocumentRef {
-	return s.client.Collection("system").Doc("janitor")
+	now, err := read(get, s.leadershipDoc(), &l)
+	if isNotFound(err) {
+		return true, now, nil
+	}
+	return err == nil && (l.Leader == name || !now.Before(l.Expires)), now, err
 }

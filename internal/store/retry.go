@@ -2,20 +2,24 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"time"
 
 	"cloud.google.com/go/firestore"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/airlock-run/airlock/internal/domain/conversation"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/id"
 	"github.com/airlock-run/airlock/internal/telemetry/trace"
 )
 
-// Retry stores a new execution that repeats one which ended without success;
-// that of a conversation becomes its newest turn, with the same message.
-// NotFoundError: the tenant has no such execution, or no longer its
-// conversation; execution.ErrNotEnded, ErrSucceeded; conversation.ErrTooManyPending. The key may be nil.
+// Retry stores a new execution that repeats an unsuccessful one. A retry of a turn becomes the newest turn of its
+// conversation, with the same message. The error is a NotFoundError if the tenant does not have the execution or its
+// conversation; else execution.ErrNotFinished, execution.ErrSucceeded or conversation.ErrTooManyPending. The key may be
+// nil.
 func (s *Store) Retry(ctx context.Context, ref execution.Ref, key *IdempotencyKey) (ch execution.Change, err error) {
 	err = s.createOnce(ctx, ref.Tenant, key, func(tx *firestore.Transaction) (_ Created, now time.Time, err error) {
 		ch, now, err = s.createRetry(tx, ref, func(e *execution.Execution) { e.Traceparent = trace.Traceparent(ctx) })
@@ -24,10 +28,41 @@ func (s *Store) Retry(ctx context.Context, ref execution.Ref, key *IdempotencyKe
 	return ch, err
 }
 
-// repeat stores a repetition of an execution, with what sets it apart.
-func (s *Store) createRetry(tx *firestore.Transaction, ref execution.Ref, customize func(*execution.Execution)) (ch execution.Change, now time.Time, err error) {
+// ErrAlreadyRedriven means that a redrive of the execution exists.
+var ErrAlreadyRedriven = errors.New("the execution is already redriven")
+
+// Redrive retries an execution at most once: the ID of the execution determines that of the retry. The second time the
+// error is ErrAlreadyRedriven.
+func (s *Store) Redrive(ctx context.Context, ref execution.Ref) (ch execution.Change, err error) {
+	retryID := id.FromHash(id.Execution, sha256.Sum256([]byte("redrive "+ref.ID)))
+	err = s.runTransaction(ctx, func(tx *firestore.Transaction) error {
+		ch, _, err = s.createRetry(tx, ref, func(e *execution.Execution) { e.ID = retryID })
+		return err
+	})
+	if status.Code(err) == codes.AlreadyExists {
+		return execution.Change{}, ErrAlreadyRedriven
+	}
+	return ch, err
+}
+
+// FailedExecutions returns the executions of all tenants that failed with one of the codes within the last while, the
+// oldest first. It serves the operator's redrive.
+func (s *Store) FailedExecutions(ctx context.Context, codes []execution.Code, within time.Duration) ([]execution.Ref, error) {
+	now, err := s.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	q := s.client.CollectionGroup(executions).Where("error.code", "in", codes).
+		Where("finishedAt", ">=", now.Add(-within)).OrderBy("finishedAt", firestore.Asc)
+	return listRefs[execution.Ref](ctx, q)
+}
+
+// createRetry stores a retry after customize has changed it.
+func (s *Store) createRetry(
+	tx *firestore.Transaction, ref execution.Ref, customize func(*execution.Execution),
+) (ch execution.Change, now time.Time, err error) {
 	var e execution.Execution
-	if now, err = s.read(tx.Get, executions, ref.Tenant, ref.ID, &e); err != nil {
+	if now, err = read(tx.Get, s.executionDoc(ref), &e); err != nil {
 		return ch, now, err
 	}
 	retry, err := e.Retry(now)
@@ -35,14 +70,14 @@ func (s *Store) createRetry(tx *firestore.Transaction, ref execution.Ref, custom
 		return ch, now, err
 	}
 	customize(&retry)
-	if retry.ConversationID == "" {
-		ch = execution.Change{Execution: retry, Notify: []execution.Ref{retry.Ref()}}
-		return ch, now, errors.Join(s.copyInputFiles(tx, &e, retry.Ref()), tx.Create(s.collection(retry.Tenant, executions).Doc(retry.ID), &retry))
-	}
-	var c conversation.Conversation
-	if _, err := s.read(tx.Get, conversations, ref.Tenant, retry.ConversationID, &c); err != nil {
+	if retry.ConversationID != "" {
+		var c conversation.Conversation
+		if _, err := read(tx.Get, s.conversationDoc(ref.Tenant, retry.ConversationID), &c); err != nil {
+			return ch, now, err
+		}
+		ch, err = s.acceptTurn(tx, &c, retry, now)
 		return ch, now, err
 	}
-	ch, err = s.acceptTurn(tx, &c, retry, now)
-	return ch, now, err
+	ch = execution.Change{Execution: retry, Notify: []execution.Ref{retry.Ref()}}
+	return ch, now, errors.Join(s.copyInputFiles(tx, &e, retry.Ref()), tx.Create(s.executionDoc(retry.Ref()), &retry))
 }

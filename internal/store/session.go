@@ -4,38 +4,29 @@ import (
 	"context"
 
 	"cloud.google.com/go/firestore"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// Session returns what the newest turn of a conversation that has ended left
-// for the next one; nil when it left nothing.
+// Session returns the agent's memory after the newest finished turn of a conversation; nil if that turn stored none.
 func (s *Store) Session(ctx context.Context, tenant, conversationID string) (*execution.Session, error) {
-	snap, err := s.sessionDoc(tenant, conversationID).Get(ctx)
-	if status.Code(err) == codes.NotFound {
+	session := new(execution.Session)
+	_, err := read(withoutTransaction(ctx), s.sessionDoc(tenant, conversationID), session)
+	if isNotFound(err) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, translateError(err)
+		return nil, err
 	}
-	session := new(execution.Session)
-	return session, snap.DataTo(session)
+	return session, nil
 }
 
-// keepSession replaces what the turn before left. A turn that did not succeed
-// leaves nothing: were it the session that made it fail, every later turn would
-// fail as well. The next one goes on from the messages then.
+// storeSession replaces the session of the previous turn. A failed turn deletes it: if the session caused the failure,
+// every later turn would fail too. The next turn then starts from the messages.
 func (s *Store) storeSession(tx *firestore.Transaction, e *execution.Execution) error {
-	ref := s.sessionDoc(e.Tenant, e.ConversationID)
+	doc := s.sessionDoc(e.Tenant, e.ConversationID)
 	if e.NewSession == nil {
-		return tx.Delete(ref)
+		return tx.Delete(doc)
 	}
-	return tx.Set(ref, e.NewSession)
-}
-
-// session is one document, apart from the conversation's, which lists read.
-func (s *Store) sessionDoc(tenant, conversationID string) *firestore.DocumentRef {
-	return s.collection(tenant, conversations).Doc(conversationID).Collection(sessions).Doc("newest")
+	return tx.Set(doc, e.NewSession)
 }

@@ -153,7 +153,7 @@ func (f fixture) countTurnDocuments(t *testing.T, e execution.Execution) (accept
 	t.Helper()
 	require.NoError(t, f.client.RunTransaction(t.Context(), func(_ context.Context, tx *firestore.Transaction) error {
 		c := conversation.Conversation{}
-		if _, err := f.read(tx.Get, conversations, e.Tenant, e.ConversationID, &c); err != nil {
+		if _, err := read(tx.Get, f.conversationDoc(e.Tenant, e.ConversationID), &c); err != nil {
 			return err
 		}
 		found, err := tx.Documents(f.collection(e.Tenant, conversations).Doc(c.ID).Collection(messages)).GetAll()

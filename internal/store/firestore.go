@@ -1,0 +1,138 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"cloud.google.com/go/firestore"
+	"cloud.google.com/go/firestore/apiv1/firestorepb"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// documentGetter gets one document, in a transaction or without one.
+type documentGetter func(*firestore.DocumentRef) (*firestore.DocumentSnapshot, error)
+
+func withoutTransaction(ctx context.Context) documentGetter {
+	return func(ref *firestore.DocumentRef) (*firestore.DocumentSnapshot, error) { return ref.Get(ctx) }
+}
+
+// read reads a document into doc and returns Firestore's time of the read. If the document does not exist, the error is a
+// NotFoundError, and the time is valid.
+func read(get documentGetter, ref *firestore.DocumentRef, doc any) (now time.Time, err error) {
+	now, _, err = readVersion(get, ref, doc)
+	return now, err
+}
+
+// readVersion is read that also returns the time of the document's newest change.
+func readVersion(get documentGetter, ref *firestore.DocumentRef, doc any) (now, version time.Time, err error) {
+	snap, err := get(ref)
+	if status.Code(err) == codes.NotFound {
+		return snap.ReadTime, time.Time{}, notFound(ref)
+	}
+	if err != nil {
+		return time.Time{}, time.Time{}, translateError(err)
+	}
+	return snap.ReadTime, snap.UpdateTime, snap.DataTo(doc)
+}
+
+// deleteExisting deletes a document, or returns a NotFoundError if it does not exist.
+func deleteExisting(ctx context.Context, ref *firestore.DocumentRef) error {
+	_, err := ref.Delete(ctx, firestore.Exists)
+	if status.Code(err) == codes.NotFound {
+		return notFound(ref)
+	}
+	return translateError(err)
+}
+
+func notFound(ref *firestore.DocumentRef) *NotFoundError {
+	return &NotFoundError{Resource: resourceNames[ref.Parent.ID], ID: ref.ID}
+}
+
+// transactionTime returns Firestore's time in a transaction that creates a document, by a read of that document.
+func transactionTime(tx *firestore.Transaction, created *firestore.DocumentRef) (time.Time, error) {
+	snap, err := tx.Get(created)
+	if status.Code(err) != codes.NotFound {
+		return time.Time{}, translateError(err)
+	}
+	return snap.ReadTime, nil
+}
+
+// list reads all documents that a query finds.
+func list[T any](ctx context.Context, q firestore.Query) ([]T, error) {
+	snaps, err := q.Documents(ctx).GetAll()
+	if err != nil {
+		return nil, translateError(err)
+	}
+	found := make([]T, len(snaps))
+	for i, snap := range snaps {
+		if err := snap.DataTo(&found[i]); err != nil {
+			return nil, fmt.Errorf("document %s: %w", snap.Ref.Path, err)
+		}
+	}
+	return found, nil
+}
+
+// listRefs is list that reads only the fields of a Ref, such as execution.Ref.
+func listRefs[R any](ctx context.Context, q firestore.Query) ([]R, error) {
+	return list[R](ctx, q.Select("tenant", "id"))
+}
+
+// count counts the documents that a query finds. Firestore charges one read for each thousand.
+func count(ctx context.Context, q firestore.Query) (int, error) {
+	counted, err := q.NewAggregationQuery().WithCount("n").Get(ctx)
+	if err != nil {
+		return 0, translateError(err)
+	}
+	return int(counted["n"].(*firestorepb.Value).GetIntegerValue()), nil
+}
+
+// sum adds up a field of the documents that a query finds.
+func sum(ctx context.Context, q firestore.Query, field string) (float64, error) {
+	summed, err := q.NewAggregationQuery().WithSum(field, "sum").Get(ctx)
+	if err != nil {
+		return 0, translateError(err)
+	}
+	v := summed["sum"].(*firestorepb.Value) // an integer if all values are integers, or if there are none
+	return v.GetDoubleValue() + float64(v.GetIntegerValue()), nil
+}
+
+// maxConcurrentDeletes bounds how many documents one call deletes at the same time.
+const maxConcurrentDeletes = 16
+
+// deleteEach calls deleteOne for each item, for several at the same time, and returns the first error.
+func deleteEach[T any](ctx context.Context, items []T, deleteOne func(context.Context, T) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(maxConcurrentDeletes)
+	for _, item := range items {
+		g.Go(func() error { return deleteOne(ctx, item) })
+	}
+	return g.Wait()
+}
+
+// runTransaction runs f in a transaction. It runs f again after a conflict with another transaction. If the response to a
+// commit was lost, Google's client sends the commit again, for a transaction that no longer exists. Then it is unknown
+// whether the commit took effect, and the error is ErrUnavailable.
+func (s *Store) runTransaction(ctx context.Context, f func(tx *firestore.Transaction) error) error {
+	err := s.client.RunTransaction(ctx, func(_ context.Context, tx *firestore.Transaction) error { return f(tx) })
+	if status.Code(err) == codes.InvalidArgument {
+		return fmt.Errorf("%w: the response to a commit was lost: %w", ErrUnavailable, err)
+	}
+	return translateError(err)
+}
+
+// translateError turns errors that another attempt may not meet into ErrUnavailable.
+func translateError(err error) error {
+	switch status.Code(err) {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Aborted, codes.Internal:
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	default:
+		if errors.Is(err, context.DeadlineExceeded) {
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		return err
+	}
+}

@@ -1,0 +1,89 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"cloud.google.com/go/firestore"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/airlock-run/airlock/internal/domain/agent"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/telemetry/trace"
+)
+
+// RunRequest asks for one run of an agent.
+type RunRequest struct {
+	Tenant     string
+	AgentID    string
+	Input      string
+	Labels     []execution.Label
+	InputFiles []execution.InputFile
+	Webhook    string // URL to notify of the end; empty: none
+
+	Timeout      time.Duration // 0: the agent's
+	QueueTimeout time.Duration // 0: the default
+
+	IdempotencyKey *IdempotencyKey // nil: none
+}
+
+// SubmitRun stores a run as a queued execution. Once it returns nil, the execution is durable. The error is a
+// NotFoundError if the tenant does not have the agent.
+func (s *Store) SubmitRun(ctx context.Context, r RunRequest) (ch execution.Change, err error) {
+	if r.IdempotencyKey == nil && len(r.InputFiles) == 0 {
+		return s.submitRunWithoutTransaction(ctx, r)
+	}
+	err = s.createOnce(ctx, r.Tenant, r.IdempotencyKey, func(tx *firestore.Transaction) (Created, time.Time, error) {
+		e, err := s.newRun(ctx, tx.Get, r)
+		if err != nil {
+			return Created{}, time.Time{}, err
+		}
+		ch = execution.Change{Execution: e, Notify: []execution.Ref{e.Ref()}}
+		return createdExecution(&e), e.CreatedAt, errors.Join(
+			tx.Create(s.executionDoc(e.Ref()), &e),
+			s.storeInputFiles(tx, e.Ref(), r.InputFiles),
+		)
+	})
+	return ch, err
+}
+
+// submitRunWithoutTransaction stores a run that is one document. A change of the agent between the read and the write
+// does no harm: the run has the agent as it was read.
+func (s *Store) submitRunWithoutTransaction(ctx context.Context, r RunRequest) (execution.Change, error) {
+	e, err := s.newRun(ctx, withoutTransaction(ctx), r)
+	if err != nil {
+		return execution.Change{}, err
+	}
+	_, err = s.executionDoc(e.Ref()).Create(ctx, &e)
+	if status.Code(err) == codes.AlreadyExists {
+		err = nil // the ID is random, so an earlier attempt of Google's client has stored it and lost the response
+	}
+	return execution.Change{Execution: e, Notify: []execution.Ref{e.Ref()}}, translateError(err)
+}
+
+func (s *Store) newRun(ctx context.Context, get documentGetter, r RunRequest) (execution.Execution, error) {
+	var a agent.Agent
+	now, err := read(get, s.agentDoc(r.Tenant, r.AgentID), &a)
+	if err != nil {
+		return execution.Execution{}, err
+	}
+	e := execution.New(execution.Spec{
+		Tenant: r.Tenant, Kind: execution.KindRun, Task: task(a, r.Input), Limits: limits(a, r.QueueTimeout),
+	}, now)
+	e.AgentID, e.Labels, e.Webhook, e.Traceparent = a.ID, r.Labels, r.Webhook, trace.Traceparent(ctx)
+	e.Task.InputFileList = execution.DescribeInputFiles(r.InputFiles)
+	if r.Timeout != 0 {
+		e.Timeout = r.Timeout
+	}
+	return e, nil
+}
+
+func task(a agent.Agent, input string) execution.Task {
+	return execution.Task{Runtime: a.Runtime, Model: a.Model, Instructions: a.Instructions, Input: input, Budget: a.Budget}
+}
+
+func limits(a agent.Agent, queueTimeout time.Duration) execution.Limits {
+	return execution.Limits{Timeout: a.Timeout, QueueTimeout: queueTimeout, RetryPolicy: a.RetryPolicy}
+}

@@ -1,0 +1,153 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"cloud.google.com/go/firestore"
+
+	"github.com/airlock-run/airlock/internal/domain/agent"
+	"github.com/airlock-run/airlock/internal/domain/conversation"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/id"
+	"github.com/airlock-run/airlock/internal/telemetry/trace"
+)
+
+var (
+	// ErrAgentMismatch means that a message names another agent than its conversation.
+	ErrAgentMismatch = errors.New("the conversation belongs to another agent")
+	// ErrEarlierTurnPending means that an earlier turn of the conversation is unfinished. The change that finishes it
+	// names the execution of this turn in its Notify.
+	ErrEarlierTurnPending = errors.New("an earlier turn of the conversation has not finished")
+)
+
+// TurnRequest asks for one turn of a conversation.
+type TurnRequest struct {
+	Tenant         string
+	ConversationID string // empty: begin a conversation
+	AgentID        string // empty: the conversation's agent, or the agent builder
+	Message        string
+	Builder        execution.Task // the task of the agent builder; its Input is replaced
+	QueueTimeout   time.Duration  // 0: the default
+
+	IdempotencyKey *IdempotencyKey // nil: none
+}
+
+// SubmitTurn stores a message and the execution that answers it in one transaction. The error is a NotFoundError if the
+// tenant does not have the conversation or the agent; else ErrAgentMismatch or conversation.ErrTooManyPending.
+func (s *Store) SubmitTurn(ctx context.Context, t TurnRequest) (ch execution.Change, err error) {
+	err = s.createOnce(ctx, t.Tenant, t.IdempotencyKey, func(tx *firestore.Transaction) (Created, time.Time, error) {
+		c, now, err := s.conversationForTurn(tx, t)
+		if err != nil {
+			return Created{}, now, err
+		}
+		builder := t.Builder
+		builder.Input = t.Message
+		e := execution.New(execution.Spec{
+			Tenant: t.Tenant, Kind: execution.KindConversation, Task: builder,
+			Limits: execution.Limits{Timeout: execution.DefaultTimeout, QueueTimeout: t.QueueTimeout},
+		}, now)
+		e.ConversationID, e.Traceparent = c.ID, trace.Traceparent(ctx)
+		if c.AgentID != "" {
+			var a agent.Agent
+			if _, err := read(tx.Get, s.agentDoc(t.Tenant, c.AgentID), &a); err != nil {
+				return Created{}, now, err
+			}
+			e.AgentID, e.Task, e.Limits = a.ID, task(a, t.Message), limits(a, e.QueueTimeout)
+		}
+		ch, err = s.acceptTurn(tx, &c, e, now)
+		return createdExecution(&e), now, err
+	})
+	return ch, err
+}
+
+// conversationForTurn reads the conversation of a turn, or makes a new one.
+func (s *Store) conversationForTurn(tx *firestore.Transaction, t TurnRequest) (conversation.Conversation, time.Time, error) {
+	if t.ConversationID == "" {
+		c := conversation.Conversation{ID: id.New(id.Conversation), Tenant: t.Tenant, AgentID: t.AgentID}
+		now, err := transactionTime(tx, s.conversationDoc(c.Tenant, c.ID))
+		return c, now, err
+	}
+	var c conversation.Conversation
+	now, err := read(tx.Get, s.conversationDoc(t.Tenant, t.ConversationID), &c)
+	if err == nil && t.AgentID != "" && t.AgentID != c.AgentID {
+		err = ErrAgentMismatch
+	}
+	return c, now, err
+}
+
+// acceptTurn stores an execution as the newest turn of its conversation, together with the user's message.
+func (s *Store) acceptTurn(
+	tx *firestore.Transaction, c *conversation.Conversation, e execution.Execution, now time.Time,
+) (execution.Change, error) {
+	message, err := c.Accept(e.ID, e.Task.Input, now)
+	if err != nil {
+		return execution.Change{}, err
+	}
+	e.Turn = message.Turn
+	ch := execution.Change{Execution: e}
+	if c.MayRun(e.ID) {
+		ch.Notify = []execution.Ref{e.Ref()}
+	}
+	return ch, errors.Join(
+		tx.Create(s.executionDoc(e.Ref()), &e),
+		tx.Create(s.messageDoc(c, message), &message),
+		tx.Set(s.conversationDoc(c.Tenant, c.ID), c),
+	)
+}
+
+// decideTurn adds to a decision what the event means for the conversation. A turn may begin, or be throttled, only if it
+// is the next one. The end of a turn stores its reply, so a finished turn always has a reply.
+//
+// The first turn stays the first until it ends. So the conversation may be read without a transaction when a turn begins.
+func (s *Store) decideTurn(get documentGetter, d *decision) error {
+	e := &d.Execution
+	var c conversation.Conversation
+	_, err := read(get, s.conversationDoc(e.Tenant, e.ConversationID), &c)
+	if isNotFound(err) {
+		return nil // the conversation was deleted: no order and no reply are needed
+	}
+	if err != nil {
+		return err
+	}
+	if (e.Status == execution.Running || e.Throttled) && !c.MayRun(e.ID) {
+		return ErrEarlierTurnPending
+	}
+	if !e.Status.Terminal() {
+		return nil
+	}
+	wasNext := c.MayRun(e.ID)
+	reply := c.Complete(e)
+	if wasNext {
+		d.Notify = append(d.Notify, nextTurn(&c)...)
+	}
+	d.otherWrites = append(d.otherWrites, func(tx *firestore.Transaction) error {
+		return errors.Join(
+			tx.Create(s.messageDoc(&c, reply), &reply),
+			tx.Set(s.conversationDoc(c.Tenant, c.ID), &c),
+			s.storeSession(tx, e),
+		)
+	})
+	return nil
+}
+
+// nextTurnAfter returns the turn that is next now that e has ended. The caller may have ended e and lost the response.
+func (s *Store) nextTurnAfter(get documentGetter, e *execution.Execution) ([]execution.Ref, error) {
+	if e.ConversationID == "" {
+		return nil, nil
+	}
+	var c conversation.Conversation
+	if _, err := read(get, s.conversationDoc(e.Tenant, e.ConversationID), &c); err != nil && !isNotFound(err) {
+		return nil, err
+	}
+	return nextTurn(&c), nil
+}
+
+// nextTurn returns the execution of the next turn of a conversation, if there is one.
+func nextTurn(c *conversation.Conversation) []execution.Ref {
+	if id, ok := c.NextTurn(); ok {
+		return []execution.Ref{{Tenant: c.Tenant, ID: id}}
+	}
+	return nil
+}
