@@ -79,7 +79,7 @@ func newSandbox(job sandbox.Job, o sandbox.Outcome) *Sandbox {
 
 func newEgress(s gateway.Summary) Egress {
 	return Egress{
-		Calls: s.Calls, Denied: s.Denied, BytesSent: s.BytesIn, BytesReceived: s.BytesOut,
+		Calls: s.Calls, Denied: s.Denied, BytesSent: s.BytesSent, BytesReceived: s.BytesReceived,
 		InputTokens:  s.Tokens.Total() - s.Tokens.Output,
 		OutputTokens: s.Tokens.Output, CostUSD: s.CostUSD,
 	}

@@ -49,7 +49,7 @@ func testFacts() receipt.Facts {
 				Times:    sandbox.Times{Dispatched: local.Add(5 * time.Millisecond), Result: local.Add(95 * time.Millisecond)},
 			},
 		},
-		Egress: gateway.Summary{Calls: 2, Denied: 1, BytesIn: 100, BytesOut: 200, CostUSD: 0.0125, Tokens: gateway.Tokens{Input: 10, CacheRead: 5, Output: 7}},
+		Egress: gateway.Summary{Calls: 2, Denied: 1, BytesSent: 100, BytesReceived: 200, CostUSD: 0.0125, Tokens: gateway.Tokens{Input: 10, CacheRead: 5, Output: 7}},
 	}
 }
 
