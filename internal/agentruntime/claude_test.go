@@ -321,8 +321,8 @@ func TestClaudeHangTimesOut(t *testing.T) {
 	}
 }
 
-// The CLI waits some 300 seconds for a stalled stream. The gateway ends it earlier, and then the CLI repeats the request
-// without streaming.
+// The CLI waits some 300 seconds for a stalled stream. The gateway ends it earlier, and then the CLI repeats the
+// request without streaming.
 func TestClaudeRecoversFromStalledStream(t *testing.T) {
 	t.Parallel()
 	h := newClaudeHarness(t, modelstub.Sequence(modelstub.Stall("an answer")), func(s *gateway.Settings) { s.IdleTimeout = 200 * time.Millisecond })

@@ -12,8 +12,8 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// command is the contract for any program: it reads the input from standard input, writes the result to standard output,
-// and exits with code 0. The other parts of a task are in files, whose paths are in environment variables.
+// command is the contract for any program: it reads the input from standard input, writes the result to standard
+// output, and exits with code 0. The other parts of a task are in files, whose paths are in environment variables.
 type command struct{}
 
 const (

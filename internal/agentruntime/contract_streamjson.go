@@ -19,8 +19,8 @@ type streamJSON struct{}
 // maxSchemaSize bounds the schema, in bytes. It is one argument of the command line, for which Linux allows 128 KiB.
 const maxSchemaSize = 96 << 10
 
-// prepareJob puts the schema on the command line, because the CLI accepts it nowhere else. It is one argument and a JSON
-// object, so it cannot be read as a flag.
+// prepareJob puts the schema on the command line, because the CLI accepts it nowhere else. It is one argument and a
+// JSON object, so it cannot be read as a flag.
 func (streamJSON) prepareJob(r *Run, e *execution.Execution) *execution.Failure {
 	t := e.Task
 	model := r.Model

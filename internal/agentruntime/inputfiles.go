@@ -8,8 +8,8 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// addInputFiles adds the task's input files to the runtime's own files. It fails if an input file has the path of one of
-// them, or one path is a folder of the other: no attempt could create both.
+// addInputFiles adds the task's input files to the runtime's own files. It fails if an input file has the path of one
+// of them, or one path is a folder of the other: no attempt could create both.
 func (r *Run) addInputFiles(files []execution.InputFile) *execution.Failure {
 	runtimeFiles := r.Job.Files
 	for _, f := range files {

@@ -40,8 +40,8 @@ func claudeRuntime(image string, gw *gateway.Gateway) agentruntime.Runtime {
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// newDriver fails if the image is missing. It does not skip the test, because a green run without these tests would prove
-// nothing.
+// newDriver fails if the image is missing. It does not skip the test, because a green run without these tests would
+// prove nothing.
 func newDriver(t *testing.T, image string) *docker.Driver {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "airlock") // t.TempDir's paths are too long for sockets

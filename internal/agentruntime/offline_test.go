@@ -16,8 +16,8 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// runInProcess runs a job of the offline runtime without a container. It calls the real agent with the same arguments as
-// in a container, but with another home directory.
+// runInProcess runs a job of the offline runtime without a container. It calls the real agent with the same arguments
+// as in a container, but with another home directory.
 func runInProcess(t *testing.T, job sandbox.Job) sandbox.Outcome {
 	t.Helper()
 	const home = "/home/agent"

@@ -77,7 +77,8 @@ func (r Runtime) resolveModel(requested string) (string, *execution.Failure) {
 	return requested, nil
 }
 
-// Usage returns what the run has used so far. It is correct after every end of the job, including one without an outcome.
+// Usage returns what the run has used so far. It is correct after every end of the job, including one without an
+// outcome.
 func (r *Run) Usage() execution.Usage {
 	s := r.Egress()
 	return execution.Usage{

@@ -1,7 +1,7 @@
-// Package agentruntime knows the kinds of agents that can run a job. The task of an execution comes in, and a sandbox.Job
-// goes out; after the job, its sandbox.Outcome comes in, and an execution.Result or execution.Failure goes out. The
-// package starts no container and reads no configuration: package catalog declares the runtimes, and docs/runtimes.md
-// describes them.
+// Package agentruntime knows the kinds of agents that can run a job. The task of an execution comes in, and a
+// sandbox.Job goes out; after the job, its sandbox.Outcome comes in, and an execution.Result or execution.Failure
+// goes out. The package starts no container and reads no configuration: package catalog declares the runtimes, and
+// docs/runtimes.md describes them.
 package agentruntime
 
 import (
@@ -32,8 +32,8 @@ type Egress interface {
 	Summary() gateway.Summary
 }
 
-// FromCatalog makes a runtime from an entry of the catalog. gw is nil if the operator has set no API key; then a runtime
-// that needs a gateway is unavailable.
+// FromCatalog makes a runtime from an entry of the catalog. gw is nil if the operator has set no API key; then a
+// runtime that needs a gateway is unavailable.
 func FromCatalog(entry catalog.Runtime, gw *gateway.Gateway) Runtime {
 	r := Runtime{Runtime: entry}
 	switch {

@@ -16,8 +16,9 @@ import (
 	"github.com/airlock-run/airlock/internal/test/modelstub"
 )
 
-// sendRaw sends exactly these bytes and returns the statuses of all responses. After the expected number of responses it
-// sends an invalid request, which makes the gateway close the connection, so that an additional response is detected.
+// sendRaw sends exactly these bytes and returns the statuses of all responses. After the expected number of responses
+// it sends an invalid request, which makes the gateway close the connection, so that an additional response is
+// detected.
 func (w *testSession) sendRaw(bytes string, expected int) (statuses []int) {
 	w.t.Helper()
 	conn, err := net.Dial("unix", w.socket)

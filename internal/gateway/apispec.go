@@ -15,8 +15,8 @@ const (
 	ResponsesAPI API = "responses" // OpenAI's
 )
 
-// apiSpec is what the gateway knows about one API. Its lists name what is allowed. The gateway denies everything else, so
-// that a new feature of the API is inspected before it is used.
+// apiSpec is what the gateway knows about one API. Its lists name what is allowed. The gateway denies everything
+// else, so that a new feature of the API is inspected before it is used.
 type apiSpec struct {
 	// parameters are the allowed top-level fields of a request.
 	parameters []string
@@ -24,7 +24,8 @@ type apiSpec struct {
 	// sources, at any depth.
 	maxTokensField string
 	contentFields  []string
-	// isClientTool reports whether tools of this kind run in the sandbox. Other tools run at the provider, with its network.
+	// isClientTool reports whether tools of this kind run in the sandbox. Other tools run at the provider, with its
+	// network.
 	isClientTool func(kind string) bool
 	// setAuth sets the operator's key and the other headers that the API requires.
 	setAuth func(to, from http.Header, key string)

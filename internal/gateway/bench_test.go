@@ -15,8 +15,8 @@ import (
 	"github.com/airlock-run/airlock/internal/test/modelstub"
 )
 
-// BenchmarkCall measures a request of the CLI's size (54 KB) with a short streamed response: directly to the stand-in, and
-// through the gateway.
+// BenchmarkCall measures a request of the CLI's size (54 KB) with a short streamed response: directly to the
+// stand-in, and through the gateway.
 func BenchmarkCall(b *testing.B) {
 	upstream := modelstub.Start(modelstub.Always(modelstub.Text("hi")))
 	defer upstream.Close()

@@ -170,8 +170,8 @@ func (x *exchange) writeDenial(d denialError) {
 	d.write(x.w)
 }
 
-// classifyError finds the reason why a call ended early, from the context's cause or else from err. It records the reason
-// for the log, and sets the status of the call.
+// classifyError finds the reason why a call ended early, from the context's cause or else from err. It records the
+// reason for the log, and sets the status of the call.
 func (x *exchange) classifyError(ctx context.Context, err error) denialError {
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
@@ -190,8 +190,8 @@ func (x *exchange) classifyError(ctx context.Context, err error) denialError {
 	}
 }
 
-// finalTokens returns the tokens to charge. A request that was not sent completely, or that the provider rejected, costs
-// nothing.
+// finalTokens returns the tokens to charge. A request that was not sent completely, or that the provider rejected,
+// costs nothing.
 func (x *exchange) finalTokens(r requestInfo) (t Tokens, estimated bool) {
 	rejected := x.rec.cause == nil && x.status != http.StatusOK
 	if !x.counter.inputKnown && (rejected || !x.sent.Load()) {

@@ -1,7 +1,8 @@
-// Package gateway is the only connection from a sandbox to the outside. Requests of an agent come in over the listener of
-// a Session; requests that the runtime's Policy allows go out to one model's API, with the operator's key; a Summary of
-// calls, tokens and cost comes back. The agent is not trusted: the gateway builds every upstream request itself, and
-// denies what is not on a list. It never gives the key to a sandbox, and never stores or logs a body.
+// Package gateway is the only connection from a sandbox to the outside. Requests of an agent come in over the
+// listener of a Session; requests that the runtime's Policy allows go out to one model's API, with the operator's
+// key; a Summary of calls, tokens and cost comes back. The agent is not trusted: the gateway builds every upstream
+// request itself, and denies what is not on a list. It never gives the key to a sandbox, and never stores or logs a
+// body.
 package gateway
 
 import (
@@ -44,8 +45,9 @@ func New(s Settings) (*Gateway, error) {
 // Close closes idle upstream connections. It does not close sessions; their owners do.
 func (g *Gateway) Close() { g.transport.CloseIdleConnections() }
 
-// OpenSession opens the egress of one execution. It forwards only what both the operator's settings and the policy allow;
-// an empty policy allows nothing. The session ends with its Close and not with ctx, from which it takes only the trace.
+// OpenSession opens the egress of one execution. It forwards only what both the operator's settings and the policy
+// allow; an empty policy allows nothing. The session ends with its Close and not with ctx, from which it takes only
+// the trace.
 func (g *Gateway) OpenSession(ctx context.Context, executionID string, p Policy) *Session {
 	if allowed := g.settings.Models; len(allowed) > 0 {
 		p.Models = slices.DeleteFunc(slices.Clone(p.Models), func(model string) bool { return !slices.Contains(allowed, model) })

@@ -156,7 +156,8 @@ func (w *testSession) roundTripRaw(request string) response {
 	return response{got.StatusCode, got.Header, string(body)}
 }
 
-// requireDenied requires that the session sent nothing upstream and that its only response is an error of the API's shape.
+// requireDenied requires that the session sent nothing upstream and that its only response is an error of the API's
+// shape.
 func (w *testSession) requireDenied(got response, message string) {
 	w.t.Helper()
 	var body struct {

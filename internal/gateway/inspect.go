@@ -20,9 +20,9 @@ type requestInfo struct {
 // inlineSources are the kinds of sources that contain their data.
 var inlineSources = []string{"base64", "text", "content"}
 
-// inspect decides whether a request body is allowed. It reads the body once, from front to back, and builds nothing from
-// it, so that a body costs little more memory than its bytes. The decoder rejects duplicate names and invalid UTF-8,
-// which two readers could interpret differently.
+// inspect decides whether a request body is allowed. It reads the body once, from front to back, and builds nothing
+// from it, so that a body costs little more memory than its bytes. The decoder rejects duplicate names and invalid
+// UTF-8, which two readers could interpret differently.
 func inspect(body []byte, spec apiSpec) (requestInfo, error) {
 	in := inspector{
 		jsonReader: jsonReader{dec: jsontext.NewDecoder(bytes.NewBuffer(body))},

@@ -15,8 +15,8 @@ var (
 	errNotCount       = errors.New("not a non-negative integer")
 )
 
-// jsonReader walks through a JSON document token by token. It returns errUnexpectedJSON if a value has another type than
-// the one that is read.
+// jsonReader walks through a JSON document token by token. It returns errUnexpectedJSON if a value has another type
+// than the one that is read.
 type jsonReader struct {
 	dec    *jsontext.Decoder // reads the body in place
 	tokens int

@@ -21,8 +21,8 @@ type Policy struct {
 	PreviousUsage Budget
 }
 
-// Route is one allowed request line. The request is compared without decoding or cleaning, so each route has exactly one
-// spelling, and no variant of it with `%`, `..`, `//` or an absolute URL matches.
+// Route is one allowed request line. The request is compared without decoding or cleaning, so each route has exactly
+// one spelling, and no variant of it with `%`, `..`, `//` or an absolute URL matches.
 type Route struct {
 	Method string
 	Target string // exact path and query

@@ -15,9 +15,9 @@ const (
 	cacheWrite1hFactor = 2
 )
 
-// listPrices are Anthropic's list prices for the standard tier. They come from the table inside Claude Code 2.1.197 (June
-// 2026), and were compared with https://docs.anthropic.com/en/docs/about-claude/pricing where that page had the model.
-// Surcharges for long contexts (more than 200,000 input tokens on older Sonnet models) are not included.
+// listPrices are Anthropic's list prices for the standard tier. They come from the table inside Claude Code 2.1.197
+// (June 2026), and were compared with https://docs.anthropic.com/en/docs/about-claude/pricing where that page had the
+// model. Surcharges for long contexts (more than 200,000 input tokens on older Sonnet models) are not included.
 var listPrices = map[string]Price{
 	"claude-3-5-haiku":  {0.80, 4},
 	"claude-haiku-4-5":  {1, 5},

@@ -66,8 +66,8 @@ func (s *Session) Serve(l net.Listener) error {
 	return err
 }
 
-// Close ends all requests, including the upstream ones, and waits for them. The summary does not change afterwards. Close
-// can be called more than once.
+// Close ends all requests, including the upstream ones, and waits for them. The summary does not change afterwards.
+// Close can be called more than once.
 func (s *Session) Close() error {
 	s.mu.Lock()
 	s.closed = true

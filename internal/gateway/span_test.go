@@ -17,8 +17,8 @@ import (
 	"github.com/airlock-run/airlock/internal/test/modelstub"
 )
 
-// Each call that is sent upstream has a span in the session's trace; a denied request has none. The session outlives the
-// context in which it was opened. Neither the sandbox nor the provider can read or change the trace context.
+// Each call that is sent upstream has a span in the session's trace; a denied request has none. The session outlives
+// the context in which it was opened. Neither the sandbox nor the provider can read or change the trace context.
 func TestCallSpans(t *testing.T) {
 	before := otel.GetTextMapPropagator()
 	otel.SetTextMapPropagator(propagation.TraceContext{})

@@ -64,8 +64,8 @@ func setClamped(to *int64, from *int64) {
 	}
 }
 
-// parseBody reads a response that is not a stream. A response without a usage field, such as that of count_tokens, uses no
-// tokens.
+// parseBody reads a response that is not a stream. A response without a usage field, such as that of count_tokens,
+// uses no tokens.
 func (c *tokenCounter) parseBody(body []byte) {
 	var answer struct {
 		Model string         `json:"model"`
@@ -79,8 +79,8 @@ func (c *tokenCounter) parseBody(body []byte) {
 	c.inputKnown, c.complete = true, true
 }
 
-// maxLineSize is the length of the longest line that is parsed, in bytes. Lines with text may be longer and are skipped;
-// they report no tokens.
+// maxLineSize is the length of the longest line that is parsed, in bytes. Lines with text may be longer and are
+// skipped; they report no tokens.
 const maxLineSize = 256 << 10
 
 // Write reads the next part of a stream of server-sent events. It returns no error.

@@ -2,8 +2,8 @@ package netguard
 
 import "net/netip"
 
-// reservedPrefixes are the ranges of IANA's special-purpose registries that netip has no method for, and the ranges that
-// contain an IPv4 address.
+// reservedPrefixes are the ranges of IANA's special-purpose registries that netip has no method for, and the ranges
+// that contain an IPv4 address.
 var reservedPrefixes = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),
 	netip.MustParsePrefix("100.64.0.0/10"), // shared address space; some clouds have their metadata server there

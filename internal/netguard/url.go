@@ -11,9 +11,9 @@ import (
 // maxURLLength is the longest URL that all common browsers and proxies support, in bytes.
 const maxURLLength = 2048
 
-// CheckURL validates the URL of a webhook. The error completes a sentence that begins with the name of the field, such as
-// "must use https". CheckURL does not resolve names: Guard.Control checks their addresses when they are dialed. It allows
-// http only if the guard allows addresses besides the public ones.
+// CheckURL validates the URL of a webhook. The error completes a sentence that begins with the name of the field,
+// such as "must use https". CheckURL does not resolve names: Guard.Control checks their addresses when they are
+// dialed. It allows http only if the guard allows addresses besides the public ones.
 func CheckURL(text string, guard Guard) error {
 	u, err := url.Parse(text)
 	switch {

@@ -49,7 +49,7 @@ type Receipt struct {
 type Sandbox struct {
 	Container string            `json:"container"`
 	Warm      bool              `json:"warm"`               // the container comes from the warm pool
-	Settings  *sandbox.Settings `json:"settings,omitempty"` // as the Engine reported them; absent only if they exceed MaxSize
+	Settings  *sandbox.Settings `json:"settings,omitempty"` // reported by the Engine; absent if they exceed MaxSize
 	Limits    Limits            `json:"limits"`
 
 	EndReason  string `json:"endReason"`          // a sandbox.EndReason, or "stopped" if the executor stopped the job

@@ -51,7 +51,7 @@ type Runtime struct {
 
 	Output   Output   `yaml:"output"`   // command contract only; default: Text
 	MaxTurns int      `yaml:"maxTurns"` // stream-json contract only: requests to the model in one job
-	Models   []string `yaml:"models"`   // models that a task may choose, the first is the default; empty: the runtime has no model
+	Models   []string `yaml:"models"`   // models that a task may choose; the first is the default; empty: no model
 
 	Limits      Limits   `yaml:"limits"`
 	MaxTimeout  Duration `yaml:"maxTimeout"`  // upper bound for the time-out of a task; 0: no bound
@@ -60,8 +60,8 @@ type Runtime struct {
 	Egress *Egress `yaml:"egress"` // nil: the sandbox has no egress
 }
 
-// ModelPlaceholder stands for the task's model in Argv. The model is one of Models, so a tenant cannot put other text on
-// the command line.
+// ModelPlaceholder stands for the task's model in Argv. The model is one of Models, so a tenant cannot put other text
+// on the command line.
 const ModelPlaceholder = "{model}"
 
 // DefaultInstructionsPath is the path of the instructions if the runtime does not set one.
@@ -116,7 +116,8 @@ const (
 	Responses API = "responses" // OpenAI's
 )
 
-// Upstream is the server of a model. A file of runtimes names the variable that holds the key, and never the key itself.
+// Upstream is the server of a model. A file of runtimes names the variable that holds the key, and never the key
+// itself.
 type Upstream struct {
 	URL          string `yaml:"url"`
 	KeyEnv       string `yaml:"keyEnv"`       // the executor's environment variable that holds the key
@@ -130,8 +131,8 @@ type Price struct {
 	Output float64 `yaml:"output"`
 }
 
-// Route is one exact request line, such as "POST /v1/messages?beta=true". In the file, "local" in front of it means that
-// the gateway answers the request itself.
+// Route is one exact request line, such as "POST /v1/messages?beta=true". In the file, "local" in front of it means
+// that the gateway answers the request itself.
 type Route struct {
 	Method string
 	Target string

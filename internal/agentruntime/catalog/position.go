@@ -5,8 +5,8 @@ import "go.yaml.in/yaml/v3"
 // position is a node of the file's YAML tree. Errors take their line number from it.
 type position struct{ node *yaml.Node }
 
-// lookup follows the path: a string selects a field of a mapping, an int an element of a list. If a step does not exist,
-// the position of its parent stands for it.
+// lookup follows the path: a string selects a field of a mapping, an int an element of a list. If a step does not
+// exist, the position of its parent stands for it.
 func (p position) lookup(path ...any) position {
 	node := p.node
 	for _, step := range path {

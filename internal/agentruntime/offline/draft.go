@@ -44,8 +44,8 @@ func wantsAgent(message string) bool {
 		containsTerm(message, "make", "create", "build", "want", "need", "draft", "만들", "생성", "필요", "원해")
 }
 
-// proposeDraft returns a draft and a text about it if the message asks for an agent. If the message does not say what the
-// agent is for, the draft is nil and the text is a question. If it does not ask for an agent, both are empty.
+// proposeDraft returns a draft and a text about it if the message asks for an agent. If the message does not say what
+// the agent is for, the draft is nil and the text is a question. If it does not ask for an agent, both are empty.
 func proposeDraft(message string) (*draft, string) {
 	if !wantsAgent(message) {
 		return nil, ""

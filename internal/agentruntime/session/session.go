@@ -89,8 +89,8 @@ func Encode(id uuid.UUID, history []execution.Message) ([]byte, error) {
 // ErrMalformed says that a file is not a session.
 var ErrMalformed = errors.New("malformed session file")
 
-// Validate returns an error unless every line of a file that an agent left is a JSON object. It checks nothing else: the
-// content is the agent's own, and only agents of the same conversation read it again.
+// Validate returns an error unless every line of a file that an agent left is a JSON object. It checks nothing else:
+// the content is the agent's own, and only agents of the same conversation read it again.
 func Validate(data []byte) error {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return fmt.Errorf("%w: the file is empty", ErrMalformed)

@@ -22,8 +22,8 @@ var (
 	ErrMalformed = errors.New("not one JSON document")
 )
 
-// Validate returns an error if data is not such a document. It needs little memory, whatever the data. Options can relax
-// the checks.
+// Validate returns an error if data is not such a document. It needs little memory, whatever the data. Options can
+// relax the checks.
 func Validate(data []byte, opts ...jsontext.Options) error {
 	d := jsontext.NewDecoder(bytes.NewBuffer(data), opts...)
 	for {
