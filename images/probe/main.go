@@ -1,5 +1,5 @@
-// Command probe is the agent of the sandbox's tests. Its first argument is a mode, which is an action in the sandbox, often
-// a hostile one. It prints the result of the action. It judges nothing: the test decides what the result must be.
+// Command probe is the agent of the sandbox's tests. Its first argument is a mode, which is an action in the sandbox,
+// often a hostile one. It prints the result of the action. It judges nothing: the test decides what the result must be.
 package main
 
 import (
@@ -96,8 +96,8 @@ func sleep(args []string) error {
 	return nil
 }
 
-// printStartTime prints the start time of the program, in nanoseconds since 1970. Then it sleeps for the duration of the
-// argument, if there is one.
+// printStartTime prints the start time of the program, in nanoseconds since 1970. Then it sleeps for the duration of
+// the argument, if there is one.
 func printStartTime(args []string) error {
 	fmt.Println(startedAt.UnixNano())
 	if len(args) == 0 {

@@ -63,8 +63,8 @@ func post(args []string) error {
 	return err
 }
 
-// writePostRead writes the second argument to the file of the first, posts to the URL of the third, and after the answer
-// prints the content of the file.
+// writePostRead writes the second argument to the file of the first, posts to the URL of the third, and after the
+// answer prints the content of the file.
 func writePostRead(args []string) error {
 	if err := write(args[:2]); err != nil {
 		return err

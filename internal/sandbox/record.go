@@ -24,7 +24,7 @@ type Settings struct {
 	CapAdd          []string          `json:"capAdd,omitempty"`      // none
 	Privileged      bool              `json:"privileged"`            // false
 	NoNewPrivs      bool              `json:"noNewPrivileges"`       // true
-	Seccomp         string            `json:"seccomp"`               // "sha256:..." of the profile, "unconfined" or "default"
+	Seccomp         string            `json:"seccomp"`               // "sha256:..." of the profile
 	AppArmor        string            `json:"appArmor,omitempty"`    // profile; empty if the host has no AppArmor
 	ReadOnlyRoot    bool              `json:"readOnlyRoot"`          // true
 	Tmpfs           map[string]string `json:"tmpfs"`                 // mount options by path
@@ -45,7 +45,7 @@ type Settings struct {
 	Ulimits         map[string]int64  `json:"ulimits"`               // hard limits by name
 	LogDriver       string            `json:"logDriver"`             // "none"
 	Restart         string            `json:"restart,omitempty"`     // "no"
-	AutoRemove      bool              `json:"autoRemove"`            // false: the driver removes the container and verifies it
+	AutoRemove      bool              `json:"autoRemove"`            // false: the driver removes it
 	Devices         int               `json:"devices"`               // number of host devices; 0
 }
 

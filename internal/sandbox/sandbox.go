@@ -1,5 +1,5 @@
-// Package sandbox defines what goes into one sandboxed job and what comes out: Job and Outcome, with the limits on both.
-// It holds types and constants only. It starts no container and imports no other package of the product.
+// Package sandbox defines what goes into one sandboxed job and what comes out: Job and Outcome, with the limits on
+// both. It holds types and constants only. It starts no container and imports no other package of the product.
 //
 // The package docker, below this one, runs a Job in a container and returns its Outcome. The package guest is PID 1 of
 // that container. The package frame is the protocol between the two.
@@ -22,7 +22,8 @@ const (
 // MaxStderrBytes is the length of Outcome.Stderr at most.
 const MaxStderrBytes = 16 << 10
 
-// SIGKILLExitCode is the exit code of a process that SIGKILL ended, as a shell reports it: 128 plus the signal's number.
+// SIGKILLExitCode is the exit code of a process that SIGKILL ended, as a shell reports it: 128 plus the signal's
+// number.
 const SIGKILLExitCode = 128 + 9
 
 // Job is everything that one container receives.
@@ -83,9 +84,11 @@ type Outcome struct {
 	Truncated bool   // the agent wrote more than Stdout
 	Stderr    []byte // the last MaxStderrBytes bytes, for people
 
-	Files            []OutputFile // ordered by path; only of a job that exited
-	OmittedFileCount int          // entries of OutputDir that are not in Files: over a limit, not a regular file, or an invalid name
-	FilesCloser      io.Closer    // releases the contents of Files; nil if they are in memory
+	Files []OutputFile // ordered by path; only of a job that exited
+	// OmittedFileCount is the number of entries of OutputDir that are not in Files: a file over a limit, an entry that is
+	// not a regular file, or one with an invalid name.
+	OmittedFileCount int
+	FilesCloser      io.Closer // releases the contents of Files; nil if they are in memory
 
 	AgentStarted time.Duration // from the call of Run to the agent's start
 	Wall         time.Duration // from the agent's start to its end

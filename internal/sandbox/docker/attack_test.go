@@ -136,7 +136,7 @@ func TestAttacksFail(t *testing.T) {
 	require.Empty(t, socketDirs(t, d))
 }
 
-// totalAlloc returns the number of bytes that this process has ever allocated. It limits memory use from above.
+// totalAlloc returns the number of bytes that this process has ever allocated. The memory in use is never more.
 func totalAlloc() uint64 {
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)

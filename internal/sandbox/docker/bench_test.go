@@ -49,9 +49,9 @@ func median(all []time.Duration) time.Duration {
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// BenchmarkDispatch alternates jobs in warm and cold containers with `docker run --rm` of the same image. It reports the
-// time from the call to the agent's first instruction, and from there until the caller has the result. All values are
-// medians.
+// BenchmarkDispatch alternates jobs in warm and cold containers with `docker run --rm` of the same image. It reports
+// the time from the call to the agent's first instruction, and from there until the caller has the result. All values
+// are medians.
 func BenchmarkDispatch(b *testing.B) {
 	d := benchDriver(b, 1, 0)
 	var warm, cold, dockerCLI, result []time.Duration

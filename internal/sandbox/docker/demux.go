@@ -14,8 +14,8 @@ const (
 	maxInitStderr = 4 << 10
 )
 
-// demux splits the Engine's multiplexed stream while it is read. Read returns the container's standard output. stderr has
-// the start of its standard error. The Engine's own stdcopy needs a goroutine and a pipe to become a reader.
+// demux splits the Engine's multiplexed stream while it is read. Read returns the container's standard output. stderr
+// has the start of its standard error. The Engine's own stdcopy needs a goroutine and a pipe to become a reader.
 type demux struct {
 	r         io.Reader
 	remaining uint32 // of the current part of standard output

@@ -2,8 +2,8 @@
 // in, a sandbox.Outcome or an error comes out. It needs Engine 20.10 (API 1.41) or newer on the same host, because the
 // containers' egress sockets are in a directory of this host.
 //
-// The package never reuses a container, never gives a container a network, and never trusts data from a container before
-// it is authenticated and within its limits. permissions.go and seccomp_linux.go define what a container may do.
+// The package never reuses a container, never gives a container a network, and never trusts data from a container
+// before it is authenticated and within its limits. permissions.go and seccomp_linux.go define what a container may do.
 package docker
 
 import (
@@ -93,7 +93,8 @@ func New(opts Options) (*Driver, error) {
 	}
 	clientOpts := []client.Opt{
 		client.FromEnv, client.WithAPIVersionNegotiation(),
-		client.WithTraceProvider(noop.NewTracerProvider()), // otherwise each call of the Engine is a span with the container's name
+		// With the default provider, each call of the Engine would be a span with the container's name.
+		client.WithTraceProvider(noop.NewTracerProvider()),
 	}
 	if opts.Host != "" {
 		clientOpts = append(clientOpts, client.WithHost(opts.Host))
@@ -115,9 +116,9 @@ func New(opts Options) (*Driver, error) {
 	return d, nil
 }
 
-// Close removes the Driver's containers and waits for removals in progress until ctx ends. Then it calls Reap, because no
-// other executor may follow on this host, and removes its registration. It is not an error if the Engine does not finish
-// in time: the next executor on this host removes the rest. No Run may be in progress or follow.
+// Close removes the Driver's containers and waits for removals in progress until ctx ends. Then it calls Reap, because
+// no other executor may follow on this host, and removes its registration. It is not an error if the Engine does not
+// finish in time: the next executor on this host removes the rest. No Run may be in progress or follow.
 func (d *Driver) Close(ctx context.Context) error {
 	d.drainPool(ctx)
 	done := make(chan struct{})
@@ -128,8 +129,8 @@ func (d *Driver) Close(ctx context.Context) error {
 	select {
 	case <-done:
 	case <-ctx.Done():
-		// The containers have labels, and the registration stays without its lock. So the next Reap of another executor,
-		// or of this one after a restart, removes them.
+		// The containers have labels, and the registration stays without its lock. So the next Reap of another
+		// executor, or of this one after a restart, removes them.
 		d.log.Warn("stopped before all containers were removed; another executor's reaper will remove them")
 		return errors.Join(d.instance.unlock(), d.api.Close())
 	}

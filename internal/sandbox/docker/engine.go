@@ -59,9 +59,9 @@ func (d *Driver) negotiateAPI(ctx context.Context) error {
 	return nil
 }
 
-// Check reports whether the Engine can run jobs with these images, and describes the Engine. The error is ErrUnreachable
-// or ErrForbidden alone, or it contains everything that is missing: ErrTooOld, ErrNoRuntime, and ErrNoImage for each
-// image.
+// Check reports whether the Engine can run jobs with these images, and describes the Engine. The error is
+// ErrUnreachable or ErrForbidden alone, or it contains everything that is missing: ErrTooOld, ErrNoRuntime, and
+// ErrNoImage for each image.
 func (d *Driver) Check(ctx context.Context, images ...string) (EngineInfo, error) {
 	if err := d.Ping(ctx); err != nil {
 		return EngineInfo{}, err

@@ -35,8 +35,8 @@ var (
 	ErrInvalidJob = errors.New("invalid job")
 )
 
-// engineError translates an error that the Engine's client returned for op. If ctx has ended, the Engine is not at fault
-// and the result is the cause of ctx.
+// engineError translates an error that the Engine's client returned for op. If ctx has ended, the Engine is not at
+// fault and the result is the cause of ctx.
 func engineError(ctx context.Context, op string, err error) error {
 	switch {
 	case err == nil:

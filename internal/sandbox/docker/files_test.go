@@ -60,8 +60,8 @@ func TestSymlinkAsOutputDirIsNotFollowed(t *testing.T) {
 	}
 }
 
-// A file that exceeds the limit is omitted completely and counted. The other files are on disk and not in the executor's
-// memory.
+// A file that exceeds the limit is omitted completely and counted. The other files are on disk and not in the
+// executor's memory.
 func TestFilesOverSizeLimitAreOmitted(t *testing.T) {
 	d := newDriver(t, Options{})
 	t.Setenv("TMPDIR", t.TempDir())

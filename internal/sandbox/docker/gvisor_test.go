@@ -88,9 +88,11 @@ var gvisorAttacks = map[string]struct {
 }{
 	"a fork bomb":  {wantErr: ErrLost}, // init cannot start a thread
 	"killing init": {wantErr: ErrLost}, // gVisor's kernel lets a process kill PID 1
-	"writing frames to every descriptor in /proc": {wantErr: ErrProtocol},                                               // /proc/1/fd is open to the agent, but it has no secret to forge a report
-	"2 GiB in a child, and exits 0":               {change: func(a *attack) { a.wantExitCode, a.wantOutput = 137, "" }}, // the complete sandbox is one process of the host
-	"having capabilities":                         {change: func(a *attack) { a.wantOutput = `CapEff:\t0{16}\n[\s\S]*CapBnd:\t0{16}\n[\s\S]*Seccomp:\t0\n` }},
+	// /proc/1/fd is open to the agent, but the agent has no secret to forge a report.
+	"writing frames to every descriptor in /proc": {wantErr: ErrProtocol},
+	// The complete sandbox is one process of the host.
+	"2 GiB in a child, and exits 0": {change: func(a *attack) { a.wantExitCode, a.wantOutput = 137, "" }},
+	"having capabilities":           {change: func(a *attack) { a.wantOutput = `CapEff:\t0{16}\n[\s\S]*CapBnd:\t0{16}\n[\s\S]*Seccomp:\t0\n` }},
 	"opening init's descriptors, memory and environment": {change: func(a *attack) {
 		a.wantOutput = `opened /proc/1/fd/1[\s\S]*open /proc/1/mem: permission denied`
 	}},

@@ -12,7 +12,8 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// engineCache stores the Engine's version and the digests of its images, which are the same for thousands of containers.
+// engineCache stores the Engine's version and the digests of its images, which are the same for thousands of
+// containers.
 type engineCache struct {
 	mu      sync.Mutex
 	version string
@@ -30,7 +31,8 @@ func (d *Driver) inspect(ctx context.Context, c *sandboxContainer) (sandbox.Sett
 	return s, err
 }
 
-// versionAndDigest returns the Engine's version and the image's digest. The digest is empty if the image was not pulled.
+// versionAndDigest returns the Engine's version and the image's digest. The digest is empty if the image was not
+// pulled.
 func (d *Driver) versionAndDigest(ctx context.Context, imageID string) (engine, digest string, err error) {
 	d.engineCache.mu.Lock()
 	defer d.engineCache.mu.Unlock()

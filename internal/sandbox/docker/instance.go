@@ -30,8 +30,8 @@ const lockSuffix = ".lock"
 // errInstanceLocked means that another process holds an instance's lock.
 var errInstanceLocked = errors.New("executor is running")
 
-// registerInstance creates a new instance in dir. Only this user may access dir, because a process that can connect to a
-// socket in it can use the job's egress.
+// registerInstance creates a new instance in dir. Only this user may access dir, because a process that can connect to
+// a socket in it can use the job's egress.
 func registerInstance(dir string) (*instance, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -53,8 +53,8 @@ func registerInstance(dir string) (*instance, error) {
 	return i, nil
 }
 
-// lockInstance locks an instance, which may belong to a dead process. It returns errInstanceLocked if a process holds the
-// lock.
+// lockInstance locks an instance, which may belong to a dead process. It returns errInstanceLocked if a process holds
+// the lock.
 func lockInstance(dir, name string) (*instance, error) {
 	path := filepath.Join(dir, name+lockSuffix)
 	for {
@@ -112,7 +112,8 @@ func (i *instance) unlock() error { return i.lock.Close() }
 
 const tokenBytes = 6
 
-// newToken returns a random name for an instance or a container. It is short because it is in the path of a unix socket.
+// newToken returns a random name for an instance or a container. It is short because it is in the path of a unix
+// socket.
 func newToken() string {
 	raw := make([]byte, tokenBytes)
 	_, _ = rand.Read(raw) // never fails, see its documentation

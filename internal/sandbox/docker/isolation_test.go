@@ -9,8 +9,8 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// Two jobs run at the same time. One leaves traces in every place that jobs of one host could share: files, shared memory,
-// abstract sockets, ports. While it runs, the other searches for them.
+// Two jobs run at the same time. One leaves traces in every place that jobs of one host could share: files, shared
+// memory, abstract sockets, ports. While it runs, the other searches for them.
 func TestConcurrentJobsAreIsolated(t *testing.T) {
 	d := newDriver(t, Options{})
 	g := newGate()

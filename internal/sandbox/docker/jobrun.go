@@ -74,8 +74,8 @@ func (r *jobRun) exchangeFrames(ctx context.Context) (_ sandbox.Outcome, err err
 	r.setDeadline(r.driver.startTimeout, errAgentStartTimeout)
 	defer func() { r.deadline.Stop() }()
 	stream := &demux{r: c.stream.Reader}
-	// The write runs beside the reads: if init ends while its input is full, only a read notices. A failed write needs no
-	// handling, because the reads then fail as well.
+	// The write runs beside the reads: if init ends while its input is full, only a read notices. A failed write needs
+	// no handling, because the reads then fail as well.
 	c.jobWrite.Go(func() { _, _ = c.stream.Conn.Write(raw) })
 	reports := frame.NewReader(stream, secret)
 	for {

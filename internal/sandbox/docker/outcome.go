@@ -45,8 +45,8 @@ func (r *jobRun) buildOutcome(ctx context.Context, report frame.Report) (sandbox
 	return out, nil
 }
 
-// wasOOMKilled reports whether the kernel killed a process of the container to free memory. It uses init's count, or the
-// Engine's state if init could not read the count.
+// wasOOMKilled reports whether the kernel killed a process of the container to free memory. It uses init's count, or
+// the Engine's state if init could not read the count.
 func (r *jobRun) wasOOMKilled(ctx context.Context, result frame.Result) (bool, error) {
 	if result.OOMKills >= 0 {
 		return result.OOMKills > 0, nil
@@ -80,8 +80,8 @@ func (r *jobRun) handleStreamError(ctx context.Context, err error, stream *demux
 // ended. The Engine needs 31 to 41 ms.
 const exitTimeout = 10 * time.Second
 
-// rebuildHint is part of the errors about a sandbox-init of another release. Such an init refuses the job frame and ends
-// before its first report.
+// rebuildHint is part of the errors about a sandbox-init of another release. Such an init refuses the job frame and
+// ends before its first report.
 const rebuildHint = "the image may contain a sandbox-init of another release: rebuild the image"
 
 // inspectExit asks the Engine why a container ended without a result. If the kernel killed init to free memory, that is

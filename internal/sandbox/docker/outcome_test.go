@@ -123,8 +123,8 @@ func TestJobEndsDespiteOrphans(t *testing.T) {
 	require.Less(t, time.Since(startedAt), 10*time.Second)
 }
 
-// The agent starts more child processes than the limit allows. They stay below it only because init, which becomes their
-// parent, reaps them.
+// The agent starts more child processes than the limit allows. They stay below it only because init, which becomes
+// their parent, reaps them.
 func TestInitReapsOrphans(t *testing.T) {
 	d := newDriver(t, Options{})
 	job := probe("spawn-orphans", "100")

@@ -62,8 +62,8 @@ func containerConfig(spec containerSpec, labels map[string]string) *container.Co
 	}
 }
 
-// hostConfig returns the settings that isolate the container from its host and limit its resources. socketDir is the only
-// directory of the host in the container, read-only.
+// hostConfig returns the settings that isolate the container from its host and limit its resources. socketDir is the
+// only directory of the host in the container, read-only.
 func hostConfig(spec containerSpec, ociRuntime, socketDir, seccomp string) *container.HostConfig {
 	pids := spec.pids
 	dockerInit := false

@@ -20,17 +20,18 @@ type WarmPool struct {
 
 const (
 	defaultWarmMaxAge = 10 * time.Minute
-	// demandWindow is the time after a job's arrival in which the job counts as demand for one more container of its spec.
+	// demandWindow is the time after a job's arrival in which the job counts as demand for one more container of its
+	// spec.
 	demandWindow = time.Minute
-	// After a failed start of a warm container, the next one waits, twice as long each time. Jobs do not wait: each starts
-	// its own container.
+	// After a failed start of a warm container, the next one waits, twice as long each time. Jobs do not wait: each
+	// starts its own container.
 	minRetryDelay = 5 * time.Second
 	maxRetryDelay = 5 * time.Minute
 )
 
-// pool holds warm containers, which wait for their jobs. Each container leaves the pool one time, for one job, and a new
-// one replaces it in the background. The pool starts and removes nothing itself: its methods return what the driver must
-// start or remove. The caller passes the current time. The methods are safe for concurrent use.
+// pool holds warm containers, which wait for their jobs. Each container leaves the pool one time, for one job, and a
+// new one replaces it in the background. The pool starts and removes nothing itself: its methods return what the driver
+// must start or remove. The caller passes the current time. The methods are safe for concurrent use.
 type pool struct {
 	maxAge   time.Duration // older containers are not used
 	maxExtra int           // number of containers that demand may add to minIdle

@@ -13,9 +13,9 @@ import (
 	"go.uber.org/zap"
 )
 
-// Reap removes the containers, sockets and directories of dead executors. It removes a container only if it has our labels
-// and this Driver's socket directory, and if no running executor owns it: a running executor holds the lock of its
-// instance. Reap also retries the removals that this Driver could not do before.
+// Reap removes the containers, sockets and directories of dead executors. It removes a container only if it has our
+// labels and this Driver's socket directory, and if no running executor owns it: a running executor holds the lock of
+// its instance. Reap also retries the removals that this Driver could not do before.
 func (d *Driver) Reap(ctx context.Context) error {
 	found, err := d.listSandboxes(ctx)
 	if err != nil {
@@ -63,8 +63,8 @@ func (d *Driver) listSandboxes(ctx context.Context) (map[string][]container.Summ
 	return byInstance, nil
 }
 
-// removeInstance removes the containers and files of a dead instance. It holds the instance's lock meanwhile, so only one
-// reaper removes them. It does nothing if the instance's executor runs.
+// removeInstance removes the containers and files of a dead instance. It holds the instance's lock meanwhile, so only
+// one reaper removes them. It does nothing if the instance's executor runs.
 func (d *Driver) removeInstance(ctx context.Context, name string, containers []container.Summary) error {
 	dead, err := lockInstance(d.instance.dir, name)
 	if errors.Is(err, errInstanceLocked) {

@@ -20,8 +20,8 @@ const (
 var errRemoveTimeout = errors.New("container not removed in time")
 
 // discard removes the container and everything that belongs to it, in the background. The channel receives the time of
-// the container's removal. It is closed when the clean-up has ended or failed. The end of ctx does not stop the removal:
-// ctx may have ended because the job was cancelled.
+// the container's removal. It is closed when the clean-up has ended or failed. The end of ctx does not stop the
+// removal: ctx may have ended because the job was cancelled.
 func (d *Driver) discard(ctx context.Context, c *sandboxContainer) <-chan time.Time {
 	ctx = context.WithoutCancel(ctx)
 	removed := make(chan time.Time, 1)

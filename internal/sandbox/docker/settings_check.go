@@ -26,7 +26,8 @@ type SettingCheck struct {
 
 const settingsCheckTimeout = 20 * time.Second
 
-// CheckSettings runs a container of the image, as for any job, and checks its settings. The image must contain our init.
+// CheckSettings runs a container of the image, as for any job, and checks its settings. The image must contain our
+// init.
 func (d *Driver) CheckSettings(ctx context.Context, image string) ([]SettingCheck, error) {
 	out, err := d.Run(ctx, sandbox.Job{
 		Execution: "doctor", Image: image, Argv: []string{initPath, "inspect"}, Timeout: settingsCheckTimeout,
@@ -43,8 +44,8 @@ func (d *Driver) CheckSettings(ctx context.Context, image string) ([]SettingChec
 	}
 	checks := checkSettings(out.Record.Settings, view, d.runtime)
 	for i := range checks {
-		// Under another runtime than runc, the process sees a kernel that is not the host's. It shows little of what the
-		// host enforces.
+		// Under another runtime than runc, the process sees a kernel that is not the host's. It shows little of what
+		// the host enforces.
 		checks[i].Optional = checks[i].Optional || d.runtime != defaultRuntime
 	}
 	return checks, nil

@@ -48,8 +48,8 @@ func observedTmpfs(v selfinspect.View) map[string]string {
 	return found
 }
 
-// tmpfsMatches reports whether the Engine has exactly the mounts of tmpfsMounts, and whether the process sees each of them
-// with its options.
+// tmpfsMatches reports whether the Engine has exactly the mounts of tmpfsMounts, and whether the process sees each of
+// them with its options.
 func tmpfsMatches(inspected map[string]string, v selfinspect.View) bool {
 	if !maps.Equal(inspected, tmpfsMounts) {
 		return false

@@ -12,7 +12,8 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// soakJobsEnv is the variable with the number of jobs of TestManyJobsLeaveNothing. The default is 50. `make soak` sets 1000.
+// soakJobsEnv is the variable with the number of jobs of TestManyJobsLeaveNothing. The default is 50. `make soak` sets
+// 1000.
 const soakJobsEnv = "AIRLOCK_TEST_SOAK_SANDBOXES"
 
 // TestManyJobsLeaveNothing runs jobs with all kinds of ends through a warm pool. Then it compares containers, socket

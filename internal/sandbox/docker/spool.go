@@ -14,8 +14,8 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// maxSpoolMemory is the size up to which a job's output files stay in memory. Larger ones go to a temporary file without
-// a name, which the kernel deletes when it is closed.
+// maxSpoolMemory is the size up to which a job's output files stay in memory. Larger ones go to a temporary file
+// without a name, which the kernel deletes when it is closed.
 const maxSpoolMemory = 1 << 20
 
 // spool stores the output files of a job while they arrive. It enforces the limits itself, because an image may contain

@@ -10,8 +10,8 @@ import (
 const (
 	// warmInterval is the time between two maintenances of the pool.
 	warmInterval = 10 * time.Second
-	// refillDelay is the time from a job's start to the start of the next warm container. The start uses all CPUs, so it
-	// waits until the agent has started, or until a shorter job has ended.
+	// refillDelay is the time from a job's start to the start of the next warm container. The start uses all CPUs, so
+	// it waits until the agent has started, or until a shorter job has ended.
 	refillDelay = 250 * time.Millisecond
 )
 

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// maxConnections limits concurrent connections, and so the file descriptors and buffers of init. Further connections
-	// wait in the listener's queue.
+	// maxConnections limits concurrent connections, and so the file descriptors and buffers of init. Further
+	// connections wait in the listener's queue.
 	maxConnections = 64
 	bridgeBuffer   = 32 << 10
 )

@@ -70,8 +70,8 @@ func (c *collector) collectDir(dir string) error {
 	return c.walkDir(root, dir, 0)
 }
 
-// openDir opens a directory that is, or is below, one of the allowed directories, and follows no link. It returns nil if
-// there is no such directory: the agent decides what exists there.
+// openDir opens a directory that is, or is below, one of the allowed directories, and follows no link. It returns nil
+// if there is no such directory: the agent decides what exists there.
 func openDir(dir string, allowed []string) (*os.Root, error) {
 	for _, base := range allowed {
 		if dir != base && !strings.HasPrefix(dir, base+"/") {

@@ -1,6 +1,6 @@
 // Package guest is sandbox-init, PID 1 of a sandbox. It reads one job frame from standard input, runs the agent as its
-// child process, and writes reports about it to standard output, the last of them with the agent's result. Then it ends,
-// and the container with it.
+// child process, and writes reports about it to standard output, the last of them with the agent's result. Then it
+// ends, and the container with it.
 //
 // It runs as the agent's own user and has no privilege. It never trusts a file or a process that the agent can change,
 // never gives the job's secret to the agent, and never runs a second job.

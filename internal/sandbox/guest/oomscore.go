@@ -6,8 +6,8 @@ import (
 	"os"
 )
 
-// oomScore makes the kernel kill the agent's processes, and not init, when the container is out of memory. Init can then
-// report it. file is init's own score: child processes inherit the value that it has at the fork.
+// oomScore makes the kernel kill the agent's processes, and not init, when the container is out of memory. Init can
+// then report it. file is init's own score: child processes inherit the value that it has at the fork.
 type oomScore struct {
 	file     *os.File
 	original []byte

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// pollInterval is the time between two reads of the agent's output. A poll costs two system calls and, unlike inotify,
-	// behaves the same on every runtime.
+	// pollInterval is the time between two reads of the agent's output. A poll costs two system calls and, unlike
+	// inotify, behaves the same on every runtime.
 	pollInterval = 10 * time.Millisecond
 	// reapTimeout is the time that killed processes have to end.
 	reapTimeout = 2 * time.Second
