@@ -22,24 +22,23 @@ func (c *Client) Agents(ctx context.Context) iter.Seq2[Agent, error] {
 	return paginate(ctx, c, "/agents", nil, func(l AgentList) ([]Agent, NextCursor) { return l.Agents, l.NextCursor })
 }
 
-// Patch is a JSON Merge Patch (RFC 7396): fields that it does not have stay as
-// they are, and nil gives a field its default again.
+// Patch is a JSON Merge Patch (RFC 7396): absent fields stay as they are, and nil resets a field to its default.
 type Patch map[string]any
 
-// UpdateAgent changes an agent and returns it as it is then.
+// UpdateAgent changes an agent and returns the changed agent.
 func (c *Client) UpdateAgent(ctx context.Context, agentID string, p Patch) (Agent, error) {
 	return doJSON[Agent](ctx, c, request{
 		method: http.MethodPatch, path: agentPath(agentID), body: p, header: http.Header{"Content-Type": {"application/merge-patch+json"}},
 	})
 }
 
-// DeleteAgent deletes an agent. What was accepted before goes on.
+// DeleteAgent deletes an agent. Its accepted executions still run.
 func (c *Client) DeleteAgent(ctx context.Context, agentID string) error {
 	_, err := doJSON[noContent](ctx, c, request{method: http.MethodDelete, path: agentPath(agentID)})
 	return err
 }
 
-// Run has an agent run once.
+// Run runs an agent once.
 func (c *Client) Run(ctx context.Context, agentID string, r RunAgent) (AcceptedExecution, error) {
 	return doJSON[AcceptedExecution](ctx, c, request{method: http.MethodPost, path: agentPath(agentID) + "/run", body: r, idempotencyKey: true})
 }

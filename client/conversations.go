@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// Send sends a message, to a new conversation where m names none.
+// SendMessage sends a message. It starts a new conversation if m has no ConversationId.
 func (c *Client) SendMessage(ctx context.Context, m SendMessage) (AcceptedExecution, error) {
 	return doJSON[AcceptedExecution](ctx, c, request{method: http.MethodPost, path: "/api/conversation", body: m, idempotencyKey: true})
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/airlock-run/airlock/client"
 )
 
-// Run an agent once and wait for what it answers.
+// Run an agent once and wait for its result.
 func Example() {
 	ctx := context.Background()
 	airlock, err := client.New("http://127.0.0.1:8000", client.WithAPIKey(os.Getenv("AIRLOCK_API_KEY")))
@@ -35,8 +35,7 @@ func Example() {
 	fmt.Println(execution.Result.Text)
 }
 
-// Run an agent on many inputs, and take the results in their order while the
-// rest still runs.
+// Run an agent on many inputs, and read the results in the order of the inputs while others still run.
 func ExampleClient_Results() {
 	ctx := context.Background()
 	airlock, err := client.New("http://127.0.0.1:8000")
@@ -55,7 +54,7 @@ func ExampleClient_Results() {
 	}
 }
 
-// List what failed in production.
+// List the executions that failed in production.
 func ExampleClient_Executions() {
 	ctx := context.Background()
 	airlock, err := client.New("http://127.0.0.1:8000")

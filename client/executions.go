@@ -9,13 +9,13 @@ import (
 	"strings"
 )
 
-// Execution returns an execution as it is.
+// Execution returns an execution in its present state.
 func (c *Client) Execution(ctx context.Context, executionID string) (Execution, error) {
 	return doJSON[Execution](ctx, c, request{method: http.MethodGet, path: executionPath(executionID)})
 }
 
-// Wait returns an execution once it has ended, however it did, or an error once
-// ctx ends. The execution goes on without its caller.
+// Wait waits until an execution has ended, with success or without, and returns it. When ctx ends first, Wait returns its
+// cause; the execution continues.
 func (c *Client) Wait(ctx context.Context, executionID string) (Execution, error) {
 	poll := request{method: http.MethodGet, path: executionPath(executionID), query: url.Values{"wait": {"30s"}}}
 	for {
@@ -26,10 +26,10 @@ func (c *Client) Wait(ctx context.Context, executionID string) (Execution, error
 	}
 }
 
-// Ended reports whether nothing changes any more.
+// Ended reports whether the status is final.
 func (s Status) Ended() bool { return s != StatusQueued && s != StatusRunning }
 
-// Filter narrows a list of executions; empty fields do not.
+// Filter selects executions. An empty field selects all.
 type Filter struct {
 	Status         Status
 	Kind           Kind
@@ -39,7 +39,7 @@ type Filter struct {
 	Label          string // "name=value"
 }
 
-// Executions returns all executions that meet the filter, the newest first.
+// Executions returns all executions that match the filter, the newest first.
 func (c *Client) Executions(ctx context.Context, f Filter) iter.Seq2[Execution, error] {
 	query := url.Values{}
 	for name, value := range map[string]string{
@@ -53,20 +53,18 @@ func (c *Client) Executions(ctx context.Context, f Filter) iter.Seq2[Execution, 
 	return paginate(ctx, c, "/executions", query, func(l ExecutionList) ([]Execution, NextCursor) { return l.Executions, l.NextCursor })
 }
 
-// Cancel cancels an execution and returns it as it is then: what runs is ended
-// within moments. Repeating it, or cancelling what has ended, changes nothing.
+// Cancel cancels an execution and returns it. A queued execution ends at once, a running one a moment later. To cancel an
+// execution again, or after its end, changes nothing.
 func (c *Client) Cancel(ctx context.Context, executionID string) (Execution, error) {
 	return doJSON[Execution](ctx, c, request{method: http.MethodPost, path: executionPath(executionID) + "/cancel"})
 }
 
-// Result returns the whole result of an execution, also where the execution
-// shows only its beginning (Result.Truncated).
+// Result returns the complete result of an execution, also if Execution.Result is truncated.
 func (c *Client) Result(ctx context.Context, executionID string) (Result, error) {
 	return doJSON[Result](ctx, c, request{method: http.MethodGet, path: executionPath(executionID) + "/result"})
 }
 
-// File opens a file that a job left, by its path as Execution.Files has it. It
-// is the caller's to close.
+// File opens an output file. Its path is one of Execution.Files. The caller must close the file.
 func (c *Client) File(ctx context.Context, executionID, path string) (io.ReadCloser, error) {
 	parts := strings.Split(path, "/")
 	for i := range parts {
@@ -81,7 +79,7 @@ func (c *Client) File(ctx context.Context, executionID, path string) (io.ReadClo
 
 func executionPath(executionID string) string { return "/executions/" + url.PathEscape(executionID) }
 
-// Retry runs what ended and did not succeed again, as a new execution.
+// Retry runs an execution that ended without success again, as a new execution.
 func (c *Client) Retry(ctx context.Context, executionID string) (AcceptedExecution, error) {
 	return doJSON[AcceptedExecution](ctx, c, request{method: http.MethodPost, path: executionPath(executionID) + "/retry", idempotencyKey: true})
 }

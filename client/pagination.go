@@ -9,11 +9,10 @@ import (
 	"strconv"
 )
 
-// pageSize is how many a request for a list asks for; the most that there is.
+// pageSize is how many items one request for a list asks for. It is the most that the server allows.
 const pageSize = 100
 
-// pages reads a list to its end, a page at a time, as it is asked for more. An
-// error ends it.
+// paginate returns all items of a list. It requests a page when the caller needs it, and ends after an error.
 func paginate[List, T any](ctx context.Context, c *Client, path string, filter url.Values, items func(List) ([]T, NextCursor)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		query := url.Values{"limit": {strconv.Itoa(pageSize)}}

@@ -8,7 +8,7 @@ import (
 	"net/http"
 )
 
-// Error says what the server refused, in its own words.
+// Error returns what the server says about the problem.
 func (p *Problem) Error() string {
 	if p.Code == "" {
 		return p.Title
@@ -16,22 +16,22 @@ func (p *Problem) Error() string {
 	return fmt.Sprintf("%s (%s)", p.Detail, p.Code)
 }
 
-// IsNotFound reports whether err says that there is no such resource.
+// IsNotFound reports whether err says that a resource does not exist.
 func IsNotFound(err error) bool {
 	var p *Problem
 	return errors.As(err, &p) && p.Status == http.StatusNotFound
 }
 
-// maxProblem bounds what is read of a refusal, in bytes.
+// maxProblemBytes bounds how much of an error response is read.
 const maxProblemBytes = 1 << 20
 
-// problemOf reads a refusal. One that is not in the form of Airlock's comes
-// from something else in between, and has a status and a title only.
+// parseProblem reads an error response. A response that is not in Airlock's format comes from a proxy or another server; the
+// Problem then has only a status and a title.
 func parseProblem(res *http.Response) *Problem {
 	p := new(Problem)
 	err := json.NewDecoder(io.LimitReader(res.Body, maxProblemBytes)).Decode(p)
 	if err != nil || p.Code == "" {
-		p = &Problem{Title: fmt.Sprintf("%s %s was answered %s", res.Request.Method, res.Request.URL.Path, res.Status)}
+		p = &Problem{Title: fmt.Sprintf("%s %s: the server answered %s", res.Request.Method, res.Request.URL.Path, res.Status)}
 	}
 	p.Status = res.StatusCode
 	return p

@@ -10,29 +10,25 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 )
 
-// call is one request, which may be sent several times.
+// request is one request, which may be sent several times.
 type request struct {
 	method, path   string
 	query          url.Values
 	header         http.Header
-	body           any       // sent as JSON; nil: none
-	stream         io.Reader // sent as it is, once; nil: none
-	idempotencyKey bool      // carries an Idempotency-Key
+	body           any       // is sent as JSON; nil: no body
+	stream         io.Reader // is sent as it is, and only once; nil: no stream
+	idempotencyKey bool      // the request gets a random Idempotency-Key, the same for all tries
 }
 
-const (
-	maxTries = 4
-	// most is the longest wait between two tries, also where the server asks for more.
-	maxRetryDelay = 10 * time.Second
-)
+// firstRequestPause is the pause before a request is sent for the second time.
+const firstRequestPause = 200 * time.Millisecond
 
-// send sends a call and reads the answer, which is JSON, as a T.
+// doJSON sends a request, with retries, and decodes the JSON of the response.
 func doJSON[T any](ctx context.Context, c *Client, r request) (T, error) {
 	var result T
 	res, err := c.doWithRetry(ctx, r)
@@ -44,29 +40,26 @@ func doJSON[T any](ctx context.Context, c *Client, r request) (T, error) {
 		return result, nil
 	}
 	if err := json.NewDecoder(res.Body).Decode(&result); err != nil {
-		return result, fmt.Errorf("%s %s: the answer cannot be read: %w", r.method, r.path, err)
+		return result, fmt.Errorf("%s %s: cannot read the response: %w", r.method, r.path, err)
 	}
 	return result, nil
 }
 
-// nothing is the answer that has no body.
+// noContent is the response that has no body.
 type noContent struct{}
 
-// open sends a call until it is answered, within reason, and returns an answer
-// that is no refusal; its body is the caller's to close.
+// doWithRetry sends a request until the server has answered it, at most maxTries times. It returns a response with a status
+// below 400, whose body the caller must close, or an error: a *Problem, ErrUnreachable, or the cause for which ctx ended.
 func (c *Client) doWithRetry(ctx context.Context, r request) (*http.Response, error) {
 	req, err := c.newHTTPRequest(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	attempts := uint(maxTries)
+	tries := maxTries
 	if r.stream != nil {
-		attempts = 1
+		tries = 1
 	}
-	res, err := backoff.Retry(ctx, func() (*http.Response, error) { return c.do(req) },
-		backoff.WithMaxTries(attempts), backoff.WithMaxElapsedTime(0), backoff.WithBackOff(&backoff.ExponentialBackOff{
-			InitialInterval: 200 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: maxRetryDelay,
-		}))
+	res, err := retry(ctx, newRetries(firstRequestPause, tries), func() (*http.Response, error) { return c.do(req) })
 	var problem *Problem
 	switch {
 	case err == nil:
@@ -111,7 +104,7 @@ func (c *Client) newHTTPRequest(ctx context.Context, r request) (*http.Request, 
 	return req, nil
 }
 
-// once sends a request once. An error that is not permanent may pass.
+// do sends a request once. An error that another try could not change is permanent.
 func (c *Client) do(req *http.Request) (*http.Response, error) {
 	if req.GetBody != nil {
 		body, err := req.GetBody()
@@ -135,13 +128,4 @@ func (c *Client) do(req *http.Request) (*http.Response, error) {
 	default:
 		return nil, backoff.Permanent(problem)
 	}
-}
-
-// later tries again when the server says, where it does.
-func withRetryAfter(problem *Problem, retryAfter string) error {
-	seconds, err := strconv.Atoi(retryAfter)
-	if err != nil || seconds < 1 {
-		return problem
-	}
-	return errors.Join(problem, backoff.RetryAfter(min(seconds, int(maxRetryDelay.Seconds()))))
 }

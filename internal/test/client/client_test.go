@@ -28,14 +28,14 @@ import (
 
 func TestMain(m *testing.M) { emulatortest.Main(m) }
 
-// airlock is a real API over a real store, without an executor: the tests end
-// the executions. Every answer is held against the contract.
+// testServer is a real API over a real store, without an executor: the tests end the executions. Every response is checked
+// against the OpenAPI document.
 type testServer struct {
 	*client.Client
 	store     *store.Store
 	blobs     *blob.Store
 	url       string
-	intercept func(http.ResponseWriter, *http.Request) bool // answers in the server's place where it returns true
+	intercept func(http.ResponseWriter, *http.Request) bool // answers instead of the server if it returns true
 }
 
 type noopQueue struct{}
@@ -120,7 +120,7 @@ func TestListsFollowAllPages(t *testing.T) {
 	}
 	for _, err := range a.Agents(ctx) {
 		require.NoError(t, err)
-		break // whoever has enough stops
+		break // the caller may stop at any item
 	}
 }
 
@@ -231,7 +231,7 @@ func TestResultsResumeAfterInterruption(t *testing.T) {
 	require.Equal(t, 5, stopped.Progress.Canceled)
 }
 
-// A request that creates is sent again with the same key and the same body.
+// A request that creates something is sent again with the same Idempotency-Key and the same body.
 func TestTransientErrorsAreRetriedWithSameKey(t *testing.T) {
 	t.Parallel()
 	a := startTestServer(t, client.WithUserAgent("test/1"), client.WithAPIKey("alk_x"), client.WithTenant("local"))
@@ -270,14 +270,14 @@ func TestPermanentErrorsAreNotRetried(t *testing.T) {
 	require.EqualValues(t, 1, requests.Load())
 }
 
-func TestNonAirlockServer(t *testing.T) {
+func TestErrorsOfOtherServers(t *testing.T) {
 	t.Parallel()
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", http.StatusForbidden) }))
 	defer proxy.Close()
 	c, err := client.New(proxy.URL)
 	require.NoError(t, err)
 	_, err = c.Agent(t.Context(), "agt_1")
-	require.EqualError(t, err, "GET /agents/agt_1 was answered 403 Forbidden")
+	require.EqualError(t, err, "GET /agents/agt_1: the server answered 403 Forbidden")
 
 	proxy.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

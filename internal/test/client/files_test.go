@@ -13,7 +13,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// What an execution left is read by the paths that it shows, whatever they are made of.
+// Output files are read by the paths that the execution lists, whatever characters these contain.
 func TestFilesAndCompleteResults(t *testing.T) {
 	a := startTestServer(t)
 	ctx := t.Context()

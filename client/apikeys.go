@@ -7,18 +7,18 @@ import (
 	"net/url"
 )
 
-// IssueKey issues an API key. Its secret is in this answer and nowhere else,
-// so that it is not asked for again where the answer is lost.
+// IssueAPIKey issues an API key. Only this response contains its secret. The request has no Idempotency-Key: if the response
+// is lost, revoke the key and issue another one.
 func (c *Client) IssueAPIKey(ctx context.Context, k IssueAPIKey) (IssuedAPIKey, error) {
 	return doJSON[IssuedAPIKey](ctx, c, request{method: http.MethodPost, path: "/keys", body: k})
 }
 
-// Keys returns all keys, without their secrets, the newest first.
+// APIKeys returns all API keys, without their secrets, the newest first.
 func (c *Client) APIKeys(ctx context.Context) iter.Seq2[APIKey, error] {
 	return paginate(ctx, c, "/keys", nil, func(l APIKeyList) ([]APIKey, NextCursor) { return l.Keys, l.NextCursor })
 }
 
-// RevokeKey revokes a key; it is of no use within seconds.
+// RevokeAPIKey revokes an API key. Within seconds, the server refuses it.
 func (c *Client) RevokeAPIKey(ctx context.Context, keyID string) error {
 	_, err := doJSON[noContent](ctx, c, request{method: http.MethodDelete, path: "/keys/" + url.PathEscape(keyID)})
 	return err
