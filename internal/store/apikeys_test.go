@@ -9,7 +9,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/tenant"
 )
 
-// What is revoked while it is used does not come back.
+// Recording a use does not restore a key that was revoked in the meantime.
 func TestRecordAPIKeyUseAfterRevoke(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

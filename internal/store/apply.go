@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"cloud.google.com/go/firestore"
@@ -42,9 +43,10 @@ type decision struct {
 
 type write func(*firestore.Transaction) error
 
-// applyToDocument applies an event that changes no other document, which nearly all events do. It writes on the condition
-// that the execution has not changed since the read. For one document that is as safe as a transaction, and needs two
-// calls instead of three. After a concurrent change it decides again. It writes nothing if the decision has otherWrites.
+// applyToDocument applies an event that changes no other document, which nearly all events do. It writes on the
+// condition that the execution has not changed since the read. For one document that is as safe as a transaction, and
+// needs two calls instead of three. After a concurrent change it decides again. It writes nothing if the decision has
+// otherWrites.
 func (s *Store) applyToDocument(ctx context.Context, ref execution.Ref, ev execution.Event) (decision, error) {
 	var lastAttempt *decision
 	for {
@@ -116,6 +118,17 @@ func (s *Store) decide(get documentGetter, ref execution.Ref, ev execution.Event
 		d.otherWrites = append(d.otherWrites, func(tx *firestore.Transaction) error { return s.createDelivery(tx, delivery) })
 	}
 	return d, nil
+}
+
+var rejections = []error{
+	execution.ErrTerminal, execution.ErrLeased, execution.ErrLeaseLost, execution.ErrNotDue,
+	execution.ErrThrottled, execution.ErrStartDeadlineExceeded, ErrEarlierTurnPending,
+}
+
+// IsRejection reports whether an error of Apply means that the execution does not exist, or that the event does not
+// apply to its state. Such an error is an answer, not a fault: there is no reason to apply the event again.
+func IsRejection(err error) bool {
+	return isNotFound(err) || slices.ContainsFunc(rejections, func(target error) bool { return errors.Is(err, target) })
 }
 
 // countFinished counts an end at most once. It does not count an end whose commit got no response.

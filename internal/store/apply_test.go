@@ -9,10 +9,13 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/telemetry/metrics"
 )
 
 func TestConcurrentClaimsHaveOneWinner(t *testing.T) {
@@ -45,8 +48,8 @@ func TestConcurrentClaimsHaveOneWinner(t *testing.T) {
 	require.Equal(t, execution.Running, e.Status)
 }
 
-// An attempt that was paused until its lease was lost changes nothing when it
-// comes back, neither before nor after the next attempt has begun or ended.
+// A paused attempt whose lease has expired changes nothing when it continues: neither before the next attempt, nor
+// during it, nor after it.
 func TestAttemptWithLostLeaseCannotChangeExecution(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -69,7 +72,7 @@ func TestAttemptWithLostLeaseCannotChangeExecution(t *testing.T) {
 		require.Empty(t, cmp.Diff(before, f.getExecution(t, ref)))
 	}
 	f.clock.Advance(lease + time.Second)
-	requireUnchanged() // still running, with a lease that has run out
+	requireUnchanged() // still running, with an expired lease
 	ch := f.mustApply(t, ref, execution.Expired{})
 	require.Equal(t, []execution.Ref{ref}, ch.Notify)
 	require.Equal(t, 1, ch.Execution.FailedAttempts)
@@ -77,7 +80,7 @@ func TestAttemptWithLostLeaseCannotChangeExecution(t *testing.T) {
 	f.mustApply(t, ref, claimEvent)
 	requireUnchanged() // another attempt runs
 	f.mustApply(t, ref, successEvent(2, "in time"))
-	requireUnchanged() // ended
+	requireUnchanged() // finished
 	require.Equal(t, "in time", f.getExecution(t, ref).Result.Text)
 }
 
@@ -98,112 +101,8 @@ func TestHeartbeatOnlyRenewsLease(t *testing.T) {
 	require.Empty(t, cmp.Diff(before, after))
 }
 
-func TestClaimLaterTurnBeforeEarlierEnds(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	first := f.submitTurn(t, "", "first")
-	second := f.submitTurn(t, first.ConversationID, "second")
-
-	claimSecond := func() error {
-		_, err := f.Apply(t.Context(), second.Ref(), claimEvent)
-		return err
-	}
-	require.ErrorIs(t, claimSecond(), ErrEarlierTurnPending)
-	f.mustApply(t, first.Ref(), claimEvent)
-	require.ErrorIs(t, claimSecond(), ErrEarlierTurnPending, "the first runs")
-	f.mustApply(t, first.Ref(), execution.AttemptFailed{Attempt: 1})
-	require.ErrorIs(t, claimSecond(), ErrEarlierTurnPending, "the first waits for its next attempt")
-	require.Zero(t, f.getExecution(t, second.Ref()).Attempt)
-
-	f.mustApply(t, first.Ref(), claimEvent)
-	ch := f.mustApply(t, first.Ref(), successEvent(2, "one"))
-	require.Equal(t, []execution.Ref{second.Ref()}, ch.Notify, "its turn has come")
-	require.NoError(t, claimSecond())
-}
-
-// However a turn ends, it has its reply at once and gives way to the next.
-func TestFinishedTurnStoresReply(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	for name, end := range map[string]struct {
-		events []execution.Event
-		code   execution.Code // of the reply; empty: it is a text
-	}{
-		"success":              {[]execution.Event{claimEvent, successEvent(1, "done")}, ""},
-		"failure":              {[]execution.Event{claimEvent, execution.Finished{Attempt: 1, Ending: (&execution.Failure{Code: execution.CodeAgentError}).Ending(execution.Usage{})}}, execution.CodeAgentError},
-		"cancelled in queue":   {[]execution.Event{execution.CancelRequested{}}, execution.CodeCanceled},
-		"cancelled, then lost": {[]execution.Event{claimEvent, execution.CancelRequested{}, execution.HandedBack{Attempt: 1}}, execution.CodeCanceled},
-		"attempts exhausted": {[]execution.Event{
-			claimEvent, execution.AttemptFailed{Attempt: 1}, claimEvent, execution.AttemptFailed{Attempt: 2}, claimEvent, execution.AttemptFailed{Attempt: 3},
-		}, execution.CodeAttemptsExhausted},
-	} {
-		t.Run(name, func(t *testing.T) {
-			first := f.submitTurn(t, "", "first")
-			second := f.submitTurn(t, first.ConversationID, "second")
-			var ch execution.Change
-			for _, ev := range end.events {
-				require.Len(t, f.listMessages(t, first), 2, "no reply before the end")
-				ch = f.mustApply(t, first.Ref(), ev)
-			}
-			require.Equal(t, []execution.Ref{second.Ref()}, ch.Notify)
-			replies := f.listMessages(t, first)
-			require.Len(t, replies, 3)
-			reply := replies[1]
-			require.Equal(t, execution.RoleAssistant, reply.Role)
-			require.Equal(t, first.ID, reply.ExecutionID)
-			if end.code == "" {
-				require.Equal(t, "done", reply.Text)
-				require.Nil(t, reply.Failure)
-			} else {
-				require.Equal(t, end.code, reply.Failure.Code)
-			}
-			require.Empty(t, cmp.Diff(f.getExecution(t, first.Ref()).FinishedAt, &reply.CreatedAt))
-		})
-	}
-}
-
-// A second turn may be cancelled while the first runs; that neither ends nor
-// hinders the first.
-func TestCancelLaterTurn(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	first := f.submitTurn(t, "", "first")
-	second := f.submitTurn(t, first.ConversationID, "second")
-	third := f.submitTurn(t, first.ConversationID, "third")
-	f.mustApply(t, first.Ref(), claimEvent)
-	require.Empty(t, f.mustApply(t, second.Ref(), execution.CancelRequested{}).Notify, "the first has been announced before")
-	require.Equal(t, execution.Canceled, f.getExecution(t, second.Ref()).Status)
-	ch := f.mustApply(t, first.Ref(), successEvent(1, "one"))
-	require.Equal(t, []execution.Ref{third.Ref()}, ch.Notify)
-	var transcript []string
-	for _, m := range f.listMessages(t, first) {
-		transcript = append(transcript, string(m.Role)+" "+m.Text)
-	}
-	require.Equal(t, []string{"user first", "assistant one", "user second", "assistant ", "user third"}, transcript)
-}
-
-// Who ends a turn and loses the answer finds that it has ended, and what to announce.
-func TestRepeatedFinishReturnsNextTurn(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	one := f.submitTurn(t, "", "first")
-	second := f.submitTurn(t, one.ConversationID, "second")
-	f.mustApply(t, one.Ref(), claimEvent)
-	f.mustApply(t, one.Ref(), successEvent(1, "one")) // nobody gets to know of this
-
-	ch, err := f.Apply(t.Context(), one.Ref(), successEvent(1, "one"))
-	require.ErrorIs(t, err, execution.ErrTerminal)
-	require.Equal(t, []execution.Ref{second.Ref()}, ch.Notify)
-	require.Equal(t, "one", ch.Execution.Result.Text)
-
-	f.mustApply(t, second.Ref(), execution.CancelRequested{})
-	ch, err = f.Apply(t.Context(), one.Ref(), successEvent(1, "one"))
-	require.ErrorIs(t, err, execution.ErrTerminal)
-	require.Empty(t, ch.Notify, "nothing waits any more")
-}
-
-// Cancellation, success and the end of a cancelled job meet on a running turn:
-// one of them is its end, for good.
+// Success, a cancellation, and the end of a cancelled job are applied to a running turn at the same time. Exactly one
+// of them finishes it.
 func TestCancelDuringFinish(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -211,7 +110,7 @@ func TestCancelDuringFinish(t *testing.T) {
 	turns := make([]execution.Execution, 200)
 	for i := range turns {
 		turns[i] = f.submitTurn(t, "", "hello")
-		// The lease outlasts the race, however slow the machine.
+		// The lease does not expire during the race, even on a slow machine.
 		f.mustApply(t, turns[i].Ref(), execution.Claimed{Executor: "x1", Lease: 10 * time.Minute})
 	}
 	var race errgroup.Group
@@ -234,7 +133,7 @@ func TestCancelDuringFinish(t *testing.T) {
 
 	count := map[execution.Status]int{}
 	for i := range turns {
-		require.EqualValues(t, 1, ends[i].Load(), "it ends once")
+		require.EqualValues(t, 1, ends[i].Load(), "exactly one event finishes it")
 		ended := f.getExecution(t, turns[i].Ref())
 		require.True(t, ended.Status.Terminal())
 		require.Equal(t, ended.Status == execution.Succeeded, ended.Result != nil)
@@ -244,11 +143,11 @@ func TestCancelDuringFinish(t *testing.T) {
 		if i%10 != 0 {
 			continue
 		}
-		for _, ev := range []execution.Event{successEvent(1, "again"), execution.CancelRequested{}, canceled, claimEvent, execution.Expired{}} {
+		for _, ev := range []execution.Event{successEvent(1, "second"), execution.CancelRequested{}, canceled, claimEvent, execution.Expired{}} {
 			_, err := f.Apply(t.Context(), ended.Ref(), ev)
 			require.ErrorIs(t, err, execution.ErrTerminal)
 		}
-		require.Empty(t, cmp.Diff(ended, f.getExecution(t, ended.Ref())), "it never changes again")
+		require.Empty(t, cmp.Diff(ended, f.getExecution(t, ended.Ref())), "a finished execution never changes")
 	}
 	t.Log(count)
 }
@@ -268,8 +167,8 @@ func TestApplyInvalidEventReturnsDomainError(t *testing.T) {
 	require.Equal(t, &NotFoundError{Resource: "execution", ID: "exe_none"}, err)
 }
 
-// What was to be written with other documents may have come true by then: a turn
-// that was queued when two cancelled it runs, and the first has told it so.
+// Another process may make the same change before the transaction begins. Example: two processes cancel a queued turn,
+// the turn starts, and the first process has set CancelRequested already.
 func TestApplyInTransactionWithoutChange(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -281,4 +180,51 @@ func TestApplyInTransactionWithoutChange(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, d.Execution.CancelRequested)
 	require.Empty(t, cmp.Diff(before, f.getExecution(t, turn.Ref())))
+}
+
+// Every end is counted once, also an end without an executor, and also if the event is repeated.
+func TestFinishedExecutionCountedOnce(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const runtime = "counted" // only this test uses it
+	a := agent.Agent{Tenant: ada, Name: "A", Runtime: runtime, Timeout: time.Minute}
+	require.NoError(t, f.CreateAgent(t.Context(), &a, nil))
+	submit := func() execution.Ref {
+		ch, err := f.SubmitRun(t.Context(), RunRequest{Tenant: ada, AgentID: a.ID, Input: "one"})
+		require.NoError(t, err)
+		return ch.Execution.Ref()
+	}
+	stuck := submit()
+	f.clock.Advance(execution.MaxQueueTimeout + time.Hour)
+	finished := submit()
+	f.mustApply(t, finished, claimEvent)
+	for _, end := range []struct {
+		ref          execution.Ref
+		event        execution.Event
+		status, code string
+	}{
+		{finished, successEvent(1, "done"), "succeeded", ""},
+		{stuck, execution.Expired{}, "timed_out", "queue_timeout"},
+		{submit(), execution.CancelRequested{}, "canceled", "canceled"},
+		{submit(), execution.DeadLettered{}, "failed", "dead_lettered"},
+	} {
+		counted := metrics.ExecutionsFinished.WithLabelValues(end.status, end.code, runtime, "interactive")
+		before := testutil.ToFloat64(counted)
+		f.mustApply(t, end.ref, end.event)
+		_, err := f.applyUntilAvailable(t.Context(), end.ref, end.event)
+		require.ErrorIs(t, err, execution.ErrTerminal)
+		require.InDelta(t, before+1, testutil.ToFloat64(counted), 0, end.code)
+	}
+}
+
+func TestIsRejection(t *testing.T) {
+	for _, err := range []error{
+		execution.ErrTerminal, execution.ErrLeased, execution.ErrLeaseLost, execution.ErrNotDue, execution.ErrThrottled,
+		execution.ErrStartDeadlineExceeded, ErrEarlierTurnPending, &NotFoundError{Resource: "execution", ID: "exe_1"},
+	} {
+		require.True(t, IsRejection(fmt.Errorf("apply: %w", err)), "%v", err)
+	}
+	for _, err := range []error{nil, ErrUnavailable, context.DeadlineExceeded} {
+		require.False(t, IsRejection(err), "%v", err)
+	}
 }

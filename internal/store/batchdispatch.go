@@ -13,8 +13,8 @@ import (
 )
 
 // DispatchBatch creates executions for the next inputs of a batch: as many as its share of the window allows and as one
-// chunk holds. An empty change means that there was nothing to dispatch. batch.ErrConflict means that another dispatcher
-// has dispatched the batch at the same time.
+// chunk holds. An empty change means that there was nothing to dispatch. batch.ErrConflict means that another
+// dispatcher has dispatched the batch at the same time.
 func (s *Store) DispatchBatch(ctx context.Context, ref batch.Ref) (b batch.Batch, ch execution.Change, err error) {
 	snapshot, err := s.inspectBatch(ctx, ref)
 	if err != nil {

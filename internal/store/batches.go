@@ -41,8 +41,8 @@ func (s *Store) Batches(ctx context.Context, tenant string, p Page) ([]batch.Bat
 	return list[batch.Batch](ctx, p.apply(s.collection(tenant, batches).Query, "createdAt"))
 }
 
-// CancelBatch stops a batch from creating further executions. The batch dispatcher cancels those in flight. The error is
-// execution.ErrTerminal if the batch has finished.
+// CancelBatch stops a batch from creating further executions. The batch dispatcher cancels those in flight. The error
+// is execution.ErrTerminal if the batch has finished.
 func (s *Store) CancelBatch(ctx context.Context, ref batch.Ref) (b batch.Batch, err error) {
 	err = s.runTransaction(ctx, func(tx *firestore.Transaction) error {
 		b = batch.Batch{}
@@ -89,8 +89,8 @@ func (s *Store) batchExecutions(ref batch.Ref) firestore.Query {
 	return s.collection(ref.Tenant, executions).Where("batchId", "==", ref.ID)
 }
 
-// BatchExecutions returns the executions of the inputs from first on, in the order of the inputs, at most limit. It stops
-// at an input that has no execution yet.
+// BatchExecutions returns the executions of the inputs from first on, in the order of the inputs, at most limit. It
+// stops at an input that has no execution yet.
 func (s *Store) BatchExecutions(ctx context.Context, b *batch.Batch, first, limit int) ([]execution.Execution, error) {
 	var refs []*firestore.DocumentRef
 	for i := first; i < b.NextInput && len(refs) < limit; i++ {

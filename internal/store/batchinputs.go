@@ -22,8 +22,8 @@ type inputChunk struct {
 	Inputs []batch.Input `firestore:"inputs"`
 }
 
-// upload marks the inputs of a batch that does not exist yet. If it never exists, because the API was killed, PurgeUploads
-// finds the inputs by it. SubmitBatch deletes it.
+// upload marks the inputs of a batch that does not exist yet. If it never exists, because the API was killed,
+// PurgeUploads finds the inputs by it. SubmitBatch deletes it.
 type upload struct {
 	ID        string    `firestore:"id"`
 	Tenant    string    `firestore:"tenant"`

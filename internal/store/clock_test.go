@@ -9,8 +9,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// Every time in an execution is Firestore's, however wrong this machine's clock
-// is, or that one's; leases and dues are right among themselves.
+// Every time is Firestore's, also if its clock and this machine's differ. Leases and due times are consistent with it.
 func TestTimesUseFirestoreClock(t *testing.T) {
 	t.Parallel()
 	for name, offset := range map[string]time.Duration{"ahead": 10 * time.Minute, "behind": -10 * time.Minute} {

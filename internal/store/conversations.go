@@ -17,8 +17,8 @@ func (s *Store) Conversation(ctx context.Context, tenant, id string) (conversati
 	return c, err
 }
 
-// Conversations returns a page of the tenant's conversations, the one with the newest message first. A conversation that
-// gets a message between two pages moves to the first one.
+// Conversations returns a page of the tenant's conversations, the one with the newest message first. A conversation
+// that gets a message between two pages moves to the first one.
 func (s *Store) Conversations(ctx context.Context, tenant string, p Page) ([]conversation.Conversation, error) {
 	return list[conversation.Conversation](ctx, p.apply(s.collection(tenant, conversations).Query, "updatedAt"))
 }
@@ -34,9 +34,9 @@ func (s *Store) Messages(ctx context.Context, tenant, conversationID string, bef
 	return found, err
 }
 
-// DeleteConversation deletes a conversation with its messages and its session in one transaction, so it is never deleted
-// in part. It returns the executions of the unfinished turns: they may still run, in any order, and have no reply.
-// The error is a NotFoundError if the tenant does not have the conversation.
+// DeleteConversation deletes a conversation with its messages and its session in one transaction, so it is never
+// deleted in part. It returns the executions of the unfinished turns: they may still run, in any order, and have no
+// reply. The error is a NotFoundError if the tenant does not have the conversation.
 func (s *Store) DeleteConversation(ctx context.Context, tenant, id string) (pending []string, err error) {
 	return s.deleteConversationIf(ctx, tenant, id, func(*conversation.Conversation) bool { return true })
 }

@@ -33,18 +33,19 @@ import (
 
 // Names of collections.
 const (
-	agents        = "agents"
-	apiKeys       = "apiKeys"
-	batches       = "batches"
-	conversations = "conversations"
-	deliveries    = "deliveries"
-	executions    = "executions"
-	inputFiles    = "inputFiles"
-	inputs        = "inputs"
-	messages      = "messages"
-	secrets       = "secrets"
-	sessions      = "sessions"
-	uploads       = "uploads"
+	agents             = "agents"
+	apiKeys            = "apiKeys"
+	batches            = "batches"
+	conversations      = "conversations"
+	deliveries         = "deliveries"
+	executions         = "executions"
+	idempotencyRecords = "idempotencyRecords"
+	inputFiles         = "inputFiles"
+	inputs             = "inputs"
+	messages           = "messages"
+	secrets            = "secrets"
+	sessions           = "sessions"
+	uploads            = "uploads"
 )
 
 // resourceNames says for people what a document of a collection is.

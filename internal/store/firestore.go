@@ -20,8 +20,8 @@ func withoutTransaction(ctx context.Context) documentGetter {
 	return func(ref *firestore.DocumentRef) (*firestore.DocumentSnapshot, error) { return ref.Get(ctx) }
 }
 
-// read reads a document into doc and returns Firestore's time of the read. If the document does not exist, the error is a
-// NotFoundError, and the time is valid.
+// read reads a document into doc and returns Firestore's time of the read. If the document does not exist, the error is
+// a NotFoundError, and the time is valid.
 func read(get documentGetter, ref *firestore.DocumentRef, doc any) (now time.Time, err error) {
 	now, _, err = readVersion(get, ref, doc)
 	return now, err
@@ -113,9 +113,9 @@ func deleteEach[T any](ctx context.Context, items []T, deleteOne func(context.Co
 	return g.Wait()
 }
 
-// runTransaction runs f in a transaction. It runs f again after a conflict with another transaction. If the response to a
-// commit was lost, Google's client sends the commit again, for a transaction that no longer exists. Then it is unknown
-// whether the commit took effect, and the error is ErrUnavailable.
+// runTransaction runs f in a transaction. It runs f again after a conflict with another transaction. If the response to
+// a commit was lost, Google's client sends the commit again, for a transaction that no longer exists. Then it is
+// unknown whether the commit took effect, and the error is ErrUnavailable.
 func (s *Store) runTransaction(ctx context.Context, f func(tx *firestore.Transaction) error) error {
 	err := s.client.RunTransaction(ctx, func(_ context.Context, tx *firestore.Transaction) error { return f(tx) })
 	if status.Code(err) == codes.InvalidArgument {

@@ -26,7 +26,7 @@ const lease = 15 * time.Second
 
 var claimEvent = execution.Claimed{Executor: "x1", Lease: lease}
 
-// fixture is a store over a Firestore of its own, whose clock the test may advance.
+// fixture is a store over a Firestore emulator of its own. The test may advance its clock.
 type fixture struct {
 	*Store
 	firestore *emulatortest.Firestore
@@ -47,7 +47,7 @@ func (f fixture) createAgent(t *testing.T, tenant string) agent.Agent {
 	return a
 }
 
-// run submits a run of a new agent.
+// submitRun submits a run of a new agent.
 func (f fixture) submitRun(t *testing.T, tenant string) execution.Ref {
 	t.Helper()
 	ch, err := f.SubmitRun(t.Context(), RunRequest{Tenant: tenant, AgentID: f.createAgent(t, tenant).ID, Input: "one two"})
@@ -55,7 +55,7 @@ func (f fixture) submitRun(t *testing.T, tenant string) execution.Ref {
 	return ch.Execution.Ref()
 }
 
-// turn adds a turn to a conversation of ada's ("": a new one).
+// submitTurn adds a turn to a conversation of ada; an empty ID begins a conversation.
 func (f fixture) submitTurn(t *testing.T, conversationID, message string) execution.Execution {
 	t.Helper()
 	ch, err := f.SubmitTurn(t.Context(), TurnRequest{Tenant: ada, ConversationID: conversationID, Message: message})
@@ -63,7 +63,7 @@ func (f fixture) submitTurn(t *testing.T, conversationID, message string) execut
 	return ch.Execution
 }
 
-// apply tries again for as long as many others contend for the same document.
+// applyUntilAvailable repeats Apply while contention for the document makes Firestore unavailable.
 func (f fixture) applyUntilAvailable(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
 	for {
 		ch, err := f.Apply(ctx, ref, ev)

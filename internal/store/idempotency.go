@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"cloud.google.com/go/firestore"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/batch"
@@ -18,8 +16,6 @@ import (
 // idempotencyTTL is how long an idempotency key is remembered. Firestore deletes the record some time later, by a TTL
 // policy on the field expires.
 const idempotencyTTL = 24 * time.Hour
-
-const idempotencyRecords = "idempotencyRecords"
 
 // TTL names, for each collection group, the field by which Firestore deletes expired documents. In the cloud
 // infra/firestore.indexes.json says the same.
@@ -37,8 +33,8 @@ type IdempotencyKey struct {
 
 // Created is what a request with an idempotency key created, as it was at that moment. One of its fields is set.
 //
-// A record holds this instead of the response of HTTP. So the store knows nothing of HTTP, and nothing is rendered within
-// a transaction; the API renders the same value again and gets the same bytes.
+// A record holds this instead of the response of HTTP. So the store knows nothing of HTTP, and nothing is rendered
+// within a transaction; the API renders the same value again and gets the same bytes.
 type Created struct {
 	Agent     *agent.Agent      `firestore:"agent"`
 	Batch     *batch.Batch      `firestore:"batch"`
@@ -68,29 +64,26 @@ type DuplicateRequestError struct{ IdempotencyRecord }
 
 func (*DuplicateRequestError) Error() string { return "the idempotency key was used before" }
 
-// CheckIdempotencyKey returns a DuplicateRequestError when the key was used before. If it returns nil, the key may still
-// be used by the time of the creation, which then returns the same error.
+// CheckIdempotencyKey returns a DuplicateRequestError when the key was used before. If it returns nil, the key may
+// still be used by the time of the creation, which then returns the same error.
 func (s *Store) CheckIdempotencyKey(ctx context.Context, tenant, key string) error {
 	return s.checkIdempotencyKey(withoutTransaction(ctx), tenant, key)
 }
 
 func (s *Store) checkIdempotencyKey(get documentGetter, tenant, key string) error {
-	snap, err := get(s.idempotencyDoc(tenant, key))
-	if status.Code(err) == codes.NotFound {
+	var record IdempotencyRecord
+	now, err := read(get, s.idempotencyDoc(tenant, key), &record)
+	if isNotFound(err) {
 		return nil
 	}
-	if err != nil {
-		return translateError(err)
-	}
-	var record IdempotencyRecord
-	if err := snap.DataTo(&record); err != nil || !snap.ReadTime.Before(record.Expires) {
+	if err != nil || !now.Before(record.Expires) {
 		return err
 	}
 	return &DuplicateRequestError{record}
 }
 
-// createOnce runs create in a transaction. With a key it stores what create created and the record of the key in the same
-// transaction. So neither a lost response nor two requests at the same time create it twice.
+// createOnce runs create in a transaction. With a key it stores what create created and the record of the key in the
+// same transaction. So neither a lost response nor two requests at the same time create it twice.
 func (s *Store) createOnce(
 	ctx context.Context, tenant string, key *IdempotencyKey, create func(tx *firestore.Transaction) (c Created, now time.Time, err error),
 ) error {

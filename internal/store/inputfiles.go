@@ -34,8 +34,8 @@ func (s *Store) storeInputFiles(tx *firestore.Transaction, ref execution.Ref, fi
 	return tx.Create(s.inputFilesDoc(ref), &inputFilesDocument{Files: files})
 }
 
-// copyInputFiles copies the input files to a retry, because the first execution may be deleted before the retry. It reads
-// in the transaction, so it must come before the transaction's writes.
+// copyInputFiles copies the input files to a retry, because the first execution may be deleted before the retry. It
+// reads in the transaction, so it must come before the transaction's writes.
 func (s *Store) copyInputFiles(tx *firestore.Transaction, from *execution.Execution, to execution.Ref) error {
 	if len(from.Task.InputFileList) == 0 {
 		return nil

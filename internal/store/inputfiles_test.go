@@ -10,8 +10,8 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// A run and its files are accepted together, up to the bound; the execution's
-// document has their list only, so that a heartbeat does not read them.
+// A run and its input files are stored together, up to the size limit. The execution's document only lists the files,
+// so a heartbeat does not read them.
 func TestSubmitRunStoresInputFiles(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -32,10 +32,10 @@ func TestSubmitRunStoresInputFiles(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, files, stored)
 	_, err = f.InputFiles(t.Context(), execution.Ref{Tenant: bob, ID: e.ID})
-	require.Error(t, err, "another's files are not there")
+	require.Error(t, err, "another tenant cannot read the files")
 }
 
-// A repetition has files of its own: those of the first may be deleted with it.
+// A retry has its own copy of the input files, because the first execution may be deleted.
 func TestRetryCopiesInputFiles(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -16,7 +16,8 @@ type leadership struct {
 // AcquireLeadership makes the janitor of this name the leader for the time of the lease, or renews its lease, unless
 // another janitor leads. It reports whether this one leads, and Firestore's time.
 func (s *Store) AcquireLeadership(ctx context.Context, name string, lease time.Duration) (isLeader bool, now time.Time, err error) {
-	// Janitors that do not lead call this as often as the leader. They must not lock the document, so they read it first.
+	// Janitors that do not lead call this as often as the leader. They must not lock the document, so they read it
+	// first.
 	if isLeader, now, err = s.mayLead(withoutTransaction(ctx), name); err != nil || !isLeader {
 		return isLeader, now, err
 	}

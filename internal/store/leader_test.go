@@ -31,13 +31,13 @@ func TestLeadershipExpiresWithLease(t *testing.T) {
 	require.False(t, f.acquireLeadership(t, "b"))
 	f.clock.Advance(2 * time.Second)
 	require.True(t, f.acquireLeadership(t, "b"))
-	require.False(t, f.acquireLeadership(t, "a"), "it comes back too late")
+	require.False(t, f.acquireLeadership(t, "a"), "its lease has expired")
 }
 
 func TestResignReleasesLeadership(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	require.NoError(t, f.ReleaseLeadership(t.Context(), "a"), "who does not lead resigns nothing")
+	require.NoError(t, f.ReleaseLeadership(t.Context(), "a"), "a janitor that does not lead releases nothing")
 	require.True(t, f.acquireLeadership(t, "a"))
 	require.NoError(t, f.ReleaseLeadership(t.Context(), "b"))
 	require.False(t, f.acquireLeadership(t, "b"))

@@ -20,8 +20,27 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// Every method says so, within the caller's time, when Firestore is away, and
-// works again once it is back.
+func TestSubmissionsSurviveFirestoreRestart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var run, turn execution.Execution
+	t.Run("before", func(t *testing.T) {
+		f := fixture{Store: New(emulatortest.StartFirestore(t, firestoreemulator.Options{Dir: dir}).Client)}
+		run = f.getExecution(t, f.submitRun(t, ada))
+		turn = f.submitTurn(t, "", "hello")
+	})
+	t.Run("after", func(t *testing.T) {
+		f := fixture{Store: New(emulatortest.StartFirestore(t, firestoreemulator.Options{Dir: dir}).Client)}
+		require.Empty(t, cmp.Diff(run, f.getExecution(t, run.Ref())))
+		require.Equal(t, execution.Queued, f.getExecution(t, turn.Ref()).Status)
+		require.Equal(t, "hello", f.listMessages(t, turn)[0].Text)
+		c, err := f.Conversation(t.Context(), ada, turn.ConversationID)
+		require.NoError(t, err)
+		require.Equal(t, []string{turn.ID}, c.Pending)
+	})
+}
+
+// During an outage every method returns ErrUnavailable within the caller's deadline. After the outage it works again.
 func TestUnavailableDuringFirestoreOutage(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -54,11 +73,11 @@ func TestUnavailableDuringFirestoreOutage(t *testing.T) {
 	f.firestore.Stop()
 	for name, method := range methods {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		began := time.Now()
+		start := time.Now()
 		err := method(ctx)
 		cancel()
 		require.ErrorIs(t, err, ErrUnavailable, name)
-		require.Less(t, time.Since(began), 2*time.Second, name)
+		require.Less(t, time.Since(start), 2*time.Second, name)
 	}
 	f.firestore.Start()
 	for name, method := range methods {
@@ -66,7 +85,7 @@ func TestUnavailableDuringFirestoreOutage(t *testing.T) {
 	}
 }
 
-// A caller that gave up is no fault of Firestore's.
+// A cancelled call is not an outage.
 func TestCanceledIsNotUnavailable(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -77,10 +96,10 @@ func TestCanceledIsNotUnavailable(t *testing.T) {
 	require.NotErrorIs(t, err, ErrUnavailable)
 }
 
-// commits stands between client and emulator, and may spoil the next commit.
+// commitFaults intercepts the calls of the client and makes commits fail.
 type commitFaults struct {
-	loseResponses atomic.Int32 // so many answers get lost after the commit was done
-	rejectCommits atomic.Int32 // so many commits never arrive
+	loseResponses atomic.Int32 // number of commits whose response is lost
+	rejectCommits atomic.Int32 // number of commits that do not reach the emulator
 }
 
 func (c *commitFaults) intercept(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
@@ -88,11 +107,11 @@ func (c *commitFaults) intercept(ctx context.Context, method string, req, reply 
 		return invoke(ctx, method, req, reply, cc, opts...)
 	}
 	if c.rejectCommits.Add(-1) >= 0 {
-		return status.Error(codes.Unavailable, "lost on the way")
+		return status.Error(codes.Unavailable, "the request was lost")
 	}
 	err := invoke(ctx, method, req, reply, cc, opts...)
 	if err == nil && c.loseResponses.Add(-1) >= 0 {
-		return status.Error(codes.Unavailable, "the answer was lost")
+		return status.Error(codes.Unavailable, "the response was lost")
 	}
 	return err
 }
@@ -103,16 +122,16 @@ func newFixtureWithFaults(t *testing.T, faults *commitFaults) fixture {
 	return fixture{Store: New(f.Client), firestore: f}
 }
 
-// Whether a commit or only its answer was lost, a turn is finished with its
-// one reply or not at all, and repeating puts it right.
+// If a commit or its response is lost, a turn is finished with exactly one reply, or not at all. Repeating the event
+// finishes it.
 func TestFinishAndReplyAtomicDuringFaults(t *testing.T) {
 	t.Parallel()
 	for name, inject := range map[string]func(*commitFaults){
-		"the commit, once":        func(c *commitFaults) { c.rejectCommits.Store(1) },
-		"the answer, once":        func(c *commitFaults) { c.loseResponses.Store(1) },
-		"the commit and answers":  func(c *commitFaults) { c.rejectCommits.Store(2); c.loseResponses.Store(2) },
-		"everything for a while":  func(c *commitFaults) { c.rejectCommits.Store(1 << 20) },
-		"all answers for a while": func(c *commitFaults) { c.loseResponses.Store(1 << 20) },
+		"one commit":            func(c *commitFaults) { c.rejectCommits.Store(1) },
+		"one response":          func(c *commitFaults) { c.loseResponses.Store(1) },
+		"commits and responses": func(c *commitFaults) { c.rejectCommits.Store(2); c.loseResponses.Store(2) },
+		"all commits":           func(c *commitFaults) { c.rejectCommits.Store(1 << 20) },
+		"all responses":         func(c *commitFaults) { c.loseResponses.Store(1 << 20) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -125,14 +144,14 @@ func TestFinishAndReplyAtomicDuringFaults(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 			defer cancel()
 			_, err := f.Apply(ctx, turn.Ref(), successEvent(1, "done"))
-			t.Logf("the spoilt one: %v", err)
-			ended := f.getExecution(t, turn.Ref()).Status.Terminal()
-			require.Equal(t, ended, len(f.listMessages(t, turn)) == 2)
+			t.Logf("with the fault: %v", err)
+			finished := f.getExecution(t, turn.Ref()).Status.Terminal()
+			require.Equal(t, finished, len(f.listMessages(t, turn)) == 2)
 
 			c.rejectCommits.Store(0)
 			c.loseResponses.Store(0)
 			_, err = f.Apply(t.Context(), turn.Ref(), successEvent(1, "done"))
-			if ended {
+			if finished {
 				require.ErrorIs(t, err, execution.ErrTerminal)
 			} else {
 				require.NoError(t, err)
@@ -146,9 +165,8 @@ func TestFinishAndReplyAtomicDuringFaults(t *testing.T) {
 	}
 }
 
-// A submission whose answer got lost is there once, and whole. What is one
-// document is known again; a turn is an error to the caller, who was not
-// promised anything.
+// A submission whose response is lost is stored once and completely. A run of one document still succeeds. A turn
+// returns an error, although it is stored.
 func TestSubmitWithLostResponseStoredOnce(t *testing.T) {
 	t.Parallel()
 	var c commitFaults
@@ -161,7 +179,7 @@ func TestSubmitWithLostResponseStoredOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, cmp.Diff(ch.Execution, f.getExecution(t, ch.Execution.Ref()), cmpopts.IgnoreFields(execution.Execution{}, "Ready")))
 	c.loseResponses.Store(1)
-	_, err = f.SubmitTurn(t.Context(), TurnRequest{Tenant: ada, ConversationID: first.ConversationID, Message: "again"})
+	_, err = f.SubmitTurn(t.Context(), TurnRequest{Tenant: ada, ConversationID: first.ConversationID, Message: "second"})
 	require.Error(t, err)
 
 	all, err := f.Executions(t.Context(), ada, Filter{}, Page{Limit: 10})
@@ -173,7 +191,7 @@ func TestSubmitWithLostResponseStoredOnce(t *testing.T) {
 	require.Len(t, conversation.Pending, 2)
 }
 
-// Whoever changes one document knows his change again when its answer was lost.
+// Apply recognizes its own write if the response was lost.
 func TestApplyWithLostResponseDetectsOwnWrite(t *testing.T) {
 	t.Parallel()
 	var c commitFaults
@@ -186,7 +204,7 @@ func TestApplyWithLostResponseDetectsOwnWrite(t *testing.T) {
 		c.loseResponses.Store(1)
 		ch, err := f.Apply(t.Context(), ref, ev)
 		require.NoError(t, err, "%T", ev)
-		require.Zero(t, c.loseResponses.Load(), "%T: the answer was lost", ev)
+		require.Zero(t, c.loseResponses.Load(), "%T: the response was lost", ev)
 		require.Empty(t, cmp.Diff(ch.Execution, f.getExecution(t, ref), cmpopts.IgnoreFields(execution.Execution{}, "Ready")), "%T", ev)
 	}
 	require.Equal(t, 2, f.getExecution(t, ref).Attempt)

@@ -54,8 +54,8 @@ func (s *Store) deleteBatch(ctx context.Context, ref batch.Ref, limit int, delet
 	return deleted + 1, translateError(err)
 }
 
-// PurgeConversations deletes conversations without a message since a time, with their messages and sessions. It does not
-// delete a conversation that has a pending turn or gets a message in the meantime.
+// PurgeConversations deletes conversations without a message since a time, with their messages and sessions. It does
+// not delete a conversation that has a pending turn or gets a message in the meantime.
 func (s *Store) PurgeConversations(ctx context.Context, since time.Time, limit int) (int, error) {
 	q := s.client.CollectionGroup(conversations).Where("updatedAt", "<=", since).OrderBy("updatedAt", firestore.Asc).Limit(limit)
 	idle, err := list[conversation.Conversation](ctx, q.Select("tenant", "id", "pending"))
@@ -79,8 +79,8 @@ func (s *Store) PurgeConversations(ctx context.Context, since time.Time, limit i
 	return deleted, err
 }
 
-// PurgeDeliveries deletes deliveries that finished before a time. It does not delete a delivery that is sent again in the
-// meantime.
+// PurgeDeliveries deletes deliveries that finished before a time. It does not delete a delivery that is sent again in
+// the meantime.
 func (s *Store) PurgeDeliveries(ctx context.Context, before time.Time, limit int) (int, error) {
 	q := finishedBefore(s.client.CollectionGroup(deliveries).Query, before, limit)
 	expired, err := q.Select("finishedAt").Documents(ctx).GetAll()

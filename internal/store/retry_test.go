@@ -34,10 +34,10 @@ func TestRetryRun(t *testing.T) {
 	require.Equal(t, execution.Queued, retry.Status)
 	require.Equal(t, before.Task, retry.Task)
 	require.True(t, retry.CreatedAt.After(*before.FinishedAt))
-	require.Equal(t, before, f.getExecution(t, ref), "what is repeated stays as it is")
+	require.Equal(t, before, f.getExecution(t, ref), "the repeated execution does not change")
 
 	f.mustApply(t, retry.Ref(), claimEvent)
-	f.mustApply(t, retry.Ref(), successEvent(1, "this time"))
+	f.mustApply(t, retry.Ref(), successEvent(1, "done"))
 	_, err = f.Retry(t.Context(), retry.Ref(), nil)
 	require.ErrorIs(t, err, execution.ErrSucceeded)
 }
@@ -52,7 +52,7 @@ func TestRetryTurnAppendsTurn(t *testing.T) {
 
 	ch, err := f.Retry(t.Context(), first.Ref(), nil)
 	require.NoError(t, err)
-	require.Empty(t, ch.Notify, "the second comes before it")
+	require.Empty(t, ch.Notify, "the second turn comes first")
 	retry := f.getExecution(t, ch.Execution.Ref())
 	require.Equal(t, 3, retry.Turn)
 	require.Equal(t, first.ID, retry.RetryOf)
@@ -61,8 +61,8 @@ func TestRetryTurnAppendsTurn(t *testing.T) {
 	require.Equal(t, retry.ID, transcript[len(transcript)-1].ExecutionID)
 
 	f.mustApply(t, second.Ref(), claimEvent)
-	ended := f.mustApply(t, second.Ref(), successEvent(1, "two"))
-	require.Equal(t, []execution.Ref{retry.Ref()}, ended.Notify)
+	finished := f.mustApply(t, second.Ref(), successEvent(1, "two"))
+	require.Equal(t, []execution.Ref{retry.Ref()}, finished.Notify)
 }
 
 func TestRejectedRetryStoresNothing(t *testing.T) {
@@ -85,4 +85,54 @@ func TestRejectedRetryStoresNothing(t *testing.T) {
 	found, err := f.Executions(t.Context(), ada, Filter{}, Page{Limit: 1000})
 	require.NoError(t, err)
 	require.Len(t, found, 1+conversation.MaxPending)
+}
+
+// exhaustAttempts makes an execution fail because all its attempts failed.
+func (f fixture) exhaustAttempts(t *testing.T, ref execution.Ref) {
+	t.Helper()
+	for attempt := 1; attempt <= execution.DefaultMaxAttempts; attempt++ {
+		f.mustApply(t, ref, claimEvent)
+		f.mustApply(t, ref, execution.AttemptFailed{Attempt: attempt})
+	}
+}
+
+func TestFailedExecutionsByCode(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	old, adaRef, bobRef, other := f.submitRun(t, ada), f.submitRun(t, ada), f.submitRun(t, bob), f.submitRun(t, ada)
+	f.exhaustAttempts(t, old)
+	f.clock.Advance(2 * time.Hour)
+	f.exhaustAttempts(t, adaRef)
+	f.exhaustAttempts(t, bobRef)
+	f.mustApply(t, other, claimEvent)
+	f.mustApply(t, other, failureEvent(1))
+	found, err := f.FailedExecutions(t.Context(), []execution.Code{execution.CodeAttemptsExhausted, execution.CodeDeadLettered}, time.Hour)
+	require.NoError(t, err)
+	require.Equal(t, []execution.Ref{adaRef, bobRef}, found)
+	found, err = f.FailedExecutions(t.Context(), []execution.Code{execution.CodeAttemptsExhausted}, 3*time.Hour)
+	require.NoError(t, err)
+	require.Equal(t, []execution.Ref{old, adaRef, bobRef}, found)
+}
+
+func TestRedriveTwice(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	run := f.submitRun(t, ada)
+	turn := f.submitTurn(t, "", "hello")
+	f.exhaustAttempts(t, run)
+	f.exhaustAttempts(t, turn.Ref())
+	for _, ref := range []execution.Ref{run, turn.Ref()} {
+		ch, err := f.Redrive(t.Context(), ref)
+		require.NoError(t, err)
+		require.Equal(t, ref.ID, f.getExecution(t, ch.Execution.Ref()).RetryOf)
+		require.Equal(t, []execution.Ref{ch.Execution.Ref()}, ch.Notify)
+		_, err = f.Redrive(t.Context(), ref)
+		require.ErrorIs(t, err, ErrAlreadyRedriven)
+		_, err = f.Redrive(t.Context(), ch.Execution.Ref())
+		require.ErrorIs(t, err, execution.ErrNotFinished)
+	}
+	require.Len(t, f.listMessages(t, turn), 3, "the redrive adds exactly one message")
+	all, err := f.Executions(t.Context(), ada, Filter{}, Page{Limit: 10})
+	require.NoError(t, err)
+	require.Len(t, all, 4)
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// finish ends a claimed turn.
+// finishTurn claims a turn and finishes it.
 func (f fixture) finishTurn(t *testing.T, e execution.Execution, ending execution.Ending) {
 	t.Helper()
 	f.mustApply(t, e.Ref(), claimEvent)
@@ -30,8 +30,7 @@ func (f fixture) getSession(t *testing.T, tenant, conversationID string) *execut
 	return s
 }
 
-// The session of a conversation is what its newest ended turn left, and only
-// its tenant's.
+// The session of a conversation is the one of its newest finished turn. Other tenants cannot read it.
 func TestSessionIsFromNewestTurn(t *testing.T) {
 	f := newFixture(t)
 	first := f.submitTurn(t, "", "one")
@@ -46,10 +45,10 @@ func TestSessionIsFromNewestTurn(t *testing.T) {
 	require.Equal(t, "two", string(f.getSession(t, ada, con).Data))
 
 	f.finishTurn(t, f.submitTurn(t, con, "three"), execution.Ending{Status: execution.Succeeded, Result: &execution.Result{Text: "ok"}})
-	require.Nil(t, f.getSession(t, ada, con), "a turn that left nothing: the messages hold more than the old session")
+	require.Nil(t, f.getSession(t, ada, con), "after a turn without a session, the messages hold more than the old session")
 }
 
-// A turn that failed may have failed for its session: the next does without.
+// A session may be the cause of a failure, so the next turn runs without one.
 func TestFailedTurnDeletesSession(t *testing.T) {
 	f := newFixture(t)
 	first := f.submitTurn(t, "", "one")
@@ -59,7 +58,7 @@ func TestFailedTurnDeletesSession(t *testing.T) {
 	require.Nil(t, f.getSession(t, ada, first.ConversationID))
 }
 
-// An attempt that lost its lease writes no session either.
+// An attempt that has lost its lease stores no session.
 func TestAttemptWithLostLeaseStoresNoSession(t *testing.T) {
 	f := newFixture(t)
 	e := f.submitTurn(t, "", "one")
@@ -70,7 +69,7 @@ func TestAttemptWithLostLeaseStoresNoSession(t *testing.T) {
 	require.Nil(t, f.getSession(t, ada, e.ConversationID))
 }
 
-// The largest session, reply and receipt fit, each into its document.
+// The largest session, reply and receipt fit into their documents.
 func TestLargestEndingFitsDocuments(t *testing.T) {
 	f := newFixture(t)
 	e := f.submitTurn(t, "", "one")
@@ -82,18 +81,5 @@ func TestLargestEndingFitsDocuments(t *testing.T) {
 	stored, err := f.Execution(t.Context(), e.Ref())
 	require.NoError(t, err)
 	require.Equal(t, ending.Receipt, stored.Receipt)
-	require.Nil(t, stored.NewSession, "it is the conversation's")
-}
-
-// What an agent may spend goes with the task, as it was when it was accepted.
-func TestTaskCopiesAgentBudget(t *testing.T) {
-	f := newFixture(t)
-	a := f.createAgent(t, ada)
-	a.Budget.MaxTokens, a.Budget.MaxCostUSD = 100, 0.5
-	require.NoError(t, f.CreateAgent(t.Context(), &a, nil))
-	ch, err := f.SubmitRun(t.Context(), RunRequest{Tenant: ada, AgentID: a.ID, Input: "x"})
-	require.NoError(t, err)
-	stored, err := f.Execution(t.Context(), ch.Execution.Ref())
-	require.NoError(t, err)
-	require.Equal(t, a.Budget, stored.Task.Budget)
+	require.Nil(t, stored.NewSession, "the session is stored with the conversation")
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/airlock-run/airlock/internal/telemetry/trace"
 )
 
-// What a request accepts is stored with its trace, and linked to that of what it repeats or is part of.
+// A submission stores the trace of its request, and a link to the trace of the execution that it repeats or of its
+// batch.
 func TestSubmissionsStoreTraceparent(t *testing.T) {
 	const first, second = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "00-1bf7651916cd43dd8448eb211c80319c-c7ad6b7169203331-01"
 	f := newFixture(t)
@@ -41,7 +42,7 @@ func TestSubmissionsStoreTraceparent(t *testing.T) {
 	require.NoError(t, f.SubmitBatch(ctx, &b, nil))
 	_, dispatched, err := f.DispatchBatch(trace.WithTraceparent(t.Context(), second), b.Ref())
 	require.NoError(t, err)
-	require.Empty(t, dispatched.Execution.Traceparent, "thousands of executions are no one trace")
+	require.Empty(t, dispatched.Execution.Traceparent, "the executions of a batch are too many for one trace")
 	require.Equal(t, first, dispatched.Execution.TraceLink)
 	_, err = f.Apply(t.Context(), dispatched.Execution.Ref(), execution.CancelRequested{})
 	require.NoError(t, err)

@@ -97,10 +97,11 @@ func (s *Store) acceptTurn(
 	)
 }
 
-// decideTurn adds to a decision what the event means for the conversation. A turn may begin, or be throttled, only if it
-// is the next one. The end of a turn stores its reply, so a finished turn always has a reply.
+// decideTurn adds to a decision what the event means for the conversation. A turn may begin, or be throttled, only if
+// it is the next one. The end of a turn stores its reply, so a finished turn always has a reply.
 //
-// The first turn stays the first until it ends. So the conversation may be read without a transaction when a turn begins.
+// The first turn stays the first until it ends. So the conversation may be read without a transaction when a turn
+// begins.
 func (s *Store) decideTurn(get documentGetter, d *decision) error {
 	e := &d.Execution
 	var c conversation.Conversation
