@@ -30,8 +30,7 @@ func TestParseSecretRoundTrip(t *testing.T) {
 	}
 }
 
-// Any one letter that is wrong, missing, doubled or swapped with its neighbour
-// is found without asking anybody.
+// The checksum detects any single character that is wrong, added or missing.
 func TestParseSecretDetectsTypos(t *testing.T) {
 	secret := newSecret().Reveal()
 	rapid.Check(t, func(t *rapid.T) {
@@ -57,7 +56,7 @@ func FuzzParseSecret(f *testing.F) {
 	f.Add("")
 	f.Fuzz(func(t *testing.T, text string) {
 		if s, ok := ParseSecret(text); ok && s.Reveal() != text {
-			t.Fatalf("%q was read as another", text)
+			t.Fatalf("%q was parsed as another secret", text)
 		}
 	})
 }

@@ -14,7 +14,10 @@ import (
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func newBatch(total int) Batch {
-	return Batch{ID: id.New(id.Batch), Tenant: "ada", AgentID: "agt", Total: total, Window: DefaultWindow, Limits: execution.Limits{Timeout: time.Minute}, CreatedAt: start, Due: &start}
+	return Batch{
+		ID: id.New(id.Batch), Tenant: "ada", AgentID: "agt", Total: total, Window: DefaultWindow,
+		Limits: execution.Limits{Timeout: time.Minute}, CreatedAt: start, Due: &start,
+	}
 }
 
 func emptyInputs(n int) []Input {
@@ -52,7 +55,7 @@ func TestDispatchCreatesExecutions(t *testing.T) {
 	require.Equal(t, "exe_before", executions[1].RetryOf)
 
 	_, err = b.Dispatch(0, []Input{{Text: "one"}}, start)
-	require.ErrorIs(t, err, ErrConflict, "what was decided before the last feeding does not count")
+	require.ErrorIs(t, err, ErrConflict, "the batch was dispatched since the number of inputs was decided")
 }
 
 func TestCanceledBatchIsNotDispatched(t *testing.T) {
@@ -62,30 +65,33 @@ func TestCanceledBatchIsNotDispatched(t *testing.T) {
 	_, err := b.Dispatch(0, emptyInputs(1), start)
 	require.ErrorIs(t, err, ErrConflict)
 	b.FinishOrReschedule(1, start)
-	require.Nil(t, b.FinishedAt, "one is still in flight")
+	require.Nil(t, b.FinishedAt, "one execution is in flight")
 	b.FinishOrReschedule(0, start)
 	require.NotNil(t, b.FinishedAt)
 	require.ErrorIs(t, b.Cancel(start), execution.ErrTerminal)
 
-	p := b.Progress(map[execution.Status]int{}, 0, start)
+	counts := map[execution.Status]int{}
+	p := b.Progress(counts, 0, start)
 	require.Equal(t, 3, p.ByStatus[execution.Canceled])
 	require.Zero(t, p.Pending)
+	require.Empty(t, counts, "the caller's map does not change")
 }
 
 func TestProgressEstimatesRemainingTime(t *testing.T) {
 	b := newBatch(100)
 	b.NextInput = 30
-	p := b.Progress(map[execution.Status]int{execution.Succeeded: 20, execution.Failed: 5, execution.Running: 5}, 1.5, start.Add(50*time.Second))
+	counts := map[execution.Status]int{execution.Succeeded: 20, execution.Failed: 5, execution.Running: 5}
+	p := b.Progress(counts, 1.5, start.Add(50*time.Second))
 	require.Equal(t, 70, p.Pending)
-	require.Equal(t, 150*time.Second, p.EstimatedRemaining, "25 took 50 s, 75 are left")
+	require.Equal(t, 150*time.Second, p.EstimatedRemaining, "25 took 50 s, 75 remain")
 	require.Zero(t, b.Progress(map[execution.Status]int{}, 0, start).EstimatedRemaining, "nothing to estimate from")
 }
 
-// However many batches a tenant has, their parts are equal, and together the window.
+// The shares of all batches of a tenant are equal, and their sum is the window.
 func TestSharesDivideWindowEqually(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		window := rapid.IntRange(1, 300).Draw(t, "window")
-		active := make([]string, rapid.IntRange(1, window).Draw(t, "active")) // no more are ever asked for
+		active := make([]string, rapid.IntRange(1, window).Draw(t, "active")) // the store reads no more than the window
 		for i := range active {
 			active[i] = id.New(id.Batch)
 		}
@@ -100,21 +106,21 @@ func TestSharesDivideWindowEqually(t *testing.T) {
 		require.LessOrEqual(t, most-least, 1)
 		require.Positive(t, least)
 		extra := newBatch(1)
-		require.Zero(t, extra.Share(active), "more than the window holds wait")
+		require.Zero(t, extra.Share(active), "more batches than the window wait")
 	})
 }
 
-// TestWindow feeds batches in random steps with executions that end in any
-// order, as several feeders would, and checks what must hold whatever happens.
+// Two batch dispatchers dispatch a batch in random steps, while its executions end in any order. The executions in
+// flight never exceed the window, and each input gets exactly one execution.
 func TestDispatchNeverExceedsWindow(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := newBatch(rapid.IntRange(1, 3*DefaultWindow).Draw(t, "total"))
 		inFlight := map[string]bool{}
-		made := 0
+		created := 0
 		for steps := 0; b.FinishedAt == nil; steps++ {
-			require.Less(t, steps, 20*b.Total+20, "does not come to its end")
+			require.Less(t, steps, 20*b.Total+20, "the batch does not finish")
 			next, counted := b.NextInput, len(inFlight)
-			for key := range inFlight { // some end after they were counted
+			for key := range inFlight { // some executions end after the count
 				if rapid.Bool().Draw(t, "ends") {
 					delete(inFlight, key)
 				}
@@ -124,21 +130,21 @@ func TestDispatchNeverExceedsWindow(t *testing.T) {
 				b.FinishOrReschedule(len(inFlight), start)
 				continue
 			}
-			for range rapid.IntRange(1, 2).Draw(t, "feeders") { // the second decided on the same count
+			for range rapid.IntRange(1, 2).Draw(t, "dispatchers") { // the second one has the same count
 				executions, err := b.Dispatch(next, emptyInputs(n), start)
 				if err != nil {
 					require.ErrorIs(t, err, ErrConflict)
 					continue
 				}
 				for _, e := range executions {
-					require.False(t, inFlight[e.ID], "made twice")
+					require.False(t, inFlight[e.ID], "created twice")
 					inFlight[e.ID] = true
-					made++
+					created++
 				}
 			}
 			require.LessOrEqual(t, len(inFlight), DefaultWindow)
 		}
-		require.Equal(t, b.Total, made)
+		require.Equal(t, b.Total, created)
 		require.Empty(t, inFlight)
 		require.Nil(t, b.Due)
 	})

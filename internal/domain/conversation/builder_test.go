@@ -13,7 +13,8 @@ import (
 )
 
 func TestParseBuilderAnswer(t *testing.T) {
-	got := ParseBuilderAnswer(execution.Result{Text: "in words", Output: `{"reply":"Here it is.","agent":{"name":"A","description":"d","instructions":"do","runtime":"offline","model":"m"}}`})
+	const output = `{"reply":"Here it is.","agent":{"name":"A","description":"d","instructions":"do","runtime":"offline","model":"m"}}`
+	got := ParseBuilderAnswer(execution.Result{Text: "in words", Output: output})
 	require.Empty(t, cmp.Diff(execution.Result{
 		Text:       "Here it is.",
 		AgentDraft: &agent.Draft{Name: "A", Description: "d", Instructions: "do", Runtime: "offline", Model: "m"},
@@ -28,18 +29,18 @@ func TestParseBuilderAnswerWithoutDraft(t *testing.T) {
 
 func TestParseBuilderAnswerKeepsMalformedOutput(t *testing.T) {
 	for name, output := range map[string]string{
-		"none":               "",
-		"no JSON":            "certainly!",
-		"half of it":         `{"reply":"x"`,
-		"two":                `{"reply":"x"} {"reply":"y"}`,
-		"list":               `[]`,
-		"null":               `null`,
-		"no reply":           `{}`,
-		"empty reply":        `{"reply":""}`,
-		"blank reply":        `{"reply":" \n"}`,
-		"reply of a type":    `{"reply":1}`,
-		"agent of a type":    `{"reply":"x","agent":"A"}`,
-		"agent's name a map": `{"reply":"x","agent":{"name":{}}}`,
+		"none":              "",
+		"not JSON":          "certainly!",
+		"truncated":         `{"reply":"x"`,
+		"two values":        `{"reply":"x"} {"reply":"y"}`,
+		"list":              `[]`,
+		"null":              `null`,
+		"no reply":          `{}`,
+		"empty reply":       `{"reply":""}`,
+		"blank reply":       `{"reply":" \n"}`,
+		"numeric reply":     `{"reply":1}`,
+		"textual agent":     `{"reply":"x","agent":"A"}`,
+		"name is an object": `{"reply":"x","agent":{"name":{}}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := execution.Result{Text: "in words", Output: output}
@@ -48,18 +49,18 @@ func TestParseBuilderAnswerKeepsMalformedOutput(t *testing.T) {
 	}
 }
 
-// What the page could not create, it must not offer.
+// A draft from which no agent can be created is dropped.
 func TestParseBuilderAnswerDropsInvalidDraft(t *testing.T) {
 	valid := agent.Draft{Name: "A", Instructions: "B"}
 	for name, invalidate := range map[string]func(*agent.Draft){
-		"no name":               func(d *agent.Draft) { d.Name = "" },
-		"blank name":            func(d *agent.Draft) { d.Name = " \t" },
-		"long name":             func(d *agent.Draft) { d.Name = strings.Repeat("n", agent.MaxNameBytes+1) },
-		"NUL in the name":       func(d *agent.Draft) { d.Name = "a\x00b" },
-		"long description":      func(d *agent.Draft) { d.Description = strings.Repeat("d", agent.MaxDescriptionBytes+1) },
-		"no instructions":       func(d *agent.Draft) { d.Instructions = "" },
-		"long instructions":     func(d *agent.Draft) { d.Instructions = strings.Repeat("i", agent.MaxInstructionsBytes+1) },
-		"long, counted in byte": func(d *agent.Draft) { d.Name = strings.Repeat("é", agent.MaxNameBytes/2+1) },
+		"no name":           func(d *agent.Draft) { d.Name = "" },
+		"blank name":        func(d *agent.Draft) { d.Name = " \t" },
+		"long name":         func(d *agent.Draft) { d.Name = strings.Repeat("n", agent.MaxNameBytes+1) },
+		"NUL in the name":   func(d *agent.Draft) { d.Name = "a\x00b" },
+		"long description":  func(d *agent.Draft) { d.Description = strings.Repeat("d", agent.MaxDescriptionBytes+1) },
+		"no instructions":   func(d *agent.Draft) { d.Instructions = "" },
+		"long instructions": func(d *agent.Draft) { d.Instructions = strings.Repeat("i", agent.MaxInstructionsBytes+1) },
+		"long in bytes":     func(d *agent.Draft) { d.Name = strings.Repeat("é", agent.MaxNameBytes/2+1) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := valid

@@ -17,7 +17,7 @@ import (
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
-// ended is an execution as it is when a conversation hears of its end.
+// finishedExecution returns an execution as Complete gets it.
 func finishedExecution(id string, turn int, result *execution.Result, failure *execution.Failure) *execution.Execution {
 	at := noon.Add(time.Minute)
 	return &execution.Execution{ID: id, Turn: turn, Result: result, Failure: failure, FinishedAt: &at}
@@ -44,11 +44,11 @@ func TestAcceptRefusesMoreThanMaxPending(t *testing.T) {
 		_, err := c.Accept(fmt.Sprint(i), "x", noon)
 		require.NoError(t, err)
 	}
-	_, err := c.Accept("one too many", "x", noon.Add(time.Hour))
+	_, err := c.Accept("too many", "x", noon.Add(time.Hour))
 	require.ErrorIs(t, err, ErrTooManyPending)
 	require.Equal(t, MaxPending, c.Turns)
 	require.Len(t, c.Pending, MaxPending)
-	require.Equal(t, noon, c.UpdatedAt, "what was refused changed nothing")
+	require.Equal(t, noon, c.UpdatedAt, "a refused turn changes nothing")
 
 	c.Complete(finishedExecution("0", 1, &execution.Result{}, nil))
 	_, err = c.Accept("now", "x", noon)
@@ -60,7 +60,7 @@ func TestTitle(t *testing.T) {
 		"short":                 {"hello", "hello"},
 		"several lines":         {"hello\nworld", "hello"},
 		"carriage return":       {"hello\r\nworld", "hello"},
-		"as long as it may be":  {strings.Repeat("é", 80), strings.Repeat("é", 80)},
+		"longest":               {strings.Repeat("é", 80), strings.Repeat("é", 80)},
 		"too long":              {strings.Repeat("한", 81), strings.Repeat("한", 80)},
 		"begins with new lines": {"\nhello", ""},
 	} {
@@ -84,7 +84,7 @@ func TestOnlyFirstPendingTurnMayRun(t *testing.T) {
 
 	c.Complete(finishedExecution("exe_1", 1, &execution.Result{Text: "x"}, nil))
 	require.True(t, c.MayRun("exe_2"))
-	require.False(t, c.MayRun("exe_1"), "a turn that has ended does not run again")
+	require.False(t, c.MayRun("exe_1"), "a finished turn does not run again")
 }
 
 func TestCompleteReturnsResultAsReply(t *testing.T) {
@@ -105,39 +105,38 @@ func TestCompleteReturnsFailureAsReply(t *testing.T) {
 	reply := c.Complete(finishedExecution("exe_2", 2, nil, failure))
 	require.Equal(t, failure, reply.Failure)
 	require.Empty(t, reply.Text)
-	require.Equal(t, []string{"exe_1"}, c.Pending, "a turn may be cancelled before the one ahead of it has ended")
+	require.Equal(t, []string{"exe_1"}, c.Pending, "a turn may be cancelled before the turn ahead of it has finished")
 }
 
-// TestTurnsKeepTheirOrder accepts and ends turns in any order and checks that
-// what may run is always the earliest that has not ended.
+// Turns are accepted and finished in any order. Only the earliest unfinished turn may run.
 func TestTurnsRunInOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var c Conversation
-		var open []string // in order
+		var pending []string // in order
 		t.Repeat(map[string]func(*rapid.T){
 			"accept": func(t *rapid.T) {
 				id := fmt.Sprintf("exe_%d", c.Turns+1)
 				_, err := c.Accept(id, "x", noon)
-				if len(open) == MaxPending {
+				if len(pending) == MaxPending {
 					require.ErrorIs(t, err, ErrTooManyPending)
 					return
 				}
 				require.NoError(t, err)
-				open = append(open, id)
+				pending = append(pending, id)
 			},
 			"complete": func(t *rapid.T) {
-				if len(open) == 0 {
-					t.Skip("nothing is open")
+				if len(pending) == 0 {
+					t.Skip("no turn is pending")
 				}
-				i := rapid.IntRange(0, len(open)-1).Draw(t, "which")
-				c.Complete(finishedExecution(open[i], 1, &execution.Result{}, nil))
-				open = append(open[:i:i], open[i+1:]...)
+				i := rapid.IntRange(0, len(pending)-1).Draw(t, "which")
+				c.Complete(finishedExecution(pending[i], 1, &execution.Result{}, nil))
+				pending = append(pending[:i:i], pending[i+1:]...)
 			},
 			"": func(t *rapid.T) {
-				for i, id := range open {
+				for i, id := range pending {
 					require.Equal(t, i == 0, c.MayRun(id))
 				}
-				require.Len(t, c.Pending, len(open))
+				require.Len(t, c.Pending, len(pending))
 			},
 		})
 	})

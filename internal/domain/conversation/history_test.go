@@ -37,16 +37,16 @@ func TestHistory(t *testing.T) {
 		messages []Message
 		history  []execution.Message
 	}{
-		"nothing":                     {nil, nil},
-		"one turn":                    {[]Message{userMessage(1, "a"), assistantMessage(1, "b")}, []execution.Message{user("a"), assistant("b")}},
-		"oldest first":                {[]Message{userMessage(1, "a"), assistantMessage(1, "b"), userMessage(2, "c"), assistantMessage(2, "d")}, []execution.Message{user("a"), assistant("b"), user("c"), assistant("d")}},
-		"a turn without its reply":    {[]Message{userMessage(1, "a"), userMessage(2, "b"), assistantMessage(2, "c")}, []execution.Message{user("b"), assistant("c")}},
-		"a turn cut off by a limit":   {[]Message{assistantMessage(1, "b"), userMessage(2, "c"), assistantMessage(2, "d")}, []execution.Message{user("c"), assistant("d")}},
-		"a failed turn is left out":   {[]Message{userMessage(1, "a"), assistantMessage(1, "b"), userMessage(2, "c"), failedReply(2), userMessage(3, "e"), assistantMessage(3, "f")}, []execution.Message{user("a"), assistant("b"), user("e"), assistant("f")}},
-		"only failed turns":           {[]Message{userMessage(1, "a"), failedReply(1)}, nil},
-		"as many bytes as fit":        {[]Message{userMessage(1, large), assistantMessage(1, large)}, []execution.Message{user(large), assistant(large)}},
-		"older turns leave first":     {[]Message{userMessage(1, "a"), assistantMessage(1, "b"), userMessage(2, large), assistantMessage(2, large)}, []execution.Message{user(large), assistant(large)}},
-		"no gap where one is too big": {[]Message{userMessage(1, "a"), assistantMessage(1, "b"), userMessage(2, large), assistantMessage(2, large+"!"), userMessage(3, "c"), assistantMessage(3, "d")}, []execution.Message{user("c"), assistant("d")}},
+		"no messages":               {nil, nil},
+		"one turn":                  {[]Message{userMessage(1, "a"), assistantMessage(1, "b")}, []execution.Message{user("a"), assistant("b")}},
+		"oldest first":              {[]Message{userMessage(1, "a"), assistantMessage(1, "b"), userMessage(2, "c"), assistantMessage(2, "d")}, []execution.Message{user("a"), assistant("b"), user("c"), assistant("d")}},
+		"a turn without its reply":  {[]Message{userMessage(1, "a"), userMessage(2, "b"), assistantMessage(2, "c")}, []execution.Message{user("b"), assistant("c")}},
+		"a turn cut off by a limit": {[]Message{assistantMessage(1, "b"), userMessage(2, "c"), assistantMessage(2, "d")}, []execution.Message{user("c"), assistant("d")}},
+		"a failed turn is omitted":  {[]Message{userMessage(1, "a"), assistantMessage(1, "b"), userMessage(2, "c"), failedReply(2), userMessage(3, "e"), assistantMessage(3, "f")}, []execution.Message{user("a"), assistant("b"), user("e"), assistant("f")}},
+		"only failed turns":         {[]Message{userMessage(1, "a"), failedReply(1)}, nil},
+		"as many bytes as fit":      {[]Message{userMessage(1, large), assistantMessage(1, large)}, []execution.Message{user(large), assistant(large)}},
+		"older turns are omitted":   {[]Message{userMessage(1, "a"), assistantMessage(1, "b"), userMessage(2, large), assistantMessage(2, large)}, []execution.Message{user(large), assistant(large)}},
+		"no gap at a large turn":    {[]Message{userMessage(1, "a"), assistantMessage(1, "b"), userMessage(2, large), assistantMessage(2, large+"!"), userMessage(3, "c"), assistantMessage(3, "d")}, []execution.Message{user("c"), assistant("d")}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Empty(t, cmp.Diff(tc.history, History(tc.messages)))
@@ -54,8 +54,7 @@ func TestHistory(t *testing.T) {
 	}
 }
 
-// TestAnyHistoryIsAnswersInOrder holds for whatever turns there were: questions
-// and answers alternate, the newest are there, and their texts fit.
+// For any turns, questions and answers alternate, the newest answered turn is present, and the texts fit.
 func TestHistoryInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var messages []Message
@@ -85,7 +84,7 @@ func TestHistoryInvariants(t *testing.T) {
 		require.LessOrEqual(t, size, maxHistoryBytes)
 		require.LessOrEqual(t, len(history)/2, answered)
 		if answered > 0 {
-			require.NotEmpty(t, history, "the newest answer fits always")
+			require.NotEmpty(t, history, "the newest answered turn always fits")
 		}
 	})
 }

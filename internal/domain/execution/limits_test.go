@@ -10,7 +10,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/agent"
 )
 
-// Each pause is at most twice the one before it, up to a minute, and at least half of that.
+// The limit doubles with each failure, up to a minute. Each wait is above half of the limit.
 func TestRetryBackoffGrowsWithJitter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e := queued()
@@ -19,7 +19,7 @@ func TestRetryBackoffGrowsWithJitter(t *testing.T) {
 		limit := min(minBackoff<<min(n-1, 10), maxBackoff)
 		require.LessOrEqual(t, e.retryBackoff(n), limit)
 		require.Greater(t, e.retryBackoff(n), limit/2)
-		require.Equal(t, e.retryBackoff(n), e.retryBackoff(n), "a repeated transition has the same outcome")
+		require.Equal(t, e.retryBackoff(n), e.retryBackoff(n), "a repeated transaction gets the same wait")
 	})
 	spread := map[time.Duration]bool{}
 	for range 100 {
@@ -27,10 +27,10 @@ func TestRetryBackoffGrowsWithJitter(t *testing.T) {
 		e.Attempt = 1
 		spread[e.retryBackoff(1).Round(100*time.Millisecond)] = true
 	}
-	require.Greater(t, len(spread), 5, "what fails together comes back apart")
+	require.Greater(t, len(spread), 5, "executions that fail together wait for different times")
 }
 
-// The two sorts of failure are counted apart: neither uses up the other's attempts.
+// Failures of the job and of Airlock are counted separately: neither uses the attempts of the other.
 func TestJobAndInfrastructureFailuresAreCountedSeparately(t *testing.T) {
 	e := New(Spec{Tenant: "ada", Kind: KindRun, Limits: Limits{Timeout: time.Minute, RetryPolicy: agent.RetryPolicy{MaxAttempts: 3}}}, start)
 	now := start
@@ -54,7 +54,7 @@ func TestJobAndInfrastructureFailuresAreCountedSeparately(t *testing.T) {
 	require.Equal(t, Failed, e.Status)
 	require.Equal(t, CodeAgentError, e.Failure.Code)
 	require.Equal(t, []int{5, 2, 3}, []int{e.Attempt, e.FailedAttempts, e.RetriedFailures})
-	require.EqualValues(t, 5, e.Usage.Calls, "trying again is not free")
+	require.EqualValues(t, 5, e.Usage.Calls, "the usage of all attempts counts")
 }
 
 func TestRetryableCodes(t *testing.T) {

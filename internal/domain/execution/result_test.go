@@ -10,7 +10,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/agent"
 )
 
-// What is kept of a large result is a beginning of it, and never half a letter.
+// The document of a large result has the beginning of its text, cut between two letters.
 func TestTruncatedResultIsPrefix(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		unit := rapid.StringN(1, 8, 20).Draw(t, "unit")

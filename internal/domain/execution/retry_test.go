@@ -20,12 +20,12 @@ func TestRetryCopiesUnsuccessfulExecution(t *testing.T) {
 	later := start.Add(time.Hour)
 	retry, err := e.Retry(later)
 	require.NoError(t, err)
-	require.Equal(t, before, e, "what is repeated stays as it is")
+	require.Equal(t, before, e, "the repeated execution does not change")
 	require.NotEqual(t, e.ID, retry.ID)
 
 	want := New(Spec{Tenant: e.Tenant, Kind: e.Kind, Task: e.Task, Limits: e.Limits}, later)
 	want.ID, want.AgentID, want.ConversationID, want.Labels, want.RetryOf = retry.ID, "agt_1", "con_1", e.Labels, e.ID
-	require.Empty(t, cmp.Diff(want, retry), "of no batch, and of a turn that the conversation numbers")
+	require.Empty(t, cmp.Diff(want, retry), "the retry belongs to no batch, and the conversation sets its turn")
 }
 
 func TestRetryRequiresUnsuccessfulExecution(t *testing.T) {

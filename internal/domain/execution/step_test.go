@@ -28,9 +28,9 @@ func TestClaimClearsSteps(t *testing.T) {
 	require.NoError(t, e.Apply(Claimed{Executor: "x", Lease: time.Minute}, now))
 	require.NoError(t, e.Apply(Renewed{Attempt: 1, Lease: time.Minute, Steps: first}, now))
 	require.NoError(t, e.Apply(HandedBack{Attempt: 1}, now))
-	require.Equal(t, first, e.Steps, "until another begins")
+	require.Equal(t, first, e.Steps, "the steps stay until the next attempt begins")
 	require.NoError(t, e.Apply(Claimed{Executor: "y", Lease: time.Minute}, now))
 	require.Empty(t, e.Steps)
 	require.ErrorIs(t, e.Apply(Renewed{Attempt: 1, Lease: time.Minute, Steps: first}, now), ErrLeaseLost)
-	require.Empty(t, e.Steps, "what was is not shown as what is")
+	require.Empty(t, e.Steps, "an old attempt cannot change the steps")
 }

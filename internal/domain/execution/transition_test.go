@@ -14,7 +14,7 @@ var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func queued() Execution {
 	e := New(Spec{Tenant: "ada", Kind: KindRun, Task: Task{Runtime: "offline", Input: "hello"}, Limits: Limits{Timeout: time.Minute}}, start)
-	e.ID = "exe_1" // its pauses follow from it
+	e.ID = "exe_1" // determines the back-off
 	return e
 }
 
@@ -39,7 +39,7 @@ func TestApplyEvents(t *testing.T) {
 	later := start.Add(5 * time.Second)
 	expired := start.Add(15 * time.Second)
 	leased := func() Execution { e := runningSince(start); return e }
-	cancelAsked := func() Execution { e := runningSince(start); e.CancelRequested = true; return e }
+	cancelRequested := func() Execution { e := runningSince(start); e.CancelRequested = true; return e }
 	lastAttempt := func() Execution { e := runningSince(start); e.FailedAttempts = e.MaxAttempts - 1; return e }
 
 	for name, tc := range map[string]struct {
@@ -47,51 +47,51 @@ func TestApplyEvents(t *testing.T) {
 		ev   Event
 		at   time.Time
 
-		err    error
-		status Status
-		code   Code
-		spent  int
-		tries  int
-		ready  bool
-		due    *time.Time
+		err             error
+		status          Status
+		code            Code
+		failedAttempts  int
+		retriedFailures int
+		ready           bool
+		due             *time.Time
 	}{
-		"claim starts an attempt":            {from: queued(), ev: Claimed{Executor: "x1", Lease: time.Minute}, at: later, status: Running, due: timePtr(later.Add(time.Minute))},
-		"claim of what runs":                 {from: leased(), ev: Claimed{Executor: "x2", Lease: time.Minute}, at: later, err: ErrLeased},
-		"claim of a lost lease":              {from: leased(), ev: Claimed{Executor: "x2", Lease: time.Minute}, at: expired, err: ErrLeased},
-		"heartbeat extends":                  {from: leased(), ev: Renewed{Attempt: 1, Lease: time.Minute}, at: later, status: Running, due: timePtr(later.Add(time.Minute))},
-		"heartbeat too late":                 {from: leased(), ev: Renewed{Attempt: 1, Lease: time.Minute}, at: expired, err: ErrLeaseLost},
-		"heartbeat of an older attempt":      {from: leased(), ev: Renewed{Attempt: 0, Lease: time.Minute}, at: later, err: ErrLeaseLost},
-		"finish":                             {from: leased(), ev: Finished{1, succeeded}, at: later, status: Succeeded},
-		"finish too late":                    {from: leased(), ev: Finished{1, succeeded}, at: expired, err: ErrLeaseLost},
-		"finish of another attempt":          {from: leased(), ev: Finished{2, succeeded}, at: later, err: ErrLeaseLost},
-		"finish of what is queued":           {from: queued(), ev: Finished{0, succeeded}, at: later, err: ErrLeaseLost},
-		"broken attempt waits":               {from: leased(), ev: AttemptFailed{Attempt: 1}, at: later, status: Queued, spent: 1, due: afterBackoff(later, 1)},
-		"last broken attempt":                {from: lastAttempt(), ev: AttemptFailed{Attempt: 1}, at: later, status: Failed, code: CodeAttemptsExhausted, spent: 3},
-		"broken attempt of what is canceled": {from: cancelAsked(), ev: AttemptFailed{Attempt: 1}, at: later, status: Canceled, code: CodeCanceled, spent: 1},
-		"handed back at once":                {from: leased(), ev: HandedBack{Attempt: 1}, at: later, status: Queued, ready: true, due: timePtr(later.Add(minRenotifyInterval))},
-		"handed back when canceled":          {from: cancelAsked(), ev: HandedBack{Attempt: 1}, at: later, status: Canceled, code: CodeCanceled},
-		"queued and not heard":               {from: queued(), ev: Expired{}, at: start.Add(minRenotifyInterval), status: Queued, ready: true, due: timePtr(start.Add(2 * minRenotifyInterval))},
-		"queued and not due":                 {from: queued(), ev: Expired{}, at: later, err: ErrNotDue},
-		"lease lost":                         {from: leased(), ev: Expired{}, at: expired, status: Queued, spent: 1, ready: true, due: timePtr(expired.Add(minRenotifyInterval))},
-		"lease not lost":                     {from: leased(), ev: Expired{}, at: later, err: ErrNotDue},
-		"lease of the last attempt lost":     {from: lastAttempt(), ev: Expired{}, at: expired, status: Failed, code: CodeAttemptsExhausted, spent: 3},
-		"queued for long":                    {from: queuedFor(10 * time.Minute), ev: Expired{}, at: start.Add(10 * time.Minute), status: Queued, ready: true, due: timePtr(start.Add(20 * time.Minute))},
-		"queued for very long":               {from: queuedFor(2 * time.Hour), ev: Expired{}, at: start.Add(2 * time.Hour), status: Queued, ready: true, due: timePtr(start.Add(2*time.Hour + maxRenotifyInterval))},
-		"due when it is too late":            {from: shortQueueTimeout(), ev: Expired{}, at: start.Add(minute), status: TimedOut, code: CodeQueueTimeout},
-		"claim at the last moment":           {from: shortQueueTimeout(), ev: Claimed{Executor: "x1", Lease: time.Hour}, at: start.Add(minute - 1), status: Running, due: timePtr(start.Add(minute - 1 + time.Hour))},
-		"claim when it is too late":          {from: shortQueueTimeout(), ev: Claimed{Executor: "x1", Lease: time.Hour}, at: start.Add(minute), err: ErrStartDeadlineExceeded},
-		"handed back when it is too late":    {from: running(shortQueueTimeout()), ev: HandedBack{Attempt: 1}, at: start.Add(minute), status: TimedOut, code: CodeQueueTimeout},
-		"broken when it is too late":         {from: running(shortQueueTimeout()), ev: AttemptFailed{Attempt: 1}, at: start.Add(minute), status: TimedOut, code: CodeQueueTimeout, spent: 1},
-		"finish after the time to begin":     {from: running(shortQueueTimeout()), ev: Finished{1, succeeded}, at: start.Add(2 * minute), status: Succeeded},
-		"a pause beyond the time to begin":   {from: running(shortQueueTimeout()), ev: AttemptFailed{Attempt: 1}, at: start.Add(minute - 1), status: Queued, spent: 1, due: timePtr(start.Add(minute))},
-		"the job failed":                     {from: leased(), ev: jobFailed(1, CodeAgentError), at: later, status: Failed, code: CodeAgentError, tries: 1},
-		"the job failed and is tried again":  {from: running(withJobRetries()), ev: jobFailed(1, CodeTimedOut), at: later, status: Queued, tries: 1, due: afterBackoff(later, 1)},
-		"the job failed as often as it may":  {from: lastRetry(), ev: jobFailed(1, CodeAgentError), at: later, status: Failed, code: CodeAgentError, tries: 3},
-		"a failure that stays":               {from: running(withJobRetries()), ev: jobFailed(1, CodeBudgetExceeded), at: later, status: Failed, code: CodeBudgetExceeded},
-		"the job failed after a cancel":      {from: canceling(withJobRetries()), ev: jobFailed(1, CodeAgentError), at: later, status: Failed, code: CodeAgentError, tries: 1},
-		"the job failed too late to go on":   {from: running(withJobRetries()), ev: jobFailed(1, CodeAgentError), at: start.Add(DefaultQueueTimeout), status: Failed, code: CodeAgentError, tries: 1},
-		"cancel of what is queued":           {from: queued(), ev: CancelRequested{}, at: later, status: Canceled, code: CodeCanceled},
-		"cancel of what runs":                {from: leased(), ev: CancelRequested{}, at: later, status: Running, due: timePtr(expired)},
+		"claim starts an attempt":             {from: queued(), ev: Claimed{Executor: "x1", Lease: time.Minute}, at: later, status: Running, due: timePtr(later.Add(time.Minute))},
+		"claim while running":                 {from: leased(), ev: Claimed{Executor: "x2", Lease: time.Minute}, at: later, err: ErrLeased},
+		"claim after the lease expired":       {from: leased(), ev: Claimed{Executor: "x2", Lease: time.Minute}, at: expired, err: ErrLeased},
+		"heartbeat extends":                   {from: leased(), ev: Renewed{Attempt: 1, Lease: time.Minute}, at: later, status: Running, due: timePtr(later.Add(time.Minute))},
+		"heartbeat too late":                  {from: leased(), ev: Renewed{Attempt: 1, Lease: time.Minute}, at: expired, err: ErrLeaseLost},
+		"heartbeat of an older attempt":       {from: leased(), ev: Renewed{Attempt: 0, Lease: time.Minute}, at: later, err: ErrLeaseLost},
+		"finish":                              {from: leased(), ev: Finished{1, succeeded}, at: later, status: Succeeded},
+		"finish too late":                     {from: leased(), ev: Finished{1, succeeded}, at: expired, err: ErrLeaseLost},
+		"finish of another attempt":           {from: leased(), ev: Finished{2, succeeded}, at: later, err: ErrLeaseLost},
+		"finish while queued":                 {from: queued(), ev: Finished{0, succeeded}, at: later, err: ErrLeaseLost},
+		"failed attempt waits":                {from: leased(), ev: AttemptFailed{Attempt: 1}, at: later, status: Queued, failedAttempts: 1, due: afterBackoff(later, 1)},
+		"last failed attempt":                 {from: lastAttempt(), ev: AttemptFailed{Attempt: 1}, at: later, status: Failed, code: CodeAttemptsExhausted, failedAttempts: 3},
+		"failed attempt after a cancellation": {from: cancelRequested(), ev: AttemptFailed{Attempt: 1}, at: later, status: Canceled, code: CodeCanceled, failedAttempts: 1},
+		"handed back at once":                 {from: leased(), ev: HandedBack{Attempt: 1}, at: later, status: Queued, ready: true, due: timePtr(later.Add(minRenotifyInterval))},
+		"handed back after a cancellation":    {from: cancelRequested(), ev: HandedBack{Attempt: 1}, at: later, status: Canceled, code: CodeCanceled},
+		"queued and due":                      {from: queued(), ev: Expired{}, at: start.Add(minRenotifyInterval), status: Queued, ready: true, due: timePtr(start.Add(2 * minRenotifyInterval))},
+		"queued and not due":                  {from: queued(), ev: Expired{}, at: later, err: ErrNotDue},
+		"lease lost":                          {from: leased(), ev: Expired{}, at: expired, status: Queued, failedAttempts: 1, ready: true, due: timePtr(expired.Add(minRenotifyInterval))},
+		"lease not lost":                      {from: leased(), ev: Expired{}, at: later, err: ErrNotDue},
+		"lease of the last attempt lost":      {from: lastAttempt(), ev: Expired{}, at: expired, status: Failed, code: CodeAttemptsExhausted, failedAttempts: 3},
+		"queued for long":                     {from: queuedFor(10 * time.Minute), ev: Expired{}, at: start.Add(10 * time.Minute), status: Queued, ready: true, due: timePtr(start.Add(20 * time.Minute))},
+		"queued for very long":                {from: queuedFor(2 * time.Hour), ev: Expired{}, at: start.Add(2 * time.Hour), status: Queued, ready: true, due: timePtr(start.Add(2*time.Hour + maxRenotifyInterval))},
+		"due at the start deadline":           {from: shortQueueTimeout(), ev: Expired{}, at: start.Add(minute), status: TimedOut, code: CodeQueueTimeout},
+		"claim before the start deadline":     {from: shortQueueTimeout(), ev: Claimed{Executor: "x1", Lease: time.Hour}, at: start.Add(minute - 1), status: Running, due: timePtr(start.Add(minute - 1 + time.Hour))},
+		"claim at the start deadline":         {from: shortQueueTimeout(), ev: Claimed{Executor: "x1", Lease: time.Hour}, at: start.Add(minute), err: ErrStartDeadlineExceeded},
+		"handed back at the start deadline":   {from: running(shortQueueTimeout()), ev: HandedBack{Attempt: 1}, at: start.Add(minute), status: TimedOut, code: CodeQueueTimeout},
+		"failed at the start deadline":        {from: running(shortQueueTimeout()), ev: AttemptFailed{Attempt: 1}, at: start.Add(minute), status: TimedOut, code: CodeQueueTimeout, failedAttempts: 1},
+		"finish after the start deadline":     {from: running(shortQueueTimeout()), ev: Finished{1, succeeded}, at: start.Add(2 * minute), status: Succeeded},
+		"back-off beyond the start deadline":  {from: running(shortQueueTimeout()), ev: AttemptFailed{Attempt: 1}, at: start.Add(minute - 1), status: Queued, failedAttempts: 1, due: timePtr(start.Add(minute))},
+		"the job failed":                      {from: leased(), ev: jobFailed(1, CodeAgentError), at: later, status: Failed, code: CodeAgentError, retriedFailures: 1},
+		"the job failed, another attempt":     {from: running(withJobRetries()), ev: jobFailed(1, CodeTimedOut), at: later, status: Queued, retriedFailures: 1, due: afterBackoff(later, 1)},
+		"the job failed the last time":        {from: lastRetry(), ev: jobFailed(1, CodeAgentError), at: later, status: Failed, code: CodeAgentError, retriedFailures: 3},
+		"a failure that is not retryable":     {from: running(withJobRetries()), ev: jobFailed(1, CodeBudgetExceeded), at: later, status: Failed, code: CodeBudgetExceeded},
+		"the job failed after a cancellation": {from: canceling(withJobRetries()), ev: jobFailed(1, CodeAgentError), at: later, status: Failed, code: CodeAgentError, retriedFailures: 1},
+		"the job failed after the deadline":   {from: running(withJobRetries()), ev: jobFailed(1, CodeAgentError), at: start.Add(DefaultQueueTimeout), status: Failed, code: CodeAgentError, retriedFailures: 1},
+		"cancel while queued":                 {from: queued(), ev: CancelRequested{}, at: later, status: Canceled, code: CodeCanceled},
+		"cancel while running":                {from: leased(), ev: CancelRequested{}, at: later, status: Running, due: timePtr(expired)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := tc.from
@@ -100,13 +100,13 @@ func TestApplyEvents(t *testing.T) {
 			err := e.Apply(tc.ev, tc.at)
 			if tc.err != nil {
 				require.ErrorIs(t, err, tc.err)
-				require.Equal(t, before, e, "an event that does not fit changes nothing")
+				require.Equal(t, before, e, "an event that does not apply changes nothing")
 				return
 			}
 			require.NoError(t, err)
 			require.Equal(t, tc.status, e.Status)
-			require.Equal(t, tc.spent, e.FailedAttempts)
-			require.Equal(t, tc.tries, e.RetriedFailures)
+			require.Equal(t, tc.failedAttempts, e.FailedAttempts)
+			require.Equal(t, tc.retriedFailures, e.RetriedFailures)
 			require.Equal(t, tc.ready, e.Ready)
 			require.Equal(t, tc.due, e.Due)
 			if tc.code == "" {
@@ -122,28 +122,28 @@ const minute = time.Minute
 
 func timePtr(t time.Time) *time.Time { return &t }
 
-// pausedFrom is when a pause after the n-th failure is over, of the first attempt of what queued returns.
+// afterBackoff returns the end of the back-off after the n-th failure, in the first attempt of queued().
 func afterBackoff(t time.Time, n int) *time.Time {
 	e := queued()
 	e.Attempt = 1
 	return timePtr(t.Add(e.retryBackoff(n)))
 }
 
-// waiting is an execution that has waited for d and is due.
+// queuedFor returns an execution that has waited for d and is due.
 func queuedFor(d time.Duration) Execution {
 	e := queued()
 	e.Due = timePtr(start.Add(d))
 	return e
 }
 
-// hasty may begin within a minute.
+// shortQueueTimeout returns an execution with a queue time-out of a minute.
 func shortQueueTimeout() Execution {
 	e := queued()
 	e.QueueTimeout, e.Due = minute, timePtr(start.Add(minute))
 	return e
 }
 
-// retried is tried three times when its job fails.
+// withJobRetries returns an execution that allows three attempts with a failed job.
 func withJobRetries() Execution {
 	e := queued()
 	e.RetryPolicy.MaxAttempts = 3
@@ -154,7 +154,7 @@ func lastRetry() Execution { e := running(withJobRetries()); e.RetriedFailures =
 
 func canceling(e Execution) Execution { e = running(e); e.CancelRequested = true; return e }
 
-// running has a lease that outlasts the test.
+// running claims an execution, with a lease that does not expire during the test.
 func running(e Execution) Execution {
 	if err := e.Apply(Claimed{Executor: "x1", Lease: 48 * time.Hour}, start); err != nil {
 		panic(err)
@@ -166,13 +166,12 @@ func jobFailed(attempt int, code Code) Finished {
 	return Finished{Attempt: attempt, Ending: (&Failure{Code: code, Message: "because"}).Ending(Usage{})}
 }
 
-// TestAnyHistory drives an execution through random events at random times and
-// checks what must hold whatever happens.
+// These invariants hold for random events at random times.
 func TestInvariantsUnderRandomEvents(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e := queued()
 		e.QueueTimeout = time.Duration(rapid.IntRange(1, 1200).Draw(t, "queue time-out")) * time.Second
-		e.RetryPolicy.MaxAttempts = rapid.IntRange(0, agent.MaxAttempts).Draw(t, "tries")
+		e.RetryPolicy.MaxAttempts = rapid.IntRange(0, agent.MaxAttempts).Draw(t, "max attempts")
 		e.requeue(start, 0)
 		now := start
 		terminal := Execution{}
@@ -196,17 +195,17 @@ func TestInvariantsUnderRandomEvents(t *testing.T) {
 				require.Equal(t, before, e)
 			}
 			require.Equal(t, e.Status == Running, e.Lease != nil, "leased exactly while running")
-			require.Equal(t, e.Status.Terminal(), e.Due == nil, "whatever is not terminal gets due")
+			require.Equal(t, e.Status.Terminal(), e.Due == nil, "an execution is due exactly until it is terminal")
 			require.Equal(t, e.Status.Terminal(), e.FinishedAt != nil)
 			require.Equal(t, e.Status == Succeeded, e.Result != nil)
 			require.Equal(t, e.Status.Terminal() && e.Status != Succeeded, e.Failure != nil)
 			require.LessOrEqual(t, e.FailedAttempts, e.MaxAttempts)
 			require.LessOrEqual(t, e.RetriedFailures, max(1, e.RetryPolicy.MaxAttempts))
 			if e.Status == Queued {
-				require.False(t, e.Due.After(e.StartDeadline()), "no later than it may begin")
+				require.False(t, e.Due.After(e.StartDeadline()), "due no later than the start deadline")
 			}
 			if e.Attempt > before.Attempt {
-				require.True(t, now.Before(e.StartDeadline()), "no attempt begins when it is too late")
+				require.True(t, now.Before(e.StartDeadline()), "no attempt begins after the start deadline")
 			}
 			require.GreaterOrEqual(t, e.Attempt, before.Attempt, "attempts only count up")
 			if e.Status.Terminal() {
@@ -224,7 +223,7 @@ func TestFailureEndingStatus(t *testing.T) {
 	}
 }
 
-// What attempts have used adds up, so that trying again is not free.
+// The usage of an execution is the sum over its attempts.
 func TestUsageAddsUpOverAttempts(t *testing.T) {
 	usage := Usage{InputTokens: 10, OutputTokens: 2, CostUSD: 0.5, Calls: 1}
 	e := queued()
@@ -242,4 +241,19 @@ func TestUsageAddsUpOverAttempts(t *testing.T) {
 	apply(CancelRequested{})
 	apply(Finished{Attempt: 3, Ending: Ending{Status: Succeeded, Result: &Result{}, Usage: usage}})
 	require.Equal(t, Usage{InputTokens: 30, OutputTokens: 6, CostUSD: 1.5, Calls: 3}, e.Usage)
+}
+
+func TestDeadLetteredEndsOnlyQueuedExecution(t *testing.T) {
+	now := start
+	queued := New(Spec{Tenant: "ada", Kind: KindRun, Limits: Limits{Timeout: time.Minute}}, now)
+	require.NoError(t, queued.Apply(DeadLettered{}, now))
+	require.Equal(t, Failed, queued.Status)
+	require.Equal(t, CodeDeadLettered, queued.Failure.Code)
+	require.Nil(t, queued.Due)
+	require.ErrorIs(t, queued.Apply(DeadLettered{}, now), ErrTerminal)
+
+	running := New(Spec{Tenant: "ada", Kind: KindRun, Limits: Limits{Timeout: time.Minute}}, now)
+	require.NoError(t, running.Apply(Claimed{Executor: "x", Lease: time.Minute}, now))
+	require.ErrorIs(t, running.Apply(DeadLettered{}, now), ErrLeased)
+	require.Equal(t, Running, running.Status)
 }

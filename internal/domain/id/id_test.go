@@ -11,7 +11,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/id"
 )
 
-// form is what docs and clients see of an ID: the prefix and 24 letters of 5 bits.
+// idPattern is the documented form of an ID: the prefix and 24 letters of 5 bits.
 var idPattern = regexp.MustCompile(`\A[a-z]+_[0-9a-hjkmnp-tv-z]{24}\z`)
 
 func TestNewReturnsValidID(t *testing.T) {
@@ -24,21 +24,21 @@ func TestNewReturnsValidID(t *testing.T) {
 }
 
 func TestNewIsUnique(t *testing.T) {
-	const many = 10_000
-	seen := make(map[string]bool, many)
-	for range many {
+	const count = 10_000
+	seen := make(map[string]bool, count)
+	for range count {
 		seen[id.New(id.Execution)] = true
 	}
-	require.Len(t, seen, many)
+	require.Len(t, seen, count)
 }
 
-// Sequential IDs would make a hot spot in Firestore.
+// Sequential IDs would overload one server of Firestore.
 func TestNewIsUniformlyDistributed(t *testing.T) {
 	first := map[byte]bool{}
 	for range 2000 {
 		first[id.New(id.Execution)[len(id.Execution)]] = true
 	}
-	require.Len(t, first, 32, "every letter comes first now and then")
+	require.Len(t, first, 32, "every letter of the alphabet occurs as the first one")
 }
 
 func TestValidRejectsMalformedIDs(t *testing.T) {
@@ -48,12 +48,12 @@ func TestValidRejectsMalformedIDs(t *testing.T) {
 		"empty":              "",
 		"prefix alone":       id.Execution,
 		"no prefix":          body,
-		"another's prefix":   id.Agent + body,
-		"twice the prefix":   id.Execution + valid,
+		"another prefix":     id.Agent + body,
+		"double prefix":      id.Execution + valid,
 		"one letter short":   valid[:len(valid)-1],
 		"one letter more":    valid + "0",
 		"upper case":         strings.ToUpper(valid),
-		"letter left out":    valid[:len(valid)-1] + "u",
+		"letter not allowed": valid[:len(valid)-1] + "u",
 		"padding":            valid[:len(valid)-1] + "=",
 		"space":              valid[:len(valid)-1] + " ",
 		"new line at end":    valid[:len(valid)-1] + "\n",

@@ -28,7 +28,7 @@ func TestPayloadIdentifiesSubjectWithoutResult(t *testing.T) {
 	require.JSONEq(t, `{"type":"execution.failed","timestamp":"2026-05-01T12:00:00Z","data":{
 		"executionId":"exe_1","agentId":"agt_1","status":"failed","code":"out_of_memory","urls":{"self":"/executions/exe_1"}}}`, d.Body)
 	require.Equal(t, ExecutionFailed, d.Type)
-	require.Equal(t, d.ID, NewExecutionDelivery(e, noon.Add(time.Hour)).ID, "there is one delivery of one end")
+	require.Equal(t, d.ID, NewExecutionDelivery(e, noon.Add(time.Hour)).ID, "the subject determines the ID")
 
 	b := &batch.Batch{ID: "bat_1", Tenant: "ada", AgentID: "agt_1", Total: 7, Webhook: "https://example.com/h", FinishedAt: &noon}
 	require.JSONEq(t, `{"type":"batch.finished","timestamp":"2026-05-01T12:00:00Z","data":{
@@ -53,11 +53,11 @@ func TestNoDeliveryWithoutWebhookOrBeforeEnd(t *testing.T) {
 	require.Nil(t, NewBatchDelivery(&batch.Batch{FinishedAt: &noon}, noon))
 }
 
-// TestAnyReceiverOfTheStandardVerifies uses the standard's own library.
+// The test verifies with the library of Standard Webhooks.
 func TestSignatureVerifiesWithStandardWebhooks(t *testing.T) {
 	now := time.Now()
 	secrets := NewSecrets()
-	old := secrets.Current
+	first := secrets.Current
 	verify := func(s Secret, signature, body string) error {
 		receiver, err := standard.NewWebhook(string(s))
 		require.NoError(t, err)
@@ -69,29 +69,29 @@ func TestSignatureVerifiesWithStandardWebhooks(t *testing.T) {
 	}
 	signature, err := secrets.Signature("dlv_1", now, "body")
 	require.NoError(t, err)
-	require.NoError(t, verify(old, signature, "body"))
-	require.Error(t, verify(old, signature, "Body"))
+	require.NoError(t, verify(first, signature, "body"))
+	require.Error(t, verify(first, signature, "Body"))
 	require.Error(t, verify(newSecret(), signature, "body"))
 
 	secrets.Rotate(now)
-	require.NotEqual(t, old, secrets.Current)
+	require.NotEqual(t, first, secrets.Current)
 	signature, err = secrets.Signature("dlv_1", now, "body")
 	require.NoError(t, err)
-	require.NoError(t, verify(old, signature, "body"), "receivers have a day to change")
+	require.NoError(t, verify(first, signature, "body"), "the previous secret signs for a day")
 	require.NoError(t, verify(secrets.Current, signature, "body"))
 
 	signature, err = secrets.Signature("dlv_1", now.Add(rotationOverlap+time.Second), "body")
 	require.NoError(t, err)
-	require.NotContains(t, signature, " ", "the old secret is done with")
+	require.NotContains(t, signature, " ", "after a day only the current secret signs")
 }
 
-// TestADeliveryEndsOnceWithinTwoDays lets receivers answer anything, or not at all.
+// Receivers respond with any status, or not at all.
 func TestDeliveryFinishesWithinTwoDays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := NewExecutionDelivery(finishedExecution(execution.Succeeded), noon)
 		now := noon
-		answers := rapid.SliceOfN(rapid.SampledFrom([]int{-1, 0, 199, 200, 204, 299, 300, 307, 400, 410, 429, 500, 503}), 10, 10).Draw(t, "answers")
-		for _, status := range answers {
+		statuses := rapid.SliceOfN(rapid.SampledFrom([]int{-1, 0, 199, 200, 204, 299, 300, 307, 400, 410, 429, 500, 503}), 10, 10).Draw(t, "statuses")
+		for _, status := range statuses {
 			if d.State != Pending {
 				break
 			}
@@ -101,8 +101,8 @@ func TestDeliveryFinishesWithinTwoDays(t *testing.T) {
 			if d.State != Pending {
 				break
 			}
-			require.Greater(t, d.Due.Sub(now), AttemptTimeout, "an attempt has ended before the next begins")
-			if status >= 0 { // otherwise the courier died
+			require.Greater(t, d.Due.Sub(now), AttemptTimeout, "an attempt ends before the next begins")
+			if status >= 0 { // a negative status: the dispatcher died
 				require.NoError(t, d.RecordResult(d.Attempt, AttemptResult{Status: status}, now))
 			}
 		}
@@ -115,7 +115,7 @@ func TestDeliveryFinishesWithinTwoDays(t *testing.T) {
 		require.ErrorIs(t, d.Postpone(now), ErrNotDue)
 		if d.State == Exhausted {
 			require.Equal(t, MaxAttempts, d.Attempt)
-			require.GreaterOrEqual(t, d.FinishedAt.Sub(noon), 18*time.Hour, "a receiver has a night to be mended")
+			require.GreaterOrEqual(t, d.FinishedAt.Sub(noon), 18*time.Hour, "a failed receiver has a night to recover")
 		}
 	})
 }
