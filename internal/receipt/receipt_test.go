@@ -242,11 +242,7 @@ func TestVerifyDetectsChangedByte(t *testing.T) {
 // Replaces every byte with a few other values.
 func TestVerifyDetectsAnyChangedByte(t *testing.T) {
 	k, _, _ := newKey(t)
-	requireAnyChangeFails(t, mustMarshal(t, testFacts(), k))
-}
-
-func requireAnyChangeFails(t *testing.T, text []byte) {
-	t.Helper()
+	text := mustMarshal(t, testFacts(), k)
 	for at := range text {
 		for _, other := range []byte{text[at] ^ 1, text[at] ^ 0x20, '0', ' ', '"'} {
 			if other == text[at] {
@@ -278,7 +274,12 @@ func TestVerifyVersion1(t *testing.T) {
 	require.EqualValues(t, 1784, got.Egress.BytesReceived)
 	require.EqualValues(t, 107826, got.Egress.BytesSent)
 
-	requireAnyChangeFails(t, text)
+	for at := range text {
+		changed := bytes.Clone(text)
+		changed[at] ^= 1
+		_, err := receipt.Verify(changed, nil)
+		require.Error(t, err, "%s", changed)
+	}
 	asVersion2 := bytes.Replace(text, []byte(`"version":1`), []byte(`"version":2`), 1)
 	_, err = receipt.Verify(asVersion2, key)
 	require.ErrorIs(t, err, receipt.ErrInvalidSignature)
