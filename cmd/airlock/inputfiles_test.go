@@ -12,26 +12,25 @@ import (
 	"github.com/airlock-run/airlock/internal/api/contract"
 )
 
-// Files of any bytes are sent by their names alone, and what came of the run is
-// told with its files.
+// Files with any content are sent under the last part of their paths, and the output files of the run are listed.
 func TestRunSendsInputFiles(t *testing.T) {
 	a := startFakeAPI(t, map[string][]any{
 		"GET /agents":            {contract.AgentList{Agents: []contract.Agent{{Id: "agt_1", Name: "A"}}}},
 		"POST /agents/agt_1/run": {contract.AcceptedExecution{ExecutionId: "exe_1", Urls: contract.ExecutionURLs{Self: "/executions/exe_1"}}},
 		"GET /executions/exe_1": {contract.Execution{
 			Id: "exe_1", Status: contract.StatusSucceeded, Files: []contract.OutputFile{{Path: "out.csv", Size: 7, Url: "/executions/exe_1/files/out.csv"}},
-			Result: contract.Result{Text: "the beginning", Truncated: true, Size: 1 << 20, Url: "/executions/exe_1/result"},
+			Result: contract.Result{Text: "an excerpt", Truncated: true, Size: 1 << 20, Url: "/executions/exe_1/result"},
 		}},
 	})
 	dir := t.TempDir()
 	text, bytes := filepath.Join(dir, "a.txt"), filepath.Join(dir, "b.bin")
 	require.NoError(t, os.WriteFile(text, []byte("세상"), 0o600))
 	require.NoError(t, os.WriteFile(bytes, []byte{0, 255}, 0o600))
-	code, out, said := runCLI(t, "", "run", "--server", a.URL, "--agent", "A", "--wait", "--file", text, "--file", bytes, "go")
-	require.Zero(t, code, said)
-	require.Equal(t, "the beginning\n", out)
-	require.Contains(t, said, a.URL+"/executions/exe_1/files/out.csv")
-	require.Contains(t, said, a.URL+"/executions/exe_1/result")
+	code, out, stderr := runCLI(t, "", "run", "--server", a.URL, "--agent", "A", "--wait", "--file", text, "--file", bytes, "go")
+	require.Zero(t, code, stderr)
+	require.Equal(t, "an excerpt\n", out)
+	require.Contains(t, stderr, a.URL+"/executions/exe_1/files/out.csv")
+	require.Contains(t, stderr, a.URL+"/executions/exe_1/result")
 
 	_, body, _ := strings.Cut(a.requests[1], "/run ")
 	var sent contract.RunAgent
@@ -43,12 +42,12 @@ func TestRunSendsInputFiles(t *testing.T) {
 
 func TestRunRejectsUnreadableInputFiles(t *testing.T) {
 	for says, args := range map[string][]string{
-		"--agent":        {"run", "--file", "given_test.go", "go"},
+		"--agent":        {"run", "--file", "inputfiles_test.go", "go"},
 		"no such file":   {"run", "--agent", "A", "--file", "nowhere", "go"},
 		"is a directory": {"run", "--agent", "A", "--file", ".", "go"},
 	} {
-		code, _, said := runCLI(t, "", args...)
+		code, _, stderr := runCLI(t, "", args...)
 		require.Equal(t, exitUsage, code, says)
-		require.Contains(t, said, says)
+		require.Contains(t, stderr, says)
 	}
 }

@@ -17,10 +17,10 @@ func TestListOutputTableOrJSON(t *testing.T) {
 		},
 		"GET /executions": {client.ExecutionList{Executions: []client.Execution{{Id: "exe_2"}, {Id: "exe_1", Status: client.StatusFailed}}, NextCursor: "more"}},
 	})
-	code, out, said := runCLI(t, "", "agents", "list", "--server", a.URL)
-	require.Zero(t, code, said)
+	code, out, stderr := runCLI(t, "", "agents", "list", "--server", a.URL)
+	require.Zero(t, code, stderr)
 	lines := strings.Split(strings.TrimSpace(out), "\n")
-	require.Len(t, lines, 3, "a line each, whatever the names are")
+	require.Len(t, lines, 3, "one line each, also with line breaks in the names")
 	require.Regexp(t, `^ID +NAME +RUNTIME`, lines[0])
 	require.Regexp(t, `^agt_1 +One +offline +-`, lines[1])
 	require.Equal(t, []string{"GET /agents?limit=100", "GET /agents?cursor=more&limit=100"}, a.requests)
@@ -30,7 +30,7 @@ func TestListOutputTableOrJSON(t *testing.T) {
 	require.Equal(t, 2, strings.Count(out, "\n"))
 	require.True(t, strings.HasPrefix(out, `{"`), out)
 	require.Equal(t, "GET /executions?label=a%3Db&limit=100&status=failed", a.requests[2])
-	require.Len(t, a.requests, 3, "no more than was asked for")
+	require.Len(t, a.requests, 3, "the limit needs no second page")
 }
 
 func TestAgentCommands(t *testing.T) {
@@ -38,20 +38,20 @@ func TestAgentCommands(t *testing.T) {
 	a := startFakeAPI(t, map[string][]any{
 		"POST /agents": {agent}, "GET /agents/agt_1": {agent}, "PATCH /agents/agt_1": {agent}, "DELETE /agents/agt_1": {agent},
 	})
-	code, out, said := runCLI(t, "Count\n", "agents", "create", "--server", a.URL, "--name", "One", "--instructions", "-", "--max-tokens", "7")
-	require.Zero(t, code, said)
+	code, out, stderr := runCLI(t, "Count\n", "agents", "create", "--server", a.URL, "--name", "One", "--instructions", "-", "--max-tokens", "7")
+	require.Zero(t, code, stderr)
 	require.Equal(t, "agt_1\n", out)
 	require.Equal(t, `POST /agents {"budget":{"maxTokens":7},"instructions":"Count\n","name":"One"}`, a.requests[0])
 
-	code, out, said = runCLI(t, "", "agents", "edit", "agt_1", "--server", a.URL, "--name", "Two", "--model", "", "--max-cost", "0")
-	require.Zero(t, code, said)
+	code, out, stderr = runCLI(t, "", "agents", "edit", "agt_1", "--server", a.URL, "--name", "Two", "--model", "", "--max-cost", "0")
+	require.Zero(t, code, stderr)
 	require.Contains(t, out, "agt_1")
 	require.Equal(t, `PATCH /agents/agt_1 {"budget":{"maxCostUsd":null},"model":null,"name":"Two"}`, a.requests[2])
 
-	code, _, said = runCLI(t, "", "agents", "edit", "agt_1", "--server", a.URL)
-	require.Equal(t, exitUsage, code, said)
-	code, _, said = runCLI(t, "", "agents", "delete", "agt_1", "--server", a.URL)
-	require.Zero(t, code, said)
+	code, _, stderr = runCLI(t, "", "agents", "edit", "agt_1", "--server", a.URL)
+	require.Equal(t, exitUsage, code, stderr)
+	code, _, stderr = runCLI(t, "", "agents", "delete", "agt_1", "--server", a.URL)
+	require.Zero(t, code, stderr)
 	code, out, _ = runCLI(t, "", "agents", "get", "agt_1", "--server", a.URL)
 	require.Zero(t, code)
 	require.Contains(t, out, "Count")
@@ -62,17 +62,17 @@ func TestKeyCommands(t *testing.T) {
 	a := startFakeAPI(t, map[string][]any{
 		"POST /keys": {client.IssuedAPIKey{Key: k, Secret: "alk_1"}}, "GET /keys": {client.APIKeyList{Keys: []client.APIKey{k}}}, "DELETE /keys/key_1": {k},
 	})
-	code, out, said := runCLI(t, "", "keys", "create", "--server", a.URL, "--name", "ci", "--expires-in", "1h")
-	require.Zero(t, code, said)
-	require.Equal(t, "alk_1\n", out, "the secret alone, for programs")
-	require.Contains(t, said, "key_1")
+	code, out, stderr := runCLI(t, "", "keys", "create", "--server", a.URL, "--name", "ci", "--expires-in", "1h")
+	require.Zero(t, code, stderr)
+	require.Equal(t, "alk_1\n", out, "only the secret, for programs")
+	require.Contains(t, stderr, "key_1")
 	require.Equal(t, `POST /keys {"expiresIn":"1h","name":"ci","scopes":["read","run"]}`, a.requests[0])
-	code, out, said = runCLI(t, "", "keys", "list", "--server", a.URL)
-	require.Zero(t, code, said)
+	code, out, stderr = runCLI(t, "", "keys", "list", "--server", a.URL)
+	require.Zero(t, code, stderr)
 	require.Regexp(t, `key_1 +ci +read,run`, out)
 	require.NotContains(t, out, "alk_")
-	code, _, said = runCLI(t, "", "keys", "revoke", "key_1", "--server", a.URL)
-	require.Zero(t, code, said)
+	code, _, stderr = runCLI(t, "", "keys", "revoke", "key_1", "--server", a.URL)
+	require.Zero(t, code, stderr)
 	require.Equal(t, "DELETE /keys/key_1", a.requests[2])
 }
 
@@ -83,8 +83,8 @@ func TestExecutionCommands(t *testing.T) {
 		"POST /executions/exe_1/cancel": {client.Execution{Id: "exe_1", Status: client.StatusRunning, CancelRequested: true}},
 		"POST /executions/exe_1/retry":  {client.AcceptedExecution{ExecutionId: "exe_2"}},
 	})
-	code, out, said := runCLI(t, "", "executions", "get", "--wait", "exe_1", "--server", a.URL)
-	require.Zero(t, code, said)
+	code, out, stderr := runCLI(t, "", "executions", "get", "--wait", "exe_1", "--server", a.URL)
+	require.Zero(t, code, stderr)
 	require.Contains(t, out, "it broke (agent_error)")
 	require.Contains(t, out, "a=b")
 	code, out, _ = runCLI(t, "", "executions", "cancel", "exe_1", "--server", a.URL)
@@ -108,16 +108,16 @@ func TestChat(t *testing.T) {
 		},
 		"POST /agents": {client.Agent{Id: "agt_1"}},
 	})
-	code, out, said := runCLI(t, "hi\n\n/create\nagain\nmake me one\n/create\n/quit\nnot sent\n", "chat", "--server", a.URL)
-	require.Zero(t, code, said)
-	require.Equal(t, "hello\ntake this\nagt_1\n", out, "what is said alone, for pipes")
-	require.Contains(t, said, "con_1")
-	require.Contains(t, said, "No agent was proposed")
-	require.Contains(t, said, "no model (model_error)")
+	code, out, stderr := runCLI(t, "hi\n\n/create\nagain\nmake me one\n/create\n/quit\nnot sent\n", "chat", "--server", a.URL)
+	require.Zero(t, code, stderr)
+	require.Equal(t, "hello\ntake this\nagt_1\n", out, "only the replies, for pipes")
+	require.Contains(t, stderr, "con_1")
+	require.Contains(t, stderr, "No agent was proposed")
+	require.Contains(t, stderr, "no model (model_error)")
 	var posts []string
-	for _, one := range a.requests {
-		if strings.HasPrefix(one, "POST") {
-			posts = append(posts, one)
+	for _, r := range a.requests {
+		if strings.HasPrefix(r, "POST") {
+			posts = append(posts, r)
 		}
 	}
 	require.Equal(t, []string{
@@ -129,7 +129,15 @@ func TestChat(t *testing.T) {
 func TestAPIKeyIsSent(t *testing.T) {
 	t.Setenv("AIRLOCK_API_KEY", "alk_secret")
 	a := startFakeAPI(t, map[string][]any{"POST /api/conversation": {accepted}})
-	code, _, said := runCLI(t, "", "run", "--server", a.URL, "x")
-	require.Zero(t, code, said)
+	code, _, stderr := runCLI(t, "", "run", "--server", a.URL, "x")
+	require.Zero(t, code, stderr)
 	require.Equal(t, "Bearer alk_secret", a.lastAuthorization)
+}
+
+// A misspelt AIRLOCK_URL would send the request to the default server.
+func TestMisspeltVariableIsUsageError(t *testing.T) {
+	t.Setenv("AIRLOCK_URLS", "http://example.com")
+	code, _, stderr := runCLI(t, "", "agents", "list")
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, "is AIRLOCK_URL meant?")
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/airlock-run/airlock/internal/api/contract"
 )
 
-// api is a server that answers each route with what the test says, and notes what it was sent.
+// fakeAPI is a server that returns what the test says and records its requests.
 type fakeAPI struct {
 	*httptest.Server
 	mu                sync.Mutex
@@ -24,8 +24,8 @@ type fakeAPI struct {
 	lastAuthorization string   // the header of the newest request
 }
 
-// serve answers a route such as "GET /agents" with its answers in turn, the
-// last of them again and again. An answer that is a contract.Problem has its status.
+// startFakeAPI serves each route, such as "GET /agents", with its answers in turn; the last one is repeated. A
+// contract.Problem sets the status of its answer.
 func startFakeAPI(t *testing.T, routes map[string][]any) *fakeAPI {
 	t.Helper()
 	a := new(fakeAPI)
@@ -34,7 +34,7 @@ func startFakeAPI(t *testing.T, routes map[string][]any) *fakeAPI {
 		mux.HandleFunc(route, func(w http.ResponseWriter, r *http.Request) {
 			a.mu.Lock()
 			defer a.mu.Unlock()
-			body, _ := io.ReadAll(r.Body) // what was sent is looked at by the test
+			body, _ := io.ReadAll(r.Body) // the test checks the body
 			a.lastAuthorization = r.Header.Get("Authorization")
 			a.requests = append(a.requests, strings.TrimSpace(r.Method+" "+r.URL.RequestURI()+" "+string(body)))
 			answer := answers[0]
@@ -56,7 +56,7 @@ func startFakeAPI(t *testing.T, routes map[string][]any) *fakeAPI {
 	return a
 }
 
-// airlock runs a command line as main does.
+// runCLI runs a command line as main does.
 func runCLI(t *testing.T, stdin string, args ...string) (code int, stdoutText, stderrText string) {
 	t.Helper()
 	cmd := rootCommand()
@@ -82,15 +82,15 @@ func TestRunWaitPrintsResult(t *testing.T) {
 			contract.Execution{Id: "exe_1", Status: contract.StatusSucceeded, Result: contract.Result{Text: "hi"}},
 		},
 	})
-	code, out, said := runCLI(t, "", "run", "--server", a.URL, "--wait", "hello")
-	require.Zero(t, code, said)
-	require.Equal(t, "hi\n", out, "the result alone, for pipes")
-	require.Contains(t, said, "exe_1")
+	code, out, stderr := runCLI(t, "", "run", "--server", a.URL, "--wait", "hello")
+	require.Zero(t, code, stderr)
+	require.Equal(t, "hi\n", out, "only the result, for pipes")
+	require.Contains(t, stderr, "exe_1")
 	const poll = "GET /executions/exe_1?wait=30s"
 	require.Equal(t, []string{`POST /api/conversation {"message":"hello"}`, poll, poll, poll}, a.requests)
 }
 
-func TestRunWithoutWaitPrintsTheID(t *testing.T) {
+func TestRunWithoutWaitPrintsID(t *testing.T) {
 	a := startFakeAPI(t, map[string][]any{"POST /api/conversation": {accepted}})
 	code, out, _ := runCLI(t, "from standard input", "run", "--server", a.URL+"/", "-")
 	require.Zero(t, code)
@@ -106,23 +106,23 @@ func TestRunResolvesAgentByNameOrID(t *testing.T) {
 		runs  string
 		says  string
 	}{
-		"by name":             {"One", 0, "agt_1", ""},
-		"by ID":               {"agt_2", 0, "agt_2", ""},
-		"an ID before a name": {"agt_1", 0, "agt_1", ""},
-		"by no name":          {"Three", exitFailed, "", `"Three"`},
-		"by two's name":       {"Two", exitFailed, "", "agt_2 agt_3"},
+		"by name":                   {"One", 0, "agt_1", ""},
+		"by ID":                     {"agt_2", 0, "agt_2", ""},
+		"an ID that is also a name": {"agt_1", 0, "agt_1", ""},
+		"by an unknown name":        {"Three", exitFailed, "", `"Three"`},
+		"by the name of two":        {"Two", exitFailed, "", "agt_2 agt_3"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := startFakeAPI(t, map[string][]any{
 				"GET /agents": {list}, "GET /agents/agt_1": {list.Agents[0]}, "GET /agents/agt_2": {list.Agents[1]}, "POST /agents/{id}/run": {accepted},
 			})
-			code, _, said := runCLI(t, "", "run", "--server", a.URL, "--agent", tc.agent, "x")
+			code, _, stderr := runCLI(t, "", "run", "--server", a.URL, "--agent", tc.agent, "x")
 			require.Equal(t, tc.code, code)
-			require.Contains(t, said, tc.says)
+			require.Contains(t, stderr, tc.says)
 			if tc.runs != "" {
 				require.Equal(t, "POST /agents/"+tc.runs+`/run {"input":"x"}`, a.requests[len(a.requests)-1])
 			} else {
-				require.Len(t, a.requests, 1, "nothing was run")
+				require.Len(t, a.requests, 1, "no run is submitted")
 			}
 		})
 	}
@@ -142,24 +142,24 @@ func TestExitCodes(t *testing.T) {
 		code int
 		says string
 	}{
-		"a failed execution":      {[]string{"run", "--server", failing.URL, "--wait", "x"}, exitFailed, "it broke (agent_error)"},
-		"a refused request":       {[]string{"run", "--server", refusing.URL, "x"}, exitFailed, "message is empty (invalid_request)"},
-		"no Airlock's answer":     {[]string{"run", "--server", notJSON.URL, "x"}, exitFailed, "invalid"},
-		"no such route":           {[]string{"run", "--server", failing.URL, "--agent", "A", "x"}, exitFailed, "404"},
-		"lost while following":    {[]string{"run", "--server", unknownExecution.URL, "--wait", "x"}, exitFailed, "exe_1 goes on"},
-		"nobody there":            {[]string{"run", "--server", stopped.URL, "x"}, exitUnreachable, "cannot reach the server"},
-		"a server that is no URL": {[]string{"run", "--server", "http://a b", "x"}, exitUsage, "--server"},
-		"a server without scheme": {[]string{"run", "--server", "localhost:8000", "x"}, exitUsage, "--server"},
-		"no prompt":               {[]string{"run"}, exitUsage, "--help"},
-		"two prompts":             {[]string{"run", "a", "b"}, exitUsage, "--help"},
-		"an unknown flag":         {[]string{"run", "--nothing", "x"}, exitUsage, "--help"},
-		"an unknown command":      {[]string{"fly"}, exitUsage, "fly"},
-		"dev with an argument":    {[]string{"dev", "x"}, exitUsage, "--help"},
+		"a failed execution":          {[]string{"run", "--server", failing.URL, "--wait", "x"}, exitFailed, "it broke (agent_error)"},
+		"a refused request":           {[]string{"run", "--server", refusing.URL, "x"}, exitFailed, "message is empty (invalid_request)"},
+		"an answer without JSON":      {[]string{"run", "--server", notJSON.URL, "x"}, exitFailed, "invalid"},
+		"an unknown route":            {[]string{"run", "--server", failing.URL, "--agent", "A", "x"}, exitFailed, "404"},
+		"lost while waiting":          {[]string{"run", "--server", unknownExecution.URL, "--wait", "x"}, exitFailed, "exe_1 continues on the server"},
+		"no server":                   {[]string{"run", "--server", stopped.URL, "x"}, exitUnreachable, "cannot reach the server"},
+		"an invalid server URL":       {[]string{"run", "--server", "http://a b", "x"}, exitUsage, "--server"},
+		"a server URL without scheme": {[]string{"run", "--server", "localhost:8000", "x"}, exitUsage, "--server"},
+		"no prompt":                   {[]string{"run"}, exitUsage, "--help"},
+		"two prompts":                 {[]string{"run", "a", "b"}, exitUsage, "--help"},
+		"an unknown flag":             {[]string{"run", "--nothing", "x"}, exitUsage, "--help"},
+		"an unknown command":          {[]string{"fly"}, exitUsage, "fly"},
+		"dev with an argument":        {[]string{"dev", "x"}, exitUsage, "--help"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			code, out, said := runCLI(t, "", tc.args...)
-			require.Equal(t, tc.code, code, said)
-			require.Contains(t, said, tc.says)
+			code, out, stderr := runCLI(t, "", tc.args...)
+			require.Equal(t, tc.code, code, stderr)
+			require.Contains(t, stderr, tc.says)
 			require.Empty(t, out)
 		})
 	}

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 
 	"go.uber.org/zap"
 
@@ -27,6 +29,18 @@ type Finding struct {
 
 // Diagnose makes all checks.
 func Diagnose(ctx context.Context, c config.Executor) []Finding {
+	runtimes, err := catalog.Load(c.RuntimesFile)
+	if err != nil {
+		return []Finding{{Name: "AIRLOCK_RUNTIMES_FILE", Detail: c.RuntimesFile, Required: true, Err: err,
+			Advice: "correct the file; see docs/runtimes.md"}}
+	}
+	runtimes = executorservice.WithConfiguredImages(c, runtimes)
+	findings := checkSandbox(ctx, c, runtimes)
+	return append(findings, checkAnthropicKey(c), checkBlobStorage(ctx, c.BlobURL), checkVariables(os.Environ(), runtimes))
+}
+
+// checkSandbox checks the Engine, the images and the isolation of a sandbox.
+func checkSandbox(ctx context.Context, c config.Executor, runtimes catalog.Catalog) []Finding {
 	c.Name += "-doctor"
 	driver, err := docker.New(executorservice.DockerOptions(c, zap.NewNop()))
 	if err != nil {
@@ -36,20 +50,39 @@ func Diagnose(ctx context.Context, c config.Executor) []Finding {
 	defer func() { _ = driver.Close(ctx) }()
 
 	info, err := driver.Check(ctx)
-	engine := Finding{Name: "container engine", Required: true, Err: err, Advice: engineAdvice(err)}
-	if err == nil {
-		engine.Detail = fmt.Sprintf("Docker %s, API %s, cgroup v%s", info.Version, info.API, info.CgroupVersion)
+	if err != nil {
+		return []Finding{{Name: "container engine", Required: true, Err: err, Advice: engineAdvice(err)}}
 	}
-	findings := []Finding{engine}
-	if err == nil {
-		findings = append(findings, checkImages(ctx, driver, c)...)
+	findings := []Finding{{Name: "container engine", Required: true,
+		Detail: fmt.Sprintf("Docker %s, API %s, cgroup v%s", info.Version, info.API, info.CgroupVersion)}}
+	var isolation []Finding // of the first image that is there
+	for _, r := range runtimes.Runtimes {
+		finding := checkImage(ctx, driver, r)
+		finding.Required = r.Name != "claude" || c.AnthropicAPIKey != ""
+		findings = append(findings, finding)
+		if finding.Err == nil && isolation == nil {
+			isolation = checkIsolation(ctx, driver, r.Image)
+		}
 	}
-	key := Finding{Name: "ANTHROPIC_API_KEY", Detail: "the claude runtime is on"}
-	if c.AnthropicAPIKey == "" {
-		key.Detail, key.Err = "the claude runtime is off; offline works without", errors.New("it is not set")
-		key.Advice = "export ANTHROPIC_API_KEY=… before starting Airlock"
+	return append(findings, isolation...)
+}
+
+func checkAnthropicKey(c config.Executor) Finding {
+	if c.AnthropicAPIKey != "" {
+		return Finding{Name: "ANTHROPIC_API_KEY", Detail: "the claude runtime is on"}
 	}
-	return append(findings, key, checkBlobStorage(ctx, c.BlobURL))
+	return Finding{Name: "ANTHROPIC_API_KEY", Detail: "the claude runtime is off; offline needs no key", Err: errors.New("it is not set"),
+		Advice: "export ANTHROPIC_API_KEY=… before starting Airlock"}
+}
+
+// checkVariables looks for misspelt variables.
+func checkVariables(environ []string, runtimes catalog.Catalog) Finding {
+	unknown, err := config.CheckNames(environ, runtimes.KeyVariables()...)
+	finding := Finding{Name: "variables", Required: true, Err: err, Advice: "correct the name or unset the variable; see docs/configuration.md"}
+	if len(unknown) > 0 {
+		finding.Detail = "no program reads " + strings.Join(unknown, ", ")
+	}
+	return finding
 }
 
 // checkBlobStorage writes, reads and deletes a small blob.
@@ -79,25 +112,6 @@ func engineAdvice(err error) string {
 	default:
 		return "install Docker Engine and start it (as root on Debian: make engine); executions wait until then"
 	}
-}
-
-// checkImages checks the image of every runtime, and the isolation of a sandbox made from the first image that is there.
-func checkImages(ctx context.Context, d *docker.Driver, c config.Executor) []Finding {
-	cat, err := catalog.Load(c.RuntimesFile)
-	if err != nil {
-		return []Finding{{Name: "AIRLOCK_RUNTIMES_FILE", Required: true, Err: err, Advice: "correct the file; see docs/runtimes.md"}}
-	}
-	cat = executorservice.WithConfiguredImages(c, cat)
-	var findings, isolation []Finding
-	for _, r := range cat.Runtimes {
-		finding := checkImage(ctx, d, r)
-		finding.Required = r.Name != "claude" || c.AnthropicAPIKey != ""
-		findings = append(findings, finding)
-		if finding.Err == nil && isolation == nil {
-			isolation = checkIsolation(ctx, d, r.Image)
-		}
-	}
-	return append(findings, isolation...)
 }
 
 // checkIsolation starts a sandbox, as for a job, and compares each of its settings as the Engine reports it with what a

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -14,11 +13,11 @@ import (
 	"github.com/airlock-run/airlock/internal/api/contract"
 )
 
-// openBrowser starts a real Chromium. Its flags keep it from calling anybody but
-// the page's own server.
+// openBrowser starts a real Chromium. Its flags allow it to call only the page's
+// own server.
 func openBrowser(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1280, 800),
@@ -30,15 +29,14 @@ func openBrowser(t *testing.T) context.Context {
 	return ctx
 }
 
-// A person sends a message, sees that it is being processed and then the
-// reply, creates the agent that the reply proposes, and finds it in the list.
+// A user sends a message, sees the reply, creates the agent that the reply
+// proposes, and finds it in the list.
 func TestPage(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	ctx := openBrowser(t)
 	input := `//textarea`
-	text := func(words string) string { return `//*[contains(normalize-space(.), "` + words + `")]` }
-	button := func(words string) string { return `//button[contains(normalize-space(.), "` + words + `")]` }
+	text := func(content string) string { return `//*[contains(normalize-space(.), "` + content + `")]` }
 
 	require.NoError(t, chromedp.Do(ctx,
 		chromedp.Navigate(a.URL+"/"),
@@ -55,11 +53,11 @@ func TestPage(t *testing.T) {
 	screenshot(ctx, t, "created.png")
 
 	var agents contract.AgentList
-	a.call("GET", "/agents", 200, nil, &agents)
+	a.get("/agents", &agents)
 	require.Len(t, agents.Agents, 1)
 }
 
-// Markup that a model writes is shown as the text that it is.
+// The page shows markup from a model as text, and the browser does not run it.
 func TestPageShowsMarkupAsText(t *testing.T) {
 	t.Parallel()
 	a := start(t)
@@ -79,10 +77,10 @@ func TestPageShowsMarkupAsText(t *testing.T) {
 	require.Zero(t, images)
 }
 
-// shot keeps a picture of the page where AIRLOCK_SCREENSHOTS says.
+// shot keeps a picture of the page where AIRLOCK_TEST_SCREENSHOT_DIR says.
 func screenshot(ctx context.Context, t *testing.T, name string) {
 	t.Helper()
-	dir := os.Getenv("AIRLOCK_SCREENSHOTS")
+	dir := os.Getenv("AIRLOCK_TEST_SCREENSHOT_DIR")
 	if dir == "" {
 		return
 	}

@@ -28,11 +28,11 @@ const callersPerSecond = 300
 // the program's file, some 50 MiB, comes on top.
 const memoryLimit = "GOMEMLIMIT=336MiB"
 
-// Very many may wait at one process of the API: AIRLOCK_LONG_POLLS says how
+// Very many may wait at one process of the API: AIRLOCK_TEST_LONG_POLLS says how
 // many. Each is answered when its execution has ended.
 func TestLongPollMemory(t *testing.T) {
 	waiting := 500
-	if n := os.Getenv("AIRLOCK_LONG_POLLS"); n != "" {
+	if n := os.Getenv("AIRLOCK_TEST_LONG_POLLS"); n != "" {
 		var err error
 		waiting, err = strconv.Atoi(n)
 		require.NoError(t, err)

@@ -17,7 +17,7 @@ import (
 // The environment of TestSoak: how long it goes on ("10m"; without it, it is
 // left out), and the seed to repeat one with.
 const (
-	soakEnv = "SOAK"
+	soakEnv = "AIRLOCK_TEST_SOAK_DURATION"
 	seedEnv = "AIRLOCK_TEST_SOAK_SEED"
 )
 
@@ -83,7 +83,7 @@ func TestSoak(t *testing.T) {
 	// What killed executors had taken comes again, and what was put off for want of
 	// Firestore; what they have left is removed by one that starts.
 	pollUntil(func() bool { return len(l.pendingMessages()) == 0 }, 5*time.Minute)
-	c.executors = append(c.executors, l.startExecutor(t))
+	c.executors = append(c.executors, l.startExecutor())
 	for _, p := range c.executors {
 		p.signalAndWait(t, syscall.SIGTERM)
 	}

@@ -1,0 +1,118 @@
+package config_test
+
+import (
+	"cmp"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/app/config"
+	"github.com/airlock-run/airlock/internal/app/operator"
+)
+
+// documented is what docs/configuration.md, or the code, says of a variable.
+type documented struct {
+	defaultValue string
+	readers      string
+}
+
+var (
+	tableRow   = regexp.MustCompile("(?m)^\\| `([A-Z_]+)` \\| (.*?) ?\\| (.+?) \\| .+ \\|$")
+	getenvCall = regexp.MustCompile(`os\.(?:Getenv|LookupEnv)\("([A-Z_]+)"\)`)
+)
+
+// The page names each variable that a program reads, and no other, with its default and its readers.
+func TestConfigurationPageMatchesCode(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/configuration.md")
+	require.NoError(t, err)
+	onPage := map[string]documented{}
+	for _, r := range tableRow.FindAllStringSubmatch(string(page), -1) {
+		require.NotContains(t, onPage, r[1], "the page has the variable twice")
+		onPage[r[1]] = documented{defaultValue: strings.ReplaceAll(r[2], "`", ""), readers: r[3]}
+	}
+
+	inCode := map[string]documented{
+		"AIRLOCK_LOG_LEVEL": {defaultValue: "info", readers: "every program"},
+		"GOGC":              {defaultValue: "100; 400 airlock dev, emulators", readers: "every program"},
+		"AIRLOCK_URL":       {defaultValue: "http://127.0.0.1:8000", readers: "airlock"},
+		"AIRLOCK_API_KEY":   {readers: "airlock"},
+		"PORT":              {readers: "API"},
+	}
+	require.ElementsMatch(t, slices.Collect(maps.Keys(inCode)), getenvNames(t), "variables that are read without a struct")
+	api, executor := envFields(reflect.TypeFor[config.API]()), envFields(reflect.TypeFor[config.Executor]())
+	for name, fallback := range api {
+		inCode[name] = documented{defaultValue: fallback, readers: "API"}
+		if other, both := executor[name]; both {
+			inCode[name] = documented{defaultValue: fallback, readers: "API, executor"}
+			if other != fallback {
+				inCode[name] = documented{defaultValue: fallback + " API, " + other + " executor", readers: "API, executor"}
+			}
+		}
+	}
+	for name, fallback := range executor {
+		if _, both := api[name]; !both {
+			inCode[name] = documented{defaultValue: fallback, readers: "executor"}
+		}
+	}
+	// -1 stands for a default that depends on other settings.
+	inCode["AIRLOCK_RATE_LIMIT"] = documented{defaultValue: "100", readers: "API"}
+	inCode["AIRLOCK_EXECUTOR_RESERVED_SLOTS"] = documented{readers: "executor"}
+	for name, want := range inCode {
+		require.Contains(t, onPage, name, "the page misses the variable")
+		require.Equal(t, want, onPage[name], name)
+	}
+	for name := range onPage {
+		require.Contains(t, inCode, name, "no program reads the variable")
+	}
+
+	for _, operators := range []reflect.Type{reflect.TypeFor[operator.Redrive](), reflect.TypeFor[operator.KeyIssuer]()} {
+		for name := range envFields(operators) {
+			require.Contains(t, onPage, name)
+		}
+	}
+}
+
+// envFields returns the variables that a configuration is read from, with their defaults.
+func envFields(t reflect.Type) map[string]string {
+	found := map[string]string{}
+	for f := range t.Fields() {
+		if tag, ok := f.Tag.Lookup("env"); ok {
+			name, _, _ := strings.Cut(tag, ",")
+			found[name] = f.Tag.Get("envDefault")
+		} else if f.Type.Kind() == reflect.Struct {
+			maps.Copy(found, envFields(f.Type))
+		}
+	}
+	return found
+}
+
+// getenvNames returns the variables that the programs' sources read by name. AIRLOCK_LISTEN_ADDR is a field as well.
+func getenvNames(t *testing.T) (found []string) {
+	t.Helper()
+	for _, dir := range []string{"../../../cmd", "../../../client", "../../../internal"} {
+		require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() && d.Name() == "agent-offline" { // runs in a sandbox
+				return cmp.Or(err, fs.SkipDir)
+			}
+			if filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
+				return nil
+			}
+			source, err := os.ReadFile(path)
+			for _, m := range getenvCall.FindAllStringSubmatch(string(source), -1) {
+				if m[1] != "AIRLOCK_LISTEN_ADDR" {
+					found = append(found, m[1])
+				}
+			}
+			return err
+		}))
+	}
+	return found
+}
