@@ -71,8 +71,8 @@ func TestShutdownHandsBackUnstartedJob(t *testing.T) {
 	require.Zero(t, e.FailedAttempts)
 }
 
-// The next heartbeat is minutes away, so only the signal can tell the executor.
-func TestCancelBySignalWithinASecond(t *testing.T) {
+// The next heartbeat is minutes away and the test does not wait that long, so only the signal can tell the executor.
+func TestCancelBySignalDoesNotWaitForHeartbeat(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	b, _ := gatedSandbox("never")
@@ -80,10 +80,8 @@ func TestCancelBySignalWithinASecond(t *testing.T) {
 	ref := f.submit("offline", "x")
 	next(t, b.started)
 	f.awaitSignalSubscriptions(1)
-	canceledAt := time.Now()
 	f.cancel(ref, true)
 	require.ErrorIs(t, next(t, b.ended), errCanceled)
-	require.Less(t, time.Since(canceledAt), time.Second)
 	e := f.await(ref, execution.Canceled)
 	require.Equal(t, execution.CodeCanceled, e.Failure.Code)
 	require.Nil(t, e.Result)
@@ -157,7 +155,7 @@ func TestLeaseNotRenewableEndsJob(t *testing.T) {
 	f.firestore.Stop()
 	disconnectedAt := time.Now()
 	require.ErrorIs(t, next(t, b.ended), execution.ErrLeaseLost)
-	require.Less(t, time.Since(disconnectedAt), c.Lease+2*time.Second, "before the call of the store times out")
+	require.Less(t, time.Since(disconnectedAt), callTimeout, "the job does not wait until the call of the store times out")
 	f.firestore.Start()
 	require.Equal(t, execution.Running, f.stored(ref).Status, "the janitor requeues it")
 }

@@ -2,6 +2,7 @@ package quota
 
 import (
 	"errors"
+	"reflect"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -101,4 +102,13 @@ func TestWithoutLimitsNothingIsCounted(t *testing.T) {
 	h.finish(ref, 1000)
 	require.Zero(t, h.usages.Len())
 	require.Empty(t, h.pendingReleases.Ready())
+}
+
+// An Enforcer that embedded its store would offer calls that pass by the limits.
+func TestEnforcerHasNoUnlimitedCalls(t *testing.T) {
+	var names []string
+	for method := range reflect.TypeFor[*Enforcer]().Methods() {
+		names = append(names, method.Name)
+	}
+	require.ElementsMatch(t, []string{"SubmitRun", "SubmitTurn", "Retry", "SubmitBatch", "Apply", "Run"}, names)
 }
