@@ -15,7 +15,7 @@ const (
 	refillDelay = 250 * time.Millisecond
 )
 
-// RunWarmPool fills and maintains the pool until ctx ends. Then it empties the pool for good, and a job that still
+// RunWarmPool fills and maintains the pool until ctx ends. Then it closes the pool, and a job that still
 // arrives gets a new container. It returns nil.
 func (d *Driver) RunWarmPool(ctx context.Context) error {
 	tick := time.NewTicker(warmInterval)
