@@ -98,7 +98,7 @@ faults: engine sandbox-offline sandbox-claude ## Of the tests, those in which ev
 
 .PHONY: soak
 soak: engine sandbox-offline sandbox-probe ## A thousand sandboxes in a row leave nothing behind; then faults at random, for SOAK=10m
-	AIRLOCK_TEST_SOAK_SANDBOXES=1000 go test -count=1 -timeout 60m -run ManyInARow -v ./internal/sandbox/docker
+	AIRLOCK_TEST_SOAK_SANDBOXES=1000 go test -count=1 -timeout 60m -run TestManyJobsLeaveNothing -v ./internal/sandbox/docker
 	AIRLOCK_TEST_SOAK_DURATION=$(SOAK) go test -count=1 -timeout 0 -run TestSoak -v ./internal/test/e2e
 
 ##@ Set up

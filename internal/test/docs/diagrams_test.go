@@ -140,7 +140,7 @@ func TestDiagramOfStatesMatchesTransitions(t *testing.T) {
 func states(now time.Time) (list []execution.Execution) {
 	for _, failed := range []int{0, execution.DefaultMaxAttempts - 1} {
 		for _, cancel := range []bool{false, true} {
-			queued := execution.New("ada", execution.KindRun, execution.Task{}, execution.Limits{}, now)
+			queued := execution.New(execution.Spec{Tenant: "ada", Kind: execution.KindRun}, now)
 			queued.FailedAttempts = failed
 			running := queued
 			if err := running.Apply(execution.Claimed{Executor: "x", Lease: time.Minute}, now); err != nil {
