@@ -22,8 +22,8 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// startListening serves on a socket of its own, with all that guards it.
-// Whoever looks on is called before it begins.
+// startOnSocket starts a server with its own listener, so that all limits of connections apply. configure is called
+// before it starts.
 func startOnSocket(t *testing.T, change func(*Config), configure ...func(*http.Server)) server {
 	t.Helper()
 	s := startServer(t, func(c *Config, _ *store.Store) { change(c) })
@@ -43,13 +43,13 @@ func startOnSocket(t *testing.T, change func(*Config), configure ...func(*http.S
 	return s
 }
 
-// dial opens a connection that a client has to be patient with.
+// dial opens a connection without a client of HTTP.
 func (s server) dial(t *testing.T) net.Conn {
 	t.Helper()
 	c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
 	require.NoError(t, err)
 	t.Cleanup(func() { c.Close() })
-	require.NoError(t, c.SetDeadline(time.Now().Add(20*time.Second))) // far more than what is to be seen
+	require.NoError(t, c.SetDeadline(time.Now().Add(20*time.Second))) // much longer than any time-out of the test
 	return c
 }
 
@@ -63,10 +63,10 @@ func TestSlowHeadersTimeOut(t *testing.T) {
 	_, err := io.WriteString(c, "GET /agents HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
 	require.NoError(t, err)
 	_, err = io.ReadAll(c)
-	require.NoError(t, err, "the server hangs up")
+	require.NoError(t, err, "the server closes the connection")
 }
 
-// A body that comes a byte at a time is not waited for, whoever is to read it.
+// The server does not wait for a body that arrives a byte at a time, whichever part of it reads the body.
 func TestSlowBodiesTimeOut(t *testing.T) {
 	s := startOnSocket(t, withShortClientTimeout)
 	agent := s.createAgent()
@@ -80,26 +80,26 @@ func TestSlowBodiesTimeOut(t *testing.T) {
 			c := s.dial(t)
 			_, err := io.WriteString(c, request)
 			require.NoError(t, err)
-			hungUp := make(chan struct{})
+			disconnected := make(chan struct{})
 			go func() {
-				defer close(hungUp)
-				_, _ = io.Copy(io.Discard, c) // until the server hangs up
+				defer close(disconnected)
+				_, _ = io.Copy(io.Discard, c) // until the server closes the connection
 			}()
 			drop := time.NewTicker(testClientTimeout / 10)
 			defer drop.Stop()
 			for {
 				select {
-				case <-hungUp:
+				case <-disconnected:
 					return
 				case <-drop.C:
-					_, _ = io.WriteString(c, " ") // fails once the server has hung up
+					_, _ = io.WriteString(c, " ") // fails when the server has closed the connection
 				}
 			}
 		})
 	}
 }
 
-// Who asks and does not read is let go.
+// A client that sends requests and reads no responses is disconnected.
 func TestSlowReadersAreDisconnected(t *testing.T) {
 	closed := make(chan struct{}, 1)
 	s := startOnSocket(t, withShortClientTimeout, func(httpServer *http.Server) {
@@ -123,7 +123,7 @@ func TestSlowReadersAreDisconnected(t *testing.T) {
 	select {
 	case <-closed:
 	case <-time.After(20 * time.Second):
-		t.Fatal("it still writes")
+		t.Fatal("the server did not disconnect the client")
 	}
 }
 
@@ -154,7 +154,7 @@ func TestConnectionLimit(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, third.SetReadDeadline(time.Now().Add(testClientTimeout)))
 	_, err = third.Read(make([]byte, 1))
-	require.Error(t, err, "it waits for its turn")
+	require.Error(t, err, "the third connection waits")
 	require.NoError(t, idle.Close())
 	require.NoError(t, third.SetReadDeadline(time.Now().Add(20*time.Second)))
 	res, err := http.ReadResponse(bufio.NewReader(third), nil)
@@ -178,7 +178,7 @@ func TestDeeplyNestedJSONIsRejected(t *testing.T) {
 	}
 }
 
-// A few bytes of gzip become any number, of which few are held at once.
+// A few bytes of gzip can become any number of bytes. The server never holds many of them in memory.
 func TestGzipBombsAreRejected(t *testing.T) {
 	s := startOnSocket(t, func(*Config) {})
 	agent := s.createAgent()
@@ -189,13 +189,13 @@ func TestGzipBombsAreRejected(t *testing.T) {
 			_, err := io.WriteString(z, piece)
 			require.NoError(t, err)
 			require.NoError(t, z.Close())
-			bomb := strings.Repeat(member.String(), maxBatchBytes>>20+1) // of gzip, many after another are one
+			bomb := strings.Repeat(member.String(), maxBatchBytes>>20+1) // concatenated gzip members are one stream
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			got := s.do(http.MethodPost, "/agents/"+agent.Id+"/batches", bomb, "Content-Type", "application/jsonl", "Content-Encoding", "gzip")
 			runtime.ReadMemStats(&after)
 			require.Contains(t, []int{http.StatusBadRequest, http.StatusRequestEntityTooLarge}, got.StatusCode, "%s", got.body)
-			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(64<<20), "of %d MiB", maxBatchBytes>>20)
+			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(64<<20), "allocated for %d MiB", maxBatchBytes>>20)
 		})
 	}
 }
@@ -211,7 +211,7 @@ func TestTenantRateLimit(t *testing.T) {
 	}
 	for _, key := range [][]string{ada, adas} {
 		got := g.do(http.MethodGet, "/agents", "", key...)
-		require.Equal(t, http.StatusTooManyRequests, got.StatusCode, "whichever key")
+		require.Equal(t, http.StatusTooManyRequests, got.StatusCode, "all keys of a tenant share its limit")
 		require.Equal(t, contract.ProblemRateLimited, decodeProblem(t, got).Code)
 		require.Equal(t, "2", got.Header.Get("Retry-After"))
 	}
@@ -234,19 +234,19 @@ func TestAuthFailureRateLimitByAddress(t *testing.T) {
 		return g.do(http.MethodGet, "/agents", "", append(header, "X-Forwarded-For", address)...).StatusCode
 	}
 	for i := range 3 {
-		require.Equal(t, http.StatusUnauthorized, as("2001:db8::"+fmt.Sprint(i), bearerHeader("alk_x")), "IPv6: one network is one caller")
+		require.Equal(t, http.StatusUnauthorized, as("2001:db8::"+fmt.Sprint(i), bearerHeader("alk_x")), "an IPv6 network counts as one address")
 	}
 	require.Equal(t, http.StatusTooManyRequests, as("2001:db8::9", bearerHeader("alk_x")))
 	require.Equal(t, http.StatusTooManyRequests, as("2001:db8::9", good))
 	require.Equal(t, http.StatusOK, as("192.0.2.1", good))
 	for range 10 {
-		require.Equal(t, http.StatusUnauthorized, as("192.0.2.1", nil), "to show nothing costs nothing")
+		require.Equal(t, http.StatusUnauthorized, as("192.0.2.1", nil), "missing credentials are no failed authentication")
 	}
 	now = now.Add(time.Second)
 	require.Equal(t, http.StatusOK, as("2001:db8::9", good))
 }
 
-// Who is no proxy cannot say where it comes from.
+// A client that is no trusted proxy cannot choose its address.
 func TestForwardedForIgnoredFromUntrustedProxy(t *testing.T) {
 	g := startWithAPIKeys(t, func(c *Config, _ *store.Store) { c.Limits.AuthFailures = ratelimit.NewBuckets(0.001, 1, nil) })
 	for i, status := range []int{http.StatusUnauthorized, http.StatusTooManyRequests} {

@@ -17,8 +17,8 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// AgentStore stores agents. UpdateAgent may call edit again. Agents lists the newest first. All but CreateAgent and Agents
-// return a *store.NotFoundError for a missing agent.
+// AgentStore stores agents. UpdateAgent may call edit again. Agents lists the newest first. All but CreateAgent and
+// Agents return a *store.NotFoundError for a missing agent.
 type AgentStore interface {
 	CreateAgent(ctx context.Context, a *agent.Agent, key *store.IdempotencyKey) error
 	Agent(ctx context.Context, tenant, id string) (agent.Agent, error)

@@ -14,8 +14,8 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// APIKeyStore stores API keys. CreateAPIKey sets the times of the key; a lifetime of 0 means that it never expires. APIKeys
-// lists the newest first. RevokeAPIKey returns a *store.NotFoundError for a missing key.
+// APIKeyStore stores API keys. CreateAPIKey sets the times of the key; a lifetime of 0 means that it never expires.
+// APIKeys lists the newest first. RevokeAPIKey returns a *store.NotFoundError for a missing key.
 type APIKeyStore interface {
 	CreateAPIKey(ctx context.Context, k *apikey.Key, lifetime time.Duration) error
 	APIKeys(ctx context.Context, tenant string, p store.Page) ([]apikey.Key, error)
@@ -25,8 +25,8 @@ type APIKeyStore interface {
 // minAPIKeyLifetime is the shortest lifetime of a key. A shorter one is a mistake.
 const minAPIKeyLifetime = time.Minute
 
-// IssueAPIKey creates an API key of the caller's tenant and shows its secret. The secret is not stored and cannot be shown
-// again, so this operation takes no idempotency key.
+// IssueAPIKey creates an API key of the caller's tenant and shows its secret. The secret is not stored and cannot be
+// shown again, so this operation takes no idempotency key.
 func (s *Server) IssueAPIKey(c echo.Context) error {
 	pepper := s.config.APIKeyPepper
 	if pepper == nil {

@@ -22,11 +22,11 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// guarded is a server that knows its callers by keys.
+// apiKeyServer is a server that authenticates callers by API keys.
 type apiKeyServer struct {
 	server
 	pepper      apikey.Pepper
-	clockOffset *atomic.Int64 // of the ring's clock
+	clockOffset *atomic.Int64 // added to the clock of the key verifier
 }
 
 func startWithAPIKeys(t testing.TB, change ...func(*Config, *store.Store)) apiKeyServer {
@@ -42,10 +42,10 @@ func startWithAPIKeys(t testing.TB, change ...func(*Config, *store.Store)) apiKe
 	return g
 }
 
-// believed passes what a process may still believe of a key.
+// expireKeyCache makes the server look all keys up again.
 func (g apiKeyServer) expireKeyCache() { g.clockOffset.Add(int64(10 * time.Second)) }
 
-// key issues one as the operator does, and returns the header that shows it.
+// issueKey issues a key as the operator does, and returns the header with its secret.
 func (g apiKeyServer) issueKey(tenant string, scopes ...tenant.Scope) []string {
 	g.t.Helper()
 	k, secret := apikey.New(g.pepper, tenant, "test", scopes)
@@ -75,10 +75,10 @@ func TestAPIKeyLifecycle(t *testing.T) {
 	for _, k := range call[contract.APIKeyList](g.server, http.MethodGet, "/keys", http.StatusOK, "", admin...).Keys {
 		used[k.Id] = k.LastUsedAt.After(issued.Key.CreatedAt)
 	}
-	require.True(t, used[issued.Key.Id], "it says when it was used")
+	require.True(t, used[issued.Key.Id], "the list has the time of the last use")
 	list := g.do(http.MethodGet, "/keys", "", admin...)
 	require.Contains(t, string(list.body), issued.Key.Id)
-	require.NotContains(t, string(list.body), issued.Secret, "it is shown once")
+	require.NotContains(t, string(list.body), issued.Secret, "the secret is shown once")
 
 	got := g.do(http.MethodDelete, "/keys/"+issued.Key.Id, "", admin...)
 	require.Equal(t, http.StatusNoContent, got.StatusCode)
@@ -87,10 +87,10 @@ func TestAPIKeyLifecycle(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, got.StatusCode)
 	require.Equal(t, `Bearer realm="airlock", error="invalid_token"`, got.Header.Get("WWW-Authenticate"))
 	got = g.do(http.MethodDelete, "/keys/"+issued.Key.Id, "", admin...)
-	require.Equal(t, http.StatusNotFound, got.StatusCode, "once")
+	require.Equal(t, http.StatusNotFound, got.StatusCode, "the key is revoked already")
 }
 
-// Answers that are under way end with the key that they were begun with.
+// Long responses end when the key of their request is revoked.
 func TestRevokedKeyEndsOpenStreams(t *testing.T) {
 	g := startWithAPIKeys(t)
 	ada := g.issueKey("ada", tenant.AllScopes...)
@@ -103,40 +103,40 @@ func TestRevokedKeyEndsOpenStreams(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			k, secret := apikey.New(g.pepper, "ada", "test", []tenant.Scope{tenant.ScopeRead})
 			require.NoError(t, g.store.CreateAPIKey(t.Context(), &k, 0))
-			begun, answer := make(chan struct{}, 1), make(chan int)
+			started, status := make(chan struct{}, 1), make(chan int)
 			before := g.store.reads.Load()
 			go func() {
 				req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, g.url+path, nil)
 				req.Header.Set("Authorization", "Bearer "+secret.Reveal())
 				res, err := http.DefaultClient.Do(req)
 				if err != nil {
-					answer <- 0
+					status <- 0
 					return
 				}
 				defer res.Body.Close()
-				begun <- struct{}{}
+				started <- struct{}{}
 				_, _ = io.Copy(io.Discard, res.Body) // until it ends
-				answer <- res.StatusCode
+				status <- res.StatusCode
 			}()
-			if name == "poll" { // has no answer yet, but was let in
+			if name == "poll" { // it has no response yet, but is authenticated
 				require.Eventually(t, func() bool { return g.store.reads.Load() > before }, 10*time.Second, time.Millisecond)
 			} else {
-				<-begun
+				<-started
 			}
 			require.NoError(t, g.store.RevokeAPIKey(t.Context(), "ada", k.ID))
 			g.expireKeyCache()
-			g.watchers.Notify(execution.Ref{Tenant: "ada", ID: adas[id.Execution]}) // instead of 2 s
+			g.watchers.Notify(execution.Ref{Tenant: "ada", ID: adas[id.Execution]}) // the poll interval of 2 s would do the same
 			g.watchers.Notify(execution.Ref{Tenant: "ada", ID: (&batch.Batch{ID: adas[id.Batch]}).ExecutionID(0)})
 			want := http.StatusOK
 			if name == "poll" {
 				want = http.StatusUnauthorized
 			}
-			require.Equal(t, want, <-answer)
+			require.Equal(t, want, <-status)
 		})
 	}
 }
 
-// A page elsewhere is let ask whether it may send a key.
+// A web page of an allowed origin may send an API key.
 func TestCORSAllowsAuthorizationHeader(t *testing.T) {
 	g := startWithAPIKeys(t, func(c *Config, _ *store.Store) { c.Origins = []string{"https://page.example"} })
 	for origin, allowed := range map[string]string{"https://page.example": "https://page.example", "https://evil.example": ""} {
@@ -185,16 +185,16 @@ func TestIssueKeyValidation(t *testing.T) {
 
 func TestAPIKeysDisabled(t *testing.T) {
 	s := startServer(t)
-	for _, one := range [][3]string{
+	for _, request := range [][3]string{
 		{http.MethodPost, "/keys", `{"name":"a","scopes":["read"]}`}, {http.MethodGet, "/keys"}, {http.MethodDelete, "/keys/key_000000000000000000000000"},
 	} {
-		got := s.do(one[0], one[1], one[2])
+		got := s.do(request[0], request[1], request[2])
 		require.Equal(t, http.StatusConflict, got.StatusCode)
 		require.Equal(t, contract.ProblemAPIKeysDisabled, decodeProblem(t, got).Code)
 	}
 }
 
-// Every operation says who may call it: nobody in particular, or one with a scope that there is.
+// Every operation is public or declares one existing scope.
 func TestEveryOperationDeclaresScope(t *testing.T) {
 	var doc struct {
 		Paths map[string]map[string]struct {
@@ -213,12 +213,12 @@ func TestEveryOperationDeclaresScope(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(data, &doc))
 
-	open := []string{"root", "health", "ready", "openapi", "docs", "metrics"}
+	public := []string{"root", "health", "ready", "openapi", "docs", "metrics"}
 	for path, item := range doc.Paths {
 		for method, op := range item {
 			name := strings.ToUpper(method) + " " + path
-			require.NotNil(t, op.Security, "%s does not say which scope it takes (security)", name)
-			if slices.Contains(open, op.OperationID) {
+			require.NotNil(t, op.Security, "%s declares no scope (security)", name)
+			if slices.Contains(public, op.OperationID) {
 				require.Empty(t, op.Security, name)
 				continue
 			}
@@ -227,12 +227,12 @@ func TestEveryOperationDeclaresScope(t *testing.T) {
 			scope := tenant.Scope(op.Security[0]["bearer"][0])
 			require.Contains(t, tenant.AllScopes, scope, name)
 			secret := path == "/keys" || path == "/webhooks/secret"
-			require.Equal(t, method == "get", scope == tenant.ScopeRead || secret && method == "get", "%s takes %s", name, scope)
+			require.Equal(t, method == "get", scope == tenant.ScopeRead || secret && method == "get", "%s needs %s", name, scope)
 		}
 	}
 }
 
-// A caller needs the scope that the contract names, and no other.
+// A caller needs the scope that the contract names, and no other scope.
 func TestScopesAreEnforced(t *testing.T) {
 	g := startWithAPIKeys(t)
 	for name, op := range contract.Operations() {

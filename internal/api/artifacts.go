@@ -21,8 +21,8 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// Artifacts reads output files and large results. Get returns blob.ErrLost or blob.ErrUnavailable; the caller closes the
-// reader. It may be called concurrently.
+// Artifacts reads output files and large results. Get returns blob.ErrLost or blob.ErrUnavailable; the caller closes
+// the reader. It may be called concurrently.
 type Artifacts interface {
 	Get(ctx context.Context, key blob.Key, want execution.Content) (*blob.Reader, error)
 }
@@ -84,8 +84,8 @@ type artifact struct {
 	contentType string
 }
 
-// serveContent sends an artifact, or the range of it that the request asks for. An artifact never changes, so its hash is
-// its ETag.
+// serveContent sends an artifact, or the range of it that the request asks for. An artifact never changes, so its hash
+// is its ETag.
 func (s *Server) serveContent(c echo.Context, a artifact) error {
 	reader, err := s.config.Artifacts.Get(c.Request().Context(), a.key, a.content)
 	if err != nil {

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +23,7 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// keeping serves with a real folder of contents.
+// startWithBlobs starts a server with blob storage in a folder.
 func startWithBlobs(t *testing.T) (s server, blobs *blob.Store, dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -32,7 +33,7 @@ func startWithBlobs(t *testing.T) (s server, blobs *blob.Store, dir string) {
 	return startServer(t, func(c *Config, _ *store.Store) { c.Artifacts = blobs }), blobs, dir
 }
 
-// left ends an execution as one that left a file of so many bytes, and a result as large.
+// finishWithArtifacts finishes an execution that has an output file and a result of size bytes.
 func (s server) finishWithArtifacts(blobs *blob.Store, size int) contract.Execution {
 	s.t.Helper()
 	id := s.runAgent(s.createAgent().Id).ExecutionId
@@ -45,7 +46,7 @@ func (s server) finishWithArtifacts(blobs *blob.Store, size int) contract.Execut
 		require.NoError(s.t, err)
 		return c
 	}
-	encoded, err := blob.EncodeResult(&execution.Result{Text: text})
+	encoded, err := json.Marshal(contract.Result{Text: text})
 	require.NoError(s.t, err)
 	complete := put(blob.ResultKey(&ch.Execution), encoded)
 	_, err = s.store.Apply(s.t.Context(), ref, execution.Finished{Attempt: 1, Ending: execution.Ending{
@@ -58,8 +59,8 @@ func (s server) finishWithArtifacts(blobs *blob.Store, size int) contract.Execut
 
 func TestDownloadArtifacts(t *testing.T) {
 	t.Parallel()
-	s, kept, _ := startWithBlobs(t)
-	e := s.finishWithArtifacts(kept, 3<<20)
+	s, blobs, _ := startWithBlobs(t)
+	e := s.finishWithArtifacts(blobs, 3<<20)
 	for path, size := range map[string]int64{e.Files[0].Url: e.Files[0].Size, e.Result.Url: e.Result.Size} {
 		got := s.do(http.MethodGet, path, "")
 		require.Equal(t, http.StatusOK, got.StatusCode)
@@ -71,7 +72,7 @@ func TestDownloadArtifacts(t *testing.T) {
 		require.Equal(t, http.StatusRequestedRangeNotSatisfiable, beyond.StatusCode)
 	}
 	listed := call[contract.ExecutionList](s, http.MethodGet, "/executions", http.StatusOK, "").Executions[0]
-	require.Empty(t, listed.Files, "a list is not longer for what was left")
+	require.Empty(t, listed.Files, "lists have no output files")
 }
 
 func TestResultNotFoundBeforeFinish(t *testing.T) {
@@ -82,13 +83,13 @@ func TestResultNotFoundBeforeFinish(t *testing.T) {
 	require.Equal(t, contract.ProblemNotFound, got.Code)
 }
 
-// What storage has lost or changed is said to be lost; where that turns out on
-// the way, the answer is seen to be cut short.
+// A file that storage has lost or changed is reported as lost. If the server notices it while it sends the file, the
+// response is incomplete.
 func TestLostArtifactIsReported(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{100, 3 << 20} {
-		s, kept, dir := startWithBlobs(t)
-		e := s.finishWithArtifacts(kept, size)
+		s, blobs, dir := startWithBlobs(t)
+		e := s.finishWithArtifacts(blobs, size)
 		changeEachFile(t, dir, overwriteSameSize)
 		for _, path := range []string{e.Files[0].Url, e.Result.Url} {
 			if size == 100 {
@@ -107,7 +108,7 @@ func TestLostArtifactIsReported(t *testing.T) {
 	}
 }
 
-// overwrite keeps a file's size.
+// overwriteSameSize changes the content of a file, but not its size.
 func overwriteSameSize(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -126,7 +127,7 @@ func changeEachFile(t *testing.T, dir string, each func(path string) error) {
 	}))
 }
 
-// away is storage that does not answer.
+// unavailableBlobs is blob storage that does not answer.
 type unavailableBlobs struct{}
 
 func (unavailableBlobs) Get(context.Context, blob.Key, execution.Content) (*blob.Reader, error) {
@@ -135,8 +136,8 @@ func (unavailableBlobs) Get(context.Context, blob.Key, execution.Content) (*blob
 
 func TestUnavailableStorageIsNotLost(t *testing.T) {
 	t.Parallel()
-	s, kept, _ := startWithBlobs(t)
-	e := s.finishWithArtifacts(kept, 100)
+	s, blobs, _ := startWithBlobs(t)
+	e := s.finishWithArtifacts(blobs, 100)
 	s.config.Artifacts = unavailableBlobs{}
 	got := s.do(http.MethodGet, e.Result.Url, "")
 	require.Equal(t, http.StatusServiceUnavailable, got.StatusCode)

@@ -19,13 +19,13 @@ func TestAuditLogEntries(t *testing.T) {
 	config := g.config
 	config.Log = zap.New(core)
 	srv := New(config)
-	web := httptest.NewServer(srv.Handler())
-	defer web.Close()
-	g.url = web.URL
+	httpServer := httptest.NewServer(srv.Handler())
+	defer httpServer.Close()
+	g.url = httpServer.URL
 
 	ada := g.issueKey("ada", tenant.ScopeRun, tenant.ScopeAgents)
-	made := g.do(http.MethodPost, "/agents", `{"name":"A","instructions":"confidential"}`, append(ada, "Idempotency-Key", "k", "X-Request-Id", "r1")...)
-	path := made.Header.Get("Location")
+	created := g.do(http.MethodPost, "/agents", `{"name":"A","instructions":"confidential"}`, append(ada, "Idempotency-Key", "k", "X-Request-Id", "r1")...)
+	path := created.Header.Get("Location")
 	g.do(http.MethodPost, "/agents", `{"name":"A","instructions":"confidential"}`, append(ada, "Idempotency-Key", "k")...)
 	g.do(http.MethodPost, path+"/run", `{"input":""}`, ada...)
 	g.do(http.MethodDelete, path, "", ada...)

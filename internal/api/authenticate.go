@@ -11,8 +11,8 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/tenant"
 )
 
-// Authenticator identifies the caller of a request. It returns an *auth.UnauthenticatedError if the request has no valid
-// credentials; any other error means that it cannot check them now. It may be called concurrently.
+// Authenticator identifies the caller of a request. It returns an *auth.UnauthenticatedError if the request has no
+// valid credentials; any other error means that it cannot check them now. It may be called concurrently.
 type Authenticator interface {
 	Authenticate(r *http.Request) (tenant.Caller, error)
 }
@@ -31,7 +31,8 @@ var routesOutsideContract = map[string][]contract.Scope{
 	"GET /executions/:id/files/*": {contract.ScopeRead},
 }
 
-// requiredScopes returns the scopes that a route needs. An unknown route is not public: authentication comes before 404.
+// requiredScopes returns the scopes that a route needs. An unknown route is not public: authentication comes before
+// 404.
 func requiredScopes(c echo.Context) (scopes []contract.Scope, public bool) {
 	if op := operationOf(c); op != nil {
 		return op.Scopes, len(op.Scopes) == 0
@@ -62,8 +63,8 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// identify identifies the caller. After many failed authentications from a network it rejects all requests of that network
-// for a while, without a check of their credentials.
+// identify identifies the caller. After many failed authentications from a network it rejects all requests of that
+// network for a while, without a check of their credentials.
 func (s *Server) identify(c echo.Context) (tenant.Caller, error) {
 	network := clientNetwork(c.RealIP())
 	if wait := s.config.Limits.AuthFailures.RetryAfter(network); wait > 0 {

@@ -50,7 +50,8 @@ func (s *Server) GetBatchResults(c echo.Context, batchID contract.ID, params con
 	}
 }
 
-// writeResults writes the results from input next on, up to the first unfinished one, and returns the index of that one.
+// writeResults writes the results from input next on, up to the first unfinished one, and returns the index of that
+// one.
 func (s *Server) writeResults(ctx context.Context, c echo.Context, b *batch.Batch, next int) (int, error) {
 	for next < b.Total {
 		page, err := s.batches.BatchExecutions(ctx, b, next, resultsPageSize)
@@ -81,8 +82,8 @@ func (s *Server) writeResults(ctx context.Context, c echo.Context, b *batch.Batc
 	return next, nil
 }
 
-// waitForInput waits until the execution of an input may have changed. It returns false if the response must end, because
-// the client has disconnected or the server shuts down.
+// waitForInput waits until the execution of an input may have changed. It returns false if the response must end,
+// because the client has disconnected or the server shuts down.
 func (s *Server) waitForInput(ctx context.Context, b *batch.Batch, index int) bool {
 	notified, unsubscribe := s.watchers.Subscribe(execution.Ref{Tenant: b.Tenant, ID: b.ExecutionID(index)})
 	defer unsubscribe()

@@ -18,8 +18,9 @@ import (
 
 // BatchStore reads and cancels batches; Submitter creates them. Batch also returns the store's time; it and CancelBatch
 // return a *store.NotFoundError for a missing batch. Batches lists the newest first. CancelBatch returns
-// execution.ErrTerminal for a finished batch. BatchCounts returns the number of executions by status, and their cost in US
-// dollars. BatchExecutions returns the executions of the inputs from first on, in order, up to the first input without one.
+// execution.ErrTerminal for a finished batch. BatchCounts returns the number of executions by status, and their cost in
+// US dollars. BatchExecutions returns the executions of the inputs from first on, in order, up to the first input
+// without one.
 type BatchStore interface {
 	NewBatchInputWriter(ref batch.Ref) *store.BatchInputWriter
 	Batch(ctx context.Context, ref batch.Ref) (batch.Batch, time.Time, error)

@@ -15,10 +15,10 @@ import (
 	"go.uber.org/zap"
 )
 
-// clients is how many call at once in the benchmarks.
+// clients is the number of concurrent clients of a benchmark.
 const clients = 32
 
-// quiet is a server that logs nothing, and a client for each of clients.
+// startSilent starts a server that logs nothing, and returns a client with a connection for each of clients.
 func startSilent(b *testing.B) (server, *http.Client) {
 	b.Helper()
 	s := startServer(b)
@@ -26,18 +26,18 @@ func startSilent(b *testing.B) (server, *http.Client) {
 	return s, &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients}}
 }
 
-// each has b.N requests made by clients at once and reports how many a second,
-// and how much longer the slowest hundredth takes than the middle one.
+// benchmarkRequests sends b.N requests from concurrent clients. It reports the requests per second, and the 99th
+// percentile of their times divided by the median.
 func benchmarkRequests(b *testing.B, do func() error) {
 	b.Helper()
 	took := make([][]time.Duration, clients)
-	var left atomic.Int64
-	left.Store(int64(b.N))
+	var remaining atomic.Int64
+	remaining.Store(int64(b.N))
 	var all sync.WaitGroup
 	b.ResetTimer()
 	for i := range clients {
 		all.Go(func() {
-			for left.Add(-1) >= 0 {
+			for remaining.Add(-1) >= 0 {
 				began := time.Now()
 				if err := do(); err != nil {
 					b.Error(err)
@@ -81,7 +81,7 @@ func sendRequest(c *http.Client, method, url, body, etag string, status int) err
 	return nil
 }
 
-// Server, clients and Firestore's emulator share the machine.
+// The server, the clients and the Firestore emulator share the machine.
 func BenchmarkGetFinished(b *testing.B) {
 	s, c := startSilent(b)
 	url := s.url + s.createCanceledExecution()
@@ -94,10 +94,10 @@ func BenchmarkGetNotModified(b *testing.B) {
 	etag := s.do(http.MethodGet, path, "").Header.Get("ETag")
 	before := s.store.reads.Load()
 	benchmarkRequests(b, func() error { return sendRequest(c, http.MethodGet, s.url+path, "", etag, http.StatusNotModified) })
-	require.Equal(b, before, s.store.reads.Load(), "no read")
+	require.Equal(b, before, s.store.reads.Load(), "no read of the store")
 }
 
-// A read of the database for each, to compare the others with.
+// Each request reads the database; the other benchmarks are compared with this one.
 func BenchmarkGetQueued(b *testing.B) {
 	s, c := startSilent(b)
 	url := s.url + s.runAgent(s.createAgent().Id).Urls.Self

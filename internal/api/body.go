@@ -8,19 +8,20 @@ import (
 	"slices"
 	"strings"
 
+	"net/http"
+
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/labstack/echo/v4"
-	"net/http"
 )
 
-// maxBodyBytes bounds the body of a request, batches apart. A message of maxTextBytes can be several times as long when it
-// is escaped in JSON.
+// maxBodyBytes bounds the body of a request, batches apart. A message of maxTextBytes can be several times as long when
+// it is escaped in JSON.
 const maxBodyBytes = 2 << 20
 
 // readJSON reads the body of a request into v and checks it against the contract. The body must be one JSON document in
-// valid UTF-8, without unknown or repeated members and with nothing after it. Its media type is application/json or one of
-// mediaTypes.
+// valid UTF-8, without unknown or repeated members and with nothing after it. Its media type is application/json or one
+// of mediaTypes.
 func readJSON(c echo.Context, v any, mediaTypes ...string) error {
 	r := c.Request()
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType))

@@ -15,10 +15,10 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// ConversationStore reads and deletes conversations; Submitter stores messages. Conversation and DeleteConversation return
-// a *store.NotFoundError for a missing one. DeleteConversation returns the IDs of its unfinished executions. Conversations
-// lists the one with the newest message first. Messages returns at most limit messages of the turns before beforeTurn, in
-// order; it drops the oldest ones.
+// ConversationStore reads and deletes conversations; Submitter stores messages. Conversation and DeleteConversation
+// return a *store.NotFoundError for a missing one. DeleteConversation returns the IDs of its unfinished executions.
+// Conversations lists the one with the newest message first. Messages returns at most limit messages of the turns
+// before beforeTurn, in order; it drops the oldest ones.
 type ConversationStore interface {
 	Conversation(ctx context.Context, tenant, id string) (conversation.Conversation, error)
 	DeleteConversation(ctx context.Context, tenant, id string) (pending []string, err error)

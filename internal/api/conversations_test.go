@@ -33,11 +33,11 @@ func TestDeleteConversationCancelsTurns(t *testing.T) {
 
 	require.Equal(t, contract.StatusCanceled, call[contract.Execution](s, http.MethodGet, queued.Urls.Self, http.StatusOK, "").Status)
 	require.True(t, call[contract.Execution](s, http.MethodGet, running.Urls.Self, http.StatusOK, "").CancelRequested)
-	// The executor ends it, with nowhere to put a reply.
+	// The executor finishes the execution. There is no conversation for its reply.
 	_, err = s.store.Apply(ctx, ref, execution.Finished{Attempt: 1, Ending: execution.NewCanceledFailure().Ending(execution.Usage{})})
 	require.NoError(t, err)
 	require.Equal(t, contract.StatusCanceled, call[contract.Execution](s, http.MethodGet, running.Urls.Self, http.StatusOK, "").Status)
 	messages, err = s.store.Messages(ctx, defaultTenant, running.ConversationId, 0, 10)
 	require.NoError(t, err)
-	require.Empty(t, messages, "no reply is left behind")
+	require.Empty(t, messages, "no reply is stored")
 }

@@ -16,8 +16,8 @@ const (
 	defaultTenant = "local"
 )
 
-// DevAuthenticator is AIRLOCK_AUTH_MODE=dev: it believes what the caller says. A server with it listens on loopback only
-// and answers only requests for localhost.
+// DevAuthenticator is AIRLOCK_AUTH_MODE=dev: it believes what the caller says. A server with it listens on loopback
+// only and answers only requests for localhost.
 type DevAuthenticator struct{}
 
 // Authenticate takes the tenant from a header. The caller has every scope. A malformed tenant is an invalid request.

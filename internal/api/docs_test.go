@@ -14,7 +14,7 @@ import (
 	"github.com/airlock-run/airlock/internal/api/contract"
 )
 
-// enum reads the values of a field of a schema, or of the schema itself, from the served document.
+// contractEnum returns the enum of a field of a schema, or of the schema itself if field is empty.
 func contractEnum(t *testing.T, schema, field string) []string {
 	t.Helper()
 	var doc struct {
@@ -36,7 +36,7 @@ func contractEnum(t *testing.T, schema, field string) []string {
 	return values
 }
 
-// constants reads the string constants of a type from a file of the domain.
+// domainConstants returns the string constants of a type in a file.
 func domainConstants(t *testing.T, file, typ string) []string {
 	t.Helper()
 	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)

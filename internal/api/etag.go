@@ -9,7 +9,8 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// taggedResponse is a response of JSON with an ETag. The tag is a hash of the body, so every process makes the same one.
+// taggedResponse is a response of JSON with an ETag. The tag is a hash of the body, so every process makes the same
+// one.
 type taggedResponse struct {
 	etag string
 	body []byte // nil: only the tag is known

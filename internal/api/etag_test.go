@@ -13,7 +13,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// canceled is an execution that has ended.
+// createCanceledExecution creates a finished execution and returns its path.
 func (s server) createCanceledExecution() string {
 	s.t.Helper()
 	e := s.runAgent(s.createAgent().Id)
@@ -39,9 +39,9 @@ func TestNotModifiedFinishedExecutionSkipsStore(t *testing.T) {
 	}
 	again := s.do(http.MethodGet, path, "", "If-None-Match", `"another"`)
 	require.Equal(t, first.body, again.body)
-	require.Equal(t, before, s.store.reads.Load(), "no read")
+	require.Equal(t, before, s.store.reads.Load(), "no read of the store")
 
-	// Whoever else knows the ID and the tag gets what everybody gets.
+	// Another tenant that knows the ID and the tag gets 404.
 	other := s.do(http.MethodGet, path, "", "If-None-Match", etag, "X-User-Id", "bob")
 	require.Equal(t, http.StatusNotFound, other.StatusCode)
 }
@@ -64,7 +64,7 @@ func TestFinishedCacheExpiry(t *testing.T) {
 	m.put(ref, taggedResponse{etag: `"2"`, body: make([]byte, maxCachedBodyBytes+1)})
 	large, ok := m.get(ref)
 	require.True(t, ok)
-	require.Nil(t, large.body, "memory is bounded")
+	require.Nil(t, large.body, "a large body is not cached")
 }
 
 func TestRunningExecutionHasETag(t *testing.T) {
@@ -97,16 +97,16 @@ func TestResourcesHaveETags(t *testing.T) {
 	require.Equal(t, http.StatusOK, s.do(http.MethodGet, "/agents/"+a.Id, "", "If-None-Match", etag).StatusCode)
 }
 
-// A tag is known only where it stands as a whole member of the list.
+// A header matches only if it lists the complete tag.
 func FuzzIfNoneMatch(f *testing.F) {
 	for _, seed := range []string{`"abc"`, `W/"abc"`, "*", `"x", "abc"`, `abc`, `"abc`, ",", ""} {
 		f.Add(seed)
 	}
-	t1 := taggedResponse{etag: `"abc"`}
+	tagged := taggedResponse{etag: `"abc"`}
 	f.Fuzz(func(t *testing.T, header string) {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header.Set("If-None-Match", header)
-		if t1.matches(r) {
+		if tagged.matches(r) {
 			require.True(t, strings.Contains(header, `"abc"`) || strings.Contains(header, "*"))
 		}
 	})
@@ -141,10 +141,10 @@ func TestPreferHeaderWaits(t *testing.T) {
 	e := s.runAgent(s.createAgent().Id)
 	got := s.do(http.MethodGet, e.Urls.Self, "", "Prefer", "wait=0")
 	require.Equal(t, "wait=0", got.Header.Get("Preference-Applied"))
-	ended := make(chan response)
-	go func() { ended <- s.do(http.MethodGet, e.Urls.Self, "", "Prefer", "wait=45") }()
+	finished := make(chan response)
+	go func() { finished <- s.do(http.MethodGet, e.Urls.Self, "", "Prefer", "wait=45") }()
 	call[contract.Execution](s, http.MethodPost, e.Urls.Cancel, http.StatusAccepted, "")
-	got = <-ended
+	got = <-finished
 	require.Equal(t, "wait=45", got.Header.Get("Preference-Applied"))
 	require.Contains(t, string(got.body), `"canceled"`)
 	got = s.do(http.MethodGet, e.Urls.Self, "", "Prefer", "nonsense")

@@ -13,7 +13,8 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// keepAliveInterval is how long a stream may be silent: less than the time after which proxies close a silent connection.
+// keepAliveInterval is how long a stream may be silent: less than the time after which proxies close a silent
+// connection.
 const keepAliveInterval = 15 * time.Second
 
 // eventPosition is how much of an execution's events a client has. It is the ID of an event. The zero value is nothing.

@@ -13,10 +13,10 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// sent is one event as it came.
+// receivedEvent is a server-sent event.
 type receivedEvent struct{ id, event, data string }
 
-// listen opens a stream of events and gives them on, closed where it ends.
+// streamEvents opens an event stream. The channel is closed when the stream ends.
 func (s server) streamEvents(path string, header ...string) <-chan receivedEvent {
 	s.t.Helper()
 	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.url+path, nil)
@@ -32,21 +32,21 @@ func (s server) streamEvents(path string, header ...string) <-chan receivedEvent
 	go func() {
 		defer close(events)
 		defer res.Body.Close()
-		var one receivedEvent
+		var event receivedEvent
 		for lines := bufio.NewScanner(res.Body); lines.Scan(); {
 			name, value, _ := strings.Cut(lines.Text(), ": ")
 			switch name {
 			case "id":
-				one.id = value
+				event.id = value
 			case "event":
-				one.event = value
+				event.event = value
 			case "data":
-				one.data = value
+				event.data = value
 			case "":
-				if one != (receivedEvent{}) {
-					events <- one
+				if event != (receivedEvent{}) {
+					events <- event
 				}
-				one = receivedEvent{}
+				event = receivedEvent{}
 			}
 		}
 	}()
@@ -74,7 +74,7 @@ func TestEventStreamFromQueuedToFinished(t *testing.T) {
 	require.Equal(t, receivedEvent{"1-0-running", "status", `{"attempt":1,"status":"running"}`}, <-events)
 	s.apply(ref, execution.Renewed{Attempt: 1, Lease: time.Minute, Steps: []execution.Step{step(1, "one\ntwo")}})
 	require.Equal(t, receivedEvent{"1-1-running", "output", `{"attempt":1,"number":1,"text":"one\ntwo"}`}, <-events)
-	// The end brings what was not shown before, then itself, and closes the stream.
+	// At the end come the missing steps, then the status, and the stream closes.
 	ending := execution.Ending{Status: execution.Succeeded, Result: &execution.Result{Text: "done"}}
 	ending.Steps = []execution.Step{step(1, "one\ntwo"), execution.NewStep(2, execution.StepProgress, "uses Bash")}
 	s.apply(ref, execution.Finished{Attempt: 1, Ending: ending})
@@ -83,7 +83,7 @@ func TestEventStreamFromQueuedToFinished(t *testing.T) {
 	_, more := <-events
 	require.False(t, more)
 
-	// It can be read again from anywhere, to the same end.
+	// The stream can be read again from any event.
 	again := s.streamEvents(e.Urls.Events, "Last-Event-ID", "1-1-running")
 	require.Equal(t, "1-2-running", (<-again).id)
 	require.Equal(t, "1-2-succeeded", (<-again).id)
@@ -113,29 +113,28 @@ func TestEventStreamErrors(t *testing.T) {
 	e := s.runAgent(s.createAgent().Id)
 	require.Equal(t, http.StatusNotFound, s.do(http.MethodGet, e.Urls.Events, "", "X-User-Id", "bob").StatusCode)
 	require.Equal(t, http.StatusNotFound, s.do(http.MethodGet, "/executions/exe_x/events", "").StatusCode)
-	require.Equal(t, http.StatusBadRequest, s.do(http.MethodGet, e.Urls.Events, "", "Last-Event-ID", "rubbish").StatusCode)
+	require.Equal(t, http.StatusBadRequest, s.do(http.MethodGet, e.Urls.Events, "", "Last-Event-ID", "no ID").StatusCode)
 	require.True(t, s.streamSlots.TryAcquire(maxStreams))
 	full := s.do(http.MethodGet, e.Urls.Events, "")
 	require.Equal(t, http.StatusServiceUnavailable, full.StatusCode)
 	require.NotEmpty(t, full.Header.Get("Retry-After"))
 }
 
-// A client that has gone is noticed at once, whatever it has sent, and not when
-// there is something to be written.
+// The server notices at once that a client has disconnected, whatever the client has sent, and not only when it writes.
 func TestEventStreamEndsOnClientDisconnect(t *testing.T) {
 	s := startServer(t)
 	e := s.runAgent(s.createAgent().Id)
 	require.True(t, s.streamSlots.TryAcquire(maxStreams-1))
 	for _, body := range []string{"", strings.Repeat("x", 512<<10)} {
-		ctx, leave := context.WithCancel(t.Context())
-		defer leave()
+		ctx, disconnect := context.WithCancel(t.Context())
+		defer disconnect()
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+e.Urls.Events, strings.NewReader(body))
 		require.NoError(t, err)
 		res, err := http.DefaultClient.Do(req)
 		require.NoError(t, err)
 		require.Equal(t, http.StatusOK, res.StatusCode)
 		require.False(t, s.streamSlots.TryAcquire(1))
-		leave()
+		disconnect()
 		require.NoError(t, res.Body.Close())
 		soon, cancel := context.WithTimeout(t.Context(), keepAliveInterval/2)
 		defer cancel()

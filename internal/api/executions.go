@@ -17,8 +17,8 @@ import (
 	"github.com/airlock-run/airlock/internal/telemetry/metrics"
 )
 
-// ExecutionStore reads executions. Execution returns a *store.NotFoundError for a missing one. Executions lists the newest
-// first. Submitter changes executions.
+// ExecutionStore reads executions. Execution returns a *store.NotFoundError for a missing one. Executions lists the
+// newest first. Submitter changes executions.
 type ExecutionStore interface {
 	Execution(ctx context.Context, ref execution.Ref) (execution.Execution, error)
 	Executions(ctx context.Context, tenant string, f store.Filter, p store.Page) ([]execution.Execution, error)
@@ -84,8 +84,8 @@ func (s *Server) GetExecution(c echo.Context, executionID contract.ID, params co
 	return t.respond(c)
 }
 
-// waitUntilFinished reads an execution until it has finished, the wait time is over, or the server shuts down. It returns
-// the response about its newest state. While it waits it holds no such response in memory.
+// waitUntilFinished reads an execution until it has finished, the wait time is over, or the server shuts down. It
+// returns the response about its newest state. While it waits it holds no such response in memory.
 func (s *Server) waitUntilFinished(ctx context.Context, ref execution.Ref, waitTime time.Duration) (t taggedResponse, finished bool, err error) {
 	notified, unsubscribe := s.watchers.Subscribe(ref) // before the first read, so that no change is missed
 	defer unsubscribe()
@@ -123,8 +123,8 @@ func (s *Server) readResponse(ctx context.Context, ref execution.Ref) (t taggedR
 	return t, finished, err
 }
 
-// maxConcurrentReads bounds how many executions a process reads at the same time, because a signal can wake very many long
-// polls at once.
+// maxConcurrentReads bounds how many executions a process reads at the same time, because a signal can wake very many
+// long polls at once.
 const maxConcurrentReads = 128
 
 func (s *Server) readExecution(ctx context.Context, ref execution.Ref) (e execution.Execution, err error) {

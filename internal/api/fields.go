@@ -105,8 +105,8 @@ var resourceNames = map[string]string{
 	id.Agent: "agent", id.APIKey: "key", id.Batch: "batch", id.Conversation: "conversation", id.Delivery: "delivery", id.Execution: "execution",
 }
 
-// checkID returns a NotFoundError for a text that cannot be the ID of a resource, without a read of the store. The error is
-// the same as the store's for a missing resource.
+// checkID returns a NotFoundError for a text that cannot be the ID of a resource, without a read of the store. The
+// error is the same as the store's for a missing resource.
 func checkID(prefix, value string) error {
 	if !id.Valid(prefix, value) {
 		return &store.NotFoundError{Resource: resourceNames[prefix], ID: value}

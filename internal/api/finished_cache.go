@@ -16,9 +16,9 @@ const (
 	cacheTTL = time.Minute
 )
 
-// finishedCache holds responses about finished executions. A finished execution never changes, so neither such a response
-// nor a 304 needs a read of the store. The tenant is part of the key: no tenant gets a response of another one. It is safe
-// for concurrent use.
+// finishedCache holds responses about finished executions. A finished execution never changes, so neither such a
+// response nor a 304 needs a read of the store. The tenant is part of the key: no tenant gets a response of another
+// one. It is safe for concurrent use.
 //
 // It checks the age of an entry itself, because the expirable cache of golang-lru has a goroutine that never ends.
 type finishedCache struct {

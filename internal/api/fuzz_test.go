@@ -14,7 +14,7 @@ import (
 	"github.com/airlock-run/airlock/internal/api/contract"
 )
 
-// read reads a body as the route that runs an agent does.
+// readRunBody reads a body as the handler of runAgent does.
 func readRunBody(body string) (contract.RunAgent, error) {
 	req := httptest.NewRequest(http.MethodPost, "/agents/agt_1/run", strings.NewReader(body))
 	req.Header.Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
@@ -24,8 +24,7 @@ func readRunBody(body string) (contract.RunAgent, error) {
 	return run, readJSON(c, &run)
 }
 
-// Whatever is sent as a body is read, or is the client's mistake; what is read
-// can be written and read again.
+// Every body is accepted or is an error of the client. An accepted body can be encoded and read again.
 func FuzzBody(f *testing.F) {
 	for _, seed := range []string{
 		`{"input":"x","timeout":"90s","labels":{"a":"b"},"files":[{"path":"a","content":"b"}]}`,
@@ -50,11 +49,11 @@ func FuzzBody(f *testing.F) {
 	})
 }
 
-// Whatever is asked of a list is answered, or is the client's mistake.
+// Every query of a list is answered or is an error of the client.
 func FuzzFilters(f *testing.F) {
 	s := startServer(f)
 	s.runAgent(s.createAgent().Id)
-	s.log = zap.NewNop() // f must not be used below
+	s.log = zap.NewNop() // the log of f must not be used below
 	for _, seed := range []string{
 		"status=queued&kind=run&limit=100", "label=a%3Db", "label=a", "label==", "limit=0", "limit=1e3", "limit=-1", "status=", "status=queued&status=running",
 		"agentId=agt_" + strings.Repeat("0", 24), "agentId=../x", "cursor=AAAA", "%zz", ";", "a=b", "batchId=%00", "label=%ff%3D%ff",

@@ -16,21 +16,19 @@ import (
 	"github.com/airlock-run/airlock/internal/api/contract/contracttest"
 )
 
-// perCheck requests, of different operations, make one of rapid's checks. Of
-// these there are a hundred, so each operation comes some eighty times;
-// -rapid.checks=5000 makes it a soak.
+// requestsPerCheck is the number of requests, of different operations, in one check of rapid. There are a hundred
+// checks, so each operation is tested some eighty times. -rapid.checks=5000 makes this a soak test.
 const requestsPerCheck = 30
 
-// Requests right and wrong in all the ways that the contract gives rise to: no
-// answer is the server's fault, and each is in the contract (which is what the
-// client checks).
+// The requests are valid and invalid in all ways that the contract suggests. The server never fails, and every response
+// is in the contract, which the client checks.
 func TestGeneratedRequests(t *testing.T) {
 	s := startServer(t)
 	statuses := map[string]map[int]int{}
 	checks := 0
 	rapid.Check(t, func(t *rapid.T) {
 		checks++
-		tenant := []string{tenantHeader, fmt.Sprint("tenant-", checks)} // so that lists and counts stay short
+		tenant := []string{tenantHeader, fmt.Sprint("tenant-", checks)} // a new tenant keeps lists and counts short
 		for _, r := range contracttest.Requests(requestsPerCheck, s.createResources(tenant)).Draw(t, "requests") {
 			r.Header.Set(tenant[0], tenant[1])
 			status := s.sendGenerated(t, r)
@@ -41,26 +39,25 @@ func TestGeneratedRequests(t *testing.T) {
 		}
 	})
 	for name := range contract.Operations() {
-		require.NotEmpty(t, statuses[name], "%s was never asked", name)
+		require.NotEmpty(t, statuses[name], "%s was not tested", name)
 		t.Log(name, statuses[name])
 	}
 }
 
-// resources makes one of each that there is.
+// createResources creates resources of each kind and returns their IDs.
 func (s server) createResources(header []string) map[string][]string {
 	s.t.Helper()
 	a := s.createAgent(header...)
-	ended, waits := s.runAgent(a.Id, header...), s.runAgent(a.Id, header...)
-	call[contract.Execution](s, http.MethodPost, ended.Urls.Cancel, http.StatusAccepted, "", header...)
+	finished, queued := s.runAgent(a.Id, header...), s.runAgent(a.Id, header...)
+	call[contract.Execution](s, http.MethodPost, finished.Urls.Cancel, http.StatusAccepted, "", header...)
 	turn := call[contract.AcceptedExecution](s, http.MethodPost, "/api/conversation", http.StatusAccepted, `{"message":"hello"}`, header...)
 	batch := call[contract.Batch](s, http.MethodPost, "/agents/"+a.Id+"/batches", http.StatusAccepted, "\"x\"\n", append(header, "Content-Type", "application/jsonl")...)
 	return map[string][]string{
-		"agents": {a.Id}, "executions": {ended.ExecutionId, waits.ExecutionId}, "conversation": {turn.ConversationId}, "batches": {batch.Id},
+		"agents": {a.Id}, "executions": {finished.ExecutionId, queued.ExecutionId}, "conversation": {turn.ConversationId}, "batches": {batch.Id},
 	}
 }
 
-// fire sends a request and returns the status of its answer; 0 where the answer
-// is a stream that waits for what does not come here.
+// sendGenerated sends a request and returns the status of the response; 0 if the response is a stream that never ends.
 func (s server) sendGenerated(t *rapid.T, r contracttest.Request) int {
 	ctx, cancel := context.WithTimeout(s.t.Context(), 2*time.Second)
 	defer cancel()
@@ -70,7 +67,7 @@ func (s server) sendGenerated(t *rapid.T, r contracttest.Request) int {
 	}
 	req, err := http.NewRequestWithContext(ctx, r.Method, s.url+r.Path, strings.NewReader(r.Body))
 	if err != nil {
-		t.Skip("no request that a client could send")
+		t.Skip("no client can send this request")
 	}
 	req.Header = r.Header
 	res, err := contractClient.Do(req)

@@ -30,8 +30,8 @@ const (
 const fingerprintKey = "fingerprint"
 
 // replayDuplicates answers a request that repeats an earlier one with the same response, whatever has happened since to
-// what the first one created. Two requests are the same if they have the same Idempotency-Key and fingerprint. It applies
-// to all operations that have this header in the contract.
+// what the first one created. Two requests are the same if they have the same Idempotency-Key and fingerprint. It
+// applies to all operations that have this header in the contract.
 //
 // A handler passes idempotencyKey to the store. A second request at the same time finds no key here; the store then
 // returns the DuplicateRequestError from the creation itself.
@@ -98,8 +98,8 @@ func (f *fingerprint) sum() []byte {
 	return f.hash.Sum(nil)
 }
 
-// respondCreated answers a request that created something. Equal values give equal bytes, so a repeated request gets the
-// response of the first one.
+// respondCreated answers a request that created something. Equal values give equal bytes, so a repeated request gets
+// the response of the first one.
 func respondCreated(c echo.Context, created store.Created) error {
 	var (
 		status   = http.StatusAccepted

@@ -15,31 +15,31 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// creation is a POST that makes something.
+// createRequest is a POST that creates something.
 type createRequest struct{ path, body, other string }
 
-// creations are all operations of the contract that take an Idempotency-Key.
+// createRequests returns a request for each operation that accepts an Idempotency-Key, by operation ID.
 func createRequests(t *testing.T, s server) map[string]createRequest {
 	t.Helper()
 	agent := s.createAgent()
-	ended := s.runAgent(agent.Id)
-	s.do(http.MethodPost, ended.Urls.Cancel, "")
+	finished := s.runAgent(agent.Id)
+	s.do(http.MethodPost, finished.Urls.Cancel, "")
 	all := map[string]createRequest{
 		"createAgent":    {"/agents", `{"name":"B","instructions":"C"}`, `{"name":"B","instructions":"D"}`},
 		"runAgent":       {"/agents/" + agent.Id + "/run", `{"input":"x"}`, `{"input":"y"}`},
 		"sendMessage":    {"/api/conversation", `{"message":"x"}`, `{"message":"y"}`},
 		"submitBatch":    {"/agents/" + agent.Id + "/batches", "\"x\"\n\"y\"\n", "\"x\"\n\"z\"\n"},
-		"retryExecution": {"/executions/" + ended.ExecutionId + "/retry", "{}", ""}, // a body that nobody reads
+		"retryExecution": {"/executions/" + finished.ExecutionId + "/retry", "{}", ""}, // no handler reads this body
 		"retryBatch":     {"/batches/" + createFailedBatch(t, s, agent.Id) + "/retry", "", ""},
 	}
 	for name, op := range contract.Operations() {
-		_, tried := all[op.ID]
-		require.Equal(t, op.AcceptsHeader(headerIdempotencyKey), tried, "%s is not tried", name)
+		_, tested := all[op.ID]
+		require.Equal(t, op.AcceptsHeader(headerIdempotencyKey), tested, "%s is not tested", name)
 	}
 	return all
 }
 
-// failedBatch makes a batch whose one input has failed.
+// createFailedBatch creates a batch whose one input has failed.
 func createFailedBatch(t *testing.T, s server, agentID string) string {
 	t.Helper()
 	b := call[contract.Batch](s, http.MethodPost, "/agents/"+agentID+"/batches", http.StatusAccepted, `"x"`, "Content-Type", "application/jsonl")
@@ -80,7 +80,7 @@ func TestIdempotentReplay(t *testing.T) {
 			require.Equal(t, first.Header.Get("Location"), again.Header.Get("Location"))
 
 			other := c.send(s, c.body, "Idempotency-Key", name+"2")
-			require.NotEqual(t, string(first.body), string(other.body), "another key makes another")
+			require.NotEqual(t, string(first.body), string(other.body), "another key creates another resource")
 			if c.other == "" {
 				return
 			}
@@ -91,7 +91,7 @@ func TestIdempotentReplay(t *testing.T) {
 	}
 }
 
-// The answer is the same also when what it speaks of is gone.
+// The response is the same also when its agent is deleted.
 func TestIdempotentReplayAfterDelete(t *testing.T) {
 	s := startServer(t)
 	agent := s.createAgent()
@@ -117,26 +117,26 @@ func TestConcurrentIdempotentRequestsCreateOne(t *testing.T) {
 	s := startServer(t)
 	agent := s.createAgent()
 	var (
-		all     sync.WaitGroup
-		mu      sync.Mutex
-		answers = map[string]int{}
+		all       sync.WaitGroup
+		mu        sync.Mutex
+		responses = map[string]int{}
 	)
 	for range 10 {
 		all.Go(func() {
 			for {
 				got := s.do(http.MethodPost, "/agents/"+agent.Id+"/run", `{"input":"x"}`, "Idempotency-Key", "k")
 				if got.StatusCode == http.StatusServiceUnavailable {
-					continue // too many at once for one document
+					continue // too many concurrent writes of one document
 				}
 				mu.Lock()
-				answers[string(got.body)]++
+				responses[string(got.body)]++
 				mu.Unlock()
 				return
 			}
 		})
 	}
 	all.Wait()
-	require.Len(t, answers, 1)
+	require.Len(t, responses, 1)
 	require.Len(t, call[contract.ExecutionList](s, http.MethodGet, "/executions", http.StatusOK, "").Executions, 1)
 }
 
@@ -168,7 +168,7 @@ type staleStore struct{}
 
 func (staleStore) CheckIdempotencyKey(context.Context, string, string) error { return nil }
 
-// A batch that loses the race leaves no inputs behind.
+// The batch that loses the race gets the response of the other one.
 func TestConcurrentIdempotentBatchesCreateOne(t *testing.T) {
 	s := startServer(t)
 	agent := s.createAgent()

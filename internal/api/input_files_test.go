@@ -24,7 +24,7 @@ func TestParseInputFiles(t *testing.T) {
 	}, got)
 }
 
-// Each mistake is named with the place where it was made.
+// Every error names its field.
 func TestParseInputFilesErrors(t *testing.T) {
 	t.Parallel()
 	paths := func(paths ...string) (files []contract.InputFile) {
@@ -65,7 +65,7 @@ func TestParseInputFilesErrors(t *testing.T) {
 	}
 }
 
-// Whatever is taken can be laid down: below the folder, and each file once.
+// Accepted files can be written: all lie below the folder, and no path is repeated.
 func TestAcceptedInputFilesCanBeWritten(t *testing.T) {
 	t.Parallel()
 	part := rapid.SampledFrom([]string{"a", "b", "..", ".", "", "c d", "/"})

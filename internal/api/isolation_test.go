@@ -12,16 +12,15 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/tenant"
 )
 
-// trial is how an operation is tried on a resource.
+// isolationCase is how an operation is tested on a resource.
 type isolationCase struct {
-	resource string // prefix of the IDs of what it is about; "": of nothing in particular
+	resource string // the prefix of the resource's ID; empty: the operation has no resource
 	body     string
 	header   []string
 	query    string
 }
 
-// trials are the rows of the matrix: every operation of the contract, tried as
-// it would succeed for the resource's tenant.
+// isolationCases has every operation of the contract, with a request that succeeds for the tenant of the resource.
 var isolationCases = map[string]isolationCase{
 	"sendMessage":         {body: `{"message":"x"}`},
 	"listConversations":   {},
@@ -57,41 +56,40 @@ var isolationCases = map[string]isolationCase{
 	"revokeAPIKey":        {resource: id.APIKey},
 }
 
-// eachOperation calls try for all operations that are not open to everybody,
-// and fails for those without a row.
-func forEachOperation(t *testing.T, test func(t *testing.T, method, path string, row isolationCase)) {
+// forEachOperation tests all operations that are not public. It fails for an operation without a case.
+func forEachOperation(t *testing.T, test func(t *testing.T, method, path string, c isolationCase)) {
 	t.Helper()
 	for name, op := range contract.Operations() {
 		if len(op.Scopes) == 0 {
 			continue
 		}
-		row, ok := isolationCases[op.ID]
-		require.True(t, ok, "%s (%s) has no row in the matrix of isolation", op.ID, name)
+		c, ok := isolationCases[op.ID]
+		require.True(t, ok, "%s (%s) is missing in isolationCases", op.ID, name)
 		method, path, _ := strings.Cut(name, " ")
-		t.Run(op.ID, func(t *testing.T) { test(t, method, strings.ReplaceAll(path, "{path}", "report.txt"), row) })
+		t.Run(op.ID, func(t *testing.T) { test(t, method, strings.ReplaceAll(path, "{path}", "report.txt"), c) })
 	}
 }
 
 func TestUnauthenticatedRequestsAreRejected(t *testing.T) {
 	g := startWithAPIKeys(t)
 	resources := g.createOneOfEach(t, g.issueKey("ada", tenant.AllScopes...))
-	forEachOperation(t, func(t *testing.T, method, path string, row isolationCase) {
-		path = strings.ReplaceAll(path, "{id}", resources[row.resource]) + row.query
-		got := g.do(method, path, row.body, row.header...)
+	forEachOperation(t, func(t *testing.T, method, path string, c isolationCase) {
+		path = strings.ReplaceAll(path, "{id}", resources[c.resource]) + c.query
+		got := g.do(method, path, c.body, c.header...)
 		require.Equal(t, http.StatusUnauthorized, got.StatusCode)
 		require.Equal(t, `Bearer realm="airlock"`, got.Header.Get("WWW-Authenticate"))
 		require.Equal(t, contract.ProblemUnauthenticated, decodeProblem(t, got).Code)
 	})
-	nothing, err := http.Get(g.url + "/api/nothing") // which the contract does not have
+	nothing, err := http.Get(g.url + "/api/nothing") // the contract does not have this path
 	require.NoError(t, err)
 	require.NoError(t, nothing.Body.Close())
-	require.Equal(t, http.StatusUnauthorized, nothing.StatusCode, "not even what there is not")
-	for _, open := range []string{"/", "/healthz", "/readyz", "/openapi.json"} {
-		require.Equal(t, http.StatusOK, g.do(http.MethodGet, open, "").StatusCode, open)
+	require.Equal(t, http.StatusUnauthorized, nothing.StatusCode, "a caller without credentials cannot tell which paths exist")
+	for _, public := range []string{"/", "/healthz", "/readyz", "/openapi.json"} {
+		require.Equal(t, http.StatusOK, g.do(http.MethodGet, public, "").StatusCode, public)
 	}
 }
 
-// belongings makes one of each resource, and returns their IDs by prefix.
+// createOneOfEach creates one resource of each kind and returns their IDs by prefix.
 func (g apiKeyServer) createOneOfEach(t *testing.T, header []string) map[string]string {
 	t.Helper()
 	agent := call[contract.Agent](g.server, http.MethodPost, "/agents", http.StatusCreated, `{"name":"A","instructions":"Confidential"}`, header...)
@@ -109,19 +107,18 @@ func (g apiKeyServer) createOneOfEach(t *testing.T, header []string) map[string]
 	}
 }
 
-// What is another tenant's looks like what never was, to the byte; and trying
-// changes nothing.
+// Another tenant's resource returns the same bytes as a missing one, and the request changes nothing.
 func TestOtherTenantResourceIsNotFound(t *testing.T) {
 	g := startWithAPIKeys(t)
 	ada, bob := g.issueKey("ada", tenant.AllScopes...), g.issueKey("bob", tenant.AllScopes...)
 	adas := g.createOneOfEach(t, ada)
 	before := g.readAllLists(ada)
-	forEachOperation(t, func(t *testing.T, method, path string, row isolationCase) {
-		if row.resource == "" {
-			return // TestListsShowTheirTenantsOwn
+	forEachOperation(t, func(t *testing.T, method, path string, c isolationCase) {
+		if c.resource == "" {
+			return // see TestListsShowOnlyOwnTenant
 		}
-		tried := func(resource string) response {
-			got := g.do(method, strings.ReplaceAll(path, "{id}", resource)+row.query, row.body, append(bob, row.header...)...)
+		request := func(resource string) response {
+			got := g.do(method, strings.ReplaceAll(path, "{id}", resource)+c.query, c.body, append(bob, c.header...)...)
 			require.Equal(t, http.StatusNotFound, got.StatusCode, "%s", got.body)
 			for _, varies := range []string{"Date", "X-Request-Id"} {
 				got.Header.Del(varies)
@@ -129,14 +126,14 @@ func TestOtherTenantResourceIsNotFound(t *testing.T) {
 			got.body = []byte(strings.ReplaceAll(string(got.body), resource, "ID"))
 			return got
 		}
-		theirs, never := tried(adas[row.resource]), tried(id.New(row.resource))
-		require.Equal(t, string(never.body), string(theirs.body))
-		require.Equal(t, never.Header, theirs.Header)
+		otherTenant, missing := request(adas[c.resource]), request(id.New(c.resource))
+		require.Equal(t, string(missing.body), string(otherTenant.body))
+		require.Equal(t, missing.Header, otherTenant.Header)
 	})
 	require.Equal(t, before, g.readAllLists(ada))
 }
 
-// everything is what the lists show.
+// readAllLists returns all that the lists of a tenant show.
 func (g apiKeyServer) readAllLists(header []string) string {
 	g.t.Helper()
 	var all strings.Builder
@@ -164,22 +161,22 @@ func TestListsShowOnlyOwnTenant(t *testing.T) {
 	require.NotContains(t, shown, "onfidential")
 }
 
-// References to another's in a body are to nothing, too.
+// An ID in a body that belongs to another tenant is the ID of a missing resource.
 func TestOtherTenantReferenceIsNotFound(t *testing.T) {
 	g := startWithAPIKeys(t)
 	adas := g.createOneOfEach(t, g.issueKey("ada", tenant.AllScopes...))
 	bob := g.issueKey("bob", tenant.AllScopes...)
 	for field, prefix := range map[string]string{"agentId": id.Agent, "conversationId": id.Conversation} {
-		said := func(resource string) string {
+		request := func(resource string) string {
 			got := g.do(http.MethodPost, "/api/conversation", `{"message":"x","`+field+`":"`+resource+`"}`, bob...)
 			require.Equal(t, http.StatusNotFound, got.StatusCode)
 			return strings.ReplaceAll(string(got.body), resource, "ID")
 		}
-		require.Equal(t, said(id.New(prefix)), said(adas[prefix]))
+		require.Equal(t, request(id.New(prefix)), request(adas[prefix]))
 	}
 }
 
-// An answer that ada may keep tells bob nothing.
+// An ETag of another tenant's resource does not help.
 func TestETagIsScopedToTenant(t *testing.T) {
 	g := startWithAPIKeys(t)
 	ada, bob := g.issueKey("ada", tenant.AllScopes...), g.issueKey("bob", tenant.AllScopes...)

@@ -46,8 +46,8 @@ func (l *Limits) ipExtractor() echo.IPExtractor {
 	return echo.ExtractIPFromXFFHeader(trusted...)
 }
 
-// clientNetwork returns what counts as one client address: an IPv4 address, or the /64 network of an IPv6 address, because
-// one client has all addresses of such a network.
+// clientNetwork returns what counts as one client address: an IPv4 address, or the /64 network of an IPv6 address,
+// because one client has all addresses of such a network.
 func clientNetwork(address string) string {
 	addr, err := netip.ParseAddr(address)
 	if err != nil || addr.Unmap().Is4() {
@@ -71,8 +71,8 @@ func limitHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// limitBodyTime bounds the time that a client takes to send a body. The deadline applies to the body only: a deadline of
-// the whole connection would end long polls.
+// limitBodyTime bounds the time that a client takes to send a body. The deadline applies to the body only: a deadline
+// of the whole connection would end long polls.
 func (s *Server) limitBodyTime(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if r := c.Request(); r.Body != nil && r.Body != http.NoBody {

@@ -27,7 +27,8 @@ func (s *Server) pollInterval() time.Duration {
 }
 
 // waitForChange returns nil when it is time to read a watched execution again: after a signal, or at the latest after
-// timeout. It returns errShuttingDown when the server shuts down, and the error of ctx when the client has disconnected.
+// timeout. It returns errShuttingDown when the server shuts down, and the error of ctx when the client has
+// disconnected.
 func (s *Server) waitForChange(ctx context.Context, notified <-chan struct{}, timeout time.Duration) error {
 	select {
 	case <-notified:

@@ -12,8 +12,8 @@ import (
 	"github.com/airlock-run/airlock/internal/telemetry/trace"
 )
 
-// useMiddleware adds what every request passes before its handler, the outermost first. A response header for all routes
-// is added here.
+// useMiddleware adds what every request passes before its handler, the outermost first. A response header for all
+// routes is added here.
 func (s *Server) useMiddleware() {
 	s.echo.Use(
 		middleware.RequestID(),
@@ -75,8 +75,8 @@ func (s *Server) logPanic(c echo.Context, err error, stack []byte) error {
 	return echo.ErrInternalServerError
 }
 
-// discardGetBody reads the body of a GET, which no operation uses. net/http notices that a client disconnected only after
-// it has read the whole body.
+// discardGetBody reads the body of a GET, which no operation uses. net/http notices that a client disconnected only
+// after it has read the whole body.
 func discardGetBody(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if r := c.Request(); r.Method == http.MethodGet {

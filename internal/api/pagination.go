@@ -14,8 +14,8 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// defaultLimit is how many resources a page has when the request sets no limit. The contract has the same number, and the
-// limits that a request may set.
+// defaultLimit is how many resources a page has when the request sets no limit. The contract has the same number, and
+// the limits that a request may set.
 const defaultLimit = 20
 
 // listing describes a list whose items are read a page at a time.

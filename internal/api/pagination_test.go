@@ -24,7 +24,7 @@ func TestCursorIsBoundToListAndFilters(t *testing.T) {
 	require.NoError(t, err)
 	cursor := here.encodeCursor(cursorPosition{sortKey: 1700000000123456, id: "exe_1"})
 	same, err := pageRequestAt("/executions?limit=9&label=a%3Db&status=queued", cursor)
-	require.NoError(t, err, "another order and another limit are the same list")
+	require.NoError(t, err, "the order of the filters and the limit do not matter")
 	require.Equal(t, cursorPosition{sortKey: 1700000000123456, id: "exe_1"}, *same.after)
 	for _, other := range []string{"/agents?status=queued&label=a%3Db", "/executions", "/executions?status=running&label=a%3Db"} {
 		_, err := pageRequestAt(other, cursor)
@@ -43,7 +43,7 @@ func TestCursorRoundTrip(t *testing.T) {
 	})
 }
 
-// Whatever is sent as a cursor is one that this list gave, or is refused.
+// A cursor is accepted only if this list returned it.
 func FuzzCursor(f *testing.F) {
 	l, err := pageRequestAt("/executions", "")
 	require.NoError(f, err)
@@ -53,7 +53,7 @@ func FuzzCursor(f *testing.F) {
 	f.Fuzz(func(t *testing.T, cursor string) {
 		p, ok := l.decodeCursor(cursor)
 		if ok {
-			require.Equal(t, cursor, l.encodeCursor(p), "one place has one cursor")
+			require.Equal(t, cursor, l.encodeCursor(p), "a position has one cursor")
 		}
 	})
 }
@@ -78,7 +78,7 @@ func TestListPagination(t *testing.T) {
 	}
 	require.Equal(t, agents, got)
 
-	bad := call[contract.Problem](s, http.MethodGet, "/agents?cursor=rubbish", http.StatusBadRequest, "")
+	bad := call[contract.Problem](s, http.MethodGet, "/agents?cursor=invalid", http.StatusBadRequest, "")
 	require.Equal(t, "cursor", bad.Errors[0].Field)
 }
 

@@ -28,8 +28,8 @@ type problemRow struct {
 	explain func(error) (problem, bool) // false: the row does not match
 }
 
-// problemTable maps every error that can end a request to what the caller is told. The first row that matches counts; the
-// last row matches everything. No other file names a problem code.
+// problemTable maps every error that can end a request to what the caller is told. The first row that matches counts;
+// the last row matches everything. No other file names a problem code.
 var problemTable = []problemRow{
 	// Errors of the API itself.
 	{http.StatusBadRequest, contract.ProblemInvalidRequest, forType(explainInvalidRequest)},

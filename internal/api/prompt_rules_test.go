@@ -29,7 +29,7 @@ func TestPromptRulesAreEnforced(t *testing.T) {
 	})
 	agent := s.createAgent()
 	const card = "4111111111111111"
-	for _, tried := range [][3]string{
+	for _, request := range [][3]string{
 		{http.MethodPost, "/api/conversation", `{"message":"pay with ` + card + `"}`},
 		{http.MethodPost, "/agents/" + agent.Id + "/run", `{"input":"` + card + `"}`},
 		{http.MethodPost, "/agents", `{"name":"B","instructions":"Use ` + card + `"}`},
@@ -37,11 +37,11 @@ func TestPromptRulesAreEnforced(t *testing.T) {
 		{http.MethodPost, "/agents/" + agent.Id + "/batches", "\"fine\"\n\"" + card + "\"\n"},
 	} {
 		header := []string{}
-		if strings.HasSuffix(tried[1], "/batches") {
+		if strings.HasSuffix(request[1], "/batches") {
 			header = []string{"Content-Type", "application/jsonl"}
 		}
-		got := s.do(tried[0], tried[1], tried[2], header...)
-		require.Equal(t, http.StatusUnprocessableEntity, got.StatusCode, "%s: %s", tried[1], got.body)
+		got := s.do(request[0], request[1], request[2], header...)
+		require.Equal(t, http.StatusUnprocessableEntity, got.StatusCode, "%s: %s", request[1], got.body)
 		require.Contains(t, decodeProblem(t, got).Detail, `"no cards"`)
 		require.NotContains(t, string(got.body), card)
 	}
@@ -49,15 +49,15 @@ func TestPromptRulesAreEnforced(t *testing.T) {
 	require.NotContains(t, string(s.do(http.MethodGet, "/batches", "").body), "bat_")
 }
 
-// A rule that came after the execution holds when that is to be tried again.
+// A rule that is newer than an execution applies to its retry.
 func TestPromptRulesApplyToRetries(t *testing.T) {
 	s := startServer(t)
 	agent := s.createAgent()
 	run, batch := s.runAgent(agent.Id), createFailedBatch(t, s, agent.Id)
 	s.do(http.MethodPost, run.Urls.Cancel, "")
-	said := call[contract.AcceptedExecution](s, http.MethodPost, "/api/conversation", http.StatusAccepted, `{"message":"x"}`)
-	s.do(http.MethodPost, said.Urls.Cancel, "")
-	retries := []string{"/executions/" + run.ExecutionId + "/retry", "/executions/" + said.ExecutionId + "/retry", "/batches/" + batch + "/retry"}
+	turn := call[contract.AcceptedExecution](s, http.MethodPost, "/api/conversation", http.StatusAccepted, `{"message":"x"}`)
+	s.do(http.MethodPost, turn.Urls.Cancel, "")
+	retries := []string{"/executions/" + run.ExecutionId + "/retry", "/executions/" + turn.ExecutionId + "/retry", "/batches/" + batch + "/retry"}
 
 	s.config.PromptRules = loadPromptRules(t, `[{name: nothing, pattern: '.'}]`)
 	listed := s.do(http.MethodGet, "/executions?limit=100", "").body
@@ -67,7 +67,7 @@ func TestPromptRulesApplyToRetries(t *testing.T) {
 		require.Equal(t, contract.ProblemPromptDenied, decodeProblem(t, got).Code)
 		require.Contains(t, decodeProblem(t, got).Detail, `"nothing"`)
 	}
-	require.Equal(t, string(listed), string(s.do(http.MethodGet, "/executions?limit=100", "").body), "nothing was made")
+	require.Equal(t, string(listed), string(s.do(http.MethodGet, "/executions?limit=100", "").body), "no execution was created")
 	require.Len(t, call[contract.BatchList](s, http.MethodGet, "/batches", http.StatusOK, "").Batches, 1)
 
 	s.config.PromptRules = nil

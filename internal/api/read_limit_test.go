@@ -11,7 +11,7 @@ import (
 	"github.com/airlock-run/airlock/internal/api/contract"
 )
 
-// Very many who come together read one after another, and all are answered.
+// Very many concurrent requests share a limited number of reads, and all get a response.
 func TestConcurrentReadLimit(t *testing.T) {
 	s := startServer(t)
 	accepted := s.runAgent(s.createAgent().Id)
@@ -35,16 +35,16 @@ func TestConcurrentReadLimit(t *testing.T) {
 	require.GreaterOrEqual(t, s.store.reads.Load(), int64(callers))
 }
 
-// A panic over one request is that request's fault only, wherever it comes from.
+// A panic fails only its own request, in whichever goroutine it happens.
 func TestPanicFailsOnlyItsRequest(t *testing.T) {
 	s := startServer(t)
 	accepted := s.runAgent(s.createAgent().Id)
-	s.store.beforeRead = func() { panic("rotten") }
+	s.store.beforeRead = func() { panic("broken") }
 	for _, path := range []string{accepted.Urls.Self, accepted.Urls.Self + "?wait=1s", accepted.Urls.Events} {
 		got := s.do(http.MethodGet, path, "")
 		require.Equal(t, http.StatusInternalServerError, got.StatusCode)
 		require.Equal(t, contract.ProblemInternal, decodeProblem(t, got).Code)
-		require.NotContains(t, string(got.body), "rotten")
+		require.NotContains(t, string(got.body), "broken")
 	}
 	s.store.beforeRead = nil
 	call[contract.Execution](s, http.MethodGet, accepted.Urls.Self, http.StatusOK, "")

@@ -1,8 +1,8 @@
 // Package api is the HTTP API of Airlock.
 //
-// In: requests of the contract (package contract), and signals from the queue. Out: work that is durable in the store, and
-// its state and results. It keeps no state of its own, except a cache of responses about finished executions. It never
-// runs work, and it never shows a tenant anything of another tenant.
+// In: requests of the contract (package contract), and signals from the queue. Out: work that is durable in the store,
+// and its state and results. It keeps no state of its own, except a cache of responses about finished executions. It
+// never runs work, and it never shows a tenant anything of another tenant.
 //
 // A request passes the middleware (middleware.go) and then its handler. The handlers of one kind of resource are in one
 // file (agents.go, batches.go, executions.go, …), next to the interface that they need of the store.

@@ -13,16 +13,16 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// Who sends requests here learns of the stop while they are still answered.
+// A load balancer sees that the server is not ready while it still answers requests.
 func TestNotReadyDuringDrain(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, func(c *Config, _ *store.Store) { c.DrainDelay = 3 * time.Second }) // longer than the two requests below take anywhere
+	s := startServer(t, func(c *Config, _ *store.Store) { c.DrainDelay = 3 * time.Second }) // longer than the two requests below take on a busy machine
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	s.url = "http://" + l.Addr().String()
 	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(ctx, l, time.Second) }()
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.Serve(ctx, l, time.Second) }()
 	require.Eventually(t, func() bool { return s.do(http.MethodGet, "/readyz", "").StatusCode == http.StatusOK }, 10*time.Second, 5*time.Millisecond)
 
 	stop()
@@ -31,6 +31,6 @@ func TestNotReadyDuringDrain(t *testing.T) {
 	require.False(t, ready.Ready)
 	require.Equal(t, "api", ready.Checks[len(ready.Checks)-1].Name)
 	call[contract.Health](s, http.MethodGet, "/healthz", http.StatusOK, "")
-	require.Empty(t, ended)
-	require.NoError(t, <-ended)
+	require.Empty(t, stopped)
+	require.NoError(t, <-stopped)
 }

@@ -16,8 +16,8 @@ import (
 // untracedPaths are paths that programs request again and again.
 var untracedPaths = []string{"/healthz", "/readyz", "/metrics", "/assets/*"}
 
-// traceRequest makes each request a span, named by its route. The span belongs to the trace of the request's traceparent,
-// if it has one. It must be outside accessLog, which has written the response when it returns.
+// traceRequest makes each request a span, named by its route. The span belongs to the trace of the request's
+// traceparent, if it has one. It must be outside accessLog, which has written the response when it returns.
 func (s *Server) traceRequest(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if slices.Contains(untracedPaths, c.Path()) {

@@ -14,7 +14,7 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// recorded serves with a tracer whose spans are kept.
+// startWithSpanRecorder starts a server whose spans are recorded.
 func startWithSpanRecorder(t *testing.T) (server, *tracetest.SpanRecorder) {
 	t.Helper()
 	spans := tracetest.NewSpanRecorder()
@@ -34,8 +34,8 @@ func TestSpanNames(t *testing.T) {
 	require.Len(t, ended, 2)
 	require.Equal(t, "GET /executions/:id", ended[0].Name())
 	require.Contains(t, ended[0].Attributes(), attribute.Int("http.response.status_code", http.StatusNotFound))
-	require.Equal(t, codes.Unset, ended[0].Status().Code, "what a caller does wrong is no error of the API")
-	require.NotContains(t, ended[1].Name(), "PURGE", "a caller may make up methods")
+	require.Equal(t, codes.Unset, ended[0].Status().Code, "an error of the client is no error of the API")
+	require.NotContains(t, ended[1].Name(), "PURGE", "a client may invent methods")
 	require.NotContains(t, ended[1].Name(), "secret")
 }
 
@@ -47,7 +47,7 @@ func TestSpanJoinsCallerTrace(t *testing.T) {
 	}{
 		"a parent":      {parent, true},
 		"none":          {"", false},
-		"rubbish":       {"00-zz-zz-zz", false},
+		"malformed":     {"00-zz-zz-zz", false},
 		"an empty ID":   {"00-00000000000000000000000000000000-b7ad6b7169203331-01", false},
 		"much too long": {strings.Repeat(parent, 20), false},
 	} {

@@ -37,8 +37,8 @@ func validateParameters(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// validateBody rejects a body that does not match the contract. readJSON has checked already that it is one JSON document
-// without repeated members.
+// validateBody rejects a body that does not match the contract. readJSON has checked already that it is one JSON
+// document without repeated members.
 func validateBody(c echo.Context, body []byte) error {
 	op := operationOf(c)
 	if op == nil {

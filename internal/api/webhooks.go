@@ -14,9 +14,10 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// DeliveryStore reads and changes webhook deliveries, and the secrets that sign them. Delivery and UpdateDelivery return a
-// *store.NotFoundError for a missing one. Deliveries lists the newest first. UpdateDelivery calls change with the store's
-// time, perhaps more than once, and returns the error of change. WebhookSecrets creates the first secret of a tenant.
+// DeliveryStore reads and changes webhook deliveries, and the secrets that sign them. Delivery and UpdateDelivery
+// return a *store.NotFoundError for a missing one. Deliveries lists the newest first. UpdateDelivery calls change with
+// the store's time, perhaps more than once, and returns the error of change. WebhookSecrets creates the first secret of
+// a tenant.
 type DeliveryStore interface {
 	Delivery(ctx context.Context, ref webhook.Ref) (webhook.Delivery, error)
 	Deliveries(ctx context.Context, tenant string, p store.Page) ([]webhook.Delivery, error)

@@ -51,13 +51,13 @@ func TestCreateWithIdempotencyKeyRunsOnce(t *testing.T) {
 	_, err = f.submitRunWithKey(t.Context(), run, "k", "another")
 	record := requireDuplicate(t, err)
 	require.Equal(t, want, record.Created)
-	require.Equal(t, []byte("r"), record.Fingerprint, "whether it is the same is the caller's to say")
+	require.Equal(t, []byte("r"), record.Fingerprint, "the API compares the fingerprints")
 	require.Equal(t, want, requireDuplicate(t, f.CheckIdempotencyKey(t.Context(), ada, "k")).Created)
 	require.Equal(t, 1, f.countExecutions(t, ada))
 
 	_, err = f.submitRunWithKey(t.Context(), run, "k2", "r")
 	require.NoError(t, err, "another key")
-	require.NoError(t, f.CheckIdempotencyKey(t.Context(), bob, "k"), "another tenant's is no matter")
+	require.NoError(t, f.CheckIdempotencyKey(t.Context(), bob, "k"), "another tenant has its own keys")
 }
 
 func TestConcurrentCreatesWithIdempotencyKey(t *testing.T) {
@@ -75,7 +75,7 @@ func TestConcurrentCreatesWithIdempotencyKey(t *testing.T) {
 				ch, err := f.submitRunWithKey(t.Context(), run, "k", "r")
 				var duplicate *DuplicateRequestError
 				switch {
-				case errors.Is(err, ErrUnavailable): // too many at once
+				case errors.Is(err, ErrUnavailable): // too many concurrent writes of one document
 					continue
 				case errors.As(err, &duplicate):
 					mu.Lock()
@@ -99,7 +99,7 @@ func TestConcurrentCreatesWithIdempotencyKey(t *testing.T) {
 	require.Equal(t, 1, f.countExecutions(t, ada))
 }
 
-// The answer to the commit is lost; asked again, there is one execution.
+// The response to the commit is lost. The repeated request creates nothing.
 func TestCreateWithLostResponseFoundByIdempotencyKey(t *testing.T) {
 	t.Parallel()
 	var c commitFaults
@@ -116,7 +116,7 @@ func TestCreateWithLostResponseFoundByIdempotencyKey(t *testing.T) {
 	require.Equal(t, all[0].ID, record.Created.Execution.ID)
 }
 
-// What was refused was not asked for.
+// A rejected creation does not use up its key.
 func TestRejectedCreateDoesNotUseIdempotencyKey(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -138,7 +138,7 @@ func TestIdempotencyKeyExpires(t *testing.T) {
 	requireDuplicate(t, f.CheckIdempotencyKey(t.Context(), ada, "k"))
 }
 
-// The cloud's Firestore is told what the emulators are told.
+// The cloud and the emulator get the same TTL policies.
 func TestTTLMatchesIndexFile(t *testing.T) {
 	t.Parallel()
 	data, err := os.ReadFile("../../infra/firestore.indexes.json")

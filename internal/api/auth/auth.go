@@ -1,21 +1,23 @@
-// Package auth finds out who makes a request: by API keys, or, in package oidc,
-// by the tokens of an OpenID Connect provider.
+// Package auth authenticates requests by API keys. Package oidc below it does so by the tokens of an OpenID Connect
+// provider.
+//
+// In: a request. Out: its caller, with a tenant and scopes, or an UnauthenticatedError. The package never decides what
+// a caller may do.
 package auth
 
 import "strings"
 
-// UnauthenticatedError means that a request does not show who makes it.
+// UnauthenticatedError means that a request has no valid credentials.
 type UnauthenticatedError struct {
-	// Why is for the caller: it says how to mend it, and nothing that a
-	// stranger could use.
+	// Reason is for the caller: it says what to do, and nothing that a stranger could use.
 	Reason string
-	// Given tells wrong credentials from none.
+	// CredentialsPresent tells invalid credentials from missing ones.
 	CredentialsPresent bool
 }
 
 func (e *UnauthenticatedError) Error() string { return "unauthenticated: " + e.Reason }
 
-// Bearer returns the token of an Authorization header; "" where there is none.
+// BearerToken returns the token of an Authorization header; empty if it has none.
 func BearerToken(authorization string) string {
 	scheme, token, _ := strings.Cut(authorization, " ")
 	if !strings.EqualFold(scheme, "Bearer") {

@@ -18,16 +18,15 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// shelf is a store of keys that can be away, counts its readings, and has the
-// test's clock.
+// fakeKeyStore stores keys in memory. It can fail and block, and counts its reads.
 type fakeKeyStore struct {
 	mu     sync.Mutex
 	keys   map[string]apikey.Key
 	now    time.Time
 	reads  int
-	marked []time.Time // that were noted
+	marked []time.Time // recorded uses
 	err    error
-	block  chan struct{} // where not nil, readings last until it is closed
+	block  chan struct{} // if not nil, reads wait until it is closed
 }
 
 func (s *fakeKeyStore) APIKeyByHash(_ context.Context, hash string) (apikey.Key, time.Time, error) {
@@ -107,10 +106,10 @@ func TestAuthenticateReturnsCallerAndCaches(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, tenant.Caller{Tenant: "ada", Subject: f.key.ID, Scopes: []tenant.Scope{tenant.ScopeRun}}, found)
 	}
-	require.Equal(t, 1, f.reads, "an answer is believed for a while")
+	require.Equal(t, 1, f.reads, "the lookup is cached")
 }
 
-// That a key is used is written down once an hour, however often it is.
+// The use of a key is written at most once an hour.
 func TestLastUsedIsWrittenOncePerHour(t *testing.T) {
 	f := newFixture(t)
 	first := f.now
@@ -144,7 +143,7 @@ func TestUnknownKeyIsCached(t *testing.T) {
 	}
 	require.Equal(t, 1, f.reads)
 
-	f.keys[f.key.Hash] = f.key // is issued now
+	f.keys[f.key.Hash] = f.key // the key is issued now
 	f.clock = f.clock.Add(cacheTTL)
 	_, err := f.call()
 	require.NoError(t, err)
@@ -161,7 +160,7 @@ func TestRevocationTakesEffectWithinTenSeconds(t *testing.T) {
 	requireUnauthenticated(t, err, true)
 }
 
-// A key expires by the store's clock, and not only once the answer about it is old.
+// A key expires by the store's clock, also while its lookup is cached.
 func TestExpiredKeyIsRejected(t *testing.T) {
 	f := newFixture(t)
 	expires := f.now.Add(2 * time.Second)
@@ -174,15 +173,15 @@ func TestExpiredKeyIsRejected(t *testing.T) {
 	requireUnauthenticated(t, err, true)
 }
 
-// While the store is away nobody new is let in, and nobody is called a stranger.
+// While the store is unavailable no new key is accepted, and none is called invalid.
 func TestStoreErrorIsNotUnauthenticated(t *testing.T) {
 	f := newFixture(t)
-	f.err = errors.New("away")
+	f.err = errors.New("unavailable")
 	_, err := f.call()
 	require.ErrorIs(t, err, f.err)
 	f.err = nil
 	_, err = f.call()
-	require.NoError(t, err, "a failure is not remembered")
+	require.NoError(t, err, "a failure is not cached")
 }
 
 func TestConcurrentLookupsShareOneRead(t *testing.T) {
@@ -197,7 +196,7 @@ func TestConcurrentLookupsShareOneRead(t *testing.T) {
 		_, err := f.verifier.Authenticate(req)
 		firstErr <- err
 	}()
-	cancel() // the first goes, and the others get their answer all the same
+	cancel() // the first request ends; the others still get the result
 	require.ErrorIs(t, <-firstErr, context.Canceled)
 
 	var callers sync.WaitGroup

@@ -139,7 +139,7 @@ type APIKey struct {
 	ExpiresAt time.Time `json:"expiresAt,omitempty,omitzero"`
 	Id        string    `json:"id"`
 
-	// LastUsedAt When it was last used, or up to an hour before; absent where it never was
+	// LastUsedAt Time of the last use, to the hour: up to an hour too early; absent if the key was never used
 	LastUsedAt time.Time `json:"lastUsedAt,omitempty,omitzero"`
 	Name       string    `json:"name"`
 	Scopes     []Scope   `json:"scopes"`
@@ -149,7 +149,7 @@ type APIKey struct {
 type APIKeyList struct {
 	Keys []APIKey `json:"keys"`
 
-	// NextCursor Leads to the next page; absent on the last
+	// NextCursor The `cursor` of the next page; absent on the last page
 	NextCursor NextCursor `json:"nextCursor,omitempty,omitzero"`
 }
 
@@ -163,7 +163,7 @@ type AcceptedExecution struct {
 
 // Agent defines model for Agent.
 type Agent struct {
-	// Budget What one run may use of a model. The operator's own bounds hold besides
+	// Budget What one run may use of a model. The operator may set further limits
 	Budget       Budget    `json:"budget,omitempty,omitzero"`
 	CreatedAt    time.Time `json:"createdAt"`
 	Description  string    `json:"description,omitempty,omitzero"`
@@ -172,14 +172,14 @@ type Agent struct {
 	Model        string    `json:"model,omitempty,omitzero"`
 	Name         string    `json:"name"`
 
-	// Retry How often a run is tried whose job fails. What Airlock itself fails at is tried again besides
+	// Retry How often a failed job is run. Failures of Airlock itself do not count
 	Retry     RetryPolicy `json:"retry,omitempty,omitzero"`
 	Runtime   string      `json:"runtime"`
 	Timeout   string      `json:"timeout"`
 	UpdatedAt time.Time   `json:"updatedAt"`
 }
 
-// AgentDraft An agent that a conversation proposes; POST it to `/agents` to create it
+// AgentDraft An agent that a conversation proposes. A POST of it to `/agents` creates it
 type AgentDraft struct {
 	Description  string `json:"description,omitempty,omitzero"`
 	Instructions string `json:"instructions"`
@@ -192,7 +192,7 @@ type AgentDraft struct {
 type AgentList struct {
 	Agents []Agent `json:"agents"`
 
-	// NextCursor Leads to the next page; absent on the last
+	// NextCursor The `cursor` of the next page; absent on the last page
 	NextCursor NextCursor `json:"nextCursor,omitempty,omitzero"`
 }
 
@@ -204,7 +204,7 @@ type Batch struct {
 	Id         string        `json:"id"`
 	Progress   BatchProgress `json:"progress,omitempty,omitzero"`
 
-	// RetryOf The batch whose failed inputs these are
+	// RetryOf The batch whose failed inputs this batch runs again
 	RetryOf string      `json:"retryOf,omitempty,omitzero"`
 	Status  BatchStatus `json:"status"`
 	Total   int         `json:"total"`
@@ -218,7 +218,7 @@ type BatchStatus string
 type BatchURLs struct {
 	Cancel string `json:"cancel"`
 
-	// Delivery Of the webhook, once the batch has ended
+	// Delivery The delivery of the webhook; absent before the batch has finished
 	Delivery string `json:"delivery,omitempty,omitzero"`
 	Results  string `json:"results"`
 	Retry    string `json:"retry"`
@@ -229,7 +229,7 @@ type BatchURLs struct {
 type BatchList struct {
 	Batches []Batch `json:"batches"`
 
-	// NextCursor Leads to the next page; absent on the last
+	// NextCursor The `cursor` of the next page; absent on the last page
 	NextCursor NextCursor `json:"nextCursor,omitempty,omitzero"`
 }
 
@@ -238,7 +238,7 @@ type BatchProgress struct {
 	Canceled int     `json:"canceled"`
 	CostUsd  float64 `json:"costUsd"`
 
-	// Eta Estimated time until the batch has ended
+	// Eta Estimated time until the batch has finished
 	//
 	// Examples: 4m30s
 	Eta    string `json:"eta,omitempty,omitzero"`
@@ -256,7 +256,7 @@ type BatchProgress struct {
 type BatchResult struct {
 	Error Failure `json:"error,omitempty,omitzero"`
 
-	// ExecutionId Absent where the batch was cancelled before
+	// ExecutionId Absent if the batch was canceled before the execution was created
 	ExecutionId string `json:"executionId,omitempty,omitzero"`
 
 	// Index Of the input; counts from 0
@@ -266,7 +266,7 @@ type BatchResult struct {
 	Usage  Usage  `json:"usage,omitempty,omitzero"`
 }
 
-// Budget What one run may use of a model. The operator's own bounds hold besides
+// Budget What one run may use of a model. The operator may set further limits
 type Budget struct {
 	MaxCostUsd float64 `json:"maxCostUsd,omitempty,omitzero"`
 	MaxTokens  int64   `json:"maxTokens,omitempty,omitzero"`
@@ -276,7 +276,7 @@ type Budget struct {
 type CanceledConversation struct {
 	Conversation Conversation `json:"conversation"`
 
-	// Pending Executions of the turns that have not ended yet
+	// Pending Executions of the turns that have not finished
 	Pending []string `json:"pending"`
 }
 
@@ -295,10 +295,10 @@ type ConversationDetail struct {
 	Conversation Conversation `json:"conversation"`
 	Messages     []Message    `json:"messages"`
 
-	// NextCursor Leads to the next page; absent on the last
+	// NextCursor The `cursor` of the next page; absent on the last page
 	NextCursor NextCursor `json:"nextCursor,omitempty,omitzero"`
 
-	// Pending Executions of the turns that have not ended, in order
+	// Pending Executions of the turns that have not finished, in order
 	Pending []string `json:"pending"`
 }
 
@@ -306,13 +306,13 @@ type ConversationDetail struct {
 type ConversationList struct {
 	Conversations []Conversation `json:"conversations"`
 
-	// NextCursor Leads to the next page; absent on the last
+	// NextCursor The `cursor` of the next page; absent on the last page
 	NextCursor NextCursor `json:"nextCursor,omitempty,omitzero"`
 }
 
 // CreateAgent defines model for CreateAgent.
 type CreateAgent struct {
-	// Budget What one run may use of a model. The operator's own bounds hold besides
+	// Budget What one run may use of a model. The operator may set further limits
 	Budget Budget `json:"budget,omitempty,omitzero"`
 
 	// Description At most 2000 bytes
@@ -321,45 +321,45 @@ type CreateAgent struct {
 	// Instructions At most 32 KiB
 	Instructions string `json:"instructions"`
 
-	// Model Model for the runtime; its default when absent
+	// Model Model that the runtime uses; default: the runtime's
 	Model string `json:"model,omitempty,omitzero"`
 
 	// Name At most 200 bytes
 	Name string `json:"name"`
 
-	// Retry How often a run is tried whose job fails. What Airlock itself fails at is tried again besides
+	// Retry How often a failed job is run. Failures of Airlock itself do not count
 	Retry RetryPolicy `json:"retry,omitempty,omitzero"`
 
-	// Runtime Name of the runtime; the server's default when absent
+	// Runtime Name of the runtime; default: the server's
 	Runtime string `json:"runtime,omitempty,omitzero"`
 
-	// Timeout Longest time of one run, `1s` to `1h`; `2m0s` when absent
+	// Timeout Maximum time of one attempt, `1s` to `1h`; default: `2m0s`
 	//
 	// Examples: 90s
 	Timeout string `json:"timeout,omitempty,omitzero"`
 }
 
-// Delivery A webhook on its way to its receiver
+// Delivery The delivery of one webhook message to its receiver
 type Delivery struct {
 	// Attempt Number of the newest attempt, 0 before the first
 	Attempt   int       `json:"attempt"`
 	CreatedAt time.Time `json:"createdAt"`
 
-	// DueAt Of the next attempt
+	// DueAt Time of the next attempt
 	DueAt      time.Time `json:"dueAt,omitempty,omitzero"`
 	FinishedAt time.Time `json:"finishedAt,omitempty,omitzero"`
 
 	// Id `webhook-id` of every attempt
 	Id string `json:"id"`
 
-	// Reason Why the newest attempt had no answer
+	// Reason Why the newest attempt got no response
 	Reason DeliveryReason `json:"reason,omitempty,omitzero"`
 	State  DeliveryState  `json:"state"`
 
-	// Status That the receiver answered the newest attempt with
+	// Status Status of the receiver's response to the newest attempt
 	Status int `json:"status,omitempty,omitzero"`
 
-	// Subject The execution or the batch that has ended
+	// Subject ID of the execution or the batch that has finished
 	Subject string       `json:"subject"`
 	Type    DeliveryType `json:"type"`
 	Url     string       `json:"url"`
@@ -370,11 +370,11 @@ type Delivery struct {
 type DeliveryList struct {
 	Deliveries []Delivery `json:"deliveries"`
 
-	// NextCursor Leads to the next page; absent on the last
+	// NextCursor The `cursor` of the next page; absent on the last page
 	NextCursor NextCursor `json:"nextCursor,omitempty,omitzero"`
 }
 
-// DeliveryReason Why the newest attempt had no answer
+// DeliveryReason Why the newest attempt got no response
 type DeliveryReason string
 
 // DeliveryState defines model for DeliveryState.
@@ -402,7 +402,7 @@ type Execution struct {
 	CreatedAt       time.Time `json:"createdAt"`
 	Error           Failure   `json:"error,omitempty,omitzero"`
 
-	// Files What the job left in its output folder; absent in lists
+	// Files The output files of the job; absent in lists
 	Files      []OutputFile `json:"files,omitempty,omitzero"`
 	FinishedAt time.Time    `json:"finishedAt,omitempty,omitzero"`
 	Id         string       `json:"id"`
@@ -412,27 +412,28 @@ type Execution struct {
 	InputFiles []InputFileInfo `json:"inputFiles,omitempty,omitzero"`
 	Kind       Kind            `json:"kind"`
 
-	// Labels Names and values of the caller's own, at most 16, to find executions by
+	// Labels Names and values that the client chooses, at most 16; `GET /executions` can filter by them
 	Labels Labels `json:"labels,omitempty,omitzero"`
 	Model  string `json:"model,omitempty,omitzero"`
 
-	// OmittedFileCount How many more it left that are not kept: too many, too large, or no plain files
+	// OmittedFileCount Number of output files that were not stored: too many, too large, or not regular files
 	OmittedFileCount int `json:"omittedFileCount,omitempty,omitzero"`
 
-	// Receipt How the job was kept apart, in canonical JSON (RFC 8785); `airlock receipt verify` checks its signature. Absent until the end, for what ended without an attempt, and in lists
+	// Receipt How the sandbox isolated the job and what the job used, in canonical JSON (RFC 8785). `airlock receipt
+	// verify` checks its signature. Absent before the execution has finished, if it had no attempt, and in lists
 	Receipt json.RawMessage `json:"receipt,omitempty,omitzero"`
 	Result  Result          `json:"result,omitempty,omitzero"`
 
-	// RetryOf The execution that this one repeats
+	// RetryOf The execution that this one runs again
 	RetryOf string `json:"retryOf,omitempty,omitzero"`
 	Runtime string `json:"runtime"`
 
-	// StartDeadline When it is too late for an attempt to begin
+	// StartDeadline No attempt starts after this time
 	StartDeadline time.Time `json:"startDeadline"`
 	StartedAt     time.Time `json:"startedAt,omitempty,omitzero"`
 	Status        Status    `json:"status"`
 
-	// Throttled It waits because of a limit of its tenant
+	// Throttled The execution is queued because of a limit of its tenant
 	Throttled bool          `json:"throttled,omitempty,omitzero"`
 	Timeout   string        `json:"timeout"`
 	Urls      ExecutionURLs `json:"urls"`
@@ -443,7 +444,7 @@ type Execution struct {
 type ExecutionList struct {
 	Executions []Execution `json:"executions"`
 
-	// NextCursor Leads to the next page; absent on the last
+	// NextCursor The `cursor` of the next page; absent on the last page
 	NextCursor NextCursor `json:"nextCursor,omitempty,omitzero"`
 }
 
@@ -452,11 +453,11 @@ type ExecutionURLs struct {
 	Cancel       string `json:"cancel"`
 	Conversation string `json:"conversation,omitempty,omitzero"`
 
-	// Delivery Of the webhook, once the execution has ended
+	// Delivery The delivery of the webhook; absent before the execution has finished
 	Delivery string `json:"delivery,omitempty,omitzero"`
 	Events   string `json:"events"`
 
-	// Result The whole result, once there is one
+	// Result The complete result; absent if there is none
 	Result string `json:"result,omitempty,omitzero"`
 	Retry  string `json:"retry"`
 	Self   string `json:"self"`
@@ -484,21 +485,21 @@ type HealthStatus string
 type InputFile struct {
 	Content string `json:"content"`
 
-	// Encoding How the file is written in `content`; `utf-8` when absent
+	// Encoding Encoding of `content`; default: `utf-8`
 	Encoding InputFileEncoding `json:"encoding,omitempty,omitzero"`
 
-	// Path Relative to the folder in which the agent starts
+	// Path Relative to the agent's working folder
 	//
 	// Examples: data/input.csv
 	Path string `json:"path"`
 }
 
-// InputFileEncoding How the file is written in `content`; `utf-8` when absent
+// InputFileEncoding Encoding of `content`; default: `utf-8`
 type InputFileEncoding string
 
 // InputFileInfo defines model for InputFileInfo.
 type InputFileInfo struct {
-	// Path Relative to the folder in which the agent starts
+	// Path Relative to the agent's working folder
 	Path string `json:"path"`
 
 	// Sha256 In hex
@@ -510,7 +511,7 @@ type InputFileInfo struct {
 
 // IssueAPIKey defines model for IssueAPIKey.
 type IssueAPIKey struct {
-	// ExpiresIn How long the key is good, at least `1m`; for ever when absent
+	// ExpiresIn Lifetime, at least `1m`; default: no limit
 	//
 	// Examples: 720h
 	ExpiresIn string `json:"expiresIn,omitempty,omitzero"`
@@ -524,19 +525,19 @@ type IssueAPIKey struct {
 type IssuedAPIKey struct {
 	Key APIKey `json:"key"`
 
-	// Secret Send it as `Authorization: Bearer alk_…`. It cannot be shown again
+	// Secret Send it as `Authorization: Bearer alk_…`. No other response shows it
 	Secret string `json:"secret"`
 }
 
 // Kind defines model for Kind.
 type Kind string
 
-// Labels Names and values of the caller's own, at most 16, to find executions by
+// Labels Names and values that the client chooses, at most 16; `GET /executions` can filter by them
 type Labels map[string]string
 
 // Message defines model for Message.
 type Message struct {
-	// AgentDraft An agent that a conversation proposes; POST it to `/agents` to create it
+	// AgentDraft An agent that a conversation proposes. A POST of it to `/agents` creates it
 	AgentDraft  AgentDraft  `json:"agentDraft,omitempty,omitzero"`
 	CreatedAt   time.Time   `json:"createdAt"`
 	Error       Failure     `json:"error,omitempty,omitzero"`
@@ -544,7 +545,7 @@ type Message struct {
 	Role        MessageRole `json:"role"`
 	Text        string      `json:"text"`
 
-	// Truncated The text is the beginning of a larger one, at `/executions/{executionId}/result`
+	// Truncated The text is cut; `/executions/{executionId}/result` has all of it
 	Truncated bool `json:"truncated,omitempty,omitzero"`
 
 	// Turn Counts from 1
@@ -554,7 +555,7 @@ type Message struct {
 // MessageRole defines model for Message.Role.
 type MessageRole string
 
-// NextCursor Leads to the next page; absent on the last
+// NextCursor The `cursor` of the next page; absent on the last page
 type NextCursor = string
 
 // OutputFile defines model for OutputFile.
@@ -572,7 +573,7 @@ type OutputFile struct {
 
 // Problem defines model for Problem.
 type Problem struct {
-	// Code Machine-readable reason
+	// Code The reason, for programs
 	Code     ProblemCode  `json:"code"`
 	Detail   string       `json:"detail,omitempty,omitzero"`
 	Errors   []FieldError `json:"errors,omitempty,omitzero"`
@@ -582,7 +583,7 @@ type Problem struct {
 	Type     string       `json:"type"`
 }
 
-// ProblemCode Machine-readable reason
+// ProblemCode The reason, for programs
 type ProblemCode string
 
 // FieldError defines model for Problem.errors.
@@ -599,7 +600,7 @@ type Readiness struct {
 
 // Check defines model for Readiness.checks.
 type Check struct {
-	// Detail What is missing and how to mend it
+	// Detail What is wrong and how to fix it
 	Detail string `json:"detail,omitempty,omitzero"`
 	Name   string `json:"name"`
 	Ok     bool   `json:"ok"`
@@ -607,53 +608,53 @@ type Check struct {
 
 // Result defines model for Result.
 type Result struct {
-	// AgentDraft An agent that a conversation proposes; POST it to `/agents` to create it
+	// AgentDraft An agent that a conversation proposes. A POST of it to `/agents` creates it
 	AgentDraft AgentDraft `json:"agentDraft,omitempty,omitzero"`
 
-	// Output The structured answer, where there is one
+	// Output The structured result; absent if there is none
 	Output interface{} `json:"output,omitempty,omitzero"`
 
-	// Size Bytes at `url`; only when `truncated`
+	// Size Bytes at `url`; only if `truncated`
 	Size int64 `json:"size,omitempty,omitzero"`
 
-	// Text The answer, or the reply in a conversation; its beginning when `truncated`
+	// Text The result as text, or the reply of a turn; cut if `truncated`
 	Text string `json:"text"`
 
-	// Truncated There is more, and `output` if there is one, at `url`
+	// Truncated The result is too large for this response; `url` has all of it
 	Truncated bool `json:"truncated,omitempty,omitzero"`
 
-	// Url The whole result; only when `truncated`
+	// Url The complete result; only if `truncated`
 	Url string `json:"url,omitempty,omitzero"`
 }
 
-// RetryPolicy How often a run is tried whose job fails. What Airlock itself fails at is tried again besides
+// RetryPolicy How often a failed job is run. Failures of Airlock itself do not count
 type RetryPolicy struct {
-	// MaxAttempts Attempts in all; 1 when absent
+	// MaxAttempts Maximum number of attempts; default: 1
 	MaxAttempts int `json:"maxAttempts,omitempty,omitzero"`
 }
 
 // RunAgent defines model for RunAgent.
 type RunAgent struct {
-	// Files Files that the agent finds in the folder in which it starts; 768 KiB together
+	// Files Input files, at most 768 KiB together with their paths. They lie in the agent's working folder
 	Files []InputFile `json:"files,omitempty,omitzero"`
 
 	// Input Text in UTF-8 without NUL, at most 256 KiB
 	Input string `json:"input"`
 
-	// Labels Names and values of the caller's own, at most 16, to find executions by
+	// Labels Names and values that the client chooses, at most 16; `GET /executions` can filter by them
 	Labels Labels `json:"labels,omitempty,omitzero"`
 
-	// QueueTimeout How long after its acceptance an attempt may still begin, `1s` to `168h`; the server's when absent
+	// QueueTimeout How long after the request an attempt may start, `1s` to `168h`; default: the server's
 	//
 	// Examples: 10m
 	QueueTimeout string `json:"queueTimeout,omitempty,omitzero"`
 
-	// Timeout Longest time of this run, `1s` to `1h`; the agent's when absent
+	// Timeout Maximum time of one attempt, `1s` to `1h`; default: the agent's
 	//
 	// Examples: 90s
 	Timeout string `json:"timeout,omitempty,omitzero"`
 
-	// Webhook An https URL that is told of the end, once there is one (Standard Webhooks 1.0)
+	// Webhook An https URL that gets a POST when the work has finished (Standard Webhooks 1.0)
 	//
 	// Examples: https://example.com/hooks/airlock
 	Webhook Webhook `json:"webhook,omitempty,omitzero"`
@@ -664,7 +665,7 @@ type Scope string
 
 // SendMessage defines model for SendMessage.
 type SendMessage struct {
-	// AgentId The agent to begin a conversation with
+	// AgentId The agent to start a conversation with
 	AgentId string `json:"agentId,omitempty,omitzero"`
 
 	// ConversationId The conversation to continue
@@ -688,16 +689,16 @@ type StatusEvent struct {
 type StepEvent struct {
 	Attempt int `json:"attempt"`
 
-	// Number Counts from 1 in each attempt; those that are left out are not kept
+	// Number Counts from 1 in each attempt; old steps are not stored
 	Number int `json:"number"`
 
-	// Text At most 512 bytes; what is longer is cut
+	// Text At most 512 bytes; a longer text is cut
 	Text string `json:"text"`
 }
 
 // UpdateAgent defines model for UpdateAgent.
 type UpdateAgent struct {
-	// Budget Its members are merged one by one
+	// Budget The patch is applied to each member
 	Budget *BudgetPatch `json:"budget,omitempty"`
 
 	// Description At most 2000 bytes
@@ -714,7 +715,7 @@ type UpdateAgent struct {
 	Timeout string            `json:"timeout,omitempty,omitzero"`
 }
 
-// BudgetPatch Its members are merged one by one
+// BudgetPatch The patch is applied to each member
 type BudgetPatch struct {
 	MaxCostUsd float64 `json:"maxCostUsd,omitempty,omitzero"`
 	MaxTokens  int64   `json:"maxTokens,omitempty,omitzero"`
@@ -727,14 +728,14 @@ type RetryPolicyPatch struct {
 
 // Usage defines model for Usage.
 type Usage struct {
-	// Calls Calls of the model
+	// Calls Number of calls of the model
 	Calls        int64   `json:"calls"`
 	CostUsd      float64 `json:"costUsd"`
 	InputTokens  int64   `json:"inputTokens"`
 	OutputTokens int64   `json:"outputTokens"`
 }
 
-// Webhook An https URL that is told of the end, once there is one (Standard Webhooks 1.0)
+// Webhook An https URL that gets a POST when the work has finished (Standard Webhooks 1.0)
 //
 // Examples: https://example.com/hooks/airlock
 type Webhook = string
@@ -743,7 +744,7 @@ type Webhook = string
 type WebhookSecret struct {
 	RotatedAt time.Time `json:"rotatedAt,omitempty,omitzero"`
 
-	// Secret `whsec_` and base 64
+	// Secret `whsec_` and base64
 	Secret string `json:"secret"`
 }
 
@@ -767,23 +768,24 @@ type Prefer = string
 
 // ListAgentsParams defines parameters for ListAgents.
 type ListAgentsParams struct {
-	// Limit How many to show at most
+	// Limit Maximum number of items on the page
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 
-	// Cursor `nextCursor` of the page before. It belongs to the same list with the same filters
+	// Cursor `nextCursor` of the previous page. A cursor is valid for the same list with the same filters
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
 }
 
 // CreateAgentParams defines parameters for CreateAgent.
 type CreateAgentParams struct {
-	// IdempotencyKey A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
-	// answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+	// IdempotencyKey A name that the client chooses for this request. A repeated request with the same key within 24 hours gets the
+	// same response, with `Idempotent-Replayed: true`, and creates nothing. Another request with the same key gets
+	// 422
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
 // GetAgentParams defines parameters for GetAgent.
 type GetAgentParams struct {
-	// IfNoneMatch `ETag` of an answer that the caller has; 304 when it still holds
+	// IfNoneMatch `ETag` of a response that the client has; 304 if it is still current
 	IfNoneMatch IfNoneMatch `json:"If-None-Match,omitempty,omitzero"`
 }
 
@@ -791,83 +793,87 @@ type GetAgentParams struct {
 type SubmitBatchParams struct {
 	Webhook Webhook `form:"webhook,omitempty" json:"webhook,omitempty,omitzero"`
 
-	// IdempotencyKey A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
-	// answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+	// IdempotencyKey A name that the client chooses for this request. A repeated request with the same key within 24 hours gets the
+	// same response, with `Idempotent-Replayed: true`, and creates nothing. Another request with the same key gets
+	// 422
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
 // RunAgentParams defines parameters for RunAgent.
 type RunAgentParams struct {
-	// IdempotencyKey A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
-	// answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+	// IdempotencyKey A name that the client chooses for this request. A repeated request with the same key within 24 hours gets the
+	// same response, with `Idempotent-Replayed: true`, and creates nothing. Another request with the same key gets
+	// 422
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
 // SendMessageParams defines parameters for SendMessage.
 type SendMessageParams struct {
-	// IdempotencyKey A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
-	// answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+	// IdempotencyKey A name that the client chooses for this request. A repeated request with the same key within 24 hours gets the
+	// same response, with `Idempotent-Replayed: true`, and creates nothing. Another request with the same key gets
+	// 422
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
 // GetConversationParams defines parameters for GetConversation.
 type GetConversationParams struct {
-	// Limit How many to show at most
+	// Limit Maximum number of items on the page
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 
-	// Cursor `nextCursor` of the page before. It belongs to the same list with the same filters
+	// Cursor `nextCursor` of the previous page. A cursor is valid for the same list with the same filters
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
 
-	// IfNoneMatch `ETag` of an answer that the caller has; 304 when it still holds
+	// IfNoneMatch `ETag` of a response that the client has; 304 if it is still current
 	IfNoneMatch IfNoneMatch `json:"If-None-Match,omitempty,omitzero"`
 }
 
 // ListConversationsParams defines parameters for ListConversations.
 type ListConversationsParams struct {
-	// Limit How many to show at most
+	// Limit Maximum number of items on the page
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 
-	// Cursor `nextCursor` of the page before. It belongs to the same list with the same filters
+	// Cursor `nextCursor` of the previous page. A cursor is valid for the same list with the same filters
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
 }
 
 // ListBatchesParams defines parameters for ListBatches.
 type ListBatchesParams struct {
-	// Limit How many to show at most
+	// Limit Maximum number of items on the page
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 
-	// Cursor `nextCursor` of the page before. It belongs to the same list with the same filters
+	// Cursor `nextCursor` of the previous page. A cursor is valid for the same list with the same filters
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
 }
 
 // GetBatchParams defines parameters for GetBatch.
 type GetBatchParams struct {
-	// IfNoneMatch `ETag` of an answer that the caller has; 304 when it still holds
+	// IfNoneMatch `ETag` of a response that the client has; 304 if it is still current
 	IfNoneMatch IfNoneMatch `json:"If-None-Match,omitempty,omitzero"`
 }
 
 // GetBatchResultsParams defines parameters for GetBatchResults.
 type GetBatchResultsParams struct {
-	// After Index of the last result that the caller has
+	// After Index of the last result that the client has; the response starts after it
 	After int `form:"after,omitempty" json:"after,omitempty,omitzero"`
 
-	// Follow Wait for the results that are not there yet
+	// Follow Wait for the results that are missing yet
 	Follow bool `form:"follow,omitempty" json:"follow,omitempty,omitzero"`
 }
 
 // RetryBatchParams defines parameters for RetryBatch.
 type RetryBatchParams struct {
-	// IdempotencyKey A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
-	// answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+	// IdempotencyKey A name that the client chooses for this request. A repeated request with the same key within 24 hours gets the
+	// same response, with `Idempotent-Replayed: true`, and creates nothing. Another request with the same key gets
+	// 422
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
 // ListExecutionsParams defines parameters for ListExecutions.
 type ListExecutionsParams struct {
-	// Limit How many to show at most
+	// Limit Maximum number of items on the page
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 
-	// Cursor `nextCursor` of the page before. It belongs to the same list with the same filters
+	// Cursor `nextCursor` of the previous page. A cursor is valid for the same list with the same filters
 	Cursor         Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
 	Status         Status `form:"status,omitempty" json:"status,omitempty,omitzero"`
 	Kind           Kind   `form:"kind,omitempty" json:"kind,omitempty,omitzero"`
@@ -875,50 +881,51 @@ type ListExecutionsParams struct {
 	ConversationId string `form:"conversationId,omitempty" json:"conversationId,omitempty,omitzero"`
 	BatchId        string `form:"batchId,omitempty" json:"batchId,omitempty,omitzero"`
 
-	// Label `name=value`, the value being empty or whole
+	// Label `name=value`; the value is complete and may be empty
 	Label string `form:"label,omitempty" json:"label,omitempty,omitzero"`
 }
 
 // GetExecutionParams defines parameters for GetExecution.
 type GetExecutionParams struct {
-	// Wait Answer the moment the execution has ended, at the latest after this time (at most `60s`)
+	// Wait Respond when the execution has finished, at the latest after this time (at most `60s`)
 	Wait string `form:"wait,omitempty" json:"wait,omitempty,omitzero"`
 
-	// IfNoneMatch `ETag` of an answer that the caller has; 304 when it still holds
+	// IfNoneMatch `ETag` of a response that the client has; 304 if it is still current
 	IfNoneMatch IfNoneMatch `json:"If-None-Match,omitempty,omitzero"`
 
-	// Prefer `wait=N`: like `wait`, in seconds (RFC 7240); at most 60 are applied
+	// Prefer `wait=N` waits like the parameter `wait`, for N seconds (RFC 7240), at most 60
 	Prefer Prefer `json:"Prefer,omitempty,omitzero"`
 }
 
 // GetExecutionEventsParams defines parameters for GetExecutionEvents.
 type GetExecutionEventsParams struct {
-	// LastEventID `id` of the last event that the caller has
+	// LastEventID `id` of the last event that the client has
 	LastEventID string `json:"Last-Event-ID,omitempty,omitzero"`
 }
 
 // RetryExecutionParams defines parameters for RetryExecution.
 type RetryExecutionParams struct {
-	// IdempotencyKey A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
-	// answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+	// IdempotencyKey A name that the client chooses for this request. A repeated request with the same key within 24 hours gets the
+	// same response, with `Idempotent-Replayed: true`, and creates nothing. Another request with the same key gets
+	// 422
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
 // ListAPIKeysParams defines parameters for ListAPIKeys.
 type ListAPIKeysParams struct {
-	// Limit How many to show at most
+	// Limit Maximum number of items on the page
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 
-	// Cursor `nextCursor` of the page before. It belongs to the same list with the same filters
+	// Cursor `nextCursor` of the previous page. A cursor is valid for the same list with the same filters
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
 }
 
 // ListDeliveriesParams defines parameters for ListDeliveries.
 type ListDeliveriesParams struct {
-	// Limit How many to show at most
+	// Limit Maximum number of items on the page
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 
-	// Cursor `nextCursor` of the page before. It belongs to the same list with the same filters
+	// Cursor `nextCursor` of the previous page. A cursor is valid for the same list with the same filters
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
 }
 
@@ -942,10 +949,10 @@ type IssueAPIKeyJSONRequestBody = IssueAPIKey
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
-	// Root Health for machines, the page for browsers
+	// Root Health for programs, the web page for browsers
 	// (GET /)
 	Root(ctx echo.Context) error
-	// ListAgents Agents, newest first
+	// ListAgents List agents, newest first
 	// (GET /agents)
 	ListAgents(ctx echo.Context, params ListAgentsParams) error
 	// CreateAgent Create an agent
@@ -954,7 +961,7 @@ type ServerInterface interface {
 	// DeleteAgent Delete an agent
 	// (DELETE /agents/{id})
 	DeleteAgent(ctx echo.Context, id ID) error
-	// GetAgent An agent
+	// GetAgent Get an agent
 	// (GET /agents/{id})
 	GetAgent(ctx echo.Context, id ID, params GetAgentParams) error
 	// UpdateAgent Change an agent
@@ -966,94 +973,94 @@ type ServerInterface interface {
 	// RunAgent Run an agent once on one input
 	// (POST /agents/{id}/run)
 	RunAgent(ctx echo.Context, id ID, params RunAgentParams) error
-	// SendMessage Send a message; its reply is an execution
+	// SendMessage Send a message; an execution produces the reply
 	// (POST /api/conversation)
 	SendMessage(ctx echo.Context, params SendMessageParams) error
 	// DeleteConversation Delete a conversation
 	// (DELETE /api/conversation/{id})
 	DeleteConversation(ctx echo.Context, id ID) error
-	// GetConversation A conversation with its newest turns
+	// GetConversation Get a conversation with its newest turns
 	// (GET /api/conversation/{id})
 	GetConversation(ctx echo.Context, id ID, params GetConversationParams) error
-	// CancelConversation Cancel every turn that has not ended
+	// CancelConversation Cancel all turns of a conversation that have not finished
 	// (POST /api/conversation/{id}/cancel)
 	CancelConversation(ctx echo.Context, id ID) error
-	// ListConversations Conversations, the one with the newest message first
+	// ListConversations List conversations; the one with the newest message comes first
 	// (GET /api/conversations)
 	ListConversations(ctx echo.Context, params ListConversationsParams) error
-	// ListBatches Batches, newest first, without their progress
+	// ListBatches List batches, newest first, without their progress
 	// (GET /batches)
 	ListBatches(ctx echo.Context, params ListBatchesParams) error
-	// GetBatch A batch and its progress
+	// GetBatch Get a batch and its progress
 	// (GET /batches/{id})
 	GetBatch(ctx echo.Context, id ID, params GetBatchParams) error
-	// CancelBatch Cancel what is left of a batch
+	// CancelBatch Cancel the unfinished inputs of a batch
 	// (POST /batches/{id}/cancel)
 	CancelBatch(ctx echo.Context, id ID) error
-	// GetBatchResults The results in input order, one JSON object (BatchResult) a line
+	// GetBatchResults Get the results of a batch, one BatchResult per line, in the order of the inputs
 	// (GET /batches/{id}/results)
 	GetBatchResults(ctx echo.Context, id ID, params GetBatchResultsParams) error
-	// RetryBatch Run the inputs that failed or timed out again, as a new batch
+	// RetryBatch Run the failed and timed-out inputs of a batch again, as a new batch
 	// (POST /batches/{id}/retry)
 	RetryBatch(ctx echo.Context, id ID, params RetryBatchParams) error
-	// Docs A page to read this document
+	// Docs This document as a page
 	// (GET /docs)
 	Docs(ctx echo.Context) error
-	// ListExecutions Executions, newest first
+	// ListExecutions List executions, newest first
 	// (GET /executions)
 	ListExecutions(ctx echo.Context, params ListExecutionsParams) error
-	// GetExecution An execution, now or as soon as it has ended
+	// GetExecution Get an execution, at once or when it has finished
 	// (GET /executions/{id})
 	GetExecution(ctx echo.Context, id ID, params GetExecutionParams) error
 	// CancelExecution Cancel an execution
 	// (POST /executions/{id}/cancel)
 	CancelExecution(ctx echo.Context, id ID) error
-	// GetExecutionEvents What becomes of an execution, as server-sent events
+	// GetExecutionEvents Follow an execution, by server-sent events
 	// (GET /executions/{id}/events)
 	GetExecutionEvents(ctx echo.Context, id ID, params GetExecutionEventsParams) error
-	// GetExecutionFile A file that the job left in its output folder
+	// GetExecutionFile Get an output file of an execution
 	// (GET /executions/{id}/files/{path})
 	GetExecutionFile(ctx echo.Context, id ID, path string) error
-	// GetExecutionResult The whole result, however large
+	// GetExecutionResult Get the complete result of an execution, of any size
 	// (GET /executions/{id}/result)
 	GetExecutionResult(ctx echo.Context, id ID) error
-	// RetryExecution Run again what did not succeed, as a new execution
+	// RetryExecution Run an execution that did not succeed again, as a new execution
 	// (POST /executions/{id}/retry)
 	RetryExecution(ctx echo.Context, id ID, params RetryExecutionParams) error
 	// Health Liveness
 	// (GET /healthz)
 	Health(ctx echo.Context) error
-	// ListAPIKeys Keys, the newest first, without their secrets
+	// ListAPIKeys List API keys, newest first, without their secrets
 	// (GET /keys)
 	ListAPIKeys(ctx echo.Context, params ListAPIKeysParams) error
-	// IssueAPIKey Issue a key of the tenant; its secret is shown this once
+	// IssueAPIKey Issue an API key of the tenant; only this response shows its secret
 	// (POST /keys)
 	IssueAPIKey(ctx echo.Context) error
-	// RevokeAPIKey Revoke a key; it is refused everywhere within 5 s
+	// RevokeAPIKey Revoke an API key; no server accepts it after 5 s
 	// (DELETE /keys/{id})
 	RevokeAPIKey(ctx echo.Context, id ID) error
-	// Metrics What the process has counted, for Prometheus; not here where METRICS_LISTEN says elsewhere
+	// Metrics Metrics for Prometheus
 	// (GET /metrics)
 	Metrics(ctx echo.Context) error
 	// Openapi This document
 	// (GET /openapi.json)
 	Openapi(ctx echo.Context) error
-	// Ready Readiness; says which dependency is missing
+	// Ready Readiness, and which dependency is missing
 	// (GET /readyz)
 	Ready(ctx echo.Context) error
-	// ListDeliveries Deliveries of webhooks, newest first
+	// ListDeliveries List webhook deliveries, newest first
 	// (GET /webhooks/deliveries)
 	ListDeliveries(ctx echo.Context, params ListDeliveriesParams) error
-	// GetDelivery A delivery
+	// GetDelivery Get a delivery
 	// (GET /webhooks/deliveries/{id})
 	GetDelivery(ctx echo.Context, id ID) error
-	// RetryDelivery Send a delivery that has ended again, with all its attempts
+	// RetryDelivery Send a finished delivery again, with all its attempts
 	// (POST /webhooks/deliveries/{id}/retry)
 	RetryDelivery(ctx echo.Context, id ID) error
-	// GetWebhookSecret The secret that webhooks are signed with
+	// GetWebhookSecret Get the secret that signs webhooks
 	// (GET /webhooks/secret)
 	GetWebhookSecret(ctx echo.Context) error
-	// RotateWebhookSecret Replace the secret; for 24 hours the one before signs as well
+	// RotateWebhookSecret Replace the secret; for 24 hours the old one signs as well
 	// (POST /webhooks/secret/rotate)
 	RotateWebhookSecret(ctx echo.Context) error
 }

@@ -1,6 +1,7 @@
-// Package contract is the HTTP contract: the OpenAPI document, the types and
-// the router that are generated from it, and the checks of requests and
-// responses against it.
+// Package contract is the HTTP contract of the API.
+//
+// In: openapi.yaml, which is the source of everything here. Out: the types and the router that are generated from it,
+// the document in JSON, and checks of requests and responses against it. It never handles a request.
 package contract
 
 import (
@@ -24,25 +25,25 @@ var source []byte
 var JSON = sync.OnceValue(func() []byte {
 	data, err := yaml.YAMLToJSON(source)
 	if err != nil {
-		panic(err) // it is embedded, and was read when the router was generated
+		panic(err) // the embedded document was valid when the router was generated
 	}
 	return data
 })
 
-// Operations are all operations of the contract, by "METHOD /path/{id}".
+// Operations are the operations of the contract, by "METHOD /path/{id}".
 var Operations = sync.OnceValue(func() map[string]*Operation {
 	operations, err := compile(JSON())
 	if err != nil {
-		panic(err) // it is embedded, and every test compiles it
+		panic(err) // the document is embedded, and every test compiles it
 	}
 	return operations
 })
 
-// root is the name under which the document is known to the compiler.
+// documentURL is the name of the document in the schema compiler.
 const documentURL = "contract.json"
 
-// document is the OpenAPI document as it is compiled. A schema of OpenAPI 3.1
-// is a JSON Schema, so a validator of those needs nothing but its address.
+// document is the OpenAPI document. A schema of OpenAPI 3.1 is a JSON Schema, so the compiler of JSON Schemas needs
+// only its address in the document.
 type document struct {
 	tree     map[string]any
 	compiler *jsonschema.Compiler
@@ -74,12 +75,12 @@ func compile(data []byte) (map[string]*Operation, error) {
 	return operations, nil
 }
 
-// at is the place of a value in the document, as a JSON pointer's parts.
+// pointer is the address of a value in the document: the parts of a JSON pointer.
 type pointer []string
 
 func (a pointer) join(parts ...string) pointer { return append(a[:len(a):len(a)], parts...) }
 
-// object returns the object at a place; empty where there is none.
+// object returns the object at an address; nil if there is none.
 func (d *document) object(a pointer) map[string]any {
 	var value any = d.tree
 	for _, part := range a {
@@ -100,7 +101,7 @@ func (d *document) object(a pointer) map[string]any {
 	return object
 }
 
-// resolve follows a reference, where there is one.
+// resolve follows a reference, if the value is one.
 func (d *document) resolve(a pointer) pointer {
 	ref, ok := d.object(a)["$ref"].(string)
 	if !ok {
@@ -113,7 +114,7 @@ func (d *document) resolve(a pointer) pointer {
 	return d.resolve(parts)
 }
 
-// schema compiles the schema at a place.
+// schema compiles the schema at an address.
 func (d *document) schema(a pointer) (*jsonschema.Schema, error) {
 	var text strings.Builder
 	for _, part := range a {

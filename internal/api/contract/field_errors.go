@@ -11,8 +11,8 @@ import (
 	"golang.org/x/text/message"
 )
 
-// faults says what a validator found in words for people, one for each place.
-// within names what was validated; empty where it is the body.
+// fieldErrors describes the errors of a validator for people, one for each field. parameter is the name of what was
+// validated; empty for the body.
 func fieldErrors(parameter string, err error) []FieldError {
 	var invalid *jsonschema.ValidationError
 	if !errors.As(err, &invalid) {
@@ -36,8 +36,8 @@ func leafErrors(err *jsonschema.ValidationError) []*jsonschema.ValidationError {
 	var all []*jsonschema.ValidationError
 	for _, cause := range err.Causes {
 		if _, names := cause.ErrorKind.(*kind.PropertyNames); names {
-			// It knows which name, which what is below does not; but its location shares
-			// memory with that of others, and is overwritten.
+			// This error knows the wrong name; its causes do not. Its own location shares memory with other errors and is
+			// overwritten, so the parent's location is used.
 			all = append(all, &jsonschema.ValidationError{InstanceLocation: err.InstanceLocation, ErrorKind: cause.ErrorKind})
 			continue
 		}
@@ -51,14 +51,14 @@ func describeError(field string, kindOfError jsonschema.ErrorKind) []FieldError 
 	switch kindOfError := kindOfError.(type) {
 	case *kind.Required:
 		for _, name := range kindOfError.Missing {
-			found = append(found, FieldError{Field: joinField(field, name), Detail: "must be given"})
+			found = append(found, FieldError{Field: joinField(field, name), Detail: "is required"})
 		}
 	case *kind.AdditionalProperties:
 		for _, name := range kindOfError.Properties {
-			found = append(found, FieldError{Field: joinField(field, name), Detail: "there is no such field; GET /openapi.json describes the request"})
+			found = append(found, FieldError{Field: joinField(field, name), Detail: "is not a field; GET /openapi.json describes the request"})
 		}
 	case *kind.PropertyNames:
-		found = append(found, FieldError{Field: joinField(field, kindOfError.Property), Detail: "is not a name that can be used here; GET /openapi.json describes the request"})
+		found = append(found, FieldError{Field: joinField(field, kindOfError.Property), Detail: "is not an allowed name; GET /openapi.json describes the request"})
 	default:
 		if field == "" {
 			field = "body"
@@ -74,12 +74,12 @@ func describeKind(kindOfError jsonschema.ErrorKind) string {
 		return "must be " + withArticle(strings.Join(kindOfError.Want, " or "))
 	case *kind.Enum:
 		words := make([]string, len(kindOfError.Want))
-		for i, one := range kindOfError.Want {
-			words[i] = fmt.Sprint(one)
+		for i, value := range kindOfError.Want {
+			words[i] = fmt.Sprint(value)
 		}
 		return "must be one of: " + strings.Join(words, ", ")
 	case *kind.MinLength:
-		return "must hold some text"
+		return "must contain text"
 	case *kind.MaxLength:
 		return fmt.Sprintf("must have at most %d characters", kindOfError.Want)
 	case *kind.Minimum:
@@ -87,7 +87,7 @@ func describeKind(kindOfError jsonschema.ErrorKind) string {
 	case *kind.Maximum:
 		return "must be at most " + kindOfError.Want.RatString()
 	case *kind.ExclusiveMinimum:
-		return "must be above " + kindOfError.Want.RatString()
+		return "must be greater than " + kindOfError.Want.RatString()
 	case *kind.MaxProperties:
 		return fmt.Sprintf("must have at most %d members", kindOfError.Want)
 	case *kind.MaxItems:

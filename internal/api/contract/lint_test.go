@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The document is an OpenAPI 3.1 document: references, schemas, examples.
+// The validator checks references, schemas and examples.
 func TestDocumentIsValidOpenAPI(t *testing.T) {
 	doc, err := openapi3.NewLoader().LoadFromData(source)
 	require.NoError(t, err)
@@ -19,10 +19,10 @@ func TestDocumentIsValidOpenAPI(t *testing.T) {
 	used := map[string]bool{}
 	for name, op := range operations(doc) {
 		t.Run(name, func(t *testing.T) { checkOperation(t, name, op) })
-		require.False(t, used[op.OperationID], "%s: the operation ID is another's", name)
+		require.False(t, used[op.OperationID], "%s: another operation has the same ID", name)
 		used[op.OperationID] = true
 	}
-	require.Len(t, used, len(Operations()), "what is compiled is what there is")
+	require.Len(t, used, len(Operations()), "every operation is compiled")
 }
 
 func operations(doc *openapi3.T) map[string]*openapi3.Operation {
@@ -35,13 +35,13 @@ func operations(doc *openapi3.T) map[string]*openapi3.Operation {
 	return byName
 }
 
-// checkOperation holds the rules of the house.
+// checkOperation checks the rules of this project.
 func checkOperation(t *testing.T, name string, op *openapi3.Operation) {
 	require.NotEmpty(t, op.OperationID)
 	require.NotEmpty(t, op.Summary)
-	require.False(t, strings.HasSuffix(op.Summary, "."), "a summary is no sentence")
+	require.False(t, strings.HasSuffix(op.Summary, "."), "a summary has no period")
 	require.Len(t, op.Tags, 1)
-	require.Nil(t, op.Responses.Default(), "every status is named")
+	require.Nil(t, op.Responses.Default(), "every status is listed")
 	statuses := []int{http.StatusBadRequest, http.StatusInternalServerError}
 	if strings.Contains(name, "{id}") {
 		statuses = append(statuses, http.StatusNotFound)

@@ -11,35 +11,33 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// Media types of bodies whose schemas are checked.
+// The media types whose bodies are validated.
 const (
 	mediaTypeJSON       = "application/json"
 	mediaTypeMergePatch = "application/merge-patch+json"
 	mediaTypeProblem    = "application/problem+json"
 )
 
-// Operation is what the contract says of one method of one path. It is safe
-// for concurrent use.
+// Operation is one method of one path. It is safe for concurrent use.
 type Operation struct {
 	ID                 string
-	Scopes             []Scope     // that the caller needs; none: open to everybody
-	Parameters         []Parameter // of query and headers
-	AllowsUnknownQuery bool        // takes unknown query parameters (x-allow-unknown-query)
-	Body               *jsonschema.Schema
-	Responses          map[int]Response // by status
+	Scopes             []Scope            // scopes that the caller needs; none: the operation is public
+	Parameters         []Parameter        // in the query and in headers
+	AllowsUnknownQuery bool               // accepts unknown query parameters (x-allow-unknown-query)
+	Body               *jsonschema.Schema // nil: the body is not validated
+	Responses          map[int]Response   // by status
 }
 
 // Parameter is one of an operation's parameters.
 type Parameter struct {
 	Name, In string // "query", "header"
 	Required bool
-	Type     string // of JSON: "string", "integer", "boolean"
+	Type     string // "string", "integer", "boolean"
 	Schema   *jsonschema.Schema
 }
 
-// Answer is what the contract says of the responses of one status: the schemas
-// of the media types that it may have, nil where the body is not JSON. Without
-// any there is no body.
+// Response holds the schemas of the responses with one status, by media type. A schema is nil if the body is not JSON.
+// A response without media types has no body.
 type Response map[string]*jsonschema.Schema
 
 func (d *document) operation(path pointer, method string) (*Operation, error) {
@@ -67,7 +65,7 @@ func (d *document) operation(path pointer, method string) (*Operation, error) {
 	for code := range d.object(location.join("responses")) {
 		status, err := strconv.Atoi(code)
 		if err != nil {
-			return nil, fmt.Errorf("the status %q is not one", code)
+			return nil, fmt.Errorf("%q is not a status", code)
 		}
 		if op.Responses[status], err = d.response(d.resolve(location.join("responses", code))); err != nil {
 			return nil, err
@@ -76,8 +74,7 @@ func (d *document) operation(path pointer, method string) (*Operation, error) {
 	return op, nil
 }
 
-// scopes are those that an operation says it takes, or the document for all
-// that say nothing.
+// scopes returns the scopes of an operation, or those of the document if the operation declares none.
 func (d *document) scopes(operation pointer) []Scope {
 	if _, declared := d.object(operation)["security"]; !declared {
 		operation = nil
@@ -100,7 +97,7 @@ func (d *document) parameters(op *Operation, list pointer) error {
 		p.In, _ = object["in"].(string)
 		p.Required, _ = object["required"].(bool)
 		if p.In == "path" {
-			continue // an ID is opaque: what is none is not found
+			continue // an ID is opaque: a text that is no ID gets 404
 		}
 		p.Type, _ = d.object(d.resolve(location.join("schema")))["type"].(string)
 		var err error
@@ -127,7 +124,7 @@ func (d *document) response(location pointer) (Response, error) {
 	return response, nil
 }
 
-// Takes reports whether the operation has this header.
+// AcceptsHeader reports whether the operation has this header.
 func (op *Operation) AcceptsHeader(header string) bool {
 	return slices.ContainsFunc(op.Parameters, func(p Parameter) bool { return p.In == "header" && p.Name == header })
 }
@@ -142,9 +139,9 @@ func (op *Operation) CheckParameters(query url.Values, header http.Header) []Fie
 		}
 		switch {
 		case len(values) == 0 && p.Required:
-			fieldErrs = append(fieldErrs, FieldError{Field: p.Name, Detail: "must be given"})
+			fieldErrs = append(fieldErrs, FieldError{Field: p.Name, Detail: "is required"})
 		case len(values) > 1 && p.In == "query":
-			fieldErrs = append(fieldErrs, FieldError{Field: p.Name, Detail: "stands twice"})
+			fieldErrs = append(fieldErrs, FieldError{Field: p.Name, Detail: "is repeated"})
 		case len(values) > 0 && !utf8.ValidString(values[0]):
 			fieldErrs = append(fieldErrs, FieldError{Field: p.Name, Detail: "must be UTF-8"})
 		case len(values) > 0:
@@ -156,7 +153,7 @@ func (op *Operation) CheckParameters(query url.Values, header http.Header) []Fie
 	}
 	for name := range query {
 		if !slices.ContainsFunc(op.Parameters, func(p Parameter) bool { return p.In == "query" && p.Name == name }) {
-			fieldErrs = append(fieldErrs, FieldError{Field: name, Detail: "there is no such parameter; GET /openapi.json describes the request"})
+			fieldErrs = append(fieldErrs, FieldError{Field: name, Detail: "is not a parameter; GET /openapi.json describes the request"})
 		}
 	}
 	return fieldErrs
@@ -177,8 +174,7 @@ func (p *Parameter) check(text string) []FieldError {
 	return fieldErrors(p.Name, p.Schema.Validate(value))
 }
 
-// CheckBody returns what is wrong with a request's body, a value as
-// encoding/json makes it.
+// CheckBody returns what is wrong with the body of a request. The body is a value that JSON was decoded into: any.
 func (op *Operation) CheckBody(body any) []FieldError {
 	if op.Body == nil {
 		return nil

@@ -1,4 +1,7 @@
-// Package prompt holds the operator's rules on what no agent is asked.
+// Package promptrules checks texts against the operator's rules.
+//
+// In: a file of rules, and the text of a prompt. Out: the name of the first rule that denies the text. The package
+// never changes a text.
 package promptrules
 
 import (
@@ -12,17 +15,17 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Rules deny prompts. The zero Rules deny none.
+// Rules deny prompts. Nil Rules deny none.
 type Rules []rule
 
 // rule is one entry of the operator's file.
 type rule struct {
 	name    string
-	pattern *regexp.Regexp // RE2, so that no prompt takes longer than its length says
+	pattern *regexp.Regexp // RE2: the time of a match is linear in the length of the text
 }
 
-// Load reads rules from a YAML file, a list of {name, pattern}; "" is no file
-// and no rules. All mistakes are reported at once.
+// Load reads rules from a YAML file, which is a list of {name, pattern}. No file means no rules. It reports all
+// mistakes at once.
 func Load(file string) (Rules, error) {
 	if file == "" {
 		return nil, nil
@@ -46,22 +49,22 @@ func parse(data []byte) (Rules, error) {
 	}
 	var rules Rules
 	var errs []error
-	for i, l := range entries {
-		if l.Name == "" || l.Pattern == "" {
+	for i, entry := range entries {
+		if entry.Name == "" || entry.Pattern == "" {
 			errs = append(errs, fmt.Errorf("rule %d needs a name and a pattern", i+1))
 			continue
 		}
-		pattern, err := regexp.Compile(l.Pattern)
+		pattern, err := regexp.Compile(entry.Pattern)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("rule %q: %w", l.Name, err))
+			errs = append(errs, fmt.Errorf("rule %q: %w", entry.Name, err))
 			continue
 		}
-		rules = append(rules, rule{name: l.Name, pattern: pattern})
+		rules = append(rules, rule{name: entry.Name, pattern: pattern})
 	}
 	return rules, errors.Join(errs...)
 }
 
-// Denies returns the name of the first rule against a text; "" when there is none.
+// FirstMatch returns the name of the first rule that denies a text; empty if none does.
 func (rules Rules) FirstMatch(text string) (name string) {
 	for _, r := range rules {
 		if r.pattern.MatchString(text) {

@@ -14,8 +14,8 @@ type readDeadliner interface {
 	SetReadDeadline(deadline time.Time) error
 }
 
-// Body is the body of a request whose client must not stall. The client has a time-out to begin with, and one second more
-// for each 16 KiB that arrive. Time in which the server does not read does not count.
+// Body is the body of a request whose client must not stall. The client has a time-out to begin with, and one second
+// more for each 16 KiB that arrive. Time in which the server does not read does not count.
 type Body struct {
 	body       io.ReadCloser
 	connection readDeadliner

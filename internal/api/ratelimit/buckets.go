@@ -1,5 +1,8 @@
-// Package limit bounds what callers may ask of a process: how often, over how
-// many connections, and how slowly.
+// Package ratelimit bounds what clients may use of a process.
+//
+// In: names of callers, connections and bodies of requests. Out: how long a caller has to wait (Buckets), a listener
+// with a limited number of connections (NewListener), and deadlines for clients that stall (NewListener, Body). The
+// package never shares its counts with other processes: with several processes the limits add up.
 package ratelimit
 
 import (
@@ -9,12 +12,12 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// remembered is for about how many names buckets are kept, some 200 bytes each.
-// The one that was not used for longest is full again when it is met anew.
+// maxBuckets bounds the number of names. A bucket needs some 200 bytes. A name whose bucket was dropped, because it was
+// used the longest time ago, starts again with a full bucket.
 const maxBuckets = 10_000
 
-// Buckets are token buckets by name, such as a tenant's or an address. They are
-// safe for concurrent use, and those of one process: with several, the limits add up.
+// Buckets are token buckets by name, such as a tenant or an address. They are safe for concurrent use. Nil Buckets
+// limit nothing.
 type Buckets struct {
 	rate     rate.Limit
 	burst    int
@@ -22,9 +25,8 @@ type Buckets struct {
 	limiters *lru.Cache[string, *rate.Limiter]
 }
 
-// NewBuckets returns buckets that hold burst tokens and get so many a second
-// again; nil, which never runs dry, where that is 0. The clock may be nil: this
-// machine's.
+// NewBuckets returns buckets that hold burst tokens each and gain perSecond tokens a second. It returns nil if
+// perSecond is 0. A nil clock is the clock of this machine.
 func NewBuckets(perSecond float64, burst int, now func() time.Time) *Buckets {
 	if perSecond == 0 {
 		return nil
@@ -32,11 +34,11 @@ func NewBuckets(perSecond float64, burst int, now func() time.Time) *Buckets {
 	if now == nil {
 		now = time.Now
 	}
-	limiters, _ := lru.New[string, *rate.Limiter](maxBuckets) // fails for a size of nothing only
+	limiters, _ := lru.New[string, *rate.Limiter](maxBuckets) // fails only for a size that is not above 0
 	return &Buckets{rate: rate.Limit(perSecond), burst: burst, now: now, limiters: limiters}
 }
 
-// Take takes a token. Where there is none it returns how long until there is.
+// Take takes a token. If there is none, it returns the time until there is one.
 func (b *Buckets) Take(name string) (wait time.Duration) {
 	if b == nil {
 		return 0
@@ -48,7 +50,7 @@ func (b *Buckets) Take(name string) (wait time.Duration) {
 	return 0
 }
 
-// Dry returns how long it is until there is a token, without taking one.
+// RetryAfter returns the time until there is a token, without taking one.
 func (b *Buckets) RetryAfter(name string) (wait time.Duration) {
 	if b == nil {
 		return 0

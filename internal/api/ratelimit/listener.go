@@ -7,9 +7,9 @@ import (
 	"golang.org/x/net/netutil"
 )
 
-// Listener accepts at most so many connections at once (0: any number), and gives each write
-// to one a time: who does not read what it asked for is let go. A reader may
-// take long over a large answer, but not stand still.
+// NewListener returns a listener that has at most maxConnections open at the same time (0: no limit). A client that
+// does not read 64 KiB within writeTimeout is disconnected. A client may read a large response slowly, but it must not
+// stall.
 func NewListener(l net.Listener, maxConnections int, writeTimeout time.Duration) net.Listener {
 	if maxConnections > 0 {
 		l = netutil.LimitListener(l, maxConnections)
@@ -35,7 +35,7 @@ type conn struct {
 	writeTimeout time.Duration
 }
 
-// piece is how much has to be read within the time, in bytes.
+// maxWriteBytes is how much a client must read within the time-out.
 const maxWriteBytes = 64 << 10
 
 func (c *conn) Write(p []byte) (written int, err error) {

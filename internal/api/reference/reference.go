@@ -1,5 +1,7 @@
-// Package reference makes a page for people of an OpenAPI document: one file of
-// HTML, without scripts and without anything from elsewhere.
+// Package reference renders an OpenAPI document as a page.
+//
+// In: the document in JSON. Out: one file of HTML and the content security policy that it needs. The page never runs a
+// script and never loads anything.
 package reference
 
 import (
@@ -21,8 +23,7 @@ var pageTemplate string
 //go:embed page.css
 var stylesheet string
 
-// Policy is the content security policy that the page needs: its own style and
-// nothing else.
+// ContentSecurityPolicy is the policy that the page needs. It allows the style of the page and nothing else.
 var ContentSecurityPolicy = func() string {
 	sum := sha256.Sum256([]byte(stylesheet))
 	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; frame-ancestors 'none'; base-uri 'none'"
@@ -72,7 +73,7 @@ type (
 	}
 )
 
-// Page makes the page of a document in JSON.
+// Render renders a document as a page.
 func Render(openapi []byte) ([]byte, error) {
 	var doc document
 	if err := json.Unmarshal(openapi, &doc); err != nil {
@@ -83,7 +84,7 @@ func Render(openapi []byte) ([]byte, error) {
 		return nil, err
 	}
 	compiled, err := template.New("page").Funcs(template.FuncMap{
-		"type": typeName, "target": refName, "text": splitParagraphs, "sorted": sortedNames, "join": joinStrings,
+		"type": typeName, "refName": refName, "paragraphs": splitParagraphs, "sortedNames": sortedNames, "join": joinStrings,
 		"has": slices.Contains[[]string],
 	}).Parse(pageTemplate)
 	if err != nil {
@@ -92,12 +93,12 @@ func Render(openapi []byte) ([]byte, error) {
 	var out bytes.Buffer
 	err = compiled.Execute(&out, map[string]any{
 		"Info": doc.Info, "Groups": groups, "Schemas": doc.Components.Schemas,
-		"Style": template.CSS(stylesheet), //nolint:gosec // it is embedded
+		"Style": template.CSS(stylesheet), //nolint:gosec // the style is embedded
 	})
 	return out.Bytes(), err
 }
 
-// group holds the operations of one tag.
+// tagGroup holds the operations of one tag.
 type tagGroup struct {
 	Name       string
 	Operations []endpoint
@@ -151,10 +152,10 @@ func (d *document) resolveParameters(parameters []parameter) []parameter {
 	return parameters
 }
 
-// target is the name that a reference ends with.
+// refName returns the name at the end of a reference.
 func refName(ref string) string { return ref[strings.LastIndexByte(ref, '/')+1:] }
 
-// typeOf says in a few words what a value is.
+// typeName describes the type of a value.
 func typeName(s schema) string {
 	switch {
 	case s.Ref != "":
@@ -184,7 +185,7 @@ func splitParagraphs(text string) []string {
 	return slices.DeleteFunc(strings.Split(text, "\n\n"), func(p string) bool { return strings.TrimSpace(p) == "" })
 }
 
-// sorted are the names of a map in order, as templates range over them.
+// sortedNames returns the names of a map in order.
 func sortedNames(m map[string]schema) []string {
 	return slices.SortedFunc(maps.Keys(m), cmp.Compare[string])
 }

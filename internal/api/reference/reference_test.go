@@ -27,7 +27,7 @@ func TestPageIsCompleteAndSelfContained(t *testing.T) {
 		for _, a := range n.Attr {
 			switch a.Key {
 			case "id":
-				require.False(t, ids[a.Val], "%q stands twice", a.Val)
+				require.False(t, ids[a.Val], "the ID %q is repeated", a.Val)
 				ids[a.Val] = true
 			case "href":
 				links = append(links, a.Val)
@@ -37,16 +37,16 @@ func TestPageIsCompleteAndSelfContained(t *testing.T) {
 		}
 	}
 	for name, op := range contract.Operations() {
-		require.True(t, ids[op.ID], "%s is not on the page", name)
+		require.True(t, ids[op.ID], "%s is missing on the page", name)
 	}
 	for _, link := range links {
 		if link != "/openapi.json" {
-			require.True(t, ids[strings.TrimPrefix(link, "#")], "%s leads nowhere", link)
+			require.True(t, ids[strings.TrimPrefix(link, "#")], "the target of %s is missing", link)
 		}
 	}
 	require.Len(t, styles, 1)
 	sum := sha256.Sum256([]byte(styles[0]))
-	require.Contains(t, ContentSecurityPolicy, base64.StdEncoding.EncodeToString(sum[:]), "the browser takes the style")
+	require.Contains(t, ContentSecurityPolicy, base64.StdEncoding.EncodeToString(sum[:]), "the policy allows the style")
 }
 
 func TestPageEscapesDocumentText(t *testing.T) {
@@ -54,6 +54,6 @@ func TestPageEscapesDocumentText(t *testing.T) {
 	require.NoError(t, err)
 	require.NotContains(t, string(page), "<script")
 	require.NotContains(t, string(page), "<img")
-	_, err = Render([]byte("rubbish"))
+	_, err = Render([]byte("no JSON"))
 	require.Error(t, err)
 }

@@ -11,7 +11,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Health for machines, the page for browsers */
+        /** Health for programs, the web page for browsers */
         get: operations["root"];
         put?: never;
         post?: never;
@@ -45,7 +45,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Readiness; says which dependency is missing */
+        /** Readiness, and which dependency is missing */
         get: operations["ready"];
         put?: never;
         post?: never;
@@ -62,7 +62,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What the process has counted, for Prometheus; not here where AIRLOCK_METRICS_LISTEN_ADDR says elsewhere */
+        /**
+         * Metrics for Prometheus
+         * @description With `AIRLOCK_METRICS_LISTEN_ADDR` another address serves the metrics, and this path returns 404.
+         */
         get: operations["metrics"];
         put?: never;
         post?: never;
@@ -96,7 +99,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** A page to read this document */
+        /** This document as a page */
         get: operations["docs"];
         put?: never;
         post?: never;
@@ -116,8 +119,9 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Send a message; its reply is an execution
-         * @description Without `conversationId` a new conversation begins, with the agent of `agentId` or, without one, with the builder of agents.
+         * Send a message; an execution produces the reply
+         * @description Without `conversationId` the message starts a new conversation: with the agent of `agentId`, or without
+         *     `agentId` with the agent builder.
          */
         post: operations["sendMessage"];
         delete?: never;
@@ -133,7 +137,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Conversations, the one with the newest message first */
+        /** List conversations; the one with the newest message comes first */
         get: operations["listConversations"];
         put?: never;
         post?: never;
@@ -153,15 +157,16 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * A conversation with its newest turns
-         * @description The messages are in order. `nextCursor` leads to the turns before; `limit` counts turns.
+         * Get a conversation with its newest turns
+         * @description The messages are in order. `limit` counts turns. `nextCursor` leads to the turns before these.
          */
         get: operations["getConversation"];
         put?: never;
         post?: never;
         /**
          * Delete a conversation
-         * @description Cancels the turns that have not ended, and deletes the messages and what the agent remembered. The executions stay.
+         * @description Cancels the turns that have not finished. Deletes the messages and the agent's memory of the conversation. The
+         *     executions stay.
          */
         delete: operations["deleteConversation"];
         options?: never;
@@ -181,8 +186,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Cancel every turn that has not ended
-         * @description No turn begins in between. Repeating it, or cancelling where nothing is pending, changes nothing.
+         * Cancel all turns of a conversation that have not finished
+         * @description No other turn of the conversation starts meanwhile. A repeated request changes nothing.
          */
         post: operations["cancelConversation"];
         delete?: never;
@@ -198,7 +203,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Agents, newest first */
+        /** List agents, newest first */
         get: operations["listAgents"];
         put?: never;
         /** Create an agent */
@@ -218,21 +223,22 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** An agent */
+        /** Get an agent */
         get: operations["getAgent"];
         put?: never;
         post?: never;
         /**
          * Delete an agent
-         * @description What was accepted before goes on. Its conversations can be read, but take no more messages.
+         * @description Executions that were accepted before still run. Conversations with the agent can be read, but accept no
+         *     messages.
          */
         delete: operations["deleteAgent"];
         options?: never;
         head?: never;
         /**
          * Change an agent
-         * @description A JSON Merge Patch (RFC 7396): fields that are absent stay, `null` gives a field its default again. What was
-         *     accepted before goes on with the agent as it was.
+         * @description The body is a JSON Merge Patch (RFC 7396): absent fields stay as they are, `null` resets a field to its
+         *     default. Runs that were accepted before use the agent as it was then.
          */
         patch: operations["updateAgent"];
         trace?: never;
@@ -269,8 +275,9 @@ export interface paths {
         put?: never;
         /**
          * Run an agent on many inputs
-         * @description One input a line, as a JSON string or as `{"input": "…"}`; at most 100,000 lines and 256 MiB, gzip allowed
-         *     (`Content-Encoding: gzip`). All lines are accepted or none. The inputs become executions in order, a window at a time.
+         * @description The body has one input per line: a JSON string or `{"input": "…"}`. It has at most 100,000 lines and 256 MiB,
+         *     and may be compressed (`Content-Encoding: gzip`). Airlock accepts all lines or none. It creates the executions
+         *     in the order of the lines, a limited number at a time.
          */
         post: operations["submitBatch"];
         delete?: never;
@@ -286,7 +293,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Batches, newest first, without their progress */
+        /** List batches, newest first, without their progress */
         get: operations["listBatches"];
         put?: never;
         post?: never;
@@ -305,7 +312,7 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** A batch and its progress */
+        /** Get a batch and its progress */
         get: operations["getBatch"];
         put?: never;
         post?: never;
@@ -325,8 +332,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The results in input order, one JSON object (BatchResult) a line
-         * @description Ends before the first input that has not ended, unless it is told to follow.
+         * Get the results of a batch, one BatchResult per line, in the order of the inputs
+         * @description The response ends before the first input that has not finished. With `follow` it waits for the rest.
          */
         get: operations["getBatchResults"];
         put?: never;
@@ -349,8 +356,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Cancel what is left of a batch
-         * @description Repeating it, or cancelling what has ended, changes nothing.
+         * Cancel the unfinished inputs of a batch
+         * @description A request for a finished or canceled batch changes nothing.
          */
         post: operations["cancelBatch"];
         delete?: never;
@@ -370,7 +377,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Run the inputs that failed or timed out again, as a new batch */
+        /** Run the failed and timed-out inputs of a batch again, as a new batch */
         post: operations["retryBatch"];
         delete?: never;
         options?: never;
@@ -386,8 +393,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Executions, newest first
-         * @description Filters narrow the list together. Only one label can be asked for.
+         * List executions, newest first
+         * @description An execution matches all filters. A request can filter by one label.
          */
         get: operations["listExecutions"];
         put?: never;
@@ -407,7 +414,7 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** An execution, now or as soon as it has ended */
+        /** Get an execution, at once or when it has finished */
         get: operations["getExecution"];
         put?: never;
         post?: never;
@@ -427,8 +434,9 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The whole result, however large
-         * @description Also in parts (`Range`). What is not the result that the job gave any more is not given out.
+         * Get the complete result of an execution, of any size
+         * @description `Range` selects a part of a result in blob storage. Airlock checks its hash: a result that was changed in
+         *     storage returns 410.
          */
         get: operations["getExecutionResult"];
         put?: never;
@@ -445,14 +453,14 @@ export interface paths {
             header?: never;
             path: {
                 id: components["parameters"]["ID"];
-                /** @description As listed in the execution's `files`. Its slashes may be written as they are */
+                /** @description A path in the execution's `files`. Its slashes need no escape */
                 path: string;
             };
             cookie?: never;
         };
         /**
-         * A file that the job left in its output folder
-         * @description Also in parts (`Range`).
+         * Get an output file of an execution
+         * @description `Range` selects a part of the file.
          */
         get: operations["getExecutionFile"];
         put?: never;
@@ -473,10 +481,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What becomes of an execution, as server-sent events
-         * @description `event: status` with a StatusEvent whenever the status changes, `event: output` and `event: progress` with a StepEvent
-         *     for what the agent says and does. Only the newest 32 steps of an attempt are kept. The stream closes after a status
-         *     that has ended; its events are kept as long as the execution, so that it can be read again.
+         * Follow an execution, by server-sent events
+         * @description `event: status` carries a StatusEvent when the status changes. `event: output` and `event: progress` carry a
+         *     StepEvent for what the agent says and does. Airlock stores the newest 32 steps of the newest attempt, as long
+         *     as the execution. So the stream can be read again. It ends after the status event of the finished execution.
          */
         get: operations["getExecutionEvents"];
         put?: never;
@@ -500,7 +508,8 @@ export interface paths {
         put?: never;
         /**
          * Cancel an execution
-         * @description Ends a queued execution at once and has a running one killed. Repeating it, or cancelling what has ended, changes nothing.
+         * @description A queued execution finishes at once. The job of a running execution is killed. A request for a finished
+         *     execution changes nothing.
          */
         post: operations["cancelExecution"];
         delete?: never;
@@ -521,9 +530,9 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Run again what did not succeed, as a new execution
-         * @description The task is the same, also when its agent was edited since. A turn of a conversation becomes its newest turn, with the
-         *     same message; what was of a batch becomes a single run.
+         * Run an execution that did not succeed again, as a new execution
+         * @description The new execution has the same task, also if the agent has changed since. The retry of a turn becomes the
+         *     newest turn of its conversation, with the same message. The retry of a batch's execution becomes a single run.
          */
         post: operations["retryExecution"];
         delete?: never;
@@ -539,12 +548,13 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Keys, the newest first, without their secrets */
+        /** List API keys, newest first, without their secrets */
         get: operations["listAPIKeys"];
         put?: never;
         /**
-         * Issue a key of the tenant; its secret is shown this once
-         * @description A key has no scope that its issuer has not. The answer holds a secret and is not kept, so that no `Idempotency-Key` is taken.
+         * Issue an API key of the tenant; only this response shows its secret
+         * @description A key can have only scopes that its issuer has. The response holds a secret and is not stored, so this
+         *     operation accepts no `Idempotency-Key`.
          */
         post: operations["issueAPIKey"];
         delete?: never;
@@ -565,7 +575,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Revoke a key; it is refused everywhere within 5 s */
+        /** Revoke an API key; no server accepts it after 5 s */
         delete: operations["revokeAPIKey"];
         options?: never;
         head?: never;
@@ -579,7 +589,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Deliveries of webhooks, newest first */
+        /** List webhook deliveries, newest first */
         get: operations["listDeliveries"];
         put?: never;
         post?: never;
@@ -598,7 +608,7 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** A delivery */
+        /** Get a delivery */
         get: operations["getDelivery"];
         put?: never;
         post?: never;
@@ -619,7 +629,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Send a delivery that has ended again, with all its attempts */
+        /** Send a finished delivery again, with all its attempts */
         post: operations["retryDelivery"];
         delete?: never;
         options?: never;
@@ -634,7 +644,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The secret that webhooks are signed with */
+        /** Get the secret that signs webhooks */
         get: operations["getWebhookSecret"];
         put?: never;
         post?: never;
@@ -653,7 +663,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Replace the secret; for 24 hours the one before signs as well */
+        /** Replace the secret; for 24 hours the old one signs as well */
         post: operations["rotateWebhookSecret"];
         delete?: never;
         options?: never;
@@ -675,13 +685,13 @@ export interface components {
             checks: {
                 name: string;
                 ok: boolean;
-                /** @description What is missing and how to mend it */
+                /** @description What is wrong and how to fix it */
                 detail?: string;
             }[];
         };
-        /** @description Leads to the next page; absent on the last */
+        /** @description The `cursor` of the next page; absent on the last page */
         NextCursor: string;
-        /** @description Names and values of the caller's own, at most 16, to find executions by */
+        /** @description Names and values that the client chooses, at most 16; `GET /executions` can filter by them */
         Labels: {
             [key: string]: string;
         };
@@ -690,7 +700,7 @@ export interface components {
             message: string;
             /** @description The conversation to continue */
             conversationId?: string;
-            /** @description The agent to begin a conversation with */
+            /** @description The agent to start a conversation with */
             agentId?: string;
         };
         CreateAgent: {
@@ -700,12 +710,12 @@ export interface components {
             description?: string;
             /** @description At most 32 KiB */
             instructions: string;
-            /** @description Name of the runtime; the server's default when absent */
+            /** @description Name of the runtime; default: the server's */
             runtime?: string;
-            /** @description Model for the runtime; its default when absent */
+            /** @description Model that the runtime uses; default: the runtime's */
             model?: string;
             /**
-             * @description Longest time of one run, `1s` to `1h`; `2m0s` when absent
+             * @description Maximum time of one attempt, `1s` to `1h`; default: `2m0s`
              * @example 90s
              */
             timeout?: string;
@@ -722,7 +732,7 @@ export interface components {
             runtime?: string | null;
             model?: string | null;
             timeout?: string | null;
-            /** @description Its members are merged one by one */
+            /** @description The patch is applied to each member */
             budget?: {
                 /** Format: int64 */
                 maxTokens?: number | null;
@@ -733,12 +743,12 @@ export interface components {
                 maxAttempts?: number | null;
             } | null;
         };
-        /** @description How often a run is tried whose job fails. What Airlock itself fails at is tried again besides */
+        /** @description How often a failed job is run. Failures of Airlock itself do not count */
         RetryPolicy: {
-            /** @description Attempts in all; 1 when absent */
+            /** @description Maximum number of attempts; default: 1 */
             maxAttempts?: number;
         };
-        /** @description What one run may use of a model. The operator's own bounds hold besides */
+        /** @description What one run may use of a model. The operator may set further limits */
         Budget: {
             /** Format: int64 */
             maxTokens?: number;
@@ -749,34 +759,34 @@ export interface components {
             /** @description Text in UTF-8 without NUL, at most 256 KiB */
             input: string;
             /**
-             * @description Longest time of this run, `1s` to `1h`; the agent's when absent
+             * @description Maximum time of one attempt, `1s` to `1h`; default: the agent's
              * @example 90s
              */
             timeout?: string;
             /**
-             * @description How long after its acceptance an attempt may still begin, `1s` to `168h`; the server's when absent
+             * @description How long after the request an attempt may start, `1s` to `168h`; default: the server's
              * @example 10m
              */
             queueTimeout?: string;
             labels?: components["schemas"]["Labels"];
-            /** @description Files that the agent finds in the folder in which it starts; 768 KiB together */
+            /** @description Input files, at most 768 KiB together with their paths. They lie in the agent's working folder */
             files?: components["schemas"]["InputFile"][];
             webhook?: components["schemas"]["Webhook"];
         };
         /**
-         * @description An https URL that is told of the end, once there is one (Standard Webhooks 1.0)
+         * @description An https URL that gets a POST when the work has finished (Standard Webhooks 1.0)
          * @example https://example.com/hooks/airlock
          */
         Webhook: string;
         InputFile: {
             /**
-             * @description Relative to the folder in which the agent starts
+             * @description Relative to the agent's working folder
              * @example data/input.csv
              */
             path: string;
             content: string;
             /**
-             * @description How the file is written in `content`; `utf-8` when absent
+             * @description Encoding of `content`; default: `utf-8`
              * @enum {string}
              */
             encoding?: "utf-8" | "base64";
@@ -793,9 +803,9 @@ export interface components {
             cancel: string;
             retry: string;
             conversation?: string;
-            /** @description Of the webhook, once the execution has ended */
+            /** @description The delivery of the webhook; absent before the execution has finished */
             delivery?: string;
-            /** @description The whole result, once there is one */
+            /** @description The complete result; absent if there is none */
             result?: string;
         };
         /** @enum {string} */
@@ -821,7 +831,7 @@ export interface components {
             agents: components["schemas"]["Agent"][];
             nextCursor?: components["schemas"]["NextCursor"];
         };
-        /** @description An agent that a conversation proposes; POST it to `/agents` to create it */
+        /** @description An agent that a conversation proposes. A POST of it to `/agents` creates it */
         AgentDraft: {
             name: string;
             description?: string;
@@ -846,13 +856,13 @@ export interface components {
         ConversationDetail: {
             conversation: components["schemas"]["Conversation"];
             messages: components["schemas"]["Message"][];
-            /** @description Executions of the turns that have not ended, in order */
+            /** @description Executions of the turns that have not finished, in order */
             pending: string[];
             nextCursor?: components["schemas"]["NextCursor"];
         };
         CanceledConversation: {
             conversation: components["schemas"]["Conversation"];
-            /** @description Executions of the turns that have not ended yet */
+            /** @description Executions of the turns that have not finished */
             pending: string[];
         };
         Message: {
@@ -863,7 +873,7 @@ export interface components {
             text: string;
             agentDraft?: components["schemas"]["AgentDraft"];
             error?: components["schemas"]["Failure"];
-            /** @description The text is the beginning of a larger one, at `/executions/{executionId}/result` */
+            /** @description The text is cut; `/executions/{executionId}/result` has all of it */
             truncated?: boolean;
             executionId: string;
             /** Format: date-time */
@@ -874,7 +884,7 @@ export interface components {
             agentId: string;
             /** @enum {string} */
             status: "running" | "canceling" | "finished";
-            /** @description The batch whose failed inputs these are */
+            /** @description The batch whose failed inputs this batch runs again */
             retryOf?: string;
             total: number;
             progress?: components["schemas"]["BatchProgress"];
@@ -887,7 +897,7 @@ export interface components {
                 results: string;
                 cancel: string;
                 retry: string;
-                /** @description Of the webhook, once the batch has ended */
+                /** @description The delivery of the webhook; absent before the batch has finished */
                 delivery?: string;
             };
         };
@@ -903,7 +913,7 @@ export interface components {
             /** Format: double */
             costUsd: number;
             /**
-             * @description Estimated time until the batch has ended
+             * @description Estimated time until the batch has finished
              * @example 4m30s
              */
             eta?: string;
@@ -916,7 +926,7 @@ export interface components {
         BatchResult: {
             /** @description Of the input; counts from 0 */
             index: number;
-            /** @description Absent where the batch was cancelled before */
+            /** @description Absent if the batch was canceled before the execution was created */
             executionId?: string;
             status: components["schemas"]["Status"];
             result?: components["schemas"]["Result"];
@@ -930,7 +940,7 @@ export interface components {
             agentId?: string;
             conversationId?: string;
             batchId?: string;
-            /** @description The execution that this one repeats */
+            /** @description The execution that this one runs again */
             retryOf?: string;
             runtime: string;
             model?: string;
@@ -938,11 +948,11 @@ export interface components {
             timeout: string;
             /**
              * Format: date-time
-             * @description When it is too late for an attempt to begin
+             * @description No attempt starts after this time
              */
             startDeadline: string;
             labels?: components["schemas"]["Labels"];
-            /** @description It waits because of a limit of its tenant */
+            /** @description The execution is queued because of a limit of its tenant */
             throttled?: boolean;
             /** @description Number of the newest attempt; 0 before the first */
             attempt: number;
@@ -952,11 +962,14 @@ export interface components {
             usage: components["schemas"]["Usage"];
             /** @description The input files of the run; absent in lists */
             inputFiles?: components["schemas"]["InputFileInfo"][];
-            /** @description What the job left in its output folder; absent in lists */
+            /** @description The output files of the job; absent in lists */
             files?: components["schemas"]["OutputFile"][];
-            /** @description How many more it left that are not kept: too many, too large, or no plain files */
+            /** @description Number of output files that were not stored: too many, too large, or not regular files */
             omittedFileCount?: number;
-            /** @description How the job was kept apart, in canonical JSON (RFC 8785); `airlock receipt verify` checks its signature. Absent until the end, for what ended without an attempt, and in lists */
+            /**
+             * @description How the sandbox isolated the job and what the job used, in canonical JSON (RFC 8785). `airlock receipt
+             *     verify` checks its signature. Absent before the execution has finished, if it had no attempt, and in lists
+             */
             receipt?: {
                 [key: string]: unknown;
             };
@@ -969,7 +982,7 @@ export interface components {
             urls: components["schemas"]["ExecutionURLs"];
         };
         InputFileInfo: {
-            /** @description Relative to the folder in which the agent starts */
+            /** @description Relative to the agent's working folder */
             path: string;
             /**
              * Format: int64
@@ -998,9 +1011,9 @@ export interface components {
         };
         StepEvent: {
             attempt: number;
-            /** @description Counts from 1 in each attempt; those that are left out are not kept */
+            /** @description Counts from 1 in each attempt; old steps are not stored */
             number: number;
-            /** @description At most 512 bytes; what is longer is cut */
+            /** @description At most 512 bytes; a longer text is cut */
             text: string;
         };
         ExecutionList: {
@@ -1008,19 +1021,19 @@ export interface components {
             nextCursor?: components["schemas"]["NextCursor"];
         };
         Result: {
-            /** @description The answer, or the reply in a conversation; its beginning when `truncated` */
+            /** @description The result as text, or the reply of a turn; cut if `truncated` */
             text: string;
-            /** @description The structured answer, where there is one */
+            /** @description The structured result; absent if there is none */
             output?: unknown;
             agentDraft?: components["schemas"]["AgentDraft"];
-            /** @description There is more, and `output` if there is one, at `url` */
+            /** @description The result is too large for this response; `url` has all of it */
             truncated?: boolean;
             /**
              * Format: int64
-             * @description Bytes at `url`; only when `truncated`
+             * @description Bytes at `url`; only if `truncated`
              */
             size?: number;
-            /** @description The whole result; only when `truncated` */
+            /** @description The complete result; only if `truncated` */
             url?: string;
         };
         Failure: {
@@ -1037,7 +1050,7 @@ export interface components {
             costUsd: number;
             /**
              * Format: int64
-             * @description Calls of the model
+             * @description Number of calls of the model
              */
             calls: number;
         };
@@ -1048,7 +1061,7 @@ export interface components {
             name: string;
             scopes: components["schemas"]["Scope"][];
             /**
-             * @description How long the key is good, at least `1m`; for ever when absent
+             * @description Lifetime, at least `1m`; default: no limit
              * @example 720h
              */
             expiresIn?: string;
@@ -1063,36 +1076,36 @@ export interface components {
             expiresAt?: string;
             /**
              * Format: date-time
-             * @description When it was last used, or up to an hour before; absent where it never was
+             * @description Time of the last use, to the hour: up to an hour too early; absent if the key was never used
              */
             lastUsedAt?: string;
         };
         IssuedAPIKey: {
             key: components["schemas"]["APIKey"];
-            /** @description Send it as `Authorization: Bearer alk_…`. It cannot be shown again */
+            /** @description Send it as `Authorization: Bearer alk_…`. No other response shows it */
             secret: string;
         };
         APIKeyList: {
             keys: components["schemas"]["APIKey"][];
             nextCursor?: components["schemas"]["NextCursor"];
         };
-        /** @description A webhook on its way to its receiver */
+        /** @description The delivery of one webhook message to its receiver */
         Delivery: {
             /** @description `webhook-id` of every attempt */
             id: string;
             type: components["schemas"]["DeliveryType"];
-            /** @description The execution or the batch that has ended */
+            /** @description ID of the execution or the batch that has finished */
             subject: string;
             url: string;
             state: components["schemas"]["DeliveryState"];
             /** @description Number of the newest attempt, 0 before the first */
             attempt: number;
-            /** @description That the receiver answered the newest attempt with */
+            /** @description Status of the receiver's response to the newest attempt */
             status?: number;
             reason?: components["schemas"]["DeliveryReason"];
             /**
              * Format: date-time
-             * @description Of the next attempt
+             * @description Time of the next attempt
              */
             dueAt?: string;
             /** Format: date-time */
@@ -1106,7 +1119,7 @@ export interface components {
         /** @enum {string} */
         DeliveryState: "pending" | "delivered" | "refused" | "exhausted";
         /**
-         * @description Why the newest attempt had no answer
+         * @description Why the newest attempt got no response
          * @enum {string}
          */
         DeliveryReason: "address_refused" | "bad_certificate" | "timed_out" | "unreachable";
@@ -1120,7 +1133,7 @@ export interface components {
             nextCursor?: components["schemas"]["NextCursor"];
         };
         WebhookSecret: {
-            /** @description `whsec_` and base 64 */
+            /** @description `whsec_` and base64 */
             secret: string;
             /** Format: date-time */
             rotatedAt?: string;
@@ -1132,7 +1145,7 @@ export interface components {
             detail?: string;
             instance?: string;
             /**
-             * @description Machine-readable reason
+             * @description The reason, for programs
              * @enum {string}
              */
             code: "invalid_request" | "unauthenticated" | "insufficient_scope" | "host_not_allowed" | "not_found" | "artifact_lost" | "route_not_found" | "method_not_allowed" | "agent_mismatch" | "api_keys_disabled" | "idempotency_key_reused" | "prompt_denied" | "rate_limited" | "batch_not_finished" | "delivery_not_finished" | "execution_not_finished" | "nothing_to_retry" | "content_too_large" | "unsupported_media_type" | "too_many_pending_turns" | "queue_full" | "daily_budget_exceeded" | "request_refused" | "internal" | "unavailable";
@@ -1143,7 +1156,7 @@ export interface components {
         };
     };
     responses: {
-        /** @description What the caller has still holds */
+        /** @description The response that the client has is still current */
         NotModified: {
             headers: {
                 ETag: components["headers"]["ETag"];
@@ -1151,7 +1164,7 @@ export interface components {
             };
             content?: never;
         };
-        /** @description Alive */
+        /** @description The process is alive */
         Health: {
             headers: {
                 [name: string]: unknown;
@@ -1172,27 +1185,28 @@ export interface components {
     };
     parameters: {
         ID: string;
-        /** @description How many to show at most */
+        /** @description Maximum number of items on the page */
         Limit: number;
-        /** @description `nextCursor` of the page before. It belongs to the same list with the same filters */
+        /** @description `nextCursor` of the previous page. A cursor is valid for the same list with the same filters */
         Cursor: string;
         /**
-         * @description A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
-         *     answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+         * @description A name that the client chooses for this request. A repeated request with the same key within 24 hours gets the
+         *     same response, with `Idempotent-Replayed: true`, and creates nothing. Another request with the same key gets
+         *     422
          */
         IdempotencyKey: string;
-        /** @description `ETag` of an answer that the caller has; 304 when it still holds */
+        /** @description `ETag` of a response that the client has; 304 if it is still current */
         IfNoneMatch: string;
-        /** @description `wait=N`: like `wait`, in seconds (RFC 7240); at most 60 are applied */
+        /** @description `wait=N` waits like the parameter `wait`, for N seconds (RFC 7240), at most 60 */
         Prefer: string;
     };
     requestBodies: never;
     headers: {
-        /** @description SHA-256 of the whole content (RFC 9530) */
+        /** @description SHA-256 of the complete content (RFC 9530) */
         ReprDigest: string;
-        /** @description Changes whenever the answer does */
+        /** @description Identifies this version of the response */
         ETag: string;
-        /** @description Path of the resource to look at */
+        /** @description Path of the resource */
         Location: string;
     };
     pathItems: never;
@@ -1208,7 +1222,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Health, or the page when `Accept` asks for `text/html` */
+            /** @description Health, or the web page if `Accept` contains `text/html` */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1362,8 +1376,9 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
-                 *     answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+                 * @description A name that the client chooses for this request. A repeated request with the same key within 24 hours gets the
+                 *     same response, with `Idempotent-Replayed: true`, and creates nothing. Another request with the same key gets
+                 *     422
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
@@ -1402,9 +1417,9 @@ export interface operations {
     listConversations: {
         parameters: {
             query?: {
-                /** @description How many to show at most */
+                /** @description Maximum number of items on the page */
                 limit?: components["parameters"]["Limit"];
-                /** @description `nextCursor` of the page before. It belongs to the same list with the same filters */
+                /** @description `nextCursor` of the previous page. A cursor is valid for the same list with the same filters */
                 cursor?: components["parameters"]["Cursor"];
             };
             header?: never;
@@ -1413,7 +1428,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Conversations */
+            /** @description A page of conversations */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1433,13 +1448,13 @@ export interface operations {
     getConversation: {
         parameters: {
             query?: {
-                /** @description How many to show at most */
+                /** @description Maximum number of items on the page */
                 limit?: components["parameters"]["Limit"];
-                /** @description `nextCursor` of the page before. It belongs to the same list with the same filters */
+                /** @description `nextCursor` of the previous page. A cursor is valid for the same list with the same filters */
                 cursor?: components["parameters"]["Cursor"];
             };
             header?: {
-                /** @description `ETag` of an answer that the caller has; 304 when it still holds */
+                /** @description `ETag` of a response that the client has; 304 if it is still current */
                 "If-None-Match"?: components["parameters"]["IfNoneMatch"];
             };
             path: {
@@ -1507,7 +1522,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The conversation, and the turn that is still being ended */
+            /** @description The conversation, and the turns that have not finished yet */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -1528,9 +1543,9 @@ export interface operations {
     listAgents: {
         parameters: {
             query?: {
-                /** @description How many to show at most */
+                /** @description Maximum number of items on the page */
                 limit?: components["parameters"]["Limit"];
-                /** @description `nextCursor` of the page before. It belongs to the same list with the same filters */
+                /** @description `nextCursor` of the previous page. A cursor is valid for the same list with the same filters */
                 cursor?: components["parameters"]["Cursor"];
             };
             header?: never;
@@ -1539,7 +1554,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Agents */
+            /** @description A page of agents */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1561,8 +1576,9 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
-                 *     answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+                 * @description A name that the client chooses for this request. A repeated request with the same key within 24 hours gets the
+                 *     same response, with `Idempotent-Replayed: true`, and creates nothing. Another request with the same key gets
+                 *     422
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
@@ -1600,7 +1616,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description `ETag` of an answer that the caller has; 304 when it still holds */
+                /** @description `ETag` of a response that the client has; 304 if it is still current */
                 "If-None-Match"?: components["parameters"]["IfNoneMatch"];
             };
             path: {
@@ -1673,7 +1689,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The agent as it is now */
+            /** @description The changed agent */
             200: {
                 headers: {
                     ETag: components["headers"]["ETag"];
@@ -1700,8 +1716,9 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
-                 *     answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+                 * @description A name that the client chooses for this request. A repeated request with the same key within 24 hours gets the
+                 *     same response, with `Idempotent-Replayed: true`, and creates nothing. Another request with the same key gets
+                 *     422
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
@@ -1745,8 +1762,9 @@ export interface operations {
             };
             header?: {
                 /**
-                 * @description A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
-                 *     answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+                 * @description A name that the client chooses for this request. A repeated request with the same key within 24 hours gets the
+                 *     same response, with `Idempotent-Replayed: true`, and creates nothing. Another request with the same key gets
+                 *     422
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
@@ -1787,9 +1805,9 @@ export interface operations {
     listBatches: {
         parameters: {
             query?: {
-                /** @description How many to show at most */
+                /** @description Maximum number of items on the page */
                 limit?: components["parameters"]["Limit"];
-                /** @description `nextCursor` of the page before. It belongs to the same list with the same filters */
+                /** @description `nextCursor` of the previous page. A cursor is valid for the same list with the same filters */
                 cursor?: components["parameters"]["Cursor"];
             };
             header?: never;
@@ -1798,7 +1816,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Batches */
+            /** @description A page of batches */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1819,7 +1837,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description `ETag` of an answer that the caller has; 304 when it still holds */
+                /** @description `ETag` of a response that the client has; 304 if it is still current */
                 "If-None-Match"?: components["parameters"]["IfNoneMatch"];
             };
             path: {
@@ -1852,9 +1870,9 @@ export interface operations {
     getBatchResults: {
         parameters: {
             query?: {
-                /** @description Index of the last result that the caller has */
+                /** @description Index of the last result that the client has; the response starts after it */
                 after?: number;
-                /** @description Wait for the results that are not there yet */
+                /** @description Wait for the results that are missing yet */
                 follow?: boolean;
             };
             header?: never;
@@ -1894,7 +1912,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The batch as it is */
+            /** @description The batch */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -1917,8 +1935,9 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
-                 *     answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+                 * @description A name that the client chooses for this request. A repeated request with the same key within 24 hours gets the
+                 *     same response, with `Idempotent-Replayed: true`, and creates nothing. Another request with the same key gets
+                 *     422
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
@@ -1953,16 +1972,16 @@ export interface operations {
     listExecutions: {
         parameters: {
             query?: {
-                /** @description How many to show at most */
+                /** @description Maximum number of items on the page */
                 limit?: components["parameters"]["Limit"];
-                /** @description `nextCursor` of the page before. It belongs to the same list with the same filters */
+                /** @description `nextCursor` of the previous page. A cursor is valid for the same list with the same filters */
                 cursor?: components["parameters"]["Cursor"];
                 status?: components["schemas"]["Status"];
                 kind?: components["schemas"]["Kind"];
                 agentId?: string;
                 conversationId?: string;
                 batchId?: string;
-                /** @description `name=value`, the value being empty or whole */
+                /** @description `name=value`; the value is complete and may be empty */
                 label?: string;
             };
             header?: never;
@@ -1971,7 +1990,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Executions */
+            /** @description A page of executions */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1991,13 +2010,13 @@ export interface operations {
     getExecution: {
         parameters: {
             query?: {
-                /** @description Answer the moment the execution has ended, at the latest after this time (at most `60s`) */
+                /** @description Respond when the execution has finished, at the latest after this time (at most `60s`) */
                 wait?: string;
             };
             header?: {
-                /** @description `ETag` of an answer that the caller has; 304 when it still holds */
+                /** @description `ETag` of a response that the client has; 304 if it is still current */
                 "If-None-Match"?: components["parameters"]["IfNoneMatch"];
-                /** @description `wait=N`: like `wait`, in seconds (RFC 7240); at most 60 are applied */
+                /** @description `wait=N` waits like the parameter `wait`, for N seconds (RFC 7240), at most 60 */
                 Prefer?: components["parameters"]["Prefer"];
             };
             path: {
@@ -2007,13 +2026,13 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The execution as it is */
+            /** @description The execution */
             200: {
                 headers: {
                     ETag: components["headers"]["ETag"];
-                    /** @description The wait of `Prefer` that was applied */
+                    /** @description The wait time that was used of `Prefer` */
                     "Preference-Applied"?: string;
-                    /** @description Seconds after which to ask again; only while the execution has not ended */
+                    /** @description Seconds until the next poll; only while the execution has not finished */
                     "Retry-After"?: number;
                     [name: string]: unknown;
                 };
@@ -2052,14 +2071,14 @@ export interface operations {
                     "application/json": components["schemas"]["Result"];
                 };
             };
-            /** @description The part that was asked for */
+            /** @description The requested range */
             206: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description It has not changed */
+            /** @description The content that the client has is still current */
             304: {
                 headers: {
                     [name: string]: unknown;
@@ -2071,7 +2090,7 @@ export interface operations {
             403: components["responses"]["Problem"];
             404: components["responses"]["Problem"];
             410: components["responses"]["Problem"];
-            /** @description There is no such part */
+            /** @description The range is outside the content */
             416: {
                 headers: {
                     [name: string]: unknown;
@@ -2089,7 +2108,7 @@ export interface operations {
             header?: never;
             path: {
                 id: components["parameters"]["ID"];
-                /** @description As listed in the execution's `files`. Its slashes may be written as they are */
+                /** @description A path in the execution's `files`. Its slashes need no escape */
                 path: string;
             };
             cookie?: never;
@@ -2106,14 +2125,14 @@ export interface operations {
                     "application/octet-stream": string;
                 };
             };
-            /** @description The part that was asked for */
+            /** @description The requested range */
             206: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description It has not changed */
+            /** @description The content that the client has is still current */
             304: {
                 headers: {
                     [name: string]: unknown;
@@ -2125,7 +2144,7 @@ export interface operations {
             403: components["responses"]["Problem"];
             404: components["responses"]["Problem"];
             410: components["responses"]["Problem"];
-            /** @description There is no such part */
+            /** @description The range is outside the content */
             416: {
                 headers: {
                     [name: string]: unknown;
@@ -2141,7 +2160,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description `id` of the last event that the caller has */
+                /** @description `id` of the last event that the client has */
                 "Last-Event-ID"?: string;
             };
             path: {
@@ -2160,7 +2179,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description The caller has the last event */
+            /** @description The client has all events, and the execution has finished */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -2187,7 +2206,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The execution as it is */
+            /** @description The execution */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -2210,8 +2229,9 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name of the caller's own for this request. Whoever asks again with the same key and the same request, within 24 hours, gets the same
-                 *     answer (with `Idempotent-Replayed: true`), and nothing more is made; with another request it is 422
+                 * @description A name that the client chooses for this request. A repeated request with the same key within 24 hours gets the
+                 *     same response, with `Idempotent-Replayed: true`, and creates nothing. Another request with the same key gets
+                 *     422
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
@@ -2246,9 +2266,9 @@ export interface operations {
     listAPIKeys: {
         parameters: {
             query?: {
-                /** @description How many to show at most */
+                /** @description Maximum number of items on the page */
                 limit?: components["parameters"]["Limit"];
-                /** @description `nextCursor` of the page before. It belongs to the same list with the same filters */
+                /** @description `nextCursor` of the previous page. A cursor is valid for the same list with the same filters */
                 cursor?: components["parameters"]["Cursor"];
             };
             header?: never;
@@ -2257,7 +2277,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Keys */
+            /** @description A page of API keys */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2340,9 +2360,9 @@ export interface operations {
     listDeliveries: {
         parameters: {
             query?: {
-                /** @description How many to show at most */
+                /** @description Maximum number of items on the page */
                 limit?: components["parameters"]["Limit"];
-                /** @description `nextCursor` of the page before. It belongs to the same list with the same filters */
+                /** @description `nextCursor` of the previous page. A cursor is valid for the same list with the same filters */
                 cursor?: components["parameters"]["Cursor"];
             };
             header?: never;
@@ -2351,7 +2371,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Deliveries */
+            /** @description A page of deliveries */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2408,7 +2428,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description It is due now */
+            /** @description The delivery, which is due now */
             202: {
                 headers: {
                     [name: string]: unknown;

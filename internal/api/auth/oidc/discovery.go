@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// maxDocument bounds what a provider may answer, in bytes.
+// maxDiscoveryBytes bounds a discovery document.
 const maxDiscoveryBytes = 1 << 20
 
-// discover asks the issuer where its keys are (OpenID Connect Discovery 1.0).
+// discoverKeysURL reads the URL of the issuer's keys from its discovery document (OpenID Connect Discovery 1.0).
 func discoverKeysURL(ctx context.Context, client *http.Client, issuer string) (keysURL string, err error) {
 	discoveryURL := strings.TrimRight(issuer, "/") + "/.well-known/openid-configuration"
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, discoveryURL, nil)
@@ -25,7 +25,7 @@ func discoverKeysURL(ctx context.Context, client *http.Client, issuer string) (k
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("%s answers %s", discoveryURL, res.Status)
+		return "", fmt.Errorf("%s returns %s", discoveryURL, res.Status)
 	}
 	var document struct {
 		Issuer string `json:"issuer"`
@@ -35,7 +35,7 @@ func discoverKeysURL(ctx context.Context, client *http.Client, issuer string) (k
 		return "", fmt.Errorf("%s: %w", discoveryURL, err)
 	}
 	if document.Issuer != issuer || document.Keys == "" {
-		return "", fmt.Errorf("%s speaks for the issuer %q with keys at %q", discoveryURL, document.Issuer, document.Keys)
+		return "", fmt.Errorf("%s names the issuer %q with keys at %q", discoveryURL, document.Issuer, document.Keys)
 	}
 	return document.Keys, nil
 }

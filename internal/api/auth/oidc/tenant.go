@@ -8,12 +8,11 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/tenant"
 )
 
-// hashed begins the tenants that are named by a hash.
+// hashedTenantPrefix is the prefix of tenants whose name is a hash.
 const hashedTenantPrefix = "oidc-"
 
-// tenantOfClaim names the tenant of a claim: by the claim itself where that can be a
-// tenant's name, else by its hash. A claim that looks like a hash is hashed as
-// well, so that no two claims ever name one tenant.
+// tenantOfClaim returns the name of the tenant of a claim: the claim itself if it is a valid name, else its hash. A
+// claim that looks like a hash is hashed as well, so two claims never name the same tenant.
 func tenantOfClaim(claim string) string {
 	if tenant.ValidName(claim) && !strings.HasPrefix(claim, hashedTenantPrefix) {
 		return claim

@@ -1,5 +1,8 @@
-// Package oidc tells callers by the tokens of an OpenID Connect provider, such
-// as Firebase Auth or Google's Identity-Aware Proxy.
+// Package oidc authenticates requests by the tokens of an OpenID Connect provider, such as Firebase Auth or Google's
+// Identity-Aware Proxy.
+//
+// In: a request with a JSON Web Token, and the public keys of the provider. Out: the caller that the claims name, or an
+// auth.UnauthenticatedError. The package never accepts a symmetric signature and never stores a token.
 package oidc
 
 import (
@@ -19,28 +22,28 @@ import (
 )
 
 const (
-	// refreshed is how often the provider's keys are read again: one that it has
-	// withdrawn is believed no longer than this.
+	// keyRefreshInterval is how often the provider's keys are read, so it is how long a withdrawn key may still be
+	// accepted.
 	keyRefreshInterval = 10 * time.Minute
-	// unknownEvery is how often a token with a key that is not known may have the
-	// keys read at once, besides. Tokens that nobody signed cannot make it more.
+	// unknownKeyRefreshInterval bounds the additional reads for tokens with an unknown key: invented keys cannot cause
+	// more.
 	unknownKeyRefreshInterval = 10 * time.Second
-	// unknownWait is how long such a token waits for that.
+	// unknownKeyRefreshTimeout is how long a token with an unknown key waits for such a read.
 	unknownKeyRefreshTimeout = 2 * time.Second
-	// providerTimeout bounds one call of the provider.
+	// providerTimeout bounds one request to the provider.
 	providerTimeout = 10 * time.Second
 )
 
-// Config says whose tokens count, and what they say.
+// Config says which tokens are accepted and how their claims are read.
 type Config struct {
-	Issuer      string        // of the claim iss
-	Audience    string        // that the claim aud has to name
-	KeysURL     string        // where the issuer's keys are; "": where its discovery document says
-	Algorithms  []string      // of signatures; asymmetric ones only
-	TokenHeader string        // that holds the token; in Authorization it is a bearer token
-	TenantClaim string        // name of the claim that names the tenant
-	ScopesClaim string        // name of the claim that lists the scopes; "": every caller has all
-	Leeway      time.Duration // by which the provider's clock may differ from ours
+	Issuer      string        // required value of the claim iss
+	Audience    string        // required in the claim aud
+	KeysURL     string        // URL of the issuer's keys; empty: its discovery document has the URL
+	Algorithms  []string      // accepted signature algorithms; only asymmetric ones
+	TokenHeader string        // header with the token; in Authorization it is a bearer token
+	TenantClaim string        // the claim that names the tenant
+	ScopesClaim string        // the claim that lists the scopes; empty: every caller has all scopes
+	Leeway      time.Duration // how much the provider's clock may differ from this machine's
 }
 
 // Verifier checks tokens. It is safe for concurrent use.
@@ -50,8 +53,7 @@ type Verifier struct {
 	keys   keyfunc.Keyfunc
 }
 
-// New reads the provider's keys, and goes on reading them until ctx ends. The
-// clock may be nil: this machine's.
+// New reads the provider's keys and refreshes them until ctx ends. A nil clock is the clock of this machine.
 func New(ctx context.Context, c Config, now func() time.Time, log *zap.Logger) (*Verifier, error) {
 	client := &http.Client{Timeout: providerTimeout}
 	if c.KeysURL == "" {
@@ -63,10 +65,11 @@ func New(ctx context.Context, c Config, now func() time.Time, log *zap.Logger) (
 	ignoreFirstError := false
 	keys, err := keyfunc.NewDefaultOverrideCtx(ctx, []string{c.KeysURL}, keyfunc.Override{
 		Client: client, HTTPTimeout: providerTimeout, NoErrorReturnFirstHTTPReq: &ignoreFirstError,
-		RefreshInterval: keyRefreshInterval, RefreshUnknownKID: rate.NewLimiter(rate.Every(unknownKeyRefreshInterval), 1), RateLimitWaitMax: unknownKeyRefreshTimeout,
+		RefreshInterval:   keyRefreshInterval,
+		RefreshUnknownKID: rate.NewLimiter(rate.Every(unknownKeyRefreshInterval), 1), RateLimitWaitMax: unknownKeyRefreshTimeout,
 		RefreshErrorHandlerFunc: func(url string) func(context.Context, error) {
 			return func(_ context.Context, err error) {
-				log.Warn("could not read the provider's keys again", zap.String("url", url), zap.Error(err))
+				log.Warn("could not refresh the provider's keys", zap.String("url", url), zap.Error(err))
 			}
 		},
 	})
@@ -83,22 +86,23 @@ func New(ctx context.Context, c Config, now func() time.Time, log *zap.Logger) (
 	return &Verifier{config: c, parser: parser, keys: keys}, nil
 }
 
-// Authenticate tells whose token a request shows.
+// Authenticate returns the caller whose token is in the request.
 func (v *Verifier) Authenticate(r *http.Request) (tenant.Caller, error) {
 	token := v.token(r)
 	if token == "" {
-		return tenant.Caller{}, &auth.UnauthenticatedError{Reason: fmt.Sprintf("Send a token of %s, in the header %s.", v.config.Issuer, v.config.TokenHeader)}
+		reason := fmt.Sprintf("Send a token of %s, in the header %s.", v.config.Issuer, v.config.TokenHeader)
+		return tenant.Caller{}, &auth.UnauthenticatedError{Reason: reason}
 	}
 	claims := jwt.MapClaims{}
 	if _, err := v.parser.ParseWithClaims(token, claims, v.keys.KeyfuncCtx(r.Context())); err != nil {
 		if r.Context().Err() != nil {
 			return tenant.Caller{}, r.Context().Err()
 		}
-		return tenant.Caller{}, invalidToken("The token is not valid: it is expired or early, meant for another service, or not signed by " + v.config.Issuer + ".")
+		return tenant.Caller{}, invalidToken("The token is not valid now, is for another service, or is not signed by " + v.config.Issuer + ".")
 	}
 	claim, _ := claims[v.config.TenantClaim].(string)
 	if claim == "" {
-		return tenant.Caller{}, invalidToken("The token names no tenant: it has no text as claim " + v.config.TenantClaim + ".")
+		return tenant.Caller{}, invalidToken("The token names no tenant: its claim " + v.config.TenantClaim + " is not a text.")
 	}
 	subject, _ := claims["sub"].(string)
 	return tenant.Caller{Tenant: tenantOfClaim(claim), Subject: subject, Scopes: v.scopes(claims)}, nil
@@ -108,7 +112,7 @@ func invalidToken(reason string) error {
 	return &auth.UnauthenticatedError{CredentialsPresent: true, Reason: reason}
 }
 
-// token returns what a request shows; "" where it shows nothing.
+// token returns the token of a request; empty if it has none.
 func (v *Verifier) token(r *http.Request) string {
 	text := r.Header.Get(v.config.TokenHeader)
 	if strings.EqualFold(v.config.TokenHeader, "Authorization") {
@@ -117,8 +121,8 @@ func (v *Verifier) token(r *http.Request) string {
 	return text
 }
 
-// scopes reads the scopes of a token: a list, or one text with blanks between
-// them (RFC 8693). Those that are not ours do not count.
+// scopes reads the scopes of a token: a list, or one text in which spaces separate them (RFC 8693). It ignores unknown
+// ones.
 func (v *Verifier) scopes(claims jwt.MapClaims) []tenant.Scope {
 	if v.config.ScopesClaim == "" {
 		return tenant.AllScopes

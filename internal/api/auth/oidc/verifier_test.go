@@ -36,7 +36,7 @@ type provider struct {
 	*httptest.Server
 	mu       sync.Mutex
 	keys     map[string]crypto.Signer
-	keyReads int // of the keys
+	keyReads int // requests for the keys
 }
 
 func startProvider(t *testing.T) *provider {
@@ -64,7 +64,7 @@ func startProvider(t *testing.T) *provider {
 	return p
 }
 
-// rotate gives the provider another key.
+// addKey adds a key to the provider.
 func (p *provider) addKey(t *testing.T, kid string, k crypto.Signer) {
 	t.Helper()
 	p.mu.Lock()
@@ -86,7 +86,7 @@ func ecKey(t *testing.T) crypto.Signer {
 	return k
 }
 
-// public is a key as a JWK.
+// publicJWK returns the public key as a JWK.
 func publicJWK(kid string, k crypto.Signer) map[string]string {
 	b64 := base64.RawURLEncoding.EncodeToString
 	switch k := k.Public().(type) {
@@ -96,7 +96,7 @@ func publicJWK(kid string, k crypto.Signer) map[string]string {
 		point, _ := k.Bytes() // uncompressed: 4, x, y
 		return map[string]string{"kty": "EC", "crv": "P-256", "kid": kid, "use": "sig", "alg": "ES256", "x": b64(point[1:33]), "y": b64(point[33:])}
 	default:
-		panic("no such key")
+		panic("unknown type of key")
 	}
 }
 
@@ -163,7 +163,7 @@ func TestAuthenticateValidToken(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, tenant.Caller{Tenant: "ada", Subject: "ada", Scopes: tenant.AllScopes}, found)
 	}
-	require.Equal(t, 1, p.keyReads, "the keys are kept")
+	require.Equal(t, 1, p.keyReads, "the keys are cached")
 }
 
 func TestAuthenticateInvalidToken(t *testing.T) {
@@ -192,12 +192,12 @@ func TestAuthenticateInvalidToken(t *testing.T) {
 		"an algorithm that is not ours":   p.sign(t, "rsa", jwt.SigningMethodRS512, p.keys["rsa"], p.claims()),
 		"HS256 with the public key":       p.sign(t, "rsa", jwt.SigningMethodHS256, publicPEM, p.claims()),
 		"HS256 with the public key's DER": p.sign(t, "", jwt.SigningMethodHS256, der, p.claims()),
-		"by another key of that name":     p.sign(t, "rsa", jwt.SigningMethodRS256, rsaKey(t), p.claims()),
+		"by another key with that ID":     p.sign(t, "rsa", jwt.SigningMethodRS256, rsaKey(t), p.claims()),
 		"by a key of another kind":        p.sign(t, "rsa", jwt.SigningMethodES256, p.keys["ec"], p.claims()),
 		"with other claims":               parts[0] + "." + base64.RawURLEncoding.EncodeToString([]byte(`{"sub":"bob"}`)) + "." + parts[2],
 		"without a signature":             parts[0] + "." + parts[1] + ".",
 		"in two parts":                    parts[0] + "." + parts[1],
-		"rubbish":                         "x",
+		"no token":                        "x",
 		"dots":                            "..",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -215,8 +215,7 @@ func TestAuthenticateInvalidToken(t *testing.T) {
 	require.False(t, unauthErr.CredentialsPresent)
 }
 
-// A key that the provider took into use is found without waiting; tokens of
-// keys that there are not do not make more calls of the provider.
+// A new key of the provider is found at once. Tokens with unknown keys cause no further requests to the provider.
 func TestKeyRotation(t *testing.T) {
 	p := startProvider(t)
 	v := p.verifier(t)
@@ -228,19 +227,19 @@ func TestKeyRotation(t *testing.T) {
 	require.Equal(t, 2, p.keyReads)
 
 	unknownKey := rsaKey(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond) // they would wait for the limit
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond) // they would wait for the rate limit
 	defer cancel()
 	for range 3 {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
 		require.NoError(t, err)
-		req.Header.Set("Authorization", "Bearer "+p.sign(t, "made up", jwt.SigningMethodRS256, unknownKey, p.claims()))
+		req.Header.Set("Authorization", "Bearer "+p.sign(t, "unknown", jwt.SigningMethodRS256, unknownKey, p.claims()))
 		_, err = v.Authenticate(req)
 		require.Error(t, err)
 	}
 	require.Equal(t, 2, p.keyReads)
 }
 
-// Google's Identity-Aware Proxy: a header of its own, keys at a fixed address.
+// Google's Identity-Aware Proxy has its own header and a fixed URL of its keys.
 func TestIdentityAwareProxyToken(t *testing.T) {
 	p := startProvider(t)
 	v := p.verifier(t, func(c *Config) {
@@ -280,7 +279,7 @@ func TestDiscoveryErrors(t *testing.T) {
 	p := startProvider(t)
 	for want, issuer := range map[string]string{
 		"404":                p.URL + "/elsewhere",
-		"speaks for":         p.URL + "/",
+		"names the issuer":   p.URL + "/",
 		"connection refused": "http://127.0.0.1:1",
 	} {
 		_, err := New(t.Context(), Config{Issuer: issuer}, nil, zaptest.NewLogger(t))
@@ -288,19 +287,19 @@ func TestDiscoveryErrors(t *testing.T) {
 	}
 }
 
-// Whatever a claim holds names a tenant, and no two name the same.
+// Every claim names a valid tenant, and two claims never name the same one.
 func TestTenantOfClaim(t *testing.T) {
 	require.Equal(t, "ada@example.com", tenantOfClaim("ada@example.com"))
 	rapid.Check(t, func(t *rapid.T) {
 		claims := rapid.OneOf(rapid.String(), rapid.StringMatching(`[a-z./|:-]{1,8}`), rapid.Just("__x__"), rapid.Just("../x"))
 		a, b := claims.Draw(t, "a"), claims.Draw(t, "b")
-		for _, one := range []string{a, tenantOfClaim(a), tenantOfClaim(tenantOfClaim(a))} {
-			if !tenant.ValidName(tenantOfClaim(one)) {
-				t.Fatalf("%q is no tenant", tenantOfClaim(one))
+		for _, claim := range []string{a, tenantOfClaim(a), tenantOfClaim(tenantOfClaim(a))} {
+			if !tenant.ValidName(tenantOfClaim(claim)) {
+				t.Fatalf("%q is no valid tenant", tenantOfClaim(claim))
 			}
 		}
 		if (tenantOfClaim(a) == tenantOfClaim(b)) != (a == b) {
-			t.Fatalf("%q and %q", a, b)
+			t.Fatalf("the claims %q and %q", a, b)
 		}
 		if h := tenantOfClaim(a); strings.HasPrefix(h, hashedTenantPrefix) && tenantOfClaim(h) == h {
 			t.Fatalf("the hash %q names the tenant of %q", h, a)

@@ -1,4 +1,7 @@
-// Package contracttest holds the answers of a server against the contract, in tests.
+// Package contracttest tests a server against the contract.
+//
+// In: the contract, and the responses of a server. Out: an error for a response that the contract does not have, and
+// random requests that the contract has, or almost has. It is for tests only.
 package contracttest
 
 import (
@@ -15,11 +18,11 @@ import (
 	"github.com/airlock-run/airlock/internal/api/contract"
 )
 
-// Transport is http.DefaultTransport, which fails where an answer is not one
-// that the contract has for its request. It leaves alone what is streamed.
+// Transport is http.DefaultTransport, but fails if the contract does not have the response. It does not check the body
+// of a stream.
 type Transport struct{}
 
-// RoundTrip sends a request and checks what comes back.
+// RoundTrip sends a request and checks the response.
 func (Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	res, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {
@@ -31,7 +34,7 @@ func (Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return res, checkResponse(name, op, res, nil)
 	}
 	body, err := io.ReadAll(res.Body)
-	_ = res.Body.Close() // it has been read to its end, or not
+	_ = res.Body.Close() // the error of the read counts
 	if err != nil {
 		return nil, err
 	}
@@ -39,8 +42,7 @@ func (Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, checkResponse(name, op, res, body)
 }
 
-// Find returns the operation that a request is for, and its name; nil where
-// the contract has none.
+// FindOperation returns the operation of a request and its name; nil if the contract has none.
 func FindOperation(method, path string) (string, *contract.Operation) {
 	for name, pattern := range pathPatterns() {
 		if verb, _, _ := strings.Cut(name, " "); verb == method && pattern.MatchString(path) {
@@ -52,44 +54,43 @@ func FindOperation(method, path string) (string, *contract.Operation) {
 
 var pathParameter = regexp.MustCompile(`\\\{[a-zA-Z]+\\\}`)
 
-// forms are what the paths of the operations look like.
+// pathPatterns match the paths of the operations.
 var pathPatterns = sync.OnceValue(func() map[string]*regexp.Regexp {
 	byName := map[string]*regexp.Regexp{}
 	for name := range contract.Operations() {
 		_, path, _ := strings.Cut(name, " ")
-		form := strings.ReplaceAll(regexp.QuoteMeta(path), `\{path\}`, ".+") // whose slashes may stand as they are
+		form := strings.ReplaceAll(regexp.QuoteMeta(path), `\{path\}`, ".+") // its slashes may be unescaped
 		byName[name] = regexp.MustCompile("^" + pathParameter.ReplaceAllString(form, "[^/]+") + "$")
 	}
 	return byName
 })
 
-// check returns what is wrong with an answer. What the contract does not know
-// can only be refused, with a problem.
+// checkResponse returns what is wrong with a response. A request outside the contract may only get 404 or 405.
 func checkResponse(name string, op *contract.Operation, res *http.Response, body []byte) error {
 	if op == nil {
 		if res.StatusCode != http.StatusNotFound && res.StatusCode != http.StatusMethodNotAllowed && res.StatusCode >= 400 {
-			return fmt.Errorf("%s %s is not in the contract and answers %d", res.Request.Method, res.Request.URL.Path, res.StatusCode)
+			return fmt.Errorf("%s %s is not in the contract, but the response has status %d", res.Request.Method, res.Request.URL.Path, res.StatusCode)
 		}
 		return nil
 	}
 	response, ok := op.Responses[res.StatusCode]
 	if !ok {
-		return fmt.Errorf("%s answers %d, which the contract does not have: %s", name, res.StatusCode, body)
+		return fmt.Errorf("%s: the contract does not have status %d: %s", name, res.StatusCode, body)
 	}
 	media, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
 	schema, ok := response[media]
 	if len(response) > 0 && !ok {
-		return fmt.Errorf("%s answers %d as %q, which the contract does not have", name, res.StatusCode, media)
+		return fmt.Errorf("%s: for status %d the contract does not have the media type %q", name, res.StatusCode, media)
 	}
 	if schema == nil {
 		return nil
 	}
 	var value any
 	if err := json.Unmarshal(body, &value); err != nil {
-		return fmt.Errorf("%s answers %d with what is no JSON: %w", name, res.StatusCode, err)
+		return fmt.Errorf("%s: the body with status %d is not JSON: %w", name, res.StatusCode, err)
 	}
 	if err := schema.Validate(value); err != nil {
-		return fmt.Errorf("%s answers %d with what the contract does not have: %w\n%s", name, res.StatusCode, err, body)
+		return fmt.Errorf("%s: the body with status %d does not match the contract: %w\n%s", name, res.StatusCode, err, body)
 	}
 	return nil
 }
