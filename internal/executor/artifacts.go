@@ -7,8 +7,11 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/airlock-run/airlock/internal/blob"
+	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
@@ -49,4 +52,18 @@ func outputFiles(o sandbox.Outcome) (files []execution.File, contents []io.ReadS
 		contents = append(contents, f.Content)
 	}
 	return files, contents, omitted
+}
+
+// encodeResult returns the stored form of a large result: the JSON object Result of the API's contract. The API sends the
+// stored bytes unchanged.
+func encodeResult(r *execution.Result) ([]byte, error) {
+	form := struct {
+		Text       string         `json:"text"`
+		Output     jsontext.Value `json:"output,omitzero"`
+		AgentDraft *agent.Draft   `json:"agentDraft,omitzero"`
+	}{Text: r.Text, AgentDraft: r.AgentDraft}
+	if r.Output != "" {
+		form.Output = jsontext.Value(r.Output)
+	}
+	return json.Marshal(form, jsontext.AllowInvalidUTF8(true))
 }

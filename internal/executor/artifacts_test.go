@@ -3,6 +3,7 @@ package executor
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +13,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/blob"
+	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
@@ -195,5 +198,24 @@ func TestArtifactsOfLostAttemptAreDeletedWithExecution(t *testing.T) {
 	for _, of := range []*execution.Execution{&lost, &e} {
 		_, err := blobs.Get(t.Context(), blob.FileKey(of, 0), e.Files[0].Content)
 		require.ErrorIs(t, err, blob.ErrLost)
+	}
+}
+
+// The API sends the stored bytes unchanged, so they must match the contract.
+func TestEncodedResultMatchesContract(t *testing.T) {
+	t.Parallel()
+	draft := &agent.Draft{Name: "N", Instructions: "I", Model: "m"}
+	for want, r := range map[string]execution.Result{
+		`{"text":"hi"}`:                         {Text: "hi"},
+		`{"text":"<a&b> \u2028 세상"}`:            {Text: "<a&b> \u2028 세상"},
+		`{"text":"{\"a\":1}","output":{"a":1}}`: {Text: `{"a":1}`, Output: `{"a":1}`},
+		`{"text":"","agentDraft":{"name":"N","instructions":"I","model":"m"}}`: {AgentDraft: draft},
+	} {
+		got, err := encodeResult(&r)
+		require.NoError(t, err)
+		require.JSONEq(t, want, string(got))
+		var read contract.Result
+		require.NoError(t, json.Unmarshal(got, &read))
+		require.Equal(t, r.Text, read.Text)
 	}
 }

@@ -250,7 +250,7 @@ func (a *attempt) storeArtifacts(ctx context.Context) error {
 	if r := ending.Result; r != nil && r.Large() {
 		uploads.Go(func() (err error) {
 			defer supervise.RecoverTo(&err)
-			text, err := blob.EncodeResult(r)
+			text, err := encodeResult(r)
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"encoding/json"
 	"io"
 	"strings"
 	"testing"
@@ -30,7 +31,7 @@ func TestFilesAndCompleteResults(t *testing.T) {
 		return c
 	}
 	long := strings.Repeat("long ", 1<<18)
-	encoded, err := blob.EncodeResult(&execution.Result{Text: long})
+	encoded, err := json.Marshal(map[string]string{"text": long})
 	require.NoError(t, err)
 	complete := put(blob.ResultKey(&claimed.Execution), string(encoded))
 	paths := []string{"100 %/a b?c#d.txt", "plain.txt"}
