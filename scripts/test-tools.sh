@@ -13,7 +13,7 @@ install() {
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null
 }
 
-chromium() {
+need_chromium() {
 	local name
 	for name in chromium chromium-browser google-chrome; do
 		command -v "$name" >/dev/null && return
@@ -25,7 +25,7 @@ chromium() {
 	install chromium
 }
 
-runsc() {
+need_runsc() {
 	command -v runsc >/dev/null && return
 	debian_root || {
 		echo "test-tools: without runsc the test under gVisor is skipped (Debian: apt-get install runsc)"
@@ -34,5 +34,5 @@ runsc() {
 	install runsc || echo "test-tools: runsc cannot be installed; the test under gVisor is skipped"
 }
 
-chromium
-runsc
+need_chromium
+need_runsc
