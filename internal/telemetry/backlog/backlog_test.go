@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { emulatortest.Main(m) }
 
-// faulty is the real store, until it fails.
+// faultyStore is the real store, until err is set.
 type faultyStore struct {
 	*store.Store
 	err   error
@@ -43,7 +43,7 @@ func TestCollectCountsByLaneAndCaches(t *testing.T) {
 	clock := new(emulatortest.Clock)
 	s := &faultyStore{Store: store.New(emulatortest.StartFirestore(t, firestoreemulator.Options{Now: clock.Now}).Client)}
 	a := agent.Agent{Tenant: "ada", Name: "A", Instructions: "Count", Runtime: "offline", Timeout: time.Minute}
-	require.NoError(t, s.CreateAgent(t.Context(), &a))
+	require.NoError(t, s.CreateAgent(t.Context(), &a, nil))
 	run := func(webhook string) execution.Ref {
 		ch, err := s.SubmitRun(t.Context(), store.RunRequest{Tenant: "ada", AgentID: a.ID, Input: "one", Webhook: webhook})
 		require.NoError(t, err)
@@ -58,7 +58,7 @@ func TestCollectCountsByLaneAndCaches(t *testing.T) {
 	_, err = s.Apply(t.Context(), canceled, execution.CancelRequested{})
 	require.NoError(t, err)
 	b := batch.Batch{ID: "bat_1", Tenant: "ada", AgentID: a.ID, Total: 1, Window: 1}
-	require.NoError(t, s.SubmitBatch(t.Context(), &b))
+	require.NoError(t, s.SubmitBatch(t.Context(), &b, nil))
 
 	now := time.Unix(0, 0)
 	c := New(s, func() time.Time { return now }, zaptest.NewLogger(t))
@@ -73,10 +73,10 @@ func TestCollectCountsByLaneAndCaches(t *testing.T) {
 	require.Equal(t, 1, counted.Deliveries)
 
 	testutil.CollectAndCount(c)
-	require.Equal(t, 1, s.calls, "a count serves every scrape for a while")
+	require.Equal(t, 1, s.calls, "one count serves all scrapes for cacheTTL")
 	now = now.Add(cacheTTL)
 	s.err = errors.New("away")
-	require.Zero(t, testutil.CollectAndCount(c), "nothing is said rather than something old")
+	require.Zero(t, testutil.CollectAndCount(c), "no metrics are better than old metrics")
 	s.err = nil
 	require.Equal(t, 7, testutil.CollectAndCount(c))
 }
