@@ -28,8 +28,8 @@ import (
 
 func TestMain(m *testing.M) { emulatortest.Main(m) }
 
-// testServer is a real API over a real store, without an executor: the tests end the executions. Every response is checked
-// against the OpenAPI document.
+// testServer is a real API over a real store, without an executor: the tests end the executions. Every response is
+// checked against the OpenAPI document.
 type testServer struct {
 	*client.Client
 	store     *store.Store
@@ -266,7 +266,7 @@ func TestPermanentErrorsAreNotRetried(t *testing.T) {
 	var p *client.Problem
 	require.ErrorAs(t, err, &p)
 	require.Equal(t, http.StatusBadRequest, p.Status)
-	require.Equal(t, "instructions: must hold some text. (invalid_request)", err.Error())
+	require.Equal(t, "instructions: must contain text. (invalid_request)", err.Error())
 	require.EqualValues(t, 1, requests.Load())
 }
 
