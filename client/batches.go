@@ -10,8 +10,8 @@ import (
 	"strconv"
 )
 
-// SubmitBatch runs an agent on many inputs. Each line is one input: a JSON string, or an object {"input": …}. The lines are
-// sent as a stream, so the request is not retried.
+// SubmitBatch runs an agent on many inputs. Each line is one input: a JSON string, or an object {"input": …}. The
+// lines are sent as a stream, so the request is not retried.
 func (c *Client) SubmitBatch(ctx context.Context, agentID string, lines io.Reader) (Batch, error) {
 	return doJSON[Batch](ctx, c, request{
 		method: http.MethodPost, path: agentPath(agentID) + "/batches", stream: lines, idempotencyKey: true,
@@ -39,8 +39,8 @@ func (c *Client) RetryBatch(ctx context.Context, batchID string) (Batch, error) 
 	return doJSON[Batch](ctx, c, request{method: http.MethodPost, path: batchPath(batchID) + "/retry", idempotencyKey: true})
 }
 
-// Results returns the results of a batch in the order of its inputs, up to the first that does not exist yet. With follow it
-// waits for all of them. After an interruption it continues with the next result.
+// Results returns the results of a batch in the order of its inputs, up to the first that does not exist yet. With
+// follow it waits for all of them. After an interruption it continues with the next result.
 func (c *Client) Results(ctx context.Context, batchID string, follow bool) iter.Seq2[BatchResult, error] {
 	return func(yield func(BatchResult, error) bool) {
 		received, total := 0, 0 // without follow, the end of a response is the end

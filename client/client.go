@@ -1,7 +1,7 @@
 // Package client calls the HTTP API of an Airlock server.
 //
-// Work is asynchronous: a call that starts an execution returns its ID at once. From then on the execution is durable. Wait
-// waits for its end:
+// Work is asynchronous: a call that starts an execution returns its ID at once. From then on the execution is
+// durable. Wait waits for its end:
 //
 //	airlock, err := client.New("http://127.0.0.1:8000")
 //	…
@@ -9,9 +9,9 @@
 //	…
 //	execution, err := airlock.Wait(ctx, accepted.ExecutionId)
 //
-// A request that the server refuses returns a *Problem; without a response it returns ErrUnreachable. After errors that may
-// be temporary a request is sent again, at most four times in all. Requests that create something carry an Idempotency-Key,
-// so that a repeated request creates nothing twice.
+// A request that the server refuses returns a *Problem; without a response it returns ErrUnreachable. After errors
+// that may be temporary a request is sent again, at most four times in all. Requests that create something carry an
+// Idempotency-Key, so that a repeated request creates nothing twice.
 //
 // The types are generated from the OpenAPI document of the API. The package stores nothing and starts no goroutines.
 package client
@@ -57,8 +57,8 @@ func WithUserAgent(program string) Option {
 	return func(c *Client) { c.header.Set("User-Agent", program+" "+userAgent) }
 }
 
-// WithHTTPClient sends the requests with h. It must have no time-out, because long polls and streams are bounded by their
-// contexts only.
+// WithHTTPClient sends the requests with h. It must have no time-out, because long polls and streams are bounded by
+// their contexts only.
 func WithHTTPClient(h *http.Client) Option {
 	return func(c *Client) { c.http = h }
 }

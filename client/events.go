@@ -22,8 +22,8 @@ type Event struct {
 	id string // the server continues after it
 }
 
-// Events returns the changes of an execution, from its beginning to its end. After an interruption it continues with the
-// next event.
+// Events returns the changes of an execution, from its beginning to its end. After an interruption it continues with
+// the next event.
 func (c *Client) Events(ctx context.Context, executionID string) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		lastID, ended := "", false

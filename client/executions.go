@@ -14,8 +14,8 @@ func (c *Client) Execution(ctx context.Context, executionID string) (Execution, 
 	return doJSON[Execution](ctx, c, request{method: http.MethodGet, path: executionPath(executionID)})
 }
 
-// Wait waits until an execution has ended, with success or without, and returns it. When ctx ends first, Wait returns its
-// cause; the execution continues.
+// Wait waits until an execution has ended, with success or without, and returns it. When ctx ends first, Wait returns
+// its cause; the execution continues.
 func (c *Client) Wait(ctx context.Context, executionID string) (Execution, error) {
 	poll := request{method: http.MethodGet, path: executionPath(executionID), query: url.Values{"wait": {"30s"}}}
 	for {
@@ -53,8 +53,8 @@ func (c *Client) Executions(ctx context.Context, f Filter) iter.Seq2[Execution, 
 	return paginate(ctx, c, "/executions", query, func(l ExecutionList) ([]Execution, NextCursor) { return l.Executions, l.NextCursor })
 }
 
-// Cancel cancels an execution and returns it. A queued execution ends at once, a running one a moment later. To cancel an
-// execution again, or after its end, changes nothing.
+// Cancel cancels an execution and returns it. A queued execution ends at once, a running one a moment later. To
+// cancel an execution again, or after its end, changes nothing.
 func (c *Client) Cancel(ctx context.Context, executionID string) (Execution, error) {
 	return doJSON[Execution](ctx, c, request{method: http.MethodPost, path: executionPath(executionID) + "/cancel"})
 }

@@ -25,8 +25,8 @@ func IsNotFound(err error) bool {
 // maxProblemBytes bounds how much of an error response is read.
 const maxProblemBytes = 1 << 20
 
-// parseProblem reads an error response. A response that is not in Airlock's format comes from a proxy or another server; the
-// Problem then has only a status and a title.
+// parseProblem reads an error response. A response that is not in Airlock's format comes from a proxy or another
+// server; the Problem then has only a status and a title.
 func parseProblem(res *http.Response) *Problem {
 	p := new(Problem)
 	err := json.NewDecoder(io.LimitReader(res.Body, maxProblemBytes)).Decode(p)

@@ -48,8 +48,9 @@ func doJSON[T any](ctx context.Context, c *Client, r request) (T, error) {
 // noContent is the response that has no body.
 type noContent struct{}
 
-// doWithRetry sends a request until the server has answered it, at most maxTries times. It returns a response with a status
-// below 400, whose body the caller must close, or an error: a *Problem, ErrUnreachable, or the cause for which ctx ended.
+// doWithRetry sends a request until the server has answered it, at most maxTries times. It returns a response with a
+// status below 400, whose body the caller must close, or an error: a *Problem, ErrUnreachable, or the cause for which
+// ctx ended.
 func (c *Client) doWithRetry(ctx context.Context, r request) (*http.Response, error) {
 	req, err := c.newHTTPRequest(ctx, r)
 	if err != nil {

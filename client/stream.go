@@ -15,8 +15,8 @@ import (
 // errStreamInterrupted means that a stream ended before its last item.
 var errStreamInterrupted = errors.New("the response was interrupted")
 
-// firstStreamPause is the pause before an interrupted stream is opened again. It is longer than that of a request, because
-// a stream is often interrupted by a server that restarts.
+// firstStreamPause is the pause before an interrupted stream is opened again. It is longer than that of a request,
+// because a stream is often interrupted by a server that restarts.
 const firstStreamPause = 2 * time.Second
 
 // stream is a list that the server sends in the body of one response, and can continue after any item.
@@ -27,8 +27,8 @@ type stream[T any] struct {
 	complete func() bool                                   // reports whether the received items are all
 }
 
-// items returns the items of the stream. An interrupted stream is opened again, until it has brought no item maxTries times
-// in a row.
+// items returns the items of the stream. An interrupted stream is opened again, until it has brought no item maxTries
+// times in a row.
 func (s stream[T]) items(ctx context.Context, c *Client) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		r := newRetries(firstStreamPause, maxTries)

@@ -15,9 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fakeServer is a transport without a network, so that synctest can be used. It serves the results of a batch. Each response
-// has as many results as its entry in responses says, and is then interrupted; a negative entry is a refusal. After the last
-// entry, the response has all other results.
+// fakeServer is a transport without a network, so that synctest can be used. It serves the results of a batch. Each
+// response has as many results as its entry in responses says, and is then interrupted; a negative entry is a
+// refusal. After the last entry, the response has all other results.
 type fakeServer struct {
 	total     int
 	responses []int

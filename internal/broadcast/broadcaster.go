@@ -6,8 +6,8 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// Broadcaster notifies all subscribers of an execution. It is safe for concurrent use; its zero value has no subscribers
-// and is ready for use.
+// Broadcaster notifies all subscribers of an execution. It is safe for concurrent use; its zero value has no
+// subscribers and is ready for use.
 type Broadcaster struct {
 	mu          sync.Mutex
 	subscribers map[execution.Ref]map[Signal]struct{}
@@ -21,8 +21,8 @@ func (b *Broadcaster) Len() int {
 	return b.count
 }
 
-// Subscribe returns a channel that receives after each Notify for the execution, where several may become one. The caller
-// must call unsubscribe when it needs no more notifications.
+// Subscribe returns a channel that receives after each Notify for the execution, where several may become one. The
+// caller must call unsubscribe when it needs no more notifications.
 func (b *Broadcaster) Subscribe(ref execution.Ref) (notified <-chan struct{}, unsubscribe func()) {
 	s := NewSignal()
 	b.mu.Lock()

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// PendingSet collects keys for one goroutine that works on them. A key that is added several times before the next Drain
-// is one key. It is safe for concurrent use.
+// PendingSet collects keys for one goroutine that works on them. A key that is added several times before the next
+// Drain is one key. It is safe for concurrent use.
 type PendingSet[K comparable] struct {
 	ready Signal
 	mu    sync.Mutex

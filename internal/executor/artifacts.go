@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// storeArtifactsTimeout is how long an attempt tries to store its artifacts. Then the attempt fails, and another one
-	// runs the job again.
+	// storeArtifactsTimeout is how long an attempt tries to store its artifacts. Then the attempt fails, and another
+	// one runs the job again.
 	storeArtifactsTimeout = time.Minute
 	// maxConcurrentUploads bounds the uploads of one attempt at the same time.
 	maxConcurrentUploads = 8
@@ -54,8 +54,8 @@ func outputFiles(o sandbox.Outcome) (files []execution.File, contents []io.ReadS
 	return files, contents, omitted
 }
 
-// encodeResult returns the stored form of a large result: the JSON object Result of the API's contract. The API sends the
-// stored bytes unchanged.
+// encodeResult returns the stored form of a large result: the JSON object Result of the API's contract. The API sends
+// the stored bytes unchanged.
 func encodeResult(r *execution.Result) ([]byte, error) {
 	form := struct {
 		Text       string         `json:"text"`

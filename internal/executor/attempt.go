@@ -149,8 +149,9 @@ func (x *Executor) nack(ctx context.Context, n queue.Notification) {
 	}
 }
 
-// runJob prepares the job, runs it, and stores its artifacts; a.ending says how the job ended. An error means that Airlock
-// could not do its part, or it is the cause for which ctx ended. A panic over the job's data counts as such an error.
+// runJob prepares the job, runs it, and stores its artifacts; a.ending says how the job ended. An error means that
+// Airlock could not do its part, or it is the cause for which ctx ended. A panic over the job's data counts as such
+// an error.
 func (a *attempt) runJob(ctx context.Context) (err error) {
 	defer supervise.RecoverTo(&err)
 	x := a.executor
@@ -229,8 +230,8 @@ func (a *attempt) parseOutcome() execution.Ending {
 }
 
 // storeArtifacts uploads the output files of the job, and its result if that is too large for the document, and puts
-// their names into a.ending. The ending is written afterwards, so a name never exists without its content. An attempt that
-// dies in between leaves contents without a name; they are deleted together with the execution.
+// their names into a.ending. The ending is written afterwards, so a name never exists without its content. An attempt
+// that dies in between leaves contents without a name; they are deleted together with the execution.
 func (a *attempt) storeArtifacts(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, storeArtifactsTimeout)
 	defer cancel()
@@ -302,8 +303,8 @@ func (a *attempt) writeReceipt(ending execution.Ending) string {
 	return encoded
 }
 
-// finish writes the event that ends the attempt, and tries for as long as a lease lasts. If the event was written and only
-// the answer was lost, the next try finds an execution that ended with this attempt.
+// finish writes the event that ends the attempt, and tries for as long as a lease lasts. If the event was written and
+// only the answer was lost, the next try finds an execution that ended with this attempt.
 func (a *attempt) finish(ctx context.Context, event execution.Event) (change execution.Change, written bool) {
 	if event == nil {
 		a.log.Warn("lease lost; another attempt has the execution")
@@ -348,8 +349,8 @@ func (x *Executor) apply(ctx context.Context, ref execution.Ref, ev execution.Ev
 	return x.config.Executions.Apply(ctx, ref, ev)
 }
 
-// retryUntilDeadline calls f until it returns no error or a permanent one, with a growing back-off. It gives up early, with
-// the error of f, when the next call would come after the deadline of ctx.
+// retryUntilDeadline calls f until it returns no error or a permanent one, with a growing back-off. It gives up
+// early, with the error of f, when the next call would come after the deadline of ctx.
 func retryUntilDeadline[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	deadline, _ := ctx.Deadline()
 	return backoff.Retry(ctx, f, backoff.WithMaxElapsedTime(time.Until(deadline)))

@@ -1,9 +1,10 @@
 // Package executor runs executions.
 //
-// It pulls notifications, claims the execution that each one names, runs the job in a sandbox, and stores the result. One
-// attempt, from the notification to the result, is in attempt.go and reads from top to bottom.
+// It pulls notifications, claims the execution that each one names, runs the job in a sandbox, and stores the result.
+// One attempt, from the notification to the result, is in attempt.go and reads from top to bottom.
 //
-// It never decides what an event does to an execution (package execution does), and it never changes one without a claim.
+// It never decides what an event does to an execution (package execution does), and it never changes one without a
+// claim.
 package executor
 
 import (
@@ -52,8 +53,8 @@ type Queue interface {
 	Publish(ctx context.Context, ch execution.Change) error
 }
 
-// Sandbox runs jobs. Run runs one job in a fresh container. When ctx ends, it kills the job and returns the cause of ctx;
-// with an error, only the Record of the outcome counts. Ping reports whether the Engine answers.
+// Sandbox runs jobs. Run runs one job in a fresh container. When ctx ends, it kills the job and returns the cause of
+// ctx; with an error, only the Record of the outcome counts. Ping reports whether the Engine answers.
 type Sandbox interface {
 	Run(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error)
 	Ping(ctx context.Context) error
@@ -144,8 +145,8 @@ func (x *Executor) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// pull pulls both lanes while the Engine answers. Without an Engine, notifications stay in the queue for other executors,
-// and no execution uses up an attempt. The jobs in progress continue after it returns.
+// pull pulls both lanes while the Engine answers. Without an Engine, notifications stay in the queue for other
+// executors, and no execution uses up an attempt. The jobs in progress continue after it returns.
 func (x *Executor) pull(ctx, workCtx context.Context) error {
 	if err := x.config.Sandbox.Ping(ctx); err != nil {
 		return fmt.Errorf("no sandbox engine; executions stay queued (run airlock doctor): %w", err)

@@ -134,8 +134,8 @@ func TestFinishWithLostResponseSucceeds(t *testing.T) {
 	require.Len(t, b.started, 1, "the job ran once")
 }
 
-// A result that cannot be written is given up when the lease expires. The slot is free for the next job, and the execution
-// is due for the janitor.
+// A result that cannot be written is given up when the lease expires. The slot is free for the next job, and the
+// execution is due for the janitor.
 func TestFinishGivesUpWhenLeaseExpires(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -231,8 +231,8 @@ func TestNotificationOfMissingExecutionIsAcknowledged(t *testing.T) {
 	require.Empty(t, b.started)
 }
 
-// Without an Engine the executor stops pulling: the running job uses up an attempt, queued executions do not. All of them
-// run when an Engine answers again.
+// Without an Engine the executor stops pulling: the running job uses up an attempt, queued executions do not. All of
+// them run when an Engine answers again.
 func TestNothingPulledWithoutEngine(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

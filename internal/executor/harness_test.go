@@ -64,7 +64,8 @@ func newFixture(t *testing.T) *fixture {
 	return f
 }
 
-// countAcks counts the notifications that are acknowledged. Signals are acknowledged over a stream, which it does not see.
+// countAcks counts the notifications that are acknowledged. Signals are acknowledged over a stream, which it does not
+// see.
 func countAcks(n *atomic.Int32) grpc.UnaryClientInterceptor {
 	return func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 		err := invoke(ctx, method, req, reply, cc, opts...)

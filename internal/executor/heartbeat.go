@@ -11,8 +11,8 @@ import (
 	"github.com/airlock-run/airlock/internal/supervise"
 )
 
-// heartbeat renews the lease of one attempt from the claim until the result is written, and ends the job early when that
-// is necessary.
+// heartbeat renews the lease of one attempt from the claim until the result is written, and ends the job early when
+// that is necessary.
 type heartbeat struct {
 	*attempt
 	cancelJob context.CancelCauseFunc
@@ -20,9 +20,9 @@ type heartbeat struct {
 	done      chan struct{}
 }
 
-// startHeartbeat renews the lease every Config.Heartbeat, and at once when a signal about the execution arrives. expiresAt
-// is when the lease expires if it is not renewed, by this machine's monotonic clock. A renewal that is not answered within
-// half of Config.Heartbeat is repeated, so that one call that hangs does not use up the lease.
+// startHeartbeat renews the lease every Config.Heartbeat, and at once when a signal about the execution arrives.
+// expiresAt is when the lease expires if it is not renewed, by this machine's monotonic clock. A renewal that is not
+// answered within half of Config.Heartbeat is repeated, so that one call that hangs does not use up the lease.
 //
 // The heartbeat calls cancelJob with errCanceled when the execution was cancelled, and with execution.ErrLeaseLost when
 // another attempt has the execution or the lease expired. After a panic it renews no more and ends the job.

@@ -121,8 +121,8 @@ func TestCancelBySignalDuringGracePeriod(t *testing.T) {
 	f.awaitSignalSubscriptions(0)
 }
 
-// An executor that continues after a pause longer than its lease ends the job and writes nothing: another attempt may have
-// the execution.
+// An executor that continues after a pause longer than its lease ends the job and writes nothing: another attempt may
+// have the execution.
 func TestLeaseLostEndsJobAndWritesNothing(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -35,8 +35,8 @@ func panicOnFirst[E execution.Event]() func(context.Context, execution.Event) er
 	}
 }
 
-// A panic fails its attempt: it is logged with its stack, the execution is retried, and the executor uses its one slot for
-// the next job.
+// A panic fails its attempt: it is logged with its stack, the execution is retried, and the executor uses its one
+// slot for the next job.
 func TestPanicFailsOnlyItsAttempt(t *testing.T) {
 	t.Parallel()
 	forFirstJob := func(run func(ctx context.Context) sandbox.Outcome) *fakeSandbox {
@@ -82,7 +82,8 @@ func TestPanicFailsOnlyItsAttempt(t *testing.T) {
 	}
 }
 
-// After a panic while the result is written the lease expires, and the janitor requeues the execution, as after a crash.
+// After a panic while the result is written the lease expires, and the janitor requeues the execution, as after a
+// crash.
 func TestPanicInFinishReleasesLease(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -96,8 +96,8 @@ type droppingQueue struct{ *queue.Queue }
 
 func (droppingQueue) Publish(context.Context, execution.Change) error { return nil }
 
-// The trace of the request is stored with the execution. So an attempt belongs to it also when the notification was lost
-// and the janitor has published another one, and so do later attempts.
+// The trace of the request is stored with the execution. So an attempt belongs to it also when the notification was
+// lost and the janitor has published another one, and so do later attempts.
 func TestAttemptsShareTraceOfRequest(t *testing.T) {
 	f := newFixture(t)
 	config, spans := tracedConfig()

@@ -8,8 +8,8 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// notifyInterval is the shortest time between two calls of stepBuffer.notify. Steps in between are written with the next
-// heartbeat or with the result.
+// notifyInterval is the shortest time between two calls of stepBuffer.notify. Steps in between are written with the
+// next heartbeat or with the result.
 const notifyInterval = time.Second
 
 // stepBuffer holds the newest steps of an attempt. It is safe for concurrent use: the sandbox adds steps while the

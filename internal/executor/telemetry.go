@@ -21,8 +21,8 @@ type attemptTelemetry struct {
 	spanCtx   context.Context // of the span, for its children
 }
 
-// startTelemetry starts the span of an attempt, in the trace of the request that accepted the execution. The span begins at
-// claimedAt, when the claim was sent. The returned context belongs to the span.
+// startTelemetry starts the span of an attempt, in the trace of the request that accepted the execution. The span
+// begins at claimedAt, when the claim was sent. The returned context belongs to the span.
 func (x *Executor) startTelemetry(ctx context.Context, e *execution.Execution, claimedAt time.Time) (context.Context, attemptTelemetry) {
 	metrics.BusySlots.Inc()
 	if e.Attempt == 1 && e.StartedAt != nil {
@@ -58,7 +58,8 @@ func (t attemptTelemetry) recordOutcome(event execution.Event, a *attempt) {
 	t.recordPhases(a)
 }
 
-// recordPhases adds a child span for each phase of the job. A phase lasts until the next one begins, the last one until now.
+// recordPhases adds a child span for each phase of the job. A phase lasts until the next one begins, the last one
+// until now.
 func (t attemptTelemetry) recordPhases(a *attempt) {
 	sandboxPhase, times := "sandbox.create", a.outcome.Record.Times
 	if a.outcome.Record.Warm {

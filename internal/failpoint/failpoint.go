@@ -1,6 +1,6 @@
-// Package failpoint names the places in the programs where a crash would leave work half done, so that tests can kill or
-// stop a process there. Only programs that are built with the tag failpoints do anything at these places; the shipped
-// programs are built without it.
+// Package failpoint names the places in the programs where a crash would leave work half done, so that tests can kill
+// or stop a process there. Only programs that are built with the tag failpoints do anything at these places; the
+// shipped programs are built without it.
 package failpoint
 
 // Point is a place between two steps.

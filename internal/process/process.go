@@ -1,5 +1,6 @@
-// Package process has what every program of Airlock does around its work: it makes the logger, ends the work on a signal,
-// and exits with a message when the program cannot start. It knows no service and reads no configuration but the log level.
+// Package process has what every program of Airlock does around its work: it makes the logger, ends the work on a
+// signal, and exits with a message when the program cannot start. It knows no service and reads no configuration but
+// the log level.
 package process
 
 import (
@@ -15,8 +16,8 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// Main is the main function of a service: it loads the configuration and runs the service until a signal. After an error
-// the process ends with exit code 1.
+// Main is the main function of a service: it loads the configuration and runs the service until a signal. After an
+// error the process ends with exit code 1.
 func Main[Config any](load func() (Config, error), run func(context.Context, Config, *zap.Logger) error) {
 	if err := serve(load, run); err != nil {
 		Exit(1, err)
@@ -37,8 +38,8 @@ func serve[Config any](load func() (Config, error), run func(context.Context, Co
 	return run(ctx, config, log)
 }
 
-// Context returns a context that ends with the first SIGINT or SIGTERM. From then on signals have their default action, so
-// a second signal ends the process at once.
+// Context returns a context that ends with the first SIGINT or SIGTERM. From then on signals have their default
+// action, so a second signal ends the process at once.
 func Context() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 1)
@@ -57,9 +58,9 @@ func Context() (context.Context, context.CancelFunc) {
 // relaxedGCPercent is the GOGC of programs that contain the emulators.
 const relaxedGCPercent = 400
 
-// RelaxGC lets the heap grow to five times its live size before a collection, instead of twice, unless GOGC is set. It is
-// for programs that contain the emulators: their calls allocate much and keep little. It saves a sixth of the CPU time of
-// an execution and costs some 100 MB of memory.
+// RelaxGC lets the heap grow to five times its live size before a collection, instead of twice, unless GOGC is set.
+// It is for programs that contain the emulators: their calls allocate much and keep little. It saves a sixth of the
+// CPU time of an execution and costs some 100 MB of memory.
 func RelaxGC() {
 	if _, isSet := os.LookupEnv("GOGC"); !isSet {
 		debug.SetGCPercent(relaxedGCPercent)

@@ -33,8 +33,8 @@ func (p chanPublisher) Publish(_ context.Context, ch execution.Change) error {
 	return nil
 }
 
-// model is a tenant whose executions start, finish, fail, are handed back or lose their executor, in an order that rapid
-// chooses.
+// model is a tenant whose executions start, finish, fail, are handed back or lose their executor, in an order that
+// rapid chooses.
 type model struct {
 	*Enforcer
 	store           *store.Store // without limits

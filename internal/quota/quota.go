@@ -12,8 +12,9 @@
 // an operator creates executions past the limits.
 //
 // The limits are soft. No document counts a tenant's executions, because each of them would have to write to it; they
-// are counted by queries instead. Processes that count at the same moment can exceed a limit together: the running limit
-// by one execution per further process, the other limits by what they accept within the second for which a count is used.
+// are counted by queries instead. Processes that count at the same moment can exceed a limit together: the running
+// limit by one execution per further process, the other limits by what they accept within the second for which a
+// count is used.
 package quota
 
 import (

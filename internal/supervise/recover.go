@@ -7,8 +7,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// PanicError is a panic that was turned into an error. It does not wrap the panic's value: code that checks for an error
-// must not take panic(io.EOF) for io.EOF.
+// PanicError is a panic that was turned into an error. It does not wrap the panic's value: code that checks for an
+// error must not take panic(io.EOF) for io.EOF.
 type PanicError struct {
 	Value any
 	Stack []byte // of the panic

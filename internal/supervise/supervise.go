@@ -17,8 +17,8 @@ const healthyAfter = 30 * time.Second
 // logInterval is the time between two log lines about a failure that goes on.
 const logInterval = time.Minute
 
-// Run runs the task until ctx ends. When the task returns or panics before that, Run starts it again after a back-off of
-// 0.2 s to 5 s, with jitter. It logs a failure when it begins and every minute while it goes on. It returns nil.
+// Run runs the task until ctx ends. When the task returns or panics before that, Run starts it again after a back-off
+// of 0.2 s to 5 s, with jitter. It logs a failure when it begins and every minute while it goes on. It returns nil.
 func Run(ctx context.Context, log *zap.Logger, name string, task func(context.Context) error) error {
 	backOff := backoff.NewExponentialBackOff()
 	backOff.InitialInterval = 200 * time.Millisecond

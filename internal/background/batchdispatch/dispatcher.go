@@ -1,9 +1,9 @@
 // Package batchdispatch creates and publishes the executions of batches.
 //
-// It reads the batches that are due and the finished executions of batches, and creates as many executions for the next
-// inputs as the window of the tenant allows. So the queue never holds more than the window, however large a batch is, and
-// the batches of all tenants take turns. What is dispatched next is decided by store.DispatchBatch; this package decides
-// which batch has its turn. It also cancels the executions of a cancelled batch.
+// It reads the batches that are due and the finished executions of batches, and creates as many executions for the
+// next inputs as the window of the tenant allows. So the queue never holds more than the window, however large a
+// batch is, and the batches of all tenants take turns. What is dispatched next is decided by store.DispatchBatch;
+// this package decides which batch has its turn. It also cancels the executions of a cancelled batch.
 //
 // It never runs an execution, and it keeps no state that another process needs: any number of dispatchers may run.
 package batchdispatch
@@ -33,8 +33,8 @@ const (
 	pageSize = 100
 )
 
-// Store reads and dispatches batches. Its methods are safe to repeat, by any number of dispatchers: DispatchBatch returns
-// batch.ErrConflict to all but one of them.
+// Store reads and dispatches batches. Its methods are safe to repeat, by any number of dispatchers: DispatchBatch
+// returns batch.ErrConflict to all but one of them.
 type Store interface {
 	Now(ctx context.Context) (time.Time, error)
 	DueBatches(ctx context.Context, now time.Time, limit int) ([]batch.Ref, error)
@@ -122,8 +122,9 @@ func (d *Dispatcher) drainPending(ctx context.Context) []batch.Ref {
 }
 
 // dispatch gives a batch one turn: it creates the executions for its next inputs, or cancels those in flight when the
-// batch is cancelled. A batch with a turn that created executions is added to the pending ones, behind the others: where
-// executions end faster than they are created there is always room for more, and one batch would take all turns.
+// batch is cancelled. A batch with a turn that created executions is added to the pending ones, behind the others:
+// where executions end faster than they are created there is always room for more, and one batch would take all
+// turns.
 func (d *Dispatcher) dispatch(ctx context.Context, ref batch.Ref) (err error) {
 	defer supervise.RecoverTo(&err)
 	b, change, err := d.config.Store.DispatchBatch(ctx, ref)

@@ -92,8 +92,8 @@ func (f *fixture) submit(total int) batch.Ref {
 	return b.Ref()
 }
 
-// runUntilFinished finishes published executions until the batch has finished. It returns the largest number of executions
-// that were published and not finished at the same time.
+// runUntilFinished finishes published executions until the batch has finished. It returns the largest number of
+// executions that were published and not finished at the same time.
 func (f *fixture) runUntilFinished(ref batch.Ref) (maxQueued int) {
 	f.t.Helper()
 	deadline := time.After(waitTimeout)
@@ -126,8 +126,8 @@ func (f *fixture) finishExecution(ref execution.Ref) {
 	}
 }
 
-// Every input becomes one execution that is published once, and no more executions than the window are queued at the same
-// time, with one dispatcher or with several.
+// Every input becomes one execution that is published once, and no more executions than the window are queued at the
+// same time, with one dispatcher or with several.
 func TestDispatchStaysWithinWindow(t *testing.T) {
 	for _, dispatchers := range []int{1, 3} {
 		t.Run(fmt.Sprint(dispatchers), func(t *testing.T) {

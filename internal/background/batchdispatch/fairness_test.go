@@ -45,8 +45,8 @@ func (s observedStore) DispatchBatch(ctx context.Context, ref batch.Ref) (batch.
 	return s.Store.DispatchBatch(ctx, ref)
 }
 
-// pacedSandbox is a sandbox whose jobs last until the dispatcher has dispatched a batch. So there are always executions to
-// run, and only slots are scarce.
+// pacedSandbox is a sandbox whose jobs last until the dispatcher has dispatched a batch. So there are always
+// executions to run, and only slots are scarce.
 type pacedSandbox struct {
 	observedStore
 	requestDispatch func()          // causes a dispatch, of any batch
@@ -90,8 +90,8 @@ func (c *finishCounter) add(tenant string) {
 	}
 }
 
-// Ten tenants with one to four batches of 50 to 5,000 inputs get equal shares of an executor's slots while all of them have
-// executions to run.
+// Ten tenants with one to four batches of 50 to 5,000 inputs get equal shares of an executor's slots while all of
+// them have executions to run.
 func TestTenTenantsShareEqually(t *testing.T) {
 	t.Parallel()
 	const fairWindow = 12

@@ -1,8 +1,8 @@
 // Package deadletter ends the executions whose notifications became dead letters: Pub/Sub delivered them too often and
 // no executor could acknowledge one. Without this they would stay queued until their queue time-out.
 //
-// It reads dead letters from the queue and applies execution.DeadLettered. It never publishes a dead letter again, and it
-// never logs the data of a message that it cannot read.
+// It reads dead letters from the queue and applies execution.DeadLettered. It never publishes a dead letter again,
+// and it never logs the data of a message that it cannot read.
 package deadletter
 
 import (

@@ -30,7 +30,8 @@ const (
 // resignTimeout bounds how long a stopping janitor waits for the store.
 const resignTimeout = 2 * time.Second
 
-// Store elects the leader and lists the executions that are due. Its methods are safe to repeat, by any number of janitors.
+// Store elects the leader and lists the executions that are due. Its methods are safe to repeat, by any number of
+// janitors.
 type Store interface {
 	AcquireLeadership(ctx context.Context, name string, lease time.Duration) (leads bool, now time.Time, err error)
 	ReleaseLeadership(ctx context.Context, name string) error
@@ -79,9 +80,9 @@ type Retention struct {
 	Period    time.Duration // after the end of an execution, batch or delivery; 0: for ever
 }
 
-// Janitor may run in any number of processes. One of them leads and does the work, so that the others cause no queries.
-// Correctness does not depend on there being one leader: each step is a conditional write that only one janitor can make,
-// so a leader that was paused and continues changes nothing.
+// Janitor may run in any number of processes. One of them leads and does the work, so that the others cause no
+// queries. Correctness does not depend on there being one leader: each step is a conditional write that only one
+// janitor can make, so a leader that was paused and continues changes nothing.
 type Janitor struct {
 	config Config
 	name   string // unique among the janitors

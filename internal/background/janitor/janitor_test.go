@@ -31,8 +31,8 @@ const (
 
 var claim = execution.Claimed{Executor: "x1", Lease: lease}
 
-// fixture has a real store over an emulator whose clock the test advances. It is the publisher as well: published receives
-// each change.
+// fixture has a real store over an emulator whose clock the test advances. It is the publisher as well: published
+// receives each change.
 type fixture struct {
 	t         *testing.T
 	firestore *emulatortest.Firestore

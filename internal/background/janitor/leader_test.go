@@ -69,8 +69,8 @@ func (f *fixture) eventually(holds func() bool) {
 	require.Eventually(f.t, holds, waitTimeout, interval)
 }
 
-// After the death of a leader another janitor leads when the leader's lease has expired. An execution whose executor died
-// at the same time is published again when its own lease has expired, too.
+// After the death of a leader another janitor leads when the leader's lease has expired. An execution whose executor
+// died at the same time is published again when its own lease has expired, too.
 func TestKilledLeaderIsReplaced(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -98,7 +98,8 @@ func TestStoppedLeaderIsReplacedAtOnce(t *testing.T) {
 	f.eventually(func() bool { return other.dueCalls.Load() > 0 })
 }
 
-// A leader is paused in the middle of a sweep, and continues after another leader has done the work. It changes nothing.
+// A leader is paused in the middle of a sweep, and continues after another leader has done the work. It changes
+// nothing.
 func TestPausedLeaderChangesNothing(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -156,7 +156,8 @@ func TestPurgeDeletesIdleConversations(t *testing.T) {
 	}
 }
 
-// An API was killed after it had stored inputs and before it stored the batch. The document of the upload names the inputs.
+// An API was killed after it had stored inputs and before it stored the batch. The document of the upload names the
+// inputs.
 func TestPurgeDeletesInputsWithoutBatch(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

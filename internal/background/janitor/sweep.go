@@ -28,8 +28,8 @@ const (
 	sweepPageTimeout = 20 * time.Second
 )
 
-// sweep repairs all executions that are due, for as long as this janitor leads. An execution that cannot be repaired does
-// not stop the others.
+// sweep repairs all executions that are due, for as long as this janitor leads. An execution that cannot be repaired
+// does not stop the others.
 func (j *Janitor) sweep(ctx context.Context) error {
 	failed := map[execution.Ref]error{}
 	for {
@@ -43,8 +43,8 @@ func (j *Janitor) sweep(ctx context.Context) error {
 	}
 }
 
-// sweepPage repairs a page of due executions, without those that have failed before. It adds the ones that fail now, and
-// reports whether there may be more.
+// sweepPage repairs a page of due executions, without those that have failed before. It adds the ones that fail now,
+// and reports whether there may be more.
 func (j *Janitor) sweepPage(ctx context.Context, failed map[execution.Ref]error) (more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, sweepPageTimeout)
 	defer cancel()

@@ -27,8 +27,8 @@ import (
 	"github.com/airlock-run/airlock/internal/supervise"
 )
 
-// Interval is the time between two polls for due deliveries. A poll finds the deliveries that OnExecutionFinished does not
-// tell about: those of executions that ended in another process, and all attempts after the first.
+// Interval is the time between two polls for due deliveries. A poll finds the deliveries that OnExecutionFinished
+// does not tell about: those of executions that ended in another process, and all attempts after the first.
 const Interval = time.Second
 
 const (
@@ -77,8 +77,8 @@ func (d *Dispatcher) OnExecutionFinished(e execution.Execution) {
 	}
 }
 
-// Run sends until ctx ends, and continues after every error of the store. It then aborts the requests in progress; another
-// dispatcher sends them again.
+// Run sends until ctx ends, and continues after every error of the store. It then aborts the requests in progress;
+// another dispatcher sends them again.
 func (d *Dispatcher) Run(ctx context.Context) error {
 	defer d.client.CloseIdleConnections()
 	var sends errgroup.Group // continue after a poll that fails

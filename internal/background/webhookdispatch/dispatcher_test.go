@@ -132,8 +132,8 @@ func TestEndlessResponseIsNotRead(t *testing.T) {
 	f.await(t, f.finishExecution(t, testTenant, url), hasState(webhook.Delivered))
 }
 
-// This is DNS rebinding: the host name passed the check when the webhook was accepted. What counts is the address at the
-// time of the request.
+// This is DNS rebinding: the host name passed the check when the webhook was accepted. What counts is the address at
+// the time of the request.
 func TestHostResolvingToPrivateAddressIsNotDialed(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

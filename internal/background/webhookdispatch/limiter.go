@@ -6,8 +6,8 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/webhook"
 )
 
-// Limits on the requests that one dispatcher sends at the same time. A slow host, or a tenant with many webhooks, can use
-// up its own share only.
+// Limits on the requests that one dispatcher sends at the same time. A slow host, or a tenant with many webhooks, can
+// use up its own share only.
 const (
 	maxConcurrent = 64
 	maxPerTenant  = 16
