@@ -81,12 +81,7 @@ func Run(ctx context.Context, s Settings, log *zap.Logger, onListening func(net.
 	g.Go(func() error { return server.Serve(ctx, listener, s.ShutdownGracePeriod) })
 	g.Go(func() error { return enforcer.Run(ctx) })
 	if s.MetricsListenAddr != "" {
-		g.Go(func() error {
-			if err := metrics.Serve(ctx, s.MetricsListenAddr, metricsHandler); err != nil {
-				return fmt.Errorf("AIRLOCK_METRICS_LISTEN_ADDR: %w", err)
-			}
-			return nil
-		})
+		g.Go(func() error { return metrics.Serve(ctx, s.MetricsListenAddr, metricsHandler) })
 	}
 	return g.Wait()
 }

@@ -83,10 +83,9 @@ func TestDefaultRuntimeIsFirstOfFile(t *testing.T) {
 // An API accepts the operator's keys if it has the same pepper, and only then.
 func TestIssuedKeyAuthenticatesWithSamePepper(t *testing.T) {
 	f := emulatortest.StartFirestore(t, firestoreemulator.Options{})
-	issuer := operator.KeyIssuer{
-		Services:     config.Services{Project: emulatortest.Project, FirestoreHost: f.Address()},
-		PepperSource: config.PepperSource{Pepper: testPepper},
-	}
+	issuer, err := operator.NewKeyIssuer(
+		config.Services{Project: emulatortest.Project, FirestoreHost: f.Address()}, config.PepperSource{Pepper: testPepper})
+	require.NoError(t, err)
 	k, secret, err := issuer.Issue(t.Context(), operator.KeyRequest{Tenant: "ada", Name: "first", Scopes: tenant.AllScopes, Lifetime: time.Hour})
 	require.NoError(t, err)
 	require.Equal(t, time.Hour, k.ExpiresAt.Sub(k.CreatedAt))

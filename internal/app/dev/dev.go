@@ -187,7 +187,7 @@ func joinDistinct(errs ...error) error {
 // flatten undoes errors.Join.
 func flatten(errs []error) (flat []error) {
 	for _, err := range errs {
-		several, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // a wrapped one has a text of its own
+		several, ok := err.(interface{ Unwrap() []error }) // not errors.As: a wrapped one has a text of its own
 		switch {
 		case err == nil:
 		case ok && errors.Join(several.Unwrap()...).Error() == err.Error():

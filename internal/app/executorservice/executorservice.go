@@ -6,7 +6,6 @@ package executorservice
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"go.uber.org/zap"
@@ -110,12 +109,7 @@ func Run(ctx context.Context, s Settings, log *zap.Logger) (err error) {
 	g.Go(func() error { return enforcer.Run(workCtx) })
 	g.Go(func() error { return webhookDispatcher.Run(ctx) })
 	if s.MetricsListenAddr != "" {
-		g.Go(func() error {
-			if err := metrics.Serve(ctx, s.MetricsListenAddr, metrics.Handler()); err != nil {
-				return fmt.Errorf("AIRLOCK_METRICS_LISTEN_ADDR: %w", err)
-			}
-			return nil
-		})
+		g.Go(func() error { return metrics.Serve(ctx, s.MetricsListenAddr, metrics.Handler()) })
 	}
 	g.Go(func() error { return supervise.Run(ctx, log, "reap", supervise.Every(reapInterval, driver.Reap)) })
 	g.Go(func() error { return driver.RunWarmPool(ctx) })

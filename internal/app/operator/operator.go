@@ -22,21 +22,30 @@ import (
 type KeyIssuer struct {
 	config.Services
 	config.PepperSource
+	pepper apikey.Pepper // that of PepperSource
 }
 
 // LoadKeyIssuer reads the configuration from the environment. Pub/Sub plays no part in it.
 func LoadKeyIssuer() (KeyIssuer, error) {
-	c, err := config.Parse[KeyIssuer]()
+	c, parseErr := config.Parse[KeyIssuer]()
 	_, namesErr := config.CheckNames(os.Environ())
+	c, err := NewKeyIssuer(c.Services, c.PepperSource)
+	return c, errors.Join(parseErr, namesErr, err)
+}
+
+// NewKeyIssuer reads the pepper and reports everything that is wrong with the configuration.
+func NewKeyIssuer(services config.Services, source config.PepperSource) (KeyIssuer, error) {
+	c := KeyIssuer{Services: services, PepperSource: source}
+	var errs []error
 	if c.Project == "" && c.FirestoreHost != "" {
 		c.Project = config.LocalProject
 	}
-	var projectErr error
 	if c.Project == "" {
-		projectErr = errors.New("GOOGLE_CLOUD_PROJECT is not set (needed unless FIRESTORE_EMULATOR_HOST is)")
+		errs = append(errs, errors.New("GOOGLE_CLOUD_PROJECT is not set (needed unless FIRESTORE_EMULATOR_HOST is)"))
 	}
-	_, pepperErr := c.LoadPepper()
-	return c, errors.Join(err, namesErr, projectErr, pepperErr)
+	var err error
+	c.pepper, err = c.LoadPepper()
+	return c, errors.Join(append(errs, err)...)
 }
 
 // KeyRequest describes a new API key.
@@ -49,10 +58,6 @@ type KeyRequest struct {
 
 // Issue stores a new key and returns it with its secret.
 func (c KeyIssuer) Issue(ctx context.Context, r KeyRequest) (_ apikey.Key, _ apikey.Secret, err error) {
-	pepper, err := c.LoadPepper()
-	if err != nil {
-		return apikey.Key{}, "", err
-	}
 	if !tenant.ValidName(r.Tenant) {
 		return apikey.Key{}, "", fmt.Errorf("%q is not a valid tenant name: %s", r.Tenant, tenant.NameRule)
 	}
@@ -64,7 +69,7 @@ func (c KeyIssuer) Issue(ctx context.Context, r KeyRequest) (_ apikey.Key, _ api
 		return apikey.Key{}, "", err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	k, secret := apikey.New(pepper, r.Tenant, r.Name, r.Scopes)
+	k, secret := apikey.New(c.pepper, r.Tenant, r.Name, r.Scopes)
 	return k, secret, s.CreateAPIKey(ctx, &k, r.Lifetime)
 }
 

@@ -14,7 +14,8 @@ import (
 var testPepper = config.PepperSource{Pepper: strings.Repeat("pepper", 6)}
 
 func TestIssueRefusesInvalidRequest(t *testing.T) {
-	issuer := KeyIssuer{PepperSource: testPepper}
+	issuer, err := NewKeyIssuer(config.Services{FirestoreHost: "127.0.0.1:1"}, testPepper)
+	require.NoError(t, err)
 	for wantErr, r := range map[string]KeyRequest{
 		`"../ada" is not a valid tenant name`: {Tenant: "../ada", Scopes: tenant.AllScopes},
 		"scopes must be among":                {Tenant: "ada", Scopes: []tenant.Scope{"root"}},
