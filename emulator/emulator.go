@@ -1,5 +1,15 @@
-// Package emulator serves Pub/Sub and Firestore on this machine, for any
-// program that honours PUBSUB_EMULATOR_HOST and FIRESTORE_EMULATOR_HOST.
+// Package emulator runs emulators of Google Pub/Sub and Firestore inside a Go program.
+//
+// In come calls of Google's client libraries, in any language, that use PUBSUB_EMULATOR_HOST and
+// FIRESTORE_EMULATOR_HOST; out come replies, and data in one folder. Everything that a call has acknowledged survives
+// a crash. The package checks no credentials: listen on loopback addresses only.
+//
+//	e, err := emulator.Start(ctx, emulator.Options{Dir: "data", PubSub: "127.0.0.1:8085", Firestore: "127.0.0.1:8080"})
+//	...
+//	err = e.Serve(ctx) // until ctx ends
+//
+// The packages pubsub and firestore contain the two emulators, for a program that needs only one of them or has a gRPC
+// server of its own. Package emulatortest is for Go tests.
 package emulator
 
 import (
@@ -12,57 +22,38 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/health"
-	"google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/grpc/reflection"
 
 	"github.com/airlock-run/airlock/emulator/firestore"
 	"github.com/airlock-run/airlock/emulator/pubsub"
 )
 
-// maxMessage is the largest call that is taken: Pub/Sub takes 10 MB, Firestore
-// 10 MiB and some for what surrounds them.
-const maxMessageBytes = 16 << 20
-
-// streamWorkers keep the stacks of what was answered for what comes next; calls
-// beyond them get goroutines of their own. Without them a call grows its stack
-// several times, which was 5 % of an execution's CPU time.
-const streamWorkers = 128
-
-// ServerOptions are those of the server that either emulator registers with.
-func ServerOptions() []grpc.ServerOption {
-	return []grpc.ServerOption{grpc.MaxRecvMsgSize(maxMessageBytes), grpc.MaxSendMsgSize(maxMessageBytes), grpc.NumStreamWorkers(streamWorkers)}
-}
-
-// Options say where the emulators listen and keep their data.
+// Options say where the emulators listen and where they keep their data.
 type Options struct {
-	Dir       string // "": in memory only
-	PubSub    string // host:port; port 0 takes any free one
-	Firestore string
-	TTL       map[string]string // of Firestore: collection group to the field that says when its documents expire
-	Logger    *zap.Logger
+	Dir       string            // "" keeps the data in memory
+	PubSub    string            // address to listen on, host:port; port 0 selects a free port
+	Firestore string            // likewise
+	TTL       map[string]string // of Firestore: collection ID to the name of the field with the expiry time
+	Logger    *zap.Logger       // nil discards everything
 }
 
-// Emulators are the two servers, listening.
+// Emulators are the two servers.
 type Emulators struct {
-	PubSub, Firestore string // addresses they listen on
+	PubSub, Firestore string // the addresses they listen on
 	servers           []server
 }
 
 type server struct {
 	grpc     *grpc.Server
 	listener net.Listener
-	service  service
+	service  Service
 }
 
-// service is one of the two emulators.
-type service interface {
-	Register(grpc.ServiceRegistrar)
-	Close() error // ends what streams there are, and makes the data safe
-}
-
-// Start opens the data and listens. What listens is served by Serve.
+// Start opens the data and the listeners. Serve answers the calls. An error that is caused by the folder of the data
+// is a *LockedError, *KindError, *VersionError or *CorruptError.
 func Start(ctx context.Context, o Options) (*Emulators, error) {
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
 	var e Emulators
 	p, err := pubsub.Open(pubsub.Options{Dir: subdir(o.Dir, "pubsub"), Logger: o.Logger.Named("pubsub")})
 	if err != nil {
@@ -88,20 +79,16 @@ func subdir(dir, name string) string {
 	return filepath.Join(dir, name)
 }
 
-func (e *Emulators) listen(ctx context.Context, address string, s service) (string, error) {
+func (e *Emulators) listen(ctx context.Context, address string, s Service) (string, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return "", errors.Join(fmt.Errorf("%w (is another emulator running? choose another address)", err), s.Close())
 	}
-	g := grpc.NewServer(ServerOptions()...)
-	s.Register(g)
-	grpc_health_v1.RegisterHealthServer(g, health.NewServer())
-	reflection.Register(g)
-	e.servers = append(e.servers, server{grpc: g, listener: l, service: s})
+	e.servers = append(e.servers, server{grpc: NewServer(s), listener: l, service: s})
 	return l.Addr().String(), nil
 }
 
-// Serve answers until ctx ends, then closes everything.
+// Serve answers calls until ctx ends, and then closes the emulators.
 func (e *Emulators) Serve(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, s := range e.servers {
@@ -114,13 +101,13 @@ func (e *Emulators) Serve(ctx context.Context) error {
 	return g.Wait()
 }
 
-// Close ends the streams, answers what is being asked, and makes the data safe.
+// Close ends the streams, waits for the active calls and for the disk, and unlocks the folder.
 func (e *Emulators) Close() error {
 	var errs []error
 	for _, s := range e.servers {
 		errs = append(errs, s.service.Close())
 		s.grpc.GracefulStop()
-		_ = s.listener.Close() // closed already where it was served
+		_ = s.listener.Close() // GracefulStop has closed it if Serve was called
 	}
 	return errors.Join(errs...)
 }

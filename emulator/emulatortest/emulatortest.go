@@ -1,9 +1,18 @@
-// Package emulatortest gives tests Firestore and Pub/Sub: the emulators, in
-// this process and on loopback, behind Google's own clients.
+// Package emulatortest runs Firestore and Pub/Sub emulators for Go tests, in the process of the test and on loopback.
+//
+// In come a testing.TB and the options of an emulator; out comes a running service with a client of Google's. The
+// package stops everything when the test ends. It never opens a port on another interface than loopback.
+//
+//	func TestOrders(t *testing.T) {
+//		fs := emulatortest.StartFirestore(t, firestore.Options{})
+//		_, err := fs.Client.Doc("orders/1").Set(t.Context(), map[string]any{"total": 7})
+//		...
+//	}
 package emulatortest
 
 import (
 	"context"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -20,59 +29,50 @@ import (
 	"github.com/airlock-run/airlock/emulator"
 )
 
-// Project is the one that the clients speak of.
+// Project is the project of the clients that this package returns.
 const Project = "airlock-test"
 
-// Main is the TestMain of packages that use the emulators: it runs the tests
-// and fails when they have left goroutines behind.
+// Main is a TestMain for packages that use the emulators. It runs the tests, and fails if goroutines are left.
 func Main(m *testing.M) { goleak.VerifyTestMain(m, IgnoredGoroutines()...) }
 
-// Leftovers are the goroutines that Google's clients leave by themselves.
+// IgnoredGoroutines are goroutines that Google's clients do not stop.
 func IgnoredGoroutines() []goleak.Option {
 	return []goleak.Option{
 		goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"),
-		// Waits for its next tick, 10 s.
+		// It ends at its next tick, after up to 10 s.
 		goleak.IgnoreTopFunction("cloud.google.com/go/pubsub/v2.(*messageIterator).streamKeepAliveHandler"),
 	}
 }
 
-// registrar is an emulator as a gRPC server sees it.
-type emulatorServer interface {
-	Register(grpc.ServiceRegistrar)
-	Close() error // once
-}
-
-// Service is one emulator. It keeps its data while it is away.
+// Service is one running emulator. It keeps its data while it is stopped.
 type Service struct {
 	t           testing.TB
-	emulator    emulatorServer
+	service     emulator.Service
+	dialOptions []grpc.DialOption // of its clients
 	interceptor atomic.Pointer[grpc.UnaryServerInterceptor]
 
 	mu       sync.Mutex
-	server   *grpc.Server // nil while away
+	server   *grpc.Server // nil while stopped
 	address  string       // of the newest listener
-	serveErr chan error
+	serveErr chan error   // receives the result of server.Serve
 }
 
-func newService(t testing.TB, emulator emulatorServer) *Service {
+func newService(t testing.TB, service emulator.Service, dialOptions []grpc.DialOption) *Service {
 	t.Helper()
-	s := &Service{t: t, emulator: emulator}
+	s := &Service{t: t, service: service, dialOptions: dialOptions}
 	s.Start()
-	t.Cleanup(sync.OnceFunc(func() {
-		require.NoError(t, emulator.Close())
-		s.Stop()
-	}))
+	t.Cleanup(s.Close)
 	return s
 }
 
-// Address is where it listens, host:port. It is another one after Back.
+// Address returns the address that the service listens on, host:port. Every Start chooses a new one.
 func (s *Service) Address() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.address
 }
 
-// Away ends every connection, and lets none be made, until Back.
+// Stop ends all connections and refuses new ones until Start. It does nothing if the service is stopped.
 func (s *Service) Stop() {
 	s.t.Helper()
 	s.mu.Lock()
@@ -85,7 +85,8 @@ func (s *Service) Stop() {
 	s.server = nil
 }
 
-// Back answers again; the clients of this package find it.
+// Start listens again after Stop. Clients that ClientOptions configures reconnect by themselves. It does nothing if
+// the service is running.
 func (s *Service) Start() {
 	s.t.Helper()
 	s.mu.Lock()
@@ -95,15 +96,21 @@ func (s *Service) Start() {
 	}
 	l, err := new(net.ListenConfig).Listen(s.t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(s.t, err)
-	server := grpc.NewServer(append(emulator.ServerOptions(), grpc.WaitForHandlers(true), grpc.UnaryInterceptor(s.intercept))...)
-	s.emulator.Register(server)
+	server := emulator.NewServer(s.service, grpc.WaitForHandlers(true), grpc.UnaryInterceptor(s.intercept))
 	serveErr := make(chan error, 1)
 	go func() { serveErr <- server.Serve(l) }()
 	s.server, s.address, s.serveErr = server, l.Addr().String(), serveErr
 }
 
-// Intercept has f stand between the service and all that is asked of it from
-// now on, whoever asks: to lose an answer, for instance.
+// Close stops the service for good and unlocks the folder of its data, for a test that opens the folder again. The
+// end of the test closes the service in any case.
+func (s *Service) Close() {
+	s.t.Helper()
+	require.NoError(s.t, s.service.Close())
+	s.Stop()
+}
+
+// Intercept passes all later unary calls of all clients through f, for example to lose a reply.
 func (s *Service) Intercept(f grpc.UnaryServerInterceptor) { s.interceptor.Store(&f) }
 
 func (s *Service) intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
@@ -113,9 +120,9 @@ func (s *Service) intercept(ctx context.Context, req any, info *grpc.UnaryServer
 	return handle(ctx, req)
 }
 
-// options make a client of Google's that finds the service wherever it listens
-// now, and notices quickly that it is back.
-func (s *Service) clientOptions(dialOptions []grpc.DialOption) []option.ClientOption {
+// ClientOptions connect one of Google's clients to the service. The client finds the address of the newest Start, and
+// retries often, so that it reconnects quickly.
+func (s *Service) ClientOptions() []option.ClientOption {
 	connectParams := grpc.ConnectParams{
 		Backoff:           backoff.Config{BaseDelay: 5 * time.Millisecond, Multiplier: 1.5, MaxDelay: 50 * time.Millisecond},
 		MinConnectTimeout: time.Second,
@@ -130,8 +137,17 @@ func (s *Service) clientOptions(dialOptions []grpc.DialOption) []option.ClientOp
 			return new(net.Dialer).DialContext(ctx, "tcp", s.Address())
 		})),
 	}
-	for _, o := range dialOptions {
+	for _, o := range s.dialOptions {
 		options = append(options, option.WithGRPCDialOption(o))
 	}
 	return options
+}
+
+// newClient returns a client that is closed when the test ends, before the service.
+func newClient[C io.Closer](s *Service, create func(context.Context, string, ...option.ClientOption) (C, error)) C {
+	s.t.Helper()
+	client, err := create(s.t.Context(), Project, s.ClientOptions()...)
+	require.NoError(s.t, err)
+	s.t.Cleanup(func() { require.NoError(s.t, client.Close()) })
+	return client
 }

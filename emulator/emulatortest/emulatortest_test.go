@@ -2,6 +2,8 @@ package emulatortest_test
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -17,6 +19,30 @@ import (
 
 func TestMain(m *testing.M) { emulatortest.Main(m) }
 
+// exampleTest is the testing.TB of an example.
+type exampleTest struct {
+	testing.TB
+	ctx      context.Context
+	cleanups []func()
+}
+
+func newExampleTest() (t testing.TB, end func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	e := &exampleTest{ctx: ctx}
+	return e, func() {
+		cancel()
+		for _, f := range slices.Backward(e.cleanups) {
+			f()
+		}
+	}
+}
+
+func (*exampleTest) Helper()                        {}
+func (e *exampleTest) Context() context.Context     { return e.ctx }
+func (e *exampleTest) Cleanup(f func())             { e.cleanups = append(e.cleanups, f) }
+func (*exampleTest) Fatal(args ...any)              { panic(fmt.Sprint(args...)) }
+func (*exampleTest) Errorf(format string, a ...any) { panic(fmt.Sprintf(format, a...)) }
+
 func TestFirestoreKeepsDataWhileStopped(t *testing.T) {
 	t.Parallel()
 	f := emulatortest.StartFirestore(t, firestoreemulator.Options{})
@@ -25,7 +51,7 @@ func TestFirestoreKeepsDataWhileStopped(t *testing.T) {
 	require.NoError(t, err)
 
 	f.Stop()
-	f.Stop() // repeatable
+	f.Stop() // may be repeated
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	_, err = doc.Get(ctx)
@@ -48,4 +74,17 @@ func TestPubSubKeepsDataWhileStopped(t *testing.T) {
 	p.Start()
 	_, err = p.Client.TopicAdminClient.CreateTopic(t.Context(), topic)
 	require.Equal(t, codes.AlreadyExists, status.Code(err))
+}
+
+func TestCloseReleasesTheFolder(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	first := emulatortest.StartFirestore(t, firestoreemulator.Options{Dir: dir})
+	_, err := first.Client.Doc("c/d").Create(t.Context(), map[string]any{"n": 1})
+	require.NoError(t, err)
+	first.Close()
+	first.Close() // may be repeated
+	second := emulatortest.StartFirestore(t, firestoreemulator.Options{Dir: dir})
+	_, err = second.Client.Doc("c/d").Get(t.Context())
+	require.NoError(t, err)
 }

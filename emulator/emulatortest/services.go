@@ -12,40 +12,35 @@ import (
 	pubsubemulator "github.com/airlock-run/airlock/emulator/pubsub"
 )
 
-// Firestore is a Firestore with a client. The client is closed, and the
-// emulator after it, when the test ends.
+// Firestore is a running Firestore emulator with a client.
 type Firestore struct {
 	*Service
+	Server *firestoreemulator.Server
 	Client *firestore.Client
 }
 
-// StartFirestore starts an emulator; the zero Options keep its data in memory. dial
-// is for what stands between client and emulator, such as lost answers.
+// StartFirestore starts an emulator until the test ends. The zero Options keep its data in memory. The dial options
+// are for the clients, for example an interceptor that loses replies.
 func StartFirestore(t testing.TB, o firestoreemulator.Options, dialOptions ...grpc.DialOption) *Firestore {
 	t.Helper()
-	emulator, err := firestoreemulator.Open(o)
+	server, err := firestoreemulator.Open(o)
 	require.NoError(t, err)
-	s := newService(t, emulator)
-	client, err := firestore.NewClient(t.Context(), Project, s.clientOptions(dialOptions)...)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, client.Close()) })
-	return &Firestore{Service: s, Client: client}
+	s := newService(t, server, dialOptions)
+	return &Firestore{Service: s, Server: server, Client: newClient(s, firestore.NewClient)}
 }
 
-// PubSub is a Pub/Sub with a client. Both end as those of Firestore do.
+// PubSub is a running Pub/Sub emulator with a client.
 type PubSub struct {
 	*Service
+	Server *pubsubemulator.Server
 	Client *pubsub.Client
 }
 
-// StartPubSub starts an emulator; the zero Options keep its data in memory.
+// StartPubSub starts an emulator until the test ends. Its parameters are like those of StartFirestore.
 func StartPubSub(t testing.TB, o pubsubemulator.Options, dialOptions ...grpc.DialOption) *PubSub {
 	t.Helper()
-	emulator, err := pubsubemulator.Open(o)
+	server, err := pubsubemulator.Open(o)
 	require.NoError(t, err)
-	s := newService(t, emulator)
-	client, err := pubsub.NewClient(t.Context(), Project, s.clientOptions(dialOptions)...)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, client.Close()) })
-	return &PubSub{Service: s, Client: client}
+	s := newService(t, server, dialOptions)
+	return &PubSub{Service: s, Server: server, Client: newClient(s, pubsub.NewClient)}
 }

@@ -20,28 +20,28 @@ import (
 	"github.com/airlock-run/airlock/emulator/firestore"
 )
 
-// The benchmarks go through Google's client over loopback, as users do, and through a few connections of it, as
-// several processes would. Client and server share the processors.
+// The benchmarks use Google's client over loopback, with a few connections, like several processes. Client and server
+// share the CPUs.
 const (
 	workers = 32
 	dials   = 4
 )
 
 type bench struct {
-	*emulator
+	service
 	clients []*client.Client
 }
 
 func startBench(b *testing.B) *bench {
 	b.Helper()
-	e := &bench{emulator: start(b, firestore.Options{Dir: b.TempDir(), Logger: zap.NewNop()})}
+	e := &bench{service: start(b, firestore.Options{Dir: b.TempDir(), Logger: zap.NewNop()})}
 	for range dials {
 		e.clients = append(e.clients, e.dial(b, "p"))
 	}
 	return e
 }
 
-// spread runs b.N operations on all workers and reports operations a second.
+// runParallel runs b.N operations on all workers and reports operations per second.
 func (e *bench) runParallel(b *testing.B, do func(ctx context.Context, c *client.Client, i int) error) float64 {
 	b.Helper()
 	var next atomic.Int64
@@ -66,7 +66,7 @@ func (e *bench) runParallel(b *testing.B, do func(ctx context.Context, c *client
 
 var padding = strings.Repeat("x", 900)
 
-// execution is a document of about 1 KiB.
+// testDocument returns a document of about 1 KiB.
 func testDocument(i int) map[string]any {
 	return map[string]any{
 		"status": []string{"queued", "running", "succeeded", "failed"}[i%4], "createdAt": time.UnixMicro(int64(i) * 1e3),
@@ -74,7 +74,7 @@ func testDocument(i int) map[string]any {
 	}
 }
 
-// fill stores n documents of one collection, and returns how many.
+// createDocuments creates n documents in one collection group.
 func (e *bench) createDocuments(b *testing.B, n int) {
 	b.Helper()
 	g, ctx := errgroup.WithContext(b.Context())
@@ -94,7 +94,7 @@ func (e *bench) createDocuments(b *testing.B, n int) {
 	require.NoError(b, g.Wait())
 }
 
-// rawDisk measures appends of 1 KiB with an fsync each, one after another.
+// measureDiskSyncs measures sequential appends of 1 KiB with an fsync each, per second.
 func measureDiskSyncs(b *testing.B, dir string) float64 {
 	b.Helper()
 	f, err := os.Create(filepath.Join(dir, "raw"))
@@ -200,7 +200,7 @@ func BenchmarkListeners1000(b *testing.B) {
 			for {
 				snap, err := it.Next()
 				if err != nil {
-					return nil // cancelled, or a snapshot will be missed below
+					return nil // cancelled, or an error that makes the benchmark wait forever for a snapshot
 				}
 				snapshots[i] <- snap
 			}
@@ -224,16 +224,16 @@ func BenchmarkListeners1000(b *testing.B) {
 	b.ReportMetric(took[len(took)/2].Seconds()*1e3, "p50-ms")
 }
 
-// BenchmarkRecovery100000 kills a server that holds 100,000 documents and times its way back to a first answer.
+// BenchmarkRecovery100000 kills a server with 100,000 documents and measures how long the next Open takes.
 func BenchmarkRecovery100000(b *testing.B) {
 	dir := b.TempDir()
 	c, process, kill := startServerProcess(b, dir)
 	e := &bench{clients: []*client.Client{c}}
 	e.createDocuments(b, 100_000)
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", process.Pid))
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", process.PID))
 	require.NoError(b, err)
 	kill()
-	var peak float64 // KiB, where the system tells
+	var peak float64 // KiB; zero if the system does not report it
 	if _, after, ok := strings.Cut(string(status), "VmHWM:"); ok {
 		_, err := fmt.Sscan(after, &peak)
 		require.NoError(b, err)

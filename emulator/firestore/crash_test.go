@@ -1,15 +1,10 @@
 package firestore_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"os"
-	"os/exec"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -21,60 +16,31 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/airlock-run/airlock/emulator/firestore"
+	"github.com/airlock-run/airlock/emulator/internal/crashtest"
 )
 
-// childDir, where set, makes this test binary the server that a test kills.
-const childDir = "FIRESTORE_TEST_CHILD_DIR"
-
-// serveAsChild never returns.
-func runServerProcess(dir string) {
-	s, err := firestore.Open(firestore.Options{Dir: dir})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	fmt.Println(l.Addr())
-	g := grpc.NewServer(grpc.MaxRecvMsgSize(firestore.MaxRequestBytes))
-	s.Register(g)
-	fmt.Fprintln(os.Stderr, g.Serve(l))
-	os.Exit(1)
-}
-
-// child starts a server in a process of its own and returns a client, the process, and how to kill it.
-func startServerProcess(t testing.TB, dir string) (*client.Client, *os.Process, func()) {
+// startServerProcess starts a server in a process of its own. It returns a client, the process, and a function that
+// kills the process and closes the client.
+func startServerProcess(t testing.TB, dir string) (c *client.Client, p *crashtest.Process, kill func()) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), childDir+"="+dir)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	addr, err := bufio.NewReader(out).ReadString('\n')
-	require.NoError(t, err)
-	c, err := client.NewClient(t.Context(), "p", option.WithEndpoint(strings.TrimSpace(addr)), option.WithoutAuthentication(),
+	p = crashtest.Start(t, dir)
+	c, err := client.NewClient(t.Context(), "p", option.WithEndpoint(p.Address), option.WithoutAuthentication(),
 		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())))
 	require.NoError(t, err)
-	kill := sync.OnceFunc(func() {
-		require.NoError(t, cmd.Process.Kill())
-		_ = cmd.Wait() // says that it was killed
-		require.NoError(t, c.Close())
+	kill = sync.OnceFunc(func() {
+		p.Kill()
+		require.NoError(t, c.Close()) // otherwise its calls retry for seconds
 	})
 	t.Cleanup(kill)
-	return c, cmd.Process, kill
+	return c, p, kill
 }
 
-// TestKilled kills the server in the middle of writes, again and again, and then looks for everything it had
-// acknowledged: documents, what indexes say of them, and the numbers a transaction counts up.
+// TestKillLosesNoAcknowledgedWrite kills the server several times during writes. Then it checks that everything the
+// server had acknowledged exists: the documents, their index entries, and the counters.
 func TestKillLosesNoAcknowledgedWrite(t *testing.T) {
 	dir := t.TempDir()
 	const writers, rounds = 8, 3
 	acknowledged := make([][]string, writers)
-	counted := make([]int64, writers)
 	for round := range rounds {
 		c, _, kill := startServerProcess(t, dir)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -91,10 +57,9 @@ func TestKillLosesNoAcknowledgedWrite(t *testing.T) {
 							tx.Set(counter, map[string]any{"n": client.Increment(1)}, client.MergeAll))
 					})
 					if err != nil {
-						return // killed: this one was not acknowledged
+						return // the server was killed and has not acknowledged this write
 					}
 					acknowledged[w] = append(acknowledged[w], id)
-					counted[w]++
 					progress <- struct{}{}
 				}
 			})
@@ -102,14 +67,13 @@ func TestKillLosesNoAcknowledgedWrite(t *testing.T) {
 		for range 300 {
 			<-progress
 		}
-		// Once there are documents enough, the index for this is being built and kept while the kill comes.
+		// As soon as there are enough documents, this query builds an index, which the writes until the kill update.
 		_, err := c.Collection("c").Where("writer", "==", 0).OrderBy("i", client.Asc).Limit(1).Documents(ctx).GetAll()
 		require.NoError(t, err)
 		for range 100 {
 			<-progress
 		}
-		go kill()
-		kill() // returns when the first call has
+		kill()
 		cancel()
 		wg.Wait()
 	}
@@ -122,13 +86,13 @@ func TestKillLosesNoAcknowledgedWrite(t *testing.T) {
 			found[id] = true
 		}
 		for _, id := range acknowledged[w] {
-			require.True(t, found[id], "%s was acknowledged and is gone", id)
+			require.True(t, found[id], "%s was acknowledged and is lost", id)
 		}
-		// At most the one write under way at each kill is there without having been acknowledged.
+		// At each kill, at most one write of each writer is stored but not acknowledged.
 		require.LessOrEqual(t, len(found), len(acknowledged[w])+rounds)
 		snap, err := c.Doc("counters/" + strconv.Itoa(w)).Get(t.Context())
 		require.NoError(t, err)
-		require.EqualValues(t, len(found), snap.Data()["n"], "a batch is there whole or not at all")
+		require.EqualValues(t, len(found), snap.Data()["n"], "a commit is stored completely or not at all")
 	}
 }
 
@@ -146,14 +110,14 @@ func TestReopen(t *testing.T) {
 		return c.Collection("c").Where("n", "==", 3).OrderBy("m", client.Asc).Limit(2)
 	}
 	require.Equal(t, []string{"395", "388"}, ids(t, q(c)))
-	e.stop(t)
+	e.Close()
 
 	_, err := c.Doc("c/000").Get(withTimeout(t, 100*time.Millisecond))
 	require.Error(t, err)
 	c = start(t, firestore.Options{Dir: dir}).dial(t, "p")
 	_, err = c.Doc("c/395").Delete(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, []string{"388", "381"}, ids(t, q(c)), "the index is kept up after a restart")
+	require.Equal(t, []string{"388", "381"}, ids(t, q(c)), "commits still update the index after a restart")
 }
 
 func withTimeout(t *testing.T, d time.Duration) context.Context {

@@ -11,7 +11,7 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
 )
 
-// GetDocument reads one document.
+// GetDocument returns one document.
 func (s *Server) GetDocument(ctx context.Context, r *pb.GetDocumentRequest) (*pb.Document, error) {
 	db, p, err := name.ParseDocument(r.GetName())
 	if err != nil {
@@ -21,12 +21,12 @@ func (s *Server) GetDocument(ctx context.Context, r *pb.GetDocumentRequest) (*pb
 	if err != nil {
 		return nil, err
 	}
-	e, err := s.newReader(ctx, db, consistencySelector{transaction: r.GetTransaction(), readTime: r.GetReadTime()}, p)
+	rd, err := s.newReader(ctx, db, consistencySelector{transaction: r.GetTransaction(), readTime: r.GetReadTime()}, p)
 	if err != nil {
 		return nil, err
 	}
-	defer e.close()
-	d, err := e.get(ctx, p)
+	defer rd.close()
+	d, err := rd.get(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +38,7 @@ func (s *Server) GetDocument(ctx context.Context, r *pb.GetDocumentRequest) (*pb
 	return out, nil
 }
 
-// BatchGetDocuments reads documents of one snapshot, the missing ones among them, in the order asked for.
+// BatchGetDocuments streams documents of one snapshot in the requested order, including the missing ones.
 func (s *Server) BatchGetDocuments(r *pb.BatchGetDocumentsRequest, stream pb.Firestore_BatchGetDocumentsServer) error {
 	ctx := stream.Context()
 	db, err := name.ParseDatabase(r.GetDatabase())
@@ -61,22 +61,22 @@ func (s *Server) BatchGetDocuments(r *pb.BatchGetDocumentsRequest, stream pb.Fir
 		paths = append(paths, p)
 	}
 	sel := consistencySelector{transaction: r.GetTransaction(), newTransaction: r.GetNewTransaction(), readTime: r.GetReadTime()}
-	e, err := s.newReader(ctx, db, sel, paths...)
+	rd, err := s.newReader(ctx, db, sel, paths...)
 	if err != nil {
 		return err
 	}
-	defer e.close()
-	if e.newTransaction != nil {
-		if err := stream.Send(&pb.BatchGetDocumentsResponse{Transaction: e.newTransaction, ReadTime: e.Time.Proto()}); err != nil {
+	defer rd.close()
+	if rd.newTransaction != nil {
+		if err := stream.Send(&pb.BatchGetDocumentsResponse{Transaction: rd.newTransaction, ReadTime: rd.Time.Proto()}); err != nil {
 			return err
 		}
 	}
 	for i, p := range paths {
-		d, err := e.get(ctx, p)
+		d, err := rd.get(ctx, p)
 		if err != nil {
 			return err
 		}
-		out := &pb.BatchGetDocumentsResponse{ReadTime: e.Time.Proto()}
+		out := &pb.BatchGetDocumentsResponse{ReadTime: rd.Time.Proto()}
 		if d == nil {
 			out.Result = &pb.BatchGetDocumentsResponse_Missing{Missing: r.GetDocuments()[i]}
 		} else {

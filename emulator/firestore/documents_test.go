@@ -42,7 +42,7 @@ func TestValuesRoundTrip(t *testing.T) {
 	snap, err = doc.Get(t.Context())
 	require.NoError(t, err)
 	require.True(t, math.IsNaN(snap.Data()["nan"].(float64)))
-	require.Equal(t, at, snap.Data()["fine"], "times are cut to microseconds")
+	require.Equal(t, at, snap.Data()["fine"], "times are truncated to microseconds")
 }
 
 func TestPreconditions(t *testing.T) {
@@ -61,19 +61,19 @@ func TestPreconditions(t *testing.T) {
 		do   func(ctx context.Context, now time.Time) (*client.WriteResult, error)
 		want codes.Code
 	}{
-		{"create there", func(ctx context.Context, _ time.Time) (*client.WriteResult, error) {
+		{"create existing", func(ctx context.Context, _ time.Time) (*client.WriteResult, error) {
 			return there.Create(ctx, map[string]any{})
 		}, codes.AlreadyExists},
 		{"update missing", func(ctx context.Context, _ time.Time) (*client.WriteResult, error) { return missing.Update(ctx, set) }, codes.NotFound},
-		{"update there", func(ctx context.Context, _ time.Time) (*client.WriteResult, error) { return there.Update(ctx, set) }, codes.OK},
+		{"update existing", func(ctx context.Context, _ time.Time) (*client.WriteResult, error) { return there.Update(ctx, set) }, codes.OK},
 		{"set missing", func(ctx context.Context, _ time.Time) (*client.WriteResult, error) {
 			return missing.Set(ctx, map[string]any{})
 		}, codes.OK},
 		{"delete missing", func(ctx context.Context, _ time.Time) (*client.WriteResult, error) { return missing.Delete(ctx) }, codes.OK},
-		{"delete that must be there", func(ctx context.Context, _ time.Time) (*client.WriteResult, error) {
+		{"delete missing with exists", func(ctx context.Context, _ time.Time) (*client.WriteResult, error) {
 			return missing.Delete(ctx, client.Exists)
 		}, codes.NotFound},
-		{"update of the right version", func(ctx context.Context, now time.Time) (*client.WriteResult, error) {
+		{"update of the current version", func(ctx context.Context, now time.Time) (*client.WriteResult, error) {
 			return there.Update(ctx, set, client.LastUpdateTime(now))
 		}, codes.OK},
 		{"update of another version", func(ctx context.Context, now time.Time) (*client.WriteResult, error) {
@@ -82,7 +82,7 @@ func TestPreconditions(t *testing.T) {
 		{"delete of another version", func(ctx context.Context, now time.Time) (*client.WriteResult, error) {
 			return there.Delete(ctx, client.LastUpdateTime(now.Add(time.Microsecond)))
 		}, codes.FailedPrecondition},
-		{"delete of a version that is gone", func(ctx context.Context, now time.Time) (*client.WriteResult, error) {
+		{"delete missing with a version", func(ctx context.Context, now time.Time) (*client.WriteResult, error) {
 			return missing.Delete(ctx, client.LastUpdateTime(now))
 		}, codes.FailedPrecondition},
 	} {
@@ -99,19 +99,19 @@ func TestUpdates(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		update []client.Update
-		want   map[string]any // only what differs from before; deleted fields are nil
+		want   map[string]any // only the changed fields; nil for a deleted field
 	}{
 		{"field", []client.Update{{Path: "a", Value: 2}}, map[string]any{"a": int64(2)}},
 		{"nested field", []client.Update{{Path: "m.x", Value: 9}}, map[string]any{"m": map[string]any{"x": int64(9), "y": int64(2)}}},
 		{"delete nested", []client.Update{{Path: "m.x", Value: client.Delete}}, map[string]any{"m": map[string]any{"y": int64(2)}}},
-		{"map over value", []client.Update{{Path: "a.b.c", Value: 1}}, map[string]any{"a": map[string]any{"b": map[string]any{"c": int64(1)}}}},
+		{"map replaces value", []client.Update{{Path: "a.b.c", Value: 1}}, map[string]any{"a": map[string]any{"b": map[string]any{"c": int64(1)}}}},
 		{"quoted name", []client.Update{{FieldPath: []string{"odd.name", "`"}, Value: 1}}, map[string]any{"odd.name": map[string]any{"`": int64(1)}}},
 		{"delete", []client.Update{{Path: "a", Value: client.Delete}}, map[string]any{"a": nil}},
 		{"increment", []client.Update{{Path: "a", Value: client.Increment(2)}}, map[string]any{"a": int64(3)}},
 		{"increment by a double", []client.Update{{Path: "a", Value: client.Increment(0.5)}}, map[string]any{"a": 1.5}},
 		{"increment a double", []client.Update{{Path: "f", Value: client.Increment(1)}}, map[string]any{"f": 2.5}},
 		{"increment text", []client.Update{{Path: "s", Value: client.Increment(1)}}, map[string]any{"s": int64(1)}},
-		{"increment nothing", []client.Update{{Path: "m.z", Value: client.Increment(1)}}, map[string]any{"m": map[string]any{"x": int64(1), "y": int64(2), "z": int64(1)}}},
+		{"increment missing field", []client.Update{{Path: "m.z", Value: client.Increment(1)}}, map[string]any{"m": map[string]any{"x": int64(1), "y": int64(2), "z": int64(1)}}},
 		{"increment saturates", []client.Update{{Path: "a", Value: client.Increment(int64(math.MaxInt64))}}, map[string]any{"a": int64(math.MaxInt64)}},
 		{"maximum", []client.Update{{Path: "a", Value: client.FieldTransformMaximum(2.5)}}, map[string]any{"a": 2.5}},
 		{"maximum of equals", []client.Update{{Path: "a", Value: client.FieldTransformMaximum(1.0)}}, map[string]any{"a": int64(1)}},
@@ -163,7 +163,7 @@ func TestNoOpWriteKeepsUpdateTime(t *testing.T) {
 	require.Equal(t, first.UpdateTime, again.UpdateTime)
 	other, err := c.Doc("c/d").Set(t.Context(), map[string]any{"n": 1.0})
 	require.NoError(t, err)
-	require.True(t, other.UpdateTime.After(first.UpdateTime), "1.0 is another value than 1")
+	require.True(t, other.UpdateTime.After(first.UpdateTime), "1.0 and 1 are different values")
 }
 
 func TestCommitIsAtomic(t *testing.T) {
@@ -215,18 +215,17 @@ func TestReadTimes(t *testing.T) {
 	require.False(t, docs[0].Exists())
 	require.True(t, docs[1].Exists())
 	for _, d := range docs {
-		require.False(t, d.ReadTime.Before(w.UpdateTime), "missing documents have a read time as well")
+		require.False(t, d.ReadTime.Before(w.UpdateTime), "a missing document has a read time too")
 	}
-	deleted, err := c.Doc("c/d").Delete(t.Context())
+	_, err = c.Doc("c/d").Delete(t.Context())
 	require.NoError(t, err)
-	_ = deleted
 	snap, err := c.Doc("c/d").Get(t.Context())
 	require.Equal(t, codes.NotFound, status.Code(err))
 	require.True(t, snap.ReadTime.After(docs[1].ReadTime))
 
 	old, err := c.Doc("c/d").WithReadOptions(client.ReadTime(docs[1].ReadTime)).Get(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, map[string]any{"n": int64(1)}, old.Data(), "the past can be read")
+	require.Equal(t, map[string]any{"n": int64(1)}, old.Data(), "old versions can be read")
 	require.Equal(t, docs[1].ReadTime, old.ReadTime)
 	_, err = c.Doc("c/d").WithReadOptions(client.ReadTime(time.Now().Add(time.Hour))).Get(t.Context())
 	require.Equal(t, codes.InvalidArgument, status.Code(err))

@@ -17,15 +17,15 @@ import (
 )
 
 const (
-	// round is the time between two rounds of the janitor. The cloud promises a day for TTL.
+	// janitorInterval is the time between two runs of the janitor. The cloud deletes expired documents within a day.
 	janitorInterval = time.Minute
-	// memory is how far back read_time and resume tokens reach, as in the cloud without point-in-time recovery.
+	// versionRetention is the maximum age of a read_time or resume token, as in the cloud without point-in-time recovery.
 	versionRetention = time.Hour
-	// sweep is how many expired documents go in one commit.
+	// expireBatchSize is the number of expired documents that one query returns.
 	expireBatchSize = 200
 )
 
-// tidy deletes what has expired and forgets what is too old, until it is cancelled.
+// runJanitor ends idle transactions, deletes expired documents and trims the history, until ctx ends.
 func (s *Server) runJanitor(ctx context.Context) error {
 	tick := time.NewTicker(janitorInterval)
 	defer tick.Stop()
@@ -45,12 +45,13 @@ func (s *Server) runJanitor(ctx context.Context) error {
 	}
 }
 
-// Expire deletes the documents whose TTL field has passed, at once rather than in the next round, and returns how many.
+// DeleteExpired deletes the documents whose TTL field is in the past, and returns their number. The janitor calls it
+// once a minute; a test can call it at any time.
 func (s *Server) DeleteExpired(ctx context.Context) (int, error) {
-	if err := s.calls.begin(); err != nil {
+	if err := s.calls.Begin(); err != nil {
 		return 0, err
 	}
-	defer s.calls.wg.Done()
+	defer s.calls.End()
 	databases, err := s.store.Databases()
 	if err != nil {
 		return 0, err
@@ -73,7 +74,7 @@ func (s *Server) DeleteExpired(ctx context.Context) (int, error) {
 	return total, nil
 }
 
-// expire deletes the next few documents of a collection group.
+// deleteExpiredBatch deletes up to expireBatchSize documents of a collection group.
 func (s *Server) deleteExpiredBatch(ctx context.Context, db name.Database, collection string, path field.Path) (int, error) {
 	q := &query.Query{
 		Database:    db,
@@ -95,7 +96,7 @@ func (s *Server) deleteExpiredBatch(ctx context.Context, db name.Database, colle
 		if err != nil {
 			return n, err
 		}
-		// A document written meanwhile may have a new time to live: it is looked at again in the next round.
+		// The precondition fails if the document was written in the meantime: it may have a new expiry time.
 		w, err := write.Parse(db, &pb.Write{
 			Operation:       &pb.Write_Delete{Delete: d.Path.ResourceName(db)},
 			CurrentDocument: &pb.Precondition{ConditionType: &pb.Precondition_UpdateTime{UpdateTime: d.UpdateTime.Proto()}},

@@ -2,18 +2,17 @@ package firestore
 
 import (
 	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/airlock-run/airlock/emulator/internal/firestore/listen"
+	"github.com/airlock-run/airlock/emulator/internal/grpcserver"
 )
 
-// Listen watches documents and queries until the client hangs up or the server closes.
+// Listen sends the changes of documents and queries until the client disconnects or the server closes.
 func (s *Server) Listen(stream pb.Firestore_ListenServer) error {
 	ctx := stream.Context()
 	requests := make(chan *pb.ListenRequest)
-	// A blocked Recv ends only with the call, after this method has returned; so nobody can await it here. Its end is
-	// certain: gRPC cancels the stream.
+	// A blocked Recv returns only after this method has returned, so this method cannot wait for the goroutine. It
+	// always ends, because gRPC cancels the stream.
 	go func() {
 		defer close(requests)
 		for {
@@ -34,14 +33,14 @@ func (s *Server) Listen(stream pb.Firestore_ListenServer) error {
 		var err error
 		select {
 		case r, ok := <-requests:
-			if !ok { // no more requests: the client wants no more answers either
+			if !ok { // the client has closed its side and expects no more responses
 				return nil
 			}
 			err = l.HandleRequest(ctx, r)
 		case <-l.Changed():
 			err = l.SendChanges(ctx)
-		case <-s.calls.closing:
-			return status.Error(codes.Unavailable, "The server is closing.")
+		case <-s.calls.Closing():
+			return grpcserver.ErrShuttingDown
 		}
 		if err != nil {
 			return err

@@ -15,7 +15,7 @@ import (
 	"github.com/airlock-run/airlock/emulator/firestore"
 )
 
-// changes reads the next snapshot and says what it brought.
+// changes returns the changes of the next snapshot.
 func changes(t *testing.T, it *client.QuerySnapshotIterator) []string {
 	t.Helper()
 	snap, err := it.Next()
@@ -37,7 +37,7 @@ func TestListenToDocument(t *testing.T) {
 
 	snap, err := it.Next()
 	require.NoError(t, err)
-	require.False(t, snap.Exists(), "a document that is not there is heard of as well")
+	require.False(t, snap.Exists(), "a missing document has a first snapshot too")
 	for i := range 3 {
 		w, err := doc.Set(t.Context(), map[string]any{"n": i})
 		require.NoError(t, err)
@@ -69,7 +69,7 @@ func TestListenToQuery(t *testing.T) {
 	require.Empty(t, cmp.Diff([]string{"+c:4"}, changes(t, it)))
 	set("b", 3)
 	require.Empty(t, cmp.Diff([]string{"~b:3"}, changes(t, it)))
-	set("a", 2) // still outside: nothing to hear
+	set("a", 2) // does not match: no change
 	set("c", 0)
 	require.Empty(t, cmp.Diff([]string{"-c:4"}, changes(t, it)))
 	_, err := c.Doc("c/b").Delete(t.Context())
@@ -88,7 +88,7 @@ func TestListenToLimitedQuery(t *testing.T) {
 	require.Empty(t, cmp.Diff([]string{"+a:0", "+b:1"}, changes(t, it)))
 	_, err := c.Doc("c/a").Delete(t.Context())
 	require.NoError(t, err)
-	require.Empty(t, cmp.Diff([]string{"-a:0", "+c:2"}, changes(t, it)), "what the limit had left out moves up")
+	require.Empty(t, cmp.Diff([]string{"-a:0", "+c:2"}, changes(t, it)), "the next document moves up to the limit")
 	_, err = c.Doc("c/e").Set(t.Context(), map[string]any{"n": -1})
 	require.NoError(t, err)
 	require.Empty(t, cmp.Diff([]string{"-c:2", "+e:-1"}, changes(t, it)))
@@ -122,7 +122,7 @@ func TestCloseEndsListeners(t *testing.T) {
 	it := c.Collection("c").Snapshots(t.Context())
 	_, err := it.Next()
 	require.NoError(t, err)
-	e.stop(t)
+	e.Close()
 	it.Stop()
 	_, err = it.Next()
 	require.ErrorIs(t, err, iterator.Done)

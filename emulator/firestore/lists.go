@@ -3,7 +3,6 @@ package firestore
 import (
 	"context"
 	"encoding/base64"
-	"slices"
 	"strings"
 
 	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
@@ -16,26 +15,22 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/firestore/field"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/query"
+	"github.com/airlock-run/airlock/emulator/internal/paging"
 )
 
-// maxPage is the size of a page where the request names none, or a larger one.
+// maxPageSize is the size of a page if the request sets none or a larger one.
 const maxPageSize = 300
 
-var errPageToken = status.Error(codes.InvalidArgument, "The page_token is not one of this server's.")
-
-func pageSize(requested int32) (int, error) {
-	switch {
-	case requested < 0:
-		return 0, status.Error(codes.InvalidArgument, "page_size must not be negative.")
-	case requested == 0 || requested > maxPageSize:
-		return maxPageSize, nil
-	}
-	return int(requested), nil
+// documentList is a checked ListDocumentsRequest.
+type documentList struct {
+	query     *query.Query // with the page size as its limit
+	mask      []field.Path
+	pageToken string
 }
 
-// ListDocuments pages through a collection.
+// ListDocuments returns one page of a collection.
 func (s *Server) ListDocuments(ctx context.Context, r *pb.ListDocumentsRequest) (*pb.ListDocumentsResponse, error) {
-	size, err := pageSize(r.GetPageSize())
+	size, err := paging.Size(r.GetPageSize(), maxPageSize)
 	if err != nil {
 		return nil, err
 	}
@@ -47,30 +42,19 @@ func (s *Server) ListDocuments(ctx context.Context, r *pb.ListDocumentsRequest) 
 	if err != nil {
 		return nil, err
 	}
-	e, err := s.newReader(ctx, q.Database, consistencySelector{transaction: r.GetTransaction(), readTime: r.GetReadTime()})
+	rd, err := s.newReader(ctx, q.Database, consistencySelector{transaction: r.GetTransaction(), readTime: r.GetReadTime()})
 	if err != nil {
 		return nil, err
 	}
-	defer e.close()
+	defer rd.close()
+	list := documentList{query: q, mask: mask, pageToken: r.GetPageToken()}
 	if r.GetShowMissing() {
-		return e.listWithMissing(ctx, q, r, size, mask)
+		return rd.listWithMissing(ctx, list)
 	}
-	out := &pb.ListDocumentsResponse{}
-	var last *document.Document
-	err = e.runQuery(ctx, q, func(d *document.Document) error {
-		last = d
-		doc := d.Proto(q.Database)
-		doc.Fields = field.Project(doc.Fields, mask)
-		out.Documents = append(out.Documents, doc)
-		return nil
-	})
-	if len(out.Documents) == size {
-		out.NextPageToken = pageToken(q, last)
-	}
-	return out, err
+	return rd.list(ctx, list)
 }
 
-// parseList makes a query of the request; a page token is its start cursor.
+// parseListQuery converts the request to a query. A page token is its start cursor.
 func (s *Server) parseListQuery(r *pb.ListDocumentsRequest, size int) (*query.Query, error) {
 	structured := &pb.StructuredQuery{Limit: wrapperspb.Int32(int32(size))}
 	structured.From = []*pb.StructuredQuery_CollectionSelector{{CollectionId: r.GetCollectionId(), AllDescendants: r.GetCollectionId() == ""}}
@@ -96,129 +80,126 @@ func (s *Server) parseListQuery(r *pb.ListDocumentsRequest, size int) (*query.Qu
 		raw, err := base64.RawURLEncoding.DecodeString(r.GetPageToken())
 		structured.StartAt = &pb.Cursor{}
 		if err != nil || proto.Unmarshal(raw, structured.StartAt) != nil {
-			return nil, errPageToken
+			return nil, paging.ErrToken
 		}
 	}
 	q, err := s.parseQuery(r.GetParent(), structured)
-	if err == nil { // without a collection ID it is about all collections right below the parent
+	if err == nil { // without a collection ID the request means all collections directly below the parent
 		q.Descendants = false
 	}
 	return q, err
 }
 
-// pageToken is a cursor just behind a document.
-func pageToken(q *query.Query, d *document.Document) string {
+func (rd *reader) list(ctx context.Context, l documentList) (*pb.ListDocumentsResponse, error) {
+	out := &pb.ListDocumentsResponse{}
+	var last *document.Document
+	err := rd.runQuery(ctx, l.query, func(d *document.Document) error {
+		last = d
+		out.Documents = append(out.Documents, l.proto(d))
+		return nil
+	})
+	if len(out.Documents) == l.query.Limit {
+		out.NextPageToken = cursorToken(l.query, last)
+	}
+	return out, err
+}
+
+// cursorToken returns a page token that contains the cursor after a document.
+func cursorToken(q *query.Query, d *document.Document) string {
 	raw, err := proto.Marshal(q.CursorAfter(d))
 	if err != nil {
-		panic(err) // values that came from a message go back into one
+		panic(err) // the values come from a message, so they can be marshalled
 	}
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
 
-// listAll also lists the documents that are not there but have documents below them. Its page token is the last ID.
-func (e *reader) listWithMissing(ctx context.Context, q *query.Query, r *pb.ListDocumentsRequest, size int, mask []field.Path) (*pb.ListDocumentsResponse, error) {
-	if e.readWrite() {
-		e.tx.RecordQuery(q, e.Time, nil)
+// listWithMissing also lists missing documents that have documents below them.
+func (rd *reader) listWithMissing(ctx context.Context, l documentList) (*pb.ListDocumentsResponse, error) {
+	if rd.readWrite() {
+		rd.tx.RecordQuery(l.query, rd.Time, nil)
 	}
-	paths, err := e.childDocuments(q)
+	paths, err := rd.childDocuments(l.query)
 	if err != nil {
 		return nil, err
 	}
-	paths, next, err := paginate(paths, r.GetPageToken(), size)
+	paths, next, err := paging.Page(paths, pathKey, l.query.Limit, l.pageToken)
 	if err != nil {
 		return nil, err
 	}
 	out := &pb.ListDocumentsResponse{NextPageToken: next}
-	for _, childPath := range paths {
-		p := q.Parent.Child(childPath...)
-		d, err := e.get(ctx, p)
-		if err != nil {
+	for _, p := range paths {
+		d, err := rd.get(ctx, p)
+		switch {
+		case err != nil:
 			return nil, err
+		case d == nil:
+			out.Documents = append(out.Documents, &pb.Document{Name: p.ResourceName(l.query.Database)})
+		default:
+			out.Documents = append(out.Documents, l.proto(d))
 		}
-		doc := &pb.Document{Name: p.ResourceName(q.Database)}
-		if d != nil {
-			doc = d.Proto(q.Database)
-			doc.Fields = field.Project(doc.Fields, mask)
-		}
-		out.Documents = append(out.Documents, doc)
 	}
 	return out, nil
 }
 
-// children lists the documents a query without filters is about, missing ones included, relative to its parent.
-func (e *reader) childDocuments(q *query.Query) ([]name.Path, error) {
+func (l documentList) proto(d *document.Document) *pb.Document {
+	out := d.Proto(l.query.Database)
+	out.Fields = field.Project(out.Fields, l.mask)
+	return out
+}
+
+// childDocuments returns the paths of the documents in the scope of a query without filters, including missing ones.
+func (rd *reader) childDocuments(q *query.Query) ([]name.Path, error) {
 	collections := []string{q.Collection}
 	if q.Collection == "" {
 		var err error
-		if collections, err = e.Children(q.Database, q.Parent); err != nil {
+		if collections, err = rd.Children(q.Database, q.Parent); err != nil {
 			return nil, err
 		}
 	}
 	var out []name.Path
 	for _, c := range collections {
-		ids, err := e.Children(q.Database, q.Parent.Child(c))
+		ids, err := rd.Children(q.Database, q.Parent.Child(c))
 		if err != nil {
 			return nil, err
 		}
 		for _, id := range ids {
-			out = append(out, name.Path{c, id})
+			out = append(out, q.Parent.Child(c, id))
 		}
 	}
 	return out, nil
 }
 
-// page cuts a page out of sorted paths; the token is the last path of the page before.
-func paginate(paths []name.Path, token string, size int) (result []name.Path, next string, err error) {
-	if token != "" {
-		after, err := base64.RawURLEncoding.DecodeString(token)
-		if err != nil {
-			return nil, "", errPageToken
-		}
-		last := name.Path(strings.Split(string(after), "/"))
-		paths = slices.DeleteFunc(paths, func(p name.Path) bool { return name.Compare(p, last) <= 0 })
-	}
-	if len(paths) <= size {
-		return paths, "", nil
-	}
-	return paths[:size], base64.RawURLEncoding.EncodeToString([]byte(paths[size-1].String())), nil
-}
+// pathKey returns a string that orders as the path does.
+func pathKey(p name.Path) string { return string(name.AppendKey(nil, p)) }
 
-// ListCollectionIds lists the collections right below a document or the root.
+// ListCollectionIds returns one page of the collections directly below a document or the root.
 func (s *Server) ListCollectionIds(ctx context.Context, r *pb.ListCollectionIdsRequest) (*pb.ListCollectionIdsResponse, error) {
 	db, parent, err := name.ParseParent(r.GetParent())
 	if err != nil {
 		return nil, err
 	}
 	if len(parent)%2 != 0 {
-		return nil, status.Errorf(codes.InvalidArgument, "The parent %q is no document.", r.GetParent())
+		return nil, status.Errorf(codes.InvalidArgument, "The parent %q is not a document.", r.GetParent())
 	}
-	size, err := pageSize(r.GetPageSize())
+	size, err := paging.Size(r.GetPageSize(), maxPageSize)
 	if err != nil {
 		return nil, err
 	}
-	e, err := s.newReader(ctx, db, consistencySelector{readTime: r.GetReadTime()})
+	rd, err := s.newReader(ctx, db, consistencySelector{readTime: r.GetReadTime()})
 	if err != nil {
 		return nil, err
 	}
-	defer e.close()
-	if err := e.WaitDurable(ctx); err != nil {
+	defer rd.close()
+	if err := rd.WaitDurable(ctx); err != nil {
 		return nil, err
 	}
-	ids, err := e.Children(db, parent)
+	ids, err := rd.Children(db, parent)
 	if err != nil {
 		return nil, err
 	}
-	paths := make([]name.Path, 0, len(ids))
-	for _, id := range ids {
-		paths = append(paths, name.Path{id})
-	}
-	paths, next, err := paginate(paths, r.GetPageToken(), size)
+	ids, next, err := paging.Page(ids, func(id string) string { return pathKey(name.Path{id}) }, size, r.GetPageToken())
 	if err != nil {
 		return nil, err
 	}
-	out := &pb.ListCollectionIdsResponse{NextPageToken: next}
-	for _, p := range paths {
-		out.CollectionIds = append(out.CollectionIds, p.ID())
-	}
-	return out, nil
+	return &pb.ListCollectionIdsResponse{CollectionIds: ids, NextPageToken: next}, nil
 }

@@ -12,14 +12,14 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/firestore/query"
 )
 
-// parseQuery reads a query and has the indexes for it built.
+// parseQuery parses a query and builds the indexes that it needs.
 func (s *Server) parseQuery(parent string, structured *pb.StructuredQuery) (*query.Query, error) {
 	db, p, err := name.ParseParent(parent)
 	if err != nil {
 		return nil, err
 	}
 	if len(p)%2 != 0 {
-		return nil, status.Errorf(codes.InvalidArgument, "The parent %q of a query is no document.", parent)
+		return nil, status.Errorf(codes.InvalidArgument, "The parent %q of a query is not a document.", parent)
 	}
 	if structured == nil {
 		return nil, status.Error(codes.InvalidArgument, "The request has no query.")
@@ -31,7 +31,7 @@ func (s *Server) parseQuery(parent string, structured *pb.StructuredQuery) (*que
 	return q, s.store.EnsureIndexes(q)
 }
 
-// RunQuery streams the documents a query matches.
+// RunQuery streams the documents that match a query.
 func (s *Server) RunQuery(r *pb.RunQueryRequest, stream pb.Firestore_RunQueryServer) error {
 	if r.GetExplainOptions() != nil {
 		return status.Error(codes.Unimplemented, "explain_options is not supported.")
@@ -41,34 +41,34 @@ func (s *Server) RunQuery(r *pb.RunQueryRequest, stream pb.Firestore_RunQuerySer
 		return err
 	}
 	sel := consistencySelector{transaction: r.GetTransaction(), newTransaction: r.GetNewTransaction(), readTime: r.GetReadTime()}
-	e, err := s.newReader(stream.Context(), q.Database, sel)
+	rd, err := s.newReader(stream.Context(), q.Database, sel)
 	if err != nil {
 		return err
 	}
-	defer e.close()
-	return e.streamResults(stream, q)
+	defer rd.close()
+	return rd.streamResults(stream, q)
 }
 
-// stream sends the results. Where there are none it still sends one message, which says when that was so.
-func (e *reader) streamResults(stream pb.Firestore_RunQueryServer, q *query.Query) error {
+// streamResults sends the results. If there are none, it sends one message with the read time.
+func (rd *reader) streamResults(stream pb.Firestore_RunQueryServer, q *query.Query) error {
 	sent := false
-	if e.newTransaction != nil {
+	if rd.newTransaction != nil {
 		sent = true
-		if err := stream.Send(&pb.RunQueryResponse{Transaction: e.newTransaction, ReadTime: e.Time.Proto()}); err != nil {
+		if err := stream.Send(&pb.RunQueryResponse{Transaction: rd.newTransaction, ReadTime: rd.Time.Proto()}); err != nil {
 			return err
 		}
 	}
-	err := e.runQuery(stream.Context(), q, func(d *document.Document) error {
+	err := rd.runQuery(stream.Context(), q, func(d *document.Document) error {
 		sent = true
-		return stream.Send(&pb.RunQueryResponse{Document: d.Proto(q.Database), ReadTime: e.Time.Proto()})
+		return stream.Send(&pb.RunQueryResponse{Document: d.Proto(q.Database), ReadTime: rd.Time.Proto()})
 	})
 	if err != nil || sent {
 		return err
 	}
-	return stream.Send(&pb.RunQueryResponse{ReadTime: e.Time.Proto(), SkippedResults: int32(q.Offset)})
+	return stream.Send(&pb.RunQueryResponse{ReadTime: rd.Time.Proto(), SkippedResults: int32(q.Offset)})
 }
 
-// RunAggregationQuery counts, sums and averages what a query matches.
+// RunAggregationQuery returns counts, sums and averages of the documents that match a query.
 func (s *Server) RunAggregationQuery(r *pb.RunAggregationQueryRequest, stream pb.Firestore_RunAggregationQueryServer) error {
 	if r.GetExplainOptions() != nil {
 		return status.Error(codes.Unimplemented, "explain_options is not supported.")
@@ -83,30 +83,30 @@ func (s *Server) RunAggregationQuery(r *pb.RunAggregationQueryRequest, stream pb
 		return err
 	}
 	sel := consistencySelector{transaction: r.GetTransaction(), newTransaction: r.GetNewTransaction(), readTime: r.GetReadTime()}
-	e, err := s.newReader(stream.Context(), q.Database, sel)
+	rd, err := s.newReader(stream.Context(), q.Database, sel)
 	if err != nil {
 		return err
 	}
-	defer e.close()
-	result, err := e.aggregate(stream.Context(), q, aggregates)
+	defer rd.close()
+	result, err := rd.aggregate(stream.Context(), q, aggregates)
 	if err != nil {
 		return err
 	}
-	return stream.Send(&pb.RunAggregationQueryResponse{Result: result, Transaction: e.newTransaction, ReadTime: e.Time.Proto()})
+	return stream.Send(&pb.RunAggregationQueryResponse{Result: result, Transaction: rd.newTransaction, ReadTime: rd.Time.Proto()})
 }
 
-func (e *reader) aggregate(ctx context.Context, q *query.Query, aggregates query.Aggregations) (*pb.AggregationResult, error) {
-	if aggregates.OnlyCount() && !e.readWrite() {
-		if err := e.WaitDurable(ctx); err != nil {
+func (rd *reader) aggregate(ctx context.Context, q *query.Query, aggregates query.Aggregations) (*pb.AggregationResult, error) {
+	if aggregates.OnlyCount() && !rd.readWrite() {
+		if err := rd.WaitDurable(ctx); err != nil {
 			return nil, err
 		}
-		if n, ok, err := e.Count(q); ok || err != nil {
+		if n, ok, err := rd.Count(q); ok || err != nil {
 			aggregates.AddCount(n)
 			return aggregates.Result(), err
 		}
 	}
 	q = aggregates.LimitQuery(q)
-	err := e.runQuery(ctx, q, func(d *document.Document) error {
+	err := rd.runQuery(ctx, q, func(d *document.Document) error {
 		aggregates.Add(d)
 		return nil
 	})

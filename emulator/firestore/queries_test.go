@@ -17,7 +17,7 @@ import (
 	"github.com/airlock-run/airlock/emulator/firestore"
 )
 
-// ids runs a query and returns the document IDs.
+// ids returns the document IDs of a query's results.
 func ids(t *testing.T, q client.Query) []string {
 	t.Helper()
 	docs, err := q.Documents(t.Context()).GetAll()
@@ -57,7 +57,7 @@ func TestFilters(t *testing.T) {
 		{"!= null", col.Where("v", "!=", nil), []string{"b-false", "c-nan", "d-1", "e0", "f1", "g1.5", "h2", "i-time", "j-x", "k-list", "l-map"}},
 		{"!= NaN", col.Where("v", "!=", nan), []string{"b-false", "d-1", "e0", "f1", "g1.5", "h2", "i-time", "j-x", "k-list", "l-map"}},
 		{"!= number", col.Where("v", "!=", 1), []string{"b-false", "c-nan", "d-1", "e0", "g1.5", "h2", "i-time", "j-x", "k-list", "l-map"}},
-		{"> stays within numbers", col.Where("v", ">", 0), []string{"f1", "g1.5", "h2"}},
+		{"> matches only numbers", col.Where("v", ">", 0), []string{"f1", "g1.5", "h2"}},
 		{"range", col.Where("v", ">=", 0).Where("v", "<", 1.5), []string{"e0", "f1"}},
 		{"<= text", col.Where("v", "<=", "x"), []string{"j-x"}},
 		{"in", col.Where("v", "in", []any{2, "x", 7}), []string{"h2", "j-x"}},
@@ -70,7 +70,7 @@ func TestFilters(t *testing.T) {
 		{"missing field", col.Where("none", "==", 1), []string{}},
 		{"or", col.WhereEntity(client.OrFilter{Filters: []client.EntityFilter{where("==", "x"), where(">", 1.5)}}), []string{"h2", "j-x"}},
 		{"or and", col.Where("w", "==", 1).WhereEntity(client.OrFilter{Filters: []client.EntityFilter{where("==", 1), where("==", false)}}), []string{"b-false", "f1"}},
-		{"order leaves out what lacks the field", col.OrderBy("v", client.Desc).Limit(2), []string{"l-map", "k-list"}},
+		{"order excludes documents without the field", col.OrderBy("v", client.Desc).Limit(2), []string{"l-map", "k-list"}},
 		{"limit to last", col.OrderBy("v", client.Asc).LimitToLast(2), []string{"k-list", "l-map"}},
 		{"offset", col.OrderBy("v", client.Asc).Offset(1).Limit(2), []string{"b-false", "c-nan"}},
 		{"start at", col.OrderBy("v", client.Asc).StartAt(1.5).EndBefore("x"), []string{"g1.5", "h2", "i-time"}},
@@ -111,13 +111,13 @@ func TestInvalidQueries(t *testing.T) {
 	col := c.Collection("c")
 	many := make([]int, 31)
 	for name, q := range map[string]client.Query{
-		"two array filters":     col.Where("a", "array-contains", 1).Where("b", "array-contains-any", []int{1}),
-		"in of too many":        col.Where("a", "in", many),
-		"in of none":            col.Where("a", "in", []int{}),
-		"not-in of too many":    col.Where("a", "not-in", many[:11]),
-		"not-in and not-equal":  col.Where("a", "not-in", many[:2]).Where("b", "!=", 1),
-		"not-in and in":         col.Where("a", "not-in", many[:2]).Where("b", "in", many[:2]),
-		"too many disjunctions": col.Where("a", "in", many[:6]).Where("b", "in", many[:6]),
+		"two array filters":           col.Where("a", "array-contains", 1).Where("b", "array-contains-any", []int{1}),
+		"in with too many values":     col.Where("a", "in", many),
+		"in without values":           col.Where("a", "in", []int{}),
+		"not-in with too many values": col.Where("a", "not-in", many[:11]),
+		"not-in and not-equal":        col.Where("a", "not-in", many[:2]).Where("b", "!=", 1),
+		"not-in and in":               col.Where("a", "not-in", many[:2]).Where("b", "in", many[:2]),
+		"too many disjunctions":       col.Where("a", "in", many[:6]).Where("b", "in", many[:6]),
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := q.Documents(t.Context()).GetAll()
@@ -175,7 +175,7 @@ func TestPartitionsCoverCollectionGroup(t *testing.T) {
 	}))
 	parts, err := c.CollectionGroup("c").GetPartitionedQueries(t.Context(), 4)
 	require.NoError(t, err)
-	require.Len(t, parts, 5, "four points make five parts")
+	require.Len(t, parts, 5, "four split points, so five parts")
 	seen := map[string]bool{}
 	for _, q := range parts {
 		docs, err := q.Documents(t.Context()).GetAll()
@@ -188,7 +188,7 @@ func TestPartitionsCoverCollectionGroup(t *testing.T) {
 	require.Len(t, seen, 100)
 }
 
-// TestExecutions are the queries Airlock lives on, with as many documents as make indexes worth building.
+// TestIndexedQueries runs queries over enough documents that the store builds indexes.
 func TestIndexedQueries(t *testing.T) {
 	c := start(t, firestore.Options{}).dial(t, "p")
 	base := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)

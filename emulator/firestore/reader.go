@@ -15,23 +15,23 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/firestore/txn"
 )
 
-// selector is what the read calls have in common: at what time, or in which transaction, to read.
+// consistencySelector says at which time, or in which transaction, a call reads.
 type consistencySelector struct {
 	transaction    []byte
 	newTransaction *pb.TransactionOptions
 	readTime       *timestamppb.Timestamp
 }
 
-// session is one read call on one snapshot.
+// reader is one read call. It reads from one snapshot.
 type reader struct {
 	*store.Snapshot
 	db name.Database
 	tx *txn.Transaction // nil outside of transactions
-	// begun is the ID of a transaction that this call has opened.
+	// newTransaction is the ID of the transaction that this call has begun; nil if it has not.
 	newTransaction []byte
 }
 
-// session opens a snapshot as the selector asks. needed are the documents a transaction is going to read.
+// newReader opens the snapshot that the selector describes. documents are those that the call is going to read.
 func (s *Server) newReader(ctx context.Context, db name.Database, sel consistencySelector, documents ...name.Path) (*reader, error) {
 	rd := &reader{db: db}
 	switch {
@@ -56,7 +56,7 @@ func (s *Server) newReader(ctx context.Context, db name.Database, sel consistenc
 		return rd, nil
 	}
 	if rd.tx != nil && rd.tx.Snapshot != nil {
-		if !rd.tx.Snapshot.Retain() { // ended since it was found
+		if !rd.tx.Snapshot.Retain() { // the transaction has ended in the meantime
 			return nil, txn.ErrNotOpen
 		}
 		rd.Snapshot = rd.tx.Snapshot
@@ -81,36 +81,36 @@ func (s *Server) snapshotAt(db name.Database, t *timestamppb.Timestamp) (*store.
 	return s.store.SnapshotAt(db, document.ParseTime(t))
 }
 
-func (e *reader) close() {
-	_ = e.Snapshot.Close() // frees memory only
+func (rd *reader) close() {
+	_ = rd.Snapshot.Close() // frees memory only
 }
 
-// writing says whether the session belongs to a read-write transaction. Its reads need not wait for the disk: what
-// they saw is on disk before the transaction is.
-func (e *reader) readWrite() bool { return e.tx != nil && e.tx.Snapshot == nil }
+// readWrite reports whether the call belongs to a read-write transaction. Its reads need not wait for the disk,
+// because the commit or rollback does.
+func (rd *reader) readWrite() bool { return rd.tx != nil && rd.tx.Snapshot == nil }
 
-func (e *reader) get(ctx context.Context, p name.Path) (*document.Document, error) {
-	d, err := e.Get(e.db, p)
+func (rd *reader) get(ctx context.Context, p name.Path) (*document.Document, error) {
+	d, err := rd.Get(rd.db, p)
 	if err != nil {
 		return nil, err
 	}
-	if e.readWrite() {
-		e.tx.RecordRead(p, d)
+	if rd.readWrite() {
+		rd.tx.RecordRead(p, d)
 		return d, nil
 	}
-	return d, e.WaitDocumentDurable(ctx, d)
+	return d, rd.WaitDocumentDurable(ctx, d)
 }
 
-// run answers a query one document at a time. A read-write transaction remembers what it has seen, also
-// where sending fails half-way.
-func (e *reader) runQuery(ctx context.Context, q *query.Query, yield func(*document.Document) error) error {
-	if e.readWrite() {
-		return e.runTrackedQuery(q, yield)
+// runQuery passes the results of a query to yield one by one. A read-write transaction records the query, even if
+// yield fails.
+func (rd *reader) runQuery(ctx context.Context, q *query.Query, yield func(*document.Document) error) error {
+	if rd.readWrite() {
+		return rd.runTrackedQuery(q, yield)
 	}
-	if err := e.WaitDurable(ctx); err != nil {
+	if err := rd.WaitDurable(ctx); err != nil {
 		return err
 	}
-	for d, err := range e.RunQuery(q) {
+	for d, err := range rd.RunQuery(q) {
 		if err != nil {
 			return err
 		}
@@ -121,11 +121,11 @@ func (e *reader) runQuery(ctx context.Context, q *query.Query, yield func(*docum
 	return nil
 }
 
-func (e *reader) runTrackedQuery(q *query.Query, yield func(*document.Document) error) error {
+func (rd *reader) runTrackedQuery(q *query.Query, yield func(*document.Document) error) error {
 	n := 0
-	var last *document.Document // of as many as the limit allows
-	defer func() { e.tx.RecordQuery(q, e.Time, last) }()
-	for d, err := range e.RunQuery(q) {
+	var last *document.Document // the result that reaches the limit; nil if there are fewer
+	defer func() { rd.tx.RecordQuery(q, rd.Time, last) }()
+	for d, err := range rd.RunQuery(q) {
 		if err != nil {
 			return err
 		}

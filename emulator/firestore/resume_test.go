@@ -14,7 +14,7 @@ import (
 	"github.com/airlock-run/airlock/emulator/firestore"
 )
 
-// watcher is one Listen stream, spoken by hand.
+// listenStream is one Listen stream without Google's client.
 type listenStream struct {
 	t      *testing.T
 	stream pb.Firestore_ListenClient
@@ -38,8 +38,8 @@ func (w *listenStream) remove(id int32) {
 	require.NoError(w.t, w.stream.Send(&pb.ListenRequest{Database: database, TargetChange: &pb.ListenRequest_RemoveTarget{RemoveTarget: id}}))
 }
 
-// hear reads until the listener knows everything, and says what it heard: target changes by name, documents as
-// +added or changed, -out of the target, x deleted.
+// readUntilNoChange reads up to the next NO_CHANGE. It returns the names of target changes, and documents with a
+// prefix: + for added or changed, - for no longer in the target, x for deleted.
 func (w *listenStream) readUntilNoChange() []string {
 	w.t.Helper()
 	var out []string
@@ -125,7 +125,7 @@ func TestListenMultipleTargets(t *testing.T) {
 	r, err = w.stream.Recv()
 	require.NoError(t, err)
 	require.Equal(t, pb.TargetChange_REMOVE, r.GetTargetChange().GetTargetChangeType())
-	require.EqualValues(t, codes.InvalidArgument, r.GetTargetChange().GetCause().GetCode(), "a bad target does not end the stream")
+	require.EqualValues(t, codes.InvalidArgument, r.GetTargetChange().GetCause().GetCode(), "an invalid target does not end the stream")
 }
 
 func TestListenResumeToken(t *testing.T) {
@@ -144,9 +144,9 @@ func TestListenResumeToken(t *testing.T) {
 			first := openListenStream(t, e.raw(t))
 			first.add(queryTarget(1, limit))
 			require.Empty(t, cmp.Diff([]string{"ADD", "+c/a", "+c/b", "+c/c", "CURRENT"}, first.readUntilNoChange()))
-			e.stop(t)
+			e.Close()
 
-			// The listener is away: the server restarts, and things change.
+			// The server restarts and documents change while the client is not connected.
 			e = start(t, firestore.Options{Dir: dir})
 			c := e.dial(t, "p")
 			set(c, "c/a", "off")
@@ -163,7 +163,7 @@ func TestListenResumeToken(t *testing.T) {
 			got := again.readUntilNoChange()
 			require.Equal(t, "ADD", got[0])
 			require.Equal(t, "CURRENT", got[len(got)-1])
-			require.ElementsMatch(t, []string{"+c/d", "-c/a", "xc/b"}, got[1:len(got)-1], "only what is new is told")
+			require.ElementsMatch(t, []string{"+c/d", "-c/a", "xc/b"}, got[1:len(got)-1], "only the differences are sent")
 		})
 	}
 }
@@ -176,5 +176,5 @@ func TestListenUnusableResumeToken(t *testing.T) {
 	target := queryTarget(1, 0)
 	target.ResumeType = &pb.Target_ResumeToken{ResumeToken: []byte{0x7f, 0, 0, 0, 0, 0, 0, 0}}
 	w.add(target)
-	require.Equal(t, []string{"ADD", "RESET", "+c/a", "CURRENT"}, w.readUntilNoChange(), "a token that means nothing starts over")
+	require.Equal(t, []string{"ADD", "RESET", "+c/a", "CURRENT"}, w.readUntilNoChange(), "an unusable token starts from the beginning")
 }

@@ -1,11 +1,36 @@
-// Package firestore is a Firestore server for development and tests: the google.firestore.v1 service on one folder of
-// a local disk.
+// Package firestore is an embedded Firestore: a google.firestore.v1 server for Google's client libraries, which keeps
+// its data in one folder.
+//
+// In come gRPC calls; out come their replies, query results and change streams. A write returns when it is on disk.
+// The package listens on no address, and checks no credentials and no security rules: the caller registers the server
+// with a grpc.Server. Package emulator does both for a whole program, package emulatortest for a Go test.
+//
+//	server, err := firestore.Open(firestore.Options{Dir: "data", TTL: map[string]string{"sessions": "expiresAt"}})
+//	g := emulator.NewServer(server)
+//	err = g.Serve(listener)
+//	...
+//	err = server.Close() // first: it ends the streams
+//	g.GracefulStop()
+//
+// This package checks the requests and handles the streams. The packages below emulator/internal/firestore do the
+// rest:
+//
+//	name      names of documents, collections and databases
+//	field     field paths
+//	value     order, encoding, size and limits of values
+//	document  a version of a document, and its record
+//	write     writes and transforms, applied to one document
+//	query     queries: parsing, matching, order, plans, aggregations
+//	store     documents, indexes and history on disk
+//	txn       open transactions
+//	listen    change streams
 package firestore
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
@@ -13,53 +38,55 @@ import (
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/airlock-run/airlock/emulator/internal/disk"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/field"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/listen"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/store"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/txn"
+	"github.com/airlock-run/airlock/emulator/internal/grpcserver"
 )
 
-// The stamp of the data on disk.
+// The format record of the data on disk. The version increases with every change of the keys or records.
 const (
 	storeKind    = "firestore"
 	storeVersion = 1
 )
 
-// MaxRequest is what the gRPC server should be told to receive (grpc.MaxRecvMsgSize): a request may have 10 MiB, and
-// gRPC allows 4 unless told otherwise.
-const MaxRequestBytes = 11 << 20
-
-// Options configure a server. The zero value keeps everything in memory.
+// Options are the settings of a server. The zero value is a server in memory.
 type Options struct {
-	// Dir is the folder of the data, made if it is not there. Empty: in memory.
-	Dir string
-	// Logger hears what goes wrong inside. Nil: nobody.
-	Logger *zap.Logger
-	// TTL names, by collection ID, the timestamp field after which documents of that collection group are deleted.
+	Dir    string      // of the data, created if missing; "" means in memory
+	Logger *zap.Logger // nil discards everything
+	// TTL names, by collection ID, the timestamp field after which the documents of that collection group are deleted.
 	TTL map[string]string
-	// Now is the wall clock behind every time the server shows. Nil: time.Now.
+	// Now is the clock of all times that the server shows. Nil means time.Now.
 	Now func() time.Time
 }
 
-// Server answers google.firestore.v1. It serves any number of projects and databases, each made by its first write.
+// Server implements the service Firestore, for any number of projects and databases. A database exists from its first
+// write on. It is safe for concurrent use.
 type Server struct {
 	pb.UnimplementedFirestoreServer
 
 	log          *zap.Logger
 	now          func() time.Time
-	calls        *callTracker
+	calls        *grpcserver.Calls
 	store        *store.Store
 	transactions *txn.Registry
 	broadcaster  *listen.Broadcaster
+	close        func() error
 
 	ttlFields   map[string]field.Path // by collection ID
 	janitor     errgroup.Group
-	stopJanitor context.CancelFunc // ends the janitor
+	stopJanitor context.CancelFunc
 }
 
-// Open opens the data. Its errors are those of disk.Open, and a TTL field that is no field path.
+// Open opens the folder, which only one server at a time can use. It fails if a TTL field is not a field path. If the
+// folder cannot be used, the error is one of those that package emulator names: *emulator.LockedError,
+// *emulator.KindError, *emulator.VersionError or *emulator.CorruptError.
 func Open(o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
@@ -67,7 +94,15 @@ func Open(o Options) (*Server, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Server{log: o.Logger, now: o.Now, calls: newCallTracker(), transactions: txn.NewRegistry(o.Now), broadcaster: listen.NewBroadcaster(), ttlFields: map[string]field.Path{}}
+	s := &Server{
+		log:          o.Logger,
+		now:          o.Now,
+		calls:        grpcserver.NewCalls(o.Logger, translateError),
+		transactions: txn.NewRegistry(o.Now),
+		broadcaster:  listen.NewBroadcaster(),
+		ttlFields:    map[string]field.Path{},
+	}
+	s.close = sync.OnceValue(s.shutDown)
 	for collection, text := range o.TTL {
 		p, err := field.Parse(text)
 		if err != nil {
@@ -75,7 +110,7 @@ func Open(o Options) (*Server, error) {
 		}
 		s.ttlFields[collection] = p
 	}
-	db, err := disk.Open(o.Dir, storeKind, storeVersion, pebbleOptions(o.Logger))
+	db, err := disk.Open(disk.Options{Dir: o.Dir, Kind: storeKind, Version: storeVersion, Logger: o.Logger, Pebble: pebbleOptions()})
 	if err != nil {
 		return nil, err
 	}
@@ -89,9 +124,9 @@ func Open(o Options) (*Server, error) {
 	return s, nil
 }
 
-// tuning bounds memory to what a laptop can spare, and makes a look at a document that is not there cheap.
-func pebbleOptions(log *zap.Logger) *pebble.Options {
-	o := &pebble.Options{CacheSize: 64 << 20, MemTableSize: 16 << 20, MaxOpenFiles: 500, Logger: pebbleLogger{log.Sugar()}}
+// pebbleOptions limits the memory to what a laptop can spare. The Bloom filters make reads of missing documents cheap.
+func pebbleOptions() *pebble.Options {
+	o := &pebble.Options{CacheSize: 64 << 20, MemTableSize: 16 << 20, MaxOpenFiles: 500}
 	o.EnsureDefaults()
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
@@ -99,12 +134,31 @@ func pebbleOptions(log *zap.Logger) *pebble.Options {
 	return o
 }
 
-// Close ends the streams, so that GracefulStop returns, lets the calls under way finish, waits for the disk and frees
-// the folder. Later calls answer UNAVAILABLE. It is to be called once.
-func (s *Server) Close() error {
+// Register adds the service to a gRPC server, which must accept requests of 11 MiB: a request has up to 10 MiB, and
+// gRPC allows 4 MiB by default. emulator.NewServer returns such a server.
+func (s *Server) Register(r grpc.ServiceRegistrar) {
+	r.RegisterService(s.calls.Wrap(pb.Firestore_ServiceDesc), s)
+}
+
+// Close ends the streams, waits for the active calls and for the disk, and unlocks the folder. Later calls get
+// UNAVAILABLE. Close may be called again; it returns the same error.
+func (s *Server) Close() error { return s.close() }
+
+func (s *Server) shutDown() error {
 	s.stopJanitor()
-	s.calls.drain()
+	s.calls.Close()
 	err := s.janitor.Wait()
 	s.transactions.Close()
 	return errors.Join(err, s.store.Close())
+}
+
+// translateError gives the errors of the store a status.
+func translateError(err error) error {
+	switch {
+	case errors.Is(err, store.ErrInFuture):
+		return status.Error(codes.InvalidArgument, "The read_time is in the future.")
+	case errors.Is(err, store.ErrTooOld):
+		return status.Error(codes.FailedPrecondition, "The read_time is too old.")
+	}
+	return err
 }

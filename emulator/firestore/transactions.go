@@ -13,7 +13,7 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/firestore/txn"
 )
 
-// BeginTransaction opens a transaction.
+// BeginTransaction begins a transaction.
 func (s *Server) BeginTransaction(_ context.Context, r *pb.BeginTransactionRequest) (*pb.BeginTransactionResponse, error) {
 	db, err := name.ParseDatabase(r.GetDatabase())
 	if err != nil {
@@ -30,7 +30,7 @@ func (s *Server) beginTransaction(db name.Database, o *pb.TransactionOptions) (*
 	s.transactions.Expire()
 	ro, ok := o.GetMode().(*pb.TransactionOptions_ReadOnly_)
 	if !ok {
-		// A retry needs no more than any other: its predecessor has ended, or ends by itself.
+		// A retry is like any other transaction; only the failed attempt must end.
 		s.transactions.End(o.GetReadWrite().GetRetryTransaction())
 		return s.transactions.Begin(db, nil), nil
 	}
@@ -44,8 +44,8 @@ func (s *Server) beginTransaction(db name.Database, o *pb.TransactionOptions) (*
 	return s.transactions.Begin(db, s.store.Snapshot()), nil
 }
 
-// Rollback ends a transaction. One that is not open any more is rolled back already. The reads of a read-write
-// transaction do not wait for the disk, so its end does: its client may act on what it has read.
+// Rollback ends a transaction. If it has already ended, that is not an error. Reads in a read-write transaction do
+// not wait for the disk, so the rollback does: the client may act on the data it has read.
 func (s *Server) Rollback(ctx context.Context, r *pb.RollbackRequest) (*emptypb.Empty, error) {
 	if _, err := name.ParseDatabase(r.GetDatabase()); err != nil {
 		return nil, err
@@ -59,7 +59,7 @@ func (s *Server) Rollback(ctx context.Context, r *pb.RollbackRequest) (*emptypb.
 	return &emptypb.Empty{}, sn.WaitDurable(ctx)
 }
 
-// Commit applies writes, in a transaction or by themselves.
+// Commit applies writes, with or without a transaction.
 func (s *Server) Commit(ctx context.Context, r *pb.CommitRequest) (*pb.CommitResponse, error) {
 	db, err := name.ParseDatabase(r.GetDatabase())
 	if err != nil {
@@ -75,7 +75,6 @@ func (s *Server) Commit(ctx context.Context, r *pb.CommitRequest) (*pb.CommitRes
 		if err != nil {
 			return nil, err
 		}
-		// The turns end when others can see the commit; the wait for the disk is not theirs.
 		defer s.transactions.End(id)
 		if tx.Snapshot != nil {
 			if len(writes) > 0 {
@@ -86,7 +85,7 @@ func (s *Server) Commit(ctx context.Context, r *pb.CommitRequest) (*pb.CommitRes
 		check = tx.Check
 	}
 	pending, err := s.store.CommitAsync(db, writes, check)
-	s.transactions.End(r.GetTransaction())
+	s.transactions.End(r.GetTransaction()) // before the wait for the disk, so that waiting transactions go on
 	if err != nil {
 		return nil, err
 	}

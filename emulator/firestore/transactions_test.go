@@ -2,7 +2,6 @@ package firestore_test
 
 import (
 	"context"
-	"sync"
 	"testing"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/airlock-run/airlock/emulator/emulatortest"
 	"github.com/airlock-run/airlock/emulator/firestore"
 )
 
@@ -47,7 +47,7 @@ func TestConcurrentIncrementsAreNotLost(t *testing.T) {
 	require.Equal(t, map[string]any{"n": int64(increments)}, snap.Data())
 }
 
-// TestConflicts lets another client write between the reads and the commit of a transaction, once.
+// TestTransactionConflicts writes with another client between the reads and the commit of the first attempt.
 func TestTransactionConflicts(t *testing.T) {
 	e := start(t, firestore.Options{})
 	c, other := e.dial(t, "p"), e.dial(t, "p")
@@ -86,21 +86,21 @@ func TestTransactionConflicts(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		read    func(*client.Transaction) error
-		meddle  func(context.Context) error
+		write   func(context.Context) error
 		retried bool
 	}{
 		{"document changes", get("c/a"), set("c/a", "running", 1), true},
-		{"document goes", get("c/a"), remove("c/a"), true},
-		{"document comes", get("c/none"), set("c/none", "x", 1), true},
+		{"document is deleted", get("c/a"), remove("c/a"), true},
+		{"document is created", get("c/none"), set("c/none", "x", 1), true},
 		{"another document changes", get("c/a"), set("c/b", "running", 2), false},
-		{"document changes to what it was", get("c/a"), set("c/a", "queued", 1), false},
+		{"write does not change the document", get("c/a"), set("c/a", "queued", 1), false},
 		{"result changes", run(queued), set("c/b", "queued", 3), true},
-		{"result leaves", run(queued), set("c/b", "running", 2), true},
-		{"result goes", run(queued), remove("c/b"), true},
-		{"result comes", run(queued), set("c/new", "queued", 0), true},
-		{"what does not match changes", run(queued), set("c/z", "running", 9), false},
-		{"behind the limit", run(queued.Limit(1)), set("c/new", "queued", 7), false},
-		{"before the limit", run(queued.Limit(1)), set("c/new", "queued", 0), true},
+		{"result does not match any more", run(queued), set("c/b", "running", 2), true},
+		{"result is deleted", run(queued), remove("c/b"), true},
+		{"new result", run(queued), set("c/new", "queued", 0), true},
+		{"document that does not match changes", run(queued), set("c/z", "running", 9), false},
+		{"new result behind the limit", run(queued.Limit(1)), set("c/new", "queued", 7), false},
+		{"new result within the limit", run(queued.Limit(1)), set("c/new", "queued", 0), true},
 		{"count changes", count, set("c/new", "queued", 5), true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -114,7 +114,7 @@ func TestTransactionConflicts(t *testing.T) {
 					return err
 				}
 				if attempts == 1 {
-					if err := tt.meddle(t.Context()); err != nil {
+					if err := tt.write(t.Context()); err != nil {
 						return err
 					}
 				}
@@ -176,24 +176,8 @@ func TestReadTimesInTransactions(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// clock is moved by hand.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func newClock() *clock { return &clock{now: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)} }
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
+func newClock() *emulatortest.Clock {
+	return emulatortest.NewFrozenClock(time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC))
 }
 
 func TestTransactionsExpire(t *testing.T) {
@@ -210,11 +194,11 @@ func TestTransactionsExpire(t *testing.T) {
 	}
 	idle, busy := begin(), begin()
 	for range 4 {
-		clk.advance(50 * time.Second)
+		clk.Advance(50 * time.Second)
 		require.Equal(t, codes.NotFound, get(busy), "still open")
 	}
 	require.Equal(t, codes.InvalidArgument, get(idle))
-	clk.advance(71 * time.Second)
+	clk.Advance(71 * time.Second)
 	require.Equal(t, codes.InvalidArgument, get(busy), "no transaction lives longer than 270 s")
 }
 
@@ -223,12 +207,12 @@ func TestTimesAreMonotonic(t *testing.T) {
 	dir := t.TempDir()
 	e := start(t, firestore.Options{Dir: dir, Now: clk.Now})
 	var last time.Time
-	check := func(e *emulator) {
+	check := func(e service) {
 		c := e.dial(t, "p")
 		for range 5 {
 			w, err := c.Doc("c/d").Set(t.Context(), map[string]any{"at": client.ServerTimestamp})
 			require.NoError(t, err)
-			require.True(t, w.UpdateTime.After(last), "commits are later than every time shown before")
+			require.True(t, w.UpdateTime.After(last), "a commit time is after all earlier times")
 			snap, err := c.Doc("c/d").Get(t.Context())
 			require.NoError(t, err)
 			require.False(t, snap.ReadTime.Before(w.UpdateTime))
@@ -236,9 +220,9 @@ func TestTimesAreMonotonic(t *testing.T) {
 		}
 	}
 	check(e)
-	clk.advance(-time.Hour)
+	clk.Advance(-time.Hour)
 	check(e)
-	e.stop(t)
+	e.Close()
 	check(start(t, firestore.Options{Dir: dir, Now: clk.Now}))
 }
 
@@ -250,17 +234,17 @@ func TestTimeToLive(t *testing.T) {
 		_, err := c.Doc("users/u/sessions/"+id).Set(t.Context(), map[string]any{"gone": map[string]any{"at": at}})
 		require.NoError(t, err)
 	}
-	n, err := e.DeleteExpired(t.Context())
+	n, err := e.Server.DeleteExpired(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, n)
-	clk.advance(2 * time.Minute)
-	n, err = e.DeleteExpired(t.Context())
+	clk.Advance(2 * time.Minute)
+	n, err = e.Server.DeleteExpired(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
 	require.Equal(t, []string{"later", "never", "text"}, ids(t, c.CollectionGroup("sessions").Query))
 }
 
-// TestReadsGoOnWhenTheirTransactionEnds rolls read-only transactions back while they are being read.
+// TestReadsContinueAfterTransactionEnds rolls read-only transactions back during their reads.
 func TestReadsContinueAfterTransactionEnds(t *testing.T) {
 	raw := start(t, firestore.Options{}).raw(t)
 	for range 50 {

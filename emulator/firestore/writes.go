@@ -5,7 +5,7 @@ import (
 	"crypto/rand"
 
 	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
-	"google.golang.org/genproto/googleapis/rpc/status"
+
 	"google.golang.org/grpc/codes"
 	grpcstatus "google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
@@ -16,7 +16,7 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/firestore/write"
 )
 
-// maxBatch is the documented number of writes of a BatchWrite. A Commit is bounded by the size of a request alone.
+// maxBatchWrites is the documented limit of writes in a BatchWrite. A Commit is limited only by the size of a request.
 const maxBatchWrites = 500
 
 func parseWrites(db name.Database, list []*pb.Write) ([]write.Write, error) {
@@ -43,7 +43,7 @@ func writeResults(list []store.WriteResult) []*pb.WriteResult {
 	return out
 }
 
-// BatchWrite applies each write by itself: some may fail, and others see them in any order.
+// BatchWrite applies each write on its own: a failed write does not affect the others, and their order is undefined.
 func (s *Server) BatchWrite(ctx context.Context, r *pb.BatchWriteRequest) (*pb.BatchWriteResponse, error) {
 	db, err := name.ParseDatabase(r.GetDatabase())
 	if err != nil {
@@ -60,10 +60,10 @@ func (s *Server) BatchWrite(ctx context.Context, r *pb.BatchWriteRequest) (*pb.B
 	for i, w := range r.GetWrites() {
 		var err error
 		pending[i], err = s.commitAsync(db, w)
-		out.Status = append(out.Status, s.rpcStatus(err))
+		out.Status = append(out.Status, grpcstatus.Convert(s.calls.Status("BatchWrite", err)).Proto())
 		out.WriteResults = append(out.WriteResults, &pb.WriteResult{})
 	}
-	for i, p := range pending { // the disk is waited for once, by all
+	for i, p := range pending { // only now, so that all writes share an fsync
 		if p == nil {
 			continue
 		}
@@ -96,11 +96,7 @@ func (s *Server) commitAsync(db name.Database, w *pb.Write) (*store.PendingCommi
 	return s.store.CommitAsync(db, []write.Write{parsed}, nil)
 }
 
-func (s *Server) rpcStatus(err error) *status.Status {
-	return grpcstatus.Convert(s.statusError(err)).Proto()
-}
-
-// CreateDocument makes a document that must not be there, with a random ID where none is given.
+// CreateDocument creates a document that must not exist. It chooses a random ID if the request has none.
 func (s *Server) CreateDocument(ctx context.Context, r *pb.CreateDocumentRequest) (*pb.Document, error) {
 	db, parent, err := name.ParseParent(r.GetParent())
 	if err != nil {
@@ -122,7 +118,7 @@ func (s *Server) CreateDocument(ctx context.Context, r *pb.CreateDocumentRequest
 	})
 }
 
-// UpdateDocument replaces a document, or the fields of a mask, and makes it where it is not there.
+// UpdateDocument replaces a document, or the fields of the mask. It creates a missing document.
 func (s *Server) UpdateDocument(ctx context.Context, r *pb.UpdateDocumentRequest) (*pb.Document, error) {
 	db, _, err := name.ParseDocument(r.GetDocument().GetName())
 	if err != nil {
@@ -135,7 +131,7 @@ func (s *Server) UpdateDocument(ctx context.Context, r *pb.UpdateDocumentRequest
 	})
 }
 
-// DeleteDocument removes a document, if it is there.
+// DeleteDocument deletes a document. A missing document is not an error.
 func (s *Server) DeleteDocument(ctx context.Context, r *pb.DeleteDocumentRequest) (*emptypb.Empty, error) {
 	db, _, err := name.ParseDocument(r.GetName())
 	if err != nil {
@@ -151,7 +147,7 @@ func (s *Server) DeleteDocument(ctx context.Context, r *pb.DeleteDocumentRequest
 	return &emptypb.Empty{}, nil
 }
 
-// writeOne applies one write and returns what became of the document, nil after a delete.
+// writeOne applies one write and returns the new version of the document; nil after a delete.
 func (s *Server) writeOne(ctx context.Context, db name.Database, responseMask *pb.DocumentMask, w *pb.Write) (*pb.Document, error) {
 	mask, err := field.ParseMask(responseMask)
 	if err != nil {

@@ -18,8 +18,8 @@ import (
 	"github.com/airlock-run/airlock/emulator/pubsub"
 )
 
-// TestSubscriptionMasks updates, through Google's client, one subscription by
-// another that differs in every field: only what the mask names may change.
+// TestSubscriptionUpdateMasks updates a subscription with Google's client. The new values differ in every field, but
+// only the fields in the mask may change.
 func TestSubscriptionUpdateMasks(t *testing.T) {
 	before := &pubsubpb.Subscription{
 		Name:                     subName("sub"),
@@ -163,7 +163,7 @@ func TestTopicUpdateMasks(t *testing.T) {
 	}
 }
 
-// TestAdminClientsPage lists more than a page, as the clients' iterators do.
+// TestAdminClientPagination lists more than one page with the iterators of Google's client.
 func TestAdminClientPagination(t *testing.T) {
 	s := start(t, pubsub.Options{})
 	s.createSub(t, nil)
@@ -196,7 +196,7 @@ func TestAdminClientPagination(t *testing.T) {
 	require.Equal(t, want, ofTopic)
 }
 
-// TestUnsupportedIsNamed has the name of what is missing in every UNIMPLEMENTED.
+// TestUnsupportedFeatureIsNamedInError checks that every UNIMPLEMENTED error names the missing feature.
 func TestUnsupportedFeatureIsNamedInError(t *testing.T) {
 	s := start(t, pubsub.Options{})
 	s.createSub(t, nil)

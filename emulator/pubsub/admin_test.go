@@ -39,7 +39,7 @@ func TestTopicLifecycle(t *testing.T) {
 	require.NoError(t, err)
 	got, err = p.GetTopic(ctx, &pubsubpb.GetTopicRequest{Topic: want.Name})
 	require.NoError(t, err)
-	require.Empty(t, cmp.Diff(want, got, protocmp.Transform()), "only what the mask names changes")
+	require.Empty(t, cmp.Diff(want, got, protocmp.Transform()), "only the fields in the mask change")
 
 	s.createSubOnly(t, "sub", &pubsubpb.Subscription{})
 	s.publish(t, textMessages("kept")...)
@@ -53,7 +53,7 @@ func TestTopicLifecycle(t *testing.T) {
 	require.Equal(t, []string{"kept"}, bodies(s.pull(t, "sub")))
 
 	s.createTopic(t, "topic")
-	s.publish(t, textMessages("of another topic of that name")...)
+	s.publish(t, textMessages("to a new topic with the same name")...)
 	require.Empty(t, s.pull(t, "sub"))
 }
 
@@ -107,7 +107,7 @@ func TestInvalidSubscriptionRequests(t *testing.T) {
 		"long retention":     {func(c *pubsubpb.Subscription) { c.MessageRetentionDuration = seconds(31*86400 + 1) }, codes.InvalidArgument},
 		"short expiration":   {func(c *pubsubpb.Subscription) { c.ExpirationPolicy = &pubsubpb.ExpirationPolicy{Ttl: seconds(86399)} }, codes.InvalidArgument},
 		"long backoff":       {func(c *pubsubpb.Subscription) { c.RetryPolicy = &pubsubpb.RetryPolicy{MaximumBackoff: seconds(601)} }, codes.InvalidArgument},
-		"backoff upside down": {func(c *pubsubpb.Subscription) {
+		"minimum backoff above maximum": {func(c *pubsubpb.Subscription) {
 			c.RetryPolicy = &pubsubpb.RetryPolicy{MinimumBackoff: seconds(30), MaximumBackoff: seconds(20)}
 		}, codes.InvalidArgument},
 		"few attempts": {func(c *pubsubpb.Subscription) {

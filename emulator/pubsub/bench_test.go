@@ -18,46 +18,39 @@ import (
 	"github.com/airlock-run/airlock/emulator/pubsub"
 )
 
-// Every benchmark runs once on a durable server and once on pstest, Google's
-// fake in memory (with fewer messages to receive, see sample), and reports the rate of each and ours as a multiple of it:
+// Each benchmark measures a durable server and pstest, Google's fake in memory. It reports both rates and their ratio:
 //
 //	go test -run - -bench . -benchtime 1x
 //
-// The rates are what counts, not ns/op.
+// ns/op has no meaning here. pstest gets fewer messages to receive, see messageCount.
 
 func startDurable(b *testing.B) *service { return start(b, pubsub.Options{Dir: b.TempDir()}) }
 
-func startFake(b *testing.B) (s *service, stop func()) {
+func startFake(b *testing.B) *service {
 	server := pstest.NewServer()
-	s = &service{}
-	s.Client, s.conn = dial(b, server.Addr)
-	return s, func() {
-		_ = s.Client.Close()
-		_ = s.conn.Close()
-		_ = server.Close()
-	}
+	return connect(b, server.Addr, func() { _ = server.Close() })
 }
 
-// compare reports how many things per second f does on both.
+// compare reports the rate that f returns for each of the two.
 func compare(b *testing.B, f func(b *testing.B, s *service) float64) {
 	reportRatio(b, "msg/s", "pstest-msg/s",
 		func() float64 {
 			s := startDurable(b)
-			defer s.stop(b)
+			defer s.stop()
 			return f(b, s)
 		},
 		func() float64 {
-			s, stop := startFake(b)
-			defer stop()
+			s := startFake(b)
+			defer s.stop()
 			return f(b, s)
 		})
 }
 
-// versus measures both, in turn, and reports the medians.
+// reportRatio measures both alternately, and reports the medians of the rates and of their ratio.
 func reportRatio(b *testing.B, unit, baseUnit string, measure, base func() float64) {
 	var rates, bases, ratios []float64
 	for b.Loop() {
-		runtime.GC() // neither pays for the other's heap
+		runtime.GC() // so that neither measurement includes the garbage of the other
 		rates = append(rates, measure())
 		runtime.GC()
 		bases = append(bases, base())
@@ -103,7 +96,7 @@ func publishAll(ctx context.Context, p *gcp.Publisher, n int) error {
 	return nil
 }
 
-// BenchmarkPublishSingle waits for each message before the next.
+// BenchmarkPublishSingle publishes one message per call and waits for each.
 func BenchmarkPublishSingle(b *testing.B) {
 	compare(b, func(b *testing.B, s *service) float64 {
 		s.createSub(b, nil)
@@ -128,29 +121,27 @@ func BenchmarkPublishSingle(b *testing.B) {
 	})
 }
 
-// BenchmarkReceive is the client's Receive with its default flow control.
+// BenchmarkReceive measures the client's Receive with its default flow control.
 func BenchmarkReceive(b *testing.B) {
 	compare(b, func(b *testing.B, s *service) float64 { return fillAndReceiveRate(b, s, s.messageCount(20_000), 1000) })
 }
 
-// BenchmarkStreamTenOutstanding has ten messages outstanding and acknowledges
-// each on the stream. (Receive cannot: it acknowledges every 100 ms.)
+// BenchmarkStreamTenOutstanding allows ten outstanding messages and acknowledges each on the stream at once, which
+// Receive does not: it sends acknowledgements every 100 ms.
 func BenchmarkStreamTenOutstanding(b *testing.B) {
 	compare(b, func(b *testing.B, s *service) float64 { return fillAndStreamRate(b, s, s.messageCount(20_000), 10) })
 }
 
-// BenchmarkReceiveTenOutstanding shows that limit: a server that keeps to ten
-// outstanding gets ten acknowledgements every 100 ms from Receive.
+// BenchmarkReceiveTenOutstanding measures this limit of Receive: ten acknowledgements every 100 ms.
 func BenchmarkReceiveTenOutstanding(b *testing.B) {
 	for b.Loop() {
 		b.ReportMetric(fillAndReceiveRate(b, startDurable(b), 200, 10), "msg/s")
 	}
 }
 
-// BenchmarkDispatchDepth compares the rate with much and little waiting: it
-// receives the same number of messages and leaves 100,000 or 1,000. Receive is
-// limited by its own acknowledging; a raw stream is not, and shows what reading
-// from tables costs.
+// BenchmarkDeliveryByBacklogSize compares the rates with a large and a small backlog: it receives the same number of
+// messages and leaves 100,000 or 1,000. The acknowledgements limit the rate of Receive. A raw stream has no such limit,
+// so its rates show the cost of reading from disk.
 func BenchmarkDeliveryByBacklogSize(b *testing.B) {
 	for _, c := range []struct {
 		name                string
@@ -165,7 +156,7 @@ func BenchmarkDeliveryByBacklogSize(b *testing.B) {
 			depth := func(waiting int) func() float64 {
 				return func() float64 {
 					s := startDurable(b)
-					defer s.stop(b)
+					defer s.stop()
 					publishBacklog(b, s, waiting+c.sample)
 					return c.measure(b, s, c.sample, c.outstanding)
 				}
@@ -175,10 +166,10 @@ func BenchmarkDeliveryByBacklogSize(b *testing.B) {
 	}
 }
 
-// sample is how many messages to receive: pstest looks at all that wait for
-// every one it delivers, and would take minutes for what takes us a second.
+// messageCount returns the number of messages to receive. pstest gets 1/100: it visits all waiting messages for each
+// delivery, so it would take minutes.
 func (s *service) messageCount(n int) int {
-	if s.server == nil {
+	if s.emulator == nil {
 		return n / 100
 	}
 	return n
@@ -190,7 +181,7 @@ func perSecond(n int, f func()) float64 {
 	return float64(n) / time.Since(began).Seconds()
 }
 
-// fill publishes to a new subscription.
+// publishBacklog creates a subscription and publishes n messages.
 func publishBacklog(b *testing.B, s *service, n int) {
 	s.createSub(b, nil)
 	for n > 0 {
@@ -229,7 +220,7 @@ func fillAndStreamRate(b *testing.B, s *service, n, outstanding int) float64 {
 	return streamingPullRate(b, s, n, outstanding)
 }
 
-// drain receives n messages on a raw stream, acknowledging each.
+// streamingPullRate receives n messages on a raw stream and acknowledges each.
 func streamingPullRate(b *testing.B, s *service, n, outstanding int) float64 {
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()

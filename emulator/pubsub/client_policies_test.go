@@ -18,7 +18,7 @@ import (
 func TestClientDeadLetter(t *testing.T) {
 	s := start(t, pubsub.Options{})
 	s.createTopic(t, "dead")
-	_, err := s.SubscriptionAdminClient.CreateSubscription(t.Context(), &pubsubpb.Subscription{Name: subName("graveyard"), Topic: topicName("dead")})
+	_, err := s.SubscriptionAdminClient.CreateSubscription(t.Context(), &pubsubpb.Subscription{Name: subName("dead-letters"), Topic: topicName("dead")})
 	require.NoError(t, err)
 	s.createSub(t, &pubsubpb.Subscription{
 		DeadLetterPolicy: &pubsubpb.DeadLetterPolicy{DeadLetterTopic: topicName("dead"), MaxDeliveryAttempts: 6},
@@ -44,12 +44,12 @@ func TestClientDeadLetter(t *testing.T) {
 	})
 	require.Equal(t, []int{1, 2, 3, 4, 5, 6}, attempts)
 
-	letters := s.Subscriber(subName("graveyard"))
+	letters := s.Subscriber(subName("dead-letters"))
 	ctx, cancel := context.WithCancel(withTimeout(t, 20*time.Second))
 	defer cancel()
 	require.NoError(t, letters.Receive(ctx, func(_ context.Context, m *gcp.Message) {
 		require.Equal(t, "poison", string(m.Data))
-		require.Nil(t, m.DeliveryAttempt, "the graveyard has no policy of its own")
+		require.Nil(t, m.DeliveryAttempt, "the dead-letter subscription has no policy of its own")
 		require.Equal(t, map[string]string{
 			"mine": "1",
 			"CloudPubSubDeadLetterSourceDeliveryCount":       "6",
@@ -60,16 +60,16 @@ func TestClientDeadLetter(t *testing.T) {
 		m.Ack()
 		cancel()
 	}))
-	require.Equal(t, context.Canceled, ctx.Err(), "the letter came in time")
+	require.Equal(t, context.Canceled, ctx.Err(), "the dead letter arrived before the time-out")
 	require.Empty(t, s.pull(t, "sub"))
 }
 
-// TestDeadLettersInPortions has more, and larger, than is forwarded at a time.
+// TestDeadLettersAreForwardedInBatches exhausts more bytes of messages than one batch forwards.
 func TestDeadLettersAreForwardedInBatches(t *testing.T) {
 	c := newClock()
 	s := start(t, pubsub.Options{Clock: c})
 	s.createTopic(t, "dead")
-	_, err := s.subscriber().CreateSubscription(t.Context(), &pubsubpb.Subscription{Name: subName("graveyard"), Topic: topicName("dead")})
+	_, err := s.subscriber().CreateSubscription(t.Context(), &pubsubpb.Subscription{Name: subName("dead-letters"), Topic: topicName("dead")})
 	require.NoError(t, err)
 	s.createSub(t, &pubsubpb.Subscription{DeadLetterPolicy: &pubsubpb.DeadLetterPolicy{DeadLetterTopic: topicName("dead"), MaxDeliveryAttempts: 5}})
 	var want []string
@@ -79,17 +79,17 @@ func TestDeadLettersAreForwardedInBatches(t *testing.T) {
 	}
 	for range 5 {
 		require.Len(t, s.pullAll(t, "sub"), len(want))
-		c.advance(10 * time.Second)
+		c.Advance(10 * time.Second)
 	}
 	require.Empty(t, s.pull(t, "sub"))
 	var got []string
-	for letters := s.pull(t, "graveyard"); len(letters) > 0; letters = s.pull(t, "graveyard") {
+	for letters := s.pull(t, "dead-letters"); len(letters) > 0; letters = s.pull(t, "dead-letters") {
 		got = append(got, bodies(letters)...)
 	}
 	require.ElementsMatch(t, want, got)
 }
 
-// TestClientFilters publishes the same to subscriptions of different filters.
+// TestClientFilters publishes the same messages to subscriptions with different filters.
 func TestClientFilters(t *testing.T) {
 	s := start(t, pubsub.Options{})
 	s.createTopic(t, "topic")
@@ -128,9 +128,9 @@ func TestClientFilters(t *testing.T) {
 	}
 }
 
-// TestOrderedNackHoldsBackItsKey nacks, with and without exactly-once delivery,
-// a message in the middle of a key. It and those after it come again in order,
-// and nothing of the key before its back-off is over; other keys go on.
+// TestClientNackBlocksOrderingKey nacks a message in the middle of an ordering key, with and without exactly-once
+// delivery. No message of the key is delivered during the back-off; then the nacked message and those after it are
+// delivered again in order. Other keys are not affected.
 func TestClientNackBlocksOrderingKey(t *testing.T) {
 	for name, exactly := range map[string]bool{"at least once": false, "exactly once": true} {
 		t.Run(name, func(t *testing.T) {
@@ -155,13 +155,13 @@ func TestClientNackBlocksOrderingKey(t *testing.T) {
 			got = s.pull(t, "sub")
 			require.Equal(t, []string{"b"}, bodies(got))
 			s.ack(t, "sub", got...)
-			c.advance(5*time.Second - time.Millisecond)
+			c.Advance(5*time.Second - time.Millisecond)
 			require.Empty(t, s.pull(t, "sub"))
-			c.advance(time.Millisecond)
+			c.Advance(time.Millisecond)
 			got = s.pull(t, "sub")
 			require.Equal(t, []string{"2", "3", "4", "5"}, bodies(got))
 			s.ack(t, "sub", got...)
-			c.advance(time.Hour)
+			c.Advance(time.Hour)
 			require.Empty(t, s.pull(t, "sub"))
 		})
 	}

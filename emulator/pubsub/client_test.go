@@ -40,7 +40,7 @@ func TestClientPublishesAndReceives(t *testing.T) {
 		}
 	})
 	require.Equal(t, want, got)
-	require.Empty(t, s.pull(t, "sub"), "everything is acknowledged")
+	require.Empty(t, s.pull(t, "sub"), "all messages are acknowledged")
 }
 
 func TestClientNackRedelivers(t *testing.T) {
@@ -98,7 +98,7 @@ func TestClientOrderedMode(t *testing.T) {
 	}
 }
 
-// firsts leaves out what came again.
+// withoutRedeliveries removes repeated deliveries.
 func withoutRedeliveries(got []string) []string {
 	var out []string
 	for _, d := range got {
@@ -158,9 +158,9 @@ func TestClientExtendsDeadline(t *testing.T) {
 		Subscription: subName("sub"), AckIds: ackIDs(first), AckDeadlineSeconds: 60,
 	})
 	require.NoError(t, err)
-	c.advance(59 * time.Second)
+	c.Advance(59 * time.Second)
 	require.Empty(t, s.pull(t, "sub"))
-	c.advance(time.Second)
+	c.Advance(time.Second)
 	require.Equal(t, []string{"a"}, bodies(s.pull(t, "sub")))
 }
 
@@ -175,5 +175,5 @@ func (s *service) receive(t testing.TB, f func(stop func(), m *gcp.Message)) {
 		defer mu.Unlock()
 		f(cancel, m)
 	}))
-	require.Equal(t, context.Canceled, ctx.Err(), "the messages came in time")
+	require.Equal(t, context.Canceled, ctx.Err(), "f called stop before the time-out")
 }

@@ -60,7 +60,7 @@ func TestStreamsShareASubscription(t *testing.T) {
 		})
 	}
 	require.NoError(t, g.Wait())
-	require.ElementsMatch(t, want, got, "each message goes to one stream, once")
+	require.ElementsMatch(t, want, got, "each message is delivered to one stream")
 }
 
 func TestConcurrentPublishersKeepKeyOrder(t *testing.T) {

@@ -15,13 +15,12 @@ import (
 	"github.com/airlock-run/airlock/emulator/pubsub"
 )
 
-// TestKillsUnderMixedLoad kills the server again and again, each time after a
-// random number of calls of publishers and subscribers, and looks at what the
-// next one finds:
+// TestKillsUnderMixedLoad kills the server several times, each time after a random number of calls of publishers and
+// subscribers, and checks the messages of each subscription after the restart:
 //
-//   - "plain" has every published message that nobody tried to acknowledge;
-//   - "once" as well, and none whose acknowledgement was confirmed;
-//   - "kept" has every message after a seek to the beginning.
+//   - "plain" has every published message that no client tried to acknowledge;
+//   - "once", with exactly-once delivery, has these too, and no message whose acknowledgement was confirmed;
+//   - "retained" has every message after a seek to the beginning.
 func TestKillsUnderMixedLoad(t *testing.T) {
 	const rounds = 5
 	seed := rand.Uint64()
@@ -31,38 +30,38 @@ func TestKillsUnderMixedLoad(t *testing.T) {
 	began := time.Now()
 	l := &load{published: make(map[string]bool), attempted: make(map[string]bool), confirmed: make(map[string]bool), began: began}
 	for round := range rounds {
-		child, kill := startServerProcess(t, dir)
+		child := startServerProcess(t, dir)
 		if round == 0 {
 			child.createTopic(t, "topic")
 			child.createSubOnly(t, "plain", &pubsubpb.Subscription{})
 			child.createSubOnly(t, "once", &pubsubpb.Subscription{EnableExactlyOnceDelivery: true})
-			child.createSubOnly(t, "kept", &pubsubpb.Subscription{RetainAckedMessages: true})
+			child.createSubOnly(t, "retained", &pubsubpb.Subscription{RetainAckedMessages: true})
 		}
-		l.run(t.Context(), child, kill, 50+random.IntN(500), random.Uint64())
+		l.run(t.Context(), child, 50+random.IntN(500), random.Uint64())
 
 		s := start(t, pubsub.Options{Dir: dir})
 		plain, once := s.pullAll(t, "plain"), s.pullAll(t, "once")
-		s.seekTime(t, "kept", began)
-		kept := s.pullAll(t, "kept")
+		s.seekTime(t, "retained", began)
+		retained := s.pullAll(t, "retained")
 		for id := range l.published {
-			require.True(t, kept[id], "round %d: message %s is not kept", round, id)
+			require.True(t, retained[id], "round %d: message %s is not retained", round, id)
 			if !l.attempted["plain "+id] {
-				require.True(t, plain[id], "round %d: message %s was not acknowledged and is gone", round, id)
+				require.True(t, plain[id], "round %d: message %s was not acknowledged and is lost", round, id)
 			}
 			if !l.attempted["once "+id] {
-				require.True(t, once[id], "round %d: message %s was not acknowledged and is gone", round, id)
+				require.True(t, once[id], "round %d: message %s was not acknowledged and is lost", round, id)
 			}
 			if l.confirmed["once "+id] {
-				require.False(t, once[id], "round %d: message %s was acknowledged and comes again", round, id)
+				require.False(t, once[id], "round %d: message %s was acknowledged and is delivered again", round, id)
 			}
 		}
-		t.Logf("round %d: %d published, %d tried, %d confirmed", round, len(l.published), len(l.attempted), len(l.confirmed))
-		s.stop(t)
+		t.Logf("round %d: %d published, %d acknowledgements attempted, %d confirmed", round, len(l.published), len(l.attempted), len(l.confirmed))
+		s.stop()
 	}
 	require.NotEmpty(t, l.confirmed)
 }
 
-// everything leases all that a subscription has, by message ID.
+// pullAll leases all waiting messages of a subscription. The result is a set of message IDs.
 func (s *service) pullAll(t testing.TB, id string) map[string]bool {
 	t.Helper()
 	all := make(map[string]bool)
@@ -74,20 +73,19 @@ func (s *service) pullAll(t testing.TB, id string) map[string]bool {
 	return all
 }
 
-// load is clients at work, and what they were told. Acknowledgements are
-// recorded as "subscription message".
+// load runs clients and records the results of their calls. The key of an acknowledgement is "subscription message".
 type load struct {
 	began time.Time
 
 	mu                              sync.Mutex
 	published, attempted, confirmed map[string]bool
-	callsLeft                       int // calls until the kill
-	kill                            func()
+	callsLeft                       int    // number of calls until the kill
+	kill                            func() // called by the client that makes the last call
 }
 
-// run returns when the server was killed and all clients have seen it.
-func (l *load) run(ctx context.Context, s *service, kill func(), calls int, seed uint64) {
-	l.callsLeft, l.kill = calls, kill
+// run kills the server after a number of calls. It returns when all clients have ended.
+func (l *load) run(ctx context.Context, s *service, calls int, seed uint64) {
+	l.callsLeft, l.kill = calls, s.stop
 	var clients sync.WaitGroup
 	client := func(work func(ctx context.Context, s *service, random *rand.Rand) error) {
 		seed++
@@ -101,7 +99,7 @@ func (l *load) run(ctx context.Context, s *service, kill func(), calls int, seed
 	for range 4 {
 		client(l.publish)
 	}
-	for _, sub := range []string{"plain", "plain", "once", "kept"} {
+	for _, sub := range []string{"plain", "plain", "once", "retained"} {
 		client(func(ctx context.Context, s *service, random *rand.Rand) error {
 			return l.ackOrNack(ctx, s, random, sub)
 		})
@@ -133,9 +131,9 @@ func (l *load) publish(ctx context.Context, s *service, random *rand.Rand) error
 	return nil
 }
 
-// settle acknowledges some of what it gets, gives some back, and forgets some.
+// ackOrNack pulls messages. It acknowledges some, negatively acknowledges some, and ignores the others.
 func (l *load) ackOrNack(ctx context.Context, s *service, random *rand.Rand, sub string) error {
-	r, err := s.subscriber().Pull(ctx, &pubsubpb.PullRequest{Subscription: subName(sub), MaxMessages: 30, ReturnImmediately: true}) //nolint:staticcheck // deprecated, and does not wait
+	r, err := s.subscriber().Pull(ctx, &pubsubpb.PullRequest{Subscription: subName(sub), MaxMessages: 30, ReturnImmediately: true}) //nolint:staticcheck // deprecated, but the only way not to wait
 	if err != nil {
 		return err
 	}
@@ -166,14 +164,14 @@ func (l *load) ackOrNack(ctx context.Context, s *service, random *rand.Rand, sub
 	return nil
 }
 
-// seek moves "kept" to the beginning and to now, in turn.
+// seek moves "retained" to the beginning or to now.
 func (l *load) seek(ctx context.Context, s *service, random *rand.Rand) error {
 	to := l.began
 	if random.IntN(2) == 0 {
 		to = time.Now()
 	}
 	_, err := s.subscriber().Seek(ctx, &pubsubpb.SeekRequest{
-		Subscription: subName("kept"), Target: &pubsubpb.SeekRequest_Time{Time: timestamppb.New(to)},
+		Subscription: subName("retained"), Target: &pubsubpb.SeekRequest_Time{Time: timestamppb.New(to)},
 	})
 	return err
 }

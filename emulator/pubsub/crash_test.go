@@ -1,74 +1,29 @@
 package pubsub_test
 
 import (
-	"bufio"
 	"context"
-	"fmt"
-	"net"
-	"os"
-	"os/exec"
 	"runtime"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"github.com/stretchr/testify/require"
-	"google.golang.org/grpc"
 
+	"github.com/airlock-run/airlock/emulator/internal/crashtest"
 	"github.com/airlock-run/airlock/emulator/pubsub"
 )
 
-// The test binary runs itself as the server that is to be killed.
-const childDirEnv = "AIRLOCK_PUBSUB_TEST_DIR"
-
-func childDir() (string, bool) { return os.LookupEnv(childDirEnv) }
-
-func runServerProcess(dir string) {
-	server, err := pubsub.Open(pubsub.Options{Dir: dir})
-	if err != nil {
-		panic(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
-	}
-	g := grpc.NewServer(grpc.MaxRecvMsgSize(pubsub.MaxRequestBytes))
-	server.Register(g)
-	fmt.Println(l.Addr())
-	panic(g.Serve(l))
-}
-
-// startChild runs a server in a process of its own.
-func startServerProcess(t testing.TB, dir string) (s *service, kill func()) {
+// startServerProcess runs a server in a process of its own. stop kills the process.
+func startServerProcess(t testing.TB, dir string) *service {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childDirEnv+"="+dir)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	address, err := bufio.NewReader(out).ReadString('\n')
-	require.NoError(t, err)
-	s = &service{}
-	s.Client, s.conn = dial(t, strings.TrimSpace(address))
-	var once sync.Once
-	kill = func() {
-		once.Do(func() {
-			require.NoError(t, cmd.Process.Kill())
-			_ = cmd.Wait() // "signal: killed"
-			_ = s.Client.Close()
-			_ = s.conn.Close()
-		})
-	}
-	t.Cleanup(kill)
-	return s, kill
+	p := crashtest.Start(t, dir)
+	return connect(t, p.Address, p.Kill)
 }
 
 func TestKillLosesNoAcknowledgedPublish(t *testing.T) {
 	dir := t.TempDir()
-	child, kill := startServerProcess(t, dir)
+	child := startServerProcess(t, dir)
 	child.createSub(t, nil)
 
 	ctx, cancel := context.WithCancel(t.Context())
@@ -84,7 +39,7 @@ func TestKillLosesNoAcknowledgedPublish(t *testing.T) {
 			for {
 				r, err := child.publisher().Publish(ctx, &pubsubpb.PublishRequest{Topic: topicName("topic"), Messages: textMessages("a", "b", "c")})
 				if err != nil {
-					return // killed
+					return // the server was killed
 				}
 				mu.Lock()
 				if before := len(acknowledged); before < 1500 && before+3 >= 1500 {
@@ -96,7 +51,7 @@ func TestKillLosesNoAcknowledgedPublish(t *testing.T) {
 		})
 	}
 	<-enough
-	kill()
+	child.stop()
 	cancel()
 	publishers.Wait()
 
@@ -111,34 +66,34 @@ func TestKillLosesNoAcknowledgedPublish(t *testing.T) {
 		require.True(t, recovered[id], "message %s was acknowledged to the publisher", id)
 	}
 	for _, id := range s.publish(t, textMessages("new")...) {
-		require.False(t, recovered[id], "an ID is given once")
+		require.False(t, recovered[id], "the server never uses an ID again")
 	}
 }
 
 func TestKillKeepsExactlyOnceAcks(t *testing.T) {
 	dir := t.TempDir()
-	child, kill := startServerProcess(t, dir)
+	child := startServerProcess(t, dir)
 	child.createSub(t, &pubsubpb.Subscription{EnableExactlyOnceDelivery: true})
 	child.publish(t, textMessages("a", "b", "c")...)
 	before := child.pull(t, "sub")
 	require.Len(t, before, 3)
 	child.ack(t, "sub", before[:2]...)
-	kill()
+	child.stop()
 
 	s := start(t, pubsub.Options{Dir: dir})
 	require.Equal(t, []string{"c"}, bodies(s.pull(t, "sub")))
-	_, err := s.subscriber().Acknowledge(t.Context(), &pubsubpb.AcknowledgeRequest{Subscription: subName("sub"), AckIds: ackIDs(before[2:])})
-	require.Equal(t, map[string]string{before[2].AckId: "PERMANENT_FAILURE_INVALID_ACK_ID"}, errorInfo(t, err), "leases end with the process")
+	err := s.tryAck(t, "sub", ackIDs(before[2:])...)
+	require.Equal(t, map[string]string{before[2].AckId: "PERMANENT_FAILURE_INVALID_ACK_ID"}, errorInfo(t, err), "the end of the process ends all leases")
 }
 
-// BenchmarkRecover is the time to open a directory after a kill with 100,000
-// messages of 1 KiB waiting, and the heap that they then need.
+// BenchmarkRecover measures how long Open takes after a kill with 100,000 waiting messages of 1 KiB, and how much heap
+// the server then needs.
 func BenchmarkRecover(b *testing.B) {
 	for b.Loop() {
 		dir := b.TempDir()
-		child, kill := startServerProcess(b, dir)
+		child := startServerProcess(b, dir)
 		publishBacklog(b, child, 100_000)
-		kill()
+		child.stop()
 		before := heap()
 		began := time.Now()
 		server, err := pubsub.Open(pubsub.Options{Dir: dir})
@@ -156,8 +111,7 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// BenchmarkSubscriptionLife is what a process costs that makes a subscription
-// at its start and deletes it at its end.
+// BenchmarkSubscriptionLifecycle measures the creation and deletion of a subscription.
 func BenchmarkSubscriptionLifecycle(b *testing.B) {
 	s := startDurable(b)
 	s.createTopic(b, "topic")

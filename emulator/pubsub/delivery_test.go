@@ -21,15 +21,15 @@ func TestAckDeadlineRedelivers(t *testing.T) {
 	s.publish(t, textMessages("a")...)
 	first := s.pull(t, "sub")
 	require.Len(t, first, 1)
-	c.advance(29 * time.Second)
+	c.Advance(29 * time.Second)
 	require.Empty(t, s.pull(t, "sub"))
-	c.advance(time.Second)
+	c.Advance(time.Second)
 	second := s.pull(t, "sub")
 	require.Equal(t, []string{"a"}, bodies(second))
 	require.NotEqual(t, first[0].AckId, second[0].AckId)
 	s.ack(t, "sub", first...)
-	c.advance(time.Hour)
-	require.Empty(t, s.pull(t, "sub"), "a late ack counts: the work is done")
+	c.Advance(time.Hour)
+	require.Empty(t, s.pull(t, "sub"), "a late acknowledgement takes effect")
 }
 
 func TestRetryPolicyBacksOff(t *testing.T) {
@@ -43,21 +43,21 @@ func TestRetryPolicyBacksOff(t *testing.T) {
 		got := s.pull(t, "sub")
 		require.Len(t, got, 1)
 		s.nack(t, "sub", got...)
-		c.advance(wait - time.Millisecond)
+		c.Advance(wait - time.Millisecond)
 		require.Empty(t, s.pull(t, "sub"), "before %v", wait)
-		c.advance(time.Millisecond)
+		c.Advance(time.Millisecond)
 	}
 	require.Len(t, s.pull(t, "sub"), 1)
-	c.advance(10 * time.Second)
-	require.Empty(t, s.pull(t, "sub"), "an expired deadline backs off as well")
-	c.advance(25 * time.Second)
+	c.Advance(10 * time.Second)
+	require.Empty(t, s.pull(t, "sub"), "an expired lease backs off as well")
+	c.Advance(25 * time.Second)
 	require.Len(t, s.pull(t, "sub"), 1)
 }
 
 func TestDeadLetter(t *testing.T) {
 	s := start(t, pubsub.Options{})
 	s.createTopic(t, "dead")
-	_, err := s.subscriber().CreateSubscription(t.Context(), &pubsubpb.Subscription{Name: subName("graveyard"), Topic: topicName("dead")})
+	_, err := s.subscriber().CreateSubscription(t.Context(), &pubsubpb.Subscription{Name: subName("dead-letters"), Topic: topicName("dead")})
 	require.NoError(t, err)
 	s.createSub(t, &pubsubpb.Subscription{DeadLetterPolicy: &pubsubpb.DeadLetterPolicy{DeadLetterTopic: topicName("dead"), MaxDeliveryAttempts: 5}})
 	s.publish(t, &pubsubpb.PubsubMessage{Data: []byte("poison"), Attributes: map[string]string{"mine": "1"}})
@@ -70,7 +70,7 @@ func TestDeadLetter(t *testing.T) {
 		s.nack(t, "sub", got...)
 	}
 	require.Empty(t, s.pull(t, "sub"))
-	letters := s.pull(t, "graveyard")
+	letters := s.pull(t, "dead-letters")
 	require.Equal(t, []string{"poison"}, bodies(letters))
 	require.Equal(t, map[string]string{
 		"mine": "1",
@@ -113,14 +113,14 @@ func TestNackBlocksOrderingKey(t *testing.T) {
 	}
 	s.publish(t, keyedMessages("k", "k4")...)
 	s.publish(t, keyedMessages("l", "l2")...)
-	require.Equal(t, []string{"l2"}, bodies(s.pull(t, "sub")), "only the key of the nack waits")
+	require.Equal(t, []string{"l2"}, bodies(s.pull(t, "sub")), "only the key of the nacked message waits")
 	for _, m := range got {
 		if string(m.Message.Data) == "k1" {
 			s.ack(t, "sub", m)
 		}
 	}
-	c.advance(10 * time.Second)
-	require.Contains(t, bodies(s.pull(t, "sub")), "k2", "then k2 comes before what follows it")
+	c.Advance(10 * time.Second)
+	require.Contains(t, bodies(s.pull(t, "sub")), "k2", "after the back-off, k2 is delivered first")
 }
 
 func TestExactlyOnceAckIDsExpire(t *testing.T) {
@@ -131,13 +131,10 @@ func TestExactlyOnceAckIDsExpire(t *testing.T) {
 	first := s.pull(t, "sub")
 	require.Len(t, first, 2)
 	s.ack(t, "sub", first[0])
-	c.advance(10 * time.Second)
+	c.Advance(10 * time.Second)
 
 	for name, call := range map[string]func() error{
-		"expired": func() error {
-			_, err := s.subscriber().Acknowledge(t.Context(), &pubsubpb.AcknowledgeRequest{Subscription: subName("sub"), AckIds: []string{first[1].AckId}})
-			return err
-		},
+		"expired": func() error { return s.tryAck(t, "sub", first[1].AckId) },
 		"extended too late": func() error {
 			_, err := s.subscriber().ModifyAckDeadline(t.Context(), &pubsubpb.ModifyAckDeadlineRequest{Subscription: subName("sub"), AckIds: []string{first[1].AckId}, AckDeadlineSeconds: 60})
 			return err
@@ -152,7 +149,7 @@ func TestExactlyOnceAckIDsExpire(t *testing.T) {
 	second := s.pull(t, "sub")
 	require.Equal(t, []string{"b"}, bodies(second))
 	s.ack(t, "sub", second...)
-	c.advance(time.Minute)
+	c.Advance(time.Minute)
 	require.Empty(t, s.pull(t, "sub"))
 }
 
@@ -170,11 +167,9 @@ func errorInfo(t *testing.T, err error) map[string]string {
 func TestMalformedAckID(t *testing.T) {
 	s := start(t, pubsub.Options{})
 	s.createSub(t, nil)
-	_, err := s.subscriber().Acknowledge(t.Context(), &pubsubpb.AcknowledgeRequest{Subscription: subName("sub"), AckIds: []string{"nonsense"}})
-	wantCode(t, codes.InvalidArgument, err)
-	_, err = s.subscriber().Acknowledge(t.Context(), &pubsubpb.AcknowledgeRequest{Subscription: subName("sub")})
-	wantCode(t, codes.InvalidArgument, err)
-	_, err = s.subscriber().ModifyAckDeadline(t.Context(), &pubsubpb.ModifyAckDeadlineRequest{Subscription: subName("sub"), AckIds: []string{"x"}, AckDeadlineSeconds: 601})
+	wantCode(t, codes.InvalidArgument, s.tryAck(t, "sub", "malformed"))
+	wantCode(t, codes.InvalidArgument, s.tryAck(t, "sub"))
+	_, err := s.subscriber().ModifyAckDeadline(t.Context(), &pubsubpb.ModifyAckDeadlineRequest{Subscription: subName("sub"), AckIds: []string{"x"}, AckDeadlineSeconds: 601})
 	wantCode(t, codes.InvalidArgument, err)
 }
 
@@ -199,9 +194,9 @@ func TestRetentionDropsOldMessages(t *testing.T) {
 	s := start(t, pubsub.Options{Clock: c})
 	s.createSub(t, &pubsubpb.Subscription{MessageRetentionDuration: durationpb.New(10 * time.Minute)})
 	s.publish(t, textMessages("old")...)
-	c.advance(8 * time.Minute)
+	c.Advance(8 * time.Minute)
 	s.publish(t, textMessages("young")...)
-	c.advance(3 * time.Minute)
+	c.Advance(3 * time.Minute)
 	require.Equal(t, []string{"young"}, bodies(s.pull(t, "sub")))
 }
 
@@ -213,9 +208,9 @@ func TestUnusedSubscriptionExpires(t *testing.T) {
 	s.createSub(t, &pubsubpb.Subscription{ExpirationPolicy: day, MessageRetentionDuration: retention})
 	s.createSubOnly(t, "used", &pubsubpb.Subscription{ExpirationPolicy: day, MessageRetentionDuration: retention})
 	s.createSubOnly(t, "eternal", &pubsubpb.Subscription{ExpirationPolicy: &pubsubpb.ExpirationPolicy{}})
-	c.advance(23 * time.Hour)
+	c.Advance(23 * time.Hour)
 	s.pull(t, "used")
-	c.advance(2 * time.Hour)
+	c.Advance(2 * time.Hour)
 	for id, want := range map[string]codes.Code{"sub": codes.NotFound, "used": codes.OK, "eternal": codes.OK} {
 		_, err := s.subscriber().GetSubscription(t.Context(), &pubsubpb.GetSubscriptionRequest{Subscription: subName(id)})
 		wantCode(t, want, err)

@@ -16,26 +16,19 @@ func unsupported(what string) error {
 	return status.Errorf(codes.Unimplemented, "This emulator does not support %s.", what)
 }
 
-func invalidName(err error) error {
-	if err == nil {
-		return nil
-	}
-	return status.Error(codes.InvalidArgument, err.Error())
-}
-
-// Where clients look for the ack IDs that failed with exactly-once delivery.
+// Parts of the ErrorInfo in which Google's clients read the ack IDs that failed with exactly-once delivery.
 const (
 	errorDomain   = "pubsub.googleapis.com"
 	invalidAckID  = "PERMANENT_FAILURE_INVALID_ACK_ID"
 	failureReason = "EXACTLY_ONCE_ACKID_FAILURE"
-	// Clients settle an ID once more that failed with the prefix TRANSIENT_. They
-	// take one that is not mentioned for failed, although it is not.
+	// The clients send an ack ID again if its failure has the prefix TRANSIENT_. They treat ack IDs that the error
+	// does not mention as failed, although those succeeded.
 	transientFailure = "TRANSIENT_FAILURE_OTHER_ACK_IDS_INVALID"
 	failureMessage   = "Some acknowledgement IDs in the request were invalid. This could be because the acknowledgement IDs have expired or the acknowledgement IDs were malformed."
 )
 
-// ackFailure is the error that tells which ack IDs were not valid, if that
-// matters to the caller.
+// ackFailure returns the error that names the invalid ack IDs; nil if there are none, or if the subscription has no
+// exactly-once delivery.
 func ackFailure(r broker.AckResult) error {
 	if !r.ExactlyOnce || len(r.Invalid) == 0 {
 		return nil

@@ -18,7 +18,7 @@ import (
 	"github.com/airlock-run/airlock/emulator/pubsub"
 )
 
-// intercepted is one more client of the service, whose calls go through f.
+// clientWithInterceptor returns another client of the service, whose calls go through f.
 func (s *service) clientWithInterceptor(t *testing.T, f grpc.UnaryClientInterceptor) *gcp.Client {
 	t.Helper()
 	conn, err := grpc.NewClient(s.conn.Target(), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithUnaryInterceptor(f))
@@ -32,8 +32,8 @@ func (s *service) clientWithInterceptor(t *testing.T, f grpc.UnaryClientIntercep
 	return c
 }
 
-// TestClientHearsWhichAcksFailed has one of many leases end just before the
-// client settles all of them in one call. Only that one may fail.
+// TestClientReceivesFailedAckIDs ends one of many leases just before the client acknowledges, or negatively
+// acknowledges, all of them in one call. Only that one may fail.
 func TestClientReceivesFailedAckIDs(t *testing.T) {
 	for name, c := range map[string]struct {
 		settle func(m *gcp.Message) *gcp.AckResult
@@ -52,8 +52,8 @@ func TestClientReceivesFailedAckIDs(t *testing.T) {
 			}
 			s.publish(t, textMessages(data...)...)
 
-			// The test gets in before the first call that settles several.
-			var spoil sync.Once
+			// Before the first call with several ack IDs, the test acknowledges one of them.
+			var ackFirst sync.Once
 			var failed error
 			client := s.clientWithInterceptor(t, func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 				var ids []string
@@ -66,9 +66,7 @@ func TestClientReceivesFailedAckIDs(t *testing.T) {
 					}
 				}
 				if len(ids) > 1 {
-					spoil.Do(func() {
-						_, failed = s.subscriber().Acknowledge(ctx, &pubsubpb.AcknowledgeRequest{Subscription: subName("sub"), AckIds: ids[:1]})
-					})
+					ackFirst.Do(func() { failed = s.tryAck(t, "sub", ids[0]) })
 				}
 				return invoke(ctx, method, req, reply, cc, opts...)
 			})
@@ -88,7 +86,7 @@ func TestClientReceivesFailedAckIDs(t *testing.T) {
 				again := seen[m.ID]
 				seen[m.ID] = true
 				mu.Unlock()
-				if again { // it was nacked, and Receive waits until it is settled
+				if again { // a redelivery after the nack; Receive returns only after it is acknowledged
 					m.Ack()
 					return
 				}
@@ -113,28 +111,20 @@ func TestPartialFailureMarksValidAckIDsTransient(t *testing.T) {
 	s.createSub(t, &pubsubpb.Subscription{EnableExactlyOnceDelivery: true})
 	s.publish(t, textMessages("a", "b", "c")...)
 	got := ackIDs(s.pull(t, "sub"))
-	ack := func(ids ...string) error {
-		_, err := s.subscriber().Acknowledge(t.Context(), &pubsubpb.AcknowledgeRequest{Subscription: subName("sub"), AckIds: ids})
-		return err
-	}
-	nack := func(ids ...string) error {
-		_, err := s.subscriber().ModifyAckDeadline(t.Context(), &pubsubpb.ModifyAckDeadlineRequest{Subscription: subName("sub"), AckIds: ids})
-		return err
-	}
-	const invalid, again = "PERMANENT_FAILURE_INVALID_ACK_ID", "TRANSIENT_FAILURE_OTHER_ACK_IDS_INVALID"
-	require.NoError(t, ack(got[0]))
+	const invalid, transient = "PERMANENT_FAILURE_INVALID_ACK_ID", "TRANSIENT_FAILURE_OTHER_ACK_IDS_INVALID"
+	require.NoError(t, s.tryAck(t, "sub", got[0]))
 
-	err := ack(got[0], got[1])
+	err := s.tryAck(t, "sub", got[0], got[1])
 	wantCode(t, codes.FailedPrecondition, err)
-	require.Equal(t, map[string]string{got[0]: invalid, got[1]: again}, errorInfo(t, err))
-	require.NoError(t, ack(got[1]), "it is settled, and the client hears so")
+	require.Equal(t, map[string]string{got[0]: invalid, got[1]: transient}, errorInfo(t, err))
+	require.NoError(t, s.tryAck(t, "sub", got[1]), "the repeated acknowledgement succeeds")
 
-	err = nack(got[0], got[2])
-	require.Equal(t, map[string]string{got[0]: invalid, got[2]: again}, errorInfo(t, err))
+	err = s.tryNack(t, "sub", got[0], got[2])
+	require.Equal(t, map[string]string{got[0]: invalid, got[2]: transient}, errorInfo(t, err))
 	second := s.pull(t, "sub")
-	require.Equal(t, []string{"c"}, bodies(second), "the nack counted at once")
-	require.NoError(t, nack(got[2]))
-	require.NoError(t, ack(ackIDs(second)...), "and the second one changes nothing")
+	require.Equal(t, []string{"c"}, bodies(second), "the nack took effect in the failed call")
+	require.NoError(t, s.tryNack(t, "sub", got[2]))
+	require.NoError(t, s.tryAck(t, "sub", ackIDs(second)...), "the repeated nack has no effect")
 	require.Empty(t, s.pull(t, "sub"))
 }
 
@@ -150,10 +140,10 @@ func TestPartiallyFailedModifyAckDeadlineCanBeRetried(t *testing.T) {
 		return err
 	}
 	wantCode(t, codes.FailedPrecondition, extend(got...))
-	c.advance(30 * time.Second)
+	c.Advance(30 * time.Second)
 	require.NoError(t, extend(got[1]))
-	c.advance(59 * time.Second)
+	c.Advance(59 * time.Second)
 	s.ack(t, "sub", got[1])
-	c.advance(time.Hour)
-	require.Empty(t, s.pull(t, "sub"), "an extended lease was not mistaken for a settled one")
+	c.Advance(time.Hour)
+	require.Empty(t, s.pull(t, "sub"), "the extended lease was not taken for an acknowledged one")
 }

@@ -2,78 +2,68 @@ package pubsub_test
 
 import (
 	"context"
-	"net"
+	"sync"
 	"testing"
 	"time"
 
 	gcp "cloud.google.com/go/pubsub/v2"
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
+	"github.com/airlock-run/airlock/emulator/emulatortest"
+	"github.com/airlock-run/airlock/emulator/internal/crashtest"
 	"github.com/airlock-run/airlock/emulator/pubsub"
 )
 
 func TestMain(m *testing.M) {
-	if dir, ok := childDir(); ok {
-		runServerProcess(dir)
-		return
-	}
-	goleak.VerifyTestMain(m,
-		goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"),
-		// Google's client leaves this one waiting for its next tick, 10 s.
-		goleak.IgnoreTopFunction("cloud.google.com/go/pubsub/v2.(*messageIterator).streamKeepAliveHandler"))
+	crashtest.ServeInChild(func(dir string) (*pubsub.Server, error) {
+		return pubsub.Open(pubsub.Options{Dir: dir})
+	})
+	emulatortest.Main(m)
 }
 
-// service is a server on loopback with Google's client.
+func newClock() *emulatortest.Clock {
+	return emulatortest.NewFrozenClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+}
+
+// service is a Pub/Sub service with Google's client, and a connection for requests that the client does not send.
 type service struct {
 	*gcp.Client
-	server *pubsub.Server
-	grpc   *grpc.Server
-	conn   *grpc.ClientConn
+	emulator *emulatortest.PubSub // nil for a service in another process and for pstest
+	conn     *grpc.ClientConn
+	stop     func() // closes the clients and the service; may be called again
 }
 
+// start runs an emulator until the test ends or calls stop.
 func start(t testing.TB, o pubsub.Options) *service {
 	t.Helper()
-	server, err := pubsub.Open(o)
-	require.NoError(t, err)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	g := grpc.NewServer(grpc.MaxRecvMsgSize(pubsub.MaxRequestBytes))
-	server.Register(g)
-	served := make(chan error, 1)
-	go func() { served <- g.Serve(l) }()
-	s := &service{server: server, grpc: g}
-	s.Client, s.conn = dial(t, l.Addr().String())
-	t.Cleanup(func() {
-		s.stop(t)
-		require.NoError(t, <-served)
-	})
+	e := emulatortest.StartPubSub(t, o)
+	s := connect(t, e.Address(), e.Close)
+	s.emulator = e
 	return s
 }
 
-// stop may be called more than once.
-func (s *service) stop(t testing.TB) {
-	t.Helper()
-	require.NoError(t, s.server.Close())
-	_ = s.Client.Close()
-	_ = s.conn.Close()
-	s.grpc.GracefulStop()
-}
-
-func dial(t testing.TB, address string) (*gcp.Client, *grpc.ClientConn) {
+// connect returns a service that listens on the address. stop and the end of the test call stopService.
+func connect(t testing.TB, address string, stopService func()) *service {
 	t.Helper()
 	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(32<<20)))
 	require.NoError(t, err)
-	c, err := gcp.NewClient(t.Context(), "p", option.WithGRPCConn(conn))
+	s := &service{conn: conn}
+	s.Client, err = gcp.NewClient(t.Context(), "p", option.WithGRPCConn(conn))
 	require.NoError(t, err)
-	return c, conn
+	s.stop = sync.OnceFunc(func() {
+		stopService()
+		_ = s.Client.Close()
+		_ = conn.Close()
+	})
+	t.Cleanup(s.stop)
+	return s
 }
 
 func (s *service) subscriber() pubsubpb.SubscriberClient { return pubsubpb.NewSubscriberClient(s.conn) }
@@ -90,7 +80,7 @@ func (s *service) createTopic(t testing.TB, id string) {
 	require.NoError(t, err)
 }
 
-// createSub makes a subscription "sub" of the topic "topic", and the topic.
+// createSub creates the topic "topic" and its subscription "sub".
 func (s *service) createSub(t testing.TB, config *pubsubpb.Subscription) {
 	t.Helper()
 	if config == nil {
@@ -100,7 +90,7 @@ func (s *service) createSub(t testing.TB, config *pubsubpb.Subscription) {
 	s.createSubOnly(t, "sub", config)
 }
 
-// attachSub makes one more subscription of "topic".
+// createSubOnly creates another subscription of "topic".
 func (s *service) createSubOnly(t testing.TB, id string, config *pubsubpb.Subscription) {
 	t.Helper()
 	config.Name, config.Topic = subName(id), topicName("topic")
@@ -131,11 +121,11 @@ func keyedMessages(key string, data ...string) []*pubsubpb.PubsubMessage {
 	return out
 }
 
-// pull takes what is there now.
+// pull leases the waiting messages and does not wait for others.
 func (s *service) pull(t testing.TB, id string) []*pubsubpb.ReceivedMessage {
 	t.Helper()
 	r, err := s.subscriber().Pull(t.Context(), &pubsubpb.PullRequest{
-		Subscription: subName(id), MaxMessages: 1000, ReturnImmediately: true, //nolint:staticcheck // deprecated, and still to be honoured
+		Subscription: subName(id), MaxMessages: 1000, ReturnImmediately: true, //nolint:staticcheck // deprecated, but clients still use it
 	})
 	require.NoError(t, err)
 	return r.ReceivedMessages
@@ -143,14 +133,24 @@ func (s *service) pull(t testing.TB, id string) []*pubsubpb.ReceivedMessage {
 
 func (s *service) ack(t testing.TB, id string, messages ...*pubsubpb.ReceivedMessage) {
 	t.Helper()
-	_, err := s.subscriber().Acknowledge(t.Context(), &pubsubpb.AcknowledgeRequest{Subscription: subName(id), AckIds: ackIDs(messages)})
-	require.NoError(t, err)
+	require.NoError(t, s.tryAck(t, id, ackIDs(messages)...))
 }
 
 func (s *service) nack(t testing.TB, id string, messages ...*pubsubpb.ReceivedMessage) {
 	t.Helper()
-	_, err := s.subscriber().ModifyAckDeadline(t.Context(), &pubsubpb.ModifyAckDeadlineRequest{Subscription: subName(id), AckIds: ackIDs(messages)})
-	require.NoError(t, err)
+	require.NoError(t, s.tryNack(t, id, ackIDs(messages)...))
+}
+
+func (s *service) tryAck(t testing.TB, id string, ackIDs ...string) error {
+	t.Helper()
+	_, err := s.subscriber().Acknowledge(t.Context(), &pubsubpb.AcknowledgeRequest{Subscription: subName(id), AckIds: ackIDs})
+	return err
+}
+
+func (s *service) tryNack(t testing.TB, id string, ackIDs ...string) error {
+	t.Helper()
+	_, err := s.subscriber().ModifyAckDeadline(t.Context(), &pubsubpb.ModifyAckDeadlineRequest{Subscription: subName(id), AckIds: ackIDs})
+	return err
 }
 
 func ackIDs(messages []*pubsubpb.ReceivedMessage) []string {

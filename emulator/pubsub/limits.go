@@ -14,7 +14,7 @@ const (
 	maxPageSize        = 1000
 	maxPullMessages    = 1000
 
-	minAckDeadline      = 10 // seconds; also what 0 stands for
+	minAckDeadline      = 10 // seconds; also the default
 	maxAckDeadline      = 600
 	minRetention        = 10 * time.Minute
 	maxRetention        = 31 * 24 * time.Hour
@@ -23,9 +23,9 @@ const (
 	minExpiration       = 24 * time.Hour
 	defaultMinBackoff   = 10 * time.Second
 	defaultMaxBackoff   = 600 * time.Second
-	minDeliveryAttempts = 5 // also what 0 stands for
+	minDeliveryAttempts = 5 // also the default
 	maxDeliveryAttempts = 100
-	pullTimeout         = 20 * time.Second // of a Pull that finds nothing
+	pullTimeout         = 20 * time.Second // of a Pull without messages
 	maxLabels           = 64
-	streamBatchSize     = 100 // messages of one response
+	streamBatchSize     = 100 // messages of one StreamingPullResponse
 )

@@ -7,15 +7,10 @@ import (
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/protobuf/proto"
-
-	"github.com/airlock-run/airlock/emulator/internal/pubsub/resource"
 )
 
 func (p *publisher) Publish(_ context.Context, req *pubsubpb.PublishRequest) (*pubsubpb.PublishResponse, error) {
-	if err := invalidName(resource.Check(resource.Topics, req.Topic)); err != nil {
-		return nil, err
-	}
-	t, err := p.s.broker.Topic(req.Topic)
+	t, err := p.findTopic(req.Topic)
 	if err != nil {
 		return nil, err
 	}

@@ -63,7 +63,7 @@ func TestPublishSetsIDAndTime(t *testing.T) {
 	for i, m := range got {
 		require.Equal(t, ids[i], m.Message.MessageId)
 		require.Equal(t, c.Now(), m.Message.PublishTime.AsTime())
-		require.Zero(t, m.DeliveryAttempt, "only with a dead-letter policy")
+		require.Zero(t, m.DeliveryAttempt, "it is set only with a dead-letter policy")
 	}
 }
 
@@ -76,7 +76,7 @@ func TestEverySubscriptionGetsACopy(t *testing.T) {
 	first := s.pull(t, "sub")
 	require.Equal(t, []string{"before", "after"}, bodies(first))
 	s.ack(t, "sub", first...)
-	require.Equal(t, []string{"after"}, bodies(s.pull(t, "late")), "an ack is for one subscription")
+	require.Equal(t, []string{"after"}, bodies(s.pull(t, "late")), "an acknowledgement concerns one subscription")
 }
 
 func TestFilterSelectsMessages(t *testing.T) {

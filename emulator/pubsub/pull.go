@@ -6,10 +6,11 @@ import (
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/airlock-run/airlock/emulator/internal/grpcserver"
 )
 
-// Pull waits for at least one message, and returns none when there was none
-// for a while.
+// Pull waits for at least one message. After pullTimeout it returns none.
 func (s *subscriber) Pull(ctx context.Context, req *pubsubpb.PullRequest) (*pubsubpb.PullResponse, error) {
 	sub, err := s.findSubscription(req.Subscription)
 	if err != nil {
@@ -32,14 +33,14 @@ func (s *subscriber) Pull(ctx context.Context, req *pubsubpb.PullRequest) (*pubs
 		case <-r.Done():
 		case <-waitCtx.Done():
 			return &pubsubpb.PullResponse{}, ctx.Err()
-		case <-s.s.ctx.Done():
-			return nil, context.Cause(s.s.ctx)
+		case <-s.s.calls.Closing():
+			return nil, grpcserver.ErrShuttingDown
 		}
 		messages, err := r.Pull(n)
 		if err != nil {
 			return nil, err
 		}
-		//nolint:staticcheck // deprecated, and still in use
+		//nolint:staticcheck // deprecated, but clients still use it
 		if len(messages) > 0 || req.ReturnImmediately {
 			return &pubsubpb.PullResponse{ReceivedMessages: messages}, nil
 		}
@@ -80,10 +81,10 @@ func (s *subscriber) ModifyAckDeadline(_ context.Context, req *pubsubpb.ModifyAc
 	return &emptypb.Empty{}, ackFailure(r)
 }
 
-// extension reads a deadline of 0 to 600 seconds.
+// parseAckDeadline accepts 0 to 600 seconds.
 func parseAckDeadline(seconds int32) (time.Duration, error) {
 	if seconds < 0 || seconds > maxAckDeadline {
-		return 0, invalid("Invalid ack deadline given: (ack_deadline_seconds=%d). It must be between 0 and %d.", seconds, maxAckDeadline)
+		return 0, invalid("Invalid ack_deadline_seconds: %d is not between 0 and %d.", seconds, maxAckDeadline)
 	}
 	return time.Duration(seconds) * time.Second, nil
 }

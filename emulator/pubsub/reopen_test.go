@@ -11,7 +11,7 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/airlock-run/airlock/emulator/internal/disk"
+	"github.com/airlock-run/airlock/emulator"
 	"github.com/airlock-run/airlock/emulator/pubsub"
 )
 
@@ -22,7 +22,7 @@ func TestReopenKeepsEverything(t *testing.T) {
 	require.NoError(t, err)
 	s.createSubOnly(t, "sub", &pubsubpb.Subscription{RetainAckedMessages: true, EnableMessageOrdering: true, Labels: map[string]string{"a": "b"}})
 	s.createSubOnly(t, "detached", &pubsubpb.Subscription{})
-	s.createSubOnly(t, "gone", &pubsubpb.Subscription{})
+	s.createSubOnly(t, "deleted", &pubsubpb.Subscription{})
 	began := c.Now()
 	s.publish(t, keyedMessages("k", "acked", "leased", "waiting")...)
 	got := s.pull(t, "sub")
@@ -30,15 +30,15 @@ func TestReopenKeepsEverything(t *testing.T) {
 	s.snapshot(t, "snap", "sub")
 	_, err = s.publisher().DetachSubscription(t.Context(), &pubsubpb.DetachSubscriptionRequest{Subscription: subName("detached")})
 	require.NoError(t, err)
-	_, err = s.subscriber().DeleteSubscription(t.Context(), &pubsubpb.DeleteSubscriptionRequest{Subscription: subName("gone")})
+	_, err = s.subscriber().DeleteSubscription(t.Context(), &pubsubpb.DeleteSubscriptionRequest{Subscription: subName("deleted")})
 	require.NoError(t, err)
 	want := s.listResources(t)
-	s.stop(t)
+	s.stop()
 
 	s = start(t, pubsub.Options{Dir: dir, Clock: c})
 	require.Empty(t, cmp.Diff(want, s.listResources(t), protocmp.Transform()))
 	got = s.pull(t, "sub")
-	require.Equal(t, []string{"leased", "waiting"}, bodies(got), "in order, and leases end with the process")
+	require.Equal(t, []string{"leased", "waiting"}, bodies(got), "in order; the restart has ended the leases")
 	s.ack(t, "sub", got...)
 	require.NoError(t, s.seekSnapshot(t, "sub", "snap"))
 	require.Equal(t, []string{"leased", "waiting"}, bodies(s.pull(t, "sub")))
@@ -46,12 +46,12 @@ func TestReopenKeepsEverything(t *testing.T) {
 	require.Equal(t, []string{"acked", "leased", "waiting"}, bodies(s.pull(t, "sub")))
 	s.createSubOnly(t, "late", &pubsubpb.Subscription{})
 	s.seekTime(t, "late", began)
-	require.Len(t, s.pull(t, "late"), 3, "the topic's retention outlives the process")
+	require.Len(t, s.pull(t, "late"), 3, "the topic retains messages across the restart")
 	_, err = s.subscriber().Pull(t.Context(), &pubsubpb.PullRequest{Subscription: subName("detached"), MaxMessages: 1})
 	wantCode(t, codes.FailedPrecondition, err)
 }
 
-// describeAll lists what an administrator sees.
+// listResources returns the results of all List calls.
 func (s *service) listResources(t testing.TB) []any {
 	t.Helper()
 	topics, err := s.publisher().ListTopics(t.Context(), &pubsubpb.ListTopicsRequest{Project: "projects/p"})
@@ -71,7 +71,7 @@ func TestReopenAfterTopicWasDeleted(t *testing.T) {
 	s.snapshot(t, "snap", "sub")
 	_, err := s.publisher().DeleteTopic(t.Context(), &pubsubpb.DeleteTopicRequest{Topic: topicName("topic")})
 	require.NoError(t, err)
-	s.stop(t)
+	s.stop()
 
 	s = start(t, pubsub.Options{Dir: dir})
 	got := s.pull(t, "sub")
@@ -88,10 +88,10 @@ func TestExpirationCountsAcrossRestarts(t *testing.T) {
 		ExpirationPolicy:         &pubsubpb.ExpirationPolicy{Ttl: durationpb.New(24 * time.Hour)},
 		MessageRetentionDuration: durationpb.New(time.Hour),
 	})
-	s.stop(t)
-	c.advance(25 * time.Hour)
+	s.stop()
+	c.Advance(25 * time.Hour)
 	s = start(t, pubsub.Options{Dir: dir, Clock: c})
-	c.advance(time.Minute)
+	c.Advance(time.Minute)
 	_, err := s.subscriber().GetSubscription(t.Context(), &pubsubpb.GetSubscriptionRequest{Subscription: subName("sub")})
 	wantCode(t, codes.NotFound, err)
 }
@@ -100,7 +100,7 @@ func TestOneServerPerDirectory(t *testing.T) {
 	dir := t.TempDir()
 	start(t, pubsub.Options{Dir: dir})
 	_, err := pubsub.Open(pubsub.Options{Dir: dir})
-	var locked *disk.LockedError
+	var locked *emulator.LockedError
 	require.ErrorAs(t, err, &locked)
 }
 
@@ -112,7 +112,7 @@ func TestReopenKeepsDeliveryAttempts(t *testing.T) {
 	s.publish(t, textMessages("a")...)
 	s.nack(t, "sub", s.pull(t, "sub")...)
 	s.nack(t, "sub", s.pull(t, "sub")...)
-	s.stop(t)
+	s.stop()
 
 	s = start(t, pubsub.Options{Dir: dir})
 	got := s.pull(t, "sub")
@@ -126,7 +126,7 @@ func TestAckOfDeliveryFromBeforeRestart(t *testing.T) {
 	s.createSub(t, nil)
 	s.publish(t, textMessages("a")...)
 	got := s.pull(t, "sub")
-	s.stop(t)
+	s.stop()
 
 	s = start(t, pubsub.Options{Dir: dir})
 	s.ack(t, "sub", got...)

@@ -10,8 +10,8 @@ import (
 	"github.com/airlock-run/airlock/emulator/pubsub"
 )
 
-// TestSeekAmongMany moves many messages about and finds all of them again, also
-// after a restart. BenchmarkSeek tells how long it takes.
+// TestSeekLargeBacklog seeks with many messages and checks that none is lost, also after a restart. BenchmarkSeek
+// measures the time.
 func TestSeekLargeBacklog(t *testing.T) {
 	const n = 20_000
 	dir := t.TempDir()
@@ -36,7 +36,7 @@ func TestSeekLargeBacklog(t *testing.T) {
 	require.Len(t, s.pullAll(t, "sub"), n)
 	s.seekTime(t, "odd", time.Now().Add(time.Second))
 	require.NoError(t, s.seekSnapshot(t, "odd", "snap"))
-	s.stop(t)
+	s.stop()
 
 	s = start(t, pubsub.Options{Dir: dir})
 	require.Len(t, s.pullAll(t, "odd"), n/2)

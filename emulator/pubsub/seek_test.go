@@ -56,7 +56,7 @@ func TestSeekBackReplaysRetainedMessages(t *testing.T) {
 			require.NoError(t, err)
 			s.createSubOnly(t, "sub", c.sub)
 			s.publish(t, textMessages("a")...)
-			clock.advance(time.Minute)
+			clock.Advance(time.Minute)
 			middle := clock.Now()
 			s.publish(t, &pubsubpb.PubsubMessage{Data: []byte("b"), Attributes: map[string]string{"even": ""}})
 			s.publish(t, textMessages("c")...)
@@ -76,7 +76,7 @@ func TestSeekForwardPurges(t *testing.T) {
 	s.createSub(t, nil)
 	s.publish(t, textMessages("a", "b")...)
 	leased := s.pull(t, "sub")
-	c.advance(time.Second)
+	c.Advance(time.Second)
 	s.seekTime(t, "sub", c.Now())
 	s.publish(t, textMessages("c")...)
 	require.Equal(t, []string{"c"}, bodies(s.pull(t, "sub")))
@@ -92,7 +92,7 @@ func TestSeekInvalidatesAckIDs(t *testing.T) {
 	before := s.pull(t, "sub")
 	s.seekTime(t, "sub", began)
 	s.ack(t, "sub", before...)
-	require.Equal(t, []string{"a"}, bodies(s.pull(t, "sub")), "a replay is not acknowledged by what came before it")
+	require.Equal(t, []string{"a"}, bodies(s.pull(t, "sub")), "an ack ID from before the seek does not acknowledge the redelivery")
 }
 
 func TestSeekToSnapshotRedelivers(t *testing.T) {
@@ -132,7 +132,7 @@ func TestSnapshotExpiration(t *testing.T) {
 	s := start(t, pubsub.Options{Clock: c})
 	s.createSub(t, nil)
 	s.publish(t, textMessages("a")...)
-	c.advance(24 * time.Hour)
+	c.Advance(24 * time.Hour)
 	n := s.snapshot(t, "snap", "sub")
 	require.Equal(t, c.Now().Add(6*24*time.Hour), n.ExpireTime.AsTime(), "seven days from the oldest message")
 	_, err := s.subscriber().CreateSnapshot(t.Context(), &pubsubpb.CreateSnapshotRequest{Name: n.Name, Subscription: subName("sub")})
@@ -148,7 +148,7 @@ func TestSnapshotExpiration(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{n.Name}, of.Snapshots)
 
-	c.advance(6*24*time.Hour + time.Minute)
+	c.Advance(6*24*time.Hour + time.Minute)
 	_, err = s.subscriber().GetSnapshot(t.Context(), &pubsubpb.GetSnapshotRequest{Snapshot: n.Name})
 	wantCode(t, codes.NotFound, err)
 }

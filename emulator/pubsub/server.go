@@ -1,55 +1,61 @@
-// Package pubsub is an embedded Pub/Sub: a google.pubsub.v1 server for
-// Google's own clients that keeps its data in a directory.
+// Package pubsub is an embedded Pub/Sub: a google.pubsub.v1 server for Google's client libraries, which keeps its
+// data in one directory.
 //
-//	backlog   the state machine of one subscription's messages
+// In come gRPC calls; out come their replies and streams of messages. A publish returns when the messages are on
+// disk. The package listens on no address and checks no credentials: the caller registers the server with a
+// grpc.Server. Package emulator does both for a whole program, package emulatortest for a Go test.
+//
+//	server, err := pubsub.Open(pubsub.Options{Dir: "data"})
+//	g := emulator.NewServer(server)
+//	err = g.Serve(listener)
+//	...
+//	err = server.Close() // first: it ends the streams
+//	g.GracefulStop()
+//
+// This package checks the requests and handles the streams. The packages below emulator/internal/pubsub do the rest:
+//
+//	resource  names of resources
 //	filter    the filter language
-//	resource  names
+//	backlog   the state machine of one subscription's messages
 //	store     records on disk
 //	broker    topics, subscriptions and snapshots, without the API
-//
-// This package is the API: what requests must look like, and the streams.
 package pubsub
 
 import (
-	"context"
 	"sync"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 
+	"github.com/airlock-run/airlock/emulator/internal/grpcserver"
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/broker"
 )
 
-// MaxRequestBytes is the size of request a grpc.Server needs to accept
-// (grpc.MaxRecvMsgSize) so that the largest allowed message gets through.
-const MaxRequestBytes = 12 << 20
-
-// Clock is the time the server goes by.
-type Clock = broker.Clock
+type (
+	// Clock is the source of time of a server. It must be safe for concurrent use.
+	Clock = broker.Clock
+	// Timer is a pending call of Clock.AfterFunc. *time.Timer implements it.
+	Timer = broker.Timer
+)
 
 // Options are the settings of a server. The zero value is a server in memory.
 type Options struct {
-	Dir    string      // of the data; "" keeps it in memory
-	Logger *zap.Logger // nil logs nothing
-	Clock  Clock       // nil is the machine's
+	Dir    string      // of the data; "" means in memory
+	Logger *zap.Logger // nil discards everything
+	Clock  Clock       // nil means the machine's clock
 }
 
-// Server is a Pub/Sub service. It lives from Open to Close.
+// Server implements the services Publisher and Subscriber. It is safe for concurrent use.
 type Server struct {
 	broker *broker.Broker
-	log    *zap.Logger
-
-	// stop ends the streams and whoever waits for messages.
-	ctx  context.Context
-	stop context.CancelCauseFunc
-
-	mu     sync.Mutex
-	closed bool
-	calls  sync.WaitGroup // under way, and the goroutines of streams
+	calls  *grpcserver.Calls // includes the goroutines of streams
+	close  func() error
 }
 
-// Open opens the directory, which one server at a time can use.
+// Open opens the directory, which only one server at a time can use. If the directory cannot be used, the error is one
+// of those that package emulator names: *emulator.LockedError, *emulator.KindError, *emulator.VersionError or
+// *emulator.CorruptError.
 func Open(o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
@@ -61,30 +67,22 @@ func Open(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{broker: b, log: o.Logger}
-	s.ctx, s.stop = context.WithCancelCause(context.Background())
+	s := &Server{broker: b, calls: grpcserver.NewCalls(o.Logger, nil)}
+	s.close = sync.OnceValue(func() error {
+		s.calls.Close()
+		return b.Close()
+	})
 	return s, nil
 }
 
-// Register adds the services to a grpc.Server. Requests above 4 MiB need it to
-// have MaxRequestBytes.
+// Register adds the services to a grpc.Server, which must accept requests of 12 MiB: a message has up to 10 MiB, and
+// gRPC allows 4 MiB by default. emulator.NewServer returns such a server.
 func (s *Server) Register(r grpc.ServiceRegistrar) {
-	r.RegisterService(s.wrapService(pubsubpb.Publisher_ServiceDesc), &publisher{s: s})
-	r.RegisterService(s.wrapService(pubsubpb.Subscriber_ServiceDesc), &subscriber{s: s})
-	r.RegisterService(s.wrapService(pubsubpb.SchemaService_ServiceDesc), &pubsubpb.UnimplementedSchemaServiceServer{})
+	r.RegisterService(s.calls.Wrap(pubsubpb.Publisher_ServiceDesc), &publisher{s: s})
+	r.RegisterService(s.calls.Wrap(pubsubpb.Subscriber_ServiceDesc), &subscriber{s: s})
+	r.RegisterService(s.calls.Wrap(pubsubpb.SchemaService_ServiceDesc), &pubsubpb.UnimplementedSchemaServiceServer{})
 }
 
-// Close ends all streams, waits for the calls under way, and flushes and
-// releases the directory. Later calls get UNAVAILABLE.
-func (s *Server) Close() error {
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return nil
-	}
-	s.closed = true
-	s.mu.Unlock()
-	s.stop(errShuttingDown)
-	s.calls.Wait()
-	return s.broker.Close()
-}
+// Close ends all streams, waits for the active calls, and flushes and unlocks the directory. Later calls get
+// UNAVAILABLE. Close may be called again; it returns the same error.
+func (s *Server) Close() error { return s.close() }

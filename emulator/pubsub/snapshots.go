@@ -11,14 +11,14 @@ import (
 )
 
 func (s *subscriber) CreateSnapshot(_ context.Context, req *pubsubpb.CreateSnapshotRequest) (*pubsubpb.Snapshot, error) {
-	if err := invalidName(resource.Check(resource.Subscriptions, req.Subscription)); err != nil {
+	if err := checkName(resource.Subscriptions, req.Subscription); err != nil {
 		return nil, err
 	}
 	name := req.Name
 	if name == "" {
 		name = resource.Project(req.Subscription) + "/snapshots/s" + uuid.NewString()
 	}
-	if err := invalidName(resource.Check(resource.Snapshots, name)); err != nil {
+	if err := checkName(resource.Snapshots, name); err != nil {
 		return nil, err
 	}
 	if err := checkLabels(req.Labels); err != nil {
@@ -28,26 +28,20 @@ func (s *subscriber) CreateSnapshot(_ context.Context, req *pubsubpb.CreateSnaps
 }
 
 func (s *subscriber) GetSnapshot(_ context.Context, req *pubsubpb.GetSnapshotRequest) (*pubsubpb.Snapshot, error) {
-	if err := invalidName(resource.Check(resource.Snapshots, req.Snapshot)); err != nil {
+	if err := checkName(resource.Snapshots, req.Snapshot); err != nil {
 		return nil, err
 	}
 	return s.s.broker.Snapshot(req.Snapshot)
 }
 
 func (s *subscriber) ListSnapshots(_ context.Context, req *pubsubpb.ListSnapshotsRequest) (*pubsubpb.ListSnapshotsResponse, error) {
-	if err := invalidName(resource.CheckProject(req.Project)); err != nil {
-		return nil, err
-	}
-	snapshots, next, err := paginate(s.s.broker.ListSnapshots(req.Project), (*pubsubpb.Snapshot).GetName, req.PageSize, req.PageToken)
-	if err != nil {
-		return nil, err
-	}
-	return &pubsubpb.ListSnapshotsResponse{Snapshots: snapshots, NextPageToken: next}, nil
+	snapshots, next, err := listProject(req, s.s.broker.ListSnapshots, (*pubsubpb.Snapshot).GetName)
+	return &pubsubpb.ListSnapshotsResponse{Snapshots: snapshots, NextPageToken: next}, err
 }
 
 func (s *subscriber) UpdateSnapshot(_ context.Context, req *pubsubpb.UpdateSnapshotRequest) (*pubsubpb.Snapshot, error) {
 	name := req.GetSnapshot().GetName()
-	if err := invalidName(resource.Check(resource.Snapshots, name)); err != nil {
+	if err := checkName(resource.Snapshots, name); err != nil {
 		return nil, err
 	}
 	return s.s.broker.UpdateSnapshot(name, func(n *pubsubpb.Snapshot) error {
@@ -62,10 +56,7 @@ func (s *subscriber) UpdateSnapshot(_ context.Context, req *pubsubpb.UpdateSnaps
 }
 
 func (s *subscriber) DeleteSnapshot(_ context.Context, req *pubsubpb.DeleteSnapshotRequest) (*emptypb.Empty, error) {
-	if err := invalidName(resource.Check(resource.Snapshots, req.Snapshot)); err != nil {
-		return nil, err
-	}
-	return &emptypb.Empty{}, s.s.broker.DeleteSnapshot(req.Snapshot)
+	return deleteResource(resource.Snapshots, req.Snapshot, s.s.broker.DeleteSnapshot)
 }
 
 func (s *subscriber) Seek(_ context.Context, req *pubsubpb.SeekRequest) (*pubsubpb.SeekResponse, error) {
@@ -80,7 +71,7 @@ func (s *subscriber) Seek(_ context.Context, req *pubsubpb.SeekRequest) (*pubsub
 		}
 		return &pubsubpb.SeekResponse{}, sub.SeekTime(target.Time.AsTime())
 	case *pubsubpb.SeekRequest_Snapshot:
-		if err := invalidName(resource.Check(resource.Snapshots, target.Snapshot)); err != nil {
+		if err := checkName(resource.Snapshots, target.Snapshot); err != nil {
 			return nil, err
 		}
 		return &pubsubpb.SeekResponse{}, sub.SeekSnapshot(target.Snapshot)

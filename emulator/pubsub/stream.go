@@ -7,10 +7,11 @@ import (
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 
+	"github.com/airlock-run/airlock/emulator/internal/grpcserver"
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/broker"
 )
 
-// stream is one StreamingPull. Its handler sends; a goroutine receives.
+// stream is one StreamingPull. The handler sends; another goroutine receives.
 type stream struct {
 	s      *Server
 	sub    *broker.Subscription
@@ -18,16 +19,16 @@ type stream struct {
 	grpc   pubsubpb.Subscriber_StreamingPullServer
 
 	repliesToKeepAlive bool
-	receiveErr         chan error // gets why receiving ended
+	receiveErr         chan error // receives the reason why receiving has ended
 
 	mu           sync.Mutex
-	replies      []*pubsubpb.StreamingPullResponse // to requests, not sent yet
-	repliesReady chan struct{}                     // holds a token while there are any
+	replies      []*pubsubpb.StreamingPullResponse // replies to requests, not sent yet
+	repliesReady chan struct{}                     // contains a token while there are replies
 
-	sentProperties properties // last told to the client
+	sentProperties properties // in the newest response
 }
 
-// properties of the subscription that a client adapts to.
+// properties are the settings of the subscription that change the behaviour of a client.
 type properties struct{ exactlyOnce, ordered bool }
 
 func (s *subscriber) StreamingPull(g pubsubpb.Subscriber_StreamingPullServer) error {
@@ -59,19 +60,19 @@ func (s *subscriber) StreamingPull(g pubsubpb.Subscriber_StreamingPullServer) er
 	if err := st.handleRequest(first); err != nil {
 		return err
 	}
-	// Receiving ends only after this handler returned, so it is the server
-	// that waits for it, in Close.
-	if err := s.s.beginCall(); err != nil {
+	// Receiving ends only after this handler has returned, so the handler cannot wait for the goroutine: Close of
+	// the server does.
+	if err := s.s.calls.Begin(); err != nil {
 		return err
 	}
 	go func() {
-		defer s.s.calls.Done()
+		defer s.s.calls.End()
 		st.receiveErr <- st.receive()
 	}()
 	return st.send()
 }
 
-// send is the sending half. It returns when either half has ended.
+// send sends messages and replies until sending or receiving has ended.
 func (st *stream) send() error {
 	for {
 		var err error
@@ -86,8 +87,8 @@ func (st *stream) send() error {
 			if errors.Is(err, io.EOF) {
 				return st.sendReplies()
 			}
-		case <-st.s.ctx.Done():
-			return errShuttingDown
+		case <-st.s.calls.Closing():
+			return grpcserver.ErrShuttingDown
 		}
 		if err != nil {
 			return err
@@ -119,8 +120,7 @@ func (st *stream) sendReplies() error {
 	return nil
 }
 
-// write sends a response with the subscription's properties, which clients
-// expect in every one.
+// sendResponse sends a response. Clients expect the subscription's properties in every response.
 func (st *stream) sendResponse(r *pubsubpb.StreamingPullResponse) error {
 	st.sentProperties = st.properties()
 	r.SubscriptionProperties = &pubsubpb.StreamingPullResponse_SubscriptionProperties{

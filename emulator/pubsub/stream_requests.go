@@ -13,8 +13,7 @@ func checkInitialRequest(req *pubsubpb.StreamingPullRequest) error {
 	return nil
 }
 
-// receive is the receiving half. It returns when the client has nothing more
-// to say (io.EOF), is gone, or says something wrong.
+// receive handles requests until the client closes its side (io.EOF), disconnects, or sends an invalid request.
 func (st *stream) receive() error {
 	for {
 		req, err := st.grpc.Recv()
@@ -47,7 +46,7 @@ func checkSubsequentRequest(req *pubsubpb.StreamingPullRequest) error {
 	return nil
 }
 
-// apply does what a request asks for.
+// handleRequest carries out one request.
 func (st *stream) handleRequest(req *pubsubpb.StreamingPullRequest) error {
 	if n := req.StreamAckDeadlineSeconds; n != 0 {
 		st.reader.SetAckDeadline(time.Duration(n) * time.Second)
@@ -101,7 +100,7 @@ func (st *stream) modifyAckDeadlines(req *pubsubpb.StreamingPullRequest) error {
 	return nil
 }
 
-// queue leaves a response to the sending half.
+// enqueueReply passes a response to the sending goroutine.
 func (st *stream) enqueueReply(r *pubsubpb.StreamingPullResponse) {
 	st.mu.Lock()
 	st.replies = append(st.replies, r)

@@ -30,7 +30,7 @@ func (s *service) openStream(t testing.TB, first *pubsubpb.StreamingPullRequest)
 	return stream
 }
 
-// next receives n messages.
+// recvMessages receives n messages.
 func recvMessages(t testing.TB, stream pubsubpb.Subscriber_StreamingPullClient, n int) []*pubsubpb.ReceivedMessage {
 	t.Helper()
 	var out []*pubsubpb.ReceivedMessage
@@ -43,8 +43,7 @@ func recvMessages(t testing.TB, stream pubsubpb.Subscriber_StreamingPullClient, 
 	return out
 }
 
-// pong shows that nothing was sent since the last response: the answer to a
-// ping is the next one.
+// recvKeepAlive sends an empty request and expects its reply as the next response: no message was sent before it.
 func recvKeepAlive(t testing.TB, stream pubsubpb.Subscriber_StreamingPullClient) {
 	t.Helper()
 	require.NoError(t, stream.Send(&pubsubpb.StreamingPullRequest{}))
@@ -87,13 +86,13 @@ func TestStreamDeadlines(t *testing.T) {
 	stream := s.openStream(t, &pubsubpb.StreamingPullRequest{StreamAckDeadlineSeconds: 20, ProtocolVersion: 1})
 	s.publish(t, textMessages("a")...)
 	first := recvMessages(t, stream, 1)
-	c.advance(19 * time.Second)
+	c.Advance(19 * time.Second)
 	recvKeepAlive(t, stream)
 	require.NoError(t, stream.Send(&pubsubpb.StreamingPullRequest{ModifyDeadlineAckIds: ackIDs(first), ModifyDeadlineSeconds: []int32{30}}))
 	recvKeepAlive(t, stream)
-	c.advance(29 * time.Second)
+	c.Advance(29 * time.Second)
 	recvKeepAlive(t, stream)
-	c.advance(time.Second)
+	c.Advance(time.Second)
 	require.Equal(t, []string{"a"}, bodies(recvMessages(t, stream, 1)))
 }
 
@@ -176,7 +175,7 @@ func TestStreamEnds(t *testing.T) {
 	s.createSubOnly(t, "sub", &pubsubpb.Subscription{})
 	open := s.openStream(t, &pubsubpb.StreamingPullRequest{ProtocolVersion: 1})
 	recvKeepAlive(t, open)
-	require.NoError(t, s.server.Close())
+	require.NoError(t, s.emulator.Server.Close())
 	_, err = open.Recv()
 	wantCode(t, codes.Unavailable, err)
 	_, err = s.subscriber().Pull(t.Context(), &pubsubpb.PullRequest{Subscription: subName("sub"), MaxMessages: 1})

@@ -12,25 +12,25 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/resource"
 )
 
-// subscriber is the Subscriber service.
+// subscriber implements the service Subscriber.
 type subscriber struct {
 	pubsubpb.UnimplementedSubscriberServer
 	s *Server
 }
 
-// find returns the subscription that a request names.
+// findSubscription returns the subscription that a request names.
 func (s *subscriber) findSubscription(name string) (*broker.Subscription, error) {
-	if err := invalidName(resource.Check(resource.Subscriptions, name)); err != nil {
+	if err := checkName(resource.Subscriptions, name); err != nil {
 		return nil, err
 	}
 	return s.s.broker.Subscription(name)
 }
 
 func (s *subscriber) CreateSubscription(_ context.Context, req *pubsubpb.Subscription) (*pubsubpb.Subscription, error) {
-	if err := invalidName(resource.Check(resource.Subscriptions, req.Name)); err != nil {
+	if err := checkName(resource.Subscriptions, req.Name); err != nil {
 		return nil, err
 	}
-	if err := invalidName(resource.Check(resource.Topics, req.Topic)); err != nil {
+	if err := checkName(resource.Topics, req.Topic); err != nil {
 		return nil, err
 	}
 	config := proto.CloneOf(req)
@@ -55,7 +55,7 @@ func (s *subscriber) GetSubscription(_ context.Context, req *pubsubpb.GetSubscri
 
 func (s *subscriber) UpdateSubscription(_ context.Context, req *pubsubpb.UpdateSubscriptionRequest) (*pubsubpb.Subscription, error) {
 	name := req.GetSubscription().GetName()
-	if err := invalidName(resource.Check(resource.Subscriptions, name)); err != nil {
+	if err := checkName(resource.Subscriptions, name); err != nil {
 		return nil, err
 	}
 	sub, err := s.s.broker.UpdateSubscription(name, func(c *pubsubpb.Subscription) error {
@@ -71,10 +71,7 @@ func (s *subscriber) UpdateSubscription(_ context.Context, req *pubsubpb.UpdateS
 }
 
 func (s *subscriber) ListSubscriptions(_ context.Context, req *pubsubpb.ListSubscriptionsRequest) (*pubsubpb.ListSubscriptionsResponse, error) {
-	if err := invalidName(resource.CheckProject(req.Project)); err != nil {
-		return nil, err
-	}
-	subs, next, err := paginate(s.s.broker.ListSubscriptions(req.Project), (*broker.Subscription).Name, req.PageSize, req.PageToken)
+	subs, next, err := listProject(req, s.s.broker.ListSubscriptions, (*broker.Subscription).Name)
 	if err != nil {
 		return nil, err
 	}
@@ -86,14 +83,10 @@ func (s *subscriber) ListSubscriptions(_ context.Context, req *pubsubpb.ListSubs
 }
 
 func (s *subscriber) DeleteSubscription(_ context.Context, req *pubsubpb.DeleteSubscriptionRequest) (*emptypb.Empty, error) {
-	if err := invalidName(resource.Check(resource.Subscriptions, req.Subscription)); err != nil {
-		return nil, err
-	}
-	return &emptypb.Empty{}, s.s.broker.DeleteSubscription(req.Subscription)
+	return deleteResource(resource.Subscriptions, req.Subscription, s.s.broker.DeleteSubscription)
 }
 
-// ModifyPushConfig is no more than a check: every subscription is a pull
-// subscription already.
+// ModifyPushConfig checks the request and changes nothing: every subscription is a pull subscription.
 func (s *subscriber) ModifyPushConfig(_ context.Context, req *pubsubpb.ModifyPushConfigRequest) (*emptypb.Empty, error) {
 	if _, err := s.findSubscription(req.Subscription); err != nil {
 		return nil, err
@@ -104,7 +97,7 @@ func (s *subscriber) ModifyPushConfig(_ context.Context, req *pubsubpb.ModifyPus
 	return &emptypb.Empty{}, nil
 }
 
-// describe is the subscription as its users see it.
+// describe returns the subscription as the API describes it.
 func describe(sub *broker.Subscription) *pubsubpb.Subscription {
 	config := sub.Config()
 	if d := sub.TopicRetention(); d > 0 {

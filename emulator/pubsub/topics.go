@@ -7,17 +7,26 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/emptypb"
 
+	"github.com/airlock-run/airlock/emulator/internal/pubsub/broker"
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/resource"
 )
 
-// publisher is the Publisher service.
+// publisher implements the service Publisher.
 type publisher struct {
 	pubsubpb.UnimplementedPublisherServer
 	s *Server
 }
 
+// findTopic returns the topic that a request names.
+func (p *publisher) findTopic(name string) (*broker.Topic, error) {
+	if err := checkName(resource.Topics, name); err != nil {
+		return nil, err
+	}
+	return p.s.broker.Topic(name)
+}
+
 func (p *publisher) CreateTopic(_ context.Context, req *pubsubpb.Topic) (*pubsubpb.Topic, error) {
-	if err := invalidName(resource.Check(resource.Topics, req.Name)); err != nil {
+	if err := checkName(resource.Topics, req.Name); err != nil {
 		return nil, err
 	}
 	config := proto.CloneOf(req)
@@ -32,10 +41,7 @@ func (p *publisher) CreateTopic(_ context.Context, req *pubsubpb.Topic) (*pubsub
 }
 
 func (p *publisher) GetTopic(_ context.Context, req *pubsubpb.GetTopicRequest) (*pubsubpb.Topic, error) {
-	if err := invalidName(resource.Check(resource.Topics, req.Topic)); err != nil {
-		return nil, err
-	}
-	t, err := p.s.broker.Topic(req.Topic)
+	t, err := p.findTopic(req.Topic)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +50,7 @@ func (p *publisher) GetTopic(_ context.Context, req *pubsubpb.GetTopicRequest) (
 
 func (p *publisher) UpdateTopic(_ context.Context, req *pubsubpb.UpdateTopicRequest) (*pubsubpb.Topic, error) {
 	name := req.GetTopic().GetName()
-	if err := invalidName(resource.Check(resource.Topics, name)); err != nil {
+	if err := checkName(resource.Topics, name); err != nil {
 		return nil, err
 	}
 	return p.s.broker.UpdateTopic(name, func(t *pubsubpb.Topic) error {
@@ -56,58 +62,36 @@ func (p *publisher) UpdateTopic(_ context.Context, req *pubsubpb.UpdateTopicRequ
 }
 
 func (p *publisher) DeleteTopic(_ context.Context, req *pubsubpb.DeleteTopicRequest) (*emptypb.Empty, error) {
-	if err := invalidName(resource.Check(resource.Topics, req.Topic)); err != nil {
-		return nil, err
-	}
-	return &emptypb.Empty{}, p.s.broker.DeleteTopic(req.Topic)
+	return deleteResource(resource.Topics, req.Topic, p.s.broker.DeleteTopic)
 }
 
 func (p *publisher) ListTopics(_ context.Context, req *pubsubpb.ListTopicsRequest) (*pubsubpb.ListTopicsResponse, error) {
-	if err := invalidName(resource.CheckProject(req.Project)); err != nil {
-		return nil, err
-	}
-	topics, next, err := paginate(p.s.broker.ListTopics(req.Project), (*pubsubpb.Topic).GetName, req.PageSize, req.PageToken)
-	if err != nil {
-		return nil, err
-	}
-	return &pubsubpb.ListTopicsResponse{Topics: topics, NextPageToken: next}, nil
+	topics, next, err := listProject(req, p.s.broker.ListTopics, (*pubsubpb.Topic).GetName)
+	return &pubsubpb.ListTopicsResponse{Topics: topics, NextPageToken: next}, err
 }
 
 func (p *publisher) ListTopicSubscriptions(_ context.Context, req *pubsubpb.ListTopicSubscriptionsRequest) (*pubsubpb.ListTopicSubscriptionsResponse, error) {
-	if err := invalidName(resource.Check(resource.Topics, req.Topic)); err != nil {
-		return nil, err
-	}
-	t, err := p.s.broker.Topic(req.Topic)
-	if err != nil {
-		return nil, err
-	}
-	names, next, err := paginate(t.Subscriptions(), identity, req.PageSize, req.PageToken)
-	if err != nil {
-		return nil, err
-	}
-	return &pubsubpb.ListTopicSubscriptionsResponse{Subscriptions: names, NextPageToken: next}, nil
+	names, next, err := p.listOfTopic(req, (*broker.Topic).Subscriptions)
+	return &pubsubpb.ListTopicSubscriptionsResponse{Subscriptions: names, NextPageToken: next}, err
 }
 
 func (p *publisher) ListTopicSnapshots(_ context.Context, req *pubsubpb.ListTopicSnapshotsRequest) (*pubsubpb.ListTopicSnapshotsResponse, error) {
-	if err := invalidName(resource.Check(resource.Topics, req.Topic)); err != nil {
-		return nil, err
-	}
-	t, err := p.s.broker.Topic(req.Topic)
+	names, next, err := p.listOfTopic(req, (*broker.Topic).Snapshots)
+	return &pubsubpb.ListTopicSnapshotsResponse{Snapshots: names, NextPageToken: next}, err
+}
+
+// listOfTopic returns one page of the names that belong to a topic.
+func (p *publisher) listOfTopic(req topicListRequest, list func(*broker.Topic) []string) (names []string, next string, err error) {
+	t, err := p.findTopic(req.GetTopic())
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	names, next, err := paginate(t.Snapshots(), identity, req.PageSize, req.PageToken)
-	if err != nil {
-		return nil, err
-	}
-	return &pubsubpb.ListTopicSnapshotsResponse{Snapshots: names, NextPageToken: next}, nil
+	return page(list(t), func(name string) string { return name }, req)
 }
 
 func (p *publisher) DetachSubscription(_ context.Context, req *pubsubpb.DetachSubscriptionRequest) (*pubsubpb.DetachSubscriptionResponse, error) {
-	if err := invalidName(resource.Check(resource.Subscriptions, req.Subscription)); err != nil {
+	if err := checkName(resource.Subscriptions, req.Subscription); err != nil {
 		return nil, err
 	}
 	return &pubsubpb.DetachSubscriptionResponse{}, p.s.broker.DetachSubscription(req.Subscription)
 }
-
-func identity(name string) string { return name }

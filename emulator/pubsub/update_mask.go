@@ -23,8 +23,8 @@ var (
 	snapshotFields = []string{"labels", "expire_time"}
 )
 
-// merge sets the fields of dst that the mask names to what they are in src. A
-// path may lead into a field that is a message, as "expiration_policy.ttl".
+// applyUpdateMask copies the fields that the mask names from src to dst. A path may lead into a field that is a
+// message, such as "expiration_policy.ttl".
 func applyUpdateMask(dst, src proto.Message, mask *fieldmaskpb.FieldMask, mutable []string) error {
 	if len(mask.GetPaths()) == 0 {
 		return invalid("The update_mask must be set, and must contain a non-empty paths list.")
@@ -43,7 +43,7 @@ func applyUpdateMask(dst, src proto.Message, mask *fieldmaskpb.FieldMask, mutabl
 	return nil
 }
 
-// mergeField follows a path that is valid for both messages.
+// mergeField copies the field at a path that is valid for both messages.
 func mergeField(dst, src protoreflect.Message, segments []string) {
 	f := dst.Descriptor().Fields().ByName(protoreflect.Name(segments[0]))
 	switch {

@@ -9,7 +9,7 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/resource"
 )
 
-// checkTopic refuses what cannot be, and fills in what the service decides.
+// checkTopic refuses an invalid or unsupported topic and sets the fields that the service controls.
 func checkTopic(t *pubsubpb.Topic) error {
 	switch {
 	case t.SchemaSettings.GetSchema() != "":
@@ -32,8 +32,8 @@ func checkTopic(t *pubsubpb.Topic) error {
 	return checkLabels(t.Labels)
 }
 
-// checkSubscription refuses what cannot be, and fills in the defaults and what
-// the service decides.
+// checkSubscription refuses an invalid or unsupported subscription, and sets the defaults and the fields that the
+// service controls.
 func checkSubscription(c *pubsubpb.Subscription) error {
 	if err := checkSupported(c); err != nil {
 		return err
@@ -42,7 +42,7 @@ func checkSubscription(c *pubsubpb.Subscription) error {
 	case n == 0:
 		c.AckDeadlineSeconds = minAckDeadline
 	case n < minAckDeadline || n > maxAckDeadline:
-		return invalid("Invalid ack deadline given: (ack_deadline_seconds=%d). It must be between %d and %d.", n, minAckDeadline, maxAckDeadline)
+		return invalid("Invalid ack_deadline_seconds: %d is not between %d and %d.", n, minAckDeadline, maxAckDeadline)
 	}
 	if c.MessageRetentionDuration == nil {
 		c.MessageRetentionDuration = durationpb.New(defaultRetention)
@@ -86,7 +86,7 @@ func checkExpirationPolicy(c *pubsubpb.Subscription) error {
 	}
 	ttl := c.ExpirationPolicy.Ttl
 	if ttl == nil {
-		return nil // never
+		return nil // never expires
 	}
 	if !ttl.IsValid() || ttl.AsDuration() < minExpiration {
 		return invalid("Invalid expiration_policy.ttl: it must be at least %v.", minExpiration)
@@ -123,7 +123,7 @@ func checkDeadLetterPolicy(p *pubsubpb.DeadLetterPolicy) error {
 	if p == nil {
 		return nil
 	}
-	if err := invalidName(resource.Check(resource.Topics, p.DeadLetterTopic)); err != nil {
+	if err := checkName(resource.Topics, p.DeadLetterTopic); err != nil {
 		return err
 	}
 	switch n := p.MaxDeliveryAttempts; {

@@ -1,5 +1,8 @@
-// Package disk opens the stores the emulators keep their data in. A store carries the kind of data it holds and the
-// version of its format, so that a folder of another emulator, or of another release, is refused rather than misread.
+// Package disk opens the Pebble stores in which the emulators keep their data.
+//
+// In come a folder, the kind of data and the version of its format; out comes an open store. The package writes a
+// format record (kind and version) into each new store and checks it in each existing one. It never migrates,
+// repairs or deletes data: a store of another kind or version is refused.
 package disk
 
 import (
@@ -10,61 +13,76 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"go.uber.org/zap"
 )
 
-// stampKey begins with a zero byte: keys that begin so belong to this package.
+// formatKey holds the format record. Keys that begin with a zero byte belong to this package.
 var formatKey = []byte("\x00disk.stamp")
 
-// memoryDir is the folder of a store in memory; each has a file system of its own.
+// inMemoryDir is the folder of an in-memory store. Each of them has its own file system.
 const inMemoryDir = "memory"
 
-// Open opens the store in dir, and makes it if it is not there. An empty dir is a store in memory, gone when closed.
-// kind names what the store holds, version the format of it; both are stamped into a new store.
-// Keys beginning with a zero byte are reserved. The error is a *LockedError, *KindError, *VersionError or
-// *CorruptError where one of them applies. The caller closes the store, which also frees the lock on the folder.
-func Open(dir, kind string, version int, o *pebble.Options) (*pebble.DB, error) {
-	if o == nil {
-		o = &pebble.Options{}
-	}
-	o = o.Clone()
-	if o.FS == nil {
-		o.FS = vfs.Default
-	}
-	if o.Logger == nil {
-		o.Logger = quietLogger{pebble.DefaultLogger}
-	}
-	if dir == "" {
-		dir, o.FS = inMemoryDir, vfs.NewMem()
-	}
-	if o.FormatMajorVersion == pebble.FormatDefault {
-		o.FormatMajorVersion = pebble.FormatNewest
-	}
+// Options describe the store to open.
+type Options struct {
+	Dir     string          // created if missing; "" opens an empty store in memory, whose data is lost on Close
+	Kind    string          // what the store holds, such as "pubsub"
+	Version int             // version of the format of the data
+	Logger  *zap.Logger     // nil discards everything
+	Pebble  *pebble.Options // tuning; nil means Pebble's defaults
+}
 
-	if err := o.FS.MkdirAll(dir, 0o700); err != nil {
+// Open opens the store and locks its folder. The caller must not use keys that begin with a zero byte, and closes
+// the store, which also releases the lock. The error is a *LockedError, *KindError, *VersionError or *CorruptError
+// where one of them applies.
+func Open(o Options) (*pebble.DB, error) {
+	dir, po := o.Dir, pebbleOptions(o)
+	if dir == "" {
+		dir, po.FS = inMemoryDir, vfs.NewMem()
+	}
+	if err := po.FS.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make %s: %w", dir, err)
 	}
-	lock, err := pebble.LockDirectory(dir, o.FS)
+	lock, err := pebble.LockDirectory(dir, po.FS)
 	if err != nil {
 		return nil, lockError(dir, err)
 	}
-	o.Lock = lock
-	db, err := pebble.Open(dir, o)
-	// An open store holds the lock as well; from here on it is the store's alone.
+	po.Lock = lock
+	db, err := pebble.Open(dir, po)
+	// An open store has its own reference to the lock, so closing this one does not unlock the folder.
 	if err := errors.Join(openError(dir, err), lock.Close()); err != nil {
 		return nil, err
 	}
-	if err := checkFormat(db, dir, kind, version); err != nil {
+	if err := checkFormat(db, o); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
 }
 
-// quiet leaves out what the store says about its daily work; errors still reach standard error.
-type quietLogger struct{ pebble.Logger }
+func pebbleOptions(o Options) *pebble.Options {
+	if o.Pebble == nil {
+		o.Pebble = &pebble.Options{}
+	}
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	po := o.Pebble.Clone()
+	po.Logger = pebbleLogger{o.Logger.Sugar()}
+	if po.FS == nil {
+		po.FS = vfs.Default
+	}
+	if po.FormatMajorVersion == pebble.FormatDefault {
+		po.FormatMajorVersion = pebble.FormatNewest
+	}
+	return po
+}
 
-func (quietLogger) Infof(string, ...any) {}
+// pebbleLogger logs Pebble's messages. Pebble reports routine work, such as compactions, at info level; here it is
+// debug level.
+type pebbleLogger struct{ *zap.SugaredLogger }
 
-// lockError tells a lock that somebody holds from a folder that cannot be written.
+func (l pebbleLogger) Infof(format string, args ...any) { l.Debugf(format, args...) }
+
+// lockError tells a folder that another process has locked from a folder that cannot be written.
 func lockError(dir string, err error) error {
 	if _, ok := errors.AsType[*fs.PathError](err); ok {
 		return fmt.Errorf("lock %s: %w", dir, err)
@@ -82,45 +100,45 @@ func openError(dir string, err error) error {
 	return fmt.Errorf("open %s: %w", dir, err)
 }
 
-// stamp checks the mark of a store, and sets it where the store is new.
-func checkFormat(db *pebble.DB, dir, kind string, version int) error {
+// checkFormat compares the format record with what the caller wants, and writes the record into a new store.
+func checkFormat(db *pebble.DB, o Options) error {
 	raw, closer, err := db.Get(formatKey)
 	switch {
 	case errors.Is(err, pebble.ErrNotFound):
-		return writeFormat(db, dir, kind, version)
+		return writeFormat(db, o)
 	case err != nil:
-		return openError(dir, err)
+		return openError(o.Dir, err)
 	}
 	defer closer.Close()
 	n, size := binary.Uvarint(raw)
 	if size <= 0 {
-		return &CorruptError{Dir: dir, Err: errors.New("the stamp is not readable")}
+		return &CorruptError{Dir: o.Dir, Err: errors.New("the format record is not readable")}
 	}
-	if got := string(raw[size:]); got != kind {
-		return &KindError{Dir: dir, Got: got, Want: kind}
+	if got := string(raw[size:]); got != o.Kind {
+		return &KindError{Dir: o.Dir, Got: got, Want: o.Kind}
 	}
-	if int(n) != version {
-		return &VersionError{Dir: dir, Got: int(n), Want: version}
+	if int(n) != o.Version {
+		return &VersionError{Dir: o.Dir, Got: int(n), Want: o.Version}
 	}
 	return nil
 }
 
-// mark refuses a store that has data but no stamp: something else wrote it.
-func writeFormat(db *pebble.DB, dir, kind string, version int) error {
+// writeFormat refuses a store that has data but no format record: another program wrote it.
+func writeFormat(db *pebble.DB, o Options) error {
 	it, err := db.NewIter(nil)
 	if err != nil {
-		return openError(dir, err)
+		return openError(o.Dir, err)
 	}
 	notEmpty := it.First()
 	if err := it.Close(); err != nil {
-		return openError(dir, err)
+		return openError(o.Dir, err)
 	}
 	if notEmpty {
-		return &KindError{Dir: dir, Want: kind}
+		return &KindError{Dir: o.Dir, Want: o.Kind}
 	}
-	value := append(binary.AppendUvarint(nil, uint64(version)), kind...)
+	value := append(binary.AppendUvarint(nil, uint64(o.Version)), o.Kind...)
 	if err := db.Set(formatKey, value, pebble.Sync); err != nil {
-		return openError(dir, err)
+		return openError(o.Dir, err)
 	}
 	return nil
 }

@@ -11,15 +11,19 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/disk"
 )
 
+func options(dir, kind string, version int) disk.Options {
+	return disk.Options{Dir: dir, Kind: kind, Version: version}
+}
+
 func open(t *testing.T, dir string) *pebble.DB {
 	t.Helper()
-	db, err := disk.Open(dir, "letters", 3, nil)
+	db, err := disk.Open(options(dir, "letters", 3))
 	require.NoError(t, err)
 	return db
 }
 
 func TestReopenKeepsData(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "made", "on", "the", "way")
+	dir := filepath.Join(t.TempDir(), "several", "missing", "folders")
 	db := open(t, dir)
 	require.NoError(t, db.Set([]byte("a"), []byte("1"), pebble.Sync))
 	require.NoError(t, db.Close())
@@ -44,19 +48,19 @@ func TestInMemoryStoresAreIsolated(t *testing.T) {
 func TestOpenLockedDir(t *testing.T) {
 	dir := t.TempDir()
 	db := open(t, dir)
-	_, err := disk.Open(dir, "letters", 3, nil)
+	_, err := disk.Open(options(dir, "letters", 3))
 	var locked *disk.LockedError
 	require.ErrorAs(t, err, &locked)
 	require.Equal(t, dir, locked.Dir)
 
 	require.NoError(t, db.Close())
-	require.NoError(t, open(t, dir).Close(), "the lock is free again")
+	require.NoError(t, open(t, dir).Close(), "Close releases the lock")
 }
 
 func TestOpenUnwritableDir(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
-	_, err := disk.Open(file, "letters", 3, nil)
+	_, err := disk.Open(options(file, "letters", 3))
 	require.Error(t, err)
 	require.NotErrorAs(t, err, new(*disk.LockedError))
 }
@@ -65,18 +69,18 @@ func TestOpenWrongKindOrVersion(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, open(t, dir).Close())
 
-	_, err := disk.Open(dir, "numbers", 3, nil)
+	_, err := disk.Open(options(dir, "numbers", 3))
 	var kind *disk.KindError
 	require.ErrorAs(t, err, &kind)
 	require.Equal(t, disk.KindError{Dir: dir, Got: "letters", Want: "numbers"}, *kind)
 
 	for _, want := range []int{2, 4} {
-		_, err = disk.Open(dir, "letters", want, nil)
+		_, err = disk.Open(options(dir, "letters", want))
 		var version *disk.VersionError
 		require.ErrorAs(t, err, &version)
 		require.Equal(t, disk.VersionError{Dir: dir, Got: 3, Want: want}, *version)
 	}
-	require.NoError(t, open(t, dir).Close(), "a refusal leaves the store as it was")
+	require.NoError(t, open(t, dir).Close(), "a refused Open does not change the store")
 }
 
 func TestOpenDataWithoutFormatRecord(t *testing.T) {
@@ -86,7 +90,7 @@ func TestOpenDataWithoutFormatRecord(t *testing.T) {
 	require.NoError(t, db.Set([]byte("a"), nil, pebble.Sync))
 	require.NoError(t, db.Close())
 
-	_, err = disk.Open(dir, "letters", 3, nil)
+	_, err = disk.Open(options(dir, "letters", 3))
 	require.ErrorAs(t, err, new(*disk.KindError))
 	require.ErrorContains(t, err, "unknown data")
 }
@@ -101,11 +105,11 @@ func TestOpenCorruptStore(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, manifests)
 	for _, m := range manifests {
-		require.NoError(t, os.WriteFile(m, []byte("not a manifest, for all that it is here"), 0o600))
+		require.NoError(t, os.WriteFile(m, []byte("this is not a manifest of a Pebble store"), 0o600))
 	}
 
-	_, err = disk.Open(dir, "letters", 3, nil)
+	_, err = disk.Open(options(dir, "letters", 3))
 	require.ErrorAs(t, err, new(*disk.CorruptError))
-	_, err = disk.Open(dir, "letters", 3, nil)
-	require.NotErrorAs(t, err, new(*disk.LockedError), "a failed opening leaves no lock")
+	_, err = disk.Open(options(dir, "letters", 3))
+	require.NotErrorAs(t, err, new(*disk.LockedError), "a failed Open leaves no lock")
 }

@@ -2,7 +2,7 @@ package disk
 
 import "fmt"
 
-// LockedError says that another program, or another part of this one, has the folder open.
+// LockedError reports that the folder is already open, in another process or in this one.
 type LockedError struct {
 	Dir string
 	Err error
@@ -14,7 +14,7 @@ func (e *LockedError) Error() string {
 
 func (e *LockedError) Unwrap() error { return e.Err }
 
-// KindError says that the folder holds another kind of data. Got is empty where the data carries no stamp at all.
+// KindError reports that the folder holds another kind of data. Got is empty if the data has no format record.
 type KindError struct {
 	Dir, Got, Want string
 }
@@ -27,7 +27,7 @@ func (e *KindError) Error() string {
 	return fmt.Sprintf("%s holds %s data, not %s: choose another folder", e.Dir, got, e.Want)
 }
 
-// VersionError says that the data was written in a format this program does not read.
+// VersionError reports that the data is in a format that this program does not read.
 type VersionError struct {
 	Dir       string
 	Got, Want int
@@ -40,14 +40,14 @@ func (e *VersionError) Error() string {
 	return fmt.Sprintf("%s is in format %d, older than this program's %d: move the folder away to start empty", e.Dir, e.Got, e.Want)
 }
 
-// CorruptError says that the data cannot be read back as it was written.
+// CorruptError reports that the data is damaged and cannot be read.
 type CorruptError struct {
 	Dir string
 	Err error
 }
 
 func (e *CorruptError) Error() string {
-	return fmt.Sprintf("%s is damaged: move the folder away to start empty, and keep it for a diagnosis (%v)", e.Dir, e.Err)
+	return fmt.Sprintf("%s is damaged: move the folder away to start empty, and save it for a diagnosis (%v)", e.Dir, e.Err)
 }
 
 func (e *CorruptError) Unwrap() error { return e.Err }

@@ -1,4 +1,4 @@
-// Package document is a stored document: its fields, its times and its form on disk.
+// Package document defines one version of a document: its fields, its times and its record on disk. It reads no disk.
 package document
 
 import (
@@ -15,13 +15,13 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
 )
 
-// Time is an instant of the server's clock in microseconds since 1970. Zero is before everything.
+// Time is a time of the server's clock, in microseconds since 1970. Zero is before all others.
 type Time int64
 
-// TimeOf cuts an instant to microseconds.
+// TimeOf truncates a time to microseconds.
 func TimeOf(t time.Time) Time { return Time(t.UnixMicro()) }
 
-// ParseTime reads a timestamp, cut to microseconds; none is zero.
+// ParseTime truncates a timestamp to microseconds. Nil is zero.
 func ParseTime(t *timestamppb.Timestamp) Time {
 	if t == nil {
 		return 0
@@ -29,22 +29,22 @@ func ParseTime(t *timestamppb.Timestamp) Time {
 	return TimeOf(t.AsTime())
 }
 
-// Proto is the instant as a message.
+// Proto returns the time as a message.
 func (t Time) Proto() *timestamppb.Timestamp { return timestamppb.New(time.UnixMicro(int64(t))) }
 
-// Document is one version of a document. It is shared once made, and never changed.
+// Document is one version of a document. It is immutable, because many readers share it.
 type Document struct {
 	Path                   name.Path
 	Fields                 map[string]*pb.Value
 	CreateTime, UpdateTime Time
 }
 
-// Proto is the document as clients see it. It shares the fields.
+// Proto returns the document as clients see it. The message shares the fields, so the caller must not change them.
 func (d *Document) Proto(db name.Database) *pb.Document {
 	return &pb.Document{Name: d.Path.ResourceName(db), Fields: d.Fields, CreateTime: d.CreateTime.Proto(), UpdateTime: d.UpdateTime.Proto()}
 }
 
-// CloneFields copies the fields deep enough for field.Set and field.Delete to work on.
+// CloneFields copies the fields and all nested maps, so that field.Set and field.Delete can change the copy.
 func (d *Document) CloneFields() map[string]*pb.Value {
 	if d == nil {
 		return map[string]*pb.Value{}
@@ -65,13 +65,13 @@ func cloneMap(m map[string]*pb.Value) map[string]*pb.Value {
 	return out
 }
 
-// ErrRecord says that bytes are no stored document.
+// ErrCorrupt reports bytes that are not the record of a document.
 var ErrCorrupt = errors.New("document: malformed record")
 
-// headerSize is the two times in front of the fields.
+// headerSize is the size of the two times before the fields.
 const headerSize = 16
 
-// Encode is the form of a document on disk; the path is its key there.
+// Encode returns the record of the document on disk. The record does not contain the path, which is its key.
 func (d *Document) Encode() ([]byte, error) {
 	b := make([]byte, headerSize, 512)
 	binary.BigEndian.PutUint64(b, uint64(d.CreateTime))
@@ -83,7 +83,7 @@ func (d *Document) Encode() ([]byte, error) {
 	return b, nil
 }
 
-// Decode reads what Encode wrote. It keeps no part of b.
+// Decode decodes a record. The document does not refer to b.
 func Decode(p name.Path, b []byte) (*Document, error) {
 	if len(b) < headerSize {
 		return nil, ErrCorrupt

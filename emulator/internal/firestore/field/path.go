@@ -1,4 +1,4 @@
-// Package field reads field paths and reads and writes the values they lead to.
+// Package field parses field paths, and gets, sets and deletes the values at these paths. It does not check values.
 package field
 
 import (
@@ -14,18 +14,18 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
 )
 
-// maxBytes is the documented limit of a field path.
+// maxPathBytes is the documented limit of a field path.
 const maxPathBytes = 1500
 
-// DocumentID is the field path that stands for the name of the document.
+// DocumentID is the field path that means the name of the document.
 const DocumentID = "__name__"
 
-// Path is a way into nested maps, name by name.
+// Path is a list of field names that leads into nested maps.
 type Path []string
 
 var simpleName = regexp.MustCompile(`^[A-Za-z_][A-Za-z_0-9]*$`)
 
-// Parse reads the textual form: names joined by dots, each plain or quoted with backticks.
+// Parse parses the textual form: names joined by dots, each plain or quoted with backticks.
 func Parse(s string) (Path, error) {
 	if len(s) > maxPathBytes {
 		return nil, invalid(s, "it is longer than 1500 bytes")
@@ -47,7 +47,7 @@ func Parse(s string) (Path, error) {
 	}
 }
 
-// next reads one name off the front of rest.
+// nextSegment parses the name at the beginning of rest.
 func nextSegment(whole, rest string) (part, after string, err error) {
 	if !strings.HasPrefix(rest, "`") {
 		part, after = rest, ""
@@ -83,7 +83,7 @@ func invalid(s, why string) error {
 	return status.Errorf(codes.InvalidArgument, "Invalid property path %q: %s.", s, why)
 }
 
-// String is the canonical textual form, which Parse reads back.
+// String returns the canonical textual form, which Parse accepts.
 func (p Path) String() string {
 	parts := make([]string, len(p))
 	for i, s := range p {
@@ -95,13 +95,13 @@ func (p Path) String() string {
 	return strings.Join(parts, ".")
 }
 
-// IsDocumentID says whether the path is __name__.
+// IsDocumentID reports whether the path is __name__.
 func (p Path) IsDocumentID() bool { return len(p) == 1 && p[0] == DocumentID }
 
 // Compare orders paths name by name.
 func Compare(a, b Path) int { return slices.Compare(a, b) }
 
-// CheckName checks one field name as it may stand in a document.
+// CheckName checks one field name of a document.
 func CheckName(s string) error {
 	switch {
 	case s == "":
@@ -116,7 +116,7 @@ func CheckName(s string) error {
 	return nil
 }
 
-// Get returns the value at the path, or nil.
+// Get returns the value at the path; nil if there is none.
 func Get(fields map[string]*pb.Value, p Path) *pb.Value {
 	v := fields[p[0]]
 	for _, part := range p[1:] {
@@ -125,7 +125,7 @@ func Get(fields map[string]*pb.Value, p Path) *pb.Value {
 	return v
 }
 
-// Set puts a value at the path, making maps, or replacing what is no map, on the way.
+// Set sets the value at the path. On the way it creates maps, and replaces values that are not maps.
 func Set(fields map[string]*pb.Value, p Path, v *pb.Value) {
 	for _, part := range p[:len(p)-1] {
 		m := fields[part].GetMapValue()
@@ -141,7 +141,7 @@ func Set(fields map[string]*pb.Value, p Path, v *pb.Value) {
 	fields[p[len(p)-1]] = v
 }
 
-// Delete removes the value at the path; the maps on the way stay, even when they become empty.
+// Delete removes the value at the path. The maps on the way stay, even if they become empty.
 func Delete(fields map[string]*pb.Value, p Path) {
 	for _, part := range p[:len(p)-1] {
 		fields = fields[part].GetMapValue().GetFields()
@@ -149,7 +149,7 @@ func Delete(fields map[string]*pb.Value, p Path) {
 	delete(fields, p[len(p)-1])
 }
 
-// Project returns a new map with only what the paths lead to. A nil mask means everything; fields is not changed.
+// Project returns a new map with only the values at the paths. A nil mask means all fields. It does not change fields.
 func Project(fields map[string]*pb.Value, mask []Path) map[string]*pb.Value {
 	if mask == nil {
 		return fields
@@ -163,15 +163,15 @@ func Project(fields map[string]*pb.Value, mask []Path) map[string]*pb.Value {
 	return out
 }
 
-// covered says whether another path of the mask leads to a map that holds p. Its value is shared with the source of
-// the projection, and must not be written into.
+// coveredByMask reports whether another path of the mask leads to a map that contains p. The projection shares this
+// map with its source, so it must not set p.
 func coveredByMask(mask []Path, p Path) bool {
 	return slices.ContainsFunc(mask, func(q Path) bool {
 		return len(q) < len(p) && slices.Equal(q, p[:len(q)])
 	})
 }
 
-// ParseMask reads a list of field paths. A nil mask stays nil; an empty one is empty.
+// ParseMask parses a list of field paths. A nil mask stays nil; an empty mask stays empty.
 func ParseMask(m *pb.DocumentMask) ([]Path, error) {
 	if m == nil {
 		return nil, nil

@@ -1,4 +1,7 @@
-// Package listen tells listeners what changes in the documents and queries they watch.
+// Package listen sends clients the changes of the documents and queries that they watch.
+//
+// In come the commits of the store and the requests of one Listen stream; out come its responses. The package changes
+// no documents.
 package listen
 
 import (
@@ -8,26 +11,26 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/firestore/store"
 )
 
-// Hub hands each commit to those who watch something it touches. The cost of a commit is that of its own watchers,
-// however many others there are. It is safe for concurrent use.
+// Broadcaster passes each commit to the streams that watch a changed document or collection. The time for a commit
+// depends only on the number of these streams. It is safe for concurrent use.
 type Broadcaster struct {
 	mu          sync.Mutex
-	subscribers map[watchKey]map[*eventQueue]int // times an inbox has asked for the topic
+	subscribers map[watchKey]map[*eventQueue]int // number of subscriptions of each queue
 }
 
-// topic is what can be watched: a document, a collection ID, or all of a database where both are empty.
+// watchKey is what a stream can watch: a document, a collection ID, or the whole database if both are empty.
 type watchKey struct {
 	database   name.Database
 	document   string
 	collection string
 }
 
-// NewHub makes a hub that nobody watches.
+// NewBroadcaster returns a broadcaster without subscribers.
 func NewBroadcaster() *Broadcaster {
 	return &Broadcaster{subscribers: map[watchKey]map[*eventQueue]int{}}
 }
 
-// Publish delivers a commit. It does not block; calls come in the order of commits.
+// Publish passes a commit on. It does not block. The caller calls it in the order of commits.
 func (h *Broadcaster) Publish(e store.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -81,17 +84,17 @@ func (h *Broadcaster) unsubscribe(in *eventQueue, topics []watchKey) {
 	}
 }
 
-// maxInbox bounds what waits for one slow listener, in changes.
+// maxQueuedChanges is the maximum number of changes that wait for one slow stream.
 const maxQueuedChanges = 20_000
 
-// inbox holds the commits a stream has yet to look at.
+// eventQueue contains the commits that a stream has not handled yet.
 type eventQueue struct {
-	ready chan struct{} // has a token when there is something to take
+	ready chan struct{} // contains a token when the queue is not empty
 
 	mu         sync.Mutex
 	events     []store.Event
 	size       int
-	overflowed bool // something was dropped: the stream must start over
+	overflowed bool // commits were dropped: the stream must start again
 }
 
 func newEventQueue() *eventQueue { return &eventQueue{ready: make(chan struct{}, 1)} }
@@ -110,7 +113,7 @@ func (in *eventQueue) push(e store.Event) {
 	}
 }
 
-// take empties the inbox; ok is false where something was dropped.
+// drain empties the queue. ok is false if commits were dropped.
 func (in *eventQueue) drain() (events []store.Event, ok bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()

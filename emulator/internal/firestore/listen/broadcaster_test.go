@@ -19,7 +19,7 @@ func commitEvent(db name.Database, paths ...name.Path) store.Event {
 	return e
 }
 
-// received empties an inbox and returns the paths in it.
+// drainPaths empties a queue and returns the paths of its changes.
 func drainPaths(t *testing.T, in *eventQueue) []string {
 	t.Helper()
 	events, ok := in.drain()
@@ -59,11 +59,11 @@ func TestUnsubscribeCountsReferences(t *testing.T) {
 	h.subscribe(in, c)
 	h.unsubscribe(in, c)
 	h.Publish(commitEvent(database, name.Path{"c", "a"}))
-	require.Len(t, drainPaths(t, in), 1, "the other target still watches")
+	require.Len(t, drainPaths(t, in), 1, "the other subscription remains")
 	h.unsubscribe(in, c)
 	h.Publish(commitEvent(database, name.Path{"c", "a"}))
 	require.Empty(t, drainPaths(t, in))
-	require.Empty(t, h.subscribers, "nothing is kept of those who left")
+	require.Empty(t, h.subscribers, "no data remains for queues without subscriptions")
 }
 
 func TestEventQueueOverflow(t *testing.T) {
@@ -75,5 +75,5 @@ func TestEventQueueOverflow(t *testing.T) {
 	_, ok := in.drain()
 	require.False(t, ok)
 	_, ok = in.drain()
-	require.False(t, ok, "it stays so")
+	require.False(t, ok, "the overflow is permanent")
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/firestore/document"
 )
 
-// targetChange is about all targets where no ID is given. A time other than zero also makes the resume token.
+// targetChange concerns all targets if there are no IDs. A time that is not zero adds a resume token.
 func targetChange(kind pb.TargetChange_TargetChangeType, at document.Time, ids ...int32) *pb.ListenResponse {
 	c := &pb.TargetChange{TargetChangeType: kind, TargetIds: ids}
 	if at != 0 {

@@ -13,32 +13,32 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/firestore/store"
 )
 
-// Stream is one Listen call and the targets it watches. It belongs to one goroutine.
+// Stream is one Listen call with its targets. One goroutine uses it.
 type Stream struct {
 	broadcaster *Broadcaster
 	store       *store.Store
 	send        func(*pb.ListenResponse) error
 	events      *eventQueue
 	targets     map[int32]*target
-	readTime    document.Time // newest commit told of
+	readTime    document.Time // of the newest commit that was sent
 }
 
-// NewStream makes a stream that answers through send. The caller closes it.
+// NewStream returns a stream that sends its responses with send. The caller closes it.
 func NewStream(h *Broadcaster, s *store.Store, send func(*pb.ListenResponse) error) *Stream {
 	return &Stream{broadcaster: h, store: s, send: send, events: newEventQueue(), targets: map[int32]*target{}}
 }
 
-// Close stops watching.
+// Close removes all subscriptions of the stream.
 func (s *Stream) Close() {
 	for _, t := range s.targets {
 		s.broadcaster.unsubscribe(s.events, t.watchKeys)
 	}
 }
 
-// Changed has a token when there is something for Catchup to tell.
+// Changed receives a token when SendChanges has something to send.
 func (s *Stream) Changed() <-chan struct{} { return s.events.ready }
 
-// Request adds or removes a target.
+// HandleRequest adds or removes a target.
 func (s *Stream) HandleRequest(ctx context.Context, r *pb.ListenRequest) error {
 	db, err := name.ParseDatabase(r.GetDatabase())
 	if err != nil {
@@ -55,7 +55,7 @@ func (s *Stream) HandleRequest(ctx context.Context, r *pb.ListenRequest) error {
 
 func (s *Stream) addTarget(ctx context.Context, db name.Database, r *pb.Target) error {
 	if s.targets[r.GetTargetId()] != nil {
-		return status.Errorf(codes.InvalidArgument, "Target %d is there already.", r.GetTargetId())
+		return status.Errorf(codes.InvalidArgument, "Target %d exists already.", r.GetTargetId())
 	}
 	t, err := parseTarget(db, r)
 	if err == nil && t.query != nil {
@@ -67,7 +67,7 @@ func (s *Stream) addTarget(ctx context.Context, db name.Database, r *pb.Target) 
 		}
 		return s.sendTargetRemove(r.GetTargetId(), err)
 	}
-	// Watching begins before reading, so that no commit falls in between; what comes twice is told by its time.
+	// Subscribe before reading, so that no commit is missed. sendEvent skips the commits that were already read.
 	s.broadcaster.subscribe(s.events, t.watchKeys)
 	s.targets[t.id] = t
 	if err := s.send(targetChange(pb.TargetChange_ADD, 0, t.id)); err != nil {
@@ -87,7 +87,7 @@ func (s *Stream) addTarget(ctx context.Context, db name.Database, r *pb.Target) 
 	return s.SendChanges(ctx)
 }
 
-// fill brings the listener from what it has, nothing or the state of its resume token, to what is there now.
+// sendInitialState sends the difference between what the client has, nothing or the state of its resume token, and now.
 func (s *Stream) sendInitialState(ctx context.Context, t *target) error {
 	if t.resumeTime != 0 {
 		err := s.loadResumeState(t)
@@ -102,7 +102,7 @@ func (s *Stream) sendInitialState(ctx context.Context, t *target) error {
 	if err := s.refresh(ctx, t); err != nil {
 		return err
 	}
-	for _, p := range t.documents { // a listener to a document waits to hear of its absence as well
+	for _, p := range t.documents { // a client that watches a document expects to learn that it is missing
 		if _, ok := t.sentVersions[p.String()]; !ok && t.resumeTime == 0 {
 			if err := s.send(documentDelete(p.ResourceName(t.db), t.readTime, t.id)); err != nil {
 				return err
@@ -112,7 +112,7 @@ func (s *Stream) sendInitialState(ctx context.Context, t *target) error {
 	return nil
 }
 
-// recall finds out what the listener had at its resume token.
+// loadResumeState finds the documents that the client had at its resume token.
 func (s *Stream) loadResumeState(t *target) error {
 	sn, err := s.store.SnapshotAt(t.db, t.resumeTime)
 	if err != nil {
@@ -129,7 +129,7 @@ func (s *Stream) loadResumeState(t *target) error {
 	return nil
 }
 
-// refresh reads the target anew and tells the listener the difference.
+// refresh reads all documents of the target again and sends the difference.
 func (s *Stream) refresh(ctx context.Context, t *target) error {
 	sn := s.store.Snapshot()
 	defer sn.Close()
@@ -163,7 +163,7 @@ func (s *Stream) refresh(ctx context.Context, t *target) error {
 	return nil
 }
 
-// leave tells that a document is not in the target any more, and whether it is gone altogether.
+// sendDocumentRemoval sends that a document has left the target, and whether it was deleted.
 func (s *Stream) sendDocumentRemoval(t *target, sn *store.Snapshot, key string) error {
 	_, p, err := name.ParseDocument(t.db.String() + "/documents/" + key)
 	if err != nil {
@@ -179,7 +179,7 @@ func (s *Stream) sendDocumentRemoval(t *target, sn *store.Snapshot, key string) 
 	return s.send(documentRemove(p.ResourceName(t.db), sn.Time, t.id))
 }
 
-// Catchup tells of all commits so far, and then up to which time the listener knows everything.
+// SendChanges sends all queued commits, and then the time up to which the client is up to date.
 func (s *Stream) SendChanges(ctx context.Context) error {
 	for {
 		events, ok := s.events.drain()
@@ -204,7 +204,7 @@ func (s *Stream) SendChanges(ctx context.Context) error {
 	return s.send(targetChange(pb.TargetChange_NO_CHANGE, s.readTime))
 }
 
-// tell passes one commit on to one target.
+// sendEvent sends the changes of one commit in one target.
 func (s *Stream) sendEvent(ctx context.Context, t *target, e store.Event) error {
 	if e.Time <= t.readTime || e.Database != t.db {
 		return nil
@@ -224,7 +224,7 @@ func (s *Stream) sendEvent(ctx context.Context, t *target, e store.Event) error 
 	return nil
 }
 
-// message tells one change, which concerns the target, and notes what the listener then has.
+// changeResponse returns the response for a change in the target, and records which version the client then has.
 func (t *target) changeResponse(c store.Change, at document.Time) *pb.ListenResponse {
 	if t.matches(c.New) {
 		t.sentVersions[c.Path.String()] = c.New.UpdateTime
@@ -247,7 +247,7 @@ func (s *Stream) removeTarget(id int32, cause error) error {
 	return s.sendTargetRemove(id, cause)
 }
 
-// refuse tells the listener that a target is not watched, and why where that was not its own wish.
+// sendTargetRemove sends that a target was removed. cause is nil if the client asked for it.
 func (s *Stream) sendTargetRemove(id int32, cause error) error {
 	m := targetChange(pb.TargetChange_REMOVE, 0, id)
 	if cause != nil {

@@ -14,21 +14,21 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/firestore/store"
 )
 
-// target is one thing a stream watches, and what its listener has been told of it.
+// target is a query or a list of documents that a stream watches, and the versions that the client has.
 type target struct {
 	id         int32
 	once       bool
 	db         name.Database
-	query      *query.Query // nil: documents
+	query      *query.Query // nil if the target is a list of documents
 	documents  []name.Path
 	watchKeys  []watchKey
-	resumeTime document.Time // zero: the listener has nothing yet
+	resumeTime document.Time // of the resume token; zero if the client has nothing yet
 
-	readTime     document.Time            // the listener knows everything up to this commit
-	sentVersions map[string]document.Time // update times of the documents the listener has
+	readTime     document.Time            // the client is up to date with this commit
+	sentVersions map[string]document.Time // by path, the update times of the documents that the client has
 }
 
-// token is a resume token: the time up to which the listener knows everything.
+// resumeToken encodes the time up to which the client is up to date.
 func resumeToken(t document.Time) []byte { return binary.BigEndian.AppendUint64(nil, uint64(t)) }
 
 func parseTarget(db name.Database, t *pb.Target) (*target, error) {
@@ -42,7 +42,7 @@ func parseTarget(db name.Database, t *pb.Target) (*target, error) {
 	case *pb.Target_Query:
 		return out, out.parseQuery(what.Query)
 	}
-	return nil, status.Error(codes.InvalidArgument, "A target names neither documents nor a query.")
+	return nil, status.Error(codes.InvalidArgument, "A target has neither documents nor a query.")
 }
 
 func (t *target) parseResume(from *pb.Target) error {
@@ -94,7 +94,7 @@ func (t *target) parseQuery(from *pb.Target_QueryTarget) error {
 	return nil
 }
 
-// read returns what the target consists of in a snapshot, in order.
+// read returns the documents of the target in a snapshot, in order.
 func (t *target) read(sn *store.Snapshot) ([]*document.Document, error) {
 	var out []*document.Document
 	if t.query == nil {
@@ -118,7 +118,7 @@ func (t *target) read(sn *store.Snapshot) ([]*document.Document, error) {
 	return out, nil
 }
 
-// concerns says whether a change can change what the target consists of.
+// affectedBy reports whether a change may change the documents of the target.
 func (t *target) affectedBy(c store.Change) bool {
 	if t.query == nil {
 		return slices.ContainsFunc(t.documents, func(p name.Path) bool { return name.Compare(p, c.Path) == 0 })
@@ -126,7 +126,7 @@ func (t *target) affectedBy(c store.Change) bool {
 	return t.matches(c.Old) || t.matches(c.New)
 }
 
-// holds says whether a document belongs to the target, limits aside.
+// matches reports whether a document belongs to the target, apart from limit and offset.
 func (t *target) matches(d *document.Document) bool {
 	switch {
 	case d == nil:
@@ -137,7 +137,7 @@ func (t *target) matches(d *document.Document) bool {
 	return t.query.Matches(d) && !t.query.BeforeStart(d) && !t.query.AfterEnd(d)
 }
 
-// limited says whether what the target consists of cannot be told from one change at a time.
+// hasLimitOrOffset reports whether a change may affect other documents of the target, so that it must be read again.
 func (t *target) hasLimitOrOffset() bool {
 	return t.query != nil && (t.query.Limit > 0 || t.query.Offset > 0)
 }

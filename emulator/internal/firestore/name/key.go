@@ -3,22 +3,21 @@ package name
 import (
 	"encoding/binary"
 	"errors"
-	"slices"
 	"strconv"
 	"strings"
 )
 
-// Marks of the parts of an encoded path. A path ends where its bytes end, so that the encoding of a path is a prefix
-// of the encodings of what lies below it.
+// The first byte of each encoded ID. There is no mark at the end of a path, so that the encoding of a path is a prefix
+// of the encodings of all paths below it.
 const (
 	numericTag = 0x01
 	stringTag  = 0x02
 )
 
-// ErrKey says that bytes are no encoded path.
+// ErrMalformedKey reports bytes that are not an encoded path.
 var ErrMalformedKey = errors.New("name: malformed key")
 
-// NumericID reads the number of an ID of the form __id7__, which other systems' numeric keys are imported as.
+// NumericID returns the number of an ID of the form __id7__, the form of numeric keys imported from Datastore.
 func NumericID(id string) (int64, bool) {
 	s, ok := strings.CutPrefix(id, "__id")
 	if !ok {
@@ -32,7 +31,7 @@ func NumericID(id string) (int64, bool) {
 	return n, err == nil && strconv.FormatInt(n, 10) == s
 }
 
-// AppendKey appends the path in an encoding whose bytes order as Compare does.
+// AppendKey appends the encoded path. The bytes of encoded paths order as Compare does.
 func AppendKey(b []byte, p Path) []byte {
 	for _, id := range p {
 		if n, ok := NumericID(id); ok {
@@ -46,13 +45,13 @@ func AppendKey(b []byte, p Path) []byte {
 	return b
 }
 
-// ParseKey reads a path that takes up all of b.
+// ParseKey decodes a path from all of b.
 func ParseKey(b []byte) (Path, error) {
 	p := make(Path, 0, 8)
 	for len(b) > 0 {
-		mark := b[0]
+		tag := b[0]
 		b = b[1:]
-		switch mark {
+		switch tag {
 		case numericTag:
 			if len(b) < 8 {
 				return nil, ErrMalformedKey
@@ -73,20 +72,8 @@ func ParseKey(b []byte) (Path, error) {
 	return p, nil
 }
 
-// PrefixEnd is the first key behind all that begin with prefix; nil where there is none.
-func PrefixEnd(prefix []byte) []byte {
-	for i := len(prefix) - 1; i >= 0; i-- {
-		if prefix[i] != 0xff {
-			out := slices.Clone(prefix[:i+1])
-			out[i]++
-			return out
-		}
-	}
-	return nil
-}
-
-// AppendString appends s so that no encoded string is a prefix of another and bytes order as strings do: a zero byte
-// becomes 00 ff, and 00 01 is the end.
+// AppendString appends the encoded string: a zero byte becomes 00 ff, and 00 01 marks the end. The bytes of encoded
+// strings order as the strings do, and none is a prefix of another.
 func AppendString(b []byte, s string) []byte {
 	for {
 		i := strings.IndexByte(s, 0)
@@ -101,7 +88,7 @@ func AppendString(b []byte, s string) []byte {
 	return append(b, 0x00, 0x01)
 }
 
-// ParseString reads a string written by AppendString and returns what follows it.
+// ParseString decodes a string that AppendString has encoded, and returns the rest of b.
 func ParseString(b []byte) (string, []byte, error) {
 	var s []byte
 	for i := 0; i < len(b); i++ {

@@ -1,4 +1,5 @@
-// Package name reads and orders the resource names of documents, collections and databases.
+// Package name parses, checks, orders and encodes the resource names of documents, collections and databases. It does
+// not know which of them exist.
 package name
 
 import (
@@ -16,7 +17,7 @@ import (
 const (
 	maxIDBytes   = 1500    // bytes of one ID
 	maxNameBytes = 6 << 10 // bytes of a whole document name
-	maxDepth     = 100     // collections below one another
+	maxDepth     = 100     // nested collections
 )
 
 // Database is the name of a database: projects/{project}/databases/{database}.
@@ -26,31 +27,31 @@ type Database struct {
 
 func (d Database) String() string { return "projects/" + d.Project + "/databases/" + d.ID }
 
-// Path is the place of a document or collection below the documents of a database, as its IDs in turn. An even
-// number of them is a document (none: the root), an odd number a collection.
+// Path is the path of a document or collection within a database, as a list of IDs. A document has an even number of
+// IDs, a collection an odd number. The empty path is the root.
 type Path []string
 
-// IsDocument says whether the path has the form of a document's; the root is none.
+// IsDocument reports whether the path is that of a document. The root is not.
 func (p Path) IsDocument() bool { return len(p) > 0 && len(p)%2 == 0 }
 
-// Collection is the last collection ID on a document's path.
+// Collection returns the last collection ID of a document's path.
 func (p Path) Collection() string { return p[len(p)-2] }
 
-// Parent is the path of what holds this one.
+// Parent returns the path without its last ID.
 func (p Path) Parent() Path { return p[:len(p)-1] }
 
-// ID is the last ID of the path.
+// ID returns the last ID of the path.
 func (p Path) ID() string { return p[len(p)-1] }
 
-// Child is the path one or more IDs further down. It never shares memory that p could grow into.
+// Child returns the path with IDs appended. Appending to the result does not change other children of p.
 func (p Path) Child(ids ...string) Path { return append(slices.Clip(p), ids...) }
 
-// HasPrefix says whether p is at or below q.
+// HasPrefix reports whether p is equal to q or below it.
 func (p Path) HasPrefix(q Path) bool { return len(p) >= len(q) && slices.Equal(p[:len(q)], q) }
 
 func (p Path) String() string { return strings.Join(p, "/") }
 
-// In is the full resource name of the path in a database.
+// ResourceName returns the full resource name of the path in a database.
 func (p Path) ResourceName(d Database) string {
 	if len(p) == 0 {
 		return d.String() + "/documents"
@@ -63,7 +64,7 @@ func Compare(a, b Path) int {
 	return slices.CompareFunc(a, b, CompareID)
 }
 
-// CompareID orders two IDs at the same place of a path.
+// CompareID orders two IDs at the same position of a path.
 func CompareID(a, b string) int {
 	na, oka := NumericID(a)
 	nb, okb := NumericID(b)
@@ -78,7 +79,7 @@ func CompareID(a, b string) int {
 	return strings.Compare(a, b)
 }
 
-// ParseDatabase reads projects/{project}/databases/{database}.
+// ParseDatabase parses projects/{project}/databases/{database}.
 func ParseDatabase(s string) (Database, error) {
 	d, rest, err := splitDatabase(s)
 	if err != nil || rest != "" {
@@ -87,7 +88,7 @@ func ParseDatabase(s string) (Database, error) {
 	return d, nil
 }
 
-// ParseDocument reads the full name of a document and checks every limit.
+// ParseDocument parses the full name of a document and checks all limits.
 func ParseDocument(s string) (Database, Path, error) {
 	d, p, err := ParseParent(s)
 	if err != nil {
@@ -99,7 +100,7 @@ func ParseDocument(s string) (Database, Path, error) {
 	return d, p, nil
 }
 
-// ParseParent reads the full name of a document or of the root of the documents.
+// ParseParent parses the full name of a document, a collection or the root, and checks all limits.
 func ParseParent(s string) (Database, Path, error) {
 	d, rest, err := splitDatabase(s)
 	if err != nil {
@@ -147,12 +148,12 @@ func CheckID(id string) error {
 	return nil
 }
 
-// Reserved says whether an ID or a field name has the reserved form __.*__.
+// Reserved reports whether an ID or a field name has the reserved form __.*__.
 func Reserved(s string) bool {
 	return len(s) >= 4 && strings.HasPrefix(s, "__") && strings.HasSuffix(s, "__")
 }
 
-// split reads the database part of a name and returns what follows it.
+// splitDatabase parses the database at the beginning of a name and returns the rest.
 func splitDatabase(s string) (Database, string, error) {
 	parts := strings.SplitN(s, "/", 5)
 	if len(parts) < 4 || parts[0] != "projects" || parts[2] != "databases" || parts[1] == "" || parts[3] == "" {

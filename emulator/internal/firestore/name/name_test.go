@@ -60,11 +60,11 @@ func TestKeyOrderMatchesPathOrder(t *testing.T) {
 		a, b := genPath.Draw(t, "a"), genPath.Draw(t, "b")
 		ka, kb := name.AppendKey(nil, a), name.AppendKey(nil, b)
 		require.Equal(t, name.Compare(a, b), bytes.Compare(ka, kb))
-		require.Equal(t, a.HasPrefix(b), bytes.HasPrefix(ka, kb), "below in keys is below in paths")
+		require.Equal(t, a.HasPrefix(b), bytes.HasPrefix(ka, kb), "a key is a prefix exactly if its path is one")
 	})
 }
 
-// FuzzParseKey holds that whatever reads as a path is written back as the same bytes, and that nothing panics.
+// FuzzParseKey checks that every path that decodes can be encoded and decoded again, and that no bytes cause a panic.
 func FuzzParseKey(f *testing.F) {
 	f.Add(name.AppendKey(nil, name.Path{"c", "__id7__", "a\x00b"}))
 	f.Add([]byte{2, 'a', 0})

@@ -16,19 +16,19 @@ import (
 // maxAggregations is the documented number of aggregations in one query.
 const maxAggregations = 5
 
-// Aggregations are the running totals of one aggregation query.
+// Aggregations accumulate the results of one aggregation query.
 type Aggregations []*aggregation
 
 type aggregation struct {
 	alias   string
-	path    field.Path // empty: count documents
+	path    field.Path // nil counts documents
 	average bool
-	upTo    int64 // of a count; zero: no bound
+	upTo    int64 // maximum of a count; zero means no maximum
 	n       int64
 	total   total
 }
 
-// ParseAggregations reads what an aggregation query asks for.
+// ParseAggregations checks the aggregations of a request.
 func ParseAggregations(list []*pb.StructuredAggregationQuery_Aggregation) (Aggregations, error) {
 	if len(list) == 0 || len(list) > maxAggregations {
 		return nil, invalid("it needs 1 to %d aggregations", maxAggregations)
@@ -75,7 +75,7 @@ func parseAggregation(a *pb.StructuredAggregationQuery_Aggregation) (*aggregatio
 	return out, err
 }
 
-// Narrow stops a query early where counts up to a bound are all that is asked for.
+// LimitQuery returns a query that stops early if all aggregations are counts with a maximum.
 func (as Aggregations) LimitQuery(q *Query) *Query {
 	maxCount := 0
 	for _, a := range as {
@@ -91,19 +91,19 @@ func (as Aggregations) LimitQuery(q *Query) *Query {
 	return &out
 }
 
-// OnlyCount says whether the documents need not be read.
+// OnlyCount reports whether all aggregations are counts, so that the documents need not be read.
 func (as Aggregations) OnlyCount() bool {
 	return !slices.ContainsFunc(as, func(a *aggregation) bool { return a.path != nil })
 }
 
-// AddUnread counts documents; see OnlyCount.
+// AddCount adds n documents without their fields. OnlyCount must be true.
 func (as Aggregations) AddCount(n int) {
 	for _, a := range as {
 		a.n += int64(n)
 	}
 }
 
-// Add takes a document into account.
+// Add adds one document.
 func (as Aggregations) Add(d *document.Document) {
 	for _, a := range as {
 		if a.path == nil {
@@ -117,7 +117,7 @@ func (as Aggregations) Add(d *document.Document) {
 	}
 }
 
-// Result is what has been added up.
+// Result returns the results for all documents added so far.
 func (as Aggregations) Result() *pb.AggregationResult {
 	out := &pb.AggregationResult{AggregateFields: map[string]*pb.Value{}}
 	for _, a := range as {
@@ -140,12 +140,12 @@ func (a *aggregation) result() *pb.Value {
 	return value.Double(a.total.float() / float64(a.n))
 }
 
-// total sums integers exactly, and doubles with the error of each step carried along (Neumaier), so that the result
-// does not hang on the order of the documents.
+// total sums integers exactly, and doubles with Neumaier's compensation for rounding errors, so that the result does
+// not depend on the order of the documents.
 type total struct {
 	intSum                 big.Int
 	floatSum, compensation float64
-	hasDouble              bool // a double was among the numbers
+	hasDouble              bool // at least one number was a double
 }
 
 func (t *total) add(v *pb.Value) {
@@ -172,7 +172,7 @@ func (t *total) float() float64 {
 	return f + (t.floatSum + t.compensation)
 }
 
-// value is an integer where all numbers were and their sum is one of 64 bits.
+// value returns an integer if all numbers are integers and the sum has at most 64 bits, else a double.
 func (t *total) value() *pb.Value {
 	if t.hasDouble || !t.intSum.IsInt64() {
 		return value.Double(t.float())

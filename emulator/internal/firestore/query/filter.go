@@ -11,15 +11,15 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/firestore/value"
 )
 
-// Filter is a condition on a document: a Term, an All or an Any.
+// Filter is a condition on a document: a FieldFilter, an All or an Any.
 type Filter interface {
 	Match(db name.Database, d *document.Document) bool
 }
 
 type (
-	// All holds when each of its filters does.
+	// All matches if each of its filters matches.
 	All []Filter
-	// Any holds when one of its filters does.
+	// Any matches if one of its filters matches.
 	Any []Filter
 )
 
@@ -33,17 +33,17 @@ func (f Any) Match(db name.Database, d *document.Document) bool {
 	return slices.ContainsFunc(f, func(g Filter) bool { return g.Match(db, d) })
 }
 
-// Term compares one field with a value. The unary filters are terms with null or NaN as their value.
+// FieldFilter compares one field with a value. A unary filter has null or NaN as its value.
 type FieldFilter struct {
 	Path  field.Path
 	Op    Op
 	Value *pb.Value
 }
 
-// Op is the operator of a term.
+// Op is the operator of a FieldFilter.
 type Op = pb.StructuredQuery_FieldFilter_Operator
 
-// The operators of terms.
+// The operators.
 const (
 	Less             = pb.StructuredQuery_FieldFilter_LESS_THAN
 	LessOrEqual      = pb.StructuredQuery_FieldFilter_LESS_THAN_OR_EQUAL
@@ -57,7 +57,7 @@ const (
 	NotIn            = pb.StructuredQuery_FieldFilter_NOT_IN
 )
 
-// Match implements Filter. A missing field matches nothing, not even not-equal.
+// Match implements Filter. A missing field never matches, not even with not-equal.
 func (t FieldFilter) Match(db name.Database, d *document.Document) bool {
 	v := valueAt(db, d, t.Path)
 	if v == nil {
@@ -67,17 +67,17 @@ func (t FieldFilter) Match(db name.Database, d *document.Document) bool {
 	case Equal:
 		return value.Equal(v, t.Value)
 	case NotEqual:
-		// Null is unequal to nothing, except where null itself is asked for.
+		// A null field never matches not-equal.
 		return !value.IsNull(v) && !value.Equal(v, t.Value)
 	case In:
-		return contains(t.values(), v)
+		return value.Contains(t.values(), v)
 	case NotIn:
-		return !value.IsNull(v) && !slices.ContainsFunc(t.values(), value.IsNull) && !contains(t.values(), v)
+		return !value.IsNull(v) && !slices.ContainsFunc(t.values(), value.IsNull) && !value.Contains(t.values(), v)
 	case ArrayContains:
-		return contains(v.GetArrayValue().GetValues(), t.Value)
+		return value.Contains(v.GetArrayValue().GetValues(), t.Value)
 	case ArrayContainsAny:
 		elements := v.GetArrayValue().GetValues()
-		return slices.ContainsFunc(t.values(), func(w *pb.Value) bool { return contains(elements, w) })
+		return slices.ContainsFunc(t.values(), func(w *pb.Value) bool { return value.Contains(elements, w) })
 	}
 	if value.KindOf(v) != value.KindOf(t.Value) {
 		return false
@@ -96,7 +96,7 @@ func (t FieldFilter) Match(db name.Database, d *document.Document) bool {
 	return false
 }
 
-// inequality says whether the term adds an implicit order by its field.
+// inequality reports whether the filter adds an implicit order by its field.
 func (t FieldFilter) inequality() bool {
 	switch t.Op {
 	case Less, LessOrEqual, Greater, GreaterOrEqual, NotEqual, NotIn:
@@ -107,11 +107,7 @@ func (t FieldFilter) inequality() bool {
 
 func (t FieldFilter) values() []*pb.Value { return t.Value.GetArrayValue().GetValues() }
 
-func contains(vs []*pb.Value, v *pb.Value) bool {
-	return slices.ContainsFunc(vs, func(e *pb.Value) bool { return value.Equal(e, v) })
-}
-
-// terms calls f with every term of a filter.
+// forEachFieldFilter calls f with every FieldFilter in a filter.
 func forEachFieldFilter(filter Filter, f func(FieldFilter)) {
 	switch g := filter.(type) {
 	case FieldFilter:
@@ -127,8 +123,9 @@ func forEachFieldFilter(filter Filter, f func(FieldFilter)) {
 	}
 }
 
-// Disjuncts writes a filter as alternatives, each a list of terms that must all hold: in and array-contains-any
-// become one alternative for each value. There are at most limit, else ok is false.
+// Disjuncts converts a filter to disjunctive normal form: a list of disjuncts, each a list of filters that must all
+// match. The operators in and array-contains-any become one disjunct for each value. If there are more than limit
+// disjuncts, ok is false.
 func Disjuncts(filter Filter, limit int) (out [][]FieldFilter, ok bool) {
 	switch f := filter.(type) {
 	case nil:

@@ -11,12 +11,13 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/firestore/value"
 )
 
-// Index describes the keys that answer one shape of query: scope, values with an equality, values in order, name.
-// Only documents that have all of the fields are in it.
+// Index describes the keys for one form of query: scope, values with an equality, values in order, document name. It
+// contains only documents that have all its fields. The store writes Index and Component to disk as JSON, so the names
+// of their fields, and of name.Database, must not change.
 type Index struct {
 	Database    name.Database
 	Collection  string
-	Descendants bool // one key range for all collections of this ID
+	Descendants bool // one key range for all collections with this ID
 	Equal       []Component
 	Order       []Component
 }
@@ -25,10 +26,10 @@ type Index struct {
 type Component struct {
 	Path     field.Path
 	Desc     bool `json:",omitempty"`
-	Elements bool `json:",omitempty"` // a key for each element of the array
+	Elements bool `json:",omitempty"` // one key for each element of the array
 }
 
-// ID names the index: two that have the same are the same.
+// ID identifies the index: two equal indexes have the same ID.
 func (x *Index) ID() string {
 	b, err := json.Marshal(x)
 	if err != nil {
@@ -37,7 +38,7 @@ func (x *Index) ID() string {
 	return string(b)
 }
 
-// AppendScope appends the part of the keys that tells collections apart; parent is the document they are below.
+// AppendScope appends the part of the keys that separates collections. parent is the document above the collection.
 func (x *Index) AppendScope(b []byte, parent name.Path) []byte {
 	if x.Descendants {
 		return b
@@ -45,7 +46,7 @@ func (x *Index) AppendScope(b []byte, parent name.Path) []byte {
 	return append(name.AppendKey(b, parent), 0)
 }
 
-// Keys are the keys of a document behind prefix, without its name; none where it lacks a field.
+// Keys returns the keys of a document, with the prefix and without the document name; none if a field is missing.
 func (x *Index) Keys(prefix []byte, d *document.Document) [][]byte {
 	if d == nil || d.Path.Collection() != x.Collection {
 		return nil

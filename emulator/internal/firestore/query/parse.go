@@ -16,7 +16,7 @@ import (
 // maxOrders is the documented number of fields of a composite index.
 const maxOrders = 100
 
-// Parse checks a structured query below a parent and completes its orders.
+// Parse checks a structured query below a parent and adds the implicit orders.
 func Parse(db name.Database, parent name.Path, s *pb.StructuredQuery) (*Query, error) {
 	q := &Query{Database: db, Parent: parent, Offset: int(s.GetOffset()), Limit: int(s.GetLimit().GetValue())}
 	if q.Offset < 0 || q.Limit < 0 || (s.GetLimit() != nil && q.Limit == 0) {
@@ -57,8 +57,8 @@ func (q *Query) parseFrom(s *pb.StructuredQuery) error {
 	return nil
 }
 
-// parseOrder completes the orders as documented: first what was asked for, then the fields of inequalities in
-// alphabetic order, then the document name, all in the direction of the last order asked for.
+// parseOrder adds the implicit orders as documented: after those of the request come the fields of inequalities, sorted
+// by name, and then the document name. Implicit orders have the direction of the last order of the request.
 func (q *Query) parseOrder(s *pb.StructuredQuery) error {
 	if len(s.GetOrderBy()) > maxOrders {
 		return invalid("it has more than %d orders", maxOrders)
@@ -141,7 +141,7 @@ func (q *Query) parseCursor(c *pb.Cursor) (*Cursor, error) {
 	return &Cursor{Values: c.GetValues(), Before: c.GetBefore()}, nil
 }
 
-// checkReference checks a value that is compared with __name__.
+// checkReference checks a value that the query compares with __name__.
 func (q *Query) checkReference(v *pb.Value) error {
 	if value.KindOf(v) != value.KindReference {
 		return invalid("__name__ can only be compared with a document reference")

@@ -10,8 +10,8 @@ import (
 // Documented limits of the filter of a query.
 const (
 	maxDisjunctions = 30
-	maxInequalities = 10 // fields with a range, not-equal or not-in
-	maxInValues     = 30 // of in and array-contains-any
+	maxInequalities = 10 // fields with a range filter, not-equal or not-in
+	maxInValues     = 30 // values of in and array-contains-any
 	maxNotIn        = 10 // values of not-in
 )
 
@@ -66,7 +66,7 @@ func parseUnary(u *pb.StructuredQuery_UnaryFilter) (Filter, error) {
 		return nil, err
 	}
 	if p.IsDocumentID() {
-		return nil, invalid("__name__ is neither null nor NaN")
+		return nil, invalid("__name__ cannot be compared with null or NaN")
 	}
 	switch u.GetOp() {
 	case pb.StructuredQuery_UnaryFilter_IS_NULL:
@@ -108,7 +108,7 @@ func (q *Query) parseFieldFilter(f *pb.StructuredQuery_FieldFilter) (Filter, err
 func (q *Query) checkNameFilter(t FieldFilter) error {
 	switch t.Op {
 	case ArrayContains, ArrayContainsAny:
-		return invalid("__name__ is no array")
+		return invalid("__name__ is not an array")
 	case In, NotIn:
 		for _, v := range t.values() {
 			if err := q.checkReference(v); err != nil {
@@ -120,7 +120,7 @@ func (q *Query) checkNameFilter(t FieldFilter) error {
 	return q.checkReference(t.Value)
 }
 
-// checkFilter holds the documented limits of whole queries.
+// checkFilterLimits checks the documented limits of the whole filter.
 func (q *Query) checkFilterLimits() error {
 	disjuncts, ok := Disjuncts(q.Filter, maxDisjunctions)
 	if !ok {

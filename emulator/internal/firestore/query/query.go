@@ -1,5 +1,5 @@
-// Package query reads structured queries, says which documents they match and in which order, and finds the key
-// ranges that hold the answer. It reads no storage.
+// Package query parses structured queries, matches and orders documents, aggregates them, and plans the key ranges to
+// read. In come queries and documents; out come decisions and ranges. The package reads no storage.
 package query
 
 import (
@@ -13,18 +13,18 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/firestore/value"
 )
 
-// Query is a checked query with its implicit orders made explicit: the last order is always by document name.
+// Query is a checked query with explicit orders: Parse adds the implicit ones, so one order is always by document name.
 type Query struct {
 	Database    name.Database
-	Parent      name.Path // of the collection, or the ancestor where Descendants is set
-	Collection  string    // empty: every collection below Parent
-	Descendants bool      // every collection of this ID below Parent, not only the one right there
-	Filter      Filter    // nil: everything
+	Parent      name.Path // of the collection; with Descendants, an ancestor
+	Collection  string    // "" means every collection below Parent
+	Descendants bool      // every collection with this ID below Parent, not only the direct child
+	Filter      Filter    // nil matches everything
 	Order       []Order
-	Select      []field.Path // nil: all fields
+	Select      []field.Path // nil means all fields
 	Start, End  *Cursor
 	Offset      int
-	Limit       int // zero: none
+	Limit       int // zero means no limit
 }
 
 // Order is one sort key.
@@ -33,13 +33,13 @@ type Order struct {
 	Desc bool
 }
 
-// Cursor is a place in the order: just before or just after the documents with these values of the first orders.
+// Cursor is a position in the order: before or after the documents that have these values in the first orders.
 type Cursor struct {
 	Values []*pb.Value
 	Before bool
 }
 
-// Matches says whether the document belongs to the result, its cursors and limit aside.
+// Matches reports whether the document is a result, apart from cursors, offset and limit.
 func (q *Query) Matches(d *document.Document) bool {
 	if d == nil || !q.InScope(d.Path) {
 		return false
@@ -52,7 +52,7 @@ func (q *Query) Matches(d *document.Document) bool {
 	return q.Filter == nil || q.Filter.Match(q.Database, d)
 }
 
-// InScope says whether a document at this path can be in the result.
+// InScope reports whether a document at this path can be a result.
 func (q *Query) InScope(p name.Path) bool {
 	switch {
 	case q.Collection != "" && p.Collection() != q.Collection:
@@ -63,7 +63,7 @@ func (q *Query) InScope(p name.Path) bool {
 	return len(p) > len(q.Parent) && p.HasPrefix(q.Parent)
 }
 
-// Compare orders two documents of the result.
+// Compare orders two results.
 func (q *Query) Compare(a, b *document.Document) int {
 	for _, o := range q.Order {
 		var c int
@@ -82,7 +82,7 @@ func (q *Query) Compare(a, b *document.Document) int {
 	return 0
 }
 
-// BeforeStart says whether the start cursor leaves the document out.
+// BeforeStart reports whether the start cursor excludes the document.
 func (q *Query) BeforeStart(d *document.Document) bool {
 	if q.Start == nil {
 		return false
@@ -91,7 +91,7 @@ func (q *Query) BeforeStart(d *document.Document) bool {
 	return c < 0 || c == 0 && !q.Start.Before
 }
 
-// AfterEnd says whether the end cursor leaves the document out.
+// AfterEnd reports whether the end cursor excludes the document.
 func (q *Query) AfterEnd(d *document.Document) bool {
 	if q.End == nil {
 		return false
@@ -114,7 +114,7 @@ func (q *Query) compareCursor(d *document.Document, c *Cursor) int {
 	return 0
 }
 
-// After is the cursor just behind a document of the result.
+// CursorAfter returns the cursor after a result.
 func (q *Query) CursorAfter(d *document.Document) *pb.Cursor {
 	out := &pb.Cursor{}
 	for _, o := range q.Order {
@@ -123,7 +123,7 @@ func (q *Query) CursorAfter(d *document.Document) *pb.Cursor {
 	return out
 }
 
-// Project is the document with the selected fields only.
+// Project returns the document with only the selected fields.
 func (q *Query) Project(d *document.Document) *document.Document {
 	if q.Select == nil {
 		return d
@@ -136,7 +136,7 @@ func (q *Query) Project(d *document.Document) *document.Document {
 // LimitOr is the limit, or n where there is none.
 func (q *Query) LimitOr(n int) int { return cmp.Or(q.Limit, n) }
 
-// valueAt is the value of a field, which may be the document's name; nil where it has none.
+// valueAt returns the value of a field, or a reference for the document's name; nil if the field is missing.
 func valueAt(db name.Database, d *document.Document, p field.Path) *pb.Value {
 	if p.IsDocumentID() {
 		return value.Reference(d.Path.ResourceName(db))

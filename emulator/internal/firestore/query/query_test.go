@@ -54,13 +54,13 @@ func TestImplicitOrders(t *testing.T) {
 		query *pb.StructuredQuery
 		want  []query.Order
 	}{
-		{"nothing asked", &pb.StructuredQuery{}, []query.Order{{Path: field.Path{"__name__"}}}},
+		{"no order", &pb.StructuredQuery{}, []query.Order{{Path: field.Path{"__name__"}}}},
 		{"equality adds none", &pb.StructuredQuery{Where: term("a", query.Equal, one)}, []query.Order{{Path: field.Path{"__name__"}}}},
-		{"inequalities, by name of the field", &pb.StructuredQuery{Where: all(term("b", query.Less, one), term("a", query.NotEqual, one))},
+		{"inequalities sorted by field name", &pb.StructuredQuery{Where: all(term("b", query.Less, one), term("a", query.NotEqual, one))},
 			[]query.Order{{Path: field.Path{"a"}}, {Path: field.Path{"b"}}, {Path: field.Path{"__name__"}}}},
-		{"in the direction of the last order", &pb.StructuredQuery{Where: term("b", query.Less, one), OrderBy: []*pb.StructuredQuery_Order{order("z", asc), order("a", desc)}},
+		{"implicit orders in the direction of the last order", &pb.StructuredQuery{Where: term("b", query.Less, one), OrderBy: []*pb.StructuredQuery_Order{order("z", asc), order("a", desc)}},
 			[]query.Order{{Path: field.Path{"z"}}, {Path: field.Path{"a"}, Desc: true}, {Path: field.Path{"b"}, Desc: true}, {Path: field.Path{"__name__"}, Desc: true}}},
-		{"not twice", &pb.StructuredQuery{Where: term("a", query.Less, one), OrderBy: []*pb.StructuredQuery_Order{order("a", desc), order("__name__", asc)}},
+		{"order by the field of an inequality", &pb.StructuredQuery{Where: term("a", query.Less, one), OrderBy: []*pb.StructuredQuery_Order{order("a", desc), order("__name__", asc)}},
 			[]query.Order{{Path: field.Path{"a"}, Desc: true}, {Path: field.Path{"__name__"}}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -74,22 +74,22 @@ func TestImplicitOrders(t *testing.T) {
 func TestParseInvalid(t *testing.T) {
 	one := value.Int(1)
 	tests := map[string]*pb.StructuredQuery{
-		"no operator":            fromCollection(&pb.StructuredQuery{Where: term("a", 0, one)}),
-		"no value":               fromCollection(&pb.StructuredQuery{Where: term("a", query.Equal, &pb.Value{})}),
-		"in without array":       fromCollection(&pb.StructuredQuery{Where: term("a", query.In, one)}),
-		"empty composite":        fromCollection(&pb.StructuredQuery{Where: all()}),
-		"empty filter":           fromCollection(&pb.StructuredQuery{Where: &pb.StructuredQuery_Filter{}}),
-		"name against text":      fromCollection(&pb.StructuredQuery{Where: term("__name__", query.Equal, one)}),
-		"name in another place":  fromCollection(&pb.StructuredQuery{Where: term("__name__", query.Equal, value.Reference("projects/x/databases/d/documents/c/d"))}),
-		"name as array":          fromCollection(&pb.StructuredQuery{Where: term("__name__", query.ArrayContains, value.Reference("projects/p/databases/d/documents/c/d"))}),
-		"malformed field":        fromCollection(&pb.StructuredQuery{Where: term("a..b", query.Equal, one)}),
-		"malformed order":        fromCollection(&pb.StructuredQuery{OrderBy: []*pb.StructuredQuery_Order{order("", asc)}}),
-		"malformed projection":   fromCollection(&pb.StructuredQuery{Select: &pb.StructuredQuery_Projection{Fields: []*pb.StructuredQuery_FieldReference{ref("")}}}),
-		"cursor longer than key": fromCollection(&pb.StructuredQuery{StartAt: &pb.Cursor{Values: []*pb.Value{one, one}}}),
-		"cursor by name of text": fromCollection(&pb.StructuredQuery{EndAt: &pb.Cursor{Values: []*pb.Value{one}}}),
-		"limit of zero":          fromCollection(&pb.StructuredQuery{Limit: wrapperspb.Int32(0)}),
-		"nameless collection":    {From: []*pb.StructuredQuery_CollectionSelector{{}}},
-		"reserved collection":    {From: []*pb.StructuredQuery_CollectionSelector{{CollectionId: "__c__"}}},
+		"no operator":               fromCollection(&pb.StructuredQuery{Where: term("a", 0, one)}),
+		"no value":                  fromCollection(&pb.StructuredQuery{Where: term("a", query.Equal, &pb.Value{})}),
+		"in without array":          fromCollection(&pb.StructuredQuery{Where: term("a", query.In, one)}),
+		"empty composite":           fromCollection(&pb.StructuredQuery{Where: all()}),
+		"empty filter":              fromCollection(&pb.StructuredQuery{Where: &pb.StructuredQuery_Filter{}}),
+		"name compared with number": fromCollection(&pb.StructuredQuery{Where: term("__name__", query.Equal, one)}),
+		"name in another database":  fromCollection(&pb.StructuredQuery{Where: term("__name__", query.Equal, value.Reference("projects/x/databases/d/documents/c/d"))}),
+		"name as array":             fromCollection(&pb.StructuredQuery{Where: term("__name__", query.ArrayContains, value.Reference("projects/p/databases/d/documents/c/d"))}),
+		"malformed field":           fromCollection(&pb.StructuredQuery{Where: term("a..b", query.Equal, one)}),
+		"malformed order":           fromCollection(&pb.StructuredQuery{OrderBy: []*pb.StructuredQuery_Order{order("", asc)}}),
+		"malformed projection":      fromCollection(&pb.StructuredQuery{Select: &pb.StructuredQuery_Projection{Fields: []*pb.StructuredQuery_FieldReference{ref("")}}}),
+		"cursor longer than order":  fromCollection(&pb.StructuredQuery{StartAt: &pb.Cursor{Values: []*pb.Value{one, one}}}),
+		"number as cursor of name":  fromCollection(&pb.StructuredQuery{EndAt: &pb.Cursor{Values: []*pb.Value{one}}}),
+		"limit of zero":             fromCollection(&pb.StructuredQuery{Limit: wrapperspb.Int32(0)}),
+		"nameless collection":       {From: []*pb.StructuredQuery_CollectionSelector{{}}},
+		"reserved collection":       {From: []*pb.StructuredQuery_CollectionSelector{{CollectionId: "__c__"}}},
 	}
 	for name, s := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -106,23 +106,23 @@ func TestPlans(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		query   *pb.StructuredQuery
-		index   *query.Index // nil: the documents themselves
+		index   *query.Index // nil means the documents themselves
 		reverse bool
 		exact   bool
 	}{
 		{"all", &pb.StructuredQuery{}, nil, false, true},
-		{"all, backwards", &pb.StructuredQuery{OrderBy: []*pb.StructuredQuery_Order{order("__name__", desc)}}, nil, true, true},
+		{"all, descending", &pb.StructuredQuery{OrderBy: []*pb.StructuredQuery_Order{order("__name__", desc)}}, nil, true, true},
 		{"range", &pb.StructuredQuery{Where: term("due", query.LessOrEqual, one)}, &query.Index{Order: []query.Component{{Path: field.Path{"due"}}}}, false, true},
-		{"newest of a status: an ascending index from its end", &pb.StructuredQuery{Where: equalStatus, OrderBy: newest},
+		{"descending order reads an ascending index from its end", &pb.StructuredQuery{Where: equalStatus, OrderBy: newest},
 			&query.Index{Equal: []query.Component{{Path: field.Path{"status"}}}, Order: []query.Component{{Path: field.Path{"createdAt"}}}}, true, true},
 		{"mixed directions", &pb.StructuredQuery{OrderBy: []*pb.StructuredQuery_Order{order("a", desc), order("b", asc)}},
 			&query.Index{Order: []query.Component{{Path: field.Path{"a"}, Desc: true}, {Path: field.Path{"b"}}}}, false, true},
-		{"order by what is fixed", &pb.StructuredQuery{Where: equalStatus, OrderBy: []*pb.StructuredQuery_Order{order("status", asc)}},
+		{"order by a field with an equality", &pb.StructuredQuery{Where: equalStatus, OrderBy: []*pb.StructuredQuery_Order{order("status", asc)}},
 			&query.Index{Equal: []query.Component{{Path: field.Path{"status"}}}}, false, true},
-		{"equalities make one index in any order", &pb.StructuredQuery{Where: all(term("b", query.Equal, one), term("a", query.ArrayContains, one))},
+		{"order of equalities does not matter", &pb.StructuredQuery{Where: all(term("b", query.Equal, one), term("a", query.ArrayContains, one))},
 			&query.Index{Equal: []query.Component{{Path: field.Path{"a"}, Elements: true}, {Path: field.Path{"b"}}}}, false, true},
-		{"not-equal leaves something to check", &pb.StructuredQuery{Where: term("a", query.NotEqual, one)}, &query.Index{Order: []query.Component{{Path: field.Path{"a"}}}}, false, false},
-		{"a second range leaves something to check", &pb.StructuredQuery{Where: all(term("a", query.Less, one), term("b", query.Less, one))},
+		{"not-equal is not exact", &pb.StructuredQuery{Where: term("a", query.NotEqual, one)}, &query.Index{Order: []query.Component{{Path: field.Path{"a"}}}}, false, false},
+		{"range on a second field is not exact", &pb.StructuredQuery{Where: all(term("a", query.Less, one), term("b", query.Less, one))},
 			&query.Index{Order: []query.Component{{Path: field.Path{"a"}}, {Path: field.Path{"b"}}}}, false, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

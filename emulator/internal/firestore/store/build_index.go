@@ -8,18 +8,18 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/airlock-run/airlock/emulator/internal/firestore/document"
-	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/query"
+	"github.com/airlock-run/airlock/emulator/internal/keyrange"
 )
 
 const (
-	// buildStep is how many documents are indexed while commits wait: about a millisecond.
+	// buildBatchSize is the number of documents to index while commits wait: about a millisecond.
 	buildBatchSize = 64
-	// freeScan keeps small collections free of indexes: reading them whole takes about a millisecond.
+	// defaultScanLimit is the size up to which a collection needs no index: a scan takes about a millisecond.
 	defaultScanLimit = 200
 )
 
-// Prepare builds the indexes a query needs, where they are worth it. A snapshot taken afterwards can use them.
+// EnsureIndexes builds the indexes of a query, unless its collection is small. Later snapshots can use them.
 func (s *Store) EnsureIndexes(q *query.Query) error {
 	for _, r := range q.Plan() {
 		if r.Index == nil {
@@ -39,10 +39,10 @@ func (s *Store) EnsureIndexes(q *query.Query) error {
 	return nil
 }
 
-// exceeds says whether the collections of a query hold more than n documents.
+// hasMoreThan reports whether there are more than n documents in the scope of a query.
 func (s *Store) hasMoreThan(q *query.Query, n int) (large bool, err error) {
-	low, high := scanBounds(q)
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: high})
+	keys := scopeKeys(q)
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: keys.Lower, UpperBound: keys.Upper})
 	if err != nil {
 		return false, fmt.Errorf("scan: %w", err)
 	}
@@ -52,8 +52,8 @@ func (s *Store) hasMoreThan(q *query.Query, n int) (large bool, err error) {
 	return n < 0, it.Close()
 }
 
-// build makes an index while commits go on: they keep it up to date from the start, and between them its documents
-// are added step by step.
+// buildIndex builds an index while commits continue. Commits update the index from the start; between them, the
+// existing documents are added in batches.
 func (s *Store) buildIndex(want *query.Index) error {
 	s.indexes.buildMu.Lock()
 	defer s.indexes.buildMu.Unlock()
@@ -61,7 +61,7 @@ func (s *Store) buildIndex(want *query.Index) error {
 	if ready || s.indexes.count(want.Database) >= maxIndexes {
 		return nil
 	}
-	if i == nil { // else an earlier attempt failed half-way
+	if i == nil { // not nil: an earlier attempt failed
 		var err error
 		if i, err = s.addIndex(want); err != nil {
 			return err
@@ -83,7 +83,7 @@ func (s *Store) buildIndex(want *query.Index) error {
 	defer s.clockMu.Unlock()
 	s.indexes.mu.Lock()
 	defer s.indexes.mu.Unlock()
-	s.latestTime++ // no snapshot taken so far has this time
+	s.latestTime++ // no existing snapshot has this time
 	i.readyTime = s.latestTime
 	return nil
 }
@@ -99,11 +99,11 @@ func (s *Store) addIndex(want *query.Index) (*index, error) {
 	return i, nil
 }
 
-// buildFrom adds the next few documents and returns where to go on, nil at the end.
+// buildIndexStep adds the next batch of documents. It returns the key to continue at; nil at the end.
 func (s *Store) buildIndexStep(i *index, prefix, from []byte) (next []byte, err error) {
 	s.commitMu.Lock()
 	defer s.commitMu.Unlock()
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: name.PrefixEnd(prefix)})
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: keyrange.PrefixEnd(prefix)})
 	if err != nil {
 		return nil, err
 	}

@@ -10,10 +10,11 @@ import (
 
 	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/query"
+	"github.com/airlock-run/airlock/emulator/internal/keyrange"
 )
 
-// Children lists the IDs right below a path, in order: the collections of a document (or of the root), or the
-// documents of a collection, those included that are not there but have documents below them.
+// Children returns the IDs directly below a path, sorted: the collections of a document or of the root, or the
+// documents of a collection, including missing documents that have documents below them.
 func (sn *Snapshot) Children(db name.Database, under name.Path) ([]string, error) {
 	ids := map[string]bool{}
 	var err error
@@ -25,7 +26,7 @@ func (sn *Snapshot) Children(db name.Database, under name.Path) ([]string, error
 	return slices.SortedFunc(maps.Keys(ids), name.CompareID), err
 }
 
-// childrenNow jumps from each child to the next, once for each collection ID of the database.
+// currentChildren skips from each child to the next, for each collection ID of the database.
 func (sn *Snapshot) currentChildren(db name.Database, under name.Path, ids map[string]bool) error {
 	collections, err := sn.collectionIDs(db)
 	if err != nil {
@@ -38,12 +39,12 @@ func (sn *Snapshot) currentChildren(db name.Database, under name.Path, ids map[s
 			if err != nil {
 				return nil, err
 			}
-			if len(p) == len(under) { // the document itself, before what is below it
+			if len(p) == len(under) { // the document itself; those below it follow
 				return append(slices.Clone(key), 0), nil
 			}
 			child := p[:len(under)+1]
 			ids[child.ID()] = true
-			return name.PrefixEnd(name.AppendKey(slices.Clone(prefix), child)), nil
+			return keyrange.PrefixEnd(name.AppendKey(slices.Clone(prefix), child)), nil
 		})
 		if err != nil {
 			return err
@@ -65,7 +66,7 @@ func (sn *Snapshot) pastChildren(db name.Database, under name.Path, ids map[stri
 	return nil
 }
 
-// collectionIDs lists the collection IDs in use anywhere in a database.
+// collectionIDs returns all collection IDs of a database, at any depth.
 func (sn *Snapshot) collectionIDs(db name.Database) (ids []string, err error) {
 	prefix := documentsPrefix(db, "")
 	err = sn.skipScan(prefix, func(key []byte) ([]byte, error) {
@@ -74,14 +75,14 @@ func (sn *Snapshot) collectionIDs(db name.Database) (ids []string, err error) {
 			return nil, errMalformedKey
 		}
 		ids = append(ids, id)
-		return name.PrefixEnd(documentsPrefix(db, id)), nil
+		return keyrange.PrefixEnd(documentsPrefix(db, id)), nil
 	})
 	return ids, err
 }
 
-// jump visits keys with a prefix; visit returns where to go on.
+// skipScan visits keys with a prefix. visit returns the key to continue at.
 func (sn *Snapshot) skipScan(prefix []byte, visit func(key []byte) (next []byte, err error)) (err error) {
-	it, err := sn.reader.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: name.PrefixEnd(prefix)})
+	it, err := sn.reader.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: keyrange.PrefixEnd(prefix)})
 	if err != nil {
 		return fmt.Errorf("list: %w", err)
 	}

@@ -17,7 +17,7 @@ import (
 type Result struct {
 	Time   document.Time
 	Writes []WriteResult
-	Last   *document.Document // what the last write made; nil after a delete
+	Last   *document.Document // result of the last write; nil after a delete
 }
 
 // WriteResult is the outcome of one write. Update is zero after a delete.
@@ -26,13 +26,13 @@ type WriteResult struct {
 	Transforms []*pb.Value
 }
 
-// Pending is a commit that everybody sees but that may not be on disk yet.
+// PendingCommit is a commit that is visible but may not be on disk yet.
 type PendingCommit struct {
 	Result
 	queued *queuedCommit
 }
 
-// Wait returns once the commit is on disk. Leaving early does not undo it.
+// Wait returns when the commit is on disk. If ctx ends first, the commit still takes place.
 func (p *PendingCommit) Wait(ctx context.Context) error {
 	select {
 	case <-p.queued.done:
@@ -42,8 +42,8 @@ func (p *PendingCommit) Wait(ctx context.Context) error {
 	}
 }
 
-// Start applies writes one after another, all or none, and makes them visible. guard, where given, runs before, on
-// the documents as they are at that moment; nothing changes between it and the writes.
+// CommitAsync applies all writes in order, or none of them, and makes them visible. It calls validate, if that is not
+// nil, before the writes; no other commit takes place between the two.
 func (s *Store) CommitAsync(db name.Database, writes []write.Write, validate func(*View) error) (*PendingCommit, error) {
 	s.commitMu.Lock()
 	defer s.commitMu.Unlock()
@@ -76,7 +76,7 @@ func (s *Store) CommitAsync(db name.Database, writes []write.Write, validate fun
 	return &PendingCommit{Result: result, queued: entry}, nil
 }
 
-// change collects what a commit does before any of it is visible.
+// commitBuilder collects the changes of a commit before they are visible.
 type commitBuilder struct {
 	view    *View
 	now     document.Time
@@ -108,7 +108,7 @@ func (c *commitBuilder) apply(w write.Write) (WriteResult, *document.Document, e
 	return r, next, nil
 }
 
-// prepare writes the changes, the keys of indexes and the history into a batch; nil where nothing changes.
+// buildBatch returns a batch with the changes, the index entries and the history; nil if nothing changes.
 func (s *Store) buildBatch(c commitBuilder) (*pebble.Batch, []Change, error) {
 	var changes []Change
 	batch := s.db.NewBatch()
@@ -154,7 +154,7 @@ func (s *Store) putChange(batch *pebble.Batch, db name.Database, history []byte,
 	return batch.Set(documentKey(db, d.Path), record, nil)
 }
 
-// publish makes a commit visible and queues it for the disk.
+// applyBatch makes a commit visible and queues it for the disk.
 func (s *Store) applyBatch(event Event, batch *pebble.Batch) (*queuedCommit, error) {
 	s.clockMu.Lock()
 	defer s.clockMu.Unlock()
@@ -168,7 +168,7 @@ func (s *Store) applyBatch(event Event, batch *pebble.Batch) (*queuedCommit, err
 	return s.syncQueue.push(event, batch), nil
 }
 
-// abandon gives up the reserved time.
+// releaseCommitTime gives up the time of a failed commit.
 func (s *Store) releaseCommitTime() {
 	s.clockMu.Lock()
 	s.inFlightTime = 0

@@ -73,7 +73,7 @@ func TestIndexIsBuiltBetweenCommits(t *testing.T) {
 	}
 }
 
-// TestSnapshotsHoldExactlyTheCommitsUpToTheirTime takes snapshots among commits that each move a pair of documents.
+// TestSnapshotContainsCommitsUpToItsTime takes snapshots between commits that each write a pair of documents.
 func TestSnapshotContainsCommitsUpToItsTime(t *testing.T) {
 	s := open(t, store.Options{})
 	var mu sync.Mutex
@@ -91,8 +91,8 @@ func TestSnapshotContainsCommitsUpToItsTime(t *testing.T) {
 			return nil
 		})
 	}
-	type look struct{ at, a, b document.Time }
-	var looks []look
+	type observation struct{ at, a, b document.Time }
+	var observations []observation
 	for range 300 {
 		sn := s.Snapshot()
 		var seen [2]document.Time
@@ -103,30 +103,30 @@ func TestSnapshotContainsCommitsUpToItsTime(t *testing.T) {
 				seen[i] = d.UpdateTime
 			}
 		}
-		looks = append(looks, look{sn.Time, seen[0], seen[1]})
+		observations = append(observations, observation{sn.Time, seen[0], seen[1]})
 		require.NoError(t, sn.Close())
 	}
 	require.NoError(t, g.Wait())
 	slices.Sort(times)
 	require.Len(t, slices.Compact(slices.Clone(times)), 800, "no two commits have the same time")
-	for _, l := range looks {
-		require.Equal(t, l.a, l.b, "a commit is seen whole or not at all")
-		i, _ := slices.BinarySearch(times, l.at+1)
+	for _, o := range observations {
+		require.Equal(t, o.a, o.b, "a commit is visible completely or not at all")
+		i, _ := slices.BinarySearch(times, o.at+1)
 		if i == 0 {
-			require.Zero(t, l.a)
+			require.Zero(t, o.a)
 		} else {
-			require.Equal(t, times[i-1], l.a, "the newest commit up to the time of the snapshot")
+			require.Equal(t, times[i-1], o.a, "the newest commit up to the time of the snapshot")
 		}
 	}
 }
 
 func TestOnCommitRunsInOrderAfterSync(t *testing.T) {
 	var mu sync.Mutex
-	var told []store.Event
+	var received []store.Event
 	s := open(t, store.Options{OnCommit: func(e store.Event) {
 		mu.Lock()
 		defer mu.Unlock()
-		told = append(told, e)
+		received = append(received, e)
 	}})
 	var g errgroup.Group
 	for w := range 4 {
@@ -137,18 +137,18 @@ func TestOnCommitRunsInOrderAfterSync(t *testing.T) {
 					return err
 				}
 				mu.Lock()
-				heard := slices.ContainsFunc(told, func(e store.Event) bool { return e.Time == p.Time })
+				ok := slices.ContainsFunc(received, func(e store.Event) bool { return e.Time == p.Time })
 				mu.Unlock()
-				if !heard {
-					return fmt.Errorf("commit %d was not told before it returned", p.Time)
+				if !ok {
+					return fmt.Errorf("Wait returned before OnCommit received commit %d", p.Time)
 				}
 			}
 			return nil
 		})
 	}
 	require.NoError(t, g.Wait())
-	require.Len(t, told, 200)
-	require.True(t, slices.IsSortedFunc(told, func(a, b store.Event) int { return int(a.Time - b.Time) }))
+	require.Len(t, received, 200)
+	require.True(t, slices.IsSortedFunc(received, func(a, b store.Event) int { return int(a.Time - b.Time) }))
 }
 
 func TestTrimHistory(t *testing.T) {

@@ -7,21 +7,30 @@ import (
 
 	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/query"
+	"github.com/airlock-run/airlock/emulator/internal/keyrange"
 )
 
-// Count counts what Run would yield from keys alone; ok is false where the documents themselves have to be read.
+// Count returns the number of results of RunQuery. It reads only keys; ok is false if that is not enough.
 func (sn *Snapshot) Count(q *query.Query) (n int, ok bool, err error) {
 	if sn.historical || q.Collection == "" || q.Start != nil || q.End != nil {
 		return 0, false, nil
 	}
 	plan := q.Plan()
-	seen := map[string]bool{} // a document may answer several alternatives
+	seen := map[string]bool{} // a document may match several disjuncts
 	for _, r := range plan {
-		low, high, found := sn.exactRange(q, r)
+		keys, found := sn.exactKeys(q, r)
 		if !found {
 			return 0, false, nil
 		}
-		err := sn.scanPaths(q, r, low, high, func(p name.Path) {
+		readPath := indexedPath
+		if r.Index == nil {
+			prefix := documentsPrefix(q.Database, q.Collection)
+			readPath = func(key, _ []byte) (name.Path, error) { return pathOf(prefix, key) }
+		}
+		err := sn.scanPaths(keys, readPath, func(p name.Path) {
+			if !q.InScope(p) {
+				return
+			}
 			if len(plan) > 1 {
 				seen[p.String()] = true
 				n = len(seen)
@@ -37,39 +46,29 @@ func (sn *Snapshot) Count(q *query.Query) (n int, ok bool, err error) {
 	return min(n, q.LimitOr(n)), true, nil
 }
 
-func (sn *Snapshot) exactRange(q *query.Query, r query.Range) (low, high []byte, ok bool) {
+func (sn *Snapshot) exactKeys(q *query.Query, r query.Range) (keyrange.Range, bool) {
 	if !r.Exact {
-		return nil, nil, false
+		return keyrange.Range{}, false
 	}
 	if r.Index == nil {
-		low, high = scanBounds(q)
-		return low, high, true
+		return scopeKeys(q), true
 	}
-	return sn.indexRange(q, r)
+	return sn.indexKeys(q, r)
 }
 
-// paths calls f with the paths in a range that are in the scope of the query.
-func (sn *Snapshot) scanPaths(q *query.Query, r query.Range, low, high []byte, f func(name.Path)) error {
-	it, err := sn.reader.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: high})
+// scanPaths calls f with the path of every key.
+func (sn *Snapshot) scanPaths(keys keyrange.Range, readPath func(key, value []byte) (name.Path, error), f func(name.Path)) error {
+	it, err := sn.reader.NewIter(&pebble.IterOptions{LowerBound: keys.Lower, UpperBound: keys.Upper})
 	if err != nil {
 		return fmt.Errorf("count: %w", err)
 	}
-	prefix := documentsPrefix(q.Database, q.Collection)
 	for it.First(); it.Valid(); it.Next() {
-		var p name.Path
-		var err error
-		if r.Index == nil {
-			p, err = pathOf(prefix, it.Key())
-		} else {
-			p, err = indexedPath(it.Key(), it.Value())
-		}
+		p, err := readPath(it.Key(), it.Value())
 		if err != nil {
-			_ = it.Close() // the first error counts
+			_ = it.Close() // the first error matters
 			return err
 		}
-		if q.InScope(p) {
-			f(p)
-		}
+		f(p)
 	}
 	return it.Close()
 }

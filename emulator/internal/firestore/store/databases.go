@@ -7,9 +7,10 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
+	"github.com/airlock-run/airlock/emulator/internal/keyrange"
 )
 
-// Databases lists the databases that hold documents.
+// Databases returns the databases that contain documents.
 func (s *Store) Databases() ([]name.Database, error) { return s.databasesIn(documentSpace) }
 
 func (s *Store) databasesIn(space byte) (dbs []name.Database, err error) {
@@ -29,7 +30,7 @@ func (s *Store) databasesIn(space byte) (dbs []name.Database, err error) {
 		}
 		db := name.Database{Project: project, ID: id}
 		dbs = append(dbs, db)
-		ok = it.SeekGE(name.PrefixEnd(appendDatabase([]byte{space}, db)))
+		ok = it.SeekGE(keyrange.PrefixEnd(appendDatabase([]byte{space}, db)))
 	}
 	return dbs, nil
 }

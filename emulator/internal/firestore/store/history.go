@@ -10,25 +10,26 @@ import (
 
 	"github.com/airlock-run/airlock/emulator/internal/firestore/document"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
+	"github.com/airlock-run/airlock/emulator/internal/keyrange"
 )
 
-// ErrForgotten says that a time lies further back than the history goes.
+// ErrTooOld reports a time before the beginning of the history.
 var ErrTooOld = errors.New("store: the history does not go back that far")
 
-// ErrFuture says that a time has not come yet.
-var ErrInFuture = errors.New("store: the time has not come yet")
+// ErrInFuture reports a time in the future.
+var ErrInFuture = errors.New("store: the time is in the future")
 
-// past is one step of history: what a document was before a commit.
+// historyEntry is the version of a document before a commit; old is nil if the commit created it.
 type historyEntry struct {
 	time document.Time
 	path name.Path
 	old  *document.Document
 }
 
-// history yields the steps after a time, oldest first.
+// history yields the entries of all commits after a time, oldest first.
 func history(r pebble.Reader, db name.Database, after document.Time) iter.Seq2[historyEntry, error] {
 	return func(yield func(historyEntry, error) bool) {
-		low, high := historyKey(db, after+1), name.PrefixEnd(appendDatabase([]byte{historySpace}, db))
+		low, high := historyKey(db, after+1), keyrange.PrefixEnd(appendDatabase([]byte{historySpace}, db))
 		it, err := r.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: high})
 		if err != nil {
 			yield(historyEntry{}, fmt.Errorf("read history: %w", err))
@@ -37,7 +38,7 @@ func history(r pebble.Reader, db name.Database, after document.Time) iter.Seq2[h
 		for it.First(); it.Valid(); it.Next() {
 			step, err := parseHistory(len(low)-8, it.Key(), it.Value())
 			if !yield(step, err) || err != nil {
-				_ = it.Close() // only reports what the iteration already did
+				_ = it.Close() // its error is err, if there is one
 				return
 			}
 		}
@@ -53,7 +54,7 @@ func parseHistory(prefix int, key, value []byte) (historyEntry, error) {
 		return historyEntry{}, errMalformedKey
 	}
 	step := historyEntry{time: document.Time(binary.BigEndian.Uint64(key))}
-	_, rest, err := name.ParseString(key[8:]) // the collection ID, which the path repeats
+	_, rest, err := name.ParseString(key[8:]) // the collection ID, which the path contains as well
 	if err != nil {
 		return historyEntry{}, errMalformedKey
 	}
@@ -66,8 +67,8 @@ func parseHistory(prefix int, key, value []byte) (historyEntry, error) {
 	return step, err
 }
 
-// ChangedSince calls f with every document changed after a time, with what it was then and what it is now.
-// It stops when f returns false.
+// ForEachChangedSince calls f for every document that was changed after a time, with its version at that time and its
+// current version. It stops when f returns false.
 func (v *View) ForEachChangedSince(t document.Time, f func(Change) bool) error {
 	seen := map[string]bool{}
 	for step, err := range history(v.reader, v.db, t) {
@@ -90,7 +91,7 @@ func (v *View) ForEachChangedSince(t document.Time, f func(Change) bool) error {
 	return nil
 }
 
-// Trim forgets the history up to a time.
+// TrimHistory deletes the history up to a time.
 func (s *Store) TrimHistory(upTo document.Time) error {
 	databases, err := s.databasesIn(historySpace)
 	if err != nil {
@@ -99,7 +100,7 @@ func (s *Store) TrimHistory(upTo document.Time) error {
 	if int64(upTo) <= s.trimmedUpTo.Load() {
 		return nil
 	}
-	// Said before it is done: nobody may take half of the history for all of it.
+	// Set the limit before the deletion, so that no reader takes a part of the history for the whole.
 	s.trimmedUpTo.Store(int64(upTo))
 	if err := s.db.Set(trimmedKey, binary.BigEndian.AppendUint64(nil, uint64(upTo)), pebble.NoSync); err != nil {
 		return fmt.Errorf("trim history: %w", err)

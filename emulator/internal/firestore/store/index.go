@@ -14,37 +14,38 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/firestore/document"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/query"
+	"github.com/airlock-run/airlock/emulator/internal/keyrange"
 )
 
-// maxIndexes of one database, as in the cloud. Queries that would need another one scan.
+// maxIndexes is the limit for one database, as in the cloud. A query that needs another index scans instead.
 const maxIndexes = 200
 
-// index is an index that commits keep up to date.
+// index is one index. Every commit updates it.
 type index struct {
 	query.Index
 	id     string
 	number uint32
-	// ready is when the index began to hold every document; zero while it is being built. Snapshots from before do
-	// not see all of it. Guarded by indexes.mu.
+	// readyTime is the time from which on the index contains every document; zero while it is being built. Earlier
+	// snapshots do not see all of it. Guarded by indexes.mu.
 	readyTime document.Time
 }
 
-// definition is an index on disk.
+// definition is the record of an index on disk, as JSON. The names of its fields must not change.
 type definition struct {
 	query.Index
 	Ready bool
 }
 
-// indexes are those of all databases. They are added under Store.commitMu and mu.
+// indexes contains the indexes of all databases. Adding one needs Store.commitMu and mu.
 type indexes struct {
-	buildMu sync.Mutex // held by the one that builds; before Store.commitMu
+	buildMu sync.Mutex // held while an index is built; locked before Store.commitMu
 
 	mu   sync.RWMutex
 	all  map[name.Database][]*index
 	next uint32
 }
 
-// put writes how a change moves a document in the indexes.
+// put writes the changed index entries of a document to the batch.
 func (x *indexes) put(batch *pebble.Batch, db name.Database, d *Change) error {
 	x.mu.RLock()
 	list := x.all[db]
@@ -79,7 +80,7 @@ func containsKey(keys [][]byte, key []byte) bool {
 	return slices.ContainsFunc(keys, func(k []byte) bool { return bytes.Equal(k, key) })
 }
 
-// find returns the index where it exists and was complete at a time.
+// find returns the index, nil if it does not exist, and whether it was complete at a time.
 func (x *indexes) find(want *query.Index, at document.Time) (*index, bool) {
 	id := want.ID()
 	x.mu.RLock()
@@ -113,7 +114,7 @@ func (i *index) writeDefinition(w pebble.Writer, ready bool) error {
 	return w.Set(definitionKey(i.number), raw, pebble.NoSync)
 }
 
-// loadIndexes reads the definitions. An index whose building was cut short goes; a query will ask for it again.
+// loadIndexes reads the definitions. It deletes an unfinished index; a query that needs the index builds it again.
 func (s *Store) loadIndexes() (err error) {
 	s.indexes.all = map[name.Database][]*index{}
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{definitionSpace}, UpperBound: []byte{definitionSpace + 1}})
@@ -135,7 +136,7 @@ func (s *Store) loadIndexes() (err error) {
 			continue
 		}
 		prefix := indexPrefix(i.number)
-		if err := errors.Join(s.db.DeleteRange(prefix, name.PrefixEnd(prefix), pebble.NoSync), s.db.Delete(it.Key(), pebble.NoSync)); err != nil {
+		if err := errors.Join(s.db.DeleteRange(prefix, keyrange.PrefixEnd(prefix), pebble.NoSync), s.db.Delete(it.Key(), pebble.NoSync)); err != nil {
 			return fmt.Errorf("remove an unfinished index: %w", err)
 		}
 	}

@@ -23,7 +23,7 @@ func TestKeysRoundTrip(t *testing.T) {
 	require.Equal(t, p, got)
 }
 
-// FuzzStored holds that keys and values nobody wrote are refused rather than misread or a cause of panic.
+// FuzzStored checks that damaged keys and values are refused and cause no panic.
 func FuzzStored(f *testing.F) {
 	p := name.Path{"c", "d"}
 	entry, offset := indexEntryKey([]byte("values"), p)

@@ -9,7 +9,7 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/firestore/query"
 )
 
-// merge joins sources that are each in the order of the query into one, without repeats.
+// mergeSorted merges sources that are each in the order of the query. It drops repeated documents.
 func mergeSorted(q *query.Query, sources []iter.Seq2[*document.Document, error]) iter.Seq2[*document.Document, error] {
 	if len(sources) == 1 {
 		return sources[0]
@@ -52,7 +52,7 @@ func mergeSorted(q *query.Query, sources []iter.Seq2[*document.Document, error])
 	}
 }
 
-// head is the next document of a source, nil at its end.
+// mergeSource is one source and its next document; nil at its end.
 type mergeSource struct {
 	doc  *document.Document
 	err  error
@@ -65,7 +65,7 @@ func (h *mergeSource) advance() bool {
 	return h.err == nil
 }
 
-// least is linear: there are at most thirty sources.
+// smallestHead searches linearly: there are at most 30 sources.
 func smallestHead(q *query.Query, heads []*mergeSource) *mergeSource {
 	var out *mergeSource
 	for _, h := range heads {
@@ -76,7 +76,7 @@ func smallestHead(q *query.Query, heads []*mergeSource) *mergeSource {
 	return out
 }
 
-// sorted answers a query without an index: it reads everything the query looks at, and sorts what matches.
+// scanAndSort runs a query without an index: it reads all documents in scope and sorts the matches.
 func (sn *Snapshot) scanAndSort(q *query.Query) iter.Seq2[*document.Document, error] {
 	return func(yield func(*document.Document, error) bool) {
 		var found []*document.Document
@@ -96,7 +96,7 @@ func (sn *Snapshot) scanAndSort(q *query.Query) iter.Seq2[*document.Document, er
 	}
 }
 
-// everything yields the matches in no order, from the documents and, in a snapshot of the past, from history.
+// scanAll yields the matches in no particular order. A historical snapshot takes old versions from its history.
 func (sn *Snapshot) scanAll(q *query.Query) iter.Seq2[*document.Document, error] {
 	return func(yield func(*document.Document, error) bool) {
 		collections := []string{q.Collection}
@@ -110,8 +110,7 @@ func (sn *Snapshot) scanAll(q *query.Query) iter.Seq2[*document.Document, error]
 		for _, id := range collections {
 			one := *q
 			one.Collection = id
-			low, high := scanBounds(&one)
-			for d, err := range sn.scanDocuments(q, documentsPrefix(q.Database, id), low, high, false) {
+			for d, err := range sn.scanDocuments(q, documentsPrefix(q.Database, id), scan{keys: scopeKeys(&one)}) {
 				if err == nil && sn.historical && sn.changedSince(d.Path.String()) {
 					continue
 				}

@@ -19,10 +19,10 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/firestore/value"
 )
 
-// state is every document at one time: what a store without indexes, history or disk would be.
+// documents contains every document at one time: a store without indexes, history and disk.
 type documents map[string]*document.Document
 
-// naive answers a query by looking at everything.
+// fullScan runs a query by reading all documents.
 func (s documents) fullScan(q *query.Query) []string {
 	var found []*document.Document
 	for _, d := range s {
@@ -46,7 +46,7 @@ func names(docs []*document.Document) []string {
 	return out
 }
 
-// The fields and values are few, so that random queries meet random documents.
+// There are few fields and values, so that random queries match random documents.
 var (
 	genValue = rapid.Custom(func(t *rapid.T) *pb.Value {
 		return rapid.SampledFrom([]*pb.Value{
@@ -106,7 +106,7 @@ func genFilter(depth int) *rapid.Generator[*pb.StructuredQuery_Filter] {
 	})
 }
 
-// genQuery draws queries, some of which break a documented limit; those come out as nil.
+// genQuery draws queries. The result is nil for a query that exceeds a documented limit.
 func genQuery() *rapid.Generator[*query.Query] {
 	return rapid.Custom(func(t *rapid.T) *query.Query {
 		from := &pb.StructuredQuery_CollectionSelector{CollectionId: "c", AllDescendants: rapid.Bool().Draw(t, "group")}
@@ -150,8 +150,8 @@ func genCursor(t *rapid.T, s *pb.StructuredQuery, size int) *pb.Cursor {
 	return c
 }
 
-// TestQueriesAnswerAsALookAtEverythingDoes holds plans, indexes and history against the naive evaluator, while
-// documents come, change and go, with the same queries early and late.
+// TestQueriesMatchFullScan compares plans, indexes and history with a full scan, while documents are created, changed
+// and deleted. It repeats the same queries at all stages.
 func TestQueriesMatchFullScan(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := open(t, store.Options{ScanLimit: 1})

@@ -3,17 +3,17 @@ package store
 import (
 	"fmt"
 	"iter"
-	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/airlock-run/airlock/emulator/internal/firestore/document"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/query"
+	"github.com/airlock-run/airlock/emulator/internal/keyrange"
 )
 
-// Run yields the documents a query matches, in its order, within its cursors, offset and limit. An error is the last
-// thing it yields.
+// RunQuery yields the results of a query in order, within its cursors, offset and limit. After an error it yields
+// nothing more.
 func (sn *Snapshot) RunQuery(q *query.Query) iter.Seq2[*document.Document, error] {
 	return func(yield func(*document.Document, error) bool) {
 		skip, remaining := q.Offset, q.LimitOr(-1)
@@ -42,7 +42,7 @@ func (sn *Snapshot) RunQuery(q *query.Query) iter.Seq2[*document.Document, error
 	}
 }
 
-// matches yields what matches the filter, in order; cursors only bound where it looks.
+// matching yields the documents that match the filter, in order. It may include documents outside of the cursors.
 func (sn *Snapshot) matching(q *query.Query) iter.Seq2[*document.Document, error] {
 	plan := q.Plan()
 	var sources []iter.Seq2[*document.Document, error]
@@ -56,52 +56,46 @@ func (sn *Snapshot) matching(q *query.Query) iter.Seq2[*document.Document, error
 	return mergeSorted(q, sources)
 }
 
-// source reads one range of a plan, where its index is there to be read.
+// rangeSource yields the matches in one range of a plan. It returns false if the index is not available.
 func (sn *Snapshot) rangeSource(q *query.Query, r query.Range) (iter.Seq2[*document.Document, error], bool) {
 	if sn.historical || q.Collection == "" {
 		return nil, false
 	}
 	if r.Index == nil {
-		low, high := scanBounds(q)
 		prefix := documentsPrefix(q.Database, q.Collection)
-		if r.Lower != nil {
-			low = maxKey(low, slices.Concat(prefix, r.Lower))
-		}
-		if r.Upper != nil {
-			high = minUpperKey(high, slices.Concat(prefix, r.Upper))
-		}
-		return sn.scanDocuments(q, prefix, low, high, r.Reverse), true
+		return sn.scanDocuments(q, prefix, scan{keys: scopeKeys(q).Intersect(r.Keys.Under(prefix)), reverse: r.Reverse}), true
 	}
-	low, high, ok := sn.indexRange(q, r)
-	return sn.scanIndex(q, low, high, r.Reverse), ok
+	keys, ok := sn.indexKeys(q, r)
+	return sn.scanIndex(q, scan{keys: keys, reverse: r.Reverse}), ok
 }
 
-// indexRange is where a range of a plan lies, where its index is there to be read.
-func (sn *Snapshot) indexRange(q *query.Query, r query.Range) (low, high []byte, ok bool) {
+// indexKeys returns the keys of a range of a plan in its index. It returns false if the index is not available.
+func (sn *Snapshot) indexKeys(q *query.Query, r query.Range) (keyrange.Range, bool) {
 	i, ready := sn.store.indexes.find(r.Index, sn.Time)
 	if !ready {
-		return nil, nil, false
+		return keyrange.Range{}, false
 	}
-	prefix := r.Index.AppendScope(indexPrefix(i.number), q.Parent)
-	low, high = slices.Concat(prefix, r.Lower), name.PrefixEnd(prefix)
-	if r.Upper != nil {
-		high = slices.Concat(prefix, r.Upper)
-	}
-	return low, high, true
+	return r.Keys.Under(r.Index.AppendScope(indexPrefix(i.number), q.Parent)), true
 }
 
-// scope is the range of the documents that a query of one collection ID looks at.
-func scanBounds(q *query.Query) (low, high []byte) {
-	low = name.AppendKey(documentsPrefix(q.Database, q.Collection), q.Parent)
+// scopeKeys returns the keys of all documents in the scope of a query that has a collection ID.
+func scopeKeys(q *query.Query) keyrange.Range {
+	prefix := name.AppendKey(documentsPrefix(q.Database, q.Collection), q.Parent)
 	if !q.Descendants {
-		low = name.AppendKey(low, name.Path{q.Collection})
+		prefix = name.AppendKey(prefix, name.Path{q.Collection})
 	}
-	return low, name.PrefixEnd(low)
+	return keyrange.WithPrefix(prefix)
 }
 
-// documents yields the matches among the documents themselves.
-func (sn *Snapshot) scanDocuments(q *query.Query, prefix, low, high []byte, reverse bool) iter.Seq2[*document.Document, error] {
-	return sn.scanRange(low, high, reverse, func(key, value []byte) (*document.Document, error) {
+// scan says which keys to read, and whether from the end.
+type scan struct {
+	keys    keyrange.Range
+	reverse bool
+}
+
+// scanDocuments yields the matches among documents whose keys have the prefix.
+func (sn *Snapshot) scanDocuments(q *query.Query, prefix []byte, s scan) iter.Seq2[*document.Document, error] {
+	return sn.scan(s, func(key, value []byte) (*document.Document, error) {
 		p, err := pathOf(prefix, key)
 		if err != nil || !q.InScope(p) {
 			return nil, err
@@ -114,9 +108,9 @@ func (sn *Snapshot) scanDocuments(q *query.Query, prefix, low, high []byte, reve
 	})
 }
 
-// indexed yields the matches that a range of an index leads to.
-func (sn *Snapshot) scanIndex(q *query.Query, low, high []byte, reverse bool) iter.Seq2[*document.Document, error] {
-	return sn.scanRange(low, high, reverse, func(key, value []byte) (*document.Document, error) {
+// scanIndex yields the matches among the documents of index entries.
+func (sn *Snapshot) scanIndex(q *query.Query, s scan) iter.Seq2[*document.Document, error] {
+	return sn.scan(s, func(key, value []byte) (*document.Document, error) {
 		p, err := indexedPath(key, value)
 		if err != nil || !q.InScope(p) {
 			return nil, err
@@ -129,19 +123,19 @@ func (sn *Snapshot) scanIndex(q *query.Query, low, high []byte, reverse bool) it
 	})
 }
 
-// each reads a key range and yields what load makes of it, nil for nothing.
-func (sn *Snapshot) scanRange(low, high []byte, reverse bool, load func(key, value []byte) (*document.Document, error)) iter.Seq2[*document.Document, error] {
+// scan yields the documents that load returns for the keys. It skips nil.
+func (sn *Snapshot) scan(s scan, load func(key, value []byte) (*document.Document, error)) iter.Seq2[*document.Document, error] {
 	return func(yield func(*document.Document, error) bool) {
-		if high != nil && slices.Compare(low, high) >= 0 {
+		if s.keys.Empty() {
 			return
 		}
-		it, err := sn.reader.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: high})
+		it, err := sn.reader.NewIter(&pebble.IterOptions{LowerBound: s.keys.Lower, UpperBound: s.keys.Upper})
 		if err != nil {
 			yield(nil, fmt.Errorf("scan: %w", err))
 			return
 		}
 		first, next := it.First, it.Next
-		if reverse {
+		if s.reverse {
 			first, next = it.Last, it.Prev
 		}
 		for ok := first(); ok; ok = next() {
@@ -150,7 +144,7 @@ func (sn *Snapshot) scanRange(low, high []byte, reverse bool, load func(key, val
 				continue
 			}
 			if !yield(d, err) || err != nil {
-				_ = it.Close() // only reports what the iteration already did
+				_ = it.Close() // its error is err, if there is one
 				return
 			}
 		}
@@ -158,19 +152,4 @@ func (sn *Snapshot) scanRange(low, high []byte, reverse bool, load func(key, val
 			yield(nil, fmt.Errorf("scan: %w", err))
 		}
 	}
-}
-
-func maxKey(a, b []byte) []byte {
-	if slices.Compare(a, b) < 0 {
-		return b
-	}
-	return a
-}
-
-// smaller treats a nil a as the end of all keys.
-func minUpperKey(a, b []byte) []byte {
-	if a == nil || slices.Compare(b, a) < 0 {
-		return b
-	}
-	return a
 }

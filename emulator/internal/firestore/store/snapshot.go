@@ -10,29 +10,29 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
 )
 
-// Snapshot is the whole store at one time. It is safe for concurrent use and must be closed.
+// Snapshot is the content of the store at one time. It is safe for concurrent use and must be closed.
 type Snapshot struct {
 	Time document.Time
 
 	store  *Store
 	reader *pebble.Snapshot
-	newest *queuedCommit // newest commit it may hold
-	// rewound holds, for a snapshot of the past, the documents changed since, as they were.
+	newest *queuedCommit // newest commit that it may contain
+	// pastDocuments contains the old versions of the documents changed since Time; nil for a missing document.
 	pastDocuments map[string]*document.Document
-	historical    bool
+	historical    bool // the snapshot is of a past time
 
 	mu       sync.Mutex
-	refCount int // who have yet to close it
+	refCount int // number of users that have not closed it
 }
 
-// Snapshot returns the store as it is now. Its time is not before any commit in it, and all later commits are after it.
+// Snapshot returns the current content. All commits in it are at or before its time, all later ones after it.
 func (s *Store) Snapshot() *Snapshot {
 	s.clockMu.Lock()
 	defer s.clockMu.Unlock()
 	return &Snapshot{Time: s.readTime(), store: s, reader: s.db.NewSnapshot(), newest: s.syncQueue.newest(), refCount: 1}
 }
 
-// SnapshotAt returns one database as it was at a time. It fails with ErrForgotten, and with ErrFuture.
+// SnapshotAt returns the content of one database at a past time. It fails with ErrTooOld or ErrInFuture.
 func (s *Store) SnapshotAt(db name.Database, t document.Time) (*Snapshot, error) {
 	sn := s.Snapshot()
 	if err := sn.rewind(db, t); err != nil {
@@ -55,7 +55,7 @@ func (sn *Snapshot) rewind(db name.Database, t document.Time) error {
 			sn.pastDocuments[key] = h.old
 		}
 	}
-	// Looked at last: what was there to read may have been trimmed meanwhile.
+	// Check this last, because the history may have been trimmed while it was read.
 	if int64(t) < sn.store.trimmedUpTo.Load() {
 		return ErrTooOld
 	}
@@ -68,7 +68,7 @@ func (sn *Snapshot) changedSince(key string) bool {
 	return ok
 }
 
-// Share adds a user, who closes the snapshot as well. It is false where the last user has closed it already.
+// Retain adds a user, which calls Close as well. It returns false if the last user has closed the snapshot.
 func (sn *Snapshot) Retain() bool {
 	sn.mu.Lock()
 	defer sn.mu.Unlock()
@@ -79,7 +79,7 @@ func (sn *Snapshot) Retain() bool {
 	return true
 }
 
-// Close ends one use of the snapshot; the last frees it.
+// Close removes one user. The last one frees the snapshot.
 func (sn *Snapshot) Close() error {
 	sn.mu.Lock()
 	defer sn.mu.Unlock()
@@ -89,7 +89,7 @@ func (sn *Snapshot) Close() error {
 	return sn.reader.Close()
 }
 
-// Get returns a document, nil where there is none.
+// Get returns a document; nil if it is missing.
 func (sn *Snapshot) Get(db name.Database, p name.Path) (*document.Document, error) {
 	if sn.historical {
 		if key := p.String(); sn.changedSince(key) {
@@ -99,7 +99,7 @@ func (sn *Snapshot) Get(db name.Database, p name.Path) (*document.Document, erro
 	return get(sn.reader, db, p)
 }
 
-// Durable returns once everything in the snapshot is on disk: what a client has read must not be gone after a crash.
+// WaitDurable returns when all commits in the snapshot are on disk: a crash must not undo what a client has read.
 func (sn *Snapshot) WaitDurable(ctx context.Context) error {
 	select {
 	case <-sn.newest.done:
@@ -109,7 +109,7 @@ func (sn *Snapshot) WaitDurable(ctx context.Context) error {
 	}
 }
 
-// DurableDocument returns once a document read from the snapshot is on disk, or its absence.
+// WaitDocumentDurable returns when a document of the snapshot is on disk. d is nil for a missing document.
 func (sn *Snapshot) WaitDocumentDurable(ctx context.Context, d *document.Document) error {
 	if d != nil && sn.store.syncQueue.isDurable(d.UpdateTime) {
 		return nil

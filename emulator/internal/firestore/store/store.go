@@ -1,8 +1,11 @@
 // Package store keeps documents, their indexes and their recent history in one ordered store on disk.
 //
-// Commits pass one after another through a short critical section that reads, checks, applies and queues them for the
-// log on disk; they wait for the disk outside of it, many to one fsync. Every commit has a time of its own; a
-// snapshot at a time holds exactly the commits up to it.
+// In come writes and queries; out come commit times, snapshots, query results and the changes of each commit. The
+// package knows no transactions and no requests: it calls a function of the caller to validate a commit.
+//
+// Commits run one after another through a short critical section, which reads, checks and applies them and queues them
+// for the disk. They wait for the disk outside of it, and many of them share one fsync. Every commit has a different
+// time. A snapshot at a time contains exactly the commits up to that time.
 package store
 
 import (
@@ -22,11 +25,11 @@ import (
 
 // Options configure a store.
 type Options struct {
-	// Now is the wall clock. The store never shows a time earlier than one it has shown before.
+	// Now is the wall clock. If it goes back, the times of the store still do not.
 	Now func() time.Time
-	// FreeScan is how many documents a query may read without an index. Zero: a number found good.
+	// ScanLimit is the number of documents up to which queries scan instead of building an index. Zero means 200.
 	ScanLimit int
-	// OnCommit hears of every commit that changed something, in order, once it is on disk. It must not block.
+	// OnCommit receives every commit that changed something, in order, when it is on disk. It must not block.
 	OnCommit func(Event)
 }
 
@@ -37,7 +40,7 @@ type Event struct {
 	Changes  []Change
 }
 
-// Change is what a commit made of one document; Old or New is nil where there was, or is, none.
+// Change is the change of one document in a commit. Old is nil for a created document, New for a deleted one.
 type Change struct {
 	Path     name.Path
 	Old, New *document.Document
@@ -48,20 +51,20 @@ type Store struct {
 	db  *pebble.DB
 	now func() time.Time
 
-	// commitMu makes commits, and steps of building indexes, one after another. It is taken before clockMu.
+	// commitMu serializes commits and the steps of building an index. It is locked before clockMu.
 	commitMu sync.Mutex
-	// clockMu makes a snapshot and its time one, and the application of a commit and its time.
+	// clockMu makes it atomic to take a snapshot with its time, and to apply a commit with its time.
 	clockMu      sync.Mutex
-	latestTime   document.Time // newest time shown to anybody
-	inFlightTime document.Time // time of the commit being made; zero: none
+	latestTime   document.Time // newest time of a snapshot or commit
+	inFlightTime document.Time // time of the commit in the critical section; zero if there is none
 	syncQueue    *syncQueue
 
 	indexes     indexes
 	scanLimit   int
-	trimmedUpTo atomic.Int64 // history up to this document.Time is gone
+	trimmedUpTo atomic.Int64 // document.Time up to which the history was deleted
 }
 
-// Open takes over db, which Close closes.
+// Open opens the store. It takes ownership of db.
 func Open(db *pebble.DB, o Options) (*Store, error) {
 	s := &Store{db: db, now: o.Now, scanLimit: cmp.Or(o.ScanLimit, defaultScanLimit)}
 	if s.now == nil {
@@ -74,7 +77,7 @@ func Open(db *pebble.DB, o Options) (*Store, error) {
 	return s, nil
 }
 
-// Close waits for the commits under way to be on disk. Nothing else may be running.
+// Close waits until all commits are on disk. No other call may be active.
 func (s *Store) Close() error {
 	s.syncQueue.stop()
 	return s.db.Close()
@@ -106,7 +109,7 @@ func (s *Store) loadTime(key []byte) (document.Time, error) {
 	return document.Time(binary.BigEndian.Uint64(raw)), nil
 }
 
-// reserve begins a commit: it returns a time later than any shown before. The caller holds commitMu.
+// reserveCommitTime returns a time after all earlier times of snapshots and commits. The caller holds commitMu.
 func (s *Store) reserveCommitTime() document.Time {
 	s.clockMu.Lock()
 	defer s.clockMu.Unlock()
@@ -114,7 +117,7 @@ func (s *Store) reserveCommitTime() document.Time {
 	return s.inFlightTime
 }
 
-// readTime is a time no commit will have any more, at or after all that have been made. The caller holds clockMu.
+// readTime returns a time not before any applied commit. No later commit gets this time. The caller holds clockMu.
 func (s *Store) readTime() document.Time {
 	t := max(document.TimeOf(s.now()), s.latestTime)
 	if s.inFlightTime != 0 {

@@ -19,7 +19,7 @@ var database = name.Database{Project: "p", ID: "(default)"}
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// tester is a test, a benchmark or a property.
+// tester is a *testing.T, a *testing.B or a *rapid.T.
 type tester interface {
 	require.TestingT
 	Helper()
@@ -29,7 +29,7 @@ type tester interface {
 // open opens a store in memory until the test ends.
 func open(t tester, o store.Options) *store.Store {
 	t.Helper()
-	db, err := disk.Open("", "test", 1, nil)
+	db, err := disk.Open(disk.Options{Kind: "test", Version: 1})
 	require.NoError(t, err)
 	s, err := store.Open(db, o)
 	require.NoError(t, err)

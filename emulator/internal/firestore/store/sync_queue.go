@@ -9,25 +9,25 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/firestore/document"
 )
 
-// feed waits, in the order of commits, for each to be on disk, and then tells of it.
+// syncQueue waits for each commit, in order, to be on disk, and then passes it to onCommit.
 type syncQueue struct {
 	onCommit func(Event)
-	durable  atomic.Int64 // newest document.Time that is on disk
+	durable  atomic.Int64 // document.Time of the newest commit on disk
 
 	mu          sync.Mutex
 	queue       []*queuedCommit
-	newestEntry *queuedCommit // newest entry, done or not
+	newestEntry *queuedCommit // done or not
 	ready       chan struct{}
 	closed      bool
 	done        chan struct{}
 }
 
-// entry is one commit on its way to the disk.
+// queuedCommit is one commit that is being written to disk.
 type queuedCommit struct {
 	event Event
-	batch *pebble.Batch // nil: nothing of its own to write
-	done  chan struct{} // closed once this commit, and all before it, are on disk
-	err   error         // to be read after done
+	batch *pebble.Batch // nil if the commit changed nothing
+	done  chan struct{} // closed when this commit and all earlier ones are on disk
+	err   error         // valid after done
 }
 
 func startSyncQueue(onCommit func(Event)) *syncQueue {
@@ -38,7 +38,7 @@ func startSyncQueue(onCommit func(Event)) *syncQueue {
 	return f
 }
 
-// push queues a commit. Calls come in the order of commits.
+// push queues a commit. The caller calls it in the order of commits.
 func (f *syncQueue) push(event Event, batch *pebble.Batch) *queuedCommit {
 	e := &queuedCommit{event: event, batch: batch, done: make(chan struct{})}
 	f.mu.Lock()
@@ -62,7 +62,7 @@ func (f *syncQueue) notify() {
 	}
 }
 
-// stop returns once everything queued is on disk and told.
+// stop returns when all queued commits are on disk and onCommit has received them.
 func (f *syncQueue) stop() {
 	f.mu.Lock()
 	f.closed = true
@@ -99,11 +99,11 @@ func (f *syncQueue) complete(e *queuedCommit) {
 		f.durable.Store(int64(e.event.Time))
 	}
 	event := e.event
-	e.event, e.batch = Event{}, nil // the newest entry is kept, what it held need not be
+	e.event, e.batch = Event{}, nil // newestEntry and snapshots refer to the entry; free what they do not need
 	if e.err == nil && f.onCommit != nil && len(event.Changes) > 0 {
 		f.onCommit(event)
 	}
-	close(e.done) // who waited for the disk finds the commit told
+	close(e.done) // last, so that a caller that waited for the disk finds that onCommit has the commit
 }
 
 func (f *syncQueue) isDurable(t document.Time) bool { return int64(t) <= f.durable.Load() }

@@ -10,13 +10,13 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
 )
 
-// View reads the documents of one database as they are in the middle of a commit.
+// View reads the current documents of one database during a commit.
 type View struct {
 	reader pebble.Reader
 	db     name.Database
 }
 
-// Get returns a document, nil where there is none.
+// Get returns a document; nil if it is missing.
 func (v *View) Get(p name.Path) (*document.Document, error) {
 	return get(v.reader, v.db, p)
 }

@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	// contended is how long after a conflict a document is read in turns.
+	// contentionWindow is how long after a conflict a document is read by one transaction at a time.
 	contentionWindow = 10 * time.Second
-	// maxTurn bounds how long a transaction may keep others waiting, and how long one waits: beyond it they go on
-	// without, and the check at the commit decides. A deadlock ends so, too.
+	// maxQueueWait limits how long a transaction holds a read queue and how long another one waits for it. After that
+	// it reads without the queue, and the check at the commit decides. This limit also ends a deadlock.
 	maxQueueWait = time.Second
 )
 
@@ -22,21 +22,21 @@ type documentKey struct {
 	path     string
 }
 
-// turns lines up the readers of documents that have been fought over. It is about progress only; that no update is
-// lost is up to Transaction.Check.
+// contention queues the readers of documents with recent conflicts. It only improves progress: Transaction.Check
+// prevents lost updates.
 type contention struct {
 	mu     sync.Mutex
 	queues map[documentKey]*readQueue
 }
 
 type readQueue struct {
-	holder       chan struct{} // full while somebody has the turn; those who wait are served in order
-	lastConflict time.Time     // of the latest conflict, by the monotonic clock
+	holder       chan struct{} // full while a transaction holds the queue; the others get it in order
+	lastConflict time.Time     // by the monotonic clock
 }
 
 func newContention() *contention { return &contention{queues: map[documentKey]*readQueue{}} }
 
-// contend notes a conflict over a document.
+// recordConflict records a conflict on a document.
 func (ts *contention) recordConflict(k documentKey) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -62,7 +62,7 @@ func (ts *contention) find(k documentKey) *readQueue {
 	return t
 }
 
-// Await waits until it is this transaction's turn to read the documents, where that takes turns at all.
+// AcquireContended waits for the read queues of the documents that have had a recent conflict.
 func (t *Transaction) AcquireContended(ctx context.Context, paths []name.Path) error {
 	for _, p := range slices.SortedFunc(slices.Values(paths), name.Compare) {
 		q := t.contention.find(documentKey{t.Database, p.String()})

@@ -18,7 +18,7 @@ const (
 	maxLifetime = 270 * time.Second
 )
 
-// ErrGone says that a transaction is not open, in the words that client libraries look for.
+// ErrNotOpen reports a transaction that is not open. Client libraries look for these words.
 var ErrNotOpen = status.Error(codes.InvalidArgument, "The referenced transaction has expired or is no longer valid.")
 
 // Registry holds the open transactions. It is safe for concurrent use.
@@ -35,12 +35,12 @@ type openTransaction struct {
 	beganAt, lastUsed time.Time
 }
 
-// NewRegistry makes an empty registry.
+// NewRegistry returns an empty registry. Transactions expire by the clock now.
 func NewRegistry(now func() time.Time) *Registry {
 	return &Registry{now: now, contention: newContention(), transactions: map[string]*openTransaction{}}
 }
 
-// Begin opens a transaction: read-only on a snapshot, which it takes over, or read-write where that is nil.
+// Begin opens a transaction: a read-only one, which takes ownership of the snapshot, or a read-write one if it is nil.
 func (r *Registry) Begin(db name.Database, snapshot *store.Snapshot) *Transaction {
 	t := &Transaction{ID: rand.Text(), Database: db, Snapshot: snapshot, contention: r.contention, documents: map[string]documentRead{}}
 	now := r.now()
@@ -50,7 +50,7 @@ func (r *Registry) Begin(db name.Database, snapshot *store.Snapshot) *Transactio
 	return t
 }
 
-// Use finds an open transaction and keeps it from being idle.
+// Use returns an open transaction and restarts its idle time.
 func (r *Registry) Use(db name.Database, id []byte) (*Transaction, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -62,7 +62,7 @@ func (r *Registry) Use(db name.Database, id []byte) (*Transaction, error) {
 	return l.tx, nil
 }
 
-// End closes a transaction, if it is open.
+// End ends a transaction, if it is open.
 func (r *Registry) End(id []byte) {
 	r.mu.Lock()
 	l := r.transactions[string(id)]
@@ -73,13 +73,13 @@ func (r *Registry) End(id []byte) {
 	}
 }
 
-// Expire closes the transactions that have been idle, or open, for too long.
+// Expire ends the transactions that have been idle, or open, for too long.
 func (r *Registry) Expire() {
 	now := r.now()
 	r.endWhere(func(l *openTransaction) bool { return l.expired(now) })
 }
 
-// Close closes all of them.
+// Close ends all transactions.
 func (r *Registry) Close() {
 	r.endWhere(func(*openTransaction) bool { return true })
 }

@@ -1,9 +1,11 @@
-// Package txn keeps the open transactions: what each has read, whether that still holds, and when it has been idle
-// for too long.
+// Package txn keeps the open transactions: what each has read, and when it expires.
 //
-// Read-write transactions are optimistic, as in a database whose concurrencyMode is OPTIMISTIC: reading takes no lock,
-// and a commit aborts if anything the transaction has read changed meanwhile. Only documents that have just been
-// fought over are read in turns, so that a crowd of retries passes in single file rather than by luck.
+// In come the reads of a transaction; out comes, at its commit, whether they are still valid. The package writes
+// nothing and does not run queries.
+//
+// Read-write transactions are optimistic, as in a database whose concurrencyMode is OPTIMISTIC: reads take no lock, and
+// a commit is aborted if anything that the transaction has read was changed. Only documents with a recent conflict are
+// read by one transaction at a time, so that many concurrent retries succeed one after another.
 package txn
 
 import (
@@ -18,11 +20,12 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/firestore/store"
 )
 
-// Transaction is safe for concurrent use.
+// Transaction is one open transaction. It is safe for concurrent use.
 type Transaction struct {
 	ID       string
 	Database name.Database
-	// Snapshot is what a read-only transaction reads; nil in a read-write transaction, which reads what is newest.
+	// Snapshot is the snapshot that a read-only transaction reads. It is nil in a read-write transaction, which reads
+	// the newest versions.
 	Snapshot *store.Snapshot
 
 	contention *contention
@@ -30,25 +33,25 @@ type Transaction struct {
 	mu           sync.Mutex
 	documents    map[string]documentRead
 	queries      []queryRead
-	conflictPath name.Path // read twice, and different
-	releases     []func()  // turns to give back
+	conflictPath name.Path // a document that was read twice, in different versions; nil for none
+	releases     []func()  // release the read queues that the transaction holds
 	ended        bool
 }
 
-// seen is the version of a document that was read: its update time, zero where it was missing.
+// documentRead is the version of a document that was read: its update time, zero if it was missing.
 type documentRead struct {
 	path       name.Path
 	updateTime document.Time
 }
 
-// seenQuery is a query that was run: everything it matched up to last, or everything where last is nil.
+// queryRead is a query that was run. It covers all matches up to last, or all matches if last is nil.
 type queryRead struct {
 	query    *query.Query
 	readTime document.Time
 	last     *document.Document
 }
 
-// SawDocument remembers that a document was read; d is nil where it was missing.
+// RecordRead records that a document was read. d is nil if it was missing.
 func (t *Transaction) RecordRead(p name.Path, d *document.Document) {
 	read := documentRead{path: p}
 	if d != nil {
@@ -64,15 +67,15 @@ func (t *Transaction) RecordRead(p name.Path, d *document.Document) {
 	t.documents[key] = read
 }
 
-// SawQuery remembers that a query was run on the documents of a time. last is the last result where the limit of the
-// query left out others behind it, else nil.
+// RecordQuery records that a query was run at a time. last is the last result if the query reached its limit, else
+// nil.
 func (t *Transaction) RecordQuery(q *query.Query, at document.Time, last *document.Document) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.queries = append(t.queries, queryRead{query: q, readTime: at, last: last})
 }
 
-// Check fails with ABORTED unless everything the transaction has read is still so.
+// Check returns ABORTED if anything that the transaction has read was changed.
 func (t *Transaction) Check(v *store.View) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -115,7 +118,7 @@ func (t *Transaction) abortedError(p name.Path) error {
 	return status.Errorf(codes.Aborted, "Too much contention on these documents (%s). Please try again.", p)
 }
 
-// hold keeps a turn until the transaction ends.
+// releaseOnEnd calls release when the transaction ends.
 func (t *Transaction) releaseOnEnd(release func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -126,7 +129,7 @@ func (t *Transaction) releaseOnEnd(release func()) {
 	t.releases = append(t.releases, release)
 }
 
-// end gives back what the transaction holds. It may be called again.
+// end releases the read queues and the snapshot. It may be called again.
 func (t *Transaction) end() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

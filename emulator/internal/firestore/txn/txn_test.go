@@ -40,7 +40,7 @@ func TestContendedReadsAreSerialized(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.ErrorIs(t, second.AcquireContended(ctx, []name.Path{path}), context.Canceled, "it is not second's turn")
+	require.ErrorIs(t, second.AcquireContended(ctx, []name.Path{path}), context.Canceled, "first holds the queue")
 	require.NoError(t, second.AcquireContended(ctx, []name.Path{{"c", "other"}}))
 
 	r.End([]byte(first.ID))
@@ -52,11 +52,11 @@ func TestContendedReadTimesOut(t *testing.T) {
 	r.contention.recordConflict(documentKey{database, path.String()})
 	idle, next := begin(t, r), begin(t, r)
 	require.NoError(t, idle.AcquireContended(t.Context(), []name.Path{path}))
-	begun := time.Now()
+	began := time.Now()
 	require.NoError(t, next.AcquireContended(t.Context(), []name.Path{path}))
-	require.Less(t, time.Since(begun), 2*maxQueueWait)
+	require.Less(t, time.Since(began), 2*maxQueueWait)
 	r.Close()
-	r.End([]byte(idle.ID)) // its turn was taken from it; ending does not take it from another
+	r.End([]byte(idle.ID)) // idle does not hold the queue any more, so this must not release it for another one
 }
 
 func TestRegistryUse(t *testing.T) {

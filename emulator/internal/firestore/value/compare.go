@@ -13,8 +13,8 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
 )
 
-// Compare orders two values as Firestore does. Integers and doubles compare by their exact numeric value; NaN comes
-// before all other numbers and equals itself; zero equals negative zero.
+// Compare orders two values as Firestore does. Integers and doubles compare by their exact numeric values. NaN is less
+// than all other numbers and equal to itself. Zero is equal to negative zero.
 func Compare(a, b *pb.Value) int {
 	kind := KindOf(a)
 	if c := cmp.Compare(kind, KindOf(b)); c != 0 {
@@ -48,8 +48,13 @@ func Compare(a, b *pb.Value) int {
 	return 0
 }
 
-// Equal says whether two values are the same in a filter: numbers by value, null and NaN as themselves.
+// Equal reports whether two values are equal in a filter: numbers by value, null equal to null, NaN equal to NaN.
 func Equal(a, b *pb.Value) bool { return Compare(a, b) == 0 }
+
+// Contains reports whether a value is equal to one of vs.
+func Contains(vs []*pb.Value, v *pb.Value) bool {
+	return slices.ContainsFunc(vs, func(e *pb.Value) bool { return Equal(e, v) })
+}
 
 func compareBool(a, b bool) int {
 	switch {
@@ -67,15 +72,15 @@ func compareNumber(a, b *pb.Value) int {
 	return cmp.Or(cmp.Compare(fa, fb), cmp.Compare(ra, rb))
 }
 
-// split writes a number as the nearest double and what is left of an integer that has none. Rounding keeps order, so
-// pairs compare as the numbers do.
+// splitNumber returns a number as the nearest double and the difference to it, which is zero for a double. Rounding
+// preserves the order, so these pairs order as the numbers do.
 func splitNumber(v *pb.Value) (float64, int16) {
 	n, ok := v.GetValueType().(*pb.Value_IntegerValue)
 	if !ok {
-		return v.GetDoubleValue() + 0, 0 // adding 0 makes -0 plain
+		return v.GetDoubleValue() + 0, 0 // adding 0 turns -0 into 0
 	}
 	f := float64(n.IntegerValue)
-	if f >= 1<<63 { // does not convert back; the difference still fits
+	if f >= 1<<63 { // f does not fit into an int64, but the difference does
 		return f, int16(n.IntegerValue - math.MaxInt64 - 1)
 	}
 	return f, int16(n.IntegerValue - int64(f))

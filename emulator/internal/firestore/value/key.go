@@ -11,19 +11,19 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
 )
 
-// MaxKey bounds the encoding of one value in an index, in bytes. As in the cloud, what lies beyond the first 1500
-// bytes of a value is not indexed; whoever reads the index compares the documents' values as well.
+// MaxKeyBytes is the maximum size of one encoded value in an index. As in the cloud, an index contains only the first
+// 1,500 bytes of a value, so a reader of the index must also compare the values of the documents.
 const MaxKeyBytes = 1500
 
-// AppendKey appends an encoding of v whose bytes order as Compare does, and none of which is a prefix of another,
-// as long as neither was cut at MaxKey.
+// AppendKey appends the encoded value, truncated to MaxKeyBytes. The bytes of encoded values order as Compare does,
+// and none is a prefix of another, unless one of them is truncated.
 func AppendKey(b []byte, v *pb.Value) []byte {
 	start := len(b)
 	b = appendKey(b, v)
 	return b[:min(len(b), start+MaxKeyBytes)]
 }
 
-// AppendKeyDesc appends an encoding that orders in reverse.
+// AppendKeyDesc appends the encoded value for the reverse order.
 func AppendKeyDesc(b []byte, v *pb.Value) []byte {
 	start := len(b)
 	b = AppendKey(b, v)
@@ -74,7 +74,7 @@ func appendKey(b []byte, v *pb.Value) []byte {
 	return b
 }
 
-// appendText leaves out what AppendKey would cut off in any case, so that a long text costs no more than a short one.
+// appendString encodes no more of a string than AppendKey keeps, so that a long string costs no more than a short one.
 func appendString(b []byte, s string) []byte {
 	return name.AppendString(b, s[:min(len(s), MaxKeyBytes)])
 }
@@ -90,7 +90,7 @@ func appendList(b []byte, vs []*pb.Value) []byte {
 	return append(b, 0)
 }
 
-// appendFloat writes NaN before all other numbers.
+// appendFloat encodes NaN as less than all other numbers.
 func appendFloat(b []byte, f float64) []byte {
 	if math.IsNaN(f) {
 		return binary.BigEndian.AppendUint64(b, 0)
@@ -106,7 +106,7 @@ func appendFloat(b []byte, f float64) []byte {
 
 func appendReference(b []byte, s string) []byte {
 	d, p, err := name.ParseParent(s)
-	if err != nil { // cannot be stored; only a filter may ask for it
+	if err != nil { // possible only in a filter: documents contain valid references
 		return name.AppendString(b, s)
 	}
 	b = name.AppendString(b, d.Project)

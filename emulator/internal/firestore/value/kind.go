@@ -1,4 +1,4 @@
-// Package value orders, encodes, measures and checks Firestore values.
+// Package value orders, encodes, measures and checks the values of Firestore fields. It reads no storage.
 package value
 
 import (
@@ -7,11 +7,12 @@ import (
 	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
 )
 
-// Kind ranks the types of values: values of different kinds order by it, and range filters stay within one.
-// The numbers are written into index keys and must not change; zero ends a list there.
+// Kind is the type of a value, for the order: values of different kinds order by kind, and a range filter matches only
+// values of its own kind. The numbers are part of the keys of indexes on disk and must not change. Zero marks the end
+// of a list there.
 type Kind byte
 
-// The kinds in their documented order.
+// The kinds, in their documented order.
 const (
 	KindNull Kind = iota + 1
 	KindBool
@@ -26,20 +27,20 @@ const (
 	KindMap
 )
 
-// A vector is a map with this type field, and its numbers under vectorField.
+// A vector is a map whose field typeField is vectorType and whose field vectorField contains the numbers.
 const (
 	typeField   = "__type__"
 	vectorType  = "__vector__"
 	vectorField = "value"
 )
 
-// Null and NaN are shared: nobody may change them.
+// Null and NaN are shared. They must not be changed.
 var (
 	Null = &pb.Value{ValueType: &pb.Value_NullValue{}}
 	NaN  = Double(math.NaN())
 )
 
-// KindOf tells the kind of a value; zero for one without a type, or with a type only pipelines know.
+// KindOf returns the kind of a value; zero for a value without a type, or with a type that only pipelines use.
 func KindOf(v *pb.Value) Kind {
 	switch t := v.GetValueType().(type) {
 	case *pb.Value_NullValue:
@@ -69,31 +70,31 @@ func KindOf(v *pb.Value) Kind {
 	return 0
 }
 
-// IsNaN says whether the value is the number NaN.
+// IsNaN reports whether the value is the number NaN.
 func IsNaN(v *pb.Value) bool {
 	d, ok := v.GetValueType().(*pb.Value_DoubleValue)
 	return ok && math.IsNaN(d.DoubleValue)
 }
 
-// IsNull says whether the value is null. A missing value is not.
+// IsNull reports whether the value is null. A missing value is not null.
 func IsNull(v *pb.Value) bool { return KindOf(v) == KindNull }
 
 func vectorOf(v *pb.Value) []*pb.Value {
 	return v.GetMapValue().GetFields()[vectorField].GetArrayValue().GetValues()
 }
 
-// Int makes an integer value.
+// Int returns an integer value.
 func Int(n int64) *pb.Value { return &pb.Value{ValueType: &pb.Value_IntegerValue{IntegerValue: n}} }
 
-// Double makes a floating-point value.
+// Double returns a floating-point value.
 func Double(f float64) *pb.Value { return &pb.Value{ValueType: &pb.Value_DoubleValue{DoubleValue: f}} }
 
-// Reference makes a reference to the document of this full name.
+// Reference returns a reference to the document with this full name.
 func Reference(s string) *pb.Value {
 	return &pb.Value{ValueType: &pb.Value_ReferenceValue{ReferenceValue: s}}
 }
 
-// Array makes an array; it keeps the slice.
+// Array returns an array. It uses the slice without a copy.
 func Array(vs []*pb.Value) *pb.Value {
 	return &pb.Value{ValueType: &pb.Value_ArrayValue{ArrayValue: &pb.ArrayValue{Values: vs}}}
 }

@@ -13,11 +13,11 @@ import (
 
 // Documented limits of a document.
 const (
-	MaxDocumentBytes = 1 << 20 // bytes by the rules of "Storage size calculations"
-	MaxDepth         = 20      // maps and arrays within one another
+	MaxDocumentBytes = 1 << 20 // by the rules of "Storage size calculations"
+	MaxDepth         = 20      // nested maps and arrays
 )
 
-// Size is the storage size of a value in bytes, by the documented rules.
+// Size returns the storage size of a value in bytes, by the documented rules.
 func Size(v *pb.Value) int {
 	switch KindOf(v) {
 	case KindNull, KindBool:
@@ -43,7 +43,7 @@ func Size(v *pb.Value) int {
 	return FieldsSize(v.GetMapValue().GetFields())
 }
 
-// FieldsSize is the storage size of the fields of a map or a document.
+// FieldsSize returns the storage size of the fields of a map or a document, in bytes.
 func FieldsSize(fields map[string]*pb.Value) int {
 	n := 0
 	for k, v := range fields {
@@ -52,7 +52,7 @@ func FieldsSize(fields map[string]*pb.Value) int {
 	return n
 }
 
-// PathSize is the storage size of a document's name.
+// PathSize returns the storage size of a document's name, in bytes.
 func PathSize(p name.Path) int {
 	n := 16
 	for _, id := range p {
@@ -61,8 +61,8 @@ func PathSize(p name.Path) int {
 	return n
 }
 
-// CheckFields checks the fields of a document: names, types, nesting, and timestamps, which it cuts to microseconds
-// in place. The size of the document is checked where the whole of it is known.
+// CheckFields checks names, types, nesting and timestamps of a document's fields. It truncates the timestamps to
+// microseconds in place. It does not check the size, because the fields may be only a part of the document.
 func CheckFields(fields map[string]*pb.Value) error {
 	return checkMap(fields, 0)
 }
@@ -85,7 +85,7 @@ func checkMap(fields map[string]*pb.Value, depth int) error {
 func checkValue(v *pb.Value, depth int) error {
 	switch KindOf(v) {
 	case 0:
-		return status.Error(codes.InvalidArgument, "A value has no type, or one that a document cannot hold.")
+		return status.Error(codes.InvalidArgument, "A value has no type, or a type that a document cannot contain.")
 	case KindString:
 		if !utf8.ValidString(v.GetStringValue()) {
 			return status.Error(codes.InvalidArgument, "A string value is not valid UTF-8.")
@@ -115,7 +115,7 @@ func checkTimestamp(v *pb.Value) error {
 	if err := t.CheckValid(); err != nil {
 		return status.Errorf(codes.InvalidArgument, "A timestamp is out of range: %v.", err)
 	}
-	if rest := t.Nanos % 1000; rest != 0 { // a stored value has none, and may be shared
+	if rest := t.Nanos % 1000; rest != 0 { // never so in a stored value, which is shared and must not change
 		t.Nanos -= rest
 	}
 	return nil
@@ -145,7 +145,7 @@ func checkVector(v *pb.Value) error {
 	}
 	for _, e := range vs {
 		if KindOf(e) != KindNumber {
-			return status.Error(codes.InvalidArgument, "A vector holds something that is no number.")
+			return status.Error(codes.InvalidArgument, "A vector contains a value that is not a number.")
 		}
 	}
 	return nil

@@ -49,7 +49,7 @@ func geo(lat, lng float64) *pb.Value {
 
 const docs = "projects/p/databases/d/documents/"
 
-// ascending is the documented order across and within types; values in one row are equal.
+// ascending lists values in the documented order, across and within types. Values in one row are equal.
 var ascending = [][]*pb.Value{
 	{value.Null},
 	{boolean(false)},
@@ -149,7 +149,7 @@ func genValue(depth int) *rapid.Generator[*pb.Value] {
 	})
 }
 
-// TestKeysOrderAsValuesDo also holds that no key is a prefix of another, which ranges over indexes rely on.
+// TestKeyOrderMatchesValueOrder also checks that no key is a prefix of another, which ranges of indexes rely on.
 func TestKeyOrderMatchesValueOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := genValue(2).Draw(t, "a"), genValue(2).Draw(t, "b")
@@ -162,7 +162,7 @@ func TestKeyOrderMatchesValueOrder(t *testing.T) {
 	})
 }
 
-// TestNumbersCompareExactly holds integers and doubles against arithmetic of any precision.
+// TestNumbersCompareExactly compares the result with arithmetic of arbitrary precision.
 func TestNumbersCompareExactly(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.Int64().Draw(t, "int")

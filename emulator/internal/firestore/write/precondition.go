@@ -22,7 +22,7 @@ func validatePrecondition(c *pb.Precondition) error {
 	return nil
 }
 
-// check holds the precondition of the write against the current document.
+// checkPrecondition checks the precondition of the write against the current document.
 func (w Write) checkPrecondition(old *document.Document) error {
 	switch c := w.precondition.GetConditionType().(type) {
 	case *pb.Precondition_Exists:

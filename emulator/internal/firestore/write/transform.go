@@ -13,8 +13,8 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/firestore/value"
 )
 
-// transform computes the new value of one field. next gets the current value, nil where there is none, and returns
-// the new one and the result to report.
+// transform computes the new value of one field. compute receives the current value, nil if the field is missing, and
+// returns the value to store and the value to report to the client.
 type transform struct {
 	path    field.Path
 	compute func(current *pb.Value, now document.Time) (stored, reported *pb.Value)
@@ -69,7 +69,7 @@ func parseTransform(ft *pb.DocumentTransform_FieldTransform) (func(*pb.Value, do
 	return nil, status.Errorf(codes.InvalidArgument, "The transform of field %q has no type.", ft.GetFieldPath())
 }
 
-// numeric combines two numbers; what is no number is replaced by the operand.
+// numericTransform combines two numbers. The operand replaces a current value that is not a number.
 func numericTransform(operand *pb.Value, combine func(current, operand *pb.Value) *pb.Value) (func(*pb.Value, document.Time) (stored, reported *pb.Value), error) {
 	if value.KindOf(operand) != value.KindNumber {
 		return nil, status.Error(codes.InvalidArgument, "The operand of an increment, maximum or minimum must be a number.")
@@ -83,7 +83,7 @@ func numericTransform(operand *pb.Value, combine func(current, operand *pb.Value
 	}, nil
 }
 
-// add adds integers with saturation, and anything else as doubles.
+// add adds two integers with saturation, and other numbers as doubles.
 func add(a, b *pb.Value) *pb.Value {
 	x, xok := a.GetValueType().(*pb.Value_IntegerValue)
 	y, yok := b.GetValueType().(*pb.Value_IntegerValue)
@@ -107,7 +107,7 @@ func toFloat64(v *pb.Value) float64 {
 	return v.GetDoubleValue()
 }
 
-// choose takes the greater (sign 1) or lesser (sign -1) number; of equal ones the current; NaN wins over both.
+// minOrMax returns the greater (sign 1) or lesser (sign -1) number. If both are equal it returns current. NaN wins.
 func minOrMax(current, operand *pb.Value, sign int) *pb.Value {
 	switch {
 	case value.IsNaN(current):
@@ -118,7 +118,8 @@ func minOrMax(current, operand *pb.Value, sign int) *pb.Value {
 	return current
 }
 
-// array combines the elements of the field, none where it is no array. The reported result is null.
+// arrayTransform combines two lists of elements. A current value that is not an array counts as an empty array. The
+// reported value is null.
 func arrayTransform(operand *pb.ArrayValue, combine func(current, operand []*pb.Value) []*pb.Value) (func(*pb.Value, document.Time) (stored, reported *pb.Value), error) {
 	if err := value.CheckFields(map[string]*pb.Value{"elements": value.Array(operand.GetValues())}); err != nil {
 		return nil, err
@@ -131,7 +132,7 @@ func arrayTransform(operand *pb.ArrayValue, combine func(current, operand []*pb.
 func union(current, operand []*pb.Value) []*pb.Value {
 	out := slices.Clone(current)
 	for _, v := range operand {
-		if !contains(out, v) {
+		if !value.Contains(out, v) {
 			out = append(out, v)
 		}
 	}
@@ -139,9 +140,5 @@ func union(current, operand []*pb.Value) []*pb.Value {
 }
 
 func remove(current, operand []*pb.Value) []*pb.Value {
-	return slices.DeleteFunc(slices.Clone(current), func(v *pb.Value) bool { return contains(operand, v) })
-}
-
-func contains(vs []*pb.Value, v *pb.Value) bool {
-	return slices.ContainsFunc(vs, func(e *pb.Value) bool { return value.Equal(e, v) })
+	return slices.DeleteFunc(slices.Clone(current), func(v *pb.Value) bool { return value.Contains(operand, v) })
 }

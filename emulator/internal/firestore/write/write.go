@@ -1,4 +1,5 @@
-// Package write reads writes and applies them to documents. It knows no storage: a document goes in, a document comes out.
+// Package write parses writes and applies them to documents. In come a write and the current version of a document;
+// out comes the next version. The package reads and writes no storage.
 package write
 
 import (
@@ -21,12 +22,12 @@ type Write struct {
 
 	delete       bool
 	fields       map[string]*pb.Value
-	mask         []field.Path // nil: replace the whole document
+	mask         []field.Path // nil replaces the whole document
 	transforms   []transform
 	precondition *pb.Precondition
 }
 
-// Parse checks a write against the limits and that it is for this database.
+// Parse checks that a write is valid and for this database.
 func Parse(db name.Database, w *pb.Write) (Write, error) {
 	out := Write{precondition: w.GetCurrentDocument()}
 	if err := validatePrecondition(out.precondition); err != nil {
@@ -39,7 +40,7 @@ func Parse(db name.Database, w *pb.Write) (Write, error) {
 	case *pb.Write_Delete:
 		target, out.delete = op.Delete, true
 	case *pb.Write_Transform:
-		// The old form: a write that only transforms.
+		// An old kind of write, which contains only transforms.
 		target, out.mask = op.Transform.GetDocument(), []field.Path{}
 		w = &pb.Write{UpdateTransforms: op.Transform.GetFieldTransforms(), UpdateMask: &pb.DocumentMask{}}
 	default:
@@ -86,7 +87,7 @@ func parseMask(m *pb.DocumentMask) ([]field.Path, error) {
 	return mask, nil
 }
 
-// checkTarget refuses field paths that a write cannot set.
+// checkFieldPath refuses field paths that a write cannot set.
 func checkFieldPath(p field.Path) error {
 	for _, part := range p {
 		if err := field.CheckName(part); err != nil {
@@ -96,8 +97,9 @@ func checkFieldPath(p field.Path) error {
 	return nil
 }
 
-// Apply makes the next version of a document, nil where there is none, out of the current one, nil likewise. now
-// becomes the time of the change and the value of server timestamps. A write that changes nothing returns old itself.
+// Apply returns the next version of a document and the results of the transforms. old is the current version. Nil
+// means a missing document, in both versions. now is the update time and the value of server timestamps. A write that
+// changes nothing returns old itself.
 func (w Write) Apply(old *document.Document, now document.Time) (*document.Document, []*pb.Value, error) {
 	if err := w.checkPrecondition(old); err != nil {
 		return nil, nil, err
@@ -116,7 +118,7 @@ func (w Write) Apply(old *document.Document, now document.Time) (*document.Docum
 	if n := value.PathSize(w.Path) + value.FieldsSize(fields) + 32; n > value.MaxDocumentBytes {
 		return nil, nil, status.Errorf(codes.InvalidArgument, "Document %q cannot be written because its size (%d bytes) exceeds the maximum allowed size of %d bytes.", w.Path, n, value.MaxDocumentBytes)
 	}
-	if len(w.transforms) > 0 || w.mask != nil { // a merge nests no deeper than its parts, a transform may
+	if len(w.transforms) > 0 || w.mask != nil { // Parse has checked the fields of the write, not the result
 		if err := value.CheckFields(fields); err != nil {
 			return nil, nil, err
 		}
@@ -128,7 +130,7 @@ func (w Write) Apply(old *document.Document, now document.Time) (*document.Docum
 	return next, results, nil
 }
 
-// merge lays the fields of the write over those of the document, as the mask says.
+// mergeFields returns the fields after the update, before the transforms.
 func (w Write) mergeFields(old *document.Document) map[string]*pb.Value {
 	if w.mask == nil {
 		if len(w.transforms) == 0 {

@@ -55,11 +55,11 @@ func TestApply(t *testing.T) {
 		write *pb.Write
 		want  map[string]*pb.Value
 	}{
-		{"replaces without a mask", update(map[string]*pb.Value{"b": text("x")}), map[string]*pb.Value{"b": text("x")}},
-		{"merges with one", update(map[string]*pb.Value{"b": text("x"), "not": text("in mask")}, "b"), map[string]*pb.Value{"a": value.Int(1), "b": text("x"), "m": object("x", value.Int(1))}},
-		{"deletes what only the mask names", update(nil, "a", "m.x"), map[string]*pb.Value{"m": {ValueType: &pb.Value_MapValue{MapValue: &pb.MapValue{}}}}},
-		{"replaces a map whole", update(map[string]*pb.Value{"m": object("y", value.Int(2))}, "m"), map[string]*pb.Value{"a": value.Int(1), "m": object("y", value.Int(2))}},
-		{"keeps the rest of a map", update(map[string]*pb.Value{"m": object("y", value.Int(2))}, "m.y"), map[string]*pb.Value{"a": value.Int(1), "m": {ValueType: &pb.Value_MapValue{MapValue: &pb.MapValue{Fields: map[string]*pb.Value{"x": value.Int(1), "y": value.Int(2)}}}}}},
+		{"no mask replaces the document", update(map[string]*pb.Value{"b": text("x")}), map[string]*pb.Value{"b": text("x")}},
+		{"mask merges", update(map[string]*pb.Value{"b": text("x"), "not": text("in mask")}, "b"), map[string]*pb.Value{"a": value.Int(1), "b": text("x"), "m": object("x", value.Int(1))}},
+		{"field only in the mask is deleted", update(nil, "a", "m.x"), map[string]*pb.Value{"m": {ValueType: &pb.Value_MapValue{MapValue: &pb.MapValue{}}}}},
+		{"map in the mask is replaced", update(map[string]*pb.Value{"m": object("y", value.Int(2))}, "m"), map[string]*pb.Value{"a": value.Int(1), "m": object("y", value.Int(2))}},
+		{"other fields of a map stay", update(map[string]*pb.Value{"m": object("y", value.Int(2))}, "m.y"), map[string]*pb.Value{"a": value.Int(1), "m": {ValueType: &pb.Value_MapValue{MapValue: &pb.MapValue{Fields: map[string]*pb.Value{"x": value.Int(1), "y": value.Int(2)}}}}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			was := old()
@@ -67,13 +67,13 @@ func TestApply(t *testing.T) {
 			require.Empty(t, cmp.Diff(tt.want, got.Fields, protocmp.Transform()))
 			require.Equal(t, document.Time(1), got.CreateTime)
 			require.Equal(t, document.Time(100), got.UpdateTime)
-			require.Empty(t, cmp.Diff(old(), was, protocmp.Transform()), "versions of a document are never changed")
+			require.Empty(t, cmp.Diff(old(), was, protocmp.Transform()), "the old version does not change")
 		})
 	}
 	fresh := apply(t, nil, update(map[string]*pb.Value{"a": value.Int(1)}, "a"))
 	require.Equal(t, document.Time(100), fresh.CreateTime)
 	same := old()
-	require.Same(t, same, apply(t, same, update(old().Fields)), "nothing changes")
+	require.Same(t, same, apply(t, same, update(old().Fields)), "a write that changes nothing returns the old version")
 	require.Nil(t, apply(t, old(), &pb.Write{Operation: &pb.Write_Delete{Delete: path.ResourceName(database)}}))
 }
 
@@ -99,13 +99,13 @@ func TestNumericTransforms(t *testing.T) {
 		{"underflow", value.Int(math.MinInt64 + 1), increment(value.Int(-5)), value.Int(math.MinInt64)},
 		{"no overflow", value.Int(math.MinInt64), increment(value.Int(math.MaxInt64)), value.Int(-1)},
 		{"double", value.Int(1), increment(value.Double(1)), value.Double(2)},
-		{"nothing", nil, increment(value.Int(1)), value.Int(1)},
+		{"missing field", nil, increment(value.Int(1)), value.Int(1)},
 		{"null", value.Null, maximum(value.Int(1)), value.Int(1)},
 		{"greater", value.Int(1), maximum(value.Double(1.5)), value.Double(1.5)},
-		{"equal keeps", value.Int(0), maximum(negativeZero), value.Int(0)},
+		{"equal numbers", value.Int(0), maximum(negativeZero), value.Int(0)},
 		{"lesser", value.Double(1.5), minimum(value.Int(1)), value.Int(1)},
 		{"NaN wins", value.Int(1), maximum(value.NaN), value.NaN},
-		{"NaN wins downwards", value.Int(1), minimum(value.NaN), value.NaN},
+		{"NaN wins in minimum", value.Int(1), minimum(value.NaN), value.NaN},
 		{"NaN stays", value.NaN, minimum(value.Int(1)), value.NaN},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -121,7 +121,7 @@ func TestNumericTransforms(t *testing.T) {
 			d, results, err := parsed.Apply(old, 1)
 			require.NoError(t, err)
 			require.True(t, proto.Equal(tt.want, d.Fields["n"]), "%v", d.Fields["n"])
-			require.True(t, proto.Equal(tt.want, results[0]), "the result is what is stored")
+			require.True(t, proto.Equal(tt.want, results[0]), "the reported value is the stored value")
 		})
 	}
 }
@@ -134,7 +134,7 @@ func TestParseInvalid(t *testing.T) {
 		"union with an array":     {Operation: &pb.Write_Transform{Transform: &pb.DocumentTransform{Document: full, FieldTransforms: []*pb.DocumentTransform_FieldTransform{{FieldPath: "a", TransformType: &pb.DocumentTransform_FieldTransform_AppendMissingElements{AppendMissingElements: &pb.ArrayValue{Values: []*pb.Value{value.Array(nil)}}}}}}}},
 		"transform without type":  {Operation: &pb.Write_Transform{Transform: &pb.DocumentTransform{Document: full, FieldTransforms: []*pb.DocumentTransform_FieldTransform{{FieldPath: "a"}}}}},
 		"mask of a reserved name": update(nil, "__x__"),
-		"mask that is no path":    update(nil, "a..b"),
+		"malformed path in mask":  update(nil, "a..b"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := write.Parse(database, w)

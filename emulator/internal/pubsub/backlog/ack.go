@@ -2,23 +2,22 @@ package backlog
 
 import "time"
 
-// Outcome is what became of a message that a consumer settled.
+// Outcome is the effect of an acknowledgement or of a changed deadline.
 type Outcome uint8
 
-// The outcomes there are.
+// The outcomes.
 const (
-	Invalid      Outcome = iota // not the consumer's (any more); nothing changed
-	AlreadyAcked                // was acknowledged before
-	Removed                     // acknowledged, and gone from the backlog
-	Retained                    // acknowledged, and kept for a seek
-	Extended
-	Nacked // to be delivered again, or dead
+	Invalid      Outcome = iota // the lease is not valid; nothing changed
+	AlreadyAcked                // acknowledged before; nothing changed
+	Removed                     // acknowledged and removed from the backlog
+	Retained                    // acknowledged and retained for a seek
+	Extended                    // the lease has a new deadline
+	Nacked                      // negatively acknowledged: delivered again, or exhausted
 )
 
-// Ack acknowledges the message that was delivered with the lease. Unless the
-// policy is exactly-once, a lease that has ended will do: the work is done. But
-// with an ordering key it must be the last one, and not have been taken back
-// because an earlier message failed: then the order begins again there.
+// Ack acknowledges the message that was delivered with the lease. Without exactly-once delivery an expired lease is
+// good enough, because the work is done. With an ordering key, however, it must be the newest lease of the message,
+// and not revoked because an earlier message failed: then the messages are delivered again from there.
 func (b *Backlog) Ack(now time.Time, seq, lease uint64) (*Message, Outcome) {
 	it := b.find(seq, lease)
 	if it == nil || it.state == acked {
@@ -36,8 +35,7 @@ func (b *Backlog) Ack(now time.Time, seq, lease uint64) (*Message, Outcome) {
 	return it.msg, b.ack(it)
 }
 
-// Extend moves the end of the lease to d from now; zero gives the message
-// back (a nack).
+// ModifyAckDeadline sets the end of the lease to d from now. Zero is a negative acknowledgement.
 func (b *Backlog) ModifyAckDeadline(now time.Time, seq, lease uint64, d time.Duration) Outcome {
 	it := b.find(seq, lease)
 	if it == nil || !b.leaseValid(now, it, lease) {
@@ -52,7 +50,7 @@ func (b *Backlog) ModifyAckDeadline(now time.Time, seq, lease uint64, d time.Dur
 	return Extended
 }
 
-// Expire ends the leases and the delays whose time has come.
+// Expire ends the leases and back-offs whose deadline is now or earlier.
 func (b *Backlog) Expire(now time.Time) {
 	for len(b.timers) > 0 && !b.timers[0].deadline.After(now) {
 		it := b.timers[0]
@@ -65,23 +63,23 @@ func (b *Backlog) Expire(now time.Time) {
 	}
 }
 
-// TakeDead returns the messages that ran out of attempts since the last call.
-// They stay in the backlog, undelivered, until Remove or Revive.
+// TakeExhausted returns the messages that ran out of delivery attempts since the last call. They stay in the backlog
+// and are not delivered until the caller calls Remove or Redeliver.
 func (b *Backlog) TakeExhausted() []*Message {
 	d := b.exhausted
 	b.exhausted = nil
 	return d
 }
 
-// TakeFailed returns the messages whose delivery failed since the last call.
-// They are only kept track of while attempts are limited.
+// TakeFailed returns the messages whose delivery failed since the last call. It returns none while the policy has no
+// MaxDeliveryAttempts.
 func (b *Backlog) TakeFailed() []*Message {
 	f := b.failed
 	b.failed = nil
 	return f
 }
 
-// Failures is how often the delivery of the message failed.
+// Failures returns the number of failed deliveries of the message.
 func (b *Backlog) Failures(seq uint64) int {
 	if it := b.items[seq]; it != nil {
 		return int(it.failures)
@@ -89,7 +87,7 @@ func (b *Backlog) Failures(seq uint64) int {
 	return 0
 }
 
-// Remove acknowledges a message whoever holds it.
+// Remove acknowledges a message, leased or not.
 func (b *Backlog) Remove(seq uint64) (*Message, Outcome) {
 	it := b.items[seq]
 	if it == nil || it.state == acked {
@@ -98,14 +96,14 @@ func (b *Backlog) Remove(seq uint64) (*Message, Outcome) {
 	return it.msg, b.ack(it)
 }
 
-// Revive lets a dead message be delivered once more.
+// Redeliver makes an exhausted message wait for delivery again.
 func (b *Backlog) Redeliver(now time.Time, seq uint64) {
 	if it := b.items[seq]; it != nil && it.state == exhausted {
 		b.scheduleRedelivery(now, it)
 	}
 }
 
-// DropBefore drops the messages published before t, in whatever state.
+// DropBefore removes all messages that were published before t, in any state.
 func (b *Backlog) DropBefore(t time.Time) []*Message {
 	var dropped []*Message
 	for it := b.oldest; it != nil && it.msg.Published.Before(t); it = b.oldest {
@@ -139,7 +137,7 @@ func (b *Backlog) ack(it *item) Outcome {
 	return Removed
 }
 
-// withdraw takes an unacknowledged item out of delivery.
+// stopDelivery removes an unacknowledged item from the queues and timers.
 func (b *Backlog) stopDelivery(it *item) {
 	b.unacked--
 	it.dequeue()
@@ -160,7 +158,7 @@ func (b *Backlog) stopDelivery(it *item) {
 	b.enqueueNext(q)
 }
 
-// fail counts a failed delivery of a leased item.
+// failDelivery counts a failed delivery of a leased item.
 func (b *Backlog) failDelivery(now time.Time, it *item) {
 	b.endLease(it)
 	if it.keyQueue != nil {
@@ -188,7 +186,7 @@ func (b *Backlog) scheduleRedelivery(now time.Time, it *item) {
 	b.timers.set(it)
 }
 
-// backoff doubles the delay with every failure.
+// backoffDelay doubles the delay with every failure, up to the maximum.
 func (b *Backlog) backoffDelay(failures int) time.Duration {
 	d := b.policy.MinBackoff
 	for n := 1; n < failures && d < b.policy.MaxBackoff; n++ {

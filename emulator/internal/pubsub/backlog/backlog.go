@@ -1,87 +1,88 @@
-// Package backlog is the state of one subscription's messages: which wait,
-// which are leased to whom and until when, which back off, and which are kept
-// although acknowledged. It does no input or output, starts nothing, and is
-// told the time; its caller serializes the calls.
+// Package backlog is the state machine of one subscription's messages: waiting for delivery, leased to a consumer,
+// delayed by a retry policy, out of delivery attempts, or acknowledged and retained.
 //
-// Every step costs at most O(log n) of the leased messages, whatever waits,
-// except Seek and Snapshot, which look at all.
+// In come messages, acknowledgements and the time; out come deliveries and the messages that are no longer needed.
+// The package does no input or output, starts no goroutine and does not read the clock. It is not safe for
+// concurrent use: the caller serializes the calls.
+//
+// Each step takes at most O(log n) of the leased messages and does not depend on the number of waiting messages,
+// except Seek and Snapshot, which visit all messages.
 package backlog
 
 import "time"
 
-// Policy is how a subscription treats its messages. Times that are zero and a
-// MaxAttempts of zero switch the matter off.
+// Policy contains the settings of a subscription that affect delivery. A zero back-off means redelivery without
+// delay; zero MaxDeliveryAttempts means no limit.
 type Policy struct {
-	Ordered             bool // messages of one key are delivered in order
-	ExactlyOnce         bool // only the current, unexpired lease settles a message
-	RetainAcked         bool
+	Ordered             bool // messages with the same ordering key are delivered in order
+	ExactlyOnce         bool // an acknowledgement needs the current, unexpired lease
+	RetainAcked         bool // acknowledged messages stay in the backlog, for a seek
 	MinBackoff          time.Duration
 	MaxBackoff          time.Duration
-	MaxDeliveryAttempts int // failed deliveries before a message is dead
+	MaxDeliveryAttempts int // failed deliveries after which a message is exhausted
 }
 
-// Backlog holds the messages of one subscription. Create it with New.
+// Backlog holds the messages of one subscription. New returns one.
 type Backlog struct {
 	policy    Policy
 	items     map[uint64]*item // by sequence number
 	keyQueues map[string]*keyQueue
 
-	oldest, newest *item // in the order of publishing
+	oldest, newest *item // ends of the list of all items, in the order of publishing
 
-	fresh      queue // never failed
-	redelivery queue // failed before; apart, so that neither starves the other
-	roundRobin uint  // whose turn it is among the queues
+	fresh      queue // waiting, without a failed delivery
+	redelivery queue // waiting, with a failed delivery; a queue of its own, so that neither starves the other
+	roundRobin uint  // selects the next queue to deliver from
 
 	timers    timers
-	exhausted []*Message // since TakeDead
-	failed    []*Message // since TakeFailed
+	exhausted []*Message // since the last TakeExhausted
+	failed    []*Message // since the last TakeFailed
 
 	lastLease           uint64
-	lastLeaseBeforeSeek uint64 // the last lease before the last seek
+	lastLeaseBeforeSeek uint64 // leases up to this one are invalid
 	unacked             int
 }
 
-// New returns an empty backlog. Leases are numbered from lease on, so that a
-// caller who remembers how far it came never sees a number twice.
-func New(p Policy, lease uint64) *Backlog {
+// New returns an empty backlog. The first lease gets the number lastLease+1. A caller that starts above all numbers
+// of an earlier process never sees a lease number twice.
+func New(p Policy, lastLease uint64) *Backlog {
 	return &Backlog{
 		policy:    p,
 		items:     make(map[uint64]*item),
 		keyQueues: make(map[string]*keyQueue),
-		lastLease: lease,
+		lastLease: lastLease,
 	}
 }
 
-// SetPolicy changes the policy for what happens from now on. Ordered cannot
-// change in the life of a backlog and keeps its first value.
+// SetPolicy changes the policy for later calls. Ordered cannot change: the backlog ignores a new value.
 func (b *Backlog) SetPolicy(p Policy) {
 	p.Ordered = b.policy.Ordered
 	b.policy = p
 }
 
-// Add appends a message with failures failed deliveries behind it. The
-// sequence number must be above that of all messages in the backlog.
+// Add appends a message that already has this number of failed deliveries. Its sequence number must be greater than
+// those of all messages in the backlog.
 func (b *Backlog) Add(m *Message, failures int) {
 	it := b.insert(m)
 	it.failures = int32(failures)
 	b.enqueue(it)
 }
 
-// AddAcked appends a message that is only kept for a seek.
+// AddAcked appends an acknowledged message, which is retained for a seek.
 func (b *Backlog) AddAcked(m *Message) {
 	b.insert(m).state = acked
 }
 
-// Unacked is how many messages are not acknowledged, delivered or not.
+// Unacked returns the number of unacknowledged messages, delivered or not.
 func (b *Backlog) Unacked() int { return b.unacked }
 
-// Held is how many messages the backlog keeps, acknowledged ones included.
+// Len returns the number of messages in the backlog, including acknowledged ones.
 func (b *Backlog) Len() int { return len(b.items) }
 
-// Holds tells whether the backlog keeps the message, acknowledged or not.
+// Contains reports whether the message is in the backlog, acknowledged or not.
 func (b *Backlog) Contains(seq uint64) bool { return b.items[seq] != nil }
 
-// Messages lists all that the backlog keeps, in the order of publishing.
+// Messages returns all messages of the backlog, in the order of publishing.
 func (b *Backlog) Messages() []*Message {
 	out := make([]*Message, 0, len(b.items))
 	for it := b.oldest; it != nil; it = it.newer {
@@ -90,9 +91,8 @@ func (b *Backlog) Messages() []*Message {
 	return out
 }
 
-// Ahead lists what waits and was published after the message seq, which the
-// backlog holds: likely what is delivered next. It lists at most maxMessages,
-// and maxBytes of them, and does not look far.
+// ReadAhead returns waiting messages that were published after the message seq. They are likely to be delivered
+// next. It returns at most maxMessages messages of maxBytes in all, and inspects at most 2*maxMessages.
 func (b *Backlog) ReadAhead(seq uint64, maxMessages, maxBytes int) []uint64 {
 	it := b.items[seq]
 	if it == nil {
@@ -114,7 +114,7 @@ func (b *Backlog) ReadAhead(seq uint64, maxMessages, maxBytes int) []uint64 {
 	return out
 }
 
-// Next is when Expire has something to do next.
+// NextExpiry returns the next time at which Expire has something to do.
 func (b *Backlog) NextExpiry() (time.Time, bool) {
 	if len(b.timers) == 0 {
 		return time.Time{}, false
@@ -134,7 +134,7 @@ func (b *Backlog) insert(m *Message) *item {
 	return it
 }
 
-// admit makes the item, which is new to its state, wait for delivery.
+// enqueue makes a new item wait for delivery.
 func (b *Backlog) enqueue(it *item) {
 	it.state = waiting
 	b.unacked++
@@ -160,7 +160,7 @@ func (b *Backlog) queueFor(it *item) *queue {
 	return &b.fresh
 }
 
-// forget drops the item altogether.
+// unlink removes the item from the backlog.
 func (b *Backlog) unlink(it *item) {
 	if it.older == nil {
 		b.oldest = it.newer

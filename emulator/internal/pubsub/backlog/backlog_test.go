@@ -11,7 +11,7 @@ import (
 
 var start = time.Unix(1_000_000, 0)
 
-// filled is a backlog of n messages, numbered and published a second apart.
+// newBacklog returns a backlog of n messages, numbered from 1 and published a second apart.
 func newBacklog(p backlog.Policy, n int, key string) *backlog.Backlog {
 	b := backlog.New(p, 0)
 	for i := range n {
@@ -21,7 +21,7 @@ func newBacklog(p backlog.Policy, n int, key string) *backlog.Backlog {
 }
 
 func leaseMessages(b *backlog.Backlog, now time.Time, c *backlog.Consumer, n int) []backlog.Delivery {
-	return b.Lease(now, c, 10*time.Second, n, 1<<20)
+	return b.Lease(now, c, backlog.LeaseRequest{Duration: 10 * time.Second, MaxMessages: n, MaxBytes: 1 << 20})
 }
 
 func seqs(ds []backlog.Delivery) []uint64 {
@@ -47,7 +47,7 @@ func TestFailingMessageDoesNotStarveOthers(t *testing.T) {
 			return
 		}
 	}
-	require.Fail(t, "the message that always fails kept the others from delivery")
+	require.Fail(t, "the message that always fails blocks the others")
 }
 
 func TestNewMessagesDoNotStarveRedelivery(t *testing.T) {
@@ -78,7 +78,7 @@ func TestExhaustedMessageWaitsForRemoveOrRedeliver(t *testing.T) {
 	dead := b.TakeExhausted()
 	require.Len(t, dead, 1)
 	require.Equal(t, 2, b.Failures(1))
-	require.Empty(t, leaseMessages(b, start, c, 2), "what follows in the key waits as well")
+	require.Empty(t, leaseMessages(b, start, c, 2), "the next message of the key waits too")
 
 	b.Redeliver(start, 1)
 	d := leaseMessages(b, start, c, 2)
@@ -108,7 +108,7 @@ func TestOrderingKeyMovesToNextConsumer(t *testing.T) {
 	one, two := &backlog.Consumer{MaxOutstandingMessages: 1}, &backlog.Consumer{}
 	d := leaseMessages(b, start, one, 2)
 	require.Equal(t, []uint64{1}, seqs(d))
-	require.False(t, b.CanLease(two), "the key is at work with the other consumer")
+	require.False(t, b.CanLease(two), "the other consumer has a lease of the key")
 	b.CloseConsumer(one)
 	require.False(t, b.CanLease(two))
 	b.Ack(start, 1, d[0].Lease)
@@ -122,7 +122,7 @@ func TestDropBefore(t *testing.T) {
 	_, outcome := b.Ack(start, 1, d[0].Lease)
 	require.Equal(t, backlog.Retained, outcome)
 	dropped := b.DropBefore(start.Add(3 * time.Second))
-	require.Len(t, dropped, 3, "acknowledged, leased and waiting ones")
+	require.Len(t, dropped, 3, "one acknowledged, one leased, one waiting")
 	require.Equal(t, 2, b.Len())
 	require.Equal(t, 2, b.Unacked())
 	require.Zero(t, c.Outstanding())
@@ -145,8 +145,11 @@ func TestSeekRedeliversRetainedAndExtra(t *testing.T) {
 
 func TestLeaseBoundsBytes(t *testing.T) {
 	b := newBacklog(backlog.Policy{}, 5, "")
-	require.Len(t, b.Lease(start, &backlog.Consumer{}, time.Second, 5, 2), 2)
-	require.Len(t, b.Lease(start, &backlog.Consumer{MaxOutstandingBytes: 1}, time.Second, 5, 1<<20), 1)
+	lease := func(c *backlog.Consumer, maxBytes int) []backlog.Delivery {
+		return b.Lease(start, c, backlog.LeaseRequest{Duration: time.Second, MaxMessages: 5, MaxBytes: maxBytes})
+	}
+	require.Len(t, lease(&backlog.Consumer{}, 2), 2)
+	require.Len(t, lease(&backlog.Consumer{MaxOutstandingBytes: 1}, 1<<20), 1)
 }
 
 func TestReadAheadListsWaitingMessages(t *testing.T) {
@@ -157,13 +160,13 @@ func TestReadAheadListsWaitingMessages(t *testing.T) {
 		messages, bytes int
 		want            []uint64
 	}{
-		"all that wait":   {1, 100, 100, []uint64{3, 4, 5, 6}},
-		"so many":         {1, 3, 100, []uint64{3, 4, 5}},
-		"of that size":    {3, 100, 2, []uint64{4, 5}},
-		"not far":         {1, 1, 100, []uint64{3}},
-		"at the end":      {6, 100, 100, nil},
-		"not held":        {7, 100, 100, nil},
-		"no room for any": {1, 100, 0, nil},
+		"all waiting":            {1, 100, 100, []uint64{3, 4, 5, 6}},
+		"limit of messages":      {1, 3, 100, []uint64{3, 4, 5}},
+		"limit of bytes":         {3, 100, 2, []uint64{4, 5}},
+		"few inspected messages": {1, 1, 100, []uint64{3}},
+		"after the last message": {6, 100, 100, nil},
+		"unknown message":        {7, 100, 100, nil},
+		"no bytes allowed":       {1, 100, 0, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Equal(t, c.want, b.ReadAhead(c.after, c.messages, c.bytes))

@@ -1,56 +1,55 @@
 package backlog
 
-// chain holds the unacknowledged messages of one ordering key in the order of
-// publishing: first those that are leased, all to one consumer, then those
-// that are not. Only the first that is not leased can be delivered.
+// keyQueue contains the unacknowledged messages of one ordering key, in the order of publishing. The leased messages
+// come first, and all of them are leased to the same consumer. Only the first unleased message can be delivered.
 type keyQueue struct {
 	key          string
 	head, tail   *item
-	nextUnleased *item // the first that is not leased, nil if all are
+	nextUnleased *item // the first unleased item; nil if all are leased
 	leased       int
-	consumer     *Consumer // of the leased ones, nil if there are none
+	consumer     *Consumer // of the leased items; nil if there are none
 }
 
-func (c *keyQueue) append(it *item) {
-	it.keyQueue, it.keyPrev, it.keyNext = c, c.tail, nil
-	if c.tail == nil {
-		c.head = it
+func (q *keyQueue) append(it *item) {
+	it.keyQueue, it.keyPrev, it.keyNext = q, q.tail, nil
+	if q.tail == nil {
+		q.head = it
 	} else {
-		c.tail.keyNext = it
+		q.tail.keyNext = it
 	}
-	c.tail = it
-	if c.nextUnleased == nil {
-		c.nextUnleased = it
+	q.tail = it
+	if q.nextUnleased == nil {
+		q.nextUnleased = it
 	}
 }
 
-func (c *keyQueue) remove(it *item) {
-	if c.nextUnleased == it {
-		c.nextUnleased = it.keyNext
+func (q *keyQueue) remove(it *item) {
+	if q.nextUnleased == it {
+		q.nextUnleased = it.keyNext
 	}
 	if it.keyPrev == nil {
-		c.head = it.keyNext
+		q.head = it.keyNext
 	} else {
 		it.keyPrev.keyNext = it.keyNext
 	}
 	if it.keyNext == nil {
-		c.tail = it.keyPrev
+		q.tail = it.keyPrev
 	} else {
 		it.keyNext.keyPrev = it.keyPrev
 	}
 	it.keyQueue, it.keyPrev, it.keyNext = nil, nil, nil
 }
 
-// release counts a lease of the chain as ended.
-func (c *keyQueue) leaseEnded() {
-	c.leased--
-	if c.leased == 0 {
-		c.consumer = nil
+// leaseEnded counts the end of one lease.
+func (q *keyQueue) leaseEnded() {
+	q.leased--
+	if q.leased == 0 {
+		q.consumer = nil
 	}
 }
 
-// offer puts the chain's next message where those who may take it look: all
-// consumers if none is at work on the key, else only the one that is.
+// enqueueNext makes the next message of the key available: to all consumers if no message of the key is leased, else
+// only to the consumer of those leases.
 func (b *Backlog) enqueueNext(q *keyQueue) {
 	it := q.nextUnleased
 	if it == nil || it.state != waiting {
@@ -65,8 +64,8 @@ func (b *Backlog) enqueueNext(q *keyQueue) {
 	}
 }
 
-// rewind takes back every lease of the chain after it, because what follows a
-// message that failed is delivered again after that message.
+// revokeLeasesAfter ends the leases of all messages of the key that follow a failed message: they are delivered
+// again after it.
 func (b *Backlog) revokeLeasesAfter(q *keyQueue, it *item) {
 	if q.nextUnleased != nil {
 		q.nextUnleased.dequeue()

@@ -2,18 +2,17 @@ package backlog
 
 import "time"
 
-// Consumer is one receiver of messages with its flow control. It belongs to
-// one backlog from its first Lease on.
+// Consumer is one receiver of messages, with its flow control. From the first Lease on it belongs to one backlog.
 type Consumer struct {
-	// MaxMessages and MaxBytes bound what is leased to the consumer at one
-	// time; zero or less is no bound. The message that crosses MaxBytes is
-	// still delivered, or one larger than the bound never would be.
+	// MaxOutstandingMessages and MaxOutstandingBytes limit what is leased to the consumer at the same time; zero or
+	// less means no limit. The message that exceeds the limit of bytes is still delivered: otherwise a message
+	// larger than the limit would never be.
 	MaxOutstandingMessages int
 	MaxOutstandingBytes    int
 
 	messages int
 	bytes    int
-	reserved queue // of ordering keys the consumer is at work on
+	reserved queue // next messages of the ordering keys that are leased to the consumer
 	closed   bool
 }
 
@@ -23,39 +22,45 @@ func (c *Consumer) hasCapacity() bool {
 		(c.MaxOutstandingBytes <= 0 || c.bytes < c.MaxOutstandingBytes)
 }
 
-// Outstanding is how many messages are leased to the consumer.
+// Outstanding returns the number of messages that are leased to the consumer.
 func (c *Consumer) Outstanding() int { return c.messages }
 
-// Delivery is a message on its way to a consumer.
+// Delivery is one delivery of a message to a consumer.
 type Delivery struct {
 	Message *Message
 	Lease   uint64
-	Attempt int // 1 for the first
+	Attempt int // 1 for the first delivery
 }
 
-// CanLease tells whether a Lease for the consumer would deliver anything.
+// CanLease reports whether Lease would deliver a message to the consumer.
 func (b *Backlog) CanLease(c *Consumer) bool {
 	return c.hasCapacity() && !(c.reserved.empty() && b.redelivery.empty() && b.fresh.empty())
 }
 
-// Lease hands out messages until the consumer has no room, maxMessages or
-// maxBytes are reached, or nothing waits. Each is the consumer's until it is
-// settled or d has passed.
-func (b *Backlog) Lease(now time.Time, c *Consumer, d time.Duration, maxMessages, maxBytes int) []Delivery {
+// LeaseRequest limits one call of Lease. The message that exceeds MaxBytes is still delivered.
+type LeaseRequest struct {
+	Duration    time.Duration // of each lease
+	MaxMessages int
+	MaxBytes    int
+}
+
+// Lease delivers messages to the consumer until its flow control or the request allows no more, or no message is
+// waiting. Each message is leased until it is acknowledged or negatively acknowledged, or the duration has passed.
+func (b *Backlog) Lease(now time.Time, c *Consumer, r LeaseRequest) []Delivery {
 	var out []Delivery
-	for bytes := 0; len(out) < maxMessages && bytes < maxBytes && c.hasCapacity(); {
+	for bytes := 0; len(out) < r.MaxMessages && bytes < r.MaxBytes && c.hasCapacity(); {
 		it := b.nextItem(c)
 		if it == nil {
 			break
 		}
-		b.lease(it, c, now.Add(d))
+		b.lease(it, c, now.Add(r.Duration))
 		bytes += it.msg.Size
 		out = append(out, Delivery{Message: it.msg, Lease: it.lease, Attempt: int(it.failures) + 1})
 	}
 	return out
 }
 
-// pick takes the queues in turn.
+// nextItem takes an item from the queues in turn.
 func (b *Backlog) nextItem(c *Consumer) *item {
 	queues := [...]*queue{&c.reserved, &b.redelivery, &b.fresh}
 	for range queues {
@@ -83,7 +88,7 @@ func (b *Backlog) lease(it *item, c *Consumer, deadline time.Time) {
 	}
 }
 
-// unlease ends a lease. The caller decides what becomes of the item.
+// endLease ends a lease. The caller sets the next state of the item.
 func (b *Backlog) endLease(it *item) {
 	b.timers.unset(it)
 	it.consumer.messages--
@@ -94,8 +99,8 @@ func (b *Backlog) endLease(it *item) {
 	}
 }
 
-// Detach ends a consumer. What is leased to it stays leased; ordering keys it
-// was at work on pass to others when those leases have ended.
+// CloseConsumer stops deliveries to the consumer. Its messages stay leased until their deadlines; another consumer
+// gets its ordering keys when these leases have ended.
 func (b *Backlog) CloseConsumer(c *Consumer) {
 	c.closed = true
 	for it := c.reserved.head; it != nil; it = c.reserved.head {

@@ -5,28 +5,28 @@ import (
 	"time"
 )
 
-// Message is what a backlog knows of a message: everything but its body. One
-// Message is shared by every subscription that waits for it.
+// Message is the part of a message that a backlog needs: everything but its body. All subscriptions of a topic share
+// one Message.
 type Message struct {
-	// Seq is the position in the order of publishing, unique in a server.
+	// Seq is the position in the order of publishing. It is unique within a server.
 	Seq       uint64
 	Size      int
-	Key       string // the ordering key, or ""
+	Key       string // the ordering key; "" for none
 	Published time.Time
 
-	// Holders counts who still needs the body. It belongs to the caller; a
-	// Backlog never touches it.
+	// RefCount counts the backlogs, snapshots and topics that need the body. It belongs to the caller: a Backlog
+	// neither reads nor changes it.
 	RefCount atomic.Int32
 }
 
 type state uint8
 
 const (
-	waiting   state = iota // may be delivered when its turn comes
-	leased                 // with a consumer, until item.at
-	delayed                // backing off, until item.at
-	exhausted              // out of delivery attempts, waits for the caller's verdict
-	acked                  // kept for a seek only
+	waiting   state = iota // can be delivered
+	leased                 // delivered to a consumer, until item.deadline
+	delayed                // not delivered before item.deadline
+	exhausted              // out of delivery attempts; the caller calls Remove or Redeliver
+	acked                  // retained for a seek
 )
 
 // item is one message in one backlog.
@@ -36,14 +36,14 @@ type item struct {
 	failures   int32 // nacks and expired leases so far
 	lease      uint64
 	consumer   *Consumer // of the lease
-	deadline   time.Time // when the lease or the back-off ends
-	timerIndex int       // index in Backlog.timers, -1 outside of it
+	deadline   time.Time // end of the lease or of the back-off
+	timerIndex int       // index in Backlog.timers; -1 if it is not there
 
-	queue      *queue // the queue of deliverable items it stands in
+	queue      *queue // the queue that contains it; nil for none
 	prev, next *item
 
 	keyQueue         *keyQueue // nil without an ordering key
-	keyPrev, keyNext *item     // neighbours in the chain
+	keyPrev, keyNext *item     // neighbours in the key queue
 
 	older, newer *item // neighbours in the order of publishing
 }

@@ -11,19 +11,18 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/backlog"
 )
 
-// model drives a backlog with random steps and knows, naively, what may
-// happen.
+// model takes random steps on a backlog and computes, in a simple and slow way, what the backlog may do.
 type model struct {
 	b      *backlog.Backlog
 	policy backlog.Policy
 	now    time.Time
 
 	seq          uint64
-	messages     map[uint64]*backlog.Message // all there ever were
+	messages     map[uint64]*backlog.Message // all that were ever added
 	unacked      map[uint64]bool
-	leases       map[uint64]lease  // by sequence number, those that have not ended
-	pastLeases   []lease           // that were handed out, ended or not
-	lastLease    map[uint64]uint64 // the last lease of each message, unless taken back
+	leases       map[uint64]lease  // current leases by sequence number
+	pastLeases   []lease           // all leases, ended or not
+	lastLease    map[uint64]uint64 // the newest lease of each message, unless revoked
 	backoffUntil map[uint64]time.Time
 	failures     map[uint64]int
 	consumers    []*backlog.Consumer
@@ -78,9 +77,9 @@ func (m *model) lease(t *rapid.T) {
 func (m *model) leaseAndCheck(t *rapid.T, c *backlog.Consumer, d time.Duration) []backlog.Delivery {
 	m.expire()
 	could := m.b.CanLease(c)
-	out := m.b.Lease(m.now, c, d, 5, 50)
+	out := m.b.Lease(m.now, c, backlog.LeaseRequest{Duration: d, MaxMessages: 5, MaxBytes: 50})
 	if could != (len(out) > 0) {
-		t.Fatalf("CanLease said %v, Lease gave %d", could, len(out))
+		t.Fatalf("CanLease returned %v, Lease delivered %d", could, len(out))
 	}
 	for _, d2 := range out {
 		m.checkDelivery(t, c, d2)
@@ -93,7 +92,7 @@ func (m *model) leaseAndCheck(t *rapid.T, c *backlog.Consumer, d time.Duration) 
 	return out
 }
 
-// check holds a delivery against what is promised.
+// checkDelivery fails the test if the delivery breaks a promise of the package.
 func (m *model) checkDelivery(t *rapid.T, c *backlog.Consumer, d backlog.Delivery) {
 	seq := d.Message.Seq
 	if _, leased := m.leases[seq]; leased || !m.unacked[seq] {
@@ -103,7 +102,7 @@ func (m *model) checkDelivery(t *rapid.T, c *backlog.Consumer, d backlog.Deliver
 		t.Fatalf("delivered %d during its back-off", seq)
 	}
 	if m.closed[c] {
-		t.Fatalf("delivered %d to a consumer that is gone", seq)
+		t.Fatalf("delivered %d to a closed consumer", seq)
 	}
 	if !m.ordered(seq) {
 		return
@@ -117,7 +116,7 @@ func (m *model) checkDelivery(t *rapid.T, c *backlog.Consumer, d backlog.Deliver
 			t.Fatalf("delivered %d before %d of the same key", seq, other)
 		}
 		if leased && l.consumer != c {
-			t.Fatalf("delivered %d while another consumer holds %d of the same key", seq, other)
+			t.Fatalf("delivered %d while %d of the same key is leased to another consumer", seq, other)
 		}
 	}
 }
@@ -154,7 +153,7 @@ func (m *model) ack(t *rapid.T) {
 	works := outcome == backlog.Removed || outcome == backlog.Retained
 	late := !m.policy.ExactlyOnce && (!m.ordered(seq) || m.lastLease[seq] == l.Lease)
 	if want := m.unacked[seq] && (current || late); works != want {
-		t.Fatalf("ack of %d: outcome %d, want it to work: %v", seq, outcome, want)
+		t.Fatalf("ack of %d: outcome %d, want success: %v", seq, outcome, want)
 	}
 	if works {
 		delete(m.unacked, seq)
@@ -235,8 +234,8 @@ func (m *model) anyLease(t *rapid.T) (lease, bool) {
 	return rapid.SampledFrom(m.pastLeases).Draw(t, "lease"), true
 }
 
-// expire lets the backlog and the model see what time it is. Leases that end
-// in the same call do so in the order of their deadlines, then of publishing.
+// expire calls Expire and does the same in the model. Leases that end in the same call end in the order of their
+// deadlines, then of publishing.
 func (m *model) expire() {
 	m.b.Expire(m.now)
 	var over []uint64
@@ -255,7 +254,7 @@ func (m *model) expire() {
 	}
 }
 
-// failed ends the lease, and those of what follows in the same key.
+// failDelivery ends the lease of the message and of all later messages of the same key.
 func (m *model) failDelivery(seq uint64, at time.Time) {
 	delete(m.leases, seq)
 	m.failures[seq]++
@@ -275,7 +274,7 @@ func (m *model) failDelivery(seq uint64, at time.Time) {
 
 func (m *model) ordered(seq uint64) bool { return m.policy.Ordered && m.messages[seq].Key != "" }
 
-// finish shows that nothing was lost: one consumer gets all that is left.
+// ackRemaining checks that no message was lost: one consumer gets and acknowledges all remaining messages.
 func (m *model) ackRemaining(t *rapid.T) {
 	for _, c := range m.consumers {
 		m.b.CloseConsumer(c)
@@ -307,15 +306,15 @@ func TestBacklogMatchesModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := newModel(t)
 		t.Repeat(map[string]func(*rapid.T){
-			"add":    m.add,
-			"lease":  m.lease,
-			"lease2": m.lease,
-			"ack":    m.ack,
-			"nack":   m.nack,
-			"extend": m.extend,
-			"pass":   m.advanceTime,
-			"detach": m.closeConsumer,
-			"seek":   m.seek,
+			"add":            m.add,
+			"lease":          m.lease,
+			"lease2":         m.lease,
+			"ack":            m.ack,
+			"nack":           m.nack,
+			"extend":         m.extend,
+			"advance time":   m.advanceTime,
+			"close consumer": m.closeConsumer,
+			"seek":           m.seek,
 			"": func(t *rapid.T) {
 				if m.b.Unacked() != len(m.unacked) {
 					t.Fatalf("the backlog counts %d unacknowledged, the model %d", m.b.Unacked(), len(m.unacked))

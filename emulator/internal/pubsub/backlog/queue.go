@@ -1,7 +1,7 @@
 package backlog
 
-// queue is a first-in, first-out list threaded through its items, so that an
-// item leaves from the middle in constant time.
+// queue is an intrusive first-in, first-out list: the links are part of the items, so that an item leaves from the
+// middle in constant time.
 type queue struct {
 	head, tail *item
 }
@@ -18,7 +18,7 @@ func (q *queue) push(it *item) {
 	q.tail = it
 }
 
-// unqueue takes the item out of whatever queue it stands in.
+// dequeue removes the item from its queue, if it is in one.
 func (it *item) dequeue() {
 	q := it.queue
 	if q == nil {

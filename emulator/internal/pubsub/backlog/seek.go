@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Snapshot lists the unacknowledged messages in the order of publishing.
+// Snapshot returns the unacknowledged messages in the order of publishing.
 func (b *Backlog) Snapshot() []*Message {
 	out := make([]*Message, 0, b.unacked)
 	for it := b.oldest; it != nil; it = it.newer {
@@ -16,17 +16,16 @@ func (b *Backlog) Snapshot() []*Message {
 	return out
 }
 
-// Seeked is what a seek left behind.
+// SeekResult lists the messages by their state after a seek.
 type SeekResult struct {
-	Unacked  []*Message
-	Retained []*Message
-	Removed  []*Message
+	Unacked  []*Message // waiting for delivery
+	Retained []*Message // acknowledged, in the backlog
+	Removed  []*Message // acknowledged, not in the backlog any more
 }
 
-// Seek decides anew which messages are acknowledged: those for which unacked
-// is true are delivered from the beginning, the others are acknowledged. Extra
-// are messages kept elsewhere that join the backlog if unacked. All leases of
-// the time before end and can no longer settle anything.
+// Seek sets for each message whether it is acknowledged. Messages for which unacked returns true are delivered
+// again, in the order of publishing; the others are acknowledged. Messages of extra, which are retained elsewhere,
+// join the backlog if unacked returns true. All leases from before the seek become invalid.
 func (b *Backlog) Seek(extra []*Message, unacked func(*Message) bool) SeekResult {
 	all := make([]*Message, 0, len(b.items)+len(extra))
 	known := make(map[uint64]bool, len(b.items))
@@ -71,7 +70,7 @@ func (b *Backlog) Seek(extra []*Message, unacked func(*Message) bool) SeekResult
 	return s
 }
 
-// OldestUnacked is when the oldest unacknowledged message was published.
+// OldestUnacked returns when the oldest unacknowledged message was published.
 func (b *Backlog) OldestUnacked() (time.Time, bool) {
 	for it := b.oldest; it != nil; it = it.newer {
 		if it.state != acked {

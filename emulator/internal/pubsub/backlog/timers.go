@@ -2,9 +2,9 @@ package backlog
 
 import "container/heap"
 
-// timers holds the leased and the delayed items, the first to end on top. Of
-// those that end together the first published goes first: with an ordering key
-// its failure ends the leases of the others, and only it has failed.
+// timers is a heap of the leased and delayed items, ordered by deadline and then by publishing. The second order
+// matters for an ordering key: the failure of the first message ends the leases of the following ones, which then
+// count no failure of their own.
 type timers []*item
 
 func (t timers) Len() int { return len(t) }

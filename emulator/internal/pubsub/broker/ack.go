@@ -10,24 +10,22 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/store"
 )
 
-// Settled tells what became of the ack IDs of a call.
+// AckResult is the result for the ack IDs of one call.
 type AckResult struct {
-	// ExactlyOnce tells whether the caller has to hear of Invalid; otherwise
-	// a lease that ended is not worth mentioning.
+	// ExactlyOnce says that the client must be told about invalid ack IDs. Without exactly-once delivery an expired
+	// lease is not an error.
 	ExactlyOnce bool
 	Succeeded   []string
 	Invalid     []string
 }
 
-// Partial tells whether the caller has to hear of both kinds. Clients take an
-// error for one of all IDs that it does not excuse, so Done may be told to be
-// settled once more: that works, without any effect.
+// PartiallyFailed reports whether the client must be told about both lists. Google's clients treat all ack IDs that
+// an error does not mention as failed, so a client may send the succeeded ones again: that succeeds without effect.
 func (r AckResult) PartiallyFailed() bool {
 	return r.ExactlyOnce && len(r.Succeeded) > 0 && len(r.Invalid) > 0
 }
 
-// Ack acknowledges deliveries. With exactly-once delivery it returns when the
-// acknowledgement cannot be lost any more.
+// Ack acknowledges deliveries. With exactly-once delivery it returns when the acknowledgements are on disk.
 func (s *Subscription) Ack(ids []string) (AckResult, error) {
 	return s.processAckIDs(ids, func(now time.Time, batch *store.Batch, _ int, id ackID) backlog.Outcome {
 		m, outcome := s.backlog.Ack(now, id.seq, id.lease)
@@ -36,15 +34,15 @@ func (s *Subscription) Ack(ids []string) (AckResult, error) {
 	})
 }
 
-// Extend sets the deadline of deliveries to durations from now, one for each
-// ID; zero has the message delivered again.
+// ModifyAckDeadline sets the deadline of the delivery ids[i] to d(i) from now. Zero makes the message available for
+// redelivery.
 func (s *Subscription) ModifyAckDeadline(ids []string, d func(i int) time.Duration) (AckResult, error) {
 	return s.processAckIDs(ids, func(now time.Time, _ *store.Batch, i int, id ackID) backlog.Outcome {
 		return s.backlog.ModifyAckDeadline(now, id.seq, id.lease, d(i))
 	})
 }
 
-// acked writes down what an acknowledgement did.
+// storeAck stores the effect of an acknowledgement.
 func (s *Subscription) storeAck(batch *store.Batch, m *backlog.Message, outcome backlog.Outcome) {
 	switch outcome {
 	case backlog.Removed:
@@ -53,7 +51,7 @@ func (s *Subscription) storeAck(batch *store.Batch, m *backlog.Message, outcome 
 		e := newEntry(m)
 		e.Acked = true
 		batch.PutEntry(s.id, e)
-	default: // nothing of it is stored
+	default: // nothing to store
 	}
 }
 
@@ -70,7 +68,7 @@ func (s *Subscription) processAckIDs(ids []string, f func(time.Time, *store.Batc
 	result := AckResult{ExactlyOnce: exactlyOnce}
 	err := s.applyChange(exactlyOnce, func(now time.Time, batch *store.Batch) {
 		s.lastUsed = now
-		var processed []ackID // settled, and so invalid from now on
+		var processed []ackID // acknowledged, and so invalid from now on
 		for i, id := range parsed {
 			outcome := backlog.Invalid
 			switch {

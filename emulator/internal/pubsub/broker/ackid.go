@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 )
 
-// ackID names one delivery of a message.
+// ackID identifies one delivery of a message.
 type ackID struct {
 	sub, seq, lease uint64
 }
@@ -18,7 +18,7 @@ func (a ackID) String() string {
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-// parseAckID tells whether s was made by String.
+// parseAckID returns false if s is not a result of String.
 func parseAckID(s string) (ackID, bool) {
 	var b [24]byte
 	if len(s) != base64.RawURLEncoding.EncodedLen(len(b)) {

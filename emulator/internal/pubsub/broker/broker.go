@@ -1,8 +1,10 @@
-// Package broker is the emulator without its API: topics that fan messages
-// out, subscriptions that deliver them, and snapshots, on top of a store.
+// Package broker contains the topics, subscriptions and snapshots of the Pub/Sub emulator, on top of a store.
 //
-// Locks are taken in the order Broker.admin, Topic.mu, Subscription.mu,
-// Broker.mu. Nobody waits for an fsync while holding any but the first.
+// In come checked requests and messages; out come durable message IDs, deliveries and results with the status codes
+// of the API. The package does not check requests against the limits of the API and does not speak gRPC.
+//
+// Locks are taken in the order Broker.adminMu, Topic.mu, Subscription.mu, Broker.mu. No goroutine waits for an fsync
+// while it holds a lock other than the first.
 package broker
 
 import (
@@ -14,25 +16,25 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/airlock-run/airlock/emulator/internal/grpcserver"
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/backlog"
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/store"
 )
 
-// epochBits leave room for 2^40 numbers in each of 2^23 epochs.
+// epochBits is the number of bits of an ID below its epoch: 2^40 IDs in each of 2^23 epochs.
 const epochBits = 40
 
-// Broker owns the store and everything in it. Its methods may be called by
-// several goroutines.
+// Broker owns the store and everything in it. It is safe for concurrent use.
 type Broker struct {
 	store *store.Store
 	cache *messageCache
 	clock Clock
 	log   *zap.Logger
 
-	// numbers is the last one given to a message, topic or subscription.
+	// lastID is the newest ID of a message, topic or subscription.
 	lastID atomic.Uint64
 
-	adminMu sync.Mutex // held by whoever creates, changes or deletes resources
+	adminMu sync.Mutex // held while a resource is created, changed or deleted
 
 	mu     sync.RWMutex
 	topics map[string]*Topic
@@ -40,14 +42,13 @@ type Broker struct {
 	snaps  map[string]*Snapshot
 	closed bool
 
-	timerCalls sync.WaitGroup // calls of timers under way
+	timerCalls sync.WaitGroup // active calls of timer functions
 	sweepTimer Timer
 }
 
-// Open opens the directory, or a store in memory if dir is "", and recovers
-// what it holds.
+// Open opens the directory, or a store in memory if dir is "", and recovers its state.
 func Open(dir string, clock Clock, log *zap.Logger) (*Broker, error) {
-	st, err := store.Open(dir)
+	st, err := store.Open(dir, log)
 	if err != nil {
 		return nil, err
 	}
@@ -68,8 +69,7 @@ func Open(dir string, clock Clock, log *zap.Logger) (*Broker, error) {
 	return b, nil
 }
 
-// Close ends all subscriptions' readers, and flushes and closes the store. All
-// other calls must have returned.
+// Close ends the readers of all subscriptions, then flushes and closes the store. All other calls must have returned.
 func (b *Broker) Close() error {
 	b.mu.Lock()
 	b.closed = true
@@ -82,8 +82,7 @@ func (b *Broker) Close() error {
 	return errors.Join(b.saveLastUsed(), b.store.Close())
 }
 
-// guard makes f a function for a timer: it does nothing once the broker is
-// closed, and Close waits for it.
+// timerFunc wraps f for use in a timer: it does nothing after the broker is closed, and Close waits for it.
 func (b *Broker) timerFunc(f func()) func() {
 	return func() {
 		b.mu.RLock()
@@ -102,9 +101,28 @@ func (b *Broker) nextID() uint64 { return b.lastID.Add(1) }
 
 func (b *Broker) now() time.Time { return b.clock.Now() }
 
-// release drops one holder of the message and, with the last, its body.
+// releaseMessage removes one reference to the message. With the last reference it deletes the body.
 func releaseMessage(batch *store.Batch, m *backlog.Message) {
 	if m.RefCount.Add(-1) == 0 {
 		batch.DeleteMessage(m.Seq)
+	}
+}
+
+func (b *Broker) releaseMessages(messages []*backlog.Message) {
+	batch := b.store.NewBatch()
+	for _, m := range messages {
+		releaseMessage(batch, m)
+	}
+	b.commitNoSync(batch)
+}
+
+func (b *Broker) commitNoSync(batch *store.Batch) {
+	b.logError("write", b.store.CommitNoSync(batch))
+}
+
+// logError logs the failure of something that no caller waits for.
+func (b *Broker) logError(action string, err error) {
+	if err != nil && !errors.Is(err, grpcserver.ErrShuttingDown) {
+		b.log.Error("failed to "+action, zap.Error(err))
 	}
 }

@@ -59,7 +59,7 @@ func messages(n int) []*pubsubpb.PubsubMessage {
 	return out
 }
 
-// stored counts what is on disk.
+// countStored counts the messages and the entries on disk.
 func countStored(t *testing.T, b *Broker, subs ...*Subscription) (bodies, entries int) {
 	t.Helper()
 	require.NoError(t, b.store.Messages(func(uint64, func() (uint64, *pubsubpb.PubsubMessage, error)) error {
@@ -75,7 +75,7 @@ func countStored(t *testing.T, b *Broker, subs ...*Subscription) (bodies, entrie
 	return bodies, entries
 }
 
-// drain acknowledges n messages.
+// ackMessages reads and acknowledges n messages.
 func ackMessages(s *Subscription, n int) error {
 	r, err := s.NewReader(0, 0)
 	if err != nil {
@@ -145,8 +145,8 @@ func TestPublishWithoutSubscriptionsStoresNothing(t *testing.T) {
 	require.Zero(t, bodies)
 }
 
-// TestChurn publishes while subscriptions come and go, and snapshots
-// are taken: in the end nothing may be left, on disk or in memory.
+// TestConcurrentChangesLeaveNoData publishes while subscriptions and snapshots are created and deleted. In the end no
+// message may remain on disk or in memory.
 func TestConcurrentChangesLeaveNoData(t *testing.T) {
 	dir := t.TempDir()
 	b := open(t, dir)
@@ -190,7 +190,7 @@ func TestConcurrentChangesLeaveNoData(t *testing.T) {
 		return nil
 	})
 	require.NoError(t, g.Wait())
-	b.sweepAll() // what was on its way when the last snapshot went waits for it
+	b.sweepAll() // removes the messages that were in flight when the last snapshot was deleted
 	bodies, entries := countStored(t, b, subs...)
 	require.Zero(t, bodies)
 	require.Zero(t, entries)

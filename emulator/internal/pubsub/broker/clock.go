@@ -2,23 +2,23 @@ package broker
 
 import "time"
 
-// Clock tells the time and wakes. It is called from several goroutines.
+// Clock returns the time and runs timers. It is safe for concurrent use.
 type Clock interface {
 	Now() time.Time
-	// AfterFunc calls f once, on a goroutine of its own, after d.
+	// AfterFunc calls f in another goroutine after d. It calls f again only after a Reset.
 	AfterFunc(d time.Duration, f func()) Timer
 }
 
-// Timer is a call to come. Reset sets it anew whether it was made or not.
+// Timer is a pending call of AfterFunc. Its methods are those of time.Timer.
 type Timer interface {
 	Reset(d time.Duration) bool
 	Stop() bool
 }
 
-// SystemClock is the clock of the machine.
+// SystemClock is the machine's clock.
 type SystemClock struct{}
 
-// Now is the machine's wall and monotonic time.
+// Now is time.Now.
 func (SystemClock) Now() time.Time { return time.Now() }
 
 // AfterFunc is time.AfterFunc.

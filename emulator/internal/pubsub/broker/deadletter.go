@@ -14,7 +14,7 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/store"
 )
 
-// The attributes that tell where a dead letter comes from.
+// The attributes of a dead letter that describe its source.
 const (
 	sourcePrefix       = "CloudPubSubDeadLetterSource"
 	sourceCount        = sourcePrefix + "DeliveryCount"
@@ -23,9 +23,8 @@ const (
 	sourcePublished    = sourcePrefix + "TopicPublishTime"
 )
 
-// forward publishes the dead messages to the dead-letter topic and then
-// acknowledges them, so many at a time as fit in memory. If that fails they are delivered once more. Called
-// without locks.
+// forwardDeadLetters publishes the messages to the dead-letter topic and then acknowledges them, in batches of about
+// maxPullBytes. If that fails, the messages are delivered again. The caller holds no lock.
 func (s *Subscription) forwardDeadLetters(dead []*backlog.Message) {
 	for len(dead) > 0 {
 		n, bytes := 0, 0
@@ -54,7 +53,7 @@ func (s *Subscription) forwardBatch(dead []*backlog.Message) {
 			s.storeAck(batch, m, outcome)
 		}
 	})
-	s.b.logError("settle dead letters", err)
+	s.b.logError("acknowledge dead letters", err)
 }
 
 func (s *Subscription) publishDeadLetters(dead []*backlog.Message) error {
@@ -72,7 +71,7 @@ func (s *Subscription) publishDeadLetters(dead []*backlog.Message) error {
 	}
 	var letters []*pubsubpb.PubsubMessage
 	for i, body := range bodies {
-		if body != nil { // nil if its retention ended just now
+		if body != nil { // nil: retention has removed it in the meantime
 			letters = append(letters, s.newDeadLetter(dead[i], body))
 		}
 	}

@@ -7,9 +7,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// The API's own status codes are the errors of this package: what a caller
-// did wrong is part of what is emulated. Any other error is a fault of the
-// store.
+// A caller's mistakes are errors with the status codes of the API, because these codes are part of the emulated
+// behaviour. An error without a status is a failure of the store.
 
 func errNotFound(name string) error {
 	return status.Errorf(codes.NotFound, "Resource not found (resource=%s).", shortName(name))

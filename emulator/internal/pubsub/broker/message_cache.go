@@ -12,29 +12,27 @@ import (
 )
 
 const (
-	// bodiesBytes bounds the bodies in memory, of all subscriptions together.
+	// maxCacheBytes limits the bodies in memory, of all subscriptions together.
 	maxCacheBytes = 16 << 20
-	// bodyOverhead is about what a body takes beside its content, in bytes.
+	// cacheEntryOverhead is an estimate of the memory for one body in addition to its content, in bytes.
 	cacheEntryOverhead = 256
-	// What is read ahead for one reader, at most.
+	// Limits of one read-ahead.
 	readAheadMessages = 256
 	readAheadBytes    = 512 << 10
 )
 
-// bodies keeps some messages in memory: those just published, because somebody
-// is likely waiting for them, and those read ahead, because one pass over many
-// costs little more than looking up one. What came first goes first. They are
-// shared by whoever delivers them, so nobody changes them.
+// messageCache holds messages in memory: those just published, because a reader is probably waiting for them, and
+// those read ahead, because a scan over many messages costs little more than reading one. It evicts the oldest first.
+// Readers share the messages and must not change them.
 //
-// A message may stay here after it was deleted. As numbers are given once,
-// nobody asks for it then.
+// A deleted message may stay in the cache. Sequence numbers are never used again, so no reader asks for it.
 type messageCache struct {
 	store   *store.Store
-	readers atomic.Int64 // who share the room
+	readers atomic.Int64 // number of open readers, which share the budget for read-ahead
 
 	mu       sync.Mutex
 	messages map[uint64]*pubsubpb.PubsubMessage
-	order    []cacheEntry // of arrival
+	order    []cacheEntry // oldest first
 	bytes    int
 }
 
@@ -47,49 +45,49 @@ func newMessageCache(st *store.Store) *messageCache {
 	return &messageCache{store: st, messages: make(map[uint64]*pubsubpb.PubsubMessage)}
 }
 
-func (b *messageCache) put(seq uint64, m *pubsubpb.PubsubMessage) {
+func (c *messageCache) put(seq uint64, m *pubsubpb.PubsubMessage) {
 	n := proto.Size(m) + cacheEntryOverhead
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.messages[seq] != nil {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.messages[seq] != nil {
 		return
 	}
-	b.messages[seq] = m
-	b.order = append(b.order, cacheEntry{seq, n})
-	b.bytes += n
-	for b.bytes > maxCacheBytes {
-		first := b.order[0]
-		b.order = b.order[1:]
-		b.bytes -= first.bytes
-		delete(b.messages, first.seq)
+	c.messages[seq] = m
+	c.order = append(c.order, cacheEntry{seq, n})
+	c.bytes += n
+	for c.bytes > maxCacheBytes {
+		first := c.order[0]
+		c.order = c.order[1:]
+		c.bytes -= first.bytes
+		delete(c.messages, first.seq)
 	}
 }
 
-// get returns the messages in the order asked for, nil for one that was
-// deleted. If any has to be read, so is what ahead expects to be asked for
-// after it, in not more than so many bytes; ahead may be nil.
-func (b *messageCache) get(seqs []uint64, readAhead func(seq uint64, bytes int) []uint64) ([]*pubsubpb.PubsubMessage, error) {
+// get returns the messages in the order of seqs, with nil for a deleted one. If it has to read messages from the
+// store, it also reads those that readAhead returns: the expected next messages after seq, of the given total size.
+// readAhead may be nil.
+func (c *messageCache) get(seqs []uint64, readAhead func(seq uint64, bytes int) []uint64) ([]*pubsubpb.PubsubMessage, error) {
 	out := make([]*pubsubpb.PubsubMessage, len(seqs))
-	indexBySeq := make(map[uint64]int) // in out, of what is to be read
+	indexBySeq := make(map[uint64]int) // index in out of each missing message
 	var missing []uint64
-	b.mu.Lock()
+	c.mu.Lock()
 	for i, seq := range seqs {
-		if out[i] = b.messages[seq]; out[i] == nil {
+		if out[i] = c.messages[seq]; out[i] == nil {
 			indexBySeq[seq] = i
 			missing = append(missing, seq)
 		}
 	}
-	b.mu.Unlock()
+	c.mu.Unlock()
 	if len(missing) == 0 {
 		return out, nil
 	}
 	if readAhead != nil {
-		budget := maxCacheBytes / 2 / max(1, int(b.readers.Load()))
+		budget := maxCacheBytes / 2 / max(1, int(c.readers.Load()))
 		missing = append(missing, readAhead(missing[len(missing)-1], min(readAheadBytes, budget))...)
 	}
 	slices.Sort(missing)
-	err := b.store.MessagesBySeq(slices.Compact(missing), func(seq uint64, m *pubsubpb.PubsubMessage) {
-		b.put(seq, m)
+	err := c.store.MessagesBySeq(slices.Compact(missing), func(seq uint64, m *pubsubpb.PubsubMessage) {
+		c.put(seq, m)
 		if i, ok := indexBySeq[seq]; ok {
 			out[i] = m
 		}

@@ -11,10 +11,10 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/store"
 )
 
-// storeBodies makes a store of messages 1 to n of the size, with their number as ID.
+// newTestCache returns a cache over a store with the messages 1 to n of this size. The ID of each is its number.
 func newTestCache(t *testing.T, n, size int) *messageCache {
 	t.Helper()
-	st, err := store.Open("")
+	st, err := store.Open("", nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, st.Close()) })
 	batch := st.NewBatch()
@@ -34,47 +34,47 @@ func ids(messages []*pubsubpb.PubsubMessage) []string {
 }
 
 func TestCacheReturnsMessagesInRequestOrder(t *testing.T) {
-	b := newTestCache(t, 5, 1)
-	b.put(2, &pubsubpb.PubsubMessage{MessageId: "2 in memory"})
-	got, err := b.get([]uint64{4, 2, 9, 1}, nil)
+	c := newTestCache(t, 5, 1)
+	c.put(2, &pubsubpb.PubsubMessage{MessageId: "2 in memory"})
+	got, err := c.get([]uint64{4, 2, 9, 1}, nil)
 	require.NoError(t, err)
 	require.Equal(t, []string{"4", "2 in memory", "", "1"}, ids(got), "9 was deleted")
 }
 
 func TestCacheReadsAheadOnce(t *testing.T) {
-	b := newTestCache(t, 5, 1)
-	asked := 0
+	c := newTestCache(t, 5, 1)
+	calls := 0
 	ahead := func(after uint64, _ int) []uint64 {
-		asked++
+		calls++
 		require.EqualValues(t, 2, after)
 		return []uint64{3, 4, 9}
 	}
-	_, err := b.get([]uint64{1, 2}, ahead)
+	_, err := c.get([]uint64{1, 2}, ahead)
 	require.NoError(t, err)
-	got, err := b.get([]uint64{3, 4}, ahead)
+	got, err := c.get([]uint64{3, 4}, ahead)
 	require.NoError(t, err)
 	require.Equal(t, []string{"3", "4"}, ids(got))
-	require.Equal(t, 1, asked, "what was read ahead is in memory")
+	require.Equal(t, 1, calls, "messages that were read ahead are in memory")
 }
 
 func TestCacheIsBounded(t *testing.T) {
 	const size, n = 1 << 20, 40
-	b := newTestCache(t, n, size)
+	c := newTestCache(t, n, size)
 	for seq := range uint64(n) {
-		got, err := b.get([]uint64{seq + 1}, nil)
+		got, err := c.get([]uint64{seq + 1}, nil)
 		require.NoError(t, err)
 		require.Equal(t, []string{strconv.Itoa(int(seq + 1))}, ids(got))
-		require.LessOrEqual(t, b.bytes, maxCacheBytes)
-		require.Len(t, b.messages, len(b.order))
+		require.LessOrEqual(t, c.bytes, maxCacheBytes)
+		require.Len(t, c.messages, len(c.order))
 	}
-	require.NotContains(t, b.messages, uint64(1), "what came first goes first")
-	require.Contains(t, b.messages, uint64(n))
+	require.NotContains(t, c.messages, uint64(1), "the oldest message is evicted first")
+	require.Contains(t, c.messages, uint64(n))
 }
 
 func TestReadersShareReadAheadBudget(t *testing.T) {
-	b := newTestCache(t, 1, 1)
-	b.readers.Store(1000)
-	_, err := b.get([]uint64{1}, func(_ uint64, bytes int) []uint64 {
+	c := newTestCache(t, 1, 1)
+	c.readers.Store(1000)
+	_, err := c.get([]uint64{1}, func(_ uint64, bytes int) []uint64 {
 		require.LessOrEqual(t, 1000*bytes, maxCacheBytes)
 		return nil
 	})

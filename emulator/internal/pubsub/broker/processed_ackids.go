@@ -1,27 +1,27 @@
 package broker
 
-// maxExcused is how many ack IDs a subscription remembers at least, and half of
-// how many at most. A client settles up to 2,500 in one call.
+// maxProcessedAckIDs is the number of ack IDs that a subscription remembers at least; it remembers at most twice as
+// many. Google's clients send up to 2,500 in one call.
 const maxProcessedAckIDs = 5_000
 
-// excused are ack IDs that were settled in a call that failed for others. Their
-// clients settle them once more, and must not hear that they are invalid.
+// processedAckIDs contains ack IDs that were processed in a call that failed for other ack IDs. Clients send them
+// again, and must not get the result that they are invalid.
 type processedAckIDs struct {
 	recent, older map[ackID]struct{}
 }
 
-func (e *processedAckIDs) has(id ackID) bool {
-	_, recent := e.recent[id]
-	_, older := e.older[id]
+func (p *processedAckIDs) has(id ackID) bool {
+	_, recent := p.recent[id]
+	_, older := p.older[id]
 	return recent || older
 }
 
-// add forgets the oldest when there are many.
-func (e *processedAckIDs) add(ids []ackID) {
+// add removes the oldest IDs when there are too many.
+func (p *processedAckIDs) add(ids []ackID) {
 	for _, id := range ids {
-		if e.recent == nil || len(e.recent) == maxProcessedAckIDs {
-			e.older, e.recent = e.recent, make(map[ackID]struct{})
+		if p.recent == nil || len(p.recent) == maxProcessedAckIDs {
+			p.older, p.recent = p.recent, make(map[ackID]struct{})
 		}
-		e.recent[id] = struct{}{}
+		p.recent[id] = struct{}{}
 	}
 }

@@ -7,14 +7,14 @@ import (
 )
 
 func TestProcessedAckIDsEvictsOldest(t *testing.T) {
-	var e processedAckIDs
+	var p processedAckIDs
 	id := func(n int) ackID { return ackID{seq: uint64(n)} }
-	require.False(t, e.has(id(0)))
+	require.False(t, p.has(id(0)))
 	for n := range 3 * maxProcessedAckIDs {
-		e.add([]ackID{id(n)})
-		require.True(t, e.has(id(n)))
-		require.True(t, e.has(id(max(0, n-maxProcessedAckIDs))))
-		require.LessOrEqual(t, len(e.recent)+len(e.older), 2*maxProcessedAckIDs)
+		p.add([]ackID{id(n)})
+		require.True(t, p.has(id(n)))
+		require.True(t, p.has(id(max(0, n-maxProcessedAckIDs))))
+		require.LessOrEqual(t, len(p.recent)+len(p.older), 2*maxProcessedAckIDs)
 	}
-	require.False(t, e.has(id(0)))
+	require.False(t, p.has(id(0)))
 }

@@ -9,21 +9,20 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/store"
 )
 
-// takeBytes bounds what one Take brings into memory, in bytes; a single
-// message may be larger.
+// maxPullBytes limits the messages that one Pull reads into memory. The last one may exceed it.
 const maxPullBytes = 2 << 20
 
-// Reader is one receiver of a subscription's messages: a stream or a Pull. It
-// is used by one goroutine, but for SetDeadline.
+// Reader is one receiver of a subscription's messages: a StreamingPull or a Pull. One goroutine uses it, except that
+// SetAckDeadline is safe for concurrent use.
 type Reader struct {
 	s           *Subscription
 	consumer    backlog.Consumer
-	ready       chan struct{} // holds a token when Take may find something
-	ackDeadline time.Duration // of the leases; zero is the subscription's
+	ready       chan struct{} // contains a token when Pull may return messages
+	ackDeadline time.Duration // zero means the subscription's
 }
 
-// NewReader begins to read. At most maxMessages and maxBytes are leased to the
-// reader at one time; zero is no bound. The caller closes the reader.
+// NewReader returns a reader of the subscription. At most maxMessages and maxBytes are leased to it at the same time;
+// zero means no limit. The caller closes the reader.
 func (s *Subscription) NewReader(maxMessages, maxBytes int) (*Reader, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -42,10 +41,10 @@ func (s *Subscription) NewReader(maxMessages, maxBytes int) (*Reader, error) {
 	return r, nil
 }
 
-// Ready yields when there may be something to take.
+// Ready receives a token when Pull may return messages.
 func (r *Reader) Ready() <-chan struct{} { return r.ready }
 
-// Ended is closed when the subscription delivers no more; Take tells why.
+// Done is closed when the subscription delivers no more messages. Pull then returns the reason.
 func (r *Reader) Done() <-chan struct{} { return r.s.done }
 
 func (r *Reader) notify() {
@@ -55,15 +54,14 @@ func (r *Reader) notify() {
 	}
 }
 
-// SetDeadline sets how long messages are leased from now on.
+// SetAckDeadline sets the duration of later leases.
 func (r *Reader) SetAckDeadline(d time.Duration) {
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
 	r.ackDeadline = d
 }
 
-// Take leases up to n messages that wait. If more may follow at once, Ready
-// yields again.
+// Pull leases up to n waiting messages. If there may be more, Ready receives another token.
 func (r *Reader) Pull(n int) ([]*pubsubpb.ReceivedMessage, error) {
 	deliveries, attempts, err := r.lease(n)
 	if err != nil {
@@ -81,7 +79,7 @@ func (r *Reader) Pull(n int) ([]*pubsubpb.ReceivedMessage, error) {
 	for i, d := range deliveries {
 		body := bodies[i]
 		if body == nil {
-			r.s.dropDeleted(d.Message) // its retention ended, or a seek passed it, just now
+			r.s.dropDeleted(d.Message) // retention or a seek has removed it in the meantime
 			continue
 		}
 		m := &pubsubpb.ReceivedMessage{
@@ -96,20 +94,20 @@ func (r *Reader) Pull(n int) ([]*pubsubpb.ReceivedMessage, error) {
 	return out, nil
 }
 
-// ahead tells what is likely to be delivered after the message.
+// readAhead returns the messages that are likely to be delivered after the message seq.
 func (s *Subscription) readAhead(seq uint64, bytes int) []uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.backlog.ReadAhead(seq, readAheadMessages, bytes)
 }
 
-// forget drops a message whose body is gone.
+// dropDeleted removes a message whose body was deleted.
 func (s *Subscription) dropDeleted(m *backlog.Message) {
 	err := s.applyChange(false, func(_ time.Time, batch *store.Batch) {
 		removed, outcome := s.backlog.Remove(m.Seq)
 		s.storeAck(batch, removed, outcome)
 	})
-	s.b.logError("forget a message", err)
+	s.b.logError("drop a deleted message", err)
 }
 
 func (r *Reader) lease(n int) (deliveries []backlog.Delivery, attempts bool, err error) {
@@ -125,7 +123,7 @@ func (r *Reader) lease(n int) (deliveries []backlog.Delivery, attempts bool, err
 	if d == 0 {
 		d = time.Duration(s.config.AckDeadlineSeconds) * time.Second
 	}
-	deliveries = s.backlog.Lease(now, &r.consumer, d, n, maxPullBytes)
+	deliveries = s.backlog.Lease(now, &r.consumer, backlog.LeaseRequest{Duration: d, MaxMessages: n, MaxBytes: maxPullBytes})
 	s.scheduleTimer(now)
 	if s.backlog.CanLease(&r.consumer) {
 		r.notify()
@@ -133,8 +131,7 @@ func (r *Reader) lease(n int) (deliveries []backlog.Delivery, attempts bool, err
 	return deliveries, s.config.DeadLetterPolicy != nil, nil
 }
 
-// Close ends the reader. What was leased to it stays leased until its
-// deadline, as acknowledgements may still come.
+// Close ends the reader. Its messages stay leased until their deadlines, because acknowledgements may still arrive.
 func (r *Reader) Close() {
 	s := r.s
 	s.mu.Lock()

@@ -13,15 +13,15 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/store"
 )
 
-// recovery puts the broker's state together from the store.
+// recovery rebuilds the state of a broker from its store.
 type recovery struct {
 	b             *Broker
 	topics        map[uint64]*Topic
-	messages      map[uint64]*backlog.Message // known so far
-	snapshotSlots map[uint64][]snapshotSlot   // by snapshots, of messages not known
+	messages      map[uint64]*backlog.Message // of all entries read so far
+	snapshotSlots map[uint64][]snapshotSlot   // places in snapshots that still need this message
 }
 
-// wish is the place in a snapshot that a message belongs in.
+// snapshotSlot is the place of a message in a snapshot.
 type snapshotSlot struct {
 	snapshot *Snapshot
 	index    int
@@ -45,7 +45,7 @@ func (b *Broker) recoverState() error {
 			return err
 		}
 	}
-	b.log.Info("recovered", zap.Int("topics", len(b.topics)), zap.Int("subscriptions", len(b.subs)),
+	b.log.Info("state recovered", zap.Int("topics", len(b.topics)), zap.Int("subscriptions", len(b.subs)),
 		zap.Int("messages", len(r.messages)), zap.Duration("took", time.Since(start)))
 	return nil
 }
@@ -57,8 +57,8 @@ func (r *recovery) recoverTopic(t store.Topic) error {
 	return nil
 }
 
-// topicByID also finds the topics that were deleted: subscriptions and
-// snapshots still belong together by them.
+// topicByID returns a topic, even if it was deleted: subscriptions and snapshots of a deleted topic still belong
+// together.
 func (r *recovery) topicByID(id uint64) *Topic {
 	t := r.topics[id]
 	if t == nil {
@@ -126,8 +126,7 @@ func (r *recovery) recoverSnapshot(rec store.Snapshot) error {
 	return nil
 }
 
-// bodies finds for snapshots and the logs of topics what no subscription
-// holds, and deletes what nobody holds.
+// recoverMessages fills the snapshots and the logs of the topics, and deletes the bodies that nothing refers to.
 func (r *recovery) recoverMessages() error {
 	batch := r.b.store.NewBatch()
 	retainAny := r.anyTopicRetains()
@@ -146,9 +145,9 @@ func (r *recovery) recoverMessages() error {
 				m.RefCount.Add(1)
 				t.log = append(t.log, m)
 			}
-			for _, w := range slots {
+			for _, slot := range slots {
 				m.RefCount.Add(1)
-				w.snapshot.unacked[w.index] = m
+				slot.snapshot.unacked[slot.index] = m
 			}
 		}
 		if m == nil || m.RefCount.Load() == 0 {
@@ -163,12 +162,12 @@ func (r *recovery) recoverMessages() error {
 	}
 	if len(r.snapshotSlots) > 0 {
 		batch.Discard()
-		return fmt.Errorf("%w: %d messages of snapshots are not there", store.ErrCorrupt, len(r.snapshotSlots))
+		return fmt.Errorf("%w: %d messages of snapshots are missing", store.ErrCorrupt, len(r.snapshotSlots))
 	}
 	return r.b.store.CommitNoSync(batch)
 }
 
-// keepers tells whether any topic keeps messages beside its subscriptions.
+// anyTopicRetains reports whether any topic has retention or snapshots. If none has, no body needs to be decoded.
 func (r *recovery) anyTopicRetains() bool {
 	for _, t := range r.topics {
 		if t.retention() > 0 || len(t.snapshots) > 0 {

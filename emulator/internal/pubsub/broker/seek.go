@@ -13,16 +13,16 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/store"
 )
 
-var errSnapshotDeleted = status.Error(codes.NotFound, "The snapshot was deleted meanwhile.")
+var errSnapshotDeleted = status.Error(codes.NotFound, "The snapshot was deleted during the seek.")
 
-// SeekTime acknowledges what was published before to, and makes all kept
-// messages from then on be delivered again.
+// SeekTime acknowledges the messages published before a time, and makes all retained later messages available for
+// delivery again.
 func (s *Subscription) SeekTime(to time.Time) error {
 	unacked := func(m *backlog.Message) bool { return !m.Published.Before(to) }
 	return s.seek(nil, unacked)
 }
 
-// SeekSnapshot makes the backlog what the snapshot tells.
+// SeekSnapshot restores the acknowledgement state of the snapshot.
 func (s *Subscription) SeekSnapshot(name string) error {
 	n, err := s.b.snapshot(name)
 	if err != nil {
@@ -74,8 +74,8 @@ func (s *Subscription) seek(n *Snapshot, unacked func(*backlog.Message) bool) er
 	return err
 }
 
-// kept takes hold of the messages that the topic or the snapshot keep and that
-// a seek may bring back. All pass the subscription's filter.
+// retainedMessages returns the messages of the topic's log and of the snapshot that the seek makes unacknowledged,
+// with a reference to each. All match the subscription's filter.
 func (s *Subscription) retainedMessages(n *Snapshot, unacked func(*backlog.Message) bool) ([]*backlog.Message, error) {
 	var out []*backlog.Message
 	s.topic.mu.Lock()
@@ -99,7 +99,7 @@ func (s *Subscription) retainedMessages(n *Snapshot, unacked func(*backlog.Messa
 	return s.filterMessages(out)
 }
 
-// matching lets go of the messages that do not pass the filter.
+// filterMessages releases the messages that do not match the filter and returns the others.
 func (s *Subscription) filterMessages(candidates []*backlog.Message) ([]*backlog.Message, error) {
 	if s.unfiltered {
 		return candidates, nil
@@ -127,12 +127,4 @@ func (s *Subscription) filterMessages(candidates []*backlog.Message) ([]*backlog
 	}
 	s.b.releaseMessages(dropped)
 	return out, nil
-}
-
-func (b *Broker) releaseMessages(messages []*backlog.Message) {
-	batch := b.store.NewBatch()
-	for _, m := range messages {
-		releaseMessage(batch, m)
-	}
-	b.commitNoSync(batch)
 }

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"slices"
 	"time"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
@@ -14,18 +13,18 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/store"
 )
 
-// A snapshot lives as long as the oldest message in it could have, but not
-// when that would be less than an hour.
+// A snapshot expires seven days after the publishing of its oldest unacknowledged message. One that would expire in
+// less than an hour is refused.
 const (
 	snapshotLifetime    = 7 * 24 * time.Hour
 	minSnapshotLifetime = time.Hour
 )
 
-// Snapshot is what a subscription had not acknowledged at one time, and all
-// that its topic got after that.
+// Snapshot contains the messages that a subscription had not acknowledged at one time, and all later messages of its
+// topic.
 type Snapshot struct {
 	topic   *Topic
-	nextSeq uint64 // of the messages of the topic, all from here on belong to it
+	nextSeq uint64 // all messages of the topic from this one on belong to the snapshot
 	unacked []*backlog.Message
 	config  *pubsubpb.Snapshot // guarded by Broker.mu; nil until it is stored
 }
@@ -74,7 +73,7 @@ func (b *Broker) CreateSnapshot(name, subscription string, labels map[string]str
 	return config, nil
 }
 
-// capture takes hold of the messages of a new snapshot.
+// newSnapshot returns a snapshot of the current state, with a reference to each of its messages.
 func (s *Subscription) newSnapshot() (*Snapshot, error) {
 	t := s.topic
 	t.mu.Lock()
@@ -88,8 +87,7 @@ func (s *Subscription) newSnapshot() (*Snapshot, error) {
 	for _, m := range n.unacked {
 		m.RefCount.Add(1)
 	}
-	// What is on its way to the disk was not delivered yet, and so belongs
-	// to what comes after.
+	// Messages that are not on disk yet are not in the backlog. They belong to the later messages of the topic.
 	for _, p := range t.inFlight {
 		if !p.inLog {
 			p.inLog = true
@@ -108,7 +106,7 @@ func (s *Subscription) newSnapshot() (*Snapshot, error) {
 	return n, nil
 }
 
-// discard lets go of a snapshot's messages.
+// discardSnapshot releases the messages of a snapshot that is not stored.
 func (b *Broker) discardSnapshot(n *Snapshot) {
 	batch := b.store.NewBatch()
 	n.release(b.now(), batch)
@@ -126,29 +124,6 @@ func (n *Snapshot) release(now time.Time, batch *store.Batch) {
 	t.trimLog(now, batch)
 }
 
-// trim drops from the log what neither the topic's retention nor a snapshot
-// needs. Called with t.mu held.
-func (t *Topic) trimLog(now time.Time, batch *store.Batch) {
-	i := 0
-	for i < len(t.log) && !t.retains(t.log[i], now) {
-		releaseMessage(batch, t.log[i])
-		i++
-	}
-	t.log = slices.Delete(t.log, 0, i)
-}
-
-func (t *Topic) retains(m *backlog.Message, now time.Time) bool {
-	if !t.deleted && m.Published.Add(t.retention()).After(now) {
-		return true
-	}
-	for n := range t.snapshots {
-		if n.nextSeq <= m.Seq {
-			return true
-		}
-	}
-	return false
-}
-
 func (b *Broker) snapshot(name string) (*Snapshot, error) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
@@ -159,7 +134,7 @@ func (b *Broker) snapshot(name string) (*Snapshot, error) {
 	return n, nil
 }
 
-// Snapshot returns a snapshot's description.
+// Snapshot returns the snapshot with this full name, as the API describes it.
 func (b *Broker) Snapshot(name string) (*pubsubpb.Snapshot, error) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
@@ -169,7 +144,7 @@ func (b *Broker) Snapshot(name string) (*pubsubpb.Snapshot, error) {
 	return nil, errNotFound(name)
 }
 
-// SnapshotsIn lists the snapshots of a project, "projects/{project}", by name.
+// ListSnapshots returns the snapshots of a project, "projects/{project}", sorted by name.
 func (b *Broker) ListSnapshots(project string) []*pubsubpb.Snapshot {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
@@ -180,7 +155,7 @@ func (b *Broker) ListSnapshots(project string) []*pubsubpb.Snapshot {
 	return out
 }
 
-// UpdateSnapshot replaces the description by what edit makes of a copy.
+// UpdateSnapshot replaces the description by a copy that edit has changed.
 func (b *Broker) UpdateSnapshot(name string, edit func(*pubsubpb.Snapshot) error) (*pubsubpb.Snapshot, error) {
 	b.adminMu.Lock()
 	defer b.adminMu.Unlock()
@@ -220,7 +195,7 @@ func (b *Broker) DeleteSnapshot(name string) error {
 	return b.store.Commit(batch)
 }
 
-// dropSnapshots deletes the snapshots whose time is over.
+// deleteExpiredSnapshots deletes the snapshots whose expire_time has passed.
 func (b *Broker) deleteExpiredSnapshots(now time.Time) {
 	b.mu.RLock()
 	var expired []string

@@ -6,6 +6,7 @@ import (
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 
+	"github.com/airlock-run/airlock/emulator/internal/grpcserver"
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/backlog"
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/filter"
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/store"
@@ -16,22 +17,22 @@ type Subscription struct {
 	b          *Broker
 	id         uint64
 	name       string
-	topic      *Topic // also after it was deleted
+	topic      *Topic // set even after the topic was deleted
 	filter     filter.Filter
 	unfiltered bool
 
-	// ended is closed when nothing will be delivered any more; cause tells why.
+	// done is closed when delivery has ended for good; endErr is the reason.
 	done chan struct{}
 
 	mu              sync.Mutex
-	config          *pubsubpb.Subscription // replaced, never changed
+	config          *pubsubpb.Subscription // immutable; an update replaces it
 	backlog         *backlog.Backlog
 	readers         map[*Reader]struct{}
 	endErr          error
 	timer           Timer
-	timerAt         time.Time // when timer fires, zero if it does not
-	lastUsed        time.Time // by a subscriber, or by a call about the subscription
-	savedLastUsed   time.Time // the value of used on disk
+	timerAt         time.Time // when timer fires; zero if it is not set
+	lastUsed        time.Time // by a reader, or by a call that names the subscription
+	savedLastUsed   time.Time // the value of lastUsed on disk
 	processedAckIDs processedAckIDs
 }
 
@@ -64,11 +65,10 @@ func newPolicy(c *pubsubpb.Subscription) backlog.Policy {
 	return p
 }
 
-// Name is the full name of the subscription.
+// Name returns the full name of the subscription.
 func (s *Subscription) Name() string { return s.name }
 
-// TopicRetention is how long the topic keeps messages for its subscriptions,
-// zero if it does not.
+// TopicRetention returns the message retention of the topic; zero if it has none or was deleted.
 func (s *Subscription) TopicRetention() time.Duration {
 	s.topic.mu.Lock()
 	defer s.topic.mu.Unlock()
@@ -78,7 +78,7 @@ func (s *Subscription) TopicRetention() time.Duration {
 	return s.topic.retention()
 }
 
-// Config is the subscription as its users see it.
+// Config returns the subscription as the API describes it. The caller must not change it.
 func (s *Subscription) Config() *pubsubpb.Subscription {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,7 +86,7 @@ func (s *Subscription) Config() *pubsubpb.Subscription {
 	return s.config
 }
 
-// add takes over the caller's hold on the messages.
+// addMessages adds messages to the backlog. It takes over the caller's reference to each of them.
 func (s *Subscription) addMessages(messages []*backlog.Message) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,9 +100,9 @@ func (s *Subscription) addMessages(messages []*backlog.Message) {
 	s.notifyReaders()
 }
 
-// change is the frame of everything that settles messages: it lets f change
-// the queue and the batch, starts to write the batch, wakes whoever can go on,
-// and forwards dead messages. It returns when the batch is on disk if durable.
+// applyChange is the way to every change of the backlog by acknowledgements, deadlines, seeks and expiry. It calls f,
+// which changes the backlog and the batch, commits the batch, notifies the readers, and forwards exhausted messages
+// to the dead-letter topic. If durable is true, it returns when the batch is on disk.
 func (s *Subscription) applyChange(durable bool, f func(now time.Time, batch *store.Batch)) error {
 	batch := s.b.store.NewBatch()
 	s.mu.Lock()
@@ -136,8 +136,8 @@ func (s *Subscription) applyChange(durable bool, f func(now time.Time, batch *st
 	return err
 }
 
-// countFailures writes down how often messages failed, so that a restart does
-// not give a poisonous one all its attempts anew.
+// storeFailures stores the number of failed deliveries of the messages that just failed. Without it, a message would
+// get all its delivery attempts again after a restart.
 func (s *Subscription) storeFailures(batch *store.Batch) {
 	for _, m := range s.backlog.TakeFailed() {
 		e := newEntry(m)
@@ -146,13 +146,13 @@ func (s *Subscription) storeFailures(batch *store.Batch) {
 	}
 }
 
-// free drops what the queue let go of.
+// deleteMessage deletes the entry of a message that has left the backlog, and releases the message.
 func (s *Subscription) deleteMessage(batch *store.Batch, m *backlog.Message) {
 	batch.DeleteEntry(s.id, m.Seq)
 	releaseMessage(batch, m)
 }
 
-// wake tells the readers that can take messages.
+// notifyReaders notifies the readers that can lease a message. The caller holds s.mu.
 func (s *Subscription) notifyReaders() {
 	for r := range s.readers {
 		if s.backlog.CanLease(&r.consumer) {
@@ -161,8 +161,8 @@ func (s *Subscription) notifyReaders() {
 	}
 }
 
-// arm sets the timer to what happens next. One that is set too early stays:
-// it sets itself anew when it fires.
+// scheduleTimer sets the timer to the next expiry. It does not move a timer that is set earlier: when that one fires,
+// it is scheduled again. The caller holds s.mu.
 func (s *Subscription) scheduleTimer(now time.Time) {
 	next, ok := s.backlog.NextExpiry()
 	if !ok || !s.timerAt.IsZero() && !next.Before(s.timerAt) {
@@ -184,7 +184,7 @@ func (s *Subscription) expire() {
 	s.b.logError("expire leases", err)
 }
 
-// end stops the delivery for good. Called with s.mu held.
+// endDelivery ends delivery for good. The caller holds s.mu.
 func (s *Subscription) endDelivery(cause error) {
 	s.endErr = cause
 	close(s.done)
@@ -193,12 +193,12 @@ func (s *Subscription) endDelivery(cause error) {
 	}
 }
 
-// stop ends the delivery because the broker closes.
+// stop ends delivery because the broker closes.
 func (s *Subscription) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.endErr == nil {
-		s.endDelivery(errShuttingDown)
+		s.endDelivery(grpcserver.ErrShuttingDown)
 	}
 }
 

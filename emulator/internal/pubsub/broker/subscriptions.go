@@ -10,12 +10,11 @@ import (
 
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/backlog"
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/filter"
+	"github.com/airlock-run/airlock/emulator/internal/pubsub/resource"
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/store"
 )
 
-var errShuttingDown = status.Error(codes.Unavailable, "The service is shutting down.")
-
-// Subscription finds a subscription by its full name.
+// Subscription returns the subscription with this full name.
 func (b *Broker) Subscription(name string) (*Subscription, error) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
@@ -26,8 +25,7 @@ func (b *Broker) Subscription(name string) (*Subscription, error) {
 	return s, nil
 }
 
-// CreateSubscription makes the subscription that config, which becomes the
-// broker's, tells.
+// CreateSubscription creates a subscription. The broker takes ownership of config.
 func (b *Broker) CreateSubscription(config *pubsubpb.Subscription) (*Subscription, error) {
 	f, err := filter.Parse(config.Filter)
 	if err != nil {
@@ -50,8 +48,8 @@ func (b *Broker) CreateSubscription(config *pubsubpb.Subscription) (*Subscriptio
 
 	batch := b.store.NewBatch()
 	batch.PutSubscription(s.record())
-	// What is published from here on has its entries after this record, so
-	// there are never entries without a subscription.
+	// The lock makes this record reach the disk before the entries of later messages: after a crash there are no
+	// entries without a subscription.
 	t.mu.Lock()
 	err = b.store.CommitAsync(batch)
 	if err == nil {
@@ -67,7 +65,7 @@ func (b *Broker) CreateSubscription(config *pubsubpb.Subscription) (*Subscriptio
 	return s, batch.Wait()
 }
 
-// UpdateSubscription replaces the configuration by what edit makes of a copy.
+// UpdateSubscription replaces the configuration by a copy that edit has changed.
 func (b *Broker) UpdateSubscription(name string, edit func(*pubsubpb.Subscription) error) (*Subscription, error) {
 	b.adminMu.Lock()
 	defer b.adminMu.Unlock()
@@ -89,7 +87,7 @@ func (b *Broker) UpdateSubscription(name string, edit func(*pubsubpb.Subscriptio
 	batch.PutSubscription(s.record())
 	err = b.store.CommitAsync(batch)
 	for r := range s.readers {
-		r.notify() // a stream tells its client what the subscription is like
+		r.notify() // a stream sends the changed properties to its client
 	}
 	s.mu.Unlock()
 	if err != nil {
@@ -126,8 +124,7 @@ func (b *Broker) deleteSubscription(name string) error {
 	return s.close(batch, errNotFound(name))
 }
 
-// DetachSubscription parts a subscription from its topic for good, and drops
-// its backlog.
+// DetachSubscription detaches a subscription from its topic for good and deletes its backlog.
 func (b *Broker) DetachSubscription(name string) error {
 	b.adminMu.Lock()
 	defer b.adminMu.Unlock()
@@ -144,8 +141,8 @@ func (b *Broker) DetachSubscription(name string) error {
 	return s.close(batch, errDetached(name))
 }
 
-// close takes the subscription from its topic, ends its delivery and frees its
-// backlog, and commits all that with the batch.
+// close removes the subscription from its topic, ends delivery and deletes the backlog. It commits these changes
+// together with those in the batch.
 func (s *Subscription) close(batch *store.Batch, cause error) error {
 	t := s.topic
 	t.mu.Lock()
@@ -175,8 +172,16 @@ func (s *Subscription) close(batch *store.Batch, cause error) error {
 	return batch.Wait()
 }
 
-// SubscriptionsIn lists the subscriptions of a project, "projects/{project}",
-// by name.
+// markTopicDeleted sets the topic name to that of a deleted topic.
+func (s *Subscription) markTopicDeleted(batch *store.Batch) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.config = proto.CloneOf(s.config)
+	s.config.Topic = resource.DeletedTopic
+	batch.PutSubscription(s.record())
+}
+
+// ListSubscriptions returns the subscriptions of a project, "projects/{project}", sorted by name.
 func (b *Broker) ListSubscriptions(project string) []*Subscription {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
@@ -188,7 +193,7 @@ func (b *Broker) ListSubscriptions(project string) []*Subscription {
 	return out
 }
 
-// subscriptions are all there are, in no order.
+// allSubscriptions returns all subscriptions in no particular order.
 func (b *Broker) allSubscriptions() []*Subscription {
 	b.mu.RLock()
 	defer b.mu.RUnlock()

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"errors"
 	"time"
 
 	"go.uber.org/zap"
@@ -9,12 +8,11 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/store"
 )
 
-// sweepInterval is how late at most retention, expiry and the time of last use
-// are seen to; all of them are counted in minutes to days.
+// sweepInterval is the time between two sweeps. Retention, expiry and the stored last-used times are late by at most
+// this long, which is short compared with their minimum of ten minutes.
 const sweepInterval = time.Minute
 
-// sweepAll drops what has outlived its retention, and deletes subscriptions
-// and snapshots that expired.
+// sweepAll removes messages that are older than their retention, and deletes expired subscriptions and snapshots.
 func (b *Broker) sweepAll() {
 	defer b.sweepTimer.Reset(sweepInterval)
 	now := b.now()
@@ -40,10 +38,10 @@ func (b *Broker) sweepAll() {
 		t.mu.Unlock()
 		b.commitNoSync(batch)
 	}
-	b.logError("save times of last use", b.saveLastUsed())
+	b.logError("save last-used times", b.saveLastUsed())
 }
 
-// dropOld drops the messages that have outlived the subscription's retention.
+// dropExpiredMessages removes the messages that are older than the subscription's retention.
 func (s *Subscription) dropExpiredMessages() {
 	err := s.applyChange(false, func(now time.Time, batch *store.Batch) {
 		before := now.Add(-s.config.MessageRetentionDuration.AsDuration())
@@ -51,11 +49,11 @@ func (s *Subscription) dropExpiredMessages() {
 			s.deleteMessage(batch, m)
 		}
 	})
-	s.b.logError("drop old messages", err)
+	s.b.logError("drop expired messages", err)
 }
 
-// expired tells whether nobody used the subscription for so long that it is to
-// be deleted. One that a reader is attached to is in use.
+// expired reports whether the subscription has been unused for longer than its expiration policy allows. A
+// subscription with a reader is in use.
 func (s *Subscription) expired(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -66,8 +64,8 @@ func (s *Subscription) expired(now time.Time) bool {
 	return ttl != nil && now.Sub(s.lastUsed) >= ttl.AsDuration()
 }
 
-// saveActivity stores when each subscription was last in use. It is stored
-// rarely, so that using a subscription costs no write.
+// saveLastUsed stores when each subscription was last used. Only the sweep and Close call it, so that the use of a
+// subscription costs no write.
 func (b *Broker) saveLastUsed() error {
 	batch := b.store.NewBatch()
 	for _, s := range b.allSubscriptions() {
@@ -79,15 +77,4 @@ func (b *Broker) saveLastUsed() error {
 		s.mu.Unlock()
 	}
 	return b.store.CommitNoSync(batch)
-}
-
-func (b *Broker) commitNoSync(batch *store.Batch) {
-	b.logError("write", b.store.CommitNoSync(batch))
-}
-
-// report logs the failure of something that no caller waits for.
-func (b *Broker) logError(what string, err error) {
-	if err != nil && !errors.Is(err, errShuttingDown) {
-		b.log.Error("failed to "+what, zap.Error(err))
-	}
 }

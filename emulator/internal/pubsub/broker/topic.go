@@ -13,45 +13,42 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/store"
 )
 
-// Topic fans what is published out to its subscriptions.
+// Topic distributes published messages to its subscriptions.
 type Topic struct {
 	b    *Broker
 	id   uint64
 	name string
 
 	mu        sync.Mutex
-	config    *pubsubpb.Topic // replaced, never changed
+	config    *pubsubpb.Topic // immutable; an update replaces it
 	subs      []*Subscription
-	snapshots map[*Snapshot]struct{} // that need what is published
+	snapshots map[*Snapshot]struct{} // they need all messages published after them
 	deleted   bool
 
-	// inflight are the publications on their way to the disk, in the order
-	// in which they get there.
+	// inFlight contains the publishes that are not on disk yet, in the order in which they reach the disk.
 	inFlight []*pendingPublish
 
-	// log holds the messages kept for the sake of the topic's retention or of
-	// snapshots, the oldest first.
+	// log contains the messages that the topic's retention or a snapshot needs, oldest first.
 	log []*backlog.Message
 }
 
-// publication is the messages of one Publish that somebody wants.
+// pendingPublish contains those messages of one Publish that a subscription or the log needs.
 type pendingPublish struct {
 	messages      []*backlog.Message
-	bodies        []*pubsubpb.PubsubMessage // of each message
-	subscriptions [][]*Subscription         // of each message
-	inLog         bool                      // the topic keeps them as well
-	failed        bool                      // they did not get to the disk
+	bodies        []*pubsubpb.PubsubMessage // one for each message
+	subscriptions [][]*Subscription         // the recipients of each message
+	inLog         bool                      // the messages go to Topic.log as well
+	failed        bool                      // the write failed
 }
 
-// Config is the topic as its users see it.
+// Config returns the topic as the API describes it. The caller must not change it.
 func (t *Topic) Config() *pubsubpb.Topic {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.config
 }
 
-// Publish stores the messages and returns their IDs when they are on disk.
-// The messages become the broker's.
+// Publish stores the messages and returns their IDs when they are on disk. The broker takes ownership of the messages.
 func (t *Topic) Publish(messages []*pubsubpb.PubsubMessage) ([]string, error) {
 	t.mu.Lock()
 	if t.deleted {
@@ -83,7 +80,7 @@ func (t *Topic) Publish(messages []*pubsubpb.PubsubMessage) ([]string, error) {
 	return ids, nil
 }
 
-// prepare numbers the messages and decides who gets them.
+// preparePublish numbers the messages and finds the recipients of each. The caller holds t.mu.
 func (t *Topic) preparePublish(messages []*pubsubpb.PubsubMessage) (*pendingPublish, *store.Batch) {
 	now := t.b.now().Truncate(time.Microsecond)
 	batch := t.b.store.NewBatch()
@@ -118,8 +115,8 @@ func (t *Topic) preparePublish(messages []*pubsubpb.PubsubMessage) (*pendingPubl
 	return p, batch
 }
 
-// landed hands out the publications up to p. Those before p are on disk as
-// well, although their callers may not have woken yet.
+// completePublish delivers the publishes up to p. Those before p are on disk as well, although their callers may not
+// run yet.
 func (t *Topic) completePublish(p *pendingPublish, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -133,7 +130,7 @@ func (t *Topic) completePublish(p *pendingPublish, err error) {
 	t.inFlight = slices.Delete(t.inFlight, 0, n)
 }
 
-// deliver is called with t.mu held, so that all subscriptions get messages in
+// deliver passes the messages to the subscriptions. The caller holds t.mu, so that all subscriptions get messages in
 // the order of publishing.
 func (t *Topic) deliver(p *pendingPublish) {
 	if p.inLog {
@@ -159,7 +156,58 @@ func (t *Topic) retention() time.Duration {
 
 func (t *Topic) record() store.Topic { return store.Topic{ID: t.id, Config: t.config} }
 
-// messageSize is what flow control counts.
+// trimLog removes from the log the messages that neither the topic's retention nor a snapshot needs. The caller holds
+// t.mu.
+func (t *Topic) trimLog(now time.Time, batch *store.Batch) {
+	i := 0
+	for i < len(t.log) && !t.retains(t.log[i], now) {
+		releaseMessage(batch, t.log[i])
+		i++
+	}
+	t.log = slices.Delete(t.log, 0, i)
+}
+
+func (t *Topic) retains(m *backlog.Message, now time.Time) bool {
+	if !t.deleted && m.Published.Add(t.retention()).After(now) {
+		return true
+	}
+	for n := range t.snapshots {
+		if n.nextSeq <= m.Seq {
+			return true
+		}
+	}
+	return false
+}
+
+// Subscriptions returns the names of the attached subscriptions, sorted.
+func (t *Topic) Subscriptions() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var names []string
+	for _, s := range t.subs {
+		names = append(names, s.name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Snapshots returns the names of the topic's snapshots, sorted.
+func (t *Topic) Snapshots() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.b.mu.RLock()
+	defer t.b.mu.RUnlock()
+	var names []string
+	for n := range t.snapshots {
+		if n.config != nil { // nil: CreateSnapshot has not finished
+			names = append(names, n.config.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// messageSize returns the size that flow control counts, in bytes.
 func messageSize(m *pubsubpb.PubsubMessage) int {
 	n := len(m.Data) + len(m.OrderingKey)
 	for k, v := range m.Attributes {

@@ -10,7 +10,7 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/store"
 )
 
-// Topic finds a topic by its full name.
+// Topic returns the topic with this full name.
 func (b *Broker) Topic(name string) (*Topic, error) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
@@ -21,7 +21,7 @@ func (b *Broker) Topic(name string) (*Topic, error) {
 	return t, nil
 }
 
-// CreateTopic makes the topic that config, which becomes the broker's, tells.
+// CreateTopic creates a topic. The broker takes ownership of config.
 func (b *Broker) CreateTopic(config *pubsubpb.Topic) (*Topic, error) {
 	b.adminMu.Lock()
 	defer b.adminMu.Unlock()
@@ -40,7 +40,7 @@ func (b *Broker) CreateTopic(config *pubsubpb.Topic) (*Topic, error) {
 	return t, nil
 }
 
-// UpdateTopic replaces the configuration by what edit makes of a copy.
+// UpdateTopic replaces the configuration by a copy that edit has changed.
 func (b *Broker) UpdateTopic(name string, edit func(*pubsubpb.Topic) error) (*pubsubpb.Topic, error) {
 	b.adminMu.Lock()
 	defer b.adminMu.Unlock()
@@ -63,7 +63,7 @@ func (b *Broker) UpdateTopic(name string, edit func(*pubsubpb.Topic) error) (*pu
 	return config, nil
 }
 
-// DeleteTopic deletes a topic. Its subscriptions keep what they have.
+// DeleteTopic deletes a topic. Its subscriptions keep the messages that they have.
 func (b *Broker) DeleteTopic(name string) error {
 	b.adminMu.Lock()
 	defer b.adminMu.Unlock()
@@ -90,16 +90,7 @@ func (b *Broker) DeleteTopic(name string) error {
 	return batch.Wait()
 }
 
-// orphan tells the subscription that its topic is gone.
-func (s *Subscription) markTopicDeleted(batch *store.Batch) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.config = proto.CloneOf(s.config)
-	s.config.Topic = resource.DeletedTopic
-	batch.PutSubscription(s.record())
-}
-
-// Topics lists the topics of a project, "projects/{project}", by name.
+// ListTopics returns the topics of a project, "projects/{project}", sorted by name.
 func (b *Broker) ListTopics(project string) []*pubsubpb.Topic {
 	b.mu.RLock()
 	names := namesIn(b.topics, project)
@@ -115,19 +106,7 @@ func (b *Broker) ListTopics(project string) []*pubsubpb.Topic {
 	return out
 }
 
-// Subscriptions lists the names of the subscriptions attached to the topic.
-func (t *Topic) Subscriptions() []string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var names []string
-	for _, s := range t.subs {
-		names = append(names, s.name)
-	}
-	slices.Sort(names)
-	return names
-}
-
-// namesIn lists the names of a project's resources in order.
+// namesIn returns the names of a project's resources, sorted.
 func namesIn[T interface {
 	*Topic | *Subscription | *Snapshot
 }](m map[string]T, project string) []string {
@@ -135,22 +114,6 @@ func namesIn[T interface {
 	for name := range m {
 		if resource.Project(name) == project {
 			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
-// Snapshots lists the names of the snapshots of the topic.
-func (t *Topic) Snapshots() []string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.b.mu.RLock()
-	defer t.b.mu.RUnlock()
-	var names []string
-	for n := range t.snapshots {
-		if n.config != nil { // it is being made
-			names = append(names, n.config.Name)
 		}
 	}
 	slices.Sort(names)

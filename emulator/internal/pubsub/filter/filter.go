@@ -1,21 +1,21 @@
-// Package filter is the filter language of Pub/Sub subscriptions.
+// Package filter parses the filter language of Pub/Sub subscriptions and matches filters with the attributes of
+// messages. It never reads a message's data.
 //
 //	attributes:key              the attribute exists
 //	attributes.key = "value"    it exists and has the value
 //	attributes.key != "value"   it does not exist or has another value
 //	hasPrefix(attributes.key, "value")
 //
-// Terms are joined by AND or by OR, not by both without parentheses, and
-// negated by NOT or -. Keys that are more than letters, digits, hyphens and
-// underscores are written as string literals.
+// Terms are joined by AND or by OR; a mix of both needs parentheses. NOT or - negates a term. A key with other
+// characters than letters, digits, hyphens and underscores is written as a string literal.
 package filter
 
 import "strings"
 
-// MaxLength is the longest filter, in bytes.
+// MaxLength is the maximum length of a filter, in bytes.
 const MaxLength = 256
 
-// Filter decides by a message's attributes. Parse makes one.
+// Filter matches the attributes of a message. Parse returns one.
 type Filter interface {
 	Match(attributes map[string]string) bool
 }

@@ -65,8 +65,8 @@ func lex(s string) ([]token, error) {
 	return append(out, token{kind: end, pos: len(s)}), nil
 }
 
-// inWord tells a hyphen that begins a key, as in "attributes.-k", from the
-// minus that negates a term.
+// inWord reports whether the hyphen at i begins a key, as in "attributes.-k". Otherwise it is a minus sign, which
+// negates a term.
 func inWord(s string, i int) bool {
 	return i > 0 && (s[i-1] == '.' || s[i-1] == ':')
 }
@@ -75,8 +75,7 @@ func wordByte(c byte) bool {
 	return c == '_' || c == '-' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }
 
-// unquote reads the string literal at the beginning of s, and says how long it
-// is there.
+// unquote reads the string literal at the beginning of s. n is its length in s.
 func unquote(s string) (text string, n int, err error) {
 	quote := s[0]
 	var b strings.Builder
@@ -86,7 +85,7 @@ func unquote(s string) (text string, n int, err error) {
 		}
 		r, multibyte, tail, err := strconv.UnquoteChar(rest, quote)
 		if err != nil {
-			return "", 0, fmt.Errorf("bad string literal: %w", err)
+			return "", 0, fmt.Errorf("invalid string literal: %w", err)
 		}
 		if r < utf8.RuneSelf || !multibyte {
 			b.WriteByte(byte(r))
@@ -95,5 +94,5 @@ func unquote(s string) (text string, n int, err error) {
 		}
 		rest = tail
 	}
-	return "", 0, fmt.Errorf("string literal without end")
+	return "", 0, fmt.Errorf("the string literal has no end")
 }

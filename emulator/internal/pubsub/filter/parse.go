@@ -26,7 +26,7 @@ func Parse(s string) (Filter, error) {
 }
 
 type parser struct {
-	tokens []token // the last is of kind end and is never consumed
+	tokens []token // the last one is of kind end and is never consumed
 }
 
 func (p *parser) peek() token { return p.tokens[0] }
@@ -58,7 +58,7 @@ func (p *parser) unexpected(want string) error {
 	return fmt.Errorf("at %d: expected %s, found %s", p.peek().pos, want, p.peek())
 }
 
-// expression is a term, or terms that are all joined by the same operator.
+// expression reads one term, or several terms that are joined by the same operator.
 func (p *parser) expression() (Filter, error) {
 	f, err := p.term()
 	if err != nil {

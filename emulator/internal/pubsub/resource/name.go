@@ -1,5 +1,5 @@
-// Package resource knows the names of Pub/Sub resources:
-// projects/{project}/{kind}/{id}.
+// Package resource checks and splits the names of Pub/Sub resources, projects/{project}/{kind}/{id}. It does not
+// know which resources exist.
 package resource
 
 import (
@@ -10,17 +10,17 @@ import (
 // Kind is the collection a resource belongs to.
 type Kind string
 
-// The kinds there are.
+// The kinds of resources.
 const (
 	Topics        Kind = "topics"
 	Subscriptions Kind = "subscriptions"
 	Snapshots     Kind = "snapshots"
 )
 
-// DeletedTopic stands for the topic of a subscription whose topic was deleted.
+// DeletedTopic is the topic name of a subscription whose topic was deleted.
 const DeletedTopic = "_deleted-topic_"
 
-// NameError tells what is wrong with a name.
+// NameError reports an invalid name.
 type NameError struct {
 	Kind   Kind
 	Name   string
@@ -31,15 +31,14 @@ func (e *NameError) Error() string {
 	return fmt.Sprintf("Invalid [%s] name: (name=%s): %s.", e.Kind, e.Name, e.Reason)
 }
 
-// Check returns a *NameError unless name is the full name of a resource of the
-// kind.
+// Check returns a *NameError if name is not the full name of a resource of the kind.
 func Check(kind Kind, name string) error {
 	parts := strings.Split(name, "/")
 	if len(parts) != 4 || parts[0] != "projects" || parts[2] != string(kind) {
 		return &NameError{kind, name, fmt.Sprintf("it must look like projects/{project}/%s/{id}", kind)}
 	}
 	if !validProject(parts[1]) {
-		return &NameError{kind, name, "the project has characters it may not have"}
+		return &NameError{kind, name, "the project has invalid characters"}
 	}
 	if reason := invalidIDReason(parts[3]); reason != "" {
 		return &NameError{kind, name, reason}
@@ -47,7 +46,7 @@ func Check(kind Kind, name string) error {
 	return nil
 }
 
-// CheckProject returns a *NameError unless name is projects/{project}.
+// CheckProject returns a *NameError if name is not projects/{project}.
 func CheckProject(name string) error {
 	project, ok := strings.CutPrefix(name, "projects/")
 	if !ok || !validProject(project) {
@@ -56,8 +55,7 @@ func CheckProject(name string) error {
 	return nil
 }
 
-// Project is the project of a name that Check accepts, in the form
-// projects/{project}.
+// Project returns projects/{project} of a name that Check accepts.
 func Project(name string) string {
 	i := strings.IndexByte(name, '/')
 	j := strings.IndexByte(name[i+1:], '/')
@@ -65,7 +63,7 @@ func Project(name string) string {
 }
 
 func validProject(p string) bool {
-	// Names of projects may carry a domain, "example.com:project".
+	// A project name may contain a domain: "example.com:project".
 	return p != "" && strings.Trim(p, letters+digits+"-.:_") == ""
 }
 
@@ -83,7 +81,7 @@ func invalidIDReason(id string) string {
 	case strings.HasPrefix(id, "goog"):
 		return `the ID must not start with "goog"`
 	case strings.Trim(id, letters+digits+"-_.~+%") != "":
-		return "the ID has characters it may not have"
+		return "the ID has invalid characters"
 	}
 	return ""
 }

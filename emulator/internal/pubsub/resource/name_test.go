@@ -37,9 +37,9 @@ func TestCheck(t *testing.T) {
 				require.NoError(t, resource.CheckProject(resource.Project(name)))
 				return
 			}
-			var fault *resource.NameError
-			require.ErrorAs(t, err, &fault)
-			require.Equal(t, name, fault.Name)
+			var nameErr *resource.NameError
+			require.ErrorAs(t, err, &nameErr)
+			require.Equal(t, name, nameErr.Name)
 		})
 	}
 }

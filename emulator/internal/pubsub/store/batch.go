@@ -7,20 +7,21 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/airlock-run/airlock/emulator/internal/keyrange"
 )
 
-// Batch is a set of changes that happen together or not at all. It is used
-// once, by one goroutine, and ends with Commit, CommitLazily, or Begin and
-// Wait.
+// Batch is a set of changes that take effect together or not at all. One goroutine fills it and then calls
+// Store.Commit, Store.CommitNoSync, Discard, or Store.CommitAsync and Wait. It cannot be used again.
 type Batch struct {
 	b   *pebble.Batch
-	err error // of building the batch
+	err error // the first error of a change
 }
 
 // NewBatch returns an empty batch.
 func (s *Store) NewBatch() *Batch { return &Batch{b: s.db.NewBatch()} }
 
-// Empty tells whether committing the batch would change nothing.
+// Empty reports whether the batch has no changes.
 func (b *Batch) Empty() bool { return b.b.Empty() }
 
 func (b *Batch) put(key, value []byte, err error) {
@@ -59,7 +60,7 @@ func (b *Batch) DeleteSubscription(name string, id uint64) {
 	b.delete(numberKey(lastUsedSpace, id))
 }
 
-// PutActivity stores when the subscription was last in use.
+// PutLastUsed stores when the subscription was last used.
 func (b *Batch) PutLastUsed(sub uint64, t time.Time) {
 	b.put(numberKey(lastUsedSpace, sub), binary.AppendVarint(nil, t.UnixMicro()), nil)
 }
@@ -70,7 +71,7 @@ func (b *Batch) PutSnapshot(s Snapshot) {
 	b.put(nameKey(snapshotSpace, s.Config.Name), v, err)
 }
 
-// DeleteSnapshot deletes the snapshot but not what only it held.
+// DeleteSnapshot deletes the snapshot but not the messages that only the snapshot needed.
 func (b *Batch) DeleteSnapshot(name string) { b.delete(nameKey(snapshotSpace, name)) }
 
 // PutMessage stores the body of a message of the topic.
@@ -80,21 +81,21 @@ func (b *Batch) PutMessage(seq, topic uint64, body proto.Message) {
 	b.put(numberKey(messageSpace, seq), v, err)
 }
 
-// DeleteMessage deletes the body of a message that nothing holds any more.
+// DeleteMessage deletes the body of a message that nothing refers to any more.
 func (b *Batch) DeleteMessage(seq uint64) { b.delete(numberKey(messageSpace, seq)) }
 
-// PutEntry stores what the subscription knows of a message.
+// PutEntry stores the state of a message in the subscription.
 func (b *Batch) PutEntry(sub uint64, e Entry) {
 	b.put(numberKey(entrySpace, sub, e.Seq), e.encode(), nil)
 }
 
-// DeleteEntry has the subscription forget a message.
+// DeleteEntry removes a message from the subscription.
 func (b *Batch) DeleteEntry(sub, seq uint64) { b.delete(numberKey(entrySpace, sub, seq)) }
 
 // DeleteEntries deletes all entries of the subscription.
 func (b *Batch) DeleteEntries(sub uint64) {
-	from, to := prefixBounds(numberKey(entrySpace, sub))
-	b.setErr(b.b.DeleteRange(from, to, nil))
+	r := keyrange.WithPrefix(numberKey(entrySpace, sub))
+	b.setErr(b.b.DeleteRange(r.Lower, r.Upper, nil))
 }
 
 // Commit returns when the batch is on disk.
@@ -105,8 +106,7 @@ func (s *Store) Commit(b *Batch) error {
 	return b.Wait()
 }
 
-// CommitLazily returns when the batch can be read; a crash may undo it,
-// together with all batches that came later.
+// CommitNoSync returns when the batch can be read. A crash may lose it, together with all later batches.
 func (s *Store) CommitNoSync(b *Batch) error {
 	defer b.b.Close()
 	if b.err != nil {
@@ -118,8 +118,8 @@ func (s *Store) CommitNoSync(b *Batch) error {
 	return nil
 }
 
-// Begin makes the batch readable and starts to write it out. Batches are on
-// disk in the order of their Begin. Unless it fails, Wait must follow.
+// CommitAsync makes the batch readable and starts to write it to disk. Batches reach the disk in the order of these
+// calls. Unless it fails, the caller must call Wait.
 func (s *Store) CommitAsync(b *Batch) error {
 	if b.err != nil {
 		b.b.Close()
@@ -132,7 +132,7 @@ func (s *Store) CommitAsync(b *Batch) error {
 	return nil
 }
 
-// Wait returns when the batch, and with it all that began before, is on disk.
+// Wait returns when the batch, and every batch committed before it, is on disk.
 func (b *Batch) Wait() error {
 	defer b.b.Close()
 	if err := b.b.SyncWait(); err != nil {

@@ -2,7 +2,7 @@ package store
 
 import "encoding/binary"
 
-// The key spaces. Numbers in keys are big-endian, so that keys sort as they do.
+// The first byte of a key says what the record holds. Numbers in keys are big-endian, so that keys sort like them.
 const (
 	epochKey      byte = 'e' // -> uvarint
 	messageSpace  byte = 'm' // message -> topic, body
@@ -24,15 +24,4 @@ func numberKey(space byte, n ...uint64) []byte {
 		k = binary.BigEndian.AppendUint64(k, n)
 	}
 	return k
-}
-
-// bounds are the limits of all keys that begin with prefix.
-func prefixBounds(prefix []byte) (from, to []byte) {
-	to = append([]byte(nil), prefix...)
-	for i := len(to) - 1; i >= 0; i-- {
-		if to[i]++; to[i] != 0 {
-			return prefix, to[:i+1]
-		}
-	}
-	return prefix, nil
 }

@@ -13,23 +13,21 @@ import (
 // ErrCorrupt is returned for a record that does not decode.
 var ErrCorrupt = errors.New("record is corrupt")
 
-// Topic is a stored topic. One that is deleted and created again gets another
-// ID.
+// Topic is a stored topic. A topic that is deleted and created again gets a new ID.
 type Topic struct {
 	ID     uint64
 	Config *pubsubpb.Topic
 }
 
-// Subscription is a stored subscription. Topic is the ID of its topic, also
-// after that was deleted.
+// Subscription is a stored subscription. Topic is the ID of its topic, even after the topic was deleted.
 type Subscription struct {
 	ID     uint64
 	Topic  uint64
 	Config *pubsubpb.Subscription
 }
 
-// Snapshot is a stored snapshot: the messages of Topic that were not
-// acknowledged when it was taken, and all from Next on.
+// Snapshot is a stored snapshot: the messages of Topic that were unacknowledged when it was taken, and all messages
+// from NextSeq on.
 type Snapshot struct {
 	Topic   uint64
 	NextSeq uint64
@@ -43,7 +41,7 @@ type Entry struct {
 	Size      int
 	Key       string
 	Published time.Time
-	Failures  int // failed deliveries, as far as they were stored
+	Failures  int // failed deliveries; those before a crash may be missing
 	Acked     bool
 }
 
@@ -119,7 +117,13 @@ func decodeEntry(b []byte) (Entry, error) {
 	return e, r.err
 }
 
-// reader decodes a record from its beginning and remembers the first failure.
+func decodeMessage(b []byte) (topic uint64, m *pubsubpb.PubsubMessage, err error) {
+	r := decoder{rest: b}
+	topic, m = r.uvarint(), new(pubsubpb.PubsubMessage)
+	return topic, m, r.message(m)
+}
+
+// decoder reads a record from its beginning and remembers the first error.
 type decoder struct {
 	rest []byte
 	err  error
@@ -145,7 +149,7 @@ func advance[T any](r *decoder, v T, n int) T {
 	return v
 }
 
-// message decodes what is left.
+// message decodes the rest of the record.
 func (r *decoder) message(m proto.Message) error {
 	if r.err != nil {
 		return r.err

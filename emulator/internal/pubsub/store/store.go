@@ -1,6 +1,8 @@
 // Package store keeps topics, subscriptions, snapshots and messages on disk.
-// A body is stored once however many subscriptions wait for it; each of them
-// has an entry of a few bytes, deleted when the message is acknowledged.
+//
+// In come records and batches of changes; out come the same records, also after a crash. A message's body is stored
+// once, however many subscriptions wait for it. Each of these subscriptions has an entry of a few bytes, which is
+// deleted when the message is acknowledged. The package decides nothing about delivery.
 package store
 
 import (
@@ -12,21 +14,23 @@ import (
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"github.com/cockroachdb/pebble/v2"
+	"go.uber.org/zap"
+
+	"github.com/airlock-run/airlock/emulator/internal/keyrange"
 )
 
-// Store is one data directory. It is safe for use by several goroutines.
+// Store is one data directory. It is safe for concurrent use.
 type Store struct {
 	db *pebble.DB
 
-	// Epoch counts how often the directory was opened. Numbers made from it
-	// were never used before, whatever was lost in a crash.
+	// Epoch counts how often the directory was opened. IDs that contain it are unique, even if a crash lost the
+	// newest records.
 	Epoch uint64
 }
 
-// Open opens the directory, or a store in memory if dir is "". The caller owns
-// the store and closes it.
-func Open(dir string) (*Store, error) {
-	db, err := openDB(dir)
+// Open opens the directory, or a store in memory if dir is "". The caller closes the store.
+func Open(dir string, log *zap.Logger) (*Store, error) {
+	db, err := openDB(dir, log)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +41,7 @@ func Open(dir string) (*Store, error) {
 	return s, nil
 }
 
-// Close flushes and releases the directory. No call may be under way.
+// Close flushes and unlocks the directory. No other call may be active.
 func (s *Store) Close() error {
 	return errors.Join(s.db.Flush(), s.db.Close())
 }
@@ -63,17 +67,10 @@ func (s *Store) incrementEpoch() error {
 	return nil
 }
 
-func decodeMessage(b []byte) (topic uint64, m *pubsubpb.PubsubMessage, err error) {
-	r := decoder{rest: b}
-	topic, m = r.uvarint(), new(pubsubpb.PubsubMessage)
-	return topic, m, r.message(m)
-}
-
-// Bodies calls f for the messages of the given numbers, which ascend, that are
-// stored. Many in one call cost little more than one.
+// MessagesBySeq calls f for those of the given messages that are stored. The numbers must ascend. One call for many
+// messages costs little more than a call for one.
 func (s *Store) MessagesBySeq(seqs []uint64, f func(seq uint64, m *pubsubpb.PubsubMessage)) error {
-	from, to := prefixBounds([]byte{messageSpace})
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
+	it, err := s.iterator([]byte{messageSpace})
 	if err != nil {
 		return fmt.Errorf("read messages: %w", err)
 	}
@@ -100,43 +97,24 @@ func messageAt(it *pebble.Iterator) (*pubsubpb.PubsubMessage, error) {
 	return m, err
 }
 
-// Topics calls f for every topic, by name.
+// Topics calls f for every topic, ordered by name.
 func (s *Store) Topics(f func(Topic) error) error {
-	return scan(s.db, []byte{topicSpace}, func(_, v []byte) error {
-		t, err := decodeTopic(v)
-		if err != nil {
-			return err
-		}
-		return f(t)
-	})
+	return scanRecords(s, topicSpace, decodeTopic, f)
 }
 
-// Subscriptions calls f for every subscription, by name.
+// Subscriptions calls f for every subscription, ordered by name.
 func (s *Store) Subscriptions(f func(Subscription) error) error {
-	return scan(s.db, []byte{subSpace}, func(_, v []byte) error {
-		sub, err := decodeSubscription(v)
-		if err != nil {
-			return err
-		}
-		return f(sub)
-	})
+	return scanRecords(s, subSpace, decodeSubscription, f)
 }
 
-// Snapshots calls f for every snapshot, by name.
+// Snapshots calls f for every snapshot, ordered by name.
 func (s *Store) Snapshots(f func(Snapshot) error) error {
-	return scan(s.db, []byte{snapshotSpace}, func(_, v []byte) error {
-		n, err := decodeSnapshot(v)
-		if err != nil {
-			return err
-		}
-		return f(n)
-	})
+	return scanRecords(s, snapshotSpace, decodeSnapshot, f)
 }
 
-// Entries calls f for every entry of the subscription, in the order of
-// publishing.
+// Entries calls f for every entry of the subscription, in the order of publishing.
 func (s *Store) Entries(sub uint64, f func(Entry) error) error {
-	return scan(s.db, numberKey(entrySpace, sub), func(k, v []byte) error {
+	return s.scan(numberKey(entrySpace, sub), func(k, v []byte) error {
 		if len(k) != 17 {
 			return ErrCorrupt
 		}
@@ -149,10 +127,10 @@ func (s *Store) Entries(sub uint64, f func(Entry) error) error {
 	})
 }
 
-// Messages calls f for every stored message in the order of publishing. The
-// function body decodes it, for those who need more than its number.
+// Messages calls f for every stored message, in the order of publishing. The function body decodes the message, so
+// that a caller who needs only its number does not pay for that.
 func (s *Store) Messages(f func(seq uint64, body func() (topic uint64, m *pubsubpb.PubsubMessage, err error)) error) error {
-	return scan(s.db, []byte{messageSpace}, func(k, v []byte) error {
+	return s.scan([]byte{messageSpace}, func(k, v []byte) error {
 		if len(k) != 9 {
 			return ErrCorrupt
 		}
@@ -162,24 +140,32 @@ func (s *Store) Messages(f func(seq uint64, body func() (topic uint64, m *pubsub
 	})
 }
 
-// Activity is when the subscription was last in use, the zero time if that was
-// never stored.
+// LastUsed returns when the subscription was last used; the zero time if that was never stored.
 func (s *Store) LastUsed(sub uint64) (time.Time, error) {
 	v, closer, err := s.db.Get(numberKey(lastUsedSpace, sub))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return time.Time{}, nil
 	}
 	if err != nil {
-		return time.Time{}, fmt.Errorf("read activity: %w", err)
+		return time.Time{}, fmt.Errorf("read last-used time: %w", err)
 	}
 	r := decoder{rest: v}
 	t := time.UnixMicro(r.varint())
 	return t, errors.Join(r.err, closer.Close())
 }
 
-func scan(db *pebble.DB, prefix []byte, f func(k, v []byte) error) error {
-	from, to := prefixBounds(prefix)
-	it, err := db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
+func scanRecords[T any](s *Store, space byte, decode func([]byte) (T, error), f func(T) error) error {
+	return s.scan([]byte{space}, func(_, v []byte) error {
+		record, err := decode(v)
+		if err != nil {
+			return err
+		}
+		return f(record)
+	})
+}
+
+func (s *Store) scan(prefix []byte, f func(k, v []byte) error) error {
+	it, err := s.iterator(prefix)
 	if err != nil {
 		return fmt.Errorf("scan: %w", err)
 	}
@@ -193,4 +179,9 @@ func scan(db *pebble.DB, prefix []byte, f func(k, v []byte) error) error {
 		}
 	}
 	return errors.Join(it.Error(), it.Close())
+}
+
+func (s *Store) iterator(prefix []byte) (*pebble.Iterator, error) {
+	r := keyrange.WithPrefix(prefix)
+	return s.db.NewIter(&pebble.IterOptions{LowerBound: r.Lower, UpperBound: r.Upper})
 }

@@ -1,4 +1,4 @@
-package pubsub
+package paging_test
 
 import (
 	"fmt"
@@ -8,13 +8,16 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"pgregory.net/rapid"
+
+	"github.com/airlock-run/airlock/emulator/internal/paging"
 )
 
-// Items that come and go between the pages must not hide or repeat others.
-func TestPaginateWhileItemsAreRemoved(t *testing.T) {
+func identity(s string) string { return s }
+
+func TestPageWhileItemsAreRemoved(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(0, 30).Draw(t, "items")
-		size := rapid.Int32Range(1, 7).Draw(t, "page size")
+		size := rapid.IntRange(1, 7).Draw(t, "page size")
 		removed := rapid.IntRange(0, 30).Draw(t, "removed after the first page")
 		var items, got []string
 		for i := range n {
@@ -22,9 +25,9 @@ func TestPaginateWhileItemsAreRemoved(t *testing.T) {
 		}
 		token := ""
 		for first := true; first || token != ""; first = false {
-			page, next, err := paginate(items, identity, size, token)
+			page, next, err := paging.Page(items, identity, size, token)
 			require.NoError(t, err)
-			require.LessOrEqual(t, len(page), int(size))
+			require.LessOrEqual(t, len(page), size)
 			got = append(got, page...)
 			if first && removed < len(items) {
 				items = append(items[:removed:removed], items[removed+1:]...)
@@ -36,9 +39,17 @@ func TestPaginateWhileItemsAreRemoved(t *testing.T) {
 	})
 }
 
-func TestPaginateInvalidRequest(t *testing.T) {
-	_, _, err := paginate([]string{"a"}, identity, -1, "")
+func TestPageRefusesMalformedToken(t *testing.T) {
+	_, _, err := paging.Page([]string{"a"}, identity, 1, "not base64!")
 	require.Equal(t, codes.InvalidArgument, status.Code(err))
-	_, _, err = paginate([]string{"a"}, identity, 1, "not base64!")
+}
+
+func TestSize(t *testing.T) {
+	for requested, want := range map[int32]int{0: 10, 1: 1, 10: 10, 11: 10} {
+		got, err := paging.Size(requested, 10)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	_, err := paging.Size(-1, 10)
 	require.Equal(t, codes.InvalidArgument, status.Code(err))
 }

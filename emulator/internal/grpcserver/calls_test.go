@@ -1,0 +1,79 @@
+package grpcserver_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/airlock-run/airlock/emulator/internal/grpcserver"
+)
+
+func TestStatus(t *testing.T) {
+	errOwn := errors.New("own")
+	c := grpcserver.NewCalls(zap.NewNop(), func(err error) error {
+		if errors.Is(err, errOwn) {
+			return status.Error(codes.FailedPrecondition, "translated")
+		}
+		return err
+	})
+	require.NoError(t, c.Status("m", nil))
+	for _, tt := range []struct {
+		err  error
+		want codes.Code
+	}{
+		{status.Error(codes.NotFound, "missing"), codes.NotFound},
+		{fmt.Errorf("wrapped: %w", errOwn), codes.FailedPrecondition},
+		{fmt.Errorf("wrapped: %w", context.Canceled), codes.Canceled},
+		{context.DeadlineExceeded, codes.DeadlineExceeded},
+		{errors.New("secret path"), codes.Internal},
+	} {
+		got := c.Status("m", tt.err)
+		require.Equal(t, tt.want, status.Code(got), "%v", tt.err)
+		require.NotContains(t, got.Error(), "secret")
+	}
+}
+
+func TestCloseWaitsForActiveCallsAndRefusesLaterOnes(t *testing.T) {
+	c := grpcserver.NewCalls(zap.NewNop(), nil)
+	entered, leave := make(chan struct{}), make(chan struct{})
+	desc := c.Wrap(grpc.ServiceDesc{ServiceName: "s", Methods: []grpc.MethodDesc{{
+		MethodName: "m",
+		Handler: func(any, context.Context, func(any) error, grpc.UnaryServerInterceptor) (any, error) {
+			close(entered)
+			<-leave
+			return "reply", nil
+		},
+	}}})
+	call := func() (any, error) { return desc.Methods[0].Handler(nil, t.Context(), nil, nil) }
+	var reply any
+	returned, closed := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(returned)
+		reply, _ = call()
+	}()
+	<-entered
+	go func() {
+		defer close(closed)
+		c.Close()
+	}()
+	<-c.Closing()
+	_, err := call()
+	require.ErrorIs(t, err, grpcserver.ErrShuttingDown)
+	select {
+	case <-closed:
+		require.Fail(t, "Close returned before the active call")
+	default:
+	}
+	close(leave)
+	<-returned
+	<-closed
+	require.Equal(t, "reply", reply)
+	c.Close()
+}
