@@ -79,13 +79,12 @@ func (s *Server) newAgent(tenant string, body contract.CreateAgent) (agent.Agent
 
 // ListAgents returns a page of the tenant's agents.
 func (s *Server) ListAgents(c echo.Context, params contract.ListAgentsParams) error {
-	return respondPage(c, listing[agent.Agent]{
-		limit: params.Limit, cursor: params.Cursor, read: s.agents.Agents,
-		position: func(a agent.Agent) cursorPosition { return positionOf(a.CreatedAt, a.ID) },
-		view: func(agents []agent.Agent, next string) any {
-			return contract.AgentList{Agents: viewAll(agents, viewAgent), NextCursor: next}
-		},
-	})
+	agents, next, err := readPage(c, pageParams{params.Limit, params.Cursor}, s.agents.Agents,
+		func(a agent.Agent) cursorPosition { return timePosition(a.CreatedAt, a.ID) })
+	if err != nil {
+		return err
+	}
+	return respondJSON(c, http.StatusOK, contract.AgentList{Agents: viewAll(agents, viewAgent), NextCursor: next})
 }
 
 // GetAgent returns an agent.

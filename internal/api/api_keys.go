@@ -14,9 +14,9 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// APIKeyStore stores API keys. CreateAPIKey sets the times of the key; a lifetime of 0 means that it never expires.
+// KeyStore stores API keys. CreateAPIKey sets the times of the key; a lifetime of 0 means that it never expires.
 // APIKeys lists the newest first. RevokeAPIKey returns a *store.NotFoundError for a missing key.
-type APIKeyStore interface {
+type KeyStore interface {
 	CreateAPIKey(ctx context.Context, k *apikey.Key, lifetime time.Duration) error
 	APIKeys(ctx context.Context, tenant string, p store.Page) ([]apikey.Key, error)
 	RevokeAPIKey(ctx context.Context, tenant, id string) error
@@ -75,13 +75,12 @@ func (s *Server) ListAPIKeys(c echo.Context, params contract.ListAPIKeysParams) 
 	if s.config.APIKeyPepper == nil {
 		return errAPIKeysDisabled
 	}
-	return respondPage(c, listing[apikey.Key]{
-		limit: params.Limit, cursor: params.Cursor, read: s.apiKeys.APIKeys,
-		position: func(k apikey.Key) cursorPosition { return positionOf(k.CreatedAt, k.ID) },
-		view: func(keys []apikey.Key, next string) any {
-			return contract.APIKeyList{Keys: viewAll(keys, viewAPIKey), NextCursor: next}
-		},
-	})
+	keys, next, err := readPage(c, pageParams{params.Limit, params.Cursor}, s.apiKeys.APIKeys,
+		func(k apikey.Key) cursorPosition { return timePosition(k.CreatedAt, k.ID) })
+	if err != nil {
+		return err
+	}
+	return respondJSON(c, http.StatusOK, contract.APIKeyList{Keys: viewAll(keys, viewAPIKey), NextCursor: next})
 }
 
 // RevokeAPIKey revokes an API key, which may be the caller's own.

@@ -80,13 +80,12 @@ func (s *Server) storeBatch(ctx context.Context, c echo.Context, b batch.Batch, 
 
 // ListBatches returns a page of the tenant's batches.
 func (s *Server) ListBatches(c echo.Context, params contract.ListBatchesParams) error {
-	return respondPage(c, listing[batch.Batch]{
-		limit: params.Limit, cursor: params.Cursor, read: s.batches.Batches,
-		position: func(b batch.Batch) cursorPosition { return positionOf(b.CreatedAt, b.ID) },
-		view: func(batches []batch.Batch, next string) any {
-			return contract.BatchList{Batches: viewAll(batches, viewBatch), NextCursor: next}
-		},
-	})
+	batches, next, err := readPage(c, pageParams{params.Limit, params.Cursor}, s.batches.Batches,
+		func(b batch.Batch) cursorPosition { return timePosition(b.CreatedAt, b.ID) })
+	if err != nil {
+		return err
+	}
+	return respondJSON(c, http.StatusOK, contract.BatchList{Batches: viewAll(batches, viewBatch), NextCursor: next})
 }
 
 // GetBatch returns a batch and its progress.

@@ -64,18 +64,17 @@ func (s *Server) SendMessage(c echo.Context, _ contract.SendMessageParams) error
 
 // ListConversations returns a page of the tenant's conversations.
 func (s *Server) ListConversations(c echo.Context, params contract.ListConversationsParams) error {
-	return respondPage(c, listing[conversation.Conversation]{
-		limit: params.Limit, cursor: params.Cursor, read: s.conversations.Conversations,
-		position: func(c conversation.Conversation) cursorPosition { return positionOf(c.UpdatedAt, c.ID) },
-		view: func(conversations []conversation.Conversation, next string) any {
-			return contract.ConversationList{Conversations: viewAll(conversations, viewConversation), NextCursor: next}
-		},
-	})
+	conversations, next, err := readPage(c, pageParams{params.Limit, params.Cursor}, s.conversations.Conversations,
+		func(c conversation.Conversation) cursorPosition { return timePosition(c.UpdatedAt, c.ID) })
+	if err != nil {
+		return err
+	}
+	return respondJSON(c, http.StatusOK, contract.ConversationList{Conversations: viewAll(conversations, viewConversation), NextCursor: next})
 }
 
 // GetConversation returns a conversation with a page of its turns.
 func (s *Server) GetConversation(c echo.Context, conversationID contract.ID, params contract.GetConversationParams) error {
-	page, err := parsePageRequest(c, params.Limit, params.Cursor)
+	page, err := parsePageRequest(c, pageParams{params.Limit, params.Cursor})
 	if err != nil {
 		return err
 	}

@@ -38,16 +38,15 @@ func (s *Server) ListExecutions(c echo.Context, params contract.ListExecutionsPa
 		AgentID: params.AgentId, ConversationID: params.ConversationId, BatchID: params.BatchId,
 		Label: execution.Label(params.Label),
 	}
-	return respondPage(c, listing[execution.Execution]{
-		limit: params.Limit, cursor: params.Cursor,
-		read: func(ctx context.Context, tenant string, p store.Page) ([]execution.Execution, error) {
-			return s.executions.Executions(ctx, tenant, filter, p)
-		},
-		position: func(e execution.Execution) cursorPosition { return positionOf(e.CreatedAt, e.ID) },
-		view: func(executions []execution.Execution, next string) any {
-			return contract.ExecutionList{Executions: viewAll(executions, viewListedExecution), NextCursor: next}
-		},
-	})
+	read := func(ctx context.Context, tenant string, p store.Page) ([]execution.Execution, error) {
+		return s.executions.Executions(ctx, tenant, filter, p)
+	}
+	executions, next, err := readPage(c, pageParams{params.Limit, params.Cursor}, read,
+		func(e execution.Execution) cursorPosition { return timePosition(e.CreatedAt, e.ID) })
+	if err != nil {
+		return err
+	}
+	return respondJSON(c, http.StatusOK, contract.ExecutionList{Executions: viewAll(executions, viewListedExecution), NextCursor: next})
 }
 
 // GetExecution returns an execution, at once or when it has finished.

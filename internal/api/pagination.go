@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"net/http"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -18,29 +17,29 @@ import (
 // the limits that a request may set.
 const defaultLimit = 20
 
-// listing describes a list whose items are read a page at a time.
-type listing[T any] struct {
-	limit    int
-	cursor   string
-	read     func(ctx context.Context, tenant string, p store.Page) ([]T, error)
-	position func(T) cursorPosition
-	view     func(items []T, nextCursor string) any
+// pageParams are the query parameters of a list.
+type pageParams struct {
+	limit  int
+	cursor string
 }
 
-// respondPage answers with the page of a list that the request asks for.
-func respondPage[T any](c echo.Context, l listing[T]) error {
-	page, err := parsePageRequest(c, l.limit, l.cursor)
+// readPage reads the page of a list that a request asks for. nextCursor is empty on the last page.
+func readPage[T any](
+	c echo.Context, params pageParams,
+	read func(ctx context.Context, tenant string, p store.Page) ([]T, error), positionOf func(T) cursorPosition,
+) (items []T, nextCursor string, err error) {
+	page, err := parsePageRequest(c, params)
 	if err != nil {
-		return err
+		return nil, "", err
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	items, err := l.read(ctx, tenantID(c), page.storePage())
+	items, err = read(ctx, tenantID(c), page.storePage())
 	if err != nil {
-		return err
+		return nil, "", err
 	}
-	items, next := trimPage(&page, items, l.position)
-	return respondJSON(c, http.StatusOK, l.view(items, next))
+	items, nextCursor = trimPage(&page, items, positionOf)
+	return items, nextCursor, nil
 }
 
 // pageRequest says which page of a list a request asks for.
@@ -56,24 +55,24 @@ type cursorPosition struct {
 	id      string // of the last resource of the page; empty for turns
 }
 
-func positionOf(at time.Time, id string) cursorPosition {
+func timePosition(at time.Time, id string) cursorPosition {
 	return cursorPosition{sortKey: at.UnixMicro(), id: id}
 }
 
 // parsePageRequest reads limit and cursor of a list. The list is identified by its path and its filters.
-func parsePageRequest(c echo.Context, limit int, cursor string) (pageRequest, error) {
+func parsePageRequest(c echo.Context, params pageParams) (pageRequest, error) {
 	filters := c.QueryParams()
-	l := pageRequest{limit: limit}
+	l := pageRequest{limit: params.limit}
 	if !filters.Has("limit") {
 		l.limit = defaultLimit
 	}
 	filters.Del("limit")
 	filters.Del("cursor")
 	l.listHash = sha256.Sum256([]byte(c.Request().URL.Path + "?" + filters.Encode()))
-	if cursor == "" {
+	if params.cursor == "" {
 		return l, nil
 	}
-	after, ok := l.decodeCursor(cursor)
+	after, ok := l.decodeCursor(params.cursor)
 	if !ok {
 		return l, invalidField("cursor", "does not belong to this list with these filters; leave it out to start from the first page")
 	}

@@ -16,7 +16,7 @@ import (
 
 func pageRequestAt(target, cursor string) (pageRequest, error) {
 	req := httptest.NewRequest(http.MethodGet, target, nil)
-	return parsePageRequest(echo.New().NewContext(req, httptest.NewRecorder()), 7, cursor)
+	return parsePageRequest(echo.New().NewContext(req, httptest.NewRecorder()), pageParams{7, cursor})
 }
 
 func TestCursorIsBoundToListAndFilters(t *testing.T) {

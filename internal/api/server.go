@@ -40,7 +40,7 @@ import (
 // concurrently. Whatever they write is durable once they return nil.
 type Stores struct {
 	Agents        AgentStore
-	APIKeys       APIKeyStore
+	APIKeys       KeyStore
 	Batches       BatchStore
 	Conversations ConversationStore
 	Deliveries    DeliveryStore
@@ -93,7 +93,7 @@ type Config struct {
 type Server struct {
 	config        Config
 	agents        AgentStore
-	apiKeys       APIKeyStore
+	apiKeys       KeyStore
 	batches       BatchStore
 	conversations ConversationStore
 	deliveries    DeliveryStore

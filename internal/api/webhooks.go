@@ -28,13 +28,12 @@ type DeliveryStore interface {
 
 // ListDeliveries returns a page of the tenant's deliveries.
 func (s *Server) ListDeliveries(c echo.Context, params contract.ListDeliveriesParams) error {
-	return respondPage(c, listing[webhook.Delivery]{
-		limit: params.Limit, cursor: params.Cursor, read: s.deliveries.Deliveries,
-		position: func(d webhook.Delivery) cursorPosition { return positionOf(d.CreatedAt, d.ID) },
-		view: func(deliveries []webhook.Delivery, next string) any {
-			return contract.DeliveryList{Deliveries: viewAll(deliveries, viewDelivery), NextCursor: next}
-		},
-	})
+	deliveries, next, err := readPage(c, pageParams{params.Limit, params.Cursor}, s.deliveries.Deliveries,
+		func(d webhook.Delivery) cursorPosition { return timePosition(d.CreatedAt, d.ID) })
+	if err != nil {
+		return err
+	}
+	return respondJSON(c, http.StatusOK, contract.DeliveryList{Deliveries: viewAll(deliveries, viewDelivery), NextCursor: next})
 }
 
 // GetDelivery returns a delivery.
