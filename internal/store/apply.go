@@ -48,11 +48,11 @@ type write func(*firestore.Transaction) error
 // needs two calls instead of three. After a concurrent change it decides again. It writes nothing if the decision has
 // otherWrites.
 func (s *Store) applyToDocument(ctx context.Context, ref execution.Ref, ev execution.Event) (decision, error) {
-	var lastAttempt *decision
+	var previous *decision
 	for {
 		d, err := s.decide(withoutTransaction(ctx), ref, ev)
-		if lastAttempt != nil && !d.version.IsZero() && len(diffExecution(&d.before, &lastAttempt.Execution)) == 0 {
-			return *lastAttempt, nil // the last attempt was written, and only its response was lost
+		if previous != nil && !d.version.IsZero() && len(diffExecution(&d.before, &previous.Execution)) == 0 {
+			return *previous, nil // the previous write took effect, and only its response was lost
 		}
 		if err != nil || len(d.otherWrites) > 0 {
 			return d, err
@@ -65,7 +65,7 @@ func (s *Store) applyToDocument(ctx context.Context, ref execution.Ref, ev execu
 		if code := status.Code(err); code != codes.FailedPrecondition && code != codes.NotFound {
 			return d, translateError(err)
 		}
-		lastAttempt = &d
+		previous = &d
 	}
 }
 

@@ -15,9 +15,11 @@ var (
 	ErrLeased                = errors.New("execution is leased")
 	ErrLeaseLost             = errors.New("attempt no longer holds the lease")
 	ErrNotDue                = errors.New("execution is not due")
-	ErrThrottled             = errors.New("execution is throttled by a limit of its tenant")
 	ErrStartDeadlineExceeded = errors.New("the start deadline of the execution has passed") // the janitor ends it
 )
+
+// ErrThrottled means that a claim was turned into the event Throttled. Package quota returns it.
+var ErrThrottled = errors.New("execution is throttled by a limit of its tenant")
 
 // Event is something that happened to an execution. This file holds all events.
 type Event interface {
