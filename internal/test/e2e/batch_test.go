@@ -7,12 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -27,33 +23,31 @@ func (a *airlock) submitBatch(agentID, lines string) contract.Batch {
 	got := a.do(http.MethodPost, "/agents/"+agentID+"/batches", linesType, []byte(lines))
 	require.Equal(a.t, http.StatusAccepted, got.StatusCode, "%s", got.body)
 	var b contract.Batch
-	require.NoError(a.t, json.Unmarshal(got.body, &b))
+	got.decode(a.t, &b)
 	require.Equal(a.t, b.Urls.Self, got.Header.Get("Location"))
 	return b
 }
 
-func (a *airlock) getBatch(b contract.Batch) contract.Batch {
+func (a *airlock) getBatch(b contract.Batch) (current contract.Batch) {
 	a.t.Helper()
-	var now contract.Batch
-	a.call(http.MethodGet, b.Urls.Self, http.StatusOK, nil, &now)
-	return now
+	a.get(b.Urls.Self, &current)
+	return current
 }
 
 func (a *airlock) awaitBatch(b contract.Batch) contract.Batch {
 	a.t.Helper()
-	require.Eventually(a.t, func() bool { b = a.getBatch(b); return b.Status == contract.BatchFinished },
-		2*time.Minute, 100*time.Millisecond, "the batch does not end")
+	a.eventually("the batch has finished", func() bool { b = a.getBatch(b); return b.Status == contract.BatchFinished })
 	return b
 }
 
-// results reads the results, which must come in input order without a gap.
+// results reads the results. They must be in input order, without a gap.
 func (a *airlock) results(b contract.Batch, query string) []contract.BatchResult {
 	a.t.Helper()
 	got := a.do(http.MethodGet, b.Urls.Results+query, "", nil)
 	require.Equal(a.t, http.StatusOK, got.StatusCode)
 	var read []contract.BatchResult
 	scan := bufio.NewScanner(bytes.NewReader(got.body))
-	scan.Buffer(nil, 1<<20) // a result may be that long in a line
+	scan.Buffer(nil, 1<<20) // a line holds a whole result
 	for scan.Scan() {
 		var r contract.BatchResult
 		require.NoError(a.t, json.Unmarshal(scan.Bytes(), &r))
@@ -67,8 +61,8 @@ func (a *airlock) results(b contract.Batch, query string) []contract.BatchResult
 
 func words(n int) string { return strings.TrimSpace(strings.Repeat("word ", n)) }
 
-// A batch ends with every input's own result, in input order, whatever order
-// they ran in; results can be followed while it runs, and resumed.
+// A batch returns the result of each input in input order. A client can read
+// them while the batch runs, and resume after an index.
 func TestBatch(t *testing.T) {
 	t.Parallel()
 	a := start(t)
@@ -86,7 +80,7 @@ func TestBatch(t *testing.T) {
 	require.Equal(t, total, b.Total)
 
 	followed := a.results(b, "?follow=true")
-	require.Len(t, followed, total, "following ends with the batch")
+	require.Len(t, followed, total, "the response ends when the batch finishes")
 	for i, r := range followed {
 		require.Equal(t, i, r.Index)
 		require.Equal(t, contract.StatusSucceeded, r.Status, "%+v", r.Error)
@@ -102,7 +96,7 @@ func TestBatch(t *testing.T) {
 	a.awaitNoContainers()
 }
 
-func TestBatchInGzip(t *testing.T) {
+func TestGzippedBatch(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	agent := a.createAgent(offlineAgent)
@@ -123,7 +117,7 @@ func TestBatchInGzip(t *testing.T) {
 	require.Equal(t, 1, a.awaitBatch(b).Progress.Succeeded)
 }
 
-// Only what failed runs again, and says what it repeats.
+// A retry runs only the failed inputs, and links to the executions that failed.
 func TestBatchRetry(t *testing.T) {
 	t.Parallel()
 	a := start(t)
@@ -133,18 +127,19 @@ func TestBatchRetry(t *testing.T) {
 	require.Equal(t, 1, b.Progress.Failed)
 	first := a.results(b, "")
 
-	var again contract.Batch
-	a.call(http.MethodPost, b.Urls.Retry, http.StatusAccepted, nil, &again)
-	require.Equal(t, b.Id, again.RetryOf)
-	require.Equal(t, 1, again.Total)
-	again = a.awaitBatch(again)
-	require.Equal(t, 1, again.Progress.Failed)
-	e := a.getExecution(a.results(again, "")[0].ExecutionId)
+	var retry contract.Batch
+	a.post(b.Urls.Retry, nil, &retry)
+	require.Equal(t, b.Id, retry.RetryOf)
+	require.Equal(t, 1, retry.Total)
+	retry = a.awaitBatch(retry)
+	require.Equal(t, 1, retry.Progress.Failed)
+	e := a.getExecution(a.results(retry, "")[0].ExecutionId)
 	require.Equal(t, first[1].ExecutionId, e.RetryOf)
-	require.Equal(t, again.Id, e.BatchId)
+	require.Equal(t, retry.Id, e.BatchId)
 }
 
-// Cancelling ends what waits at once and kills what runs; every input has its line.
+// Cancellation ends queued executions immediately and kills running jobs. Each
+// input has a line in the results.
 func TestBatchCancel(t *testing.T) {
 	t.Parallel()
 	a := start(t, func(d *dev.Config) { d.Executor.Slots, d.Executor.ReservedSlots, d.API.BatchWindow = 2, 1, 20 })
@@ -152,19 +147,19 @@ func TestBatchCancel(t *testing.T) {
 	const total = 100 // more than the window
 	b := a.submitBatch(agent.Id, strings.Repeat(`{"input":"{\"offline\":{\"sleep\":\"60s\"}}"}`+"\n", total))
 	a.eventually("one runs", func() bool { return a.getBatch(b).Progress.Running == 1 })
-	now := a.getBatch(b)
-	require.LessOrEqual(t, now.Progress.Queued+now.Progress.Running, 20, "no more than the window is in the queue")
-	require.Equal(t, total, now.Progress.Pending+now.Progress.Queued+now.Progress.Running)
+	current := a.getBatch(b)
+	require.LessOrEqual(t, current.Progress.Queued+current.Progress.Running, 20, "the window bounds the queue")
+	require.Equal(t, total, current.Progress.Pending+current.Progress.Queued+current.Progress.Running)
 
-	a.call(http.MethodPost, b.Urls.Cancel, http.StatusAccepted, nil, nil)
+	a.cancel(b.Urls.Cancel)
 	b = a.awaitBatch(b)
 	require.Equal(t, total, b.Progress.Canceled)
 	require.Len(t, a.results(b, ""), total)
-	a.call(http.MethodPost, b.Urls.Cancel, http.StatusAccepted, nil, nil)
+	a.cancel(b.Urls.Cancel)
 	a.awaitNoContainers()
 }
 
-// A batch in progress does not make a person wait.
+// A message does not wait for the executions of a batch.
 func TestConversationOvertakesBatch(t *testing.T) {
 	t.Parallel()
 	a := start(t, func(d *dev.Config) { d.Executor.Slots, d.Executor.ReservedSlots = 2, 1 })
@@ -173,12 +168,12 @@ func TestConversationOvertakesBatch(t *testing.T) {
 	a.eventually("the batch runs", func() bool { return a.getBatch(b).Progress.Running > 0 })
 	e := a.awaitExecution(a.sendMessage(contract.SendMessage{Message: "hello"}).ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status)
-	require.Positive(t, a.getBatch(b).Progress.Queued, "the batch was still waiting")
-	a.call(http.MethodPost, b.Urls.Cancel, http.StatusAccepted, nil, nil)
+	require.Positive(t, a.getBatch(b).Progress.Queued, "the batch has not finished")
+	a.cancel(b.Urls.Cancel)
 	a.awaitBatch(b)
 }
 
-// A batch goes on after everything was restarted in its middle.
+// A batch continues after a restart of all processes.
 func TestBatchSurvivesRestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -187,16 +182,16 @@ func TestBatchSurvivesRestart(t *testing.T) {
 	agent := a.createAgent(offlineAgent)
 	const total = 20 // more than the window
 	b := a.submitBatch(agent.Id, strings.Repeat(`"one two"`+"\n", total))
-	a.eventually("some have ended", func() bool { return a.getBatch(b).Progress.Succeeded > 2 })
+	a.eventually("some executions have succeeded", func() bool { return a.getBatch(b).Progress.Succeeded > 2 })
 	a.stop()
 
-	again := start(t, onDisk)
-	b = again.awaitBatch(b)
+	restarted := start(t, onDisk)
+	b = restarted.awaitBatch(b)
 	require.Equal(t, total, b.Progress.Succeeded)
-	require.Len(t, again.results(b, ""), total)
+	require.Len(t, restarted.results(b, ""), total)
 }
 
-func TestBadBatch(t *testing.T) {
+func TestInvalidBatch(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	agent := a.createAgent(offlineAgent)
@@ -204,43 +199,24 @@ func TestBadBatch(t *testing.T) {
 	for name, tc := range map[string]struct {
 		path, contentType, body string
 		status                  int
-		says                    string
+		detail                  string
 	}{
-		"no lines":           {path, linesType, "\n\n", 400, "at least one line"},
-		"a line in between":  {path, linesType, "\"a\"\n{\"inptu\":\"b\"}\n\"c\"\n", 400, "line 2"},
-		"a number":           {path, linesType, "7", 400, "line 1"},
-		"an empty input":     {path, linesType, `""`, 400, "must hold some text"},
-		"as JSON":            {path, jsonType, `"a"`, 415, "application/jsonl"},
-		"an unknown agent":   {"/agents/" + noAgent + "/batches", linesType, `"a"`, 404, "agent"},
-		"too many lines":     {path, linesType, strings.Repeat("\"a\"\n", 100_001), 413, "100000"},
-		"results of nothing": {"/batches/bat_000000000000000000000000/cancel", "", "", 404, "batch"},
+		"no lines":         {path, linesType, "\n\n", 400, "at least one line"},
+		"an invalid line":  {path, linesType, "\"a\"\n{\"inptu\":\"b\"}\n\"c\"\n", 400, "line 2"},
+		"a number":         {path, linesType, "7", 400, "line 1"},
+		"an empty input":   {path, linesType, `""`, 400, "must contain text"},
+		"JSON, not lines":  {path, jsonType, `"a"`, 415, "application/jsonl"},
+		"an unknown agent": {"/agents/" + noAgent + "/batches", linesType, `"a"`, 404, "agent"},
+		"too many lines":   {path, linesType, strings.Repeat("\"a\"\n", 100_001), 413, "100000"},
+		"an unknown batch": {"/batches/bat_000000000000000000000000/cancel", "", "", 404, "batch"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := a.do(http.MethodPost, tc.path, tc.contentType, []byte(tc.body))
 			require.Equal(t, tc.status, got.StatusCode, "%s", got.body)
-			require.Contains(t, string(got.body), tc.says)
+			require.Contains(t, string(got.body), tc.detail)
 		})
 	}
 	var list contract.BatchList
-	a.call(http.MethodGet, "/batches", http.StatusOK, nil, &list)
+	a.get("/batches", &list)
 	require.Empty(t, list.Batches)
-}
-
-func TestBatchCommandLine(t *testing.T) {
-	t.Parallel()
-	a := start(t)
-	a.createAgent(contract.CreateAgent{Name: "Counter", Instructions: "Count the words"})
-	dir := t.TempDir()
-	input, output := filepath.Join(dir, "in.jsonl"), filepath.Join(dir, "out.jsonl")
-	require.NoError(t, os.WriteFile(input, []byte("\"one two\"\n\"three\"\n"), 0o600))
-	programDir, err := buildPrograms()
-	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), filepath.Join(programDir, "airlock"), "batch", "submit", input, "--agent", "Counter", "-o", output)
-	cmd.Env = []string{"AIRLOCK_URL=" + a.URL}
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	require.Contains(t, string(out), "2/2")
-	saved, err := os.ReadFile(output)
-	require.NoError(t, err)
-	require.Len(t, strings.Split(strings.TrimSpace(string(saved)), "\n"), 2)
 }

@@ -77,7 +77,10 @@ func TestPageShowsMarkupAsText(t *testing.T) {
 	require.Zero(t, images)
 }
 
-// shot keeps a picture of the page where AIRLOCK_TEST_SCREENSHOT_DIR says.
+// button is the XPath of a button with this text.
+func button(text string) string { return `//button[contains(normalize-space(.), "` + text + `")]` }
+
+// screenshot saves a picture of the page in the folder AIRLOCK_TEST_SCREENSHOT_DIR, if it is set.
 func screenshot(ctx context.Context, t *testing.T, name string) {
 	t.Helper()
 	dir := os.Getenv("AIRLOCK_TEST_SCREENSHOT_DIR")

@@ -13,22 +13,22 @@ import (
 	"github.com/airlock-run/airlock/internal/test/modelstub"
 )
 
-// An agent that goes on and on is stopped by its own budget, and by the
-// operator's where that is less. The stand-in counts 120 tokens a call.
+// An agent that never finishes is stopped by its own budget or the operator's,
+// whichever is smaller. The stand-in for the model reports 120 tokens a call.
 func TestBudgets(t *testing.T) {
 	t.Parallel()
 	model := modelstub.Start(modelstub.Always(modelstub.ToolUse("Bash", map[string]string{"command": "true", "description": "go on"})))
 	t.Cleanup(model.Close)
 	a := start(t, withClaude(model), func(d *dev.Config) { d.Executor.MaxTokens = 500 })
 	for name, tc := range map[string]struct {
-		budget contract.Budget
-		says   string
+		budget  contract.Budget
+		message string
 	}{
-		"its own":                        {contract.Budget{MaxTokens: 200}, "of 200 tokens"},
-		"its own, in money":              {contract.Budget{MaxCostUsd: 0.001}, "of 0.0010 USD"},
-		"the operator's":                 {contract.Budget{}, "of 500 tokens"},
-		"more than the operator's":       {contract.Budget{MaxTokens: 1 << 40}, "of 500 tokens"},
-		"in money more, in tokens fewer": {contract.Budget{MaxTokens: 100, MaxCostUsd: 1000}, "of 100 tokens"},
+		"its own, in tokens":       {contract.Budget{MaxTokens: 200}, "of 200 tokens"},
+		"its own, in money":        {contract.Budget{MaxCostUsd: 0.001}, "of 0.0010 USD"},
+		"the operator's":           {contract.Budget{}, "of 500 tokens"},
+		"more than the operator's": {contract.Budget{MaxTokens: 1 << 40}, "of 500 tokens"},
+		"fewer tokens, more money": {contract.Budget{MaxTokens: 100, MaxCostUsd: 1000}, "of 100 tokens"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -36,7 +36,7 @@ func TestBudgets(t *testing.T) {
 			require.Equal(t, tc.budget, agent.Budget)
 			e := a.awaitExecution(a.runAgent(agent.Id, "go").ExecutionId)
 			require.Equal(t, contract.FailureCodeBudgetExceeded, e.Error.Code, e.Error.Message)
-			require.Contains(t, e.Error.Message, tc.says)
+			require.Contains(t, e.Error.Message, tc.message)
 			require.Less(t, e.Usage.InputTokens+e.Usage.OutputTokens, int64(1000))
 
 			var r receipt.Receipt

@@ -14,7 +14,7 @@ import (
 
 const operatorKey = "sk-ant-operators-own"
 
-// withClaude makes the real Claude Code CLI the default, with the stand-in as its model.
+// withClaude makes the real Claude Code CLI the default runtime, with a stand-in as its model.
 func withClaude(model *modelstub.Server) func(*dev.Config) {
 	return func(d *dev.Config) {
 		d.API.DefaultRuntime = "claude"
@@ -23,22 +23,22 @@ func withClaude(model *modelstub.Server) func(*dev.Config) {
 	}
 }
 
-// A conversation with the real CLI: its structured answer becomes reply and
-// draft, and the second turn, in another container, knows the first.
+// The structured output of the real CLI becomes a reply and an agent draft. The
+// second turn runs in another container and knows the first one.
 func TestClaudeConversation(t *testing.T) {
 	t.Parallel()
 	model := modelstub.Start(func(r modelstub.Request) modelstub.Response {
 		if strings.Contains(r.Prompt(), "Structured") {
 			return modelstub.Text("done")
 		}
-		var said []string
+		var messages []string
 		for _, m := range r.Messages {
 			if m.Role == "user" {
-				said = append(said, strings.TrimSpace(m.Text))
+				messages = append(messages, strings.TrimSpace(m.Text))
 			}
 		}
 		return modelstub.ToolUse("StructuredOutput", map[string]any{
-			"reply": "You said: " + strings.Join(said, " | "),
+			"reply": "You said: " + strings.Join(messages, " | "),
 			"agent": map[string]string{"name": "Writer", "instructions": "Write"},
 		})
 	})
@@ -58,12 +58,12 @@ func TestClaudeConversation(t *testing.T) {
 	require.Contains(t, second.Result.Text, "I have a cat called Momo")
 	require.Contains(t, second.Result.Text, "What is its name?")
 	for _, r := range model.Requests() {
-		require.Equal(t, operatorKey, r.APIKey(), "the gateway's key, and no other")
+		require.Equal(t, operatorKey, r.APIKey(), "the gateway sets the operator's key")
 	}
 }
 
-// A conversation with an agent keeps what its turns did, not only what they
-// said: the third turn's request still has the first one's tool call.
+// A conversation keeps the tool calls of its turns, besides their messages: the
+// request of the third turn contains the first turn's tool call.
 func TestClaudeSessionKeepsToolCalls(t *testing.T) {
 	t.Parallel()
 	model := modelstub.Start(modelstub.ByPrompt(map[string]modelstub.Script{
@@ -89,7 +89,7 @@ func TestClaudeSessionKeepsToolCalls(t *testing.T) {
 	}
 }
 
-// What the model answers decides how the tenant sees the execution end.
+// The model's response decides the status, the code and the message of the execution.
 func TestClaudeRuns(t *testing.T) {
 	t.Parallel()
 	model := modelstub.Start(modelstub.ByPrompt(map[string]modelstub.Script{
@@ -110,7 +110,7 @@ func TestClaudeRuns(t *testing.T) {
 		input, timeout string
 		status         contract.Status
 		code           contract.FailureCode
-		says           string
+		text           string // part of the result or of the error message
 	}{
 		"success":     {"say hello", "60s", contract.StatusSucceeded, "", "Hello from the model"},
 		"a tool call": {"use a tool", "60s", contract.StatusSucceeded, "", "The file says 42"},
@@ -119,19 +119,19 @@ func TestClaudeRuns(t *testing.T) {
 		"a hang":      {"hang", "6s", contract.StatusTimedOut, contract.FailureCodeTimedOut, "6s"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var accepted contract.AcceptedExecution
-			a.call(http.MethodPost, "/agents/"+agent.Id+"/run", http.StatusAccepted, contract.RunAgent{Input: tc.input, Timeout: tc.timeout}, &accepted)
+			accepted := a.submitRun(agent.Id, contract.RunAgent{Input: tc.input, Timeout: tc.timeout})
 			e := a.awaitExecution(accepted.ExecutionId)
 			require.Equal(t, tc.status, e.Status, "%+v", e.Error)
 			require.Equal(t, tc.code, e.Error.Code)
-			require.Contains(t, e.Result.Text+e.Error.Message, tc.says)
+			require.Contains(t, e.Result.Text+e.Error.Message, tc.text)
 			require.NotContains(t, e.Result.Text+e.Error.Message, operatorKey)
 		})
 	}
 	a.awaitNoContainers()
 }
 
-// An agent that asks for claude where the operator has no key is told so.
+// Without the operator's API key, the runtime claude is unknown, and the error
+// names the variable.
 func TestClaudeWithoutModelKey(t *testing.T) {
 	t.Parallel()
 	a := start(t, func(d *dev.Config) { d.Executor.AnthropicAPIKey = "" })

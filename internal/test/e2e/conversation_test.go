@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"net/http"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -15,7 +14,7 @@ func TestConversation(t *testing.T) {
 	a := start(t)
 
 	var accepted contract.AcceptedExecution
-	res := a.call(http.MethodPost, "/api/conversation", http.StatusAccepted, contract.SendMessage{Message: "안녕하세요"}, &accepted)
+	res := a.post("/api/conversation", contract.SendMessage{Message: "안녕하세요"}, &accepted)
 	require.Equal(t, contract.StatusQueued, accepted.Status)
 	require.Equal(t, "/executions/"+accepted.ExecutionId, res.Header.Get("Location"))
 	require.Equal(t, accepted.Urls.Self, res.Header.Get("Location"))
@@ -26,7 +25,7 @@ func TestConversation(t *testing.T) {
 	require.Equal(t, 1, e.Attempt)
 
 	var c contract.ConversationDetail
-	a.call(http.MethodGet, accepted.Urls.Conversation, http.StatusOK, nil, &c)
+	a.get(accepted.Urls.Conversation, &c)
 	require.Len(t, c.Messages, 2)
 	require.Equal(t, contract.User, c.Messages[0].Role)
 	require.Equal(t, "안녕하세요", c.Messages[0].Text)
@@ -51,8 +50,8 @@ func TestConversationDraftCanBeCreatedAndRun(t *testing.T) {
 	require.NotContains(t, run.Result.Text, "Fifth point.")
 }
 
-// Turns that are sent without waiting run one after another, in order.
-func TestTurnsAreInOrder(t *testing.T) {
+// Turns that are sent without waiting for replies run one after another.
+func TestTurnsRunInOrder(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	first := a.sendMessage(contract.SendMessage{Message: "message 0"})
@@ -60,17 +59,17 @@ func TestTurnsAreInOrder(t *testing.T) {
 	for i := 1; i < 5; i++ {
 		turns = append(turns, a.sendMessage(contract.SendMessage{Message: fmt.Sprintf("message %d", i), ConversationId: first.ConversationId}))
 	}
-	var before contract.Execution
+	var previous contract.Execution
 	for i, turn := range turns {
 		e := a.awaitExecution(turn.ExecutionId)
 		require.Equal(t, contract.StatusSucceeded, e.Status)
 		if i > 0 {
-			require.False(t, e.StartedAt.Before(before.FinishedAt), "turn %d began before the one before it had ended", i+1)
+			require.False(t, e.StartedAt.Before(previous.FinishedAt), "turn %d started before the previous one had finished", i+1)
 		}
-		before = e
+		previous = e
 	}
 	var c contract.ConversationDetail
-	a.call(http.MethodGet, first.Urls.Conversation, http.StatusOK, nil, &c)
+	a.get(first.Urls.Conversation, &c)
 	require.Len(t, c.Messages, 10)
 	for i, m := range c.Messages {
 		require.Equal(t, i/2+1, m.Turn)
@@ -81,7 +80,7 @@ func TestTurnsAreInOrder(t *testing.T) {
 	}
 }
 
-// A turn that fails has a reply that says so, and does not hold up the next.
+// A failed turn has a reply with its error, and the next turn runs.
 func TestFailedTurnHasReply(t *testing.T) {
 	t.Parallel()
 	a := start(t)
@@ -92,7 +91,7 @@ func TestFailedTurnHasReply(t *testing.T) {
 	require.Equal(t, contract.StatusSucceeded, a.awaitExecution(second.ExecutionId).Status)
 
 	var c contract.ConversationDetail
-	a.call(http.MethodGet, first.Urls.Conversation, http.StatusOK, nil, &c)
+	a.get(first.Urls.Conversation, &c)
 	require.Len(t, c.Messages, 4)
 	require.Equal(t, contract.FailureCodeAgentError, c.Messages[1].Error.Code)
 	require.NotEmpty(t, c.Messages[3].Text)

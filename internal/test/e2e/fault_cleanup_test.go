@@ -11,7 +11,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/id"
 )
 
-// nothingLeft requires that no container, socket or message remains.
+// requireCleanedUp requires that no container, socket or message is left.
 func (l *faultCluster) requireCleanedUp() {
 	l.t.Helper()
 	for _, name := range l.executorNames {
@@ -20,12 +20,12 @@ func (l *faultCluster) requireCleanedUp() {
 	}
 	entries, err := os.ReadDir(filepath.Join(l.socketDir, "egress"))
 	require.True(l.t, err == nil || os.IsNotExist(err), "%v", err)
-	require.Empty(l.t, entries, "a socket is left")
-	require.Empty(l.t, l.pendingMessages(), "a message is left")
+	require.Empty(l.t, entries, "an executor left a socket")
+	require.Empty(l.t, l.pendingMessages(), "a message is not acknowledged")
 }
 
-// messages are the IDs of those that nobody has acknowledged: they wait for an
-// executor, or to be looked at by a person, or somebody has taken them who may be dead.
+// pendingMessages returns the IDs of all messages that are not acknowledged, delivered or not, and those of the dead
+// letters.
 func (l *faultCluster) pendingMessages() (ids []string) {
 	l.t.Helper()
 	for _, name := range []string{"executions-interactive", "executions-batch", "executions-dead-letter"} {
@@ -34,8 +34,9 @@ func (l *faultCluster) pendingMessages() (ids []string) {
 	return ids
 }
 
-// unacknowledged reads a snapshot of a subscription by another one, so that no
-// message is missed that is taken just now, and none counts as delivered.
+// unacknowledged reads a snapshot of a subscription through another
+// subscription. So it also sees messages that an executor holds, and it does not
+// count as a delivery.
 func (l *faultCluster) unacknowledged(subscription string) (ids []string) {
 	l.t.Helper()
 	const project = "projects/" + emulatortest.Project
@@ -48,7 +49,7 @@ func (l *faultCluster) unacknowledged(subscription string) (ids []string) {
 	require.NoError(l.t, err)
 	_, err = admin.Seek(ctx, &pubsubpb.SeekRequest{Subscription: reader.Name, Target: &pubsubpb.SeekRequest_Snapshot{Snapshot: snapshot.Name}})
 	require.NoError(l.t, err)
-	//nolint:staticcheck // The emulator answers at once, which is what is wanted here.
+	//nolint:staticcheck // The call must return immediately when there is no message.
 	got, err := admin.Pull(ctx, &pubsubpb.PullRequest{Subscription: reader.Name, MaxMessages: 100, ReturnImmediately: true})
 	require.NoError(l.t, err)
 	for _, m := range got.ReceivedMessages {

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -18,16 +17,16 @@ import (
 	"github.com/airlock-run/airlock/internal/test/history"
 )
 
-// Of all commits that change one execution, from its acceptance to its end, one
-// is done and its answer lost, each in turn. Whoever is not answered finds out
-// what was done, and nothing is done twice.
+// For each commit that changes an execution, from its acceptance to its final
+// state: Firestore commits it, but the response is lost. The client of Firestore
+// finds out that the commit was successful, and nothing happens twice.
 func TestFaultCommitResponseLost(t *testing.T) {
 	t.Parallel()
 	for kind, c := range map[string]struct {
 		path, body string
-		commits    []string // what each is for
+		commits    []string // the event of each commit
 	}{
-		// The run takes longer than a heartbeat.
+		// The run takes longer than a heartbeat, so that its lease is renewed.
 		"run":  {"/agents/%s/run", `{"input":"{\"offline\":{\"sleep\":\"6s\"}}"}`, []string{"accepted", "claimed", "renewed", "finished"}},
 		"turn": {"/api/conversation", `{"agentId":"%s","message":"hello"}`, []string{"accepted", "claimed", "finished"}},
 	} {
@@ -38,16 +37,16 @@ func TestFaultCommitResponseLost(t *testing.T) {
 				agent := l.createEchoAgent()
 				dropped := l.dropCommitResponse(i + 1)
 				id := l.postUntilAccepted(strings.ReplaceAll(c.path, "%s", agent), strings.ReplaceAll(c.body, "%s", agent))
-				if event == "accepted" { // who was not answered has announced nothing
+				if event == "accepted" { // the API has published no notification
 					l.clock.Advance(afterNotification)
 				}
-				x := l.startExecutor(t)
+				x := l.startExecutor()
 				e := l.awaitExecution(id)
-				require.True(t, dropped(), "there were fewer commits")
+				require.True(t, dropped(), "there were too few commits")
 				require.Equal(t, contract.StatusSucceeded, e.Status, "%+v", e.Error)
 				require.Equal(t, 1, e.Attempt)
 				var list contract.ExecutionList
-				l.call(http.MethodGet, "/executions", http.StatusOK, nil, &list)
+				l.get("/executions", &list)
 				require.Len(t, list.Executions, 1)
 				l.requireHistoryHolds(x)
 			})
@@ -55,14 +54,14 @@ func TestFaultCommitResponseLost(t *testing.T) {
 	}
 }
 
-// loseAnswer has the n-th commit done that changes an execution, and says in
-// the place of its answer what gRPC says when a connection breaks.
+// dropCommitResponse makes Firestore do the n-th commit that changes an
+// execution, and return the gRPC error of a broken connection.
 func (l *faultCluster) dropCommitResponse(n int) (dropped func() bool) {
 	var commits atomic.Int64
 	l.firestore.Intercept(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, do grpc.UnaryHandler) (any, error) {
 		response, err := do(ctx, req)
 		if commit, ok := req.(*firestorepb.CommitRequest); ok && err == nil && writesExecution(commit) && commits.Add(1) == int64(n) {
-			return nil, status.Error(codes.Unavailable, "the answer was lost")
+			return nil, status.Error(codes.Unavailable, "the response was lost")
 		}
 		return response, err
 	})
@@ -78,19 +77,19 @@ func writesExecution(commit *firestorepb.CommitRequest) bool {
 	return false
 }
 
-// insist posts as who has to know does: with an Idempotency-Key, again until it
-// is accepted.
+// postUntilAccepted sends a POST with an Idempotency-Key, and repeats it after a
+// 503 until it is accepted.
 func (l *faultCluster) postUntilAccepted(path, body string) (executionID string) {
 	l.t.Helper()
 	var accepted contract.AcceptedExecution
-	header := http.Header{"Content-Type": {jsonType}, "Idempotency-Key": {"insisting"}}
+	header := http.Header{"Content-Type": {jsonType}, "Idempotency-Key": {"repeated"}}
 	l.eventually("accepted", func() bool {
-		got := l.doRequest(http.MethodPost, path, header.Clone(), []byte(body))
+		got := l.doWithHeader(http.MethodPost, path, header, []byte(body))
 		if got.StatusCode == http.StatusServiceUnavailable {
 			return false
 		}
 		require.Equal(l.t, http.StatusAccepted, got.StatusCode, "%s", got.body)
-		require.NoError(l.t, json.Unmarshal(got.body, &accepted))
+		got.decode(l.t, &accepted)
 		return true
 	})
 	l.recorder.RecordAcceptance(history.Acceptance{Execution: accepted.ExecutionId})

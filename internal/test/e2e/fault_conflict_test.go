@@ -17,16 +17,16 @@ import (
 	"github.com/airlock-run/airlock/internal/api/contract"
 )
 
-// The Engine has a container of the name that an executor's next one is to
-// have. Names are random, so that is one that was asked for before, without an
-// answer. The job gets another, and the first is removed.
+// The Engine already has a container with the name that the executor requests.
+// Names are random, so an earlier request made it and its response was lost. The
+// job gets a container with another name, and the first container is removed.
 func TestFaultContainerNameConflict(t *testing.T) {
 	t.Parallel()
 	l := newFaultCluster(t, 0)
 	engine := &duplicatingTransport{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", l.engineProxy.Addr())
 	}}}
-	x := l.startExecutor(t, "DOCKER_HOST=unix://"+engine.listen(t, l.socketDir))
+	x := l.startExecutor("DOCKER_HOST=unix://" + engine.listen(t, l.socketDir))
 	accepted := l.submit("one two")
 	e := l.awaitExecution(accepted.ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status, "%+v", e.Error)
@@ -35,10 +35,10 @@ func TestFaultContainerNameConflict(t *testing.T) {
 	l.requireHistoryHolds(x)
 }
 
-// repeating sends the first creation of a container to the Engine twice.
+// duplicatingTransport sends the first request for a container to the Engine twice.
 type duplicatingTransport struct {
 	*http.Transport
-	secondStatus atomic.Int64 // the status that the second had
+	secondStatus atomic.Int64 // of the second response
 }
 
 func (r *duplicatingTransport) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -65,10 +65,10 @@ func (r *duplicatingTransport) RoundTrip(req *http.Request) (*http.Response, err
 	return second, err
 }
 
-// listen stands before the Engine on a socket in the folder until the test ends.
+// listen starts a proxy before the Engine, on a socket in the folder, until the test ends.
 func (r *duplicatingTransport) listen(t *testing.T, folder string) (socket string) {
 	t.Helper()
-	socket = filepath.Join(folder, "repeating.sock")
+	socket = filepath.Join(folder, "duplicating.sock")
 	l, err := new(net.ListenConfig).Listen(t.Context(), "unix", socket)
 	require.NoError(t, err)
 	server := &http.Server{Handler: &httputil.ReverseProxy{

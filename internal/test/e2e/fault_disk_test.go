@@ -14,8 +14,8 @@ import (
 	"github.com/airlock-run/airlock/internal/test/history"
 )
 
-// The disk of the emulators' data gets full. The emulators may end, but what was
-// accepted before is there, and runs, once there is room and they are started again.
+// The disk of the emulators' data gets full. The emulators may exit. After the
+// disk has space again and they are restarted, all accepted work is there and runs.
 func TestFaultDiskFull(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can mount a small disk")
@@ -36,24 +36,24 @@ func TestFaultDiskFull(t *testing.T) {
 		}
 		accepted = append(accepted, id)
 	}
-	t.Logf("%d were accepted before the disk was full", len(accepted))
+	t.Logf("%d runs were accepted before the disk was full", len(accepted))
 	require.NoError(t, os.Remove(filepath.Join(disk, "filler")))
-	l.emulators.kill() // if they have not ended by themselves
+	l.emulators.kill() // unless they have already exited
 	l.emulators.start()
 	<-l.recorderReady
-	l.eventually("ready", func() bool { return l.do(http.MethodGet, "/readyz", "", nil).StatusCode == http.StatusOK })
-	accepted = append(accepted, l.submit("after it").ExecutionId)
+	l.awaitReady()
+	accepted = append(accepted, l.submit("after the restart").ExecutionId)
 	for _, id := range accepted {
 		l.recorder.RecordAcceptance(history.Acceptance{Execution: id})
 	}
-	x := l.startExecutor(t)
+	x := l.startExecutor()
 	for _, id := range accepted {
 		require.Equal(t, contract.StatusSucceeded, l.awaitExecution(id).Status)
 	}
 	l.requireHistoryHolds(x)
 }
 
-// fill writes a file until there is no room for more.
+// fillDisk writes a file until the disk is full.
 func fillDisk(path string) error {
 	f, err := os.Create(path)
 	if err != nil {
@@ -65,10 +65,10 @@ func fillDisk(path string) error {
 			_, err = f.Write(make([]byte, size))
 		}
 	}
-	return nil // full, which is what was wanted
+	return nil // the last write failed because the disk is full
 }
 
-// tryRun reports whether a run was accepted.
+// tryRun submits a run and reports whether it was accepted.
 func (l *faultCluster) tryRun(agent, input string) (executionID string, ok bool) {
 	l.t.Helper()
 	got := l.do(http.MethodPost, "/agents/"+agent+"/run", jsonType, fmt.Appendf(nil, `{"input":%q}`, input))

@@ -17,22 +17,22 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/domain/id"
 	"github.com/airlock-run/airlock/internal/test/faultproxy"
 )
 
-// The Engine hangs while a job runs: its result is taken when the Engine
-// answers again, and nothing was tried in vain.
+// The Engine hangs while a job runs. The executor takes the job's result when the
+// Engine responds again, and no attempt fails.
 func TestFaultEngineHangs(t *testing.T) {
 	t.Parallel()
 	l := newFaultCluster(t, 0)
-	x := l.startExecutor(t)
-	l.executorName = l.executorNames[0]
+	x := l.startExecutor()
 	accepted := l.submit(`{"offline":{"sleep":"1s"}}`)
-	l.eventually("runs in a container", func() bool { return len(l.containers()) == 1 })
+	l.awaitContainers(1)
 	l.engineProxy.Set(faultproxy.BlackHole)
-	next := l.submit("one two") // its container cannot be made meanwhile
+	next := l.submit("one two") // its container cannot be created meanwhile
 	x.awaitLine(t, `"msg":"running".*(`+next.ExecutionId+`)`)
-	time.AfterFunc(3*time.Second, l.engineProxy.Clear) // less than what a job may take to start
+	time.AfterFunc(3*time.Second, l.engineProxy.Clear) // sooner than the time-out for the start of a container
 	for _, a := range []contract.AcceptedExecution{accepted, next} {
 		e := l.awaitExecution(a.ExecutionId)
 		require.Equal(t, contract.StatusSucceeded, e.Status, "%+v", e.Error)
@@ -41,17 +41,13 @@ func TestFaultEngineHangs(t *testing.T) {
 	l.requireHistoryHolds(x)
 }
 
-// The connections to the Engine are cut while a job runs: it is tried again.
-func TestFaultEngineCut(t *testing.T) {
+// The connections to the Engine are reset while a job runs. The job gets another attempt.
+func TestFaultEngineConnectionsReset(t *testing.T) {
 	t.Parallel()
 	l := newFaultCluster(t, 0)
-	x := l.startExecutor(t)
-	l.executorName = l.executorNames[0]
+	x := l.startExecutor()
 	accepted := l.submit(`{"offline":{"sleep":"8s"}}`)
-	l.eventually("runs in a container", func() bool { // attached to since before it was started
-		all := l.containers()
-		return len(all) == 1 && all[0].State == "running"
-	})
+	l.awaitContainers(1) // the executor attaches to a container before it starts it
 	l.engineProxy.ResetConnections()
 	e := l.awaitExecution(accepted.ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status, "%+v", e.Error)
@@ -59,12 +55,12 @@ func TestFaultEngineCut(t *testing.T) {
 	l.requireHistoryHolds(x)
 }
 
-// An image that is not there is no fault of the job's: it is tried as often as
-// it may, and then ends with a code that says whose fault it is.
+// A missing image is not the fault of the job. The execution uses all its attempts
+// and then fails with a code that says so.
 func TestFaultMissingImage(t *testing.T) {
 	t.Parallel()
 	l := newFaultCluster(t, 0)
-	x := l.startExecutor(t, "AIRLOCK_OFFLINE_IMAGE=airlock/none:dev")
+	x := l.startExecutor("AIRLOCK_OFFLINE_IMAGE=airlock/none:dev")
 	accepted := l.submit("one two")
 	e := l.awaitExecution(accepted.ExecutionId)
 	require.Equal(t, contract.StatusFailed, e.Status)
@@ -73,13 +69,14 @@ func TestFaultMissingImage(t *testing.T) {
 	l.requireHistoryHolds(x)
 }
 
-// Two executors of one name, which nobody should start, are still two: it is
-// the attempt's number that says who may write.
+// Two executors with the same name, which is a mistake of the operator, do not
+// disturb each other: the number of the attempt decides who may write.
 func TestFaultExecutorsWithSameName(t *testing.T) {
 	t.Parallel()
 	l := newFaultCluster(t, 0)
-	one, other := l.startExecutor(t, "AIRLOCK_EXECUTOR_NAME=twin"), l.startExecutor(t, "AIRLOCK_EXECUTOR_NAME=twin")
-	l.executorNames = []string{"twin"}
+	name := id.New("test-")
+	one, other := l.startExecutor("AIRLOCK_EXECUTOR_NAME="+name), l.startExecutor("AIRLOCK_EXECUTOR_NAME="+name)
+	l.executorNames = []string{name}
 	accepted := make([]contract.AcceptedExecution, 8)
 	for i := range accepted {
 		accepted[i] = l.submit(words(i + 1))
@@ -90,7 +87,7 @@ func TestFaultExecutorsWithSameName(t *testing.T) {
 	l.requireHistoryHolds(one, other)
 }
 
-// dockerd is killed with jobs running, and started again: they run again.
+// dockerd is killed while jobs run, and started again. The jobs get another attempt.
 func TestFaultEngineKilled(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can start an Engine")
@@ -99,16 +96,12 @@ func TestFaultEngineKilled(t *testing.T) {
 	l := newFaultCluster(t, 0)
 	engine := newEngine(t)
 	l.docker = engine.client
-	x := l.startExecutor(t, "DOCKER_HOST="+engine.host)
-	l.executorName = l.executorNames[0]
+	x := l.startExecutor("DOCKER_HOST=" + engine.host)
 	running := []contract.AcceptedExecution{l.submit(`{"offline":{"sleep":"9s"}}`), l.submit(`{"offline":{"sleep":"10s"}}`)}
-	l.eventually("run in containers", func() bool {
-		all := l.containers()
-		return len(all) == 2 && all[0].State == "running" && all[1].State == "running"
-	})
+	l.awaitContainers(2)
 	engine.kill()
 	waiting := l.submit("one two")
-	x.awaitLine(t, `("task":"pull executions")`)
+	x.awaitLine(t, `("task":"pull executions")`) // pulling fails and is restarted until the Engine responds
 	engine.start()
 	for _, a := range running {
 		e := l.awaitExecution(a.ExecutionId)
@@ -119,9 +112,10 @@ func TestFaultEngineKilled(t *testing.T) {
 	l.requireHistoryHolds(x)
 }
 
-// engine is a dockerd of the test's own, in namespaces of its own. Of the
-// network: one that is told to do without a bridge removes docker0, which may be
-// another's. Of processes and mounts: nothing of one that is killed stays.
+// engine is a dockerd for one test, in its own namespaces. It has its own network
+// namespace because a dockerd without a bridge removes docker0, which may belong
+// to the host's. It has its own process and mount namespaces so that nothing is
+// left of it after a kill.
 type engine struct {
 	t      *testing.T
 	host   string
@@ -159,36 +153,28 @@ func (e *engine) start() {
 		"--pidfile", e.dir+"/run/pid", "--bridge=none", "--iptables=false", "--ip-forward=false", "--ip-masq=false")
 	e.cmd.Stdout, e.cmd.Stderr = logs, logs
 	require.NoError(e.t, e.cmd.Start())
-	require.Eventually(e.t, func() bool { _, err := e.client.Ping(context.Background()); return err == nil }, time.Minute, 50*time.Millisecond, "%s", engineLog{logs.Name()})
+	if !pollUntil(e.t, waitLimit, func() bool { _, err := e.client.Ping(context.Background()); return err == nil }) {
+		text, _ := os.ReadFile(logs.Name())
+		e.t.Fatalf("dockerd does not respond:\n%s", text)
+	}
 }
 
-// kill ends dockerd as a crash of the machine would: nothing of it runs on, since
-// it is the first process of its namespace, and /run is empty. What stayed there
-// would name processes by numbers that others have in the next namespace.
+// kill ends dockerd as a crash of the machine does. All its processes end, because
+// dockerd is the first process of its namespace. Its /run is removed: the process
+// IDs in there would belong to other processes in the next namespace.
 func (e *engine) kill() {
 	e.t.Helper()
-	self := e.cmd.Process.Pid // that is unshare, which waits for it
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", self, self))
+	parent := e.cmd.Process.Pid // unshare, which waits for dockerd
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", parent, parent))
 	require.NoError(e.t, err)
-	if pid, err := strconv.Atoi(strings.TrimSpace(string(children))); err == nil { // it may have ended by itself
+	if pid, err := strconv.Atoi(strings.TrimSpace(string(children))); err == nil { // else dockerd has already exited
 		require.NoError(e.t, syscall.Kill(pid, syscall.SIGKILL))
 	}
-	_ = e.cmd.Wait() // says that it was killed
+	_ = e.cmd.Wait() // returns that it was killed
 	require.NoError(e.t, os.RemoveAll(e.dir+"/run"))
 }
 
-// engineLog is what a dockerd has said, read when it is asked for.
-type engineLog struct{ path string }
-
-func (l engineLog) String() string {
-	text, err := os.ReadFile(l.path)
-	if err != nil {
-		return err.Error()
-	}
-	return string(text)
-}
-
-// load gives it an image of the host's own Engine.
+// load copies an image from the host's Engine.
 func (e *engine) load(image string) {
 	e.t.Helper()
 	host, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())

@@ -18,15 +18,15 @@ import (
 
 const outputRuntime = `
 runtimes:
-  - name: leaves
+  - name: output
     image: airlock/sandbox-claude:dev
     contract: command
-    argv: [/bin/bash, -c, 'mkdir out && printf kept > out/a.txt; head -c 700000 /dev/zero | tr "\0" x']
+    argv: [/bin/bash, -c, 'mkdir out && printf content > out/a.txt; head -c 700000 /dev/zero | tr "\0" x']
 `
 
-// An executor is killed when its job's file and
-// large result are stored and nothing names them yet. The next attempt's are
-// the execution's; the others are nobody's, and go when the execution does.
+// An executor is killed after it has stored an output file and a large result, and
+// before it has written the final state that refers to them. The execution then
+// refers to those of the next attempt. The others are removed with the execution.
 func TestFaultExecutorKilledAfterStoringArtifacts(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "runtimes.yaml")
@@ -34,32 +34,32 @@ func TestFaultExecutorKilledAfterStoringArtifacts(t *testing.T) {
 	runtimes := "AIRLOCK_RUNTIMES_FILE=" + file
 	blobs := "file://" + t.TempDir()
 	l := newFaultCluster(t, 0, runtimes, "AIRLOCK_BLOB_URL="+blobs)
-	agent := l.createAgent(contract.CreateAgent{Name: "L", Instructions: "leave", Runtime: "leaves"})
+	agent := l.createAgent(contract.CreateAgent{Name: "Output", Instructions: "write", Runtime: "output"})
 	accepted := l.runAgent(agent.Id, "go")
 	l.recorder.RecordAcceptance(history.Acceptance{Execution: accepted.ExecutionId})
 
-	l.startExecutor(t, failpointEnv(failpoint.JobFinished), runtimes, "AIRLOCK_BLOB_URL="+blobs).awaitKilled(t)
-	another := l.startExecutor(t, runtimes, "AIRLOCK_BLOB_URL="+blobs)
+	l.startExecutor(failpointEnv(failpoint.JobFinished), runtimes, "AIRLOCK_BLOB_URL="+blobs).awaitKilled(t)
+	another := l.startExecutor(runtimes, "AIRLOCK_BLOB_URL="+blobs)
 	l.clock.Advance(afterNotification)
 	e := l.awaitExecution(accepted.ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status, e.Error.Message)
 	require.Equal(t, 2, e.Attempt)
-	require.Equal(t, "kept", string(l.do(http.MethodGet, e.Files[0].Url, "", nil).body))
+	require.Equal(t, "content", string(l.do(http.MethodGet, e.Files[0].Url, "", nil).body))
 	require.Len(t, l.do(http.MethodGet, e.Result.Url, "", nil).body, int(e.Result.Size))
 
-	mine := filepath.Join(strings.TrimPrefix(blobs, "file://"), "local", e.Id)
+	dir := filepath.Join(strings.TrimPrefix(blobs, "file://"), "local", e.Id)
 	for _, attempt := range []string{"1", "2"} {
-		require.FileExists(t, filepath.Join(mine, attempt, "result"))
-		require.FileExists(t, filepath.Join(mine, attempt, "file-0000"))
+		require.FileExists(t, filepath.Join(dir, attempt, "result"))
+		require.FileExists(t, filepath.Join(dir, attempt, "file-0000"))
 	}
 	stored, err := blob.Open(t.Context(), blobs)
 	require.NoError(t, err)
 	defer stored.Close()
 	require.NoError(t, stored.Delete(t.Context(), execution.Ref{Tenant: "local", ID: e.Id}))
 	for _, attempt := range []string{"1", "2"} {
-		orphaned, err := os.ReadDir(filepath.Join(mine, attempt))
+		remaining, err := os.ReadDir(filepath.Join(dir, attempt))
 		require.NoError(t, err)
-		require.Empty(t, orphaned)
+		require.Empty(t, remaining)
 	}
 	require.Equal(t, http.StatusGone, l.do(http.MethodGet, e.Result.Url, "", nil).StatusCode)
 	l.requireHistoryHolds(another)

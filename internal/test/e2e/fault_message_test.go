@@ -14,14 +14,14 @@ import (
 	"github.com/airlock-run/airlock/internal/test/history"
 )
 
-// Messages that nobody can read, or that name nothing, hold up nobody.
+// Messages that are malformed or name no execution do not delay others.
 func TestFaultPoisonMessages(t *testing.T) {
 	t.Parallel()
 	l := newFaultCluster(t, 0)
-	x := l.startExecutor(t)
+	x := l.startExecutor()
 	for _, lane := range []string{"interactive", "batch"} {
 		for _, data := range []string{
-			"rubbish", "\x00\xff", "{}", "null", "[1]", `{"tenant":"","executionId":""}`, `{"tenant":"../x","executionId":"exe_1"}`,
+			"not JSON", "\x00\xff", "{}", "null", "[1]", `{"tenant":"","executionId":""}`, `{"tenant":"../x","executionId":"exe_1"}`,
 			`{"tenant":"a/b/c","executionId":"d/e"}`, `{"tenant":"ada","executionId":"exe_none"}`, `{"tenant":"ada","executionId":"` + id.New(id.Execution) + `"}`, strings.Repeat("x", 1<<20),
 		} {
 			_, err := l.pubsub.TopicAdminClient.Publish(t.Context(), &pubsubpb.PublishRequest{
@@ -38,12 +38,12 @@ func TestFaultPoisonMessages(t *testing.T) {
 	l.requireHistoryHolds(x)
 }
 
-// Three executors are replaced one by one while work comes in: nothing is
-// spent, and nothing is lost.
+// Three executors are replaced one by one while work arrives. No attempt fails,
+// and nothing is lost.
 func TestFaultRollingRestart(t *testing.T) {
 	t.Parallel()
 	l := newFaultCluster(t, 0, "AIRLOCK_BATCH_WINDOW=10")
-	executors := []*process{l.startExecutor(t), l.startExecutor(t), l.startExecutor(t)}
+	executors := []*process{l.startExecutor(), l.startExecutor(), l.startExecutor()}
 	b := l.submitBatch(l.createEchoAgent(), strings.Repeat(`"one two"`+"\n", 30))
 	l.recorder.RecordAcceptance(history.Acceptance{Batch: b.Id})
 	var accepted []contract.AcceptedExecution
@@ -51,12 +51,12 @@ func TestFaultRollingRestart(t *testing.T) {
 	for i := range executors {
 		for range 3 {
 			accepted = append(accepted, l.submit(`{"offline":{"sleep":"1s"}}`), l.submit(words(len(accepted)+1)))
-			l.submitTurn(first.ConversationId, "and again")
+			l.submitTurn(first.ConversationId, "hello again")
 		}
-		fresh := l.startExecutor(t)
+		replacement := l.startExecutor()
 		executors[i].signalAndWait(t, syscall.SIGTERM)
 		require.Zero(t, executors[i].ProcessState.ExitCode())
-		executors[i] = fresh
+		executors[i] = replacement
 	}
 	for _, a := range accepted {
 		e := l.awaitExecution(a.ExecutionId)
@@ -66,7 +66,7 @@ func TestFaultRollingRestart(t *testing.T) {
 	l.requireHistoryHolds(executors...)
 	for _, v := range l.recorder.History().Versions {
 		if v.Execution != nil {
-			require.Zero(t, v.Execution.FailedAttempts, "a restart spends no attempt")
+			require.Zero(t, v.Execution.FailedAttempts, "no attempt fails because of a restart")
 		}
 	}
 }

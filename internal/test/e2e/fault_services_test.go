@@ -15,20 +15,22 @@ import (
 	"github.com/airlock-run/airlock/internal/test/history"
 )
 
-// Firestore is away when an executor wants to claim: nothing is spent, and it
-// runs when Firestore is back.
+// Firestore is unreachable when an executor claims an execution. The execution
+// runs when Firestore is reachable again.
 func TestFaultFirestoreUnreachableAtClaim(t *testing.T) {
 	t.Parallel()
-	for name, f := range map[string]faultproxy.Fault{"away": faultproxy.Unreachable, "black hole": faultproxy.BlackHole, "deaf": faultproxy.NoResponses} {
+	for name, f := range map[string]faultproxy.Fault{
+		"unreachable": faultproxy.Unreachable, "black hole": faultproxy.BlackHole, "no responses": faultproxy.NoResponses,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newFaultCluster(t, 0)
-			x := l.startExecutor(t)
+			x := l.startExecutor()
 			l.executorDeps.firestore.Set(f)
 			accepted := l.submit("one two")
 			x.awaitLine(t, `(could not claim)`)
 			l.executorDeps.firestore.Clear()
-			l.clock.Advance(afterNotification) // where the claim was made and only its answer was lost
+			l.clock.Advance(afterNotification) // the claim may have succeeded, with a lost response
 			e := l.awaitExecution(accepted.ExecutionId)
 			require.Equal(t, contract.StatusSucceeded, e.Status)
 			l.requireHistoryHolds(x)
@@ -36,12 +38,13 @@ func TestFaultFirestoreUnreachableAtClaim(t *testing.T) {
 	}
 }
 
-// Firestore is away while a job runs, for less than the lease: nobody notices.
+// Firestore is unreachable while a job runs, for less than the lease. The attempt
+// continues.
 func TestFaultFirestoreUnreachableForOneHeartbeat(t *testing.T) {
 	t.Parallel()
 	l := newFaultCluster(t, 0)
-	x := l.startExecutor(t)
-	accepted := l.submit(`{"offline":{"sleep":"8s"}}`)
+	x := l.startExecutor()
+	accepted := l.submit(`{"offline":{"sleep":"12s"}}`) // beyond the heartbeat that fails
 	x.awaitLine(t, `("msg":"running")`)
 	l.executorDeps.firestore.Set(faultproxy.Unreachable)
 	x.awaitLine(t, `(could not renew the lease)`)
@@ -52,12 +55,12 @@ func TestFaultFirestoreUnreachableForOneHeartbeat(t *testing.T) {
 	l.requireHistoryHolds(x)
 }
 
-// Firestore is away for longer than the lease: the executor ends the job by
-// itself, and the execution runs again.
+// Firestore is unreachable for longer than the lease. The executor stops the job
+// by itself, and the execution gets another attempt.
 func TestFaultFirestoreUnreachableBeyondLease(t *testing.T) {
 	t.Parallel()
 	l := newFaultCluster(t, 0)
-	x := l.startExecutor(t)
+	x := l.startExecutor()
 	accepted := l.submit(`{"offline":{"sleep":"25s"}}`)
 	x.awaitLine(t, `("msg":"running")`)
 	from := time.Now()
@@ -72,17 +75,17 @@ func TestFaultFirestoreUnreachableBeyondLease(t *testing.T) {
 	l.requireHistoryHolds(x)
 }
 
-// Firestore is away when a job has ended: its end is written when it is back.
+// Firestore is unreachable when a job has finished. The executor writes the final
+// state when Firestore is reachable again.
 func TestFaultFirestoreUnreachableAtFinish(t *testing.T) {
 	t.Parallel()
-	for name, f := range map[string]faultproxy.Fault{"away": faultproxy.Unreachable, "deaf": faultproxy.NoResponses} {
+	for name, f := range map[string]faultproxy.Fault{"unreachable": faultproxy.Unreachable, "no responses": faultproxy.NoResponses} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newFaultCluster(t, 0)
-			x := l.startExecutor(t)
-			l.executorName = l.executorNames[0]
-			accepted := l.submit(`{"offline":{"sleep":"2s"}}`)
-			l.eventually("runs in a container", func() bool { return len(l.containers()) == 1 })
+			x := l.startExecutor()
+			accepted := l.submit(`{"offline":{"sleep":"5s"}}`)
+			l.awaitContainers(1)
 			l.executorDeps.firestore.Set(f)
 			l.awaitNoContainers()
 			l.executorDeps.firestore.ResetConnections()
@@ -95,11 +98,11 @@ func TestFaultFirestoreUnreachableAtFinish(t *testing.T) {
 	}
 }
 
-// Without Firestore there is no 202, and a caller is told to come again.
+// Without Firestore the API returns no 202, but a 503 with Retry-After.
 func TestFaultFirestoreUnreachableFromAPI(t *testing.T) {
 	t.Parallel()
 	l := newFaultCluster(t, 0)
-	x := l.startExecutor(t)
+	x := l.startExecutor()
 	agent := l.createEchoAgent()
 	for _, f := range []faultproxy.Fault{faultproxy.Unreachable, faultproxy.BlackHole} {
 		l.apiDeps.firestore.Set(f)
@@ -109,35 +112,36 @@ func TestFaultFirestoreUnreachableFromAPI(t *testing.T) {
 		require.Equal(t, http.StatusServiceUnavailable, l.do(http.MethodGet, "/readyz", "", nil).StatusCode)
 		l.apiDeps.firestore.Clear()
 	}
-	l.eventually("ready", func() bool { return l.do(http.MethodGet, "/readyz", "", nil).StatusCode == http.StatusOK })
+	l.awaitReady()
 	require.Equal(t, contract.StatusSucceeded, l.awaitExecution(l.submit("one two").ExecutionId).Status)
 	l.requireHistoryHolds(x)
 }
 
-// A publish that fails, or times out though it happened, costs time at most: a
-// durable execution is a 202.
+// A publish that fails, or that times out although it was successful, only costs
+// time. The API returns 202 for a stored execution.
 func TestFaultPubSubUnreachableFromAPI(t *testing.T) {
 	t.Parallel()
 	l := newFaultCluster(t, 0)
-	x := l.startExecutor(t)
+	x := l.startExecutor()
 	l.apiDeps.pubsub.Set(faultproxy.NoResponses)
-	acknowledged := l.submit("times out but happened")
+	published := l.submit("published without a response")
 	l.apiDeps.pubsub.ResetConnections()
 	l.apiDeps.pubsub.Set(faultproxy.Unreachable)
-	unacknowledged := l.submit("never published")
-	require.Equal(t, 1, l.awaitExecution(acknowledged.ExecutionId).Attempt)
-	require.Equal(t, contract.StatusQueued, l.getExecution(unacknowledged.ExecutionId).Status)
+	unpublished := l.submit("not published")
+	require.Equal(t, 1, l.awaitExecution(published.ExecutionId).Attempt)
+	require.Equal(t, contract.StatusQueued, l.getExecution(unpublished.ExecutionId).Status)
 	l.apiDeps.pubsub.Clear()
 	l.clock.Advance(afterNotification)
-	require.Equal(t, 1, l.awaitExecution(unacknowledged.ExecutionId).Attempt)
+	require.Equal(t, 1, l.awaitExecution(unpublished.ExecutionId).Attempt)
 	l.requireHistoryHolds(x)
 }
 
-// Pub/Sub goes while a job runs, and what came meanwhile runs when it is back.
+// Pub/Sub becomes unreachable while a job runs. Executions that are accepted
+// meanwhile run when it is reachable again.
 func TestFaultPubSubUnreachableFromExecutors(t *testing.T) {
 	t.Parallel()
 	l := newFaultCluster(t, 0)
-	x := l.startExecutor(t)
+	x := l.startExecutor()
 	running := l.submit(`{"offline":{"sleep":"2s"}}`)
 	x.awaitLine(t, `("msg":"running")`)
 	l.executorDeps.pubsub.Set(faultproxy.Unreachable)
@@ -152,7 +156,7 @@ func TestFaultPubSubUnreachableFromExecutors(t *testing.T) {
 	l.requireHistoryHolds(x)
 }
 
-// One message comes a hundred times, to two executors.
+// One notification is delivered a hundred times, to two executors.
 func TestFaultHundredDeliveries(t *testing.T) {
 	t.Parallel()
 	l := newFaultCluster(t, 0)
@@ -164,22 +168,22 @@ func TestFaultHundredDeliveries(t *testing.T) {
 		change.Notify = append(change.Notify, change.Execution.Ref())
 	}
 	require.NoError(t, q.Publish(t.Context(), change))
-	one, other := l.startExecutor(t), l.startExecutor(t)
+	one, other := l.startExecutor(), l.startExecutor()
 	e := l.awaitExecution(accepted.ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status)
 	require.Equal(t, 1, e.Attempt)
 	l.requireHistoryHolds(one, other)
 }
 
-// Ten minutes between the clocks of Firestore and of the processes, either
-// way, change nothing: an executor that is killed is found out in time.
+// Firestore's clock is ten minutes ahead of or behind the processes' clocks. The
+// executions of a killed executor still get another attempt in time.
 func TestFaultClockSkew(t *testing.T) {
 	t.Parallel()
 	for name, ahead := range map[string]time.Duration{"ahead": 10 * time.Minute, "behind": -10 * time.Minute} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newFaultCluster(t, ahead)
-			killed := l.startExecutor(t)
+			killed := l.startExecutor()
 			turn := l.submitTurn("", "hello")
 			require.Equal(t, contract.StatusSucceeded, l.awaitExecution(turn.ExecutionId).Status)
 			accepted := l.submit(`{"offline":{"sleep":"6s"}}`) // longer than a heartbeat
@@ -187,9 +191,10 @@ func TestFaultClockSkew(t *testing.T) {
 			accepted = l.submit(`{"offline":{"sleep":"8s"}}`)
 			killed.awaitLine(t, `"msg":"running".*(`+accepted.ExecutionId+`)`)
 			killed.signalAndWait(t, syscall.SIGKILL)
-			another := l.startExecutor(t)
-			// How soon is TestKilledExecutor's; who believed a clock would be ten minutes late, or too early.
-			require.Eventually(t, func() bool { return l.getExecution(accepted.ExecutionId).Attempt == 2 }, 90*time.Second, 100*time.Millisecond, "runs again")
+			another := l.startExecutor()
+			// A process that compared its own clock with Firestore's would be ten minutes late or early, and so
+			// beyond waitLimit. TestKilledExecutor tests the promised bound.
+			l.awaitAttempt(accepted.ExecutionId, 2)
 			require.Equal(t, contract.StatusSucceeded, l.awaitExecution(accepted.ExecutionId).Status)
 			l.requireHistoryHolds(another)
 		})

@@ -38,8 +38,8 @@ runtimes:
     argv: [/bin/bash, -c, 'printf "{\"long\":\""; head -c 5000000 /dev/zero | tr "\0" x; printf "\"}"']
 `
 
-// inFolder has an Airlock keep its blobs where the test can spoil them.
-func withDataDir(dir string) func(*dev.Config) {
+// withBlobDir stores the blobs in a folder in which the test can change them.
+func withBlobDir(dir string) func(*dev.Config) {
 	return func(d *dev.Config) { d.BlobURL = "file://" + dir }
 }
 
@@ -52,8 +52,8 @@ func withFileRuntimes(t *testing.T) func(*dev.Config) {
 	}
 }
 
-// What a job writes to its output folder can be fetched afterwards: by name,
-// in parts, by its tenant alone, and as nothing that a browser would run.
+// The API returns output files by their names and in ranges, to their tenant only,
+// and with headers that keep a browser from running them.
 func TestOutputFiles(t *testing.T) {
 	t.Parallel()
 	a := start(t, withFileRuntimes(t))
@@ -61,7 +61,7 @@ func TestOutputFiles(t *testing.T) {
 	e := a.awaitExecution(a.runAgent(agent.Id, "<script>alert(1)</script>").ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status, e.Error.Message)
 	require.Len(t, e.Files, 2)
-	require.Equal(t, 1, e.OmittedFileCount, "the link")
+	require.Equal(t, 1, e.OmittedFileCount, "the symbolic link")
 	digits, page := e.Files[0], e.Files[1]
 	require.Equal(t, "digits", digits.Path)
 	require.Equal(t, "sub/<b>한 &.html", page.Path)
@@ -78,12 +78,12 @@ func TestOutputFiles(t *testing.T) {
 	escaped := a.do(http.MethodGet, "/executions/"+e.Id+"/files/sub%2F%3Cb%3E%ED%95%9C%20%26.html", "", nil)
 	require.Equal(t, got.body, escaped.body, "a generated client escapes the slashes")
 
-	part := a.getWithHeader(http.MethodGet, digits.Url, http.Header{"Range": {"bytes=3-5"}})
+	part := a.doWithHeader(http.MethodGet, digits.Url, http.Header{"Range": {"bytes=3-5"}}, nil)
 	require.Equal(t, http.StatusPartialContent, part.StatusCode)
 	require.Equal(t, "345", string(part.body))
 	require.Equal(t, "sha-256=:"+base64.StdEncoding.EncodeToString(sum[:])+":", part.Header.Get("Repr-Digest"))
-	again := a.getWithHeader(http.MethodGet, digits.Url, http.Header{"If-None-Match": {part.Header.Get("ETag")}})
-	require.Equal(t, http.StatusNotModified, again.StatusCode)
+	revalidated := a.doWithHeader(http.MethodGet, digits.Url, http.Header{"If-None-Match": {part.Header.Get("ETag")}}, nil)
+	require.Equal(t, http.StatusNotModified, revalidated.StatusCode)
 
 	for _, path := range []string{"", "nothing", "sub", "sub/", "link", "/digits", "./digits", "sub/../digits", "../../../../etc/passwd", "%2e%2e/digits", "digits%00", "DIGITS"} {
 		got := a.do(http.MethodGet, "/executions/"+e.Id+"/files/"+path, "", nil)
@@ -97,16 +97,15 @@ func TestOutputFiles(t *testing.T) {
 	require.Equal(t, hex.EncodeToString(list[:]), receipt.FilesSha256)
 }
 
-// An agent finds what the run was given, as its own, and whatever bytes it holds.
+// An agent finds the input files in its folder, with any content, and owns them.
 func TestInputFiles(t *testing.T) {
 	t.Parallel()
 	a := start(t, withFileRuntimes(t))
 	agent := a.createAgent(contract.CreateAgent{Name: "R", Instructions: "read", Runtime: "reader"})
-	var accepted contract.AcceptedExecution
-	a.call(http.MethodPost, "/agents/"+agent.Id+"/run", http.StatusAccepted, contract.RunAgent{Input: "x", Files: []contract.InputFile{
+	accepted := a.submitRun(agent.Id, contract.RunAgent{Input: "x", Files: []contract.InputFile{
 		{Path: "data/a.csv", Content: "1,2,세\n"},
 		{Path: "bytes", Content: "AP8=", Encoding: contract.Base64},
-	}}, &accepted)
+	}})
 	e := a.awaitExecution(accepted.ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status, e.Error.Message)
 	require.Regexp(t, `^644 \S+\n1,2,세\n 00 ff\nremoved$`, e.Result.Text)
@@ -114,8 +113,8 @@ func TestInputFiles(t *testing.T) {
 	require.EqualValues(t, 2, e.InputFiles[1].Size)
 
 	for name, body := range map[string]string{
-		"upwards":       `{"input":"x","files":[{"path":"../../etc/passwd","content":"x"}]}`,
-		"no base64":     `{"input":"x","files":[{"path":"a","content":"!","encoding":"base64"}]}`,
+		"outside":       `{"input":"x","files":[{"path":"../../etc/passwd","content":"x"}]}`,
+		"not base64":    `{"input":"x","files":[{"path":"a","content":"!","encoding":"base64"}]}`,
 		"an encoding":   `{"input":"x","files":[{"path":"a","content":"x","encoding":"rot13"}]}`,
 		"101 files":     `{"input":"x","files":[` + strings.Repeat(`{"path":"a","content":""},`, 100) + `{"path":"b","content":""}]}`,
 		"unknown field": `{"input":"x","files":[{"path":"a","content":"x","mode":511}]}`,
@@ -128,13 +127,13 @@ func TestInputFiles(t *testing.T) {
 	require.Equal(t, http.StatusRequestEntityTooLarge, large.StatusCode, "%s", large.body)
 }
 
-// A result of 5 MB goes through the whole product, alone and in a batch; the
-// execution shows its beginning.
+// A result of 5 MB is available as a whole, from a run and from a batch. The
+// execution contains its first part.
 func TestLargeResult(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	a := start(t, withFileRuntimes(t), withDataDir(dir))
-	agent := a.createAgent(contract.CreateAgent{Name: "L", Instructions: "be long", Runtime: "large"})
+	a := start(t, withFileRuntimes(t), withBlobDir(dir))
+	agent := a.createAgent(contract.CreateAgent{Name: "L", Instructions: "write", Runtime: "large"})
 	e := a.awaitExecution(a.runAgent(agent.Id, "go").ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status, e.Error.Message)
 	require.True(t, e.Result.Truncated)
@@ -148,7 +147,7 @@ func TestLargeResult(t *testing.T) {
 		Text   string
 		Output struct{ Long string }
 	}
-	require.NoError(t, json.Unmarshal(got.body, &complete))
+	got.decode(t, &complete)
 	require.Equal(t, strings.Repeat("x", 5_000_000), complete.Output.Long)
 	require.True(t, strings.HasPrefix(complete.Text, e.Result.Text))
 	require.Equal(t, http.StatusNotFound, a.asTenant("eve").do(http.MethodGet, e.Result.Url, "", nil).StatusCode)
@@ -166,17 +165,17 @@ func TestLargeResult(t *testing.T) {
 	lost := a.do(http.MethodGet, e.Result.Url, "", nil)
 	require.Equal(t, http.StatusGone, lost.StatusCode)
 	require.Contains(t, string(lost.body), `"artifact_lost"`)
-	require.Equal(t, contract.StatusSucceeded, a.getExecution(e.Id).Status, "the execution is as it was")
+	require.Equal(t, contract.StatusSucceeded, a.getExecution(e.Id).Status, "the execution does not change")
 }
 
-// A small result is at the same place.
+// A small result is available at the same URL.
 func TestSmallResultContent(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	agent := a.createAgent(contract.CreateAgent{Name: "U", Instructions: "Convert the input to upper case", Runtime: "offline"})
 	e := a.awaitExecution(a.runAgent(agent.Id, "hello").ExecutionId)
 	var r contract.Result
-	a.call(http.MethodGet, e.Urls.Result, http.StatusOK, nil, &r)
+	a.get(e.Urls.Result, &r)
 	require.Equal(t, "HELLO", r.Text)
 	require.False(t, r.Truncated)
 }

@@ -1,17 +1,12 @@
-// Package e2e drives the whole product as its users do: over HTTP, with the
-// emulators on real ports, a real Docker Engine and real containers. It has
-// tests only.
+// Package e2e tests the whole product as its users use it: over HTTP, with the
+// emulators on real ports, a real Docker Engine and real containers. It contains
+// only tests.
 package e2e
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
-	"strconv"
 	"testing"
 	"time"
 
@@ -22,23 +17,20 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 
-	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/api/contract/contracttest"
 	"github.com/airlock-run/airlock/internal/app/dev"
 	"github.com/airlock-run/airlock/internal/domain/id"
 )
 
-// TestMain says what is missing before a hundred tests fail for want of it.
+const engineSocket = "/var/run/docker.sock"
+
+// TestMain checks the prerequisites first: without them, every test would fail.
 func TestMain(m *testing.M) {
-	if err := prerequisites(); err != nil {
+	if err := checkPrerequisites(); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		os.Exit(1)
 	}
 	os.Exit(run(m))
 }
-
-// programDir is where programs builds.
-var programDir string
 
 func run(m *testing.M) int {
 	var err error
@@ -50,7 +42,7 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-func prerequisites() error {
+func checkPrerequisites() error {
 	docker, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
 	if err != nil {
 		return err
@@ -64,22 +56,21 @@ func prerequisites() error {
 	return nil
 }
 
-// airlock is one running `airlock dev`, as the tests see it.
+// airlock is a running Airlock, as one tenant uses it.
 type airlock struct {
 	t            *testing.T
 	URL          string
-	started      dev.Started
+	tenant       string // value of X-User-Id; empty: no header
+	apiKey       string // empty: no Authorization header
 	docker       *client.Client
-	executorName string // of the executor
-	tenant       string
-	apiKey       string // of a key; empty: none is shown
-	stop         func()
-	apiProcess   *process // where the API is a process of its own
+	executorName string // of the executor whose containers the test inspects
+
+	started dev.Started // addresses of an Airlock in this process
+	stop    func()      // stops an Airlock in this process
 }
 
-// start runs everything in this process, through the same wiring as the
-// programs, and stops it when the test ends. Each test has an Airlock, and a
-// folder of sockets, of its own.
+// start runs an Airlock in this process, with the wiring of `airlock dev`, and stops it when the test ends. Each test
+// has its own Airlock with its own folder of sockets.
 func start(t *testing.T, change ...func(*dev.Config)) *airlock {
 	t.Helper()
 	config, err := dev.Load()
@@ -88,16 +79,12 @@ func start(t *testing.T, change ...func(*dev.Config)) *airlock {
 	config.API.ShutdownGracePeriod, config.Executor.ShutdownGracePeriod = 2*time.Second, 2*time.Second
 	config.Executor.Name = id.New("test-")
 	config.Executor.Slots = 4
-	config.Executor.WarmPoolSize = 0                                  // so that every container is of a job, and can be counted
-	config.Executor.SocketDir, err = os.MkdirTemp("/tmp", "airlock-") // t.TempDir's path is too long for a socket
-	require.NoError(t, err)
+	config.Executor.WarmPoolSize = 0 // each container then belongs to a job, and tests can count them
+	config.Executor.SocketDir = newSocketDir(t)
 	for _, c := range change {
 		c(&config)
 	}
-	docker, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
-	require.NoError(t, err)
-
-	a := &airlock{t: t, docker: docker, executorName: config.Executor.Name}
+	a := &airlock{t: t, docker: newDockerClient(t), executorName: config.Executor.Name}
 	ctx, cancel := context.WithCancel(t.Context())
 	listening, ended := make(chan dev.Started, 1), make(chan error, 1)
 	go func() {
@@ -111,12 +98,10 @@ func start(t *testing.T, change ...func(*dev.Config)) *airlock {
 		stopped = true
 		cancel()
 		require.NoError(t, <-ended)
-		require.Empty(t, a.containers(), "a container outlived its executor")
+		require.Empty(t, a.containers(), "the executor left a container")
 		entries, err := os.ReadDir(config.Executor.SocketDir)
 		require.NoError(t, err)
-		require.Empty(t, entries, "a socket outlived its executor")
-		require.NoError(t, os.RemoveAll(config.Executor.SocketDir))
-		require.NoError(t, docker.Close())
+		require.Empty(t, entries, "the executor left a socket")
 	}
 	t.Cleanup(a.stop)
 	select {
@@ -125,154 +110,50 @@ func start(t *testing.T, change ...func(*dev.Config)) *airlock {
 	case err := <-ended:
 		ended <- err
 		require.NoError(t, err)
-		t.Fatal("Airlock ended before it listened")
+		t.Fatal("Airlock stopped before it listened")
 	}
-	a.eventually("ready", func() bool { return a.do(http.MethodGet, "/readyz", "", nil).StatusCode == http.StatusOK })
+	a.awaitReady()
 	return a
 }
 
-// logger logs to the test, so that a failing one shows what happened.
+// logger returns a logger that writes to the test's log.
 func logger(t *testing.T) *zap.Logger {
 	t.Helper()
 	return zaptest.NewLogger(t, zaptest.Level(zap.InfoLevel), zaptest.WrapOptions(zap.WithFatalHook(nil)))
 }
 
-// answer is a response, read whole.
-type response struct {
-	*http.Response
-	body []byte
+// newSocketDir returns a folder for the sockets of executors. The path of t.TempDir is too long for a socket.
+func newSocketDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "airlock-")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	return dir
 }
 
-// checked holds every answer against the contract.
-var contractClient = &http.Client{Transport: contracttest.Transport{}}
-
-// do sends a request with a body as it is; contentType is left out when empty.
-func (a *airlock) do(method, path, contentType string, body []byte) response {
-	a.t.Helper()
-	header := http.Header{}
-	if contentType != "" {
-		header.Set("Content-Type", contentType)
-	}
-	return a.doRequest(method, path, header, body)
+func newDockerClient(t *testing.T) *client.Client {
+	t.Helper()
+	docker, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = docker.Close() })
+	return docker
 }
 
-// doWith sends a request with headers and no body.
-func (a *airlock) getWithHeader(method, path string, header http.Header) response {
-	a.t.Helper()
-	return a.doRequest(method, path, header.Clone(), nil)
-}
-
-func (a *airlock) doRequest(method, path string, header http.Header, body []byte) response {
-	a.t.Helper()
-	req, err := http.NewRequestWithContext(a.t.Context(), method, a.URL+path, bytes.NewReader(body))
-	require.NoError(a.t, err)
-	req.Header = header
-	if a.tenant != "" {
-		req.Header.Set("X-User-Id", a.tenant)
-	}
-	if a.apiKey != "" {
-		req.Header.Set("Authorization", "Bearer "+a.apiKey)
-	}
-	res, err := contractClient.Do(req)
-	require.NoError(a.t, err)
-	defer res.Body.Close()
-	read, err := io.ReadAll(res.Body)
-	require.NoError(a.t, err)
-	return response{Response: res, body: read}
-}
-
-// patience is how often a read is repeated that was not answered for want of
-// Firestore, on a machine that is busy with other tests.
-const maxReadRetries = 5
-
-// call sends JSON and reads JSON, and requires the status. A read comes again
-// as its Retry-After says.
-func (a *airlock) call(method, path string, status int, body, result any) response {
-	a.t.Helper()
-	var sent []byte
-	contentType := ""
-	if body != nil {
-		var err error
-		sent, err = json.Marshal(body)
-		require.NoError(a.t, err)
-		contentType = "application/json"
-	}
-	got := a.do(method, path, contentType, sent)
-	for attempt := 0; attempt < maxReadRetries && method == http.MethodGet && status == http.StatusOK && got.StatusCode == http.StatusServiceUnavailable; attempt++ {
-		after, err := strconv.Atoi(got.Header.Get("Retry-After"))
-		require.NoError(a.t, err)
-		time.Sleep(time.Duration(after) * time.Second)
-		got = a.do(method, path, contentType, sent)
-	}
-	require.Equal(a.t, status, got.StatusCode, "%s %s: %s", method, path, got.body)
-	if result != nil {
-		require.NoError(a.t, json.Unmarshal(got.body, result))
-	}
-	return got
-}
-
-// as is the same Airlock for another caller.
+// asTenant returns the same Airlock for another tenant.
 func (a *airlock) asTenant(tenant string) *airlock {
 	other := *a
 	other.tenant = tenant
 	return &other
 }
 
-// with is the same Airlock for who has a key.
+// withAPIKey returns the same Airlock for a caller with an API key.
 func (a *airlock) withAPIKey(secret string) *airlock {
 	other := *a
 	other.apiKey = secret
 	return &other
 }
 
-func (a *airlock) sendMessage(m contract.SendMessage) contract.AcceptedExecution {
-	a.t.Helper()
-	var accepted contract.AcceptedExecution
-	a.call(http.MethodPost, "/api/conversation", http.StatusAccepted, m, &accepted)
-	return accepted
-}
-
-func (a *airlock) createAgent(c contract.CreateAgent) contract.Agent {
-	a.t.Helper()
-	var created contract.Agent
-	a.call(http.MethodPost, "/agents", http.StatusCreated, c, &created)
-	return created
-}
-
-func (a *airlock) runAgent(agentID, input string) contract.AcceptedExecution {
-	a.t.Helper()
-	var accepted contract.AcceptedExecution
-	a.call(http.MethodPost, "/agents/"+agentID+"/run", http.StatusAccepted, contract.RunAgent{Input: input}, &accepted)
-	return accepted
-}
-
-// get reads an execution as it is.
-func (a *airlock) getExecution(executionID string) contract.Execution {
-	a.t.Helper()
-	var e contract.Execution
-	a.call(http.MethodGet, "/executions/"+executionID, http.StatusOK, nil, &e)
-	return e
-}
-
-// await long-polls until the execution has ended.
-func (a *airlock) awaitExecution(executionID string) contract.Execution {
-	a.t.Helper()
-	deadline := time.Now().Add(90 * time.Second)
-	for {
-		var e contract.Execution
-		a.call(http.MethodGet, "/executions/"+executionID+"?wait=30s", http.StatusOK, nil, &e)
-		if isFinished(e) {
-			return e
-		}
-		require.True(a.t, time.Now().Before(deadline), "execution has not ended: %+v", e)
-	}
-}
-
-func isFinished(e contract.Execution) bool {
-	return e.Status != contract.StatusQueued && e.Status != contract.StatusRunning
-}
-
-// containers lists those of this Airlock's executor.
+// containers returns the containers of the executor.
 func (a *airlock) containers() []container.Summary {
 	a.t.Helper()
 	list, err := a.docker.ContainerList(context.Background(), container.ListOptions{
@@ -282,13 +163,21 @@ func (a *airlock) containers() []container.Summary {
 	return list
 }
 
-func (a *airlock) awaitNoContainers() {
+// awaitContainers waits until the executor has exactly n containers, and all of them run.
+func (a *airlock) awaitContainers(n int) {
 	a.t.Helper()
-	a.eventually("no container left", func() bool { return len(a.containers()) == 0 })
+	a.eventually(fmt.Sprintf("%d running containers", n), func() bool {
+		all := a.containers()
+		for _, c := range all {
+			if c.State != container.StateRunning {
+				return false
+			}
+		}
+		return len(all) == n
+	})
 }
 
-// eventually is for what announces itself to nobody.
-func (a *airlock) eventually(what string, holds func() bool) {
+func (a *airlock) awaitNoContainers() {
 	a.t.Helper()
-	require.Eventually(a.t, holds, 30*time.Second, 20*time.Millisecond, what)
+	a.eventually("no containers", func() bool { return len(a.containers()) == 0 })
 }

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
@@ -17,19 +16,21 @@ import (
 	"github.com/airlock-run/airlock/internal/api/contract"
 )
 
-// mostWaiting is what a process of the API may take while long polls wait, in bytes.
-const maxWaitingMemory = 400 << 20
+const (
+	// maxWaitingMemory bounds the memory of an API process with waiting long polls, in bytes.
+	maxWaitingMemory = 400 << 20
 
-// callers is how many begin to wait each second; all at once would measure the
-// emulator.
-const callersPerSecond = 300
+	// callersPerSecond is how many long polls start each second. All at the same time would measure the emulator.
+	callersPerSecond = 300
 
-// memoryLimit is what docs/performance.md advises for 10,000; what is mapped of
-// the program's file, some 50 MiB, comes on top.
-const memoryLimit = "GOMEMLIMIT=336MiB"
+	// memoryLimit is what docs/performance.md recommends for 10,000 long polls. The mapped part of the program's file,
+	// some 50 MiB, is not included.
+	memoryLimit = "GOMEMLIMIT=336MiB"
+)
 
-// Very many may wait at one process of the API: AIRLOCK_TEST_LONG_POLLS says how
-// many. Each is answered when its execution has ended.
+// One API process serves many long polls with bounded memory. The variable
+// AIRLOCK_TEST_LONG_POLLS sets their number. Each returns when its execution has
+// finished.
 func TestLongPollMemory(t *testing.T) {
 	waiting := 500
 	if n := os.Getenv("AIRLOCK_TEST_LONG_POLLS"); n != "" {
@@ -37,9 +38,9 @@ func TestLongPollMemory(t *testing.T) {
 		waiting, err = strconv.Atoi(n)
 		require.NoError(t, err)
 	}
-	a, _ := startCluster(t, memoryLimit)
+	a := newCluster(t, memoryLimit)
 	agent := a.createAgent(offlineAgent)
-	accepted := make([]contract.AcceptedExecution, 100) // nobody runs them
+	accepted := make([]contract.AcceptedExecution, 100) // there is no executor
 	for i := range accepted {
 		accepted[i] = a.runAgent(agent.Id, fmt.Sprint(i))
 	}
@@ -47,11 +48,11 @@ func TestLongPollMemory(t *testing.T) {
 
 	transport := &http.Transport{MaxIdleConnsPerHost: waiting}
 	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport, Timeout: 3 * time.Minute}
+	client := &http.Client{Transport: transport, Timeout: waitLimit}
 	var polls errgroup.Group
-	coming := rate.NewLimiter(callersPerSecond, 1)
+	arrivals := rate.NewLimiter(callersPerSecond, 1)
 	for i := range waiting {
-		require.NoError(t, coming.Wait(t.Context()))
+		require.NoError(t, arrivals.Wait(t.Context()))
 		polls.Go(func() error {
 			for {
 				e, err := getExecutionOnce(client, a.URL+accepted[i%len(accepted)].Urls.Self+"?wait=60s")
@@ -61,17 +62,18 @@ func TestLongPollMemory(t *testing.T) {
 			}
 		})
 	}
-	a.eventually("all of them wait", func() bool { return a.openFileCount() >= waiting })
-	for _, one := range accepted {
-		// A machine that is too busy with all of them may say so first.
-		a.eventually("canceled", func() bool { return a.do(http.MethodPost, one.Urls.Cancel, "", nil).StatusCode == http.StatusAccepted })
+	a.eventually("all long polls wait", func() bool { return a.openFileCount() >= waiting })
+	for _, e := range accepted {
+		// The API may return 503 first while it is busy with all long polls.
+		a.eventually("canceled", func() bool { return a.do(http.MethodPost, e.Urls.Cancel, "", nil).StatusCode == http.StatusAccepted })
 	}
 	require.NoError(t, polls.Wait())
-	most := a.apiProcess.memoryBytes(t, "VmHWM")
-	t.Logf("%d long polls: %d MiB at the most, %d MiB before", waiting, most>>20, idle>>20)
-	require.Less(t, most, maxWaitingMemory)
+	peak := a.apiProcess.memoryBytes(t, "VmHWM")
+	t.Logf("%d long polls: peak %d MiB, %d MiB before", waiting, peak>>20, idle>>20)
+	require.Less(t, peak, maxWaitingMemory)
 }
 
+// getExecutionOnce sends one long poll. It reports an API that is too busy as a queued execution.
 func getExecutionOnce(c *http.Client, url string) (e contract.Execution, err error) {
 	res, err := c.Get(url)
 	if err != nil {
@@ -79,15 +81,15 @@ func getExecutionOnce(c *http.Client, url string) (e contract.Execution, err err
 	}
 	defer res.Body.Close()
 	if res.StatusCode == http.StatusServiceUnavailable {
-		return contract.Execution{Status: contract.StatusQueued}, nil // too busy: asked again
+		return contract.Execution{Status: contract.StatusQueued}, nil
 	}
 	if res.StatusCode != http.StatusOK {
-		return e, fmt.Errorf("%s answered %d", url, res.StatusCode)
+		return e, fmt.Errorf("%s returned %d", url, res.StatusCode)
 	}
 	return e, json.NewDecoder(res.Body).Decode(&e)
 }
 
-// memory is a figure of a process's /proc/PID/status, in bytes.
+// memoryBytes returns a size of the process's /proc/PID/status in bytes.
 func (p *process) memoryBytes(t *testing.T, name string) int {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Process.Pid))
@@ -103,10 +105,10 @@ func (p *process) memoryBytes(t *testing.T, name string) int {
 	return 0
 }
 
-// connections counts the open files of the API's process, most of which are connections.
-func (a *airlock) openFileCount() int {
-	a.t.Helper()
-	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", a.apiProcess.Process.Pid))
-	require.NoError(a.t, err)
+// openFileCount counts the open files of the API process, which are mostly connections.
+func (c *cluster) openFileCount() int {
+	c.t.Helper()
+	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", c.apiProcess.Process.Pid))
+	require.NoError(c.t, err)
 	return len(files)
 }

@@ -2,57 +2,54 @@ package e2e
 
 import (
 	"net/http"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
 
-	"github.com/docker/docker/client"
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/domain/id"
 )
 
-// What is counted is what has happened. The counters are a process', so this
-// Airlock is one of its own.
+// The metrics match what happened. They belong to a process, so this Airlock is a
+// separate process.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
-	sockets, err := os.MkdirTemp("/tmp", "airlock-")
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, os.RemoveAll(sockets)) })
 	name := id.New("test-")
-	dev := startProgram(t, "airlock", []string{"AIRLOCK_SANDBOX_SOCKET_DIR=" + sockets, "AIRLOCK_WARM_POOL_SIZE=0", "AIRLOCK_EXECUTOR_SLOTS=1", "AIRLOCK_EXECUTOR_NAME=" + name},
-		"dev", "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--pubsub", "127.0.0.1:0", "--firestore", "127.0.0.1:0")
-	docker, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = docker.Close() })
-	a := &airlock{t: t, URL: dev.awaitLine(t, `Airlock +(http://\S+)`), docker: docker, executorName: name}
-	a.eventually("ready", func() bool { return a.do(http.MethodGet, "/readyz", "", nil).StatusCode == http.StatusOK })
+	dev := program{
+		name: "airlock",
+		env: []string{
+			"AIRLOCK_SANDBOX_SOCKET_DIR=" + newSocketDir(t), "AIRLOCK_WARM_POOL_SIZE=0", "AIRLOCK_EXECUTOR_SLOTS=1", "AIRLOCK_EXECUTOR_NAME=" + name,
+		},
+		args: []string{"dev", "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--pubsub", "127.0.0.1:0", "--firestore", "127.0.0.1:0"},
+	}.start(t)
+	a := &airlock{t: t, URL: dev.awaitLine(t, `Airlock +(http://\S+)`), docker: newDockerClient(t), executorName: name}
+	a.awaitReady()
 
 	agent := a.createAgent(offlineAgent)
 	for _, input := range []string{"one", "one two", `{"offline":{"exit":3}}`} {
 		a.awaitExecution(a.runAgent(agent.Id, input).ExecutionId)
 	}
 	running := a.runAgent(agent.Id, `{"offline":{"sleep":"60s"}}`)
-	a.eventually("runs", func() bool { return a.getExecution(running.ExecutionId).Status == contract.StatusRunning })
-	queued := a.runAgent(agent.Id, "has no slot")
+	a.awaitStatus(running.ExecutionId, contract.StatusRunning)
+	queued := a.runAgent(agent.Id, "waits for a slot")
 	for _, e := range []contract.AcceptedExecution{queued, running} {
-		a.call(http.MethodPost, e.Urls.Cancel, http.StatusAccepted, nil, nil)
+		a.cancel(e.Urls.Cancel)
 		require.Equal(t, contract.StatusCanceled, a.awaitExecution(e.ExecutionId).Status)
 	}
 	require.Equal(t, 1, a.awaitBatch(a.submitBatch(agent.Id, "\"one\"\n")).Progress.Succeeded)
 
-	var shown map[string]string
-	a.eventually("the last attempt is over", func() bool {
-		shown = a.metrics()
-		return shown["airlock_executor_slots_busy"] == "0"
+	var values map[string]string
+	a.eventually("the last attempt has finished", func() bool {
+		values = a.metrics()
+		return values["airlock_executor_slots_busy"] == "0"
 	})
 	for series, value := range map[string]string{
 		`airlock_executions_finished_total{code="",lane="interactive",runtime="offline",status="succeeded"}`:         "2",
 		`airlock_executions_finished_total{code="",lane="batch",runtime="offline",status="succeeded"}`:               "1",
 		`airlock_executions_finished_total{code="agent_error",lane="interactive",runtime="offline",status="failed"}`: "1",
-		`airlock_executions_finished_total{code="canceled",lane="interactive",runtime="offline",status="canceled"}`:  "2", // one without an attempt
+		`airlock_executions_finished_total{code="canceled",lane="interactive",runtime="offline",status="canceled"}`:  "2", // one of them without an attempt
 		`airlock_attempt_seconds_count{runtime="offline"}`:                                                           "5",
 		`airlock_dispatch_seconds_count{lane="interactive"}`:                                                         "4",
 		`airlock_attempts_failed_total`:           "0",
@@ -63,20 +60,20 @@ func TestMetrics(t *testing.T) {
 		`airlock_queue_depth{lane="batch"}`:       "0",
 		`airlock_http_requests_total{method="POST",route="/agents/:id/run",status="202"}`: "5",
 	} {
-		require.Equal(t, value, shown[series], series)
+		require.Equal(t, value, values[series], series)
 	}
 	dev.signalAndWait(t, syscall.SIGTERM)
 	require.Empty(t, a.containers())
 }
 
-// metrics reads what Prometheus would: the value of each series.
+// metrics returns the value of each series, as Prometheus reads it.
 func (a *airlock) metrics() map[string]string {
 	a.t.Helper()
-	shown := map[string]string{}
+	values := map[string]string{}
 	for line := range strings.Lines(string(a.do(http.MethodGet, "/metrics", "", nil).body)) {
 		if i := strings.LastIndexByte(line, ' '); i > 0 && line[0] != '#' {
-			shown[line[:i]] = strings.TrimSpace(line[i:])
+			values[line[:i]] = strings.TrimSpace(line[i:])
 		}
 	}
-	return shown
+	return values
 }

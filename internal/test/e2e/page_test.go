@@ -21,13 +21,15 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/tenant"
 )
 
-// Where the server wants a key, the page asks for one, uses it for everything,
-// also for downloads, and forgets it when told to.
+// With a server that requires a key, the page asks for it, uses it for all
+// requests and downloads, and removes it on sign-out.
 func TestPageWithAPIKey(t *testing.T) {
 	t.Parallel()
 	pepper := strings.Repeat("pepper", 6)
 	a := start(t, withFileRuntimes(t), func(d *dev.Config) { d.API.AuthMode, d.API.Pepper = config.AuthKeys, pepper })
-	issuer := operator.KeyIssuer{Services: config.Services{Project: config.LocalProject, FirestoreHost: a.started.Firestore}, PepperSource: config.PepperSource{Pepper: pepper}}
+	issuer, err := operator.NewKeyIssuer(
+		config.Services{Project: config.LocalProject, FirestoreHost: a.started.Firestore}, config.PepperSource{Pepper: pepper})
+	require.NoError(t, err)
 	_, secret, err := issuer.Issue(t.Context(), operator.KeyRequest{Tenant: "ada", Name: "page", Scopes: tenant.AllScopes})
 	require.NoError(t, err)
 	a = a.withAPIKey(string(secret))
@@ -44,13 +46,13 @@ func TestPageWithAPIKey(t *testing.T) {
 		chromedp.WaitVisible(field),
 		chromedp.SendKeys(field, "alk_wrong"+kb.Enter),
 		chromedp.WaitVisible(`//*[@role="alert"]`),
-	), "no question for a key")
+	), "the page does not ask for a key")
 	screenshot(ctx, t, "sign-in.png")
 	require.NoError(t, chromedp.Do(ctx,
 		chromedp.SendKeys(field, string(secret)+kb.Enter),
 		chromedp.WaitVisible(`//section[@aria-label="Output files"]`),
 		chromedp.Click(`//button[@aria-label="Download digits"]`),
-	), "the key is not taken")
+	), "the key is not accepted")
 	screenshot(ctx, t, "files.png")
 	a.eventually("downloaded", func() bool {
 		data, err := os.ReadFile(filepath.Join(folder, "digits"))
@@ -60,12 +62,12 @@ func TestPageWithAPIKey(t *testing.T) {
 		chromedp.Click(`//button[contains(., "Sign out")]`),
 		chromedp.WaitVisible(field),
 	))
-	left, err := chromedp.Run(ctx, chromedp.Evaluate[int](`sessionStorage.length + localStorage.length + document.cookie.length`))
+	stored, err := chromedp.Run(ctx, chromedp.Evaluate[int](`sessionStorage.length + localStorage.length + document.cookie.length`))
 	require.NoError(t, err)
-	require.Zero(t, left)
+	require.Zero(t, stored)
 }
 
-// Every page fits a screen of 360 points, light or dark, with the longest words there are.
+// Every page fits a screen of 360 pixels, light or dark, with very long words.
 func TestPageOnSmallScreen(t *testing.T) {
 	t.Parallel()
 	a := start(t, withFileRuntimes(t))
@@ -82,7 +84,7 @@ func TestPageOnSmallScreen(t *testing.T) {
 	require.NoError(t, chromedp.Do(ctx, chromedp.EmulateViewport(360, 740)))
 	for _, scheme := range []string{"light", "dark"} {
 		require.NoError(t, chromedp.Do(ctx, emulateColorScheme(scheme)))
-		for name, place := range map[string]struct{ path, shows string }{
+		for name, page := range map[string]struct{ path, element string }{
 			"new":        {"#/", `//textarea`},
 			"agent":      {"#/a/" + agent.Id, `//section[@aria-label="Newest run"]`},
 			"new-agent":  {"#/a", `//button[contains(., "Create agent")]`},
@@ -93,29 +95,29 @@ func TestPageOnSmallScreen(t *testing.T) {
 			"chat":       {"#/c/" + turn.ConversationId, `//*[@role="log"]//p`},
 		} {
 			require.NoError(t, chromedp.Do(ctx,
-				chromedp.Navigate(a.URL+"/"+place.path),
-				chromedp.WaitVisible(place.shows),
+				chromedp.Navigate(a.URL+"/"+page.path),
+				chromedp.WaitVisible(page.element),
 			), name)
-			wide, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](overflowScript))
+			overflowing, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](overflowScript))
 			require.NoError(t, err)
-			require.Empty(t, wide, "%s, %s", name, scheme)
+			require.Empty(t, overflowing, "%s, %s", name, scheme)
 			screenshot(ctx, t, "small-"+name+"-"+scheme+".png")
 		}
 	}
 }
 
-// tooWide lists what reaches beyond the screen, or scrolls sideways without being made for it.
+// overflowScript returns the elements that extend beyond the right edge of the screen.
 const overflowScript = `[...document.querySelectorAll('body, body *')]
 	.filter(e => e.getBoundingClientRect().right > innerWidth + 1 && getComputedStyle(e).position !== 'absolute' && !e.closest('.sr-only, .truncate'))
 	.map(e => e.tagName + ' ' + e.className)`
 
-// An agent is made, changed and deleted without a line of JSON.
+// A user creates, changes and deletes an agent with the page's forms.
 func TestPageManagesAgents(t *testing.T) {
 	t.Parallel()
 	a := start(t, func(d *dev.Config) { d.NoExecutor = true })
 	ctx := openBrowser(t)
 	labelled := func(label string) string { return `//*[@id=//label[.="` + label + `"]/@for]` }
-	button := func(words string) string { return `//button[contains(normalize-space(.), "` + words + `")]` }
+
 	require.NoError(t, chromedp.Do(ctx,
 		chromedp.Navigate(a.URL+"/#/a"),
 		chromedp.WaitVisible(labelled("Name")),
@@ -134,7 +136,7 @@ func TestPageManagesAgents(t *testing.T) {
 		chromedp.WaitVisible(`//h1[.="Sorter of lines"]`),
 	), "not changed")
 	var list contract.AgentList
-	a.call("GET", "/agents", 200, nil, &list)
+	a.get("/agents", &list)
 	require.Equal(t, "Sorter of lines", list.Agents[0].Name)
 	require.EqualValues(t, 5, list.Agents[0].Budget.MaxTokens)
 	require.NoError(t, chromedp.Do(ctx,
@@ -143,7 +145,7 @@ func TestPageManagesAgents(t *testing.T) {
 		chromedp.WaitVisible(`//*[contains(text(), "None yet. Ask for one")]`),
 	), "not deleted")
 	list = contract.AgentList{}
-	a.call("GET", "/agents", 200, nil, &list)
+	a.get("/agents", &list)
 	require.Empty(t, list.Agents)
 }
 
@@ -154,7 +156,7 @@ func setDownloadDir(folder string) chromedp.Action[chromedp.Void] {
 	})
 }
 
-// prefers has the browser say that its user likes a colour scheme.
+// emulateColorScheme makes the browser report that its user prefers a colour scheme.
 func emulateColorScheme(scheme string) chromedp.Action[chromedp.Void] {
 	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{

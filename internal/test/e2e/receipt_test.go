@@ -9,7 +9,6 @@ import (
 	"encoding/pem"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -22,7 +21,7 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// withReceiptKey gives the executor a key, and returns the file of its public half.
+// withReceiptKey creates a signing key for the executor, and returns the file of its public key.
 func withReceiptKey(t *testing.T) (public string, change func(*dev.Config)) {
 	t.Helper()
 	dir := t.TempDir()
@@ -41,23 +40,8 @@ func withReceiptKey(t *testing.T) (public string, change func(*dev.Config)) {
 	return public, func(d *dev.Config) { d.Executor.ReceiptKeyFile = private }
 }
 
-// cli runs the command line with input, and returns what it prints and its exit code.
-func runCLI(t *testing.T, input []byte, args ...string) (output string, code int) {
-	t.Helper()
-	dir, err := buildPrograms()
-	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "airlock"), args...)
-	cmd.Stdin = bytes.NewReader(input)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		exited := new(exec.ExitError)
-		require.ErrorAs(t, err, &exited)
-	}
-	return string(out), cmd.ProcessState.ExitCode()
-}
-
-// A finished execution shows how it was kept apart, and the operator's public
-// key shows that this is what was written down.
+// A finished execution has a receipt that states how its job was isolated. The
+// operator's public key verifies it.
 func TestReceipt(t *testing.T) {
 	t.Parallel()
 	public, signed := withReceiptKey(t)
@@ -85,7 +69,7 @@ func TestReceipt(t *testing.T) {
 	require.LessOrEqual(t, *r.Timeline.Dispatched, *r.Timeline.FirstOutput)
 	require.LessOrEqual(t, *r.Timeline.FirstOutput, *r.Timeline.Result)
 
-	shown, code := runCLI(t, nil, "receipt", "show", "--server", a.URL, e.Id)
+	shown, code := a.runCLI(t, nil, "receipt", "show", "--server", a.URL, e.Id)
 	require.Zero(t, code, shown)
 	complete := a.do(http.MethodGet, "/executions/"+e.Id, "", nil).body
 	forged := bytes.Replace([]byte(shown), []byte(`"succeeded"`), []byte(`"failed"`), 1)
@@ -93,39 +77,37 @@ func TestReceipt(t *testing.T) {
 	version1, err := os.ReadFile("../../receipt/testdata/v1.json")
 	require.NoError(t, err)
 	for name, tc := range map[string]struct {
-		input []byte
-		args  []string
-		code  int
-		says  string
+		input  []byte
+		args   []string
+		code   int
+		output string
 	}{
-		"as it is shown":           {[]byte(shown), []string{"--key", public, "-"}, 0, "verified: " + e.Id},
-		"in the whole execution":   {complete, []string{"--key", public, "-"}, 0, "verified: " + e.Id},
-		"without a key":            {[]byte(shown), []string{"-"}, 0, "not who signed it"},
-		"changed":                  {forged, []string{"--key", public, "-"}, 1, "the signature does not match"},
-		"with somebody else's":     {[]byte(shown), []string{"--key", otherKey, "-"}, 1, "another key"},
-		"of version 1":             {version1, []string{"--key", "../../receipt/testdata/v1.pub", "-"}, 0, "verified: exe_vx3ryjy0gygf9qnxbsdf2wsf"},
-		"no receipt":               {[]byte("{}"), []string{"-"}, 1, "not a receipt"},
-		"a file that is not there": {nil, []string{"no/such/file"}, 1, "no such file"},
-		"no argument":              {nil, nil, 2, "usage"},
+		"unchanged":              {[]byte(shown), []string{"--key", public, "-"}, 0, "verified: " + e.Id},
+		"in the whole execution": {complete, []string{"--key", public, "-"}, 0, "verified: " + e.Id},
+		"without a key":          {[]byte(shown), []string{"-"}, 0, "not who signed it"},
+		"changed":                {forged, []string{"--key", public, "-"}, 1, "the signature does not match"},
+		"with another key":       {[]byte(shown), []string{"--key", otherKey, "-"}, 1, "another key"},
+		"of version 1":           {version1, []string{"--key", "../../receipt/testdata/v1.pub", "-"}, 0, "verified: exe_vx3ryjy0gygf9qnxbsdf2wsf"},
+		"no receipt":             {[]byte("{}"), []string{"-"}, 1, "not a receipt"},
+		"a missing file":         {nil, []string{"no/such/file"}, 1, "no such file"},
+		"no argument":            {nil, nil, 2, "usage"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			said, code := runCLI(t, tc.input, append([]string{"receipt", "verify"}, tc.args...)...)
-			require.Equal(t, tc.code, code, said)
-			require.Contains(t, said, tc.says)
+			output, code := a.runCLI(t, tc.input, append([]string{"receipt", "verify"}, tc.args...)...)
+			require.Equal(t, tc.code, code, output)
+			require.Contains(t, output, tc.output)
 		})
 	}
 }
 
-// What was stopped has a receipt too, and what never ran has none.
+// A cancelled execution and one that timed out have receipts, too.
 func TestReceiptsOfFailedExecutions(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	agent := a.createAgent(offlineAgent)
 	accepted := a.runAgent(agent.Id, `{"offline":{"sleep":"60s"}}`)
-	a.eventually("the agent runs", func() bool {
-		return len(a.containers()) > 0 && a.getExecution(accepted.ExecutionId).Status == contract.StatusRunning
-	})
-	a.call(http.MethodPost, accepted.Urls.Cancel, http.StatusAccepted, nil, nil)
+	a.awaitContainers(1)
+	a.cancel(accepted.Urls.Cancel)
 	var r receipt.Receipt
 	e := a.awaitExecution(accepted.ExecutionId)
 	require.Equal(t, contract.StatusCanceled, e.Status)
@@ -133,9 +115,7 @@ func TestReceiptsOfFailedExecutions(t *testing.T) {
 	require.Equal(t, "canceled", string(r.Code))
 	require.Nil(t, r.Signature)
 
-	var timedOut contract.AcceptedExecution
-	a.call(http.MethodPost, "/agents/"+agent.Id+"/run", http.StatusAccepted,
-		contract.RunAgent{Input: `{"offline":{"sleep":"60s"}}`, Timeout: "1s"}, &timedOut)
+	timedOut := a.submitRun(agent.Id, contract.RunAgent{Input: `{"offline":{"sleep":"60s"}}`, Timeout: "1s"})
 	e = a.awaitExecution(timedOut.ExecutionId)
 	require.NoError(t, json.Unmarshal(e.Receipt, &r))
 	require.Equal(t, string(sandbox.TimedOut), r.Sandbox.EndReason)

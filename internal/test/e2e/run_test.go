@@ -21,14 +21,14 @@ func TestTenConcurrentRuns(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	agent := a.createAgent(offlineAgent)
-	var posting sync.WaitGroup
+	var submissions sync.WaitGroup
 	accepted := make([]contract.AcceptedExecution, 10)
 	for i := range accepted {
-		posting.Go(func() { accepted[i] = a.runAgent(agent.Id, fmt.Sprintf("these are four-plus-%d words", i)) })
+		submissions.Go(func() { accepted[i] = a.runAgent(agent.Id, fmt.Sprintf("these are four-plus-%d words", i)) })
 	}
-	posting.Wait()
-	for i, one := range accepted {
-		e := a.awaitExecution(one.ExecutionId)
+	submissions.Wait()
+	for i := range accepted {
+		e := a.awaitExecution(accepted[i].ExecutionId)
 		require.Equal(t, contract.StatusSucceeded, e.Status, "%+v", e.Error)
 		require.Equal(t, fmt.Sprintf("these are four-plus-%d words", i), e.Input)
 		require.Contains(t, e.Result.Text, "4")
@@ -36,8 +36,8 @@ func TestTenConcurrentRuns(t *testing.T) {
 	a.awaitNoContainers()
 }
 
-// The limits of the sandbox, as the tenant of an execution sees them.
-func TestLimits(t *testing.T) {
+// A job that exceeds a limit of the sandbox fails with the code of that limit.
+func TestSandboxLimits(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	agent := a.createAgent(offlineAgent)
@@ -46,18 +46,17 @@ func TestLimits(t *testing.T) {
 		status         contract.Status
 		code           contract.FailureCode
 	}{
-		"more memory than 1 GiB":    {`{"offline":{"allocateMiB":2048}}`, "60s", contract.StatusFailed, contract.FailureCodeOutOfMemory},
-		"longer than the time-out":  {`{"offline":{"sleep":"60s"}}`, "2s", contract.StatusTimedOut, contract.FailureCodeTimedOut},
-		"an exit code of its own":   {`{"offline":{"exit":3}}`, "30s", contract.StatusFailed, contract.FailureCodeAgentError},
-		"within its memory is fine": {`{"offline":{"allocateMiB":64}}`, "30s", contract.StatusSucceeded, ""},
+		"more memory than 1 GiB":   {`{"offline":{"allocateMiB":2048}}`, "60s", contract.StatusFailed, contract.FailureCodeOutOfMemory},
+		"longer than the time-out": {`{"offline":{"sleep":"60s"}}`, "2s", contract.StatusTimedOut, contract.FailureCodeTimedOut},
+		"an exit code":             {`{"offline":{"exit":3}}`, "30s", contract.StatusFailed, contract.FailureCodeAgentError},
+		"memory within the limit":  {`{"offline":{"allocateMiB":64}}`, "30s", contract.StatusSucceeded, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var accepted contract.AcceptedExecution
-			a.call(http.MethodPost, "/agents/"+agent.Id+"/run", http.StatusAccepted, contract.RunAgent{Input: tc.input, Timeout: tc.timeout}, &accepted)
+			accepted := a.submitRun(agent.Id, contract.RunAgent{Input: tc.input, Timeout: tc.timeout})
 			e := a.awaitExecution(accepted.ExecutionId)
 			require.Equal(t, tc.status, e.Status, "%+v", e.Error)
 			require.Equal(t, tc.code, e.Error.Code)
-			require.Equal(t, 1, e.Attempt, "a job's own failure is not tried again")
+			require.Equal(t, 1, e.Attempt, "a failure of the job is not retried")
 		})
 	}
 	a.awaitNoContainers()
@@ -68,29 +67,28 @@ func TestCancel(t *testing.T) {
 	a := start(t, func(d *dev.Config) { d.Executor.Slots, d.Executor.ReservedSlots = 1, 0 })
 	agent := a.createAgent(offlineAgent)
 	running := a.runAgent(agent.Id, `{"offline":{"sleep":"60s"}}`)
-	a.eventually("runs in a container", func() bool {
-		return a.getExecution(running.ExecutionId).Status == contract.StatusRunning && len(a.containers()) == 1
-	})
-	queued := a.runAgent(agent.Id, "never to be run")
+	a.awaitContainers(1)
+	a.awaitStatus(running.ExecutionId, contract.StatusRunning)
+	queued := a.runAgent(agent.Id, "waits for the slot")
 
 	var e contract.Execution
-	a.call(http.MethodPost, queued.Urls.Cancel, http.StatusAccepted, nil, &e)
-	require.Equal(t, contract.StatusCanceled, e.Status, "what is queued ends at once")
+	a.cancel(queued.Urls.Cancel).decode(t, &e)
+	require.Equal(t, contract.StatusCanceled, e.Status, "a queued execution ends immediately")
 	require.Zero(t, e.Attempt)
 
 	requested := time.Now()
-	a.call(http.MethodPost, running.Urls.Cancel, http.StatusAccepted, nil, &e)
+	a.cancel(running.Urls.Cancel).decode(t, &e)
 	require.True(t, e.CancelRequested)
 	require.Equal(t, contract.StatusCanceled, a.awaitExecution(running.ExecutionId).Status)
-	t.Logf("cancelled %s after it was asked for", time.Since(requested))
+	t.Logf("the job ended %s after the request", time.Since(requested))
 	a.awaitNoContainers()
 
-	a.call(http.MethodPost, running.Urls.Cancel, http.StatusAccepted, nil, &e)
-	require.Equal(t, contract.StatusCanceled, e.Status, "again changes nothing")
+	a.cancel(running.Urls.Cancel).decode(t, &e)
+	require.Equal(t, contract.StatusCanceled, e.Status, "a second cancellation changes nothing")
 	require.Equal(t, contract.StatusSucceeded, a.awaitExecution(a.runAgent(agent.Id, "one two").ExecutionId).Status, "the slot is free again")
 }
 
-// Another's resources are the same 404 as those that never were.
+// Another tenant's resource returns the same 404 as a missing one.
 func TestTenantIsolation(t *testing.T) {
 	t.Parallel()
 	a := start(t)
@@ -102,39 +100,36 @@ func TestTenantIsolation(t *testing.T) {
 	require.Equal(t, contract.StatusSucceeded, ada.awaitExecution(turn.ExecutionId).Status)
 
 	for _, path := range []string{"/agents/" + agent.Id, run.Urls.Self, turn.Urls.Conversation} {
-		ada.call(http.MethodGet, path, http.StatusOK, nil, nil)
-		theirs := bob.call(http.MethodGet, path, http.StatusNotFound, nil, nil)
-		require.NotContains(t, string(theirs.body), "secret")
+		ada.call(http.MethodGet, path, http.StatusOK, nil)
+		got := bob.call(http.MethodGet, path, http.StatusNotFound, nil)
+		require.NotContains(t, string(got.body), "secret")
 	}
-	bob.call(http.MethodPost, run.Urls.Cancel, http.StatusNotFound, nil, nil)
-	bob.call(http.MethodPost, "/agents/"+agent.Id+"/run", http.StatusNotFound, contract.RunAgent{Input: "x"}, nil)
-	bob.call(http.MethodPost, "/api/conversation", http.StatusNotFound, contract.SendMessage{Message: "x", ConversationId: turn.ConversationId}, nil)
+	bob.call(http.MethodPost, run.Urls.Cancel, http.StatusNotFound, nil)
+	bob.call(http.MethodPost, "/agents/"+agent.Id+"/run", http.StatusNotFound, contract.RunAgent{Input: "x"})
+	bob.call(http.MethodPost, "/api/conversation", http.StatusNotFound, contract.SendMessage{Message: "x", ConversationId: turn.ConversationId})
 
 	var executions contract.ExecutionList
-	bob.call(http.MethodGet, "/executions", http.StatusOK, nil, &executions)
+	bob.get("/executions", &executions)
 	require.Empty(t, executions.Executions)
-	ada.call(http.MethodGet, "/executions", http.StatusOK, nil, &executions)
+	ada.get("/executions", &executions)
 	require.Len(t, executions.Executions, 2)
 }
 
-// A long poll answers the moment the execution ends, not at its next look.
+// A long poll returns because of the signal that the execution has finished, and
+// not because of its next read.
 func TestLongPollReturnsOnFinish(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	agent := a.createAgent(offlineAgent)
-	// A poll that hears nothing reads again after 2 s and 4 s; the job ends soon
-	// after the first. A busy machine is late, but not each time.
-	for range 10 {
+	// A long poll without a signal reads again after 2 s and after 4 s. The job ends soon after the first of them. On a
+	// busy machine the signal may be late, but not every time.
+	a.eventually("a long poll returns within 0.5 s of the end", func() bool {
 		e := a.awaitExecution(a.runAgent(agent.Id, `{"offline":{"sleep":"2s"}}`).ExecutionId)
-		if time.Since(e.FinishedAt) < time.Second/2 {
-			return
-		}
-	}
-	t.Fatal("no signal was heard: answered only by reading again")
+		return time.Since(e.FinishedAt) < time.Second/2
+	})
 }
 
-// What was accepted while nothing could run it runs once something can, also
-// after everything was restarted.
+// An execution that was accepted without an executor runs after a restart with one.
 func TestExecutionsSurviveRestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -145,14 +140,14 @@ func TestExecutionsSurviveRestart(t *testing.T) {
 	require.Equal(t, contract.StatusQueued, a.getExecution(accepted.ExecutionId).Status)
 	a.stop()
 
-	b := start(t, onDisk)
-	e := b.awaitExecution(accepted.ExecutionId)
+	restarted := start(t, onDisk)
+	e := restarted.awaitExecution(accepted.ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status)
 	require.Contains(t, e.Result.Text, "3")
 }
 
-// A job that is still running when the grace is over goes back to the queue,
-// and its attempt is not counted against it.
+// An execution whose job still runs at the end of the grace period is handed back,
+// and another executor runs it.
 func TestShutdownHandsBack(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -160,26 +155,26 @@ func TestShutdownHandsBack(t *testing.T) {
 	a := start(t, onDisk, func(d *dev.Config) { d.Executor.ShutdownGracePeriod = 100 * time.Millisecond })
 	agent := a.createAgent(offlineAgent)
 	accepted := a.runAgent(agent.Id, `{"offline":{"sleep":"8s"}}`)
-	a.eventually("runs", func() bool { return len(a.containers()) == 1 })
+	a.awaitContainers(1)
 	began := time.Now()
 	a.stop()
-	require.Less(t, time.Since(began), 10*time.Second)
+	require.Less(t, time.Since(began), recoveryLimit, "a handed back execution must wait less than that of a killed executor")
 
-	b := start(t, onDisk)
-	e := b.awaitExecution(accepted.ExecutionId)
+	restarted := start(t, onDisk)
+	e := restarted.awaitExecution(accepted.ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status)
 	require.Equal(t, 2, e.Attempt)
 }
 
-// With a warm pool a job finds its container started; each still has one of
-// its own, and all of them are gone at the end.
+// With a warm pool, a job gets a container that is already started. Each job has
+// its own container, and none is left at the end.
 func TestWarmPool(t *testing.T) {
 	t.Parallel()
 	a := start(t, func(d *dev.Config) { d.Executor.WarmPoolSize = 1 })
 	agent := a.createAgent(offlineAgent)
 	used, warm := map[string]bool{}, false
-	for range 3 {
-		a.eventually("one waits", func() bool { return len(a.containers()) >= 1 })
+	run := func() {
+		a.eventually("a container waits", func() bool { return len(a.containers()) >= 1 })
 		e := a.awaitExecution(a.runAgent(agent.Id, "one two").ExecutionId)
 		require.Equal(t, contract.StatusSucceeded, e.Status)
 		var r receipt.Receipt
@@ -188,5 +183,14 @@ func TestWarmPool(t *testing.T) {
 		used[r.Sandbox.Container] = true
 		warm = warm || r.Sandbox.Warm
 	}
-	require.True(t, warm, "no job found a container started")
+	for range 3 {
+		run()
+	}
+	// On a busy machine the container that waits may not be ready yet for the next job.
+	a.eventually("a job gets a warm container", func() bool {
+		if !warm {
+			run()
+		}
+		return warm
+	})
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/airlock-run/airlock/internal/app/dev"
 )
 
-// ownRuntimes are of programs that any Debian has.
-const ownRuntimes = `
+// commandRuntimes run programs of every Debian system.
+const commandRuntimes = `
 runtimes:
   - name: upper
     image: airlock/sandbox-claude:dev
@@ -31,12 +31,12 @@ runtimes:
     image: airlock/sandbox-claude:dev
     contract: command
     argv: [/bin/cat]
-  - name: says-success
+  - name: failing
     image: airlock/sandbox-claude:dev
     contract: command
     output: json
-    argv: [/bin/bash, -c, 'cat; echo it broke >&2; exit 1']
-  - name: told
+    argv: [/bin/bash, -c, 'cat; echo the reason >&2; exit 1']
+  - name: context
     image: airlock/sandbox-claude:dev
     contract: command
     env: {COLOUR: blue}
@@ -48,7 +48,7 @@ runtimes:
     argv: [/bin/bash, -c, 'head -c 50000000 /dev/zero | tr "\0" x']
 `
 
-// withRuntimes writes a file of runtimes and makes everything go by it.
+// withRuntimes writes a runtimes file, which the API and the executor use.
 func withRuntimes(t *testing.T, text string) func(*dev.Config) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "runtimes.yaml")
@@ -59,16 +59,16 @@ func withRuntimes(t *testing.T, text string) func(*dev.Config) {
 	}
 }
 
-// A program that nobody wrote for Airlock runs as an agent, by a file alone;
-// and whatever it prints, the execution ends as what it is.
+// Any program can run as an agent with an entry in the runtimes file. Its output
+// decides only the result: exit codes, limits and malformed output fail.
 func TestRuntimesFromFile(t *testing.T) {
 	t.Parallel()
-	a := start(t, withRuntimes(t, ownRuntimes))
+	a := start(t, withRuntimes(t, commandRuntimes))
 	deep := strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000)
 	for name, tc := range map[string]struct {
 		runtime, input string
 		code           contract.FailureCode // empty: success
-		says           string
+		text           string               // part of the result or of the error message
 	}{
 		"text":                         {"upper", "hello there", "", "HELLO THERE"},
 		"a document":                   {"json", `{"a":[1,2]}`, "", `{"a":[1,2]}`},
@@ -76,38 +76,38 @@ func TestRuntimesFromFile(t *testing.T) {
 		"a member twice":               {"json", `{"a":1,"a":2}`, contract.FailureCodeInvalidResult, "duplicate"},
 		"10,000 deep":                  {"json", deep, contract.FailureCodeInvalidResult, "more than 128 nested levels"},
 		"no document":                  {"json", "hello", contract.FailureCodeInvalidResult, "not one JSON document"},
-		"success, but exit code 1":     {"says-success", `{"status":"success"}`, contract.FailureCodeAgentError, "exit code 1: it broke"},
+		"success, but exit code 1":     {"failing", `{"status":"success"}`, contract.FailureCodeAgentError, "exit code 1: the reason"},
 		"50 MB":                        {"flood", "go", contract.FailureCodeOutputLimit, "more than 4194304 bytes"},
 		"a flag":                       {"text", "--help", "", "--help"},
 		"a shell's substitution":       {"text", "$(id) `id` ; rm -rf / #", "", "$(id) `id` ; rm -rf / #"},
-		"instructions and environment": {"told", "the input", "", "blue 1\nthe input"},
+		"instructions and environment": {"context", "the input", "", "blue 1\nthe input"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			agent := a.createAgent(contract.CreateAgent{Name: name, Instructions: "be told", Runtime: tc.runtime})
+			agent := a.createAgent(contract.CreateAgent{Name: name, Instructions: "instructions", Runtime: tc.runtime})
 			e := a.awaitExecution(a.runAgent(agent.Id, tc.input).ExecutionId)
 			require.Equal(t, tc.code, e.Error.Code, e.Error.Message)
-			require.Contains(t, e.Result.Text+e.Error.Message, tc.says)
+			require.Contains(t, e.Result.Text+e.Error.Message, tc.text)
 			require.Equal(t, tc.code == "", e.Status == contract.StatusSucceeded)
 		})
 	}
 }
 
-// Which runtimes there are, the API knows from the same file.
+// The API reads the known runtimes from the same file.
 func TestAgentWithUnknownRuntime(t *testing.T) {
 	t.Parallel()
-	a := start(t, withRuntimes(t, ownRuntimes), func(d *dev.Config) { d.NoExecutor = true })
+	a := start(t, withRuntimes(t, commandRuntimes), func(d *dev.Config) { d.NoExecutor = true })
 	got := a.do(http.MethodPost, "/agents", jsonType, []byte(`{"name":"A","instructions":"B","runtime":"claude"}`))
 	require.Equal(t, http.StatusBadRequest, got.StatusCode)
 	require.Contains(t, string(got.body), "upper, json, text")
 	require.Equal(t, "upper", a.createAgent(contract.CreateAgent{Name: "A", Instructions: "B"}).Runtime)
 }
 
-// A model that the runtime may not use is told apart from one that failed.
+// A model that the runtime does not allow has its own failure code.
 func TestModelNotAllowed(t *testing.T) {
 	t.Parallel()
-	a := start(t, withRuntimes(t, ownRuntimes))
-	agent := a.createAgent(contract.CreateAgent{Name: "A", Instructions: "B", Runtime: "told", Model: "large"})
+	a := start(t, withRuntimes(t, commandRuntimes))
+	agent := a.createAgent(contract.CreateAgent{Name: "A", Instructions: "B", Runtime: "context", Model: "large"})
 	e := a.awaitExecution(a.runAgent(agent.Id, "x").ExecutionId)
 	require.Equal(t, contract.FailureCodeModelNotAllowed, e.Error.Code)
 	require.Contains(t, e.Error.Message, "small")

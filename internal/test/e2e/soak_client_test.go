@@ -18,13 +18,13 @@ import (
 	"github.com/airlock-run/airlock/internal/test/history"
 )
 
-// crowd is what the clients of a soak share.
+// soakTarget is the API that all clients of a soak use.
 type soakTarget struct {
 	recorder *history.Recorder
 	http     *http.Client
 
 	mu  sync.Mutex
-	url string // of the API that is there now
+	url string // of the current API process
 }
 
 func newSoakTarget(r *history.Recorder) *soakTarget {
@@ -37,17 +37,24 @@ func (c *soakTarget) setURL(url string) {
 	c.url = url
 }
 
-// ask sends a request, and returns an error where nobody answered or the answer was to come again.
-func (c *soakTarget) request(ctx context.Context, method, path, contentType, body string, status int, result any) error {
+// apiRequest is one request. It has a body if contentType is set.
+type apiRequest struct {
+	method, path      string
+	contentType, body string
+	status            int // of a success
+}
+
+// send sends a request and decodes its response. It returns a statusError for another status.
+func (c *soakTarget) send(ctx context.Context, r apiRequest, result any) error {
 	c.mu.Lock()
 	url := c.url
 	c.mu.Unlock()
-	req, err := http.NewRequestWithContext(ctx, method, url+path, bytes.NewBufferString(body))
+	req, err := http.NewRequestWithContext(ctx, r.method, url+r.path, bytes.NewBufferString(r.body))
 	if err != nil {
 		return err
 	}
-	if contentType != "" {
-		req.Header.Set("Content-Type", contentType)
+	if r.contentType != "" {
+		req.Header.Set("Content-Type", r.contentType)
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
@@ -58,13 +65,13 @@ func (c *soakTarget) request(ctx context.Context, method, path, contentType, bod
 	if err != nil {
 		return err
 	}
-	if res.StatusCode != status {
-		return &statusError{method + " " + path, res.StatusCode, string(data)}
+	if res.StatusCode != r.status {
+		return &statusError{r.method + " " + r.path, res.StatusCode, string(data)}
 	}
 	return json.Unmarshal(data, result)
 }
 
-// unexpected is an answer that was not the wanted one.
+// statusError is a response with an unexpected status.
 type statusError struct {
 	request string
 	status  int
@@ -73,13 +80,13 @@ type statusError struct {
 
 func (e *statusError) Error() string { return fmt.Sprintf("%s: %d %s", e.request, e.status, e.body) }
 
-// excused reports whether a client has to expect the error: nobody answered, or was told to come again.
+// isExpectedError reports whether a client must expect the error: there was no response, or one with Retry-After.
 func isExpectedError(err error) bool {
-	var answer *statusError
-	return !errors.As(err, &answer) || answer.status == http.StatusServiceUnavailable || answer.status == http.StatusTooManyRequests
+	var unexpected *statusError
+	return !errors.As(err, &unexpected) || unexpected.status == http.StatusServiceUnavailable || unexpected.status == http.StatusTooManyRequests
 }
 
-// soakClient uses Airlock as an impatient person does.
+// soakClient sends random requests, mostly without waiting for the previous ones.
 type soakClient struct {
 	*soakTarget
 	random       *rand.Rand
@@ -89,13 +96,13 @@ type soakClient struct {
 	sent         int
 }
 
-// use goes on until the time is over, and returns what no client has to expect.
+// loop sends requests until the deadline. It returns an error that a client must not expect.
 func (c *soakClient) loop(ctx context.Context, deadline time.Time) error {
 	for time.Now().Before(deadline) {
 		if err := c.doRandom(ctx); err != nil && !isExpectedError(err) {
 			return err
 		} else if err != nil {
-			select { // as its Retry-After says
+			select { // before the next request, as Retry-After says
 			case <-time.After(500 * time.Millisecond):
 			case <-ctx.Done():
 				return ctx.Err()
@@ -124,25 +131,28 @@ func (c *soakClient) doRandom(ctx context.Context) error {
 	}
 }
 
-// post submits a run, and notes the promise.
-func (c *soakClient) submit(ctx context.Context, input, answer string) (contract.AcceptedExecution, error) {
+// submit submits a run and records its acceptance with the expected result; empty: unknown.
+func (c *soakClient) submit(ctx context.Context, input, result string) (contract.AcceptedExecution, error) {
 	var accepted contract.AcceptedExecution
-	err := c.request(ctx, http.MethodPost, "/agents/"+c.agent+"/run", jsonType, fmt.Sprintf(`{"input":%q}`, input), http.StatusAccepted, &accepted)
+	err := c.send(ctx, apiRequest{
+		method: http.MethodPost, path: "/agents/" + c.agent + "/run", status: http.StatusAccepted,
+		contentType: jsonType, body: fmt.Sprintf(`{"input":%q}`, input),
+	}, &accepted)
 	if err == nil {
-		c.recorder.RecordAcceptance(history.Acceptance{Execution: accepted.ExecutionId, Text: answer})
+		c.recorder.RecordAcceptance(history.Acceptance{Execution: accepted.ExecutionId, Text: result})
 	}
 	return accepted, err
 }
 
-func (c *soakClient) run(ctx context.Context, input, answer string) error {
-	accepted, err := c.submit(ctx, input, answer)
+func (c *soakClient) run(ctx context.Context, input, result string) error {
+	accepted, err := c.submit(ctx, input, result)
 	if err != nil || c.random.IntN(4) == 0 {
 		return err
 	}
 	return c.awaitFinish(ctx, accepted.ExecutionId)
 }
 
-// canceled cancels a run at a random moment of its life.
+// cancelRun submits a run and cancels it at a random time.
 func (c *soakClient) cancelRun(ctx context.Context) error {
 	accepted, err := c.submit(ctx, `{"offline":{"sleep":"1s"}}`, "")
 	if err != nil {
@@ -153,13 +163,13 @@ func (c *soakClient) cancelRun(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	var e contract.Execution
-	if err := c.request(ctx, http.MethodPost, accepted.Urls.Cancel, "", "", http.StatusAccepted, &e); err != nil {
+	if err := c.send(ctx, apiRequest{method: http.MethodPost, path: accepted.Urls.Cancel, status: http.StatusAccepted}, &e); err != nil {
 		return err
 	}
 	return c.awaitFinish(ctx, accepted.ExecutionId)
 }
 
-// turn goes on with a conversation, without waiting for the turn before.
+// sendTurn continues a conversation without waiting for the previous turn.
 func (c *soakClient) sendTurn(ctx context.Context) error {
 	if c.turns%8 == 0 {
 		c.conversation = ""
@@ -169,7 +179,9 @@ func (c *soakClient) sendTurn(ctx context.Context) error {
 		return err
 	}
 	var accepted contract.AcceptedExecution
-	if err := c.request(ctx, http.MethodPost, "/api/conversation", jsonType, string(body), http.StatusAccepted, &accepted); err != nil {
+	if err := c.send(ctx, apiRequest{
+		method: http.MethodPost, path: "/api/conversation", status: http.StatusAccepted, contentType: jsonType, body: string(body),
+	}, &accepted); err != nil {
 		return err
 	}
 	c.recorder.RecordAcceptance(history.Acceptance{Execution: accepted.ExecutionId})
@@ -181,25 +193,27 @@ func (c *soakClient) sendTurn(ctx context.Context) error {
 	return c.awaitFinish(ctx, accepted.ExecutionId)
 }
 
-// batch submits one, of which one in three is cancelled.
+// submitBatch submits a batch, and cancels one of three.
 func (c *soakClient) submitBatch(ctx context.Context) error {
 	lines := strings.Repeat(`"one two"`+"\n", 1+c.random.IntN(40))
 	var b contract.Batch
-	if err := c.request(ctx, http.MethodPost, "/agents/"+c.agent+"/batches", linesType, lines, http.StatusAccepted, &b); err != nil {
+	if err := c.send(ctx, apiRequest{
+		method: http.MethodPost, path: "/agents/" + c.agent + "/batches", status: http.StatusAccepted, contentType: linesType, body: lines,
+	}, &b); err != nil {
 		return err
 	}
 	c.recorder.RecordAcceptance(history.Acceptance{Batch: b.Id})
 	if c.random.IntN(3) > 0 {
 		return nil
 	}
-	return c.request(ctx, http.MethodPost, b.Urls.Cancel, "", "", http.StatusAccepted, &b)
+	return c.send(ctx, apiRequest{method: http.MethodPost, path: b.Urls.Cancel, status: http.StatusAccepted}, &b)
 }
 
-// wait waits for an end, for as long as a person may, and notes what it was.
+// awaitFinish waits for the final state for a limited time, and records it.
 func (c *soakClient) awaitFinish(ctx context.Context, executionID string) error {
 	for range 10 {
 		var e contract.Execution
-		if err := c.request(ctx, http.MethodGet, "/executions/"+executionID+"?wait=10s", "", "", http.StatusOK, &e); err != nil {
+		if err := c.send(ctx, apiRequest{method: http.MethodGet, path: "/executions/" + executionID + "?wait=10s", status: http.StatusOK}, &e); err != nil {
 			return err
 		}
 		if isFinished(e) {

@@ -16,8 +16,8 @@ import (
 	"github.com/airlock-run/airlock/internal/test/modelstub"
 )
 
-// One POST is one trace, in the caller's: the request, the attempt that it led
-// to in another part, what that did, and the calls of its agent to the model.
+// One POST gives one trace, which continues the caller's: the request, the attempt
+// in the executor, its steps, and the agent's calls of the model.
 func TestTraceSpansRequestToModel(t *testing.T) {
 	collector := tracetest.Start(t)
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
@@ -28,24 +28,24 @@ func TestTraceSpansRequestToModel(t *testing.T) {
 
 	const caller = "0af7651916cd43dd8448eb211c80319c"
 	header := http.Header{"Content-Type": {"application/json"}, "Traceparent": {"00-" + caller + "-b7ad6b7169203331-01"}}
-	got := a.doRequest(http.MethodPost, "/agents/"+agent.Id+"/run", header, []byte(`{"input":"a secret question"}`))
+	got := a.doWithHeader(http.MethodPost, "/agents/"+agent.Id+"/run", header, []byte(`{"input":"a secret question"}`))
 	require.Equal(t, http.StatusAccepted, got.StatusCode)
 	var accepted contract.AcceptedExecution
 	require.NoError(t, json.Unmarshal(got.body, &accepted))
 	e := a.awaitExecution(accepted.ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status, "%+v", e.Error)
-	a.stop() // which sends the last spans
+	a.stop() // exports the last spans
 
-	var ours []tracetest.Span
+	var spans []tracetest.Span
 	for _, s := range collector.Spans() {
 		require.NotContains(t, s.String(), "secret")
 		require.NotContains(t, s.Name, "/healthz")
 		require.NotContains(t, s.Name, "/readyz")
 		if hex.EncodeToString(s.TraceId) == caller {
-			ours = append(ours, s)
+			spans = append(spans, s)
 		}
 	}
-	tree := spanTree(ours, "b7ad6b7169203331", "")
+	tree := spanTree(spans, "b7ad6b7169203331", "")
 	require.Equal(t, strings.Join([]string{
 		"airlock-api POST /agents/:id/run",
 		"  airlock-executor attempt",
@@ -55,20 +55,20 @@ func TestTraceSpansRequestToModel(t *testing.T) {
 		"    airlock-executor agent",
 		"    airlock-executor model call",
 		"    airlock-executor result",
-		"    airlock-executor settle",
+		"    airlock-executor finish",
 	}, "\n"), strings.Join(tree, "\n"))
 
-	attempt := ours[slices.IndexFunc(ours, func(s tracetest.Span) bool { return s.Name == "attempt" })].Attributes()
+	attempt := spans[slices.IndexFunc(spans, func(s tracetest.Span) bool { return s.Name == "attempt" })].Attributes()
 	require.Equal(t, e.Id, attempt["airlock.execution"].GetStringValue())
 	require.Equal(t, int64(1), attempt["airlock.attempt"].GetIntValue())
 	require.Equal(t, "succeeded", attempt["airlock.status"].GetStringValue())
-	call := ours[slices.IndexFunc(ours, func(s tracetest.Span) bool { return s.Name == "model call" })].Attributes()
+	call := spans[slices.IndexFunc(spans, func(s tracetest.Span) bool { return s.Name == "model call" })].Attributes()
 	require.NotEmpty(t, call["gen_ai.request.model"].GetStringValue())
 	require.Positive(t, call["gen_ai.usage.output_tokens"].GetIntValue())
 	require.Equal(t, int64(http.StatusOK), call["http.response.status_code"].GetIntValue())
 }
 
-// What is switched off sends nothing, and an execution runs all the same.
+// With tracing disabled, an execution runs and no span is exported.
 func TestTracingDisabled(t *testing.T) {
 	collector := tracetest.Start(t)
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
@@ -80,7 +80,7 @@ func TestTracingDisabled(t *testing.T) {
 	require.Empty(t, collector.Spans())
 }
 
-// outline is the spans below a parent, in the order in which they began.
+// spanTree returns the spans below a parent, in the order of their starts.
 func spanTree(spans []tracetest.Span, parent, indent string) (lines []string) {
 	slices.SortFunc(spans, func(a, b tracetest.Span) int { return int(int64(a.StartTimeUnixNano) - int64(b.StartTimeUnixNano)) })
 	for _, s := range spans {

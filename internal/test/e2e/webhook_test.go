@@ -14,7 +14,7 @@ import (
 	"github.com/airlock-run/airlock/internal/api/contract"
 )
 
-// told is a message as a receiver gets it, verified.
+// webhookMessage is a message that the receiver has verified.
 type webhookMessage struct {
 	Type string `json:"type"`
 	Data struct {
@@ -27,13 +27,13 @@ type webhookMessage struct {
 	} `json:"data"`
 }
 
-// receiver is somebody else's server: it verifies by the standard's own library
-// with the secret that the API shows, as docs/webhooks.md says.
+// startWebhookReceiver starts a receiver as docs/webhooks.md describes it. It
+// verifies messages with the library of the standard and the API's secret.
 func (a *airlock) startWebhookReceiver() (url string, messages <-chan webhookMessage) {
 	a.t.Helper()
-	var shown contract.WebhookSecret
-	a.call(http.MethodGet, "/webhooks/secret", http.StatusOK, nil, &shown)
-	verifier, err := standard.NewWebhook(shown.Secret)
+	var secret contract.WebhookSecret
+	a.get("/webhooks/secret", &secret)
+	verifier, err := standard.NewWebhook(secret.Secret)
 	require.NoError(a.t, err)
 	got := make(chan webhookMessage, 100)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -55,8 +55,8 @@ func (a *airlock) awaitWebhook(messages <-chan webhookMessage) webhookMessage {
 	select {
 	case m := <-messages:
 		return m
-	case <-time.After(time.Minute):
-		a.t.Fatal("no message comes")
+	case <-time.After(waitLimit):
+		a.t.Fatal("no message arrived")
 		return webhookMessage{}
 	}
 }
@@ -67,33 +67,31 @@ func TestWebhooksOfRunAndBatch(t *testing.T) {
 	agent := a.createAgent(offlineAgent)
 	url, messages := a.startWebhookReceiver()
 
-	var run contract.AcceptedExecution
-	a.call(http.MethodPost, "/agents/"+agent.Id+"/run", http.StatusAccepted,
-		contract.RunAgent{Input: `{"offline":{"exit":3}}`, Webhook: url}, &run)
+	run := a.submitRun(agent.Id, contract.RunAgent{Input: `{"offline":{"exit":3}}`, Webhook: url})
 	m := a.awaitWebhook(messages)
 	require.Equal(t, "execution.failed", m.Type)
 	require.Equal(t, run.ExecutionId, m.Data.ExecutionID)
 	require.Equal(t, "agent_error", m.Data.Code)
 	var e contract.Execution
-	a.call(http.MethodGet, m.Data.URLs.Self, http.StatusOK, nil, &e)
-	require.Equal(t, contract.StatusFailed, e.Status, "who is told finds the end")
+	a.get(m.Data.URLs.Self, &e)
+	require.Equal(t, contract.StatusFailed, e.Status, "the final state is readable when the message arrives")
 
 	got := a.do(http.MethodPost, "/agents/"+agent.Id+"/batches?webhook="+url, linesType, []byte("\"one\"\n\"two\"\n\"three\"\n"))
 	require.Equal(t, http.StatusAccepted, got.StatusCode, "%s", got.body)
 	m = a.awaitWebhook(messages)
 	require.Equal(t, "batch.finished", m.Type)
 	var b contract.Batch
-	a.call(http.MethodGet, m.Data.URLs.Self, http.StatusOK, nil, &b)
+	a.get(m.Data.URLs.Self, &b)
 	require.Equal(t, m.Data.BatchID, b.Id)
 	require.Equal(t, contract.BatchFinished, b.Status)
 	require.Equal(t, 3, b.Progress.Succeeded)
 
-	for _, at := range []string{e.Urls.Delivery, b.Urls.Delivery} {
+	for _, url := range []string{e.Urls.Delivery, b.Urls.Delivery} {
 		a.eventually("delivered", func() bool {
 			var d contract.Delivery
-			a.call(http.MethodGet, at, http.StatusOK, nil, &d)
+			a.get(url, &d)
 			return d.State == contract.DeliveryDelivered
 		})
 	}
-	require.Empty(t, messages, "each end is told of once")
+	require.Empty(t, messages, "one message for each")
 }

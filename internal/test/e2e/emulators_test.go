@@ -11,21 +11,27 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/airlock-run/airlock/emulator/emulatortest"
-	"github.com/airlock-run/airlock/internal/test/history/historytest"
+	"github.com/airlock-run/airlock/internal/test/history"
 )
 
-// emulators are Firestore and Pub/Sub as a process of their own, which can be
-// killed, and started again in the same place on what it has written.
+// emulators are Firestore and Pub/Sub as one process. With a folder they can be
+// killed and started again with the same addresses and data.
 type emulators struct {
 	t                 *testing.T
-	dir               string // of their data
+	dir               string // of their data; empty: in memory
 	firestore, pubsub string // addresses
 	process           *process
 }
 
 func (e *emulators) start() {
 	e.t.Helper()
-	e.process = startProgram(e.t, "airlock", nil, "emulators", "--data", e.dir, "--firestore", e.firestore, "--pubsub", e.pubsub)
+	args := []string{"emulators", "--firestore", e.firestore, "--pubsub", e.pubsub}
+	if e.dir == "" {
+		args = append(args, "--memory")
+	} else {
+		args = append(args, "--data", e.dir)
+	}
+	e.process = program{name: "airlock", args: args}.start(e.t)
 	e.firestore = e.process.awaitLine(e.t, `FIRESTORE_EMULATOR_HOST=(\S+)`)
 	e.pubsub = e.process.awaitLine(e.t, `PUBSUB_EMULATOR_HOST=(\S+)`)
 }
@@ -35,8 +41,9 @@ func (e *emulators) kill() {
 	e.process.signalAndWait(e.t, syscall.SIGKILL)
 }
 
-// newLabOn starts everything but executors, on emulators that keep their data
-// in a folder. The lab has no say in their clock, or in what they answer.
+// newPersistentFaultCluster starts everything except executors, with emulators
+// that store their data in a folder. A test can kill them, but it cannot change
+// their clock or intercept their calls.
 func newPersistentFaultCluster(t *testing.T, dir string, apiEnv ...string) *faultCluster {
 	t.Helper()
 	e := &emulators{t: t, dir: dir, firestore: "127.0.0.1:0", pubsub: "127.0.0.1:0"}
@@ -46,8 +53,7 @@ func newPersistentFaultCluster(t *testing.T, dir string, apiEnv ...string) *faul
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, client.Close()) })
 	l := &faultCluster{emulators: e, pubsub: client}
-	l.recorder, l.recorderReady = historytest.Watch(t, e.firestore, emulatortest.Project)
-	l.startProxies(t, e.firestore, e.pubsub)
-	l.startAPI(t, apiEnv...)
+	l.recorder, l.recorderReady = history.Watch(t, e.firestore, emulatortest.Project)
+	l.startCluster(t, e.firestore, e.pubsub, apiEnv...)
 	return l
 }
