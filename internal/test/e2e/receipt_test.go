@@ -84,7 +84,7 @@ func TestReceipt(t *testing.T) {
 	}{
 		"unchanged":              {[]byte(shown), []string{"--key", public, "-"}, 0, "verified: " + e.Id},
 		"in the whole execution": {complete, []string{"--key", public, "-"}, 0, "verified: " + e.Id},
-		"without a key":          {[]byte(shown), []string{"-"}, 0, "not who signed it"},
+		"without a key":          {[]byte(shown), []string{"-"}, 0, "To check who signed it"},
 		"changed":                {forged, []string{"--key", public, "-"}, 1, "the signature does not match"},
 		"with another key":       {[]byte(shown), []string{"--key", otherKey, "-"}, 1, "another key"},
 		"of version 1":           {version1, []string{"--key", "../../receipt/testdata/v1.pub", "-"}, 0, "verified: exe_vx3ryjy0gygf9qnxbsdf2wsf"},

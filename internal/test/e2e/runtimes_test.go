@@ -76,7 +76,7 @@ func TestRuntimesFromFile(t *testing.T) {
 		"a member twice":               {"json", `{"a":1,"a":2}`, contract.FailureCodeInvalidResult, "duplicate"},
 		"10,000 deep":                  {"json", deep, contract.FailureCodeInvalidResult, "more than 128 nested levels"},
 		"no document":                  {"json", "hello", contract.FailureCodeInvalidResult, "not one JSON document"},
-		"success, but exit code 1":     {"failing", `{"status":"success"}`, contract.FailureCodeAgentError, "exit code 1: the reason"},
+		"success, but exit code 1":     {"failing", `{"status":"success"}`, contract.FailureCodeAgentError, "exited with code 1: the reason"},
 		"50 MB":                        {"flood", "go", contract.FailureCodeOutputLimit, "more than 4194304 bytes"},
 		"a flag":                       {"text", "--help", "", "--help"},
 		"a shell's substitution":       {"text", "$(id) `id` ; rm -rf / #", "", "$(id) `id` ; rm -rf / #"},
