@@ -48,22 +48,22 @@ func (s *Server) CreateAgent(c echo.Context, _ contract.CreateAgentParams) error
 
 // newAgent checks all fields and reports every wrong one.
 func (s *Server) newAgent(tenant string, body contract.CreateAgent) (agent.Agent, error) {
-	wrong := textField{"name", agent.MaxNameBytes, true}.check(body.Name)
-	wrong = append(wrong, textField{"description", agent.MaxDescriptionBytes, false}.check(body.Description)...)
-	wrong = append(wrong, textField{"instructions", agent.MaxInstructionsBytes, true}.check(body.Instructions)...)
-	wrong = append(wrong, textField{"model", agent.MaxNameBytes, false}.check(body.Model)...)
+	fieldErrors := textField{"name", agent.MaxNameBytes, true}.check(body.Name)
+	fieldErrors = append(fieldErrors, textField{"description", agent.MaxDescriptionBytes, false}.check(body.Description)...)
+	fieldErrors = append(fieldErrors, textField{"instructions", agent.MaxInstructionsBytes, true}.check(body.Instructions)...)
+	fieldErrors = append(fieldErrors, textField{"model", agent.MaxNameBytes, false}.check(body.Model)...)
 	runtimeName := body.Runtime
 	if runtimeName == "" {
 		runtimeName = s.config.DefaultRuntime
 	}
 	if !s.hasRuntime(runtimeName) {
-		wrong = append(wrong, fieldError("runtime", "must be one of: "+strings.Join(s.config.Runtimes, ", ")))
+		fieldErrors = append(fieldErrors, fieldError("runtime", "must be one of: "+strings.Join(s.config.Runtimes, ", ")))
 	}
 	runTimeout, err := timeoutField.parse(body.Timeout, execution.DefaultTimeout)
 	if err != nil {
-		wrong = append(wrong, problemFor(err).Errors...)
+		fieldErrors = append(fieldErrors, problemFor(err).Errors...)
 	}
-	if err := invalidFields(wrong); err != nil {
+	if err := invalidFields(fieldErrors); err != nil {
 		return agent.Agent{}, err
 	}
 	if err := s.checkRules("instructions", body.Instructions); err != nil {

@@ -60,14 +60,14 @@ func (s *Server) IssueAPIKey(c echo.Context) error {
 
 // checkIssueAPIKey makes the checks that the schema of the contract cannot express, and reads the lifetime.
 func checkIssueAPIKey(body contract.IssueAPIKey) (lifetime time.Duration, err error) {
-	wrong := textField{"name", apikey.MaxNameBytes, true}.check(body.Name)
+	fieldErrors := textField{"name", apikey.MaxNameBytes, true}.check(body.Name)
 	if body.ExpiresIn != "" {
 		lifetime, err = time.ParseDuration(body.ExpiresIn)
 		if err != nil || lifetime < minAPIKeyLifetime {
-			wrong = append(wrong, fieldError("expiresIn", fmt.Sprintf("must be a duration of at least %s, such as 720h", minAPIKeyLifetime)))
+			fieldErrors = append(fieldErrors, fieldError("expiresIn", fmt.Sprintf("must be a duration of at least %s, such as 720h", minAPIKeyLifetime)))
 		}
 	}
-	return lifetime, invalidFields(wrong)
+	return lifetime, invalidFields(fieldErrors)
 }
 
 // ListAPIKeys returns a page of the tenant's API keys.

@@ -66,13 +66,13 @@ func decodeProblem(t testing.TB, got response) contract.Problem {
 func TestAPIKeyLifecycle(t *testing.T) {
 	g := startWithAPIKeys(t)
 	admin := g.issueKey("ada", tenant.AllScopes...)
-	issued := call[contract.IssuedAPIKey](g.server, http.MethodPost, "/keys", http.StatusCreated, `{"name":"ci","scopes":["read","run"],"expiresIn":"1h"}`, admin...)
+	issued := call[contract.IssuedAPIKey](g.server, "POST /keys", http.StatusCreated, `{"name":"ci","scopes":["read","run"],"expiresIn":"1h"}`, admin...)
 	require.WithinDuration(t, issued.Key.CreatedAt.Add(time.Hour), issued.Key.ExpiresAt, 0)
 
 	mine := bearerHeader(issued.Secret)
-	call[contract.AgentList](g.server, http.MethodGet, "/agents", http.StatusOK, "", mine...)
+	call[contract.AgentList](g.server, "GET /agents", http.StatusOK, "", mine...)
 	used := map[string]bool{}
-	for _, k := range call[contract.APIKeyList](g.server, http.MethodGet, "/keys", http.StatusOK, "", admin...).Keys {
+	for _, k := range call[contract.APIKeyList](g.server, "GET /keys", http.StatusOK, "", admin...).Keys {
 		used[k.Id] = k.LastUsedAt.After(issued.Key.CreatedAt)
 	}
 	require.True(t, used[issued.Key.Id], "the list has the time of the last use")
@@ -180,7 +180,7 @@ func TestIssueKeyValidation(t *testing.T) {
 		require.Equal(t, http.StatusBadRequest, got.StatusCode, body)
 		require.Contains(t, decodeProblem(t, got).Detail, field, body)
 	}
-	require.Len(t, call[contract.APIKeyList](g.server, http.MethodGet, "/keys", http.StatusOK, "", admin...).Keys, 1)
+	require.Len(t, call[contract.APIKeyList](g.server, "GET /keys", http.StatusOK, "", admin...).Keys, 1)
 }
 
 func TestAPIKeysDisabled(t *testing.T) {

@@ -54,7 +54,7 @@ func (s server) finishWithArtifacts(blobs *blob.Store, size int) contract.Execut
 		Files: []execution.File{{Path: "a/b.txt", Content: put(blob.FileKey(&ch.Execution, 0), []byte(text))}},
 	}})
 	require.NoError(s.t, err)
-	return call[contract.Execution](s, http.MethodGet, "/executions/"+id, http.StatusOK, "")
+	return call[contract.Execution](s, "GET /executions/"+id, http.StatusOK, "")
 }
 
 func TestDownloadArtifacts(t *testing.T) {
@@ -71,7 +71,7 @@ func TestDownloadArtifacts(t *testing.T) {
 		beyond := s.do(http.MethodGet, path, "", "Range", "bytes=99999999-")
 		require.Equal(t, http.StatusRequestedRangeNotSatisfiable, beyond.StatusCode)
 	}
-	listed := call[contract.ExecutionList](s, http.MethodGet, "/executions", http.StatusOK, "").Executions[0]
+	listed := call[contract.ExecutionList](s, "GET /executions", http.StatusOK, "").Executions[0]
 	require.Empty(t, listed.Files, "lists have no output files")
 }
 
@@ -79,7 +79,7 @@ func TestResultNotFoundBeforeFinish(t *testing.T) {
 	t.Parallel()
 	s, _, _ := startWithBlobs(t)
 	run := s.runAgent(s.createAgent().Id)
-	got := call[contract.Problem](s, http.MethodGet, run.Urls.Self+"/result", http.StatusNotFound, "")
+	got := call[contract.Problem](s, "GET "+run.Urls.Self+"/result", http.StatusNotFound, "")
 	require.Equal(t, contract.ProblemNotFound, got.Code)
 }
 
@@ -93,7 +93,7 @@ func TestLostArtifactIsReported(t *testing.T) {
 		changeEachFile(t, dir, overwriteSameSize)
 		for _, path := range []string{e.Files[0].Url, e.Result.Url} {
 			if size == 100 {
-				require.Equal(t, contract.ProblemArtifactLost, call[contract.Problem](s, http.MethodGet, path, http.StatusGone, "").Code)
+				require.Equal(t, contract.ProblemArtifactLost, call[contract.Problem](s, "GET "+path, http.StatusGone, "").Code)
 				continue
 			}
 			res, err := http.Get(s.url + path)
@@ -104,7 +104,7 @@ func TestLostArtifactIsReported(t *testing.T) {
 			require.Less(t, int64(len(got)), res.ContentLength)
 		}
 		changeEachFile(t, dir, os.Remove)
-		require.Equal(t, contract.ProblemArtifactLost, call[contract.Problem](s, http.MethodGet, e.Result.Url, http.StatusGone, "").Code)
+		require.Equal(t, contract.ProblemArtifactLost, call[contract.Problem](s, "GET "+e.Result.Url, http.StatusGone, "").Code)
 	}
 }
 

@@ -59,9 +59,9 @@ func newLineReader(c echo.Context) (*lineReader, error) {
 // forEach calls add for every input and skips blank lines. It reports all wrong lines, up to maxLineErrors, so that a
 // client can fix them at once.
 func (l *lineReader) forEach(add func(batch.Input) error) error {
-	var wrong []contract.FieldError
+	var fieldErrors []contract.FieldError
 	count := 0
-	for number := 1; len(wrong) < maxLineErrors; number++ {
+	for number := 1; len(fieldErrors) < maxLineErrors; number++ {
 		line, err := l.readLine()
 		if errors.Is(err, io.EOF) {
 			break
@@ -77,20 +77,20 @@ func (l *lineReader) forEach(add func(batch.Input) error) error {
 		}
 		text, reason := decodeLine(line)
 		if reason != "" {
-			wrong = append(wrong, fieldError(fmt.Sprintf("line %d", number), reason))
+			fieldErrors = append(fieldErrors, fieldError(fmt.Sprintf("line %d", number), reason))
 			continue
 		}
-		if len(wrong) > 0 {
+		if len(fieldErrors) > 0 {
 			continue // the batch is rejected; the rest is only checked
 		}
 		if err := add(batch.Input{Text: text}); err != nil {
 			return err
 		}
 	}
-	if len(wrong) == 0 && count == 0 {
+	if len(fieldErrors) == 0 && count == 0 {
 		return invalidField("body", "must contain at least one line")
 	}
-	return invalidFields(wrong)
+	return invalidFields(fieldErrors)
 }
 
 // readLine returns the next line without the white space around it.
@@ -129,8 +129,8 @@ func decodeLine(line []byte) (text, reason string) {
 		return "", `must be a JSON string, or an object such as {"input": "…"}`
 	}
 	if err := checkText("input", object.Input); err != nil {
-		wrong := problemFor(err).Errors[0]
-		return "", wrong.Field + " " + wrong.Detail
+		first := problemFor(err).Errors[0]
+		return "", first.Field + " " + first.Detail
 	}
 	return object.Input, ""
 }

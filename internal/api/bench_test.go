@@ -56,16 +56,23 @@ func benchmarkRequests(b *testing.B, do func() error) {
 	}
 }
 
-func sendRequest(c *http.Client, method, url, body, etag string, status int) error {
-	req, err := http.NewRequest(method, url, strings.NewReader(body))
+// benchmarkRequest is a request and the status of its response.
+type benchmarkRequest struct {
+	method, url string
+	body, etag  string // empty: none
+	status      int
+}
+
+func (r benchmarkRequest) send(c *http.Client) error {
+	req, err := http.NewRequest(r.method, r.url, strings.NewReader(r.body))
 	if err != nil {
 		return err
 	}
-	if body != "" {
+	if r.body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if etag != "" {
-		req.Header.Set("If-None-Match", etag)
+	if r.etag != "" {
+		req.Header.Set("If-None-Match", r.etag)
 	}
 	res, err := c.Do(req)
 	if err != nil {
@@ -75,8 +82,8 @@ func sendRequest(c *http.Client, method, url, body, etag string, status int) err
 	if _, err := io.Copy(io.Discard, res.Body); err != nil {
 		return err
 	}
-	if res.StatusCode != status {
-		return fmt.Errorf("%s answered %d", url, res.StatusCode)
+	if res.StatusCode != r.status {
+		return fmt.Errorf("%s returned %d", r.url, res.StatusCode)
 	}
 	return nil
 }
@@ -84,30 +91,31 @@ func sendRequest(c *http.Client, method, url, body, etag string, status int) err
 // The server, the clients and the Firestore emulator share the machine.
 func BenchmarkGetFinished(b *testing.B) {
 	s, c := startSilent(b)
-	url := s.url + s.createCanceledExecution()
-	benchmarkRequests(b, func() error { return sendRequest(c, http.MethodGet, url, "", "", http.StatusOK) })
+	r := benchmarkRequest{method: http.MethodGet, url: s.url + s.createCanceledExecution(), status: http.StatusOK}
+	benchmarkRequests(b, func() error { return r.send(c) })
 }
 
 func BenchmarkGetNotModified(b *testing.B) {
 	s, c := startSilent(b)
 	path := s.createCanceledExecution()
-	etag := s.do(http.MethodGet, path, "").Header.Get("ETag")
+	r := benchmarkRequest{method: http.MethodGet, url: s.url + path, status: http.StatusNotModified}
+	r.etag = s.do(http.MethodGet, path, "").Header.Get("ETag")
 	before := s.store.reads.Load()
-	benchmarkRequests(b, func() error { return sendRequest(c, http.MethodGet, s.url+path, "", etag, http.StatusNotModified) })
+	benchmarkRequests(b, func() error { return r.send(c) })
 	require.Equal(b, before, s.store.reads.Load(), "no read of the store")
 }
 
 // Each request reads the database; the other benchmarks are compared with this one.
 func BenchmarkGetQueued(b *testing.B) {
 	s, c := startSilent(b)
-	url := s.url + s.runAgent(s.createAgent().Id).Urls.Self
-	benchmarkRequests(b, func() error { return sendRequest(c, http.MethodGet, url, "", "", http.StatusOK) })
+	r := benchmarkRequest{method: http.MethodGet, url: s.url + s.runAgent(s.createAgent().Id).Urls.Self, status: http.StatusOK}
+	benchmarkRequests(b, func() error { return r.send(c) })
 }
 
 func BenchmarkPostRun(b *testing.B) {
 	s, c := startSilent(b)
-	url := s.url + "/agents/" + s.createAgent().Id + "/run"
-	benchmarkRequests(b, func() error {
-		return sendRequest(c, http.MethodPost, url, `{"input":"one two"}`, "", http.StatusAccepted)
-	})
+	r := benchmarkRequest{
+		method: http.MethodPost, url: s.url + "/agents/" + s.createAgent().Id + "/run", body: `{"input":"one two"}`, status: http.StatusAccepted,
+	}
+	benchmarkRequests(b, func() error { return r.send(c) })
 }

@@ -17,7 +17,7 @@ import (
 func (s server) createCanceledExecution() string {
 	s.t.Helper()
 	e := s.runAgent(s.createAgent().Id)
-	call[contract.Execution](s, http.MethodPost, e.Urls.Cancel, http.StatusAccepted, "")
+	call[contract.Execution](s, "POST "+e.Urls.Cancel, http.StatusAccepted, "")
 	return e.Urls.Self
 }
 
@@ -76,7 +76,7 @@ func TestRunningExecutionHasETag(t *testing.T) {
 	same := s.do(http.MethodGet, e.Urls.Self, "", "If-None-Match", etag)
 	require.Equal(t, http.StatusNotModified, same.StatusCode)
 	require.Equal(t, "1", same.Header.Get("Retry-After"))
-	call[contract.Execution](s, http.MethodPost, e.Urls.Cancel, http.StatusAccepted, "")
+	call[contract.Execution](s, "POST "+e.Urls.Cancel, http.StatusAccepted, "")
 	changed := s.do(http.MethodGet, e.Urls.Self, "", "If-None-Match", etag)
 	require.Equal(t, http.StatusOK, changed.StatusCode)
 	require.NotEqual(t, etag, changed.Header.Get("ETag"))
@@ -85,15 +85,15 @@ func TestRunningExecutionHasETag(t *testing.T) {
 func TestResourcesHaveETags(t *testing.T) {
 	s := startServer(t)
 	a := s.createAgent()
-	turn := call[contract.AcceptedExecution](s, http.MethodPost, "/api/conversation", http.StatusAccepted, `{"message":"hello"}`)
-	batch := call[contract.Batch](s, http.MethodPost, "/agents/"+a.Id+"/batches", http.StatusAccepted, "\"x\"\n", "Content-Type", "application/jsonl")
+	turn := call[contract.AcceptedExecution](s, "POST /api/conversation", http.StatusAccepted, `{"message":"hello"}`)
+	batch := call[contract.Batch](s, "POST /agents/"+a.Id+"/batches", http.StatusAccepted, "\"x\"\n", "Content-Type", "application/jsonl")
 	for _, path := range []string{"/agents/" + a.Id, "/api/conversation/" + turn.ConversationId, "/batches/" + batch.Id} {
 		etag := s.do(http.MethodGet, path, "").Header.Get("ETag")
 		got := s.do(http.MethodGet, path, "", "If-None-Match", `W/"x", W/`+etag)
 		require.Equal(t, http.StatusNotModified, got.StatusCode, path)
 	}
 	etag := s.do(http.MethodGet, "/agents/"+a.Id, "").Header.Get("ETag")
-	call[contract.Agent](s, http.MethodPatch, "/agents/"+a.Id, http.StatusOK, `{"name":"B"}`)
+	call[contract.Agent](s, "PATCH /agents/"+a.Id, http.StatusOK, `{"name":"B"}`)
 	require.Equal(t, http.StatusOK, s.do(http.MethodGet, "/agents/"+a.Id, "", "If-None-Match", etag).StatusCode)
 }
 
@@ -110,43 +110,4 @@ func FuzzIfNoneMatch(f *testing.F) {
 			require.True(t, strings.Contains(header, `"abc"`) || strings.Contains(header, "*"))
 		}
 	})
-}
-
-func TestPreferredWait(t *testing.T) {
-	for header, want := range map[string]time.Duration{
-		"wait=30": 30 * time.Second, `respond-async, Wait="5"`: 5 * time.Second, "wait=10; x=y": 10 * time.Second,
-		"wait=3600": time.Minute, "wait=2147483647": time.Minute, "wait=0": 0,
-	} {
-		got, ok := preferredWait([]string{header})
-		require.True(t, ok, header)
-		require.Equal(t, want, got, header)
-	}
-	for _, header := range []string{"", "wait", "wait=", "wait=-1", "wait=soon", "wait=1.5", "return=minimal", "wait=99999999999999999999"} {
-		_, ok := preferredWait([]string{header})
-		require.False(t, ok, header)
-	}
-}
-
-func FuzzPreferredWait(f *testing.F) {
-	f.Add("wait=30, handling=lenient")
-	f.Fuzz(func(t *testing.T, header string) {
-		d, _ := preferredWait([]string{header})
-		require.GreaterOrEqual(t, d, time.Duration(0))
-		require.LessOrEqual(t, d, maxWait)
-	})
-}
-
-func TestPreferHeaderWaits(t *testing.T) {
-	s := startServer(t)
-	e := s.runAgent(s.createAgent().Id)
-	got := s.do(http.MethodGet, e.Urls.Self, "", "Prefer", "wait=0")
-	require.Equal(t, "wait=0", got.Header.Get("Preference-Applied"))
-	finished := make(chan response)
-	go func() { finished <- s.do(http.MethodGet, e.Urls.Self, "", "Prefer", "wait=45") }()
-	call[contract.Execution](s, http.MethodPost, e.Urls.Cancel, http.StatusAccepted, "")
-	got = <-finished
-	require.Equal(t, "wait=45", got.Header.Get("Preference-Applied"))
-	require.Contains(t, string(got.body), `"canceled"`)
-	got = s.do(http.MethodGet, e.Urls.Self, "", "Prefer", "nonsense")
-	require.Empty(t, got.Header.Get("Preference-Applied"))
 }

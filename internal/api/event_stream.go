@@ -23,17 +23,17 @@ type eventPosition struct {
 	status        execution.Status // of the newest status event
 }
 
-func (s eventPosition) String() string { return fmt.Sprintf("%d-%d-%s", s.attempt, s.step, s.status) }
+func (p eventPosition) String() string { return fmt.Sprintf("%d-%d-%s", p.attempt, p.step, p.status) }
 
 func parseEventPosition(eventID string) (eventPosition, bool) {
-	var s eventPosition
+	var p eventPosition
 	attempt, rest, _ := strings.Cut(eventID, "-")
 	step, status, ok := strings.Cut(rest, "-")
-	if !ok || !parseNumber(attempt, &s.attempt) || !parseNumber(step, &s.step) {
+	if !ok || !parseNumber(attempt, &p.attempt) || !parseNumber(step, &p.step) {
 		return eventPosition{}, false
 	}
-	s.status = execution.Status(status)
-	return s, s.String() == eventID
+	p.status = execution.Status(status)
+	return p, p.String() == eventID
 }
 
 // parseNumber reads a number without a sign and without leading zeros.
@@ -49,19 +49,19 @@ type eventStream struct {
 	lastWrite  time.Time // the zero time: nothing is written yet
 }
 
-func (o *eventStream) started() bool { return !o.lastWrite.IsZero() }
+func (s *eventStream) started() bool { return !s.lastWrite.IsZero() }
 
 // writeNew writes the events after the position and returns the new position. The status of a finished execution comes
 // last, because a client stops reading after it.
-func (o *eventStream) writeNew(e *execution.Execution, position eventPosition) (eventPosition, error) {
-	if !o.started() {
-		o.writeHeader()
+func (s *eventStream) writeNew(e *execution.Execution, position eventPosition) (eventPosition, error) {
+	if !s.started() {
+		s.writeHeader()
 	}
 	if e.Attempt != position.attempt {
 		position = eventPosition{attempt: e.Attempt}
 	}
 	if !e.Status.Terminal() {
-		if err := o.writeStatus(e, &position); err != nil {
+		if err := s.writeStatus(e, &position); err != nil {
 			return position, err
 		}
 	}
@@ -71,49 +71,49 @@ func (o *eventStream) writeNew(e *execution.Execution, position eventPosition) (
 		}
 		position.step = step.Number
 		event := contract.StepEvent{Attempt: e.Attempt, Number: step.Number, Text: step.Text}
-		if err := o.writeEvent(string(step.Kind), position, event); err != nil {
+		if err := s.writeEvent(string(step.Kind), position, event); err != nil {
 			return position, err
 		}
 	}
 	if e.Status.Terminal() {
-		return position, o.writeStatus(e, &position)
+		return position, s.writeStatus(e, &position)
 	}
-	if time.Since(o.lastWrite) >= keepAliveInterval {
-		return position, o.write(":\n\n")
+	if time.Since(s.lastWrite) >= keepAliveInterval {
+		return position, s.write(":\n\n")
 	}
 	return position, nil
 }
 
-func (o *eventStream) writeHeader() {
-	h := o.c.Response().Header()
+func (s *eventStream) writeHeader() {
+	h := s.c.Response().Header()
 	h.Set(echo.HeaderContentType, "text/event-stream")
 	h.Set(headerCacheControl, "no-store")
 	h.Set("X-Accel-Buffering", "no") // nginx would buffer the events
-	o.c.Response().WriteHeader(http.StatusOK)
-	o.lastWrite = time.Now()
+	s.c.Response().WriteHeader(http.StatusOK)
+	s.lastWrite = time.Now()
 }
 
-func (o *eventStream) writeStatus(e *execution.Execution, position *eventPosition) error {
+func (s *eventStream) writeStatus(e *execution.Execution, position *eventPosition) error {
 	if e.Status == position.status {
 		return nil
 	}
 	position.status = e.Status
 	event := contract.StatusEvent{Status: contract.Status(e.Status), Attempt: e.Attempt, Error: viewFailure(e.Failure)}
-	return o.writeEvent("status", *position, event)
+	return s.writeEvent("status", *position, event)
 }
 
-func (o *eventStream) writeEvent(name string, position eventPosition, data any) error {
+func (s *eventStream) writeEvent(name string, position eventPosition, data any) error {
 	text, err := json.Marshal(data)
 	if err != nil {
 		return err
 	}
-	return o.write(fmt.Sprintf("id: %s\nevent: %s\ndata: %s\n\n", position, name, text))
+	return s.write(fmt.Sprintf("id: %s\nevent: %s\ndata: %s\n\n", position, name, text))
 }
 
-func (o *eventStream) write(text string) error {
-	if _, err := o.c.Response().Write([]byte(text)); err != nil {
+func (s *eventStream) write(text string) error {
+	if _, err := s.c.Response().Write([]byte(text)); err != nil {
 		return err
 	}
-	o.lastWrite = time.Now()
-	return o.controller.Flush()
+	s.lastWrite = time.Now()
+	return s.controller.Flush()
 }

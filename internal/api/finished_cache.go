@@ -39,16 +39,16 @@ func newFinishedCache() *finishedCache {
 	return &finishedCache{responses: responses, now: time.Now}
 }
 
-func (m *finishedCache) put(ref execution.Ref, t taggedResponse) {
+func (c *finishedCache) put(ref execution.Ref, t taggedResponse) {
 	if len(t.body) > maxCachedBodyBytes {
 		t.body = nil
 	}
-	m.responses.Add(ref, cachedResponse{taggedResponse: t, storedAt: m.now()})
+	c.responses.Add(ref, cachedResponse{taggedResponse: t, storedAt: c.now()})
 }
 
-func (m *finishedCache) get(ref execution.Ref) (taggedResponse, bool) {
-	found, ok := m.responses.Get(ref)
-	if !ok || m.now().Sub(found.storedAt) > cacheTTL {
+func (c *finishedCache) get(ref execution.Ref) (taggedResponse, bool) {
+	found, ok := c.responses.Get(ref)
+	if !ok || c.now().Sub(found.storedAt) > cacheTTL {
 		return taggedResponse{}, false
 	}
 	return found.taggedResponse, true

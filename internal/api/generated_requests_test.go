@@ -49,9 +49,9 @@ func (s server) createResources(header []string) map[string][]string {
 	s.t.Helper()
 	a := s.createAgent(header...)
 	finished, queued := s.runAgent(a.Id, header...), s.runAgent(a.Id, header...)
-	call[contract.Execution](s, http.MethodPost, finished.Urls.Cancel, http.StatusAccepted, "", header...)
-	turn := call[contract.AcceptedExecution](s, http.MethodPost, "/api/conversation", http.StatusAccepted, `{"message":"hello"}`, header...)
-	batch := call[contract.Batch](s, http.MethodPost, "/agents/"+a.Id+"/batches", http.StatusAccepted, "\"x\"\n", append(header, "Content-Type", "application/jsonl")...)
+	call[contract.Execution](s, "POST "+finished.Urls.Cancel, http.StatusAccepted, "", header...)
+	turn := call[contract.AcceptedExecution](s, "POST /api/conversation", http.StatusAccepted, `{"message":"hello"}`, header...)
+	batch := call[contract.Batch](s, "POST /agents/"+a.Id+"/batches", http.StatusAccepted, "\"x\"\n", append(header, "Content-Type", "application/jsonl")...)
 	return map[string][]string{
 		"agents": {a.Id}, "executions": {finished.ExecutionId, queued.ExecutionId}, "conversation": {turn.ConversationId}, "batches": {batch.Id},
 	}

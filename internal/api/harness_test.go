@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -103,11 +104,12 @@ func (s server) do(method, path, body string, header ...string) response {
 	return response{Response: res, body: read}
 }
 
-// call sends a request, requires the status, and decodes the response.
-func call[T any](s server, method, path string, status int, body string, header ...string) T {
+// call sends a request to a route such as "GET /agents", requires the status, and decodes the response.
+func call[T any](s server, route string, status int, body string, header ...string) T {
 	s.t.Helper()
+	method, path, _ := strings.Cut(route, " ")
 	got := s.do(method, path, body, header...)
-	require.Equal(s.t, status, got.StatusCode, "%s %s: %s", method, path, got.body)
+	require.Equal(s.t, status, got.StatusCode, "%s: %s", route, got.body)
 	var v T
 	require.NoError(s.t, json.Unmarshal(got.body, &v))
 	return v
@@ -115,12 +117,12 @@ func call[T any](s server, method, path string, status int, body string, header 
 
 func (s server) createAgent(header ...string) contract.Agent {
 	s.t.Helper()
-	return call[contract.Agent](s, http.MethodPost, "/agents", http.StatusCreated, `{"name":"A","instructions":"Count"}`, header...)
+	return call[contract.Agent](s, "POST /agents", http.StatusCreated, `{"name":"A","instructions":"Count"}`, header...)
 }
 
 func (s server) runAgent(agentID string, header ...string) contract.AcceptedExecution {
 	s.t.Helper()
-	return call[contract.AcceptedExecution](s, http.MethodPost, "/agents/"+agentID+"/run", http.StatusAccepted, `{"input":"one two"}`, header...)
+	return call[contract.AcceptedExecution](s, "POST /agents/"+agentID+"/run", http.StatusAccepted, `{"input":"one two"}`, header...)
 }
 
 // batchRef names a batch of the default tenant.

@@ -42,7 +42,7 @@ func createRequests(t *testing.T, s server) map[string]createRequest {
 // createFailedBatch creates a batch whose one input has failed.
 func createFailedBatch(t *testing.T, s server, agentID string) string {
 	t.Helper()
-	b := call[contract.Batch](s, http.MethodPost, "/agents/"+agentID+"/batches", http.StatusAccepted, `"x"`, "Content-Type", "application/jsonl")
+	b := call[contract.Batch](s, "POST /agents/"+agentID+"/batches", http.StatusAccepted, `"x"`, "Content-Type", "application/jsonl")
 	ref := batchRef(b.Id)
 	_, dispatched, err := s.store.DispatchBatch(t.Context(), ref)
 	require.NoError(t, err)
@@ -102,6 +102,37 @@ func TestIdempotentReplayAfterDelete(t *testing.T) {
 	require.Equal(t, string(first.body), string(s.do(http.MethodPost, "/agents/"+agent.Id+"/run", `{"input":"x"}`, key...).body))
 }
 
+// The response has the state at the time of the first request, whatever has happened since.
+func TestIdempotentReplayAfterChange(t *testing.T) {
+	s := startServer(t)
+	agent := s.createAgent()
+	path := "/agents/" + agent.Id
+	for name, tc := range map[string]struct {
+		create createRequest
+		change func(location string)
+	}{
+		"agent": {createRequest{path: "/agents", body: `{"name":"B","instructions":"C"}`}, func(location string) {
+			require.Equal(t, http.StatusOK, s.do(http.MethodPatch, location, `{"name":"D"}`).StatusCode)
+		}},
+		"execution": {createRequest{path: path + "/run", body: `{"input":"x"}`}, func(location string) {
+			require.Equal(t, http.StatusAccepted, s.do(http.MethodPost, location+"/cancel", "").StatusCode)
+		}},
+		"batch": {createRequest{path: path + "/batches", body: `"x"`}, func(location string) {
+			require.Equal(t, http.StatusAccepted, s.do(http.MethodPost, location+"/cancel", "").StatusCode)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			first := tc.create.send(s, tc.create.body, "Idempotency-Key", name)
+			require.Less(t, first.StatusCode, 300, "%s", first.body)
+			tc.change(first.Header.Get("Location"))
+			again := tc.create.send(s, tc.create.body, "Idempotency-Key", name)
+			require.Equal(t, first.StatusCode, again.StatusCode)
+			require.Equal(t, string(first.body), string(again.body))
+			require.Equal(t, first.Header.Get("Location"), again.Header.Get("Location"))
+		})
+	}
+}
+
 func TestIdempotencyKeyScope(t *testing.T) {
 	s := startServer(t)
 	body := `{"name":"B","instructions":"C"}`
@@ -137,7 +168,7 @@ func TestConcurrentIdempotentRequestsCreateOne(t *testing.T) {
 	}
 	all.Wait()
 	require.Len(t, responses, 1)
-	require.Len(t, call[contract.ExecutionList](s, http.MethodGet, "/executions", http.StatusOK, "").Executions, 1)
+	require.Len(t, call[contract.ExecutionList](s, "GET /executions", http.StatusOK, "").Executions, 1)
 }
 
 func TestRejectedRequestDoesNotConsumeIdempotencyKey(t *testing.T) {
@@ -153,7 +184,7 @@ func TestInvalidIdempotencyKeys(t *testing.T) {
 		require.Equal(t, http.StatusBadRequest, got.StatusCode, key)
 		require.Contains(t, decodeProblem(t, got).Detail, "Idempotency-Key")
 	}
-	require.Empty(t, call[contract.AgentList](s, http.MethodGet, "/agents", http.StatusOK, "").Agents)
+	require.Empty(t, call[contract.AgentList](s, "GET /agents", http.StatusOK, "").Agents)
 }
 
 func TestIssueKeyRejectsIdempotencyKey(t *testing.T) {
@@ -184,5 +215,5 @@ func TestConcurrentIdempotentBatchesCreateOne(t *testing.T) {
 	again := s.do(http.MethodPost, "/agents/"+agent.Id+"/batches", zipped.String(), header...)
 	require.Equal(t, string(first.body), string(again.body))
 	require.Equal(t, "true", again.Header.Get(headerReplayed))
-	require.Len(t, call[contract.BatchList](s, http.MethodGet, "/batches", http.StatusOK, "").Batches, 1)
+	require.Len(t, call[contract.BatchList](s, "GET /batches", http.StatusOK, "").Batches, 1)
 }

@@ -21,23 +21,23 @@ const (
 // parseInputFiles reads the input files of a run and reports every wrong one.
 func parseInputFiles(files []contract.InputFile) ([]execution.InputFile, error) {
 	var (
-		inputFiles []execution.InputFile
-		wrong      []contract.FieldError
-		size       int
-		seen       = map[string]bool{}
+		inputFiles  []execution.InputFile
+		fieldErrors []contract.FieldError
+		size        int
+		seen        = map[string]bool{}
 	)
 	for i, f := range files {
 		if reason := checkInputPath(f.Path); reason != "" {
-			wrong = append(wrong, fieldError(fmt.Sprintf("files.%d.path", i), reason))
+			fieldErrors = append(fieldErrors, fieldError(fmt.Sprintf("files.%d.path", i), reason))
 		} else if seen[f.Path] {
-			wrong = append(wrong, fieldError(fmt.Sprintf("files.%d.path", i), "is repeated"))
+			fieldErrors = append(fieldErrors, fieldError(fmt.Sprintf("files.%d.path", i), "is repeated"))
 		}
 		seen[f.Path] = true
 		data := []byte(f.Content)
 		if f.Encoding == contract.Base64 {
 			var err error
 			if data, err = base64.StdEncoding.DecodeString(f.Content); err != nil {
-				wrong = append(wrong, fieldError(fmt.Sprintf("files.%d.content", i), "is not base64"))
+				fieldErrors = append(fieldErrors, fieldError(fmt.Sprintf("files.%d.content", i), "is not base64"))
 			}
 		}
 		size += len(f.Path) + len(data)
@@ -46,11 +46,11 @@ func parseInputFiles(files []contract.InputFile) ([]execution.InputFile, error) 
 	for i, f := range files {
 		for dir := path.Dir(f.Path); dir != "." && dir != "/"; dir = path.Dir(dir) {
 			if seen[dir] {
-				wrong = append(wrong, fieldError(fmt.Sprintf("files.%d.path", i), fmt.Sprintf("is below %q, which is a file", dir)))
+				fieldErrors = append(fieldErrors, fieldError(fmt.Sprintf("files.%d.path", i), fmt.Sprintf("is below %q, which is a file", dir)))
 			}
 		}
 	}
-	if err := invalidFields(wrong); err != nil {
+	if err := invalidFields(fieldErrors); err != nil {
 		return nil, err
 	}
 	if size > execution.MaxInputFilesBytes {

@@ -92,15 +92,15 @@ func TestUnauthenticatedRequestsAreRejected(t *testing.T) {
 // createOneOfEach creates one resource of each kind and returns their IDs by prefix.
 func (g apiKeyServer) createOneOfEach(t *testing.T, header []string) map[string]string {
 	t.Helper()
-	agent := call[contract.Agent](g.server, http.MethodPost, "/agents", http.StatusCreated, `{"name":"A","instructions":"Confidential"}`, header...)
-	run := call[contract.AcceptedExecution](g.server, http.MethodPost, "/agents/"+agent.Id+"/run", http.StatusAccepted, `{"input":"confidential"}`, header...)
-	message := call[contract.AcceptedExecution](g.server, http.MethodPost, "/api/conversation", http.StatusAccepted, `{"message":"confidential"}`, header...)
-	withWebhook := call[contract.AcceptedExecution](g.server, http.MethodPost, "/agents/"+agent.Id+"/run", http.StatusAccepted, `{"input":"confidential","webhook":"https://example.com/confidential"}`, header...)
+	agent := call[contract.Agent](g.server, "POST /agents", http.StatusCreated, `{"name":"A","instructions":"Confidential"}`, header...)
+	run := call[contract.AcceptedExecution](g.server, "POST /agents/"+agent.Id+"/run", http.StatusAccepted, `{"input":"confidential"}`, header...)
+	message := call[contract.AcceptedExecution](g.server, "POST /api/conversation", http.StatusAccepted, `{"message":"confidential"}`, header...)
+	withWebhook := call[contract.AcceptedExecution](g.server, "POST /agents/"+agent.Id+"/run", http.StatusAccepted, `{"input":"confidential","webhook":"https://example.com/confidential"}`, header...)
 	require.Equal(t, http.StatusAccepted, g.do(http.MethodPost, withWebhook.Urls.Cancel, "", header...).StatusCode)
-	deliveries := call[contract.DeliveryList](g.server, http.MethodGet, "/webhooks/deliveries", http.StatusOK, "", header...).Deliveries
+	deliveries := call[contract.DeliveryList](g.server, "GET /webhooks/deliveries", http.StatusOK, "", header...).Deliveries
 	require.Len(t, deliveries, 1)
-	batch := call[contract.Batch](g.server, http.MethodPost, "/agents/"+agent.Id+"/batches", http.StatusAccepted, `"confidential"`, append(header, "Content-Type", "application/jsonl")...)
-	issued := call[contract.IssuedAPIKey](g.server, http.MethodPost, "/keys", http.StatusCreated, `{"name":"confidential","scopes":["read"]}`, header...)
+	batch := call[contract.Batch](g.server, "POST /agents/"+agent.Id+"/batches", http.StatusAccepted, `"confidential"`, append(header, "Content-Type", "application/jsonl")...)
+	issued := call[contract.IssuedAPIKey](g.server, "POST /keys", http.StatusCreated, `{"name":"confidential","scopes":["read"]}`, header...)
 	return map[string]string{
 		id.Agent: agent.Id, id.Execution: run.ExecutionId, id.Conversation: message.ConversationId, id.Batch: batch.Id, id.APIKey: issued.Key.Id,
 		id.Delivery: deliveries[0].Id,

@@ -62,40 +62,40 @@ func timePosition(at time.Time, id string) cursorPosition {
 // parsePageRequest reads limit and cursor of a list. The list is identified by its path and its filters.
 func parsePageRequest(c echo.Context, params pageParams) (pageRequest, error) {
 	filters := c.QueryParams()
-	l := pageRequest{limit: params.limit}
+	r := pageRequest{limit: params.limit}
 	if !filters.Has("limit") {
-		l.limit = defaultLimit
+		r.limit = defaultLimit
 	}
 	filters.Del("limit")
 	filters.Del("cursor")
-	l.listHash = sha256.Sum256([]byte(c.Request().URL.Path + "?" + filters.Encode()))
+	r.listHash = sha256.Sum256([]byte(c.Request().URL.Path + "?" + filters.Encode()))
 	if params.cursor == "" {
-		return l, nil
+		return r, nil
 	}
-	after, ok := l.decodeCursor(params.cursor)
+	after, ok := r.decodeCursor(params.cursor)
 	if !ok {
-		return l, invalidField("cursor", "does not belong to this list with these filters; leave it out to start from the first page")
+		return r, invalidField("cursor", "does not belong to this list with these filters; leave it out to start from the first page")
 	}
-	l.after = &after
-	return l, nil
+	r.after = &after
+	return r, nil
 }
 
 // storePage asks for one item more than the page has: it tells whether there is a next page.
-func (l *pageRequest) storePage() store.Page {
-	p := store.Page{Limit: l.limit + 1}
-	if l.after != nil {
-		p.After = &store.Cursor{At: time.UnixMicro(l.after.sortKey), ID: l.after.id}
+func (r *pageRequest) storePage() store.Page {
+	p := store.Page{Limit: r.limit + 1}
+	if r.after != nil {
+		p.After = &store.Cursor{At: time.UnixMicro(r.after.sortKey), ID: r.after.id}
 	}
 	return p
 }
 
 // trimPage removes the additional item and returns the cursor of the next page; empty on the last page.
-func trimPage[T any](l *pageRequest, items []T, positionOf func(T) cursorPosition) (page []T, next string) {
-	if len(items) <= l.limit {
+func trimPage[T any](r *pageRequest, items []T, positionOf func(T) cursorPosition) (page []T, next string) {
+	if len(items) <= r.limit {
 		return items, ""
 	}
-	page = items[:l.limit]
-	return page, l.encodeCursor(positionOf(page[l.limit-1]))
+	page = items[:r.limit]
+	return page, r.encodeCursor(positionOf(page[r.limit-1]))
 }
 
 // checksumLen is enough to detect cursors that are invented or belong to another list. There is nothing to protect: a
@@ -105,24 +105,24 @@ const checksumLen = 6
 var cursorEncoding = base64.RawURLEncoding.Strict()
 
 // encodeCursor joins the checksum, the sort key and the ID.
-func (l *pageRequest) encodeCursor(p cursorPosition) string {
+func (r *pageRequest) encodeCursor(p cursorPosition) string {
 	raw := append(binary.BigEndian.AppendUint64(nil, uint64(p.sortKey)), p.id...)
-	return cursorEncoding.EncodeToString(append(l.checksum(raw), raw...))
+	return cursorEncoding.EncodeToString(append(r.checksum(raw), raw...))
 }
 
-func (l *pageRequest) decodeCursor(cursor string) (cursorPosition, bool) {
+func (r *pageRequest) decodeCursor(cursor string) (cursorPosition, bool) {
 	raw, err := cursorEncoding.DecodeString(cursor)
 	if err != nil || len(raw) < checksumLen+8 {
 		return cursorPosition{}, false
 	}
 	sum, raw := raw[:checksumLen], raw[checksumLen:]
-	if !bytes.Equal(sum, l.checksum(raw)) {
+	if !bytes.Equal(sum, r.checksum(raw)) {
 		return cursorPosition{}, false
 	}
 	return cursorPosition{sortKey: int64(binary.BigEndian.Uint64(raw)), id: string(raw[8:])}, true
 }
 
-func (l *pageRequest) checksum(raw []byte) []byte {
-	sum := sha256.Sum256(append(l.listHash[:], raw...))
+func (r *pageRequest) checksum(raw []byte) []byte {
+	sum := sha256.Sum256(append(r.listHash[:], raw...))
 	return sum[:checksumLen]
 }

@@ -67,7 +67,7 @@ func TestListPagination(t *testing.T) {
 	var got []string
 	cursor := ""
 	for {
-		page := call[contract.AgentList](s, http.MethodGet, "/agents?limit=2&cursor="+cursor, http.StatusOK, "")
+		page := call[contract.AgentList](s, "GET /agents?limit=2&cursor="+cursor, http.StatusOK, "")
 		for _, a := range page.Agents {
 			got = append(got, a.Id)
 		}
@@ -78,20 +78,20 @@ func TestListPagination(t *testing.T) {
 	}
 	require.Equal(t, agents, got)
 
-	bad := call[contract.Problem](s, http.MethodGet, "/agents?cursor=invalid", http.StatusBadRequest, "")
+	bad := call[contract.Problem](s, "GET /agents?cursor=invalid", http.StatusBadRequest, "")
 	require.Equal(t, "cursor", bad.Errors[0].Field)
 }
 
 func TestConversationPaginationByTurn(t *testing.T) {
 	s := startServer(t)
-	sent := call[contract.AcceptedExecution](s, http.MethodPost, "/api/conversation", http.StatusAccepted, `{"message":"ask 1"}`)
+	sent := call[contract.AcceptedExecution](s, "POST /api/conversation", http.StatusAccepted, `{"message":"ask 1"}`)
 	for i := 2; i <= 5; i++ {
-		call[contract.AcceptedExecution](s, http.MethodPost, "/api/conversation", http.StatusAccepted, fmt.Sprintf(`{"message":"ask %d","conversationId":%q}`, i, sent.ConversationId))
+		call[contract.AcceptedExecution](s, "POST /api/conversation", http.StatusAccepted, fmt.Sprintf(`{"message":"ask %d","conversationId":%q}`, i, sent.ConversationId))
 	}
 	path := "/api/conversation/" + sent.ConversationId + "?limit=2"
 	var got []string
 	for cursor := ""; ; {
-		page := call[contract.ConversationDetail](s, http.MethodGet, path+"&cursor="+cursor, http.StatusOK, "")
+		page := call[contract.ConversationDetail](s, "GET "+path+"&cursor="+cursor, http.StatusOK, "")
 		var texts []string
 		for _, m := range page.Messages {
 			texts = append(texts, m.Text)
@@ -108,9 +108,9 @@ func TestListExecutionsFilters(t *testing.T) {
 	s := startServer(t)
 	a := s.createAgent()
 	plain := s.runAgent(a.Id)
-	labelled := call[contract.AcceptedExecution](s, http.MethodPost, "/agents/"+a.Id+"/run", http.StatusAccepted, `{"input":"x","labels":{"env":"prod","team":""}}`)
-	turn := call[contract.AcceptedExecution](s, http.MethodPost, "/api/conversation", http.StatusAccepted, `{"message":"hello"}`)
-	call[contract.Execution](s, http.MethodPost, plain.Urls.Cancel, http.StatusAccepted, "")
+	labelled := call[contract.AcceptedExecution](s, "POST /agents/"+a.Id+"/run", http.StatusAccepted, `{"input":"x","labels":{"env":"prod","team":""}}`)
+	turn := call[contract.AcceptedExecution](s, "POST /api/conversation", http.StatusAccepted, `{"message":"hello"}`)
+	call[contract.Execution](s, "POST "+plain.Urls.Cancel, http.StatusAccepted, "")
 	for query, want := range map[string][]string{
 		"status=canceled":                       {plain.ExecutionId},
 		"agentId=" + a.Id:                       {labelled.ExecutionId, plain.ExecutionId},
@@ -121,21 +121,21 @@ func TestListExecutionsFilters(t *testing.T) {
 		"label=env%3Dtest":                      nil,
 		"batchId=bat_000000000000000000000000":  nil,
 	} {
-		list := call[contract.ExecutionList](s, http.MethodGet, "/executions?"+query, http.StatusOK, "")
+		list := call[contract.ExecutionList](s, "GET /executions?"+query, http.StatusOK, "")
 		var got []string
 		for _, e := range list.Executions {
 			got = append(got, e.Id)
 		}
 		require.Equal(t, want, got, query)
 	}
-	e := call[contract.Execution](s, http.MethodGet, labelled.Urls.Self, http.StatusOK, "")
+	e := call[contract.Execution](s, "GET "+labelled.Urls.Self, http.StatusOK, "")
 	require.Equal(t, contract.Labels{"env": "prod", "team": ""}, e.Labels)
 
 	for query, field := range map[string]string{
 		"status=done": "status", "kind=job": "kind", "agentId=x": "agentId", "conversationId=exe_1": "conversationId",
 		"label=env": "label", "limit=0": "limit", "limit=101": "limit", "limit=x": "limit", "status=queued&status=running": "status", "stauts=queued": "stauts",
 	} {
-		bad := call[contract.Problem](s, http.MethodGet, "/executions?"+query, http.StatusBadRequest, "")
+		bad := call[contract.Problem](s, "GET /executions?"+query, http.StatusBadRequest, "")
 		require.Equal(t, field, bad.Errors[0].Field, query)
 	}
 }
@@ -150,7 +150,7 @@ func TestLabelLimits(t *testing.T) {
 	for labels, field := range map[string]string{
 		`{"":"x"}`: "labels.", `{"a=b":"x"}`: "labels.a=b", `{"a":7}`: "a", `[]`: "labels", many + `}`: "labels",
 	} {
-		bad := call[contract.Problem](s, http.MethodPost, path, http.StatusBadRequest, `{"input":"x","labels":`+labels+`}`)
+		bad := call[contract.Problem](s, "POST "+path, http.StatusBadRequest, `{"input":"x","labels":`+labels+`}`)
 		require.Contains(t, bad.Errors[0].Field, field, labels)
 	}
 }

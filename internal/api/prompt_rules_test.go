@@ -55,7 +55,7 @@ func TestPromptRulesApplyToRetries(t *testing.T) {
 	agent := s.createAgent()
 	run, batch := s.runAgent(agent.Id), createFailedBatch(t, s, agent.Id)
 	s.do(http.MethodPost, run.Urls.Cancel, "")
-	turn := call[contract.AcceptedExecution](s, http.MethodPost, "/api/conversation", http.StatusAccepted, `{"message":"x"}`)
+	turn := call[contract.AcceptedExecution](s, "POST /api/conversation", http.StatusAccepted, `{"message":"x"}`)
 	s.do(http.MethodPost, turn.Urls.Cancel, "")
 	retries := []string{"/executions/" + run.ExecutionId + "/retry", "/executions/" + turn.ExecutionId + "/retry", "/batches/" + batch + "/retry"}
 
@@ -68,7 +68,7 @@ func TestPromptRulesApplyToRetries(t *testing.T) {
 		require.Contains(t, decodeProblem(t, got).Detail, `"nothing"`)
 	}
 	require.Equal(t, string(listed), string(s.do(http.MethodGet, "/executions?limit=100", "").body), "no execution was created")
-	require.Len(t, call[contract.BatchList](s, http.MethodGet, "/batches", http.StatusOK, "").Batches, 1)
+	require.Len(t, call[contract.BatchList](s, "GET /batches", http.StatusOK, "").Batches, 1)
 
 	s.config.PromptRules = nil
 	for _, path := range retries {

@@ -27,10 +27,10 @@ func TestNotReadyDuringDrain(t *testing.T) {
 
 	stop()
 	require.Eventually(t, s.stopping.Load, 10*time.Second, time.Millisecond)
-	ready := call[contract.Readiness](s, http.MethodGet, "/readyz", http.StatusServiceUnavailable, "")
+	ready := call[contract.Readiness](s, "GET /readyz", http.StatusServiceUnavailable, "")
 	require.False(t, ready.Ready)
 	require.Equal(t, "api", ready.Checks[len(ready.Checks)-1].Name)
-	call[contract.Health](s, http.MethodGet, "/healthz", http.StatusOK, "")
+	call[contract.Health](s, "GET /healthz", http.StatusOK, "")
 	require.Empty(t, stopped)
 	require.NoError(t, <-stopped)
 }

@@ -78,12 +78,12 @@ func compile(data []byte) (map[string]*Operation, error) {
 // pointer is the address of a value in the document: the parts of a JSON pointer.
 type pointer []string
 
-func (a pointer) join(parts ...string) pointer { return append(a[:len(a):len(a)], parts...) }
+func (p pointer) join(parts ...string) pointer { return append(p[:len(p):len(p)], parts...) }
 
 // object returns the object at an address; nil if there is none.
-func (d *document) object(a pointer) map[string]any {
+func (d *document) object(p pointer) map[string]any {
 	var value any = d.tree
-	for _, part := range a {
+	for _, part := range p {
 		switch v := value.(type) {
 		case map[string]any:
 			value = v[part]
@@ -102,10 +102,10 @@ func (d *document) object(a pointer) map[string]any {
 }
 
 // resolve follows a reference, if the value is one.
-func (d *document) resolve(a pointer) pointer {
-	ref, ok := d.object(a)["$ref"].(string)
+func (d *document) resolve(p pointer) pointer {
+	ref, ok := d.object(p)["$ref"].(string)
 	if !ok {
-		return a
+		return p
 	}
 	var parts pointer
 	for part := range strings.SplitSeq(strings.TrimPrefix(ref, "#/"), "/") {
@@ -115,9 +115,9 @@ func (d *document) resolve(a pointer) pointer {
 }
 
 // schema compiles the schema at an address.
-func (d *document) schema(a pointer) (*jsonschema.Schema, error) {
+func (d *document) schema(p pointer) (*jsonschema.Schema, error) {
 	var text strings.Builder
-	for _, part := range a {
+	for _, part := range p {
 		text.WriteString("/" + url.PathEscape(strings.NewReplacer("~", "~0", "/", "~1").Replace(part)))
 	}
 	return d.compiler.Compile(documentURL + "#" + text.String())

@@ -47,5 +47,5 @@ func TestPanicFailsOnlyItsRequest(t *testing.T) {
 		require.NotContains(t, string(got.body), "broken")
 	}
 	s.store.beforeRead = nil
-	call[contract.Execution](s, http.MethodGet, accepted.Urls.Self, http.StatusOK, "")
+	call[contract.Execution](s, "GET "+accepted.Urls.Self, http.StatusOK, "")
 }
