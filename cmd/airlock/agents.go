@@ -131,15 +131,6 @@ func nilIfZero[T comparable](v T) any {
 	return v
 }
 
-// textOrStdin returns the text, or the content of standard input if the text is "-".
-func textOrStdin(cmd *cobra.Command, text string) (string, error) {
-	if text != "-" {
-		return text, nil
-	}
-	read, err := io.ReadAll(cmd.InOrStdin())
-	return string(read), err
-}
-
 func agentsCreate(s *serverFlags) *cobra.Command {
 	cmd := &cobra.Command{Use: "create --name NAME --instructions TEXT", Short: "Create an agent and print its ID", Args: checkArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {

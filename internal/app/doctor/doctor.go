@@ -78,7 +78,7 @@ func checkAnthropicKey(c config.Executor) Finding {
 // checkVariables looks for misspelt variables.
 func checkVariables(environ []string, runtimes catalog.Catalog) Finding {
 	unknown, err := config.CheckNames(environ, runtimes.KeyVariables()...)
-	finding := Finding{Name: "variables", Required: true, Err: err, Advice: "correct the name or unset the variable; see docs/configuration.md"}
+	finding := Finding{Name: "variables", Detail: "all names are known", Required: true, Err: err, Advice: "correct the name or unset the variable; see docs/configuration.md"}
 	if len(unknown) > 0 {
 		finding.Detail = "no program reads " + strings.Join(unknown, ", ")
 	}

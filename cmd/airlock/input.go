@@ -3,9 +3,12 @@ package main
 import (
 	"encoding/base64"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"unicode/utf8"
+
+	"github.com/spf13/cobra"
 
 	"github.com/airlock-run/airlock/client"
 )
@@ -25,4 +28,13 @@ func readInputFiles(names []string) ([]client.InputFile, error) {
 		inputFiles = append(inputFiles, f)
 	}
 	return inputFiles, nil
+}
+
+// textOrStdin returns the text, or the content of standard input if the text is "-".
+func textOrStdin(cmd *cobra.Command, text string) (string, error) {
+	if text != "-" {
+		return text, nil
+	}
+	read, err := io.ReadAll(cmd.InOrStdin())
+	return string(read), err
 }

@@ -42,7 +42,7 @@ func TestRunSendsInputFiles(t *testing.T) {
 
 func TestRunRejectsUnreadableInputFiles(t *testing.T) {
 	for says, args := range map[string][]string{
-		"--agent":        {"run", "--file", "inputfiles_test.go", "go"},
+		"--agent":        {"run", "--file", "input_test.go", "go"},
 		"no such file":   {"run", "--agent", "A", "--file", "nowhere", "go"},
 		"is a directory": {"run", "--agent", "A", "--file", ".", "go"},
 	} {
