@@ -32,8 +32,8 @@ func TestMain(m *testing.M) { emulatortest.Main(m) }
 
 const (
 	tenant = "ada"
-	// waitTimeout is how long a test waits for an event that must come.
-	waitTimeout = 20 * time.Second
+	// waitTimeout is how long a test waits for an event that must come. Only a failing test waits this long.
+	waitTimeout = 2 * time.Minute
 	// pollInterval is how often a test reads state that can change without a signal.
 	pollInterval = 20 * time.Millisecond
 )

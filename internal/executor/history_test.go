@@ -87,7 +87,7 @@ func TestCancelRacesCompletion(t *testing.T) {
 	require.Eventually(t, func() bool {
 		by := history.Summarize(r.History()).ByStatus
 		return by[execution.Succeeded]+by[execution.Canceled] == races
-	}, time.Minute, 200*time.Millisecond, "%s", history.Summarize(r.History()))
+	}, waitTimeout, 200*time.Millisecond, "%s", history.Summarize(r.History()))
 	t.Log(history.Summarize(r.History()))
 }
 

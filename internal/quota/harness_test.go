@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 const (
 	ada         = "ada"
 	bob         = "bob"
-	waitTimeout = 20 * time.Second
+	waitTimeout = 2 * time.Minute // only a failing test waits this long
 )
 
 var claim = execution.Claimed{Executor: "x1", Lease: time.Hour}

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) { emulatortest.Main(m) }
 const (
 	tenant      = "ada"
 	window      = 10
-	waitTimeout = 30 * time.Second
+	waitTimeout = 2 * time.Minute // only a failing test waits this long
 	interval    = 10 * time.Millisecond
 )
 

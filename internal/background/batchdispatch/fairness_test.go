@@ -141,7 +141,7 @@ func TestTenTenantsShareEqually(t *testing.T) {
 	running.Go(func() error { return x.Run(ctx) })
 	select {
 	case <-counter.firstDone:
-	case <-time.After(4 * waitTimeout):
+	case <-time.After(2 * waitTimeout):
 		t.Error("no tenant has finished")
 	}
 	stop()

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) { emulatortest.Main(m) }
 
 const (
 	tenant       = "ada"
-	waitTimeout  = 20 * time.Second
+	waitTimeout  = 2 * time.Minute // only a failing test waits this long
 	pollInterval = 10 * time.Millisecond
 )
 

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { emulatortest.Main(m) }
 const (
 	tenant      = "ada"
 	lease       = 15 * time.Second
-	waitTimeout = 20 * time.Second
+	waitTimeout = 2 * time.Minute // only a failing test waits this long
 	interval    = 10 * time.Millisecond
 )
 

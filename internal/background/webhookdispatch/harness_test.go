@@ -23,7 +23,11 @@ import (
 
 func TestMain(m *testing.M) { emulatortest.Main(m) }
 
-const testTenant = "ada"
+const (
+	testTenant   = "ada"
+	waitTimeout  = 2 * time.Minute // only a failing test waits this long
+	pollInterval = 5 * time.Millisecond
+)
 
 // loopbackGuard lets dispatchers reach the receivers of the tests.
 var loopbackGuard = netguard.Guard{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
@@ -95,7 +99,7 @@ func (f fixture) await(t *testing.T, ref webhook.Ref, holds func(webhook.Deliver
 		var err error
 		d, err = f.Delivery(t.Context(), ref)
 		return err == nil && holds(d)
-	}, time.Minute, 5*time.Millisecond)
+	}, waitTimeout, pollInterval)
 	return d
 }
 
@@ -129,7 +133,7 @@ func next(t *testing.T, received <-chan request) request {
 	select {
 	case r := <-received:
 		return r
-	case <-time.After(time.Minute):
+	case <-time.After(waitTimeout):
 		t.Fatal("no request was received")
 		return request{}
 	}

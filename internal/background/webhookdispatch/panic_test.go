@@ -37,7 +37,7 @@ func TestPanicFailsOnlyItsAttempt(t *testing.T) {
 	d := New(Config{Interval: 5 * time.Millisecond, Guard: loopbackGuard, UserAgent: "Airlock/test"}, &panickingStore{Store: f.Store}, zap.New(core))
 	f.startDispatcher(t, d)
 	first := f.finishExecution(t, testTenant, url)
-	require.Eventually(t, func() bool { return logs.Len() == 1 }, time.Minute, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return logs.Len() == 1 }, waitTimeout, pollInterval)
 	require.Contains(t, logs.All()[0].ContextMap()["error"], "WebhookSecrets", "the stack shows where the panic came from")
 	f.await(t, f.finishExecution(t, testTenant, url), hasState(webhook.Delivered))
 	f.clock.Advance(time.Hour)
