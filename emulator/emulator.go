@@ -1,8 +1,8 @@
 // Package emulator runs emulators of Google Pub/Sub and Firestore inside a Go program.
 //
-// In come calls of Google's client libraries, in any language, that use PUBSUB_EMULATOR_HOST and
-// FIRESTORE_EMULATOR_HOST; out come replies, and data in one folder. Everything that a call has acknowledged survives
-// a crash. The package checks no credentials: listen on loopback addresses only.
+// It answers the calls of Google's client libraries, in any language, that use PUBSUB_EMULATOR_HOST and
+// FIRESTORE_EMULATOR_HOST, and keeps the data in one folder. A crash loses nothing that a call has acknowledged. The
+// package never checks credentials: listen on loopback addresses only.
 //
 //	e, err := emulator.Start(ctx, emulator.Options{Dir: "data", PubSub: "127.0.0.1:8085", Firestore: "127.0.0.1:8080"})
 //	...

@@ -1,7 +1,7 @@
 // Package emulatortest runs Firestore and Pub/Sub emulators for Go tests, in the process of the test and on loopback.
 //
-// In come a testing.TB and the options of an emulator; out comes a running service with a client of Google's. The
-// package stops everything when the test ends. It never opens a port on another interface than loopback.
+// It receives a testing.TB and the options of an emulator, and returns a running service with one of Google's clients.
+// It stops everything when the test ends. It never listens on another interface than loopback.
 //
 //	func TestOrders(t *testing.T) {
 //		fs := emulatortest.StartFirestore(t, firestore.Options{})

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -87,4 +89,21 @@ func TestCloseReleasesTheFolder(t *testing.T) {
 	second := emulatortest.StartFirestore(t, firestoreemulator.Options{Dir: dir})
 	_, err = second.Client.Doc("c/d").Get(t.Context())
 	require.NoError(t, err)
+}
+
+func TestInterceptLosesReply(t *testing.T) {
+	t.Parallel()
+	f := emulatortest.StartFirestore(t, firestoreemulator.Options{})
+	var lost atomic.Int32
+	f.Intercept(func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+		reply, err := handle(ctx, req)
+		if lost.Load() == 0 && info.FullMethod == "/google.firestore.v1.Firestore/Commit" {
+			lost.Add(1)
+			return nil, status.Error(codes.Unavailable, "reply lost")
+		}
+		return reply, err
+	})
+	_, err := f.Client.Doc("c/d").Create(t.Context(), map[string]any{"n": 1})
+	require.Equal(t, codes.AlreadyExists, status.Code(err), "the client repeats the write, which had taken effect")
+	require.EqualValues(t, 1, lost.Load())
 }

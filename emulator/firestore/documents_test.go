@@ -248,7 +248,7 @@ func TestDatabasesAreIsolated(t *testing.T) {
 func TestListDocumentsAndCollections(t *testing.T) {
 	e := start(t, firestore.Options{})
 	c := e.dial(t, "p")
-	for _, p := range []string{"c/a", "c/b", "c/gone/sub/x", "c/a/sub/y", "other/z", "c/a/more/deep/er/one"} {
+	for _, p := range []string{"c/a", "c/b", "c/missing/sub/x", "c/a/sub/y", "other/z", "c/a/more/deep/er/one"} {
 		_, err := c.Doc(p).Set(t.Context(), map[string]any{"at": p})
 		require.NoError(t, err)
 	}
@@ -262,7 +262,7 @@ func TestListDocumentsAndCollections(t *testing.T) {
 	}
 	require.Equal(t, []string{"c", "other"}, collections(c.Collections(t.Context())))
 	require.Equal(t, []string{"more", "sub"}, collections(c.Doc("c/a").Collections(t.Context())))
-	require.Equal(t, []string{"sub"}, collections(c.Doc("c/gone").Collections(t.Context())))
+	require.Equal(t, []string{"sub"}, collections(c.Doc("c/missing").Collections(t.Context())))
 
 	var refs []string
 	it := c.Collection("c").DocumentRefs(t.Context())
@@ -275,7 +275,7 @@ func TestListDocumentsAndCollections(t *testing.T) {
 		require.NoError(t, err)
 		refs = append(refs, r.ID)
 	}
-	require.Equal(t, []string{"a", "b", "gone"}, refs, "a missing document with documents below it is listed")
+	require.Equal(t, []string{"a", "b", "missing"}, refs, "a missing document with documents below it is listed")
 
 	raw := e.raw(t)
 	var listed []string
@@ -292,7 +292,7 @@ func TestListDocumentsAndCollections(t *testing.T) {
 	}
 	require.Equal(t, []string{"/c/b", "/c/a"}, listed)
 
-	for missing, want := range map[bool][]string{false: {"/c/a", "/c/b", "/other/z"}, true: {"/c/a", "/c/b", "/c/gone", "/other/z"}} {
+	for missing, want := range map[bool][]string{false: {"/c/a", "/c/b", "/other/z"}, true: {"/c/a", "/c/b", "/c/missing", "/other/z"}} {
 		listed = nil
 		page, err := raw.ListDocuments(t.Context(), &pb.ListDocumentsRequest{Parent: root, ShowMissing: missing})
 		require.NoError(t, err)

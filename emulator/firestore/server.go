@@ -1,9 +1,9 @@
 // Package firestore is an embedded Firestore: a google.firestore.v1 server for Google's client libraries, which keeps
 // its data in one folder.
 //
-// In come gRPC calls; out come their replies, query results and change streams. A write returns when it is on disk.
-// The package listens on no address, and checks no credentials and no security rules: the caller registers the server
-// with a grpc.Server. Package emulator does both for a whole program, package emulatortest for a Go test.
+// It receives gRPC calls and returns replies, query results and change streams. A write returns when it is on disk. The
+// package does not listen, and never checks credentials or security rules: the caller registers the server with a
+// grpc.Server. Package emulator runs it in a program, package emulatortest in a Go test.
 //
 //	server, err := firestore.Open(firestore.Options{Dir: "data", TTL: map[string]string{"sessions": "expiresAt"}})
 //	g := emulator.NewServer(server)

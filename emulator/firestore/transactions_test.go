@@ -228,10 +228,10 @@ func TestTimesAreMonotonic(t *testing.T) {
 
 func TestTimeToLive(t *testing.T) {
 	clk := newClock()
-	e := start(t, firestore.Options{Now: clk.Now, TTL: map[string]string{"sessions": "gone.at"}})
+	e := start(t, firestore.Options{Now: clk.Now, TTL: map[string]string{"sessions": "expiry.at"}})
 	c := e.dial(t, "p")
 	for id, at := range map[string]any{"soon": clk.Now().Add(time.Minute), "later": clk.Now().Add(time.Hour), "never": nil, "text": "2000"} {
-		_, err := c.Doc("users/u/sessions/"+id).Set(t.Context(), map[string]any{"gone": map[string]any{"at": at}})
+		_, err := c.Doc("users/u/sessions/"+id).Set(t.Context(), map[string]any{"expiry": map[string]any{"at": at}})
 		require.NoError(t, err)
 	}
 	n, err := e.Server.DeleteExpired(t.Context())

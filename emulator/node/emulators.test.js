@@ -10,7 +10,7 @@ import { PubSub } from '@google-cloud/pubsub'
 let emulators, db, pubsub
 
 before(async () => {
-  const program = new URL('../../../bin/airlock', import.meta.url).pathname
+  const program = new URL('../../bin/airlock', import.meta.url).pathname
   emulators = spawn(program, ['emulators', '--memory', '--pubsub', '127.0.0.1:0', '--firestore', '127.0.0.1:0'])
   for await (const line of createInterface(emulators.stdout)) {
     const said = /((?:FIRESTORE|PUBSUB)_EMULATOR_HOST)=(\S+)/.exec(line)

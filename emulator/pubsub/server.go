@@ -1,9 +1,9 @@
 // Package pubsub is an embedded Pub/Sub: a google.pubsub.v1 server for Google's client libraries, which keeps its
 // data in one directory.
 //
-// In come gRPC calls; out come their replies and streams of messages. A publish returns when the messages are on
-// disk. The package listens on no address and checks no credentials: the caller registers the server with a
-// grpc.Server. Package emulator does both for a whole program, package emulatortest for a Go test.
+// It receives gRPC calls and returns replies and streams of messages. A publish returns when the messages are on disk.
+// The package does not listen, and never checks credentials: the caller registers the server with a grpc.Server.
+// Package emulator runs it in a program, package emulatortest in a Go test.
 //
 //	server, err := pubsub.Open(pubsub.Options{Dir: "data"})
 //	g := emulator.NewServer(server)

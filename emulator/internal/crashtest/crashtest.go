@@ -1,7 +1,7 @@
 // Package crashtest runs an emulator in a process of its own, for tests that kill it.
 //
-// In come a function that opens the emulator and a folder; out come the address and the ID of a process. The process
-// is the test binary itself, which TestMain turns into a server. The package never stops the server gracefully.
+// It receives a folder and a function that opens the emulator, and returns the address and the ID of the process. The
+// process runs the test binary, which TestMain turns into a server. The package never stops the server gracefully.
 package crashtest
 
 import (

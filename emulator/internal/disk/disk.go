@@ -1,8 +1,8 @@
 // Package disk opens the Pebble stores in which the emulators keep their data.
 //
-// In come a folder, the kind of data and the version of its format; out comes an open store. The package writes a
-// format record (kind and version) into each new store and checks it in each existing one. It never migrates,
-// repairs or deletes data: a store of another kind or version is refused.
+// It receives a folder, the kind of the data and the version of its format, and returns an open store. It writes a
+// format record (kind and version) into each new store and checks it in each existing one. It never migrates, repairs
+// or deletes data: it refuses a store of another kind or version.
 package disk
 
 import (

@@ -1,8 +1,8 @@
 // Package grpcserver wraps the methods of a gRPC service in what both emulators need.
 //
-// In comes the description of a service; out comes one whose calls are counted and whose errors are fit for clients.
-// The count lets a server close its store after the last call has returned. The package knows no particular service
-// and does not listen.
+// It receives the description of a service, and returns one that counts the calls and converts their errors for
+// clients. The count lets a server close its store after the last call has returned. The package knows no particular
+// service and does not listen.
 package grpcserver
 
 import (

@@ -1,8 +1,8 @@
 // Package paging splits sorted lists into the pages of List methods.
 //
-// In come the items, a page size and the page token of the previous page; out come one page and the next page token.
-// The token is the key of the last item of the page, so items that are added or removed between two calls neither
-// hide nor repeat others. The package stores nothing.
+// It receives the items, a page size and the page token of the previous page, and returns one page and the next page
+// token. The token is the key of the last item of the page, so items that are added or removed between two calls
+// neither hide nor repeat others. The package stores nothing.
 package paging
 
 import (

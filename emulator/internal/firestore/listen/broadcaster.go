@@ -1,7 +1,7 @@
 // Package listen sends clients the changes of the documents and queries that they watch.
 //
-// In come the commits of the store and the requests of one Listen stream; out come its responses. The package changes
-// no documents.
+// It receives the commits of the store and the requests of a Listen stream, and sends the responses of the stream. It
+// changes no documents.
 package listen
 
 import (
@@ -31,23 +31,23 @@ func NewBroadcaster() *Broadcaster {
 }
 
 // Publish passes a commit on. It does not block. The caller calls it in the order of commits.
-func (h *Broadcaster) Publish(e store.Event) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+func (b *Broadcaster) Publish(e store.Event) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	pending := map[*eventQueue][]store.Change{}
 	for _, c := range e.Changes {
 		seen := map[*eventQueue]bool{}
-		for _, t := range watchKeys(e.Database, c.Path) {
-			for in := range h.subscribers[t] {
-				if !seen[in] {
-					seen[in] = true
-					pending[in] = append(pending[in], c)
+		for _, k := range watchKeys(e.Database, c.Path) {
+			for q := range b.subscribers[k] {
+				if !seen[q] {
+					seen[q] = true
+					pending[q] = append(pending[q], c)
 				}
 			}
 		}
 	}
-	for in, changes := range pending {
-		in.push(store.Event{Time: e.Time, Database: e.Database, Changes: changes})
+	for q, changes := range pending {
+		q.push(store.Event{Time: e.Time, Database: e.Database, Changes: changes})
 	}
 }
 
@@ -59,27 +59,27 @@ func watchKeys(db name.Database, p name.Path) [3]watchKey {
 	}
 }
 
-func (h *Broadcaster) subscribe(in *eventQueue, topics []watchKey) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, t := range topics {
-		if h.subscribers[t] == nil {
-			h.subscribers[t] = map[*eventQueue]int{}
+func (b *Broadcaster) subscribe(q *eventQueue, keys []watchKey) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, k := range keys {
+		if b.subscribers[k] == nil {
+			b.subscribers[k] = map[*eventQueue]int{}
 		}
-		h.subscribers[t][in]++
+		b.subscribers[k][q]++
 	}
 }
 
-func (h *Broadcaster) unsubscribe(in *eventQueue, topics []watchKey) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, t := range topics {
-		if h.subscribers[t][in]--; h.subscribers[t][in] > 0 {
+func (b *Broadcaster) unsubscribe(q *eventQueue, keys []watchKey) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, k := range keys {
+		if b.subscribers[k][q]--; b.subscribers[k][q] > 0 {
 			continue
 		}
-		delete(h.subscribers[t], in)
-		if len(h.subscribers[t]) == 0 {
-			delete(h.subscribers, t)
+		delete(b.subscribers[k], q)
+		if len(b.subscribers[k]) == 0 {
+			delete(b.subscribers, k)
 		}
 	}
 }
@@ -99,24 +99,24 @@ type eventQueue struct {
 
 func newEventQueue() *eventQueue { return &eventQueue{ready: make(chan struct{}, 1)} }
 
-func (in *eventQueue) push(e store.Event) {
-	in.mu.Lock()
-	if in.size += len(e.Changes); in.size > maxQueuedChanges {
-		in.events, in.overflowed = nil, true
+func (q *eventQueue) push(e store.Event) {
+	q.mu.Lock()
+	if q.size += len(e.Changes); q.size > maxQueuedChanges {
+		q.events, q.overflowed = nil, true
 	} else {
-		in.events = append(in.events, e)
+		q.events = append(q.events, e)
 	}
-	in.mu.Unlock()
+	q.mu.Unlock()
 	select {
-	case in.ready <- struct{}{}:
+	case q.ready <- struct{}{}:
 	default:
 	}
 }
 
 // drain empties the queue. ok is false if commits were dropped.
-func (in *eventQueue) drain() (events []store.Event, ok bool) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	events, in.events, in.size = in.events, nil, 0
-	return events, !in.overflowed
+func (q *eventQueue) drain() (events []store.Event, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	events, q.events, q.size = q.events, nil, 0
+	return events, !q.overflowed
 }

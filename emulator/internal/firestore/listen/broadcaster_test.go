@@ -20,9 +20,9 @@ func commitEvent(db name.Database, paths ...name.Path) store.Event {
 }
 
 // drainPaths empties a queue and returns the paths of its changes.
-func drainPaths(t *testing.T, in *eventQueue) []string {
+func drainPaths(t *testing.T, q *eventQueue) []string {
 	t.Helper()
-	events, ok := in.drain()
+	events, ok := q.drain()
 	require.True(t, ok)
 	var out []string
 	for _, e := range events {
@@ -34,17 +34,17 @@ func drainPaths(t *testing.T, in *eventQueue) []string {
 }
 
 func TestPublishReachesMatchingSubscribers(t *testing.T) {
-	h := NewBroadcaster()
+	b := NewBroadcaster()
 	document, collection, everything, both, nobody := newEventQueue(), newEventQueue(), newEventQueue(), newEventQueue(), newEventQueue()
 	d := watchKey{database: database, document: "c/a"}
 	c := watchKey{database: database, collection: "c"}
-	h.subscribe(document, []watchKey{d})
-	h.subscribe(collection, []watchKey{c})
-	h.subscribe(everything, []watchKey{{database: database}})
-	h.subscribe(both, []watchKey{d, c})
-	h.subscribe(nobody, []watchKey{{database: name.Database{Project: "q", ID: "d"}, collection: "c"}})
+	b.subscribe(document, []watchKey{d})
+	b.subscribe(collection, []watchKey{c})
+	b.subscribe(everything, []watchKey{{database: database}})
+	b.subscribe(both, []watchKey{d, c})
+	b.subscribe(nobody, []watchKey{{database: name.Database{Project: "q", ID: "d"}, collection: "c"}})
 
-	h.Publish(commitEvent(database, name.Path{"c", "a"}, name.Path{"x", "y", "c", "b"}, name.Path{"other", "z"}))
+	b.Publish(commitEvent(database, name.Path{"c", "a"}, name.Path{"x", "y", "c", "b"}, name.Path{"other", "z"}))
 	require.Equal(t, []string{"c/a"}, drainPaths(t, document))
 	require.Equal(t, []string{"c/a", "x/y/c/b"}, drainPaths(t, collection))
 	require.Equal(t, []string{"c/a", "x/y/c/b", "other/z"}, drainPaths(t, everything))
@@ -53,27 +53,27 @@ func TestPublishReachesMatchingSubscribers(t *testing.T) {
 }
 
 func TestUnsubscribeCountsReferences(t *testing.T) {
-	h, in := NewBroadcaster(), newEventQueue()
+	b, q := NewBroadcaster(), newEventQueue()
 	c := []watchKey{{database: database, collection: "c"}}
-	h.subscribe(in, c)
-	h.subscribe(in, c)
-	h.unsubscribe(in, c)
-	h.Publish(commitEvent(database, name.Path{"c", "a"}))
-	require.Len(t, drainPaths(t, in), 1, "the other subscription remains")
-	h.unsubscribe(in, c)
-	h.Publish(commitEvent(database, name.Path{"c", "a"}))
-	require.Empty(t, drainPaths(t, in))
-	require.Empty(t, h.subscribers, "no data remains for queues without subscriptions")
+	b.subscribe(q, c)
+	b.subscribe(q, c)
+	b.unsubscribe(q, c)
+	b.Publish(commitEvent(database, name.Path{"c", "a"}))
+	require.Len(t, drainPaths(t, q), 1, "the other subscription remains")
+	b.unsubscribe(q, c)
+	b.Publish(commitEvent(database, name.Path{"c", "a"}))
+	require.Empty(t, drainPaths(t, q))
+	require.Empty(t, b.subscribers, "no data remains for queues without subscriptions")
 }
 
 func TestEventQueueOverflow(t *testing.T) {
-	in := newEventQueue()
+	q := newEventQueue()
 	for range maxQueuedChanges {
-		in.push(commitEvent(database, name.Path{"c", "a"}))
+		q.push(commitEvent(database, name.Path{"c", "a"}))
 	}
-	in.push(commitEvent(database, name.Path{"c", "b"}))
-	_, ok := in.drain()
+	q.push(commitEvent(database, name.Path{"c", "b"}))
+	_, ok := q.drain()
 	require.False(t, ok)
-	_, ok = in.drain()
+	_, ok = q.drain()
 	require.False(t, ok, "the overflow is permanent")
 }

@@ -24,8 +24,8 @@ type Stream struct {
 }
 
 // NewStream returns a stream that sends its responses with send. The caller closes it.
-func NewStream(h *Broadcaster, s *store.Store, send func(*pb.ListenResponse) error) *Stream {
-	return &Stream{broadcaster: h, store: s, send: send, events: newEventQueue(), targets: map[int32]*target{}}
+func NewStream(b *Broadcaster, s *store.Store, send func(*pb.ListenResponse) error) *Stream {
+	return &Stream{broadcaster: b, store: s, send: send, events: newEventQueue(), targets: map[int32]*target{}}
 }
 
 // Close removes all subscriptions of the stream.

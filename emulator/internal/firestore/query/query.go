@@ -1,5 +1,5 @@
-// Package query parses structured queries, matches and orders documents, aggregates them, and plans the key ranges to
-// read. In come queries and documents; out come decisions and ranges. The package reads no storage.
+// Package query parses structured queries, matches, orders and aggregates documents, and plans which key ranges to
+// read. It receives documents from its caller and reads no storage itself.
 package query
 
 import (
@@ -133,7 +133,7 @@ func (q *Query) Project(d *document.Document) *document.Document {
 	return &out
 }
 
-// LimitOr is the limit, or n where there is none.
+// LimitOr returns the limit; n if there is none.
 func (q *Query) LimitOr(n int) int { return cmp.Or(q.Limit, n) }
 
 // valueAt returns the value of a field, or a reference for the document's name; nil if the field is missing.

@@ -193,7 +193,7 @@ func TestAggregationsLimitTheQuery(t *testing.T) {
 	}
 }
 
-// TestSumsDoNotHangOnTheOrder adds numbers that naive addition loses.
+// TestSumsDoNotDependOnOrder adds numbers for which simple addition gives a wrong result in some orders.
 func TestSumsDoNotDependOnOrder(t *testing.T) {
 	for _, numbers := range [][]*pb.Value{
 		{value.Double(1e100), value.Double(1), value.Double(-1e100)},

@@ -19,7 +19,7 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/firestore/value"
 )
 
-// byNumber is a query that needs an index.
+// numberQuery returns a query that needs an index.
 func numberQuery(n int64) *query.Query {
 	return &query.Query{
 		Database: database, Collection: "c",
@@ -28,7 +28,7 @@ func numberQuery(n int64) *query.Query {
 	}
 }
 
-// TestIndexIsBuiltBetweenCommits builds an index while documents come, move within it and go.
+// TestIndexIsBuiltBetweenCommits builds an index while documents are created, changed and deleted.
 func TestIndexIsBuiltBetweenCommits(t *testing.T) {
 	s := open(t, store.Options{ScanLimit: 1})
 	at := func(i int) name.Path { return name.Path{"c", fmt.Sprintf("%04d", i)} }

@@ -1,7 +1,7 @@
 // Package store keeps documents, their indexes and their recent history in one ordered store on disk.
 //
-// In come writes and queries; out come commit times, snapshots, query results and the changes of each commit. The
-// package knows no transactions and no requests: it calls a function of the caller to validate a commit.
+// It receives writes and queries, and returns commit times, snapshots, query results and the changes of each commit. It
+// knows no transactions and no requests: a function of the caller validates a commit.
 //
 // Commits run one after another through a short critical section, which reads, checks and applies them and queues them
 // for the disk. They wait for the disk outside of it, and many of them share one fsync. Every commit has a different

@@ -31,79 +31,79 @@ type queuedCommit struct {
 }
 
 func startSyncQueue(onCommit func(Event)) *syncQueue {
-	f := &syncQueue{onCommit: onCommit, ready: make(chan struct{}, 1), done: make(chan struct{})}
-	f.newestEntry = &queuedCommit{done: make(chan struct{})}
-	close(f.newestEntry.done)
-	go f.run()
-	return f
+	q := &syncQueue{onCommit: onCommit, ready: make(chan struct{}, 1), done: make(chan struct{})}
+	q.newestEntry = &queuedCommit{done: make(chan struct{})}
+	close(q.newestEntry.done)
+	go q.run()
+	return q
 }
 
 // push queues a commit. The caller calls it in the order of commits.
-func (f *syncQueue) push(event Event, batch *pebble.Batch) *queuedCommit {
+func (q *syncQueue) push(event Event, batch *pebble.Batch) *queuedCommit {
 	e := &queuedCommit{event: event, batch: batch, done: make(chan struct{})}
-	f.mu.Lock()
-	f.queue = append(f.queue, e)
-	f.newestEntry = e
-	f.mu.Unlock()
-	f.notify()
+	q.mu.Lock()
+	q.queue = append(q.queue, e)
+	q.newestEntry = e
+	q.mu.Unlock()
+	q.notify()
 	return e
 }
 
-func (f *syncQueue) newest() *queuedCommit {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.newestEntry
+func (q *syncQueue) newest() *queuedCommit {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.newestEntry
 }
 
-func (f *syncQueue) notify() {
+func (q *syncQueue) notify() {
 	select {
-	case f.ready <- struct{}{}:
+	case q.ready <- struct{}{}:
 	default:
 	}
 }
 
 // stop returns when all queued commits are on disk and onCommit has received them.
-func (f *syncQueue) stop() {
-	f.mu.Lock()
-	f.closed = true
-	f.mu.Unlock()
-	f.notify()
-	<-f.done
+func (q *syncQueue) stop() {
+	q.mu.Lock()
+	q.closed = true
+	q.mu.Unlock()
+	q.notify()
+	<-q.done
 }
 
-func (f *syncQueue) run() {
-	defer close(f.done)
+func (q *syncQueue) run() {
+	defer close(q.done)
 	for {
-		f.mu.Lock()
-		queue, closed := f.queue, f.closed
-		f.queue = nil
-		f.mu.Unlock()
+		q.mu.Lock()
+		queue, closed := q.queue, q.closed
+		q.queue = nil
+		q.mu.Unlock()
 		for _, e := range queue {
-			f.complete(e)
+			q.complete(e)
 		}
 		if len(queue) == 0 {
 			if closed {
 				return
 			}
-			<-f.ready
+			<-q.ready
 		}
 	}
 }
 
-func (f *syncQueue) complete(e *queuedCommit) {
+func (q *syncQueue) complete(e *queuedCommit) {
 	if e.batch != nil {
 		e.err = e.batch.SyncWait()
 		_ = e.batch.Close() // returns the memory only
 	}
 	if e.err == nil {
-		f.durable.Store(int64(e.event.Time))
+		q.durable.Store(int64(e.event.Time))
 	}
 	event := e.event
 	e.event, e.batch = Event{}, nil // newestEntry and snapshots refer to the entry; free what they do not need
-	if e.err == nil && f.onCommit != nil && len(event.Changes) > 0 {
-		f.onCommit(event)
+	if e.err == nil && q.onCommit != nil && len(event.Changes) > 0 {
+		q.onCommit(event)
 	}
 	close(e.done) // last, so that a caller that waited for the disk finds that onCommit has the commit
 }
 
-func (f *syncQueue) isDurable(t document.Time) bool { return int64(t) <= f.durable.Load() }
+func (q *syncQueue) isDurable(t document.Time) bool { return int64(t) <= q.durable.Load() }

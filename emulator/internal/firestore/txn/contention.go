@@ -37,29 +37,29 @@ type readQueue struct {
 func newContention() *contention { return &contention{queues: map[documentKey]*readQueue{}} }
 
 // recordConflict records a conflict on a document.
-func (ts *contention) recordConflict(k documentKey) {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
+func (c *contention) recordConflict(k documentKey) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	now := time.Now()
-	for other, t := range ts.queues {
-		if now.Sub(t.lastConflict) > contentionWindow && len(t.holder) == 0 {
-			delete(ts.queues, other)
+	for other, q := range c.queues {
+		if now.Sub(q.lastConflict) > contentionWindow && len(q.holder) == 0 {
+			delete(c.queues, other)
 		}
 	}
-	if ts.queues[k] == nil {
-		ts.queues[k] = &readQueue{holder: make(chan struct{}, 1)}
+	if c.queues[k] == nil {
+		c.queues[k] = &readQueue{holder: make(chan struct{}, 1)}
 	}
-	ts.queues[k].lastConflict = now
+	c.queues[k].lastConflict = now
 }
 
-func (ts *contention) find(k documentKey) *readQueue {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	t := ts.queues[k]
-	if t == nil || time.Since(t.lastConflict) > contentionWindow {
+func (c *contention) find(k documentKey) *readQueue {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	q := c.queues[k]
+	if q == nil || time.Since(q.lastConflict) > contentionWindow {
 		return nil
 	}
-	return t
+	return q
 }
 
 // AcquireContended waits for the read queues of the documents that have had a recent conflict.
@@ -76,17 +76,17 @@ func (t *Transaction) AcquireContended(ctx context.Context, paths []name.Path) e
 	return nil
 }
 
-func (w *readQueue) acquire(ctx context.Context, t *Transaction) error {
+func (q *readQueue) acquire(ctx context.Context, t *Transaction) error {
 	timer := time.NewTimer(maxQueueWait)
 	defer timer.Stop()
 	select {
-	case w.holder <- struct{}{}:
+	case q.holder <- struct{}{}:
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	release := sync.OnceFunc(func() { <-w.holder })
+	release := sync.OnceFunc(func() { <-q.holder })
 	releaseTimer := time.AfterFunc(maxQueueWait, release)
 	t.releaseOnEnd(func() {
 		releaseTimer.Stop()

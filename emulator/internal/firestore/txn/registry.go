@@ -54,29 +54,29 @@ func (r *Registry) Begin(db name.Database, snapshot *store.Snapshot) *Transactio
 func (r *Registry) Use(db name.Database, id []byte) (*Transaction, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	l := r.transactions[string(id)]
-	if l == nil || l.tx.Database != db || l.expired(r.now()) {
+	o := r.transactions[string(id)]
+	if o == nil || o.tx.Database != db || o.expired(r.now()) {
 		return nil, ErrNotOpen
 	}
-	l.lastUsed = r.now()
-	return l.tx, nil
+	o.lastUsed = r.now()
+	return o.tx, nil
 }
 
 // End ends a transaction, if it is open.
 func (r *Registry) End(id []byte) {
 	r.mu.Lock()
-	l := r.transactions[string(id)]
+	o := r.transactions[string(id)]
 	delete(r.transactions, string(id))
 	r.mu.Unlock()
-	if l != nil {
-		l.tx.end()
+	if o != nil {
+		o.tx.end()
 	}
 }
 
 // Expire ends the transactions that have been idle, or open, for too long.
 func (r *Registry) Expire() {
 	now := r.now()
-	r.endWhere(func(l *openTransaction) bool { return l.expired(now) })
+	r.endWhere(func(o *openTransaction) bool { return o.expired(now) })
 }
 
 // Close ends all transactions.
@@ -84,17 +84,17 @@ func (r *Registry) Close() {
 	r.endWhere(func(*openTransaction) bool { return true })
 }
 
-func (r *Registry) endWhere(which func(*openTransaction) bool) {
+func (r *Registry) endWhere(match func(*openTransaction) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for id, l := range r.transactions {
-		if which(l) {
+	for id, o := range r.transactions {
+		if match(o) {
 			delete(r.transactions, id)
-			l.tx.end()
+			o.tx.end()
 		}
 	}
 }
 
-func (l *openTransaction) expired(now time.Time) bool {
-	return now.Sub(l.lastUsed) > maxIdle || now.Sub(l.beganAt) > maxLifetime
+func (o *openTransaction) expired(now time.Time) bool {
+	return now.Sub(o.lastUsed) > maxIdle || now.Sub(o.beganAt) > maxLifetime
 }

@@ -1,7 +1,7 @@
 // Package txn keeps the open transactions: what each has read, and when it expires.
 //
-// In come the reads of a transaction; out comes, at its commit, whether they are still valid. The package writes
-// nothing and does not run queries.
+// It receives the reads of a transaction and returns, at the commit, whether they are still valid. It writes nothing
+// and does not run queries.
 //
 // Read-write transactions are optimistic, as in a database whose concurrencyMode is OPTIMISTIC: reads take no lock, and
 // a commit is aborted if anything that the transaction has read was changed. Only documents with a recent conflict are

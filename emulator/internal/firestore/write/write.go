@@ -1,5 +1,5 @@
-// Package write parses writes and applies them to documents. In come a write and the current version of a document;
-// out comes the next version. The package reads and writes no storage.
+// Package write parses writes and applies them to documents. It receives a write and the current version of a document,
+// and returns the next version. It reads and writes no storage.
 package write
 
 import (

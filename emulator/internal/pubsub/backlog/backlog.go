@@ -1,9 +1,9 @@
 // Package backlog is the state machine of one subscription's messages: waiting for delivery, leased to a consumer,
 // delayed by a retry policy, out of delivery attempts, or acknowledged and retained.
 //
-// In come messages, acknowledgements and the time; out come deliveries and the messages that are no longer needed.
-// The package does no input or output, starts no goroutine and does not read the clock. It is not safe for
-// concurrent use: the caller serializes the calls.
+// It receives messages, acknowledgements and the time, and returns deliveries and the messages that are no longer
+// needed. It does no input or output, starts no goroutine and does not read the clock. It is not safe for concurrent
+// use: the caller serializes the calls.
 //
 // Each step takes at most O(log n) of the leased messages and does not depend on the number of waiting messages,
 // except Seek and Snapshot, which visit all messages.

@@ -1,7 +1,7 @@
 // Package broker contains the topics, subscriptions and snapshots of the Pub/Sub emulator, on top of a store.
 //
-// In come checked requests and messages; out come durable message IDs, deliveries and results with the status codes
-// of the API. The package does not check requests against the limits of the API and does not speak gRPC.
+// It receives checked requests and messages, and returns the IDs of durable messages, deliveries, and errors with the
+// status codes of the API. It does not check requests against the limits of the API and does not speak gRPC.
 //
 // Locks are taken in the order Broker.adminMu, Topic.mu, Subscription.mu, Broker.mu. No goroutine waits for an fsync
 // while it holds a lock other than the first.

@@ -100,9 +100,8 @@ func (s *Subscription) addMessages(messages []*backlog.Message) {
 	s.notifyReaders()
 }
 
-// applyChange is the way to every change of the backlog by acknowledgements, deadlines, seeks and expiry. It calls f,
-// which changes the backlog and the batch, commits the batch, notifies the readers, and forwards exhausted messages
-// to the dead-letter topic. If durable is true, it returns when the batch is on disk.
+// applyChange calls f, which changes the backlog and the batch. Then it commits the batch, notifies the readers, and
+// forwards exhausted messages to the dead-letter topic. If durable is true, it returns when the batch is on disk.
 func (s *Subscription) applyChange(durable bool, f func(now time.Time, batch *store.Batch)) error {
 	batch := s.b.store.NewBatch()
 	s.mu.Lock()

@@ -25,7 +25,7 @@ type Topic struct {
 	snapshots map[*Snapshot]struct{} // they need all messages published after them
 	deleted   bool
 
-	// inFlight contains the publishes that are not on disk yet, in the order in which they reach the disk.
+	// inFlight contains the publish calls whose messages are not on disk yet, in the order in which they get there.
 	inFlight []*pendingPublish
 
 	// log contains the messages that the topic's retention or a snapshot needs, oldest first.
@@ -115,7 +115,7 @@ func (t *Topic) preparePublish(messages []*pubsubpb.PubsubMessage) (*pendingPubl
 	return p, batch
 }
 
-// completePublish delivers the publishes up to p. Those before p are on disk as well, although their callers may not
+// completePublish delivers the messages up to p. Those before p are on disk as well, although their callers may not
 // run yet.
 func (t *Topic) completePublish(p *pendingPublish, err error) {
 	t.mu.Lock()

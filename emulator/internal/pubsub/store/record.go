@@ -41,7 +41,7 @@ type Entry struct {
 	Size      int
 	Key       string
 	Published time.Time
-	Failures  int // failed deliveries; those before a crash may be missing
+	Failures  int // failed deliveries; a crash may lose the newest
 	Acked     bool
 }
 

@@ -1,8 +1,8 @@
 // Package store keeps topics, subscriptions, snapshots and messages on disk.
 //
-// In come records and batches of changes; out come the same records, also after a crash. A message's body is stored
-// once, however many subscriptions wait for it. Each of these subscriptions has an entry of a few bytes, which is
-// deleted when the message is acknowledged. The package decides nothing about delivery.
+// It receives batches of changes and returns the stored records, also after a crash. It stores the body of a message
+// once, even if many subscriptions wait for it. Each of these subscriptions has an entry of a few bytes, which is
+// deleted when the message is acknowledged. The package does not decide about delivery.
 package store
 
 import (
