@@ -73,7 +73,7 @@ func (s *Server) writeResults(ctx context.Context, c echo.Context, b *batch.Batc
 		if b.FinishedAt == nil {
 			return next, nil
 		}
-		// The batch was cancelled before the input had an execution.
+		// The batch was canceled before the input had an execution.
 		if err := writeLine(c, contract.BatchResult{Index: next, Status: contract.StatusCanceled}); err != nil {
 			return next, err
 		}

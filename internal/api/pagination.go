@@ -80,7 +80,7 @@ func parsePageRequest(c echo.Context, params pageParams) (pageRequest, error) {
 	return r, nil
 }
 
-// storePage asks for one item more than the page has: it tells whether there is a next page.
+// storePage asks for one item more than the page has: it shows whether there is a next page.
 func (r *pageRequest) storePage() store.Page {
 	p := store.Page{Limit: r.limit + 1}
 	if r.after != nil {

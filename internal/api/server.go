@@ -37,7 +37,7 @@ import (
 )
 
 // Stores are the parts of the store that the handlers use, one for each group of handlers. Their methods may be called
-// concurrently. Whatever they write is durable once they return nil.
+// concurrently. A write is durable when it returns nil.
 type Stores struct {
 	Agents        AgentStore
 	APIKeys       KeyStore

@@ -13,7 +13,7 @@ import (
 )
 
 // Submitter stores new work and applies events to executions, within the limits of the tenant. A submission is durable
-// once it returns nil. Its methods may be called concurrently. A submission may return a *quota.QueueFullError or a
+// when it returns nil. Its methods may be called concurrently. A submission may return a *quota.QueueFullError or a
 // *quota.DailyBudgetExceededError; with an idempotency key that was used before, a *store.DuplicateRequestError.
 type Submitter interface {
 	SubmitRun(ctx context.Context, r store.RunRequest) (execution.Change, error)
