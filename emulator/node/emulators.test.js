@@ -13,8 +13,8 @@ before(async () => {
   const program = new URL('../../bin/airlock', import.meta.url).pathname
   emulators = spawn(program, ['emulators', '--memory', '--pubsub', '127.0.0.1:0', '--firestore', '127.0.0.1:0'])
   for await (const line of createInterface(emulators.stdout)) {
-    const said = /((?:FIRESTORE|PUBSUB)_EMULATOR_HOST)=(\S+)/.exec(line)
-    if (said) process.env[said[1]] = said[2]
+    const match = /((?:FIRESTORE|PUBSUB)_EMULATOR_HOST)=(\S+)/.exec(line)
+    if (match) process.env[match[1]] = match[2]
     if (process.env.FIRESTORE_EMULATOR_HOST && process.env.PUBSUB_EMULATOR_HOST) break
   }
   // Without it the clients look for a metadata server, which no emulator needs.

@@ -33,31 +33,33 @@ func startFake(b *testing.B) *service {
 
 // compare reports the rate that f returns for each of the two.
 func compare(b *testing.B, f func(b *testing.B, s *service) float64) {
-	reportRatio(b, "msg/s", "pstest-msg/s",
-		func() float64 {
-			s := startDurable(b)
+	measure := func(start func(*testing.B) *service) func() float64 {
+		return func() float64 {
+			s := start(b)
 			defer s.stop()
 			return f(b, s)
-		},
-		func() float64 {
-			s := startFake(b)
-			defer s.stop()
-			return f(b, s)
-		})
+		}
+	}
+	reportRatio(b, measurement{"msg/s", measure(startDurable)}, measurement{"pstest-msg/s", measure(startFake)})
+}
+
+type measurement struct {
+	unit string
+	rate func() float64
 }
 
 // reportRatio measures both alternately, and reports the medians of the rates and of their ratio.
-func reportRatio(b *testing.B, unit, baseUnit string, measure, base func() float64) {
+func reportRatio(b *testing.B, m, base measurement) {
 	var rates, bases, ratios []float64
 	for b.Loop() {
 		runtime.GC() // so that neither measurement includes the garbage of the other
-		rates = append(rates, measure())
+		rates = append(rates, m.rate())
 		runtime.GC()
-		bases = append(bases, base())
+		bases = append(bases, base.rate())
 		ratios = append(ratios, rates[len(rates)-1]/bases[len(bases)-1])
 	}
-	b.ReportMetric(median(rates), unit)
-	b.ReportMetric(median(bases), baseUnit)
+	b.ReportMetric(median(rates), m.unit)
+	b.ReportMetric(median(bases), base.unit)
 	b.ReportMetric(median(ratios), "ratio")
 }
 
@@ -161,7 +163,7 @@ func BenchmarkDeliveryByBacklogSize(b *testing.B) {
 					return c.measure(b, s, c.sample, c.outstanding)
 				}
 			}
-			reportRatio(b, "msg/s@100000", "msg/s@1000", depth(100_000), depth(1_000))
+			reportRatio(b, measurement{"msg/s@100000", depth(100_000)}, measurement{"msg/s@1000", depth(1_000)})
 		})
 	}
 }
