@@ -1,10 +1,9 @@
-// Package bench measures the whole way of an execution: the API over HTTP, the
-// executor, and both emulators over gRPC with their data on disk, in one
-// process as in airlock dev. There is nothing in it but benchmarks.
+// Package bench measures executions from the request to the stored result: the
+// API over HTTP, the executor, and both emulators over gRPC with their data on
+// disk, in one process as in `airlock dev`. It contains only benchmarks.
 package bench
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -13,8 +12,8 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,16 +45,16 @@ func TestMain(m *testing.M) {
 
 const tenant = "ada"
 
-// plant is all of Airlock but what makes the containers.
+// benchEnv is an Airlock in this process without executors. startExecutor adds one.
 type benchEnv struct {
 	b         testing.TB
 	store     *store.Store
 	queue     *queue.Queue
 	artifacts *blob.Store
-	baseURL   string // base URL
+	baseURL   string // of the API
 	agent     agent.Agent
 	http      *http.Client
-	finished  atomic.Int64 // executions, so far
+	finished  finishedCount
 }
 
 func newBenchEnv(b testing.TB) *benchEnv {
@@ -86,7 +85,7 @@ func newBenchEnv(b testing.TB) *benchEnv {
 	return p
 }
 
-// during runs a part until the benchmark, or stop, ends it.
+// runInBackground runs a function until stop is called or the benchmark ends.
 func (p *benchEnv) runInBackground(run func(context.Context) error) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running errgroup.Group
@@ -99,17 +98,17 @@ func (p *benchEnv) runInBackground(run func(context.Context) error) (stop func()
 	return stop
 }
 
-// execute runs an executor around the sandbox.
+// startExecutor runs an executor with this sandbox until stop is called or the benchmark ends.
 func (p *benchEnv) startExecutor(sb executor.Sandbox, slots int, runtimes *agentruntime.Registry) (stop func()) {
 	x := executor.New(executor.Config{
 		Name: "bench", Slots: slots, Lease: execution.DefaultLease, Heartbeat: execution.DefaultHeartbeat, Grace: time.Second,
 		Executions: p.store, Tasks: p.store, Queue: p.queue, Sandbox: sb, Runtimes: runtimes, Artifacts: p.artifacts, Log: zap.NewNop(),
-		OnFinished: func(execution.Execution) { p.finished.Add(1) },
+		OnFinished: func(execution.Execution) { p.finished.increment() },
 	})
 	return p.runInBackground(x.Run)
 }
 
-// offline is the one runtime, in the image given; its own where that is empty.
+// offlineRegistry returns a registry with the offline runtime alone. An empty image stands for the runtime's own.
 func offlineRegistry(image string) *agentruntime.Registry {
 	for _, entry := range catalog.Builtin().Runtimes {
 		if entry.Name == "offline" {
@@ -122,7 +121,7 @@ func offlineRegistry(image string) *agentruntime.Registry {
 	panic("there is no offline runtime")
 }
 
-// nothing is a sandbox whose jobs have always just answered.
+// noopSandbox is a sandbox whose jobs finish immediately.
 type noopSandbox struct{}
 
 func (noopSandbox) Run(context.Context, sandbox.Job) (sandbox.Outcome, error) {
@@ -131,68 +130,102 @@ func (noopSandbox) Run(context.Context, sandbox.Job) (sandbox.Outcome, error) {
 
 func (noopSandbox) Ping(context.Context) error { return nil }
 
-// post asks for a run over HTTP, and returns its ID.
+// submitRun submits a run over HTTP and returns the ID of its execution.
 func (p *benchEnv) submitRun(ctx context.Context) (string, error) {
 	var accepted struct {
 		ID string `json:"executionId"`
 	}
-	err := p.call(ctx, http.MethodPost, "/agents/"+p.agent.ID+"/run", `{"input":"one two three"}`, http.StatusAccepted, &accepted)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.baseURL+"/agents/"+p.agent.ID+"/run", strings.NewReader(`{"input":"one two three"}`))
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	err = p.do(req, http.StatusAccepted, &accepted)
 	return accepted.ID, err
 }
 
-// wait waits over HTTP until the execution has ended.
-func (p *benchEnv) waitForStatus(ctx context.Context, id string) (status string, err error) {
+// awaitStatus waits over HTTP until the execution has finished, and returns its status.
+func (p *benchEnv) awaitStatus(ctx context.Context, id string) (status string, err error) {
 	var e struct {
 		Status string `json:"status"`
 	}
-	err = p.call(ctx, http.MethodGet, "/executions/"+id+"?wait=30s", "", http.StatusOK, &e)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.baseURL+"/executions/"+id+"?wait=30s", nil)
+	if err != nil {
+		return "", err
+	}
+	err = p.do(req, http.StatusOK, &e)
 	return e.Status, err
 }
 
-func (p *benchEnv) call(ctx context.Context, method, path, body string, want int, into any) error {
-	req, err := http.NewRequestWithContext(ctx, method, p.baseURL+path, bytes.NewBufferString(body))
-	if err != nil {
-		return err
-	}
+// do sends a request, requires the status, and decodes the body.
+func (p *benchEnv) do(req *http.Request, status int, result any) error {
 	req.Header.Set("X-User-Id", tenant)
-	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
-	}
 	resp, err := p.http.Do(req)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
+	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return err
 	}
-	if resp.StatusCode != want {
-		return fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, answer)
+	if resp.StatusCode != status {
+		return fmt.Errorf("%s %s: %s: %s", req.Method, req.URL.Path, resp.Status, body)
 	}
-	return json.Unmarshal(answer, into)
+	return json.Unmarshal(body, result)
 }
 
-// awaitEnded waits until so many executions have ended since before.
-func (p *benchEnv) awaitFinished(before, n int64) {
-	for p.finished.Load() < before+n {
-		time.Sleep(time.Millisecond) // measured is the work, of which there is much
+// finishedCount counts finished executions. It is safe for concurrent use.
+type finishedCount struct {
+	mu      sync.Mutex
+	n       int
+	changed chan struct{} // closed by the next increment, if somebody waits
+}
+
+func (c *finishedCount) increment() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n++
+	if c.changed != nil {
+		close(c.changed)
+		c.changed = nil
 	}
 }
 
-// rest waits until the plant has been doing nothing for a while.
+// load returns the count, and a channel that the next increment closes.
+func (c *finishedCount) load() (n int, changed <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.changed == nil {
+		c.changed = make(chan struct{})
+	}
+	return c.n, c.changed
+}
+
+// awaitFinished waits until n executions have finished in total.
+func (p *benchEnv) awaitFinished(n int) {
+	for {
+		finished, changed := p.finished.load()
+		if finished >= n {
+			return
+		}
+		<-changed
+	}
+}
+
+// awaitIdle waits until the process has used almost no CPU time for a second.
 func (p *benchEnv) awaitIdle() {
-	const while, nothing = time.Second, 20 * time.Millisecond
+	const period, idleCPU = time.Second, 20 * time.Millisecond
 	for {
 		used := cpuTime(p.b)
-		time.Sleep(while)
-		if cpuTime(p.b)-used < nothing {
+		time.Sleep(period)
+		if cpuTime(p.b)-used < idleCPU {
 			return
 		}
 	}
 }
 
-// each does n things, so many at a time.
+// runParallel calls f n times, up to parallel times concurrently.
 func runParallel(tb testing.TB, n, parallel int, f func() error) {
 	tb.Helper()
 	var group errgroup.Group
@@ -203,8 +236,8 @@ func runParallel(tb testing.TB, n, parallel int, f func() error) {
 	require.NoError(tb, group.Wait())
 }
 
-// cpu is the time that this process has spent computing. Unlike the time that
-// passes it does not depend on who else uses the machine.
+// cpuTime returns the CPU time that this process has used. Unlike elapsed time,
+// it hardly depends on other programs on the machine.
 func cpuTime(tb testing.TB) time.Duration {
 	tb.Helper()
 	var used unix.Rusage
