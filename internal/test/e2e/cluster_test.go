@@ -3,6 +3,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -31,7 +32,7 @@ func newCluster(t *testing.T, apiEnv ...string) *cluster {
 	e.start()
 	c := &cluster{airlock: &airlock{t: t, docker: newDockerClient(t)}, socketDir: newSocketDir(t)}
 	env := append(c.commonEnv(), "FIRESTORE_EMULATOR_HOST="+e.firestore, "PUBSUB_EMULATOR_HOST="+e.pubsub)
-	c.apiEnv, c.executorEnv = append(env, apiEnv...), env
+	c.apiEnv, c.executorEnv = slices.Concat(env, apiEnv), env
 	c.startAPI()
 	return c
 }
@@ -55,7 +56,7 @@ func (c *cluster) startAPI(env ...string) *process {
 // startAPIAsync starts an API, which the following requests use, and does not wait until it is ready.
 func (c *cluster) startAPIAsync(env ...string) *process {
 	c.t.Helper()
-	env = append(append(append([]string{}, c.apiEnv...), env...), "AIRLOCK_LISTEN_ADDR=127.0.0.1:0")
+	env = slices.Concat(c.apiEnv, env, []string{"AIRLOCK_LISTEN_ADDR=127.0.0.1:0"})
 	c.apiProcess = program{dir: c.programDir, name: "api", env: env}.start(c.t)
 	c.URL = "http://" + c.apiProcess.awaitLine(c.t, `"API is listening".*"address":"([^"]+)"`)
 	return c.apiProcess
@@ -75,7 +76,7 @@ func (c *cluster) startExecutorAsync(env ...string) *process {
 	name := id.New("test-")
 	c.executorNames = append(c.executorNames, name)
 	c.executorName = c.executorNames[0]
-	env = append(append(append([]string{}, c.executorEnv...), "AIRLOCK_EXECUTOR_NAME="+name), env...)
+	env = slices.Concat(c.executorEnv, []string{"AIRLOCK_EXECUTOR_NAME=" + name}, env)
 	return program{dir: c.programDir, name: "executor", env: env}.start(c.t)
 }
 

@@ -3,6 +3,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -72,9 +73,9 @@ func (l *faultCluster) startCluster(t *testing.T, firestore, pubsub string, apiE
 	env := append(l.commonEnv(), "GOOGLE_CLOUD_PROJECT="+emulatortest.Project, "DOCKER_HOST=unix://"+l.engineProxy.Addr())
 	proxied := func(d *dependencies) []string {
 		d.firestore, d.pubsub = startProxy(t, "tcp", "127.0.0.1:0", firestore), startProxy(t, "tcp", "127.0.0.1:0", pubsub)
-		return append([]string{"FIRESTORE_EMULATOR_HOST=" + d.firestore.Addr(), "PUBSUB_EMULATOR_HOST=" + d.pubsub.Addr()}, env...)
+		return slices.Concat(env, []string{"FIRESTORE_EMULATOR_HOST=" + d.firestore.Addr(), "PUBSUB_EMULATOR_HOST=" + d.pubsub.Addr()})
 	}
-	l.apiEnv, l.executorEnv = append(proxied(&l.apiDeps), apiEnv...), proxied(&l.executorDeps)
+	l.apiEnv, l.executorEnv = slices.Concat(proxied(&l.apiDeps), apiEnv), proxied(&l.executorDeps)
 	l.startAPI()
 }
 
