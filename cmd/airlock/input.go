@@ -13,7 +13,8 @@ import (
 	"github.com/airlock-run/airlock/client"
 )
 
-// readInputFiles reads files of this machine for an agent. It finds them in its folder, by the last part of their paths.
+// readInputFiles reads files of this machine for an agent. It finds them in its folder, by the last part of their
+// paths.
 func readInputFiles(names []string) ([]client.InputFile, error) {
 	var inputFiles []client.InputFile
 	for _, name := range names {

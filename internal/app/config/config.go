@@ -1,6 +1,6 @@
-// Package config holds the settings of every program. Environment variables come in; structs with their defaults go out,
-// or errors that name each variable that is wrong. The package opens no file but that of the pepper, dials no service
-// and imports no vendor but the parser of the environment: the packages that use a setting know what it means.
+// Package config holds the settings of every program. Environment variables come in; structs with their defaults go
+// out, or errors that name each variable that is wrong. The package opens no file but that of the pepper, dials no
+// service and imports no vendor but the parser of the environment: the packages that use a setting know what it means.
 package config
 
 import (
@@ -37,7 +37,8 @@ type Services struct {
 type Cloud struct {
 	Services
 	// BlobURL is where large results and the files of jobs are stored: gs://bucket, or file:///folder that the API and
-	// the executors share. Default: with emulators, a folder in this user's cache, shared by all programs on this machine.
+	// the executors share. Default: with emulators, a folder in this user's cache, shared by all programs on this
+	// machine.
 	BlobURL string `env:"AIRLOCK_BLOB_URL"`
 }
 
@@ -47,8 +48,8 @@ type Common struct {
 	TenantLimits
 	// RuntimesFile is the YAML file of the runtimes, see docs/runtimes.md. Default: offline and claude.
 	RuntimesFile string `env:"AIRLOCK_RUNTIMES_FILE"`
-	// WebhookPrivateNetworks are the networks (CIDR), besides the public ones, that webhooks may be sent to. If there is
-	// one, unencrypted http is allowed, too. Default: none; loopback with airlock dev.
+	// WebhookPrivateNetworks are the networks (CIDR), besides the public ones, that webhooks may be sent to. If there
+	// is one, unencrypted http is allowed, too. Default: none; loopback with airlock dev.
 	WebhookPrivateNetworks []netip.Prefix `env:"AIRLOCK_WEBHOOK_ALLOW_PRIVATE"`
 	// MetricsListenAddr is a separate address for /metrics, host:port. Everybody who reaches it can read the metrics;
 	// they name no tenant. Default: the API serves them on ListenAddr, an executor serves none.

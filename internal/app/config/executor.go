@@ -50,7 +50,8 @@ type Executor struct {
 	AnthropicAPIKey string `env:"ANTHROPIC_API_KEY"`
 	// AnthropicBaseURL is the address of the Messages API.
 	AnthropicBaseURL *url.URL `env:"ANTHROPIC_BASE_URL" envDefault:"https://api.anthropic.com"`
-	// AnthropicCAFile is a PEM file of certificate authorities that are trusted for the Messages API, besides the system's.
+	// AnthropicCAFile is a PEM file of certificate authorities that are trusted for the Messages API, besides the
+	// system's.
 	AnthropicCAFile string `env:"AIRLOCK_ANTHROPIC_CA_FILE"`
 	// AnthropicAllowPrivate allows that the host of AnthropicBaseURL resolves to a private address.
 	AnthropicAllowPrivate bool `env:"AIRLOCK_ANTHROPIC_ALLOW_PRIVATE"`

@@ -7,8 +7,8 @@ import (
 	"net/netip"
 )
 
-// TenantLimits limit each tenant; the API and the executors have the same. 0 is no limit. The limits are soft: processes
-// that count at the same moment may together exceed them by a little.
+// TenantLimits limit each tenant; the API and the executors have the same. 0 is no limit. The limits are soft:
+// processes that count at the same moment may together exceed them by a little.
 type TenantLimits struct {
 	// MaxQueued is the number of queued executions of a tenant, without those of batches. More are refused.
 	MaxQueued int `env:"AIRLOCK_TENANT_MAX_QUEUED" envDefault:"10000"`

@@ -14,8 +14,9 @@ const (
 	testPrefix = "AIRLOCK_TEST_"
 )
 
-// otherNames are the variables that are read without a struct of this package: by every program, by the command line, by
-// programs built with the tag failpoints, by scripts and by infra/compose.yaml. One file of variables may serve them all.
+// otherNames are the variables that are read without a struct of this package: by every program, by the command line,
+// by programs built with the tag failpoints, by scripts and by infra/compose.yaml. One file of variables may serve them
+// all.
 var otherNames = []string{
 	"AIRLOCK_LOG_LEVEL",
 	"AIRLOCK_URL", "AIRLOCK_API_KEY",
@@ -25,7 +26,8 @@ var otherNames = []string{
 }
 
 // kubernetesService matches the variables that Kubernetes sets in every container for a service such as airlock-api:
-// https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables. None of them is a misspelt name.
+// https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables. None of them is a misspelt
+// name.
 var kubernetesService = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
 
 // CheckNames looks for variables in environ ("NAME=value") that begin with AIRLOCK_ and that no program reads. If the

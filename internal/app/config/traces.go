@@ -7,8 +7,8 @@ import (
 	"net/url"
 )
 
-// Traces are OpenTelemetry's variables that decide whether spans are sent, and how. OpenTelemetry's SDK reads the others
-// itself: headers, certificates, time-outs, the sampler, the size of batches, the service's name.
+// Traces are OpenTelemetry's variables that decide whether spans are sent, and how. OpenTelemetry's SDK reads the
+// others itself: headers, certificates, time-outs, the sampler, the size of batches, the service's name.
 type Traces struct {
 	// Endpoint is the collector's URL, such as http://localhost:4318. Without it and TracesEndpoint no spans are sent.
 	Endpoint       string `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`

@@ -53,8 +53,8 @@ func (e *dataVersionError) Error() string {
 		"choose another folder with --data, or delete this one if the data is not needed", e.dir, e.found, dataVersion)
 }
 
-// blobLocation returns the URL of the blobs: beside the emulators' data, or, if that is in memory, in a temporary folder
-// that remove deletes. The emulators alone need no blobs.
+// blobLocation returns the URL of the blobs: beside the emulators' data, or, if that is in memory, in a temporary
+// folder that remove deletes. The emulators alone need no blobs.
 func (c *Config) blobLocation() (location string, remove func() error, err error) {
 	switch {
 	case c.BlobURL != "", c.NoAPI && c.NoExecutor:

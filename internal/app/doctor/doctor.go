@@ -136,8 +136,8 @@ func checkIsolation(ctx context.Context, d *docker.Driver, image string) []Findi
 	return findings
 }
 
-// isolationAdvice is for settings that a host may lack. The others fail only if something between Airlock and the kernel
-// changes them.
+// isolationAdvice is for settings that a host may lack. The others fail only if something between Airlock and the
+// kernel changes them.
 var isolationAdvice = map[string]string{
 	"seccomp":   "use a kernel with CONFIG_SECCOMP_FILTER",
 	"AppArmor":  "optional: enable AppArmor on the host for docker-default",

@@ -116,7 +116,8 @@ func Run(ctx context.Context, s Settings, log *zap.Logger) (err error) {
 	return g.Wait()
 }
 
-// DockerOptions returns how sandboxes are made. The warm pool holds containers of the given runtimes that are available.
+// DockerOptions returns how sandboxes are made. The warm pool holds containers of the given runtimes that are
+// available.
 func DockerOptions(c config.Executor, log *zap.Logger, runtimes ...agentruntime.Runtime) docker.Options {
 	opts := docker.Options{
 		Executor: c.Name, Host: c.DockerHost, Runtime: c.OCIRuntime, SocketDir: c.SocketDir,

@@ -1,6 +1,7 @@
-// Package operator does what an operator does without the API, directly in Firestore and Pub/Sub: it issues API keys and
-// redrives failed executions. Choices of the operator come in; the new key, or a report on each execution, goes out. It
-// needs neither the Docker Engine nor blob storage, and it checks no caller: who can reach Firestore is the operator.
+// Package operator does what an operator does without the API, directly in Firestore and Pub/Sub: it issues API keys
+// and redrives failed executions. Choices of the operator come in; the new key, or a report on each execution, goes
+// out. It needs neither the Docker Engine nor blob storage, and it checks no caller: who can reach Firestore is the
+// operator.
 package operator
 
 import (
