@@ -1,4 +1,4 @@
-// Package docs has no code: its test holds the pages together.
+// Package docs has no code: its tests compare the pages with each other and with the code.
 package docs
 
 import (
@@ -17,24 +17,18 @@ import (
 const root = "../../.."
 
 var (
-	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
-	heading = regexp.MustCompile(`(?m)^#+ (.+)$`)
-	fenced  = regexp.MustCompile("(?ms)^```.*?^```")
-	left    = regexp.MustCompile(`[^\p{L}\p{N}\- ]`) // out of a heading's anchor
+	link           = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	heading        = regexp.MustCompile(`(?m)^#+ (.+)$`)
+	fenced         = regexp.MustCompile("(?ms)^```.*?^```")
+	notInAnchor    = regexp.MustCompile(`[^\p{L}\p{N}\- ]`) // what GitHub leaves out of a heading's anchor
+	repositoryPath = regexp.MustCompile("`((?:internal|cmd|client|emulator|web|scripts|infra|images)/[\\w./-]*)`")
+	goFile         = regexp.MustCompile("`(internal/[\\w/]+\\.go)`")
 )
 
-// Each link within the project leads to a file that is there, and to a heading of it.
+// Each link within the repository leads to a file that exists, and to a heading in it.
 func TestNoLinkIsBroken(t *testing.T) {
-	pages, err := filepath.Glob(root + "/*.md")
-	require.NoError(t, err)
-	require.NoError(t, filepath.WalkDir(root+"/docs", func(path string, _ fs.DirEntry, err error) error {
-		if filepath.Ext(path) == ".md" {
-			pages = append(pages, path)
-		}
-		return err
-	}))
 	checked := 0
-	for _, page := range pages {
+	for _, page := range pages(t) {
 		for _, m := range link.FindAllStringSubmatch(read(t, page), -1) {
 			target, anchor, _ := strings.Cut(m[1], "#")
 			if strings.Contains(target, "://") {
@@ -55,8 +49,40 @@ func TestNoLinkIsBroken(t *testing.T) {
 	require.Greater(t, checked, 20)
 }
 
+// Each path of this repository that a page names in backticks exists.
+func TestNamedPathsExist(t *testing.T) {
+	checked := 0
+	for _, page := range pages(t) {
+		if filepath.Base(page) == "CHANGELOG.md" { // it also names what was removed
+			continue
+		}
+		for _, m := range repositoryPath.FindAllStringSubmatch(read(t, page), -1) {
+			_, err := os.Stat(filepath.Join(root, m[1]))
+			require.NoError(t, err, "%s names it", page)
+			checked++
+		}
+	}
+	require.Greater(t, checked, 50)
+}
+
+// The numbers of files in docs/architecture.md are those of the files in its tables.
+func TestNumberOfFilesOnEachWay(t *testing.T) {
+	page := read(t, root+"/docs/architecture.md")
+	for _, way := range []string{"one execution", "a batch", "a webhook"} {
+		_, section, ok := strings.Cut(page, "\n## The way of "+way+"\n")
+		require.True(t, ok, way)
+		section, _, _ = strings.Cut(section, "\n## ")
+		section, _, _ = strings.Cut(section, "How many files")
+		files := map[string]bool{}
+		for _, m := range goFile.FindAllStringSubmatch(section, -1) {
+			files[m[1]] = true
+		}
+		require.Regexp(t, fmt.Sprintf(`\| %s \| \d+ \| %d \|`, way, len(files)), page)
+	}
+}
+
 // The decisions are numbered without a gap, and their index has each by its heading.
-func TestTheIndexOfTheDecisions(t *testing.T) {
+func TestIndexOfDecisions(t *testing.T) {
 	files, err := filepath.Glob(root + "/docs/decisions/0*.md")
 	require.NoError(t, err)
 	var list []string
@@ -70,16 +96,31 @@ func TestTheIndexOfTheDecisions(t *testing.T) {
 	require.True(t, strings.HasSuffix(index, "\n\n"+strings.Join(list, "\n")+"\n"), "the index should be:\n%s", strings.Join(list, "\n"))
 }
 
-// The README's map has each package of internal.
-func TestTheMapIsWhole(t *testing.T) {
-	packages, err := os.ReadDir(root + "/internal")
+// The README's map has each folder of internal.
+func TestReadmeMapIsComplete(t *testing.T) {
+	folders, err := os.ReadDir(root + "/internal")
 	require.NoError(t, err)
 	text := read(t, root+"/README.md")
-	for _, p := range packages {
-		require.Regexp(t, "`(internal/)?"+p.Name()+"`", text)
+	for _, f := range folders {
+		require.Contains(t, text, "`internal/"+f.Name()+"`")
 	}
 }
 
+// pages returns the paths of all Markdown pages at the root and in docs.
+func pages(t *testing.T) []string {
+	t.Helper()
+	found, err := filepath.Glob(root + "/*.md")
+	require.NoError(t, err)
+	require.NoError(t, filepath.WalkDir(root+"/docs", func(path string, _ fs.DirEntry, err error) error {
+		if filepath.Ext(path) == ".md" {
+			found = append(found, path)
+		}
+		return err
+	}))
+	return found
+}
+
+// read returns a page without its fenced blocks.
 func read(t *testing.T, page string) string {
 	t.Helper()
 	text, err := os.ReadFile(page)
@@ -90,7 +131,7 @@ func read(t *testing.T, page string) string {
 // anchors are those of a page's headings, as GitHub makes them.
 func anchors(page string) (found []string) {
 	for _, h := range heading.FindAllStringSubmatch(page, -1) {
-		found = append(found, strings.ReplaceAll(left.ReplaceAllString(strings.ToLower(h[1]), ""), " ", "-"))
+		found = append(found, strings.ReplaceAll(notInAnchor.ReplaceAllString(strings.ToLower(h[1]), ""), " ", "-"))
 	}
 	return found
 }
