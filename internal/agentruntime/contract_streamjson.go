@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
-	"github.com/airlock-run/airlock/internal/agentruntime/session"
+	"github.com/airlock-run/airlock/internal/agentruntime/sessionfile"
 	"github.com/airlock-run/airlock/internal/agentruntime/streamjson"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/sandbox"
@@ -33,7 +33,7 @@ func (streamJSON) prepareJob(r *Run, e *execution.Execution) *execution.Failure 
 	})
 
 	id := sessionID(e)
-	r.sessionPath = session.Path(homeDir, id)
+	r.sessionPath = sessionfile.Path(homeDir, id)
 	r.Job.Collect = []string{r.sessionPath}
 	sessionFile, failure := r.buildSessionFile(t, id)
 	if failure != nil {

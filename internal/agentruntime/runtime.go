@@ -53,7 +53,7 @@ func FromCatalog(entry catalog.Runtime, gw *gateway.Gateway) Runtime {
 			executionPolicy.Models = []string{model}
 			executionPolicy.Budget = gateway.Budget{Tokens: e.Task.Budget.MaxTokens, CostUSD: e.Task.Budget.MaxCostUSD}
 			executionPolicy.PreviousUsage = gateway.Budget{Tokens: e.Usage.InputTokens + e.Usage.OutputTokens, CostUSD: e.Usage.CostUSD}
-			return gw.OpenSession(ctx, e.ID, executionPolicy)
+			return gw.OpenEndpoint(ctx, e.ID, executionPolicy)
 		}
 	}
 	return r

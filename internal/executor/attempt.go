@@ -190,7 +190,7 @@ func causeOr(ctx context.Context, err error) error {
 }
 
 // loadTask reads the parts of the task that are not in the execution's document: the input files, and the messages and
-// the session of the conversation.
+// the transcript of the conversation.
 func (a *attempt) loadTask(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -208,7 +208,7 @@ func (a *attempt) loadTask(ctx context.Context) (err error) {
 		return err
 	}
 	e.Task.History = conversation.History(messages)
-	e.Task.Session, err = tasks.Session(ctx, e.Tenant, e.ConversationID)
+	e.Task.Transcript, err = tasks.Transcript(ctx, e.Tenant, e.ConversationID)
 	return err
 }
 
@@ -224,7 +224,7 @@ func (a *attempt) parseOutcome() execution.Ending {
 	}
 	ending := execution.Ending{Status: execution.Succeeded, Result: result, Usage: a.run.Usage()}
 	if e.ConversationID != "" {
-		ending.NewSession = a.run.ExtractSession(a.outcome)
+		ending.NewTranscript = a.run.ExtractTranscript(a.outcome)
 	}
 	return ending
 }

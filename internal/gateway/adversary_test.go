@@ -19,7 +19,7 @@ import (
 // sendRaw sends exactly these bytes and returns the statuses of all responses. After the expected number of responses
 // it sends an invalid request, which makes the gateway close the connection, so that an additional response is
 // detected.
-func (w *testSession) sendRaw(bytes string, expected int) (statuses []int) {
+func (w *testEndpoint) sendRaw(bytes string, expected int) (statuses []int) {
 	w.t.Helper()
 	conn, err := net.Dial("unix", w.socket)
 	require.NoError(w.t, err)
@@ -116,7 +116,7 @@ func TestAdversarialRequests(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
-			w := openSession(t, upstream, func(s *gateway.Settings) { s.BodyTimeout = 200 * time.Millisecond })
+			w := openEndpoint(t, upstream, func(s *gateway.Settings) { s.BodyTimeout = 200 * time.Millisecond })
 			answered := w.sendRaw(c.sends, len(c.answered))
 			// The kernel may reset the connection before the response arrives.
 			if len(answered) > 0 || c.passes > 0 || len(c.answered) == 0 {
@@ -169,7 +169,7 @@ func TestAdversarialUpstreams(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			upstream := startModel(t, modelstub.Always(c.answer))
-			w := openSession(t, upstream, func(s *gateway.Settings) {
+			w := openEndpoint(t, upstream, func(s *gateway.Settings) {
 				s.CallTimeout, s.IdleTimeout, s.MaxResponseSize = 2*time.Second, 200*time.Millisecond, 256<<10
 			})
 			got := w.post(requestBody(nil))
@@ -203,7 +203,7 @@ func TestSmallerBudgetApplies(t *testing.T) {
 			upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
 			p := policy
 			p.Budget = c.agents
-			w := openSessionWithPolicy(t, upstream, p, func(s *gateway.Settings) { s.Budget = c.operators })
+			w := openEndpointWithPolicy(t, upstream, p, func(s *gateway.Settings) { s.Budget = c.operators })
 			require.Equal(t, http.StatusOK, w.post(requestBody(nil)).status, "the first call is allowed, whatever it uses")
 			got := w.post(requestBody(nil))
 			if c.applies == (gateway.Budget{}) {
@@ -232,7 +232,7 @@ func TestBudgetIncludesEarlierAttempts(t *testing.T) {
 			upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
 			p := policy
 			p.Budget, p.PreviousUsage = gateway.Budget{Tokens: 1000, CostUSD: 0.1}, c.previous
-			w := openSessionWithPolicy(t, upstream, p, nil)
+			w := openEndpointWithPolicy(t, upstream, p, nil)
 			require.Equal(t, c.status, w.post(requestBody(nil)).status)
 			require.Equal(t, c.exceeded, closeAndSummarize(t, w).BudgetExceeded)
 		})
@@ -245,7 +245,7 @@ func TestDeclaredHeadersAreForwarded(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
 	p := policy
 	p.Headers = []string{"X-Session", "X-Long", "X-Api-Key", "Content-Type"}
-	w := openSessionWithPolicy(t, upstream, p, nil)
+	w := openEndpointWithPolicy(t, upstream, p, nil)
 	got := w.post(requestBody(nil), "X-Session", "s1", "X-Long", strings.Repeat("x", 2<<10), "X-Other", "o", "X-Api-Key", "mine", "Content-Type", "text/plain")
 	require.Equal(t, http.StatusOK, got.status)
 	sent := upstream.Requests()[0].Header

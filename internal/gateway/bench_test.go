@@ -32,7 +32,7 @@ func BenchmarkCall(b *testing.B) {
 		socket := filepath.Join(b.TempDir(), "egress.sock")
 		listener, err := net.Listen("unix", socket)
 		require.NoError(b, err)
-		s := g.OpenSession(context.Background(), "exe_1", policy)
+		s := g.OpenEndpoint(context.Background(), "exe_1", policy)
 		served := make(chan error, 1)
 		go func() { served <- s.Serve(listener) }()
 		transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

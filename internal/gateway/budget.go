@@ -25,7 +25,7 @@ func minLimit[N int64 | float64](a, b N) N {
 	return a
 }
 
-// budgetTracker enforces the budget of one session and adds up what its calls use. It is safe for concurrent use.
+// budgetTracker enforces the budget of one endpoint and adds up what its calls use. It is safe for concurrent use.
 type budgetTracker struct {
 	budget        Budget
 	previousUsage Budget           // what earlier attempts of the execution used

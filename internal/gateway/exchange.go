@@ -15,10 +15,10 @@ import (
 
 // exchange is one upstream request and its response.
 type exchange struct {
-	session *Session
-	w       http.ResponseWriter
-	cancel  context.CancelCauseFunc
-	rec     *accessRecord
+	endpoint *Endpoint
+	w        http.ResponseWriter
+	cancel   context.CancelCauseFunc
+	rec      *accessRecord
 
 	counter tokenCounter
 	status  int         // as Summary.LastStatus
@@ -30,12 +30,12 @@ func (x *exchange) run(ctx context.Context, r *http.Request, route Route, body [
 	traceCtx := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		WroteRequest: func(info httptrace.WroteRequestInfo) { x.sent.Store(info.Err == nil) },
 	})
-	request, err := x.session.newUpstreamRequest(traceCtx, r, route, body)
+	request, err := x.endpoint.newUpstreamRequest(traceCtx, r, route, body)
 	if err != nil {
 		x.writeError(ctx, err)
 		return
 	}
-	response, err := x.session.gateway.transport.RoundTrip(request)
+	response, err := x.endpoint.gateway.transport.RoundTrip(request)
 	if err != nil {
 		x.writeError(ctx, err)
 		return
@@ -98,7 +98,7 @@ func (x *exchange) endStream(ctx context.Context, err error) {
 // write sends data to the sandbox, for at most IdleTimeout.
 func (x *exchange) write(p []byte) error {
 	control := http.NewResponseController(x.w)
-	if err := control.SetWriteDeadline(time.Now().Add(x.session.gateway.settings.IdleTimeout)); err != nil {
+	if err := control.SetWriteDeadline(time.Now().Add(x.endpoint.gateway.settings.IdleTimeout)); err != nil {
 		return err
 	}
 	n, err := x.w.Write(p)
@@ -134,7 +134,7 @@ func (x *exchange) forwardBody(ctx context.Context, response *http.Response) {
 
 // readBody reads a response body in parts. It fails if the body stalls or becomes too large.
 func (x *exchange) readBody(from io.Reader, part func([]byte) error) error {
-	settings := x.session.gateway.settings
+	settings := x.endpoint.gateway.settings
 	stalled := time.AfterFunc(settings.IdleTimeout, func() { x.cancel(errStalled) })
 	defer stalled.Stop()
 	buffer := make([]byte, copyBufferSize)

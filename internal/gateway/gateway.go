@@ -1,5 +1,5 @@
 // Package gateway is the only connection from a sandbox to the outside. Requests of an agent come in over the
-// listener of a Session; requests that the runtime's Policy allows go out to one model's API, with the operator's
+// listener of an Endpoint; requests that the runtime's Policy allows go out to one model's API, with the operator's
 // key; a Summary of calls, tokens and cost comes back. The agent is not trusted: the gateway builds every upstream
 // request itself, and denies what is not on a list. It never gives the key to a sandbox, and never stores or logs a
 // body.
@@ -18,7 +18,7 @@ import (
 	"github.com/airlock-run/airlock/internal/telemetry/trace"
 )
 
-// Gateway opens the sessions of one upstream. It is safe for concurrent use.
+// Gateway opens the endpoints of one upstream. It is safe for concurrent use.
 type Gateway struct {
 	settings  Settings
 	spec      apiSpec
@@ -42,18 +42,18 @@ func New(s Settings) (*Gateway, error) {
 	return &Gateway{settings: s, spec: apiSpecs[s.API], transport: newTransport(s)}, nil
 }
 
-// Close closes idle upstream connections. It does not close sessions; their owners do.
+// Close closes idle upstream connections. It does not close endpoints; their owners do.
 func (g *Gateway) Close() { g.transport.CloseIdleConnections() }
 
-// OpenSession opens the egress of one execution. It forwards only what both the operator's settings and the policy
-// allow; an empty policy allows nothing. The session ends with its Close and not with ctx, from which it takes only
+// OpenEndpoint opens the egress of one execution. It forwards only what both the operator's settings and the policy
+// allow; an empty policy allows nothing. The endpoint ends with its Close and not with ctx, from which it takes only
 // the trace.
-func (g *Gateway) OpenSession(ctx context.Context, executionID string, p Policy) *Session {
+func (g *Gateway) OpenEndpoint(ctx context.Context, executionID string, p Policy) *Endpoint {
 	if allowed := g.settings.Models; len(allowed) > 0 {
 		p.Models = slices.DeleteFunc(slices.Clone(p.Models), func(model string) bool { return !slices.Contains(allowed, model) })
 	}
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	s := &Session{
+	s := &Endpoint{
 		gateway:   g,
 		policy:    p,
 		ctx:       ctx,

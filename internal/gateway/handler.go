@@ -10,7 +10,7 @@ import (
 )
 
 // ServeHTTP handles one request from the sandbox.
-func (s *Session) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.beginRequest() {
 		panic(http.ErrAbortHandler)
 	}
@@ -33,7 +33,7 @@ func (s *Session) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // forward inspects one request, sends it upstream, and records its usage.
-func (s *Session) forward(w http.ResponseWriter, r *http.Request, route Route, rec *accessRecord) {
+func (s *Endpoint) forward(w http.ResponseWriter, r *http.Request, route Route, rec *accessRecord) {
 	body, releaseBody, err := s.readBody(w, r)
 	if err != nil {
 		s.deny(w, rec, err)
@@ -59,7 +59,7 @@ func (s *Session) forward(w http.ResponseWriter, r *http.Request, route Route, r
 	defer release()
 	span := s.startSpan(info)
 	defer endSpan(span, rec)
-	x := exchange{session: s, w: w, cancel: cancel, rec: rec}
+	x := exchange{endpoint: s, w: w, cancel: cancel, rec: rec}
 	x.run(ctx, r, route, body)
 	tokens, estimated := x.finalTokens(info)
 	rec.upstream = true
@@ -77,11 +77,11 @@ var (
 	errCallEnded        = errors.New("the call has ended")
 )
 
-// callContext returns the context of one call. It ends with the sandbox's connection, with the session, or after
+// callContext returns the context of one call. It ends with the sandbox's connection, with the endpoint, or after
 // CallTimeout. cancel ends it early with a cause. release frees its resources and must always be called.
-func (s *Session) callContext(parent context.Context) (ctx context.Context, cancel context.CancelCauseFunc, release func()) {
+func (s *Endpoint) callContext(parent context.Context) (ctx context.Context, cancel context.CancelCauseFunc, release func()) {
 	ctx, cancel = context.WithCancelCause(parent)
-	detach := context.AfterFunc(s.ctx, func() { cancel(errSessionClosed) })
+	detach := context.AfterFunc(s.ctx, func() { cancel(errEndpointClosed) })
 	ctx, stop := context.WithTimeoutCause(ctx, s.gateway.settings.CallTimeout, errCallTimeout)
 	return ctx, cancel, func() {
 		detach()
@@ -91,8 +91,8 @@ func (s *Session) callContext(parent context.Context) (ctx context.Context, canc
 }
 
 // readBody reads the complete body. The request must declare its length, so that the total size of all bodies of a
-// session is limited before they are read. release returns the body's share of that limit.
-func (s *Session) readBody(w http.ResponseWriter, r *http.Request) (body []byte, release func(), err error) {
+// endpoint is limited before they are read. release returns the body's share of that limit.
+func (s *Endpoint) readBody(w http.ResponseWriter, r *http.Request) (body []byte, release func(), err error) {
 	limit := s.gateway.settings.MaxRequestSize
 	switch {
 	case len(r.Header["Content-Encoding"]) > 0:
@@ -122,7 +122,7 @@ func (s *Session) readBody(w http.ResponseWriter, r *http.Request) (body []byte,
 	return body, release, nil
 }
 
-func (s *Session) deny(w http.ResponseWriter, rec *accessRecord, err error) {
+func (s *Endpoint) deny(w http.ResponseWriter, rec *accessRecord, err error) {
 	var d denialError
 	if !errors.As(err, &d) {
 		d = denialError{http.StatusInternalServerError, "api_error", "the gateway failed", true}

@@ -39,34 +39,34 @@ var policy = gateway.Policy{
 	Betas:  []string{"good-beta", "fine-beta"},
 }
 
-// testSession is a session with the client end of its socket, as a sandbox has it.
-type testSession struct {
-	*gateway.Session
+// testEndpoint is an endpoint with the client end of its socket, as a sandbox has it.
+type testEndpoint struct {
+	*gateway.Endpoint
 	t        *testing.T
-	upstream *modelstub.Server // nil if the session was opened with openSessionWithContext
+	upstream *modelstub.Server // nil if the endpoint was opened with openEndpointWithContext
 	socket   string
 	client   *http.Client
 }
 
-// openSession opens a session whose upstream is the stand-in.
-func openSession(t *testing.T, upstream *modelstub.Server, change func(*gateway.Settings)) *testSession {
+// openEndpoint opens an endpoint whose upstream is the stand-in.
+func openEndpoint(t *testing.T, upstream *modelstub.Server, change func(*gateway.Settings)) *testEndpoint {
 	t.Helper()
-	return openSessionWithPolicy(t, upstream, policy, change)
+	return openEndpointWithPolicy(t, upstream, policy, change)
 }
 
-func openSessionWithPolicy(t *testing.T, upstream *modelstub.Server, p gateway.Policy, change func(*gateway.Settings)) *testSession {
+func openEndpointWithPolicy(t *testing.T, upstream *modelstub.Server, p gateway.Policy, change func(*gateway.Settings)) *testEndpoint {
 	t.Helper()
 	settings := gateway.Settings{Upstream: upstream.URL(), APIKey: key}
 	if change != nil {
 		change(&settings)
 	}
-	w := openSessionWithContext(context.Background(), t, settings, p)
+	w := openEndpointWithContext(context.Background(), t, settings, p)
 	w.upstream = upstream
 	return w
 }
 
-// openSessionWithContext opens a session whose calls belong to ctx's trace.
-func openSessionWithContext(ctx context.Context, t *testing.T, settings gateway.Settings, p gateway.Policy) *testSession {
+// openEndpointWithContext opens an endpoint whose calls belong to ctx's trace.
+func openEndpointWithContext(ctx context.Context, t *testing.T, settings gateway.Settings, p gateway.Policy) *testEndpoint {
 	t.Helper()
 	g, err := gateway.New(settings)
 	require.NoError(t, err)
@@ -75,7 +75,7 @@ func openSessionWithContext(ctx context.Context, t *testing.T, settings gateway.
 	socket := filepath.Join(t.TempDir(), "egress.sock")
 	listener, err := net.Listen("unix", socket)
 	require.NoError(t, err)
-	s := g.OpenSession(ctx, "exe_1", p)
+	s := g.OpenEndpoint(ctx, "exe_1", p)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
 
@@ -88,7 +88,7 @@ func openSessionWithContext(ctx context.Context, t *testing.T, settings gateway.
 		require.NoError(t, s.Close())
 		require.NoError(t, <-served)
 	})
-	return &testSession{Session: s, t: t, socket: socket, client: &http.Client{Transport: transport}}
+	return &testEndpoint{Endpoint: s, t: t, socket: socket, client: &http.Client{Transport: transport}}
 }
 
 func startModel(t *testing.T, script modelstub.Script) *modelstub.Server {
@@ -120,7 +120,7 @@ type response struct {
 	body   string
 }
 
-func (w *testSession) post(body string, header ...string) response {
+func (w *testEndpoint) post(body string, header ...string) response {
 	w.t.Helper()
 	request, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, "http://sandbox"+target, strings.NewReader(body))
 	require.NoError(w.t, err)
@@ -130,7 +130,7 @@ func (w *testSession) post(body string, header ...string) response {
 	return w.do(request)
 }
 
-func (w *testSession) do(request *http.Request) response {
+func (w *testEndpoint) do(request *http.Request) response {
 	w.t.Helper()
 	got, err := w.client.Do(request)
 	require.NoError(w.t, err)
@@ -141,7 +141,7 @@ func (w *testSession) do(request *http.Request) response {
 }
 
 // roundTripRaw sends exactly these bytes and reads one response.
-func (w *testSession) roundTripRaw(request string) response {
+func (w *testEndpoint) roundTripRaw(request string) response {
 	w.t.Helper()
 	conn, err := net.Dial("unix", w.socket)
 	require.NoError(w.t, err)
@@ -156,9 +156,9 @@ func (w *testSession) roundTripRaw(request string) response {
 	return response{got.StatusCode, got.Header, string(body)}
 }
 
-// requireDenied requires that the session sent nothing upstream and that its only response is an error of the API's
+// requireDenied requires that the endpoint sent nothing upstream and that its only response is an error of the API's
 // shape.
-func (w *testSession) requireDenied(got response, message string) {
+func (w *testEndpoint) requireDenied(got response, message string) {
 	w.t.Helper()
 	var body struct {
 		Type  string

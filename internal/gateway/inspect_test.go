@@ -47,7 +47,7 @@ func TestProviderSideAccessIsDenied(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
-			w := openSession(t, upstream, nil)
+			w := openEndpoint(t, upstream, nil)
 			got := w.post(c.body)
 			require.Equal(t, http.StatusForbidden, got.status)
 			w.requireDenied(got, c.message)
@@ -77,7 +77,7 @@ func TestAmbiguousJSONIsDenied(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
-			w := openSession(t, upstream, nil)
+			w := openEndpoint(t, upstream, nil)
 			got := w.post(body)
 			require.Equal(t, http.StatusBadRequest, got.status)
 			w.requireDenied(got, "")
@@ -96,7 +96,7 @@ func TestAgentRequestsAreAllowed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
-			w := openSession(t, upstream, nil)
+			w := openEndpoint(t, upstream, nil)
 			require.Equal(t, http.StatusOK, w.post(body).status)
 			require.Len(t, upstream.Requests(), 1)
 		})
@@ -105,7 +105,7 @@ func TestAgentRequestsAreAllowed(t *testing.T) {
 
 func TestModelMustBeAllowedByOperatorAndRuntime(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
-	w := openSession(t, upstream, func(s *gateway.Settings) { s.Models = []string{"claude-of-tomorrow", "claude-opus-4-1"} })
+	w := openEndpoint(t, upstream, func(s *gateway.Settings) { s.Models = []string{"claude-of-tomorrow", "claude-opus-4-1"} })
 	for requested, status := range map[string]int{
 		"claude-of-tomorrow": http.StatusOK, model: http.StatusForbidden, "claude-opus-4-1": http.StatusForbidden,
 	} {

@@ -17,17 +17,17 @@ const (
 	gpt       = "gpt-of-tomorrow"
 )
 
-// openResponsesSession opens a session whose upstream has the Responses API.
-func openResponsesSession(t *testing.T, upstream *modelstub.Server, change ...func(*gateway.Policy)) *testSession {
+// openResponsesEndpoint opens an endpoint whose upstream has the Responses API.
+func openResponsesEndpoint(t *testing.T, upstream *modelstub.Server, change ...func(*gateway.Policy)) *testEndpoint {
 	t.Helper()
 	p := gateway.Policy{Routes: []gateway.Route{{Method: http.MethodPost, Target: responses}}, Models: []string{gpt}}
 	for _, c := range change {
 		c(&p)
 	}
-	return openSessionWithPolicy(t, upstream, p, func(s *gateway.Settings) { s.API = gateway.ResponsesAPI })
+	return openEndpointWithPolicy(t, upstream, p, func(s *gateway.Settings) { s.API = gateway.ResponsesAPI })
 }
 
-func (w *testSession) postResponses(body string, header ...string) response {
+func (w *testEndpoint) postResponses(body string, header ...string) response {
 	w.t.Helper()
 	request, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, "http://sandbox"+responses, strings.NewReader(body))
 	require.NoError(w.t, err)
@@ -57,7 +57,7 @@ const used120 = `{"input_tokens":100,"input_tokens_details":{"cached_tokens":40}
 
 func TestResponsesAPI(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(responsesAnswer(used120)))
-	w := openResponsesSession(t, upstream, func(p *gateway.Policy) { p.Prices = map[string]gateway.Price{gpt: {Input: 1, Output: 10}} })
+	w := openResponsesEndpoint(t, upstream, func(p *gateway.Policy) { p.Prices = map[string]gateway.Price{gpt: {Input: 1, Output: 10}} })
 	got := w.postResponses(input(helloItem), "Authorization", "Bearer mine", "X-Api-Key", "mine", "Openai-Organization", "mine", "Anthropic-Version", "2024-01-01")
 	require.Equal(t, http.StatusOK, got.status)
 	require.Contains(t, got.body, "response.completed")
@@ -75,7 +75,7 @@ func TestResponsesAPI(t *testing.T) {
 
 func TestResponsesAPIWithoutStream(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(modelstub.Raw(http.StatusOK, nil, `{"model":"`+gpt+`","usage":`+used120+`}`)))
-	w := openResponsesSession(t, upstream)
+	w := openResponsesEndpoint(t, upstream)
 	require.Equal(t, http.StatusOK, w.postResponses(input(helloItem)).status)
 	s := closeAndSummarize(t, w)
 	require.EqualValues(t, 120, s.Tokens.Total())
@@ -86,7 +86,7 @@ func TestResponsesAPIFailure(t *testing.T) {
 	for code, status := range map[string]int{"rate_limit_exceeded": http.StatusTooManyRequests, "server_error": http.StatusInternalServerError} {
 		upstream := startModel(t, modelstub.Always(modelstub.Raw(http.StatusOK, http.Header{"Content-Type": {"text/event-stream"}},
 			`data: {"type":"response.failed","response":{"error":{"code":"`+code+`"},"usage":null}}`+"\n\n")))
-		w := openResponsesSession(t, upstream)
+		w := openResponsesEndpoint(t, upstream)
 		w.postResponses(input(helloItem))
 		s := closeAndSummarize(t, w)
 		require.Equal(t, status, s.LastStatus)
@@ -122,7 +122,7 @@ func TestResponsesAPIProviderSideAccessIsDenied(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			upstream := startModel(t, modelstub.Always(responsesAnswer(used120)))
-			w := openResponsesSession(t, upstream)
+			w := openResponsesEndpoint(t, upstream)
 			w.requireDenied(w.postResponses(c.body), c.message)
 		})
 	}
@@ -139,7 +139,7 @@ func TestResponsesAPIAgentRequestsAreAllowed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			upstream := startModel(t, modelstub.Always(responsesAnswer(used120)))
-			require.Equal(t, http.StatusOK, openResponsesSession(t, upstream).postResponses(body).status)
+			require.Equal(t, http.StatusOK, openResponsesEndpoint(t, upstream).postResponses(body).status)
 			require.Len(t, upstream.Requests(), 1)
 		})
 	}

@@ -39,7 +39,7 @@ func TestOnlyDeclaredRoutesAreAllowed(t *testing.T) {
 	} {
 		t.Run(line, func(t *testing.T) {
 			upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
-			w := openSession(t, upstream, nil)
+			w := openEndpoint(t, upstream, nil)
 			got := w.roundTripRaw(fmt.Sprintf("%s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", line, len(body), body))
 			require.Equal(t, http.StatusForbidden, got.status)
 			w.requireDenied(got, "not a route of the runtime")
@@ -55,7 +55,7 @@ func TestConnectAndUpgradeAreDenied(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
-			w := openSession(t, upstream, nil)
+			w := openEndpoint(t, upstream, nil)
 			w.requireDenied(w.roundTripRaw(request), "not a route of the runtime")
 		})
 	}
@@ -75,7 +75,7 @@ func TestBodyLengthIsRequiredAndBounded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
-			w := openSession(t, upstream, func(s *gateway.Settings) { s.MaxRequestSize = 65536 })
+			w := openEndpoint(t, upstream, func(s *gateway.Settings) { s.MaxRequestSize = 65536 })
 			got := w.roundTripRaw(c.request)
 			require.Equal(t, c.status, got.status)
 			w.requireDenied(got, c.message)
@@ -85,7 +85,7 @@ func TestBodyLengthIsRequiredAndBounded(t *testing.T) {
 
 func TestLocalRoute(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
-	w := openSession(t, upstream, nil)
+	w := openEndpoint(t, upstream, nil)
 	request, err := http.NewRequest(http.MethodHead, "http://sandbox/", nil)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, w.do(request).status)
@@ -95,15 +95,15 @@ func TestLocalRoute(t *testing.T) {
 
 func TestEmptyPolicyDeniesAll(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
-	noModels := openSessionWithPolicy(t, upstream, gateway.Policy{Routes: policy.Routes}, nil)
+	noModels := openEndpointWithPolicy(t, upstream, gateway.Policy{Routes: policy.Routes}, nil)
 	noModels.requireDenied(noModels.post(requestBody(nil)), "the model")
-	noRoutes := openSessionWithPolicy(t, upstream, gateway.Policy{Models: policy.Models}, nil)
+	noRoutes := openEndpointWithPolicy(t, upstream, gateway.Policy{Models: policy.Models}, nil)
 	noRoutes.requireDenied(noRoutes.post(requestBody(nil)), "not a route of the runtime")
 }
 
 func TestHugeHeadersAreRejected(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
-	w := openSession(t, upstream, nil)
+	w := openEndpoint(t, upstream, nil)
 	request, err := http.NewRequest(http.MethodPost, "http://sandbox"+target, strings.NewReader(requestBody(nil)))
 	require.NoError(t, err)
 	request.Header.Set("X", strings.Repeat("x", 200<<10))

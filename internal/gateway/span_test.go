@@ -17,7 +17,7 @@ import (
 	"github.com/airlock-run/airlock/internal/test/modelstub"
 )
 
-// Each call that is sent upstream has a span in the session's trace; a denied request has none. The session outlives
+// Each call that is sent upstream has a span in the endpoint's trace; a denied request has none. The endpoint outlives
 // the context in which it was opened. Neither the sandbox nor the provider can read or change the trace context.
 func TestCallSpans(t *testing.T) {
 	before := otel.GetTextMapPropagator()
@@ -27,7 +27,7 @@ func TestCallSpans(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ctx, attempt := sdk.NewTracerProvider(sdk.WithSpanProcessor(spans)).Tracer("test").Start(ctx, "attempt")
 	upstream := startModel(t, modelstub.Sequence(modelstub.Text("hi"), modelstub.Status(529, "overloaded_error", "later")))
-	w := openSessionWithContext(ctx, t, gateway.Settings{Upstream: upstream.URL(), APIKey: key}, policy)
+	w := openEndpointWithContext(ctx, t, gateway.Settings{Upstream: upstream.URL(), APIKey: key}, policy)
 	cancel()
 
 	require.Equal(t, http.StatusOK, w.post(requestBody(nil), "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").status)

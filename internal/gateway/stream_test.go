@@ -19,7 +19,7 @@ import (
 )
 
 // startStream sends a request and returns after the first event of the response.
-func (w *testSession) startStream(ctx context.Context) (*http.Response, *bufio.Reader) {
+func (w *testEndpoint) startStream(ctx context.Context) (*http.Response, *bufio.Reader) {
 	w.t.Helper()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://sandbox"+target, strings.NewReader(requestBody(nil)))
 	require.NoError(w.t, err)
@@ -35,7 +35,7 @@ func (w *testSession) startStream(ctx context.Context) (*http.Response, *bufio.R
 
 func TestEventsAreForwardedImmediately(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(modelstub.Stall("hello")))
-	w := openSession(t, upstream, nil)
+	w := openEndpoint(t, upstream, nil)
 	got, lines := w.startStream(t.Context())
 	require.Equal(t, "text/event-stream; charset=utf-8", got.Header.Get("Content-Type"))
 	for {
@@ -49,7 +49,7 @@ func TestEventsAreForwardedImmediately(t *testing.T) {
 
 func TestSandboxDisconnectCancelsUpstream(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(modelstub.Stall("hello")))
-	w := openSession(t, upstream, nil)
+	w := openEndpoint(t, upstream, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	w.startStream(ctx)
 	cancel()
@@ -58,7 +58,7 @@ func TestSandboxDisconnectCancelsUpstream(t *testing.T) {
 
 func TestCloseCancelsUpstream(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(modelstub.Hang()))
-	w := openSession(t, upstream, nil)
+	w := openEndpoint(t, upstream, nil)
 	status := make(chan int, 1)
 	go func() {
 		got, err := w.client.Post("http://sandbox"+target, "application/json", strings.NewReader(requestBody(nil)))
@@ -84,7 +84,7 @@ func TestServeAfterCloseReturns(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
 	g, err := gateway.New(gateway.Settings{Upstream: upstream.URL(), APIKey: key})
 	require.NoError(t, err)
-	s := g.OpenSession(context.Background(), "exe_1", policy)
+	s := g.OpenEndpoint(context.Background(), "exe_1", policy)
 	require.NoError(t, s.Close())
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -124,7 +124,7 @@ func TestResponseTimeouts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			upstream := startModel(t, modelstub.Always(c.answer))
-			w := openSession(t, upstream, c.change)
+			w := openEndpoint(t, upstream, c.change)
 			got := w.post(requestBody(nil))
 			require.Equal(t, c.status, got.status)
 			require.Contains(t, got.body, c.says)
@@ -138,7 +138,7 @@ func TestResponseTimeouts(t *testing.T) {
 }
 
 // closeAndSummarize returns the summary after all requests have ended.
-func closeAndSummarize(t *testing.T, w *testSession) gateway.Summary {
+func closeAndSummarize(t *testing.T, w *testEndpoint) gateway.Summary {
 	t.Helper()
 	require.NoError(t, w.Close())
 	return w.Summary()
@@ -146,7 +146,7 @@ func closeAndSummarize(t *testing.T, w *testSession) gateway.Summary {
 
 func TestStreamResetByProvider(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(modelstub.ResetMidStream("hello")))
-	w := openSession(t, upstream, nil)
+	w := openEndpoint(t, upstream, nil)
 	got := w.post(requestBody(nil))
 	require.Contains(t, got.body, "hello")
 	require.Contains(t, got.body, "event: error")
@@ -157,7 +157,7 @@ func TestStreamResetByProvider(t *testing.T) {
 
 func TestUpstreamUnreachable(t *testing.T) {
 	upstream := modelstub.Start(modelstub.Always(modelstub.Text("hi")))
-	w := openSession(t, upstream, nil)
+	w := openEndpoint(t, upstream, nil)
 	upstream.Close()
 	got := w.post(requestBody(nil))
 	require.Equal(t, http.StatusBadGateway, got.status)
@@ -173,11 +173,11 @@ func TestLargeResponsesAreCompleteAndBounded(t *testing.T) {
 	for name, stream := range map[string]bool{"stream": true, "whole": false} {
 		t.Run(name, func(t *testing.T) {
 			upstream := startModel(t, modelstub.Always(modelstub.Text(text)))
-			got := openSession(t, upstream, nil).post(requestBody(map[string]any{"stream": stream}))
+			got := openEndpoint(t, upstream, nil).post(requestBody(map[string]any{"stream": stream}))
 			require.Equal(t, http.StatusOK, got.status)
 			require.Equal(t, len(text), strings.Count(got.body, "0123456789abcdef")*16)
 
-			small := openSession(t, upstream, func(s *gateway.Settings) { s.MaxResponseSize = 1 << 18 })
+			small := openEndpoint(t, upstream, func(s *gateway.Settings) { s.MaxResponseSize = 1 << 18 })
 			got = small.post(requestBody(map[string]any{"stream": stream}))
 			require.Contains(t, got.body, "the response is too large")
 			require.Less(t, len(got.body), 1<<19)
@@ -187,7 +187,7 @@ func TestLargeResponsesAreCompleteAndBounded(t *testing.T) {
 
 func TestConcurrentCalls(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
-	w := openSession(t, upstream, nil)
+	w := openEndpoint(t, upstream, nil)
 	const calls = 50
 	results := make(chan error, calls)
 	for range calls {
@@ -211,7 +211,7 @@ func TestConcurrentCalls(t *testing.T) {
 
 func TestMissingBodyTimesOut(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
-	w := openSession(t, upstream, func(s *gateway.Settings) { s.BodyTimeout = 50 * time.Millisecond })
+	w := openEndpoint(t, upstream, func(s *gateway.Settings) { s.BodyTimeout = 50 * time.Millisecond })
 	got := w.roundTripRaw("POST " + target + " HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
 	require.Equal(t, http.StatusBadRequest, got.status)
 	w.requireDenied(got, "could not be read")
@@ -219,8 +219,8 @@ func TestMissingBodyTimesOut(t *testing.T) {
 
 func TestConcurrentLargeBodiesAreLimited(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
-	w := openSession(t, upstream, func(s *gateway.Settings) { s.MaxRequestSize = 1000 })
-	for range 2 { // the limit of a session
+	w := openEndpoint(t, upstream, func(s *gateway.Settings) { s.MaxRequestSize = 1000 })
+	for range 2 { // the limit of an endpoint
 		conn, err := net.Dial("unix", w.socket)
 		require.NoError(t, err)
 		defer conn.Close()
@@ -236,7 +236,7 @@ func TestConcurrentLargeBodiesAreLimited(t *testing.T) {
 func TestSandboxDoesNotReadResponse(t *testing.T) {
 	// More than the buffers of the kernel.
 	upstream := startModel(t, modelstub.Always(modelstub.Text(strings.Repeat("x", 30<<20))))
-	w := openSession(t, upstream, func(s *gateway.Settings) { s.IdleTimeout = 100 * time.Millisecond })
+	w := openEndpoint(t, upstream, func(s *gateway.Settings) { s.IdleTimeout = 100 * time.Millisecond })
 	conn, err := net.Dial("unix", w.socket)
 	require.NoError(t, err)
 	defer conn.Close()
@@ -249,7 +249,7 @@ func TestSandboxDoesNotReadResponse(t *testing.T) {
 
 func TestOneConnectionServesManyRequests(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
-	w := openSession(t, upstream, func(s *gateway.Settings) {
+	w := openEndpoint(t, upstream, func(s *gateway.Settings) {
 		s.BodyTimeout, s.IdleTimeout = 100*time.Millisecond, 100*time.Millisecond
 	})
 	conn, err := net.Dial("unix", w.socket)
@@ -274,7 +274,7 @@ func TestOneConnectionServesManyRequests(t *testing.T) {
 func TestUpstreamTLSAndHTTP2(t *testing.T) {
 	upstream := modelstub.StartTLS(modelstub.Sequence(modelstub.Text(strings.Repeat("Z", 1<<20)), modelstub.Stall("hello")))
 	t.Cleanup(upstream.Close)
-	w := openSession(t, upstream, func(s *gateway.Settings) { s.RootCAs = upstream.RootCAs(); s.IdleTimeout = 200 * time.Millisecond })
+	w := openEndpoint(t, upstream, func(s *gateway.Settings) { s.RootCAs = upstream.RootCAs(); s.IdleTimeout = 200 * time.Millisecond })
 	got := w.post(requestBody(nil))
 	require.Equal(t, http.StatusOK, got.status)
 	require.Equal(t, 1<<20, strings.Count(got.body, "Z"))
@@ -283,6 +283,6 @@ func TestUpstreamTLSAndHTTP2(t *testing.T) {
 	require.Contains(t, w.post(requestBody(nil)).body, "the response stalled")
 	awaitDisconnect(t, upstream)
 
-	strict := openSession(t, upstream, nil)
+	strict := openEndpoint(t, upstream, nil)
 	require.Equal(t, http.StatusBadGateway, strict.post(requestBody(nil)).status, "the certificate authority is unknown")
 }

@@ -29,7 +29,7 @@ func (t Tokens) sub(o Tokens) Tokens {
 	return t.add(Tokens{-o.Input, -o.Output, -o.CacheRead, -o.CacheWrite5m, -o.CacheWrite1h})
 }
 
-// Summary is what went through one session so far.
+// Summary is what went through one endpoint so far.
 type Summary struct {
 	Calls         int64 // requests sent upstream
 	Denied        int64 // requests denied by the gateway

@@ -48,7 +48,7 @@ func TestTokensAndCostFromProvider(t *testing.T) {
 		for kind, stream := range map[string]bool{"stream": true, "body": false} {
 			t.Run(name+", "+kind, func(t *testing.T) {
 				upstream := startModel(t, modelstub.Always(withUsage(modelstub.Text("hi"), c.usage)))
-				w := openSession(t, upstream, nil)
+				w := openEndpoint(t, upstream, nil)
 				body := requestBody(map[string]any{"stream": stream})
 				got := w.post(body)
 				s := closeAndSummarize(t, w)
@@ -72,7 +72,7 @@ func TestPriceOfRespondingModel(t *testing.T) {
 	} {
 		t.Run(answered, func(t *testing.T) {
 			answer.Model = answered
-			w := openSession(t, startModel(t, modelstub.Always(answer)), nil)
+			w := openEndpoint(t, startModel(t, modelstub.Always(answer)), nil)
 			w.post(requestBody(nil))
 			require.InDelta(t, cost, closeAndSummarize(t, w).CostUSD, 1e-9)
 		})
@@ -80,7 +80,7 @@ func TestPriceOfRespondingModel(t *testing.T) {
 }
 
 func TestUnpricedModelIsFreeAndCounted(t *testing.T) {
-	w := openSession(t, startModel(t, modelstub.Always(modelstub.Text("hi"))), nil)
+	w := openEndpoint(t, startModel(t, modelstub.Always(modelstub.Text("hi"))), nil)
 	w.post(requestBody(map[string]any{"model": "claude-of-tomorrow"}))
 	s := closeAndSummarize(t, w)
 	require.Zero(t, s.CostUSD)
@@ -90,7 +90,7 @@ func TestUnpricedModelIsFreeAndCounted(t *testing.T) {
 
 func TestEarlyDisconnectIsCharged(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(modelstub.Stall("a long answer that ends before its usage")))
-	w := openSession(t, upstream, nil)
+	w := openEndpoint(t, upstream, nil)
 	got, _ := w.startStream(t.Context())
 	require.NoError(t, got.Body.Close())
 	awaitDisconnect(t, upstream)
@@ -102,7 +102,7 @@ func TestEarlyDisconnectIsCharged(t *testing.T) {
 
 func TestErrorsAreNotCharged(t *testing.T) {
 	for _, status := range []int{400, 401, 403, 404, 413, 429, 500, 529} {
-		w := openSession(t, startModel(t, modelstub.Always(modelstub.Status(status, "some_error", "no"))), nil)
+		w := openEndpoint(t, startModel(t, modelstub.Always(modelstub.Status(status, "some_error", "no"))), nil)
 		require.Equal(t, status, w.post(requestBody(nil)).status)
 		s := closeAndSummarize(t, w)
 		require.Zero(t, s.Tokens)
@@ -113,13 +113,13 @@ func TestErrorsAreNotCharged(t *testing.T) {
 
 func TestStreamErrorSetsStatus(t *testing.T) {
 	stream := "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"x\"}}\n\n"
-	w := openSession(t, startModel(t, modelstub.Always(modelstub.Raw(http.StatusOK, http.Header{"Content-Type": {"text/event-stream"}}, stream))), nil)
+	w := openEndpoint(t, startModel(t, modelstub.Always(modelstub.Raw(http.StatusOK, http.Header{"Content-Type": {"text/event-stream"}}, stream))), nil)
 	require.Equal(t, stream, w.post(requestBody(nil)).body)
 	require.Equal(t, 529, closeAndSummarize(t, w).LastStatus)
 }
 
 func TestTokenBudget(t *testing.T) {
-	w := openSession(t, startModel(t, modelstub.Always(modelstub.Text("hi"))), func(s *gateway.Settings) { s.Budget.Tokens = 200 })
+	w := openEndpoint(t, startModel(t, modelstub.Always(modelstub.Text("hi"))), func(s *gateway.Settings) { s.Budget.Tokens = 200 })
 	require.Equal(t, http.StatusOK, w.post(requestBody(nil)).status, "120 tokens")
 	require.Equal(t, http.StatusOK, w.post(requestBody(nil)).status, "some of the budget is left")
 	got := w.post(requestBody(nil))
@@ -133,7 +133,7 @@ func TestTokenBudget(t *testing.T) {
 
 func TestCostBudget(t *testing.T) {
 	answer := withUsage(modelstub.Text("hi"), map[string]any{"input_tokens": 100_000, "output_tokens": 0})
-	w := openSession(t, startModel(t, modelstub.Always(answer)), func(s *gateway.Settings) { s.Budget.CostUSD = 0.25 })
+	w := openEndpoint(t, startModel(t, modelstub.Always(answer)), func(s *gateway.Settings) { s.Budget.CostUSD = 0.25 })
 	require.Equal(t, http.StatusOK, w.post(requestBody(nil)).status)
 	require.Equal(t, http.StatusForbidden, w.post(requestBody(map[string]any{"model": "claude-of-tomorrow"})).status,
 		"without a price the budget cannot be enforced")
@@ -144,7 +144,7 @@ func TestCostBudget(t *testing.T) {
 
 func TestConcurrentCallsShareBudget(t *testing.T) {
 	upstream := startModel(t, modelstub.Sequence(modelstub.Stall("hi"), modelstub.Text("hi")))
-	w := openSession(t, upstream, func(s *gateway.Settings) { s.Budget.Tokens = 900 })
+	w := openEndpoint(t, upstream, func(s *gateway.Settings) { s.Budget.Tokens = 900 })
 	got, _ := w.startStream(t.Context()) // may use 1000 tokens
 	second := w.post(requestBody(nil))
 	require.Equal(t, http.StatusTooManyRequests, second.status, "the request can be repeated")

@@ -19,7 +19,7 @@ import (
 //	tenants/{tenant}/batches/{id}/inputs/{index of the first}  inputChunk
 //	tenants/{tenant}/conversations/{id}                        conversation.Conversation
 //	tenants/{tenant}/conversations/{id}/messages/{turn}-{role} conversation.Message
-//	tenants/{tenant}/conversations/{id}/sessions/newest        execution.Session
+//	tenants/{tenant}/conversations/{id}/transcripts/newest        execution.Transcript
 //	tenants/{tenant}/deliveries/{id}                           webhook.Delivery
 //	tenants/{tenant}/executions/{id}                           execution.Execution
 //	tenants/{tenant}/executions/{id}/inputFiles/files          inputFilesDocument
@@ -44,7 +44,7 @@ const (
 	inputs             = "inputs"
 	messages           = "messages"
 	secrets            = "secrets"
-	sessions           = "sessions"
+	transcripts        = "transcripts"
 	uploads            = "uploads"
 )
 
@@ -90,8 +90,8 @@ func (s *Store) messageDoc(c *conversation.Conversation, m conversation.Message)
 }
 
 // sessionDoc is not part of the conversation's document, because lists read the latter.
-func (s *Store) sessionDoc(tenant, conversationID string) *firestore.DocumentRef {
-	return s.conversationDoc(tenant, conversationID).Collection(sessions).Doc("newest")
+func (s *Store) transcriptDoc(tenant, conversationID string) *firestore.DocumentRef {
+	return s.conversationDoc(tenant, conversationID).Collection(transcripts).Doc("newest")
 }
 
 func (s *Store) deliveryDoc(ref webhook.Ref) *firestore.DocumentRef {

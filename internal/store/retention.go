@@ -54,7 +54,7 @@ func (s *Store) deleteBatch(ctx context.Context, ref batch.Ref, limit int, delet
 	return deleted + 1, translateError(err)
 }
 
-// PurgeConversations deletes conversations without a message since a time, with their messages and sessions. It does
+// PurgeConversations deletes conversations without a message since a time, with their messages and transcripts. It does
 // not delete a conversation that has a pending turn or gets a message in the meantime.
 func (s *Store) PurgeConversations(ctx context.Context, since time.Time, limit int) (int, error) {
 	q := s.client.CollectionGroup(conversations).Where("updatedAt", "<=", since).OrderBy("updatedAt", firestore.Asc).Limit(limit)

@@ -127,7 +127,7 @@ func (s *Store) decideTurn(get documentGetter, d *decision) error {
 		return errors.Join(
 			tx.Create(s.messageDoc(&c, reply), &reply),
 			tx.Set(s.conversationDoc(c.Tenant, c.ID), &c),
-			s.storeSession(tx, e),
+			s.storeTranscript(tx, e),
 		)
 	})
 	return nil

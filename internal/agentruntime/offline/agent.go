@@ -10,7 +10,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/airlock-run/airlock/internal/agentruntime/session"
+	"github.com/airlock-run/airlock/internal/agentruntime/sessionfile"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
@@ -100,11 +100,11 @@ func (p Invocation) readRequest(opts options) (request, error) {
 		req.instructions = string(text)
 	}
 	if opts.resume {
-		file, err := os.ReadFile(session.Path(p.Home, opts.session))
+		file, err := os.ReadFile(sessionfile.Path(p.Home, opts.session))
 		if err != nil {
 			return request{}, fmt.Errorf("read the session to resume: %w", err)
 		}
-		if req.history, err = session.Decode(file); err != nil {
+		if req.history, err = sessionfile.Decode(file); err != nil {
 			return request{}, err
 		}
 	}

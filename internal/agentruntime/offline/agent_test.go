@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/agentruntime/offline"
-	"github.com/airlock-run/airlock/internal/agentruntime/session"
+	"github.com/airlock-run/airlock/internal/agentruntime/sessionfile"
 	"github.com/airlock-run/airlock/internal/agentruntime/streamjson"
 	"github.com/airlock-run/airlock/internal/domain/conversation"
 	"github.com/airlock-run/airlock/internal/domain/execution"
@@ -173,12 +173,12 @@ func TestUnknownSchemaIsError(t *testing.T) {
 
 func TestResumeReadsHistory(t *testing.T) {
 	home, id := t.TempDir(), uuid.New()
-	data, err := session.Encode(id, []execution.Message{
+	data, err := sessionfile.Encode(id, []execution.Message{
 		{Role: execution.RoleUser, Text: "make an agent that summarises"},
 		{Role: execution.RoleAssistant, Text: "Here is a draft"},
 	})
 	require.NoError(t, err)
-	file := session.Path(home, id)
+	file := sessionfile.Path(home, id)
 	require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o700))
 	require.NoError(t, os.WriteFile(file, data, 0o600))
 

@@ -99,7 +99,7 @@ type Execution struct {
 	// stored unchanged. Empty while there is none, and for an execution that ended without an attempt.
 	Receipt string `firestore:"receipt,omitempty"`
 	// NewSession is the agent's memory for the next turn. It is stored with the conversation, not in this document.
-	NewSession *Session `firestore:"-"`
+	NewTranscript *Transcript `firestore:"-"`
 
 	// Steps are the newest steps of the newest attempt, at most MaxSteps. They are stored with each heartbeat.
 	Steps []Step `firestore:"steps,omitempty"`

@@ -12,9 +12,9 @@ type Ending struct {
 	Status           Status
 	Result           *Result
 	Failure          *Failure
-	Usage            Usage    // of this attempt only
-	Receipt          string   // of this attempt
-	NewSession       *Session // only of a turn that succeeded
+	Usage            Usage       // of this attempt only
+	Receipt          string      // of this attempt
+	NewTranscript    *Transcript // only of a turn that succeeded
 	Files            []File
 	OmittedFileCount int
 	Steps            []Step // nil: the steps of the last heartbeat stay

@@ -21,9 +21,9 @@ type Task struct {
 
 	// History holds earlier messages of the conversation. It is read after the claim and not stored here.
 	History []Message `firestore:"-"`
-	// Session is the agent's memory after the previous turn; nil: there is none, and the agent uses History.
+	// Transcript is the agent's memory after the previous turn; nil: there is none, and the agent uses History.
 	// It is read after the claim and not stored here.
-	Session *Session `firestore:"-"`
+	Transcript *Transcript `firestore:"-"`
 }
 
 // Message is one message of the conversation, as the agent reads it.
@@ -41,13 +41,13 @@ const (
 	RoleAssistant Role = "assistant"
 )
 
-// Session is an agent's memory of a conversation, in the format of its runtime.
+// Transcript is an agent's memory of a conversation, in the format of its runtime.
 // Only an agent of the same runtime and model can continue it.
-type Session struct {
+type Transcript struct {
 	Runtime string `firestore:"runtime"`
 	Model   string `firestore:"model"`
 	Data    []byte `firestore:"data"`
 }
 
-// MaxSessionBytes bounds Session.Data. A Firestore document holds 1 MiB.
-const MaxSessionBytes = 700 << 10
+// MaxTranscriptBytes bounds Transcript.Data. A Firestore document holds 1 MiB.
+const MaxTranscriptBytes = 700 << 10

@@ -315,7 +315,7 @@ func (e *Execution) finish(ending Ending, now time.Time) {
 	e.Failure = ending.Failure
 	e.Usage = e.Usage.add(ending.Usage)
 	e.Receipt = ending.Receipt
-	e.NewSession = ending.NewSession
+	e.NewTranscript = ending.NewTranscript
 	e.Files, e.OmittedFileCount = ending.Files, ending.OmittedFileCount
 	if ending.Steps != nil {
 		e.Steps = ending.Steps

@@ -15,7 +15,7 @@ import (
 )
 
 // SettingCheck is the check of one setting of a sandbox on this host. It compares two independent sources with what
-// permissions.go asks for.
+// container_permissions.go asks for.
 type SettingCheck struct {
 	Setting   string
 	Inspected string // what the Engine reports about a running container

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Session is the egress of one execution. It implements sandbox.Egress.
-type Session struct {
+// Endpoint is the egress of one execution. It implements sandbox.Egress.
+type Endpoint struct {
 	gateway *Gateway
 	policy  Policy
 	server  *http.Server
@@ -37,7 +37,7 @@ const (
 	headerTimeout  = 10 * time.Second
 )
 
-var errSessionClosed = errors.New("the session is closed")
+var errEndpointClosed = errors.New("the endpoint is closed")
 
 func newServer(h http.Handler, log *zap.Logger) *http.Server {
 	protocols := new(http.Protocols)
@@ -57,8 +57,8 @@ func newServer(h http.Handler, log *zap.Logger) *http.Server {
 	}
 }
 
-// Serve answers the sandbox's requests until the listener or the session is closed. It owns the listener.
-func (s *Session) Serve(l net.Listener) error {
+// Serve answers the sandbox's requests until the listener or the endpoint is closed. It owns the listener.
+func (s *Endpoint) Serve(l net.Listener) error {
 	err := s.server.Serve(netutil.LimitListener(l, maxConnections))
 	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
 		return nil
@@ -68,11 +68,11 @@ func (s *Session) Serve(l net.Listener) error {
 
 // Close ends all requests, including the upstream ones, and waits for them. The summary does not change afterwards.
 // Close can be called more than once.
-func (s *Session) Close() error {
+func (s *Endpoint) Close() error {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
-	s.cancel(errSessionClosed)
+	s.cancel(errEndpointClosed)
 	err := s.server.Close()
 	s.requests.Wait()
 	if errors.Is(err, net.ErrClosed) {
@@ -81,11 +81,11 @@ func (s *Session) Close() error {
 	return err
 }
 
-// Summary returns what went through the session so far.
-func (s *Session) Summary() Summary { return s.budget.summary() }
+// Summary returns what went through the endpoint so far.
+func (s *Endpoint) Summary() Summary { return s.budget.summary() }
 
-// beginRequest registers a running request. It returns false if the session is closed.
-func (s *Session) beginRequest() bool {
+// beginRequest registers a running request. It returns false if the endpoint is closed.
+func (s *Endpoint) beginRequest() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.closed {

@@ -1,4 +1,4 @@
-package session_test
+package sessionfile_test
 
 import (
 	"encoding/json"
@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/airlock-run/airlock/internal/agentruntime/session"
+	"github.com/airlock-run/airlock/internal/agentruntime/sessionfile"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
@@ -19,11 +19,11 @@ var id = uuid.MustParse("0d9b1a3e-6f0e-4f0c-9d0f-1f2a3b4c5d6e")
 func TestPath(t *testing.T) {
 	require.Equal(t,
 		"/home/agent/.claude/projects/-workspace/0d9b1a3e-6f0e-4f0c-9d0f-1f2a3b4c5d6e.jsonl",
-		session.Path("/home/agent", id))
+		sessionfile.Path("/home/agent", id))
 }
 
 func TestEncodeLinksParents(t *testing.T) {
-	data, err := session.Encode(id, []execution.Message{
+	data, err := sessionfile.Encode(id, []execution.Message{
 		{Role: execution.RoleUser, Text: "hello"},
 		{Role: execution.RoleUser, Text: ""},
 		{Role: execution.RoleAssistant, Text: "hi"},
@@ -48,8 +48,8 @@ func TestEncodeLinksParents(t *testing.T) {
 }
 
 func TestDecodeMalformed(t *testing.T) {
-	_, err := session.Decode([]byte("hello\n"))
-	require.ErrorIs(t, err, session.ErrMalformed)
+	_, err := sessionfile.Decode([]byte("hello\n"))
+	require.ErrorIs(t, err, sessionfile.ErrMalformed)
 }
 
 func TestEncodeDecodeRoundTrip(t *testing.T) {
@@ -61,13 +61,13 @@ func TestEncodeDecodeRoundTrip(t *testing.T) {
 	}))
 	rapid.Check(t, func(t *rapid.T) {
 		history := messages.Draw(t, "history")
-		data, err := session.Encode(id, history)
+		data, err := sessionfile.Encode(id, history)
 		require.NoError(t, err)
-		reencoded, err := session.Encode(id, history)
+		reencoded, err := sessionfile.Encode(id, history)
 		require.NoError(t, err)
 		require.Equal(t, data, reencoded, "encoding is deterministic")
 
-		got, err := session.Decode(data)
+		got, err := sessionfile.Decode(data)
 		require.NoError(t, err)
 		if len(history) == 0 {
 			history = nil
@@ -77,14 +77,14 @@ func TestEncodeDecodeRoundTrip(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	data, err := session.Encode(id, []execution.Message{{Role: execution.RoleUser, Text: "hello"}, {Role: execution.RoleAssistant, Text: "hi"}})
+	data, err := sessionfile.Encode(id, []execution.Message{{Role: execution.RoleUser, Text: "hello"}, {Role: execution.RoleAssistant, Text: "hi"}})
 	require.NoError(f, err)
 	f.Add(data)
 	f.Add([]byte("{}\n[]\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		history, err := session.Decode(data)
+		history, err := sessionfile.Decode(data)
 		if err != nil {
-			require.ErrorIs(t, err, session.ErrMalformed)
+			require.ErrorIs(t, err, sessionfile.ErrMalformed)
 			require.Empty(t, history)
 		}
 	})

@@ -18,7 +18,7 @@ import (
 
 func TestUpstreamRequestIsRebuilt(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
-	w := openSession(t, upstream, nil)
+	w := openEndpoint(t, upstream, nil)
 	body := requestBody(nil)
 	got := w.post(body,
 		"X-Api-Key", "dummy", "Authorization", "Bearer dummy", "Cookie", "a=b", "X-Forwarded-For", "1.2.3.4",
@@ -43,14 +43,14 @@ func TestUpstreamRequestIsRebuilt(t *testing.T) {
 
 func TestInvalidAPIVersionBecomesDefault(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
-	w := openSession(t, upstream, nil)
+	w := openEndpoint(t, upstream, nil)
 	w.post(requestBody(nil), "Anthropic-Version", "2023-06-01 and my secret")
 	require.Equal(t, "2023-06-01", upstream.Requests()[0].Header.Get("Anthropic-Version"))
 }
 
 func TestUpstreamWithPath(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
-	w := openSession(t, upstream, func(s *gateway.Settings) { s.Upstream = s.Upstream.JoinPath("anthropic/") })
+	w := openEndpoint(t, upstream, func(s *gateway.Settings) { s.Upstream = s.Upstream.JoinPath("anthropic/") })
 	require.Equal(t, http.StatusOK, w.post(requestBody(nil)).status)
 	require.Equal(t, "/anthropic"+target, upstream.Requests()[0].Target)
 }
@@ -60,7 +60,7 @@ func TestResponseHeadersAreFiltered(t *testing.T) {
 		"Content-Type": {"application/json"}, "Retry-After": {"7"}, "Request-Id": {"req_1"}, "Set-Cookie": {"a=b"},
 		"Anthropic-Organization-Id": {"org"}, "Anthropic-Ratelimit-Tokens-Remaining": {"5"},
 	}, `{"type":"error","error":{"type":"rate_limit_error","message":"slow down"}}`)))
-	w := openSession(t, upstream, nil)
+	w := openEndpoint(t, upstream, nil)
 	got := w.post(requestBody(nil))
 	require.Equal(t, http.StatusTooManyRequests, got.status)
 	require.Contains(t, got.body, "slow down")
@@ -72,7 +72,7 @@ func TestResponseHeadersAreFiltered(t *testing.T) {
 
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(modelstub.Raw(http.StatusTemporaryRedirect, http.Header{"Location": {"/elsewhere"}}, "")))
-	w := openSession(t, upstream, nil)
+	w := openEndpoint(t, upstream, nil)
 	got := w.post(requestBody(nil))
 	require.Equal(t, http.StatusBadGateway, got.status)
 	require.Empty(t, got.header.Get("Location"))
@@ -84,12 +84,12 @@ func TestEnvironmentProxyIsIgnored(t *testing.T) {
 	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
 	t.Setenv("NO_PROXY", "")
 	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
-	require.Equal(t, http.StatusOK, openSession(t, upstream, nil).post(requestBody(nil)).status)
+	require.Equal(t, http.StatusOK, openEndpoint(t, upstream, nil).post(requestBody(nil)).status)
 }
 
 func TestRejectedKeyIsNotDisclosed(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(modelstub.Status(http.StatusUnauthorized, "authentication_error", "bad key "+key+" of organisation X")))
-	w := openSession(t, upstream, nil)
+	w := openEndpoint(t, upstream, nil)
 	got := w.post(requestBody(nil))
 	require.Equal(t, http.StatusUnauthorized, got.status)
 	require.NotContains(t, got.body, key)
@@ -101,7 +101,7 @@ func TestRejectedKeyIsNotDisclosed(t *testing.T) {
 func TestAccessLogHasOneLinePerCallAndNoSecrets(t *testing.T) {
 	core, logs := observer.New(zap.InfoLevel)
 	upstream := startModel(t, modelstub.Always(modelstub.Text("a secret answer")))
-	w := openSession(t, upstream, func(s *gateway.Settings) { s.Logger = zap.New(core) })
+	w := openEndpoint(t, upstream, func(s *gateway.Settings) { s.Logger = zap.New(core) })
 	w.post(requestBody(map[string]any{"system": "a secret prompt"}))
 	w.post(`{"model":"other","messages":[]}`)
 

@@ -13,7 +13,7 @@ import (
 )
 
 // This file and seccomp_linux.go define what a container may do. They are the only place that does. The tests in
-// permissions_test.go, settings_check_test.go and attack_test.go verify it in a running container.
+// container_permissions_test.go, settings_check_test.go and attack_test.go verify it in a running container.
 
 // uid is the user ID and the group ID of every process in a sandbox.
 const uid = 10001

@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/airlock-run/airlock/internal/agentruntime/session"
+	"github.com/airlock-run/airlock/internal/agentruntime/sessionfile"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
@@ -21,16 +21,16 @@ func sessionID(e *execution.Execution) uuid.UUID {
 	return uuid.NewSHA1(uuid.NameSpaceOID, []byte(name))
 }
 
-// buildSessionFile returns the file from which the agent resumes the conversation: the session that this agent stored
+// buildSessionFile returns the file from which the agent resumes the conversation: the transcript that this agent stored
 // after the previous turn, or else one made from the messages. It returns nil if the conversation has no messages yet.
 func (r *Run) buildSessionFile(t execution.Task, id uuid.UUID) ([]byte, *execution.Failure) {
 	if !hasText(t.History) {
 		return nil, nil
 	}
-	if s := t.Session; s != nil && s.Runtime == r.entry.Name && s.Model == r.Model {
+	if s := t.Transcript; s != nil && s.Runtime == r.entry.Name && s.Model == r.Model {
 		return s.Data, nil
 	}
-	history, err := session.Encode(id, t.History)
+	history, err := sessionfile.Encode(id, t.History)
 	if err != nil {
 		return nil, newFailure(execution.CodeInvalidTask, "the history cannot be passed to the agent: %v", err)
 	}
@@ -41,16 +41,16 @@ func hasText(history []execution.Message) bool {
 	return slices.ContainsFunc(history, func(m execution.Message) bool { return m.Text != "" })
 }
 
-// ExtractSession returns the session that the agent left for the next turn. It returns nil if there is none, or if the
+// ExtractTranscript returns the transcript that the agent left for the next turn. It returns nil if there is none, or if the
 // file is too large or malformed.
-func (r *Run) ExtractSession(o sandbox.Outcome) *execution.Session {
+func (r *Run) ExtractTranscript(o sandbox.Outcome) *execution.Transcript {
 	i := slices.IndexFunc(o.Files, func(f sandbox.OutputFile) bool { return f.Path == r.sessionPath })
-	if r.sessionPath == "" || i < 0 || o.Files[i].Content.Size() > execution.MaxSessionBytes {
+	if r.sessionPath == "" || i < 0 || o.Files[i].Content.Size() > execution.MaxTranscriptBytes {
 		return nil
 	}
 	data, err := io.ReadAll(o.Files[i].Content)
-	if err != nil || session.Validate(data) != nil {
+	if err != nil || sessionfile.Validate(data) != nil {
 		return nil // the turn does not fail, because the messages are stored too
 	}
-	return &execution.Session{Runtime: r.entry.Name, Model: r.Model, Data: data}
+	return &execution.Transcript{Runtime: r.entry.Name, Model: r.Model, Data: data}
 }

@@ -17,7 +17,7 @@ const maxHeaderValue = 1 << 10
 
 // newUpstreamRequest builds the upstream request from scratch. Of the sandbox's headers it takes only the API's version
 // and its betas, both validated, and those that the runtime declares.
-func (s *Session) newUpstreamRequest(ctx context.Context, r *http.Request, route Route, body []byte) (*http.Request, error) {
+func (s *Endpoint) newUpstreamRequest(ctx context.Context, r *http.Request, route Route, body []byte) (*http.Request, error) {
 	settings := s.gateway.settings
 	target := *settings.Upstream
 	original := r.URL // parsed from a target that is equal to a route of the runtime
