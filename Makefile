@@ -76,6 +76,7 @@ lint: $(GOLANGCI) web/node_modules/.installed ## Linters of Go, TypeScript, shel
 	cd web && npm run lint
 	scripts/lint-shell.sh
 	scripts/lint-files.sh
+	scripts/lint-prose.sh
 	scripts/lint-deadcode.sh
 	scripts/lint-generated.sh
 	go test -count=1 -run DocumentIsValid ./internal/api/contract

@@ -222,8 +222,8 @@ func TestClaudeResumesAConversation(t *testing.T) {
 	}
 }
 
-// The CLI's transcript contains more than the messages: in the next turn, in another container, the request to the model
-// has the tool calls of the turn before.
+// The CLI's transcript contains more than the messages: in the next turn, in another container, the request to the
+// model has the tool calls of the turn before.
 func TestClaudeResumesStoredSession(t *testing.T) {
 	t.Parallel()
 	const command = "echo the-tool-was-here"

@@ -21,8 +21,9 @@ func sessionID(e *execution.Execution) uuid.UUID {
 	return uuid.NewSHA1(uuid.NameSpaceOID, []byte(name))
 }
 
-// buildSessionFile returns the file from which the agent resumes the conversation: the transcript that this agent stored
-// after the previous turn, or else one made from the messages. It returns nil if the conversation has no messages yet.
+// buildSessionFile returns the file from which the agent resumes the conversation: the transcript that this agent
+// stored after the previous turn, or else one made from the messages. It returns nil if the conversation has no
+// messages yet.
 func (r *Run) buildSessionFile(t execution.Task, id uuid.UUID) ([]byte, *execution.Failure) {
 	if !hasText(t.History) {
 		return nil, nil
@@ -41,8 +42,8 @@ func hasText(history []execution.Message) bool {
 	return slices.ContainsFunc(history, func(m execution.Message) bool { return m.Text != "" })
 }
 
-// ExtractTranscript returns the transcript that the agent left for the next turn. It returns nil if there is none, or if the
-// file is too large or malformed.
+// ExtractTranscript returns the transcript that the agent left for the next turn. It returns nil if there is none, or
+// if the file is too large or malformed.
 func (r *Run) ExtractTranscript(o sandbox.Outcome) *execution.Transcript {
 	i := slices.IndexFunc(o.Files, func(f sandbox.OutputFile) bool { return f.Path == r.sessionPath })
 	if r.sessionPath == "" || i < 0 || o.Files[i].Content.Size() > execution.MaxTranscriptBytes {

@@ -21,8 +21,8 @@ func (s *Store) Transcript(ctx context.Context, tenant, conversationID string) (
 	return transcript, nil
 }
 
-// storeTranscript replaces the transcript of the previous turn. A failed turn deletes it: if the transcript caused the failure,
-// every later turn would fail too. The next turn then starts from the messages.
+// storeTranscript replaces the transcript of the previous turn. A failed turn deletes it: if the transcript caused the
+// failure, every later turn would fail too. The next turn then starts from the messages.
 func (s *Store) storeTranscript(tx *firestore.Transaction, e *execution.Execution) error {
 	doc := s.transcriptDoc(e.Tenant, e.ConversationID)
 	if e.NewTranscript == nil {

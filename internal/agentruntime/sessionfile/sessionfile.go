@@ -1,5 +1,5 @@
-// Package sessionfile writes and reads the session file from which an agent resumes a conversation. The format is that of
-// the Claude Code CLI: two lines of JSON per turn. Encode turns messages into a file, Decode turns such a file into
+// Package sessionfile writes and reads the session file from which an agent resumes a conversation. The format is that
+// of the Claude Code CLI: two lines of JSON per turn. Encode turns messages into a file, Decode turns such a file into
 // messages, and Validate checks a file that an agent left. The package touches no file system. With CLI 2.1.197, the
 // messages of a file made by Encode reach the model with their roles.
 package sessionfile

@@ -3,7 +3,8 @@
 // containers' egress sockets are in a directory of this host.
 //
 // The package never reuses a container, never gives a container a network, and never trusts data from a container
-// before it is authenticated and within its limits. container_permissions.go and seccomp_linux.go define what a container may do.
+// before it is authenticated and within its limits. container_permissions.go and seccomp_linux.go define what a
+// container may do.
 package docker
 
 import (

@@ -69,8 +69,8 @@ func (e edges) mermaid(arrow string) []string {
 	return lines
 }
 
-// The diagram of the packages in docs/architecture.md has exactly the imports of the code: each folder below internal is
-// one node, and an import that a longer path implies is left out.
+// The diagram of the packages in docs/architecture.md has exactly the imports of the code: each folder below internal
+// is one node, and an import that a longer path implies is left out.
 func TestDiagramOfPackagesMatchesImports(t *testing.T) {
 	list := exec.CommandContext(t.Context(), "go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...")
 	list.Dir = root
@@ -136,7 +136,8 @@ func TestDiagramOfStatesMatchesTransitions(t *testing.T) {
 	requireDiagram(t, "stateDiagram-v2", transitions.mermaid("-->"))
 }
 
-// states are executions before an event: queued and running, with and without attempts left, asked to be cancelled or not.
+// states are executions before an event: queued and running, with and without attempts left, asked to be cancelled or
+// not.
 func states(now time.Time) (list []execution.Execution) {
 	for _, failed := range []int{0, execution.DefaultMaxAttempts - 1} {
 		for _, cancel := range []bool{false, true} {
