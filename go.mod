@@ -12,6 +12,7 @@ require (
 	cloud.google.com/go/firestore v1.29.2
 	cloud.google.com/go/pubsub/v2 v2.8.1
 	github.com/MicahParks/keyfunc/v3 v3.9.1
+	github.com/agnivade/levenshtein v1.2.2
 	github.com/airlock-run/airlock/client v0.0.0
 	github.com/airlock-run/airlock/emulator v0.0.0
 	github.com/caarlos0/env/v11 v11.4.2

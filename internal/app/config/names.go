@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/agnivade/levenshtein"
 )
 
 const (
@@ -71,34 +73,12 @@ const maxEdits = 2
 func closest(name string, known []string) string {
 	best, bestEdits := "", maxEdits+1
 	for _, k := range known {
-		edits := editDistance(name, k)
+		edits := levenshtein.ComputeDistance(name, k)
 		if edits < bestEdits && edits <= (len(k)-len(prefix))/3 {
 			best, bestEdits = k, edits
 		}
 	}
 	return best
-}
-
-// editDistance is the number of letters to insert, delete or replace (Levenshtein). It is here because it is shorter
-// than what a library for it would bring along.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // variable is an environment variable and the field that it is read into.

@@ -100,13 +100,3 @@ func TestNamedVariablesAreKnown(t *testing.T) {
 		}))
 	}
 }
-
-func TestEditDistance(t *testing.T) {
-	for _, tc := range []struct {
-		a, b  string
-		edits int
-	}{{"", "", 0}, {"abc", "abc", 0}, {"abc", "", 3}, {"", "ab", 2}, {"kitten", "sitting", 3}, {"slots", "slot", 1}, {"ab", "ba", 2}} {
-		require.Equal(t, tc.edits, editDistance(tc.a, tc.b), tc)
-		require.Equal(t, tc.edits, editDistance(tc.b, tc.a), tc)
-	}
-}
