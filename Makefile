@@ -86,8 +86,8 @@ $(GOLANGCI):
 	mv .bin/golangci-lint $@
 
 .PHONY: check
-check: $(GOLANGCI) ## One package, linted and tested: make check PKG=./internal/store
-	scripts/check.sh $(CURDIR)/$(GOLANGCI) $(PKG)
+check: $(GOLANGCI) ## One package, linted and tested: make check PKG=./internal/store [RUN=TestApply]
+	scripts/check.sh $(CURDIR)/$(GOLANGCI) "$(PKG)" "$(RUN)"
 
 .PHONY: bench
 bench: engine sandbox-offline sandbox-probe ## Benchmarks, each beside what it is measured against

@@ -103,6 +103,9 @@ var gvisorAttacks = map[string]struct {
 }
 
 func TestGVisor(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts an Engine of its own")
+	}
 	d := newDriver(t, Options{Host: gvisorEngine(t), Runtime: "runsc"})
 	t.Run("settings", func(t *testing.T) {
 		checks, err := d.CheckSettings(t.Context(), probeImage)

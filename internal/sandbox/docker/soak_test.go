@@ -20,6 +20,9 @@ const soakJobsEnv = "AIRLOCK_TEST_SOAK_SANDBOXES"
 // directories, goroutines and file descriptors with those before.
 func TestManyJobsLeaveNothing(t *testing.T) {
 	n := 50
+	if testing.Short() {
+		n = 10
+	}
 	if value := os.Getenv(soakJobsEnv); value != "" {
 		var err error
 		n, err = strconv.Atoi(value)
