@@ -114,15 +114,16 @@ func TestResponseTimeouts(t *testing.T) {
 			http.StatusGatewayTimeout, `"type":"timeout_error"`,
 		},
 		"a stall in the middle": {
-			modelstub.Stall("hello"), func(s *gateway.Settings) { s.IdleTimeout = 50 * time.Millisecond },
+			modelstub.Stall("hello"), func(s *gateway.Settings) { s.IdleTimeout = time.Second },
 			http.StatusOK, "\n\nevent: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"timeout_error\"",
 		},
 		"too long": {
-			modelstub.Stall("hello"), func(s *gateway.Settings) { s.CallTimeout = 100 * time.Millisecond },
+			modelstub.Stall("hello"), func(s *gateway.Settings) { s.CallTimeout = time.Second },
 			http.StatusOK, "took too long",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			upstream := startModel(t, modelstub.Always(c.answer))
 			w := openEndpoint(t, upstream, c.change)
 			got := w.post(requestBody(nil))
@@ -250,7 +251,7 @@ func TestSandboxDoesNotReadResponse(t *testing.T) {
 func TestOneConnectionServesManyRequests(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
 	w := openEndpoint(t, upstream, func(s *gateway.Settings) {
-		s.BodyTimeout, s.IdleTimeout = 100*time.Millisecond, 100*time.Millisecond
+		s.BodyTimeout, s.IdleTimeout = time.Second, time.Second
 	})
 	conn, err := net.Dial("unix", w.socket)
 	require.NoError(t, err)
@@ -266,7 +267,7 @@ func TestOneConnectionServesManyRequests(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, got.Body.Close())
 		// The deadlines of one request pass and must not apply to the connection.
-		<-time.After(150 * time.Millisecond)
+		<-time.After(1100 * time.Millisecond)
 	}
 	require.EqualValues(t, 3, closeAndSummarize(t, w).Calls)
 }
@@ -274,7 +275,7 @@ func TestOneConnectionServesManyRequests(t *testing.T) {
 func TestUpstreamTLSAndHTTP2(t *testing.T) {
 	upstream := modelstub.StartTLS(modelstub.Sequence(modelstub.Text(strings.Repeat("Z", 1<<20)), modelstub.Stall("hello")))
 	t.Cleanup(upstream.Close)
-	w := openEndpoint(t, upstream, func(s *gateway.Settings) { s.RootCAs = upstream.RootCAs(); s.IdleTimeout = 200 * time.Millisecond })
+	w := openEndpoint(t, upstream, func(s *gateway.Settings) { s.RootCAs = upstream.RootCAs(); s.IdleTimeout = 2 * time.Second })
 	got := w.post(requestBody(nil))
 	require.Equal(t, http.StatusOK, got.status)
 	require.Equal(t, 1<<20, strings.Count(got.body, "Z"))
