@@ -49,7 +49,7 @@ func (s server) finishWithArtifacts(blobs *blob.Store, size int) contract.Execut
 	encoded, err := json.Marshal(contract.Result{Text: text})
 	require.NoError(s.t, err)
 	complete := put(blob.ResultKey(&ch.Execution), encoded)
-	_, err = s.store.Apply(s.t.Context(), ref, execution.Finished{Attempt: 1, Ending: execution.Ending{
+	_, err = s.store.Apply(s.t.Context(), ref, execution.JobEnded{Attempt: 1, Ending: execution.Ending{
 		Status: execution.Succeeded, Result: (&execution.Result{Text: "the beginning"}).Truncate(complete),
 		Files: []execution.File{{Path: "a/b.txt", Content: put(blob.FileKey(&ch.Execution, 0), []byte(text))}},
 	}})

@@ -34,7 +34,7 @@ func TestDeleteConversationCancelsTurns(t *testing.T) {
 	require.Equal(t, contract.StatusCanceled, call[contract.Execution](s, "GET "+queued.Urls.Self, http.StatusOK, "").Status)
 	require.True(t, call[contract.Execution](s, "GET "+running.Urls.Self, http.StatusOK, "").CancelRequested)
 	// The executor finishes the execution. There is no conversation for its reply.
-	_, err = s.store.Apply(ctx, ref, execution.Finished{Attempt: 1, Ending: execution.NewCanceledFailure().Ending(execution.Usage{})})
+	_, err = s.store.Apply(ctx, ref, execution.JobEnded{Attempt: 1, Ending: execution.NewCanceledFailure().Ending(execution.Usage{})})
 	require.NoError(t, err)
 	require.Equal(t, contract.StatusCanceled, call[contract.Execution](s, "GET "+running.Urls.Self, http.StatusOK, "").Status)
 	messages, err = s.store.Messages(ctx, defaultTenant, running.ConversationId, 0, 10)

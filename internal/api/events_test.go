@@ -77,7 +77,7 @@ func TestEventStreamFromQueuedToFinished(t *testing.T) {
 	// At the end come the missing steps, then the status, and the stream closes.
 	ending := execution.Ending{Status: execution.Succeeded, Result: &execution.Result{Text: "done"}}
 	ending.Steps = []execution.Step{step(1, "one\ntwo"), execution.NewStep(2, execution.StepProgress, "uses Bash")}
-	s.apply(ref, execution.Finished{Attempt: 1, Ending: ending})
+	s.apply(ref, execution.JobEnded{Attempt: 1, Ending: ending})
 	require.Equal(t, receivedEvent{"1-2-running", "progress", `{"attempt":1,"number":2,"text":"uses Bash"}`}, <-events)
 	require.Equal(t, receivedEvent{"1-2-succeeded", "status", `{"attempt":1,"status":"succeeded"}`}, <-events)
 	_, more := <-events
@@ -104,7 +104,7 @@ func TestEventStreamRestartsForNewAttempt(t *testing.T) {
 	events := s.streamEvents(e.Urls.Events, "Last-Event-ID", "1-7-running")
 	require.Equal(t, "2-0-running", (<-events).id)
 	require.Contains(t, (<-events).data, "second")
-	s.apply(ref, execution.Finished{Attempt: 2, Ending: execution.NewCanceledFailure().Ending(execution.Usage{})})
+	s.apply(ref, execution.JobEnded{Attempt: 2, Ending: execution.NewCanceledFailure().Ending(execution.Usage{})})
 	require.Contains(t, (<-events).data, `"canceled"`)
 }
 

@@ -49,7 +49,7 @@ func createFailedBatch(t *testing.T, s server, agentID string) string {
 	for _, e := range dispatched.Notify {
 		_, err := s.store.Apply(t.Context(), e, execution.Claimed{Executor: "x", Lease: 1e9})
 		require.NoError(t, err)
-		_, err = s.store.Apply(t.Context(), e, execution.Finished{Attempt: 1, Ending: execution.Ending{Status: execution.Failed, Failure: &execution.Failure{Code: execution.CodeAgentError, Message: "m"}}})
+		_, err = s.store.Apply(t.Context(), e, execution.JobEnded{Attempt: 1, Ending: execution.Ending{Status: execution.Failed, Failure: &execution.Failure{Code: execution.CodeAgentError, Message: "m"}}})
 		require.NoError(t, err)
 	}
 	_, _, err = s.store.DispatchBatch(t.Context(), ref)

@@ -187,7 +187,7 @@ func TestArtifactsOfLostAttemptAreDeletedWithExecution(t *testing.T) {
 	require.NoError(t, err)
 
 	f.clock.Advance(2 * testConfig().Lease)
-	ch, err = f.store.Apply(t.Context(), ref, execution.Expired{})
+	ch, err = f.store.Apply(t.Context(), ref, execution.Overdue{})
 	require.NoError(t, err)
 	f.run(configWithArtifacts(blobs), b)
 	require.NoError(t, f.queue.Publish(t.Context(), ch))

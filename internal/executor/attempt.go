@@ -270,7 +270,7 @@ func (a *attempt) classify(err error) execution.Event {
 	finished := func(ending execution.Ending) execution.Event {
 		ending.Receipt = a.writeReceipt(ending)
 		ending.Steps, _ = a.steps.snapshot()
-		return execution.Finished{Attempt: number, Ending: ending}
+		return execution.JobEnded{Attempt: number, Ending: ending}
 	}
 	switch {
 	case err == nil:

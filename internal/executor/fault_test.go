@@ -93,7 +93,7 @@ func TestFinishIsRetried(t *testing.T) {
 	b := answeringSandbox("done")
 	var faults atomic.Int32
 	s := &faultyStore{f.store, func(_ context.Context, ev execution.Event) error {
-		if _, finished := ev.(execution.Finished); finished && faults.Add(1) <= 2 {
+		if _, ended := ev.(execution.JobEnded); ended && faults.Add(1) <= 2 {
 			return fmt.Errorf("%w: on purpose", store.ErrUnavailable)
 		}
 		return nil
@@ -104,7 +104,7 @@ func TestFinishIsRetried(t *testing.T) {
 	require.Len(t, b.started, 1)
 }
 
-// lostResponseStore is a real store. Its first answer to Finished is lost, after the event was applied.
+// lostResponseStore is a real store. Its first answer to JobEnded is lost, after the event was applied.
 type lostResponseStore struct {
 	*store.Store
 	lost atomic.Bool
@@ -112,7 +112,7 @@ type lostResponseStore struct {
 
 func (s *lostResponseStore) Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
 	change, err := s.Store.Apply(ctx, ref, ev)
-	if _, finished := ev.(execution.Finished); finished && err == nil && !s.lost.Swap(true) {
+	if _, ended := ev.(execution.JobEnded); ended && err == nil && !s.lost.Swap(true) {
 		return execution.Change{}, fmt.Errorf("%w: the response was lost", store.ErrUnavailable)
 	}
 	return change, err
@@ -145,7 +145,7 @@ func TestFinishGivesUpWhenLeaseExpires(t *testing.T) {
 	c := testConfig()
 	c.Slots, c.Lease, c.Heartbeat = 1, 3*time.Second, 500*time.Millisecond
 	s := &faultyStore{f.store, func(_ context.Context, ev execution.Event) error {
-		if finished, ok := ev.(execution.Finished); ok && finished.Ending.Result.Text == "first" {
+		if ended, ok := ev.(execution.JobEnded); ok && ended.Ending.Result.Text == "first" {
 			return fmt.Errorf("%w: on purpose", store.ErrUnavailable)
 		}
 		return nil
@@ -157,7 +157,7 @@ func TestFinishGivesUpWhenLeaseExpires(t *testing.T) {
 	f.await(second, execution.Succeeded)
 	require.Equal(t, execution.Running, f.stored(first).Status)
 	f.clock.Advance(c.Lease)
-	ch, err := f.store.Apply(t.Context(), first, execution.Expired{})
+	ch, err := f.store.Apply(t.Context(), first, execution.Overdue{})
 	require.NoError(t, err, "its lease is not renewed any more")
 	require.Equal(t, []execution.Ref{first}, ch.Notify)
 }

@@ -62,8 +62,8 @@ func startAttempt(t *testing.T, c Config, s *memoryStore) (a *attempt, h *heartb
 	return a, a.startHeartbeat(jobCtx, cancelJob, time.Now().Add(c.Lease)), jobCtx
 }
 
-func succeeded(a *attempt) execution.Finished {
-	return execution.Finished{Attempt: a.execution.Attempt, Ending: execution.Ending{Status: execution.Succeeded, Result: &execution.Result{}}}
+func succeeded(a *attempt) execution.JobEnded {
+	return execution.JobEnded{Attempt: a.execution.Attempt, Ending: execution.Ending{Status: execution.Succeeded, Result: &execution.Result{}}}
 }
 
 // A renewal that hangs does not use up the lease: it is aborted and repeated while there is time.
@@ -132,7 +132,7 @@ func TestFinishTriesForOneLease(t *testing.T) {
 		c.Lease, c.Heartbeat = 15*time.Second, 5*time.Second
 		tries := 0
 		s := &memoryStore{fault: func(_ context.Context, ev execution.Event) error {
-			if _, finished := ev.(execution.Finished); finished {
+			if _, ended := ev.(execution.JobEnded); ended {
 				tries++
 				return store.ErrUnavailable
 			}

@@ -91,7 +91,7 @@ func TestPanicInFinishReleasesLease(t *testing.T) {
 	f.log = zap.New(core)
 	config := testConfig()
 	config.Slots, config.Heartbeat = 1, 100*time.Millisecond
-	f.start(f.newExecutor(config, &faultyStore{f.store, panicOnFirst[execution.Finished]()}, f.queue, answeringSandbox("done")))
+	f.start(f.newExecutor(config, &faultyStore{f.store, panicOnFirst[execution.JobEnded]()}, f.queue, answeringSandbox("done")))
 	first := f.submit("offline", "x")
 	require.Eventually(t, func() bool { return logs.Len() == 1 }, waitTimeout, pollInterval)
 	require.Contains(t, logs.All()[0].ContextMap()["error"], "(*attempt).finish")
@@ -100,7 +100,7 @@ func TestPanicInFinishReleasesLease(t *testing.T) {
 
 	require.Equal(t, execution.Running, f.stored(first).Status)
 	f.clock.Advance(config.Lease)
-	ch, err := f.store.Apply(t.Context(), first, execution.Expired{})
+	ch, err := f.store.Apply(t.Context(), first, execution.Overdue{})
 	require.NoError(t, err, "its lease is not renewed any more")
 	require.Equal(t, []execution.Ref{first}, ch.Notify)
 }

@@ -80,7 +80,7 @@ func TestNextJobStartsWhileResultIsWritten(t *testing.T) {
 	begun := make(chan struct{})
 	var ends atomic.Int32
 	s := &faultyStore{f.store, func(ctx context.Context, ev execution.Event) error {
-		if _, finished := ev.(execution.Finished); finished && ends.Add(1) == 1 {
+		if _, ended := ev.(execution.JobEnded); ended && ends.Add(1) == 1 {
 			select {
 			case <-begun:
 			case <-ctx.Done():
@@ -109,7 +109,7 @@ func TestPendingFinishesAreBounded(t *testing.T) {
 	written := make(chan struct{})
 	ending := make(chan struct{}, 3)
 	s := &faultyStore{f.store, func(_ context.Context, ev execution.Event) error {
-		if _, finished := ev.(execution.Finished); finished {
+		if _, ended := ev.(execution.JobEnded); ended {
 			ending <- struct{}{}
 			<-written
 		}

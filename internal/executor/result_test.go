@@ -125,7 +125,7 @@ func TestInfrastructureFailureRetriedUntilAttemptsExhausted(t *testing.T) {
 		require.Equal(t, failedBefore+1, e.FailedAttempts)
 		require.WithinRange(t, *e.Due, e.StartedAt.Add(pause/2), e.StartedAt.Add(pause+time.Second))
 		f.clock.Advance(pause + time.Second)
-		ch, err := f.store.Apply(t.Context(), ref, execution.Expired{}) // as the janitor does
+		ch, err := f.store.Apply(t.Context(), ref, execution.Overdue{}) // as the janitor does
 		require.NoError(t, err)
 		require.NoError(t, f.queue.Publish(t.Context(), ch))
 	}

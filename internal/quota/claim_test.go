@@ -50,7 +50,7 @@ func TestThrottledDueIntervalGrows(t *testing.T) {
 		wait := e.Due.Sub(now)
 		waits = append(waits, wait.Round(time.Minute))
 		h.clock.Advance(wait + time.Millisecond)
-		_, err = h.Apply(t.Context(), refs[1], execution.Expired{})
+		_, err = h.Apply(t.Context(), refs[1], execution.Overdue{})
 		require.NoError(t, err)
 		h.requireThrottled(refs[1])
 	}

@@ -118,13 +118,13 @@ func TestCapacityIsAlwaysReused(t *testing.T) {
 			"submit": m.submit,
 			"finish": func(t *rapid.T) {
 				m.endAttempt(t, func(n int) execution.Event {
-					return execution.Finished{Attempt: n, Ending: execution.Ending{Status: execution.Succeeded, Result: &execution.Result{}}}
+					return execution.JobEnded{Attempt: n, Ending: execution.Ending{Status: execution.Succeeded, Result: &execution.Result{}}}
 				})
 			},
 			"fail and retry": func(t *rapid.T) {
 				m.endAttempt(t, func(n int) execution.Event {
 					failure := execution.Failure{Code: execution.CodeAgentError, Message: "m"}
-					return execution.Finished{Attempt: n, Ending: failure.Ending(execution.Usage{})}
+					return execution.JobEnded{Attempt: n, Ending: failure.Ending(execution.Usage{})}
 				})
 			},
 			"fail the attempt": func(t *rapid.T) {
@@ -142,7 +142,7 @@ func TestCapacityIsAlwaysReused(t *testing.T) {
 			"lose all executors": func(t *rapid.T) {
 				m.clock.Advance(2 * lease)
 				for _, ref := range m.refs {
-					m.apply(t, ref, execution.Expired{})
+					m.apply(t, ref, execution.Overdue{})
 				}
 			},
 			"": func(t *rapid.T) {
@@ -235,7 +235,7 @@ func runInTwoAttempts(ctx context.Context, e *Enforcer, published chanPublisher,
 	}
 	var ev execution.Event = execution.HandedBack{Attempt: 1}
 	if finished = ch.Execution.Attempt == 2; finished {
-		ev = execution.Finished{Attempt: 2, Ending: execution.Ending{Status: execution.Succeeded, Result: &execution.Result{}}}
+		ev = execution.JobEnded{Attempt: 2, Ending: execution.Ending{Status: execution.Succeeded, Result: &execution.Result{}}}
 	}
 	if ch, err = e.Apply(ctx, ref, ev); err != nil {
 		return false, err

@@ -102,7 +102,7 @@ func (h *harness) requireThrottled(ref execution.Ref) {
 // finish ends the first attempt of an execution with success.
 func (h *harness) finish(ref execution.Ref, costUSD float64) {
 	h.t.Helper()
-	_, err := h.Apply(h.t.Context(), ref, execution.Finished{Attempt: 1, Ending: execution.Ending{
+	_, err := h.Apply(h.t.Context(), ref, execution.JobEnded{Attempt: 1, Ending: execution.Ending{
 		Status: execution.Succeeded, Result: &execution.Result{}, Usage: execution.Usage{CostUSD: costUSD},
 	}})
 	require.NoError(h.t, err)

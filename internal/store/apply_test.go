@@ -73,7 +73,7 @@ func TestAttemptWithLostLeaseCannotChangeExecution(t *testing.T) {
 	}
 	f.clock.Advance(lease + time.Second)
 	requireUnchanged() // still running, with an expired lease
-	ch := f.mustApply(t, ref, execution.Expired{})
+	ch := f.mustApply(t, ref, execution.Overdue{})
 	require.Equal(t, []execution.Ref{ref}, ch.Notify)
 	require.Equal(t, 1, ch.Execution.FailedAttempts)
 	requireUnchanged() // queued
@@ -106,7 +106,7 @@ func TestHeartbeatOnlyRenewsLease(t *testing.T) {
 func TestCancelDuringFinish(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	canceled := execution.Finished{Attempt: 1, Ending: execution.NewCanceledFailure().Ending(execution.Usage{})}
+	canceled := execution.JobEnded{Attempt: 1, Ending: execution.NewCanceledFailure().Ending(execution.Usage{})}
 	turns := make([]execution.Execution, 200)
 	for i := range turns {
 		turns[i] = f.submitTurn(t, "", "hello")
@@ -143,7 +143,7 @@ func TestCancelDuringFinish(t *testing.T) {
 		if i%10 != 0 {
 			continue
 		}
-		for _, ev := range []execution.Event{successEvent(1, "second"), execution.CancelRequested{}, canceled, claimEvent, execution.Expired{}} {
+		for _, ev := range []execution.Event{successEvent(1, "second"), execution.CancelRequested{}, canceled, claimEvent, execution.Overdue{}} {
 			_, err := f.Apply(t.Context(), ended.Ref(), ev)
 			require.ErrorIs(t, err, execution.ErrTerminal)
 		}
@@ -156,7 +156,7 @@ func TestApplyInvalidEventReturnsDomainError(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	ref := f.submitRun(t, ada)
-	_, err := f.Apply(t.Context(), ref, execution.Expired{})
+	_, err := f.Apply(t.Context(), ref, execution.Overdue{})
 	require.ErrorIs(t, err, execution.ErrNotDue)
 	_, err = f.Apply(t.Context(), ref, successEvent(0, "x"))
 	require.ErrorIs(t, err, execution.ErrLeaseLost)
@@ -204,7 +204,7 @@ func TestFinishedExecutionCountedOnce(t *testing.T) {
 		status, code string
 	}{
 		{finished, successEvent(1, "done"), "succeeded", ""},
-		{stuck, execution.Expired{}, "timed_out", "queue_timeout"},
+		{stuck, execution.Overdue{}, "timed_out", "queue_timeout"},
 		{submit(), execution.CancelRequested{}, "canceled", "canceled"},
 		{submit(), execution.DeadLettered{}, "failed", "dead_lettered"},
 	} {

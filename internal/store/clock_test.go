@@ -42,7 +42,7 @@ func TestTimesUseFirestoreClock(t *testing.T) {
 			_, err = f.Apply(t.Context(), turn.Ref(), execution.Renewed{Attempt: 1, Lease: lease})
 			require.ErrorIs(t, err, execution.ErrLeaseLost)
 
-			f.mustApply(t, turn.Ref(), execution.Expired{})
+			f.mustApply(t, turn.Ref(), execution.Overdue{})
 			f.mustApply(t, turn.Ref(), claimEvent)
 			requireFirestoreTime(*f.mustApply(t, turn.Ref(), successEvent(2, "done")).Execution.FinishedAt)
 			c, err := f.Conversation(t.Context(), ada, turn.ConversationID)

@@ -34,12 +34,12 @@ func TestDueAcrossTenantsOldestFirst(t *testing.T) {
 
 	f.mustApply(t, adaRef, claimEvent)
 	require.Equal(t, []execution.Ref{bobRef}, due(10), "the other one is running")
-	f.mustApply(t, bobRef, execution.Expired{})
+	f.mustApply(t, bobRef, execution.Overdue{})
 	require.Empty(t, due(10), "both are notified or running")
 
 	f.clock.Advance(lease)
 	require.Equal(t, []execution.Ref{adaRef}, due(10), "its lease has expired")
-	f.mustApply(t, adaRef, execution.Expired{})
+	f.mustApply(t, adaRef, execution.Overdue{})
 	f.mustApply(t, adaRef, claimEvent)
 	f.mustApply(t, adaRef, execution.AttemptFailed{Attempt: 2})
 	require.Empty(t, due(10), "it waits for its back-off")

@@ -98,6 +98,6 @@ func successEnding(text string) execution.Ending {
 	return execution.Ending{Status: execution.Succeeded, Result: &execution.Result{Text: text}}
 }
 
-func successEvent(attempt int, text string) execution.Finished {
-	return execution.Finished{Attempt: attempt, Ending: successEnding(text)}
+func successEvent(attempt int, text string) execution.JobEnded {
+	return execution.JobEnded{Attempt: attempt, Ending: successEnding(text)}
 }

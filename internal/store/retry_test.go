@@ -10,9 +10,9 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-func failureEvent(attempt int) execution.Finished {
+func failureEvent(attempt int) execution.JobEnded {
 	failure := execution.Failure{Code: execution.CodeAgentError, Message: "no"}
-	return execution.Finished{Attempt: attempt, Ending: failure.Ending(execution.Usage{})}
+	return execution.JobEnded{Attempt: attempt, Ending: failure.Ending(execution.Usage{})}
 }
 
 func TestRetryRun(t *testing.T) {

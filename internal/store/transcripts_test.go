@@ -13,7 +13,7 @@ import (
 func (f fixture) finishTurn(t *testing.T, e execution.Execution, ending execution.Ending) {
 	t.Helper()
 	f.mustApply(t, e.Ref(), claimEvent)
-	f.mustApply(t, e.Ref(), execution.Finished{Attempt: 1, Ending: ending})
+	f.mustApply(t, e.Ref(), execution.JobEnded{Attempt: 1, Ending: ending})
 }
 
 func endingWithSession(data []byte) execution.Ending {
@@ -64,7 +64,7 @@ func TestAttemptWithLostLeaseStoresNoSession(t *testing.T) {
 	e := f.submitTurn(t, "", "one")
 	f.mustApply(t, e.Ref(), claimEvent)
 	f.clock.Advance(2 * lease)
-	_, err := f.Apply(t.Context(), e.Ref(), execution.Finished{Attempt: 1, Ending: endingWithSession([]byte("late"))})
+	_, err := f.Apply(t.Context(), e.Ref(), execution.JobEnded{Attempt: 1, Ending: endingWithSession([]byte("late"))})
 	require.ErrorIs(t, err, execution.ErrLeaseLost)
 	require.Nil(t, f.getTranscript(t, ada, e.ConversationID))
 }

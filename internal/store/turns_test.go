@@ -46,7 +46,7 @@ func TestFinishedTurnStoresReply(t *testing.T) {
 		code   execution.Code // of the reply; empty: the reply is a text
 	}{
 		"success":              {[]execution.Event{claimEvent, successEvent(1, "done")}, ""},
-		"failure":              {[]execution.Event{claimEvent, execution.Finished{Attempt: 1, Ending: (&execution.Failure{Code: execution.CodeAgentError}).Ending(execution.Usage{})}}, execution.CodeAgentError},
+		"failure":              {[]execution.Event{claimEvent, execution.JobEnded{Attempt: 1, Ending: (&execution.Failure{Code: execution.CodeAgentError}).Ending(execution.Usage{})}}, execution.CodeAgentError},
 		"cancelled in queue":   {[]execution.Event{execution.CancelRequested{}}, execution.CodeCanceled},
 		"cancelled, then lost": {[]execution.Event{claimEvent, execution.CancelRequested{}, execution.HandedBack{Attempt: 1}}, execution.CodeCanceled},
 		"attempts exhausted": {[]execution.Event{

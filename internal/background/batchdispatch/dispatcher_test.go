@@ -117,7 +117,7 @@ func (f *fixture) finishExecution(ref execution.Ref) {
 	ctx := f.t.Context()
 	_, err := f.store.Apply(ctx, ref, execution.Claimed{Executor: "x", Lease: time.Minute})
 	require.NoError(f.t, err)
-	ch, err := f.store.Apply(ctx, ref, execution.Finished{Attempt: 1, Ending: execution.Ending{
+	ch, err := f.store.Apply(ctx, ref, execution.JobEnded{Attempt: 1, Ending: execution.Ending{
 		Status: execution.Succeeded, Result: &execution.Result{Text: "done"}, Usage: execution.Usage{CostUSD: 0.5},
 	}})
 	require.NoError(f.t, err)
@@ -310,7 +310,7 @@ func TestCanceledBatchFinishes(t *testing.T) {
 	b, now, err := f.store.Batch(t.Context(), ref)
 	require.NoError(t, err)
 	require.Nil(t, b.FinishedAt, "one execution still runs")
-	ch, err := f.store.Apply(t.Context(), running, execution.Finished{Attempt: 1, Ending: execution.NewCanceledFailure().Ending(execution.Usage{})})
+	ch, err := f.store.Apply(t.Context(), running, execution.JobEnded{Attempt: 1, Ending: execution.NewCanceledFailure().Ending(execution.Usage{})})
 	require.NoError(t, err)
 	f.dispatchers[0].OnExecutionFinished(ch.Execution)
 

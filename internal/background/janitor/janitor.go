@@ -1,6 +1,6 @@
 // Package janitor finds executions that are stuck, and deletes data after its retention.
 //
-// The sweep reads executions whose Due has passed and applies execution.Expired: it publishes queued executions again
+// The sweep reads executions whose Due has passed and applies execution.Overdue: it publishes queued executions again
 // that nobody has claimed, requeues running ones whose lease has expired, and ends those that have waited too long. The
 // purge deletes finished executions, batches, conversations and deliveries. Both need only the store; a janitor never
 // talks to an executor.

@@ -76,7 +76,7 @@ func (j *Janitor) sweepPage(ctx context.Context, failed map[execution.Ref]error)
 
 func (j *Janitor) sweepExecution(ctx context.Context, ref execution.Ref) (err error) {
 	defer supervise.RecoverTo(&err)
-	change, err := j.config.Executions.Apply(ctx, ref, execution.Expired{})
+	change, err := j.config.Executions.Apply(ctx, ref, execution.Overdue{})
 	if store.IsRejection(err) {
 		return nil // another process was faster
 	}

@@ -42,7 +42,7 @@ func TestJobAndInfrastructureFailuresAreCountedSeparately(t *testing.T) {
 	}
 	attemptFailed := func(n int) Event { return AttemptFailed{Attempt: n, Usage: Usage{Calls: 1}} }
 	jobFailed := func(n int) Event {
-		return Finished{n, (&Failure{Code: CodeAgentError}).Ending(Usage{Calls: 1})}
+		return JobEnded{n, (&Failure{Code: CodeAgentError}).Ending(Usage{Calls: 1})}
 	}
 	attempt(attemptFailed)
 	attempt(jobFailed)

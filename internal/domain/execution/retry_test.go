@@ -14,7 +14,7 @@ func TestRetryCopiesUnsuccessfulExecution(t *testing.T) {
 	e.Labels = Labels(map[string]string{"env": "prod"})
 	e.Task.Instructions, e.Task.Schema = "Count", "{}"
 	require.NoError(t, e.Apply(Claimed{Executor: "x1", Lease: time.Minute}, start))
-	require.NoError(t, e.Apply(Finished{1, (&Failure{Code: CodeAgentError}).Ending(Usage{Calls: 1})}, start))
+	require.NoError(t, e.Apply(JobEnded{1, (&Failure{Code: CodeAgentError}).Ending(Usage{Calls: 1})}, start))
 	before := e
 
 	later := start.Add(time.Hour)
@@ -35,9 +35,9 @@ func TestRetryRequiresUnsuccessfulExecution(t *testing.T) {
 	}{
 		"queued":    {nil, ErrNotFinished},
 		"running":   {[]Event{Claimed{Executor: "x1", Lease: time.Minute}}, ErrNotFinished},
-		"succeeded": {[]Event{Claimed{Executor: "x1", Lease: time.Minute}, Finished{1, Ending{Status: Succeeded, Result: &Result{}}}}, ErrSucceeded},
+		"succeeded": {[]Event{Claimed{Executor: "x1", Lease: time.Minute}, JobEnded{1, Ending{Status: Succeeded, Result: &Result{}}}}, ErrSucceeded},
 		"canceled":  {[]Event{CancelRequested{}}, nil},
-		"timed out": {[]Event{Claimed{Executor: "x1", Lease: time.Minute}, Finished{1, (&Failure{Code: CodeTimedOut}).Ending(Usage{})}}, nil},
+		"timed out": {[]Event{Claimed{Executor: "x1", Lease: time.Minute}, JobEnded{1, (&Failure{Code: CodeTimedOut}).Ending(Usage{})}}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := queued()

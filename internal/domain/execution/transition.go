@@ -82,14 +82,14 @@ func (ev Renewed) apply(e *Execution, now time.Time) error {
 	return nil
 }
 
-// Finished is the end of the job, with success or without. It finishes the execution, unless the job failed and the
-// retry policy allows another attempt.
-type Finished struct {
+// JobEnded is the end of the job, with success or without. It finishes the execution, unless the job failed and the
+// retry policy allows another attempt: then it queues the execution again.
+type JobEnded struct {
 	Attempt int
 	Ending  Ending
 }
 
-func (ev Finished) apply(e *Execution, now time.Time) error {
+func (ev JobEnded) apply(e *Execution, now time.Time) error {
 	if err := e.checkLease(ev.Attempt, now); err != nil {
 		return err
 	}
@@ -137,11 +137,11 @@ func (ev HandedBack) apply(e *Execution, now time.Time) error {
 	return nil
 }
 
-// Expired is the janitor's event for an execution whose Due has passed. An expired lease counts as a failed attempt.
-// A queued execution needs another notification, or has waited until its start deadline and ends.
-type Expired struct{}
+// Overdue is the janitor's event for an execution whose Due has passed. The lease of a running one has expired, which
+// counts as a failed attempt. A queued one needs another notification, or ends because its start deadline has passed.
+type Overdue struct{}
 
-func (Expired) apply(e *Execution, now time.Time) error {
+func (Overdue) apply(e *Execution, now time.Time) error {
 	switch {
 	case e.Due == nil || e.Due.After(now):
 		return ErrNotDue
@@ -279,8 +279,8 @@ func (e *Execution) markReady(now time.Time) {
 }
 
 // A queued execution gets another notification after minRenotifyInterval, and then each time that its waiting time has
-// doubled, at least every maxRenotifyInterval. With the janitor's interval, the minimum stays below the promised minute
-// for a lost message. A constant interval would publish the notifications of a long queue over and over.
+// doubled, at least every maxRenotifyInterval. 45 s plus the janitor's interval is less than the minute that
+// docs/reliability.md promises. A constant interval would publish the notifications of a long queue over and over.
 const (
 	minRenotifyInterval = 45 * time.Second
 	maxRenotifyInterval = 15 * time.Minute

@@ -61,28 +61,28 @@ func TestApplyEvents(t *testing.T) {
 		"heartbeat extends":                   {from: leased(), ev: Renewed{Attempt: 1, Lease: time.Minute}, at: later, status: Running, due: timePtr(later.Add(time.Minute))},
 		"heartbeat too late":                  {from: leased(), ev: Renewed{Attempt: 1, Lease: time.Minute}, at: expired, err: ErrLeaseLost},
 		"heartbeat of an older attempt":       {from: leased(), ev: Renewed{Attempt: 0, Lease: time.Minute}, at: later, err: ErrLeaseLost},
-		"finish":                              {from: leased(), ev: Finished{1, succeeded}, at: later, status: Succeeded},
-		"finish too late":                     {from: leased(), ev: Finished{1, succeeded}, at: expired, err: ErrLeaseLost},
-		"finish of another attempt":           {from: leased(), ev: Finished{2, succeeded}, at: later, err: ErrLeaseLost},
-		"finish while queued":                 {from: queued(), ev: Finished{0, succeeded}, at: later, err: ErrLeaseLost},
+		"finish":                              {from: leased(), ev: JobEnded{1, succeeded}, at: later, status: Succeeded},
+		"finish too late":                     {from: leased(), ev: JobEnded{1, succeeded}, at: expired, err: ErrLeaseLost},
+		"finish of another attempt":           {from: leased(), ev: JobEnded{2, succeeded}, at: later, err: ErrLeaseLost},
+		"finish while queued":                 {from: queued(), ev: JobEnded{0, succeeded}, at: later, err: ErrLeaseLost},
 		"failed attempt waits":                {from: leased(), ev: AttemptFailed{Attempt: 1}, at: later, status: Queued, failedAttempts: 1, due: afterBackoff(later, 1)},
 		"last failed attempt":                 {from: lastAttempt(), ev: AttemptFailed{Attempt: 1}, at: later, status: Failed, code: CodeAttemptsExhausted, failedAttempts: 3},
 		"failed attempt after a cancellation": {from: cancelRequested(), ev: AttemptFailed{Attempt: 1}, at: later, status: Canceled, code: CodeCanceled, failedAttempts: 1},
 		"handed back at once":                 {from: leased(), ev: HandedBack{Attempt: 1}, at: later, status: Queued, ready: true, due: timePtr(later.Add(minRenotifyInterval))},
 		"handed back after a cancellation":    {from: cancelRequested(), ev: HandedBack{Attempt: 1}, at: later, status: Canceled, code: CodeCanceled},
-		"queued and due":                      {from: queued(), ev: Expired{}, at: start.Add(minRenotifyInterval), status: Queued, ready: true, due: timePtr(start.Add(2 * minRenotifyInterval))},
-		"queued and not due":                  {from: queued(), ev: Expired{}, at: later, err: ErrNotDue},
-		"lease lost":                          {from: leased(), ev: Expired{}, at: expired, status: Queued, failedAttempts: 1, ready: true, due: timePtr(expired.Add(minRenotifyInterval))},
-		"lease not lost":                      {from: leased(), ev: Expired{}, at: later, err: ErrNotDue},
-		"lease of the last attempt lost":      {from: lastAttempt(), ev: Expired{}, at: expired, status: Failed, code: CodeAttemptsExhausted, failedAttempts: 3},
-		"queued for long":                     {from: queuedFor(10 * time.Minute), ev: Expired{}, at: start.Add(10 * time.Minute), status: Queued, ready: true, due: timePtr(start.Add(20 * time.Minute))},
-		"queued for very long":                {from: queuedFor(2 * time.Hour), ev: Expired{}, at: start.Add(2 * time.Hour), status: Queued, ready: true, due: timePtr(start.Add(2*time.Hour + maxRenotifyInterval))},
-		"due at the start deadline":           {from: shortQueueTimeout(), ev: Expired{}, at: start.Add(minute), status: TimedOut, code: CodeQueueTimeout},
+		"queued and due":                      {from: queued(), ev: Overdue{}, at: start.Add(minRenotifyInterval), status: Queued, ready: true, due: timePtr(start.Add(2 * minRenotifyInterval))},
+		"queued and not due":                  {from: queued(), ev: Overdue{}, at: later, err: ErrNotDue},
+		"lease lost":                          {from: leased(), ev: Overdue{}, at: expired, status: Queued, failedAttempts: 1, ready: true, due: timePtr(expired.Add(minRenotifyInterval))},
+		"lease not lost":                      {from: leased(), ev: Overdue{}, at: later, err: ErrNotDue},
+		"lease of the last attempt lost":      {from: lastAttempt(), ev: Overdue{}, at: expired, status: Failed, code: CodeAttemptsExhausted, failedAttempts: 3},
+		"queued for long":                     {from: queuedFor(10 * time.Minute), ev: Overdue{}, at: start.Add(10 * time.Minute), status: Queued, ready: true, due: timePtr(start.Add(20 * time.Minute))},
+		"queued for very long":                {from: queuedFor(2 * time.Hour), ev: Overdue{}, at: start.Add(2 * time.Hour), status: Queued, ready: true, due: timePtr(start.Add(2*time.Hour + maxRenotifyInterval))},
+		"due at the start deadline":           {from: shortQueueTimeout(), ev: Overdue{}, at: start.Add(minute), status: TimedOut, code: CodeQueueTimeout},
 		"claim before the start deadline":     {from: shortQueueTimeout(), ev: Claimed{Executor: "x1", Lease: time.Hour}, at: start.Add(minute - 1), status: Running, due: timePtr(start.Add(minute - 1 + time.Hour))},
 		"claim at the start deadline":         {from: shortQueueTimeout(), ev: Claimed{Executor: "x1", Lease: time.Hour}, at: start.Add(minute), err: ErrStartDeadlineExceeded},
 		"handed back at the start deadline":   {from: running(shortQueueTimeout()), ev: HandedBack{Attempt: 1}, at: start.Add(minute), status: TimedOut, code: CodeQueueTimeout},
 		"failed at the start deadline":        {from: running(shortQueueTimeout()), ev: AttemptFailed{Attempt: 1}, at: start.Add(minute), status: TimedOut, code: CodeQueueTimeout, failedAttempts: 1},
-		"finish after the start deadline":     {from: running(shortQueueTimeout()), ev: Finished{1, succeeded}, at: start.Add(2 * minute), status: Succeeded},
+		"finish after the start deadline":     {from: running(shortQueueTimeout()), ev: JobEnded{1, succeeded}, at: start.Add(2 * minute), status: Succeeded},
 		"back-off beyond the start deadline":  {from: running(shortQueueTimeout()), ev: AttemptFailed{Attempt: 1}, at: start.Add(minute - 1), status: Queued, failedAttempts: 1, due: timePtr(start.Add(minute))},
 		"the job failed":                      {from: leased(), ev: jobFailed(1, CodeAgentError), at: later, status: Failed, code: CodeAgentError, retriedFailures: 1},
 		"the job failed, another attempt":     {from: running(withJobRetries()), ev: jobFailed(1, CodeTimedOut), at: later, status: Queued, retriedFailures: 1, due: afterBackoff(later, 1)},
@@ -162,8 +162,8 @@ func running(e Execution) Execution {
 	return e
 }
 
-func jobFailed(attempt int, code Code) Finished {
-	return Finished{Attempt: attempt, Ending: (&Failure{Code: code, Message: "because"}).Ending(Usage{})}
+func jobFailed(attempt int, code Code) JobEnded {
+	return JobEnded{Attempt: attempt, Ending: (&Failure{Code: code, Message: "because"}).Ending(Usage{})}
 }
 
 // These invariants hold for random events at random times.
@@ -180,8 +180,8 @@ func TestInvariantsUnderRandomEvents(t *testing.T) {
 			attempt := rapid.IntRange(0, 4).Draw(t, "attempt")
 			lease := 15 * time.Second
 			ev := rapid.SampledFrom([]Event{
-				Claimed{Executor: "x", Lease: lease}, Renewed{Attempt: attempt, Lease: lease}, AttemptFailed{Attempt: attempt}, HandedBack{Attempt: attempt}, Expired{}, CancelRequested{},
-				Finished{attempt, Ending{Status: Succeeded, Result: &Result{Text: "ok"}}},
+				Claimed{Executor: "x", Lease: lease}, Renewed{Attempt: attempt, Lease: lease}, AttemptFailed{Attempt: attempt}, HandedBack{Attempt: attempt}, Overdue{}, CancelRequested{},
+				JobEnded{attempt, Ending{Status: Succeeded, Result: &Result{Text: "ok"}}},
 				jobFailed(attempt, CodeTimedOut), jobFailed(attempt, CodeInvalidTask),
 			}).Draw(t, "event")
 			before := e
@@ -239,7 +239,7 @@ func TestUsageAddsUpOverAttempts(t *testing.T) {
 	apply(HandedBack{Attempt: 2, Usage: usage})
 	apply(Claimed{Executor: "x2", Lease: time.Minute})
 	apply(CancelRequested{})
-	apply(Finished{Attempt: 3, Ending: Ending{Status: Succeeded, Result: &Result{}, Usage: usage}})
+	apply(JobEnded{Attempt: 3, Ending: Ending{Status: Succeeded, Result: &Result{}, Usage: usage}})
 	require.Equal(t, Usage{InputTokens: 30, OutputTokens: 6, CostUSD: 1.5, Calls: 3}, e.Usage)
 }
 

@@ -25,7 +25,7 @@ func TestEventsResumeAfterInterruption(t *testing.T) {
 	require.NoError(t, err)
 	ending := execution.Ending{Status: execution.Succeeded, Result: &execution.Result{Text: "done"}}
 	ending.Steps = []execution.Step{execution.NewStep(1, execution.StepOutput, "one"), execution.NewStep(2, execution.StepProgress, "two")}
-	_, err = a.store.Apply(t.Context(), ref, execution.Finished{Attempt: 1, Ending: ending})
+	_, err = a.store.Apply(t.Context(), ref, execution.JobEnded{Attempt: 1, Ending: ending})
 	require.NoError(t, err)
 
 	var last []string

@@ -39,7 +39,7 @@ func TestFilesAndCompleteResults(t *testing.T) {
 	for i, path := range paths {
 		files[i] = execution.File{Path: path, Content: put(blob.FileKey(&claimed.Execution, i), "in "+path)}
 	}
-	_, err = a.store.Apply(ctx, ref, execution.Finished{Attempt: 1, Ending: execution.Ending{
+	_, err = a.store.Apply(ctx, ref, execution.JobEnded{Attempt: 1, Ending: execution.Ending{
 		Status: execution.Succeeded, Result: (&execution.Result{Text: long}).Truncate(complete), Files: files,
 	}})
 	require.NoError(t, err)

@@ -157,12 +157,12 @@ func states(now time.Time) (list []execution.Execution) {
 func events() []execution.Event {
 	list := []execution.Event{
 		execution.Claimed{Executor: "y", Lease: time.Minute}, execution.Throttled{}, execution.Released{}, execution.Renewed{Attempt: 1, Lease: time.Minute},
-		execution.AttemptFailed{Attempt: 1}, execution.HandedBack{Attempt: 1}, execution.Expired{}, execution.CancelRequested{}, execution.DeadLettered{},
-		execution.Finished{Attempt: 1, Ending: execution.Ending{Status: execution.Succeeded, Result: &execution.Result{}}},
+		execution.AttemptFailed{Attempt: 1}, execution.HandedBack{Attempt: 1}, execution.Overdue{}, execution.CancelRequested{}, execution.DeadLettered{},
+		execution.JobEnded{Attempt: 1, Ending: execution.Ending{Status: execution.Succeeded, Result: &execution.Result{}}},
 	}
 	for _, code := range []execution.Code{execution.CodeAgentError, execution.CodeTimedOut, execution.CodeCanceled} {
 		failure := execution.Failure{Code: code}
-		list = append(list, execution.Finished{Attempt: 1, Ending: failure.Ending(execution.Usage{})})
+		list = append(list, execution.JobEnded{Attempt: 1, Ending: failure.Ending(execution.Usage{})})
 	}
 	return list
 }

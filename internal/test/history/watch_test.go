@@ -45,7 +45,7 @@ func TestWatchRecordsEveryVersion(t *testing.T) {
 		for range renewals {
 			apply(execution.Renewed{Attempt: 1, Lease: time.Minute})
 		}
-		apply(execution.Finished{Attempt: 1, Ending: execution.Ending{
+		apply(execution.JobEnded{Attempt: 1, Ending: execution.Ending{
 			Status: execution.Succeeded, Result: &execution.Result{Text: "done"},
 			Receipt: `{"execution":"` + ref.ID + `","attempt":1,"executor":"x1"}`,
 		}})
