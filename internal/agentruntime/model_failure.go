@@ -32,7 +32,7 @@ func modelStatusMessage(status int) string {
 	case 0:
 		return "the model could not be reached"
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return "the model's provider refuses the operator's API key (status " + strconv.Itoa(status) + ")"
+		return "the model's provider rejects the operator's API key (status " + strconv.Itoa(status) + ")"
 	case http.StatusNotFound:
 		return "the model's provider does not know the model (status 404)"
 	case http.StatusRequestEntityTooLarge:
@@ -47,6 +47,6 @@ func modelStatusMessage(status int) string {
 		if status >= http.StatusInternalServerError {
 			return "the model's provider failed (status " + strconv.Itoa(status) + "); try again later"
 		}
-		return "the model refused the request (status " + strconv.Itoa(status) + ")"
+		return "the model rejected the request (status " + strconv.Itoa(status) + ")"
 	}
 }

@@ -2,7 +2,7 @@
 // for news of an execution, and a PendingSet hands keys to the one goroutine that works on them.
 //
 // Nothing in this package blocks the sender, and nothing carries data about what has happened: the receiver reads the
-// store. Notifications between processes are the business of package queue.
+// store. Package queue notifies other processes.
 package broadcast
 
 // Signal wakes the goroutine that receives from it. Several calls of Notify before the next receive are one.

@@ -72,8 +72,8 @@ func (x *Executor) pullLane(ctx, workCtx context.Context, lane execution.Lane, s
 }
 
 // runAttempt makes one attempt, from the notification to the published result. It calls releaseSlot when the job has
-// ended, so that the next job starts while this result is written, unless as many results as slots are being written
-// already. It calls stopPulling when the Engine does not answer.
+// ended, so the next job can start while this result is written. It keeps the slot if as many results as slots are
+// already being written. It calls stopPulling when the Engine does not answer.
 func (x *Executor) runAttempt(workCtx context.Context, n queue.Notification, releaseSlot func(), stopPulling context.CancelCauseFunc) {
 	log := x.config.Log.With(zap.String("execution", n.Ref.ID), zap.String("tenant", n.Ref.Tenant))
 	defer supervise.RecoverLog(log, "attempt panicked; the execution is retried when its lease expires")
@@ -303,8 +303,8 @@ func (a *attempt) writeReceipt(ending execution.Ending) string {
 	return encoded
 }
 
-// finish writes the event that ends the attempt, and tries for as long as a lease lasts. If the event was written and
-// only the answer was lost, the next try finds an execution that ended with this attempt.
+// finish writes the event that ends the attempt. It repeats the call for as long as a lease lasts. If the event was written and
+// only the answer was lost, the next call finds an execution that ended with this attempt.
 func (a *attempt) finish(ctx context.Context, event execution.Event) (change execution.Change, written bool) {
 	if event == nil {
 		a.log.Warn("lease lost; another attempt has the execution")

@@ -52,7 +52,7 @@ func (h *heartbeat) run(ctx context.Context, expiresAt time.Time, signaled <-cha
 	lease, interval := h.executor.config.Lease, h.executor.config.Heartbeat
 	renewTimer := time.NewTimer(interval)
 	defer renewTimer.Stop()
-	// The lease counts from before the request, so here it never seems longer than it is in the store.
+	// expiresAt counts from before the request, so the executor never believes in a lease that has expired in the store.
 	expiryTimer := time.NewTimer(time.Until(expiresAt))
 	defer expiryTimer.Stop()
 	publishedCount := 0

@@ -33,8 +33,8 @@ func New(s Settings) (*Gateway, error) {
 	s.BodyTimeout = cmp.Or(s.BodyTimeout, defaultBodyTimeout)
 	s.MaxRequestSize = cmp.Or(s.MaxRequestSize, defaultMaxBodySize)
 	s.MaxResponseSize = cmp.Or(s.MaxResponseSize, defaultMaxBodySize)
-	if s.Logger == nil {
-		s.Logger = zap.NewNop()
+	if s.Log == nil {
+		s.Log = zap.NewNop()
 	}
 	if err := s.validate(); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
@@ -58,7 +58,7 @@ func (g *Gateway) OpenEndpoint(ctx context.Context, executionID string, p Policy
 		policy:    p,
 		ctx:       ctx,
 		cancel:    cancel,
-		log:       g.settings.Logger.With(zap.String("execution", executionID), trace.LogField(ctx)),
+		log:       g.settings.Log.With(zap.String("execution", executionID), trace.LogField(ctx)),
 		budget:    newBudgetTracker(g.settings.Budget.tightest(p.Budget), p.PreviousUsage, p.Prices),
 		bodyBytes: semaphore.NewWeighted(2 * g.settings.MaxRequestSize),
 	}

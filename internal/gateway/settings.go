@@ -35,7 +35,7 @@ type Settings struct {
 	MaxRequestSize  int64         // bytes of one request body; default: 32 MiB, the limit of the Messages API
 	MaxResponseSize int64         // bytes of one response body; default: 32 MiB
 
-	Logger *zap.Logger
+	Log *zap.Logger
 }
 
 const (

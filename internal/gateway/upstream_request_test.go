@@ -101,7 +101,7 @@ func TestRejectedKeyIsNotDisclosed(t *testing.T) {
 func TestAccessLogHasOneLinePerCallAndNoSecrets(t *testing.T) {
 	core, logs := observer.New(zap.InfoLevel)
 	upstream := startModel(t, modelstub.Always(modelstub.Text("a secret answer")))
-	w := openEndpoint(t, upstream, func(s *gateway.Settings) { s.Logger = zap.New(core) })
+	w := openEndpoint(t, upstream, func(s *gateway.Settings) { s.Log = zap.New(core) })
 	w.post(requestBody(map[string]any{"system": "a secret prompt"}))
 	w.post(`{"model":"other","messages":[]}`)
 

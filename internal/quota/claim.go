@@ -7,9 +7,8 @@ import (
 )
 
 // Apply applies an event to a stored execution. A claim of an execution whose tenant has no capacity throttles it and
-// returns execution.ErrThrottled. After every other event Run looks for throttled executions of the tenant, unless
-// the execution is known to go on running: it does not matter which event ended the attempt, or whether its answer
-// was lost.
+// returns execution.ErrThrottled. After any other event, Run releases throttled executions of the tenant, unless the
+// execution is still running. An error triggers this too: the event may have been written and only its answer lost.
 func (e *Enforcer) Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
 	if claim, ok := ev.(execution.Claimed); ok {
 		return e.claim(ctx, ref, claim)
@@ -21,8 +20,8 @@ func (e *Enforcer) Apply(ctx context.Context, ref execution.Ref, ev execution.Ev
 	return ch, err
 }
 
-// claim lets one claim of a tenant through at a time. So each process exceeds the limit by at most one execution, the
-// one that another process claims between the count and the claim.
+// claim lets one claim of a tenant through at a time. Two processes can count at the same moment and both claim. So each
+// further process can exceed the limit by one.
 func (e *Enforcer) claim(ctx context.Context, ref execution.Ref, ev execution.Claimed) (execution.Change, error) {
 	if e.limits.Running > 0 {
 		u := e.usage(ref.Tenant)

@@ -3,8 +3,8 @@
 //
 // These calls go through an Enforcer, and no others:
 //
-//   - SubmitRun, SubmitTurn, Retry: refused while the queue of the tenant is full or its daily budget is used up.
-//   - SubmitBatch: refused while the daily budget is used up. Inputs of batches do not count as queued.
+//   - SubmitRun, SubmitTurn, Retry: rejected while the queue of the tenant is full or its daily budget is used up.
+//   - SubmitBatch: rejected while the daily budget is used up. Inputs of batches do not count as queued.
 //   - Apply: a claim is throttled while the tenant runs as many executions as it may, or its daily budget is used up.
 //     Every other event may end an attempt, so afterwards Run releases throttled executions of the tenant.
 //
@@ -38,14 +38,14 @@ type Limits struct {
 	DailyUSD float64 // cost of the executions that end within a day of UTC
 }
 
-// QueueFullError refuses a submission because the tenant has as many queued executions as it may have.
+// QueueFullError rejects a submission because the tenant has as many queued executions as it may have.
 type QueueFullError struct{ Limit int }
 
 func (e *QueueFullError) Error() string {
 	return fmt.Sprintf("the tenant has %d queued executions, which is its limit", e.Limit)
 }
 
-// DailyBudgetExceededError refuses a submission because the tenant has used up its daily budget.
+// DailyBudgetExceededError rejects a submission because the tenant has used up its daily budget.
 type DailyBudgetExceededError struct {
 	LimitUSD   float64
 	RetryAfter time.Duration // until the next day begins

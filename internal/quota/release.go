@@ -50,7 +50,7 @@ func (e *Enforcer) releasePending(ctx context.Context) error {
 		releases.Go(func() error {
 			err := e.release(ctx, tenant)
 			if err != nil {
-				e.pendingReleases.Add(tenant) // try again when the store answers
+				e.pendingReleases.Add(tenant) // for the next call, when the store answers
 			}
 			return err
 		})

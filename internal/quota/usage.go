@@ -13,7 +13,7 @@ import (
 const (
 	// maxAgeToAdmit is the greatest age of counts by which a submission is accepted, so that few submissions count.
 	maxAgeToAdmit = time.Second
-	// maxAgeToReject is the greatest age of counts by which a submission is refused: queued executions may have
+	// maxAgeToReject is the greatest age of counts by which a submission is rejected: queued executions may have
 	// started since.
 	maxAgeToReject = 100 * time.Millisecond
 )

@@ -25,9 +25,9 @@ func (s *Store) CreateAgent(ctx context.Context, a *agent.Agent, key *Idempotenc
 }
 
 // Agent returns the tenant's agent, or a NotFoundError.
-func (s *Store) Agent(ctx context.Context, tenant, id string) (agent.Agent, error) {
+func (s *Store) Agent(ctx context.Context, tenant, agentID string) (agent.Agent, error) {
 	var a agent.Agent
-	_, err := read(withoutTransaction(ctx), s.agentDoc(tenant, id), &a)
+	_, err := read(withoutTransaction(ctx), s.agentDoc(tenant, agentID), &a)
 	return a, err
 }
 
@@ -39,9 +39,9 @@ func (s *Store) Agents(ctx context.Context, tenant string, p Page) ([]agent.Agen
 // UpdateAgent replaces the tenant's agent by the result of edit, which may be called more than once. The transaction
 // prevents that one of two concurrent edits is lost.
 func (s *Store) UpdateAgent(
-	ctx context.Context, tenant, id string, edit func(agent.Agent) (agent.Agent, error),
+	ctx context.Context, tenant, agentID string, edit func(agent.Agent) (agent.Agent, error),
 ) (after agent.Agent, err error) {
-	doc := s.agentDoc(tenant, id)
+	doc := s.agentDoc(tenant, agentID)
 	err = s.runTransaction(ctx, func(tx *firestore.Transaction) error {
 		var before agent.Agent
 		now, err := read(tx.Get, doc, &before)
@@ -58,6 +58,6 @@ func (s *Store) UpdateAgent(
 }
 
 // DeleteAgent deletes the tenant's agent, or returns a NotFoundError.
-func (s *Store) DeleteAgent(ctx context.Context, tenant, id string) error {
-	return deleteExisting(ctx, s.agentDoc(tenant, id))
+func (s *Store) DeleteAgent(ctx context.Context, tenant, agentID string) error {
+	return deleteExisting(ctx, s.agentDoc(tenant, agentID))
 }

@@ -56,6 +56,6 @@ func (s *Store) RecordAPIKeyUse(ctx context.Context, k apikey.Key, at time.Time)
 }
 
 // RevokeAPIKey deletes a key, or returns a NotFoundError.
-func (s *Store) RevokeAPIKey(ctx context.Context, tenant, id string) error {
-	return deleteExisting(ctx, s.apiKeyDoc(tenant, id))
+func (s *Store) RevokeAPIKey(ctx context.Context, tenant, keyID string) error {
+	return deleteExisting(ctx, s.apiKeyDoc(tenant, keyID))
 }

@@ -19,8 +19,8 @@ import (
 // together with its effects on the conversation and the webhook. No other change happens in between.
 //
 // An event that does not apply changes nothing. The error is then the domain's (execution.ErrTerminal, ErrLeased,
-// ErrLeaseLost, ErrStartDeadlineExceeded, ErrNotDue) or ErrEarlierTurnPending. With ErrTerminal the returned change is
-// that of the end, so a caller that lost the response to its own event can still publish the notifications.
+// ErrLeaseLost, ErrStartDeadlineExceeded, ErrNotDue) or ErrEarlierTurnPending. With ErrTerminal, the
+// change has the finished execution and its notifications, so a caller that lost the response can still publish them.
 func (s *Store) Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
 	d, err := s.applyToDocument(ctx, ref, ev)
 	if err == nil && len(d.otherWrites) > 0 {

@@ -11,9 +11,9 @@ import (
 )
 
 // Conversation returns the tenant's conversation, or a NotFoundError.
-func (s *Store) Conversation(ctx context.Context, tenant, id string) (conversation.Conversation, error) {
+func (s *Store) Conversation(ctx context.Context, tenant, conversationID string) (conversation.Conversation, error) {
 	var c conversation.Conversation
-	_, err := read(withoutTransaction(ctx), s.conversationDoc(tenant, id), &c)
+	_, err := read(withoutTransaction(ctx), s.conversationDoc(tenant, conversationID), &c)
 	return c, err
 }
 
@@ -37,17 +37,17 @@ func (s *Store) Messages(ctx context.Context, tenant, conversationID string, bef
 // DeleteConversation deletes a conversation with its messages and its transcript in one transaction, so it is never
 // deleted in part. It returns the executions of the unfinished turns: they may still run, in any order, and have no
 // reply. The error is a NotFoundError if the tenant does not have the conversation.
-func (s *Store) DeleteConversation(ctx context.Context, tenant, id string) (pending []string, err error) {
-	return s.deleteConversationIf(ctx, tenant, id, func(*conversation.Conversation) bool { return true })
+func (s *Store) DeleteConversation(ctx context.Context, tenant, conversationID string) (pending []string, err error) {
+	return s.deleteConversationIf(ctx, tenant, conversationID, func(*conversation.Conversation) bool { return true })
 }
 
 // errConditionFalse means that the condition of deleteConversationIf is false.
 var errConditionFalse = errors.New("the conversation must not be deleted")
 
 func (s *Store) deleteConversationIf(
-	ctx context.Context, tenant, id string, condition func(*conversation.Conversation) bool,
+	ctx context.Context, tenant, conversationID string, condition func(*conversation.Conversation) bool,
 ) (pending []string, err error) {
-	doc := s.conversationDoc(tenant, id)
+	doc := s.conversationDoc(tenant, conversationID)
 	err = s.runTransaction(ctx, func(tx *firestore.Transaction) error {
 		var c conversation.Conversation
 		if _, err := read(tx.Get, doc, &c); err != nil {
@@ -57,7 +57,7 @@ func (s *Store) deleteConversationIf(
 			return errConditionFalse
 		}
 		pending = c.Pending
-		found, err := tx.Documents(s.messages(tenant, id).Select()).GetAll()
+		found, err := tx.Documents(s.messages(tenant, conversationID).Select()).GetAll()
 		if err != nil {
 			return err
 		}
@@ -66,7 +66,7 @@ func (s *Store) deleteConversationIf(
 				return err
 			}
 		}
-		return errors.Join(tx.Delete(s.transcriptDoc(tenant, id)), tx.Delete(doc))
+		return errors.Join(tx.Delete(s.transcriptDoc(tenant, conversationID)), tx.Delete(doc))
 	})
 	return pending, err
 }

@@ -57,12 +57,12 @@ func (s *Store) collection(tenant, name string) *firestore.CollectionRef {
 	return s.client.Collection("tenants").Doc(tenant).Collection(name)
 }
 
-func (s *Store) agentDoc(tenant, id string) *firestore.DocumentRef {
-	return s.collection(tenant, agents).Doc(id)
+func (s *Store) agentDoc(tenant, agentID string) *firestore.DocumentRef {
+	return s.collection(tenant, agents).Doc(agentID)
 }
 
-func (s *Store) apiKeyDoc(tenant, id string) *firestore.DocumentRef {
-	return s.collection(tenant, apiKeys).Doc(id)
+func (s *Store) apiKeyDoc(tenant, keyID string) *firestore.DocumentRef {
+	return s.collection(tenant, apiKeys).Doc(keyID)
 }
 
 func (s *Store) batchDoc(ref batch.Ref) *firestore.DocumentRef {
@@ -77,8 +77,8 @@ func (s *Store) uploadDoc(ref batch.Ref) *firestore.DocumentRef {
 	return s.collection(ref.Tenant, uploads).Doc(ref.ID)
 }
 
-func (s *Store) conversationDoc(tenant, id string) *firestore.DocumentRef {
-	return s.collection(tenant, conversations).Doc(id)
+func (s *Store) conversationDoc(tenant, conversationID string) *firestore.DocumentRef {
+	return s.collection(tenant, conversations).Doc(conversationID)
 }
 
 func (s *Store) messages(tenant, conversationID string) *firestore.CollectionRef {

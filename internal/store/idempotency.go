@@ -24,8 +24,7 @@ func TTL() map[string]string { return map[string]string{idempotencyRecords: "exp
 // IdempotencyKey makes a creation happen at most once: while the key is remembered, another creation with the same key
 // fails with a DuplicateRequestError and stores nothing.
 //
-// Every method that takes a key takes it as an argument or as a field of its request; nil means none. A context value
-// would be no shorter, and a reader could not see which calls depend on it.
+// Every method that takes a key takes it as an argument or as a field of its request; nil means none.
 type IdempotencyKey struct {
 	Key         string // chosen by the client; any text; each tenant has its own keys
 	Fingerprint []byte // a hash of the whole request, which tells a repeated request from another one

@@ -45,14 +45,14 @@ func (s *Store) Redrive(ctx context.Context, ref execution.Ref) (ch execution.Ch
 	return ch, err
 }
 
-// FailedExecutions returns the executions of all tenants that failed with one of the codes within the last while, the
+// FailedExecutions returns the executions of all tenants that failed with one of failureCodes within the last while, the
 // oldest first. It serves the operator's redrive.
-func (s *Store) FailedExecutions(ctx context.Context, codes []execution.Code, within time.Duration) ([]execution.Ref, error) {
+func (s *Store) FailedExecutions(ctx context.Context, failureCodes []execution.Code, within time.Duration) ([]execution.Ref, error) {
 	now, err := s.Now(ctx)
 	if err != nil {
 		return nil, err
 	}
-	q := s.client.CollectionGroup(executions).Where("error.code", "in", codes).
+	q := s.client.CollectionGroup(executions).Where("error.code", "in", failureCodes).
 		Where("finishedAt", ">=", now.Add(-within)).OrderBy("finishedAt", firestore.Asc)
 	return listRefs[execution.Ref](ctx, q)
 }

@@ -11,7 +11,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// healthyAfter is how long a task must have run for its next failure to count as a first one.
+// A task that ran for healthyAfter counts as healthy: its next failure starts with the shortest back-off.
 const healthyAfter = 30 * time.Second
 
 // logInterval is the time between two log lines about a failure that goes on.

@@ -80,7 +80,7 @@ func newGateway(s Settings, up upstream, log *zap.Logger) (*gateway.Gateway, err
 	settings := gateway.Settings{
 		API: up.api, Upstream: baseURL, APIKey: up.apiKey, AllowPrivateUpstream: up.allowPrivate, RootCAs: rootCAs,
 		Budget: gateway.Budget{Tokens: s.MaxTokens, CostUSD: s.MaxCostUSD},
-		Logger: log.Named("gateway"),
+		Log:    log.Named("gateway"),
 	}
 	if up.isAnthropic {
 		settings.Models = s.ClaudeModels

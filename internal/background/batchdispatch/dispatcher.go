@@ -2,8 +2,8 @@
 //
 // It reads the batches that are due and the finished executions of batches, and creates as many executions for the
 // next inputs as the window of the tenant allows. So the queue never holds more than the window, however large a
-// batch is, and the batches of all tenants take turns. What is dispatched next is decided by store.DispatchBatch;
-// this package decides which batch has its turn. It also cancels the executions of a cancelled batch.
+// batch is, and the batches of all tenants take turns. Batch.Share and Batch.Capacity decide how many inputs of a batch
+// are dispatched; this package decides which batch has its turn. It also cancels the executions of a canceled batch.
 //
 // It never runs an execution, and it keeps no state that another process needs: any number of dispatchers may run.
 package batchdispatch
@@ -22,8 +22,8 @@ import (
 	"github.com/airlock-run/airlock/internal/supervise"
 )
 
-// Interval is the time between two polls for due batches. A poll finds the batches that OnExecutionFinished does
-// not tell about: new ones, cancelled ones, and those of a dispatcher that died.
+// Interval is the time between two polls for due batches. A poll finds the batches for which OnExecutionFinished is not
+// called: new ones, canceled ones, and those of a dispatcher that died.
 const Interval = time.Second
 
 const (
@@ -64,7 +64,7 @@ type Config struct {
 // Dispatcher may run in any number of processes.
 type Dispatcher struct {
 	config  Config
-	pending *broadcast.PendingSet[batch.Ref] // batches that may have room in their window
+	pending *broadcast.PendingSet[batch.Ref] // batches that may have capacity in their window
 }
 
 // New returns a dispatcher; Run starts it.
@@ -122,9 +122,8 @@ func (d *Dispatcher) drainPending(ctx context.Context) []batch.Ref {
 }
 
 // dispatch gives a batch one turn: it creates the executions for its next inputs, or cancels those in flight when the
-// batch is cancelled. A batch with a turn that created executions is added to the pending ones, behind the others:
-// where executions end faster than they are created there is always room for more, and one batch would take all
-// turns.
+// batch is canceled. If it created executions, the batch goes back to the pending set, for the next round. Dispatching
+// it again at once would starve the other batches.
 func (d *Dispatcher) dispatch(ctx context.Context, ref batch.Ref) (err error) {
 	defer supervise.RecoverTo(&err)
 	b, change, err := d.config.Store.DispatchBatch(ctx, ref)

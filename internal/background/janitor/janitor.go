@@ -2,8 +2,8 @@
 //
 // The sweep reads executions whose Due has passed and applies execution.Overdue: it publishes queued executions again
 // that nobody has claimed, requeues running ones whose lease has expired, and ends those that have waited too long. The
-// purge deletes finished executions, batches, conversations and deliveries. Both need only the store; a janitor never
-// talks to an executor.
+// purge deletes finished executions with their files in blob storage, batches, conversations, deliveries, and uploads
+// that were interrupted. A janitor never talks to an executor: it knows only what the store holds.
 package janitor
 
 import (

@@ -52,7 +52,7 @@ func (j *Janitor) sweepPage(ctx context.Context, failed map[execution.Ref]error)
 	if err != nil || !leads {
 		return false, err
 	}
-	// Failed executions are still due, and come before the ones that have not been tried.
+	// Failed executions are still due, and come before the ones that were not attempted.
 	due, err := j.config.Store.DueExecutions(ctx, now, sweepPageSize+len(failed))
 	if err != nil {
 		return false, err

@@ -4,7 +4,7 @@
 // knows when the next attempt is due. All state is in the store: any number of dispatchers may run, and each may die.
 //
 // It never decides what a webhook says or when it is sent (package webhook does), and it never connects to an address
-// that the SSRF guard refuses.
+// that the SSRF guard rejects.
 package webhookdispatch
 
 import (
@@ -27,8 +27,8 @@ import (
 	"github.com/airlock-run/airlock/internal/supervise"
 )
 
-// Interval is the time between two polls for due deliveries. A poll finds the deliveries that OnExecutionFinished
-// does not tell about: those of executions that ended in another process, and all attempts after the first.
+// Interval is the time between two polls for due deliveries. A poll finds the deliveries for which OnExecutionFinished
+// is not called: those of executions that ended in another process, and all attempts after the first.
 const Interval = time.Second
 
 const (
@@ -61,7 +61,7 @@ type Dispatcher struct {
 	client  *http.Client
 	limiter limiter
 	wake    broadcast.Signal // makes Run poll at once
-	// moreDue is set when the last poll found a full page: there may be deliveries for each slot that becomes free.
+	// moreDue: the last poll returned a full page, so more may be due. Each finished send then triggers a poll.
 	moreDue atomic.Bool
 }
 
@@ -87,7 +87,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	return errors.Join(err, sends.Wait())
 }
 
-// poll starts to send what is due, as far as the limiter admits it.
+// poll starts to send what is due, as far as the limiter allows it.
 func (d *Dispatcher) poll(ctx context.Context, sends *errgroup.Group) error {
 	due, err := d.listDue(ctx)
 	if err != nil {
@@ -106,7 +106,7 @@ func (d *Dispatcher) poll(ctx context.Context, sends *errgroup.Group) error {
 				}
 				return nil
 			})
-		case throttled: // or it would hide the deliveries behind it
+		case limited: // Otherwise limited deliveries would fill each page, and later ones would never be read.
 			postpones.Go(func() error {
 				return d.postpone(ctx, delivery.Ref)
 			})

@@ -27,7 +27,7 @@ type admission int
 
 const (
 	admitted       admission = iota // it may, and counts until release
-	throttled                       // its host or its tenant has used up its share
+	limited                         // its host or its tenant has used up its share
 	alreadySending                  // it is being sent already
 	full                            // no delivery may be sent
 )
@@ -45,7 +45,7 @@ func (l *limiter) acquire(ref webhook.Ref, host string) admission {
 	case len(l.inFlight) == maxConcurrent:
 		return full
 	case l.tenants[ref.Tenant] == maxPerTenant || l.hosts[host] == maxPerHost:
-		return throttled
+		return limited
 	}
 	l.inFlight[ref] = host
 	l.tenants[ref.Tenant]++

@@ -15,8 +15,8 @@ var ErrConflict = errors.New("the batch was dispatched concurrently")
 const pollInterval = 2 * time.Second
 
 // Share returns the batch's part of the window. active holds the IDs of the tenant's unfinished batches, the oldest
-// first. All parts are equal and their sum is the window, so a tenant with many batches gets as much as a tenant with
-// one. If there are more batches than places in the window, the youngest wait.
+// first. The parts differ by at most 1 and their sum is the window, so a tenant with many batches gets as much as a
+// tenant with one. If there are more batches than the window has capacity for, the youngest wait.
 func (b *Batch) Share(active []string) int {
 	rank := slices.Index(active, b.ID)
 	if rank < 0 {

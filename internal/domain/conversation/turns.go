@@ -46,7 +46,7 @@ func (c *Conversation) MayRun(executionID string) bool {
 
 // Complete removes the turn of an execution that has ended from Pending and returns the reply to store.
 func (c *Conversation) Complete(e *execution.Execution) Message {
-	c.Pending = slices.DeleteFunc(c.Pending, func(id string) bool { return id == e.ID })
+	c.Pending = slices.DeleteFunc(c.Pending, func(executionID string) bool { return executionID == e.ID })
 	c.UpdatedAt = *e.FinishedAt
 	reply := Message{
 		Turn: e.Turn, Role: execution.RoleAssistant, Failure: e.Failure, ExecutionID: e.ID, CreatedAt: *e.FinishedAt,

@@ -32,7 +32,7 @@ const (
 // Ref names an execution. Nothing is read without its tenant.
 //
 // Package batch and package webhook have a Ref of the same shape. They are types of their own, so that the compiler
-// refuses the reference of a batch where one of an execution is needed. Only this one is sent in messages.
+// rejects the reference of a batch where one of an execution is needed. Only this one is sent in messages.
 type Ref struct {
 	Tenant string `firestore:"tenant" json:"tenant"`
 	ID     string `firestore:"id" json:"executionId"`
@@ -82,7 +82,7 @@ type Execution struct {
 	// execution is terminal, so no execution waits forever.
 	Due *time.Time `firestore:"due,omitempty"`
 
-	// Ready means that the newest event has made the execution one that may run now. It is not stored.
+	// Ready is set by an event after which the execution may run and needs a notification. It is not stored.
 	Ready bool `firestore:"-"`
 
 	Result  *Result  `firestore:"result,omitempty"`
@@ -98,7 +98,7 @@ type Execution struct {
 	// Receipt states how the job was isolated, as package receipt encodes it. Its bytes are signed, so they are
 	// stored unchanged. Empty while there is none, and for an execution that ended without an attempt.
 	Receipt string `firestore:"receipt,omitempty"`
-	// NewSession is the agent's memory for the next turn. It is stored with the conversation, not in this document.
+	// NewTranscript is the agent's memory for the next turn. It is stored with the conversation, not in this document.
 	NewTranscript *Transcript `firestore:"-"`
 
 	// Steps are the newest steps of the newest attempt, at most MaxSteps. They are stored with each heartbeat.

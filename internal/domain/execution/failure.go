@@ -14,7 +14,7 @@ type Code string
 const (
 	CodeAgentError        Code = "agent_error"        // the agent ended with an error of its own
 	CodeInvalidResult     Code = "invalid_result"     // the agent ended well, but its result is not readable
-	CodeModelError        Code = "model_error"        // the model was unreachable, or refused the request
+	CodeModelError        Code = "model_error"        // the model was unreachable, or rejected the request
 	CodeOutOfMemory       Code = "out_of_memory"      // the job used more memory than its limit
 	CodeOutputLimit       Code = "output_limit"       // the job wrote more output than allowed
 	CodeBudgetExceeded    Code = "budget_exceeded"    // the job used all its tokens or money

@@ -1,12 +1,7 @@
 package execution
 
-// Status is the state of an execution:
-//
-//	queued ──> running ──> succeeded | failed | timed_out | canceled
-//	  ^ │         │
-//	  │ │         └─ again: Airlock failed, or the job failed and its agent's retry policy allows another attempt
-//	  └─┼─────────┘
-//	    └──> canceled | failed (attempts exhausted, dead-lettered) | timed_out (in the queue)
+// Status is the state of an execution. docs/architecture.md has a diagram of the states, which a test compares with the
+// events.
 type Status string
 
 // The states.

@@ -115,7 +115,9 @@ func (d *Delivery) Claim(now time.Time) error {
 		return nil
 	}
 	d.Attempt++
-	wait := backoffSchedule[(d.Attempt-1)%len(backoffSchedule)] // the last attempt is followed by the end, not by a wait
+	// The last attempt has no back-off. The first one is used as the time after which Claim gives up, if the dispatcher
+	// died.
+	wait := backoffSchedule[(d.Attempt-1)%len(backoffSchedule)]
 	d.scheduleIn(wait, now)
 	return nil
 }
@@ -161,8 +163,8 @@ func (d *Delivery) Redeliver(now time.Time) error {
 	return nil
 }
 
-// scheduleIn makes the delivery due after a wait, varied by up to a fifth. The seed holds now, so that repeated
-// postponements of two deliveries do not stay together.
+// scheduleIn makes the delivery due after a wait, varied by up to a fifth. The seed contains now, so two
+// deliveries that are postponed together get different waits.
 func (d *Delivery) scheduleIn(wait time.Duration, now time.Time) {
 	due := now.Add(backoff.Jitter(wait*4/5, wait*6/5, fmt.Sprintf("%s/%d/%d", d.ID, d.Attempt, now.UnixNano())))
 	d.Due = &due

@@ -9,7 +9,7 @@ import (
 const (
 	streamStdout = 1
 	streamStderr = 2
-	// maxInitStderr is the length of init's standard error that the driver stores for error messages. It has room for a
+	// maxInitStderr is the length of init's standard error that the driver stores for error messages. It can hold a
 	// stack trace of the Go runtime.
 	maxInitStderr = 4 << 10
 )

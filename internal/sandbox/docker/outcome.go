@@ -80,7 +80,7 @@ func (r *jobRun) handleStreamError(ctx context.Context, err error, stream *demux
 // ended. The Engine needs 31 to 41 ms.
 const exitTimeout = 10 * time.Second
 
-// rebuildHint is part of the errors about a sandbox-init of another release. Such an init refuses the job frame and
+// rebuildHint is part of the errors about a sandbox-init of another release. Such an init rejects the job frame and
 // ends before its first report.
 const rebuildHint = "the image may contain a sandbox-init of another release: rebuild the image"
 

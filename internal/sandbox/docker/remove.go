@@ -13,7 +13,7 @@ import (
 
 const (
 	removeTimeout      = 30 * time.Second // of each try
-	maxRemoveTries     = 3
+	maxRemoveAttempts  = 3
 	removePollInterval = 20 * time.Millisecond
 )
 
@@ -52,7 +52,7 @@ func (d *Driver) discard(ctx context.Context, c *sandboxContainer) <-chan time.T
 // removeWithRetry removes the container and its socket directory. Each try has its own time limit.
 func (d *Driver) removeWithRetry(ctx context.Context, c *sandboxContainer) error {
 	var err error
-	for range maxRemoveTries {
+	for range maxRemoveAttempts {
 		if err = d.removeContainer(ctx, c.id); err == nil {
 			return os.RemoveAll(c.socketDir)
 		}
@@ -61,13 +61,13 @@ func (d *Driver) removeWithRetry(ctx context.Context, c *sandboxContainer) error
 }
 
 // removeContainer kills and removes a container, and verifies that it no longer exists.
-func (d *Driver) removeContainer(ctx context.Context, id string) error {
-	if id == "" {
+func (d *Driver) removeContainer(ctx context.Context, containerID string) error {
+	if containerID == "" {
 		return nil
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, removeTimeout, errRemoveTimeout)
 	defer cancel()
-	err := d.api.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
+	err := d.api.ContainerRemove(ctx, containerID, container.RemoveOptions{Force: true, RemoveVolumes: true})
 	switch {
 	case errdefs.IsNotFound(err):
 		return nil
@@ -75,7 +75,7 @@ func (d *Driver) removeContainer(ctx context.Context, id string) error {
 		return engineError(ctx, "remove container", err)
 	}
 	return poll(ctx, removePollInterval, func() (removed bool, err error) {
-		_, err = d.api.ContainerInspect(ctx, id)
+		_, err = d.api.ContainerInspect(ctx, containerID)
 		if errdefs.IsNotFound(err) {
 			return true, nil
 		}

@@ -46,7 +46,7 @@ func (d *Driver) Run(ctx context.Context, job sandbox.Job) (sandbox.Outcome, err
 	closeEgress() // discard waits until Serve returns
 	removed := d.discard(ctx, c)
 	if err != nil || outcome.EndReason == sandbox.TimedOut {
-		// A caller that stopped a job may rely on the end of all its processes.
+		// Wait for the removal: after a stopped job, none of its processes may run when Run returns.
 		outcome.Record.Times.Removed = <-removed
 	}
 	return outcome, err

@@ -10,8 +10,8 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// jobBounds limit a job frame. The header has room for a system prompt as an argument, of which the kernel accepts
-// 128 KiB. The body has room for the files of a repository.
+// jobBounds limit a job frame. The header can hold a system prompt as an argument, of which the kernel accepts
+// 128 KiB. The body can hold the files of a repository.
 var jobBounds = bounds{header: 1 << 20, body: 64 << 20}
 
 const secretSize = 32

@@ -98,7 +98,7 @@ func (w *Writer) Write(r Report) error {
 	return err
 }
 
-// Reader reads reports and refuses forged ones. It has at most one frame in memory and is not safe for concurrent use.
+// Reader reads reports and rejects forged ones. It has at most one frame in memory and is not safe for concurrent use.
 type Reader struct {
 	r   io.Reader
 	mac hash.Hash
