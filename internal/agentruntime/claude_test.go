@@ -41,7 +41,7 @@ func newClaudeHarness(t *testing.T, script modelstub.Script, change ...func(*gat
 	driver := newDriver(t, image)
 	upstream := modelstub.Start(script)
 	t.Cleanup(upstream.Close)
-	settings := gateway.Settings{Upstream: upstream.URL(), APIKey: operatorKey, Logger: zaptest.NewLogger(t)}
+	settings := gateway.Settings{Upstream: upstream.URL(), APIKey: operatorKey, Log: zaptest.NewLogger(t)}
 	for _, c := range change {
 		c(&settings)
 	}
