@@ -21,9 +21,9 @@ import (
 // Agents return a *store.NotFoundError for a missing agent.
 type AgentStore interface {
 	CreateAgent(ctx context.Context, a *agent.Agent, key *store.IdempotencyKey) error
-	Agent(ctx context.Context, tenant, id string) (agent.Agent, error)
-	UpdateAgent(ctx context.Context, tenant, id string, edit func(agent.Agent) (agent.Agent, error)) (agent.Agent, error)
-	DeleteAgent(ctx context.Context, tenant, id string) error
+	Agent(ctx context.Context, tenant, agentID string) (agent.Agent, error)
+	UpdateAgent(ctx context.Context, tenant, agentID string, edit func(agent.Agent) (agent.Agent, error)) (agent.Agent, error)
+	DeleteAgent(ctx context.Context, tenant, agentID string) error
 	Agents(ctx context.Context, tenant string, p store.Page) ([]agent.Agent, error)
 }
 
@@ -40,7 +40,7 @@ func (s *Server) CreateAgent(c echo.Context, _ contract.CreateAgentParams) error
 	key := idempotencyKey(c)
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	if err := s.agents.CreateAgent(ctx, &a, key); err != nil {
+	if err := s.stores.Agents.CreateAgent(ctx, &a, key); err != nil {
 		return err
 	}
 	return respondCreated(c, store.Created{Agent: &a})
@@ -59,10 +59,8 @@ func (s *Server) newAgent(tenant string, body contract.CreateAgent) (agent.Agent
 	if !s.hasRuntime(runtimeName) {
 		fieldErrors = append(fieldErrors, fieldError("runtime", "must be one of: "+strings.Join(s.config.Runtimes, ", ")))
 	}
-	runTimeout, err := timeoutField.parse(body.Timeout, execution.DefaultTimeout)
-	if err != nil {
-		fieldErrors = append(fieldErrors, problemFor(err).Errors...)
-	}
+	runTimeout, timeoutErrors := timeoutField.parse(body.Timeout, execution.DefaultTimeout)
+	fieldErrors = append(fieldErrors, timeoutErrors...)
 	if err := invalidFields(fieldErrors); err != nil {
 		return agent.Agent{}, err
 	}
@@ -79,7 +77,7 @@ func (s *Server) newAgent(tenant string, body contract.CreateAgent) (agent.Agent
 
 // ListAgents returns a page of the tenant's agents.
 func (s *Server) ListAgents(c echo.Context, params contract.ListAgentsParams) error {
-	agents, next, err := readPage(c, pageParams{params.Limit, params.Cursor}, s.agents.Agents,
+	agents, next, err := readPage(c, pageParams{params.Limit, params.Cursor}, s.stores.Agents.Agents,
 		func(a agent.Agent) cursorPosition { return timePosition(a.CreatedAt, a.ID) })
 	if err != nil {
 		return err
@@ -94,7 +92,7 @@ func (s *Server) GetAgent(c echo.Context, agentID contract.ID, _ contract.GetAge
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	a, err := s.agents.Agent(ctx, tenantID(c), agentID)
+	a, err := s.stores.Agents.Agent(ctx, tenantID(c), agentID)
 	if err != nil {
 		return err
 	}
@@ -114,7 +112,7 @@ func (s *Server) UpdateAgent(c echo.Context, agentID contract.ID) error {
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	changed, err := s.agents.UpdateAgent(ctx, tenantID(c), agentID, func(a agent.Agent) (agent.Agent, error) {
+	changed, err := s.stores.Agents.UpdateAgent(ctx, tenantID(c), agentID, func(a agent.Agent) (agent.Agent, error) {
 		return s.patchAgent(a, patch)
 	})
 	if err != nil {
@@ -148,7 +146,7 @@ func (s *Server) DeleteAgent(c echo.Context, agentID contract.ID) error {
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	if err := s.agents.DeleteAgent(ctx, tenantID(c), agentID); err != nil {
+	if err := s.stores.Agents.DeleteAgent(ctx, tenantID(c), agentID); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
@@ -182,14 +180,15 @@ func (s *Server) newRun(body contract.RunAgent) (run store.RunRequest, err error
 		return run, err
 	}
 	run = store.RunRequest{Input: body.Input, Labels: execution.Labels(body.Labels), Webhook: body.Webhook}
-	if run.Timeout, err = timeoutField.parse(body.Timeout, 0); err != nil {
-		return run, err
+	var fieldErrors []contract.FieldError
+	if run.Timeout, fieldErrors = timeoutField.parse(body.Timeout, 0); fieldErrors != nil {
+		return run, invalidFields(fieldErrors)
 	}
 	if err := s.checkWebhook(body.Webhook); err != nil {
 		return run, err
 	}
-	if run.QueueTimeout, err = queueTimeoutField.parse(body.QueueTimeout, s.config.QueueTimeout); err != nil {
-		return run, err
+	if run.QueueTimeout, fieldErrors = queueTimeoutField.parse(body.QueueTimeout, s.config.QueueTimeout); fieldErrors != nil {
+		return run, invalidFields(fieldErrors)
 	}
 	run.InputFiles, err = parseInputFiles(body.Files)
 	return run, err

@@ -19,7 +19,7 @@ import (
 type KeyStore interface {
 	CreateAPIKey(ctx context.Context, k *apikey.Key, lifetime time.Duration) error
 	APIKeys(ctx context.Context, tenant string, p store.Page) ([]apikey.Key, error)
-	RevokeAPIKey(ctx context.Context, tenant, id string) error
+	RevokeAPIKey(ctx context.Context, tenant, keyID string) error
 }
 
 // minAPIKeyLifetime is the shortest lifetime of a key. A shorter one is a mistake.
@@ -50,7 +50,7 @@ func (s *Server) IssueAPIKey(c echo.Context) error {
 	ctx, cancel := storeContext(c)
 	defer cancel()
 	k, secret := apikey.New(*pepper, tenantID(c), body.Name, scopes)
-	if err := s.apiKeys.CreateAPIKey(ctx, &k, lifetime); err != nil {
+	if err := s.stores.APIKeys.CreateAPIKey(ctx, &k, lifetime); err != nil {
 		return err
 	}
 	c.Response().Header().Set(echo.HeaderLocation, "/keys/"+k.ID)
@@ -75,7 +75,7 @@ func (s *Server) ListAPIKeys(c echo.Context, params contract.ListAPIKeysParams) 
 	if s.config.APIKeyPepper == nil {
 		return errAPIKeysDisabled
 	}
-	keys, next, err := readPage(c, pageParams{params.Limit, params.Cursor}, s.apiKeys.APIKeys,
+	keys, next, err := readPage(c, pageParams{params.Limit, params.Cursor}, s.stores.APIKeys.APIKeys,
 		func(k apikey.Key) cursorPosition { return timePosition(k.CreatedAt, k.ID) })
 	if err != nil {
 		return err
@@ -93,7 +93,7 @@ func (s *Server) RevokeAPIKey(c echo.Context, keyID contract.ID) error {
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	if err := s.apiKeys.RevokeAPIKey(ctx, tenantID(c), keyID); err != nil {
+	if err := s.stores.APIKeys.RevokeAPIKey(ctx, tenantID(c), keyID); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)

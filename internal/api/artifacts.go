@@ -3,8 +3,6 @@ package api
 import (
 	"context"
 	"encoding/base64"
-	"encoding/hex"
-	"fmt"
 	"mime"
 	"net/http"
 	"net/url"
@@ -94,7 +92,7 @@ func (s *Server) serveContent(c echo.Context, a artifact) error {
 	defer reader.Close()
 	header := c.Response().Header()
 	header.Set(echo.HeaderContentType, a.contentType)
-	header.Set(headerETag, fmt.Sprintf("%q", hex.EncodeToString(a.content.SHA256)))
+	header.Set(headerETag, etagOf(a.content.SHA256))
 	header.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(a.content.SHA256)+":")
 	http.ServeContent(c.Response(), c.Request(), "", time.Time{}, reader)
 	if err := reader.Err(); err != nil {

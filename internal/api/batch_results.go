@@ -32,14 +32,18 @@ func (s *Server) GetBatchResults(c echo.Context, batchID contract.ID, params con
 	}
 	c.Response().Header().Set(echo.HeaderContentType, mediaTypeJSONLines)
 	c.Response().WriteHeader(http.StatusOK)
-	for {
-		next, err = s.writeResults(ctx, c, &b, next)
-		if err != nil || next == b.Total || !params.Follow {
+	if !params.Follow {
+		_, err = s.writeResults(ctx, c, &b, next)
+		return err
+	}
+	for next < b.Total {
+		written, changed, err := s.writeOrWait(ctx, c, &b, next)
+		if err != nil || !changed {
 			return err
 		}
-		c.Response().Flush()
-		if !s.waitForInput(ctx, &b, next) {
-			return nil
+		if written > next {
+			next = written
+			continue
 		}
 		if err := s.reauthenticate(c); err != nil {
 			return err
@@ -48,13 +52,29 @@ func (s *Server) GetBatchResults(c echo.Context, batchID contract.ID, params con
 			return err
 		}
 	}
+	return nil
+}
+
+// writeOrWait writes the results from input next on, like writeResults. If there is none, it waits until the execution
+// of that input may have changed. It returns false if the response must end, because the client has disconnected or the
+// server shuts down.
+func (s *Server) writeOrWait(ctx context.Context, c echo.Context, b *batch.Batch, next int) (written int, changed bool, err error) {
+	ref := execution.Ref{Tenant: b.Tenant, ID: b.ExecutionID(next)}
+	notified, unsubscribe := s.watchers.Subscribe(ref) // before the read, so that no change is missed
+	defer unsubscribe()
+	written, err = s.writeResults(ctx, c, b, next)
+	if err != nil || written > next {
+		return written, true, err
+	}
+	c.Response().Flush()
+	return next, s.waitForChange(ctx, notified, s.pollInterval()) == nil, nil
 }
 
 // writeResults writes the results from input next on, up to the first unfinished one, and returns the index of that
 // one.
 func (s *Server) writeResults(ctx context.Context, c echo.Context, b *batch.Batch, next int) (int, error) {
 	for next < b.Total {
-		page, err := s.batches.BatchExecutions(ctx, b, next, resultsPageSize)
+		page, err := s.stores.Batches.BatchExecutions(ctx, b, next, resultsPageSize)
 		if err != nil {
 			return next, err
 		}
@@ -80,14 +100,6 @@ func (s *Server) writeResults(ctx context.Context, c echo.Context, b *batch.Batc
 		next++
 	}
 	return next, nil
-}
-
-// waitForInput waits until the execution of an input may have changed. It returns false if the response must end,
-// because the client has disconnected or the server shuts down.
-func (s *Server) waitForInput(ctx context.Context, b *batch.Batch, index int) bool {
-	notified, unsubscribe := s.watchers.Subscribe(execution.Ref{Tenant: b.Tenant, ID: b.ExecutionID(index)})
-	defer unsubscribe()
-	return s.waitForChange(ctx, notified, s.pollInterval()) == nil
 }
 
 func writeLine(c echo.Context, line contract.BatchResult) error {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap/zaptest"
 
@@ -34,24 +36,31 @@ func (s *failingStore) BatchExecutions(ctx context.Context, b *batch.Batch, firs
 	return s.Store.BatchExecutions(ctx, b, first, 1)
 }
 
-// Results that end early, because the store fails, must not look complete.
-func TestTruncatedBatchResultsAreDetectable(t *testing.T) {
-	realStore := store.New(emulatortest.StartFirestore(t, firestoreemulator.Options{}).Client)
+// dispatchBatch stores a batch and creates its executions.
+func dispatchBatch(t *testing.T, s *store.Store, total int) (batch.Batch, []execution.Ref) {
+	t.Helper()
 	ctx := t.Context()
 	a := agent.Agent{Tenant: defaultTenant, Name: "A", Runtime: "offline", Timeout: time.Minute}
-	require.NoError(t, realStore.CreateAgent(ctx, &a, nil))
-	b := batch.Batch{ID: id.New(id.Batch), Tenant: defaultTenant, AgentID: a.ID, Total: 2, Window: 2}
-	inputs := realStore.NewBatchInputWriter(b.Ref())
+	require.NoError(t, s.CreateAgent(ctx, &a, nil))
+	b := batch.Batch{ID: id.New(id.Batch), Tenant: defaultTenant, AgentID: a.ID, Total: total, Window: total}
+	inputs := s.NewBatchInputWriter(b.Ref())
 	for range b.Total {
 		require.NoError(t, inputs.Add(ctx, batch.Input{Text: "x"}))
 	}
 	require.NoError(t, inputs.Flush(ctx))
-	require.NoError(t, realStore.SubmitBatch(ctx, &b, nil))
-	_, dispatched, err := realStore.DispatchBatch(ctx, b.Ref())
+	require.NoError(t, s.SubmitBatch(ctx, &b, nil))
+	_, dispatched, err := s.DispatchBatch(ctx, b.Ref())
 	require.NoError(t, err)
-	require.Len(t, dispatched.Notify, 2)
-	for _, ref := range dispatched.Notify {
-		_, err := realStore.Apply(ctx, ref, execution.CancelRequested{})
+	require.Len(t, dispatched.Notify, total)
+	return b, dispatched.Notify
+}
+
+// Results that end early, because the store fails, must not look complete.
+func TestTruncatedBatchResultsAreDetectable(t *testing.T) {
+	realStore := store.New(emulatortest.StartFirestore(t, firestoreemulator.Options{}).Client)
+	b, executions := dispatchBatch(t, realStore, 2)
+	for _, ref := range executions {
+		_, err := realStore.Apply(t.Context(), ref, execution.CancelRequested{})
 		require.NoError(t, err)
 	}
 
@@ -68,4 +77,46 @@ func TestTruncatedBatchResultsAreDetectable(t *testing.T) {
 		_, err = io.ReadAll(res.Body)
 	}
 	require.Error(t, err)
+}
+
+// changingStore calls afterRead when executions of a batch have been read.
+type changingStore struct {
+	*store.Store
+	afterRead func([]execution.Execution)
+}
+
+func (s *changingStore) BatchExecutions(ctx context.Context, b *batch.Batch, first, limit int) ([]execution.Execution, error) {
+	page, err := s.Store.BatchExecutions(ctx, b, first, limit)
+	s.afterRead(page)
+	return page, err
+}
+
+// An execution that finishes between its read and the wait for a change must not cost a poll interval. So the response
+// is subscribed to the first unfinished input whenever it reads.
+func TestFollowedResultsMissNoChange(t *testing.T) {
+	changing := &changingStore{}
+	s := startServer(t, func(c *Config, real *store.Store) {
+		changing.Store = real
+		c.Stores.Batches = changing
+	})
+	b, executions := dispatchBatch(t, s.store.Store, 3)
+	var unsubscribed, finished int
+	changing.afterRead = func(page []execution.Execution) {
+		if s.watchers.Len() == 0 {
+			unsubscribed++
+		}
+		if finished == len(executions) || len(page) == 0 || page[0].Status.Terminal() {
+			return
+		}
+		ch, err := s.store.Apply(t.Context(), executions[finished], execution.CancelRequested{})
+		assert.NoError(t, err)
+		finished++
+		s.watchers.Notify(ch.Execution.Ref())
+	}
+	got := s.do(http.MethodGet, "/batches/"+b.ID+"/results?follow=true", "")
+	require.Equal(t, http.StatusOK, got.StatusCode)
+	require.Equal(t, b.Total, bytes.Count(got.body, []byte("\n")))
+	require.Equal(t, b.Total, finished)
+	require.Zero(t, unsubscribed)
+	require.Zero(t, s.watchers.Len())
 }

@@ -43,7 +43,7 @@ func (s *Server) SubmitBatch(c echo.Context, agentID contract.ID, params contrac
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), batchTimeout)
 	defer cancel()
-	if _, err := s.agents.Agent(ctx, tenantID(c), agentID); err != nil {
+	if _, err := s.stores.Agents.Agent(ctx, tenantID(c), agentID); err != nil {
 		return err // before a large body is read
 	}
 	reader, err := newLineReader(c)
@@ -56,7 +56,7 @@ func (s *Server) SubmitBatch(c echo.Context, agentID contract.ID, params contrac
 // storeBatch stores the inputs that forEachInput yields, and then the batch. If that fails it deletes the inputs.
 func (s *Server) storeBatch(ctx context.Context, c echo.Context, b batch.Batch, forEachInput func(func(batch.Input) error) error) error {
 	b.ID, b.Tenant, b.Window, b.QueueTimeout = id.New(id.Batch), tenantID(c), s.config.BatchWindow, s.config.QueueTimeout
-	inputs := s.batches.NewBatchInputWriter(b.Ref())
+	inputs := s.stores.Batches.NewBatchInputWriter(b.Ref())
 	err := forEachInput(func(input batch.Input) error {
 		if err := s.checkRules(fmt.Sprintf("input %d", inputs.Len()), input.Text); err != nil {
 			return err
@@ -80,7 +80,7 @@ func (s *Server) storeBatch(ctx context.Context, c echo.Context, b batch.Batch, 
 
 // ListBatches returns a page of the tenant's batches.
 func (s *Server) ListBatches(c echo.Context, params contract.ListBatchesParams) error {
-	batches, next, err := readPage(c, pageParams{params.Limit, params.Cursor}, s.batches.Batches,
+	batches, next, err := readPage(c, pageParams{params.Limit, params.Cursor}, s.stores.Batches.Batches,
 		func(b batch.Batch) cursorPosition { return timePosition(b.CreatedAt, b.ID) })
 	if err != nil {
 		return err
@@ -111,7 +111,7 @@ func (s *Server) CancelBatch(c echo.Context, batchID contract.ID) error {
 	if err != nil {
 		return err
 	}
-	canceled, err := s.batches.CancelBatch(ctx, b.Ref())
+	canceled, err := s.stores.Batches.CancelBatch(ctx, b.Ref())
 	if err == nil {
 		b = canceled
 	} else if !errors.Is(err, execution.ErrTerminal) {
@@ -143,7 +143,7 @@ func (s *Server) RetryBatch(c echo.Context, batchID contract.ID, _ contract.Retr
 func (s *Server) forEachFailedInput(ctx context.Context, b *batch.Batch, add func(batch.Input) error) error {
 	found := false
 	for first := 0; first < b.NextInput; {
-		page, err := s.batches.BatchExecutions(ctx, b, first, resultsPageSize)
+		page, err := s.stores.Batches.BatchExecutions(ctx, b, first, resultsPageSize)
 		if err != nil {
 			return err
 		}
@@ -168,11 +168,11 @@ func (s *Server) readBatch(ctx context.Context, c echo.Context, batchID string) 
 	if err := checkID(id.Batch, batchID); err != nil {
 		return batch.Batch{}, time.Time{}, err
 	}
-	return s.batches.Batch(ctx, batch.Ref{Tenant: tenantID(c), ID: batchID})
+	return s.stores.Batches.Batch(ctx, batch.Ref{Tenant: tenantID(c), ID: batchID})
 }
 
 func (s *Server) viewBatchWithProgress(ctx context.Context, b batch.Batch, now time.Time) (contract.Batch, error) {
-	counts, cost, err := s.batches.BatchCounts(ctx, b.Ref())
+	counts, cost, err := s.stores.Batches.BatchCounts(ctx, b.Ref())
 	view := viewBatch(b)
 	if err == nil {
 		view.Progress = viewProgress(b.Progress(counts, cost, now))

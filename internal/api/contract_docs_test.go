@@ -7,6 +7,7 @@ import (
 	"go/token"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -58,14 +59,35 @@ func domainConstants(t *testing.T, file, typ string) []string {
 }
 
 func TestContractEnumsMatchDomain(t *testing.T) {
-	require.ElementsMatch(t, domainConstants(t, "../domain/execution/failure.go", "Code"), contractEnum(t, "Failure", "code"))
-	require.ElementsMatch(t, domainConstants(t, "../domain/execution/execution.go", "Kind"), contractEnum(t, "Kind", ""))
+	for _, c := range []struct{ file, typ, schema, field string }{
+		{"execution/failure.go", "Code", "Failure", "code"},
+		{"execution/execution.go", "Kind", "Kind", ""},
+		{"execution/status.go", "Status", "Status", ""},
+		{"tenant/tenant.go", "Scope", "Scope", ""},
+		{"webhook/delivery.go", "State", "DeliveryState", ""},
+		{"webhook/delivery.go", "Reason", "DeliveryReason", ""},
+		{"webhook/payload.go", "Type", "DeliveryType", ""},
+	} {
+		require.ElementsMatch(t, domainConstants(t, "../domain/"+c.file, c.typ), contractEnum(t, c.schema, c.field),
+			"%s in internal/domain/%s, and the schema %s %s in openapi.yaml", c.typ, c.file, c.schema, c.field)
+	}
+}
+
+// The kinds of steps are names of server-sent events, for which OpenAPI has no enum.
+func TestContractDescribesEveryStepKind(t *testing.T) {
+	for _, kind := range domainConstants(t, "../domain/execution/step.go", "StepKind") {
+		if !strings.Contains(string(contract.JSON()), "`event: "+kind+"`") {
+			t.Errorf("the description of getExecutionEvents in openapi.yaml does not say what `event: %s` carries", kind)
+		}
+	}
 }
 
 func TestEveryErrorCodeIsDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/api.md")
 	require.NoError(t, err)
 	for _, code := range append(contractEnum(t, "Problem", "code"), contractEnum(t, "Failure", "code")...) {
-		require.Contains(t, string(page), "| `"+code+"` |")
+		if !strings.Contains(string(page), "| `"+code+"` |") {
+			t.Errorf("add a row for the code to docs/api.md: | `%s` | … |", code)
+		}
 	}
 }

@@ -20,8 +20,8 @@ import (
 // Conversations lists the one with the newest message first. Messages returns at most limit messages of the turns
 // before beforeTurn, in order; it drops the oldest ones.
 type ConversationStore interface {
-	Conversation(ctx context.Context, tenant, id string) (conversation.Conversation, error)
-	DeleteConversation(ctx context.Context, tenant, id string) (pending []string, err error)
+	Conversation(ctx context.Context, tenant, conversationID string) (conversation.Conversation, error)
+	DeleteConversation(ctx context.Context, tenant, conversationID string) (pending []string, err error)
 	Conversations(ctx context.Context, tenant string, p store.Page) ([]conversation.Conversation, error)
 	Messages(ctx context.Context, tenant, conversationID string, beforeTurn, limit int) ([]conversation.Message, error)
 }
@@ -64,7 +64,7 @@ func (s *Server) SendMessage(c echo.Context, _ contract.SendMessageParams) error
 
 // ListConversations returns a page of the tenant's conversations.
 func (s *Server) ListConversations(c echo.Context, params contract.ListConversationsParams) error {
-	conversations, next, err := readPage(c, pageParams{params.Limit, params.Cursor}, s.conversations.Conversations,
+	conversations, next, err := readPage(c, pageParams{params.Limit, params.Cursor}, s.stores.Conversations.Conversations,
 		func(c conversation.Conversation) cursorPosition { return timePosition(c.UpdatedAt, c.ID) })
 	if err != nil {
 		return err
@@ -88,7 +88,7 @@ func (s *Server) GetConversation(c echo.Context, conversationID contract.ID, par
 	if page.after != nil {
 		before = int(page.after.sortKey)
 	}
-	messages, err := s.conversations.Messages(ctx, found.Tenant, conversationID, before, 2*page.limit)
+	messages, err := s.stores.Conversations.Messages(ctx, found.Tenant, conversationID, before, 2*page.limit)
 	if err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func (s *Server) DeleteConversation(c echo.Context, conversationID contract.ID) 
 	if err := s.cancelTurns(ctx, c, found.Pending); err != nil {
 		return err
 	}
-	remaining, err := s.conversations.DeleteConversation(ctx, found.Tenant, conversationID)
+	remaining, err := s.stores.Conversations.DeleteConversation(ctx, found.Tenant, conversationID)
 	if err != nil {
 		return err
 	}
@@ -163,5 +163,5 @@ func (s *Server) readConversation(ctx context.Context, c echo.Context, conversat
 	if err := checkID(id.Conversation, conversationID); err != nil {
 		return conversation.Conversation{}, err
 	}
-	return s.conversations.Conversation(ctx, tenantID(c), conversationID)
+	return s.stores.Conversations.Conversation(ctx, tenantID(c), conversationID)
 }

@@ -16,7 +16,7 @@ var (
 	errHostNotAllowed       = errors.New("the request names a host other than localhost")
 	errIdempotencyKeyReused = errors.New("another request has the same idempotency key")
 	errNoFailedInput        = errors.New("no input of the batch failed or timed out")
-	errTooManyStreams       = errors.New("as many event streams are open as may be")
+	errTooManyStreams       = errors.New("the limit of open event streams is reached")
 )
 
 // invalidRequestError names the fields of a request that are wrong.

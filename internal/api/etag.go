@@ -22,8 +22,11 @@ func newTaggedResponse(view any) (taggedResponse, error) {
 		return taggedResponse{}, err
 	}
 	sum := sha256.Sum256(body)
-	return taggedResponse{etag: `"` + base64.RawURLEncoding.EncodeToString(sum[:15]) + `"`, body: body}, nil
+	return taggedResponse{etag: etagOf(sum[:15]), body: body}, nil
 }
+
+// etagOf returns the strong ETag of a content with this hash.
+func etagOf(hash []byte) string { return `"` + base64.RawURLEncoding.EncodeToString(hash) + `"` }
 
 // respond sends the response, or 304 if the client has it already.
 func (t taggedResponse) respond(c echo.Context) error {

@@ -39,7 +39,7 @@ func (s *Server) ListExecutions(c echo.Context, params contract.ListExecutionsPa
 		Label: execution.Label(params.Label),
 	}
 	read := func(ctx context.Context, tenant string, p store.Page) ([]execution.Execution, error) {
-		return s.executions.Executions(ctx, tenant, filter, p)
+		return s.stores.Executions.Executions(ctx, tenant, filter, p)
 	}
 	executions, next, err := readPage(c, pageParams{params.Limit, params.Cursor}, read,
 		func(e execution.Execution) cursorPosition { return timePosition(e.CreatedAt, e.ID) })
@@ -133,7 +133,7 @@ func (s *Server) readExecution(ctx context.Context, ref execution.Ref) (e execut
 		return e, err
 	}
 	defer s.readSlots.Release(1)
-	return s.executions.Execution(ctx, ref)
+	return s.stores.Executions.Execution(ctx, ref)
 }
 
 // CancelExecution cancels an execution: a queued one finishes at once, the job of a running one is killed.
@@ -145,12 +145,9 @@ func (s *Server) CancelExecution(c echo.Context, executionID contract.ID) error 
 	ctx, cancel := storeContext(c)
 	defer cancel()
 	ch, err := s.submitter.Apply(ctx, ref, execution.CancelRequested{})
-	if errors.Is(err, execution.ErrTerminal) {
-		ch.Execution, err = s.executions.Execution(ctx, ref)
-	} else if err == nil {
+	if err == nil {
 		s.publish(c, ch)
-	}
-	if err != nil {
+	} else if !errors.Is(err, execution.ErrTerminal) {
 		return err
 	}
 	return respondJSON(c, http.StatusAccepted, viewExecution(ch.Execution))
@@ -165,7 +162,7 @@ func (s *Server) RetryExecution(c echo.Context, executionID contract.ID, _ contr
 	key := idempotencyKey(c)
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	e, err := s.executions.Execution(ctx, ref)
+	e, err := s.stores.Executions.Execution(ctx, ref)
 	if err != nil {
 		return err
 	}

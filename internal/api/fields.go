@@ -77,14 +77,14 @@ var (
 	queueTimeoutField = durationField{"queueTimeout", execution.MinQueueTimeout, execution.MaxQueueTimeout}
 )
 
-// parse returns the fallback if there is no text.
-func (f durationField) parse(text string, fallback time.Duration) (time.Duration, error) {
+// parse returns the fallback if there is no text, and what is wrong with the text.
+func (f durationField) parse(text string, fallback time.Duration) (time.Duration, []contract.FieldError) {
 	if text == "" {
 		return fallback, nil
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d < f.minimum || d > f.maximum {
-		return 0, invalidField(f.name, fmt.Sprintf("must be a duration from %s to %s, such as 90s", f.minimum, f.maximum))
+		return 0, []contract.FieldError{fieldError(f.name, fmt.Sprintf("must be a duration from %s to %s, such as 90s", f.minimum, f.maximum))}
 	}
 	return d, nil
 }

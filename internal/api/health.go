@@ -40,7 +40,7 @@ func (s *Server) Ready(c echo.Context) error {
 	defer cancel()
 	checks := []contract.Check{
 		s.checkDependency("firestore", "Is FIRESTORE_EMULATOR_HOST right and the emulator up, or are there Google credentials?", func() error {
-			_, err := s.clock.Now(ctx)
+			_, err := s.stores.Clock.Now(ctx)
 			return err
 		}),
 		s.checkDependency("pubsub", "Is PUBSUB_EMULATOR_HOST right and the emulator up, or are there Google credentials?", func() error {

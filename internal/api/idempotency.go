@@ -29,9 +29,9 @@ const (
 
 const fingerprintKey = "fingerprint"
 
-// replayDuplicates answers a request that repeats an earlier one with the same response, whatever has happened since to
-// what the first one created. Two requests are the same if they have the same Idempotency-Key and fingerprint. It
-// applies to all operations that have this header in the contract.
+// replayDuplicates repeats the response of the first request with the same key, even if the created resource has
+// changed since. Two requests are the same if they have the same Idempotency-Key and fingerprint. It applies to all
+// operations that have this header in the contract.
 //
 // A handler passes idempotencyKey to the store. A second request at the same time finds no key here; the store then
 // returns the DuplicateRequestError from the creation itself.
@@ -62,7 +62,7 @@ func (s *Server) replayDuplicates(next echo.HandlerFunc) echo.HandlerFunc {
 func (s *Server) findDuplicate(c echo.Context, key string) error {
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	return s.idempotency.CheckIdempotencyKey(ctx, tenantID(c), key)
+	return s.stores.Idempotency.CheckIdempotencyKey(ctx, tenantID(c), key)
 }
 
 // idempotencyKey returns the key and the fingerprint of a request; nil if it has no key. A handler calls it when it has

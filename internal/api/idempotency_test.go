@@ -203,7 +203,7 @@ func (staleStore) CheckIdempotencyKey(context.Context, string, string) error { r
 func TestConcurrentIdempotentBatchesCreateOne(t *testing.T) {
 	s := startServer(t)
 	agent := s.createAgent()
-	s.idempotency = staleStore{}
+	s.stores.Idempotency = staleStore{}
 	var zipped bytes.Buffer
 	z := gzip.NewWriter(&zipped)
 	_, err := z.Write([]byte("\"x\"\n"))

@@ -38,7 +38,7 @@ func (s *Server) useMiddleware() {
 			ContentSecurityPolicy: "default-src 'none'; frame-ancestors 'none'", // the web page and /docs set their own
 		}),
 	)
-	// The type decides, not a setting: a server that believes every caller cannot be started without this check.
+	// The authenticator's type decides this, so no configuration can serve dev authentication to other hosts.
 	if _, isDev := s.config.Auth.(DevAuthenticator); isDev {
 		s.echo.Use(requireLocalHost)
 	}

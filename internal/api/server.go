@@ -2,7 +2,7 @@
 //
 // In: requests of the contract (package contract), and signals from the queue. Out: work that is durable in the store,
 // and its state and results. It keeps no state of its own, except a cache of responses about finished executions. It
-// never runs work, and it never shows a tenant anything of another tenant.
+// never runs work, and it never shows a tenant another tenant's data.
 //
 // A request passes the middleware (middleware.go) and then its handler. The handlers of one kind of resource are in one
 // file (agents.go, batches.go, executions.go, …), next to the interface that they need of the store.
@@ -91,18 +91,11 @@ type Config struct {
 
 // Server is the API of one process.
 type Server struct {
-	config        Config
-	agents        AgentStore
-	apiKeys       KeyStore
-	batches       BatchStore
-	conversations ConversationStore
-	deliveries    DeliveryStore
-	executions    ExecutionStore
-	idempotency   IdempotencyStore
-	clock         Clock
-	submitter     Submitter
-	queue         Queue
-	log           *zap.Logger
+	config    Config
+	stores    Stores
+	submitter Submitter
+	queue     Queue
+	log       *zap.Logger
 
 	echo          *echo.Echo
 	watchers      broadcast.Broadcaster // long polls and streams that wait for a change of an execution
@@ -122,12 +115,8 @@ func New(config Config) *Server {
 	if config.Tracer == nil {
 		config.Tracer = trace.Noop
 	}
-	stores := config.Stores
 	s := &Server{
-		config: config,
-		agents: stores.Agents, apiKeys: stores.APIKeys, batches: stores.Batches, conversations: stores.Conversations,
-		deliveries: stores.Deliveries, executions: stores.Executions, idempotency: stores.Idempotency, clock: stores.Clock,
-		submitter: config.Submitter, queue: config.Queue, log: config.Log,
+		config: config, stores: config.Stores, submitter: config.Submitter, queue: config.Queue, log: config.Log,
 
 		echo: echo.New(), finishedCache: newFinishedCache(),
 		readSlots: semaphore.NewWeighted(maxConcurrentReads), streamSlots: semaphore.NewWeighted(maxStreams),

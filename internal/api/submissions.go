@@ -14,7 +14,8 @@ import (
 
 // Submitter stores new work and applies events to executions, within the limits of the tenant. A submission is durable
 // when it returns nil. Its methods may be called concurrently. A submission may return a *quota.QueueFullError or a
-// *quota.DailyBudgetExceededError; with an idempotency key that was used before, a *store.DuplicateRequestError.
+// *quota.DailyBudgetExceededError; with an idempotency key that was used before, a *store.DuplicateRequestError. If
+// Apply returns execution.ErrTerminal, its change has the finished execution.
 type Submitter interface {
 	SubmitRun(ctx context.Context, r store.RunRequest) (execution.Change, error)
 	SubmitTurn(ctx context.Context, t store.TurnRequest) (execution.Change, error)

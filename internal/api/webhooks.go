@@ -28,7 +28,7 @@ type DeliveryStore interface {
 
 // ListDeliveries returns a page of the tenant's deliveries.
 func (s *Server) ListDeliveries(c echo.Context, params contract.ListDeliveriesParams) error {
-	deliveries, next, err := readPage(c, pageParams{params.Limit, params.Cursor}, s.deliveries.Deliveries,
+	deliveries, next, err := readPage(c, pageParams{params.Limit, params.Cursor}, s.stores.Deliveries.Deliveries,
 		func(d webhook.Delivery) cursorPosition { return timePosition(d.CreatedAt, d.ID) })
 	if err != nil {
 		return err
@@ -44,7 +44,7 @@ func (s *Server) GetDelivery(c echo.Context, deliveryID contract.ID) error {
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	d, err := s.deliveries.Delivery(ctx, ref)
+	d, err := s.stores.Deliveries.Delivery(ctx, ref)
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (s *Server) RetryDelivery(c echo.Context, deliveryID contract.ID) error {
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	d, _, err := s.deliveries.UpdateDelivery(ctx, ref, (*webhook.Delivery).Redeliver)
+	d, _, err := s.stores.Deliveries.UpdateDelivery(ctx, ref, (*webhook.Delivery).Redeliver)
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (s *Server) RetryDelivery(c echo.Context, deliveryID contract.ID) error {
 func (s *Server) GetWebhookSecret(c echo.Context) error {
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	secrets, err := s.deliveries.WebhookSecrets(ctx, tenantID(c))
+	secrets, err := s.stores.Deliveries.WebhookSecrets(ctx, tenantID(c))
 	return respondWebhookSecret(c, secrets, err)
 }
 
@@ -78,7 +78,7 @@ func (s *Server) GetWebhookSecret(c echo.Context) error {
 func (s *Server) RotateWebhookSecret(c echo.Context) error {
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	secrets, err := s.deliveries.RotateWebhookSecret(ctx, tenantID(c))
+	secrets, err := s.stores.Deliveries.RotateWebhookSecret(ctx, tenantID(c))
 	return respondWebhookSecret(c, secrets, err)
 }
 

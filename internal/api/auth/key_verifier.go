@@ -54,7 +54,10 @@ func NewKeyVerifier(s KeyStore, p apikey.Pepper, now func() time.Time) *KeyVerif
 	if now == nil {
 		now = time.Now
 	}
-	cache, _ := lru.New[string, cacheEntry](cacheSize) // fails only for a size that is not above 0
+	cache, err := lru.New[string, cacheEntry](cacheSize)
+	if err != nil {
+		panic(err) // only for a size that is not above 0
+	}
 	return &KeyVerifier{store: s, pepper: p, now: now, cache: cache}
 }
 

@@ -1,7 +1,3 @@
-// Package contract is the HTTP contract of the API.
-//
-// In: openapi.yaml, which is the source of everything here. Out: the types and the router that are generated from it,
-// the document in JSON, and checks of requests and responses against it. It never handles a request.
 package contract
 
 import (
@@ -15,8 +11,6 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"sigs.k8s.io/yaml"
 )
-
-//go:generate go run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v2.8.2 -config oapi-codegen.yaml openapi.yaml
 
 //go:embed openapi.yaml
 var source []byte

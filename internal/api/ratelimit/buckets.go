@@ -34,7 +34,10 @@ func NewBuckets(perSecond float64, burst int, now func() time.Time) *Buckets {
 	if now == nil {
 		now = time.Now
 	}
-	limiters, _ := lru.New[string, *rate.Limiter](maxBuckets) // fails only for a size that is not above 0
+	limiters, err := lru.New[string, *rate.Limiter](maxBuckets)
+	if err != nil {
+		panic(err) // only for a size that is not above 0
+	}
 	return &Buckets{rate: rate.Limit(perSecond), burst: burst, now: now, limiters: limiters}
 }
 
