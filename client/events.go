@@ -38,7 +38,7 @@ func (c *Client) Events(ctx context.Context, executionID string) iter.Seq2[Event
 			decode: decodeEvents,
 			received: func(e Event) {
 				lastID = e.id
-				ended = ended || e.Kind == "status" && e.Status.Status.Ended()
+				ended = ended || e.Kind == "status" && e.Status.Status.Terminal()
 			},
 			complete: func() bool { return ended },
 		}.items(ctx, c)(yield)

@@ -20,14 +20,14 @@ func (c *Client) Wait(ctx context.Context, executionID string) (Execution, error
 	poll := request{method: http.MethodGet, path: executionPath(executionID), query: url.Values{"wait": {"30s"}}}
 	for {
 		e, err := doJSON[Execution](ctx, c, poll)
-		if err != nil || e.Status.Ended() {
+		if err != nil || e.Status.Terminal() {
 			return e, err
 		}
 	}
 }
 
-// Ended reports whether the status is final.
-func (s Status) Ended() bool { return s != StatusQueued && s != StatusRunning }
+// Terminal reports whether the status never changes again.
+func (s Status) Terminal() bool { return s != StatusQueued && s != StatusRunning }
 
 // Filter selects executions. An empty field selects all.
 type Filter struct {

@@ -59,7 +59,7 @@ func (s *Server) RetryDelivery(c echo.Context, deliveryID contract.ID) error {
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	d, _, err := s.stores.Deliveries.UpdateDelivery(ctx, ref, (*webhook.Delivery).Redeliver)
+	d, _, err := s.stores.Deliveries.UpdateDelivery(ctx, ref, (*webhook.Delivery).Retry)
 	if err != nil {
 		return err
 	}

@@ -154,8 +154,8 @@ func (d *Delivery) Postpone(now time.Time) error {
 	return nil
 }
 
-// Redeliver sends a finished delivery again, with all its attempts.
-func (d *Delivery) Redeliver(now time.Time) error {
+// Retry sends a finished delivery again, with all its attempts.
+func (d *Delivery) Retry(now time.Time) error {
 	if d.State == Pending {
 		return ErrNotFinished
 	}

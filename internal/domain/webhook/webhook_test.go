@@ -130,13 +130,13 @@ func TestLateResultCountsOnlyOnSuccess(t *testing.T) {
 	require.Equal(t, Delivered, d.State)
 }
 
-func TestRedeliverFinishedDelivery(t *testing.T) {
+func TestRetryFinishedDelivery(t *testing.T) {
 	d := NewExecutionDelivery(finishedExecution(execution.Succeeded), noon)
-	require.ErrorIs(t, d.Redeliver(noon), ErrNotFinished)
+	require.ErrorIs(t, d.Retry(noon), ErrNotFinished)
 	require.NoError(t, d.Claim(noon))
 	require.NoError(t, d.RecordResult(1, AttemptResult{Status: http.StatusGone}, noon))
 	require.Equal(t, Refused, d.State)
-	require.NoError(t, d.Redeliver(noon))
+	require.NoError(t, d.Retry(noon))
 	require.NoError(t, d.Claim(noon))
 	require.Equal(t, 1, d.Attempt)
 }
