@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -198,16 +199,33 @@ func batchResults(s *serverFlags) *cobra.Command {
 	return cmd
 }
 
+// saveResults writes the results to a file. They are in a temporary file beside it until all have arrived, so a failure
+// leaves the old content.
 func saveResults(ctx context.Context, c *client.Client, batch, file string, follow bool) error {
-	out, err := os.Create(file)
+	if target, err := filepath.EvalSymlinks(file); err == nil {
+		file = target // a rename would replace the link
+	}
+	mode, partial := os.FileMode(0o666), file+".part"
+	if info, err := os.Stat(file); err == nil {
+		mode = info.Mode().Perm()
+		if !info.Mode().IsRegular() {
+			partial = file // such as /dev/stdout, which has no old content and must not be replaced
+		}
+	}
+	out, err := os.OpenFile(partial, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
 	if err != nil {
 		return err
 	}
-	if err := writeResults(ctx, c, batch, follow, out); err != nil {
-		_ = out.Close() // the earlier error is the one to report
+	err = errors.Join(writeResults(ctx, c, batch, follow, out), out.Close())
+	switch {
+	case partial == file:
 		return err
+	case err != nil:
+		_ = os.Remove(partial) // the earlier error is the one to report
+		return err
+	default:
+		return os.Rename(partial, file)
 	}
-	return out.Close()
 }
 
 func writeResults(ctx context.Context, c *client.Client, batch string, follow bool, out io.Writer) error {
