@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"cmp"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -35,7 +36,9 @@ func TestConfigurationPageMatchesCode(t *testing.T) {
 	require.NoError(t, err)
 	onPage := map[string]documented{}
 	for _, r := range tableRow.FindAllStringSubmatch(string(page), -1) {
-		require.NotContains(t, onPage, r[1], "the page has the variable twice")
+		if _, found := onPage[r[1]]; found {
+			t.Errorf("docs/configuration.md has two rows for %s: remove one", r[1])
+		}
 		onPage[r[1]] = documented{defaultValue: strings.ReplaceAll(r[2], "`", ""), readers: r[3]}
 	}
 
@@ -66,18 +69,34 @@ func TestConfigurationPageMatchesCode(t *testing.T) {
 	inCode["AIRLOCK_RATE_LIMIT"] = documented{defaultValue: "100", readers: "API"}
 	inCode["AIRLOCK_EXECUTOR_RESERVED_SLOTS"] = documented{readers: "executor"}
 	for name, want := range inCode {
-		require.Contains(t, onPage, name, "the page misses the variable")
-		require.Equal(t, want, onPage[name], name)
+		if got, found := onPage[name]; !found {
+			t.Errorf("add this row to docs/configuration.md: %s", want.row(name))
+		} else if got != want {
+			t.Errorf("change the row in docs/configuration.md to: %s\nit says: %s", want.row(name), got.row(name))
+		}
 	}
 	for name := range onPage {
-		require.Contains(t, inCode, name, "no program reads the variable")
+		if _, found := inCode[name]; !found {
+			t.Errorf("remove the row of %s from docs/configuration.md: no program reads the variable", name)
+		}
 	}
 
 	for _, operators := range []reflect.Type{reflect.TypeFor[operator.Redrive](), reflect.TypeFor[operator.KeyIssuer]()} {
 		for name := range envFields(operators) {
-			require.Contains(t, onPage, name)
+			if _, found := onPage[name]; !found {
+				t.Errorf("add a row for %s, which %s reads, to docs/configuration.md", name, operators)
+			}
 		}
 	}
+}
+
+// row returns the row of the page for a variable, without its last column.
+func (d documented) row(name string) string {
+	defaultValue := d.defaultValue
+	if defaultValue != "" {
+		defaultValue = "`" + defaultValue + "`"
+	}
+	return fmt.Sprintf("| `%s` | %s | %s | … |", name, defaultValue, d.readers)
 }
 
 // envFields returns the variables that a configuration is read from, with their defaults.
