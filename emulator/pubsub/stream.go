@@ -9,6 +9,7 @@ import (
 
 	"github.com/airlock-run/airlock/emulator/internal/grpcserver"
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/broker"
+	"github.com/airlock-run/airlock/emulator/internal/signal"
 )
 
 // stream is one StreamingPull. The handler sends; another goroutine receives.
@@ -23,7 +24,7 @@ type stream struct {
 
 	mu           sync.Mutex
 	replies      []*pubsubpb.StreamingPullResponse // replies to requests, not sent yet
-	repliesReady chan struct{}                     // contains a token while there are replies
+	repliesReady signal.Signal                     // while there are replies
 
 	sentProperties properties // in the newest response
 }
@@ -55,7 +56,7 @@ func (s *subscriber) StreamingPull(g pubsubpb.Subscriber_StreamingPullServer) er
 		grpc:               g,
 		repliesToKeepAlive: first.ProtocolVersion >= 1,
 		receiveErr:         make(chan error, 1),
-		repliesReady:       make(chan struct{}, 1),
+		repliesReady:       signal.New(),
 	}
 	if err := st.handleRequest(first); err != nil {
 		return err

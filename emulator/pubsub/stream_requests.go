@@ -105,8 +105,5 @@ func (st *stream) enqueueReply(r *pubsubpb.StreamingPullResponse) {
 	st.mu.Lock()
 	st.replies = append(st.replies, r)
 	st.mu.Unlock()
-	select {
-	case st.repliesReady <- struct{}{}:
-	default:
-	}
+	st.repliesReady.Notify()
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/store"
+	"github.com/airlock-run/airlock/emulator/internal/signal"
 )
 
 // Broadcaster passes each commit to the streams that watch a changed document or collection. The time for a commit
@@ -89,7 +90,7 @@ const maxQueuedChanges = 20_000
 
 // eventQueue contains the commits that a stream has not handled yet.
 type eventQueue struct {
-	ready chan struct{} // contains a token when the queue is not empty
+	ready signal.Signal // when the queue is not empty
 
 	mu         sync.Mutex
 	events     []store.Event
@@ -97,7 +98,7 @@ type eventQueue struct {
 	overflowed bool // commits were dropped: the stream must start again
 }
 
-func newEventQueue() *eventQueue { return &eventQueue{ready: make(chan struct{}, 1)} }
+func newEventQueue() *eventQueue { return &eventQueue{ready: signal.New()} }
 
 func (q *eventQueue) push(e store.Event) {
 	q.mu.Lock()
@@ -107,10 +108,7 @@ func (q *eventQueue) push(e store.Event) {
 		q.events = append(q.events, e)
 	}
 	q.mu.Unlock()
-	select {
-	case q.ready <- struct{}{}:
-	default:
-	}
+	q.ready.Notify()
 }
 
 // drain empties the queue. ok is false if commits were dropped.

@@ -7,6 +7,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/airlock-run/airlock/emulator/internal/firestore/document"
+	"github.com/airlock-run/airlock/emulator/internal/signal"
 )
 
 // syncQueue waits for each commit, in order, to be on disk, and then passes it to onCommit.
@@ -17,7 +18,7 @@ type syncQueue struct {
 	mu          sync.Mutex
 	queue       []*queuedCommit
 	newestEntry *queuedCommit // done or not
-	ready       chan struct{}
+	ready       signal.Signal
 	closed      bool
 	done        chan struct{}
 }
@@ -31,7 +32,7 @@ type queuedCommit struct {
 }
 
 func startSyncQueue(onCommit func(Event)) *syncQueue {
-	q := &syncQueue{onCommit: onCommit, ready: make(chan struct{}, 1), done: make(chan struct{})}
+	q := &syncQueue{onCommit: onCommit, ready: signal.New(), done: make(chan struct{})}
 	q.newestEntry = &queuedCommit{done: make(chan struct{})}
 	close(q.newestEntry.done)
 	go q.run()
@@ -45,7 +46,7 @@ func (q *syncQueue) push(event Event, batch *pebble.Batch) *queuedCommit {
 	q.queue = append(q.queue, e)
 	q.newestEntry = e
 	q.mu.Unlock()
-	q.notify()
+	q.ready.Notify()
 	return e
 }
 
@@ -55,19 +56,12 @@ func (q *syncQueue) newest() *queuedCommit {
 	return q.newestEntry
 }
 
-func (q *syncQueue) notify() {
-	select {
-	case q.ready <- struct{}{}:
-	default:
-	}
-}
-
 // stop returns when all queued commits are on disk and onCommit has received them.
 func (q *syncQueue) stop() {
 	q.mu.Lock()
 	q.closed = true
 	q.mu.Unlock()
-	q.notify()
+	q.ready.Notify()
 	<-q.done
 }
 

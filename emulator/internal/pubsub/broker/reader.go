@@ -7,6 +7,7 @@ import (
 
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/backlog"
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/store"
+	"github.com/airlock-run/airlock/emulator/internal/signal"
 )
 
 // maxPullBytes limits the messages that one Pull reads into memory. The last one may exceed it.
@@ -17,7 +18,7 @@ const maxPullBytes = 2 << 20
 type Reader struct {
 	s           *Subscription
 	consumer    backlog.Consumer
-	ready       chan struct{} // contains a token when Pull may return messages
+	ready       signal.Signal // when Pull may return messages
 	ackDeadline time.Duration // zero means the subscription's
 }
 
@@ -33,11 +34,11 @@ func (s *Subscription) NewReader(maxMessages, maxBytes int) (*Reader, error) {
 	r := &Reader{
 		s:        s,
 		consumer: backlog.Consumer{MaxOutstandingMessages: maxMessages, MaxOutstandingBytes: maxBytes},
-		ready:    make(chan struct{}, 1),
+		ready:    signal.New(),
 	}
 	s.readers[r] = struct{}{}
 	s.b.cache.readers.Add(1)
-	r.notify()
+	r.ready.Notify()
 	return r, nil
 }
 
@@ -46,13 +47,6 @@ func (r *Reader) Ready() <-chan struct{} { return r.ready }
 
 // Done is closed when the subscription delivers no more messages. Pull then returns the reason.
 func (r *Reader) Done() <-chan struct{} { return r.s.done }
-
-func (r *Reader) notify() {
-	select {
-	case r.ready <- struct{}{}:
-	default:
-	}
-}
 
 // SetAckDeadline sets the duration of later leases.
 func (r *Reader) SetAckDeadline(d time.Duration) {
@@ -126,7 +120,7 @@ func (r *Reader) lease(n int) (deliveries []backlog.Delivery, attempts bool, err
 	deliveries = s.backlog.Lease(now, &r.consumer, backlog.LeaseRequest{Duration: d, MaxMessages: n, MaxBytes: maxPullBytes})
 	s.scheduleTimer(now)
 	if s.backlog.CanLease(&r.consumer) {
-		r.notify()
+		r.ready.Notify()
 	}
 	return deliveries, s.config.DeadLetterPolicy != nil, nil
 }

@@ -155,7 +155,7 @@ func (s *Subscription) deleteMessage(batch *store.Batch, m *backlog.Message) {
 func (s *Subscription) notifyReaders() {
 	for r := range s.readers {
 		if s.backlog.CanLease(&r.consumer) {
-			r.notify()
+			r.ready.Notify()
 		}
 	}
 }

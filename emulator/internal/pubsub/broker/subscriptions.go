@@ -87,7 +87,7 @@ func (b *Broker) UpdateSubscription(name string, edit func(*pubsubpb.Subscriptio
 	batch.PutSubscription(s.record())
 	err = b.store.CommitAsync(batch)
 	for r := range s.readers {
-		r.notify() // a stream sends the changed properties to its client
+		r.ready.Notify() // a stream sends the changed properties to its client
 	}
 	s.mu.Unlock()
 	if err != nil {
