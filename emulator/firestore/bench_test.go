@@ -200,7 +200,7 @@ func BenchmarkListeners1000(b *testing.B) {
 			for {
 				snap, err := it.Next()
 				if err != nil {
-					return nil // cancelled, or an error that makes the benchmark wait forever for a snapshot
+					return nil // canceled, or an error that makes the benchmark wait forever for a snapshot
 				}
 				snapshots[i] <- snap
 			}

@@ -44,7 +44,7 @@ func TestStreamsShareASubscription(t *testing.T) {
 			for {
 				r, err := stream.Recv()
 				if err != nil {
-					return nil // cancelled below
+					return nil // canceled below
 				}
 				if err := stream.Send(&pubsubpb.StreamingPullRequest{AckIds: ackIDs(r.ReceivedMessages)}); err != nil {
 					return nil

@@ -95,8 +95,8 @@ type Config struct {
 var (
 	// errShutdown is the cause that ends jobs when the grace period is over.
 	errShutdown = errors.New("executor is shutting down")
-	// errCanceled is the cause that ends the job of a cancelled execution.
-	errCanceled = errors.New("execution was cancelled")
+	// errCanceled is the cause that ends the job of a canceled execution.
+	errCanceled = errors.New("execution was canceled")
 )
 
 // Executor runs executions in one process.
@@ -128,7 +128,7 @@ func (x *Executor) Run(ctx context.Context) error {
 	})()
 
 	g, ctx := errgroup.WithContext(ctx)
-	// Signals are received until the last job has finished, so that it can be cancelled.
+	// Signals are received until the last job has finished, so that it can be canceled.
 	signalCtx, stopSignals := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopSignals()
 	g.Go(func() error {

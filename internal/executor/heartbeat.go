@@ -24,10 +24,10 @@ type heartbeat struct {
 // expiresAt is when the lease expires if it is not renewed, by this machine's monotonic clock. A renewal that is not
 // answered within half of Config.Heartbeat is repeated, so that one call that hangs does not use up the lease.
 //
-// The heartbeat calls cancelJob with errCanceled when the execution was cancelled, and with execution.ErrLeaseLost when
+// The heartbeat calls cancelJob with errCanceled when the execution was canceled, and with execution.ErrLeaseLost when
 // another attempt has the execution or the lease expired. After a panic it renews no more and ends the job.
 func (a *attempt) startHeartbeat(jobCtx context.Context, cancelJob context.CancelCauseFunc, expiresAt time.Time) *heartbeat {
-	// The lease is renewed until the result is written, also when the job has been cancelled before.
+	// The lease is renewed until the result is written, also when the job has been canceled before.
 	ctx, stop := context.WithCancel(context.WithoutCancel(jobCtx))
 	h := &heartbeat{attempt: a, cancelJob: cancelJob, stop: stop, done: make(chan struct{})}
 	signaled, unsubscribe := a.executor.signals.Subscribe(a.execution.Ref())

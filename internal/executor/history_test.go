@@ -37,7 +37,7 @@ func (f *fixture) createAgent() string {
 	return a.ID
 }
 
-// A thousand executions are cancelled while they are finishing. Each ends exactly once, in one way or the other.
+// A thousand executions are canceled while they are finishing. Each ends exactly once, in one way or the other.
 func TestCancelRacesCompletion(t *testing.T) {
 	t.Parallel()
 	const races, concurrency = 1000, 8
@@ -67,10 +67,10 @@ func TestCancelRacesCompletion(t *testing.T) {
 			published <- nil
 		}
 		for retry := true; retry; { // while the two compete for the document
-			var cancelled execution.Change
-			cancelled, err = f.store.Apply(t.Context(), ch.Execution.Ref(), execution.CancelRequested{})
+			var canceled execution.Change
+			canceled, err = f.store.Apply(t.Context(), ch.Execution.Ref(), execution.CancelRequested{})
 			if retry = errors.Is(err, store.ErrUnavailable); err == nil {
-				err = f.queue.Publish(t.Context(), cancelled)
+				err = f.queue.Publish(t.Context(), canceled)
 			}
 		}
 		if errors.Is(err, execution.ErrTerminal) {

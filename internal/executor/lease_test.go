@@ -101,7 +101,7 @@ func TestCancelFoundByHeartbeatWithoutSignal(t *testing.T) {
 	f.await(ref, execution.Canceled)
 }
 
-// Jobs can be cancelled while they use the grace period.
+// Jobs can be canceled while they use the grace period.
 func TestCancelBySignalDuringGracePeriod(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

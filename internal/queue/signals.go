@@ -16,7 +16,7 @@ import (
 // signalTopic carries the signals. Every process has a subscription of its own.
 const signalTopic = "executions-signals"
 
-// Subscribe calls onSignal for every execution that has ended or must be cancelled, concurrently, until ctx ends. The
+// Subscribe calls onSignal for every execution that has ended or must be canceled, concurrently, until ctx ends. The
 // caller reads the execution's document. Subscribe creates a subscription and deletes it at the end. If the process is
 // killed, Pub/Sub deletes the subscription after a day.
 func (q *Queue) Subscribe(ctx context.Context, onSignal func(execution.Ref)) error {

@@ -101,7 +101,7 @@ func TestHeartbeatOnlyRenewsLease(t *testing.T) {
 	require.Empty(t, cmp.Diff(before, after))
 }
 
-// Success, a cancellation, and the end of a cancelled job are applied to a running turn at the same time. Exactly one
+// Success, a cancellation, and the end of a canceled job are applied to a running turn at the same time. Exactly one
 // of them finishes it.
 func TestCancelDuringFinish(t *testing.T) {
 	t.Parallel()

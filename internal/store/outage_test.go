@@ -85,7 +85,7 @@ func TestUnavailableDuringFirestoreOutage(t *testing.T) {
 	}
 }
 
-// A cancelled call is not an outage.
+// A canceled call is not an outage.
 func TestCanceledIsNotUnavailable(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

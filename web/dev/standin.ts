@@ -231,7 +231,7 @@ export class StandIn {
   }
 
   private cancel(id: string): Response {
-    this.finish(id, { status: 'canceled', error: { code: 'canceled', message: 'Cancelled on request.' } })
+    this.finish(id, { status: 'canceled', error: { code: 'canceled', message: 'Canceled on request.' } })
     return jsonOrNotFound(this.executions.get(id), 202)
   }
 

@@ -291,7 +291,7 @@ func TestFailingBatchDoesNotBlockOthers(t *testing.T) {
 	require.Positive(t, s.calls.Load())
 }
 
-// Cancelling a batch cancels its queued executions at once and asks the executors of running ones to stop.
+// Canceling a batch cancels its queued executions at once and asks the executors of running ones to stop.
 func TestCanceledBatchFinishes(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -16,7 +16,7 @@ type Progress struct {
 }
 
 // Progress returns the counts of all inputs. executions counts the executions of the batch by status. Inputs that never
-// got an execution, because the batch was cancelled, count as canceled.
+// got an execution, because the batch was canceled, count as canceled.
 func (b *Batch) Progress(executions map[execution.Status]int, costUSD float64, now time.Time) Progress {
 	p := Progress{Pending: b.Total - b.NextInput, ByStatus: maps.Clone(executions), CostUSD: costUSD}
 	if b.CancelRequested {

@@ -105,7 +105,7 @@ func TestCompleteReturnsFailureAsReply(t *testing.T) {
 	reply := c.Complete(finishedExecution("exe_2", 2, nil, failure))
 	require.Equal(t, failure, reply.Failure)
 	require.Empty(t, reply.Text)
-	require.Equal(t, []string{"exe_1"}, c.Pending, "a turn may be cancelled before the turn ahead of it has finished")
+	require.Equal(t, []string{"exe_1"}, c.Pending, "a turn may be canceled before the turn ahead of it has finished")
 }
 
 // Turns are accepted and finished in any order. Only the earliest unfinished turn may run.

@@ -20,7 +20,7 @@ const (
 	CodeBudgetExceeded    Code = "budget_exceeded"    // the job used all its tokens or money
 	CodeTimedOut          Code = "timed_out"          // the job ran longer than its time-out
 	CodeQueueTimeout      Code = "queue_timeout"      // no attempt began before the start deadline
-	CodeCanceled          Code = "canceled"           // the tenant cancelled the execution
+	CodeCanceled          Code = "canceled"           // the tenant canceled the execution
 	CodeInvalidTask       Code = "invalid_task"       // the runtime cannot give this task to an agent
 	CodeUnknownRuntime    Code = "unknown_runtime"    // no executor knows the runtime
 	CodeModelNotAllowed   Code = "model_not_allowed"  // the runtime may not use the model
@@ -53,7 +53,7 @@ func (f *Failure) Ending(u Usage) Ending {
 	return Ending{Status: status, Failure: f, Usage: u}
 }
 
-// NewCanceledFailure returns the failure of an execution that the tenant cancelled.
+// NewCanceledFailure returns the failure of an execution that the tenant canceled.
 func NewCanceledFailure() *Failure {
-	return &Failure{Code: CodeCanceled, Message: "The execution was cancelled."}
+	return &Failure{Code: CodeCanceled, Message: "The execution was canceled."}
 }

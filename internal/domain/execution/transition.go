@@ -249,7 +249,7 @@ func (e *Execution) retryBackoff(n int) time.Duration {
 	return backoff.Jitter(limit/2, limit, fmt.Sprintf("%s/%d", e.ID, e.Attempt))
 }
 
-// requeue queues the execution for its next attempt, or finishes it if it was cancelled or its start deadline has
+// requeue queues the execution for its next attempt, or finishes it if it was canceled or its start deadline has
 // passed. After a wait, the janitor publishes the notification.
 func (e *Execution) requeue(now time.Time, wait time.Duration) {
 	switch {

@@ -89,7 +89,7 @@ func TestCancelKillsJob(t *testing.T) {
 		return err
 	})
 	<-g.reached
-	cause := errors.New("cancelled by the client")
+	cause := errors.New("canceled by the client")
 	startedAt := time.Now()
 	cancel(cause)
 
@@ -103,7 +103,7 @@ func TestCancelKillsJob(t *testing.T) {
 func TestCancelBeforeStartLeavesNothing(t *testing.T) {
 	d := newDriver(t, Options{})
 	ctx, cancel := context.WithCancelCause(t.Context())
-	cause := errors.New("cancelled before the start")
+	cause := errors.New("canceled before the start")
 	cancel(cause)
 	_, err := d.Run(ctx, probe("exit", "0"))
 

@@ -136,7 +136,7 @@ func TestDiagramOfStatesMatchesTransitions(t *testing.T) {
 	requireDiagram(t, "stateDiagram-v2", transitions.mermaid("-->"))
 }
 
-// states are executions before an event: queued and running, with and without attempts left, asked to be cancelled or
+// states are executions before an event: queued and running, with and without attempts left, asked to be canceled or
 // not.
 func states(now time.Time) (list []execution.Execution) {
 	for _, failed := range []int{0, execution.DefaultMaxAttempts - 1} {

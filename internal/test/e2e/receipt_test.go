@@ -100,7 +100,7 @@ func TestReceipt(t *testing.T) {
 	}
 }
 
-// A cancelled execution and one that timed out have receipts, too.
+// A canceled execution and one that timed out have receipts, too.
 func TestReceiptsOfFailedExecutions(t *testing.T) {
 	t.Parallel()
 	a := start(t)

@@ -52,7 +52,7 @@ function Detail({ batch }: { batch: Batch }) {
             <Fact name="Succeeded">{progress.succeeded.toLocaleString()}</Fact>
             <Fact name="Failed">{progress.failed.toLocaleString()}</Fact>
             <Fact name="Timed out">{progress.timedOut.toLocaleString()}</Fact>
-            <Fact name="Cancelled">{progress.canceled.toLocaleString()}</Fact>
+            <Fact name="Canceled">{progress.canceled.toLocaleString()}</Fact>
             <Fact name="Cost">{progress.costUsd.toFixed(4)} USD</Fact>
             {progress.eta && <Fact name="Estimated time left">{progress.eta}</Fact>}
           </>
@@ -91,11 +91,11 @@ function ProgressBar({ batch: { progress, total } }: { batch: Batch }) {
 
 function Cancel({ batch }: { batch: Batch }) {
   const cancel = useCancelBatch(batch.id)
-  const cancelling = cancel.isPending || batch.status === 'canceling'
+  const canceling = cancel.isPending || batch.status === 'canceling'
   return (
     <>
-      <Button disabled={cancelling} onClick={() => cancel.mutate()}>
-        {cancelling ? 'Cancelling…' : 'Cancel unfinished inputs'}
+      <Button disabled={canceling} onClick={() => cancel.mutate()}>
+        {canceling ? 'Canceling…' : 'Cancel unfinished inputs'}
       </Button>
       {cancel.error && <ProblemNotice error={cancel.error} />}
     </>

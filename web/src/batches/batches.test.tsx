@@ -36,10 +36,10 @@ describe('batches', () => {
     expect(await screen.findByText(/airlock batch submit/)).toBeVisible()
   })
 
-  test('can be cancelled', async () => {
+  test('can be canceled', async () => {
     const { user, server } = visit('#/b/bat_1', await withBatch({}))
     await user.click(await screen.findByRole('button', { name: 'Cancel unfinished inputs' }))
-    expect(await screen.findByRole('button', { name: 'Cancelling…' })).toBeDisabled()
+    expect(await screen.findByRole('button', { name: 'Canceling…' })).toBeDisabled()
     await waitFor(() => expect(server.batches.get('bat_1')?.status).toBe('canceling'))
   })
 

@@ -52,6 +52,6 @@ export function downloadResults(id: string): Promise<Blob> {
 
 export const batchLabel: Record<Batch['status'], string> = {
   running: 'Running',
-  canceling: 'Cancelling',
+  canceling: 'Canceling',
   finished: 'Finished',
 }

@@ -165,11 +165,11 @@ describe('a turn', () => {
     expect(within(log()).getAllByText('do it')).toHaveLength(2)
   })
 
-  test('can be cancelled', async () => {
+  test('can be canceled', async () => {
     const { server, hash } = await withConversation('take your time')
     const { user } = visit(hash, server)
     await user.click(await screen.findByRole('button', { name: 'Cancel' }))
-    expect(await screen.findByText('Cancelled on request.')).toBeVisible()
+    expect(await screen.findByText('Canceled on request.')).toBeVisible()
     expect([...server.executions.values()][0]?.status).toBe('canceled')
   })
 

@@ -9,11 +9,11 @@ interface Props {
 
 export function CancelButton({ executionId, requested }: Props) {
   const cancel = useCancel(executionId)
-  const cancelling = cancel.isPending || requested
+  const canceling = cancel.isPending || requested
   return (
     <>
-      <Button look="plain" disabled={cancelling} onClick={() => cancel.mutate()}>
-        {cancelling ? 'Cancelling…' : 'Cancel'}
+      <Button look="plain" disabled={canceling} onClick={() => cancel.mutate()}>
+        {canceling ? 'Canceling…' : 'Cancel'}
       </Button>
       {cancel.error && (
         <span role="alert" className="text-sm text-danger">

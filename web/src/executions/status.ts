@@ -11,7 +11,7 @@ export const statusLabel: Record<Status, string> = {
   succeeded: 'Succeeded',
   failed: 'Failed',
   timed_out: 'Timed out',
-  canceled: 'Cancelled',
+  canceled: 'Canceled',
 }
 
 /** Returns the start of the current phase: waiting or running. */
