@@ -17,14 +17,14 @@ import (
 )
 
 const (
-	// storeArtifactsTimeout is how long an attempt tries to store its artifacts. Then the attempt fails, and another
+	// storeArtifactsTimeout bounds the upload of the artifacts of an attempt. Then the attempt fails, and another
 	// one runs the job again.
 	storeArtifactsTimeout = time.Minute
 	// maxConcurrentUploads bounds the uploads of one attempt at the same time.
 	maxConcurrentUploads = 8
 )
 
-// upload puts one content into blob storage, and tries for as long as ctx allows.
+// upload puts one content into blob storage. It repeats a failed call for as long as ctx allows.
 func (a *attempt) upload(ctx context.Context, key blob.Key, content io.ReadSeeker) (execution.Content, error) {
 	return retryUntilDeadline(ctx, func() (execution.Content, error) {
 		if _, err := content.Seek(0, io.SeekStart); err != nil {
@@ -55,7 +55,8 @@ func outputFiles(o sandbox.Outcome) (files []execution.File, contents []io.ReadS
 }
 
 // encodeResult returns the stored form of a large result: the JSON object Result of the API's contract. The API sends
-// the stored bytes unchanged.
+// the stored bytes unchanged, so a test validates them against the contract's schema. The executor does not use the
+// contract's type, because workers do not import the API.
 func encodeResult(r *execution.Result) ([]byte, error) {
 	form := struct {
 		Text       string         `json:"text"`

@@ -45,10 +45,10 @@ func TestFinishedTurnStoresReply(t *testing.T) {
 		events []execution.Event
 		code   execution.Code // of the reply; empty: the reply is a text
 	}{
-		"success":              {[]execution.Event{claimEvent, successEvent(1, "done")}, ""},
-		"failure":              {[]execution.Event{claimEvent, execution.JobEnded{Attempt: 1, Ending: (&execution.Failure{Code: execution.CodeAgentError}).Ending(execution.Usage{})}}, execution.CodeAgentError},
-		"cancelled in queue":   {[]execution.Event{execution.CancelRequested{}}, execution.CodeCanceled},
-		"cancelled, then lost": {[]execution.Event{claimEvent, execution.CancelRequested{}, execution.HandedBack{Attempt: 1}}, execution.CodeCanceled},
+		"success":             {[]execution.Event{claimEvent, successEvent(1, "done")}, ""},
+		"failure":             {[]execution.Event{claimEvent, execution.JobEnded{Attempt: 1, Ending: (&execution.Failure{Code: execution.CodeAgentError}).Ending(execution.Usage{})}}, execution.CodeAgentError},
+		"canceled in queue":   {[]execution.Event{execution.CancelRequested{}}, execution.CodeCanceled},
+		"canceled, then lost": {[]execution.Event{claimEvent, execution.CancelRequested{}, execution.HandedBack{Attempt: 1}}, execution.CodeCanceled},
 		"attempts exhausted": {[]execution.Event{
 			claimEvent, execution.AttemptFailed{Attempt: 1}, claimEvent, execution.AttemptFailed{Attempt: 2}, claimEvent, execution.AttemptFailed{Attempt: 3},
 		}, execution.CodeAttemptsExhausted},
