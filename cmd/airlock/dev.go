@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/airlock-run/airlock/internal/app/config"
 	"github.com/airlock-run/airlock/internal/app/dev"
 	"github.com/airlock-run/airlock/internal/process"
 )
@@ -58,7 +60,8 @@ func emulatorsCommand() *cobra.Command {
 		Args:  checkArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			options, err := flags.options()
-			if err != nil {
+			_, namesErr := config.CheckNames(os.Environ())
+			if err := errors.Join(err, namesErr); err != nil {
 				return err
 			}
 			return runDev(cmd, dev.Config{Emulators: options, NoAPI: true, NoExecutor: true})

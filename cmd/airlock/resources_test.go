@@ -139,5 +139,5 @@ func TestMisspeltVariableIsUsageError(t *testing.T) {
 	t.Setenv("AIRLOCK_URLS", "http://example.com")
 	code, _, stderr := runCLI(t, "", "agents", "list")
 	require.Equal(t, exitUsage, code)
-	require.Contains(t, stderr, "is AIRLOCK_URL meant?")
+	require.Contains(t, stderr, "did you mean AIRLOCK_URL?")
 }

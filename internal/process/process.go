@@ -25,12 +25,9 @@ func Main[Config any](load func() (Config, error), run func(context.Context, Con
 }
 
 func serve[Config any](load func() (Config, error), run func(context.Context, Config, *zap.Logger) error) error {
-	config, err := load()
-	if err != nil {
-		return err
-	}
-	log, err := Logger()
-	if err != nil {
+	config, configErr := load()
+	log, logErr := Logger()
+	if err := errors.Join(configErr, logErr); err != nil {
 		return err
 	}
 	ctx, stop := Context()

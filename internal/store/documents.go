@@ -89,7 +89,7 @@ func (s *Store) messageDoc(c *conversation.Conversation, m conversation.Message)
 	return s.messages(c.Tenant, c.ID).Doc(fmt.Sprintf("%06d-%s", m.Turn, m.Role))
 }
 
-// sessionDoc is not part of the conversation's document, because lists read the latter.
+// transcriptDoc is not part of the conversation's document, because lists read the latter.
 func (s *Store) transcriptDoc(tenant, conversationID string) *firestore.DocumentRef {
 	return s.conversationDoc(tenant, conversationID).Collection(transcripts).Doc("newest")
 }

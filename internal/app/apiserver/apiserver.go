@@ -43,7 +43,7 @@ func Run(ctx context.Context, s Settings, log *zap.Logger, onListening func(net.
 	if err := s.CheckBoundAddr(listener.Addr()); err != nil {
 		return err
 	}
-	tracer, flushTraces, err := trace.Start(ctx, trace.Options{
+	tracer, flushTraces, err := trace.Start(ctx, trace.Config{
 		Enabled: s.Traces.Enabled(), Service: "airlock-api", Version: config.Version,
 	}, log)
 	if err != nil {
@@ -61,7 +61,7 @@ func Run(ctx context.Context, s Settings, log *zap.Logger, onListening func(net.
 	}
 
 	limits := quota.Limits{Queued: s.MaxQueued, Running: s.MaxRunning, DailyUSD: s.MaxDailyCostUSD}
-	enforcer := quota.New(b.Store, limits, b.Queue, log.Named("quota"))
+	enforcer := quota.New(quota.Config{Store: b.Store, Limits: limits, Publisher: b.Queue, Log: log.Named("quota")})
 	metricsHandler := metrics.Handler(backlog.New(b.Store, time.Now, log.Named("backlog")))
 	settings := api.Config{
 		Stores: api.StoresOf(b.Store), Submitter: enforcer, Queue: b.Queue, Log: log.Named("api"),

@@ -46,7 +46,7 @@ func TestLoadReportsEveryMistake(t *testing.T) {
 		"unknown runtime": {map[string]string{"AIRLOCK_DEFAULT_RUNTIME": "perl"}, []string{"AIRLOCK_DEFAULT_RUNTIME must be one of [offline claude]", `"perl"`}},
 		"no runtimes":     {map[string]string{"AIRLOCK_RUNTIMES_FILE": "/nowhere.yaml"}, []string{"AIRLOCK_RUNTIMES_FILE"}},
 		"wrong runtimes":  {map[string]string{"AIRLOCK_RUNTIMES_FILE": badRuntimes}, []string{"AIRLOCK_RUNTIMES_FILE", badRuntimes, "line 2: name", "line 3: contract"}},
-		"misspelt":        {map[string]string{"AIRLOCK_LISTEN_ADR": "x"}, []string{"AIRLOCK_LISTEN_ADR", "is AIRLOCK_LISTEN_ADDR meant?"}},
+		"misspelt":        {map[string]string{"AIRLOCK_LISTEN_ADR": "x"}, []string{"AIRLOCK_LISTEN_ADR", "did you mean AIRLOCK_LISTEN_ADDR?"}},
 		"all at once": {
 			map[string]string{
 				"AIRLOCK_LISTEN_ADDR": "0.0.0.0:1", "AIRLOCK_SHUTDOWN_GRACE": "soon", "AIRLOCK_BATCH_WINDOW": "0", "AIRLOCK_WARMPOOL_SIZE": "1",

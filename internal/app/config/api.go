@@ -56,12 +56,7 @@ func (c *API) SetDefaults() { c.Common.setDefaults() }
 // Validate reports everything that is wrong with the configuration, except the content of the files that it names.
 func (c *API) Validate() error {
 	errs := []error{c.Common.validate()}
-	if err := validateHostPort("AIRLOCK_LISTEN_ADDR", c.ListenAddr); err != nil {
-		errs = append(errs, err)
-	} else {
-		errs = append(errs, c.validateAuth())
-	}
-	errs = append(errs, c.RequestLimits.validate())
+	errs = append(errs, validateHostPort("AIRLOCK_LISTEN_ADDR", c.ListenAddr), c.validateAuth(), c.RequestLimits.validate())
 	if c.BatchWindow < 1 {
 		errs = append(errs, fmt.Errorf("AIRLOCK_BATCH_WINDOW must be at least 1, not %d", c.BatchWindow))
 	}

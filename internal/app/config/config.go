@@ -118,6 +118,9 @@ func (c *Common) validate() error {
 		errs = append(errs, errors.New("AIRLOCK_BLOB_URL is not set, such as gs://bucket "+
 			"(needed unless FIRESTORE_EMULATOR_HOST and PUBSUB_EMULATOR_HOST both are)"))
 	}
+	if u, err := url.Parse(c.BlobURL); c.BlobURL != "" && (err != nil || u.Scheme != "gs" && u.Scheme != "file") {
+		errs = append(errs, fmt.Errorf("AIRLOCK_BLOB_URL must be gs://bucket or file:///folder, not %q", c.BlobURL))
+	}
 	errs = append(errs, c.TenantLimits.validate())
 	if c.MetricsListenAddr != "" {
 		errs = append(errs, validateHostPort("AIRLOCK_METRICS_LISTEN_ADDR", c.MetricsListenAddr))

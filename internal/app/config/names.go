@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -48,7 +49,7 @@ func CheckNames(environ []string, keyVariables ...string) (unknown []string, err
 	var errs []error
 	for _, name := range unknown {
 		if similar := closest(name, known); similar != "" && !kubernetesService.MatchString(name) {
-			errs = append(errs, fmt.Errorf("%s is no variable of Airlock: is %s meant?", name, similar))
+			errs = append(errs, fmt.Errorf("unknown variable %s: did you mean %s?", name, similar))
 		}
 	}
 	return unknown, errors.Join(errs...)
@@ -69,16 +70,35 @@ func knownNames(keyVariables []string) []string {
 // letters after the prefix: AIRLOCK_UID is not AIRLOCK_URL.
 const maxEdits = 2
 
-// closest returns the known name with the fewest edits, or "" if none is close.
+// closest returns the known name that name may be meant for, or "" if none is close: the one with the fewest edits, or
+// else the shortest that has all the words of name and more, such as AIRLOCK_LISTEN_ADDR for AIRLOCK_LISTEN.
 func closest(name string, known []string) string {
-	best, bestEdits := "", maxEdits+1
+	best, bestEdits, longer := "", maxEdits+1, ""
 	for _, k := range known {
 		edits := levenshtein.ComputeDistance(name, k)
 		if edits < bestEdits && edits <= (len(k)-len(prefix))/3 {
 			best, bestEdits = k, edits
 		}
+		if containsWords(k, name) && (longer == "" || len(k) < len(longer)) {
+			longer = k
+		}
 	}
-	return best
+	return cmp.Or(best, longer)
+}
+
+// containsWords reports whether a known name has all the words of a shorter one. A single word counts only if the known
+// name begins with it: AIRLOCK_IMAGE may be anybody's.
+func containsWords(known, name string) bool {
+	knownWords, words := strings.Split(known, "_")[1:], strings.Split(name, "_")[1:]
+	if len(words) >= len(knownWords) {
+		return false
+	}
+	for _, w := range words {
+		if !slices.Contains(knownWords, w) {
+			return false
+		}
+	}
+	return len(words) > 1 || words[0] == knownWords[0]
 }
 
 // variable is an environment variable and the field that it is read into.

@@ -23,19 +23,25 @@ func TestMisspeltVariableIsRefused(t *testing.T) {
 		"AIRLOCK_APIKEY":                  "AIRLOCK_API_KEY",
 		"AIRLOCK_OUR_OPENAI_KEYS":         "AIRLOCK_OUR_OPENAI_KEY",
 		"AIRLOCK_WEBHOOKS_ALLOW_PRIVATES": "AIRLOCK_WEBHOOK_ALLOW_PRIVATE",
+		// Words are missing.
+		"AIRLOCK_LISTEN":         "AIRLOCK_LISTEN_ADDR",
+		"AIRLOCK_AUTH":           "AIRLOCK_AUTH_MODE",
+		"AIRLOCK_METRICS_LISTEN": "AIRLOCK_METRICS_LISTEN_ADDR",
+		"AIRLOCK_KEY_PEPPER":     "AIRLOCK_API_KEY_PEPPER",
+		"AIRLOCK_TENANT_RUNNING": "AIRLOCK_TENANT_MAX_RUNNING",
 	} {
 		_, err := CheckNames([]string{name + "=1"}, "AIRLOCK_OUR_OPENAI_KEY")
-		require.EqualError(t, err, name+" is no variable of Airlock: is "+meant+" meant?")
+		require.EqualError(t, err, "unknown variable "+name+": did you mean "+meant+"?")
 	}
 	_, err := CheckNames([]string{"AIRLOCK_URLS=1", "AIRLOCK_EXECUTOR_SLOT=1"})
-	require.EqualError(t, err, "AIRLOCK_EXECUTOR_SLOT is no variable of Airlock: is AIRLOCK_EXECUTOR_SLOTS meant?\n"+
-		"AIRLOCK_URLS is no variable of Airlock: is AIRLOCK_URL meant?", "all at once, sorted")
+	require.EqualError(t, err, "unknown variable AIRLOCK_EXECUTOR_SLOT: did you mean AIRLOCK_EXECUTOR_SLOTS?\n"+
+		"unknown variable AIRLOCK_URLS: did you mean AIRLOCK_URL?", "all at once, sorted")
 }
 
 func TestOtherUnknownVariablesAreReturned(t *testing.T) {
-	unknown, err := CheckNames([]string{"AIRLOCK_WHATEVER=1", "AIRLOCK_UID=2", "AIRLOCK_=3", "AIRLOCK=4", "WARM_POOL_SIZE=5", "AIRLOCK_BILLING="})
+	unknown, err := CheckNames([]string{"AIRLOCK_WHATEVER=1", "AIRLOCK_UID=2", "AIRLOCK_IMAGE=6", "AIRLOCK_=3", "AIRLOCK=4", "WARM_POOL_SIZE=5", "AIRLOCK_BILLING="})
 	require.NoError(t, err)
-	require.Equal(t, []string{"AIRLOCK_", "AIRLOCK_BILLING", "AIRLOCK_UID", "AIRLOCK_WHATEVER"}, unknown)
+	require.Equal(t, []string{"AIRLOCK_", "AIRLOCK_BILLING", "AIRLOCK_IMAGE", "AIRLOCK_UID", "AIRLOCK_WHATEVER"}, unknown)
 }
 
 // One file of variables may serve the programs, the command line, the tests and the scripts.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/airlock-run/airlock/internal/app/config"
@@ -28,7 +29,7 @@ func checkDataVersion(dir string) error {
 	text, err := os.ReadFile(file)
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
 		if found := strings.TrimSpace(string(text)); err == nil && found != dataVersion {
-			return &dataVersionError{dir: dir, found: "version " + found}
+			return &dataVersionError{dir: dir, found: fmt.Sprintf("version %q", found)}
 		}
 		return err
 	}
@@ -36,8 +37,12 @@ func checkDataVersion(dir string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if len(entries) > 0 {
-		return &dataVersionError{dir: dir, found: "no version file"}
+	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return e.Name() == "lost+found" }) // of a new file system
+	switch {
+	case slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == "firestore" || e.Name() == "pubsub" }):
+		return &dataVersionError{dir: dir, found: "no version file, so it is of an older Airlock"}
+	case len(entries) > 0:
+		return fmt.Errorf("%s is not empty and has no data of Airlock: choose an empty folder, or one that does not exist, with --data", dir)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err

@@ -72,7 +72,7 @@ func TestInvalidConfigDoesNotStart(t *testing.T) {
 		err := Run(t.Context(), c, zap.NewNop(), func(Started) { t.Error("started") })
 		require.ErrorContains(t, err, "AIRLOCK_LISTEN_ADDR")
 		require.ErrorContains(t, err, "AIRLOCK_EXECUTOR_SLOTS")
-		require.ErrorContains(t, err, "is AIRLOCK_WARM_POOL_SIZE meant?")
+		require.ErrorContains(t, err, "did you mean AIRLOCK_WARM_POOL_SIZE?")
 		require.Equal(t, 1, strings.Count(err.Error(), "AIRLOCK_TENANT_MAX_RUNNING"), "both parts read the variable: %v", err)
 	}
 }
@@ -163,7 +163,7 @@ func TestDataFolderOfAnotherVersionIsRefused(t *testing.T) {
 	configtest.SetOnly(t, nil)
 	for name, tc := range map[string]struct{ file, text, says string }{
 		"older than versions": {filepath.Join("firestore", "CURRENT"), "data", "has no version file"},
-		"newer":               {"version", "99\n", "has version 99"},
+		"newer":               {"version", "99\n", "has version \"99\""},
 		"damaged":             {"version", "", "has version "},
 	} {
 		for _, onlyEmulators := range []bool{false, true} {
@@ -187,4 +187,18 @@ func TestDataFolderOfAnotherVersionIsRefused(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Only an empty folder becomes a data folder. Nothing tells the user to delete what is not Airlock's.
+func TestFolderOfSomethingElseIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "lost+found"), 0o700))
+	require.NoError(t, checkDataVersion(dir), "a new file system")
+
+	dir = t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "notes.txt"), nil, 0o600))
+	err := checkDataVersion(dir)
+	require.ErrorContains(t, err, dir+" is not empty")
+	require.NotContains(t, err.Error(), "delete")
+	require.NoFileExists(t, filepath.Join(dir, "version"))
 }

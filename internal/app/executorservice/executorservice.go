@@ -42,7 +42,7 @@ func Run(ctx context.Context, s Settings, log *zap.Logger) (err error) {
 	if len(s.UnknownVariables) > 0 {
 		log.Warn("no program reads these variables", zap.Strings("variables", s.UnknownVariables))
 	}
-	tracer, flushTraces, err := trace.Start(ctx, trace.Options{
+	tracer, flushTraces, err := trace.Start(ctx, trace.Config{
 		Enabled: s.Traces.Enabled(), Service: "airlock-executor", Version: config.Version,
 	}, log)
 	if err != nil {
@@ -70,13 +70,14 @@ func Run(ctx context.Context, s Settings, log *zap.Logger) (err error) {
 	}()
 
 	limits := quota.Limits{Queued: s.MaxQueued, Running: s.MaxRunning, DailyUSD: s.MaxDailyCostUSD}
-	enforcer := quota.New(b.Store, limits, b.Queue, log.Named("quota"))
+	enforcer := quota.New(quota.Config{Store: b.Store, Limits: limits, Publisher: b.Queue, Log: log.Named("quota")})
 	batchDispatcher := batchdispatch.New(batchdispatch.Config{
 		Store: b.Store, Executions: enforcer, Publisher: b.Queue, Interval: batchdispatch.Interval, Log: log.Named("batchdispatch"),
 	})
 	webhookDispatcher := webhookdispatch.New(webhookdispatch.Config{
-		Interval: webhookdispatch.Interval, Guard: netguard.Guard{Allow: s.WebhookPrivateNetworks}, UserAgent: "Airlock/" + config.Version,
-	}, b.Store, log.Named("webhookdispatch"))
+		Store: b.Store, Interval: webhookdispatch.Interval, Guard: netguard.Guard{Allow: s.WebhookPrivateNetworks},
+		UserAgent: "Airlock/" + config.Version, Log: log.Named("webhookdispatch"),
+	})
 	x := executor.New(executor.Config{
 		Name: s.Name, Slots: s.Slots, Reserved: s.ReservedSlots, Grace: s.ShutdownGracePeriod,
 		Lease: execution.DefaultLease, Heartbeat: execution.DefaultHeartbeat,
@@ -118,8 +119,8 @@ func Run(ctx context.Context, s Settings, log *zap.Logger) (err error) {
 
 // DockerOptions returns how sandboxes are made. The warm pool holds containers of the given runtimes that are
 // available.
-func DockerOptions(c config.Executor, log *zap.Logger, runtimes ...agentruntime.Runtime) docker.Options {
-	opts := docker.Options{
+func DockerOptions(c config.Executor, log *zap.Logger, runtimes ...agentruntime.Runtime) docker.Config {
+	opts := docker.Config{
 		Executor: c.Name, Host: c.DockerHost, Runtime: c.OCIRuntime, SocketDir: c.SocketDir,
 		WarmMaxAge: c.WarmPoolMaxAge, Log: log.Named("sandbox"),
 	}

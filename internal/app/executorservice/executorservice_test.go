@@ -74,7 +74,7 @@ func TestInvalidFilesAreReportedAtStart(t *testing.T) {
 	_, err := Load()
 	for _, says := range []string{
 		"AIRLOCK_RUNTIMES_FILE", bad, "line 2: name", "line 3: contract", "AIRLOCK_MAX_TOKENS", "AIRLOCK_SHUTDOWN_GRACE", "AIRLOCK_BLOB_URL",
-		"AIRLOCK_RECEIPT_KEY_FILE", "AIRLOCK_ANTHROPIC_CA_FILE", "is AIRLOCK_EXECUTOR_SLOTS meant?",
+		"AIRLOCK_RECEIPT_KEY_FILE", "AIRLOCK_ANTHROPIC_CA_FILE", "did you mean AIRLOCK_EXECUTOR_SLOTS?",
 	} {
 		require.ErrorContains(t, err, says)
 	}

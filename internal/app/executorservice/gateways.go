@@ -77,7 +77,7 @@ func newGateway(s Settings, up upstream, log *zap.Logger) (*gateway.Gateway, err
 			return nil, err
 		}
 	}
-	settings := gateway.Settings{
+	settings := gateway.Config{
 		API: up.api, Upstream: baseURL, APIKey: up.apiKey, AllowPrivateUpstream: up.allowPrivate, RootCAs: rootCAs,
 		Budget: gateway.Budget{Tokens: s.MaxTokens, CostUSD: s.MaxCostUSD},
 		Log:    log.Named("gateway"),

@@ -31,7 +31,7 @@ func TestKeyIssuerRequiredVariables(t *testing.T) {
 	_, err := LoadKeyIssuer()
 	require.ErrorContains(t, err, "GOOGLE_CLOUD_PROJECT")
 	require.ErrorContains(t, err, "AIRLOCK_API_KEY_PEPPER (needed")
-	require.ErrorContains(t, err, "AIRLOCK_API_KEY_PEPER is no variable")
+	require.ErrorContains(t, err, "unknown variable AIRLOCK_API_KEY_PEPER")
 	configtest.SetOnly(t, map[string]string{"FIRESTORE_EMULATOR_HOST": "127.0.0.1:1", "AIRLOCK_API_KEY_PEPPER": testPepper.Pepper})
 	_, err = LoadKeyIssuer()
 	require.NoError(t, err, "Pub/Sub plays no part")
