@@ -2,17 +2,23 @@ package docs
 
 import (
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
@@ -119,41 +125,54 @@ func node(path string) string {
 func TestDiagramOfStatesMatchesTransitions(t *testing.T) {
 	transitions := edges{"[*]": {"queued": true}}
 	now := time.Unix(1e9, 0)
+	seen := map[string]bool{} // events
 	for _, before := range states(now) {
 		for _, event := range events() {
+			name := strings.TrimPrefix(fmt.Sprintf("%T", event), "execution.")
+			seen[name] = true
 			for _, at := range []time.Time{now, before.StartDeadline(), now.Add(time.Hour)} {
 				after := before
 				if err := after.Apply(event, at); err != nil || after.Status == before.Status {
 					continue
 				}
-				transitions.add(string(before.Status), fmt.Sprintf("%s: %s", after.Status, strings.TrimPrefix(fmt.Sprintf("%T", event), "execution.")))
+				transitions.add(string(before.Status), fmt.Sprintf("%s: %s", after.Status, name))
 			}
 		}
 	}
-	for _, s := range []execution.Status{execution.Succeeded, execution.Failed, execution.TimedOut, execution.Canceled} {
-		transitions.add(string(s), "[*]")
+	defined, statuses := definedInDomain(t)
+	require.ElementsMatch(t, defined, slices.Collect(maps.Keys(seen)), "events() has an example of every event")
+	for _, s := range statuses {
+		if execution.Status(s).Terminal() {
+			transitions.add(s, "[*]")
+		}
+		require.Contains(t, transitions, s, "states() has no execution that leaves this state")
 	}
 	requireDiagram(t, "stateDiagram-v2", transitions.mermaid("-->"))
 }
 
 // states are executions before an event: queued and running, with and without attempts left, asked to be canceled or
-// not.
+// not, with a retry policy, and with a start deadline before the end of the lease.
 func states(now time.Time) (list []execution.Execution) {
-	for _, failed := range []int{0, execution.DefaultMaxAttempts - 1} {
-		for _, cancel := range []bool{false, true} {
-			queued := execution.New(execution.Spec{Tenant: "ada", Kind: execution.KindRun}, now)
-			queued.FailedAttempts = failed
-			running := queued
-			if err := running.Apply(execution.Claimed{Executor: "x", Lease: time.Minute}, now); err != nil {
-				panic(err)
+	for _, limits := range []execution.Limits{
+		{}, {RetryPolicy: agent.RetryPolicy{MaxAttempts: 3}}, {QueueTimeout: 30 * time.Second},
+	} {
+		for _, failed := range []int{0, execution.DefaultMaxAttempts - 1} {
+			for _, cancel := range []bool{false, true} {
+				queued := execution.New(execution.Spec{Tenant: "ada", Kind: execution.KindRun, Limits: limits}, now)
+				queued.FailedAttempts = failed
+				running := queued
+				if err := running.Apply(execution.Claimed{Executor: "x", Lease: time.Minute}, now); err != nil {
+					panic(err)
+				}
+				running.CancelRequested = cancel
+				list = append(list, queued, running)
 			}
-			running.CancelRequested = cancel
-			list = append(list, queued, running)
 		}
 	}
 	return list
 }
 
+// events has an example of every event, and of JobEnded one for each way in which a job ends.
 func events() []execution.Event {
 	list := []execution.Event{
 		execution.Claimed{Executor: "y", Lease: time.Minute}, execution.Throttled{}, execution.Released{}, execution.Renewed{Attempt: 1, Lease: time.Minute},
@@ -165,6 +184,35 @@ func events() []execution.Event {
 		list = append(list, execution.JobEnded{Attempt: 1, Ending: failure.Ending(execution.Usage{})})
 	}
 	return list
+}
+
+// definedInDomain returns the events of package execution, which are the types with a method apply, and its statuses.
+func definedInDomain(t *testing.T) (events, statuses []string) {
+	t.Helper()
+	files, err := filepath.Glob(root + "/internal/domain/execution/*.go")
+	require.NoError(t, err)
+	for _, file := range files {
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		require.NoError(t, err)
+		ast.Inspect(parsed, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.FuncDecl:
+				if n.Name.Name == "apply" && n.Recv != nil {
+					events = append(events, n.Recv.List[0].Type.(*ast.Ident).Name)
+				}
+			case *ast.ValueSpec:
+				if typ, ok := n.Type.(*ast.Ident); ok && typ.Name == "Status" && len(n.Values) == 1 {
+					value, err := strconv.Unquote(n.Values[0].(*ast.BasicLit).Value)
+					require.NoError(t, err)
+					statuses = append(statuses, value)
+				}
+			}
+			return true
+		})
+	}
+	require.NotEmpty(t, events)
+	require.NotEmpty(t, statuses)
+	return events, statuses
 }
 
 // requireDiagram finds the one mermaid block of docs/architecture.md that begins with kind.
