@@ -15,21 +15,18 @@ import (
 // AssetPrefix is the path prefix of every file except the page itself.
 const AssetPrefix = "/assets/"
 
-// contentSecurityPolicy limits the page to its own server's scripts and API.
-// Trusted Types forbid all its code to make markup from a string, so that the
-// text of a model stays text.
+// contentSecurityPolicy limits the page to its own server's scripts and API. Trusted Types forbid all its code to make
+// markup from a string, so that the text of a model stays text.
 const contentSecurityPolicy = "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'none'; frame-ancestors 'none'; " +
 	"require-trusted-types-for 'script'"
 
 const notBuilt = "The page is not built; run `make page` and build the program again. The HTTP API works without it.\n"
 
-// Handler serves page at / and its assets below [AssetPrefix], and returns 404
-// for every other path. Without an index.html it returns 503, and the body says
-// how to build the page.
+// Handler serves page at / and its assets below [AssetPrefix], and returns 404 for every other path. Without an
+// index.html it returns 503, and the body says how to build the page.
 //
-// The names of built assets contain a hash of their content, so browsers may
-// cache them without limit. Browsers revalidate the page itself on each visit,
-// which usually costs a 304.
+// The names of built assets contain a hash of their content, so browsers may cache them without limit. Browsers
+// revalidate the page itself on each visit, which usually costs a 304.
 func Handler(page fs.FS) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", index(page))

@@ -1,6 +1,5 @@
-// Command sandbox-init is PID 1 of every sandbox. It is part of the runtime
-// images and takes no arguments; see package guest. As an agent, "inspect" makes it
-// print what a process in the sandbox sees of its walls.
+// Command sandbox-init is PID 1 of every sandbox. It is part of the runtime images and takes no arguments; see package
+// guest. If an agent runs it with "inspect", it prints which limits of the sandbox a process can observe.
 package main
 
 import (

@@ -32,8 +32,8 @@ func (c *connection) reset() {
 	_ = c.upstream.Close()
 }
 
-// forward copies from src to dst until one of them closes. It does not forward
-// what it has read while paused reports true for the current fault.
+// forward copies from src to dst until one of them closes. It does not forward what it has read while paused reports
+// true for the current fault.
 func (c *connection) forward(dst, src net.Conn, paused func(Fault) bool) {
 	buffer := make([]byte, bufferSize)
 	for {
@@ -53,8 +53,7 @@ func (c *connection) forward(dst, src net.Conn, paused func(Fault) bool) {
 	}
 }
 
-// waitToForward waits until the fault allows the next write. It returns false
-// if the connection was closed.
+// waitToForward waits until the fault allows the next write. It returns false if the connection was closed.
 func (c *connection) waitToForward(paused func(Fault) bool) bool {
 	for delayed := false; ; {
 		fault, changed := c.proxy.state()

@@ -1,9 +1,9 @@
-// Package faultproxy is a proxy between a program and a real service. Tests use
-// it to disturb the connections between them.
+// Package faultproxy is a proxy between a program and a real service. Tests use it to disturb the connections between
+// them.
 //
 // In: TCP or unix connections of clients, and the Fault that a test sets.
-// Out: the same bytes to and from the target, delayed, held back or cut off.
-// The package never changes or reads the content of a connection.
+// Out: the same bytes to and from the target, delayed, held back or cut off. The package never changes or reads the
+// content of a connection.
 package faultproxy
 
 import (
@@ -15,13 +15,12 @@ import (
 	"time"
 )
 
-// Fault is how a Proxy disturbs all its connections, existing and new ones. The
-// zero Fault does nothing.
+// Fault is how a Proxy disturbs all its connections, existing and new ones. The zero Fault does nothing.
 type Fault struct {
 	// Refuse closes every connection immediately.
 	Refuse bool
-	// HoldRequests and HoldResponses hold back the bytes of one direction. They
-	// arrive when the fault ends, as after a network partition.
+	// HoldRequests and HoldResponses hold back the bytes of one direction. They arrive when the fault ends, as after a
+	// network partition.
 	HoldRequests, HoldResponses bool
 	// Delay holds every read back for this time.
 	Delay time.Duration
@@ -34,8 +33,7 @@ var (
 	NoResponses = Fault{HoldResponses: true}                     // the target receives and acts, but the client sees no response
 )
 
-// Proxy forwards connections to a target, over TCP or unix sockets. It is safe
-// for concurrent use.
+// Proxy forwards connections to a target, over TCP or unix sockets. It is safe for concurrent use.
 type Proxy struct {
 	network, target string
 	listener        net.Listener
@@ -49,8 +47,7 @@ type Proxy struct {
 	conns   map[*connection]struct{}
 }
 
-// Listen starts a proxy to target at address. TCP port 0 stands for any free
-// port. The caller must close the proxy.
+// Listen starts a proxy to target at address. TCP port 0 stands for any free port. The caller must close the proxy.
 func Listen(network, address, target string) (*Proxy, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	l, err := new(net.ListenConfig).Listen(ctx, network, address)
@@ -100,8 +97,8 @@ func (p *Proxy) ResetConnections() {
 	}
 }
 
-// HalfCloseConnections closes the response direction of all existing
-// connections. Requests of their clients still arrive.
+// HalfCloseConnections closes the response direction of all existing connections. Requests of their clients still
+// arrive.
 func (p *Proxy) HalfCloseConnections() {
 	for _, c := range p.connections() {
 		closeWrite(c.client)
@@ -160,8 +157,7 @@ func (p *Proxy) serve(client net.Conn) {
 	c.reset()
 }
 
-// track registers a connection. It returns false if the connection must be
-// closed immediately.
+// track registers a connection. It returns false if the connection must be closed immediately.
 func (p *Proxy) track(c *connection) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -5,8 +5,7 @@ import (
 	"slices"
 )
 
-// checkBatch checks that a batch finishes, has one execution for each input,
-// and stays within its window.
+// checkBatch checks that a batch finishes, has one execution for each input, and stays within its window.
 func (c *checker) checkBatch(id string, batchVersions []Version) {
 	for i, v := range batchVersions[1:] {
 		c.checkOverdue(id, batchVersions[i].Batch.Due, v.At)
@@ -34,11 +33,9 @@ func (c *checker) checkBatch(id string, batchVersions []Version) {
 	c.checkBatchWindow(id, b.Window, versions)
 }
 
-// checkBatchWindow checks how many executions of a batch were in flight at the
-// same time.
+// checkBatchWindow checks how many executions of a batch were in flight at the same time.
 func (c *checker) checkBatchWindow(id string, window int, versions []Version) {
-	// Of several versions of one instant, the final states come first: they
-	// free the places that new executions take.
+	// Of several versions of one instant, the final states come first: they free the places that new executions take.
 	slices.SortStableFunc(versions, func(a, b Version) int {
 		return cmp.Or(a.At.Compare(b.At), compareFinalFirst(a, b))
 	})

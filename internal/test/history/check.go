@@ -109,8 +109,8 @@ func (c *checker) checkObservation(o Observation) {
 	}
 }
 
-// checkOverdue checks that a version did not stay unchanged for longer than
-// MaxOverdue after its due time, unless there was an outage meanwhile.
+// checkOverdue checks that a version did not stay unchanged for longer than MaxOverdue after its due time, unless there
+// was an outage meanwhile.
 func (c *checker) checkOverdue(subject string, due *time.Time, until time.Time) {
 	if c.MaxOverdue == 0 {
 		return

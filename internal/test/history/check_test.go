@@ -86,8 +86,8 @@ func batchVersion(second, next int, finished *time.Time) Version {
 	return Version{Path: "tenants/ada/batches/" + batchID, At: at(second), Batch: &b}
 }
 
-// validHistory returns a history without violations: a run with two attempts, a
-// conversation of two turns, and a batch of one input.
+// validHistory returns a history without violations: a run with two attempts, a conversation of two turns, and a batch
+// of one input.
 func validHistory() History {
 	with := func(v Version, change func(*execution.Execution)) Version {
 		change(v.Execution)
@@ -156,8 +156,7 @@ func addVersions(v ...Version) func(*History) {
 	return func(h *History) { h.Versions = append(h.Versions, v...) }
 }
 
-// Each case changes the valid history in one way, and names the rule that must
-// report it.
+// Each case changes the valid history in one way, and names the rule that must report it.
 func TestCheckViolations(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -8,8 +8,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// checkConversations checks the order of the turns, and that each turn has one
-// message of the user and one reply.
+// checkConversations checks the order of the turns, and that each turn has one message of the user and one reply.
 func (c *checker) checkConversations() {
 	turns := map[string]map[int]string{} // conversation ID, turn number: execution ID
 	for id, versions := range c.executions {
@@ -37,8 +36,7 @@ func (c *checker) checkConversations() {
 	}
 }
 
-// checkMessages checks the messages of one turn. The reply must be in the
-// commit that finished the execution.
+// checkMessages checks the messages of one turn. The reply must be in the commit that finished the execution.
 func (c *checker) checkMessages(id string, versions []Version) {
 	byRole := map[execution.Role][]Version{}
 	for _, m := range c.messages[id] {
@@ -87,8 +85,7 @@ func (c *checker) checkTurnOrder(conversation string, executions map[int]string)
 	}
 }
 
-// checkConversationFinished checks the document of a conversation after all its
-// turns.
+// checkConversationFinished checks the document of a conversation after all its turns.
 func (c *checker) checkConversationFinished(id string, turns int) {
 	versions := c.conversations[id]
 	if versions == nil {

@@ -61,10 +61,9 @@ func fingerprint(d *pb.Document) string {
 	return string(sum[:])
 }
 
-// decodeStruct reads fields by the firestore tags of a struct, which the store
-// writes by. Google's client decodes only its own snapshots. Unlike it,
-// decodeStruct is strict: a field without omitempty must be present, and every
-// field must have a tag. A wrong name can therefore not pass as a zero.
+// decodeStruct reads fields by the firestore tags of a struct, which the store writes by. Google's client decodes only
+// its own snapshots. Unlike it, decodeStruct is strict: a field without omitempty must be present, and every field must
+// have a tag. A wrong name can therefore not pass as a zero.
 func decodeStruct(fields map[string]*pb.Value, v reflect.Value) error {
 	known := map[string]bool{}
 	var errs []error
@@ -94,8 +93,7 @@ type taggedField struct {
 	optional bool // absent in a document for the zero value
 }
 
-// taggedFields yields the stored fields of a struct, those of embedded structs
-// included.
+// taggedFields yields the stored fields of a struct, those of embedded structs included.
 func taggedFields(v reflect.Value) func(yield func(taggedField, reflect.Value) bool) {
 	return func(yield func(taggedField, reflect.Value) bool) {
 		for _, f := range reflect.VisibleFields(v.Type()) {

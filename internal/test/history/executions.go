@@ -80,8 +80,8 @@ func (c *checker) checkFinalState(id string, versions []Version) {
 	c.checkReceipt(id, versions, e)
 }
 
-// checkReceipt checks that the attempt that wrote the final state, which its
-// receipt names, was the last one to hold the lease.
+// checkReceipt checks that the attempt that wrote the final state, which its receipt names, was the last one to hold
+// the lease.
 func (c *checker) checkReceipt(id string, versions []Version, e *execution.Execution) {
 	if e.Receipt == "" {
 		if e.Status == execution.Succeeded {

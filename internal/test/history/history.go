@@ -1,10 +1,10 @@
-// Package history records what happened in an Airlock and checks that every
-// promise of Airlock was kept. Fault tests use it.
+// Package history records what happened in an Airlock and checks that every promise of Airlock was kept. Fault tests
+// use it.
 //
-// In: the acceptances and results that callers saw, and every version of every
-// document, read from Firestore's listen stream.
-// Out: the violations that Check finds, and the statistics of Summarize.
-// The package never writes to Firestore, and only tests import it.
+// In: the acceptances and results that callers saw, and every version of every document, read from Firestore's listen
+// stream.
+// Out: the violations that Check finds, and the statistics of Summarize. The package never writes to Firestore, and
+// only tests import it.
 package history
 
 import (
@@ -23,8 +23,7 @@ type History struct {
 	Undecodable  []UndecodableDocument
 	Outages      []TimeRange // in which overdue documents are not a violation
 
-	// MaxOverdue is how long after its due time a document may stay unchanged.
-	// 0 disables the check.
+	// MaxOverdue is how long after its due time a document may stay unchanged. 0 disables the check.
 	MaxOverdue time.Duration
 }
 
@@ -41,8 +40,7 @@ type Observation struct {
 	Text      string // of the result
 }
 
-// Version is a document as one commit wrote it. Exactly one of its pointers is
-// set, and none for a deletion.
+// Version is a document as one commit wrote it. Exactly one of its pointers is set, and none for a deletion.
 type Version struct {
 	Path    string // below the database
 	At      time.Time

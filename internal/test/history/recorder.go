@@ -8,8 +8,7 @@ import (
 	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
 )
 
-// Recorder records a History. It is safe for concurrent use. The zero Recorder
-// is empty and ready to use.
+// Recorder records a History. It is safe for concurrent use. The zero Recorder is empty and ready to use.
 type Recorder struct {
 	mu      sync.Mutex
 	history History
@@ -48,9 +47,8 @@ func (r *Recorder) recordDocument(d *pb.Document) {
 	r.recordVersion(v)
 }
 
-// recordVersion records a version once. A stream that is opened again repeats
-// the newest version of each document. A deletion has no version of its own; its
-// time is the time at which the stream reported it.
+// recordVersion records a version once. A stream that is opened again repeats the newest version of each document. A
+// deletion has no version of its own; its time is the time at which the stream reported it.
 func (r *Recorder) recordVersion(v Version) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

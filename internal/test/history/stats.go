@@ -55,8 +55,7 @@ func Summarize(h History) Stats {
 	return s
 }
 
-// overdueBy returns how long a document stayed overdue; 0 if an outage overlaps
-// that time.
+// overdueBy returns how long a document stayed overdue; 0 if an outage overlaps that time.
 func (c *checker) overdueBy(due *time.Time, until time.Time) time.Duration {
 	if due == nil || !until.After(*due) || slices.ContainsFunc(c.Outages, TimeRange{*due, until}.overlaps) {
 		return 0

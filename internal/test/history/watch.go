@@ -12,9 +12,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// Watch records the Firestore at an address from now until the test ends. It
-// opens the stream again after an error. Each time that the new stream is
-// current, reconnected receives a value.
+// Watch records the Firestore at an address from now until the test ends. It opens the stream again after an error.
+// Each time that the new stream is current, reconnected receives a value.
 func Watch(t testing.TB, address, project string) (r *Recorder, reconnected <-chan struct{}) {
 	t.Helper()
 	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -43,9 +42,8 @@ func Watch(t testing.TB, address, project string) (r *Recorder, reconnected <-ch
 	return r, current
 }
 
-// watch records every version of every document of the recorded collections
-// until ctx or the stream ends. It calls onCurrent when the stream has sent all
-// existing documents. It reads the listen stream itself, because Google's client
+// watch records every version of every document of the recorded collections until ctx or the stream ends. It calls
+// onCurrent when the stream has sent all existing documents. It reads the listen stream itself, because Google's client
 // passes on only the newest of several versions.
 func (r *Recorder) watch(ctx context.Context, conn grpc.ClientConnInterface, project string, onCurrent func()) error {
 	database := fmt.Sprintf("projects/%s/databases/(default)", project)

@@ -19,8 +19,7 @@ import (
 
 func TestMain(m *testing.M) { emulatortest.Main(m) }
 
-// The recorder sees every version, also of fast changes, and can decode what the
-// store really writes.
+// The recorder sees every version, also of fast changes, and can decode what the store really writes.
 func TestWatchRecordsEveryVersion(t *testing.T) {
 	t.Parallel()
 	f := emulatortest.StartFirestore(t, firestoreemulator.Options{})
@@ -52,8 +51,8 @@ func TestWatchRecordsEveryVersion(t *testing.T) {
 		r.RecordObservation(history.Observation{ref.ID, execution.Succeeded, "done"})
 	}
 	require.EventuallyWithT(t, func(c *assert.CollectT) { assert.Empty(c, history.Check(r.History())) }, time.Minute, 10*time.Millisecond)
-	// Each execution is queued, running, renewed and finished. The turn also has two messages, and its conversation with
-	// and without it as pending.
+	// Each execution is queued, running, renewed and finished. The turn also has two messages, and its conversation
+	// with and without it as pending.
 	require.Len(t, r.History().Versions, 2*(3+renewals)+4)
 	require.Equal(t, 2, history.Summarize(r.History()).ByStatus[execution.Succeeded])
 }

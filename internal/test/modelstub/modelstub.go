@@ -1,10 +1,8 @@
-// Package modelstub is a stand-in for the Messages API. Tests use it as the
-// model.
+// Package modelstub is a stand-in for the Messages API. Tests use it as the model.
 //
 // In: requests of the Messages API, and a Script that chooses the responses.
-// Out: responses in the API's format, streamed or as one JSON object, and the
-// recorded requests.
-// The package never calls a real model.
+// Out: responses in the API's format, streamed or as one JSON object, and the recorded requests. The package never
+// calls a real model.
 package modelstub
 
 import (
@@ -37,8 +35,7 @@ func Start(script Script) *Server {
 	return s
 }
 
-// StartTLS starts a server with TLS and HTTP/2, as the real API has them. The
-// caller must close it.
+// StartTLS starts a server with TLS and HTTP/2, as the real API has them. The caller must close it.
 func StartTLS(script Script) *Server {
 	s := newServer(script)
 	s.server.EnableHTTP2 = true
@@ -95,12 +92,10 @@ func (s *Server) Requests() []Request {
 // Received returns a channel that receives each request when it arrives.
 func (s *Server) Received() <-chan Request { return s.received }
 
-// Disconnected returns a channel that receives each request whose client
-// disconnected before the response was complete.
+// Disconnected returns a channel that receives each request whose client disconnected before the response was complete.
 func (s *Server) Disconnected() <-chan Request { return s.disconnected }
 
-// ServeHTTP answers a request by the script. It accepts every path, so that a
-// test sees which one was requested.
+// ServeHTTP answers a request by the script. It accepts every path, so that a test sees which one was requested.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	request, err := parseRequest(r)
 	if err != nil {

@@ -95,9 +95,8 @@ func Raw(code int, header http.Header, body string) Response {
 // Always returns a script that gives every request the same response.
 func Always(r Response) Script { return func(Request) Response { return r } }
 
-// Sequence returns a script that gives the n-th request the n-th response, and
-// repeats the last one. Requests without a body get an empty 200 and are not
-// counted.
+// Sequence returns a script that gives the n-th request the n-th response, and repeats the last one. Requests without a
+// body get an empty 200 and are not counted.
 func Sequence(responses ...Response) Script {
 	next := make(chan int, 1)
 	next <- 0
@@ -111,8 +110,7 @@ func Sequence(responses ...Response) Script {
 	}
 }
 
-// ByPrompt returns a script that uses the script whose key the newest message
-// contains. Without one it returns 400.
+// ByPrompt returns a script that uses the script whose key the newest message contains. Without one it returns 400.
 func ByPrompt(scripts map[string]Script) Script {
 	return func(r Request) Response {
 		for key, script := range scripts {

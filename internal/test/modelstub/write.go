@@ -57,8 +57,8 @@ func (res Response) writeJSON(w http.ResponseWriter, request Request) {
 	_ = json.NewEncoder(w).Encode(message) // fails if the client has disconnected
 }
 
-// writeStream writes the events in the API's order. The first event reports the
-// input tokens, the last but one the output tokens.
+// writeStream writes the events in the API's order. The first event reports the input tokens, the last but one the
+// output tokens.
 func (res Response) writeStream(w http.ResponseWriter, r *http.Request, request Request, closed <-chan struct{}) {
 	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
 	event := func(kind string, fields map[string]any) {
