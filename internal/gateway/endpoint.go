@@ -58,8 +58,8 @@ func newServer(h http.Handler, log *zap.Logger) *http.Server {
 }
 
 // Serve answers the sandbox's requests until the listener or the endpoint is closed. It owns the listener.
-func (s *Endpoint) Serve(l net.Listener) error {
-	err := s.server.Serve(netutil.LimitListener(l, maxConnections))
+func (e *Endpoint) Serve(l net.Listener) error {
+	err := e.server.Serve(netutil.LimitListener(l, maxConnections))
 	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
 		return nil
 	}
@@ -68,13 +68,13 @@ func (s *Endpoint) Serve(l net.Listener) error {
 
 // Close ends all requests, including the upstream ones, and waits for them. The summary does not change afterwards.
 // Close can be called more than once.
-func (s *Endpoint) Close() error {
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
-	s.cancel(errEndpointClosed)
-	err := s.server.Close()
-	s.requests.Wait()
+func (e *Endpoint) Close() error {
+	e.mu.Lock()
+	e.closed = true
+	e.mu.Unlock()
+	e.cancel(errEndpointClosed)
+	err := e.server.Close()
+	e.requests.Wait()
 	if errors.Is(err, net.ErrClosed) {
 		return nil // Serve has already closed the listener
 	}
@@ -82,14 +82,14 @@ func (s *Endpoint) Close() error {
 }
 
 // Summary returns what went through the endpoint so far.
-func (s *Endpoint) Summary() Summary { return s.budget.summary() }
+func (e *Endpoint) Summary() Summary { return e.budget.summary() }
 
 // beginRequest registers a running request. It returns false if the endpoint is closed.
-func (s *Endpoint) beginRequest() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.closed {
-		s.requests.Add(1)
+func (e *Endpoint) beginRequest() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.closed {
+		e.requests.Add(1)
 	}
-	return !s.closed
+	return !e.closed
 }

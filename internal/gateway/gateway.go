@@ -20,48 +20,48 @@ import (
 
 // Gateway opens the endpoints of one upstream. It is safe for concurrent use.
 type Gateway struct {
-	settings  Settings
+	config    Config
 	spec      apiSpec
 	transport *http.Transport
 }
 
-// New validates the settings and returns a gateway. The error lists every mistake in them.
-func New(s Settings) (*Gateway, error) {
-	s.API = cmp.Or(s.API, MessagesAPI)
-	s.CallTimeout = cmp.Or(s.CallTimeout, defaultCallTimeout)
-	s.IdleTimeout = cmp.Or(s.IdleTimeout, defaultIdleTimeout)
-	s.BodyTimeout = cmp.Or(s.BodyTimeout, defaultBodyTimeout)
-	s.MaxRequestSize = cmp.Or(s.MaxRequestSize, defaultMaxBodySize)
-	s.MaxResponseSize = cmp.Or(s.MaxResponseSize, defaultMaxBodySize)
-	if s.Log == nil {
-		s.Log = zap.NewNop()
+// New validates the configuration and returns a gateway. The error lists every mistake in it.
+func New(c Config) (*Gateway, error) {
+	c.API = cmp.Or(c.API, MessagesAPI)
+	c.CallTimeout = cmp.Or(c.CallTimeout, defaultCallTimeout)
+	c.IdleTimeout = cmp.Or(c.IdleTimeout, defaultIdleTimeout)
+	c.BodyTimeout = cmp.Or(c.BodyTimeout, defaultBodyTimeout)
+	c.MaxRequestSize = cmp.Or(c.MaxRequestSize, defaultMaxBodySize)
+	c.MaxResponseSize = cmp.Or(c.MaxResponseSize, defaultMaxBodySize)
+	if c.Log == nil {
+		c.Log = zap.NewNop()
 	}
-	if err := s.validate(); err != nil {
+	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	return &Gateway{settings: s, spec: apiSpecs[s.API], transport: newTransport(s)}, nil
+	return &Gateway{config: c, spec: apiSpecs[c.API], transport: newTransport(c)}, nil
 }
 
 // Close closes idle upstream connections. It does not close endpoints; their owners do.
 func (g *Gateway) Close() { g.transport.CloseIdleConnections() }
 
-// OpenEndpoint opens the egress of one execution. It forwards only what both the operator's settings and the policy
-// allow; an empty policy allows nothing. The endpoint ends with its Close and not with ctx, from which it takes only
-// the trace.
+// OpenEndpoint opens the egress of one execution. It forwards only what both the operator's configuration and the
+// policy allow; an empty policy allows nothing. The endpoint ends with its Close and not with ctx, from which it takes
+// only the trace.
 func (g *Gateway) OpenEndpoint(ctx context.Context, executionID string, p Policy) *Endpoint {
-	if allowed := g.settings.Models; len(allowed) > 0 {
+	if allowed := g.config.Models; len(allowed) > 0 {
 		p.Models = slices.DeleteFunc(slices.Clone(p.Models), func(model string) bool { return !slices.Contains(allowed, model) })
 	}
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	s := &Endpoint{
+	e := &Endpoint{
 		gateway:   g,
 		policy:    p,
 		ctx:       ctx,
 		cancel:    cancel,
-		log:       g.settings.Log.With(zap.String("execution", executionID), trace.LogField(ctx)),
-		budget:    newBudgetTracker(g.settings.Budget.tightest(p.Budget), p.PreviousUsage, p.Prices),
-		bodyBytes: semaphore.NewWeighted(2 * g.settings.MaxRequestSize),
+		log:       g.config.Log.With(zap.String("execution", executionID), trace.LogField(ctx)),
+		budget:    newBudgetTracker(g.config.Budget.tightest(p.Budget), p.PreviousUsage, p.Prices),
+		bodyBytes: semaphore.NewWeighted(2 * g.config.MaxRequestSize),
 	}
-	s.server = newServer(s, s.log)
-	return s
+	e.server = newServer(e, e.log)
+	return e
 }

@@ -10,63 +10,63 @@ import (
 )
 
 // ServeHTTP handles one request from the sandbox.
-func (s *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !s.beginRequest() {
+func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !e.beginRequest() {
 		panic(http.ErrAbortHandler)
 	}
-	defer s.requests.Done()
+	defer e.requests.Done()
 	began := time.Now()
 	rec := accessRecord{target: r.Method + " " + quote(r.RequestURI)}
 
-	route, ok := s.policy.findRoute(r)
+	route, ok := e.policy.findRoute(r)
 	switch {
 	case !ok || len(r.Header["Upgrade"]) > 0:
-		s.deny(w, &rec, forbidden("this request is not a route of the runtime"))
+		e.deny(w, &rec, forbidden("this request is not a route of the runtime"))
 	case route.Local:
 		rec.status = http.StatusOK
 		w.WriteHeader(http.StatusOK)
 	default:
-		s.forward(w, r, route, &rec)
+		e.forward(w, r, route, &rec)
 	}
 	rec.countMetrics()
-	s.log.Info("egress", rec.fields(time.Since(began))...)
+	e.log.Info("egress", rec.fields(time.Since(began))...)
 }
 
 // forward inspects one request, sends it upstream, and records its usage.
-func (s *Endpoint) forward(w http.ResponseWriter, r *http.Request, route Route, rec *accessRecord) {
-	body, releaseBody, err := s.readBody(w, r)
+func (e *Endpoint) forward(w http.ResponseWriter, r *http.Request, route Route, rec *accessRecord) {
+	body, releaseBody, err := e.readBody(w, r)
 	if err != nil {
-		s.deny(w, rec, err)
+		e.deny(w, rec, err)
 		return
 	}
 	defer releaseBody()
-	info, err := inspect(body, s.gateway.spec)
+	info, err := inspect(body, e.gateway.spec)
 	if err != nil {
-		s.deny(w, rec, err)
+		e.deny(w, rec, err)
 		return
 	}
 	rec.model, rec.bytesSent = info.model, info.bytes
-	if !slices.Contains(s.policy.Models, info.model) {
-		s.deny(w, rec, forbidden("the model "+quote(info.model)+" is not allowed"))
+	if !slices.Contains(e.policy.Models, info.model) {
+		e.deny(w, rec, forbidden("the model "+quote(info.model)+" is not allowed"))
 		return
 	}
-	if err := s.budget.reserve(info); err != nil {
-		s.deny(w, rec, err)
+	if err := e.budget.reserve(info); err != nil {
+		e.deny(w, rec, err)
 		return
 	}
 
-	ctx, cancel, release := s.callContext(r.Context())
+	ctx, cancel, release := e.callContext(r.Context())
 	defer release()
-	span := s.startSpan(info)
+	span := e.startSpan(info)
 	defer endSpan(span, rec)
-	x := exchange{endpoint: s, w: w, cancel: cancel, rec: rec}
+	x := exchange{endpoint: e, w: w, cancel: cancel, rec: rec}
 	x.run(ctx, r, route, body)
 	tokens, estimated := x.finalTokens(info)
 	rec.upstream = true
 	rec.usage = callUsage{
 		status: x.status, model: x.counter.model, tokens: tokens, estimated: estimated, bytesReceived: x.written,
 	}
-	rec.cost = s.budget.commit(info, rec.usage)
+	rec.cost = e.budget.commit(info, rec.usage)
 }
 
 // Reasons why a call ends before its response is complete.
@@ -79,10 +79,10 @@ var (
 
 // callContext returns the context of one call. It ends with the sandbox's connection, with the endpoint, or after
 // CallTimeout. cancel ends it early with a cause. release frees its resources and must always be called.
-func (s *Endpoint) callContext(parent context.Context) (ctx context.Context, cancel context.CancelCauseFunc, release func()) {
+func (e *Endpoint) callContext(parent context.Context) (ctx context.Context, cancel context.CancelCauseFunc, release func()) {
 	ctx, cancel = context.WithCancelCause(parent)
-	detach := context.AfterFunc(s.ctx, func() { cancel(errEndpointClosed) })
-	ctx, stop := context.WithTimeoutCause(ctx, s.gateway.settings.CallTimeout, errCallTimeout)
+	detach := context.AfterFunc(e.ctx, func() { cancel(errEndpointClosed) })
+	ctx, stop := context.WithTimeoutCause(ctx, e.gateway.config.CallTimeout, errCallTimeout)
 	return ctx, cancel, func() {
 		detach()
 		stop()
@@ -92,8 +92,8 @@ func (s *Endpoint) callContext(parent context.Context) (ctx context.Context, can
 
 // readBody reads the complete body. The request must declare its length, so that the total size of all bodies of a
 // endpoint is limited before they are read. release returns the body's share of that limit.
-func (s *Endpoint) readBody(w http.ResponseWriter, r *http.Request) (body []byte, release func(), err error) {
-	limit := s.gateway.settings.MaxRequestSize
+func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request) (body []byte, release func(), err error) {
+	limit := e.gateway.config.MaxRequestSize
 	switch {
 	case len(r.Header["Content-Encoding"]) > 0:
 		return nil, nil, invalidRequest("encoded bodies are not allowed")
@@ -101,12 +101,12 @@ func (s *Endpoint) readBody(w http.ResponseWriter, r *http.Request) (body []byte
 		return nil, nil, denialError{http.StatusLengthRequired, "invalid_request_error", "the body's length is missing", false}
 	case r.ContentLength > limit:
 		return nil, nil, denialError{http.StatusRequestEntityTooLarge, "request_too_large", "the body is too large", false}
-	case !s.bodyBytes.TryAcquire(r.ContentLength):
+	case !e.bodyBytes.TryAcquire(r.ContentLength):
 		return nil, nil, rateLimited("too many large requests at the same time")
 	}
-	release = func() { s.bodyBytes.Release(r.ContentLength) }
+	release = func() { e.bodyBytes.Release(r.ContentLength) }
 	control := http.NewResponseController(w)
-	if err := control.SetReadDeadline(time.Now().Add(s.gateway.settings.BodyTimeout)); err != nil {
+	if err := control.SetReadDeadline(time.Now().Add(e.gateway.config.BodyTimeout)); err != nil {
 		release()
 		return nil, nil, err
 	}
@@ -122,13 +122,13 @@ func (s *Endpoint) readBody(w http.ResponseWriter, r *http.Request) (body []byte
 	return body, release, nil
 }
 
-func (s *Endpoint) deny(w http.ResponseWriter, rec *accessRecord, err error) {
+func (e *Endpoint) deny(w http.ResponseWriter, rec *accessRecord, err error) {
 	var d denialError
 	if !errors.As(err, &d) {
 		d = denialError{http.StatusInternalServerError, "api_error", "the gateway failed", true}
 		rec.cause = err
 	}
-	s.budget.recordDenial(d.message)
+	e.budget.recordDenial(d.message)
 	rec.status, rec.denied = d.status, d.message
 	// The unread part of the body would be read as the next request.
 	w.Header().Set("Connection", "close")

@@ -13,9 +13,9 @@ import (
 
 // startSpan starts the span of one call, as a child of the span in which the endpoint was opened. It records no text of
 // the request, and the provider does not receive the trace context.
-func (s *Endpoint) startSpan(r requestInfo) oteltrace.Span {
-	_, span := trace.StartChild(s.ctx, "model call", oteltrace.WithSpanKind(oteltrace.SpanKindClient), oteltrace.WithAttributes(
-		attribute.String("gen_ai.request.model", r.model), semconv.ServerAddress(s.gateway.settings.Upstream.Hostname())))
+func (e *Endpoint) startSpan(r requestInfo) oteltrace.Span {
+	_, span := trace.StartChild(e.ctx, "model call", oteltrace.WithSpanKind(oteltrace.SpanKindClient), oteltrace.WithAttributes(
+		attribute.String("gen_ai.request.model", r.model), semconv.ServerAddress(e.gateway.config.Upstream.Hostname())))
 	return span
 }
 

@@ -1,8 +1,6 @@
 package gateway
 
 import (
-	"crypto/tls"
-	"net"
 	"net/http"
 	"time"
 
@@ -10,23 +8,17 @@ import (
 )
 
 // newTransport returns the transport for upstream requests. It follows no redirects, because it is used without an
-// http.Client. It ignores the proxy variables of the environment. It does not decompress responses and does not ask for
-// compression, because the token counter has to read them.
-func newTransport(s Settings) *http.Transport {
+// http.Client. Responses are not compressed, because the token counter has to read them.
+func newTransport(c Config) *http.Transport {
 	var guard netguard.Guard
-	if s.AllowPrivateUpstream || isLocal(s.Upstream.Hostname()) {
+	if c.AllowPrivateUpstream || isLocal(c.Upstream.Hostname()) {
 		guard.Allow = netguard.AllAddresses()
 	}
-	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, ControlContext: guard.Control}
-	return &http.Transport{
-		Proxy:                  nil,
-		DialContext:            dialer.DialContext,
-		DisableCompression:     true,
-		ForceAttemptHTTP2:      true,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.RootCAs},
-		TLSHandshakeTimeout:    10 * time.Second,
-		MaxIdleConnsPerHost:    16,
-		IdleConnTimeout:        90 * time.Second,
-		MaxResponseHeaderBytes: 64 << 10,
-	}
+	t := netguard.NewTransport(guard)
+	t.TLSClientConfig.RootCAs = c.RootCAs
+	t.TLSHandshakeTimeout = 10 * time.Second
+	t.MaxIdleConnsPerHost = 16
+	t.IdleConnTimeout = 90 * time.Second
+	t.MaxResponseHeaderBytes = 64 << 10
+	return t
 }

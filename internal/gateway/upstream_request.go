@@ -17,9 +17,9 @@ const maxHeaderValue = 1 << 10
 
 // newUpstreamRequest builds the upstream request from scratch. Of the sandbox's headers it takes only the API's version
 // and its betas, both validated, and those that the runtime declares.
-func (s *Endpoint) newUpstreamRequest(ctx context.Context, r *http.Request, route Route, body []byte) (*http.Request, error) {
-	settings := s.gateway.settings
-	target := *settings.Upstream
+func (e *Endpoint) newUpstreamRequest(ctx context.Context, r *http.Request, route Route, body []byte) (*http.Request, error) {
+	config := e.gateway.config
+	target := *config.Upstream
 	original := r.URL // parsed from a target that is equal to a route of the runtime
 	target.Path, target.RawQuery = joinPath(target.Path, original.Path), original.RawQuery
 
@@ -32,13 +32,13 @@ func (s *Endpoint) newUpstreamRequest(ctx context.Context, r *http.Request, rout
 		"Accept":       {"application/json, text/event-stream"},
 		"User-Agent":   {"airlock-gateway"},
 	}
-	s.gateway.spec.setAuth(request.Header, r.Header, settings.APIKey)
-	for _, name := range s.policy.Headers {
+	e.gateway.spec.setAuth(request.Header, r.Header, config.APIKey)
+	for _, name := range e.policy.Headers {
 		if value := r.Header.Get(name); value != "" && len(value) <= maxHeaderValue && request.Header.Get(name) == "" {
 			request.Header.Set(name, value)
 		}
 	}
-	if betas := s.policy.filterBetas(r); betas != "" {
+	if betas := e.policy.filterBetas(r); betas != "" {
 		request.Header.Set("Anthropic-Beta", betas)
 	}
 	return request, nil

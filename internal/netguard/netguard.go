@@ -1,6 +1,6 @@
 // Package netguard is the SSRF guard: it keeps connections to URLs that tenants choose out of Airlock's own network.
 // A URL or an address comes in, and an error goes out if it must not be used. Guard.Control checks the address that
-// is really dialed, because only that address tells where a name leads. The package opens no connections itself.
+// is really dialed, because only that address tells where a name leads. The package sends no requests itself.
 package netguard
 
 import (

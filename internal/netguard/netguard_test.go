@@ -1,7 +1,6 @@
 package netguard
 
 import (
-	"net"
 	"net/netip"
 	"testing"
 
@@ -48,14 +47,16 @@ func TestAllowAddsOnlyItsPrefixes(t *testing.T) {
 	}
 }
 
+func TestTransportUsesNoProxy(t *testing.T) {
+	require.Nil(t, NewTransport(Guard{}).Proxy)
+}
+
 func TestPrivateNameIsNotDialed(t *testing.T) {
 	var blocked BlockedError
-	dialer := net.Dialer{ControlContext: Guard{}.Control}
-	_, err := dialer.DialContext(t.Context(), "tcp", "localhost:1")
+	_, err := NewTransport(Guard{}).DialContext(t.Context(), "tcp", "localhost:1")
 	require.ErrorAs(t, err, &blocked)
 
-	dialer.ControlContext = Guard{Allow: AllAddresses()}.Control
-	_, err = dialer.DialContext(t.Context(), "tcp", "localhost:1")
+	_, err = NewTransport(Guard{Allow: AllAddresses()}).DialContext(t.Context(), "tcp", "localhost:1")
 	require.Error(t, err, "nothing listens on the port")
 	require.NotErrorAs(t, err, &blocked)
 }

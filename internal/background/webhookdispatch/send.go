@@ -19,24 +19,17 @@ import (
 // not kept.
 const maxResponseRead = 4 << 10
 
-// newClient returns a client that follows no redirects, because they could lead anywhere, and uses no proxy from the
-// environment, because the guard would see the proxy's address only.
+// newClient returns a client that follows no redirects, because they could lead anywhere.
 func newClient(guard netguard.Guard) *http.Client {
-	dialer := &net.Dialer{Timeout: webhook.AttemptTimeout, ControlContext: guard.Control}
+	t := netguard.NewTransport(guard)
+	t.MaxIdleConnsPerHost = maxPerHost
+	t.MaxIdleConns = maxConcurrent
+	t.IdleConnTimeout = 30 * time.Second
+	t.MaxResponseHeaderBytes = 16 << 10
 	return &http.Client{
 		Timeout:       webhook.AttemptTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
-			Proxy:                  nil,
-			DialContext:            dialer.DialContext,
-			DisableCompression:     true,
-			ForceAttemptHTTP2:      true,
-			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
-			MaxIdleConnsPerHost:    maxPerHost,
-			MaxIdleConns:           maxConcurrent,
-			IdleConnTimeout:        30 * time.Second,
-			MaxResponseHeaderBytes: 16 << 10,
-		},
+		Transport:     t,
 	}
 }
 
