@@ -35,13 +35,13 @@ type claudeHarness struct {
 	timeout  time.Duration
 }
 
-func newClaudeHarness(t *testing.T, script modelstub.Script, change ...func(*gateway.Settings)) *claudeHarness {
+func newClaudeHarness(t *testing.T, script modelstub.Script, change ...func(*gateway.Config)) *claudeHarness {
 	t.Helper()
 	image := cmp.Or(os.Getenv("AIRLOCK_CLAUDE_IMAGE"), claudeImage)
 	driver := newDriver(t, image)
 	upstream := modelstub.Start(script)
 	t.Cleanup(upstream.Close)
-	settings := gateway.Settings{Upstream: upstream.URL(), APIKey: operatorKey, Log: zaptest.NewLogger(t)}
+	settings := gateway.Config{Upstream: upstream.URL(), APIKey: operatorKey, Log: zaptest.NewLogger(t)}
 	for _, c := range change {
 		c(&settings)
 	}
@@ -325,7 +325,7 @@ func TestClaudeHangTimesOut(t *testing.T) {
 // request without streaming.
 func TestClaudeRecoversFromStalledStream(t *testing.T) {
 	t.Parallel()
-	h := newClaudeHarness(t, modelstub.Sequence(modelstub.Stall("an answer")), func(s *gateway.Settings) { s.IdleTimeout = 200 * time.Millisecond })
+	h := newClaudeHarness(t, modelstub.Sequence(modelstub.Stall("an answer")), func(s *gateway.Config) { s.IdleTimeout = 200 * time.Millisecond })
 	run, result := h.mustRun(execution.Task{Input: "hello"})
 	require.Equal(t, "an answer", result.Text)
 	require.Len(t, h.modelRequests(), 2)
@@ -335,7 +335,7 @@ func TestClaudeRecoversFromStalledStream(t *testing.T) {
 
 func TestModelWithoutResponseTimesOut(t *testing.T) {
 	t.Parallel()
-	h := newClaudeHarness(t, modelstub.Sequence(modelstub.Hang()), func(s *gateway.Settings) { s.CallTimeout = 200 * time.Millisecond })
+	h := newClaudeHarness(t, modelstub.Sequence(modelstub.Hang()), func(s *gateway.Config) { s.CallTimeout = 200 * time.Millisecond })
 	_, _, failure := h.run(execution.Task{Input: "hello"})
 	require.Equal(t, &execution.Failure{Code: execution.CodeModelError, Message: "the model did not answer in time (status 504)"}, failure)
 }
@@ -352,7 +352,7 @@ func TestLargeResultIsComplete(t *testing.T) {
 func TestAgentStopsAtBudget(t *testing.T) {
 	t.Parallel()
 	h := newClaudeHarness(t, modelstub.Sequence(modelstub.ToolUse("Bash", map[string]string{"command": "true", "description": "go on"})),
-		func(s *gateway.Settings) { s.Budget.Tokens = 300 })
+		func(s *gateway.Config) { s.Budget.Tokens = 300 })
 	run, _, failure := h.run(execution.Task{Input: "hello"})
 	require.NotNil(t, failure)
 	require.Equal(t, execution.CodeBudgetExceeded, failure.Code)

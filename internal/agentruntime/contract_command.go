@@ -17,8 +17,8 @@ import (
 type command struct{}
 
 const (
-	historyFile = homeDir + "/.airlock/history.json"
-	schemaFile  = homeDir + "/.airlock/schema.json"
+	historyFile = sandbox.HomeDir + "/.airlock/history.json"
+	schemaFile  = sandbox.HomeDir + "/.airlock/schema.json"
 )
 
 func (command) prepareJob(r *Run, e *execution.Execution) *execution.Failure {

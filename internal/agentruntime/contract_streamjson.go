@@ -33,7 +33,7 @@ func (streamJSON) prepareJob(r *Run, e *execution.Execution) *execution.Failure 
 	})
 
 	id := sessionID(e)
-	r.sessionPath = sessionfile.Path(homeDir, id)
+	r.sessionPath = sessionfile.Path(sandbox.HomeDir, id)
 	r.Job.Collect = []string{r.sessionPath}
 	sessionFile, failure := r.buildSessionFile(t, id)
 	if failure != nil {

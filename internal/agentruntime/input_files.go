@@ -3,7 +3,6 @@ package agentruntime
 import (
 	"strings"
 
-	"github.com/airlock-run/airlock/internal/agentruntime/sessionfile"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
@@ -13,7 +12,7 @@ import (
 func (r *Run) addInputFiles(files []execution.InputFile) *execution.Failure {
 	runtimeFiles := r.Job.Files
 	for _, f := range files {
-		name := sessionfile.WorkspaceDir + "/" + f.Path
+		name := sandbox.WorkspaceDir + "/" + f.Path
 		for _, o := range runtimeFiles {
 			if o.Path == name || strings.HasPrefix(o.Path, name+"/") || strings.HasPrefix(name, o.Path+"/") {
 				return newFailure(execution.CodeInvalidTask, "the input file %q conflicts with the runtime's own file %s", f.Path, o.Path)

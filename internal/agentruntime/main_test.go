@@ -47,7 +47,7 @@ func newDriver(t *testing.T, image string) *docker.Driver {
 	dir, err := os.MkdirTemp("", "airlock") // t.TempDir's paths are too long for sockets
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
-	d, err := docker.New(docker.Options{Executor: "runtime-test", SocketDir: dir, Log: zaptest.NewLogger(t)})
+	d, err := docker.New(docker.Config{Executor: "runtime-test", SocketDir: dir, Log: zaptest.NewLogger(t)})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close(context.Background())) })
 	_, err = d.Check(t.Context(), image)

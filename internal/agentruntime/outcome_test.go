@@ -100,7 +100,7 @@ func TestParseOutcome(t *testing.T) {
 		"504":            {exitedOutcome(1, apiError+"504}"), gateway.Summary{Calls: 3, LastStatus: 504}, execution.CodeModelError, "in time"},
 		"529, no status": {exitedOutcome(1, apiError+"null}"), gateway.Summary{Calls: 3, LastStatus: 529}, execution.CodeModelError, "overloaded (status 529)"},
 		"unreachable":    {exitedOutcome(1, apiError+"null}"), gateway.Summary{Calls: 3}, execution.CodeModelError, "could not be reached"},
-		"400, the CLI's": {exitedOutcome(1, apiError+"400}"), gateway.Summary{}, execution.CodeModelError, "refused the request (status 400): API Error"},
+		"400, the CLI's": {exitedOutcome(1, apiError+"400}"), gateway.Summary{}, execution.CodeModelError, "rejected the request (status 400): API Error"},
 		"denied": {
 			exitedOutcome(1, apiError+"403}"), gateway.Summary{Denied: 1, LastDenial: "the model is not allowed"},
 			execution.CodeModelError, "gateway denied the agent's request: the model is not allowed",

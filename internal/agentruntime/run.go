@@ -24,8 +24,6 @@ type Run struct {
 	egress      Egress
 }
 
-const homeDir = "/home/agent"
-
 // prepare makes the job of an execution. Nothing that a tenant wrote is on the command line, except for the schema in
 // the stream-json contract.
 func (r Runtime) prepare(ctx context.Context, e *execution.Execution) (*Run, *execution.Failure) {

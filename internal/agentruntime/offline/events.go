@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/airlock-run/airlock/internal/agentruntime/sessionfile"
+	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
 // reply is the agent's answer.
@@ -32,7 +32,7 @@ func newEventWriter(w io.Writer, opts options) *eventWriter {
 
 func (w *eventWriter) writeInit() {
 	_ = w.enc.Encode(map[string]any{
-		"type": "system", "subtype": "init", "cwd": sessionfile.WorkspaceDir, "session_id": w.opts.session,
+		"type": "system", "subtype": "init", "cwd": sandbox.WorkspaceDir, "session_id": w.opts.session,
 		"tools": []string{}, "model": w.opts.model, "permissionMode": "bypassPermissions",
 	})
 }

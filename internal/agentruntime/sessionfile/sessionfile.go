@@ -17,12 +17,11 @@ import (
 
 	"github.com/airlock-run/airlock/internal/agentruntime/strictjson"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// WorkspaceDir is the agent's working directory. The CLI derives the folder of a session from it.
-const WorkspaceDir = "/workspace"
-
-// projectDir is the folder of the sessions for WorkspaceDir, relative to the agent's home directory.
+// projectDir is the folder of the sessions, relative to the agent's home directory. The CLI derives it from the agent's
+// working directory, sandbox.WorkspaceDir.
 const projectDir = ".claude/projects/-workspace"
 
 // Path returns the path of a session file.
@@ -71,7 +70,7 @@ func Encode(id uuid.UUID, history []execution.Message) ([]byte, error) {
 		}
 		messageID := uuid.NewSHA1(id, fmt.Appendf(nil, "message %d", i))
 		l := entry{
-			ParentUUID: parent, UserType: "external", CWD: WorkspaceDir, SessionID: id, Version: "2.1.197",
+			ParentUUID: parent, UserType: "external", CWD: sandbox.WorkspaceDir, SessionID: id, Version: "2.1.197",
 			Type: string(m.Role), UUID: messageID, Timestamp: time.Unix(int64(i), 0).UTC(),
 			Message: message{Role: string(m.Role), Content: []block{{Type: "text", Text: m.Text}}},
 		}
