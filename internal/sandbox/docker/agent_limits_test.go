@@ -12,7 +12,7 @@ import (
 )
 
 func TestAgentHasNoPrivileges(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	out := run(t, d, probe("cat", "/proc/self/status"))
 
 	status := map[string]string{}
@@ -32,7 +32,7 @@ func TestAgentHasNoPrivileges(t *testing.T) {
 
 func TestAgentSeesOnlyItsEnvironment(t *testing.T) {
 	t.Setenv("ANTHROPIC_API_KEY", "sk-executor")
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	job := probe("env")
 	job.Env = []string{"JOB_VALUE=a value", "LANG=de_DE.UTF-8"}
 	out := run(t, d, job)
@@ -48,7 +48,7 @@ func TestAgentSeesOnlyItsEnvironment(t *testing.T) {
 }
 
 func TestOnlyTmpfsPathsAreWritable(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	for path, writable := range map[string]bool{
 		"/workspace/f":                  true,
 		"/home/agent/f":                 true,
@@ -70,7 +70,7 @@ func TestOnlyTmpfsPathsAreWritable(t *testing.T) {
 }
 
 func TestAgentCannotOpenInit(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	out := run(t, d, probe("open", "/proc/1/fd/0", "/proc/1/fd/1", "/proc/1/fd/2", "/proc/1/mem", "/proc/1/environ"))
 
 	lines := strings.Split(strings.TrimSpace(string(out.Stdout)), "\n")
@@ -81,7 +81,7 @@ func TestAgentCannotOpenInit(t *testing.T) {
 }
 
 func TestInitSurvivesSignalsFromAgent(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	out := run(t, d, probe("signal-init"))
 
 	require.Equal(t, sandbox.Exited, out.EndReason)
@@ -89,7 +89,7 @@ func TestInitSurvivesSignalsFromAgent(t *testing.T) {
 }
 
 func TestAgentHasNoNetwork(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	targets := []string{
 		"tcp", "1.1.1.1:443", "tcp", "169.254.169.254:80", "tcp", "172.17.0.1:22", "udp", "8.8.8.8:53",
 		"tcp", sandbox.EgressAddr, "unix", sandbox.EgressSocket,
@@ -101,7 +101,7 @@ func TestAgentHasNoNetwork(t *testing.T) {
 }
 
 func TestOtherSocketFamiliesAreRefused(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	// AF_UNIX, AF_INET, AF_INET6; AF_ALG, AF_VSOCK, AF_PACKET, AF_BLUETOOTH.
 	out := run(t, d, probe("socket", "1", "2", "10", "38", "40", "17", "31"))
 
@@ -111,12 +111,12 @@ func TestOtherSocketFamiliesAreRefused(t *testing.T) {
 }
 
 func TestIOUringIsRefused(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	require.Equal(t, "operation not permitted\n", string(run(t, d, probe("io-uring")).Stdout))
 }
 
 func TestInputFilesExistWhenAgentStarts(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	job := probe("cat", "/workspace/deep/er/a.txt", "/home/agent/.config/b")
 	job.Files = []sandbox.File{
 		{Path: "/workspace/deep/er/a.txt", Data: []byte("first ")},
@@ -131,7 +131,7 @@ func TestInputFilesExistWhenAgentStarts(t *testing.T) {
 }
 
 func TestPromptIsNotInterpreted(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	job := probe("echo")
 	job.Stdin = []byte("'; rm -rf / # $(id) `id` --dangerously-skip-permissions\x00\n")
 	out := run(t, d, job)
@@ -140,7 +140,7 @@ func TestPromptIsNotInterpreted(t *testing.T) {
 }
 
 func TestConcurrentJobsShareNoFiles(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	// Both jobs write the same path. Neither reads it before both have written.
 	gates := map[string]*gate{"first": newGate(), "second": newGate()}
 	results := make(chan [2]string, len(gates))

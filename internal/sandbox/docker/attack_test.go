@@ -121,7 +121,7 @@ func (a attack) check(t *testing.T, out sandbox.Outcome) {
 func TestAttacksFail(t *testing.T) {
 	t.Setenv("ANTHROPIC_API_KEY", "planted-in-the-executor")
 	require.NoError(t, os.WriteFile(t.TempDir()+"/secret", []byte("planted-in-the-executor"), 0o644))
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	for _, a := range attacks {
 		t.Run(a.name, func(t *testing.T) {
 			before := totalAlloc()

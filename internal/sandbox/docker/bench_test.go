@@ -17,7 +17,7 @@ import (
 // log.
 func benchDriver(b *testing.B, n, maxExtra int) *Driver {
 	b.Helper()
-	d, err := New(Options{SocketDir: socketDir(b), WarmPools: []WarmPool{{Image: probeImage, MinIdle: n}}, WarmMaxExtra: maxExtra})
+	d, err := New(Config{SocketDir: socketDir(b), WarmPools: []WarmPool{{Image: probeImage, MinIdle: n}}, WarmMaxExtra: maxExtra})
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, d.Close(context.Background())) })
 	d.maintainPool(b.Context(), time.Now())

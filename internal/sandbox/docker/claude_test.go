@@ -22,20 +22,20 @@ func claudeJob(t *testing.T, d *Driver, argv ...string) sandbox.Job {
 }
 
 func TestClaudeImageHasPinnedCLI(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	out := run(t, d, claudeJob(t, d, "claude", "--version"))
 	require.Zero(t, out.ExitCode, "%s", out.Stderr)
 	require.Equal(t, "2.1.197 (Claude Code)\n", string(out.Stdout))
 }
 
 func TestClaudeImageHasNoSetuidFiles(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	out := run(t, d, claudeJob(t, d, "find", "/", "-xdev", "-type", "f", "-perm", "/6000"))
 	require.Empty(t, string(out.Stdout))
 }
 
 func TestClaudeImageHasItsTools(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	out := run(t, d, claudeJob(t, d, "bash", "-c", "whoami && git --version && rg --version && ls -d ~"))
 	require.Zero(t, out.ExitCode, "%s", out.Stderr)
 	require.Regexp(t, `(?s)^agent\ngit version.*ripgrep.*/home/agent\n$`, string(out.Stdout))

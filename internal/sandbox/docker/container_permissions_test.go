@@ -23,7 +23,7 @@ func containers(tb testing.TB, d *Driver) []container.Summary {
 
 // This test reads the settings of a running container from the Engine.
 func TestContainerHasItsSettings(t *testing.T) {
-	d := newDriver(t, Options{Executor: "here"})
+	d := newDriver(t, Config{Executor: "here"})
 	g := newGate()
 	job := g.job()
 	job.Limits = sandbox.Limits{Memory: 256 << 20, CPUs: 0.5, PIDs: 64}

@@ -19,9 +19,9 @@ import (
 	"go.uber.org/zap"
 )
 
-// Options configure a Driver. The zero value works where Docker has its usual installation and the process may write to
+// Config configures a Driver. The zero value works where Docker has its usual installation and the process may write to
 // /run.
-type Options struct {
+type Config struct {
 	// Executor is the name of this executor, for people. It is a label of each container.
 	Executor string
 	// Host is the Engine's address. Default: DOCKER_HOST, or else Docker's default address.
@@ -71,47 +71,47 @@ type Driver struct {
 	containers map[string]bool // names of the containers in use
 }
 
-// New returns a Driver and registers it below Options.SocketDir. It does not call the Engine, which may start later;
+// New returns a Driver and registers it below Config.SocketDir. It does not call the Engine, which may start later;
 // Check does. The caller must close the Driver.
-func New(opts Options) (*Driver, error) {
-	if opts.Executor == "" {
-		opts.Executor = "airlock"
+func New(c Config) (*Driver, error) {
+	if c.Executor == "" {
+		c.Executor = "airlock"
 	}
-	if opts.Runtime == "" {
-		opts.Runtime = defaultRuntime
+	if c.Runtime == "" {
+		c.Runtime = defaultRuntime
 	}
-	if opts.SocketDir == "" {
-		opts.SocketDir = defaultSocketDir
+	if c.SocketDir == "" {
+		c.SocketDir = defaultSocketDir
 	}
-	if opts.StartTimeout == 0 {
-		opts.StartTimeout = defaultStartTimeout
+	if c.StartTimeout == 0 {
+		c.StartTimeout = defaultStartTimeout
 	}
-	if opts.WarmMaxAge == 0 {
-		opts.WarmMaxAge = defaultWarmMaxAge
+	if c.WarmMaxAge == 0 {
+		c.WarmMaxAge = defaultWarmMaxAge
 	}
-	if opts.Log == nil {
-		opts.Log = zap.NewNop()
+	if c.Log == nil {
+		c.Log = zap.NewNop()
 	}
 	clientOpts := []client.Opt{
 		client.FromEnv, client.WithAPIVersionNegotiation(),
 		// With the default provider, each call of the Engine would be a span with the container's name.
 		client.WithTraceProvider(noop.NewTracerProvider()),
 	}
-	if opts.Host != "" {
-		clientOpts = append(clientOpts, client.WithHost(opts.Host))
+	if c.Host != "" {
+		clientOpts = append(clientOpts, client.WithHost(c.Host))
 	}
 	api, err := client.NewClientWithOpts(clientOpts...)
 	if err != nil {
 		return nil, fmt.Errorf("address of the container engine: %w", err)
 	}
-	instance, err := registerInstance(opts.SocketDir)
+	instance, err := registerInstance(c.SocketDir)
 	if err != nil {
 		return nil, errors.Join(err, api.Close())
 	}
 	d := &Driver{
-		api: api, instance: instance, executor: opts.Executor, runtime: opts.Runtime,
-		startTimeout: opts.StartTimeout, log: opts.Log, containers: map[string]bool{},
-		pool: newPool(opts.WarmPools, opts.WarmMaxExtra, opts.WarmMaxAge), engineCache: engineCache{digests: map[string]string{}},
+		api: api, instance: instance, executor: c.Executor, runtime: c.Runtime,
+		startTimeout: c.StartTimeout, log: c.Log, containers: map[string]bool{},
+		pool: newPool(c.WarmPools, c.WarmMaxExtra, c.WarmMaxAge), engineCache: engineCache{digests: map[string]string{}},
 		negotiating: make(chan struct{}, 1),
 	}
 	return d, nil

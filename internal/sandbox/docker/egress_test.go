@@ -30,7 +30,7 @@ func (g gateway) Serve(l net.Listener) error {
 func echoBody(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }
 
 func TestEgressPassesLargeBodiesUnchanged(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	request := make([]byte, 1<<20)
 	_, _ = rand.Read(request)
 	response := make([]byte, 1<<20)

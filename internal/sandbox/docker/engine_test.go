@@ -15,7 +15,7 @@ import (
 )
 
 func TestUnreachableEngineIsReported(t *testing.T) {
-	d := newDriver(t, Options{Host: "unix:///nonexistent/docker.sock"})
+	d := newDriver(t, Config{Host: "unix:///nonexistent/docker.sock"})
 	_, err := d.Run(t.Context(), probe("exit", "0"))
 	require.ErrorIs(t, err, ErrUnreachable)
 	require.ErrorIs(t, d.Ping(t.Context()), ErrUnreachable)
@@ -26,7 +26,7 @@ func TestUnreachableEngineIsReported(t *testing.T) {
 
 // An executor starts with several concurrent calls. A failure shows with -race only.
 func TestConcurrentFirstCallsSucceed(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	var group errgroup.Group
 	for range 4 {
 		group.Go(func() error { return d.Ping(t.Context()) })
@@ -56,7 +56,7 @@ func newFakeEngine(t *testing.T, handler http.HandlerFunc) string {
 }
 
 func TestEngineErrorIsReported(t *testing.T) {
-	d := newDriver(t, Options{Host: newFakeEngine(t, func(w http.ResponseWriter, _ *http.Request) {
+	d := newDriver(t, Config{Host: newFakeEngine(t, func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, `{"message":"no space left on device"}`, http.StatusInternalServerError)
 	})})
 	_, err := d.Run(t.Context(), probe("exit", "0"))
@@ -64,7 +64,7 @@ func TestEngineErrorIsReported(t *testing.T) {
 }
 
 func TestHangingEngineIsUnreachable(t *testing.T) {
-	d := newDriver(t, Options{
+	d := newDriver(t, Config{
 		StartTimeout: 100 * time.Millisecond,
 		Host: newFakeEngine(t, func(_ http.ResponseWriter, r *http.Request) {
 			if r.Method == http.MethodPost {
@@ -78,7 +78,7 @@ func TestHangingEngineIsUnreachable(t *testing.T) {
 }
 
 func TestMissingImageIsReported(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	job := probe("exit", "0")
 	job.Image = "airlock/no-such-image:dev"
 	_, err := d.Run(t.Context(), job)
@@ -88,7 +88,7 @@ func TestMissingImageIsReported(t *testing.T) {
 }
 
 func TestMissingRuntimeIsReported(t *testing.T) {
-	d := newDriver(t, Options{Runtime: "no-such-runtime"})
+	d := newDriver(t, Config{Runtime: "no-such-runtime"})
 	_, err := d.Check(t.Context(), probeImage)
 	require.ErrorIs(t, err, ErrNoRuntime)
 	_, err = d.Run(t.Context(), probe("exit", "0"))
@@ -96,7 +96,7 @@ func TestMissingRuntimeIsReported(t *testing.T) {
 }
 
 func TestCheckReturnsEngineInfo(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	info, err := d.Check(t.Context(), probeImage)
 	require.NoError(t, err)
 	require.NotEmpty(t, info.Version)
@@ -106,7 +106,7 @@ func TestCheckReturnsEngineInfo(t *testing.T) {
 }
 
 func TestMissingAgentProgramIsReported(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	job := probe()
 	job.Argv = []string{"claude"}
 	_, err := d.Run(t.Context(), job)
@@ -115,7 +115,7 @@ func TestMissingAgentProgramIsReported(t *testing.T) {
 
 // A container whose removal failed is removed by the next Reap.
 func TestReapRemovesUnusedContainers(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	c, err := d.prepare(t.Context(), probeSpec, "")
 	require.NoError(t, err)
 	require.NoError(t, d.Reap(t.Context()))
@@ -133,7 +133,7 @@ func TestReapRemovesUnusedContainers(t *testing.T) {
 // The removal of a container from outside is a failure of the sandbox. It is not an outcome of the job, such as an
 // out-of-memory kill.
 func TestContainerRemovedByOthersIsLost(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	g := newGate()
 	var group errgroup.Group
 	group.Go(func() error {
@@ -146,7 +146,7 @@ func TestContainerRemovedByOthersIsLost(t *testing.T) {
 }
 
 func TestInitKilledBeforeJobIsLost(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	c, err := d.prepare(t.Context(), probeSpec, "")
 	require.NoError(t, err)
 	require.NoError(t, d.api.ContainerKill(t.Context(), c.id, "KILL"))

@@ -24,7 +24,7 @@ func fileContents(t *testing.T, out sandbox.Outcome) map[string]string {
 }
 
 func TestOutputFilesAreCollected(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	job := probe("write-paths", "/workspace/out/report.txt", "/workspace/out/deep/er/plot.svg", "/home/agent/.session", "/home/agent/private")
 	job.Collect = []string{"/home/agent/.session", "/home/agent/never-written"}
 	out := run(t, d, job)
@@ -40,7 +40,7 @@ func TestOutputFilesAreCollected(t *testing.T) {
 }
 
 func TestLinksAndDevicesAreOmitted(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	out := run(t, d, probe("write-irregular-files"))
 
 	require.Zero(t, out.ExitCode, "%s", out.Stderr)
@@ -50,7 +50,7 @@ func TestLinksAndDevicesAreOmitted(t *testing.T) {
 
 // A symbolic link in place of the output directory is not followed.
 func TestSymlinkAsOutputDirIsNotFollowed(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	for _, target := range []string{"/proc/1", "/", "/home/agent", "/run/airlock"} {
 		job := probe("symlink", target, sandbox.OutputDir)
 		job.Files = []sandbox.File{{Path: "/home/agent/f", Data: []byte("x")}}
@@ -63,7 +63,7 @@ func TestSymlinkAsOutputDirIsNotFollowed(t *testing.T) {
 // A file that exceeds the limit is omitted completely and counted. The other files are on disk and not in the
 // executor's memory.
 func TestFilesOverSizeLimitAreOmitted(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	t.Setenv("TMPDIR", t.TempDir())
 	out := run(t, d, probe("write-large-files", "/workspace/out/a", "40", "/workspace/out/b", "40", "/workspace/out/c", "20"))
 
@@ -84,7 +84,7 @@ func TestFilesOverSizeLimitAreOmitted(t *testing.T) {
 }
 
 func TestFilesOverCountLimitAreOmitted(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	out := run(t, d, probe("write-many-files", itoa(sandbox.MaxOutputFiles+5)))
 
 	require.Len(t, out.Files, sandbox.MaxOutputFiles)
@@ -92,7 +92,7 @@ func TestFilesOverCountLimitAreOmitted(t *testing.T) {
 }
 
 func TestIdleTimeoutEndsJobWithoutOutput(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	job := probe("sleep", "1h")
 	job.IdleTimeout = 200 * time.Millisecond
 	out := run(t, d, job)

@@ -55,7 +55,7 @@ func gvisorEngine(t *testing.T) (host string) {
 	require.NoError(t, err)
 	defer gvisorAPI.Close()
 	require.Eventually(t, func() bool { _, err := gvisorAPI.Ping(t.Context()); return err == nil }, 30*time.Second, 50*time.Millisecond)
-	localAPI := newDriver(t, Options{}).api
+	localAPI := newDriver(t, Config{}).api
 	image, err := localAPI.ImageSave(t.Context(), []string{probeImage})
 	require.NoError(t, err)
 	defer image.Close()
@@ -106,7 +106,7 @@ func TestGVisor(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts an Engine of its own")
 	}
-	d := newDriver(t, Options{Host: gvisorEngine(t), Runtime: "runsc"})
+	d := newDriver(t, Config{Host: gvisorEngine(t), Runtime: "runsc"})
 	t.Run("settings", func(t *testing.T) {
 		checks, err := d.CheckSettings(t.Context(), probeImage)
 		require.NoError(t, err)

@@ -67,7 +67,7 @@ func TestSocketDirIsPrivate(t *testing.T) {
 }
 
 func TestTooLongSocketDirIsRefused(t *testing.T) {
-	_, err := New(Options{SocketDir: filepath.Join(socketDir(t), strings.Repeat("d", 80))})
+	_, err := New(Config{SocketDir: filepath.Join(socketDir(t), strings.Repeat("d", 80))})
 	require.ErrorContains(t, err, "too long")
 }
 

@@ -12,7 +12,7 @@ import (
 // Two jobs run at the same time. One leaves traces in every place that jobs of one host could share: files, shared
 // memory, abstract sockets, ports. While it runs, the other searches for them.
 func TestConcurrentJobsAreIsolated(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	g := newGate()
 	leaver := probe("leave-traces", sandbox.EgressURL)
 	leaver.Egress = g.gateway
@@ -34,7 +34,7 @@ func TestConcurrentJobsAreIsolated(t *testing.T) {
 }
 
 func TestJobSeesOnlyItsOwnSocket(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	g := newGate()
 	var group errgroup.Group
 	group.Go(func() error { _, err := d.Run(t.Context(), g.job()); return err })

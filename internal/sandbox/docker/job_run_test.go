@@ -23,7 +23,7 @@ type fakeInit func(received frame.Job, stdout engineStream)
 
 func runWithFakeInit(t *testing.T, job sandbox.Job, init fakeInit) (sandbox.Outcome, error) {
 	t.Helper()
-	return runOnWithFakeInit(t, newDriver(t, Options{StartTimeout: time.Second}), job, init)
+	return runOnWithFakeInit(t, newDriver(t, Config{StartTimeout: time.Second}), job, init)
 }
 
 func runOnWithFakeInit(t *testing.T, d *Driver, job sandbox.Job, init fakeInit) (sandbox.Outcome, error) {
@@ -168,7 +168,7 @@ func TestInitFaultIsAnError(t *testing.T) {
 
 // An init of another release refuses the job frame and exits before its first report. The error names the cause.
 func TestInitOfAnotherReleaseIsReported(t *testing.T) {
-	d := newDriver(t, Options{Host: newFakeEngine(t, func(w http.ResponseWriter, r *http.Request) {
+	d := newDriver(t, Config{Host: newFakeEngine(t, func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/containers/fake/wait"):
 			_, _ = io.WriteString(w, `{"StatusCode":1}`)

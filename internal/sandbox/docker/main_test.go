@@ -41,7 +41,7 @@ func checkEngine() error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	d, err := New(Options{SocketDir: dir})
+	d, err := New(Config{SocketDir: dir})
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func checkEngine() error {
 }
 
 // newDriver returns a driver with its own socket directory. The end of the test closes it.
-func newDriver(tb testing.TB, opts Options) *Driver {
+func newDriver(tb testing.TB, opts Config) *Driver {
 	tb.Helper()
 	if opts.SocketDir == "" {
 		opts.SocketDir = socketDir(tb)

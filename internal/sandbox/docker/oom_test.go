@@ -17,7 +17,7 @@ func TestMemoryOverLimitIsOutOfMemory(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := newDriver(t, Options{})
+			d := newDriver(t, Config{})
 			job := probe(args...)
 			job.Limits.Memory = 64 << 20
 			out := run(t, d, job)
@@ -28,7 +28,7 @@ func TestMemoryOverLimitIsOutOfMemory(t *testing.T) {
 }
 
 func TestMemoryBelowLimitIsAllowed(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	job := probe("allocate", "40")
 	job.Limits.Memory = 96 << 20
 	out := run(t, d, job)
@@ -39,7 +39,7 @@ func TestMemoryBelowLimitIsAllowed(t *testing.T) {
 
 // Init reads a large job before it starts the agent. It is the only process, so the kernel kills it.
 func TestOOMKillOfInitIsOutOfMemory(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	job := probe("exit", "0")
 	job.Limits.Memory = 24 << 20
 	job.Stdin = make([]byte, 48<<20)

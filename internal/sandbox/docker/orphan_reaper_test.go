@@ -25,14 +25,14 @@ func crashDriver(t *testing.T, d *Driver) {
 
 func TestReapRemovesContainersOfDeadExecutor(t *testing.T) {
 	dir := socketDir(t)
-	dead, err := New(Options{SocketDir: dir})
+	dead, err := New(Config{SocketDir: dir})
 	require.NoError(t, err)
 	c, err := dead.prepare(t.Context(), probeSpec, "exe_1")
 	require.NoError(t, err)
 	egress := newGateway(echoBody)
 	require.NoError(t, c.serveEgress(t.Context(), egress))
 	name := dead.instance.name
-	d := newDriver(t, Options{SocketDir: dir})
+	d := newDriver(t, Config{SocketDir: dir})
 
 	require.NoError(t, d.Reap(t.Context()))
 	require.Len(t, containers(t, dead), 1, "its executor still runs")
@@ -51,7 +51,7 @@ func TestReapRemovesContainersOfDeadExecutor(t *testing.T) {
 // After a reboot of the host, /run is empty, but the containers still exist.
 func TestReapRemovesContainersWithoutSocketDir(t *testing.T) {
 	dir := socketDir(t)
-	dead, err := New(Options{SocketDir: dir})
+	dead, err := New(Config{SocketDir: dir})
 	require.NoError(t, err)
 	c, err := dead.prepare(t.Context(), probeSpec, "exe_1")
 	require.NoError(t, err)
@@ -62,7 +62,7 @@ func TestReapRemovesContainersWithoutSocketDir(t *testing.T) {
 	for _, entry := range entries {
 		require.NoError(t, os.RemoveAll(filepath.Join(dir, entry.Name())))
 	}
-	d := newDriver(t, Options{SocketDir: dir})
+	d := newDriver(t, Config{SocketDir: dir})
 
 	require.NoError(t, d.Reap(t.Context()))
 	require.Empty(t, containers(t, &Driver{api: d.api, instance: dead.instance}))
@@ -74,7 +74,7 @@ func TestCloseReturnsWhileEngineHangs(t *testing.T) {
 	engine, err := faultproxy.Listen("unix", filepath.Join(socketDir(t), "engine.sock"), "/var/run/docker.sock")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, engine.Close()) })
-	stopping, err := New(Options{SocketDir: dir, Host: "unix://" + engine.Addr()})
+	stopping, err := New(Config{SocketDir: dir, Host: "unix://" + engine.Addr()})
 	require.NoError(t, err)
 	c, err := stopping.prepare(t.Context(), probeSpec, "exe_1")
 	require.NoError(t, err)
@@ -84,7 +84,7 @@ func TestCloseReturnsWhileEngineHangs(t *testing.T) {
 	defer cancel()
 	require.NoError(t, stopping.Close(ctx))
 
-	d := newDriver(t, Options{SocketDir: dir})
+	d := newDriver(t, Config{SocketDir: dir})
 	next := &Driver{api: d.api, instance: stopping.instance}
 	require.Len(t, containers(t, next), 1)
 	require.NoError(t, d.Reap(t.Context()))
@@ -94,7 +94,7 @@ func TestCloseReturnsWhileEngineHangs(t *testing.T) {
 }
 
 func TestReapIgnoresForeignContainers(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	foreign := map[string]map[string]string{
 		"no labels":                nil,
 		"another socket directory": {labelRole: roleSandbox, labelInstance: newToken(), labelSocketDir: "/elsewhere"},
@@ -122,11 +122,11 @@ func TestReapIgnoresForeignContainers(t *testing.T) {
 func TestConcurrentReapsSucceed(t *testing.T) {
 	dir := socketDir(t)
 	for range 3 {
-		dead, err := New(Options{SocketDir: dir})
+		dead, err := New(Config{SocketDir: dir})
 		require.NoError(t, err)
 		crashDriver(t, dead)
 	}
-	drivers := []*Driver{newDriver(t, Options{SocketDir: dir}), newDriver(t, Options{SocketDir: dir})}
+	drivers := []*Driver{newDriver(t, Config{SocketDir: dir}), newDriver(t, Config{SocketDir: dir})}
 	var group errgroup.Group
 	for _, d := range drivers {
 		group.Go(func() error { return d.Reap(t.Context()) })
@@ -150,7 +150,7 @@ func TestContainerEndsWhenExecutorIsKilled(t *testing.T) {
 	names, err := listInstances(dir)
 	require.NoError(t, err)
 	require.Len(t, names, 1)
-	d := newDriver(t, Options{SocketDir: dir})
+	d := newDriver(t, Config{SocketDir: dir})
 	running := containers(t, &Driver{api: d.api, instance: &instance{name: names[0]}})
 	require.Len(t, running, 1)
 
@@ -171,7 +171,7 @@ const killedExecutorEnv = "AIRLOCK_TEST_KILLED_EXECUTOR"
 
 // runUntilKilled runs a job without an end. It prints a dot when the job runs.
 func runUntilKilled(dir string) error {
-	d, err := New(Options{SocketDir: dir})
+	d, err := New(Config{SocketDir: dir})
 	if err != nil {
 		return err
 	}

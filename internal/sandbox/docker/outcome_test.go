@@ -14,7 +14,7 @@ import (
 )
 
 func TestExitCodeIsReported(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	for _, args := range [][]string{{"exit", "0"}, {"exit", "3"}, {"exit", "255"}} {
 		out := run(t, d, probe(args...))
 		require.Equal(t, sandbox.Exited, out.EndReason)
@@ -26,7 +26,7 @@ func TestExitCodeIsReported(t *testing.T) {
 }
 
 func TestOutcomeHasUsage(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	out := run(t, d, probe("allocate", "100"))
 
 	require.Equal(t, "allocated 100\n", string(out.Stdout))
@@ -41,7 +41,7 @@ func TestTimeoutKillsJob(t *testing.T) {
 	for _, mode := range []string{"sleep", "ignore-signals", "orphan-and-ignore-signals"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			d := newDriver(t, Options{})
+			d := newDriver(t, Config{})
 			job := probe(mode, "1h")
 			job.Timeout = time.Second
 			startedAt := time.Now()
@@ -60,7 +60,7 @@ func TestTimeoutKillsJob(t *testing.T) {
 
 // The executor's deadline works without init: here all processes of the container are paused.
 func TestTimeoutKillsPausedContainer(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	g := newGate()
 	job := g.job()
 	job.Timeout = 2 * time.Second
@@ -80,7 +80,7 @@ func TestTimeoutKillsPausedContainer(t *testing.T) {
 }
 
 func TestCancelKillsJob(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	g := newGate()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	var group errgroup.Group
@@ -101,7 +101,7 @@ func TestCancelKillsJob(t *testing.T) {
 }
 
 func TestCancelBeforeStartLeavesNothing(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cause := errors.New("canceled before the start")
 	cancel(cause)
@@ -114,7 +114,7 @@ func TestCancelBeforeStartLeavesNothing(t *testing.T) {
 }
 
 func TestJobEndsDespiteOrphans(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	startedAt := time.Now()
 	out := run(t, d, probe("orphan", "ignore-signals"))
 
@@ -126,7 +126,7 @@ func TestJobEndsDespiteOrphans(t *testing.T) {
 // The agent starts more child processes than the limit allows. They stay below it only because init, which becomes
 // their parent, reaps them.
 func TestInitReapsOrphans(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	job := probe("spawn-orphans", "100")
 	job.Limits.PIDs = 60
 	out := run(t, d, job)
@@ -136,7 +136,7 @@ func TestInitReapsOrphans(t *testing.T) {
 }
 
 func TestForkBombIsContained(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	out := run(t, d, probe("fork-bomb"))
 
 	require.Equal(t, sandbox.Exited, out.EndReason)
@@ -144,7 +144,7 @@ func TestForkBombIsContained(t *testing.T) {
 }
 
 func TestConcurrentJobsCleanUp(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	var group errgroup.Group
 	for i := range 10 {
 		group.Go(func() error {

@@ -11,7 +11,7 @@ import (
 )
 
 func TestOutputOverLimitIsTruncated(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	for _, size := range []int{0, 1, 65536, 65537, 4 << 20} {
 		job := probe("write-stdout", itoa(size))
 		out := run(t, d, job)
@@ -26,7 +26,7 @@ func TestOutputOverLimitIsTruncated(t *testing.T) {
 }
 
 func TestOutputLimitBoundsExecutorMemory(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	job := probe("write-stdout", itoa(10<<30))
 	job.Limits = sandbox.Limits{Output: 1 << 20, Memory: 256 << 20}
 	var before, after runtime.MemStats
@@ -42,7 +42,7 @@ func TestOutputLimitBoundsExecutorMemory(t *testing.T) {
 }
 
 func TestEndOfStderrIsReported(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	out := run(t, d, probe("write-stderr", itoa(100<<10)))
 
 	require.Len(t, out.Stderr, 16<<10)
@@ -51,7 +51,7 @@ func TestEndOfStderrIsReported(t *testing.T) {
 
 // A shell's `> /dev/stdout` truncates the file of the agent's standard output.
 func TestOutputAfterTruncationIsReported(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	out := run(t, d, probe("write", "/dev/stdout", "after truncation"))
 
 	require.Equal(t, "after truncation", string(out.Stdout))
@@ -59,7 +59,7 @@ func TestOutputAfterTruncationIsReported(t *testing.T) {
 
 // The output of an agent is never read as reports of init, even if it looks like frames.
 func TestFramesInAgentOutputAreNotReports(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	job := probe("echo")
 	job.Stdin = append([]byte{1, 0, 0, 0, 0, 0, 0, 40}, []byte(`ALK2{"seq":2,"kind":"result","result":{}}`)...)
 	out := run(t, d, job)

@@ -6,13 +6,14 @@ import (
 	"os"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"go.uber.org/zap"
 )
 
 const (
-	removeTimeout      = 30 * time.Second // of each try
+	removeTimeout      = 30 * time.Second // of each attempt
 	maxRemoveAttempts  = 3
 	removePollInterval = 20 * time.Millisecond
 )
@@ -21,7 +22,7 @@ var errRemoveTimeout = errors.New("container not removed in time")
 
 // discard removes the container and everything that belongs to it, in the background. The channel receives the time of
 // the container's removal. It is closed when the clean-up has ended or failed. The end of ctx does not stop the
-// removal: ctx may have ended because the job was cancelled.
+// removal: ctx may have ended because the job was canceled.
 func (d *Driver) discard(ctx context.Context, c *sandboxContainer) <-chan time.Time {
 	ctx = context.WithoutCancel(ctx)
 	removed := make(chan time.Time, 1)
@@ -49,15 +50,15 @@ func (d *Driver) discard(ctx context.Context, c *sandboxContainer) <-chan time.T
 	return removed
 }
 
-// removeWithRetry removes the container and its socket directory. Each try has its own time limit.
+// removeWithRetry removes the container and its socket directory, in several attempts with a back-off.
 func (d *Driver) removeWithRetry(ctx context.Context, c *sandboxContainer) error {
-	var err error
-	for range maxRemoveAttempts {
-		if err = d.removeContainer(ctx, c.id); err == nil {
-			return os.RemoveAll(c.socketDir)
-		}
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		return struct{}{}, d.removeContainer(ctx, c.id)
+	}, backoff.WithMaxTries(maxRemoveAttempts))
+	if err != nil {
+		return err
 	}
-	return err
+	return os.RemoveAll(c.socketDir)
 }
 
 // removeContainer kills and removes a container, and verifies that it no longer exists.

@@ -13,7 +13,7 @@ import (
 
 // TestGVisor has the results for gVisor, which differ.
 func TestCheckSettingsPasses(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	checks, err := d.CheckSettings(t.Context(), probeImage)
 	require.NoError(t, err)
 	require.Len(t, checks, 21)
@@ -27,7 +27,7 @@ func TestCheckSettingsPasses(t *testing.T) {
 
 // A wrong setting is detected if either the Engine or the process shows it.
 func TestCheckSettingsDetectsDeviation(t *testing.T) {
-	d := newDriver(t, Options{})
+	d := newDriver(t, Config{})
 	out := run(t, d, probe("exit", "0"))
 	good := out.Record.Settings
 	require.True(t, passed(checkSettings(good, validView(), d.runtime), "capabilities"))

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/airlock-run/airlock/internal/supervise"
 )
 
 const (
@@ -18,17 +20,11 @@ const (
 // RunWarmPool fills and maintains the pool until ctx ends. Then it closes the pool, and a job that still
 // arrives gets a new container. It returns nil.
 func (d *Driver) RunWarmPool(ctx context.Context) error {
-	tick := time.NewTicker(warmInterval)
-	defer tick.Stop()
-	for {
+	defer d.drainPool(ctx)
+	return supervise.Run(ctx, d.log, "maintain the warm pool", supervise.Every(warmInterval, func(ctx context.Context) error {
 		d.maintainPool(ctx, time.Now())
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			d.drainPool(ctx)
-			return nil
-		}
-	}
+		return nil
+	}))
 }
 
 // maintainPool removes the containers that are too old or not needed, and starts the missing ones.

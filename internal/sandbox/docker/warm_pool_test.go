@@ -16,7 +16,7 @@ import (
 // warmDriver returns a driver with n warm containers of the probe image.
 func warmDriver(t *testing.T, n int) *Driver {
 	t.Helper()
-	d := newDriver(t, Options{WarmPools: []WarmPool{{Image: probeImage, MinIdle: n}}})
+	d := newDriver(t, Config{WarmPools: []WarmPool{{Image: probeImage, MinIdle: n}}})
 	d.maintainPool(t.Context(), time.Now())
 	d.background.Wait()
 	require.Len(t, containers(t, d), n)
@@ -75,7 +75,7 @@ func TestJobWithOtherLimitsGetsNewContainer(t *testing.T) {
 
 // For limits without a configured pool, there are warm containers while jobs with these limits arrive.
 func TestWarmPoolFollowsDemand(t *testing.T) {
-	d := newDriver(t, Options{WarmMaxExtra: 2})
+	d := newDriver(t, Config{WarmMaxExtra: 2})
 	job := probe("exit", "0")
 	job.Limits.Memory = 128 << 20
 	require.False(t, run(t, d, job).Record.Warm)
@@ -101,7 +101,7 @@ func TestWarmPoolReplacesExpiredContainer(t *testing.T) {
 }
 
 func TestRunWarmPoolDrainsOnCancel(t *testing.T) {
-	d := newDriver(t, Options{WarmPools: []WarmPool{{Image: probeImage, MinIdle: 2}}})
+	d := newDriver(t, Config{WarmPools: []WarmPool{{Image: probeImage, MinIdle: 2}}})
 	require.NoError(t, d.Ping(t.Context()))
 	ctx, cancel := context.WithCancel(t.Context())
 	var group errgroup.Group
@@ -118,7 +118,7 @@ func TestRunWarmPoolDrainsOnCancel(t *testing.T) {
 }
 
 func TestWarmPoolBacksOffAfterFailedStart(t *testing.T) {
-	d := newDriver(t, Options{WarmPools: []WarmPool{{Image: "airlock/no-such-image:dev", MinIdle: 1}}})
+	d := newDriver(t, Config{WarmPools: []WarmPool{{Image: "airlock/no-such-image:dev", MinIdle: 1}}})
 	now := time.Now()
 	d.maintainPool(t.Context(), now)
 	d.background.Wait()
