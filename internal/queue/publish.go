@@ -15,8 +15,8 @@ import (
 const publishTimeout = 3 * time.Second
 
 // Publish publishes a notification for every execution that the change made ready. It also publishes a signal if the
-// execution has ended, or if a running one must be cancelled. A failed Publish loses nothing: the janitor publishes the
-// notification again, and watchers read the document again.
+// execution has ended, or if a running one must be canceled. A failed Publish loses nothing: the janitor publishes the
+// notification again, and watchers read the document again. So every caller logs the error and continues.
 func (q *Queue) Publish(ctx context.Context, ch execution.Change) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
 	defer cancel()

@@ -113,7 +113,7 @@ func TestReleaseSurvivesStoreOutage(t *testing.T) {
 	f := emulatortest.StartFirestore(t, firestoreemulator.Options{})
 	published := make(chanPublisher, 10)
 	h := &harness{t: t, store: store.New(f.Client)}
-	h.Enforcer = New(h.store, Limits{Running: 1}, published, zaptest.NewLogger(t))
+	h.Enforcer = New(Config{Store: h.store, Limits: Limits{Running: 1}, Publisher: published, Log: zaptest.NewLogger(t)})
 	refs := h.submit(ada, 2)
 	h.requireClaimed(refs[0])
 	h.requireThrottled(refs[1])
@@ -135,7 +135,7 @@ func TestReleaseOnShutdown(t *testing.T) {
 	f := emulatortest.StartFirestore(t, firestoreemulator.Options{})
 	published := make(chanPublisher, 10)
 	h := &harness{t: t, store: store.New(f.Client)}
-	h.Enforcer = New(h.store, Limits{Running: 1}, published, zaptest.NewLogger(t))
+	h.Enforcer = New(Config{Store: h.store, Limits: Limits{Running: 1}, Publisher: published, Log: zaptest.NewLogger(t)})
 	refs := h.submit(ada, 2)
 	h.requireClaimed(refs[0])
 	h.requireThrottled(refs[1])

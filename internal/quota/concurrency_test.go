@@ -109,7 +109,7 @@ func TestCapacityIsAlwaysReused(t *testing.T) {
 		limit := rapid.IntRange(1, 4).Draw(t, "limit")
 		m := &model{clock: clock, published: make(chanPublisher, 10_000), tenant: fmt.Sprintf("tenant-%d", tenants), runningAttempts: map[execution.Ref]int{}}
 		m.store = store.New(f.Client)
-		m.Enforcer = New(m.store, Limits{Running: limit}, m.published, zap.NewNop())
+		m.Enforcer = New(Config{Store: m.store, Limits: Limits{Running: limit}, Publisher: m.published, Log: zap.NewNop()})
 		a := agent.Agent{Tenant: m.tenant, Name: "A", Runtime: "offline", Timeout: time.Minute, RetryPolicy: agent.RetryPolicy{MaxAttempts: 2}}
 		require.NoError(t, m.store.CreateAgent(context.Background(), &a, nil))
 		m.agent = a.ID
@@ -175,7 +175,7 @@ func TestProcessesExceedLimitByAtMostOneEach(t *testing.T) {
 	var running errgroup.Group
 	unlimited := store.New(f.Client)
 	for range processes {
-		e := New(unlimited, Limits{Running: limit}, published, zap.NewNop())
+		e := New(Config{Store: unlimited, Limits: Limits{Running: limit}, Publisher: published, Log: zap.NewNop()})
 		running.Go(func() error { return e.Run(ctx) })
 		for range workers {
 			running.Go(func() error {

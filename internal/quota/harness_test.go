@@ -47,7 +47,7 @@ func newHarness(t *testing.T, limits Limits) *harness {
 	h := &harness{t: t, clock: new(emulatortest.Clock), published: make(chan execution.Change, 1000)}
 	f := emulatortest.StartFirestore(t, firestoreemulator.Options{Now: h.clock.Now})
 	h.store = store.New(f.Client)
-	h.Enforcer = New(h.store, limits, h, zaptest.NewLogger(t))
+	h.Enforcer = New(Config{Store: h.store, Limits: limits, Publisher: h, Log: zaptest.NewLogger(t)})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running errgroup.Group
 	running.Go(func() error { return h.Run(ctx) })

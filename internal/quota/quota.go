@@ -83,6 +83,14 @@ type Publisher interface {
 	Publish(ctx context.Context, ch execution.Change) error
 }
 
+// Config has the parts and settings of an Enforcer. All fields are required.
+type Config struct {
+	Store     Store
+	Limits    Limits
+	Publisher Publisher
+	Log       *zap.Logger
+}
+
 // Enforcer does what its store does, within the limits. It is safe for concurrent use.
 type Enforcer struct {
 	store           Store
@@ -97,12 +105,15 @@ type Enforcer struct {
 const usageCacheSize = 10_000
 
 // New returns an Enforcer over a store. Every process that calls Apply must also call Run.
-func New(s Store, limits Limits, publisher Publisher, log *zap.Logger) *Enforcer {
+func New(c Config) *Enforcer {
 	usages, err := lru.New[string, *tenantUsage](usageCacheSize)
 	if err != nil {
 		panic(err) // only for a size that is not above 0
 	}
-	return &Enforcer{store: s, limits: limits, publisher: publisher, log: log, usages: usages, pendingReleases: broadcast.NewPendingSet[string]()}
+	return &Enforcer{
+		store: c.Store, limits: c.Limits, publisher: c.Publisher, log: c.Log,
+		usages: usages, pendingReleases: broadcast.NewPendingSet[string](),
+	}
 }
 
 // SubmitRun stores a run, or returns a QueueFullError or a DailyBudgetExceededError.

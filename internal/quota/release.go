@@ -22,18 +22,7 @@ const (
 // Run releases throttled executions until ctx ends, and continues after every error of the store. It must end after the
 // last Apply: no other process knows of capacity that became free at the very end.
 func (e *Enforcer) Run(ctx context.Context) error {
-	err := supervise.Run(ctx, e.log, "release throttled executions", func(ctx context.Context) error {
-		for {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-e.pendingReleases.Ready():
-			}
-			if err := e.releasePending(ctx); err != nil {
-				return err
-			}
-		}
-	})
+	err := supervise.Run(ctx, e.log, "release throttled executions", supervise.When(e.pendingReleases.Ready(), e.releasePending))
 	finalCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
 	if err := e.releasePending(finalCtx); err != nil {

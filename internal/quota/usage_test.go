@@ -33,7 +33,7 @@ func (s *fakeStore) CountQueued(context.Context, string, int) (int, error) {
 func TestCountsAreReusedWhileFresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &fakeStore{}
-		e := New(s, Limits{Queued: 3}, nil, zap.NewNop())
+		e := New(Config{Store: s, Limits: Limits{Queued: 3}, Log: zap.NewNop()})
 		submit := func() error {
 			_, err := e.SubmitRun(t.Context(), store.RunRequest{Tenant: ada})
 			return err

@@ -11,13 +11,18 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/webhook"
 )
 
-// DueExecutions returns executions of all tenants that are due at now, the longest due first. It serves the janitor.
+// DueExecutions returns executions of all tenants that are due at now, the longest due first. It serves the janitor,
+// which knows the time from AcquireLeadership.
 func (s *Store) DueExecutions(ctx context.Context, now time.Time, limit int) ([]execution.Ref, error) {
 	return listRefs[execution.Ref](ctx, s.due(executions, now, limit))
 }
 
-// DueBatches returns batches of all tenants that are due at now, the longest due first. It serves batch dispatchers.
-func (s *Store) DueBatches(ctx context.Context, now time.Time, limit int) ([]batch.Ref, error) {
+// DueBatches returns batches of all tenants that are due, the longest due first. It serves batch dispatchers.
+func (s *Store) DueBatches(ctx context.Context, limit int) ([]batch.Ref, error) {
+	now, err := s.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
 	return listRefs[batch.Ref](ctx, s.due(batches, now, limit))
 }
 
@@ -27,9 +32,12 @@ type DueDelivery struct {
 	URL string `firestore:"url"`
 }
 
-// DueDeliveries returns deliveries of all tenants that are due at now, the longest due first. It serves webhook
-// dispatchers.
-func (s *Store) DueDeliveries(ctx context.Context, now time.Time, limit int) ([]DueDelivery, error) {
+// DueDeliveries returns deliveries of all tenants that are due, the longest due first. It serves webhook dispatchers.
+func (s *Store) DueDeliveries(ctx context.Context, limit int) ([]DueDelivery, error) {
+	now, err := s.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
 	return list[DueDelivery](ctx, s.due(deliveries, now, limit).Select("tenant", "id", "url"))
 }
 

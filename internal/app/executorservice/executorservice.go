@@ -59,7 +59,7 @@ func Run(ctx context.Context, s Settings, log *zap.Logger) (err error) {
 		return err
 	}
 	defer closeGateways()
-	driver, err := docker.New(DockerOptions(s.Executor, log, registry.All()...))
+	driver, err := docker.New(DockerConfig(s.Executor, log, registry.All()...))
 	if err != nil {
 		return err
 	}
@@ -117,22 +117,22 @@ func Run(ctx context.Context, s Settings, log *zap.Logger) (err error) {
 	return g.Wait()
 }
 
-// DockerOptions returns how sandboxes are made. The warm pool holds containers of the given runtimes that are
+// DockerConfig returns how sandboxes are made. The warm pool holds containers of the given runtimes that are
 // available.
-func DockerOptions(c config.Executor, log *zap.Logger, runtimes ...agentruntime.Runtime) docker.Config {
-	opts := docker.Config{
+func DockerConfig(c config.Executor, log *zap.Logger, runtimes ...agentruntime.Runtime) docker.Config {
+	driver := docker.Config{
 		Executor: c.Name, Host: c.DockerHost, Runtime: c.OCIRuntime, SocketDir: c.SocketDir,
 		WarmMaxAge: c.WarmPoolMaxAge, Log: log.Named("sandbox"),
 	}
 	if c.WarmPoolSize == 0 {
-		return opts
+		return driver
 	}
-	opts.WarmMaxExtra = c.Slots
+	driver.WarmMaxExtra = c.Slots
 	for _, r := range runtimes {
 		if r.Unavailable == "" {
 			limits := sandbox.Limits{Memory: int64(r.Limits.Memory), CPUs: r.Limits.CPUs, PIDs: r.Limits.PIDs}
-			opts.WarmPools = append(opts.WarmPools, docker.WarmPool{Image: r.Image, Limits: limits, MinIdle: c.WarmPoolSize})
+			driver.WarmPools = append(driver.WarmPools, docker.WarmPool{Image: r.Image, Limits: limits, MinIdle: c.WarmPoolSize})
 		}
 	}
-	return opts
+	return driver
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/airlock-run/airlock/internal/broadcast"
 	"github.com/airlock-run/airlock/internal/domain/batch"
@@ -31,13 +32,17 @@ const (
 	debounceInterval = 20 * time.Millisecond
 	// pageSize is how many batches or executions one query returns.
 	pageSize = 100
+	// callTimeout bounds one call of the store, except for DispatchBatch.
+	callTimeout = 5 * time.Second
+	// dispatchTimeout bounds DispatchBatch: four reads, and a transaction that creates up to a window of executions and
+	// is repeated after a conflict.
+	dispatchTimeout = 20 * time.Second
 )
 
 // Store reads and dispatches batches. Its methods are safe to repeat, by any number of dispatchers: DispatchBatch
 // returns batch.ErrConflict to all but one of them.
 type Store interface {
-	Now(ctx context.Context) (time.Time, error)
-	DueBatches(ctx context.Context, now time.Time, limit int) ([]batch.Ref, error)
+	DueBatches(ctx context.Context, limit int) ([]batch.Ref, error)
 	DispatchBatch(ctx context.Context, ref batch.Ref) (batch.Batch, execution.Change, error)
 	BatchInFlight(ctx context.Context, ref batch.Ref, limit int) ([]execution.Ref, error)
 }
@@ -55,7 +60,7 @@ type Publisher interface {
 // Config has the parts and settings of a Dispatcher. All fields are required.
 type Config struct {
 	Store      Store
-	Executions Applier // the quota's, because cancelling an execution may release a throttled one
+	Executions Applier // the quota's, because canceling an execution may release a throttled one
 	Publisher  Publisher
 	Interval   time.Duration // between two polls for due batches
 	Log        *zap.Logger
@@ -81,36 +86,33 @@ func (d *Dispatcher) OnExecutionFinished(e execution.Execution) {
 
 // Run dispatches until ctx ends, and continues after every error of the store.
 func (d *Dispatcher) Run(ctx context.Context) error {
-	return supervise.Run(ctx, d.config.Log, "dispatch batches", func(ctx context.Context) error {
-		tick := time.NewTicker(d.config.Interval)
-		defer tick.Stop()
-		for {
-			var refs []batch.Ref
-			var err error
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-tick.C:
-				refs, err = d.listDue(ctx)
-			case <-d.pending.Ready():
-				refs = d.drainPending(ctx)
-			}
-			for _, ref := range refs {
-				err = errors.Join(err, d.dispatch(ctx, ref))
-			}
-			if err != nil {
-				return err
-			}
-		}
+	var loops errgroup.Group
+	loops.Go(func() error {
+		return supervise.Run(ctx, d.config.Log, "find due batches", supervise.Every(d.config.Interval, d.poll))
 	})
+	loops.Go(func() error {
+		return supervise.Run(ctx, d.config.Log, "dispatch batches", supervise.When(d.pending.Ready(), d.dispatchPending))
+	})
+	return loops.Wait()
 }
 
-func (d *Dispatcher) listDue(ctx context.Context) ([]batch.Ref, error) {
-	now, err := d.config.Store.Now(ctx)
-	if err != nil {
-		return nil, err
+// poll adds the batches that are due to the pending set.
+func (d *Dispatcher) poll(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	due, err := d.config.Store.DueBatches(ctx, pageSize)
+	for _, ref := range due {
+		d.pending.Add(ref)
 	}
-	return d.config.Store.DueBatches(ctx, now, pageSize)
+	return err
+}
+
+// dispatchPending gives each pending batch one turn. A batch that fails does not stop the others; it is due again soon.
+func (d *Dispatcher) dispatchPending(ctx context.Context) (err error) {
+	for _, ref := range d.drainPending(ctx) {
+		err = errors.Join(err, d.dispatch(ctx, ref))
+	}
+	return err
 }
 
 func (d *Dispatcher) drainPending(ctx context.Context) []batch.Ref {
@@ -126,7 +128,9 @@ func (d *Dispatcher) drainPending(ctx context.Context) []batch.Ref {
 // it again at once would starve the other batches.
 func (d *Dispatcher) dispatch(ctx context.Context, ref batch.Ref) (err error) {
 	defer supervise.RecoverTo(&err)
-	b, change, err := d.config.Store.DispatchBatch(ctx, ref)
+	dispatchCtx, cancel := context.WithTimeout(ctx, dispatchTimeout)
+	defer cancel()
+	b, change, err := d.config.Store.DispatchBatch(dispatchCtx, ref)
 	if errors.Is(err, batch.ErrConflict) {
 		return nil // another dispatcher has this turn, or the batch has finished
 	}
@@ -149,12 +153,12 @@ func (d *Dispatcher) dispatch(ctx context.Context, ref batch.Ref) (err error) {
 
 func (d *Dispatcher) cancelInFlight(ctx context.Context, ref batch.Ref) error {
 	for ctx.Err() == nil {
-		refs, err := d.config.Store.BatchInFlight(ctx, ref, pageSize)
+		refs, err := d.batchInFlight(ctx, ref)
 		if err != nil || len(refs) == 0 {
 			return err
 		}
 		for _, executionRef := range refs {
-			change, err := d.config.Executions.Apply(ctx, executionRef, execution.CancelRequested{})
+			change, err := d.cancelExecution(ctx, executionRef)
 			if errors.Is(err, execution.ErrTerminal) {
 				continue
 			}
@@ -170,8 +174,20 @@ func (d *Dispatcher) cancelInFlight(ctx context.Context, ref batch.Ref) error {
 	return nil
 }
 
+func (d *Dispatcher) batchInFlight(ctx context.Context, ref batch.Ref) ([]execution.Ref, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return d.config.Store.BatchInFlight(ctx, ref, pageSize)
+}
+
+func (d *Dispatcher) cancelExecution(ctx context.Context, ref execution.Ref) (execution.Change, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return d.config.Executions.Apply(ctx, ref, execution.CancelRequested{})
+}
+
 func (d *Dispatcher) publish(ctx context.Context, ch execution.Change) {
-	if err := d.config.Publisher.Publish(ctx, ch); err != nil && ctx.Err() == nil {
+	if err := d.config.Publisher.Publish(ctx, ch); err != nil {
 		d.config.Log.Warn("could not publish the notifications of a change", zap.String("execution", ch.Execution.ID), zap.Error(err))
 	}
 }

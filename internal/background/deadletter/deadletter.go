@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -19,12 +20,16 @@ import (
 	"github.com/airlock-run/airlock/internal/supervise"
 )
 
+// callTimeout bounds one call of the store.
+const callTimeout = 5 * time.Second
+
 // Applier changes executions. Apply is safe to repeat.
 type Applier interface {
 	Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error)
 }
 
-// Queue has the dead letters. PullDeadLetters waits for some and may return none.
+// Queue has the dead letters. PullDeadLetters waits for some and may return none. A failed Publish
+// loses nothing: the janitor publishes again.
 type Queue interface {
 	PullDeadLetters(ctx context.Context) ([]queue.DeadLetter, error)
 	Publish(ctx context.Context, ch execution.Change) error
@@ -73,7 +78,9 @@ func (r *Reader) handle(ctx context.Context, letter queue.DeadLetter) (err error
 		r.log.Error("a dead letter names no execution", zap.Int("bytes", len(letter.Data)), zap.String("sha256", hex.EncodeToString(hash[:])))
 		return nil
 	}
-	ch, err := r.executions.Apply(ctx, letter.Ref, execution.DeadLettered{})
+	applyCtx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	ch, err := r.executions.Apply(applyCtx, letter.Ref, execution.DeadLettered{})
 	if store.IsRejection(err) {
 		return nil // an executor has claimed or finished it, or it is deleted
 	}
@@ -81,5 +88,8 @@ func (r *Reader) handle(ctx context.Context, letter queue.DeadLetter) (err error
 		return err
 	}
 	r.log.Error("execution dead-lettered and marked as failed", zap.String("execution", letter.Ref.ID), zap.String("tenant", letter.Ref.Tenant))
-	return r.queue.Publish(ctx, ch)
+	if err := r.queue.Publish(ctx, ch); err != nil {
+		r.log.Warn("could not publish the notifications of a change", zap.String("execution", letter.Ref.ID), zap.Error(err))
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package deadletter_test
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -54,11 +55,11 @@ func newFixture(t *testing.T) *fixture {
 }
 
 // startReader runs a reader until the test ends.
-func (f *fixture) startReader(s deadletter.Applier) {
+func (f *fixture) startReader(s deadletter.Applier, q deadletter.Queue) {
 	f.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var running errgroup.Group
-	running.Go(func() error { return deadletter.New(s, f.queue, f.log).Run(ctx) })
+	running.Go(func() error { return deadletter.New(s, q, f.log).Run(ctx) })
 	f.t.Cleanup(func() {
 		cancel()
 		require.NoError(f.t, running.Wait())
@@ -102,7 +103,7 @@ func (f *fixture) await(ref execution.Ref, status execution.Status) execution.Ex
 func TestDeadLetterFailsQueuedExecution(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.startReader(f.store)
+	f.startReader(f.store, f.queue)
 	ref := f.submit()
 	f.publishDeadLetterFor(ref)
 	e := f.await(ref, execution.Failed)
@@ -123,7 +124,7 @@ func TestDeadLetterIsIgnoredUnlessQueued(t *testing.T) {
 	f.publishDeadLetterFor(ended)
 	f.publishDeadLetterFor(execution.Ref{Tenant: tenant, ID: "exe_none"})
 	f.publishDeadLetterFor(waiting)
-	f.startReader(f.store)
+	f.startReader(f.store, f.queue)
 	f.await(waiting, execution.Failed)
 	f.await(running, execution.Running)
 	f.await(ended, execution.Canceled)
@@ -133,7 +134,7 @@ func TestDeadLetterIsIgnoredUnlessQueued(t *testing.T) {
 func TestInvalidDeadLetterIsLoggedByHash(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.startReader(f.store)
+	f.startReader(f.store, f.queue)
 	const secret = "somebody's secret"
 	f.publishDeadLetter(secret)
 	require.Eventually(t, func() bool { return f.logs.FilterMessageSnippet("names no execution").Len() == 1 }, waitTimeout, pollInterval)
@@ -143,13 +144,35 @@ func TestInvalidDeadLetterIsLoggedByHash(t *testing.T) {
 	require.NotContains(t, fmt.Sprint(f.logs.All()), secret)
 }
 
+// failingPublisher is a real queue that publishes nothing.
+type failingPublisher struct{ *queue.Queue }
+
+func (failingPublisher) Publish(context.Context, execution.Change) error {
+	return errors.New("on purpose")
+}
+
+func TestFailedPublishIsLogged(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.startReader(f.store, failingPublisher{f.queue})
+	ref := f.submit()
+	f.publishDeadLetterFor(ref)
+	require.Eventually(t, func() bool { return f.logs.FilterMessageSnippet("could not publish").Len() == 1 }, waitTimeout, pollInterval)
+	require.Equal(t, ref.ID, f.logs.FilterMessageSnippet("could not publish").All()[0].ContextMap()["execution"])
+	f.await(ref, execution.Failed)
+}
+
 // faultyStore is a real store whose first call fails and whose second call panics.
 type faultyStore struct {
 	*store.Store
-	calls atomic.Int32
+	calls     atomic.Int32
+	unbounded atomic.Int32 // calls without a deadline
 }
 
 func (s *faultyStore) Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
+	if _, bounded := ctx.Deadline(); !bounded {
+		s.unbounded.Add(1)
+	}
 	switch s.calls.Add(1) {
 	case 1:
 		return execution.Change{}, store.ErrUnavailable
@@ -163,9 +186,10 @@ func TestDeadLetterIsRetriedAfterErrorAndPanic(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	s := &faultyStore{Store: f.store}
-	f.startReader(s)
+	f.startReader(s, f.queue)
 	ref := f.submit()
 	f.publishDeadLetterFor(ref)
 	f.await(ref, execution.Failed)
 	require.EqualValues(t, 3, s.calls.Load())
+	require.Zero(t, s.unbounded.Load(), "a call that hangs must end")
 }

@@ -43,7 +43,8 @@ type Applier interface {
 	Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error)
 }
 
-// Publisher publishes the notifications of a change.
+// Publisher publishes the notifications of a change. A failed call loses nothing: the next sweep in which the execution
+// is due publishes again.
 type Publisher interface {
 	Publish(ctx context.Context, ch execution.Change) error
 }

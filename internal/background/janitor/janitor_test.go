@@ -150,6 +150,26 @@ func TestUnclaimedExecutionIsPublishedAgain(t *testing.T) {
 	require.Equal(t, execution.CodeQueueTimeout, f.stored(ref).Failure.Code, "until its queue time-out")
 }
 
+type failingPublisher struct{}
+
+func (failingPublisher) Publish(context.Context, execution.Change) error {
+	return errors.New("on purpose")
+}
+
+// A failed Publish is not a failed repair: the execution is published when it is due the next time.
+func TestFailedPublishIsRepeatedWhenDue(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	ref := f.submit()
+	f.clock.Advance(46 * time.Second)
+	j := f.newLeader(f.store)
+	j.config.Publisher = failingPublisher{}
+	require.NoError(t, j.sweep(t.Context()))
+	f.clock.Advance(46 * time.Second)
+	require.NoError(t, f.sweep(f.store))
+	require.Equal(t, []execution.Ref{ref}, f.next().Notify)
+}
+
 func TestLostLeaseIsRequeued(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -227,7 +227,7 @@ func TestPurgeDeletesFinishedDeliveries(t *testing.T) {
 	old, pending, retried := createDelivery(delivered), createDelivery((*webhook.Delivery).Claim), createDelivery(delivered)
 	f.clock.Advance(retention + time.Minute)
 	young := createDelivery(delivered)
-	_, _, err := f.store.UpdateDelivery(t.Context(), retried, (*webhook.Delivery).Redeliver)
+	_, _, err := f.store.UpdateDelivery(t.Context(), retried, (*webhook.Delivery).Retry)
 	require.NoError(t, err)
 	j, _ := f.newPurger(retention)
 	require.NoError(t, j.purge(t.Context()))

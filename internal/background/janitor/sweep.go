@@ -88,5 +88,8 @@ func (j *Janitor) sweepExecution(ctx context.Context, ref execution.Ref) (err er
 	j.config.Log.Info("repaired overdue execution", zap.String("execution", e.ID), zap.String("tenant", e.Tenant),
 		zap.String("status", string(e.Status)), zap.Int("failedAttempts", e.FailedAttempts))
 	failpoint.Hit(failpoint.Swept)
-	return j.config.Publisher.Publish(ctx, change)
+	if err := j.config.Publisher.Publish(ctx, change); err != nil {
+		j.config.Log.Warn("could not publish the notifications of a change", zap.String("execution", e.ID), zap.Error(err))
+	}
+	return nil
 }

@@ -15,16 +15,16 @@ import (
 // deliver makes one attempt at a delivery. Claim books the attempt and the time of the next one before the request is
 // sent, so an attempt that is interrupted is followed by another.
 func (d *Dispatcher) deliver(ctx context.Context, ref webhook.Ref) {
-	log := d.log.With(zap.String("delivery", ref.ID), zap.String("tenant", ref.Tenant))
+	log := d.config.Log.With(zap.String("delivery", ref.ID), zap.String("tenant", ref.Tenant))
 	defer supervise.RecoverLog(log, "webhook attempt panicked; it will be retried")
 	claimCtx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	delivery, now, err := d.store.UpdateDelivery(claimCtx, ref, (*webhook.Delivery).Claim)
+	delivery, now, err := d.config.Store.UpdateDelivery(claimCtx, ref, (*webhook.Delivery).Claim)
 	if err != nil || delivery.State != webhook.Pending {
 		d.recordOutcome(ctx, log, delivery, err)
 		return
 	}
-	secrets, err := d.store.WebhookSecrets(claimCtx, ref.Tenant)
+	secrets, err := d.config.Store.WebhookSecrets(claimCtx, ref.Tenant)
 	if err != nil {
 		d.recordOutcome(ctx, log, delivery, err)
 		return
@@ -40,7 +40,7 @@ func (d *Dispatcher) deliver(ctx context.Context, ref webhook.Ref) {
 	}
 	finishCtx, cancelFinish := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancelFinish()
-	delivery, _, err = d.store.UpdateDelivery(finishCtx, ref, func(delivery *webhook.Delivery, now time.Time) error {
+	delivery, _, err = d.config.Store.UpdateDelivery(finishCtx, ref, func(delivery *webhook.Delivery, now time.Time) error {
 		return delivery.RecordResult(attempt, result, now)
 	})
 	d.recordOutcome(ctx, log, delivery, err)

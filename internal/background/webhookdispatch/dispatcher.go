@@ -40,24 +40,23 @@ const (
 
 // Store has the deliveries. Its methods are safe to repeat, by any number of dispatchers.
 type Store interface {
-	Now(ctx context.Context) (time.Time, error)
-	DueDeliveries(ctx context.Context, now time.Time, limit int) ([]store.DueDelivery, error)
+	DueDeliveries(ctx context.Context, limit int) ([]store.DueDelivery, error)
 	UpdateDelivery(ctx context.Context, ref webhook.Ref, change func(*webhook.Delivery, time.Time) error) (webhook.Delivery, time.Time, error)
 	WebhookSecrets(ctx context.Context, tenant string) (webhook.Secrets, error)
 }
 
-// Config has the settings of a Dispatcher. All fields are required.
+// Config has the parts and settings of a Dispatcher. All fields are required.
 type Config struct {
+	Store     Store
 	Interval  time.Duration  // between two polls
 	Guard     netguard.Guard // of the addresses that tenants name
 	UserAgent string         // of the requests
+	Log       *zap.Logger
 }
 
 // Dispatcher sends the deliveries that are due.
 type Dispatcher struct {
 	config  Config
-	store   Store
-	log     *zap.Logger
 	client  *http.Client
 	limiter limiter
 	wake    broadcast.Signal // makes Run poll at once
@@ -66,8 +65,8 @@ type Dispatcher struct {
 }
 
 // New returns a dispatcher; Run starts it.
-func New(c Config, s Store, log *zap.Logger) *Dispatcher {
-	return &Dispatcher{config: c, store: s, log: log, client: newClient(c.Guard), wake: broadcast.NewSignal()}
+func New(c Config) *Dispatcher {
+	return &Dispatcher{config: c, client: newClient(c.Guard), wake: broadcast.NewSignal()}
 }
 
 // OnExecutionFinished makes the dispatcher poll at once when a finished execution has a webhook. It never blocks.
@@ -83,7 +82,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	defer d.client.CloseIdleConnections()
 	var sends errgroup.Group // continue after a poll that fails
 	poll := func(ctx context.Context) error { return d.poll(ctx, &sends) }
-	err := supervise.Run(ctx, d.log, "deliver webhooks", supervise.EveryOrWhen(d.config.Interval, d.wake, poll))
+	err := supervise.Run(ctx, d.config.Log, "deliver webhooks", supervise.EveryOrWhen(d.config.Interval, d.wake, poll))
 	return errors.Join(err, sends.Wait())
 }
 
@@ -119,17 +118,13 @@ func (d *Dispatcher) poll(ctx context.Context, sends *errgroup.Group) error {
 func (d *Dispatcher) listDue(ctx context.Context) ([]store.DueDelivery, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	now, err := d.store.Now(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return d.store.DueDeliveries(ctx, now, pageSize)
+	return d.config.Store.DueDeliveries(ctx, pageSize)
 }
 
 func (d *Dispatcher) postpone(ctx context.Context, ref webhook.Ref) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	_, _, err := d.store.UpdateDelivery(ctx, ref, (*webhook.Delivery).Postpone)
+	_, _, err := d.config.Store.UpdateDelivery(ctx, ref, (*webhook.Delivery).Postpone)
 	if errors.Is(err, webhook.ErrNotDue) {
 		return nil
 	}

@@ -49,7 +49,7 @@ func newFixture(t *testing.T) fixture {
 // run runs a new dispatcher until the test ends or stop is called.
 func (f fixture) run(t *testing.T, guard netguard.Guard) (d *Dispatcher, stop func()) {
 	t.Helper()
-	d = New(Config{Interval: 5 * time.Millisecond, Guard: guard, UserAgent: "Airlock/test"}, f.Store, zaptest.NewLogger(t))
+	d = New(Config{Store: f.Store, Interval: 5 * time.Millisecond, Guard: guard, UserAgent: "Airlock/test", Log: zaptest.NewLogger(t)})
 	d.client.Timeout = 0 // a test decides how long its receiver hangs
 	return d, f.startDispatcher(t, d)
 }

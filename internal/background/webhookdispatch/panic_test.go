@@ -34,7 +34,9 @@ func TestPanicFailsOnlyItsAttempt(t *testing.T) {
 	f := newFixture(t)
 	url, _ := startReceiver(t, respondWith(http.StatusNoContent))
 	core, logs := observer.New(zap.ErrorLevel)
-	d := New(Config{Interval: 5 * time.Millisecond, Guard: loopbackGuard, UserAgent: "Airlock/test"}, &panickingStore{Store: f.Store}, zap.New(core))
+	d := New(Config{
+		Store: &panickingStore{Store: f.Store}, Interval: 5 * time.Millisecond, Guard: loopbackGuard, UserAgent: "Airlock/test", Log: zap.New(core),
+	})
 	f.startDispatcher(t, d)
 	first := f.finishExecution(t, testTenant, url)
 	require.Eventually(t, func() bool { return logs.Len() == 1 }, waitTimeout, pollInterval)

@@ -14,7 +14,7 @@ import (
 func TestReceiverTimeout(t *testing.T) {
 	t.Parallel()
 	url, _ := startReceiver(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	d := New(Config{Guard: loopbackGuard}, nil, zaptest.NewLogger(t))
+	d := New(Config{Guard: loopbackGuard, Log: zaptest.NewLogger(t)})
 	require.Equal(t, webhook.AttemptTimeout, d.client.Timeout)
 	d.client.Timeout = 50 * time.Millisecond
 	result, err := d.send(t.Context(), &webhook.Delivery{URL: url}, webhook.NewSecrets(), time.Now())
