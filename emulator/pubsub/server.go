@@ -1,5 +1,5 @@
 // Package pubsub is an embedded Pub/Sub: a google.pubsub.v1 server for Google's client libraries, which keeps its
-// data in one directory.
+// data in one folder.
 //
 // It receives gRPC calls and returns replies and streams of messages. A publish returns when the messages are on disk.
 // The package does not listen, and never checks credentials: the caller registers the server with a grpc.Server.
@@ -53,7 +53,7 @@ type Server struct {
 	close  func() error
 }
 
-// Open opens the directory, which only one server at a time can use. If the directory cannot be used, the error is one
+// Open opens the folder, which only one server at a time can use. If the folder cannot be used, the error is one
 // of those that package emulator names: *emulator.LockedError, *emulator.KindError, *emulator.VersionError or
 // *emulator.CorruptError.
 func Open(o Options) (*Server, error) {
@@ -83,6 +83,6 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 	r.RegisterService(s.calls.Wrap(pubsubpb.SchemaService_ServiceDesc), &pubsubpb.UnimplementedSchemaServiceServer{})
 }
 
-// Close ends all streams, waits for the active calls, and flushes and unlocks the directory. Later calls get
+// Close ends all streams, waits for the active calls, and flushes and unlocks the folder. Later calls get
 // UNAVAILABLE. Close may be called again; it returns the same error.
 func (s *Server) Close() error { return s.close() }

@@ -46,7 +46,7 @@ type Broker struct {
 	sweepTimer Timer
 }
 
-// Open opens the directory, or a store in memory if dir is "", and recovers its state.
+// Open opens the folder, or a store in memory if dir is "", and recovers its state.
 func Open(dir string, clock Clock, log *zap.Logger) (*Broker, error) {
 	st, err := store.Open(dir, log)
 	if err != nil {

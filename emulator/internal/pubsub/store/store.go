@@ -19,16 +19,16 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/keyrange"
 )
 
-// Store is one data directory. It is safe for concurrent use.
+// Store is one data folder. It is safe for concurrent use.
 type Store struct {
 	db *pebble.DB
 
-	// Epoch counts how often the directory was opened. IDs that contain it are unique, even if a crash lost the
+	// Epoch counts how often the folder was opened. IDs that contain it are unique, even if a crash lost the
 	// newest records.
 	Epoch uint64
 }
 
-// Open opens the directory, or a store in memory if dir is "". The caller closes the store.
+// Open opens the folder, or a store in memory if dir is "". The caller closes the store.
 func Open(dir string, log *zap.Logger) (*Store, error) {
 	db, err := openDB(dir, log)
 	if err != nil {
@@ -41,7 +41,7 @@ func Open(dir string, log *zap.Logger) (*Store, error) {
 	return s, nil
 }
 
-// Close flushes and unlocks the directory. No other call may be active.
+// Close flushes and unlocks the folder. No other call may be active.
 func (s *Store) Close() error {
 	return errors.Join(s.db.Flush(), s.db.Close())
 }
