@@ -10,6 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 linter=$1 package=${2:-} tests=${3:-.}
 [[ -n $package ]] || { echo 'check: name a package: make check PKG=./internal/store' >&2; exit 2; }
 package=./${package#./}
+[[ -d $package ]] || { echo "check: there is no folder $package" >&2; exit 2; }
 module=.
 for nested in client emulator; do
 	if [[ $package == "./$nested" || $package == "./$nested/"* ]]; then
