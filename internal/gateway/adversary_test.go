@@ -116,7 +116,7 @@ func TestAdversarialRequests(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
-			w := openEndpoint(t, upstream, func(s *gateway.Settings) { s.BodyTimeout = 200 * time.Millisecond })
+			w := openEndpoint(t, upstream, func(s *gateway.Config) { s.BodyTimeout = 200 * time.Millisecond })
 			answered := w.sendRaw(c.sends, len(c.answered))
 			// The kernel may reset the connection before the response arrives.
 			if len(answered) > 0 || c.passes > 0 || len(c.answered) == 0 {
@@ -169,7 +169,7 @@ func TestAdversarialUpstreams(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			upstream := startModel(t, modelstub.Always(c.answer))
-			w := openEndpoint(t, upstream, func(s *gateway.Settings) {
+			w := openEndpoint(t, upstream, func(s *gateway.Config) {
 				s.CallTimeout, s.IdleTimeout, s.MaxResponseSize = time.Minute, time.Minute, 256<<10
 				if c.last == http.StatusGatewayTimeout { // no other case may time out, also on a busy machine
 					s.CallTimeout, s.IdleTimeout = 2*time.Second, 200*time.Millisecond
@@ -206,7 +206,7 @@ func TestSmallerBudgetApplies(t *testing.T) {
 			upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
 			p := policy
 			p.Budget = c.agents
-			w := openEndpointWithPolicy(t, upstream, p, func(s *gateway.Settings) { s.Budget = c.operators })
+			w := openEndpointWithPolicy(t, upstream, p, func(s *gateway.Config) { s.Budget = c.operators })
 			require.Equal(t, http.StatusOK, w.post(requestBody(nil)).status, "the first call is allowed, whatever it uses")
 			got := w.post(requestBody(nil))
 			if c.applies == (gateway.Budget{}) {

@@ -26,7 +26,7 @@ func BenchmarkCall(b *testing.B) {
 		http.DefaultClient.CloseIdleConnections()
 	})
 	b.Run("gateway", func(b *testing.B) {
-		g, err := gateway.New(gateway.Settings{Upstream: upstream.URL(), APIKey: key})
+		g, err := gateway.New(gateway.Config{Upstream: upstream.URL(), APIKey: key})
 		require.NoError(b, err)
 		defer g.Close()
 		socket := filepath.Join(b.TempDir(), "egress.sock")

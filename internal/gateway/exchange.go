@@ -98,7 +98,7 @@ func (x *exchange) endStream(ctx context.Context, err error) {
 // write sends data to the sandbox, for at most IdleTimeout.
 func (x *exchange) write(p []byte) error {
 	control := http.NewResponseController(x.w)
-	if err := control.SetWriteDeadline(time.Now().Add(x.endpoint.gateway.settings.IdleTimeout)); err != nil {
+	if err := control.SetWriteDeadline(time.Now().Add(x.endpoint.gateway.config.IdleTimeout)); err != nil {
 		return err
 	}
 	n, err := x.w.Write(p)
@@ -134,16 +134,16 @@ func (x *exchange) forwardBody(ctx context.Context, response *http.Response) {
 
 // readBody reads a response body in parts. It fails if the body stalls or becomes too large.
 func (x *exchange) readBody(from io.Reader, part func([]byte) error) error {
-	settings := x.endpoint.gateway.settings
-	stalled := time.AfterFunc(settings.IdleTimeout, func() { x.cancel(errStalled) })
+	config := x.endpoint.gateway.config
+	stalled := time.AfterFunc(config.IdleTimeout, func() { x.cancel(errStalled) })
 	defer stalled.Stop()
 	buffer := make([]byte, copyBufferSize)
 	total := int64(0)
 	for {
-		stalled.Reset(settings.IdleTimeout)
+		stalled.Reset(config.IdleTimeout)
 		n, err := from.Read(buffer)
 		stalled.Stop() // part writes to the sandbox, which has its own deadline
-		if total += int64(n); total > settings.MaxResponseSize {
+		if total += int64(n); total > config.MaxResponseSize {
 			return errResponseTooLarge
 		}
 		if n > 0 {

@@ -49,14 +49,14 @@ type testEndpoint struct {
 }
 
 // openEndpoint opens an endpoint whose upstream is the stand-in.
-func openEndpoint(t *testing.T, upstream *modelstub.Server, change func(*gateway.Settings)) *testEndpoint {
+func openEndpoint(t *testing.T, upstream *modelstub.Server, change func(*gateway.Config)) *testEndpoint {
 	t.Helper()
 	return openEndpointWithPolicy(t, upstream, policy, change)
 }
 
-func openEndpointWithPolicy(t *testing.T, upstream *modelstub.Server, p gateway.Policy, change func(*gateway.Settings)) *testEndpoint {
+func openEndpointWithPolicy(t *testing.T, upstream *modelstub.Server, p gateway.Policy, change func(*gateway.Config)) *testEndpoint {
 	t.Helper()
-	settings := gateway.Settings{Upstream: upstream.URL(), APIKey: key}
+	settings := gateway.Config{Upstream: upstream.URL(), APIKey: key}
 	if change != nil {
 		change(&settings)
 	}
@@ -66,7 +66,7 @@ func openEndpointWithPolicy(t *testing.T, upstream *modelstub.Server, p gateway.
 }
 
 // openEndpointWithContext opens an endpoint whose calls belong to ctx's trace.
-func openEndpointWithContext(ctx context.Context, t *testing.T, settings gateway.Settings, p gateway.Policy) *testEndpoint {
+func openEndpointWithContext(ctx context.Context, t *testing.T, settings gateway.Config, p gateway.Policy) *testEndpoint {
 	t.Helper()
 	g, err := gateway.New(settings)
 	require.NoError(t, err)

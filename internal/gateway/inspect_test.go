@@ -105,7 +105,7 @@ func TestAgentRequestsAreAllowed(t *testing.T) {
 
 func TestModelMustBeAllowedByOperatorAndRuntime(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
-	w := openEndpoint(t, upstream, func(s *gateway.Settings) { s.Models = []string{"claude-of-tomorrow", "claude-opus-4-1"} })
+	w := openEndpoint(t, upstream, func(s *gateway.Config) { s.Models = []string{"claude-of-tomorrow", "claude-opus-4-1"} })
 	for requested, status := range map[string]int{
 		"claude-of-tomorrow": http.StatusOK, model: http.StatusForbidden, "claude-opus-4-1": http.StatusForbidden,
 	} {

@@ -24,7 +24,7 @@ func openResponsesEndpoint(t *testing.T, upstream *modelstub.Server, change ...f
 	for _, c := range change {
 		c(&p)
 	}
-	return openEndpointWithPolicy(t, upstream, p, func(s *gateway.Settings) { s.API = gateway.ResponsesAPI })
+	return openEndpointWithPolicy(t, upstream, p, func(s *gateway.Config) { s.API = gateway.ResponsesAPI })
 }
 
 func (w *testEndpoint) postResponses(body string, header ...string) response {

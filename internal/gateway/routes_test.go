@@ -75,7 +75,7 @@ func TestBodyLengthIsRequiredAndBounded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
-			w := openEndpoint(t, upstream, func(s *gateway.Settings) { s.MaxRequestSize = 65536 })
+			w := openEndpoint(t, upstream, func(s *gateway.Config) { s.MaxRequestSize = 65536 })
 			got := w.roundTripRaw(c.request)
 			require.Equal(t, c.status, got.status)
 			w.requireDenied(got, c.message)

@@ -27,7 +27,7 @@ func TestCallSpans(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ctx, attempt := sdk.NewTracerProvider(sdk.WithSpanProcessor(spans)).Tracer("test").Start(ctx, "attempt")
 	upstream := startModel(t, modelstub.Sequence(modelstub.Text("hi"), modelstub.Status(529, "overloaded_error", "later")))
-	w := openEndpointWithContext(ctx, t, gateway.Settings{Upstream: upstream.URL(), APIKey: key}, policy)
+	w := openEndpointWithContext(ctx, t, gateway.Config{Upstream: upstream.URL(), APIKey: key}, policy)
 	cancel()
 
 	require.Equal(t, http.StatusOK, w.post(requestBody(nil), "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").status)

@@ -82,7 +82,7 @@ func TestCloseCancelsUpstream(t *testing.T) {
 
 func TestServeAfterCloseReturns(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
-	g, err := gateway.New(gateway.Settings{Upstream: upstream.URL(), APIKey: key})
+	g, err := gateway.New(gateway.Config{Upstream: upstream.URL(), APIKey: key})
 	require.NoError(t, err)
 	s := g.OpenEndpoint(context.Background(), "exe_1", policy)
 	require.NoError(t, s.Close())
@@ -105,20 +105,20 @@ func awaitDisconnect(t *testing.T, upstream *modelstub.Server) {
 func TestResponseTimeouts(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer modelstub.Response
-		change func(*gateway.Settings)
+		change func(*gateway.Config)
 		status int // to the sandbox; a stream has already sent 200
 		says   string
 	}{
 		"no answer": {
-			modelstub.Hang(), func(s *gateway.Settings) { s.CallTimeout = 50 * time.Millisecond },
+			modelstub.Hang(), func(s *gateway.Config) { s.CallTimeout = 50 * time.Millisecond },
 			http.StatusGatewayTimeout, `"type":"timeout_error"`,
 		},
 		"a stall in the middle": {
-			modelstub.Stall("hello"), func(s *gateway.Settings) { s.IdleTimeout = time.Second },
+			modelstub.Stall("hello"), func(s *gateway.Config) { s.IdleTimeout = time.Second },
 			http.StatusOK, "\n\nevent: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"timeout_error\"",
 		},
 		"too long": {
-			modelstub.Stall("hello"), func(s *gateway.Settings) { s.CallTimeout = time.Second },
+			modelstub.Stall("hello"), func(s *gateway.Config) { s.CallTimeout = time.Second },
 			http.StatusOK, "took too long",
 		},
 	} {
@@ -178,7 +178,7 @@ func TestLargeResponsesAreCompleteAndBounded(t *testing.T) {
 			require.Equal(t, http.StatusOK, got.status)
 			require.Equal(t, len(text), strings.Count(got.body, "0123456789abcdef")*16)
 
-			small := openEndpoint(t, upstream, func(s *gateway.Settings) { s.MaxResponseSize = 1 << 18 })
+			small := openEndpoint(t, upstream, func(s *gateway.Config) { s.MaxResponseSize = 1 << 18 })
 			got = small.post(requestBody(map[string]any{"stream": stream}))
 			require.Contains(t, got.body, "the response is too large")
 			require.Less(t, len(got.body), 1<<19)
@@ -212,7 +212,7 @@ func TestConcurrentCalls(t *testing.T) {
 
 func TestMissingBodyTimesOut(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
-	w := openEndpoint(t, upstream, func(s *gateway.Settings) { s.BodyTimeout = 50 * time.Millisecond })
+	w := openEndpoint(t, upstream, func(s *gateway.Config) { s.BodyTimeout = 50 * time.Millisecond })
 	got := w.roundTripRaw("POST " + target + " HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
 	require.Equal(t, http.StatusBadRequest, got.status)
 	w.requireDenied(got, "could not be read")
@@ -220,7 +220,7 @@ func TestMissingBodyTimesOut(t *testing.T) {
 
 func TestConcurrentLargeBodiesAreLimited(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
-	w := openEndpoint(t, upstream, func(s *gateway.Settings) { s.MaxRequestSize = 1000 })
+	w := openEndpoint(t, upstream, func(s *gateway.Config) { s.MaxRequestSize = 1000 })
 	for range 2 { // the limit of an endpoint
 		conn, err := net.Dial("unix", w.socket)
 		require.NoError(t, err)
@@ -237,7 +237,7 @@ func TestConcurrentLargeBodiesAreLimited(t *testing.T) {
 func TestSandboxDoesNotReadResponse(t *testing.T) {
 	// More than the buffers of the kernel.
 	upstream := startModel(t, modelstub.Always(modelstub.Text(strings.Repeat("x", 30<<20))))
-	w := openEndpoint(t, upstream, func(s *gateway.Settings) { s.IdleTimeout = 100 * time.Millisecond })
+	w := openEndpoint(t, upstream, func(s *gateway.Config) { s.IdleTimeout = 100 * time.Millisecond })
 	conn, err := net.Dial("unix", w.socket)
 	require.NoError(t, err)
 	defer conn.Close()
@@ -250,7 +250,7 @@ func TestSandboxDoesNotReadResponse(t *testing.T) {
 
 func TestOneConnectionServesManyRequests(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
-	w := openEndpoint(t, upstream, func(s *gateway.Settings) {
+	w := openEndpoint(t, upstream, func(s *gateway.Config) {
 		s.BodyTimeout, s.IdleTimeout = time.Second, time.Second
 	})
 	conn, err := net.Dial("unix", w.socket)
@@ -275,7 +275,7 @@ func TestOneConnectionServesManyRequests(t *testing.T) {
 func TestUpstreamTLSAndHTTP2(t *testing.T) {
 	upstream := modelstub.StartTLS(modelstub.Sequence(modelstub.Text(strings.Repeat("Z", 1<<20)), modelstub.Stall("hello")))
 	t.Cleanup(upstream.Close)
-	w := openEndpoint(t, upstream, func(s *gateway.Settings) { s.RootCAs = upstream.RootCAs(); s.IdleTimeout = 2 * time.Second })
+	w := openEndpoint(t, upstream, func(s *gateway.Config) { s.RootCAs = upstream.RootCAs(); s.IdleTimeout = 2 * time.Second })
 	got := w.post(requestBody(nil))
 	require.Equal(t, http.StatusOK, got.status)
 	require.Equal(t, 1<<20, strings.Count(got.body, "Z"))

@@ -11,11 +11,11 @@ import (
 
 func TestPrivateUpstreamIsNotDialed(t *testing.T) {
 	var blocked netguard.BlockedError
-	public := newTransport(Settings{Upstream: &url.URL{Scheme: "https", Host: "api.anthropic.com"}})
+	public := newTransport(Config{Upstream: &url.URL{Scheme: "https", Host: "api.anthropic.com"}})
 	_, err := public.DialContext(t.Context(), "tcp", "localhost:1")
 	require.ErrorAs(t, err, &blocked)
 
-	local := newTransport(Settings{Upstream: &url.URL{Scheme: "http", Host: "localhost:1"}})
+	local := newTransport(Config{Upstream: &url.URL{Scheme: "http", Host: "localhost:1"}})
 	_, err = local.DialContext(t.Context(), "tcp", "localhost:1")
 	require.Error(t, err, "nothing listens on the port")
 	require.NotErrorAs(t, err, &blocked)

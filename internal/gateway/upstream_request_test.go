@@ -50,7 +50,7 @@ func TestInvalidAPIVersionBecomesDefault(t *testing.T) {
 
 func TestUpstreamWithPath(t *testing.T) {
 	upstream := startModel(t, modelstub.Always(modelstub.Text("hi")))
-	w := openEndpoint(t, upstream, func(s *gateway.Settings) { s.Upstream = s.Upstream.JoinPath("anthropic/") })
+	w := openEndpoint(t, upstream, func(s *gateway.Config) { s.Upstream = s.Upstream.JoinPath("anthropic/") })
 	require.Equal(t, http.StatusOK, w.post(requestBody(nil)).status)
 	require.Equal(t, "/anthropic"+target, upstream.Requests()[0].Target)
 }
@@ -101,7 +101,7 @@ func TestRejectedKeyIsNotDisclosed(t *testing.T) {
 func TestAccessLogHasOneLinePerCallAndNoSecrets(t *testing.T) {
 	core, logs := observer.New(zap.InfoLevel)
 	upstream := startModel(t, modelstub.Always(modelstub.Text("a secret answer")))
-	w := openEndpoint(t, upstream, func(s *gateway.Settings) { s.Log = zap.New(core) })
+	w := openEndpoint(t, upstream, func(s *gateway.Config) { s.Log = zap.New(core) })
 	w.post(requestBody(map[string]any{"system": "a secret prompt"}))
 	w.post(`{"model":"other","messages":[]}`)
 
@@ -121,7 +121,7 @@ func TestAccessLogHasOneLinePerCallAndNoSecrets(t *testing.T) {
 }
 
 func TestSettingsReportAllErrors(t *testing.T) {
-	_, err := gateway.New(gateway.Settings{Upstream: &url.URL{Scheme: "ftp", Host: "x"}, MaxRequestSize: -1})
+	_, err := gateway.New(gateway.Config{Upstream: &url.URL{Scheme: "ftp", Host: "x"}, MaxRequestSize: -1})
 	require.ErrorContains(t, err, "http or https")
 	require.ErrorContains(t, err, "API key is missing")
 	require.ErrorContains(t, err, "negative")
@@ -129,7 +129,7 @@ func TestSettingsReportAllErrors(t *testing.T) {
 	for _, bad := range []string{"http://api.anthropic.com", "https://user:pw@x", "https://x?y=1", "https://x#y", "x"} {
 		u, err := url.Parse(bad)
 		require.NoError(t, err)
-		_, err = gateway.New(gateway.Settings{Upstream: u, APIKey: key})
+		_, err = gateway.New(gateway.Config{Upstream: u, APIKey: key})
 		require.Error(t, err, bad)
 	}
 }

@@ -119,7 +119,7 @@ func TestStreamErrorSetsStatus(t *testing.T) {
 }
 
 func TestTokenBudget(t *testing.T) {
-	w := openEndpoint(t, startModel(t, modelstub.Always(modelstub.Text("hi"))), func(s *gateway.Settings) { s.Budget.Tokens = 200 })
+	w := openEndpoint(t, startModel(t, modelstub.Always(modelstub.Text("hi"))), func(s *gateway.Config) { s.Budget.Tokens = 200 })
 	require.Equal(t, http.StatusOK, w.post(requestBody(nil)).status, "120 tokens")
 	require.Equal(t, http.StatusOK, w.post(requestBody(nil)).status, "some of the budget is left")
 	got := w.post(requestBody(nil))
@@ -133,7 +133,7 @@ func TestTokenBudget(t *testing.T) {
 
 func TestCostBudget(t *testing.T) {
 	answer := withUsage(modelstub.Text("hi"), map[string]any{"input_tokens": 100_000, "output_tokens": 0})
-	w := openEndpoint(t, startModel(t, modelstub.Always(answer)), func(s *gateway.Settings) { s.Budget.CostUSD = 0.25 })
+	w := openEndpoint(t, startModel(t, modelstub.Always(answer)), func(s *gateway.Config) { s.Budget.CostUSD = 0.25 })
 	require.Equal(t, http.StatusOK, w.post(requestBody(nil)).status)
 	require.Equal(t, http.StatusForbidden, w.post(requestBody(map[string]any{"model": "claude-of-tomorrow"})).status,
 		"without a price the budget cannot be enforced")
@@ -144,7 +144,7 @@ func TestCostBudget(t *testing.T) {
 
 func TestConcurrentCallsShareBudget(t *testing.T) {
 	upstream := startModel(t, modelstub.Sequence(modelstub.Stall("hi"), modelstub.Text("hi")))
-	w := openEndpoint(t, upstream, func(s *gateway.Settings) { s.Budget.Tokens = 900 })
+	w := openEndpoint(t, upstream, func(s *gateway.Config) { s.Budget.Tokens = 900 })
 	got, _ := w.startStream(t.Context()) // may use 1000 tokens
 	second := w.post(requestBody(nil))
 	require.Equal(t, http.StatusTooManyRequests, second.status, "the request can be repeated")

@@ -28,7 +28,7 @@ type Settings struct {
 	AppArmor        string            `json:"appArmor,omitempty"`    // profile; empty if the host has no AppArmor
 	ReadOnlyRoot    bool              `json:"readOnlyRoot"`          // true
 	Tmpfs           map[string]string `json:"tmpfs"`                 // mount options by path
-	Mounts          []Mount           `json:"mounts"`                // the egress directory, read-only
+	Mounts          []Mount           `json:"mounts"`                // the egress folder, read-only
 	Network         string            `json:"network"`               // "none"
 	IPC             string            `json:"ipc"`                   // "private"
 	Cgroup          string            `json:"cgroup"`                // namespace mode

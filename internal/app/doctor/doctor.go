@@ -42,7 +42,7 @@ func Diagnose(ctx context.Context, c config.Executor) []Finding {
 // checkSandbox checks the Engine, the images and the isolation of a sandbox.
 func checkSandbox(ctx context.Context, c config.Executor, runtimes catalog.Catalog) []Finding {
 	c.Name += "-doctor"
-	driver, err := docker.New(executorservice.DockerOptions(c, zap.NewNop()))
+	driver, err := docker.New(executorservice.DockerConfig(c, zap.NewNop()))
 	if err != nil {
 		return []Finding{{Name: "sandbox", Required: true, Err: err,
 			Advice: "set AIRLOCK_SANDBOX_SOCKET_DIR to a folder that this user may write"}}

@@ -77,7 +77,7 @@ var attacks = []attack{
 		wantEnd: sandbox.Exited, wantOutput: `^([^\n]*(no such file|refused)[^\n]*\n){2}$`},
 	{name: "replacing its own socket", args: []string{"replace-egress-socket"}, wantEnd: sandbox.Exited, wantOutput: `^tried\n$`,
 		change: func(j *sandbox.Job) { j.Egress = newGateway(echoBody) }},
-	{name: "replacing the output directory with a link", args: []string{"symlink", "/proc/self", sandbox.OutputDir}, wantEnd: sandbox.Exited,
+	{name: "replacing the output folder with a link", args: []string{"symlink", "/proc/self", sandbox.OutputDir}, wantEnd: sandbox.Exited,
 		verify: func(t *testing.T, o sandbox.Outcome) { require.Empty(t, o.Files) }},
 	{name: "forging init's frames", args: []string{"echo"}, wantEnd: sandbox.Exited, wantExitCode: 0, wantOutput: `^ALK2`,
 		change: func(j *sandbox.Job) {

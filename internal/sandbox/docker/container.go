@@ -16,7 +16,7 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// Labels of every container. The reaper selects containers by role, instance and socket directory. The other labels are
+// Labels of every container. The reaper selects containers by role, instance and socket folder. The other labels are
 // for people.
 const (
 	labelRole      = "airlock.role"

@@ -49,7 +49,7 @@ var socketName = filepath.Base(sandbox.EgressSocket)
 func checkSocketPath(dir string) error {
 	token := strings.Repeat("x", 2*tokenBytes)
 	if n := len(filepath.Join(dir, token, token, socketName)); n > maxSocketPath {
-		return fmt.Errorf("socket directory %s: its path is %d bytes too long", dir, n-maxSocketPath)
+		return fmt.Errorf("socket folder %s: its path is %d bytes too long", dir, n-maxSocketPath)
 	}
 	return nil
 }
@@ -57,7 +57,7 @@ func checkSocketPath(dir string) error {
 // makeSocketDir creates the directory that is mounted into one container for its egress socket.
 func makeSocketDir(path string) error {
 	if err := os.Mkdir(path, 0o755); err != nil {
-		return fmt.Errorf("socket directory: %w", err)
+		return fmt.Errorf("socket folder: %w", err)
 	}
 	return nil
 }

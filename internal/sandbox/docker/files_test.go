@@ -48,7 +48,7 @@ func TestLinksAndDevicesAreOmitted(t *testing.T) {
 	require.Equal(t, itoa(out.OmittedFileCount)+"\n", string(out.Stdout), "the agent prints how many it made")
 }
 
-// A symbolic link in place of the output directory is not followed.
+// A symbolic link in place of the output folder is not followed.
 func TestSymlinkAsOutputDirIsNotFollowed(t *testing.T) {
 	d := newDriver(t, Config{})
 	for _, target := range []string{"/proc/1", "/", "/home/agent", "/run/airlock"} {

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// instance is the registration of one running Driver below the socket directory:
+// instance is the registration of one running Driver below the socket folder:
 //
 //	DIR/<instance>.lock   locked with flock while the process runs
 //	DIR/<instance>/       one directory for each of its containers
@@ -20,7 +20,7 @@ import (
 // The kernel releases the lock when the process ends, for any reason. Other executors then know that they may remove
 // what the process left.
 type instance struct {
-	dir  string // the socket directory, shared by all instances
+	dir  string // the socket folder, shared by all instances
 	name string
 	lock *os.File
 }
@@ -35,10 +35,10 @@ var errInstanceLocked = errors.New("executor is running")
 func registerInstance(dir string) (*instance, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
-		return nil, fmt.Errorf("socket directory: %w", err)
+		return nil, fmt.Errorf("socket folder: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("socket directory: %w", err)
+		return nil, fmt.Errorf("socket folder: %w", err)
 	}
 	if err := checkSocketPath(dir); err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func registerInstance(dir string) (*instance, error) {
 		return nil, err
 	}
 	if err := os.Mkdir(i.path(), 0o700); err != nil {
-		return nil, errors.Join(fmt.Errorf("socket directory: %w", err), i.remove())
+		return nil, errors.Join(fmt.Errorf("socket folder: %w", err), i.remove())
 	}
 	return i, nil
 }
@@ -89,7 +89,7 @@ func sameFile(open *os.File, path string) bool {
 func listInstances(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, fmt.Errorf("socket directory: %w", err)
+		return nil, fmt.Errorf("socket folder: %w", err)
 	}
 	var names []string
 	for _, entry := range entries {

@@ -166,7 +166,7 @@ func TestInitFaultIsAnError(t *testing.T) {
 	require.ErrorContains(t, err, "disk full")
 }
 
-// An init of another release refuses the job frame and exits before its first report. The error names the cause.
+// An init of another release rejects the job frame and exits before its first report. The error names the cause.
 func TestInitOfAnotherReleaseIsReported(t *testing.T) {
 	d := newDriver(t, Config{Host: newFakeEngine(t, func(w http.ResponseWriter, r *http.Request) {
 		switch {

@@ -52,7 +52,7 @@ func checkEngine() error {
 	return err
 }
 
-// newDriver returns a driver with its own socket directory. The end of the test closes it.
+// newDriver returns a driver with its own socket folder. The end of the test closes it.
 func newDriver(tb testing.TB, opts Config) *Driver {
 	tb.Helper()
 	if opts.SocketDir == "" {

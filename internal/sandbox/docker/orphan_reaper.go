@@ -14,7 +14,7 @@ import (
 )
 
 // Reap removes the containers, sockets and directories of dead executors. It removes a container only if it has our
-// labels and this Driver's socket directory, and if no running executor owns it: a running executor holds the lock of
+// labels and this Driver's socket folder, and if no running executor owns it: a running executor holds the lock of
 // its instance. Reap also retries the removals that this Driver could not do before.
 func (d *Driver) Reap(ctx context.Context) error {
 	found, err := d.listSandboxes(ctx)
@@ -38,7 +38,7 @@ func (d *Driver) Reap(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// listSandboxes returns, by instance, the containers that have our labels and this Driver's socket directory.
+// listSandboxes returns, by instance, the containers that have our labels and this Driver's socket folder.
 func (d *Driver) listSandboxes(ctx context.Context) (map[string][]container.Summary, error) {
 	if err := d.negotiateAPI(ctx); err != nil {
 		return nil, err

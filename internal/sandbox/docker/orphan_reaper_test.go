@@ -96,11 +96,11 @@ func TestCloseReturnsWhileEngineHangs(t *testing.T) {
 func TestReapIgnoresForeignContainers(t *testing.T) {
 	d := newDriver(t, Config{})
 	foreign := map[string]map[string]string{
-		"no labels":                nil,
-		"another socket directory": {labelRole: roleSandbox, labelInstance: newToken(), labelSocketDir: "/elsewhere"},
-		"not a sandbox":            {labelInstance: newToken(), labelSocketDir: d.instance.dir},
-		"no instance":              {labelRole: roleSandbox, labelSocketDir: d.instance.dir},
-		"a path as instance":       {labelRole: roleSandbox, labelInstance: "../x", labelSocketDir: d.instance.dir},
+		"no labels":             nil,
+		"another socket folder": {labelRole: roleSandbox, labelInstance: newToken(), labelSocketDir: "/elsewhere"},
+		"not a sandbox":         {labelInstance: newToken(), labelSocketDir: d.instance.dir},
+		"no instance":           {labelRole: roleSandbox, labelSocketDir: d.instance.dir},
+		"a path as instance":    {labelRole: roleSandbox, labelInstance: "../x", labelSocketDir: d.instance.dir},
 	}
 	ids := map[string]string{}
 	for name, labels := range foreign {
@@ -166,7 +166,7 @@ func TestContainerEndsWhenExecutorIsKilled(t *testing.T) {
 	require.Empty(t, containers(t, &Driver{api: d.api, instance: &instance{name: names[0]}}))
 }
 
-// killedExecutorEnv makes the test binary an executor, which a test kills. Its value is the socket directory.
+// killedExecutorEnv makes the test binary an executor, which a test kills. Its value is the socket folder.
 const killedExecutorEnv = "AIRLOCK_TEST_KILLED_EXECUTOR"
 
 // runUntilKilled runs a job without an end. It prints a dot when the job runs.

@@ -164,7 +164,7 @@ func TestConcurrentJobsCleanUp(t *testing.T) {
 	require.Empty(t, socketDirs(t, d))
 }
 
-// socketDirs lists the socket directories of a driver's containers.
+// socketDirs lists the socket folders of a driver's containers.
 func socketDirs(t *testing.T, d *Driver) []os.DirEntry {
 	t.Helper()
 	entries, err := os.ReadDir(d.instance.path())

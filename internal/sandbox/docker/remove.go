@@ -50,7 +50,7 @@ func (d *Driver) discard(ctx context.Context, c *sandboxContainer) <-chan time.T
 	return removed
 }
 
-// removeWithRetry removes the container and its socket directory, in several attempts with a back-off.
+// removeWithRetry removes the container and its socket folder, in several attempts with a back-off.
 func (d *Driver) removeWithRetry(ctx context.Context, c *sandboxContainer) error {
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		return struct{}{}, d.removeContainer(ctx, c.id)

@@ -86,7 +86,7 @@ func (s *spool) spillToDisk() error {
 	return nil
 }
 
-// moveTo moves the files to the outcome. A path that arrived two times, because it is in both the output directory and
+// moveTo moves the files to the outcome. A path that arrived two times, because it is in both the output folder and
 // Job.Collect, becomes one file.
 func (s *spool) moveTo(out *sandbox.Outcome) {
 	var source io.ReaderAt = bytes.NewReader(s.memory)

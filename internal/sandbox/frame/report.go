@@ -42,7 +42,7 @@ type Result struct {
 	Reason           Reason        `json:"reason"`
 	ExitCode         int           `json:"exitCode"`
 	StdoutBytes      int64         `json:"stdoutBytes"`      // bytes written to standard output, reported or not
-	OmittedFileCount int           `json:"omittedFileCount"` // entries of the output directory that init did not report
+	OmittedFileCount int           `json:"omittedFileCount"` // entries of the output folder that init did not report
 	OOMKills         int64         `json:"oomKills"`         // in the container's control group; -1: unknown
 	Wall             time.Duration `json:"wall"`
 	PeakMemory       int64         `json:"peakMemory"` // bytes; 0: unknown

@@ -82,7 +82,7 @@ func TestForgedReportIsRefused(t *testing.T) {
 	}
 }
 
-// A frame with any single changed bit is refused, and the frames before it are accepted.
+// A frame with any single changed bit is rejected, and the frames before it are accepted.
 func TestReportWithFlippedBitIsRefused(t *testing.T) {
 	secret := NewSecret()
 	frames := encodeReports(t, secret)

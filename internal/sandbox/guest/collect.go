@@ -36,7 +36,7 @@ type collector struct {
 	chunk          [frame.MaxBody]byte
 }
 
-// collect reports the files at paths and then the files of the output directory. The paths come first because they are
+// collect reports the files at paths and then the files of the output folder. The paths come first because they are
 // few and the job asks for each of them. A missing file is not an error.
 func (c *collector) collect(paths []string) error {
 	for _, name := range paths {

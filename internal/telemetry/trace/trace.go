@@ -27,8 +27,8 @@ const instrumentationScope = "github.com/airlock-run/airlock"
 // flushTimeout bounds how long a process waits for the collector when it stops.
 const flushTimeout = 3 * time.Second
 
-// Options say whose spans are sent.
-type Options struct {
+// Config says whose spans are sent.
+type Config struct {
 	Enabled bool   // whether spans are sent at all; the SDK reads from the environment where to
 	Service string // name of the program, unless OTEL_SERVICE_NAME is set
 	Version string
@@ -36,8 +36,8 @@ type Options struct {
 
 // Start returns the tracer of a program, and a function that sends the last spans within flushTimeout. A collector that
 // does not answer is logged; nothing else waits for it.
-func Start(ctx context.Context, o Options, log *zap.Logger) (trace.Tracer, func(), error) {
-	if !o.Enabled {
+func Start(ctx context.Context, c Config, log *zap.Logger) (trace.Tracer, func(), error) {
+	if !c.Enabled {
 		return Noop, func() {}, nil
 	}
 	exporter, err := otlptracehttp.New(ctx)
@@ -46,7 +46,7 @@ func Start(ctx context.Context, o Options, log *zap.Logger) (trace.Tracer, func(
 	}
 	// The environment's attributes of the service override the program's own.
 	res, err := resource.New(ctx,
-		resource.WithAttributes(semconv.ServiceName(o.Service), semconv.ServiceVersion(o.Version)),
+		resource.WithAttributes(semconv.ServiceName(c.Service), semconv.ServiceVersion(c.Version)),
 		resource.WithTelemetrySDK(), resource.WithFromEnv())
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("trace: %w", err), exporter.Shutdown(ctx))

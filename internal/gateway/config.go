@@ -13,8 +13,8 @@ import (
 	"github.com/airlock-run/airlock/internal/netguard"
 )
 
-// Settings are the operator's settings for one upstream. Zero durations and sizes mean the defaults.
-type Settings struct {
+// Config is what the operator configures for one upstream. Zero durations and sizes mean the defaults.
+type Config struct {
 	API      API      // the API of the upstream; default: MessagesAPI
 	Upstream *url.URL // without user, query and fragment
 	APIKey   string
@@ -45,24 +45,24 @@ const (
 	defaultMaxBodySize = 32 << 20
 )
 
-func (s Settings) validate() error {
+func (c Config) validate() error {
 	var errs []error
-	switch u := s.Upstream; {
+	switch u := c.Upstream; {
 	case u == nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
 		errs = append(errs, errors.New("the upstream must be an http or https URL"))
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		errs = append(errs, errors.New("the upstream must have no user, query or fragment"))
-	case u.Scheme == "http" && !isLocal(u.Hostname()) && !s.AllowPrivateUpstream:
+	case u.Scheme == "http" && !isLocal(u.Hostname()) && !c.AllowPrivateUpstream:
 		errs = append(errs, errors.New("an upstream with a public address must use https"))
 	}
-	if _, known := apiSpecs[s.API]; !known {
-		errs = append(errs, fmt.Errorf("unknown API %q", s.API))
+	if _, known := apiSpecs[c.API]; !known {
+		errs = append(errs, fmt.Errorf("unknown API %q", c.API))
 	}
-	if s.APIKey == "" {
+	if c.APIKey == "" {
 		errs = append(errs, errors.New("the API key is missing"))
 	}
-	if s.CallTimeout < 0 || s.IdleTimeout < 0 || s.BodyTimeout < 0 || s.MaxRequestSize < 0 || s.MaxResponseSize < 0 ||
-		s.Budget.Tokens < 0 || s.Budget.CostUSD < 0 {
+	if c.CallTimeout < 0 || c.IdleTimeout < 0 || c.BodyTimeout < 0 || c.MaxRequestSize < 0 || c.MaxResponseSize < 0 ||
+		c.Budget.Tokens < 0 || c.Budget.CostUSD < 0 {
 		errs = append(errs, errors.New("time-outs, sizes and budgets must not be negative"))
 	}
 	return errors.Join(errs...)
