@@ -118,7 +118,7 @@ func (s *lostResponseStore) Apply(ctx context.Context, ref execution.Ref, ev exe
 	return change, err
 }
 
-// The next try finds that the result was written.
+// The next call finds that the result was written.
 func TestFinishWithLostResponseSucceeds(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -125,15 +125,15 @@ func TestUnavailableStoreEndsJobWhenLeaseExpires(t *testing.T) {
 	})
 }
 
-// A result that cannot be written is tried for as long as a lease lasts, and no longer.
+// A result that cannot be written is repeated for as long as a lease lasts, and no longer.
 func TestFinishTriesForOneLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := testConfig()
 		c.Lease, c.Heartbeat = 15*time.Second, 5*time.Second
-		tries := 0
+		calls := 0
 		s := &memoryStore{fault: func(_ context.Context, ev execution.Event) error {
 			if _, ended := ev.(execution.JobEnded); ended {
-				tries++
+				calls++
 				return store.ErrUnavailable
 			}
 			return nil
@@ -143,7 +143,7 @@ func TestFinishTriesForOneLease(t *testing.T) {
 		_, written := a.finish(jobCtx, succeeded(a))
 		heartbeat.stopAndWait()
 		require.False(t, written)
-		require.Greater(t, tries, 3)
+		require.Greater(t, calls, 3)
 		require.LessOrEqual(t, time.Since(startedAt), c.Lease)
 		require.Greater(t, time.Since(startedAt), c.Lease/3)
 		require.Equal(t, execution.Running, s.stored().Status)

@@ -98,7 +98,7 @@ func TestNextJobStartsWhileResultIsWritten(t *testing.T) {
 	close(begun)
 	f.await(first, execution.Succeeded)
 	f.await(second, execution.Succeeded)
-	require.EqualValues(t, 2, ends.Load(), "each result was written at the first try")
+	require.EqualValues(t, 2, ends.Load(), "each result was written by the first call")
 }
 
 // While the store is slow, at most twice as many executions as slots are claimed.

@@ -33,7 +33,7 @@ func TestReservedSlotsAreForInteractiveLane(t *testing.T) {
 	require.Equal(t, 1, free(execution.LaneBatch))
 }
 
-// In any order of take and release both limits hold, and take refuses a slot only because of a limit.
+// In any order of take and release both limits hold, and take returns false only because of a limit.
 func TestSlotsNeverExceedLimits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		total := rapid.IntRange(1, 6).Draw(t, "total")

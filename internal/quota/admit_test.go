@@ -21,7 +21,7 @@ func TestQueuedLimitUnderConcurrency(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, Limits{Queued: 20})
 	a := h.createAgent(ada)
-	var accepted, refused atomic.Int32
+	var accepted, rejected atomic.Int32
 	var g errgroup.Group
 	for range 100 {
 		g.Go(func() error {
@@ -31,7 +31,7 @@ func TestQueuedLimitUnderConcurrency(t *testing.T) {
 			case err == nil:
 				accepted.Add(1)
 			case errors.As(err, &full):
-				refused.Add(1)
+				rejected.Add(1)
 			default:
 				return err
 			}
@@ -40,7 +40,7 @@ func TestQueuedLimitUnderConcurrency(t *testing.T) {
 	}
 	require.NoError(t, g.Wait())
 	require.EqualValues(t, 20, accepted.Load())
-	require.EqualValues(t, 80, refused.Load())
+	require.EqualValues(t, 80, rejected.Load())
 	h.submit(bob, 1) // the limit is per tenant
 }
 

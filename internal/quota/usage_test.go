@@ -54,7 +54,7 @@ func TestCountsAreReusedWhileFresh(t *testing.T) {
 		time.Sleep(maxAgeToReject)
 		requireAccepted(1) // counts of that age are good enough to accept
 		s.queued = 3
-		requireFull(2) // but not to refuse
+		requireFull(2) // but not to reject
 		s.queued = 2
 		time.Sleep(maxAgeToReject - time.Millisecond)
 		requireFull(2)

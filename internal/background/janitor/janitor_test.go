@@ -294,7 +294,7 @@ func TestFailingExecutionDoesNotStopSweep(t *testing.T) {
 	require.ElementsMatch(t, good, published)
 
 	f.start(s)
-	require.Eventually(t, func() bool { return s.calls.Load() > 2 }, waitTimeout, interval, "the repair is tried again, also after a panic")
+	require.Eventually(t, func() bool { return s.calls.Load() > 2 }, waitTimeout, interval, "the repair is repeated, also after a panic")
 }
 
 // A whole page of failing executions does not hide the execution behind it.

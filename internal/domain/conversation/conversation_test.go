@@ -48,7 +48,7 @@ func TestAcceptRefusesMoreThanMaxPending(t *testing.T) {
 	require.ErrorIs(t, err, ErrTooManyPending)
 	require.Equal(t, MaxPending, c.Turns)
 	require.Len(t, c.Pending, MaxPending)
-	require.Equal(t, noon, c.UpdatedAt, "a refused turn changes nothing")
+	require.Equal(t, noon, c.UpdatedAt, "a rejected turn changes nothing")
 
 	c.Complete(finishedExecution("0", 1, &execution.Result{}, nil))
 	_, err = c.Accept("now", "x", noon)
