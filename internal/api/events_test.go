@@ -157,9 +157,9 @@ func FuzzEventID(f *testing.F) {
 	for _, seed := range []string{"1-2-running", "", "--", "-1-0-x", "01-0-x", "9999999999999999999999-0-x", "1-0-a-b"} {
 		f.Add(seed)
 	}
-	f.Fuzz(func(t *testing.T, id string) {
-		if s, ok := parseEventPosition(id); ok {
-			require.Equal(t, id, s.String())
+	f.Fuzz(func(t *testing.T, eventID string) {
+		if s, ok := parseEventPosition(eventID); ok {
+			require.Equal(t, eventID, s.String())
 			require.GreaterOrEqual(t, s.attempt, 0)
 			require.GreaterOrEqual(t, s.step, 0)
 		}

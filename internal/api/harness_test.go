@@ -126,4 +126,4 @@ func (s server) runAgent(agentID string, header ...string) contract.AcceptedExec
 }
 
 // batchRef names a batch of the default tenant.
-func batchRef(id string) batch.Ref { return batch.Ref{Tenant: defaultTenant, ID: id} }
+func batchRef(batchID string) batch.Ref { return batch.Ref{Tenant: defaultTenant, ID: batchID} }

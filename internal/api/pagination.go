@@ -55,8 +55,8 @@ type cursorPosition struct {
 	id      string // of the last resource of the page; empty for turns
 }
 
-func timePosition(at time.Time, id string) cursorPosition {
-	return cursorPosition{sortKey: at.UnixMicro(), id: id}
+func timePosition(at time.Time, resourceID string) cursorPosition {
+	return cursorPosition{sortKey: at.UnixMicro(), id: resourceID}
 }
 
 // parsePageRequest reads limit and cursor of a list. The list is identified by its path and its filters.

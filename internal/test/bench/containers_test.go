@@ -25,7 +25,7 @@ func newDriver(b *testing.B, warm int) *docker.Driver {
 	dir, err := os.MkdirTemp("/tmp", "airlock-") // the path of a socket must be short
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, os.RemoveAll(dir)) })
-	d, err := docker.New(docker.Options{
+	d, err := docker.New(docker.Config{
 		Executor: "bench", SocketDir: dir, WarmPools: []docker.WarmPool{{Image: offlineImage, MinIdle: warm}}, WarmMaxExtra: warm,
 	})
 	require.NoError(b, err)
