@@ -303,8 +303,8 @@ func (a *attempt) writeReceipt(ending execution.Ending) string {
 	return encoded
 }
 
-// finish writes the event that ends the attempt. It repeats the call for as long as a lease lasts. If the event was written and
-// only the answer was lost, the next call finds an execution that ended with this attempt.
+// finish writes the event that ends the attempt. It repeats the call for as long as a lease lasts. If the event was
+// written and only the answer was lost, the next call finds an execution that ended with this attempt.
 func (a *attempt) finish(ctx context.Context, event execution.Event) (change execution.Change, written bool) {
 	if event == nil {
 		a.log.Warn("lease lost; another attempt has the execution")

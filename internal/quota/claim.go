@@ -20,8 +20,8 @@ func (e *Enforcer) Apply(ctx context.Context, ref execution.Ref, ev execution.Ev
 	return ch, err
 }
 
-// claim lets one claim of a tenant through at a time. Two processes can count at the same moment and both claim. So each
-// further process can exceed the limit by one.
+// claim lets one claim of a tenant through at a time. Two processes can count at the same moment and both claim. So
+// each further process can exceed the limit by one.
 func (e *Enforcer) claim(ctx context.Context, ref execution.Ref, ev execution.Claimed) (execution.Change, error) {
 	if e.limits.Running > 0 {
 		u := e.usage(ref.Tenant)

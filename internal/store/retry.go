@@ -45,8 +45,8 @@ func (s *Store) Redrive(ctx context.Context, ref execution.Ref) (ch execution.Ch
 	return ch, err
 }
 
-// FailedExecutions returns the executions of all tenants that failed with one of failureCodes within the last while, the
-// oldest first. It serves the operator's redrive.
+// FailedExecutions returns the executions of all tenants that failed with one of failureCodes within the last while,
+// the oldest first. It serves the operator's redrive.
 func (s *Store) FailedExecutions(ctx context.Context, failureCodes []execution.Code, within time.Duration) ([]execution.Ref, error) {
 	now, err := s.Now(ctx)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/docker/docker/client"
 )
 
-// The errors of this package. None of them is an outcome of a job. Except after ErrInvalidJob, another attempt may run the
-// execution, here or on another host.
+// The errors of this package. None of them is an outcome of a job. Except after ErrInvalidJob, another attempt may run
+// the execution, here or on another host.
 var (
 	// ErrUnreachable means that no Engine answers.
 	ErrUnreachable = errors.New("no container engine answers")
