@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -78,17 +79,24 @@ func (a *airlock) call(method, path string, status int, body any) response {
 	return got
 }
 
-// get reads a resource. On a busy machine Firestore may be too slow for the API, which then returns 503. get repeats
-// such a read after its Retry-After.
-func (a *airlock) get(path string, result any) {
+// repeat sends a request that may be sent any number of times. On a busy machine Firestore may be too slow for the API,
+// which then returns 503; the request is repeated after its Retry-After.
+func (a *airlock) repeat(send func() response) response {
 	a.t.Helper()
-	got := a.do(http.MethodGet, path, "", nil)
+	got := send()
 	for deadline := time.Now().Add(waitLimit); got.StatusCode == http.StatusServiceUnavailable && time.Now().Before(deadline); {
 		seconds, err := strconv.Atoi(got.Header.Get("Retry-After"))
 		require.NoError(a.t, err)
 		time.Sleep(time.Duration(seconds) * time.Second)
-		got = a.do(http.MethodGet, path, "", nil)
+		got = send()
 	}
+	return got
+}
+
+// get reads a resource.
+func (a *airlock) get(path string, result any) {
+	a.t.Helper()
+	got := a.repeat(func() response { return a.do(http.MethodGet, path, "", nil) })
 	require.Equal(a.t, http.StatusOK, got.StatusCode, "GET %s: %s", path, got.body)
 	got.decode(a.t, result)
 }
@@ -104,7 +112,9 @@ func (a *airlock) post(path string, body, result any) response {
 // cancel cancels an execution, a batch or a conversation by its URL.
 func (a *airlock) cancel(url string) response {
 	a.t.Helper()
-	return a.call(http.MethodPost, url, http.StatusAccepted, nil)
+	got := a.repeat(func() response { return a.do(http.MethodPost, url, "", nil) })
+	require.Equal(a.t, http.StatusAccepted, got.StatusCode, "POST %s: %s", url, got.body)
+	return got
 }
 
 func (a *airlock) awaitReady() {
@@ -120,7 +130,12 @@ func (a *airlock) sendMessage(m contract.SendMessage) (accepted contract.Accepte
 
 func (a *airlock) createAgent(c contract.CreateAgent) (created contract.Agent) {
 	a.t.Helper()
-	a.call(http.MethodPost, "/agents", http.StatusCreated, c).decode(a.t, &created)
+	body, err := json.Marshal(c)
+	require.NoError(a.t, err)
+	header := http.Header{"Content-Type": {jsonType}, "Idempotency-Key": {rand.Text()}}
+	got := a.repeat(func() response { return a.doWithHeader(http.MethodPost, "/agents", header, body) })
+	require.Equal(a.t, http.StatusCreated, got.StatusCode, "POST /agents: %s", got.body)
+	got.decode(a.t, &created)
 	return created
 }
 
