@@ -117,8 +117,8 @@ func (r *jobRun) initExitError(exitCode int, stderr []byte) error {
 	return fmt.Errorf("%w: init exited with %d: %q", ErrLost, exitCode, stderr)
 }
 
-// The Engine learns of an out-of-memory kill and of the exit in two messages, and the exit may come first: on a busy
-// host more than 0.3 s.
+// The Engine learns of an out-of-memory kill and of the exit in two messages, and the exit may come first. With polls
+// for 0.3 s in all, a busy host once took such a kill for a lost sandbox.
 const (
 	maxOOMPolls     = 40
 	oomPollInterval = 50 * time.Millisecond
