@@ -1,8 +1,8 @@
 // Package grpcserver wraps the methods of a gRPC service in what both emulators need.
 //
-// It receives the description of a service, and returns one that counts the calls and converts their errors for
-// clients. The count lets a server close its store after the last call has returned. The package knows no particular
-// service and does not listen.
+// It receives the description of a service, and returns one that counts the calls, converts their errors for clients
+// and recovers their panics. The count lets a server close its store after the last call has returned. The package
+// knows no particular service and does not listen.
 package grpcserver
 
 import (
@@ -19,6 +19,9 @@ import (
 
 // ErrShuttingDown is the result of every call that arrives after Close.
 var ErrShuttingDown = status.Error(codes.Unavailable, "The server is shutting down.")
+
+// errInternal hides the details of an internal error, which are in the log.
+var errInternal = status.Error(codes.Internal, "Internal error.")
 
 // Calls counts the calls of one server. It is safe for concurrent use.
 type Calls struct {
@@ -69,7 +72,7 @@ func (c *Calls) Close() {
 	c.active.Wait()
 }
 
-// Wrap returns the service with all its methods counted and their errors converted by Status.
+// Wrap returns the service with all its methods counted, their panics recovered and their errors converted by Status.
 func (c *Calls) Wrap(d grpc.ServiceDesc) *grpc.ServiceDesc {
 	d.Methods = slices.Clone(d.Methods)
 	for i := range d.Methods {
@@ -80,7 +83,11 @@ func (c *Calls) Wrap(d grpc.ServiceDesc) *grpc.ServiceDesc {
 				return nil, err
 			}
 			defer c.End()
-			reply, err := handle(srv, ctx, decode, interceptor)
+			var reply any
+			err := c.Recover(name, func() (err error) {
+				reply, err = handle(srv, ctx, decode, interceptor)
+				return err
+			})
 			return reply, c.Status(name, err)
 		}
 	}
@@ -93,10 +100,22 @@ func (c *Calls) Wrap(d grpc.ServiceDesc) *grpc.ServiceDesc {
 				return err
 			}
 			defer c.End()
-			return c.Status(name, handle(srv, stream))
+			return c.Status(name, c.Recover(name, func() error { return handle(srv, stream) }))
 		}
 	}
 	return &d
+}
+
+// Recover returns the result of f. If f panics, it logs the panic and returns an INTERNAL error: the panic ends the
+// call that caused it and not the process. A goroutine that a call starts needs a Recover of its own.
+func (c *Calls) Recover(method string, f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.log.Error("call panicked", zap.String("method", method), zap.Any("panic", p), zap.Stack("stack"))
+			err = errInternal
+		}
+	}()
+	return f()
 }
 
 // Status returns the error to send to the client. An error that has a gRPC status stays as it is; an internal error
@@ -113,5 +132,5 @@ func (c *Calls) Status(method string, err error) error {
 		return status.FromContextError(err).Err()
 	}
 	c.log.Error("call failed", zap.String("method", method), zap.Error(err))
-	return status.Error(codes.Internal, "Internal error.")
+	return errInternal
 }

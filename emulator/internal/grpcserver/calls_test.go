@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -76,4 +77,52 @@ func TestCloseWaitsForActiveCallsAndRefusesLaterOnes(t *testing.T) {
 	<-closed
 	require.Equal(t, "reply", reply)
 	c.Close()
+}
+
+func TestPanicEndsOnlyItsCall(t *testing.T) {
+	core, logs := observer.New(zap.ErrorLevel)
+	c := grpcserver.NewCalls(zap.New(core), nil)
+	panics := true
+	handle := func() error {
+		if panics {
+			panic("secret")
+		}
+		return nil
+	}
+	desc := c.Wrap(grpc.ServiceDesc{
+		ServiceName: "s",
+		Methods: []grpc.MethodDesc{{
+			MethodName: "m",
+			Handler: func(any, context.Context, func(any) error, grpc.UnaryServerInterceptor) (any, error) {
+				return nil, handle()
+			},
+		}},
+		Streams: []grpc.StreamDesc{{
+			StreamName: "st",
+			Handler:    func(any, grpc.ServerStream) error { return handle() },
+		}},
+	})
+	calls := map[string]func() error{
+		"s/m": func() error {
+			_, err := desc.Methods[0].Handler(nil, t.Context(), nil, nil)
+			return err
+		},
+		"s/st": func() error { return desc.Streams[0].Handler(nil, nil) },
+	}
+	for method, call := range calls {
+		panics = true
+		err := call()
+		require.Equal(t, codes.Internal, status.Code(err), method)
+		require.NotContains(t, err.Error(), "secret")
+		logged := logs.TakeAll()
+		require.Len(t, logged, 1)
+		fields := logged[0].ContextMap()
+		require.Equal(t, method, fields["method"])
+		require.Equal(t, "secret", fields["panic"])
+		require.Contains(t, fields["stack"], "TestPanicEndsOnlyItsCall")
+
+		panics = false
+		require.NoError(t, call(), method)
+	}
+	c.Close() // returns only if the panics were counted as ended
 }
