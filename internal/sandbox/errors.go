@@ -2,8 +2,8 @@ package sandbox
 
 import "fmt"
 
-// StartError means that a job did not begin: its sandbox could not be started, or did not acknowledge the job. The fault
-// is not the job's, and nothing of its work is lost. Another attempt may succeed, here or on another executor.
+// StartError means that a job did not begin: its sandbox could not be started, or did not acknowledge the job. The
+// fault is not the job's, and nothing of its work is lost. Another attempt may succeed, here or on another executor.
 type StartError struct {
 	Cause StartFailure
 	Err   error // for operators: it may hold internal details

@@ -3,15 +3,11 @@ package docker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
-	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
-	"github.com/docker/docker/api/types/container"
 
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
@@ -49,76 +45,12 @@ type sandboxContainer struct {
 	stream    types.HijackedResponse
 	record    sandbox.Record
 
+	starting   sync.WaitGroup // the goroutine that creates and starts it; it owns the fields above until it ends
 	jobWrite   sync.WaitGroup // the goroutine that writes the job frame
 	egressDone chan error     // receives the result of Egress.Serve; nil without egress
 }
 
-var errContainerStartTimeout = fmt.Errorf("%w within the time to start a container", ErrUnreachable)
-
 func containerName(name string) string { return "airlock-" + name }
-
-// prepare creates and starts a container, which then waits for its job.
-func (d *Driver) prepare(ctx context.Context, spec containerSpec, execution string) (*sandboxContainer, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, d.startTimeout, errContainerStartTimeout)
-	defer cancel()
-	if err := d.negotiateAPI(ctx); err != nil {
-		return nil, err
-	}
-	name := newToken()
-	c := &sandboxContainer{name: name, socketDir: filepath.Join(d.instance.path(), name)}
-	if err := makeSocketDir(c.socketDir); err != nil {
-		return nil, err
-	}
-	d.mu.Lock()
-	d.containers[containerName(name)] = true
-	d.mu.Unlock()
-	if err := d.createAndStart(ctx, c, spec, execution); err != nil {
-		d.discard(ctx, c)
-		return nil, err
-	}
-	return c, nil
-}
-
-func (d *Driver) createAndStart(ctx context.Context, c *sandboxContainer, spec containerSpec, execution string) error {
-	labels := map[string]string{
-		labelRole:      roleSandbox,
-		labelExecutor:  d.executor,
-		labelInstance:  d.instance.name,
-		labelSocketDir: d.instance.dir,
-	}
-	if execution != "" {
-		labels[labelExecution] = execution
-	}
-	seccomp, err := seccompProfile()
-	if err != nil {
-		return err
-	}
-	// The end of ctx does not interrupt the creation. Otherwise the removal could reach the Engine before the creation.
-	createCtx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), d.startTimeout, errContainerStartTimeout)
-	defer cancel()
-	created, err := d.api.ContainerCreate(createCtx,
-		containerConfig(spec, labels), hostConfig(spec, d.runtime, c.socketDir, seccomp), nil, nil, containerName(c.name))
-	if errdefs.IsNotFound(err) {
-		return fmt.Errorf("%w: %s", ErrNoImage, spec.image)
-	}
-	if err != nil {
-		return engineError(createCtx, "create container", err)
-	}
-	c.id = created.ID
-	c.record.Container, c.record.Times.Created = containerName(c.name), time.Now()
-	c.stream, err = d.api.ContainerAttach(ctx, c.id, container.AttachOptions{
-		Stream: true, Stdin: true, Stdout: true, Stderr: true,
-	})
-	if err != nil {
-		return engineError(ctx, "attach to container", err)
-	}
-	if err := d.api.ContainerStart(ctx, c.id, container.StartOptions{}); err != nil {
-		return engineError(ctx, "start container", err)
-	}
-	c.record.Times.Started = time.Now()
-	c.record.Settings, err = d.inspect(ctx, c)
-	return err
-}
 
 // isWaiting reports whether a container without a job still waits for one. If its init has ended or failed, the stream
 // has an end or data to read.

@@ -60,6 +60,9 @@ type Driver struct {
 	startTimeout time.Duration
 	log          *zap.Logger
 	pool         *pool
+	warm         []WarmPool
+	gate         startGate
+	history      startHistory
 	engineCache  engineCache
 
 	negotiating chan struct{} // lock of negotiated, which a context can interrupt
@@ -111,7 +114,8 @@ func New(c Config) (*Driver, error) {
 	d := &Driver{
 		api: api, instance: instance, executor: c.Executor, runtime: c.Runtime,
 		startTimeout: c.StartTimeout, log: c.Log, containers: map[string]bool{},
-		pool: newPool(c.WarmPools, c.WarmMaxExtra, c.WarmMaxAge), engineCache: engineCache{digests: map[string]string{}},
+		pool: newPool(c.WarmPools, c.WarmMaxExtra, c.WarmMaxAge), warm: c.WarmPools,
+		gate: startGate{free: parallelStarts()}, history: startHistory{unusable: map[containerSpec]bool{}}, engineCache: engineCache{digests: map[string]string{}},
 		negotiating: make(chan struct{}, 1),
 	}
 	return d, nil

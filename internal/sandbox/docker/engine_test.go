@@ -12,12 +12,15 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
 func TestUnreachableEngineIsReported(t *testing.T) {
 	d := newDriver(t, Config{Host: "unix:///nonexistent/docker.sock"})
 	_, err := d.Run(t.Context(), probe("exit", "0"))
 	require.ErrorIs(t, err, ErrUnreachable)
+	requireStartError(t, err, sandbox.EngineUnreachable)
 	require.ErrorIs(t, d.Ping(t.Context()), ErrUnreachable)
 	require.ErrorIs(t, d.Reap(t.Context()), ErrUnreachable)
 	_, err = d.Check(t.Context(), probeImage)
@@ -66,15 +69,19 @@ func TestEngineErrorIsReported(t *testing.T) {
 func TestHangingEngineIsUnreachable(t *testing.T) {
 	d := newDriver(t, Config{
 		StartTimeout: 100 * time.Millisecond,
-		Host: newFakeEngine(t, func(_ http.ResponseWriter, r *http.Request) {
-			if r.Method == http.MethodPost {
+		Host: newFakeEngine(t, func(w http.ResponseWriter, r *http.Request) {
+			switch r.Method {
+			case http.MethodPost:
 				_, _ = io.Copy(io.Discard, r.Body) // otherwise the server would not notice the end of the connection
 				<-r.Context().Done()
+			case http.MethodDelete:
+				http.NotFound(w, r)
 			}
 		}),
 	})
 	_, err := d.Run(t.Context(), probe("exit", "0"))
 	require.ErrorIs(t, err, ErrUnreachable)
+	requireStartError(t, err, sandbox.StartTimedOut)
 }
 
 func TestMissingImageIsReported(t *testing.T) {
@@ -93,6 +100,7 @@ func TestMissingRuntimeIsReported(t *testing.T) {
 	require.ErrorIs(t, err, ErrNoRuntime)
 	_, err = d.Run(t.Context(), probe("exit", "0"))
 	require.ErrorIs(t, err, ErrRefused)
+	requireStartError(t, err, sandbox.EngineRefused)
 }
 
 func TestCheckReturnsEngineInfo(t *testing.T) {
@@ -153,5 +161,6 @@ func TestInitKilledBeforeJobIsLost(t *testing.T) {
 	r := &jobRun{driver: d, container: c, job: normalizedJob(t, probe("exit", "0")), calledAt: time.Now()}
 	_, err = r.run(t.Context())
 	require.ErrorIs(t, err, ErrLost)
+	requireStartError(t, err, sandbox.EngineRefused)
 	<-d.discard(t.Context(), c)
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/client"
@@ -45,11 +47,19 @@ func engineError(ctx context.Context, op string, err error) error {
 		return context.Cause(ctx)
 	case client.IsErrConnectionFailed(err) && errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%s: %w: %w", op, ErrForbidden, err)
-	case client.IsErrConnectionFailed(err) || errdefs.IsUnavailable(err):
+	case isConnectionError(err) || errdefs.IsUnavailable(err):
 		return fmt.Errorf("%s: %w: %w", op, ErrUnreachable, err)
 	default:
 		return fmt.Errorf("%s: %w: %w", op, ErrRefused, err)
 	}
+}
+
+// isConnectionError reports whether no complete answer of the Engine arrived. The client wraps such an error only for
+// calls that do not attach to a container.
+func isConnectionError(err error) bool {
+	var network *net.OpError
+	return client.IsErrConnectionFailed(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.As(err, &network)
 }
 
 // containerError translates an error about a container that should exist. Somebody else may have removed it.

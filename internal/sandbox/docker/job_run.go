@@ -35,7 +35,7 @@ type jobRun struct {
 
 	cancel   context.CancelCauseFunc
 	deadline *time.Timer // for the next step of the run; see setDeadline
-	reported bool        // init has sent a report
+	reported bool        // init has sent a report, which acknowledges the job
 	spool    spool
 	outcome  sandbox.Outcome
 }
@@ -47,6 +47,9 @@ func (r *jobRun) run(ctx context.Context) (sandbox.Outcome, error) {
 	outcome, err := r.exchangeFrames(ctx)
 	if err != nil {
 		outcome = sandbox.Outcome{}
+		if !r.reported {
+			err = r.driver.recordFailure(ctx, newSpec(r.job.Image, r.job.Limits), err)
+		}
 	}
 	outcome.Record = *record
 	return outcome, err

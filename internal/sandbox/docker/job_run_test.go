@@ -164,6 +164,7 @@ func TestInitFaultIsAnError(t *testing.T) {
 	})
 	require.ErrorIs(t, err, ErrFault)
 	require.ErrorContains(t, err, "disk full")
+	require.NotErrorAs(t, err, new(*sandbox.StartError), "a report acknowledges the job")
 }
 
 // An init of another release rejects the job frame and exits before its first report. The error names the cause.
@@ -182,6 +183,7 @@ func TestInitOfAnotherReleaseIsReported(t *testing.T) {
 		_ = stderr.Close()
 	})
 	require.ErrorIs(t, err, ErrLost)
+	requireStartError(t, err, sandbox.ImageUnusable)
 	require.ErrorContains(t, err, "init exited with 1 before its first report")
 	require.ErrorContains(t, err, `starts with \"ALK2\"`)
 	require.ErrorContains(t, err, "the image may contain a sandbox-init of another release: rebuild the image")
@@ -191,6 +193,7 @@ func TestInitOfAnotherReleaseIsReported(t *testing.T) {
 func TestSilentInitTimesOut(t *testing.T) {
 	_, err := runWithFakeInit(t, probe("exit", "0"), func(frame.Job, engineStream) {})
 	require.ErrorIs(t, err, errAgentStartTimeout)
+	requireStartError(t, err, sandbox.StartTimedOut)
 
 	job := probe("exit", "0")
 	job.Timeout = 50 * time.Millisecond

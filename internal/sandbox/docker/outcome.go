@@ -80,6 +80,11 @@ func (r *jobRun) handleStreamError(ctx context.Context, err error, stream *demux
 // ended. The Engine needs 31 to 41 ms.
 const exitTimeout = 10 * time.Second
 
+var (
+	errDisconnected = fmt.Errorf("%w: connection to the container ended", ErrLost)
+	errInitUnusable = fmt.Errorf("%w: init cannot run the job", ErrLost)
+)
+
 // rebuildHint is part of the errors about a sandbox-init of another release. Such an init rejects the job frame and
 // ends before its first report.
 const rebuildHint = "the image may contain a sandbox-init of another release: rebuild the image"
@@ -87,8 +92,7 @@ const rebuildHint = "the image may contain a sandbox-init of another release: re
 // inspectExit asks the Engine why a container ended without a result. If the kernel killed init to free memory, that is
 // the job's outcome. Any other reason is an error of the sandbox.
 func (r *jobRun) inspectExit(ctx context.Context, stream *demux) (sandbox.Outcome, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, exitTimeout,
-		fmt.Errorf("%w: connection closed while the container was running", ErrLost))
+	ctx, cancel := context.WithTimeoutCause(ctx, exitTimeout, errDisconnected)
 	defer cancel()
 	exited, errs := r.driver.api.ContainerWait(ctx, r.container.id, container.WaitConditionNotRunning)
 	select {
@@ -110,9 +114,16 @@ func (r *jobRun) inspectExit(ctx context.Context, stream *demux) (sandbox.Outcom
 	return out, nil
 }
 
+// initExitError returns the error about an init that ended without a result. Before the first report, an init that says
+// why it ends, or that ends as ours never does, is an error of the image. Ours ends with 0 or 1 when its input ends,
+// and then the lost connection carries no message.
 func (r *jobRun) initExitError(exitCode int, stderr []byte) error {
-	if !r.reported && exitCode != sandbox.SIGKILLExitCode {
-		return fmt.Errorf("%w: init exited with %d before its first report: %q; %s", ErrLost, exitCode, stderr, rebuildHint)
+	switch {
+	case r.reported || exitCode == sandbox.SIGKILLExitCode:
+	case len(stderr) == 0 && exitCode <= 1:
+		return fmt.Errorf("%w: init exited with %d before its first report; %s", errDisconnected, exitCode, rebuildHint)
+	default:
+		return fmt.Errorf("%w: init exited with %d before its first report: %q; %s", errInitUnusable, exitCode, stderr, rebuildHint)
 	}
 	return fmt.Errorf("%w: init exited with %d: %q", ErrLost, exitCode, stderr)
 }

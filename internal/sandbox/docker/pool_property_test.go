@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -16,9 +17,9 @@ func TestClosedPoolStaysEmpty(t *testing.T) {
 	require.Equal(t, 2, p.reserve(spec, now))
 	require.Zero(t, p.reserve(spec, now), "both are starting")
 	early, late := &sandboxContainer{name: "early"}, &sandboxContainer{name: "late"}
-	require.Nil(t, p.completeStart(spec, early, now))
+	require.Nil(t, p.completeStart(spec, early))
 	require.Equal(t, []*sandboxContainer{early}, p.close())
-	require.Equal(t, late, p.completeStart(spec, late, now))
+	require.Equal(t, late, p.completeStart(spec, late))
 	require.Nil(t, p.take(spec, now))
 	require.Zero(t, p.reserve(spec, now))
 }
@@ -53,12 +54,12 @@ func TestPoolInvariants(t *testing.T) {
 					starting[spec]--
 					c := &sandboxContainer{record: sandbox.Record{Times: sandbox.Times{Started: now}}}
 					alive[c] = true
-					require.Nil(t, p.completeStart(spec, c, now))
+					require.Nil(t, p.completeStart(spec, c))
 				}
 			case "fail":
 				if starting[spec] > 0 {
 					starting[spec]--
-					require.Nil(t, p.completeStart(spec, nil, now))
+					p.cancelStart(spec, errors.New("failed"), now)
 				}
 			case "later":
 				now = now.Add(time.Duration(rapid.Int64Range(0, int64(2*maxAge)).Draw(t, "by")))
@@ -73,7 +74,7 @@ func TestPoolInvariants(t *testing.T) {
 			for range n {
 				c := &sandboxContainer{record: sandbox.Record{Times: sandbox.Times{Started: now}}}
 				alive[c] = true
-				p.completeStart(spec, c, now)
+				p.completeStart(spec, c)
 			}
 		}
 		now = now.Add(demandWindow + time.Second)

@@ -28,6 +28,7 @@ func (d *Driver) discard(ctx context.Context, c *sandboxContainer) <-chan time.T
 	removed := make(chan time.Time, 1)
 	d.background.Go(func() {
 		defer close(removed)
+		c.starting.Wait()
 		if c.stream.Conn != nil {
 			c.stream.Close()
 		}
@@ -50,10 +51,11 @@ func (d *Driver) discard(ctx context.Context, c *sandboxContainer) <-chan time.T
 	return removed
 }
 
-// removeWithRetry removes the container and its socket folder, in several attempts with a back-off.
+// removeWithRetry removes the container and its socket folder, in several attempts with a back-off. It removes the
+// container by its name, which is known even if the Engine's answer to the creation was lost.
 func (d *Driver) removeWithRetry(ctx context.Context, c *sandboxContainer) error {
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		return struct{}{}, d.removeContainer(ctx, c.id)
+		return struct{}{}, d.removeContainer(ctx, containerName(c.name))
 	}, backoff.WithMaxTries(maxRemoveAttempts))
 	if err != nil {
 		return err
@@ -61,11 +63,8 @@ func (d *Driver) removeWithRetry(ctx context.Context, c *sandboxContainer) error
 	return os.RemoveAll(c.socketDir)
 }
 
-// removeContainer kills and removes a container, and verifies that it no longer exists.
+// removeContainer kills and removes a container, by ID or name, and verifies that it no longer exists.
 func (d *Driver) removeContainer(ctx context.Context, containerID string) error {
-	if containerID == "" {
-		return nil
-	}
 	ctx, cancel := context.WithTimeoutCause(ctx, removeTimeout, errRemoveTimeout)
 	defer cancel()
 	err := d.api.ContainerRemove(ctx, containerID, container.RemoveOptions{Force: true, RemoveVolumes: true})

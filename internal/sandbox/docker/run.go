@@ -11,8 +11,9 @@ import (
 )
 
 // Run runs one job in a container of its own. Job.Timeout starts with the agent. When ctx ends, Run kills the container
-// and returns the cause of ctx. Any other error means that the sandbox failed (see Err...), not the job. With an error,
-// the Outcome has its Record only. The caller closes the Outcome.
+// and returns the cause of ctx. Any other error means that the sandbox failed (see Err...), not the job. It is a
+// *sandbox.StartError if the job did not begin: init did not acknowledge it. With an error, the Outcome has its Record
+// only. The caller closes the Outcome.
 //
 // Run closes job.Egress exactly one time before it returns, in every case. After a result, the removal of the container
 // may still be in progress; Close waits for it.
@@ -32,6 +33,7 @@ func (d *Driver) Run(ctx context.Context, job sandbox.Job) (sandbox.Outcome, err
 		return sandbox.Outcome{}, err
 	}
 	spec := newSpec(job.Image, job.Limits)
+	d.history.recordJob(spec)
 	done := make(chan struct{})
 	defer close(done)
 	d.background.Go(func() { d.refillAfterJob(ctx, spec, done) })

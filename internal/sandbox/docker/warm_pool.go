@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -23,10 +24,12 @@ const (
 	// demandWindow is the time after a job's arrival in which the job counts as demand for one more container of its
 	// spec.
 	demandWindow = time.Minute
-	// After a failed start of a warm container, the next one waits, twice as long each time. Jobs do not wait: each
-	// starts its own container.
-	minRetryDelay = 5 * time.Second
-	maxRetryDelay = 5 * time.Minute
+	// After a start that failed because of the image, the next warm container of that image waits, twice as long each
+	// time. After one that failed because of the Engine, all warm containers wait. Jobs do not wait: each starts its own
+	// container.
+	minRetryDelay       = 5 * time.Second
+	maxRetryDelay       = 5 * time.Minute
+	maxEngineRetryDelay = time.Minute
 )
 
 // pool holds warm containers, which wait for their jobs. Each container leaves the pool one time, for one job, and a
@@ -40,6 +43,11 @@ type pool struct {
 	closed   bool
 	minIdle  int // sum over the subpools
 	subpools map[containerSpec]*subpool
+
+	// While the Engine fails starts, the pool starts one container at a time, and none before engineRetryAt.
+	engineFails   bool
+	engineBackOff *backoff.ExponentialBackOff
+	engineRetryAt time.Time
 }
 
 // subpool is the part of the pool for one spec.
@@ -53,7 +61,9 @@ type subpool struct {
 }
 
 func newPool(warm []WarmPool, maxExtra int, maxAge time.Duration) *pool {
-	p := &pool{maxAge: maxAge, maxExtra: maxExtra, subpools: map[containerSpec]*subpool{}}
+	p := &pool{
+		maxAge: maxAge, maxExtra: maxExtra, subpools: map[containerSpec]*subpool{}, engineBackOff: newBackOff(maxEngineRetryDelay),
+	}
 	for _, w := range warm {
 		p.subpool(newSpec(w.Image, withDefaults(w.Limits))).minIdle += w.MinIdle
 		p.minIdle += w.MinIdle
@@ -63,11 +73,13 @@ func newPool(warm []WarmPool, maxExtra int, maxAge time.Duration) *pool {
 
 func (p *pool) subpool(spec containerSpec) *subpool {
 	if p.subpools[spec] == nil {
-		p.subpools[spec] = &subpool{backOff: &backoff.ExponentialBackOff{
-			InitialInterval: minRetryDelay, Multiplier: 2, MaxInterval: maxRetryDelay,
-		}}
+		p.subpools[spec] = &subpool{backOff: newBackOff(maxRetryDelay)}
 	}
 	return p.subpools[spec]
+}
+
+func newBackOff(maxDelay time.Duration) *backoff.ExponentialBackOff {
+	return &backoff.ExponentialBackOff{InitialInterval: minRetryDelay, Multiplier: 2, MaxInterval: maxDelay}
 }
 
 // recordDemand counts a job as demand for its spec. It stores at most maxExtra jobs, because the pool cannot serve more
@@ -104,40 +116,67 @@ func (p *pool) target(sub *subpool, now time.Time) int {
 }
 
 // reserve returns the number of containers of a spec that the caller must start. It counts them as starting until
-// completeStart is called for each of them.
+// completeStart or cancelStart is called for each of them.
 func (p *pool) reserve(spec containerSpec, now time.Time) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	sub := p.subpool(spec)
-	if p.closed || now.Before(sub.retryAt) {
+	if p.closed || now.Before(sub.retryAt) || p.engineFails && now.Before(p.engineRetryAt) {
 		return 0
 	}
-	capacity := p.minIdle + p.maxExtra
+	capacity, starting := p.minIdle+p.maxExtra, 0
 	for _, other := range p.subpools {
 		capacity -= other.starting + len(other.idle)
+		starting += other.starting
+	}
+	if p.engineFails {
+		capacity = min(capacity, 1-starting)
 	}
 	n := max(0, min(capacity, p.target(sub, now)-sub.starting-len(sub.idle)))
 	sub.starting += n
 	return n
 }
 
-// completeStart ends a reservation and adds the container to the pool. c is nil if the start failed. If the pool is
-// closed, it returns the container, which the caller must remove.
-func (p *pool) completeStart(spec containerSpec, c *sandboxContainer, now time.Time) (surplus *sandboxContainer) {
+// completeStart ends a reservation and adds the container to the pool. If the pool is closed, it returns the container,
+// which the caller must remove.
+func (p *pool) completeStart(spec containerSpec, c *sandboxContainer) (surplus *sandboxContainer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	sub := p.subpool(spec)
 	sub.starting--
-	if c == nil {
-		sub.retryAt = now.Add(sub.backOff.NextBackOff())
-		return nil
-	}
 	sub.backOff.Reset()
 	if p.closed {
 		return c
 	}
 	sub.idle = append(sub.idle, c)
 	return nil
+}
+
+// cancelStart ends the reservation of a start that failed. Only a failure because of the image concerns its spec alone;
+// see recordEngine.
+func (p *pool) cancelStart(spec containerSpec, err error, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	sub := p.subpool(spec)
+	sub.starting--
+	var failure *sandbox.StartError
+	if errors.As(err, &failure) && failure.Cause.OfImage() {
+		sub.retryAt = now.Add(sub.backOff.NextBackOff())
+	}
+}
+
+// recordEngine records whether the Engine started a container, of the pool or not. Failures of starts that ran at the
+// same time count as one.
+func (p *pool) recordEngine(started bool, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case started:
+		p.engineFails = false
+		p.engineBackOff.Reset()
+	case !p.engineFails || !now.Before(p.engineRetryAt):
+		p.engineFails, p.engineRetryAt = true, now.Add(p.engineBackOff.NextBackOff())
+	}
 }
 
 // evict removes from the pool the containers that are expired or beyond the target, and returns them.

@@ -63,8 +63,10 @@ func (d *Driver) refill(ctx context.Context, spec containerSpec, now time.Time) 
 			c, err := d.prepare(ctx, spec, "")
 			if err != nil {
 				d.log.Warn("cannot start warm container", zap.String("image", spec.image), zap.Error(err))
+				d.pool.cancelStart(spec, err, time.Now())
+				return
 			}
-			if surplus := d.pool.completeStart(spec, c, time.Now()); surplus != nil {
+			if surplus := d.pool.completeStart(spec, c); surplus != nil {
 				d.discard(ctx, surplus)
 			}
 		})

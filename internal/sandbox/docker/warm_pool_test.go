@@ -3,6 +3,8 @@ package docker
 import (
 	"context"
 	"encoding/json"
+	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/airlock-run/airlock/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/test/faultproxy"
 )
 
 // warmDriver returns a driver with n warm containers of the probe image.
@@ -117,16 +120,50 @@ func TestRunWarmPoolDrainsOnCancel(t *testing.T) {
 	require.Empty(t, containers(t, d), "it starts no warm container")
 }
 
-func TestWarmPoolBacksOffAfterFailedStart(t *testing.T) {
-	d := newDriver(t, Config{WarmPools: []WarmPool{{Image: "airlock/no-such-image:dev", MinIdle: 1}}})
+func TestWarmPoolBacksOffForOneImage(t *testing.T) {
+	missing := "airlock/no-such-image:dev"
+	d := newDriver(t, Config{WarmPools: []WarmPool{{Image: missing, MinIdle: 1}, {Image: probeImage, MinIdle: 2}}})
 	now := time.Now()
 	d.maintainPool(t.Context(), now)
 	d.background.Wait()
-	spec := newSpec("airlock/no-such-image:dev", sandbox.DefaultLimits)
+	require.Len(t, containers(t, d), 2, "the other image does not wait")
+	spec := newSpec(missing, sandbox.DefaultLimits)
 	require.Zero(t, d.pool.reserve(spec, time.Now()))
 	require.Equal(t, 1, d.pool.reserve(spec, time.Now().Add(minRetryDelay)))
-	require.Nil(t, d.pool.completeStart(spec, nil, now))
+	d.pool.cancelStart(spec, &sandbox.StartError{Cause: sandbox.ImageMissing}, now)
 	require.Zero(t, d.pool.reserve(spec, now.Add(minRetryDelay)), "the second delay is longer")
+}
+
+// While the Engine fails starts, of whatever image, the pool tries one container at a time, after a delay. It is full
+// again after one start that succeeds.
+func TestWarmPoolBacksOffWhileEngineFails(t *testing.T) {
+	engine, host := newFaultyEngine(t)
+	d := newDriver(t, Config{Host: host, WarmPools: []WarmPool{{Image: probeImage, MinIdle: 2}}})
+	var creations atomic.Int64
+	engine.Set(func(e faultproxy.Exchange) bool {
+		if isCreate(e.Request) {
+			creations.Add(1)
+			e.Fail(http.StatusInternalServerError, "no space left on device")
+		}
+		return isCreate(e.Request)
+	})
+	_, err := d.Run(t.Context(), probe("exit", "0"))
+	requireStartError(t, err, sandbox.EngineRefused)
+	now := time.Now()
+	d.maintainPool(t.Context(), now)
+	d.background.Wait()
+	require.EqualValues(t, 1, creations.Load(), "that of the job")
+
+	now = now.Add(minRetryDelay + time.Second)
+	d.maintainPool(t.Context(), now)
+	d.background.Wait()
+	require.EqualValues(t, 2, creations.Load(), "one of the two warm containers")
+
+	engine.Set(nil)
+	require.NoError(t, d.Probe(t.Context()))
+	d.maintainPool(t.Context(), now)
+	d.background.Wait()
+	require.Len(t, containers(t, d), 2)
 }
 
 // idleMemory returns the memory of a container without the page cache, as the Engine reports it.

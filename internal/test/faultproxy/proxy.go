@@ -2,8 +2,8 @@
 // them.
 //
 // In: TCP or unix connections of clients, and the Fault that a test sets.
-// Out: the same bytes to and from the target, delayed, held back or cut off. The package never changes or reads the
-// content of a connection.
+// Out: the same bytes to and from the target, delayed, held back or cut off. A Proxy never changes or reads the content
+// of a connection. An HTTPProxy disturbs single requests.
 package faultproxy
 
 import (

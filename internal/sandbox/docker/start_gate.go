@@ -1,0 +1,68 @@
+package docker
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"sync"
+)
+
+// startGate limits how many containers the driver creates and starts at a time. More starts at a time do not make an
+// Engine faster, and make each of them slower. Jobs go before warm containers, and each of the two in order of arrival.
+type startGate struct {
+	mu      sync.Mutex
+	free    int
+	waiting [2][]chan struct{} // by startPriority; a closed channel means that its owner has a place
+}
+
+type startPriority int
+
+const (
+	startForJob startPriority = iota
+	startForPool
+)
+
+// parallelStarts returns the number of places of a startGate.
+func parallelStarts() int { return max(2, runtime.NumCPU()) }
+
+// enter waits for a place. It returns the cause of ctx if ctx ends before.
+func (g *startGate) enter(ctx context.Context, priority startPriority) error {
+	g.mu.Lock()
+	if g.free > 0 {
+		g.free--
+		g.mu.Unlock()
+		return nil
+	}
+	place := make(chan struct{})
+	g.waiting[priority] = append(g.waiting[priority], place)
+	g.mu.Unlock()
+	select {
+	case <-place:
+		return nil
+	case <-ctx.Done():
+	}
+	g.mu.Lock()
+	i := slices.Index(g.waiting[priority], place)
+	if i >= 0 {
+		g.waiting[priority] = slices.Delete(g.waiting[priority], i, i+1)
+	}
+	g.mu.Unlock()
+	if i < 0 { // the place was given at the same moment
+		g.leave()
+	}
+	return context.Cause(ctx)
+}
+
+// leave gives a place to the next one that waits.
+func (g *startGate) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for priority, waiting := range g.waiting {
+		if len(waiting) > 0 {
+			close(waiting[0])
+			g.waiting[priority] = waiting[1:]
+			return
+		}
+	}
+	g.free++
+}
