@@ -13,4 +13,6 @@ type (
 	VersionError = disk.VersionError
 	// CorruptError reports that the data is damaged and cannot be read.
 	CorruptError = disk.CorruptError
+	// FullError reports that the disk has too little space to start.
+	FullError = disk.FullError
 )

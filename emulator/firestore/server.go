@@ -127,7 +127,6 @@ func Open(o Options) (*Server, error) {
 // pebbleOptions limits the memory to what a laptop can spare. The Bloom filters make reads of missing documents cheap.
 func pebbleOptions() *pebble.Options {
 	o := &pebble.Options{CacheSize: 64 << 20, MemTableSize: 16 << 20, MaxOpenFiles: 500}
-	o.EnsureDefaults()
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}

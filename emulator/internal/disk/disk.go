@@ -2,7 +2,10 @@
 //
 // It receives a folder, the kind of the data and the version of its format, and returns an open store. It writes a
 // format record (kind and version) into each new store and checks it in each existing one. It never migrates, repairs
-// or deletes data: it refuses a store of another kind or version.
+// or deletes data: it refuses a store that is damaged, or of another kind or version.
+//
+// If the disk gets full, the writes of the store wait until there is space, so that Pebble never fails. DB tells the
+// caller, which refuses calls in the meantime.
 package disk
 
 import (
@@ -10,6 +13,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -32,30 +38,112 @@ type Options struct {
 }
 
 // Open opens the store and locks its folder. The caller must not use keys that begin with a zero byte, and closes
-// the store, which also releases the lock. The error is a *LockedError, *KindError, *VersionError or *CorruptError
-// where one of them applies.
-func Open(o Options) (*pebble.DB, error) {
-	dir, po := o.Dir, pebbleOptions(o)
-	if dir == "" {
-		dir, po.FS = inMemoryDir, vfs.NewMem()
+// the store, which also releases the lock. The error is a *LockedError, *KindError, *VersionError, *CorruptError or
+// *FullError where one of them applies.
+func Open(o Options) (*DB, error) {
+	po := pebbleOptions(o)
+	if o.Dir == "" {
+		po.FS = vfs.NewMem()
+		if err := po.FS.MkdirAll(inMemoryDir, 0o700); err != nil {
+			return nil, err
+		}
+		db, err := openPebble(inMemoryDir, po, o)
+		if err != nil {
+			return nil, err
+		}
+		return &DB{DB: db}, nil
 	}
-	if err := po.FS.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make %s: %w", dir, err)
+	if err := po.FS.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, openError(o.Dir, err)
 	}
-	lock, err := pebble.LockDirectory(dir, po.FS)
+	lock, err := pebble.LockDirectory(o.Dir, po.FS)
 	if err != nil {
-		return nil, lockError(dir, err)
+		return nil, lockError(o.Dir, err)
 	}
 	po.Lock = lock
-	db, err := pebble.Open(dir, po)
+	db, err := openFolder(po, o)
 	// An open store has its own reference to the lock, so closing this one does not unlock the folder.
-	if err := errors.Join(openError(dir, err), lock.Close()); err != nil {
+	return db, errors.Join(err, lock.Close())
+}
+
+// openFolder opens a locked folder. Pebble is opened in a goroutine of its own, because it waits if the disk gets full.
+func openFolder(po *pebble.Options, o Options) (*DB, error) {
+	s := newSpace(po.FS, o.Dir)
+	logBytes, err := sizeOfLogs(o.Dir)
+	if err == nil {
+		err = s.check(logBytes) // opening copies what is in the logs to tables
+	}
+	if err != nil {
 		return nil, err
 	}
-	if err := checkFormat(db, o); err != nil {
+	synced, err := openSynced(o.Dir)
+	if err != nil {
+		return nil, openError(o.Dir, err)
+	}
+	po.FS = &fileSystem{FS: po.FS, space: s, synced: synced}
+	type result struct {
+		db  *pebble.DB
+		err error
+	}
+	opened := make(chan result, 1)
+	go func() {
+		db, err := openPebble(o.Dir, po, o)
+		opened <- result{db, err}
+	}()
+	select {
+	case r := <-opened:
+		if r.err != nil {
+			return nil, errors.Join(r.err, synced.close())
+		}
+		return &DB{DB: r.db, space: s, synced: synced}, nil
+	case <-s.fullChannel():
+		s.fence()
+		return nil, &FullError{Dir: o.Dir, Need: reserveBytes + logBytes}
+	}
+}
+
+// openPebble opens the store, checks it, and converts it to the newest format of Pebble. A store that is refused keeps
+// its format.
+func openPebble(dir string, po *pebble.Options, o Options) (*pebble.DB, error) {
+	found, err := pebble.Peek(dir, po.FS)
+	if err != nil {
+		return nil, openError(dir, err)
+	}
+	po.FormatMajorVersion = pebble.FormatNewest
+	if found.Exists {
+		po.FormatMajorVersion = found.FormatMajorVersion
+	}
+	db, err := pebble.Open(dir, po)
+	if _, ok := errors.AsType[syscall.Errno](err); err != nil && !ok { // the disk works, and the content is wrong
+		return nil, &CorruptError{Dir: dir, Err: err}
+	}
+	if err != nil {
+		return nil, openError(dir, err)
+	}
+	err = checkFormat(db, o)
+	if err == nil {
+		err = verifyTables(dir, db, po)
+	}
+	if err == nil && db.FormatMajorVersion() < pebble.FormatNewest {
+		err = db.RatchetFormatMajorVersion(pebble.FormatNewest)
+	}
+	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
+}
+
+func sizeOfLogs(dir string) (uint64, error) {
+	logs, err := filepath.Glob(filepath.Join(dir, "*.log"))
+	var total uint64
+	for _, path := range logs {
+		info, err := os.Stat(path)
+		if err != nil {
+			return 0, err
+		}
+		total += uint64(info.Size())
+	}
+	return total, err
 }
 
 func pebbleOptions(o Options) *pebble.Options {
@@ -70,9 +158,10 @@ func pebbleOptions(o Options) *pebble.Options {
 	if po.FS == nil {
 		po.FS = vfs.Default
 	}
-	if po.FormatMajorVersion == pebble.FormatDefault {
-		po.FormatMajorVersion = pebble.FormatNewest
-	}
+	// By default, Pebble ends the process. Here the call fails that has read the damaged block.
+	po.EventListener = &pebble.EventListener{DataCorruption: func(info pebble.DataCorruptionInfo) {
+		o.Logger.Error("the data is damaged", zap.String("path", info.Path), zap.Error(info.Details))
+	}}
 	return po
 }
 
@@ -85,16 +174,19 @@ func (l pebbleLogger) Infof(format string, args ...any) { l.Debugf(format, args.
 // lockError tells a folder that another process has locked from a folder that cannot be written.
 func lockError(dir string, err error) error {
 	if _, ok := errors.AsType[*fs.PathError](err); ok {
-		return fmt.Errorf("lock %s: %w", dir, err)
+		return openError(dir, fmt.Errorf("lock: %w", err))
 	}
 	return &LockedError{Dir: dir, Err: err}
 }
 
 func openError(dir string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if pebble.IsCorruptionError(err) {
+	_, corrupt := errors.AsType[*CorruptError](err)
+	switch {
+	case err == nil, corrupt:
+		return err
+	case isDiskFull(err):
+		return &FullError{Dir: dir, Need: reserveBytes}
+	case pebble.IsCorruptionError(err):
 		return &CorruptError{Dir: dir, Err: err}
 	}
 	return fmt.Errorf("open %s: %w", dir, err)

@@ -15,7 +15,7 @@ func options(dir, kind string, version int) disk.Options {
 	return disk.Options{Dir: dir, Kind: kind, Version: version}
 }
 
-func open(t *testing.T, dir string) *pebble.DB {
+func open(t *testing.T, dir string) *disk.DB {
 	t.Helper()
 	db, err := disk.Open(options(dir, "letters", 3))
 	require.NoError(t, err)

@@ -51,3 +51,15 @@ func (e *CorruptError) Error() string {
 }
 
 func (e *CorruptError) Unwrap() error { return e.Err }
+
+// FullError reports that the disk has too little space. A write that fails with it may still take place when there is
+// space again, if Waiting is set.
+type FullError struct {
+	Dir        string
+	Free, Need uint64 // bytes; Free is zero if a write found no space at all
+	Waiting    bool
+}
+
+func (e *FullError) Error() string {
+	return fmt.Sprintf("the disk of %s is full (%d MiB of the %d MiB that are needed are free): free some space", e.Dir, e.Free>>20, e.Need>>20)
+}

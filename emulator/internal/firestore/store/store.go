@@ -19,6 +19,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/airlock-run/airlock/emulator/internal/disk"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/document"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
 )
@@ -48,7 +49,7 @@ type Change struct {
 
 // Store is safe for concurrent use.
 type Store struct {
-	db  *pebble.DB
+	db  *disk.DB
 	now func() time.Time
 
 	// commitMu serializes commits and the steps of building an index. It is locked before clockMu.
@@ -65,7 +66,7 @@ type Store struct {
 }
 
 // Open opens the store. It takes ownership of db.
-func Open(db *pebble.DB, o Options) (*Store, error) {
+func Open(db *disk.DB, o Options) (*Store, error) {
 	s := &Store{db: db, now: o.Now, scanLimit: cmp.Or(o.ScanLimit, defaultScanLimit)}
 	if s.now == nil {
 		s.now = time.Now

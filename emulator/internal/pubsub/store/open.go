@@ -13,7 +13,7 @@ const formatVersion = 1
 // blockBytes is the size of the blocks in which tables are read.
 const blockBytes = 32 << 10
 
-func openDB(dir string, log *zap.Logger) (*pebble.DB, error) {
+func openDB(dir string, log *zap.Logger) (*disk.DB, error) {
 	o := &pebble.Options{
 		// Most messages are acknowledged before a memtable is full, and most of the others before their table is
 		// merged with another one. So memtables are large and compactions start late.

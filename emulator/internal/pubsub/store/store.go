@@ -16,12 +16,13 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"go.uber.org/zap"
 
+	"github.com/airlock-run/airlock/emulator/internal/disk"
 	"github.com/airlock-run/airlock/emulator/internal/keyrange"
 )
 
 // Store is one data folder. It is safe for concurrent use.
 type Store struct {
-	db *pebble.DB
+	db *disk.DB
 
 	// Epoch counts how often the folder was opened. IDs that contain it are unique, even if a crash lost the
 	// newest records.

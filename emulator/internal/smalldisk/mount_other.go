@@ -1,0 +1,7 @@
+//go:build !linux
+
+package smalldisk
+
+import "testing"
+
+func mount(testing.TB, string, string) {}
