@@ -167,10 +167,15 @@ func TestClientExtendsDeadline(t *testing.T) {
 // receive runs the client's Receive, one callback at a time, until stop.
 func (s *service) receive(t testing.TB, f func(stop func(), m *gcp.Message)) {
 	t.Helper()
+	receive(t, s.Subscriber(subName("sub")), f)
+}
+
+func receive(t testing.TB, sub *gcp.Subscriber, f func(stop func(), m *gcp.Message)) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(withTimeout(t, 20*time.Second))
 	defer cancel()
 	var mu sync.Mutex
-	require.NoError(t, s.Subscriber(subName("sub")).Receive(ctx, func(_ context.Context, m *gcp.Message) {
+	require.NoError(t, sub.Receive(ctx, func(_ context.Context, m *gcp.Message) {
 		mu.Lock()
 		defer mu.Unlock()
 		f(cancel, m)

@@ -2,6 +2,7 @@ package pubsub_test
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -109,6 +110,15 @@ func textMessages(data ...string) []*pubsubpb.PubsubMessage {
 	var out []*pubsubpb.PubsubMessage
 	for _, d := range data {
 		out = append(out, &pubsubpb.PubsubMessage{Data: []byte(d)})
+	}
+	return out
+}
+
+// numberedMessages returns n messages with the data "0", "1" and so on.
+func numberedMessages(n int) []*pubsubpb.PubsubMessage {
+	var out []*pubsubpb.PubsubMessage
+	for i := range n {
+		out = append(out, &pubsubpb.PubsubMessage{Data: fmt.Append(nil, i)})
 	}
 	return out
 }

@@ -40,8 +40,12 @@ func (s *subscriber) Pull(ctx context.Context, req *pubsubpb.PullRequest) (*pubs
 		if err != nil {
 			return nil, err
 		}
+		if len(messages) > 0 && ctx.Err() != nil {
+			return nil, ctx.Err() // the client has gone: Close makes the messages available
+		}
 		//nolint:staticcheck // deprecated, but clients still use it
 		if len(messages) > 0 || req.ReturnImmediately {
+			r.Confirm()
 			return &pubsubpb.PullResponse{ReceivedMessages: messages}, nil
 		}
 	}

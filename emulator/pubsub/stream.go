@@ -128,6 +128,7 @@ func (st *stream) sendResponse(r *pubsubpb.StreamingPullResponse) error {
 		ExactlyOnceDeliveryEnabled: st.sentProperties.exactlyOnce,
 		MessageOrderingEnabled:     st.sentProperties.ordered,
 	}
+	st.reader.Pause() // Send waits while the client does not read
 	return st.grpc.Send(r)
 }
 

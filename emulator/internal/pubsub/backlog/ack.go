@@ -35,7 +35,8 @@ func (b *Backlog) Ack(now time.Time, seq, lease uint64) (*Message, Outcome) {
 	return it.msg, b.ack(it)
 }
 
-// ModifyAckDeadline sets the end of the lease to d from now. Zero is a negative acknowledgement.
+// ModifyAckDeadline sets the end of the lease to d from now, and so confirms that the consumer has the message. Zero is
+// a negative acknowledgement.
 func (b *Backlog) ModifyAckDeadline(now time.Time, seq, lease uint64, d time.Duration) Outcome {
 	it := b.find(seq, lease)
 	if it == nil || !b.leaseValid(now, it, lease) {
@@ -45,6 +46,7 @@ func (b *Backlog) ModifyAckDeadline(now time.Time, seq, lease uint64, d time.Dur
 		b.failDelivery(now, it)
 		return Nacked
 	}
+	it.dequeue() // confirmed
 	it.deadline = now.Add(d)
 	b.timers.set(it)
 	return Extended

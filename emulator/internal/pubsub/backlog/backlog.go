@@ -33,6 +33,7 @@ type Backlog struct {
 	fresh      queue // waiting, without a failed delivery
 	redelivery queue // waiting, with a failed delivery; a queue of its own, so that neither starves the other
 	roundRobin uint  // selects the next queue to deliver from
+	ready      []*Consumer
 
 	timers    timers
 	exhausted []*Message // since the last TakeExhausted

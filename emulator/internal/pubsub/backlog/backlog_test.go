@@ -109,10 +109,65 @@ func TestOrderingKeyMovesToNextConsumer(t *testing.T) {
 	d := leaseMessages(b, start, one, 2)
 	require.Equal(t, []uint64{1}, seqs(d))
 	require.False(t, b.CanLease(two), "the other consumer has a lease of the key")
+	b.Confirm(one)
 	b.CloseConsumer(one)
 	require.False(t, b.CanLease(two))
 	b.Ack(start, 1, d[0].Lease)
 	require.Equal(t, []uint64{2}, seqs(leaseMessages(b, start, two, 2)))
+}
+
+func TestCloseConsumerFreesWhatIsNotConfirmed(t *testing.T) {
+	b := newBacklog(backlog.Policy{MinBackoff: time.Hour, MaxBackoff: time.Hour, MaxDeliveryAttempts: 1}, 6, "")
+	one, two := &backlog.Consumer{}, &backlog.Consumer{}
+	d := leaseMessages(b, start, one, 5)
+	require.Equal(t, backlog.Extended, b.ModifyAckDeadline(start, 2, d[1].Lease, time.Minute))
+	require.Equal(t, backlog.Nacked, b.ModifyAckDeadline(start, 5, d[4].Lease, 0))
+	require.Len(t, b.TakeExhausted(), 1)
+	b.CloseConsumer(one)
+	require.Equal(t, 1, one.Outstanding(), "the confirmed message stays leased")
+
+	again := leaseMessages(b, start, two, 5)
+	require.Equal(t, []uint64{1, 3, 4, 6}, seqs(again), "without back-off, in the order of publishing")
+	require.Equal(t, 1, again[0].Attempt, "the message may not have arrived: no failed delivery")
+	require.Empty(t, b.TakeExhausted())
+	_, outcome := b.Ack(start, 1, d[0].Lease)
+	require.Equal(t, backlog.Removed, outcome, "a late acknowledgement is valid")
+}
+
+func TestCloseConsumerKeepsOrderOfKey(t *testing.T) {
+	b := newBacklog(backlog.Policy{Ordered: true}, 4, "k")
+	one, two := &backlog.Consumer{}, &backlog.Consumer{}
+	d := leaseMessages(b, start, one, 4)
+	for _, i := range []int{0, 2} {
+		require.Equal(t, backlog.Extended, b.ModifyAckDeadline(start, d[i].Message.Seq, d[i].Lease, time.Minute))
+	}
+	b.CloseConsumer(one)
+	require.Equal(t, 1, one.Outstanding(), "3 is confirmed, but comes after 2, which is delivered again")
+	require.False(t, b.CanLease(two), "1 is leased to the closed consumer")
+	b.Ack(start, 1, d[0].Lease)
+	require.Equal(t, []uint64{2, 3, 4}, seqs(leaseMessages(b, start, two, 4)))
+}
+
+func TestReadyConsumersShareMessages(t *testing.T) {
+	b := newBacklog(backlog.Policy{}, 10, "")
+	one, two := &backlog.Consumer{}, &backlog.Consumer{MaxOutstandingMessages: 3}
+	late, busy := &backlog.Consumer{}, &backlog.Consumer{}
+	b.SetReady(one, true)
+	b.SetReady(two, true)
+	b.SetReady(busy, true)
+	b.SetReady(busy, false)
+	require.Len(t, leaseMessages(b, start, one, 100), 7, "all but what fits the limit of the other one")
+	b.SetReady(one, true)
+	require.False(t, b.CanLease(one), "the rest is for the one with fewer messages")
+	require.Len(t, leaseMessages(b, start, two, 100), 3)
+
+	b.SetReady(late, true)
+	b.Add(&backlog.Message{Seq: 11, Size: 1}, 0)
+	require.False(t, b.CanLease(one))
+	require.False(t, b.CanLease(two))
+	require.True(t, b.CanLease(late))
+	b.CloseConsumer(late)
+	require.True(t, b.CanLease(one), "a consumer that has gone needs nothing")
 }
 
 func TestDropBefore(t *testing.T) {

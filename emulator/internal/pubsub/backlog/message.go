@@ -39,7 +39,7 @@ type item struct {
 	deadline   time.Time // end of the lease or of the back-off
 	timerIndex int       // index in Backlog.timers; -1 if it is not there
 
-	queue      *queue // the queue that contains it; nil for none
+	queue      *queue // the queue that contains it, of waiting or of unconfirmed items; nil for none
 	prev, next *item
 
 	keyQueue         *keyQueue // nil without an ordering key

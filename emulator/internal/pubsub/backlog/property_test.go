@@ -27,12 +27,14 @@ type model struct {
 	failures     map[uint64]int
 	consumers    []*backlog.Consumer
 	closed       map[*backlog.Consumer]bool
+	ready        map[*backlog.Consumer]bool
 }
 
 type lease struct {
 	backlog.Delivery
-	consumer *backlog.Consumer
-	deadline time.Time
+	consumer  *backlog.Consumer
+	deadline  time.Time
+	confirmed bool
 }
 
 func newModel(t *rapid.T) *model {
@@ -48,6 +50,7 @@ func newModel(t *rapid.T) *model {
 		b: backlog.New(p, 1000), policy: p, now: time.Unix(1_000_000, 0),
 		messages: map[uint64]*backlog.Message{}, unacked: map[uint64]bool{}, leases: map[uint64]lease{}, lastLease: map[uint64]uint64{},
 		backoffUntil: map[uint64]time.Time{}, failures: map[uint64]int{}, closed: map[*backlog.Consumer]bool{},
+		ready: map[*backlog.Consumer]bool{},
 	}
 	for range 3 {
 		m.consumers = append(m.consumers, &backlog.Consumer{
@@ -83,10 +86,13 @@ func (m *model) leaseAndCheck(t *rapid.T, c *backlog.Consumer, d time.Duration) 
 	}
 	for _, d2 := range out {
 		m.checkDelivery(t, c, d2)
-		l := lease{d2, c, m.now.Add(d)}
+		l := lease{Delivery: d2, consumer: c, deadline: m.now.Add(d)}
 		m.leases[d2.Message.Seq] = l
 		m.lastLease[d2.Message.Seq] = d2.Lease
 		m.pastLeases = append(m.pastLeases, l)
+	}
+	if len(out) > 0 {
+		m.ready[c] = false
 	}
 	m.checkFlowControl(t, c)
 	return out
@@ -193,7 +199,7 @@ func (m *model) extend(t *rapid.T) {
 	}
 	if current {
 		l = m.leases[seq]
-		l.deadline = m.now.Add(d)
+		l.deadline, l.confirmed = m.now.Add(d), true
 		m.leases[seq] = l
 	}
 }
@@ -205,9 +211,103 @@ func (m *model) advanceTime(t *rapid.T) {
 
 func (m *model) closeConsumer(t *rapid.T) {
 	i := rapid.IntRange(0, len(m.consumers)-1).Draw(t, "consumer")
-	m.b.CloseConsumer(m.consumers[i])
-	m.closed[m.consumers[i]] = true
+	m.close(m.consumers[i])
 	m.consumers[i] = &backlog.Consumer{}
+}
+
+// close closes the consumer and, in the model, ends its leases that were not confirmed, latest first.
+func (m *model) close(c *backlog.Consumer) {
+	m.expire()
+	m.b.CloseConsumer(c)
+	m.closed[c] = true
+	var unconfirmed []uint64
+	for seq, l := range m.leases {
+		if l.consumer == c && !l.confirmed {
+			unconfirmed = append(unconfirmed, seq)
+		}
+	}
+	slices.Sort(unconfirmed)
+	for _, seq := range slices.Backward(unconfirmed) {
+		delete(m.leases, seq)
+		m.revokeLater(seq)
+	}
+}
+
+func (m *model) confirm(t *rapid.T) {
+	c := rapid.SampledFrom(m.consumers).Draw(t, "consumer")
+	m.b.Confirm(c)
+	for seq, l := range m.leases {
+		if l.consumer == c {
+			l.confirmed = true
+			m.leases[seq] = l
+		}
+	}
+}
+
+func (m *model) setReady(t *rapid.T) {
+	c := rapid.SampledFrom(m.consumers).Draw(t, "consumer")
+	m.ready[c] = rapid.Bool().Draw(t, "ready")
+	m.b.SetReady(c, m.ready[c])
+}
+
+// checkSharing fails the test if messages wait although a ready consumer has room for them, or if a consumer may take
+// a message that one with fewer messages is ready for.
+func (m *model) checkSharing(t *rapid.T) {
+	var least *backlog.Consumer // the ready consumer with room and the fewest messages
+	for _, c := range m.consumers {
+		if m.ready[c] && m.hasRoom(c) && (least == nil || c.Outstanding() < least.Outstanding()) {
+			least = c
+		}
+	}
+	shared := m.sharedMessages()
+	if least == nil || shared == 0 {
+		return
+	}
+	if !m.b.CanLease(least) {
+		t.Fatalf("%d messages wait, and the ready consumer with the fewest may not take one", shared)
+	}
+	for _, c := range m.consumers {
+		if shared == 1 && !m.policy.Ordered && c.Outstanding() > least.Outstanding() && m.b.CanLease(c) {
+			t.Fatalf("a consumer with %d messages may take the only one, another has %d", c.Outstanding(), least.Outstanding())
+		}
+	}
+}
+
+func (m *model) hasRoom(c *backlog.Consumer) bool {
+	bytes := 0
+	for _, l := range m.leases {
+		if l.consumer == c {
+			bytes += l.Message.Size
+		}
+	}
+	return (c.MaxOutstandingMessages <= 0 || c.Outstanding() < c.MaxOutstandingMessages) &&
+		(c.MaxOutstandingBytes <= 0 || bytes < c.MaxOutstandingBytes)
+}
+
+// sharedMessages counts the messages that any consumer may get: of an ordering key the first, if none is leased.
+func (m *model) sharedMessages() int {
+	n := 0
+	for seq := range m.unacked {
+		_, leased := m.leases[seq]
+		if leased || m.now.Before(m.backoffUntil[seq]) || m.ordered(seq) && m.keyIsBusy(seq) {
+			continue
+		}
+		n++
+	}
+	return n
+}
+
+// keyIsBusy reports whether an earlier message of the key is unacknowledged or any is leased.
+func (m *model) keyIsBusy(seq uint64) bool {
+	for other := range m.unacked {
+		if m.messages[other].Key != m.messages[seq].Key || other == seq {
+			continue
+		}
+		if _, leased := m.leases[other]; leased || other < seq {
+			return true
+		}
+	}
+	return false
 }
 
 func (m *model) seek(t *rapid.T) {
@@ -261,6 +361,11 @@ func (m *model) failDelivery(seq uint64, at time.Time) {
 	if m.policy.MinBackoff > 0 {
 		m.backoffUntil[seq] = at.Add(min(m.policy.MinBackoff<<(min(m.failures[seq], 10)-1), m.policy.MaxBackoff))
 	}
+	m.revokeLater(seq)
+}
+
+// revokeLater ends the leases of the later messages of the same key.
+func (m *model) revokeLater(seq uint64) {
 	if !m.ordered(seq) {
 		return
 	}
@@ -277,8 +382,7 @@ func (m *model) ordered(seq uint64) bool { return m.policy.Ordered && m.messages
 // ackRemaining checks that no message was lost: one consumer gets and acknowledges all remaining messages.
 func (m *model) ackRemaining(t *rapid.T) {
 	for _, c := range m.consumers {
-		m.b.CloseConsumer(c)
-		m.closed[c] = true
+		m.close(c)
 	}
 	last := &backlog.Consumer{}
 	for range 200 {
@@ -314,11 +418,14 @@ func TestBacklogMatchesModel(t *testing.T) {
 			"extend":         m.extend,
 			"advance time":   m.advanceTime,
 			"close consumer": m.closeConsumer,
+			"confirm":        m.confirm,
+			"ready":          m.setReady,
 			"seek":           m.seek,
 			"": func(t *rapid.T) {
 				if m.b.Unacked() != len(m.unacked) {
 					t.Fatalf("the backlog counts %d unacknowledged, the model %d", m.b.Unacked(), len(m.unacked))
 				}
+				m.checkSharing(t)
 			},
 		})
 		m.ackRemaining(t)

@@ -4,6 +4,7 @@ package backlog
 // middle in constant time.
 type queue struct {
 	head, tail *item
+	len        int
 }
 
 func (q *queue) empty() bool { return q.head == nil }
@@ -16,6 +17,18 @@ func (q *queue) push(it *item) {
 		q.tail.next = it
 	}
 	q.tail = it
+	q.len++
+}
+
+func (q *queue) pushFront(it *item) {
+	it.queue, it.prev, it.next = q, nil, q.head
+	if q.head == nil {
+		q.tail = it
+	} else {
+		q.head.prev = it
+	}
+	q.head = it
+	q.len++
 }
 
 // dequeue removes the item from its queue, if it is in one.
@@ -34,5 +47,6 @@ func (it *item) dequeue() {
 	} else {
 		it.next.prev = it.prev
 	}
+	q.len--
 	it.queue, it.prev, it.next = nil, nil, nil
 }

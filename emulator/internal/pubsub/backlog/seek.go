@@ -51,7 +51,9 @@ func (b *Backlog) Seek(extra []*Message, unacked func(*Message) bool) SeekResult
 		return 1
 	})
 
+	ready := b.ready
 	*b = *New(b.policy, b.lastLease)
+	b.ready = ready
 	b.lastLeaseBeforeSeek = b.lastLease
 	var s SeekResult
 	for _, m := range all {

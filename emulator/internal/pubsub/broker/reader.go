@@ -19,6 +19,7 @@ type Reader struct {
 	s           *Subscription
 	consumer    backlog.Consumer
 	ready       signal.Signal // when Pull may return messages
+	waiting     bool          // for messages, since Ready
 	ackDeadline time.Duration // zero means the subscription's
 }
 
@@ -42,8 +43,33 @@ func (s *Subscription) NewReader(maxMessages, maxBytes int) (*Reader, error) {
 	return r, nil
 }
 
-// Ready receives a token when Pull may return messages.
-func (r *Reader) Ready() <-chan struct{} { return r.ready }
+// Ready returns a channel that receives a token when Pull may return messages. From now on the reader has a share of
+// the messages, until Pull returns some or Pause is called.
+func (r *Reader) Ready() <-chan struct{} {
+	if !r.waiting {
+		r.setWaiting(true)
+	}
+	return r.ready
+}
+
+// Pause lets other readers have the messages until the next call of Ready: the goroutine is busy, perhaps for long.
+func (r *Reader) Pause() {
+	if r.waiting {
+		r.setWaiting(false)
+	}
+}
+
+func (r *Reader) setWaiting(waiting bool) {
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	r.waiting = waiting
+	r.s.backlog.SetReady(&r.consumer, waiting)
+	if !waiting {
+		r.s.notifyReaders()
+	} else if r.s.backlog.CanLease(&r.consumer) {
+		r.ready.Notify()
+	}
+}
 
 // Done is closed when the subscription delivers no more messages. Pull then returns the reason.
 func (r *Reader) Done() <-chan struct{} { return r.s.done }
@@ -55,7 +81,7 @@ func (r *Reader) SetAckDeadline(d time.Duration) {
 	r.ackDeadline = d
 }
 
-// Pull leases up to n waiting messages. If there may be more, Ready receives another token.
+// Pull leases up to n waiting messages, the reader's share of them.
 func (r *Reader) Pull(n int) ([]*pubsubpb.ReceivedMessage, error) {
 	deliveries, attempts, err := r.lease(n)
 	if err != nil {
@@ -119,13 +145,22 @@ func (r *Reader) lease(n int) (deliveries []backlog.Delivery, attempts bool, err
 	}
 	deliveries = s.backlog.Lease(now, &r.consumer, backlog.LeaseRequest{Duration: d, MaxMessages: n, MaxBytes: maxPullBytes})
 	s.scheduleTimer(now)
-	if s.backlog.CanLease(&r.consumer) {
-		r.ready.Notify()
+	if len(deliveries) > 0 {
+		r.waiting = false
+		s.notifyReaders()
 	}
 	return deliveries, s.config.DeadLetterPolicy != nil, nil
 }
 
-// Close ends the reader. Its messages stay leased until their deadlines, because acknowledgements may still arrive.
+// Confirm records that the client has received the messages of all calls of Pull so far.
+func (r *Reader) Confirm() {
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	r.s.backlog.Confirm(&r.consumer)
+}
+
+// Close ends the reader. Messages that the client has not confirmed, by a changed ack deadline, are available at once:
+// they may not have arrived. The others stay leased until their deadlines, because acknowledgements may still arrive.
 func (r *Reader) Close() {
 	s := r.s
 	s.mu.Lock()

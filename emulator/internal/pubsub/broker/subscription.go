@@ -151,7 +151,8 @@ func (s *Subscription) deleteMessage(batch *store.Batch, m *backlog.Message) {
 	releaseMessage(batch, m)
 }
 
-// notifyReaders notifies the readers that can lease a message. The caller holds s.mu.
+// notifyReaders notifies the readers that can lease a message. The caller holds s.mu, and calls it after each change
+// of what waits, of the readers' room and of who is ready.
 func (s *Subscription) notifyReaders() {
 	for r := range s.readers {
 		if s.backlog.CanLease(&r.consumer) {
