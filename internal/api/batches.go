@@ -53,7 +53,8 @@ func (s *Server) SubmitBatch(c echo.Context, agentID contract.ID, params contrac
 	return s.storeBatch(ctx, c, batch.Batch{AgentID: agentID, Webhook: params.Webhook}, reader.forEach)
 }
 
-// storeBatch stores the inputs that forEachInput yields, and then the batch. If that fails it deletes the inputs.
+// storeBatch stores the inputs that forEachInput yields, and then the batch. If the batch is certainly not stored, it
+// deletes the inputs.
 func (s *Server) storeBatch(ctx context.Context, c echo.Context, b batch.Batch, forEachInput func(func(batch.Input) error) error) error {
 	b.ID, b.Tenant, b.Window, b.QueueTimeout = id.New(id.Batch), tenantID(c), s.config.BatchWindow, s.config.QueueTimeout
 	inputs := s.stores.Batches.NewBatchInputWriter(b.Ref())
@@ -69,6 +70,9 @@ func (s *Server) storeBatch(ctx context.Context, c echo.Context, b batch.Batch, 
 	if err == nil {
 		b.Total = inputs.Len()
 		err = s.submitter.SubmitBatch(ctx, &b, idempotencyKey(c))
+	}
+	if errors.Is(err, store.ErrOutcomeUnknown) {
+		return err // the batch may exist; if it does not, the janitor deletes the inputs
 	}
 	if err != nil {
 		cleanupCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)

@@ -14,7 +14,7 @@ import (
 func (s *Store) CreateAgent(ctx context.Context, a *agent.Agent, key *IdempotencyKey) error {
 	a.ID = id.New(id.Agent)
 	doc := s.agentDoc(a.Tenant, a.ID)
-	return s.createOnce(ctx, a.Tenant, key, func(tx *firestore.Transaction) (Created, time.Time, error) {
+	return s.createOnce(ctx, doc, key, func(tx *firestore.Transaction) (Created, time.Time, error) {
 		now, err := transactionTime(tx, doc)
 		if err != nil {
 			return Created{}, now, err
@@ -59,5 +59,5 @@ func (s *Store) UpdateAgent(
 
 // DeleteAgent deletes the tenant's agent, or returns a NotFoundError.
 func (s *Store) DeleteAgent(ctx context.Context, tenant, agentID string) error {
-	return deleteExisting(ctx, s.agentDoc(tenant, agentID))
+	return removeExisting(ctx, s.agentDoc(tenant, agentID))
 }

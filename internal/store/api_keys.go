@@ -22,8 +22,7 @@ func (s *Store) CreateAPIKey(ctx context.Context, k *apikey.Key, lifetime time.D
 		expires := now.Add(lifetime)
 		k.ExpiresAt = &expires
 	}
-	_, err = s.apiKeyDoc(k.Tenant, k.ID).Create(ctx, k)
-	return translateError(err)
+	return create(ctx, s.apiKeyDoc(k.Tenant, k.ID), k)
 }
 
 // APIKeys returns a page of the tenant's keys, the newest first.
@@ -52,10 +51,10 @@ func (s *Store) RecordAPIKeyUse(ctx context.Context, k apikey.Key, at time.Time)
 	if status.Code(err) == codes.NotFound {
 		return nil
 	}
-	return translateError(err)
+	return translateCommitError(err)
 }
 
 // RevokeAPIKey deletes a key, or returns a NotFoundError.
 func (s *Store) RevokeAPIKey(ctx context.Context, tenant, keyID string) error {
-	return deleteExisting(ctx, s.apiKeyDoc(tenant, keyID))
+	return removeExisting(ctx, s.apiKeyDoc(tenant, keyID))
 }

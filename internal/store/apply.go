@@ -63,7 +63,7 @@ func (s *Store) applyToDocument(ctx context.Context, ref execution.Ref, ev execu
 		}
 		_, err = s.executionDoc(ref).Update(ctx, updates, firestore.LastUpdateTime(d.version))
 		if code := status.Code(err); code != codes.FailedPrecondition && code != codes.NotFound {
-			return d, translateError(err)
+			return d, translateCommitError(err)
 		}
 		previous = &d
 	}

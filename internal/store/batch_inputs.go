@@ -62,13 +62,13 @@ func (w *BatchInputWriter) Flush(ctx context.Context) error {
 		return nil
 	}
 	if w.chunk.First == 0 {
-		if _, err := w.store.uploadDoc(w.batch).Create(ctx, upload{ID: w.batch.ID, Tenant: w.batch.Tenant}); err != nil {
-			return translateError(err)
+		if err := create(ctx, w.store.uploadDoc(w.batch), upload{ID: w.batch.ID, Tenant: w.batch.Tenant}); err != nil {
+			return err
 		}
 	}
 	doc := w.store.inputChunks(w.batch).Doc(fmt.Sprintf("%06d", w.chunk.First))
-	if _, err := doc.Create(ctx, w.chunk); err != nil {
-		return translateError(err)
+	if err := create(ctx, doc, w.chunk); err != nil {
+		return err
 	}
 	w.chunk = inputChunk{First: w.Len()}
 	w.bytes = 0
@@ -78,7 +78,8 @@ func (w *BatchInputWriter) Flush(ctx context.Context) error {
 // Len returns how many inputs were added.
 func (w *BatchInputWriter) Len() int { return w.chunk.First + len(w.chunk.Inputs) }
 
-// Delete deletes the stored inputs. It serves a batch that is not created after all.
+// Delete deletes the stored inputs. It serves a batch that is certainly not created: every call for it has ended, and
+// none with ErrOutcomeUnknown. Otherwise PurgeUploads deletes the inputs, if there is no batch.
 func (w *BatchInputWriter) Delete(ctx context.Context) error {
 	return w.store.deleteInputs(ctx, w.batch)
 }
@@ -90,11 +91,9 @@ func (s *Store) deleteInputs(ctx context.Context, ref batch.Ref) error {
 		return translateError(err)
 	}
 	if err := deleteEach(ctx, chunks, func(ctx context.Context, chunk *firestore.DocumentSnapshot) error {
-		_, err := chunk.Ref.Delete(ctx)
-		return translateError(err)
+		return remove(ctx, chunk.Ref)
 	}); err != nil {
 		return err
 	}
-	_, err = s.uploadDoc(ref).Delete(ctx)
-	return translateError(err)
+	return remove(ctx, s.uploadDoc(ref))
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"cloud.google.com/go/firestore"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/batch"
@@ -17,7 +19,8 @@ import (
 // SubmitBatch stores a batch whose inputs a BatchInputWriter has stored. Once it returns nil, the batch is durable and
 // due. The error is a NotFoundError if the tenant does not have the agent. The key may be nil.
 func (s *Store) SubmitBatch(ctx context.Context, b *batch.Batch, key *IdempotencyKey) error {
-	return s.createOnce(ctx, b.Tenant, key, func(tx *firestore.Transaction) (Created, time.Time, error) {
+	doc := s.batchDoc(b.Ref())
+	err := s.createOnce(ctx, doc, key, func(tx *firestore.Transaction) (Created, time.Time, error) {
 		var a agent.Agent
 		now, err := read(tx.Get, s.agentDoc(b.Tenant, b.AgentID), &a)
 		if err != nil {
@@ -25,8 +28,12 @@ func (s *Store) SubmitBatch(ctx context.Context, b *batch.Batch, key *Idempotenc
 		}
 		b.Task, b.Limits = task(a, ""), limits(a, b.QueueTimeout)
 		b.CreatedAt, b.Due, b.Traceparent = now, &now, trace.Traceparent(ctx)
-		return Created{Batch: b}, now, errors.Join(tx.Create(s.batchDoc(b.Ref()), b), tx.Delete(s.uploadDoc(b.Ref())))
+		return Created{Batch: b}, now, errors.Join(tx.Create(doc, b), tx.Delete(s.uploadDoc(b.Ref()), firestore.Exists))
 	})
+	if status.Code(err) == codes.NotFound {
+		return fmt.Errorf("%w: the inputs of batch %s were deleted, because their upload took too long", ErrUnavailable, b.ID)
+	}
+	return err
 }
 
 // Batch returns the tenant's batch, or a NotFoundError, and Firestore's time.

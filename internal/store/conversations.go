@@ -68,5 +68,10 @@ func (s *Store) deleteConversationIf(
 		}
 		return errors.Join(tx.Delete(s.transcriptDoc(tenant, conversationID)), tx.Delete(doc))
 	})
+	if errors.Is(err, ErrOutcomeUnknown) {
+		if found, readErr := exists(ctx, doc); readErr == nil && !found {
+			return pending, nil
+		}
+	}
 	return pending, err
 }

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -37,15 +36,6 @@ func readVersion(get documentGetter, ref *firestore.DocumentRef, doc any) (now, 
 		return time.Time{}, time.Time{}, translateError(err)
 	}
 	return snap.ReadTime, snap.UpdateTime, snap.DataTo(doc)
-}
-
-// deleteExisting deletes a document, or returns a NotFoundError if it does not exist.
-func deleteExisting(ctx context.Context, ref *firestore.DocumentRef) error {
-	_, err := ref.Delete(ctx, firestore.Exists)
-	if status.Code(err) == codes.NotFound {
-		return notFound(ref)
-	}
-	return translateError(err)
 }
 
 func notFound(ref *firestore.DocumentRef) *NotFoundError {
@@ -111,28 +101,4 @@ func deleteEach[T any](ctx context.Context, items []T, deleteOne func(context.Co
 		g.Go(func() error { return deleteOne(ctx, item) })
 	}
 	return g.Wait()
-}
-
-// runTransaction runs f in a transaction. It runs f again after a conflict with another transaction. If the response to
-// a commit was lost, Google's client sends the commit again, for a transaction that no longer exists. Then it is
-// unknown whether the commit took effect, and the error is ErrUnavailable.
-func (s *Store) runTransaction(ctx context.Context, f func(tx *firestore.Transaction) error) error {
-	err := s.client.RunTransaction(ctx, func(_ context.Context, tx *firestore.Transaction) error { return f(tx) })
-	if status.Code(err) == codes.InvalidArgument {
-		return fmt.Errorf("%w: the response to a commit was lost: %w", ErrUnavailable, err)
-	}
-	return translateError(err)
-}
-
-// translateError turns errors that another attempt may not meet into ErrUnavailable.
-func translateError(err error) error {
-	switch status.Code(err) {
-	case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Aborted, codes.Internal:
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
-	default:
-		if errors.Is(err, context.DeadlineExceeded) {
-			return fmt.Errorf("%w: %w", ErrUnavailable, err)
-		}
-		return err
-	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"cloud.google.com/go/firestore"
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/emulator/emulatortest"
@@ -92,6 +93,13 @@ func (f fixture) listMessages(t *testing.T, e execution.Execution) []conversatio
 	found, err := f.Messages(t.Context(), e.Tenant, e.ConversationID, 0, 1000)
 	require.NoError(t, err)
 	return found
+}
+
+func (f fixture) countDocuments(t *testing.T, q firestore.Query) int {
+	t.Helper()
+	n, err := count(t.Context(), q)
+	require.NoError(t, err)
+	return n
 }
 
 func successEnding(text string) execution.Ending {

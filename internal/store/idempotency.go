@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"time"
 
 	"cloud.google.com/go/firestore"
@@ -83,16 +84,21 @@ func (s *Store) checkIdempotencyKey(get documentGetter, tenant, key string) erro
 
 // createOnce runs create in a transaction. With a key it stores what create created and the record of the key in the
 // same transaction. So neither a lost response nor two requests at the same time create it twice.
+//
+// doc is one of the documents that create creates, below the tenant. Its name is new. If it exists after a failed
+// commit, an earlier commit has taken effect, and there is no error.
 func (s *Store) createOnce(
-	ctx context.Context, tenant string, key *IdempotencyKey, create func(tx *firestore.Transaction) (c Created, now time.Time, err error),
+	ctx context.Context, doc *firestore.DocumentRef, key *IdempotencyKey, create func(tx *firestore.Transaction) (c Created, now time.Time, err error),
 ) error {
-	return s.runTransaction(ctx, func(tx *firestore.Transaction) error {
+	tenant, commitSent := doc.Parent.Parent.ID, false
+	err := s.runTransaction(ctx, func(tx *firestore.Transaction) error {
 		if key != nil {
 			if err := s.checkIdempotencyKey(tx.Get, tenant, key.Key); err != nil {
 				return err
 			}
 		}
 		created, now, err := create(tx)
+		commitSent = commitSent || err == nil
 		if err != nil || key == nil {
 			return err
 		}
@@ -100,6 +106,18 @@ func (s *Store) createOnce(
 			Fingerprint: key.Fingerprint, Created: created, Expires: now.Add(idempotencyTTL),
 		})
 	})
+	if err == nil || !commitSent {
+		return err
+	}
+	committed, readErr := exists(ctx, doc)
+	switch {
+	case committed:
+		return nil
+	case readErr != nil:
+		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	default:
+		return err
+	}
 }
 
 // idempotencyDoc is the document of a key. A key may contain any character, so its hash is the document's ID.

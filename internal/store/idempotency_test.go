@@ -99,15 +99,14 @@ func TestConcurrentCreatesWithIdempotencyKey(t *testing.T) {
 	require.Equal(t, 1, f.countExecutions(t, ada))
 }
 
-// The response to the commit is lost. The repeated request creates nothing.
+// The caller hangs up during the commit. The repeated request creates nothing.
 func TestCreateWithLostResponseFoundByIdempotencyKey(t *testing.T) {
 	t.Parallel()
-	var c commitFaults
-	f := newFixtureWithFaults(t, &c)
+	f := newFixture(t)
 	run := RunRequest{Tenant: ada, AgentID: f.createAgent(t, ada).ID, Input: "x"}
-	c.loseResponses.Store(1)
-	_, err := f.submitRunWithKey(t.Context(), run, "k", "r")
-	require.Error(t, err)
+	ctx := f.hangUpDuringCommit(t)
+	_, err := f.submitRunWithKey(ctx, run, "k", "r")
+	require.ErrorIs(t, err, ErrOutcomeUnknown)
 	_, err = f.submitRunWithKey(t.Context(), run, "k", "r")
 	record := requireDuplicate(t, err)
 	all, err := f.Executions(t.Context(), ada, Filter{}, Page{Limit: 10})

@@ -50,8 +50,7 @@ func (s *Store) deleteBatch(ctx context.Context, ref batch.Ref, limit int, delet
 	if err := s.deleteInputs(ctx, ref); err != nil {
 		return deleted, err
 	}
-	_, err = s.batchDoc(ref).Delete(ctx)
-	return deleted + 1, translateError(err)
+	return deleted + 1, remove(ctx, s.batchDoc(ref))
 }
 
 // PurgeConversations deletes conversations without a message since a time, with their messages and transcripts. It does
@@ -93,20 +92,32 @@ func (s *Store) PurgeDeliveries(ctx context.Context, before time.Time, limit int
 		case codes.FailedPrecondition, codes.NotFound: // it has changed, or was deleted
 			return nil
 		default:
-			return translateError(err)
+			return translateCommitError(err)
 		}
 	})
 }
 
-// PurgeUploads deletes the inputs of batches that were never created and whose upload began before a time: the API was
-// killed during the upload.
+// PurgeUploads deletes the inputs of batches that were never created and whose upload began before a time: the upload
+// was interrupted, or it is unknown how its last write ended.
 func (s *Store) PurgeUploads(ctx context.Context, before time.Time, limit int) (int, error) {
 	q := s.client.CollectionGroup(uploads).Where("createdAt", "<=", before).OrderBy("createdAt", firestore.Asc).Limit(limit)
 	abandoned, err := listRefs[batch.Ref](ctx, q)
 	for i := 0; i < len(abandoned) && err == nil; i++ {
-		err = s.deleteInputs(ctx, abandoned[i])
+		err = s.purgeUpload(ctx, abandoned[i])
 	}
 	return len(abandoned), err
+}
+
+// purgeUpload deletes an upload, and its inputs unless the batch exists: an upload can be stored late, after its batch.
+func (s *Store) purgeUpload(ctx context.Context, ref batch.Ref) error {
+	accepted, err := exists(ctx, s.batchDoc(ref))
+	if err != nil {
+		return err
+	}
+	if accepted {
+		return remove(ctx, s.uploadDoc(ref))
+	}
+	return s.deleteInputs(ctx, ref)
 }
 
 func finishedBefore(q firestore.Query, before time.Time, limit int) firestore.Query {

@@ -21,8 +21,9 @@ import (
 // conversation; else execution.ErrNotFinished, execution.ErrSucceeded or conversation.ErrTooManyPending. The key may be
 // nil.
 func (s *Store) Retry(ctx context.Context, ref execution.Ref, key *IdempotencyKey) (ch execution.Change, err error) {
-	err = s.createOnce(ctx, ref.Tenant, key, func(tx *firestore.Transaction) (_ Created, now time.Time, err error) {
-		ch, now, err = s.createRetry(tx, ref, func(e *execution.Execution) { e.Traceparent = trace.Traceparent(ctx) })
+	retry := execution.Ref{Tenant: ref.Tenant, ID: id.New(id.Execution)}
+	err = s.createOnce(ctx, s.executionDoc(retry), key, func(tx *firestore.Transaction) (_ Created, now time.Time, err error) {
+		ch, now, err = s.createRetry(tx, ref, func(e *execution.Execution) { e.ID, e.Traceparent = retry.ID, trace.Traceparent(ctx) })
 		return createdExecution(&ch.Execution), now, err
 	})
 	return ch, err

@@ -6,11 +6,10 @@ import (
 	"time"
 
 	"cloud.google.com/go/firestore"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/id"
 	"github.com/airlock-run/airlock/internal/telemetry/trace"
 )
 
@@ -35,11 +34,13 @@ func (s *Store) SubmitRun(ctx context.Context, r RunRequest) (ch execution.Chang
 	if r.IdempotencyKey == nil && len(r.InputFiles) == 0 {
 		return s.submitRunWithoutTransaction(ctx, r)
 	}
-	err = s.createOnce(ctx, r.Tenant, r.IdempotencyKey, func(tx *firestore.Transaction) (Created, time.Time, error) {
+	ref := execution.Ref{Tenant: r.Tenant, ID: id.New(id.Execution)}
+	err = s.createOnce(ctx, s.executionDoc(ref), r.IdempotencyKey, func(tx *firestore.Transaction) (Created, time.Time, error) {
 		e, err := s.newRun(ctx, tx.Get, r)
 		if err != nil {
 			return Created{}, time.Time{}, err
 		}
+		e.ID = ref.ID
 		ch = execution.Change{Execution: e, Notify: []execution.Ref{e.Ref()}}
 		return createdExecution(&e), e.CreatedAt, errors.Join(
 			tx.Create(s.executionDoc(e.Ref()), &e),
@@ -56,11 +57,7 @@ func (s *Store) submitRunWithoutTransaction(ctx context.Context, r RunRequest) (
 	if err != nil {
 		return execution.Change{}, err
 	}
-	_, err = s.executionDoc(e.Ref()).Create(ctx, &e)
-	if status.Code(err) == codes.AlreadyExists {
-		err = nil // the ID is random, so an earlier attempt of Google's client has stored it and lost the response
-	}
-	return execution.Change{Execution: e, Notify: []execution.Ref{e.Ref()}}, translateError(err)
+	return execution.Change{Execution: e, Notify: []execution.Ref{e.Ref()}}, create(ctx, s.executionDoc(e.Ref()), &e)
 }
 
 func (s *Store) newRun(ctx context.Context, get documentGetter, r RunRequest) (execution.Execution, error) {

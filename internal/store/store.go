@@ -20,9 +20,6 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// ErrUnavailable means that Firestore did not answer. It is unknown whether the call took effect.
-var ErrUnavailable = errors.New("firestore is unavailable")
-
 // NotFoundError means that the tenant does not have the resource.
 type NotFoundError struct {
 	Resource string // for people, such as "agent"

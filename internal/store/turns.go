@@ -37,8 +37,10 @@ type TurnRequest struct {
 // SubmitTurn stores a message and the execution that answers it in one transaction. The error is a NotFoundError if the
 // tenant does not have the conversation or the agent; else ErrAgentMismatch or conversation.ErrTooManyPending.
 func (s *Store) SubmitTurn(ctx context.Context, t TurnRequest) (ch execution.Change, err error) {
-	err = s.createOnce(ctx, t.Tenant, t.IdempotencyKey, func(tx *firestore.Transaction) (Created, time.Time, error) {
-		c, now, err := s.conversationForTurn(tx, t)
+	ref := execution.Ref{Tenant: t.Tenant, ID: id.New(id.Execution)}
+	newConversationID := id.New(id.Conversation)
+	err = s.createOnce(ctx, s.executionDoc(ref), t.IdempotencyKey, func(tx *firestore.Transaction) (Created, time.Time, error) {
+		c, now, err := s.conversationForTurn(tx, t, newConversationID)
 		if err != nil {
 			return Created{}, now, err
 		}
@@ -48,7 +50,7 @@ func (s *Store) SubmitTurn(ctx context.Context, t TurnRequest) (ch execution.Cha
 			Tenant: t.Tenant, Kind: execution.KindConversation, Task: builder,
 			Limits: execution.Limits{Timeout: execution.DefaultTimeout, QueueTimeout: t.QueueTimeout},
 		}, now)
-		e.ConversationID, e.Traceparent = c.ID, trace.Traceparent(ctx)
+		e.ID, e.ConversationID, e.Traceparent = ref.ID, c.ID, trace.Traceparent(ctx)
 		if c.AgentID != "" {
 			var a agent.Agent
 			if _, err := read(tx.Get, s.agentDoc(t.Tenant, c.AgentID), &a); err != nil {
@@ -63,9 +65,11 @@ func (s *Store) SubmitTurn(ctx context.Context, t TurnRequest) (ch execution.Cha
 }
 
 // conversationForTurn reads the conversation of a turn, or makes a new one.
-func (s *Store) conversationForTurn(tx *firestore.Transaction, t TurnRequest) (conversation.Conversation, time.Time, error) {
+func (s *Store) conversationForTurn(
+	tx *firestore.Transaction, t TurnRequest, newID string,
+) (conversation.Conversation, time.Time, error) {
 	if t.ConversationID == "" {
-		c := conversation.Conversation{ID: id.New(id.Conversation), Tenant: t.Tenant, AgentID: t.AgentID}
+		c := conversation.Conversation{ID: newID, Tenant: t.Tenant, AgentID: t.AgentID}
 		now, err := transactionTime(tx, s.conversationDoc(c.Tenant, c.ID))
 		return c, now, err
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"cloud.google.com/go/firestore"
@@ -40,5 +41,12 @@ func (s *Store) updateWebhookSecrets(
 		update(&stored, now)
 		return tx.Set(doc, &stored)
 	})
+	if errors.Is(err, ErrOutcomeUnknown) {
+		// A caller that rotates again would end the secret that receivers still use.
+		var found webhook.Secrets
+		if _, readErr := read(withoutTransaction(ctx), doc, &found); readErr == nil && found.Current == stored.Current {
+			return found, nil
+		}
+	}
 	return stored, err
 }

@@ -58,6 +58,9 @@ func TestCollectCountsByLaneAndCaches(t *testing.T) {
 	_, err = s.Apply(t.Context(), canceled, execution.CancelRequested{})
 	require.NoError(t, err)
 	b := batch.Batch{ID: "bat_1", Tenant: "ada", AgentID: a.ID, Total: 1, Window: 1}
+	inputs := s.NewBatchInputWriter(b.Ref())
+	require.NoError(t, inputs.Add(t.Context(), batch.Input{Text: "x"}))
+	require.NoError(t, inputs.Flush(t.Context()))
 	require.NoError(t, s.SubmitBatch(t.Context(), &b, nil))
 
 	now := time.Unix(0, 0)

@@ -65,6 +65,11 @@ func TestWatchRecordsBatch(t *testing.T) {
 	a := agent.Agent{Tenant: "ada", Name: "A", Instructions: "Echo", Runtime: "offline", Timeout: time.Minute}
 	require.NoError(t, s.CreateAgent(t.Context(), &a, nil))
 	b := batch.Batch{Tenant: "ada", ID: id.New(id.Batch), AgentID: a.ID, Total: 7, Window: 5}
+	inputs := s.NewBatchInputWriter(b.Ref())
+	for range b.Total {
+		require.NoError(t, inputs.Add(t.Context(), batch.Input{Text: "x"}))
+	}
+	require.NoError(t, inputs.Flush(t.Context()))
 	require.NoError(t, s.SubmitBatch(t.Context(), &b, nil))
 	require.EventuallyWithT(t, func(c *assert.CollectT) { assert.Len(c, r.History().Versions, 1) }, time.Minute, 10*time.Millisecond)
 	require.Empty(t, r.History().Undecodable)
