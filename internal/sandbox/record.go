@@ -28,8 +28,9 @@ type Settings struct {
 	AppArmor        string            `json:"appArmor,omitempty"`    // profile; empty if the host has no AppArmor
 	ReadOnlyRoot    bool              `json:"readOnlyRoot"`          // true
 	Tmpfs           map[string]string `json:"tmpfs"`                 // mount options by path
-	Mounts          []Mount           `json:"mounts"`                // the egress folder, read-only
+	Mounts          []Mount           `json:"mounts"`                // all read-only: the egress folder and files of /etc
 	Network         string            `json:"network"`               // "none"
+	NetworkDisabled bool              `json:"networkDisabled"`       // true: the Engine sets up no network at all
 	IPC             string            `json:"ipc"`                   // "private"
 	Cgroup          string            `json:"cgroup"`                // namespace mode
 	PID             string            `json:"pid,omitempty"`         // namespace mode; empty means a private namespace

@@ -44,6 +44,9 @@ type sandboxContainer struct {
 	socketDir string // the host's directory of its egress socket
 	stream    types.HijackedResponse
 	record    sandbox.Record
+	// endsByItself means that no agent runs: there was no job yet, or init has sent its last report. Init then ends when
+	// its input ends, so that the removal need not kill it.
+	endsByItself bool
 
 	starting   sync.WaitGroup // the goroutine that creates and starts it; it owns the fields above until it ends
 	jobWrite   sync.WaitGroup // the goroutine that writes the job frame

@@ -2,7 +2,9 @@ package docker
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
@@ -38,6 +40,15 @@ var tmpfsMounts = map[string]string{
 // egressDir is the directory of the egress socket in a container.
 var egressDir = filepath.Dir(sandbox.EgressSocket)
 
+const hostname = "sandbox"
+
+// sandboxFiles are the files in a container that replace those of the Engine, by path. They are read-only. The source
+// of a mount is visible inside, and the source of the Engine's files would contain the container's ID.
+var sandboxFiles = map[string]string{
+	"/etc/hosts":    "127.0.0.1\tlocalhost " + hostname + "\n::1\tlocalhost\n",
+	"/etc/hostname": hostname + "\n",
+}
+
 const (
 	maxOpenFiles = 4096      // the need of the Claude Code CLI
 	maxFileSize  = 512 << 20 // the size of the largest tmpfs
@@ -48,14 +59,17 @@ const (
 // containerConfig returns the settings that do not depend on the host.
 func containerConfig(spec containerSpec, labels map[string]string) *container.Config {
 	return &container.Config{
-		Image:       spec.image,
-		Entrypoint:  strslice.StrSlice{initPath},
-		Cmd:         strslice.StrSlice{},
-		User:        userAndGroup,
-		WorkingDir:  "/",
-		Hostname:    "sandbox",
-		Labels:      labels,
-		AttachStdin: true, AttachStdout: true, AttachStderr: true,
+		Image:      spec.image,
+		Entrypoint: strslice.StrSlice{initPath},
+		Cmd:        strslice.StrSlice{},
+		User:       userAndGroup,
+		WorkingDir: "/",
+		Hostname:   hostname,
+		Labels:     labels,
+		// With NetworkMode "none" alone, the Engine would start a copy of itself for each container to set up no network,
+		// and would mount its resolv.conf. The OCI runtime brings up the loopback device.
+		NetworkDisabled: true,
+		AttachStdin:     true, AttachStdout: true, AttachStderr: true,
 		// StdinOnce closes init's input when the executor's connection ends, for any reason. Init then ends the job.
 		OpenStdin: true, StdinOnce: true,
 		StopSignal: "SIGKILL", // init ignores all other signals
@@ -63,7 +77,7 @@ func containerConfig(spec containerSpec, labels map[string]string) *container.Co
 }
 
 // hostConfig returns the settings that isolate the container from its host and limit its resources. socketDir is the
-// only directory of the host in the container, read-only.
+// only directory of the host in the container, read-only, with the files of sandboxFiles.
 func hostConfig(spec containerSpec, ociRuntime, socketDir, seccomp string) *container.HostConfig {
 	pids := spec.pids
 	dockerInit := false
@@ -77,14 +91,11 @@ func hostConfig(spec containerSpec, ociRuntime, socketDir, seccomp string) *cont
 		SecurityOpt:    []string{"no-new-privileges", "seccomp=" + seccomp},
 		ReadonlyRootfs: true,
 		Tmpfs:          tmpfsMounts,
-		Mounts: []mount.Mount{{
-			Type: mount.TypeBind, Source: socketDir, Target: egressDir, ReadOnly: true,
-			BindOptions: &mount.BindOptions{Propagation: mount.PropagationRPrivate},
-		}},
-		OomScoreAdj:   oomScoreAdj,
-		LogConfig:     container.LogConfig{Type: "none"},
-		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled},
-		Init:          &dockerInit,
+		Mounts:         mounts(socketDir),
+		OomScoreAdj:    oomScoreAdj,
+		LogConfig:      container.LogConfig{Type: "none"},
+		RestartPolicy:  container.RestartPolicy{Name: container.RestartPolicyDisabled},
+		Init:           &dockerInit,
 		Resources: container.Resources{
 			Memory:     spec.memory,
 			MemorySwap: spec.memory, // memory and swap together, so there is no swap
@@ -96,5 +107,22 @@ func hostConfig(spec containerSpec, ociRuntime, socketDir, seccomp string) *cont
 				{Name: "fsize", Soft: maxFileSize, Hard: maxFileSize},
 			},
 		},
+	}
+}
+
+// mounts returns the mounts from a container's directory on the host: the directory itself, for the egress socket, and
+// the files of sandboxFiles in it.
+func mounts(dir string) []mount.Mount {
+	all := []mount.Mount{readOnlyMount(dir, egressDir)}
+	for _, path := range slices.Sorted(maps.Keys(sandboxFiles)) {
+		all = append(all, readOnlyMount(filepath.Join(dir, filepath.Base(path)), path))
+	}
+	return all
+}
+
+func readOnlyMount(source, target string) mount.Mount {
+	return mount.Mount{
+		Type: mount.TypeBind, Source: source, Target: target, ReadOnly: true,
+		BindOptions: &mount.BindOptions{Propagation: mount.PropagationRPrivate},
 	}
 }

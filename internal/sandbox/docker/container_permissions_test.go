@@ -66,8 +66,11 @@ func TestContainerHasItsSettings(t *testing.T) {
 	require.Equal(t, "none", host.LogConfig.Type)
 	require.False(t, host.AutoRemove)
 	require.Empty(t, host.Binds)
-	require.Len(t, info.Mounts, 1)
-	require.False(t, info.Mounts[0].RW)
+	require.True(t, info.Config.NetworkDisabled)
+	require.Len(t, info.Mounts, 3)
+	for _, m := range info.Mounts {
+		require.False(t, m.RW, m.Destination)
+	}
 	for path, options := range host.Tmpfs {
 		require.Regexp(t, `nosuid,nodev,size=\d+m,mode=`, options, path)
 	}

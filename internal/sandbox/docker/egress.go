@@ -48,16 +48,8 @@ var socketName = filepath.Base(sandbox.EgressSocket)
 // checkSocketPath returns an error if the containers' sockets below dir would have paths that are too long.
 func checkSocketPath(dir string) error {
 	token := strings.Repeat("x", 2*tokenBytes)
-	if n := len(filepath.Join(dir, token, token, socketName)); n > maxSocketPath {
+	if n := len(filepath.Join(dir, token, socketName)); n > maxSocketPath {
 		return fmt.Errorf("socket folder %s: its path is %d bytes too long", dir, n-maxSocketPath)
-	}
-	return nil
-}
-
-// makeSocketDir creates the directory that is mounted into one container for its egress socket.
-func makeSocketDir(path string) error {
-	if err := os.Mkdir(path, 0o755); err != nil {
-		return fmt.Errorf("socket folder: %w", err)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"sync"
 
@@ -64,7 +65,7 @@ func settingsOf(info container.InspectResponse) sandbox.Settings {
 		User: info.Config.User, CapDrop: host.CapDrop, CapAdd: host.CapAdd, Privileged: host.Privileged,
 		Seccomp: "default", AppArmor: info.AppArmorProfile,
 		ReadOnlyRoot: host.ReadonlyRootfs, Tmpfs: host.Tmpfs,
-		Network: string(host.NetworkMode), IPC: string(host.IpcMode), Cgroup: string(host.CgroupnsMode),
+		Network: string(host.NetworkMode), NetworkDisabled: info.Config.NetworkDisabled, IPC: string(host.IpcMode), Cgroup: string(host.CgroupnsMode),
 		PID: string(host.PidMode), UTS: string(host.UTSMode), UserNS: string(host.UsernsMode),
 		Memory: host.Memory, MemorySwap: host.MemorySwap, NanoCPUs: host.NanoCPUs, ShmSize: host.ShmSize,
 		OOMScoreAdj: host.OomScoreAdj, OOMKillDisabled: host.OomKillDisable != nil && *host.OomKillDisable,
@@ -90,6 +91,7 @@ func settingsOf(info container.InspectResponse) sandbox.Settings {
 	for _, mount := range info.Mounts {
 		s.Mounts = append(s.Mounts, sandbox.Mount{Target: mount.Destination, ReadOnly: !mount.RW})
 	}
+	slices.SortFunc(s.Mounts, func(a, b sandbox.Mount) int { return strings.Compare(a.Target, b.Target) })
 	return s
 }
 

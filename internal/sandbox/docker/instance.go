@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,7 +16,10 @@ import (
 // instance is the registration of one running Driver below the socket folder:
 //
 //	DIR/<instance>.lock   locked with flock while the process runs
-//	DIR/<instance>/       one directory for each of its containers
+//	DIR/<instance>/       one empty file for each of its containers
+//	DIR/<container>/      is mounted into that container, with sandboxFiles and the egress socket
+//
+// A container sees the path of its directory, which does not show the executor that it belongs to.
 //
 // The kernel releases the lock when the process ends, for any reason. Other executors then know that they may remove
 // what the process left.
@@ -102,9 +106,43 @@ func listInstances(dir string) ([]string, error) {
 
 func (i *instance) path() string { return filepath.Join(i.dir, i.name) }
 
+// containerDir returns the directory of one of the instance's containers. name is a token.
+func (i *instance) containerDir(name string) string { return filepath.Join(i.dir, name) }
+
+// makeContainerDir creates the directory of a container.
+func (i *instance) makeContainerDir(name string) error {
+	dir := i.containerDir(name)
+	err := os.WriteFile(filepath.Join(i.path(), name), nil, 0o600)
+	if err == nil {
+		err = os.Mkdir(dir, 0o755)
+	}
+	for path, content := range sandboxFiles {
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, filepath.Base(path)), []byte(content), 0o644)
+		}
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("socket folder: %w", err), i.removeContainerDir(name))
+	}
+	return nil
+}
+
+// removeContainerDir removes what makeContainerDir created. It is not an error if that does not exist.
+func (i *instance) removeContainerDir(name string) error {
+	return errors.Join(os.RemoveAll(i.containerDir(name)), os.RemoveAll(filepath.Join(i.path(), name)))
+}
+
 // remove removes the instance's files. The lock is the last one, so that no other process gets it before.
 func (i *instance) remove() error {
-	return errors.Join(os.RemoveAll(i.path()), os.Remove(i.lock.Name()), i.lock.Close())
+	names, err := os.ReadDir(i.path())
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // after a reboot, or if a reaper was killed
+	}
+	errs := []error{err}
+	for _, entry := range names {
+		errs = append(errs, i.removeContainerDir(entry.Name()))
+	}
+	return errors.Join(append(errs, os.RemoveAll(i.path()), os.Remove(i.lock.Name()), i.lock.Close())...)
 }
 
 // unlock releases the lock and leaves the files, so that a reaper finds them.

@@ -43,6 +43,7 @@ type jobRun struct {
 // run returns the outcome of the job. The container still runs when it returns.
 func (r *jobRun) run(ctx context.Context) (sandbox.Outcome, error) {
 	record := &r.container.record
+	r.container.endsByItself = false
 	record.Limits, record.Times.Dispatched = r.job.Limits, time.Now()
 	outcome, err := r.exchangeFrames(ctx)
 	if err != nil {
@@ -51,6 +52,7 @@ func (r *jobRun) run(ctx context.Context) (sandbox.Outcome, error) {
 			err = r.driver.recordFailure(ctx, newSpec(r.job.Image, r.job.Limits), err)
 		}
 	}
+	r.container.endsByItself = err == nil && outcome.EndReason != sandbox.TimedOut
 	outcome.Record = *record
 	return outcome, err
 }

@@ -3,8 +3,6 @@ package docker
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -99,7 +97,7 @@ func (d *Driver) removeUnused(ctx context.Context) error {
 		}
 		name := strings.TrimPrefix(c.Names[0], "/"+containerName(""))
 		if isToken(name) {
-			if err := os.RemoveAll(filepath.Join(d.instance.path(), name)); err != nil {
+			if err := d.instance.removeContainerDir(name); err != nil {
 				return err
 			}
 		}

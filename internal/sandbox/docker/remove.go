@@ -3,7 +3,6 @@ package docker
 import (
 	"context"
 	"errors"
-	"os"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -16,6 +15,7 @@ const (
 	removeTimeout      = 30 * time.Second // of each attempt
 	maxRemoveAttempts  = 3
 	removePollInterval = 20 * time.Millisecond
+	selfExitTimeout    = time.Second
 )
 
 var errRemoveTimeout = errors.New("container not removed in time")
@@ -31,6 +31,9 @@ func (d *Driver) discard(ctx context.Context, c *sandboxContainer) <-chan time.T
 		c.starting.Wait()
 		if c.stream.Conn != nil {
 			c.stream.Close()
+		}
+		if c.endsByItself {
+			d.awaitExit(ctx, c)
 		}
 		err := d.removeWithRetry(ctx, c)
 		if err != nil {
@@ -51,6 +54,19 @@ func (d *Driver) discard(ctx context.Context, c *sandboxContainer) <-chan time.T
 	return removed
 }
 
+// awaitExit waits until a container has ended whose init ends by itself, but at most for selfExitTimeout. The removal
+// then costs the Engine no kill, for which it starts a process.
+func (d *Driver) awaitExit(ctx context.Context, c *sandboxContainer) {
+	ctx, cancel := context.WithTimeout(ctx, selfExitTimeout)
+	defer cancel()
+	exited, errs := d.api.ContainerWait(ctx, containerName(c.name), container.WaitConditionNotRunning)
+	select {
+	case <-exited:
+	case err := <-errs:
+		d.log.Debug("container's exit not awaited", zap.String("container", c.name), zap.Error(err))
+	}
+}
+
 // removeWithRetry removes the container and its socket folder, in several attempts with a back-off. It removes the
 // container by its name, which is known even if the Engine's answer to the creation was lost.
 func (d *Driver) removeWithRetry(ctx context.Context, c *sandboxContainer) error {
@@ -60,7 +76,7 @@ func (d *Driver) removeWithRetry(ctx context.Context, c *sandboxContainer) error
 	if err != nil {
 		return err
 	}
-	return os.RemoveAll(c.socketDir)
+	return d.instance.removeContainerDir(c.name)
 }
 
 // removeContainer kills and removes a container, by ID or name, and verifies that it no longer exists.

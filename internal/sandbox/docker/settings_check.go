@@ -77,8 +77,8 @@ func checkSettings(s sandbox.Settings, v selfinspect.View, ociRuntime string) []
 			Setting: "writable paths", Inspected: formatMounts(s.Tmpfs), Observed: formatMounts(observedTmpfs(v)),
 			Passed: tmpfsMatches(s.Tmpfs, v),
 		}, {
-			Setting: "host mounts", Inspected: fmt.Sprint(s.Mounts), Observed: v.Mounts[egressDir],
-			Passed: slices.Equal(s.Mounts, []sandbox.Mount{{Target: egressDir, ReadOnly: true}}) && hasOption(v.Mounts[egressDir], "ro"),
+			Setting: "host mounts", Inspected: fmt.Sprint(s.Mounts), Observed: formatMounts(observedHostMounts(v)),
+			Passed: hostMountsMatch(s.Mounts, v),
 		}, {
 			Setting: "memory", Inspected: fmt.Sprintf("%d, with swap %d", s.Memory, s.MemorySwap),
 			Observed: fmt.Sprintf("%d, swap %d", cgroup.Memory, cgroup.Swap),
@@ -97,8 +97,8 @@ func checkSettings(s sandbox.Settings, v selfinspect.View, ociRuntime string) []
 			Setting: "ulimits", Inspected: fmt.Sprint(s.Ulimits), Observed: fmt.Sprint(v.Ulimits),
 			Passed: s.Ulimits["nofile"] == maxOpenFiles && fmt.Sprint(s.Ulimits) == fmt.Sprint(v.Ulimits),
 		}, {
-			Setting: "network", Inspected: s.Network, Observed: fmt.Sprintf("%v, %d routes", v.Interfaces, v.Routes),
-			Passed: s.Network == "none" && onlyLoopback(v) && v.Routes == 0,
+			Setting: "network", Inspected: fmt.Sprintf("%s, disabled %t", s.Network, s.NetworkDisabled), Observed: fmt.Sprintf("%v, %d routes", v.Interfaces, v.Routes),
+			Passed: s.Network == "none" && s.NetworkDisabled && onlyLoopback(v) && v.Routes == 0,
 		}, {
 			Setting: "shared memory", Inspected: fmt.Sprintf("%s, %d", s.IPC, s.ShmSize), Observed: v.Mounts["/dev/shm"],
 			Passed: s.IPC == "private" && s.ShmSize == shmSize && hasOption(v.Mounts["/dev/shm"], "size=16384k"),

@@ -70,7 +70,7 @@ func validView() selfinspect.View {
 			"/workspace":  "tmpfs,rw,nosuid,nodev,rw,size=524288k",
 			"/home/agent": "tmpfs,rw,nosuid,nodev,rw,size=65536k",
 			"/run/output": "tmpfs,rw,nosuid,nodev,noexec,rw,size=163840k",
-			egressDir:     "ext4,ro,rw", "/dev/shm": "tmpfs,rw,size=16384k",
+			egressDir:     "ext4,ro,rw", "/etc/hosts": "ext4,ro,rw", "/etc/hostname": "ext4,ro,rw", "/dev/shm": "tmpfs,rw,size=16384k",
 		},
 		Interfaces: []string{"lo"}, RootWriteResult: "read-only file system", Hostname: "sandbox", Init: "sandbox-init",
 		InitOOM: "500", AgentOOM: "1000", Ulimits: map[string]int64{"core": 0, "fsize": maxFileSize, "nofile": maxOpenFiles},

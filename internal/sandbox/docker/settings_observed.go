@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/sandbox/selfinspect"
 )
 
@@ -46,6 +47,35 @@ func observedTmpfs(v selfinspect.View) map[string]string {
 		found[path] = v.Mounts[path]
 	}
 	return found
+}
+
+// observedHostMounts returns the mounts of a view at the targets of mounts, and the other mount that an Engine may make
+// of a file of its own.
+func observedHostMounts(v selfinspect.View) map[string]string {
+	found := map[string]string{}
+	for _, m := range mounts("") {
+		found[m.Target] = v.Mounts[m.Target]
+	}
+	if own, ok := v.Mounts["/etc/resolv.conf"]; ok {
+		found["/etc/resolv.conf"] = own
+	}
+	return found
+}
+
+// hostMountsMatch reports whether the Engine has exactly the mounts of mounts, and whether the process sees each of
+// them, read-only, and no file of the Engine.
+func hostMountsMatch(inspected []sandbox.Mount, v selfinspect.View) bool {
+	expected := mounts("")
+	observed := observedHostMounts(v)
+	if len(inspected) != len(expected) || len(observed) != len(expected) {
+		return false
+	}
+	for _, m := range expected {
+		if !slices.Contains(inspected, sandbox.Mount{Target: m.Target, ReadOnly: true}) || !hasOption(observed[m.Target], "ro") {
+			return false
+		}
+	}
+	return true
 }
 
 // tmpfsMatches reports whether the Engine has exactly the mounts of tmpfsMounts, and whether the process sees each of

@@ -3,7 +3,6 @@ package docker
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -38,7 +37,7 @@ func (d *Driver) start(ctx context.Context, spec containerSpec, execution string
 	ctx, cancel := context.WithTimeoutCause(ctx, d.startTimeout, errContainerStartTimeout)
 	defer cancel()
 	name := newToken()
-	c := &sandboxContainer{name: name, socketDir: filepath.Join(d.instance.path(), name)}
+	c := &sandboxContainer{name: name, socketDir: d.instance.containerDir(name)}
 	if err := d.announce(ctx, c); err != nil {
 		d.gate.leave()
 		return nil, err
@@ -66,7 +65,7 @@ func (d *Driver) announce(ctx context.Context, c *sandboxContainer) error {
 	if err := d.negotiateAPI(ctx); err != nil {
 		return err
 	}
-	if err := makeSocketDir(c.socketDir); err != nil {
+	if err := d.instance.makeContainerDir(c.name); err != nil {
 		return err
 	}
 	d.mu.Lock()
@@ -114,7 +113,7 @@ func (d *Driver) createAndStart(ctx context.Context, c *sandboxContainer, spec c
 	if err := d.api.ContainerStart(callCtx, c.id, container.StartOptions{}); err != nil {
 		return startCallError(callCtx, err)
 	}
-	c.record.Times.Started = time.Now()
+	c.record.Times.Started, c.endsByItself = time.Now(), true
 	c.record.Settings, err = d.inspect(ctx, c)
 	return err
 }

@@ -22,7 +22,9 @@ const (
 	startForPool
 )
 
-// parallelStarts returns the number of places of a startGate.
+// parallelStarts returns the number of places of a startGate. A start is work for one CPU of the Engine's host. On two
+// CPUs, 16 containers took 4.3 s one at a time, 3.1 s two at a time, 2.8 to 3.0 s with three to eight at a time, and
+// 3.5 s all at a time. Each took 0.15 s, 0.2 s, 0.4 to 1.0 s, and 2.4 s.
 func parallelStarts() int { return max(2, runtime.NumCPU()) }
 
 // enter waits for a place. It returns the cause of ctx if ctx ends before.

@@ -21,7 +21,7 @@ type Kind string
 // The kinds of reports. Started is the first report, except before a Fault. Ended or Fault is the last one. Files come
 // one after another: a FileStart, then its content in as many FileContent reports as it needs.
 const (
-	Started     Kind = "started"      // the agent's process runs
+	Started     Kind = "started"      // the job is acknowledged; the agent starts now
 	Stdout      Kind = "stdout"       // the body is the next part of the agent's standard output
 	FileStart   Kind = "file_start"   // the agent has ended; the body is the path of an output file
 	FileContent Kind = "file_content" // the body is the next part of that file

@@ -39,6 +39,11 @@ func runJob(job frame.Job, reports *frame.Writer, score *oomScore) error {
 	}
 	defer std.Close()
 
+	// The report acknowledges the job. It is sent before the agent can do anything, so that no agent can make a job that
+	// began look like one that did not.
+	if err := reports.Write(frame.Report{Kind: frame.Started}); err != nil {
+		return err
+	}
 	var agentPID int
 	err = score.runRaised(func() (err error) {
 		agentPID, err = startAgent(job, std)
@@ -50,9 +55,6 @@ func runJob(job frame.Job, reports *frame.Writer, score *oomScore) error {
 	startedAt := time.Now()
 	exited := make(chan int, 1)
 	go reapChildren(agentPID, exited)
-	if err := reports.Write(frame.Report{Kind: frame.Started}); err != nil {
-		return err
-	}
 
 	result, err := watch(job, std, exited)
 	if err != nil {
