@@ -724,10 +724,13 @@ type RetryPolicyPatch struct {
 // Usage defines model for Usage.
 type Usage struct {
 	// Calls Number of calls of the model
-	Calls        int64   `json:"calls"`
-	CostUsd      float64 `json:"costUsd"`
-	InputTokens  int64   `json:"inputTokens"`
-	OutputTokens int64   `json:"outputTokens"`
+	Calls   int64   `json:"calls"`
+	CostUsd float64 `json:"costUsd"`
+
+	// EstimatedCalls Calls that ended before the provider reported their usage; their tokens are estimated. Only if there are any
+	EstimatedCalls int64 `json:"estimatedCalls,omitempty,omitzero"`
+	InputTokens    int64 `json:"inputTokens"`
+	OutputTokens   int64 `json:"outputTokens"`
 }
 
 // Webhook An https URL that gets a POST when the work has finished (Standard Webhooks 1.0)

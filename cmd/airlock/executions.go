@@ -99,7 +99,11 @@ func showExecution(out io.Writer, e client.Execution) {
 	writeField(out, "Started", formatTime(e.StartedAt))
 	writeField(out, "Finished", formatTime(e.FinishedAt))
 	if e.Usage.Calls > 0 {
-		writeField(out, "Usage", fmt.Sprintf("%d tokens in, %d out, %.4f USD", e.Usage.InputTokens, e.Usage.OutputTokens, e.Usage.CostUsd))
+		usage := fmt.Sprintf("%d tokens in, %d out, %.4f USD", e.Usage.InputTokens, e.Usage.OutputTokens, e.Usage.CostUsd)
+		if e.Usage.EstimatedCalls > 0 {
+			usage += fmt.Sprintf(" (%d of %d calls estimated)", e.Usage.EstimatedCalls, e.Usage.Calls)
+		}
+		writeField(out, "Usage", usage)
 	}
 	for _, f := range e.Files {
 		writeField(out, "File", fmt.Sprintf("%s (%d bytes)", f.Path, f.Size))

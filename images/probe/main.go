@@ -54,6 +54,8 @@ var modes = map[string]func(args []string) error{
 	"find-traces":               findTraces,
 	"lookup-hosts":              lookupHosts,
 	"print-dots":                printDots,
+	"flood-egress":              floodEgress,
+	"spin":                      spin,
 }
 
 // startedAt is the earliest time that the program can read.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -73,4 +74,42 @@ func writePostRead(args []string) error {
 		return err
 	}
 	return cat(args[:1])
+}
+
+// floodEgress sends requests to the egress socket as fast as it can, pipelined on several connections, until it is
+// killed. It prints a line when it has begun.
+func floodEgress([]string) error {
+	const connections, pipelined = 16, 500
+	requests := bytes.Repeat([]byte("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n"), pipelined)
+	var begun sync.Once
+	for range connections - 1 {
+		go floodOnce(requests, &begun)
+	}
+	floodOnce(requests, &begun)
+	return nil
+}
+
+func floodOnce(requests []byte, begun *sync.Once) {
+	for {
+		conn, err := new(net.Dialer).DialContext(context.Background(), "unix", "/run/airlock/egress.sock")
+		if err != nil {
+			continue
+		}
+		go func() { _, _ = io.Copy(io.Discard, conn) }()
+		for err == nil {
+			_, err = conn.Write(requests)
+			begun.Do(func() { fmt.Println("begun") })
+		}
+		_ = conn.Close()
+	}
+}
+
+// spin uses CPU time and nothing else until it is killed. It prints a line when it has begun.
+func spin([]string) error {
+	fmt.Println("begun")
+	for x := uint32(1); ; x = x*1664525 + 1013904223 {
+		if x == 0 {
+			fmt.Fprint(io.Discard, x) // the compiler must not remove the loop
+		}
+	}
 }

@@ -83,7 +83,7 @@ func (r *Run) Usage() execution.Usage {
 		InputTokens:  s.Tokens.Input + s.Tokens.CacheRead + s.Tokens.CacheWrite5m + s.Tokens.CacheWrite1h,
 		OutputTokens: s.Tokens.Output,
 		CostUSD:      s.CostUSD,
-		Calls:        s.Calls,
+		Calls:        s.Calls, EstimatedCalls: s.EstimatedCalls,
 	}
 }
 

@@ -23,7 +23,10 @@ type apiSpec struct {
 	// maxTokensField is the parameter that limits the output tokens. contentFields are the parameters that can contain
 	// sources, at any depth.
 	maxTokensField string
-	contentFields  []string
+	// defaultMaxTokens is the most that a response may have without that parameter. 0: the provider requires the
+	// parameter.
+	defaultMaxTokens int64
+	contentFields    []string
 	// isClientTool reports whether tools of this kind run in the sandbox. Other tools run at the provider, with its
 	// network.
 	isClientTool func(kind string) bool
@@ -64,9 +67,11 @@ var apiSpecs = map[API]apiSpec{
 			"prompt_cache_key", "safety_identifier", "user", "metadata", "client_metadata",
 		},
 		maxTokensField: "max_output_tokens",
-		contentFields:  []string{"input", "instructions"},
-		isClientTool:   func(kind string) bool { return slices.Contains(responsesClientTools, kind) },
-		setAuth:        func(to, _ http.Header, key string) { to.Set("Authorization", "Bearer "+key) },
+		// The largest limit of the models on https://platform.openai.com/docs/models.
+		defaultMaxTokens: 128_000,
+		contentFields:    []string{"input", "instructions"},
+		isClientTool:     func(kind string) bool { return slices.Contains(responsesClientTools, kind) },
+		setAuth:          func(to, _ http.Header, key string) { to.Set("Authorization", "Bearer "+key) },
 	},
 }
 

@@ -6,11 +6,13 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/net/netutil"
 	"golang.org/x/sync/semaphore"
+	"golang.org/x/time/rate"
 )
 
 // Endpoint is the egress of one execution. It implements sandbox.Egress.
@@ -24,14 +26,28 @@ type Endpoint struct {
 	ctx    context.Context // canceled by Close
 	cancel context.CancelCauseFunc
 
-	mu       sync.Mutex
-	closed   bool
-	requests sync.WaitGroup // running requests; incremented under mu, so that Close waits for all of them
+	mu           sync.Mutex
+	closed       bool
+	requestCount atomic.Int64
+	requests     sync.WaitGroup // running requests; incremented under mu, so that Close waits for all of them
 
 	bodyBytes *semaphore.Weighted // limits the bytes of all request bodies in memory
+
+	// What a job can cost the process that it shares with others is limited by these rates. Requests and connections
+	// above them wait.
+	requestRate, connectionRate *rate.Limiter
+	bodyRate                    *rate.Limiter // bytes of request bodies
+
+	unlimitedLog *zap.Logger
+	logLines     *lineCount
+	logged       sync.Once // the last line of the log
 }
 
 const (
+	// An endpoint serves at most maxRate+maxBurst = 50 requests in any second, and accepts as many connections.
+	maxRate        = 40
+	maxBurst       = 10
+	maxBodyRate    = 8 << 20 // bytes a second; a burst may have twice the largest body
 	maxConnections = 32
 	maxHeaderBytes = 64 << 10
 	headerTimeout  = 10 * time.Second
@@ -59,11 +75,24 @@ func newServer(h http.Handler, log *zap.Logger) *http.Server {
 
 // Serve answers the sandbox's requests until the listener or the endpoint is closed. It owns the listener.
 func (e *Endpoint) Serve(l net.Listener) error {
-	err := e.server.Serve(netutil.LimitListener(l, maxConnections))
+	err := e.server.Serve(netutil.LimitListener(slowListener{l, e}, maxConnections))
 	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
 		return nil
 	}
 	return err
+}
+
+// slowListener accepts connections at the endpoint's rate. Those that wait for it cost the sandbox's memory.
+type slowListener struct {
+	net.Listener
+	endpoint *Endpoint
+}
+
+func (l slowListener) Accept() (net.Conn, error) {
+	if l.endpoint.connectionRate.Wait(l.endpoint.ctx) != nil {
+		return nil, net.ErrClosed
+	}
+	return l.Listener.Accept()
 }
 
 // Close ends all requests, including the upstream ones, and waits for them. The summary does not change afterwards.
@@ -75,6 +104,7 @@ func (e *Endpoint) Close() error {
 	e.cancel(errEndpointClosed)
 	err := e.server.Close()
 	e.requests.Wait()
+	e.logged.Do(e.logSummary)
 	if errors.Is(err, net.ErrClosed) {
 		return nil // Serve has already closed the listener
 	}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"net/http/httptrace"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -20,17 +19,17 @@ type exchange struct {
 	cancel   context.CancelCauseFunc
 	rec      *accessRecord
 
-	counter tokenCounter
-	status  int         // as Summary.LastStatus
-	written int64       // bytes written to the sandbox
-	sent    atomic.Bool // the complete request was sent, so the provider may process it
+	counter  tokenCounter
+	status   int         // as Summary.LastStatus
+	written  int64       // bytes written to the sandbox
+	sent     atomic.Bool // the complete request may have been sent, so the provider may process it
+	stream   bool        // the response is a stream, or, before it has begun, is to be one
+	rejected bool        // the provider responded with an error
+	stopped  bool        // the sandbox or the gateway ended the call, not the provider; true until the provider has
 }
 
 func (x *exchange) run(ctx context.Context, r *http.Request, route Route, body []byte) {
-	traceCtx := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		WroteRequest: func(info httptrace.WroteRequestInfo) { x.sent.Store(info.Err == nil) },
-	})
-	request, err := x.endpoint.newUpstreamRequest(traceCtx, r, route, body)
+	request, err := x.endpoint.newUpstreamRequest(ctx, r, route, body, func() { x.sent.Store(true) })
 	if err != nil {
 		x.writeError(ctx, err)
 		return
@@ -43,13 +42,15 @@ func (x *exchange) run(ctx context.Context, r *http.Request, route Route, body [
 	defer response.Body.Close()
 	x.status = response.StatusCode
 	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	x.rejected = x.status != http.StatusOK
+	x.stream = kind == "text/event-stream" && !x.rejected
 	switch {
 	case x.status >= http.StatusMultipleChoices && x.status < http.StatusBadRequest:
 		x.writeDenial(badGateway("the model's provider responded with a redirect"))
 	case x.status == http.StatusUnauthorized || x.status == http.StatusForbidden:
 		// The provider's message may describe the operator's account, so the sandbox does not get it.
 		x.writeDenial(denialError{x.status, "authentication_error", "the model's provider rejects the operator's API key", false})
-	case x.status == http.StatusOK && kind == "text/event-stream":
+	case x.stream:
 		x.forwardStream(ctx, response)
 	default:
 		x.forwardBody(ctx, response)
@@ -81,6 +82,7 @@ func (x *exchange) forwardStream(ctx context.Context, response *http.Response) {
 	})
 	if x.counter.errorStatus != 0 {
 		x.status = x.counter.errorStatus
+		x.rejected = !x.counter.seen()
 	}
 	if err != nil {
 		x.endStream(ctx, err)
@@ -121,10 +123,12 @@ func (x *exchange) forwardBody(ctx context.Context, response *http.Response) {
 		return err
 	})
 	if err != nil {
+		x.counter.content.text = int64(body.Len())
 		x.writeError(ctx, err)
 		return
 	}
-	if x.status == http.StatusOK {
+	x.stopped = false
+	if !x.rejected {
 		x.counter.parseBody(body.Bytes())
 	}
 	x.w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
@@ -171,9 +175,11 @@ func (x *exchange) writeDenial(d denialError) {
 }
 
 // classifyError finds the reason why a call ended early, from the context's cause or else from err. It records the
-// reason for the log, and sets the status of the call.
+// reason for the log, and sets the status of the call and who ended it.
 func (x *exchange) classifyError(ctx context.Context, err error) denialError {
-	if cause := context.Cause(ctx); cause != nil {
+	cause := context.Cause(ctx)
+	x.stopped = cause != nil || errors.Is(err, errResponseTooLarge)
+	if cause != nil {
 		err = cause
 	}
 	x.rec.cause = err
@@ -190,12 +196,17 @@ func (x *exchange) classifyError(ctx context.Context, err error) denialError {
 	}
 }
 
-// finalTokens returns the tokens to charge. A request that was not sent completely, or that the provider rejected,
-// costs nothing.
+// finalTokens returns the tokens to charge, and whether they are estimated.
 func (x *exchange) finalTokens(r requestInfo) (t Tokens, estimated bool) {
-	rejected := x.rec.cause == nil && x.status != http.StatusOK
-	if !x.counter.inputKnown && (rejected || !x.sent.Load()) {
+	switch {
+	case x.counter.complete:
+		return x.counter.tokens, false
+	case x.rejected || !x.sent.Load():
 		return Tokens{}, false
+	case x.stopped && !x.stream:
+		// The provider does not notice and completes the response, which nobody will count.
+		return r.maxUsage(), true
+	default:
+		return x.counter.estimate(r), true
 	}
-	return x.counter.finalTokens(r, x.written)
 }

@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/semaphore"
+	"golang.org/x/time/rate"
 
 	"github.com/airlock-run/airlock/internal/telemetry/trace"
 )
@@ -58,10 +59,15 @@ func (g *Gateway) OpenEndpoint(ctx context.Context, executionID string, p Policy
 		policy:    p,
 		ctx:       ctx,
 		cancel:    cancel,
-		log:       g.config.Log.With(zap.String("execution", executionID), trace.LogField(ctx)),
 		budget:    newBudgetTracker(g.config.Budget.tightest(p.Budget), p.PreviousUsage, p.Prices),
 		bodyBytes: semaphore.NewWeighted(2 * g.config.MaxRequestSize),
+
+		requestRate:    rate.NewLimiter(maxRate, maxBurst),
+		connectionRate: rate.NewLimiter(maxRate, maxBurst),
+		bodyRate:       rate.NewLimiter(maxBodyRate, int(2*g.config.MaxRequestSize)),
 	}
+	e.unlimitedLog = g.config.Log.With(zap.String("execution", executionID), trace.LogField(ctx))
+	e.log, e.logLines = limitLines(e.unlimitedLog)
 	e.server = newServer(e, e.log)
 	return e
 }

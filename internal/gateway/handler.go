@@ -7,29 +7,54 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/airlock-run/airlock/internal/supervise"
 )
 
-// ServeHTTP handles one request from the sandbox.
+// ServeHTTP handles one request from the sandbox. It waits until the endpoint's rate allows the request. A panic ends
+// this request only.
 func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !e.beginRequest() {
 		panic(http.ErrAbortHandler)
 	}
 	defer e.requests.Done()
+	if e.requestRate.Wait(e.ctx) != nil {
+		panic(http.ErrAbortHandler) // the endpoint is closed
+	}
+	e.requestCount.Add(1)
 	began := time.Now()
 	rec := accessRecord{target: r.Method + " " + quote(r.RequestURI)}
+	panicked := e.handle(w, r, &rec)
+	responded := rec.status != 0
+	if panicked != nil {
+		e.log.Error("egress request panicked", zap.Error(panicked))
+		if !responded {
+			e.deny(w, &rec, errInternal)
+		}
+	}
+	rec.countMetrics()
+	e.log.Info("egress", rec.fields(time.Since(began))...)
+	if panicked != nil && responded {
+		panic(http.ErrAbortHandler) // the response is incomplete, so the connection must end
+	}
+}
 
+// handle answers one request. It returns an error only for a panic.
+func (e *Endpoint) handle(w http.ResponseWriter, r *http.Request, rec *accessRecord) (panicked error) {
+	defer supervise.RecoverTo(&panicked)
 	route, ok := e.policy.findRoute(r)
 	switch {
 	case !ok || len(r.Header["Upgrade"]) > 0:
-		e.deny(w, &rec, forbidden("this request is not a route of the runtime"))
+		e.deny(w, rec, forbidden("this request is not a route of the runtime"))
 	case route.Local:
 		rec.status = http.StatusOK
 		w.WriteHeader(http.StatusOK)
 	default:
-		e.forward(w, r, route, &rec)
+		e.forward(w, r, route, rec)
 	}
-	rec.countMetrics()
-	e.log.Info("egress", rec.fields(time.Since(began))...)
+	return nil
 }
 
 // forward inspects one request, sends it upstream, and records its usage.
@@ -59,14 +84,16 @@ func (e *Endpoint) forward(w http.ResponseWriter, r *http.Request, route Route, 
 	defer release()
 	span := e.startSpan(info)
 	defer endSpan(span, rec)
-	x := exchange{endpoint: e, w: w, cancel: cancel, rec: rec}
+	x := exchange{endpoint: e, w: w, cancel: cancel, rec: rec, stream: info.stream, stopped: true}
+	defer func() { // also after a panic, or the reservation would stay
+		tokens, estimated := x.finalTokens(info)
+		rec.upstream = true
+		rec.usage = callUsage{
+			status: x.status, model: x.counter.model, tokens: tokens, estimated: estimated, bytesReceived: x.written,
+		}
+		rec.cost = e.budget.commit(info, rec.usage)
+	}()
 	x.run(ctx, r, route, body)
-	tokens, estimated := x.finalTokens(info)
-	rec.upstream = true
-	rec.usage = callUsage{
-		status: x.status, model: x.counter.model, tokens: tokens, estimated: estimated, bytesReceived: x.written,
-	}
-	rec.cost = e.budget.commit(info, rec.usage)
 }
 
 // Reasons why a call ends before its response is complete.
@@ -75,6 +102,8 @@ var (
 	errStalled          = errors.New("the response stalled")
 	errResponseTooLarge = errors.New("the response is too large")
 	errCallEnded        = errors.New("the call has ended")
+
+	errInternal = denialError{http.StatusInternalServerError, "api_error", "the gateway failed", true}
 )
 
 // callContext returns the context of one call. It ends with the sandbox's connection, with the endpoint, or after
@@ -90,8 +119,9 @@ func (e *Endpoint) callContext(parent context.Context) (ctx context.Context, can
 	}
 }
 
-// readBody reads the complete body. The request must declare its length, so that the total size of all bodies of a
-// endpoint is limited before they are read. release returns the body's share of that limit.
+// readBody reads the complete body, when the endpoint's rate of bytes allows it. The request must declare its length,
+// so that the total size of all bodies of an endpoint is limited before they are read. release returns the body's share
+// of that limit.
 func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request) (body []byte, release func(), err error) {
 	limit := e.gateway.config.MaxRequestSize
 	switch {
@@ -101,7 +131,11 @@ func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request) (body []byte
 		return nil, nil, denialError{http.StatusLengthRequired, "invalid_request_error", "the body's length is missing", false}
 	case r.ContentLength > limit:
 		return nil, nil, denialError{http.StatusRequestEntityTooLarge, "request_too_large", "the body is too large", false}
-	case !e.bodyBytes.TryAcquire(r.ContentLength):
+	}
+	if err := e.bodyRate.WaitN(e.ctx, int(r.ContentLength)); err != nil {
+		return nil, nil, err // the endpoint is closed
+	}
+	if !e.bodyBytes.TryAcquire(r.ContentLength) {
 		return nil, nil, rateLimited("too many large requests at the same time")
 	}
 	release = func() { e.bodyBytes.Release(r.ContentLength) }
@@ -125,7 +159,7 @@ func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request) (body []byte
 func (e *Endpoint) deny(w http.ResponseWriter, rec *accessRecord, err error) {
 	var d denialError
 	if !errors.As(err, &d) {
-		d = denialError{http.StatusInternalServerError, "api_error", "the gateway failed", true}
+		d = errInternal
 		rec.cause = err
 	}
 	e.budget.recordDenial(d.message)

@@ -13,9 +13,13 @@ import (
 // requestInfo is what the gateway has to know about a request body.
 type requestInfo struct {
 	model     string
-	maxTokens int64 // limit of the output tokens; 0: not set
+	maxTokens int64 // the most output tokens; at most maxOutputTokens
 	bytes     int64
+	stream    bool // the response is to be a stream
 }
+
+// maxOutputTokens bounds the limit that a request sets, which may be any number. No model writes more in one response.
+const maxOutputTokens = 1 << 20
 
 // inlineSources are the kinds of sources that contain their data.
 var inlineSources = []string{"base64", "text", "content"}
@@ -38,6 +42,10 @@ func inspect(body []byte, spec apiSpec) (requestInfo, error) {
 	if in.info.model == "" {
 		return requestInfo{}, invalidRequest("the request has no model")
 	}
+	if in.info.maxTokens == 0 {
+		in.info.maxTokens = spec.defaultMaxTokens
+	}
+	in.info.maxTokens = min(in.info.maxTokens, maxOutputTokens)
 	return in.info, nil
 }
 
@@ -57,6 +65,8 @@ func (in *inspector) request() error {
 			return in.readString(&in.info.model)
 		case name == in.spec.maxTokensField:
 			return in.maxTokens()
+		case name == "stream":
+			return in.stream()
 		case name == "tools":
 			return in.array(in.tool)
 		case slices.Contains(in.spec.contentFields, name):
@@ -78,6 +88,14 @@ func (in *inspector) maxTokens() error {
 	err := in.readCountOrNull(&in.info.maxTokens)
 	if errors.Is(err, errNotCount) {
 		return invalidRequest(in.spec.maxTokensField + " must be an integer of at least 0")
+	}
+	return err
+}
+
+func (in *inspector) stream() error {
+	err := in.readBoolOrNull(&in.info.stream)
+	if errors.Is(err, errUnexpectedJSON) {
+		return invalidRequest("stream must be true or false")
 	}
 	return err
 }

@@ -101,6 +101,21 @@ func (r *jsonReader) readStringOrNull(to *string) error {
 	}
 }
 
+func (r *jsonReader) readBoolOrNull(to *bool) error {
+	token, err := r.next()
+	switch {
+	case err != nil:
+		return err
+	case token.Kind() == jsontext.KindTrue, token.Kind() == jsontext.KindFalse:
+		*to = token.Bool()
+		return nil
+	case token.Kind() == jsontext.KindNull:
+		return nil
+	default:
+		return errUnexpectedJSON
+	}
+}
+
 // readCountOrNull reads an integer of at least 0. It returns errNotCount for another number.
 func (r *jsonReader) readCountOrNull(to *int64) error {
 	token, err := r.next()

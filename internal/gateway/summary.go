@@ -38,9 +38,8 @@ type Summary struct {
 	Tokens        Tokens
 	CostUSD       float64
 	UnpricedCalls int64 // calls to a model without a price; they count as free
-	// EstimatedCalls ended before the provider reported their usage: the sandbox disconnected, a time-out expired, or the
-	// connection failed. Their tokens are estimated from bytes, because otherwise an agent could avoid all cost by
-	// disconnecting early.
+	// EstimatedCalls ended before the provider reported their usage. If the sandbox or the gateway ended a call without a
+	// stream, it counts as all that it could use, because the provider goes on. Of other calls, what arrived counts.
 	EstimatedCalls int64
 
 	LastStatus     int    // status of the last upstream response; 504: time-out; 0: no response

@@ -7,13 +7,14 @@ import (
 )
 
 // tokenCounter reads the tokens that the provider reports from a response while it is forwarded: Write reads a stream,
-// parseBody a complete body, and finalTokens returns the count.
+// parseBody a complete body.
 type tokenCounter struct {
 	model       string
 	tokens      Tokens
 	inputKnown  bool // the provider has reported the input tokens
 	complete    bool // the provider has reported all tokens
 	errorStatus int  // status of an error event in a stream; 0 without one
+	content     seenContent
 
 	line     []byte // the incomplete line of a stream
 	skipping bool   // the line is longer than maxLineSize
@@ -65,13 +66,14 @@ func setClamped(to *int64, from *int64) {
 }
 
 // parseBody reads a response that is not a stream. A response without a usage field, such as that of count_tokens,
-// uses no tokens.
+// uses no tokens. If the body is not JSON, all of it counts as content.
 func (c *tokenCounter) parseBody(body []byte) {
 	var answer struct {
 		Model string         `json:"model"`
 		Usage *reportedUsage `json:"usage"`
 	}
 	if json.Unmarshal(body, &answer) != nil {
+		c.content.text = int64(len(body))
 		return
 	}
 	c.model = answer.Model
@@ -103,7 +105,11 @@ func (c *tokenCounter) Write(p []byte) (int, error) {
 
 func (c *tokenCounter) parseEvent(line []byte) {
 	data, ok := bytes.CutPrefix(line, []byte("data:"))
-	if !ok || !bytes.Contains(data, []byte(`"usage"`)) && !bytes.Contains(data, []byte(`"error"`)) {
+	if !ok {
+		return
+	}
+	c.content.add(data)
+	if !bytes.Contains(data, []byte(`"usage"`)) && !bytes.Contains(data, []byte(`"error"`)) {
 		return
 	}
 	var event struct {
@@ -164,16 +170,16 @@ func errorStatus(kind string) int {
 	}
 }
 
-// finalTokens returns the tokens of a call. If the provider has not reported all of them, the missing numbers are
-// estimated from bytes.
-func (c *tokenCounter) finalTokens(r requestInfo, bytesReceived int64) (t Tokens, estimated bool) {
-	t = c.tokens
-	if c.complete {
-		return t, false
-	}
+// seen reports whether any part of the response has used tokens.
+func (c *tokenCounter) seen() bool { return c.inputKnown || c.content != seenContent{} }
+
+// estimate returns the tokens of a call of which the provider has not reported everything. It estimates what is
+// missing: the input from the bytes of the request, the output from the content that has arrived.
+func (c *tokenCounter) estimate(r requestInfo) Tokens {
+	t := c.tokens
 	if !c.inputKnown {
-		t.Input = r.bytes / bytesPerToken
+		t.Input = r.maxUsage().Input
 	}
-	t.Output = max(t.Output, bytesReceived/bytesPerToken)
-	return t, true
+	t.Output = max(t.Output, c.content.outputTokens())
+	return t
 }

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -79,22 +80,67 @@ func TestTokenCounterBody(t *testing.T) {
 	}
 }
 
-func TestMissingUsageIsEstimated(t *testing.T) {
-	info := requestInfo{bytes: 4000, maxTokens: 100}
+// The bytes of content count, and not those of the events around it.
+func TestContentOfStreams(t *testing.T) {
+	event := func(kind, fields string) string { return fmt.Sprintf(`data: {"type":%q,%s}`+"\n\n", kind, fields) }
+	block := func(delta string) string {
+		return event("content_block_delta", `"index":0,"delta":{`+delta+`}`)
+	}
+	word := strings.Repeat("w", 40)  // 10 tokens
+	seal := strings.Repeat("A", 160) // base64 of 120 bytes: 30 tokens
 	for name, c := range map[string]struct {
-		counter       tokenCounter
-		bytesReceived int64
-		want          Tokens
-		estimated     bool
+		stream string
+		tokens int64
 	}{
-		"all reported": {tokenCounter{inputKnown: true, complete: true, tokens: Tokens{Input: 5, Output: 6}}, 4000, Tokens{Input: 5, Output: 6}, false},
-		"no output":    {tokenCounter{inputKnown: true, tokens: Tokens{Input: 5, Output: 1}}, 400, Tokens{Input: 5, Output: 100}, true},
-		"nothing":      {tokenCounter{}, 0, Tokens{Input: 1000}, true},
+		"nothing":                  {started + "\n\n", 1},
+		"text":                     {strings.Repeat(block(`"type":"text_delta","text":"`+word+`"`), 3), 30},
+		"escapes":                  {block(`"type":"text_delta","text":"` + strings.Repeat(`\u0041`, 40) + `"`), 10},
+		"a tool call":              {block(`"type":"input_json_delta","partial_json":"`+word+`"`) + block(`"type":"input_json_delta","partial_json":""`), 10},
+		"short events":             {strings.Repeat(block(`"type":"text_delta","text":"a"`), 20), 20},
+		"thinking":                 {block(`"type":"thinking_delta","thinking":"` + word + `"`), 10},
+		"thinking and its seal":    {block(`"type":"thinking_delta","thinking":"`+word+`"`) + block(`"type":"signature_delta","signature":"`+seal+`"`), 30},
+		"redacted thinking":        {event("content_block_start", `"content_block":{"type":"redacted_thinking","data":"`+seal+`"}`), 30},
+		"Responses: text":          {event("response.output_text.delta", `"delta":"`+word+`","obfuscation":"`+word+`"`), 10},
+		"Responses: a tool call":   {event("response.function_call_arguments.delta", `"delta":"`+word+`"`), 10},
+		"Responses: reasoning":     {event("response.reasoning_summary_text.delta", `"delta":"`+word+`"`) + event("response.output_item.done", `"item":{"type":"reasoning","encrypted_content":"`+seal+`"}`), 30},
+		"Responses: a repetition":  {event("response.output_text.done", `"text":"`+word+`"`) + event("response.output_item.done", `"item":{"type":"message","content":[{"text":"`+word+`"}]}`), 0},
+		"a delta of another shape": {event("content_block_delta", `"delta":[1]`) + event("response.output_text.delta", `"delta":5`), 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, estimated := c.counter.finalTokens(info, c.bytesReceived)
+			var counter tokenCounter
+			_, err := counter.Write([]byte(c.stream))
+			require.NoError(t, err)
+			require.Equal(t, c.tokens, counter.estimate(requestInfo{}).Output)
+		})
+	}
+}
+
+func TestMissingUsageIsEstimated(t *testing.T) {
+	info := requestInfo{bytes: 4000, maxTokens: 100}
+	content := seenContent{text: 400}
+	for name, c := range map[string]struct {
+		ended     *exchange
+		want      Tokens
+		estimated bool
+	}{
+		"all reported":              {&exchange{stopped: true, counter: tokenCounter{inputKnown: true, complete: true, tokens: Tokens{Input: 5, Output: 6}}}, Tokens{Input: 5, Output: 6}, false},
+		"a stream, stopped":         {&exchange{stopped: true, stream: true, counter: tokenCounter{inputKnown: true, content: content, tokens: Tokens{Input: 5, Output: 1}}}, Tokens{Input: 5, Output: 100}, true},
+		"a stream before its start": {&exchange{stopped: true, stream: true}, Tokens{Input: 1000}, true},
+		"a stream, broken":          {&exchange{stream: true, counter: tokenCounter{inputKnown: true, content: content, tokens: Tokens{Input: 5, Output: 1}}}, Tokens{Input: 5, Output: 100}, true},
+		"a whole response, stopped": {&exchange{stopped: true, counter: tokenCounter{content: content}}, Tokens{Input: 1000, Output: 100}, true},
+		"a whole response, broken":  {&exchange{counter: tokenCounter{content: seenContent{text: 40}}}, Tokens{Input: 1000, Output: 10}, true},
+		"rejected":                  {&exchange{rejected: true, stopped: true}, Tokens{}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.ended.sent.Store(true)
+			got, estimated := c.ended.finalTokens(info)
 			require.Equal(t, c.want, got)
 			require.Equal(t, c.estimated, estimated)
 		})
 	}
+	var unsent exchange
+	unsent.stopped = true
+	got, estimated := unsent.finalTokens(info)
+	require.Zero(t, got)
+	require.False(t, estimated)
 }

@@ -81,7 +81,7 @@ func newEgress(s gateway.Summary) Egress {
 	return Egress{
 		Calls: s.Calls, Denied: s.Denied, BytesSent: s.BytesSent, BytesReceived: s.BytesReceived,
 		InputTokens:  s.Tokens.Total() - s.Tokens.Output,
-		OutputTokens: s.Tokens.Output, CostUSD: s.CostUSD,
+		OutputTokens: s.Tokens.Output, CostUSD: s.CostUSD, EstimatedCalls: s.EstimatedCalls,
 	}
 }
 

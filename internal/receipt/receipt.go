@@ -77,6 +77,8 @@ type Egress struct {
 	InputTokens   int64   `json:"inputTokens"`
 	OutputTokens  int64   `json:"outputTokens"`
 	CostUSD       float64 `json:"costUsd"`
+	// EstimatedCalls are calls whose tokens and cost are estimated, because they ended before the provider reported them.
+	EstimatedCalls int64 `json:"estimatedCalls,omitzero"`
 }
 
 // Timeline says when the execution reached each stage. The two times are the database's. The other fields are

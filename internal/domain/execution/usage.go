@@ -7,11 +7,13 @@ type Usage struct {
 	OutputTokens int64   `firestore:"outputTokens"`
 	CostUSD      float64 `firestore:"costUsd"`
 	Calls        int64   `firestore:"calls"`
+	// EstimatedCalls are those that ended before the provider had counted their tokens.
+	EstimatedCalls int64 `firestore:"estimatedCalls,omitempty"`
 }
 
 func (u Usage) add(o Usage) Usage {
 	return Usage{
 		InputTokens: u.InputTokens + o.InputTokens, OutputTokens: u.OutputTokens + o.OutputTokens,
-		CostUSD: u.CostUSD + o.CostUSD, Calls: u.Calls + o.Calls,
+		CostUSD: u.CostUSD + o.CostUSD, Calls: u.Calls + o.Calls, EstimatedCalls: u.EstimatedCalls + o.EstimatedCalls,
 	}
 }

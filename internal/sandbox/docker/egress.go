@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/airlock-run/airlock/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/supervise"
 )
 
 // noEgress is the egress of a job that has none. Nothing listens on its socket.
@@ -29,15 +30,21 @@ func (c *sandboxContainer) serveEgress(ctx context.Context, egress sandbox.Egres
 		return err
 	}
 	c.egressDone = make(chan error, 1)
-	go func() {
-		err := egress.Serve(listener)
-		// Serve owns the listener. The second Close is for a Serve that failed early.
-		if closeErr := listener.Close(); !errors.Is(closeErr, net.ErrClosed) {
-			err = errors.Join(err, closeErr)
-		}
-		c.egressDone <- err
-	}()
+	go func() { c.egressDone <- serveAndClose(egress, listener) }()
 	return nil
+}
+
+// serveAndClose serves until the egress is closed. A panic of one job's egress ends only that egress.
+func serveAndClose(egress sandbox.Egress, listener net.Listener) error {
+	err := func() (err error) {
+		defer supervise.RecoverTo(&err)
+		return egress.Serve(listener)
+	}()
+	// Serve owns the listener. The second Close is for a Serve that failed early.
+	if closeErr := listener.Close(); !errors.Is(closeErr, net.ErrClosed) {
+		err = errors.Join(err, closeErr)
+	}
+	return err
 }
 
 // maxSocketPath is the longest path of a unix socket on Linux: the size of sun_path without the final zero.

@@ -6,11 +6,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/supervise"
 )
 
 // gateway is an HTTP server with the methods of sandbox.Egress.
@@ -50,4 +52,20 @@ func TestEgressPassesLargeBodiesUnchanged(t *testing.T) {
 	require.Zero(t, out.ExitCode, "%s", out.Stderr)
 	require.True(t, bytes.Equal(request, <-received), "request body arrived unchanged")
 	require.True(t, bytes.Equal(response, out.Stdout), "response arrived unchanged")
+}
+
+type panickingEgress struct{}
+
+func (panickingEgress) Serve(net.Listener) error { panic("a bug") }
+func (panickingEgress) Close() error             { return nil }
+
+func TestEgressPanicEndsEgressOnly(t *testing.T) {
+	listener, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	require.NoError(t, err)
+	err = serveAndClose(panickingEgress{}, listener)
+	var panicked *supervise.PanicError
+	require.ErrorAs(t, err, &panicked)
+	require.Equal(t, "a bug", panicked.Value)
+	_, err = listener.Accept()
+	require.ErrorIs(t, err, net.ErrClosed)
 }

@@ -46,7 +46,7 @@ var (
 	ModelCalls = counter("airlock_model_calls_total",
 		"Requests of sandboxes to a model: refused by the gateway, or the class of the provider's response (2xx, 4xx, 5xx; none).",
 		"outcome")
-	ModelTokens = counter("airlock_model_tokens_total", "Tokens that the provider counted.", "model", "direction")
+	ModelTokens = counter("airlock_model_tokens_total", "Tokens that the provider counted, or the gateway estimated.", "model", "direction")
 	ModelCost   = counter("airlock_model_cost_usd_total", "Cost of these tokens by the price list, in US dollars.", "model")
 )
 

@@ -73,6 +73,11 @@ type airlock struct {
 // has its own Airlock with its own folder of sockets.
 func start(t *testing.T, change ...func(*dev.Config)) *airlock {
 	t.Helper()
+	return startWithLog(t, logger(t), change...)
+}
+
+func startWithLog(t *testing.T, log *zap.Logger, change ...func(*dev.Config)) *airlock {
+	t.Helper()
 	config, err := dev.Load()
 	require.NoError(t, err)
 	config.API.ListenAddr, config.Emulators.PubSub, config.Emulators.Firestore = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
@@ -88,7 +93,7 @@ func start(t *testing.T, change ...func(*dev.Config)) *airlock {
 	ctx, cancel := context.WithCancel(t.Context())
 	listening, ended := make(chan dev.Started, 1), make(chan error, 1)
 	go func() {
-		ended <- dev.Run(ctx, config, logger(t), func(s dev.Started) { listening <- s })
+		ended <- dev.Run(ctx, config, log, func(s dev.Started) { listening <- s })
 	}()
 	var stopped bool
 	a.stop = func() {

@@ -26,6 +26,8 @@ type Server struct {
 	requests     []Request
 	received     chan Request
 	disconnected chan Request
+
+	billedInput, billedOutput int64 // see Billed
 }
 
 // Start starts a server on a loopback address. The caller must close it.
@@ -108,7 +110,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Unlock()
 	trySend(s.received, request)
 
-	s.script(request).write(w, r, request, s.closed)
+	if response := s.script(request); response.generation != nil {
+		s.generate(w, r, request, *response.generation)
+	} else {
+		response.write(w, r, request, s.closed)
+	}
 	if r.Context().Err() != nil {
 		trySend(s.disconnected, request)
 	}

@@ -18,6 +18,7 @@ type Response struct {
 	blocks       []block
 	handler      func(w http.ResponseWriter, r *http.Request, closed <-chan struct{}) // replaces the blocks
 	interruption interruption
+	generation   *Generation // replaces everything else
 }
 
 // DefaultUsage is the usage field of responses without their own Usage.

@@ -1053,6 +1053,11 @@ export interface components {
              * @description Number of calls of the model
              */
             calls: number;
+            /**
+             * Format: int64
+             * @description Calls that ended before the provider reported their usage; their tokens are estimated. Only if there are any
+             */
+            estimatedCalls?: number;
         };
         /** @enum {string} */
         Scope: "read" | "run" | "agents" | "keys";

@@ -30,7 +30,10 @@ export function Facts({ execution }: { execution: Execution }) {
         )}
         <Fact name="Time-out">{execution.timeout}</Fact>
         <Fact name="Runtime">{[execution.runtime, execution.model].filter(Boolean).join(' · ')}</Fact>
-        <Fact name="Model calls">{usage.calls.toLocaleString()}</Fact>
+        <Fact name="Model calls">
+          {usage.calls.toLocaleString()}
+          {usage.estimatedCalls && <Note>{usage.estimatedCalls.toLocaleString()} ended early; their tokens are estimated</Note>}
+        </Fact>
         <Fact name="Tokens">
           {usage.inputTokens.toLocaleString()} in, {usage.outputTokens.toLocaleString()} out
         </Fact>
