@@ -49,7 +49,7 @@ func testFacts() receipt.Facts {
 				Times:    sandbox.Times{Dispatched: local.Add(5 * time.Millisecond), Result: local.Add(95 * time.Millisecond)},
 			},
 		},
-		Egress: gateway.Summary{Calls: 2, Denied: 1, BytesSent: 100, BytesReceived: 200, CostUSD: 0.0125, Tokens: gateway.Tokens{Input: 10, CacheRead: 5, Output: 7}},
+		Egress: gateway.Summary{Calls: 2, EstimatedCalls: 1, Denied: 1, BytesSent: 100, BytesReceived: 200, CostUSD: 0.0125, Tokens: gateway.Tokens{Input: 10, CacheRead: 5, Output: 7}},
 	}
 }
 
@@ -92,7 +92,7 @@ func TestNew(t *testing.T) {
 	require.EqualValues(t, 60_000, box["limits"].(map[string]any)["timeoutMs"])
 	require.Equal(t, "none", box["settings"].(map[string]any)["network"])
 	require.Equal(t, map[string]any{
-		"calls": 2., "denied": 1., "bytesSent": 100., "bytesReceived": 200., "inputTokens": 15., "outputTokens": 7., "costUsd": 0.0125,
+		"calls": 2., "estimatedCalls": 1., "denied": 1., "bytesSent": 100., "bytesReceived": 200., "inputTokens": 15., "outputTokens": 7., "costUsd": 0.0125,
 	}, got["egress"])
 	require.Equal(t, map[string]any{
 		"queued": "2026-05-01T12:00:00Z", "claimed": "2026-05-01T12:00:01Z", "dispatchedMs": 5., "resultMs": 95.,
