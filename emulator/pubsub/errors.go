@@ -1,12 +1,28 @@
 package pubsub
 
 import (
+	"errors"
+
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/airlock-run/airlock/emulator/internal/disk"
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/broker"
 )
+
+// diskFull gives a *disk.FullError a status; clients send such calls again. UNAVAILABLE means that the call may still
+// have an effect.
+func diskFull(err error) error {
+	full, ok := errors.AsType[*disk.FullError](err)
+	switch {
+	case ok && full.Waiting:
+		return status.Error(codes.Unavailable, "The disk is full, and the write waits for space.")
+	case ok:
+		return status.Error(codes.ResourceExhausted, "The disk is full, so nothing is written until there is space.")
+	}
+	return err
+}
 
 func invalid(format string, args ...any) error {
 	return status.Errorf(codes.InvalidArgument, format, args...)

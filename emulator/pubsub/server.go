@@ -55,7 +55,7 @@ type Server struct {
 
 // Open opens the folder, which only one server at a time can use. If the folder cannot be used, the error is one
 // of those that package emulator names: *emulator.LockedError, *emulator.KindError, *emulator.VersionError or
-// *emulator.CorruptError.
+// *emulator.CorruptError; *emulator.FullError if the disk is full.
 func Open(o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
@@ -67,12 +67,20 @@ func Open(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{broker: b, calls: grpcserver.NewCalls(o.Logger, nil)}
+	s := &Server{broker: b, calls: grpcserver.NewCalls(o.Logger, diskFull)}
+	s.calls.CheckBefore(b.CheckSpace, writingMethods...)
 	s.close = sync.OnceValue(func() error {
 		s.calls.Close()
 		return b.Close()
 	})
 	return s, nil
+}
+
+// writingMethods are refused while the disk is full, before they change anything. The others work.
+var writingMethods = []string{
+	"CreateTopic", "UpdateTopic", "DeleteTopic", "Publish", "DetachSubscription",
+	"CreateSubscription", "UpdateSubscription", "DeleteSubscription", "Acknowledge", "Seek",
+	"CreateSnapshot", "UpdateSnapshot", "DeleteSnapshot",
 }
 
 // Register adds the services to a grpc.Server, which must accept requests of 12 MiB: a message has up to 10 MiB, and

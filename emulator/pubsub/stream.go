@@ -68,7 +68,7 @@ func (s *subscriber) StreamingPull(g pubsubpb.Subscriber_StreamingPullServer) er
 	}
 	go func() {
 		defer s.s.calls.End()
-		st.receiveErr <- st.receive()
+		st.receiveErr <- s.s.calls.Recover("StreamingPull requests", st.receive)
 	}()
 	return st.send()
 }

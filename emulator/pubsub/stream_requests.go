@@ -61,6 +61,9 @@ func (st *stream) acknowledge(req *pubsubpb.StreamingPullRequest) error {
 	if len(req.AckIds) == 0 {
 		return nil
 	}
+	if err := st.s.broker.CheckSpace(); err != nil {
+		return err
+	}
 	r, err := st.sub.Ack(req.AckIds)
 	if err != nil || !r.ExactlyOnce {
 		return err

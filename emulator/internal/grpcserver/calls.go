@@ -27,6 +27,7 @@ var errInternal = status.Error(codes.Internal, "Internal error.")
 type Calls struct {
 	log       *zap.Logger
 	translate func(error) error
+	checks    map[string]func() error // by the name of the method
 	closing   chan struct{}
 
 	mu     sync.Mutex
@@ -40,7 +41,15 @@ func NewCalls(log *zap.Logger, translate func(error) error) *Calls {
 	if translate == nil {
 		translate = func(err error) error { return err }
 	}
-	return &Calls{log: log, translate: translate, closing: make(chan struct{})}
+	return &Calls{log: log, translate: translate, checks: make(map[string]func() error), closing: make(chan struct{})}
+}
+
+// CheckBefore runs check before each call of these unary methods, and fails the call with its error. The caller calls
+// it before Wrap.
+func (c *Calls) CheckBefore(check func() error, methods ...string) {
+	for _, m := range methods {
+		c.checks[m] = check
+	}
 }
 
 // Begin counts a call, or refuses it after Close. The caller calls End when the call has returned.
@@ -77,7 +86,7 @@ func (c *Calls) Wrap(d grpc.ServiceDesc) *grpc.ServiceDesc {
 	d.Methods = slices.Clone(d.Methods)
 	for i := range d.Methods {
 		m := &d.Methods[i]
-		handle, name := m.Handler, d.ServiceName+"/"+m.MethodName
+		handle, check, name := m.Handler, c.checks[m.MethodName], d.ServiceName+"/"+m.MethodName
 		m.Handler = func(srv any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
 			if err := c.Begin(); err != nil {
 				return nil, err
@@ -85,6 +94,11 @@ func (c *Calls) Wrap(d grpc.ServiceDesc) *grpc.ServiceDesc {
 			defer c.End()
 			var reply any
 			err := c.Recover(name, func() (err error) {
+				if check != nil {
+					if err := check(); err != nil {
+						return err
+					}
+				}
 				reply, err = handle(srv, ctx, decode, interceptor)
 				return err
 			})

@@ -126,3 +126,29 @@ func TestPanicEndsOnlyItsCall(t *testing.T) {
 	}
 	c.Close() // returns only if the panics were counted as ended
 }
+
+func TestCheckBefore(t *testing.T) {
+	c := grpcserver.NewCalls(zap.NewNop(), nil)
+	refused := status.Error(codes.ResourceExhausted, "full")
+	c.CheckBefore(func() error { return refused }, "write")
+	handled := map[string]int{}
+	method := func(name string) grpc.MethodDesc {
+		return grpc.MethodDesc{
+			MethodName: name,
+			Handler: func(any, context.Context, func(any) error, grpc.UnaryServerInterceptor) (any, error) {
+				handled[name]++
+				return nil, nil
+			},
+		}
+	}
+	desc := c.Wrap(grpc.ServiceDesc{ServiceName: "s", Methods: []grpc.MethodDesc{method("read"), method("write")}})
+	call := func(i int) error {
+		_, err := desc.Methods[i].Handler(nil, t.Context(), nil, nil)
+		return err
+	}
+	require.NoError(t, call(0))
+	require.Equal(t, codes.ResourceExhausted, status.Code(call(1)))
+	refused = nil
+	require.NoError(t, call(1))
+	require.Equal(t, map[string]int{"read": 1, "write": 1}, handled)
+}

@@ -42,7 +42,7 @@ type Broker struct {
 	snaps  map[string]*Snapshot
 	closed bool
 
-	timerCalls sync.WaitGroup // active calls of timer functions
+	background sync.WaitGroup // active calls of inBackground
 	sweepTimer Timer
 }
 
@@ -65,7 +65,7 @@ func Open(dir string, clock Clock, log *zap.Logger) (*Broker, error) {
 	if err := b.recoverState(); err != nil {
 		return nil, errors.Join(fmt.Errorf("recover: %w", err), st.Close())
 	}
-	b.sweepTimer = clock.AfterFunc(sweepInterval, b.timerFunc(b.sweepAll))
+	b.sweepTimer = clock.AfterFunc(sweepInterval, func() { b.inBackground(b.sweepAll) })
 	return b, nil
 }
 
@@ -78,23 +78,54 @@ func (b *Broker) Close() error {
 	for _, s := range b.allSubscriptions() {
 		s.stop()
 	}
-	b.timerCalls.Wait()
-	return errors.Join(b.saveLastUsed(), b.store.Close())
+	b.background.Wait()
+	var err error
+	if b.CheckSpace() == nil {
+		err = b.saveLastUsed()
+	}
+	return errors.Join(err, b.store.Close())
 }
 
-// timerFunc wraps f for use in a timer: it does nothing after the broker is closed, and Close waits for it.
-func (b *Broker) timerFunc(f func()) func() {
-	return func() {
-		b.mu.RLock()
-		if b.closed {
-			b.mu.RUnlock()
-			return
-		}
-		b.timerCalls.Add(1)
-		b.mu.RUnlock()
-		defer b.timerCalls.Done()
-		f()
+// CheckSpace returns a *disk.FullError if the disk is full. Reading works in the meantime.
+func (b *Broker) CheckSpace() error { return b.store.CheckSpace() }
+
+// inBackground calls f, for which no call waits. It does nothing after the broker is closed, and Close waits for it.
+func (b *Broker) inBackground(f func()) {
+	if !b.beginBackground() {
+		return
 	}
+	defer b.background.Done()
+	b.recovered("work in the background", f)
+}
+
+func (b *Broker) beginBackground() bool {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if b.closed {
+		return false
+	}
+	b.background.Add(1)
+	return true
+}
+
+// withLock calls f with the mutex locked. It unlocks the mutex also if f panics: the panic ends one call, and the
+// others must not wait for the lock.
+func withLock(mu sync.Locker, f func()) {
+	mu.Lock()
+	defer mu.Unlock()
+	f()
+}
+
+// recovered calls f and logs its panic: the next message, subscription or call must not suffer from it. It reports
+// whether f returned.
+func (b *Broker) recovered(action string, f func()) (returned bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			b.log.Error("panic: failed to "+action, zap.Any("panic", p), zap.Stack("stack"))
+		}
+	}()
+	f()
+	return true
 }
 
 func (b *Broker) nextID() uint64 { return b.lastID.Add(1) }

@@ -80,12 +80,12 @@ func (s *Subscription) publishDeadLetters(dead []*backlog.Message) error {
 }
 
 func (s *Subscription) newDeadLetter(m *backlog.Message, body *pubsubpb.PubsubMessage) *pubsubpb.PubsubMessage {
-	s.mu.Lock()
 	failures := 0
-	if s.endErr == nil {
-		failures = s.backlog.Failures(m.Seq)
-	}
-	s.mu.Unlock()
+	withLock(&s.mu, func() {
+		if s.endErr == nil {
+			failures = s.backlog.Failures(m.Seq)
+		}
+	})
 	parts := strings.Split(s.name, "/")
 	letter := proto.CloneOf(body)
 	letter.Attributes = maps.Clone(body.Attributes)

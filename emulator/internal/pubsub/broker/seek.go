@@ -77,16 +77,24 @@ func (s *Subscription) seek(n *Snapshot, unacked func(*backlog.Message) bool) er
 // retainedMessages returns the messages of the topic's log and of the snapshot that the seek makes unacknowledged,
 // with a reference to each. All match the subscription's filter.
 func (s *Subscription) retainedMessages(n *Snapshot, unacked func(*backlog.Message) bool) ([]*backlog.Message, error) {
-	var out []*backlog.Message
+	out, err := s.unfilteredMessages(n, unacked)
+	if err != nil {
+		return nil, err
+	}
+	return s.filterMessages(out)
+}
+
+func (s *Subscription) unfilteredMessages(n *Snapshot, unacked func(*backlog.Message) bool) ([]*backlog.Message, error) {
 	s.topic.mu.Lock()
+	defer s.topic.mu.Unlock()
 	candidates := s.topic.log
 	if n != nil {
 		if _, ok := s.topic.snapshots[n]; !ok {
-			s.topic.mu.Unlock()
 			return nil, errSnapshotDeleted
 		}
 		candidates = append(n.unacked[:len(n.unacked):len(n.unacked)], candidates...)
 	}
+	var out []*backlog.Message
 	seen := make(map[uint64]bool, len(candidates))
 	for _, m := range candidates {
 		if unacked(m) && !seen[m.Seq] {
@@ -95,8 +103,7 @@ func (s *Subscription) retainedMessages(n *Snapshot, unacked func(*backlog.Messa
 			out = append(out, m)
 		}
 	}
-	s.topic.mu.Unlock()
-	return s.filterMessages(out)
+	return out, nil
 }
 
 // filterMessages releases the messages that do not match the filter and returns the others.

@@ -12,6 +12,9 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/store"
 )
 
+// retryAfterPanic is the time after which leases are expired if the last attempt panicked.
+const retryAfterPanic = time.Second
+
 // Subscription delivers the messages of a topic.
 type Subscription struct {
 	b          *Broker
@@ -104,35 +107,36 @@ func (s *Subscription) addMessages(messages []*backlog.Message) {
 // forwards exhausted messages to the dead-letter topic. If durable is true, it returns when the batch is on disk.
 func (s *Subscription) applyChange(durable bool, f func(now time.Time, batch *store.Batch)) error {
 	batch := s.b.store.NewBatch()
-	s.mu.Lock()
-	if s.endErr != nil {
-		defer s.mu.Unlock()
-		batch.Discard()
-		return s.endErr
-	}
-	now := s.b.now()
-	f(now, batch)
-	s.storeFailures(batch)
-	dead := s.backlog.TakeExhausted()
-	s.notifyReaders()
-	s.scheduleTimer(now)
-	if batch.Empty() {
-		durable = false
-	}
-	var err error
-	if durable {
-		err = s.b.store.CommitAsync(batch)
-	} else {
-		err = s.b.store.CommitNoSync(batch)
-	}
-	s.mu.Unlock()
-	if err == nil && durable {
+	dead, wait, err := s.changeLocked(batch, durable, f)
+	if wait {
 		err = batch.Wait()
 	}
 	if len(dead) > 0 {
 		s.forwardDeadLetters(dead)
 	}
 	return err
+}
+
+// changeLocked does the part of applyChange that needs the lock. It reports whether the caller has to wait for the
+// batch.
+func (s *Subscription) changeLocked(batch *store.Batch, durable bool, f func(time.Time, *store.Batch)) (dead []*backlog.Message, wait bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.endErr != nil {
+		batch.Discard()
+		return nil, false, s.endErr
+	}
+	now := s.b.now()
+	f(now, batch)
+	s.storeFailures(batch)
+	dead = s.backlog.TakeExhausted()
+	s.notifyReaders()
+	s.scheduleTimer(now)
+	if durable && !batch.Empty() {
+		err = s.b.store.CommitAsync(batch)
+		return dead, err == nil, err
+	}
+	return dead, false, s.b.store.CommitNoSync(batch)
 }
 
 // storeFailures stores the number of failed deliveries of the messages that just failed. Without it, a message would
@@ -168,20 +172,36 @@ func (s *Subscription) scheduleTimer(now time.Time) {
 	if !ok || !s.timerAt.IsZero() && !next.Before(s.timerAt) {
 		return
 	}
-	s.timerAt = next
-	if s.timer == nil {
-		s.timer = s.b.clock.AfterFunc(next.Sub(now), s.b.timerFunc(s.expire))
-		return
-	}
-	s.timer.Reset(next.Sub(now))
+	s.setTimer(now, next)
 }
 
+func (s *Subscription) setTimer(now, at time.Time) {
+	s.timerAt = at
+	if s.timer == nil {
+		s.timer = s.b.clock.AfterFunc(at.Sub(now), func() { s.b.inBackground(s.expire) })
+		return
+	}
+	s.timer.Reset(at.Sub(now))
+}
+
+// expire ends the leases and back-offs that are over. After a panic it tries again: leases must not last for ever.
 func (s *Subscription) expire() {
-	err := s.applyChange(false, func(now time.Time, _ *store.Batch) {
-		s.timerAt = time.Time{}
-		s.backlog.Expire(now)
+	returned := s.b.recovered("expire leases", func() {
+		err := s.applyChange(false, func(now time.Time, _ *store.Batch) {
+			s.timerAt = time.Time{}
+			s.backlog.Expire(now)
+		})
+		s.b.logError("expire leases", err)
 	})
-	s.b.logError("expire leases", err)
+	if returned {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.endErr == nil {
+		now := s.b.now()
+		s.setTimer(now, now.Add(retryAfterPanic))
+	}
 }
 
 // endDelivery ends delivery for good. The caller holds s.mu.

@@ -50,12 +50,11 @@ func (b *Broker) CreateSubscription(config *pubsubpb.Subscription) (*Subscriptio
 	batch.PutSubscription(s.record())
 	// The lock makes this record reach the disk before the entries of later messages: after a crash there are no
 	// entries without a subscription.
-	t.mu.Lock()
-	err = b.store.CommitAsync(batch)
-	if err == nil {
-		t.subs = append(t.subs, s)
-	}
-	t.mu.Unlock()
+	withLock(&t.mu, func() {
+		if err = b.store.CommitAsync(batch); err == nil {
+			t.subs = append(t.subs, s)
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -81,15 +80,15 @@ func (b *Broker) UpdateSubscription(name string, edit func(*pubsubpb.Subscriptio
 		return nil, err
 	}
 	batch := b.store.NewBatch()
-	s.mu.Lock()
-	s.config = config
-	s.backlog.SetPolicy(newPolicy(config))
-	batch.PutSubscription(s.record())
-	err = b.store.CommitAsync(batch)
-	for r := range s.readers {
-		r.ready.Notify() // a stream sends the changed properties to its client
-	}
-	s.mu.Unlock()
+	withLock(&s.mu, func() {
+		s.config = config
+		s.backlog.SetPolicy(newPolicy(config))
+		batch.PutSubscription(s.record())
+		err = b.store.CommitAsync(batch)
+		for r := range s.readers {
+			r.ready.Notify() // a stream sends the changed properties to its client
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -132,12 +131,12 @@ func (b *Broker) DetachSubscription(name string) error {
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	s.config = proto.CloneOf(s.config)
-	s.config.Detached = true
 	batch := b.store.NewBatch()
-	batch.PutSubscription(s.record())
-	s.mu.Unlock()
+	withLock(&s.mu, func() {
+		s.config = proto.CloneOf(s.config)
+		s.config.Detached = true
+		batch.PutSubscription(s.record())
+	})
 	return s.close(batch, errDetached(name))
 }
 
@@ -145,27 +144,27 @@ func (b *Broker) DetachSubscription(name string) error {
 // together with those in the batch.
 func (s *Subscription) close(batch *store.Batch, cause error) error {
 	t := s.topic
-	t.mu.Lock()
-	if i := slices.Index(t.subs, s); i >= 0 {
-		t.subs = slices.Delete(t.subs, i, i+1)
-	}
-	t.mu.Unlock()
-
-	s.mu.Lock()
-	if s.endErr == nil {
-		s.endDelivery(cause)
-	} else {
-		s.endErr = cause
-	}
-	if s.backlog.Len() > 0 {
-		batch.DeleteEntries(s.id)
-		for _, m := range s.backlog.Messages() {
-			releaseMessage(batch, m)
+	withLock(&t.mu, func() {
+		if i := slices.Index(t.subs, s); i >= 0 {
+			t.subs = slices.Delete(t.subs, i, i+1)
 		}
-	}
-	s.backlog = backlog.New(backlog.Policy{}, 0)
-	err := s.b.store.CommitAsync(batch)
-	s.mu.Unlock()
+	})
+	var err error
+	withLock(&s.mu, func() {
+		if s.endErr == nil {
+			s.endDelivery(cause)
+		} else {
+			s.endErr = cause
+		}
+		if s.backlog.Len() > 0 {
+			batch.DeleteEntries(s.id)
+			for _, m := range s.backlog.Messages() {
+				releaseMessage(batch, m)
+			}
+		}
+		s.backlog = backlog.New(backlog.Policy{}, 0)
+		err = s.b.store.CommitAsync(batch)
+	})
 	if err != nil {
 		return err
 	}

@@ -15,16 +15,14 @@ const sweepInterval = time.Minute
 // sweepAll removes messages that are older than their retention, and deletes expired subscriptions and snapshots.
 func (b *Broker) sweepAll() {
 	defer b.sweepTimer.Reset(sweepInterval)
+	if b.CheckSpace() != nil {
+		return // the next sweep does it
+	}
 	now := b.now()
 	for _, s := range b.allSubscriptions() {
-		if s.expired(now) {
-			b.log.Info("subscription expired", zap.String("subscription", s.name))
-			b.logError("delete expired subscription", b.DeleteSubscription(s.name))
-			continue
-		}
-		s.dropExpiredMessages()
+		b.recovered("sweep "+s.name, func() { b.sweepSubscription(s, now) })
 	}
-	b.deleteExpiredSnapshots(now)
+	b.recovered("delete expired snapshots", func() { b.deleteExpiredSnapshots(now) })
 	b.mu.RLock()
 	topics := make([]*Topic, 0, len(b.topics))
 	for _, t := range b.topics {
@@ -32,13 +30,25 @@ func (b *Broker) sweepAll() {
 	}
 	b.mu.RUnlock()
 	for _, t := range topics {
-		batch := b.store.NewBatch()
-		t.mu.Lock()
-		t.trimLog(now, batch)
-		t.mu.Unlock()
-		b.commitNoSync(batch)
+		b.recovered("sweep "+t.name, func() { t.sweep(now) })
 	}
 	b.logError("save last-used times", b.saveLastUsed())
+}
+
+func (b *Broker) sweepSubscription(s *Subscription, now time.Time) {
+	if s.expired(now) {
+		b.log.Info("subscription expired", zap.String("subscription", s.name))
+		b.logError("delete expired subscription", b.DeleteSubscription(s.name))
+		return
+	}
+	s.dropExpiredMessages()
+}
+
+// sweep removes from the topic's log what nothing retains any more.
+func (t *Topic) sweep(now time.Time) {
+	batch := t.b.store.NewBatch()
+	withLock(&t.mu, func() { t.trimLog(now, batch) })
+	t.b.commitNoSync(batch)
 }
 
 // dropExpiredMessages removes the messages that are older than the subscription's retention.
@@ -69,12 +79,12 @@ func (s *Subscription) expired(now time.Time) bool {
 func (b *Broker) saveLastUsed() error {
 	batch := b.store.NewBatch()
 	for _, s := range b.allSubscriptions() {
-		s.mu.Lock()
-		if !s.lastUsed.Equal(s.savedLastUsed) {
-			batch.PutLastUsed(s.id, s.lastUsed)
-			s.savedLastUsed = s.lastUsed
-		}
-		s.mu.Unlock()
+		withLock(&s.mu, func() {
+			if !s.lastUsed.Equal(s.savedLastUsed) {
+				batch.PutLastUsed(s.id, s.lastUsed)
+				s.savedLastUsed = s.lastUsed
+			}
+		})
 	}
 	return b.store.CommitNoSync(batch)
 }

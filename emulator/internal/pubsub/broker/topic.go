@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/airlock-run/airlock/emulator/internal/disk"
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/backlog"
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/store"
 )
@@ -38,7 +40,6 @@ type pendingPublish struct {
 	bodies        []*pubsubpb.PubsubMessage // one for each message
 	subscriptions [][]*Subscription         // the recipients of each message
 	inLog         bool                      // the messages go to Topic.log as well
-	failed        bool                      // the write failed
 }
 
 // Config returns the topic as the API describes it. The caller must not change it.
@@ -49,35 +50,50 @@ func (t *Topic) Config() *pubsubpb.Topic {
 }
 
 // Publish stores the messages and returns their IDs when they are on disk. The broker takes ownership of the messages.
+// If it returns an error because the disk is full, the messages may be delivered when there is space.
 func (t *Topic) Publish(messages []*pubsubpb.PubsubMessage) ([]string, error) {
-	t.mu.Lock()
-	if t.deleted {
-		t.mu.Unlock()
-		return nil, errNotFound(t.name)
+	p, batch, err := t.beginPublish(messages)
+	if err != nil {
+		return nil, err
 	}
-	p, batch := t.preparePublish(messages)
+	if p != nil {
+		err = batch.Wait()
+		if _, full := errors.AsType[*disk.FullError](err); full {
+			go func() {
+				err := batch.WaitForSpace()
+				t.b.inBackground(func() { t.completePublish(p, err) })
+			}()
+			return nil, err
+		}
+		t.completePublish(p, err)
+	}
+	if err != nil {
+		return nil, err
+	}
 	ids := make([]string, len(messages))
 	for i, m := range messages {
 		ids[i] = m.MessageId
 	}
+	return ids, nil
+}
+
+// beginPublish numbers the messages and begins to write them. It returns nil if nobody needs them.
+func (t *Topic) beginPublish(messages []*pubsubpb.PubsubMessage) (*pendingPublish, *store.Batch, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.deleted {
+		return nil, nil, errNotFound(t.name)
+	}
+	p, batch := t.preparePublish(messages)
 	if batch.Empty() {
-		t.mu.Unlock()
 		batch.Discard()
-		return ids, nil
+		return nil, nil, nil
 	}
 	if err := t.b.store.CommitAsync(batch); err != nil {
-		t.mu.Unlock()
-		return nil, err
+		return nil, nil, err
 	}
 	t.inFlight = append(t.inFlight, p)
-	t.mu.Unlock()
-
-	err := batch.Wait()
-	t.completePublish(p, err)
-	if err != nil {
-		return nil, err
-	}
-	return ids, nil
+	return p, batch, nil
 }
 
 // preparePublish numbers the messages and finds the recipients of each. The caller holds t.mu.
@@ -116,18 +132,23 @@ func (t *Topic) preparePublish(messages []*pubsubpb.PubsubMessage) (*pendingPubl
 }
 
 // completePublish delivers the messages up to p. Those before p are on disk as well, although their callers may not
-// run yet.
+// run yet. If the write of p failed, it delivers nothing.
 func (t *Topic) completePublish(p *pendingPublish, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	p.failed = err != nil
-	n := slices.Index(t.inFlight, p) + 1
-	for _, p := range t.inFlight[:n] {
-		if !p.failed {
-			t.deliver(p)
-		}
+	i := slices.Index(t.inFlight, p)
+	if i < 0 {
+		return // a later call has delivered the messages
 	}
-	t.inFlight = slices.Delete(t.inFlight, 0, n)
+	if err != nil {
+		t.inFlight = slices.Delete(t.inFlight, i, i+1)
+		return
+	}
+	for range i + 1 {
+		next := t.inFlight[0]
+		t.inFlight = slices.Delete(t.inFlight, 0, 1)
+		t.b.recovered("deliver messages", func() { t.deliver(next) })
+	}
 }
 
 // deliver passes the messages to the subscriptions. The caller holds t.mu, so that all subscriptions get messages in

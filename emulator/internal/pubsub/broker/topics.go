@@ -76,14 +76,14 @@ func (b *Broker) DeleteTopic(name string) error {
 	b.mu.Lock()
 	delete(b.topics, name)
 	b.mu.Unlock()
-	t.mu.Lock()
-	t.deleted = true
-	for _, s := range t.subs {
-		s.markTopicDeleted(batch)
-	}
-	t.trimLog(b.now(), batch)
-	err = b.store.CommitAsync(batch)
-	t.mu.Unlock()
+	withLock(&t.mu, func() {
+		t.deleted = true
+		for _, s := range t.subs {
+			s.markTopicDeleted(batch)
+		}
+		t.trimLog(b.now(), batch)
+		err = b.store.CommitAsync(batch)
+	})
 	if err != nil {
 		return err
 	}

@@ -8,18 +8,24 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/airlock-run/airlock/emulator/internal/disk"
 	"github.com/airlock-run/airlock/emulator/internal/keyrange"
 )
 
 // Batch is a set of changes that take effect together or not at all. One goroutine fills it and then calls
 // Store.Commit, Store.CommitNoSync, Discard, or Store.CommitAsync and Wait. It cannot be used again.
+//
+// While the disk is full, a commit and Wait return a *disk.FullError. If it is Waiting, the batch takes effect when
+// there is space.
 type Batch struct {
-	b   *pebble.Batch
-	err error // the first error of a change
+	db     *disk.DB
+	b      *pebble.Batch
+	err    error      // the first error of a change
+	synced chan error // receives the result of the sync
 }
 
 // NewBatch returns an empty batch.
-func (s *Store) NewBatch() *Batch { return &Batch{b: s.db.NewBatch()} }
+func (s *Store) NewBatch() *Batch { return &Batch{db: s.db, b: s.db.NewBatch()} }
 
 // Empty reports whether the batch has no changes.
 func (b *Batch) Empty() bool { return b.b.Empty() }
@@ -108,34 +114,55 @@ func (s *Store) Commit(b *Batch) error {
 
 // CommitNoSync returns when the batch can be read. A crash may lose it, together with all later batches.
 func (s *Store) CommitNoSync(b *Batch) error {
-	defer b.b.Close()
-	if b.err != nil {
-		return b.err
-	}
-	if err := s.db.Apply(b.b, pebble.NoSync); err != nil {
-		return fmt.Errorf("write: %w", err)
-	}
-	return nil
+	return b.apply(func() error {
+		defer b.b.Close()
+		return s.db.Apply(b.b, pebble.NoSync)
+	})
 }
 
 // CommitAsync makes the batch readable and starts to write it to disk. Batches reach the disk in the order of these
 // calls. Unless it fails, the caller must call Wait.
 func (s *Store) CommitAsync(b *Batch) error {
+	return b.apply(func() error { return s.db.ApplyNoSyncWait(b.b, pebble.Sync) })
+}
+
+// apply calls write. If the disk gets full, it does not wait for it.
+func (b *Batch) apply(write func() error) error {
 	if b.err != nil {
 		b.b.Close()
 		return b.err
 	}
-	if err := s.db.ApplyNoSyncWait(b.b, pebble.Sync); err != nil {
-		b.b.Close()
+	if b.Empty() { // needs no space
+		return write()
+	}
+	if err := b.db.Write(write); err != nil {
 		return fmt.Errorf("write: %w", err)
 	}
 	return nil
 }
 
-// Wait returns when the batch, and every batch committed before it, is on disk.
+// Wait returns when the batch, and every batch committed before it, is on disk. After a *disk.FullError, WaitForSpace
+// does the same.
 func (b *Batch) Wait() error {
-	defer b.b.Close()
-	if err := b.b.SyncWait(); err != nil {
+	b.synced = make(chan error, 1)
+	go func() {
+		err := b.b.SyncWait()
+		b.b.Close()
+		b.synced <- err
+	}()
+	select {
+	case err := <-b.synced:
+		return syncError(err)
+	case <-b.db.Full():
+		return syncError(b.db.WaitingError())
+	}
+}
+
+// WaitForSpace returns when the batch is on disk, however long the disk is full.
+func (b *Batch) WaitForSpace() error { return syncError(<-b.synced) }
+
+func syncError(err error) error {
+	if err != nil {
 		return fmt.Errorf("sync: %w", err)
 	}
 	return nil

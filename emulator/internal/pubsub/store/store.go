@@ -42,9 +42,17 @@ func Open(dir string, log *zap.Logger) (*Store, error) {
 	return s, nil
 }
 
+// CheckSpace returns a *disk.FullError if the disk is full. A caller who changes state in memory before a commit calls
+// it first.
+func (s *Store) CheckSpace() error { return s.db.CheckSpace() }
+
 // Close flushes and unlocks the folder. No other call may be active.
 func (s *Store) Close() error {
-	return errors.Join(s.db.Flush(), s.db.Close())
+	flushErr := s.db.Write(s.db.Flush)
+	if _, full := errors.AsType[*disk.FullError](flushErr); full {
+		flushErr = nil // the next start reads the log
+	}
+	return errors.Join(flushErr, s.db.Close())
 }
 
 func (s *Store) incrementEpoch() error {
@@ -62,7 +70,7 @@ func (s *Store) incrementEpoch() error {
 	}
 	s.Epoch++
 	v = binary.AppendUvarint(nil, s.Epoch)
-	if err := s.db.Set([]byte{epochKey}, v, pebble.Sync); err != nil {
+	if err := s.db.Write(func() error { return s.db.Set([]byte{epochKey}, v, pebble.Sync) }); err != nil {
 		return fmt.Errorf("write epoch: %w", err)
 	}
 	return nil
