@@ -73,7 +73,7 @@ func (x *Executor) pullLane(ctx, workCtx context.Context, lane execution.Lane, s
 
 // runAttempt makes one attempt, from the notification to the published result. It calls releaseSlot when the job has
 // ended, so the next job can start while this result is written. It keeps the slot if as many results as slots are
-// already being written. It calls stopPulling when the Engine does not answer.
+// already being written. It calls stopPulling when the Engine does not answer or does not start sandboxes.
 func (x *Executor) runAttempt(workCtx context.Context, n queue.Notification, releaseSlot func(), stopPulling context.CancelCauseFunc) {
 	log := x.config.Log.With(zap.String("execution", n.Ref.ID), zap.String("tenant", n.Ref.Tenant))
 	defer supervise.RecoverLog(log, "attempt panicked; the execution is retried when its lease expires")
@@ -96,8 +96,9 @@ func (x *Executor) runAttempt(workCtx context.Context, n queue.Notification, rel
 
 	err := a.runJob(jobCtx)
 	failpoint.Hit(failpoint.JobFinished)
+	a.recordStart(err, stopPulling)
 	event := a.classify(err)
-	telemetry.recordOutcome(event, a)
+	telemetry.recordOutcome(event, err, a)
 	if _, failed := event.(execution.AttemptFailed); failed {
 		x.checkEngine(workCtx, stopPulling)
 	}
@@ -124,14 +125,20 @@ func (x *Executor) runAttempt(workCtx context.Context, n queue.Notification, rel
 
 // claim returns the execution with a lease of this executor, or nil if there is nothing to run. It acknowledges the
 // notification as soon as the store has answered: from then on the lease says whose the execution is, and the janitor
-// finds it when the lease expires. When the store did not answer, the notification goes back to the queue.
+// finds it when the lease expires. When the store did not answer, or this executor cannot start the runtime at present,
+// the notification goes back to the queue.
 func (x *Executor) claim(ctx context.Context, n queue.Notification, log *zap.Logger) *execution.Execution {
-	claimed, err := x.apply(ctx, n.Ref, execution.Claimed{Executor: x.config.Name, ClaimID: rand.Text(), Lease: x.config.Lease})
+	claimed, err := x.apply(ctx, n.Ref, execution.Claimed{
+		Executor: x.config.Name, ClaimID: rand.Text(), Lease: x.config.Lease, UnavailableRuntimes: x.health.unavailableRuntimes(),
+	})
 	switch {
 	case err == nil:
 		failpoint.Hit(failpoint.Claimed)
 		n.Acknowledge()
 		return &claimed.Execution
+	case errors.Is(err, execution.ErrRuntimeUnavailable):
+		log.Debug("left to another executor", zap.Error(err))
+		x.nack(ctx, n)
 	case store.IsRejection(err):
 		log.Debug("nothing to run", zap.Error(err))
 		n.Acknowledge()
@@ -281,9 +288,23 @@ func (a *attempt) classify(err error) execution.Event {
 		return execution.HandedBack{Attempt: number, Usage: a.ending.Usage}
 	case errors.Is(err, execution.ErrLeaseLost):
 		return nil
+	case !a.began():
+		return execution.StartFailed{Attempt: number, Usage: a.ending.Usage, Reason: startFailureReason(err)}
 	default:
 		return execution.AttemptFailed{Attempt: number, Usage: a.ending.Usage}
 	}
+}
+
+// began reports whether the sandbox acknowledged the job: its agent was started.
+func (a *attempt) began() bool { return !a.outcome.Record.Times.AgentStarted.IsZero() }
+
+// startFailureReason describes for people why a job did not begin.
+func startFailureReason(err error) string {
+	var failed *sandbox.StartError
+	if errors.As(err, &failed) {
+		return failed.Cause.Message()
+	}
+	return "Airlock could not prepare the job"
 }
 
 // writeReceipt returns the receipt of the attempt, encoded and signed. An execution does not fail because its receipt

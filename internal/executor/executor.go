@@ -53,9 +53,11 @@ type Queue interface {
 }
 
 // Sandbox runs jobs. Run runs one job in a fresh container. When ctx ends, it kills the job and returns the cause of
-// ctx; with an error, only the Record of the outcome counts. Ping reports whether the Engine answers.
+// ctx; with an error, only the Record of the outcome counts. The error is a *sandbox.StartError if the job did not begin
+// because its sandbox did not start. Ping reports whether the Engine answers, Probe whether it starts a container.
 type Sandbox interface {
 	Run(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error)
+	Probe(ctx context.Context) error
 	Ping(ctx context.Context) error
 }
 
@@ -106,6 +108,7 @@ type Executor struct {
 	finishSem *semaphore.Weighted   // held by an attempt that writes its result after it has released its slot
 	attempts  sync.WaitGroup        // the attempts in progress
 	signals   broadcast.Broadcaster // passes signals to the heartbeats of the attempts in progress
+	health    *engineHealth
 }
 
 // New returns an executor; Run starts it.
@@ -113,8 +116,13 @@ func New(c Config) *Executor {
 	if c.Tracer == nil {
 		c.Tracer = trace.Noop
 	}
-	return &Executor{config: c, slots: newSlots(c.Slots, c.Reserved), finishSem: semaphore.NewWeighted(int64(c.Slots))}
+	return &Executor{
+		config: c, slots: newSlots(c.Slots, c.Reserved), finishSem: semaphore.NewWeighted(int64(c.Slots)), health: newEngineHealth(),
+	}
 }
+
+// Health returns whether the executor pulls, and which runtimes it cannot start.
+func (x *Executor) Health() Health { return x.health.snapshot() }
 
 // Run works until ctx ends. It then stops pulling, lets jobs finish within the grace period, hands the other executions
 // back as queued, and returns.

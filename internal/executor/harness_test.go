@@ -203,8 +203,10 @@ type fakeSandbox struct {
 	started chan sandbox.Job // receives each job when it starts
 	ended   chan error       // receives what Run returns
 
-	mu      sync.Mutex
-	pingErr error // the answer of Ping
+	mu       sync.Mutex
+	pingErr  error // the answer of Ping
+	probeErr error // the answer of Probe
+	probes   int   // calls of Probe
 }
 
 func newFakeSandbox(run func(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error)) *fakeSandbox {
@@ -242,6 +244,19 @@ func (b *fakeSandbox) Ping(context.Context) error {
 	return b.pingErr
 }
 
+func (b *fakeSandbox) Probe(context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.probes++
+	return b.probeErr
+}
+
+func (b *fakeSandbox) setProbeErr(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.probeErr = err
+}
+
 func (b *fakeSandbox) setPingErr(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -258,7 +273,12 @@ func stdoutOutcome(result map[string]any) sandbox.Outcome {
 	if err != nil {
 		panic(err) // the data comes from a test
 	}
-	return sandbox.Outcome{EndReason: sandbox.Exited, Stdout: append(line, '\n')}
+	return sandbox.Outcome{EndReason: sandbox.Exited, Stdout: append(line, '\n'), Record: begunRecord()}
+}
+
+// begunRecord is the record of a sandbox that acknowledged its job.
+func begunRecord() sandbox.Record {
+	return sandbox.Record{Times: sandbox.Times{AgentStarted: time.Now()}}
 }
 
 // faultyStore is a real store whose Apply can fail.

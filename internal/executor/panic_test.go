@@ -71,8 +71,7 @@ func TestPanicFailsOnlyItsAttempt(t *testing.T) {
 			config.Slots, config.Heartbeat = 1, 100*time.Millisecond
 			f.start(f.newExecutor(config, &faultyStore{f.store, c.fault}, f.queue, c.sandbox))
 			ref := f.submit("offline", "first")
-			require.Eventually(t, func() bool { return f.stored(ref).FailedAttempts == 1 }, waitTimeout, pollInterval)
-			require.Equal(t, execution.Queued, f.stored(ref).Status, "it is retried")
+			require.Eventually(t, func() bool { e := f.stored(ref); return e.Status == execution.Queued && e.Attempt == 1 }, waitTimeout, pollInterval)
 			causes := logs.FilterField(zap.String("execution", ref.ID)).FilterMessage("attempt finished").All()
 			require.Len(t, causes, 1)
 			require.Contains(t, causes[0].ContextMap()["cause"], c.function)

@@ -33,7 +33,8 @@ func (s *countingSandbox) Run(context.Context, sandbox.Job) (sandbox.Outcome, er
 	return successOutcome("done"), nil
 }
 
-func (s *countingSandbox) Ping(context.Context) error { return nil }
+func (s *countingSandbox) Ping(context.Context) error  { return nil }
+func (s *countingSandbox) Probe(context.Context) error { return nil }
 
 func (s *countingSandbox) add(n int) {
 	s.mu.Lock()

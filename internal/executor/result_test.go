@@ -115,7 +115,7 @@ func TestInfrastructureFailureRetriedUntilAttemptsExhausted(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	b := newFakeSandbox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) {
-		return sandbox.Outcome{}, errors.New("the container did not start")
+		return sandbox.Outcome{Record: begunRecord()}, errors.New("the container was lost")
 	})
 	f.run(testConfig(), b)
 	ref := f.submit("offline", "x")
@@ -152,7 +152,10 @@ func TestTurnRetriedWhenHistoryUnreadable(t *testing.T) {
 	b := answeringSandbox("never")
 	f.start(f.newExecutor(testConfig(), &unreadableHistoryStore{f.store, func(context.Context) error { return store.ErrUnavailable }}, f.queue, b))
 	turn := f.submitTurn("", "hello", "")
-	require.Eventually(t, func() bool { return f.stored(turn.Ref()).FailedAttempts == 1 }, waitTimeout, pollInterval)
-	require.Equal(t, execution.Queued, f.stored(turn.Ref()).Status)
+	require.Eventually(t, func() bool { return f.stored(turn.Ref()).StartFailures != nil }, waitTimeout, pollInterval)
+	e := f.stored(turn.Ref())
+	require.Equal(t, execution.Queued, e.Status)
+	require.Zero(t, e.FailedAttempts, "no sandbox had the job")
+	require.Equal(t, "Airlock could not prepare the job", e.StartFailures.LastReason)
 	require.Empty(t, b.started)
 }

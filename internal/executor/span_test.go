@@ -72,16 +72,16 @@ func TestSpanOfFailedAttempt(t *testing.T) {
 	f := newFixture(t)
 	config, spans := tracedConfig()
 	stop := f.run(config, newFakeSandbox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) {
-		return sandbox.Outcome{Record: sandbox.Record{Container: "c", Times: sandbox.Times{Dispatched: time.Now()}}}, errors.New("an error of the Engine")
+		return sandbox.Outcome{Record: sandbox.Record{Container: "c", Times: sandbox.Times{Dispatched: time.Now(), AgentStarted: time.Now()}}}, errors.New("an error of the Engine")
 	}))
 	ref := f.submit("offline", "x")
 	require.Eventually(t, func() bool { e := f.stored(ref); return e.Status == execution.Queued && e.Attempt == 1 }, waitTimeout, pollInterval)
 	stop()
 
 	ended := spans.Ended()
-	require.Equal(t, []string{"claim", "sandbox.create", "sandbox.dispatch", "finish", "attempt"}, names(ended))
-	require.Equal(t, codes.Error, ended[4].Status().Code)
-	require.Equal(t, "attempt failed", ended[4].Status().Description)
+	require.Equal(t, []string{"claim", "sandbox.create", "sandbox.dispatch", "agent", "finish", "attempt"}, names(ended))
+	require.Equal(t, codes.Error, ended[5].Status().Code)
+	require.Equal(t, "attempt failed", ended[5].Status().Description)
 }
 
 func names(spans []sdk.ReadOnlySpan) (names []string) {
@@ -113,7 +113,7 @@ func TestAttemptsShareTraceOfRequest(t *testing.T) {
 	var jobs atomic.Int32
 	stop := f.run(config, newFakeSandbox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) {
 		if jobs.Add(1) == 1 {
-			return sandbox.Outcome{}, errors.New("an error of the Engine")
+			return sandbox.Outcome{Record: begunRecord()}, errors.New("an error of the Engine")
 		}
 		return successOutcome("done"), nil
 	}))

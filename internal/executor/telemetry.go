@@ -2,6 +2,7 @@ package executor
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -9,6 +10,7 @@ import (
 	oteltrace "go.opentelemetry.io/otel/trace"
 
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/telemetry/metrics"
 	"github.com/airlock-run/airlock/internal/telemetry/trace"
 )
@@ -38,11 +40,18 @@ func (x *Executor) startTelemetry(ctx context.Context, e *execution.Execution, c
 }
 
 // recordOutcome records how the attempt ended. A failed job is a result; the span is an error only if Airlock failed.
-func (t attemptTelemetry) recordOutcome(event execution.Event, a *attempt) {
+func (t attemptTelemetry) recordOutcome(event execution.Event, err error, a *attempt) {
 	switch event.(type) {
 	case nil:
 		metrics.LeasesLost.Inc()
 		markSpanFailed(t.span, "lease lost")
+	case execution.StartFailed:
+		cause := "preparation"
+		if failed := new(sandbox.StartError); errors.As(err, &failed) {
+			cause = string(failed.Cause)
+		}
+		metrics.StartsFailed.WithLabelValues(cause).Inc()
+		markSpanFailed(t.span, "start failed: "+cause)
 	case execution.AttemptFailed:
 		metrics.AttemptsFailed.Inc()
 		markSpanFailed(t.span, "attempt failed")

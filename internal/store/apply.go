@@ -19,8 +19,8 @@ import (
 // together with its effects on the conversation and the webhook. No other change happens in between.
 //
 // An event that does not apply changes nothing. The error is then the domain's (execution.ErrTerminal, ErrLeased,
-// ErrLeaseLost, ErrStartDeadlineExceeded, ErrNotDue) or ErrEarlierTurnPending. With ErrTerminal, the
-// change has the finished execution and its notifications, so a caller that lost the response can still publish them.
+// ErrLeaseLost, ErrStartDeadlineExceeded, ErrRuntimeUnavailable, ErrNotDue) or ErrEarlierTurnPending. With ErrTerminal,
+// the change has the finished execution and its notifications, so a caller that lost the response can still publish them.
 func (s *Store) Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
 	d, err := s.applyToDocument(ctx, ref, ev)
 	if err == nil && len(d.otherWrites) > 0 {
@@ -122,7 +122,7 @@ func (s *Store) decide(get documentGetter, ref execution.Ref, ev execution.Event
 
 var rejections = []error{
 	execution.ErrTerminal, execution.ErrLeased, execution.ErrLeaseLost, execution.ErrNotDue,
-	execution.ErrThrottled, execution.ErrStartDeadlineExceeded, ErrEarlierTurnPending,
+	execution.ErrThrottled, execution.ErrStartDeadlineExceeded, execution.ErrRuntimeUnavailable, ErrEarlierTurnPending,
 }
 
 // IsRejection reports whether an error of Apply means that the execution does not exist, or that the event does not

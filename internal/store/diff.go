@@ -18,6 +18,7 @@ var mutableFields = []struct {
 	{"attempt", func(e *execution.Execution) any { return e.Attempt }},
 	{"retriedFailures", func(e *execution.Execution) any { return e.RetriedFailures }},
 	{"failedAttempts", func(e *execution.Execution) any { return e.FailedAttempts }},
+	{"startFailures", func(e *execution.Execution) any { return e.StartFailures }},
 	{"lease", func(e *execution.Execution) any { return e.Lease }},
 	{"throttled", func(e *execution.Execution) any { return e.Throttled }},
 	{"cancelRequested", func(e *execution.Execution) any { return e.CancelRequested }},

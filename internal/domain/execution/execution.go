@@ -66,11 +66,14 @@ type Execution struct {
 	Task Task `firestore:"task"`
 	Limits
 
-	Attempt         int    `firestore:"attempt,omitempty"`         // number of the newest attempt; 0 before the first
-	RetriedFailures int    `firestore:"retriedFailures,omitempty"` // attempts whose job failed with a retryable code
-	FailedAttempts  int    `firestore:"failedAttempts,omitempty"`  // attempts that failed because of Airlock; at most MaxAttempts
-	MaxAttempts     int    `firestore:"maxAttempts"`
-	Lease           *Lease `firestore:"lease,omitempty"` // non-nil exactly while running
+	Attempt         int `firestore:"attempt,omitempty"`         // number of the newest attempt; 0 before the first
+	RetriedFailures int `firestore:"retriedFailures,omitempty"` // attempts whose job failed with a retryable code
+	FailedAttempts  int `firestore:"failedAttempts,omitempty"`  // attempts that failed because of Airlock; at most MaxAttempts
+	MaxAttempts     int `firestore:"maxAttempts"`
+	// StartFailures counts the attempts whose job never began. They do not count against MaxAttempts. nil: none.
+	StartFailures *StartFailures `firestore:"startFailures,omitempty"`
+
+	Lease *Lease `firestore:"lease,omitempty"` // non-nil exactly while running
 
 	// Throttled means that the execution is queued and waits for a limit of its tenant.
 	Throttled bool `firestore:"throttled,omitempty"`

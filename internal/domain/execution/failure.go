@@ -25,6 +25,7 @@ const (
 	CodeUnknownRuntime    Code = "unknown_runtime"    // no executor knows the runtime
 	CodeModelNotAllowed   Code = "model_not_allowed"  // the runtime may not use the model
 	CodeAttemptsExhausted Code = "attempts_exhausted" // MaxAttempts attempts failed because of Airlock
+	CodeNoExecutor        Code = "no_executor"        // no executor could start a sandbox for the job
 	CodeDeadLettered      Code = "dead_lettered"      // no executor could process the notification
 )
 

@@ -3,6 +3,7 @@ package execution
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/airlock-run/airlock/internal/domain/backoff"
@@ -16,6 +17,7 @@ var (
 	ErrLeaseLost             = errors.New("attempt no longer holds the lease")
 	ErrNotDue                = errors.New("execution is not due")
 	ErrStartDeadlineExceeded = errors.New("the start deadline of the execution has passed") // the janitor ends it
+	ErrRuntimeUnavailable    = errors.New("this executor cannot start the runtime at present; another may")
 )
 
 // ErrThrottled means that a claim was turned into the event Throttled. Package quota returns it.
@@ -34,8 +36,8 @@ type Change struct {
 }
 
 // Apply changes e by an event; nothing else changes an Execution. If the event does not apply, e stays as it was and
-// the error is ErrTerminal, ErrLeased, ErrLeaseLost, ErrStartDeadlineExceeded or ErrNotDue. now must be the time of
-// the database that stores e.
+// the error is ErrTerminal, ErrLeased, ErrLeaseLost, ErrStartDeadlineExceeded, ErrRuntimeUnavailable or ErrNotDue. now
+// must be the time of the database that stores e.
 func (e *Execution) Apply(ev Event, now time.Time) error {
 	if e.Status.Terminal() {
 		return ErrTerminal
@@ -48,6 +50,8 @@ type Claimed struct {
 	Executor string
 	ClaimID  string // unique; an executor that lost the response recognizes its claim by it
 	Lease    time.Duration
+	// UnavailableRuntimes cannot be started on this executor at present. The claim of such a job fails.
+	UnavailableRuntimes []string
 }
 
 func (ev Claimed) apply(e *Execution, now time.Time) error {
@@ -56,6 +60,8 @@ func (ev Claimed) apply(e *Execution, now time.Time) error {
 		return ErrLeased
 	case !now.Before(e.StartDeadline()):
 		return ErrStartDeadlineExceeded
+	case slices.Contains(ev.UnavailableRuntimes, e.Task.Runtime):
+		return ErrRuntimeUnavailable
 	}
 	e.Status = Running
 	e.Throttled = false
@@ -106,8 +112,8 @@ func (ev JobEnded) apply(e *Execution, now time.Time) error {
 	return nil
 }
 
-// AttemptFailed is the failure of an attempt because of Airlock: the Engine failed, or the sandbox did not start.
-// It counts against MaxAttempts and leads to a back-off.
+// AttemptFailed is the failure of an attempt because of Airlock, after its job had begun. It counts against MaxAttempts
+// and leads to a back-off.
 type AttemptFailed struct {
 	Attempt int
 	Usage   Usage // of this attempt only
@@ -119,6 +125,28 @@ func (ev AttemptFailed) apply(e *Execution, now time.Time) error {
 	}
 	e.Usage = e.Usage.add(ev.Usage)
 	e.failAttempt(now, e.retryBackoff(e.FailedAttempts+1))
+	return nil
+}
+
+// StartFailed is the end of an attempt whose job never began: no sandbox acknowledged it. It does not count against
+// MaxAttempts. The execution waits for its next attempt, or ends when too many starts have failed.
+type StartFailed struct {
+	Attempt int
+	Usage   Usage  // of this attempt only; a sandbox whose acknowledgement was lost may have used a model
+	Reason  string // for people; never holds internal details
+}
+
+func (ev StartFailed) apply(e *Execution, now time.Time) error {
+	if err := e.checkLease(ev.Attempt, now); err != nil {
+		return err
+	}
+	e.Usage = e.Usage.add(ev.Usage)
+	e.StartFailures = e.StartFailures.add(e.Lease.Executor, ev.Reason)
+	if e.StartFailures.exhausted() && !e.CancelRequested {
+		e.finish(e.StartFailures.failure().Ending(Usage{}), now)
+		return nil
+	}
+	e.requeue(now, e.retryBackoff(e.StartFailures.Count))
 	return nil
 }
 

@@ -25,7 +25,13 @@ var (
 	AttemptDuration = histogram("airlock_attempt_seconds",
 		"Time from the claim of an attempt to its end.", attemptBuckets, "runtime")
 	AttemptsFailed = counter("airlock_attempts_failed_total",
-		"Attempts that failed because of Airlock itself, not the job.").WithLabelValues()
+		"Attempts that failed because of Airlock itself, not the job, after the job had begun.").WithLabelValues()
+	StartsFailed = counter("airlock_starts_failed_total",
+		"Attempts whose job never began, by what did not start.", "cause")
+	ExecutorPulling = gauge("airlock_executor_pulling",
+		"1 while the executor pulls executions, 0 while its Engine does not start sandboxes.").WithLabelValues()
+	UnavailableRuntimes = gauge("airlock_executor_unavailable_runtimes",
+		"Runtimes whose image the executor could not start; it leaves their jobs to other executors.").WithLabelValues()
 	LeasesLost = counter("airlock_leases_lost_total",
 		"Attempts that lost their lease before they ended.").WithLabelValues()
 	SandboxesStarted = counter("airlock_sandboxes_total",
