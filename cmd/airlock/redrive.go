@@ -58,7 +58,7 @@ func redriveCommand() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&codes, "code", []string{string(execution.CodeAttemptsExhausted), string(execution.CodeDeadLettered)}, "failure codes, see docs/api.md")
+	f.StringSliceVar(&codes, "code", []string{string(execution.CodeAttemptsExhausted), string(execution.CodeNoExecutor), string(execution.CodeDeadLettered)}, "failure codes, see docs/api.md")
 	f.StringVar(&r.Tenant, "tenant", "", "only this tenant's executions (default: all tenants)")
 	f.DurationVar(&r.MaxAge, "since", 24*time.Hour, "only executions that ended within this time")
 	f.BoolVar(&r.DryRun, "dry-run", false, "list the executions without running them")

@@ -35,6 +35,9 @@ func viewExecution(e execution.Execution) contract.Execution {
 	if e.Result != nil {
 		v.Result = viewResult(e)
 	}
+	if f := e.StartFailures; f != nil {
+		v.StartFailures = contract.StartFailures{Count: f.Count, LastReason: f.LastReason}
+	}
 	v.InputFiles = viewAll(e.Task.InputFileList, viewInputFile)
 	v.Files, v.OmittedFileCount = viewOutputFiles(e), e.OmittedFileCount
 	return v

@@ -50,7 +50,12 @@ func (x *Executor) awaitEngine(ctx context.Context) error {
 	if !x.health.startsFail() {
 		return nil
 	}
-	if err = x.config.Sandbox.Probe(ctx); err != nil {
+	var failed *sandbox.StartError
+	err = x.config.Sandbox.Probe(ctx)
+	if errors.As(err, &failed) && failed.Cause.OfImage() {
+		err = nil // it says nothing about the Engine
+	}
+	if err != nil {
 		err = fmt.Errorf("the engine starts no sandbox; executions stay queued until it starts an empty one (run airlock doctor): %w", err)
 		x.health.setNotPulling(err)
 		return err
@@ -122,7 +127,8 @@ func newEngineHealth() *engineHealth {
 	return &engineHealth{retryInterval: runtimeRetryInterval, since: time.Now(), reason: "starting", runtimes: map[string]runtimeFailure{}}
 }
 
-// recordStarted records that a sandbox started. A warm one was started earlier, so it says nothing about the Engine now.
+// recordStarted records that a sandbox started. A warm one was started earlier, so it says nothing about the Engine
+// now.
 func (h *engineHealth) recordStarted(runtime string, cold bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

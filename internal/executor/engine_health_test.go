@@ -30,7 +30,8 @@ func (f *fixture) makeDue(ref execution.Ref) {
 	require.NoError(f.t, f.queue.Publish(f.t.Context(), ch))
 }
 
-// A sandbox that does not start costs the execution no attempt. The execution ends after ten failed starts, with the last reason.
+// A sandbox that does not start costs the execution no attempt. The execution ends after ten failed starts, with the
+// last reason.
 func TestStartFailuresDoNotCountAsFailedAttempts(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

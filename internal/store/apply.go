@@ -20,7 +20,8 @@ import (
 //
 // An event that does not apply changes nothing. The error is then the domain's (execution.ErrTerminal, ErrLeased,
 // ErrLeaseLost, ErrStartDeadlineExceeded, ErrRuntimeUnavailable, ErrNotDue) or ErrEarlierTurnPending. With ErrTerminal,
-// the change has the finished execution and its notifications, so a caller that lost the response can still publish them.
+// the change has the finished execution and its notifications, so a caller that lost the response can still publish
+// them.
 func (s *Store) Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
 	d, err := s.applyToDocument(ctx, ref, ev)
 	if err == nil && len(d.otherWrites) > 0 {

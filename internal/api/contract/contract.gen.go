@@ -56,6 +56,7 @@ const (
 	FailureCodeInvalidTask       FailureCode = "invalid_task"
 	FailureCodeModelError        FailureCode = "model_error"
 	FailureCodeModelNotAllowed   FailureCode = "model_not_allowed"
+	FailureCodeNoExecutor        FailureCode = "no_executor"
 	FailureCodeOutOfMemory       FailureCode = "out_of_memory"
 	FailureCodeOutputLimit       FailureCode = "output_limit"
 	FailureCodeQueueTimeout      FailureCode = "queue_timeout"
@@ -430,8 +431,11 @@ type Execution struct {
 
 	// StartDeadline No attempt starts after this time
 	StartDeadline time.Time `json:"startDeadline"`
-	StartedAt     time.Time `json:"startedAt,omitempty,omitzero"`
-	Status        Status    `json:"status"`
+
+	// StartFailures Attempts whose job never began, because no sandbox started. Absent if there is none. After too many of them the execution fails with `no_executor`.
+	StartFailures StartFailures `json:"startFailures,omitempty,omitzero"`
+	StartedAt     time.Time     `json:"startedAt,omitempty,omitzero"`
+	Status        Status        `json:"status"`
 
 	// Throttled The execution is queued because of a limit of its tenant
 	Throttled bool          `json:"throttled,omitempty,omitzero"`
@@ -673,6 +677,14 @@ type SendMessage struct {
 
 	// Message Text in UTF-8 without NUL, at most 256 KiB
 	Message string `json:"message"`
+}
+
+// StartFailures Attempts whose job never began, because no sandbox started. Absent if there is none. After too many of them the execution fails with `no_executor`.
+type StartFailures struct {
+	Count int `json:"count"`
+
+	// LastReason For people
+	LastReason string `json:"lastReason"`
 }
 
 // Status defines model for Status.

@@ -21,6 +21,7 @@ import (
 	"github.com/airlock-run/airlock/internal/app/backend"
 	"github.com/airlock-run/airlock/internal/app/config"
 	"github.com/airlock-run/airlock/internal/netguard"
+	"github.com/airlock-run/airlock/internal/process"
 	"github.com/airlock-run/airlock/internal/quota"
 	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/internal/telemetry/backlog"
@@ -81,7 +82,9 @@ func Run(ctx context.Context, s Settings, log *zap.Logger, onListening func(net.
 	g.Go(func() error { return server.Serve(ctx, listener, s.ShutdownGracePeriod) })
 	g.Go(func() error { return enforcer.Run(ctx) })
 	if s.MetricsListenAddr != "" {
-		g.Go(func() error { return metrics.Serve(ctx, s.MetricsListenAddr, metricsHandler) })
+		g.Go(func() error {
+			return process.ServeHTTP(ctx, s.MetricsListenAddr, "metrics", metrics.Route(metricsHandler))
+		})
 	}
 	return g.Wait()
 }

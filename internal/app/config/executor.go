@@ -26,6 +26,10 @@ type Executor struct {
 	// ShutdownGracePeriod is the time that jobs have to finish after a stop. Jobs that need longer are handed back.
 	ShutdownGracePeriod time.Duration `env:"AIRLOCK_SHUTDOWN_GRACE" envDefault:"20s"`
 
+	// HealthListenAddr is an address for /healthz and /readyz of the executor, host:port. Everybody who reaches it can
+	// read why the executor is not ready. Default: none.
+	HealthListenAddr string `env:"AIRLOCK_HEALTH_LISTEN_ADDR"`
+
 	// Retention is how long finished executions with their files, finished batches and webhook deliveries, and
 	// conversations after their newest message are stored. 0 stores them without end.
 	Retention time.Duration `env:"AIRLOCK_RETENTION" envDefault:"720h"`
@@ -101,6 +105,9 @@ func (c *Executor) Validate() error {
 			c.Slots, c.ReservedSlots))
 	}
 	errs = append(errs, validateNotNegative("AIRLOCK_SHUTDOWN_GRACE", c.ShutdownGracePeriod))
+	if c.HealthListenAddr != "" {
+		errs = append(errs, validateHostPort("AIRLOCK_HEALTH_LISTEN_ADDR", c.HealthListenAddr))
+	}
 	if c.Retention != 0 && c.Retention < time.Hour {
 		errs = append(errs, fmt.Errorf("AIRLOCK_RETENTION must be at least 1h, or 0 to store everything without end, not %s", c.Retention))
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -36,6 +37,9 @@ func Diagnose(ctx context.Context, c config.Executor) []Finding {
 	}
 	runtimes = executorservice.WithConfiguredImages(c, runtimes)
 	findings := checkSandbox(ctx, c, runtimes)
+	if c.HealthListenAddr != "" {
+		findings = append(findings, checkExecutor(ctx, c.HealthListenAddr))
+	}
 	return append(findings, checkAnthropicKey(c), checkBlobStorage(ctx, c.BlobURL), checkVariables(os.Environ(), runtimes))
 }
 
@@ -65,6 +69,25 @@ func checkSandbox(ctx context.Context, c config.Executor, runtimes catalog.Catal
 		}
 	}
 	return append(findings, isolation...)
+}
+
+// checkExecutor asks the executor that runs on this machine whether it pulls executions.
+func checkExecutor(ctx context.Context, addr string) Finding {
+	finding := Finding{Name: "executor", Detail: "AIRLOCK_HEALTH_LISTEN_ADDR=" + addr,
+		Advice: "see the executor's log; it goes on by itself when its Engine starts a container"}
+	readiness, err := executorservice.AskReadiness(ctx, addr)
+	switch {
+	case err != nil:
+		finding.Err, finding.Advice = err, "start the executor, or unset the variable"
+	case readiness.Status != executorservice.Ready:
+		finding.Err = fmt.Errorf("takes no executions since %s: %s", readiness.Since.Format(time.RFC3339), readiness.Reason)
+	case len(readiness.UnavailableRuntimes) > 0:
+		finding.Err = fmt.Errorf("cannot start runtimes: %v", readiness.UnavailableRuntimes)
+		finding.Advice = "build or pull the images; the executor tries them again by itself"
+	default:
+		finding.Detail = "takes executions since " + readiness.Since.Format(time.RFC3339)
+	}
+	return finding
 }
 
 func checkAnthropicKey(c config.Executor) Finding {

@@ -21,6 +21,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/executor"
 	"github.com/airlock-run/airlock/internal/netguard"
+	"github.com/airlock-run/airlock/internal/process"
 	"github.com/airlock-run/airlock/internal/quota"
 	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/sandbox/docker"
@@ -110,7 +111,12 @@ func Run(ctx context.Context, s Settings, log *zap.Logger) (err error) {
 	g.Go(func() error { return enforcer.Run(workCtx) })
 	g.Go(func() error { return webhookDispatcher.Run(ctx) })
 	if s.MetricsListenAddr != "" {
-		g.Go(func() error { return metrics.Serve(ctx, s.MetricsListenAddr, metrics.Handler()) })
+		g.Go(func() error {
+			return process.ServeHTTP(ctx, s.MetricsListenAddr, "metrics", metrics.Route(metrics.Handler()))
+		})
+	}
+	if s.HealthListenAddr != "" {
+		g.Go(func() error { return process.ServeHTTP(ctx, s.HealthListenAddr, "health", healthHandler(x.Health)) })
 	}
 	g.Go(func() error { return supervise.Run(ctx, log, "reap", supervise.Every(reapInterval, driver.Reap)) })
 	g.Go(func() error { return driver.RunWarmPool(ctx) })

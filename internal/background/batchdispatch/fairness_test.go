@@ -64,7 +64,8 @@ func (p pacedSandbox) Run(ctx context.Context, _ sandbox.Job) (sandbox.Outcome, 
 	return sandbox.Outcome{EndReason: sandbox.Exited, Stdout: []byte(`{"type":"result","subtype":"success","num_turns":1,"result":"done"}` + "\n")}, nil
 }
 
-func (pacedSandbox) Ping(context.Context) error { return nil }
+func (pacedSandbox) Ping(context.Context) error  { return nil }
+func (pacedSandbox) Probe(context.Context) error { return nil }
 
 const slots = 2
 

@@ -40,6 +40,17 @@ func TestApplyEvents(t *testing.T) {
 	expired := start.Add(15 * time.Second)
 	leased := func() Execution { e := runningSince(start); return e }
 	cancelRequested := func() Execution { e := runningSince(start); e.CancelRequested = true; return e }
+	lastStart := func() Execution {
+		e := runningSince(start)
+		e.StartFailures = &StartFailures{Count: MaxStartFailures - 1, Executors: []string{"x1"}}
+		return e
+	}
+	lastStartCanceled := func() Execution { e := lastStart(); e.CancelRequested = true; return e }
+	lastExecutor := func() Execution {
+		e := runningSince(start)
+		e.StartFailures = &StartFailures{Count: 2, Executors: []string{"x2", "x3"}}
+		return e
+	}
 	lastAttempt := func() Execution { e := runningSince(start); e.FailedAttempts = e.MaxAttempts - 1; return e }
 
 	for name, tc := range map[string]struct {
@@ -68,6 +79,16 @@ func TestApplyEvents(t *testing.T) {
 		"failed attempt waits":                {from: leased(), ev: AttemptFailed{Attempt: 1}, at: later, status: Queued, failedAttempts: 1, due: afterBackoff(later, 1)},
 		"last failed attempt":                 {from: lastAttempt(), ev: AttemptFailed{Attempt: 1}, at: later, status: Failed, code: CodeAttemptsExhausted, failedAttempts: 3},
 		"failed attempt after a cancellation": {from: cancelRequested(), ev: AttemptFailed{Attempt: 1}, at: later, status: Canceled, code: CodeCanceled, failedAttempts: 1},
+		"failed start waits":                  {from: leased(), ev: StartFailed{Attempt: 1}, at: later, status: Queued, due: afterBackoff(later, 1)},
+		"failed start in the last attempt":    {from: lastAttempt(), ev: StartFailed{Attempt: 1}, at: later, status: Queued, failedAttempts: 2, due: afterBackoff(later, 1)},
+		"failed start of another attempt":     {from: leased(), ev: StartFailed{Attempt: 2}, at: later, err: ErrLeaseLost},
+		"failed start too late":               {from: leased(), ev: StartFailed{Attempt: 1}, at: expired, err: ErrLeaseLost},
+		"last failed start":                   {from: lastStart(), ev: StartFailed{Attempt: 1}, at: later, status: Failed, code: CodeNoExecutor},
+		"failed start at the last executor":   {from: lastExecutor(), ev: StartFailed{Attempt: 1}, at: later, status: Failed, code: CodeNoExecutor},
+		"last failed start, canceled":         {from: lastStartCanceled(), ev: StartFailed{Attempt: 1}, at: later, status: Canceled, code: CodeCanceled},
+		"failed start at the start deadline":  {from: running(shortQueueTimeout()), ev: StartFailed{Attempt: 1}, at: start.Add(minute), status: TimedOut, code: CodeQueueTimeout},
+		"claim of an unavailable runtime":     {from: queued(), ev: Claimed{Executor: "x1", Lease: time.Minute, UnavailableRuntimes: []string{"a", "offline"}}, at: later, err: ErrRuntimeUnavailable},
+		"claim of another runtime":            {from: queued(), ev: Claimed{Executor: "x1", Lease: time.Minute, UnavailableRuntimes: []string{"a"}}, at: later, status: Running, due: timePtr(later.Add(time.Minute))},
 		"handed back at once":                 {from: leased(), ev: HandedBack{Attempt: 1}, at: later, status: Queued, ready: true, due: timePtr(later.Add(minRenotifyInterval))},
 		"handed back after a cancellation":    {from: cancelRequested(), ev: HandedBack{Attempt: 1}, at: later, status: Canceled, code: CodeCanceled},
 		"queued and due":                      {from: queued(), ev: Overdue{}, at: start.Add(minRenotifyInterval), status: Queued, ready: true, due: timePtr(start.Add(2 * minRenotifyInterval))},

@@ -44,6 +44,13 @@ func Handler(extra ...prometheus.Collector) http.Handler {
 	return promhttp.HandlerFor(gatherers, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
 }
 
+// Route returns a handler that serves metrics at /metrics alone, for an address of their own.
+func Route(metrics http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", metrics)
+	return mux
+}
+
 func counter(name, help string, labels ...string) *prometheus.CounterVec {
 	v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	register(v, Metric{Name: name, Type: "counter", Labels: labels, Help: help})

@@ -128,7 +128,8 @@ func (noopSandbox) Run(context.Context, sandbox.Job) (sandbox.Outcome, error) {
 	return sandbox.Outcome{EndReason: sandbox.Exited, Stdout: []byte(`{"type":"result","subtype":"success","num_turns":1,"result":"done"}` + "\n")}, nil
 }
 
-func (noopSandbox) Ping(context.Context) error { return nil }
+func (noopSandbox) Ping(context.Context) error  { return nil }
+func (noopSandbox) Probe(context.Context) error { return nil }
 
 // submitRun submits a run over HTTP and returns the ID of its execution.
 func (p *benchEnv) submitRun(ctx context.Context) (string, error) {

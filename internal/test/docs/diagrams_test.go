@@ -160,6 +160,9 @@ func states(now time.Time) (list []execution.Execution) {
 			for _, cancel := range []bool{false, true} {
 				queued := execution.New(execution.Spec{Tenant: "ada", Kind: execution.KindRun, Limits: limits}, now)
 				queued.FailedAttempts = failed
+				if failed > 0 {
+					queued.StartFailures = &execution.StartFailures{Count: execution.MaxStartFailures - 1}
+				}
 				running := queued
 				if err := running.Apply(execution.Claimed{Executor: "x", Lease: time.Minute}, now); err != nil {
 					panic(err)
@@ -176,7 +179,8 @@ func states(now time.Time) (list []execution.Execution) {
 func events() []execution.Event {
 	list := []execution.Event{
 		execution.Claimed{Executor: "y", Lease: time.Minute}, execution.Throttled{}, execution.Released{}, execution.Renewed{Attempt: 1, Lease: time.Minute},
-		execution.AttemptFailed{Attempt: 1}, execution.HandedBack{Attempt: 1}, execution.Overdue{}, execution.CancelRequested{}, execution.DeadLettered{},
+		execution.AttemptFailed{Attempt: 1}, execution.StartFailed{Attempt: 1},
+		execution.HandedBack{Attempt: 1}, execution.Overdue{}, execution.CancelRequested{}, execution.DeadLettered{},
 		execution.JobEnded{Attempt: 1, Ending: execution.Ending{Status: execution.Succeeded, Result: &execution.Result{}}},
 	}
 	for _, code := range []execution.Code{execution.CodeAgentError, execution.CodeTimedOut, execution.CodeCanceled} {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/app/executorservice"
 	"github.com/airlock-run/airlock/internal/domain/id"
 	"github.com/airlock-run/airlock/internal/test/faultproxy"
 )
@@ -55,18 +58,82 @@ func TestFaultEngineConnectionsReset(t *testing.T) {
 	l.requireHistoryHolds(x)
 }
 
-// A missing image is not the fault of the job. The execution uses all its attempts
-// and then fails with a code that says so.
+// An executor that lacks an image says so, and leaves the jobs of the runtime to another executor.
 func TestFaultMissingImage(t *testing.T) {
 	t.Parallel()
 	l := newFaultCluster(t, 0)
-	x := l.startExecutor("AIRLOCK_OFFLINE_IMAGE=airlock/none:dev")
-	accepted := l.submit("one two")
-	e := l.awaitExecution(accepted.ExecutionId)
-	require.Equal(t, contract.StatusFailed, e.Status)
-	require.Equal(t, contract.FailureCodeAttemptsExhausted, e.Error.Code)
-	require.Equal(t, 3, e.Attempt)
+	health := freeAddress(t)
+	without := l.startExecutor("AIRLOCK_OFFLINE_IMAGE=airlock/none:dev", "AIRLOCK_HEALTH_LISTEN_ADDR="+health)
+	accepted := []contract.AcceptedExecution{l.submit("one two")}
+	l.eventually("the start has failed", func() bool { return l.getExecution(accepted[0].ExecutionId).StartFailures.Count == 1 })
+	readiness, err := executorservice.AskReadiness(t.Context(), health)
+	require.NoError(t, err)
+	require.Equal(t, executorservice.Ready, readiness.Status, "it can run other runtimes")
+	require.Contains(t, readiness.UnavailableRuntimes["offline"], "airlock/none:dev")
+
+	with := l.startExecutor()
+	accepted = append(accepted, l.submit("three"), l.submit("four"))
+	for _, a := range accepted {
+		l.clock.Advance(afterNotification) // the janitor publishes what Pub/Sub would deliver only later
+		e := l.awaitExecution(a.ExecutionId)
+		require.Equal(t, contract.StatusSucceeded, e.Status, "%+v", e.Error)
+	}
+	l.requireHistoryHolds(without, with)
+}
+
+// The Engine answers, but starts nothing: its disk is full. No execution is lost, the executor says that it is not
+// ready, and everything runs when the Engine is well again.
+func TestFaultEngineStartsNothing(t *testing.T) {
+	t.Parallel()
+	l := newFaultCluster(t, 0)
+	engine, err := faultproxy.ListenHTTP(filepath.Join(l.socketDir, "sick.sock"), engineSocket)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, engine.Close()) })
+	engine.Set(func(e faultproxy.Exchange) bool {
+		refused := strings.HasSuffix(e.Request.URL.Path, "/containers/create")
+		if refused {
+			e.Fail(http.StatusInternalServerError, "no space left on device")
+		}
+		return refused
+	})
+	health := freeAddress(t)
+	x := l.startExecutor("DOCKER_HOST=unix://"+engine.Addr(), "AIRLOCK_HEALTH_LISTEN_ADDR="+health)
+	var accepted []contract.AcceptedExecution
+	for i := range 20 {
+		accepted = append(accepted, l.submit(words(i+1)))
+	}
+	var readiness executorservice.Readiness
+	l.eventually("not ready", func() bool {
+		readiness, err = executorservice.AskReadiness(t.Context(), health)
+		return err == nil && strings.Contains(readiness.Reason, "no space left on device")
+	})
+	require.Equal(t, executorservice.NotReady, readiness.Status)
+	x.awaitLine(t, `("task":"pull executions".*no space left on device)`)
+
+	engine.Set(nil)
+	untouched := 0
+	for _, a := range accepted {
+		e := l.awaitExecution(a.ExecutionId)
+		require.Equal(t, contract.StatusSucceeded, e.Status, "%+v", e.Error)
+		if e.StartFailures.Count == 0 {
+			untouched++
+			require.Equal(t, 1, e.Attempt)
+		}
+	}
+	require.Greater(t, untouched, len(accepted)/2, "the executor stopped pulling before it tried them")
+	readiness, err = executorservice.AskReadiness(t.Context(), health)
+	require.NoError(t, err)
+	require.Equal(t, executorservice.Ready, readiness.Status)
 	l.requireHistoryHolds(x)
+}
+
+// freeAddress returns an address of this machine on which nothing listens.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	return listener.Addr().String()
 }
 
 // Two executors with the same name, which is a mistake of the operator, do not

@@ -956,6 +956,7 @@ export interface components {
             throttled?: boolean;
             /** @description Number of the newest attempt; 0 before the first */
             attempt: number;
+            startFailures?: components["schemas"]["StartFailures"];
             cancelRequested?: boolean;
             result?: components["schemas"]["Result"];
             error?: components["schemas"]["Failure"];
@@ -1038,8 +1039,14 @@ export interface components {
         };
         Failure: {
             /** @enum {string} */
-            code: "agent_error" | "invalid_result" | "model_error" | "out_of_memory" | "output_limit" | "budget_exceeded" | "timed_out" | "queue_timeout" | "canceled" | "invalid_task" | "unknown_runtime" | "model_not_allowed" | "attempts_exhausted" | "dead_lettered";
+            code: "agent_error" | "invalid_result" | "model_error" | "out_of_memory" | "output_limit" | "budget_exceeded" | "timed_out" | "queue_timeout" | "canceled" | "invalid_task" | "unknown_runtime" | "model_not_allowed" | "attempts_exhausted" | "no_executor" | "dead_lettered";
             message: string;
+        };
+        /** @description Attempts whose job never began, because no sandbox started. Absent if there is none. After too many of them the execution fails with `no_executor`. */
+        StartFailures: {
+            count: number;
+            /** @description For people */
+            lastReason: string;
         };
         Usage: {
             /** Format: int64 */

@@ -15,6 +15,12 @@ export function Facts({ execution }: { execution: Execution }) {
           <StatusBadge status={execution.status} />
         </Fact>
         <Fact name="Attempt">{execution.attempt === 0 ? 'none yet' : execution.attempt}</Fact>
+        {execution.startFailures && (
+          <Fact name="Failed starts">
+            {execution.startFailures.count}
+            <Note>{execution.startFailures.lastReason}</Note>
+          </Fact>
+        )}
         <Fact name="Created">{formatExact(createdAt)}</Fact>
         {startedAt && (
           <Fact name="Started">

@@ -1,0 +1,44 @@
+package execution
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Each executor counts once, and the earlier state of the execution does not change.
+func TestStartFailuresCountExecutorsOnce(t *testing.T) {
+	e := queued()
+	now := start
+	startFails := func(executor, reason string) {
+		t.Helper()
+		now = now.Add(time.Minute)
+		require.NoError(t, e.Apply(Claimed{Executor: executor, Lease: time.Minute}, now))
+		before := e
+		kept := before.StartFailures.copy()
+		require.NoError(t, e.Apply(StartFailed{Attempt: e.Attempt, Usage: Usage{Calls: 1}, Reason: reason}, now))
+		require.Equal(t, kept, before.StartFailures)
+	}
+	startFails("x1", "first")
+	startFails("x2", "second")
+	for range 4 {
+		startFails("x1", "third")
+	}
+	require.Equal(t, Queued, e.Status)
+	require.Equal(t, &StartFailures{Count: 6, Executors: []string{"x1", "x2"}, LastReason: "third"}, e.StartFailures)
+	require.Zero(t, e.FailedAttempts)
+	require.EqualValues(t, 6, e.Usage.Calls)
+	startFails("x3", "the image is missing")
+	require.Equal(t, CodeNoExecutor, e.Failure.Code)
+	require.Contains(t, e.Failure.Message, "Starts that failed: 7, executors that tried: 3, last reason: the image is missing.")
+}
+
+func (f *StartFailures) copy() *StartFailures {
+	if f == nil {
+		return nil
+	}
+	c := *f
+	c.Executors = append([]string(nil), f.Executors...)
+	return &c
+}
