@@ -54,7 +54,8 @@ type Queue interface {
 
 // Sandbox runs jobs. Run runs one job in a fresh container. When ctx ends, it kills the job and returns the cause of
 // ctx; with an error, only the Record of the outcome counts. The error is a *sandbox.StartError if the job did not
-// begin because its sandbox did not start. Ping reports whether the Engine answers, Probe whether it starts a container.
+// begin because its sandbox did not start. Ping reports whether the Engine answers, Probe whether it starts a
+// container.
 type Sandbox interface {
 	Run(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error)
 	Probe(ctx context.Context) error
