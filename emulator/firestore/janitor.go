@@ -35,12 +35,25 @@ func (s *Server) runJanitor(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		s.transactions.Expire()
-		if _, err := s.DeleteExpired(ctx); err != nil && ctx.Err() == nil {
-			s.log.Error("delete expired documents", zap.Error(err))
-		}
-		if err := s.store.TrimHistory(document.TimeOf(s.now().Add(-versionRetention))); err != nil {
-			s.log.Error("trim the history", zap.Error(err))
+		s.clean(ctx)
+	}
+}
+
+// clean is one run of the janitor. A step that fails or panics does not keep the others from running.
+func (s *Server) clean(ctx context.Context) {
+	for name, step := range map[string]func() error{
+		"end idle transactions": func() error {
+			s.transactions.Expire()
+			return nil
+		},
+		"delete expired documents": func() error {
+			_, err := s.DeleteExpired(ctx)
+			return err
+		},
+		"trim the history": func() error { return s.store.TrimHistory(document.TimeOf(s.now().Add(-versionRetention))) },
+	} {
+		if err := s.calls.Recover(name, step); err != nil && ctx.Err() == nil {
+			s.log.Error("the janitor failed", zap.String("step", name), zap.Error(err))
 		}
 	}
 }
@@ -89,7 +102,10 @@ func (s *Server) deleteExpiredBatch(ctx context.Context, db name.Database, colle
 	if err := s.store.EnsureIndexes(q); err != nil {
 		return 0, err
 	}
-	sn := s.store.Snapshot()
+	sn, err := s.store.Snapshot(db)
+	if err != nil {
+		return 0, err
+	}
 	defer sn.Close()
 	n := 0
 	for d, err := range sn.RunQuery(q) {

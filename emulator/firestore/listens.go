@@ -15,17 +15,19 @@ func (s *Server) Listen(stream pb.Firestore_ListenServer) error {
 	// always ends, because gRPC cancels the stream.
 	go func() {
 		defer close(requests)
-		for {
-			r, err := stream.Recv()
-			if err != nil {
-				return
+		_ = s.calls.Recover("receive a request of Listen", func() error { // the end of requests ends the stream
+			for {
+				r, err := stream.Recv()
+				if err != nil {
+					return err
+				}
+				select {
+				case requests <- r:
+				case <-ctx.Done():
+					return ctx.Err()
+				}
 			}
-			select {
-			case requests <- r:
-			case <-ctx.Done():
-				return
-			}
-		}
+		})
 	}()
 	l := listen.NewStream(s.broadcaster, s.store, stream.Send)
 	defer l.Close()

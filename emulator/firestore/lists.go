@@ -116,7 +116,7 @@ func cursorToken(q *query.Query, d *document.Document) string {
 // listWithMissing also lists missing documents that have documents below them.
 func (rd *reader) listWithMissing(ctx context.Context, l documentList) (*pb.ListDocumentsResponse, error) {
 	if rd.readWrite() {
-		rd.tx.RecordQuery(l.query, rd.Time, nil)
+		rd.tx.RecordQuery(l.query, nil)
 	}
 	paths, err := rd.childDocuments(l.query)
 	if err != nil {

@@ -57,6 +57,12 @@ func TestFilters(t *testing.T) {
 		{"!= null", col.Where("v", "!=", nil), []string{"b-false", "c-nan", "d-1", "e0", "f1", "g1.5", "h2", "i-time", "j-x", "k-list", "l-map"}},
 		{"!= NaN", col.Where("v", "!=", nan), []string{"b-false", "d-1", "e0", "f1", "g1.5", "h2", "i-time", "j-x", "k-list", "l-map"}},
 		{"!= number", col.Where("v", "!=", 1), []string{"b-false", "c-nan", "d-1", "e0", "g1.5", "h2", "i-time", "j-x", "k-list", "l-map"}},
+		{"<= number", col.Where("v", "<=", 0), []string{"d-1", "e0"}},
+		{"< number, descending", col.Where("v", "<", 1).OrderBy("v", client.Desc), []string{"e0", "d-1"}},
+		{">= number", col.Where("v", ">=", -1).Where("v", "<", 1), []string{"d-1", "e0"}},
+		{"limit 0", col.OrderBy("v", client.Asc).Limit(0), []string{}},
+		{"limit 0 with a filter", col.Where("v", ">", 0).Limit(0), []string{}},
+		{"NaN in an order", col.OrderBy("v", client.Asc).Limit(4), []string{"a-null", "b-false", "c-nan", "d-1"}},
 		{"> matches only numbers", col.Where("v", ">", 0), []string{"f1", "g1.5", "h2"}},
 		{"range", col.Where("v", ">=", 0).Where("v", "<", 1.5), []string{"e0", "f1"}},
 		{"<= text", col.Where("v", "<=", "x"), []string{"j-x"}},
@@ -135,6 +141,12 @@ func TestAggregations(t *testing.T) {
 		_, err := c.Doc(fmt.Sprintf("c/%d", i)).Set(t.Context(), map[string]any{"v": v, "i": i})
 		require.NoError(t, err)
 	}
+	for id, fields := range map[string]map[string]any{"x": {"a": 1}, "y": {"b": 2}, "z": {"a": 10, "b": 20}, "text": {"a": "text", "b": 3}} {
+		_, err := c.Doc("partial/"+id).Set(t.Context(), fields)
+		require.NoError(t, err)
+	}
+	partial := c.Collection("partial").Query
+	noPartial := partial.Limit(0)
 	integer := func(n int64) *pb.Value {
 		return &pb.Value{ValueType: &pb.Value_IntegerValue{IntegerValue: n}}
 	}
@@ -149,6 +161,11 @@ func TestAggregations(t *testing.T) {
 	}{
 		{"all", all.NewAggregationQuery().WithCount("n").WithSum("v", "s").WithAvg("v", "a"), map[string]*pb.Value{"n": integer(5), "s": double(3.5), "a": double(3.5 / 3)}},
 		{"integers", whole.NewAggregationQuery().WithCount("n").WithSum("v", "s").WithAvg("v", "a"), map[string]*pb.Value{"n": integer(2), "s": integer(3), "a": double(1.5)}},
+		{"only documents with all fields", partial.NewAggregationQuery().WithSum("a", "s").WithAvg("b", "a").WithCount("n"), map[string]*pb.Value{"n": integer(2), "s": integer(10), "a": double(11.5)}},
+		{"only documents with the field", partial.NewAggregationQuery().WithSum("a", "s").WithCount("n"), map[string]*pb.Value{"n": integer(3), "s": integer(11)}},
+		{"count", partial.NewAggregationQuery().WithCount("n"), map[string]*pb.Value{"n": integer(4)}},
+		{"limit 0", noPartial.NewAggregationQuery().WithCount("n"), map[string]*pb.Value{"n": integer(0)}},
+		{"sum with limit 0", noPartial.NewAggregationQuery().WithSum("a", "n"), map[string]*pb.Value{"n": integer(0)}},
 		{"nothing", none.NewAggregationQuery().WithCount("n").WithSum("v", "s").WithAvg("v", "a"), map[string]*pb.Value{"n": integer(0), "s": integer(0), "a": {ValueType: &pb.Value_NullValue{}}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

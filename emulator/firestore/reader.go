@@ -32,8 +32,8 @@ type reader struct {
 }
 
 // newReader opens the snapshot that the selector describes. documents are those that the call is going to read.
-func (s *Server) newReader(ctx context.Context, db name.Database, sel consistencySelector, documents ...name.Path) (*reader, error) {
-	rd := &reader{db: db}
+func (s *Server) newReader(ctx context.Context, db name.Database, sel consistencySelector, documents ...name.Path) (rd *reader, err error) {
+	rd = &reader{db: db}
 	switch {
 	case sel.newTransaction != nil:
 		tx, err := s.beginTransaction(db, sel.newTransaction)
@@ -67,8 +67,18 @@ func (s *Server) newReader(ctx context.Context, db name.Database, sel consistenc
 			return nil, err
 		}
 	}
-	rd.Snapshot = s.store.Snapshot()
+	if rd.Snapshot, err = s.openSnapshot(rd.tx, db); err != nil {
+		return nil, err
+	}
 	return rd, nil
+}
+
+// openSnapshot opens the snapshot for a read outside of transactions, or in a read-write transaction.
+func (s *Server) openSnapshot(tx *txn.Transaction, db name.Database) (*store.Snapshot, error) {
+	if tx == nil {
+		return s.store.Snapshot(db)
+	}
+	return tx.BeginRead(s.store)
 }
 
 func (s *Server) snapshotAt(db name.Database, t *timestamppb.Timestamp) (*store.Snapshot, error) {
@@ -82,6 +92,9 @@ func (s *Server) snapshotAt(db name.Database, t *timestamppb.Timestamp) (*store.
 }
 
 func (rd *reader) close() {
+	if rd.readWrite() {
+		rd.tx.EndRead()
+	}
 	_ = rd.Snapshot.Close() // frees memory only
 }
 
@@ -124,7 +137,7 @@ func (rd *reader) runQuery(ctx context.Context, q *query.Query, yield func(*docu
 func (rd *reader) runTrackedQuery(q *query.Query, yield func(*document.Document) error) error {
 	n := 0
 	var last *document.Document // the result that reaches the limit; nil if there are fewer
-	defer func() { rd.tx.RecordQuery(q, rd.Time, last) }()
+	defer func() { rd.tx.RecordQuery(q, last) }()
 	for d, err := range rd.RunQuery(q) {
 		if err != nil {
 			return err

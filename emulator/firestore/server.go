@@ -114,7 +114,7 @@ func Open(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.store, err = store.Open(db, store.Options{Now: o.Now, OnCommit: s.broadcaster.Publish})
+	s.store, err = store.Open(db, store.Options{Now: o.Now, OnCommit: s.publish})
 	if err != nil {
 		return nil, fmt.Errorf("open the documents in %s: %w", o.Dir, err)
 	}
@@ -122,6 +122,18 @@ func Open(o Options) (*Server, error) {
 	s.stopJanitor = cancel
 	s.janitor.Go(func() error { return s.runJanitor(ctx) })
 	return s, nil
+}
+
+// publish passes a commit to the streams that watch something in it. If that panics, these streams end, and their
+// clients resume.
+func (s *Server) publish(e store.Event) {
+	err := s.calls.Recover("publish a commit", func() error {
+		s.broadcaster.Publish(e)
+		return nil
+	})
+	if err != nil {
+		s.broadcaster.Drop()
+	}
 }
 
 // pebbleOptions limits the memory to what a laptop can spare. The Bloom filters make reads of missing documents cheap.
@@ -158,6 +170,11 @@ func translateError(err error) error {
 		return status.Error(codes.InvalidArgument, "The read_time is in the future.")
 	case errors.Is(err, store.ErrTooOld):
 		return status.Error(codes.FailedPrecondition, "The read_time is too old.")
+	}
+	if full, ok := errors.AsType[*disk.FullError](err); ok && full.Waiting {
+		return status.Error(codes.Unavailable, "The disk is full. If this call writes, it may take place when there is space.")
+	} else if ok {
+		return status.Error(codes.ResourceExhausted, "The disk is full, so nothing is written until there is space.")
 	}
 	return err
 }

@@ -51,7 +51,12 @@ func commitWrites(ctx context.Context, c *client.Client, f func(tx *client.Trans
 // raw returns a client of the gRPC service, for requests that Google's client does not send.
 func (s service) raw(t testing.TB) pb.FirestoreClient {
 	t.Helper()
-	conn, err := grpc.NewClient(s.Address(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	return dialRaw(t, s.Address())
+}
+
+func dialRaw(t testing.TB, address string) pb.FirestoreClient {
+	t.Helper()
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, conn.Close()) })
 	return pb.NewFirestoreClient(conn)

@@ -41,7 +41,11 @@ func (s *Server) beginTransaction(db name.Database, o *pb.TransactionOptions) (*
 		}
 		return s.transactions.Begin(db, sn), nil
 	}
-	return s.transactions.Begin(db, s.store.Snapshot()), nil
+	sn, err := s.store.Snapshot(db)
+	if err != nil {
+		return nil, err
+	}
+	return s.transactions.Begin(db, sn), nil
 }
 
 // Rollback ends a transaction. If it has already ended, that is not an error. Reads in a read-write transaction do
@@ -54,9 +58,7 @@ func (s *Server) Rollback(ctx context.Context, r *pb.RollbackRequest) (*emptypb.
 		return nil, status.Error(codes.InvalidArgument, "A rollback needs a transaction.")
 	}
 	s.transactions.End(r.GetTransaction())
-	sn := s.store.Snapshot()
-	defer sn.Close()
-	return &emptypb.Empty{}, sn.WaitDurable(ctx)
+	return &emptypb.Empty{}, s.store.WaitDurable(ctx)
 }
 
 // Commit applies writes, with or without a transaction.

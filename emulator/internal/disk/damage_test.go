@@ -1,7 +1,9 @@
 package disk_test
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -44,12 +46,19 @@ func requireValues(t *testing.T, db *disk.DB, n int, context string) {
 	}
 }
 
-// copyFolder returns a copy of the files, as a kill of the process would leave them.
+// copyFolder returns a copy of the files, as a kill of the process would leave them. The store must not be flushing or
+// compacting, but may remove old files.
 func copyFolder(t *testing.T, dir string) string {
 	t.Helper()
-	to := t.TempDir()
-	require.NoError(t, os.CopyFS(to, os.DirFS(dir)))
-	return to
+	for {
+		to := t.TempDir()
+		err := os.CopyFS(to, os.DirFS(dir))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		require.NoError(t, err)
+		return to
+	}
 }
 
 const values = 400
@@ -155,13 +164,15 @@ func TestInterruptedWrite(t *testing.T) {
 func TestReusedLogs(t *testing.T) {
 	dir := t.TempDir()
 	o := options(dir, "letters", 3)
-	o.Pebble = &pebble.Options{MemTableSize: 64 << 10}
+	o.Pebble = &pebble.Options{MemTableSize: 64 << 10, DisableAutomaticCompactions: true}
 	db, err := disk.Open(o)
 	require.NoError(t, err)
 	n := 0
 	for range 12 {
 		synced(t, db, n, 60)
-		n += 60
+		require.NoError(t, db.Flush())
+		synced(t, db, n+60, 5)
+		n += 65
 		copied := open(t, copyFolder(t, dir))
 		requireValues(t, copied, n, "copy")
 		require.NoError(t, copied.Close())

@@ -37,12 +37,17 @@ func (d *DB) WaitingError() error {
 	return &FullError{Dir: d.space.dir, Need: reserveBytes, Waiting: true}
 }
 
-// Write calls CheckSpace, and then write, which writes to the store. If the disk gets full, it returns without waiting
-// for write, which goes on when there is space. A panic in write is one in the caller.
+// Write calls CheckSpace, and then Run.
 func (d *DB) Write(write func() error) error {
 	if err := d.CheckSpace(); err != nil {
 		return err
 	}
+	return d.Run(write)
+}
+
+// Run calls write, which may wait for space. If the disk gets full, it returns without waiting for write, which goes on
+// when there is space. A panic in write is one in the caller.
+func (d *DB) Run(write func() error) error {
 	if d.space == nil {
 		return write()
 	}

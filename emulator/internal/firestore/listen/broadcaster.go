@@ -52,6 +52,17 @@ func (b *Broadcaster) Publish(e store.Event) {
 	}
 }
 
+// Drop makes all streams start again, because a commit was not passed on.
+func (b *Broadcaster) Drop() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, queues := range b.subscribers {
+		for q := range queues {
+			q.overflow()
+		}
+	}
+}
+
 func watchKeys(db name.Database, p name.Path) [3]watchKey {
 	return [3]watchKey{
 		{database: db, document: p.String()},
@@ -107,6 +118,13 @@ func (q *eventQueue) push(e store.Event) {
 	} else {
 		q.events = append(q.events, e)
 	}
+	q.mu.Unlock()
+	q.ready.Notify()
+}
+
+func (q *eventQueue) overflow() {
+	q.mu.Lock()
+	q.events, q.overflowed = nil, true
 	q.mu.Unlock()
 	q.ready.Notify()
 }

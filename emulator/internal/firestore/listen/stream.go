@@ -131,7 +131,10 @@ func (s *Stream) loadResumeState(t *target) error {
 
 // refresh reads all documents of the target again and sends the difference.
 func (s *Stream) refresh(ctx context.Context, t *target) error {
-	sn := s.store.Snapshot()
+	sn, err := s.store.Snapshot(t.db)
+	if err != nil {
+		return err
+	}
 	defer sn.Close()
 	if err := sn.WaitDurable(ctx); err != nil {
 		return err

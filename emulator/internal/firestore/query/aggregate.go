@@ -103,8 +103,14 @@ func (as Aggregations) AddCount(n int) {
 	}
 }
 
-// Add adds one document.
+// Add adds one document, if it has all fields that are aggregated. In the cloud, these are the fields of the index that
+// the query reads.
 func (as Aggregations) Add(d *document.Document) {
+	for _, a := range as {
+		if a.path != nil && field.Get(d.Fields, a.path) == nil {
+			return
+		}
+	}
 	for _, a := range as {
 		if a.path == nil {
 			a.n++

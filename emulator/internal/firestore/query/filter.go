@@ -79,8 +79,8 @@ func (t FieldFilter) Match(db name.Database, d *document.Document) bool {
 		elements := v.GetArrayValue().GetValues()
 		return slices.ContainsFunc(t.values(), func(w *pb.Value) bool { return value.Contains(elements, w) })
 	}
-	if value.KindOf(v) != value.KindOf(t.Value) {
-		return false
+	if value.KindOf(v) != value.KindOf(t.Value) || value.IsNaN(v) || value.IsNaN(t.Value) {
+		return false // NaN is equal to itself, and neither less nor greater than any number
 	}
 	c := value.Compare(v, t.Value)
 	switch t.Op {

@@ -19,8 +19,8 @@ const maxOrders = 100
 // Parse checks a structured query below a parent and adds the implicit orders.
 func Parse(db name.Database, parent name.Path, s *pb.StructuredQuery) (*Query, error) {
 	q := &Query{Database: db, Parent: parent, Offset: int(s.GetOffset()), Limit: int(s.GetLimit().GetValue())}
-	if q.Offset < 0 || q.Limit < 0 || (s.GetLimit() != nil && q.Limit == 0) {
-		return nil, invalid("limit must be positive and offset must not be negative")
+	if q.Offset < 0 || q.Limit < 0 {
+		return nil, invalid("limit and offset must not be negative")
 	}
 	if s.GetFindNearest() != nil {
 		return nil, status.Error(codes.Unimplemented, "find_nearest (vector search) is not supported.")
@@ -30,6 +30,9 @@ func Parse(db name.Database, parent name.Path, s *pb.StructuredQuery) (*Query, e
 		if err := step(s); err != nil {
 			return nil, err
 		}
+	}
+	if s.GetLimit() != nil && q.Limit == 0 {
+		q.Filter = Any{} // nothing matches
 	}
 	return q, nil
 }

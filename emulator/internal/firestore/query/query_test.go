@@ -87,7 +87,7 @@ func TestParseInvalid(t *testing.T) {
 		"malformed projection":      fromCollection(&pb.StructuredQuery{Select: &pb.StructuredQuery_Projection{Fields: []*pb.StructuredQuery_FieldReference{ref("")}}}),
 		"cursor longer than order":  fromCollection(&pb.StructuredQuery{StartAt: &pb.Cursor{Values: []*pb.Value{one, one}}}),
 		"number as cursor of name":  fromCollection(&pb.StructuredQuery{EndAt: &pb.Cursor{Values: []*pb.Value{one}}}),
-		"limit of zero":             fromCollection(&pb.StructuredQuery{Limit: wrapperspb.Int32(0)}),
+		"negative limit":            fromCollection(&pb.StructuredQuery{Limit: wrapperspb.Int32(-1)}),
 		"nameless collection":       {From: []*pb.StructuredQuery_CollectionSelector{{}}},
 		"reserved collection":       {From: []*pb.StructuredQuery_CollectionSelector{{CollectionId: "__c__"}}},
 	}
@@ -182,7 +182,7 @@ func TestAggregationsLimitTheQuery(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, tt.want, as.LimitQuery(&query.Query{}).Limit)
 			for range 10 {
-				as.Add(&document.Document{})
+				as.Add(&document.Document{Fields: map[string]*pb.Value{"a": value.Int(1)}})
 			}
 			require.EqualValues(t, 3, as.Result().GetAggregateFields()["field_1"].GetIntegerValue())
 		})

@@ -105,6 +105,14 @@ func (b rangeBuilder) filterKeys(t FieldFilter, o Order) keyrange.Range {
 		kind = ^kind
 	}
 	sameKind := keyrange.WithPrefix(append(slices.Clone(b.prefix), kind))
+	if value.KindOf(t.Value) == value.KindNumber { // without NaN, the least number
+		nan := b.appendComponent(slices.Clone(b.prefix), o, value.NaN)
+		if desc {
+			sameKind.Upper = nan
+		} else {
+			sameKind.Lower = keyrange.PrefixEnd(nan)
+		}
+	}
 	before, after := key, keyrange.PrefixEnd(key)
 	if truncated(t.Value) { // a match may have the same key
 		switch {
@@ -116,17 +124,15 @@ func (b rangeBuilder) filterKeys(t FieldFilter, o Order) keyrange.Range {
 	}
 	switch {
 	case t.Op == Less && !desc, t.Op == Greater && desc:
-		sameKind.Upper = before
+		return sameKind.Intersect(keyrange.Range{Upper: before})
 	case t.Op == LessOrEqual && !desc, t.Op == GreaterOrEqual && desc:
-		sameKind.Upper = after
+		return sameKind.Intersect(keyrange.Range{Upper: after})
 	case t.Op == Greater, t.Op == Less:
-		sameKind.Lower = after
+		return sameKind.Intersect(keyrange.Range{Lower: after})
 	case t.Op == GreaterOrEqual, t.Op == LessOrEqual:
-		sameKind.Lower = before
-	default:
-		return keyrange.Range{}
+		return sameKind.Intersect(keyrange.Range{Lower: before})
 	}
-	return sameKind
+	return keyrange.Range{}
 }
 
 // cursorKey returns the key of a cursor's values. It stops before a value that contradicts an equality, and after a

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/airlock-run/airlock/emulator/internal/disk"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/document"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/query"
 	"github.com/airlock-run/airlock/emulator/internal/keyrange"
@@ -32,7 +33,11 @@ func (s *Store) EnsureIndexes(q *query.Query) error {
 		if err != nil || !tooMany {
 			return err
 		}
-		if err := s.buildIndex(r.Index); err != nil {
+		err = s.buildIndex(r.Index)
+		if _, full := errors.AsType[*disk.FullError](err); full {
+			return nil // without the index, the query scans
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -62,25 +67,34 @@ func (s *Store) buildIndex(want *query.Index) error {
 		return nil
 	}
 	if i == nil { // not nil: an earlier attempt failed
-		var err error
-		if i, err = s.addIndex(want); err != nil {
-			return err
+		if err := s.db.Write(func() error { return s.addIndex(want) }); err != nil {
+			return fmt.Errorf("build index: %w", err)
 		}
+		i, _ = s.indexes.find(want, document.Time(1<<62))
 	}
 	prefix := documentsPrefix(want.Database, want.Collection)
-	for from := prefix; from != nil; {
-		var err error
-		if from, err = s.buildIndexStep(i, prefix, from); err != nil {
+	next := make(chan []byte, 1) // a channel, because a step may go on after Write has returned
+	for from := prefix; from != nil; from = <-next {
+		err := s.db.Write(func() error {
+			n, err := s.buildIndexStep(i, prefix, from)
+			next <- n
+			return err
+		})
+		if err != nil {
 			return fmt.Errorf("build index: %w", err)
 		}
 	}
+	return s.db.Write(func() error { return s.finishIndex(i) })
+}
+
+func (s *Store) finishIndex(i *index) error {
 	s.commitMu.Lock()
 	defer s.commitMu.Unlock()
 	if err := i.writeDefinition(s.db, true); err != nil {
 		return fmt.Errorf("build index: %w", err)
 	}
-	s.clockMu.Lock()
-	defer s.clockMu.Unlock()
+	s.clock.lock()
+	defer s.clock.unlock()
 	s.indexes.mu.Lock()
 	defer s.indexes.mu.Unlock()
 	s.latestTime++ // no existing snapshot has this time
@@ -88,15 +102,18 @@ func (s *Store) buildIndex(want *query.Index) error {
 	return nil
 }
 
-func (s *Store) addIndex(want *query.Index) (*index, error) {
+func (s *Store) addIndex(want *query.Index) error {
 	s.commitMu.Lock()
 	defer s.commitMu.Unlock()
+	if i, _ := s.indexes.find(want, document.Time(1<<62)); i != nil {
+		return nil // an attempt that waited for space has added it in the meantime
+	}
 	i := &index{Index: *want, id: want.ID(), number: s.indexes.next}
 	if err := i.writeDefinition(s.db, false); err != nil {
-		return nil, fmt.Errorf("build index: %w", err)
+		return err
 	}
 	s.indexes.add(i)
-	return i, nil
+	return nil
 }
 
 // buildIndexStep adds the next batch of documents. It returns the key to continue at; nil at the end.

@@ -29,22 +29,50 @@ type WriteResult struct {
 // PendingCommit is a commit that is visible but may not be on disk yet.
 type PendingCommit struct {
 	Result
+	store  *Store
 	queued *queuedCommit
 }
 
-// Wait returns when the commit is on disk. If ctx ends first, the commit still takes place.
-func (p *PendingCommit) Wait(ctx context.Context) error {
+// Wait returns when the commit is on disk. If ctx ends first, or if the disk gets full, the commit still takes place.
+func (p *PendingCommit) Wait(ctx context.Context) error { return p.queued.wait(ctx, p.store) }
+
+func (c *queuedCommit) wait(ctx context.Context, s *Store) error {
 	select {
-	case <-p.queued.done:
-		return p.queued.err
+	case <-c.done:
+		return c.err
+	default:
+	}
+	select {
+	case <-c.done:
+		return c.err
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	case <-s.db.Full():
+		return s.db.WaitingError()
 	}
 }
 
 // CommitAsync applies all writes in order, or none of them, and makes them visible. It calls validate, if that is not
-// nil, before the writes; no other commit takes place between the two.
+// nil, before the writes; no other commit takes place between the two. If the disk is full, it returns a
+// *disk.FullError.
 func (s *Store) CommitAsync(db name.Database, writes []write.Write, validate func(*View) error) (*PendingCommit, error) {
+	apply := s.db.Write
+	if len(writes) == 0 {
+		apply = s.db.Run
+	}
+	committed := make(chan *PendingCommit, 1) // a channel, because commit may go on after apply has returned
+	err := apply(func() error {
+		p, err := s.commit(db, writes, validate)
+		committed <- p
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return <-committed, nil
+}
+
+func (s *Store) commit(db name.Database, writes []write.Write, validate func(*View) error) (*PendingCommit, error) {
 	s.commitMu.Lock()
 	defer s.commitMu.Unlock()
 	v := &View{reader: s.db, db: db}
@@ -54,26 +82,25 @@ func (s *Store) CommitAsync(db name.Database, writes []write.Write, validate fun
 		}
 	}
 	now := s.reserveCommitTime()
+	defer s.releaseCommitTime()
 	c := commitBuilder{view: v, now: now, changes: map[string]*Change{}}
 	result := Result{Time: now, Writes: make([]WriteResult, 0, len(writes))}
 	for _, w := range writes {
 		r, d, err := c.apply(w)
 		if err != nil {
-			s.releaseCommitTime()
 			return nil, err
 		}
 		result.Writes, result.Last = append(result.Writes, r), d
 	}
 	batch, changes, err := s.buildBatch(c)
 	if err != nil {
-		s.releaseCommitTime()
 		return nil, err
 	}
 	entry, err := s.applyBatch(Event{Time: now, Database: db, Changes: changes}, batch)
 	if err != nil {
 		return nil, err
 	}
-	return &PendingCommit{Result: result, queued: entry}, nil
+	return &PendingCommit{Result: result, store: s, queued: entry}, nil
 }
 
 // commitBuilder collects the changes of a commit before they are visible.
@@ -156,8 +183,8 @@ func (s *Store) putChange(batch *pebble.Batch, db name.Database, history []byte,
 
 // applyBatch makes a commit visible and queues it for the disk.
 func (s *Store) applyBatch(event Event, batch *pebble.Batch) (*queuedCommit, error) {
-	s.clockMu.Lock()
-	defer s.clockMu.Unlock()
+	s.clock.lock()
+	defer s.clock.unlock()
 	s.inFlightTime = 0
 	if batch != nil {
 		if err := s.db.ApplyNoSyncWait(batch, pebble.Sync); err != nil {
@@ -168,9 +195,9 @@ func (s *Store) applyBatch(event Event, batch *pebble.Batch) (*queuedCommit, err
 	return s.syncQueue.push(event, batch), nil
 }
 
-// releaseCommitTime gives up the time of a failed commit.
+// releaseCommitTime gives up the time of a commit that has failed. It does nothing after applyBatch.
 func (s *Store) releaseCommitTime() {
-	s.clockMu.Lock()
+	s.clock.lock()
 	s.inFlightTime = 0
-	s.clockMu.Unlock()
+	s.clock.unlock()
 }

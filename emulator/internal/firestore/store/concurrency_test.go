@@ -55,7 +55,8 @@ func TestIndexIsBuiltBetweenCommits(t *testing.T) {
 	}
 	require.NoError(t, g.Wait())
 
-	sn := s.Snapshot()
+	sn, err := s.Snapshot(database)
+	require.NoError(t, err)
 	defer sn.Close()
 	all := &query.Query{Database: database, Collection: "c", Order: []query.Order{{Path: field.Path{field.DocumentID}}}}
 	for n := range int64(2) {
@@ -94,7 +95,8 @@ func TestSnapshotContainsCommitsUpToItsTime(t *testing.T) {
 	type observation struct{ at, a, b document.Time }
 	var observations []observation
 	for range 300 {
-		sn := s.Snapshot()
+		sn, err := s.Snapshot(database)
+		require.NoError(t, err)
 		var seen [2]document.Time
 		for i, id := range []string{"a", "b"} {
 			d, err := sn.Get(database, name.Path{"c", id})

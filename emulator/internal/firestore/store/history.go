@@ -102,6 +102,10 @@ func (s *Store) TrimHistory(upTo document.Time) error {
 	}
 	// Set the limit before the deletion, so that no reader takes a part of the history for the whole.
 	s.trimmedUpTo.Store(int64(upTo))
+	return s.db.Write(func() error { return s.deleteHistory(databases, upTo) })
+}
+
+func (s *Store) deleteHistory(databases []name.Database, upTo document.Time) error {
 	if err := s.db.Set(trimmedKey, binary.BigEndian.AppendUint64(nil, uint64(upTo)), pebble.NoSync); err != nil {
 		return fmt.Errorf("trim history: %w", err)
 	}

@@ -178,7 +178,8 @@ func TestQueriesMatchFullScan(t *testing.T) {
 			}
 			for _, q := range queries {
 				require.NoError(t, s.EnsureIndexes(q))
-				sn := s.Snapshot()
+				sn, err := s.Snapshot(database)
+				require.NoError(t, err)
 				want := now.fullScan(q)
 				require.Equal(t, want, run(t, sn, q), "now: %s", describe(q))
 				if n, ok, err := sn.Count(q); ok {

@@ -52,10 +52,11 @@ type Store struct {
 	db  *disk.DB
 	now func() time.Time
 
-	// commitMu serializes commits and the steps of building an index. It is locked before clockMu.
+	// commitMu serializes commits and the steps of building an index. It is locked before clock. A commit that waits
+	// for space on the disk holds both, so all that lock it run in disk.DB's Write or Run.
 	commitMu sync.Mutex
-	// clockMu makes it atomic to take a snapshot with its time, and to apply a commit with its time.
-	clockMu      sync.Mutex
+	// clock makes it atomic to take a snapshot with its time, and to apply a commit with its time.
+	clock        mutex
 	latestTime   document.Time // newest time of a snapshot or commit
 	inFlightTime document.Time // time of the commit in the critical section; zero if there is none
 	syncQueue    *syncQueue
@@ -67,22 +68,30 @@ type Store struct {
 
 // Open opens the store. It takes ownership of db.
 func Open(db *disk.DB, o Options) (*Store, error) {
-	s := &Store{db: db, now: o.Now, scanLimit: cmp.Or(o.ScanLimit, defaultScanLimit)}
+	s := &Store{db: db, now: o.Now, clock: newMutex(), scanLimit: cmp.Or(o.ScanLimit, defaultScanLimit)}
 	if s.now == nil {
 		s.now = time.Now
 	}
 	if err := errors.Join(s.loadClock(), s.loadIndexes()); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	s.syncQueue = startSyncQueue(o.OnCommit)
+	s.syncQueue = startSyncQueue(s.latestTime, o.OnCommit)
 	return s, nil
 }
 
-// Close waits until all commits are on disk. No other call may be active.
+// Close waits until all commits are on disk, unless it is full. No other call may be active.
 func (s *Store) Close() error {
-	s.syncQueue.stop()
+	s.syncQueue.stop(s.db.Full())
 	return s.db.Close()
 }
+
+// mutex is a mutex that can be waited for together with something else.
+type mutex chan struct{}
+
+func newMutex() mutex { return make(mutex, 1) }
+
+func (m mutex) lock()   { m <- struct{}{} }
+func (m mutex) unlock() { <-m }
 
 func (s *Store) loadClock() error {
 	latest, err := s.loadTime(clockKey)
@@ -112,13 +121,13 @@ func (s *Store) loadTime(key []byte) (document.Time, error) {
 
 // reserveCommitTime returns a time after all earlier times of snapshots and commits. The caller holds commitMu.
 func (s *Store) reserveCommitTime() document.Time {
-	s.clockMu.Lock()
-	defer s.clockMu.Unlock()
+	s.clock.lock()
+	defer s.clock.unlock()
 	s.inFlightTime = max(document.TimeOf(s.now()), s.latestTime+1)
 	return s.inFlightTime
 }
 
-// readTime returns a time not before any applied commit. No later commit gets this time. The caller holds clockMu.
+// readTime returns a time not before any applied commit. No later commit gets this time. The caller holds clock.
 func (s *Store) readTime() document.Time {
 	t := max(document.TimeOf(s.now()), s.latestTime)
 	if s.inFlightTime != 0 {

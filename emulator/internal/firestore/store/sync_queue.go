@@ -31,10 +31,18 @@ type queuedCommit struct {
 	err   error         // valid after done
 }
 
-func startSyncQueue(onCommit func(Event)) *syncQueue {
+// onDisk returns a commit that is on disk.
+func onDisk() *queuedCommit {
+	c := &queuedCommit{done: make(chan struct{})}
+	close(c.done)
+	return c
+}
+
+// startSyncQueue starts a queue. All commits up to the time durable are on disk.
+func startSyncQueue(durable document.Time, onCommit func(Event)) *syncQueue {
 	q := &syncQueue{onCommit: onCommit, ready: signal.New(), done: make(chan struct{})}
-	q.newestEntry = &queuedCommit{done: make(chan struct{})}
-	close(q.newestEntry.done)
+	q.newestEntry = onDisk()
+	q.durable.Store(int64(durable))
 	go q.run()
 	return q
 }
@@ -56,13 +64,16 @@ func (q *syncQueue) newest() *queuedCommit {
 	return q.newestEntry
 }
 
-// stop returns when all queued commits are on disk and onCommit has received them.
-func (q *syncQueue) stop() {
+// stop returns when all queued commits are on disk and onCommit has received them, or when full is closed.
+func (q *syncQueue) stop(full <-chan struct{}) {
 	q.mu.Lock()
 	q.closed = true
 	q.mu.Unlock()
 	q.ready.Notify()
-	<-q.done
+	select {
+	case <-q.done:
+	case <-full:
+	}
 }
 
 func (q *syncQueue) run() {
@@ -100,4 +111,4 @@ func (q *syncQueue) complete(e *queuedCommit) {
 	close(e.done) // last, so that a caller that waited for the disk finds that onCommit has the commit
 }
 
-func (q *syncQueue) isDurable(t document.Time) bool { return int64(t) <= q.durable.Load() }
+func (q *syncQueue) durableTime() document.Time { return document.Time(q.durable.Load()) }
