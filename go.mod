@@ -11,6 +11,7 @@ replace (
 require (
 	cloud.google.com/go/firestore v1.29.2
 	cloud.google.com/go/pubsub/v2 v2.8.1
+	filippo.io/edwards25519 v1.2.0
 	github.com/MicahParks/keyfunc/v3 v3.9.1
 	github.com/agnivade/levenshtein v1.2.2
 	github.com/airlock-run/airlock/client v0.0.0

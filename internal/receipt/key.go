@@ -9,6 +9,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+
+	"filippo.io/edwards25519"
 )
 
 // ErrInvalidKey says that a text is not a key for receipts.
@@ -48,7 +50,20 @@ func ParsePublicKey(text []byte) (ed25519.PublicKey, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: it has another algorithm", ErrInvalidKey)
 	}
-	return public, nil
+	return public, checkPublicKey(public)
+}
+
+// checkPublicKey refuses bytes that are not a point of the curve, and points of small order: with such a key one
+// signature fits many texts, and everybody can make it. crypto/ed25519 accepts them, as RFC 8032 allows.
+func checkPublicKey(public ed25519.PublicKey) error {
+	point, err := new(edwards25519.Point).SetBytes(public)
+	if err != nil {
+		return fmt.Errorf("%w: it is not a point of the curve", ErrInvalidKey)
+	}
+	if point.MultByCofactor(point).Equal(edwards25519.NewIdentityPoint()) == 1 {
+		return fmt.Errorf("%w: its order is small, so it proves nothing", ErrInvalidKey)
+	}
+	return nil
 }
 
 // ID returns the key's ID in receipts.

@@ -18,10 +18,21 @@ var (
 	ErrInvalidSignature = errors.New("the signature does not match the receipt")
 )
 
-// Verify checks the signature of a receipt that Marshal wrote, of any version so far, and returns its content. White
-// space may have been added between the tokens. If key is nil, Verify uses the public key in the receipt: that proves
-// that the receipt was not changed, but not who signed it.
+// Verify checks that a receipt, of any version so far, was signed with the private part of key and not changed since.
+// It returns its content. White space may have been added between the tokens.
 func Verify(data []byte, key ed25519.PublicKey) (Receipt, error) {
+	if err := checkPublicKey(key); err != nil {
+		return Receipt{}, err
+	}
+	return verify(data, key)
+}
+
+// VerifyIntegrity checks a receipt against the public key in it. That shows that the bytes were not changed by accident.
+// It does not show who signed the receipt: whoever changes it can sign it again with a key of his own.
+func VerifyIntegrity(data []byte) (Receipt, error) { return verify(data, nil) }
+
+// verify checks the signature with key, or, if key is nil, with the public key in the receipt.
+func verify(data []byte, key ed25519.PublicKey) (Receipt, error) {
 	value := jsontext.Value(bytes.Clone(data))
 	if len(data) > 2*MaxSize {
 		return Receipt{}, fmt.Errorf("%w: it has %d bytes", ErrMalformed, len(data))
@@ -86,6 +97,9 @@ func (s Signature) verify(receipt jsontext.Value, prefix string, key ed25519.Pub
 	publicKey, err := base64url.DecodeString(s.PublicKey)
 	if err != nil || len(publicKey) != ed25519.PublicKeySize || s.Algorithm != algorithm || s.KeyID != keyID(publicKey) {
 		return fmt.Errorf("%w: the public key in it is malformed", ErrInvalidSignature)
+	}
+	if err := checkPublicKey(publicKey); err != nil {
+		return fmt.Errorf("%w: the public key in it: %w", ErrInvalidSignature, err)
 	}
 	if key != nil && !key.Equal(ed25519.PublicKey(publicKey)) {
 		return ErrKeyMismatch

@@ -84,12 +84,14 @@ func TestReceipt(t *testing.T) {
 	}{
 		"unchanged":              {[]byte(shown), []string{"--key", public, "-"}, 0, "verified: " + e.Id},
 		"in the whole execution": {complete, []string{"--key", public, "-"}, 0, "verified: " + e.Id},
-		"without a key":          {[]byte(shown), []string{"-"}, 0, "To check who signed it"},
+		"without a key":          {[]byte(shown), []string{"-"}, 2, "--integrity-only"},
+		"the bytes alone":        {[]byte(shown), []string{"--integrity-only", "-"}, 0, "The signer was not checked"},
+		"changed bytes":          {forged, []string{"--integrity-only", "-"}, 1, "the signature does not match"},
 		"changed":                {forged, []string{"--key", public, "-"}, 1, "the signature does not match"},
 		"with another key":       {[]byte(shown), []string{"--key", otherKey, "-"}, 1, "another key"},
 		"of version 1":           {version1, []string{"--key", "../../receipt/testdata/v1.pub", "-"}, 0, "verified: exe_vx3ryjy0gygf9qnxbsdf2wsf"},
-		"no receipt":             {[]byte("{}"), []string{"-"}, 1, "not a receipt"},
-		"a missing file":         {nil, []string{"no/such/file"}, 1, "no such file"},
+		"no receipt":             {[]byte("{}"), []string{"--key", public, "-"}, 1, "not a receipt"},
+		"a missing file":         {nil, []string{"--key", public, "no/such/file"}, 1, "no such file"},
 		"no argument":            {nil, nil, 2, "usage"},
 	} {
 		t.Run(name, func(t *testing.T) {
