@@ -95,7 +95,7 @@ func (s *Server) serveContent(c echo.Context, a artifact) error {
 	header.Set(headerETag, etagOf(a.content.SHA256))
 	header.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(a.content.SHA256)+":")
 	http.ServeContent(c.Response(), c.Request(), "", time.Time{}, reader)
-	if err := reader.Err(); err != nil {
+	if err := reader.Err(); err != nil && !clientDisconnected(c, err) {
 		// The client gets fewer bytes than Content-Length says, so it notices as well.
 		s.log.Warn("content response aborted", zap.String("request", requestID(c)), zap.Error(err))
 	}

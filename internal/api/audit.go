@@ -27,7 +27,9 @@ func (s *Server) audit(next echo.HandlerFunc) echo.HandlerFunc {
 func logAuditEntry(log *zap.Logger, c echo.Context, err error) {
 	identity, _ := c.Get(callerKey).(tenant.Caller) // the zero Caller if the request was rejected before
 	status, code := c.Response().Status, ""
-	if err != nil {
+	if err != nil && clientDisconnected(c, err) {
+		status = statusClientClosedRequest
+	} else if err != nil {
 		p := problemFor(err)
 		status, code = p.Status, string(p.Code)
 	}

@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -12,9 +13,12 @@ import (
 )
 
 // Authenticator identifies the caller of a request. It returns an *auth.UnauthenticatedError if the request has no
-// valid credentials; any other error means that it cannot check them now. It may be called concurrently.
+// valid credentials; any other error means that it cannot check them now. An invented credential costs it no query.
+// Reauthenticate checks the credentials of a response that is under way, and uses no result that is older than 2 s. Both
+// may be called concurrently.
 type Authenticator interface {
 	Authenticate(r *http.Request) (tenant.Caller, error)
+	Reauthenticate(r *http.Request) error
 }
 
 const callerKey = "caller"
@@ -63,25 +67,27 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// identify identifies the caller. After many failed authentications from a network it rejects all requests of that
-// network for a while, without a check of their credentials.
+// identify identifies the caller. After many failed authentications from a network it tells those whose authentication
+// fails to wait. It never tells so a caller with valid credentials, who may be behind the same address: credentials are
+// checked first, which costs no query if they are invented.
 func (s *Server) identify(c echo.Context) (tenant.Caller, error) {
-	network := clientNetwork(c.RealIP())
-	if wait := s.config.Limits.AuthFailures.RetryAfter(network); wait > 0 {
-		return tenant.Caller{}, &rateLimitedError{"Too many failed authentications from this address", wait}
-	}
 	identified, err := s.config.Auth.Authenticate(c.Request())
 	var unauthErr *auth.UnauthenticatedError
 	if errors.As(err, &unauthErr) && unauthErr.CredentialsPresent {
-		s.config.Limits.AuthFailures.Take(network)
+		if wait := s.config.Limits.AuthFailures.Take(clientNetwork(c.RealIP())); wait > 0 {
+			return tenant.Caller{}, &rateLimitedError{"Too many failed authentications from this address", wait}
+		}
 	}
 	return identified, err
 }
 
+// reauthenticateInterval is how often the credentials of a response that is under way are checked. With the greatest age
+// of such a check, it is the time after which a response with a revoked key ends: 4 s.
+const reauthenticateInterval = 2 * time.Second
+
 // reauthenticate checks the credentials again during a long response: the key may be revoked, or the token expired.
 func (s *Server) reauthenticate(c echo.Context) error {
-	_, err := s.config.Auth.Authenticate(c.Request())
-	return err
+	return s.config.Auth.Reauthenticate(c.Request())
 }
 
 // domainScopes converts scopes of the contract.

@@ -37,16 +37,16 @@ func (s *Server) GetBatchResults(c echo.Context, batchID contract.ID, params con
 		return err
 	}
 	for next < b.Total {
-		written, changed, err := s.writeOrWait(ctx, c, &b, next)
-		if err != nil || !changed {
+		written, err := s.writeOrWait(ctx, c, &b, next)
+		if err != nil {
+			if endsQuietly(c, err) {
+				return nil
+			}
 			return err
 		}
 		if written > next {
 			next = written
 			continue
-		}
-		if err := s.reauthenticate(c); err != nil {
-			return err
 		}
 		if b, _, err = s.readBatch(ctx, c, batchID); err != nil {
 			return err
@@ -56,24 +56,26 @@ func (s *Server) GetBatchResults(c echo.Context, batchID contract.ID, params con
 }
 
 // writeOrWait writes the results from input next on, like writeResults. If there is none, it waits until the execution
-// of that input may have changed. It returns false if the response must end, because the client has disconnected or the
-// server shuts down.
-func (s *Server) writeOrWait(ctx context.Context, c echo.Context, b *batch.Batch, next int) (written int, changed bool, err error) {
+// of that input may have changed; its errors are those of waitForChange.
+func (s *Server) writeOrWait(ctx context.Context, c echo.Context, b *batch.Batch, next int) (written int, err error) {
 	ref := execution.Ref{Tenant: b.Tenant, ID: b.ExecutionID(next)}
 	notified, unsubscribe := s.watchers.Subscribe(ref) // before the read, so that no change is missed
 	defer unsubscribe()
 	written, err = s.writeResults(ctx, c, b, next)
 	if err != nil || written > next {
-		return written, true, err
+		return written, err
 	}
 	c.Response().Flush()
-	return next, s.waitForChange(ctx, notified, s.pollInterval()) == nil, nil
+	return next, s.waitForChange(c, notified, s.pollInterval())
 }
 
 // writeResults writes the results from input next on, up to the first unfinished one, and returns the index of that
 // one.
 func (s *Server) writeResults(ctx context.Context, c echo.Context, b *batch.Batch, next int) (int, error) {
 	for next < b.Total {
+		if err := s.reauthenticate(c); err != nil { // the client may have taken long to read the page before
+			return next, err
+		}
 		page, err := s.stores.Batches.BatchExecutions(ctx, b, next, resultsPageSize)
 		if err != nil {
 			return next, err

@@ -32,6 +32,9 @@ func (DevAuthenticator) Authenticate(r *http.Request) (tenant.Caller, error) {
 	return tenant.Caller{Tenant: name, Scopes: tenant.AllScopes}, nil
 }
 
+// Reauthenticate finds nothing: there are no credentials.
+func (DevAuthenticator) Reauthenticate(*http.Request) error { return nil }
+
 // requireLocalHost rejects requests for the name of another host. Otherwise a web page could reach an unauthenticated
 // server: it points a host name of its own at the loopback address (DNS rebinding).
 func requireLocalHost(next echo.HandlerFunc) echo.HandlerFunc {

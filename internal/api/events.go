@@ -48,10 +48,10 @@ func (s *Server) streamExecution(c echo.Context, ref execution.Ref, position eve
 		if position, err = stream.writeNew(&e, position); err != nil || e.Status.Terminal() {
 			return err
 		}
-		if s.waitForChange(ctx, notified, s.pollInterval()) != nil {
-			return nil // the client has disconnected, or it reconnects with the ID of the last event
-		}
-		if err := s.reauthenticate(c); err != nil {
+		if err := s.waitForChange(c, notified, s.pollInterval()); err != nil {
+			if endsQuietly(c, err) {
+				return nil
+			}
 			return err
 		}
 	}

@@ -70,10 +70,7 @@ func (s *Server) GetExecution(c echo.Context, executionID contract.ID, params co
 		metrics.LongPolls.Inc()
 		defer metrics.LongPolls.Dec()
 	}
-	t, finished, err := s.waitUntilFinished(c.Request().Context(), ref, waitTime)
-	if err == nil && waitTime > 0 {
-		err = s.reauthenticate(c)
-	}
+	t, finished, err := s.waitUntilFinished(c, ref, waitTime)
 	if err != nil {
 		return err
 	}
@@ -85,18 +82,18 @@ func (s *Server) GetExecution(c echo.Context, executionID contract.ID, params co
 
 // waitUntilFinished reads an execution until it has finished, the wait time is over, or the server shuts down. It
 // returns the response about its newest state. While it waits it holds no such response in memory.
-func (s *Server) waitUntilFinished(ctx context.Context, ref execution.Ref, waitTime time.Duration) (t taggedResponse, finished bool, err error) {
+func (s *Server) waitUntilFinished(c echo.Context, ref execution.Ref, waitTime time.Duration) (t taggedResponse, finished bool, err error) {
 	notified, unsubscribe := s.watchers.Subscribe(ref) // before the first read, so that no change is missed
 	defer unsubscribe()
 	deadline := time.Now().Add(waitTime)
 	for shuttingDown := false; ; {
 		remaining := time.Until(deadline)
-		t, finished, err = s.readResponse(ctx, ref)
+		t, finished, err = s.readResponse(c.Request().Context(), ref)
 		if err != nil || finished || shuttingDown || remaining <= 0 {
 			return t, finished, err
 		}
 		t = taggedResponse{}
-		err = s.waitForChange(ctx, notified, min(s.pollInterval(), remaining))
+		err = s.waitForChange(c, notified, min(s.pollInterval(), remaining))
 		if shuttingDown = errors.Is(err, errShuttingDown); err != nil && !shuttingDown {
 			return t, false, err
 		}

@@ -39,13 +39,16 @@ func (s *Server) Ready(c echo.Context) error {
 	ctx, cancel := storeContext(c)
 	defer cancel()
 	checks := []contract.Check{
-		s.checkDependency("firestore", "Is FIRESTORE_EMULATOR_HOST right and the emulator up, or are there Google credentials?", func() error {
+		s.checkDependency(c, "firestore", "Is FIRESTORE_EMULATOR_HOST right and the emulator up, or are there Google credentials?", func() error {
 			_, err := s.stores.Clock.Now(ctx)
 			return err
 		}),
-		s.checkDependency("pubsub", "Is PUBSUB_EMULATOR_HOST right and the emulator up, or are there Google credentials?", func() error {
+		s.checkDependency(c, "pubsub", "Is PUBSUB_EMULATOR_HOST right and the emulator up, or are there Google credentials?", func() error {
 			return s.queue.Check(ctx)
 		}),
+	}
+	if err := c.Request().Context().Err(); err != nil {
+		return err // what a probe that has given up does not wait for says nothing
 	}
 	if s.stopping.Load() {
 		checks = append(checks, contract.Check{Name: "api", Detail: "is stopping"})
@@ -61,9 +64,11 @@ func (s *Server) Ready(c echo.Context) error {
 	return respondJSON(c, status, readiness)
 }
 
-func (s *Server) checkDependency(name, advice string, probe func() error) contract.Check {
+func (s *Server) checkDependency(c echo.Context, name, advice string, probe func() error) contract.Check {
 	if err := probe(); err != nil { // the error itself is internal and only logged
-		s.log.Warn("not ready", zap.String("dependency", name), zap.Error(err))
+		if !clientDisconnected(c, err) {
+			s.log.Warn("not ready", zap.String("dependency", name), zap.Error(err))
+		}
 		return contract.Check{Name: name, Detail: "does not answer. " + advice}
 	}
 	return contract.Check{Name: name, Ok: true}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"context"
 	"net"
 	"net/http"
 	"net/netip"
@@ -72,12 +73,20 @@ func limitHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 // limitBodyTime bounds the time that a client takes to send a body. The deadline applies to the body only: a deadline
-// of the whole connection would end long polls.
+// of the whole connection would end long polls. The context of the request ends when the client disconnects during its
+// body.
 func (s *Server) limitBodyTime(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if r := c.Request(); r.Body != nil && r.Body != http.NoBody {
-			r.Body = ratelimit.NewBody(r.Body, http.NewResponseController(c.Response()), s.config.Limits.clientTimeout())
+		r := c.Request()
+		if r.Body == nil || r.Body == http.NoBody {
+			return next(c)
 		}
+		// net/http ends the context of a request when its client disconnects, but notices that only after the body. This
+		// context ends with that one at the latest: not here, because the error is handled outside.
+		ctx, cancel := context.WithCancel(r.Context())
+		r = r.WithContext(ctx)
+		r.Body = ratelimit.NewBody(r.Body, http.NewResponseController(c.Response()), s.config.Limits.clientTimeout(), cancel)
+		c.SetRequest(r)
 		return next(c)
 	}
 }

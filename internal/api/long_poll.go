@@ -1,13 +1,14 @@
 package api
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/labstack/echo/v4"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
 )
@@ -27,19 +28,33 @@ func (s *Server) pollInterval() time.Duration {
 }
 
 // waitForChange returns nil when it is time to read a watched execution again: after a signal, or at the latest after
-// timeout. It returns errShuttingDown when the server shuts down, and the error of ctx when the client has
-// disconnected.
-func (s *Server) waitForChange(ctx context.Context, notified <-chan struct{}, timeout time.Duration) error {
-	select {
-	case <-notified:
-		return nil
-	case <-time.After(timeout):
-		return nil
-	case <-s.shutdown:
-		return errShuttingDown
-	case <-ctx.Done():
-		return ctx.Err()
+// timeout. It returns errShuttingDown when the server shuts down, the error of the request's context when the client has
+// disconnected, and another error as soon as the client's credentials are not valid any more. Every response that waits
+// does so here.
+func (s *Server) waitForChange(c echo.Context, notified <-chan struct{}, timeout time.Duration) error {
+	for changed := false; ; {
+		step := min(timeout, reauthenticateInterval)
+		timeout -= step
+		select {
+		case <-notified:
+			changed = true
+		case <-time.After(step):
+			changed = timeout <= 0
+		case <-s.shutdown:
+			return errShuttingDown
+		case <-c.Request().Context().Done():
+			return c.Request().Context().Err()
+		}
+		if err := s.reauthenticate(c); err != nil || changed {
+			return err
+		}
 	}
+}
+
+// endsQuietly reports whether a stream that was interrupted in waitForChange ends without an error: the client has
+// disconnected, or it reconnects and continues after the last item.
+func endsQuietly(c echo.Context, err error) bool {
+	return errors.Is(err, errShuttingDown) || c.Request().Context().Err() != nil
 }
 
 // requestedWait returns how long a request wants to wait for the end of an execution. applied is the value of

@@ -8,6 +8,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"go.uber.org/zap"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
 )
@@ -37,10 +39,35 @@ func problemFor(err error) problem {
 	panic("the last row of problemTable matches every error")
 }
 
+// statusClientClosedRequest is the status, in logs and metrics, of a request whose client disconnected before the
+// response. The number is nginx's.
+const statusClientClosedRequest = 499
+
+// clientDisconnected reports whether a request failed because its client disconnected. A failure of the server at the
+// same time is still one of the server.
+func clientDisconnected(c echo.Context, err error) bool {
+	if c.Request().Context().Err() == nil { // it has no deadline
+		return false
+	}
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return true
+	}
+	switch status.Code(err) { // Google's clients do not return the errors of the context
+	case codes.Canceled, codes.DeadlineExceeded:
+		return true
+	default:
+		return problemFor(err).Status < http.StatusInternalServerError
+	}
+}
+
 // handleError writes an error as a problem. It logs the error if the server is at fault.
 func (s *Server) handleError(err error, c echo.Context) {
-	if errors.Is(err, context.Canceled) && c.Request().Context().Err() != nil {
-		return // the client disconnected; nobody reads a response
+	if clientDisconnected(c, err) {
+		if !c.Response().Committed { // nobody reads a response
+			c.Response().Status = statusClientClosedRequest
+		}
+		return
 	}
 	if c.Response().Committed {
 		// A response that ends normally here would look complete.

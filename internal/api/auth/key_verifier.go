@@ -11,12 +11,15 @@ import (
 
 	"github.com/airlock-run/airlock/internal/domain/apikey"
 	"github.com/airlock-run/airlock/internal/domain/tenant"
+	"github.com/airlock-run/airlock/internal/supervise"
 )
 
 const (
 	// cacheTTL is how long a lookup is valid, also one that found no key. So it is how long a process may still accept a
 	// revoked key.
 	cacheTTL = 5 * time.Second
+	// recheckTTL is the same for a response that is under way.
+	recheckTTL = 2 * time.Second
 	// cacheSize is the number of cached lookups. One needs some 300 bytes.
 	cacheSize = 10_000
 	// lastUsedPrecision is the precision of a key's last use. Every key in use causes one write in this time.
@@ -42,11 +45,13 @@ type KeyVerifier struct {
 	lookups singleflight.Group
 }
 
-// cacheEntry is the result of a lookup.
+// cacheEntry is the result of a lookup. Only secrets that were made with the pepper are looked up, so invented keys
+// neither cost a read nor push others out of the cache.
 type cacheEntry struct {
 	key       apikey.Key
-	valid     bool // the key exists and has not expired
-	expiresAt time.Time
+	valid     bool      // the key exists and has not expired
+	queriedAt time.Time // before the call
+	expiresAt time.Time // of the key, if it expires within cacheTTL; else the zero time
 }
 
 // NewKeyVerifier returns a verifier. A nil clock is the clock of this machine.
@@ -63,15 +68,27 @@ func NewKeyVerifier(s KeyStore, p apikey.Pepper, now func() time.Time) *KeyVerif
 
 // Authenticate returns the caller whose key is in the Authorization header.
 func (v *KeyVerifier) Authenticate(req *http.Request) (tenant.Caller, error) {
+	return v.authenticate(req, cacheTTL)
+}
+
+// Reauthenticate checks the key of a response that is under way. It notices a revoked key sooner than Authenticate.
+func (v *KeyVerifier) Reauthenticate(req *http.Request) error {
+	_, err := v.authenticate(req, recheckTTL)
+	return err
+}
+
+// authenticate accepts a lookup of at most the age ttl.
+func (v *KeyVerifier) authenticate(req *http.Request, ttl time.Duration) (tenant.Caller, error) {
 	token := BearerToken(req.Header.Get("Authorization"))
 	if token == "" {
 		return tenant.Caller{}, &UnauthenticatedError{Reason: "Send an API key, with the header Authorization: Bearer alk_…"}
 	}
-	secret, ok := apikey.ParseSecret(token)
+	secret, ok := v.pepper.ParseSecret(token)
 	if !ok {
-		return tenant.Caller{}, &UnauthenticatedError{CredentialsPresent: true, Reason: "The API key is malformed: a character is wrong, or a part is missing."}
+		return tenant.Caller{}, &UnauthenticatedError{CredentialsPresent: true,
+			Reason: "The API key is malformed: a character is wrong, a part is missing, or another server issued it."}
 	}
-	entry, err := v.lookup(req.Context(), v.pepper.Hash(secret))
+	entry, err := v.lookup(req.Context(), v.pepper.Hash(secret), ttl)
 	if err != nil {
 		return tenant.Caller{}, err
 	}
@@ -81,13 +98,15 @@ func (v *KeyVerifier) Authenticate(req *http.Request) (tenant.Caller, error) {
 	return entry.key.Caller(), nil
 }
 
-func (v *KeyVerifier) lookup(ctx context.Context, hash string) (cacheEntry, error) {
-	if entry, ok := v.cached(hash); ok {
+func (v *KeyVerifier) lookup(ctx context.Context, hash string, ttl time.Duration) (cacheEntry, error) {
+	if entry, ok := v.cached(hash, ttl); ok {
 		return entry, nil
 	}
-	// One lookup serves all requests that wait for it, so it does not end with the request that started it.
-	result := v.lookups.DoChan(hash, func() (any, error) {
-		if entry, ok := v.cached(hash); ok {
+	// One lookup serves all requests that wait for it, so it does not end with the request that started it. It runs in
+	// a goroutine of its own, where a panic would end the process.
+	result := v.lookups.DoChan(hash, func() (_ any, err error) {
+		defer supervise.RecoverTo(&err)
+		if entry, ok := v.cached(hash, ttl); ok {
 			return entry, nil // another lookup ended just before
 		}
 		lookupCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookupTimeout)
@@ -105,9 +124,10 @@ func (v *KeyVerifier) lookup(ctx context.Context, hash string) (cacheEntry, erro
 	}
 }
 
-func (v *KeyVerifier) cached(hash string) (cacheEntry, bool) {
+func (v *KeyVerifier) cached(hash string, ttl time.Duration) (cacheEntry, bool) {
 	entry, ok := v.cache.Get(hash)
-	return entry, ok && v.now().Before(entry.expiresAt)
+	now := v.now()
+	return entry, ok && now.Sub(entry.queriedAt) < ttl && (entry.expiresAt.IsZero() || now.Before(entry.expiresAt))
 }
 
 // fetch looks a key up in the store. The result is valid from the time before the call.
@@ -117,7 +137,7 @@ func (v *KeyVerifier) fetch(ctx context.Context, hash string) (cacheEntry, error
 	if err != nil && !errors.Is(err, apikey.ErrNotFound) {
 		return cacheEntry{}, err
 	}
-	entry := cacheEntry{key: k, valid: err == nil, expiresAt: queriedAt.Add(cacheTTL)}
+	entry := cacheEntry{key: k, valid: err == nil, queriedAt: queriedAt}
 	if entry.valid && k.ExpiresAt != nil {
 		timeToExpiry := k.ExpiresAt.Sub(now)
 		entry.valid = timeToExpiry > 0

@@ -14,6 +14,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/domain/apikey"
 	"github.com/airlock-run/airlock/internal/domain/tenant"
+	"github.com/airlock-run/airlock/internal/supervise"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -27,6 +28,7 @@ type fakeKeyStore struct {
 	marked []time.Time // recorded uses
 	err    error
 	block  chan struct{} // if not nil, reads wait until it is closed
+	panics bool          // reads panic
 }
 
 func (s *fakeKeyStore) APIKeyByHash(_ context.Context, hash string) (apikey.Key, time.Time, error) {
@@ -36,6 +38,9 @@ func (s *fakeKeyStore) APIKeyByHash(_ context.Context, hash string) (apikey.Key,
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reads++
+	if s.panics {
+		panic("of a read")
+	}
 	k, ok := s.keys[hash]
 	switch {
 	case s.err != nil:
@@ -158,6 +163,37 @@ func TestRevocationTakesEffectWithinTenSeconds(t *testing.T) {
 	f.clock = f.clock.Add(cacheTTL)
 	_, err = f.call()
 	requireUnauthenticated(t, err, true)
+}
+
+// A response that is under way notices a revoked key sooner. All of one key share a lookup.
+func TestReauthenticateNoticesRevocationSooner(t *testing.T) {
+	f := newFixture(t)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer "+f.secret.Reveal())
+	for range 3 {
+		require.NoError(t, f.verifier.Reauthenticate(req))
+	}
+	require.Equal(t, 1, f.reads)
+	delete(f.keys, f.key.Hash)
+	f.clock = f.clock.Add(recheckTTL)
+	_, err = f.call()
+	require.NoError(t, err, "the lookup is still valid for new requests")
+	requireUnauthenticated(t, f.verifier.Reauthenticate(req), true)
+	_, err = f.call()
+	requireUnauthenticated(t, err, true)
+	require.Equal(t, 2, f.reads)
+}
+
+// A lookup runs in a goroutine of its own. Its panic is the error of those who wait for it.
+func TestPanicOfLookupIsError(t *testing.T) {
+	f := newFixture(t)
+	f.panics = true
+	_, err := f.call()
+	require.ErrorAs(t, err, new(*supervise.PanicError))
+	f.panics = false
+	_, err = f.call()
+	require.NoError(t, err)
 }
 
 // A key expires by the store's clock, also while its lookup is cached.

@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"errors"
 	"io"
+	"syscall"
 	"time"
 )
 
@@ -20,12 +21,13 @@ type Body struct {
 	body       io.ReadCloser
 	connection readDeadliner
 	remaining  time.Duration
+	onCut      func()
 }
 
 // NewBody bounds the time that a body takes. The deadline holds from now on: net/http reads a part of a body that no
-// handler reads.
-func NewBody(body io.ReadCloser, connection readDeadliner, timeout time.Duration) *Body {
-	b := &Body{body: body, connection: connection, remaining: timeout}
+// handler reads. onCut is called when the client disconnects in the middle of the body.
+func NewBody(body io.ReadCloser, connection readDeadliner, timeout time.Duration, onCut func()) *Body {
+	b := &Body{body: body, connection: connection, remaining: timeout, onCut: onCut}
 	b.setDeadline(time.Now())
 	return b
 }
@@ -36,8 +38,12 @@ func (b *Body) Read(p []byte) (int, error) {
 	b.setDeadline(began)
 	n, err := b.body.Read(p)
 	b.remaining += time.Duration(n)*time.Second/minBodyRate - time.Since(began)
-	if errors.Is(err, io.EOF) {
+	switch {
+	case err == nil:
+	case errors.Is(err, io.EOF):
 		_ = b.connection.SetReadDeadline(time.Time{})
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
+		b.onCut()
 	}
 	return n, err
 }

@@ -53,17 +53,6 @@ func (b *Buckets) Take(name string) (wait time.Duration) {
 	return 0
 }
 
-// RetryAfter returns the time until there is a token, without taking one.
-func (b *Buckets) RetryAfter(name string) (wait time.Duration) {
-	if b == nil {
-		return 0
-	}
-	if l, ok := b.limiters.Get(name); ok {
-		return b.waitTime(l, b.now())
-	}
-	return 0
-}
-
 func (b *Buckets) waitTime(l *rate.Limiter, now time.Time) time.Duration {
 	missing := 1 - l.TokensAt(now)
 	return max(0, time.Duration(missing/float64(b.rate)*float64(time.Second)))

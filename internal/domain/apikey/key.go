@@ -35,7 +35,7 @@ type Key struct {
 
 // New returns a key and its secret. The caller stores the key and fills in its times.
 func New(p Pepper, tenantID, name string, scopes []tenant.Scope) (Key, Secret) {
-	secret := newSecret()
+	secret := p.newSecret()
 	return Key{ID: id.New(id.APIKey), Tenant: tenantID, Name: name, Scopes: scopes, Hash: p.Hash(secret)}, secret
 }
 

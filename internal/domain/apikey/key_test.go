@@ -19,20 +19,30 @@ func testPepper(t *testing.T, text string) Pepper {
 }
 
 func TestParseSecretRoundTrip(t *testing.T) {
-	seen := map[Secret]bool{}
+	seen, p := map[Secret]bool{}, testPepper(t, "a")
 	for range 1000 {
-		s := newSecret()
+		s := p.newSecret()
 		require.False(t, seen[s])
 		seen[s] = true
-		read, ok := ParseSecret(s.Reveal())
+		read, ok := p.ParseSecret(s.Reveal())
 		require.True(t, ok)
 		require.Equal(t, s, read)
 	}
 }
 
-// The checksum detects any single character that is wrong, added or missing.
+// Only the holder of the pepper can make a secret: all others are refused before anything is looked up.
+func TestParseSecretRefusesInventedSecrets(t *testing.T) {
+	mine, others := testPepper(t, "a"), testPepper(t, "b")
+	for range 1000 {
+		_, ok := mine.ParseSecret(others.newSecret().Reveal())
+		require.False(t, ok)
+	}
+}
+
+// The tag detects any single character that is wrong, added or missing.
 func TestParseSecretDetectsTypos(t *testing.T) {
-	secret := newSecret().Reveal()
+	p := testPepper(t, "a")
+	secret := p.newSecret().Reveal()
 	rapid.Check(t, func(t *rapid.T) {
 		at := rapid.IntRange(0, len(secret)-1).Draw(t, "at")
 		letter := rapid.StringMatching(`[ -~]`).Draw(t, "letter")
@@ -43,7 +53,7 @@ func TestParseSecretDetectsTypos(t *testing.T) {
 			"upper":    secret[:at] + strings.ToUpper(secret[at:at+1]) + secret[at+1:],
 			"cut":      secret[:at],
 		} {
-			if _, ok := ParseSecret(wrong); ok != (wrong == secret) {
+			if _, ok := p.ParseSecret(wrong); ok != (wrong == secret) {
 				t.Fatalf("%s at %d: %s", what, at, wrong)
 			}
 		}
@@ -51,11 +61,13 @@ func TestParseSecretDetectsTypos(t *testing.T) {
 }
 
 func FuzzParseSecret(f *testing.F) {
-	f.Add(newSecret().Reveal())
+	p, err := NewPepper([]byte(strings.Repeat("a", minPepperBytes)))
+	require.NoError(f, err)
+	f.Add(p.newSecret().Reveal())
 	f.Add("alk_")
 	f.Add("")
 	f.Fuzz(func(t *testing.T, text string) {
-		if s, ok := ParseSecret(text); ok && s.Reveal() != text {
+		if s, ok := p.ParseSecret(text); ok && s.Reveal() != text {
 			t.Fatalf("%q was parsed as another secret", text)
 		}
 	})
@@ -74,7 +86,7 @@ func TestNewPepperRejectsShortSecret(t *testing.T) {
 }
 
 func TestSecretAndPepperAreRedacted(t *testing.T) {
-	secret := newSecret()
+	secret := testPepper(t, "a").newSecret()
 	require.NotContains(t, fmt.Sprintf("%v %s %+v", secret, secret, secret), secret.Reveal()[4:])
 	require.NotContains(t, fmt.Sprintf("%v %s %+v", testPepper(t, "a"), testPepper(t, "a"), testPepper(t, "a")), "aaa")
 }

@@ -108,6 +108,12 @@ func (v *Verifier) Authenticate(r *http.Request) (tenant.Caller, error) {
 	return tenant.Caller{Tenant: tenantOfClaim(claim), Subject: subject, Scopes: v.scopes(claims)}, nil
 }
 
+// Reauthenticate checks the token of a response that is under way: it may have expired.
+func (v *Verifier) Reauthenticate(r *http.Request) error {
+	_, err := v.Authenticate(r)
+	return err
+}
+
 func invalidToken(reason string) error {
 	return &auth.UnauthenticatedError{CredentialsPresent: true, Reason: reason}
 }
