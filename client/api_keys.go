@@ -7,8 +7,8 @@ import (
 	"net/url"
 )
 
-// IssueAPIKey issues an API key. Only this response contains its secret. The request has no Idempotency-Key: if the
-// response is lost, revoke the key and issue another one.
+// IssueAPIKey issues an API key. Only this response contains its secret, so the request cannot have an Idempotency-Key
+// and is sent once: if the response is lost, revoke the key and issue another one.
 func (c *Client) IssueAPIKey(ctx context.Context, k IssueAPIKey) (IssuedAPIKey, error) {
 	return doJSON[IssuedAPIKey](ctx, c, request{method: http.MethodPost, path: "/keys", body: k})
 }

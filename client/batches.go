@@ -31,7 +31,7 @@ func (c *Client) Batches(ctx context.Context) iter.Seq2[Batch, error] {
 
 // CancelBatch cancels the executions of a batch that have not ended.
 func (c *Client) CancelBatch(ctx context.Context, batchID string) (Batch, error) {
-	return doJSON[Batch](ctx, c, request{method: http.MethodPost, path: batchPath(batchID) + "/cancel"})
+	return doJSON[Batch](ctx, c, request{method: http.MethodPost, path: batchPath(batchID) + "/cancel", idempotent: true})
 }
 
 // RetryBatch runs the inputs that failed or timed out again, as a new batch.

@@ -11,7 +11,8 @@
 //
 // A request that the server refuses returns a *Problem; without a response it returns ErrUnreachable. After errors
 // that may be temporary a request is sent again, at most four times in all. Requests that create something carry an
-// Idempotency-Key, so that a repeated request creates nothing twice.
+// Idempotency-Key, so that a repeated request creates nothing twice. A POST that cannot have one is sent once
+// (IssueAPIKey), unless the second time changes nothing (Cancel, CancelBatch).
 //
 // The types are generated from the OpenAPI document of the API. The package stores nothing and starts no goroutines.
 package client

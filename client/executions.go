@@ -56,7 +56,7 @@ func (c *Client) Executions(ctx context.Context, f Filter) iter.Seq2[Execution, 
 // Cancel cancels an execution and returns it. A queued execution ends at once, a running one a moment later. To
 // cancel an execution again, or after its end, changes nothing.
 func (c *Client) Cancel(ctx context.Context, executionID string) (Execution, error) {
-	return doJSON[Execution](ctx, c, request{method: http.MethodPost, path: executionPath(executionID) + "/cancel"})
+	return doJSON[Execution](ctx, c, request{method: http.MethodPost, path: executionPath(executionID) + "/cancel", idempotent: true})
 }
 
 // Result returns the complete result of an execution, also if Execution.Result is truncated.

@@ -23,6 +23,15 @@ type request struct {
 	body           any       // is sent as JSON; nil: no body
 	stream         io.Reader // is sent as it is, and only once; nil: no stream
 	idempotencyKey bool      // the request gets a random Idempotency-Key, the same for all tries
+	idempotent     bool      // a POST that changes nothing the second time, without such a key
+}
+
+// repeatable reports whether the request may be sent again when its outcome is unknown: it then takes effect once.
+func (r request) repeatable() bool {
+	if r.stream != nil {
+		return false // it can be read only once
+	}
+	return r.method != http.MethodPost || r.idempotencyKey || r.idempotent
 }
 
 // firstRequestPause is the pause before a request is sent for the second time.
@@ -48,16 +57,16 @@ func doJSON[T any](ctx context.Context, c *Client, r request) (T, error) {
 // noContent is the response that has no body.
 type noContent struct{}
 
-// doWithRetry sends a request until the server has answered it, at most maxTries times. It returns a response with a
-// status below 400, whose body the caller must close, or an error: a *Problem, ErrUnreachable, or the cause for which
-// ctx ended.
+// doWithRetry sends a request until the server has answered it, at most maxTries times, or once if it is not repeatable.
+// It returns a response with a status below 400, whose body the caller must close, or an error: a *Problem,
+// ErrUnreachable, or the cause for which ctx ended.
 func (c *Client) doWithRetry(ctx context.Context, r request) (*http.Response, error) {
 	req, err := c.newHTTPRequest(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	tries := maxTries
-	if r.stream != nil {
+	if !r.repeatable() {
 		tries = 1
 	}
 	res, err := retry(ctx, newRetries(firstRequestPause, tries), func() (*http.Response, error) { return c.do(req) })

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -132,6 +134,17 @@ func TestAPIKeyIsSent(t *testing.T) {
 	code, _, stderr := runCLI(t, "", "run", "--server", a.URL, "x")
 	require.Zero(t, code, stderr)
 	require.Equal(t, "Bearer alk_secret", a.lastAuthorization)
+
+	file := filepath.Join(t.TempDir(), "key")
+	require.NoError(t, os.WriteFile(file, []byte("alk_of_a_file\n"), 0o600))
+	t.Setenv("AIRLOCK_API_KEY_FILE", file)
+	code, _, stderr = runCLI(t, "", "run", "--server", a.URL, "x")
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, "both set")
+	t.Setenv("AIRLOCK_API_KEY", "")
+	code, _, stderr = runCLI(t, "", "run", "--server", a.URL, "x")
+	require.Zero(t, code, stderr)
+	require.Equal(t, "Bearer alk_of_a_file", a.lastAuthorization)
 }
 
 // A misspelt AIRLOCK_URL would send the request to the default server.

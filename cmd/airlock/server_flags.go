@@ -33,7 +33,11 @@ func (s *serverFlags) newClient() (*client.Client, error) {
 		return nil, fmt.Errorf("%w: %w", errUsage, err)
 	}
 	options := []client.Option{client.WithUserAgent("airlock/" + config.Version)}
-	if key := os.Getenv("AIRLOCK_API_KEY"); key != "" {
+	key, err := config.LookupSecret("AIRLOCK_API_KEY")
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	if key != "" {
 		options = append(options, client.WithAPIKey(key))
 	}
 	c, err := client.New(s.baseURL, options...)

@@ -36,10 +36,7 @@ func (s *Server) respondAccepted(c echo.Context, ch execution.Change) error {
 // janitor publishes again.
 func (s *Server) publish(c echo.Context, ch execution.Change) {
 	failpoint.Hit(failpoint.Accepted)
-	// A client that disconnects has its work accepted all the same.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), storeTimeout)
-	defer cancel()
-	if err := s.queue.Publish(ctx, ch); err != nil {
+	if err := s.queue.Publish(c.Request().Context(), ch); err != nil {
 		s.log.Warn("could not publish the notification; the janitor will publish it",
 			zap.String("execution", ch.Execution.ID), zap.String("tenant", ch.Execution.Tenant), zap.Error(err))
 	}

@@ -1,12 +1,10 @@
 package config
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"slices"
 	"time"
 
@@ -107,19 +105,15 @@ func (c *API) CheckBoundAddr(addr net.Addr) error {
 
 // LoadPepper reads the pepper. Its error names the variable that is wrong.
 func (p *PepperSource) LoadPepper() (apikey.Pepper, error) {
-	name, secret := "AIRLOCK_API_KEY_PEPPER", []byte(p.Pepper)
-	if p.PepperFile != "" {
-		if p.Pepper != "" {
-			return apikey.Pepper{}, errors.New("AIRLOCK_API_KEY_PEPPER and AIRLOCK_API_KEY_PEPPER_FILE are both set; set one of them")
-		}
-		name = "AIRLOCK_API_KEY_PEPPER_FILE"
-		data, err := os.ReadFile(p.PepperFile)
-		if err != nil {
-			return apikey.Pepper{}, fmt.Errorf("%s: %w", name, err)
-		}
-		secret = bytes.TrimRight(data, "\r\n")
+	name := "AIRLOCK_API_KEY_PEPPER"
+	secret, err := readSecret(name, p.Pepper, p.PepperFile)
+	if err != nil {
+		return apikey.Pepper{}, err
 	}
-	pepper, err := apikey.NewPepper(secret)
+	if p.PepperFile != "" {
+		name += SecretFileSuffix
+	}
+	pepper, err := apikey.NewPepper([]byte(secret))
 	if err != nil {
 		return pepper, fmt.Errorf("%s (needed with AIRLOCK_AUTH_MODE=keys): %w", name, err)
 	}

@@ -1,5 +1,5 @@
 // Package config holds the settings of every program. Environment variables come in; structs with their defaults go
-// out, or errors that name each variable that is wrong. The package opens no file but that of the pepper, dials no
+// out, or errors that name each variable that is wrong. The package opens no files but those of secrets, dials no
 // service and imports no vendor but the parser of the environment: the packages that use a setting know what it means.
 package config
 
@@ -58,10 +58,15 @@ type Common struct {
 	Traces Traces
 }
 
-// Parse reads the variables of T from the environment. Its error names every variable that cannot be read.
+// Parse reads the variables of T from the environment, and secrets from their files. Its error names every variable that
+// cannot be read.
 func Parse[T any]() (T, error) {
 	c, err := env.ParseAs[T]()
-	return c, nameVariables(err, reflect.TypeFor[T]())
+	err = nameVariables(err, reflect.TypeFor[T]())
+	if s, ok := any(&c).(interface{ readSecretFiles() error }); ok {
+		err = errors.Join(err, s.readSecretFiles())
+	}
+	return c, err
 }
 
 // nameVariables replaces the names of Go fields in the parser's errors by the names of their variables.

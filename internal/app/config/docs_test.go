@@ -28,6 +28,7 @@ type documented struct {
 var (
 	tableRow   = regexp.MustCompile("(?m)^\\| `([A-Z_]+)` \\| (.*?) ?\\| (.+?) \\| .+ \\|$")
 	getenvCall = regexp.MustCompile(`os\.(?:Getenv|LookupEnv)\("([A-Z_]+)"\)`)
+	secretCall = regexp.MustCompile(`config\.LookupSecret\("([A-Z_]+)"\)`)
 )
 
 // The page names each variable that a program reads, and no other, with its default and its readers.
@@ -43,11 +44,12 @@ func TestConfigurationPageMatchesCode(t *testing.T) {
 	}
 
 	inCode := map[string]documented{
-		"AIRLOCK_LOG_LEVEL": {defaultValue: "info", readers: "every program"},
-		"GOGC":              {defaultValue: "100; 400 airlock dev, emulators", readers: "every program"},
-		"AIRLOCK_URL":       {defaultValue: "http://127.0.0.1:8000", readers: "airlock"},
-		"AIRLOCK_API_KEY":   {readers: "airlock"},
-		"PORT":              {readers: "API"},
+		"AIRLOCK_LOG_LEVEL":    {defaultValue: "info", readers: "every program"},
+		"GOGC":                 {defaultValue: "100; 400 airlock dev, emulators", readers: "every program"},
+		"AIRLOCK_URL":          {defaultValue: "http://127.0.0.1:8000", readers: "airlock"},
+		"AIRLOCK_API_KEY":      {readers: "airlock"},
+		"AIRLOCK_API_KEY_FILE": {readers: "airlock"},
+		"PORT":                 {readers: "API"},
 	}
 	require.ElementsMatch(t, slices.Collect(maps.Keys(inCode)), getenvNames(t), "variables that are read without a struct")
 	api, executor := envFields(reflect.TypeFor[config.API]()), envFields(reflect.TypeFor[config.Executor]())
@@ -129,6 +131,9 @@ func getenvNames(t *testing.T) (found []string) {
 				if m[1] != "AIRLOCK_LISTEN_ADDR" {
 					found = append(found, m[1])
 				}
+			}
+			for _, m := range secretCall.FindAllStringSubmatch(string(source), -1) {
+				found = append(found, m[1], m[1]+config.SecretFileSuffix)
 			}
 			return err
 		}))

@@ -52,6 +52,8 @@ type Executor struct {
 
 	// AnthropicAPIKey switches the claude runtime on. Only the egress gateway uses it; no sandbox ever has it.
 	AnthropicAPIKey string `env:"ANTHROPIC_API_KEY"`
+	// AnthropicAPIKeyFile is a file that holds the key instead.
+	AnthropicAPIKeyFile string `env:"ANTHROPIC_API_KEY_FILE"`
 	// AnthropicBaseURL is the address of the Messages API.
 	AnthropicBaseURL *url.URL `env:"ANTHROPIC_BASE_URL" envDefault:"https://api.anthropic.com"`
 	// AnthropicCAFile is a PEM file of certificate authorities that are trusted for the Messages API, besides the
@@ -75,6 +77,11 @@ func LoadExecutor() (Executor, error) {
 	c, err := Parse[Executor]()
 	c.SetDefaults()
 	return c, err
+}
+
+func (c *Executor) readSecretFiles() (err error) {
+	c.AnthropicAPIKey, err = readSecret("ANTHROPIC_API_KEY", c.AnthropicAPIKey, c.AnthropicAPIKeyFile)
+	return err
 }
 
 // SetDefaults sets the defaults that depend on this machine or on other settings.

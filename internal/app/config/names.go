@@ -22,7 +22,7 @@ const (
 // all.
 var otherNames = []string{
 	"AIRLOCK_LOG_LEVEL",
-	"AIRLOCK_URL", "AIRLOCK_API_KEY",
+	"AIRLOCK_URL", "AIRLOCK_API_KEY", "AIRLOCK_API_KEY" + SecretFileSuffix,
 	"AIRLOCK_FAILPOINT",
 	"AIRLOCK_ENGINE_STATE", "AIRLOCK_DOCKERD_FLAGS", "AIRLOCK_DEBIAN_MIRROR",
 	"AIRLOCK_PUBSUB_ADDR", "AIRLOCK_FIRESTORE_ADDR",
@@ -57,6 +57,9 @@ func CheckNames(environ []string, keyVariables ...string) (unknown []string, err
 
 func knownNames(keyVariables []string) []string {
 	known := slices.Concat(otherNames, keyVariables)
+	for _, name := range keyVariables {
+		known = append(known, name+SecretFileSuffix)
+	}
 	for _, t := range []reflect.Type{reflect.TypeFor[API](), reflect.TypeFor[Executor]()} {
 		for _, v := range variables(t) {
 			known = append(known, v.Name)

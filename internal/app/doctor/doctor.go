@@ -95,7 +95,7 @@ func checkAnthropicKey(c config.Executor) Finding {
 		return Finding{Name: "ANTHROPIC_API_KEY", Detail: "the claude runtime is on"}
 	}
 	return Finding{Name: "ANTHROPIC_API_KEY", Detail: "the claude runtime is off; offline needs no key", Err: errors.New("it is not set"),
-		Advice: "export ANTHROPIC_API_KEY=… before starting Airlock"}
+		Advice: "export ANTHROPIC_API_KEY=… (or ANTHROPIC_API_KEY_FILE) before starting Airlock"}
 }
 
 // checkVariables looks for misspelt variables.

@@ -114,6 +114,19 @@ func TestUpstreamUsesItsOwnKey(t *testing.T) {
 	_, failure = prepareJob(t, c, execution.Task{Runtime: "claude"})
 	require.Contains(t, failure.Message, "ANTHROPIC_API_KEY")
 
+	t.Setenv("MY_OPENAI_KEY_FILE", "/nowhere")
+	runtimes, err := catalog.Load(c.RuntimesFile)
+	require.NoError(t, err)
+	_, err = Prepare(c, runtimes)
+	require.ErrorContains(t, err, "MY_OPENAI_KEY_FILE: open /nowhere")
+
+	t.Setenv("MY_OPENAI_KEY_FILE", configtest.WriteFile(t, "sk\n"))
+	s, _ := Prepare(c, runtimes)
+	require.Equal(t, map[string]string{"MY_OPENAI_KEY": "sk"}, s.upstreamKeys)
+	fromFile, _ := prepareJob(t, c, execution.Task{Runtime: "codex"})
+	require.Equal(t, "codex", fromFile)
+
+	t.Setenv("MY_OPENAI_KEY_FILE", "")
 	t.Setenv("MY_OPENAI_KEY", "sk")
 	image, _ := prepareJob(t, c, execution.Task{Runtime: "codex"})
 	require.Equal(t, "codex", image)

@@ -4,7 +4,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/url"
-	"os"
 
 	"go.uber.org/zap"
 
@@ -55,7 +54,7 @@ func resolveUpstream(s Settings, egress *catalog.Egress) upstream {
 		return upstream{}
 	case egress.Upstream != nil:
 		u := egress.Upstream
-		return upstream{api: gateway.API(egress.API), url: u.URL, apiKey: os.Getenv(u.KeyEnv), caFile: u.CAFile, allowPrivate: u.AllowPrivate}
+		return upstream{api: gateway.API(egress.API), url: u.URL, apiKey: s.upstreamKeys[u.KeyEnv], caFile: u.CAFile, allowPrivate: u.AllowPrivate}
 	case s.AnthropicAPIKey != "":
 		return upstream{
 			api: gateway.API(egress.API), url: s.AnthropicBaseURL.String(), apiKey: s.AnthropicAPIKey,

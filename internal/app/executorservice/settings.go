@@ -19,6 +19,7 @@ type Settings struct {
 	UnknownVariables []string
 
 	runtimes     catalog.Catalog
+	upstreamKeys map[string]string // by the keyEnv of upstreams; empty: not set
 	receiptKey   *receipt.Key   // nil: receipts are not signed
 	anthropicCAs *x509.CertPool // nil: the system's
 }
@@ -47,7 +48,29 @@ func Prepare(c config.Executor, runtimes catalog.Catalog) (Settings, error) {
 	if s.receiptKey, err = loadReceiptKey(s.ReceiptKeyFile); err != nil {
 		errs = append(errs, fmt.Errorf("AIRLOCK_RECEIPT_KEY_FILE: %w", err))
 	}
+	if s.upstreamKeys, err = lookUpUpstreamKeys(runtimes); err != nil {
+		errs = append(errs, err)
+	}
 	return s, errors.Join(errs...)
+}
+
+// lookUpUpstreamKeys reads the keys of the upstreams that a runtimes file names.
+func lookUpUpstreamKeys(runtimes catalog.Catalog) (map[string]string, error) {
+	keys := map[string]string{}
+	var errs []error
+	for _, r := range runtimes.Runtimes {
+		if r.Egress == nil || r.Egress.Upstream == nil {
+			continue
+		}
+		name := r.Egress.Upstream.KeyEnv
+		if _, done := keys[name]; done {
+			continue
+		}
+		var err error
+		keys[name], err = config.LookupSecret(name)
+		errs = append(errs, err)
+	}
+	return keys, errors.Join(errs...)
 }
 
 // WithConfiguredImages returns the runtimes with the images and models of the environment. They apply to the built-in

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -256,6 +258,80 @@ func TestTransientErrorsAreRetriedWithSameKey(t *testing.T) {
 	require.NotEmpty(t, keys[0])
 	require.Len(t, slices.Compact(keys), 1)
 	require.Len(t, slices.Compact(bodies), 1)
+}
+
+// Of a request whose outcome is unknown, only one that cannot take effect twice is sent again. The test fails for a
+// method that it does not call.
+func TestOnlyRepeatableRequestsAreRetried(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	type sent struct {
+		tries   int
+		withKey bool
+	}
+	repeated := map[string]func(*client.Client) error{
+		"CreateAgent": func(c *client.Client) error { _, err := c.CreateAgent(ctx, counterAgent); return err },
+		"Run":         func(c *client.Client) error { _, err := c.Run(ctx, "agt_1", client.RunAgent{Input: "x"}); return err },
+		"SendMessage": func(c *client.Client) error { _, err := c.SendMessage(ctx, client.SendMessage{Message: "x"}); return err },
+		"Retry":       func(c *client.Client) error { _, err := c.Retry(ctx, "exe_1"); return err },
+		"RetryBatch":  func(c *client.Client) error { _, err := c.RetryBatch(ctx, "bat_1"); return err },
+		"Cancel":      func(c *client.Client) error { _, err := c.Cancel(ctx, "exe_1"); return err },
+		"CancelBatch": func(c *client.Client) error { _, err := c.CancelBatch(ctx, "bat_1"); return err },
+	}
+	once := map[string]func(*client.Client) error{
+		"IssueAPIKey": func(c *client.Client) error { _, err := c.IssueAPIKey(ctx, client.IssueAPIKey{Name: "x"}); return err },
+		"SubmitBatch": func(c *client.Client) error {
+			_, err := c.SubmitBatch(ctx, "agt_1", io.MultiReader(strings.NewReader("\"x\"\n")))
+			return err
+		},
+	}
+	call := func(t *testing.T, f func(*client.Client) error, fail http.HandlerFunc) (s sent) {
+		t.Parallel()
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s.tries++
+			s.withKey = r.Header.Get("Idempotency-Key") != ""
+			fail(w, r)
+		}))
+		defer server.Close()
+		c, err := client.New(server.URL)
+		require.NoError(t, err)
+		require.Error(t, f(c))
+		return s
+	}
+	for failure, fail := range map[string]http.HandlerFunc{
+		"unavailable": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) },
+		"lost":        func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, // the response
+	} {
+		for name, f := range repeated {
+			t.Run(name+" "+failure, func(t *testing.T) {
+				s := call(t, f, fail)
+				require.Equal(t, 4, s.tries)
+				require.Equal(t, !strings.HasPrefix(name, "Cancel"), s.withKey, "to cancel again changes nothing")
+			})
+		}
+		for name, f := range once {
+			t.Run(name+" "+failure, func(t *testing.T) { require.Equal(t, 1, call(t, f, fail).tries) })
+		}
+	}
+
+	posts := 0
+	for _, file := range clientSources(t) {
+		posts += strings.Count(file, "http.MethodPost, path:")
+	}
+	require.Equal(t, len(repeated)+len(once), posts, "the test calls every method with a POST")
+}
+
+// clientSources returns the sources of the client.
+func clientSources(t *testing.T) (sources []string) {
+	t.Helper()
+	files, err := filepath.Glob("../../../client/*.go")
+	require.NoError(t, err)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		sources = append(sources, string(text))
+	}
+	return sources
 }
 
 func TestPermanentErrorsAreNotRetried(t *testing.T) {
