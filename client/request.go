@@ -57,8 +57,8 @@ func doJSON[T any](ctx context.Context, c *Client, r request) (T, error) {
 // noContent is the response that has no body.
 type noContent struct{}
 
-// doWithRetry sends a request until the server has answered it, at most maxTries times, or once if it is not repeatable.
-// It returns a response with a status below 400, whose body the caller must close, or an error: a *Problem,
+// doWithRetry sends a request until the server has answered it, at most maxTries times, or once if it is not
+// repeatable. It returns a response with a status below 400, whose body the caller must close, or an error: a *Problem,
 // ErrUnreachable, or the cause for which ctx ended.
 func (c *Client) doWithRetry(ctx context.Context, r request) (*http.Response, error) {
 	req, err := c.newHTTPRequest(ctx, r)

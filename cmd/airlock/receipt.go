@@ -103,7 +103,7 @@ func receiptVerify() *cobra.Command {
 }
 
 var errNoReceiptKey = errors.New("name the operator's public key with --key: a receipt does not prove whose key signed it, " +
-	"and whoever changes a receipt can sign it again. --integrity-only checks the bytes alone")
+	"and a person who changes a receipt can sign it again. --integrity-only checks the bytes alone")
 
 // verifyIntegrity says what it did not check: the key in a receipt may be anybody's.
 func verifyIntegrity(out io.Writer, text []byte) error {

@@ -14,8 +14,8 @@ import (
 
 // Authenticator identifies the caller of a request. It returns an *auth.UnauthenticatedError if the request has no
 // valid credentials; any other error means that it cannot check them now. An invented credential costs it no query.
-// Reauthenticate checks the credentials of a response that is under way, and uses no result that is older than 2 s. Both
-// may be called concurrently.
+// Reauthenticate checks the credentials of a response that is under way, and uses no result that is older than 2 s.
+// Both may be called concurrently.
 type Authenticator interface {
 	Authenticate(r *http.Request) (tenant.Caller, error)
 	Reauthenticate(r *http.Request) error
@@ -81,8 +81,8 @@ func (s *Server) identify(c echo.Context) (tenant.Caller, error) {
 	return identified, err
 }
 
-// reauthenticateInterval is how often the credentials of a response that is under way are checked. With the greatest age
-// of such a check, it is the time after which a response with a revoked key ends: 4 s.
+// reauthenticateInterval is how often the credentials of a response that is under way are checked. With the greatest
+// age of such a check, it is the time after which a response with a revoked key ends: 4 s.
 const reauthenticateInterval = 2 * time.Second
 
 // reauthenticate checks the credentials again during a long response: the key may be revoked, or the token expired.

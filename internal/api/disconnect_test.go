@@ -90,7 +90,7 @@ func (l requestLog) requireClientClosed(t *testing.T) {
 	l.TakeAll()
 }
 
-// hangingStore hangs, and fails like a client of Google when the request's context ends, not with the context's own error.
+// hangingStore hangs. When the request's context ends it fails like a client of Google, not with the context's error.
 type hangingStore struct {
 	*store.Store
 	reading chan struct{} // receives when a read waits for the end of its context

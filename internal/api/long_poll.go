@@ -28,16 +28,16 @@ func (s *Server) pollInterval() time.Duration {
 }
 
 // waitForChange returns nil when it is time to read a watched execution again: after a signal, or at the latest after
-// timeout. It returns errShuttingDown when the server shuts down, the error of the request's context when the client has
-// disconnected, and another error as soon as the client's credentials are not valid any more. Every response that waits
-// does so here.
+// timeout. It returns errShuttingDown when the server shuts down, the error of the request's context when the client
+// has disconnected, and another error as soon as the client's credentials are not valid any more. Every response that
+// waits does so here.
 func (s *Server) waitForChange(c echo.Context, notified <-chan struct{}, timeout time.Duration) error {
-	for changed := false; ; {
+	for {
+		changed := true
 		step := min(timeout, reauthenticateInterval)
 		timeout -= step
 		select {
 		case <-notified:
-			changed = true
 		case <-time.After(step):
 			changed = timeout <= 0
 		case <-s.shutdown:

@@ -81,6 +81,24 @@ func TestPanicFailsOnlyItsAttempt(t *testing.T) {
 	}
 }
 
+// After a panic before the claim the queue delivers the notification again; the executor uses its one slot for the next
+// job.
+func TestPanicInClaimFreesItsSlot(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	core, logs := observer.New(zap.ErrorLevel)
+	f.log = zap.New(core)
+	config := testConfig()
+	config.Slots = 1
+	f.start(f.newExecutor(config, &faultyStore{f.store, panicOnFirst[execution.Claimed]()}, f.queue, answeringSandbox("done")))
+	first := f.submit("offline", "x")
+	require.Eventually(t, func() bool { return logs.Len() == 1 }, waitTimeout, pollInterval)
+	require.Equal(t, first.ID, logs.All()[0].ContextMap()["execution"])
+	require.Contains(t, logs.All()[0].ContextMap()["error"], "(*Executor).claim")
+	require.Equal(t, execution.Queued, f.stored(first).Status)
+	f.await(f.submit("offline", "y"), execution.Succeeded)
+}
+
 // After a panic while the result is written the lease expires, and the janitor requeues the execution, as after a
 // crash.
 func TestPanicInFinishReleasesLease(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/supervise"
 )
 
 // publishTimeout bounds Publish. A caller of the API waits for it, although its request is stored already.
@@ -31,7 +32,8 @@ func (q *Queue) Publish(ctx context.Context, ch execution.Change) error {
 	return g.Wait()
 }
 
-func publishRef(ctx context.Context, p *pubsub.Publisher, ref execution.Ref) error {
+func publishRef(ctx context.Context, p *pubsub.Publisher, ref execution.Ref) (err error) {
+	defer supervise.RecoverTo(&err) // it runs in a goroutine of its own
 	data, err := json.Marshal(ref)
 	if err != nil {
 		return err

@@ -48,7 +48,8 @@ func (e *Enforcer) releasePending(ctx context.Context) error {
 }
 
 // release releases the tenant's oldest throttled executions, as many as there is capacity for.
-func (e *Enforcer) release(ctx context.Context, tenant string) error {
+func (e *Enforcer) release(ctx context.Context, tenant string) (err error) {
+	defer supervise.RecoverTo(&err) // it runs in a goroutine of its own
 	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
 	defer cancel()
 	throttled, err := e.store.OldestThrottled(ctx, tenant, e.limits.Running)

@@ -19,9 +19,9 @@ import (
 	"github.com/airlock-run/airlock/internal/receipt"
 )
 
-// smallOrderKeys returns all encodings of the 8 points of small order that a decoder accepts, canonical or not. The y of
-// such a point is 0, 1, -1, or one of the two of order 8; y + p is another encoding of a small y, and the sign of x is
-// free where x is 0.
+// smallOrderKeys returns all encodings of the 8 points of small order that a decoder accepts, canonical or not. The y
+// of such a point is 0, 1, -1, or one of the two of order 8; y + p is another encoding of a small y, and the sign of x
+// is free where x is 0.
 func smallOrderKeys(t *testing.T) (keys [][]byte) {
 	t.Helper()
 	p := new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 255), big.NewInt(19))
@@ -58,8 +58,8 @@ func publicPEM(t *testing.T, key []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 }
 
-// crypto/ed25519 accepts a signature that nobody made (R the identity, S 0) under a key of small order, for one text in a
-// few. Neither a file nor a receipt can bring such a key.
+// crypto/ed25519 accepts a signature that nobody made (R the identity, S 0) under a key of small order, for one text in
+// a few. Neither a file nor a receipt can bring such a key.
 func TestSmallOrderKeysAreRefused(t *testing.T) {
 	k, _, _ := newKey(t)
 	text := mustMarshal(t, testFacts(), k)

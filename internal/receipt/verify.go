@@ -27,8 +27,8 @@ func Verify(data []byte, key ed25519.PublicKey) (Receipt, error) {
 	return verify(data, key)
 }
 
-// VerifyIntegrity checks a receipt against the public key in it. That shows that the bytes were not changed by accident.
-// It does not show who signed the receipt: whoever changes it can sign it again with a key of his own.
+// VerifyIntegrity checks a receipt against the public key in it. That shows that the bytes were not changed by
+// accident. It does not show who signed the receipt: a person who changes it can sign it again with another key.
 func VerifyIntegrity(data []byte) (Receipt, error) { return verify(data, nil) }
 
 // verify checks the signature with key, or, if key is nil, with the public key in the receipt.

@@ -58,8 +58,8 @@ type Common struct {
 	Traces Traces
 }
 
-// Parse reads the variables of T from the environment, and secrets from their files. Its error names every variable that
-// cannot be read.
+// Parse reads the variables of T from the environment, and secrets from their files. Its error names every variable
+// that cannot be read.
 func Parse[T any]() (T, error) {
 	c, err := env.ParseAs[T]()
 	err = nameVariables(err, reflect.TypeFor[T]())

@@ -20,8 +20,8 @@ type Settings struct {
 
 	runtimes     catalog.Catalog
 	upstreamKeys map[string]string // by the keyEnv of upstreams; empty: not set
-	receiptKey   *receipt.Key   // nil: receipts are not signed
-	anthropicCAs *x509.CertPool // nil: the system's
+	receiptKey   *receipt.Key      // nil: receipts are not signed
+	anthropicCAs *x509.CertPool    // nil: the system's
 }
 
 // Load reads the settings from the environment. It reports everything that is wrong with them at once.

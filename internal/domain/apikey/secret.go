@@ -10,8 +10,8 @@ import (
 )
 
 // Secret is the text of an API key that a caller sends: the prefix, 160 random bits, and a tag of 40 bits that only the
-// holder of the pepper can compute. So a mistyped or invented key is found without a database lookup, whoever sends
-// however many: one guess in 2^40 causes one.
+// holder of the pepper can compute. So a mistyped or invented key is found without a database lookup: one guess in
+// 2^40 causes one.
 type Secret string
 
 // secretPrefix lets people and scanners for leaked secrets recognize an API key.

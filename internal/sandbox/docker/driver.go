@@ -17,6 +17,8 @@ import (
 	"github.com/docker/docker/client"
 	"go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/zap"
+
+	"github.com/airlock-run/airlock/internal/supervise"
 )
 
 // Config configures a Driver. The zero value works where Docker has its usual installation and the process may write to
@@ -119,6 +121,14 @@ func New(c Config) (*Driver, error) {
 		negotiating: make(chan struct{}, 1),
 	}
 	return d, nil
+}
+
+// inBackground runs a task that Close waits for. A panic over one container stays with that task.
+func (d *Driver) inBackground(task func()) {
+	d.background.Go(func() {
+		defer supervise.RecoverLog(d.log, "a task for a container panicked")
+		task()
+	})
 }
 
 // Close removes the Driver's containers and waits for removals in progress until ctx ends. Then it calls Reap, because

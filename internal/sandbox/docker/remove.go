@@ -26,7 +26,7 @@ var errRemoveTimeout = errors.New("container not removed in time")
 func (d *Driver) discard(ctx context.Context, c *sandboxContainer) <-chan time.Time {
 	ctx = context.WithoutCancel(ctx)
 	removed := make(chan time.Time, 1)
-	d.background.Go(func() {
+	d.inBackground(func() {
 		defer close(removed)
 		c.starting.Wait()
 		if c.stream.Conn != nil {

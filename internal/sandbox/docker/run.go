@@ -36,7 +36,7 @@ func (d *Driver) Run(ctx context.Context, job sandbox.Job) (sandbox.Outcome, err
 	d.history.recordJob(spec)
 	done := make(chan struct{})
 	defer close(done)
-	d.background.Go(func() { d.refillAfterJob(ctx, spec, done) })
+	d.inBackground(func() { d.refillAfterJob(ctx, spec, done) })
 	c, err := d.acquire(ctx, spec, job.Execution)
 	if err != nil {
 		return sandbox.Outcome{}, err

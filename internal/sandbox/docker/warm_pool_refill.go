@@ -59,7 +59,7 @@ func (d *Driver) refillAfterJob(ctx context.Context, spec containerSpec, done <-
 func (d *Driver) refill(ctx context.Context, spec containerSpec, now time.Time) {
 	ctx = context.WithoutCancel(ctx)
 	for range d.pool.reserve(spec, now) {
-		d.background.Go(func() {
+		d.inBackground(func() {
 			c, err := d.prepare(ctx, spec, "")
 			if err != nil {
 				d.log.Warn("cannot start warm container", zap.String("image", spec.image), zap.Error(err))

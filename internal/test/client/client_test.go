@@ -272,7 +272,10 @@ func TestOnlyRepeatableRequestsAreRetried(t *testing.T) {
 	repeated := map[string]func(*client.Client) error{
 		"CreateAgent": func(c *client.Client) error { _, err := c.CreateAgent(ctx, counterAgent); return err },
 		"Run":         func(c *client.Client) error { _, err := c.Run(ctx, "agt_1", client.RunAgent{Input: "x"}); return err },
-		"SendMessage": func(c *client.Client) error { _, err := c.SendMessage(ctx, client.SendMessage{Message: "x"}); return err },
+		"SendMessage": func(c *client.Client) error {
+			_, err := c.SendMessage(ctx, client.SendMessage{Message: "x"})
+			return err
+		},
 		"Retry":       func(c *client.Client) error { _, err := c.Retry(ctx, "exe_1"); return err },
 		"RetryBatch":  func(c *client.Client) error { _, err := c.RetryBatch(ctx, "bat_1"); return err },
 		"Cancel":      func(c *client.Client) error { _, err := c.Cancel(ctx, "exe_1"); return err },
