@@ -15,8 +15,8 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// maxBodyBytes bounds the body of a request, batches apart. A message of maxTextBytes can be several times as long when
-// it is escaped in JSON.
+// maxBodyBytes bounds the body of a request, batches apart. The largest message can be several times as long when it is
+// escaped in JSON.
 const maxBodyBytes = 2 << 20
 
 // readJSON reads the body of a request into v and checks it against the contract. The body must be one JSON document in

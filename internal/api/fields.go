@@ -14,9 +14,6 @@ import (
 
 // Checks of fields that the schemas of the contract cannot express.
 
-// maxTextBytes bounds a message or an input.
-const maxTextBytes = 256 << 10
-
 // checkPrompt rejects a text that is not valid as a prompt or that a rule of the operator denies.
 func (s *Server) checkPrompt(field, text string) error {
 	if err := checkText(field, text); err != nil {
@@ -36,10 +33,10 @@ func (s *Server) checkRules(field, text string) error {
 // checkText rejects a text that no agent can receive.
 func checkText(field, text string) error {
 	fields := textField{name: field, required: true}.check(text)
-	if len(text) > maxTextBytes && len(fields) == 0 {
+	if len(text) > execution.MaxInputBytes && len(fields) == 0 {
 		return &contentTooLargeError{
-			detail: fmt.Sprintf("%s has %d bytes; at most %d are accepted. Split it into several requests.", field, len(text), maxTextBytes),
-			fields: []contract.FieldError{fieldError(field, fmt.Sprintf("must have at most %d bytes", maxTextBytes))},
+			detail: fmt.Sprintf("%s has %d bytes; at most %d are accepted. Split it into several requests.", field, len(text), execution.MaxInputBytes),
+			fields: []contract.FieldError{fieldError(field, fmt.Sprintf("must have at most %d bytes", execution.MaxInputBytes))},
 		}
 	}
 	return invalidFields(fields)

@@ -12,11 +12,8 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// Bounds of the path of an input file, in bytes. The second one is Linux's.
-const (
-	maxInputPathBytes        = 1024
-	maxInputPathElementBytes = 255
-)
+// maxInputPathElementBytes bounds a part of the path of an input file, as Linux does.
+const maxInputPathElementBytes = 255
 
 // parseInputFiles reads the input files of a run and reports every wrong one.
 func parseInputFiles(files []contract.InputFile) ([]execution.InputFile, error) {
@@ -67,8 +64,8 @@ func checkInputPath(p string) string {
 	switch {
 	case !fs.ValidPath(p) || p == ".":
 		return "must be a relative path such as data/input.csv, without . and .. and empty parts"
-	case len(p) > maxInputPathBytes:
-		return fmt.Sprintf("has %d bytes; at most %d are accepted", len(p), maxInputPathBytes)
+	case len(p) > execution.MaxInputPathBytes:
+		return fmt.Sprintf("has %d bytes; at most %d are accepted", len(p), execution.MaxInputPathBytes)
 	case strings.ContainsFunc(p, unicode.IsControl):
 		return "must not contain control characters"
 	}

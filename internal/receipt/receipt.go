@@ -16,7 +16,7 @@ import (
 const Version = 2
 
 // MaxSize bounds a receipt, in bytes.
-const MaxSize = 16 << 10
+const MaxSize = execution.MaxReceiptBytes
 
 // Receipt describes the attempt that finished an execution.
 type Receipt struct {

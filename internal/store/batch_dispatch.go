@@ -73,7 +73,7 @@ func (s *Store) inspectBatch(ctx context.Context, ref batch.Ref) (snapshot batch
 	if err != nil {
 		return snapshot, err
 	}
-	snapshot.inputs, err = s.nextInputs(ctx, ref, b.NextInput, b.Capacity(snapshot.inFlight, b.Share(active)))
+	snapshot.inputs, err = s.nextInputs(ctx, &b, b.Capacity(snapshot.inFlight, b.Share(active)))
 	return snapshot, err
 }
 
@@ -88,28 +88,20 @@ func (s *Store) activeBatches(ctx context.Context, tenant string, limit int) ([]
 	return active, err
 }
 
-// maxDispatchBytes bounds the inputs of one transaction. Firestore allows 10 MiB.
-const maxDispatchBytes = 4 << 20
-
-// nextInputs returns at most n inputs from index next on, from one chunk.
-func (s *Store) nextInputs(ctx context.Context, ref batch.Ref, next, n int) ([]batch.Input, error) {
+// nextInputs returns at most n inputs from NextInput on, from one chunk. So the transaction that creates their executions
+// has at most 9 MiB, of which 8 are copies of the agent's instructions. Firestore allows 10 MiB.
+func (s *Store) nextInputs(ctx context.Context, b *batch.Batch, n int) ([]batch.Input, error) {
 	if n == 0 {
 		return nil, nil
 	}
-	q := s.inputChunks(ref).Where("first", "<=", next).OrderBy("first", firestore.Desc).Limit(1)
+	q := s.inputChunks(b.Ref()).Where("first", "<=", b.NextInput).OrderBy("first", firestore.Desc).Limit(1)
 	found, err := list[inputChunk](ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	if len(found) == 0 || next-found[0].First >= len(found[0].Inputs) {
-		return nil, fmt.Errorf("batch %s has no input %d", ref.ID, next)
+	if len(found) == 0 || b.NextInput-found[0].First >= len(found[0].Inputs) {
+		return nil, fmt.Errorf("batch %s has no input %d", b.ID, b.NextInput)
 	}
-	remaining := found[0].Inputs[next-found[0].First:]
-	size := 0
-	for i := range remaining {
-		if size += len(remaining[i].Text); i == n || size > maxDispatchBytes && i > 0 {
-			return remaining[:i], nil
-		}
-	}
-	return remaining, nil
+	remaining := found[0].Inputs[b.NextInput-found[0].First:]
+	return remaining[:min(n, len(remaining))], nil
 }

@@ -46,5 +46,7 @@ func isCreatable(d agent.Draft) bool {
 	}
 	return fits(d.Name, 1, agent.MaxNameBytes) &&
 		fits(d.Description, 0, agent.MaxDescriptionBytes) &&
-		fits(d.Instructions, 1, agent.MaxInstructionsBytes)
+		fits(d.Instructions, 1, agent.MaxInstructionsBytes) &&
+		fits(d.Runtime, 0, agent.MaxNameBytes) &&
+		fits(d.Model, 0, agent.MaxNameBytes)
 }

@@ -58,6 +58,8 @@ func TestParseBuilderAnswerDropsInvalidDraft(t *testing.T) {
 		"long name":         func(d *agent.Draft) { d.Name = strings.Repeat("n", agent.MaxNameBytes+1) },
 		"NUL in the name":   func(d *agent.Draft) { d.Name = "a\x00b" },
 		"long description":  func(d *agent.Draft) { d.Description = strings.Repeat("d", agent.MaxDescriptionBytes+1) },
+		"long runtime":      func(d *agent.Draft) { d.Runtime = strings.Repeat("r", agent.MaxNameBytes+1) },
+		"long model":        func(d *agent.Draft) { d.Model = strings.Repeat("m", agent.MaxNameBytes+1) },
 		"no instructions":   func(d *agent.Draft) { d.Instructions = "" },
 		"long instructions": func(d *agent.Draft) { d.Instructions = strings.Repeat("i", agent.MaxInstructionsBytes+1) },
 		"long in bytes":     func(d *agent.Draft) { d.Name = strings.Repeat("é", agent.MaxNameBytes/2+1) },

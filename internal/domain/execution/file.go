@@ -17,7 +17,7 @@ type File struct {
 }
 
 // MaxFilePathsBytes bounds the paths of all output files together. The list, of at most 1000 files, is stored in the
-// execution's document, beside a result of up to MaxResultBytes.
+// execution's document.
 const MaxFilePathsBytes = 64 << 10
 
 // InputFile is a file that the job reads. Path is relative to the folder in which the agent starts.

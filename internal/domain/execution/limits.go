@@ -28,6 +28,26 @@ const (
 	MaxQueueTimeout     = 7 * 24 * time.Hour
 )
 
+// Bounds of the parts of an execution's document, which holds at most 1 MiB in Firestore. MaxResultBytes is what the
+// other parts leave for certain, each at its largest, with some 70 KiB to spare: a task that is accepted never has an end
+// that cannot be stored. A test of the API stores such an execution.
+//
+//	input                    256 KiB  MaxInputBytes
+//	instructions              32 KiB  agent.MaxInstructionsBytes
+//	list of input files      107 KiB  MaxInputFiles, each with MaxInputPathBytes and 70 bytes
+//	list of output files     133 KiB  MaxFilePathsBytes, and 70 bytes for each of 1000 files
+//	result                   384 KiB  MaxResultBytes
+//	draft of an agent         35 KiB  only of a conversation, whose turns have no files
+//	steps                     18 KiB  MaxSteps, each with MaxStepBytes
+//	receipt                   16 KiB  MaxReceiptBytes
+//	labels, webhook, failure  15 KiB
+const (
+	MaxInputBytes     = 256 << 10 // of a message, or of the input of a run or batch
+	MaxInputPathBytes = 1 << 10   // of the path of an input file
+	MaxReceiptBytes   = 16 << 10
+	MaxResultBytes    = 384 << 10 // Text and Output of a result together; a larger one is in blob storage
+)
+
 // StartDeadline is the time from which no attempt may begin, neither the first nor a later one. It counts from the
 // acceptance, so retries never extend it.
 func (e *Execution) StartDeadline() time.Time { return e.CreatedAt.Add(e.QueueTimeout) }

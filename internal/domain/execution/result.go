@@ -33,10 +33,6 @@ type Result struct {
 	Complete *Content `firestore:"complete,omitempty"`
 }
 
-// MaxResultBytes bounds Text and Output together where they are stored in a document. A Firestore document holds
-// 1 MiB. A reply is stored twice: in the execution and in the conversation.
-const MaxResultBytes = 512 << 10
-
 // ExcerptBytes bounds the Text that the document of a larger result holds.
 const ExcerptBytes = 64 << 10
 
