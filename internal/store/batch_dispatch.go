@@ -88,8 +88,8 @@ func (s *Store) activeBatches(ctx context.Context, tenant string, limit int) ([]
 	return active, err
 }
 
-// nextInputs returns at most n inputs from NextInput on, from one chunk. So the transaction that creates their executions
-// has at most 9 MiB, of which 8 are copies of the agent's instructions. Firestore allows 10 MiB.
+// nextInputs returns at most n inputs from NextInput on, from one chunk. So the transaction that creates their
+// executions has at most 9 MiB, of which 8 are copies of the agent's instructions. Firestore allows 10 MiB.
 func (s *Store) nextInputs(ctx context.Context, b *batch.Batch, n int) ([]batch.Input, error) {
 	if n == 0 {
 		return nil, nil

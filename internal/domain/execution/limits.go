@@ -29,8 +29,8 @@ const (
 )
 
 // Bounds of the parts of an execution's document, which holds at most 1 MiB in Firestore. MaxResultBytes is what the
-// other parts leave for certain, each at its largest, with some 70 KiB to spare: a task that is accepted never has an end
-// that cannot be stored. A test of the API stores such an execution.
+// other parts leave for certain, each at its largest, with some 70 KiB to spare: a task that is accepted never has an
+// end that cannot be stored. A test of the API stores such an execution.
 //
 //	input                    256 KiB  MaxInputBytes
 //	instructions              32 KiB  agent.MaxInstructionsBytes
