@@ -114,10 +114,20 @@ func (s *Store) Commit(b *Batch) error {
 
 // CommitNoSync returns when the batch can be read. A crash may lose it, together with all later batches.
 func (s *Store) CommitNoSync(b *Batch) error {
-	return b.apply(func() error {
-		defer b.b.Close()
-		return s.db.Apply(b.b, pebble.NoSync)
-	})
+	defer b.b.Close()
+	if b.err != nil {
+		return b.err
+	}
+	// Batch.apply would cost a goroutine for each acknowledgement.
+	select {
+	case <-s.db.Full():
+		return fmt.Errorf("write: %w", s.db.WaitingError())
+	default:
+	}
+	if err := s.db.Apply(b.b, pebble.NoSync); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	return nil
 }
 
 // CommitAsync makes the batch readable and starts to write it to disk. Batches reach the disk in the order of these
