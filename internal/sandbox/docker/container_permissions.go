@@ -69,6 +69,7 @@ func containerConfig(spec containerSpec, labels map[string]string) *container.Co
 		// With NetworkMode "none" alone, the Engine would start a copy of itself for each container to set up no network,
 		// and would mount its resolv.conf. The OCI runtime brings up the loopback device.
 		NetworkDisabled: true,
+		Healthcheck:     &container.HealthConfig{Test: []string{"NONE"}}, // the image's would run beside the agent
 		AttachStdin:     true, AttachStdout: true, AttachStderr: true,
 		// StdinOnce closes init's input when the executor's connection ends, for any reason. Init then ends the job.
 		OpenStdin: true, StdinOnce: true,
