@@ -742,7 +742,10 @@ type Usage struct {
 	// EstimatedCalls Calls that ended before the provider reported their usage; their tokens are estimated. Only if there are any
 	EstimatedCalls int64 `json:"estimatedCalls,omitempty,omitzero"`
 	InputTokens    int64 `json:"inputTokens"`
-	OutputTokens   int64 `json:"outputTokens"`
+
+	// OomKills Processes of the job that the kernel killed because of the memory limit. Only if there are any
+	OomKills     int64 `json:"oomKills,omitempty,omitzero"`
+	OutputTokens int64 `json:"outputTokens"`
 }
 
 // Webhook An https URL that gets a POST when the work has finished (Standard Webhooks 1.0)

@@ -105,6 +105,9 @@ func showExecution(out io.Writer, e client.Execution) {
 		}
 		writeField(out, "Usage", usage)
 	}
+	if e.Usage.OomKills > 0 {
+		writeField(out, "Memory", fmt.Sprintf("%d processes killed because of the memory limit", e.Usage.OomKills))
+	}
 	for _, f := range e.Files {
 		writeField(out, "File", fmt.Sprintf("%s (%d bytes)", f.Path, f.Size))
 	}

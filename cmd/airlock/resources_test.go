@@ -79,7 +79,7 @@ func TestKeyCommands(t *testing.T) {
 }
 
 func TestExecutionCommands(t *testing.T) {
-	failed := client.Execution{Id: "exe_1", Status: client.StatusFailed, Error: client.Failure{Code: client.FailureCodeAgentError, Message: "it broke"}, Labels: client.Labels{"a": "b"}}
+	failed := client.Execution{Id: "exe_1", Status: client.StatusFailed, Error: client.Failure{Code: client.FailureCodeAgentError, Message: "it broke"}, Usage: client.Usage{OomKills: 2}, Labels: client.Labels{"a": "b"}}
 	a := startFakeAPI(t, map[string][]any{
 		"GET /executions/exe_1":         {client.Execution{Id: "exe_1", Status: client.StatusRunning}, failed},
 		"POST /executions/exe_1/cancel": {client.Execution{Id: "exe_1", Status: client.StatusRunning, CancelRequested: true}},
@@ -89,6 +89,7 @@ func TestExecutionCommands(t *testing.T) {
 	require.Zero(t, code, stderr)
 	require.Contains(t, out, "it broke (agent_error)")
 	require.Contains(t, out, "a=b")
+	require.Contains(t, out, "2 processes killed because of the memory limit")
 	code, out, _ = runCLI(t, "", "executions", "cancel", "exe_1", "--server", a.URL)
 	require.Zero(t, code)
 	require.Equal(t, "exe_1 running\n", out)

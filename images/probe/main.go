@@ -36,6 +36,11 @@ var modes = map[string]func(args []string) error{
 	"kill-self":                 killSelf,
 	"write-stderr":              writeStderr,
 	"signal-init":               signalInit,
+	"limit-init":                limitInit,
+	"write-init-files":          writeInitFiles,
+	"slow-init":                 slowInit,
+	"spin":                      spin,
+	"close-dirs":                closeDirs,
 	"open":                      open,
 	"socket":                    socket,
 	"dial":                      dial,
@@ -55,7 +60,6 @@ var modes = map[string]func(args []string) error{
 	"lookup-hosts":              lookupHosts,
 	"print-dots":                printDots,
 	"flood-egress":              floodEgress,
-	"spin":                      spin,
 }
 
 // startedAt is the earliest time that the program can read.

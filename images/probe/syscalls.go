@@ -70,6 +70,11 @@ var forbiddenCalls = []forbiddenCall{
 	{"AF_PACKET", openSocket(unix.AF_PACKET, unix.SOCK_RAW, 0)},
 	{"AF_BLUETOOTH", openSocket(unix.AF_BLUETOOTH, unix.SOCK_RAW, 0)},
 	{"AF_XDP", openSocket(unix.AF_XDP, unix.SOCK_RAW, 0)},
+	{"the audit's netlink", openSocket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_AUDIT)},
+	{"the firewall's netlink", openSocket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_NETFILTER)},
+	{"netlink of socket statistics", openSocket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_SOCK_DIAG)},
+	{"netlink of device events", openSocket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_KOBJECT_UEVENT)},
+	{"generic netlink", openSocket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_GENERIC)},
 	{"raw IP", openSocket(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP)},
 	{"io_uring", rawSyscall(unix.SYS_IO_URING_SETUP, 1, pointerTo(new([120]byte)))},
 	{"userfaultfd", rawSyscall(unix.SYS_USERFAULTFD, 0)},
@@ -80,6 +85,9 @@ var forbiddenCalls = []forbiddenCall{
 		_, err := unix.ProcessVMReadv(1, []unix.Iovec{{Base: &buf[0], Len: 8}}, []unix.RemoteIovec{{Base: 0x400000, Len: 8}}, 0)
 		return err
 	}},
+	{"compare init's descriptors", rawSyscall(unix.SYS_KCMP, 1, uintptr(os.Getpid()), 0, 1, 1)},
+	{"move init's memory", rawSyscall(unix.SYS_MIGRATE_PAGES, 1, 1, pointerTo(new(uint64)), pointerTo(new(uint64)))},
+	{"read init's locks", rawSyscall(unix.SYS_GET_ROBUST_LIST, 1, pointerTo(new(uintptr)), pointerTo(new(uintptr)))},
 	{"take init's descriptors", func() error {
 		pidfd, err := unix.PidfdOpen(1, 0)
 		if err != nil {

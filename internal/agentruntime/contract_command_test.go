@@ -108,6 +108,10 @@ func TestCommandResults(t *testing.T) {
 		"10,000 deep":               {json: true, outcome: exitedOutcome(0, deep), code: execution.CodeInvalidResult, says: "128 nested levels"},
 		"a document with bad UTF-8": {json: true, outcome: exitedOutcome(0, "\"\xff\""), code: execution.CodeInvalidResult, says: "invalid UTF-8"},
 		"success, with exit code 1": {json: true, outcome: exitedOutcome(1, `{"status":"success"}`), code: execution.CodeAgentError, says: "exited with code 1"},
+		"success, a killed child":   {outcome: outOfMemoryChild(0, "done"), want: &execution.Result{Text: "done"}},
+		"failure, a killed child":   {outcome: outOfMemoryChild(1, "done"), code: execution.CodeOutOfMemory, says: "1024 MiB of memory"},
+		"no result, a killed child": {outcome: outOfMemoryChild(0, ""), code: execution.CodeOutOfMemory, says: "1024 MiB of memory"},
+		"init killed":               {outcome: sandbox.Outcome{EndReason: sandbox.Tampered, Stdout: []byte("done")}, code: execution.CodeAgentError, says: "first process of its sandbox"},
 		"success, out of memory":    {json: true, outcome: sandbox.Outcome{EndReason: sandbox.OutOfMemory, Stdout: []byte("{}")}, code: execution.CodeOutOfMemory, says: "memory"},
 	} {
 		t.Run(name, func(t *testing.T) {

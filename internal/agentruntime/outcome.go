@@ -1,6 +1,7 @@
 package agentruntime
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -18,7 +19,11 @@ func (r *Run) ParseOutcome(o sandbox.Outcome) (*execution.Result, *execution.Fai
 	if s := r.Egress(); s.BudgetExceeded != "" {
 		return nil, newFailure(execution.CodeBudgetExceeded, "the execution exceeded its budget: %s", s.BudgetExceeded)
 	}
-	return r.contract.parseResult(r, o)
+	result, failure := r.contract.parseResult(r, o)
+	if failure != nil && o.OOMKills > 0 { // a lost child explains the missing result best
+		return nil, outOfMemoryFailure(r.Job)
+	}
+	return result, failure
 }
 
 func sandboxFailure(o sandbox.Outcome, job sandbox.Job) *execution.Failure {
@@ -28,16 +33,19 @@ func sandboxFailure(o sandbox.Outcome, job sandbox.Job) *execution.Failure {
 	case sandbox.NoOutput:
 		return newFailure(execution.CodeTimedOut, "the job wrote nothing for %s", job.IdleTimeout.Round(time.Second))
 	case sandbox.OutOfMemory:
-		limit := job.Limits.Memory
-		if limit == 0 {
-			limit = sandbox.DefaultLimits.Memory
-		}
-		return newFailure(execution.CodeOutOfMemory, "the job used more than its limit of %d MiB of memory", limit>>20)
+		return outOfMemoryFailure(job)
+	case sandbox.Tampered:
+		return newFailure(execution.CodeAgentError, "the job ended or disturbed the first process of its sandbox, which reports the result")
 	case sandbox.OutputLimit:
 		return newFailure(execution.CodeOutputLimit, "the job wrote more output than is allowed")
 	default:
 		return nil
 	}
+}
+
+func outOfMemoryFailure(job sandbox.Job) *execution.Failure {
+	limit := cmp.Or(job.Limits.Memory, sandbox.DefaultLimits.Memory)
+	return newFailure(execution.CodeOutOfMemory, "the job used more than its limit of %d MiB of memory", limit>>20)
 }
 
 // Failures that all contracts share.

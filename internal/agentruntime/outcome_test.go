@@ -34,6 +34,13 @@ func exitedOutcome(code int, stdout string) sandbox.Outcome {
 	return sandbox.Outcome{EndReason: sandbox.Exited, ExitCode: code, Stdout: []byte(stdout)}
 }
 
+// outOfMemoryChild is the outcome of an agent that went on after the kernel had killed a child.
+func outOfMemoryChild(code int, stdout string) sandbox.Outcome {
+	out := exitedOutcome(code, stdout)
+	out.OOMKills = 1
+	return out
+}
+
 const (
 	good     = `{"type":"result","subtype":"success","is_error":false,"num_turns":1,"result":"hi","stop_reason":"end_turn"}`
 	refusal  = `{"type":"result","subtype":"success","is_error":false,"num_turns":1,"result":"no","stop_reason":"refusal"}`
@@ -55,10 +62,13 @@ func TestParseOutcome(t *testing.T) {
 	}{
 		"success": {outcome: exitedOutcome(0, good)},
 
-		"timed out":     {sandbox.Outcome{EndReason: sandbox.TimedOut, ExitCode: 137, Stdout: []byte(good)}, gateway.Summary{}, execution.CodeTimedOut, "longer than 1m0s"},
-		"out of memory": {sandbox.Outcome{EndReason: sandbox.OutOfMemory, Stdout: []byte(good)}, gateway.Summary{}, execution.CodeOutOfMemory, "1024 MiB"},
-		"output limit":  {sandbox.Outcome{EndReason: sandbox.OutputLimit}, gateway.Summary{}, execution.CodeOutputLimit, "more output"},
-		"truncated":     {sandbox.Outcome{EndReason: sandbox.Exited, Truncated: true, Stdout: []byte(good[:20])}, gateway.Summary{}, execution.CodeOutputLimit, "more than 20 bytes"},
+		"timed out":            {sandbox.Outcome{EndReason: sandbox.TimedOut, ExitCode: 137, Stdout: []byte(good)}, gateway.Summary{}, execution.CodeTimedOut, "longer than 1m0s"},
+		"out of memory":        {sandbox.Outcome{EndReason: sandbox.OutOfMemory, Stdout: []byte(good)}, gateway.Summary{}, execution.CodeOutOfMemory, "1024 MiB"},
+		"killed child, result": {outcome: outOfMemoryChild(0, good)},
+		"killed child, none":   {outOfMemoryChild(0, ""), gateway.Summary{}, execution.CodeOutOfMemory, "1024 MiB"},
+		"tampered":             {sandbox.Outcome{EndReason: sandbox.Tampered, Stdout: []byte(good)}, gateway.Summary{}, execution.CodeAgentError, "first process"},
+		"output limit":         {sandbox.Outcome{EndReason: sandbox.OutputLimit}, gateway.Summary{}, execution.CodeOutputLimit, "more output"},
+		"truncated":            {sandbox.Outcome{EndReason: sandbox.Exited, Truncated: true, Stdout: []byte(good[:20])}, gateway.Summary{}, execution.CodeOutputLimit, "more than 20 bytes"},
 
 		"exit code, no result": {
 			sandbox.Outcome{EndReason: sandbox.Exited, ExitCode: 3, Stderr: []byte("one\nboom \xff\n")}, gateway.Summary{},

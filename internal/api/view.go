@@ -24,7 +24,7 @@ func viewExecution(e execution.Execution) contract.Execution {
 		Error: viewFailure(e.Failure),
 		Usage: contract.Usage{
 			InputTokens: e.Usage.InputTokens, OutputTokens: e.Usage.OutputTokens, CostUsd: e.Usage.CostUSD, Calls: e.Usage.Calls,
-			EstimatedCalls: e.Usage.EstimatedCalls,
+			EstimatedCalls: e.Usage.EstimatedCalls, OomKills: e.Usage.OOMKills,
 		},
 		CreatedAt: e.CreatedAt, StartedAt: orZero(e.StartedAt), FinishedAt: orZero(e.FinishedAt),
 		Urls: viewURLs(e),

@@ -174,7 +174,7 @@ func (a *attempt) runJob(ctx context.Context) (err error) {
 	run.OnStep(a.steps.add)
 
 	a.outcome, err = x.config.Sandbox.Run(ctx, run.Job)
-	a.ending.Usage = run.Usage()
+	a.ending.Usage = a.usage()
 	if err != nil {
 		return err
 	}
@@ -224,16 +224,23 @@ func (a *attempt) parseOutcome() execution.Ending {
 	e := a.execution
 	result, failure := a.run.ParseOutcome(a.outcome)
 	if failure != nil {
-		return failure.Ending(a.run.Usage())
+		return failure.Ending(a.usage())
 	}
 	if e.Task.Schema == conversation.BuilderSchema {
 		*result = conversation.ParseBuilderAnswer(*result)
 	}
-	ending := execution.Ending{Status: execution.Succeeded, Result: result, Usage: a.run.Usage()}
+	ending := execution.Ending{Status: execution.Succeeded, Result: result, Usage: a.usage()}
 	if e.ConversationID != "" {
 		ending.NewTranscript = a.run.ExtractTranscript(a.outcome)
 	}
 	return ending
+}
+
+// usage returns what the job used: of the model, as the gateway counted it, and of its sandbox.
+func (a *attempt) usage() execution.Usage {
+	usage := a.run.Usage()
+	usage.OOMKills = a.outcome.OOMKills
+	return usage
 }
 
 // storeArtifacts uploads the output files of the job, and its result if that is too large for the document, and puts

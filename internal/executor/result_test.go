@@ -46,6 +46,7 @@ func TestJobFailureIsNotRetried(t *testing.T) {
 		"invalid JSON":  {sandbox.Outcome{EndReason: sandbox.Exited, Stdout: []byte("\x00\xff{")}, execution.Failed, execution.CodeInvalidResult},
 		"timed out":     {sandbox.Outcome{EndReason: sandbox.TimedOut}, execution.TimedOut, execution.CodeTimedOut},
 		"out of memory": {sandbox.Outcome{EndReason: sandbox.OutOfMemory}, execution.Failed, execution.CodeOutOfMemory},
+		"tampered":      {sandbox.Outcome{EndReason: sandbox.Tampered, ExitCode: 137}, execution.Failed, execution.CodeAgentError},
 		"output limit":  {sandbox.Outcome{EndReason: sandbox.OutputLimit}, execution.Failed, execution.CodeOutputLimit},
 	}
 	b := newFakeSandbox(func(_ context.Context, job sandbox.Job) (sandbox.Outcome, error) {
@@ -59,6 +60,7 @@ func TestJobFailureIsNotRetried(t *testing.T) {
 		}
 		require.Equal(t, 1, e.Attempt, name)
 		require.Zero(t, e.FailedAttempts, name)
+		require.NotEmpty(t, e.Receipt, name)
 	}
 	require.Len(t, b.started, len(outcomes))
 }

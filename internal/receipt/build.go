@@ -69,7 +69,7 @@ func newSandbox(job sandbox.Job, o sandbox.Outcome) *Sandbox {
 			Memory: limits.Memory, CPUs: limits.CPUs, PIDs: limits.PIDs, Output: limits.Output,
 			Timeout: job.Timeout.Milliseconds(),
 		},
-		EndReason: endStopped, PeakMemory: o.PeakMemory, CPU: o.CPUTime.Milliseconds(), Wall: o.Wall.Milliseconds(),
+		EndReason: endStopped, OOMKills: o.OOMKills, PeakMemory: o.PeakMemory, CPU: o.CPUTime.Milliseconds(), Wall: o.Wall.Milliseconds(),
 	}
 	if o.EndReason != "" {
 		s.EndReason, s.ExitCode = string(o.EndReason), &o.ExitCode

@@ -54,6 +54,7 @@ type Sandbox struct {
 
 	EndReason  string `json:"endReason"`          // a sandbox.EndReason, or "stopped" if the executor stopped the job
 	ExitCode   *int   `json:"exitCode,omitempty"` // absent if the job was stopped
+	OOMKills   int64  `json:"oomKills,omitempty"` // processes that the kernel killed to free memory
 	PeakMemory int64  `json:"peakMemoryBytes"`
 	CPU        int64  `json:"cpuMs"`
 	Wall       int64  `json:"wallMs"`

@@ -42,7 +42,7 @@ func testFacts() receipt.Facts {
 		Executor: "host-1", Model: "claude-haiku-4-5", Claimed: local,
 		Job: sandbox.Job{Timeout: time.Minute},
 		Outcome: sandbox.Outcome{
-			EndReason: sandbox.Exited, PeakMemory: 1 << 20, CPUTime: 70 * time.Millisecond, Wall: 90 * time.Millisecond,
+			EndReason: sandbox.Exited, OOMKills: 2, PeakMemory: 1 << 20, CPUTime: 70 * time.Millisecond, Wall: 90 * time.Millisecond,
 			Record: sandbox.Record{
 				Container: "airlock-1", Limits: sandbox.DefaultLimits,
 				Settings: sandbox.Settings{ImageID: "sha256:1", Runtime: "runc", CapDrop: []string{"ALL"}, Network: "none", NoNewPrivs: true},
@@ -87,6 +87,7 @@ func TestNew(t *testing.T) {
 	box := got["sandbox"].(map[string]any)
 	require.Equal(t, "exited", box["endReason"])
 	require.EqualValues(t, 0, box["exitCode"])
+	require.EqualValues(t, 2, box["oomKills"])
 	require.EqualValues(t, 1<<20, box["peakMemoryBytes"])
 	require.EqualValues(t, 70, box["cpuMs"])
 	require.EqualValues(t, 60_000, box["limits"].(map[string]any)["timeoutMs"])

@@ -70,9 +70,10 @@ type EndReason string
 const (
 	Exited      EndReason = "exited"        // the agent's process ended by itself; see ExitCode
 	TimedOut    EndReason = "timed_out"     // Job.Timeout expired
-	OutOfMemory EndReason = "out_of_memory" // the kernel killed a process of the container to free memory
+	OutOfMemory EndReason = "out_of_memory" // the kernel killed the agent, or init, to free memory
 	OutputLimit EndReason = "output_limit"  // the agent wrote more output than a container may write
 	NoOutput    EndReason = "no_output"     // the agent wrote no output for Job.IdleTimeout
+	Tampered    EndReason = "tampered"      // the agent made init, PID 1 of its container, end, or forged its reports
 )
 
 // Outcome is what the job did. A failure of the sandbox itself, or a cancellation, is an error and never an Outcome.
@@ -94,6 +95,7 @@ type Outcome struct {
 	Wall         time.Duration // from the agent's start to its end
 	PeakMemory   int64         // bytes
 	CPUTime      time.Duration
+	OOMKills     int64 // processes of the container that the kernel killed to free memory, as far as it is known
 
 	Record Record
 }

@@ -1,7 +1,7 @@
 package execution
 
-// Usage is what the model provider counted, as the gateway read it from the provider's answers. The usage of an
-// execution is the sum over its attempts. An attempt that lost its lease is missing from it.
+// Usage is what the model provider counted, as the gateway read it from the provider's answers, and what the kernel
+// counted. The usage of an execution is the sum over its attempts. An attempt that lost its lease is missing from it.
 type Usage struct {
 	InputTokens  int64   `firestore:"inputTokens"`
 	OutputTokens int64   `firestore:"outputTokens"`
@@ -9,11 +9,13 @@ type Usage struct {
 	Calls        int64   `firestore:"calls"`
 	// EstimatedCalls are those that ended before the provider had counted their tokens.
 	EstimatedCalls int64 `firestore:"estimatedCalls,omitempty"`
+	OOMKills       int64 `firestore:"oomKills,omitempty"` // processes that the kernel killed to free memory
 }
 
 func (u Usage) add(o Usage) Usage {
 	return Usage{
 		InputTokens: u.InputTokens + o.InputTokens, OutputTokens: u.OutputTokens + o.OutputTokens,
 		CostUSD: u.CostUSD + o.CostUSD, Calls: u.Calls + o.Calls, EstimatedCalls: u.EstimatedCalls + o.EstimatedCalls,
+		OOMKills: u.OOMKills + o.OOMKills,
 	}
 }

@@ -36,8 +36,9 @@ var attacks = []attack{
 	{name: "a fork bomb", args: []string{"fork-bomb"}, wantEnd: sandbox.Exited,
 		wantOutput: `^\d+ resource temporarily unavailable\n$`},
 	{name: "2 GiB of memory", args: []string{"allocate", "2048"}, wantEnd: sandbox.OutOfMemory, wantExitCode: 137},
-	{name: "2 GiB in a child, and exits 0", args: []string{"allocate-in-child", "2048"}, wantEnd: sandbox.OutOfMemory,
-		wantOutput: `child: signal: killed`},
+	{name: "2 GiB in a child, and exits 0", args: []string{"allocate-in-child", "2048"}, wantEnd: sandbox.Exited,
+		wantOutput: `child: signal: killed`,
+		verify:     func(t *testing.T, o sandbox.Outcome) { require.EqualValues(t, 1, o.OOMKills) }},
 	{name: "filling /", args: []string{"fill", "/", "1"}, wantEnd: sandbox.Exited, wantExitCode: 1},
 	{name: "filling /tmp", args: []string{"fill", "/tmp", "4096"}, wantEnd: sandbox.Exited, wantExitCode: 1, verify: requireNoSpace},
 	{name: "filling /dev/shm", args: []string{"fill", "/dev/shm", "4096"}, wantEnd: sandbox.Exited, wantExitCode: 1, verify: requireNoSpace},
@@ -55,6 +56,11 @@ var attacks = []attack{
 	{name: "stopping itself, with an idle time-out", args: []string{"kill-self", "19"}, wantEnd: sandbox.NoOutput, wantExitCode: 137,
 		change: func(j *sandbox.Job) { j.IdleTimeout = time.Second }},
 	{name: "killing init", args: []string{"signal-init"}, wantEnd: sandbox.Exited, wantOutput: `^sent\n$`},
+	{name: "limiting init's CPU time", args: []string{"limit-init", "cpu", "1"}, wantEnd: sandbox.Exited, wantOutput: notPermittedTwice},
+	{name: "limiting init's descriptors", args: []string{"limit-init", "nofile", "0"}, wantEnd: sandbox.Exited, wantOutput: notPermittedTwice},
+	{name: "limiting init's memory", args: []string{"limit-init", "as", "0"}, wantEnd: sandbox.Exited, wantOutput: notPermittedTwice},
+	{name: "writing to init's files in /proc", args: []string{"write-init-files"}, wantEnd: sandbox.Exited, wantOutput: `^tried true\n$`},
+	{name: "slowing init", args: []string{"slow-init", "2"}, wantEnd: sandbox.Exited, wantOutput: `^slowed true\n$`},
 	{name: "finding the executor's secret in environments, /proc and every file",
 		args:    []string{"search-secret", "planted-", "in-the-executor"},
 		wantEnd: sandbox.Exited, wantOutput: `^searched true found 0\n$`},
@@ -79,6 +85,9 @@ var attacks = []attack{
 		change: func(j *sandbox.Job) { j.Egress = newGateway(echoBody) }},
 	{name: "replacing the output folder with a link", args: []string{"symlink", "/proc/self", sandbox.OutputDir}, wantEnd: sandbox.Exited,
 		verify: func(t *testing.T, o sandbox.Outcome) { require.Empty(t, o.Files) }},
+	{name: "closing its folders to init", args: []string{"close-dirs", sandbox.WorkspaceDir, sandbox.HomeDir}, wantEnd: sandbox.Exited,
+		change: func(j *sandbox.Job) { j.Collect = []string{sandbox.HomeDir + "/session"} },
+		verify: func(t *testing.T, o sandbox.Outcome) { require.Equal(t, 2, o.OmittedFileCount) }},
 	{name: "forging init's frames", args: []string{"echo"}, wantEnd: sandbox.Exited, wantExitCode: 0, wantOutput: `^ALK2`,
 		change: func(j *sandbox.Job) {
 			j.Stdin = []byte("ALK2\x00\x00\x00\x26\x00\x00\x00\x00" + `{"seq":2,"kind":"result","result":{}}` + strings.Repeat("\x00", 32))
@@ -89,6 +98,8 @@ var attacks = []attack{
 }
 
 const forbiddenCalls = "system calls that no job needs: namespaces, mounts, devices, bpf, keys, unusual sockets, io_uring, tracing, root"
+
+const notPermittedTwice = `^(operation not permitted\n){2}$`
 
 func requireNoSpace(t *testing.T, o sandbox.Outcome) {
 	t.Helper()

@@ -66,6 +66,7 @@ type Driver struct {
 	gate         startGate
 	history      startHistory
 	engineCache  engineCache
+	hostOOMKills func() int64 // readHostOOMKills, except in tests
 
 	negotiating chan struct{} // lock of negotiated, which a context can interrupt
 	negotiated  bool
@@ -118,7 +119,7 @@ func New(c Config) (*Driver, error) {
 		startTimeout: c.StartTimeout, log: c.Log, containers: map[string]bool{},
 		pool: newPool(c.WarmPools, c.WarmMaxExtra, c.WarmMaxAge), warm: c.WarmPools,
 		gate: startGate{free: parallelStarts()}, history: startHistory{unusable: map[containerSpec]bool{}}, engineCache: engineCache{digests: map[string]string{}},
-		negotiating: make(chan struct{}, 1),
+		negotiating: make(chan struct{}, 1), hostOOMKills: readHostOOMKills,
 	}
 	return d, nil
 }

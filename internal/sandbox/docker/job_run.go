@@ -33,11 +33,12 @@ type jobRun struct {
 	job       sandbox.Job
 	calledAt  time.Time // when Driver.Run was called
 
-	cancel   context.CancelCauseFunc
-	deadline *time.Timer // for the next step of the run; see setDeadline
-	reported bool        // init has sent a report, which acknowledges the job
-	spool    spool
-	outcome  sandbox.Outcome
+	cancel         context.CancelCauseFunc
+	deadline       *time.Timer // for the next step of the run; see setDeadline
+	reported       bool        // init has sent a report, which acknowledges the job
+	oomKillsBefore int64       // of the host, before the job; -1: unknown
+	spool          spool
+	outcome        sandbox.Outcome
 }
 
 // run returns the outcome of the job. The container still runs when it returns.
@@ -45,6 +46,7 @@ func (r *jobRun) run(ctx context.Context) (sandbox.Outcome, error) {
 	record := &r.container.record
 	r.container.endsByItself = false
 	record.Limits, record.Times.Dispatched = r.job.Limits, time.Now()
+	r.oomKillsBefore = r.driver.hostOOMKills()
 	outcome, err := r.exchangeFrames(ctx)
 	if err != nil {
 		outcome = sandbox.Outcome{}
@@ -90,7 +92,7 @@ func (r *jobRun) exchangeFrames(ctx context.Context) (_ sandbox.Outcome, err err
 		}
 		r.reported = true
 		if report.Kind == frame.Ended {
-			return r.buildOutcome(ctx, report)
+			return r.buildOutcome(report)
 		}
 		if err := r.handleReport(report); err != nil {
 			return sandbox.Outcome{}, err

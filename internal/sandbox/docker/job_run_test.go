@@ -65,15 +65,6 @@ func TestForgedReportsAreRefused(t *testing.T) {
 		"another secret": func(_ frame.Job, stdout engineStream) {
 			_ = frame.NewWriter(stdout, frame.NewSecret()).Write(result)
 		},
-		"another secret after a valid report": func(received frame.Job, stdout engineStream) {
-			_ = frame.NewWriter(stdout, received.Secret).Write(frame.Report{Kind: frame.Started})
-			_ = frame.NewWriter(stdout, frame.NewSecret()).Write(result)
-		},
-		"replayed": func(received frame.Job, stdout engineStream) {
-			var report bytes.Buffer
-			_ = frame.NewWriter(&report, received.Secret).Write(frame.Report{Kind: frame.Started})
-			_, _ = stdout.Write(append(report.Bytes(), report.Bytes()...))
-		},
 		"text": func(_ frame.Job, stdout engineStream) {
 			_, _ = stdout.Write([]byte("an image with another init\n"))
 		},
@@ -111,6 +102,30 @@ func TestForgedReportsAreRefused(t *testing.T) {
 	}
 }
 
+// Init sends no invalid report after a valid one. So the job did it, as is possible under gVisor, and would do it
+// again.
+func TestForgedReportAfterStartEndsJob(t *testing.T) {
+	for name, forge := range map[string]func(stdout io.Writer, valid []byte){
+		"another secret": func(stdout io.Writer, _ []byte) {
+			_ = frame.NewWriter(stdout, frame.NewSecret()).Write(frame.Report{Kind: frame.Ended, Result: frame.Result{Reason: frame.Exit}})
+		},
+		"replayed":                 func(stdout io.Writer, valid []byte) { _, _ = stdout.Write(valid) },
+		"text":                     func(stdout io.Writer, _ []byte) { _, _ = stdout.Write([]byte("forged by the agent")) },
+		"another protocol version": func(stdout io.Writer, _ []byte) { _, _ = stdout.Write([]byte("ALK1\x00\x00\x00\x00\x00\x00\x00\x00")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := runWithFakeInit(t, probe("exit", "0"), func(received frame.Job, stdout engineStream) {
+				var valid bytes.Buffer
+				_ = frame.NewWriter(&valid, received.Secret).Write(frame.Report{Kind: frame.Started})
+				_, _ = stdout.Write(valid.Bytes())
+				forge(stdout, valid.Bytes())
+			})
+			require.NoError(t, err)
+			require.Equal(t, sandbox.Tampered, out.EndReason)
+		})
+	}
+}
+
 func TestOutcomeFromResult(t *testing.T) {
 	for name, c := range map[string]struct {
 		result frame.Result
@@ -119,10 +134,12 @@ func TestOutcomeFromResult(t *testing.T) {
 		"exit":                       {frame.Result{Reason: frame.Exit, ExitCode: 3, StdoutBytes: 5}, sandbox.Outcome{EndReason: sandbox.Exited, ExitCode: 3}},
 		"more output":                {frame.Result{Reason: frame.Exit, StdoutBytes: 6}, sandbox.Outcome{EndReason: sandbox.Exited, Truncated: true}},
 		"deadline":                   {frame.Result{Reason: frame.Deadline, ExitCode: 137, StdoutBytes: 5}, sandbox.Outcome{EndReason: sandbox.TimedOut, ExitCode: 137}},
-		"deadline after an OOM kill": {frame.Result{Reason: frame.Deadline, OOMKills: 1, StdoutBytes: 5}, sandbox.Outcome{EndReason: sandbox.TimedOut}},
+		"deadline after an OOM kill": {frame.Result{Reason: frame.Deadline, OOMKills: 1, StdoutBytes: 5}, sandbox.Outcome{EndReason: sandbox.TimedOut, OOMKills: 1}},
 		"no output":                  {frame.Result{Reason: frame.NoOutput, ExitCode: 137, StdoutBytes: 5}, sandbox.Outcome{EndReason: sandbox.NoOutput, ExitCode: 137}},
 		"output limit":               {frame.Result{Reason: frame.OutputLimit, StdoutBytes: 99}, sandbox.Outcome{EndReason: sandbox.OutputLimit, Truncated: true}},
-		"OOM kill of a child":        {frame.Result{Reason: frame.Exit, OOMKills: 1, StdoutBytes: 5}, sandbox.Outcome{EndReason: sandbox.OutOfMemory}},
+		"OOM kill of a child":        {frame.Result{Reason: frame.Exit, OOMKills: 2, StdoutBytes: 5}, sandbox.Outcome{EndReason: sandbox.Exited, OOMKills: 2}},
+		"OOM kill of the agent":      {frame.Result{Reason: frame.Exit, ExitCode: 137, OOMKills: 1, StdoutBytes: 5}, sandbox.Outcome{EndReason: sandbox.OutOfMemory, ExitCode: 137, OOMKills: 1}},
+		"OOM kills unknown":          {frame.Result{Reason: frame.Exit, ExitCode: 137, OOMKills: -1, StdoutBytes: 5}, sandbox.Outcome{EndReason: sandbox.Exited, ExitCode: 137}},
 		"usage": {
 			frame.Result{Reason: frame.Exit, StdoutBytes: 5, Wall: time.Second, PeakMemory: 1 << 20, CPUTime: time.Millisecond},
 			sandbox.Outcome{EndReason: sandbox.Exited, Wall: time.Second, PeakMemory: 1 << 20, CPUTime: time.Millisecond},

@@ -16,7 +16,7 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-const probeImage = "airlock/sandbox-probe:dev"
+var probeImage = "airlock/sandbox-probe:dev"
 
 // runtimeEnv is the variable with another runtime for these tests.
 const runtimeEnv = "AIRLOCK_TEST_RUNTIME"

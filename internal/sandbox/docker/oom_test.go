@@ -8,12 +8,11 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// The job is out of memory, whichever process the kernel kills.
+// The job is out of memory if the kernel kills the agent.
 func TestMemoryOverLimitIsOutOfMemory(t *testing.T) {
 	for name, args := range map[string][]string{
-		"agent":                        {"allocate", "200"},
-		"child, and the agent exits 0": {"allocate-in-child", "200"},
-		"files in tmpfs":               {"fill", "/workspace", "200"},
+		"agent":          {"allocate", "200"},
+		"files in tmpfs": {"fill", "/workspace", "200"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -23,8 +22,21 @@ func TestMemoryOverLimitIsOutOfMemory(t *testing.T) {
 			out := run(t, d, job)
 
 			require.Equal(t, sandbox.OutOfMemory, out.EndReason, "%+v", out)
+			require.Positive(t, out.OOMKills)
 		})
 	}
+}
+
+// The agent may go on after the kernel has killed a child. Its exit is the job's end, and the kill is counted.
+func TestOOMKillOfChildIsCounted(t *testing.T) {
+	d := newDriver(t, Config{})
+	job := probe("allocate-in-child", "200")
+	job.Limits.Memory = 64 << 20
+	out := run(t, d, job)
+
+	require.Equal(t, sandbox.Exited, out.EndReason)
+	require.Zero(t, out.ExitCode)
+	require.EqualValues(t, 1, out.OOMKills)
 }
 
 func TestMemoryBelowLimitIsAllowed(t *testing.T) {

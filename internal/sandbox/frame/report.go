@@ -18,8 +18,8 @@ var reportBounds = bounds{header: 4 << 10, body: MaxBody}
 // Kind is the kind of a report.
 type Kind string
 
-// The kinds of reports. Started is the first report, except before a Fault. Ended or Fault is the last one. Files come
-// one after another: a FileStart, then its content in as many FileContent reports as it needs.
+// The kinds of reports. Started is the first report, unless init fails before it. Ended or Fault is the last one. Files
+// come one after another: a FileStart, then its content in as many FileContent reports as it needs.
 const (
 	Started     Kind = "started"      // the job is acknowledged; the agent starts now
 	Stdout      Kind = "stdout"       // the body is the next part of the agent's standard output

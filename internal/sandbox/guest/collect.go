@@ -49,9 +49,9 @@ func (c *collector) collect(paths []string) error {
 
 func (c *collector) collectFile(name string, allowed []string) error {
 	dir, base := path.Split(name)
-	root, err := openDir(path.Clean(dir), allowed)
-	if err != nil || root == nil {
-		return err
+	root := c.openDir(path.Clean(dir), allowed)
+	if root == nil {
+		return nil
 	}
 	defer root.Close()
 	info, err := root.Lstat(base)
@@ -62,36 +62,37 @@ func (c *collector) collectFile(name string, allowed []string) error {
 }
 
 func (c *collector) collectDir(dir string) error {
-	root, err := openDir(dir, writableDirs)
-	if err != nil || root == nil {
-		return err
+	root := c.openDir(dir, writableDirs)
+	if root == nil {
+		return nil
 	}
 	defer root.Close()
 	return c.walkDir(root, dir, 0)
 }
 
 // openDir opens a directory that is, or is below, one of the allowed directories, and follows no link. It returns nil
-// if there is no such directory: the agent decides what exists there.
-func openDir(dir string, allowed []string) (*os.Root, error) {
+// if there is no such directory, or if it cannot be opened: the agent decides what exists there and who may read it.
+func (c *collector) openDir(dir string, allowed []string) *os.Root {
 	for _, base := range allowed {
 		if dir != base && !strings.HasPrefix(dir, base+"/") {
 			continue
 		}
 		root, err := os.OpenRoot(base)
 		if err != nil {
-			return nil, fmt.Errorf("collect output files: %w", err)
+			c.omitted++
+			return nil
 		}
 		for _, name := range strings.FieldsFunc(dir[len(base):], func(r rune) bool { return r == '/' }) {
 			next := openSubdir(root, name)
 			_ = root.Close()
 			if next == nil {
-				return nil, nil
+				return nil
 			}
 			root = next
 		}
-		return root, nil
+		return root
 	}
-	return nil, nil
+	return nil
 }
 
 // openSubdir opens a directory in root, or returns nil if name is not a directory.

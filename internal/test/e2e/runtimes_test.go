@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/app/dev"
+	"github.com/airlock-run/airlock/internal/receipt"
 )
 
 // commandRuntimes run programs of every Debian system.
@@ -42,6 +44,11 @@ runtimes:
     env: {COLOUR: blue}
     argv: [/bin/bash, -c, 'cat "$AIRLOCK_INSTRUCTIONS"; echo; cat "$AIRLOCK_HISTORY"; echo; echo "$COLOUR $#"; cat', agent, '--model={model}']
     models: [small]
+  - name: greedy-child
+    image: airlock/sandbox-claude:dev
+    contract: command
+    argv: [/bin/bash, -c, 'head -c 1G /dev/zero | tail; read line; if [ "$line" = answer ]; then echo done; fi']
+    limits: {memory: 64MiB}
   - name: flood
     image: airlock/sandbox-claude:dev
     contract: command
@@ -90,6 +97,28 @@ func TestRuntimesFromFile(t *testing.T) {
 			require.Contains(t, e.Result.Text+e.Error.Message, tc.text)
 			require.Equal(t, tc.code == "", e.Status == contract.StatusSucceeded)
 		})
+	}
+}
+
+// The kernel kills a child for its memory. The agent goes on, and its valid result counts. Without one, the memory is
+// the reason of the failure.
+func TestOutOfMemoryChild(t *testing.T) {
+	t.Parallel()
+	a := start(t, withRuntimes(t, commandRuntimes))
+	agent := a.createAgent(contract.CreateAgent{Name: "A", Instructions: "B", Runtime: "greedy-child"})
+	for input, want := range map[string]contract.Status{"answer": contract.StatusSucceeded, "none": contract.StatusFailed} {
+		e := a.awaitExecution(a.runAgent(agent.Id, input).ExecutionId)
+		require.Equal(t, want, e.Status, e.Error.Message)
+		require.Positive(t, e.Usage.OomKills)
+		require.Equal(t, 1, e.Attempt)
+		var r receipt.Receipt
+		require.NoError(t, json.Unmarshal(e.Receipt, &r))
+		require.Equal(t, e.Usage.OomKills, r.Sandbox.OOMKills)
+		if want == contract.StatusSucceeded {
+			require.Equal(t, "done", e.Result.Text)
+			continue
+		}
+		require.Equal(t, contract.FailureCodeOutOfMemory, e.Error.Code)
 	}
 }
 

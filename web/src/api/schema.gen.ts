@@ -1065,6 +1065,11 @@ export interface components {
              * @description Calls that ended before the provider reported their usage; their tokens are estimated. Only if there are any
              */
             estimatedCalls?: number;
+            /**
+             * Format: int64
+             * @description Processes of the job that the kernel killed because of the memory limit. Only if there are any
+             */
+            oomKills?: number;
         };
         /** @enum {string} */
         Scope: "read" | "run" | "agents" | "keys";

@@ -38,12 +38,17 @@ export function Facts({ execution }: { execution: Execution }) {
         <Fact name="Runtime">{[execution.runtime, execution.model].filter(Boolean).join(' · ')}</Fact>
         <Fact name="Model calls">
           {usage.calls.toLocaleString()}
-          {usage.estimatedCalls && <Note>{usage.estimatedCalls.toLocaleString()} ended early; their tokens are estimated</Note>}
+          {usage.estimatedCalls && (
+            <Note>{usage.estimatedCalls.toLocaleString()} ended early; their tokens are estimated</Note>
+          )}
         </Fact>
         <Fact name="Tokens">
           {usage.inputTokens.toLocaleString()} in, {usage.outputTokens.toLocaleString()} out
         </Fact>
         <Fact name="Cost">{usage.costUsd.toFixed(4)} USD</Fact>
+        {usage.oomKills && (
+          <Fact name="Out of memory">{usage.oomKills.toLocaleString()} processes killed</Fact>
+        )}
       </dl>
     </section>
   )

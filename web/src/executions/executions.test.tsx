@@ -48,7 +48,14 @@ describe("an execution's page", () => {
         startedAt: '2026-01-02T03:00:02.5Z',
         finishedAt: '2026-01-02T03:01:07.5Z',
       },
-      usage: { inputTokens: 1234, outputTokens: 56, costUsd: 0.01234, calls: 7, estimatedCalls: 2 },
+      usage: {
+        inputTokens: 1234,
+        outputTokens: 56,
+        costUsd: 0.01234,
+        calls: 7,
+        estimatedCalls: 2,
+        oomKills: 2,
+      },
     })
     visit(`#/e/${id}`, server)
     expect(await screen.findByText('Overloaded.')).toBeVisible()
@@ -59,6 +66,7 @@ describe("an execution's page", () => {
     expect(fact('Tokens')).toBe('1,234 in, 56 out')
     expect(fact('Cost')).toBe('0.0123 USD')
     expect(fact('Model calls')).toBe('72 ended early; their tokens are estimated')
+    expect(fact('Out of memory')).toBe('2 processes killed')
   })
 
   test('says that there is no such execution', async () => {
