@@ -161,7 +161,7 @@ func TestFaultEngineKilled(t *testing.T) {
 	}
 	t.Parallel()
 	l := newFaultCluster(t, 0)
-	engine := newEngine(t)
+	engine := newEngine(t, "")
 	l.docker = engine.client
 	x := l.startExecutor("DOCKER_HOST=" + engine.host)
 	running := []contract.AcceptedExecution{l.submit(`{"offline":{"sleep":"9s"}}`), l.submit(`{"offline":{"sleep":"10s"}}`)}
@@ -191,10 +191,17 @@ type engine struct {
 	cmd    *exec.Cmd
 }
 
-func newEngine(t *testing.T) *engine {
+// With a size, such as 400m, its data are on a disk of that size, in memory.
+func newEngine(t *testing.T, diskSize string) *engine {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "airlock-engine-")
 	require.NoError(t, err)
+	if diskSize != "" {
+		require.NoError(t, os.Mkdir(dir+"/data", 0o700))
+		require.NoError(t, syscall.Mount("tmpfs", dir+"/data", "tmpfs", 0, "size="+diskSize))
+		t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+		t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir+"/data", syscall.MNT_DETACH)) })
+	}
 	e := &engine{t: t, dir: dir, host: "unix://" + dir + "/engine.sock"}
 	e.client, err = client.NewClientWithOpts(client.WithHost(e.host), client.WithAPIVersionNegotiation())
 	require.NoError(t, err)
@@ -203,7 +210,9 @@ func newEngine(t *testing.T) *engine {
 	t.Cleanup(func() {
 		require.NoError(t, e.client.Close())
 		e.kill()
-		require.NoError(t, os.RemoveAll(dir))
+		if diskSize == "" {
+			require.NoError(t, os.RemoveAll(dir))
+		}
 	})
 	e.load("airlock/sandbox-offline:dev")
 	return e

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/airlock-run/airlock/internal/test/faultproxy"
 )
 
 // chaos injects random faults into a cluster, one after another and several at
@@ -15,6 +17,8 @@ type chaos struct {
 	*faultCluster
 	random         *rand.Rand
 	executors      []*process
+	sickEngine     *faultproxy.HTTPProxy // before the Engine, for faults of single requests
+	engineDisk     string                // a small disk of the Engine; empty if only root could make one
 	active         []activeFault
 	longOutageDone bool
 	faultCounts    map[string]int
@@ -35,7 +39,7 @@ func (c *chaos) injectNext() {
 	c.replaceExited()
 	faults := []func(){
 		c.killExecutor, c.killExecutor, c.stopExecutor, c.restartExecutor, c.crashExecutor, c.crashExecutor, c.replaceAPI,
-		c.injectServiceFault, c.injectServiceFault, c.injectServiceFault, c.injectEngineFault, c.republish, c.longFirestoreOutage, c.killEmulators,
+		c.injectServiceFault, c.injectServiceFault, c.injectServiceFault, c.injectEngineFault, c.slowEngine, c.failEngine, c.fillEngine, c.republish, c.longFirestoreOutage, c.killEmulators,
 	}
 	faults[c.random.IntN(len(faults))]()
 }

@@ -44,6 +44,7 @@ func TestSoak(t *testing.T) {
 
 	l := newPersistentFaultCluster(t, t.TempDir(), "AIRLOCK_BATCH_WINDOW=20")
 	c := &chaos{faultCluster: l, random: rand.New(rand.NewPCG(seed, 0)), faultCounts: map[string]int{}}
+	c.useSickEngine()
 	for range soakExecutors {
 		c.executors = append(c.executors, l.startExecutor())
 	}

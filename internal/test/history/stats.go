@@ -18,6 +18,7 @@ type Stats struct {
 	Versions       int
 	Retried        int                      // executions with more than one attempt
 	ByStatus       map[execution.Status]int // of their last versions
+	ByFailure      map[execution.Code]int   // of the executions that failed
 	Lost           int                      // accepted executions and batches that are not stored, and unfinished executions
 	Changed        int                      // changes after a final state
 	LongestOverdue time.Duration            // longest time that an execution stayed overdue without an outage
@@ -26,7 +27,7 @@ type Stats struct {
 // Summarize returns the statistics of a History.
 func Summarize(h History) Stats {
 	c := newChecker(h)
-	s := Stats{Executions: len(c.executions), Batches: len(c.batches), Versions: len(h.Versions), ByStatus: map[execution.Status]int{}}
+	s := Stats{Executions: len(c.executions), Batches: len(c.batches), Versions: len(h.Versions), ByStatus: map[execution.Status]int{}, ByFailure: map[execution.Code]int{}}
 	for _, a := range h.Acceptances {
 		if a.Batch == "" {
 			s.Accepted++
@@ -37,6 +38,9 @@ func Summarize(h History) Stats {
 	for _, versions := range c.executions {
 		final := lastVersion(versions).Execution
 		s.ByStatus[final.Status]++
+		if final.Status == execution.Failed {
+			s.ByFailure[final.Failure.Code]++
+		}
 		if final.Attempt > 1 {
 			s.Retried++
 		}
@@ -67,6 +71,9 @@ func (s Stats) String() string {
 	var byStatus []string
 	for _, status := range slices.Sorted(maps.Keys(s.ByStatus)) {
 		byStatus = append(byStatus, fmt.Sprintf("%d %s", s.ByStatus[status], status))
+	}
+	for _, code := range slices.Sorted(maps.Keys(s.ByFailure)) {
+		byStatus = append(byStatus, fmt.Sprintf("%d %s", s.ByFailure[code], code))
 	}
 	return fmt.Sprintf("%d accepted, %d executions (%s), %d batches, %d with more than one attempt, %d versions, at most %s overdue; %d lost, %d changed after their final state",
 		s.Accepted, s.Executions, strings.Join(byStatus, ", "), s.Batches, s.Retried, s.Versions, s.LongestOverdue.Round(time.Millisecond), s.Lost, s.Changed)
