@@ -295,6 +295,9 @@ func (a *attempt) classify(err error) execution.Event {
 		return execution.HandedBack{Attempt: number, Usage: a.ending.Usage}
 	case errors.Is(err, execution.ErrLeaseLost):
 		return nil
+	case errors.Is(err, sandbox.ErrInvalidJob):
+		failure := &execution.Failure{Code: execution.CodeInvalidTask, Message: "No sandbox can run this task: " + err.Error() + "."}
+		return finished(failure.Ending(a.ending.Usage))
 	case !a.began():
 		return execution.StartFailed{Attempt: number, Usage: a.ending.Usage, Reason: startFailureReason(err)}
 	default:

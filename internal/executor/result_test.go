@@ -3,6 +3,7 @@ package executor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -136,6 +137,20 @@ func TestInfrastructureFailureRetriedUntilAttemptsExhausted(t *testing.T) {
 	require.Equal(t, 3, e.Attempt)
 	require.NotContains(t, e.Failure.Message, "container", "internals are logged, and not returned")
 	require.Len(t, b.started, 3)
+}
+
+// A job that no sandbox can run is not tried again.
+func TestInvalidJobIsFinal(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	b := newFakeSandbox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) {
+		return sandbox.Outcome{}, fmt.Errorf("%w: negative limit", sandbox.ErrInvalidJob)
+	})
+	f.run(testConfig(), b)
+	e := f.await(f.submit("offline", "x"), execution.Failed)
+	require.Equal(t, execution.CodeInvalidTask, e.Failure.Code)
+	require.Contains(t, e.Failure.Message, "negative limit")
+	require.Equal(t, 1, e.Attempt)
 }
 
 // unreadableHistoryStore is a real store that cannot read messages.

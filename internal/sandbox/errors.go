@@ -1,6 +1,12 @@
 package sandbox
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrInvalidJob means that no sandbox can run the job. Another attempt would fail in the same way.
+var ErrInvalidJob = errors.New("invalid job")
 
 // StartError means that a job did not begin: its sandbox could not be started, or did not acknowledge the job. The
 // fault is not the job's, and nothing of its work is lost. Another attempt may succeed, here or on another executor.

@@ -10,6 +10,8 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/client"
+
+	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
 // The errors of this package. None of them is an outcome of a job. Except after ErrInvalidJob, another attempt may run
@@ -34,7 +36,7 @@ var (
 	// ErrFault means that init could not run the job, for example because the agent's program is not in the image.
 	ErrFault = errors.New("sandbox could not run the agent")
 	// ErrInvalidJob means that no sandbox can run the job.
-	ErrInvalidJob = errors.New("invalid job")
+	ErrInvalidJob = sandbox.ErrInvalidJob
 )
 
 // engineError translates an error that the Engine's client returned for op. If ctx has ended, the Engine is not at
