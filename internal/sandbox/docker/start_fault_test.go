@@ -307,5 +307,10 @@ func imageWithoutInit(t *testing.T, d *Driver) string {
 	require.NoError(t, err)
 	_, err = io.Copy(io.Discard, imported)
 	require.NoError(t, errors.Join(err, imported.Close()))
+	t.Cleanup(func() {
+		d.background.Wait() // the container is removed
+		_, err := d.api.ImageRemove(context.Background(), name, image.RemoveOptions{})
+		require.NoError(t, err)
+	})
 	return name
 }
