@@ -317,8 +317,8 @@ func startFailureReason(err error) string {
 	return "Airlock could not prepare the job"
 }
 
-// writeReceipt returns the receipt of the attempt, encoded and signed. An execution does not fail because its receipt
-// cannot be written: the job is done.
+// writeReceipt returns the receipt of the attempt, encoded and signed; empty if it cannot be written. The execution does
+// not fail because of that, also not by a panic: the job is done, and would run again.
 func (a *attempt) writeReceipt(ending execution.Ending) string {
 	config := a.executor.config
 	facts := receipt.Facts{
@@ -327,7 +327,10 @@ func (a *attempt) writeReceipt(ending execution.Ending) string {
 	if a.run != nil {
 		facts.Job, facts.Model, facts.Egress = a.run.Job, a.run.Model, a.run.Egress()
 	}
-	encoded, err := receipt.Marshal(receipt.New(facts), config.ReceiptKey)
+	encoded, err := func() (encoded string, err error) {
+		defer supervise.RecoverTo(&err)
+		return receipt.Marshal(receipt.New(facts), config.ReceiptKey)
+	}()
 	if err != nil {
 		a.log.Error("could not write the receipt", zap.Error(err))
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/supervise"
 	"github.com/airlock-run/airlock/internal/telemetry/metrics"
 )
 
@@ -28,7 +29,10 @@ func (x *Executor) pull(ctx, workCtx context.Context) error {
 	x.health.setPulling()
 	lanes, lanesCtx := errgroup.WithContext(engineCtx)
 	for _, lane := range []execution.Lane{execution.LaneInteractive, execution.LaneBatch} {
-		lanes.Go(func() error { return x.pullLane(lanesCtx, workCtx, lane, stopPulling) })
+		lanes.Go(func() (err error) {
+			defer supervise.RecoverTo(&err)
+			return x.pullLane(lanesCtx, workCtx, lane, stopPulling)
+		})
 	}
 	err := lanes.Wait()
 	if engineCtx.Err() != nil {

@@ -14,6 +14,8 @@ import (
 
 	"github.com/airlock-run/airlock/internal/blob"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/queue"
+	"github.com/airlock-run/airlock/internal/receipt"
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
@@ -120,4 +122,43 @@ func TestPanicInFinishReleasesLease(t *testing.T) {
 	ch, err := f.store.Apply(t.Context(), first, execution.Overdue{})
 	require.NoError(t, err, "its lease is not renewed any more")
 	require.Equal(t, []execution.Ref{first}, ch.Notify)
+}
+
+// The job is done: a receipt that cannot be written must not make it run again.
+func TestPanicInReceiptLosesNoResult(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	core, logs := observer.New(zap.ErrorLevel)
+	f.log = zap.New(core)
+	config := testConfig()
+	config.ReceiptKey = &receipt.Key{} // to sign with it panics
+	b := answeringSandbox("done")
+	f.run(config, b)
+	e := f.await(f.submit("offline", "x"), execution.Succeeded)
+	require.Equal(t, "done", e.Result.Text)
+	require.Empty(t, e.Receipt)
+	require.Len(t, b.started, 1)
+	require.Equal(t, 1, logs.FilterMessage("could not write the receipt").Len())
+}
+
+// panickingQueue is a real queue whose first Pull panics.
+type panickingQueue struct {
+	*queue.Queue
+	panicked *atomic.Bool
+}
+
+func (q panickingQueue) Pull(ctx context.Context, lane execution.Lane, limit int) ([]queue.Notification, error) {
+	if !q.panicked.Swap(true) {
+		panic("on purpose")
+	}
+	return q.Queue.Pull(ctx, lane, limit)
+}
+
+func TestPanicInPullIsRetried(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	var panicked atomic.Bool
+	f.start(f.newExecutor(testConfig(), f.store, panickingQueue{f.queue, &panicked}, answeringSandbox("done")))
+	f.await(f.submit("offline", "x"), execution.Succeeded)
+	require.True(t, panicked.Load())
 }
