@@ -115,7 +115,7 @@ func waitForBatch(ctx context.Context, cmd *cobra.Command, c *client.Client, b c
 func progressBar(b client.Batch) string {
 	const width = 30
 	p := b.Progress
-	finished := p.Succeeded + p.Failed + p.TimedOut + p.Canceled
+	finished := p.Succeeded + p.Failed + p.TimedOut + p.Canceled + p.Missing
 	filled := width * finished / max(1, b.Total)
 	line := fmt.Sprintf("[%-*s] %d/%d", width, strings.Repeat("=", filled), finished, b.Total)
 	if unsuccessful := finished - p.Succeeded; unsuccessful > 0 {
@@ -164,8 +164,8 @@ func batchStatus(s *serverFlags) *cobra.Command {
 
 func showBatch(out io.Writer, b client.Batch) {
 	p := b.Progress
-	fmt.Fprintf(out, "%s  %s\npending %d, queued %d, running %d, succeeded %d, failed %d, timed out %d, canceled %d, of %d\n",
-		b.Id, b.Status, p.Pending, p.Queued, p.Running, p.Succeeded, p.Failed, p.TimedOut, p.Canceled, b.Total)
+	fmt.Fprintf(out, "%s  %s\npending %d, queued %d, running %d, succeeded %d, failed %d, timed out %d, canceled %d, missing %d, of %d\n",
+		b.Id, b.Status, p.Pending, p.Queued, p.Running, p.Succeeded, p.Failed, p.TimedOut, p.Canceled, p.Missing, b.Total)
 	if p.CostUsd > 0 {
 		fmt.Fprintf(out, "cost %.4f USD\n", p.CostUsd)
 	}

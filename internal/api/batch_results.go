@@ -16,7 +16,7 @@ import (
 // resultsPageSize is how many results are read, and are in memory, at the same time.
 const resultsPageSize = 50
 
-// GetBatchResults streams the results of a batch in the order of its inputs. With follow it waits for the missing ones.
+// GetBatchResults streams the results of a batch in the order of its inputs. With follow it waits for the others.
 func (s *Server) GetBatchResults(c echo.Context, batchID contract.ID, params contract.GetBatchResultsParams) error {
 	ctx := c.Request().Context()
 	b, _, err := s.readBatch(ctx, c, batchID)
@@ -80,8 +80,17 @@ func (s *Server) writeResults(ctx context.Context, c echo.Context, b *batch.Batc
 		if err != nil {
 			return next, err
 		}
+		if len(page) == 0 && b.FinishedAt == nil {
+			return next, nil
+		}
+		if len(page) == 0 { // the batch was canceled before the input had an execution
+			if err := writeLine(c, contract.BatchResult{Index: next, Status: contract.BatchResultStatusCanceled}); err != nil {
+				return next, err
+			}
+			next++
+		}
 		for _, e := range page {
-			if !e.Status.Terminal() {
+			if e != nil && !e.Status.Terminal() {
 				return next, nil
 			}
 			if err := writeLine(c, viewBatchResult(next, e)); err != nil {
@@ -89,17 +98,6 @@ func (s *Server) writeResults(ctx context.Context, c echo.Context, b *batch.Batc
 			}
 			next++
 		}
-		if len(page) > 0 {
-			continue
-		}
-		if b.FinishedAt == nil {
-			return next, nil
-		}
-		// The batch was canceled before the input had an execution.
-		if err := writeLine(c, contract.BatchResult{Index: next, Status: contract.StatusCanceled}); err != nil {
-			return next, err
-		}
-		next++
 	}
 	return next, nil
 }
@@ -113,9 +111,14 @@ func writeLine(c echo.Context, line contract.BatchResult) error {
 	return err
 }
 
-func viewBatchResult(index int, e execution.Execution) contract.BatchResult {
-	view := viewExecution(e)
+// viewBatchResult shows a finished execution; nil is a missing one.
+func viewBatchResult(index int, e *execution.Execution) contract.BatchResult {
+	if e == nil {
+		return contract.BatchResult{Index: index, Status: contract.BatchResultStatusMissing}
+	}
+	view := viewExecution(*e)
 	return contract.BatchResult{
-		Index: index, ExecutionId: e.ID, Status: view.Status, Result: view.Result, Error: view.Error, Usage: view.Usage,
+		Index: index, ExecutionId: e.ID, Status: contract.BatchResultStatus(view.Status),
+		Result: view.Result, Error: view.Error, Usage: view.Usage,
 	}
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/airlock-run/airlock/emulator/emulatortest"
 	firestoreemulator "github.com/airlock-run/airlock/emulator/firestore"
+	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/batch"
 	"github.com/airlock-run/airlock/internal/domain/execution"
@@ -29,7 +31,7 @@ type failingStore struct {
 	calls int
 }
 
-func (s *failingStore) BatchExecutions(ctx context.Context, b *batch.Batch, first, _ int) ([]execution.Execution, error) {
+func (s *failingStore) BatchExecutions(ctx context.Context, b *batch.Batch, first, _ int) ([]*execution.Execution, error) {
 	if s.calls++; s.calls > 1 {
 		return nil, errors.New("on purpose")
 	}
@@ -82,10 +84,10 @@ func TestTruncatedBatchResultsAreDetectable(t *testing.T) {
 // changingStore calls afterRead when executions of a batch have been read.
 type changingStore struct {
 	*store.Store
-	afterRead func([]execution.Execution)
+	afterRead func([]*execution.Execution)
 }
 
-func (s *changingStore) BatchExecutions(ctx context.Context, b *batch.Batch, first, limit int) ([]execution.Execution, error) {
+func (s *changingStore) BatchExecutions(ctx context.Context, b *batch.Batch, first, limit int) ([]*execution.Execution, error) {
 	page, err := s.Store.BatchExecutions(ctx, b, first, limit)
 	s.afterRead(page)
 	return page, err
@@ -101,7 +103,7 @@ func TestFollowedResultsMissNoChange(t *testing.T) {
 	})
 	b, executions := dispatchBatch(t, s.store.Store, 3)
 	var unsubscribed, finished int
-	changing.afterRead = func(page []execution.Execution) {
+	changing.afterRead = func(page []*execution.Execution) {
 		if s.watchers.Len() == 0 {
 			unsubscribed++
 		}
@@ -119,4 +121,107 @@ func TestFollowedResultsMissNoChange(t *testing.T) {
 	require.Equal(t, b.Total, finished)
 	require.Zero(t, unsubscribed)
 	require.Zero(t, s.watchers.Len())
+}
+
+// pageCountingStore counts the calls of BatchExecutions.
+type pageCountingStore struct {
+	*store.Store
+	calls int
+}
+
+func (s *pageCountingStore) BatchExecutions(ctx context.Context, b *batch.Batch, first, limit int) ([]*execution.Execution, error) {
+	s.calls++
+	return s.Store.BatchExecutions(ctx, b, first, limit)
+}
+
+// Executions of a finished batch were deleted. Their results are missing, and neither the results nor a retry read a
+// page twice.
+func TestMissingExecutionsOfBatch(t *testing.T) {
+	const total = 2*resultsPageSize + 20
+	counting := &pageCountingStore{}
+	s := startServer(t, func(c *Config, real *store.Store) {
+		counting.Store = real
+		c.Stores.Batches = counting
+	})
+	b, executions := dispatchBatch(t, s.store.Store, total)
+	fail := func(ref execution.Ref) {
+		_, err := s.store.Apply(t.Context(), ref, execution.Claimed{Executor: "x", Lease: time.Minute})
+		require.NoError(t, err)
+		failure := execution.Failure{Code: execution.CodeAgentError, Message: "m"}
+		_, err = s.store.Apply(t.Context(), ref, execution.JobEnded{Attempt: 1, Ending: failure.Ending(execution.Usage{})})
+		require.NoError(t, err)
+	}
+	failed := map[int]bool{resultsPageSize - 1: true, total - 1: true}
+	for i, ref := range executions {
+		if failed[i] {
+			fail(ref)
+			continue
+		}
+		_, err := s.store.Apply(t.Context(), ref, execution.CancelRequested{})
+		require.NoError(t, err)
+	}
+	finished, _, err := s.store.DispatchBatch(t.Context(), b.Ref())
+	require.NoError(t, err)
+	require.NotNil(t, finished.FinishedAt)
+	missing := map[int]bool{0: true}
+	for i := resultsPageSize; i < total-5; i++ {
+		missing[i] = true
+	}
+	for i := range missing {
+		_, err := s.firestore.Client.Doc("tenants/" + executions[i].Tenant + "/executions/" + executions[i].ID).Delete(t.Context())
+		require.NoError(t, err)
+	}
+
+	const pages = (total + resultsPageSize - 1) / resultsPageSize
+	for _, query := range []string{"", "?follow=true"} {
+		counting.calls = 0
+		got := s.do(http.MethodGet, "/batches/"+b.ID+"/results"+query, "")
+		require.Equal(t, http.StatusOK, got.StatusCode)
+		require.Equal(t, pages, counting.calls)
+		lines := bytes.Split(bytes.TrimSpace(got.body), []byte("\n"))
+		require.Len(t, lines, total)
+		for i, line := range lines {
+			var r contract.BatchResult
+			require.NoError(t, json.Unmarshal(line, &r))
+			want := contract.BatchResult{Index: i, ExecutionId: executions[i].ID, Status: contract.BatchResultStatusCanceled}
+			switch {
+			case missing[i]:
+				want.ExecutionId, want.Status = "", contract.BatchResultStatusMissing
+			case failed[i]:
+				want.Status = contract.BatchResultStatusFailed
+			}
+			require.Equal(t, want, contract.BatchResult{Index: r.Index, ExecutionId: r.ExecutionId, Status: r.Status})
+		}
+	}
+	progress := call[contract.Batch](s, "GET /batches/"+b.ID, http.StatusOK, "").Progress
+	require.Equal(t, len(missing), progress.Missing)
+	require.Equal(t, total, progress.Missing+progress.Failed+progress.Canceled)
+
+	counting.calls = 0
+	retry := call[contract.Batch](s, "POST /batches/"+b.ID+"/retry", http.StatusAccepted, "")
+	require.Equal(t, len(failed), retry.Total, "missing inputs cannot be repeated")
+	require.Equal(t, pages, counting.calls)
+}
+
+// All executions of a batch were deleted: there is nothing to retry.
+func TestRetryOfBatchWithoutExecutionsEnds(t *testing.T) {
+	counting := &pageCountingStore{}
+	s := startServer(t, func(c *Config, real *store.Store) {
+		counting.Store = real
+		c.Stores.Batches = counting
+	})
+	b, executions := dispatchBatch(t, s.store.Store, 3)
+	for _, ref := range executions {
+		_, err := s.store.Apply(t.Context(), ref, execution.CancelRequested{})
+		require.NoError(t, err)
+	}
+	_, _, err := s.store.DispatchBatch(t.Context(), b.Ref())
+	require.NoError(t, err)
+	for _, ref := range executions {
+		_, err := s.firestore.Client.Doc("tenants/" + ref.Tenant + "/executions/" + ref.ID).Delete(t.Context())
+		require.NoError(t, err)
+	}
+	problem := call[contract.Problem](s, "POST /batches/"+b.ID+"/retry", http.StatusConflict, "")
+	require.Equal(t, contract.ProblemNothingToRetry, problem.Code)
+	require.Equal(t, 1, counting.calls)
 }

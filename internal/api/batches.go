@@ -19,15 +19,15 @@ import (
 // BatchStore reads and cancels batches; Submitter creates them. Batch also returns the store's time; it and CancelBatch
 // return a *store.NotFoundError for a missing batch. Batches lists the newest first. CancelBatch returns
 // execution.ErrTerminal for a finished batch. BatchCounts returns the number of executions by status, and their cost in
-// US dollars. BatchExecutions returns the executions of the inputs from first on, in order, up to the first input
-// without one.
+// US dollars. BatchExecutions returns the executions of the inputs from first on, in order, at most limit, up to the
+// first input that has had none yet; nil is a missing execution.
 type BatchStore interface {
 	NewBatchInputWriter(ref batch.Ref) *store.BatchInputWriter
 	Batch(ctx context.Context, ref batch.Ref) (batch.Batch, time.Time, error)
 	Batches(ctx context.Context, tenant string, p store.Page) ([]batch.Batch, error)
 	CancelBatch(ctx context.Context, ref batch.Ref) (batch.Batch, error)
 	BatchCounts(ctx context.Context, ref batch.Ref) (map[execution.Status]int, float64, error)
-	BatchExecutions(ctx context.Context, b *batch.Batch, first, limit int) ([]execution.Execution, error)
+	BatchExecutions(ctx context.Context, b *batch.Batch, first, limit int) ([]*execution.Execution, error)
 }
 
 // batchTimeout bounds the submission of a batch, from its first line to its response.
@@ -128,7 +128,7 @@ func (s *Server) CancelBatch(c echo.Context, batchID contract.ID) error {
 	return respondJSON(c, http.StatusAccepted, view)
 }
 
-// RetryBatch accepts a new batch of the inputs that failed or timed out.
+// RetryBatch accepts a new batch of the inputs that failed or timed out. It cannot repeat missing ones.
 func (s *Server) RetryBatch(c echo.Context, batchID contract.ID, _ contract.RetryBatchParams) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), batchTimeout)
 	defer cancel()
@@ -146,13 +146,13 @@ func (s *Server) RetryBatch(c echo.Context, batchID contract.ID, _ contract.Retr
 
 func (s *Server) forEachFailedInput(ctx context.Context, b *batch.Batch, add func(batch.Input) error) error {
 	found := false
-	for first := 0; first < b.NextInput; {
+	for first := 0; first < b.NextInput; first += resultsPageSize {
 		page, err := s.stores.Batches.BatchExecutions(ctx, b, first, resultsPageSize)
 		if err != nil {
 			return err
 		}
 		for _, e := range page {
-			if e.Status != execution.Failed && e.Status != execution.TimedOut {
+			if e == nil || e.Status != execution.Failed && e.Status != execution.TimedOut {
 				continue
 			}
 			found = true
@@ -160,7 +160,6 @@ func (s *Server) forEachFailedInput(ctx context.Context, b *batch.Batch, add fun
 				return err
 			}
 		}
-		first += len(page)
 	}
 	if !found {
 		return errNoFailedInput
@@ -207,7 +206,7 @@ func viewProgress(p batch.Progress) contract.BatchProgress {
 	v := contract.BatchProgress{
 		Pending: p.Pending, Queued: p.ByStatus[execution.Queued], Running: p.ByStatus[execution.Running],
 		Succeeded: p.ByStatus[execution.Succeeded], Failed: p.ByStatus[execution.Failed],
-		TimedOut: p.ByStatus[execution.TimedOut], Canceled: p.ByStatus[execution.Canceled], CostUsd: p.CostUSD,
+		TimedOut: p.ByStatus[execution.TimedOut], Canceled: p.ByStatus[execution.Canceled], Missing: p.Missing, CostUsd: p.CostUSD,
 	}
 	if p.EstimatedRemaining > 0 {
 		v.Eta = p.EstimatedRemaining.String()

@@ -52,15 +52,17 @@ func (s *countingStore) Execution(ctx context.Context, ref execution.Ref) (execu
 // server is an API with its own Firestore, and a client that checks all responses against the contract.
 type server struct {
 	*Server
-	t     testing.TB
-	url   string
-	store *countingStore
+	t         testing.TB
+	url       string
+	firestore *emulatortest.Firestore
+	store     *countingStore
 }
 
 // startServer starts a server. A change edits its configuration.
 func startServer(t testing.TB, change ...func(*Config, *store.Store)) server {
 	t.Helper()
-	s := &countingStore{Store: store.New(emulatortest.StartFirestore(t, firestoreemulator.Options{}).Client)}
+	f := emulatortest.StartFirestore(t, firestoreemulator.Options{})
+	s := &countingStore{Store: store.New(f.Client)}
 	q := new(localQueue)
 	config := Config{
 		Stores: StoresOf(s.Store), Submitter: s.Store, Queue: q, Auth: DevAuthenticator{}, WebUI: http.NotFoundHandler(), Log: zaptest.NewLogger(t),
@@ -74,7 +76,7 @@ func startServer(t testing.TB, change ...func(*Config, *store.Store)) server {
 	q.onSignal = srv.watchers.Notify
 	httpServer := httptest.NewServer(srv.Handler())
 	t.Cleanup(httpServer.Close)
-	return server{Server: srv, t: t, url: httpServer.URL, store: s}
+	return server{Server: srv, t: t, url: httpServer.URL, firestore: f, store: s}
 }
 
 // response is a response whose body is read.

@@ -1,5 +1,5 @@
 // Package broadcast wakes goroutines of the same process. A Signal wakes one of them, a Broadcaster wakes all that wait
-// for news of an execution, and a PendingSet hands keys to the one goroutine that works on them.
+// for news of an execution.
 //
 // Nothing in this package blocks the sender, and nothing carries data about what has happened: the receiver reads the
 // store. Package queue notifies other processes.

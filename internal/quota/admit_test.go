@@ -101,7 +101,7 @@ func TestWithoutLimitsNothingIsCounted(t *testing.T) {
 	h.requireClaimed(ref)
 	h.finish(ref, 1000)
 	require.Zero(t, h.usages.Len())
-	require.Empty(t, h.pendingReleases.Ready())
+	require.Empty(t, h.pendingReleases.Drain())
 }
 
 // An Enforcer that embedded its store would offer calls that pass by the limits.

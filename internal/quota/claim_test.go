@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"cloud.google.com/go/firestore"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap/zaptest"
 
@@ -96,15 +97,33 @@ func TestTurnOutOfOrderIsNotThrottled(t *testing.T) {
 	_, err = h.Apply(t.Context(), second.Execution.Ref(), claim)
 	require.ErrorIs(t, err, store.ErrEarlierTurnPending)
 	h.requireThrottled(first.Execution.Ref())
-	throttled, err := h.store.OldestThrottled(t.Context(), ada, 10)
+	throttled, err := h.store.OldestThrottled(t.Context(), ada, new(store.Scan), 10)
 	require.NoError(t, err)
 	require.Equal(t, []execution.Ref{first.Execution.Ref()}, throttled)
 
 	_, err = h.Apply(t.Context(), first.Execution.Ref(), execution.CancelRequested{})
 	require.NoError(t, err)
-	throttled, err = h.store.OldestThrottled(t.Context(), ada, 10)
+	throttled, err = h.store.OldestThrottled(t.Context(), ada, new(store.Scan), 10)
 	require.NoError(t, err)
 	require.Empty(t, throttled, "an ended execution is not throttled")
+}
+
+// An execution that cannot be decoded is passed over, and does not use the capacity of the ones behind it.
+func TestReleasePassesOverExecutionThatCannotBeDecoded(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, Limits{Running: 1})
+	refs := h.submit(ada, 4)
+	h.requireClaimed(refs[0])
+	for _, ref := range refs[1:] {
+		h.requireThrottled(ref)
+	}
+	for _, bad := range refs[1:3] {
+		doc := h.firestore.Client.Doc("tenants/" + bad.Tenant + "/executions/" + bad.ID)
+		_, err := doc.Update(t.Context(), []firestore.Update{{Path: "attempt", Value: "not a number"}})
+		require.NoError(t, err)
+	}
+	h.finish(refs[0], 0)
+	require.Equal(t, refs[3], h.nextReleased())
 }
 
 // Capacity that became free just before an outage is used after it.

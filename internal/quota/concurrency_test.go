@@ -151,7 +151,7 @@ func TestCapacityIsAlwaysReused(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, len(m.runningAttempts), running)
 				require.LessOrEqual(t, running, limit)
-				throttled, err := m.store.OldestThrottled(context.Background(), m.tenant, 100)
+				throttled, err := m.store.OldestThrottled(context.Background(), m.tenant, new(store.Scan), 100)
 				require.NoError(t, err)
 				if len(throttled) > 0 {
 					require.Equal(t, limit, running, "%d are throttled", len(throttled))

@@ -37,6 +37,7 @@ var claim = execution.Claimed{Executor: "x1", Lease: time.Hour}
 type harness struct {
 	*Enforcer
 	t         *testing.T
+	firestore *emulatortest.Firestore
 	store     *store.Store // without limits
 	clock     *emulatortest.Clock
 	published chan execution.Change
@@ -46,7 +47,7 @@ func newHarness(t *testing.T, limits Limits) *harness {
 	t.Helper()
 	h := &harness{t: t, clock: new(emulatortest.Clock), published: make(chan execution.Change, 1000)}
 	f := emulatortest.StartFirestore(t, firestoreemulator.Options{Now: h.clock.Now})
-	h.store = store.New(f.Client)
+	h.firestore, h.store = f, store.New(f.Client)
 	h.Enforcer = New(Config{Store: h.store, Limits: limits, Publisher: h, Log: zaptest.NewLogger(t)})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running errgroup.Group

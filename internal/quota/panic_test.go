@@ -18,12 +18,12 @@ type panickingStore struct {
 	read chan string
 }
 
-func (s *panickingStore) OldestThrottled(ctx context.Context, tenant string, limit int) ([]execution.Ref, error) {
+func (s *panickingStore) OldestThrottled(ctx context.Context, tenant string, scan *store.Scan, limit int) ([]execution.Ref, error) {
 	s.read <- tenant
 	if tenant == ada {
 		panic("on purpose")
 	}
-	return s.Store.OldestThrottled(ctx, tenant, limit)
+	return s.Store.OldestThrottled(ctx, tenant, scan, limit)
 }
 
 // The releases of each tenant run in a goroutine of their own. A panic over one is an error, and the others go on.

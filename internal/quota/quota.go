@@ -25,10 +25,10 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"go.uber.org/zap"
 
-	"github.com/airlock-run/airlock/internal/broadcast"
 	"github.com/airlock-run/airlock/internal/domain/batch"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/store"
+	"github.com/airlock-run/airlock/internal/supervise"
 )
 
 // Limits apply to each tenant; a zero means no limit.
@@ -75,7 +75,7 @@ type counter interface {
 	CountQueued(ctx context.Context, tenant string, limit int) (int, error)
 	CountRunning(ctx context.Context, tenant string, limit int) (int, error)
 	CostToday(ctx context.Context, tenant string) (usd float64, untilMidnight time.Duration, err error)
-	OldestThrottled(ctx context.Context, tenant string, limit int) ([]execution.Ref, error)
+	OldestThrottled(ctx context.Context, tenant string, scan *store.Scan, limit int) ([]execution.Ref, error)
 }
 
 // Publisher publishes the notifications of a change. A failed call loses nothing: the janitor publishes again.
@@ -98,7 +98,8 @@ type Enforcer struct {
 	publisher       Publisher
 	log             *zap.Logger
 	usages          *lru.Cache[string, *tenantUsage]
-	pendingReleases *broadcast.PendingSet[string] // tenants that may have capacity for a throttled execution
+	pendingReleases *supervise.WorkQueue[string] // tenants that may have capacity for a throttled execution
+	failedReleases  *supervise.Backoffs[execution.Ref]
 }
 
 // usageCacheSize is the number of tenants whose counts a process remembers.
@@ -110,9 +111,11 @@ func New(c Config) *Enforcer {
 	if err != nil {
 		panic(err) // only for a size that is not above 0
 	}
+	failedTenants := supervise.NewBackoffs[string](supervise.ReleaseThrottled, c.Log, store.IsUnavailable)
 	return &Enforcer{
-		store: c.Store, limits: c.Limits, publisher: c.Publisher, log: c.Log,
-		usages: usages, pendingReleases: broadcast.NewPendingSet[string](),
+		store: c.Store, limits: c.Limits, publisher: c.Publisher, log: c.Log, usages: usages,
+		pendingReleases: supervise.NewWorkQueue(failedTenants, 0),
+		failedReleases:  supervise.NewBackoffs[execution.Ref](supervise.ReleaseThrottled, c.Log, store.IsUnavailable),
 	}
 }
 

@@ -22,13 +22,13 @@ const (
 // Run releases throttled executions until ctx ends, and continues after every error of the store. It must end after the
 // last Apply: no other process knows of capacity that became free at the very end.
 func (e *Enforcer) Run(ctx context.Context) error {
-	err := supervise.Run(ctx, e.log, "release throttled executions", supervise.When(e.pendingReleases.Ready(), e.releasePending))
+	e.pendingReleases.Run(ctx, releaseConcurrency, e.release)
 	finalCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
 	if err := e.releasePending(finalCtx); err != nil {
 		e.log.Warn("could not release throttled executions at the end; the janitor will", zap.Error(err))
 	}
-	return err
+	return nil
 }
 
 // releasePending releases executions of every tenant that may have capacity for them.
@@ -36,10 +36,10 @@ func (e *Enforcer) releasePending(ctx context.Context) error {
 	var releases errgroup.Group
 	releases.SetLimit(releaseConcurrency)
 	for _, tenant := range e.pendingReleases.Drain() {
-		releases.Go(func() error {
-			err := e.release(ctx, tenant)
-			if err != nil {
-				e.pendingReleases.Add(tenant) // for the next call, when the store answers
+		releases.Go(func() (err error) {
+			defer supervise.RecoverTo(&err)
+			if err = e.release(ctx, tenant); err != nil {
+				e.pendingReleases.Add(tenant)
 			}
 			return err
 		})
@@ -47,12 +47,13 @@ func (e *Enforcer) releasePending(ctx context.Context) error {
 	return releases.Wait()
 }
 
-// release releases the tenant's oldest throttled executions, as many as there is capacity for.
-func (e *Enforcer) release(ctx context.Context, tenant string) (err error) {
-	defer supervise.RecoverTo(&err) // it runs in a goroutine of its own
+// release releases the tenant's oldest throttled executions, as many as there is capacity for. It passes over one that
+// cannot be released.
+func (e *Enforcer) release(ctx context.Context, tenant string) error {
 	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
 	defer cancel()
-	throttled, err := e.store.OldestThrottled(ctx, tenant, e.limits.Running)
+	scan := new(store.Scan)
+	throttled, err := e.store.OldestThrottled(ctx, tenant, scan, e.limits.Running)
 	if err != nil || len(throttled) == 0 {
 		return err
 	}
@@ -60,18 +61,47 @@ func (e *Enforcer) release(ctx context.Context, tenant string) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, ref := range throttled[:min(len(throttled), e.limits.Running-running)] {
-		change, err := e.store.Apply(ctx, ref, execution.Released{})
-		if store.IsRejection(err) {
-			continue // another process was faster
-		}
-		if err != nil {
+	for free := e.limits.Running - running; free > 0; {
+		released, err := e.releaseOldest(ctx, throttled, free)
+		free -= released
+		if err != nil || free == 0 || scan.AtFront() {
 			return err
 		}
-		if err := e.publisher.Publish(ctx, change); err != nil {
-			e.log.Warn("could not publish a released execution; the janitor will",
-				zap.String("execution", ref.ID), zap.String("tenant", ref.Tenant), zap.Error(err))
+		if throttled, err = e.store.OldestThrottled(ctx, tenant, scan, e.limits.Running); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// releaseOldest releases the first n executions that can be released.
+func (e *Enforcer) releaseOldest(ctx context.Context, throttled []execution.Ref, n int) (released int, err error) {
+	for _, ref := range throttled {
+		if released == n {
+			break
+		}
+		err := e.failedReleases.Do(ctx, ref, func(ctx context.Context) error { return e.releaseExecution(ctx, ref) })
+		if store.IsUnavailable(err) {
+			return released, err
+		}
+		if err == nil {
+			released++
+		}
+	}
+	return released, ctx.Err()
+}
+
+func (e *Enforcer) releaseExecution(ctx context.Context, ref execution.Ref) error {
+	change, err := e.store.Apply(ctx, ref, execution.Released{})
+	if store.IsRejection(err) {
+		return nil // another process was faster
+	}
+	if err != nil {
+		return err
+	}
+	if err := e.publisher.Publish(ctx, change); err != nil {
+		e.log.Warn("could not publish a released execution; the janitor will",
+			zap.String("execution", ref.ID), zap.String("tenant", ref.Tenant), zap.Error(err))
 	}
 	return nil
 }

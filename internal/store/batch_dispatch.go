@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"cloud.google.com/go/firestore"
 
@@ -13,8 +12,8 @@ import (
 )
 
 // DispatchBatch creates executions for the next inputs of a batch: as many as its share of the window allows and as one
-// chunk holds. An empty change means that there was nothing to dispatch. batch.ErrConflict means that another
-// dispatcher has dispatched the batch at the same time.
+// chunk holds. Inputs that are not in the store any more are skipped. An empty change means that there was nothing to
+// dispatch. batch.ErrConflict means that another dispatcher has dispatched the batch at the same time.
 func (s *Store) DispatchBatch(ctx context.Context, ref batch.Ref) (b batch.Batch, ch execution.Change, err error) {
 	snapshot, err := s.inspectBatch(ctx, ref)
 	if err != nil {
@@ -30,9 +29,10 @@ func (s *Store) DispatchBatch(ctx context.Context, ref batch.Ref) (b batch.Batch
 		if b.NextInput != snapshot.next || b.FinishedAt != nil {
 			return batch.ErrConflict
 		}
+		b.Skip(snapshot.first)
 		if len(snapshot.inputs) == 0 {
 			b.FinishOrReschedule(snapshot.inFlight, now)
-		} else if created, err = b.Dispatch(snapshot.next, snapshot.inputs, now); err != nil {
+		} else if created, err = b.Dispatch(snapshot.first, snapshot.inputs, now); err != nil {
 			return err
 		}
 		for i := range created {
@@ -54,8 +54,9 @@ func (s *Store) DispatchBatch(ctx context.Context, ref batch.Ref) (b batch.Batch
 
 // batchSnapshot is the state of a batch before the transaction of DispatchBatch.
 type batchSnapshot struct {
-	next     int // the first input without an execution
+	next     int // NextInput
 	inFlight int // unfinished executions
+	first    int // index of inputs[0]; inputs from next to first are not in the store
 	inputs   []batch.Input
 }
 
@@ -65,7 +66,7 @@ func (s *Store) inspectBatch(ctx context.Context, ref batch.Ref) (snapshot batch
 	if err != nil {
 		return snapshot, err
 	}
-	snapshot.next = b.NextInput
+	snapshot.next, snapshot.first = b.NextInput, b.NextInput
 	if snapshot.inFlight, err = s.countBatchExecutions(ctx, ref, execution.Queued, execution.Running); err != nil {
 		return snapshot, err
 	}
@@ -73,7 +74,9 @@ func (s *Store) inspectBatch(ctx context.Context, ref batch.Ref) (snapshot batch
 	if err != nil {
 		return snapshot, err
 	}
-	snapshot.inputs, err = s.nextInputs(ctx, &b, b.Capacity(snapshot.inFlight, b.Share(active)))
+	if n := b.Capacity(snapshot.inFlight, b.Share(active)); n > 0 {
+		snapshot.first, snapshot.inputs, err = s.nextInputs(ctx, &b, n)
+	}
 	return snapshot, err
 }
 
@@ -88,20 +91,46 @@ func (s *Store) activeBatches(ctx context.Context, tenant string, limit int) ([]
 	return active, err
 }
 
-// nextInputs returns at most n inputs from NextInput on, from one chunk. So the transaction that creates their
-// executions has at most 9 MiB, of which 8 are copies of the agent's instructions. Firestore allows 10 MiB.
-func (s *Store) nextInputs(ctx context.Context, b *batch.Batch, n int) ([]batch.Input, error) {
-	if n == 0 {
+// nextInputs returns at most n inputs from one chunk: the first ones that are stored from NextInput on, and the index
+// of the first. Without any, first is the number of all inputs. Chunks are stored before their batch, so an input that
+// is not stored, or that cannot be decoded, never will be. The transaction that creates the executions of one chunk has
+// at most 9 MiB, of which 8 are copies of the agent's instructions. Firestore allows 10 MiB.
+func (s *Store) nextInputs(ctx context.Context, b *batch.Batch, n int) (first int, inputs []batch.Input, err error) {
+	for first = b.NextInput; first < b.Total; {
+		stored, err := s.inputsFrom(ctx, b.Ref(), first)
+		if err != nil {
+			return 0, nil, err
+		}
+		if len(stored) > 0 {
+			return first, stored[:min(n, len(stored))], nil
+		}
+		if first, err = s.nextChunk(ctx, b, first); err != nil {
+			return 0, nil, err
+		}
+	}
+	return first, nil, nil
+}
+
+// inputsFrom returns the inputs from index first to the end of its chunk. There are none if no chunk has it.
+func (s *Store) inputsFrom(ctx context.Context, ref batch.Ref, first int) ([]batch.Input, error) {
+	q := s.inputChunks(ref).Where("first", "<=", first).OrderBy("first", firestore.Desc).Limit(1)
+	snaps, err := q.Documents(ctx).GetAll()
+	if err != nil {
+		return nil, translateError(err)
+	}
+	var chunk inputChunk
+	if len(snaps) == 0 || snaps[0].DataTo(&chunk) != nil || first-chunk.First >= len(chunk.Inputs) {
 		return nil, nil
 	}
-	q := s.inputChunks(b.Ref()).Where("first", "<=", b.NextInput).OrderBy("first", firestore.Desc).Limit(1)
+	return chunk.Inputs[first-chunk.First:], nil
+}
+
+// nextChunk returns the index of the first input of the next chunk, or the number of all inputs.
+func (s *Store) nextChunk(ctx context.Context, b *batch.Batch, after int) (first int, err error) {
+	q := s.inputChunks(b.Ref()).Where("first", ">", after).OrderBy("first", firestore.Asc).Limit(1).Select("first")
 	found, err := list[inputChunk](ctx, q)
-	if err != nil {
-		return nil, err
+	if err != nil || len(found) == 0 {
+		return b.Total, err
 	}
-	if len(found) == 0 || b.NextInput-found[0].First >= len(found[0].Inputs) {
-		return nil, fmt.Errorf("batch %s has no input %d", b.ID, b.NextInput)
-	}
-	remaining := found[0].Inputs[b.NextInput-found[0].First:]
-	return remaining[:min(n, len(remaining))], nil
+	return min(found[0].First, b.Total), nil
 }

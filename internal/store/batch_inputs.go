@@ -23,7 +23,7 @@ type inputChunk struct {
 }
 
 // upload marks the inputs of a batch that does not exist yet. If it never exists, because the API was killed,
-// PurgeUploads finds the inputs by it. SubmitBatch deletes it.
+// ExpiredUploads finds the inputs by it. SubmitBatch deletes it.
 type upload struct {
 	ID        string    `firestore:"id"`
 	Tenant    string    `firestore:"tenant"`
@@ -79,7 +79,7 @@ func (w *BatchInputWriter) Flush(ctx context.Context) error {
 func (w *BatchInputWriter) Len() int { return w.chunk.First + len(w.chunk.Inputs) }
 
 // Delete deletes the stored inputs. It serves a batch that is certainly not created: every call for it has ended, and
-// none with ErrOutcomeUnknown. Otherwise PurgeUploads deletes the inputs, if there is no batch.
+// none with ErrOutcomeUnknown. Otherwise the janitor deletes the inputs, if there is no batch.
 func (w *BatchInputWriter) Delete(ctx context.Context) error {
 	return w.store.deleteInputs(ctx, w.batch)
 }

@@ -86,7 +86,7 @@ func TestDeletedInputsLeaveNothing(t *testing.T) {
 
 // The expiry of uploads deletes inputs only if their batch does not exist. The mark of an upload may be stored late,
 // when the batch exists: then only the mark is deleted.
-func TestPurgeUploadsKeepsInputsOfBatches(t *testing.T) {
+func TestExpiredUploadsKeepInputsOfBatches(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	abandoned := f.upload(t, repeat("x", 300)...)
@@ -97,9 +97,13 @@ func TestPurgeUploadsKeepsInputsOfBatches(t *testing.T) {
 
 	now, err := f.Now(t.Context())
 	require.NoError(t, err)
-	n, err := f.PurgeUploads(t.Context(), now.Add(-time.Minute), 10)
+	expired, err := f.ExpiredUploads(t.Context(), now.Add(-time.Minute), new(Scan), 10)
 	require.NoError(t, err)
-	require.Equal(t, 2, n)
+	require.Len(t, expired, 2)
+	for _, upload := range expired {
+		_, err := upload.Delete(t.Context(), nil)
+		require.NoError(t, err)
+	}
 	require.Zero(t, f.countDocuments(t, f.inputChunks(abandoned.Ref()).Query))
 	require.Equal(t, 2, f.countDocuments(t, f.inputChunks(accepted.Ref()).Query))
 	require.Equal(t, 1, f.countUploads(t), "of the young upload")

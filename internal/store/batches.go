@@ -65,11 +65,12 @@ func (s *Store) CancelBatch(ctx context.Context, ref batch.Ref) (b batch.Batch, 
 	return b, err
 }
 
-// BatchInFlight returns unfinished executions of a batch whose cancellation has not been requested.
-func (s *Store) BatchInFlight(ctx context.Context, ref batch.Ref, limit int) ([]execution.Ref, error) {
-	return listRefs[execution.Ref](ctx, s.batchExecutions(ref).
+// BatchInFlight returns a page of the unfinished executions of a batch whose cancellation has not been requested.
+func (s *Store) BatchInFlight(ctx context.Context, ref batch.Ref, scan *Scan, limit int) ([]execution.Ref, error) {
+	snaps, err := scan.page(ctx, s.batchExecutions(ref).
 		Where("status", "in", []execution.Status{execution.Queued, execution.Running}).
-		Where("cancelRequested", "==", false).Limit(limit))
+		Where("cancelRequested", "==", false).Select(), limit)
+	return refsOf[execution.Ref](snaps), err
 }
 
 // BatchCounts counts the executions of a batch by status, and adds up their cost in US dollars.
@@ -97,8 +98,9 @@ func (s *Store) batchExecutions(ref batch.Ref) firestore.Query {
 }
 
 // BatchExecutions returns the executions of the inputs from first on, in the order of the inputs, at most limit. It
-// stops at an input that has no execution yet.
-func (s *Store) BatchExecutions(ctx context.Context, b *batch.Batch, first, limit int) ([]execution.Execution, error) {
+// ends at the first input that has had no execution yet. It returns nil for an input whose execution is missing: it
+// was deleted, or the input was lost. So each page but the last has limit elements.
+func (s *Store) BatchExecutions(ctx context.Context, b *batch.Batch, first, limit int) ([]*execution.Execution, error) {
 	var refs []*firestore.DocumentRef
 	for i := first; i < b.NextInput && len(refs) < limit; i++ {
 		refs = append(refs, s.executionDoc(execution.Ref{Tenant: b.Tenant, ID: b.ExecutionID(i)}))
@@ -110,16 +112,15 @@ func (s *Store) BatchExecutions(ctx context.Context, b *batch.Batch, first, limi
 	if err != nil {
 		return nil, translateError(err)
 	}
-	found := make([]execution.Execution, 0, len(snaps))
-	for _, snap := range snaps {
+	found := make([]*execution.Execution, len(snaps))
+	for i, snap := range snaps {
 		if !snap.Exists() {
-			break
+			continue
 		}
-		var e execution.Execution
-		if err := snap.DataTo(&e); err != nil {
+		found[i] = new(execution.Execution)
+		if err := snap.DataTo(found[i]); err != nil {
 			return nil, fmt.Errorf("document %s: %w", snap.Ref.Path, err)
 		}
-		found = append(found, e)
 	}
 	return found, nil
 }

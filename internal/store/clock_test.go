@@ -29,7 +29,7 @@ func TestTimesUseFirestoreClock(t *testing.T) {
 			turn := f.submitTurn(t, "", "hello")
 			requireFirestoreTime(turn.CreatedAt)
 			requireFirestoreTime(f.listMessages(t, turn)[0].CreatedAt)
-			due, err := f.DueExecutions(t.Context(), now, 10)
+			due, err := f.DueExecutions(t.Context(), now, new(Scan), 10)
 			require.NoError(t, err)
 			require.Empty(t, due)
 

@@ -11,36 +11,46 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/webhook"
 )
 
-// DueExecutions returns executions of all tenants that are due at now, the longest due first. It serves the janitor,
-// which knows the time from AcquireLeadership.
-func (s *Store) DueExecutions(ctx context.Context, now time.Time, limit int) ([]execution.Ref, error) {
-	return listRefs[execution.Ref](ctx, s.due(executions, now, limit))
+// The methods of this file return what is due of all tenants, the longest due first, in pages of at most limit.
+
+// DueExecutions returns executions that are due at now. It serves the janitor, which knows the time from
+// AcquireLeadership.
+func (s *Store) DueExecutions(ctx context.Context, now time.Time, scan *Scan, limit int) ([]execution.Ref, error) {
+	snaps, err := scan.page(ctx, s.due(executions, now).Select("due"), limit)
+	return refsOf[execution.Ref](snaps), err
 }
 
-// DueBatches returns batches of all tenants that are due, the longest due first. It serves batch dispatchers.
-func (s *Store) DueBatches(ctx context.Context, limit int) ([]batch.Ref, error) {
+// DueBatches returns batches that are due. It serves batch dispatchers.
+func (s *Store) DueBatches(ctx context.Context, scan *Scan, limit int) ([]batch.Ref, error) {
 	now, err := s.Now(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return listRefs[batch.Ref](ctx, s.due(batches, now, limit))
+	snaps, err := scan.page(ctx, s.due(batches, now).Select("due"), limit)
+	return refsOf[batch.Ref](snaps), err
 }
 
 // DueDelivery is what a webhook dispatcher needs of a delivery before it claims it.
 type DueDelivery struct {
 	webhook.Ref
-	URL string `firestore:"url"`
+	URL string // empty if it cannot be decoded
 }
 
-// DueDeliveries returns deliveries of all tenants that are due, the longest due first. It serves webhook dispatchers.
-func (s *Store) DueDeliveries(ctx context.Context, limit int) ([]DueDelivery, error) {
+// DueDeliveries returns deliveries that are due. It serves webhook dispatchers.
+func (s *Store) DueDeliveries(ctx context.Context, scan *Scan, limit int) ([]DueDelivery, error) {
 	now, err := s.Now(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return list[DueDelivery](ctx, s.due(deliveries, now, limit).Select("tenant", "id", "url"))
+	snaps, err := scan.page(ctx, s.due(deliveries, now).Select("due", "url"), limit)
+	due := make([]DueDelivery, len(snaps))
+	for i, snap := range snaps {
+		url, _ := snap.Data()["url"].(string)
+		due[i] = DueDelivery{Ref: refOf[webhook.Ref](snap.Ref), URL: url}
+	}
+	return due, err
 }
 
-func (s *Store) due(collectionGroup string, now time.Time, limit int) firestore.Query {
-	return s.client.CollectionGroup(collectionGroup).Where("due", "<=", now).OrderBy("due", firestore.Asc).Limit(limit)
+func (s *Store) due(collectionGroup string, now time.Time) firestore.Query {
+	return s.client.CollectionGroup(collectionGroup).Where("due", "<=", now).OrderBy("due", firestore.Asc)
 }

@@ -16,7 +16,7 @@ func TestDueAcrossTenantsOldestFirst(t *testing.T) {
 		t.Helper()
 		now, err := f.Now(t.Context())
 		require.NoError(t, err)
-		refs, err := f.DueExecutions(t.Context(), now, limit)
+		refs, err := f.DueExecutions(t.Context(), now, new(Scan), limit)
 		require.NoError(t, err)
 		return refs
 	}

@@ -66,11 +66,6 @@ func list[T any](ctx context.Context, q firestore.Query) ([]T, error) {
 	return found, nil
 }
 
-// listRefs is list that reads only the fields of a Ref, such as execution.Ref.
-func listRefs[R any](ctx context.Context, q firestore.Query) ([]R, error) {
-	return list[R](ctx, q.Select("tenant", "id"))
-}
-
 // count counts the documents that a query finds. Firestore charges one read for each thousand.
 func count(ctx context.Context, q firestore.Query) (int, error) {
 	counted, err := q.NewAggregationQuery().WithCount("n").Get(ctx)
@@ -91,11 +86,12 @@ func sum(ctx context.Context, q firestore.Query, field string) (float64, error) 
 }
 
 // maxConcurrentDeletes bounds how many documents one call deletes at the same time.
-const maxConcurrentDeletes = 16
+const maxConcurrentDeletes = 4
 
-// deleteEach calls deleteOne for each item, for several at the same time, and returns the first error.
+// deleteEach calls deleteOne for each item, for several at the same time. An error does not stop the others. It returns
+// the first one.
 func deleteEach[T any](ctx context.Context, items []T, deleteOne func(context.Context, T) error) error {
-	g, ctx := errgroup.WithContext(ctx)
+	var g errgroup.Group
 	g.SetLimit(maxConcurrentDeletes)
 	for _, item := range items {
 		g.Go(func() error { return deleteOne(ctx, item) })

@@ -62,7 +62,7 @@ func TestUnavailableDuringFirestoreOutage(t *testing.T) {
 			_, err := f.Executions(ctx, ada, Filter{}, Page{Limit: 10})
 			return err
 		},
-		"Due":           func(ctx context.Context) error { _, err := f.DueExecutions(ctx, time.Now(), 10); return err },
+		"Due":           func(ctx context.Context) error { _, err := f.DueExecutions(ctx, time.Now(), new(Scan), 10); return err },
 		"Conversation":  func(ctx context.Context) error { _, err := f.Conversation(ctx, ada, turn.ConversationID); return err },
 		"Conversations": func(ctx context.Context) error { _, err := f.Conversations(ctx, ada, Page{Limit: 10}); return err },
 		"Messages": func(ctx context.Context) error {

@@ -36,8 +36,9 @@ func (s *Store) CostToday(ctx context.Context, tenant string) (usd float64, unti
 	return usd, today.Add(day).Sub(now), err
 }
 
-// OldestThrottled returns the tenant's throttled executions, the oldest first.
-func (s *Store) OldestThrottled(ctx context.Context, tenant string, limit int) ([]execution.Ref, error) {
-	q := s.collection(tenant, executions).Where("throttled", "==", true).OrderBy("createdAt", firestore.Asc).Limit(limit)
-	return listRefs[execution.Ref](ctx, q)
+// OldestThrottled returns a page of the tenant's throttled executions, the oldest first.
+func (s *Store) OldestThrottled(ctx context.Context, tenant string, scan *Scan, limit int) ([]execution.Ref, error) {
+	q := s.collection(tenant, executions).Where("throttled", "==", true).OrderBy("createdAt", firestore.Asc)
+	snaps, err := scan.page(ctx, q.Select("createdAt"), limit)
+	return refsOf[execution.Ref](snaps), err
 }

@@ -14,79 +14,101 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
-// The methods of this file delete resources of all tenants whose retention has ended, the oldest first. They serve the
-// janitor. Each call deletes at most limit documents or resources and returns their number. A smaller number means that
-// no more are left. A call may be interrupted and repeated, also concurrently: it deletes the document by which others
-// are found last.
+// The methods of this file find resources of all tenants whose retention has ended, the oldest first, in pages of at
+// most limit. They serve the janitor. They read only the names of documents.
+
+// Expired is a resource whose retention has ended.
+type Expired struct {
+	// Path is that of the resource's document, and unique.
+	Path string
+	// Delete deletes the resource with all that belongs to it. If more is true, it has deleted only a part of a large
+	// one, and must be called again. It may be interrupted and repeated, also concurrently: the document by which the
+	// others are found is deleted last.
+	Delete func(ctx context.Context, deleteArtifacts ArtifactDeleter) (more bool, err error)
+}
 
 // ArtifactDeleter deletes the contents of an execution in blob storage. It is called before the execution is deleted.
 type ArtifactDeleter func(ctx context.Context, ref execution.Ref) error
 
-// PurgeExecutions deletes executions that finished before a time, with their input files. Executions of a batch are
-// deleted with the batch, because its results need them.
-func (s *Store) PurgeExecutions(ctx context.Context, before time.Time, limit int, deleteArtifacts ArtifactDeleter) (int, error) {
+// maxBatchDeletes bounds how many executions one call of Delete deletes of a batch.
+const maxBatchDeletes = 100
+
+// ExpiredExecutions finds executions that finished before a time; their input files belong to them. Executions of a
+// batch are deleted with the batch, because its results need them.
+func (s *Store) ExpiredExecutions(ctx context.Context, before time.Time, scan *Scan, limit int) ([]Expired, error) {
 	q := s.client.CollectionGroup(executions).Where("lane", "==", execution.LaneInteractive)
-	return s.deleteExecutions(ctx, finishedBefore(q, before, limit), deleteArtifacts)
+	return findExpired(ctx, q, "finishedAt", before, scan, limit, func(ctx context.Context, snap *firestore.DocumentSnapshot, deleteArtifacts ArtifactDeleter) error {
+		return s.deleteExecution(ctx, refOf[execution.Ref](snap.Ref), deleteArtifacts)
+	})
 }
 
-// PurgeBatches deletes batches that finished before a time, with their executions and inputs.
-func (s *Store) PurgeBatches(ctx context.Context, before time.Time, limit int, deleteArtifacts ArtifactDeleter) (int, error) {
-	expired, err := listRefs[batch.Ref](ctx, finishedBefore(s.client.CollectionGroup(batches).Query, before, limit))
-	deleted := 0
-	for i := 0; i < len(expired) && deleted < limit && err == nil; i++ {
-		var n int
-		n, err = s.deleteBatch(ctx, expired[i], limit-deleted, deleteArtifacts)
-		deleted += n
+func (s *Store) deleteExecution(ctx context.Context, ref execution.Ref, deleteArtifacts ArtifactDeleter) error {
+	if err := deleteArtifacts(ctx, ref); err != nil {
+		return err
 	}
-	return deleted, err
+	return s.runTransaction(ctx, func(tx *firestore.Transaction) error {
+		return errors.Join(tx.Delete(s.inputFilesDoc(ref)), tx.Delete(s.executionDoc(ref)))
+	})
 }
 
-// deleteBatch deletes at most limit executions of a batch. With the last of them it deletes the batch.
-func (s *Store) deleteBatch(ctx context.Context, ref batch.Ref, limit int, deleteArtifacts ArtifactDeleter) (int, error) {
-	deleted, err := s.deleteExecutions(ctx, s.batchExecutions(ref).Limit(limit), deleteArtifacts)
-	if err != nil || deleted == limit {
-		return deleted, err
+// ExpiredBatches finds batches that finished before a time; their executions and inputs belong to them.
+func (s *Store) ExpiredBatches(ctx context.Context, before time.Time, scan *Scan, limit int) ([]Expired, error) {
+	snaps, err := scan.page(ctx, expiredQuery(s.client.CollectionGroup(batches).Query, "finishedAt", before), limit)
+	expired := make([]Expired, len(snaps))
+	for i, snap := range snaps {
+		expired[i] = Expired{Path: snap.Ref.Path, Delete: s.batchDeleter(refOf[batch.Ref](snap.Ref))}
 	}
-	if err := s.deleteInputs(ctx, ref); err != nil {
-		return deleted, err
-	}
-	return deleted + 1, remove(ctx, s.batchDoc(ref))
+	return expired, err
 }
 
-// PurgeConversations deletes conversations without a message since a time, with their messages and transcripts. It does
-// not delete a conversation that has a pending turn or gets a message in the meantime.
-func (s *Store) PurgeConversations(ctx context.Context, since time.Time, limit int) (int, error) {
-	q := s.client.CollectionGroup(conversations).Where("updatedAt", "<=", since).OrderBy("updatedAt", firestore.Asc).Limit(limit)
-	idle, err := list[conversation.Conversation](ctx, q.Select("tenant", "id", "pending"))
-	deleted := 0
-	for i := range idle {
+// batchDeleter deletes a batch page by page. An execution that cannot be deleted keeps the batch, but not the others.
+func (s *Store) batchDeleter(ref batch.Ref) func(context.Context, ArtifactDeleter) (more bool, err error) {
+	var scan Scan
+	var failed error // the first failure
+	return func(ctx context.Context, deleteArtifacts ArtifactDeleter) (more bool, err error) {
+		snaps, err := scan.page(ctx, s.batchExecutions(ref).Select(), maxBatchDeletes)
 		if err != nil {
-			break
+			return false, err
 		}
-		if len(idle[i].Pending) > 0 {
-			continue
+		err = deleteEach(ctx, refsOf[execution.Ref](snaps), func(ctx context.Context, e execution.Ref) error {
+			return s.deleteExecution(ctx, e, deleteArtifacts)
+		})
+		if failed == nil {
+			failed = err
 		}
-		_, err = s.deleteConversationIf(ctx, idle[i].Tenant, idle[i].ID, func(c *conversation.Conversation) bool {
+		if !scan.AtFront() {
+			return true, nil
+		}
+		if failed != nil {
+			return false, failed
+		}
+		if err := s.deleteInputs(ctx, ref); err != nil {
+			return false, err
+		}
+		return false, remove(ctx, s.batchDoc(ref))
+	}
+}
+
+// ExpiredConversations finds conversations without a message since a time; their messages and transcripts belong to
+// them. Delete keeps a conversation that has a pending turn or gets a message in the meantime.
+func (s *Store) ExpiredConversations(ctx context.Context, since time.Time, scan *Scan, limit int) ([]Expired, error) {
+	q := s.client.CollectionGroup(conversations).Query
+	return findExpired(ctx, q, "updatedAt", since, scan, limit, func(ctx context.Context, snap *firestore.DocumentSnapshot, _ ArtifactDeleter) error {
+		_, err := s.deleteConversationIf(ctx, snap.Ref.Parent.Parent.ID, snap.Ref.ID, func(c *conversation.Conversation) bool {
 			return len(c.Pending) == 0 && !c.UpdatedAt.After(since)
 		})
 		if isNotFound(err) || errors.Is(err, errConditionFalse) {
-			err = nil
-			continue
+			return nil
 		}
-		deleted++
-	}
-	return deleted, err
+		return err
+	})
 }
 
-// PurgeDeliveries deletes deliveries that finished before a time. It does not delete a delivery that is sent again in
-// the meantime.
-func (s *Store) PurgeDeliveries(ctx context.Context, before time.Time, limit int) (int, error) {
-	q := finishedBefore(s.client.CollectionGroup(deliveries).Query, before, limit)
-	expired, err := q.Select("finishedAt").Documents(ctx).GetAll()
-	if err != nil {
-		return 0, translateError(err)
-	}
-	return len(expired), deleteEach(ctx, expired, func(ctx context.Context, snap *firestore.DocumentSnapshot) error {
+// ExpiredDeliveries finds deliveries that finished before a time. Delete keeps a delivery that is sent again in the
+// meantime.
+func (s *Store) ExpiredDeliveries(ctx context.Context, before time.Time, scan *Scan, limit int) ([]Expired, error) {
+	q := s.client.CollectionGroup(deliveries).Query
+	return findExpired(ctx, q, "finishedAt", before, scan, limit, func(ctx context.Context, snap *firestore.DocumentSnapshot, _ ArtifactDeleter) error {
 		_, err := snap.Ref.Delete(ctx, firestore.LastUpdateTime(snap.UpdateTime))
 		switch status.Code(err) {
 		case codes.FailedPrecondition, codes.NotFound: // it has changed, or was deleted
@@ -97,44 +119,40 @@ func (s *Store) PurgeDeliveries(ctx context.Context, before time.Time, limit int
 	})
 }
 
-// PurgeUploads deletes the inputs of batches that were never created and whose upload began before a time: the upload
-// was interrupted, or it is unknown how its last write ended.
-func (s *Store) PurgeUploads(ctx context.Context, before time.Time, limit int) (int, error) {
-	q := s.client.CollectionGroup(uploads).Where("createdAt", "<=", before).OrderBy("createdAt", firestore.Asc).Limit(limit)
-	abandoned, err := listRefs[batch.Ref](ctx, q)
-	for i := 0; i < len(abandoned) && err == nil; i++ {
-		err = s.purgeUpload(ctx, abandoned[i])
-	}
-	return len(abandoned), err
-}
-
-// purgeUpload deletes an upload, and its inputs unless the batch exists: an upload can be stored late, after its batch.
-func (s *Store) purgeUpload(ctx context.Context, ref batch.Ref) error {
-	accepted, err := exists(ctx, s.batchDoc(ref))
-	if err != nil {
-		return err
-	}
-	if accepted {
-		return remove(ctx, s.uploadDoc(ref))
-	}
-	return s.deleteInputs(ctx, ref)
-}
-
-func finishedBefore(q firestore.Query, before time.Time, limit int) firestore.Query {
-	return q.Where("finishedAt", "<=", before).OrderBy("finishedAt", firestore.Asc).Limit(limit)
-}
-
-func (s *Store) deleteExecutions(ctx context.Context, q firestore.Query, deleteArtifacts ArtifactDeleter) (int, error) {
-	expired, err := listRefs[execution.Ref](ctx, q)
-	if err != nil {
-		return 0, err
-	}
-	return len(expired), deleteEach(ctx, expired, func(ctx context.Context, ref execution.Ref) error {
-		if err := deleteArtifacts(ctx, ref); err != nil {
+// ExpiredUploads finds uploads that began before a time and whose batch was never created: the upload was interrupted,
+// or it is unknown how its last write ended. Delete deletes the inputs unless the batch exists: an upload can be
+// stored late, after its batch.
+func (s *Store) ExpiredUploads(ctx context.Context, before time.Time, scan *Scan, limit int) ([]Expired, error) {
+	q := s.client.CollectionGroup(uploads).Query
+	return findExpired(ctx, q, "createdAt", before, scan, limit, func(ctx context.Context, snap *firestore.DocumentSnapshot, _ ArtifactDeleter) error {
+		ref := refOf[batch.Ref](snap.Ref)
+		accepted, err := exists(ctx, s.batchDoc(ref))
+		if err != nil {
 			return err
 		}
-		return s.runTransaction(ctx, func(tx *firestore.Transaction) error {
-			return errors.Join(tx.Delete(s.inputFilesDoc(ref)), tx.Delete(s.executionDoc(ref)))
-		})
+		if accepted {
+			return remove(ctx, s.uploadDoc(ref))
+		}
+		return s.deleteInputs(ctx, ref)
 	})
+}
+
+// findExpired returns a page of the documents whose time in a field has come, with a function that deletes each as a
+// whole.
+func findExpired(
+	ctx context.Context, q firestore.Query, field string, before time.Time, scan *Scan, limit int,
+	deleteOne func(context.Context, *firestore.DocumentSnapshot, ArtifactDeleter) error,
+) ([]Expired, error) {
+	snaps, err := scan.page(ctx, expiredQuery(q, field, before), limit)
+	expired := make([]Expired, len(snaps))
+	for i, snap := range snaps {
+		expired[i] = Expired{Path: snap.Ref.Path, Delete: func(ctx context.Context, deleteArtifacts ArtifactDeleter) (bool, error) {
+			return false, deleteOne(ctx, snap, deleteArtifacts)
+		}}
+	}
+	return expired, err
+}
+
+func expiredQuery(q firestore.Query, field string, before time.Time) firestore.Query {
+	return q.Where(field, "<=", before).OrderBy(field, firestore.Asc).Select(field)
 }

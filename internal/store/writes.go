@@ -29,6 +29,9 @@ var (
 	ErrOutcomeUnknown = errors.New("it is unknown whether firestore has committed the write")
 )
 
+// IsUnavailable reports whether an error is ErrUnavailable.
+func IsUnavailable(err error) bool { return errors.Is(err, ErrUnavailable) }
+
 // runTransaction runs f in a transaction, and again after a conflict with another transaction. f must create documents
 // under names that were chosen before: if an earlier commit of f took effect without an answer, the next one then does
 // not create everything twice.

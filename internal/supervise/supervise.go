@@ -70,22 +70,6 @@ func Every(interval time.Duration, f func(context.Context) error) func(context.C
 	return EveryOrWhen(interval, nil, f)
 }
 
-// When returns a task that calls f each time that it receives from wake, until ctx ends or f fails.
-func When(wake <-chan struct{}, f func(context.Context) error) func(context.Context) error {
-	return func(ctx context.Context) error {
-		for {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-wake:
-			}
-			if err := f(ctx); err != nil {
-				return err
-			}
-		}
-	}
-}
-
 // EveryOrWhen is like Every, and also calls f when it receives from wake.
 func EveryOrWhen(interval time.Duration, wake <-chan struct{}, f func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {

@@ -225,23 +225,3 @@ func TestEveryOrWhenAlsoRunsWhenWoken(t *testing.T) {
 		require.Equal(t, []time.Duration{0, 10 * time.Second, time.Minute}, at)
 	})
 }
-
-func TestWhenRunsOnlyWhenWoken(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		wake := make(chan struct{}, 1)
-		time.AfterFunc(10*time.Second, func() { wake <- struct{}{} })
-		time.AfterFunc(time.Minute, func() { wake <- struct{}{} })
-		startedAt := time.Now()
-		var at []time.Duration
-		require.NoError(t, supervise.When(wake, func(context.Context) error {
-			if at = append(at, time.Since(startedAt)); len(at) == 2 {
-				cancel()
-			}
-			return nil
-		})(ctx))
-		require.Equal(t, []time.Duration{10 * time.Second, time.Minute}, at)
-		wake <- struct{}{}
-		require.ErrorIs(t, supervise.When(wake, func(context.Context) error { return errUnavailable })(t.Context()), errUnavailable)
-	})
-}

@@ -20,6 +20,15 @@ const (
 	BatchRunning   BatchStatus = "running"
 )
 
+// Defines values for BatchResultStatus.
+const (
+	BatchResultStatusCanceled  BatchResultStatus = "canceled"
+	BatchResultStatusFailed    BatchResultStatus = "failed"
+	BatchResultStatusMissing   BatchResultStatus = "missing"
+	BatchResultStatusSucceeded BatchResultStatus = "succeeded"
+	BatchResultStatusTimedOut  BatchResultStatus = "timed_out"
+)
+
 // Defines values for DeliveryReason.
 const (
 	DeliveryAddressRefused DeliveryReason = "address_refused"
@@ -245,7 +254,10 @@ type BatchProgress struct {
 	Eta    string `json:"eta,omitempty,omitzero"`
 	Failed int    `json:"failed"`
 
-	// Pending Inputs that have no execution yet
+	// Missing Inputs whose execution does not exist; see `BatchResultStatus`
+	Missing int `json:"missing"`
+
+	// Pending Inputs that have had no execution yet
 	Pending   int `json:"pending"`
 	Queued    int `json:"queued"`
 	Running   int `json:"running"`
@@ -257,15 +269,24 @@ type BatchProgress struct {
 type BatchResult struct {
 	Error Failure `json:"error,omitempty,omitzero"`
 
-	// ExecutionId Absent if the batch was canceled before the execution was created
+	// ExecutionId Absent if the input has no execution
 	ExecutionId string `json:"executionId,omitempty,omitzero"`
 
 	// Index Of the input; counts from 0
 	Index  int    `json:"index"`
 	Result Result `json:"result,omitempty,omitzero"`
-	Status Status `json:"status"`
-	Usage  Usage  `json:"usage,omitempty,omitzero"`
+
+	// Status The end of the execution of an input. `canceled` without `executionId`: the batch was canceled before the input
+	// had an execution. `missing`: there is no execution, because it was deleted after its retention, or because the
+	// input was lost. It cannot be run again
+	Status BatchResultStatus `json:"status"`
+	Usage  Usage             `json:"usage,omitempty,omitzero"`
 }
+
+// BatchResultStatus The end of the execution of an input. `canceled` without `executionId`: the batch was canceled before the input
+// had an execution. `missing`: there is no execution, because it was deleted after its retention, or because the
+// input was lost. It cannot be run again
+type BatchResultStatus string
 
 // Budget What one run may use of a model. The operator may set further limits
 type Budget struct {
@@ -874,7 +895,7 @@ type GetBatchResultsParams struct {
 	// After Index of the last result that the client has; the response starts after it
 	After int `form:"after,omitempty" json:"after,omitempty,omitzero"`
 
-	// Follow Wait for the results that are missing yet
+	// Follow Wait for the results of unfinished inputs
 	Follow bool `form:"follow,omitempty" json:"follow,omitempty,omitzero"`
 }
 

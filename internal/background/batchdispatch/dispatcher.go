@@ -11,15 +11,16 @@ package batchdispatch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/airlock-run/airlock/internal/broadcast"
 	"github.com/airlock-run/airlock/internal/domain/batch"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/failpoint"
+	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/internal/supervise"
 )
 
@@ -30,6 +31,8 @@ const Interval = time.Second
 const (
 	// debounceInterval is how long finished executions are collected, so that many of them cause one dispatch.
 	debounceInterval = 20 * time.Millisecond
+	// maxConcurrent bounds how many batches are dispatched at the same time, so that a slow one does not stop the others.
+	maxConcurrent = 8
 	// pageSize is how many batches or executions one query returns.
 	pageSize = 100
 	// callTimeout bounds one call of the store, except for DispatchBatch.
@@ -42,9 +45,9 @@ const (
 // Store reads and dispatches batches. Its methods are safe to repeat, by any number of dispatchers: DispatchBatch
 // returns batch.ErrConflict to all but one of them.
 type Store interface {
-	DueBatches(ctx context.Context, limit int) ([]batch.Ref, error)
+	DueBatches(ctx context.Context, scan *store.Scan, limit int) ([]batch.Ref, error)
 	DispatchBatch(ctx context.Context, ref batch.Ref) (batch.Batch, execution.Change, error)
-	BatchInFlight(ctx context.Context, ref batch.Ref, limit int) ([]execution.Ref, error)
+	BatchInFlight(ctx context.Context, ref batch.Ref, scan *store.Scan, limit int) ([]execution.Ref, error)
 }
 
 // Applier changes executions. Apply is safe to repeat.
@@ -69,12 +72,14 @@ type Config struct {
 // Dispatcher may run in any number of processes.
 type Dispatcher struct {
 	config  Config
-	pending *broadcast.PendingSet[batch.Ref] // batches that may have capacity in their window
+	due     store.Scan
+	pending *supervise.WorkQueue[batch.Ref] // batches that may have capacity in their window
 }
 
 // New returns a dispatcher; Run starts it.
 func New(c Config) *Dispatcher {
-	return &Dispatcher{config: c, pending: broadcast.NewPendingSet[batch.Ref]()}
+	backoffs := supervise.NewBackoffs[batch.Ref](supervise.DispatchBatches, c.Log, store.IsUnavailable)
+	return &Dispatcher{config: c, pending: supervise.NewWorkQueue(backoffs, debounceInterval)}
 }
 
 // OnExecutionFinished makes the dispatcher continue the batch of a finished execution, if it has one. It never blocks.
@@ -84,50 +89,35 @@ func (d *Dispatcher) OnExecutionFinished(e execution.Execution) {
 	}
 }
 
-// Run dispatches until ctx ends, and continues after every error of the store.
+// Run dispatches until ctx ends, and continues after every error of the store. A batch that fails is tried again after
+// a back-off of its own.
 func (d *Dispatcher) Run(ctx context.Context) error {
 	var loops errgroup.Group
 	loops.Go(func() error {
 		return supervise.Run(ctx, d.config.Log, "find due batches", supervise.Every(d.config.Interval, d.poll))
 	})
 	loops.Go(func() error {
-		return supervise.Run(ctx, d.config.Log, "dispatch batches", supervise.When(d.pending.Ready(), d.dispatchPending))
+		d.pending.Run(ctx, maxConcurrent, d.dispatch)
+		return nil
 	})
 	return loops.Wait()
 }
 
-// poll adds the batches that are due to the pending set.
+// poll adds a page of the batches that are due to the pending ones.
 func (d *Dispatcher) poll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	due, err := d.config.Store.DueBatches(ctx, pageSize)
+	due, err := d.config.Store.DueBatches(ctx, &d.due, pageSize)
 	for _, ref := range due {
 		d.pending.Add(ref)
 	}
 	return err
 }
 
-// dispatchPending gives each pending batch one turn. A batch that fails does not stop the others; it is due again soon.
-func (d *Dispatcher) dispatchPending(ctx context.Context) (err error) {
-	for _, ref := range d.drainPending(ctx) {
-		err = errors.Join(err, d.dispatch(ctx, ref))
-	}
-	return err
-}
-
-func (d *Dispatcher) drainPending(ctx context.Context) []batch.Ref {
-	select {
-	case <-ctx.Done():
-	case <-time.After(debounceInterval):
-	}
-	return d.pending.Drain()
-}
-
 // dispatch gives a batch one turn: it creates the executions for its next inputs, or cancels those in flight when the
-// batch is canceled. If it created executions, the batch goes back to the pending set, for the next round. Dispatching
-// it again at once would starve the other batches.
-func (d *Dispatcher) dispatch(ctx context.Context, ref batch.Ref) (err error) {
-	defer supervise.RecoverTo(&err)
+// batch is canceled. If it created executions, the batch goes behind the other pending ones. Dispatching it again at
+// once would starve them.
+func (d *Dispatcher) dispatch(ctx context.Context, ref batch.Ref) error {
 	dispatchCtx, cancel := context.WithTimeout(ctx, dispatchTimeout)
 	defer cancel()
 	b, change, err := d.config.Store.DispatchBatch(dispatchCtx, ref)
@@ -141,7 +131,7 @@ func (d *Dispatcher) dispatch(ctx context.Context, ref batch.Ref) (err error) {
 		return d.cancelInFlight(ctx, ref)
 	}
 	if b.FinishedAt != nil {
-		d.config.Log.Info("batch finished", zap.String("batch", b.ID), zap.String("tenant", b.Tenant), zap.Int("inputs", b.Total))
+		d.logFinished(&b)
 	}
 	if len(change.Notify) > 0 {
 		failpoint.Hit(failpoint.BatchDispatched)
@@ -151,39 +141,56 @@ func (d *Dispatcher) dispatch(ctx context.Context, ref batch.Ref) (err error) {
 	return nil
 }
 
-func (d *Dispatcher) cancelInFlight(ctx context.Context, ref batch.Ref) error {
-	for ctx.Err() == nil {
-		refs, err := d.batchInFlight(ctx, ref)
-		if err != nil || len(refs) == 0 {
+func (d *Dispatcher) logFinished(b *batch.Batch) {
+	log := d.config.Log.With(zap.String("batch", b.ID), zap.String("tenant", b.Tenant), zap.Int("inputs", b.Total))
+	if b.LostInputs > 0 {
+		log.Error("batch finished without the inputs that are not in the store", zap.Int("lost", b.LostInputs))
+		return
+	}
+	log.Info("batch finished")
+}
+
+// cancelInFlight cancels the executions of a batch. One that cannot be canceled does not stop the others; the error
+// makes the batch pending again.
+func (d *Dispatcher) cancelInFlight(ctx context.Context, ref batch.Ref) (failed error) {
+	for scan := new(store.Scan); ; {
+		refs, err := d.batchInFlight(ctx, ref, scan)
+		if err != nil {
 			return err
 		}
 		for _, executionRef := range refs {
-			change, err := d.cancelExecution(ctx, executionRef)
-			if errors.Is(err, execution.ErrTerminal) {
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			d.publish(ctx, change)
-			if change.Execution.Status.Terminal() {
-				d.OnExecutionFinished(change.Execution)
+			if err := d.cancelExecution(ctx, executionRef); err != nil && failed == nil {
+				failed = fmt.Errorf("cancel execution %s: %w", executionRef.ID, err)
 			}
 		}
+		if scan.AtFront() || ctx.Err() != nil {
+			return failed
+		}
+	}
+}
+
+func (d *Dispatcher) batchInFlight(ctx context.Context, ref batch.Ref, scan *store.Scan) ([]execution.Ref, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return d.config.Store.BatchInFlight(ctx, ref, scan, pageSize)
+}
+
+func (d *Dispatcher) cancelExecution(ctx context.Context, ref execution.Ref) (err error) {
+	defer supervise.RecoverTo(&err)
+	applyCtx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	change, err := d.config.Executions.Apply(applyCtx, ref, execution.CancelRequested{})
+	if store.IsRejection(err) {
+		return nil // it has ended
+	}
+	if err != nil {
+		return err
+	}
+	d.publish(ctx, change)
+	if change.Execution.Status.Terminal() {
+		d.OnExecutionFinished(change.Execution)
 	}
 	return nil
-}
-
-func (d *Dispatcher) batchInFlight(ctx context.Context, ref batch.Ref) ([]execution.Ref, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	return d.config.Store.BatchInFlight(ctx, ref, pageSize)
-}
-
-func (d *Dispatcher) cancelExecution(ctx context.Context, ref execution.Ref) (execution.Change, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	return d.config.Executions.Apply(ctx, ref, execution.CancelRequested{})
 }
 
 func (d *Dispatcher) publish(ctx context.Context, ch execution.Change) {

@@ -2,6 +2,7 @@ package batchdispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"cloud.google.com/go/firestore"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap/zaptest"
 	"golang.org/x/sync/errgroup"
@@ -33,9 +35,10 @@ const (
 
 // fixture has a real store. It is the publisher as well: the test takes the published executions from queued.
 type fixture struct {
-	t     *testing.T
-	clock *emulatortest.Clock
-	store *store.Store
+	t         *testing.T
+	firestore *emulatortest.Firestore
+	clock     *emulatortest.Clock
+	store     *store.Store
 
 	mu          sync.Mutex
 	published   map[execution.Ref]int // number of notifications
@@ -46,8 +49,8 @@ type fixture struct {
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	clock := new(emulatortest.Clock)
-	client := emulatortest.StartFirestore(t, firestoreemulator.Options{Now: clock.Now}).Client
-	return &fixture{t: t, clock: clock, store: store.New(client), published: map[execution.Ref]int{}, queued: make(chan execution.Ref, 10_000)}
+	emulator := emulatortest.StartFirestore(t, firestoreemulator.Options{Now: clock.Now})
+	return &fixture{t: t, firestore: emulator, clock: clock, store: store.New(emulator.Client), published: map[execution.Ref]int{}, queued: make(chan execution.Ref, 10_000)}
 }
 
 func (f *fixture) Publish(_ context.Context, ch execution.Change) error {
@@ -237,7 +240,7 @@ func TestLostResponsesCreateNoDuplicates(t *testing.T) {
 				return
 			case <-time.After(50 * time.Millisecond):
 			}
-			inFlight, err := f.store.BatchInFlight(context.Background(), ref, total)
+			inFlight, err := f.store.BatchInFlight(context.Background(), ref, new(store.Scan), total)
 			if err != nil {
 				continue
 			}
@@ -289,6 +292,107 @@ func TestFailingBatchDoesNotBlockOthers(t *testing.T) {
 	f.startDispatcher(s)
 	f.runUntilFinished(good)
 	require.Positive(t, s.calls.Load())
+}
+
+// More batches than a page has cannot be decoded. Those of another tenant behind them are dispatched.
+func TestDocumentsThatCannotBeDecodedDoNotBlockOthers(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.clock.Advance(time.Minute)
+	for i := range pageSize + 5 {
+		doc := f.firestore.Client.Doc(fmt.Sprintf("tenants/bob/batches/bat_%d", i))
+		_, err := doc.Create(t.Context(), map[string]any{"id": 7, "total": "not a number", "due": f.clock.Now().Add(-time.Minute)})
+		require.NoError(t, err)
+	}
+	good := f.submit(3)
+	f.startDispatcher(f.store)
+	f.runUntilFinished(good)
+}
+
+// deleteChunk deletes the inputs that are stored in the same document as input first.
+func (f *fixture) deleteChunk(ref batch.Ref, first int) {
+	f.t.Helper()
+	doc := f.firestore.Client.Doc(fmt.Sprintf("tenants/%s/batches/%s/inputs/%06d", ref.Tenant, ref.ID, first))
+	_, err := doc.Delete(f.t.Context(), firestore.Exists)
+	require.NoError(f.t, err)
+}
+
+// A batch whose inputs are lost in part runs the others and ends. It does not wait for ever.
+func TestBatchEndsWithoutLostInputs(t *testing.T) {
+	t.Parallel()
+	const chunk = 256
+	for name, test := range map[string]struct {
+		total int
+		lost  []int // first inputs of the deleted chunks
+	}{
+		"first":  {chunk + 4, []int{0}},
+		"middle": {2*chunk + 4, []int{chunk}},
+		"last":   {chunk + 4, []int{chunk}},
+		"all":    {2 * chunk, []int{0, chunk}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			ref := f.submit(test.total)
+			lost := map[int]bool{}
+			for _, first := range test.lost {
+				f.deleteChunk(ref, first)
+				for i := first; i < min(first+chunk, test.total); i++ {
+					lost[i] = true
+				}
+			}
+			f.startDispatcher(f.store)
+			f.runUntilFinished(ref)
+			b, now, err := f.store.Batch(t.Context(), ref)
+			require.NoError(t, err)
+			require.Equal(t, len(lost), b.LostInputs)
+			counts, cost, err := f.store.BatchCounts(t.Context(), ref)
+			require.NoError(t, err)
+			p := b.Progress(counts, cost, now)
+			require.Equal(t, len(lost), p.Missing)
+			require.Equal(t, test.total-len(lost), p.ByStatus[execution.Succeeded])
+			found, err := f.store.BatchExecutions(t.Context(), &b, 0, test.total)
+			require.NoError(t, err)
+			require.Len(t, found, test.total)
+			for i, e := range found {
+				require.Equal(t, lost[i], e == nil, "input %d", i)
+				if e != nil {
+					require.Equal(t, fmt.Sprint("input ", i), e.Task.Input)
+				}
+			}
+		})
+	}
+}
+
+// uncancelable is a real store in which one execution cannot be canceled.
+type uncancelable struct {
+	*store.Store
+	bad execution.Ref
+}
+
+func (s uncancelable) Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
+	if ref == s.bad {
+		return execution.Change{}, errors.New("on purpose")
+	}
+	return s.Store.Apply(ctx, ref, ev)
+}
+
+func TestExecutionThatCannotBeCanceledDoesNotStopOthers(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	ref := f.submit(window)
+	_, dispatched, err := f.store.DispatchBatch(t.Context(), ref)
+	require.NoError(t, err)
+	require.Len(t, dispatched.Notify, window)
+	_, err = f.store.CancelBatch(t.Context(), ref)
+	require.NoError(t, err)
+	d := f.newDispatcher(f.store, f)
+	bad := dispatched.Notify[0]
+	d.config.Executions = uncancelable{f.store, bad}
+	require.ErrorContains(t, d.dispatch(t.Context(), ref), bad.ID, "the batch is tried again")
+	inFlight, err := f.store.BatchInFlight(t.Context(), ref, new(store.Scan), window)
+	require.NoError(t, err)
+	require.Equal(t, []execution.Ref{bad}, inFlight)
 }
 
 // Canceling a batch cancels its queued executions at once and asks the executors of running ones to stop.

@@ -119,7 +119,7 @@ func TestTenTenantsShareEqually(t *testing.T) {
 
 	observed := observedStore{s, make(chan struct{})}
 	dispatcher := New(Config{Store: observed, Executions: s, Publisher: q, Interval: interval, Log: zap.NewNop()})
-	due, err := s.DueBatches(t.Context(), 1)
+	due, err := s.DueBatches(t.Context(), new(store.Scan), 1)
 	require.NoError(t, err)
 	x := executor.New(executor.Config{
 		Name: "x", Slots: slots, Lease: time.Hour, Heartbeat: 20 * time.Minute, Grace: time.Minute,

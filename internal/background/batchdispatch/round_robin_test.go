@@ -42,7 +42,7 @@ func TestBatchesAreDispatchedRoundRobin(t *testing.T) {
 		for _, ref := range refs {
 			require.NoError(t, d.dispatch(t.Context(), ref))
 		}
-		refs = d.drainPending(t.Context())
+		refs = d.pending.Drain()
 	}
 	require.Greater(t, len(publisher.dispatched), 2, "several turns are needed")
 	turns := map[string]int{}

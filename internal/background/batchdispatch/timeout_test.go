@@ -11,6 +11,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/domain/batch"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/store"
 )
 
 // hangingStore answers only when its caller gives up.
@@ -21,7 +22,7 @@ func hang(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (hangingStore) DueBatches(ctx context.Context, _ int) ([]batch.Ref, error) {
+func (hangingStore) DueBatches(ctx context.Context, _ *store.Scan, _ int) ([]batch.Ref, error) {
 	return nil, hang(ctx)
 }
 
@@ -29,7 +30,7 @@ func (hangingStore) DispatchBatch(ctx context.Context, _ batch.Ref) (batch.Batch
 	return batch.Batch{}, execution.Change{}, hang(ctx)
 }
 
-func (hangingStore) BatchInFlight(ctx context.Context, _ batch.Ref, _ int) ([]execution.Ref, error) {
+func (hangingStore) BatchInFlight(ctx context.Context, _ batch.Ref, _ *store.Scan, _ int) ([]execution.Ref, error) {
 	return nil, hang(ctx)
 }
 
@@ -47,10 +48,7 @@ func TestCallsOfStoreAreBounded(t *testing.T) {
 		"poll":      {callTimeout, d.poll},
 		"dispatch":  {dispatchTimeout, func(ctx context.Context) error { return d.dispatch(ctx, batch.Ref{}) }},
 		"in flight": {callTimeout, func(ctx context.Context) error { return d.cancelInFlight(ctx, batch.Ref{}) }},
-		"cancel": {callTimeout, func(ctx context.Context) error {
-			_, err := d.cancelExecution(ctx, execution.Ref{})
-			return err
-		}},
+		"cancel":    {callTimeout, func(ctx context.Context) error { return d.cancelExecution(ctx, execution.Ref{}) }},
 	} {
 		synctest.Test(t, func(t *testing.T) { // its clock makes the time-outs pass at once
 			startedAt := time.Now()

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/queue"
@@ -20,8 +21,12 @@ import (
 	"github.com/airlock-run/airlock/internal/supervise"
 )
 
-// callTimeout bounds one call of the store.
-const callTimeout = 5 * time.Second
+const (
+	// callTimeout bounds one call of the store.
+	callTimeout = 5 * time.Second
+	// maxConcurrent bounds how many dead letters are handled at the same time, so that a slow one does not stop the others.
+	maxConcurrent = 16
+)
 
 // Applier changes executions. Apply is safe to repeat.
 type Applier interface {
@@ -40,39 +45,49 @@ type Reader struct {
 	executions Applier
 	queue      Queue
 	log        *zap.Logger
+	failed     *supervise.Backoffs[execution.Ref]
 }
 
 // New returns a reader; Run starts it.
 func New(executions Applier, q Queue, log *zap.Logger) *Reader {
-	return &Reader{executions: executions, queue: q, log: log}
+	return &Reader{
+		executions: executions, queue: q, log: log,
+		failed: supervise.NewBackoffs[execution.Ref](supervise.ReadDeadLetters, log, store.IsUnavailable),
+	}
 }
 
 // Run reads dead letters until ctx ends, and continues after every error of the store and the queue.
 func (r *Reader) Run(ctx context.Context) error {
-	return supervise.Run(ctx, r.log, "read dead letters", func(ctx context.Context) error {
+	var work errgroup.Group // outlasts a pull that fails
+	work.SetLimit(maxConcurrent)
+	err := supervise.Run(ctx, r.log, "read dead letters", func(ctx context.Context) error {
 		for {
 			letters, err := r.queue.PullDeadLetters(ctx)
 			if err != nil {
 				return err
 			}
 			for _, letter := range letters {
-				if handleErr := r.handle(ctx, letter); handleErr != nil {
-					err = errors.Join(err, handleErr, letter.Nack(ctx))
-					continue
-				}
-				letter.Acknowledge()
-			}
-			if err != nil {
-				return err
+				work.Go(func() error {
+					r.handle(ctx, letter)
+					return nil
+				})
 			}
 		}
 	})
+	return errors.Join(err, work.Wait())
 }
 
-// handle ends the execution that a dead letter names. A letter that names none may hold anybody's data, so the log gets
-// only its size and its hash.
-func (r *Reader) handle(ctx context.Context, letter queue.DeadLetter) (err error) {
-	defer supervise.RecoverTo(&err)
+// handle processes a letter. One that fails, or whose back-off is not over, is not acknowledged. Pub/Sub delivers it
+// again when its time for the acknowledgement is over.
+func (r *Reader) handle(ctx context.Context, letter queue.DeadLetter) {
+	if r.failed.Do(ctx, letter.Ref, func(ctx context.Context) error { return r.endExecution(ctx, letter) }) == nil {
+		letter.Acknowledge()
+	}
+}
+
+// endExecution ends the execution that a dead letter names. A letter that names none may hold anybody's data, so the
+// log gets only its size and its hash.
+func (r *Reader) endExecution(ctx context.Context, letter queue.DeadLetter) error {
 	if letter.Ref == (execution.Ref{}) {
 		hash := sha256.Sum256(letter.Data)
 		r.log.Error("a dead letter names no execution", zap.Int("bytes", len(letter.Data)), zap.String("sha256", hex.EncodeToString(hash[:])))

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"cloud.google.com/go/firestore"
 	"cloud.google.com/go/pubsub/v2"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
@@ -35,19 +36,23 @@ const (
 
 // fixture has a real store and a real queue over emulators.
 type fixture struct {
-	t      *testing.T
-	pubsub *emulatortest.PubSub
-	store  *store.Store
-	queue  *queue.Queue
-	logs   *observer.ObservedLogs
-	log    *zap.Logger
+	t         *testing.T
+	clock     *emulatortest.Clock // of Pub/Sub
+	pubsub    *emulatortest.PubSub
+	firestore *emulatortest.Firestore
+	store     *store.Store
+	queue     *queue.Queue
+	logs      *observer.ObservedLogs
+	log       *zap.Logger
 }
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	core, logs := observer.New(zap.InfoLevel)
-	f := &fixture{t: t, pubsub: emulatortest.StartPubSub(t, pubsubemulator.Options{}), logs: logs, log: zap.New(core)}
-	f.store = store.New(emulatortest.StartFirestore(t, firestoreemulator.Options{}).Client)
+	clock := new(emulatortest.Clock)
+	f := &fixture{t: t, clock: clock, pubsub: emulatortest.StartPubSub(t, pubsubemulator.Options{Clock: clock}), logs: logs, log: zap.New(core)}
+	f.firestore = emulatortest.StartFirestore(t, firestoreemulator.Options{})
+	f.store = store.New(f.firestore.Client)
 	f.queue = queue.New(f.pubsub.Client)
 	require.NoError(t, f.queue.Ensure(t.Context()))
 	t.Cleanup(f.queue.Close)
@@ -189,7 +194,33 @@ func TestDeadLetterIsRetriedAfterErrorAndPanic(t *testing.T) {
 	f.startReader(s, f.queue)
 	ref := f.submit()
 	f.publishDeadLetterFor(ref)
-	f.await(ref, execution.Failed)
+	require.Eventually(t, func() bool {
+		f.clock.Advance(time.Second) // until the time for the acknowledgement is over
+		e, err := f.store.Execution(t.Context(), ref)
+		require.NoError(t, err)
+		return e.Status == execution.Failed
+	}, waitTimeout, pollInterval)
 	require.EqualValues(t, 3, s.calls.Load())
 	require.Zero(t, s.unbounded.Load(), "a call that hangs must end")
+}
+
+// An execution that cannot be decoded keeps its dead letter, and stops neither the other letters nor the pulls.
+func TestDocumentThatCannotBeDecodedDoesNotStopReader(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	bad := f.submit()
+	doc := f.firestore.Client.Doc("tenants/" + bad.Tenant + "/executions/" + bad.ID)
+	_, err := doc.Update(t.Context(), []firestore.Update{{Path: "attempt", Value: "not a number"}})
+	require.NoError(t, err)
+	for range 20 { // more than one pull returns
+		f.publishDeadLetterFor(bad)
+	}
+	f.startReader(f.store, f.queue)
+	good := f.submit()
+	f.publishDeadLetterFor(good)
+	f.await(good, execution.Failed)
+	later := f.submit()
+	f.publishDeadLetterFor(later)
+	f.await(later, execution.Failed)
+	require.LessOrEqual(t, f.logs.FilterMessageSnippet("skipping one resource").Len(), 10)
 }

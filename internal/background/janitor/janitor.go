@@ -27,6 +27,9 @@ const (
 	Lease = 8 * time.Second
 )
 
+// callTimeout bounds a query, and the repair of one execution.
+const callTimeout = 5 * time.Second
+
 // resignTimeout bounds how long a stopping janitor waits for the store.
 const resignTimeout = 2 * time.Second
 
@@ -35,7 +38,7 @@ const resignTimeout = 2 * time.Second
 type Store interface {
 	AcquireLeadership(ctx context.Context, name string, lease time.Duration) (leads bool, now time.Time, err error)
 	ReleaseLeadership(ctx context.Context, name string) error
-	DueExecutions(ctx context.Context, now time.Time, limit int) ([]execution.Ref, error)
+	DueExecutions(ctx context.Context, now time.Time, scan *store.Scan, limit int) ([]execution.Ref, error)
 }
 
 // Applier changes executions. Apply is safe to repeat.
@@ -49,14 +52,13 @@ type Publisher interface {
 	Publish(ctx context.Context, ch execution.Change) error
 }
 
-// PurgeStore deletes data after its retention. Each method deletes at most limit documents of its kind and returns how
-// many; it may be interrupted and repeated.
+// PurgeStore finds data past its retention, in pages of at most limit resources, and can delete it.
 type PurgeStore interface {
-	PurgeExecutions(ctx context.Context, before time.Time, limit int, deleteArtifacts store.ArtifactDeleter) (int, error)
-	PurgeBatches(ctx context.Context, before time.Time, limit int, deleteArtifacts store.ArtifactDeleter) (int, error)
-	PurgeConversations(ctx context.Context, since time.Time, limit int) (int, error)
-	PurgeDeliveries(ctx context.Context, before time.Time, limit int) (int, error)
-	PurgeUploads(ctx context.Context, before time.Time, limit int) (int, error)
+	ExpiredExecutions(ctx context.Context, before time.Time, scan *store.Scan, limit int) ([]store.Expired, error)
+	ExpiredBatches(ctx context.Context, before time.Time, scan *store.Scan, limit int) ([]store.Expired, error)
+	ExpiredConversations(ctx context.Context, since time.Time, scan *store.Scan, limit int) ([]store.Expired, error)
+	ExpiredDeliveries(ctx context.Context, before time.Time, scan *store.Scan, limit int) ([]store.Expired, error)
+	ExpiredUploads(ctx context.Context, before time.Time, scan *store.Scan, limit int) ([]store.Expired, error)
 }
 
 // ArtifactStore has the files of executions. Deleting files that do not exist is no error.
@@ -85,13 +87,19 @@ type Retention struct {
 // queries. Correctness does not depend on there being one leader: each step is a conditional write that only one
 // janitor can make, so a leader that was paused and continues changes nothing.
 type Janitor struct {
-	config Config
-	name   string // unique among the janitors
+	config        Config
+	name          string // unique among the janitors
+	failedRepairs *supervise.Backoffs[execution.Ref]
+	failedPurges  *supervise.Backoffs[string] // by the path of the document
 }
 
 // New returns a janitor; Run starts it.
 func New(c Config) *Janitor {
-	return &Janitor{config: c, name: id.New("janitor-")}
+	return &Janitor{
+		config: c, name: id.New("janitor-"),
+		failedRepairs: supervise.NewBackoffs[execution.Ref](supervise.Sweep, c.Log, store.IsUnavailable),
+		failedPurges:  supervise.NewBackoffs[string](supervise.Purge, c.Log, store.IsUnavailable),
+	}
 }
 
 // Run works until ctx ends, continues after every error of the store, and then resigns as leader.

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"cloud.google.com/go/firestore"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap/zaptest"
 	"golang.org/x/sync/errgroup"
@@ -18,6 +20,8 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/store"
+	"github.com/airlock-run/airlock/internal/supervise"
+	"github.com/airlock-run/airlock/internal/telemetry/metrics"
 )
 
 func TestMain(m *testing.M) { emulatortest.Main(m) }
@@ -116,6 +120,14 @@ func (f *fixture) stored(ref execution.Ref) execution.Execution {
 	e, err := f.store.Execution(f.t.Context(), ref)
 	require.NoError(f.t, err)
 	return e
+}
+
+// spoil makes the document of an execution impossible to decode.
+func (f *fixture) spoil(ref execution.Ref) {
+	f.t.Helper()
+	doc := f.firestore.Client.Doc("tenants/" + ref.Tenant + "/executions/" + ref.ID)
+	_, err := doc.Update(f.t.Context(), []firestore.Update{{Path: "attempt", Value: "not a number"}, {Path: "id", Value: 7}})
+	require.NoError(f.t, err)
 }
 
 func (f *fixture) next() execution.Change {
@@ -285,8 +297,9 @@ func TestFailingExecutionDoesNotStopSweep(t *testing.T) {
 	}
 	f.clock.Advance(46 * time.Second)
 	s := &faultyStore{Store: f.store, bad: bad}
-	err := f.sweep(s)
-	require.ErrorContains(t, err, bad.ID, "the failure is reported")
+	failures := testutil.ToFloat64(metrics.BackgroundFailures.WithLabelValues(string(supervise.Sweep)))
+	require.NoError(t, f.sweep(s))
+	require.Greater(t, testutil.ToFloat64(metrics.BackgroundFailures.WithLabelValues(string(supervise.Sweep))), failures)
 	var published []execution.Ref
 	for range good {
 		published = append(published, f.next().Notify...)
@@ -295,6 +308,17 @@ func TestFailingExecutionDoesNotStopSweep(t *testing.T) {
 
 	f.start(s)
 	require.Eventually(t, func() bool { return s.calls.Load() > 2 }, waitTimeout, interval, "the repair is repeated, also after a panic")
+}
+
+// A document that cannot be decoded stops neither the query nor the repair of the others.
+func TestDocumentThatCannotBeDecodedDoesNotStopSweep(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.spoil(f.submit()) // due before the other
+	good := f.submit()
+	f.clock.Advance(46 * time.Second)
+	require.NoError(t, f.sweep(f.store))
+	require.Equal(t, []execution.Ref{good}, f.next().Notify)
 }
 
 // A whole page of failing executions does not hide the execution behind it.
@@ -307,7 +331,7 @@ func TestPageOfFailingExecutionsDoesNotBlockOthers(t *testing.T) {
 	}
 	good := f.submit() // due after the others
 	f.clock.Advance(46 * time.Second)
-	require.Error(t, f.sweep(&multiFaultyStore{Store: f.store, bad: bad}))
+	require.NoError(t, f.sweep(&multiFaultyStore{Store: f.store, bad: bad}))
 	require.Equal(t, []execution.Ref{good}, f.next().Notify)
 }
 

@@ -32,9 +32,9 @@ func (s *observedStore) AcquireLeadership(ctx context.Context, name string, leas
 	return leads, now, err
 }
 
-func (s *observedStore) DueExecutions(ctx context.Context, now time.Time, limit int) ([]execution.Ref, error) {
+func (s *observedStore) DueExecutions(ctx context.Context, now time.Time, scan *store.Scan, limit int) ([]execution.Ref, error) {
 	s.dueCalls.Add(1)
-	return s.Store.DueExecutions(ctx, now, limit)
+	return s.Store.DueExecutions(ctx, now, scan, limit)
 }
 
 func (s *observedStore) ReleaseLeadership(ctx context.Context, name string) error {

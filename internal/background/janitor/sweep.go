@@ -2,11 +2,6 @@ package janitor
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"maps"
-	"slices"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -15,7 +10,6 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/failpoint"
 	"github.com/airlock-run/airlock/internal/store"
-	"github.com/airlock-run/airlock/internal/supervise"
 	"github.com/airlock-run/airlock/internal/telemetry/metrics"
 )
 
@@ -28,55 +22,45 @@ const (
 	sweepPageTimeout = 20 * time.Second
 )
 
-// sweep repairs all executions that are due, for as long as this janitor leads. An execution that cannot be repaired
-// does not stop the others.
+// sweep repairs all executions that are due, for as long as this janitor leads. An execution that cannot be repaired is
+// skipped, and tried again after a back-off.
 func (j *Janitor) sweep(ctx context.Context) error {
-	failed := map[execution.Ref]error{}
-	for {
-		more, err := j.sweepPage(ctx, failed)
-		if err != nil {
+	for scan := new(store.Scan); ; {
+		if err := j.sweepPage(ctx, scan); err != nil || scan.AtFront() {
 			return err
-		}
-		if !more {
-			return errors.Join(slices.Collect(maps.Values(failed))...)
 		}
 	}
 }
 
-// sweepPage repairs a page of due executions, without those that have failed before. It adds the ones that fail now,
-// and reports whether there may be more.
-func (j *Janitor) sweepPage(ctx context.Context, failed map[execution.Ref]error) (more bool, err error) {
+// sweepPage repairs the next page of due executions. If this janitor does not lead, there is none.
+func (j *Janitor) sweepPage(ctx context.Context, scan *store.Scan) error {
 	ctx, cancel := context.WithTimeout(ctx, sweepPageTimeout)
 	defer cancel()
 	leads, now, err := j.config.Store.AcquireLeadership(ctx, j.name, Lease)
 	if err != nil || !leads {
-		return false, err
+		*scan = store.Scan{}
+		return err
 	}
-	// Failed executions are still due, and come before the ones that were not attempted.
-	due, err := j.config.Store.DueExecutions(ctx, now, sweepPageSize+len(failed))
+	due, err := j.config.Store.DueExecutions(ctx, now, scan, sweepPageSize)
 	if err != nil {
-		return false, err
+		return err
 	}
-	due = slices.DeleteFunc(due, func(ref execution.Ref) bool { return failed[ref] != nil })
-	var mu sync.Mutex // of failed
-	var sweeps errgroup.Group
-	sweeps.SetLimit(sweepConcurrency)
+	var repairs errgroup.Group
+	repairs.SetLimit(sweepConcurrency)
 	for _, ref := range due {
-		sweeps.Go(func() error {
-			if err := j.sweepExecution(ctx, ref); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				failed[ref] = fmt.Errorf("execution %s: %w", ref.ID, err)
-			}
+		repairs.Go(func() error {
+			_ = j.failedRepairs.Do(ctx, ref, func(ctx context.Context) error { return j.repair(ctx, ref) })
 			return nil
 		})
 	}
-	return len(due) > 0, sweeps.Wait()
+	_ = repairs.Wait() // always nil
+	return ctx.Err()
 }
 
-func (j *Janitor) sweepExecution(ctx context.Context, ref execution.Ref) (err error) {
-	defer supervise.RecoverTo(&err)
-	change, err := j.config.Executions.Apply(ctx, ref, execution.Overdue{})
+func (j *Janitor) repair(ctx context.Context, ref execution.Ref) error {
+	applyCtx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	change, err := j.config.Executions.Apply(applyCtx, ref, execution.Overdue{})
 	if store.IsRejection(err) {
 		return nil // another process was faster
 	}

@@ -40,7 +40,7 @@ const (
 
 // Store has the deliveries. Its methods are safe to repeat, by any number of dispatchers.
 type Store interface {
-	DueDeliveries(ctx context.Context, limit int) ([]store.DueDelivery, error)
+	DueDeliveries(ctx context.Context, scan *store.Scan, limit int) ([]store.DueDelivery, error)
 	UpdateDelivery(ctx context.Context, ref webhook.Ref, change func(*webhook.Delivery, time.Time) error) (webhook.Delivery, time.Time, error)
 	WebhookSecrets(ctx context.Context, tenant string) (webhook.Secrets, error)
 }
@@ -59,14 +59,19 @@ type Dispatcher struct {
 	config  Config
 	client  *http.Client
 	limiter limiter
+	failed  *supervise.Backoffs[webhook.Ref] // deliveries that the store could not read or write
+	due     store.Scan
 	wake    broadcast.Signal // makes Run poll at once
-	// moreDue: the last poll returned a full page, so more may be due. Each finished send then triggers a poll.
+	// moreDue: the last poll returned a full page, so more may be due. Each send that ends then triggers a poll.
 	moreDue atomic.Bool
 }
 
 // New returns a dispatcher; Run starts it.
 func New(c Config) *Dispatcher {
-	return &Dispatcher{config: c, client: newClient(c.Guard), wake: broadcast.NewSignal()}
+	return &Dispatcher{
+		config: c, client: newClient(c.Guard), wake: broadcast.NewSignal(),
+		failed: supervise.NewBackoffs[webhook.Ref](supervise.DeliverWebhooks, c.Log, store.IsUnavailable),
+	}
 }
 
 // OnExecutionFinished makes the dispatcher poll at once when a finished execution has a webhook. It never blocks.
@@ -76,49 +81,57 @@ func (d *Dispatcher) OnExecutionFinished(e execution.Execution) {
 	}
 }
 
-// Run sends until ctx ends, and continues after every error of the store. It then aborts the requests in progress;
-// another dispatcher sends them again.
+// Run sends until ctx ends, and continues after every error of the store. A delivery that the store cannot read or
+// write has a back-off of its own. At the end Run aborts the requests in progress; another dispatcher sends them
+// again.
 func (d *Dispatcher) Run(ctx context.Context) error {
 	defer d.client.CloseIdleConnections()
-	var sends errgroup.Group // continue after a poll that fails
-	poll := func(ctx context.Context) error { return d.poll(ctx, &sends) }
+	var work errgroup.Group // outlasts a poll
+	poll := func(ctx context.Context) error { return d.poll(ctx, &work) }
 	err := supervise.Run(ctx, d.config.Log, "deliver webhooks", supervise.EveryOrWhen(d.config.Interval, d.wake, poll))
-	return errors.Join(err, sends.Wait())
+	return errors.Join(err, work.Wait())
 }
 
-// poll starts to send what is due, as far as the limiter allows it.
-func (d *Dispatcher) poll(ctx context.Context, sends *errgroup.Group) error {
+// poll starts to send a page of what is due, as far as the limiter allows it. It waits for nothing but the query.
+func (d *Dispatcher) poll(ctx context.Context, work *errgroup.Group) error {
+	before := d.due
 	due, err := d.listDue(ctx)
 	if err != nil {
 		return err
 	}
 	d.moreDue.Store(len(due) == pageSize) // before a send can end
-	var postpones errgroup.Group
+	start := func(ref webhook.Ref, f func(context.Context, webhook.Ref) error) {
+		work.Go(func() error {
+			_ = d.failed.Do(ctx, ref, func(ctx context.Context) error { return f(ctx, ref) })
+			d.limiter.release(ref)
+			if d.moreDue.Load() {
+				d.wake.Notify()
+			}
+			return nil
+		})
+	}
 	for _, delivery := range due {
+		if d.failed.Wait(delivery.Ref) > 0 {
+			continue
+		}
 		switch d.limiter.acquire(delivery.Ref, host(delivery.URL)) {
 		case admitted:
-			sends.Go(func() error {
-				d.deliver(ctx, delivery.Ref)
-				d.limiter.release(delivery.Ref)
-				if d.moreDue.Load() {
-					d.wake.Notify()
-				}
-				return nil
-			})
-		case limited: // Otherwise limited deliveries would fill each page, and later ones would never be read.
-			postpones.Go(func() error {
-				return d.postpone(ctx, delivery.Ref)
-			})
-		case alreadySending, full:
+			start(delivery.Ref, d.deliver)
+		case limited: // Otherwise limited deliveries would be read again by each poll.
+			start(delivery.Ref, d.postpone)
+		case full:
+			d.due = before // the next poll reads this page again
+			return nil
+		case busy:
 		}
 	}
-	return postpones.Wait()
+	return nil
 }
 
 func (d *Dispatcher) listDue(ctx context.Context) ([]store.DueDelivery, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return d.config.Store.DueDeliveries(ctx, pageSize)
+	return d.config.Store.DueDeliveries(ctx, &d.due, pageSize)
 }
 
 func (d *Dispatcher) postpone(ctx context.Context, ref webhook.Ref) error {

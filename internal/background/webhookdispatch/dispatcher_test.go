@@ -1,6 +1,7 @@
 package webhookdispatch
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -12,10 +13,12 @@ import (
 
 	standard "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap/zaptest"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/airlock-run/airlock/internal/domain/webhook"
 	"github.com/airlock-run/airlock/internal/netguard"
+	"github.com/airlock-run/airlock/internal/store"
 )
 
 func TestDeliveryVerifiesWithStandardWebhooks(t *testing.T) {
@@ -167,9 +170,9 @@ func TestTwoDispatchersSendOnce(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	sent := map[webhook.Ref]<-chan request{}
-	for range maxPerTenant / maxPerHost {
+	for range maxPerTenant / maxPerTenantHost {
 		url, got := startReceiver(t, respondWith(http.StatusOK))
-		for range maxPerHost {
+		for range maxPerTenantHost {
 			sent[f.finishExecution(t, testTenant, url)] = got
 		}
 	}
@@ -179,7 +182,7 @@ func TestTwoDispatchersSendOnce(t *testing.T) {
 		require.Equal(t, 1, f.await(t, ref, hasState(webhook.Delivered)).Attempt)
 	}
 	for _, got := range sent {
-		require.Len(t, got, maxPerHost)
+		require.Len(t, got, maxPerTenantHost)
 	}
 }
 
@@ -211,12 +214,92 @@ func TestSlowReceiverDoesNotBlockOthers(t *testing.T) {
 	}
 	require.NoError(t, storing.Wait())
 	f.run(t, loopbackGuard)
-	for range maxPerHost {
+	for range maxPerTenantHost {
 		next(t, received)
 	}
 	f.await(t, f.finishExecution(t, "bob", quick), hasState(webhook.Delivered))
 	f.await(t, f.finishExecution(t, testTenant, quick), hasState(webhook.Delivered))
 	require.Empty(t, received, "a host gets no more than its share")
+}
+
+// Deliveries that cannot be decoded fill more than a page. They do not hold up the one behind them.
+func TestDocumentsThatCannotBeDecodedDoNotBlockOthers(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	quick, _ := startReceiver(t, respondWith(http.StatusOK))
+	bad := f.finishExecution(t, testTenant, quick)
+	deliveries := f.firestore.Client.Collection("tenants").Doc(testTenant).Collection("deliveries")
+	snap, err := deliveries.Doc(bad.ID).Get(t.Context())
+	require.NoError(t, err)
+	fields := snap.Data()
+	fields["attempt"], fields["url"], fields["id"] = "not a number", 7, 7
+	var storing errgroup.Group
+	storing.SetLimit(16)
+	for i := range pageSize + 20 {
+		storing.Go(func() error {
+			_, err := deliveries.Doc(webhook.DeliveryID(strconv.Itoa(i))).Create(t.Context(), fields)
+			return err
+		})
+	}
+	require.NoError(t, storing.Wait())
+	f.run(t, loopbackGuard)
+	f.await(t, bad, hasState(webhook.Delivered))
+	f.await(t, f.finishExecution(t, "bob", quick), hasState(webhook.Delivered))
+}
+
+// Two tenants use the same host. One tenant's receiver is slow and has more due than it may send at the same time.
+func TestSlowReceiverDoesNotBlockOtherTenantsOfItsHost(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	release := make(chan struct{})
+	url, received := startReceiver(t, func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/slow" {
+			return
+		}
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	})
+	t.Cleanup(func() { close(release) })
+	for range 2 * maxPerTenantHost {
+		f.finishExecution(t, testTenant, url+"/slow")
+	}
+	f.run(t, loopbackGuard)
+	for range maxPerTenantHost {
+		next(t, received)
+	}
+	f.await(t, f.finishExecution(t, "bob", url+"/quick"), hasState(webhook.Delivered))
+}
+
+// unwritableStore is a real store that cannot write one delivery.
+type unwritableStore struct {
+	*store.Store
+	bad   webhook.Ref
+	calls atomic.Int32
+}
+
+func (s *unwritableStore) UpdateDelivery(
+	ctx context.Context, ref webhook.Ref, update func(*webhook.Delivery, time.Time) error,
+) (webhook.Delivery, time.Time, error) {
+	if ref == s.bad {
+		s.calls.Add(1)
+		return webhook.Delivery{}, time.Time{}, store.ErrUnavailable
+	}
+	return s.Store.UpdateDelivery(ctx, ref, update)
+}
+
+// A delivery that cannot be claimed is tried again after a back-off of its own, while the others are sent.
+func TestDeliveryThatCannotBeClaimedBacksOffAlone(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	url, _ := startReceiver(t, respondWith(http.StatusOK))
+	s := &unwritableStore{Store: f.Store, bad: f.finishExecution(t, testTenant, url)}
+	d := New(Config{Store: s, Interval: 5 * time.Millisecond, Guard: loopbackGuard, UserAgent: "Airlock/test", Log: zaptest.NewLogger(t)})
+	f.startDispatcher(t, d)
+	for s.calls.Load() < 3 {
+		f.await(t, f.finishExecution(t, testTenant, url), hasState(webhook.Delivered))
+	}
 }
 
 func TestDeliveryResumesAfterStoreOutage(t *testing.T) {

@@ -7,63 +7,78 @@ import (
 )
 
 // Limits on the requests that one dispatcher sends at the same time. A slow host, or a tenant with many webhooks, can
-// use up its own share only.
+// use up its own share only. A tenant whose receiver is slow leaves most of a host that others use as well.
 const (
-	maxConcurrent = 64
-	maxPerTenant  = 16
-	maxPerHost    = 4
+	maxConcurrent    = 256
+	maxPerTenant     = 16
+	maxPerHost       = 16
+	maxPerTenantHost = 4 // of one tenant to one host
 )
 
 // limiter counts the requests in flight. The zero limiter has none.
 type limiter struct {
-	mu       sync.Mutex
-	inFlight map[webhook.Ref]string // the host of each
-	tenants  map[string]int
-	hosts    map[string]int
+	mu      sync.Mutex
+	busy    map[webhook.Ref]*share // what is being sent, with its share, or postponed, with none
+	sending int
+	counts  map[share]int
+}
+
+// share is a part of the requests in flight: those of a tenant, to a host, or of a tenant to a host. The other field is
+// empty.
+type share struct{ tenant, host string }
+
+// shares returns the shares that the requests of a tenant to a host use.
+func (s share) shares() map[share]int {
+	return map[share]int{{tenant: s.tenant}: maxPerTenant, {host: s.host}: maxPerHost, s: maxPerTenantHost}
 }
 
 // admission is the answer to whether a delivery may be sent now.
 type admission int
 
 const (
-	admitted       admission = iota // it may, and counts until release
-	limited                         // its host or its tenant has used up its share
-	alreadySending                  // it is being sent already
-	full                            // no delivery may be sent
+	admitted admission = iota // it may, and counts until release
+	limited                   // its host or its tenant has used up its share; it is busy until release, but does not count
+	busy                      // it is being sent or postponed already
+	full                      // no delivery may be sent
 )
 
 func (l *limiter) acquire(ref webhook.Ref, host string) admission {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.inFlight == nil {
-		l.inFlight, l.tenants, l.hosts = map[webhook.Ref]string{}, map[string]int{}, map[string]int{}
+	if l.busy == nil {
+		l.busy, l.counts = map[webhook.Ref]*share{}, map[share]int{}
 	}
-	_, sending := l.inFlight[ref]
-	switch {
-	case sending:
-		return alreadySending
-	case len(l.inFlight) == maxConcurrent:
+	if _, isBusy := l.busy[ref]; isBusy {
+		return busy
+	}
+	if l.sending == maxConcurrent {
 		return full
-	case l.tenants[ref.Tenant] == maxPerTenant || l.hosts[host] == maxPerHost:
-		return limited
 	}
-	l.inFlight[ref] = host
-	l.tenants[ref.Tenant]++
-	l.hosts[host]++
+	request := share{tenant: ref.Tenant, host: host}
+	for s, limit := range request.shares() {
+		if l.counts[s] == limit {
+			l.busy[ref] = nil
+			return limited
+		}
+	}
+	for s := range request.shares() {
+		l.counts[s]++
+	}
+	l.sending++
+	l.busy[ref] = &request
 	return admitted
 }
 
 func (l *limiter) release(ref webhook.Ref) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	decrement(l.tenants, ref.Tenant)
-	decrement(l.hosts, l.inFlight[ref])
-	delete(l.inFlight, ref)
-}
-
-// decrement removes a key whose count reaches 0, so that the map does not grow with time.
-func decrement(counts map[string]int, key string) {
-	if counts[key]--; counts[key] == 0 {
-		delete(counts, key)
+	if request := l.busy[ref]; request != nil {
+		l.sending--
+		for s := range request.shares() {
+			if l.counts[s]--; l.counts[s] == 0 {
+				delete(l.counts, s) // so that the map does not grow with time
+			}
+		}
 	}
+	delete(l.busy, ref)
 }

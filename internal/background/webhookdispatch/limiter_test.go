@@ -26,9 +26,13 @@ func TestLimiterNeverExceedsLimits(t *testing.T) {
 					},
 					host: rapid.StringMatching("[a-z]").Draw(t, "host"),
 				}
-				if l.acquire(one.ref, one.host) == admitted {
+				switch l.acquire(one.ref, one.host) {
+				case limited:
+					require.Equal(t, busy, l.acquire(one.ref, one.host), "it is being postponed")
+					l.release(one.ref)
+				case admitted:
 					sends = append(sends, one)
-					require.Equal(t, alreadySending, l.acquire(one.ref, one.host))
+					require.Equal(t, busy, l.acquire(one.ref, one.host))
 				}
 			},
 			"release": func(t *rapid.T) {
@@ -39,17 +43,19 @@ func TestLimiterNeverExceedsLimits(t *testing.T) {
 				sends = sends[1:]
 			},
 			"": func(t *rapid.T) {
-				tenants, hosts := map[string]int{}, map[string]int{}
+				tenants, hosts, both := map[string]int{}, map[string]int{}, map[share]int{}
 				for _, one := range sends {
 					tenants[one.ref.Tenant]++
 					hosts[one.host]++
+					both[share{one.ref.Tenant, one.host}]++
 					require.LessOrEqual(t, tenants[one.ref.Tenant], maxPerTenant)
 					require.LessOrEqual(t, hosts[one.host], maxPerHost)
+					require.LessOrEqual(t, both[share{one.ref.Tenant, one.host}], maxPerTenantHost)
 				}
 				require.LessOrEqual(t, len(sends), maxConcurrent)
-				require.Len(t, l.inFlight, len(sends))
-				require.Len(t, l.tenants, len(tenants), "a tenant without requests is removed")
-				require.Len(t, l.hosts, len(hosts))
+				require.Equal(t, len(sends), l.sending)
+				require.Len(t, l.busy, len(sends))
+				require.Len(t, l.counts, len(tenants)+len(hosts)+len(both), "a tenant without requests is removed")
 			},
 		})
 	})

@@ -22,7 +22,7 @@ const maxResponseRead = 4 << 10
 // newClient returns a client that follows no redirects, because they could lead anywhere.
 func newClient(guard netguard.Guard) *http.Client {
 	t := netguard.NewTransport(guard)
-	t.MaxIdleConnsPerHost = maxPerHost
+	t.MaxIdleConnsPerHost = maxPerTenantHost
 	t.MaxIdleConns = maxConcurrent
 	t.IdleConnTimeout = 30 * time.Second
 	t.MaxResponseHeaderBytes = 16 << 10

@@ -22,8 +22,8 @@ const DefaultWindow = 200
 
 // Ref names a batch. Nothing is read without its tenant. See execution.Ref for why it is a type of its own.
 type Ref struct {
-	Tenant string `firestore:"tenant"`
-	ID     string `firestore:"id"`
+	Tenant string
+	ID     string
 }
 
 // Batch holds a complete copy of the agent's task: changes of the agent after the acceptance do not change it. Its
@@ -43,9 +43,11 @@ type Batch struct {
 	Total int `firestore:"total"` // number of inputs
 	// Window is how many executions of all batches of the tenant may be queued or running. Active batches share it.
 	Window int `firestore:"window"`
-	// NextInput is the first input that has no execution yet. It only grows, in the transaction that creates the
+	// NextInput is the first input that has had no execution yet. It only grows, in the transaction that creates the
 	// executions before it.
 	NextInput int `firestore:"nextInput"`
+	// LostInputs is how many inputs before NextInput have no execution, because they were not in the store.
+	LostInputs int `firestore:"lostInputs,omitempty"`
 
 	CancelRequested bool       `firestore:"cancelRequested"`
 	Due             *time.Time `firestore:"due"` // when a batch dispatcher must poll the batch; nil once it has finished

@@ -77,6 +77,26 @@ func TestCanceledBatchIsNotDispatched(t *testing.T) {
 	require.Empty(t, counts, "the caller's map does not change")
 }
 
+func TestSkippedInputsAreMissing(t *testing.T) {
+	b := newBatch(10)
+	b.Skip(0)
+	require.Zero(t, b.LostInputs)
+	b.Skip(3)
+	_, err := b.Dispatch(3, emptyInputs(4), start)
+	require.NoError(t, err)
+	p := b.Progress(map[execution.Status]int{execution.Running: 3}, 0, start)
+	require.Equal(t, 3, p.Missing, "an execution that changes its status during the count is not missing")
+	require.Equal(t, 3, p.Pending)
+
+	b.Skip(10)
+	b.FinishOrReschedule(0, start)
+	require.NotNil(t, b.FinishedAt)
+	p = b.Progress(map[execution.Status]int{execution.Succeeded: 4}, 0, start)
+	require.Equal(t, 6, p.Missing)
+	p = b.Progress(map[execution.Status]int{execution.Succeeded: 1}, 0, start)
+	require.Equal(t, 9, p.Missing, "three executions were deleted")
+}
+
 func TestProgressEstimatesRemainingTime(t *testing.T) {
 	b := newBatch(100)
 	b.NextInput = 30

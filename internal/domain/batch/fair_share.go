@@ -59,6 +59,13 @@ func (b *Batch) Dispatch(expectedNext int, inputs []Input, now time.Time) ([]exe
 	return executions, nil
 }
 
+// Skip passes over the inputs before first that are not in the store any more: they never get an execution, so that the
+// batch can go on and end. It changes nothing if first is NextInput.
+func (b *Batch) Skip(first int) {
+	b.LostInputs += first - b.NextInput
+	b.NextInput = first
+}
+
 // FinishOrReschedule ends a batch that has no more inputs and no execution in flight. Else it schedules the next poll.
 func (b *Batch) FinishOrReschedule(inFlight int, now time.Time) {
 	if inFlight == 0 && (b.NextInput == b.Total || b.CancelRequested) && b.FinishedAt == nil {

@@ -34,8 +34,8 @@ const (
 // Package batch and package webhook have a Ref of the same shape. They are types of their own, so that the compiler
 // rejects the reference of a batch where one of an execution is needed. Only this one is sent in messages.
 type Ref struct {
-	Tenant string `firestore:"tenant" json:"tenant"`
-	ID     string `firestore:"id" json:"executionId"`
+	Tenant string `json:"tenant"`
+	ID     string `json:"executionId"`
 }
 
 // Execution is one piece of work from its acceptance to its end. Its Firestore document is this struct.

@@ -31,8 +31,8 @@ const (
 
 // Ref names a delivery. Nothing is read without its tenant. See execution.Ref for why it is a type of its own.
 type Ref struct {
-	Tenant string `firestore:"tenant"`
-	ID     string `firestore:"id"`
+	Tenant string
+	ID     string
 }
 
 // Delivery is one message to one receiver. It is created in the transaction that ends its subject, so no message is

@@ -69,3 +69,7 @@ var (
 // WebhookAttempts is a metric of internal/background/webhookdispatch.
 var WebhookAttempts = counter("airlock_webhook_attempts_total",
 	"Webhook delivery attempts, by resulting delivery state; pending means that a retry follows.", "state")
+
+// BackgroundFailures is counted by internal/supervise for the loops of internal/background and internal/quota.
+var BackgroundFailures = counter("airlock_background_failures_total",
+	"Resources that a background loop skipped after an error, to try them again later.", "loop")

@@ -143,7 +143,9 @@ func TestDocsListEveryMetric(t *testing.T) {
 
 // An unbounded label would make the number of series unbounded.
 func TestLabelsAreBounded(t *testing.T) {
-	bounded := []string{"lane", "runtime", "status", "code", "start", "cause", "outcome", "model", "direction", "method", "route", "state"}
+	bounded := []string{
+		"lane", "runtime", "status", "code", "start", "cause", "outcome", "model", "direction", "method", "route", "state", "loop",
+	}
 	for _, m := range All() {
 		for _, label := range m.Labels {
 			require.Contains(t, bounded, label, "%s: is the number of its values bounded by the configuration?", m.Name)

@@ -83,7 +83,7 @@ func TestBatch(t *testing.T) {
 	require.Len(t, followed, total, "the response ends when the batch finishes")
 	for i, r := range followed {
 		require.Equal(t, i, r.Index)
-		require.Equal(t, contract.StatusSucceeded, r.Status, "%+v", r.Error)
+		require.Equal(t, contract.BatchResultStatusSucceeded, r.Status, "%+v", r.Error)
 		require.Contains(t, r.Result.Text, fmt.Sprint(i+1))
 	}
 	require.Equal(t, followed[12:], a.results(b, "?after=11"))

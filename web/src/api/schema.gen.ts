@@ -902,7 +902,7 @@ export interface components {
             };
         };
         BatchProgress: {
-            /** @description Inputs that have no execution yet */
+            /** @description Inputs that have had no execution yet */
             pending: number;
             queued: number;
             running: number;
@@ -910,6 +910,8 @@ export interface components {
             failed: number;
             timedOut: number;
             canceled: number;
+            /** @description Inputs whose execution does not exist; see `BatchResultStatus` */
+            missing: number;
             /** Format: double */
             costUsd: number;
             /**
@@ -922,13 +924,20 @@ export interface components {
             batches: components["schemas"]["Batch"][];
             nextCursor?: components["schemas"]["NextCursor"];
         };
+        /**
+         * @description The end of the execution of an input. `canceled` without `executionId`: the batch was canceled before the input
+         *     had an execution. `missing`: there is no execution, because it was deleted after its retention, or because the
+         *     input was lost. It cannot be run again
+         * @enum {string}
+         */
+        BatchResultStatus: "succeeded" | "failed" | "timed_out" | "canceled" | "missing";
         /** @description One line of the results of a batch */
         BatchResult: {
             /** @description Of the input; counts from 0 */
             index: number;
-            /** @description Absent if the batch was canceled before the execution was created */
+            /** @description Absent if the input has no execution */
             executionId?: string;
-            status: components["schemas"]["Status"];
+            status: components["schemas"]["BatchResultStatus"];
             result?: components["schemas"]["Result"];
             error?: components["schemas"]["Failure"];
             usage?: components["schemas"]["Usage"];
@@ -1889,7 +1898,7 @@ export interface operations {
             query?: {
                 /** @description Index of the last result that the client has; the response starts after it */
                 after?: number;
-                /** @description Wait for the results that are missing yet */
+                /** @description Wait for the results of unfinished inputs */
                 follow?: boolean;
             };
             header?: never;

@@ -53,6 +53,7 @@ function Detail({ batch }: { batch: Batch }) {
             <Fact name="Failed">{progress.failed.toLocaleString()}</Fact>
             <Fact name="Timed out">{progress.timedOut.toLocaleString()}</Fact>
             <Fact name="Canceled">{progress.canceled.toLocaleString()}</Fact>
+            {progress.missing > 0 && <Fact name="Missing">{progress.missing.toLocaleString()}</Fact>}
             <Fact name="Cost">{progress.costUsd.toFixed(4)} USD</Fact>
             {progress.eta && <Fact name="Estimated time left">{progress.eta}</Fact>}
           </>
@@ -70,7 +71,7 @@ function ProgressBar({ batch: { progress, total } }: { batch: Batch }) {
   if (!progress) {
     return null
   }
-  const finished = progress.succeeded + progress.failed + progress.timedOut + progress.canceled
+  const finished = progress.succeeded + progress.failed + progress.timedOut + progress.canceled + progress.missing
   return (
     <div>
       <p className="mb-1 flex justify-between text-sm tabular-nums" aria-live="polite">
