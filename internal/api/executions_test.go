@@ -59,7 +59,7 @@ func TestPanicFailsOnlyItsRequest(t *testing.T) {
 // panickingBatches panics over what batches consist of.
 type panickingBatches struct{ *store.Store }
 
-func (panickingBatches) BatchExecutions(context.Context, *batch.Batch, int, int) ([]execution.Execution, error) {
+func (panickingBatches) BatchExecutions(context.Context, *batch.Batch, int, int) ([]*execution.Execution, error) {
 	panic("broken")
 }
 
