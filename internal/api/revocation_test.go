@@ -47,7 +47,7 @@ func (*unchangingStore) Batch(_ context.Context, ref batch.Ref) (batch.Batch, ti
 	return batch.Batch{ID: ref.ID, Tenant: ref.Tenant, Total: 1}, time.Now(), nil
 }
 
-func (*unchangingStore) BatchExecutions(context.Context, *batch.Batch, int, int) ([]execution.Execution, error) {
+func (*unchangingStore) BatchExecutions(context.Context, *batch.Batch, int, int) ([]*execution.Execution, error) {
 	return nil, nil
 }
 
