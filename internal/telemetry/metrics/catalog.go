@@ -18,8 +18,8 @@ var (
 
 // Metrics of internal/executor.
 var (
-	Slots           = gauge("airlock_executor_slots", "Jobs that the executor can run at the same time.").WithLabelValues()
-	BusySlots       = gauge("airlock_executor_slots_busy", "Jobs that the executor is running.").WithLabelValues()
+	Slots           = gauge("airlock_executor_slots", "Jobs that the executor can run at the same time.")
+	BusySlots       = gauge("airlock_executor_slots_busy", "Jobs that the executor is running.")
 	DispatchLatency = histogram("airlock_dispatch_seconds",
 		"Time from the acceptance of an execution to its first claim.", attemptBuckets, "lane")
 	AttemptDuration = histogram("airlock_attempt_seconds",
@@ -29,9 +29,9 @@ var (
 	StartsFailed = counter("airlock_starts_failed_total",
 		"Attempts whose job never began, by what did not start.", "cause")
 	ExecutorPulling = gauge("airlock_executor_pulling",
-		"1 while the executor pulls executions, 0 while its Engine does not start sandboxes.").WithLabelValues()
+		"1 while the executor pulls executions, 0 while its Engine does not start sandboxes.")
 	UnavailableRuntimes = gauge("airlock_executor_unavailable_runtimes",
-		"Runtimes whose image the executor could not start; it leaves their jobs to other executors.").WithLabelValues()
+		"Runtimes whose image the executor could not start; it leaves their jobs to other executors.")
 	LeasesLost = counter("airlock_leases_lost_total",
 		"Attempts that lost their lease before they ended.").WithLabelValues()
 	SandboxesStarted = counter("airlock_sandboxes_total",
@@ -63,7 +63,7 @@ var (
 	HTTPRequestDuration = histogram("airlock_http_request_seconds",
 		"Time to the end of the response, without long polls.", requestBuckets, "method", "route")
 	LongPolls = gauge("airlock_http_long_polls",
-		"HTTP requests that are waiting for the end of an execution.").WithLabelValues()
+		"HTTP requests that are waiting for the end of an execution.")
 )
 
 // WebhookAttempts is a metric of internal/background/webhookdispatch.

@@ -57,10 +57,10 @@ func counter(name, help string, labels ...string) *prometheus.CounterVec {
 	return v
 }
 
-func gauge(name, help string, labels ...string) *prometheus.GaugeVec {
-	v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
-	register(v, Metric{Name: name, Type: "gauge", Labels: labels, Help: help})
-	return v
+func gauge(name, help string) prometheus.Gauge {
+	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+	register(g, Metric{Name: name, Type: "gauge", Help: help})
+	return g
 }
 
 func histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
