@@ -3,6 +3,7 @@ package executor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"testing"
 
@@ -112,4 +113,48 @@ func TestEveryWaiterGetsSlot(t *testing.T) {
 	}
 	require.NoError(t, all.Wait())
 	require.EqualValues(t, waiters, served.Load())
+}
+
+// However an attempt ends, it releases its slot, and its place among the attempts that write their results.
+func TestEndedAttemptReleasesSlotAndPlace(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const jobs = 6
+	ended := make(chan struct{}, jobs)
+	var ends atomic.Int32
+	s := &faultyStore{f.store, func(_ context.Context, ev execution.Event) error {
+		if _, ok := ev.(execution.JobEnded); !ok {
+			return nil
+		}
+		ended <- struct{}{}
+		if ends.Add(1)%2 == 0 {
+			return execution.ErrLeaseLost // nothing is written
+		}
+		return nil
+	}}
+	c := testConfig()
+	c.Slots, c.Reserved = 2, 0
+	x := f.newExecutor(c, s, f.queue, answeringSandbox("done"))
+	f.start(x)
+	for i := range jobs {
+		f.submit("offline", fmt.Sprint(i))
+	}
+	for range jobs {
+		next(t, ended)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
+	defer cancel()
+	require.NoError(t, x.finishSem.Acquire(ctx, int64(c.Slots)), "an attempt that has ended kept its place")
+	x.finishSem.Release(int64(c.Slots))
+	for {
+		free, released := x.slots.status(execution.LaneInteractive)
+		if free == c.Slots {
+			return
+		}
+		select {
+		case <-released:
+		case <-ctx.Done():
+			require.Equal(t, c.Slots, free, "an attempt that has ended kept its slot")
+		}
+	}
 }

@@ -75,6 +75,7 @@ func TestApplyEvents(t *testing.T) {
 		"finish":                              {from: leased(), ev: JobEnded{1, succeeded}, at: later, status: Succeeded},
 		"finish too late":                     {from: leased(), ev: JobEnded{1, succeeded}, at: expired, err: ErrLeaseLost},
 		"finish of another attempt":           {from: leased(), ev: JobEnded{2, succeeded}, at: later, err: ErrLeaseLost},
+		"finish of an older attempt":          {from: leased(), ev: JobEnded{0, succeeded}, at: later, err: ErrLeaseLost},
 		"finish while queued":                 {from: queued(), ev: JobEnded{0, succeeded}, at: later, err: ErrLeaseLost},
 		"failed attempt waits":                {from: leased(), ev: AttemptFailed{Attempt: 1}, at: later, status: Queued, failedAttempts: 1, due: afterBackoff(later, 1)},
 		"last failed attempt":                 {from: lastAttempt(), ev: AttemptFailed{Attempt: 1}, at: later, status: Failed, code: CodeAttemptsExhausted, failedAttempts: 3},
