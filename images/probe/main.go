@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
 	"strconv"
 	"time"
 )
@@ -41,6 +42,11 @@ var modes = map[string]func(args []string) error{
 	"slow-init":                 slowInit,
 	"spin":                      spin,
 	"close-dirs":                closeDirs,
+	"exhaust-user-limits":       exhaustUserLimits,
+	"exhaust-user-limit":        exhaustUserLimit,
+	"use-user-limits":           useUserLimits,
+	"spawn-sleepers":            spawnSleepers,
+	"user":                      printUser,
 	"open":                      open,
 	"socket":                    socket,
 	"dial":                      dial,
@@ -112,6 +118,20 @@ func printStartTime(args []string) error {
 	d, err := time.ParseDuration(args[0])
 	time.Sleep(d)
 	return err
+}
+
+// printUser prints the process's user and group, by their IDs and by their names.
+func printUser([]string) error {
+	u, err := user.LookupId(strconv.Itoa(os.Getuid()))
+	if err != nil {
+		return err
+	}
+	g, err := user.LookupGroupId(strconv.Itoa(os.Getgid()))
+	if err != nil {
+		return err
+	}
+	fmt.Println(u.Uid, u.Username, u.HomeDir, g.Gid, g.Name)
+	return nil
 }
 
 func env([]string) error {

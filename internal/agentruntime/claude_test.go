@@ -130,7 +130,7 @@ func TestClaudeRunsToolsInSandbox(t *testing.T) {
 	})
 	_, result := h.mustRun(execution.Task{Input: "write a file"})
 	require.Contains(t, result.Text, "made in the sandbox")
-	require.Contains(t, result.Text, "uid=10001")
+	require.Regexp(t, `uid=21000\d{5}\(agent\)`, result.Text)
 	require.NotContains(t, result.Text, operatorKey, "the sandbox never holds the key")
 }
 

@@ -26,6 +26,7 @@ const (
 	EngineUnreachable StartFailure = "engine_unreachable" // no Engine answers
 	EngineRefused     StartFailure = "engine_refused"     // the Engine answered with an error, for example: no space left on device
 	StartTimedOut     StartFailure = "start_timed_out"    // the container, or its init, was not ready in time
+	NoFreeUID         StartFailure = "no_free_uid"        // all user IDs of the executor's range are in use
 	ImageMissing      StartFailure = "image_missing"      // the Engine does not have the image
 	ImageUnusable     StartFailure = "image_unusable"     // a container of the image can never start, or its init is of another release
 )
@@ -43,6 +44,8 @@ func (f StartFailure) Message() string {
 		return "the container engine refused to start a container"
 	case StartTimedOut:
 		return "the container did not start in time"
+	case NoFreeUID:
+		return "all user IDs that the executor may use for sandboxes are in use"
 	case ImageMissing:
 		return "the image of the runtime is not on the container engine"
 	case ImageUnusable:

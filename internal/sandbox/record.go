@@ -19,7 +19,7 @@ type Settings struct {
 	ImageDigest     string            `json:"imageDigest,omitempty"` // in a registry; only for a pulled image
 	Runtime         string            `json:"runtime"`               // the Engine's name of the OCI runtime
 	Engine          string            `json:"engine"`                // the Engine's version
-	User            string            `json:"user"`                  // "uid:gid"
+	User            string            `json:"user"`                  // "uid:gid", of this container only
 	CapDrop         []string          `json:"capDrop"`               // "ALL"
 	CapAdd          []string          `json:"capAdd,omitempty"`      // none
 	Privileged      bool              `json:"privileged"`            // false

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/airlock-run/airlock/internal/domain/id"
+	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
 // Executor is the configuration of an executor.
@@ -41,6 +42,9 @@ type Executor struct {
 	// SocketDir is the folder of the sandboxes' egress sockets. If the executor itself runs in a container, the folder
 	// must be mounted from the host under the same path.
 	SocketDir string `env:"AIRLOCK_SANDBOX_SOCKET_DIR" envDefault:"/run/airlock"`
+	// SandboxUIDs are the user IDs of the host that sandboxes may have, "first-last". Each live container has one of its
+	// own, as user and as group. No other user of the host should be in the range.
+	SandboxUIDs sandbox.UIDRange `env:"AIRLOCK_SANDBOX_UIDS" envDefault:"2100000000-2100065535"`
 	// WarmPoolSize is the least number of idle containers of each available runtime; on higher demand there are up to
 	// Slots. An idle container uses about 3 MB of memory and no CPU. With 0, every job starts its own container.
 	WarmPoolSize int `env:"AIRLOCK_WARM_POOL_SIZE" envDefault:"1"`

@@ -58,7 +58,8 @@ func checkSandbox(ctx context.Context, c config.Executor, runtimes catalog.Catal
 		return []Finding{{Name: "container engine", Required: true, Err: err, Advice: engineAdvice(err)}}
 	}
 	findings := []Finding{{Name: "container engine", Required: true,
-		Detail: fmt.Sprintf("Docker %s, API %s, cgroup v%s", info.Version, info.API, info.CgroupVersion)}}
+		Detail: fmt.Sprintf("Docker %s, API %s, cgroup v%s", info.Version, info.API, info.CgroupVersion)},
+		checkUIDs(c, len(runtimes.Runtimes))}
 	var isolation []Finding // of the first image that is there
 	for _, r := range runtimes.Runtimes {
 		finding := checkImage(ctx, driver, r)
@@ -69,6 +70,22 @@ func checkSandbox(ctx context.Context, c config.Executor, runtimes catalog.Catal
 		}
 	}
 	return append(findings, isolation...)
+}
+
+// checkUIDs checks that the range has a user ID for each container that the executor may have at a time: running, idle,
+// being removed, and one that tries whether the Engine starts containers.
+func checkUIDs(c config.Executor, runtimes int) Finding {
+	needed := 2*c.Slots + 1
+	if c.WarmPoolSize > 0 {
+		needed += c.WarmPoolSize*runtimes + c.Slots
+	}
+	finding := Finding{Name: "AIRLOCK_SANDBOX_UIDS", Required: true,
+		Detail: fmt.Sprintf("%s: %d user IDs, of which this executor uses %d at most", c.SandboxUIDs, c.SandboxUIDs.Size(), needed),
+		Advice: "set a larger range, which no other user of the host is in"}
+	if c.SandboxUIDs.Size() < needed {
+		finding.Err = fmt.Errorf("the range has fewer than the %d user IDs that containers may need at a time", needed)
+	}
+	return finding
 }
 
 // checkExecutor asks the executor that runs on this machine whether it pulls executions.

@@ -127,7 +127,7 @@ func Run(ctx context.Context, s Settings, log *zap.Logger) (err error) {
 // available.
 func DockerConfig(c config.Executor, log *zap.Logger, runtimes ...agentruntime.Runtime) docker.Config {
 	driver := docker.Config{
-		Executor: c.Name, Host: c.DockerHost, Runtime: c.OCIRuntime, SocketDir: c.SocketDir,
+		Executor: c.Name, Host: c.DockerHost, Runtime: c.OCIRuntime, SocketDir: c.SocketDir, UIDs: c.SandboxUIDs,
 		WarmMaxAge: c.WarmPoolMaxAge, Log: log.Named("sandbox"),
 	}
 	if c.WarmPoolSize == 0 {

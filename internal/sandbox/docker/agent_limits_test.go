@@ -1,6 +1,8 @@
 package docker
 
 import (
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -20,14 +22,24 @@ func TestAgentHasNoPrivileges(t *testing.T) {
 		key, value, _ := strings.Cut(line, ":")
 		status[key] = strings.Join(strings.Fields(value), " ")
 	}
+	uid, ok := parseUser(out.Record.Settings.User)
+	require.True(t, ok)
+	ids := fmt.Sprintf("%[1]d %[1]d %[1]d %[1]d", uid)
 	for key, want := range map[string]string{
 		"CapInh": "0000000000000000", "CapPrm": "0000000000000000", "CapEff": "0000000000000000",
 		"CapBnd": "0000000000000000", "CapAmb": "0000000000000000",
 		"NoNewPrivs": "1", "Seccomp": "2",
-		"Uid": "10001 10001 10001 10001", "Gid": "10001 10001 10001 10001", "Groups": "10001",
+		"Uid": ids, "Gid": ids, "Groups": strconv.Itoa(uid),
 	} {
 		require.Equal(t, want, status[key], key)
 	}
+}
+
+func TestUserHasName(t *testing.T) {
+	d := newDriver(t, Config{})
+	out := run(t, d, probe("user"))
+	uid, _ := parseUser(out.Record.Settings.User)
+	require.Equal(t, fmt.Sprintf("%[1]d agent /home/agent %[1]d agent\n", uid), string(out.Stdout), "%s", out.Stderr)
 }
 
 func TestAgentSeesOnlyItsEnvironment(t *testing.T) {

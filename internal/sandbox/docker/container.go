@@ -42,6 +42,7 @@ type sandboxContainer struct {
 	name      string
 	id        string // empty before the creation
 	socketDir string // the host's directory of its egress socket
+	uid       int    // of all its processes; 0 before announce
 	stream    types.HijackedResponse
 	record    sandbox.Record
 	// endsByItself means that no agent runs: there was no job yet, or init has sent its last report. Init then ends when

@@ -17,36 +17,43 @@ import (
 // This file and seccomp_linux.go define what a container may do. They are the only place that does. The tests in
 // container_permissions_test.go, settings_check_test.go and attack_test.go verify it in a running container.
 
-// uid is the user ID and the group ID of every process in a sandbox.
-const uid = 10001
-
 // initPath is the path of PID 1 in every runtime image.
 const initPath = "/sandbox-init"
 
-var (
-	userAndGroup = fmt.Sprintf("%d:%d", uid, uid)
-	tmpfsOwner   = fmt.Sprintf("uid=%d,gid=%d", uid, uid)
-)
+// userAndGroup returns the user of every process in a container. uid is its user ID and its group ID; see uids.go.
+func userAndGroup(uid int) string { return fmt.Sprintf("%[1]d:%[1]d", uid) }
 
-// tmpfsMounts are the writable paths of a sandbox. They count against the memory limit, and their sizes fit the default
-// one. sandbox.StreamDir contains the agent's output until init has read it, so it must be larger than maxOutput.
-var tmpfsMounts = map[string]string{
-	"/tmp":               "rw,noexec,nosuid,nodev,size=128m,mode=1777",
-	sandbox.WorkspaceDir: "rw,exec,nosuid,nodev,size=512m,mode=0700," + tmpfsOwner,
-	sandbox.HomeDir:      "rw,exec,nosuid,nodev,size=64m,mode=0700," + tmpfsOwner,
-	sandbox.StreamDir:    "rw,noexec,nosuid,nodev,size=160m,mode=0700," + tmpfsOwner,
+// tmpfsMounts returns the writable paths of a sandbox. They count against the memory limit, and their sizes fit the
+// default one. sandbox.StreamDir contains the agent's output until init has read it, so it must be larger than
+// maxOutput.
+func tmpfsMounts(uid int) map[string]string {
+	owner := fmt.Sprintf(",uid=%[1]d,gid=%[1]d", uid)
+	return map[string]string{
+		"/tmp":               "rw,noexec,nosuid,nodev,size=128m,mode=1777",
+		sandbox.WorkspaceDir: "rw,exec,nosuid,nodev,size=512m,mode=0700" + owner,
+		sandbox.HomeDir:      "rw,exec,nosuid,nodev,size=64m,mode=0700" + owner,
+		sandbox.StreamDir:    "rw,noexec,nosuid,nodev,size=160m,mode=0700" + owner,
+	}
 }
 
 // egressDir is the directory of the egress socket in a container.
 var egressDir = filepath.Dir(sandbox.EgressSocket)
 
-const hostname = "sandbox"
+const (
+	hostname = "sandbox"
+	userName = "agent"
+)
 
-// sandboxFiles are the files in a container that replace those of the Engine, by path. They are read-only. The source
-// of a mount is visible inside, and the source of the Engine's files would contain the container's ID.
-var sandboxFiles = map[string]string{
-	"/etc/hosts":    "127.0.0.1\tlocalhost " + hostname + "\n::1\tlocalhost\n",
-	"/etc/hostname": hostname + "\n",
+// sandboxFiles returns the files in a container that replace those of the Engine and of the image, by path. They are
+// read-only. The source of a mount is visible inside, and the source of the Engine's files would contain the
+// container's ID. Programs such as ssh, and os.userInfo of Node, fail for a user without a name.
+func sandboxFiles(uid int) map[string]string {
+	return map[string]string{
+		"/etc/hosts":    "127.0.0.1\tlocalhost " + hostname + "\n::1\tlocalhost\n",
+		"/etc/hostname": hostname + "\n",
+		"/etc/passwd":   fmt.Sprintf("root:x:0:0:root:/:/bin/sh\n%[1]s:x:%[2]d:%[2]d::%[3]s:/bin/sh\n", userName, uid, sandbox.HomeDir),
+		"/etc/group":    fmt.Sprintf("root:x:0:\n%s:x:%d:\n", userName, uid),
+	}
 }
 
 const (
@@ -57,12 +64,12 @@ const (
 )
 
 // containerConfig returns the settings that do not depend on the host.
-func containerConfig(spec containerSpec, labels map[string]string) *container.Config {
+func containerConfig(spec containerSpec, uid int, labels map[string]string) *container.Config {
 	return &container.Config{
 		Image:      spec.image,
 		Entrypoint: strslice.StrSlice{initPath},
 		Cmd:        strslice.StrSlice{},
-		User:       userAndGroup,
+		User:       userAndGroup(uid),
 		WorkingDir: "/",
 		Hostname:   hostname,
 		Labels:     labels,
@@ -79,7 +86,7 @@ func containerConfig(spec containerSpec, labels map[string]string) *container.Co
 
 // hostConfig returns the settings that isolate the container from its host and limit its resources. socketDir is the
 // only directory of the host in the container, read-only, with the files of sandboxFiles.
-func hostConfig(spec containerSpec, ociRuntime, socketDir, seccomp string) *container.HostConfig {
+func hostConfig(spec containerSpec, uid int, ociRuntime, socketDir, seccomp string) *container.HostConfig {
 	pids := spec.pids
 	dockerInit := false
 	return &container.HostConfig{
@@ -91,7 +98,7 @@ func hostConfig(spec containerSpec, ociRuntime, socketDir, seccomp string) *cont
 		CapDrop:        strslice.StrSlice{"ALL"},
 		SecurityOpt:    []string{"no-new-privileges", "seccomp=" + seccomp},
 		ReadonlyRootfs: true,
-		Tmpfs:          tmpfsMounts,
+		Tmpfs:          tmpfsMounts(uid),
 		Mounts:         mounts(socketDir),
 		OomScoreAdj:    oomScoreAdj,
 		LogConfig:      container.LogConfig{Type: "none"},
@@ -115,7 +122,7 @@ func hostConfig(spec containerSpec, ociRuntime, socketDir, seccomp string) *cont
 // the files of sandboxFiles in it.
 func mounts(dir string) []mount.Mount {
 	all := []mount.Mount{readOnlyMount(dir, egressDir)}
-	for _, path := range slices.Sorted(maps.Keys(sandboxFiles)) {
+	for _, path := range slices.Sorted(maps.Keys(sandboxFiles(0))) {
 		all = append(all, readOnlyMount(filepath.Join(dir, filepath.Base(path)), path))
 	}
 	return all

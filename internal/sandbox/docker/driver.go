@@ -18,6 +18,8 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/zap"
 
+	"github.com/airlock-run/airlock/internal/sandbox"
+
 	"github.com/airlock-run/airlock/internal/supervise"
 )
 
@@ -35,6 +37,8 @@ type Config struct {
 	// that share an Engine should share it. An executor that runs in a container must see the directory under the same
 	// path as the Engine. Default: /run/airlock.
 	SocketDir string
+	// UIDs are the user IDs of the host that containers may have, one for each. Default: sandbox.DefaultUIDs.
+	UIDs sandbox.UIDRange
 	// WarmPools are the containers that Driver.RunWarmPool starts before jobs arrive. Default: none.
 	WarmPools []WarmPool
 	// WarmMaxExtra is the number of warm containers in addition to those of WarmPools. The driver starts them for the
@@ -59,6 +63,7 @@ type Driver struct {
 	instance     *instance
 	executor     string
 	runtime      string
+	uids         sandbox.UIDRange
 	startTimeout time.Duration
 	log          *zap.Logger
 	pool         *pool
@@ -89,6 +94,9 @@ func New(c Config) (*Driver, error) {
 	if c.SocketDir == "" {
 		c.SocketDir = defaultSocketDir
 	}
+	if c.UIDs == (sandbox.UIDRange{}) {
+		c.UIDs = sandbox.DefaultUIDs
+	}
 	if c.StartTimeout == 0 {
 		c.StartTimeout = defaultStartTimeout
 	}
@@ -115,7 +123,7 @@ func New(c Config) (*Driver, error) {
 		return nil, errors.Join(err, api.Close())
 	}
 	d := &Driver{
-		api: api, instance: instance, executor: c.Executor, runtime: c.Runtime,
+		api: api, instance: instance, executor: c.Executor, runtime: c.Runtime, uids: c.UIDs,
 		startTimeout: c.StartTimeout, log: c.Log, containers: map[string]bool{},
 		pool: newPool(c.WarmPools, c.WarmMaxExtra, c.WarmMaxAge), warm: c.WarmPools,
 		gate: startGate{free: parallelStarts()}, history: startHistory{unusable: map[containerSpec]bool{}}, engineCache: engineCache{digests: map[string]string{}},

@@ -25,7 +25,7 @@ func (c *sandboxContainer) serveEgress(ctx context.Context, egress sandbox.Egres
 	if egress == (noEgress{}) {
 		return nil
 	}
-	listener, err := listenEgress(ctx, c.socketDir)
+	listener, err := listenEgress(ctx, c.socketDir, c.uid)
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func checkSocketPath(dir string) error {
 }
 
 // listenEgress opens the egress socket in a container's directory. Only the sandbox's user may connect to it.
-func listenEgress(ctx context.Context, dir string) (net.Listener, error) {
+func listenEgress(ctx context.Context, dir string, uid int) (net.Listener, error) {
 	path := filepath.Join(dir, socketName)
 	var lc net.ListenConfig
 	listener, err := lc.Listen(ctx, "unix", path)

@@ -14,7 +14,7 @@ import (
 // loopback device is up: the egress bridge listens on it.
 func TestHostsFile(t *testing.T) {
 	d := newDriver(t, Config{})
-	require.Equal(t, sandboxFiles["/etc/hosts"], string(run(t, d, probe("read", "/etc/hosts")).Stdout))
+	require.Equal(t, sandboxFiles(0)["/etc/hosts"], string(run(t, d, probe("read", "/etc/hosts")).Stdout))
 	require.Equal(t, "sandbox\n", string(run(t, d, probe("read", "/etc/hostname")).Stdout))
 	require.Empty(t, run(t, d, probe("read", "/etc/resolv.conf")).Stdout)
 

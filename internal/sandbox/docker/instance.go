@@ -5,19 +5,21 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
 // instance is the registration of one running Driver below the socket folder:
 //
 //	DIR/<instance>.lock   locked with flock while the process runs
-//	DIR/<instance>/       one empty file for each of its containers
+//	DIR/<instance>/       one file for each of its containers, with the container's user ID
 //	DIR/<container>/      is mounted into that container, with sandboxFiles and the egress socket
+//	DIR/<user ID>.uid     a link to the container that has the user ID; see uids.go
 //
 // A container sees the path of its directory, which does not show the executor that it belongs to.
 //
@@ -109,38 +111,54 @@ func (i *instance) path() string { return filepath.Join(i.dir, i.name) }
 // containerDir returns the directory of one of the instance's containers. name is a token.
 func (i *instance) containerDir(name string) string { return filepath.Join(i.dir, name) }
 
-// makeContainerDir creates the directory of a container.
-func (i *instance) makeContainerDir(name string) error {
+func (i *instance) containerFile(name string) string { return filepath.Join(i.path(), name) }
+
+// makeContainerDir creates the directory of a container and claims a user ID for it, or returns errNoFreeUID.
+func (i *instance) makeContainerDir(name string, uids sandbox.UIDRange) (uid int, err error) {
 	dir := i.containerDir(name)
-	err := os.WriteFile(filepath.Join(i.path(), name), nil, 0o600)
+	uid, err = i.claimUID(name, uids)
 	if err == nil {
 		err = os.Mkdir(dir, 0o755)
 	}
-	for path, content := range sandboxFiles {
+	for path, content := range sandboxFiles(uid) {
 		if err == nil {
 			err = os.WriteFile(filepath.Join(dir, filepath.Base(path)), []byte(content), 0o644)
 		}
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("socket folder: %w", err), i.removeContainerDir(name))
+		return 0, errors.Join(fmt.Errorf("socket folder: %w", err), i.removeContainerDir(name))
 	}
-	return nil
+	return uid, nil
 }
 
-// removeContainerDir removes what makeContainerDir created. It is not an error if that does not exist.
+// removeContainerDir removes what makeContainerDir created, the container's own file last: another call then finds the
+// rest. It is not an error if that does not exist.
 func (i *instance) removeContainerDir(name string) error {
-	return errors.Join(os.RemoveAll(i.containerDir(name)), os.RemoveAll(filepath.Join(i.path(), name)))
+	if err := errors.Join(os.RemoveAll(i.containerDir(name)), i.releaseUID(name)); err != nil {
+		return err
+	}
+	return os.RemoveAll(i.containerFile(name))
+}
+
+// listContainers returns the names of the instance's containers that have files.
+func (i *instance) listContainers() ([]string, error) {
+	entries, err := os.ReadDir(i.path())
+	if err != nil {
+		return nil, ignoreNotExist(err) // after a reboot, or if a reaper was killed
+	}
+	names := make([]string, len(entries))
+	for n, entry := range entries {
+		names[n] = entry.Name()
+	}
+	return names, nil
 }
 
 // remove removes the instance's files. The lock is the last one, so that no other process gets it before.
 func (i *instance) remove() error {
-	names, err := os.ReadDir(i.path())
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil // after a reboot, or if a reaper was killed
-	}
+	names, err := i.listContainers()
 	errs := []error{err}
-	for _, entry := range names {
-		errs = append(errs, i.removeContainerDir(entry.Name()))
+	for _, name := range names {
+		errs = append(errs, i.removeContainerDir(name))
 	}
 	return errors.Join(append(errs, os.RemoveAll(i.path()), os.Remove(i.lock.Name()), i.lock.Close())...)
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
 func TestInstanceLockIsExclusive(t *testing.T) {
@@ -76,11 +78,11 @@ func TestEgressSocketBelongsToSandboxUser(t *testing.T) {
 		t.Skip("only root can change the owner of a socket")
 	}
 	dir := socketDir(t)
-	listener, err := listenEgress(t.Context(), dir)
+	listener, err := listenEgress(t.Context(), dir, sandbox.DefaultUIDs.First)
 	require.NoError(t, err)
 	defer listener.Close()
 	info, err := os.Stat(filepath.Join(dir, socketName))
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
-	require.Equal(t, uint32(uid), fileUID(info))
+	require.Equal(t, uint32(sandbox.DefaultUIDs.First), fileUID(info))
 }

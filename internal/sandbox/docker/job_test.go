@@ -67,6 +67,6 @@ func TestJobSecretsDiffer(t *testing.T) {
 }
 
 func TestMaxOutputFitsTmpfs(t *testing.T) {
-	require.Contains(t, tmpfsMounts[sandbox.StreamDir], "size=160m")
+	require.Contains(t, tmpfsMounts(0)[sandbox.StreamDir], "size=160m")
 	require.Less(t, maxOutput, 160<<20)
 }

@@ -81,33 +81,38 @@ func (d *Driver) removeInstance(ctx context.Context, name string, containers []c
 	return dead.remove()
 }
 
-// removeUnused removes containers of this Driver that it does not use. They exist if a removal failed, or if the Engine
-// created a container but its answer was lost.
+// removeUnused removes containers of this Driver that it does not use, and their files. They exist if a removal failed,
+// or if the Engine created a container but its answer was lost.
 func (d *Driver) removeUnused(ctx context.Context) error {
 	found, err := d.listSandboxes(ctx)
 	if err != nil {
 		return err
 	}
+	names, err := d.instance.listContainers()
+	if err != nil {
+		return err
+	}
 	for _, c := range found[d.instance.name] {
-		if len(c.Names) == 0 || d.inUse(c.Names[0]) {
+		for _, listed := range c.Names {
+			names = append(names, strings.TrimPrefix(listed, "/"+containerName("")))
+		}
+	}
+	for _, name := range names {
+		if !isToken(name) || d.inUse(name) {
 			continue
 		}
-		if err := d.removeContainer(ctx, c.ID); err != nil {
+		if err := d.removeContainer(ctx, containerName(name)); err != nil {
 			return err
 		}
-		name := strings.TrimPrefix(c.Names[0], "/"+containerName(""))
-		if isToken(name) {
-			if err := d.instance.removeContainerDir(name); err != nil {
-				return err
-			}
+		if err := d.instance.removeContainerDir(name); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// inUse expects a name as the Engine lists it, with a leading slash.
-func (d *Driver) inUse(listed string) bool {
+func (d *Driver) inUse(name string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.containers[strings.TrimPrefix(listed, "/")]
+	return d.containers[containerName(name)]
 }

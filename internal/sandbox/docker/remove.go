@@ -47,9 +47,7 @@ func (d *Driver) discard(ctx context.Context, c *sandboxContainer) <-chan time.T
 				d.log.Warn("egress did not close cleanly", zap.String("container", c.name), zap.Error(err))
 			}
 		}
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		delete(d.containers, containerName(c.name))
+		d.forget(c)
 	})
 	return removed
 }

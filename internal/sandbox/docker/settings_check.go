@@ -42,7 +42,7 @@ func (d *Driver) CheckSettings(ctx context.Context, image string) ([]SettingChec
 	if err := json.Unmarshal(out.Stdout, &view); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFault, errors.Join(errors.New("image contains a different sandbox-init"), err))
 	}
-	checks := checkSettings(out.Record.Settings, view, d.runtime)
+	checks := checkSettings(out.Record.Settings, view, d.runtime, d.uids)
 	for i := range checks {
 		// Under another runtime than runc, the process sees a kernel that is not the host's. It shows little of what
 		// the host enforces.
@@ -52,7 +52,7 @@ func (d *Driver) CheckSettings(ctx context.Context, image string) ([]SettingChec
 }
 
 // checkSettings compares the Engine's report s and the process's view v with the expected settings.
-func checkSettings(s sandbox.Settings, v selfinspect.View, ociRuntime string) []SettingCheck {
+func checkSettings(s sandbox.Settings, v selfinspect.View, ociRuntime string, uids sandbox.UIDRange) []SettingCheck {
 	cgroup, cgroupPaths := v.Cgroup, slices.Compact(slices.Clone(v.CgroupPaths))
 	return []SettingCheck{
 		{
@@ -68,14 +68,14 @@ func checkSettings(s sandbox.Settings, v selfinspect.View, ociRuntime string) []
 			Setting: "seccomp", Inspected: s.Seccomp, Observed: "mode " + v.Status["Seccomp"],
 			Passed: strings.HasPrefix(s.Seccomp, "sha256:") && v.Status["Seccomp"] == "2",
 		}, {
-			Setting: "user", Inspected: s.User, Observed: "uid " + v.Status["Uid"] + ", gid " + v.Status["Gid"],
-			Passed: s.User == userAndGroup && v.Status["Uid"] == sandboxUIDs && v.Status["Gid"] == sandboxUIDs,
+			Setting: "user", Inspected: s.User, Observed: "uid " + v.Status["Uid"] + ", gid " + v.Status["Gid"] + ", " + v.UserName,
+			Passed: userMatches(s.User, v, uids),
 		}, {
 			Setting: "read-only root", Inspected: fmt.Sprint(s.ReadOnlyRoot), Observed: v.RootWriteResult,
 			Passed: s.ReadOnlyRoot && v.RootWriteResult != "written",
 		}, {
 			Setting: "writable paths", Inspected: formatMounts(s.Tmpfs), Observed: formatMounts(observedTmpfs(v)),
-			Passed: tmpfsMatches(s.Tmpfs, v),
+			Passed: tmpfsMatches(s.Tmpfs, s.User, v),
 		}, {
 			Setting: "host mounts", Inspected: fmt.Sprint(s.Mounts), Observed: formatMounts(observedHostMounts(v)),
 			Passed: hostMountsMatch(s.Mounts, v),

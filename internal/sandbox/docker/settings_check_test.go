@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -30,7 +31,7 @@ func TestCheckSettingsDetectsDeviation(t *testing.T) {
 	d := newDriver(t, Config{})
 	out := run(t, d, probe("exit", "0"))
 	good := out.Record.Settings
-	require.True(t, passed(checkSettings(good, validView(), d.runtime), "capabilities"))
+	require.True(t, passed(checkSettings(good, validView(good.User), d.runtime, d.uids), "capabilities"))
 	for setting, change := range map[string]func(*sandbox.Settings, *selfinspect.View){
 		"capabilities":           func(s *sandbox.Settings, _ *selfinspect.View) { s.CapAdd = []string{"SYS_ADMIN"} },
 		"no new privileges":      func(_ *sandbox.Settings, v *selfinspect.View) { v.Status["NoNewPrivs"] = "0" },
@@ -48,11 +49,11 @@ func TestCheckSettingsDetectsDeviation(t *testing.T) {
 		"PID and UTS namespaces": func(s *sandbox.Settings, _ *selfinspect.View) { s.PID = "host" },
 	} {
 		t.Run(setting, func(t *testing.T) {
-			s, v := good, validView()
+			s, v := good, validView(good.User)
 			s.Mounts = slices.Clone(s.Mounts)
-			require.True(t, passed(checkSettings(s, v, d.runtime), setting))
+			require.True(t, passed(checkSettings(s, v, d.runtime, d.uids), setting))
 			change(&s, &v)
-			require.False(t, passed(checkSettings(s, v, d.runtime), setting))
+			require.False(t, passed(checkSettings(s, v, d.runtime, d.uids), setting))
 		})
 	}
 }
@@ -62,17 +63,20 @@ func passed(checks []SettingCheck, setting string) bool {
 }
 
 // validView returns what a process sees in a sandbox with all settings.
-func validView() selfinspect.View {
+func validView(user string) selfinspect.View {
+	uid, _ := parseUser(user)
+	ids := fmt.Sprintf("%[1]d %[1]d %[1]d %[1]d", uid)
 	v := selfinspect.View{
-		Status: map[string]string{"NoNewPrivs": "1", "Seccomp": "2", "Uid": sandboxUIDs, "Gid": sandboxUIDs},
+		Status: map[string]string{"NoNewPrivs": "1", "Seccomp": "2", "Uid": ids, "Gid": ids},
 		Mounts: map[string]string{
 			"/tmp":        "tmpfs,rw,nosuid,nodev,noexec,rw,size=131072k",
 			"/workspace":  "tmpfs,rw,nosuid,nodev,rw,size=524288k",
 			"/home/agent": "tmpfs,rw,nosuid,nodev,rw,size=65536k",
 			"/run/output": "tmpfs,rw,nosuid,nodev,noexec,rw,size=163840k",
-			egressDir:     "ext4,ro,rw", "/etc/hosts": "ext4,ro,rw", "/etc/hostname": "ext4,ro,rw", "/dev/shm": "tmpfs,rw,size=16384k",
+			egressDir:     "ext4,ro,rw", "/etc/hosts": "ext4,ro,rw", "/etc/hostname": "ext4,ro,rw",
+			"/etc/passwd": "ext4,ro,rw", "/etc/group": "ext4,ro,rw", "/dev/shm": "tmpfs,rw,size=16384k",
 		},
-		Interfaces: []string{"lo"}, RootWriteResult: "read-only file system", Hostname: "sandbox", Init: "sandbox-init",
+		Interfaces: []string{"lo"}, RootWriteResult: "read-only file system", UserName: "agent", Hostname: "sandbox", Init: "sandbox-init",
 		InitOOM: "500", AgentOOM: "1000", Ulimits: map[string]int64{"core": 0, "fsize": maxFileSize, "nofile": maxOpenFiles},
 		CgroupPaths: []string{"/"}, Cgroup: cgroup.Limits{Memory: 1 << 30, PIDs: 256, CPU: 1},
 	}

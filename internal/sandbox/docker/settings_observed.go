@@ -11,8 +11,13 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox/selfinspect"
 )
 
-// sandboxUIDs is the user in /proc/self/status: real, effective, saved and file system ID.
-var sandboxUIDs = fmt.Sprintf("%[1]d %[1]d %[1]d %[1]d", uid)
+// userMatches reports whether the Engine has a user of the range, and whether the process sees it: in all IDs (real,
+// effective, saved and file system), and by its name.
+func userMatches(inspected string, v selfinspect.View, uids sandbox.UIDRange) bool {
+	uid, ok := parseUser(inspected)
+	ids := fmt.Sprintf("%[1]d %[1]d %[1]d %[1]d", uid)
+	return ok && uids.Contains(uid) && v.Status["Uid"] == ids && v.Status["Gid"] == ids && v.UserName == userName
+}
 
 func noCapabilities(v selfinspect.View) bool {
 	for _, set := range []string{"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"} {
@@ -43,7 +48,7 @@ func hasOption(mount, option string) bool {
 // observedTmpfs returns the mounts of a view at the paths of tmpfsMounts.
 func observedTmpfs(v selfinspect.View) map[string]string {
 	found := map[string]string{}
-	for path := range tmpfsMounts {
+	for path := range tmpfsMounts(0) {
 		found[path] = v.Mounts[path]
 	}
 	return found
@@ -78,13 +83,14 @@ func hostMountsMatch(inspected []sandbox.Mount, v selfinspect.View) bool {
 	return true
 }
 
-// tmpfsMatches reports whether the Engine has exactly the mounts of tmpfsMounts, and whether the process sees each of
-// them with its options.
-func tmpfsMatches(inspected map[string]string, v selfinspect.View) bool {
-	if !maps.Equal(inspected, tmpfsMounts) {
+// tmpfsMatches reports whether the Engine has exactly the mounts of tmpfsMounts for the user, and whether the process
+// sees each of them with its options.
+func tmpfsMatches(inspected map[string]string, user string, v selfinspect.View) bool {
+	uid, _ := parseUser(user)
+	if !maps.Equal(inspected, tmpfsMounts(uid)) {
 		return false
 	}
-	for path, options := range tmpfsMounts {
+	for path, options := range tmpfsMounts(uid) {
 		mount := v.Mounts[path]
 		if !strings.HasPrefix(mount, "tmpfs,") {
 			return false

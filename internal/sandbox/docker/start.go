@@ -65,13 +65,21 @@ func (d *Driver) announce(ctx context.Context, c *sandboxContainer) error {
 	if err := d.negotiateAPI(ctx); err != nil {
 		return err
 	}
-	if err := d.instance.makeContainerDir(c.name); err != nil {
-		return err
+	d.mu.Lock()
+	d.containers[containerName(c.name)] = true // before its files exist: Reap removes those of other names
+	d.mu.Unlock()
+	var err error
+	if c.uid, err = d.instance.makeContainerDir(c.name, d.uids); err != nil {
+		d.forget(c)
 	}
+	return err
+}
+
+// forget ends the use of a container's name.
+func (d *Driver) forget(c *sandboxContainer) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.containers[containerName(c.name)] = true
-	return nil
+	delete(d.containers, containerName(c.name))
 }
 
 // createAndStart stops after the current step when ctx ends. The end of ctx does not interrupt the creation and the
@@ -95,7 +103,7 @@ func (d *Driver) createAndStart(ctx context.Context, c *sandboxContainer, spec c
 	callCtx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), 2*d.startTimeout, errContainerStartTimeout)
 	defer cancel()
 	created, err := d.api.ContainerCreate(callCtx,
-		containerConfig(spec, labels), hostConfig(spec, d.runtime, c.socketDir, seccomp), nil, nil, containerName(c.name))
+		containerConfig(spec, c.uid, labels), hostConfig(spec, c.uid, d.runtime, c.socketDir, seccomp), nil, nil, containerName(c.name))
 	if err != nil {
 		return d.createError(callCtx, spec, err)
 	}

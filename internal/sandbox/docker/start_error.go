@@ -26,6 +26,8 @@ func startFailure(err error) sandbox.StartFailure {
 	switch {
 	case errors.Is(err, errContainerStartTimeout), errors.Is(err, errAgentStartTimeout):
 		return sandbox.StartTimedOut // before ErrUnreachable, which the first one contains
+	case errors.Is(err, errNoFreeUID):
+		return sandbox.NoFreeUID
 	case errors.Is(err, ErrNoImage):
 		return sandbox.ImageMissing
 	case errors.Is(err, ErrProtocol), errors.Is(err, errInitUnusable):

@@ -8,7 +8,9 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/user"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -25,6 +27,7 @@ type View struct {
 	Ulimits         map[string]int64  `json:"ulimits"`     // hard limits by their ulimit name
 	CgroupPaths     []string          `json:"cgroupPaths"` // "/" in a private namespace
 	Cgroup          cgroup.Limits     `json:"cgroup"`
+	UserName        string            `json:"userName"` // of the process's user in /etc/passwd
 	Hostname        string            `json:"hostname"`
 	Kernel          string            `json:"kernel"`
 	Init            string            `json:"init"`     // name of process 1
@@ -40,10 +43,18 @@ func Read() View {
 	return View{
 		Status: status(), Mounts: mounts(), Interfaces: interfaces(), Routes: routes(), Ulimits: ulimits(),
 		CgroupPaths: cgroupPaths(readText("/proc/self/cgroup")), Cgroup: cgroup.ReadLimits(cgroup.Root()),
-		Hostname: host, Kernel: readText("/proc/sys/kernel/osrelease"), Init: readText("/proc/1/comm"),
+		UserName: userName(), Hostname: host, Kernel: readText("/proc/sys/kernel/osrelease"), Init: readText("/proc/1/comm"),
 		InitOOM: readText("/proc/1/oom_score_adj"), AgentOOM: readText("/proc/self/oom_score_adj"),
 		AppArmor: readText("/proc/self/attr/current"), RootWriteResult: tryRootWrite(),
 	}
+}
+
+func userName() string {
+	u, err := user.LookupId(strconv.Itoa(os.Getuid()))
+	if err != nil {
+		return ""
+	}
+	return u.Username
 }
 
 func readText(path string) string {
