@@ -37,6 +37,7 @@ type attempt struct {
 	log       *zap.Logger
 	steps     *stepBuffer
 
+	engineSick bool              // the job did not begin because the Engine starts nothing
 	startedAt  time.Time         // when the claim returned
 	preparedAt time.Time         // when the job was ready for the sandbox
 	run        *agentruntime.Run // nil before that
@@ -299,7 +300,7 @@ func (a *attempt) classify(err error) execution.Event {
 		failure := &execution.Failure{Code: execution.CodeInvalidTask, Message: "No sandbox can run this task: " + err.Error() + "."}
 		return finished(failure.Ending(a.ending.Usage))
 	case !a.began():
-		return execution.StartFailed{Attempt: number, Usage: a.ending.Usage, Reason: startFailureReason(err)}
+		return execution.StartFailed{Attempt: number, Usage: a.ending.Usage, Reason: startFailureReason(err), EngineSick: a.engineSick}
 	default:
 		return execution.AttemptFailed{Attempt: number, Usage: a.ending.Usage}
 	}
@@ -317,8 +318,8 @@ func startFailureReason(err error) string {
 	return "Airlock could not prepare the job"
 }
 
-// writeReceipt returns the receipt of the attempt, encoded and signed; empty if it cannot be written. The execution does
-// not fail because of that, also not by a panic: the job is done, and would run again.
+// writeReceipt returns the receipt of the attempt, encoded and signed; empty if it cannot be written. The execution
+// does not fail because of that, also not by a panic: the job is done, and would run again.
 func (a *attempt) writeReceipt(ending execution.Ending) string {
 	config := a.executor.config
 	facts := receipt.Facts{

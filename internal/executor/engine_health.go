@@ -42,8 +42,8 @@ func (x *Executor) pull(ctx, workCtx context.Context) error {
 	return err
 }
 
-// awaitEngine returns nil if the Engine answers and, when several starts in a row have failed, has started an empty
-// container.
+// awaitEngine returns nil if the Engine answers and starts containers. If the executor has just begun, or several starts
+// in a row have failed, it starts an empty container to know.
 func (x *Executor) awaitEngine(ctx context.Context) error {
 	err := x.config.Sandbox.Ping(ctx)
 	if err != nil {
@@ -51,7 +51,7 @@ func (x *Executor) awaitEngine(ctx context.Context) error {
 		x.health.setNotPulling(err)
 		return err
 	}
-	if !x.health.startsFail() {
+	if !x.health.engineSick() {
 		return nil
 	}
 	var failed *sandbox.StartError
@@ -90,6 +90,7 @@ func (a *attempt) recordStart(err error, stopPulling context.CancelCauseFunc) {
 		if health.recordStartFailure(runtime, failed) {
 			stopPulling(err)
 		}
+		a.engineSick = !failed.Cause.OfImage() && health.engineSick()
 	}
 }
 
@@ -128,7 +129,11 @@ type runtimeFailure struct {
 }
 
 func newEngineHealth() *engineHealth {
-	return &engineHealth{retryInterval: runtimeRetryInterval, since: time.Now(), reason: "starting", runtimes: map[string]runtimeFailure{}}
+	return &engineHealth{
+		retryInterval: runtimeRetryInterval, since: time.Now(), reason: "starting",
+		startFailures: maxStartFailures, // a new executor takes no job before a container has started
+		runtimes:      map[string]runtimeFailure{},
+	}
 }
 
 // recordStarted records that a sandbox started. A warm one was started earlier, so it says nothing about the Engine
@@ -156,7 +161,8 @@ func (h *engineHealth) recordStartFailure(runtime string, err *sandbox.StartErro
 	return h.startFailures >= maxStartFailures || err.Cause == sandbox.EngineUnreachable
 }
 
-func (h *engineHealth) startsFail() bool {
+// engineSick reports whether the Engine is believed to start nothing.
+func (h *engineHealth) engineSick() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.startFailures >= maxStartFailures

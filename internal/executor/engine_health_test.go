@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -36,20 +37,22 @@ func TestStartFailuresDoNotCountAsFailedAttempts(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	b := newFakeSandbox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) {
-		return sandbox.Outcome{}, startError(sandbox.EngineRefused)
+		return sandbox.Outcome{}, startError(sandbox.ImageUnusable)
 	})
-	f.run(testConfig(), b)
+	x := f.newExecutor(testConfig(), f.store, f.queue, b)
+	x.health.retryInterval = 0
+	f.start(x)
 	ref := f.submit("offline", "x")
 	for n := 1; n < execution.MaxStartFailures; n++ {
 		require.Eventually(t, func() bool { e := f.stored(ref); return e.Status == execution.Queued && e.Attempt == n }, waitTimeout, pollInterval)
 		e := f.stored(ref)
 		require.Zero(t, e.FailedAttempts)
-		require.Equal(t, &execution.StartFailures{Count: n, Executors: []string{"x1"}, LastReason: sandbox.EngineRefused.Message()}, e.StartFailures)
+		require.Equal(t, &execution.StartFailures{Count: n, Executors: []string{"x1"}, LastReason: sandbox.ImageUnusable.Message()}, e.StartFailures)
 		f.makeDue(ref)
 	}
 	e := f.await(ref, execution.Failed)
 	require.Equal(t, execution.CodeNoExecutor, e.Failure.Code)
-	require.Contains(t, e.Failure.Message, sandbox.EngineRefused.Message())
+	require.Contains(t, e.Failure.Message, sandbox.ImageUnusable.Message())
 	require.NotContains(t, e.Failure.Message, "no space", "internals are logged, and not returned")
 	require.Zero(t, e.FailedAttempts)
 }
@@ -59,42 +62,89 @@ func TestPullingStopsWhileStartsFail(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	var sick atomic.Bool
-	sick.Store(true)
 	b := newFakeSandbox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) {
 		if sick.Load() {
 			return sandbox.Outcome{}, startError(sandbox.StartTimedOut)
 		}
 		return successOutcome("done"), nil
 	})
-	b.setProbeErr(startError(sandbox.StartTimedOut))
 	c := testConfig()
 	c.Slots = 1
 	x := f.newExecutor(c, f.store, f.queue, b)
 	f.start(x)
+	require.Eventually(t, func() bool { return x.Health().Pulling }, waitTimeout, pollInterval)
+	sick.Store(true)
+	b.setProbeErr(startError(sandbox.StartTimedOut))
 	var refs []execution.Ref
 	for i := range 10 {
 		refs = append(refs, f.submit("offline", fmt.Sprint(i)))
 	}
-	require.Eventually(t, func() bool { h := x.Health(); return !h.Pulling && h.Reason != "starting" }, waitTimeout, pollInterval)
+	require.Eventually(t, func() bool { return !x.Health().Pulling }, waitTimeout, pollInterval)
 	require.Contains(t, x.Health().Reason, "start_timed_out")
 	probes := func() int { b.mu.Lock(); defer b.mu.Unlock(); return b.probes }
 	require.Eventually(t, func() bool { return probes() >= 3 }, waitTimeout, pollInterval)
 	require.Len(t, b.started, maxStartFailures, "only so many executions met the sick Engine")
 
+	touched := 0
+	for _, ref := range refs {
+		if f.stored(ref).Attempt == 1 {
+			touched++
+		}
+	}
+	require.Equal(t, maxStartFailures, touched)
+
 	sick.Store(false)
 	b.setProbeErr(nil)
-	untouched := 0
+	f.clock.Advance(2 * time.Minute)
 	for _, ref := range refs {
-		if f.stored(ref).StartFailures != nil {
-			f.makeDue(ref)
-		} else {
-			untouched++
+		// As the janitor does. It is not due if the executor has already claimed it.
+		if ch, err := f.store.Apply(t.Context(), ref, execution.Overdue{}); err == nil {
+			require.NoError(t, f.queue.Publish(t.Context(), ch))
 		}
 		require.Zero(t, f.await(ref, execution.Succeeded).FailedAttempts)
 	}
-	require.Equal(t, len(refs)-maxStartFailures, untouched)
 	require.True(t, x.Health().Pulling)
 	require.Empty(t, x.Health().Reason)
+}
+
+// An executor takes no execution before a container has started. So one that is restarted beside a sick Engine does no
+// harm.
+func TestNothingPulledBeforeFirstStart(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	b := answeringSandbox("done")
+	b.setProbeErr(startError(sandbox.EngineRefused))
+	x := f.newExecutor(testConfig(), f.store, f.queue, b)
+	f.start(x)
+	ref := f.submit("offline", "x")
+	require.Eventually(t, func() bool { return strings.Contains(x.Health().Reason, "engine_refused") }, waitTimeout, pollInterval)
+	require.Zero(t, f.stored(ref).Attempt)
+	b.setProbeErr(nil)
+	f.await(ref, execution.Succeeded)
+}
+
+// A start that fails because the Engine starts nothing does not bring the end of the execution nearer.
+func TestStartFailuresOfSickEngineAreNotCounted(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	b := newFakeSandbox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) {
+		return sandbox.Outcome{}, startError(sandbox.EngineRefused)
+	})
+	c := testConfig()
+	c.Slots = 1
+	x := f.newExecutor(c, f.store, f.queue, b)
+	f.start(x)
+	require.Eventually(t, func() bool { return x.Health().Pulling }, waitTimeout, pollInterval)
+	b.setProbeErr(startError(sandbox.EngineRefused))
+	refs := []execution.Ref{f.submit("offline", "1"), f.submit("offline", "2"), f.submit("offline", "3")}
+	counted := 0
+	for _, ref := range refs {
+		require.Eventually(t, func() bool { e := f.stored(ref); return e.Status == execution.Queued && e.Attempt == 1 }, waitTimeout, pollInterval)
+		if f.stored(ref).StartFailures != nil {
+			counted++
+		}
+	}
+	require.Equal(t, maxStartFailures-1, counted, "with the last one, the executor knows that the Engine is sick")
 }
 
 // twoRuntimes knows the runtimes a and b, with an image each.
@@ -152,10 +202,17 @@ func TestMissingImageMakesOnlyItsRuntimeUnavailable(t *testing.T) {
 	require.True(t, x.Health().Pulling)
 }
 
+// startedHealth is the health of an executor whose Engine has started a container.
+func startedHealth() *engineHealth {
+	h := newEngineHealth()
+	h.recordStarted("", true)
+	return h
+}
+
 func TestUnavailableRuntimeIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newEngineHealth()
+		h := startedHealth()
 		require.False(t, h.recordStartFailure("a", startError(sandbox.ImageUnusable)))
 		require.Equal(t, []string{"a"}, h.unavailableRuntimes())
 		time.Sleep(runtimeRetryInterval)
@@ -168,7 +225,8 @@ func TestUnavailableRuntimeIsTriedAgain(t *testing.T) {
 
 func TestEngineHealthCountsFailuresInARow(t *testing.T) {
 	t.Parallel()
-	h := newEngineHealth()
+	require.True(t, newEngineHealth().engineSick(), "a new executor has seen no container start")
+	h := startedHealth()
 	refused := startError(sandbox.EngineRefused)
 	for range 2 {
 		for range maxStartFailures - 1 {
@@ -180,8 +238,8 @@ func TestEngineHealthCountsFailuresInARow(t *testing.T) {
 		require.False(t, h.recordStartFailure("a", refused))
 		h.recordStarted("a", false) // a warm sandbox was started before
 	}
-	require.False(t, h.startsFail())
+	require.False(t, h.engineSick())
 	require.True(t, h.recordStartFailure("b", refused))
-	require.True(t, h.startsFail())
-	require.True(t, newEngineHealth().recordStartFailure("a", startError(sandbox.EngineUnreachable)), "nothing can start")
+	require.True(t, h.engineSick())
+	require.True(t, startedHealth().recordStartFailure("a", startError(sandbox.EngineUnreachable)), "nothing can start")
 }

@@ -134,6 +134,9 @@ type StartFailed struct {
 	Attempt int
 	Usage   Usage  // of this attempt only; a sandbox whose acknowledgement was lost may have used a model
 	Reason  string // for people; never holds internal details
+	// EngineSick means that the executor starts nothing at all. So the failure says nothing about this execution, and
+	// does not bring its end nearer.
+	EngineSick bool
 }
 
 func (ev StartFailed) apply(e *Execution, now time.Time) error {
@@ -141,6 +144,10 @@ func (ev StartFailed) apply(e *Execution, now time.Time) error {
 		return err
 	}
 	e.Usage = e.Usage.add(ev.Usage)
+	if ev.EngineSick {
+		e.requeue(now, e.retryBackoff(1))
+		return nil
+	}
 	e.StartFailures = e.StartFailures.add(e.Lease.Executor, ev.Reason)
 	if e.StartFailures.exhausted() && !e.CancelRequested {
 		e.finish(e.StartFailures.failure().Ending(Usage{}), now)

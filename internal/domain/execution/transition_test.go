@@ -86,6 +86,7 @@ func TestApplyEvents(t *testing.T) {
 		"failed start too late":               {from: leased(), ev: StartFailed{Attempt: 1}, at: expired, err: ErrLeaseLost},
 		"last failed start":                   {from: lastStart(), ev: StartFailed{Attempt: 1}, at: later, status: Failed, code: CodeNoExecutor},
 		"failed start at the last executor":   {from: lastExecutor(), ev: StartFailed{Attempt: 1}, at: later, status: Failed, code: CodeNoExecutor},
+		"failed start of a sick Engine":       {from: lastStart(), ev: StartFailed{Attempt: 1, EngineSick: true}, at: later, status: Queued, due: afterBackoff(later, 1)},
 		"last failed start, canceled":         {from: lastStartCanceled(), ev: StartFailed{Attempt: 1}, at: later, status: Canceled, code: CodeCanceled},
 		"failed start at the start deadline":  {from: running(shortQueueTimeout()), ev: StartFailed{Attempt: 1}, at: start.Add(minute), status: TimedOut, code: CodeQueueTimeout},
 		"claim of an unavailable runtime":     {from: queued(), ev: Claimed{Executor: "x1", Lease: time.Minute, UnavailableRuntimes: []string{"a", "offline"}}, at: later, err: ErrRuntimeUnavailable},

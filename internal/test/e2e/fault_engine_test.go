@@ -89,6 +89,8 @@ func TestFaultEngineStartsNothing(t *testing.T) {
 	engine, err := faultproxy.ListenHTTP(filepath.Join(l.socketDir, "sick.sock"), engineSocket)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, engine.Close()) })
+	health := freeAddress(t)
+	x := l.startExecutor("DOCKER_HOST=unix://"+engine.Addr(), "AIRLOCK_HEALTH_LISTEN_ADDR="+health, "AIRLOCK_WARM_POOL_SIZE=0")
 	engine.Set(func(e faultproxy.Exchange) bool {
 		refused := strings.HasSuffix(e.Request.URL.Path, "/containers/create")
 		if refused {
@@ -96,8 +98,6 @@ func TestFaultEngineStartsNothing(t *testing.T) {
 		}
 		return refused
 	})
-	health := freeAddress(t)
-	x := l.startExecutor("DOCKER_HOST=unix://"+engine.Addr(), "AIRLOCK_HEALTH_LISTEN_ADDR="+health)
 	var accepted []contract.AcceptedExecution
 	for i := range 20 {
 		accepted = append(accepted, l.submit(words(i+1)))
@@ -115,9 +115,8 @@ func TestFaultEngineStartsNothing(t *testing.T) {
 	for _, a := range accepted {
 		e := l.awaitExecution(a.ExecutionId)
 		require.Equal(t, contract.StatusSucceeded, e.Status, "%+v", e.Error)
-		if e.StartFailures.Count == 0 {
+		if e.Attempt == 1 {
 			untouched++
-			require.Equal(t, 1, e.Attempt)
 		}
 	}
 	require.Greater(t, untouched, len(accepted)/2, "the executor stopped pulling before it tried them")
