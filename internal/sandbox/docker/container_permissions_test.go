@@ -68,7 +68,7 @@ func TestContainerHasItsSettings(t *testing.T) {
 	require.False(t, host.AutoRemove)
 	require.Empty(t, host.Binds)
 	require.True(t, info.Config.NetworkDisabled)
-	require.Len(t, info.Mounts, 3)
+	require.Len(t, info.Mounts, len(mounts("")))
 	for _, m := range info.Mounts {
 		require.False(t, m.RW, m.Destination)
 	}
