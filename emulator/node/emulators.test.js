@@ -49,6 +49,17 @@ test('concurrent transactions lose no update', async () => {
   assert.equal((await doc.get()).data().n, 40)
 })
 
+test('limit 0 is a limit, and NaN equals only NaN', async () => {
+  const values = db.collection('values')
+  await Promise.all([1, 2, 3, NaN].map((s, i) => values.doc(`v${i}`).set({ s })))
+  const found = async (query) => (await query.get()).docs.map((d) => d.data().s)
+  assert.deepEqual(await found(values.limit(0)), [])
+  assert.deepEqual(await found(values.where('s', '<=', 2).orderBy('s')), [1, 2])
+  assert.deepEqual(await found(values.where('s', '==', NaN)), [NaN])
+  assert.deepEqual(await found(values.where('s', '!=', NaN).orderBy('s')), [1, 2, 3])
+  assert.deepEqual(await found(values.orderBy('s')), [NaN, 1, 2, 3])
+})
+
 test('queries, counts and listeners agree', async () => {
   const numbers = db.collection('numbers')
   await Promise.all([3, 1, 2].map((n) => numbers.doc(`n${n}`).set({ n, odd: n % 2 === 1 })))

@@ -61,7 +61,7 @@ func (st *stream) acknowledge(req *pubsubpb.StreamingPullRequest) error {
 	if len(req.AckIds) == 0 {
 		return nil
 	}
-	if err := st.s.broker.CheckSpaceOften(); err != nil {
+	if err := st.s.broker.CheckSpace(); err != nil {
 		return err
 	}
 	r, err := st.sub.Ack(req.AckIds)

@@ -67,7 +67,10 @@ const values = 400
 func folders(t *testing.T) map[string]string {
 	t.Helper()
 	dir := t.TempDir()
-	db := open(t, dir)
+	o := options(dir, "letters", 3)
+	o.Pebble = &pebble.Options{DisableAutomaticCompactions: true}
+	db, err := disk.Open(o)
+	require.NoError(t, err)
 	for part := range 4 {
 		synced(t, db, part*values/4, values/4)
 		if part < 3 {

@@ -15,12 +15,12 @@ type DB struct {
 }
 
 // CheckSpace returns a *FullError if a write waits for space, or if there is too little space for another one. The
-// caller calls it before each write.
+// caller calls it before each write. On a disk with plenty of space, the answer may be 10 ms old.
 func (d *DB) CheckSpace() error {
 	if d.space == nil {
 		return nil
 	}
-	return d.space.check(0)
+	return d.space.checkWrite()
 }
 
 // Full returns a channel that is closed when a write finds no space. When there is space again, Full returns a new

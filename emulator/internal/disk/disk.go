@@ -41,6 +41,9 @@ type Options struct {
 // the store, which also releases the lock. The error is a *LockedError, *KindError, *VersionError, *CorruptError or
 // *FullError where one of them applies.
 func Open(o Options) (*DB, error) {
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
 	po := pebbleOptions(o)
 	if o.Dir == "" {
 		po.FS = vfs.NewMem()
@@ -68,7 +71,7 @@ func Open(o Options) (*DB, error) {
 
 // openFolder opens a locked folder. Pebble is opened in a goroutine of its own, because it waits if the disk gets full.
 func openFolder(po *pebble.Options, o Options) (*DB, error) {
-	s := newSpace(po.FS, o.Dir)
+	s := newSpace(po.FS, o.Dir, o.Logger)
 	logBytes, err := sizeOfLogs(o.Dir)
 	if err == nil {
 		err = s.check(logBytes) // opening copies what is in the logs to tables
@@ -122,7 +125,7 @@ func openPebble(dir string, po *pebble.Options, o Options) (*pebble.DB, error) {
 	}
 	err = checkFormat(db, o)
 	if err == nil {
-		err = verifyTables(dir, db, po)
+		err = verifyTables(o, db, po)
 	}
 	if err == nil && db.FormatMajorVersion() < pebble.FormatNewest {
 		err = db.RatchetFormatMajorVersion(pebble.FormatNewest)
@@ -149,9 +152,6 @@ func sizeOfLogs(dir string) (uint64, error) {
 func pebbleOptions(o Options) *pebble.Options {
 	if o.Pebble == nil {
 		o.Pebble = &pebble.Options{}
-	}
-	if o.Logger == nil {
-		o.Logger = zap.NewNop()
 	}
 	po := o.Pebble.Clone()
 	po.Logger = pebbleLogger{o.Logger.Sugar()}

@@ -5,13 +5,46 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/airlock-run/airlock/emulator/internal/disk"
 	"github.com/airlock-run/airlock/emulator/internal/smalldisk"
 )
+
+// The log says once that the disk is full, and once that it has space again.
+func TestFullDiskIsLogged(t *testing.T) {
+	small := smalldisk.Mount(t, "40m")
+	core, logged := observer.New(zapcore.InfoLevel)
+	o := options(filepath.Join(small.Dir, "data"), "letters", 3)
+	o.Logger = zap.New(core)
+	db, err := disk.Open(o)
+	require.NoError(t, err)
+	for range 2 {
+		require.NoError(t, db.CheckSpace())
+		require.Empty(t, logged.TakeAll())
+		small.Fill()
+		for range 3 {
+			require.Error(t, db.CheckSpace())
+		}
+		lines := logged.TakeAll()
+		require.Len(t, lines, 1)
+		require.Equal(t, "writes are refused", lines[0].Message)
+		require.ErrorContains(t, lines[0].Context[0].Interface.(error), "free some space")
+		small.Free()
+		for range 3 {
+			require.NoError(t, db.CheckSpace())
+		}
+		require.Equal(t, 1, logged.FilterMessage("the disk has space again: writes are accepted").Len())
+		logged.TakeAll()
+	}
+	require.NoError(t, db.Close())
+}
 
 // TestFullDisk fills the disk under every kind of write of Pebble: the log, a new log, a flush, a compaction, and the
 // MANIFEST.
@@ -31,23 +64,43 @@ func TestFullDisk(t *testing.T) {
 		require.ErrorAs(t, db.Write(func() error { return errors.New("called") }), new(*disk.FullError), "refused at once")
 
 		// These find no space, as if it had been used up after the check.
-		ended := make(chan error, 3)
-		go func() { ended <- writeValues(db, n, 1000) }()
+		full, last, ended := db.Full(), make(chan int, 1), make(chan error, 3)
+		go func() {
+			next, err := writeUntil(full, db, n)
+			last <- next
+			ended <- err
+		}()
 		go func() { ended <- db.Flush() }()
 		go func() { ended <- db.Compact(t.Context(), key(0), key(n), false) }()
-		<-db.Full()
+		<-full
 		requireValues(t, db, n, "reads are served")
 		small.Free()
 		for range cap(ended) {
 			require.NoError(t, <-ended, "they go on when there is space")
 		}
-		require.NoError(t, db.CheckSpace())
-		n += 1000
+		n = <-last
+		// Work of Pebble in the background may wait a moment longer.
+		require.Eventually(t, func() bool { return db.CheckSpace() == nil }, time.Minute, 10*time.Millisecond)
 	}
 	require.NoError(t, db.Close())
 	db = open(t, dir)
 	requireValues(t, db, n, "after a restart")
 	require.NoError(t, db.Close())
+}
+
+// writeUntil writes values until full is closed, and returns the number of the next one. It writes more than any file
+// that Pebble removes in the background, so the disk does get full.
+func writeUntil(full <-chan struct{}, db *disk.DB, first int) (next int, err error) {
+	for i := first; ; i++ {
+		if err := writeValues(db, i, 1); err != nil {
+			return i, err
+		}
+		select {
+		case <-full:
+			return i + 1, nil
+		default:
+		}
+	}
 }
 
 func writeValues(db *disk.DB, first, n int) error {

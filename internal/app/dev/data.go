@@ -88,12 +88,16 @@ func (c *Config) ensurePepper() error {
 	return nil
 }
 
-// writeNewFile writes a file to disk, or returns fs.ErrExist.
+// writeNewFile writes a file to disk, or returns fs.ErrExist. If it fails, as on a full disk, it leaves no file that a
+// later start would read.
 func writeNewFile(file, text string) error {
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = f.WriteString(text)
-	return errors.Join(err, f.Sync(), f.Close())
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return errors.Join(err, os.Remove(file))
+	}
+	return nil
 }

@@ -89,9 +89,6 @@ func (b *Broker) Close() error {
 // CheckSpace returns a *disk.FullError if the disk is full. Reading works in the meantime.
 func (b *Broker) CheckSpace() error { return b.store.CheckSpace() }
 
-// CheckSpaceOften is a CheckSpace that costs little and may be 10 ms late.
-func (b *Broker) CheckSpaceOften() error { return b.store.CheckSpaceOften() }
-
 // inBackground calls f, for which no call waits. It does nothing after the broker is closed, and Close waits for it.
 func (b *Broker) inBackground(f func()) {
 	if !b.beginBackground() {

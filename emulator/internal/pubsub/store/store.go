@@ -10,7 +10,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
@@ -28,12 +27,7 @@ type Store struct {
 	// Epoch counts how often the folder was opened. IDs that contain it are unique, even if a crash lost the
 	// newest records.
 	Epoch uint64
-
-	checkedAt atomic.Int64 // when CheckSpace last found space, in nanoseconds; zero after it found none
 }
-
-// spaceInterval is the time between two questions of CheckSpaceOften to the disk.
-const spaceInterval = 10 * time.Millisecond
 
 // Open opens the folder, or a store in memory if dir is "". The caller closes the store.
 func Open(dir string, log *zap.Logger) (*Store, error) {
@@ -50,23 +44,7 @@ func Open(dir string, log *zap.Logger) (*Store, error) {
 
 // CheckSpace returns a *disk.FullError if the disk is full. A caller who changes state in memory before a commit calls
 // it first.
-func (s *Store) CheckSpace() error {
-	err := s.db.CheckSpace()
-	if err == nil {
-		s.checkedAt.Store(time.Now().UnixNano())
-	} else {
-		s.checkedAt.Store(0)
-	}
-	return err
-}
-
-// CheckSpaceOften is like CheckSpace, for tens of thousands of calls a second: it asks the disk every 10 ms.
-func (s *Store) CheckSpaceOften() error {
-	if time.Now().UnixNano()-s.checkedAt.Load() < int64(spaceInterval) {
-		return nil
-	}
-	return s.CheckSpace()
-}
+func (s *Store) CheckSpace() error { return s.db.CheckSpace() }
 
 // Close flushes and unlocks the folder. No other call may be active.
 func (s *Store) Close() error {
