@@ -42,8 +42,8 @@ func (x *Executor) pull(ctx, workCtx context.Context) error {
 	return err
 }
 
-// awaitEngine returns nil if the Engine answers and starts containers. If the executor has just begun, or several starts
-// in a row have failed, it starts an empty container to know.
+// awaitEngine returns nil if the Engine answers and starts containers. If the executor has just begun, or several
+// starts in a row have failed, it starts an empty container to know.
 func (x *Executor) awaitEngine(ctx context.Context) error {
 	err := x.config.Sandbox.Ping(ctx)
 	if err != nil {
