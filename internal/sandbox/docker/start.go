@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,7 +12,10 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-var errContainerStartTimeout = fmt.Errorf("%w within the time to start a container", ErrUnreachable)
+var (
+	errContainerStartTimeout = fmt.Errorf("%w within the time to start a container", ErrUnreachable)
+	errImageRefused          = errors.New("no job runs in this image")
+)
 
 // prepare creates and starts a container, which then waits for its job. It is for a job if execution is not empty, and
 // otherwise for the warm pool. Unless ctx has ended, an error is a *sandbox.StartError. The wait for a place among the
@@ -122,8 +126,21 @@ func (d *Driver) createAndStart(ctx context.Context, c *sandboxContainer, spec c
 		return startCallError(callCtx, err)
 	}
 	c.record.Times.Started, c.endsByItself = time.Now(), true
-	c.record.Settings, err = d.inspect(ctx, c)
-	return err
+	if c.record.Settings, err = d.inspect(ctx, c); err != nil {
+		return err
+	}
+	return refuseVolumes(c.record.Settings.Mounts)
+}
+
+// refuseVolumes returns an error for an image that declares a volume. The Engine makes a folder of the host for it, in
+// which a job could write without a limit.
+func refuseVolumes(mounts []sandbox.Mount) error {
+	for _, m := range mounts {
+		if !m.ReadOnly {
+			return fmt.Errorf("%w: the image declares the volume %s: build it without VOLUME", errImageRefused, m.Target)
+		}
+	}
+	return nil
 }
 
 // createError translates an error of the creation of a container.

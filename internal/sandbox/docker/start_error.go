@@ -30,7 +30,7 @@ func startFailure(err error) sandbox.StartFailure {
 		return sandbox.NoFreeUID
 	case errors.Is(err, ErrNoImage):
 		return sandbox.ImageMissing
-	case errors.Is(err, ErrProtocol), errors.Is(err, errInitUnusable):
+	case errors.Is(err, ErrProtocol), errors.Is(err, errInitUnusable), errors.Is(err, errImageRefused):
 		return sandbox.ImageUnusable
 	case errors.Is(err, ErrUnreachable), errors.Is(err, ErrForbidden), errors.Is(err, errDisconnected):
 		return sandbox.EngineUnreachable

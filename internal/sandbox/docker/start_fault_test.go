@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/image"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
@@ -285,6 +286,7 @@ func TestStartFailuresOfAnImage(t *testing.T) {
 	}{
 		"missing":                   {func(j *sandbox.Job) { j.Image = "airlock/no-such-image:dev" }, sandbox.ImageMissing, ErrNoImage},
 		"without init":              {func(j *sandbox.Job) { j.Image = imageWithoutInit(t, d) }, sandbox.ImageUnusable, ErrRefused},
+		"with a volume":             {func(j *sandbox.Job) { j.Image = imageWithVolume(t, d) }, sandbox.ImageUnusable, errImageRefused},
 		"more CPUs than the host's": {func(j *sandbox.Job) { j.Limits.CPUs = 1000 }, sandbox.ImageUnusable, ErrRefused},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -297,6 +299,27 @@ func TestStartFailuresOfAnImage(t *testing.T) {
 	}
 }
 
+// imageWithVolume returns the probe image with a volume.
+func imageWithVolume(t *testing.T, d *Driver) string {
+	t.Helper()
+	const name = "airlock/test-volume:dev"
+	created, err := d.api.ContainerCreate(t.Context(), &container.Config{Image: probeImage}, nil, nil, nil, "")
+	require.NoError(t, err)
+	_, err = d.api.ContainerCommit(t.Context(), created.ID, container.CommitOptions{Reference: name, Changes: []string{"VOLUME /data"}})
+	require.NoError(t, errors.Join(err, d.api.ContainerRemove(t.Context(), created.ID, container.RemoveOptions{})))
+	removeImageAfterTest(t, d, name)
+	return name
+}
+
+func removeImageAfterTest(t *testing.T, d *Driver, name string) {
+	t.Helper()
+	t.Cleanup(func() {
+		d.background.Wait() // the container is removed
+		_, err := d.api.ImageRemove(context.Background(), name, image.RemoveOptions{})
+		require.NoError(t, err)
+	})
+}
+
 // imageWithoutInit returns an image without files.
 func imageWithoutInit(t *testing.T, d *Driver) string {
 	t.Helper()
@@ -307,10 +330,6 @@ func imageWithoutInit(t *testing.T, d *Driver) string {
 	require.NoError(t, err)
 	_, err = io.Copy(io.Discard, imported)
 	require.NoError(t, errors.Join(err, imported.Close()))
-	t.Cleanup(func() {
-		d.background.Wait() // the container is removed
-		_, err := d.api.ImageRemove(context.Background(), name, image.RemoveOptions{})
-		require.NoError(t, err)
-	})
+	removeImageAfterTest(t, d, name)
 	return name
 }
