@@ -91,11 +91,11 @@ func TestHeartbeatOnlyRenewsLease(t *testing.T) {
 	f.mustApply(t, ref, claimEvent)
 	before := f.getExecution(t, ref)
 	for range 4 {
-		f.clock.Advance(lease - time.Second)
+		f.clock.Advance(lease / 2) // the rest of the lease is for a busy machine
 		f.mustApply(t, ref, execution.Renewed{Attempt: 1, Lease: lease})
 	}
 	after := f.getExecution(t, ref)
-	require.Greater(t, after.Lease.Expires.Sub(before.Lease.Expires), 4*(lease-2*time.Second))
+	require.GreaterOrEqual(t, after.Lease.Expires.Sub(before.Lease.Expires), 4*(lease/2))
 	require.True(t, after.Lease.Expires.Equal(*after.Due))
 	after.Lease, after.Due = before.Lease, before.Due
 	require.Empty(t, cmp.Diff(before, after))

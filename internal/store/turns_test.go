@@ -25,6 +25,8 @@ func TestClaimLaterTurnBeforeEarlierEnds(t *testing.T) {
 		return err
 	}
 	require.ErrorIs(t, claimSecond(), ErrEarlierTurnPending)
+	_, err := f.Apply(t.Context(), second.Ref(), execution.Throttled{})
+	require.ErrorIs(t, err, ErrEarlierTurnPending, "the first turn publishes it")
 	f.mustApply(t, first.Ref(), claimEvent)
 	require.ErrorIs(t, claimSecond(), ErrEarlierTurnPending, "the first turn is running")
 	f.mustApply(t, first.Ref(), execution.AttemptFailed{Attempt: 1})
