@@ -71,7 +71,7 @@ func (b rangeBuilder) exact(conjuncts, equals []FieldFilter) bool {
 				return false
 			}
 		case Less, LessOrEqual, Greater, GreaterOrEqual:
-			if !slices.Equal(t.Path, first.Path) {
+			if !slices.Equal(t.Path, first.Path) || value.IsNaN(t.Value) { // no number matches, and the range has all
 				return false
 			}
 		default:

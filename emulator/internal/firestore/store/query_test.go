@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"testing"
 
 	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
@@ -13,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/airlock-run/airlock/emulator/internal/firestore/document"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/field"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/query"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/store"
@@ -199,6 +201,26 @@ func TestQueriesMatchFullScan(t *testing.T) {
 			require.NoError(t, sn.Close())
 		}
 	})
+}
+
+// No document matches a range that begins or ends at NaN, also where only the entries of an index are counted.
+func TestCountOfRangeAtNaN(t *testing.T) {
+	s := open(t, store.Options{ScanLimit: 1})
+	for i, v := range []*pb.Value{value.NaN, value.Int(-1), value.Int(0), value.Int(1)} {
+		commit(t, s, set(name.Path{"c", strconv.Itoa(i)}, map[string]*pb.Value{"a": v}))
+	}
+	for _, op := range []query.Op{query.Less, query.LessOrEqual, query.Greater, query.GreaterOrEqual} {
+		q := &query.Query{Database: database, Collection: "c", Filter: query.FieldFilter{Path: field.Path{"a"}, Op: op, Value: value.NaN},
+			Order: []query.Order{{Path: field.Path{"a"}}, {Path: field.Path{field.DocumentID}}}}
+		require.NoError(t, s.EnsureIndexes(q))
+		sn, err := s.Snapshot(database)
+		require.NoError(t, err)
+		require.Empty(t, run(t, sn, q), op)
+		n, ok, err := sn.Count(q)
+		require.NoError(t, err)
+		require.False(t, ok && n > 0, "counted %d: %s", n, describe(q))
+		require.NoError(t, sn.Close())
+	}
 }
 
 func describe(q *query.Query) string {
