@@ -300,7 +300,7 @@ func (a *attempt) classify(err error) execution.Event {
 		failure := &execution.Failure{Code: execution.CodeInvalidTask, Message: "No sandbox can run this task: " + err.Error() + "."}
 		return finished(failure.Ending(a.ending.Usage))
 	case !a.began():
-		return execution.StartFailed{Attempt: number, Usage: a.ending.Usage, Reason: startFailureReason(err), EngineSick: a.engineSick}
+		return a.startFailed(err)
 	default:
 		return execution.AttemptFailed{Attempt: number, Usage: a.ending.Usage}
 	}
@@ -309,13 +309,16 @@ func (a *attempt) classify(err error) execution.Event {
 // began reports whether the sandbox acknowledged the job: its agent was started.
 func (a *attempt) began() bool { return !a.outcome.Record.Times.AgentStarted.IsZero() }
 
-// startFailureReason describes for people why a job did not begin.
-func startFailureReason(err error) string {
+// startFailed returns the event for a job that did not begin because of err.
+func (a *attempt) startFailed(err error) execution.StartFailed {
+	event := execution.StartFailed{
+		Attempt: a.execution.Attempt, Usage: a.ending.Usage, Reason: "Airlock could not prepare the job", EngineSick: a.engineSick,
+	}
 	var failed *sandbox.StartError
 	if errors.As(err, &failed) {
-		return failed.Cause.Message()
+		event.Reason, event.ImageFailed = failed.Cause.Message(), failed.Cause.OfImage()
 	}
-	return "Airlock could not prepare the job"
+	return event
 }
 
 // writeReceipt returns the receipt of the attempt, encoded and signed; empty if it cannot be written. The execution

@@ -77,8 +77,8 @@ func (x *Executor) checkEngine(ctx context.Context, stopPulling context.CancelCa
 	}
 }
 
-// recordStart learns from the start of a job's sandbox. It stops pulling when the Engine does not answer, or when
-// several starts in a row have failed.
+// recordStart learns from the start of a job's sandbox. It stops pulling when the Engine does not answer or does not
+// start a sandbox in time, or when several starts in a row have failed.
 func (a *attempt) recordStart(err error, stopPulling context.CancelCauseFunc) {
 	health, runtime := a.executor.health, a.execution.Task.Runtime
 	var failed *sandbox.StartError
@@ -158,7 +158,10 @@ func (h *engineHealth) recordStartFailure(runtime string, err *sandbox.StartErro
 		return false
 	}
 	h.startFailures++
-	return h.startFailures >= maxStartFailures || err.Cause == sandbox.EngineUnreachable
+	if err.Cause == sandbox.EngineUnreachable || err.Cause == sandbox.StartTimedOut {
+		h.startFailures = maxStartFailures // to wait for two more would take minutes
+	}
+	return h.startFailures >= maxStartFailures
 }
 
 // engineSick reports whether the Engine is believed to start nothing.

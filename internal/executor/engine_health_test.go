@@ -64,7 +64,7 @@ func TestPullingStopsWhileStartsFail(t *testing.T) {
 	var sick atomic.Bool
 	b := newFakeSandbox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) {
 		if sick.Load() {
-			return sandbox.Outcome{}, startError(sandbox.StartTimedOut)
+			return sandbox.Outcome{}, startError(sandbox.EngineRefused)
 		}
 		return successOutcome("done"), nil
 	})
@@ -74,13 +74,13 @@ func TestPullingStopsWhileStartsFail(t *testing.T) {
 	f.start(x)
 	require.Eventually(t, func() bool { return x.Health().Pulling }, waitTimeout, pollInterval)
 	sick.Store(true)
-	b.setProbeErr(startError(sandbox.StartTimedOut))
+	b.setProbeErr(startError(sandbox.EngineRefused))
 	var refs []execution.Ref
 	for i := range 10 {
 		refs = append(refs, f.submit("offline", fmt.Sprint(i)))
 	}
 	require.Eventually(t, func() bool { return !x.Health().Pulling }, waitTimeout, pollInterval)
-	require.Contains(t, x.Health().Reason, "start_timed_out")
+	require.Contains(t, x.Health().Reason, "engine_refused")
 	probes := func() int { b.mu.Lock(); defer b.mu.Unlock(); return b.probes }
 	require.Eventually(t, func() bool { return probes() >= 3 }, waitTimeout, pollInterval)
 	require.Len(t, b.started, maxStartFailures, "only so many executions met the sick Engine")
@@ -241,5 +241,9 @@ func TestEngineHealthCountsFailuresInARow(t *testing.T) {
 	require.False(t, h.engineSick())
 	require.True(t, h.recordStartFailure("b", refused))
 	require.True(t, h.engineSick())
-	require.True(t, startedHealth().recordStartFailure("a", startError(sandbox.EngineUnreachable)), "nothing can start")
+	for _, cause := range []sandbox.StartFailure{sandbox.EngineUnreachable, sandbox.StartTimedOut} {
+		h := startedHealth()
+		require.True(t, h.recordStartFailure("a", startError(cause)), cause)
+		require.True(t, h.engineSick(), cause)
+	}
 }

@@ -17,7 +17,7 @@ func TestStartFailuresCountExecutorsOnce(t *testing.T) {
 		require.NoError(t, e.Apply(Claimed{Executor: executor, Lease: time.Minute}, now))
 		before := e
 		kept := before.StartFailures.copy()
-		require.NoError(t, e.Apply(StartFailed{Attempt: e.Attempt, Usage: Usage{Calls: 1}, Reason: reason}, now))
+		require.NoError(t, e.Apply(StartFailed{Attempt: e.Attempt, Usage: Usage{Calls: 1}, Reason: reason, ImageFailed: true}, now))
 		require.Equal(t, kept, before.StartFailures)
 	}
 	startFails("x1", "first")
@@ -31,7 +31,21 @@ func TestStartFailuresCountExecutorsOnce(t *testing.T) {
 	require.EqualValues(t, 6, e.Usage.Calls)
 	startFails("x3", "the image is missing")
 	require.Equal(t, CodeNoExecutor, e.Failure.Code)
-	require.Contains(t, e.Failure.Message, "Starts that failed: 7, executors that tried: 3, last reason: the image is missing.")
+	require.Contains(t, e.Failure.Message, "in 7 attempts. The last reason: the image is missing.")
+}
+
+// Three executors may share one Engine that fails now and then. Only the number of failed starts counts then.
+func TestStartFailuresOfEngineCountNoExecutors(t *testing.T) {
+	e := queued()
+	now := start
+	for n := range MaxStartFailures {
+		require.Equal(t, Queued, e.Status)
+		now = now.Add(time.Minute)
+		require.NoError(t, e.Apply(Claimed{Executor: string(rune('a' + n)), Lease: time.Minute}, now))
+		require.NoError(t, e.Apply(StartFailed{Attempt: e.Attempt, Reason: "the disk is full"}, now))
+	}
+	require.Equal(t, CodeNoExecutor, e.Failure.Code)
+	require.Empty(t, e.StartFailures.Executors)
 }
 
 func (f *StartFailures) copy() *StartFailures {

@@ -137,6 +137,8 @@ type StartFailed struct {
 	// EngineSick means that the executor starts nothing at all. So the failure says nothing about this execution, and
 	// does not bring its end nearer.
 	EngineSick bool
+	// ImageFailed means that this executor cannot start the image of the runtime, however often it tries.
+	ImageFailed bool
 }
 
 func (ev StartFailed) apply(e *Execution, now time.Time) error {
@@ -148,7 +150,11 @@ func (ev StartFailed) apply(e *Execution, now time.Time) error {
 		e.requeue(now, e.retryBackoff(1))
 		return nil
 	}
-	e.StartFailures = e.StartFailures.add(e.Lease.Executor, ev.Reason)
+	executor := ""
+	if ev.ImageFailed {
+		executor = e.Lease.Executor
+	}
+	e.StartFailures = e.StartFailures.add(executor, ev.Reason)
 	if e.StartFailures.exhausted() && !e.CancelRequested {
 		e.finish(e.StartFailures.failure().Ending(Usage{}), now)
 		return nil
