@@ -167,6 +167,8 @@ func TestStreamEnds(t *testing.T) {
 
 	deleted := s.openStream(t, &pubsubpb.StreamingPullRequest{ProtocolVersion: 1})
 	recvKeepAlive(t, deleted)
+	s.publish(t, textMessages("not confirmed", "nor this")...)
+	recvMessages(t, deleted, 2)
 	_, err = s.subscriber().DeleteSubscription(t.Context(), &pubsubpb.DeleteSubscriptionRequest{Subscription: subName("sub")})
 	require.NoError(t, err)
 	_, err = deleted.Recv()

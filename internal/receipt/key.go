@@ -13,8 +13,11 @@ import (
 	"filippo.io/edwards25519"
 )
 
-// ErrInvalidKey says that a text is not a key for receipts.
-var ErrInvalidKey = errors.New("not an ed25519 key in PEM")
+// ErrInvalidKey says that a key, of a file or of a receipt, is not one for receipts.
+var ErrInvalidKey = errors.New("not a valid ed25519 key")
+
+// errInvalidPEM is the ErrInvalidKey of a file that has no key to check.
+var errInvalidPEM = fmt.Errorf("%w in PEM", ErrInvalidKey)
 
 // Key signs receipts.
 type Key struct{ private ed25519.PrivateKey }
@@ -23,11 +26,11 @@ type Key struct{ private ed25519.PrivateKey }
 func ParseKey(text []byte) (*Key, error) {
 	block, _ := pem.Decode(text)
 	if block == nil {
-		return nil, ErrInvalidKey
+		return nil, errInvalidPEM
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalidKey, err)
+		return nil, fmt.Errorf("%w: %w", errInvalidPEM, err)
 	}
 	private, ok := parsed.(ed25519.PrivateKey)
 	if !ok {
@@ -40,11 +43,11 @@ func ParseKey(text []byte) (*Key, error) {
 func ParsePublicKey(text []byte) (ed25519.PublicKey, error) {
 	block, _ := pem.Decode(text)
 	if block == nil {
-		return nil, ErrInvalidKey
+		return nil, errInvalidPEM
 	}
 	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalidKey, err)
+		return nil, fmt.Errorf("%w: %w", errInvalidPEM, err)
 	}
 	public, ok := parsed.(ed25519.PublicKey)
 	if !ok {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/airlock-run/airlock/internal/app/config/configtest"
 )
@@ -26,9 +28,16 @@ func TestSecretFromFile(t *testing.T) {
 		require.NoError(t, err, name)
 		require.Equal(t, testSecret, found, name)
 	}
+	largest := strings.Repeat("x", 64<<10)
+	link := filepath.Join(t.TempDir(), "link") // as Kubernetes mounts a secret
+	require.NoError(t, os.Symlink(configtest.WriteFile(t, largest), link))
+	configtest.SetOnly(t, map[string]string{"ANTHROPIC_API_KEY_FILE": link})
+	found, err := LookupSecret("ANTHROPIC_API_KEY")
+	require.NoError(t, err)
+	require.Equal(t, largest, found)
 	// Compose sets a variable that is not there to nothing.
 	configtest.SetOnly(t, map[string]string{"ANTHROPIC_API_KEY": "", "ANTHROPIC_API_KEY_FILE": configtest.WriteFile(t, " a b ")})
-	found, err := LookupSecret("ANTHROPIC_API_KEY")
+	found, err = LookupSecret("ANTHROPIC_API_KEY")
 	require.NoError(t, err)
 	require.Equal(t, " a b ", found, "only the line break does not count")
 	configtest.SetOnly(t, map[string]string{"ANTHROPIC_API_KEY": testSecret, "ANTHROPIC_API_KEY_FILE": ""})
@@ -41,10 +50,21 @@ func TestSecretFromFile(t *testing.T) {
 func TestSecretFileMistakes(t *testing.T) {
 	unreadable := filepath.Join(t.TempDir(), "folder")
 	require.NoError(t, os.Mkdir(unreadable, 0o700))
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	require.NoError(t, unix.Mkfifo(pipe, 0o600))
+	socket, err := net.Listen("unix", filepath.Join(t.TempDir(), "socket"))
+	require.NoError(t, err)
+	defer socket.Close()
 	for name, tc := range map[string]struct{ value, file, says string }{
 		"both":         {testSecret, configtest.WriteFile(t, testSecret), "ANTHROPIC_API_KEY and ANTHROPIC_API_KEY_FILE are both set"},
-		"no such file": {"", "/nowhere", "ANTHROPIC_API_KEY_FILE: open /nowhere"},
-		"a folder":     {"", unreadable, "ANTHROPIC_API_KEY_FILE: read " + unreadable},
+		"no such file": {"", "/nowhere", "ANTHROPIC_API_KEY_FILE: stat /nowhere"},
+		"a folder":     {"", unreadable, "ANTHROPIC_API_KEY_FILE: " + unreadable + " is not a regular file"},
+		"a pipe":       {"", pipe, pipe + " is not a regular file"},
+		"a device":     {"", "/dev/zero", "/dev/zero is not a regular file"},
+		"a socket":     {"", socket.Addr().String(), "socket is not a regular file"},
+		"too large":    {"", configtest.WriteFile(t, testSecret+strings.Repeat("x", 64<<10)), "is larger than 65536 bytes"},
+		"with a mark":  {"", configtest.WriteFile(t, "\ufeff"+testSecret), "starts with a byte order mark"},
+		"only a mark":  {"", configtest.WriteFile(t, "\ufeff\r\n"), "starts with a byte order mark"},
 		"empty":        {"", configtest.WriteFile(t, ""), "is empty"},
 		"a line break": {"", configtest.WriteFile(t, "\n"), "is empty"},
 	} {

@@ -118,7 +118,7 @@ func TestUpstreamUsesItsOwnKey(t *testing.T) {
 	runtimes, err := catalog.Load(c.RuntimesFile)
 	require.NoError(t, err)
 	_, err = Prepare(c, runtimes)
-	require.ErrorContains(t, err, "MY_OPENAI_KEY_FILE: open /nowhere")
+	require.ErrorContains(t, err, "MY_OPENAI_KEY_FILE: stat /nowhere")
 
 	t.Setenv("MY_OPENAI_KEY_FILE", configtest.WriteFile(t, "sk\n"))
 	s, _ := Prepare(c, runtimes)
@@ -158,5 +158,7 @@ func TestLoadReceiptKey(t *testing.T) {
 	_, err = loadReceiptKey("no/such/file")
 	require.ErrorIs(t, err, os.ErrNotExist)
 	_, err = loadReceiptKey(configtest.WriteFile(t, "hello"))
-	require.ErrorContains(t, err, "not an ed25519 key")
+	require.ErrorContains(t, err, "not a valid ed25519 key in PEM")
+	_, err = loadReceiptKey("/dev/zero")
+	require.ErrorContains(t, err, "not a regular file")
 }

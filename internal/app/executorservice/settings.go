@@ -99,7 +99,7 @@ func loadReceiptKey(file string) (*receipt.Key, error) {
 	if file == "" {
 		return nil, nil
 	}
-	text, err := os.ReadFile(file)
+	text, err := config.ReadSecretFile(file)
 	if err != nil {
 		return nil, err
 	}

@@ -107,8 +107,17 @@ func (b *Backlog) Redeliver(now time.Time, seq uint64) {
 
 // DropBefore removes all messages that were published before t, in any state.
 func (b *Backlog) DropBefore(t time.Time) []*Message {
+	return b.dropWhile(func(m *Message) bool { return m.Published.Before(t) })
+}
+
+// DropAll removes all messages, in any state. All leases end, so the consumers can be closed as before.
+func (b *Backlog) DropAll() []*Message {
+	return b.dropWhile(func(*Message) bool { return true })
+}
+
+func (b *Backlog) dropWhile(condition func(*Message) bool) []*Message {
 	var dropped []*Message
-	for it := b.oldest; it != nil && it.msg.Published.Before(t); it = b.oldest {
+	for it := b.oldest; it != nil && condition(it.msg); it = b.oldest {
 		if it.state != acked {
 			b.stopDelivery(it)
 		}

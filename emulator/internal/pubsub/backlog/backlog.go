@@ -83,15 +83,6 @@ func (b *Backlog) Len() int { return len(b.items) }
 // Contains reports whether the message is in the backlog, acknowledged or not.
 func (b *Backlog) Contains(seq uint64) bool { return b.items[seq] != nil }
 
-// Messages returns all messages of the backlog, in the order of publishing.
-func (b *Backlog) Messages() []*Message {
-	out := make([]*Message, 0, len(b.items))
-	for it := b.oldest; it != nil; it = it.newer {
-		out = append(out, it.msg)
-	}
-	return out
-}
-
 // ReadAhead returns waiting messages that were published after the message seq. They are likely to be delivered
 // next. It returns at most maxMessages messages of maxBytes in all, and inspects at most 2*maxMessages.
 func (b *Backlog) ReadAhead(seq uint64, maxMessages, maxBytes int) []uint64 {

@@ -184,6 +184,21 @@ func TestDropBefore(t *testing.T) {
 	require.Equal(t, []uint64{4, 5}, seqs(leaseMessages(b, start, c, 5)))
 }
 
+// A consumer may be closed long after the messages that it has not confirmed were dropped.
+func TestCloseConsumerAfterDropAll(t *testing.T) {
+	for key, p := range map[string]backlog.Policy{"": {}, "k": {Ordered: true}} {
+		b := newBacklog(p, 4, key)
+		one, two := &backlog.Consumer{MaxOutstandingMessages: 3}, &backlog.Consumer{}
+		require.Len(t, leaseMessages(b, start, one, 3), 3)
+		require.Len(t, b.DropAll(), 4)
+		require.Zero(t, one.Outstanding())
+		b.CloseConsumer(one)
+		_, timer := b.NextExpiry()
+		require.False(t, timer)
+		require.False(t, b.CanLease(two))
+	}
+}
+
 func TestSeekRedeliversRetainedAndExtra(t *testing.T) {
 	b := newBacklog(backlog.Policy{RetainAcked: true}, 3, "")
 	c := &backlog.Consumer{}

@@ -327,6 +327,27 @@ func (m *model) seek(t *rapid.T) {
 	m.pastLeases = nil
 }
 
+// dropAll also checks that no lease is left.
+func (m *model) dropAll(t *rapid.T) {
+	dropped := m.b.DropAll()
+	if len(dropped) < len(m.unacked) || m.b.Len() != 0 {
+		t.Fatalf("dropped %d of at least %d messages, %d are left", len(dropped), len(m.unacked), m.b.Len())
+	}
+	for _, c := range m.consumers {
+		if c.Outstanding() != 0 {
+			t.Fatalf("a consumer has %d leases of dropped messages", c.Outstanding())
+		}
+	}
+	if _, ok := m.b.NextExpiry(); ok {
+		t.Fatalf("a timer is left")
+	}
+	clear(m.unacked)
+	clear(m.leases)
+	clear(m.backoffUntil)
+	clear(m.failures)
+	m.pastLeases = nil
+}
+
 func (m *model) anyLease(t *rapid.T) (lease, bool) {
 	if len(m.pastLeases) == 0 {
 		return lease{}, false
@@ -421,6 +442,7 @@ func TestBacklogMatchesModel(t *testing.T) {
 			"confirm":        m.confirm,
 			"ready":          m.setReady,
 			"seek":           m.seek,
+			"drop all":       m.dropAll,
 			"": func(t *rapid.T) {
 				if m.b.Unacked() != len(m.unacked) {
 					t.Fatalf("the backlog counts %d unacknowledged, the model %d", m.b.Unacked(), len(m.unacked))

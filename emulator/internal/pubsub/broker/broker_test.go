@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -10,6 +11,8 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap/zaptest"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/store"
@@ -230,6 +233,70 @@ func TestSeekWhilePublishing(t *testing.T) {
 	bodies, entries := countStored(t, b, subs...)
 	require.Zero(t, bodies)
 	require.Zero(t, entries)
+}
+
+// A reader that holds messages, confirmed or not, goes on until it is closed: it gets an error, and no data is left.
+func TestReaderOfDeletedSubscription(t *testing.T) {
+	for name, c := range map[string]struct {
+		end  func(b *Broker, s *Subscription) error
+		code codes.Code
+	}{
+		"deleted":  {func(b *Broker, s *Subscription) error { return b.DeleteSubscription(s.Name()) }, codes.NotFound},
+		"detached": {func(b *Broker, s *Subscription) error { return b.DetachSubscription(s.Name()) }, codes.FailedPrecondition},
+		"expired": {func(b *Broker, s *Subscription) error {
+			b.sweepSubscription(s, time.Now().Add(48*time.Hour))
+			return nil
+		}, codes.NotFound},
+		"deleted after its topic": {func(b *Broker, s *Subscription) error {
+			return errors.Join(b.DeleteTopic(topicName), b.DeleteSubscription(s.Name()))
+		}, codes.NotFound},
+		"detached and deleted": {func(b *Broker, s *Subscription) error {
+			return errors.Join(b.DetachSubscription(s.Name()), b.DeleteSubscription(s.Name()))
+		}, codes.NotFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := open(t, "")
+			defer func() { require.NoError(t, b.Close()) }()
+			topic, err := b.CreateTopic(&pubsubpb.Topic{Name: topicName})
+			require.NoError(t, err)
+			ordered := config(0)
+			ordered.EnableMessageOrdering = true
+			ordered.ExpirationPolicy = &pubsubpb.ExpirationPolicy{Ttl: durationpb.New(24 * time.Hour)}
+			s, err := b.CreateSubscription(ordered)
+			require.NoError(t, err)
+			r, err := s.NewReader(4, 0)
+			require.NoError(t, err)
+			batch := messages(6)
+			batch[1].OrderingKey, batch[2].OrderingKey = "k", "k"
+			_, err = topic.Publish(batch)
+			require.NoError(t, err)
+			<-r.Ready()
+			got, err := r.Pull(1)
+			require.NoError(t, err)
+			require.Len(t, got, 1)
+			r.Confirm()
+			<-r.Ready()
+			got, err = r.Pull(3)
+			require.NoError(t, err)
+			require.Len(t, got, 3, "not confirmed")
+
+			if name == "expired" {
+				delete(s.readers, r) // a subscription with a reader is in use until the moment of the check
+			}
+			require.NoError(t, c.end(b, s))
+			<-r.Done()
+			r.Ready()
+			_, err = r.Pull(1)
+			require.Equal(t, c.code, status.Code(err))
+			_, err = s.Ack([]string{got[0].AckId})
+			require.Equal(t, c.code, status.Code(err))
+			r.Pause()
+			r.Close()
+			bodies, entries := countStored(t, b, s)
+			require.Zero(t, bodies)
+			require.Zero(t, entries)
+		})
+	}
 }
 
 func TestAckIDRoundTrip(t *testing.T) {

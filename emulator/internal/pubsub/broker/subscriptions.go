@@ -8,7 +8,6 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/airlock-run/airlock/emulator/internal/pubsub/backlog"
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/filter"
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/resource"
 	"github.com/airlock-run/airlock/emulator/internal/pubsub/store"
@@ -158,11 +157,10 @@ func (s *Subscription) close(batch *store.Batch, cause error) error {
 		}
 		if s.backlog.Len() > 0 {
 			batch.DeleteEntries(s.id)
-			for _, m := range s.backlog.Messages() {
+			for _, m := range s.backlog.DropAll() {
 				releaseMessage(batch, m)
 			}
 		}
-		s.backlog = backlog.New(backlog.Policy{}, 0)
 		err = s.b.store.CommitAsync(batch)
 	})
 	if err != nil {
