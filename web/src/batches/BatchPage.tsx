@@ -71,7 +71,8 @@ function ProgressBar({ batch: { progress, total } }: { batch: Batch }) {
   if (!progress) {
     return null
   }
-  const finished = progress.succeeded + progress.failed + progress.timedOut + progress.canceled + progress.missing
+  const finished =
+    progress.succeeded + progress.failed + progress.timedOut + progress.canceled + progress.missing
   return (
     <div>
       <p className="mb-1 flex justify-between text-sm tabular-nums" aria-live="polite">

@@ -8,7 +8,16 @@ async function withBatch(change: Partial<Batch>) {
   const server = new StandIn()
   const { id: agentId = '' } = await post(server, '/agents', { name: 'Sorter', instructions: 'x' })
   const progress = {
-    ...{ pending: 900, queued: 20, running: 5, succeeded: 70, failed: 3, timedOut: 1, canceled: 1, missing: 0 },
+    ...{
+      pending: 900,
+      queued: 20,
+      running: 5,
+      succeeded: 70,
+      failed: 3,
+      timedOut: 1,
+      canceled: 1,
+      missing: 0,
+    },
     ...{ costUsd: 0.125, eta: '4m30s' },
   }
   const urls = { self: '', results: '', cancel: '', retry: '' }
