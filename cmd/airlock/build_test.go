@@ -41,8 +41,9 @@ func TestServicesDoNotLinkOtherParts(t *testing.T) {
 	t.Parallel()
 	emulators := []string{"github.com/airlock-run/airlock/emulator", "github.com/cockroachdb/", "github.com/getsentry/"}
 	for program, excluded := range map[string][]string{
+		// Package sandbox itself has only types, which the configuration uses.
 		"../api": append([]string{
-			"github.com/docker/docker", "github.com/airlock-run/airlock/internal/sandbox", "github.com/airlock-run/airlock/internal/executor",
+			"github.com/docker/docker", "github.com/airlock-run/airlock/internal/sandbox/", "github.com/airlock-run/airlock/internal/executor",
 			"github.com/airlock-run/airlock/internal/gateway", "github.com/airlock-run/airlock/internal/background",
 		}, emulators...),
 		"../executor": append([]string{
