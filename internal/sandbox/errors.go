@@ -8,8 +8,9 @@ import (
 // ErrInvalidJob means that no sandbox can run the job. Another attempt would fail in the same way.
 var ErrInvalidJob = errors.New("invalid job")
 
-// StartError means that a job did not begin: its sandbox could not be started, or did not acknowledge the job. The
-// fault is not the job's, and nothing of its work is lost. Another attempt may succeed, here or on another executor.
+// StartError means that a job did not begin: its sandbox could not be started, did not acknowledge the job, or does not
+// have the agent's program. The fault is not the job's, and nothing of its work is lost. Another attempt may succeed,
+// here or on another executor.
 type StartError struct {
 	Cause StartFailure
 	Err   error // for operators: it may hold internal details
@@ -28,7 +29,7 @@ const (
 	StartTimedOut     StartFailure = "start_timed_out"    // the container, or its init, was not ready in time
 	NoFreeUID         StartFailure = "no_free_uid"        // all user IDs of the executor's range are in use
 	ImageMissing      StartFailure = "image_missing"      // the Engine does not have the image
-	ImageUnusable     StartFailure = "image_unusable"     // a container of the image can never start, or its init is of another release
+	ImageUnusable     StartFailure = "image_unusable"     // a container of the image can never start, its init is of another release, or it cannot run the agent's program
 )
 
 // OfImage reports whether jobs of other images may start all the same. Otherwise the Engine is at fault, and no job

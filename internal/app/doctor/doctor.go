@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 	"github.com/airlock-run/airlock/internal/app/config"
 	"github.com/airlock-run/airlock/internal/app/executorservice"
 	"github.com/airlock-run/airlock/internal/blob"
+	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/sandbox/docker"
 )
 
@@ -99,12 +102,21 @@ func checkExecutor(ctx context.Context, addr string) Finding {
 	case readiness.Status != executorservice.Ready:
 		finding.Err = fmt.Errorf("takes no executions since %s: %s", readiness.Since.Format(time.RFC3339), readiness.Reason)
 	case len(readiness.UnavailableRuntimes) > 0:
-		finding.Err = fmt.Errorf("cannot start runtimes: %v", readiness.UnavailableRuntimes)
-		finding.Advice = "build or pull the images; the executor tries them again by itself"
+		finding.Err = fmt.Errorf("cannot start runtimes: %s", formatReasons(readiness.UnavailableRuntimes))
+		finding.Advice = "build or pull the images, with the programs of the runtimes; the executor tries them again by itself"
 	default:
 		finding.Detail = "takes executions since " + readiness.Since.Format(time.RFC3339)
 	}
 	return finding
+}
+
+// formatReasons returns "name: reason; name: reason", sorted by name.
+func formatReasons(reasons map[string]string) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(reasons)) {
+		parts = append(parts, name+": "+reasons[name])
+	}
+	return strings.Join(parts, "; ")
 }
 
 func checkAnthropicKey(c config.Executor) Finding {
@@ -159,8 +171,7 @@ func engineAdvice(err error) string {
 func checkIsolation(ctx context.Context, d *docker.Driver, image string) []Finding {
 	settings, err := d.CheckSettings(ctx, image)
 	if err != nil {
-		return []Finding{{Name: "sandbox", Required: true, Err: err,
-			Advice: "a container of " + image + " does not run correctly: is /sandbox-init in the image (docs/runtimes.md)? See the Engine's log"}}
+		return []Finding{{Name: "sandbox", Required: true, Err: err, Advice: sandboxAdvice(image, err)}}
 	}
 	var findings []Finding
 	for _, p := range settings {
@@ -174,6 +185,26 @@ func checkIsolation(ctx context.Context, d *docker.Driver, image string) []Findi
 		findings = append(findings, finding)
 	}
 	return findings
+}
+
+// sandboxAdvice is for the error of a sandbox that did not run.
+func sandboxAdvice(image string, err error) string {
+	var cause sandbox.StartFailure
+	if failed := (*sandbox.StartError)(nil); errors.As(err, &failed) {
+		cause = failed.Cause
+	}
+	switch cause {
+	case sandbox.EngineUnreachable:
+		return "start the container engine, or see its log; executions wait until then"
+	case sandbox.EngineRefused:
+		return "see the container engine's log, and whether its disk has free space (docker system df)"
+	case sandbox.StartTimedOut:
+		return "the container engine is slow: see the load of its host and of its disk"
+	case sandbox.NoFreeUID:
+		return "set a larger range in AIRLOCK_SANDBOX_UIDS, or stop the other executors that use this one"
+	default:
+		return "a container of " + image + " does not run correctly: is /sandbox-init in the image (docs/runtimes.md)? Build or pull it again"
+	}
 }
 
 // isolationAdvice is for settings that a host may lack. The others fail only if something between Airlock and the

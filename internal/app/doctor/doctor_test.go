@@ -1,6 +1,10 @@
 package doctor
 
 import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
@@ -22,6 +26,39 @@ func TestBlobStorageCheck(t *testing.T) {
 	require.NoError(t, checkBlobStorage(t.Context(), "").Err)
 	require.Error(t, checkBlobStorage(t.Context(), "file:///proc/blobs").Err)
 	require.Error(t, checkBlobStorage(t.Context(), "nonsense").Err)
+}
+
+// The advice fits the cause: only a fault of the image is one of its sandbox-init.
+func TestAdviceForSandboxThatDoesNotStart(t *testing.T) {
+	t.Parallel()
+	for cause, advice := range map[sandbox.StartFailure]string{
+		sandbox.EngineUnreachable: "start the container engine",
+		sandbox.EngineRefused:     "free space",
+		sandbox.StartTimedOut:     "is slow",
+		sandbox.NoFreeUID:         "AIRLOCK_SANDBOX_UIDS",
+		sandbox.ImageMissing:      "/sandbox-init",
+		sandbox.ImageUnusable:     "/sandbox-init",
+	} {
+		got := sandboxAdvice("image:dev", fmt.Errorf("run: %w", &sandbox.StartError{Cause: cause, Err: errors.New("no space left on device")}))
+		require.Contains(t, got, advice, cause)
+		if !cause.OfImage() {
+			require.NotContains(t, got, "sandbox-init", cause)
+		}
+	}
+	require.Contains(t, sandboxAdvice("image:dev", errors.New("image contains a different sandbox-init")), "/sandbox-init in the image")
+}
+
+func TestUnavailableRuntimesAreListed(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, err := w.Write([]byte(`{"status":"ready","since":"2026-01-02T03:04:05Z",` +
+			`"unavailableRuntimes":{"python":"image_unusable: no such program","codex":"image_missing: codex:dev"}}`))
+		require.NoError(t, err)
+	}))
+	defer server.Close()
+	finding := checkExecutor(t.Context(), server.Listener.Addr().String())
+	require.EqualError(t, finding.Err,
+		"cannot start runtimes: codex: image_missing: codex:dev; python: image_unusable: no such program")
 }
 
 func TestUIDRangeFitsContainers(t *testing.T) {

@@ -22,8 +22,8 @@ type Readiness struct {
 	Since  time.Time `json:"since"`
 	// Reason says why the executor does not pull, for operators.
 	Reason string `json:"reason,omitempty"`
-	// UnavailableRuntimes are the runtimes whose image could not be started, each with the reason. The executor leaves
-	// their jobs to others, and is ready all the same.
+	// UnavailableRuntimes are the runtimes whose image or program could not be started, each with the reason. The
+	// executor leaves their jobs to others, and is ready all the same.
 	UnavailableRuntimes map[string]string `json:"unavailableRuntimes,omitempty"`
 }
 

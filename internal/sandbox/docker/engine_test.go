@@ -115,10 +115,23 @@ func TestCheckReturnsEngineInfo(t *testing.T) {
 
 func TestMissingAgentProgramIsReported(t *testing.T) {
 	d := newDriver(t, Config{})
+	for _, program := range []string{"claude", "/no/such/program", "/etc/passwd"} {
+		job := probe()
+		job.Argv = []string{program}
+		out, err := d.Run(t.Context(), job)
+		require.ErrorIs(t, err, ErrFault)
+		requireStartError(t, err, sandbox.ImageUnusable)
+		require.ErrorContains(t, err, program)
+		require.NotZero(t, out.Record.Times.Dispatched)
+		require.Zero(t, out.Record.Times.AgentStarted)
+	}
+	// The program of an input file says nothing about the image.
 	job := probe()
-	job.Argv = []string{"claude"}
-	_, err := d.Run(t.Context(), job)
+	job.Argv = []string{"/workspace/program"}
+	out, err := d.Run(t.Context(), job)
 	require.ErrorIs(t, err, ErrFault)
+	require.NotErrorAs(t, err, new(*sandbox.StartError))
+	require.NotZero(t, out.Record.Times.AgentStarted)
 }
 
 // A container whose removal failed is removed by the next Reap.

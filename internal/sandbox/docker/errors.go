@@ -33,7 +33,8 @@ var (
 	ErrLost = errors.New("sandbox was lost")
 	// ErrProtocol means that the container sent something that its init does not send.
 	ErrProtocol = errors.New("sandbox violated the protocol")
-	// ErrFault means that init could not run the job, for example because the agent's program is not in the image.
+	// ErrFault means that init could not run the job. If the reason is that the agent's program is not in the image, it
+	// is within a *sandbox.StartError.
 	ErrFault = errors.New("sandbox could not run the agent")
 	// ErrInvalidJob means that no sandbox can run the job.
 	ErrInvalidJob = sandbox.ErrInvalidJob

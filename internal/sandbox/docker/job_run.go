@@ -22,6 +22,7 @@ const (
 var (
 	errJobTimeout        = errors.New("job timed out")
 	errAgentStartTimeout = fmt.Errorf("%w: agent did not start in time", ErrLost)
+	errAgentNotStarted   = errors.New("the image cannot run the agent's program")
 	errCollectTimeout    = fmt.Errorf("%w: output files did not arrive in time", ErrLost)
 )
 
@@ -135,6 +136,11 @@ func (r *jobRun) handleReport(report frame.Report) error {
 	case frame.FileContent:
 		return r.spool.writeContent(report.Body)
 	case frame.Fault:
+		if report.NotStarted {
+			// Init takes its acknowledgement back. It says so only while no agent runs, and the agent cannot forge it.
+			r.reported, times.AgentStarted = false, time.Time{}
+			return fmt.Errorf("%w: %w: %s", ErrFault, errAgentNotStarted, report.Body)
+		}
 		return fmt.Errorf("%w: %s", ErrFault, report.Body)
 	default:
 		return fmt.Errorf("%w: report of kind %q", ErrProtocol, report.Kind)

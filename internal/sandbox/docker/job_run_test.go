@@ -184,6 +184,26 @@ func TestInitFaultIsAnError(t *testing.T) {
 	require.NotErrorAs(t, err, new(*sandbox.StartError), "a report acknowledges the job")
 }
 
+// A program that the image does not have is a fault of the image. A fault after the agent's start is not.
+func TestFaultBeforeAgentIsOfImage(t *testing.T) {
+	for _, notStarted := range []bool{true, false} {
+		out, err := runWithFakeInit(t, probe("exit", "0"), func(received frame.Job, stdout engineStream) {
+			w := frame.NewWriter(stdout, received.Secret)
+			_ = w.Write(frame.Report{Kind: frame.Started})
+			_ = w.Write(frame.Report{Kind: frame.Fault, NotStarted: notStarted, Body: []byte("start /no/such/program: not found")})
+		})
+		require.ErrorIs(t, err, ErrFault)
+		require.ErrorContains(t, err, "/no/such/program")
+		require.NotZero(t, out.Record.Times.Dispatched)
+		require.Equal(t, notStarted, out.Record.Times.AgentStarted.IsZero())
+		if notStarted {
+			requireStartError(t, err, sandbox.ImageUnusable)
+		} else {
+			require.NotErrorAs(t, err, new(*sandbox.StartError))
+		}
+	}
+}
+
 // An init of another release rejects the job frame and exits before its first report. The error names the cause.
 func TestInitOfAnotherReleaseIsReported(t *testing.T) {
 	d := newDriver(t, Config{Host: newFakeEngine(t, func(w http.ResponseWriter, r *http.Request) {

@@ -8,7 +8,7 @@ import (
 	"github.com/airlock-run/airlock/internal/supervise"
 )
 
-// startError returns err, which ended a run before init's first report, as a *sandbox.StartError. It returns the cause
+// startError returns err, which ended a run before the agent's start, as a *sandbox.StartError. It returns the cause
 // of ctx if ctx has ended. It does not change an error that the job itself may have caused.
 func startError(ctx context.Context, err error) error {
 	var known *sandbox.StartError
@@ -30,7 +30,8 @@ func startFailure(err error) sandbox.StartFailure {
 		return sandbox.NoFreeUID
 	case errors.Is(err, ErrNoImage):
 		return sandbox.ImageMissing
-	case errors.Is(err, ErrProtocol), errors.Is(err, errInitUnusable), errors.Is(err, errImageRefused):
+	case errors.Is(err, ErrProtocol), errors.Is(err, errInitUnusable), errors.Is(err, errImageRefused),
+		errors.Is(err, errAgentNotStarted):
 		return sandbox.ImageUnusable
 	case errors.Is(err, ErrUnreachable), errors.Is(err, ErrForbidden), errors.Is(err, errDisconnected):
 		return sandbox.EngineUnreachable

@@ -34,7 +34,10 @@ type Report struct {
 	Kind   Kind
 	Result Result // of Ended
 	Mode   uint32 // permission bits, of FileStart
-	Body   []byte
+	// NotStarted is of a Fault that may come after Started: the image does not have the agent's program, or the kernel
+	// cannot execute it, so that no agent ran. An init of an older release never sets it.
+	NotStarted bool
+	Body       []byte
 }
 
 // Result is how the agent ended, as init observed it.
@@ -65,6 +68,8 @@ type reportHeader struct {
 	Kind   Kind    `json:"kind"`
 	Mode   uint32  `json:"mode,omitempty"`
 	Result *Result `json:"result,omitempty"`
+
+	NotStarted bool `json:"notStarted,omitempty"`
 }
 
 // Writer writes reports. It is not safe for concurrent use.
@@ -82,7 +87,7 @@ func NewWriter(w io.Writer, secret []byte) *Writer {
 
 // Write writes one report with a single call of the underlying writer.
 func (w *Writer) Write(r Report) error {
-	header := reportHeader{Seq: w.seq + 1, Kind: r.Kind, Mode: r.Mode}
+	header := reportHeader{Seq: w.seq + 1, Kind: r.Kind, Mode: r.Mode, NotStarted: r.NotStarted}
 	if r.Kind == Ended {
 		header.Result = &r.Result
 	}
@@ -138,7 +143,7 @@ func (r *Reader) Next() (Report, error) {
 	if header.Seq != r.seq {
 		return Report{}, fmt.Errorf("%w: sequence number %d, expected %d", ErrForged, header.Seq, r.seq)
 	}
-	report := Report{Kind: header.Kind, Mode: header.Mode, Body: raw[bodyStart:signed]}
+	report := Report{Kind: header.Kind, Mode: header.Mode, NotStarted: header.NotStarted, Body: raw[bodyStart:signed]}
 	if header.Kind == Ended {
 		if header.Result == nil {
 			return Report{}, fmt.Errorf("%w: report of the end without a result", ErrMalformed)

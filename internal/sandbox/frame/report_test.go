@@ -168,3 +168,23 @@ func FuzzReader(f *testing.F) {
 		}
 	})
 }
+
+func TestFaultSaysWhetherAgentWasStarted(t *testing.T) {
+	secret := NewSecret()
+	var out bytes.Buffer
+	w := NewWriter(&out, secret)
+	faults := []Report{
+		{Kind: Fault, NotStarted: true, Body: []byte("no such program")},
+		{Kind: Fault, Body: []byte("disk full")}, // as of an older init
+	}
+	for _, fault := range faults {
+		require.NoError(t, w.Write(fault))
+	}
+	require.Equal(t, 1, bytes.Count(out.Bytes(), []byte("notStarted")))
+	r := NewReader(&out, secret)
+	for _, fault := range faults {
+		got, err := r.Next()
+		require.NoError(t, err)
+		require.Equal(t, fault, got)
+	}
+}

@@ -37,7 +37,8 @@ func Main() error {
 	}
 	reports := frame.NewWriter(os.Stdout, job.Secret)
 	if err := runJob(job, reports, score); err != nil {
-		return reports.Write(frame.Report{Kind: frame.Fault, Body: []byte(err.Error())})
+		var missing *programError
+		return reports.Write(frame.Report{Kind: frame.Fault, NotStarted: errors.As(err, &missing), Body: []byte(err.Error())})
 	}
 	return nil
 }

@@ -3,8 +3,11 @@ package guest
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -45,7 +48,7 @@ func startAgent(job frame.Job, std *streams) (pid int, err error) {
 	env := buildEnv(job.Env)
 	program, err := lookPath(job.Argv[0], env)
 	if err != nil {
-		return 0, err
+		return 0, startError(job.Argv[0], env, err)
 	}
 	pid, err = syscall.ForkExec(program, job.Argv, &syscall.ProcAttr{
 		Dir:   sandbox.WorkspaceDir,
@@ -54,19 +57,60 @@ func startAgent(job frame.Job, std *streams) (pid int, err error) {
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
-		return 0, fmt.Errorf("start %s: %w", program, err)
+		return 0, startError(job.Argv[0], env, err)
 	}
 	return pid, nil
 }
 
+// programError means that the image does not have the agent's program, or that the kernel cannot execute it.
+type programError struct {
+	program string
+	err     error
+}
+
+func (e *programError) Error() string { return fmt.Sprintf("start %s: %v", e.program, e.err) }
+func (e *programError) Unwrap() error { return e.err }
+
+// startError returns the error about an agent that was not started. It is a *programError only if the image is the
+// cause, whatever the job: not a limit of the sandbox, the length of the arguments or an input file.
+func startError(program string, env []string, err error) error {
+	ofProgram := slices.ContainsFunc([]error{
+		exec.ErrNotFound, fs.ErrNotExist, fs.ErrPermission, unix.EISDIR, unix.ENOEXEC, unix.ENOTDIR, unix.ELOOP, unix.ELIBBAD,
+	}, func(cause error) bool { return errors.Is(err, cause) })
+	if ofProgram && isOfImage(program, env) {
+		return &programError{program, err}
+	}
+	return fmt.Errorf("start %s: %w", program, err)
+}
+
+// isOfImage reports whether the program, or all folders of the PATH in which it is searched, are outside of the folders
+// of input files.
+func isOfImage(program string, env []string) bool {
+	places := []string{program}
+	if !strings.Contains(program, "/") {
+		places = filepath.SplitList(pathOf(env))
+	}
+	return !slices.ContainsFunc(places, func(place string) bool {
+		return !filepath.IsAbs(place) || slices.ContainsFunc(writableDirs, func(dir string) bool {
+			return strings.HasPrefix(filepath.Clean(place)+"/", dir+"/")
+		})
+	})
+}
+
+// pathOf returns the PATH of an environment.
+func pathOf(env []string) (path string) {
+	for _, entry := range env {
+		if value, ok := strings.CutPrefix(entry, "PATH="); ok {
+			path = value
+		}
+	}
+	return path
+}
+
 // lookPath finds a program in the PATH of the agent's environment.
 func lookPath(name string, env []string) (string, error) {
-	for _, entry := range env {
-		if path, ok := strings.CutPrefix(entry, "PATH="); ok {
-			if err := os.Setenv("PATH", path); err != nil {
-				return "", err
-			}
-		}
+	if err := os.Setenv("PATH", pathOf(env)); err != nil {
+		return "", err
 	}
 	return exec.LookPath(name)
 }

@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,6 +36,45 @@ func TestLookPathUsesAgentPath(t *testing.T) {
 	found, err = lookPath(program, []string{"PATH=/nonexistent"})
 	require.NoError(t, err)
 	require.Equal(t, program, found)
+}
+
+// A fault of the program counts against its image. So it must not be one that the job can cause.
+func TestOnlyImageIsToBlameForMissingProgram(t *testing.T) {
+	t.Setenv("PATH", os.Getenv("PATH")) // restored at the end of the test
+	notExecutable := filepath.Join(t.TempDir(), "program")
+	require.NoError(t, os.WriteFile(notExecutable, nil, 0o644))
+	for _, c := range []struct {
+		program, path string
+		ofImage       bool
+	}{
+		{"/no/such/program", "/usr/bin", true},
+		{"no-such-program", "/usr/bin:/bin", true},
+		{notExecutable, "/usr/bin", true},
+		{"/usr", "/usr/bin", true},
+		{"/workspaces/program", "/usr/bin", true},
+		{"/workspace/program", "/usr/bin", false},
+		{"/usr/../workspace/program", "/usr/bin", false},
+		{"/home/agent/bin/program", "/usr/bin", false},
+		{"./program", "/usr/bin", false},
+		{"no-such-program", "/workspace:/usr/bin", false},
+		{"no-such-program", "/usr/bin:/home/agent/bin", false},
+		{"no-such-program", "bin:/usr/bin", false},
+	} {
+		env := []string{"PATH=" + c.path}
+		_, err := lookPath(c.program, env)
+		require.Error(t, err, c)
+		err = startError(c.program, env, err)
+		require.ErrorContains(t, err, c.program)
+		var missing *programError
+		require.Equal(t, c.ofImage, errors.As(err, &missing), c)
+	}
+	for cause, ofImage := range map[unix.Errno]bool{
+		unix.ENOENT: true, unix.ENOEXEC: true, unix.EACCES: true, // the interpreter of a script is not there, another CPU
+		unix.EAGAIN: false, unix.ENOMEM: false, unix.E2BIG: false, unix.ETXTBSY: false,
+	} {
+		var missing *programError
+		require.Equal(t, ofImage, errors.As(startError("/bin/sh", nil, cause), &missing), cause)
+	}
 }
 
 func TestExitCodeIsThatOfAShell(t *testing.T) {

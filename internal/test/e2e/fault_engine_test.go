@@ -58,18 +58,29 @@ func TestFaultEngineConnectionsReset(t *testing.T) {
 	l.requireHistoryHolds(x)
 }
 
-// An executor that lacks an image says so, and leaves the jobs of the runtime to another executor.
+// An executor that lacks an image, or whose image lacks the agent's program, says so, and leaves the jobs of the
+// runtime to another executor.
 func TestFaultMissingImage(t *testing.T) {
+	t.Parallel()
+	for image, reason := range map[string]string{
+		"airlock/none:dev":           "airlock/none:dev",
+		"airlock/sandbox-claude:dev": "agent-offline", // only the image of offline has it
+	} {
+		t.Run(image, func(t *testing.T) { testMissingImage(t, image, reason) })
+	}
+}
+
+func testMissingImage(t *testing.T, image, reason string) {
 	t.Parallel()
 	l := newFaultCluster(t, 0)
 	health := freeAddress(t)
-	without := l.startExecutor("AIRLOCK_OFFLINE_IMAGE=airlock/none:dev", "AIRLOCK_HEALTH_LISTEN_ADDR="+health)
+	without := l.startExecutor("AIRLOCK_OFFLINE_IMAGE="+image, "AIRLOCK_HEALTH_LISTEN_ADDR="+health)
 	accepted := []contract.AcceptedExecution{l.submit("one two")}
 	l.eventually("the start has failed", func() bool { return l.getExecution(accepted[0].ExecutionId).StartFailures.Count == 1 })
 	readiness, err := executorservice.AskReadiness(t.Context(), health)
 	require.NoError(t, err)
 	require.Equal(t, executorservice.Ready, readiness.Status, "it can run other runtimes")
-	require.Contains(t, readiness.UnavailableRuntimes["offline"], "airlock/none:dev")
+	require.Contains(t, readiness.UnavailableRuntimes["offline"], reason)
 
 	with := l.startExecutor()
 	accepted = append(accepted, l.submit("three"), l.submit("four"))
