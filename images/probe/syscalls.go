@@ -77,6 +77,7 @@ var forbiddenCalls = []forbiddenCall{
 	{"generic netlink", openSocket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_GENERIC)},
 	{"raw IP", openSocket(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP)},
 	{"io_uring", rawSyscall(unix.SYS_IO_URING_SETUP, 1, pointerTo(new([120]byte)))},
+	{"asynchronous I/O", rawSyscall(unix.SYS_IO_SETUP, 1, pointerTo(new(uintptr)))},
 	{"userfaultfd", rawSyscall(unix.SYS_USERFAULTFD, 0)},
 	{"perf_event_open", rawSyscall(unix.SYS_PERF_EVENT_OPEN, pointerTo(new([128]byte)), 0, ^uintptr(0), ^uintptr(0), 0)},
 	{"trace init", func() error { return unix.PtraceAttach(1) }},

@@ -95,6 +95,9 @@ func (d *Driver) recordFailure(ctx context.Context, spec containerSpec, err erro
 	if !failure.Cause.OfImage() {
 		d.pool.recordEngine(false, time.Now())
 	}
+	if failure.Cause == sandbox.StartTimedOut {
+		d.gate.refuse(failure)
+	}
 	return failure
 }
 

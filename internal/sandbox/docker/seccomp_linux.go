@@ -20,6 +20,8 @@ var socketFamilies = []uint64{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6}
 var deniedSyscalls = []string{
 	"io_uring_setup", "io_uring_enter", "io_uring_register",
 	"socketcall", // its address family is behind a pointer, which a filter cannot read
+	// Asynchronous I/O of the kernel has one limit for the host (fs.aio-max-nr), so jobs could meet by it.
+	"io_setup", "io_destroy", "io_submit", "io_cancel", "io_getevents", "io_pgetevents", "io_pgetevents_time64",
 }
 
 // filteredSyscalls are allowed only with some arguments; see seccompProfile.

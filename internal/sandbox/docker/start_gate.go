@@ -12,7 +12,7 @@ import (
 type startGate struct {
 	mu      sync.Mutex
 	free    int
-	waiting [2][]chan struct{} // by startPriority; a closed channel means that its owner has a place
+	waiting [2][]chan error // by startPriority; receives nil with a place, or why there is none
 }
 
 type startPriority int
@@ -27,7 +27,7 @@ const (
 // 3.5 s all at a time. Each took 0.15 s, 0.2 s, 0.4 to 1.0 s, and 2.4 s.
 func parallelStarts() int { return max(2, runtime.NumCPU()) }
 
-// enter waits for a place. It returns the cause of ctx if ctx ends before.
+// enter waits for a place. It returns the cause of ctx if ctx ends before, or the error of refuse.
 func (g *startGate) enter(ctx context.Context, priority startPriority) error {
 	g.mu.Lock()
 	if g.free > 0 {
@@ -35,12 +35,12 @@ func (g *startGate) enter(ctx context.Context, priority startPriority) error {
 		g.mu.Unlock()
 		return nil
 	}
-	place := make(chan struct{})
+	place := make(chan error, 1)
 	g.waiting[priority] = append(g.waiting[priority], place)
 	g.mu.Unlock()
 	select {
-	case <-place:
-		return nil
+	case err := <-place:
+		return err
 	case <-ctx.Done():
 	}
 	g.mu.Lock()
@@ -49,7 +49,7 @@ func (g *startGate) enter(ctx context.Context, priority startPriority) error {
 		g.waiting[priority] = slices.Delete(g.waiting[priority], i, i+1)
 	}
 	g.mu.Unlock()
-	if i < 0 { // the place was given at the same moment
+	if i < 0 && <-place == nil { // the place was given at the same moment
 		g.leave()
 	}
 	return context.Cause(ctx)
@@ -61,10 +61,22 @@ func (g *startGate) leave() {
 	defer g.mu.Unlock()
 	for priority, waiting := range g.waiting {
 		if len(waiting) > 0 {
-			close(waiting[0])
+			waiting[0] <- nil
 			g.waiting[priority] = waiting[1:]
 			return
 		}
 	}
 	g.free++
+}
+
+// refuse ends the wait of everybody with an error. Their starts would most likely fail as well, after a time-out each.
+func (g *startGate) refuse(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for priority, waiting := range g.waiting {
+		for _, place := range waiting {
+			place <- err
+		}
+		g.waiting[priority] = nil
+	}
 }

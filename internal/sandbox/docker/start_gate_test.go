@@ -65,3 +65,23 @@ func TestStartGateLosesNoPlace(t *testing.T) {
 		}
 	})
 }
+
+// When a start has timed out, the others do not wait for a place to time out as well.
+func TestStartGateRefusesAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &startGate{free: 1}
+		require.NoError(t, g.enter(t.Context(), startForPool))
+		refused := errors.New("the Engine is slow")
+		results := make(chan error, 2)
+		for _, priority := range []startPriority{startForJob, startForPool} {
+			go func() { results <- g.enter(t.Context(), priority) }()
+		}
+		synctest.Wait()
+		g.refuse(refused)
+		require.Equal(t, refused, <-results)
+		require.Equal(t, refused, <-results)
+		require.Zero(t, waitingAt(g))
+		g.leave()
+		require.NoError(t, g.enter(t.Context(), startForJob), "the next one tries")
+	})
+}
