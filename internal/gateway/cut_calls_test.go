@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
@@ -153,6 +154,51 @@ func TestCutStreamBooksItsContent(t *testing.T) {
 	}
 }
 
+// A provider sends a stream faster than the job reads it, and bills it. What waits in the kernel's buffers when the job
+// leaves is counted. The rest of these streams is read to the end, so nothing is in flight after it.
+func TestUnreadStreamsBookWhatProviderBills(t *testing.T) {
+	const calls, events, perEvent, budget = 5, 2000, 30, 2000 * 30 * 3 / 2
+	for name, leave := range map[string]func(*net.UnixConn) error{
+		"disconnects":              (*net.UnixConn).Close,
+		"closes its sending half":  (*net.UnixConn).CloseWrite,
+		"stops to read and is cut": nil, // by Close
+	} {
+		t.Run(name, func(t *testing.T) {
+			upstream := startModel(t, modelstub.Always(modelstub.Generate(modelstub.Generation{Events: events, PerEvent: perEvent})))
+			w := openCutEndpoint(t, upstream, gateway.MessagesAPI, events*perEvent, gateway.Budget{Tokens: budget})
+			w.SetDrain(patience, patience)
+			for i := range calls {
+				conn, err := net.Dial("unix", w.socket)
+				require.NoError(t, err)
+				defer conn.Close()
+				body := w.body + `,"stream":true}`
+				_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", target, len(body), body)
+				require.NoError(t, err)
+				got, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				require.NoError(t, err)
+				require.Equal(t, i >= 2, got.StatusCode == http.StatusForbidden, "two calls use up the budget")
+				switch {
+				case got.StatusCode == http.StatusForbidden:
+				case leave != nil:
+					require.NoError(t, leave(conn.(*net.UnixConn)))
+				default:
+					require.NoError(t, w.Close())
+				}
+				<-w.ended
+				if leave == nil {
+					break
+				}
+			}
+			s := closeAndSummarize(t, w.testEndpoint)
+			input, output := upstream.Billed()
+			require.Positive(t, output)
+			require.Equal(t, gateway.Tokens{Input: input, Output: output}, s.Tokens)
+			require.Less(t, s.Tokens.Total()-budget, int64(events*perEvent), "less than one call")
+			require.Zero(t, s.EstimatedCalls, "the provider has reported the usage")
+		})
+	}
+}
+
 // What a provider sent before it broke the call counts.
 func TestCallBrokenByProviderBooksWhatArrived(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -182,7 +228,8 @@ func TestBookedTokensCoverBilledTokens(t *testing.T) {
 		upstream := modelstub.Start(func(modelstub.Request) modelstub.Response { return modelstub.Generate(next) })
 		defer upstream.Close()
 		w := openCutEndpoint(t, upstream, api, maxTokens, gateway.Budget{Tokens: budget})
-		var largest int64 // tokens that the provider billed for one call
+		w.SetDrain(time.Millisecond, patience) // the job has read all that the provider sends
+		var largest int64                      // tokens that the provider billed for one call
 		for range rapid.IntRange(1, 8).Draw(rt, "calls") {
 			billed := func() int64 { input, output := upstream.Billed(); return input + output }
 			billedBefore, before := billed(), w.Summary()

@@ -95,7 +95,8 @@ func (l slowListener) Accept() (net.Conn, error) {
 	return l.Listener.Accept()
 }
 
-// Close ends all requests, including the upstream ones, and waits for them. The summary does not change afterwards.
+// Close ends all requests, including the upstream ones, and waits for them. That takes up to drainTime, because what
+// the providers of streams have sent is counted. The summary does not change afterwards.
 // Close can be called more than once.
 func (e *Endpoint) Close() error {
 	e.mu.Lock()

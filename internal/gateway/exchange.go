@@ -29,12 +29,22 @@ type exchange struct {
 }
 
 func (x *exchange) run(ctx context.Context, r *http.Request, route Route, body []byte) {
-	request, err := x.endpoint.newUpstreamRequest(ctx, r, route, body, func() { x.sent.Store(true) })
+	var limits drainLimits
+	if x.stream {
+		limits = x.endpoint.gateway.drain
+	}
+	upstream := newUpstreamContext(ctx, limits)
+	defer upstream.end()
+	defer context.AfterFunc(ctx, upstream.begin)()
+
+	request, err := x.endpoint.newUpstreamRequest(upstream, r, route, body, func() { x.sent.Store(true) })
 	if err != nil {
 		x.writeError(ctx, err)
 		return
 	}
+	upstream.setWaiting(true)
 	response, err := x.endpoint.gateway.transport.RoundTrip(request)
+	upstream.setWaiting(false)
 	if err != nil {
 		x.writeError(ctx, err)
 		return
@@ -51,9 +61,9 @@ func (x *exchange) run(ctx context.Context, r *http.Request, route Route, body [
 		// The provider's message may describe the operator's account, so the sandbox does not get it.
 		x.writeDenial(denialError{x.status, "authentication_error", "the model's provider rejects the operator's API key", false})
 	case x.stream:
-		x.forwardStream(ctx, response)
+		x.forwardStream(ctx, response, upstreamBody{upstream, response.Body})
 	default:
-		x.forwardBody(ctx, response)
+		x.forwardBody(ctx, response, upstreamBody{upstream, response.Body})
 	}
 }
 
@@ -74,12 +84,18 @@ func (x *exchange) writeHeader(response *http.Response) {
 const copyBufferSize = 32 << 10
 
 // forwardStream forwards server-sent events as they arrive.
-func (x *exchange) forwardStream(ctx context.Context, response *http.Response) {
+func (x *exchange) forwardStream(ctx context.Context, response *http.Response, body io.Reader) {
 	x.writeHeader(response)
-	err := x.readBody(response.Body, func(part []byte) error {
+	err := x.readBody(body, func(part []byte) error {
 		_, _ = x.counter.Write(part)
-		return x.write(part)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return x.write(ctx, part)
 	})
+	if err != nil {
+		x.drain(body, err)
+	}
 	if x.counter.errorStatus != 0 {
 		x.status = x.counter.errorStatus
 		x.rejected = !x.counter.seen()
@@ -94,19 +110,30 @@ func (x *exchange) forwardStream(ctx context.Context, response *http.Response) {
 func (x *exchange) endStream(ctx context.Context, err error) {
 	d := x.classifyError(ctx, err)
 	event := append([]byte("\n\nevent: error\ndata: "), d.body()...)
-	_ = x.write(append(event, "\n\n"...)) // the sandbox may have disconnected
+	_ = x.write(context.WithoutCancel(ctx), append(event, "\n\n"...)) // the sandbox may have disconnected
 }
 
-// write sends data to the sandbox, for at most IdleTimeout.
-func (x *exchange) write(p []byte) error {
+// write sends data to the sandbox, for at most IdleTimeout. It fails when ctx ends.
+func (x *exchange) write(ctx context.Context, p []byte) error {
 	control := http.NewResponseController(x.w)
 	if err := control.SetWriteDeadline(time.Now().Add(x.endpoint.gateway.config.IdleTimeout)); err != nil {
 		return err
 	}
+	// A sandbox that does not read would block the write after the end of the call. The server notices a disconnect by
+	// itself, but not if the sandbox closes its sending half only.
+	interrupted := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(interrupted)
+		_ = control.SetWriteDeadline(time.Now())
+	})
+	defer stop() // after a panic
 	n, err := x.w.Write(p)
 	x.written += int64(n)
 	if err == nil {
 		err = control.Flush()
+	}
+	if !stop() {
+		<-interrupted // or it would set the deadline of a later write
 	}
 	if err != nil {
 		return err
@@ -116,9 +143,9 @@ func (x *exchange) write(p []byte) error {
 }
 
 // forwardBody forwards a response that is not a stream.
-func (x *exchange) forwardBody(ctx context.Context, response *http.Response) {
+func (x *exchange) forwardBody(ctx context.Context, response *http.Response, from io.Reader) {
 	var body bytes.Buffer
-	err := x.readBody(response.Body, func(part []byte) error {
+	err := x.readBody(from, func(part []byte) error {
 		_, err := body.Write(part)
 		return err
 	})
@@ -133,7 +160,7 @@ func (x *exchange) forwardBody(ctx context.Context, response *http.Response) {
 	}
 	x.w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
 	x.writeHeader(response)
-	_ = x.write(body.Bytes()) // the sandbox may have disconnected
+	_ = x.write(context.WithoutCancel(ctx), body.Bytes()) // the sandbox may have disconnected
 }
 
 // readBody reads a response body in parts. It fails if the body stalls or becomes too large.

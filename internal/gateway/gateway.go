@@ -24,6 +24,7 @@ type Gateway struct {
 	config    Config
 	spec      apiSpec
 	transport *http.Transport
+	drain     drainLimits
 }
 
 // New validates the configuration and returns a gateway. The error lists every mistake in it.
@@ -40,7 +41,10 @@ func New(c Config) (*Gateway, error) {
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	return &Gateway{config: c, spec: apiSpecs[c.API], transport: newTransport(c)}, nil
+	return &Gateway{
+		config: c, spec: apiSpecs[c.API], transport: newTransport(c),
+		drain: drainLimits{drainSilence, drainTime, drainSize},
+	}, nil
 }
 
 // Close closes idle upstream connections. It does not close endpoints; their owners do.
