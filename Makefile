@@ -10,6 +10,8 @@ LDFLAGS      := -s -w -X github.com/airlock-run/airlock/internal/app/config.Vers
 GOLANGCI     := .bin/golangci-lint-2.15.0
 LISTEN       ?= 127.0.0.1:8000
 SOAK         ?= 10m
+SCENARIO     ?= plain
+ROUNDS       ?= 3
 # The Go modules: ./... in one of them leaves out the others.
 MODULES      := . client emulator
 GO_TEST_FLAGS ?= -race -count=1 -timeout 20m
@@ -90,15 +92,24 @@ check: $(GOLANGCI) ## One package, linted and tested: make check PKG=./internal/
 	scripts/check.sh $(CURDIR)/$(GOLANGCI) "$(PKG)" "$(RUN)"
 
 .PHONY: bench
-bench: engine sandbox-offline sandbox-probe ## Benchmarks, each beside what it is measured against
+ifdef BASE
+bench:
+	scripts/bench-base.sh $(BASE) $(ROUNDS)
+else
+bench: engine sandbox-offline sandbox-probe ## Benchmarks, each beside what it is measured against; BASE=commit: the simulator, against that commit
 	for module in . emulator; do go -C $$module test -run '^$$' -bench . -benchtime 2s -timeout 60m ./...; done
+endif
+
+.PHONY: simulate
+simulate: ## The core at scale, without containers: make simulate SCENARIO="plain -executors 8" (docs/scale.md)
+	go run ./internal/test/simulator/simulate $(SCENARIO)
 
 .PHONY: faults
 faults: engine sandbox-offline sandbox-claude ## Of the tests, those in which everything breaks that can
 	$(GO_TEST) -run Fault $(E2E)
 
 .PHONY: soak
-soak: engine sandbox-offline sandbox-probe ## A thousand sandboxes in a row leave nothing behind; then faults at random, for SOAK=10m
+soak: engine sandbox-offline sandbox-claude sandbox-probe ## A thousand sandboxes in a row leave nothing behind; then faults at random, for SOAK=10m
 	AIRLOCK_TEST_SOAK_SANDBOXES=1000 go test -count=1 -timeout 60m -run TestManyJobsLeaveNothing -v ./internal/sandbox/docker
 	AIRLOCK_TEST_SOAK_DURATION=$(SOAK) go test -count=1 -timeout 0 -run TestSoak -v ./internal/test/e2e
 

@@ -53,6 +53,12 @@ func WithTenant(tenant string) Option {
 	return func(c *Client) { c.header.Set("X-User-Id", tenant) }
 }
 
+// WithOperator makes the client the operator's on a server that does not authenticate callers. Other servers know the
+// operator by the key (WithAPIKey) and ignore this.
+func WithOperator() Option {
+	return func(c *Client) { c.header.Set("X-Operator", "true") }
+}
+
 // WithUserAgent puts the name of a program before the client's own User-Agent.
 func WithUserAgent(program string) Option {
 	return func(c *Client) { c.header.Set("User-Agent", program+" "+userAgent) }

@@ -45,31 +45,49 @@ func (c *Client) Events(ctx context.Context, executionID string) iter.Seq2[Event
 	}
 }
 
-// decodeEvents reads a stream of server-sent events.
+// decodeEvents reads the events of an execution.
 func decodeEvents(body io.Reader) func() (Event, error) {
+	next := readServerEvents(body)
+	return func() (Event, error) {
+		for {
+			name, data, id, err := next()
+			if err != nil {
+				return Event{}, err
+			}
+			if name == "" { // a comment, which keeps the connection alive
+				continue
+			}
+			e := Event{Kind: name, id: id}
+			if err := e.decode(data); err != nil {
+				return e, backoff.Permanent(err)
+			}
+			return e, nil
+		}
+	}
+}
+
+// readServerEvents reads a stream of server-sent events. An event without a name has no data: it is a comment, or tells
+// an ID.
+func readServerEvents(body io.Reader) func() (name, data, id string, err error) {
 	lines := bufio.NewReader(body)
 	var id string
-	return func() (e Event, err error) {
+	return func() (string, string, string, error) {
+		var event, data string
 		for {
 			line, err := lines.ReadString('\n')
 			if err != nil {
-				return e, err
+				return "", "", "", err
 			}
 			name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
 			switch name {
 			case "id":
 				id = value
 			case "event":
-				e.Kind = value
+				event = value
 			case "data":
-				if err := e.decode(value); err != nil {
-					return e, backoff.Permanent(err)
-				}
+				data = value
 			case "":
-				if e.Kind != "" { // or it is a comment, which keeps the connection alive
-					e.id = id
-					return e, nil
-				}
+				return event, data, id, nil
 			}
 		}
 	}

@@ -59,6 +59,12 @@ func (c *Client) Cancel(ctx context.Context, executionID string) (Execution, err
 	return doJSON[Execution](ctx, c, request{method: http.MethodPost, path: executionPath(executionID) + "/cancel", idempotent: true})
 }
 
+// Attempts returns the attempts of an execution, the newest last and with the one that runs. Only the newest 50 are
+// kept: Omitted counts the older ones.
+func (c *Client) Attempts(ctx context.Context, executionID string) (AttemptList, error) {
+	return doJSON[AttemptList](ctx, c, request{method: http.MethodGet, path: executionPath(executionID) + "/attempts"})
+}
+
 // Result returns the complete result of an execution, also if Execution.Result is truncated.
 func (c *Client) Result(ctx context.Context, executionID string) (Result, error) {
 	return doJSON[Result](ctx, c, request{method: http.MethodGet, path: executionPath(executionID) + "/result"})

@@ -70,16 +70,22 @@ func (c *Client) doWithRetry(ctx context.Context, r request) (*http.Response, er
 		tries = 1
 	}
 	res, err := retry(ctx, newRetries(firstRequestPause, tries), func() (*http.Response, error) { return c.do(req) })
+	if err != nil {
+		return nil, lastError(ctx, err)
+	}
+	return res, nil
+}
+
+// lastError returns what the caller is told after the last try.
+func lastError(ctx context.Context, err error) error {
 	var problem *Problem
 	switch {
-	case err == nil:
-		return res, nil
 	case errors.As(err, &problem):
-		return nil, problem
+		return problem
 	case ctx.Err() != nil:
-		return nil, context.Cause(ctx)
+		return context.Cause(ctx)
 	default:
-		return nil, err
+		return err
 	}
 }
 

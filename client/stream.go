@@ -27,8 +27,8 @@ type stream[T any] struct {
 	complete func() bool                                   // reports whether the received items are all
 }
 
-// items returns the items of the stream. An interrupted stream is opened again, until it has brought no item maxTries
-// times in a row.
+// items returns the items of the stream. A stream that is interrupted, or cannot be opened, is opened again. Without a
+// new item it gives up when it would need more than maxTries connections.
 func (s stream[T]) items(ctx context.Context, c *Client) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		r := newRetries(firstStreamPause, maxTries)
@@ -40,16 +40,20 @@ func (s stream[T]) items(ctx context.Context, c *Client) iter.Seq2[T, error] {
 		})
 		if err != nil {
 			var zero T
-			yield(zero, err)
+			yield(zero, lastError(ctx, err))
 		}
 	}
 }
 
 // read reads one response. It returns nil when the stream is complete or yield returns false.
 func (s stream[T]) read(ctx context.Context, c *Client, yield func(T) bool) error {
-	res, err := c.doWithRetry(ctx, s.request())
+	req, err := c.newHTTPRequest(ctx, s.request())
 	if err != nil {
-		return backoff.Permanent(err) // doWithRetry has retried it
+		return backoff.Permanent(err)
+	}
+	res, err := c.do(req)
+	if err != nil {
+		return err
 	}
 	defer res.Body.Close()
 	if res.StatusCode == http.StatusNoContent {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,14 +18,21 @@ import (
 )
 
 // fakeServer is a transport without a network, so that synctest can be used. It serves the results of a batch. Each
-// response has as many results as its entry in responses says, and is then interrupted; a negative entry is a
-// refusal. After the last entry, the response has all other results.
+// response has as many results as its entry in responses says, and is then interrupted; a negative entry is a failure.
+// After the last entry, the response has all other results.
 type fakeServer struct {
 	total     int
 	responses []int
 	closes    bool // the responses are closed instead of interrupted
 	requests  []time.Time
 }
+
+// Failures that a fakeServer answers with.
+const (
+	forbidden   = -1
+	unavailable = -2
+	refused     = -3 // there is no connection
+)
 
 func (s *fakeServer) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !strings.HasSuffix(r.URL.Path, "/results") {
@@ -43,8 +52,13 @@ func (s *fakeServer) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	n := s.responses[0]
 	s.responses = s.responses[1:]
-	if n < 0 {
+	switch n {
+	case forbidden:
 		return s.respond(r, http.StatusForbidden, strings.NewReader(`{"code":"forbidden","detail":"refused"}`)), nil
+	case unavailable:
+		return s.respond(r, http.StatusServiceUnavailable, strings.NewReader(`{"code":"unavailable","detail":"full"}`)), nil
+	case refused:
+		return nil, errors.New("connection refused")
 	}
 	results := strings.NewReader(s.results(first, first+n))
 	if s.closes {
@@ -111,6 +125,36 @@ func TestStreamStopsAfterMaxTriesWithoutProgress(t *testing.T) {
 	})
 }
 
+// A server that is down refuses connections. The stream continues when it is back, and waits as after an interruption.
+func TestStreamResumesAfterRefusedConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeServer{total: 3, responses: []int{1, refused, unavailable, 1, refused, refused}}
+		got, err := s.collect(t.Context(), t, never)
+		require.NoError(t, err)
+		require.Equal(t, []int{0, 1, 2}, got)
+		require.Len(t, s.requests, 7)
+		for i, seconds := range []float64{2, 4, 8, 2, 4, 8} { // with jitter
+			require.InDelta(t, seconds, s.requests[i+1].Sub(s.requests[i]).Seconds(), seconds/2)
+		}
+	})
+}
+
+func TestStreamStopsAfterRefusedConnections(t *testing.T) {
+	for response, want := range map[int]any{refused: new(*url.Error), unavailable: new(*Problem)} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &fakeServer{total: 1, responses: slices.Repeat([]int{response}, maxTries+1)}
+			got, err := s.collect(t.Context(), t, never)
+			require.ErrorAs(t, err, want)
+			require.Equal(t, response == refused, errors.Is(err, ErrUnreachable))
+			require.Empty(t, got)
+			require.Len(t, s.requests, maxTries)
+			for i, seconds := range []float64{2, 4, 8} { // with jitter
+				require.InDelta(t, seconds, s.requests[i+1].Sub(s.requests[i]).Seconds(), seconds/2)
+			}
+		})
+	}
+}
+
 // A server that shuts down ends a response before the last result, without breaking the connection.
 func TestStreamResumesAfterIncompleteResponse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -127,7 +171,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestRefusalEndsStream(t *testing.T) {
-	s := &fakeServer{total: 1, responses: []int{-1, 1}}
+	s := &fakeServer{total: 1, responses: []int{forbidden, 1}}
 	got, err := s.collect(t.Context(), t, never)
 	var refused *Problem
 	require.ErrorAs(t, err, &refused)

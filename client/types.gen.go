@@ -8,6 +8,19 @@ import (
 	"time"
 )
 
+// Defines values for AttemptOutcome.
+const (
+	AttemptOutcomeCanceled     AttemptOutcome = "canceled"
+	AttemptOutcomeFailed       AttemptOutcome = "failed"
+	AttemptOutcomeHandedBack   AttemptOutcome = "handed_back"
+	AttemptOutcomeInterrupted  AttemptOutcome = "interrupted"
+	AttemptOutcomeLeaseExpired AttemptOutcome = "lease_expired"
+	AttemptOutcomeRunning      AttemptOutcome = "running"
+	AttemptOutcomeStartFailed  AttemptOutcome = "start_failed"
+	AttemptOutcomeSucceeded    AttemptOutcome = "succeeded"
+	AttemptOutcomeTimedOut     AttemptOutcome = "timed_out"
+)
+
 // Defines values for BatchStatus.
 const (
 	BatchCanceling BatchStatus = "canceling"
@@ -22,6 +35,27 @@ const (
 	BatchResultStatusMissing   BatchResultStatus = "missing"
 	BatchResultStatusSucceeded BatchResultStatus = "succeeded"
 	BatchResultStatusTimedOut  BatchResultStatus = "timed_out"
+)
+
+// Defines values for BudgetLevel.
+const (
+	Hard BudgetLevel = "hard"
+	Soft BudgetLevel = "soft"
+)
+
+// Defines values for BudgetScope.
+const (
+	BudgetScopeAgent  BudgetScope = "agent"
+	BudgetScopeTenant BudgetScope = "tenant"
+)
+
+// Defines values for CallerScope.
+const (
+	CallerAgents   CallerScope = "agents"
+	CallerKeys     CallerScope = "keys"
+	CallerOperator CallerScope = "operator"
+	CallerRead     CallerScope = "read"
+	CallerRun      CallerScope = "run"
 )
 
 // Defines values for DeliveryReason.
@@ -65,7 +99,6 @@ const (
 	FailureCodeOutputLimit       FailureCode = "output_limit"
 	FailureCodeQueueTimeout      FailureCode = "queue_timeout"
 	FailureCodeTimedOut          FailureCode = "timed_out"
-	FailureCodeUnknownRuntime    FailureCode = "unknown_runtime"
 )
 
 // Defines values for HealthStatus.
@@ -138,6 +171,12 @@ const (
 	StatusTimedOut  Status = "timed_out"
 )
 
+// Defines values for WaitingFor.
+const (
+	WaitingForBudget   WaitingFor = "budget"
+	WaitingForExecutor WaitingFor = "executor"
+)
+
 // APIKey defines model for APIKey.
 type APIKey struct {
 	CreatedAt time.Time `json:"createdAt"`
@@ -169,13 +208,16 @@ type AcceptedExecution struct {
 // Agent defines model for Agent.
 type Agent struct {
 	// Budget What one run may use of a model. The operator may set further limits
-	Budget       Budget    `json:"budget,omitempty,omitzero"`
-	CreatedAt    time.Time `json:"createdAt"`
-	Description  string    `json:"description,omitempty,omitzero"`
-	Id           string    `json:"id"`
-	Instructions string    `json:"instructions"`
-	Model        string    `json:"model,omitempty,omitzero"`
-	Name         string    `json:"name"`
+	Budget    Budget    `json:"budget,omitempty,omitzero"`
+	CreatedAt time.Time `json:"createdAt"`
+
+	// DailyBudget What all executions of an agent together may cost on a day of UTC
+	DailyBudget  DailyBudget `json:"dailyBudget,omitempty,omitzero"`
+	Description  string      `json:"description,omitempty,omitzero"`
+	Id           string      `json:"id"`
+	Instructions string      `json:"instructions"`
+	Model        string      `json:"model,omitempty,omitzero"`
+	Name         string      `json:"name"`
 
 	// Retry How often a failed job is run. Failures of Airlock itself do not count
 	Retry     RetryPolicy `json:"retry,omitempty,omitzero"`
@@ -200,6 +242,45 @@ type AgentList struct {
 	// NextCursor The `cursor` of the next page; absent on the last page
 	NextCursor NextCursor `json:"nextCursor,omitempty,omitzero"`
 }
+
+// Attempt defines model for Attempt.
+type Attempt struct {
+	ClaimedAt time.Time   `json:"claimedAt"`
+	Code      FailureCode `json:"code,omitempty,omitzero"`
+
+	// Detail For people: why the job did not begin
+	Detail string `json:"detail,omitempty,omitzero"`
+
+	// EndedAt Absent while the attempt runs
+	EndedAt time.Time `json:"endedAt,omitempty,omitzero"`
+
+	// Executor Name of the executor that claimed the execution
+	Executor string `json:"executor"`
+
+	// Number Counts from 1
+	Number int `json:"number"`
+
+	// Outcome `succeeded`, `failed`, `timed_out` and `canceled`: how the job ended, with `code` if it did not succeed. `start_failed`: the job never began. `interrupted`: Airlock failed after the job had begun. `handed_back`: the executor shut down. `lease_expired`: the executor died or was cut off.
+	Outcome AttemptOutcome `json:"outcome"`
+
+	// Session Identifies the lease of the executor's process
+	Session string `json:"session,omitempty,omitzero"`
+
+	// StartedAt When the sandbox acknowledged the job. Absent if the job did not begin, while the attempt runs, and if its executor has died
+	StartedAt time.Time `json:"startedAt,omitempty,omitzero"`
+	Usage     Usage     `json:"usage"`
+}
+
+// AttemptList defines model for AttemptList.
+type AttemptList struct {
+	Attempts []Attempt `json:"attempts"`
+
+	// Omitted Number of older attempts that are not in the list
+	Omitted int `json:"omitted"`
+}
+
+// AttemptOutcome `succeeded`, `failed`, `timed_out` and `canceled`: how the job ended, with `code` if it did not succeed. `start_failed`: the job never began. `interrupted`: Airlock failed after the job had begun. `handed_back`: the executor shut down. `lease_expired`: the executor died or was cut off.
+type AttemptOutcome string
 
 // Batch defines model for Batch.
 type Batch struct {
@@ -289,12 +370,80 @@ type Budget struct {
 	MaxTokens  int64   `json:"maxTokens,omitempty,omitzero"`
 }
 
+// BudgetWarning A limit of a daily budget was reached. There is one for each day, limit and level
+type BudgetWarning struct {
+	// AgentId The agent whose budget it is; absent: the tenant's budget
+	AgentId string    `json:"agentId,omitempty,omitzero"`
+	At      time.Time `json:"at"`
+	Day     string    `json:"day"`
+
+	// Level `hard`: no further attempt begins on that day
+	Level    BudgetLevel `json:"level"`
+	LimitUsd float64     `json:"limitUsd"`
+
+	// SpentUsd The cost of the day when the warning was sent
+	SpentUsd float64 `json:"spentUsd"`
+}
+
+// BudgetLevel `hard`: no further attempt begins on that day
+type BudgetLevel string
+
+// BudgetWarningEvent defines model for BudgetWarningEvent.
+type BudgetWarningEvent struct {
+	// AgentId Only if `scope` is `agent`
+	AgentId string    `json:"agentId,omitempty,omitzero"`
+	At      time.Time `json:"at"`
+
+	// Day In UTC
+	Day string `json:"day"`
+
+	// LimitUsd The soft limit
+	LimitUsd float64 `json:"limitUsd"`
+
+	// Scope Whose daily budget it is
+	Scope BudgetScope `json:"scope"`
+
+	// SoftLimit The soft limit as a part of the daily budget, from 0 to 1; absent if the agent has a soft limit only
+	SoftLimit float64 `json:"softLimit,omitempty,omitzero"`
+
+	// SpentUsd The cost of the day when the warning was sent
+	SpentUsd float64 `json:"spentUsd"`
+}
+
+// BudgetScope Whose daily budget it is
+type BudgetScope string
+
+// Caller defines model for Caller.
+type Caller struct {
+	Scopes []CallerScope `json:"scopes"`
+
+	// Tenant Absent for the operator
+	Tenant string `json:"tenant,omitempty,omitzero"`
+}
+
+// CallerScope defines model for CallerScope.
+type CallerScope string
+
 // CanceledConversation defines model for CanceledConversation.
 type CanceledConversation struct {
 	Conversation Conversation `json:"conversation"`
 
 	// Pending Executions of the turns that have not finished
 	Pending []string `json:"pending"`
+}
+
+// ChangeEvent defines model for ChangeEvent.
+type ChangeEvent struct {
+	AgentId string    `json:"agentId,omitempty,omitzero"`
+	At      time.Time `json:"at"`
+
+	// Attempt Number of the newest attempt; 0 before the first
+	Attempt        int    `json:"attempt"`
+	BatchId        string `json:"batchId,omitempty,omitzero"`
+	ConversationId string `json:"conversationId,omitempty,omitzero"`
+	ExecutionId    string `json:"executionId"`
+	Kind           Kind   `json:"kind"`
+	Status         Status `json:"status"`
 }
 
 // Conversation defines model for Conversation.
@@ -332,6 +481,9 @@ type CreateAgent struct {
 	// Budget What one run may use of a model. The operator may set further limits
 	Budget Budget `json:"budget,omitempty,omitzero"`
 
+	// DailyBudget What all executions of an agent together may cost on a day of UTC
+	DailyBudget DailyBudget `json:"dailyBudget,omitempty,omitzero"`
+
 	// Description At most 2000 bytes
 	Description string `json:"description,omitempty,omitzero"`
 
@@ -354,6 +506,15 @@ type CreateAgent struct {
 	//
 	// Examples: 90s
 	Timeout string `json:"timeout,omitempty,omitzero"`
+}
+
+// DailyBudget What all executions of an agent together may cost on a day of UTC
+type DailyBudget struct {
+	// SoftUsd When it is reached, the tenant is warned
+	SoftUsd float64 `json:"softUsd,omitempty,omitzero"`
+
+	// Usd After it is reached, within about 10 s, no attempt of the agent begins until the next day
+	Usd float64 `json:"usd,omitempty,omitzero"`
 }
 
 // Delivery The delivery of one webhook message to its receiver
@@ -452,12 +613,12 @@ type Execution struct {
 	StartFailures StartFailures `json:"startFailures,omitempty,omitzero"`
 	StartedAt     time.Time     `json:"startedAt,omitempty,omitzero"`
 	Status        Status        `json:"status"`
+	Timeout       string        `json:"timeout"`
+	Urls          ExecutionURLs `json:"urls"`
+	Usage         Usage         `json:"usage"`
 
-	// Throttled The execution is queued because of a limit of its tenant
-	Throttled bool          `json:"throttled,omitempty,omitzero"`
-	Timeout   string        `json:"timeout"`
-	Urls      ExecutionURLs `json:"urls"`
-	Usage     Usage         `json:"usage"`
+	// WaitingFor What a queued execution waits for besides a free slot. `executor`: no living executor can start its runtime. `budget`: its agent has used up its daily budget, and the execution waits for the next day.
+	WaitingFor WaitingFor `json:"waitingFor,omitempty,omitzero"`
 }
 
 // ExecutionList defines model for ExecutionList.
@@ -483,14 +644,94 @@ type ExecutionURLs struct {
 	Self   string `json:"self"`
 }
 
+// Executor defines model for Executor.
+type Executor struct {
+	// Alive The session has not expired
+	Alive bool `json:"alive"`
+
+	// Architecture Of the Engine, such as `amd64`
+	Architecture string `json:"architecture,omitempty,omitzero"`
+	BusySlots    int    `json:"busySlots"`
+
+	// Draining The executor takes no more executions
+	Draining bool `json:"draining"`
+
+	// Labels That its operator chose
+	Labels map[string]string `json:"labels,omitempty,omitzero"`
+	Name   string            `json:"name"`
+
+	// Pulling The executor can take executions
+	Pulling bool `json:"pulling"`
+
+	// Reason Why not, for people
+	Reason    string    `json:"reason,omitempty,omitzero"`
+	RenewedAt time.Time `json:"renewedAt"`
+
+	// ReservedSlots Of these, those that batches leave free
+	ReservedSlots int               `json:"reservedSlots"`
+	Runtimes      []ExecutorRuntime `json:"runtimes"`
+
+	// Session The lease of the process
+	Session string `json:"session"`
+
+	// Slots Jobs that it runs at the same time
+	Slots int `json:"slots"`
+
+	// StartedAt Start of the session
+	StartedAt time.Time `json:"startedAt"`
+	Version   string    `json:"version"`
+}
+
+// ExecutorList defines model for ExecutorList.
+type ExecutorList struct {
+	Executors []Executor `json:"executors"`
+
+	// NextCursor The `cursor` of the next page; absent on the last page
+	NextCursor NextCursor `json:"nextCursor,omitempty,omitzero"`
+}
+
+// ExecutorRuntime defines model for ExecutorRuntime.
+type ExecutorRuntime struct {
+	Image string `json:"image"`
+	Name  string `json:"name"`
+
+	// Unavailable Why it cannot be started, for people; absent: it can
+	Unavailable string `json:"unavailable,omitempty,omitzero"`
+}
+
 // Failure defines model for Failure.
 type Failure struct {
 	Code    FailureCode `json:"code"`
 	Message string      `json:"message"`
 }
 
-// FailureCode defines model for Failure.Code.
+// FailureCode defines model for FailureCode.
 type FailureCode string
+
+// FleetStatus What the leader of the executors has published; absent before there was one
+type FleetStatus struct {
+	// Apis Living processes of the API
+	Apis int `json:"apis"`
+
+	// Executors Living executors
+	Executors int `json:"executors"`
+
+	// Leader The process that leads
+	Leader string `json:"leader"`
+
+	// OwnedPartitions Of these, those whose tenants have a dispatcher
+	OwnedPartitions int `json:"ownedPartitions"`
+
+	// Partitions Number of parts into which the tenants are divided
+	Partitions int `json:"partitions"`
+
+	// RenewedAt When the leader published this
+	RenewedAt time.Time `json:"renewedAt"`
+
+	// Runtimes That a living executor can start
+	Runtimes []string   `json:"runtimes"`
+	Slots    LaneCounts `json:"slots"`
+}
 
 // Health defines model for Health.
 type Health struct {
@@ -529,6 +770,24 @@ type InputFileInfo struct {
 	Size int64 `json:"size"`
 }
 
+// InstallationStatus defines model for InstallationStatus.
+type InstallationStatus struct {
+	// Checks Of `firestore`, `pubsub`, `leader`, `executors` and `dispatchers`
+	Checks []StatusCheck `json:"checks"`
+
+	// Fleet What the leader of the executors has published; absent before there was one
+	Fleet FleetStatus `json:"fleet,omitempty,omitzero"`
+
+	// Time Of the answer; by the clock of this API if Firestore does not answer
+	Time time.Time `json:"time"`
+
+	// Version Of the API that answers
+	Version string `json:"version"`
+
+	// Work Executions by lane
+	Work Work `json:"work,omitempty,omitzero"`
+}
+
 // IssueAPIKey defines model for IssueAPIKey.
 type IssueAPIKey struct {
 	// ExpiresIn Lifetime, at least `1m`; default: no limit
@@ -554,6 +813,14 @@ type Kind string
 
 // Labels Names and values that the client chooses, at most 16; `GET /executions` can filter by them
 type Labels map[string]string
+
+// LaneCounts defines model for LaneCounts.
+type LaneCounts struct {
+	Batch int `json:"batch"`
+
+	// Interactive Runs and conversations
+	Interactive int `json:"interactive"`
+}
 
 // Message defines model for Message.
 type Message struct {
@@ -706,6 +973,14 @@ type StartFailures struct {
 // Status defines model for Status.
 type Status string
 
+// StatusCheck defines model for StatusCheck.
+type StatusCheck struct {
+	// Detail What is wrong and how to fix it
+	Detail string `json:"detail,omitempty,omitzero"`
+	Name   string `json:"name"`
+	Ok     bool   `json:"ok"`
+}
+
 // StatusEvent defines model for StatusEvent.
 type StatusEvent struct {
 	Attempt int     `json:"attempt"`
@@ -724,10 +999,80 @@ type StepEvent struct {
 	Text string `json:"text"`
 }
 
+// Tenant defines model for Tenant.
+type Tenant struct {
+	// Id Name of the tenant
+	Id string `json:"id"`
+
+	// Settings What differs from the defaults of the installation
+	Settings TenantSettings `json:"settings"`
+
+	// Work Executions by lane
+	Work Work `json:"work"`
+}
+
+// TenantDetail defines model for TenantDetail.
+type TenantDetail struct {
+	// Id Name of the tenant
+	Id string `json:"id"`
+
+	// Limits What holds for the tenant, from its settings and the defaults of the installation
+	Limits TenantLimits `json:"limits"`
+
+	// Settings What differs from the defaults of the installation
+	Settings TenantSettings `json:"settings"`
+
+	// SpentTodayUsd Cost of today, in UTC, without what runs; up to some seconds old
+	SpentTodayUsd float64 `json:"spentTodayUsd"`
+
+	// Work Executions by lane
+	Work Work `json:"work"`
+}
+
+// TenantLimits What holds for the tenant, from its settings and the defaults of the installation
+type TenantLimits struct {
+	// MaxDailyUsd Cost of a day of UTC; 0: no limit
+	MaxDailyUsd float64 `json:"maxDailyUsd"`
+
+	// MaxQueued Queued executions, without those of batches; 0: no limit
+	MaxQueued int `json:"maxQueued"`
+
+	// MaxRunning Running executions; 0: no limit
+	MaxRunning int `json:"maxRunning"`
+
+	// SoftLimit Part of the daily budget after which the tenant is warned; 0: no warning
+	SoftLimit float64 `json:"softLimit"`
+
+	// Weight The tenant's share of the slots among the tenants that wait
+	Weight float64 `json:"weight"`
+}
+
+// TenantList defines model for TenantList.
+type TenantList struct {
+	// NextCursor The `cursor` of the next page; absent on the last page
+	NextCursor NextCursor `json:"nextCursor,omitempty,omitzero"`
+	Tenants    []Tenant   `json:"tenants"`
+}
+
+// TenantSettings What differs from the defaults of the installation
+type TenantSettings struct {
+	MaxDailyUsd *float64 `json:"maxDailyUsd,omitempty"`
+	MaxQueued   *int     `json:"maxQueued,omitempty"`
+	MaxRunning  *int     `json:"maxRunning,omitempty"`
+
+	// Paused No attempt begins; work is accepted and waits
+	Paused    bool    `json:"paused"`
+	SoftLimit float64 `json:"softLimit,omitempty,omitzero"`
+	Weight    float64 `json:"weight,omitempty,omitzero"`
+}
+
 // UpdateAgent defines model for UpdateAgent.
 type UpdateAgent struct {
 	// Budget The patch is applied to each member
 	Budget *BudgetPatch `json:"budget,omitempty"`
+
+	// DailyBudget The patch is applied to each member
+	DailyBudget *DailyBudgetPatch `json:"dailyBudget,omitempty"`
 
 	// Description At most 2000 bytes
 	Description string `json:"description,omitempty,omitzero"`
@@ -749,9 +1094,26 @@ type BudgetPatch struct {
 	MaxTokens  int64   `json:"maxTokens,omitempty,omitzero"`
 }
 
+// DailyBudgetPatch The patch is applied to each member
+type DailyBudgetPatch struct {
+	SoftUsd float64 `json:"softUsd,omitempty,omitzero"`
+	Usd     float64 `json:"usd,omitempty,omitzero"`
+}
+
 // RetryPolicyPatch defines model for UpdateAgent.retry.
 type RetryPolicyPatch struct {
 	MaxAttempts int `json:"maxAttempts,omitempty,omitzero"`
+}
+
+// UpdateTenant defines model for UpdateTenant.
+type UpdateTenant struct {
+	// MaxDailyUsd 0: no limit; else at least 0.000001
+	MaxDailyUsd float64 `json:"maxDailyUsd,omitempty,omitzero"`
+	MaxQueued   int     `json:"maxQueued,omitempty,omitzero"`
+	MaxRunning  int     `json:"maxRunning,omitempty,omitzero"`
+	Paused      bool    `json:"paused,omitempty,omitzero"`
+	SoftLimit   float64 `json:"softLimit,omitempty,omitzero"`
+	Weight      float64 `json:"weight,omitempty,omitzero"`
 }
 
 // Usage defines model for Usage.
@@ -769,6 +1131,53 @@ type Usage struct {
 	OutputTokens int64 `json:"outputTokens"`
 }
 
+// UsageCounts defines model for UsageCounts.
+type UsageCounts struct {
+	Attempts int64   `json:"attempts"`
+	Canceled int64   `json:"canceled"`
+	CostUsd  float64 `json:"costUsd"`
+
+	// Executions Executions that have ended
+	Executions   int64 `json:"executions"`
+	Failed       int64 `json:"failed"`
+	InputTokens  int64 `json:"inputTokens"`
+	OutputTokens int64 `json:"outputTokens"`
+	Succeeded    int64 `json:"succeeded"`
+	TimedOut     int64 `json:"timedOut"`
+}
+
+// UsageReport defines model for UsageReport.
+type UsageReport struct {
+	From string `json:"from"`
+
+	// Rows In the order of their days, the most expensive of a day first
+	Rows  []UsageRow  `json:"rows"`
+	To    string      `json:"to"`
+	Total UsageCounts `json:"total"`
+
+	// Warnings The warnings of these days, at most 1000, the oldest first
+	Warnings []BudgetWarning `json:"warnings"`
+}
+
+// UsageRow The sums of one group. It has a member for each dimension of the report; an empty one is absent
+type UsageRow struct {
+	// AgentId Absent: the agent builder. `other`: agents beyond the bound of a day
+	AgentId string      `json:"agentId,omitempty,omitzero"`
+	Counts  UsageCounts `json:"counts"`
+	Day     string      `json:"day,omitempty,omitzero"`
+	Kind    Kind        `json:"kind,omitempty,omitzero"`
+
+	// Label `name=value`, or `other`: labels beyond the bound of a day
+	Label string `json:"label,omitempty,omitzero"`
+	Lane  string `json:"lane,omitempty,omitzero"`
+
+	// Model The model that ran. Absent: none was chosen, and none ran
+	Model string `json:"model,omitempty,omitzero"`
+}
+
+// WaitingFor What a queued execution waits for besides a free slot. `executor`: no living executor can start its runtime. `budget`: its agent has used up its daily budget, and the execution waits for the next day.
+type WaitingFor string
+
 // Webhook An https URL that gets a POST when the work has finished (Standard Webhooks 1.0)
 //
 // Examples: https://example.com/hooks/airlock
@@ -782,8 +1191,19 @@ type WebhookSecret struct {
 	Secret string `json:"secret"`
 }
 
+// Work Executions by lane
+type Work struct {
+	// CountLimit Counting stops at this number. A count that is equal may be larger
+	CountLimit int        `json:"countLimit"`
+	Running    LaneCounts `json:"running"`
+	Waiting    LaneCounts `json:"waiting"`
+}
+
 // Cursor defines model for Cursor.
 type Cursor = string
+
+// ExecutorName defines model for ExecutorName.
+type ExecutorName = string
 
 // ID defines model for ID.
 type ID = string
@@ -902,6 +1322,12 @@ type RetryBatchParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
+// GetEventsParams defines parameters for GetEvents.
+type GetEventsParams struct {
+	// LastEventID `id` of the last event that the client has
+	LastEventID string `json:"Last-Event-ID,omitempty,omitzero"`
+}
+
 // ListExecutionsParams defines parameters for ListExecutions.
 type ListExecutionsParams struct {
 	// Limit Maximum number of items on the page
@@ -945,6 +1371,15 @@ type RetryExecutionParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
+// ListExecutorsParams defines parameters for ListExecutors.
+type ListExecutorsParams struct {
+	// Limit Maximum number of items on the page
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Cursor `nextCursor` of the previous page. A cursor is valid for the same list with the same filters
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+}
+
 // ListAPIKeysParams defines parameters for ListAPIKeys.
 type ListAPIKeysParams struct {
 	// Limit Maximum number of items on the page
@@ -952,6 +1387,31 @@ type ListAPIKeysParams struct {
 
 	// Cursor `nextCursor` of the previous page. A cursor is valid for the same list with the same filters
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+}
+
+// ListTenantsParams defines parameters for ListTenants.
+type ListTenantsParams struct {
+	// Limit Maximum number of items on the page
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Cursor `nextCursor` of the previous page. A cursor is valid for the same list with the same filters
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+
+	// Waiting `true`: only tenants whose work waits for a free slot
+	Waiting bool `form:"waiting,omitempty" json:"waiting,omitempty,omitzero"`
+}
+
+// GetUsageParams defines parameters for GetUsage.
+type GetUsageParams struct {
+	// From The first day, UTC; default: 29 days before `to`. A report has at most 92 days
+	From string `form:"from,omitempty" json:"from,omitempty,omitzero"`
+
+	// To The last day, UTC; default: today
+	To string `form:"to,omitempty" json:"to,omitempty,omitzero"`
+
+	// GroupBy Names of dimensions with commas between them, each once: `day`, `agent`, `model`, `kind`, `lane`, `label`;
+	// default: `day`. `label` can be combined with `day` only
+	GroupBy string `form:"groupBy,omitempty" json:"groupBy,omitempty,omitzero"`
 }
 
 // ListDeliveriesParams defines parameters for ListDeliveries.
@@ -980,3 +1440,9 @@ type SendMessageJSONRequestBody = SendMessage
 
 // IssueAPIKeyJSONRequestBody defines body for IssueAPIKey for application/json ContentType.
 type IssueAPIKeyJSONRequestBody = IssueAPIKey
+
+// UpdateTenantJSONRequestBody defines body for UpdateTenant for application/json ContentType.
+type UpdateTenantJSONRequestBody = UpdateTenant
+
+// UpdateTenantApplicationMergePatchPlusJSONRequestBody defines body for UpdateTenant for application/merge-patch+json ContentType.
+type UpdateTenantApplicationMergePatchPlusJSONRequestBody = UpdateTenant

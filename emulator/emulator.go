@@ -34,12 +34,18 @@ type Options struct {
 	Firestore string            // likewise
 	TTL       map[string]string // of Firestore: collection ID to the name of the field with the expiry time
 	Logger    *zap.Logger       // nil discards everything
+	// Indexes, if not nil, turn on the strict mode of Firestore: see firestore.Options.
+	Indexes *firestore.Indexes
+	// PubSubCreate and PubSubDenyAdmin are the strict mode of Pub/Sub: see pubsub.Options.
+	PubSubCreate    pubsub.Resources
+	PubSubDenyAdmin bool
 }
 
 // Emulators are the two servers.
 type Emulators struct {
 	PubSub, Firestore string // the addresses they listen on
 	servers           []server
+	firestore         *firestore.Server
 }
 
 type server struct {
@@ -55,17 +61,20 @@ func Start(ctx context.Context, o Options) (*Emulators, error) {
 		o.Logger = zap.NewNop()
 	}
 	var e Emulators
-	p, err := pubsub.Open(pubsub.Options{Dir: subdir(o.Dir, "pubsub"), Logger: o.Logger.Named("pubsub")})
+	p, err := pubsub.Open(pubsub.Options{
+		Dir: subdir(o.Dir, "pubsub"), Logger: o.Logger.Named("pubsub"), Create: o.PubSubCreate, DenyAdmin: o.PubSubDenyAdmin,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("pubsub emulator: %w", err)
 	}
 	if e.PubSub, err = e.listen(ctx, o.PubSub, p); err != nil {
 		return nil, errors.Join(fmt.Errorf("pubsub emulator: %w", err), e.Close())
 	}
-	f, err := firestore.Open(firestore.Options{Dir: subdir(o.Dir, "firestore"), TTL: o.TTL, Logger: o.Logger.Named("firestore")})
+	f, err := firestore.Open(firestore.Options{Dir: subdir(o.Dir, "firestore"), TTL: o.TTL, Logger: o.Logger.Named("firestore"), Indexes: o.Indexes})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("firestore emulator: %w", err), e.Close())
 	}
+	e.firestore = f
 	if e.Firestore, err = e.listen(ctx, o.Firestore, f); err != nil {
 		return nil, errors.Join(fmt.Errorf("firestore emulator: %w", err), e.Close())
 	}

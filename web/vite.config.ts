@@ -23,7 +23,12 @@ export default defineConfig(({ mode }) => ({
     proxy:
       mode === 'standin'
         ? {}
-        : { '/api': server, '/agents': server, '/batches': server, '/executions': server },
+        : Object.fromEntries(
+            ['/api', '/agents', '/batches', '/events', '/executions', '/me', '/usage'].map((path) => [
+              path,
+              server,
+            ]),
+          ),
   },
   preview: {
     headers: {

@@ -146,20 +146,7 @@ func batchList(s *serverFlags) *cobra.Command {
 }
 
 func batchStatus(s *serverFlags) *cobra.Command {
-	return &cobra.Command{
-		Use: "status BATCH", Short: "Show the progress of a batch", Args: checkArgs(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := s.newClient()
-			if err != nil {
-				return err
-			}
-			b, err := c.Batch(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			return show(s, cmd.OutOrStdout(), b, showBatch)
-		},
-	}
+	return readCommand(s, "status BATCH", "Show the progress of a batch", (*client.Client).Batch, showBatch)
 }
 
 func showBatch(out io.Writer, b client.Batch) {

@@ -75,6 +75,8 @@ func emulatorsCommand() *cobra.Command {
 type emulatorFlags struct {
 	emulators dev.EmulatorOptions // all but the folder
 	data      string
+	indexes   string
+	resources string
 	inMemory  bool
 }
 
@@ -84,17 +86,29 @@ func (e *emulatorFlags) add(cmd *cobra.Command) {
 	f.StringVar(&e.emulators.Firestore, "firestore", "127.0.0.1:8080", "address of the Firestore emulator")
 	f.StringVar(&e.data, "data", ".airlock", "folder of the emulators' data")
 	f.StringToStringVar(&e.emulators.TTL, "ttl", nil, "Firestore documents that expire: collection=field, where the field holds the time")
+	f.StringVar(&e.indexes, "firestore-indexes", "", "a firestore.indexes.json: refuse queries without their index, as Google's Firestore does")
+	f.StringVar(&e.resources, "pubsub-create", "", "a JSON file of topics and subscriptions that exist from the start")
+	f.BoolVar(&e.emulators.PubSubDenyAdmin, "pubsub-deny-admin", false, "refuse every admin call of Pub/Sub, as for a client that may only publish and subscribe")
 	f.BoolVar(&e.inMemory, "memory", false, "hold the emulators' data in memory only")
 }
 
 func (e *emulatorFlags) options() (dev.EmulatorOptions, error) {
 	o := e.emulators
-	if e.inMemory {
-		return o, nil
+	var err, resourcesErr, dirErr error
+	if e.indexes != "" {
+		if o.Indexes, err = dev.ReadIndexes(e.indexes); err != nil {
+			err = fmt.Errorf("--firestore-indexes: %w", err)
+		}
 	}
-	var err error
-	o.Dir, err = filepath.Abs(e.data)
-	return o, err
+	if e.resources != "" {
+		if o.PubSubCreate, resourcesErr = dev.ReadResources(e.resources); resourcesErr != nil {
+			resourcesErr = fmt.Errorf("--pubsub-create: %w", resourcesErr)
+		}
+	}
+	if !e.inMemory {
+		o.Dir, dirErr = filepath.Abs(e.data)
+	}
+	return o, errors.Join(err, resourcesErr, dirErr)
 }
 
 func runDev(cmd *cobra.Command, c dev.Config) error {

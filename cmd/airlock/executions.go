@@ -5,6 +5,8 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +17,7 @@ import (
 func executionsCommand() *cobra.Command {
 	var s serverFlags
 	return commandGroup("executions", "List, get, follow, cancel and retry executions", &s,
-		executionsList(&s), executionsGet(&s), executionsLogs(&s), executionsCancel(&s), executionsRetry(&s))
+		executionsList(&s), executionsGet(&s), executionsAttempts(&s), executionsLogs(&s), executionsWatch(&s), executionsCancel(&s), executionsRetry(&s))
 }
 
 func executionsList(s *serverFlags) *cobra.Command {
@@ -84,6 +86,7 @@ func executionsGet(s *serverFlags) *cobra.Command {
 func showExecution(out io.Writer, e client.Execution) {
 	writeField(out, "ID", e.Id)
 	writeField(out, "Status", string(e.Status))
+	writeField(out, "Waiting for", string(e.WaitingFor))
 	writeField(out, "Kind", string(e.Kind))
 	writeField(out, "Agent", e.AgentId)
 	writeField(out, "Conversation", e.ConversationId)
@@ -168,6 +171,52 @@ func executionsLogs(s *serverFlags) *cobra.Command {
 			}
 			return nil
 		}}
+}
+
+func executionsWatch(s *serverFlags) *cobra.Command {
+	return &cobra.Command{Use: "watch", Short: "Show the changes of all executions, and budget warnings, as they happen", Args: checkArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, stop := process.Context()
+			defer stop()
+			c, err := s.newClient()
+			if err != nil {
+				return err
+			}
+			for ch, err := range c.Changes(ctx) {
+				switch {
+				case ctx.Err() != nil:
+					return nil // interrupted by the user
+				case err != nil:
+					return err
+				}
+				if err := show(s, cmd.OutOrStdout(), ch, showChange); err != nil {
+					return err
+				}
+			}
+			return nil
+		}}
+}
+
+func showChange(out io.Writer, ch client.Change) {
+	if ch.Reload {
+		fmt.Fprintln(out, "changes may be missing here: list the executions again")
+		return
+	}
+	if w := ch.BudgetWarning; w != nil {
+		whose := string(w.Scope)
+		if w.AgentId != "" {
+			whose += " " + w.AgentId
+		}
+		fmt.Fprintf(out, "%s  %s has reached its soft limit: %s of %s USD on %s\n", formatTime(w.At), whose, formatUSD(w.SpentUsd), formatUSD(w.LimitUsd), w.Day)
+		return
+	}
+	fmt.Fprintf(out, "%s  %s  %s, attempt %d\n", formatTime(ch.At), ch.ExecutionId, ch.Status, ch.Attempt)
+}
+
+// formatUSD writes an amount with two decimals, or up to four if it has them.
+func formatUSD(usd float64) string {
+	text := strconv.FormatFloat(usd, 'f', 4, 64)
+	return strings.TrimSuffix(strings.TrimSuffix(text, "0"), "0")
 }
 
 func showEvent(out io.Writer, e client.Event) {

@@ -36,6 +36,7 @@ func rootCommand() *cobra.Command {
 	cmd.SetOut(os.Stdout)
 	cmd.SetFlagErrorFunc(usageError)
 	cmd.AddCommand(devCommand(), emulatorsCommand(), doctorCommand(),
-		runCommand(), chatCommand(), agentsCommand(), executionsCommand(), batchCommand(), receiptCommand(), keysCommand(), redriveCommand())
+		runCommand(), chatCommand(), agentsCommand(), executionsCommand(), batchCommand(), receiptCommand(), keysCommand(), usageCommand(),
+		redriveCommand(), statusCommand(), executorCommand(), tenantsCommand())
 	return cmd
 }

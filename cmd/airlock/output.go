@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -8,6 +9,10 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/airlock-run/airlock/client"
 )
 
 // show prints one resource: as JSON, or as writeText writes it for people.
@@ -49,6 +54,24 @@ func showAll[T any](s *serverFlags, out io.Writer, list iter.Seq2[T, error], t t
 		}
 	}
 	return w.Flush()
+}
+
+// readCommand returns a command that reads one thing by the ID in its argument, and shows it.
+func readCommand[T any](
+	s *serverFlags, use, short string, read func(*client.Client, context.Context, string) (T, error), print func(io.Writer, T),
+) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, Args: checkArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := s.newClient()
+			if err != nil {
+				return err
+			}
+			v, err := read(c, cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return show(s, cmd.OutOrStdout(), v, print)
+		}}
 }
 
 // truncate shortens a text to one cell of a table.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,20 +20,27 @@ func redriveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "redrive",
 		Short: "Run again, as the operator, executions that failed because of Airlock itself",
-		Long: "Run again, directly in Firestore and Pub/Sub, executions that failed because of Airlock itself, after the cause is fixed.\n" +
+		Long: "Run again, directly in Firestore, executions that failed because of Airlock itself, after the cause is fixed.\n" +
 			"Each becomes a new execution with retryOf. The command may be repeated: an execution is redriven at most once.\n" +
 			"It reads the API's environment variables:\n" +
 			"GOOGLE_CLOUD_PROJECT, or FIRESTORE_EMULATOR_HOST and PUBSUB_EMULATOR_HOST.",
 		Args: checkArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, c := range codes {
+				r.Codes = append(r.Codes, execution.Code(c))
+			}
+			err := r.CheckSelection()
+			if cmd.Flags().Changed("tenant") && r.Tenant == "" {
+				err = errors.Join(err, errors.New("--tenant is empty; without the flag, all tenants are selected"))
+			}
+			if err != nil {
+				return usageError(cmd, err)
+			}
 			loaded, err := operator.LoadRedrive()
 			if err != nil {
 				return err
 			}
 			r.Services = loaded.Services
-			for _, c := range codes {
-				r.Codes = append(r.Codes, execution.Code(c))
-			}
 			ctx, stop := process.Context()
 			defer stop()
 			redriven, skipped := 0, 0

@@ -84,6 +84,11 @@ func TestExecutionCommands(t *testing.T) {
 		"GET /executions/exe_1":         {client.Execution{Id: "exe_1", Status: client.StatusRunning}, failed},
 		"POST /executions/exe_1/cancel": {client.Execution{Id: "exe_1", Status: client.StatusRunning, CancelRequested: true}},
 		"POST /executions/exe_1/retry":  {client.AcceptedExecution{ExecutionId: "exe_2"}},
+		"GET /executions/exe_1/attempts": {client.AttemptList{Omitted: 3, Attempts: []client.Attempt{
+			{Number: 4, Executor: "host-1", Outcome: client.AttemptOutcomeStartFailed, Detail: "no image"},
+			{Number: 5, Executor: "host-2", Outcome: client.AttemptOutcomeFailed, Code: client.FailureCodeAgentError, Usage: client.Usage{InputTokens: 7}},
+			{Number: 6, Executor: "host-1", Outcome: client.AttemptOutcomeTimedOut, Code: client.FailureCodeTimedOut},
+		}}},
 	})
 	code, out, stderr := runCLI(t, "", "executions", "get", "--wait", "exe_1", "--server", a.URL)
 	require.Zero(t, code, stderr)
@@ -96,6 +101,15 @@ func TestExecutionCommands(t *testing.T) {
 	code, out, _ = runCLI(t, "", "executions", "retry", "exe_1", "--server", a.URL)
 	require.Zero(t, code)
 	require.Equal(t, "exe_2\n", out)
+	code, out, _ = runCLI(t, "", "executions", "attempts", "exe_1", "--server", a.URL)
+	require.Zero(t, code)
+	require.Contains(t, out, "Older attempts that are not kept: 3")
+	require.Regexp(t, `(?m)^4 +host-1 .* start_failed: no image +0 +0.0000$`, out)
+	require.Regexp(t, `(?m)^5 +host-2 .* failed: agent_error +7 +0.0000$`, out)
+	require.Regexp(t, `(?m)^6 +host-1 .* timed_out +0 `, out)
+	code, out, _ = runCLI(t, "", "executions", "attempts", "exe_1", "--server", a.URL, "--json")
+	require.Zero(t, code)
+	require.Contains(t, out, `"outcome":"start_failed"`)
 }
 
 func TestChat(t *testing.T) {

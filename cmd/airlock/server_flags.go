@@ -16,6 +16,7 @@ import (
 type serverFlags struct {
 	baseURL    string // such as http://127.0.0.1:8000
 	jsonOutput bool
+	operator   bool // the command is the operator's
 }
 
 func (s *serverFlags) addServerFlag(f *pflag.FlagSet) {
@@ -39,6 +40,9 @@ func (s *serverFlags) newClient() (*client.Client, error) {
 	}
 	if key != "" {
 		options = append(options, client.WithAPIKey(key))
+	}
+	if s.operator {
+		options = append(options, client.WithOperator())
 	}
 	c, err := client.New(s.baseURL, options...)
 	if err != nil {

@@ -33,7 +33,7 @@ import (
 const Project = "airlock-test"
 
 // Main is a TestMain for packages that use the emulators. It runs the tests, and fails if goroutines are left.
-func Main(m *testing.M) { goleak.VerifyTestMain(m, IgnoredGoroutines()...) }
+func Main(m goleak.TestingM) { goleak.VerifyTestMain(m, IgnoredGoroutines()...) }
 
 // IgnoredGoroutines are goroutines that Google's clients do not stop.
 func IgnoredGoroutines() []goleak.Option {

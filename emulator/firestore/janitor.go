@@ -120,7 +120,7 @@ func (s *Server) deleteExpiredBatch(ctx context.Context, db name.Database, colle
 		if err != nil {
 			return n, err
 		}
-		_, err = s.store.CommitAsync(db, []write.Write{w}, nil)
+		_, err = s.commitOne(db, w)
 		if err != nil && status.Code(err) != codes.FailedPrecondition {
 			return n, err
 		}

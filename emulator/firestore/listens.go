@@ -3,7 +3,6 @@ package firestore
 import (
 	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
 
-	"github.com/airlock-run/airlock/emulator/internal/firestore/listen"
 	"github.com/airlock-run/airlock/emulator/internal/grpcserver"
 )
 
@@ -29,7 +28,7 @@ func (s *Server) Listen(stream pb.Firestore_ListenServer) error {
 			}
 		})
 	}()
-	l := listen.NewStream(s.broadcaster, s.store, stream.Send)
+	l := s.newListenStream(stream.Send)
 	defer l.Close()
 	for {
 		var err error

@@ -13,6 +13,7 @@ import (
 
 	"github.com/airlock-run/airlock/emulator/internal/firestore/document"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/field"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/meter"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/query"
 	"github.com/airlock-run/airlock/emulator/internal/paging"
@@ -98,6 +99,7 @@ func (rd *reader) list(ctx context.Context, l documentList) (*pb.ListDocumentsRe
 		out.Documents = append(out.Documents, l.proto(d))
 		return nil
 	})
+	rd.meter.AddReads(meter.List, l.query.Collection, max(1, len(out.Documents)))
 	if len(out.Documents) == l.query.Limit {
 		out.NextPageToken = cursorToken(l.query, last)
 	}
@@ -193,6 +195,7 @@ func (s *Server) ListCollectionIds(ctx context.Context, r *pb.ListCollectionIdsR
 	if err := rd.WaitDurable(ctx); err != nil {
 		return nil, err
 	}
+	rd.meter.AddReads(meter.List, "", 1)
 	ids, err := rd.Children(db, parent)
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/airlock-run/airlock/emulator/internal/firestore/document"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/meter"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/value"
 	"github.com/airlock-run/airlock/emulator/internal/paging"
@@ -42,6 +43,7 @@ func (s *Server) PartitionQuery(ctx context.Context, r *pb.PartitionQueryRequest
 	if err != nil {
 		return nil, err
 	}
+	rd.meter.AddReads(meter.List, q.Collection, 1)
 	points, next, err := paging.Page(splitPoints(paths, int(r.GetPartitionCount())), pathKey, size, r.GetPageToken())
 	if err != nil {
 		return nil, err

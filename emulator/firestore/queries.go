@@ -8,12 +8,14 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/airlock-run/airlock/emulator/internal/firestore/document"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/field"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/meter"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/query"
 )
 
-// parseQuery parses a query and builds the indexes that it needs.
-func (s *Server) parseQuery(parent string, structured *pb.StructuredQuery) (*query.Query, error) {
+// parseQuery parses a query and prepares its indexes. aggregated are the fields that are summed or averaged.
+func (s *Server) parseQuery(parent string, structured *pb.StructuredQuery, aggregated ...field.Path) (*query.Query, error) {
 	db, p, err := name.ParseParent(parent)
 	if err != nil {
 		return nil, err
@@ -28,7 +30,7 @@ func (s *Server) parseQuery(parent string, structured *pb.StructuredQuery) (*que
 	if err != nil {
 		return nil, err
 	}
-	return q, s.store.EnsureIndexes(q)
+	return q, s.prepareQuery(q, aggregated)
 }
 
 // RunQuery streams the documents that match a query.
@@ -58,14 +60,25 @@ func (rd *reader) streamResults(stream pb.Firestore_RunQueryServer, q *query.Que
 			return err
 		}
 	}
+	n := 0
+	defer func() { rd.meter.AddReads(meter.Query, q.Collection, billedResults(q, n)) }()
 	err := rd.runQuery(stream.Context(), q, func(d *document.Document) error {
 		sent = true
+		n++
 		return stream.Send(&pb.RunQueryResponse{Document: d.Proto(q.Database), ReadTime: rd.Time.Proto()})
 	})
 	if err != nil || sent {
 		return err
 	}
 	return stream.Send(&pb.RunQueryResponse{ReadTime: rd.Time.Proto(), SkippedResults: int32(q.Offset)})
+}
+
+// billedResults returns the number of reads for a query with n results. Those that the offset has skipped are billed.
+func billedResults(q *query.Query, n int) int {
+	if n == 0 {
+		return 1
+	}
+	return n + q.Offset
 }
 
 // RunAggregationQuery returns counts, sums and averages of the documents that match a query.
@@ -78,7 +91,7 @@ func (s *Server) RunAggregationQuery(r *pb.RunAggregationQueryRequest, stream pb
 	if err != nil {
 		return err
 	}
-	q, err := s.parseQuery(r.GetParent(), structured.GetStructuredQuery())
+	q, err := s.parseQuery(r.GetParent(), structured.GetStructuredQuery(), aggregates.Fields()...)
 	if err != nil {
 		return err
 	}
@@ -101,12 +114,16 @@ func (rd *reader) aggregate(ctx context.Context, q *query.Query, aggregates quer
 			return nil, err
 		}
 		if n, ok, err := rd.Count(q); ok || err != nil {
+			rd.meter.AddAggregation(q.Collection, aggregates.Capped(n))
 			aggregates.AddCount(n)
 			return aggregates.Result(), err
 		}
 	}
 	q = aggregates.LimitQuery(q)
+	n := 0
+	defer func() { rd.meter.AddAggregation(q.Collection, n) }()
 	err := rd.runQuery(ctx, q, func(d *document.Document) error {
+		n++
 		aggregates.Add(d)
 		return nil
 	})

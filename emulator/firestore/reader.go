@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/airlock-run/airlock/emulator/internal/firestore/document"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/meter"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/query"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/store"
@@ -25,15 +26,16 @@ type consistencySelector struct {
 // reader is one read call. It reads from one snapshot.
 type reader struct {
 	*store.Snapshot
-	db name.Database
-	tx *txn.Transaction // nil outside of transactions
+	meter *meter.Meter
+	db    name.Database
+	tx    *txn.Transaction // nil outside of transactions
 	// newTransaction is the ID of the transaction that this call has begun; nil if it has not.
 	newTransaction []byte
 }
 
 // newReader opens the snapshot that the selector describes. documents are those that the call is going to read.
 func (s *Server) newReader(ctx context.Context, db name.Database, sel consistencySelector, documents ...name.Path) (rd *reader, err error) {
-	rd = &reader{db: db}
+	rd = &reader{db: db, meter: s.meter}
 	switch {
 	case sel.newTransaction != nil:
 		tx, err := s.beginTransaction(db, sel.newTransaction)
@@ -103,6 +105,7 @@ func (rd *reader) close() {
 func (rd *reader) readWrite() bool { return rd.tx != nil && rd.tx.Snapshot == nil }
 
 func (rd *reader) get(ctx context.Context, p name.Path) (*document.Document, error) {
+	rd.meter.AddReads(meter.Get, p.Collection(), 1)
 	d, err := rd.Get(rd.db, p)
 	if err != nil {
 		return nil, err

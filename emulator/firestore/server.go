@@ -21,6 +21,8 @@
 //	document  a version of a document, and its record
 //	write     writes and transforms, applied to one document
 //	query     queries: parsing, matching, order, plans, aggregations
+//	indexes   which queries the cloud serves, in strict mode
+//	meter     what the cloud bills and throttles, in strict mode
 //	store     documents, indexes and history on disk
 //	txn       open transactions
 //	listen    change streams
@@ -45,6 +47,7 @@ import (
 	"github.com/airlock-run/airlock/emulator/internal/disk"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/field"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/listen"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/meter"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/store"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/txn"
 	"github.com/airlock-run/airlock/emulator/internal/grpcserver"
@@ -64,6 +67,9 @@ type Options struct {
 	TTL map[string]string
 	// Now is the clock of all times that the server shows. Nil means time.Now.
 	Now func() time.Time
+	// Indexes, if not nil, turn on strict mode: queries without their index are refused as in the cloud, and Report
+	// says what the cloud would bill and throttle.
+	Indexes *Indexes
 }
 
 // Server implements the service Firestore, for any number of projects and databases. A database exists from its first
@@ -77,6 +83,8 @@ type Server struct {
 	store        *store.Store
 	transactions *txn.Registry
 	broadcaster  *listen.Broadcaster
+	indexes      *Indexes     // nil: not strict
+	meter        *meter.Meter // nil: not strict
 	close        func() error
 
 	ttlFields   map[string]field.Path // by collection ID
@@ -100,7 +108,11 @@ func Open(o Options) (*Server, error) {
 		calls:        grpcserver.NewCalls(o.Logger, translateError),
 		transactions: txn.NewRegistry(o.Now),
 		broadcaster:  listen.NewBroadcaster(),
+		indexes:      o.Indexes,
 		ttlFields:    map[string]field.Path{},
+	}
+	if o.Indexes != nil {
+		s.meter = meter.New(o.Indexes, o.Logger)
 	}
 	s.close = sync.OnceValue(s.shutDown)
 	for collection, text := range o.TTL {
@@ -133,6 +145,12 @@ func (s *Server) publish(e store.Event) {
 	})
 	if err != nil {
 		s.broadcaster.Drop()
+	}
+	if s.meter != nil {
+		_ = s.calls.Recover("measure a commit", func() error { // Recover has logged it
+			s.meter.RecordCommit(e)
+			return nil
+		})
 	}
 }
 

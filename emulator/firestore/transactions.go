@@ -91,6 +91,7 @@ func (s *Server) Commit(ctx context.Context, r *pb.CommitRequest) (*pb.CommitRes
 	if err != nil {
 		return nil, err
 	}
+	s.bill(writes)
 	if err := pending.Wait(ctx); err != nil {
 		return nil, err
 	}

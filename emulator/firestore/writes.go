@@ -93,7 +93,16 @@ func (s *Server) commitAsync(db name.Database, w *pb.Write) (*store.PendingCommi
 	if err != nil {
 		return nil, err
 	}
-	return s.store.CommitAsync(db, []write.Write{parsed}, nil)
+	return s.commitOne(db, parsed)
+}
+
+func (s *Server) commitOne(db name.Database, w write.Write) (*store.PendingCommit, error) {
+	writes := []write.Write{w}
+	pending, err := s.store.CommitAsync(db, writes, nil)
+	if err == nil {
+		s.bill(writes)
+	}
+	return pending, err
 }
 
 // CreateDocument creates a document that must not exist. It chooses a random ID if the request has none.

@@ -22,6 +22,7 @@
 package pubsub
 
 import (
+	"errors"
 	"sync"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
@@ -44,6 +45,12 @@ type Options struct {
 	Dir    string      // of the data; "" means in memory
 	Logger *zap.Logger // nil discards everything
 	Clock  Clock       // nil means the machine's clock
+	// Create names topics and subscriptions that exist from the start, as an operator makes them. Existing ones stay as
+	// they are.
+	Create Resources
+	// DenyAdmin refuses every call that creates, reads, changes, lists or deletes topics, subscriptions and snapshots,
+	// with PERMISSION_DENIED: what a client gets in the cloud that may only publish and subscribe.
+	DenyAdmin bool
 }
 
 // Server implements the services Publisher and Subscriber. It is safe for concurrent use.
@@ -73,6 +80,12 @@ func Open(o Options) (*Server, error) {
 		s.calls.Close()
 		return b.Close()
 	})
+	if err := s.create(o.Create); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	if o.DenyAdmin {
+		s.calls.CheckBefore(denyAdmin, adminMethods...)
+	}
 	return s, nil
 }
 

@@ -109,7 +109,7 @@ func TestClaudeAnswers(t *testing.T) {
 	usage := run.Usage()
 	require.InDelta(t, (100*3+20*15)/1e6, usage.CostUSD, 1e-9)
 	usage.CostUSD = 0
-	require.Equal(t, execution.Usage{InputTokens: 100, OutputTokens: 20, Calls: 1}, usage)
+	require.Equal(t, execution.Usage{InputTokens: 100, OutputTokens: 20, Calls: 1, Model: "claude-sonnet-4-6"}, usage)
 	require.Empty(t, denials(run))
 }
 

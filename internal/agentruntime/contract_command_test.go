@@ -156,7 +156,7 @@ func TestInvalidTasks(t *testing.T) {
 		task execution.Task
 		code execution.Code
 	}{
-		"an unknown runtime": {execution.Task{Input: "x", Runtime: "gemini"}, execution.CodeUnknownRuntime},
+		"an unknown runtime": {execution.Task{Input: "x", Runtime: "gemini"}, execution.CodeNoExecutor},
 		"an unknown model":   {execution.Task{Input: "x", Model: "gpt-9"}, execution.CodeModelNotAllowed},
 		"an invalid schema":  {execution.Task{Input: "x", Schema: "{"}, execution.CodeInvalidTask},
 	} {

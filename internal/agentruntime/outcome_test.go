@@ -173,12 +173,13 @@ func TestUsageFromGatewaySummary(t *testing.T) {
 		Calls: 2, CostUSD: 0.5, Tokens: gateway.Tokens{Input: 1, Output: 2, CacheRead: 10, CacheWrite5m: 100, CacheWrite1h: 1000},
 	}).Prepare(t.Context(), task(execution.Task{Input: "x"}))
 	require.Nil(t, failure)
-	require.Equal(t, execution.Usage{InputTokens: 1111, OutputTokens: 2, CostUSD: 0.5, Calls: 2}, run.Usage())
+	require.Equal(t, execution.Usage{InputTokens: 1111, OutputTokens: 2, CostUSD: 0.5, Calls: 2, Model: run.Model}, run.Usage())
+	require.NotEmpty(t, run.Model, "the runtime's default")
 }
 
 func TestClaudeNeedsAGateway(t *testing.T) {
 	_, failure := agentruntime.NewRegistry(claudeRuntime("image", nil)).Prepare(t.Context(), task(execution.Task{Runtime: "claude", Input: "x"}))
-	require.Equal(t, execution.CodeUnknownRuntime, failure.Code)
+	require.Equal(t, execution.CodeNoExecutor, failure.Code)
 	require.Contains(t, failure.Message, "ANTHROPIC_API_KEY")
 }
 

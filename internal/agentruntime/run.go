@@ -40,9 +40,7 @@ func (r Runtime) prepare(ctx context.Context, e *execution.Execution) (*Run, *ex
 		Job: sandbox.Job{
 			Execution: e.ID, Image: r.Image, Argv: r.Command(model), Env: env,
 			Timeout: e.Timeout, IdleTimeout: time.Duration(r.IdleTimeout),
-			Limits: sandbox.Limits{
-				Memory: int64(r.Limits.Memory), CPUs: r.Limits.CPUs, PIDs: r.Limits.PIDs, Output: int64(r.Limits.Output),
-			},
+			Limits: r.jobLimits(),
 		},
 	}
 	if maxTimeout := time.Duration(r.MaxTimeout); maxTimeout > 0 {
@@ -59,6 +57,12 @@ func (r Runtime) prepare(ctx context.Context, e *execution.Execution) (*Run, *ex
 		run.Job.Egress = run.egress
 	}
 	return run, nil
+}
+
+func (r Runtime) jobLimits() sandbox.Limits {
+	return sandbox.Limits{
+		Memory: int64(r.Limits.Memory), CPUs: r.Limits.CPUs, PIDs: r.Limits.PIDs, Output: int64(r.Limits.Output),
+	}
 }
 
 func (r Runtime) resolveModel(requested string) (string, *execution.Failure) {
@@ -84,6 +88,7 @@ func (r *Run) Usage() execution.Usage {
 		OutputTokens: s.Tokens.Output,
 		CostUSD:      s.CostUSD,
 		Calls:        s.Calls, EstimatedCalls: s.EstimatedCalls,
+		Model: r.Model,
 	}
 }
 

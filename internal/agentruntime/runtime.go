@@ -7,6 +7,7 @@ package agentruntime
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
 	"github.com/airlock-run/airlock/internal/domain/execution"
@@ -68,8 +69,36 @@ func NewRegistry(runtimes ...Runtime) *Registry { return &Registry{runtimes: run
 // All returns the runtimes in the order of NewRegistry, including the unavailable ones.
 func (r *Registry) All() []Runtime { return r.runtimes }
 
-// Prepare makes the job of one attempt. A failure is final, because every other attempt would fail in the same way: the
-// runtime is unknown or unavailable, or it cannot run this task. Prepare uses ctx only for its trace, to which the
+// Available returns the names of the runtimes that jobs can use.
+func (r *Registry) Available() []string {
+	names := []string{}
+	for _, candidate := range r.runtimes {
+		if candidate.Unavailable == "" {
+			names = append(names, candidate.Name)
+		}
+	}
+	return names
+}
+
+// trialTimeout is the time after which the agent of a trial is ended, if it has not ended by itself.
+const trialTimeout = time.Second
+
+// Trial returns a job of an available runtime that starts the agent without a task and without egress. It shows whether
+// the image has the agent's program.
+func (r *Registry) Trial(name string) sandbox.Job {
+	chosen, _ := r.choose(name)
+	model := ""
+	if len(chosen.Models) > 0 {
+		model = chosen.Models[0]
+	}
+	return sandbox.Job{
+		Execution: "trial", Image: chosen.Image, Argv: chosen.Command(model), Env: chosen.Environment(), Timeout: trialTimeout,
+		Limits: chosen.jobLimits(),
+	}
+}
+
+// Prepare makes the job of one attempt. A failure is final, because every other attempt here would fail in the same
+// way: the runtime is not available, or it cannot run this task. Prepare uses ctx only for its trace, to which the
 // agent's calls to the model belong.
 func (r *Registry) Prepare(ctx context.Context, e *execution.Execution) (*Run, *execution.Failure) {
 	chosen, failure := r.choose(e.Task.Runtime)
@@ -88,11 +117,11 @@ func (r *Registry) choose(name string) (Runtime, *execution.Failure) {
 		case candidate.Unavailable == "":
 			available = append(available, candidate.Name)
 		case name == candidate.Name:
-			return Runtime{}, newFailure(execution.CodeUnknownRuntime, "the runtime %q is not available: %s", name, candidate.Unavailable)
+			return Runtime{}, newFailure(execution.CodeNoExecutor, "the runtime %q is not available: %s", name, candidate.Unavailable)
 		}
 	}
 	if name == "" {
-		return Runtime{}, newFailure(execution.CodeUnknownRuntime, "no runtime is available")
+		return Runtime{}, newFailure(execution.CodeNoExecutor, "no runtime is available")
 	}
-	return Runtime{}, newFailure(execution.CodeUnknownRuntime, "unknown runtime %q; available runtimes: %s", name, strings.Join(available, ", "))
+	return Runtime{}, newFailure(execution.CodeNoExecutor, "unknown runtime %q; available runtimes: %s", name, strings.Join(available, ", "))
 }

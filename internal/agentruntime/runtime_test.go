@@ -36,7 +36,7 @@ func TestPrepareChoosesByName(t *testing.T) {
 			run, failure := agentruntime.NewRegistry(c.runtimes...).Prepare(t.Context(), task(execution.Task{Runtime: c.requested, Input: "x"}))
 			if c.message != "" {
 				require.Nil(t, run)
-				require.Equal(t, execution.CodeUnknownRuntime, failure.Code)
+				require.Equal(t, execution.CodeNoExecutor, failure.Code)
 				require.Contains(t, failure.Message, c.message)
 				return
 			}

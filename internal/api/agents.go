@@ -61,6 +61,9 @@ func (s *Server) newAgent(tenant string, body contract.CreateAgent) (agent.Agent
 	}
 	runTimeout, timeoutErrors := timeoutField.parse(body.Timeout, execution.DefaultTimeout)
 	fieldErrors = append(fieldErrors, timeoutErrors...)
+	if daily := body.DailyBudget; daily.Usd > 0 && daily.SoftUsd > daily.Usd {
+		fieldErrors = append(fieldErrors, fieldError("dailyBudget.softUsd", "must not be above usd"))
+	}
 	if err := invalidFields(fieldErrors); err != nil {
 		return agent.Agent{}, err
 	}
@@ -71,6 +74,7 @@ func (s *Server) newAgent(tenant string, body contract.CreateAgent) (agent.Agent
 		Tenant: tenant, Name: body.Name, Description: body.Description, Instructions: body.Instructions,
 		Runtime: runtimeName, Model: body.Model, Timeout: runTimeout,
 		Budget:      agent.Budget{MaxTokens: body.Budget.MaxTokens, MaxCostUSD: body.Budget.MaxCostUsd},
+		DailyBudget: agent.DailyBudget{USD: body.DailyBudget.Usd, SoftUSD: body.DailyBudget.SoftUsd},
 		RetryPolicy: agent.RetryPolicy{MaxAttempts: body.Retry.MaxAttempts},
 	}, nil
 }

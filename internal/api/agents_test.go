@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,6 +46,27 @@ func TestUpdateAgentRejectsInvalidPatch(t *testing.T) {
 	require.Equal(t, http.StatusUnsupportedMediaType, s.do(http.MethodPatch, path, `{}`, "Content-Type", "text/plain").StatusCode)
 	require.Equal(t, http.StatusNotFound, s.do(http.MethodPatch, path, `{"name":"B"}`, "X-User-Id", "bob").StatusCode)
 	require.Equal(t, a, call[contract.Agent](s, "GET "+path, http.StatusOK, ""))
+}
+
+// A cost outside the bounds is no limit in the nano-dollars that spending is counted in.
+func TestAgentBudgetBounds(t *testing.T) {
+	s := startServer(t)
+	for _, field := range []string{"budget.maxCostUsd", "dailyBudget.usd", "dailyBudget.softUsd"} {
+		object, member, _ := strings.Cut(field, ".")
+		budget := func(usd string) string { return `"` + object + `":{"` + member + `":` + usd + `}}` }
+		var path string
+		for _, usd := range []string{"0.000001", "1000000000"} {
+			path = "/agents/" + call[contract.Agent](s, "POST /agents", http.StatusCreated, `{"name":"A","instructions":"i",`+budget(usd)).Id
+		}
+		for usd, detail := range map[string]string{
+			"0": "must be at least 0.000001", "1e-12": "must be at least 0.000001", "-1": "must be at least 0.000001",
+			"1e308": "must be at most 1000000000", "1000000000.5": "must be at most 1000000000",
+		} {
+			want := []contract.FieldError{{Field: field, Detail: detail}}
+			require.Equal(t, want, call[contract.Problem](s, "POST /agents", http.StatusBadRequest, `{"name":"A","instructions":"i",`+budget(usd)).Errors, usd)
+			require.Equal(t, want, call[contract.Problem](s, "PATCH "+path, http.StatusBadRequest, "{"+budget(usd)).Errors, usd)
+		}
+	}
 }
 
 func TestDeleteAgentKeepsExecutions(t *testing.T) {

@@ -72,7 +72,8 @@ func (s *Server) readRequestedExecution(c echo.Context, executionID string) (exe
 	if err != nil {
 		return execution.Execution{}, err
 	}
-	return s.readExecution(c.Request().Context(), ref)
+	e, _, err := s.readExecution(c.Request().Context(), ref)
+	return e, err
 }
 
 // artifact is an output file or a result in blob storage.

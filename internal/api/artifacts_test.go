@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -38,7 +37,7 @@ func (s server) finishWithArtifacts(blobs *blob.Store, size int) contract.Execut
 	s.t.Helper()
 	id := s.runAgent(s.createAgent().Id).ExecutionId
 	ref := execution.Ref{Tenant: defaultTenant, ID: id}
-	ch, err := s.store.Apply(s.t.Context(), ref, execution.Claimed{Executor: "x", Lease: time.Minute})
+	ch, err := s.store.Apply(s.t.Context(), ref, execution.Claimed{Executor: "x"})
 	require.NoError(s.t, err)
 	text := strings.Repeat("c", size)
 	put := func(key blob.Key, content []byte) execution.Content {

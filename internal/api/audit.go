@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
@@ -33,7 +34,7 @@ func logAuditEntry(log *zap.Logger, c echo.Context, err error) {
 		p := problemFor(err)
 		status, code = p.Status, string(p.Code)
 	}
-	resource := c.Param("id")
+	resource := cmp.Or(c.Param("id"), c.Param("name"))
 	if location := c.Response().Header().Get(echo.HeaderLocation); location != "" {
 		resource = location
 	}

@@ -39,7 +39,7 @@ var routesOutsideContract = map[string][]contract.Scope{
 // 404.
 func requiredScopes(c echo.Context) (scopes []contract.Scope, public bool) {
 	if op := operationOf(c); op != nil {
-		return op.Scopes, len(op.Scopes) == 0
+		return op.Scopes, op.Public
 	}
 	scopes, known := routesOutsideContract[c.Request().Method+" "+c.Path()]
 	return scopes, known && len(scopes) == 0
@@ -57,6 +57,7 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 			return err
 		}
 		c.Set(callerKey, identified)
+		// Operators have no tenant, so together they have the bucket of the empty name.
 		if wait := s.config.Limits.Requests.Take(identified.Tenant); wait > 0 {
 			return &rateLimitedError{"The tenant exceeds its rate limit", wait}
 		}
@@ -67,10 +68,16 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
+// operatorKeySubject is how the audit log names who sent the operator's key.
+const operatorKeySubject = "operator-key"
+
 // identify identifies the caller. After many failed authentications from a network it tells those whose authentication
 // fails to wait. It never tells so a caller with valid credentials, who may be behind the same address: credentials are
 // checked first, which costs no query if they are invented.
 func (s *Server) identify(c echo.Context) (tenant.Caller, error) {
+	if s.config.OperatorKey.Matches(c.Request()) {
+		return tenant.Operator(operatorKeySubject), nil
+	}
 	identified, err := s.config.Auth.Authenticate(c.Request())
 	var unauthErr *auth.UnauthenticatedError
 	if errors.As(err, &unauthErr) && unauthErr.CredentialsPresent {

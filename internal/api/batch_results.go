@@ -11,6 +11,7 @@ import (
 	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/domain/batch"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/store"
 )
 
 // resultsPageSize is how many results are read, and are in memory, at the same time.
@@ -66,7 +67,22 @@ func (s *Server) writeOrWait(ctx context.Context, c echo.Context, b *batch.Batch
 		return written, err
 	}
 	c.Response().Flush()
-	return next, s.waitForChange(c, notified, s.pollInterval())
+	watcher := s.newWatcher(store.WatchEnds)
+	for {
+		interval := s.pollInterval() // the input may not have an execution yet
+		e, version, err := s.readExecution(ctx, ref)
+		if err == nil {
+			if e.Status.Terminal() {
+				return next, nil
+			}
+			read := versionOf(&e, version)
+			interval = watcher.next(ctx, &read)
+		}
+		if interval == 0 {
+			continue
+		}
+		return next, s.waitForChange(c, notified, interval)
+	}
 }
 
 // writeResults writes the results from input next on, up to the first unfinished one, and returns the index of that

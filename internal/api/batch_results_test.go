@@ -15,7 +15,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap/zaptest"
 
-	"github.com/airlock-run/airlock/emulator/emulatortest"
 	firestoreemulator "github.com/airlock-run/airlock/emulator/firestore"
 	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/domain/agent"
@@ -23,6 +22,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/domain/id"
 	"github.com/airlock-run/airlock/internal/store"
+	"github.com/airlock-run/airlock/internal/test/strict"
 )
 
 // failingStore returns one result and then fails.
@@ -44,7 +44,7 @@ func dispatchBatch(t *testing.T, s *store.Store, total int) (batch.Batch, []exec
 	ctx := t.Context()
 	a := agent.Agent{Tenant: defaultTenant, Name: "A", Runtime: "offline", Timeout: time.Minute}
 	require.NoError(t, s.CreateAgent(ctx, &a, nil))
-	b := batch.Batch{ID: id.New(id.Batch), Tenant: defaultTenant, AgentID: a.ID, Total: total, Window: total}
+	b := batch.Batch{ID: id.New(id.Batch), Tenant: defaultTenant, AgentID: a.ID, Total: total}
 	inputs := s.NewBatchInputWriter(b.Ref())
 	for range b.Total {
 		require.NoError(t, inputs.Add(ctx, batch.Input{Text: "x"}))
@@ -53,13 +53,13 @@ func dispatchBatch(t *testing.T, s *store.Store, total int) (batch.Batch, []exec
 	require.NoError(t, s.SubmitBatch(ctx, &b, nil))
 	_, dispatched, err := s.DispatchBatch(ctx, b.Ref())
 	require.NoError(t, err)
-	require.Len(t, dispatched.Notify, total)
-	return b, dispatched.Notify
+	require.Len(t, dispatched, total)
+	return b, dispatched
 }
 
 // Results that end early, because the store fails, must not look complete.
 func TestTruncatedBatchResultsAreDetectable(t *testing.T) {
-	realStore := store.New(emulatortest.StartFirestore(t, firestoreemulator.Options{}).Client)
+	realStore := store.New(strict.StartFirestore(t, firestoreemulator.Options{}).Client)
 	b, executions := dispatchBatch(t, realStore, 2)
 	for _, ref := range executions {
 		_, err := realStore.Apply(t.Context(), ref, execution.CancelRequested{})
@@ -110,10 +110,9 @@ func TestFollowedResultsMissNoChange(t *testing.T) {
 		if finished == len(executions) || len(page) == 0 || page[0].Status.Terminal() {
 			return
 		}
-		ch, err := s.store.Apply(t.Context(), executions[finished], execution.CancelRequested{})
+		_, err := s.store.Apply(t.Context(), executions[finished], execution.CancelRequested{})
 		assert.NoError(t, err)
 		finished++
-		s.watchers.Notify(ch.Execution.Ref())
 	}
 	got := s.do(http.MethodGet, "/batches/"+b.ID+"/results?follow=true", "")
 	require.Equal(t, http.StatusOK, got.StatusCode)
@@ -145,7 +144,7 @@ func TestMissingExecutionsOfBatch(t *testing.T) {
 	})
 	b, executions := dispatchBatch(t, s.store.Store, total)
 	fail := func(ref execution.Ref) {
-		_, err := s.store.Apply(t.Context(), ref, execution.Claimed{Executor: "x", Lease: time.Minute})
+		_, err := s.store.Apply(t.Context(), ref, execution.Claimed{Executor: "x"})
 		require.NoError(t, err)
 		failure := execution.Failure{Code: execution.CodeAgentError, Message: "m"}
 		_, err = s.store.Apply(t.Context(), ref, execution.JobEnded{Attempt: 1, Ending: failure.Ending(execution.Usage{})})

@@ -56,7 +56,7 @@ func (s *Server) SubmitBatch(c echo.Context, agentID contract.ID, params contrac
 // storeBatch stores the inputs that forEachInput yields, and then the batch. If the batch is certainly not stored, it
 // deletes the inputs.
 func (s *Server) storeBatch(ctx context.Context, c echo.Context, b batch.Batch, forEachInput func(func(batch.Input) error) error) error {
-	b.ID, b.Tenant, b.Window, b.QueueTimeout = id.New(id.Batch), tenantID(c), s.config.BatchWindow, s.config.QueueTimeout
+	b.ID, b.Tenant, b.QueueTimeout = id.New(id.Batch), tenantID(c), s.config.QueueTimeout
 	inputs := s.stores.Batches.NewBatchInputWriter(b.Ref())
 	err := forEachInput(func(input batch.Input) error {
 		if err := s.checkRules(fmt.Sprintf("input %d", inputs.Len()), input.Text); err != nil {
@@ -107,7 +107,7 @@ func (s *Server) GetBatch(c echo.Context, batchID contract.ID, _ contract.GetBat
 	return respondWithETag(c, view)
 }
 
-// CancelBatch cancels a batch. The batch dispatcher cancels its executions.
+// CancelBatch cancels a batch. The dispatcher cancels its executions.
 func (s *Server) CancelBatch(c echo.Context, batchID contract.ID) error {
 	ctx, cancel := storeContext(c)
 	defer cancel()
@@ -118,6 +118,7 @@ func (s *Server) CancelBatch(c echo.Context, batchID contract.ID) error {
 	canceled, err := s.stores.Batches.CancelBatch(ctx, b.Ref())
 	if err == nil {
 		b = canceled
+		s.submitter.Wake(b.Tenant, execution.LaneBatch)
 	} else if !errors.Is(err, execution.ErrTerminal) {
 		return err
 	}

@@ -60,7 +60,7 @@ func TestFailedBatchSubmissionDeletesInputsOnlyIfRefused(t *testing.T) {
 				require.Equal(t, submitted.ID, replayed.Id)
 				_, ch, err := s.store.DispatchBatch(t.Context(), submitted.Ref())
 				require.NoError(t, err)
-				require.Len(t, ch.Notify, 1, "its input is there")
+				require.Len(t, ch, 1, "its input is there")
 			}
 			abandoned, err := s.store.ExpiredUploads(t.Context(), time.Now().Add(time.Hour), new(store.Scan), 10)
 			require.NoError(t, err)

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/domain/tenant"
 )
 
 // contractEnum returns the enum of a field of a schema, or of the schema itself if field is empty.
@@ -60,7 +61,8 @@ func domainConstants(t *testing.T, file, typ string) []string {
 
 func TestContractEnumsMatchDomain(t *testing.T) {
 	for _, c := range []struct{ file, typ, schema, field string }{
-		{"execution/failure.go", "Code", "Failure", "code"},
+		{"execution/failure.go", "Code", "FailureCode", ""},
+		{"execution/attempts.go", "AttemptOutcome", "AttemptOutcome", ""},
 		{"execution/execution.go", "Kind", "Kind", ""},
 		{"execution/status.go", "Status", "Status", ""},
 		{"tenant/tenant.go", "Scope", "Scope", ""},
@@ -71,6 +73,12 @@ func TestContractEnumsMatchDomain(t *testing.T) {
 		require.ElementsMatch(t, domainConstants(t, "../domain/"+c.file, c.typ), contractEnum(t, c.schema, c.field),
 			"%s in internal/domain/%s, and the schema %s %s in openapi.yaml", c.typ, c.file, c.schema, c.field)
 	}
+}
+
+// A caller may be the operator; an API key may not.
+func TestContractScopesOfCallers(t *testing.T) {
+	scopes := append(contractEnum(t, "Scope", ""), string(tenant.ScopeOperator))
+	require.ElementsMatch(t, scopes, contractEnum(t, "CallerScope", ""))
 }
 
 // The kinds of steps are names of server-sent events, for which OpenAPI has no enum.
@@ -85,7 +93,7 @@ func TestContractDescribesEveryStepKind(t *testing.T) {
 func TestEveryErrorCodeIsDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/api.md")
 	require.NoError(t, err)
-	for _, code := range append(contractEnum(t, "Problem", "code"), contractEnum(t, "Failure", "code")...) {
+	for _, code := range append(contractEnum(t, "Problem", "code"), contractEnum(t, "FailureCode", "")...) {
 		if !strings.Contains(string(page), "| `"+code+"` |") {
 			t.Errorf("add a row for the code to docs/api.md: | `%s` | … |", code)
 		}

@@ -148,7 +148,7 @@ func (s *Server) DeleteConversation(c echo.Context, conversationID contract.ID) 
 // start the next one.
 func (s *Server) cancelTurns(ctx context.Context, c echo.Context, pending []string) error {
 	for _, executionID := range slices.Backward(pending) {
-		ch, err := s.submitter.Apply(ctx, execution.Ref{Tenant: tenantID(c), ID: executionID}, execution.CancelRequested{})
+		ch, err := s.stores.Executions.Apply(ctx, execution.Ref{Tenant: tenantID(c), ID: executionID}, execution.CancelRequested{})
 		switch {
 		case err == nil:
 			s.publish(c, ch)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -18,7 +17,7 @@ func TestDeleteConversationCancelsTurns(t *testing.T) {
 	running := call[contract.AcceptedExecution](s, "POST /api/conversation", http.StatusAccepted, `{"message":"first"}`)
 	queued := call[contract.AcceptedExecution](s, "POST /api/conversation", http.StatusAccepted, fmt.Sprintf(`{"message":"second","conversationId":%q}`, running.ConversationId))
 	ref := execution.Ref{Tenant: defaultTenant, ID: running.ExecutionId}
-	_, err := s.store.Apply(ctx, ref, execution.Claimed{Executor: "x", Lease: time.Minute})
+	_, err := s.store.Apply(ctx, ref, execution.Claimed{Executor: "x"})
 	require.NoError(t, err)
 
 	path := "/api/conversation/" + running.ConversationId

@@ -106,7 +106,21 @@ func (s *hangingStore) Execution(ctx context.Context, _ execution.Ref) (executio
 	return execution.Execution{}, s.await(ctx)
 }
 
+func (s *hangingStore) ExecutionVersion(ctx context.Context, _ execution.Ref) (execution.Execution, time.Time, error) {
+	return execution.Execution{}, time.Time{}, s.await(ctx)
+}
+
 func (s *hangingStore) Now(ctx context.Context) (time.Time, error) { return time.Time{}, s.await(ctx) }
+
+// hangingSubmitter hangs when a run is submitted.
+type hangingSubmitter struct {
+	Submitter
+	store *hangingStore
+}
+
+func (s hangingSubmitter) SubmitRun(ctx context.Context, r store.RunRequest) (execution.Change, error) {
+	return s.store.SubmitRun(ctx, r)
+}
 
 func (s *hangingStore) SubmitRun(ctx context.Context, _ store.RunRequest) (execution.Change, error) {
 	return execution.Change{}, s.await(ctx)
@@ -123,7 +137,7 @@ func TestDisconnectedClientIsNoFailure(t *testing.T) {
 	hanging := &hangingStore{reading: make(chan struct{})}
 	s := startServer(t, logged, func(c *Config, real *store.Store) {
 		hanging.Store = real
-		c.Stores.Executions, c.Stores.Clock, c.Submitter = hanging, hanging, hanging
+		c.Stores.Executions, c.Stores.Clock, c.Submitter = hanging, hanging, hangingSubmitter{c.Submitter, hanging}
 	})
 	agent := s.createAgent()
 	<-log.ended

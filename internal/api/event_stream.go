@@ -71,17 +71,22 @@ func (s *eventStream) writeNew(e *execution.Execution, position eventPosition) (
 		}
 		position.step = step.Number
 		event := contract.StepEvent{Attempt: e.Attempt, Number: step.Number, Text: step.Text}
-		if err := s.writeEvent(string(step.Kind), position, event); err != nil {
+		if err := s.writeEvent(string(step.Kind), position.String(), event); err != nil {
 			return position, err
 		}
 	}
 	if e.Status.Terminal() {
 		return position, s.writeStatus(e, &position)
 	}
-	if time.Since(s.lastWrite) >= keepAliveInterval {
-		return position, s.write(":\n\n")
+	return position, s.keepAlive()
+}
+
+// keepAlive writes a comment if the stream has been silent for long.
+func (s *eventStream) keepAlive() error {
+	if time.Since(s.lastWrite) < keepAliveInterval {
+		return nil
 	}
-	return position, nil
+	return s.write(":\n\n")
 }
 
 func (s *eventStream) writeHeader() {
@@ -99,15 +104,15 @@ func (s *eventStream) writeStatus(e *execution.Execution, position *eventPositio
 	}
 	position.status = e.Status
 	event := contract.StatusEvent{Status: contract.Status(e.Status), Attempt: e.Attempt, Error: viewFailure(e.Failure)}
-	return s.writeEvent("status", *position, event)
+	return s.writeEvent("status", position.String(), event)
 }
 
-func (s *eventStream) writeEvent(name string, position eventPosition, data any) error {
+func (s *eventStream) writeEvent(name, eventID string, data any) error {
 	text, err := json.Marshal(data)
 	if err != nil {
 		return err
 	}
-	return s.write(fmt.Sprintf("id: %s\nevent: %s\ndata: %s\n\n", position, name, text))
+	return s.write(fmt.Sprintf("id: %s\nevent: %s\ndata: %s\n\n", eventID, name, text))
 }
 
 func (s *eventStream) write(text string) error {

@@ -2,15 +2,15 @@ package api
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/livesteps"
+	"github.com/airlock-run/airlock/internal/store"
 )
-
-// maxStreams bounds how many event streams one process serves at the same time.
-const maxStreams = 2048
 
 // GetExecutionEvents streams the changes of an execution until it has finished.
 func (s *Server) GetExecutionEvents(c echo.Context, executionID contract.ID, _ contract.GetExecutionEventsParams) error {
@@ -25,10 +25,11 @@ func (s *Server) GetExecutionEvents(c echo.Context, executionID contract.ID, _ c
 			return invalidField("Last-Event-ID", "is not the ID of an event; leave it out to start with the first one")
 		}
 	}
-	if !s.streamSlots.TryAcquire(1) {
-		return errTooManyStreams
+	release, err := s.streamSlots.acquire(ref.Tenant)
+	if err != nil {
+		return err
 	}
-	defer s.streamSlots.Release(1)
+	defer release()
 	return s.streamExecution(c, ref, position)
 }
 
@@ -36,9 +37,12 @@ func (s *Server) streamExecution(c echo.Context, ref execution.Ref, position eve
 	ctx := c.Request().Context()
 	notified, unsubscribe := s.watchers.Subscribe(ref) // before the first read, so that no change is missed
 	defer unsubscribe()
+	watcher := s.newWatcher(store.WatchChanges)
 	stream := &eventStream{c: c, controller: http.NewResponseController(c.Response())}
+	live := &livesteps.Subscription{}
+	defer func() { live.Close() }()
 	for {
-		e, err := s.readExecution(ctx, ref)
+		e, version, err := s.readExecution(ctx, ref)
 		if err != nil {
 			return err
 		}
@@ -48,11 +52,40 @@ func (s *Server) streamExecution(c echo.Context, ref execution.Ref, position eve
 		if position, err = stream.writeNew(&e, position); err != nil || e.Status.Terminal() {
 			return err
 		}
-		if err := s.waitForChange(c, notified, s.pollInterval()); err != nil {
+		if !live.Of(&e) {
+			live.Close()
+			live = s.config.LiveSteps.Follow(&e)
+		}
+		read := versionOf(&e, version)
+		interval := watcher.next(ctx, &read)
+		if interval == 0 {
+			continue
+		}
+		position, err = s.streamSteps(stream, &e, live, position, notified, interval)
+		if err != nil {
 			if endsQuietly(c, err) {
 				return nil
 			}
 			return err
+		}
+	}
+}
+
+// streamSteps writes the steps of a running execution as they come, until it is time to read the execution again.
+func (s *Server) streamSteps(
+	stream *eventStream, e *execution.Execution, live *livesteps.Subscription, position eventPosition,
+	notified <-chan struct{}, timeout time.Duration,
+) (_ eventPosition, err error) {
+	readAgain := time.Now().Add(timeout)
+	for {
+		var more <-chan struct{}
+		e.Steps, more = live.Steps()
+		if position, err = stream.writeNew(e, position); err != nil {
+			return position, err
+		}
+		moreSteps, err := s.waitForEither(stream.c, notified, more, time.Until(readAgain))
+		if err != nil || !moreSteps {
+			return position, err
 		}
 	}
 }

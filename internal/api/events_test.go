@@ -9,8 +9,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
+	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/fleet"
+	"github.com/airlock-run/airlock/internal/livesteps"
+	"github.com/airlock-run/airlock/internal/store"
 )
 
 // receivedEvent is a server-sent event.
@@ -70,14 +76,13 @@ func TestEventStreamFromQueuedToFinished(t *testing.T) {
 	ref := execution.Ref{Tenant: defaultTenant, ID: e.ExecutionId}
 	events := s.streamEvents(e.Urls.Events)
 	require.Equal(t, receivedEvent{"0-0-queued", "status", `{"attempt":0,"status":"queued"}`}, <-events)
-	s.apply(ref, execution.Claimed{Executor: "x", Lease: time.Minute})
+	s.apply(ref, execution.Claimed{Executor: "x"})
 	require.Equal(t, receivedEvent{"1-0-running", "status", `{"attempt":1,"status":"running"}`}, <-events)
-	s.apply(ref, execution.Renewed{Attempt: 1, Lease: time.Minute, Steps: []execution.Step{step(1, "one\ntwo")}})
-	require.Equal(t, receivedEvent{"1-1-running", "output", `{"attempt":1,"number":1,"text":"one\ntwo"}`}, <-events)
-	// At the end come the missing steps, then the status, and the stream closes.
+	// At the end come the steps, then the status, and the stream closes.
 	ending := execution.Ending{Status: execution.Succeeded, Result: &execution.Result{Text: "done"}}
 	ending.Steps = []execution.Step{step(1, "one\ntwo"), execution.NewStep(2, execution.StepProgress, "uses Bash")}
 	s.apply(ref, execution.JobEnded{Attempt: 1, Ending: ending})
+	require.Equal(t, receivedEvent{"1-1-running", "output", `{"attempt":1,"number":1,"text":"one\ntwo"}`}, <-events)
 	require.Equal(t, receivedEvent{"1-2-running", "progress", `{"attempt":1,"number":2,"text":"uses Bash"}`}, <-events)
 	require.Equal(t, receivedEvent{"1-2-succeeded", "status", `{"attempt":1,"status":"succeeded"}`}, <-events)
 	_, more := <-events
@@ -92,19 +97,77 @@ func TestEventStreamFromQueuedToFinished(t *testing.T) {
 	require.Equal(t, http.StatusNoContent, s.do(http.MethodGet, e.Urls.Events, "", "Last-Event-ID", "1-2-succeeded").StatusCode)
 }
 
+// liveSteps are the steps of the only attempt that runs in an executor. A closed channel is its end.
+type liveSteps chan execution.Step
+
+func (l liveSteps) StepsAfter(ctx context.Context, _ execution.Ref, _, _ int) ([]execution.Step, error) {
+	select {
+	case s, ok := <-l:
+		if !ok {
+			return nil, livesteps.ErrNotRunning
+		}
+		return []execution.Step{s}, nil
+	case <-ctx.Done():
+		return nil, nil
+	}
+}
+
+// startSteps serves steps for the session of an executor, which it begins.
+func (s server) startSteps(session string, steps livesteps.Source) {
+	s.t.Helper()
+	l, err := livesteps.Listen(s.t.Context(), "127.0.0.1:0", "")
+	require.NoError(s.t, err)
+	require.NoError(s.t, s.store.BeginSession(s.t.Context(), fleet.Session{
+		ID: session, Process: fleet.ProcessOf(session), Kind: fleet.KindExecutor, Executor: &fleet.Executor{Endpoint: l.Endpoint()},
+	}))
+	ctx, cancel := context.WithCancel(context.Background())
+	var serving errgroup.Group
+	serving.Go(func() error { return l.Serve(ctx, steps) })
+	s.t.Cleanup(func() {
+		cancel()
+		require.NoError(s.t, serving.Wait())
+	})
+}
+
+// While an attempt runs, its steps come from the executor. They cost no read and no write of the execution.
+func TestEventStreamOfRunningExecution(t *testing.T) {
+	s := startServer(t, func(c *Config, st *store.Store) { c.LiveSteps = livesteps.NewFollower(st, zap.NewNop()) })
+	steps := make(liveSteps)
+	s.startSteps("prc_x.1", steps)
+	e := s.runAgent(s.createAgent().Id)
+	ref := execution.Ref{Tenant: defaultTenant, ID: e.ExecutionId}
+	s.apply(ref, execution.Claimed{Executor: "x", Session: "prc_x.1"})
+	events := s.streamEvents(e.Urls.Events)
+	require.Equal(t, receivedEvent{"1-0-running", "status", `{"attempt":1,"status":"running"}`}, <-events)
+	steps <- step(1, "one")
+	require.Equal(t, receivedEvent{"1-1-running", "output", `{"attempt":1,"number":1,"text":"one"}`}, <-events)
+	// Another client sees from its start what is known.
+	require.Equal(t, "1-0-running", (<-s.streamEvents(e.Urls.Events, "Last-Event-ID", "0-0-queued")).id)
+	steps <- step(2, "two")
+	require.Equal(t, "1-2-running", (<-events).id)
+	close(steps)
+	ending := execution.Ending{Status: execution.Succeeded, Result: &execution.Result{Text: "done"}}
+	ending.Steps = []execution.Step{step(1, "one"), step(2, "two"), step(3, "three")}
+	s.apply(ref, execution.JobEnded{Session: "prc_x.1", Attempt: 1, Ending: ending})
+	require.Equal(t, "1-3-running", (<-events).id, "no step comes twice")
+	require.Equal(t, "1-3-succeeded", (<-events).id)
+	_, more := <-events
+	require.False(t, more)
+}
+
 func TestEventStreamRestartsForNewAttempt(t *testing.T) {
 	s := startServer(t)
 	e := s.runAgent(s.createAgent().Id)
 	ref := execution.Ref{Tenant: defaultTenant, ID: e.ExecutionId}
-	s.apply(ref, execution.Claimed{Executor: "x", Lease: time.Minute})
-	s.apply(ref, execution.Renewed{Attempt: 1, Lease: time.Minute, Steps: []execution.Step{step(7, "first")}})
+	s.apply(ref, execution.Claimed{Executor: "x"})
 	s.apply(ref, execution.HandedBack{Attempt: 1})
-	s.apply(ref, execution.Claimed{Executor: "y", Lease: time.Minute})
-	s.apply(ref, execution.Renewed{Attempt: 2, Lease: time.Minute, Steps: []execution.Step{step(1, "second")}})
+	s.apply(ref, execution.Claimed{Executor: "y"})
 	events := s.streamEvents(e.Urls.Events, "Last-Event-ID", "1-7-running")
 	require.Equal(t, "2-0-running", (<-events).id)
+	ending := execution.NewCanceledFailure().Ending(execution.Usage{})
+	ending.Steps = []execution.Step{step(1, "second")}
+	s.apply(ref, execution.JobEnded{Attempt: 2, Ending: ending})
 	require.Contains(t, (<-events).data, "second")
-	s.apply(ref, execution.JobEnded{Attempt: 2, Ending: execution.NewCanceledFailure().Ending(execution.Usage{})})
 	require.Contains(t, (<-events).data, `"canceled"`)
 }
 
@@ -114,17 +177,50 @@ func TestEventStreamErrors(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, s.do(http.MethodGet, e.Urls.Events, "", "X-User-Id", "bob").StatusCode)
 	require.Equal(t, http.StatusNotFound, s.do(http.MethodGet, "/executions/exe_x/events", "").StatusCode)
 	require.Equal(t, http.StatusBadRequest, s.do(http.MethodGet, e.Urls.Events, "", "Last-Event-ID", "no ID").StatusCode)
-	require.True(t, s.streamSlots.TryAcquire(maxStreams))
+	require.True(t, s.streamSlots.all.TryAcquire(maxStreams))
 	full := s.do(http.MethodGet, e.Urls.Events, "")
 	require.Equal(t, http.StatusServiceUnavailable, full.StatusCode)
 	require.NotEmpty(t, full.Header.Get("Retry-After"))
+}
+
+// A tenant has an eighth of the streams of a process. The streams of the others begin.
+func TestTenantHasPartOfEventStreams(t *testing.T) {
+	s := startServer(t)
+	e := s.runAgent(s.createAgent().Id)
+	for range maxTenantStreams - 1 {
+		_, err := s.streamSlots.acquire(defaultTenant)
+		require.NoError(t, err)
+	}
+	ctx, disconnect := context.WithCancel(t.Context())
+	defer disconnect()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/events", http.NoBody)
+	require.NoError(t, err)
+	last, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer last.Body.Close()
+	require.Equal(t, http.StatusOK, last.StatusCode)
+	for _, path := range []string{"/events", e.Urls.Events} {
+		refused := call[contract.Problem](s, "GET "+path, http.StatusTooManyRequests, "")
+		require.Equal(t, contract.ProblemRateLimited, refused.Code)
+		require.Contains(t, refused.Detail, "256 event streams")
+	}
+	awaitEvent(t, s.streamEvents("/events", "X-User-Id", "bob"))
+	disconnect()
+	require.Eventually(t, func() bool { // the server has noticed
+		release, err := s.streamSlots.acquire(defaultTenant)
+		if err == nil {
+			release()
+		}
+		return err == nil
+	}, keepAliveInterval/2, 10*time.Millisecond)
+	awaitEvent(t, s.streamEvents("/events"))
 }
 
 // The server notices at once that a client has disconnected, whatever the client has sent, and not only when it writes.
 func TestEventStreamEndsOnClientDisconnect(t *testing.T) {
 	s := startServer(t)
 	e := s.runAgent(s.createAgent().Id)
-	require.True(t, s.streamSlots.TryAcquire(maxStreams-1))
+	require.True(t, s.streamSlots.all.TryAcquire(maxStreams-1))
 	for _, body := range []string{"", strings.Repeat("x", 512<<10)} {
 		ctx, disconnect := context.WithCancel(t.Context())
 		defer disconnect()
@@ -133,13 +229,13 @@ func TestEventStreamEndsOnClientDisconnect(t *testing.T) {
 		res, err := http.DefaultClient.Do(req)
 		require.NoError(t, err)
 		require.Equal(t, http.StatusOK, res.StatusCode)
-		require.False(t, s.streamSlots.TryAcquire(1))
+		require.False(t, s.streamSlots.all.TryAcquire(1))
 		disconnect()
 		require.NoError(t, res.Body.Close())
 		soon, cancel := context.WithTimeout(t.Context(), keepAliveInterval/2)
 		defer cancel()
-		require.NoError(t, s.streamSlots.Acquire(soon, 1), "with a body of %d bytes", len(body))
-		s.streamSlots.Release(1)
+		require.NoError(t, s.streamSlots.all.Acquire(soon, 1), "with a body of %d bytes", len(body))
+		s.streamSlots.all.Release(1)
 	}
 }
 

@@ -17,11 +17,14 @@ import (
 	"github.com/airlock-run/airlock/internal/telemetry/metrics"
 )
 
-// ExecutionStore reads executions. Execution returns a *store.NotFoundError for a missing one. Executions lists the
-// newest first. Submitter changes executions.
+// ExecutionStore reads executions. Execution and ExecutionVersion return a *store.NotFoundError for a missing one. The
+// version says whether the execution has changed since. Executions lists the newest first. If Apply returns
+// execution.ErrTerminal, its change has the finished execution.
 type ExecutionStore interface {
+	ExecutionVersion(ctx context.Context, ref execution.Ref) (e execution.Execution, version time.Time, err error)
 	Execution(ctx context.Context, ref execution.Ref) (execution.Execution, error)
 	Executions(ctx context.Context, tenant string, f store.Filter, p store.Page) ([]execution.Execution, error)
+	Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error)
 }
 
 // ListExecutions returns a page of the tenant's executions.
@@ -46,7 +49,30 @@ func (s *Server) ListExecutions(c echo.Context, params contract.ListExecutionsPa
 	if err != nil {
 		return err
 	}
-	return respondJSON(c, http.StatusOK, contract.ExecutionList{Executions: viewAll(executions, viewListedExecution), NextCursor: next})
+	return respondJSON(c, http.StatusOK, contract.ExecutionList{NextCursor: next, Executions: viewAll(executions, func(e execution.Execution) contract.Execution {
+		v := viewListedExecution(e)
+		v.WaitingFor = s.waitingFor(c.Request().Context(), &e)
+		return v
+	})})
+}
+
+// viewCurrentExecution also says what a queued execution waits for.
+func (s *Server) viewCurrentExecution(ctx context.Context, e execution.Execution) contract.Execution {
+	v := viewExecution(e)
+	v.WaitingFor = s.waitingFor(ctx, &e)
+	return v
+}
+
+// waitingFor says that a queued execution waits for its agent's budget of the next day, or for an executor with its
+// runtime.
+func (s *Server) waitingFor(ctx context.Context, e *execution.Execution) contract.WaitingFor {
+	if e.WaitsForBudget(time.Now()) {
+		return contract.WaitingForBudget
+	}
+	if e.Status != execution.Queued || s.config.StartableRuntimes == nil || !e.WaitsForExecutor(s.config.StartableRuntimes(ctx)) {
+		return ""
+	}
+	return contract.WaitingForExecutor
 }
 
 // GetExecution returns an execution, at once or when it has finished.
@@ -86,14 +112,21 @@ func (s *Server) waitUntilFinished(c echo.Context, ref execution.Ref, waitTime t
 	notified, unsubscribe := s.watchers.Subscribe(ref) // before the first read, so that no change is missed
 	defer unsubscribe()
 	deadline := time.Now().Add(waitTime)
+	watcher := s.newWatcher(store.WatchEnds)
 	for shuttingDown := false; ; {
 		remaining := time.Until(deadline)
-		t, finished, err = s.readResponse(c.Request().Context(), ref)
+		var read readVersion
+		t, read, err = s.readResponse(c.Request().Context(), ref)
+		finished = read.Status.Terminal()
 		if err != nil || finished || shuttingDown || remaining <= 0 {
 			return t, finished, err
 		}
+		interval := watcher.next(c.Request().Context(), &read)
+		if interval == 0 {
+			continue
+		}
 		t = taggedResponse{}
-		err = s.waitForChange(c, notified, min(s.pollInterval(), remaining))
+		err = s.waitForChange(c, notified, min(interval, remaining))
 		if shuttingDown = errors.Is(err, errShuttingDown); err != nil && !shuttingDown {
 			return t, false, err
 		}
@@ -102,35 +135,35 @@ func (s *Server) waitUntilFinished(c echo.Context, ref execution.Ref, waitTime t
 
 // readResponse reads an execution and renders the response about it. It does so in a goroutine of its own: that needs a
 // stack of 32 KiB, which would otherwise stay allocated while a long poll waits.
-func (s *Server) readResponse(ctx context.Context, ref execution.Ref) (t taggedResponse, finished bool, err error) {
+func (s *Server) readResponse(ctx context.Context, ref execution.Ref) (t taggedResponse, read readVersion, err error) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		defer supervise.RecoverTo(&err)
-		var e execution.Execution
-		if e, err = s.readExecution(ctx, ref); err != nil {
+		e, version, readErr := s.readExecution(ctx, ref)
+		if err = readErr; err != nil {
 			return
 		}
-		t, err = newTaggedResponse(viewExecution(e))
-		if finished = err == nil && e.Status.Terminal(); finished {
+		t, err = newTaggedResponse(s.viewCurrentExecution(ctx, e))
+		if read = versionOf(&e, version); err == nil && e.Status.Terminal() {
 			s.finishedCache.put(ref, t)
 		}
 	})
 	wg.Wait()
-	return t, finished, err
+	return t, read, err
 }
 
 // maxConcurrentReads bounds how many executions a process reads at the same time, because a signal can wake very many
 // long polls at once.
 const maxConcurrentReads = 128
 
-func (s *Server) readExecution(ctx context.Context, ref execution.Ref) (e execution.Execution, err error) {
+func (s *Server) readExecution(ctx context.Context, ref execution.Ref) (e execution.Execution, version time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	if err := s.readSlots.Acquire(ctx, 1); err != nil {
-		return e, err
+		return e, version, err
 	}
 	defer s.readSlots.Release(1)
-	return s.stores.Executions.Execution(ctx, ref)
+	return s.stores.Executions.ExecutionVersion(ctx, ref)
 }
 
 // CancelExecution cancels an execution: a queued one finishes at once, the job of a running one is killed.
@@ -141,7 +174,7 @@ func (s *Server) CancelExecution(c echo.Context, executionID contract.ID) error 
 	}
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	ch, err := s.submitter.Apply(ctx, ref, execution.CancelRequested{})
+	ch, err := s.stores.Executions.Apply(ctx, ref, execution.CancelRequested{})
 	if err == nil {
 		s.publish(c, ch)
 	} else if !errors.Is(err, execution.ErrTerminal) {

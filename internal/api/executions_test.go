@@ -73,7 +73,7 @@ func TestPanicFailsOnlyItsStreamOrUpload(t *testing.T) {
 	agent := s.createAgent()
 	got := s.do(http.MethodPost, "/agents/"+agent.Id+"/batches", `"a"`, "Content-Type", "application/jsonl")
 	require.Equal(t, http.StatusInternalServerError, got.StatusCode)
-	b := batch.Batch{ID: id.New(id.Batch), Tenant: defaultTenant, AgentID: agent.Id, Total: 1, Window: 1}
+	b := batch.Batch{ID: id.New(id.Batch), Tenant: defaultTenant, AgentID: agent.Id, Total: 1}
 	inputs := s.store.NewBatchInputWriter(b.Ref())
 	require.NoError(t, inputs.Add(t.Context(), batch.Input{Text: "a"}))
 	require.NoError(t, inputs.Flush(t.Context()))

@@ -31,6 +31,9 @@ func TestGeneratedRequests(t *testing.T) {
 		tenant := []string{tenantHeader, fmt.Sprint("tenant-", checks)} // a new tenant keeps lists and counts short
 		for _, r := range contracttest.Requests(requestsPerCheck, s.createResources(tenant)).Draw(t, "requests") {
 			r.Header.Set(tenant[0], tenant[1])
+			if isOperatorOperation(contract.Operations()[r.Operation]) {
+				r.Header.Set(operatorHeader, "true")
+			}
 			status := s.sendGenerated(t, r)
 			if statuses[r.Operation] == nil {
 				statuses[r.Operation] = map[int]int{}

@@ -10,8 +10,10 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 
 	"github.com/airlock-run/airlock/emulator/emulatortest"
@@ -20,18 +22,27 @@ import (
 	"github.com/airlock-run/airlock/internal/api/contract/contracttest"
 	"github.com/airlock-run/airlock/internal/domain/batch"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/id"
+	"github.com/airlock-run/airlock/internal/domain/signal"
+	"github.com/airlock-run/airlock/internal/quota/quotatest"
 	"github.com/airlock-run/airlock/internal/store"
+	"github.com/airlock-run/airlock/internal/test/strict"
+	"github.com/airlock-run/airlock/internal/watch"
 )
 
-// localQueue is a queue whose signals reach this one server at once.
-type localQueue struct{ onSignal func(execution.Ref) }
+// noQueue is a queue without executors.
+type noQueue struct{}
 
-func (*localQueue) Ensure(context.Context) error                         { return nil }
-func (*localQueue) Check(context.Context) error                          { return nil }
-func (*localQueue) Subscribe(context.Context, func(execution.Ref)) error { return nil }
-func (q *localQueue) Publish(_ context.Context, ch execution.Change) error {
-	q.onSignal(ch.Execution.Ref())
-	return nil
+func (noQueue) Ensure(context.Context, ...string) error         { return nil }
+func (noQueue) Check(context.Context) error                     { return nil }
+func (noQueue) Publish(context.Context, execution.Change) error { return nil }
+
+// wake sends the server the signal that an execution has changed.
+func (s *server) wake(ref execution.Ref) {
+	s.t.Helper()
+	require.NoError(s.t, s.store.SendSignals(s.t.Context(), signal.Signal{
+		To: s.watchers.Process(), Kind: signal.KindChange, Tenant: ref.Tenant, Change: &signal.Change{ExecutionID: ref.ID},
+	}))
 }
 
 // countingStore counts the reads of executions.
@@ -41,12 +52,12 @@ type countingStore struct {
 	beforeRead func() // called before a read; may be nil
 }
 
-func (s *countingStore) Execution(ctx context.Context, ref execution.Ref) (execution.Execution, error) {
+func (s *countingStore) ExecutionVersion(ctx context.Context, ref execution.Ref) (execution.Execution, time.Time, error) {
 	s.reads.Add(1)
 	if s.beforeRead != nil {
 		s.beforeRead()
 	}
-	return s.Store.Execution(ctx, ref)
+	return s.Store.ExecutionVersion(ctx, ref)
 }
 
 // server is an API with its own Firestore, and a client that checks all responses against the contract.
@@ -61,19 +72,17 @@ type server struct {
 // startServer starts a server. A change edits its configuration.
 func startServer(t testing.TB, change ...func(*Config, *store.Store)) server {
 	t.Helper()
-	f := emulatortest.StartFirestore(t, firestoreemulator.Options{})
+	f := strict.StartFirestore(t, firestoreemulator.Options{})
 	s := &countingStore{Store: store.New(f.Client)}
-	q := new(localQueue)
 	config := Config{
-		Stores: StoresOf(s.Store), Submitter: s.Store, Queue: q, Auth: DevAuthenticator{}, WebUI: http.NotFoundHandler(), Log: zaptest.NewLogger(t),
-		Version: "test", Runtimes: []string{"offline", "claude"}, DefaultRuntime: "offline", BatchWindow: 10,
+		Stores: StoresOf(s.Store), Submitter: quotatest.Unlimited{Store: s.Store}, Queue: noQueue{}, Watch: watch.New(s.Store, id.New(id.Process), zap.NewNop()), Auth: DevAuthenticator{BelieveOperator: true}, WebUI: http.NotFoundHandler(), Log: zaptest.NewLogger(t),
+		Version: "test", Runtimes: []string{"offline", "claude"}, DefaultRuntime: "offline",
 	}
 	config.Stores.Executions = s
 	for _, c := range change {
 		c(&config, s.Store)
 	}
 	srv := New(config)
-	q.onSignal = srv.watchers.Notify
 	httpServer := httptest.NewServer(srv.Handler())
 	t.Cleanup(httpServer.Close)
 	return server{Server: srv, t: t, url: httpServer.URL, firestore: f, store: s}

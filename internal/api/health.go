@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/api/reference"
+	"github.com/airlock-run/airlock/internal/supervise"
 )
 
 // Clock returns the time of the store. It fails if the store does not answer, so it is the readiness check as well.
@@ -36,17 +38,13 @@ func (s *Server) Health(c echo.Context) error {
 
 // Ready reports whether the API can serve requests, and which dependency is missing.
 func (s *Server) Ready(c echo.Context) error {
-	ctx, cancel := storeContext(c)
-	defer cancel()
-	checks := []contract.Check{
-		s.checkDependency(c, "firestore", "Is FIRESTORE_EMULATOR_HOST right and the emulator up, or are there Google credentials?", func() error {
+	checks := s.checkDependencies(c,
+		dependency{"firestore", "Is FIRESTORE_EMULATOR_HOST right and the emulator up, or are there Google credentials?", func(ctx context.Context) error {
 			_, err := s.stores.Clock.Now(ctx)
 			return err
-		}),
-		s.checkDependency(c, "pubsub", "Is PUBSUB_EMULATOR_HOST right and the emulator up, or are there Google credentials?", func() error {
-			return s.queue.Check(ctx)
-		}),
-	}
+		}},
+		dependency{"pubsub", "Is PUBSUB_EMULATOR_HOST right and the emulator up, or are there Google credentials?", s.queue.Check},
+	)
 	if err := c.Request().Context().Err(); err != nil {
 		return err // what a probe that has given up does not wait for says nothing
 	}
@@ -64,14 +62,47 @@ func (s *Server) Ready(c echo.Context) error {
 	return respondJSON(c, status, readiness)
 }
 
-func (s *Server) checkDependency(c echo.Context, name, advice string, probe func() error) contract.Check {
-	if err := probe(); err != nil { // the error itself is internal and only logged
-		if !clientDisconnected(c, err) {
-			s.log.Warn("not ready", zap.String("dependency", name), zap.Error(err))
-		}
-		return contract.Check{Name: name, Detail: "does not answer. " + advice}
+// operatorError is an error that goes on until an operator acts, and says how. Its text contains no secret.
+type operatorError interface {
+	error
+	OperatorMustAct()
+}
+
+// dependency is a service that the API needs. The advice is for the case that the probe fails.
+type dependency struct {
+	name, advice string
+	probe        func(ctx context.Context) error
+}
+
+// checkDependencies probes all at the same time, each with its own deadline: one that does not answer must not make
+// another look dead.
+func (s *Server) checkDependencies(c echo.Context, all ...dependency) []contract.Check {
+	checks := make([]contract.Check, len(all))
+	var wg sync.WaitGroup
+	for i, d := range all {
+		wg.Go(func() { checks[i] = s.checkDependency(c, d) })
 	}
-	return contract.Check{Name: name, Ok: true}
+	wg.Wait()
+	return checks
+}
+
+func (s *Server) checkDependency(c echo.Context, d dependency) contract.Check {
+	err := func() (err error) {
+		defer supervise.RecoverTo(&err)
+		ctx, cancel := storeContext(c)
+		defer cancel()
+		return d.probe(ctx)
+	}()
+	if err != nil { // the error itself is internal and only logged
+		if !clientDisconnected(c, err) {
+			s.log.Warn("not ready", zap.String("dependency", d.name), zap.Error(err))
+		}
+		if act, ok := errors.AsType[operatorError](err); ok {
+			return contract.Check{Name: d.name, Detail: act.Error()}
+		}
+		return contract.Check{Name: d.name, Detail: "does not answer. " + d.advice}
+	}
+	return contract.Check{Name: d.name, Ok: true}
 }
 
 // Metrics returns the metrics of the process, unless another listener serves them.

@@ -46,8 +46,8 @@ func createFailedBatch(t *testing.T, s server, agentID string) string {
 	ref := batchRef(b.Id)
 	_, dispatched, err := s.store.DispatchBatch(t.Context(), ref)
 	require.NoError(t, err)
-	for _, e := range dispatched.Notify {
-		_, err := s.store.Apply(t.Context(), e, execution.Claimed{Executor: "x", Lease: 1e9})
+	for _, e := range dispatched {
+		_, err := s.store.Apply(t.Context(), e, execution.Claimed{Executor: "x"})
 		require.NoError(t, err)
 		_, err = s.store.Apply(t.Context(), e, execution.JobEnded{Attempt: 1, Ending: execution.Ending{Status: execution.Failed, Failure: &execution.Failure{Code: execution.CodeAgentError, Message: "m"}}})
 		require.NoError(t, err)

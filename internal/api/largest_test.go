@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -17,7 +16,6 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/batch"
 	"github.com/airlock-run/airlock/internal/domain/conversation"
 	"github.com/airlock-run/airlock/internal/domain/execution"
-	"github.com/airlock-run/airlock/internal/store"
 )
 
 // The tests of this file set every limit of the API to its maximum at the same time, and store the largest end that an
@@ -42,18 +40,26 @@ func (s server) createLargestAgent() contract.Agent {
 	}), headerIdempotencyKey, text(255))
 }
 
-// claim starts the next attempt and writes its steps.
+// claim starts the next attempt, and returns the steps that it makes.
 func (s server) claim(ref execution.Ref) (attempt int, steps []execution.Step) {
 	s.t.Helper()
-	claimed, err := s.store.Apply(s.t.Context(), ref, execution.Claimed{Executor: text(255), ClaimID: text(32), Lease: time.Hour})
+	claimed, err := s.store.Apply(s.t.Context(), ref, execution.Claimed{Executor: text(255), Session: text(64), ClaimID: text(32)})
 	require.NoError(s.t, err)
 	for i := range execution.MaxSteps {
 		steps = append(steps, execution.NewStep(math.MaxInt32-i, execution.StepProgress, text(2*execution.MaxStepBytes)))
 	}
-	attempt = claimed.Execution.Attempt
-	_, err = s.store.Apply(s.t.Context(), ref, execution.Renewed{Attempt: attempt, Lease: time.Hour, Steps: steps})
-	require.NoError(s.t, err)
-	return attempt, steps
+	return claimed.Execution.Attempt, steps
+}
+
+// fillHistory makes as many attempts as the history holds, each with its largest entry.
+func (s server) fillHistory(ref execution.Ref) {
+	s.t.Helper()
+	for range execution.MaxAttemptHistory {
+		s.applyTo(ref, execution.StartFailed{
+			Attempt: s.startAttempt(ref, text(255)), Reason: text(2 * execution.MaxAttemptDetailBytes), EngineSick: true,
+			Usage: execution.Usage{InputTokens: 1, OutputTokens: 1, CostUSD: 0.1, Calls: 1, EstimatedCalls: 1, OOMKills: 1},
+		})
+	}
 }
 
 // largestEnding has everything that the document of an execution stores of an attempt.
@@ -91,7 +97,7 @@ func (s server) finish(ref execution.Ref, change func(*execution.Ending)) {
 	failed := largestEnding(steps)
 	failed.Status, failed.Result = execution.Failed, nil
 	failed.Failure = &execution.Failure{Code: execution.CodeAgentError, Message: text(4 << 10)}
-	ch, err := s.store.Apply(s.t.Context(), ref, execution.JobEnded{Attempt: attempt, Ending: failed})
+	ch, err := s.store.Apply(s.t.Context(), ref, execution.JobEnded{Session: text(64), Attempt: attempt, Ending: failed})
 	require.NoError(s.t, err)
 	if ch.Execution.Status.Terminal() { // it has no retry policy
 		return
@@ -99,7 +105,7 @@ func (s server) finish(ref execution.Ref, change func(*execution.Ending)) {
 	attempt, steps = s.claim(ref)
 	succeeded := largestEnding(steps)
 	change(&succeeded)
-	ch, err = s.store.Apply(s.t.Context(), ref, execution.JobEnded{Attempt: attempt, Ending: succeeded})
+	ch, err = s.store.Apply(s.t.Context(), ref, execution.JobEnded{Session: text(64), Attempt: attempt, Ending: succeeded})
 	require.NoError(s.t, err)
 	require.Equal(s.t, execution.Succeeded, ch.Execution.Status)
 	require.False(s.t, ch.Execution.Result.Large(), "an executor stores it in the document")
@@ -132,6 +138,7 @@ func TestLargestRunFits(t *testing.T) {
 	accepted := call[contract.AcceptedExecution](s, "POST /agents/"+a.Id+"/run", http.StatusAccepted, encode(t, run),
 		headerIdempotencyKey, text(255)[1:]+"r", "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	ref := execution.Ref{Tenant: defaultTenant, ID: accepted.ExecutionId}
+	s.fillHistory(ref)
 	s.finish(ref, func(*execution.Ending) {})
 	d := call[contract.DeliveryList](s, "GET /webhooks/deliveries", http.StatusOK, "")
 	require.Len(t, d.Deliveries, 1)
@@ -170,7 +177,7 @@ func TestLargestConversationFits(t *testing.T) {
 // Inputs of the largest size, and a full chunk of inputs, with the largest instructions.
 func TestLargestBatchFits(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, func(c *Config, _ *store.Store) { c.BatchWindow = 1000 })
+	s := startServer(t)
 	a := s.createLargestAgent()
 	for _, c := range []struct{ inputs, size int }{{5, execution.MaxInputBytes}, {300, 2 << 10}, {300, 1}} {
 		lines := strings.Repeat(encode(t, text(c.size))+"\n", c.inputs)
@@ -178,11 +185,11 @@ func TestLargestBatchFits(t *testing.T) {
 			"Content-Type", mediaTypeJSONLines, headerIdempotencyKey, fmt.Sprintf("batch-%d", c.size))
 		dispatched := batch.Batch{Total: c.inputs}
 		for dispatched.NextInput < dispatched.Total {
-			var ch execution.Change
+			var created []execution.Ref
 			var err error
-			dispatched, ch, err = s.store.DispatchBatch(t.Context(), batchRef(b.Id))
+			dispatched, created, err = s.store.DispatchBatch(t.Context(), batchRef(b.Id))
 			require.NoError(t, err)
-			require.NotEmpty(t, ch.Notify)
+			require.NotEmpty(t, created)
 		}
 		s.finish(execution.Ref{Tenant: defaultTenant, ID: dispatched.ExecutionID(0)}, func(*execution.Ending) {})
 	}

@@ -30,23 +30,32 @@ func (s *Server) pollInterval() time.Duration {
 // waitForChange returns nil when it is time to read a watched execution again: after a signal, or at the latest after
 // timeout. It returns errShuttingDown when the server shuts down, the error of the request's context when the client
 // has disconnected, and another error as soon as the client's credentials are not valid any more. Every response that
-// waits does so here.
+// waits does so here or in waitForEither.
 func (s *Server) waitForChange(c echo.Context, notified <-chan struct{}, timeout time.Duration) error {
+	_, err := s.waitForEither(c, notified, nil, timeout)
+	return err
+}
+
+// waitForEither is waitForChange for two reasons to go on. It reports whether it was other that has received, or was
+// closed.
+func (s *Server) waitForEither(c echo.Context, notified, other <-chan struct{}, timeout time.Duration) (wasOther bool, err error) {
 	for {
 		changed := true
 		step := min(timeout, reauthenticateInterval)
 		timeout -= step
 		select {
 		case <-notified:
+		case <-other:
+			wasOther = true
 		case <-time.After(step):
 			changed = timeout <= 0
 		case <-s.shutdown:
-			return errShuttingDown
+			return false, errShuttingDown
 		case <-c.Request().Context().Done():
-			return c.Request().Context().Err()
+			return false, c.Request().Context().Err()
 		}
 		if err := s.reauthenticate(c); err != nil || changed {
-			return err
+			return wasOther, err
 		}
 	}
 }

@@ -24,7 +24,7 @@ func (s *Server) useMiddleware() {
 		middleware.CORSWithConfig(middleware.CORSConfig{
 			AllowOrigins: s.config.Origins,
 			AllowHeaders: []string{
-				echo.HeaderContentType, echo.HeaderAuthorization, tenantHeader, headerIfNoneMatch, headerPrefer, headerIdempotencyKey,
+				echo.HeaderContentType, echo.HeaderAuthorization, tenantHeader, operatorHeader, headerIfNoneMatch, headerPrefer, headerIdempotencyKey,
 			},
 			ExposeHeaders: []string{
 				echo.HeaderLocation, echo.HeaderRetryAfter, echo.HeaderXRequestID, echo.HeaderWWWAuthenticate, headerETag,

@@ -132,6 +132,7 @@ func TestListExecutionsFilters(t *testing.T) {
 	require.Equal(t, contract.Labels{"env": "prod", "team": ""}, e.Labels)
 
 	for query, field := range map[string]string{
+		"status=": "status", "agentId=": "agentId", "batchId=": "batchId", "conversationId=": "conversationId", "label=": "label",
 		"status=done": "status", "kind=job": "kind", "agentId=x": "agentId", "conversationId=exe_1": "conversationId",
 		"label=env": "label", "limit=0": "limit", "limit=101": "limit", "limit=x": "limit", "status=queued&status=running": "status", "stauts=queued": "stauts",
 	} {

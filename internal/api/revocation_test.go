@@ -17,12 +17,16 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/batch"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/domain/id"
+	"github.com/airlock-run/airlock/internal/domain/signal"
 	"github.com/airlock-run/airlock/internal/domain/tenant"
+	"github.com/airlock-run/airlock/internal/store"
+	"github.com/airlock-run/airlock/internal/watch"
 )
 
 // unchangingStore has one API key, until it is revoked, and an execution and a batch that never finish. It lives in the
 // time of a synctest bubble, which a real store over a connection cannot.
 type unchangingStore struct {
+	watch.Store
 	KeyStore
 	ExecutionStore
 	BatchStore
@@ -39,9 +43,17 @@ func (s *unchangingStore) APIKeyByHash(context.Context, string) (apikey.Key, tim
 
 func (*unchangingStore) RecordAPIKeyUse(context.Context, apikey.Key, time.Time) error { return nil }
 
-func (*unchangingStore) Execution(_ context.Context, ref execution.Ref) (execution.Execution, error) {
-	return execution.Execution{ID: ref.ID, Tenant: ref.Tenant, Status: execution.Running, Attempt: 1}, nil
+func (*unchangingStore) ExecutionVersion(_ context.Context, ref execution.Ref) (execution.Execution, time.Time, error) {
+	return execution.Execution{ID: ref.ID, Tenant: ref.Tenant, Status: execution.Running, Attempt: 1}, time.Time{}, nil
 }
+
+func (*unchangingStore) OpenInbox(string, func(signal.Signal)) *store.Inbox { return nil }
+
+func (*unchangingStore) AddWatcher(context.Context, *execution.Execution, time.Time, store.WatchKind, string) error {
+	return nil
+}
+
+func (*unchangingStore) WatchTenant(context.Context, string, string) error { return nil }
 
 func (*unchangingStore) Batch(_ context.Context, ref batch.Ref) (batch.Batch, time.Time, error) {
 	return batch.Batch{ID: ref.ID, Tenant: ref.Tenant, Total: 1}, time.Now(), nil
@@ -61,6 +73,7 @@ func TestWaitingResponsesEndSoonAfterRevocation(t *testing.T) {
 	for name, path := range map[string]string{
 		"long poll": "/executions/" + executionID + "?wait=60s",
 		"events":    "/executions/" + executionID + "/events",
+		"changes":   "/events",
 		"results":   "/batches/" + batchID + "/results?follow=true",
 	} {
 		for _, watchers := range []int{0, 20 * maxPollReadsPerSecond} {
@@ -72,7 +85,8 @@ func TestWaitingResponsesEndSoonAfterRevocation(t *testing.T) {
 					key, secret := apikey.New(pepper, "ada", "test", tenant.AllScopes)
 					s := &unchangingStore{key: key}
 					server := New(Config{
-						Stores: Stores{APIKeys: s, Executions: s, Batches: s}, Auth: auth.NewKeyVerifier(s, pepper, nil),
+						Stores: Stores{APIKeys: s, Executions: s, Batches: s}, Watch: watch.New(s, id.New(id.Process), zap.NewNop()),
+						Auth:  auth.NewKeyVerifier(s, pepper, nil),
 						WebUI: http.NotFoundHandler(), Log: zap.NewNop(),
 					})
 					for range watchers {

@@ -24,16 +24,19 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/airlock-run/airlock/internal/api/auth"
 	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/api/promptrules"
 	"github.com/airlock-run/airlock/internal/api/ratelimit"
-	"github.com/airlock-run/airlock/internal/broadcast"
 	"github.com/airlock-run/airlock/internal/domain/apikey"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/tenant"
+	"github.com/airlock-run/airlock/internal/livesteps"
 	"github.com/airlock-run/airlock/internal/netguard"
 	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/internal/supervise"
 	"github.com/airlock-run/airlock/internal/telemetry/trace"
+	"github.com/airlock-run/airlock/internal/watch"
 )
 
 // Stores are the parts of the store that the handlers use, one for each group of handlers. Their methods may be called
@@ -45,22 +48,26 @@ type Stores struct {
 	Conversations ConversationStore
 	Deliveries    DeliveryStore
 	Executions    ExecutionStore
+	Fleet         FleetStore
 	Idempotency   IdempotencyStore
+	Tenants       TenantStore
+	Usage         UsageStore
 	Clock         Clock
 }
 
 // StoresOf returns the one store as all of the Stores.
 func StoresOf(s *store.Store) Stores {
-	return Stores{Agents: s, APIKeys: s, Batches: s, Conversations: s, Deliveries: s, Executions: s, Idempotency: s, Clock: s}
+	return Stores{
+		Agents: s, APIKeys: s, Batches: s, Conversations: s, Deliveries: s, Executions: s, Fleet: s, Idempotency: s, Tenants: s, Usage: s,
+		Clock: s,
+	}
 }
 
-// Queue carries notifications and signals. A failed Publish loses nothing: the janitor publishes again. Subscribe calls
-// onSignal concurrently, until ctx ends. Ensure may be called again.
+// Queue carries notifications. A failed Publish loses nothing: the janitor publishes again. Ensure may be called again.
 type Queue interface {
-	Ensure(ctx context.Context) error
+	Ensure(ctx context.Context, runtimes ...string) error
 	Check(ctx context.Context) error
 	Publish(ctx context.Context, ch execution.Change) error
-	Subscribe(ctx context.Context, onSignal func(execution.Ref)) error
 }
 
 // Config has what a Server works with and how it behaves.
@@ -68,24 +75,32 @@ type Config struct {
 	Stores    Stores
 	Submitter Submitter
 	Queue     Queue
+	Watch     *watch.Registry     // Serve runs it
+	LiveSteps *livesteps.Follower // nil: steps are shown when their attempt has ended
 	Artifacts Artifacts
 	Auth      Authenticator
-	Tracer    oteltrace.Tracer // starts the spans of requests; nil: no spans
-	Log       *zap.Logger
+	// OperatorKey identifies the operator, in addition to what Auth does; nil: no key does.
+	OperatorKey *auth.OperatorKey
+	Tracer      oteltrace.Tracer // starts the spans of requests; nil: no spans
+	Log         *zap.Logger
 
 	WebUI   http.Handler // serves / to browsers, and /assets
 	Metrics http.Handler // serves /metrics; nil: another listener serves the metrics
 
+	// StartableRuntimes returns the runtimes that living executors can start; nil if that is not known. It is called
+	// for each queued execution that is shown. Nil: never known.
+	StartableRuntimes func(context.Context) []string
+
 	Version        string
 	Runtimes       []string       // names that an agent may choose
 	DefaultRuntime string         // of agents that choose none, and of the agent builder
-	BatchWindow    int            // how many executions of a tenant's batches may be queued or running at the same time
 	QueueTimeout   time.Duration  // of executions that set none
 	Origins        []string       // origins of web pages that may call the API (CORS)
 	APIKeyPepper   *apikey.Pepper // of the API keys that are issued; nil: API keys are disabled
 	WebhookGuard   netguard.Guard // says which addresses a webhook may have
 	PromptRules    promptrules.Rules
 	Limits         Limits
+	TenantDefaults tenant.Limits // of the installation, as the operator sees them
 	DrainDelay     time.Duration // how long the server accepts requests after it says that it is not ready
 }
 
@@ -98,10 +113,11 @@ type Server struct {
 	log       *zap.Logger
 
 	echo          *echo.Echo
-	watchers      broadcast.Broadcaster // long polls and streams that wait for a change of an execution
+	watchers      *watch.Registry // wakes long polls and streams that wait for a change of an execution
 	finishedCache *finishedCache
+	workCounts    *workCounts
 	readSlots     *semaphore.Weighted // bounds concurrent reads of executions
-	streamSlots   *semaphore.Weighted // bounds open event streams
+	streamSlots   *streamSlots        // bounds open event streams
 	stopping      atomic.Bool         // the server says that it is not ready
 	shutdown      chan struct{}       // closed when long polls and streams must end
 	beginShutdown func()
@@ -116,10 +132,10 @@ func New(config Config) *Server {
 		config.Tracer = trace.Noop
 	}
 	s := &Server{
-		config: config, stores: config.Stores, submitter: config.Submitter, queue: config.Queue, log: config.Log,
+		config: config, stores: config.Stores, submitter: config.Submitter, queue: config.Queue, watchers: config.Watch, log: config.Log,
 
-		echo: echo.New(), finishedCache: newFinishedCache(),
-		readSlots: semaphore.NewWeighted(maxConcurrentReads), streamSlots: semaphore.NewWeighted(maxStreams),
+		echo: echo.New(), finishedCache: newFinishedCache(), workCounts: newWorkCounts(),
+		readSlots: semaphore.NewWeighted(maxConcurrentReads), streamSlots: newStreamSlots(),
 		shutdown: make(chan struct{}),
 	}
 	s.beginShutdown = sync.OnceFunc(func() { close(s.shutdown) })
@@ -153,7 +169,11 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration)
 		}
 		return nil
 	})
-	g.Go(func() error { return s.receiveSignals(signalCtx) })
+	g.Go(func() error { return s.watchers.Run(signalCtx) })
+	g.Go(func() error {
+		supervise.RunUntilSuccess(ctx, s.log, "ensure the Pub/Sub topics", func(ctx context.Context) error { return s.queue.Ensure(ctx) })
+		return nil
+	})
 	g.Go(func() error {
 		defer stopSignals()
 		<-ctx.Done()
@@ -165,16 +185,6 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration)
 		return s.echo.Shutdown(shutdownCtx)
 	})
 	return g.Wait()
-}
-
-// receiveSignals creates the topics if they are missing, then notifies the long polls and streams of this process.
-func (s *Server) receiveSignals(ctx context.Context) error {
-	return supervise.Run(ctx, s.log, "receive signals", func(ctx context.Context) error {
-		if err := s.queue.Ensure(ctx); err != nil {
-			return err
-		}
-		return s.queue.Subscribe(ctx, s.watchers.Notify)
-	})
 }
 
 // storeContext bounds the calls of the store by a request.

@@ -12,16 +12,16 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// Submitter stores new work and applies events to executions, within the limits of the tenant. A submission is durable
+// Submitter stores new work within the limits of the tenant. A submission is durable
 // when it returns nil. Its methods may be called concurrently. A submission may return a *quota.QueueFullError or a
-// *quota.DailyBudgetExceededError; with an idempotency key that was used before, a *store.DuplicateRequestError. If
-// Apply returns execution.ErrTerminal, its change has the finished execution.
+// *quota.DailyBudgetExceededError; with an idempotency key that was used before, a *store.DuplicateRequestError.
 type Submitter interface {
 	SubmitRun(ctx context.Context, r store.RunRequest) (execution.Change, error)
 	SubmitTurn(ctx context.Context, t store.TurnRequest) (execution.Change, error)
 	Retry(ctx context.Context, ref execution.Ref, key *store.IdempotencyKey) (execution.Change, error)
 	SubmitBatch(ctx context.Context, b *batch.Batch, key *store.IdempotencyKey) error
-	Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error)
+	// Wake tells the dispatcher of a tenant, soon, that something has changed in a lane.
+	Wake(tenant string, lane execution.Lane)
 }
 
 // respondAccepted publishes an execution that is durable from now on, and answers its request.

@@ -20,12 +20,8 @@ func viewExecution(e execution.Execution) contract.Execution {
 		Id: e.ID, Kind: contract.Kind(e.Kind), Status: contract.Status(e.Status),
 		AgentId: e.AgentID, ConversationId: e.ConversationID, BatchId: e.BatchID, RetryOf: e.RetryOf,
 		Runtime: e.Task.Runtime, Model: e.Task.Model, Input: e.Task.Input, Timeout: e.Timeout.String(), StartDeadline: e.StartDeadline(),
-		Labels: viewLabels(e.Labels), Throttled: e.Throttled, Attempt: e.Attempt, CancelRequested: e.CancelRequested,
-		Error: viewFailure(e.Failure),
-		Usage: contract.Usage{
-			InputTokens: e.Usage.InputTokens, OutputTokens: e.Usage.OutputTokens, CostUsd: e.Usage.CostUSD, Calls: e.Usage.Calls,
-			EstimatedCalls: e.Usage.EstimatedCalls, OomKills: e.Usage.OOMKills,
-		},
+		Labels: viewLabels(e.Labels), Attempt: e.Attempt, CancelRequested: e.CancelRequested,
+		Error: viewFailure(e.Failure), Usage: viewUsage(e.Usage),
 		CreatedAt: e.CreatedAt, StartedAt: orZero(e.StartedAt), FinishedAt: orZero(e.FinishedAt),
 		Urls: viewURLs(e),
 	}
@@ -41,6 +37,13 @@ func viewExecution(e execution.Execution) contract.Execution {
 	v.InputFiles = viewAll(e.Task.InputFileList, viewInputFile)
 	v.Files, v.OmittedFileCount = viewOutputFiles(e), e.OmittedFileCount
 	return v
+}
+
+func viewUsage(u execution.Usage) contract.Usage {
+	return contract.Usage{
+		InputTokens: u.InputTokens, OutputTokens: u.OutputTokens, CostUsd: u.CostUSD, Calls: u.Calls,
+		EstimatedCalls: u.EstimatedCalls, OomKills: u.OOMKills,
+	}
 }
 
 func viewResult(e execution.Execution) contract.Result {
@@ -131,9 +134,10 @@ func viewAgent(a agent.Agent) contract.Agent {
 	return contract.Agent{
 		Id: a.ID, Name: a.Name, Description: a.Description, Instructions: a.Instructions,
 		Runtime: a.Runtime, Model: a.Model, Timeout: a.Timeout.String(),
-		Budget:    contract.Budget{MaxTokens: a.Budget.MaxTokens, MaxCostUsd: a.Budget.MaxCostUSD},
-		Retry:     contract.RetryPolicy{MaxAttempts: a.RetryPolicy.MaxAttempts},
-		CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt,
+		Budget:      contract.Budget{MaxTokens: a.Budget.MaxTokens, MaxCostUsd: a.Budget.MaxCostUSD},
+		DailyBudget: contract.DailyBudget{Usd: a.DailyBudget.USD, SoftUsd: a.DailyBudget.SoftUSD},
+		Retry:       contract.RetryPolicy{MaxAttempts: a.RetryPolicy.MaxAttempts},
+		CreatedAt:   a.CreatedAt, UpdatedAt: a.UpdatedAt,
 	}
 }
 

@@ -181,14 +181,13 @@ func TestArtifactsOfLostAttemptAreDeletedWithExecution(t *testing.T) {
 		return withOutputFiles(successOutcome("done"), sandbox.OutputDir+"/a"), nil
 	})
 	ref := f.submit("offline", "x")
-	ch, err := f.store.Apply(t.Context(), ref, execution.Claimed{Executor: "killed", Lease: testConfig().Lease})
+	ch, err := f.store.Apply(t.Context(), ref, execution.Claimed{Executor: "killed"})
 	require.NoError(t, err)
 	lost := ch.Execution
 	_, err = blobs.Put(t.Context(), blob.FileKey(&lost, 0), bytes.NewReader([]byte("from the killed attempt")))
 	require.NoError(t, err)
 
-	f.clock.Advance(2 * testConfig().Lease)
-	ch, err = f.store.Apply(t.Context(), ref, execution.Overdue{})
+	ch, err = f.store.Apply(t.Context(), ref, execution.LeaseExpired{})
 	require.NoError(t, err)
 	f.run(configWithArtifacts(blobs), b)
 	require.NoError(t, f.queue.Publish(t.Context(), ch))

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/conversation"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/failpoint"
+	"github.com/airlock-run/airlock/internal/membership"
 	"github.com/airlock-run/airlock/internal/queue"
 	"github.com/airlock-run/airlock/internal/receipt"
 	"github.com/airlock-run/airlock/internal/sandbox"
@@ -33,10 +35,12 @@ const callTimeout = 5 * time.Second
 // attempt is one attempt to run an execution: what it needs, and what it has done so far.
 type attempt struct {
 	executor  *Executor
+	session   membership.Session   // under which it was claimed
 	execution *execution.Execution // as claimed
 	log       *zap.Logger
 	steps     *stepBuffer
 
+	ended      bool              // the execution is not this attempt's any more
 	engineSick bool              // the job did not begin because the Engine starts nothing
 	startedAt  time.Time         // when the claim returned
 	preparedAt time.Time         // when the job was ready for the sandbox
@@ -46,41 +50,72 @@ type attempt struct {
 	fullResult *execution.Result // complete, where ending.Result may be truncated
 }
 
-// pullLane pulls as many notifications as the lane has free slots, and starts an attempt for each. A notification whose
-// slot the other lane has taken in the meantime goes back to the queue for another executor.
-func (x *Executor) pullLane(ctx, workCtx context.Context, lane execution.Lane, stopPulling context.CancelCauseFunc) error {
+// pullFrom pulls as many notifications of a subscription as its lane has free slots, and starts an attempt for each. A
+// notification whose slot has been taken in the meantime, by one of another subscription, goes back to the queue, for
+// the next executor with a free slot. While the executor cannot start the runtime it pulls none.
+func (x *Executor) pullFrom(
+	ctx, workCtx context.Context, session membership.Session, from queue.Subscription, stopPulling context.CancelCauseFunc,
+) error {
+	lane := from.Lane
 	for {
+		if err := x.runtimes.awaitStartable(ctx, from.Runtime); err != nil {
+			return err
+		}
 		free, err := x.slots.await(ctx, lane)
 		if err != nil {
 			return err
 		}
-		notifications, err := x.config.Queue.Pull(ctx, lane, free)
+		notifications, err := x.config.Queue.Pull(ctx, from, free)
+		if _, missing := errors.AsType[*queue.ResourceError](err); missing {
+			if err := x.awaitOperator(ctx, from, err); err != nil {
+				return err
+			}
+			continue
+		}
 		if err != nil {
 			return err
 		}
 		for _, n := range notifications {
-			if ctx.Err() != nil || !x.slots.take(lane) {
-				x.nack(workCtx, n)
+			if ctx.Err() != nil || x.runtimes.unavailable(from.Runtime) != "" || !x.slots.take(lane) {
+				x.giveBack(n, n.Return(workCtx))
 				continue
 			}
-			x.attempts.Go(func() {
+			x.attempts.run(func() {
 				releaseSlot := sync.OnceFunc(func() { x.slots.release(lane) })
 				defer releaseSlot()
-				x.runAttempt(workCtx, n, releaseSlot, stopPulling)
+				x.runAttempt(workCtx, session, n, releaseSlot, stopPulling)
 			})
 		}
+	}
+}
+
+// missingRetryInterval is the time between two pulls from a subscription that does not exist, or may not be used.
+const missingRetryInterval = 5 * time.Second
+
+// awaitOperator waits before the next pull from a subscription that an operator must create. Others are not affected.
+func (x *Executor) awaitOperator(ctx context.Context, from queue.Subscription, missing error) error {
+	x.config.Log.Error("cannot pull", zap.String("subscription", from.Name()), zap.Error(missing))
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(missingRetryInterval):
+		return nil
 	}
 }
 
 // runAttempt makes one attempt, from the notification to the published result. It calls releaseSlot when the job has
 // ended, so the next job can start while this result is written. It keeps the slot if as many results as slots are
 // already being written. It calls stopPulling when the Engine does not answer or does not start sandboxes.
-func (x *Executor) runAttempt(workCtx context.Context, n queue.Notification, releaseSlot func(), stopPulling context.CancelCauseFunc) {
+func (x *Executor) runAttempt(
+	workCtx context.Context, session membership.Session, n queue.Notification, releaseSlot func(), stopPulling context.CancelCauseFunc,
+) {
 	log := x.config.Log.With(zap.String("execution", n.Ref.ID), zap.String("tenant", n.Ref.Tenant))
-	defer supervise.RecoverLog(log, "attempt panicked; the execution is retried when its lease expires")
+	defer supervise.RecoverLog(log, "attempt panicked; its execution runs again")
 	failpoint.Hit(failpoint.Pulled)
+	signaled, unsubscribe := x.signals.Subscribe(n.Ref)
+	defer unsubscribe()
 	claimedAt := time.Now()
-	e := x.claim(workCtx, n, log)
+	e := x.claim(workCtx, session, n, log)
 	if e == nil {
 		return
 	}
@@ -89,11 +124,13 @@ func (x *Executor) runAttempt(workCtx context.Context, n queue.Notification, rel
 	log = log.With(zap.Int("attempt", e.Attempt), trace.LogField(workCtx))
 	log.Info("running", zap.String("runtime", e.Task.Runtime))
 
-	a := &attempt{executor: x, execution: e, log: log, startedAt: time.Now()}
-	a.steps = &stepBuffer{notify: func() { x.signals.Notify(e.Ref()) }}
+	a := &attempt{executor: x, session: session, execution: e, log: log, startedAt: time.Now()}
+	a.steps = newStepBuffer()
+	defer x.steps.add(e, a.steps)()
+	defer a.abandonUnlessEnded(workCtx) // after a panic as well
 	jobCtx, cancelJob := context.WithCancelCause(workCtx)
-	heartbeat := a.startHeartbeat(jobCtx, cancelJob, claimedAt.Add(x.config.Lease))
-	defer heartbeat.stopAndWait() // also after a panic, or the lease would be renewed for ever
+	defer cancelJob(nil)
+	go a.watch(jobCtx, signaled, cancelJob)
 
 	err := a.runJob(jobCtx)
 	failpoint.Hit(failpoint.JobFinished)
@@ -108,8 +145,6 @@ func (x *Executor) runAttempt(workCtx context.Context, n queue.Notification, rel
 		releaseSlot()
 	}
 	change, written := a.finish(jobCtx, event)
-	cancelJob(nil)
-	heartbeat.stopAndWait()
 	if !written {
 		return
 	}
@@ -117,6 +152,7 @@ func (x *Executor) runAttempt(workCtx context.Context, n queue.Notification, rel
 	failpoint.Hit(failpoint.ResultWritten)
 	log.Info("attempt finished", zap.String("status", string(change.Execution.Status)), zap.NamedError("cause", err))
 	x.publish(workCtx, change, log)
+	x.retryAfterBackoff(workCtx, change, log)
 	failpoint.Hit(failpoint.Published)
 	if change.Execution.Status.Terminal() {
 		telemetry.recordFinish(&change.Execution)
@@ -124,36 +160,83 @@ func (x *Executor) runAttempt(workCtx context.Context, n queue.Notification, rel
 	}
 }
 
-// claim returns the execution with a lease of this executor, or nil if there is nothing to run. It acknowledges the
-// notification as soon as the store has answered: from then on the lease says whose the execution is, and the janitor
-// finds it when the lease expires. When the store did not answer, or this executor cannot start the runtime at present,
-// the notification goes back to the queue.
-func (x *Executor) claim(ctx context.Context, n queue.Notification, log *zap.Logger) *execution.Execution {
-	claimed, err := x.apply(ctx, n.Ref, execution.Claimed{
-		Executor: x.config.Name, ClaimID: rand.Text(), Lease: x.config.Lease, UnavailableRuntimes: x.health.unavailableRuntimes(),
-	})
+// claim returns the execution with a lease of this session, or nil if there is nothing to run. It acknowledges the
+// notification as soon as the store has answered: from then on the lease says whose the execution is, and the leader
+// finds it when the session expires. When the store did not answer, or this executor cannot start the runtime at
+// present, the notification goes back to the queue.
+func (x *Executor) claim(ctx context.Context, session membership.Session, n queue.Notification, log *zap.Logger) *execution.Execution {
+	if !session.Live() {
+		x.giveBack(n, n.Nack(ctx))
+		return nil
+	}
+	claimed, err := x.applyClaim(ctx, session, n)
 	switch {
+	case err == nil && !session.Live():
+		log.Warn("the session was lost during the claim; handing the execution back")
+		x.handBack(ctx, session, &claimed.Execution, log)
+		n.Acknowledge()
 	case err == nil:
 		failpoint.Hit(failpoint.Claimed)
 		n.Acknowledge()
 		return &claimed.Execution
 	case errors.Is(err, execution.ErrRuntimeUnavailable):
 		log.Debug("left to another executor", zap.Error(err))
-		x.nack(ctx, n)
+		x.giveBack(n, n.Nack(ctx))
 	case store.IsRejection(err):
 		log.Debug("nothing to run", zap.Error(err))
 		n.Acknowledge()
 	default:
 		log.Warn("could not claim", zap.Error(err))
-		x.nack(ctx, n)
+		x.giveBack(n, n.Nack(ctx))
 	}
 	return nil
 }
 
-// nack gives a notification back to the queue. If that fails, Pub/Sub delivers it again a little later.
-func (x *Executor) nack(ctx context.Context, n queue.Notification) {
-	if err := n.Nack(ctx); err != nil {
-		x.config.Log.Warn("could not nack the notification", zap.String("execution", n.Ref.ID), zap.String("tenant", n.Ref.Tenant), zap.Error(err))
+// applyClaim claims an execution. It repeats a claim of which it is unknown whether it took effect, for as long as the
+// session lasts. Otherwise an execution could be running that nobody runs. The claim ID makes a repetition harmless.
+func (x *Executor) applyClaim(ctx context.Context, session membership.Session, n queue.Notification) (execution.Change, error) {
+	claim := execution.Claimed{
+		Executor: x.config.Name, Session: session.ID, ClaimID: rand.Text(), Dispatcher: n.Dispatcher,
+		Runtimes: x.startableRuntimes(),
+	}
+	return backoff.Retry(ctx, func() (execution.Change, error) {
+		claimed, err := x.apply(ctx, n.Ref, claim)
+		if err != nil && (!errors.Is(err, store.ErrOutcomeUnknown) || !session.Live()) {
+			err = backoff.Permanent(err)
+		}
+		return claimed, err
+	}, backoff.WithMaxElapsedTime(0))
+}
+
+// handBack queues an execution again whose claim took effect too late. The leader may have looked for executions of the
+// session before, so nobody else would find it soon.
+func (x *Executor) handBack(ctx context.Context, session membership.Session, e *execution.Execution, log *zap.Logger) {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	change, err := retryUntilDeadline(ctx, func() (execution.Change, error) {
+		change, err := x.apply(ctx, e.Ref(), execution.HandedBack{Session: session.ID, Attempt: e.Attempt})
+		if err != nil && !errors.Is(err, store.ErrUnavailable) {
+			err = backoff.Permanent(err)
+		}
+		return change, err
+	})
+	switch {
+	case err == nil:
+		x.publish(ctx, change, log)
+	case !store.IsRejection(err):
+		log.Error("could not hand the execution back; it runs again when it is due", zap.Error(err))
+	}
+}
+
+// startableRuntimes returns the runtimes of which this executor takes jobs now.
+func (x *Executor) startableRuntimes() []string {
+	return slices.DeleteFunc(x.config.Runtimes.Available(), func(name string) bool { return x.runtimes.unavailable(name) != "" })
+}
+
+// giveBack logs the error of a Nack or Return. Pub/Sub delivers the notification again a little later.
+func (x *Executor) giveBack(n queue.Notification, err error) {
+	if err != nil {
+		x.config.Log.Warn("could not give the notification back", zap.String("execution", n.Ref.ID), zap.String("tenant", n.Ref.Tenant), zap.Error(err))
 	}
 }
 
@@ -281,11 +364,12 @@ func (a *attempt) storeArtifacts(ctx context.Context) error {
 // classify returns the event that the end of the job means for the execution. It is nil when the lease is lost: the
 // attempt may not change the execution any more.
 func (a *attempt) classify(err error) execution.Event {
-	number := a.execution.Attempt
+	session, number := a.session.ID, a.execution.Attempt
 	finished := func(ending execution.Ending) execution.Event {
 		ending.Receipt = a.writeReceipt(ending)
-		ending.Steps, _ = a.steps.snapshot()
-		return execution.JobEnded{Attempt: number, Ending: ending}
+		ending.Steps = a.steps.newest()
+		ending.StartDelay = a.startDelay()
+		return execution.JobEnded{Session: session, Attempt: number, Ending: ending}
 	}
 	switch {
 	case err == nil:
@@ -293,7 +377,7 @@ func (a *attempt) classify(err error) execution.Event {
 	case errors.Is(err, errCanceled):
 		return finished(execution.NewCanceledFailure().Ending(a.ending.Usage))
 	case errors.Is(err, errShutdown):
-		return execution.HandedBack{Attempt: number, Usage: a.ending.Usage}
+		return execution.HandedBack{Session: session, Attempt: number, StartDelay: a.startDelay(), Usage: a.ending.Usage}
 	case errors.Is(err, execution.ErrLeaseLost):
 		return nil
 	case errors.Is(err, sandbox.ErrInvalidJob):
@@ -302,17 +386,26 @@ func (a *attempt) classify(err error) execution.Event {
 	case !a.began():
 		return a.startFailed(err)
 	default:
-		return execution.AttemptFailed{Attempt: number, Usage: a.ending.Usage}
+		return execution.AttemptFailed{Session: session, Attempt: number, StartDelay: a.startDelay(), Usage: a.ending.Usage}
 	}
 }
 
 // began reports whether the sandbox acknowledged the job: its agent was started.
 func (a *attempt) began() bool { return !a.outcome.Record.Times.AgentStarted.IsZero() }
 
+// startDelay is the time from the claim until the sandbox acknowledged the job; 0 if it has not.
+func (a *attempt) startDelay() time.Duration {
+	if !a.began() {
+		return 0
+	}
+	return max(a.outcome.Record.Times.AgentStarted.Sub(a.startedAt), time.Nanosecond)
+}
+
 // startFailed returns the event for a job that did not begin because of err.
 func (a *attempt) startFailed(err error) execution.StartFailed {
 	event := execution.StartFailed{
-		Attempt: a.execution.Attempt, Usage: a.ending.Usage, Reason: "Airlock could not prepare the job", EngineSick: a.engineSick,
+		Session: a.session.ID, Attempt: a.execution.Attempt, Usage: a.ending.Usage,
+		Reason: "Airlock could not prepare the job", EngineSick: a.engineSick,
 	}
 	var failed *sandbox.StartError
 	if errors.As(err, &failed) {
@@ -341,8 +434,7 @@ func (a *attempt) writeReceipt(ending execution.Ending) string {
 	return encoded
 }
 
-// finish writes the event that ends the attempt. It repeats the call for as long as a lease lasts. If the event was
-// written and only the answer was lost, the next call finds an execution that ended with this attempt.
+// finish writes the event that ends the attempt; nil means that the lease is lost.
 func (a *attempt) finish(ctx context.Context, event execution.Event) (change execution.Change, written bool) {
 	if event == nil {
 		a.log.Warn("lease lost; another attempt has the execution")
@@ -350,22 +442,8 @@ func (a *attempt) finish(ctx context.Context, event execution.Event) (change exe
 	}
 	ctx, span := trace.StartChild(ctx, "finish")
 	defer span.End()
-	// The context of the job may have ended, for a reason that the event contains. What bounds the write is the lease.
-	leaseCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.executor.config.Lease)
-	defer cancel()
-	mayBeWritten := false
-	change, err := retryUntilDeadline(leaseCtx, func() (execution.Change, error) {
-		change, err := a.executor.apply(leaseCtx, a.execution.Ref(), event)
-		switch {
-		case err == nil, mayBeWritten && errors.Is(err, execution.ErrTerminal) && change.Execution.Attempt == a.execution.Attempt:
-			return change, nil
-		case errors.Is(err, store.ErrUnavailable):
-			mayBeWritten = true
-			return change, err
-		default:
-			return change, backoff.Permanent(err)
-		}
-	})
+	change, err := a.write(ctx, event)
+	a.ended = err == nil || store.IsRejection(err)
 	if err != nil {
 		markSpanFailed(span, "not written")
 		a.log.Error("could not write the result; the execution will run again", zap.Error(err))
@@ -373,8 +451,7 @@ func (a *attempt) finish(ctx context.Context, event execution.Event) (change exe
 	return change, err == nil
 }
 
-// publish publishes the notifications and signals of a change. If that fails, the janitor publishes the notifications
-// again, and watchers read the execution again by themselves.
+// publish publishes the notifications of a change. If that fails, the janitor publishes them again.
 func (x *Executor) publish(ctx context.Context, ch execution.Change, log *zap.Logger) {
 	if err := x.config.Queue.Publish(ctx, ch); err != nil {
 		log.Warn("could not publish the notifications of a change", zap.Error(err))

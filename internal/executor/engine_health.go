@@ -4,42 +4,79 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/airlock-run/airlock/internal/broadcast"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/membership"
+	"github.com/airlock-run/airlock/internal/queue"
 	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/supervise"
 	"github.com/airlock-run/airlock/internal/telemetry/metrics"
 )
 
-// pull pulls both lanes while the Engine starts sandboxes. Without such an Engine, notifications stay in the queue for
-// other executors. The jobs in progress continue after it returns.
+// pull pulls the notifications of its runtimes, in both lanes, while the Engine starts sandboxes and the session lasts.
+// Without such an Engine, notifications stay in the queue for other executors. The jobs in progress continue after it
+// returns, unless the session is lost.
 func (x *Executor) pull(ctx, workCtx context.Context) error {
+	if err := x.awaitNoDrain(ctx); err != nil {
+		return err
+	}
 	if err := x.awaitEngine(ctx); err != nil {
 		return err
 	}
-	engineCtx, stopPulling := context.WithCancelCause(ctx) // ends when the Engine fails
+	session, err := x.config.Sessions.Await(ctx)
+	if err != nil {
+		return err
+	}
+	engineCtx, stopPulling := context.WithCancelCause(ctx) // ends when the Engine fails or the session is lost
 	defer stopPulling(nil)
+	go func() {
+		if x.drain.await(engineCtx, true) == nil {
+			stopPulling(errDraining)
+		}
+	}()
+	go func() {
+		select {
+		case <-engineCtx.Done():
+		case <-session.Lost():
+			stopPulling(execution.ErrLeaseLost)
+		}
+	}()
 	x.config.Log.Info("pulling executions", zap.Int("slots", x.config.Slots), zap.Int("reserved", x.config.Reserved))
 	x.health.setPulling()
-	lanes, lanesCtx := errgroup.WithContext(engineCtx)
-	for _, lane := range []execution.Lane{execution.LaneInteractive, execution.LaneBatch} {
-		lanes.Go(func() (err error) {
-			defer supervise.RecoverTo(&err)
-			return x.pullLane(lanesCtx, workCtx, lane, stopPulling)
-		})
-	}
-	err := lanes.Wait()
+	err = x.pullAll(engineCtx, workCtx, session, stopPulling)
 	if engineCtx.Err() != nil {
 		err = context.Cause(engineCtx)
 	}
 	x.health.setNotPulling(err)
 	return err
+}
+
+// pullAll pulls from the subscriptions of all runtimes until one of the pulls fails or ctx ends.
+func (x *Executor) pullAll(ctx, workCtx context.Context, session membership.Session, stopPulling context.CancelCauseFunc) error {
+	pulls, ctx := errgroup.WithContext(ctx)
+	pulls.Go(func() error { // without a runtime there is nothing to pull
+		<-ctx.Done()
+		return context.Cause(ctx)
+	})
+	for _, runtime := range x.config.Runtimes.Available() {
+		pulls.Go(func() (err error) {
+			defer supervise.RecoverTo(&err)
+			return x.tryRuntime(ctx, runtime, stopPulling)
+		})
+		for _, lane := range []execution.Lane{execution.LaneInteractive, execution.LaneBatch} {
+			pulls.Go(func() (err error) {
+				defer supervise.RecoverTo(&err)
+				return x.pullFrom(ctx, workCtx, session, queue.Subscription{Lane: lane, Runtime: runtime}, stopPulling)
+			})
+		}
+	}
+	return pulls.Wait()
 }
 
 // awaitEngine returns nil if the Engine answers and starts containers. If the executor has just begun, or several
@@ -64,7 +101,7 @@ func (x *Executor) awaitEngine(ctx context.Context) error {
 		x.health.setNotPulling(err)
 		return err
 	}
-	x.health.recordStarted("", true)
+	x.health.recordStarted()
 	return nil
 }
 
@@ -80,83 +117,68 @@ func (x *Executor) checkEngine(ctx context.Context, stopPulling context.CancelCa
 // recordStart learns from the start of a job's sandbox. It stops pulling when the Engine does not answer or does not
 // start a sandbox in time, or when several starts in a row have failed.
 func (a *attempt) recordStart(err error, stopPulling context.CancelCauseFunc) {
-	health, runtime := a.executor.health, a.execution.Task.Runtime
+	x, runtime := a.executor, a.execution.Task.Runtime
 	var failed *sandbox.StartError
 	switch {
 	case a.began():
-		health.recordStarted(runtime, !a.outcome.Record.Warm)
+		if !a.outcome.Record.Warm { // a warm sandbox was started earlier, so it says nothing about the Engine now
+			x.health.recordStarted()
+		}
 	case errors.As(err, &failed):
 		a.log.Warn("sandbox did not start", zap.String("runtime", runtime), zap.Error(err))
-		if health.recordStartFailure(runtime, failed) {
+		if failed.Cause.OfImage() {
+			x.runtimes.setUnavailable(runtime, err.Error())
+			return
+		}
+		if x.health.recordStartFailure(failed) {
 			stopPulling(err)
 		}
-		a.engineSick = !failed.Cause.OfImage() && health.engineSick()
+		a.engineSick = x.health.engineSick()
 	}
 }
 
-const (
-	// maxStartFailures is how many starts may fail in a row before the executor stops pulling. One alone may have a
-	// cause of its own, such as a removal from outside.
-	maxStartFailures = 3
-	// runtimeRetryInterval is how long an executor takes no job of a runtime whose image it could not start. After that,
-	// the next job tries again.
-	runtimeRetryInterval = 30 * time.Second
-)
+// maxStartFailures is how many starts may fail in a row before the executor stops pulling. One alone may have a cause
+// of its own, such as a removal from outside.
+const maxStartFailures = 3
 
 // Health is what an executor knows of its own ability to run jobs.
 type Health struct {
 	Pulling             bool
 	Since               time.Time         // of Pulling
 	Reason              string            // why it does not pull, for operators
-	UnavailableRuntimes map[string]string // the reason, for operators, by runtime
+	UnavailableRuntimes map[string]string // those that it cannot start at present: the reason, for operators
 }
 
-// engineHealth counts failed starts. It knows which of them are the Engine's fault and which are an image's.
+// engineHealth knows whether the Engine starts sandboxes. It counts the failed starts that are the Engine's fault.
 type engineHealth struct {
-	retryInterval time.Duration // of a runtime
+	changed broadcast.Signal // something that snapshot returns
 
 	mu            sync.Mutex
 	pulling       bool
 	since         time.Time
 	reason        string
-	startFailures int // of the Engine, in a row
-	runtimes      map[string]runtimeFailure
-}
-
-type runtimeFailure struct {
-	retryAt time.Time
-	reason  string
+	startFailures int // in a row
 }
 
 func newEngineHealth() *engineHealth {
 	return &engineHealth{
-		retryInterval: runtimeRetryInterval, since: time.Now(), reason: "starting",
+		changed: broadcast.NewSignal(), since: time.Now(), reason: "starting",
 		startFailures: maxStartFailures, // a new executor takes no job before a container has started
-		runtimes:      map[string]runtimeFailure{},
 	}
 }
 
-// recordStarted records that a sandbox started. A warm one was started earlier, so it says nothing about the Engine
-// now.
-func (h *engineHealth) recordStarted(runtime string, cold bool) {
+// recordStarted records that the Engine has started a sandbox.
+func (h *engineHealth) recordStarted() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if cold {
-		h.startFailures = 0
-	}
-	delete(h.runtimes, runtime)
-	metrics.UnavailableRuntimes.Set(float64(len(h.runtimes)))
+	h.startFailures = 0
 }
 
-// recordStartFailure reports whether the executor must stop pulling.
-func (h *engineHealth) recordStartFailure(runtime string, err *sandbox.StartError) (stop bool) {
+// recordStartFailure records a start that failed because of the Engine. It reports whether the executor must stop
+// pulling.
+func (h *engineHealth) recordStartFailure(err *sandbox.StartError) (stop bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err.Cause.OfImage() {
-		h.runtimes[runtime] = runtimeFailure{retryAt: time.Now().Add(h.retryInterval), reason: err.Error()}
-		metrics.UnavailableRuntimes.Set(float64(len(h.runtimes)))
-		return false
-	}
 	h.startFailures++
 	if err.Cause == sandbox.EngineUnreachable || err.Cause == sandbox.StartTimedOut {
 		h.startFailures = maxStartFailures // to wait for two more would take minutes
@@ -171,24 +193,12 @@ func (h *engineHealth) engineSick() bool {
 	return h.startFailures >= maxStartFailures
 }
 
-// unavailableRuntimes returns the runtimes of which this executor takes no job now.
-func (h *engineHealth) unavailableRuntimes() (names []string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for name, failure := range h.runtimes {
-		if time.Now().Before(failure.retryAt) {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
 func (h *engineHealth) setPulling() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.pulling, h.since, h.reason = true, time.Now(), ""
 	metrics.ExecutorPulling.Set(1)
+	h.changed.Notify()
 }
 
 func (h *engineHealth) setNotPulling(reason error) {
@@ -202,14 +212,11 @@ func (h *engineHealth) setNotPulling(reason error) {
 		h.reason = reason.Error()
 	}
 	metrics.ExecutorPulling.Set(0)
+	h.changed.Notify()
 }
 
 func (h *engineHealth) snapshot() Health {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	reasons := map[string]string{}
-	for name, failure := range h.runtimes {
-		reasons[name] = failure.reason
-	}
-	return Health{Pulling: h.pulling, Since: h.since, Reason: h.reason, UnavailableRuntimes: reasons}
+	return Health{Pulling: h.pulling, Since: h.since, Reason: h.reason}
 }

@@ -40,7 +40,7 @@ func TestStartFailuresDoNotCountAsFailedAttempts(t *testing.T) {
 		return sandbox.Outcome{}, startError(sandbox.ImageUnusable)
 	})
 	x := f.newExecutor(testConfig(), f.store, f.queue, b)
-	x.health.retryInterval = 0
+	x.runtimes.retryInterval = 0
 	f.start(x)
 	ref := f.submit("offline", "x")
 	for n := 1; n < execution.MaxStartFailures; n++ {
@@ -81,8 +81,7 @@ func TestPullingStopsWhileStartsFail(t *testing.T) {
 	}
 	require.Eventually(t, func() bool { return !x.Health().Pulling }, waitTimeout, pollInterval)
 	require.Contains(t, x.Health().Reason, "engine_refused")
-	probes := func() int { b.mu.Lock(); defer b.mu.Unlock(); return b.probes }
-	require.Eventually(t, func() bool { return probes() >= 3 }, waitTimeout, pollInterval)
+	require.Eventually(t, func() bool { return b.probeCount() >= 3 }, waitTimeout, pollInterval)
 	require.Len(t, b.started, maxStartFailures, "only so many executions met the sick Engine")
 
 	touched := 0
@@ -158,19 +157,32 @@ func twoRuntimes() *agentruntime.Registry {
 	return agentruntime.NewRegistry(all...)
 }
 
-// An executor without the image of a runtime leaves its jobs to others, and runs those of other runtimes.
+// failingImage returns an error of Try for the jobs of one image.
+func failingImage(image string) func(sandbox.Job) error {
+	return func(job sandbox.Job) error {
+		if job.Image == image {
+			return startError(sandbox.ImageMissing)
+		}
+		return nil
+	}
+}
+
+// When the image of a runtime is gone, one job finds out. After that the executor leaves the others to other executors,
+// until a try succeeds, and runs those of other runtimes.
 func TestMissingImageMakesOnlyItsRuntimeUnavailable(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	without := newFakeSandbox(func(_ context.Context, job sandbox.Job) (sandbox.Outcome, error) {
-		if job.Image == "a" {
-			return sandbox.Outcome{}, startError(sandbox.ImageMissing)
+	var without *fakeSandbox
+	without = newFakeSandbox(func(_ context.Context, job sandbox.Job) (sandbox.Outcome, error) {
+		if err := failingImage("a")(job); err != nil {
+			without.setTryErr(failingImage("a"))
+			return sandbox.Outcome{}, err
 		}
 		return successOutcome("without"), nil
 	})
 	c := testConfig()
 	x := f.newExecutor(c, f.store, f.queue, without)
-	x.config.Runtimes, x.health.retryInterval = twoRuntimes(), time.Hour
+	x.config.Runtimes, x.runtimes.retryInterval = twoRuntimes(), pollInterval
 	f.start(x)
 	first := f.submit("a", "x")
 	require.Eventually(t, func() bool { return f.stored(first).StartFailures != nil }, waitTimeout, pollInterval)
@@ -186,41 +198,115 @@ func TestMissingImageMakesOnlyItsRuntimeUnavailable(t *testing.T) {
 	other.config.Runtimes = twoRuntimes()
 	f.start(other)
 	for _, ref := range refs {
-		var e execution.Execution
-		require.Eventually(t, func() bool {
-			f.clock.Advance(time.Minute)
-			// Pub/Sub delivers a notification that went back later each time. The janitor publishes others.
-			if ch, err := f.store.Apply(context.Background(), ref, execution.Overdue{}); err == nil {
-				_ = f.queue.Publish(context.Background(), ch)
-			}
-			e = f.stored(ref)
-			return e.Status == execution.Succeeded
-		}, waitTimeout, time.Second)
+		e := f.await(ref, execution.Succeeded)
 		require.Equal(t, "with", e.Result.Text)
+		require.Equal(t, 1, e.Attempt)
 		require.Nil(t, e.StartFailures, "the executor without the image did not claim it")
 	}
 	require.True(t, x.Health().Pulling)
 }
 
-// startedHealth is the health of an executor whose Engine has started a container.
-func startedHealth() *engineHealth {
-	h := newEngineHealth()
-	h.recordStarted("", true)
-	return h
+// A runtime is tried before its first job, and again and again. So no job finds out that its image is missing.
+func TestRuntimeIsTriedBeforeItsJobs(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	b := answeringSandbox("done")
+	tries := make(chan struct{}, 1000)
+	b.setTryErr(func(job sandbox.Job) error {
+		tries <- struct{}{}
+		return failingImage("a")(job)
+	})
+	x := f.newExecutor(testConfig(), f.store, f.queue, b)
+	x.config.Runtimes, x.runtimes.retryInterval = twoRuntimes(), pollInterval
+	require.Equal(t, "it has not been started yet", x.State().UnavailableRuntimes["a"])
+	f.start(x)
+	ref := f.submit("a", "x")
+	f.await(f.submit("b", "x"), execution.Succeeded)
+	for range 5 {
+		next(t, tries)
+	}
+	require.Contains(t, x.State().UnavailableRuntimes["a"], "image_missing")
+	require.NotContains(t, x.State().UnavailableRuntimes, "b")
+	require.Zero(t, f.stored(ref).Attempt)
+	b.setTryErr(nil)
+	e := f.await(ref, execution.Succeeded)
+	require.Equal(t, 1, e.Attempt)
+	require.Nil(t, e.StartFailures)
+	require.Empty(t, x.State().UnavailableRuntimes)
+}
+
+// A try that fails because of the Engine says nothing about the image: the executor waits for the Engine.
+func TestTryFindsSickEngine(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	b := answeringSandbox("done")
+	b.setTryErr(func(sandbox.Job) error {
+		b.setProbeErr(startError(sandbox.EngineRefused))
+		return startError(sandbox.EngineRefused)
+	})
+	x := f.newExecutor(testConfig(), f.store, f.queue, b)
+	x.runtimes.retryInterval = pollInterval
+	f.start(x)
+	ref := f.submit("offline", "x")
+	require.Eventually(t, func() bool { return strings.Contains(x.Health().Reason, "engine_refused") }, waitTimeout, pollInterval)
+	require.Zero(t, f.stored(ref).Attempt)
+	b.setTryErr(nil)
+	b.setProbeErr(nil)
+	f.await(ref, execution.Succeeded)
+}
+
+// The Engine refuses the containers of one runtime, because of their limits. When Probe has found that out, the
+// executor goes on with the others.
+func TestRefusedRuntimeDoesNotStopOthers(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	b := answeringSandbox("done")
+	b.setTryErr(func(job sandbox.Job) error {
+		switch {
+		case job.Image != "a":
+			return nil
+		case b.probeCount() > 1: // the first one is at the start
+			return startError(sandbox.ImageUnusable)
+		default:
+			return startError(sandbox.EngineRefused)
+		}
+	})
+	x := f.newExecutor(testConfig(), f.store, f.queue, b)
+	x.config.Runtimes, x.runtimes.retryInterval = twoRuntimes(), pollInterval
+	f.start(x)
+	require.Eventually(t, func() bool {
+		return strings.Contains(x.Health().UnavailableRuntimes["a"], "image_unusable")
+	}, waitTimeout, pollInterval)
+	f.await(f.submit("b", "x"), execution.Succeeded)
+	require.True(t, x.Health().Pulling)
 }
 
 func TestUnavailableRuntimeIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := startedHealth()
-		require.False(t, h.recordStartFailure("a", startError(sandbox.ImageUnusable)))
-		require.Equal(t, []string{"a"}, h.unavailableRuntimes())
-		time.Sleep(runtimeRetryInterval)
-		require.Empty(t, h.unavailableRuntimes(), "the next job tries")
-		require.Contains(t, h.snapshot().UnavailableRuntimes, "a")
-		h.recordStarted("a", false)
-		require.Empty(t, h.snapshot().UnavailableRuntimes)
+		changes := 0
+		r := newRuntimeStates(func() { changes++ })
+		require.NoError(t, r.awaitTry(t.Context(), "a"), "at once, the first time")
+		r.setUnavailable("a", "no image")
+		began := time.Now()
+		require.NoError(t, r.awaitTry(t.Context(), "a"))
+		require.Equal(t, runtimeRetryInterval, time.Since(began))
+		r.setUnavailable("a", "no image")
+		require.Equal(t, 1, changes, "nothing has changed")
+		r.setStartable("a")
+		require.NoError(t, r.awaitStartable(t.Context(), "a"))
+		require.Empty(t, r.unavailable("a"))
+		ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
+		defer cancel()
+		require.ErrorIs(t, r.awaitTry(ctx, "a"), context.DeadlineExceeded, "it is not tried without a reason")
 	})
+}
+
+// startedHealth is the health of an executor whose Engine has started a container.
+func startedHealth() *engineHealth {
+	h := newEngineHealth()
+	h.recordStarted()
+	return h
 }
 
 func TestEngineHealthCountsFailuresInARow(t *testing.T) {
@@ -230,20 +316,19 @@ func TestEngineHealthCountsFailuresInARow(t *testing.T) {
 	refused := startError(sandbox.EngineRefused)
 	for range 2 {
 		for range maxStartFailures - 1 {
-			require.False(t, h.recordStartFailure("a", refused))
+			require.False(t, h.recordStartFailure(refused))
 		}
-		h.recordStarted("a", true)
+		h.recordStarted()
 	}
 	for range maxStartFailures - 1 {
-		require.False(t, h.recordStartFailure("a", refused))
-		h.recordStarted("a", false) // a warm sandbox was started before
+		require.False(t, h.recordStartFailure(refused))
 	}
 	require.False(t, h.engineSick())
-	require.True(t, h.recordStartFailure("b", refused))
+	require.True(t, h.recordStartFailure(refused))
 	require.True(t, h.engineSick())
 	for _, cause := range []sandbox.StartFailure{sandbox.EngineUnreachable, sandbox.StartTimedOut} {
 		h := startedHealth()
-		require.True(t, h.recordStartFailure("a", startError(cause)), cause)
+		require.True(t, h.recordStartFailure(startError(cause)), cause)
 		require.True(t, h.engineSick(), cause)
 	}
 }

@@ -11,12 +11,10 @@ import (
 	"context"
 	"errors"
 	"io"
-	"sync"
 	"time"
 
 	oteltrace "go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/airlock-run/airlock/internal/agentruntime"
@@ -24,6 +22,7 @@ import (
 	"github.com/airlock-run/airlock/internal/broadcast"
 	"github.com/airlock-run/airlock/internal/domain/conversation"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/membership"
 	"github.com/airlock-run/airlock/internal/queue"
 	"github.com/airlock-run/airlock/internal/receipt"
 	"github.com/airlock-run/airlock/internal/sandbox"
@@ -37,34 +36,45 @@ type Applier interface {
 	Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error)
 }
 
-// TaskStore has the parts of a task that are not in the document of its execution.
+// TaskStore has executions, and the parts of a task that are not in the document of its execution.
 type TaskStore interface {
 	Messages(ctx context.Context, tenant, conversationID string, beforeTurn, limit int) ([]conversation.Message, error)
 	Transcript(ctx context.Context, tenant, conversationID string) (*execution.Transcript, error)
 	InputFiles(ctx context.Context, ref execution.Ref) ([]execution.InputFile, error)
+	// Execution serves to see whether an execution was canceled.
+	Execution(ctx context.Context, ref execution.Ref) (execution.Execution, error)
 }
 
-// Queue carries notifications and signals. Pull waits for notifications and may return none. Subscribe calls onSignal
-// concurrently. A failed Publish loses nothing: the janitor publishes again.
+// Sessions gives the executor its leases, one after another. Await waits for a live one.
+type Sessions interface {
+	Await(ctx context.Context) (membership.Session, error)
+}
+
+// Queue carries notifications. Pull waits for notifications and may return none. A failed Publish loses nothing: the
+// janitor publishes again.
 type Queue interface {
-	Pull(ctx context.Context, lane execution.Lane, limit int) ([]queue.Notification, error)
-	Subscribe(ctx context.Context, onSignal func(execution.Ref)) error
+	Pull(ctx context.Context, from queue.Subscription, limit int) ([]queue.Notification, error)
+	SubscriptionError(s queue.Subscription) error
 	Publish(ctx context.Context, ch execution.Change) error
 }
 
 // Sandbox runs jobs. Run runs one job in a fresh container. When ctx ends, it kills the job and returns the cause of
 // ctx; with an error, only the Record of the outcome counts. The error is a *sandbox.StartError if the job did not
 // begin because its sandbox did not start. Ping reports whether the Engine answers, Probe whether it starts a
-// container.
+// container, and Try whether it starts the agent of a job; it ends the agent at once.
 type Sandbox interface {
 	Run(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error)
 	Probe(ctx context.Context) error
+	Try(ctx context.Context, job sandbox.Job) error
 	Ping(ctx context.Context) error
 }
 
-// Runtimes makes the job of an attempt. The job's model calls belong to the trace of ctx. A failure is final: another
-// attempt would fail in the same way.
+// Runtimes makes the job of an attempt. Available names those that this executor offers; it returns a new slice. The
+// job's model calls belong to the trace of ctx. A failure is final: another attempt would fail in the same way. Trial
+// returns a job of an available runtime with nothing to do.
 type Runtimes interface {
+	Available() []string
+	Trial(name string) sandbox.Job
 	Prepare(ctx context.Context, e *execution.Execution) (*agentruntime.Run, *execution.Failure)
 }
 
@@ -76,14 +86,13 @@ type ArtifactStore interface {
 
 // Config has the parts and settings of an Executor. All fields are required, except those that say otherwise.
 type Config struct {
-	Name      string        // unique among the executors
-	Slots     int           // how many jobs may run at the same time
-	Reserved  int           // slots that jobs of batches cannot use; less than Slots
-	Lease     time.Duration // how long an executor without a heartbeat keeps its executions
-	Heartbeat time.Duration // interval of the renewals of a lease; less than half of Lease
-	Grace     time.Duration // how long jobs may continue after Run's context has ended
+	Name     string        // unique among the executors
+	Slots    int           // how many jobs may run at the same time
+	Reserved int           // slots that jobs of batches cannot use; less than Slots
+	Grace    time.Duration // how long jobs may continue after Run's context has ended
 
 	Executions Applier // the quota's, because a claim counts against limits and the end of an attempt frees capacity
+	Sessions   Sessions
 	Tasks      TaskStore
 	Queue      Queue
 	Sandbox    Sandbox
@@ -106,10 +115,13 @@ var (
 type Executor struct {
 	config    Config
 	slots     *slots
-	finishSem *semaphore.Weighted   // held by an attempt that writes its result after it has released its slot
-	attempts  sync.WaitGroup        // the attempts in progress
-	signals   broadcast.Broadcaster // passes signals to the heartbeats of the attempts in progress
+	finishSem *semaphore.Weighted // held by an attempt that writes its result after it has released its slot
+	attempts  inFlight
+	signals   broadcast.Broadcaster // passes signals to the attempts in progress
+	steps     runningSteps
 	health    *engineHealth
+	runtimes  *runtimeStates
+	drain     *drainGate
 }
 
 // New returns an executor; Run starts it.
@@ -117,13 +129,44 @@ func New(c Config) *Executor {
 	if c.Tracer == nil {
 		c.Tracer = trace.Noop
 	}
+	health := newEngineHealth()
 	return &Executor{
-		config: c, slots: newSlots(c.Slots, c.Reserved), finishSem: semaphore.NewWeighted(int64(c.Slots)), health: newEngineHealth(),
+		config: c, slots: newSlots(c.Slots, c.Reserved), finishSem: semaphore.NewWeighted(int64(c.Slots)), health: health,
+		runtimes: newRuntimeStates(health.changed.Notify), drain: newDrainGate(),
 	}
 }
 
 // Health returns whether the executor pulls, and which runtimes it cannot start.
-func (x *Executor) Health() Health { return x.health.snapshot() }
+func (x *Executor) Health() Health {
+	h := x.health.snapshot()
+	h.UnavailableRuntimes = map[string]string{}
+	for _, name := range x.config.Runtimes.Available() {
+		if reason := x.unavailable(name); reason != "" {
+			h.UnavailableRuntimes[name] = reason
+		}
+	}
+	return h
+}
+
+// unavailable returns why this executor takes no job of a runtime; empty: it takes them.
+func (x *Executor) unavailable(runtime string) string {
+	if reason := x.runtimes.unavailable(runtime); reason != "" {
+		return reason
+	}
+	for _, lane := range []execution.Lane{execution.LaneInteractive, execution.LaneBatch} {
+		if err := x.config.Queue.SubscriptionError(queue.Subscription{Lane: lane, Runtime: runtime}); err != nil {
+			return err.Error()
+		}
+	}
+	return ""
+}
+
+// AwaitJobsGone returns when no job is left of a session that was lost, or when ctx ends. The next session must not
+// begin before: the jobs' executions run again elsewhere.
+func (x *Executor) AwaitJobsGone(ctx context.Context) { x.attempts.wait(ctx) }
+
+// Signal tells an attempt in progress that its execution may have been canceled. It never blocks.
+func (x *Executor) Signal(ref execution.Ref) { x.signals.Notify(ref) }
 
 // Run works until ctx ends. It then stops pulling, lets jobs finish within the grace period, hands the other executions
 // back as queued, and returns.
@@ -136,19 +179,6 @@ func (x *Executor) Run(ctx context.Context) error {
 		time.AfterFunc(x.config.Grace, func() { stopWork(errShutdown) })
 	})()
 
-	g, ctx := errgroup.WithContext(ctx)
-	// Signals are received until the last job has finished, so that it can be canceled.
-	signalCtx, stopSignals := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopSignals()
-	g.Go(func() error {
-		defer stopSignals()
-		defer x.attempts.Wait()
-		return supervise.Run(ctx, x.config.Log, "pull executions", func(ctx context.Context) error { return x.pull(ctx, workCtx) })
-	})
-	g.Go(func() error {
-		return supervise.Run(signalCtx, x.config.Log, "receive signals", func(ctx context.Context) error {
-			return x.config.Queue.Subscribe(ctx, x.signals.Notify)
-		})
-	})
-	return g.Wait()
+	defer x.attempts.wait(context.WithoutCancel(ctx))
+	return supervise.Run(ctx, x.config.Log, "pull executions", func(ctx context.Context) error { return x.pull(ctx, workCtx) })
 }

@@ -4,17 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
-	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"github.com/stretchr/testify/require"
-	"google.golang.org/api/iterator"
 
-	"github.com/airlock-run/airlock/emulator/emulatortest"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/store"
@@ -47,25 +42,6 @@ func (r *eventRecorder) except(types ...execution.Event) (others []string) {
 		}
 	}
 	return others
-}
-
-// awaitSignalSubscriptions waits until so many executors have subscribed to signals.
-func (f *fixture) awaitSignalSubscriptions(executors int) {
-	f.t.Helper()
-	require.Eventually(f.t, func() bool {
-		all := f.pubsub.Client.SubscriptionAdminClient.ListSubscriptions(context.Background(), &pubsubpb.ListSubscriptionsRequest{Project: "projects/" + emulatortest.Project})
-		for n := 0; ; {
-			sub, err := all.Next()
-			switch {
-			case errors.Is(err, iterator.Done):
-				return n == executors
-			case err != nil:
-				return false
-			case strings.HasSuffix(sub.Topic, "-signals"):
-				n++
-			}
-		}
-	}, waitTimeout, pollInterval)
 }
 
 // A result that cannot be written is written when the store is back.
@@ -134,34 +110,6 @@ func TestFinishWithLostResponseSucceeds(t *testing.T) {
 	require.Len(t, b.started, 1, "the job ran once")
 }
 
-// A result that cannot be written is given up when the lease expires. The slot is free for the next job, and the
-// execution is due for the janitor.
-func TestFinishGivesUpWhenLeaseExpires(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	b := newFakeSandbox(func(_ context.Context, job sandbox.Job) (sandbox.Outcome, error) {
-		return successOutcome(strings.TrimSpace(string(job.Stdin))), nil
-	})
-	c := testConfig()
-	c.Slots, c.Lease, c.Heartbeat = 1, 3*time.Second, 500*time.Millisecond
-	s := &faultyStore{f.store, func(_ context.Context, ev execution.Event) error {
-		if ended, ok := ev.(execution.JobEnded); ok && ended.Ending.Result.Text == "first" {
-			return fmt.Errorf("%w: on purpose", store.ErrUnavailable)
-		}
-		return nil
-	}}
-	f.start(f.newExecutor(c, s, f.queue, b))
-	first := f.submit("offline", "first")
-	next(t, b.started)
-	second := f.submit("offline", "second")
-	f.await(second, execution.Succeeded)
-	require.Equal(t, execution.Running, f.stored(first).Status)
-	f.clock.Advance(c.Lease)
-	ch, err := f.store.Apply(t.Context(), first, execution.Overdue{})
-	require.NoError(t, err, "its lease is not renewed any more")
-	require.Equal(t, []execution.Ref{first}, ch.Notify)
-}
-
 // When the store is unavailable for a claim, the notification comes again.
 func TestNotificationRedeliveredWhenClaimFails(t *testing.T) {
 	t.Parallel()
@@ -208,7 +156,7 @@ func TestNotificationDelivered100TimesRunsOnce(t *testing.T) {
 	ref := f.submit("offline", "x")
 	duplicates := execution.Change{Execution: f.stored(ref)}
 	for range copies - 1 {
-		duplicates.Notify = append(duplicates.Notify, ref)
+		duplicates.Notify = append(duplicates.Notify, duplicates.Execution.Runnable())
 	}
 	require.NoError(t, f.queue.Publish(t.Context(), duplicates))
 	next(t, b.started)
@@ -225,7 +173,7 @@ func TestNotificationOfMissingExecutionIsAcknowledged(t *testing.T) {
 	b := answeringSandbox("never")
 	f.run(testConfig(), b)
 	require.NoError(t, f.queue.Publish(t.Context(), execution.Change{
-		Execution: execution.Execution{Tenant: tenant, ID: "exe_none", Lane: execution.LaneInteractive}, Notify: []execution.Ref{{Tenant: tenant, ID: "exe_none"}},
+		Notify: []execution.Runnable{{Ref: execution.Ref{Tenant: tenant, ID: "exe_none"}, Lane: execution.LaneInteractive, Runtime: "offline"}},
 	}))
 	f.awaitAcknowledged(1)
 	require.Empty(t, b.started)

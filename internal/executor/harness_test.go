@@ -3,7 +3,6 @@ package executor
 import (
 	"context"
 	"encoding/json"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -23,9 +22,14 @@ import (
 	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
 	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/fleet"
+	"github.com/airlock-run/airlock/internal/domain/id"
+	"github.com/airlock-run/airlock/internal/domain/signal"
+	"github.com/airlock-run/airlock/internal/membership"
 	"github.com/airlock-run/airlock/internal/queue"
 	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/store"
+	"github.com/airlock-run/airlock/internal/test/strict"
 )
 
 func TestMain(m *testing.M) { emulatortest.Main(m) }
@@ -48,28 +52,32 @@ type fixture struct {
 	queue        *queue.Queue
 	log          *zap.Logger
 	acknowledged *atomic.Int32 // notifications
+	signalsLost  atomic.Bool   // no signal reaches an executor
+
+	mu      sync.Mutex
+	members map[*Executor]*membership.Member
 }
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	clock, acknowledged := new(emulatortest.Clock), new(atomic.Int32)
 	f := &fixture{
-		t: t, clock: clock, acknowledged: acknowledged, log: zaptest.NewLogger(t, zaptest.Level(zap.InfoLevel)),
-		firestore: emulatortest.StartFirestore(t, firestoreemulator.Options{Now: clock.Now}),
+		t: t, clock: clock, acknowledged: acknowledged, members: map[*Executor]*membership.Member{},
+		log:       zaptest.NewLogger(t, zaptest.Level(zap.InfoLevel)),
+		firestore: strict.StartFirestore(t, firestoreemulator.Options{Now: clock.Now}),
 		pubsub:    emulatortest.StartPubSub(t, pubsubemulator.Options{}, grpc.WithChainUnaryInterceptor(countAcks(acknowledged))),
 	}
 	f.store, f.queue = store.New(f.firestore.Client), queue.New(f.pubsub.Client)
-	require.NoError(t, f.queue.Ensure(t.Context()))
+	require.NoError(t, f.queue.Ensure(t.Context(), "offline", "a", "b"))
 	t.Cleanup(f.queue.Close)
 	return f
 }
 
-// countAcks counts the notifications that are acknowledged. Signals are acknowledged over a stream, which it does not
-// see.
+// countAcks counts the notifications that are acknowledged.
 func countAcks(n *atomic.Int32) grpc.UnaryClientInterceptor {
 	return func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 		err := invoke(ctx, method, req, reply, cc, opts...)
-		if ack, ok := req.(*pubsubpb.AcknowledgeRequest); ok && err == nil && !strings.Contains(ack.Subscription, "signals") {
+		if ack, ok := req.(*pubsubpb.AcknowledgeRequest); ok && err == nil {
 			n.Add(int32(len(ack.AckIds)))
 		}
 		return err
@@ -83,9 +91,10 @@ func (f *fixture) awaitAcknowledged(n int) {
 }
 
 // testConfig returns a Config whose times are so long that none of them ends during a test.
-func testConfig() Config {
-	return Config{Name: "x1", Slots: 2, Lease: 20 * time.Minute, Heartbeat: 9 * time.Minute, Grace: time.Minute}
-}
+func testConfig() Config { return Config{Name: "x1", Slots: 2, Grace: time.Minute} }
+
+// sessionLease is so long that no session ends during a test by itself.
+const sessionLease = 20 * time.Minute
 
 // testStore is what an executor needs of a store.
 type testStore interface {
@@ -93,13 +102,49 @@ type testStore interface {
 	TaskStore
 }
 
-// newExecutor returns an executor of the given parts.
+// newExecutor returns an executor of the given parts. Its sessions are in the real store.
 func (f *fixture) newExecutor(c Config, s testStore, q Queue, sb Sandbox) *Executor {
+	return f.newExecutorWithSessions(c, s, q, sb, membership.MemberConfig{Store: f.store, Lease: sessionLease, Interval: sessionLease / 3})
+}
+
+func (f *fixture) newExecutorWithSessions(c Config, s testStore, q Queue, sb Sandbox, m membership.MemberConfig) *Executor {
+	var x *Executor
+	m.Process, m.Kind, m.Name, m.Log = id.New("prc_"), fleet.KindExecutor, c.Name, f.log
+	f.store.OpenInbox(m.Process, func(s signal.Signal) {
+		if s.Kind == signal.KindCancel && !f.signalsLost.Load() {
+			x.Signal(execution.Ref{Tenant: s.Tenant, ID: s.Change.ExecutionID})
+		}
+	})
+	m.OnLost = func(ctx context.Context) { x.AwaitJobsGone(ctx) }
+	member := membership.NewMember(m)
+	c.Sessions = member
 	c.Executions, c.Tasks, c.Queue, c.Sandbox, c.Runtimes, c.Log = s, s, q, sb, builtinRuntimes(), f.log
 	if c.OnFinished == nil {
 		c.OnFinished = func(execution.Execution) {}
 	}
-	return New(c)
+	x = New(c)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.members[x] = member
+	return x
+}
+
+// member returns the member that has the sessions of an executor.
+func (f *fixture) member(x *Executor) *membership.Member {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.members[x]
+}
+
+// loseSession makes an executor lose its session, and returns the session.
+func (f *fixture) loseSession(x *Executor) membership.Session {
+	f.t.Helper()
+	session, ok := f.member(x).Current()
+	require.True(f.t, ok)
+	require.NoError(f.t, f.store.DeleteSession(f.t.Context(), session.ID))
+	f.member(x).Renew()
+	<-session.Lost()
+	return session
 }
 
 // builtinRuntimes knows the runtimes that are built into Airlock. It has no API key.
@@ -116,7 +161,12 @@ func (f *fixture) start(x *Executor) (stop func()) {
 	f.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var running errgroup.Group
-	running.Go(func() error { return x.Run(ctx) })
+	memberCtx, stopMember := context.WithCancel(context.Background())
+	running.Go(func() error { return f.member(x).Run(memberCtx) })
+	running.Go(func() error {
+		defer stopMember()
+		return x.Run(ctx)
+	})
 	stop = sync.OnceFunc(func() {
 		cancel()
 		require.NoError(f.t, running.Wait())
@@ -143,7 +193,7 @@ func (f *fixture) submit(runtime, input string) execution.Ref {
 func (f *fixture) submitToBatchLane(input string) execution.Ref {
 	f.t.Helper()
 	ch := f.storeRun("offline", input)
-	ch.Execution.Lane = execution.LaneBatch
+	ch.Notify[0].Lane = execution.LaneBatch
 	require.NoError(f.t, f.queue.Publish(f.t.Context(), ch))
 	return ch.Execution.Ref()
 }
@@ -169,14 +219,13 @@ func (f *fixture) submitTurn(conversationID, message, schema string) execution.E
 	return ch.Execution
 }
 
-// cancel cancels an execution as the API does; without signal, the signal is lost.
-func (f *fixture) cancel(ref execution.Ref, signal bool) {
+// cancel cancels an execution as the API does; without signalled, the signal is lost.
+func (f *fixture) cancel(ref execution.Ref, signalled bool) {
 	f.t.Helper()
-	ch, err := f.store.Apply(f.t.Context(), ref, execution.CancelRequested{})
+	f.signalsLost.Store(!signalled)
+	defer f.signalsLost.Store(false)
+	_, err := f.store.Apply(f.t.Context(), ref, execution.CancelRequested{})
 	require.NoError(f.t, err)
-	if signal {
-		require.NoError(f.t, f.queue.Publish(f.t.Context(), ch))
-	}
 }
 
 func (f *fixture) stored(ref execution.Ref) execution.Execution {
@@ -204,9 +253,10 @@ type fakeSandbox struct {
 	ended   chan error       // receives what Run returns
 
 	mu       sync.Mutex
-	pingErr  error // the answer of Ping
-	probeErr error // the answer of Probe
-	probes   int   // calls of Probe
+	pingErr  error                       // the answer of Ping
+	probeErr error                       // the answer of Probe
+	probes   int                         // calls of Probe
+	tryErr   func(job sandbox.Job) error // the answer of Try; nil: none fails
 }
 
 func newFakeSandbox(run func(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error)) *fakeSandbox {
@@ -251,6 +301,29 @@ func (b *fakeSandbox) Probe(context.Context) error {
 	return b.probeErr
 }
 
+func (b *fakeSandbox) Try(_ context.Context, job sandbox.Job) error {
+	b.mu.Lock()
+	tryErr := b.tryErr
+	b.mu.Unlock()
+	if tryErr == nil {
+		return nil
+	}
+	return tryErr(job)
+}
+
+// probeCount returns how often Probe was called.
+func (b *fakeSandbox) probeCount() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.probes
+}
+
+func (b *fakeSandbox) setTryErr(err func(job sandbox.Job) error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tryErr = err
+}
+
 func (b *fakeSandbox) setProbeErr(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -292,14 +365,6 @@ func (s *faultyStore) Apply(ctx context.Context, ref execution.Ref, ev execution
 		return execution.Change{}, err
 	}
 	return s.Store.Apply(ctx, ref, ev)
-}
-
-// queueWithoutSignals is a real queue that receives no signals.
-type queueWithoutSignals struct{ *queue.Queue }
-
-func (queueWithoutSignals) Subscribe(ctx context.Context, _ func(execution.Ref)) error {
-	<-ctx.Done()
-	return nil
 }
 
 func next[T any](t *testing.T, c <-chan T) T {

@@ -122,7 +122,7 @@ func TestNotificationsReorderedAndDuplicated(t *testing.T) {
 		}
 		messages := append(rapid.Permutation(executions).Draw(t, "once"), rapid.SliceOfN(rapid.SampledFrom(executions), 0, 8).Draw(t, "again")...)
 		for _, e := range rapid.Permutation(messages).Draw(t, "messages") {
-			require.NoError(t, f.queue.Publish(f.t.Context(), execution.Change{Execution: e, Notify: []execution.Ref{e.Ref()}}))
+			require.NoError(t, f.queue.Publish(f.t.Context(), execution.Change{Execution: e, Notify: []execution.Runnable{e.Runnable()}}))
 		}
 		for _, e := range executions {
 			require.Equal(t, 1, f.await(e.Ref(), execution.Succeeded).Attempt)

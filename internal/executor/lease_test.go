@@ -17,6 +17,7 @@ func TestShutdownJobFinishesWithinGracePeriod(t *testing.T) {
 	x := f.newExecutor(testConfig(), f.store, f.queue, b)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
+	f.runMember(x)
 	go func() { ended <- x.Run(ctx) }()
 	ref := f.submit("offline", "x")
 	next(t, b.started)
@@ -71,15 +72,13 @@ func TestShutdownHandsBackUnstartedJob(t *testing.T) {
 	require.Zero(t, e.FailedAttempts)
 }
 
-// The next heartbeat is minutes away and the test does not wait that long, so only the signal can tell the executor.
-func TestCancelBySignalDoesNotWaitForHeartbeat(t *testing.T) {
+func TestCancelBySignal(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	b, _ := gatedSandbox("never")
 	f.run(testConfig(), b)
 	ref := f.submit("offline", "x")
 	next(t, b.started)
-	f.awaitSignalSubscriptions(1)
 	f.cancel(ref, true)
 	require.ErrorIs(t, next(t, b.ended), errCanceled)
 	e := f.await(ref, execution.Canceled)
@@ -87,16 +86,20 @@ func TestCancelBySignalDoesNotWaitForHeartbeat(t *testing.T) {
 	require.Nil(t, e.Result)
 }
 
-func TestCancelFoundByHeartbeatWithoutSignal(t *testing.T) {
+// The signal of a cancellation is lost. The janitor sends it again.
+func TestLostCancelSignalIsRepeated(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	b, _ := gatedSandbox("never")
-	c := testConfig()
-	c.Heartbeat = 20 * time.Millisecond
-	f.start(f.newExecutor(c, f.store, queueWithoutSignals{f.queue}, b))
+	f.run(testConfig(), b)
 	ref := f.submit("offline", "x")
 	next(t, b.started)
 	f.cancel(ref, false)
+	f.clock.Advance(10 * time.Second)
+	ch, err := f.store.Apply(t.Context(), ref, execution.Overdue{})
+	require.NoError(t, err)
+	require.Equal(t, execution.Running, ch.Execution.Status)
+	require.Zero(t, ch.Execution.FailedAttempts)
 	require.ErrorIs(t, next(t, b.ended), errCanceled)
 	f.await(ref, execution.Canceled)
 }
@@ -109,53 +112,13 @@ func TestCancelBySignalDuringGracePeriod(t *testing.T) {
 	x := f.newExecutor(testConfig(), f.store, f.queue, b)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
+	f.runMember(x)
 	go func() { ended <- x.Run(ctx) }()
 	ref := f.submit("offline", "x")
 	next(t, b.started)
-	f.awaitSignalSubscriptions(1)
 	stop()
 	f.cancel(ref, true)
 	require.ErrorIs(t, next(t, b.ended), errCanceled)
 	require.NoError(t, next(t, ended))
 	require.Equal(t, execution.Canceled, f.stored(ref).Status)
-	f.awaitSignalSubscriptions(0)
-}
-
-// An executor that continues after a pause longer than its lease ends the job and writes nothing: another attempt may
-// have the execution.
-func TestLeaseLostEndsJobAndWritesNothing(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	b, _ := gatedSandbox("never")
-	c := testConfig()
-	c.Heartbeat = 20 * time.Millisecond
-	var recorder eventRecorder
-	f.start(f.newExecutor(c, &faultyStore{f.store, recorder.record}, f.queue, b))
-	ref := f.submit("offline", "x")
-	next(t, b.started)
-	f.clock.Advance(c.Lease + time.Second)
-	require.ErrorIs(t, next(t, b.ended), execution.ErrLeaseLost)
-
-	e := f.stored(ref)
-	require.Equal(t, execution.Running, e.Status)
-	require.Equal(t, 1, e.Attempt)
-	require.Empty(t, recorder.except(execution.Claimed{}, execution.Renewed{}))
-}
-
-// While the store does not answer, the executor's own clock decides when the lease has expired.
-func TestLeaseNotRenewableEndsJob(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	b, _ := gatedSandbox("never")
-	c := testConfig()
-	c.Lease, c.Heartbeat = 500*time.Millisecond, 100*time.Millisecond
-	f.run(c, b)
-	ref := f.submit("offline", "x")
-	next(t, b.started)
-	f.firestore.Stop()
-	disconnectedAt := time.Now()
-	require.ErrorIs(t, next(t, b.ended), execution.ErrLeaseLost)
-	require.Less(t, time.Since(disconnectedAt), callTimeout, "the job does not wait until the call of the store times out")
-	f.firestore.Start()
-	require.Equal(t, execution.Running, f.stored(ref).Status, "the janitor requeues it")
 }

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
@@ -49,20 +48,14 @@ func TestPanicFailsOnlyItsAttempt(t *testing.T) {
 			return successOutcome("done"), nil
 		})
 	}
-	noFault := func(context.Context, execution.Event) error { return nil }
 	for name, c := range map[string]struct {
 		sandbox  *fakeSandbox
-		fault    func(context.Context, execution.Event) error
 		function string // on the stack
 	}{
-		"in the sandbox": {forFirstJob(func(context.Context) sandbox.Outcome { panic("on purpose") }), noFault, "executor.(*fakeSandbox).Run"},
+		"in the sandbox": {forFirstJob(func(context.Context) sandbox.Outcome { panic("on purpose") }), "executor.(*fakeSandbox).Run"},
 		"in storage": {forFirstJob(func(context.Context) sandbox.Outcome {
 			return withOutputFiles(successOutcome("done"), sandbox.OutputDir+"/f")
-		}), noFault, "executor.panickingArtifactStore.Put"},
-		"in the heartbeat": {forFirstJob(func(ctx context.Context) sandbox.Outcome {
-			<-ctx.Done() // the job must not run without a heartbeat
-			return sandbox.Outcome{}
-		}), panicOnFirst[execution.Renewed](), "executor.(*heartbeat).run"},
+		}), "executor.panickingArtifactStore.Put"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -70,12 +63,15 @@ func TestPanicFailsOnlyItsAttempt(t *testing.T) {
 			core, logs := observer.New(zap.InfoLevel)
 			f.log = zap.New(core)
 			config := configWithArtifacts(panickingArtifactStore{})
-			config.Slots, config.Heartbeat = 1, 100*time.Millisecond
-			f.start(f.newExecutor(config, &faultyStore{f.store, c.fault}, f.queue, c.sandbox))
+			config.Slots = 1
+			f.start(f.newExecutor(config, f.store, f.queue, c.sandbox))
 			ref := f.submit("offline", "first")
 			require.Eventually(t, func() bool { e := f.stored(ref); return e.Status == execution.Queued && e.Attempt == 1 }, waitTimeout, pollInterval)
-			causes := logs.FilterField(zap.String("execution", ref.ID)).FilterMessage("attempt finished").All()
-			require.Len(t, causes, 1)
+			var causes []observer.LoggedEntry
+			require.Eventually(t, func() bool {
+				causes = logs.FilterField(zap.String("execution", ref.ID)).FilterMessage("attempt finished").All()
+				return len(causes) == 1
+			}, waitTimeout, pollInterval)
 			require.Contains(t, causes[0].ContextMap()["cause"], c.function)
 
 			f.await(f.submit("offline", "second"), execution.Succeeded)
@@ -101,27 +97,21 @@ func TestPanicInClaimFreesItsSlot(t *testing.T) {
 	f.await(f.submit("offline", "y"), execution.Succeeded)
 }
 
-// After a panic while the result is written the lease expires, and the janitor requeues the execution, as after a
-// crash.
-func TestPanicInFinishReleasesLease(t *testing.T) {
+// After a panic while the result is written the attempt has failed, and the execution runs again.
+func TestPanicInFinishFailsAttempt(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	core, logs := observer.New(zap.ErrorLevel)
 	f.log = zap.New(core)
 	config := testConfig()
-	config.Slots, config.Heartbeat = 1, 100*time.Millisecond
+	config.Slots = 1
 	f.start(f.newExecutor(config, &faultyStore{f.store, panicOnFirst[execution.JobEnded]()}, f.queue, answeringSandbox("done")))
 	first := f.submit("offline", "x")
 	require.Eventually(t, func() bool { return logs.Len() == 1 }, waitTimeout, pollInterval)
 	require.Contains(t, logs.All()[0].ContextMap()["error"], "(*attempt).finish")
 	require.Equal(t, first.ID, logs.All()[0].ContextMap()["execution"])
 	f.await(f.submit("offline", "y"), execution.Succeeded)
-
-	require.Equal(t, execution.Running, f.stored(first).Status)
-	f.clock.Advance(config.Lease)
-	ch, err := f.store.Apply(t.Context(), first, execution.Overdue{})
-	require.NoError(t, err, "its lease is not renewed any more")
-	require.Equal(t, []execution.Ref{first}, ch.Notify)
+	require.Equal(t, 1, f.await(first, execution.Succeeded).FailedAttempts)
 }
 
 // The job is done: a receipt that cannot be written must not make it run again.
@@ -147,11 +137,11 @@ type panickingQueue struct {
 	panicked *atomic.Bool
 }
 
-func (q panickingQueue) Pull(ctx context.Context, lane execution.Lane, limit int) ([]queue.Notification, error) {
+func (q panickingQueue) Pull(ctx context.Context, from queue.Subscription, limit int) ([]queue.Notification, error) {
 	if !q.panicked.Swap(true) {
 		panic("on purpose")
 	}
-	return q.Queue.Pull(ctx, lane, limit)
+	return q.Queue.Pull(ctx, from, limit)
 }
 
 func TestPanicInPullIsRetried(t *testing.T) {

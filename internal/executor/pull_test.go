@@ -36,6 +36,8 @@ func (s *countingSandbox) Run(context.Context, sandbox.Job) (sandbox.Outcome, er
 func (s *countingSandbox) Ping(context.Context) error  { return nil }
 func (s *countingSandbox) Probe(context.Context) error { return nil }
 
+func (s *countingSandbox) Try(context.Context, sandbox.Job) error { return nil }
+
 func (s *countingSandbox) add(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -161,9 +163,9 @@ type delayedQueue struct {
 	release chan struct{}
 }
 
-func (q delayedQueue) Pull(ctx context.Context, lane execution.Lane, limit int) ([]queue.Notification, error) {
-	notifications, err := q.Queue.Pull(ctx, lane, limit)
-	if lane == execution.LaneBatch {
+func (q delayedQueue) Pull(ctx context.Context, from queue.Subscription, limit int) ([]queue.Notification, error) {
+	notifications, err := q.Queue.Pull(ctx, from, limit)
+	if from.Lane == execution.LaneBatch {
 		q.pulled <- struct{}{}
 		<-q.release
 	}
@@ -200,7 +202,9 @@ func TestNotificationPulledDuringShutdownIsNacked(t *testing.T) {
 	q := delayedQueue{f.queue, make(chan struct{}, 100), make(chan struct{})}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- f.newExecutor(testConfig(), f.store, q, never).Run(ctx) }()
+	x := f.newExecutor(testConfig(), f.store, q, never)
+	f.runMember(x)
+	go func() { ended <- x.Run(ctx) }()
 	ref := f.submitToBatchLane("x")
 	next(t, q.pulled)
 	stop()

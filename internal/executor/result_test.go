@@ -10,8 +10,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/airlock-run/airlock/internal/agentruntime"
+	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
 	"github.com/airlock-run/airlock/internal/domain/conversation"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/usage"
 	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/store"
 )
@@ -66,14 +69,45 @@ func TestJobFailureIsNotRetried(t *testing.T) {
 	require.Len(t, b.started, len(outcomes))
 }
 
-func TestUnknownRuntimeFailsWithoutSandbox(t *testing.T) {
+// The usage names the model that ran, however the job ended, although the agent names none.
+func TestUsageIsOfDefaultModel(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	entry := catalog.Builtin().Runtimes[0]
+	entry.Models = []string{"default-model", "another"}
+	x := f.newExecutor(testConfig(), f.store, f.queue, newFakeSandbox(func(_ context.Context, job sandbox.Job) (sandbox.Outcome, error) {
+		if strings.TrimSpace(string(job.Stdin)) == "fails" {
+			return sandbox.Outcome{EndReason: sandbox.Exited, ExitCode: 3}, nil
+		}
+		return successOutcome("done"), nil
+	}))
+	x.config.Runtimes = agentruntime.NewRegistry(agentruntime.FromCatalog(entry, nil))
+	f.start(x)
+	f.await(f.submit("offline", "succeeds"), execution.Succeeded)
+	f.await(f.submit("offline", "fails"), execution.Failed)
+	_, _, err := f.store.FlushUsage(t.Context())
+	require.NoError(t, err)
+	report := usage.Report{By: usage.Dimensions{Model: true}}
+	require.NoError(t, f.store.Usage(t.Context(), tenant, "2000-01-01", "2999-12-31", &report))
+	groups := report.Groups()
+	require.Len(t, groups, 1)
+	require.Equal(t, "default-model", groups[0].Model)
+	require.EqualValues(t, 2, groups[0].Executions())
+}
+
+// An executor without the runtime leaves the execution to another one.
+func TestUnknownRuntimeIsNotClaimed(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	b := answeringSandbox("never")
 	f.run(testConfig(), b)
-	e := f.await(f.submit("perl", "x"), execution.Failed)
-	require.Equal(t, execution.CodeUnknownRuntime, e.Failure.Code)
-	require.Empty(t, b.started)
+	perl := f.submit("perl", "x")
+	offline := f.submit("offline", "x")
+	f.await(offline, execution.Succeeded)
+	e := f.stored(perl)
+	require.Equal(t, execution.Queued, e.Status)
+	require.Zero(t, e.Attempt)
+	require.Len(t, b.started, 1)
 }
 
 // A turn receives the messages before it, and the reply contains the builder's draft.

@@ -68,3 +68,10 @@ func (s *slots) free(lane execution.Lane) int {
 	}
 	return free
 }
+
+// busy returns how many slots are taken.
+func (s *slots) busy() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.taken[execution.LaneInteractive] + s.taken[execution.LaneBatch]
+}

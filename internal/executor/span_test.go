@@ -1,6 +1,9 @@
 package executor
 
 import (
+	"github.com/airlock-run/airlock/internal/domain/id"
+	"github.com/airlock-run/airlock/internal/watch"
+
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,6 +25,7 @@ import (
 	"github.com/airlock-run/airlock/internal/background/janitor"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/queue"
+	"github.com/airlock-run/airlock/internal/quota/quotatest"
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
@@ -102,7 +106,8 @@ func TestAttemptsShareTraceOfRequest(t *testing.T) {
 	f := newFixture(t)
 	config, spans := tracedConfig()
 	server := httptest.NewServer(api.New(api.Config{
-		Stores: api.StoresOf(f.store), Submitter: f.store, Queue: droppingQueue{f.queue}, Log: f.log,
+		Stores: api.StoresOf(f.store), Submitter: quotatest.Unlimited{Store: f.store}, Queue: droppingQueue{f.queue}, Log: f.log,
+		Watch:    watch.New(f.store, id.New(id.Process), f.log),
 		Runtimes: []string{"offline"}, DefaultRuntime: "offline", WebUI: http.NotFoundHandler(), Auth: api.DevAuthenticator{}, Tracer: config.Tracer,
 	}).Handler())
 	t.Cleanup(server.Close)
@@ -162,7 +167,8 @@ func (f *fixture) sweepOnce() {
 	ctx, cancel := context.WithCancel(f.t.Context())
 	defer cancel()
 	j := janitor.New(janitor.Config{
-		Store: f.store, Executions: f.store, Publisher: notifyingQueue{f.queue, cancel}, Interval: time.Hour, Log: f.log,
+		StartableRuntimes: func(context.Context) []string { return nil },
+		Store:             f.store, Executions: f.store, Publisher: notifyingQueue{f.queue, cancel}, Interval: time.Hour, Log: f.log,
 	})
 	require.NoError(f.t, j.Run(ctx))
 }

@@ -1,52 +1,113 @@
 package executor
 
 import (
+	"context"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/livesteps"
 )
 
-// notifyInterval is the shortest time between two calls of stepBuffer.notify. Steps in between are written with the
-// next heartbeat or with the result.
-const notifyInterval = time.Second
-
-// stepBuffer holds the newest steps of an attempt. It is safe for concurrent use: the sandbox adds steps while the
-// heartbeat and finish read them.
+// stepBuffer holds the newest steps of an attempt. It is safe for concurrent use: the sandbox adds steps while others
+// read them.
 type stepBuffer struct {
-	notify func() // asks for the steps to be written soon
-
-	mu         sync.Mutex
-	recent     []execution.Step
-	total      int
-	notifiedAt time.Time
+	mu      sync.Mutex
+	recent  []execution.Step
+	total   int
+	ended   bool          // there will be no more
+	changed chan struct{} // closed and replaced by every change
 }
+
+func newStepBuffer() *stepBuffer { return &stepBuffer{changed: make(chan struct{})} }
 
 func (s *stepBuffer) add(kind execution.StepKind, text string) {
-	if s.record(kind, text) {
-		s.notify()
-	}
-}
-
-// record adds a step and reports whether notify is due.
-func (s *stepBuffer) record(kind execution.StepKind, text string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.total++
 	s.recent = append(s.recent, execution.NewStep(s.total, kind, text))
 	s.recent = s.recent[max(0, len(s.recent)-execution.MaxSteps):]
-	now := time.Now()
-	due := now.Sub(s.notifiedAt) >= notifyInterval
-	if due {
-		s.notifiedAt = now
-	}
-	return due
+	s.notify()
 }
 
-// snapshot returns the newest steps, and the number of all steps so far.
-func (s *stepBuffer) snapshot() ([]execution.Step, int) {
+// end tells those who wait that no more steps will come.
+func (s *stepBuffer) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.recent), s.total
+	s.ended = true
+	s.notify()
+}
+
+func (s *stepBuffer) notify() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// newest returns the newest steps.
+func (s *stepBuffer) newest() []execution.Step {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.recent)
+}
+
+// after returns the newest steps with a greater number, and what livesteps.Source says besides.
+func (s *stepBuffer) after(ctx context.Context, number int) ([]execution.Step, error) {
+	for {
+		s.mu.Lock()
+		missing, ended, changed := min(max(0, s.total-number), len(s.recent)), s.ended, s.changed
+		steps := slices.Clone(s.recent[len(s.recent)-missing:])
+		s.mu.Unlock()
+		switch {
+		case missing > 0:
+			return steps, nil
+		case ended:
+			return nil, livesteps.ErrNotRunning
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil
+		case <-changed:
+		}
+	}
+}
+
+// runningSteps finds the steps of the attempts that run here. Its zero value has none.
+type runningSteps struct {
+	mu      sync.Mutex
+	buffers map[execution.Ref]attemptSteps
+}
+
+type attemptSteps struct {
+	number int
+	steps  *stepBuffer
+}
+
+// add adds the steps of an attempt until remove is called.
+func (r *runningSteps) add(e *execution.Execution, steps *stepBuffer) (remove func()) {
+	mine := attemptSteps{e.Attempt, steps}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.buffers == nil {
+		r.buffers = map[execution.Ref]attemptSteps{}
+	}
+	r.buffers[e.Ref()] = mine
+	return func() {
+		steps.end()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.buffers[e.Ref()] == mine { // and not those of a later attempt
+			delete(r.buffers, e.Ref())
+		}
+	}
+}
+
+// StepsAfter is the executor's part of livesteps.Source.
+func (x *Executor) StepsAfter(ctx context.Context, ref execution.Ref, attempt, after int) ([]execution.Step, error) {
+	x.steps.mu.Lock()
+	running, ok := x.steps.buffers[ref]
+	x.steps.mu.Unlock()
+	if !ok || running.number != attempt {
+		return nil, livesteps.ErrNotRunning
+	}
+	return running.steps.after(ctx, after)
 }

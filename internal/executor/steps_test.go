@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/livesteps"
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
@@ -15,8 +16,8 @@ func assistantMessage(text string) []byte {
 	return []byte(fmt.Sprintf(`{"type":"assistant","message":{"content":[{"type":"text","text":%q}]}}`+"\n", text))
 }
 
-// Steps are written without waiting for the next heartbeat.
-func TestStepsVisibleWhileJobRuns(t *testing.T) {
+// Nothing of an execution is written while it runs. Its steps are stored with its end.
+func TestStepsAreStoredWithTheEnd(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	resume := make(chan struct{})
@@ -29,24 +30,74 @@ func TestStepsVisibleWhileJobRuns(t *testing.T) {
 	f.run(testConfig(), b)
 	ref := f.submit("offline", "x")
 	next(t, b.started)
-	require.Eventually(t, func() bool { return len(f.stored(ref).Steps) == 1 }, waitTimeout, pollInterval)
-	require.Equal(t, execution.Running, f.stored(ref).Status)
+	require.Empty(t, f.stored(ref).Steps)
 	close(resume)
 	e := f.await(ref, execution.Succeeded)
 	require.Equal(t, []execution.Step{
 		{Number: 1, Kind: execution.StepOutput, Text: "first"}, {Number: 2, Kind: execution.StepOutput, Text: "last"},
-	}, e.Steps, "the result contains the steps that were not written before")
+	}, e.Steps)
+}
+
+// While the job runs, others can ask for its steps: those after the ones that they have, as soon as there are any.
+func TestStepsOfRunningAttempt(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	resume := make(chan struct{})
+	b := newFakeSandbox(func(_ context.Context, job sandbox.Job) (sandbox.Outcome, error) {
+		job.OnStdout(assistantMessage("first"))
+		<-resume
+		job.OnStdout(assistantMessage("last"))
+		<-resume
+		return successOutcome("done"), nil
+	})
+	x := f.newExecutor(testConfig(), f.store, f.queue, b)
+	stop := f.start(x)
+	ref := f.submit("offline", "x")
+	next(t, b.started)
+	first := execution.Step{Number: 1, Kind: execution.StepOutput, Text: "first"}
+	last := execution.Step{Number: 2, Kind: execution.StepOutput, Text: "last"}
+	steps, err := x.StepsAfter(t.Context(), ref, 1, 0)
+	require.NoError(t, err)
+	require.Equal(t, []execution.Step{first}, steps)
+
+	noTime, cancel := context.WithCancel(t.Context())
+	cancel()
+	steps, err = x.StepsAfter(noTime, ref, 1, 1)
+	require.NoError(t, err)
+	require.Empty(t, steps)
+
+	resume <- struct{}{}
+	steps, err = x.StepsAfter(t.Context(), ref, 1, 1)
+	require.NoError(t, err)
+	require.Equal(t, []execution.Step{last}, steps)
+	_, err = x.StepsAfter(t.Context(), ref, 2, 0)
+	require.ErrorIs(t, err, livesteps.ErrNotRunning, "another attempt")
+	_, err = x.StepsAfter(t.Context(), execution.Ref{Tenant: "bob", ID: ref.ID}, 1, 0)
+	require.ErrorIs(t, err, livesteps.ErrNotRunning, "another tenant")
+
+	ended := make(chan error)
+	go func() {
+		_, err := x.StepsAfter(t.Context(), ref, 1, 2)
+		ended <- err
+	}()
+	resume <- struct{}{}
+	require.ErrorIs(t, <-ended, livesteps.ErrNotRunning)
+	f.await(ref, execution.Succeeded)
+	stop() // and waits for the attempt
+	require.Empty(t, x.steps.buffers)
 }
 
 func TestStepBufferKeepsNewestSteps(t *testing.T) {
-	notified := 0
-	s := &stepBuffer{notify: func() { notified++ }}
+	s := newStepBuffer()
 	for i := range 1000 {
 		s.add(execution.StepOutput, fmt.Sprint(i+1))
 	}
-	recent, total := s.snapshot()
-	require.Equal(t, 1000, total)
+	recent := s.newest()
 	require.Len(t, recent, execution.MaxSteps)
 	require.Equal(t, execution.Step{Number: 1000, Kind: execution.StepOutput, Text: "1000"}, recent[len(recent)-1])
-	require.Less(t, notified, 100, "a flood of steps does not cause a flood of writes")
+	for after, want := range map[int]int{0: execution.MaxSteps, 990: 10, 999: 1} {
+		steps, err := s.after(t.Context(), after)
+		require.NoError(t, err)
+		require.Equal(t, recent[len(recent)-want:], steps, after)
+	}
 }

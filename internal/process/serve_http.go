@@ -18,7 +18,12 @@ func ServeHTTP(ctx context.Context, addr, purpose string, handler http.Handler) 
 	if err != nil {
 		return fmt.Errorf("listen on %s for %s (is another server there? choose another address): %w", addr, purpose, err)
 	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	return ServeListener(ctx, l, handler)
+}
+
+// ServeListener serves handler on a listener until ctx ends, and closes it. Requests in progress are cut then.
+func ServeListener(ctx context.Context, l net.Listener, handler http.Handler) error {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {

@@ -60,7 +60,7 @@ func TestInvalidMessageStaysWithoutDeadLetterTopic(t *testing.T) {
 	topic := f.topic(deadLetterTopic)
 	require.NoError(t, f.deleteTopic(t.Context(), topic))
 	f.publishRaw(t, laneTopic(execution.LaneInteractive), "not JSON")
-	_, err := f.Pull(t.Context(), execution.LaneInteractive, 1)
+	_, err := f.Pull(t.Context(), interactive, 1)
 	require.Error(t, err)
 	f.Close()
 	require.Zero(t, f.recorder.acked.Load())

@@ -11,12 +11,12 @@ import (
 
 // Dial returns a queue over the Pub/Sub of a Google Cloud project, or over an emulator at emulatorHost (host:port) if
 // that is not empty. It does not wait for the service to answer. Close closes its connection.
-func Dial(ctx context.Context, project, emulatorHost string) (*Queue, error) {
+func Dial(ctx context.Context, project, emulatorHost string, options ...Option) (*Queue, error) {
 	client, err := pubsub.NewClient(ctx, project, googleclient.Options(emulatorHost)...)
 	if err != nil {
 		return nil, fmt.Errorf("pubsub: %w", err)
 	}
-	q := New(client)
+	q := New(client, options...)
 	q.closeClient = client.Close
 	return q, nil
 }

@@ -35,10 +35,7 @@ const (
 	pollInterval = 5 * time.Millisecond
 )
 
-var (
-	sampleRef     = execution.Ref{Tenant: "ada", ID: executionID(1)}
-	sampleMessage = `{"tenant":"ada","executionId":"` + sampleRef.ID + `"}` // sampleRef as JSON
-)
+var sampleRef = execution.Ref{Tenant: "ada", ID: executionID(1)}
 
 // executionID returns the ID of the n-th execution of the tests.
 func executionID(n int) string { return id.FromHash(id.Execution, sha256.Sum256([]byte{byte(n)})) }
@@ -46,8 +43,20 @@ func executionID(n int) string { return id.FromHash(id.Execution, sha256.Sum256(
 // newChange returns a change of the n-th execution, in the interactive lane.
 func newChange(n int, status execution.Status, notify ...execution.Ref) execution.Change {
 	e := execution.Execution{Tenant: "ada", ID: executionID(n), Lane: execution.LaneInteractive, Status: status}
-	return execution.Change{Execution: e, Notify: notify}
+	ch := execution.Change{Execution: e}
+	for _, ref := range notify {
+		ch.Notify = append(ch.Notify, execution.Runnable{Ref: ref, Lane: execution.LaneInteractive, Runtime: runtime})
+	}
+	return ch
 }
+
+// runtime is that of all executions of a test that does not say otherwise.
+const runtime = "offline"
+
+var (
+	interactive = Subscription{Lane: execution.LaneInteractive, Runtime: runtime}
+	batch       = Subscription{Lane: execution.LaneBatch, Runtime: runtime}
+)
 
 type fixture struct {
 	*Queue
@@ -88,7 +97,7 @@ func newFixture(t *testing.T) fixture {
 	r := new(ackRecorder)
 	p := emulatortest.StartPubSub(t, pubsubemulator.Options{}, grpc.WithChainUnaryInterceptor(r.intercept))
 	q := New(p.Client)
-	require.NoError(t, q.Ensure(t.Context()))
+	require.NoError(t, q.Ensure(t.Context(), runtime))
 	t.Cleanup(q.Close)
 	return fixture{Queue: q, pubsub: p, recorder: r}
 }
@@ -99,7 +108,7 @@ func (f fixture) receiveAll(t *testing.T) (<-chan execution.Ref, *backgroundTask
 	got := make(chan execution.Ref, 100)
 	return got, runInBackground(t, func(ctx context.Context) error {
 		for ctx.Err() == nil {
-			notifications, err := f.Pull(ctx, execution.LaneInteractive, 4)
+			notifications, err := f.Pull(ctx, interactive, 4)
 			if err != nil && ctx.Err() == nil {
 				return err
 			}
@@ -117,7 +126,7 @@ func (f fixture) pullOne(t *testing.T) Notification {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
 	defer cancel()
-	notifications, err := f.Pull(ctx, execution.LaneInteractive, 1)
+	notifications, err := f.Pull(ctx, interactive, 1)
 	require.NoError(t, err)
 	require.Len(t, notifications, 1)
 	return notifications[0]
@@ -133,7 +142,7 @@ func (f fixture) publishRaw(t *testing.T, topic, data string) {
 	t.Helper()
 	p := f.pubsub.Client.Publisher(topic)
 	defer p.Stop()
-	_, err := p.Publish(t.Context(), &pubsub.Message{Data: []byte(data)}).Get(t.Context())
+	_, err := p.Publish(t.Context(), &pubsub.Message{Data: []byte(data), Attributes: map[string]string{runtimeAttribute: runtime}}).Get(t.Context())
 	require.NoError(t, err)
 }
 
@@ -188,4 +197,13 @@ func await[T any](t *testing.T, c <-chan T) T {
 		require.FailNow(t, "nothing was received in time")
 		panic("not reached")
 	}
+}
+
+func (f fixture) deleteLaneSubscription(ctx context.Context) error {
+	request := &pubsubpb.DeleteSubscriptionRequest{Subscription: f.subscription(interactive.Name())}
+	return f.pubsub.Client.SubscriptionAdminClient.DeleteSubscription(ctx, request)
+}
+
+func (f fixture) deleteTopic(ctx context.Context, topic string) error {
+	return f.pubsub.Client.TopicAdminClient.DeleteTopic(ctx, &pubsubpb.DeleteTopicRequest{Topic: topic})
 }

@@ -27,25 +27,29 @@ const (
 	// execution is claimed already.
 	ackDelay    = 10 * time.Millisecond
 	maxAckBatch = 1000
+	// foundAfter is the time after which a pull that waits for messages has certainly found its subscription.
+	foundAfter = 2 * time.Second
 	// maxNackDelay is the longest delay of a redelivery that Pub/Sub offers.
 	maxNackDelay = 10 * time.Minute
 )
 
 // Notification is a received message: this execution may run, inspect its document. One consumer has it for at most
-// ackDeadline and ends it with Acknowledge or Nack. Otherwise Pub/Sub delivers it again.
+// ackDeadline and ends it with Acknowledge, Nack or Return. Otherwise Pub/Sub delivers it again.
 type Notification struct {
 	Ref execution.Ref
+	// Dispatcher is the process that published it and wants to know of the end; empty: none.
+	Dispatcher string
 
 	queue        *Queue
 	subscription string // its short name
 	message      *pubsubpb.ReceivedMessage
 }
 
-// Pull waits for notifications of a lane and returns at most limit of them. It may return none without an error. It
-// returns an error at once: the caller decides when to pull again. A message that Pub/Sub was sending when ctx ended is
-// delivered again after ackDeadline.
-func (q *Queue) Pull(ctx context.Context, lane execution.Lane, limit int) ([]Notification, error) {
-	received, err := q.pullFrom(ctx, laneTopic(lane), limit)
+// Pull waits for notifications of a subscription and returns at most limit of them. It may return none without an
+// error. It returns an error at once: the caller decides when to pull again. A message that Pub/Sub was sending when
+// ctx ended is delivered again after ackDeadline.
+func (q *Queue) Pull(ctx context.Context, from Subscription, limit int) ([]Notification, error) {
+	received, err := q.pullFrom(ctx, from.Name(), limit)
 	if err != nil {
 		return nil, err
 	}
@@ -64,18 +68,21 @@ func (q *Queue) Pull(ctx context.Context, lane execution.Lane, limit int) ([]Not
 }
 
 func (q *Queue) pullFrom(ctx context.Context, subscription string, limit int) ([]Notification, error) {
+	found := time.AfterFunc(foundAfter, func() { _ = q.resources.record(subscriptionResource(subscription), nil) })
+	defer found.Stop()
 	resp, err := q.client.SubscriptionAdminClient.Pull(ctx,
 		&pubsubpb.PullRequest{Subscription: q.subscription(subscription), MaxMessages: int32(limit)},
 		gax.WithRetry(nil))
 	if status.Code(err) == codes.DeadlineExceeded && ctx.Err() == nil {
 		return nil, nil // Google's client ends a poll without messages after 60 s
 	}
-	if err != nil {
+	if err = q.resources.record(subscriptionResource(subscription), err); err != nil {
 		return nil, err
 	}
 	received := make([]Notification, len(resp.ReceivedMessages))
 	for i, m := range resp.ReceivedMessages {
-		received[i] = Notification{Ref: decode(m.Message.Data), queue: q, subscription: subscription, message: m}
+		named := decode(m.Message.Data)
+		received[i] = Notification{Ref: named.Ref, Dispatcher: named.Dispatcher, queue: q, subscription: subscription, message: m}
 	}
 	return received, nil
 }
@@ -84,11 +91,16 @@ func (q *Queue) pullFrom(ctx context.Context, subscription string, limit int) ([
 // it is lost, the notification is delivered again and the execution is inspected again.
 func (n Notification) Acknowledge() {
 	// Add fails only for an ID above 1 GB and for more than 1 GB of waiting IDs. Neither happens.
-	_ = n.queue.ackBundlers[n.subscription].Add(n.message.AckId, len(n.message.AckId))
+	_ = n.queue.ackBundler(n.subscription).Add(n.message.AckId, len(n.message.AckId))
 }
 
-// newAckBundler returns a bundler that acknowledges messages of one subscription.
-func (q *Queue) newAckBundler(subscription string) *bundler.Bundler {
+// ackBundler returns the bundler that acknowledges messages of one subscription.
+func (q *Queue) ackBundler(subscription string) *bundler.Bundler {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if b := q.ackBundlers[subscription]; b != nil {
+		return b
+	}
 	b := bundler.NewBundler("", func(ids any) {
 		ctx, cancel := context.WithTimeout(context.Background(), ackTimeout)
 		defer cancel()
@@ -97,17 +109,26 @@ func (q *Queue) newAckBundler(subscription string) *bundler.Bundler {
 		})
 	})
 	b.DelayThreshold, b.BundleCountThreshold = ackDelay, maxAckBatch
+	q.ackBundlers[subscription] = b
 	return b
 }
 
-// Nack returns the notification to Pub/Sub, which delivers it again: after the first delivery at once, later after a
-// growing delay.
+// Nack returns a notification that could not be processed to Pub/Sub, which delivers it again: after the first delivery
+// at once, later after a growing delay.
 func (n Notification) Nack(ctx context.Context) error {
+	return n.deliverAgain(ctx, nackDelay(int(n.message.DeliveryAttempt)))
+}
+
+// Return returns a notification to Pub/Sub that nobody has tried to process. It is delivered again at once, however
+// often it was returned.
+func (n Notification) Return(ctx context.Context) error { return n.deliverAgain(ctx, 0) }
+
+func (n Notification) deliverAgain(ctx context.Context, delay time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ackTimeout)
 	defer cancel()
 	return n.queue.client.SubscriptionAdminClient.ModifyAckDeadline(ctx, &pubsubpb.ModifyAckDeadlineRequest{
 		Subscription: n.queue.subscription(n.subscription), AckIds: []string{n.message.AckId},
-		AckDeadlineSeconds: int32(nackDelay(int(n.message.DeliveryAttempt)).Seconds()),
+		AckDeadlineSeconds: int32(delay.Seconds()),
 	})
 }
 
@@ -120,12 +141,18 @@ func nackDelay(delivery int) time.Duration {
 	return min(time.Second<<min(delivery-2, 10), maxNackDelay)
 }
 
+// message is the data of a message in JSON.
+type message struct {
+	execution.Ref
+	Dispatcher string `json:"dispatcher,omitempty"`
+}
+
 // decode returns the execution that a message names. It returns an empty Ref if the message names none, or one whose
 // name no execution can have: Firestore would refuse to look it up each time.
-func decode(data []byte) execution.Ref {
-	var ref execution.Ref
-	if err := json.Unmarshal(data, &ref); err != nil || !tenant.ValidName(ref.Tenant) || !id.Valid(id.Execution, ref.ID) {
-		return execution.Ref{}
+func decode(data []byte) message {
+	var m message
+	if err := json.Unmarshal(data, &m); err != nil || !tenant.ValidName(m.Tenant) || !id.Valid(id.Execution, m.ID) {
+		return message{}
 	}
-	return ref
+	return m
 }

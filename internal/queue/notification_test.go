@@ -41,14 +41,22 @@ func TestPublishManyOrNoNotifications(t *testing.T) {
 	require.ElementsMatch(t, refs, []execution.Ref{await(t, got), await(t, got)})
 }
 
-func TestLanesAreSeparate(t *testing.T) {
+func TestLanesAndRuntimesAreSeparate(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	batchExecution := execution.Execution{Tenant: "ada", ID: executionID(2), Lane: execution.LaneBatch}
-	require.NoError(t, f.Publish(t.Context(), execution.Change{Execution: batchExecution, Notify: []execution.Ref{batchExecution.Ref()}}))
-	f.publishRefs(t, sampleRef)
-	for lane, ref := range map[execution.Lane]execution.Ref{execution.LaneInteractive: sampleRef, execution.LaneBatch: batchExecution.Ref()} {
-		notifications, err := f.Pull(t.Context(), lane, 10)
+	require.NoError(t, f.Ensure(t.Context(), "gpu"))
+	refs := map[Subscription]execution.Ref{}
+	var change execution.Change
+	for _, lane := range lanes {
+		for _, runtime := range []string{runtime, "gpu"} {
+			ref := execution.Ref{Tenant: "ada", ID: executionID(len(refs))}
+			refs[Subscription{Lane: lane, Runtime: runtime}] = ref
+			change.Notify = append(change.Notify, execution.Runnable{Ref: ref, Lane: lane, Runtime: runtime})
+		}
+	}
+	require.NoError(t, f.Publish(t.Context(), change))
+	for subscription, ref := range refs {
+		notifications, err := f.Pull(t.Context(), subscription, 10)
 		require.NoError(t, err)
 		require.Len(t, notifications, 1)
 		require.Equal(t, ref, notifications[0].Ref)
@@ -65,7 +73,7 @@ func TestPullRespectsLimit(t *testing.T) {
 	}
 	f.publishRefs(t, published...)
 	for len(pulled) < len(published) {
-		notifications, err := f.Pull(t.Context(), execution.LaneInteractive, 2)
+		notifications, err := f.Pull(t.Context(), interactive, 2)
 		require.NoError(t, err)
 		require.LessOrEqual(t, len(notifications), 2)
 		for _, n := range notifications {
@@ -93,6 +101,20 @@ func TestNackRedelivers(t *testing.T) {
 	require.EqualValues(t, 1, f.recorder.acked.Load())
 }
 
+// A notification that nobody has tried to process comes back at once, each time.
+func TestReturnRedeliversAtOnce(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.publishRefs(t, sampleRef)
+	const times = 5
+	for range times {
+		require.NoError(t, f.pullOne(t).Return(t.Context()))
+	}
+	require.Equal(t, sampleRef, f.pullOne(t).Ref)
+	f.Close()
+	require.Equal(t, make([]time.Duration, times), f.recorder.nackDelays)
+}
+
 func TestNackDelay(t *testing.T) {
 	const s = time.Second
 	var delays []time.Duration
@@ -113,7 +135,7 @@ func TestPullEndsWithContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		_, err := f.Pull(ctx, execution.LaneInteractive, 1)
+		_, err := f.Pull(ctx, interactive, 1)
 		done <- err
 	}()
 	cancel()
@@ -129,10 +151,10 @@ func TestPullReturnsErrorWithoutRetry(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
 	defer cancel()
 	require.NoError(t, f.deleteLaneSubscription(ctx))
-	_, err := f.Pull(ctx, execution.LaneInteractive, 1)
+	_, err := f.Pull(ctx, interactive, 1)
 	require.Error(t, err)
 	f.pubsub.Stop()
-	_, err = f.Pull(ctx, execution.LaneInteractive, 1)
+	_, err = f.Pull(ctx, interactive, 1)
 	require.Error(t, err)
 	require.NoError(t, ctx.Err(), "Pull does not retry")
 }

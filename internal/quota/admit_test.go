@@ -60,18 +60,18 @@ func TestClaimFreesQueueCapacity(t *testing.T) {
 	require.ErrorAs(t, submit(), &full)
 
 	h.finish(refs[0], 0)
-	_, err := h.Apply(t.Context(), refs[1], execution.CancelRequested{})
+	_, err := h.store.Apply(t.Context(), refs[1], execution.CancelRequested{})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { _, err := h.Retry(t.Context(), refs[1], nil); return err == nil }, waitTimeout, maxAgeToReject/4)
 	_, err = h.Retry(t.Context(), refs[1], nil)
 	require.ErrorAs(t, err, &full, "a retry counts as queued")
 }
 
-// The daily budget holds for runs, batches and claims.
+// The daily budget holds for runs and batches.
 func TestDailyBudget(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, Limits{DailyUSD: 1})
-	refs := h.submit(ada, 3)
+	refs := h.submit(ada, 2)
 	h.requireClaimed(refs[0])
 	h.finish(refs[0], 0.75)
 	h.requireClaimed(refs[1])
@@ -87,7 +87,6 @@ func TestDailyBudget(t *testing.T) {
 	require.Positive(t, exceeded.RetryAfter)
 	require.LessOrEqual(t, exceeded.RetryAfter, 24*time.Hour)
 	require.ErrorAs(t, h.SubmitBatch(t.Context(), &batch.Batch{ID: id.New(id.Batch), Tenant: ada, AgentID: a.ID}, nil), &exceeded)
-	h.requireThrottled(refs[2])
 	h.submit(bob, 1)
 
 	h.clock.Advance(24 * time.Hour)
@@ -101,7 +100,6 @@ func TestWithoutLimitsNothingIsCounted(t *testing.T) {
 	h.requireClaimed(ref)
 	h.finish(ref, 1000)
 	require.Zero(t, h.usages.Len())
-	require.Empty(t, h.pendingReleases.Drain())
 }
 
 // An Enforcer that embedded its store would offer calls that pass by the limits.
@@ -110,5 +108,5 @@ func TestEnforcerHasNoUnlimitedCalls(t *testing.T) {
 	for method := range reflect.TypeFor[*Enforcer]().Methods() {
 		names = append(names, method.Name)
 	}
-	require.ElementsMatch(t, []string{"SubmitRun", "SubmitTurn", "Retry", "SubmitBatch", "Apply", "Run"}, names)
+	require.ElementsMatch(t, []string{"SubmitRun", "SubmitTurn", "Retry", "SubmitBatch", "Wake", "Run"}, names)
 }

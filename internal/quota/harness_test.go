@@ -3,6 +3,7 @@ package quota
 import (
 	"context"
 	"flag"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -15,7 +16,10 @@ import (
 	firestoreemulator "github.com/airlock-run/airlock/emulator/firestore"
 	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/fleet"
+	"github.com/airlock-run/airlock/internal/membership/membershiptest"
 	"github.com/airlock-run/airlock/internal/store"
+	"github.com/airlock-run/airlock/internal/test/strict"
 )
 
 func TestMain(m *testing.M) {
@@ -28,27 +32,29 @@ func TestMain(m *testing.M) {
 const (
 	ada         = "ada"
 	bob         = "bob"
+	dispatcher  = "prc_1"
+	slots       = 4
 	waitTimeout = 2 * time.Minute // only a failing test waits this long
 )
 
-var claim = execution.Claimed{Executor: "x1", Lease: time.Hour}
+var claim = execution.Claimed{Executor: "x1"}
 
-// harness is an Enforcer over a real store. It is the publisher as well: published receives each change.
+// harness is an Enforcer over a real store.
 type harness struct {
 	*Enforcer
 	t         *testing.T
 	firestore *emulatortest.Firestore
 	store     *store.Store // without limits
 	clock     *emulatortest.Clock
-	published chan execution.Change
+	fleet     *membershiptest.View
 }
 
 func newHarness(t *testing.T, limits Limits) *harness {
 	t.Helper()
-	h := &harness{t: t, clock: new(emulatortest.Clock), published: make(chan execution.Change, 1000)}
-	f := emulatortest.StartFirestore(t, firestoreemulator.Options{Now: h.clock.Now})
+	h := &harness{t: t, clock: new(emulatortest.Clock), fleet: newFleetView()}
+	f := strict.StartFirestore(t, firestoreemulator.Options{Now: h.clock.Now})
 	h.firestore, h.store = f, store.New(f.Client)
-	h.Enforcer = New(Config{Store: h.store, Limits: limits, Publisher: h, Log: zaptest.NewLogger(t)})
+	h.Enforcer = New(Config{Store: h.store, Limits: limits, Fleet: h.fleet, Log: zaptest.NewLogger(t)})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running errgroup.Group
 	running.Go(func() error { return h.Run(ctx) })
@@ -59,9 +65,11 @@ func newHarness(t *testing.T, limits Limits) *harness {
 	return h
 }
 
-func (h *harness) Publish(_ context.Context, ch execution.Change) error {
-	h.published <- ch
-	return nil
+func newFleetView() *membershiptest.View {
+	return membershiptest.NewView(fleet.Fleet{
+		Owners: slices.Repeat([]string{dispatcher}, fleet.Partitions), Executors: 1, APIs: 1,
+		Pools: []fleet.Pool{{Runtimes: []string{"offline"}, Interactive: fleet.PoolLane{Slots: slots}}},
+	})
 }
 
 func (h *harness) createAgent(tenant string) agent.Agent {
@@ -86,37 +94,22 @@ func (h *harness) submit(tenant string, n int) []execution.Ref {
 
 func (h *harness) requireClaimed(ref execution.Ref) {
 	h.t.Helper()
-	_, err := h.Apply(h.t.Context(), ref, claim)
+	_, err := h.store.Apply(h.t.Context(), ref, claim)
 	require.NoError(h.t, err)
-}
-
-func (h *harness) requireThrottled(ref execution.Ref) {
-	h.t.Helper()
-	_, err := h.Apply(h.t.Context(), ref, claim)
-	require.ErrorIs(h.t, err, execution.ErrThrottled)
-	e, err := h.store.Execution(h.t.Context(), ref)
-	require.NoError(h.t, err)
-	require.True(h.t, e.Throttled)
-	require.Equal(h.t, execution.Queued, e.Status)
 }
 
 // finish ends the first attempt of an execution with success.
 func (h *harness) finish(ref execution.Ref, costUSD float64) {
 	h.t.Helper()
-	_, err := h.Apply(h.t.Context(), ref, execution.JobEnded{Attempt: 1, Ending: execution.Ending{
+	_, err := h.store.Apply(h.t.Context(), ref, execution.JobEnded{Attempt: 1, Ending: execution.Ending{
 		Status: execution.Succeeded, Result: &execution.Result{}, Usage: execution.Usage{CostUSD: costUSD},
 	}})
 	require.NoError(h.t, err)
 }
 
-func (h *harness) nextReleased() execution.Ref {
-	h.t.Helper()
-	select {
-	case ch := <-h.published:
-		require.Len(h.t, ch.Notify, 1)
-		return ch.Notify[0]
-	case <-time.After(waitTimeout):
-		require.FailNow(h.t, "no execution was released")
-		panic("unreachable")
-	}
+func contextThatHasEnded(t *testing.T) (context.Context, context.CancelFunc) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx, cancel
 }

@@ -1,20 +1,18 @@
-// Package quota enforces the limits of tenants: how many of a tenant's executions may be queued, how many may run, and
-// what they may cost in a day.
+// Package quota decides about new executions: whether a tenant may submit them, and who publishes them.
 //
-// These calls go through an Enforcer, and no others:
+// Submissions go through an Enforcer, and no other calls:
 //
 //   - SubmitRun, SubmitTurn, Retry: rejected while the queue of the tenant is full or its daily budget is used up.
 //   - SubmitBatch: rejected while the daily budget is used up. Inputs of batches do not count as queued.
-//   - Apply: a claim is throttled while the tenant runs as many executions as it may, or its daily budget is used up.
-//     Every other event may end an attempt, so afterwards Run releases throttled executions of the tenant.
 //
-// Reads and all other writes go to the store directly. They are not limited: see store.Redrive for the one way in which
-// an operator creates executions past the limits.
+// A new execution is published by this process, or waits for the dispatcher of its tenant (placement.go). The
+// dispatcher enforces how many executions run, and the daily budget, by what it publishes. See store.Redrive for the
+// one way in which an operator creates executions past the limits.
 //
 // The limits are soft. No document counts a tenant's executions, because each of them would have to write to it; they
-// are counted by queries instead. Processes that count at the same moment can exceed a limit together: the running
-// limit by one execution per further process, the other limits by what they accept within the second for which a
-// count is used.
+// are counted by queries instead. One process admits no more than the queue limit (Admissions), and publishes itself no
+// more than its part of the running limit. Processes that count at the same moment can exceed the queue limit together,
+// by what the others accept within the second for which a count is used, and what they are writing then.
 package quota
 
 import (
@@ -24,14 +22,16 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/airlock-run/airlock/internal/domain/batch"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/usage"
 	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/internal/supervise"
 )
 
-// Limits apply to each tenant; a zero means no limit.
+// Limits apply to each tenant that has none of its own; a zero means no limit.
 type Limits struct {
 	Queued   int     // queued executions, without those of batches
 	Running  int     // running executions
@@ -57,96 +57,132 @@ func (e *DailyBudgetExceededError) Error() string {
 
 // Store stores what the Enforcer admits, and counts what is stored. Its methods are safe for concurrent use.
 type Store interface {
-	writer
-	counter
-}
-
-// writer has the calls that an Enforcer limits.
-type writer interface {
 	SubmitRun(ctx context.Context, r store.RunRequest) (execution.Change, error)
 	SubmitTurn(ctx context.Context, t store.TurnRequest) (execution.Change, error)
-	Retry(ctx context.Context, ref execution.Ref, key *store.IdempotencyKey) (execution.Change, error)
+	Retry(ctx context.Context, ref execution.Ref, key *store.IdempotencyKey, place store.Placer) (execution.Change, error)
 	SubmitBatch(ctx context.Context, b *batch.Batch, key *store.IdempotencyKey) error
-	Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error)
+	Tenant(ctx context.Context, name string) (store.Tenant, error)
+	MarkWaiting(ctx context.Context, tenant string, lane execution.Lane, process string) error
+	counter
 }
 
 // counter tells what a tenant uses. A count stops at limit.
 type counter interface {
 	CountQueued(ctx context.Context, tenant string, limit int) (int, error)
-	CountRunning(ctx context.Context, tenant string, limit int) (int, error)
-	CostToday(ctx context.Context, tenant string) (usd float64, untilMidnight time.Duration, err error)
-	OldestThrottled(ctx context.Context, tenant string, scan *store.Scan, limit int) ([]execution.Ref, error)
-}
-
-// Publisher publishes the notifications of a change. A failed call loses nothing: the janitor publishes again.
-type Publisher interface {
-	Publish(ctx context.Context, ch execution.Change) error
+	CountUnfinished(ctx context.Context, tenant string, limit int) (int, error)
+	SpentToday(ctx context.Context, tenant string) (usage.Spent, error)
 }
 
 // Config has the parts and settings of an Enforcer. All fields are required.
 type Config struct {
-	Store     Store
-	Limits    Limits
-	Publisher Publisher
-	Log       *zap.Logger
+	Store  Store
+	Limits Limits
+	Fleet  FleetView
+	Log    *zap.Logger
 }
 
 // Enforcer does what its store does, within the limits. It is safe for concurrent use.
 type Enforcer struct {
-	store           Store
-	limits          Limits
-	publisher       Publisher
-	log             *zap.Logger
-	usages          *lru.Cache[string, *tenantUsage]
-	pendingReleases *supervise.WorkQueue[string] // tenants that may have capacity for a throttled execution
-	failedReleases  *supervise.Backoffs[execution.Ref]
+	store      Store
+	limits     Limits
+	fleet      FleetView
+	log        *zap.Logger
+	admissions *Admissions
+	usages     *lru.Cache[string, *tenantUsage]
+	direct     directCounts
+	recounts   *supervise.WorkQueue[string]  // tenants whose unfinished executions are to be counted
+	waiting    *supervise.WorkQueue[waiting] // lanes whose dispatcher must learn that executions wait
 }
 
-// usageCacheSize is the number of tenants whose counts a process remembers.
+// waiting is a lane of a tenant.
+type waiting struct {
+	tenant string
+	lane   execution.Lane
+}
+
+// usageCacheSize is the number of tenants whose spending a process remembers.
 const usageCacheSize = 10_000
 
-// New returns an Enforcer over a store. Every process that calls Apply must also call Run.
+// New returns an Enforcer over a store. Its process must also call Run.
 func New(c Config) *Enforcer {
 	usages, err := lru.New[string, *tenantUsage](usageCacheSize)
 	if err != nil {
 		panic(err) // only for a size that is not above 0
 	}
-	failedTenants := supervise.NewBackoffs[string](supervise.ReleaseThrottled, c.Log, store.IsUnavailable)
-	return &Enforcer{
-		store: c.Store, limits: c.Limits, publisher: c.Publisher, log: c.Log, usages: usages,
-		pendingReleases: supervise.NewWorkQueue(failedTenants, 0),
-		failedReleases:  supervise.NewBackoffs[execution.Ref](supervise.ReleaseThrottled, c.Log, store.IsUnavailable),
+	e := &Enforcer{
+		store: c.Store, limits: c.Limits, fleet: c.Fleet, log: c.Log, admissions: NewAdmissions(c.Store), usages: usages,
+		recounts: supervise.NewWorkQueue(supervise.NewBackoffs[string](supervise.CountUnfinished, c.Log, store.IsUnavailable), 0),
+		waiting:  supervise.NewWorkQueue(supervise.NewBackoffs[waiting](supervise.WakeDispatchers, c.Log, store.IsUnavailable), 0),
 	}
+	e.direct = directCounts{recount: e.recounts.Add, counts: map[string]*directCount{}}
+	return e
+}
+
+// Run counts, and wakes dispatchers, until ctx ends. It must end after the last submission, because it then wakes the
+// dispatchers that are left.
+func (e *Enforcer) Run(ctx context.Context) error {
+	var loops errgroup.Group
+	loops.Go(func() error {
+		e.recounts.Run(ctx, placementConcurrency, e.count)
+		return nil
+	})
+	e.waiting.Run(ctx, placementConcurrency, e.wake)
+	finalCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), placementTimeout)
+	defer cancel()
+	for _, w := range e.waiting.Drain() {
+		if err := e.wake(finalCtx, w); err != nil {
+			e.log.Warn("could not wake a dispatcher at the end; the janitor publishes the executions", zap.String("tenant", w.tenant), zap.Error(err))
+		}
+	}
+	return loops.Wait()
 }
 
 // SubmitRun stores a run, or returns a QueueFullError or a DailyBudgetExceededError.
 func (e *Enforcer) SubmitRun(ctx context.Context, r store.RunRequest) (execution.Change, error) {
-	if err := e.admit(ctx, r.Tenant, execution.LaneInteractive); err != nil {
-		return execution.Change{}, err
-	}
-	return e.store.SubmitRun(ctx, r)
+	return e.submit(ctx, r.Tenant, func(place store.Placer) (execution.Change, error) {
+		r.Place = place
+		return e.store.SubmitRun(ctx, r)
+	})
 }
 
 // SubmitTurn stores a turn of a conversation, or returns a QueueFullError or a DailyBudgetExceededError.
 func (e *Enforcer) SubmitTurn(ctx context.Context, t store.TurnRequest) (execution.Change, error) {
-	if err := e.admit(ctx, t.Tenant, execution.LaneInteractive); err != nil {
-		return execution.Change{}, err
-	}
-	return e.store.SubmitTurn(ctx, t)
+	return e.submit(ctx, t.Tenant, func(place store.Placer) (execution.Change, error) {
+		t.Place = place
+		return e.store.SubmitTurn(ctx, t)
+	})
 }
 
 // Retry stores a new execution of the same task, or returns a QueueFullError or a DailyBudgetExceededError.
 func (e *Enforcer) Retry(ctx context.Context, ref execution.Ref, key *store.IdempotencyKey) (execution.Change, error) {
-	if err := e.admit(ctx, ref.Tenant, execution.LaneInteractive); err != nil {
-		return execution.Change{}, err
-	}
-	return e.store.Retry(ctx, ref, key)
+	return e.submit(ctx, ref.Tenant, func(place store.Placer) (execution.Change, error) {
+		return e.store.Retry(ctx, ref, key, place)
+	})
 }
 
-// SubmitBatch stores a batch, or returns a DailyBudgetExceededError.
+// submit makes the write of one execution, which calls the Placer.
+func (e *Enforcer) submit(ctx context.Context, name string, write func(store.Placer) (execution.Change, error)) (ch execution.Change, err error) {
+	s := e.begin(ctx, name)
+	defer func() { s.end(ch, err) }() // also after a panic, whose write may have been committed
+	return write(s.place)
+}
+
+// SubmitBatch stores a batch, or returns a DailyBudgetExceededError. Its dispatcher gives the inputs their executions.
 func (e *Enforcer) SubmitBatch(ctx context.Context, b *batch.Batch, key *store.IdempotencyKey) error {
-	if err := e.admit(ctx, b.Tenant, execution.LaneBatch); err != nil {
+	t, err := e.store.Tenant(ctx, b.Tenant)
+	if err == nil {
+		err = e.checkBudget(ctx, b.Tenant, &t.Tenant)
+	}
+	if err != nil {
 		return err
 	}
-	return e.store.SubmitBatch(ctx, b, key)
+	if err = e.store.SubmitBatch(ctx, b, key); err == nil {
+		e.Wake(b.Tenant, execution.LaneBatch)
+	}
+	return err
+}
+
+// Wake tells the dispatcher of a tenant, soon, that something has changed in a lane.
+func (e *Enforcer) Wake(name string, lane execution.Lane) {
+	e.waiting.Add(waiting{tenant: name, lane: lane})
 }

@@ -5,90 +5,59 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
-	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/tenant"
+	"github.com/airlock-run/airlock/internal/domain/usage"
 )
 
-const (
-	// maxAgeToAdmit is the greatest age of counts by which a submission is accepted, so that few submissions count.
-	maxAgeToAdmit = time.Second
-	// maxAgeToReject is the greatest age of counts by which a submission is rejected: queued executions may have
-	// started since.
-	maxAgeToReject = 100 * time.Millisecond
-)
-
-// tenantUsage is what a process knows about one tenant: the last counts, and the executions it has accepted since.
+// tenantUsage is what a process knows about one tenant.
 type tenantUsage struct {
-	claimSem *semaphore.Weighted // held by the one claim that counts and then starts an execution
-
-	mu         sync.Mutex // held while counting, so that concurrent callers share the count
-	countedAt  time.Time  // by this machine's monotonic clock
-	queued     int
+	mu         sync.Mutex // held while summing, so that concurrent callers share the sum
+	summedAt   time.Time  // by this machine's monotonic clock
 	spentUSD   float64
-	untilReset time.Duration // from countedAt until the next day begins
+	untilReset time.Duration // from summedAt until the next day begins
 }
 
-func (e *Enforcer) usage(tenant string) *tenantUsage {
-	empty := &tenantUsage{claimSem: semaphore.NewWeighted(1)}
-	if u, ok, _ := e.usages.PeekOrAdd(tenant, empty); ok {
+func (e *Enforcer) usage(name string) *tenantUsage {
+	empty := &tenantUsage{}
+	if u, ok, _ := e.usages.PeekOrAdd(name, empty); ok {
 		return u
 	}
 	return empty
 }
 
-// admit returns nil for a submission within the limits, else a QueueFullError or a DailyBudgetExceededError.
-func (e *Enforcer) admit(ctx context.Context, tenant string, lane execution.Lane) error {
-	if e.limits.Queued == 0 && e.limits.DailyUSD == 0 {
+// checkBudget returns nil while the tenant is within its daily budget, else a DailyBudgetExceededError.
+func (e *Enforcer) checkBudget(ctx context.Context, name string, t *tenant.Tenant) error {
+	limit := e.limits.DailyUSD
+	if t.MaxDailyUSD != nil {
+		limit = *t.MaxDailyUSD
+	}
+	if limit == 0 {
 		return nil
 	}
-	u := e.usage(tenant)
+	u := e.usage(name)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	err := e.refresh(ctx, tenant, u, maxAgeToAdmit)
-	if err == nil && e.checkLimits(u, lane) != nil {
-		err = e.refresh(ctx, tenant, u, maxAgeToReject)
+	err := e.refresh(ctx, name, u, maxAgeToAdmit)
+	if err == nil && u.spentUSD >= limit {
+		err = e.refresh(ctx, name, u, maxAgeToReject)
 	}
-	if err == nil {
-		err = e.checkLimits(u, lane)
-	}
-	if err == nil && lane == execution.LaneInteractive {
-		u.queued++
+	if err == nil && u.spentUSD >= limit {
+		return &DailyBudgetExceededError{LimitUSD: limit, RetryAfter: u.untilReset}
 	}
 	return err
 }
 
-func (e *Enforcer) checkLimits(u *tenantUsage, lane execution.Lane) error {
-	switch {
-	case e.budgetExceeded(u):
-		return &DailyBudgetExceededError{LimitUSD: e.limits.DailyUSD, RetryAfter: u.untilReset}
-	case lane == execution.LaneInteractive && e.limits.Queued > 0 && u.queued >= e.limits.Queued:
-		return &QueueFullError{Limit: e.limits.Queued}
-	default:
-		return nil
-	}
-}
-
-func (e *Enforcer) budgetExceeded(u *tenantUsage) bool {
-	return e.limits.DailyUSD > 0 && u.spentUSD >= e.limits.DailyUSD
-}
-
-// refresh counts again when the last counts are maxAge old or older. The caller holds u.mu.
-func (e *Enforcer) refresh(ctx context.Context, tenant string, u *tenantUsage, maxAge time.Duration) (err error) {
+// refresh sums again when the last sum is maxAge old or older. The caller holds u.mu.
+func (e *Enforcer) refresh(ctx context.Context, name string, u *tenantUsage, maxAge time.Duration) error {
 	now := time.Now()
-	if now.Sub(u.countedAt) < maxAge {
+	if now.Sub(u.summedAt) < maxAge {
 		return nil
 	}
-	if e.limits.Queued > 0 {
-		if u.queued, err = e.store.CountQueued(ctx, tenant, e.limits.Queued); err != nil {
-			return err
-		}
+	spent, err := e.store.SpentToday(ctx, name)
+	if err != nil {
+		return err
 	}
-	if e.limits.DailyUSD > 0 {
-		if u.spentUSD, u.untilReset, err = e.store.CostToday(ctx, tenant); err != nil {
-			return err
-		}
-	}
-	u.countedAt = now
+	u.spentUSD, u.untilReset = usage.USD(spent.NanoUSD), spent.UntilNextDay
+	u.summedAt = now
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/tenant"
 	"github.com/airlock-run/airlock/internal/store"
 )
 
@@ -17,12 +18,14 @@ import (
 // synctest can be used.
 type fakeStore struct {
 	Store
+	tenant tenant.Tenant
 	queued int
 	counts int // calls of CountQueued
 }
 
-func (s *fakeStore) SubmitRun(context.Context, store.RunRequest) (execution.Change, error) {
-	return execution.Change{}, nil
+func (s *fakeStore) SubmitRun(_ context.Context, r store.RunRequest) (execution.Change, error) {
+	_, err := r.Place(&s.tenant, &execution.Execution{Tenant: r.Tenant})
+	return execution.Change{}, err
 }
 
 func (s *fakeStore) CountQueued(context.Context, string, int) (int, error) {
@@ -33,7 +36,7 @@ func (s *fakeStore) CountQueued(context.Context, string, int) (int, error) {
 func TestCountsAreReusedWhileFresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &fakeStore{}
-		e := New(Config{Store: s, Limits: Limits{Queued: 3}, Log: zap.NewNop()})
+		e := New(Config{Store: s, Limits: Limits{Queued: 3}, Fleet: newFleetView(), Log: zap.NewNop()})
 		submit := func() error {
 			_, err := e.SubmitRun(t.Context(), store.RunRequest{Tenant: ada})
 			return err

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/tenant"
 	"github.com/airlock-run/airlock/internal/domain/webhook"
 	"github.com/airlock-run/airlock/internal/telemetry/metrics"
 )
@@ -19,16 +20,23 @@ import (
 // together with its effects on the conversation and the webhook. No other change happens in between.
 //
 // An event that does not apply changes nothing. The error is then the domain's (execution.ErrTerminal, ErrLeased,
-// ErrLeaseLost, ErrStartDeadlineExceeded, ErrRuntimeUnavailable, ErrNotDue) or ErrEarlierTurnPending. With ErrTerminal,
-// the change has the finished execution and its notifications, so a caller that lost the response can still publish
-// them.
+// ErrLeaseLost, ErrStartDeadlineExceeded, ErrRuntimeUnavailable, ErrTenantPaused, ErrNotDue) or ErrEarlierTurnPending.
+// With ErrTerminal, the change has the finished execution and its notifications, so a caller that lost the response can
+// still publish them.
 func (s *Store) Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error) {
-	d, err := s.applyToDocument(ctx, ref, ev)
+	var d decision
+	err := ErrOutcomeUnknown // after a panic
+	s.usage.beginApply(ref)
+	defer func() { s.usage.endApply(ref, &d, err) }()
+	d, err = s.applyToDocument(ctx, ref, ev)
 	if err == nil && len(d.otherWrites) > 0 {
 		d, err = s.applyInTransaction(ctx, ref, ev)
 	}
 	if err == nil && d.Execution.Status.Terminal() {
 		countFinished(&d.Execution)
+	}
+	if claim, ok := ev.(execution.Claimed); ok && err != nil {
+		s.reportRefusedClaim(ctx, claim, &d.Execution, err)
 	}
 	return d.Change, err
 }
@@ -40,6 +48,7 @@ type decision struct {
 	before      execution.Execution // as it is stored
 	version     time.Time           // Firestore's update time of before
 	otherWrites []write
+	outbox      outbox // of the signals about the change
 }
 
 type write func(*firestore.Transaction) error
@@ -51,18 +60,25 @@ type write func(*firestore.Transaction) error
 func (s *Store) applyToDocument(ctx context.Context, ref execution.Ref, ev execution.Event) (decision, error) {
 	var previous *decision
 	for {
-		d, err := s.decide(withoutTransaction(ctx), ref, ev)
+		d, err := s.decide(withoutTransaction(ctx), s.getAll(ctx), ref, ev)
 		if previous != nil && !d.version.IsZero() && len(diffExecution(&d.before, &previous.Execution)) == 0 {
+			previous.outbox.local.deliver()
 			return *previous, nil // the previous write took effect, and only its response was lost
 		}
 		if err != nil || len(d.otherWrites) > 0 {
 			return d, err
 		}
+		if _, ok := ev.(execution.Claimed); ok {
+			if until, err := s.agentBudgetUsedUp(ctx, &d.before); err != nil || !until.IsZero() {
+				return s.deferExecution(ctx, ref, until, err)
+			}
+		}
 		updates := diffExecution(&d.before, &d.Execution)
 		if len(updates) == 0 {
 			return d, nil
 		}
-		_, err = s.executionDoc(ref).Update(ctx, updates, firestore.LastUpdateTime(d.version))
+		s.addSignals(ctx, &d)
+		err = s.commitChange(ctx, ref, updates, &d)
 		if code := status.Code(err); code != codes.FailedPrecondition && code != codes.NotFound {
 			return d, translateCommitError(err)
 		}
@@ -73,7 +89,7 @@ func (s *Store) applyToDocument(ctx context.Context, ref execution.Ref, ev execu
 // applyInTransaction applies an event that changes other documents as well.
 func (s *Store) applyInTransaction(ctx context.Context, ref execution.Ref, ev execution.Event) (d decision, err error) {
 	err = s.runTransaction(ctx, func(tx *firestore.Transaction) error {
-		if d, err = s.decide(tx.Get, ref, ev); err != nil {
+		if d, err = s.decide(tx.Get, tx.GetAll, ref, ev); err != nil {
 			return err
 		}
 		for _, w := range d.otherWrites {
@@ -85,19 +101,29 @@ func (s *Store) applyInTransaction(ctx context.Context, ref execution.Ref, ev ex
 		if len(updates) == 0 {
 			return nil // another process has made the same change since applyToDocument decided
 		}
-		return tx.Update(s.executionDoc(ref), updates)
+		s.addSignals(ctx, &d)
+		return errors.Join(tx.Update(s.executionDoc(ref), updates), d.outbox.addToTransaction(s, tx))
 	})
+	if err == nil {
+		d.outbox.local.deliver()
+	}
 	return d, err
 }
 
-// decide reads the execution and applies the event, but writes nothing.
-func (s *Store) decide(get documentGetter, ref execution.Ref, ev execution.Event) (d decision, err error) {
+// decide reads the execution and applies the event, but writes nothing. For a claim it reads the tenant in the same
+// call.
+func (s *Store) decide(get documentGetter, getAll documentsGetter, ref execution.Ref, ev execution.Event) (d decision, err error) {
 	e := &d.Execution
-	now, version, err := readVersion(get, s.executionDoc(ref), e)
+	var now time.Time
+	if claim, ok := ev.(execution.Claimed); ok {
+		now, ev, err = s.readForClaim(getAll, ref, claim, &d)
+	} else {
+		now, d.version, err = readVersion(get, s.executionDoc(ref), e)
+	}
 	if err != nil {
 		return d, err
 	}
-	d.before, d.version = *e, version
+	d.before, d.At = *e, now
 	if err := e.Apply(ev, now); err != nil {
 		if errors.Is(err, execution.ErrTerminal) {
 			var readErr error
@@ -107,11 +133,17 @@ func (s *Store) decide(get documentGetter, ref execution.Ref, ev execution.Event
 		}
 		return d, err
 	}
-	if e.Ready {
-		d.Notify = append(d.Notify, e.Ref())
+	if e.Status.Terminal() {
+		e.UsageBundle = s.usage.bundleFor(ref)
 	}
-	if e.ConversationID != "" && (e.Status != d.before.Status || e.Throttled) {
-		if err := s.decideTurn(get, &d); err != nil {
+	if d.before.Lease != nil {
+		d.Dispatcher = d.before.Lease.Dispatcher // it knows the execution, and that of the next turn takes its place
+	}
+	if e.Ready {
+		d.Notify = append(d.Notify, e.Runnable())
+	}
+	if e.ConversationID != "" && e.Status != d.before.Status {
+		if err := s.decideTurn(get, &d, now); err != nil {
 			return d, err
 		}
 	}
@@ -121,9 +153,31 @@ func (s *Store) decide(get documentGetter, ref execution.Ref, ev execution.Event
 	return d, nil
 }
 
+// readForClaim reads the execution and its tenant into a decision, and returns the claim with what it must know of the
+// tenant. A tenant without a document has the defaults.
+func (s *Store) readForClaim(
+	getAll documentsGetter, ref execution.Ref, claim execution.Claimed, d *decision,
+) (now time.Time, ev execution.Event, err error) {
+	snaps, err := getAll([]*firestore.DocumentRef{s.executionDoc(ref), s.tenantDoc(ref.Tenant)})
+	if err != nil {
+		return now, claim, translateError(err)
+	}
+	if now, d.version, err = decode(snaps[0], &d.Execution); err != nil {
+		return now, claim, err
+	}
+	var t tenant.Tenant
+	if _, _, err = decode(snaps[1], &t); err != nil && !isNotFound(err) {
+		return now, claim, err
+	}
+	claim.TenantPaused = t.Paused
+	s.watchedTenants.note(ref.Tenant, t.Watchers, now) // for the signals about this attempt
+	return now, claim, nil
+}
+
 var rejections = []error{
 	execution.ErrTerminal, execution.ErrLeased, execution.ErrLeaseLost, execution.ErrNotDue,
-	execution.ErrThrottled, execution.ErrStartDeadlineExceeded, execution.ErrRuntimeUnavailable, ErrEarlierTurnPending,
+	execution.ErrStartDeadlineExceeded, execution.ErrRuntimeUnavailable, execution.ErrTenantPaused, execution.ErrAgentBudgetUsedUp,
+	ErrEarlierTurnPending,
 }
 
 // IsRejection reports whether an error of Apply means that the execution does not exist, or that the event does not

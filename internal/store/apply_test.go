@@ -15,6 +15,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/tenant"
 	"github.com/airlock-run/airlock/internal/telemetry/metrics"
 )
 
@@ -28,7 +29,7 @@ func TestConcurrentClaimsHaveOneWinner(t *testing.T) {
 	var won, leased atomic.Int32
 	for i := range 100 {
 		g.Go(func() error {
-			_, err := f.applyUntilAvailable(ctx, ref, execution.Claimed{Executor: "x1", ClaimID: fmt.Sprint(i), Lease: lease})
+			_, err := f.applyUntilAvailable(ctx, ref, execution.Claimed{Executor: "x1", ClaimID: fmt.Sprint(i)})
 			switch {
 			case err == nil:
 				won.Add(1)
@@ -48,13 +49,13 @@ func TestConcurrentClaimsHaveOneWinner(t *testing.T) {
 	require.Equal(t, execution.Running, e.Status)
 }
 
-// A paused attempt whose lease has expired changes nothing when it continues: neither before the next attempt, nor
+// A paused attempt whose session has expired changes nothing when it continues: neither before the next attempt, nor
 // during it, nor after it.
 func TestAttemptWithLostLeaseCannotChangeExecution(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	ref := f.submitRun(t, ada)
-	f.mustApply(t, ref, claimEvent)
+	f.mustApply(t, ref, execution.Claimed{Executor: "x1", Session: "prc_1.1"})
 
 	requireUnchanged := func() {
 		t.Helper()
@@ -64,41 +65,74 @@ func TestAttemptWithLostLeaseCannotChangeExecution(t *testing.T) {
 			want = execution.ErrTerminal
 		}
 		for _, ev := range []execution.Event{
-			successEvent(1, "late"), execution.Renewed{Attempt: 1, Lease: lease}, execution.AttemptFailed{Attempt: 1}, execution.HandedBack{Attempt: 1},
+			execution.JobEnded{Session: "prc_1.1", Attempt: 1, Ending: successEnding("late")},
+			execution.AttemptFailed{Session: "prc_1.1", Attempt: 1}, execution.HandedBack{Session: "prc_1.1", Attempt: 1},
+			execution.LeaseExpired{Session: "prc_1.1"},
 		} {
 			_, err := f.Apply(t.Context(), ref, ev)
 			require.ErrorIs(t, err, want, "%T", ev)
 		}
 		require.Empty(t, cmp.Diff(before, f.getExecution(t, ref)))
 	}
-	f.clock.Advance(lease + time.Second)
-	requireUnchanged() // still running, with an expired lease
-	ch := f.mustApply(t, ref, execution.Overdue{})
-	require.Equal(t, []execution.Ref{ref}, ch.Notify)
+	ch := f.mustApply(t, ref, execution.LeaseExpired{Session: "prc_1.1"})
+	require.Equal(t, []execution.Ref{ref}, madeReady(ch))
 	require.Equal(t, 1, ch.Execution.FailedAttempts)
 	requireUnchanged() // queued
-	f.mustApply(t, ref, claimEvent)
+	f.mustApply(t, ref, execution.Claimed{Executor: "x1", Session: "prc_1.2"})
 	requireUnchanged() // another attempt runs
-	f.mustApply(t, ref, successEvent(2, "in time"))
+	f.mustApply(t, ref, execution.JobEnded{Session: "prc_1.2", Attempt: 2, Ending: successEnding("in time")})
 	requireUnchanged() // finished
 	require.Equal(t, "in time", f.getExecution(t, ref).Result.Text)
 }
 
-func TestHeartbeatOnlyRenewsLease(t *testing.T) {
+// The tenant is read together with the execution, so a claim is refused from the moment when the tenant is paused.
+func TestClaimOfPausedTenantIsRefused(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	ref := f.submitRun(t, ada)
+	set := func(doc tenant.Tenant) {
+		_, err := f.tenantDoc(ada).Set(t.Context(), doc)
+		require.NoError(t, err)
+	}
+	set(tenant.Tenant{Settings: tenant.Settings{Paused: true}})
+	_, err := f.Apply(t.Context(), ref, claimEvent)
+	require.ErrorIs(t, err, execution.ErrTenantPaused)
+	require.True(t, IsRejection(err), "the notification is not needed any more")
+	require.Zero(t, f.getExecution(t, ref).Attempt)
+	set(tenant.Tenant{Watchers: map[string]time.Time{"prc_1": f.clock.Now().Add(time.Hour)}})
+	ch := f.mustApply(t, ref, claimEvent)
+	watchers, known := f.watchedTenants.cached(ada, ch.At, time.Minute)
+	require.True(t, known, "the executor learns who watches the tenant")
+	require.Equal(t, []string{"prc_1"}, watchers)
+	f.mustApply(t, f.submitRun(t, bob), claimEvent)
+}
+
+// An executor that got no answer repeats its claim. It takes effect once, and the executor learns of it.
+func TestRepeatedClaimTakesEffectOnce(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	ref := f.submitRun(t, ada)
+	claim := execution.Claimed{Executor: "x1", Session: "prc_1.1", ClaimID: "c1"}
+	first := f.mustApply(t, ref, claim)
+	require.Empty(t, cmp.Diff(first.Execution, f.mustApply(t, ref, claim).Execution))
+	require.Equal(t, 1, f.getExecution(t, ref).Attempt)
+	claim.ClaimID = "c2"
+	_, err := f.Apply(t.Context(), ref, claim)
+	require.ErrorIs(t, err, execution.ErrLeased)
+}
+
+func TestEndStoresStepsAndFiles(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	ref := f.submitRun(t, ada)
 	f.mustApply(t, ref, claimEvent)
-	before := f.getExecution(t, ref)
-	for range 4 {
-		f.clock.Advance(lease / 2) // the rest of the lease is for a busy machine
-		f.mustApply(t, ref, execution.Renewed{Attempt: 1, Lease: lease})
-	}
-	after := f.getExecution(t, ref)
-	require.GreaterOrEqual(t, after.Lease.Expires.Sub(before.Lease.Expires), 4*(lease/2))
-	require.True(t, after.Lease.Expires.Equal(*after.Due))
-	after.Lease, after.Due = before.Lease, before.Due
-	require.Empty(t, cmp.Diff(before, after))
+	end := successEvent(1, "done")
+	end.Ending.Steps = []execution.Step{{Number: 1, Kind: execution.StepOutput, Text: "ls"}}
+	end.Ending.Files = []execution.File{{Path: "out.txt", Content: execution.Content{Size: 3, SHA256: []byte("abc")}}}
+	f.mustApply(t, ref, end)
+	e := f.getExecution(t, ref)
+	require.Equal(t, end.Ending.Steps, e.Steps)
+	require.Equal(t, end.Ending.Files, e.Files)
 }
 
 // Success, a cancellation, and the end of a canceled job are applied to a running turn at the same time. Exactly one
@@ -110,8 +144,7 @@ func TestCancelDuringFinish(t *testing.T) {
 	turns := make([]execution.Execution, 200)
 	for i := range turns {
 		turns[i] = f.submitTurn(t, "", "hello")
-		// The lease does not expire during the race, even on a slow machine.
-		f.mustApply(t, turns[i].Ref(), execution.Claimed{Executor: "x1", Lease: 10 * time.Minute})
+		f.mustApply(t, turns[i].Ref(), execution.Claimed{Executor: "x1"})
 	}
 	var race errgroup.Group
 	ends := make([]atomic.Int32, len(turns))
@@ -219,7 +252,7 @@ func TestFinishedExecutionCountedOnce(t *testing.T) {
 
 func TestIsRejection(t *testing.T) {
 	for _, err := range []error{
-		execution.ErrTerminal, execution.ErrLeased, execution.ErrLeaseLost, execution.ErrNotDue, execution.ErrThrottled,
+		execution.ErrTerminal, execution.ErrLeased, execution.ErrLeaseLost, execution.ErrNotDue,
 		execution.ErrStartDeadlineExceeded, ErrEarlierTurnPending, &NotFoundError{Resource: "execution", ID: "exe_1"},
 	} {
 		require.True(t, IsRejection(fmt.Errorf("apply: %w", err)), "%v", err)
@@ -227,4 +260,12 @@ func TestIsRejection(t *testing.T) {
 	for _, err := range []error{nil, ErrUnavailable, context.DeadlineExceeded} {
 		require.False(t, IsRejection(err), "%v", err)
 	}
+}
+
+// madeReady returns the executions that a change has made ready.
+func madeReady(ch execution.Change) (refs []execution.Ref) {
+	for _, e := range ch.Notify {
+		refs = append(refs, e.Ref)
+	}
+	return refs
 }

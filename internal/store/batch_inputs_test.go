@@ -14,7 +14,7 @@ import (
 // upload stores inputs of a new batch of ada, and returns the batch, which SubmitBatch has not stored yet.
 func (f fixture) upload(t *testing.T, texts ...string) batch.Batch {
 	t.Helper()
-	b := batch.Batch{ID: id.New(id.Batch), Tenant: ada, AgentID: f.createAgent(t, ada).ID, Window: batch.DefaultWindow}
+	b := batch.Batch{ID: id.New(id.Batch), Tenant: ada, AgentID: f.createAgent(t, ada).ID}
 	inputs := f.NewBatchInputWriter(b.Ref())
 	for _, text := range texts {
 		require.NoError(t, inputs.Add(t.Context(), batch.Input{Text: text}))

@@ -16,8 +16,9 @@ import (
 	"github.com/airlock-run/airlock/internal/telemetry/trace"
 )
 
-// SubmitBatch stores a batch whose inputs a BatchInputWriter has stored. Once it returns nil, the batch is durable and
-// due. The error is a NotFoundError if the tenant does not have the agent. The key may be nil.
+// SubmitBatch stores a batch whose inputs a BatchInputWriter has stored. Once it returns nil, the batch is durable, and
+// the dispatcher finds it; MarkWaiting makes it do so at once. The error is a NotFoundError if the tenant does not have
+// the agent. The key may be nil.
 func (s *Store) SubmitBatch(ctx context.Context, b *batch.Batch, key *IdempotencyKey) error {
 	doc := s.batchDoc(b.Ref())
 	err := s.createOnce(ctx, doc, key, func(tx *firestore.Transaction) (Created, time.Time, error) {
@@ -27,8 +28,11 @@ func (s *Store) SubmitBatch(ctx context.Context, b *batch.Batch, key *Idempotenc
 			return Created{}, now, err
 		}
 		b.Task, b.Limits = task(a, ""), limits(a, b.QueueTimeout)
-		b.CreatedAt, b.Due, b.Traceparent = now, &now, trace.Traceparent(ctx)
-		return Created{Batch: b}, now, errors.Join(tx.Create(doc, b), tx.Delete(s.uploadDoc(b.Ref()), firestore.Exists))
+		b.CreatedAt, b.Traceparent = now, trace.Traceparent(ctx)
+		return Created{Batch: b}, now, errors.Join(
+			tx.Create(doc, b), tx.Delete(s.uploadDoc(b.Ref()), firestore.Exists),
+			tx.Set(s.tenantDoc(b.Tenant), waitingFields(b.Tenant, execution.LaneBatch), firestore.MergeAll),
+		)
 	})
 	if status.Code(err) == codes.NotFound {
 		return fmt.Errorf("%w: the inputs of batch %s were deleted, because their upload took too long", ErrUnavailable, b.ID)
@@ -53,14 +57,13 @@ func (s *Store) Batches(ctx context.Context, tenant string, p Page) ([]batch.Bat
 func (s *Store) CancelBatch(ctx context.Context, ref batch.Ref) (b batch.Batch, err error) {
 	err = s.runTransaction(ctx, func(tx *firestore.Transaction) error {
 		b = batch.Batch{}
-		now, err := read(tx.Get, s.batchDoc(ref), &b)
-		if err != nil {
+		if _, err := read(tx.Get, s.batchDoc(ref), &b); err != nil {
 			return err
 		}
-		if err := b.Cancel(now); err != nil {
+		if err := b.Cancel(); err != nil {
 			return err
 		}
-		return tx.Set(s.batchDoc(ref), &b)
+		return tx.Update(s.batchDoc(ref), []firestore.Update{{Path: "cancelRequested", Value: true}})
 	})
 	return b, err
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/apikey"
 	"github.com/airlock-run/airlock/internal/domain/batch"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/tenant"
 	"github.com/airlock-run/airlock/internal/domain/webhook"
 )
 
@@ -25,7 +27,7 @@ func (f fixture) dispatch(t *testing.T, ref batch.Ref) (batch.Batch, []execution
 	t.Helper()
 	b, ch, err := f.DispatchBatch(t.Context(), ref)
 	require.NoError(t, err)
-	return b, ch.Notify
+	return b, ch
 }
 
 // end ends an execution with success at a cost.
@@ -37,46 +39,48 @@ func (f fixture) end(t *testing.T, ref execution.Ref, costUSD float64) {
 	f.mustApply(t, ref, execution.JobEnded{Attempt: f.getExecution(t, ref).Attempt, Ending: ending})
 }
 
-// A batch gets executions in the order of its inputs, within its window, until all have ended.
+// A batch gets executions in the order of its inputs, one document of inputs at a time, until all have ended.
 func TestDispatchBatchToItsEnd(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	b := f.upload(t, "a", "b", "c", "d", "e")
-	b.Window, b.Webhook = 2, "https://example.com"
+	large := strings.Repeat("x", maxChunkBytes)
+	b := f.upload(t, "a", "b", "c", large, "e")
+	b.Webhook = "https://example.com"
 	require.NoError(t, f.SubmitBatch(t.Context(), &b, nil))
 	require.Equal(t, "Count the words", b.Task.Instructions)
-	require.Equal(t, b.CreatedAt, *b.Due, "due at once")
+	stored, err := f.Tenant(t.Context(), ada)
+	require.NoError(t, err)
+	require.True(t, stored.Backlogged, "its dispatcher finds it")
+	require.Equal(t, tenant.LaneWaiting, stored.Backlog.Batch)
 
-	stored, first := f.dispatch(t, b.Ref())
-	require.Equal(t, 2, stored.NextInput)
-	require.Equal(t, []execution.Ref{{Tenant: ada, ID: b.ExecutionID(0)}, {Tenant: ada, ID: b.ExecutionID(1)}}, first)
-	require.Equal(t, "a", f.getExecution(t, first[0]).Task.Input)
-	require.Equal(t, "b", f.getExecution(t, first[1]).Task.Input)
-	_, none := f.dispatch(t, b.Ref())
-	require.Empty(t, none, "the window is full")
-
-	f.mustApply(t, first[0], claimEvent)
-	_, none = f.dispatch(t, b.Ref())
-	require.Empty(t, none, "a running execution is in flight too")
-	f.mustApply(t, first[0], successEvent(1, "done"))
+	dispatched, first := f.dispatch(t, b.Ref())
+	require.Equal(t, 3, dispatched.NextInput)
+	require.Equal(t, []execution.Ref{{Tenant: ada, ID: b.ExecutionID(0)}, {Tenant: ada, ID: b.ExecutionID(1)}, {Tenant: ada, ID: b.ExecutionID(2)}}, first)
+	for i, input := range []string{"a", "b", "c"} {
+		require.Equal(t, input, f.getExecution(t, first[i]).Task.Input)
+	}
+	queued, err := f.QueuedOfBatch(t.Context(), b.Ref())
+	require.NoError(t, err)
+	require.Len(t, queued, 3)
+	f.end(t, first[0], 0.25)
+	f.end(t, first[1], 0.5)
+	f.mustApply(t, first[2], execution.CancelRequested{})
 	_, second := f.dispatch(t, b.Ref())
-	require.Equal(t, []execution.Ref{{Tenant: ada, ID: b.ExecutionID(2)}}, second)
-
-	f.end(t, first[1], 0.25)
-	f.end(t, second[0], 0.5)
+	require.Equal(t, []execution.Ref{{Tenant: ada, ID: b.ExecutionID(3)}}, second)
 	_, last := f.dispatch(t, b.Ref())
-	require.Len(t, last, 2)
-	f.mustApply(t, last[0], execution.CancelRequested{})
-	stored, none = f.dispatch(t, b.Ref())
+	require.Len(t, last, 1)
+	f.end(t, second[0], 0)
+	dispatched, none := f.dispatch(t, b.Ref())
 	require.Empty(t, none)
-	require.Nil(t, stored.FinishedAt, "one is queued")
+	require.Nil(t, dispatched.FinishedAt, "one is queued")
+	f.mustApply(t, last[0], claimEvent)
+	dispatched, _ = f.dispatch(t, b.Ref())
+	require.Nil(t, dispatched.FinishedAt, "one is running")
 	require.Zero(t, f.countDocuments(t, f.collection(ada, deliveries).Query))
-	f.mustApply(t, last[1], claimEvent)
-	f.mustApply(t, last[1], failureEvent(1))
+	f.mustApply(t, last[0], failureEvent(1))
 
-	stored, _ = f.dispatch(t, b.Ref())
-	require.NotNil(t, stored.FinishedAt)
-	require.Nil(t, stored.Due)
+	dispatched, _ = f.dispatch(t, b.Ref())
+	require.NotNil(t, dispatched.FinishedAt)
 	d, err := f.Delivery(t.Context(), webhook.Ref{Tenant: ada, ID: webhook.DeliveryID(b.ID)})
 	require.NoError(t, err)
 	require.Equal(t, webhook.BatchFinished, d.Type)
@@ -101,7 +105,7 @@ func TestDispatchBatchConflict(t *testing.T) {
 		go func() {
 			_, ch, err := f.DispatchBatch(context.WithoutCancel(t.Context()), b.Ref())
 			conflicts <- err
-			dispatched <- len(ch.Notify)
+			dispatched <- len(ch)
 		}()
 	}
 	sum := 0
@@ -117,30 +121,33 @@ func TestDispatchBatchConflict(t *testing.T) {
 	require.Equal(t, 4, f.countExecutions(t, ada), "each input has one execution")
 }
 
-// The batches of a tenant share its window. Those of others, and finished ones, take no part.
-func TestBatchesShareTheWindow(t *testing.T) {
+// The oldest come first. A canceled one says so, and finished ones and those of other tenants are not active.
+func TestActiveBatches(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	var refs []batch.Ref
+	finished := f.submitBatch(t, "x")
+	var ids []string
 	for range 3 {
-		b := f.upload(t, repeat("x", 10)...)
-		b.Window = 4
-		require.NoError(t, f.SubmitBatch(t.Context(), &b, nil))
-		refs = append(refs, b.Ref())
+		ids = append(ids, f.submitBatch(t, "x").ID)
 		f.clock.Advance(time.Second)
 	}
-	finished := f.submitBatch(t, "x")
 	_, err := f.CancelBatch(t.Context(), finished.Ref())
 	require.NoError(t, err)
 	f.dispatch(t, finished.Ref())
-	require.NotNil(t, f.getBatch(t, finished.Ref()).FinishedAt)
-
-	var shares []int
-	for _, ref := range refs {
-		b, _ := f.dispatch(t, ref)
-		shares = append(shares, b.NextInput)
+	_, err = f.CancelBatch(t.Context(), batch.Ref{Tenant: ada, ID: ids[1]})
+	require.NoError(t, err)
+	active, err := f.ActiveBatches(t.Context(), ada)
+	require.NoError(t, err)
+	var found []string
+	for _, a := range active {
+		found = append(found, a.ID)
+		require.Equal(t, a.ID == ids[1], a.CancelRequested)
+		require.Equal(t, "offline", a.Runtime)
 	}
-	require.Equal(t, []int{2, 1, 1}, shares, "the oldest gets the remainder")
+	require.Equal(t, ids, found)
+	none, err := f.ActiveBatches(t.Context(), bob)
+	require.NoError(t, err)
+	require.Empty(t, none)
 }
 
 func TestCancelBatch(t *testing.T) {
@@ -149,14 +156,13 @@ func TestCancelBatch(t *testing.T) {
 	b := f.submitBatch(t, repeat("x", 3)...)
 	_, refs := f.dispatch(t, b.Ref())
 	f.mustApply(t, refs[0], execution.CancelRequested{})
-	f.mustApply(t, refs[1], execution.Claimed{Executor: "x1", Lease: 2 * time.Hour})
+	f.mustApply(t, refs[1], execution.Claimed{Executor: "x1"})
 	f.clock.Advance(time.Hour)
 
 	canceled, err := f.CancelBatch(t.Context(), b.Ref())
 	require.NoError(t, err)
 	require.True(t, canceled.CancelRequested)
 	require.Equal(t, canceled, f.getBatch(t, b.Ref()))
-	require.WithinDuration(t, f.clock.Now(), *canceled.Due, time.Minute, "due at once")
 
 	inFlight := func() []execution.Ref {
 		found, err := f.BatchInFlight(t.Context(), b.Ref(), new(Scan), 10)
@@ -182,8 +188,7 @@ func TestCancelBatch(t *testing.T) {
 func TestBatchExecutionsInOrderOfInputs(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	b := f.upload(t, "a", "b", "c", "d")
-	b.Window = 3
+	b := f.upload(t, "a", "b", strings.Repeat("x", maxChunkBytes))
 	require.NoError(t, f.SubmitBatch(t.Context(), &b, nil))
 	other := f.submitBatch(t, "other")
 	f.dispatch(t, other.Ref())
@@ -197,7 +202,7 @@ func TestBatchExecutionsInOrderOfInputs(t *testing.T) {
 		return found
 	}
 	require.Empty(t, inputs(0, 10))
-	_, refs := f.dispatch(t, b.Ref()) // half of the window
+	_, refs := f.dispatch(t, b.Ref()) // the first document of inputs
 	require.Len(t, refs, 2)
 	require.Equal(t, []string{"a", "b"}, inputs(0, 10))
 	require.Equal(t, []string{"a"}, inputs(0, 1))
@@ -225,34 +230,13 @@ func TestBatchesNewestFirst(t *testing.T) {
 	require.Empty(t, page)
 }
 
-// A batch is due at once, and again after each poll. A finished one is not.
-func TestDueBatches(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	due := func() []batch.Ref {
-		found, err := f.DueBatches(t.Context(), new(Scan), 10)
-		require.NoError(t, err)
-		return found
-	}
-	b := f.submitBatch(t, "x")
-	require.Equal(t, []batch.Ref{b.Ref()}, due())
-	_, refs := f.dispatch(t, b.Ref())
-	require.Empty(t, due())
-	f.clock.Advance(3 * time.Second)
-	require.Equal(t, []batch.Ref{b.Ref()}, due())
-	f.end(t, refs[0], 0)
-	f.dispatch(t, b.Ref())
-	f.clock.Advance(time.Hour)
-	require.Empty(t, due())
-}
-
 // What is unfinished is counted over all tenants.
 func TestBacklog(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	b, err := f.Backlog(t.Context())
 	require.NoError(t, err)
-	require.Zero(t, b)
+	require.Equal(t, Backlog{Queued: map[execution.Lane]int{execution.LaneInteractive: 0, execution.LaneBatch: 0}}, b)
 
 	f.submitRun(t, ada)
 	f.clock.Advance(time.Minute)
@@ -273,10 +257,7 @@ func TestBacklog(t *testing.T) {
 
 	b, err = f.Backlog(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, 2, b.Interactive.Depth)
-	require.InDelta(t, 2*time.Minute, b.Interactive.OldestAge, float64(10*time.Second), "the oldest of all tenants")
-	require.Equal(t, 2, b.Batch.Depth)
-	require.InDelta(t, time.Minute, b.Batch.OldestAge, float64(10*time.Second))
+	require.Equal(t, map[execution.Lane]int{execution.LaneInteractive: 2, execution.LaneBatch: 2}, b.Queued, "of all tenants")
 	require.Equal(t, 1, b.Running)
 	require.Equal(t, 1, b.Batches)
 	require.Equal(t, 1, b.Deliveries)
@@ -295,52 +276,17 @@ func TestCountsOfTenant(t *testing.T) {
 	b := f.submitBatch(t, repeat("x", 3)...)
 	f.dispatch(t, b.Ref())
 	f.mustApply(t, refs[3], claimEvent)
-	require.Equal(t, "3 queued, 1 running", f.counts(t, 10), "without the batch and the other tenant")
-	require.Equal(t, "2 queued, 1 running", f.counts(t, 2), "no further than the limit")
-
-	for _, i := range []int{1, 0} {
-		f.mustApply(t, refs[i], execution.Throttled{})
-	}
-	throttled, err := f.OldestThrottled(t.Context(), ada, new(Scan), 10)
-	require.NoError(t, err)
-	require.Equal(t, refs[:2], throttled)
-	throttled, err = f.OldestThrottled(t.Context(), ada, new(Scan), 1)
-	require.NoError(t, err)
-	require.Equal(t, refs[:1], throttled)
-	throttled, err = f.OldestThrottled(t.Context(), bob, new(Scan), 10)
-	require.NoError(t, err)
-	require.Empty(t, throttled)
+	require.Equal(t, "3 queued, 4 unfinished", f.counts(t, 10), "without the batch and the other tenant")
+	require.Equal(t, "2 queued, 2 unfinished", f.counts(t, 2), "no further than the limit")
 }
 
 func (f fixture) counts(t *testing.T, limit int) string {
 	t.Helper()
 	queued, err := f.CountQueued(t.Context(), ada, limit)
 	require.NoError(t, err)
-	running, err := f.CountRunning(t.Context(), ada, limit)
+	unfinished, err := f.CountUnfinished(t.Context(), ada, limit)
 	require.NoError(t, err)
-	return fmt.Sprintf("%d queued, %d running", queued, running)
-}
-
-// The cost of a day counts what finished since midnight UTC, by Firestore's clock.
-func TestCostToday(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	now, err := f.Now(t.Context())
-	require.NoError(t, err)
-	tomorrow := now.UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)
-	f.clock.Advance(tomorrow.Add(-time.Hour).Sub(now)) // 23:00
-	f.end(t, f.submitRun(t, ada), 4)
-	f.clock.Advance(2 * time.Hour) // 01:00
-	usd, _, err := f.CostToday(t.Context(), ada)
-	require.NoError(t, err)
-	require.Zero(t, usd)
-	f.end(t, f.submitRun(t, ada), 0.5)
-	f.end(t, f.submitRun(t, ada), 0.25)
-	f.end(t, f.submitRun(t, bob), 8)
-	usd, untilMidnight, err := f.CostToday(t.Context(), ada)
-	require.NoError(t, err)
-	require.InDelta(t, 0.75, usd, 1e-9)
-	require.InDelta(t, 23*time.Hour, untilMidnight, float64(time.Minute))
+	return fmt.Sprintf("%d queued, %d unfinished", queued, unfinished)
 }
 
 func TestAPIKeysNewestFirst(t *testing.T) {

@@ -35,13 +35,9 @@ func TestTimesUseFirestoreClock(t *testing.T) {
 
 			e := f.mustApply(t, turn.Ref(), claimEvent).Execution
 			requireFirestoreTime(*e.StartedAt)
-			require.Equal(t, lease, e.Lease.Expires.Sub(*e.StartedAt))
-			f.clock.Advance(lease / 2)
-			f.mustApply(t, turn.Ref(), execution.Renewed{Attempt: 1, Lease: lease})
-			f.clock.Advance(lease + time.Second)
-			_, err = f.Apply(t.Context(), turn.Ref(), execution.Renewed{Attempt: 1, Lease: lease})
-			require.ErrorIs(t, err, execution.ErrLeaseLost)
-
+			_, err = f.Apply(t.Context(), turn.Ref(), execution.Overdue{})
+			require.ErrorIs(t, err, execution.ErrNotDue)
+			f.clock.Advance(e.Due.Sub(*e.StartedAt))
 			f.mustApply(t, turn.Ref(), execution.Overdue{})
 			f.mustApply(t, turn.Ref(), claimEvent)
 			requireFirestoreTime(*f.mustApply(t, turn.Ref(), successEvent(2, "done")).Execution.FinishedAt)

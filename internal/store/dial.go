@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
 
-	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/fleet"
 	"github.com/airlock-run/airlock/internal/googleclient"
 )
 
@@ -36,13 +36,13 @@ func dial(ctx context.Context, project, emulatorHost string, extra ...option.Cli
 func (s *Store) Close() error { return s.client.Close() }
 
 // detectDeadConnection makes a client give up a connection that died silently, for example because the other machine
-// lost power or a NAT dropped its entry. The kernel alone waits a quarter of an hour, and every heartbeat in that time
+// lost power or a NAT dropped its entry. The kernel alone waits a quarter of an hour, and every call in that time
 // would be lost. If data is not acknowledged within Timeout, the connection ends (gRPC sets TCP_USER_TIMEOUT to it);
 // this costs no ping. After Time without any data, a call in progress is checked by a ping. Google's front ends allow
 // at most one ping in 30 s (googleapis/java-bigtable#528).
 func detectDeadConnection() option.ClientOption {
 	return option.WithGRPCDialOption(grpc.WithKeepaliveParams(keepalive.ClientParameters{
-		Time: 30 * time.Second, Timeout: execution.DefaultHeartbeat,
+		Time: 30 * time.Second, Timeout: fleet.RenewInterval,
 	}))
 }
 

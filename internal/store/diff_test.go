@@ -12,8 +12,9 @@ import (
 
 // fixedFields are the fields of an execution's document that no event changes.
 var fixedFields = []string{
-	"id", "tenant", "kind", "lane", "agentId", "conversationId", "turn", "batchId", "retryOf", "webhook", "traceparent", "traceLink",
-	"labels", "task", "timeout", "queueTimeout", "retry", "maxAttempts", "createdAt",
+	"id", "tenant", "kind", "shard", "lane", "agentId", "conversationId", "turn", "batchId", "retryOf", "webhook", "traceparent", "traceLink",
+	"labels", "task", "timeout", "queueTimeout", "retry", "maxAttempts", "createdAt", "watchers",
+	"usageFence", // settleEnd changes it
 }
 
 // A field that is missing in mutableFields is never written after the execution was accepted.

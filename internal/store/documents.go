@@ -13,8 +13,10 @@ import (
 
 // This file lists every stored document. Each is a Go struct, whose tags are the names of the fields.
 //
+//	tenants/{tenant}                                           tenant.Tenant
 //	tenants/{tenant}/agents/{id}                               agent.Agent
 //	tenants/{tenant}/apiKeys/{id}                              apikey.Key
+//	tenants/{tenant}/budgetWarnings/{day}-{level}-{limit}-{agent} usage.Warning
 //	tenants/{tenant}/batches/{id}                              batch.Batch
 //	tenants/{tenant}/batches/{id}/inputs/{index of the first}  inputChunk
 //	tenants/{tenant}/conversations/{id}                        conversation.Conversation
@@ -25,9 +27,14 @@ import (
 //	tenants/{tenant}/executions/{id}/inputFiles/files          inputFilesDocument
 //	tenants/{tenant}/idempotencyRecords/{hash of the key}      IdempotencyRecord
 //	tenants/{tenant}/secrets/webhooks                          webhook.Secrets
+//	tenants/{tenant}/labelUsage/{day}.{part}                   usage.Part
 //	tenants/{tenant}/uploads/{batch}                           upload
+//	inboxes/{process}/items/{id}                               signal.Signal
+//	sessions/{id}                                              fleet.Session
+//	tenants/{tenant}/usage/{day}.{part}                        usage.Part
+//	usageWriters/{session}                                     usageWriterDocument
 //	system/clock                                               never written; read for Firestore's time
-//	system/janitor                                             leadership
+//	system/fleet                                               fleet.Fleet
 //
 // Contents in blob storage belong to package blob.
 
@@ -36,16 +43,22 @@ const (
 	agents             = "agents"
 	apiKeys            = "apiKeys"
 	batches            = "batches"
+	budgetWarnings     = "budgetWarnings"
 	conversations      = "conversations"
 	deliveries         = "deliveries"
 	executions         = "executions"
 	idempotencyRecords = "idempotencyRecords"
 	inputFiles         = "inputFiles"
+	inboxItems         = "items"
 	inputs             = "inputs"
+	labelUsageParts    = "labelUsage"
 	messages           = "messages"
 	secrets            = "secrets"
+	sessionsCollection = "sessions"
 	transcripts        = "transcripts"
 	uploads            = "uploads"
+	usageParts         = "usage"
+	usageWriters       = "usageWriters"
 )
 
 // resourceNames says for people what a document of a collection is.
@@ -53,8 +66,12 @@ var resourceNames = map[string]string{
 	agents: "agent", apiKeys: "API key", batches: "batch", conversations: "conversation", deliveries: "delivery", executions: "execution",
 }
 
+func (s *Store) tenantDoc(tenant string) *firestore.DocumentRef {
+	return s.client.Collection("tenants").Doc(tenant)
+}
+
 func (s *Store) collection(tenant, name string) *firestore.CollectionRef {
-	return s.client.Collection("tenants").Doc(tenant).Collection(name)
+	return s.tenantDoc(tenant).Collection(name)
 }
 
 func (s *Store) agentDoc(tenant, agentID string) *firestore.DocumentRef {
@@ -106,13 +123,23 @@ func (s *Store) executionDoc(ref execution.Ref) *firestore.DocumentRef {
 	return s.collection(ref.Tenant, executions).Doc(ref.ID)
 }
 
-// inputFilesDoc is not part of the execution's document, because every heartbeat reads the latter.
+// inputFilesDoc is not part of the execution's document, because every change reads the latter.
 func (s *Store) inputFilesDoc(ref execution.Ref) *firestore.DocumentRef {
 	return s.executionDoc(ref).Collection(inputFiles).Doc("files")
 }
 
-func (s *Store) clockDoc() *firestore.DocumentRef { return s.client.Collection("system").Doc("clock") }
-
-func (s *Store) leadershipDoc() *firestore.DocumentRef {
-	return s.client.Collection("system").Doc("janitor")
+func (s *Store) inboxItems(process string) *firestore.CollectionRef {
+	return s.client.Collection("inboxes").Doc(process).Collection(inboxItems)
 }
+
+func (s *Store) sessionDoc(sessionID string) *firestore.DocumentRef {
+	return s.client.Collection(sessionsCollection).Doc(sessionID)
+}
+
+func (s *Store) fleetDoc() *firestore.DocumentRef { return s.client.Collection("system").Doc("fleet") }
+
+func (s *Store) usageWriterDoc(writer string) *firestore.DocumentRef {
+	return s.client.Collection(usageWriters).Doc(writer)
+}
+
+func (s *Store) clockDoc() *firestore.DocumentRef { return s.client.Collection("system").Doc("clock") }

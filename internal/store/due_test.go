@@ -37,12 +37,35 @@ func TestDueAcrossTenantsOldestFirst(t *testing.T) {
 	f.mustApply(t, bobRef, execution.Overdue{})
 	require.Empty(t, due(10), "both are notified or running")
 
-	f.clock.Advance(lease)
-	require.Equal(t, []execution.Ref{adaRef}, due(10), "its lease has expired")
-	f.mustApply(t, adaRef, execution.Overdue{})
+	_, now, err := f.NextDue(t.Context())
+	require.NoError(t, err)
+	next, _, err := f.NextDue(t.Context())
+	require.NoError(t, err)
+	require.True(t, next.After(now))
+	require.Equal(t, next.UTC(), f.getExecution(t, bobRef).Due.UTC(), "the next one")
+	f.mustApply(t, adaRef, execution.LeaseExpired{})
 	f.mustApply(t, adaRef, claimEvent)
 	f.mustApply(t, adaRef, execution.AttemptFailed{Attempt: 2})
 	require.Empty(t, due(10), "it waits for its back-off")
 	f.clock.Advance(5 * time.Second)
 	require.Equal(t, []execution.Ref{adaRef}, due(10))
+}
+
+// The leader finds what runs under a session, and nothing else. An attempt that ended leaves the session.
+func TestExecutionsOfSession(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	refs := []execution.Ref{f.submitRun(t, ada), f.submitRun(t, bob), f.submitRun(t, ada)}
+	for i, session := range []string{"prc_1.1", "prc_1.1", "prc_1.2"} {
+		f.mustApply(t, refs[i], execution.Claimed{Executor: "x1", Session: session, ClaimID: "c"})
+	}
+	running := func() []execution.Ref {
+		found, err := f.ExecutionsOfSession(t.Context(), "prc_1.1", new(Scan), 10)
+		require.NoError(t, err)
+		return found
+	}
+	require.ElementsMatch(t, refs[:2], running())
+	f.mustApply(t, refs[0], execution.StartFailed{Session: "prc_1.1", Attempt: 1, Reason: "no image"})
+	require.Equal(t, refs[1:2], running())
+	require.Equal(t, 1, f.getExecution(t, refs[0]).StartFailures.Count)
 }

@@ -19,6 +19,16 @@ func withoutTransaction(ctx context.Context) documentGetter {
 	return func(ref *firestore.DocumentRef) (*firestore.DocumentSnapshot, error) { return ref.Get(ctx) }
 }
 
+// documentsGetter gets documents with one call, in a transaction or without one. A document that does not exist has a
+// snapshot that says so.
+type documentsGetter func([]*firestore.DocumentRef) ([]*firestore.DocumentSnapshot, error)
+
+func (s *Store) getAll(ctx context.Context) documentsGetter {
+	return func(refs []*firestore.DocumentRef) ([]*firestore.DocumentSnapshot, error) {
+		return s.client.GetAll(ctx, refs)
+	}
+}
+
 // read reads a document into doc and returns Firestore's time of the read. If the document does not exist, the error is
 // a NotFoundError, and the time is valid.
 func read(get documentGetter, ref *firestore.DocumentRef, doc any) (now time.Time, err error) {
@@ -29,11 +39,16 @@ func read(get documentGetter, ref *firestore.DocumentRef, doc any) (now time.Tim
 // readVersion is read that also returns the time of the document's newest change.
 func readVersion(get documentGetter, ref *firestore.DocumentRef, doc any) (now, version time.Time, err error) {
 	snap, err := get(ref)
-	if status.Code(err) == codes.NotFound {
-		return snap.ReadTime, time.Time{}, notFound(ref)
-	}
-	if err != nil {
+	if err != nil && status.Code(err) != codes.NotFound {
 		return time.Time{}, time.Time{}, translateError(err)
+	}
+	return decode(snap, doc)
+}
+
+// decode is readVersion of a document that has been read.
+func decode(snap *firestore.DocumentSnapshot, doc any) (now, version time.Time, err error) {
+	if !snap.Exists() {
+		return snap.ReadTime, time.Time{}, notFound(snap.Ref)
 	}
 	return snap.ReadTime, snap.UpdateTime, snap.DataTo(doc)
 }

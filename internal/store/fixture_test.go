@@ -14,18 +14,15 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/conversation"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/test/strict"
 )
-
-func TestMain(m *testing.M) { emulatortest.Main(m) }
 
 const (
 	ada = "ada"
 	bob = "bob"
 )
 
-const lease = 15 * time.Second
-
-var claimEvent = execution.Claimed{Executor: "x1", Lease: lease}
+var claimEvent = execution.Claimed{Executor: "x1"}
 
 // fixture is a store over a Firestore emulator of its own. The test may advance its clock.
 type fixture struct {
@@ -37,7 +34,7 @@ type fixture struct {
 func newFixture(t *testing.T) fixture {
 	t.Helper()
 	clock := new(emulatortest.Clock)
-	f := emulatortest.StartFirestore(t, firestoreemulator.Options{Now: clock.Now})
+	f := strict.StartFirestore(t, firestoreemulator.Options{Now: clock.Now})
 	return fixture{Store: New(f.Client), firestore: f, clock: clock}
 }
 

@@ -20,7 +20,12 @@ const idempotencyTTL = 24 * time.Hour
 
 // TTL names, for each collection group, the field by which Firestore deletes expired documents. In the cloud
 // infra/firestore.indexes.json says the same.
-func TTL() map[string]string { return map[string]string{idempotencyRecords: "expires"} }
+func TTL() map[string]string {
+	return map[string]string{
+		idempotencyRecords: "expires", inboxItems: "expires",
+		usageParts: "expires", labelUsageParts: "expires", budgetWarnings: "expires", usageWriters: "expires",
+	}
+}
 
 // IdempotencyKey makes a creation happen at most once: while the key is remembered, another creation with the same key
 // fails with a DuplicateRequestError and stores nothing.

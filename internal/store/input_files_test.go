@@ -43,7 +43,7 @@ func TestRetryCopiesInputFiles(t *testing.T) {
 	ch, err := f.SubmitRun(t.Context(), RunRequest{Tenant: ada, AgentID: f.createAgent(t, ada).ID, Input: "x", InputFiles: files})
 	require.NoError(t, err)
 	f.mustApply(t, ch.Execution.Ref(), execution.CancelRequested{})
-	retry, err := f.Retry(t.Context(), ch.Execution.Ref(), nil)
+	retry, err := f.Retry(t.Context(), ch.Execution.Ref(), nil, nil)
 	require.NoError(t, err)
 	require.Equal(t, ch.Execution.Task.InputFileList, f.getExecution(t, retry.Execution.Ref()).Task.InputFileList)
 	stored, err := f.InputFiles(t.Context(), retry.Execution.Ref())

@@ -14,10 +14,10 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/airlock-run/airlock/emulator/emulatortest"
 	firestoreemulator "github.com/airlock-run/airlock/emulator/firestore"
 	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/test/strict"
 )
 
 func TestSubmissionsSurviveFirestoreRestart(t *testing.T) {
@@ -25,12 +25,12 @@ func TestSubmissionsSurviveFirestoreRestart(t *testing.T) {
 	dir := t.TempDir()
 	var run, turn execution.Execution
 	t.Run("before", func(t *testing.T) {
-		f := fixture{Store: New(emulatortest.StartFirestore(t, firestoreemulator.Options{Dir: dir}).Client)}
+		f := fixture{Store: New(strict.StartFirestore(t, firestoreemulator.Options{Dir: dir}).Client)}
 		run = f.getExecution(t, f.submitRun(t, ada))
 		turn = f.submitTurn(t, "", "hello")
 	})
 	t.Run("after", func(t *testing.T) {
-		f := fixture{Store: New(emulatortest.StartFirestore(t, firestoreemulator.Options{Dir: dir}).Client)}
+		f := fixture{Store: New(strict.StartFirestore(t, firestoreemulator.Options{Dir: dir}).Client)}
 		require.Empty(t, cmp.Diff(run, f.getExecution(t, run.Ref())))
 		require.Equal(t, execution.Queued, f.getExecution(t, turn.Ref()).Status)
 		require.Equal(t, "hello", f.listMessages(t, turn)[0].Text)
@@ -118,7 +118,7 @@ func (c *commitFaults) intercept(ctx context.Context, method string, req, reply 
 
 func newFixtureWithFaults(t *testing.T, faults *commitFaults) fixture {
 	t.Helper()
-	f := emulatortest.StartFirestore(t, firestoreemulator.Options{}, grpc.WithChainUnaryInterceptor(faults.intercept))
+	f := strict.StartFirestore(t, firestoreemulator.Options{}, grpc.WithChainUnaryInterceptor(faults.intercept))
 	return fixture{Store: New(f.Client), firestore: f}
 }
 
@@ -198,8 +198,8 @@ func TestApplyWithLostResponseDetectsOwnWrite(t *testing.T) {
 	f := newFixtureWithFaults(t, &c)
 	ref := f.submitRun(t, ada)
 	for _, ev := range []execution.Event{
-		claimEvent, execution.Renewed{Attempt: 1, Lease: lease}, execution.HandedBack{Attempt: 1},
-		execution.Claimed{Executor: "y", ClaimID: "2", Lease: lease}, execution.CancelRequested{}, successEvent(2, "done"),
+		claimEvent, execution.HandedBack{Attempt: 1},
+		execution.Claimed{Executor: "y", ClaimID: "2"}, execution.CancelRequested{}, successEvent(2, "done"),
 	} {
 		c.loseResponses.Store(1)
 		ch, err := f.Apply(t.Context(), ref, ev)

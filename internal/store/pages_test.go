@@ -38,7 +38,7 @@ func TestPagesStableDuringInserts(t *testing.T) {
 func TestPagesOrderEqualTimesByID(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	b := batch.Batch{ID: id.New(id.Batch), Tenant: ada, AgentID: f.createAgent(t, ada).ID, Total: 10, Window: 10}
+	b := batch.Batch{ID: id.New(id.Batch), Tenant: ada, AgentID: f.createAgent(t, ada).ID, Total: 10}
 	inputs := f.NewBatchInputWriter(b.Ref())
 	for range b.Total {
 		require.NoError(t, inputs.Add(t.Context(), batch.Input{Text: "x"}))

@@ -36,7 +36,7 @@ const maxBatchDeletes = 100
 // ExpiredExecutions finds executions that finished before a time; their input files belong to them. Executions of a
 // batch are deleted with the batch, because its results need them.
 func (s *Store) ExpiredExecutions(ctx context.Context, before time.Time, scan *Scan, limit int) ([]Expired, error) {
-	q := s.client.CollectionGroup(executions).Where("lane", "==", execution.LaneInteractive)
+	q := s.client.CollectionGroup(executions).Where("lane", "==", execution.LaneInteractive).Where("shard", "in", allShards)
 	return findExpired(ctx, q, "finishedAt", before, scan, limit, func(ctx context.Context, snap *firestore.DocumentSnapshot, deleteArtifacts ArtifactDeleter) error {
 		return s.deleteExecution(ctx, refOf[execution.Ref](snap.Ref), deleteArtifacts)
 	})

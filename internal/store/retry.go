@@ -19,13 +19,16 @@ import (
 // Retry stores a new execution that repeats an unsuccessful one. A retry of a turn becomes the newest turn of its
 // conversation, with the same message. The error is a NotFoundError if the tenant does not have the execution or its
 // conversation; else execution.ErrNotFinished, execution.ErrSucceeded or conversation.ErrTooManyPending. The key may be
-// nil.
-func (s *Store) Retry(ctx context.Context, ref execution.Ref, key *IdempotencyKey) (ch execution.Change, err error) {
+// nil, and so may place: then the caller publishes the new execution.
+func (s *Store) Retry(ctx context.Context, ref execution.Ref, key *IdempotencyKey, place Placer) (ch execution.Change, err error) {
 	retry := execution.Ref{Tenant: ref.Tenant, ID: id.New(id.Execution)}
 	err = s.createOnce(ctx, s.executionDoc(retry), key, func(tx *firestore.Transaction) (_ Created, now time.Time, err error) {
-		ch, now, err = s.createRetry(tx, ref, func(e *execution.Execution) { e.ID, e.Traceparent = retry.ID, trace.Traceparent(ctx) })
+		ch, now, err = s.createRetry(tx, ref, place, func(e *execution.Execution) { e.ID, e.Traceparent = retry.ID, trace.Traceparent(ctx) })
 		return createdExecution(&ch.Execution), now, err
 	})
+	if err == nil {
+		s.deliverCreated(&ch.Execution)
+	}
 	return ch, err
 }
 
@@ -33,11 +36,11 @@ func (s *Store) Retry(ctx context.Context, ref execution.Ref, key *IdempotencyKe
 var ErrAlreadyRedriven = errors.New("the execution is already redriven")
 
 // Redrive retries an execution at most once: the ID of the execution determines that of the retry. The second time the
-// error is ErrAlreadyRedriven.
-func (s *Store) Redrive(ctx context.Context, ref execution.Ref) (ch execution.Change, err error) {
+// error is ErrAlreadyRedriven. place may be nil: then the caller publishes the new execution.
+func (s *Store) Redrive(ctx context.Context, ref execution.Ref, place Placer) (ch execution.Change, err error) {
 	retryID := id.FromHash(id.Execution, sha256.Sum256([]byte("redrive "+ref.ID)))
 	err = s.runTransaction(ctx, func(tx *firestore.Transaction) error {
-		ch, _, err = s.createRetry(tx, ref, func(e *execution.Execution) { e.ID = retryID })
+		ch, _, err = s.createRetry(tx, ref, place, func(e *execution.Execution) { e.ID = retryID })
 		return err
 	})
 	if status.Code(err) == codes.AlreadyExists {
@@ -60,10 +63,12 @@ func (s *Store) FailedExecutions(ctx context.Context, failureCodes []execution.C
 
 // createRetry stores a retry after customize has changed it.
 func (s *Store) createRetry(
-	tx *firestore.Transaction, ref execution.Ref, customize func(*execution.Execution),
+	tx *firestore.Transaction, ref execution.Ref, place Placer, customize func(*execution.Execution),
 ) (ch execution.Change, now time.Time, err error) {
 	var e execution.Execution
-	if now, err = read(tx.Get, s.executionDoc(ref), &e); err != nil {
+	t, err := s.readWithTenant(tx.GetAll, ref.Tenant, s.executionDoc(ref), &e)
+	now = t.Now
+	if err != nil {
 		return ch, now, err
 	}
 	retry, err := e.Retry(now)
@@ -76,9 +81,16 @@ func (s *Store) createRetry(
 		if _, err := read(tx.Get, s.conversationDoc(ref.Tenant, retry.ConversationID), &c); err != nil {
 			return ch, now, err
 		}
-		ch, err = s.acceptTurn(tx, &c, retry, now)
+		ch, err = s.acceptTurn(tx, &c, retry, &t.Tenant, place, now)
 		return ch, now, err
 	}
-	ch = execution.Change{Execution: retry, Notify: []execution.Ref{retry.Ref()}}
-	return ch, now, errors.Join(s.copyInputFiles(tx, &e, retry.Ref()), tx.Create(s.executionDoc(retry.Ref()), &retry))
+	if err := place.place(&t.Tenant, &retry); err != nil {
+		return ch, now, err
+	}
+	ch = execution.Change{Execution: retry, Notify: notificationOf(&retry)}
+	return ch, now, errors.Join(
+		s.copyInputFiles(tx, &e, retry.Ref()),
+		tx.Create(s.executionDoc(retry.Ref()), &retry),
+		s.signalCreated(tx, &retry),
+	)
 }

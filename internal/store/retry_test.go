@@ -19,17 +19,17 @@ func TestRetryRun(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	ref := f.submitRun(t, ada)
-	_, err := f.Retry(t.Context(), ref, nil)
+	_, err := f.Retry(t.Context(), ref, nil, nil)
 	require.ErrorIs(t, err, execution.ErrNotFinished)
 	f.mustApply(t, ref, claimEvent)
 	f.mustApply(t, ref, failureEvent(1))
 	before := f.getExecution(t, ref)
 
 	f.clock.Advance(time.Hour)
-	ch, err := f.Retry(t.Context(), ref, nil)
+	ch, err := f.Retry(t.Context(), ref, nil, nil)
 	require.NoError(t, err)
 	retry := f.getExecution(t, ch.Execution.Ref())
-	require.Equal(t, []execution.Ref{retry.Ref()}, ch.Notify)
+	require.Equal(t, []execution.Ref{retry.Ref()}, madeReady(ch))
 	require.Equal(t, ref.ID, retry.RetryOf)
 	require.Equal(t, execution.Queued, retry.Status)
 	require.Equal(t, before.Task, retry.Task)
@@ -38,7 +38,7 @@ func TestRetryRun(t *testing.T) {
 
 	f.mustApply(t, retry.Ref(), claimEvent)
 	f.mustApply(t, retry.Ref(), successEvent(1, "done"))
-	_, err = f.Retry(t.Context(), retry.Ref(), nil)
+	_, err = f.Retry(t.Context(), retry.Ref(), nil, nil)
 	require.ErrorIs(t, err, execution.ErrSucceeded)
 }
 
@@ -50,7 +50,7 @@ func TestRetryTurnAppendsTurn(t *testing.T) {
 	f.mustApply(t, first.Ref(), failureEvent(1))
 	second := f.submitTurn(t, first.ConversationID, "second")
 
-	ch, err := f.Retry(t.Context(), first.Ref(), nil)
+	ch, err := f.Retry(t.Context(), first.Ref(), nil, nil)
 	require.NoError(t, err)
 	require.Empty(t, ch.Notify, "the second turn comes first")
 	retry := f.getExecution(t, ch.Execution.Ref())
@@ -62,7 +62,7 @@ func TestRetryTurnAppendsTurn(t *testing.T) {
 
 	f.mustApply(t, second.Ref(), claimEvent)
 	finished := f.mustApply(t, second.Ref(), successEvent(1, "two"))
-	require.Equal(t, []execution.Ref{retry.Ref()}, finished.Notify)
+	require.Equal(t, []execution.Ref{retry.Ref()}, madeReady(finished))
 }
 
 func TestRejectedRetryStoresNothing(t *testing.T) {
@@ -74,13 +74,13 @@ func TestRejectedRetryStoresNothing(t *testing.T) {
 
 	otherTenantRef := first.Ref()
 	otherTenantRef.Tenant = bob
-	_, err := f.Retry(t.Context(), otherTenantRef, nil)
+	_, err := f.Retry(t.Context(), otherTenantRef, nil, nil)
 	require.Equal(t, &NotFoundError{Resource: "execution", ID: first.ID}, err)
 
 	for range conversation.MaxPending {
 		f.submitTurn(t, first.ConversationID, "more")
 	}
-	_, err = f.Retry(t.Context(), first.Ref(), nil)
+	_, err = f.Retry(t.Context(), first.Ref(), nil, nil)
 	require.ErrorIs(t, err, conversation.ErrTooManyPending)
 	found, err := f.Executions(t.Context(), ada, Filter{}, Page{Limit: 1000})
 	require.NoError(t, err)
@@ -122,13 +122,13 @@ func TestRedriveTwice(t *testing.T) {
 	f.exhaustAttempts(t, run)
 	f.exhaustAttempts(t, turn.Ref())
 	for _, ref := range []execution.Ref{run, turn.Ref()} {
-		ch, err := f.Redrive(t.Context(), ref)
+		ch, err := f.Redrive(t.Context(), ref, nil)
 		require.NoError(t, err)
 		require.Equal(t, ref.ID, f.getExecution(t, ch.Execution.Ref()).RetryOf)
-		require.Equal(t, []execution.Ref{ch.Execution.Ref()}, ch.Notify)
-		_, err = f.Redrive(t.Context(), ref)
+		require.Equal(t, []execution.Ref{ch.Execution.Ref()}, madeReady(ch))
+		_, err = f.Redrive(t.Context(), ref, nil)
 		require.ErrorIs(t, err, ErrAlreadyRedriven)
-		_, err = f.Redrive(t.Context(), ch.Execution.Ref())
+		_, err = f.Redrive(t.Context(), ch.Execution.Ref(), nil)
 		require.ErrorIs(t, err, execution.ErrNotFinished)
 	}
 	require.Len(t, f.listMessages(t, turn), 3, "the redrive adds exactly one message")

@@ -26,6 +26,7 @@ type RunRequest struct {
 	QueueTimeout time.Duration // 0: the default
 
 	IdempotencyKey *IdempotencyKey // nil: none
+	Place          Placer          // nil: the caller publishes it
 }
 
 // SubmitRun stores a run as a queued execution. Once it returns nil, the execution is durable. The error is a
@@ -36,49 +37,53 @@ func (s *Store) SubmitRun(ctx context.Context, r RunRequest) (ch execution.Chang
 	}
 	ref := execution.Ref{Tenant: r.Tenant, ID: id.New(id.Execution)}
 	err = s.createOnce(ctx, s.executionDoc(ref), r.IdempotencyKey, func(tx *firestore.Transaction) (Created, time.Time, error) {
-		e, err := s.newRun(ctx, tx.Get, r)
+		e, err := s.newRun(ctx, tx.GetAll, r)
 		if err != nil {
 			return Created{}, time.Time{}, err
 		}
 		e.ID = ref.ID
-		ch = execution.Change{Execution: e, Notify: []execution.Ref{e.Ref()}}
+		ch = execution.Change{Execution: e, Notify: notificationOf(&e)}
 		return createdExecution(&e), e.CreatedAt, errors.Join(
 			tx.Create(s.executionDoc(e.Ref()), &e),
 			s.storeInputFiles(tx, e.Ref(), r.InputFiles),
+			s.signalCreated(tx, &e),
 		)
 	})
+	if err == nil {
+		s.deliverCreated(&ch.Execution)
+	}
 	return ch, err
 }
 
 // submitRunWithoutTransaction stores a run that is one document. A change of the agent between the read and the write
 // does no harm: the run has the agent as it was read.
 func (s *Store) submitRunWithoutTransaction(ctx context.Context, r RunRequest) (execution.Change, error) {
-	e, err := s.newRun(ctx, withoutTransaction(ctx), r)
+	e, err := s.newRun(ctx, s.getAll(ctx), r)
 	if err != nil {
 		return execution.Change{}, err
 	}
-	return execution.Change{Execution: e, Notify: []execution.Ref{e.Ref()}}, create(ctx, s.executionDoc(e.Ref()), &e)
+	return execution.Change{Execution: e, Notify: notificationOf(&e)}, s.createExecution(ctx, &e)
 }
 
-func (s *Store) newRun(ctx context.Context, get documentGetter, r RunRequest) (execution.Execution, error) {
+func (s *Store) newRun(ctx context.Context, get documentsGetter, r RunRequest) (execution.Execution, error) {
 	var a agent.Agent
-	now, err := read(get, s.agentDoc(r.Tenant, r.AgentID), &a)
+	t, err := s.readWithTenant(get, r.Tenant, s.agentDoc(r.Tenant, r.AgentID), &a)
 	if err != nil {
 		return execution.Execution{}, err
 	}
 	e := execution.New(execution.Spec{
 		Tenant: r.Tenant, Kind: execution.KindRun, Task: task(a, r.Input), Limits: limits(a, r.QueueTimeout),
-	}, now)
+	}, t.Now)
 	e.AgentID, e.Labels, e.Webhook, e.Traceparent = a.ID, r.Labels, r.Webhook, trace.Traceparent(ctx)
 	e.Task.InputFileList = execution.DescribeInputFiles(r.InputFiles)
 	if r.Timeout != 0 {
 		e.Timeout = r.Timeout
 	}
-	return e, nil
+	return e, r.Place.place(&t.Tenant, &e)
 }
 
 func task(a agent.Agent, input string) execution.Task {
-	return execution.Task{Runtime: a.Runtime, Model: a.Model, Instructions: a.Instructions, Input: input, Budget: a.Budget}
+	return execution.Task{Runtime: a.Runtime, Model: a.Model, Instructions: a.Instructions, Input: input, Budget: a.Budget, DailyBudget: a.DailyBudget}
 }
 
 func limits(a agent.Agent, queueTimeout time.Duration) execution.Limits {

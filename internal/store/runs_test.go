@@ -16,7 +16,7 @@ func TestSubmitRunCopiesAgent(t *testing.T) {
 	ch, err := f.SubmitRun(t.Context(), RunRequest{Tenant: ada, AgentID: a.ID, Input: "one two"})
 	require.NoError(t, err)
 	e := f.getExecution(t, ch.Execution.Ref())
-	require.Equal(t, []execution.Ref{e.Ref()}, ch.Notify)
+	require.Equal(t, []execution.Ref{e.Ref()}, madeReady(ch))
 	require.Equal(t, execution.KindRun, e.Kind)
 	require.Equal(t, execution.Queued, e.Status)
 	require.Equal(t, a.ID, e.AgentID)

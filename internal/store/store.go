@@ -35,11 +35,16 @@ func isNotFound(err error) bool {
 
 // Store is safe for concurrent use.
 type Store struct {
-	client *firestore.Client
+	client         *firestore.Client
+	inboxes        openInboxes
+	watchedTenants watchedTenants
+	usage          *usageRecorder
 }
 
 // New returns a store over a client. Close closes the client.
-func New(client *firestore.Client) *Store { return &Store{client: client} }
+func New(client *firestore.Client) *Store {
+	return &Store{client: client, usage: newUsageRecorder()}
+}
 
 // Now returns Firestore's time. It fails with ErrUnavailable, so it also serves as the readiness check.
 func (s *Store) Now(ctx context.Context) (time.Time, error) {

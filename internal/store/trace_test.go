@@ -29,24 +29,26 @@ func TestSubmissionsStoreTraceparent(t *testing.T) {
 
 		_, err = f.Apply(t.Context(), e.Ref(), execution.CancelRequested{})
 		require.NoError(t, err)
-		retry, err := f.Retry(trace.WithTraceparent(t.Context(), second), e.Ref(), nil)
+		retry, err := f.Retry(trace.WithTraceparent(t.Context(), second), e.Ref(), nil, nil)
 		require.NoError(t, err)
 		require.Equal(t, second, retry.Execution.Traceparent)
 		require.Equal(t, first, retry.Execution.TraceLink)
 	}
 
-	b := batch.Batch{ID: id.New(id.Batch), Tenant: ada, AgentID: f.createAgent(t, ada).ID, Window: 1, Total: 1}
+	b := batch.Batch{ID: id.New(id.Batch), Tenant: ada, AgentID: f.createAgent(t, ada).ID, Total: 1}
 	inputs := f.NewBatchInputWriter(b.Ref())
 	require.NoError(t, inputs.Add(ctx, batch.Input{Text: "x"}))
 	require.NoError(t, inputs.Flush(ctx))
 	require.NoError(t, f.SubmitBatch(ctx, &b, nil))
 	_, dispatched, err := f.DispatchBatch(trace.WithTraceparent(t.Context(), second), b.Ref())
 	require.NoError(t, err)
-	require.Empty(t, dispatched.Execution.Traceparent, "the executions of a batch are too many for one trace")
-	require.Equal(t, first, dispatched.Execution.TraceLink)
-	_, err = f.Apply(t.Context(), dispatched.Execution.Ref(), execution.CancelRequested{})
+	e, err := f.Execution(t.Context(), dispatched[0])
 	require.NoError(t, err)
-	retry, err := f.Retry(t.Context(), dispatched.Execution.Ref(), nil)
+	require.Empty(t, e.Traceparent, "the executions of a batch are too many for one trace")
+	require.Equal(t, first, e.TraceLink)
+	_, err = f.Apply(t.Context(), dispatched[0], execution.CancelRequested{})
+	require.NoError(t, err)
+	retry, err := f.Retry(t.Context(), dispatched[0], nil, nil)
 	require.NoError(t, err)
 	require.Equal(t, first, retry.Execution.TraceLink)
 }

@@ -63,7 +63,7 @@ func TestAttemptWithLostLeaseStoresNoSession(t *testing.T) {
 	f := newFixture(t)
 	e := f.submitTurn(t, "", "one")
 	f.mustApply(t, e.Ref(), claimEvent)
-	f.clock.Advance(2 * lease)
+	f.mustApply(t, e.Ref(), execution.LeaseExpired{})
 	_, err := f.Apply(t.Context(), e.Ref(), execution.JobEnded{Attempt: 1, Ending: endingWithSession([]byte("late"))})
 	require.ErrorIs(t, err, execution.ErrLeaseLost)
 	require.Nil(t, f.getTranscript(t, ada, e.ConversationID))

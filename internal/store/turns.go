@@ -11,6 +11,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/conversation"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/domain/id"
+	"github.com/airlock-run/airlock/internal/domain/tenant"
 	"github.com/airlock-run/airlock/internal/telemetry/trace"
 )
 
@@ -32,6 +33,7 @@ type TurnRequest struct {
 	QueueTimeout   time.Duration  // 0: the default
 
 	IdempotencyKey *IdempotencyKey // nil: none
+	Place          Placer          // nil: the caller publishes it
 }
 
 // SubmitTurn stores a message and the execution that answers it in one transaction. The error is a NotFoundError if the
@@ -51,16 +53,22 @@ func (s *Store) SubmitTurn(ctx context.Context, t TurnRequest) (ch execution.Cha
 			Limits: execution.Limits{Timeout: execution.DefaultTimeout, QueueTimeout: t.QueueTimeout},
 		}, now)
 		e.ID, e.ConversationID, e.Traceparent = ref.ID, c.ID, trace.Traceparent(ctx)
+		var stored Tenant
 		if c.AgentID != "" {
 			var a agent.Agent
-			if _, err := read(tx.Get, s.agentDoc(t.Tenant, c.AgentID), &a); err != nil {
+			if stored, err = s.readWithTenant(tx.GetAll, t.Tenant, s.agentDoc(t.Tenant, c.AgentID), &a); err != nil {
 				return Created{}, now, err
 			}
 			e.AgentID, e.Task, e.Limits = a.ID, task(a, t.Message), limits(a, e.QueueTimeout)
+		} else if stored, err = s.tenantInTransaction(tx, t.Tenant); err != nil {
+			return Created{}, now, err
 		}
-		ch, err = s.acceptTurn(tx, &c, e, now)
+		ch, err = s.acceptTurn(tx, &c, e, &stored.Tenant, t.Place, now)
 		return createdExecution(&e), now, err
 	})
+	if err == nil {
+		s.deliverCreated(&ch.Execution)
+	}
 	return ch, err
 }
 
@@ -83,30 +91,34 @@ func (s *Store) conversationForTurn(
 
 // acceptTurn stores an execution as the newest turn of its conversation, together with the user's message.
 func (s *Store) acceptTurn(
-	tx *firestore.Transaction, c *conversation.Conversation, e execution.Execution, now time.Time,
+	tx *firestore.Transaction, c *conversation.Conversation, e execution.Execution, t *tenant.Tenant, place Placer, now time.Time,
 ) (execution.Change, error) {
 	message, err := c.Accept(e.ID, e.Task.Input, now)
 	if err != nil {
 		return execution.Change{}, err
 	}
 	e.Turn = message.Turn
-	ch := execution.Change{Execution: e}
-	if c.MayRun(e.ID) {
-		ch.Notify = []execution.Ref{e.Ref()}
+	if err := place.place(t, &e); err != nil {
+		return execution.Change{}, err
 	}
+	if !c.MayRun(e.ID) {
+		e.AwaitDispatcher() // the end of the earlier turn publishes it
+	}
+	ch := execution.Change{Execution: e, Notify: notificationOf(&e)}
 	return ch, errors.Join(
 		tx.Create(s.executionDoc(e.Ref()), &e),
 		tx.Create(s.messageDoc(c, message), &message),
 		tx.Set(s.conversationDoc(c.Tenant, c.ID), c),
+		s.signalCreated(tx, &e),
 	)
 }
 
-// decideTurn adds to a decision what the event means for the conversation. A turn may begin, or be throttled, only if
-// it is the next one. The end of a turn stores its reply, so a finished turn always has a reply.
+// decideTurn adds to a decision what the event means for the conversation. A turn may begin only if it is the next
+// one. The end of a turn stores its reply, so a finished turn always has a reply.
 //
 // The first turn stays the first until it ends. So the conversation may be read without a transaction when a turn
 // begins.
-func (s *Store) decideTurn(get documentGetter, d *decision) error {
+func (s *Store) decideTurn(get documentGetter, d *decision, now time.Time) error {
 	e := &d.Execution
 	var c conversation.Conversation
 	_, err := read(get, s.conversationDoc(e.Tenant, e.ConversationID), &c)
@@ -116,7 +128,7 @@ func (s *Store) decideTurn(get documentGetter, d *decision) error {
 	if err != nil {
 		return err
 	}
-	if (e.Status == execution.Running || e.Throttled) && !c.MayRun(e.ID) {
+	if e.Status == execution.Running && !c.MayRun(e.ID) {
 		return ErrEarlierTurnPending
 	}
 	if !e.Status.Terminal() {
@@ -125,7 +137,12 @@ func (s *Store) decideTurn(get documentGetter, d *decision) error {
 	wasNext := c.MayRun(e.ID)
 	reply := c.Complete(e)
 	if wasNext {
-		d.Notify = append(d.Notify, nextTurn(&c)...)
+		next, err := s.nextTurn(get, &c)
+		if err != nil {
+			return err
+		}
+		d.Notify = append(d.Notify, next...)
+		d.otherWrites = append(d.otherWrites, s.makeDue(next, now)...)
 	}
 	d.otherWrites = append(d.otherWrites, func(tx *firestore.Transaction) error {
 		return errors.Join(
@@ -137,8 +154,19 @@ func (s *Store) decideTurn(get documentGetter, d *decision) error {
 	return nil
 }
 
+// makeDue makes the next turn due like any execution whose notification may be lost. Until now it waited for the turn
+// that has ended.
+func (s *Store) makeDue(next []execution.Runnable, now time.Time) (writes []write) {
+	for _, e := range next {
+		writes = append(writes, func(tx *firestore.Transaction) error {
+			return tx.Update(s.executionDoc(e.Ref), []firestore.Update{{Path: "due", Value: now.Add(execution.RenotifyInterval)}})
+		})
+	}
+	return writes
+}
+
 // nextTurnAfter returns the turn that is next now that e has ended. The caller may have ended e and lost the response.
-func (s *Store) nextTurnAfter(get documentGetter, e *execution.Execution) ([]execution.Ref, error) {
+func (s *Store) nextTurnAfter(get documentGetter, e *execution.Execution) ([]execution.Runnable, error) {
 	if e.ConversationID == "" {
 		return nil, nil
 	}
@@ -146,13 +174,25 @@ func (s *Store) nextTurnAfter(get documentGetter, e *execution.Execution) ([]exe
 	if _, err := read(get, s.conversationDoc(e.Tenant, e.ConversationID), &c); err != nil && !isNotFound(err) {
 		return nil, err
 	}
-	return nextTurn(&c), nil
+	return s.nextTurn(get, &c)
 }
 
-// nextTurn returns the execution of the next turn of a conversation, if there is one.
-func nextTurn(c *conversation.Conversation) []execution.Ref {
-	if id, ok := c.NextTurn(); ok {
-		return []execution.Ref{{Tenant: c.Tenant, ID: id}}
+// nextTurn returns the execution of the next turn of a conversation, if there is one. Its runtime may be another one
+// than that of the turn before, because the agent may have been changed.
+func (s *Store) nextTurn(get documentGetter, c *conversation.Conversation) ([]execution.Runnable, error) {
+	id, ok := c.NextTurn()
+	if !ok {
+		return nil, nil
 	}
-	return nil
+	next := execution.Runnable{Ref: execution.Ref{Tenant: c.Tenant, ID: id}, Lane: execution.LaneInteractive}
+	var d candidateDocument
+	_, err := read(get, s.executionDoc(next.Ref), &d)
+	if isNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	next.Runtime = d.Task.Runtime
+	return []execution.Runnable{next}, nil
 }

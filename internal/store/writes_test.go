@@ -87,7 +87,7 @@ func scenarios(t *testing.T, f fixture) map[string]func() scenario {
 			ref := func() execution.Ref { return ch.Execution.Ref() }
 			return scenario{[]func(context.Context) error{
 				func(ctx context.Context) (err error) { ch, err = f.SubmitRun(ctx, run); return err },
-				apply(ref, claimEvent), apply(ref, execution.Renewed{Attempt: 1, Lease: lease}), apply(ref, successEvent(1, "done")),
+				apply(ref, claimEvent), apply(ref, successEvent(1, "done")),
 			}, func(t *testing.T) {
 				require.Equal(t, execution.Succeeded, f.getExecution(t, ref()).Status)
 				require.Equal(t, 1, f.getExecution(t, ref()).Attempt)
@@ -123,7 +123,7 @@ func scenarios(t *testing.T, f fixture) map[string]func() scenario {
 					return err
 				},
 				apply(firstRef, claimEvent), apply(firstRef, failureEvent(1)),
-				func(ctx context.Context) (err error) { retry, err = f.Retry(ctx, firstRef(), nil); return err },
+				func(ctx context.Context) (err error) { retry, err = f.Retry(ctx, firstRef(), nil, nil); return err },
 			}, func(t *testing.T) {
 				c, err := f.Conversation(t.Context(), ada, first.Execution.ConversationID)
 				require.NoError(t, err)
@@ -153,7 +153,7 @@ func scenarios(t *testing.T, f fixture) map[string]func() scenario {
 			}}
 		},
 		"batch": func() scenario {
-			b := batch.Batch{ID: id.New(id.Batch), Tenant: ada, AgentID: a.ID, Window: 100_000} // other batches have a share
+			b := batch.Batch{ID: id.New(id.Batch), Tenant: ada, AgentID: a.ID}
 			inputs := f.NewBatchInputWriter(b.Ref())
 			key := idempotencyKey(id.New("k-"), "r")
 			return scenario{[]func(context.Context) error{
@@ -308,7 +308,7 @@ func TestCreationTakesEffectAndIsAborted(t *testing.T) {
 	failed := f.submitTurn(t, "", "hello")
 	f.mustApply(t, failed.Ref(), claimEvent)
 	f.mustApply(t, failed.Ref(), failureEvent(1))
-	b := batch.Batch{ID: id.New(id.Batch), Tenant: ada, AgentID: a.ID, Total: 1, Window: 1}
+	b := batch.Batch{ID: id.New(id.Batch), Tenant: ada, AgentID: a.ID, Total: 1}
 	inputs := f.NewBatchInputWriter(b.Ref())
 	require.NoError(t, inputs.Add(t.Context(), batch.Input{Text: "x"}))
 	require.NoError(t, inputs.Flush(t.Context()))
@@ -332,7 +332,7 @@ func TestCreationTakesEffectAndIsAborted(t *testing.T) {
 				})
 				return err
 			},
-			func(key *IdempotencyKey) error { _, err := f.Retry(t.Context(), failed.Ref(), key); return err },
+			func(key *IdempotencyKey) error { _, err := f.Retry(t.Context(), failed.Ref(), key, nil); return err },
 		},
 	} {
 		for i, create := range creations {
@@ -355,7 +355,7 @@ func TestHangUpDuringCommitIsUnknown(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	a := f.createAgent(t, ada)
-	b := batch.Batch{ID: id.New(id.Batch), Tenant: ada, AgentID: a.ID, Total: 1, Window: 1}
+	b := batch.Batch{ID: id.New(id.Batch), Tenant: ada, AgentID: a.ID, Total: 1}
 	inputs := f.NewBatchInputWriter(b.Ref())
 	require.NoError(t, inputs.Add(t.Context(), batch.Input{Text: "x"}))
 	require.NoError(t, inputs.Flush(t.Context()))

@@ -19,12 +19,14 @@ type Loop string
 
 // The loops that back off for one resource alone.
 const (
-	DispatchBatches  Loop = "dispatch_batches"
-	Sweep            Loop = "sweep"
-	Purge            Loop = "purge"
-	DeliverWebhooks  Loop = "deliver_webhooks"
-	ReadDeadLetters  Loop = "read_dead_letters"
-	ReleaseThrottled Loop = "release_throttled"
+	Dispatch        Loop = "dispatch"
+	DispatchBatches Loop = "dispatch_batches"
+	Sweep           Loop = "sweep"
+	Purge           Loop = "purge"
+	DeliverWebhooks Loop = "deliver_webhooks"
+	ReadDeadLetters Loop = "read_dead_letters"
+	CountUnfinished Loop = "count_unfinished"
+	WakeDispatchers Loop = "wake_dispatchers"
 )
 
 const (

@@ -67,11 +67,6 @@ func RunUntilSuccess(ctx context.Context, log *zap.Logger, name string, task fun
 
 // Every returns a task that calls f at once and then after each interval, until ctx ends or f fails.
 func Every(interval time.Duration, f func(context.Context) error) func(context.Context) error {
-	return EveryOrWhen(interval, nil, f)
-}
-
-// EveryOrWhen is like Every, and also calls f when it receives from wake.
-func EveryOrWhen(interval time.Duration, wake <-chan struct{}, f func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
 		tick := time.NewTicker(interval)
 		defer tick.Stop()
@@ -83,7 +78,6 @@ func EveryOrWhen(interval time.Duration, wake <-chan struct{}, f func(context.Co
 			case <-ctx.Done():
 				return nil
 			case <-tick.C:
-			case <-wake:
 			}
 		}
 	}

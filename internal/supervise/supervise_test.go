@@ -208,20 +208,3 @@ func TestEveryRunsAtOnceAndThenEachInterval(t *testing.T) {
 		require.ErrorIs(t, supervise.Every(time.Minute, func(context.Context) error { return errUnavailable })(t.Context()), errUnavailable)
 	})
 }
-
-func TestEveryOrWhenAlsoRunsWhenWoken(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		wake := make(chan struct{}, 1)
-		time.AfterFunc(10*time.Second, func() { wake <- struct{}{} })
-		startedAt := time.Now()
-		var at []time.Duration
-		require.NoError(t, supervise.EveryOrWhen(time.Minute, wake, func(context.Context) error {
-			if at = append(at, time.Since(startedAt)); len(at) == 3 {
-				cancel()
-			}
-			return nil
-		})(ctx))
-		require.Equal(t, []time.Duration{0, 10 * time.Second, time.Minute}, at)
-	})
-}

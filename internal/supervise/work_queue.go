@@ -36,10 +36,15 @@ func NewWorkQueue[K comparable](backoffs *Backoffs[K], delay time.Duration) *Wor
 }
 
 // Add adds a key. It never blocks.
-func (q *WorkQueue[K]) Add(k K) {
+func (q *WorkQueue[K]) Add(k K) { q.AddAfter(k, q.delay) }
+
+// AddAfter adds a key whose call comes after a wait, or earlier if it is added again with a shorter one. It never
+// blocks.
+func (q *WorkQueue[K]) AddAfter(k K, wait time.Duration) {
+	at := time.Now().Add(max(wait, q.backoffs.Wait(k)))
 	q.mu.Lock()
-	if _, pending := q.notBefore[k]; !pending {
-		q.notBefore[k] = time.Now().Add(max(q.delay, q.backoffs.Wait(k)))
+	if pending, ok := q.notBefore[k]; !ok || at.Before(pending) {
+		q.notBefore[k] = at
 	}
 	q.mu.Unlock()
 	q.wake()

@@ -1,10 +1,12 @@
 import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import type { ReadableStream } from 'node:stream/web'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Connect, Plugin } from 'vite'
 import { addSampleData } from './scenarios.ts'
 import { StandIn } from './standin.ts'
 
-const paths = /^\/(api|agents|batches|executions)(\/|\?|$)/
+const paths = /^\/(api|agents|batches|events|executions|me|usage)(\/|\?|$)/
 
 /** Makes Vite's server answer the API's paths from a stand-in instead of a real server. */
 export function standIn(): Plugin {
@@ -34,5 +36,10 @@ async function respond(server: StandIn, incoming: IncomingMessage, outgoing: Ser
   })
   const response = await server.handle(request)
   outgoing.writeHead(response.status, Object.fromEntries(response.headers))
-  outgoing.end(await response.text())
+  if (response.body === null) {
+    outgoing.end()
+    return
+  }
+  // The browser may leave before the end of a stream.
+  await pipeline(Readable.fromWeb(response.body as ReadableStream), outgoing).catch(() => undefined)
 }

@@ -8,6 +8,11 @@ const runningMs = 4000
 export function playScenario(execution: Execution, standIn: StandIn): void {
   if (!execution.input.includes('stay queued')) {
     setTimeout(() => standIn.start(execution.id), queuedMs)
+    setTimeout(
+      () => standIn.step(execution.id, 1, 'output', 'First I look around.'),
+      queuedMs + runningMs / 2,
+    )
+    setTimeout(() => standIn.step(execution.id, 2, 'progress', 'uses Bash'), queuedMs + runningMs / 2)
   }
   if (!execution.input.includes('hang') && !execution.input.includes('stay queued')) {
     setTimeout(() => standIn.finish(execution.id, outcomeOf(execution.input)), queuedMs + runningMs)

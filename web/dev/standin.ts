@@ -1,5 +1,19 @@
-import type { Agent, Batch, Conversation, Execution, Failure, Message, Result } from '../src/api/types.ts'
+import type {
+  Agent,
+  AttemptList,
+  Batch,
+  Conversation,
+  Execution,
+  Executor,
+  Failure,
+  InstallationStatus,
+  Message,
+  Result,
+  TenantState,
+  UsageReport,
+} from '../src/api/types.ts'
 import { isFinished } from '../src/executions/status.ts'
+import { EventStreams } from './eventStreams.ts'
 import { json, jsonOrNotFound, notFound, textOrNotFound } from './responses.ts'
 
 export type Outcome = { result: Result } | { status: 'failed' | 'timed_out' | 'canceled'; error: Failure }
@@ -16,8 +30,15 @@ export class StandIn {
   readonly messages = new Map<string, Message[]>()
   readonly executions = new Map<string, Execution>()
   readonly batches = new Map<string, Batch>()
+  /** The attempts of executions that have some, by ID. */
+  readonly attempts = new Map<string, AttemptList>()
+  /** The reports by what they are grouped by. */
+  readonly usage = new Map<string, UsageReport>()
   /** Contents of results and files, by the path of their URL. */
   readonly contents = new Map<string, string>()
+  readonly events = new EventStreams()
+  /** What the operator sees; undefined: nobody is the operator. */
+  operator: { status: InstallationStatus; executors: Executor[]; tenants: TenantState[] } | undefined
   /** Called with each accepted execution. May start and finish it. */
   onAccept: OnAccept = () => undefined
   private waiters = new Map<string, (() => void)[]>()
@@ -32,6 +53,23 @@ export class StandIn {
       ? await request.json().catch(() => ({}))
       : {}
     switch (`${request.method} ${resource}${id ? '/id' : ''}${action && `/${action}`}`) {
+      case 'GET me':
+        return json(
+          this.operator && request.headers.get('X-Operator') === 'true'
+            ? { scopes: ['operator'] }
+            : { tenant: 'local', scopes: ['read', 'run', 'agents', 'keys'] },
+        )
+      case 'GET status':
+        return jsonOrNotFound(this.operator?.status)
+      case 'GET executors':
+        return json({ executors: this.operator?.executors ?? [] })
+      case 'POST executors/id/drain':
+      case 'POST executors/id/resume':
+        return this.drain(decodeURIComponent(id), action === 'drain')
+      case 'GET tenants':
+        return json({ tenants: this.operator?.tenants ?? [] })
+      case 'PATCH tenants/id':
+        return this.updateTenant(id, body as Partial<TenantState['settings']>)
       case 'GET conversations':
         return json({ conversations: newestFirst(this.conversations) })
       case 'POST conversation':
@@ -52,15 +90,24 @@ export class StandIn {
         return this.agents.has(id)
           ? this.accept({ kind: 'run', input: (body as { input: string }).input, agentId: id })
           : notFound()
+      case 'GET events':
+      case 'GET executions/id/events':
+        return this.events.open(url.pathname)
       case 'GET executions':
         return json({ executions: newestFirst(this.executions) })
       case 'GET executions/id':
         return this.execution(id, Number.parseInt(url.searchParams.get('wait') ?? '0'), request.signal)
+      case 'GET executions/id/attempts':
+        return this.executions.has(id)
+          ? json(this.attempts.get(id) ?? { attempts: [], omitted: 0 })
+          : notFound()
       case 'GET executions/id/files':
       case 'GET executions/id/result':
         return textOrNotFound(this.contents.get(decodeURIComponent(url.pathname)))
       case 'POST executions/id/retry':
         return this.retry(id)
+      case 'GET usage':
+        return jsonOrNotFound(this.usage.get(url.searchParams.get('groupBy') ?? 'day'))
       case 'GET batches':
         return json({ batches: newestFirst(this.batches) })
       case 'GET batches/id':
@@ -82,6 +129,11 @@ export class StandIn {
     this.change(id, { status: 'running', attempt: 1, startedAt: now() })
   }
 
+  /** Tells those who follow a running execution what its agent says (output) or does (progress). */
+  step(id: string, number: number, kind: 'output' | 'progress', text: string): void {
+    this.events.send(`/executions/${id}/events`, kind, { attempt: 1, number, text })
+  }
+
   finish(id: string, outcome: Outcome): void {
     const execution = this.executions.get(id)
     if (!execution || isFinished(execution.status)) {
@@ -95,6 +147,7 @@ export class StandIn {
       notify()
     }
     this.waiters.delete(id)
+    this.events.end(`/executions/${id}/events`)
   }
 
   private send(request: {
@@ -150,6 +203,7 @@ export class StandIn {
     }
     beforeAccept?.(id)
     this.executions.set(id, execution)
+    this.tellChange(execution)
     this.onAccept(execution, this)
     const { conversationId } = fields
     return json({ executionId: id, status: 'queued', urls, ...(conversationId && { conversationId }) }, 202)
@@ -248,11 +302,35 @@ export class StandIn {
     })
   }
 
+  private drain(name: string, draining: boolean): Response {
+    const executor = this.operator?.executors.find((x) => x.name === name)
+    if (executor) {
+      executor.draining = draining
+    }
+    return jsonOrNotFound(executor, 202)
+  }
+
+  private updateTenant(id: string, settings: Partial<TenantState['settings']>): Response {
+    const tenant = this.operator?.tenants.find((t) => t.id === id)
+    Object.assign(tenant?.settings ?? {}, settings)
+    return jsonOrNotFound(tenant)
+  }
+
   private change(id: string, change: Partial<Execution>): void {
     const execution = this.executions.get(id)
     if (execution && !isFinished(execution.status)) {
-      this.executions.set(id, { ...execution, ...change })
+      const changed = { ...execution, ...change }
+      this.executions.set(id, changed)
+      this.tellChange(changed)
     }
+  }
+
+  private tellChange({ id, kind, status, attempt, batchId, conversationId }: Execution): void {
+    this.events.send('/events', 'change', {
+      ...{ executionId: id, kind, status, attempt, at: now() },
+      ...(batchId !== undefined && { batchId }),
+      ...(conversationId !== undefined && { conversationId }),
+    })
   }
 
   private newID(prefix: string): string {

@@ -6,12 +6,16 @@ import { ChatPage } from './conversations/ChatPage.tsx'
 import { ExecutionPage } from './executions/ExecutionPage.tsx'
 import { ExecutionsPage } from './executions/ExecutionsPage.tsx'
 import { Shell } from './layout/Shell.tsx'
+import { OperatorPage, OperatorShell } from './operator/OperatorPage.tsx'
 import { hrefOf, type Route } from './route/route.ts'
 import { useRoute } from './route/useRoute.ts'
+import { FollowChanges } from './session/FollowChanges.tsx'
 import { useSession } from './session/session.ts'
 import { SignIn } from './session/SignIn.tsx'
+import { useIsOperator } from './session/useCaller.ts'
 import { EmptyState } from './ui/EmptyState.tsx'
 import { TextLink } from './ui/TextLink.tsx'
+import { UsagePage } from './usage/UsagePage.tsx'
 
 export function App() {
   const route = useRoute()
@@ -19,10 +23,20 @@ export function App() {
   if (session.rejection !== undefined) {
     return <SignIn session={session} />
   }
+  return <SignedIn route={route} />
+}
+
+/** The page of a caller whom the server accepts, as far as known. */
+function SignedIn({ route }: { route: Route }) {
+  if (useIsOperator()) {
+    return <OperatorShell />
+  }
   return (
-    <Shell route={route}>
-      <Page key={hrefOf(route)} route={route} />
-    </Shell>
+    <FollowChanges>
+      <Shell route={route}>
+        <Page key={hrefOf(route)} route={route} />
+      </Shell>
+    </FollowChanges>
   )
 }
 
@@ -44,6 +58,10 @@ function Page({ route }: { route: Route }) {
       return <ExecutionPage id={route.id} />
     case 'executions':
       return <ExecutionsPage />
+    case 'operator':
+      return <OperatorPage />
+    case 'usage':
+      return <UsagePage />
     case 'unknown':
       return (
         <EmptyState title="There is no such page">

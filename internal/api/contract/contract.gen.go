@@ -13,6 +13,19 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for AttemptOutcome.
+const (
+	AttemptOutcomeCanceled     AttemptOutcome = "canceled"
+	AttemptOutcomeFailed       AttemptOutcome = "failed"
+	AttemptOutcomeHandedBack   AttemptOutcome = "handed_back"
+	AttemptOutcomeInterrupted  AttemptOutcome = "interrupted"
+	AttemptOutcomeLeaseExpired AttemptOutcome = "lease_expired"
+	AttemptOutcomeRunning      AttemptOutcome = "running"
+	AttemptOutcomeStartFailed  AttemptOutcome = "start_failed"
+	AttemptOutcomeSucceeded    AttemptOutcome = "succeeded"
+	AttemptOutcomeTimedOut     AttemptOutcome = "timed_out"
+)
+
 // Defines values for BatchStatus.
 const (
 	BatchCanceling BatchStatus = "canceling"
@@ -27,6 +40,27 @@ const (
 	BatchResultStatusMissing   BatchResultStatus = "missing"
 	BatchResultStatusSucceeded BatchResultStatus = "succeeded"
 	BatchResultStatusTimedOut  BatchResultStatus = "timed_out"
+)
+
+// Defines values for BudgetLevel.
+const (
+	Hard BudgetLevel = "hard"
+	Soft BudgetLevel = "soft"
+)
+
+// Defines values for BudgetScope.
+const (
+	BudgetScopeAgent  BudgetScope = "agent"
+	BudgetScopeTenant BudgetScope = "tenant"
+)
+
+// Defines values for CallerScope.
+const (
+	CallerAgents   CallerScope = "agents"
+	CallerKeys     CallerScope = "keys"
+	CallerOperator CallerScope = "operator"
+	CallerRead     CallerScope = "read"
+	CallerRun      CallerScope = "run"
 )
 
 // Defines values for DeliveryReason.
@@ -70,7 +104,6 @@ const (
 	FailureCodeOutputLimit       FailureCode = "output_limit"
 	FailureCodeQueueTimeout      FailureCode = "queue_timeout"
 	FailureCodeTimedOut          FailureCode = "timed_out"
-	FailureCodeUnknownRuntime    FailureCode = "unknown_runtime"
 )
 
 // Defines values for HealthStatus.
@@ -143,6 +176,12 @@ const (
 	StatusTimedOut  Status = "timed_out"
 )
 
+// Defines values for WaitingFor.
+const (
+	WaitingForBudget   WaitingFor = "budget"
+	WaitingForExecutor WaitingFor = "executor"
+)
+
 // APIKey defines model for APIKey.
 type APIKey struct {
 	CreatedAt time.Time `json:"createdAt"`
@@ -174,13 +213,16 @@ type AcceptedExecution struct {
 // Agent defines model for Agent.
 type Agent struct {
 	// Budget What one run may use of a model. The operator may set further limits
-	Budget       Budget    `json:"budget,omitempty,omitzero"`
-	CreatedAt    time.Time `json:"createdAt"`
-	Description  string    `json:"description,omitempty,omitzero"`
-	Id           string    `json:"id"`
-	Instructions string    `json:"instructions"`
-	Model        string    `json:"model,omitempty,omitzero"`
-	Name         string    `json:"name"`
+	Budget    Budget    `json:"budget,omitempty,omitzero"`
+	CreatedAt time.Time `json:"createdAt"`
+
+	// DailyBudget What all executions of an agent together may cost on a day of UTC
+	DailyBudget  DailyBudget `json:"dailyBudget,omitempty,omitzero"`
+	Description  string      `json:"description,omitempty,omitzero"`
+	Id           string      `json:"id"`
+	Instructions string      `json:"instructions"`
+	Model        string      `json:"model,omitempty,omitzero"`
+	Name         string      `json:"name"`
 
 	// Retry How often a failed job is run. Failures of Airlock itself do not count
 	Retry     RetryPolicy `json:"retry,omitempty,omitzero"`
@@ -205,6 +247,45 @@ type AgentList struct {
 	// NextCursor The `cursor` of the next page; absent on the last page
 	NextCursor NextCursor `json:"nextCursor,omitempty,omitzero"`
 }
+
+// Attempt defines model for Attempt.
+type Attempt struct {
+	ClaimedAt time.Time   `json:"claimedAt"`
+	Code      FailureCode `json:"code,omitempty,omitzero"`
+
+	// Detail For people: why the job did not begin
+	Detail string `json:"detail,omitempty,omitzero"`
+
+	// EndedAt Absent while the attempt runs
+	EndedAt time.Time `json:"endedAt,omitempty,omitzero"`
+
+	// Executor Name of the executor that claimed the execution
+	Executor string `json:"executor"`
+
+	// Number Counts from 1
+	Number int `json:"number"`
+
+	// Outcome `succeeded`, `failed`, `timed_out` and `canceled`: how the job ended, with `code` if it did not succeed. `start_failed`: the job never began. `interrupted`: Airlock failed after the job had begun. `handed_back`: the executor shut down. `lease_expired`: the executor died or was cut off.
+	Outcome AttemptOutcome `json:"outcome"`
+
+	// Session Identifies the lease of the executor's process
+	Session string `json:"session,omitempty,omitzero"`
+
+	// StartedAt When the sandbox acknowledged the job. Absent if the job did not begin, while the attempt runs, and if its executor has died
+	StartedAt time.Time `json:"startedAt,omitempty,omitzero"`
+	Usage     Usage     `json:"usage"`
+}
+
+// AttemptList defines model for AttemptList.
+type AttemptList struct {
+	Attempts []Attempt `json:"attempts"`
+
+	// Omitted Number of older attempts that are not in the list
+	Omitted int `json:"omitted"`
+}
+
+// AttemptOutcome `succeeded`, `failed`, `timed_out` and `canceled`: how the job ended, with `code` if it did not succeed. `start_failed`: the job never began. `interrupted`: Airlock failed after the job had begun. `handed_back`: the executor shut down. `lease_expired`: the executor died or was cut off.
+type AttemptOutcome string
 
 // Batch defines model for Batch.
 type Batch struct {
@@ -294,12 +375,80 @@ type Budget struct {
 	MaxTokens  int64   `json:"maxTokens,omitempty,omitzero"`
 }
 
+// BudgetWarning A limit of a daily budget was reached. There is one for each day, limit and level
+type BudgetWarning struct {
+	// AgentId The agent whose budget it is; absent: the tenant's budget
+	AgentId string    `json:"agentId,omitempty,omitzero"`
+	At      time.Time `json:"at"`
+	Day     string    `json:"day"`
+
+	// Level `hard`: no further attempt begins on that day
+	Level    BudgetLevel `json:"level"`
+	LimitUsd float64     `json:"limitUsd"`
+
+	// SpentUsd The cost of the day when the warning was sent
+	SpentUsd float64 `json:"spentUsd"`
+}
+
+// BudgetLevel `hard`: no further attempt begins on that day
+type BudgetLevel string
+
+// BudgetWarningEvent defines model for BudgetWarningEvent.
+type BudgetWarningEvent struct {
+	// AgentId Only if `scope` is `agent`
+	AgentId string    `json:"agentId,omitempty,omitzero"`
+	At      time.Time `json:"at"`
+
+	// Day In UTC
+	Day string `json:"day"`
+
+	// LimitUsd The soft limit
+	LimitUsd float64 `json:"limitUsd"`
+
+	// Scope Whose daily budget it is
+	Scope BudgetScope `json:"scope"`
+
+	// SoftLimit The soft limit as a part of the daily budget, from 0 to 1; absent if the agent has a soft limit only
+	SoftLimit float64 `json:"softLimit,omitempty,omitzero"`
+
+	// SpentUsd The cost of the day when the warning was sent
+	SpentUsd float64 `json:"spentUsd"`
+}
+
+// BudgetScope Whose daily budget it is
+type BudgetScope string
+
+// Caller defines model for Caller.
+type Caller struct {
+	Scopes []CallerScope `json:"scopes"`
+
+	// Tenant Absent for the operator
+	Tenant string `json:"tenant,omitempty,omitzero"`
+}
+
+// CallerScope defines model for CallerScope.
+type CallerScope string
+
 // CanceledConversation defines model for CanceledConversation.
 type CanceledConversation struct {
 	Conversation Conversation `json:"conversation"`
 
 	// Pending Executions of the turns that have not finished
 	Pending []string `json:"pending"`
+}
+
+// ChangeEvent defines model for ChangeEvent.
+type ChangeEvent struct {
+	AgentId string    `json:"agentId,omitempty,omitzero"`
+	At      time.Time `json:"at"`
+
+	// Attempt Number of the newest attempt; 0 before the first
+	Attempt        int    `json:"attempt"`
+	BatchId        string `json:"batchId,omitempty,omitzero"`
+	ConversationId string `json:"conversationId,omitempty,omitzero"`
+	ExecutionId    string `json:"executionId"`
+	Kind           Kind   `json:"kind"`
+	Status         Status `json:"status"`
 }
 
 // Conversation defines model for Conversation.
@@ -337,6 +486,9 @@ type CreateAgent struct {
 	// Budget What one run may use of a model. The operator may set further limits
 	Budget Budget `json:"budget,omitempty,omitzero"`
 
+	// DailyBudget What all executions of an agent together may cost on a day of UTC
+	DailyBudget DailyBudget `json:"dailyBudget,omitempty,omitzero"`
+
 	// Description At most 2000 bytes
 	Description string `json:"description,omitempty,omitzero"`
 
@@ -359,6 +511,15 @@ type CreateAgent struct {
 	//
 	// Examples: 90s
 	Timeout string `json:"timeout,omitempty,omitzero"`
+}
+
+// DailyBudget What all executions of an agent together may cost on a day of UTC
+type DailyBudget struct {
+	// SoftUsd When it is reached, the tenant is warned
+	SoftUsd float64 `json:"softUsd,omitempty,omitzero"`
+
+	// Usd After it is reached, within about 10 s, no attempt of the agent begins until the next day
+	Usd float64 `json:"usd,omitempty,omitzero"`
 }
 
 // Delivery The delivery of one webhook message to its receiver
@@ -457,12 +618,12 @@ type Execution struct {
 	StartFailures StartFailures `json:"startFailures,omitempty,omitzero"`
 	StartedAt     time.Time     `json:"startedAt,omitempty,omitzero"`
 	Status        Status        `json:"status"`
+	Timeout       string        `json:"timeout"`
+	Urls          ExecutionURLs `json:"urls"`
+	Usage         Usage         `json:"usage"`
 
-	// Throttled The execution is queued because of a limit of its tenant
-	Throttled bool          `json:"throttled,omitempty,omitzero"`
-	Timeout   string        `json:"timeout"`
-	Urls      ExecutionURLs `json:"urls"`
-	Usage     Usage         `json:"usage"`
+	// WaitingFor What a queued execution waits for besides a free slot. `executor`: no living executor can start its runtime. `budget`: its agent has used up its daily budget, and the execution waits for the next day.
+	WaitingFor WaitingFor `json:"waitingFor,omitempty,omitzero"`
 }
 
 // ExecutionList defines model for ExecutionList.
@@ -488,14 +649,94 @@ type ExecutionURLs struct {
 	Self   string `json:"self"`
 }
 
+// Executor defines model for Executor.
+type Executor struct {
+	// Alive The session has not expired
+	Alive bool `json:"alive"`
+
+	// Architecture Of the Engine, such as `amd64`
+	Architecture string `json:"architecture,omitempty,omitzero"`
+	BusySlots    int    `json:"busySlots"`
+
+	// Draining The executor takes no more executions
+	Draining bool `json:"draining"`
+
+	// Labels That its operator chose
+	Labels map[string]string `json:"labels,omitempty,omitzero"`
+	Name   string            `json:"name"`
+
+	// Pulling The executor can take executions
+	Pulling bool `json:"pulling"`
+
+	// Reason Why not, for people
+	Reason    string    `json:"reason,omitempty,omitzero"`
+	RenewedAt time.Time `json:"renewedAt"`
+
+	// ReservedSlots Of these, those that batches leave free
+	ReservedSlots int               `json:"reservedSlots"`
+	Runtimes      []ExecutorRuntime `json:"runtimes"`
+
+	// Session The lease of the process
+	Session string `json:"session"`
+
+	// Slots Jobs that it runs at the same time
+	Slots int `json:"slots"`
+
+	// StartedAt Start of the session
+	StartedAt time.Time `json:"startedAt"`
+	Version   string    `json:"version"`
+}
+
+// ExecutorList defines model for ExecutorList.
+type ExecutorList struct {
+	Executors []Executor `json:"executors"`
+
+	// NextCursor The `cursor` of the next page; absent on the last page
+	NextCursor NextCursor `json:"nextCursor,omitempty,omitzero"`
+}
+
+// ExecutorRuntime defines model for ExecutorRuntime.
+type ExecutorRuntime struct {
+	Image string `json:"image"`
+	Name  string `json:"name"`
+
+	// Unavailable Why it cannot be started, for people; absent: it can
+	Unavailable string `json:"unavailable,omitempty,omitzero"`
+}
+
 // Failure defines model for Failure.
 type Failure struct {
 	Code    FailureCode `json:"code"`
 	Message string      `json:"message"`
 }
 
-// FailureCode defines model for Failure.Code.
+// FailureCode defines model for FailureCode.
 type FailureCode string
+
+// FleetStatus What the leader of the executors has published; absent before there was one
+type FleetStatus struct {
+	// Apis Living processes of the API
+	Apis int `json:"apis"`
+
+	// Executors Living executors
+	Executors int `json:"executors"`
+
+	// Leader The process that leads
+	Leader string `json:"leader"`
+
+	// OwnedPartitions Of these, those whose tenants have a dispatcher
+	OwnedPartitions int `json:"ownedPartitions"`
+
+	// Partitions Number of parts into which the tenants are divided
+	Partitions int `json:"partitions"`
+
+	// RenewedAt When the leader published this
+	RenewedAt time.Time `json:"renewedAt"`
+
+	// Runtimes That a living executor can start
+	Runtimes []string   `json:"runtimes"`
+	Slots    LaneCounts `json:"slots"`
+}
 
 // Health defines model for Health.
 type Health struct {
@@ -534,6 +775,24 @@ type InputFileInfo struct {
 	Size int64 `json:"size"`
 }
 
+// InstallationStatus defines model for InstallationStatus.
+type InstallationStatus struct {
+	// Checks Of `firestore`, `pubsub`, `leader`, `executors` and `dispatchers`
+	Checks []StatusCheck `json:"checks"`
+
+	// Fleet What the leader of the executors has published; absent before there was one
+	Fleet FleetStatus `json:"fleet,omitempty,omitzero"`
+
+	// Time Of the answer; by the clock of this API if Firestore does not answer
+	Time time.Time `json:"time"`
+
+	// Version Of the API that answers
+	Version string `json:"version"`
+
+	// Work Executions by lane
+	Work Work `json:"work,omitempty,omitzero"`
+}
+
 // IssueAPIKey defines model for IssueAPIKey.
 type IssueAPIKey struct {
 	// ExpiresIn Lifetime, at least `1m`; default: no limit
@@ -559,6 +818,14 @@ type Kind string
 
 // Labels Names and values that the client chooses, at most 16; `GET /executions` can filter by them
 type Labels map[string]string
+
+// LaneCounts defines model for LaneCounts.
+type LaneCounts struct {
+	Batch int `json:"batch"`
+
+	// Interactive Runs and conversations
+	Interactive int `json:"interactive"`
+}
 
 // Message defines model for Message.
 type Message struct {
@@ -711,6 +978,14 @@ type StartFailures struct {
 // Status defines model for Status.
 type Status string
 
+// StatusCheck defines model for StatusCheck.
+type StatusCheck struct {
+	// Detail What is wrong and how to fix it
+	Detail string `json:"detail,omitempty,omitzero"`
+	Name   string `json:"name"`
+	Ok     bool   `json:"ok"`
+}
+
 // StatusEvent defines model for StatusEvent.
 type StatusEvent struct {
 	Attempt int     `json:"attempt"`
@@ -729,10 +1004,80 @@ type StepEvent struct {
 	Text string `json:"text"`
 }
 
+// Tenant defines model for Tenant.
+type Tenant struct {
+	// Id Name of the tenant
+	Id string `json:"id"`
+
+	// Settings What differs from the defaults of the installation
+	Settings TenantSettings `json:"settings"`
+
+	// Work Executions by lane
+	Work Work `json:"work"`
+}
+
+// TenantDetail defines model for TenantDetail.
+type TenantDetail struct {
+	// Id Name of the tenant
+	Id string `json:"id"`
+
+	// Limits What holds for the tenant, from its settings and the defaults of the installation
+	Limits TenantLimits `json:"limits"`
+
+	// Settings What differs from the defaults of the installation
+	Settings TenantSettings `json:"settings"`
+
+	// SpentTodayUsd Cost of today, in UTC, without what runs; up to some seconds old
+	SpentTodayUsd float64 `json:"spentTodayUsd"`
+
+	// Work Executions by lane
+	Work Work `json:"work"`
+}
+
+// TenantLimits What holds for the tenant, from its settings and the defaults of the installation
+type TenantLimits struct {
+	// MaxDailyUsd Cost of a day of UTC; 0: no limit
+	MaxDailyUsd float64 `json:"maxDailyUsd"`
+
+	// MaxQueued Queued executions, without those of batches; 0: no limit
+	MaxQueued int `json:"maxQueued"`
+
+	// MaxRunning Running executions; 0: no limit
+	MaxRunning int `json:"maxRunning"`
+
+	// SoftLimit Part of the daily budget after which the tenant is warned; 0: no warning
+	SoftLimit float64 `json:"softLimit"`
+
+	// Weight The tenant's share of the slots among the tenants that wait
+	Weight float64 `json:"weight"`
+}
+
+// TenantList defines model for TenantList.
+type TenantList struct {
+	// NextCursor The `cursor` of the next page; absent on the last page
+	NextCursor NextCursor `json:"nextCursor,omitempty,omitzero"`
+	Tenants    []Tenant   `json:"tenants"`
+}
+
+// TenantSettings What differs from the defaults of the installation
+type TenantSettings struct {
+	MaxDailyUsd *float64 `json:"maxDailyUsd,omitempty"`
+	MaxQueued   *int     `json:"maxQueued,omitempty"`
+	MaxRunning  *int     `json:"maxRunning,omitempty"`
+
+	// Paused No attempt begins; work is accepted and waits
+	Paused    bool    `json:"paused"`
+	SoftLimit float64 `json:"softLimit,omitempty,omitzero"`
+	Weight    float64 `json:"weight,omitempty,omitzero"`
+}
+
 // UpdateAgent defines model for UpdateAgent.
 type UpdateAgent struct {
 	// Budget The patch is applied to each member
 	Budget *BudgetPatch `json:"budget,omitempty"`
+
+	// DailyBudget The patch is applied to each member
+	DailyBudget *DailyBudgetPatch `json:"dailyBudget,omitempty"`
 
 	// Description At most 2000 bytes
 	Description string `json:"description,omitempty,omitzero"`
@@ -754,9 +1099,26 @@ type BudgetPatch struct {
 	MaxTokens  int64   `json:"maxTokens,omitempty,omitzero"`
 }
 
+// DailyBudgetPatch The patch is applied to each member
+type DailyBudgetPatch struct {
+	SoftUsd float64 `json:"softUsd,omitempty,omitzero"`
+	Usd     float64 `json:"usd,omitempty,omitzero"`
+}
+
 // RetryPolicyPatch defines model for UpdateAgent.retry.
 type RetryPolicyPatch struct {
 	MaxAttempts int `json:"maxAttempts,omitempty,omitzero"`
+}
+
+// UpdateTenant defines model for UpdateTenant.
+type UpdateTenant struct {
+	// MaxDailyUsd 0: no limit; else at least 0.000001
+	MaxDailyUsd float64 `json:"maxDailyUsd,omitempty,omitzero"`
+	MaxQueued   int     `json:"maxQueued,omitempty,omitzero"`
+	MaxRunning  int     `json:"maxRunning,omitempty,omitzero"`
+	Paused      bool    `json:"paused,omitempty,omitzero"`
+	SoftLimit   float64 `json:"softLimit,omitempty,omitzero"`
+	Weight      float64 `json:"weight,omitempty,omitzero"`
 }
 
 // Usage defines model for Usage.
@@ -774,6 +1136,53 @@ type Usage struct {
 	OutputTokens int64 `json:"outputTokens"`
 }
 
+// UsageCounts defines model for UsageCounts.
+type UsageCounts struct {
+	Attempts int64   `json:"attempts"`
+	Canceled int64   `json:"canceled"`
+	CostUsd  float64 `json:"costUsd"`
+
+	// Executions Executions that have ended
+	Executions   int64 `json:"executions"`
+	Failed       int64 `json:"failed"`
+	InputTokens  int64 `json:"inputTokens"`
+	OutputTokens int64 `json:"outputTokens"`
+	Succeeded    int64 `json:"succeeded"`
+	TimedOut     int64 `json:"timedOut"`
+}
+
+// UsageReport defines model for UsageReport.
+type UsageReport struct {
+	From string `json:"from"`
+
+	// Rows In the order of their days, the most expensive of a day first
+	Rows  []UsageRow  `json:"rows"`
+	To    string      `json:"to"`
+	Total UsageCounts `json:"total"`
+
+	// Warnings The warnings of these days, at most 1000, the oldest first
+	Warnings []BudgetWarning `json:"warnings"`
+}
+
+// UsageRow The sums of one group. It has a member for each dimension of the report; an empty one is absent
+type UsageRow struct {
+	// AgentId Absent: the agent builder. `other`: agents beyond the bound of a day
+	AgentId string      `json:"agentId,omitempty,omitzero"`
+	Counts  UsageCounts `json:"counts"`
+	Day     string      `json:"day,omitempty,omitzero"`
+	Kind    Kind        `json:"kind,omitempty,omitzero"`
+
+	// Label `name=value`, or `other`: labels beyond the bound of a day
+	Label string `json:"label,omitempty,omitzero"`
+	Lane  string `json:"lane,omitempty,omitzero"`
+
+	// Model The model that ran. Absent: none was chosen, and none ran
+	Model string `json:"model,omitempty,omitzero"`
+}
+
+// WaitingFor What a queued execution waits for besides a free slot. `executor`: no living executor can start its runtime. `budget`: its agent has used up its daily budget, and the execution waits for the next day.
+type WaitingFor string
+
 // Webhook An https URL that gets a POST when the work has finished (Standard Webhooks 1.0)
 //
 // Examples: https://example.com/hooks/airlock
@@ -787,8 +1196,19 @@ type WebhookSecret struct {
 	Secret string `json:"secret"`
 }
 
+// Work Executions by lane
+type Work struct {
+	// CountLimit Counting stops at this number. A count that is equal may be larger
+	CountLimit int        `json:"countLimit"`
+	Running    LaneCounts `json:"running"`
+	Waiting    LaneCounts `json:"waiting"`
+}
+
 // Cursor defines model for Cursor.
 type Cursor = string
+
+// ExecutorName defines model for ExecutorName.
+type ExecutorName = string
 
 // ID defines model for ID.
 type ID = string
@@ -907,6 +1327,12 @@ type RetryBatchParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
+// GetEventsParams defines parameters for GetEvents.
+type GetEventsParams struct {
+	// LastEventID `id` of the last event that the client has
+	LastEventID string `json:"Last-Event-ID,omitempty,omitzero"`
+}
+
 // ListExecutionsParams defines parameters for ListExecutions.
 type ListExecutionsParams struct {
 	// Limit Maximum number of items on the page
@@ -950,6 +1376,15 @@ type RetryExecutionParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
+// ListExecutorsParams defines parameters for ListExecutors.
+type ListExecutorsParams struct {
+	// Limit Maximum number of items on the page
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Cursor `nextCursor` of the previous page. A cursor is valid for the same list with the same filters
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+}
+
 // ListAPIKeysParams defines parameters for ListAPIKeys.
 type ListAPIKeysParams struct {
 	// Limit Maximum number of items on the page
@@ -957,6 +1392,31 @@ type ListAPIKeysParams struct {
 
 	// Cursor `nextCursor` of the previous page. A cursor is valid for the same list with the same filters
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+}
+
+// ListTenantsParams defines parameters for ListTenants.
+type ListTenantsParams struct {
+	// Limit Maximum number of items on the page
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Cursor `nextCursor` of the previous page. A cursor is valid for the same list with the same filters
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+
+	// Waiting `true`: only tenants whose work waits for a free slot
+	Waiting bool `form:"waiting,omitempty" json:"waiting,omitempty,omitzero"`
+}
+
+// GetUsageParams defines parameters for GetUsage.
+type GetUsageParams struct {
+	// From The first day, UTC; default: 29 days before `to`. A report has at most 92 days
+	From string `form:"from,omitempty" json:"from,omitempty,omitzero"`
+
+	// To The last day, UTC; default: today
+	To string `form:"to,omitempty" json:"to,omitempty,omitzero"`
+
+	// GroupBy Names of dimensions with commas between them, each once: `day`, `agent`, `model`, `kind`, `lane`, `label`;
+	// default: `day`. `label` can be combined with `day` only
+	GroupBy string `form:"groupBy,omitempty" json:"groupBy,omitempty,omitzero"`
 }
 
 // ListDeliveriesParams defines parameters for ListDeliveries.
@@ -985,6 +1445,12 @@ type SendMessageJSONRequestBody = SendMessage
 
 // IssueAPIKeyJSONRequestBody defines body for IssueAPIKey for application/json ContentType.
 type IssueAPIKeyJSONRequestBody = IssueAPIKey
+
+// UpdateTenantJSONRequestBody defines body for UpdateTenant for application/json ContentType.
+type UpdateTenantJSONRequestBody = UpdateTenant
+
+// UpdateTenantApplicationMergePatchPlusJSONRequestBody defines body for UpdateTenant for application/merge-patch+json ContentType.
+type UpdateTenantApplicationMergePatchPlusJSONRequestBody = UpdateTenant
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -1045,12 +1511,18 @@ type ServerInterface interface {
 	// Docs This document as a page
 	// (GET /docs)
 	Docs(ctx echo.Context) error
+	// GetEvents Follow the changes of all executions, by server-sent events
+	// (GET /events)
+	GetEvents(ctx echo.Context, params GetEventsParams) error
 	// ListExecutions List executions, newest first
 	// (GET /executions)
 	ListExecutions(ctx echo.Context, params ListExecutionsParams) error
 	// GetExecution Get an execution, at once or when it has finished
 	// (GET /executions/{id})
 	GetExecution(ctx echo.Context, id ID, params GetExecutionParams) error
+	// ListAttempts List the attempts of an execution, the newest last
+	// (GET /executions/{id}/attempts)
+	ListAttempts(ctx echo.Context, id ID) error
 	// CancelExecution Cancel an execution
 	// (POST /executions/{id}/cancel)
 	CancelExecution(ctx echo.Context, id ID) error
@@ -1066,6 +1538,15 @@ type ServerInterface interface {
 	// RetryExecution Run an execution that did not succeed again, as a new execution
 	// (POST /executions/{id}/retry)
 	RetryExecution(ctx echo.Context, id ID, params RetryExecutionParams) error
+	// ListExecutors List the executors
+	// (GET /executors)
+	ListExecutors(ctx echo.Context, params ListExecutorsParams) error
+	// DrainExecutor Let an executor take no more executions
+	// (POST /executors/{name}/drain)
+	DrainExecutor(ctx echo.Context, name ExecutorName) error
+	// ResumeExecutor Let an executor take executions again
+	// (POST /executors/{name}/resume)
+	ResumeExecutor(ctx echo.Context, name ExecutorName) error
 	// Health Liveness
 	// (GET /healthz)
 	Health(ctx echo.Context) error
@@ -1078,6 +1559,9 @@ type ServerInterface interface {
 	// RevokeAPIKey Revoke an API key; no server accepts it after 5 s
 	// (DELETE /keys/{id})
 	RevokeAPIKey(ctx echo.Context, id ID) error
+	// GetCaller Say who the caller is
+	// (GET /me)
+	GetCaller(ctx echo.Context) error
 	// Metrics Metrics for Prometheus
 	// (GET /metrics)
 	Metrics(ctx echo.Context) error
@@ -1087,6 +1571,21 @@ type ServerInterface interface {
 	// Ready Readiness, and which dependency is missing
 	// (GET /readyz)
 	Ready(ctx echo.Context) error
+	// GetStatus Get the health of each part, and how much work waits and runs
+	// (GET /status)
+	GetStatus(ctx echo.Context) error
+	// ListTenants List the tenants, by name
+	// (GET /tenants)
+	ListTenants(ctx echo.Context, params ListTenantsParams) error
+	// GetTenant Get the settings, the limits and the work of a tenant
+	// (GET /tenants/{id})
+	GetTenant(ctx echo.Context, id ID) error
+	// UpdateTenant Pause or resume a tenant, or change its limits
+	// (PATCH /tenants/{id})
+	UpdateTenant(ctx echo.Context, id ID) error
+	// GetUsage Sum up what the tenant's executions have used
+	// (GET /usage)
+	GetUsage(ctx echo.Context, params GetUsageParams) error
 	// ListDeliveries List webhook deliveries, newest first
 	// (GET /webhooks/deliveries)
 	ListDeliveries(ctx echo.Context, params ListDeliveriesParams) error
@@ -1607,6 +2106,35 @@ func (w *ServerInterfaceWrapper) Docs(ctx echo.Context) error {
 	return err
 }
 
+// GetEvents converts echo context to params.
+func (w *ServerInterfaceWrapper) GetEvents(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetEventsParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Last-Event-ID" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Last-Event-ID")]; found {
+		var LastEventID string
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Last-Event-ID, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Last-Event-ID", valueList[0], &LastEventID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Last-Event-ID: %s", err))
+		}
+
+		params.LastEventID = LastEventID
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetEvents(ctx, params)
+	return err
+}
+
 // ListExecutions converts echo context to params.
 func (w *ServerInterfaceWrapper) ListExecutions(ctx echo.Context) error {
 	var err error
@@ -1728,6 +2256,22 @@ func (w *ServerInterfaceWrapper) GetExecution(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetExecution(ctx, id, params)
+	return err
+}
+
+// ListAttempts converts echo context to params.
+func (w *ServerInterfaceWrapper) ListAttempts(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListAttempts(ctx, id)
 	return err
 }
 
@@ -1859,6 +2403,63 @@ func (w *ServerInterfaceWrapper) RetryExecution(ctx echo.Context) error {
 	return err
 }
 
+// ListExecutors converts echo context to params.
+func (w *ServerInterfaceWrapper) ListExecutors(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListExecutorsParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListExecutors(ctx, params)
+	return err
+}
+
+// DrainExecutor converts echo context to params.
+func (w *ServerInterfaceWrapper) DrainExecutor(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "name" -------------
+	var name ExecutorName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", ctx.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DrainExecutor(ctx, name)
+	return err
+}
+
+// ResumeExecutor converts echo context to params.
+func (w *ServerInterfaceWrapper) ResumeExecutor(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "name" -------------
+	var name ExecutorName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", ctx.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ResumeExecutor(ctx, name)
+	return err
+}
+
 // Health converts echo context to params.
 func (w *ServerInterfaceWrapper) Health(ctx echo.Context) error {
 	var err error
@@ -1918,6 +2519,15 @@ func (w *ServerInterfaceWrapper) RevokeAPIKey(ctx echo.Context) error {
 	return err
 }
 
+// GetCaller converts echo context to params.
+func (w *ServerInterfaceWrapper) GetCaller(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetCaller(ctx)
+	return err
+}
+
 // Metrics converts echo context to params.
 func (w *ServerInterfaceWrapper) Metrics(ctx echo.Context) error {
 	var err error
@@ -1942,6 +2552,111 @@ func (w *ServerInterfaceWrapper) Ready(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.Ready(ctx)
+	return err
+}
+
+// GetStatus converts echo context to params.
+func (w *ServerInterfaceWrapper) GetStatus(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetStatus(ctx)
+	return err
+}
+
+// ListTenants converts echo context to params.
+func (w *ServerInterfaceWrapper) ListTenants(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListTenantsParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// ------------- Optional query parameter "waiting" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "waiting", ctx.QueryParams(), &params.Waiting, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter waiting: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListTenants(ctx, params)
+	return err
+}
+
+// GetTenant converts echo context to params.
+func (w *ServerInterfaceWrapper) GetTenant(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetTenant(ctx, id)
+	return err
+}
+
+// UpdateTenant converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdateTenant(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UpdateTenant(ctx, id)
+	return err
+}
+
+// GetUsage converts echo context to params.
+func (w *ServerInterfaceWrapper) GetUsage(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetUsageParams
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
+	// ------------- Optional query parameter "groupBy" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "groupBy", ctx.QueryParams(), &params.GroupBy, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter groupBy: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetUsage(ctx, params)
 	return err
 }
 
@@ -2092,11 +2807,14 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/batches/:id/retry", wrapper.RetryBatch, options.OperationMiddlewares["retryBatch"]...)
 	router.GET(options.BaseURL+"/executions", wrapper.ListExecutions, options.OperationMiddlewares["listExecutions"]...)
 	router.GET(options.BaseURL+"/executions/:id", wrapper.GetExecution, options.OperationMiddlewares["getExecution"]...)
+	router.GET(options.BaseURL+"/executions/:id/attempts", wrapper.ListAttempts, options.OperationMiddlewares["listAttempts"]...)
 	router.GET(options.BaseURL+"/executions/:id/result", wrapper.GetExecutionResult, options.OperationMiddlewares["getExecutionResult"]...)
 	router.GET(options.BaseURL+"/executions/:id/files/:path", wrapper.GetExecutionFile, options.OperationMiddlewares["getExecutionFile"]...)
 	router.GET(options.BaseURL+"/executions/:id/events", wrapper.GetExecutionEvents, options.OperationMiddlewares["getExecutionEvents"]...)
+	router.GET(options.BaseURL+"/events", wrapper.GetEvents, options.OperationMiddlewares["getEvents"]...)
 	router.POST(options.BaseURL+"/executions/:id/cancel", wrapper.CancelExecution, options.OperationMiddlewares["cancelExecution"]...)
 	router.POST(options.BaseURL+"/executions/:id/retry", wrapper.RetryExecution, options.OperationMiddlewares["retryExecution"]...)
+	router.GET(options.BaseURL+"/usage", wrapper.GetUsage, options.OperationMiddlewares["getUsage"]...)
 	router.GET(options.BaseURL+"/keys", wrapper.ListAPIKeys, options.OperationMiddlewares["listAPIKeys"]...)
 	router.POST(options.BaseURL+"/keys", wrapper.IssueAPIKey, options.OperationMiddlewares["issueAPIKey"]...)
 	router.DELETE(options.BaseURL+"/keys/:id", wrapper.RevokeAPIKey, options.OperationMiddlewares["revokeAPIKey"]...)
@@ -2105,5 +2823,13 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/webhooks/deliveries/:id/retry", wrapper.RetryDelivery, options.OperationMiddlewares["retryDelivery"]...)
 	router.GET(options.BaseURL+"/webhooks/secret", wrapper.GetWebhookSecret, options.OperationMiddlewares["getWebhookSecret"]...)
 	router.POST(options.BaseURL+"/webhooks/secret/rotate", wrapper.RotateWebhookSecret, options.OperationMiddlewares["rotateWebhookSecret"]...)
+	router.GET(options.BaseURL+"/me", wrapper.GetCaller, options.OperationMiddlewares["getCaller"]...)
+	router.GET(options.BaseURL+"/status", wrapper.GetStatus, options.OperationMiddlewares["getStatus"]...)
+	router.GET(options.BaseURL+"/executors", wrapper.ListExecutors, options.OperationMiddlewares["listExecutors"]...)
+	router.POST(options.BaseURL+"/executors/:name/drain", wrapper.DrainExecutor, options.OperationMiddlewares["drainExecutor"]...)
+	router.POST(options.BaseURL+"/executors/:name/resume", wrapper.ResumeExecutor, options.OperationMiddlewares["resumeExecutor"]...)
+	router.GET(options.BaseURL+"/tenants", wrapper.ListTenants, options.OperationMiddlewares["listTenants"]...)
+	router.GET(options.BaseURL+"/tenants/:id", wrapper.GetTenant, options.OperationMiddlewares["getTenant"]...)
+	router.PATCH(options.BaseURL+"/tenants/:id", wrapper.UpdateTenant, options.OperationMiddlewares["updateTenant"]...)
 
 }

@@ -3,6 +3,8 @@ package contract
 import (
 	"errors"
 	"fmt"
+	"math/big"
+	"strconv"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -83,11 +85,11 @@ func describeKind(kindOfError jsonschema.ErrorKind) string {
 	case *kind.MaxLength:
 		return fmt.Sprintf("must have at most %d characters", kindOfError.Want)
 	case *kind.Minimum:
-		return "must be at least " + kindOfError.Want.RatString()
+		return "must be at least " + decimal(kindOfError.Want)
 	case *kind.Maximum:
-		return "must be at most " + kindOfError.Want.RatString()
+		return "must be at most " + decimal(kindOfError.Want)
 	case *kind.ExclusiveMinimum:
-		return "must be greater than " + kindOfError.Want.RatString()
+		return "must be greater than " + decimal(kindOfError.Want)
 	case *kind.MaxProperties:
 		return fmt.Sprintf("must have at most %d members", kindOfError.Want)
 	case *kind.MaxItems:
@@ -95,6 +97,12 @@ func describeKind(kindOfError jsonschema.ErrorKind) string {
 	default:
 		return kindOfError.LocalizedString(message.NewPrinter(language.English))
 	}
+}
+
+// decimal writes a bound as the contract does: 0.01, not 1/100.
+func decimal(bound *big.Rat) string {
+	f, _ := bound.Float64()
+	return strconv.FormatFloat(f, 'f', -1, 64)
 }
 
 func joinField(parent, name string) string {

@@ -21,7 +21,8 @@ const (
 // Operation is one method of one path. It is safe for concurrent use.
 type Operation struct {
 	ID                 string
-	Scopes             []Scope            // scopes that the caller needs; none: the operation is public
+	Public             bool               // needs no credentials
+	Scopes             []Scope            // scopes that the caller needs
 	Parameters         []Parameter        // in the query and in headers
 	AllowsUnknownQuery bool               // accepts unknown query parameters (x-allow-unknown-query)
 	Body               *jsonschema.Schema // nil: the body is not validated
@@ -46,7 +47,7 @@ func (d *document) operation(path pointer, method string) (*Operation, error) {
 	op := &Operation{Responses: map[int]Response{}}
 	op.ID, _ = object["operationId"].(string)
 	op.AllowsUnknownQuery, _ = object["x-allow-unknown-query"].(bool)
-	op.Scopes = d.scopes(location)
+	op.Scopes, op.Public = d.scopes(location)
 	for _, list := range []pointer{path.join("parameters"), location.join("parameters")} {
 		if err := d.parameters(op, list); err != nil {
 			return nil, err
@@ -75,17 +76,18 @@ func (d *document) operation(path pointer, method string) (*Operation, error) {
 }
 
 // scopes returns the scopes of an operation, or those of the document if the operation declares none.
-func (d *document) scopes(operation pointer) []Scope {
+func (d *document) scopes(operation pointer) (_ []Scope, public bool) {
 	if _, declared := d.object(operation)["security"]; !declared {
 		operation = nil
 	}
-	names, _ := d.object(operation.join("security", "0"))["bearer"].([]any)
+	requirement := d.object(operation.join("security", "0"))
+	names, _ := requirement["bearer"].([]any)
 	scopes := make([]Scope, len(names))
 	for i, name := range names {
 		text, _ := name.(string)
 		scopes[i] = Scope(text)
 	}
-	return scopes
+	return scopes, requirement == nil
 }
 
 func (d *document) parameters(op *Operation, list pointer) error {

@@ -20,6 +20,10 @@ import (
 	"github.com/airlock-run/airlock/internal/api/ratelimit"
 	"github.com/airlock-run/airlock/internal/app/backend"
 	"github.com/airlock-run/airlock/internal/app/config"
+	"github.com/airlock-run/airlock/internal/domain/fleet"
+	"github.com/airlock-run/airlock/internal/domain/id"
+	"github.com/airlock-run/airlock/internal/livesteps"
+	"github.com/airlock-run/airlock/internal/membership"
 	"github.com/airlock-run/airlock/internal/netguard"
 	"github.com/airlock-run/airlock/internal/process"
 	"github.com/airlock-run/airlock/internal/quota"
@@ -27,6 +31,8 @@ import (
 	"github.com/airlock-run/airlock/internal/telemetry/backlog"
 	"github.com/airlock-run/airlock/internal/telemetry/metrics"
 	"github.com/airlock-run/airlock/internal/telemetry/trace"
+	"github.com/airlock-run/airlock/internal/usagewriter"
+	"github.com/airlock-run/airlock/internal/watch"
 	"github.com/airlock-run/airlock/web"
 )
 
@@ -62,14 +68,22 @@ func Run(ctx context.Context, s Settings, log *zap.Logger, onListening func(net.
 	}
 
 	limits := quota.Limits{Queued: s.MaxQueued, Running: s.MaxRunning, DailyUSD: s.MaxDailyCostUSD}
-	enforcer := quota.New(quota.Config{Store: b.Store, Limits: limits, Publisher: b.Queue, Log: log.Named("quota")})
+	view := membership.NewView(b.Store)
+	enforcer := quota.New(quota.Config{Store: b.Store, Limits: limits, Fleet: view, Log: log.Named("quota")})
+	stopUsage := usagewriter.Start(ctx, usagewriter.Config{
+		Store: b.Store, Fleet: view, Defaults: s.TenantLimits.Defaults(), Log: log.Named("usage"),
+	})
+	defer stopUsage()
 	metricsHandler := metrics.Handler(backlog.New(b.Store, time.Now, log.Named("backlog")))
+	processID := id.New(id.Process)
 	settings := api.Config{
-		Stores: api.StoresOf(b.Store), Submitter: enforcer, Queue: b.Queue, Log: log.Named("api"),
+		Stores: api.StoresOf(b.Store), Submitter: enforcer, Queue: b.Queue, Log: log.Named("api"), StartableRuntimes: view.StartableRuntimes,
+		Watch: watch.New(b.Store, processID, log.Named("watch")), LiveSteps: livesteps.NewFollower(b.Store, log.Named("livesteps")),
 		Version: config.Version, Runtimes: s.runtimes, DefaultRuntime: s.DefaultRuntime, Origins: s.CORSAllowedOrigins,
-		BatchWindow: s.BatchWindow, QueueTimeout: s.QueueTimeout, WebUI: web.Handler(web.Page()), Artifacts: b.Blobs,
+		QueueTimeout: s.QueueTimeout, WebUI: web.Handler(web.Page()), Artifacts: b.Blobs,
 		DrainDelay: s.ShutdownDrainPeriod, WebhookGuard: netguard.Guard{Allow: s.WebhookPrivateNetworks},
-		Auth: authenticator, APIKeyPepper: s.pepper, Limits: newLimits(s.API), PromptRules: s.promptRules, Tracer: tracer,
+		Auth: authenticator, OperatorKey: s.operatorKey, APIKeyPepper: s.pepper, Limits: newLimits(s.API), PromptRules: s.promptRules, Tracer: tracer,
+		TenantDefaults: s.TenantLimits.Defaults(),
 	}
 	if s.MetricsListenAddr == "" {
 		settings.Metrics = metricsHandler
@@ -78,7 +92,14 @@ func Run(ctx context.Context, s Settings, log *zap.Logger, onListening func(net.
 	log.Info("API is listening", zap.Stringer("address", listener.Addr()))
 	onListening(listener.Addr())
 
+	member := membership.NewMember(membership.MemberConfig{
+		Store: b.Store, Process: processID, Kind: fleet.KindAPI, Version: config.Version, Log: log.Named("session"),
+	})
+
+	b.Store.UseSession(member.SessionID)
+
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return member.Run(ctx) })
 	g.Go(func() error { return server.Serve(ctx, listener, s.ShutdownGracePeriod) })
 	g.Go(func() error { return enforcer.Run(ctx) })
 	if s.MetricsListenAddr != "" {
@@ -96,12 +117,15 @@ func newAuthenticator(ctx context.Context, s Settings, st *store.Store, log *zap
 		return auth.NewKeyVerifier(st, *s.pepper, nil), nil
 	case config.AuthOIDC:
 		p := s.OIDCProvider
+		operatorClaim, operatorValue := p.SplitOperatorClaim()
 		return oidc.New(ctx, oidc.Config{
 			Issuer: p.Issuer, Audience: p.Audience, KeysURL: p.JWKSURL, Algorithms: p.Algorithms,
 			TokenHeader: p.Header, TenantClaim: p.TenantClaim, ScopesClaim: p.ScopesClaim, Leeway: p.Leeway,
+			OperatorClaim: operatorClaim, OperatorValue: operatorValue,
 		}, nil, log)
 	default:
-		return api.DevAuthenticator{}, nil
+		// With a key, the operator need not be believed without one.
+		return api.DevAuthenticator{BelieveOperator: s.operatorKey == nil}, nil
 	}
 }
 

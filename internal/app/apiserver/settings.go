@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
+	"github.com/airlock-run/airlock/internal/api/auth"
 	"github.com/airlock-run/airlock/internal/api/promptrules"
 	"github.com/airlock-run/airlock/internal/app/config"
 	"github.com/airlock-run/airlock/internal/domain/apikey"
@@ -20,7 +21,8 @@ type Settings struct {
 
 	runtimes    []string // their names
 	promptRules promptrules.Rules
-	pepper      *apikey.Pepper // nil unless callers are authenticated by keys
+	pepper      *apikey.Pepper    // nil unless callers are authenticated by keys
+	operatorKey *auth.OperatorKey // nil: no key is the operator's
 }
 
 // Load reads the settings from the environment. It reports everything that is wrong with them at once.
@@ -48,12 +50,19 @@ func Prepare(c config.API, runtimes catalog.Catalog) (Settings, error) {
 			errs = append(errs, fmt.Errorf("AIRLOCK_DEFAULT_RUNTIME must be one of %v, not %q", s.runtimes, s.DefaultRuntime))
 		}
 	}
-	var err error
 	if s.EffectiveAuthMode() == config.AuthKeys {
 		pepper, err := s.LoadPepper()
 		s.pepper = &pepper
 		errs = append(errs, err)
 	}
+	secret, err := s.LoadOperatorKey()
+	errs = append(errs, err)
+	if secret != "" {
+		if s.operatorKey, err = auth.NewOperatorKey(secret); err != nil {
+			errs = append(errs, fmt.Errorf("AIRLOCK_OPERATOR_KEY: %w", err))
+		}
+	}
+	s.OperatorKey = "" // only its hash is needed from now on
 	if s.promptRules, err = promptrules.Load(s.PromptRulesFile); err != nil {
 		errs = append(errs, fmt.Errorf("AIRLOCK_PROMPT_RULES_FILE: %w", err))
 	}

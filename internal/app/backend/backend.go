@@ -31,7 +31,11 @@ func Connect(ctx context.Context, c config.Cloud) (*Backend, error) {
 	if err != nil {
 		return nil, errors.Join(err, blobs.Close())
 	}
-	q, err := queue.Dial(ctx, c.Project, c.PubSubHost)
+	var options []queue.Option
+	if !c.PubSubManage {
+		options = append(options, queue.Unmanaged)
+	}
+	q, err := queue.Dial(ctx, c.Project, c.PubSubHost, options...)
 	if err != nil {
 		return nil, errors.Join(err, s.Close(), blobs.Close())
 	}

@@ -21,8 +21,6 @@ type API struct {
 	// DefaultRuntime runs the agents that name no runtime, and the conversations that build agents. Default: the first
 	// of the runtimes; with airlock dev claude, if ANTHROPIC_API_KEY is set and AIRLOCK_RUNTIMES_FILE is not.
 	DefaultRuntime string `env:"AIRLOCK_DEFAULT_RUNTIME"`
-	// BatchWindow is the number of executions of a tenant's batches that may be queued or running at the same time.
-	BatchWindow int `env:"AIRLOCK_BATCH_WINDOW" envDefault:"200"`
 	// QueueTimeout is how long an execution may stay queued unless its request names another time; 1s to 168h.
 	QueueTimeout time.Duration `env:"AIRLOCK_QUEUE_TIMEOUT" envDefault:"24h"`
 	// CORSAllowedOrigins are the origins of other pages that may call the API (CORS).
@@ -57,9 +55,6 @@ func (c *API) SetDefaults() { c.Common.setDefaults() }
 func (c *API) Validate() error {
 	errs := []error{c.Common.validate()}
 	errs = append(errs, validateHostPort("AIRLOCK_LISTEN_ADDR", c.ListenAddr), c.validateAuth(), c.RequestLimits.validate())
-	if c.BatchWindow < 1 {
-		errs = append(errs, fmt.Errorf("AIRLOCK_BATCH_WINDOW must be at least 1, not %d", c.BatchWindow))
-	}
 	if c.QueueTimeout < execution.MinQueueTimeout || c.QueueTimeout > execution.MaxQueueTimeout {
 		errs = append(errs, fmt.Errorf("AIRLOCK_QUEUE_TIMEOUT must be from %s to %s, not %s",
 			execution.MinQueueTimeout, execution.MaxQueueTimeout, c.QueueTimeout))

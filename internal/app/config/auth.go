@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/airlock-run/airlock/internal/domain/apikey"
@@ -24,7 +25,17 @@ type Auth struct {
 	// X-User-Id names the tenant, and the API refuses to listen beyond loopback. Default: dev on loopback, else keys.
 	AuthMode string `env:"AIRLOCK_AUTH_MODE"`
 	PepperSource
+	OperatorKeySource
 	OIDCProvider
+}
+
+// OperatorKeySource is where the operator's key comes from.
+type OperatorKeySource struct {
+	// OperatorKey is the bearer token of the operator, in every mode: at least 32 characters. Without it no key has the
+	// scope operator.
+	OperatorKey string `env:"AIRLOCK_OPERATOR_KEY"`
+	// OperatorKeyFile is a file that holds the key instead; a line break at its end does not count.
+	OperatorKeyFile string `env:"AIRLOCK_OPERATOR_KEY_FILE"`
 }
 
 // PepperSource is where the pepper of the API keys comes from.
@@ -55,6 +66,9 @@ type OIDCProvider struct {
 	TenantClaim string `env:"AIRLOCK_OIDC_TENANT_CLAIM" envDefault:"sub"`
 	// ScopesClaim is the claim that lists the caller's scopes. Default: every caller has all scopes.
 	ScopesClaim string `env:"AIRLOCK_OIDC_SCOPES_CLAIM"`
+	// OperatorClaim is name=value: a token whose claim of this name has this value, as a text, in a list of texts, or as
+	// a truth value, is the operator's. Such a token names no tenant. Default: no token is.
+	OperatorClaim string `env:"AIRLOCK_OIDC_OPERATOR_CLAIM"`
 	// Leeway is by how much the provider's clock may differ from this machine's.
 	Leeway time.Duration `env:"AIRLOCK_OIDC_LEEWAY" envDefault:"1m"`
 }
@@ -120,6 +134,17 @@ func (p *PepperSource) LoadPepper() (apikey.Pepper, error) {
 	return pepper, nil
 }
 
+// LoadOperatorKey reads the operator's key; empty: there is none. Its error names the variable that is wrong.
+func (s *OperatorKeySource) LoadOperatorKey() (string, error) {
+	return readSecret("AIRLOCK_OPERATOR_KEY", s.OperatorKey, s.OperatorKeyFile)
+}
+
+// SplitOperatorClaim returns the name and the value of OperatorClaim; both are empty if it is not set.
+func (p *OIDCProvider) SplitOperatorClaim() (name, value string) {
+	name, value, _ = strings.Cut(p.OperatorClaim, "=")
+	return name, value
+}
+
 func (p *OIDCProvider) validate() error {
 	var errs []error
 	if p.Issuer == "" || p.Audience == "" {
@@ -133,6 +158,9 @@ func (p *OIDCProvider) validate() error {
 	}
 	if len(p.Algorithms) == 0 || p.Header == "" || p.TenantClaim == "" {
 		errs = append(errs, errors.New("AIRLOCK_OIDC_ALGORITHMS, AIRLOCK_OIDC_HEADER and AIRLOCK_OIDC_TENANT_CLAIM must not be empty"))
+	}
+	if name, value := p.SplitOperatorClaim(); p.OperatorClaim != "" && (name == "" || value == "") {
+		errs = append(errs, fmt.Errorf("AIRLOCK_OIDC_OPERATOR_CLAIM must be name=value, such as groups=airlock-operators, not %q", p.OperatorClaim))
 	}
 	if p.Leeway < 0 || p.Leeway > 10*time.Minute {
 		errs = append(errs, fmt.Errorf("AIRLOCK_OIDC_LEEWAY must be from 0s to 10m, not %s", p.Leeway))

@@ -40,6 +40,9 @@ type Cloud struct {
 	// the executors share. Default: with emulators, a folder in this user's cache, shared by all programs on this
 	// machine.
 	BlobURL string `env:"AIRLOCK_BLOB_URL"`
+	// PubSubManage creates the topics and subscriptions that do not exist. Without it, no program makes an admin call
+	// to Pub/Sub: an operator has created them.
+	PubSubManage bool `env:"AIRLOCK_PUBSUB_MANAGE" envDefault:"true"`
 }
 
 // Common are the settings that the API and the executors share. Their values must agree.

@@ -30,11 +30,11 @@ func TestAPIDefaults(t *testing.T) {
 		Common: Common{
 			Cloud: Cloud{
 				Services: Services{Project: LocalProject, FirestoreHost: "127.0.0.1:1", PubSubHost: "127.0.0.1:2"},
-				BlobURL:  defaultBlobURL(t),
+				BlobURL:  defaultBlobURL(t), PubSubManage: true,
 			},
-			TenantLimits: TenantLimits{MaxQueued: 10_000},
+			TenantLimits: TenantLimits{MaxQueued: 10_000, DailySoftLimit: 0.8},
 		},
-		ListenAddr: "127.0.0.1:8000", BatchWindow: 200, QueueTimeout: 24 * time.Hour,
+		ListenAddr: "127.0.0.1:8000", QueueTimeout: 24 * time.Hour,
 		CORSAllowedOrigins: []string{"http://localhost:3000"}, ShutdownGracePeriod: 5 * time.Second,
 		RequestLimits: RequestLimits{RateLimit: -1, AuthFailureLimit: 60, MaxConnections: 20000},
 		Auth: Auth{OIDCProvider: OIDCProvider{
@@ -71,7 +71,7 @@ func TestVariablesAreRead(t *testing.T) {
 	api, err := LoadAPI()
 	require.NoError(t, err)
 	require.NoError(t, api.Validate())
-	require.Equal(t, Cloud{Services: Services{Project: "prod"}, BlobURL: "gs://b"}, api.Cloud)
+	require.Equal(t, Cloud{Services: Services{Project: "prod"}, BlobURL: "gs://b", PubSubManage: true}, api.Cloud)
 	require.Equal(t, "[::1]:80", api.ListenAddr)
 	require.Equal(t, "claude", api.DefaultRuntime)
 	require.Equal(t, []string{"https://a", "https://b"}, api.CORSAllowedOrigins)
@@ -133,7 +133,7 @@ func TestInvalidAPIConfig(t *testing.T) {
 		},
 		"no provider": {configtest.WithEmulators(map[string]string{"AIRLOCK_AUTH_MODE": "oidc"}), []string{"AIRLOCK_OIDC_ISSUER", "AIRLOCK_OIDC_AUDIENCE"}},
 		"wrong provider": {
-			configtest.WithEmulators(map[string]string{"AIRLOCK_AUTH_MODE": "oidc", "AIRLOCK_OIDC_ISSUER": "http://example.com", "AIRLOCK_OIDC_AUDIENCE": "a", "AIRLOCK_OIDC_ALGORITHMS": "HS256,none", "AIRLOCK_OIDC_LEEWAY": "1h"}),
+			configtest.WithEmulators(map[string]string{"AIRLOCK_AUTH_MODE": "oidc", "AIRLOCK_OIDC_ISSUER": "http://example.com", "AIRLOCK_OIDC_AUDIENCE": "a", "AIRLOCK_OIDC_ALGORITHMS": "HS256,none", "AIRLOCK_OIDC_LEEWAY": "1h", "AIRLOCK_OIDC_OPERATOR_CLAIM": "groups"}),
 			[]string{"AIRLOCK_OIDC_ISSUER", "https", `"HS256"`, `"none"`, "AIRLOCK_OIDC_LEEWAY"},
 		},
 		"wrong limits": {
@@ -144,8 +144,8 @@ func TestInvalidAPIConfig(t *testing.T) {
 		"another auth mode": {configtest.WithEmulators(map[string]string{"AIRLOCK_AUTH_MODE": "none"}), []string{"AIRLOCK_AUTH_MODE", `"none"`}},
 		"grace in words":    {configtest.WithEmulators(map[string]string{"AIRLOCK_SHUTDOWN_GRACE": "soon"}), []string{"AIRLOCK_SHUTDOWN_GRACE", "soon"}},
 		"all at once": {
-			map[string]string{"FIRESTORE_EMULATOR_HOST": "x", "PUBSUB_EMULATOR_HOST": "y", "AIRLOCK_LISTEN_ADDR": "z", "AIRLOCK_BATCH_WINDOW": "0", "AIRLOCK_SHUTDOWN_GRACE": "soon"},
-			[]string{"FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "AIRLOCK_LISTEN_ADDR", "AIRLOCK_BATCH_WINDOW", "AIRLOCK_SHUTDOWN_GRACE"},
+			map[string]string{"FIRESTORE_EMULATOR_HOST": "x", "PUBSUB_EMULATOR_HOST": "y", "AIRLOCK_LISTEN_ADDR": "z", "AIRLOCK_SHUTDOWN_GRACE": "soon"},
+			[]string{"FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "AIRLOCK_LISTEN_ADDR", "AIRLOCK_SHUTDOWN_GRACE"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -169,6 +169,8 @@ func TestInvalidExecutorConfig(t *testing.T) {
 		"negative warm":       {configtest.WithEmulators(map[string]string{"AIRLOCK_WARM_POOL_SIZE": "-1"}), []string{"AIRLOCK_WARM_POOL_SIZE"}},
 		"negative budget":     {configtest.WithEmulators(map[string]string{"AIRLOCK_MAX_TOKENS": "-1"}), []string{"AIRLOCK_MAX_TOKENS"}},
 		"budget is no number": {configtest.WithEmulators(map[string]string{"AIRLOCK_MAX_COST_USD": "NaN"}), []string{"AIRLOCK_MAX_COST_USD"}},
+		"budget too small":    {configtest.WithEmulators(map[string]string{"AIRLOCK_MAX_COST_USD": "1e-12"}), []string{"AIRLOCK_MAX_COST_USD", "0.000001"}},
+		"budget too large":    {configtest.WithEmulators(map[string]string{"AIRLOCK_TENANT_MAX_DAILY_USD": "1e308"}), []string{"AIRLOCK_TENANT_MAX_DAILY_USD", "1000000000"}},
 		"short retention":     {configtest.WithEmulators(map[string]string{"AIRLOCK_RETENTION": "1m"}), []string{"AIRLOCK_RETENTION", "1h"}},
 		"URL":                 {configtest.WithEmulators(map[string]string{"ANTHROPIC_BASE_URL": "http://[::1"}), []string{"ANTHROPIC_BASE_URL"}},
 		"negative limit":      {configtest.WithEmulators(map[string]string{"AIRLOCK_TENANT_MAX_RUNNING": "-1"}), []string{"AIRLOCK_TENANT_MAX_RUNNING"}},
@@ -256,6 +258,17 @@ func TestLoadPepper(t *testing.T) {
 	fromFile, err := (&PepperSource{PepperFile: configtest.WriteFile(t, text+"\r\n")}).LoadPepper()
 	require.NoError(t, err)
 	require.Equal(t, fromText, fromFile)
+}
+
+func TestLoadOperatorKey(t *testing.T) {
+	none, err := new(OperatorKeySource).LoadOperatorKey()
+	require.NoError(t, err)
+	require.Empty(t, none)
+	_, err = (&OperatorKeySource{OperatorKey: "k", OperatorKeyFile: "/x"}).LoadOperatorKey()
+	require.ErrorContains(t, err, "AIRLOCK_OPERATOR_KEY and AIRLOCK_OPERATOR_KEY_FILE are both set")
+	key, err := (&OperatorKeySource{OperatorKeyFile: configtest.WriteFile(t, "secret\n")}).LoadOperatorKey()
+	require.NoError(t, err)
+	require.Equal(t, "secret", key)
 }
 
 // Without AIRLOCK_AUTH_MODE, callers are authenticated by keys as soon as other machines can reach the API.

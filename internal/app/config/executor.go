@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"math"
 	"net/url"
 	"os"
 	"runtime"
@@ -21,6 +20,8 @@ type Executor struct {
 	// Slots is the number of jobs that run at the same time. Each may use 1 GiB of memory and one CPU. Default: the
 	// number of CPUs, at least 2.
 	Slots int `env:"AIRLOCK_EXECUTOR_SLOTS"`
+	// Labels are what the operator wants to tell executors apart by, "name=value,name=value".
+	Labels Labels `env:"AIRLOCK_EXECUTOR_LABELS"`
 	// ReservedSlots is the number of slots that batches leave free for conversations and single runs. Default (-1): a
 	// quarter of the slots, at least 1 if there are 2 or more.
 	ReservedSlots int `env:"AIRLOCK_EXECUTOR_RESERVED_SLOTS" envDefault:"-1"`
@@ -30,6 +31,13 @@ type Executor struct {
 	// HealthListenAddr is an address for /healthz and /readyz of the executor, host:port. Everybody who reaches it can
 	// read why the executor is not ready. Default: none.
 	HealthListenAddr string `env:"AIRLOCK_HEALTH_LISTEN_ADDR"`
+
+	// StepsListenAddr is where the processes of the API ask for the steps of running jobs, host:port; "off": nowhere. The
+	// connection is encrypted, and only who can read Firestore can use it. Default: a free port, on all addresses.
+	StepsListenAddr string `env:"AIRLOCK_STEPS_LISTEN_ADDR" envDefault:":0"`
+	// StepsAdvertiseAddr is where they reach that listener, host:port. Default: the address of this machine in its
+	// network, and the listener's port.
+	StepsAdvertiseAddr string `env:"AIRLOCK_STEPS_ADVERTISE_ADDR"`
 
 	// Retention is how long finished executions with their files, finished batches and webhook deliveries, and
 	// conversations after their newest message are stored. 0 stores them without end.
@@ -76,6 +84,9 @@ type Executor struct {
 	ReceiptKeyFile string `env:"AIRLOCK_RECEIPT_KEY_FILE"`
 }
 
+// StepsOff is the value of Executor.StepsListenAddr of an executor that serves no live steps.
+const StepsOff = "off"
+
 // LoadExecutor reads an executor's configuration from the environment and sets the defaults. Validate it before use.
 func LoadExecutor() (Executor, error) {
 	c, err := Parse[Executor]()
@@ -115,9 +126,15 @@ func (c *Executor) Validate() error {
 		errs = append(errs, fmt.Errorf("AIRLOCK_EXECUTOR_RESERVED_SLOTS must be less than the %d AIRLOCK_EXECUTOR_SLOTS, not %d",
 			c.Slots, c.ReservedSlots))
 	}
-	errs = append(errs, validateNotNegative("AIRLOCK_SHUTDOWN_GRACE", c.ShutdownGracePeriod))
+	errs = append(errs, c.Labels.validate(), validateNotNegative("AIRLOCK_SHUTDOWN_GRACE", c.ShutdownGracePeriod))
 	if c.HealthListenAddr != "" {
 		errs = append(errs, validateHostPort("AIRLOCK_HEALTH_LISTEN_ADDR", c.HealthListenAddr))
+	}
+	if c.StepsListenAddr != StepsOff {
+		errs = append(errs, validateHostPort("AIRLOCK_STEPS_LISTEN_ADDR", c.StepsListenAddr))
+	}
+	if c.StepsAdvertiseAddr != "" {
+		errs = append(errs, validateHostPort("AIRLOCK_STEPS_ADVERTISE_ADDR", c.StepsAdvertiseAddr))
 	}
 	if c.Retention != 0 && c.Retention < time.Hour {
 		errs = append(errs, fmt.Errorf("AIRLOCK_RETENTION must be at least 1h, or 0 to store everything without end, not %s", c.Retention))
@@ -131,8 +148,8 @@ func (c *Executor) Validate() error {
 	if c.AnthropicAPIKey != "" && c.AnthropicBaseURL == nil {
 		errs = append(errs, errors.New("ANTHROPIC_BASE_URL must be a URL if ANTHROPIC_API_KEY is set"))
 	}
-	if c.MaxTokens < 0 || c.MaxCostUSD < 0 || math.IsNaN(c.MaxCostUSD) {
-		errs = append(errs, errors.New("AIRLOCK_MAX_TOKENS and AIRLOCK_MAX_COST_USD cannot be negative"))
+	if c.MaxTokens < 0 {
+		errs = append(errs, errors.New("AIRLOCK_MAX_TOKENS cannot be negative"))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, checkUSD("AIRLOCK_MAX_COST_USD", c.MaxCostUSD))...)
 }

@@ -3,8 +3,10 @@ package config
 import (
 	"errors"
 	"fmt"
-	"math"
 	"net/netip"
+
+	"github.com/airlock-run/airlock/internal/domain/tenant"
+	"github.com/airlock-run/airlock/internal/domain/usage"
 )
 
 // TenantLimits limit each tenant; the API and the executors have the same. 0 is no limit. The limits are soft:
@@ -12,16 +14,38 @@ import (
 type TenantLimits struct {
 	// MaxQueued is the number of queued executions of a tenant, without those of batches. More are refused.
 	MaxQueued int `env:"AIRLOCK_TENANT_MAX_QUEUED" envDefault:"10000"`
-	// MaxRunning is the number of running executions. More are throttled.
+	// MaxRunning is the number of running executions. More wait.
 	MaxRunning int `env:"AIRLOCK_TENANT_MAX_RUNNING"`
 	// MaxDailyCostUSD is what a tenant's executions may cost in a day of UTC. After that, submissions are refused and
 	// queued executions wait for the next day. Running executions go on; their own budgets limit them.
 	MaxDailyCostUSD float64 `env:"AIRLOCK_TENANT_MAX_DAILY_USD"`
+	// DailySoftLimit is the part of the daily budget, from 0 to 1, after which a tenant is warned. 0: no warning.
+	DailySoftLimit float64 `env:"AIRLOCK_TENANT_DAILY_SOFT_LIMIT" envDefault:"0.8"`
+}
+
+// Defaults returns what holds for a tenant for which the operator has set nothing.
+func (t TenantLimits) Defaults() tenant.Limits {
+	return tenant.Limits{
+		MaxQueued: t.MaxQueued, MaxRunning: t.MaxRunning, MaxDailyUSD: t.MaxDailyCostUSD, SoftLimit: t.DailySoftLimit,
+	}
 }
 
 func (t TenantLimits) validate() error {
-	if t.MaxQueued < 0 || t.MaxRunning < 0 || !(t.MaxDailyCostUSD >= 0) || math.IsInf(t.MaxDailyCostUSD, 0) {
-		return errors.New("AIRLOCK_TENANT_MAX_QUEUED, AIRLOCK_TENANT_MAX_RUNNING and AIRLOCK_TENANT_MAX_DAILY_USD cannot be negative")
+	if t.MaxQueued < 0 || t.MaxRunning < 0 {
+		return errors.New("AIRLOCK_TENANT_MAX_QUEUED and AIRLOCK_TENANT_MAX_RUNNING cannot be negative")
+	}
+	if err := checkUSD("AIRLOCK_TENANT_MAX_DAILY_USD", t.MaxDailyCostUSD); err != nil {
+		return err
+	}
+	if !(t.DailySoftLimit >= 0 && t.DailySoftLimit <= 1) {
+		return errors.New("AIRLOCK_TENANT_DAILY_SOFT_LIMIT must be from 0 to 1")
+	}
+	return nil
+}
+
+func checkUSD(variable string, usd float64) error {
+	if !usage.ValidLimit(usd) {
+		return fmt.Errorf("%s must be 0, which is no limit, or from %.6f to %.0f, not %g", variable, usage.MinLimitUSD, usage.MaxLimitUSD, usd)
 	}
 	return nil
 }

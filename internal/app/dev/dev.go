@@ -16,6 +16,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/airlock-run/airlock/emulator"
+	"github.com/airlock-run/airlock/emulator/firestore"
+	"github.com/airlock-run/airlock/emulator/pubsub"
 	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
 	"github.com/airlock-run/airlock/internal/app/apiserver"
 	"github.com/airlock-run/airlock/internal/app/config"
@@ -25,6 +27,12 @@ import (
 
 // EmulatorOptions say where the emulators listen and keep their data.
 type EmulatorOptions = emulator.Options
+
+// ReadIndexes reads a firestore.indexes.json, for EmulatorOptions.
+func ReadIndexes(path string) (*firestore.Indexes, error) { return firestore.ReadIndexes(path) }
+
+// ReadResources reads a file of topics and subscriptions, for EmulatorOptions.
+func ReadResources(path string) (pubsub.Resources, error) { return pubsub.ReadResources(path) }
 
 // Config is the configuration of everything on one machine. The runtimes file is the API's.
 type Config struct {
@@ -61,7 +69,8 @@ func Load() (Config, error) {
 	if len(api.WebhookPrivateNetworks) == 0 {
 		api.WebhookPrivateNetworks, executor.WebhookPrivateNetworks = loopbackNetworks, loopbackNetworks
 	}
-	executor.MetricsListenAddr = "" // the API serves the metrics of this process
+	executor.MetricsListenAddr = ""          // the API serves the metrics of this process
+	executor.StepsListenAddr = "127.0.0.1:0" // the API is in this process
 	blobURL := api.BlobURL
 	api.SetDefaults()
 	executor.SetDefaults()
@@ -89,7 +98,7 @@ func Run(ctx context.Context, c Config, log *zap.Logger, onStarted func(Started)
 	}
 	cloud := config.Cloud{
 		Services: config.Services{Project: config.LocalProject, FirestoreHost: emulators.Firestore, PubSubHost: emulators.PubSub},
-		BlobURL:  blobURL,
+		BlobURL:  blobURL, PubSubManage: !c.Emulators.PubSubDenyAdmin,
 	}
 	c.API.Cloud, c.Executor.Cloud = cloud, cloud
 	p, err := c.prepare(log)

@@ -11,23 +11,20 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/airlock-run/airlock/internal/agentruntime"
 	"github.com/airlock-run/airlock/internal/app/backend"
 	"github.com/airlock-run/airlock/internal/app/config"
-	"github.com/airlock-run/airlock/internal/background/batchdispatch"
 	"github.com/airlock-run/airlock/internal/background/deadletter"
+	"github.com/airlock-run/airlock/internal/background/dispatcher"
 	"github.com/airlock-run/airlock/internal/background/janitor"
 	"github.com/airlock-run/airlock/internal/background/webhookdispatch"
-	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/executor"
+	"github.com/airlock-run/airlock/internal/livesteps"
 	"github.com/airlock-run/airlock/internal/netguard"
 	"github.com/airlock-run/airlock/internal/process"
-	"github.com/airlock-run/airlock/internal/quota"
-	"github.com/airlock-run/airlock/internal/sandbox"
-	"github.com/airlock-run/airlock/internal/sandbox/docker"
 	"github.com/airlock-run/airlock/internal/supervise"
 	"github.com/airlock-run/airlock/internal/telemetry/metrics"
 	"github.com/airlock-run/airlock/internal/telemetry/trace"
+	"github.com/airlock-run/airlock/internal/usagewriter"
 )
 
 const (
@@ -37,8 +34,14 @@ const (
 	reapInterval = time.Minute
 )
 
-// Run runs executions until ctx ends. Then jobs have Settings.ShutdownGracePeriod to finish.
-func Run(ctx context.Context, s Settings, log *zap.Logger) (err error) {
+// Run runs executions in containers of a Docker Engine until ctx ends. Then jobs have Settings.ShutdownGracePeriod to
+// finish.
+func Run(ctx context.Context, s Settings, log *zap.Logger) error {
+	return RunWithDriver(ctx, s, newDockerDriver, log)
+}
+
+// RunWithDriver is Run with the sandboxes of another driver. Everything else is wired in the same way.
+func RunWithDriver(ctx context.Context, s Settings, newDriver NewDriver, log *zap.Logger) (err error) {
 	log = log.Named("executor").With(zap.String("executor", s.Name))
 	if len(s.UnknownVariables) > 0 {
 		log.Warn("no program reads these variables", zap.Strings("variables", s.UnknownVariables))
@@ -55,12 +58,17 @@ func Run(ctx context.Context, s Settings, log *zap.Logger) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
+	steps, err := listenForSteps(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer steps.Close()
 	registry, closeGateways, err := newRegistry(s, log)
 	if err != nil {
 		return err
 	}
 	defer closeGateways()
-	driver, err := docker.New(DockerConfig(s.Executor, log, registry.All()...))
+	driver, err := newDriver(s.Executor, log, registry.All()...)
 	if err != nil {
 		return err
 	}
@@ -70,30 +78,41 @@ func Run(ctx context.Context, s Settings, log *zap.Logger) (err error) {
 		err = errors.Join(err, driver.Close(cleanupCtx))
 	}()
 
-	limits := quota.Limits{Queued: s.MaxQueued, Running: s.MaxRunning, DailyUSD: s.MaxDailyCostUSD}
-	enforcer := quota.New(quota.Config{Store: b.Store, Limits: limits, Publisher: b.Queue, Log: log.Named("quota")})
-	batchDispatcher := batchdispatch.New(batchdispatch.Config{
-		Store: b.Store, Executions: enforcer, Publisher: b.Queue, Interval: batchdispatch.Interval, Log: log.Named("batchdispatch"),
-	})
+	var (
+		member *fleetMember
+		x      *executor.Executor
+	)
 	webhookDispatcher := webhookdispatch.New(webhookdispatch.Config{
 		Store: b.Store, Interval: webhookdispatch.Interval, Guard: netguard.Guard{Allow: s.WebhookPrivateNetworks},
+		Leads:     func() bool { return member.leader.Leads() },
 		UserAgent: "Airlock/" + config.Version, Log: log.Named("webhookdispatch"),
 	})
-	x := executor.New(executor.Config{
-		Name: s.Name, Slots: s.Slots, Reserved: s.ReservedSlots, Grace: s.ShutdownGracePeriod,
-		Lease: execution.DefaultLease, Heartbeat: execution.DefaultHeartbeat,
-		Executions: enforcer, Tasks: b.Store, Queue: b.Queue, Sandbox: driver, Runtimes: registry,
-		Artifacts: b.Blobs, ReceiptKey: s.receiptKey, Tracer: tracer, Log: log,
-		OnFinished: func(e execution.Execution) {
-			batchDispatcher.OnExecutionFinished(e)
-			webhookDispatcher.OnExecutionFinished(e)
-		},
-	})
-	deadLetterReader := deadletter.New(enforcer, b.Queue, log.Named("deadletter"))
 	janitorWorker := janitor.New(janitor.Config{
-		Store: b.Store, Executions: enforcer, Publisher: b.Queue, Interval: janitor.Interval, Log: log.Named("janitor"),
-		Retention: janitor.Retention{Store: b.Store, Artifacts: b.Blobs, Period: s.Retention},
+		Store: b.Store, Executions: b.Store, Publisher: b.Queue, Interval: janitor.Interval, OnFinished: webhookDispatcher.OnExecutionFinished,
+		Retention: janitor.Retention{Store: b.Store, Artifacts: b.Blobs, Period: s.Retention}, Log: log.Named("janitor"),
+		StartableRuntimes: func(ctx context.Context) []string { return member.view.StartableRuntimes(ctx) },
 	})
+	member = newFleetMember(fleetConfig{
+		settings: s, store: b.Store, runtimes: registry.All(), endpoint: steps.Endpoint(), log: log,
+		onExpired: janitorWorker.Reap, onLost: func(ctx context.Context) { x.AwaitJobsGone(ctx) },
+	})
+	stopUsage := usagewriter.Start(ctx, usagewriter.Config{
+		Store: b.Store, Fleet: member.view, Defaults: s.TenantLimits.Defaults(), Log: log.Named("usage"),
+	})
+	defer stopUsage()
+	member.leader.RunWhileLeading("janitor", janitorWorker.Run)
+	executionDispatcher := dispatcher.New(dispatcher.Config{
+		Process: member.process, Store: b.Store, Executions: b.Store, Publisher: b.Queue, Fleet: member.view,
+		Limits: dispatcher.Limits{Running: s.MaxRunning, DailyUSD: s.MaxDailyCostUSD}, Log: log.Named("dispatcher"),
+	})
+	member.setDispatcher(executionDispatcher)
+	x = executor.New(executor.Config{
+		Name: s.Name, Slots: s.Slots, Reserved: s.ReservedSlots, Grace: s.ShutdownGracePeriod,
+		Sessions: member.member, Executions: b.Store, Tasks: b.Store, Queue: b.Queue, Sandbox: driver, Runtimes: registry,
+		Artifacts: b.Blobs, ReceiptKey: s.receiptKey, Tracer: tracer, Log: log, OnFinished: webhookDispatcher.OnExecutionFinished,
+	})
+	member.setExecutor(x)
+	deadLetterReader := deadletter.New(b.Store, b.Queue, log.Named("deadletter"))
 
 	defer context.AfterFunc(ctx, func() {
 		log.Info("stopping: running jobs have the grace period to finish", zap.Duration("gracePeriod", s.ShutdownGracePeriod))
@@ -102,13 +121,14 @@ func Run(ctx context.Context, s Settings, log *zap.Logger) (err error) {
 	workCtx, stopWork := context.WithCancel(context.WithoutCancel(ctx)) // outlasts ctx by the grace period
 	g.Go(func() error {
 		defer stopWork()
-		supervise.RunUntilSuccess(ctx, log, "ensure the Pub/Sub topics", b.Queue.Ensure)
+		supervise.RunUntilSuccess(ctx, log, "ensure the Pub/Sub topics", func(ctx context.Context) error {
+			return b.Queue.Ensure(ctx, registry.Available()...)
+		})
 		g.Go(func() error { return deadLetterReader.Run(ctx) })
 		return x.Run(ctx)
 	})
-	g.Go(func() error { return janitorWorker.Run(ctx) })
-	g.Go(func() error { return batchDispatcher.Run(ctx) })
-	g.Go(func() error { return enforcer.Run(workCtx) })
+	g.Go(func() error { return member.run(ctx, workCtx, driver) })
+	g.Go(func() error { return executionDispatcher.Run(ctx) })
 	g.Go(func() error { return webhookDispatcher.Run(ctx) })
 	if s.MetricsListenAddr != "" {
 		g.Go(func() error {
@@ -116,29 +136,20 @@ func Run(ctx context.Context, s Settings, log *zap.Logger) (err error) {
 		})
 	}
 	if s.HealthListenAddr != "" {
-		g.Go(func() error { return process.ServeHTTP(ctx, s.HealthListenAddr, "health", healthHandler(x.Health)) })
+		g.Go(func() error {
+			return process.ServeHTTP(ctx, s.HealthListenAddr, "health", healthHandler(withQueue(x.Health, b.Queue.PullError)))
+		})
 	}
+	g.Go(func() error { return steps.Serve(workCtx, x) })
 	g.Go(func() error { return supervise.Run(ctx, log, "reap", supervise.Every(reapInterval, driver.Reap)) })
 	g.Go(func() error { return driver.RunWarmPool(ctx) })
 	return g.Wait()
 }
 
-// DockerConfig returns how sandboxes are made. The warm pool holds containers of the given runtimes that are
-// available.
-func DockerConfig(c config.Executor, log *zap.Logger, runtimes ...agentruntime.Runtime) docker.Config {
-	driver := docker.Config{
-		Executor: c.Name, Host: c.DockerHost, Runtime: c.OCIRuntime, SocketDir: c.SocketDir, UIDs: c.SandboxUIDs,
-		WarmMaxAge: c.WarmPoolMaxAge, Log: log.Named("sandbox"),
+// listenForSteps opens the listener for live steps. Without one, it returns nil, which is a server that serves nothing.
+func listenForSteps(ctx context.Context, s Settings) (*livesteps.Server, error) {
+	if s.StepsListenAddr == config.StepsOff {
+		return nil, nil
 	}
-	if c.WarmPoolSize == 0 {
-		return driver
-	}
-	driver.WarmMaxExtra = c.Slots
-	for _, r := range runtimes {
-		if r.Unavailable == "" {
-			limits := sandbox.Limits{Memory: int64(r.Limits.Memory), CPUs: r.Limits.CPUs, PIDs: r.Limits.PIDs}
-			driver.WarmPools = append(driver.WarmPools, docker.WarmPool{Image: r.Image, Limits: limits, MinIdle: c.WarmPoolSize})
-		}
-	}
-	return driver
+	return livesteps.Listen(ctx, s.StepsListenAddr, s.StepsAdvertiseAddr)
 }

@@ -51,7 +51,7 @@ func TestBuiltinRuntimesUseConfiguredImages(t *testing.T) {
 
 	c.AnthropicAPIKey = ""
 	_, failure = prepareJob(t, c, execution.Task{Runtime: "claude"})
-	require.Equal(t, execution.CodeUnknownRuntime, failure.Code)
+	require.Equal(t, execution.CodeNoExecutor, failure.Code)
 	require.Contains(t, failure.Message, "ANTHROPIC_API_KEY")
 }
 
@@ -61,7 +61,7 @@ func TestRuntimesFileReplacesBuiltins(t *testing.T) {
 	image, _ := prepareJob(t, c, execution.Task{Runtime: "mine"})
 	require.Equal(t, "i", image)
 	_, failure := prepareJob(t, c, execution.Task{Runtime: "offline"})
-	require.Equal(t, execution.CodeUnknownRuntime, failure.Code)
+	require.Equal(t, execution.CodeNoExecutor, failure.Code)
 }
 
 // Load reports everything that is wrong with the variables and the files, before anything starts.

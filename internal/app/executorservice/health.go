@@ -46,6 +46,17 @@ func healthHandler(health func() executor.Health) http.Handler {
 	return mux
 }
 
+// withQueue returns a health that also knows why pulls fail until an operator acts.
+func withQueue(health func() executor.Health, pullError func() error) func() executor.Health {
+	return func() executor.Health {
+		h := health()
+		if err := pullError(); err != nil && h.Pulling {
+			h.Pulling, h.Reason = false, err.Error()
+		}
+		return h
+	}
+}
+
 func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)

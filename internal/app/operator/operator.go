@@ -1,5 +1,5 @@
-// Package operator does what an operator does without the API, directly in Firestore and Pub/Sub: it issues API keys
-// and redrives failed executions. Choices of the operator come in; the new key, or a report on each execution, goes
+// Package operator does what an operator does without the API, directly in Firestore: it issues API keys and redrives
+// failed executions. Choices of the operator come in; the new key, or a report on each execution, goes
 // out. It needs neither the Docker Engine nor blob storage, and it checks no caller: who can reach Firestore is the
 // operator.
 package operator
@@ -9,13 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/airlock-run/airlock/internal/app/config"
 	"github.com/airlock-run/airlock/internal/domain/apikey"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/domain/tenant"
-	"github.com/airlock-run/airlock/internal/queue"
 	"github.com/airlock-run/airlock/internal/store"
 )
 
@@ -83,7 +83,34 @@ type Redrive struct {
 	DryRun bool             // only report
 }
 
-// LoadRedrive reads the addresses of Firestore and Pub/Sub from the environment.
+// redriveCodes are the codes that an execution may have failed with.
+var redriveCodes = []execution.Code{
+	execution.CodeAgentError, execution.CodeInvalidResult, execution.CodeModelError, execution.CodeOutOfMemory, execution.CodeOutputLimit,
+	execution.CodeBudgetExceeded, execution.CodeTimedOut, execution.CodeQueueTimeout, execution.CodeCanceled, execution.CodeInvalidTask,
+	execution.CodeModelNotAllowed, execution.CodeAttemptsExhausted, execution.CodeNoExecutor, execution.CodeDeadLettered,
+}
+
+// CheckSelection reports everything that is wrong with what selects the executions. Firestore would only find none.
+func (r Redrive) CheckSelection() error {
+	var errs []error
+	if len(r.Codes) == 0 {
+		errs = append(errs, errors.New("no failure code is set"))
+	}
+	for _, code := range r.Codes {
+		if !slices.Contains(redriveCodes, code) {
+			errs = append(errs, fmt.Errorf("%q is not a failure code: they are %v", code, redriveCodes))
+		}
+	}
+	if r.Tenant != "" && !tenant.ValidName(r.Tenant) {
+		errs = append(errs, fmt.Errorf("%q is not a valid tenant name: %s", r.Tenant, tenant.NameRule))
+	}
+	if r.MaxAge <= 0 {
+		errs = append(errs, fmt.Errorf("the time since the end must be greater than 0, not %s", r.MaxAge))
+	}
+	return errors.Join(errs...)
+}
+
+// LoadRedrive reads the address of Firestore from the environment.
 func LoadRedrive() (Redrive, error) {
 	r, err := config.Parse[Redrive]()
 	_, namesErr := config.CheckNames(os.Environ())
@@ -93,24 +120,25 @@ func LoadRedrive() (Redrive, error) {
 	return r, errors.Join(err, namesErr, r.Validate())
 }
 
+// wakeTimeout bounds how long Run tells the dispatchers of one tenant.
+const wakeTimeout = 10 * time.Second
+
 // Run creates a new execution for each failed one and reports it: the ID of the new execution (empty in a dry run), or
 // why there is none. It may be run again, also after an interruption: an execution is redriven at most once.
+//
+// The dispatchers publish the new executions, so limits and shares of the tenants hold.
 func (r Redrive) Run(ctx context.Context, onResult func(original execution.Ref, retryID string, err error)) (err error) {
 	s, err := store.Dial(ctx, r.Project, r.FirestoreHost)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	q, err := queue.Dial(ctx, r.Project, r.PubSubHost)
-	if err != nil {
-		return err
-	}
-	defer q.Close()
-
 	failed, err := s.FailedExecutions(ctx, r.Codes, r.MaxAge)
 	if err != nil {
 		return err
 	}
+	redriven := map[string]bool{} // tenants
+	defer func() { err = errors.Join(err, wakeDispatchers(context.WithoutCancel(ctx), s, redriven)) }()
 	for _, ref := range failed {
 		if r.Tenant != "" && ref.Tenant != r.Tenant {
 			continue
@@ -119,14 +147,39 @@ func (r Redrive) Run(ctx context.Context, onResult func(original execution.Ref, 
 			onResult(ref, "", nil)
 			continue
 		}
-		change, err := s.Redrive(ctx, ref)
+		change, err := s.Redrive(ctx, ref, awaitDispatcher)
 		if errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+			redriven[ref.Tenant] = true // it may have been created
 			return err
 		}
 		onResult(ref, change.Execution.ID, err)
 		if err == nil {
-			_ = q.Publish(ctx, change) // the janitor publishes again what is lost
+			redriven[ref.Tenant] = true
 		}
+	}
+	return nil
+}
+
+func awaitDispatcher(*tenant.Tenant, *execution.Execution) (store.Placement, error) {
+	return store.WakeDispatcher, nil
+}
+
+// wakeDispatchers tells the dispatchers of tenants that executions wait. Without that, the janitor finds them when they
+// are due.
+func wakeDispatchers(ctx context.Context, s *store.Store, tenants map[string]bool) error {
+	if len(tenants) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, wakeTimeout)
+	defer cancel()
+	f, err := s.ReadFleet(ctx)
+	for name := range tenants {
+		if err == nil {
+			err = s.MarkWaiting(ctx, name, execution.LaneInteractive, f.Owner(name))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("wake the dispatchers; what was redriven starts some minutes later: %w", err)
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/queue"
 	"github.com/airlock-run/airlock/internal/store"
+	"github.com/airlock-run/airlock/internal/test/strict"
 )
 
 func TestMain(m *testing.M) { emulatortest.Main(m) }
@@ -51,10 +52,10 @@ func newFixture(t *testing.T) *fixture {
 	core, logs := observer.New(zap.InfoLevel)
 	clock := new(emulatortest.Clock)
 	f := &fixture{t: t, clock: clock, pubsub: emulatortest.StartPubSub(t, pubsubemulator.Options{Clock: clock}), logs: logs, log: zap.New(core)}
-	f.firestore = emulatortest.StartFirestore(t, firestoreemulator.Options{})
+	f.firestore = strict.StartFirestore(t, firestoreemulator.Options{})
 	f.store = store.New(f.firestore.Client)
 	f.queue = queue.New(f.pubsub.Client)
-	require.NoError(t, f.queue.Ensure(t.Context()))
+	require.NoError(t, f.queue.Ensure(t.Context(), "offline"))
 	t.Cleanup(f.queue.Close)
 	return f
 }
@@ -121,7 +122,7 @@ func TestDeadLetterIsIgnoredUnlessQueued(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	running, ended, waiting := f.submit(), f.submit(), f.submit()
-	_, err := f.store.Apply(t.Context(), running, execution.Claimed{Executor: "x", Lease: time.Hour})
+	_, err := f.store.Apply(t.Context(), running, execution.Claimed{Executor: "x"})
 	require.NoError(t, err)
 	_, err = f.store.Apply(t.Context(), ended, execution.CancelRequested{})
 	require.NoError(t, err)

@@ -1,9 +1,10 @@
 // Package janitor finds executions that are stuck, and deletes data after its retention.
 //
 // The sweep reads executions whose Due has passed and applies execution.Overdue: it publishes queued executions again
-// that nobody has claimed, requeues running ones whose lease has expired, and ends those that have waited too long. The
-// purge deletes finished executions with their files in blob storage, batches, conversations, deliveries, and uploads
-// that were interrupted. A janitor never talks to an executor: it knows only what the store holds.
+// that nobody has claimed, and ends those that have waited too long. Reap applies execution.LeaseExpired to what an
+// expired session holds. Once an hour it marks the tenants whose waiting executions no dispatcher looks for. The purge
+// deletes finished executions with their files in blob storage, batches, conversations, deliveries, and uploads that
+// were interrupted. A janitor never talks to an executor: it knows only what the store holds.
 package janitor
 
 import (
@@ -14,31 +15,29 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/airlock-run/airlock/internal/domain/execution"
-	"github.com/airlock-run/airlock/internal/domain/id"
 	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/internal/supervise"
 )
 
 // Together with the times of package execution these give the bounds that docs/reliability.md states.
 const (
-	// Interval is the time between two sweeps, and between two attempts to become the leader.
-	Interval = 3 * time.Second
-	// Lease is how long a leader stays the leader without a renewal. One lost renewal does not end it.
-	Lease = 8 * time.Second
+	// Interval is the longest time between two sweeps. It bounds how late something is found that became due earlier
+	// than what the janitor knew of.
+	Interval = 12 * time.Second
+	// minInterval is the shortest time between two sweeps.
+	minInterval = time.Second
 )
 
 // callTimeout bounds a query, and the repair of one execution.
 const callTimeout = 5 * time.Second
 
-// resignTimeout bounds how long a stopping janitor waits for the store.
-const resignTimeout = 2 * time.Second
-
-// Store elects the leader and lists the executions that are due. Its methods are safe to repeat, by any number of
-// janitors.
+// Store lists executions. Its methods are safe to repeat, by any number of janitors.
 type Store interface {
-	AcquireLeadership(ctx context.Context, name string, lease time.Duration) (leads bool, now time.Time, err error)
-	ReleaseLeadership(ctx context.Context, name string) error
+	Now(ctx context.Context) (time.Time, error)
+	NextDue(ctx context.Context) (due, now time.Time, err error)
 	DueExecutions(ctx context.Context, now time.Time, scan *store.Scan, limit int) ([]execution.Ref, error)
+	ExecutionsOfSession(ctx context.Context, session string, scan *store.Scan, limit int) ([]execution.Ref, error)
+	WaitingStore
 }
 
 // Applier changes executions. Apply is safe to repeat.
@@ -72,8 +71,11 @@ type Config struct {
 	Executions Applier // the quota's, because the end of an attempt may release a throttled execution
 	Publisher  Publisher
 	Retention  Retention
-	Interval   time.Duration // between two sweeps
-	Log        *zap.Logger
+	Interval   time.Duration             // the longest between two sweeps
+	OnFinished func(execution.Execution) // receives each execution that this janitor ends; must not block
+	// StartableRuntimes returns the runtimes that living executors can start; nil if that is not known.
+	StartableRuntimes func(context.Context) []string
+	Log               *zap.Logger
 }
 
 // Retention says what is deleted, and when. Without a Store nothing is deleted.
@@ -83,12 +85,11 @@ type Retention struct {
 	Period    time.Duration // after the end of an execution, batch or delivery; 0: for ever
 }
 
-// Janitor may run in any number of processes. One of them leads and does the work, so that the others cause no
-// queries. Correctness does not depend on there being one leader: each step is a conditional write that only one
-// janitor can make, so a leader that was paused and continues changes nothing.
+// Janitor works while its process leads, so that one process makes the queries for all. Correctness does not depend on
+// there being one: each step is a conditional write that only one janitor can make, so a leader that was paused and
+// continues changes nothing.
 type Janitor struct {
 	config        Config
-	name          string // unique among the janitors
 	failedRepairs *supervise.Backoffs[execution.Ref]
 	failedPurges  *supervise.Backoffs[string] // by the path of the document
 }
@@ -96,18 +97,19 @@ type Janitor struct {
 // New returns a janitor; Run starts it.
 func New(c Config) *Janitor {
 	return &Janitor{
-		config: c, name: id.New("janitor-"),
+		config:        c,
 		failedRepairs: supervise.NewBackoffs[execution.Ref](supervise.Sweep, c.Log, store.IsUnavailable),
 		failedPurges:  supervise.NewBackoffs[string](supervise.Purge, c.Log, store.IsUnavailable),
 	}
 }
 
-// Run works until ctx ends, continues after every error of the store, and then resigns as leader.
+// Run sweeps and purges until ctx ends, and continues after every error of the store. ctx must end when this process
+// does not lead any more.
 func (j *Janitor) Run(ctx context.Context) error {
-	defer j.resign(ctx)
 	var loops errgroup.Group
+	loops.Go(func() error { return supervise.Run(ctx, j.config.Log, "sweep", j.runSweeps) })
 	loops.Go(func() error {
-		return supervise.Run(ctx, j.config.Log, "sweep", supervise.Every(j.config.Interval, j.sweep))
+		return supervise.Run(ctx, j.config.Log, "mark waiting tenants", supervise.Every(markInterval, j.markWaiting))
 	})
 	if j.config.Retention.Store != nil {
 		loops.Go(func() error {
@@ -115,12 +117,4 @@ func (j *Janitor) Run(ctx context.Context) error {
 		})
 	}
 	return loops.Wait()
-}
-
-func (j *Janitor) resign(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), resignTimeout)
-	defer cancel()
-	if err := j.config.Store.ReleaseLeadership(ctx, j.name); err != nil {
-		j.config.Log.Warn("could not resign as leader; another janitor takes over when the lease expires", zap.Error(err))
-	}
 }

@@ -12,6 +12,7 @@ import (
 	"cloud.google.com/go/firestore"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 	"golang.org/x/sync/errgroup"
 
@@ -19,25 +20,28 @@ import (
 	firestoreemulator "github.com/airlock-run/airlock/emulator/firestore"
 	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/fleet"
 	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/internal/supervise"
 	"github.com/airlock-run/airlock/internal/telemetry/metrics"
+	"github.com/airlock-run/airlock/internal/test/strict"
 )
 
 func TestMain(m *testing.M) { emulatortest.Main(m) }
 
 const (
-	tenant      = "ada"
-	lease       = 15 * time.Second
+	ada         = "ada"
+	session     = "prc_x.1"
 	waitTimeout = 2 * time.Minute // only a failing test waits this long
 	interval    = 10 * time.Millisecond
 )
 
-var claim = execution.Claimed{Executor: "x1", Lease: lease}
+var claim = execution.Claimed{Executor: "x1", Session: session}
 
 // fixture has a real store over an emulator whose clock the test advances. It is the publisher as well: published
 // receives each change.
 type fixture struct {
+	startable []string // runtimes that executors can start; nil: not known
 	t         *testing.T
 	firestore *emulatortest.Firestore
 	clock     *emulatortest.Clock
@@ -48,7 +52,7 @@ type fixture struct {
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	clock := new(emulatortest.Clock)
-	firestore := emulatortest.StartFirestore(t, firestoreemulator.Options{Now: clock.Now})
+	firestore := strict.StartFirestore(t, firestoreemulator.Options{Now: clock.Now})
 	return &fixture{t: t, firestore: firestore, clock: clock, store: store.New(firestore.Client), published: make(chan execution.Change, 1000)}
 }
 
@@ -66,19 +70,14 @@ type testStore interface {
 // start runs a janitor until the test ends.
 func (f *fixture) start(s testStore) {
 	f.t.Helper()
-	f.run(f.newLeader(s))
+	f.run(f.newJanitor(s, Retention{}))
 }
 
 func (f *fixture) newJanitor(s testStore, r Retention) *Janitor {
-	return New(Config{Store: s, Executions: s, Publisher: f, Retention: r, Interval: interval, Log: zaptest.NewLogger(f.t)})
-}
-
-// newLeader returns a janitor for tests that are not about the election. All of them have the same name, so each is the
-// leader.
-func (f *fixture) newLeader(s testStore) *Janitor {
-	j := f.newJanitor(s, Retention{})
-	j.name = "leader"
-	return j
+	return New(Config{
+		Store: s, Executions: s, Publisher: f, Retention: r, Interval: interval, Log: zaptest.NewLogger(f.t, zaptest.Level(zap.WarnLevel)),
+		OnFinished: func(execution.Execution) {}, StartableRuntimes: func(context.Context) []string { return f.startable },
+	})
 }
 
 // run runs a janitor until the test ends or stop is called.
@@ -97,14 +96,21 @@ func (f *fixture) run(j *Janitor) (stop func()) {
 
 // sweep repairs once all executions that are due.
 func (f *fixture) sweep(s testStore) error {
-	return f.newLeader(s).sweep(f.t.Context())
+	_, err := f.newJanitor(s, Retention{}).sweep(f.t.Context())
+	return err
+}
+
+// reap queues again what the session of the tests holds.
+func (f *fixture) reap() {
+	f.t.Helper()
+	require.NoError(f.t, f.newJanitor(f.store, Retention{}).Reap(f.t.Context(), fleet.Session{ID: session}))
 }
 
 func (f *fixture) submit() execution.Ref {
 	f.t.Helper()
-	a := agent.Agent{Tenant: tenant, Name: "A", Runtime: "offline", Timeout: time.Minute}
+	a := agent.Agent{Tenant: ada, Name: "A", Runtime: "offline", Timeout: time.Minute}
 	require.NoError(f.t, f.store.CreateAgent(f.t.Context(), &a, nil))
-	ch, err := f.store.SubmitRun(f.t.Context(), store.RunRequest{Tenant: tenant, AgentID: a.ID, Input: "x"})
+	ch, err := f.store.SubmitRun(f.t.Context(), store.RunRequest{Tenant: ada, AgentID: a.ID, Input: "x"})
 	require.NoError(f.t, err)
 	return ch.Execution.Ref()
 }
@@ -150,16 +156,33 @@ func TestUnclaimedExecutionIsPublishedAgain(t *testing.T) {
 	f.clock.Advance(46 * time.Second)
 	f.start(f.store)
 	ch := f.next()
-	require.Equal(t, []execution.Ref{ref}, ch.Notify)
+	require.Equal(t, []execution.Ref{ref}, refsOf(ch))
 	e := f.stored(ref)
 	require.Equal(t, execution.Queued, e.Status)
 	require.Zero(t, e.FailedAttempts, "it uses up no attempt")
 
 	f.clock.Advance(46 * time.Second)
-	require.Equal(t, []execution.Ref{ref}, f.next().Notify, "it is published again and again")
+	require.Equal(t, []execution.Ref{ref}, refsOf(f.next()), "it is published again and again")
 	f.clock.Advance(execution.DefaultQueueTimeout)
 	require.Empty(t, f.next().Notify)
 	require.Equal(t, execution.CodeQueueTimeout, f.stored(ref).Failure.Code, "until its queue time-out")
+}
+
+// What no living executor can start ends with a code of its own.
+func TestExecutionWithoutExecutorEndsAsNoExecutor(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.startable = []string{"another"}
+	ref := f.submit()
+	f.clock.Advance(46 * time.Second)
+	require.NoError(t, f.sweep(f.store))
+	require.Equal(t, []execution.Ref{ref}, refsOf(f.next()), "it waits until its queue time-out")
+	f.clock.Advance(execution.DefaultQueueTimeout)
+	require.NoError(t, f.sweep(f.store))
+	e := f.stored(ref)
+	require.Equal(t, execution.Failed, e.Status)
+	require.Equal(t, execution.CodeNoExecutor, e.Failure.Code)
+	require.Contains(t, e.Failure.Message, "offline")
 }
 
 type failingPublisher struct{}
@@ -174,29 +197,13 @@ func TestFailedPublishIsRepeatedWhenDue(t *testing.T) {
 	f := newFixture(t)
 	ref := f.submit()
 	f.clock.Advance(46 * time.Second)
-	j := f.newLeader(f.store)
+	j := f.newJanitor(f.store, Retention{})
 	j.config.Publisher = failingPublisher{}
-	require.NoError(t, j.sweep(t.Context()))
+	_, err := j.sweep(t.Context())
+	require.NoError(t, err)
 	f.clock.Advance(2 * time.Minute) // it is due again after as long as it has waited: 46 s and what the test took
 	require.NoError(t, f.sweep(f.store))
-	require.Equal(t, []execution.Ref{ref}, f.next().Notify)
-}
-
-func TestLostLeaseIsRequeued(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	ref := f.submit()
-	f.apply(ref, claim)
-	require.NoError(t, f.sweep(f.store))
-	require.Empty(t, f.published, "its lease has not expired")
-	f.clock.Advance(lease + time.Second)
-	f.start(f.store)
-	ch := f.next()
-	require.Equal(t, []execution.Ref{ref}, ch.Notify)
-	e := f.stored(ref)
-	require.Equal(t, execution.Queued, e.Status)
-	require.Equal(t, 1, e.FailedAttempts)
-	require.Nil(t, e.Lease)
+	require.Equal(t, []execution.Ref{ref}, refsOf(f.next()))
 }
 
 func TestBackOffIsRespected(t *testing.T) {
@@ -204,12 +211,12 @@ func TestBackOffIsRespected(t *testing.T) {
 	f := newFixture(t)
 	ref := f.submit()
 	f.apply(ref, claim)
-	f.apply(ref, execution.AttemptFailed{Attempt: 1})
+	f.apply(ref, execution.AttemptFailed{Session: session, Attempt: 1})
 	require.NoError(t, f.sweep(f.store))
 	require.Empty(t, f.published)
 	f.clock.Advance(2 * time.Second)
 	require.NoError(t, f.sweep(f.store))
-	require.Equal(t, []execution.Ref{ref}, f.next().Notify)
+	require.Equal(t, []execution.Ref{ref}, refsOf(f.next()))
 	require.Equal(t, 1, f.stored(ref).FailedAttempts, "the end of the back-off uses up no attempt")
 }
 
@@ -219,8 +226,7 @@ func TestLeaseLostTooOftenFailsExecution(t *testing.T) {
 	ref := f.submit()
 	for range execution.DefaultMaxAttempts {
 		f.apply(ref, claim)
-		f.clock.Advance(lease + time.Second)
-		require.NoError(t, f.sweep(f.store))
+		f.reap()
 	}
 	e := f.stored(ref)
 	require.Equal(t, execution.Failed, e.Status)
@@ -243,8 +249,7 @@ func TestCanceledExecutionWithLostLeaseFinishes(t *testing.T) {
 	ref := f.submit()
 	f.apply(ref, claim)
 	f.apply(ref, execution.CancelRequested{})
-	f.clock.Advance(lease + time.Second)
-	require.NoError(t, f.sweep(f.store))
+	f.reap()
 	require.Equal(t, execution.Canceled, f.stored(ref).Status)
 }
 
@@ -252,20 +257,19 @@ func TestCanceledExecutionWithLostLeaseFinishes(t *testing.T) {
 func TestFailedTurnStartsNextTurn(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	first, err := f.store.SubmitTurn(t.Context(), store.TurnRequest{Tenant: tenant, Message: "1"})
+	first, err := f.store.SubmitTurn(t.Context(), store.TurnRequest{Tenant: ada, Message: "1"})
 	require.NoError(t, err)
-	second, err := f.store.SubmitTurn(t.Context(), store.TurnRequest{Tenant: tenant, ConversationID: first.Execution.ConversationID, Message: "2"})
+	second, err := f.store.SubmitTurn(t.Context(), store.TurnRequest{Tenant: ada, ConversationID: first.Execution.ConversationID, Message: "2"})
 	require.NoError(t, err)
 	for range execution.DefaultMaxAttempts {
 		f.apply(first.Execution.Ref(), claim)
-		f.clock.Advance(lease + time.Second)
-		require.NoError(t, f.sweep(f.store))
+		f.reap()
 	}
 	published := false
 	for len(f.published) > 0 {
 		ch := <-f.published
 		published = published || ch.Execution.ID == first.Execution.ID && ch.Execution.Status == execution.Failed &&
-			len(ch.Notify) == 1 && ch.Notify[0] == second.Execution.Ref()
+			len(ch.Notify) == 1 && ch.Notify[0] == second.Execution.Runnable()
 	}
 	require.True(t, published)
 }
@@ -302,7 +306,7 @@ func TestFailingExecutionDoesNotStopSweep(t *testing.T) {
 	require.Greater(t, testutil.ToFloat64(metrics.BackgroundFailures.WithLabelValues(string(supervise.Sweep))), failures)
 	var published []execution.Ref
 	for range good {
-		published = append(published, f.next().Notify...)
+		published = append(published, refsOf(f.next())...)
 	}
 	require.ElementsMatch(t, good, published)
 
@@ -318,7 +322,7 @@ func TestDocumentThatCannotBeDecodedDoesNotStopSweep(t *testing.T) {
 	good := f.submit()
 	f.clock.Advance(46 * time.Second)
 	require.NoError(t, f.sweep(f.store))
-	require.Equal(t, []execution.Ref{good}, f.next().Notify)
+	require.Equal(t, []execution.Ref{good}, refsOf(f.next()))
 }
 
 // A whole page of failing executions does not hide the execution behind it.
@@ -332,7 +336,7 @@ func TestPageOfFailingExecutionsDoesNotBlockOthers(t *testing.T) {
 	good := f.submit() // due after the others
 	f.clock.Advance(46 * time.Second)
 	require.NoError(t, f.sweep(&multiFaultyStore{Store: f.store, bad: bad}))
-	require.Equal(t, []execution.Ref{good}, f.next().Notify)
+	require.Equal(t, []execution.Ref{good}, refsOf(f.next()))
 }
 
 // multiFaultyStore is a real store in which several executions cannot be repaired.
@@ -381,15 +385,14 @@ func TestTwoJanitorsRepairEachExecutionOnce(t *testing.T) {
 	var both sync.WaitGroup
 	errs := make([]error, 2)
 	for i := range errs {
-		both.Go(func() { errs[i] = f.sweep(f.store) })
+		both.Go(func() {
+			j := f.newJanitor(f.store, Retention{})
+			_, sweepErr := j.sweep(t.Context())
+			errs[i] = errors.Join(sweepErr, j.Reap(t.Context(), fleet.Session{ID: session}))
+		})
 	}
 	both.Wait()
-	for _, err := range errs {
-		if err != nil { // a write conflict, which the next sweep resolves
-			require.ErrorIs(t, err, store.ErrUnavailable)
-		}
-	}
-	require.NoError(t, f.sweep(f.store))
+	require.NoError(t, errors.Join(errs...))
 	require.Len(t, f.published, many)
 	for range many {
 		ch := f.next()
@@ -408,4 +411,12 @@ func TestSweepResumesAfterStoreOutage(t *testing.T) {
 	f.start(f.store)
 	f.firestore.Start()
 	require.Equal(t, ref.ID, f.next().Execution.ID)
+}
+
+// refsOf returns the executions that a change has made ready.
+func refsOf(ch execution.Change) (refs []execution.Ref) {
+	for _, e := range ch.Notify {
+		refs = append(refs, e.Ref)
+	}
+	return refs
 }

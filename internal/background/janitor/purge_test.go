@@ -38,11 +38,10 @@ func (s *fakeArtifacts) Delete(_ context.Context, ref execution.Ref) error {
 	return nil
 }
 
-// newPurger returns a leader that deletes data after the retention.
+// newPurger returns a janitor that deletes data after the retention.
 func (f *fixture) newPurger(retention time.Duration) (*Janitor, *fakeArtifacts) {
 	files := &fakeArtifacts{deleted: map[execution.Ref]bool{}}
 	j := f.newJanitor(f.store, Retention{Store: f.store, Artifacts: files, Period: retention})
-	j.name = "leader"
 	return j, files
 }
 
@@ -58,9 +57,9 @@ func (f *fixture) exists(ref execution.Ref) bool {
 
 func (f *fixture) upload(total int) (*store.BatchInputWriter, batch.Batch) {
 	f.t.Helper()
-	a := agent.Agent{Tenant: tenant, Name: "A", Runtime: "offline", Timeout: time.Minute}
+	a := agent.Agent{Tenant: ada, Name: "A", Runtime: "offline", Timeout: time.Minute}
 	require.NoError(f.t, f.store.CreateAgent(f.t.Context(), &a, nil))
-	b := batch.Batch{ID: id.New(id.Batch), Tenant: tenant, AgentID: a.ID, Total: total, Window: 1000}
+	b := batch.Batch{ID: id.New(id.Batch), Tenant: ada, AgentID: a.ID, Total: total}
 	inputs := f.store.NewBatchInputWriter(b.Ref())
 	for i := range total {
 		require.NoError(f.t, inputs.Add(f.t.Context(), batch.Input{Text: fmt.Sprint(i)}))
@@ -108,8 +107,8 @@ func TestPurgeDeletesWholeBatch(t *testing.T) {
 	require.NoError(t, f.store.SubmitBatch(t.Context(), &b, nil))
 	_, dispatched, err := f.store.DispatchBatch(t.Context(), b.Ref())
 	require.NoError(t, err)
-	require.Len(t, dispatched.Notify, total)
-	for _, ref := range dispatched.Notify {
+	require.Len(t, dispatched, total)
+	for _, ref := range dispatched {
 		f.apply(ref, execution.CancelRequested{})
 	}
 	f.clock.Advance(retention + time.Minute)
@@ -121,7 +120,7 @@ func TestPurgeDeletesWholeBatch(t *testing.T) {
 	require.NoError(t, err)
 	require.NotNil(t, finished.FinishedAt)
 	f.clock.Advance(retention + time.Minute)
-	files.bad = map[execution.Ref]bool{dispatched.Notify[0]: true}
+	files.bad = map[execution.Ref]bool{dispatched[0]: true}
 	require.NoError(t, j.purge(t.Context()))
 	require.Len(t, files.deleted, total-1, "an execution that cannot be deleted does not keep the others")
 	_, _, err = f.store.Batch(t.Context(), b.Ref())
@@ -140,7 +139,7 @@ func TestPurgeDeletesIdleConversations(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	submitTurn := func(conversationID string) execution.Execution {
-		ch, err := f.store.SubmitTurn(t.Context(), store.TurnRequest{Tenant: tenant, ConversationID: conversationID, Message: "x"})
+		ch, err := f.store.SubmitTurn(t.Context(), store.TurnRequest{Tenant: ada, ConversationID: conversationID, Message: "x"})
 		require.NoError(t, err)
 		return ch.Execution
 	}
@@ -152,8 +151,8 @@ func TestPurgeDeletesIdleConversations(t *testing.T) {
 	j, _ := f.newPurger(retention)
 	require.NoError(t, j.purge(t.Context()))
 	for e, kept := range map[*execution.Execution]bool{&idle: false, &continued: true, &pending: true} {
-		_, err := f.store.Conversation(t.Context(), tenant, e.ConversationID)
-		messages, listErr := f.store.Messages(t.Context(), tenant, e.ConversationID, 0, 10)
+		_, err := f.store.Conversation(t.Context(), ada, e.ConversationID)
+		messages, listErr := f.store.Messages(t.Context(), ada, e.ConversationID, 0, 10)
 		require.NoError(t, listErr)
 		require.Equal(t, kept, err == nil)
 		require.Equal(t, kept, len(messages) > 0)
@@ -194,33 +193,16 @@ func TestPurgeDeletesInputsWithoutBatch(t *testing.T) {
 	require.Zero(t, uploads())
 }
 
-func TestOnlyLeaderPurges(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	ref := f.submit()
-	f.apply(ref, execution.CancelRequested{})
-	f.clock.Advance(retention + time.Minute)
-	leads, _, err := f.store.AcquireLeadership(t.Context(), "another", Lease)
-	require.NoError(t, err)
-	require.True(t, leads)
-	j, _ := f.newPurger(retention)
-	require.NoError(t, j.purge(t.Context()))
-	require.True(t, f.exists(ref))
-	f.clock.Advance(Lease)
-	f.run(j)
-	f.eventually(func() bool { return !f.exists(ref) })
-}
-
 func TestPurgeDeletesFinishedDeliveries(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	a := agent.Agent{Tenant: tenant, Name: "A", Runtime: "offline", Timeout: time.Minute}
+	a := agent.Agent{Tenant: ada, Name: "A", Runtime: "offline", Timeout: time.Minute}
 	require.NoError(t, f.store.CreateAgent(t.Context(), &a, nil))
 	createDelivery := func(change func(*webhook.Delivery, time.Time) error) webhook.Ref {
-		ch, err := f.store.SubmitRun(t.Context(), store.RunRequest{Tenant: tenant, AgentID: a.ID, Input: "x", Webhook: "https://example.com"})
+		ch, err := f.store.SubmitRun(t.Context(), store.RunRequest{Tenant: ada, AgentID: a.ID, Input: "x", Webhook: "https://example.com"})
 		require.NoError(t, err)
 		f.apply(ch.Execution.Ref(), execution.CancelRequested{})
-		ref := webhook.Ref{Tenant: tenant, ID: webhook.DeliveryID(ch.Execution.ID)}
+		ref := webhook.Ref{Tenant: ada, ID: webhook.DeliveryID(ch.Execution.ID)}
 		_, _, err = f.store.UpdateDelivery(t.Context(), ref, change)
 		require.NoError(t, err)
 		return ref
@@ -255,14 +237,14 @@ func TestFilesThatCannotBeDeletedDoNotStopPurge(t *testing.T) {
 	}
 	good := f.submit()
 	f.apply(good, execution.CancelRequested{})
-	turn, err := f.store.SubmitTurn(t.Context(), store.TurnRequest{Tenant: tenant, Message: "x"})
+	turn, err := f.store.SubmitTurn(t.Context(), store.TurnRequest{Tenant: ada, Message: "x"})
 	require.NoError(t, err)
 	f.apply(turn.Execution.Ref(), execution.CancelRequested{})
 	f.clock.Advance(retention + time.Minute)
 	require.NoError(t, j.purge(t.Context()))
 	require.False(t, f.exists(good))
 	require.False(t, f.exists(turn.Execution.Ref()))
-	_, err = f.store.Conversation(t.Context(), tenant, turn.Execution.ConversationID)
+	_, err = f.store.Conversation(t.Context(), ada, turn.Execution.ConversationID)
 	var notFound *store.NotFoundError
 	require.ErrorAs(t, err, &notFound)
 	for ref := range files.bad {

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/failpoint"
@@ -14,53 +13,73 @@ import (
 )
 
 const (
-	// sweepPageSize is how many due executions one query returns. The janitor renews its lease between two pages.
+	// sweepPageSize is how many due executions one query returns.
 	sweepPageSize = 100
-	// sweepConcurrency bounds how many executions are repaired at the same time.
-	sweepConcurrency = 16
 	// sweepPageTimeout bounds a page, so that a store that does not answer is noticed.
 	sweepPageTimeout = 20 * time.Second
 )
 
-// sweep repairs all executions that are due, for as long as this janitor leads. An execution that cannot be repaired is
-// skipped, and tried again after a back-off.
-func (j *Janitor) sweep(ctx context.Context) error {
-	for scan := new(store.Scan); ; {
-		if err := j.sweepPage(ctx, scan); err != nil || scan.AtFront() {
+// runSweeps sweeps whenever an execution is due that it knows of, and at least every Config.Interval, until ctx ends or
+// a sweep fails.
+func (j *Janitor) runSweeps(ctx context.Context) error {
+	for {
+		wait, err := j.sweep(ctx)
+		if err != nil {
 			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
 		}
 	}
 }
 
-// sweepPage repairs the next page of due executions. If this janitor does not lead, there is none.
-func (j *Janitor) sweepPage(ctx context.Context, scan *store.Scan) error {
+// sweep repairs all executions that are due, and returns when to sweep again. An execution that cannot be repaired is
+// skipped, and tried again after a back-off. If nothing is due, it reads one document.
+func (j *Janitor) sweep(ctx context.Context) (wait time.Duration, err error) {
+	due, now, err := j.nextDue(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if due.IsZero() {
+		return j.config.Interval, nil
+	}
+	shortest := min(minInterval, j.config.Interval)
+	if due.After(now) {
+		return min(max(due.Sub(now), shortest), j.config.Interval), nil
+	}
+	for scan := new(store.Scan); ; {
+		if err := j.sweepPage(ctx, now, scan); err != nil || scan.AtFront() {
+			return shortest, err
+		}
+	}
+}
+
+func (j *Janitor) nextDue(ctx context.Context) (due, now time.Time, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return j.config.Store.NextDue(ctx)
+}
+
+// sweepPage repairs the next page of the executions that are due at now.
+func (j *Janitor) sweepPage(ctx context.Context, now time.Time, scan *store.Scan) error {
 	ctx, cancel := context.WithTimeout(ctx, sweepPageTimeout)
 	defer cancel()
-	leads, now, err := j.config.Store.AcquireLeadership(ctx, j.name, Lease)
-	if err != nil || !leads {
-		*scan = store.Scan{}
-		return err
-	}
 	due, err := j.config.Store.DueExecutions(ctx, now, scan, sweepPageSize)
 	if err != nil {
 		return err
 	}
-	var repairs errgroup.Group
-	repairs.SetLimit(sweepConcurrency)
-	for _, ref := range due {
-		repairs.Go(func() error {
-			_ = j.failedRepairs.Do(ctx, ref, func(ctx context.Context) error { return j.repair(ctx, ref) })
-			return nil
-		})
+	if len(due) > 0 {
+		j.repairAll(ctx, due, execution.Overdue{Runtimes: j.config.StartableRuntimes(ctx)})
 	}
-	_ = repairs.Wait() // always nil
 	return ctx.Err()
 }
 
-func (j *Janitor) repair(ctx context.Context, ref execution.Ref) error {
+func (j *Janitor) repair(ctx context.Context, ref execution.Ref, ev execution.Event) error {
 	applyCtx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	change, err := j.config.Executions.Apply(applyCtx, ref, execution.Overdue{})
+	change, err := j.config.Executions.Apply(applyCtx, ref, ev)
 	if store.IsRejection(err) {
 		return nil // another process was faster
 	}
@@ -69,11 +88,14 @@ func (j *Janitor) repair(ctx context.Context, ref execution.Ref) error {
 	}
 	e := &change.Execution
 	metrics.JanitorRepairs.WithLabelValues(string(e.Status)).Inc()
-	j.config.Log.Info("repaired overdue execution", zap.String("execution", e.ID), zap.String("tenant", e.Tenant),
+	j.config.Log.Info("repaired execution", zap.String("execution", e.ID), zap.String("tenant", e.Tenant),
 		zap.String("status", string(e.Status)), zap.Int("failedAttempts", e.FailedAttempts))
 	failpoint.Hit(failpoint.Swept)
 	if err := j.config.Publisher.Publish(ctx, change); err != nil {
 		j.config.Log.Warn("could not publish the notifications of a change", zap.String("execution", e.ID), zap.Error(err))
+	}
+	if e.Status.Terminal() {
+		j.config.OnFinished(*e)
 	}
 	return nil
 }

@@ -27,9 +27,10 @@ import (
 	"github.com/airlock-run/airlock/internal/supervise"
 )
 
-// Interval is the time between two polls for due deliveries. A poll finds the deliveries for which OnExecutionFinished
-// is not called: those of executions that ended in another process, and all attempts after the first.
-const Interval = time.Second
+// Interval is the time between two polls of the leader for due deliveries. A poll finds the deliveries for which
+// OnExecutionFinished is not called: those of batches, of executions that were canceled in the queue, and all attempts
+// after the first.
+const Interval = 10 * time.Second
 
 const (
 	// pageSize is how many due deliveries one query returns.
@@ -49,6 +50,7 @@ type Store interface {
 type Config struct {
 	Store     Store
 	Interval  time.Duration  // between two polls
+	Leads     func() bool    // whether this process polls by itself; nil: yes
 	Guard     netguard.Guard // of the addresses that tenants name
 	UserAgent string         // of the requests
 	Log       *zap.Logger
@@ -87,9 +89,30 @@ func (d *Dispatcher) OnExecutionFinished(e execution.Execution) {
 func (d *Dispatcher) Run(ctx context.Context) error {
 	defer d.client.CloseIdleConnections()
 	var work errgroup.Group // outlasts a poll
-	poll := func(ctx context.Context) error { return d.poll(ctx, &work) }
-	err := supervise.Run(ctx, d.config.Log, "deliver webhooks", supervise.EveryOrWhen(d.config.Interval, d.wake, poll))
+	err := supervise.Run(ctx, d.config.Log, "deliver webhooks", func(ctx context.Context) error { return d.pollOften(ctx, &work) })
 	return errors.Join(err, work.Wait())
+}
+
+// pollOften polls whenever a finished execution has a webhook and, in the process that leads, every Interval. So one
+// process of a fleet without deliveries asks for some.
+func (d *Dispatcher) pollOften(ctx context.Context, work *errgroup.Group) error {
+	tick := time.NewTicker(d.config.Interval)
+	defer tick.Stop()
+	for woken := false; ; {
+		if woken || d.config.Leads == nil || d.config.Leads() {
+			if err := d.poll(ctx, work); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			woken = false
+		case <-d.wake:
+			woken = true
+		}
+	}
 }
 
 // poll starts to send a page of what is due, as far as the limiter allows it. It waits for nothing but the query.

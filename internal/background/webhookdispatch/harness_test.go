@@ -19,6 +19,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/webhook"
 	"github.com/airlock-run/airlock/internal/netguard"
 	"github.com/airlock-run/airlock/internal/store"
+	"github.com/airlock-run/airlock/internal/test/strict"
 )
 
 func TestMain(m *testing.M) { emulatortest.Main(m) }
@@ -42,7 +43,7 @@ type fixture struct {
 func newFixture(t *testing.T) fixture {
 	t.Helper()
 	clock := new(emulatortest.Clock)
-	f := emulatortest.StartFirestore(t, firestoreemulator.Options{Now: clock.Now})
+	f := strict.StartFirestore(t, firestoreemulator.Options{Now: clock.Now})
 	return fixture{Store: store.New(f.Client), firestore: f, clock: clock}
 }
 

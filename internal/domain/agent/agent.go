@@ -16,6 +16,7 @@ type Agent struct {
 	Model        string        `firestore:"model,omitempty"` // empty: the runtime's default
 	Timeout      time.Duration `firestore:"timeout"`         // of one attempt
 	Budget       Budget        `firestore:"budget"`
+	DailyBudget  DailyBudget   `firestore:"dailyBudget,omitzero"`
 	RetryPolicy  RetryPolicy   `firestore:"retry"`
 	CreatedAt    time.Time     `firestore:"createdAt"`
 	UpdatedAt    time.Time     `firestore:"updatedAt"`
@@ -25,6 +26,12 @@ type Agent struct {
 type Budget struct {
 	MaxTokens  int64   `firestore:"maxTokens"`
 	MaxCostUSD float64 `firestore:"maxCostUsd"`
+}
+
+// DailyBudget bounds what all executions of an agent together may cost on a day of UTC. A zero field is no limit.
+type DailyBudget struct {
+	USD     float64 `firestore:"usd,omitempty"`     // after which no attempt of the agent begins on that day
+	SoftUSD float64 `firestore:"softUsd,omitempty"` // after which the tenant is warned
 }
 
 // RetryPolicy says how often a run is attempted if its job fails. Attempts that fail because of Airlock do not count.

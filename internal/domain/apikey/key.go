@@ -7,6 +7,7 @@ package apikey
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/airlock-run/airlock/internal/domain/id"
@@ -39,7 +40,9 @@ func New(p Pepper, tenantID, name string, scopes []tenant.Scope) (Key, Secret) {
 	return Key{ID: id.New(id.APIKey), Tenant: tenantID, Name: name, Scopes: scopes, Hash: p.Hash(secret)}, secret
 }
 
-// Caller returns the caller of a request with this key.
+// Caller returns the caller of a request with this key. It has only scopes that a key may have: the operator's, however
+// it came into the document, gives nothing.
 func (k Key) Caller() tenant.Caller {
-	return tenant.Caller{Tenant: k.Tenant, Subject: k.ID, Scopes: k.Scopes}
+	scopes := slices.DeleteFunc(slices.Clone(k.Scopes), func(s tenant.Scope) bool { return !tenant.ValidScopes(s) })
+	return tenant.Caller{Tenant: k.Tenant, Subject: k.ID, Scopes: scopes}
 }

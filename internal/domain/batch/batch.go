@@ -16,10 +16,6 @@ import (
 // MaxInputs bounds the inputs of a batch.
 const MaxInputs = 100_000
 
-// DefaultWindow is more than a busy executor runs in a second, and small enough that the batches of ten tenants share
-// the executors.
-const DefaultWindow = 200
-
 // Ref names a batch. Nothing is read without its tenant. See execution.Ref for why it is a type of its own.
 type Ref struct {
 	Tenant string
@@ -41,8 +37,6 @@ type Batch struct {
 	execution.Limits                // of every execution; QueueTimeout counts from its creation
 
 	Total int `firestore:"total"` // number of inputs
-	// Window is how many executions of all batches of the tenant may be queued or running. Active batches share it.
-	Window int `firestore:"window"`
 	// NextInput is the first input that has had no execution yet. It only grows, in the transaction that creates the
 	// executions before it.
 	NextInput int `firestore:"nextInput"`
@@ -50,7 +44,6 @@ type Batch struct {
 	LostInputs int `firestore:"lostInputs,omitempty"`
 
 	CancelRequested bool       `firestore:"cancelRequested"`
-	Due             *time.Time `firestore:"due"` // when a batch dispatcher must poll the batch; nil once it has finished
 	CreatedAt       time.Time  `firestore:"createdAt"`
 	FinishedAt      *time.Time `firestore:"finishedAt"`
 }
@@ -65,12 +58,11 @@ type Input struct {
 func (b *Batch) Ref() Ref { return Ref{Tenant: b.Tenant, ID: b.ID} }
 
 // Cancel stops the creation of further executions. It returns execution.ErrTerminal if the batch has finished.
-func (b *Batch) Cancel(now time.Time) error {
+func (b *Batch) Cancel() error {
 	if b.FinishedAt != nil {
 		return execution.ErrTerminal
 	}
 	b.CancelRequested = true
-	b.Due = &now
 	return nil
 }
 

@@ -15,8 +15,8 @@ var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func newBatch(total int) Batch {
 	return Batch{
-		ID: id.New(id.Batch), Tenant: "ada", AgentID: "agt", Total: total, Window: DefaultWindow,
-		Limits: execution.Limits{Timeout: time.Minute}, CreatedAt: start, Due: &start,
+		ID: id.New(id.Batch), Tenant: "ada", AgentID: "agt", Total: total,
+		Limits: execution.Limits{Timeout: time.Minute}, CreatedAt: start,
 	}
 }
 
@@ -60,15 +60,15 @@ func TestDispatchCreatesExecutions(t *testing.T) {
 
 func TestCanceledBatchIsNotDispatched(t *testing.T) {
 	b := newBatch(3)
-	require.NoError(t, b.Cancel(start))
-	require.Zero(t, b.Capacity(0, DefaultWindow))
+	require.NoError(t, b.Cancel())
+	require.True(t, b.Exhausted())
 	_, err := b.Dispatch(0, emptyInputs(1), start)
 	require.ErrorIs(t, err, ErrConflict)
-	b.FinishOrReschedule(1, start)
+	b.FinishIfDone(1, start)
 	require.Nil(t, b.FinishedAt, "one execution is in flight")
-	b.FinishOrReschedule(0, start)
+	b.FinishIfDone(0, start)
 	require.NotNil(t, b.FinishedAt)
-	require.ErrorIs(t, b.Cancel(start), execution.ErrTerminal)
+	require.ErrorIs(t, b.Cancel(), execution.ErrTerminal)
 
 	counts := map[execution.Status]int{}
 	p := b.Progress(counts, 0, start)
@@ -89,7 +89,7 @@ func TestSkippedInputsAreMissing(t *testing.T) {
 	require.Equal(t, 3, p.Pending)
 
 	b.Skip(10)
-	b.FinishOrReschedule(0, start)
+	b.FinishIfDone(0, start)
 	require.NotNil(t, b.FinishedAt)
 	p = b.Progress(map[execution.Status]int{execution.Succeeded: 4}, 0, start)
 	require.Equal(t, 6, p.Missing)
@@ -107,50 +107,27 @@ func TestProgressEstimatesRemainingTime(t *testing.T) {
 	require.Zero(t, b.Progress(map[execution.Status]int{}, 0, start).EstimatedRemaining, "nothing to estimate from")
 }
 
-// The shares of all batches of a tenant are equal, and their sum is the window.
-func TestSharesDivideWindowEqually(t *testing.T) {
+// Two dispatchers dispatch a batch in random steps, while its executions end in any order. Each input gets exactly one
+// execution, and the batch ends only after the last of them.
+func TestEachInputGetsOneExecution(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		window := rapid.IntRange(1, 300).Draw(t, "window")
-		active := make([]string, rapid.IntRange(1, window).Draw(t, "active")) // the store reads no more than the window
-		for i := range active {
-			active[i] = id.New(id.Batch)
-		}
-		sum, least, most := 0, window, 0
-		for _, one := range active {
-			b := newBatch(1)
-			b.ID, b.Window = one, window
-			share := b.Share(active)
-			sum, least, most = sum+share, min(least, share), max(most, share)
-		}
-		require.Equal(t, window, sum)
-		require.LessOrEqual(t, most-least, 1)
-		require.Positive(t, least)
-		extra := newBatch(1)
-		require.Zero(t, extra.Share(active), "more batches than the window wait")
-	})
-}
-
-// Two batch dispatchers dispatch a batch in random steps, while its executions end in any order. The executions in
-// flight never exceed the window, and each input gets exactly one execution.
-func TestDispatchNeverExceedsWindow(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		b := newBatch(rapid.IntRange(1, 3*DefaultWindow).Draw(t, "total"))
+		b := newBatch(rapid.IntRange(1, 600).Draw(t, "total"))
 		inFlight := map[string]bool{}
 		created := 0
 		for steps := 0; b.FinishedAt == nil; steps++ {
 			require.Less(t, steps, 20*b.Total+20, "the batch does not finish")
-			next, counted := b.NextInput, len(inFlight)
-			for key := range inFlight { // some executions end after the count
+			next := b.NextInput
+			for key := range inFlight {
 				if rapid.Bool().Draw(t, "ends") {
 					delete(inFlight, key)
 				}
 			}
-			n := min(b.Capacity(counted, DefaultWindow), rapid.IntRange(1, DefaultWindow).Draw(t, "chunk"))
+			n := min(b.Total-b.NextInput, rapid.IntRange(1, 256).Draw(t, "chunk"))
 			if n == 0 {
-				b.FinishOrReschedule(len(inFlight), start)
+				b.FinishIfDone(len(inFlight), start)
 				continue
 			}
-			for range rapid.IntRange(1, 2).Draw(t, "dispatchers") { // the second one has the same count
+			for range rapid.IntRange(1, 2).Draw(t, "dispatchers") { // the second one has read the same inputs
 				executions, err := b.Dispatch(next, emptyInputs(n), start)
 				if err != nil {
 					require.ErrorIs(t, err, ErrConflict)
@@ -158,14 +135,13 @@ func TestDispatchNeverExceedsWindow(t *testing.T) {
 				}
 				for _, e := range executions {
 					require.False(t, inFlight[e.ID], "created twice")
+					require.Equal(t, e.StartDeadline(), *e.Due, "nobody looks at it before the dispatcher publishes it")
 					inFlight[e.ID] = true
 					created++
 				}
 			}
-			require.LessOrEqual(t, len(inFlight), DefaultWindow)
 		}
 		require.Equal(t, b.Total, created)
 		require.Empty(t, inFlight)
-		require.Nil(t, b.Due)
 	})
 }

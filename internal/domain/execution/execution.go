@@ -6,6 +6,7 @@
 package execution
 
 import (
+	"hash/fnv"
 	"time"
 
 	"github.com/airlock-run/airlock/internal/domain/id"
@@ -70,13 +71,12 @@ type Execution struct {
 	RetriedFailures int `firestore:"retriedFailures,omitempty"` // attempts whose job failed with a retryable code
 	FailedAttempts  int `firestore:"failedAttempts,omitempty"`  // attempts that failed because of Airlock; at most MaxAttempts
 	MaxAttempts     int `firestore:"maxAttempts"`
+	// Attempts is the history of the attempts that have ended, the newest last, at most MaxAttemptHistory.
+	Attempts []Attempt `firestore:"attempts,omitempty"`
 	// StartFailures counts the attempts whose job never began. They do not count against MaxAttempts. nil: none.
 	StartFailures *StartFailures `firestore:"startFailures,omitempty"`
 
 	Lease *Lease `firestore:"lease,omitempty"` // non-nil exactly while running
-
-	// Throttled means that the execution is queued and waits for a limit of its tenant.
-	Throttled bool `firestore:"throttled,omitempty"`
 
 	// CancelRequested tells the executor that holds the lease to stop the job.
 	CancelRequested bool `firestore:"cancelRequested"`
@@ -84,6 +84,8 @@ type Execution struct {
 	// Due is when the janitor must act if the execution has not changed until then. It is nil exactly when the
 	// execution is terminal, so no execution waits forever.
 	Due *time.Time `firestore:"due,omitempty"`
+	// Shard is the part of the index of due times that has the execution, from 0 to Shards-1.
+	Shard int `firestore:"shard"`
 
 	// Ready is set by an event after which the execution may run and needs a notification. It is not stored.
 	Ready bool `firestore:"-"`
@@ -91,6 +93,10 @@ type Execution struct {
 	Result  *Result  `firestore:"result,omitempty"`
 	Failure *Failure `firestore:"error,omitempty"`
 	Usage   Usage    `firestore:"usage,omitzero"`
+	// UsageBundle names the bundle of usage by which the execution is counted. It is set with the end.
+	UsageBundle string `firestore:"usageBundle,omitempty"`
+	// UsageFence is changed so that a write of the end, whose outcome is unknown, cannot take effect any more.
+	UsageFence string `firestore:"usageFence,omitempty"`
 
 	// Files are the output files in the order of their paths. Their contents are in blob storage, under the number
 	// of the newest attempt.
@@ -104,8 +110,11 @@ type Execution struct {
 	// NewTranscript is the agent's memory for the next turn. It is stored with the conversation, not in this document.
 	NewTranscript *Transcript `firestore:"-"`
 
-	// Steps are the newest steps of the newest attempt, at most MaxSteps. They are stored with each heartbeat.
+	// Steps are the newest steps of the newest attempt, at most MaxSteps. They are stored with its end.
 	Steps []Step `firestore:"steps,omitempty"`
+
+	// Watchers are the processes that get a signal about the execution.
+	Watchers Watchers `firestore:"watchers,omitzero"`
 
 	CreatedAt  time.Time  `firestore:"createdAt"`
 	QueuedAt   time.Time  `firestore:"queuedAt"`            // start of the wait for the newest attempt, after the back-off
@@ -113,19 +122,22 @@ type Execution struct {
 	FinishedAt *time.Time `firestore:"finishedAt,omitempty"`
 }
 
-// Lease is the right of one attempt to change the execution, until it expires.
-type Lease struct {
-	Executor string    `firestore:"executor"`
-	ClaimID  string    `firestore:"claimId"` // unique for each claim
-	Expires  time.Time `firestore:"expires"`
+// Watchers are processes with an inbox.
+type Watchers struct {
+	Ends    []string `firestore:"ends,omitempty"`    // want to know of the end
+	Changes []string `firestore:"changes,omitempty"` // want to know of every change of the status
 }
 
-// An executor holds a running execution for DefaultLease and renews the lease every DefaultHeartbeat. After the death
-// of an executor its executions are free again within 15 s. One lost heartbeat does not free them.
-const (
-	DefaultLease     = 15 * time.Second
-	DefaultHeartbeat = 5 * time.Second
-)
+// Lease is the right of one attempt to change the execution. It lasts until the session of its executor expires, or an
+// event of the attempt ends it: nothing of the execution is written while it runs.
+type Lease struct {
+	Executor string `firestore:"executor"`
+	// Session is the lease of the executor's process; see package fleet.
+	Session string `firestore:"session"`
+	ClaimID string `firestore:"claimId"` // unique for each claim
+	// Dispatcher is the process that published the execution and wants to know of its end; empty: none.
+	Dispatcher string `firestore:"dispatcher,omitempty"`
+}
 
 // DefaultMaxAttempts bounds how many attempts may fail because of Airlock. RetryPolicy bounds those whose job fails.
 const DefaultMaxAttempts = 3
@@ -143,12 +155,24 @@ func New(spec Spec, now time.Time) Execution {
 	if spec.Limits.QueueTimeout == 0 {
 		spec.Limits.QueueTimeout = DefaultQueueTimeout
 	}
+	executionID := id.New(id.Execution)
 	e := Execution{
-		ID: id.New(id.Execution), Tenant: spec.Tenant, Kind: spec.Kind, Lane: LaneInteractive,
+		ID: executionID, Shard: shard(executionID), Tenant: spec.Tenant, Kind: spec.Kind, Lane: LaneInteractive,
 		Task: spec.Task, Limits: spec.Limits, MaxAttempts: DefaultMaxAttempts, CreatedAt: now,
 	}
 	e.requeue(now, 0)
 	return e
+}
+
+// Shards is the number of ranges of the indexes of times across tenants. Firestore takes 500 writes a second into one
+// ordered range. One query reads all ranges: Firestore allows 30 values.
+const Shards = 16
+
+// shard spreads executions evenly over the ranges. The ID may be replaced afterwards: nothing is found by its shard.
+func shard(executionID string) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(executionID)) // never fails
+	return int(h.Sum32() % Shards)
 }
 
 // Ref returns the name of the execution.

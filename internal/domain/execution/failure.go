@@ -19,13 +19,12 @@ const (
 	CodeOutputLimit       Code = "output_limit"       // the job wrote more output than allowed
 	CodeBudgetExceeded    Code = "budget_exceeded"    // the job used all its tokens or money
 	CodeTimedOut          Code = "timed_out"          // the job ran longer than its time-out
-	CodeQueueTimeout      Code = "queue_timeout"      // no attempt began before the start deadline
+	CodeQueueTimeout      Code = "queue_timeout"      // no attempt began before the start deadline, though an executor could have taken it
 	CodeCanceled          Code = "canceled"           // the tenant canceled the execution
 	CodeInvalidTask       Code = "invalid_task"       // the runtime cannot give this task to an agent
-	CodeUnknownRuntime    Code = "unknown_runtime"    // no executor knows the runtime
 	CodeModelNotAllowed   Code = "model_not_allowed"  // the runtime may not use the model
 	CodeAttemptsExhausted Code = "attempts_exhausted" // MaxAttempts attempts failed because of Airlock
-	CodeNoExecutor        Code = "no_executor"        // no executor could start a sandbox for the job
+	CodeNoExecutor        Code = "no_executor"        // no executor offers the runtime, or could start a sandbox for the job
 	CodeDeadLettered      Code = "dead_lettered"      // no executor could process the notification
 )
 

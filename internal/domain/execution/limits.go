@@ -29,7 +29,7 @@ const (
 )
 
 // Bounds of the parts of an execution's document, which holds at most 1 MiB in Firestore. MaxResultBytes is what the
-// other parts leave for certain, each at its largest, with some 70 KiB to spare: a task that is accepted never has an
+// other parts leave for certain, each at its largest, with some 20 KiB to spare: a task that is accepted never has an
 // end that cannot be stored. A test of the API stores such an execution.
 //
 //	input                    256 KiB  MaxInputBytes
@@ -39,6 +39,7 @@ const (
 //	result                   384 KiB  MaxResultBytes
 //	draft of an agent         35 KiB  only of a conversation, whose turns have no files
 //	steps                     18 KiB  MaxSteps, each with MaxStepBytes
+//	attempts                  36 KiB  MaxAttemptHistory, each with MaxAttemptDetailBytes and an executor's name of 255 bytes
 //	receipt                   16 KiB  MaxReceiptBytes
 //	labels, webhook, failure  15 KiB
 const (

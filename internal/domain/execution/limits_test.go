@@ -37,12 +37,14 @@ func TestJobAndInfrastructureFailuresAreCountedSeparately(t *testing.T) {
 	attempt := func(ev func(n int) Event) {
 		t.Helper()
 		now = now.Add(time.Minute)
-		require.NoError(t, e.Apply(Claimed{Executor: "x1", Lease: time.Minute}, now))
+		require.NoError(t, e.Apply(Claimed{Executor: "x1", Session: session}, now))
 		require.NoError(t, e.Apply(ev(e.Attempt), now))
 	}
-	attemptFailed := func(n int) Event { return AttemptFailed{Attempt: n, Usage: Usage{Calls: 1}} }
+	attemptFailed := func(n int) Event {
+		return AttemptFailed{Session: session, Attempt: n, Usage: Usage{Calls: 1, Model: "m"}}
+	}
 	jobFailed := func(n int) Event {
-		return JobEnded{n, (&Failure{Code: CodeAgentError}).Ending(Usage{Calls: 1})}
+		return JobEnded{session, n, (&Failure{Code: CodeAgentError}).Ending(Usage{Calls: 1})}
 	}
 	attempt(attemptFailed)
 	attempt(jobFailed)
@@ -54,13 +56,13 @@ func TestJobAndInfrastructureFailuresAreCountedSeparately(t *testing.T) {
 	require.Equal(t, Failed, e.Status)
 	require.Equal(t, CodeAgentError, e.Failure.Code)
 	require.Equal(t, []int{5, 2, 3}, []int{e.Attempt, e.FailedAttempts, e.RetriedFailures})
-	require.EqualValues(t, 5, e.Usage.Calls, "the usage of all attempts counts")
+	require.Equal(t, Usage{Calls: 5, Model: "m"}, e.Usage, "the usage of all attempts counts")
 }
 
 func TestRetryableCodes(t *testing.T) {
 	retryable := map[Code]bool{
 		CodeAgentError: true, CodeInvalidResult: true, CodeModelError: true, CodeOutOfMemory: true, CodeOutputLimit: true, CodeTimedOut: true,
-		CodeBudgetExceeded: false, CodeCanceled: false, CodeInvalidTask: false, CodeUnknownRuntime: false, CodeModelNotAllowed: false,
+		CodeBudgetExceeded: false, CodeCanceled: false, CodeInvalidTask: false, CodeNoExecutor: false, CodeModelNotAllowed: false,
 	}
 	for code, want := range retryable {
 		require.Equal(t, want, code.retryable(), code)

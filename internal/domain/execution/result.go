@@ -1,6 +1,7 @@
 package execution
 
 import (
+	"time"
 	"unicode/utf8"
 
 	"github.com/airlock-run/airlock/internal/domain/agent"
@@ -12,9 +13,10 @@ type Ending struct {
 	Status           Status
 	Result           *Result
 	Failure          *Failure
-	Usage            Usage       // of this attempt only
-	Receipt          string      // of this attempt
-	NewTranscript    *Transcript // only of a turn that succeeded
+	StartDelay       time.Duration // see Attempt
+	Usage            Usage         // of this attempt only
+	Receipt          string        // of this attempt
+	NewTranscript    *Transcript   // only of a turn that succeeded
 	Files            []File
 	OmittedFileCount int
 	Steps            []Step // nil: the steps of the last heartbeat stay

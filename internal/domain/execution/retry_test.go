@@ -13,8 +13,8 @@ func TestRetryCopiesUnsuccessfulExecution(t *testing.T) {
 	e.AgentID, e.BatchID, e.ConversationID, e.Turn = "agt_1", "bat_1", "con_1", 7
 	e.Labels = Labels(map[string]string{"env": "prod"})
 	e.Task.Instructions, e.Task.Schema = "Count", "{}"
-	require.NoError(t, e.Apply(Claimed{Executor: "x1", Lease: time.Minute}, start))
-	require.NoError(t, e.Apply(JobEnded{1, (&Failure{Code: CodeAgentError}).Ending(Usage{Calls: 1})}, start))
+	require.NoError(t, e.Apply(Claimed{Executor: "x1", Session: session}, start))
+	require.NoError(t, e.Apply(JobEnded{session, 1, (&Failure{Code: CodeAgentError}).Ending(Usage{Calls: 1})}, start))
 	before := e
 
 	later := start.Add(time.Hour)
@@ -24,7 +24,8 @@ func TestRetryCopiesUnsuccessfulExecution(t *testing.T) {
 	require.NotEqual(t, e.ID, retry.ID)
 
 	want := New(Spec{Tenant: e.Tenant, Kind: e.Kind, Task: e.Task, Limits: e.Limits}, later)
-	want.ID, want.AgentID, want.ConversationID, want.Labels, want.RetryOf = retry.ID, "agt_1", "con_1", e.Labels, e.ID
+	want.ID, want.Shard, want.AgentID, want.ConversationID = retry.ID, retry.Shard, "agt_1", "con_1"
+	want.Labels, want.RetryOf = e.Labels, e.ID
 	require.Empty(t, cmp.Diff(want, retry), "the retry belongs to no batch, and the conversation sets its turn")
 }
 
@@ -34,10 +35,10 @@ func TestRetryRequiresUnsuccessfulExecution(t *testing.T) {
 		err    error
 	}{
 		"queued":    {nil, ErrNotFinished},
-		"running":   {[]Event{Claimed{Executor: "x1", Lease: time.Minute}}, ErrNotFinished},
-		"succeeded": {[]Event{Claimed{Executor: "x1", Lease: time.Minute}, JobEnded{1, Ending{Status: Succeeded, Result: &Result{}}}}, ErrSucceeded},
+		"running":   {[]Event{Claimed{Executor: "x1", Session: session}}, ErrNotFinished},
+		"succeeded": {[]Event{Claimed{Executor: "x1", Session: session}, JobEnded{session, 1, Ending{Status: Succeeded, Result: &Result{}}}}, ErrSucceeded},
 		"canceled":  {[]Event{CancelRequested{}}, nil},
-		"timed out": {[]Event{Claimed{Executor: "x1", Lease: time.Minute}, JobEnded{1, (&Failure{Code: CodeTimedOut}).Ending(Usage{})}}, nil},
+		"timed out": {[]Event{Claimed{Executor: "x1", Session: session}, JobEnded{session, 1, (&Failure{Code: CodeTimedOut}).Ending(Usage{})}}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := queued()

@@ -14,10 +14,10 @@ func TestStartFailuresCountExecutorsOnce(t *testing.T) {
 	startFails := func(executor, reason string) {
 		t.Helper()
 		now = now.Add(time.Minute)
-		require.NoError(t, e.Apply(Claimed{Executor: executor, Lease: time.Minute}, now))
+		require.NoError(t, e.Apply(Claimed{Executor: executor, Session: session}, now))
 		before := e
 		kept := before.StartFailures.copy()
-		require.NoError(t, e.Apply(StartFailed{Attempt: e.Attempt, Usage: Usage{Calls: 1}, Reason: reason, ImageFailed: true}, now))
+		require.NoError(t, e.Apply(StartFailed{Session: session, Attempt: e.Attempt, Usage: Usage{Calls: 1}, Reason: reason, ImageFailed: true}, now))
 		require.Equal(t, kept, before.StartFailures)
 	}
 	startFails("x1", "first")
@@ -41,8 +41,8 @@ func TestStartFailuresOfEngineCountNoExecutors(t *testing.T) {
 	for n := range MaxStartFailures {
 		require.Equal(t, Queued, e.Status)
 		now = now.Add(time.Minute)
-		require.NoError(t, e.Apply(Claimed{Executor: string(rune('a' + n)), Lease: time.Minute}, now))
-		require.NoError(t, e.Apply(StartFailed{Attempt: e.Attempt, Reason: "the disk is full"}, now))
+		require.NoError(t, e.Apply(Claimed{Executor: string(rune('a' + n)), Session: session}, now))
+		require.NoError(t, e.Apply(StartFailed{Session: session, Attempt: e.Attempt, Reason: "the disk is full"}, now))
 	}
 	require.Equal(t, CodeNoExecutor, e.Failure.Code)
 	require.Empty(t, e.StartFailures.Executors)

@@ -18,7 +18,7 @@ const (
 	StepProgress StepKind = "progress" // something that the agent did
 )
 
-// Limits of the stored steps. Every heartbeat writes them, so they are small.
+// Limits of the stored steps. Each read of an execution has them, so they are small.
 const (
 	MaxSteps     = 32
 	MaxStepBytes = 512

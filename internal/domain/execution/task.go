@@ -18,6 +18,8 @@ type Task struct {
 
 	// Budget is the agent's. The operator's budget applies as well.
 	Budget agent.Budget `firestore:"budget,omitzero"`
+	// DailyBudget is the agent's. It bounds all executions of the agent together.
+	DailyBudget agent.DailyBudget `firestore:"dailyBudget,omitzero"`
 
 	// History holds earlier messages of the conversation. It is read after the claim and not stored here.
 	History []Message `firestore:"-"`

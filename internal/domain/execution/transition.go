@@ -3,7 +3,6 @@ package execution
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/airlock-run/airlock/internal/domain/backoff"
@@ -18,10 +17,9 @@ var (
 	ErrNotDue                = errors.New("execution is not due")
 	ErrStartDeadlineExceeded = errors.New("the start deadline of the execution has passed") // the janitor ends it
 	ErrRuntimeUnavailable    = errors.New("this executor cannot start the runtime at present; another may")
+	ErrTenantPaused          = errors.New("the tenant is paused; its executions are published when it goes on")
+	ErrAgentBudgetUsedUp     = errors.New("the agent has used up its daily budget; its executions are published on the next day")
 )
-
-// ErrThrottled means that a claim was turned into the event Throttled. Package quota returns it.
-var ErrThrottled = errors.New("execution is throttled by a limit of its tenant")
 
 // Event is something that happened to an execution. This file holds all events.
 type Event interface {
@@ -31,72 +29,86 @@ type Event interface {
 // Change is what an event did, for the processes that must learn of it.
 type Change struct {
 	Execution Execution
-	// Notify names the executions that may run now and need a notification.
-	Notify []Ref
+	// At is Firestore's time of the change.
+	At time.Time
+	// Notify has the executions that may run now and need a notification.
+	Notify []Runnable
+	// Dispatcher is the process that wants to know when an execution of Notify has ended; empty: none.
+	Dispatcher string
+}
+
+// Runnable is an execution that may run now, and what decides who gets its notification.
+type Runnable struct {
+	Ref
+	Lane    Lane
+	Runtime string
+}
+
+// Runnable returns e as one that may run now.
+func (e *Execution) Runnable() Runnable {
+	return Runnable{Ref: e.Ref(), Lane: e.Lane, Runtime: e.Task.Runtime}
 }
 
 // Apply changes e by an event; nothing else changes an Execution. If the event does not apply, e stays as it was and
-// the error is ErrTerminal, ErrLeased, ErrLeaseLost, ErrStartDeadlineExceeded, ErrRuntimeUnavailable or ErrNotDue. now
-// must be the time of the database that stores e.
+// the error is ErrTerminal, ErrLeased, ErrLeaseLost, ErrStartDeadlineExceeded, ErrRuntimeUnavailable, ErrTenantPaused
+// or ErrNotDue. now must be the time of the database that stores e.
 func (e *Execution) Apply(ev Event, now time.Time) error {
 	if e.Status.Terminal() {
 		return ErrTerminal
 	}
-	return ev.apply(e, now)
+	before := *e
+	if err := ev.apply(e, now); err != nil {
+		return err
+	}
+	e.recordAttempt(&before, ev, now)
+	return nil
 }
 
-// Claimed starts an attempt and its lease.
+// Claimed starts an attempt. A claim that is repeated, because its answer was lost, changes nothing.
 type Claimed struct {
 	Executor string
-	ClaimID  string // unique; an executor that lost the response recognizes its claim by it
-	Lease    time.Duration
-	// UnavailableRuntimes cannot be started on this executor at present. The claim of such a job fails.
-	UnavailableRuntimes []string
+	Session  string // of the executor; see Lease
+	ClaimID  string // unique; the same in each repetition of the claim
+	// Dispatcher is the process that published the notification and wants to know of the end; empty: none.
+	Dispatcher string
+	// TenantPaused is set by the store, which reads it together with the execution.
+	TenantPaused bool
+	// Runtimes can be started on this executor at present; nil: all. The claim of a job of another one fails.
+	Runtimes []string
 }
 
 func (ev Claimed) apply(e *Execution, now time.Time) error {
 	switch {
+	case e.Status == Running && ev.ClaimID != "" && e.Lease.ClaimID == ev.ClaimID:
+		return nil
 	case e.Status == Running:
 		return ErrLeased
 	case !now.Before(e.StartDeadline()):
 		return ErrStartDeadlineExceeded
-	case slices.Contains(ev.UnavailableRuntimes, e.Task.Runtime):
+	case ev.TenantPaused:
+		return ErrTenantPaused
+	case !e.Task.startableWith(ev.Runtimes):
 		return ErrRuntimeUnavailable
 	}
 	e.Status = Running
-	e.Throttled = false
 	e.Attempt++
 	e.StartedAt = &now
 	e.Steps = nil
-	e.setLease(Lease{Executor: ev.Executor, ClaimID: ev.ClaimID, Expires: now.Add(ev.Lease)})
-	return nil
-}
-
-// Renewed is a heartbeat of the attempt: it extends the lease.
-type Renewed struct {
-	Attempt int
-	Lease   time.Duration
-	Steps   []Step
-}
-
-func (ev Renewed) apply(e *Execution, now time.Time) error {
-	if err := e.checkLease(ev.Attempt, now); err != nil {
-		return err
-	}
-	e.setLease(Lease{Executor: e.Lease.Executor, ClaimID: e.Lease.ClaimID, Expires: now.Add(ev.Lease)})
-	e.Steps = ev.Steps
+	e.Lease = &Lease{Executor: ev.Executor, Session: ev.Session, ClaimID: ev.ClaimID, Dispatcher: ev.Dispatcher}
+	e.setRunningDue(now)
 	return nil
 }
 
 // JobEnded is the end of the job, with success or without. It finishes the execution, unless the job failed and the
 // retry policy allows another attempt: then it queues the execution again.
 type JobEnded struct {
+	Session string
 	Attempt int
 	Ending  Ending
 }
 
 func (ev JobEnded) apply(e *Execution, now time.Time) error {
-	if err := e.checkLease(ev.Attempt, now); err != nil {
+	if err := e.checkLease(ev.Session, ev.Attempt); err != nil {
 		return err
 	}
 	if failure := ev.Ending.Failure; failure != nil && failure.Code.retryable() {
@@ -115,12 +127,14 @@ func (ev JobEnded) apply(e *Execution, now time.Time) error {
 // AttemptFailed is the failure of an attempt because of Airlock, after its job had begun. It counts against MaxAttempts
 // and leads to a back-off.
 type AttemptFailed struct {
-	Attempt int
-	Usage   Usage // of this attempt only
+	Session    string
+	Attempt    int
+	StartDelay time.Duration // see Attempt
+	Usage      Usage         // of this attempt only
 }
 
 func (ev AttemptFailed) apply(e *Execution, now time.Time) error {
-	if err := e.checkLease(ev.Attempt, now); err != nil {
+	if err := e.checkLease(ev.Session, ev.Attempt); err != nil {
 		return err
 	}
 	e.Usage = e.Usage.add(ev.Usage)
@@ -131,6 +145,7 @@ func (ev AttemptFailed) apply(e *Execution, now time.Time) error {
 // StartFailed is the end of an attempt whose job never began: no sandbox acknowledged it. It does not count against
 // MaxAttempts. The execution waits for its next attempt, or ends when too many starts have failed.
 type StartFailed struct {
+	Session string
 	Attempt int
 	Usage   Usage  // of this attempt only; a sandbox whose acknowledgement was lost may have used a model
 	Reason  string // for people; never holds internal details
@@ -142,7 +157,7 @@ type StartFailed struct {
 }
 
 func (ev StartFailed) apply(e *Execution, now time.Time) error {
-	if err := e.checkLease(ev.Attempt, now); err != nil {
+	if err := e.checkLease(ev.Session, ev.Attempt); err != nil {
 		return err
 	}
 	e.Usage = e.Usage.add(ev.Usage)
@@ -155,7 +170,8 @@ func (ev StartFailed) apply(e *Execution, now time.Time) error {
 		executor = e.Lease.Executor
 	}
 	e.StartFailures = e.StartFailures.add(executor, ev.Reason)
-	if e.StartFailures.exhausted() && !e.CancelRequested {
+	late := ev.ImageFailed && !now.Before(e.StartDeadline())
+	if (late || e.StartFailures.exhausted()) && !e.CancelRequested {
 		e.finish(e.StartFailures.failure().Ending(Usage{}), now)
 		return nil
 	}
@@ -165,12 +181,14 @@ func (ev StartFailed) apply(e *Execution, now time.Time) error {
 
 // HandedBack is the end of an attempt because its executor shuts down. It does not count against MaxAttempts.
 type HandedBack struct {
-	Attempt int
-	Usage   Usage // of this attempt only
+	Session    string
+	Attempt    int
+	StartDelay time.Duration // see Attempt; 0 if the job had not begun
+	Usage      Usage         // of this attempt only
 }
 
 func (ev HandedBack) apply(e *Execution, now time.Time) error {
-	if err := e.checkLease(ev.Attempt, now); err != nil {
+	if err := e.checkLease(ev.Session, ev.Attempt); err != nil {
 		return err
 	}
 	e.Usage = e.Usage.add(ev.Usage)
@@ -178,16 +196,37 @@ func (ev HandedBack) apply(e *Execution, now time.Time) error {
 	return nil
 }
 
-// Overdue is the janitor's event for an execution whose Due has passed. The lease of a running one has expired, which
-// counts as a failed attempt. A queued one needs another notification, or ends because its start deadline has passed.
-type Overdue struct{}
+// LeaseExpired means that the session of the attempt has expired: its executor is dead, or cut off. It counts as a
+// failed attempt.
+type LeaseExpired struct{ Session string }
 
-func (Overdue) apply(e *Execution, now time.Time) error {
+func (ev LeaseExpired) apply(e *Execution, now time.Time) error {
+	if e.Status != Running || e.Lease.Session != ev.Session {
+		return ErrLeaseLost
+	}
+	e.failAttempt(now, 0)
+	return nil
+}
+
+// Overdue is the janitor's event for an execution whose Due has passed. A queued one needs another notification, or
+// ends because its start deadline has passed. A running one that was canceled needs another signal. Any other has run
+// for longer than an attempt can, which counts as a failed attempt.
+type Overdue struct {
+	// Runtimes can be started by a living executor; nil: it is not known. They decide why an execution that has waited
+	// too long did not run.
+	Runtimes []string
+}
+
+func (ev Overdue) apply(e *Execution, now time.Time) error {
 	switch {
 	case e.Due == nil || e.Due.After(now):
 		return ErrNotDue
+	case e.Status == Running && now.Before(e.runningDeadline()):
+		e.setRunningDue(now)
 	case e.Status == Running:
 		e.failAttempt(now, 0)
+	case !now.Before(e.StartDeadline()) && e.WaitsForExecutor(ev.Runtimes):
+		e.finish(e.neverStartableFailure().Ending(Usage{}), now)
 	case !now.Before(e.StartDeadline()):
 		e.expireInQueue(now)
 	default:
@@ -196,30 +235,19 @@ func (Overdue) apply(e *Execution, now time.Time) error {
 	return nil
 }
 
-// Throttled keeps a queued execution from running, because its tenant has reached a limit. It gets a notification
-// when it is released, or when it is due.
-type Throttled struct{}
+// Deferred keeps a queued execution from running until a time, because its agent has used up its daily budget. It gets
+// a notification then.
+type Deferred struct{ Until time.Time }
 
-func (Throttled) apply(e *Execution, now time.Time) error {
+func (ev Deferred) apply(e *Execution, now time.Time) error {
 	switch {
 	case e.Status == Running:
 		return ErrLeased
 	case !now.Before(e.StartDeadline()):
 		return ErrStartDeadlineExceeded
 	}
-	e.Throttled = true
-	e.scheduleRenotification(now)
-	return nil
-}
-
-// Released ends the throttling, because the tenant may be below its limit now.
-type Released struct{}
-
-func (Released) apply(e *Execution, now time.Time) error {
-	if !e.Throttled {
-		return ErrNotDue
-	}
-	e.markReady(now)
+	e.QueuedAt = ev.Until
+	e.setDue(ev.Until.Sub(now), now)
 	return nil
 }
 
@@ -227,9 +255,14 @@ func (Released) apply(e *Execution, now time.Time) error {
 type CancelRequested struct{}
 
 func (CancelRequested) apply(e *Execution, now time.Time) error {
-	e.CancelRequested = true
 	if e.Status == Queued {
+		e.CancelRequested = true
 		e.finish(NewCanceledFailure().Ending(Usage{}), now)
+		return nil
+	}
+	if !e.CancelRequested {
+		e.CancelRequested = true
+		e.setRunningDue(now)
 	}
 	return nil
 }
@@ -250,16 +283,13 @@ func (DeadLettered) apply(e *Execution, now time.Time) error {
 	return nil
 }
 
-// checkLease returns ErrLeaseLost unless the attempt holds an unexpired lease.
-func (e *Execution) checkLease(attempt int, now time.Time) error {
-	if e.Status != Running || e.Attempt != attempt || !now.Before(e.Lease.Expires) {
+// checkLease returns ErrLeaseLost unless the attempt is the one that holds the lease. No clock takes part: who ends a
+// lease replaces it in the document.
+func (e *Execution) checkLease(session string, attempt int) error {
+	if e.Status != Running || e.Attempt != attempt || e.Lease.Session != session {
 		return ErrLeaseLost
 	}
 	return nil
-}
-
-func (e *Execution) setLease(l Lease) {
-	e.Lease, e.Due = &l, &l.Expires
 }
 
 // failAttempt counts a failed attempt. It finishes the execution if that was the last one.
@@ -275,6 +305,28 @@ func (e *Execution) failAttempt(now time.Time, wait time.Duration) {
 			"Run it again after the operator has fixed it.", e.FailedAttempts),
 	}
 	e.finish(failure.Ending(Usage{}), now)
+}
+
+const (
+	// maxOverhead is longer than an attempt takes besides its job: to start the sandbox, to store the artifacts, and to
+	// write the result.
+	maxOverhead = 5 * time.Minute
+	// cancelRetryInterval is the time after which the signal of a cancellation is sent again.
+	cancelRetryInterval = 10 * time.Second
+)
+
+// runningDeadline is when the newest attempt has certainly ended. It is an upper bound for what the end of a session
+// does not find, such as a claim that took effect after its session had expired.
+func (e *Execution) runningDeadline() time.Time { return e.StartedAt.Add(e.Timeout + maxOverhead) }
+
+// setRunningDue makes the running execution due when its attempt must have ended, or when its cancellation needs
+// another signal: the store sends it when Due of a canceled execution changes.
+func (e *Execution) setRunningDue(now time.Time) {
+	due := e.runningDeadline()
+	if retry := now.Add(cancelRetryInterval); e.CancelRequested && retry.Before(due) {
+		due = retry
+	}
+	e.Due = &due
 }
 
 // Bounds of the back-off.
@@ -315,9 +367,11 @@ func (e *Execution) requeue(now time.Time, wait time.Duration) {
 // markReady makes the queued execution one that needs a notification.
 func (e *Execution) markReady(now time.Time) {
 	e.Ready = true
-	e.Throttled = false
 	e.scheduleRenotification(now)
 }
+
+// RenotifyInterval is when a published execution is published again if no executor has claimed it.
+const RenotifyInterval = minRenotifyInterval
 
 // A queued execution gets another notification after minRenotifyInterval, and then each time that its waiting time has
 // doubled, at least every maxRenotifyInterval. 45 s plus the janitor's interval is less than the minute that
@@ -337,6 +391,14 @@ func (e *Execution) setDue(d time.Duration, now time.Time) {
 	if e.StartDeadline().Before(due) {
 		due = e.StartDeadline()
 	}
+	e.Due = &due
+}
+
+// AwaitDispatcher makes a new execution one that the dispatcher of its tenant publishes, when the tenant has a place
+// for it. It is due only at its start deadline: however many wait, nobody looks at them in the meantime.
+func (e *Execution) AwaitDispatcher() {
+	e.Ready = false
+	due := e.StartDeadline()
 	e.Due = &due
 }
 
@@ -362,7 +424,6 @@ func (e *Execution) finish(ending Ending, now time.Time) {
 		e.Steps = ending.Steps
 	}
 	e.Lease = nil
-	e.Throttled = false
 	e.Due = nil
 	e.FinishedAt = &now
 }

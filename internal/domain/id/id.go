@@ -18,6 +18,7 @@ const (
 	Batch        = "bat_"
 	Delivery     = "dlv_"
 	APIKey       = "key_"
+	Process      = "prc_" // a running API or executor
 )
 
 // randomBytes is 120 bits: IDs cannot be guessed, do not collide, and have exactly 24 letters of base 32.

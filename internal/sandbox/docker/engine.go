@@ -90,6 +90,15 @@ func (d *Driver) Check(ctx context.Context, images ...string) (EngineInfo, error
 	return engine, errors.Join(missing...)
 }
 
+// Architecture returns that of the Engine, such as amd64.
+func (d *Driver) Architecture(ctx context.Context) (string, error) {
+	version, err := d.api.ServerVersion(ctx)
+	if err != nil {
+		return "", engineError(ctx, "get engine version", err)
+	}
+	return version.Arch, nil
+}
+
 func (d *Driver) engineInfo(info system.Info) EngineInfo {
 	has := func(option string) bool {
 		return slices.ContainsFunc(info.SecurityOptions, func(o string) bool {

@@ -139,6 +139,22 @@ func (d *Driver) Probe(ctx context.Context) error {
 	return first
 }
 
+// Try reports whether the Engine starts the agent of a job: it starts a container and the agent in it, and removes the
+// container when the agent has ended. Try returns nil, a *sandbox.StartError, ErrInvalidJob, or the cause of ctx.
+func (d *Driver) Try(ctx context.Context, job sandbox.Job) error {
+	job.Egress = noEgress{}
+	job, err := normalizeJob(job)
+	if err != nil {
+		return err
+	}
+	spec := newSpec(job.Image, job.Limits)
+	err = d.try(ctx, spec, job)
+	if err == nil {
+		d.history.recordJob(spec) // Probe may use it
+	}
+	return err
+}
+
 func (d *Driver) probe(ctx context.Context, spec containerSpec) error {
 	job, err := normalizeJob(sandbox.Job{
 		Execution: "probe", Image: spec.image, Argv: []string{initPath, "inspect"}, Timeout: settingsCheckTimeout,
@@ -147,6 +163,10 @@ func (d *Driver) probe(ctx context.Context, spec containerSpec) error {
 	if err != nil {
 		return err
 	}
+	return d.try(ctx, spec, job)
+}
+
+func (d *Driver) try(ctx context.Context, spec containerSpec, job sandbox.Job) error {
 	c, err := d.prepare(ctx, spec, job.Execution)
 	if err != nil {
 		return err

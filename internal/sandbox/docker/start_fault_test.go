@@ -265,6 +265,25 @@ func TestProbe(t *testing.T) {
 	requireStartError(t, gone.Probe(t.Context()), sandbox.EngineUnreachable)
 }
 
+func TestTry(t *testing.T) {
+	d := newDriver(t, Config{})
+	began := time.Now()
+	job := probe("sleep", "1h")
+	job.Timeout = time.Second
+	require.NoError(t, d.Try(t.Context(), job), "it is ended")
+	require.Less(t, time.Since(began), 30*time.Second)
+	require.NoError(t, d.Try(t.Context(), probe("exit", "3")), "the agent has started")
+
+	missing := probe("exit", "0")
+	missing.Image = "airlock/no-such-image:dev"
+	requireStartError(t, d.Try(t.Context(), missing), sandbox.ImageMissing)
+	noProgram := probe()
+	noProgram.Argv = []string{"/no-such-program"}
+	requireStartError(t, d.Try(t.Context(), noProgram), sandbox.ImageUnusable)
+	d.background.Wait()
+	require.Empty(t, containers(t, d))
+}
+
 // The Engine refuses containers with these limits and starts others, so it is not at fault.
 func TestProbeFindsContainerThatCannotStart(t *testing.T) {
 	d := newDriver(t, Config{WarmPools: []WarmPool{{Image: probeImage}}})

@@ -13,7 +13,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
-	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/internal/telemetry/metrics"
 )
@@ -49,7 +48,7 @@ func New(s Store, now func() time.Time, log *zap.Logger) *Collector {
 
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{metrics.QueueDepth, metrics.QueueAge, metrics.ExecutionsRunning, metrics.BatchesInProgress, metrics.WebhooksPending} {
+	for _, d := range []*prometheus.Desc{metrics.QueueDepth, metrics.ExecutionsRunning, metrics.BatchesInProgress, metrics.WebhooksPending} {
 		ch <- d
 	}
 }
@@ -63,9 +62,8 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	emit := func(d *prometheus.Desc, value float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
-	for lane, queued := range map[execution.Lane]store.LaneBacklog{execution.LaneInteractive: b.Interactive, execution.LaneBatch: b.Batch} {
-		emit(metrics.QueueDepth, float64(queued.Depth), string(lane))
-		emit(metrics.QueueAge, queued.OldestAge.Seconds(), string(lane))
+	for lane, queued := range b.Queued {
+		emit(metrics.QueueDepth, float64(queued), string(lane))
 	}
 	emit(metrics.ExecutionsRunning, float64(b.Running))
 	emit(metrics.BatchesInProgress, float64(b.Batches))

@@ -20,6 +20,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/internal/telemetry/metrics"
+	"github.com/airlock-run/airlock/internal/test/strict"
 )
 
 func TestMain(m *testing.M) { emulatortest.Main(m) }
@@ -41,7 +42,7 @@ func (f *faultyStore) Backlog(ctx context.Context) (store.Backlog, error) {
 
 func TestCollectCountsByLaneAndCaches(t *testing.T) {
 	clock := new(emulatortest.Clock)
-	s := &faultyStore{Store: store.New(emulatortest.StartFirestore(t, firestoreemulator.Options{Now: clock.Now}).Client)}
+	s := &faultyStore{Store: store.New(strict.StartFirestore(t, firestoreemulator.Options{Now: clock.Now}).Client)}
 	a := agent.Agent{Tenant: "ada", Name: "A", Instructions: "Count", Runtime: "offline", Timeout: time.Minute}
 	require.NoError(t, s.CreateAgent(t.Context(), &a, nil))
 	run := func(webhook string) execution.Ref {
@@ -53,11 +54,11 @@ func TestCollectCountsByLaneAndCaches(t *testing.T) {
 	clock.Advance(time.Hour)
 	claimed, canceled := run(""), run("https://example.com")
 	run("")
-	_, err := s.Apply(t.Context(), claimed, execution.Claimed{Executor: "x", Lease: time.Minute})
+	_, err := s.Apply(t.Context(), claimed, execution.Claimed{Executor: "x"})
 	require.NoError(t, err)
 	_, err = s.Apply(t.Context(), canceled, execution.CancelRequested{})
 	require.NoError(t, err)
-	b := batch.Batch{ID: "bat_1", Tenant: "ada", AgentID: a.ID, Total: 1, Window: 1}
+	b := batch.Batch{ID: "bat_1", Tenant: "ada", AgentID: a.ID, Total: 1}
 	inputs := s.NewBatchInputWriter(b.Ref())
 	require.NoError(t, inputs.Add(t.Context(), batch.Input{Text: "x"}))
 	require.NoError(t, inputs.Flush(t.Context()))
@@ -65,12 +66,10 @@ func TestCollectCountsByLaneAndCaches(t *testing.T) {
 
 	now := time.Unix(0, 0)
 	c := New(s, func() time.Time { return now }, zaptest.NewLogger(t))
-	require.Equal(t, 7, testutil.CollectAndCount(c))
+	require.Equal(t, 5, testutil.CollectAndCount(c))
 	counted, err := s.Store.Backlog(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, 2, counted.Interactive.Depth)
-	require.InDelta(t, time.Hour.Seconds(), counted.Interactive.OldestAge.Seconds(), 60)
-	require.Zero(t, counted.Batch)
+	require.Equal(t, map[execution.Lane]int{execution.LaneInteractive: 2, execution.LaneBatch: 0}, counted.Queued)
 	require.Equal(t, 1, counted.Running)
 	require.Equal(t, 1, counted.Batches)
 	require.Equal(t, 1, counted.Deliveries)
@@ -81,11 +80,11 @@ func TestCollectCountsByLaneAndCaches(t *testing.T) {
 	s.err = errors.New("away")
 	require.Zero(t, testutil.CollectAndCount(c), "no metrics are better than old metrics")
 	s.err = nil
-	require.Equal(t, 7, testutil.CollectAndCount(c))
+	require.Equal(t, 5, testutil.CollectAndCount(c))
 }
 
 func TestHandlerIncludesBacklog(t *testing.T) {
-	s := store.New(emulatortest.StartFirestore(t, firestoreemulator.Options{}).Client)
+	s := store.New(strict.StartFirestore(t, firestoreemulator.Options{}).Client)
 	server := httptest.NewServer(metrics.Handler(New(s, time.Now, zaptest.NewLogger(t))))
 	defer server.Close()
 	res, err := http.Get(server.URL)

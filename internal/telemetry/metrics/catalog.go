@@ -8,9 +8,7 @@ var (
 
 // Metrics that package backlog reads from Firestore.
 var (
-	QueueDepth = newDesc("airlock_queue_depth", "Queued executions.", "lane")
-	QueueAge   = newDesc("airlock_queue_age_seconds",
-		"Time since the acceptance of the oldest queued execution; 0 if none is queued.", "lane")
+	QueueDepth        = newDesc("airlock_queue_depth", "Queued executions.", "lane")
 	ExecutionsRunning = newDesc("airlock_executions_running", "Executions that hold a lease.")
 	BatchesInProgress = newDesc("airlock_batches_in_progress", "Batches that have not finished.")
 	WebhooksPending   = newDesc("airlock_webhooks_pending", "Webhooks whose delivery is pending.")
@@ -42,6 +40,26 @@ var (
 var ExecutionsFinished = counter("airlock_executions_finished_total",
 	"Executions that finished, with or without an attempt; code is empty for succeeded executions.",
 	"status", "code", "runtime", "lane")
+
+// Metrics of internal/membership.
+var (
+	FleetSessions = gauges("airlock_fleet_sessions",
+		"Sessions that have not expired, by kind of process; set by the leader only.", "kind")
+	FleetLeading  = gauge("airlock_fleet_leading", "1 while this process leads the fleet.")
+	LeaderChanges = counter("airlock_fleet_leader_changes_total",
+		"Times that this process became the leader.").WithLabelValues()
+	FleetReads = counter("airlock_fleet_reads_total",
+		"Documents that this process has read to know the fleet: the fleet document, or sessions.", "document")
+	SessionsLost = counter("airlock_sessions_lost_total",
+		"Sessions of this process that expired before they ended; their jobs were killed.").WithLabelValues()
+)
+
+// BudgetWarnings is a metric of internal/usagewriter.
+var BudgetWarnings = counter("airlock_budget_warnings_total",
+	"Limits of daily budgets that were reached: of a tenant or an agent, soft or hard.", "scope", "level")
+
+// Signals is a metric of internal/watch.
+var Signals = counter("airlock_signals_total", "Signals that this process has received, from others or from itself.", "kind")
 
 // JanitorRepairs is a metric of internal/background/janitor.
 var JanitorRepairs = counter("airlock_janitor_repairs_total",

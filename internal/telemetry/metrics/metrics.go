@@ -63,6 +63,12 @@ func gauge(name, help string) prometheus.Gauge {
 	return g
 }
 
+func gauges(name, help string, labels ...string) *prometheus.GaugeVec {
+	v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+	register(v, Metric{Name: name, Type: "gauge", Labels: labels, Help: help})
+	return v
+}
+
 func histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
 	v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
 	register(v, Metric{Name: name, Type: "histogram", Labels: labels, Help: help})

@@ -145,6 +145,8 @@ func TestDocsListEveryMetric(t *testing.T) {
 func TestLabelsAreBounded(t *testing.T) {
 	bounded := []string{
 		"lane", "runtime", "status", "code", "start", "cause", "outcome", "model", "direction", "method", "route", "state", "loop",
+		"kind", "document",
+		"scope", "level",
 	}
 	for _, m := range All() {
 		for _, label := range m.Labels {

@@ -4,6 +4,9 @@
 package bench
 
 import (
+	"github.com/airlock-run/airlock/internal/domain/id"
+	"github.com/airlock-run/airlock/internal/watch"
+
 	"context"
 	"encoding/json"
 	"fmt"
@@ -31,9 +34,12 @@ import (
 	"github.com/airlock-run/airlock/internal/blob"
 	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/fleet"
 	"github.com/airlock-run/airlock/internal/executor"
+	"github.com/airlock-run/airlock/internal/membership"
 	"github.com/airlock-run/airlock/internal/process"
 	"github.com/airlock-run/airlock/internal/queue"
+	"github.com/airlock-run/airlock/internal/quota/quotatest"
 	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/store"
 )
@@ -70,7 +76,7 @@ func newBenchEnv(b testing.TB) *benchEnv {
 	}
 	b.Cleanup(p.queue.Close)
 	b.Cleanup(p.http.CloseIdleConnections)
-	require.NoError(b, p.queue.Ensure(b.Context()))
+	require.NoError(b, p.queue.Ensure(b.Context(), "offline"))
 	p.agent = agent.Agent{Tenant: tenant, Name: "A", Instructions: "B", Runtime: "offline", Timeout: time.Minute}
 	require.NoError(b, p.store.CreateAgent(b.Context(), &p.agent, nil))
 
@@ -78,7 +84,8 @@ func newBenchEnv(b testing.TB) *benchEnv {
 	require.NoError(b, err)
 	p.baseURL = "http://" + l.Addr().String()
 	server := api.New(api.Config{
-		Stores: api.StoresOf(p.store), Submitter: p.store, Queue: p.queue, Log: zap.NewNop(),
+		Stores: api.StoresOf(p.store), Submitter: quotatest.Unlimited{Store: p.store}, Queue: p.queue, Log: zap.NewNop(),
+		Watch:    watch.New(p.store, id.New(id.Process), zap.NewNop()),
 		Runtimes: []string{"offline"}, DefaultRuntime: "offline", WebUI: http.NotFoundHandler(), Artifacts: artifacts, Auth: api.DevAuthenticator{},
 	})
 	p.runInBackground(func(ctx context.Context) error { return server.Serve(ctx, l, time.Second) })
@@ -100,8 +107,10 @@ func (p *benchEnv) runInBackground(run func(context.Context) error) (stop func()
 
 // startExecutor runs an executor with this sandbox until stop is called or the benchmark ends.
 func (p *benchEnv) startExecutor(sb executor.Sandbox, slots int, runtimes *agentruntime.Registry) (stop func()) {
+	member := membership.NewMember(membership.MemberConfig{Store: p.store, Process: id.New(id.Process), Kind: fleet.KindExecutor, Log: zap.NewNop()})
+	p.runInBackground(member.Run)
 	x := executor.New(executor.Config{
-		Name: "bench", Slots: slots, Lease: execution.DefaultLease, Heartbeat: execution.DefaultHeartbeat, Grace: time.Second,
+		Name: "bench", Slots: slots, Grace: time.Second, Sessions: member,
 		Executions: p.store, Tasks: p.store, Queue: p.queue, Sandbox: sb, Runtimes: runtimes, Artifacts: p.artifacts, Log: zap.NewNop(),
 		OnFinished: func(execution.Execution) { p.finished.increment() },
 	})
@@ -130,6 +139,8 @@ func (noopSandbox) Run(context.Context, sandbox.Job) (sandbox.Outcome, error) {
 
 func (noopSandbox) Ping(context.Context) error  { return nil }
 func (noopSandbox) Probe(context.Context) error { return nil }
+
+func (noopSandbox) Try(context.Context, sandbox.Job) error { return nil }
 
 // submitRun submits a run over HTTP and returns the ID of its execution.
 func (p *benchEnv) submitRun(ctx context.Context) (string, error) {

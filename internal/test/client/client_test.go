@@ -1,6 +1,9 @@
 package client_test
 
 import (
+	"github.com/airlock-run/airlock/internal/domain/id"
+	"github.com/airlock-run/airlock/internal/watch"
+
 	"context"
 	"errors"
 	"io"
@@ -25,7 +28,9 @@ import (
 	"github.com/airlock-run/airlock/internal/blob"
 	"github.com/airlock-run/airlock/internal/domain/batch"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/quota/quotatest"
 	"github.com/airlock-run/airlock/internal/store"
+	"github.com/airlock-run/airlock/internal/test/strict"
 )
 
 func TestMain(m *testing.M) { emulatortest.Main(m) }
@@ -42,24 +47,21 @@ type testServer struct {
 
 type noopQueue struct{}
 
-func (noopQueue) Ensure(context.Context) error                    { return nil }
+func (noopQueue) Ensure(context.Context, ...string) error         { return nil }
 func (noopQueue) Check(context.Context) error                     { return nil }
 func (noopQueue) Publish(context.Context, execution.Change) error { return nil }
-func (noopQueue) Subscribe(ctx context.Context, _ func(execution.Ref)) error {
-	<-ctx.Done()
-	return nil
-}
 
 func startTestServer(t *testing.T, options ...client.Option) *testServer {
 	t.Helper()
-	a := &testServer{store: store.New(emulatortest.StartFirestore(t, firestoreemulator.Options{}).Client)}
+	a := &testServer{store: store.New(strict.StartFirestore(t, firestoreemulator.Options{}).Client)}
 	var err error
 	a.blobs, err = blob.Open(t.Context(), "file://"+t.TempDir())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, a.blobs.Close()) })
 	srv := api.New(api.Config{
-		Stores: api.StoresOf(a.store), Submitter: a.store, Queue: noopQueue{}, Log: zaptest.NewLogger(t),
-		Version: "test", Artifacts: a.blobs, Runtimes: []string{"offline"}, DefaultRuntime: "offline", BatchWindow: 10, WebUI: http.NotFoundHandler(), Auth: api.DevAuthenticator{},
+		Stores: api.StoresOf(a.store), Submitter: quotatest.Unlimited{Store: a.store}, Queue: noopQueue{}, Log: zaptest.NewLogger(t),
+		Version: "test", Artifacts: a.blobs, Runtimes: []string{"offline"}, DefaultRuntime: "offline", WebUI: http.NotFoundHandler(), Auth: api.DevAuthenticator{BelieveOperator: true},
+		Watch: watch.New(a.store, id.New(id.Process), zaptest.NewLogger(t)),
 	})
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if a.intercept == nil || !a.intercept(w, r) {
@@ -190,7 +192,7 @@ func (a *testServer) submitEndedBatch(t *testing.T, inputs int) client.Batch {
 	require.NoError(t, err)
 	_, dispatched, err := a.store.DispatchBatch(t.Context(), batch.Ref{Tenant: "local", ID: b.Id})
 	require.NoError(t, err)
-	for _, ref := range dispatched.Notify {
+	for _, ref := range dispatched {
 		a.endExecution(t, ref.ID)
 	}
 	return b
@@ -276,10 +278,11 @@ func TestOnlyRepeatableRequestsAreRetried(t *testing.T) {
 			_, err := c.SendMessage(ctx, client.SendMessage{Message: "x"})
 			return err
 		},
-		"Retry":       func(c *client.Client) error { _, err := c.Retry(ctx, "exe_1"); return err },
-		"RetryBatch":  func(c *client.Client) error { _, err := c.RetryBatch(ctx, "bat_1"); return err },
-		"Cancel":      func(c *client.Client) error { _, err := c.Cancel(ctx, "exe_1"); return err },
-		"CancelBatch": func(c *client.Client) error { _, err := c.CancelBatch(ctx, "bat_1"); return err },
+		"Retry":         func(c *client.Client) error { _, err := c.Retry(ctx, "exe_1"); return err },
+		"RetryBatch":    func(c *client.Client) error { _, err := c.RetryBatch(ctx, "bat_1"); return err },
+		"Cancel":        func(c *client.Client) error { _, err := c.Cancel(ctx, "exe_1"); return err },
+		"CancelBatch":   func(c *client.Client) error { _, err := c.CancelBatch(ctx, "bat_1"); return err },
+		"DrainExecutor": func(c *client.Client) error { _, err := c.DrainExecutor(ctx, "x"); return err },
 	}
 	once := map[string]func(*client.Client) error{
 		"IssueAPIKey": func(c *client.Client) error { _, err := c.IssueAPIKey(ctx, client.IssueAPIKey{Name: "x"}); return err },
@@ -309,7 +312,7 @@ func TestOnlyRepeatableRequestsAreRetried(t *testing.T) {
 			t.Run(name+" "+failure, func(t *testing.T) {
 				s := call(t, f, fail)
 				require.Equal(t, 4, s.tries)
-				require.Equal(t, !strings.HasPrefix(name, "Cancel"), s.withKey, "to cancel again changes nothing")
+				require.Equal(t, !strings.HasPrefix(name, "Cancel") && name != "DrainExecutor", s.withKey, "to cancel or drain again changes nothing")
 			})
 		}
 		for name, f := range once {

@@ -5,7 +5,6 @@ import (
 	"io"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -23,7 +22,7 @@ func TestFilesAndCompleteResults(t *testing.T) {
 	run, err := a.Run(ctx, agent.Id, client.RunAgent{Input: "x"})
 	require.NoError(t, err)
 	ref := execution.Ref{Tenant: "local", ID: run.ExecutionId}
-	claimed, err := a.store.Apply(ctx, ref, execution.Claimed{Executor: "x", Lease: time.Minute})
+	claimed, err := a.store.Apply(ctx, ref, execution.Claimed{Executor: "x"})
 	require.NoError(t, err)
 	put := func(key blob.Key, text string) execution.Content {
 		c, err := a.blobs.Put(ctx, key, strings.NewReader(text))

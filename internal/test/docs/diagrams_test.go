@@ -151,7 +151,7 @@ func TestDiagramOfStatesMatchesTransitions(t *testing.T) {
 }
 
 // states are executions before an event: queued and running, with and without attempts left, asked to be canceled or
-// not, with a retry policy, and with a start deadline before the end of the lease.
+// not, with a retry policy, and with a start deadline before the end of the attempt.
 func states(now time.Time) (list []execution.Execution) {
 	for _, limits := range []execution.Limits{
 		{}, {RetryPolicy: agent.RetryPolicy{MaxAttempts: 3}}, {QueueTimeout: 30 * time.Second},
@@ -164,7 +164,7 @@ func states(now time.Time) (list []execution.Execution) {
 					queued.StartFailures = &execution.StartFailures{Count: execution.MaxStartFailures - 1}
 				}
 				running := queued
-				if err := running.Apply(execution.Claimed{Executor: "x", Lease: time.Minute}, now); err != nil {
+				if err := running.Apply(execution.Claimed{Executor: "x"}, now); err != nil {
 					panic(err)
 				}
 				running.CancelRequested = cancel
@@ -178,7 +178,7 @@ func states(now time.Time) (list []execution.Execution) {
 // events has an example of every event, and of JobEnded one for each way in which a job ends.
 func events() []execution.Event {
 	list := []execution.Event{
-		execution.Claimed{Executor: "y", Lease: time.Minute}, execution.Throttled{}, execution.Released{}, execution.Renewed{Attempt: 1, Lease: time.Minute},
+		execution.Claimed{Executor: "y"}, execution.Deferred{}, execution.LeaseExpired{},
 		execution.AttemptFailed{Attempt: 1}, execution.StartFailed{Attempt: 1},
 		execution.HandedBack{Attempt: 1}, execution.Overdue{}, execution.CancelRequested{}, execution.DeadLettered{},
 		execution.JobEnded{Attempt: 1, Ending: execution.Ending{Status: execution.Succeeded, Result: &execution.Result{}}},

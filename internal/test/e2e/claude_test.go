@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -130,14 +131,19 @@ func TestClaudeRuns(t *testing.T) {
 	a.awaitNoContainers()
 }
 
-// Without the operator's API key, the runtime claude is unknown, and the error
-// names the variable.
+// Without the operator's API key no executor offers the runtime claude. The execution says so while it waits, and fails
+// after its queue time-out.
 func TestClaudeWithoutModelKey(t *testing.T) {
 	t.Parallel()
 	a := start(t, func(d *dev.Config) { d.Executor.AnthropicAPIKey = "" })
 	agent := a.createAgent(contract.CreateAgent{Name: "Claude", Instructions: "x", Runtime: "claude"})
-	e := a.awaitExecution(a.runAgent(agent.Id, "hello").ExecutionId)
+	id := a.submitRun(agent.Id, contract.RunAgent{Input: "hello", QueueTimeout: "5s"}).ExecutionId
+	require.Eventually(t, func() bool {
+		return a.getExecution(id).WaitingFor == contract.WaitingForExecutor
+	}, 30*time.Second, 50*time.Millisecond)
+	e := a.awaitExecution(id)
 	require.Equal(t, contract.StatusFailed, e.Status)
-	require.Equal(t, contract.FailureCodeUnknownRuntime, e.Error.Code)
-	require.Contains(t, e.Error.Message, "ANTHROPIC_API_KEY")
+	require.Equal(t, contract.FailureCodeNoExecutor, e.Error.Code)
+	require.Contains(t, e.Error.Message, "claude")
+	require.Zero(t, e.Attempt)
 }

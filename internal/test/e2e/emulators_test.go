@@ -23,9 +23,12 @@ type emulators struct {
 	process           *process
 }
 
+// indexesFile are the indexes that are deployed: the emulators refuse the queries that have none.
+const indexesFile = "../../../infra/firestore.indexes.json"
+
 func (e *emulators) start() {
 	e.t.Helper()
-	args := []string{"emulators", "--firestore", e.firestore, "--pubsub", e.pubsub}
+	args := []string{"emulators", "--firestore", e.firestore, "--pubsub", e.pubsub, "--firestore-indexes", indexesFile}
 	if e.dir == "" {
 		args = append(args, "--memory")
 	} else {

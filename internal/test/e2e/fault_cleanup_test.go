@@ -28,7 +28,13 @@ func (l *faultCluster) requireCleanedUp() {
 // letters.
 func (l *faultCluster) pendingMessages() (ids []string) {
 	l.t.Helper()
-	for _, name := range []string{"executions-interactive", "executions-batch", "executions-dead-letter"} {
+	request := &pubsubpb.ListSubscriptionsRequest{Project: "projects/" + emulatortest.Project}
+	var names []string
+	for s, err := range l.pubsub.SubscriptionAdminClient.ListSubscriptions(l.t.Context(), request).All() {
+		require.NoError(l.t, err)
+		names = append(names, s.Name)
+	}
+	for _, name := range names {
 		ids = append(ids, l.unacknowledged(name)...)
 	}
 	return ids
@@ -42,7 +48,7 @@ func (l *faultCluster) unacknowledged(subscription string) (ids []string) {
 	const project = "projects/" + emulatortest.Project
 	ctx, admin := l.t.Context(), l.pubsub.SubscriptionAdminClient
 	snapshot, err := admin.CreateSnapshot(ctx, &pubsubpb.CreateSnapshotRequest{
-		Name: project + "/snapshots/" + id.New("snap-"), Subscription: project + "/subscriptions/" + subscription,
+		Name: project + "/snapshots/" + id.New("snap-"), Subscription: subscription,
 	})
 	require.NoError(l.t, err)
 	reader, err := admin.CreateSubscription(ctx, &pubsubpb.Subscription{Name: project + "/subscriptions/" + id.New("reader-"), Topic: snapshot.Topic})

@@ -17,16 +17,18 @@ import (
 	firestoreemulator "github.com/airlock-run/airlock/emulator/firestore"
 	pubsubemulator "github.com/airlock-run/airlock/emulator/pubsub"
 	"github.com/airlock-run/airlock/internal/api/contract"
-	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/fleet"
 	"github.com/airlock-run/airlock/internal/failpoint"
+	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/internal/test/faultproxy"
 	"github.com/airlock-run/airlock/internal/test/history"
+	"github.com/airlock-run/airlock/internal/test/strict"
 )
 
 // By how much a test advances Firestore's clock.
 const (
-	afterLease        = execution.DefaultLease + time.Second // the lease of a dead executor has expired
-	afterNotification = 50 * time.Second                     // the janitor publishes the notification of a queued execution again
+	afterLease        = fleet.SessionLease + time.Second // the session of a dead executor has expired
+	afterNotification = 50 * time.Second                 // the janitor publishes the notification of a queued execution again
 )
 
 // faultCluster is a cluster with failpoints in its programs, and with proxies
@@ -40,11 +42,13 @@ type faultCluster struct {
 	recorder      *history.Recorder
 	recorderReady <-chan struct{} // receives a value each time that the recorder is connected again
 	apiDeps       dependencies
-	executorDeps  dependencies
+	executorDeps  dependencies      // of the executors without their own
 	engineProxy   *faultproxy.Proxy // of the executors
+
+	firestoreAddress, pubsubAddress string // without a proxy
 }
 
-// dependencies are the proxies of one kind of process.
+// dependencies are the proxies of one process, or of one kind of process.
 type dependencies struct {
 	firestore, pubsub *faultproxy.Proxy
 }
@@ -55,12 +59,27 @@ func newFaultCluster(t *testing.T, ahead time.Duration, apiEnv ...string) *fault
 	t.Helper()
 	clock := new(emulatortest.Clock)
 	clock.Advance(ahead)
-	fs := emulatortest.StartFirestore(t, firestoreemulator.Options{Now: clock.Now})
+	fs := strict.StartFirestore(t, firestoreemulator.Options{Now: clock.Now})
 	ps := emulatortest.StartPubSub(t, pubsubemulator.Options{})
 	l := &faultCluster{clock: clock, firestore: fs, pubsub: ps.Client}
 	l.recorder, l.recorderReady = history.Watch(t, fs.Address(), emulatortest.Project)
 	l.startCluster(t, fs.Address(), ps.Address(), apiEnv...)
 	return l
+}
+
+// startExecutor starts an executor and waits until it pulls executions, and until the fleet knows what it runs: from
+// then on the API publishes new executions itself.
+func (l *faultCluster) startExecutor(env ...string) *process {
+	l.t.Helper()
+	p := l.cluster.startExecutor(env...)
+	if l.firestore != nil && len(env) == 0 { // one with a failpoint may be dead already
+		s := store.New(l.firestore.Client)
+		l.eventually("the fleet knows a runtime", func() bool {
+			f, err := s.ReadFleet(l.t.Context())
+			return err == nil && len(f.StartableRuntimes()) > 0
+		})
+	}
+	return p
 }
 
 // startCluster starts the proxies and an API.
@@ -70,13 +89,30 @@ func (l *faultCluster) startCluster(t *testing.T, firestore, pubsub string, apiE
 	require.NoError(t, err)
 	l.cluster = &cluster{airlock: &airlock{t: t, docker: newDockerClient(t)}, programDir: dir, socketDir: newSocketDir(t)}
 	l.engineProxy = startProxy(t, "unix", filepath.Join(l.socketDir, "engine.sock"), engineSocket)
+	l.firestoreAddress, l.pubsubAddress = firestore, pubsub
+	l.apiDeps, l.executorDeps = l.startDependencies(), l.startDependencies()
 	env := append(l.commonEnv(), "GOOGLE_CLOUD_PROJECT="+emulatortest.Project, "DOCKER_HOST=unix://"+l.engineProxy.Addr())
-	proxied := func(d *dependencies) []string {
-		d.firestore, d.pubsub = startProxy(t, "tcp", "127.0.0.1:0", firestore), startProxy(t, "tcp", "127.0.0.1:0", pubsub)
-		return slices.Concat(env, []string{"FIRESTORE_EMULATOR_HOST=" + d.firestore.Addr(), "PUBSUB_EMULATOR_HOST=" + d.pubsub.Addr()})
-	}
-	l.apiEnv, l.executorEnv = slices.Concat(proxied(&l.apiDeps), apiEnv), proxied(&l.executorDeps)
+	l.apiEnv, l.executorEnv = slices.Concat(env, l.apiDeps.env(), apiEnv), slices.Concat(env, l.executorDeps.env())
 	l.startAPI()
+}
+
+// startDependencies starts proxies for one process, or for one kind of process.
+func (l *faultCluster) startDependencies() dependencies {
+	l.t.Helper()
+	return dependencies{
+		firestore: startProxy(l.t, "tcp", "127.0.0.1:0", l.firestoreAddress), pubsub: startProxy(l.t, "tcp", "127.0.0.1:0", l.pubsubAddress),
+	}
+}
+
+// env is the environment of a process that uses the proxies.
+func (d dependencies) env() []string {
+	return []string{"FIRESTORE_EMULATOR_HOST=" + d.firestore.Addr(), "PUBSUB_EMULATOR_HOST=" + d.pubsub.Addr()}
+}
+
+// set applies a fault to all proxies.
+func (d dependencies) set(f faultproxy.Fault) {
+	d.firestore.Set(f)
+	d.pubsub.Set(f)
 }
 
 func startProxy(t *testing.T, network, address, target string) *faultproxy.Proxy {
@@ -122,9 +158,11 @@ func (l *faultCluster) submitTurn(conversationID, message string) contract.Accep
 	return accepted
 }
 
+var echoAgent = contract.CreateAgent{Name: "Echo", Instructions: "Echo the text you are given.", Runtime: "offline"}
+
 func (l *faultCluster) createEchoAgent() (id string) {
 	l.t.Helper()
-	return l.createAgent(contract.CreateAgent{Name: "Echo", Instructions: "Echo the text you are given.", Runtime: "offline"}).Id
+	return l.createAgent(echoAgent).Id
 }
 
 // requireHistoryHolds waits until all work has finished and requires that no

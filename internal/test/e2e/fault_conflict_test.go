@@ -35,14 +35,14 @@ func TestFaultContainerNameConflict(t *testing.T) {
 	l.requireHistoryHolds(x)
 }
 
-// duplicatingTransport sends the first request for a container to the Engine twice.
+// duplicatingTransport sends the first request for the container of a job to the Engine twice.
 type duplicatingTransport struct {
 	*http.Transport
 	secondStatus atomic.Int64 // of the second response
 }
 
 func (r *duplicatingTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	if !strings.HasSuffix(req.URL.Path, "/containers/create") || !r.secondStatus.CompareAndSwap(0, -1) {
+	if !strings.HasSuffix(req.URL.Path, "/containers/create") {
 		return r.Transport.RoundTrip(req)
 	}
 	body, err := io.ReadAll(req.Body)
@@ -50,6 +50,10 @@ func (r *duplicatingTransport) RoundTrip(req *http.Request) (*http.Response, err
 		return nil, err
 	}
 	req.Body = io.NopCloser(bytes.NewReader(body))
+	ofJob := bytes.Contains(body, []byte(`"airlock.execution":"exe_`))
+	if !ofJob || !r.secondStatus.CompareAndSwap(0, -1) {
+		return r.Transport.RoundTrip(req)
+	}
 	created, err := r.Transport.RoundTrip(req)
 	if err != nil {
 		return nil, err

@@ -13,7 +13,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/failpoint"
-	"github.com/airlock-run/airlock/internal/test/faultproxy"
+	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/internal/test/history"
 )
 
@@ -77,15 +77,17 @@ func TestFaultAPIKilledBeforeNotification(t *testing.T) {
 func TestFaultJanitorKilled(t *testing.T) {
 	t.Parallel()
 	l := newFaultCluster(t, 0)
-	l.apiDeps.pubsub.Set(faultproxy.Unreachable)
-	accepted := l.submit("one two")
-	l.apiDeps.pubsub.Clear()
+	lost, err := store.New(l.firestore.Client).SubmitRun(t.Context(), store.RunRequest{ // without its notification
+		Tenant: "local", AgentID: l.createEchoAgent(), Input: "one two",
+	})
+	require.NoError(t, err)
+	l.recorder.RecordAcceptance(history.Acceptance{Execution: lost.Execution.ID})
 	killed := l.startExecutor(failpointEnv(failpoint.Swept))
 	l.clock.Advance(afterNotification)
 	killed.awaitKilled(t)
-	another := l.startExecutor()
 	l.clock.Advance(2 * afterNotification) // the second interval is twice as long
-	require.Equal(t, 1, l.awaitExecution(accepted.ExecutionId).Attempt)
+	another := l.startExecutor()
+	require.Equal(t, 1, l.awaitExecution(lost.Execution.ID).Attempt)
 	l.requireHistoryHolds(another)
 }
 
@@ -93,7 +95,7 @@ func TestFaultJanitorKilled(t *testing.T) {
 // publishes their notifications.
 func TestFaultBatchDispatcherKilled(t *testing.T) {
 	t.Parallel()
-	l := newFaultCluster(t, 0, "AIRLOCK_BATCH_WINDOW=5")
+	l := newFaultCluster(t, 0)
 	const total = 12
 	b := l.submitBatch(l.createEchoAgent(), strings.Repeat(`"one two"`+"\n", total))
 	l.recorder.RecordAcceptance(history.Acceptance{Batch: b.Id})

@@ -62,7 +62,7 @@ func TestFaultDevDiskFull(t *testing.T) {
 		env: []string{
 			"AIRLOCK_SANDBOX_SOCKET_DIR=" + newSocketDir(t), "AIRLOCK_WARM_POOL_SIZE=0", "AIRLOCK_EXECUTOR_SLOTS=2", "AIRLOCK_EXECUTOR_NAME=" + name,
 		},
-		args: []string{"dev", "--data", filepath.Join(disk, "data"), "--listen", "127.0.0.1:0", "--pubsub", "127.0.0.1:0", "--firestore", "127.0.0.1:0"},
+		args: []string{"dev", "--data", filepath.Join(disk, "data"), "--listen", "127.0.0.1:0", "--pubsub", "127.0.0.1:0", "--firestore", "127.0.0.1:0", "--firestore-indexes", indexesFile},
 	}
 	var running *process
 	a := &airlock{t: t, docker: newDockerClient(t), executorName: name}

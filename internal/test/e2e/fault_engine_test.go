@@ -76,18 +76,20 @@ func testMissingImage(t *testing.T, image, reason string) {
 	health := freeAddress(t)
 	without := l.startExecutor("AIRLOCK_OFFLINE_IMAGE="+image, "AIRLOCK_HEALTH_LISTEN_ADDR="+health)
 	accepted := []contract.AcceptedExecution{l.submit("one two")}
-	l.eventually("the start has failed", func() bool { return l.getExecution(accepted[0].ExecutionId).StartFailures.Count == 1 })
-	readiness, err := executorservice.AskReadiness(t.Context(), health)
-	require.NoError(t, err)
-	require.Equal(t, executorservice.Ready, readiness.Status, "it can run other runtimes")
-	require.Contains(t, readiness.UnavailableRuntimes["offline"], reason)
+	l.eventually("the start has failed", func() bool {
+		readiness, err := executorservice.AskReadiness(t.Context(), health)
+		return err == nil && readiness.Status == executorservice.Ready && strings.Contains(readiness.UnavailableRuntimes["offline"], reason)
+	})
+	l.eventually("the run says so", func() bool {
+		return l.getExecution(accepted[0].ExecutionId).WaitingFor == contract.WaitingForExecutor
+	})
 
 	with := l.startExecutor()
 	accepted = append(accepted, l.submit("three"), l.submit("four"))
 	for _, a := range accepted {
-		l.clock.Advance(afterNotification) // the janitor publishes what Pub/Sub would deliver only later
 		e := l.awaitExecution(a.ExecutionId)
 		require.Equal(t, contract.StatusSucceeded, e.Status, "%+v", e.Error)
+		require.Equal(t, 1, e.Attempt, "no job was tried without the image")
 	}
 	l.requireHistoryHolds(without, with)
 }

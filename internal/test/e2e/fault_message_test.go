@@ -42,7 +42,7 @@ func TestFaultPoisonMessages(t *testing.T) {
 // and nothing is lost.
 func TestFaultRollingRestart(t *testing.T) {
 	t.Parallel()
-	l := newFaultCluster(t, 0, "AIRLOCK_BATCH_WINDOW=10")
+	l := newFaultCluster(t, 0)
 	executors := []*process{l.startExecutor(), l.startExecutor(), l.startExecutor()}
 	b := l.submitBatch(l.createEchoAgent(), strings.Repeat(`"one two"`+"\n", 30))
 	l.recorder.RecordAcceptance(history.Acceptance{Batch: b.Id})

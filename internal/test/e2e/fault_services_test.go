@@ -47,7 +47,7 @@ func TestFaultFirestoreUnreachableForOneHeartbeat(t *testing.T) {
 	accepted := l.submit(`{"offline":{"sleep":"12s"}}`) // beyond the heartbeat that fails
 	x.awaitLine(t, `("msg":"running")`)
 	l.executorDeps.firestore.Set(faultproxy.Unreachable)
-	x.awaitLine(t, `(could not renew the lease)`)
+	x.awaitLine(t, `(could not renew the session)`)
 	l.executorDeps.firestore.Clear()
 	e := l.awaitExecution(accepted.ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status)
@@ -65,7 +65,7 @@ func TestFaultFirestoreUnreachableBeyondLease(t *testing.T) {
 	x.awaitLine(t, `("msg":"running")`)
 	from := time.Now()
 	l.executorDeps.firestore.Set(faultproxy.BlackHole)
-	x.awaitLine(t, `(lease expired before it was renewed)`)
+	x.awaitLine(t, `(the session is lost)`)
 	l.executorDeps.firestore.ResetConnections()
 	l.executorDeps.firestore.Clear()
 	l.recorder.RecordOutage(history.TimeRange{From: from, To: time.Now()})
@@ -129,9 +129,8 @@ func TestFaultPubSubUnreachableFromAPI(t *testing.T) {
 	l.apiDeps.pubsub.Set(faultproxy.Unreachable)
 	unpublished := l.submit("not published")
 	require.Equal(t, 1, l.awaitExecution(published.ExecutionId).Attempt)
-	require.Equal(t, contract.StatusQueued, l.getExecution(unpublished.ExecutionId).Status)
 	l.apiDeps.pubsub.Clear()
-	l.clock.Advance(afterNotification)
+	l.clock.Advance(afterNotification) // a dispatcher may have published it before
 	require.Equal(t, 1, l.awaitExecution(unpublished.ExecutionId).Attempt)
 	l.requireHistoryHolds(x)
 }
@@ -163,9 +162,11 @@ func TestFaultHundredDeliveries(t *testing.T) {
 	accepted := l.submit("one two")
 	q := queue.New(l.pubsub)
 	defer q.Close()
-	change := execution.Change{Execution: execution.Execution{Tenant: "local", ID: accepted.ExecutionId, Lane: execution.LaneInteractive}}
+	var change execution.Change
 	for range 99 {
-		change.Notify = append(change.Notify, change.Execution.Ref())
+		change.Notify = append(change.Notify, execution.Runnable{
+			Ref: execution.Ref{Tenant: "local", ID: accepted.ExecutionId}, Lane: execution.LaneInteractive, Runtime: "offline",
+		})
 	}
 	require.NoError(t, q.Publish(t.Context(), change))
 	one, other := l.startExecutor(), l.startExecutor()

@@ -22,7 +22,7 @@ func TestMetrics(t *testing.T) {
 		env: []string{
 			"AIRLOCK_SANDBOX_SOCKET_DIR=" + newSocketDir(t), "AIRLOCK_WARM_POOL_SIZE=0", "AIRLOCK_EXECUTOR_SLOTS=1", "AIRLOCK_EXECUTOR_NAME=" + name,
 		},
-		args: []string{"dev", "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--pubsub", "127.0.0.1:0", "--firestore", "127.0.0.1:0"},
+		args: []string{"dev", "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--pubsub", "127.0.0.1:0", "--firestore", "127.0.0.1:0", "--firestore-indexes", indexesFile},
 	}.start(t)
 	a := &airlock{t: t, URL: dev.awaitLine(t, `Airlock +(http://\S+)`), docker: newDockerClient(t), executorName: name}
 	a.awaitReady()

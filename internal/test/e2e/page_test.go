@@ -111,6 +111,35 @@ const overflowScript = `[...document.querySelectorAll('body, body *')]
 	.filter(e => e.getBoundingClientRect().right > innerWidth + 1 && getComputedStyle(e).position !== 'absolute' && !e.closest('.sr-only, .truncate'))
 	.map(e => e.tagName + ' ' + e.className)`
 
+// The lists in two tabs show at once what another client starts. Nothing unfinished is in the lists before, so that
+// the page has no reason to read them again by itself.
+func TestPageListsFollowChanges(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	agent := a.createAgent(offlineAgent)
+	executions := openBrowser(t)
+	require.NoError(t, chromedp.Do(executions,
+		chromedp.Navigate(a.URL+"/#/e"),
+		chromedp.WaitVisible(`//main//*[.="No executions yet"]`),
+	))
+	batches, cancel := chromedp.NewContext(executions) // another tab of the same browser
+	t.Cleanup(cancel)
+	require.NoError(t, chromedp.Do(batches,
+		chromedp.Navigate(a.URL+"/#/b"),
+		chromedp.WaitVisible(`//main//*[.="No batches yet"]`),
+	))
+	a.runAgent(agent.Id, "one two three")
+	require.NoError(t, chromedp.Do(executions,
+		chromedp.WaitVisible(`//main//li[contains(., "one two three") and contains(., "Succeeded")]`),
+	), "the run is not in the list")
+	a.submitBatch(agent.Id, `"four five"`)
+	require.NoError(t, chromedp.Do(batches, chromedp.WaitVisible(`//main//li`)), "the batch is not in the list")
+	require.NoError(t, chromedp.Do(executions,
+		chromedp.WaitVisible(`//main//li[contains(., "four five") and contains(., "Succeeded")]`),
+	), "the batch's execution is not in the list")
+	screenshot(executions, t, "list.png")
+}
+
 // A user creates, changes and deletes an agent with the page's forms.
 func TestPageManagesAgents(t *testing.T) {
 	t.Parallel()

@@ -6,9 +6,12 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"testing"
 	"time"
 
+	"github.com/airlock-run/airlock/internal/failpoint"
 	"github.com/airlock-run/airlock/internal/test/faultproxy"
+	"github.com/airlock-run/airlock/internal/test/history"
 )
 
 // chaos injects random faults into a cluster, one after another and several at
@@ -17,6 +20,8 @@ type chaos struct {
 	*faultCluster
 	random         *rand.Rand
 	executors      []*process
+	names          map[*process]string   // of all executors so far
+	armed          map[*process]bool     // processes with a failpoint
 	sickEngine     *faultproxy.HTTPProxy // before the Engine, for faults of single requests
 	engineDisk     string                // a small disk of the Engine; empty if only root could make one
 	active         []activeFault
@@ -31,6 +36,33 @@ type activeFault struct {
 	clear  func()
 }
 
+func newChaos(t *testing.T, seed uint64) *chaos {
+	t.Helper()
+	c := &chaos{
+		faultCluster: newPersistentFaultCluster(t, t.TempDir()), random: rand.New(rand.NewPCG(seed, 0)),
+		names: map[*process]string{}, armed: map[*process]bool{}, faultCounts: map[string]int{},
+	}
+	c.useSickEngine()
+	for range soakExecutors {
+		c.executors = append(c.executors, c.launchExecutor())
+	}
+	return c
+}
+
+// launchExecutor starts an executor and remembers its name.
+func (c *chaos) launchExecutor() *process {
+	p := c.startExecutorAsync()
+	c.names[p] = c.executorNames[len(c.executorNames)-1]
+	return p
+}
+
+// launchCrashing starts an executor that kills itself at a failpoint.
+func (c *chaos) launchCrashing(point failpoint.Point) *process {
+	p := c.startExecutorAsync(failpointEnv(point))
+	c.names[p], c.armed[p] = c.executorNames[len(c.executorNames)-1], true
+	return p
+}
+
 // injectNext waits for a few seconds, clears expired faults, replaces processes
 // that have exited, and injects one fault.
 func (c *chaos) injectNext() {
@@ -38,8 +70,9 @@ func (c *chaos) injectNext() {
 	c.clearExpired(time.Now())
 	c.replaceExited()
 	faults := []func(){
-		c.killExecutor, c.killExecutor, c.stopExecutor, c.restartExecutor, c.crashExecutor, c.crashExecutor, c.replaceAPI,
+		c.killExecutor, c.killExecutor, c.pauseExecutor, c.restartExecutor, c.crashExecutor, c.crashExecutor, c.replaceAPI,
 		c.injectServiceFault, c.injectServiceFault, c.injectServiceFault, c.injectEngineFault, c.slowEngine, c.failEngine, c.fillEngine, c.republish, c.longFirestoreOutage, c.killEmulators,
+		c.pauseExecutor, c.pauseAPI, c.pauseEmulators,
 	}
 	faults[c.random.IntN(len(faults))]()
 }
@@ -91,11 +124,22 @@ func (c *chaos) clearExpired(now time.Time) {
 	c.active = remaining
 }
 
-func (c *chaos) clearAll() {
+// calmDown ends all faults: the processes run without failpoints from now on.
+func (c *chaos) calmDown() {
 	for _, f := range c.active {
 		f.clear()
 	}
 	c.active = nil
+	for i, p := range c.executors {
+		if c.armed[p] && !hasExited(p) {
+			p.signalAndWait(c.t, syscall.SIGTERM)
+			c.executors[i] = c.launchExecutor()
+		}
+	}
+	if c.armed[c.apiProcess] && !hasExited(c.apiProcess) {
+		c.apiProcess.signalAndWait(c.t, syscall.SIGTERM)
+		c.startAPIAsync()
+	}
 	c.replaceExited()
 }
 
@@ -104,13 +148,19 @@ func (c *chaos) replaceExited() {
 	for i, p := range c.executors {
 		if hasExited(p) {
 			p.signalAndWait(c.t, syscall.SIGKILL)
-			c.executors[i] = c.startExecutorAsync()
+			c.recordDeath(p) // up to an injection later than it was
+			c.executors[i] = c.launchExecutor()
 		}
 	}
 	if hasExited(c.apiProcess) {
 		c.apiProcess.signalAndWait(c.t, syscall.SIGKILL)
 		c.startAPIAsync()
 	}
+}
+
+// recordDeath records that an executor was killed.
+func (c *chaos) recordDeath(p *process) {
+	c.recorder.RecordInterruption(history.Interruption{Executor: c.names[p], From: time.Now()})
 }
 
 // hasExited reports whether a process has ended. Until somebody waits for it, it is a zombie.

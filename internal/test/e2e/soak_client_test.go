@@ -44,8 +44,8 @@ type apiRequest struct {
 	status            int // of a success
 }
 
-// send sends a request and decodes its response. It returns a statusError for another status.
-func (c *soakTarget) send(ctx context.Context, r apiRequest, result any) error {
+// send sends a request of the client's tenant and decodes its response. It returns a statusError for another status.
+func (c *soakClient) send(ctx context.Context, r apiRequest, result any) error {
 	c.mu.Lock()
 	url := c.url
 	c.mu.Unlock()
@@ -53,6 +53,7 @@ func (c *soakTarget) send(ctx context.Context, r apiRequest, result any) error {
 	if err != nil {
 		return err
 	}
+	req.Header.Set("X-User-Id", c.tenant)
 	if r.contentType != "" {
 		req.Header.Set("Content-Type", r.contentType)
 	}
@@ -90,16 +91,18 @@ func isExpectedError(err error) bool {
 type soakClient struct {
 	*soakTarget
 	random       *rand.Rand
+	tenant       string
 	agent        string
 	conversation string
 	turns        int
 	sent         int
+	last         string // run of a flood
 }
 
-// loop sends requests until the deadline. It returns an error that a client must not expect.
-func (c *soakClient) loop(ctx context.Context, deadline time.Time) error {
+// loop sends requests until the deadline: do sends some of them. It returns an error that a client must not expect.
+func (c *soakClient) loop(ctx context.Context, deadline time.Time, do func(context.Context) error) error {
 	for time.Now().Before(deadline) {
-		if err := c.doRandom(ctx); err != nil && !isExpectedError(err) {
+		if err := do(ctx); err != nil && !isExpectedError(err) {
 			return err
 		} else if err != nil {
 			select { // before the next request, as Retry-After says
@@ -129,6 +132,32 @@ func (c *soakClient) doRandom(ctx context.Context) error {
 		input := fmt.Sprintf("%d words of %p", c.sent, c)
 		return c.run(ctx, input, input)
 	}
+}
+
+// flood submits as many runs and batches as the API accepts until floodBacklog of them wait, and goes on when the last
+// run has finished.
+func (c *soakClient) flood(ctx context.Context) error {
+	if c.last != "" {
+		if finished, err := c.observe(ctx, c.last); err != nil || !finished {
+			return err
+		}
+	}
+	c.last = ""
+	if err := c.submitBatch(ctx); err != nil {
+		return err
+	}
+	var last string
+	for range floodBacklog {
+		c.sent++
+		input := fmt.Sprintf("%d words of %p", c.sent, c)
+		accepted, err := c.submit(ctx, input, input)
+		if err != nil {
+			return err
+		}
+		last = accepted.ExecutionId
+	}
+	c.last = last
+	return nil
 }
 
 // submit submits a run and records its acceptance with the expected result; empty: unknown.
@@ -212,14 +241,21 @@ func (c *soakClient) submitBatch(ctx context.Context) error {
 // awaitFinish waits for the final state for a limited time, and records it.
 func (c *soakClient) awaitFinish(ctx context.Context, executionID string) error {
 	for range 10 {
-		var e contract.Execution
-		if err := c.send(ctx, apiRequest{method: http.MethodGet, path: "/executions/" + executionID + "?wait=10s", status: http.StatusOK}, &e); err != nil {
+		if finished, err := c.observe(ctx, executionID); err != nil || finished {
 			return err
-		}
-		if isFinished(e) {
-			c.recorder.RecordObservation(history.Observation{Execution: e.Id, Status: execution.Status(e.Status), Text: e.Result.Text})
-			return nil
 		}
 	}
 	return nil
+}
+
+// observe waits for the final state for 10 s, and records it.
+func (c *soakClient) observe(ctx context.Context, executionID string) (finished bool, err error) {
+	var e contract.Execution
+	if err := c.send(ctx, apiRequest{method: http.MethodGet, path: "/executions/" + executionID + "?wait=10s", status: http.StatusOK}, &e); err != nil {
+		return false, err
+	}
+	if isFinished(e) {
+		c.recorder.RecordObservation(history.Observation{Execution: e.Id, Status: execution.Status(e.Status), Text: e.Result.Text})
+	}
+	return isFinished(e), nil
 }

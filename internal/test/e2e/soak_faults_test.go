@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/fleet"
 	"github.com/airlock-run/airlock/internal/failpoint"
 	"github.com/airlock-run/airlock/internal/queue"
 	"github.com/airlock-run/airlock/internal/test/faultproxy"
@@ -21,27 +22,55 @@ func (c *chaos) killExecutor() {
 	if i, ok := c.pickExecutor(); ok {
 		c.logFault("executor killed")
 		c.executors[i].signalAndWait(c.t, syscall.SIGKILL)
-		c.executors[i] = c.startExecutorAsync()
+		c.recordDeath(c.executors[i])
+		c.executors[i] = c.launchExecutor()
 	}
 }
 
 func (c *chaos) restartExecutor() {
 	if i, ok := c.pickExecutor(); ok {
 		c.logFault("executor restarted")
-		replacement := c.startExecutorAsync()
+		replacement := c.launchExecutor()
 		c.executors[i].signalAndWait(c.t, syscall.SIGTERM)
 		c.executors[i] = replacement
 	}
 }
 
-// stopExecutor stops an executor for up to twice its lease.
-func (c *chaos) stopExecutor() {
+// pauseExecutor stops an executor for a while: half of the times for longer than its session lasts.
+func (c *chaos) pauseExecutor() {
 	if i, ok := c.pickExecutor(); ok {
-		c.logFault("executor stopped for a while")
-		p := c.executors[i]
-		_ = p.Process.Signal(syscall.SIGSTOP) // fails if the executor has exited
-		c.addFault(p, 2*execution.DefaultLease, func() { _ = p.Process.Signal(syscall.SIGCONT) })
+		c.logFault("executor paused")
+		p, from := c.executors[i], time.Now()
+		c.pause(p, 3*fleet.SessionLease, func() {
+			c.recorder.RecordInterruption(history.Interruption{Executor: c.names[p], From: from, To: time.Now()})
+		})
 	}
+}
+
+// pauseAPI stops the API for a while: its clients get no answers.
+func (c *chaos) pauseAPI() {
+	if !c.hasFault(c.apiProcess) {
+		c.logFault("API paused")
+		c.pause(c.apiProcess, fleet.SessionLease, func() {})
+	}
+}
+
+// pauseEmulators stops Firestore and Pub/Sub for a while.
+func (c *chaos) pauseEmulators() {
+	if !c.hasFault(c.emulators.process) {
+		c.logFault("emulators paused")
+		from := time.Now()
+		c.pause(c.emulators.process, 12*time.Second, func() { c.recordOutage(from) })
+	}
+}
+
+// pause stops a process for a random time. resumed is called when it goes on.
+func (c *chaos) pause(p *process, maxDuration time.Duration, resumed func()) {
+	_ = p.Process.Signal(syscall.SIGSTOP) // fails if the process has exited
+	c.addFault(p, maxDuration, func() {
+		_ = p.Process.Signal(syscall.SIGCONT)
+		resumed()
+	})
 }
 
 // crashExecutor replaces an executor by one that kills itself at a random failpoint.
@@ -53,11 +82,14 @@ func (c *chaos) crashExecutor() {
 		point := points[c.random.IntN(len(points))]
 		c.logFault("executor with failpoint %s", point)
 		c.executors[i].signalAndWait(c.t, syscall.SIGTERM)
-		c.executors[i] = c.startExecutorAsync(failpointEnv(point))
+		c.executors[i] = c.launchCrashing(point)
 	}
 }
 
 func (c *chaos) replaceAPI() {
+	if c.hasFault(c.apiProcess) {
+		return
+	}
 	switch c.random.IntN(3) {
 	case 0:
 		c.logFault("API killed")
@@ -70,7 +102,7 @@ func (c *chaos) replaceAPI() {
 	default:
 		c.logFault("API with failpoint %s", failpoint.Accepted)
 		c.apiProcess.signalAndWait(c.t, syscall.SIGTERM)
-		c.startAPIAsync(failpointEnv(failpoint.Accepted))
+		c.armed[c.startAPIAsync(failpointEnv(failpoint.Accepted))] = true
 	}
 }
 
@@ -124,8 +156,10 @@ func (c *chaos) injectFault(name string, p *faultproxy.Proxy, maxDuration time.D
 		c.logFault("%s: no responses", name)
 		set(faultproxy.NoResponses)
 	default:
-		c.logFault("%s: slow", name)
-		set(faultproxy.Fault{Delay: 30 * time.Millisecond})
+		delays := []time.Duration{30 * time.Millisecond, 150 * time.Millisecond, 500 * time.Millisecond}
+		delay := delays[c.random.IntN(len(delays))]
+		c.logFault("%s: slow by %s", name, delay)
+		set(faultproxy.Fault{Delay: delay})
 	}
 }
 
@@ -149,7 +183,7 @@ func (c *chaos) longFirestoreOutage() {
 // connected again, because the recorder would miss those versions.
 func (c *chaos) killEmulators() {
 	proxies := c.firestoreProxies()
-	if c.hasFault(proxies[0]) || c.hasFault(proxies[1]) {
+	if c.hasFault(proxies[0]) || c.hasFault(proxies[1]) || c.hasFault(c.emulators.process) {
 		return
 	}
 	c.logFault("emulators killed")
@@ -173,10 +207,15 @@ func (c *chaos) firestoreProxies() []*faultproxy.Proxy {
 	return []*faultproxy.Proxy{c.executorDeps.firestore, c.apiDeps.firestore}
 }
 
-// endOutage ends a fault, and records the outage together with the time that clients need to connect again.
+// endOutage ends a fault, and records the outage.
 func (c *chaos) endOutage(p *faultproxy.Proxy, from time.Time) {
-	const reconnectTime = 10 * time.Second
 	p.Clear()
+	c.recordOutage(from)
+}
+
+// recordOutage records an outage that ends now, together with the time that clients need to connect again.
+func (c *chaos) recordOutage(from time.Time) {
+	const reconnectTime = 10 * time.Second
 	c.recorder.RecordOutage(history.TimeRange{From: from, To: time.Now().Add(reconnectTime)})
 }
 
@@ -186,13 +225,11 @@ func (c *chaos) republish() {
 	q := queue.New(c.pubsub)
 	defer q.Close()
 	versions := c.recorder.History().Versions
-	lanes := map[execution.Lane]execution.Change{}
+	var change execution.Change
 	for range min(50, len(versions)) {
 		if e := versions[c.random.IntN(len(versions))].Execution; e != nil {
-			lanes[e.Lane] = execution.Change{Execution: *e, Notify: append(lanes[e.Lane].Notify, e.Ref())}
+			change.Notify = append(change.Notify, e.Runnable())
 		}
 	}
-	for _, change := range lanes {
-		_ = q.Publish(c.t.Context(), change) // a lost repetition changes nothing
-	}
+	_ = q.Publish(c.t.Context(), change) // a lost repetition changes nothing
 }

@@ -105,6 +105,17 @@ func (p *Proxy) HalfCloseConnections() {
 	}
 }
 
+// Connects reports whether the connection that the target knows by this remote address is one of the proxy. So a test
+// can tell whose requests the target gets.
+func (p *Proxy) Connects(remote net.Addr) bool {
+	for _, c := range p.connections() {
+		if c.upstream.LocalAddr().String() == remote.String() {
+			return true
+		}
+	}
+	return false
+}
+
 func (p *Proxy) connections() []*connection {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -282,3 +282,27 @@ func TestConcurrentFaults(t *testing.T) {
 	})
 	wg.Wait()
 }
+
+// A target can tell whose connections it has.
+func TestConnects(t *testing.T) {
+	t.Parallel()
+	target, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer target.Close()
+	p, err := Listen("tcp", "127.0.0.1:0", target.Addr().String())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, p.Close()) }()
+	c := dial(t, p)
+	proxied, err := target.Accept()
+	require.NoError(t, err)
+	defer proxied.Close()
+	c.writeLine("hello")
+	_, err = proxied.Read(make([]byte, 1)) // the proxy knows the connection before it forwards anything
+	require.NoError(t, err)
+	require.True(t, p.Connects(proxied.RemoteAddr()))
+	require.False(t, p.Connects(c.LocalAddr()))
+	other, err := new(net.Dialer).DialContext(t.Context(), "tcp", target.Addr().String())
+	require.NoError(t, err)
+	defer other.Close()
+	require.False(t, p.Connects(other.LocalAddr()))
+}

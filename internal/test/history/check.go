@@ -19,7 +19,9 @@ type Violation struct {
 func (v Violation) String() string { return fmt.Sprintf("%s: %s: %s", v.Subject, v.Rule, v.Detail) }
 
 // Check returns all violations in a stable order.
-func Check(h History) []Violation {
+func Check(h History) []Violation { return check(h).violations }
+
+func check(h History) *checker {
 	c := newChecker(h)
 	for id, versions := range c.executions {
 		c.checkExecution(id, versions)
@@ -34,8 +36,9 @@ func Check(h History) []Violation {
 	for id, versions := range c.batches {
 		c.checkBatch(id, versions)
 	}
+	c.waits, c.requeues = c.checkWaits(), c.checkRequeues()
 	slices.SortFunc(c.violations, func(a, b Violation) int { return strings.Compare(a.String(), b.String()) })
-	return c.violations
+	return c
 }
 
 // checker groups the versions of a History by document, and collects violations.
@@ -46,6 +49,8 @@ type checker struct {
 	messages      map[string][]Version // by the ID of their execution
 	conversations map[string][]Version // by ID
 	violations    []Violation
+	waits         Waits
+	requeues      Requeues
 }
 
 func newChecker(h History) *checker {

@@ -31,10 +31,10 @@ func queued(id string, second int) Version {
 }
 
 func running(id string, second, attempt int, executor string) Version {
-	expires := at(second + 15)
+	due := at(second + 15)
 	return version(second, execution.Execution{
 		ID: id, Status: execution.Running, Attempt: attempt, MaxAttempts: 3,
-		Lease: &execution.Lease{Executor: executor, Expires: expires}, Due: &expires,
+		Lease: &execution.Lease{Executor: executor, Session: "prc_" + executor + ".1"}, Due: &due,
 	})
 }
 
@@ -79,10 +79,7 @@ func conversationVersion(second, turns int, pending ...string) Version {
 }
 
 func batchVersion(second, next int, finished *time.Time) Version {
-	b := batch.Batch{ID: batchID, Total: 1, Window: 1, NextInput: next, FinishedAt: finished}
-	if finished == nil {
-		b.Due = ptr(at(second + 2))
-	}
+	b := batch.Batch{ID: batchID, Total: 1, NextInput: next, FinishedAt: finished}
 	return Version{Path: "tenants/ada/batches/" + batchID, At: at(second), Batch: &b}
 }
 
@@ -181,10 +178,10 @@ func TestCheckViolations(t *testing.T) {
 		"an attempt number is repeated":     {changeVersion(run, func(e *execution.Execution) bool { return e.Attempt == 2 }, func(v *Version) { v.Execution.Attempt = 1 }), ruleAttemptNumbers},
 		"two attempts run at the same time": {addVersions(running(run, 5, 2, "x2")), ruleAttemptNumbers},
 		"two executors run one attempt":     {addVersions(running(run, 5, 1, "x2")), ruleOneAttempt},
-		"a lease is shortened": {addVersions(version(5, execution.Execution{
-			ID: run, Status: execution.Running, Attempt: 1, MaxAttempts: 3, Lease: &execution.Lease{Executor: "x1", Expires: at(6)}, Due: ptr(at(6)),
-		})), ruleLeaseExtended},
-		"a result after the lease expired": {changeVersion(input, hasStatus(execution.Succeeded), func(v *Version) { v.Execution.FinishedAt = ptr(at(40)) }), ruleLeaseHolder},
+		"another session runs the attempt": {addVersions(version(5, execution.Execution{
+			ID: run, Status: execution.Running, Attempt: 1, MaxAttempts: 3, Lease: &execution.Lease{Executor: "x1", Session: "prc_x1.2"}, Due: ptr(at(16)),
+		})), ruleOneAttempt},
+		"a running execution is renewed": {addVersions(running(run, 5, 1, "x1")), ruleQuietWhileRunning},
 		"another attempt finished": {changeVersion(run, hasStatus(execution.Succeeded), func(v *Version) {
 			v.Execution.Receipt = `{"execution":"exe_run","attempt":1,"executor":"x1"}`
 		}), ruleLeaseHolder},
@@ -224,13 +221,6 @@ func TestCheckViolations(t *testing.T) {
 				}
 			}
 		}, ruleBatchComplete},
-		"a batch exceeds its window": {func(h *History) {
-			for _, v := range h.Versions {
-				if v.Batch != nil {
-					v.Batch.Window = 0
-				}
-			}
-		}, ruleBatchWindow},
 		"a document cannot be decoded": {func(h *History) {
 			h.Undecodable = append(h.Undecodable, UndecodableDocument{"tenants/ada/executions/" + run, errors.New("tenant is missing")})
 		}, ruleDecodable},

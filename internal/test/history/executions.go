@@ -45,22 +45,14 @@ func (c *checker) checkTransition(id string, from, to Version) {
 // checkLease checks a change of a running execution against its lease.
 func (c *checker) checkLease(id string, from, to Version) {
 	a, b := from.Execution, to.Execution
-	if a.Lease == nil {
-		return // checkTransition has reported it
+	if a.Lease == nil || b.Status != execution.Running {
+		return // checkTransition has reported the former
 	}
-	switch b.Status {
-	case execution.Running:
-		if b.Lease.Executor != a.Lease.Executor {
-			c.addViolation(ruleOneAttempt, id, "attempt %d moved from %s to %s", a.Attempt, a.Lease.Executor, b.Lease.Executor)
-		}
-		if b.Lease.Expires.Before(a.Lease.Expires) {
-			c.addViolation(ruleLeaseExtended, id, "from %s to %s", a.Lease.Expires, b.Lease.Expires)
-		}
-	case execution.Succeeded:
-		if b.FinishedAt == nil || !b.FinishedAt.Before(a.Lease.Expires) {
-			c.addViolation(ruleLeaseHolder, id, "attempt %d finished at %s, its lease expired at %s", a.Attempt, b.FinishedAt, a.Lease.Expires)
-		}
-	default:
+	if *b.Lease != *a.Lease {
+		c.addViolation(ruleOneAttempt, id, "attempt %d moved from %v to %v", a.Attempt, *a.Lease, *b.Lease)
+	}
+	if !b.CancelRequested && !a.Due.Equal(*b.Due) {
+		c.addViolation(ruleQuietWhileRunning, id, "attempt %d is due at %s instead of %s", a.Attempt, b.Due, a.Due)
 	}
 }
 

@@ -8,6 +8,7 @@
 package history
 
 import (
+	"slices"
 	"time"
 
 	"github.com/airlock-run/airlock/internal/domain/batch"
@@ -25,6 +26,17 @@ type History struct {
 
 	// MaxOverdue is how long after its due time a document may stay unchanged. 0 disables the check.
 	MaxOverdue time.Duration
+
+	// Interruptions are the times in which executors did not run because the test killed or stopped them.
+	Interruptions []Interruption
+
+	// Slots is how many executions of each lane all executors run at a time, while there is no fault. Nil disables the
+	// check of waits.
+	Slots   map[execution.Lane]int
+	Weights map[string]float64 // of tenants; 1 for each other
+	// Faults are the times in which the test caused faults, until the last of their effects is repaired. A wait may be
+	// longer by the part that lies in them.
+	Faults []TimeRange
 }
 
 // Acceptance is a 202 response for one execution or for one batch.
@@ -44,7 +56,7 @@ type Observation struct {
 type Version struct {
 	Path    string // below the database
 	At      time.Time
-	Content string // equal for two versions exactly when all their fields are equal
+	Content string // equal for two versions exactly when all their fields are equal that a client can see
 
 	Execution    *execution.Execution
 	Conversation *conversation.Conversation
@@ -62,3 +74,24 @@ type UndecodableDocument struct {
 type TimeRange struct{ From, To time.Time }
 
 func (r TimeRange) overlaps(o TimeRange) bool { return r.From.Before(o.To) && o.From.Before(r.To) }
+
+// overlap returns how much of r lies in the ranges together.
+func overlap(r TimeRange, ranges []TimeRange) (sum time.Duration) {
+	ordered := slices.Clone(ranges)
+	slices.SortFunc(ordered, func(a, b TimeRange) int { return a.From.Compare(b.From) })
+	covered := r.From
+	for _, o := range ordered {
+		from, to := o.From, o.To
+		if from.Before(covered) {
+			from = covered
+		}
+		if to.After(r.To) {
+			to = r.To
+		}
+		if to.After(from) {
+			sum += to.Sub(from)
+			covered = to
+		}
+	}
+	return sum
+}

@@ -36,6 +36,20 @@ func (r *Recorder) RecordOutage(t TimeRange) {
 	r.history.Outages = append(r.history.Outages, t)
 }
 
+// RecordFaults records the time of faults, until the last of their effects is repaired.
+func (r *Recorder) RecordFaults(t TimeRange) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.history.Faults = append(r.history.Faults, t)
+}
+
+// RecordInterruption records a time in which an executor did not run.
+func (r *Recorder) RecordInterruption(i Interruption) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.history.Interruptions = append(r.history.Interruptions, i)
+}
+
 func (r *Recorder) recordDocument(d *pb.Document) {
 	v, err := decode(d)
 	if err != nil {
@@ -69,6 +83,7 @@ func (r *Recorder) History() History {
 	h := r.history
 	h.Acceptances, h.Observations = slices.Clone(h.Acceptances), slices.Clone(h.Observations)
 	h.Versions, h.Outages = slices.Clone(h.Versions), slices.Clone(h.Outages)
+	h.Faults, h.Interruptions = slices.Clone(h.Faults), slices.Clone(h.Interruptions)
 	h.Undecodable = slices.Clone(h.Undecodable)
 	return h
 }

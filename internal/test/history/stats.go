@@ -22,12 +22,14 @@ type Stats struct {
 	Lost           int                      // accepted executions and batches that are not stored, and unfinished executions
 	Changed        int                      // changes after a final state
 	LongestOverdue time.Duration            // longest time that an execution stayed overdue without an outage
+	Waits          Waits
+	Requeues       Requeues
 }
 
 // Summarize returns the statistics of a History.
 func Summarize(h History) Stats {
-	c := newChecker(h)
-	s := Stats{Executions: len(c.executions), Batches: len(c.batches), Versions: len(h.Versions), ByStatus: map[execution.Status]int{}, ByFailure: map[execution.Code]int{}}
+	c := check(h)
+	s := Stats{Waits: c.waits, Requeues: c.requeues, Executions: len(c.executions), Batches: len(c.batches), Versions: len(h.Versions), ByStatus: map[execution.Status]int{}, ByFailure: map[execution.Code]int{}}
 	for _, a := range h.Acceptances {
 		if a.Batch == "" {
 			s.Accepted++
@@ -48,7 +50,7 @@ func Summarize(h History) Stats {
 			s.LongestOverdue = max(s.LongestOverdue, c.overdueBy(versions[i].Execution.Due, v.At))
 		}
 	}
-	for _, v := range Check(h) {
+	for _, v := range c.violations {
 		switch v.Rule {
 		case ruleNothingLost, ruleFinishes:
 			s.Lost++

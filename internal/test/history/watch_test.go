@@ -15,6 +15,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/id"
 	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/internal/test/history"
+	"github.com/airlock-run/airlock/internal/test/strict"
 )
 
 func TestMain(m *testing.M) { emulatortest.Main(m) }
@@ -22,7 +23,7 @@ func TestMain(m *testing.M) { emulatortest.Main(m) }
 // The recorder sees every version, also of fast changes, and can decode what the store really writes.
 func TestWatchRecordsEveryVersion(t *testing.T) {
 	t.Parallel()
-	f := emulatortest.StartFirestore(t, firestoreemulator.Options{})
+	f := strict.StartFirestore(t, firestoreemulator.Options{})
 	s := store.New(f.Client)
 	r, _ := history.Watch(t, f.Address(), emulatortest.Project)
 	a := agent.Agent{Tenant: "ada", Name: "A", Instructions: "Echo", Runtime: "offline", Timeout: time.Minute}
@@ -34,16 +35,12 @@ func TestWatchRecordsEveryVersion(t *testing.T) {
 	r.RecordAcceptance(history.Acceptance{Execution: run.Execution.ID, Text: "done"})
 	r.RecordAcceptance(history.Acceptance{Execution: turn.Execution.ID})
 
-	const renewals = 20
 	for _, ref := range []execution.Ref{run.Execution.Ref(), turn.Execution.Ref()} {
 		apply := func(ev execution.Event) {
 			_, err := s.Apply(t.Context(), ref, ev)
 			require.NoError(t, err)
 		}
-		apply(execution.Claimed{Executor: "x1", Lease: time.Minute})
-		for range renewals {
-			apply(execution.Renewed{Attempt: 1, Lease: time.Minute})
-		}
+		apply(execution.Claimed{Executor: "x1"})
 		apply(execution.JobEnded{Attempt: 1, Ending: execution.Ending{
 			Status: execution.Succeeded, Result: &execution.Result{Text: "done"},
 			Receipt: `{"execution":"` + ref.ID + `","attempt":1,"executor":"x1"}`,
@@ -51,20 +48,20 @@ func TestWatchRecordsEveryVersion(t *testing.T) {
 		r.RecordObservation(history.Observation{ref.ID, execution.Succeeded, "done"})
 	}
 	require.EventuallyWithT(t, func(c *assert.CollectT) { assert.Empty(c, history.Check(r.History())) }, time.Minute, 10*time.Millisecond)
-	// Each execution is queued, running, renewed and finished. The turn also has two messages, and its conversation
+	// Each execution is queued, running and finished. The turn also has two messages, and its conversation
 	// with and without it as pending.
-	require.Len(t, r.History().Versions, 2*(3+renewals)+4)
+	require.Len(t, r.History().Versions, 2*3+4)
 	require.Equal(t, 2, history.Summarize(r.History()).ByStatus[execution.Succeeded])
 }
 
 func TestWatchRecordsBatch(t *testing.T) {
 	t.Parallel()
-	f := emulatortest.StartFirestore(t, firestoreemulator.Options{})
+	f := strict.StartFirestore(t, firestoreemulator.Options{})
 	s := store.New(f.Client)
 	r, _ := history.Watch(t, f.Address(), emulatortest.Project)
 	a := agent.Agent{Tenant: "ada", Name: "A", Instructions: "Echo", Runtime: "offline", Timeout: time.Minute}
 	require.NoError(t, s.CreateAgent(t.Context(), &a, nil))
-	b := batch.Batch{Tenant: "ada", ID: id.New(id.Batch), AgentID: a.ID, Total: 7, Window: 5}
+	b := batch.Batch{Tenant: "ada", ID: id.New(id.Batch), AgentID: a.ID, Total: 7}
 	inputs := s.NewBatchInputWriter(b.Ref())
 	for range b.Total {
 		require.NoError(t, inputs.Add(t.Context(), batch.Input{Text: "x"}))
@@ -75,7 +72,6 @@ func TestWatchRecordsBatch(t *testing.T) {
 	require.Empty(t, r.History().Undecodable)
 	stored := r.History().Versions[0].Batch
 	require.Equal(t, b.ID, stored.ID)
-	require.Equal(t, []int{7, 5, 0}, []int{stored.Total, stored.Window, stored.NextInput})
-	require.NotNil(t, stored.Due)
+	require.Equal(t, []int{7, 0}, []int{stored.Total, stored.NextInput})
 	require.Nil(t, stored.FinishedAt)
 }

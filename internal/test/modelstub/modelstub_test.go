@@ -94,6 +94,11 @@ func TestToolUse(t *testing.T) {
 	_, body = read(t, s, stream)
 	_, data := events(t, body)
 	require.Equal(t, `{"command":"id"}`, data[2]["delta"].(map[string]any)["partial_json"])
+
+	s = start(t, modelstub.Always(modelstub.ToolUse("Bash", map[string]string{}).Saying("I look.")))
+	_, body = read(t, s, single)
+	require.Contains(t, body, `"content":[{"type":"text","text":"I look."},{"type":"tool_use"`)
+	require.Contains(t, body, `"stop_reason":"tool_use"`)
 }
 
 func TestStatusAndSequence(t *testing.T) {

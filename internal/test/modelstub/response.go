@@ -55,6 +55,12 @@ func ToolUse(name string, input any) Response {
 	return Response{blocks: []block{{Type: "tool_use", ID: "toolu_01" + name, Name: name, Input: data}}}
 }
 
+// Saying returns the same response with a text before its blocks.
+func (res Response) Saying(text string) Response {
+	res.blocks = append([]block{{Type: "text", Text: text}}, res.blocks...)
+	return res
+}
+
 // Stall returns a response that sends the first part of a stream and then nothing until the client disconnects.
 func Stall(text string) Response { r := Text(text); r.interruption = stallMidStream; return r }
 

@@ -1,11 +1,20 @@
 /** The keys of the query cache. */
 export const queryKeys = {
+  caller: ['caller'] as const,
+  callerAsOperator: ['callerAsOperator'] as const,
+  status: ['status'] as const,
+  executors: ['executors'] as const,
+  tenants: ['tenants'] as const,
   conversations: ['conversations'] as const,
+  anyConversation: ['conversation'] as const,
   conversation: (id: string) => ['conversation', id] as const,
   agents: ['agents'] as const,
   agent: (id: string) => ['agent', id] as const,
   batches: ['batches'] as const,
+  anyBatch: ['batch'] as const,
   batch: (id: string) => ['batch', id] as const,
+  usage: (groupBy: string) => ['usage', groupBy] as const,
   executions: ['executions'] as const,
+  attempts: (id: string, newest: number, status: string) => ['attempts', id, newest, status] as const,
   execution: (id: string) => ['execution', id] as const,
 }

@@ -424,6 +424,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/executions/{id}/attempts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        /**
+         * List the attempts of an execution, the newest last
+         * @description An attempt is one claim of the execution by an executor. The list has the 50 newest attempts, with the one that
+         *     runs.
+         */
+        get: operations["listAttempts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/executions/{id}/result": {
         parameters: {
             query?: never;
@@ -495,6 +518,31 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow the changes of all executions, by server-sent events
+         * @description `event: change` carries a ChangeEvent when an execution is accepted, begins an attempt, is queued again, or
+         *     finishes. The stream begins with the next change, or with the one after `Last-Event-ID`. A list that is read
+         *     after the response has begun misses no change. `event: reload` means that changes may be missing, because the
+         *     client was away for too long or has come to another process: read the list again. `event: budget_warning`
+         *     carries a BudgetWarningEvent when the cost of the day reaches the soft limit of a daily budget, once for each
+         *     day and limit. The stream does not end.
+         */
+        get: operations["getEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/executions/{id}/cancel": {
         parameters: {
             query?: never;
@@ -535,6 +583,27 @@ export interface paths {
          *     newest turn of its conversation, with the same message. The retry of a batch's execution becomes a single run.
          */
         post: operations["retryExecution"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Sum up what the tenant's executions have used
+         * @description Executions count on the day of UTC on which they have ended, within about 10 seconds. The sums are kept when
+         *     executions are deleted. An execution with several labels is in the row of each.
+         */
+        get: operations["getUsage"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -671,6 +740,157 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Say who the caller is */
+        get: operations["getCaller"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the health of each part, and how much work waits and runs
+         * @description The status is 200 also if a part does not work. While Firestore does not answer, only `checks` is known. The
+         *     counts are up to 10 s old.
+         */
+        get: operations["getStatus"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/executors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the executors
+         * @description An executor that ended without a word is listed, with `alive` false, until its jobs are queued again.
+         */
+        get: operations["listExecutors"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/executors/{name}/drain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: components["parameters"]["ExecutorName"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Let an executor take no more executions
+         * @description What it runs goes on. It stays so until it is resumed; an executor that is started anew does not drain. A
+         *     repeated request changes nothing.
+         */
+        post: operations["drainExecutor"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/executors/{name}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: components["parameters"]["ExecutorName"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Let an executor take executions again
+         * @description A repeated request changes nothing.
+         */
+        post: operations["resumeExecutor"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tenants": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the tenants, by name
+         * @description A tenant is listed if it has settings, or if work of it has waited for a free slot. `GET /tenants/{id}` also
+         *     returns others.
+         */
+        get: operations["listTenants"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tenants/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Get the settings, the limits and the work of a tenant
+         * @description Every possible name of a tenant has settings, so a tenant that never called is no 404.
+         */
+        get: operations["getTenant"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Pause or resume a tenant, or change its limits
+         * @description The body is a JSON Merge Patch (RFC 7396): absent fields stay as they are, `null` resets a field to the default
+         *     of the installation. Attempts that run go on, also if the tenant is paused.
+         */
+        patch: operations["updateTenant"];
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -720,6 +940,7 @@ export interface components {
              */
             timeout?: string;
             budget?: components["schemas"]["Budget"];
+            dailyBudget?: components["schemas"]["DailyBudget"];
             retry?: components["schemas"]["RetryPolicy"];
         };
         UpdateAgent: {
@@ -739,6 +960,13 @@ export interface components {
                 /** Format: double */
                 maxCostUsd?: number | null;
             } | null;
+            /** @description The patch is applied to each member */
+            dailyBudget?: {
+                /** Format: double */
+                usd?: number | null;
+                /** Format: double */
+                softUsd?: number | null;
+            } | null;
             retry?: {
                 maxAttempts?: number | null;
             } | null;
@@ -754,6 +982,19 @@ export interface components {
             maxTokens?: number;
             /** Format: double */
             maxCostUsd?: number;
+        };
+        /** @description What all executions of an agent together may cost on a day of UTC */
+        DailyBudget: {
+            /**
+             * Format: double
+             * @description After it is reached, within about 10 s, no attempt of the agent begins until the next day
+             */
+            usd?: number;
+            /**
+             * Format: double
+             * @description When it is reached, the tenant is warned
+             */
+            softUsd?: number;
         };
         RunAgent: {
             /** @description Text in UTF-8 without NUL, at most 256 KiB */
@@ -821,11 +1062,77 @@ export interface components {
             model?: string;
             timeout: string;
             budget?: components["schemas"]["Budget"];
+            dailyBudget?: components["schemas"]["DailyBudget"];
             retry?: components["schemas"]["RetryPolicy"];
             /** Format: date-time */
             createdAt: string;
             /** Format: date-time */
             updatedAt: string;
+        };
+        UsageCounts: {
+            /**
+             * Format: int64
+             * @description Executions that have ended
+             */
+            executions: number;
+            /** Format: int64 */
+            succeeded: number;
+            /** Format: int64 */
+            failed: number;
+            /** Format: int64 */
+            timedOut: number;
+            /** Format: int64 */
+            canceled: number;
+            /** Format: int64 */
+            attempts: number;
+            /** Format: int64 */
+            inputTokens: number;
+            /** Format: int64 */
+            outputTokens: number;
+            /** Format: double */
+            costUsd: number;
+        };
+        /** @description The sums of one group. It has a member for each dimension of the report; an empty one is absent */
+        UsageRow: {
+            day?: string;
+            /** @description Absent: the agent builder. `other`: agents beyond the bound of a day */
+            agentId?: string;
+            /** @description The model that ran. Absent: none was chosen, and none ran */
+            model?: string;
+            kind?: components["schemas"]["Kind"];
+            lane?: string;
+            /** @description `name=value`, or `other`: labels beyond the bound of a day */
+            label?: string;
+            counts: components["schemas"]["UsageCounts"];
+        };
+        /** @description A limit of a daily budget was reached. There is one for each day, limit and level */
+        BudgetWarning: {
+            day: string;
+            /**
+             * @description `hard`: no further attempt begins on that day
+             * @enum {string}
+             */
+            level: "soft" | "hard";
+            /** @description The agent whose budget it is; absent: the tenant's budget */
+            agentId?: string;
+            /** Format: double */
+            limitUsd: number;
+            /**
+             * Format: double
+             * @description The cost of the day when the warning was sent
+             */
+            spentUsd: number;
+            /** Format: date-time */
+            at: string;
+        };
+        UsageReport: {
+            from: string;
+            to: string;
+            total: components["schemas"]["UsageCounts"];
+            /** @description In the order of their days, the most expensive of a day first */
+            rows: components["schemas"]["UsageRow"][];
+            /** @description The warnings of these days, at most 1000, the oldest first */
+            warnings: components["schemas"]["BudgetWarning"][];
         };
         AgentList: {
             agents: components["schemas"]["Agent"][];
@@ -961,8 +1268,7 @@ export interface components {
              */
             startDeadline: string;
             labels?: components["schemas"]["Labels"];
-            /** @description The execution is queued because of a limit of its tenant */
-            throttled?: boolean;
+            waitingFor?: components["schemas"]["WaitingFor"];
             /** @description Number of the newest attempt; 0 before the first */
             attempt: number;
             startFailures?: components["schemas"]["StartFailures"];
@@ -1019,6 +1325,46 @@ export interface components {
             attempt: number;
             error?: components["schemas"]["Failure"];
         };
+        ChangeEvent: {
+            executionId: string;
+            kind: components["schemas"]["Kind"];
+            status: components["schemas"]["Status"];
+            /** @description Number of the newest attempt; 0 before the first */
+            attempt: number;
+            agentId?: string;
+            batchId?: string;
+            conversationId?: string;
+            /** Format: date-time */
+            at: string;
+        };
+        BudgetWarningEvent: {
+            /**
+             * @description Whose daily budget it is
+             * @enum {string}
+             */
+            scope: "tenant" | "agent";
+            /** @description Only if `scope` is `agent` */
+            agentId?: string;
+            /** @description In UTC */
+            day: string;
+            /**
+             * Format: double
+             * @description The soft limit
+             */
+            limitUsd: number;
+            /**
+             * Format: double
+             * @description The soft limit as a part of the daily budget, from 0 to 1; absent if the agent has a soft limit only
+             */
+            softLimit?: number;
+            /**
+             * Format: double
+             * @description The cost of the day when the warning was sent
+             */
+            spentUsd: number;
+            /** Format: date-time */
+            at: string;
+        };
         StepEvent: {
             attempt: number;
             /** @description Counts from 1 in each attempt; old steps are not stored */
@@ -1047,10 +1393,51 @@ export interface components {
             url?: string;
         };
         Failure: {
-            /** @enum {string} */
-            code: "agent_error" | "invalid_result" | "model_error" | "out_of_memory" | "output_limit" | "budget_exceeded" | "timed_out" | "queue_timeout" | "canceled" | "invalid_task" | "unknown_runtime" | "model_not_allowed" | "attempts_exhausted" | "no_executor" | "dead_lettered";
+            code: components["schemas"]["FailureCode"];
             message: string;
         };
+        /**
+         * @description What a queued execution waits for besides a free slot. `executor`: no living executor can start its runtime. `budget`: its agent has used up its daily budget, and the execution waits for the next day.
+         * @enum {string}
+         */
+        WaitingFor: "executor" | "budget";
+        /** @enum {string} */
+        FailureCode: "agent_error" | "invalid_result" | "model_error" | "out_of_memory" | "output_limit" | "budget_exceeded" | "timed_out" | "queue_timeout" | "canceled" | "invalid_task" | "model_not_allowed" | "attempts_exhausted" | "no_executor" | "dead_lettered";
+        AttemptList: {
+            attempts: components["schemas"]["Attempt"][];
+            /** @description Number of older attempts that are not in the list */
+            omitted: number;
+        };
+        Attempt: {
+            /** @description Counts from 1 */
+            number: number;
+            /** @description Name of the executor that claimed the execution */
+            executor: string;
+            /** @description Identifies the lease of the executor's process */
+            session?: string;
+            /** Format: date-time */
+            claimedAt: string;
+            /**
+             * Format: date-time
+             * @description When the sandbox acknowledged the job. Absent if the job did not begin, while the attempt runs, and if its executor has died
+             */
+            startedAt?: string;
+            /**
+             * Format: date-time
+             * @description Absent while the attempt runs
+             */
+            endedAt?: string;
+            outcome: components["schemas"]["AttemptOutcome"];
+            code?: components["schemas"]["FailureCode"];
+            /** @description For people: why the job did not begin */
+            detail?: string;
+            usage: components["schemas"]["Usage"];
+        };
+        /**
+         * @description `succeeded`, `failed`, `timed_out` and `canceled`: how the job ended, with `code` if it did not succeed. `start_failed`: the job never began. `interrupted`: Airlock failed after the job had begun. `handed_back`: the executor shut down. `lease_expired`: the executor died or was cut off.
+         * @enum {string}
+         */
+        AttemptOutcome: "running" | "succeeded" | "failed" | "timed_out" | "canceled" | "start_failed" | "interrupted" | "handed_back" | "lease_expired";
         /** @description Attempts whose job never began, because no sandbox started. Absent if there is none. After too many of them the execution fails with `no_executor`. */
         StartFailures: {
             count: number;
@@ -1164,6 +1551,179 @@ export interface components {
             /** Format: date-time */
             rotatedAt?: string;
         };
+        Caller: {
+            /** @description Absent for the operator */
+            tenant?: string;
+            scopes: components["schemas"]["CallerScope"][];
+        };
+        /** @enum {string} */
+        CallerScope: "read" | "run" | "agents" | "keys" | "operator";
+        InstallationStatus: {
+            /** @description Of the API that answers */
+            version: string;
+            /**
+             * Format: date-time
+             * @description Of the answer; by the clock of this API if Firestore does not answer
+             */
+            time: string;
+            /** @description Of `firestore`, `pubsub`, `leader`, `executors` and `dispatchers` */
+            checks: components["schemas"]["StatusCheck"][];
+            fleet?: components["schemas"]["FleetStatus"];
+            work?: components["schemas"]["Work"];
+        };
+        StatusCheck: {
+            name: string;
+            ok: boolean;
+            /** @description What is wrong and how to fix it */
+            detail?: string;
+        };
+        /** @description What the leader of the executors has published; absent before there was one */
+        FleetStatus: {
+            /** @description The process that leads */
+            leader: string;
+            /**
+             * Format: date-time
+             * @description When the leader published this
+             */
+            renewedAt: string;
+            /** @description Living executors */
+            executors: number;
+            /** @description Living processes of the API */
+            apis: number;
+            /** @description Number of parts into which the tenants are divided */
+            partitions: number;
+            /** @description Of these, those whose tenants have a dispatcher */
+            ownedPartitions: number;
+            slots: components["schemas"]["LaneCounts"];
+            /** @description That a living executor can start */
+            runtimes: string[];
+        };
+        LaneCounts: {
+            /** @description Runs and conversations */
+            interactive: number;
+            batch: number;
+        };
+        /** @description Executions by lane */
+        Work: {
+            waiting: components["schemas"]["LaneCounts"];
+            running: components["schemas"]["LaneCounts"];
+            /** @description Counting stops at this number. A count that is equal may be larger */
+            countLimit: number;
+        };
+        Executor: {
+            name: string;
+            /** @description The lease of the process */
+            session: string;
+            version: string;
+            /** @description Of the Engine, such as `amd64` */
+            architecture?: string;
+            /** @description That its operator chose */
+            labels?: {
+                [key: string]: string;
+            };
+            /** @description The session has not expired */
+            alive: boolean;
+            /** @description The executor takes no more executions */
+            draining: boolean;
+            /** @description The executor can take executions */
+            pulling: boolean;
+            /** @description Why not, for people */
+            reason?: string;
+            /** @description Jobs that it runs at the same time */
+            slots: number;
+            /** @description Of these, those that batches leave free */
+            reservedSlots: number;
+            busySlots: number;
+            runtimes: components["schemas"]["ExecutorRuntime"][];
+            /**
+             * Format: date-time
+             * @description Start of the session
+             */
+            startedAt: string;
+            /** Format: date-time */
+            renewedAt: string;
+        };
+        ExecutorRuntime: {
+            name: string;
+            image: string;
+            /** @description Why it cannot be started, for people; absent: it can */
+            unavailable?: string;
+        };
+        ExecutorList: {
+            executors: components["schemas"]["Executor"][];
+            nextCursor?: components["schemas"]["NextCursor"];
+        };
+        /** @description What differs from the defaults of the installation */
+        TenantSettings: {
+            /** @description No attempt begins; work is accepted and waits */
+            paused: boolean;
+            maxQueued?: number;
+            maxRunning?: number;
+            /** Format: double */
+            maxDailyUsd?: number;
+            /** Format: double */
+            softLimit?: number;
+            /** Format: double */
+            weight?: number;
+        };
+        /** @description What holds for the tenant, from its settings and the defaults of the installation */
+        TenantLimits: {
+            /** @description Queued executions, without those of batches; 0: no limit */
+            maxQueued: number;
+            /** @description Running executions; 0: no limit */
+            maxRunning: number;
+            /**
+             * Format: double
+             * @description Cost of a day of UTC; 0: no limit
+             */
+            maxDailyUsd: number;
+            /**
+             * Format: double
+             * @description Part of the daily budget after which the tenant is warned; 0: no warning
+             */
+            softLimit: number;
+            /**
+             * Format: double
+             * @description The tenant's share of the slots among the tenants that wait
+             */
+            weight: number;
+        };
+        UpdateTenant: {
+            paused?: boolean | null;
+            maxQueued?: number | null;
+            maxRunning?: number | null;
+            /**
+             * Format: double
+             * @description 0: no limit; else at least 0.000001
+             */
+            maxDailyUsd?: number | null;
+            /** Format: double */
+            softLimit?: number | null;
+            /** Format: double */
+            weight?: number | null;
+        };
+        Tenant: {
+            /** @description Name of the tenant */
+            id: string;
+            settings: components["schemas"]["TenantSettings"];
+            work: components["schemas"]["Work"];
+        };
+        TenantDetail: {
+            /** @description Name of the tenant */
+            id: string;
+            settings: components["schemas"]["TenantSettings"];
+            limits: components["schemas"]["TenantLimits"];
+            work: components["schemas"]["Work"];
+            /**
+             * Format: double
+             * @description Cost of today, in UTC, without what runs; up to some seconds old
+             */
+            spentTodayUsd: number;
+        };
+        TenantList: {
+            tenants: components["schemas"]["Tenant"][];
+            nextCursor?: components["schemas"]["NextCursor"];
+        };
         Problem: {
             type: string;
             title: string;
@@ -1211,6 +1771,7 @@ export interface components {
     };
     parameters: {
         ID: string;
+        ExecutorName: string;
         /** @description Maximum number of items on the page */
         Limit: number;
         /** @description `nextCursor` of the previous page. A cursor is valid for the same list with the same filters */
@@ -2076,6 +2637,43 @@ export interface operations {
             503: components["responses"]["Problem"];
         };
     };
+    listAttempts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The attempts */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AttemptList"];
+                };
+            };
+            /** @description The attempts that the client has are still current */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
     getExecutionResult: {
         parameters: {
             query?: never;
@@ -2221,6 +2819,35 @@ export interface operations {
             503: components["responses"]["Problem"];
         };
     };
+    getEvents: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `id` of the last event that the client has */
+                "Last-Event-ID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The events */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
     cancelExecution: {
         parameters: {
             query?: never;
@@ -2284,6 +2911,42 @@ export interface operations {
             404: components["responses"]["Problem"];
             409: components["responses"]["Problem"];
             422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    getUsage: {
+        parameters: {
+            query?: {
+                /** @description The first day, UTC; default: 29 days before `to`. A report has at most 92 days */
+                from?: string;
+                /** @description The last day, UTC; default: today */
+                to?: string;
+                /**
+                 * @description Names of dimensions with commas between them, each once: `day`, `agent`, `model`, `kind`, `lane`, `label`;
+                 *     default: `day`. `label` can be combined with `day` only
+                 */
+                groupBy?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The report */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UsageReport"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
             429: components["responses"]["Problem"];
             500: components["responses"]["Problem"];
             503: components["responses"]["Problem"];
@@ -2520,6 +3183,245 @@ export interface operations {
             400: components["responses"]["Problem"];
             401: components["responses"]["Problem"];
             403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    getCaller: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The caller */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Caller"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    getStatus: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The status of the installation */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InstallationStatus"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    listExecutors: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of items on the page */
+                limit?: components["parameters"]["Limit"];
+                /** @description `nextCursor` of the previous page. A cursor is valid for the same list with the same filters */
+                cursor?: components["parameters"]["Cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of executors */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExecutorList"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    drainExecutor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: components["parameters"]["ExecutorName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The executor */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Executor"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    resumeExecutor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: components["parameters"]["ExecutorName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The executor */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Executor"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    listTenants: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of items on the page */
+                limit?: components["parameters"]["Limit"];
+                /** @description `nextCursor` of the previous page. A cursor is valid for the same list with the same filters */
+                cursor?: components["parameters"]["Cursor"];
+                /** @description `true`: only tenants whose work waits for a free slot */
+                waiting?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of tenants */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TenantList"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    getTenant: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The tenant */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TenantDetail"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    updateTenant: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/merge-patch+json": components["schemas"]["UpdateTenant"];
+                "application/json": components["schemas"]["UpdateTenant"];
+            };
+        };
+        responses: {
+            /** @description The changed tenant */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TenantDetail"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
             429: components["responses"]["Problem"];
             500: components["responses"]["Problem"];
             503: components["responses"]["Problem"];

@@ -2,6 +2,7 @@ import type { Execution } from '../api/types.ts'
 import { PageHeader } from '../ui/PageHeader.tsx'
 import { ProblemNotice } from '../ui/ProblemNotice.tsx'
 import { TextLink } from '../ui/TextLink.tsx'
+import { Attempts } from './Attempts.tsx'
 import { Facts } from './Facts.tsx'
 import { FailureNotice } from './FailureNotice.tsx'
 import { Files } from './Files.tsx'
@@ -60,6 +61,7 @@ function Detail({ execution, connectionError }: DetailProps) {
       </section>
       <Files execution={execution} />
       <Facts execution={execution} />
+      <Attempts execution={execution} />
       {execution.receipt && <ReceiptView id={execution.id} receipt={execution.receipt} />}
       <p className="flex flex-wrap gap-4 text-sm">
         {execution.conversationId && (

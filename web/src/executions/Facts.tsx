@@ -13,6 +13,10 @@ export function Facts({ execution }: { execution: Execution }) {
       <dl className="grid gap-x-8 border-t border-line text-sm sm:grid-cols-2">
         <Fact name="Status">
           <StatusBadge status={execution.status} />
+          {execution.waitingFor === 'budget' && <Note>waits: its agent has used up its budget of today</Note>}
+          {execution.waitingFor === 'executor' && (
+            <Note>waits: no executor can start the runtime {execution.runtime}</Note>
+          )}
         </Fact>
         <Fact name="Attempt">{execution.attempt === 0 ? 'none yet' : execution.attempt}</Fact>
         {execution.startFailures && (

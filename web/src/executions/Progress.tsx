@@ -4,6 +4,7 @@ import { useNow } from '../ui/useNow.ts'
 import { CancelButton } from './CancelButton.tsx'
 import { phaseStart } from './status.ts'
 import { StatusBadge } from './StatusBadge.tsx'
+import { Steps } from './Steps.tsx'
 
 interface Props {
   executionId: string
@@ -19,6 +20,9 @@ export function Progress({ executionId, execution, connectionError }: Props) {
       {execution && <Elapsed execution={execution} />}
       {execution && execution.attempt > 1 && <span className="text-muted">attempt {execution.attempt}</span>}
       <CancelButton executionId={executionId} requested={execution?.cancelRequested ?? false} />
+      {execution?.status === 'running' && (
+        <Steps key={`${executionId} ${execution.attempt}`} executionId={executionId} />
+      )}
       {connectionError && (
         <p className="w-full pb-1 text-danger">
           {connectionError.message} The execution continues without this page, and the page keeps trying.

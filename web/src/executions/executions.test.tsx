@@ -1,4 +1,4 @@
-import { screen, within } from '@testing-library/react'
+import { screen, waitFor, within } from '@testing-library/react'
 import { describe, expect, test } from 'vitest'
 import { StandIn } from '../../dev/standin.ts'
 import { post, visit } from '../test/visit.tsx'
@@ -27,6 +27,26 @@ describe("an execution's page", () => {
     expect(fact('Attempt')).toBe('1')
     expect(screen.queryByRole('button', { name: 'Cancel' })).not.toBeInTheDocument()
     expect(screen.getByRole('link', { name: 'Conversation' })).toHaveAttribute('href', `#/c/${conversation}`)
+  })
+
+  test('shows the newest steps while it runs', async () => {
+    const { server, id } = await withExecution()
+    server.start(id)
+    visit(`#/e/${id}`, server)
+    await waitFor(() => expect(server.events.openAt(`/executions/${id}/events`)).toBe(1))
+    for (let number = 1; number <= 7; number++) {
+      server.step(id, number, 'progress', `uses tool ${number}`)
+    }
+    server.step(id, 8, 'output', '<b>said</b>')
+    await screen.findByText('<b>said</b>')
+    const steps = within(screen.getByRole('list', { name: 'Steps' })).getAllByRole('listitem')
+    expect(steps.map((step) => step.textContent)).toEqual([
+      ...[4, 5, 6, 7].map((number) => `uses tool ${number}`),
+      '<b>said</b>',
+    ])
+    server.finish(id, { result: { text: 'the answer' } })
+    expect(await screen.findByText('the answer')).toBeVisible()
+    expect(screen.queryByRole('list', { name: 'Steps' })).not.toBeInTheDocument()
   })
 
   test('shows times, usage and the error', async () => {

@@ -85,6 +85,33 @@ describe('a finished execution', () => {
     expect(await saved[0]?.content.text()).toContain('the end')
   })
 
+  test('shows its attempts when it has several', async () => {
+    const { server, id } = await withFinishedExecution({ attempt: 3 })
+    const usage = { inputTokens: 0, outputTokens: 0, costUsd: 0, calls: 0 }
+    const claimedAt = '2026-01-02T03:04:05Z'
+    const endedAt = '2026-01-02T03:04:07Z'
+    server.attempts.set(id, {
+      omitted: 1,
+      attempts: [
+        {
+          number: 2,
+          executor: 'host-1',
+          claimedAt,
+          endedAt,
+          outcome: 'start_failed',
+          detail: 'no image',
+          usage,
+        },
+        { number: 3, executor: 'host-2', claimedAt, endedAt, outcome: 'timed_out', code: 'timed_out', usage },
+      ],
+    })
+    visit(`#/e/${id}`, server)
+    const attempts = await screen.findByRole('region', { name: 'Attempts' })
+    expect(attempts).toHaveTextContent('Older attempts that are not kept: 1')
+    expect(attempts).toHaveTextContent(/2 · host-1did not start: no image.*ended after 2.0 s/)
+    expect(attempts).toHaveTextContent(/3 · host-2timed outclaimed/)
+  })
+
   test('shows its receipt, and downloads it', async () => {
     const receipt = {
       executor: 'host-1',

@@ -1,20 +1,17 @@
 import { api, unwrapResponse } from '../api/client.ts'
-import { isTransient, ProblemError, retryAfter } from '../api/problem.ts'
+import { backoff, pauseUntilOnline, type Pause } from '../api/pause.ts'
+import { isTransient, retryAfter } from '../api/problem.ts'
 import type { Execution } from '../api/types.ts'
 import { isFinished } from './status.ts'
 
 /** One read of an execution: the execution, or the error of a read that is repeated later. */
 export type Update = { execution: Execution } | { connectionError: Error; retryInSeconds: number }
 
-export type Pause = (seconds: number, signal: AbortSignal) => Promise<void>
-
 // A long poll returns as soon as the execution finishes, whatever its wait. The wait of a queued execution is short
 // only so that the page shows soon that it runs.
 const waitSeconds = { queued: 2, running: 30 }
 // A long poll that is this much later than its wait gets no response any more: the connection is dead.
 const graceSeconds = 15
-const firstBackoffSeconds = 1
-const maxBackoffSeconds = 30
 // A long poll that returns an unfinished execution faster than this did not wait. Repeating it without a pause would
 // flood the server.
 const minWaitSeconds = 1
@@ -69,27 +66,4 @@ async function read(id: string, wait: number | undefined, signal: AbortSignal) {
     }),
   )
   return { execution: data, retryAfterSeconds: retryAfter(response) }
-}
-
-function backoff(failures: number, error: Error): number {
-  const requested = error instanceof ProblemError ? (error.retryAfterSeconds ?? 0) : 0
-  return Math.max(requested, Math.min(maxBackoffSeconds, firstBackoffSeconds * 2 ** failures))
-}
-
-/** Pauses until the time has passed, the browser is online again, or the signal aborts. */
-function pauseUntilOnline(seconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(end, seconds * 1000)
-    function end() {
-      clearTimeout(timer)
-      window.removeEventListener('online', end)
-      signal.removeEventListener('abort', end)
-      resolve()
-    }
-    window.addEventListener('online', end)
-    signal.addEventListener('abort', end)
-    if (signal.aborted) {
-      end()
-    }
-  })
 }

@@ -1,6 +1,7 @@
 import { useQuery } from '@tanstack/react-query'
 import { api, unwrap } from '../api/client.ts'
 import { queryKeys } from '../api/queryKeys.ts'
+import { useRefetchInterval } from '../session/FollowChanges.tsx'
 import { isFinished } from './status.ts'
 
 /** The number of executions in a list: the server's maximum. */
@@ -10,11 +11,12 @@ export const maxListed = 100
 const refetchMs = 5_000
 
 export function useExecutions() {
+  const interval = useRefetchInterval(refetchMs)
   return useQuery({
     queryKey: queryKeys.executions,
     queryFn: () => unwrap(api.GET('/executions', { params: { query: { limit: maxListed } } })),
     refetchInterval: ({ state }) =>
-      state.data?.executions.some(({ status }) => !isFinished(status)) ? refetchMs : false,
+      state.data?.executions.some(({ status }) => !isFinished(status)) ? interval : false,
     select: (list) => list.executions,
   })
 }

@@ -3,6 +3,7 @@ import { useAgents } from '../agents/queries.ts'
 import { useConversations } from '../conversations/queries.ts'
 import { hrefOf, type Route } from '../route/route.ts'
 import { signOut, useSession } from '../session/session.ts'
+import { useMayBeOperator } from '../session/useCaller.ts'
 import { Button } from '../ui/Button.tsx'
 import { Logo } from '../ui/Logo.tsx'
 import { Timestamp } from '../ui/Timestamp.tsx'
@@ -12,6 +13,7 @@ export function Sidebar({ route }: { route: Route }) {
   const conversations = useConversations()
   const agents = useAgents()
   const session = useSession()
+  const mayBeOperator = useMayBeOperator()
   return (
     <nav aria-label="Conversations and agents" className="flex min-h-0 flex-1 flex-col">
       <div className="flex min-h-14 items-center gap-2.5 px-5 max-md:pl-16">
@@ -59,6 +61,14 @@ export function Sidebar({ route }: { route: Route }) {
         <Entry to={{ page: 'batches' }} route={route}>
           Batches
         </Entry>
+        <Entry to={{ page: 'usage' }} route={route}>
+          Usage
+        </Entry>
+        {mayBeOperator && (
+          <Entry to={{ page: 'operator' }} route={route}>
+            Operator
+          </Entry>
+        )}
         {session.key !== undefined && (
           <li>
             <Button look="plain" className="w-full" onClick={signOut}>

@@ -11,6 +11,7 @@ const routes: [string, Route][] = [
   ['#/b/bat_1', { page: 'batch', id: 'bat_1' }],
   ['#/e/exe_1', { page: 'execution', id: 'exe_1' }],
   ['#/e', { page: 'executions' }],
+  ['#/usage', { page: 'usage' }],
 ]
 
 describe('routes', () => {

@@ -8,6 +8,8 @@ export type Route =
   | { page: 'batches' }
   | { page: 'execution'; id: string }
   | { page: 'executions' }
+  | { page: 'operator' }
+  | { page: 'usage' }
   | { page: 'unknown' }
 
 export function parseRoute(hash: string): Route {
@@ -31,6 +33,10 @@ export function parseRoute(hash: string): Route {
       return id ? { page: 'batch', id } : { page: 'batches' }
     case 'e':
       return id ? { page: 'execution', id } : { page: 'executions' }
+    case 'operator':
+      return id ? { page: 'unknown' } : { page: 'operator' }
+    case 'usage':
+      return id ? { page: 'unknown' } : { page: 'usage' }
     default:
       return { page: 'unknown' }
   }
@@ -54,6 +60,10 @@ export function hrefOf(route: Route): string {
       return `#/e/${encodeURIComponent(route.id)}`
     case 'executions':
       return '#/e'
+    case 'operator':
+      return '#/operator'
+    case 'usage':
+      return '#/usage'
     case 'unknown':
       return '#/'
   }

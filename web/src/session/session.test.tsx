@@ -41,6 +41,30 @@ describe('a server that requires a key', () => {
     expect(screen.getByLabelText('API key')).toHaveAttribute('type', 'password')
   })
 
+  test.each(['alk_열쇠', 'alk_two words', 'alk_\u00e9'])(
+    'is not asked with %s, which is no key',
+    async (text) => {
+      const { user, requests } = visit('#/', new StandIn(), requireKey)
+      const field = await screen.findByLabelText('API key')
+      const before = requests.length
+      await user.type(field, `${text}{Enter}`)
+      expect(screen.getByRole('alert')).toHaveTextContent('a key has only ASCII letters')
+      expect(field).toHaveFocus()
+      expect(requests).toHaveLength(before)
+      expect(window.sessionStorage).toHaveLength(0)
+      await user.clear(field)
+      await user.type(field, 'alk_good{Enter}')
+      expect(await screen.findByRole('navigation')).toBeVisible()
+    },
+  )
+
+  test('says that the key of the operator is another one', async () => {
+    visit('#/', new StandIn(), requireKey)
+    expect(await screen.findByLabelText('API key')).toHaveAccessibleDescription(
+      /The operator has another one/,
+    )
+  })
+
   test('shows nothing of one caller to the next', async () => {
     const server = new StandIn()
     await post(server, '/agents', { name: 'Of the first', instructions: 'x' })

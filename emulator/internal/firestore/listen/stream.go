@@ -10,6 +10,7 @@ import (
 
 	"github.com/airlock-run/airlock/emulator/internal/firestore/document"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/name"
+	"github.com/airlock-run/airlock/emulator/internal/firestore/query"
 	"github.com/airlock-run/airlock/emulator/internal/firestore/store"
 )
 
@@ -17,15 +18,20 @@ import (
 type Stream struct {
 	broadcaster *Broadcaster
 	store       *store.Store
-	send        func(*pb.ListenResponse) error
+	prepare     func(*query.Query) error
+	send        Send
 	events      *eventQueue
 	targets     map[int32]*target
 	readTime    document.Time // of the newest commit that was sent
 }
 
-// NewStream returns a stream that sends its responses with send. The caller closes it.
-func NewStream(b *Broadcaster, s *store.Store, send func(*pb.ListenResponse) error) *Stream {
-	return &Stream{broadcaster: b, store: s, send: send, events: newEventQueue(), targets: map[int32]*target{}}
+// Send sends one response to the client.
+type Send func(*pb.ListenResponse) error
+
+// NewStream returns a stream that sends its responses with send. It calls prepare for the query of a target; an error
+// removes the target. The caller closes the stream.
+func NewStream(b *Broadcaster, s *store.Store, prepare func(*query.Query) error, send Send) *Stream {
+	return &Stream{broadcaster: b, store: s, prepare: prepare, send: send, events: newEventQueue(), targets: map[int32]*target{}}
 }
 
 // Close removes all subscriptions of the stream.
@@ -59,7 +65,7 @@ func (s *Stream) addTarget(ctx context.Context, db name.Database, r *pb.Target) 
 	}
 	t, err := parseTarget(db, r)
 	if err == nil && t.query != nil {
-		err = s.store.EnsureIndexes(t.query)
+		err = s.prepare(t.query)
 	}
 	if err != nil {
 		if status.Code(err) == codes.Unknown {

@@ -27,6 +27,9 @@ type Write struct {
 	precondition *pb.Precondition
 }
 
+// IsDelete reports whether the write deletes the document.
+func (w Write) IsDelete() bool { return w.delete }
+
 // Parse checks that a write is valid and for this database.
 func Parse(db name.Database, w *pb.Write) (Write, error) {
 	out := Write{precondition: w.GetCurrentDocument()}

@@ -9,6 +9,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,14 +38,17 @@ const (
 
 // Config says which tokens are accepted and how their claims are read.
 type Config struct {
-	Issuer      string        // required value of the claim iss
-	Audience    string        // required in the claim aud
-	KeysURL     string        // URL of the issuer's keys; empty: its discovery document has the URL
-	Algorithms  []string      // accepted signature algorithms; only asymmetric ones
-	TokenHeader string        // header with the token; in Authorization it is a bearer token
-	TenantClaim string        // the claim that names the tenant
-	ScopesClaim string        // the claim that lists the scopes; empty: every caller has all scopes
-	Leeway      time.Duration // how much the provider's clock may differ from this machine's
+	Issuer      string   // required value of the claim iss
+	Audience    string   // required in the claim aud
+	KeysURL     string   // URL of the issuer's keys; empty: its discovery document has the URL
+	Algorithms  []string // accepted signature algorithms; only asymmetric ones
+	TokenHeader string   // header with the token; in Authorization it is a bearer token
+	TenantClaim string   // the claim that names the tenant
+	ScopesClaim string   // the claim that lists the scopes; empty: every caller has all scopes
+	// OperatorClaim and OperatorValue are the name and the value of the claim that makes a token the operator's; empty:
+	// no token is.
+	OperatorClaim, OperatorValue string
+	Leeway                       time.Duration // how much the provider's clock may differ from this machine's
 }
 
 // Verifier checks tokens. It is safe for concurrent use.
@@ -100,11 +105,14 @@ func (v *Verifier) Authenticate(r *http.Request) (tenant.Caller, error) {
 		}
 		return tenant.Caller{}, invalidToken("The token is not valid now, is for another service, or is not signed by " + v.config.Issuer + ".")
 	}
+	subject, _ := claims["sub"].(string)
+	if v.isOperator(claims) {
+		return tenant.Operator(subject), nil
+	}
 	claim, _ := claims[v.config.TenantClaim].(string)
 	if claim == "" {
 		return tenant.Caller{}, invalidToken("The token names no tenant: its claim " + v.config.TenantClaim + " is not a text.")
 	}
-	subject, _ := claims["sub"].(string)
 	return tenant.Caller{Tenant: tenantOfClaim(claim), Subject: subject, Scopes: v.scopes(claims)}, nil
 }
 
@@ -125,6 +133,24 @@ func (v *Verifier) token(r *http.Request) string {
 		return auth.BearerToken(text)
 	}
 	return text
+}
+
+// isOperator reports whether a token is the operator's. A text is compared as a whole: a part of it may be somebody's
+// choice.
+func (v *Verifier) isOperator(claims jwt.MapClaims) bool {
+	if v.config.OperatorClaim == "" {
+		return false
+	}
+	switch claim := claims[v.config.OperatorClaim].(type) {
+	case string:
+		return claim == v.config.OperatorValue
+	case bool:
+		return strconv.FormatBool(claim) == v.config.OperatorValue
+	case []any:
+		return slices.Contains(claim, any(v.config.OperatorValue))
+	default:
+		return false
+	}
 }
 
 // scopes reads the scopes of a token: a list, or one text in which spaces separate them (RFC 8693). It ignores unknown

@@ -275,6 +275,36 @@ func TestTokenScopes(t *testing.T) {
 	}
 }
 
+// Only the configured claim makes a token the operator's. It is then no tenant's, whatever else it says.
+func TestOperatorClaim(t *testing.T) {
+	p := startProvider(t)
+	v := p.verifier(t, func(c *Config) { c.ScopesClaim, c.OperatorClaim, c.OperatorValue = "scope", "groups", "ops" })
+	verify := func(v *Verifier, change ...func(jwt.MapClaims)) (tenant.Caller, error) {
+		return authenticate(v, "Authorization", "Bearer "+p.sign(t, "rsa", jwt.SigningMethodRS256, p.keys["rsa"], p.claims(change...)))
+	}
+	for _, claim := range []any{"ops", []string{"staff", "ops"}} {
+		found, err := verify(v, withClaim("groups", claim), withClaim("scope", "read"))
+		require.NoError(t, err)
+		require.Equal(t, tenant.Operator("ada"), found)
+	}
+	_, err := verify(v, withClaim("groups", "ops"), func(c jwt.MapClaims) { delete(c, "sub") })
+	require.NoError(t, err, "the operator needs no tenant")
+	for _, claim := range []any{nil, "", "ops staff", "no-ops", []string{"op"}, []any{[]string{"ops"}}, true, 1, map[string]any{"ops": true}} {
+		found, err := verify(v, withClaim("groups", claim), withClaim("scope", "read operator"))
+		require.NoError(t, err)
+		require.Equal(t, tenant.Caller{Tenant: "ada", Subject: "ada", Scopes: []tenant.Scope{tenant.ScopeRead}}, found, "%v", claim)
+	}
+	truth := p.verifier(t, func(c *Config) { c.OperatorClaim, c.OperatorValue = "operator", "true" })
+	for claim, want := range map[any]bool{true: true, "true": true, false: false, 1: false} {
+		found, err := verify(truth, withClaim("operator", claim))
+		require.NoError(t, err)
+		require.Equal(t, want, found.Tenant == "", "%v", claim)
+	}
+	nobody, err := verify(p.verifier(t), withClaim("", ""))
+	require.NoError(t, err)
+	require.Equal(t, "ada", nobody.Tenant, "without the setting no token is")
+}
+
 func TestDiscoveryErrors(t *testing.T) {
 	p := startProvider(t)
 	for want, issuer := range map[string]string{
