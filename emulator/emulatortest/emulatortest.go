@@ -12,8 +12,10 @@ package emulatortest
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -32,8 +34,30 @@ import (
 // Project is the project of the clients that this package returns.
 const Project = "airlock-test"
 
+// leakWait is longer than a call that nobody waits for any more may take to end by its own time-out.
+const leakWait = 15 * time.Second
+
 // Main is a TestMain for packages that use the emulators. It runs the tests, and fails if goroutines are left.
-func Main(m goleak.TestingM) { goleak.VerifyTestMain(m, IgnoredGoroutines()...) }
+func Main(m goleak.TestingM) {
+	code := m.Run()
+	if code == 0 {
+		if err := leaks(leakWait); err != nil {
+			fmt.Fprintf(os.Stderr, "goroutines are left after the tests: %v\n", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// leaks returns the goroutines that are left after wait, as an error, or nil as soon as there are none.
+func leaks(wait time.Duration) error {
+	for end := time.Now().Add(wait); ; {
+		err := goleak.Find(IgnoredGoroutines()...) // waits some milliseconds itself
+		if err == nil || time.Now().After(end) {
+			return err
+		}
+	}
+}
 
 // IgnoredGoroutines are goroutines that Google's clients do not stop.
 func IgnoredGoroutines() []goleak.Option {
