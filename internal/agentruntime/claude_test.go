@@ -321,18 +321,6 @@ func TestClaudeHangTimesOut(t *testing.T) {
 	}
 }
 
-// The CLI waits some 300 seconds for a stalled stream. The gateway ends it earlier, and then the CLI repeats the
-// request without streaming.
-func TestClaudeRecoversFromStalledStream(t *testing.T) {
-	t.Parallel()
-	h := newClaudeHarness(t, modelstub.Sequence(modelstub.Stall("an answer")), func(s *gateway.Config) { s.IdleTimeout = 200 * time.Millisecond })
-	run, result := h.mustRun(execution.Task{Input: "hello"})
-	require.Equal(t, "an answer", result.Text)
-	require.Len(t, h.modelRequests(), 2)
-	require.False(t, h.modelRequests()[1].Stream)
-	require.EqualValues(t, 2, run.Usage().Calls)
-}
-
 func TestModelWithoutResponseTimesOut(t *testing.T) {
 	t.Parallel()
 	h := newClaudeHarness(t, modelstub.Sequence(modelstub.Hang()), func(s *gateway.Config) { s.CallTimeout = 200 * time.Millisecond })

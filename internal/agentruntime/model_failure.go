@@ -30,7 +30,7 @@ func (r *Run) modelFailure(reportedStatus int, agentMessage string) *execution.F
 func modelStatusMessage(status int) string {
 	switch status {
 	case 0:
-		return "the model could not be reached"
+		return "the model could not be reached, or its response broke off"
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return "the model's provider rejects the operator's API key (status " + strconv.Itoa(status) + ")"
 	case http.StatusNotFound:

@@ -16,6 +16,7 @@ type accessRecord struct {
 	status    int // sent to the sandbox; 0: nothing was sent
 	denied    string
 	cause     error // why the call ended early
+	broken    bool  // the response was cut, so the connection to the sandbox has to end
 	usage     callUsage
 	cost      float64
 	bytesSent int64

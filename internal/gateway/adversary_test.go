@@ -148,23 +148,24 @@ func TestAdversarialUpstreams(t *testing.T) {
 		status int // to the sandbox
 		says   string
 		last   int // Summary.LastStatus
+		broken bool
 	}{
-		"redirects permanently":      {redirect(301), 502, "redirect", 301},
-		"redirects with the body":    {redirect(307), 502, "redirect", 307},
-		"says see other":             {redirect(303), 502, "redirect", 303},
-		"never answers":              {modelstub.Hang(), 504, "took too long", 504},
-		"stalls in the middle":       {modelstub.Stall("hello"), 200, "the response stalled", 504},
-		"resets in the middle":       {modelstub.ResetMidStream("hello"), 200, "could not be reached", 0},
-		"resets before the response": {modelstub.Reset(), 502, "could not be reached", 0},
-		"sends too much":             {modelstub.Text(strings.Repeat("x", 1<<20)), 200, "the response is too large", 502},
-		"sends too much, no stream":  {modelstub.Raw(200, nil, strings.Repeat("x", 1<<20)), 502, "the response is too large", 502},
-		"has huge headers":           {modelstub.Raw(200, http.Header{"X": {strings.Repeat("x", 128<<10)}}, ""), 502, "could not be reached", 0},
-		"mentions the key":           {modelstub.Status(401, "authentication_error", "no such key: "+key), 401, "rejects the operator's API key", 401},
-		"mentions the account":       {modelstub.Status(403, "permission_error", "organisation of "+key), 403, "rejects the operator's API key", 403},
-		"is overloaded":              {modelstub.Status(529, "overloaded_error", "busy"), 529, "busy", 529},
-		"sends an invalid stream":    {modelstub.Raw(200, event, "data: {]\n\ndata: \xff\n\nnot even an event"), 200, "not even", 200},
-		"fails in a stream":          {modelstub.Raw(200, event, "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}\n\n"), 200, "overloaded", 529},
-		"reports negative usage":     {modelstub.Response{Usage: map[string]any{"input_tokens": -1000, "output_tokens": -1}}, 200, "message_start", 200},
+		"redirects permanently":      {redirect(301), 502, "redirect", 301, false},
+		"redirects with the body":    {redirect(307), 502, "redirect", 307, false},
+		"says see other":             {redirect(303), 502, "redirect", 303, false},
+		"never answers":              {modelstub.Hang(), 504, "took too long", 504, false},
+		"stalls in the middle":       {modelstub.Stall("hello"), 200, "hello", 504, true},
+		"resets in the middle":       {modelstub.ResetMidStream("hello"), 200, "hello", 0, true},
+		"resets before the response": {modelstub.Reset(), 502, "could not be reached", 0, false},
+		"sends too much":             {modelstub.Text(strings.Repeat("x", 1<<20)), 200, "the response is too large", 502, false},
+		"sends too much, no stream":  {modelstub.Raw(200, nil, strings.Repeat("x", 1<<20)), 502, "the response is too large", 502, false},
+		"has huge headers":           {modelstub.Raw(200, http.Header{"X": {strings.Repeat("x", 128<<10)}}, ""), 502, "could not be reached", 0, false},
+		"mentions the key":           {modelstub.Status(401, "authentication_error", "no such key: "+key), 401, "rejects the operator's API key", 401, false},
+		"mentions the account":       {modelstub.Status(403, "permission_error", "organisation of "+key), 403, "rejects the operator's API key", 403, false},
+		"is overloaded":              {modelstub.Status(529, "overloaded_error", "busy"), 529, "busy", 529, false},
+		"sends an invalid stream":    {modelstub.Raw(200, event, "data: {]\n\ndata: \xff\n\nnot even an event"), 200, "not even", 0, true},
+		"fails in a stream":          {modelstub.Raw(200, event, "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}\n\n"), 200, "overloaded", 529, false},
+		"reports negative usage":     {modelstub.Response{Usage: map[string]any{"input_tokens": -1000, "output_tokens": -1}}, 200, "message_start", 200, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -177,6 +178,7 @@ func TestAdversarialUpstreams(t *testing.T) {
 			})
 			got := w.post(requestBody(nil))
 			require.Equal(t, c.status, got.status)
+			require.Equal(t, c.broken, got.broken)
 			require.Contains(t, got.body, c.says)
 			require.NotContains(t, got.body+fmt.Sprint(got.header), key)
 			require.NotContains(t, got.body, upstream.URL().Host)

@@ -83,7 +83,7 @@ func (x *exchange) writeHeader(response *http.Response) {
 
 const copyBufferSize = 32 << 10
 
-// forwardStream forwards server-sent events as they arrive.
+// forwardStream forwards server-sent events as they arrive. A stream without its last event is cut, however it ended.
 func (x *exchange) forwardStream(ctx context.Context, response *http.Response, body io.Reader) {
 	x.writeHeader(response)
 	err := x.readBody(body, func(part []byte) error {
@@ -93,6 +93,10 @@ func (x *exchange) forwardStream(ctx context.Context, response *http.Response, b
 		}
 		return x.write(ctx, part)
 	})
+	ended := x.counter.ended
+	if err == nil && !ended {
+		err = errStreamCut
+	}
 	if err != nil {
 		x.drain(body, err)
 	}
@@ -100,15 +104,21 @@ func (x *exchange) forwardStream(ctx context.Context, response *http.Response, b
 		x.status = x.counter.errorStatus
 		x.rejected = !x.counter.seen()
 	}
-	if err != nil {
+	if err != nil && !ended {
 		x.endStream(ctx, err)
 	}
 }
 
-// endStream ends a stream early with an error event, as the provider does. The blank line in front of it ends an event
-// that may be incomplete.
+// endStream ends a stream early. If the gateway's own limits end it, so that another try would not help, it sends an
+// error event, as the provider does; the blank line in front of it ends an event that may be incomplete. Otherwise it
+// breaks the connection, as the network does: an agent repeats such a request, also after a part of the response that
+// makes an error event final.
 func (x *exchange) endStream(ctx context.Context, err error) {
 	d := x.classifyError(ctx, err)
+	if cause := x.rec.cause; !errors.Is(cause, errResponseTooLarge) && !errors.Is(cause, errCallTimeout) {
+		x.rec.broken = true
+		return
+	}
 	event := append([]byte("\n\nevent: error\ndata: "), d.body()...)
 	_ = x.write(context.WithoutCancel(ctx), append(event, "\n\n"...)) // the sandbox may have disconnected
 }

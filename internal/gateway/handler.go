@@ -36,7 +36,7 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	rec.countMetrics()
 	e.log.Info("egress", rec.fields(time.Since(began))...)
-	if panicked != nil && responded {
+	if panicked != nil && responded || rec.broken {
 		panic(http.ErrAbortHandler) // the response is incomplete, so the connection must end
 	}
 }
@@ -100,6 +100,7 @@ func (e *Endpoint) forward(w http.ResponseWriter, r *http.Request, route Route, 
 var (
 	errCallTimeout      = errors.New("the response took too long")
 	errStalled          = errors.New("the response stalled")
+	errStreamCut        = errors.New("the stream ended before its last event")
 	errResponseTooLarge = errors.New("the response is too large")
 	errCallEnded        = errors.New("the call has ended")
 

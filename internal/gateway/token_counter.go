@@ -13,11 +13,13 @@ type tokenCounter struct {
 	tokens      Tokens
 	inputKnown  bool // the provider has reported the input tokens
 	complete    bool // the provider has reported all tokens
+	ended       bool // a stream has had its last event
 	errorStatus int  // status of an error event in a stream; 0 without one
 	content     seenContent
 
 	line     []byte // the incomplete line of a stream
 	skipping bool   // the line is longer than maxLineSize
+	lastName bool   // the event of the line has the name of a last event
 }
 
 // reportedUsage is the provider's count. An absent field changes nothing, because the later events of a stream report
@@ -94,22 +96,43 @@ func (c *tokenCounter) Write(p []byte) (int, error) {
 			c.skipping = len(c.line) > maxLineSize
 		}
 		if ended {
-			if !c.skipping {
-				c.parseEvent(c.line)
-			}
+			c.parseLine(c.line)
 			c.line, c.skipping = c.line[:0], false
 		}
 	}
 	return len(p), nil
 }
 
-func (c *tokenCounter) parseEvent(line []byte) {
+// parseLine reads a complete line, or the beginning of a line that is too long. The last event of the Responses API
+// repeats the whole response and may be such a line, so its name counts as well.
+func (c *tokenCounter) parseLine(line []byte) {
+	if name, ok := bytes.CutPrefix(line, []byte("event:")); ok {
+		c.lastName = isLastEvent(string(bytes.TrimSpace(name)))
+	}
 	data, ok := bytes.CutPrefix(line, []byte("data:"))
 	if !ok {
 		return
 	}
+	c.ended = c.ended || c.lastName
+	if !c.skipping {
+		c.parseEvent(data)
+	}
+}
+
+// isLastEvent reports whether a stream ends with an event of this type, of either API.
+func isLastEvent(kind string) bool {
+	switch kind {
+	case "message_stop", "error", "response.completed", "response.incomplete", "response.failed":
+		return true
+	default:
+		return false
+	}
+}
+
+func (c *tokenCounter) parseEvent(data []byte) {
 	c.content.add(data)
-	if !bytes.Contains(data, []byte(`"usage"`)) && !bytes.Contains(data, []byte(`"error"`)) {
+	if !bytes.Contains(data, []byte(`"usage"`)) && !bytes.Contains(data, []byte(`"error"`)) &&
+		!bytes.Contains(data, []byte(`"message_stop"`)) {
 		return
 	}
 	var event struct {
@@ -133,6 +156,7 @@ func (c *tokenCounter) parseEvent(line []byte) {
 	if json.Unmarshal(data, &event) != nil {
 		return
 	}
+	c.ended = c.ended || isLastEvent(event.Type)
 	switch event.Type {
 	case "message_start":
 		c.model, c.inputKnown = event.Message.Model, true

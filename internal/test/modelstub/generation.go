@@ -17,16 +17,28 @@ type Generation struct {
 	After int
 }
 
-// End is how a Generation ends.
+// End is how a stream or a Generation ends.
 type End int
 
 // The ends.
 const (
 	Completes End = iota
 	Silent        // nothing more is sent until the client disconnects; nothing at all without a stream
-	Hangs         // nothing is sent, not even the header, until the client disconnects
+	Hangs         // nothing is sent, not even the header, until the client disconnects; only of a Generation
 	Breaks        // the server resets the connection
+	Stops         // a stream ends without its last events, as if it were complete
 )
+
+// take ends a stream that has begun before its last events.
+func (e End) take(r *http.Request, closed <-chan struct{}) {
+	switch e {
+	case Silent, Hangs:
+		waitForDisconnect(r, closed)
+	case Breaks:
+		panic(http.ErrAbortHandler)
+	case Completes, Stops:
+	}
+}
 
 // tokenText is a token of the generated text.
 const tokenText = "word"
@@ -85,29 +97,31 @@ func (s *Server) generate(w http.ResponseWriter, r *http.Request, request Reques
 		s.bill(0, g.PerEvent)
 		send(fmt.Sprintf(stream.content, strings.Repeat(tokenText, g.PerEvent)))
 	}
-	switch g.End {
-	case Silent:
-		waitForDisconnect(r, s.closed)
-	case Breaks:
-		panic(http.ErrAbortHandler)
-	case Completes, Hangs:
-		send(fmt.Sprintf(stream.last, request.Model, input, g.Events*g.PerEvent))
+	if g.End != Completes {
+		g.End.take(r, s.closed)
+		return
+	}
+	send(fmt.Sprintf(stream.usage, request.Model, input, g.Events*g.PerEvent))
+	if stream.last != "" {
+		send(stream.last)
 	}
 }
 
-// streamFormat has the formats of a stream's events: first of the model and the input tokens, content of the text, last
-// of the model, the input tokens and the output tokens.
-type streamFormat struct{ first, content, last string }
+// streamFormat has the formats of a stream's events: first of the model and the input tokens, content of the text,
+// usage of the model, the input tokens and the output tokens. last is the event after it, if the API has one.
+type streamFormat struct{ first, content, usage, last string }
 
 var (
 	messagesStream = streamFormat{
 		`{"type":"message_start","message":{"model":%q,"usage":{"input_tokens":%d,"output_tokens":1}}}`,
 		`{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":%q}}`,
 		`{"type":"message_delta","model":%q,"usage":{"input_tokens":%d,"output_tokens":%d}}`,
+		`{"type":"message_stop"}`,
 	}
 	responsesStream = streamFormat{
 		`{"type":"response.created","response":{"model":%q,"input":%d,"usage":null}}`,
 		`{"type":"response.output_text.delta","delta":%q}`,
 		`{"type":"response.completed","response":{"model":%q,"usage":{"input_tokens":%d,"output_tokens":%d}}}`,
+		"",
 	}
 )

@@ -177,3 +177,38 @@ func TestInvalidRequestIsRejected(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, status)
 	require.Empty(t, s.Requests())
 }
+
+// A stream ends after the chosen block, in the chosen way.
+func TestStreamEndingEarly(t *testing.T) {
+	answer := modelstub.Text("hello").Thinking("well")
+	for name, c := range map[string]struct {
+		response modelstub.Response
+		breaks   bool
+		last     string // type of the last event
+		count    int    // events
+	}{
+		"after the thinking":            {answer.EndingAfter(1, modelstub.Stops), false, "content_block_stop", 5},
+		"after the text":                {answer.EndingAfter(2, modelstub.Stops), false, "content_block_stop", 8},
+		"after the text, with a reset":  {answer.EndingAfter(2, modelstub.Breaks), true, "content_block_stop", 8},
+		"after everything, and a reset": {answer.EndingAfter(modelstub.AllEvents, modelstub.Breaks), true, "message_stop", 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := post(t.Context(), t, start(t, modelstub.Always(c.response)), stream)
+			require.NoError(t, err)
+			defer got.Body.Close()
+			body, err := io.ReadAll(got.Body)
+			require.Equal(t, c.breaks, err != nil)
+			kinds, _ := events(t, string(body))
+			require.Equal(t, c.last, kinds[len(kinds)-1])
+			require.Len(t, kinds, c.count)
+		})
+	}
+}
+
+func TestToolUsesHaveDifferentIDs(t *testing.T) {
+	s := start(t, modelstub.Always(modelstub.ToolUse("Bash", map[string]string{})))
+	_, first := read(t, s, single)
+	_, second := read(t, s, single)
+	require.Contains(t, first, `"id":"toolu_1_0"`)
+	require.Contains(t, second, `"id":"toolu_2_0"`)
+}

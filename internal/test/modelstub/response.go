@@ -15,10 +15,11 @@ type Response struct {
 	// StopReason is the stop reason of the response; empty: the one that fits its blocks.
 	StopReason string
 
-	blocks       []block
-	handler      func(w http.ResponseWriter, r *http.Request, closed <-chan struct{}) // replaces the blocks
-	interruption interruption
-	generation   *Generation // replaces everything else
+	blocks     []block
+	handler    func(w http.ResponseWriter, r *http.Request, closed <-chan struct{}) // replaces the blocks
+	end        End                                                                  // of a stream
+	endAfter   int                                                                  // blocks before the end; 0: one delta
+	generation *Generation                                                          // replaces everything else
 }
 
 // DefaultUsage is the usage field of responses without their own Usage.
@@ -27,32 +28,26 @@ var DefaultUsage = map[string]any{
 }
 
 type block struct {
-	Type  string          `json:"type"`
-	Text  string          `json:"text,omitempty"`
-	ID    string          `json:"id,omitempty"`
-	Name  string          `json:"name,omitempty"`
-	Input json.RawMessage `json:"input,omitempty"`
+	Type      string          `json:"type"`
+	Text      string          `json:"text,omitempty"`
+	Thinking  string          `json:"thinking,omitempty"`
+	Signature string          `json:"signature,omitempty"`
+	ID        string          `json:"id,omitempty"` // set when the response is written
+	Name      string          `json:"name,omitempty"`
+	Input     json.RawMessage `json:"input,omitempty"`
 }
-
-// interruption is what happens after the first delta of a stream.
-type interruption int
-
-const (
-	noInterruption interruption = iota
-	stallMidStream              // nothing more is sent
-	resetMidStream              // the connection is reset
-)
 
 // Text returns a response with a text.
 func Text(text string) Response { return Response{blocks: []block{{Type: "text", Text: text}}} }
 
-// ToolUse returns a response that calls a tool. The input must marshal to a JSON object.
+// ToolUse returns a response that calls a tool. The input must marshal to a JSON object. Each response has another ID
+// for its call, as a provider's have.
 func ToolUse(name string, input any) Response {
 	data, err := json.Marshal(input)
 	if err != nil {
 		panic(err) // a mistake in a test
 	}
-	return Response{blocks: []block{{Type: "tool_use", ID: "toolu_01" + name, Name: name, Input: data}}}
+	return Response{blocks: []block{{Type: "tool_use", Name: name, Input: data}}}
 }
 
 // Saying returns the same response with a text before its blocks.
@@ -61,11 +56,27 @@ func (res Response) Saying(text string) Response {
 	return res
 }
 
+// Thinking returns the same response with a block of thinking before its blocks.
+func (res Response) Thinking(text string) Response {
+	res.blocks = append([]block{{Type: "thinking", Thinking: text, Signature: "c2lnbmVk"}}, res.blocks...)
+	return res
+}
+
+// AllEvents is the number of blocks with which EndingAfter ends a stream after its last event.
+const AllEvents = -1
+
+// EndingAfter returns the same response with another end of its stream, after so many complete blocks. It does not
+// change a response without a stream.
+func (res Response) EndingAfter(blocks int, end End) Response {
+	res.end, res.endAfter = end, blocks
+	return res
+}
+
 // Stall returns a response that sends the first part of a stream and then nothing until the client disconnects.
-func Stall(text string) Response { r := Text(text); r.interruption = stallMidStream; return r }
+func Stall(text string) Response { return Text(text).EndingAfter(0, Silent) }
 
 // ResetMidStream returns a response that sends the first part of a stream and then resets the connection.
-func ResetMidStream(text string) Response { r := Text(text); r.interruption = resetMidStream; return r }
+func ResetMidStream(text string) Response { return Text(text).EndingAfter(0, Breaks) }
 
 // Hang returns a response that sends nothing until the client disconnects.
 func Hang() Response {
