@@ -114,6 +114,9 @@ func showExecution(out io.Writer, e client.Execution) {
 	for _, f := range e.Files {
 		writeField(out, "File", fmt.Sprintf("%s (%d bytes)", f.Path, f.Size))
 	}
+	if e.PartialText != "" {
+		writeField(out, "Said so far", e.PartialText)
+	}
 	if e.Error.Code != "" {
 		writeField(out, "Error", fmt.Sprintf("%s (%s)", e.Error.Message, e.Error.Code))
 	}

@@ -55,6 +55,7 @@ var modes = map[string]func(args []string) error{
 	"write-paths":               writePaths,
 	"write-large-files":         writeLargeFiles,
 	"write-many-files":          writeManyFiles,
+	"work-until-terminated":     workUntilTerminated,
 	"write-irregular-files":     writeIrregularFiles,
 	"symlink":                   symlink,
 	"forbidden-calls":           tryForbiddenCalls,

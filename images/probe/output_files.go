@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -41,6 +42,23 @@ func writeLargeFiles(args []string) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// workUntilTerminated writes an output file and prints a line, and again after SIGTERM. Its exit code is then 7.
+func workUntilTerminated([]string) error {
+	terminated := make(chan os.Signal, 1)
+	signal.Notify(terminated, syscall.SIGTERM)
+	if err := writeFile(outputDir+"/so-far", []byte("half")); err != nil {
+		return err
+	}
+	fmt.Println("working")
+	<-terminated
+	if err := writeFile(outputDir+"/notes", []byte("stopped")); err != nil {
+		return err
+	}
+	fmt.Println("terminated")
+	os.Exit(7)
 	return nil
 }
 

@@ -1,10 +1,12 @@
 package agentruntime
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
 	"github.com/airlock-run/airlock/internal/agentruntime/sessionfile"
@@ -56,19 +58,21 @@ func (streamJSON) prepareJob(r *Run, e *execution.Execution) *execution.Failure 
 		argv = append(argv, "--json-schema="+t.Schema)
 	}
 	r.Job.Argv = argv
+	r.Job.SettleTime = time.Duration(cmp.Or(r.entry.SettleTime, catalog.Duration(catalog.DefaultSettleTime)))
+	r.Job.Keep = newResultKeeper(cmp.Or(r.Job.Limits.Output, sandbox.DefaultLimits.Output))
 	r.Job.Stdin = []byte("\n" + t.Input) // the newline keeps the CLI from reading a leading slash as one of its commands
 	return nil
 }
 
-// parseResult requires all signs of success, because no single one is reliable: exit code 0, exactly one final result,
-// no error, and at least one turn. A task with a schema may succeed with text only, because the CLI may do that; the
+// parseResult requires all signs of success, because no single one is reliable: exit code 0, a last result without an
+// error, and at least one turn. A task with a schema may succeed with text only, because the CLI may do that; the
 // caller of the API decides whether the text is enough.
 func (streamJSON) parseResult(r *Run, o sandbox.Outcome) (*execution.Result, *execution.Failure) {
 	result, err := streamjson.Parse(o.Stdout)
 	switch {
 	case err != nil && o.Truncated:
 		return nil, outputLimitFailure(o)
-	case err != nil && o.ExitCode != 0:
+	case err != nil && exitedWithError(o):
 		return nil, exitCodeFailure(o)
 	case err != nil:
 		return nil, newFailure(execution.CodeInvalidResult, "the agent's result cannot be read: %v", err)
@@ -86,10 +90,10 @@ func (r *Run) checkSuccess(result streamjson.Result, o sandbox.Outcome) *executi
 	case result.IsError && (result.APIErrorStatus != 0 || r.Egress().LastCallFailed()):
 		return r.modelFailure(result.APIErrorStatus, result.Text)
 	case result.Subtype == "error_max_turns":
-		return newFailure(execution.CodeAgentError, "the agent did not finish within its maximum number of turns")
+		return newFailure(execution.CodeAgentError, "the agent did not finish within its maximum of %d turns", r.entry.MaxTurns)
 	case result.IsError || strings.HasPrefix(result.Subtype, "error"):
 		return newFailure(execution.CodeAgentError, "the agent reported an error: %s", excerpt(errorText(result)))
-	case o.ExitCode != 0:
+	case exitedWithError(o):
 		return exitCodeFailure(o)
 	case result.NumTurns < 1:
 		return newFailure(execution.CodeInvalidResult, "the agent reported success without a request to its model")
@@ -101,6 +105,10 @@ func (r *Run) checkSuccess(result streamjson.Result, o sandbox.Outcome) *executi
 		return nil
 	}
 }
+
+// exitedWithError reports whether the agent's exit code says that it failed. That of an agent which was ended after its
+// result says nothing.
+func exitedWithError(o sandbox.Outcome) bool { return o.EndReason == sandbox.Exited && o.ExitCode != 0 }
 
 func errorText(r streamjson.Result) string {
 	if r.Text != "" {

@@ -47,8 +47,8 @@ func TestSandboxSelfTests(t *testing.T) {
 		"allocates":              {`{"offline":{"allocateMiB":100}}`, time.Minute, ""},
 		"allocates too much":     {`{"offline":{"allocateMiB":2048}}`, time.Minute, execution.CodeOutOfMemory},
 		"writes":                 {`{"offline":{"outputMiB":2}}`, time.Minute, ""},
-		"writes too much":        {`{"offline":{"outputMiB":10}}`, time.Minute, execution.CodeOutputLimit},
-		"writes far too much":    {`{"offline":{"outputMiB":500}}`, time.Minute, execution.CodeOutputLimit},
+		"writes much":            {`{"offline":{"outputMiB":30}}`, time.Minute, ""},
+		"writes too much":        {`{"offline":{"outputMiB":400}}`, time.Minute, execution.CodeOutputLimit},
 		"exits without a result": {`{"offline":{"exit":3}}`, time.Minute, execution.CodeAgentError},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -3,6 +3,8 @@ package agentruntime
 import (
 	"cmp"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,7 +39,10 @@ func sandboxFailure(o sandbox.Outcome, job sandbox.Job) *execution.Failure {
 	case sandbox.Tampered:
 		return newFailure(execution.CodeAgentError, "the job ended or disturbed the first process of its sandbox, which reports the result")
 	case sandbox.OutputLimit:
-		return newFailure(execution.CodeOutputLimit, "the job wrote more output than is allowed")
+		limit := cmp.Or(job.Limits.Written, sandbox.DefaultLimits.Written)
+		return newFailure(execution.CodeOutputLimit, "the job wrote more than %d MiB of output, or faster than it could be read", limit>>20)
+	case sandbox.Stopped:
+		return execution.NewCanceledFailure()
 	default:
 		return nil
 	}
@@ -62,15 +67,39 @@ func emptyResultFailure() *execution.Failure {
 	return newFailure(execution.CodeInvalidResult, "the agent reported success without an answer")
 }
 
-// stderrExcerpt quotes the last line that the agent wrote to standard error, where programs usually say why they exit.
+// stderrExcerpt quotes the lines of standard error that say best why the agent exited: the first and the last one that
+// look like errors, and the last one of all.
 func stderrExcerpt(stderr []byte) string {
 	text := strings.TrimSpace(strings.ToValidUTF8(string(stderr), "�"))
 	if text == "" {
 		return ""
 	}
 	lines := strings.Split(text, "\n")
-	return ": " + excerpt(lines[len(lines)-1])
+	quoted := []int{len(lines) - 1}
+	isError := func(line string) bool { return errorLine.MatchString(line) }
+	if first := slices.IndexFunc(lines, isError); first >= 0 {
+		last := len(lines) - 1
+		for !isError(lines[last]) {
+			last--
+		}
+		quoted = slices.Compact([]int{first, last, len(lines) - 1})
+	}
+	var b strings.Builder
+	b.WriteString(": ")
+	for i, n := range quoted {
+		switch {
+		case i > 0 && n > quoted[i-1]+1:
+			b.WriteString(" … ")
+		case i > 0:
+			b.WriteString(" | ")
+		}
+		b.WriteString(excerpt(lines[n]))
+	}
+	return b.String()
 }
+
+// errorLine matches a line that looks like an error.
+var errorLine = regexp.MustCompile(`(?i)\b(error|exception|fatal|panic|traceback|failed|failure|cannot|could not|denied|not found|no such|killed)\b|[a-z](Error|Exception)\b`)
 
 const maxExcerptSize = 500 // bytes of an agent's own text in a failure
 

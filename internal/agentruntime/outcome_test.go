@@ -19,6 +19,7 @@ import (
 type fakeEgress gateway.Summary
 
 func (fakeEgress) Serve(net.Listener) error   { return nil }
+func (fakeEgress) Busy() bool                 { return false }
 func (fakeEgress) Close() error               { return nil }
 func (s fakeEgress) Summary() gateway.Summary { return gateway.Summary(s) }
 
@@ -67,19 +68,29 @@ func TestParseOutcome(t *testing.T) {
 		"killed child, result": {outcome: outOfMemoryChild(0, good)},
 		"killed child, none":   {outOfMemoryChild(0, ""), gateway.Summary{}, execution.CodeOutOfMemory, "1024 MiB"},
 		"tampered":             {sandbox.Outcome{EndReason: sandbox.Tampered, Stdout: []byte(good)}, gateway.Summary{}, execution.CodeAgentError, "first process"},
-		"output limit":         {sandbox.Outcome{EndReason: sandbox.OutputLimit}, gateway.Summary{}, execution.CodeOutputLimit, "more output"},
+		"output limit":         {sandbox.Outcome{EndReason: sandbox.OutputLimit}, gateway.Summary{}, execution.CodeOutputLimit, "more than 256 MiB"},
+		"stopped":              {sandbox.Outcome{EndReason: sandbox.Stopped, Stdout: []byte(good)}, gateway.Summary{}, execution.CodeCanceled, "canceled"},
+		"settled":              {outcome: sandbox.Outcome{EndReason: sandbox.Settled, ExitCode: 143, Stdout: []byte(good)}},
+		"settled, error":       {sandbox.Outcome{EndReason: sandbox.Settled, ExitCode: 143, Stdout: []byte(ownError)}, gateway.Summary{}, execution.CodeAgentError, "error_during_execution"},
 		"truncated":            {sandbox.Outcome{EndReason: sandbox.Exited, Truncated: true, Stdout: []byte(good[:20])}, gateway.Summary{}, execution.CodeOutputLimit, "more than 20 bytes"},
 
 		"exit code, no result": {
 			sandbox.Outcome{EndReason: sandbox.Exited, ExitCode: 3, Stderr: []byte("one\nboom \xff\n")}, gateway.Summary{},
 			execution.CodeAgentError, "exited with code 3: boom \uFFFD",
 		},
+		"first and last error": {
+			sandbox.Outcome{
+				EndReason: sandbox.Exited, ExitCode: 3,
+				Stderr: []byte("starting\nError: no such table\n at x\n at y\nTypeError: z is undefined\nsee the log\n"),
+			}, gateway.Summary{},
+			execution.CodeAgentError, "exited with code 3: Error: no such table … TypeError: z is undefined | see the log",
+		},
 		"exit code, good result": {exitedOutcome(1, good), gateway.Summary{}, execution.CodeAgentError, "exited with code 1"},
 		"no result":              {exitedOutcome(0, ""), gateway.Summary{}, execution.CodeInvalidResult, "no result"},
-		"two results":            {exitedOutcome(0, good+"\n"+good), gateway.Summary{}, execution.CodeInvalidResult, "more than one"},
+		"two results":            {outcome: exitedOutcome(0, ownError+"\n"+good)},
 		"two on one line":        {exitedOutcome(0, good+good), gateway.Summary{}, execution.CodeInvalidResult, "after its end"},
-		"text after it":          {exitedOutcome(0, good+"\ndone"), gateway.Summary{}, execution.CodeInvalidResult, "line 2"},
-		"bad UTF-8":              {exitedOutcome(0, strings.Replace(good, "hi", "\xff", 1)), gateway.Summary{}, execution.CodeInvalidResult, "not one JSON object per line"},
+		"text after it":          {outcome: exitedOutcome(0, good+"\ndone")},
+		"bad UTF-8":              {exitedOutcome(0, strings.Replace(good, "hi", "\xff", 1)), gateway.Summary{}, execution.CodeInvalidResult, "not UTF-8"},
 		"10,000 deep": {
 			exitedOutcome(0, strings.Replace(good, `"hi"`, strings.Repeat("[", 10_000)+strings.Repeat("]", 10_000), 1)), gateway.Summary{},
 			execution.CodeInvalidResult, "128 nested levels",
@@ -94,7 +105,7 @@ func TestParseOutcome(t *testing.T) {
 		},
 		"no turns":              {exitedOutcome(0, noTurns), gateway.Summary{}, execution.CodeInvalidResult, "without a request to its model"},
 		"no answer":             {exitedOutcome(0, noAnswer), gateway.Summary{}, execution.CodeInvalidResult, "without an answer"},
-		"too many turns":        {exitedOutcome(1, turns), gateway.Summary{}, execution.CodeAgentError, "within its maximum number of turns"},
+		"too many turns":        {exitedOutcome(1, turns), gateway.Summary{}, execution.CodeAgentError, "within its maximum of 50 turns"},
 		"the agent's own error": {exitedOutcome(1, ownError), gateway.Summary{}, execution.CodeAgentError, "error_during_execution"},
 
 		"refusal, counted as an error": {

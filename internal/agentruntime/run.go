@@ -22,6 +22,7 @@ type Run struct {
 	hasSchema   bool   // the task has a schema
 	sessionPath string // path of the agent's session file in the sandbox; empty if the contract stores no session
 	egress      Egress
+	said        newestText
 }
 
 // prepare makes the job of an execution. Nothing that a tenant wrote is on the command line, except for the schema in

@@ -34,6 +34,7 @@ func viewExecution(e execution.Execution) contract.Execution {
 	if f := e.StartFailures; f != nil {
 		v.StartFailures = contract.StartFailures{Count: f.Count, LastReason: f.LastReason}
 	}
+	v.PartialText = e.PartialText
 	v.InputFiles = viewAll(e.Task.InputFileList, viewInputFile)
 	v.Files, v.OmittedFileCount = viewOutputFiles(e), e.OmittedFileCount
 	return v

@@ -221,3 +221,29 @@ func TestEncodedResultMatchesContract(t *testing.T) {
 		require.NoError(t, schema.Validate(read))
 	}
 }
+
+// A canceled job leaves what its agent had said and written. That is uploaded although the cancellation has arrived.
+func TestCanceledJobKeepsItsWork(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	blobs := openArtifactStore(t)
+	started := make(chan struct{})
+	f.run(configWithArtifacts(blobs), newFakeSandbox(func(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error) {
+		for _, text := range []string{"I read the file.", "I write the report."} {
+			job.OnStdout(fmt.Appendf(nil, `{"type":"assistant","message":{"content":[{"type":"text","text":%q}]}}`+"\n", text))
+		}
+		close(started)
+		<-ctx.Done()
+		require.ErrorIs(t, context.Cause(ctx), sandbox.ErrStop)
+		return withOutputFiles(sandbox.Outcome{EndReason: sandbox.Stopped, ExitCode: 143}, "/workspace/out/report.md"), nil
+	}))
+	ref := f.submit("offline", "x")
+	next(t, started)
+	f.cancel(ref, true)
+	e := f.await(ref, execution.Canceled)
+	require.Equal(t, execution.CodeCanceled, e.Failure.Code)
+	require.Equal(t, "I read the file.\nI write the report.", e.PartialText)
+	require.Len(t, e.Files, 1)
+	require.Equal(t, "in /workspace/out/report.md", content(t, blobs, blob.FileKey(&e, 0), e.Files[0].Content))
+	require.Contains(t, e.Receipt, "filesSha256")
+}

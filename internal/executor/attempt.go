@@ -266,10 +266,24 @@ func (a *attempt) runJob(ctx context.Context) (err error) {
 
 	a.ending = a.parseOutcome()
 	a.fullResult = a.ending.Result
+	// What a job left is stored as well if it was canceled.
+	ctx, cancel := withoutStop(ctx)
+	defer cancel()
 	if err := a.storeArtifacts(ctx); err != nil {
 		return causeOr(ctx, fmt.Errorf("store artifacts: %w", err))
 	}
 	return nil
+}
+
+// withoutStop returns a context that ends with ctx, but not because the job is stopped.
+func withoutStop(ctx context.Context) (context.Context, context.CancelFunc) {
+	child, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	detach := context.AfterFunc(ctx, func() {
+		if cause := context.Cause(ctx); !errors.Is(cause, sandbox.ErrStop) {
+			cancel(cause)
+		}
+	})
+	return child, func() { detach(); cancel(nil) }
 }
 
 // causeOr returns the cause for which ctx ended, or err if it has not.
@@ -308,7 +322,9 @@ func (a *attempt) parseOutcome() execution.Ending {
 	e := a.execution
 	result, failure := a.run.ParseOutcome(a.outcome)
 	if failure != nil {
-		return failure.Ending(a.usage())
+		ending := failure.Ending(a.usage())
+		ending.PartialText = a.run.PartialText()
+		return ending
 	}
 	if e.Task.Schema == conversation.BuilderSchema {
 		*result = conversation.ParseBuilderAnswer(*result)

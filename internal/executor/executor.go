@@ -10,6 +10,7 @@ package executor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -107,8 +108,8 @@ type Config struct {
 var (
 	// errShutdown is the cause that ends jobs when the grace period is over.
 	errShutdown = errors.New("executor is shutting down")
-	// errCanceled is the cause that ends the job of a canceled execution.
-	errCanceled = errors.New("execution was canceled")
+	// errCanceled is the cause that ends the job of a canceled execution. What the job has left is kept.
+	errCanceled = fmt.Errorf("%w: its execution was canceled", sandbox.ErrStop)
 )
 
 // Executor runs executions in one process.

@@ -30,6 +30,7 @@ type Endpoint struct {
 	closed       bool
 	requestCount atomic.Int64
 	requests     sync.WaitGroup // running requests; incremented under mu, so that Close waits for all of them
+	running      atomic.Int64   // the number of running requests
 
 	bodyBytes *semaphore.Weighted // limits the bytes of all request bodies in memory
 
@@ -121,6 +122,15 @@ func (e *Endpoint) beginRequest() bool {
 	defer e.mu.Unlock()
 	if !e.closed {
 		e.requests.Add(1)
+		e.running.Add(1)
 	}
 	return !e.closed
 }
+
+func (e *Endpoint) endRequest() {
+	e.running.Add(-1)
+	e.requests.Done()
+}
+
+// Busy reports whether a request is being answered.
+func (e *Endpoint) Busy() bool { return e.running.Load() > 0 }

@@ -19,7 +19,7 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !e.beginRequest() {
 		panic(http.ErrAbortHandler)
 	}
-	defer e.requests.Done()
+	defer e.endRequest()
 	if e.requestRate.Wait(e.ctx) != nil {
 		panic(http.ErrAbortHandler) // the endpoint is closed
 	}

@@ -6,6 +6,7 @@
 package sandbox
 
 import (
+	"errors"
 	"io"
 	"net"
 	"time"
@@ -37,12 +38,25 @@ type Job struct {
 	Collect     []string      // paths of output files outside OutputDir; a missing one is not an error
 	Timeout     time.Duration // from the agent's start; 0 means the driver's default
 	IdleTimeout time.Duration // ends a job that writes no output for so long; 0 disables it
+	SettleTime  time.Duration // see Keeper; 0 disables it
 	Limits      Limits
 	Egress      Egress // nil: the sandbox has no egress
 
-	// OnStdout receives each part of the standard output that goes into Outcome.Stdout, when it arrives. One goroutine
-	// calls it, one call at a time. It must not block. It may be nil.
+	// Keep selects the part of the standard output that Outcome.Stdout has. nil: its first Limits.Output bytes.
+	Keep Keeper
+	// OnStdout receives each part of the standard output when it arrives: all of it if Keep is set, or else the part that
+	// goes into Outcome.Stdout. One goroutine calls it, one call at a time. It must not block. It may be nil.
 	OnStdout func(part []byte)
+}
+
+// Keeper keeps a part of an agent's standard output. Its memory must be bounded. One goroutine calls it.
+type Keeper interface {
+	Keep(part []byte) // the next part of the output
+	// Settled reports whether the agent has printed its result. If it then prints nothing and calls no model for
+	// Job.SettleTime, it is ended, as Settled: it waits for something in the background that does not end.
+	Settled() bool
+	// Kept returns what was kept, and whether the agent wrote more than could be kept. It is called one time, at the end.
+	Kept() (kept []byte, truncated bool)
 }
 
 // Limits restrict one container. A zero field means the value of DefaultLimits.
@@ -51,27 +65,36 @@ type Limits struct {
 	CPUs   float64
 	PIDs   int64 // processes and threads
 	Output int64 // bytes of standard output in Outcome.Stdout; further output is counted and dropped
+	// Written is how many bytes of standard output and error the agent may write, kept or not. More end the job.
+	Written int64
 }
 
 // DefaultLimits fit the Claude Code CLI: they are its measured needs plus a margin.
-var DefaultLimits = Limits{Memory: 1 << 30, CPUs: 1, PIDs: 256, Output: 4 << 20}
+var DefaultLimits = Limits{Memory: 1 << 30, CPUs: 1, PIDs: 256, Output: 4 << 20, Written: 256 << 20}
 
 // Egress serves the only connection of a sandbox to the outside. Serve owns the listener. It returns when the listener
 // is closed or Close is called. After Close, no request of this job passes.
 type Egress interface {
 	Serve(net.Listener) error
+	Busy() bool // a request is being answered
 	Close() error
 }
+
+// ErrStop is the cause of a context whose end stops a job: the agent gets SIGTERM, then SIGKILL, and what it left is
+// in the Outcome. Any other end of the context drops the job.
+var ErrStop = errors.New("the job is stopped")
 
 // EndReason is the reason why the agent's run ended.
 type EndReason string
 
-// The end reasons. All except Exited mean that the agent was killed.
+// The end reasons. All except Exited and Settled mean that the agent was ended before it had finished.
 const (
 	Exited      EndReason = "exited"        // the agent's process ended by itself; see ExitCode
+	Settled     EndReason = "settled"       // the agent had printed its result and was silent for Job.SettleTime
+	Stopped     EndReason = "stopped"       // the caller stopped the job; see ErrStop
 	TimedOut    EndReason = "timed_out"     // Job.Timeout expired
 	OutOfMemory EndReason = "out_of_memory" // the kernel killed the agent, or init, to free memory
-	OutputLimit EndReason = "output_limit"  // the agent wrote more output than a container may write
+	OutputLimit EndReason = "output_limit"  // the agent wrote more than Limits.Written, or faster than it can be read
 	NoOutput    EndReason = "no_output"     // the agent wrote no output for Job.IdleTimeout
 	Tampered    EndReason = "tampered"      // the agent made init, PID 1 of its container, end, or forged its reports
 )
@@ -81,11 +104,11 @@ const (
 type Outcome struct {
 	EndReason EndReason
 	ExitCode  int    // as a shell reports it: 128+n after signal n
-	Stdout    []byte // the first Limits.Output bytes
-	Truncated bool   // the agent wrote more than Stdout
-	Stderr    []byte // the last MaxStderrBytes bytes, for people
+	Stdout    []byte // what Job.Keep has kept, or else the first Limits.Output bytes
+	Truncated bool   // the agent wrote more than could be kept
+	Stderr    []byte // its beginning and its end, MaxStderrBytes at most, for people
 
-	Files []OutputFile // ordered by path; only of a job that exited
+	Files []OutputFile // ordered by path; of a job that was ended by force they may be missing, the last ones first
 	// OmittedFileCount is the number of entries of OutputDir that are not in Files: a file over a limit, an entry that is
 	// not a regular file, or one with an invalid name.
 	OmittedFileCount int

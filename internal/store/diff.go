@@ -25,6 +25,7 @@ var mutableFields = []struct {
 	{"due", func(e *execution.Execution) any { return e.Due }},
 	{"result", func(e *execution.Execution) any { return e.Result }},
 	{"error", func(e *execution.Execution) any { return e.Failure }},
+	{"partialText", func(e *execution.Execution) any { return e.PartialText }},
 	{"usage", func(e *execution.Execution) any { return e.Usage }},
 	{"usageBundle", func(e *execution.Execution) any { return e.UsageBundle }},
 	{"files", func(e *execution.Execution) any { return e.Files }},

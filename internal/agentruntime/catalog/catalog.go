@@ -56,6 +56,9 @@ type Runtime struct {
 	Limits      Limits   `yaml:"limits"`
 	MaxTimeout  Duration `yaml:"maxTimeout"`  // upper bound for the time-out of a task; 0: no bound
 	IdleTimeout Duration `yaml:"idleTimeout"` // a job that writes nothing for this long is stopped; 0: no bound
+	// SettleTime is for StreamJSON. An agent that has printed a result, and is then silent and calls no model for so long,
+	// is ended with that result: it has left a program running. 0: DefaultSettleTime.
+	SettleTime Duration `yaml:"settleTime"`
 
 	Egress *Egress `yaml:"egress"` // nil: the sandbox has no egress
 }
@@ -63,6 +66,9 @@ type Runtime struct {
 // ModelPlaceholder stands for the task's model in Argv. The model is one of Models, so a tenant cannot put other text
 // on the command line.
 const ModelPlaceholder = "{model}"
+
+// DefaultSettleTime is longer than an agent needs after the end of a program in its background.
+const DefaultSettleTime = 30 * time.Second
 
 // DefaultInstructionsPath is the path of the instructions if the runtime does not set one.
 const DefaultInstructionsPath = "/home/agent/.airlock/instructions.md"

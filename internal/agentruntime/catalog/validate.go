@@ -96,6 +96,9 @@ func (v *validator) limits(r Runtime, pos position) {
 	v.rejectIf(limits.Output > maxOutput, limitsPos.lookup("output"), "output must be at most 64MiB")
 	v.rejectIf(limits.CPUs < 0 || limits.CPUs > 1024, limitsPos.lookup("cpus"), "cpus must be from 0 to 1024")
 	v.rejectIf(limits.PIDs < 0 || limits.PIDs > 1<<20, limitsPos.lookup("pids"), "pids must be from 0 to %d", 1<<20)
+	settleTime := time.Duration(r.SettleTime)
+	v.rejectIf(settleTime != 0 && r.Contract != StreamJSON, pos.lookup("settleTime"), "settleTime is for the contract %s only", StreamJSON)
+	v.rejectIf(settleTime != 0 && settleTime < execution.MinTimeout, pos.lookup("settleTime"), "settleTime must be at least %s", execution.MinTimeout)
 	maxTimeout, idleTimeout := time.Duration(r.MaxTimeout), time.Duration(r.IdleTimeout)
 	v.rejectIf(idleTimeout != 0 && idleTimeout < execution.MinTimeout, pos.lookup("idleTimeout"), "idleTimeout must be at least %s", execution.MinTimeout)
 	v.rejectIf(maxTimeout != 0 && (maxTimeout < execution.MinTimeout || maxTimeout > execution.MaxTimeout), pos.lookup("maxTimeout"),

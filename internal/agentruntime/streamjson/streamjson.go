@@ -1,7 +1,9 @@
-// Package streamjson reads the output of an agent: one JSON object per line, of which the last one is the result. Parse
-// returns the result; ParseSteps reports what one line says about the agent's work. The output is not trusted, because
-// a tool that the agent runs can write to the same file. Therefore the result must be unambiguous, memory is bounded,
-// and other events never change the result.
+// Package streamjson reads the output of an agent: one JSON object per line, each with a type. Parse returns the
+// result, which is the last line of that type; ParseSteps reports what one line says about the agent's work.
+//
+// The output is not trusted, because a tool that the agent runs can write to the same file. Lines of other types, and
+// lines that are not JSON, never change the result. A result that a tool has printed counts only if the agent prints
+// none after it.
 package streamjson
 
 import (
@@ -15,19 +17,20 @@ import (
 	"github.com/airlock-run/airlock/internal/agentruntime/strictjson"
 )
 
-// Errors of Parse. All of them mean that the output has no unambiguous result.
+// Errors of Parse.
 var (
-	ErrNoResult        = errors.New("the output has no result")
-	ErrMultipleResults = errors.New("the output has more than one result")
-	ErrTrailingOutput  = errors.New("the output continues after its result")
-	ErrMalformed       = errors.New("the output is not one JSON object per line")
+	ErrNoResult  = errors.New("the output has no result")
+	ErrMalformed = errors.New("the output's last result is not a JSON object as expected")
 )
+
+// TypeResult is the type of a result.
+const TypeResult = "result"
 
 // allowLoneSurrogates accepts the escape of half a surrogate pair, which JavaScript writes if it has cut a text in the
 // middle of a pair. It is read as U+FFFD.
 var allowLoneSurrogates = jsontext.AllowInvalidUTF8(true)
 
-// Result is the final event. Fields that the agent did not print are zero.
+// Result is an event of TypeResult. Fields that the agent did not print are zero.
 type Result struct {
 	Subtype    string `json:"subtype"`
 	IsError    bool   `json:"is_error"`
@@ -40,53 +43,52 @@ type Result struct {
 	Structured jsontext.Value `json:"structured_output"`
 }
 
-// Parse returns the one result in the complete output of an agent.
+// Parse returns the last result in the output of an agent. An agent with work in the background prints several results,
+// and other lines after them.
 func Parse(stdout []byte) (Result, error) {
-	var result Result
-	found := false
-	number := 0
+	var last []byte
 	for line := range bytes.Lines(stdout) {
-		number++
-		line = bytes.TrimSpace(line)
-		if len(line) == 0 {
-			continue
-		}
-		kind, err := eventType(line)
-		if err != nil {
-			return Result{}, fmt.Errorf("line %d: %w", number, err)
-		}
-		switch {
-		case found && kind == "result":
-			return Result{}, ErrMultipleResults
-		case found:
-			return Result{}, ErrTrailingOutput
-		case kind == "result":
-			if result, err = decodeResult(line); err != nil {
-				return Result{}, fmt.Errorf("line %d: %w", number, err)
-			}
-			found = true
+		if EventType(line) == TypeResult {
+			last = line
 		}
 	}
-	if !found {
+	if last == nil {
 		return Result{}, ErrNoResult
 	}
-	return result, nil
+	return decodeResult(last)
 }
 
-func eventType(line []byte) (string, error) {
-	if line[0] != '{' || !utf8.Valid(line) {
-		return "", ErrMalformed
+// EventType returns the type of the event that a line holds, or "" if the line has none. A line that was cut after its
+// type still has it.
+func EventType(line []byte) string {
+	d := jsontext.NewDecoder(bytes.NewReader(line), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
+	if begin, err := d.ReadToken(); err != nil || begin.Kind() != '{' {
+		return ""
 	}
-	var event struct {
-		Type string `json:"type"`
+	for d.PeekKind() == '"' {
+		name, err := d.ReadToken()
+		if err != nil {
+			return ""
+		}
+		if name.String() != "type" {
+			if d.SkipValue() != nil {
+				return ""
+			}
+			continue
+		}
+		value, err := d.ReadToken()
+		if err != nil || value.Kind() != '"' {
+			return ""
+		}
+		return value.String()
 	}
-	if err := strictjson.Unmarshal(line, &event, allowLoneSurrogates, jsontext.AllowDuplicateNames(true)); err != nil {
-		return "", fmt.Errorf("%w: %w", ErrMalformed, err)
-	}
-	return event.Type, nil
+	return ""
 }
 
 func decodeResult(line []byte) (Result, error) {
+	if !utf8.Valid(line) {
+		return Result{}, fmt.Errorf("%w: not UTF-8", ErrMalformed)
+	}
 	var r Result
 	if err := strictjson.Unmarshal(line, &r, allowLoneSurrogates); err != nil {
 		return Result{}, fmt.Errorf("%w: %w", ErrMalformed, err)

@@ -60,25 +60,42 @@ func TestParseIgnoresUnknownEvents(t *testing.T) {
 	require.Equal(t, "hi", got.Text)
 }
 
+func TestParseTakesTheLastResult(t *testing.T) {
+	forged := `{"type":"result","subtype":"success","num_turns":1,"result":"forged"}`
+	for name, stdout := range map[string][]byte{
+		"after another result":     joinLines(initLine, forged, answerLine, resultLine),
+		"before an event":          joinLines(resultLine, answerLine, `{"type":"system","subtype":"task_notification"}`),
+		"before rubbish":           joinLines(resultLine, "hello", `["type","result"]`, `{"type":1}`, "\xff", `{"type":"resu`),
+		"after an unfinished line": []byte(`{"type":"assistant","message":` + "\n" + resultLine),
+		"whose type is not first":  joinLines(forged, `{"uuid":{"type":"x"},"num_turns":2,"result":"hi","subtype":"success","stop_reason":"end_turn","type":"result"}`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := streamjson.Parse(stdout)
+			require.NoError(t, err)
+			want := streamjson.Result{Subtype: "success", NumTurns: 2, Text: "hi", StopReason: "end_turn"}
+			require.Empty(t, cmp.Diff(want, got))
+		})
+	}
+}
+
 func TestParseErrors(t *testing.T) {
-	deep := `{"type":"user","x":` + strings.Repeat("[", strictjson.MaxDepth) + strings.Repeat("]", strictjson.MaxDepth) + `}`
+	deep := strings.Repeat("[", strictjson.MaxDepth) + strings.Repeat("]", strictjson.MaxDepth)
 	for name, c := range map[string]struct {
 		stdout []byte
 		want   error
 	}{
-		"empty":                     {nil, streamjson.ErrNoResult},
-		"blank lines":               {[]byte("\n\n \n"), streamjson.ErrNoResult},
-		"no result":                 {joinLines(initLine, answerLine), streamjson.ErrNoResult},
-		"two results":               {joinLines(resultLine, resultLine), streamjson.ErrMultipleResults},
-		"an event after the result": {joinLines(resultLine, answerLine), streamjson.ErrTrailingOutput},
-		"text before the result":    {joinLines("hello", resultLine), streamjson.ErrMalformed},
-		"a truncated result":        {[]byte(initLine + "\n" + resultLine[:40]), streamjson.ErrMalformed},
-		"two objects on one line":   {joinLines(resultLine + resultLine), streamjson.ErrMalformed},
-		"an array":                  {joinLines(`["type","result"]`), streamjson.ErrMalformed},
-		"wrong types":               {joinLines(`{"type":"result","num_turns":"many"}`), streamjson.ErrMalformed},
-		"type not a string":         {joinLines(`{"type":1}`), streamjson.ErrMalformed},
-		"not UTF-8":                 {joinLines("{\"type\":\"result\",\"result\":\"\xff\"}"), streamjson.ErrMalformed},
-		"too deep":                  {joinLines(deep, resultLine), streamjson.ErrMalformed},
+		"empty":                   {nil, streamjson.ErrNoResult},
+		"blank lines":             {[]byte("\n\n \n"), streamjson.ErrNoResult},
+		"no result":               {joinLines(initLine, answerLine), streamjson.ErrNoResult},
+		"text only":               {joinLines("hello"), streamjson.ErrNoResult},
+		"an array":                {joinLines(`["type","result"]`), streamjson.ErrNoResult},
+		"type not a string":       {joinLines(`{"type":1}`), streamjson.ErrNoResult},
+		"a truncated result":      {[]byte(initLine + "\n" + resultLine[:40]), streamjson.ErrMalformed},
+		"a truncated last result": {[]byte(resultLine + "\n" + resultLine[:40]), streamjson.ErrMalformed},
+		"two objects on one line": {joinLines(resultLine + resultLine), streamjson.ErrMalformed},
+		"wrong types":             {joinLines(`{"type":"result","num_turns":"many"}`), streamjson.ErrMalformed},
+		"not UTF-8":               {joinLines("{\"type\":\"result\",\"result\":\"\xff\"}"), streamjson.ErrMalformed},
+		"too deep":                {joinLines(`{"type":"result","structured_output":` + deep + `}`), streamjson.ErrMalformed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := streamjson.Parse(c.stdout)
@@ -116,8 +133,9 @@ func FuzzParse(f *testing.F) {
 		if len(got.Structured) > 0 {
 			require.True(t, json.Valid(got.Structured))
 		}
-		// A second result makes the output ambiguous.
-		_, err = streamjson.Parse(append(append(stdout[:len(stdout):len(stdout)], '\n'), resultLine...))
-		require.ErrorIs(t, err, streamjson.ErrMultipleResults)
+		// The last result counts, whatever is before it.
+		got, err = streamjson.Parse(append(append(stdout[:len(stdout):len(stdout)], '\n'), resultLine...))
+		require.NoError(t, err)
+		require.Equal(t, "hi", got.Text)
 	})
 }

@@ -602,6 +602,9 @@ type Execution struct {
 	// OmittedFileCount Number of output files that were not stored: too many, too large, or not regular files
 	OmittedFileCount int `json:"omittedFileCount,omitempty,omitzero"`
 
+	// PartialText What the agent had said when its job ended without a result, the newest 64 KiB; absent in lists
+	PartialText string `json:"partialText,omitempty,omitzero"`
+
 	// Receipt How the sandbox isolated the job and what the job used, in canonical JSON (RFC 8785). `airlock receipt
 	// verify` checks its signature. Absent before the execution has finished, if it had no attempt, and in lists
 	Receipt json.RawMessage `json:"receipt,omitempty,omitzero"`

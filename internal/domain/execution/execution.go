@@ -92,7 +92,9 @@ type Execution struct {
 
 	Result  *Result  `firestore:"result,omitempty"`
 	Failure *Failure `firestore:"error,omitempty"`
-	Usage   Usage    `firestore:"usage,omitzero"`
+	// PartialText is what the agent had said when its job ended without a result: the newest MaxPartialText bytes.
+	PartialText string `firestore:"partialText,omitempty"`
+	Usage       Usage  `firestore:"usage,omitzero"`
 	// UsageBundle names the bundle of usage by which the execution is counted. It is set with the end.
 	UsageBundle string `firestore:"usageBundle,omitempty"`
 	// UsageFence is changed so that a write of the end, whose outcome is unknown, cannot take effect any more.

@@ -36,7 +36,7 @@ const (
 //	instructions              32 KiB  agent.MaxInstructionsBytes
 //	list of input files      107 KiB  MaxInputFiles, each with MaxInputPathBytes and 70 bytes
 //	list of output files     133 KiB  MaxFilePathsBytes, and 70 bytes for each of 1000 files
-//	result                   384 KiB  MaxResultBytes
+//	result                   384 KiB  MaxResultBytes; without one, MaxPartialText
 //	draft of an agent         35 KiB  only of a conversation, whose turns have no files
 //	steps                     18 KiB  MaxSteps, each with MaxStepBytes
 //	attempts                  36 KiB  MaxAttemptHistory, each with MaxAttemptDetailBytes and an executor's name of 255 bytes
@@ -47,6 +47,7 @@ const (
 	MaxInputPathBytes = 1 << 10   // of the path of an input file
 	MaxReceiptBytes   = 16 << 10
 	MaxResultBytes    = 384 << 10 // Text and Output of a result together; a larger one is in blob storage
+	MaxPartialText    = 64 << 10
 )
 
 // StartDeadline is the time from which no attempt may begin, neither the first nor a later one. It counts from the

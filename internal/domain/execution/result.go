@@ -13,6 +13,7 @@ type Ending struct {
 	Status           Status
 	Result           *Result
 	Failure          *Failure
+	PartialText      string        // empty with a Result
 	StartDelay       time.Duration // see Attempt
 	Usage            Usage         // of this attempt only
 	Receipt          string        // of this attempt

@@ -416,6 +416,7 @@ func (e *Execution) finish(ending Ending, now time.Time) {
 	e.Status = ending.Status
 	e.Result = ending.Result
 	e.Failure = ending.Failure
+	e.PartialText = ending.PartialText
 	e.Usage = e.Usage.add(ending.Usage)
 	e.Receipt = ending.Receipt
 	e.NewTranscript = ending.NewTranscript

@@ -25,7 +25,7 @@ func TestClaudeImageHasPinnedCLI(t *testing.T) {
 	d := newDriver(t, Config{})
 	out := run(t, d, claudeJob(t, d, "claude", "--version"))
 	require.Zero(t, out.ExitCode, "%s", out.Stderr)
-	require.Equal(t, "2.1.197 (Claude Code)\n", string(out.Stdout))
+	require.Equal(t, "2.1.332 (Claude Code)\n", string(out.Stdout))
 }
 
 func TestClaudeImageHasNoSetuidFiles(t *testing.T) {

@@ -24,8 +24,8 @@ const initPath = "/sandbox-init"
 func userAndGroup(uid int) string { return fmt.Sprintf("%[1]d:%[1]d", uid) }
 
 // tmpfsMounts returns the writable paths of a sandbox. They count against the memory limit, and their sizes fit the
-// default one. sandbox.StreamDir contains the agent's output until init has read it, so it must be larger than
-// maxOutput.
+// default one. sandbox.StreamDir contains what the agent has written and init has not read; package guest ends a job
+// before that fills it.
 func tmpfsMounts(uid int) map[string]string {
 	owner := fmt.Sprintf(",uid=%[1]d,gid=%[1]d", uid)
 	return map[string]string{

@@ -18,6 +18,7 @@ import (
 type noEgress struct{}
 
 func (noEgress) Serve(net.Listener) error { return nil }
+func (noEgress) Busy() bool               { return false }
 func (noEgress) Close() error             { return nil }
 
 // serveEgress starts the job's egress on the container's socket.

@@ -18,6 +18,8 @@ import (
 // gateway is an HTTP server with the methods of sandbox.Egress.
 type gateway struct{ *http.Server }
 
+func (gateway) Busy() bool { return false }
+
 func newGateway(handler http.HandlerFunc) gateway {
 	return gateway{&http.Server{Handler: handler}}
 }
@@ -57,6 +59,7 @@ func TestEgressPassesLargeBodiesUnchanged(t *testing.T) {
 type panickingEgress struct{}
 
 func (panickingEgress) Serve(net.Listener) error { panic("a bug") }
+func (panickingEgress) Busy() bool               { return false }
 func (panickingEgress) Close() error             { return nil }
 
 func TestEgressPanicEndsEgressOnly(t *testing.T) {

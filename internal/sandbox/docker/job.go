@@ -13,9 +13,10 @@ import (
 
 const (
 	defaultTimeout = 120 * time.Second
-	// maxOutput is the number of bytes of standard output and error that a job may write. A job that writes more is
-	// ended. It must fit the tmpfs of sandbox.StreamDir.
-	maxOutput = 64 << 20
+	// maxKept bounds Limits.Output: the executor has so many bytes of a job in its memory.
+	maxKept = 64 << 20
+	// maxWritten bounds Limits.Written. A file in a sandbox cannot be larger than maxFileSize.
+	maxWritten = maxFileSize - 1
 	// maxCollect is the number of paths in Job.Collect at most. Jobs need one or two, for session files.
 	maxCollect = 16
 	// defaultFileMode applies to an input file whose mode is 0.
@@ -33,10 +34,12 @@ func normalizeJob(job sandbox.Job) (sandbox.Job, error) {
 		return job, invalidJob("no image")
 	case len(job.Argv) == 0 || job.Argv[0] == "":
 		return job, invalidJob("no program")
-	case job.Timeout < 0 || job.IdleTimeout < 0 || l.Memory < 0 || l.CPUs < 0 || l.PIDs < 0 || l.Output < 0:
+	case min(job.Timeout, job.IdleTimeout) < 0, l.CPUs < 0, min(l.Memory, l.PIDs, l.Output, l.Written) < 0:
 		return job, invalidJob("negative limit")
-	case l.Output > maxOutput:
-		return job, invalidJob("output limit of %d bytes, the maximum is %d", l.Output, maxOutput)
+	case l.Output > maxKept:
+		return job, invalidJob("output limit of %d bytes, the maximum is %d", l.Output, maxKept)
+	case l.Written > maxWritten:
+		return job, invalidJob("limit of %d written bytes, the maximum is %d", l.Written, maxWritten)
 	}
 	for _, s := range append(append([]string{}, job.Argv...), job.Env...) {
 		if strings.ContainsRune(s, 0) {
@@ -56,7 +59,7 @@ func withDefaults(l sandbox.Limits) sandbox.Limits {
 		Memory: cmp.Or(l.Memory, sandbox.DefaultLimits.Memory),
 		CPUs:   cmp.Or(l.CPUs, sandbox.DefaultLimits.CPUs),
 		PIDs:   cmp.Or(l.PIDs, sandbox.DefaultLimits.PIDs),
-		Output: cmp.Or(l.Output, sandbox.DefaultLimits.Output),
+		Output: cmp.Or(l.Output, sandbox.DefaultLimits.Output), Written: cmp.Or(l.Written, sandbox.DefaultLimits.Written),
 	}
 }
 
@@ -98,6 +101,14 @@ func invalidJob(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrInvalidJob, fmt.Sprintf(format, args...))
 }
 
+// maxStdout returns how many bytes of standard output init reports.
+func maxStdout(job sandbox.Job) int64 {
+	if job.Keep != nil {
+		return job.Limits.Written
+	}
+	return job.Limits.Output
+}
+
 // encodeJob returns the job's frame, and the secret that authenticates its reports.
 func encodeJob(job sandbox.Job) (raw, secret []byte, err error) {
 	secret = frame.NewSecret()
@@ -110,7 +121,7 @@ func encodeJob(job sandbox.Job) (raw, secret []byte, err error) {
 	raw, err = frame.EncodeJob(frame.Job{
 		Secret: secret, Argv: job.Argv, Env: job.Env, Stdin: job.Stdin, Files: files, Collect: job.Collect,
 		Timeout: job.Timeout, IdleTimeout: job.IdleTimeout,
-		MaxStdout: job.Limits.Output, MaxOutput: maxOutput, Egress: !none,
+		MaxStdout: maxStdout(job), MaxWritten: job.Limits.Written, Egress: !none,
 	})
 	if err != nil {
 		return nil, nil, invalidJob("%v", err)

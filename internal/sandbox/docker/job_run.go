@@ -11,16 +11,10 @@ import (
 	"github.com/airlock-run/airlock/internal/supervise"
 )
 
-const (
-	// gracePeriod is the time after the job's time-out in which init may still report the result. Then the driver kills
-	// the container, whatever init reports.
-	gracePeriod = 250 * time.Millisecond
-	// collectTimeout limits the transfer of output files. It is not part of the job's time.
-	collectTimeout = 10 * time.Second
-)
+// collectTimeout limits the transfer of output files. It is not part of the job's time.
+const collectTimeout = 10 * time.Second
 
 var (
-	errJobTimeout        = errors.New("job timed out")
 	errAgentStartTimeout = fmt.Errorf("%w: agent did not start in time", ErrLost)
 	errAgentNotStarted   = errors.New("the image cannot run the agent's program")
 	errCollectTimeout    = fmt.Errorf("%w: output files did not arrive in time", ErrLost)
@@ -34,10 +28,12 @@ type jobRun struct {
 	job       sandbox.Job
 	calledAt  time.Time // when Driver.Run was called
 
-	cancel         context.CancelCauseFunc
-	deadline       *time.Timer // for the next step of the run; see setDeadline
-	reported       bool        // init has sent a report, which acknowledges the job
-	oomKillsBefore int64       // of the host, before the job; -1: unknown
+	cancel         context.CancelCauseFunc // drops the job
+	stopper        stopper
+	reported       bool  // init has sent a report, which acknowledges the job
+	oomKillsBefore int64 // of the host, before the job; -1: unknown
+	killed         bool  // the job has ended without a last report
+	stdoutBytes    int64 // received
 	spool          spool
 	outcome        sandbox.Outcome
 }
@@ -55,7 +51,7 @@ func (r *jobRun) run(ctx context.Context) (sandbox.Outcome, error) {
 			err = r.driver.recordFailure(ctx, newSpec(r.job.Image, r.job.Limits), err)
 		}
 	}
-	r.container.endsByItself = err == nil && outcome.EndReason != sandbox.TimedOut
+	r.container.endsByItself = err == nil && !r.killed
 	outcome.Record = *record
 	return outcome, err
 }
@@ -72,19 +68,29 @@ func (r *jobRun) exchangeFrames(ctx context.Context) (_ sandbox.Outcome, err err
 	if err := c.serveEgress(ctx, r.job.Egress); err != nil {
 		return sandbox.Outcome{}, err
 	}
-	ctx, r.cancel = context.WithCancelCause(ctx)
+	caller := ctx
+	ctx, r.cancel = context.WithCancelCause(context.WithoutCancel(caller))
 	defer r.cancel(nil)
 	// The end of ctx closes the connection, which ends a blocked read or write.
 	defer context.AfterFunc(ctx, c.stream.Close)()
+	r.stopper.init(r.cancel)
+	defer r.stopper.close()
+	defer context.AfterFunc(caller, func() { r.stopper.callerEnded(context.Cause(caller)) })()
 
 	r.spool.allowed = r.job.Collect
 	defer r.spool.Close()
-	r.setDeadline(r.driver.startTimeout, errAgentStartTimeout)
-	defer func() { r.deadline.Stop() }()
+	r.stopper.setDeadline(r.driver.startTimeout, errAgentStartTimeout)
 	stream := &demux{r: c.stream.Reader}
 	// The write runs beside the reads: if init ends while its input is full, only a read notices. A failed write needs
 	// no handling, because the reads then fail as well.
-	c.jobWrite.Go(func() { _, _ = c.stream.Conn.Write(raw) })
+	c.jobWrite.Go(func() {
+		_, _ = c.stream.Conn.Write(raw)
+		select {
+		case <-r.stopper.stopping:
+			_, _ = c.stream.Conn.Write(frame.EncodeStop())
+		case <-ctx.Done():
+		}
+	})
 	reports := frame.NewReader(stream, secret)
 	for {
 		report, err := reports.Next()
@@ -101,12 +107,21 @@ func (r *jobRun) exchangeFrames(ctx context.Context) (_ sandbox.Outcome, err err
 	}
 }
 
-// setDeadline cancels the run with cause after d, unless another call replaces the deadline before.
-func (r *jobRun) setDeadline(d time.Duration, cause error) {
-	if r.deadline != nil {
-		r.deadline.Stop()
+// handleStdout handles the next part of the standard output.
+func (r *jobRun) handleStdout(part []byte) error {
+	if r.stdoutBytes += int64(len(part)); r.stdoutBytes > maxStdout(r.job) {
+		return fmt.Errorf("%w: more standard output than the limit", ErrProtocol)
 	}
-	r.deadline = time.AfterFunc(d, func() { r.cancel(cause) })
+	if keep := r.job.Keep; keep != nil {
+		keep.Keep(part)
+		r.stopper.printed(r.job, keep.Settled())
+	} else {
+		r.outcome.Stdout = append(r.outcome.Stdout, part...)
+	}
+	if r.job.OnStdout != nil {
+		r.job.OnStdout(part)
+	}
+	return nil
 }
 
 // handleReport handles a report that is not the last one.
@@ -116,21 +131,15 @@ func (r *jobRun) handleReport(report frame.Report) error {
 	case frame.Started:
 		times.AgentStarted = time.Now()
 		r.outcome.AgentStarted = time.Since(r.calledAt)
-		r.setDeadline(r.job.Timeout+gracePeriod, errJobTimeout)
+		r.stopper.agentStarted(r.job)
 	case frame.Stdout:
 		if times.FirstOutput.IsZero() {
 			times.FirstOutput = time.Now()
 		}
-		if int64(len(r.outcome.Stdout)+len(report.Body)) > r.job.Limits.Output {
-			return fmt.Errorf("%w: more standard output than the limit", ErrProtocol)
-		}
-		r.outcome.Stdout = append(r.outcome.Stdout, report.Body...)
-		if r.job.OnStdout != nil {
-			r.job.OnStdout(report.Body)
-		}
+		return r.handleStdout(report.Body)
 	case frame.FileStart:
 		if len(r.spool.files) == 0 {
-			r.setDeadline(collectTimeout, errCollectTimeout)
+			r.stopper.filesBegan()
 		}
 		return r.spool.beginFile(string(report.Body), report.Mode)
 	case frame.FileContent:

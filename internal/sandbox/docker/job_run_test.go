@@ -2,6 +2,7 @@ package docker
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -28,6 +29,11 @@ func runWithFakeInit(t *testing.T, job sandbox.Job, init fakeInit) (sandbox.Outc
 
 func runOnWithFakeInit(t *testing.T, d *Driver, job sandbox.Job, init fakeInit) (sandbox.Outcome, error) {
 	t.Helper()
+	return runContextWithFakeInit(t.Context(), t, d, job, init)
+}
+
+func runContextWithFakeInit(ctx context.Context, t *testing.T, d *Driver, job sandbox.Job, init fakeInit) (sandbox.Outcome, error) {
+	t.Helper()
 	driverConn, initConn := net.Pipe()
 	c := &sandboxContainer{id: "fake", stream: types.NewHijackedResponse(driverConn, "")}
 	done := make(chan struct{})
@@ -39,7 +45,7 @@ func runOnWithFakeInit(t *testing.T, d *Driver, job sandbox.Job, init fakeInit) 
 		}
 	}()
 	r := &jobRun{driver: d, container: c, job: normalizedJob(t, job), calledAt: time.Now()}
-	out, err := r.run(t.Context())
+	out, err := r.run(ctx)
 	c.stream.Close()
 	<-done
 	c.jobWrite.Wait()

@@ -29,6 +29,7 @@ func TestInvalidJobsAreRefused(t *testing.T) {
 		"negative timeout":                  func(j *sandbox.Job) { j.Timeout = -1 },
 		"negative memory":                   func(j *sandbox.Job) { j.Limits.Memory = -1 },
 		"too much output":                   func(j *sandbox.Job) { j.Limits.Output = 1 << 40 },
+		"too much written":                  func(j *sandbox.Job) { j.Limits.Written = 1 << 40 },
 		"file outside":                      func(j *sandbox.Job) { j.Files = []sandbox.File{{Path: "/etc/passwd"}} },
 		"file path with ..":                 func(j *sandbox.Job) { j.Files = []sandbox.File{{Path: "/workspace/../etc/passwd"}} },
 		"file path of a directory":          func(j *sandbox.Job) { j.Files = []sandbox.File{{Path: "/workspace/"}} },
@@ -66,7 +67,7 @@ func TestJobSecretsDiffer(t *testing.T) {
 	require.False(t, received.Egress, "a job without egress has no bridge")
 }
 
-func TestMaxOutputFitsTmpfs(t *testing.T) {
-	require.Contains(t, tmpfsMounts(0)[sandbox.StreamDir], "size=160m")
-	require.Less(t, maxOutput, 160<<20)
+func TestWrittenBytesFitOneFile(t *testing.T) {
+	require.LessOrEqual(t, sandbox.DefaultLimits.Written, int64(maxWritten))
+	require.Less(t, maxWritten, maxFileSize, "otherwise the agent's write fails, and the job is not ended")
 }

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -16,7 +17,7 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-var probeImage = "airlock/sandbox-probe:dev"
+var probeImage = cmp.Or(os.Getenv("AIRLOCK_PROBE_IMAGE"), "airlock/sandbox-probe:dev")
 
 // runtimeEnv is the variable with another runtime for these tests.
 const runtimeEnv = "AIRLOCK_TEST_RUNTIME"

@@ -20,7 +20,11 @@ func (r *jobRun) buildOutcome(report frame.Report) (sandbox.Outcome, error) {
 	out := r.outcome
 	out.OmittedFileCount = result.OmittedFileCount
 	out.ExitCode = result.ExitCode
-	out.Truncated = result.StdoutBytes > int64(len(out.Stdout))
+	if keep := r.job.Keep; keep != nil {
+		out.Stdout, out.Truncated = keep.Kept()
+	} else {
+		out.Truncated = result.StdoutBytes > int64(len(out.Stdout))
+	}
 	out.Stderr = append([]byte(nil), report.Body...)
 	out.Wall, out.PeakMemory, out.CPUTime = result.Wall, result.PeakMemory, result.CPUTime
 	out.OOMKills = max(0, result.OOMKills)
@@ -31,6 +35,8 @@ func (r *jobRun) buildOutcome(report frame.Report) (sandbox.Outcome, error) {
 		out.EndReason = sandbox.OutputLimit
 	case frame.NoOutput:
 		out.EndReason = sandbox.NoOutput
+	case frame.Stopped:
+		out.EndReason = stopReason(r.stopper.stopCause())
 	case frame.Exit:
 		out.EndReason = sandbox.Exited
 		if result.ExitCode == sandbox.SIGKILLExitCode && result.OOMKills > 0 {
@@ -43,14 +49,37 @@ func (r *jobRun) buildOutcome(report frame.Report) (sandbox.Outcome, error) {
 	return out, nil
 }
 
+// stopReason returns the reason of the end of a job that was stopped.
+func stopReason(cause error) sandbox.EndReason {
+	switch {
+	case errors.Is(cause, errJobTimeout):
+		return sandbox.TimedOut
+	case errors.Is(cause, errSettled):
+		return sandbox.Settled
+	default:
+		return sandbox.Stopped
+	}
+}
+
+// killedOutcome returns the outcome of a job whose last report did not come in time after it was stopped.
+func (r *jobRun) killedOutcome(reason sandbox.EndReason) sandbox.Outcome {
+	r.killed = true
+	out := r.outcome
+	out.EndReason, out.ExitCode, out.Wall = reason, sandbox.SIGKILLExitCode, time.Since(r.calledAt)-out.AgentStarted
+	if keep := r.job.Keep; keep != nil {
+		out.Stdout, out.Truncated = keep.Kept()
+	}
+	out.OmittedFileCount = r.spool.dropLast()
+	r.spool.moveTo(&out)
+	return out
+}
+
 // handleStreamError returns the outcome or the error of a run whose stream of reports ended before the last report.
 func (r *jobRun) handleStreamError(ctx context.Context, err error, stream *demux) (sandbox.Outcome, error) {
 	cause := context.Cause(ctx)
 	switch {
-	case errors.Is(cause, errJobTimeout):
-		out := r.outcome
-		out.EndReason, out.ExitCode, out.Wall = sandbox.TimedOut, sandbox.SIGKILLExitCode, r.job.Timeout
-		return out, nil
+	case cause != nil && errors.Is(cause, r.stopper.stopCause()):
+		return r.killedOutcome(stopReason(cause)), nil
 	case cause != nil:
 		return sandbox.Outcome{}, cause
 	case !isReportInvalid(err):

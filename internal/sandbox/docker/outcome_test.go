@@ -38,7 +38,7 @@ func TestOutcomeHasUsage(t *testing.T) {
 }
 
 func TestTimeoutKillsJob(t *testing.T) {
-	for _, mode := range []string{"sleep", "ignore-signals", "orphan-and-ignore-signals"} {
+	for mode, wantExitCode := range map[string]int{"sleep": 143, "ignore-signals": 137, "orphan-and-ignore-signals": 137} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			d := newDriver(t, Config{})
@@ -48,7 +48,7 @@ func TestTimeoutKillsJob(t *testing.T) {
 			out := run(t, d, job)
 
 			require.Equal(t, sandbox.TimedOut, out.EndReason)
-			require.Equal(t, 137, out.ExitCode)
+			require.Equal(t, wantExitCode, out.ExitCode)
 			require.NotEmpty(t, out.Stdout, "the output before the time-out")
 			require.GreaterOrEqual(t, out.Wall, job.Timeout)
 			require.Less(t, time.Since(startedAt), 10*time.Second)

@@ -41,11 +41,12 @@ func TestOutputLimitBoundsExecutorMemory(t *testing.T) {
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(32<<20), "bytes allocated by the executor")
 }
 
-func TestEndOfStderrIsReported(t *testing.T) {
+func TestEndsOfStderrAreReported(t *testing.T) {
 	d := newDriver(t, Config{})
 	out := run(t, d, probe("write-stderr", itoa(100<<10)))
 
 	require.Len(t, out.Stderr, 16<<10)
+	require.Contains(t, string(out.Stderr), "\n…\n")
 	require.True(t, bytes.HasSuffix(out.Stderr, []byte("the end\n")))
 }
 

@@ -11,7 +11,8 @@ import (
 )
 
 // Run runs one job in a container of its own. Job.Timeout starts with the agent. When ctx ends, Run kills the container
-// and returns the cause of ctx. Any other error means that the sandbox failed (see Err...), not the job. It is a
+// and returns the cause of ctx; but if that is sandbox.ErrStop and the agent runs, Run ends the agent and returns the
+// outcome, within stopTimeout. Any other error means that the sandbox failed (see Err...), not the job. It is a
 // *sandbox.StartError if the job did not begin: init did not acknowledge it. With an error, the Outcome has its Record
 // only. The caller closes the Outcome.
 //
@@ -47,7 +48,7 @@ func (d *Driver) Run(ctx context.Context, job sandbox.Job) (sandbox.Outcome, err
 	outcome, err := r.run(ctx)
 	closeEgress() // discard waits until Serve returns
 	removed := d.discard(ctx, c)
-	if err != nil || outcome.EndReason == sandbox.TimedOut {
+	if err != nil || outcome.EndReason == sandbox.TimedOut || outcome.EndReason == sandbox.Stopped {
 		// Wait for the removal: after a stopped job, none of its processes may run when Run returns.
 		outcome.Record.Times.Removed = <-removed
 	}

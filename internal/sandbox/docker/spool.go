@@ -86,6 +86,15 @@ func (s *spool) spillToDisk() error {
 	return nil
 }
 
+// dropLast drops the file that was started last, whose content may be incomplete. It returns how many were dropped.
+func (s *spool) dropLast() int {
+	if len(s.files) == 0 {
+		return 0
+	}
+	s.files = s.files[:len(s.files)-1]
+	return 1
+}
+
 // moveTo moves the files to the outcome. A path that arrived two times, because it is in both the output folder and
 // Job.Collect, becomes one file.
 func (s *spool) moveTo(out *sandbox.Outcome) {

@@ -27,7 +27,7 @@ type Job struct {
 	Timeout     time.Duration  `json:"timeout"`               // from the agent's start
 	IdleTimeout time.Duration  `json:"idleTimeout,omitempty"` // time without output that ends the job; 0 disables it
 	MaxStdout   int64          `json:"maxStdout"`             // bytes of standard output that init reports
-	MaxOutput   int64          `json:"maxOutput"`             // bytes of standard output and error; more end the job
+	MaxWritten  int64          `json:"maxWritten"`            // bytes of standard output and error; more end the job
 	Egress      bool           `json:"egress,omitempty"`      // whether init forwards connections to the egress socket
 }
 

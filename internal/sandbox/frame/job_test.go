@@ -34,7 +34,7 @@ func randomJob(t *rapid.T) Job {
 		Timeout:     time.Duration(rapid.Int64().Draw(t, "timeout")),
 		IdleTimeout: time.Duration(rapid.Int64().Draw(t, "idleTimeout")),
 		MaxStdout:   rapid.Int64().Draw(t, "maxStdout"),
-		MaxOutput:   rapid.Int64().Draw(t, "maxOutput"),
+		MaxWritten:  rapid.Int64().Draw(t, "maxOutput"),
 		Egress:      rapid.Bool().Draw(t, "egress"),
 	}
 }
@@ -73,7 +73,7 @@ func TestInvalidJobFrameIsRefused(t *testing.T) {
 		"truncated body":   {valid[:len(valid)-1], io.ErrUnexpectedEOF},
 		"no frame":         {with(func(raw []byte) []byte { raw[0] = 'a'; return raw }), ErrMalformed},
 		"older version":    {with(func(raw []byte) []byte { raw[3] = '1'; return raw }), ErrVersion},
-		"newer version":    {with(func(raw []byte) []byte { raw[3] = '3'; return raw }), ErrVersion},
+		"newer version":    {with(func(raw []byte) []byte { raw[3] = '9'; return raw }), ErrVersion},
 		"huge header": {with(func(raw []byte) []byte {
 			binary.BigEndian.PutUint32(raw[4:], 1<<31)
 			return raw
@@ -97,6 +97,20 @@ func TestInvalidJobFrameIsRefused(t *testing.T) {
 			require.ErrorIs(t, err, c.want)
 		})
 	}
+}
+
+func TestStopFrame(t *testing.T) {
+	job, err := EncodeJob(Job{Secret: NewSecret(), Argv: []string{"a"}})
+	require.NoError(t, err)
+	stream := bytes.NewReader(append(job, EncodeStop()...))
+	_, err = ReadJob(stream)
+	require.NoError(t, err)
+	require.NoError(t, ReadStop(stream))
+	require.ErrorIs(t, ReadStop(stream), io.EOF)
+	require.ErrorIs(t, ReadStop(bytes.NewReader(job)), ErrMalformed, "another job")
+	raw, err := encode(nil, stopBounds, struct{}{})
+	require.NoError(t, err)
+	require.ErrorIs(t, ReadStop(bytes.NewReader(raw)), ErrMalformed)
 }
 
 func mustEncode(t *testing.T, header jobHeader) []byte {

@@ -55,12 +55,13 @@ type Result struct {
 // Reason is the reason why the job ended.
 type Reason string
 
-// The reasons. All except Exit mean that init killed the agent.
+// The reasons. All except Exit mean that init ended the agent.
 const (
 	Exit        Reason = "exit"         // the agent ended by itself
 	Deadline    Reason = "deadline"     // Job.Timeout expired
-	OutputLimit Reason = "output_limit" // the agent wrote more than Job.MaxOutput
+	OutputLimit Reason = "output_limit" // the agent wrote more than Job.MaxWritten, or much faster than init can read
 	NoOutput    Reason = "no_output"    // the agent wrote nothing for Job.IdleTimeout
+	Stopped     Reason = "stopped"      // the executor sent the frame of EncodeStop
 )
 
 type reportHeader struct {

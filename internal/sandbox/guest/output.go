@@ -5,11 +5,16 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/sandbox/frame"
 )
+
+// maxAhead bounds the memory that one output may occupy, in bytes. Both fit the tmpfs of sandbox.StreamDir.
+const maxAhead = 64 << 20
 
 // output is one output stream of the agent: a regular file without a name, which the agent writes and init follows. It
 // is not a pipe, because the Claude Code CLI exits before it has written everything to a pipe, and the rest is lost.
@@ -17,6 +22,8 @@ type output struct {
 	file   *os.File
 	offset int64 // of the next read
 	total  int64 // bytes read, also before a truncation
+	floods bool  // the agent has once been more than maxAhead in front of init
+	grows  bool  // what was read still occupies memory, because the runtime supports no holes in files (gVisor)
 	chunk  []byte
 	sink   func([]byte) error
 }
@@ -41,6 +48,7 @@ func (o *output) follow() error {
 	if info.Size() < o.offset {
 		o.offset = 0 // the agent truncated the file, as a shell's `> /dev/stdout` does
 	}
+	o.floods = o.floods || info.Size()-o.offset > maxAhead
 	start := o.offset
 	for o.offset < info.Size() {
 		n, err := o.file.ReadAt(o.chunk[:min(int64(len(o.chunk)), info.Size()-o.offset)], o.offset)
@@ -65,11 +73,14 @@ func (o *output) follow() error {
 }
 
 // reclaim frees the bytes that were read, because a tmpfs counts against the container's memory. It makes a hole at the
-// start of the file. Where the runtime does not support holes (gVisor), the job's MaxOutput limits the file's size.
+// start of the file.
 func (o *output) reclaim() {
 	const punchHole = unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE
-	_ = unix.Fallocate(int(o.file.Fd()), punchHole, 0, o.offset)
+	o.grows = unix.Fallocate(int(o.file.Fd()), punchHole, 0, o.offset) != nil
 }
+
+// tooLarge reports whether the file has occupied more memory than one output may.
+func (o *output) tooLarge() bool { return o.floods || o.grows && o.total > maxAhead }
 
 func (o *output) Close() { _ = o.file.Close() }
 
@@ -106,19 +117,37 @@ func (h *head) write(p []byte) error {
 	return h.reports.Write(frame.Report{Kind: frame.Stdout, Body: p})
 }
 
-// tail stores the last size bytes that are written to it.
-type tail struct {
-	size int
-	buf  []byte
+// ends stores the first and the last bytes that are written to it: programs say why they fail at the beginning of their
+// output, or at its end.
+type ends struct {
+	first, last []byte
+	dropped     bool // there is a gap between first and last
 }
 
-func (t *tail) write(p []byte) error {
-	if len(p) > t.size {
-		p = p[len(p)-t.size:]
+// The sizes of ends, in bytes. Together with gap they are sandbox.MaxStderrBytes.
+const (
+	firstBytes = 4 << 10
+	lastBytes  = sandbox.MaxStderrBytes - firstBytes - len(gap)
+	gap        = "\n…\n"
+)
+
+func (e *ends) write(p []byte) error {
+	n := min(len(p), firstBytes-len(e.first))
+	e.first, p = append(e.first, p[:n]...), p[n:]
+	if len(p) > lastBytes {
+		p, e.dropped = p[len(p)-lastBytes:], true
 	}
-	if over := len(t.buf) + len(p) - t.size; over > 0 {
-		t.buf = append(t.buf[:0], t.buf[over:]...)
+	if over := len(e.last) + len(p) - lastBytes; over > 0 {
+		e.last, e.dropped = append(e.last[:0], e.last[over:]...), true
 	}
-	t.buf = append(t.buf, p...)
+	e.last = append(e.last, p...)
 	return nil
+}
+
+// bytes returns what is stored.
+func (e *ends) bytes() []byte {
+	if !e.dropped {
+		return slices.Concat(e.first, e.last)
+	}
+	return slices.Concat(e.first, []byte(gap), e.last)
 }

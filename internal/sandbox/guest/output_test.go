@@ -5,12 +5,14 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/sandbox/frame"
 )
 
@@ -91,16 +93,42 @@ func TestFollowReturnsSinkError(t *testing.T) {
 	require.ErrorIs(t, o.follow(), sinkErr)
 }
 
-func TestTailKeepsLastBytes(t *testing.T) {
+func TestEndsKeepFirstAndLastBytes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		last := &tail{size: rapid.IntRange(1, 50).Draw(t, "size")}
+		var e ends
 		var all []byte
-		for _, part := range rapid.SliceOf(rapid.SliceOfN(rapid.Byte(), 0, 80)).Draw(t, "parts") {
-			require.NoError(t, last.write(part))
+		for _, n := range rapid.SliceOfN(rapid.IntRange(0, 3*sandbox.MaxStderrBytes/2), 0, 6).Draw(t, "sizes of parts") {
+			part := make([]byte, n)
+			for i := range part {
+				part[i] = byte(len(all) + i*i)
+			}
+			require.NoError(t, e.write(part))
 			all = append(all, part...)
 		}
-		require.True(t, bytes.Equal(all[max(0, len(all)-last.size):], last.buf))
+		if len(all) <= firstBytes+lastBytes {
+			require.True(t, bytes.Equal(all, e.bytes()))
+			return
+		}
+		want := slices.Concat(all[:firstBytes], []byte(gap), all[len(all)-lastBytes:])
+		require.True(t, bytes.Equal(want, e.bytes()))
+		require.Len(t, want, sandbox.MaxStderrBytes)
 	})
+}
+
+func TestOutputThatInitCannotFollow(t *testing.T) {
+	write := func(o *output, size int64) {
+		require.NoError(t, o.file.Truncate(size)) // a hole is read as zeros
+		require.NoError(t, o.follow())
+	}
+	o, err := newOutput(t.TempDir(), 1<<20, func([]byte) error { return nil })
+	require.NoError(t, err)
+	defer o.Close()
+	write(o, maxAhead)
+	require.False(t, o.tooLarge())
+	write(o, 2*maxAhead)
+	require.False(t, o.tooLarge(), "init was never more than maxAhead behind")
+	write(o, 3*maxAhead+1)
+	require.True(t, o.tooLarge())
 }
 
 func TestHeadReportsFirstBytes(t *testing.T) {

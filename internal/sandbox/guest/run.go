@@ -19,6 +19,8 @@ const (
 	pollInterval = 10 * time.Millisecond
 	// reapTimeout is the time that killed processes have to end.
 	reapTimeout = 2 * time.Second
+	// stopGrace is the time between SIGTERM and SIGKILL. The Claude Code CLI ends within 0.14 s.
+	stopGrace = time.Second
 )
 
 // runJob runs the job and reports it. An error means that init failed, not the agent.
@@ -60,6 +62,11 @@ func runJob(job frame.Job, reports *frame.Writer, score *oomScore) error {
 	if err != nil {
 		return err
 	}
+	if result.Reason != frame.Exit && result.Reason != frame.OutputLimit {
+		if result.ExitCode, err = endGently(agentPID, std, exited); err != nil {
+			return err
+		}
+	}
 	result.Wall = time.Since(startedAt)
 	// All other processes end before init reads the last output and the output files: none may change them meanwhile.
 	_ = unix.Kill(-1, unix.SIGKILL)
@@ -67,20 +74,18 @@ func runJob(job frame.Job, reports *frame.Writer, score *oomScore) error {
 	if err := std.follow(); err != nil {
 		return err
 	}
-	if std.total() > job.MaxOutput {
+	if std.exceeds(job.MaxWritten) {
 		result.Reason = frame.OutputLimit
 	}
-	if result.Reason == frame.Exit {
-		c := &collector{reports: reports, remainingBytes: sandbox.MaxOutputBytes, remainingFiles: sandbox.MaxOutputFiles}
-		if err := c.collect(job.Collect); err != nil {
-			return err
-		}
-		result.OmittedFileCount = c.omitted
+	c := &collector{reports: reports, remainingBytes: sandbox.MaxOutputBytes, remainingFiles: sandbox.MaxOutputFiles}
+	if err := c.collect(job.Collect); err != nil {
+		return err
 	}
+	result.OmittedFileCount = c.omitted
 	usage := cgroup.ReadUsage(cgroup.Root())
 	result.StdoutBytes = std.stdout.total
 	result.PeakMemory, result.CPUTime, result.OOMKills = usage.PeakMemory, usage.CPUTime, usage.OOMKills
-	return reports.Write(frame.Report{Kind: frame.Ended, Result: result, Body: std.stderrTail.buf})
+	return reports.Write(frame.Report{Kind: frame.Ended, Result: result, Body: std.stderrEnds.bytes()})
 }
 
 // watch follows the agent's output until the job ends. The result has the reason and the exit code only.
@@ -89,7 +94,7 @@ func watch(job frame.Job, std *streams, exited <-chan int) (frame.Result, error)
 	defer deadline.Stop()
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
-	disconnected := watchExecutor(os.Stdin)
+	stopped, disconnected := watchExecutor(os.Stdin)
 	outputBytes, lastOutput := int64(0), time.Now()
 	for {
 		select {
@@ -97,6 +102,8 @@ func watch(job frame.Job, std *streams, exited <-chan int) (frame.Result, error)
 			return frame.Result{Reason: frame.Exit, ExitCode: code}, nil
 		case <-deadline.C:
 			return killedFor(frame.Deadline), nil
+		case <-stopped:
+			return killedFor(frame.Stopped), nil
 		case err := <-disconnected:
 			return frame.Result{}, err
 		case <-tick.C:
@@ -106,7 +113,7 @@ func watch(job frame.Job, std *streams, exited <-chan int) (frame.Result, error)
 		}
 		total := std.total()
 		switch {
-		case total > job.MaxOutput:
+		case std.exceeds(job.MaxWritten):
 			return killedFor(frame.OutputLimit), nil
 		case total != outputBytes:
 			outputBytes, lastOutput = total, time.Now()
@@ -118,6 +125,27 @@ func watch(job frame.Job, std *streams, exited <-chan int) (frame.Result, error)
 
 func killedFor(reason frame.Reason) frame.Result {
 	return frame.Result{Reason: reason, ExitCode: sandbox.SIGKILLExitCode}
+}
+
+// endGently sends SIGTERM to the agent and waits for its end, for at most stopGrace. It returns the exit code.
+func endGently(agentPID int, std *streams, exited <-chan int) (int, error) {
+	_ = unix.Kill(agentPID, unix.SIGTERM)
+	limit := time.NewTimer(stopGrace)
+	defer limit.Stop()
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case code := <-exited:
+			return code, nil
+		case <-limit.C:
+			return sandbox.SIGKILLExitCode, nil
+		case <-tick.C:
+		}
+		if err := std.follow(); err != nil {
+			return 0, err
+		}
+	}
 }
 
 // waitForChildren returns when init is the only process, or after reapTimeout.
@@ -136,16 +164,21 @@ func waitForChildren(exited <-chan int) {
 	}
 }
 
-// watchExecutor sends an error when standard input ends. The Engine closes it when the executor's connection ends, so a
-// job ends with its executor.
-func watchExecutor(stdin io.Reader) <-chan error {
-	disconnected := make(chan error, 1)
+// watchExecutor reads what may follow the job on standard input. It closes stopped when the executor stops the job, and
+// sends an error when standard input ends. The Engine closes it when the executor's connection ends, so a job ends with
+// its executor.
+func watchExecutor(stdin io.Reader) (stopped <-chan struct{}, disconnected <-chan error) {
+	stop, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
-		_, err := io.Copy(io.Discard, stdin)
+		err := frame.ReadStop(stdin)
+		if err == nil {
+			close(stop)
+			_, err = io.Copy(io.Discard, stdin)
+		}
 		if err == nil {
 			err = io.EOF
 		}
-		disconnected <- err
+		ended <- err
 	}()
-	return disconnected
+	return stop, ended
 }

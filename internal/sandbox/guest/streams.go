@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/sandbox/frame"
 )
 
@@ -13,12 +12,12 @@ import (
 type streams struct {
 	stdin          *os.File
 	stdout, stderr *output
-	stderrTail     *tail
+	stderrEnds     ends
 }
 
 // openStreams creates the streams in dir. Standard input has its content. The start of standard output goes to reports.
 func openStreams(dir string, job frame.Job, reports *frame.Writer) (*streams, error) {
-	s := &streams{stderrTail: &tail{size: sandbox.MaxStderrBytes}}
+	s := &streams{}
 	if err := s.open(dir, job, reports); err != nil {
 		s.Close()
 		return nil, err
@@ -37,7 +36,7 @@ func (s *streams) open(dir string, job frame.Job, reports *frame.Writer) (err er
 	if s.stdout, err = newOutput(dir, frame.MaxBody, stdoutHead.write); err != nil {
 		return err
 	}
-	s.stderr, err = newOutput(dir, frame.MaxBody, s.stderrTail.write)
+	s.stderr, err = newOutput(dir, frame.MaxBody, s.stderrEnds.write)
 	return err
 }
 
@@ -53,6 +52,11 @@ func (s *streams) follow() error {
 
 // total returns the number of bytes that follow has read.
 func (s *streams) total() int64 { return s.stdout.total + s.stderr.total }
+
+// exceeds reports whether the agent wrote more than limit bytes, or more than the outputs may occupy.
+func (s *streams) exceeds(limit int64) bool {
+	return s.total() > limit || s.stdout.tooLarge() || s.stderr.tooLarge()
+}
 
 func (s *streams) Close() {
 	if s.stdin != nil {

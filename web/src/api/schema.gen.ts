@@ -1275,6 +1275,8 @@ export interface components {
             cancelRequested?: boolean;
             result?: components["schemas"]["Result"];
             error?: components["schemas"]["Failure"];
+            /** @description What the agent had said when its job ended without a result, the newest 64 KiB; absent in lists */
+            partialText?: string;
             usage: components["schemas"]["Usage"];
             /** @description The input files of the run; absent in lists */
             inputFiles?: components["schemas"]["InputFileInfo"][];

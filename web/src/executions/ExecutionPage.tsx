@@ -46,6 +46,14 @@ function Detail({ execution, connectionError }: DetailProps) {
             <RetryButton executionId={execution.id} />
           </FailureNotice>
         )}
+        {execution.partialText && (
+          <section aria-label="What the agent had said" className="flex flex-col gap-2">
+            <h2 className="label-small">What the agent had said</h2>
+            <p dir="auto" className="text-verbatim max-h-80 overflow-y-auto rounded-lg bg-sunken p-3">
+              {execution.partialText}
+            </p>
+          </section>
+        )}
         {execution.result && (
           <section aria-label="Result" className="flex flex-col gap-2">
             <h2 className="label-small">Result</h2>

@@ -54,6 +54,17 @@ describe('a finished execution', () => {
     expect(await saved[0]?.content.text()).toBe('inside')
   })
 
+  test('shows what the agent had said without a result', async () => {
+    const { server, id } = await withFinishedExecution({
+      status: 'canceled',
+      error: { code: 'canceled', message: 'The execution was canceled.' },
+      partialText: 'I write the report.',
+    })
+    visit(`#/e/${id}`, server)
+    const said = await screen.findByRole('region', { name: 'What the agent had said' })
+    expect(said).toHaveTextContent('I write the report.')
+  })
+
   test('shows the error of a lost file', async () => {
     const { server, id } = await withFinishedExecution({
       files: [{ path: 'lost', size: 1, sha256: '', url: '' }],

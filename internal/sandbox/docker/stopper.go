@@ -1,0 +1,138 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/airlock-run/airlock/internal/sandbox"
+)
+
+// stopTimeout is the time that a stopped job has: to end its agent, and to hand over what it left. Then the driver kills
+// the container. A cancellation is over within 3 s, together with the removal.
+const stopTimeout = 2 * time.Second
+
+// Reasons why the driver stops a job. sandbox.ErrStop is another one.
+var (
+	errJobTimeout = errors.New("job timed out")
+	errSettled    = errors.New("job has its result")
+)
+
+// stopper decides when a job ends that does not end by itself. It has at most one timer: for the start of the agent,
+// then for the job's time-out, and then for the last report. It is safe for concurrent use.
+type stopper struct {
+	drop     context.CancelCauseFunc // ends the job at once
+	stopping chan struct{}           // closed when init is to end the agent
+
+	mu       sync.Mutex
+	started  bool  // an agent runs: stopping it is useful
+	cause    error // why the job is being stopped; nil: it is not
+	deadline *time.Timer
+	settle   *time.Timer // nil until the agent has printed a result
+	closed   bool
+}
+
+func (s *stopper) init(drop context.CancelCauseFunc) { s.drop, s.stopping = drop, make(chan struct{}) }
+
+// setDeadline drops the job with cause after d, unless another call replaces the deadline before.
+func (s *stopper) setDeadline(d time.Duration, cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.replaceDeadline(d, func() { s.drop(cause) })
+}
+
+func (s *stopper) replaceDeadline(d time.Duration, f func()) {
+	if s.deadline != nil {
+		s.deadline.Stop()
+	}
+	if !s.closed {
+		s.deadline = time.AfterFunc(d, f)
+	}
+}
+
+// agentStarted begins the job's time.
+func (s *stopper) agentStarted(job sandbox.Job) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.started = true
+	s.replaceDeadline(job.Timeout, func() { s.stop(errJobTimeout) })
+}
+
+// callerEnded handles the end of the caller's context.
+func (s *stopper) callerEnded(cause error) {
+	s.mu.Lock()
+	stop := s.started && errors.Is(cause, sandbox.ErrStop)
+	s.mu.Unlock()
+	if stop {
+		s.stop(cause)
+	} else {
+		s.drop(cause)
+	}
+}
+
+// stop lets init end the agent. The job is dropped with cause if its last report does not come in time.
+func (s *stopper) stop(cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cause != nil || s.closed {
+		return
+	}
+	s.cause = cause
+	close(s.stopping)
+	s.replaceDeadline(stopTimeout, func() { s.drop(cause) })
+}
+
+// stopCause returns why the job was stopped; nil: it was not.
+func (s *stopper) stopCause() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cause
+}
+
+// filesBegan gives the output files their own time, except to those of a job that somebody waits to see ended.
+func (s *stopper) filesBegan() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case errors.Is(s.cause, sandbox.ErrStop):
+	case s.cause != nil:
+		s.replaceDeadline(collectTimeout, func() { s.drop(s.cause) })
+	default:
+		s.replaceDeadline(collectTimeout, func() { s.drop(errCollectTimeout) })
+	}
+}
+
+// printed begins the settle time again, if the agent has printed its result.
+func (s *stopper) printed(job sandbox.Job, settled bool) {
+	if job.SettleTime == 0 || !settled {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.settle == nil {
+		s.settle = time.AfterFunc(job.SettleTime, func() { s.settleUnlessBusy(job) })
+	} else {
+		s.settle.Reset(job.SettleTime)
+	}
+}
+
+func (s *stopper) settleUnlessBusy(job sandbox.Job) {
+	if job.Egress.Busy() {
+		s.printed(job, true)
+		return
+	}
+	s.stop(errSettled)
+}
+
+// close stops the timers.
+func (s *stopper) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for _, timer := range []*time.Timer{s.deadline, s.settle} {
+		if timer != nil {
+			timer.Stop()
+		}
+	}
+}
