@@ -40,3 +40,19 @@ func TestClaudeImageHasItsTools(t *testing.T) {
 	require.Zero(t, out.ExitCode, "%s", out.Stderr)
 	require.Regexp(t, `(?s)^agent\ngit version.*ripgrep.*/home/agent\n$`, string(out.Stdout))
 }
+
+// The image is a workshop: an agent can build and test programs, and commit what it has done.
+func TestClaudeImageIsAWorkshop(t *testing.T) {
+	d := newDriver(t, Config{})
+	out := run(t, d, claudeJob(t, d, "bash", "-ec", `
+		for program in python3 node npm npx curl jq less ps patch file unzip zip xz make gcc g++ pkg-config; do
+			command -v $program >/dev/null || echo missing: $program
+		done
+		git init -q . && echo '#include <stdio.h>
+		int main() { puts("built"); }' > main.c && make -s main && ./main
+		git add main.c && git commit -qm first && git log --format='%an %s' main
+		python3 -m venv --without-pip venv && venv/bin/python -c 'print("python")'
+		node -e 'console.log("node")'`))
+	require.Zero(t, out.ExitCode, "%s", out.Stderr)
+	require.Equal(t, "built\nAgent first\npython\nnode\n", string(out.Stdout))
+}
