@@ -225,7 +225,7 @@ func TestClaudeResumesAConversation(t *testing.T) {
 	}
 }
 
-// The CLI's transcript contains more than the messages: in the next turn, in another container, the request to the
+// The CLI's agent session contains more than the messages: in the next turn, in another container, the request to the
 // model has the tool calls of the turn before.
 func TestClaudeResumesStoredSession(t *testing.T) {
 	t.Parallel()
@@ -243,14 +243,14 @@ func TestClaudeResumesStoredSession(t *testing.T) {
 	run, outcome := h.execute(execution.Task{Input: "look around"})
 	_, failure := run.ParseOutcome(outcome)
 	require.Nil(t, failure)
-	transcript := run.ExtractTranscript(outcome)
-	require.NotNil(t, transcript)
-	require.Equal(t, "claude", transcript.Runtime)
-	require.Equal(t, run.Model, transcript.Model)
-	require.Less(t, len(transcript.Data), 256<<10)
+	session := run.ExtractSession(outcome)
+	require.NotNil(t, session)
+	require.Equal(t, "claude", session.Runtime)
+	require.Equal(t, run.Model, session.Model)
+	require.Less(t, len(session.Data), 256<<10)
 
 	history := []execution.Message{{Role: execution.RoleUser, Text: "look around"}, {Role: execution.RoleAssistant, Text: "looked"}}
-	_, result := h.mustRun(execution.Task{Input: "and again", History: history, Transcript: transcript})
+	_, result := h.mustRun(execution.Task{Input: "and again", History: history, Session: session})
 	require.Equal(t, "again", result.Text)
 	requests := h.modelRequests()
 	last := string(requests[len(requests)-1].Raw)
@@ -259,10 +259,10 @@ func TestClaudeResumesStoredSession(t *testing.T) {
 	}
 }
 
-// Without a transcript of the same runtime and model, the agent resumes from the messages.
+// Without an agent session of the same runtime and model, the agent resumes from the messages.
 func TestClaudeResumesFromMessagesWithoutSession(t *testing.T) {
 	t.Parallel()
-	for name, s := range map[string]*execution.Transcript{
+	for name, s := range map[string]*execution.AgentSession{
 		"none":               nil,
 		"of another model":   {Runtime: "claude", Model: "claude-opus-4-5", Data: []byte("{}\n")},
 		"of another runtime": {Runtime: "offline", Data: []byte("{}\n")},
@@ -270,7 +270,7 @@ func TestClaudeResumesFromMessagesWithoutSession(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newClaudeHarness(t, modelstub.Always(modelstub.Text("Momo")))
-			_, result := h.mustRun(execution.Task{Input: "Its name?", Transcript: s, History: []execution.Message{
+			_, result := h.mustRun(execution.Task{Input: "Its name?", Session: s, History: []execution.Message{
 				{Role: execution.RoleUser, Text: "My cat is called Momo."}, {Role: execution.RoleAssistant, Text: "Good name."},
 			}})
 			require.Equal(t, "Momo", result.Text)

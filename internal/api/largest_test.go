@@ -163,8 +163,8 @@ func TestLargestConversationFits(t *testing.T) {
 		for _, turn := range turns[:2] {
 			s.finish(execution.Ref{Tenant: defaultTenant, ID: turn.ExecutionId}, func(e *execution.Ending) {
 				e.Result.AgentDraft = largestDraft()
-				e.NewTranscript = &execution.Transcript{
-					Runtime: text(agent.MaxNameBytes), Model: text(agent.MaxNameBytes), Data: bytes.Repeat([]byte{0xff}, execution.MaxTranscriptBytes),
+				e.NewSession = &execution.AgentSession{
+					Runtime: text(agent.MaxNameBytes), Model: text(agent.MaxNameBytes), Data: bytes.Repeat([]byte{0xff}, execution.MaxAgentSessionBytes),
 				}
 			})
 		}

@@ -42,7 +42,7 @@ func outputFiles(o sandbox.Outcome) (files []execution.File, contents []io.ReadS
 	for _, f := range o.Files {
 		path, ok := strings.CutPrefix(f.Path, sandbox.OutputDir+"/")
 		if !ok {
-			continue // the agent's transcript, which goes to the conversation
+			continue // the agent's session file, which goes to the conversation
 		}
 		if remaining -= len(path); remaining < 0 {
 			omitted++

@@ -295,7 +295,7 @@ func causeOr(ctx context.Context, err error) error {
 }
 
 // loadTask reads the parts of the task that are not in the execution's document: the input files, and the messages and
-// the transcript of the conversation.
+// the agent session of the conversation.
 func (a *attempt) loadTask(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -313,7 +313,7 @@ func (a *attempt) loadTask(ctx context.Context) (err error) {
 		return err
 	}
 	e.Task.History = conversation.History(messages)
-	e.Task.Transcript, err = tasks.Transcript(ctx, e.Tenant, e.ConversationID)
+	e.Task.Session, err = tasks.AgentSession(ctx, e.Tenant, e.ConversationID)
 	return err
 }
 
@@ -331,7 +331,7 @@ func (a *attempt) parseOutcome() execution.Ending {
 	}
 	ending := execution.Ending{Status: execution.Succeeded, Result: result, Usage: a.usage()}
 	if e.ConversationID != "" {
-		ending.NewTranscript = a.run.ExtractTranscript(a.outcome)
+		ending.NewSession = a.run.ExtractSession(a.outcome)
 	}
 	return ending
 }

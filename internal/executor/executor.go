@@ -40,7 +40,7 @@ type Applier interface {
 // TaskStore has executions, and the parts of a task that are not in the document of its execution.
 type TaskStore interface {
 	Messages(ctx context.Context, tenant, conversationID string, beforeTurn, limit int) ([]conversation.Message, error)
-	Transcript(ctx context.Context, tenant, conversationID string) (*execution.Transcript, error)
+	AgentSession(ctx context.Context, tenant, conversationID string) (*execution.AgentSession, error)
 	InputFiles(ctx context.Context, ref execution.Ref) ([]execution.InputFile, error)
 	// Execution serves to see whether an execution was canceled.
 	Execution(ctx context.Context, ref execution.Ref) (execution.Execution, error)

@@ -34,7 +34,7 @@ func (s *Store) Messages(ctx context.Context, tenant, conversationID string, bef
 	return found, err
 }
 
-// DeleteConversation deletes a conversation with its messages and its transcript in one transaction, so it is never
+// DeleteConversation deletes a conversation with its messages and its agent session in one transaction, so it is never
 // deleted in part. It returns the executions of the unfinished turns: they may still run, in any order, and have no
 // reply. The error is a NotFoundError if the tenant does not have the conversation.
 func (s *Store) DeleteConversation(ctx context.Context, tenant, conversationID string) (pending []string, err error) {
@@ -66,7 +66,7 @@ func (s *Store) deleteConversationIf(
 				return err
 			}
 		}
-		return errors.Join(tx.Delete(s.transcriptDoc(tenant, conversationID)), tx.Delete(doc))
+		return errors.Join(tx.Delete(s.agentSessionDoc(tenant, conversationID)), tx.Delete(doc))
 	})
 	if errors.Is(err, ErrOutcomeUnknown) {
 		if found, readErr := exists(ctx, doc); readErr == nil && !found {

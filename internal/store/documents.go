@@ -21,7 +21,7 @@ import (
 //	tenants/{tenant}/batches/{id}/inputs/{index of the first}  inputChunk
 //	tenants/{tenant}/conversations/{id}                        conversation.Conversation
 //	tenants/{tenant}/conversations/{id}/messages/{turn}-{role} conversation.Message
-//	tenants/{tenant}/conversations/{id}/transcripts/newest        execution.Transcript
+//	tenants/{tenant}/conversations/{id}/agentSessions/newest      execution.AgentSession
 //	tenants/{tenant}/deliveries/{id}                           webhook.Delivery
 //	tenants/{tenant}/executions/{id}                           execution.Execution
 //	tenants/{tenant}/executions/{id}/inputFiles/files          inputFilesDocument
@@ -55,7 +55,7 @@ const (
 	messages           = "messages"
 	secrets            = "secrets"
 	sessionsCollection = "sessions"
-	transcripts        = "transcripts"
+	agentSessions      = "agentSessions"
 	uploads            = "uploads"
 	usageParts         = "usage"
 	usageWriters       = "usageWriters"
@@ -106,9 +106,9 @@ func (s *Store) messageDoc(c *conversation.Conversation, m conversation.Message)
 	return s.messages(c.Tenant, c.ID).Doc(fmt.Sprintf("%06d-%s", m.Turn, m.Role))
 }
 
-// transcriptDoc is not part of the conversation's document, because lists read the latter.
-func (s *Store) transcriptDoc(tenant, conversationID string) *firestore.DocumentRef {
-	return s.conversationDoc(tenant, conversationID).Collection(transcripts).Doc("newest")
+// agentSessionDoc is not part of the conversation's document, because lists read the latter.
+func (s *Store) agentSessionDoc(tenant, conversationID string) *firestore.DocumentRef {
+	return s.conversationDoc(tenant, conversationID).Collection(agentSessions).Doc("newest")
 }
 
 func (s *Store) deliveryDoc(ref webhook.Ref) *firestore.DocumentRef {

@@ -89,7 +89,7 @@ func (s *Store) batchDeleter(ref batch.Ref) func(context.Context, ArtifactDelete
 	}
 }
 
-// ExpiredConversations finds conversations without a message since a time; their messages and transcripts belong to
+// ExpiredConversations finds conversations without a message since a time; their messages and agent sessions belong to
 // them. Delete keeps a conversation that has a pending turn or gets a message in the meantime.
 func (s *Store) ExpiredConversations(ctx context.Context, since time.Time, scan *Scan, limit int) ([]Expired, error) {
 	q := s.client.CollectionGroup(conversations).Query

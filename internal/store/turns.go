@@ -148,7 +148,7 @@ func (s *Store) decideTurn(get documentGetter, d *decision, now time.Time) error
 		return errors.Join(
 			tx.Create(s.messageDoc(&c, reply), &reply),
 			tx.Set(s.conversationDoc(c.Tenant, c.ID), &c),
-			s.storeTranscript(tx, e),
+			s.storeAgentSession(tx, e),
 		)
 	})
 	return nil

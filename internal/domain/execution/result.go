@@ -17,7 +17,7 @@ type Ending struct {
 	StartDelay       time.Duration // see Attempt
 	Usage            Usage         // of this attempt only
 	Receipt          string        // of this attempt
-	NewTranscript    *Transcript   // only of a turn that succeeded
+	NewSession       *AgentSession // only of a turn that succeeded
 	Files            []File
 	OmittedFileCount int
 	Steps            []Step // nil: the steps of the last heartbeat stay

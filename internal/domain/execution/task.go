@@ -23,9 +23,9 @@ type Task struct {
 
 	// History holds earlier messages of the conversation. It is read after the claim and not stored here.
 	History []Message `firestore:"-"`
-	// Transcript is the agent's memory after the previous turn; nil: there is none, and the agent uses History.
+	// Session is the agent's memory after the previous turn; nil: there is none, and the agent uses History.
 	// It is read after the claim and not stored here.
-	Transcript *Transcript `firestore:"-"`
+	Session *AgentSession `firestore:"-"`
 }
 
 // Message is one message of the conversation, as the agent reads it.
@@ -43,13 +43,13 @@ const (
 	RoleAssistant Role = "assistant"
 )
 
-// Transcript is an agent's memory of a conversation, in the format of its runtime.
+// AgentSession is an agent's memory of a conversation, in the format of its runtime.
 // Only an agent of the same runtime and model can continue it.
-type Transcript struct {
+type AgentSession struct {
 	Runtime string `firestore:"runtime"`
 	Model   string `firestore:"model"`
 	Data    []byte `firestore:"data"`
 }
 
-// MaxTranscriptBytes bounds Transcript.Data. A Firestore document holds 1 MiB.
-const MaxTranscriptBytes = 700 << 10
+// MaxAgentSessionBytes bounds AgentSession.Data. A Firestore document holds 1 MiB.
+const MaxAgentSessionBytes = 700 << 10

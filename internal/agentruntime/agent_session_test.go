@@ -14,7 +14,7 @@ import (
 
 const sessionLine = `{"type":"user","message":{"role":"user"}}` + "\n"
 
-// A transcript is stored only if a later turn can use it.
+// An agent session is stored only if a later turn can use it.
 func TestExtractSession(t *testing.T) {
 	registry := claudeWithSummary(gateway.Summary{})
 	run, failure := registry.Prepare(t.Context(), task(execution.Task{Input: "x", Model: "claude-opus-4-5"}))
@@ -36,40 +36,40 @@ func TestExtractSession(t *testing.T) {
 		"invalid UTF-8":    {path, "{\"a\":\"\xff\"}\n", true},
 		"10,000 deep":      {path, `{"a":` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + "}\n", false},
 		"of the largest size": {
-			path, `{"a":"` + strings.Repeat("x", execution.MaxTranscriptBytes-9) + `"}` + "\n", true,
+			path, `{"a":"` + strings.Repeat("x", execution.MaxAgentSessionBytes-9) + `"}` + "\n", true,
 		},
-		"too large": {path, `{"a":"` + strings.Repeat("x", execution.MaxTranscriptBytes) + `"}` + "\n", false},
+		"too large": {path, `{"a":"` + strings.Repeat("x", execution.MaxAgentSessionBytes) + `"}` + "\n", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := exitedOutcome(0, good)
 			o.Files = []sandbox.OutputFile{{Path: c.path, Content: io.NewSectionReader(strings.NewReader(c.data), 0, int64(len(c.data)))}}
-			transcript := run.ExtractTranscript(o)
+			session := run.ExtractSession(o)
 			if !c.stored {
-				require.Nil(t, transcript)
+				require.Nil(t, session)
 				return
 			}
-			require.Equal(t, &execution.Transcript{Runtime: "claude", Model: "claude-opus-4-5", Data: []byte(c.data)}, transcript)
+			require.Equal(t, &execution.AgentSession{Runtime: "claude", Model: "claude-opus-4-5", Data: []byte(c.data)}, session)
 		})
 	}
-	require.Nil(t, run.ExtractTranscript(exitedOutcome(0, good)), "no files at all")
+	require.Nil(t, run.ExtractSession(exitedOutcome(0, good)), "no files at all")
 }
 
-// The agent resumes from the stored transcript if it is of the same runtime and model, or else from the messages.
+// The agent resumes from the stored agent session if it is of the same runtime and model, or else from the messages.
 func TestSessionResumedForSameRuntimeAndModel(t *testing.T) {
 	history := []execution.Message{{Role: execution.RoleUser, Text: "hi"}, {Role: execution.RoleAssistant, Text: "ho"}}
-	transcript := func(runtimeName, model string) *execution.Transcript {
-		return &execution.Transcript{Runtime: runtimeName, Model: model, Data: []byte(sessionLine)}
+	session := func(runtimeName, model string) *execution.AgentSession {
+		return &execution.AgentSession{Runtime: runtimeName, Model: model, Data: []byte(sessionLine)}
 	}
 	for name, c := range map[string]struct {
 		task    execution.Task
 		resumes bool
-		stored  bool // from the stored transcript
+		stored  bool // from the stored session
 	}{
-		"the same":           {execution.Task{History: history, Transcript: transcript("claude", "claude-sonnet-4-6")}, true, true},
-		"of another model":   {execution.Task{History: history, Transcript: transcript("claude", "claude-opus-4-5")}, true, false},
-		"of another runtime": {execution.Task{History: history, Transcript: transcript("codex", "claude-sonnet-4-6")}, true, false},
+		"the same":           {execution.Task{History: history, Session: session("claude", "claude-sonnet-4-6")}, true, true},
+		"of another model":   {execution.Task{History: history, Session: session("claude", "claude-opus-4-5")}, true, false},
+		"of another runtime": {execution.Task{History: history, Session: session("codex", "claude-sonnet-4-6")}, true, false},
 		"none":               {execution.Task{History: history}, true, false},
-		"of a first message": {execution.Task{Transcript: transcript("claude", "claude-sonnet-4-6")}, false, false},
+		"of a first message": {execution.Task{Session: session("claude", "claude-sonnet-4-6")}, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.task.Input = "x"

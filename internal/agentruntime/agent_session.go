@@ -21,14 +21,14 @@ func sessionID(e *execution.Execution) uuid.UUID {
 	return uuid.NewSHA1(uuid.NameSpaceOID, []byte(name))
 }
 
-// buildSessionFile returns the file from which the agent resumes the conversation: the transcript that this agent
+// buildSessionFile returns the file from which the agent resumes the conversation: the agent session that this agent
 // stored after the previous turn, or else one made from the messages. It returns nil if the conversation has no
 // messages yet.
 func (r *Run) buildSessionFile(t execution.Task, id uuid.UUID) ([]byte, *execution.Failure) {
 	if !hasText(t.History) {
 		return nil, nil
 	}
-	if s := t.Transcript; s != nil && s.Runtime == r.entry.Name && s.Model == r.Model {
+	if s := t.Session; s != nil && s.Runtime == r.entry.Name && s.Model == r.Model {
 		return s.Data, nil
 	}
 	history, err := sessionfile.Encode(id, t.History)
@@ -42,16 +42,16 @@ func hasText(history []execution.Message) bool {
 	return slices.ContainsFunc(history, func(m execution.Message) bool { return m.Text != "" })
 }
 
-// ExtractTranscript returns the transcript that the agent left for the next turn. It returns nil if there is none, or
+// ExtractSession returns the agent session that the agent left for the next turn. It returns nil if there is none, or
 // if the file is too large or malformed.
-func (r *Run) ExtractTranscript(o sandbox.Outcome) *execution.Transcript {
+func (r *Run) ExtractSession(o sandbox.Outcome) *execution.AgentSession {
 	i := slices.IndexFunc(o.Files, func(f sandbox.OutputFile) bool { return f.Path == r.sessionPath })
-	if r.sessionPath == "" || i < 0 || o.Files[i].Content.Size() > execution.MaxTranscriptBytes {
+	if r.sessionPath == "" || i < 0 || o.Files[i].Content.Size() > execution.MaxAgentSessionBytes {
 		return nil
 	}
 	data, err := io.ReadAll(o.Files[i].Content)
 	if err != nil || sessionfile.Validate(data) != nil {
 		return nil // the turn does not fail, because the messages are stored too
 	}
-	return &execution.Transcript{Runtime: r.entry.Name, Model: r.Model, Data: data}
+	return &execution.AgentSession{Runtime: r.entry.Name, Model: r.Model, Data: data}
 }
