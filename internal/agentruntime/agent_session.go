@@ -1,7 +1,8 @@
 package agentruntime
 
 import (
-	"io"
+	"bytes"
+	"net/http"
 	"slices"
 
 	"github.com/google/uuid"
@@ -21,37 +22,89 @@ func sessionID(e *execution.Execution) uuid.UUID {
 	return uuid.NewSHA1(uuid.NameSpaceOID, []byte(name))
 }
 
-// buildSessionFile returns the file from which the agent resumes the conversation: the agent session that this agent
-// stored after the previous turn, or else one made from the messages. It returns nil if the conversation has no
-// messages yet.
+// rebuiltNote tells the agent that it does not remember what it did with tools.
+const rebuiltNote = "[The history of this conversation was rebuilt from its newest messages. What you did with tools is not in it.]"
+
+// buildSessionFile returns the file from which the agent resumes the conversation: the session that an agent of this
+// runtime left, with the messages since then, or else one made from the messages. It returns nil if the conversation
+// has no messages yet.
 func (r *Run) buildSessionFile(t execution.Task, id uuid.UUID) ([]byte, *execution.Failure) {
 	if !hasText(t.History) {
 		return nil, nil
 	}
-	if s := t.Session; s != nil && s.Runtime == r.entry.Name && s.Model == r.Model {
-		return s.Data, nil
+	var file []byte
+	var err error
+	if s := t.Session; s != nil && s.Runtime == r.entry.Name && t.SessionData != nil {
+		file, err = sessionfile.Append(t.SessionData, id, messagesSince(t.History, s.Turn))
+		r.resumed = true
+	} else {
+		file, err = sessionfile.Encode(id, rebuiltNote, t.History)
 	}
-	history, err := sessionfile.Encode(id, t.History)
 	if err != nil {
 		return nil, newFailure(execution.CodeInvalidTask, "the history cannot be passed to the agent: %v", err)
 	}
-	return history, nil
+	return file, nil
 }
 
 func hasText(history []execution.Message) bool {
 	return slices.ContainsFunc(history, func(m execution.Message) bool { return m.Text != "" })
 }
 
-// ExtractSession returns the agent session that the agent left for the next turn. It returns nil if there is none, or
-// if the file is too large or malformed.
-func (r *Run) ExtractSession(o sandbox.Outcome) *execution.AgentSession {
+// messagesSince returns what a session does not have that an agent left in a turn: the later messages, and how that
+// turn ended if it failed.
+func messagesSince(history []execution.Message, turn int) (later []execution.Message) {
+	for _, m := range history {
+		if m.Turn > turn || m.Turn == turn && m.Failed {
+			later = append(later, m)
+		}
+	}
+	return later
+}
+
+// ExtractSession returns the session that the agent left for the next turn, however the turn ended, and its content.
+// The caller sets where it comes from and where it is stored. It returns nil if the agent left none, or one that
+// cannot be read, or one without this turn: the agent was killed before it had written anything.
+func (r *Run) ExtractSession(o sandbox.Outcome) (*execution.AgentSession, []byte) {
 	i := slices.IndexFunc(o.Files, func(f sandbox.OutputFile) bool { return f.Path == r.sessionPath })
-	if r.sessionPath == "" || i < 0 || o.Files[i].Content.Size() > execution.MaxAgentSessionBytes {
-		return nil
+	if r.sessionPath == "" || i < 0 {
+		return nil, nil
 	}
-	data, err := io.ReadAll(o.Files[i].Content)
-	if err != nil || sessionfile.Validate(data) != nil {
-		return nil // the turn does not fail, because the messages are stored too
+	data, err := sessionfile.Read(o.Files[i].Content, r.sessionID, execution.MaxAgentSessionBytes)
+	if err != nil || !r.hasNewMessage(data) {
+		return nil, nil // the turn does not fail, because the messages are stored too
 	}
-	return &execution.AgentSession{Runtime: r.entry.Name, Model: r.Model, Data: data}
+	return &execution.AgentSession{Runtime: r.entry.Name, Model: r.Model, Size: int64(len(data))}, data
+}
+
+// hasNewMessage reports whether a session has more than the agent was given. A session that was cut has.
+func (r *Run) hasNewMessage(session []byte) bool {
+	i := slices.IndexFunc(r.Job.Files, func(f sandbox.File) bool { return f.Path == r.sessionPath })
+	if i < 0 {
+		return sessionfile.HasUserMessage(session)
+	}
+	later, ok := bytes.CutPrefix(session, r.Job.Files[i].Data)
+	return !ok || sessionfile.HasUserMessage(later)
+}
+
+// SessionRejected reports whether a turn that failed did so because of the session that the agent was given: the agent
+// ended before the model had answered anything, and the model did not fail by itself. An agent without egress has to
+// have added nothing to the session.
+func (r *Run) SessionRejected(o sandbox.Outcome) bool {
+	switch o.EndReason {
+	case sandbox.Exited, sandbox.Settled, sandbox.OutOfMemory:
+	default:
+		return false
+	}
+	if !r.resumed {
+		return false
+	}
+	if r.egress == nil {
+		added, _ := r.ExtractSession(o)
+		return added == nil
+	}
+	s := r.Egress()
+	if s.Tokens.Output > 0 || s.BudgetExceeded != "" {
+		return false
+	}
+	return s.Calls == 0 || s.LastStatus == http.StatusBadRequest || s.LastStatus == http.StatusRequestEntityTooLarge
 }

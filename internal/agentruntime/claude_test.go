@@ -225,60 +225,6 @@ func TestClaudeResumesAConversation(t *testing.T) {
 	}
 }
 
-// The CLI's agent session contains more than the messages: in the next turn, in another container, the request to the
-// model has the tool calls of the turn before.
-func TestClaudeResumesStoredSession(t *testing.T) {
-	t.Parallel()
-	const command = "echo the-tool-was-here"
-	h := newClaudeHarness(t, func(r modelstub.Request) modelstub.Response {
-		switch {
-		case strings.Contains(r.Prompt(), "look around"):
-			return modelstub.ToolUse("Bash", map[string]string{"command": command, "description": "look"})
-		case strings.Contains(r.Prompt(), "and again"):
-			return modelstub.Text("again")
-		default:
-			return modelstub.Text("looked")
-		}
-	})
-	run, outcome := h.execute(execution.Task{Input: "look around"})
-	_, failure := run.ParseOutcome(outcome)
-	require.Nil(t, failure)
-	session := run.ExtractSession(outcome)
-	require.NotNil(t, session)
-	require.Equal(t, "claude", session.Runtime)
-	require.Equal(t, run.Model, session.Model)
-	require.Less(t, len(session.Data), 256<<10)
-
-	history := []execution.Message{{Role: execution.RoleUser, Text: "look around"}, {Role: execution.RoleAssistant, Text: "looked"}}
-	_, result := h.mustRun(execution.Task{Input: "and again", History: history, Session: session})
-	require.Equal(t, "again", result.Text)
-	requests := h.modelRequests()
-	last := string(requests[len(requests)-1].Raw)
-	for _, part := range []string{"look around", `"tool_use"`, command, `"tool_result"`, "looked", "and again"} {
-		require.Contains(t, last, part)
-	}
-}
-
-// Without an agent session of the same runtime and model, the agent resumes from the messages.
-func TestClaudeResumesFromMessagesWithoutSession(t *testing.T) {
-	t.Parallel()
-	for name, s := range map[string]*execution.AgentSession{
-		"none":               nil,
-		"of another model":   {Runtime: "claude", Model: "claude-opus-4-5", Data: []byte("{}\n")},
-		"of another runtime": {Runtime: "offline", Data: []byte("{}\n")},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			h := newClaudeHarness(t, modelstub.Always(modelstub.Text("Momo")))
-			_, result := h.mustRun(execution.Task{Input: "Its name?", Session: s, History: []execution.Message{
-				{Role: execution.RoleUser, Text: "My cat is called Momo."}, {Role: execution.RoleAssistant, Text: "Good name."},
-			}})
-			require.Equal(t, "Momo", result.Text)
-			require.Contains(t, string(h.modelRequests()[0].Raw), "My cat is called Momo.")
-		})
-	}
-}
-
 func TestClaudeModelErrors(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -35,6 +35,7 @@ func (streamJSON) prepareJob(r *Run, e *execution.Execution) *execution.Failure 
 	})
 
 	id := sessionID(e)
+	r.sessionID = id
 	r.sessionPath = sessionfile.Path(sandbox.HomeDir, id)
 	r.Job.Collect = []string{r.sessionPath}
 	sessionFile, failure := r.buildSessionFile(t, id)

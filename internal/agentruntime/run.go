@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/gateway"
@@ -19,8 +21,10 @@ type Run struct {
 
 	entry       catalog.Runtime
 	contract    contract
-	hasSchema   bool   // the task has a schema
+	hasSchema   bool // the task has a schema
+	sessionID   uuid.UUID
 	sessionPath string // path of the agent's session file in the sandbox; empty if the contract stores no session
+	resumed     bool   // the agent was given the session of an earlier turn
 	egress      Egress
 	said        newestText
 }

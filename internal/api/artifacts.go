@@ -19,10 +19,11 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// Artifacts reads output files and large results. Get returns blob.ErrLost or blob.ErrUnavailable; the caller closes
-// the reader. It may be called concurrently.
+// Artifacts reads output files and large results, and deletes agent sessions. Get returns blob.ErrLost or
+// blob.ErrUnavailable; the caller closes the reader. It may be called concurrently.
 type Artifacts interface {
 	Get(ctx context.Context, key blob.Key, want execution.Content) (*blob.Reader, error)
+	DeleteContent(ctx context.Context, key blob.Key) error
 }
 
 // GetExecutionResult sends the complete result: from blob storage if it is large, else from the execution.

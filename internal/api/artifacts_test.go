@@ -133,6 +133,8 @@ func (unavailableBlobs) Get(context.Context, blob.Key, execution.Content) (*blob
 	return nil, fmt.Errorf("%w: %w", blob.ErrUnavailable, errors.New("bucket-7.internal: connection refused"))
 }
 
+func (unavailableBlobs) DeleteContent(context.Context, blob.Key) error { return blob.ErrUnavailable }
+
 func TestUnavailableStorageIsNotLost(t *testing.T) {
 	t.Parallel()
 	s, blobs, _ := startWithBlobs(t)

@@ -7,8 +7,10 @@ import (
 	"slices"
 
 	"github.com/labstack/echo/v4"
+	"go.uber.org/zap"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/blob"
 	"github.com/airlock-run/airlock/internal/domain/conversation"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/domain/id"
@@ -16,12 +18,13 @@ import (
 )
 
 // ConversationStore reads and deletes conversations; Submitter stores messages. Conversation and DeleteConversation
-// return a *store.NotFoundError for a missing one. DeleteConversation returns the IDs of its unfinished executions.
+// return a *store.NotFoundError for a missing one. DeleteConversation returns what it has deleted; the content of its
+// agent session is left.
 // Conversations lists the one with the newest message first. Messages returns at most limit messages of the turns
 // before beforeTurn, in order; it drops the oldest ones.
 type ConversationStore interface {
 	Conversation(ctx context.Context, tenant, conversationID string) (conversation.Conversation, error)
-	DeleteConversation(ctx context.Context, tenant, conversationID string) (pending []string, err error)
+	DeleteConversation(ctx context.Context, tenant, conversationID string) (conversation.Conversation, error)
 	Conversations(ctx context.Context, tenant string, p store.Page) ([]conversation.Conversation, error)
 	Messages(ctx context.Context, tenant, conversationID string, beforeTurn, limit int) ([]conversation.Message, error)
 }
@@ -134,14 +137,26 @@ func (s *Server) DeleteConversation(c echo.Context, conversationID contract.ID) 
 	if err := s.cancelTurns(ctx, c, found.Pending); err != nil {
 		return err
 	}
-	remaining, err := s.stores.Conversations.DeleteConversation(ctx, found.Tenant, conversationID)
+	deleted, err := s.stores.Conversations.DeleteConversation(ctx, found.Tenant, conversationID)
 	if err != nil {
 		return err
 	}
-	if err := s.cancelTurns(ctx, c, remaining); err != nil { // turns that were accepted in between
+	s.deleteSession(ctx, c, &deleted)
+	if err := s.cancelTurns(ctx, c, deleted.Pending); err != nil { // turns that were accepted in between
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
+}
+
+// deleteSession deletes the agent session of a deleted conversation. If that fails, the janitor deletes it together
+// with the execution that left it.
+func (s *Server) deleteSession(ctx context.Context, c echo.Context, deleted *conversation.Conversation) {
+	if deleted.Session == nil {
+		return
+	}
+	if err := s.config.Artifacts.DeleteContent(ctx, blob.SessionKey(deleted.Tenant, deleted.Session)); err != nil {
+		s.log.Warn("could not delete the agent session of a conversation", zap.String("request", requestID(c)), zap.Error(err))
+	}
 }
 
 // cancelTurns cancels executions of a conversation, the last turn first. In the other order the end of each turn would

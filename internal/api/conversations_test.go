@@ -3,11 +3,13 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/blob"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
@@ -39,4 +41,37 @@ func TestDeleteConversationCancelsTurns(t *testing.T) {
 	messages, err = s.store.Messages(ctx, defaultTenant, running.ConversationId, 0, 10)
 	require.NoError(t, err)
 	require.Empty(t, messages, "no reply is stored")
+}
+
+// The memory of an agent is deleted with its conversation. If blob storage does not answer, it is left to the janitor.
+func TestDeleteConversationDeletesAgentSession(t *testing.T) {
+	t.Parallel()
+	s, blobs, _ := startWithBlobs(t)
+	for _, available := range []bool{true, false} {
+		turn := call[contract.AcceptedExecution](s, "POST /api/conversation", http.StatusAccepted, `{"message":"first"}`)
+		session := &execution.AgentSession{ExecutionID: turn.ExecutionId, Attempt: 1, Turn: 1}
+		var err error
+		session.Content, err = blobs.Put(t.Context(), blob.SessionKey(defaultTenant, session), strings.NewReader("memory"))
+		require.NoError(t, err)
+		ref := execution.Ref{Tenant: defaultTenant, ID: turn.ExecutionId}
+		_, err = s.store.Apply(t.Context(), ref, execution.Claimed{Executor: "x"})
+		require.NoError(t, err)
+		_, err = s.store.Apply(t.Context(), ref, execution.JobEnded{Attempt: 1, Ending: execution.Ending{
+			Status: execution.Succeeded, Result: &execution.Result{Text: "ok"}, NewSession: session,
+		}})
+		require.NoError(t, err)
+
+		s.config.Artifacts = blobs
+		if !available {
+			s.config.Artifacts = unavailableBlobs{}
+		}
+		require.Equal(t, http.StatusNoContent, s.do(http.MethodDelete, "/api/conversation/"+turn.ConversationId, "").StatusCode)
+		content, err := blobs.Get(t.Context(), blob.SessionKey(defaultTenant, session), session.Content)
+		if available {
+			require.ErrorIs(t, err, blob.ErrLost)
+			continue
+		}
+		require.NoError(t, err)
+		require.NoError(t, content.Close())
+	}
 }

@@ -164,7 +164,8 @@ func TestLargestConversationFits(t *testing.T) {
 			s.finish(execution.Ref{Tenant: defaultTenant, ID: turn.ExecutionId}, func(e *execution.Ending) {
 				e.Result.AgentDraft = largestDraft()
 				e.NewSession = &execution.AgentSession{
-					Runtime: text(agent.MaxNameBytes), Model: text(agent.MaxNameBytes), Data: bytes.Repeat([]byte{0xff}, execution.MaxAgentSessionBytes),
+					ExecutionID: turn.ExecutionId, Runtime: text(agent.MaxNameBytes), Model: text(agent.MaxNameBytes),
+					Content: execution.Content{SHA256: bytes.Repeat([]byte{0xff}, 32)},
 				}
 			})
 		}

@@ -22,6 +22,11 @@ func FileKey(e *execution.Execution, index int) Key {
 	return Key{e.Ref(), e.Attempt, fmt.Sprintf("file-%04d", index)}
 }
 
+// SessionKey returns the key of an agent session of a tenant.
+func SessionKey(tenant string, s *execution.AgentSession) Key {
+	return Key{execution.Ref{Tenant: tenant, ID: s.ExecutionID}, s.Attempt, "session"}
+}
+
 func (k Key) String() string {
 	return fmt.Sprintf("%s%d/%s", executionPrefix(k.ref), k.attempt, k.name)
 }

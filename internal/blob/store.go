@@ -1,5 +1,5 @@
 // Package blob stores what is too large for an execution's document, in a bucket of Google Cloud Storage or in a
-// folder: output files and large results.
+// folder: output files, large results, and the sessions of agents.
 //
 // In: contents, under keys that it derives from an execution. Out: contents whose size and hash it checks against the
 // document. It never decides what to store, and it never reads the documents.
@@ -129,6 +129,14 @@ func (s *Store) Delete(ctx context.Context, ref execution.Ref) error {
 			return fmt.Errorf("%w: delete the contents of execution %s: %w", ErrUnavailable, ref.ID, err)
 		}
 	}
+}
+
+// DeleteContent deletes one content. A missing one is not an error.
+func (s *Store) DeleteContent(ctx context.Context, key Key) error {
+	if err := s.bucket.Delete(ctx, key.String()); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
+		return fmt.Errorf("%w: delete %s: %w", ErrUnavailable, key, err)
+	}
+	return nil
 }
 
 // Check writes, reads and deletes a small content.

@@ -208,6 +208,26 @@ func TestDelete(t *testing.T) {
 	}
 }
 
+// A session is below its execution, and is deleted alone or with it.
+func TestDeleteContent(t *testing.T) {
+	t.Parallel()
+	s, dir := newFileStore(t)
+	e := newExecution("ada", "exe_1", 2)
+	session := SessionKey("ada", &execution.AgentSession{ExecutionID: "exe_1", Attempt: 2})
+	for _, key := range []Key{session, ResultKey(e)} {
+		_, err := s.Put(t.Context(), key, bytes.NewReader([]byte("x")))
+		require.NoError(t, err)
+	}
+	for range 2 { // the second time there is nothing to delete
+		require.NoError(t, s.DeleteContent(t.Context(), session))
+		require.Len(t, listFiles(t, dir), 1)
+	}
+	_, err := s.Put(t.Context(), session, bytes.NewReader([]byte("x")))
+	require.NoError(t, err)
+	require.NoError(t, s.Delete(t.Context(), e.Ref()))
+	require.Empty(t, listFiles(t, dir))
+}
+
 func TestUnavailableStorage(t *testing.T) {
 	t.Parallel()
 	s, dir := newFileStore(t)
@@ -218,6 +238,7 @@ func TestUnavailableStorage(t *testing.T) {
 	_, err := s.Put(t.Context(), ResultKey(newExecution("ada", "exe_1", 1)), bytes.NewReader([]byte("x")))
 	require.ErrorIs(t, err, ErrUnavailable)
 	require.Error(t, s.Check(t.Context()))
+	require.ErrorIs(t, s.DeleteContent(t.Context(), ResultKey(newExecution("ada", "exe_1", 1))), ErrUnavailable)
 }
 
 func TestOpenInvalidURL(t *testing.T) {

@@ -186,6 +186,9 @@ func TestArtifactsOfLostAttemptAreDeletedWithExecution(t *testing.T) {
 	lost := ch.Execution
 	_, err = blobs.Put(t.Context(), blob.FileKey(&lost, 0), bytes.NewReader([]byte("from the killed attempt")))
 	require.NoError(t, err)
+	lostSession := &execution.AgentSession{ExecutionID: lost.ID, Attempt: lost.Attempt}
+	lostSession.Content, err = blobs.Put(t.Context(), blob.SessionKey(tenant, lostSession), strings.NewReader("of the killed attempt"))
+	require.NoError(t, err)
 
 	ch, err = f.store.Apply(t.Context(), ref, execution.LeaseExpired{})
 	require.NoError(t, err)
@@ -199,6 +202,8 @@ func TestArtifactsOfLostAttemptAreDeletedWithExecution(t *testing.T) {
 		_, err := blobs.Get(t.Context(), blob.FileKey(of, 0), e.Files[0].Content)
 		require.ErrorIs(t, err, blob.ErrLost)
 	}
+	_, err = blobs.Get(t.Context(), blob.SessionKey(tenant, lostSession), lostSession.Content)
+	require.ErrorIs(t, err, blob.ErrLost)
 }
 
 // The API sends the stored bytes unchanged, so they must match the contract.

@@ -154,6 +154,7 @@ func (x *Executor) runAttempt(
 	x.publish(workCtx, change, log)
 	x.retryAfterBackoff(workCtx, change, log)
 	failpoint.Hit(failpoint.Published)
+	a.deleteUnusedSession(workCtx, change)
 	if change.Execution.Status.Terminal() {
 		telemetry.recordFinish(&change.Execution)
 		x.config.OnFinished(change.Execution)
@@ -269,6 +270,9 @@ func (a *attempt) runJob(ctx context.Context) (err error) {
 	// What a job left is stored as well if it was canceled.
 	ctx, cancel := withoutStop(ctx)
 	defer cancel()
+	if !a.ending.SessionRejected {
+		a.storeSession(ctx)
+	}
 	if err := a.storeArtifacts(ctx); err != nil {
 		return causeOr(ctx, fmt.Errorf("store artifacts: %w", err))
 	}
@@ -308,13 +312,7 @@ func (a *attempt) loadTask(ctx context.Context) (err error) {
 	if e.ConversationID == "" {
 		return nil
 	}
-	messages, err := tasks.Messages(ctx, e.Tenant, e.ConversationID, e.Turn, conversation.MaxHistory)
-	if err != nil {
-		return err
-	}
-	e.Task.History = conversation.History(messages)
-	e.Task.Session, err = tasks.AgentSession(ctx, e.Tenant, e.ConversationID)
-	return err
+	return a.loadConversation(ctx)
 }
 
 // parseOutcome returns how the job ended.
@@ -324,16 +322,13 @@ func (a *attempt) parseOutcome() execution.Ending {
 	if failure != nil {
 		ending := failure.Ending(a.usage())
 		ending.PartialText = a.run.PartialText()
+		ending.SessionRejected = a.run.SessionRejected(a.outcome)
 		return ending
 	}
 	if e.Task.Schema == conversation.BuilderSchema {
 		*result = conversation.ParseBuilderAnswer(*result)
 	}
-	ending := execution.Ending{Status: execution.Succeeded, Result: result, Usage: a.usage()}
-	if e.ConversationID != "" {
-		ending.NewSession = a.run.ExtractSession(a.outcome)
-	}
-	return ending
+	return execution.Ending{Status: execution.Succeeded, Result: result, Usage: a.usage()}
 }
 
 // usage returns what the job used: of the model, as the gateway counted it, and of its sandbox.

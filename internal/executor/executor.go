@@ -40,7 +40,7 @@ type Applier interface {
 // TaskStore has executions, and the parts of a task that are not in the document of its execution.
 type TaskStore interface {
 	Messages(ctx context.Context, tenant, conversationID string, beforeTurn, limit int) ([]conversation.Message, error)
-	AgentSession(ctx context.Context, tenant, conversationID string) (*execution.AgentSession, error)
+	Conversation(ctx context.Context, tenant, conversationID string) (conversation.Conversation, error)
 	InputFiles(ctx context.Context, ref execution.Ref) ([]execution.InputFile, error)
 	// Execution serves to see whether an execution was canceled.
 	Execution(ctx context.Context, ref execution.Ref) (execution.Execution, error)
@@ -79,10 +79,13 @@ type Runtimes interface {
 	Prepare(ctx context.Context, e *execution.Execution) (*agentruntime.Run, *execution.Failure)
 }
 
-// ArtifactStore stores files and results that are too large for a document. Put may be called concurrently, and again
-// after an error.
+// ArtifactStore stores files, results that are too large for a document, and agent sessions. Put may be called
+// concurrently, and again after an error. Get returns blob.ErrLost or blob.ErrUnavailable; the caller closes the
+// reader.
 type ArtifactStore interface {
 	Put(ctx context.Context, key blob.Key, from io.Reader) (execution.Content, error)
+	Get(ctx context.Context, key blob.Key, want execution.Content) (*blob.Reader, error)
+	DeleteContent(ctx context.Context, key blob.Key) error
 }
 
 // Config has the parts and settings of an Executor. All fields are required, except those that say otherwise.

@@ -19,7 +19,7 @@ import (
 )
 
 // panickingArtifactStore panics in every Put.
-type panickingArtifactStore struct{}
+type panickingArtifactStore struct{ ArtifactStore }
 
 func (panickingArtifactStore) Put(context.Context, blob.Key, io.Reader) (execution.Content, error) {
 	panic("on purpose")

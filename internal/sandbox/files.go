@@ -13,7 +13,7 @@ const (
 
 // Limits on the files that enter and leave a sandbox.
 const (
-	MaxFileBytes   = 8 << 20  // sum over Job.Files, bytes
+	MaxFileBytes   = 24 << 20 // sum over Job.Files, bytes
 	MaxOutputBytes = 64 << 20 // sum over Outcome.Files, bytes
 	MaxOutputFiles = 1000     // number of Outcome.Files
 	MaxPathBytes   = 1024     // length of one path, bytes

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -16,70 +17,115 @@ func (f fixture) finishTurn(t *testing.T, e execution.Execution, ending executio
 	f.mustApply(t, e.Ref(), execution.JobEnded{Attempt: 1, Ending: ending})
 }
 
-func endingWithSession(data []byte) execution.Ending {
-	return execution.Ending{
-		Status: execution.Succeeded, Result: &execution.Result{Text: "ok"},
-		NewSession: &execution.AgentSession{Runtime: "claude", Model: "m", Data: data},
+// withSession returns an ending whose turn left a session.
+func withSession(ending execution.Ending, e execution.Execution) execution.Ending {
+	ending.NewSession = &execution.AgentSession{
+		ExecutionID: e.ID, Attempt: 1, Turn: e.Turn, Runtime: "claude", Model: "m", Size: 7,
+		Content: execution.Content{Size: 5, SHA256: bytes.Repeat([]byte("x"), 32)},
 	}
+	return ending
 }
 
-func (f fixture) getAgentSession(t *testing.T, tenant, conversationID string) *execution.AgentSession {
+func (f fixture) getAgentSession(t *testing.T, conversationID string) *execution.AgentSession {
 	t.Helper()
-	s, err := f.AgentSession(t.Context(), tenant, conversationID)
+	c, err := f.Conversation(t.Context(), ada, conversationID)
 	require.NoError(t, err)
-	return s
+	return c.Session
 }
 
-// The agent session of a conversation is the one of its newest finished turn. Other tenants cannot read it.
-func TestSessionIsFromNewestTurn(t *testing.T) {
+// The session of a conversation is that of the newest turn that left one, however that turn ended.
+func TestSessionIsFromNewestTurnThatLeftOne(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	first := f.submitTurn(t, "", "one")
 	con := first.ConversationID
-	require.Nil(t, f.getAgentSession(t, ada, con))
+	require.Nil(t, f.getAgentSession(t, con))
+	ending := withSession(successEnding("ok"), first)
+	f.finishTurn(t, first, ending)
+	require.Equal(t, ending.NewSession, f.getAgentSession(t, con))
 
-	f.finishTurn(t, first, endingWithSession([]byte("one")))
-	require.Equal(t, &execution.AgentSession{Runtime: "claude", Model: "m", Data: []byte("one")}, f.getAgentSession(t, ada, con))
-	require.Nil(t, f.getAgentSession(t, bob, con))
+	f.finishTurn(t, f.submitTurn(t, con, "two"), successEnding("ok"))
+	require.Equal(t, 1, f.getAgentSession(t, con).Turn, "the messages have the second turn")
 
-	f.finishTurn(t, f.submitTurn(t, con, "two"), endingWithSession([]byte("two")))
-	require.Equal(t, "two", string(f.getAgentSession(t, ada, con).Data))
-
-	f.finishTurn(t, f.submitTurn(t, con, "three"), execution.Ending{Status: execution.Succeeded, Result: &execution.Result{Text: "ok"}})
-	require.Nil(t, f.getAgentSession(t, ada, con), "after a turn without an agent session, the messages hold more than the old one")
+	third := f.submitTurn(t, con, "three")
+	f.finishTurn(t, third, withSession(execution.NewCanceledFailure().Ending(execution.Usage{}), third))
+	require.Equal(t, 3, f.getAgentSession(t, con).Turn)
+	f.finishTurn(t, f.submitTurn(t, con, "four"), (&execution.Failure{Code: execution.CodeTimedOut}).Ending(execution.Usage{}))
+	require.Equal(t, 3, f.getAgentSession(t, con).Turn)
 }
 
-// An agent session may be the cause of a failure, so the next turn runs without one.
-func TestFailedTurnDeletesSession(t *testing.T) {
+// Otherwise every later turn would fail because of the session, too.
+func TestRejectedSessionIsDropped(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	first := f.submitTurn(t, "", "one")
-	f.finishTurn(t, first, endingWithSession([]byte("one")))
-	failure := execution.Failure{Code: execution.CodeAgentError}
-	f.finishTurn(t, f.submitTurn(t, first.ConversationID, "two"), failure.Ending(execution.Usage{}))
-	require.Nil(t, f.getAgentSession(t, ada, first.ConversationID))
+	f.finishTurn(t, first, withSession(successEnding("ok"), first))
+	rejected := (&execution.Failure{Code: execution.CodeModelError}).Ending(execution.Usage{})
+	rejected.SessionRejected = true
+	f.finishTurn(t, f.submitTurn(t, first.ConversationID, "two"), rejected)
+	require.Nil(t, f.getAgentSession(t, first.ConversationID))
 }
 
-// An attempt that has lost its lease stores no agent session.
+// An attempt that has lost its lease replaces no session.
 func TestAttemptWithLostLeaseStoresNoSession(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	e := f.submitTurn(t, "", "one")
 	f.mustApply(t, e.Ref(), claimEvent)
 	f.mustApply(t, e.Ref(), execution.LeaseExpired{})
-	_, err := f.Apply(t.Context(), e.Ref(), execution.JobEnded{Attempt: 1, Ending: endingWithSession([]byte("late"))})
+	_, err := f.Apply(t.Context(), e.Ref(), execution.JobEnded{Attempt: 1, Ending: withSession(successEnding("late"), e)})
 	require.ErrorIs(t, err, execution.ErrLeaseLost)
-	require.Nil(t, f.getAgentSession(t, ada, e.ConversationID))
+	require.Nil(t, f.getAgentSession(t, e.ConversationID))
 }
 
-// The largest agent session, reply and receipt fit into their documents.
-func TestLargestEndingFitsDocuments(t *testing.T) {
+// The change says that no conversation refers to the session, so the executor deletes its content.
+func TestSessionOfDeletedConversationIsNotStored(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	e := f.submitTurn(t, "", "one")
-	ending := endingWithSession(bytes.Repeat([]byte("x"), execution.MaxAgentSessionBytes))
-	ending.Result.Text = string(bytes.Repeat([]byte("x"), execution.MaxResultBytes))
+	f.mustApply(t, e.Ref(), claimEvent)
+	_, err := f.DeleteConversation(t.Context(), ada, e.ConversationID)
+	require.NoError(t, err)
+	ch := f.mustApply(t, e.Ref(), execution.JobEnded{Attempt: 1, Ending: withSession(successEnding("ok"), e)})
+	require.Equal(t, execution.Succeeded, ch.Execution.Status)
+	require.Nil(t, ch.Execution.NewSession)
+}
+
+// The content of a session is below its execution. So that stays for as long as the conversation needs it, and then it
+// is deleted.
+func TestExpiredExecutionStaysWhileItsSessionIsNeeded(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	var a artifacts
+	first := f.submitTurn(t, "", "one")
+	f.finishTurn(t, first, withSession(successEnding("ok"), first))
+	deleted := f.submitTurn(t, "", "of a conversation that is deleted")
+	f.finishTurn(t, deleted, withSession(successEnding("ok"), deleted))
+	f.clock.Advance(retention - time.Hour)
+	second := f.submitTurn(t, first.ConversationID, "two")
+	f.clock.Advance(2 * time.Hour)
+	_, err := f.DeleteConversation(t.Context(), ada, deleted.ConversationID)
+	require.NoError(t, err)
+
+	f.purge(t, f.ExpiredExecutions, &a)
+	require.Equal(t, []execution.Ref{deleted.Ref()}, a.deleted)
+	require.True(t, f.exists(t, first.Ref()))
+	f.finishTurn(t, second, withSession(successEnding("ok"), second))
+	f.purge(t, f.ExpiredExecutions, &a)
+	require.Equal(t, []execution.Ref{deleted.Ref(), first.Ref()}, a.deleted)
+	require.False(t, f.exists(t, first.Ref()))
+}
+
+// The largest reply and receipt fit into their documents.
+func TestLargestEndingFitsDocuments(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	e := f.submitTurn(t, "", "one")
+	ending := withSession(successEnding(string(bytes.Repeat([]byte("x"), execution.MaxResultBytes))), e)
 	ending.Receipt = string(bytes.Repeat([]byte("x"), 16<<10))
 	f.finishTurn(t, e, ending)
-	require.Len(t, f.getAgentSession(t, ada, e.ConversationID).Data, execution.MaxAgentSessionBytes)
 	stored, err := f.Execution(t.Context(), e.Ref())
 	require.NoError(t, err)
 	require.Equal(t, ending.Receipt, stored.Receipt)
-	require.Nil(t, stored.NewSession, "the agent session is stored with the conversation")
+	require.Nil(t, stored.NewSession, "the session is stored with the conversation")
 }

@@ -34,10 +34,11 @@ func (s *Store) Messages(ctx context.Context, tenant, conversationID string, bef
 	return found, err
 }
 
-// DeleteConversation deletes a conversation with its messages and its agent session in one transaction, so it is never
-// deleted in part. It returns the executions of the unfinished turns: they may still run, in any order, and have no
-// reply. The error is a NotFoundError if the tenant does not have the conversation.
-func (s *Store) DeleteConversation(ctx context.Context, tenant, conversationID string) (pending []string, err error) {
+// DeleteConversation deletes a conversation with its messages in one transaction, so it is never deleted in part. It
+// returns what it has deleted. The executions of its unfinished turns may still run, in any order, and have no reply.
+// The content of its agent session is left to the caller. The error is a NotFoundError if the tenant does not have the
+// conversation.
+func (s *Store) DeleteConversation(ctx context.Context, tenant, conversationID string) (conversation.Conversation, error) {
 	return s.deleteConversationIf(ctx, tenant, conversationID, func(*conversation.Conversation) bool { return true })
 }
 
@@ -46,7 +47,7 @@ var errConditionFalse = errors.New("the conversation must not be deleted")
 
 func (s *Store) deleteConversationIf(
 	ctx context.Context, tenant, conversationID string, condition func(*conversation.Conversation) bool,
-) (pending []string, err error) {
+) (deleted conversation.Conversation, err error) {
 	doc := s.conversationDoc(tenant, conversationID)
 	err = s.runTransaction(ctx, func(tx *firestore.Transaction) error {
 		var c conversation.Conversation
@@ -56,7 +57,7 @@ func (s *Store) deleteConversationIf(
 		if !condition(&c) {
 			return errConditionFalse
 		}
-		pending = c.Pending
+		deleted = c
 		found, err := tx.Documents(s.messages(tenant, conversationID).Select()).GetAll()
 		if err != nil {
 			return err
@@ -66,12 +67,12 @@ func (s *Store) deleteConversationIf(
 				return err
 			}
 		}
-		return errors.Join(tx.Delete(s.agentSessionDoc(tenant, conversationID)), tx.Delete(doc))
+		return tx.Delete(doc)
 	})
 	if errors.Is(err, ErrOutcomeUnknown) {
 		if found, readErr := exists(ctx, doc); readErr == nil && !found {
-			return pending, nil
+			return deleted, nil
 		}
 	}
-	return pending, err
+	return deleted, err
 }

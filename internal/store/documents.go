@@ -21,7 +21,6 @@ import (
 //	tenants/{tenant}/batches/{id}/inputs/{index of the first}  inputChunk
 //	tenants/{tenant}/conversations/{id}                        conversation.Conversation
 //	tenants/{tenant}/conversations/{id}/messages/{turn}-{role} conversation.Message
-//	tenants/{tenant}/conversations/{id}/agentSessions/newest      execution.AgentSession
 //	tenants/{tenant}/deliveries/{id}                           webhook.Delivery
 //	tenants/{tenant}/executions/{id}                           execution.Execution
 //	tenants/{tenant}/executions/{id}/inputFiles/files          inputFilesDocument
@@ -55,7 +54,6 @@ const (
 	messages           = "messages"
 	secrets            = "secrets"
 	sessionsCollection = "sessions"
-	agentSessions      = "agentSessions"
 	uploads            = "uploads"
 	usageParts         = "usage"
 	usageWriters       = "usageWriters"
@@ -104,11 +102,6 @@ func (s *Store) messages(tenant, conversationID string) *firestore.CollectionRef
 
 func (s *Store) messageDoc(c *conversation.Conversation, m conversation.Message) *firestore.DocumentRef {
 	return s.messages(c.Tenant, c.ID).Doc(fmt.Sprintf("%06d-%s", m.Turn, m.Role))
-}
-
-// agentSessionDoc is not part of the conversation's document, because lists read the latter.
-func (s *Store) agentSessionDoc(tenant, conversationID string) *firestore.DocumentRef {
-	return s.conversationDoc(tenant, conversationID).Collection(agentSessions).Doc("newest")
 }
 
 func (s *Store) deliveryDoc(ref webhook.Ref) *firestore.DocumentRef {

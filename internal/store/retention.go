@@ -15,7 +15,7 @@ import (
 )
 
 // The methods of this file find resources of all tenants whose retention has ended, the oldest first, in pages of at
-// most limit. They serve the janitor. They read only the names of documents.
+// most limit. They serve the janitor. They read no contents of documents.
 
 // Expired is a resource whose retention has ended.
 type Expired struct {
@@ -34,12 +34,34 @@ type ArtifactDeleter func(ctx context.Context, ref execution.Ref) error
 const maxBatchDeletes = 100
 
 // ExpiredExecutions finds executions that finished before a time; their input files belong to them. Executions of a
-// batch are deleted with the batch, because its results need them.
+// batch are deleted with the batch, because its results need them. Delete keeps an execution whose agent session a
+// conversation still has: it is deleted after the conversation, or after a turn that leaves another session.
 func (s *Store) ExpiredExecutions(ctx context.Context, before time.Time, scan *Scan, limit int) ([]Expired, error) {
 	q := s.client.CollectionGroup(executions).Where("lane", "==", execution.LaneInteractive).Where("shard", "in", allShards)
 	return findExpired(ctx, q, "finishedAt", before, scan, limit, func(ctx context.Context, snap *firestore.DocumentSnapshot, deleteArtifacts ArtifactDeleter) error {
-		return s.deleteExecution(ctx, refOf[execution.Ref](snap.Ref), deleteArtifacts)
+		ref := refOf[execution.Ref](snap.Ref)
+		needed, err := s.sessionNeeded(ctx, ref, snap)
+		if err != nil || needed {
+			return err
+		}
+		return s.deleteExecution(ctx, ref, deleteArtifacts)
 	})
+}
+
+// sessionNeeded reports whether the next turn of a conversation begins with the agent session of an execution that has
+// ended. Once it does not, it never will again.
+func (s *Store) sessionNeeded(ctx context.Context, ref execution.Ref, snap *firestore.DocumentSnapshot) (bool, error) {
+	var e struct {
+		ConversationID string `firestore:"conversationId"`
+	}
+	if err := snap.DataTo(&e); err != nil || e.ConversationID == "" {
+		return false, err
+	}
+	c, err := s.Conversation(ctx, ref.Tenant, e.ConversationID)
+	if isNotFound(err) {
+		return false, nil
+	}
+	return c.Session != nil && c.Session.ExecutionID == ref.ID, err
 }
 
 func (s *Store) deleteExecution(ctx context.Context, ref execution.Ref, deleteArtifacts ArtifactDeleter) error {
@@ -89,8 +111,8 @@ func (s *Store) batchDeleter(ref batch.Ref) func(context.Context, ArtifactDelete
 	}
 }
 
-// ExpiredConversations finds conversations without a message since a time; their messages and agent sessions belong to
-// them. Delete keeps a conversation that has a pending turn or gets a message in the meantime.
+// ExpiredConversations finds conversations without a message since a time; their messages belong to them. Delete keeps
+// a conversation that has a pending turn or gets a message in the meantime.
 func (s *Store) ExpiredConversations(ctx context.Context, since time.Time, scan *Scan, limit int) ([]Expired, error) {
 	q := s.client.CollectionGroup(conversations).Query
 	return findExpired(ctx, q, "updatedAt", since, scan, limit, func(ctx context.Context, snap *firestore.DocumentSnapshot, _ ArtifactDeleter) error {
@@ -154,5 +176,5 @@ func findExpired(
 }
 
 func expiredQuery(q firestore.Query, field string, before time.Time) firestore.Query {
-	return q.Where(field, "<=", before).OrderBy(field, firestore.Asc).Select(field)
+	return q.Where(field, "<=", before).OrderBy(field, firestore.Asc).Select(field, "conversationId")
 }

@@ -149,16 +149,14 @@ func TestExpiredBatch(t *testing.T) {
 	require.Equal(t, 1, f.countDocuments(t, f.inputChunks(other.Ref()).Query))
 }
 
-// A conversation is deleted with its messages and its agent session, unless a turn is pending or a message has arrived.
+// A conversation is deleted with its messages, unless a turn is pending or a message has arrived.
 func TestExpiredConversations(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	idle, pending, revived := f.submitTurn(t, "", "idle"), f.submitTurn(t, "", "pending"), f.submitTurn(t, "", "revived")
 	for _, turn := range []execution.Execution{idle, revived} {
 		f.mustApply(t, turn.Ref(), claimEvent)
-		ending := successEnding("done")
-		ending.NewSession = &execution.AgentSession{Runtime: "offline", Data: []byte("x")}
-		f.mustApply(t, turn.Ref(), execution.JobEnded{Attempt: 1, Ending: ending})
+		f.mustApply(t, turn.Ref(), execution.JobEnded{Attempt: 1, Ending: successEnding("done")})
 	}
 	f.clock.Advance(retention + time.Hour)
 	now, err := f.Now(t.Context())
@@ -175,9 +173,6 @@ func TestExpiredConversations(t *testing.T) {
 	_, err = f.Conversation(t.Context(), ada, idle.ConversationID)
 	require.ErrorAs(t, err, new(*NotFoundError))
 	require.Empty(t, f.listMessages(t, idle))
-	session, err := f.AgentSession(t.Context(), ada, idle.ConversationID)
-	require.NoError(t, err)
-	require.Nil(t, session)
 	require.Len(t, f.listMessages(t, pending), 1)
 	require.Len(t, f.listMessages(t, revived), 4)
 	for _, e := range expired { // another janitor repeats it

@@ -123,7 +123,8 @@ func (s *Store) decideTurn(get documentGetter, d *decision, now time.Time) error
 	var c conversation.Conversation
 	_, err := read(get, s.conversationDoc(e.Tenant, e.ConversationID), &c)
 	if isNotFound(err) {
-		return nil // the conversation was deleted: no order and no reply are needed
+		e.NewSession = nil
+		return nil // the conversation was deleted: no order, no reply and no session are needed
 	}
 	if err != nil {
 		return err
@@ -148,7 +149,6 @@ func (s *Store) decideTurn(get documentGetter, d *decision, now time.Time) error
 		return errors.Join(
 			tx.Create(s.messageDoc(&c, reply), &reply),
 			tx.Set(s.conversationDoc(c.Tenant, c.ID), &c),
-			s.storeAgentSession(tx, e),
 		)
 	})
 	return nil

@@ -45,17 +45,20 @@ func TestClaimLaterTurnBeforeEarlierEnds(t *testing.T) {
 func TestFinishedTurnStoresReply(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
+	failed := (&execution.Failure{Code: execution.CodeAgentError}).Ending(execution.Usage{})
+	failed.PartialText = "I look"
 	for name, end := range map[string]struct {
-		events []execution.Event
-		code   execution.Code // of the reply; empty: the reply is a text
+		events  []execution.Event
+		code    execution.Code // of the reply; empty: the reply is a text
+		partial string         // of a reply without an answer
 	}{
-		"success":             {[]execution.Event{claimEvent, successEvent(1, "done")}, ""},
-		"failure":             {[]execution.Event{claimEvent, execution.JobEnded{Attempt: 1, Ending: (&execution.Failure{Code: execution.CodeAgentError}).Ending(execution.Usage{})}}, execution.CodeAgentError},
-		"canceled in queue":   {[]execution.Event{execution.CancelRequested{}}, execution.CodeCanceled},
-		"canceled, then lost": {[]execution.Event{claimEvent, execution.CancelRequested{}, execution.HandedBack{Attempt: 1}}, execution.CodeCanceled},
+		"success":             {[]execution.Event{claimEvent, successEvent(1, "done")}, "", ""},
+		"failure":             {[]execution.Event{claimEvent, execution.JobEnded{Attempt: 1, Ending: failed}}, execution.CodeAgentError, "I look"},
+		"canceled in queue":   {[]execution.Event{execution.CancelRequested{}}, execution.CodeCanceled, ""},
+		"canceled, then lost": {[]execution.Event{claimEvent, execution.CancelRequested{}, execution.HandedBack{Attempt: 1}}, execution.CodeCanceled, ""},
 		"attempts exhausted": {[]execution.Event{
 			claimEvent, execution.AttemptFailed{Attempt: 1}, claimEvent, execution.AttemptFailed{Attempt: 2}, claimEvent, execution.AttemptFailed{Attempt: 3},
-		}, execution.CodeAttemptsExhausted},
+		}, execution.CodeAttemptsExhausted, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			first := f.submitTurn(t, "", "first")
@@ -76,6 +79,7 @@ func TestFinishedTurnStoresReply(t *testing.T) {
 				require.Nil(t, reply.Failure)
 			} else {
 				require.Equal(t, end.code, reply.Failure.Code)
+				require.Equal(t, end.partial, reply.Partial)
 			}
 			require.Empty(t, cmp.Diff(f.getExecution(t, first.Ref()).FinishedAt, &reply.CreatedAt))
 		})

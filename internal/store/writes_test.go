@@ -17,6 +17,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/apikey"
 	"github.com/airlock-run/airlock/internal/domain/batch"
+	"github.com/airlock-run/airlock/internal/domain/conversation"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/domain/id"
 	"github.com/airlock-run/airlock/internal/domain/webhook"
@@ -137,18 +138,18 @@ func scenarios(t *testing.T, f fixture) map[string]func() scenario {
 		},
 		"deleted conversation": func() scenario {
 			var turn execution.Change
-			var pending []string
+			var deleted conversation.Conversation
 			return scenario{[]func(context.Context) error{
 				func(ctx context.Context) (err error) {
 					turn, err = f.SubmitTurn(ctx, TurnRequest{Tenant: ada, Message: "one"})
 					return err
 				},
 				func(ctx context.Context) (err error) {
-					pending, err = f.DeleteConversation(ctx, ada, turn.Execution.ConversationID)
+					deleted, err = f.DeleteConversation(ctx, ada, turn.Execution.ConversationID)
 					return err
 				},
 			}, func(t *testing.T) {
-				require.Equal(t, []string{turn.Execution.ID}, pending)
+				require.Equal(t, []string{turn.Execution.ID}, deleted.Pending)
 				require.Empty(t, f.listMessages(t, turn.Execution))
 			}}
 		},

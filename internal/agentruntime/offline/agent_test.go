@@ -173,7 +173,7 @@ func TestUnknownSchemaIsError(t *testing.T) {
 
 func TestResumeReadsHistory(t *testing.T) {
 	home, id := t.TempDir(), uuid.New()
-	data, err := sessionfile.Encode(id, []execution.Message{
+	data, err := sessionfile.Encode(id, "a note", []execution.Message{
 		{Role: execution.RoleUser, Text: "make an agent that summarises"},
 		{Role: execution.RoleAssistant, Text: "Here is a draft"},
 	})
@@ -185,6 +185,7 @@ func TestResumeReadsHistory(t *testing.T) {
 	result := run(t, home, "What did I say?", "--resume", id.String()).result(t)
 	require.Contains(t, result.Text, `"make an agent that summarises"`)
 	require.NotContains(t, result.Text, "Here is a draft")
+	require.NotContains(t, result.Text, "a note")
 	require.Contains(t, run(t, home, "yes, ok", "--resume", id.String()).result(t).Text, "still there")
 	require.Contains(t, run(t, home, "아까 뭐라고 했죠?", "--resume", id.String()).result(t).Text, "지금까지 하신 말씀")
 }

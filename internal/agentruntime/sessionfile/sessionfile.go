@@ -1,7 +1,8 @@
 // Package sessionfile writes and reads the session file from which an agent resumes a conversation. The format is that
-// of the Claude Code CLI: two lines of JSON per turn. Encode turns messages into a file, Decode turns such a file into
-// messages, and Validate checks a file that an agent left. The package touches no file system. With CLI 2.1.197, the
-// messages of a file made by Encode reach the model with their roles.
+// of the Claude Code CLI: lines of JSON, each of which names its parent. Encode turns messages into a file, and Decode
+// turns such a file into messages. Read repairs a file that an agent left, and cuts one that is too long; Append adds
+// messages to it. The package touches no file system. With CLI 2.1.197, the messages of a file made by Encode or Append
+// reach the model with their roles.
 package sessionfile
 
 import (
@@ -12,10 +13,8 @@ import (
 	"path"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 
-	"github.com/airlock-run/airlock/internal/agentruntime/strictjson"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
@@ -34,6 +33,7 @@ func Path(home string, id uuid.UUID) string {
 type entry struct {
 	ParentUUID  *uuid.UUID `json:"parentUuid"`
 	IsSidechain bool       `json:"isSidechain"`
+	IsMeta      bool       `json:"isMeta,omitempty"` // the user did not write it
 	UserType    string     `json:"userType"`
 	CWD         string     `json:"cwd"`
 	SessionID   uuid.UUID  `json:"sessionId"`
@@ -57,61 +57,82 @@ type block struct {
 	Text string `json:"text"`
 }
 
-// Encode returns the session file for a history. The same history gives the same bytes: the times and IDs in it have no
-// meaning. Messages without text are omitted, because the Messages API rejects them.
-func Encode(id uuid.UUID, history []execution.Message) ([]byte, error) {
-	var out bytes.Buffer
-	enc := json.NewEncoder(&out)
-	enc.SetEscapeHTML(false)
-	var parent *uuid.UUID
+// Encode returns the session file for a history. It begins with a note to the agent, unless that is empty. The same
+// history gives the same bytes: the times and IDs in it have no meaning. Messages without text are omitted, because the
+// Messages API rejects them.
+func Encode(id uuid.UUID, note string, history []execution.Message) ([]byte, error) {
+	w := writer{id: id, seed: id}
+	if note != "" {
+		if err := w.writeNote(note); err != nil {
+			return nil, err
+		}
+	}
+	if err := w.writeMessages(history); err != nil {
+		return nil, err
+	}
+	return w.out.Bytes(), nil
+}
+
+// writer writes entries, each as the child of the one before.
+type writer struct {
+	id     uuid.UUID
+	seed   uuid.UUID // from which the IDs of the entries follow
+	parent *uuid.UUID
+	out    bytes.Buffer
+}
+
+// writeNote writes a text for the agent that the user did not write.
+func (w *writer) writeNote(text string) error {
+	l := w.entry("note", execution.RoleUser, text)
+	l.IsMeta = true
+	return w.write(l)
+}
+
+func (w *writer) writeMessages(history []execution.Message) error {
 	for i, m := range history {
 		if m.Text == "" {
 			continue
 		}
-		messageID := uuid.NewSHA1(id, fmt.Appendf(nil, "message %d", i))
-		l := entry{
-			ParentUUID: parent, UserType: "external", CWD: sandbox.WorkspaceDir, SessionID: id, Version: "2.1.197",
-			Type: string(m.Role), UUID: messageID, Timestamp: time.Unix(int64(i), 0).UTC(),
-			Message: message{Role: string(m.Role), Content: []block{{Type: "text", Text: m.Text}}},
-		}
+		l := w.entry(fmt.Sprintf("message %d", i), m.Role, m.Text)
+		l.Timestamp = time.Unix(int64(i), 0).UTC()
 		if m.Role == execution.RoleAssistant {
-			l.Message.ID, l.Message.Type, l.Message.Model = fmt.Sprintf("msg_%d", i), "message", "<synthetic>"
+			l.Message.ID, l.Message.Type, l.Message.Model = "msg_"+l.UUID.String(), "message", "<synthetic>"
 		}
-		if err := enc.Encode(l); err != nil {
-			return nil, fmt.Errorf("encode message %d of the history: %w", i, err)
-		}
-		parent = &messageID
-	}
-	return out.Bytes(), nil
-}
-
-// ErrMalformed says that a file is not a session.
-var ErrMalformed = errors.New("malformed session file")
-
-// Validate returns an error unless every line of a file that an agent left is a JSON object. It checks nothing else:
-// the content is the agent's own, and only agents of the same conversation read it again.
-func Validate(data []byte) error {
-	if len(bytes.TrimSpace(data)) == 0 {
-		return fmt.Errorf("%w: the file is empty", ErrMalformed)
-	}
-	for raw := range bytes.Lines(data) {
-		if raw[0] != '{' {
-			return fmt.Errorf("%w: a line is not a JSON object", ErrMalformed)
-		}
-		if err := strictjson.Validate(raw, jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true)); err != nil {
-			return fmt.Errorf("%w: %w", ErrMalformed, err)
+		if err := w.write(l); err != nil {
+			return fmt.Errorf("encode message %d of the history: %w", i, err)
 		}
 	}
 	return nil
 }
 
-// Decode returns the history from a file that Encode wrote.
+func (w *writer) entry(name string, role execution.Role, text string) entry {
+	return entry{
+		ParentUUID: w.parent, UserType: "external", CWD: sandbox.WorkspaceDir, SessionID: w.id, Version: "2.1.197",
+		Type: string(role), UUID: uuid.NewSHA1(w.seed, []byte(name)), Timestamp: time.Unix(0, 0).UTC(),
+		Message: message{Role: string(role), Content: []block{{Type: "text", Text: text}}},
+	}
+}
+
+func (w *writer) write(l entry) error {
+	enc := json.NewEncoder(&w.out)
+	enc.SetEscapeHTML(false)
+	w.parent = &l.UUID
+	return enc.Encode(l)
+}
+
+// ErrMalformed says that a file is not a session.
+var ErrMalformed = errors.New("malformed session file")
+
+// Decode returns the history from a file that Encode wrote, without the note.
 func Decode(data []byte) ([]execution.Message, error) {
 	var history []execution.Message
 	for raw := range bytes.Lines(data) {
 		var l entry
 		if err := json.Unmarshal(raw, &l); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+		}
+		if l.IsMeta {
+			continue
 		}
 		m := execution.Message{Role: execution.Role(l.Message.Role)}
 		for _, b := range l.Message.Content {

@@ -23,7 +23,7 @@ func TestPath(t *testing.T) {
 }
 
 func TestEncodeLinksParents(t *testing.T) {
-	data, err := sessionfile.Encode(id, []execution.Message{
+	data, err := sessionfile.Encode(id, "", []execution.Message{
 		{Role: execution.RoleUser, Text: "hello"},
 		{Role: execution.RoleUser, Text: ""},
 		{Role: execution.RoleAssistant, Text: "hi"},
@@ -61,9 +61,10 @@ func TestEncodeDecodeRoundTrip(t *testing.T) {
 	}))
 	rapid.Check(t, func(t *rapid.T) {
 		history := messages.Draw(t, "history")
-		data, err := sessionfile.Encode(id, history)
+		note := rapid.SampledFrom([]string{"", "a note"}).Draw(t, "note")
+		data, err := sessionfile.Encode(id, note, history)
 		require.NoError(t, err)
-		reencoded, err := sessionfile.Encode(id, history)
+		reencoded, err := sessionfile.Encode(id, note, history)
 		require.NoError(t, err)
 		require.Equal(t, data, reencoded, "encoding is deterministic")
 
@@ -77,7 +78,7 @@ func TestEncodeDecodeRoundTrip(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	data, err := sessionfile.Encode(id, []execution.Message{{Role: execution.RoleUser, Text: "hello"}, {Role: execution.RoleAssistant, Text: "hi"}})
+	data, err := sessionfile.Encode(id, "", []execution.Message{{Role: execution.RoleUser, Text: "hello"}, {Role: execution.RoleAssistant, Text: "hi"}})
 	require.NoError(f, err)
 	f.Add(data)
 	f.Add([]byte("{}\n[]\n"))

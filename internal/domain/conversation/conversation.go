@@ -24,6 +24,9 @@ type Conversation struct {
 	// Pending holds the executions of the unfinished turns in order. Only the first may run.
 	Pending []string `firestore:"pending"`
 
+	// Session is the agent's memory after the newest turn that left one; nil: none did.
+	Session *execution.AgentSession `firestore:"session,omitempty"`
+
 	CreatedAt time.Time `firestore:"createdAt"`
 	UpdatedAt time.Time `firestore:"updatedAt"`
 }
@@ -35,7 +38,8 @@ type Message struct {
 	Text        string             `firestore:"text"`
 	Truncated   bool               `firestore:"truncated,omitempty"` // the complete text is the execution's result
 	AgentDraft  *agent.Draft       `firestore:"agentDraft,omitempty"`
-	Failure     *execution.Failure `firestore:"error,omitempty"` // of a reply: why there is no answer
+	Failure     *execution.Failure `firestore:"error,omitempty"`   // of a reply: why there is no answer
+	Partial     string             `firestore:"partial,omitempty"` // with Failure: what the agent had said
 	ExecutionID string             `firestore:"executionId"`
 	CreatedAt   time.Time          `firestore:"createdAt"`
 }

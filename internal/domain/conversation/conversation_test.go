@@ -102,7 +102,10 @@ func TestCompleteReturnsResultAsReply(t *testing.T) {
 func TestCompleteReturnsFailureAsReply(t *testing.T) {
 	c := Conversation{Turns: 2, Pending: []string{"exe_1", "exe_2"}}
 	failure := execution.NewCanceledFailure()
-	reply := c.Complete(finishedExecution("exe_2", 2, nil, failure))
+	e := finishedExecution("exe_2", 2, nil, failure)
+	e.PartialText = "so far"
+	reply := c.Complete(e)
+	require.Equal(t, "so far", reply.Partial)
 	require.Equal(t, failure, reply.Failure)
 	require.Empty(t, reply.Text)
 	require.Equal(t, []string{"exe_1"}, c.Pending, "a turn may be canceled before the turn ahead of it has finished")

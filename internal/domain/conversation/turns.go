@@ -44,12 +44,21 @@ func (c *Conversation) MayRun(executionID string) bool {
 	return ok && next == executionID
 }
 
-// Complete removes the turn of an execution that has ended from Pending and returns the reply to store.
+// Complete removes the turn of an execution that has ended from Pending and returns the reply to store. The session
+// that the turn left replaces the one before. A turn that left none keeps the one before, unless the turn failed
+// because of it: otherwise every later turn would fail too.
 func (c *Conversation) Complete(e *execution.Execution) Message {
+	switch {
+	case e.SessionRejected:
+		c.Session = nil
+	case e.NewSession != nil:
+		c.Session = e.NewSession
+	}
 	c.Pending = slices.DeleteFunc(c.Pending, func(executionID string) bool { return executionID == e.ID })
 	c.UpdatedAt = *e.FinishedAt
 	reply := Message{
 		Turn: e.Turn, Role: execution.RoleAssistant, Failure: e.Failure, ExecutionID: e.ID, CreatedAt: *e.FinishedAt,
+		Partial: e.PartialText,
 	}
 	if e.Result != nil {
 		reply.Text, reply.Truncated = e.Result.Text, e.Result.Complete != nil

@@ -109,8 +109,11 @@ type Execution struct {
 	// Receipt states how the job was isolated, as package receipt encodes it. Its bytes are signed, so they are
 	// stored unchanged. Empty while there is none, and for an execution that ended without an attempt.
 	Receipt string `firestore:"receipt,omitempty"`
-	// NewSession is the agent's memory for the next turn. It is stored with the conversation, not in this document.
-	NewSession *AgentSession `firestore:"-"`
+	// NewSession is the agent's memory for the next turn; nil: the conversation keeps the one that it has.
+	// SessionRejected means that it cannot keep that one either. Both are stored with the conversation, not in this
+	// document.
+	NewSession      *AgentSession `firestore:"-"`
+	SessionRejected bool          `firestore:"-"`
 
 	// Steps are the newest steps of the newest attempt, at most MaxSteps. They are stored with its end.
 	Steps []Step `firestore:"steps,omitempty"`

@@ -10,14 +10,16 @@ import (
 // Ending is how a job ended. Result is set exactly when Status is Succeeded, Failure exactly when it is not.
 // Fields without a comment have the meaning that they have in Execution.
 type Ending struct {
-	Status           Status
-	Result           *Result
-	Failure          *Failure
-	PartialText      string        // empty with a Result
-	StartDelay       time.Duration // see Attempt
-	Usage            Usage         // of this attempt only
-	Receipt          string        // of this attempt
-	NewSession       *AgentSession // only of a turn that succeeded
+	Status      Status
+	Result      *Result
+	Failure     *Failure
+	PartialText string        // empty with a Result
+	StartDelay  time.Duration // see Attempt
+	Usage       Usage         // of this attempt only
+	Receipt     string        // of this attempt
+	NewSession  *AgentSession // of a turn whose agent left one, with success or without
+	// SessionRejected means that the turn failed because the agent cannot go on from the session that it was given.
+	SessionRejected  bool
 	Files            []File
 	OmittedFileCount int
 	Steps            []Step // nil: the steps of the last heartbeat stay

@@ -23,15 +23,19 @@ type Task struct {
 
 	// History holds earlier messages of the conversation. It is read after the claim and not stored here.
 	History []Message `firestore:"-"`
-	// Session is the agent's memory after the previous turn; nil: there is none, and the agent uses History.
-	// It is read after the claim and not stored here.
-	Session *AgentSession `firestore:"-"`
+	// Session is the agent's memory of the conversation; nil: there is none, and the agent uses History. SessionData is
+	// its content; nil if that is lost. Both are read after the claim and not stored here.
+	Session     *AgentSession `firestore:"-"`
+	SessionData []byte        `firestore:"-"`
 }
 
 // Message is one message of the conversation, as the agent reads it.
 type Message struct {
 	Role Role
 	Text string
+	Turn int // of the conversation
+	// Failed marks the reply of a turn without an answer. Text then says how the turn ended.
+	Failed bool
 }
 
 // Role is the author of a message.
@@ -42,14 +46,3 @@ const (
 	RoleUser      Role = "user"
 	RoleAssistant Role = "assistant"
 )
-
-// AgentSession is an agent's memory of a conversation, in the format of its runtime.
-// Only an agent of the same runtime and model can continue it.
-type AgentSession struct {
-	Runtime string `firestore:"runtime"`
-	Model   string `firestore:"model"`
-	Data    []byte `firestore:"data"`
-}
-
-// MaxAgentSessionBytes bounds AgentSession.Data. A Firestore document holds 1 MiB.
-const MaxAgentSessionBytes = 700 << 10

@@ -419,7 +419,7 @@ func (e *Execution) finish(ending Ending, now time.Time) {
 	e.PartialText = ending.PartialText
 	e.Usage = e.Usage.add(ending.Usage)
 	e.Receipt = ending.Receipt
-	e.NewSession = ending.NewSession
+	e.NewSession, e.SessionRejected = ending.NewSession, ending.SessionRejected
 	e.Files, e.OmittedFileCount = ending.Files, ending.OmittedFileCount
 	if ending.Steps != nil {
 		e.Steps = ending.Steps

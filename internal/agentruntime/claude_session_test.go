@@ -1,0 +1,231 @@
+package agentruntime_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/agentruntime/sessionfile"
+	"github.com/airlock-run/airlock/internal/domain/conversation"
+	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/test/modelstub"
+)
+
+// These tests show what the real CLI makes of the sessions that it is given.
+
+// talk is a conversation with the real CLI, as the executor and the store have it.
+type talk struct {
+	*claudeHarness
+	messages []conversation.Message
+	session  *execution.AgentSession
+	data     []byte
+	model    string
+}
+
+// turn runs a turn and keeps what the next one needs. It returns the last request to the model.
+func (c *talk) turn(input string) (lastRequest string, failure *execution.Failure) {
+	c.t.Helper()
+	number := len(c.messages)/2 + 1
+	run, outcome := c.execute(execution.Task{
+		Model: c.model, Input: input, History: conversation.History(c.messages), Session: c.session, SessionData: c.data,
+	})
+	result, failure := run.ParseOutcome(outcome)
+	c.messages = append(c.messages, conversation.Message{Turn: number, Role: execution.RoleUser, Text: input})
+	reply := conversation.Message{Turn: number, Role: execution.RoleAssistant, Failure: failure}
+	if result != nil {
+		reply.Text = result.Text
+	}
+	c.messages = append(c.messages, reply)
+	if session, data := run.ExtractSession(outcome); session != nil {
+		session.Turn = number
+		c.session, c.data = session, data
+	}
+	require.False(c.t, failure != nil && run.SessionRejected(outcome))
+	requests := c.modelRequests()
+	return string(requests[len(requests)-1].Raw), failure
+}
+
+func (c *talk) mustTurn(input string) (lastRequest string) {
+	c.t.Helper()
+	lastRequest, failure := c.turn(input)
+	require.Nil(c.t, failure)
+	return lastRequest
+}
+
+func requireInOrder(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		_, rest, found := strings.Cut(text, part)
+		require.True(t, found, "%q is missing or in another place in %.3000s", part, text)
+		text = rest
+	}
+}
+
+// rememberingModel calls a tool in each turn, answers, and does something else after the tool of some turns.
+func rememberingModel(afterTool map[string]modelstub.Response) modelstub.Script {
+	tools := map[string]modelstub.Response{
+		"first":  modelstub.ToolUse("Bash", map[string]string{"command": "echo from-the-first-tool", "description": "look"}),
+		"second": modelstub.ToolUse("Write", map[string]string{"file_path": "/workspace/note", "content": "of-the-second-tool"}),
+	}
+	return func(r modelstub.Request) modelstub.Response {
+		last := r.Messages[len(r.Messages)-1]
+		for turn, tool := range tools {
+			if strings.HasSuffix(strings.TrimSpace(last.Text), "the "+turn+" message") {
+				return tool
+			}
+		}
+		raw := string(r.Raw)
+		for turn, response := range afterTool {
+			if strings.Contains(raw, "the "+turn+" message") && !strings.Contains(raw, "the third message") {
+				return response
+			}
+		}
+		return modelstub.Text(fmt.Sprintf("answer to %d messages", len(r.Messages)))
+	}
+}
+
+// The CLI's session contains more than the messages: in the next turn, in another container, the request to the model
+// has the tool calls of the turn before. That turn may have used another model.
+func TestClaudeResumesStoredSession(t *testing.T) {
+	t.Parallel()
+	c := &talk{claudeHarness: newClaudeHarness(t, rememberingModel(nil))}
+	c.mustTurn("the first message")
+	require.NotNil(t, c.session)
+	require.Equal(t, "claude", c.session.Runtime)
+	require.Equal(t, "claude-sonnet-4-6", c.session.Model)
+	require.Less(t, c.session.Size, int64(64<<10))
+
+	c.model = "claude-opus-4-5"
+	last := c.mustTurn("the second message")
+	requireInOrder(t, last, `"messages"`, "the first message", `"tool_use"`, "echo from-the-first-tool", `"tool_result"`, "answer to", "the second message")
+	require.Contains(t, last, "claude-opus-4-5")
+	require.Equal(t, c.model, c.session.Model)
+}
+
+// The session of a turn that failed has what the agent did until then, and the agent is told how the turn ended.
+func TestClaudeRemembersFailedTurn(t *testing.T) {
+	t.Parallel()
+	c := &talk{claudeHarness: newClaudeHarness(t, rememberingModel(map[string]modelstub.Response{
+		"second": modelstub.Status(http.StatusBadRequest, "invalid_request_error", "on purpose"),
+	}))}
+	c.mustTurn("the first message")
+	_, failure := c.turn("the second message")
+	require.NotNil(t, failure)
+	require.Equal(t, 2, c.session.Turn)
+	last := c.mustTurn("the third message")
+	requireInOrder(t, last, `"messages"`, "the first message", "echo from-the-first-tool", "answer to",
+		"the second message", "of-the-second-tool", `"tool_result"`, "[This turn failed before it ended: ", "the third message")
+}
+
+// The CLI is killed while it waits for the model.
+func TestClaudeRemembersTurnThatTimedOut(t *testing.T) {
+	t.Parallel()
+	c := &talk{claudeHarness: newClaudeHarness(t, rememberingModel(map[string]modelstub.Response{"second": modelstub.Hang()}))}
+	c.mustTurn("the first message")
+	c.timeout = 6 * time.Second
+	_, failure := c.turn("the second message")
+	require.Equal(t, execution.CodeTimedOut, failure.Code)
+	c.timeout = time.Minute
+	last := c.mustTurn("the third message")
+	requireInOrder(t, last, `"messages"`, "the first message", "echo from-the-first-tool", "answer to", "the second message",
+		"[This turn timed out before it ended.]", "the third message")
+	require.Equal(t, 1, strings.Count(last, "the second message"))
+}
+
+// A file of a CLI that was killed ends with a call of a tool, or in the middle of a line.
+func TestClaudeResumesSessionOfKilledCLI(t *testing.T) {
+	t.Parallel()
+	c := &talk{claudeHarness: newClaudeHarness(t, rememberingModel(nil))}
+	c.mustTurn("the first message")
+	complete, session := c.data, c.session
+	call := bytes.Index(complete, []byte(`"type":"tool_use"`))
+	end := call + bytes.IndexByte(complete[call:], '\n') + 1
+	for name, data := range map[string][]byte{
+		"after a call":       complete[:end],
+		"in the next line":   complete[:end+100],
+		"in the call":        complete[:call+10],
+		"after the question": complete[:bytes.LastIndexByte(complete[:call], '\n')+1],
+	} {
+		t.Run(name, func(t *testing.T) {
+			run, failure := c.registry.Prepare(t.Context(), &execution.Execution{
+				ID: "exe_1", ConversationID: "con_" + c.t.Name(), Task: execution.Task{Input: "x"}, Limits: execution.Limits{Timeout: time.Minute},
+			})
+			require.Nil(t, failure)
+			_, left := run.ExtractSession(withFile(sandbox.Outcome{EndReason: sandbox.TimedOut}, run.Job.Collect[0], string(data)))
+			require.NotEmpty(t, left)
+			timedOut := &execution.Failure{Code: execution.CodeTimedOut}
+			next := &talk{claudeHarness: c.claudeHarness, session: session, data: left, messages: []conversation.Message{
+				{Turn: 1, Role: execution.RoleUser, Text: "the first message"}, {Turn: 1, Role: execution.RoleAssistant, Failure: timedOut},
+			}}
+			last := next.mustTurn("the third message")
+			requireInOrder(t, last, `"messages"`, "the first message", "[This turn timed out before it ended.]", "the third message")
+		})
+	}
+}
+
+// A session of some 800 KiB goes on with all that was said and done. If it is cut, it goes on with its newest
+// part, and the agent is told.
+func TestClaudeResumesLargeSession(t *testing.T) {
+	t.Parallel()
+	c := &talk{claudeHarness: newClaudeHarness(t, rememberingModel(nil))}
+	c.mustTurn("the first message")
+	for i := range 4 {
+		c.mustTurn(fmt.Sprintf("large message %d ", i) + strings.Repeat("large ", execution.MaxInputBytes/8))
+	}
+	c.mustTurn("the second message")
+	require.Greater(t, c.session.Size, int64(700<<10))
+	last := c.mustTurn("the third message")
+	requireInOrder(t, last, `"messages"`, "the first message", "echo from-the-first-tool", "large message 0", "large message 3",
+		"the second message", "of-the-second-tool", `"tool_result"`, "the third message")
+
+	id := uuid.MustParse(strings.TrimSuffix(c.sessionFileName(), ".jsonl"))
+	for limit, remembers := range map[int64][]string{
+		16 << 10: {"the third message"}, 24 << 10: {"the second message", "of-the-second-tool"}, 400 << 10: {"large message 3", "of-the-second-tool"},
+	} {
+		cut, err := sessionfile.Read(io.NewSectionReader(bytes.NewReader(c.data), 0, int64(len(c.data))), id, limit)
+		require.NoError(t, err)
+		require.LessOrEqual(t, int64(len(cut)), limit)
+		next := &talk{claudeHarness: c.claudeHarness, session: c.session, data: cut, messages: c.messages}
+		last = next.mustTurn("the last message")
+		requireInOrder(t, last, append([]string{`"messages"`, "The beginning of this conversation was removed"}, append(remembers, "the last message")...)...)
+		require.NotContains(t, last, "large message 0")
+		require.Equal(t, strings.Count(last, `"tool_use_id"`), strings.Count(last, `"type":"tool_use"`))
+		require.NotContains(t, last, "[Tool use interrupted]")
+	}
+}
+
+// sessionFileName returns the name of the session file of the harness's conversation.
+func (c *talk) sessionFileName() string {
+	run, failure := c.registry.Prepare(c.t.Context(), &execution.Execution{ID: "exe_1", ConversationID: "con_" + c.t.Name(), Task: execution.Task{Input: "x"}})
+	require.Nil(c.t, failure)
+	path := run.Job.Collect[0]
+	return path[strings.LastIndexByte(path, '/')+1:]
+}
+
+// Without a session of the same runtime, the agent resumes from the messages, and is told.
+func TestClaudeResumesFromMessagesWithoutSession(t *testing.T) {
+	t.Parallel()
+	for name, s := range map[string]*execution.AgentSession{
+		"none":               nil,
+		"lost":               {Runtime: "claude", Model: "claude-sonnet-4-6"},
+		"of another runtime": {Runtime: "offline"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newClaudeHarness(t, modelstub.Always(modelstub.Text("Momo")))
+			_, result := h.mustRun(execution.Task{Input: "Its name?", Session: s, History: []execution.Message{
+				{Role: execution.RoleUser, Text: "My cat is called Momo."}, {Role: execution.RoleAssistant, Text: "Good name."},
+			}})
+			require.Equal(t, "Momo", result.Text)
+			requireInOrder(t, string(h.modelRequests()[0].Raw), `"messages"`, "was rebuilt from its newest messages", "My cat is called Momo.", "Its name?")
+		})
+	}
+}
