@@ -2,6 +2,7 @@ package agentruntime_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -28,16 +29,24 @@ type talk struct {
 	session  *execution.AgentSession
 	data     []byte
 	model    string
+	usage    execution.Usage // of the newest turn
 }
 
 // turn runs a turn and keeps what the next one needs. It returns the last request to the model.
 func (c *talk) turn(input string) (lastRequest string, failure *execution.Failure) {
 	c.t.Helper()
+	return c.turnUntil(c.t.Context(), input)
+}
+
+// turnUntil stops the turn when ctx ends with the cause sandbox.ErrStop.
+func (c *talk) turnUntil(ctx context.Context, input string) (lastRequest string, failure *execution.Failure) {
+	c.t.Helper()
 	number := len(c.messages)/2 + 1
-	run, outcome := c.execute(execution.Task{
+	run, outcome := c.executeUntil(ctx, execution.Task{
 		Model: c.model, Input: input, History: conversation.History(c.messages), Session: c.session, SessionData: c.data,
 	})
 	result, failure := run.ParseOutcome(outcome)
+	c.usage = run.Usage()
 	c.messages = append(c.messages, conversation.Message{Turn: number, Role: execution.RoleUser, Text: input})
 	reply := conversation.Message{Turn: number, Role: execution.RoleAssistant, Failure: failure}
 	if result != nil {
@@ -101,11 +110,11 @@ func TestClaudeResumesStoredSession(t *testing.T) {
 	require.NotNil(t, c.session)
 	require.Equal(t, "claude", c.session.Runtime)
 	require.Equal(t, "claude-sonnet-4-6", c.session.Model)
-	require.Less(t, c.session.Size, int64(64<<10))
+	require.Less(t, c.session.Size, int64(256<<10))
 
 	c.model = "claude-opus-4-5"
 	last := c.mustTurn("the second message")
-	requireInOrder(t, last, `"messages"`, "the first message", `"tool_use"`, "echo from-the-first-tool", `"tool_result"`, "answer to", "the second message")
+	requireInOrder(t, last, `"messages"`, "the first message", "echo from-the-first-tool", `"tool_result"`, "answer to", "the second message")
 	require.Contains(t, last, "claude-opus-4-5")
 	require.Equal(t, c.model, c.session.Model)
 }
@@ -119,10 +128,7 @@ func TestClaudeRemembersFailedTurn(t *testing.T) {
 	c.mustTurn("the first message")
 	_, failure := c.turn("the second message")
 	require.NotNil(t, failure)
-	require.Equal(t, 2, c.session.Turn)
-	last := c.mustTurn("the third message")
-	requireInOrder(t, last, `"messages"`, "the first message", "echo from-the-first-tool", "answer to",
-		"the second message", "of-the-second-tool", `"tool_result"`, "[This turn failed before it ended: ", "the third message")
+	c.requireRemembers("[This turn failed before it ended: ")
 }
 
 // The CLI is killed while it waits for the model.
@@ -133,11 +139,40 @@ func TestClaudeRemembersTurnThatTimedOut(t *testing.T) {
 	c.timeout = 6 * time.Second
 	_, failure := c.turn("the second message")
 	require.Equal(t, execution.CodeTimedOut, failure.Code)
+	c.requireRemembers("[This turn timed out before it ended.]")
+}
+
+// The CLI is stopped while it waits for the model.
+func TestClaudeRemembersCanceledTurn(t *testing.T) {
+	t.Parallel()
+	c := &talk{claudeHarness: newClaudeHarness(t, rememberingModel(map[string]modelstub.Response{"second": modelstub.Hang()}))}
+	c.mustTurn("the first message")
+	ctx, stop := context.WithCancelCause(t.Context())
+	go func() {
+		for ctx.Err() == nil {
+			select {
+			case <-ctx.Done():
+			case request := <-c.upstream.Received():
+				if strings.Contains(string(request.Raw), "of-the-second-tool") {
+					stop(sandbox.ErrStop)
+				}
+			}
+		}
+	}()
+	_, failure := c.turnUntil(ctx, "the second message")
+	require.Equal(t, execution.CodeCanceled, failure.Code)
+	c.requireRemembers("[This turn was canceled before it ended.]")
+}
+
+// requireRemembers requires that the agent of the third turn knows what was done in the second one, and how that ended.
+func (c *talk) requireRemembers(end string) {
+	c.t.Helper()
+	require.Equal(c.t, 2, c.session.Turn)
 	c.timeout = time.Minute
 	last := c.mustTurn("the third message")
-	requireInOrder(t, last, `"messages"`, "the first message", "echo from-the-first-tool", "answer to", "the second message",
-		"[This turn timed out before it ended.]", "the third message")
-	require.Equal(t, 1, strings.Count(last, "the second message"))
+	requireInOrder(c.t, last, `"messages"`, "the first message", "echo from-the-first-tool", "answer to",
+		"the second message", "of-the-second-tool", `"tool_result"`, end, "the third message")
+	require.Equal(c.t, 1, strings.Count(last, "the second message"))
 }
 
 // A file of a CLI that was killed ends with a call of a tool, or in the middle of a line.
@@ -188,7 +223,7 @@ func TestClaudeResumesLargeSession(t *testing.T) {
 
 	id := uuid.MustParse(strings.TrimSuffix(c.sessionFileName(), ".jsonl"))
 	for limit, remembers := range map[int64][]string{
-		16 << 10: {"the third message"}, 24 << 10: {"the second message", "of-the-second-tool"}, 400 << 10: {"large message 3", "of-the-second-tool"},
+		16 << 10: {"the third message"}, 24 << 10: {"the second message", "of-the-second-tool"}, 600 << 10: {"large message 3", "of-the-second-tool"},
 	} {
 		cut, err := sessionfile.Read(io.NewSectionReader(bytes.NewReader(c.data), 0, int64(len(c.data))), id, limit)
 		require.NoError(t, err)
@@ -200,6 +235,34 @@ func TestClaudeResumesLargeSession(t *testing.T) {
 		require.Equal(t, strings.Count(last, `"tool_use_id"`), strings.Count(last, `"type":"tool_use"`))
 		require.NotContains(t, last, "[Tool use interrupted]")
 	}
+}
+
+// The CLI compacts a conversation that fills the context of its model. Its call of the model counts as any other. When
+// the beginning of such a session is cut off, the agent has lost nothing.
+func TestClaudeCompactsConversation(t *testing.T) {
+	t.Parallel()
+	c := &talk{claudeHarness: newClaudeHarness(t, func(r modelstub.Request) modelstub.Response {
+		if strings.Contains(r.Prompt(), "<summary>") {
+			return modelstub.Text("<summary>the summary of it all</summary>")
+		}
+		response := modelstub.Text("an answer")
+		if r.Number <= 2 { // the first may be one that only tries the connection
+			response.Usage = map[string]any{"input_tokens": 190_000, "output_tokens": 100}
+		}
+		return response
+	})}
+	c.mustTurn("the first message")
+	last := c.mustTurn("the second message")
+	require.Len(t, c.modelRequests(), 3)
+	require.EqualValues(t, 2, c.usage.Calls, "the summary and the answer")
+	requireInOrder(t, last, `"messages"`, "the summary of it all", "the second message")
+
+	cut, err := sessionfile.Read(io.NewSectionReader(bytes.NewReader(c.data), 0, int64(len(c.data))), uuid.New(), int64(len(c.data))-1)
+	require.NoError(t, err)
+	require.Less(t, len(cut), len(c.data))
+	c.data = cut
+	requireInOrder(t, c.mustTurn("the third message"), `"messages"`, "the summary of it all", "the second message", "the third message")
+	require.NotContains(t, string(c.data), "was removed")
 }
 
 // sessionFileName returns the name of the session file of the harness's conversation.

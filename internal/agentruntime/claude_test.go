@@ -2,6 +2,7 @@ package agentruntime_test
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"net/http"
 	"os"
@@ -65,12 +66,18 @@ func (h *claudeHarness) run(task execution.Task) (*agentruntime.Run, *execution.
 
 func (h *claudeHarness) execute(task execution.Task) (*agentruntime.Run, sandbox.Outcome) {
 	h.t.Helper()
+	return h.executeUntil(h.t.Context(), task)
+}
+
+// executeUntil stops the job when ctx ends with the cause sandbox.ErrStop.
+func (h *claudeHarness) executeUntil(ctx context.Context, task execution.Task) (*agentruntime.Run, sandbox.Outcome) {
+	h.t.Helper()
 	run, failure := h.registry.Prepare(h.t.Context(), &execution.Execution{
 		ID: "exe_" + h.t.Name(), ConversationID: "con_" + h.t.Name(), Task: task, Limits: execution.Limits{Timeout: h.timeout},
 	})
 	require.Nil(h.t, failure)
 	run.Job.SettleTime = cmp.Or(h.settleTime, run.Job.SettleTime)
-	outcome, err := h.driver.Run(h.t.Context(), run.Job)
+	outcome, err := h.driver.Run(ctx, run.Job)
 	require.NoError(h.t, err)
 	h.t.Cleanup(func() { require.NoError(h.t, outcome.Close()) })
 	return run, outcome

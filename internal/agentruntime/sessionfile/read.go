@@ -18,9 +18,9 @@ const removedNote = "[The beginning of this conversation was removed because it 
 const maxNoteBytes = 4 << 10
 
 // Read returns a file that an agent left, in at most maxBytes. Lines that are not JSON objects are left out, such as
-// the last line of a CLI that was killed. Of a longer file it returns the newest part, with a note to the agent in front
-// unless the agent does not read the rest any more. The part begins where no result of a tool is separated from its
-// call. The error is ErrMalformed if nothing is left.
+// the last line of a CLI that was killed. Of a longer file it returns the newest part, with a note to the agent in
+// front unless the agent does not read the rest any more. The part begins where no result of a tool is separated from
+// its call. The error is ErrMalformed if nothing is left.
 func Read(file *io.SectionReader, id uuid.UUID, maxBytes int64) ([]byte, error) {
 	tooLong := file.Size() > maxBytes
 	offset := int64(0)
@@ -48,11 +48,13 @@ func Read(file *io.SectionReader, id uuid.UUID, maxBytes int64) ([]byte, error) 
 	}
 }
 
-// newestPart returns the lines from the first entry at which a session can begin.
+// newestPart returns the lines from the first entry at which a session can begin. If the agent has compacted the
+// conversation, it returns all lines: the agent reads from its summary on, which has no parent, and some entries before
+// that, to which the summary refers.
 func newestPart(lines []line, id uuid.UUID) ([]byte, error) {
 	entries, complete := chain(lines)
 	if complete {
-		return joinLines(lines[entries[0]:]), nil
+		return joinLines(lines), nil
 	}
 	first := firstEntry(lines, entries)
 	if first < 0 {

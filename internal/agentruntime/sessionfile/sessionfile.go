@@ -1,7 +1,7 @@
 // Package sessionfile writes and reads the session file from which an agent resumes a conversation. The format is that
 // of the Claude Code CLI: lines of JSON, each of which names its parent. Encode turns messages into a file, and Decode
 // turns such a file into messages. Read repairs a file that an agent left, and cuts one that is too long; Append adds
-// messages to it. The package touches no file system. With CLI 2.1.197, the messages of a file made by Encode or Append
+// messages to it. The package touches no file system. With CLI 2.1.332, the messages of a file made by Encode or Append
 // reach the model with their roles.
 package sessionfile
 
