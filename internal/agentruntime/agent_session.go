@@ -36,13 +36,13 @@ func (r *Run) buildSessionFile(t execution.Task, id uuid.UUID) ([]byte, *executi
 	var err error
 	if s := t.Session; s != nil && s.Runtime == r.entry.Name && t.SessionData != nil {
 		file, err = sessionfile.Append(t.SessionData, id, messagesSince(t.History, s.Turn))
-		r.resumed = true
 	} else {
 		file, err = sessionfile.Encode(id, rebuiltNote, t.History)
 	}
 	if err != nil {
 		return nil, newFailure(execution.CodeInvalidTask, "the history cannot be passed to the agent: %v", err)
 	}
+	r.resumed = true
 	return file, nil
 }
 
@@ -86,9 +86,9 @@ func (r *Run) hasNewMessage(session []byte) bool {
 	return !ok || sessionfile.HasUserMessage(later)
 }
 
-// SessionRejected reports whether a turn that failed did so because of the session that the agent was given: the agent
-// ended before the model had answered anything, and the model did not fail by itself. An agent without egress has to
-// have added nothing to the session.
+// SessionRejected reports whether a turn that failed did so because of the session that the agent was given, as it
+// seems: the agent ended before the model had answered anything, and the model did not fail by itself. An agent without
+// egress has to have added nothing to the session.
 func (r *Run) SessionRejected(o sandbox.Outcome) bool {
 	switch o.EndReason {
 	case sandbox.Exited, sandbox.Settled, sandbox.OutOfMemory:

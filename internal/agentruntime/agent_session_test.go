@@ -157,7 +157,7 @@ func TestSessionRejected(t *testing.T) {
 		"request rejected":        {true, sandbox.Exited, gateway.Summary{Calls: 1, LastStatus: 400}, true},
 		"request too large":       {true, sandbox.Exited, gateway.Summary{Calls: 1, LastStatus: 413}, true},
 		"out of memory":           {true, sandbox.OutOfMemory, gateway.Summary{}, true},
-		"without a session":       {false, sandbox.Exited, gateway.Summary{}, false},
+		"built from messages":     {false, sandbox.Exited, gateway.Summary{}, true},
 		"after an answer":         {true, sandbox.Exited, gateway.Summary{Calls: 2, LastStatus: 400, Tokens: gateway.Tokens{Output: 1}}, false},
 		"model overloaded":        {true, sandbox.Exited, gateway.Summary{Calls: 1, LastStatus: gateway.StatusOverloaded}, false},
 		"key rejected":            {true, sandbox.Exited, gateway.Summary{Calls: 1, LastStatus: 401}, false},
@@ -176,6 +176,13 @@ func TestSessionRejected(t *testing.T) {
 			require.Equal(t, c.rejected, run.SessionRejected(sandbox.Outcome{EndReason: c.end}))
 		})
 	}
+}
+
+// A first turn has no session that could be the cause.
+func TestSessionRejectedInFirstTurn(t *testing.T) {
+	run, failure := claudeWithSummary(gateway.Summary{}).Prepare(t.Context(), task(execution.Task{Input: "x"}))
+	require.Nil(t, failure)
+	require.False(t, run.SessionRejected(exitedOutcome(1, "")))
 }
 
 // Of an agent without egress, only its session file shows whether it could go on.

@@ -237,6 +237,20 @@ func TestClaudeResumesLargeSession(t *testing.T) {
 	}
 }
 
+// A session of the largest size goes into a sandbox. When the CLI makes it longer, it is cut.
+func TestClaudeResumesLargestSession(t *testing.T) {
+	t.Parallel()
+	c := &talk{claudeHarness: newClaudeHarness(t, rememberingModel(nil))}
+	c.mustTurn("the first message")
+	padding := []byte(`{"type":"progress","data":"` + strings.Repeat("x", 1000) + `"}` + "\n")
+	c.data = append(c.data, bytes.Repeat(padding, (execution.MaxAgentSessionBytes-len(c.data))/len(padding))...)
+	requireInOrder(t, c.mustTurn("the second message"), `"messages"`, "the first message", "echo from-the-first-tool", "the second message")
+	require.LessOrEqual(t, c.session.Size, int64(execution.MaxAgentSessionBytes))
+	require.Greater(t, c.session.Size, int64(execution.MaxAgentSessionBytes-1<<20))
+	last := c.mustTurn("the third message")
+	requireInOrder(t, last, `"messages"`, "The beginning of this conversation was removed", "the second message", "of-the-second-tool", "the third message")
+}
+
 // The CLI compacts a conversation that fills the context of its model. Its call of the model counts as any other. When
 // the beginning of such a session is cut off, the agent has lost nothing.
 func TestClaudeCompactsConversation(t *testing.T) {

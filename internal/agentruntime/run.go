@@ -24,7 +24,7 @@ type Run struct {
 	hasSchema   bool // the task has a schema
 	sessionID   uuid.UUID
 	sessionPath string // path of the agent's session file in the sandbox; empty if the contract stores no session
-	resumed     bool   // the agent was given the session of an earlier turn
+	resumed     bool   // the agent was given a session
 	egress      Egress
 	said        newestText
 }

@@ -35,13 +35,16 @@ func (a *attempt) loadConversation(ctx context.Context) error {
 	}
 	e.Task.History = conversation.History(messages)
 	c, err := tasks.Conversation(ctx, e.Tenant, e.ConversationID)
-	if _, notFound := errors.AsType[*store.NotFoundError](err); notFound || err == nil && c.Session == nil {
+	if _, notFound := errors.AsType[*store.NotFoundError](err); notFound {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	e.Task.Session = c.Session
+	if a.stored = c.Session; a.stored == nil || c.SessionRejected {
+		return nil
+	}
+	e.Task.Session = a.stored
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadSessionTimeout)
 	defer cancel()
 	e.Task.SessionData, err = a.downloadSession(ctx, c.Session)
@@ -93,16 +96,13 @@ func (a *attempt) storeSession(ctx context.Context) {
 // deleteUnusedSession deletes the content of the session to which the conversation refers no more, or of the one to
 // which it never will. If that fails, it is deleted together with its execution.
 func (a *attempt) deleteUnusedSession(ctx context.Context, ch execution.Change) {
-	uploaded, before := a.ending.NewSession, a.execution.Task.Session
-	unused := before
+	unused := a.stored
 	switch {
-	case ch.Execution.SessionRejected, uploaded != nil && ch.Execution.NewSession != nil:
-	case uploaded != nil: // another attempt follows, or the conversation was deleted
-		unused = uploaded
-	default:
+	case a.ending.NewSession == nil:
 		return
-	}
-	if unused == nil {
+	case ch.Execution.NewSession == nil: // another attempt follows, or the conversation was deleted
+		unused = a.ending.NewSession
+	case unused == nil:
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)

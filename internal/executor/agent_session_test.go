@@ -6,12 +6,15 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/blob"
+	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/store"
 )
 
 // rememberingSandbox is a sandbox whose agent writes each prompt into its session file. end makes the outcome of a
@@ -150,24 +153,31 @@ func TestTurnWithoutSessionFile(t *testing.T) {
 	require.Equal(t, 3, f.session(turns[2]).Turn)
 }
 
-// Otherwise every later turn would fail because of the session, too. The agent of the next turn is told.
-func TestRejectedSessionIsDeleted(t *testing.T) {
+// Otherwise every later turn would fail because of the session, too. The agent of the next turn is told. If that turn
+// fails in the same way, the session was not the cause.
+func TestTurnAfterRejectedSession(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	blobs := openArtifactStore(t)
 	b := newFakeSandbox(func(_ context.Context, job sandbox.Job) (sandbox.Outcome, error) {
-		if prompt := strings.TrimSpace(string(job.Stdin)); prompt == "message-1" {
+		switch prompt := strings.TrimSpace(string(job.Stdin)); prompt {
+		case "message-2", "message-3", "message-4":
+			return sandbox.Outcome{EndReason: sandbox.Exited, ExitCode: 1, Record: begunRecord()}, nil
+		default:
 			return withSessionFile(successOutcome("ok"), job, prompt), nil
 		}
-		return sandbox.Outcome{EndReason: sandbox.Exited, ExitCode: 1, Record: begunRecord()}, nil
 	})
 	f.run(configWithArtifacts(blobs), b)
-	turns, given := f.runTurns(b, execution.Succeeded, execution.Failed, execution.Failed)
-	require.Contains(t, given[1], "u-message-1")
-	require.NotContains(t, given[2], "u-message-1")
-	require.Contains(t, given[2], "was rebuilt from its newest messages")
-	require.Nil(t, f.session(turns[2]))
-	requireLost(t, blobs, &execution.AgentSession{ExecutionID: turns[0].ID, Attempt: 1})
+	turns, given := f.runTurns(b, execution.Succeeded, execution.Failed, execution.Failed, execution.Failed, execution.Succeeded, execution.Succeeded)
+	for i, rebuilt := range []bool{false, false, true, false, true} {
+		require.Equal(t, rebuilt, strings.Contains(given[i], "was rebuilt from its newest messages"), "turn %d: %s", i+1, given[i])
+	}
+	require.Contains(t, given[3], "u-message-1")
+	require.Contains(t, given[5], "u-message-5")
+	require.Equal(t, 6, f.session(turns[5]).Turn)
+	for _, turn := range []execution.Execution{turns[0], turns[4]} {
+		requireLost(t, blobs, &execution.AgentSession{ExecutionID: turn.ID, Attempt: 1})
+	}
 }
 
 // A result does not wait for the agent's memory: the turn ends without a session.
@@ -242,6 +252,33 @@ func TestSessionOfDeletedConversationIsDeleted(t *testing.T) {
 	uploaded := &execution.AgentSession{ExecutionID: turn.ID, Attempt: 1}
 	require.Equal(t, blob.SessionKey(tenant, uploaded), next(t, blobs.attempted))
 	requireLost(t, blobs.Store, uploaded)
+}
+
+// An attempt that another one follows leaves no session: the next attempt begins as it did.
+func TestSessionOfRetriedAttemptIsDeleted(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	blobs := openArtifactStore(t)
+	b := rememberingSandbox(func(context.Context, string) (sandbox.Outcome, error) {
+		return sandbox.Outcome{EndReason: sandbox.Exited, ExitCode: 1, Record: begunRecord()}, nil
+	})
+	f.run(configWithArtifacts(blobs), b)
+	a := agent.Agent{
+		Tenant: tenant, Name: "A", Instructions: "B", Runtime: "offline", Timeout: time.Minute, RetryPolicy: agent.RetryPolicy{MaxAttempts: 2},
+	}
+	require.NoError(t, f.store.CreateAgent(t.Context(), &a, nil))
+	ch, err := f.store.SubmitTurn(t.Context(), store.TurnRequest{Tenant: tenant, AgentID: a.ID, Message: "hello"})
+	require.NoError(t, err)
+	turn := ch.Execution
+	for range 2 {
+		require.NoError(t, f.queue.Publish(t.Context(), ch))
+		require.Empty(t, sessionOf(next(t, b.started)))
+		require.Eventually(t, func() bool { return f.stored(turn.Ref()).Status != execution.Running }, waitTimeout, pollInterval)
+		f.clock.Advance(time.Minute)
+	}
+	require.Equal(t, 2, f.await(turn.Ref(), execution.Failed).RetriedFailures)
+	requireLost(t, blobs, &execution.AgentSession{ExecutionID: turn.ID, Attempt: 1})
+	require.Equal(t, 2, f.session(turn).Attempt)
 }
 
 func TestDecompressAnotherSize(t *testing.T) {

@@ -45,6 +45,8 @@ type attempt struct {
 	startedAt  time.Time         // when the claim returned
 	preparedAt time.Time         // when the job was ready for the sandbox
 	run        *agentruntime.Run // nil before that
+	// stored is the session of the conversation; nil: it has none.
+	stored     *execution.AgentSession
 	outcome    sandbox.Outcome
 	ending     execution.Ending  // how the job ended; if Airlock failed, only its Usage counts
 	fullResult *execution.Result // complete, where ending.Result may be truncated

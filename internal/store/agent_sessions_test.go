@@ -54,18 +54,6 @@ func TestSessionIsFromNewestTurnThatLeftOne(t *testing.T) {
 	require.Equal(t, 3, f.getAgentSession(t, con).Turn)
 }
 
-// Otherwise every later turn would fail because of the session, too.
-func TestRejectedSessionIsDropped(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	first := f.submitTurn(t, "", "one")
-	f.finishTurn(t, first, withSession(successEnding("ok"), first))
-	rejected := (&execution.Failure{Code: execution.CodeModelError}).Ending(execution.Usage{})
-	rejected.SessionRejected = true
-	f.finishTurn(t, f.submitTurn(t, first.ConversationID, "two"), rejected)
-	require.Nil(t, f.getAgentSession(t, first.ConversationID))
-}
-
 // An attempt that has lost its lease replaces no session.
 func TestAttemptWithLostLeaseStoresNoSession(t *testing.T) {
 	t.Parallel()

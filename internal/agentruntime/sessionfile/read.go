@@ -27,8 +27,8 @@ func Read(file *io.SectionReader, id uuid.UUID, maxBytes int64) ([]byte, error) 
 	if tooLong {
 		offset = file.Size() - maxBytes + maxNoteBytes
 	}
-	data, err := io.ReadAll(io.NewSectionReader(file, offset, file.Size()-offset))
-	if err != nil {
+	data := make([]byte, file.Size()-offset)
+	if _, err := io.ReadFull(io.NewSectionReader(file, offset, file.Size()-offset), data); err != nil {
 		return nil, err
 	}
 	if tooLong {
@@ -40,7 +40,7 @@ func Read(file *io.SectionReader, id uuid.UUID, maxBytes int64) ([]byte, error) 
 	}
 	switch {
 	case tooLong:
-		return newestPart(lines, id)
+		return newestPart(lines, id, len(data))
 	case dropped:
 		return joinLines(lines), nil
 	default:
@@ -51,7 +51,7 @@ func Read(file *io.SectionReader, id uuid.UUID, maxBytes int64) ([]byte, error) 
 // newestPart returns the lines from the first entry at which a session can begin. If the agent has compacted the
 // conversation, it returns all lines: the agent reads from its summary on, which has no parent, and some entries before
 // that, to which the summary refers.
-func newestPart(lines []line, id uuid.UUID) ([]byte, error) {
+func newestPart(lines []line, id uuid.UUID, size int) ([]byte, error) {
 	entries, complete := chain(lines)
 	if complete {
 		return joinLines(lines), nil
@@ -61,6 +61,7 @@ func newestPart(lines []line, id uuid.UUID) ([]byte, error) {
 		return nil, fmt.Errorf("%w: no entry of its newest part can be the first", ErrMalformed)
 	}
 	w := writer{id: id, seed: uuid.NewSHA1(id, []byte(lines[first].UUID))}
+	w.out.Grow(size + maxNoteBytes)
 	if err := w.writeNote(removedNote); err != nil {
 		return nil, err
 	}
@@ -113,6 +114,7 @@ func Append(data []byte, id uuid.UUID, messages []execution.Message) ([]byte, er
 	}
 	lines, _ := parseLines(data)
 	w := writer{id: id, seed: id}
+	w.out.Grow(len(data))
 	for _, l := range lines {
 		if l.Type != typeLastPrompt { // it would name another entry than the last
 			w.out.Write(l.raw)

@@ -26,6 +26,9 @@ type Conversation struct {
 
 	// Session is the agent's memory after the newest turn that left one; nil: none did.
 	Session *execution.AgentSession `firestore:"session,omitempty"`
+	// SessionRejected means that the newest turn with Session failed because of it, as it seems. The next turn begins
+	// with the messages instead.
+	SessionRejected bool `firestore:"sessionRejected,omitempty"`
 
 	CreatedAt time.Time `firestore:"createdAt"`
 	UpdatedAt time.Time `firestore:"updatedAt"`

@@ -111,6 +111,34 @@ func TestCompleteReturnsFailureAsReply(t *testing.T) {
 	require.Equal(t, []string{"exe_1"}, c.Pending, "a turn may be canceled before the turn ahead of it has finished")
 }
 
+// The session of a conversation is set aside after a turn that failed because of it, for one turn.
+func TestCompleteKeepsSession(t *testing.T) {
+	var c Conversation
+	session := func(turn int) *execution.AgentSession { return &execution.AgentSession{Turn: turn} }
+	for i, step := range []struct {
+		left     *execution.AgentSession
+		rejected bool
+		stored   *execution.AgentSession
+		setAside bool
+	}{
+		{nil, false, nil, false},
+		{session(2), false, session(2), false},
+		{nil, false, session(2), false},
+		{nil, true, session(2), true},
+		{nil, false, session(2), true},
+		{nil, true, session(2), false},
+		{nil, true, session(2), true},
+		{session(8), false, session(8), false},
+		{session(9), true, session(8), true},
+	} {
+		e := finishedExecution("exe_1", i+1, nil, execution.NewCanceledFailure())
+		e.NewSession, e.SessionRejected = step.left, step.rejected
+		c.Complete(e)
+		require.Equal(t, step.stored, c.Session, i)
+		require.Equal(t, step.setAside, c.SessionRejected, i)
+	}
+}
+
 // Turns are accepted and finished in any order. Only the earliest unfinished turn may run.
 func TestTurnsRunInOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

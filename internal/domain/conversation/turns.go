@@ -45,14 +45,15 @@ func (c *Conversation) MayRun(executionID string) bool {
 }
 
 // Complete removes the turn of an execution that has ended from Pending and returns the reply to store. The session
-// that the turn left replaces the one before. A turn that left none keeps the one before, unless the turn failed
-// because of it: otherwise every later turn would fail too.
+// that the turn left replaces the one before; a turn that left none keeps that. If a turn failed because of its
+// session, the next one begins with the messages: otherwise every later turn would fail too. If that one fails in the
+// same way, the session was not the cause, and is used again.
 func (c *Conversation) Complete(e *execution.Execution) Message {
 	switch {
 	case e.SessionRejected:
-		c.Session = nil
+		c.SessionRejected = !c.SessionRejected
 	case e.NewSession != nil:
-		c.Session = e.NewSession
+		c.Session, c.SessionRejected = e.NewSession, false
 	}
 	c.Pending = slices.DeleteFunc(c.Pending, func(executionID string) bool { return executionID == e.ID })
 	c.UpdatedAt = *e.FinishedAt

@@ -110,8 +110,8 @@ type Execution struct {
 	// stored unchanged. Empty while there is none, and for an execution that ended without an attempt.
 	Receipt string `firestore:"receipt,omitempty"`
 	// NewSession is the agent's memory for the next turn; nil: the conversation keeps the one that it has.
-	// SessionRejected means that it cannot keep that one either. Both are stored with the conversation, not in this
-	// document.
+	// SessionRejected means that the turn failed because of what it was given as memory. Both are stored with the
+	// conversation, not in this document.
 	NewSession      *AgentSession `firestore:"-"`
 	SessionRejected bool          `firestore:"-"`
 

@@ -18,7 +18,7 @@ type Ending struct {
 	Usage       Usage         // of this attempt only
 	Receipt     string        // of this attempt
 	NewSession  *AgentSession // of a turn whose agent left one, with success or without
-	// SessionRejected means that the turn failed because the agent cannot go on from the session that it was given.
+	// SessionRejected means that the turn failed because the agent could not begin with the session that it was given.
 	SessionRejected  bool
 	Files            []File
 	OmittedFileCount int

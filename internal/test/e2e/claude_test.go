@@ -90,6 +90,45 @@ func TestClaudeSessionKeepsToolCalls(t *testing.T) {
 	}
 }
 
+// A turn is canceled while its agent waits for the model. The next turn knows what it had done, and that it did not
+// end.
+func TestClaudeRemembersCanceledTurn(t *testing.T) {
+	t.Parallel()
+	waiting := make(chan struct{}, 16)
+	model := modelstub.Start(modelstub.ByPrompt(map[string]modelstub.Script{
+		"look around":   modelstub.Always(modelstub.Text("I looked")),
+		"begin to work": modelstub.Always(modelstub.ToolUse("Bash", map[string]string{"command": "echo the-work-has-begun", "description": "work"})),
+		"work-has-begun": func(modelstub.Request) modelstub.Response {
+			waiting <- struct{}{}
+			return modelstub.Hang()
+		},
+		"third message": modelstub.Always(modelstub.Text("I remember")),
+	}))
+	t.Cleanup(model.Close)
+	a := start(t, withClaude(model))
+	agent := a.createAgent(contract.CreateAgent{Name: "Claude", Instructions: "Look around"})
+	turn := a.sendMessage(contract.SendMessage{AgentId: agent.Id, Message: "look around"})
+	require.Equal(t, contract.StatusSucceeded, a.awaitExecution(turn.ExecutionId).Status)
+	turn = a.sendMessage(contract.SendMessage{ConversationId: turn.ConversationId, Message: "begin to work"})
+	select {
+	case <-waiting:
+	case <-time.After(time.Minute):
+		t.Fatal("the agent does not call the model")
+	}
+	a.cancel("/api/conversation/" + turn.ConversationId + "/cancel")
+	require.Equal(t, contract.StatusCanceled, a.awaitExecution(turn.ExecutionId).Status)
+	turn = a.sendMessage(contract.SendMessage{ConversationId: turn.ConversationId, Message: "third message"})
+	require.Equal(t, contract.StatusSucceeded, a.awaitExecution(turn.ExecutionId).Status)
+
+	requests := model.Requests()
+	last := string(requests[len(requests)-1].Raw)
+	for _, part := range []string{
+		"look around", "I looked", "begin to work", "echo the-work-has-begun", `"tool_result"`, "[This turn was canceled before it ended.]", "third message",
+	} {
+		require.Contains(t, last, part)
+	}
+}
+
 // The model's response decides the status, the code and the message of the execution.
 func TestClaudeRuns(t *testing.T) {
 	t.Parallel()
