@@ -21,6 +21,7 @@ type accessRecord struct {
 	cost      float64
 	bytesSent int64
 	upstream  bool // the request was sent upstream
+	tries     int  // of the request upstream
 }
 
 // countMetrics adds the request to the metrics of the process. The label is the requested model, which is one of the
@@ -56,6 +57,9 @@ func (r accessRecord) fields(took time.Duration) []zap.Field {
 		fields = append(fields,
 			zap.Int("upstreamStatus", r.usage.status), zap.Int64("bytesReceived", r.usage.bytesReceived),
 			zap.Any("tokens", r.usage.tokens), zap.Float64("costUsd", r.cost), zap.Bool("estimated", r.usage.estimated))
+	}
+	if r.tries > 1 {
+		fields = append(fields, zap.Int("tries", r.tries))
 	}
 	if r.cause != nil {
 		fields = append(fields, zap.NamedError("cause", r.cause))

@@ -13,7 +13,7 @@ import (
 	"github.com/airlock-run/airlock/internal/netguard"
 )
 
-// Config is what the operator configures for one upstream. Zero durations and sizes mean the defaults.
+// Config is what the operator configures for one upstream. Zero durations and sizes mean the defaults, except for MaxWait.
 type Config struct {
 	API      API      // the API of the upstream; default: MessagesAPI
 	Upstream *url.URL // without user, query and fragment
@@ -29,7 +29,12 @@ type Config struct {
 	// Budget of one execution. A zero field means no limit.
 	Budget Budget
 
-	CallTimeout     time.Duration // one call, from sending the request to the last byte of the response; default: 10m
+	// MaxWait bounds how long the calls of one endpoint wait for a provider that is overloaded or not reached. 0: they do
+	// not wait, and the first failure is passed on.
+	MaxWait time.Duration
+	Backoff time.Duration // before a request is repeated; doubled with each try, up to 30 times as much; default: 1s
+
+	CallTimeout     time.Duration // one try, from sending the request to the last byte of the response; default: 10m
 	IdleTimeout     time.Duration // one read of a response body from upstream, or one write to the sandbox; default: 60s
 	BodyTimeout     time.Duration // reading the body of a request from the sandbox; default: 30s
 	MaxRequestSize  int64         // bytes of one request body; default: 32 MiB, the limit of the Messages API
@@ -39,6 +44,7 @@ type Config struct {
 }
 
 const (
+	defaultBackoff     = time.Second
 	defaultCallTimeout = 10 * time.Minute
 	defaultIdleTimeout = time.Minute
 	defaultBodyTimeout = 30 * time.Second
@@ -61,7 +67,7 @@ func (c Config) validate() error {
 	if c.APIKey == "" {
 		errs = append(errs, errors.New("the API key is missing"))
 	}
-	if c.CallTimeout < 0 || c.IdleTimeout < 0 || c.BodyTimeout < 0 || c.MaxRequestSize < 0 || c.MaxResponseSize < 0 ||
+	if c.MaxWait < 0 || c.Backoff < 0 || c.CallTimeout < 0 || c.IdleTimeout < 0 || c.BodyTimeout < 0 || c.MaxRequestSize < 0 || c.MaxResponseSize < 0 ||
 		c.Budget.Tokens < 0 || c.Budget.CostUSD < 0 {
 		errs = append(errs, errors.New("time-outs, sizes and budgets must not be negative"))
 	}

@@ -22,6 +22,8 @@ type Endpoint struct {
 	server  *http.Server
 	log     *zap.Logger
 	budget  *budgetTracker
+	waits   *waitClock
+	onWait  func(status int, delay time.Duration)
 
 	ctx    context.Context // canceled by Close
 	cancel context.CancelCauseFunc
@@ -115,6 +117,19 @@ func (e *Endpoint) Close() error {
 
 // Summary returns what went through the endpoint so far.
 func (e *Endpoint) Summary() Summary { return e.budget.summary() }
+
+// OnWait registers a function that is told when calls begin to wait for the provider, and from time to time while they
+// do: with the status of the provider's answer (0: there was none), and the delay until the next try. It must be called
+// before Serve. onWait must be safe for concurrent use and must not block.
+func (e *Endpoint) OnWait(onWait func(status int, delay time.Duration)) { e.onWait = onWait }
+
+// Waited returns how long the calls have waited for a provider that was overloaded or not reached: the time in which at
+// least one of them did, MaxWait at most. While a call waits, its try that runs counts as well; if that try succeeds,
+// Waited is less by its time.
+func (e *Endpoint) Waited() time.Duration { return e.waits.waited() }
+
+// MaxWait returns the limit of Waited.
+func (e *Endpoint) MaxWait() time.Duration { return e.waits.limit }
 
 // beginRequest registers a running request. It returns false if the endpoint is closed.
 func (e *Endpoint) beginRequest() bool {

@@ -12,23 +12,60 @@ import (
 	"time"
 )
 
-// exchange is one upstream request and its response.
+// exchange is one call: upstream requests until one of them has an answer, and the response to the sandbox.
 type exchange struct {
 	endpoint *Endpoint
 	w        http.ResponseWriter
-	cancel   context.CancelCauseFunc
 	rec      *accessRecord
+	toStream bool // the request asks for a stream
 
-	counter  tokenCounter
-	status   int         // as Summary.LastStatus
-	written  int64       // bytes written to the sandbox
-	sent     atomic.Bool // the complete request may have been sent, so the provider may process it
-	stream   bool        // the response is a stream, or, before it has begun, is to be one
-	rejected bool        // the provider responded with an error
-	stopped  bool        // the sandbox or the gateway ended the call, not the provider; true until the provider has
+	tries   int   // so far
+	wait    *wait // nil: no try has failed
+	gaveUp  bool  // the limit of waiting is reached
+	counter tokenCounter
+	written int64 // bytes written to the sandbox
+
+	// Of the last try:
+	cancel   context.CancelCauseFunc
+	status   int          // as Summary.LastStatus
+	sent     *atomic.Bool // the complete request may have been sent, so the provider may process it
+	stream   bool         // the response is a stream, or, before it has begun, is to be one
+	rejected bool         // the provider responded with an error
+	stopped  bool         // the sandbox or the gateway ended the call, not the provider; true until the provider has
 }
 
+// run repeats the request while the provider fails in a way that may pass. A wait ends with ctx.
 func (x *exchange) run(ctx context.Context, r *http.Request, route Route, body []byte) {
+	defer func() { x.endWait(time.Now()) }()
+	for {
+		delay, again := x.try(ctx, r, route, body)
+		if !again {
+			return
+		}
+		next := time.NewTimer(delay)
+		select {
+		case <-ctx.Done():
+			next.Stop()
+			x.rec.cause, x.rec.broken = context.Cause(ctx), true
+			return
+		case <-next.C:
+		}
+	}
+}
+
+// try sends the request one time and forwards the response. If there is to be another try, it forwards nothing and
+// returns the delay until then; this one costs nothing.
+func (x *exchange) try(ctx context.Context, r *http.Request, route Route, body []byte) (delay time.Duration, again bool) {
+	began := time.Now()
+	x.tries++
+	x.status, x.stream, x.rejected, x.stopped = 0, x.toStream, false, true
+	sent := new(atomic.Bool)
+	x.sent = sent
+	ctx, x.cancel = context.WithCancelCause(ctx)
+	defer x.cancel(errCallEnded)
+	ctx, stop := context.WithTimeoutCause(ctx, x.endpoint.gateway.config.CallTimeout, errCallTimeout)
+	defer stop()
+
 	var limits drainLimits
 	if x.stream {
 		limits = x.endpoint.gateway.drain
@@ -37,22 +74,36 @@ func (x *exchange) run(ctx context.Context, r *http.Request, route Route, body [
 	defer upstream.end()
 	defer context.AfterFunc(ctx, upstream.begin)()
 
-	request, err := x.endpoint.newUpstreamRequest(upstream, r, route, body, func() { x.sent.Store(true) })
+	request, err := x.endpoint.newUpstreamRequest(upstream, r, route, body, func() { sent.Store(true) })
 	if err != nil {
 		x.writeError(ctx, err)
-		return
+		return 0, false
 	}
 	upstream.setWaiting(true)
 	response, err := x.endpoint.gateway.transport.RoundTrip(request)
 	upstream.setWaiting(false)
 	if err != nil {
+		if isConnectionFailure(ctx, err) {
+			if delay, again = x.nextTry(0, nil); again {
+				x.rejected = true
+				return delay, true
+			}
+		}
+		x.endWait(time.Now())
 		x.writeError(ctx, err)
-		return
+		return 0, false
 	}
 	defer response.Body.Close()
 	x.status = response.StatusCode
 	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	x.rejected = x.status != http.StatusOK
+	if isTemporary(x.status) {
+		if delay, again = x.nextTry(x.status, response.Header); again {
+			return delay, true
+		}
+		x.endWait(time.Now())
+	}
+	x.endWait(began)
 	x.stream = kind == "text/event-stream" && !x.rejected
 	switch {
 	case x.status >= http.StatusMultipleChoices && x.status < http.StatusBadRequest:
@@ -65,6 +116,7 @@ func (x *exchange) run(ctx context.Context, r *http.Request, route Route, body [
 	default:
 		x.forwardBody(ctx, response, upstreamBody{upstream, response.Body})
 	}
+	return 0, false
 }
 
 // forwardedHeaders are the headers of a response that the sandbox receives. The others (rate limits, organization,
@@ -76,6 +128,9 @@ func (x *exchange) writeHeader(response *http.Response) {
 		if value := response.Header.Get(name); value != "" {
 			x.w.Header().Set(name, value)
 		}
+	}
+	if x.gaveUp {
+		x.w.Header().Set("X-Should-Retry", "false") // the agent's own retries would come on top
 	}
 	x.rec.status = response.StatusCode
 	x.w.WriteHeader(response.StatusCode)
@@ -207,6 +262,7 @@ func (x *exchange) writeError(ctx context.Context, err error) {
 }
 
 func (x *exchange) writeDenial(d denialError) {
+	d.retry = d.retry && !x.gaveUp
 	x.rec.status = d.status
 	d.write(x.w)
 }

@@ -30,6 +30,7 @@ type Gateway struct {
 // New validates the configuration and returns a gateway. The error lists every mistake in it.
 func New(c Config) (*Gateway, error) {
 	c.API = cmp.Or(c.API, MessagesAPI)
+	c.Backoff = cmp.Or(c.Backoff, defaultBackoff)
 	c.CallTimeout = cmp.Or(c.CallTimeout, defaultCallTimeout)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, defaultIdleTimeout)
 	c.BodyTimeout = cmp.Or(c.BodyTimeout, defaultBodyTimeout)
@@ -64,6 +65,7 @@ func (g *Gateway) OpenEndpoint(ctx context.Context, executionID string, p Policy
 		ctx:       ctx,
 		cancel:    cancel,
 		budget:    newBudgetTracker(g.config.Budget.tightest(p.Budget), p.PreviousUsage, p.Prices),
+		waits:     newWaitClock(g.config.MaxWait),
 		bodyBytes: semaphore.NewWeighted(2 * g.config.MaxRequestSize),
 
 		requestRate:    rate.NewLimiter(maxRate, maxBurst),

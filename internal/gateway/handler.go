@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -80,14 +81,14 @@ func (e *Endpoint) forward(w http.ResponseWriter, r *http.Request, route Route, 
 		return
 	}
 
-	ctx, cancel, release := e.callContext(r.Context())
+	ctx, release := e.callContext(r.Context())
 	defer release()
 	span := e.startSpan(info)
 	defer endSpan(span, rec)
-	x := exchange{endpoint: e, w: w, cancel: cancel, rec: rec, stream: info.stream, stopped: true}
+	x := exchange{endpoint: e, w: w, rec: rec, toStream: info.stream, sent: new(atomic.Bool)}
 	defer func() { // also after a panic, or the reservation would stay
 		tokens, estimated := x.finalTokens(info)
-		rec.upstream = true
+		rec.upstream, rec.tries = true, x.tries
 		rec.usage = callUsage{
 			status: x.status, model: x.counter.model, tokens: tokens, estimated: estimated, bytesReceived: x.written,
 		}
@@ -107,15 +108,13 @@ var (
 	errInternal = denialError{http.StatusInternalServerError, "api_error", "the gateway failed", true}
 )
 
-// callContext returns the context of one call. It ends with the sandbox's connection, with the endpoint, or after
-// CallTimeout. cancel ends it early with a cause. release frees its resources and must always be called.
-func (e *Endpoint) callContext(parent context.Context) (ctx context.Context, cancel context.CancelCauseFunc, release func()) {
-	ctx, cancel = context.WithCancelCause(parent)
+// callContext returns the context of one call. It ends with the sandbox's connection or with the endpoint. release frees
+// its resources and must always be called.
+func (e *Endpoint) callContext(parent context.Context) (ctx context.Context, release func()) {
+	ctx, cancel := context.WithCancelCause(parent)
 	detach := context.AfterFunc(e.ctx, func() { cancel(errEndpointClosed) })
-	ctx, stop := context.WithTimeoutCause(ctx, e.gateway.config.CallTimeout, errCallTimeout)
-	return ctx, cancel, func() {
+	return ctx, func() {
 		detach()
-		stop()
 		cancel(errCallEnded)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -132,14 +133,14 @@ func TestMissingUsageIsEstimated(t *testing.T) {
 		"rejected":                  {&exchange{rejected: true, stopped: true}, Tokens{}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
+			c.ended.sent = new(atomic.Bool)
 			c.ended.sent.Store(true)
 			got, estimated := c.ended.finalTokens(info)
 			require.Equal(t, c.want, got)
 			require.Equal(t, c.estimated, estimated)
 		})
 	}
-	var unsent exchange
-	unsent.stopped = true
+	unsent := exchange{sent: new(atomic.Bool), stopped: true}
 	got, estimated := unsent.finalTokens(info)
 	require.Zero(t, got)
 	require.False(t, estimated)
