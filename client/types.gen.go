@@ -502,7 +502,7 @@ type CreateAgent struct {
 	// Runtime Name of the runtime; default: the server's
 	Runtime string `json:"runtime,omitempty,omitzero"`
 
-	// Timeout Maximum time of one attempt, `1s` to `1h`; default: `2m0s`
+	// Timeout Maximum time of one attempt, without `usage.modelWait`, `1s` to `1h`; default: `2m0s`
 	//
 	// Examples: 90s
 	Timeout string `json:"timeout,omitempty,omitzero"`
@@ -939,7 +939,7 @@ type RunAgent struct {
 	// Examples: 10m
 	QueueTimeout string `json:"queueTimeout,omitempty,omitzero"`
 
-	// Timeout Maximum time of one attempt, `1s` to `1h`; default: the agent's
+	// Timeout Maximum time of one attempt, without `usage.modelWait`, `1s` to `1h`; default: the agent's
 	//
 	// Examples: 90s
 	Timeout string `json:"timeout,omitempty,omitzero"`
@@ -1128,6 +1128,9 @@ type Usage struct {
 	// EstimatedCalls Calls that ended before the provider reported their usage; their tokens are estimated. Only if there are any
 	EstimatedCalls int64 `json:"estimatedCalls,omitempty,omitzero"`
 	InputTokens    int64 `json:"inputTokens"`
+
+	// ModelWait How long the execution waited for the provider of its model, which was overloaded or not reached. It does not count against the time-out. Only if it waited
+	ModelWait string `json:"modelWait,omitempty,omitzero"`
 
 	// OomKills Processes of the job that the kernel killed because of the memory limit. Only if there are any
 	OomKills     int64 `json:"oomKills,omitempty,omitzero"`

@@ -108,6 +108,7 @@ func showExecution(out io.Writer, e client.Execution) {
 		}
 		writeField(out, "Usage", usage)
 	}
+	writeField(out, "Model wait", e.Usage.ModelWait)
 	if e.Usage.OomKills > 0 {
 		writeField(out, "Memory", fmt.Sprintf("%d processes killed because of the memory limit", e.Usage.OomKills))
 	}

@@ -36,6 +36,7 @@ type claudeHarness struct {
 	timeout  time.Duration
 
 	settleTime time.Duration // 0: the runtime's
+	onStep     func(execution.StepKind, string)
 }
 
 func newClaudeHarness(t *testing.T, script modelstub.Script, change ...func(*gateway.Config)) *claudeHarness {
@@ -51,7 +52,9 @@ func newClaudeHarness(t *testing.T, script modelstub.Script, change ...func(*gat
 	g, err := gateway.New(settings)
 	require.NoError(t, err)
 	t.Cleanup(g.Close)
-	return &claudeHarness{t, upstream, agentruntime.NewRegistry(claudeRuntime(image, g)), driver, time.Minute, 0}
+	return &claudeHarness{
+		t: t, upstream: upstream, registry: agentruntime.NewRegistry(claudeRuntime(image, g)), driver: driver, timeout: time.Minute,
+	}
 }
 
 func (h *claudeHarness) run(task execution.Task) (*agentruntime.Run, *execution.Result, *execution.Failure) {
@@ -77,6 +80,9 @@ func (h *claudeHarness) executeUntil(ctx context.Context, task execution.Task) (
 	})
 	require.Nil(h.t, failure)
 	run.Job.SettleTime = cmp.Or(h.settleTime, run.Job.SettleTime)
+	if h.onStep != nil {
+		run.OnStep(h.onStep)
+	}
 	outcome, err := h.driver.Run(ctx, run.Job)
 	require.NoError(h.t, err)
 	h.t.Cleanup(func() { require.NoError(h.t, outcome.Close()) })

@@ -140,7 +140,7 @@ func TestCommandModelFailure(t *testing.T) {
 	entry := catalog.Runtime{Name: "p", Image: "i", Contract: catalog.Command, Argv: []string{"x"}, Models: []string{"m"}}
 	r := agentruntime.FromCatalog(entry, nil)
 	r.OpenEgress = func(context.Context, *execution.Execution, string) agentruntime.Egress {
-		return fakeEgress(gateway.Summary{Calls: 1, LastStatus: 429})
+		return fakeEgress{gateway.Summary{Calls: 1, LastStatus: 429}}
 	}
 	run, failure := agentruntime.NewRegistry(r).Prepare(t.Context(), task(execution.Task{Input: "x"}))
 	require.Nil(t, failure)

@@ -1,8 +1,10 @@
 package agentruntime
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/gateway"
@@ -23,8 +25,26 @@ func (r *Run) modelFailure(reportedStatus int, agentMessage string) *execution.F
 	if status == http.StatusBadRequest && agentMessage != "" {
 		message += ": " + excerpt(agentMessage) // only the provider's message says what is wrong with the request
 	}
+	if s.Waited > 0 && gateway.IsTemporary(status) {
+		message += "; Airlock waited for it for " + roundUp(s.Waited).String()
+	}
 	return newFailure(execution.CodeModelError, "%s", message)
 }
+
+// waitMessage says that a job waits for its model. The status is that of the provider's answer; 0: there was none.
+func waitMessage(status int, delay time.Duration) string {
+	problem := "the model is busy (status " + strconv.Itoa(status) + ")"
+	switch {
+	case status == 0:
+		problem = "the model cannot be reached"
+	case status != http.StatusTooManyRequests && status != gateway.StatusOverloaded:
+		problem = "the model's provider failed (status " + strconv.Itoa(status) + ")"
+	}
+	return fmt.Sprintf("%s, next try in %d s", problem, int(roundUp(delay).Seconds()))
+}
+
+// roundUp returns whole seconds.
+func roundUp(d time.Duration) time.Duration { return (d + time.Second - 1).Truncate(time.Second) }
 
 // modelStatusMessage explains a status of the model's API to the tenant.
 func modelStatusMessage(status int) string {

@@ -31,7 +31,7 @@ func (r *Run) ParseOutcome(o sandbox.Outcome) (*execution.Result, *execution.Fai
 func sandboxFailure(o sandbox.Outcome, job sandbox.Job) *execution.Failure {
 	switch o.EndReason {
 	case sandbox.TimedOut:
-		return newFailure(execution.CodeTimedOut, "the job ran longer than %s", job.Timeout)
+		return newFailure(execution.CodeTimedOut, "the job ran longer than %s%s", job.Timeout, waitedNote(job))
 	case sandbox.NoOutput:
 		return newFailure(execution.CodeTimedOut, "the job wrote nothing for %s", job.IdleTimeout.Round(time.Second))
 	case sandbox.OutOfMemory:
@@ -46,6 +46,14 @@ func sandboxFailure(o sandbox.Outcome, job sandbox.Job) *execution.Failure {
 	default:
 		return nil
 	}
+}
+
+// waitedNote says how long a job waited for its model, if it did. That is not part of its time.
+func waitedNote(job sandbox.Job) string {
+	if job.Egress == nil || job.Egress.Waited() < time.Second {
+		return ""
+	}
+	return ", without the " + roundUp(job.Egress.Waited()).String() + " in which it waited for its model"
 }
 
 func outOfMemoryFailure(job sandbox.Job) *execution.Failure {

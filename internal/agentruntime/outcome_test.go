@@ -5,6 +5,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/require"
@@ -16,18 +17,21 @@ import (
 )
 
 // fakeEgress is an egress with a fixed summary.
-type fakeEgress gateway.Summary
+type fakeEgress struct{ summary gateway.Summary }
 
-func (fakeEgress) Serve(net.Listener) error   { return nil }
-func (fakeEgress) Busy() bool                 { return false }
-func (fakeEgress) Close() error               { return nil }
-func (s fakeEgress) Summary() gateway.Summary { return gateway.Summary(s) }
+func (fakeEgress) Serve(net.Listener) error        { return nil }
+func (fakeEgress) Busy() bool                      { return false }
+func (s fakeEgress) Waited() time.Duration         { return s.summary.Waited }
+func (fakeEgress) MaxWait() time.Duration          { return time.Hour }
+func (fakeEgress) OnWait(func(int, time.Duration)) {}
+func (fakeEgress) Close() error                    { return nil }
+func (s fakeEgress) Summary() gateway.Summary      { return s.summary }
 
 // claudeWithSummary returns a registry with the claude runtime and a gateway that has this summary.
 func claudeWithSummary(s gateway.Summary) *agentruntime.Registry {
 	r := claudeRuntime("image", nil)
 	r.Unavailable = ""
-	r.OpenEgress = func(context.Context, *execution.Execution, string) agentruntime.Egress { return fakeEgress(s) }
+	r.OpenEgress = func(context.Context, *execution.Execution, string) agentruntime.Egress { return fakeEgress{s} }
 	return agentruntime.NewRegistry(r)
 }
 
@@ -112,10 +116,18 @@ func TestParseOutcome(t *testing.T) {
 			exitedOutcome(1, strings.Replace(refusal, `"is_error":false`, `"is_error":true`, 1)), gateway.Summary{Calls: 1, LastStatus: 200},
 			execution.CodeModelError, "declined",
 		},
-		"refusal":        {exitedOutcome(0, refusal), gateway.Summary{}, execution.CodeModelError, "declined"},
-		"401":            {exitedOutcome(1, apiError+"401}"), gateway.Summary{Calls: 3, LastStatus: 401}, execution.CodeModelError, "API key (status 401)"},
-		"404":            {exitedOutcome(1, apiError+"404}"), gateway.Summary{Calls: 1, LastStatus: 404}, execution.CodeModelError, "does not know the model"},
-		"413":            {exitedOutcome(1, apiError+"413}"), gateway.Summary{Calls: 1, LastStatus: 413}, execution.CodeModelError, "too large"},
+		"refusal": {exitedOutcome(0, refusal), gateway.Summary{}, execution.CodeModelError, "declined"},
+		"401":     {exitedOutcome(1, apiError+"401}"), gateway.Summary{Calls: 3, LastStatus: 401}, execution.CodeModelError, "API key (status 401)"},
+		"404":     {exitedOutcome(1, apiError+"404}"), gateway.Summary{Calls: 1, LastStatus: 404}, execution.CodeModelError, "does not know the model"},
+		"413":     {exitedOutcome(1, apiError+"413}"), gateway.Summary{Calls: 1, LastStatus: 413}, execution.CodeModelError, "too large"},
+		"529, after a wait": {
+			exitedOutcome(1, apiError+"null}"), gateway.Summary{Calls: 1, LastStatus: 529, Waited: 899 * time.Second}, execution.CodeModelError,
+			"overloaded (status 529); try again later; Airlock waited for it for 14m59s",
+		},
+		"out of time, after a wait": {
+			sandbox.Outcome{EndReason: sandbox.TimedOut}, gateway.Summary{Calls: 1, LastStatus: 200, Waited: 20 * time.Second}, execution.CodeTimedOut,
+			"the job ran longer than 1m0s, without the 20s in which it waited for its model",
+		},
 		"429":            {exitedOutcome(1, apiError+"429}"), gateway.Summary{Calls: 3, LastStatus: 429}, execution.CodeModelError, "status 429"},
 		"500":            {exitedOutcome(1, apiError+"500}"), gateway.Summary{Calls: 3, LastStatus: 500}, execution.CodeModelError, "failed (status 500)"},
 		"504":            {exitedOutcome(1, apiError+"504}"), gateway.Summary{Calls: 3, LastStatus: 504}, execution.CodeModelError, "in time"},

@@ -93,7 +93,7 @@ func (r *Run) Usage() execution.Usage {
 		OutputTokens: s.Tokens.Output,
 		CostUSD:      s.CostUSD,
 		Calls:        s.Calls, EstimatedCalls: s.EstimatedCalls,
-		Model: r.Model,
+		ModelWait: s.Waited, Model: r.Model,
 	}
 }
 

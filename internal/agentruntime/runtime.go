@@ -31,6 +31,8 @@ type Runtime struct {
 type Egress interface {
 	sandbox.Egress
 	Summary() gateway.Summary
+	// OnWait registers a function that is told when requests wait for the provider. It must be called before Serve.
+	OnWait(onWait func(status int, delay time.Duration))
 }
 
 // FromCatalog makes a runtime from an entry of the catalog. gw is nil if the operator has set no API key; then a

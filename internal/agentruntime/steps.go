@@ -2,6 +2,7 @@ package agentruntime
 
 import (
 	"bytes"
+	"time"
 	"unicode/utf8"
 
 	"github.com/airlock-run/airlock/internal/agentruntime/streamjson"
@@ -11,9 +12,12 @@ import (
 // maxStepLine is the length of the longest line from which steps are reported, in bytes. Longer lines are skipped here.
 const maxStepLine = 256 << 10
 
-// OnStep registers a function that is called for each step of the agent while the job runs. Call it before the job
-// starts. One goroutine at a time calls onStep, which must not block.
+// OnStep registers a function that is called for each step of the agent while the job runs, and when it waits for its
+// model. Call it before the job starts. onStep must be safe for concurrent use and must not block.
 func (r *Run) OnStep(onStep func(kind execution.StepKind, text string)) {
+	if r.egress != nil {
+		r.egress.OnWait(func(status int, delay time.Duration) { onStep(execution.StepProgress, waitMessage(status, delay)) })
+	}
 	lines := lineSplitter{limit: maxStepLine, onLine: func(line []byte, complete bool) {
 		if !complete {
 			return

@@ -26,9 +26,9 @@ func TestListAttempts(t *testing.T) {
 	require.Len(t, running.Attempts, 1)
 	require.Equal(t, contract.AttemptOutcomeRunning, running.Attempts[0].Outcome)
 	require.Zero(t, running.Attempts[0].EndedAt)
-	s.applyTo(ref, execution.HandedBack{Attempt: first, StartDelay: 2 * time.Second, Usage: execution.Usage{Calls: 3, InputTokens: 7}})
+	s.applyTo(ref, execution.HandedBack{Attempt: first, StartDelay: 2 * time.Second, Usage: execution.Usage{Calls: 3, InputTokens: 7, ModelWait: time.Minute}})
 	second := s.startAttempt(ref, "x2")
-	failed := (&execution.Failure{Code: execution.CodeAgentError, Message: "m"}).Ending(execution.Usage{Calls: 1})
+	failed := (&execution.Failure{Code: execution.CodeAgentError, Message: "m"}).Ending(execution.Usage{Calls: 1, ModelWait: 1500 * time.Millisecond})
 	s.applyTo(ref, execution.JobEnded{Attempt: second, Ending: failed})
 
 	got := list()
@@ -43,7 +43,10 @@ func TestListAttempts(t *testing.T) {
 	require.Equal(t, []any{2, "x2", contract.AttemptOutcomeFailed, contract.FailureCodeAgentError},
 		[]any{b.Number, b.Executor, b.Outcome, b.Code})
 	require.Zero(t, b.StartedAt, "it is not known")
-	require.EqualValues(t, 4, call[contract.Execution](s, "GET /executions/"+ref.ID, http.StatusOK, "").Usage.Calls)
+	require.Equal(t, []string{"1m0s", "1.5s"}, []string{a.Usage.ModelWait, b.Usage.ModelWait})
+	sum := call[contract.Execution](s, "GET /executions/"+ref.ID, http.StatusOK, "").Usage
+	require.EqualValues(t, 4, sum.Calls)
+	require.Equal(t, "1m1.5s", sum.ModelWait)
 }
 
 func (s server) startAttempt(ref execution.Ref, executor string) int {

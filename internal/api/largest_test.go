@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -57,7 +58,7 @@ func (s server) fillHistory(ref execution.Ref) {
 	for range execution.MaxAttemptHistory {
 		s.applyTo(ref, execution.StartFailed{
 			Attempt: s.startAttempt(ref, text(255)), Reason: text(2 * execution.MaxAttemptDetailBytes), EngineSick: true,
-			Usage: execution.Usage{InputTokens: 1, OutputTokens: 1, CostUSD: 0.1, Calls: 1, EstimatedCalls: 1, OOMKills: 1},
+			Usage: execution.Usage{InputTokens: 1, OutputTokens: 1, CostUSD: 0.1, Calls: 1, EstimatedCalls: 1, OOMKills: 1, ModelWait: time.Second},
 		})
 	}
 }

@@ -41,10 +41,14 @@ func viewExecution(e execution.Execution) contract.Execution {
 }
 
 func viewUsage(u execution.Usage) contract.Usage {
-	return contract.Usage{
+	v := contract.Usage{
 		InputTokens: u.InputTokens, OutputTokens: u.OutputTokens, CostUsd: u.CostUSD, Calls: u.Calls,
 		EstimatedCalls: u.EstimatedCalls, OomKills: u.OOMKills,
 	}
+	if wait := u.ModelWait.Round(time.Millisecond); wait > 0 {
+		v.ModelWait = wait.String()
+	}
+	return v
 }
 
 func viewResult(e execution.Execution) contract.Result {

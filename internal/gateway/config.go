@@ -13,7 +13,8 @@ import (
 	"github.com/airlock-run/airlock/internal/netguard"
 )
 
-// Config is what the operator configures for one upstream. Zero durations and sizes mean the defaults, except for MaxWait.
+// Config is what the operator configures for one upstream. Zero durations and sizes mean the defaults, except for
+// MaxWait.
 type Config struct {
 	API      API      // the API of the upstream; default: MessagesAPI
 	Upstream *url.URL // without user, query and fragment

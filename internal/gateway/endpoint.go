@@ -116,7 +116,11 @@ func (e *Endpoint) Close() error {
 }
 
 // Summary returns what went through the endpoint so far.
-func (e *Endpoint) Summary() Summary { return e.budget.summary() }
+func (e *Endpoint) Summary() Summary {
+	s := e.budget.summary()
+	s.Waited = e.waits.waited()
+	return s
+}
 
 // OnWait registers a function that is told when calls begin to wait for the provider, and from time to time while they
 // do: with the status of the provider's answer (0: there was none), and the delay until the next try. It must be called

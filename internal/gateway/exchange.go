@@ -97,7 +97,7 @@ func (x *exchange) try(ctx context.Context, r *http.Request, route Route, body [
 	x.status = response.StatusCode
 	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	x.rejected = x.status != http.StatusOK
-	if isTemporary(x.status) {
+	if IsTemporary(x.status) {
 		if delay, again = x.nextTry(x.status, response.Header); again {
 			return delay, true
 		}

@@ -108,8 +108,8 @@ var (
 	errInternal = denialError{http.StatusInternalServerError, "api_error", "the gateway failed", true}
 )
 
-// callContext returns the context of one call. It ends with the sandbox's connection or with the endpoint. release frees
-// its resources and must always be called.
+// callContext returns the context of one call. It ends with the sandbox's connection or with the endpoint. release
+// frees its resources and must always be called.
 func (e *Endpoint) callContext(parent context.Context) (ctx context.Context, release func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	detach := context.AfterFunc(e.ctx, func() { cancel(errEndpointClosed) })

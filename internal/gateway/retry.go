@@ -46,10 +46,10 @@ func (x *exchange) endWait(at time.Time) {
 	}
 }
 
-// isTemporary reports whether the same request may succeed later, by the status of its response.
-func isTemporary(status int) bool {
+// IsTemporary reports whether the same request may succeed later, by the status of its response. 0: there was none.
+func IsTemporary(status int) bool {
 	switch status {
-	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
+	case 0, http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
 		http.StatusServiceUnavailable, http.StatusGatewayTimeout, StatusOverloaded:
 		return true
 	default:

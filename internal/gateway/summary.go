@@ -1,6 +1,9 @@
 package gateway
 
-import "net/http"
+import (
+	"net/http"
+	"time"
+)
 
 // Tokens counts the tokens that the provider reports, by kind. Each kind has its own price.
 type Tokens struct {
@@ -41,6 +44,8 @@ type Summary struct {
 	// EstimatedCalls ended before the provider reported their usage. If the sandbox or the gateway ended a call without a
 	// stream, it counts as all that it could use, because the provider goes on. Of other calls, what arrived counts.
 	EstimatedCalls int64
+
+	Waited time.Duration // see Endpoint.Waited
 
 	LastStatus     int    // status of the last upstream response; 504: time-out; 0: no response
 	LastDenial     string // why the last request was denied; empty if a call was sent after it

@@ -36,7 +36,7 @@ type Job struct {
 	Stdin       []byte        // the agent's complete standard input
 	Files       []File        // input files, MaxFileBytes in total
 	Collect     []string      // paths of output files outside OutputDir; a missing one is not an error
-	Timeout     time.Duration // from the agent's start; 0 means the driver's default
+	Timeout     time.Duration // from the agent's start, without Egress.Waited; 0 means the driver's default
 	IdleTimeout time.Duration // ends a job that writes no output for so long; 0 disables it
 	SettleTime  time.Duration // see Keeper; 0 disables it
 	Limits      Limits
@@ -77,6 +77,10 @@ var DefaultLimits = Limits{Memory: 1 << 30, CPUs: 1, PIDs: 256, Output: 4 << 20,
 type Egress interface {
 	Serve(net.Listener) error
 	Busy() bool // a request is being answered
+	// Waited is the time in which requests have waited for a far side that is not ready, at most MaxWait. It may become
+	// less by the time of a request that turns out to be answered. It does not count as the job's own time.
+	Waited() time.Duration
+	MaxWait() time.Duration
 	Close() error
 }
 

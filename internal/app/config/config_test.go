@@ -66,7 +66,7 @@ func TestVariablesAreRead(t *testing.T) {
 		"AIRLOCK_TRUSTED_PROXIES": "10.0.0.0/8,fd00::/8",
 		"AIRLOCK_EXECUTOR_NAME":   "x1", "AIRLOCK_EXECUTOR_SLOTS": "8", "AIRLOCK_EXECUTOR_RESERVED_SLOTS": "0",
 		"ANTHROPIC_BASE_URL": "http://127.0.0.1:9", "AIRLOCK_CLAUDE_MODELS": "m1,m2",
-		"AIRLOCK_MAX_TOKENS": "1000", "AIRLOCK_MAX_COST_USD": "0.25",
+		"AIRLOCK_MAX_TOKENS": "1000", "AIRLOCK_MAX_COST_USD": "0.25", "AIRLOCK_MODEL_MAX_WAIT": "20m",
 	})
 	api, err := LoadAPI()
 	require.NoError(t, err)
@@ -88,6 +88,7 @@ func TestVariablesAreRead(t *testing.T) {
 	require.Equal(t, 7*time.Second, x.ShutdownGracePeriod)
 	require.Equal(t, int64(1000), x.MaxTokens)
 	require.InDelta(t, 0.25, x.MaxCostUSD, 1e-9)
+	require.Equal(t, 20*time.Minute, x.ModelMaxWait)
 }
 
 // Cloud Run sets PORT. AIRLOCK_LISTEN_ADDR goes first.
@@ -169,6 +170,7 @@ func TestInvalidExecutorConfig(t *testing.T) {
 		"negative warm":       {configtest.WithEmulators(map[string]string{"AIRLOCK_WARM_POOL_SIZE": "-1"}), []string{"AIRLOCK_WARM_POOL_SIZE"}},
 		"negative budget":     {configtest.WithEmulators(map[string]string{"AIRLOCK_MAX_TOKENS": "-1"}), []string{"AIRLOCK_MAX_TOKENS"}},
 		"budget is no number": {configtest.WithEmulators(map[string]string{"AIRLOCK_MAX_COST_USD": "NaN"}), []string{"AIRLOCK_MAX_COST_USD"}},
+		"endless wait":        {configtest.WithEmulators(map[string]string{"AIRLOCK_MODEL_MAX_WAIT": "31m"}), []string{"AIRLOCK_MODEL_MAX_WAIT", "30m"}},
 		"budget too small":    {configtest.WithEmulators(map[string]string{"AIRLOCK_MAX_COST_USD": "1e-12"}), []string{"AIRLOCK_MAX_COST_USD", "0.000001"}},
 		"budget too large":    {configtest.WithEmulators(map[string]string{"AIRLOCK_TENANT_MAX_DAILY_USD": "1e308"}), []string{"AIRLOCK_TENANT_MAX_DAILY_USD", "1000000000"}},
 		"short retention":     {configtest.WithEmulators(map[string]string{"AIRLOCK_RETENTION": "1m"}), []string{"AIRLOCK_RETENTION", "1h"}},

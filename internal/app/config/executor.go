@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/domain/id"
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
@@ -80,6 +81,10 @@ type Executor struct {
 	MaxTokens  int64   `env:"AIRLOCK_MAX_TOKENS"`
 	MaxCostUSD float64 `env:"AIRLOCK_MAX_COST_USD"`
 
+	// ModelMaxWait bounds how long one attempt waits for its model's provider if that is overloaded or not reached. The
+	// time-out of the job does not count this time. 0: an agent has the provider's first failure at once.
+	ModelMaxWait time.Duration `env:"AIRLOCK_MODEL_MAX_WAIT" envDefault:"15m"`
+
 	// ReceiptKeyFile holds the ed25519 key that signs receipts (PKCS #8, PEM). Default: receipts are not signed.
 	ReceiptKeyFile string `env:"AIRLOCK_RECEIPT_KEY_FILE"`
 }
@@ -147,6 +152,9 @@ func (c *Executor) Validate() error {
 	}
 	if c.AnthropicAPIKey != "" && c.AnthropicBaseURL == nil {
 		errs = append(errs, errors.New("ANTHROPIC_BASE_URL must be a URL if ANTHROPIC_API_KEY is set"))
+	}
+	if c.ModelMaxWait < 0 || c.ModelMaxWait > execution.MaxModelWait {
+		errs = append(errs, fmt.Errorf("AIRLOCK_MODEL_MAX_WAIT must be from 0 to %s, not %s", execution.MaxModelWait, c.ModelMaxWait))
 	}
 	if c.MaxTokens < 0 {
 		errs = append(errs, errors.New("AIRLOCK_MAX_TOKENS cannot be negative"))

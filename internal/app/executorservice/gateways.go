@@ -78,8 +78,9 @@ func newGateway(s Settings, up upstream, log *zap.Logger) (*gateway.Gateway, err
 	}
 	settings := gateway.Config{
 		API: up.api, Upstream: baseURL, APIKey: up.apiKey, AllowPrivateUpstream: up.allowPrivate, RootCAs: rootCAs,
-		Budget: gateway.Budget{Tokens: s.MaxTokens, CostUSD: s.MaxCostUSD},
-		Log:    log.Named("gateway"),
+		Budget:  gateway.Budget{Tokens: s.MaxTokens, CostUSD: s.MaxCostUSD},
+		MaxWait: s.ModelMaxWait,
+		Log:     log.Named("gateway"),
 	}
 	if up.isAnthropic {
 		settings.Models = s.ClaudeModels

@@ -21,6 +21,9 @@ const (
 	MaxTimeout     = time.Hour
 )
 
+// MaxModelWait bounds how long an attempt may wait for its model's provider, besides Timeout.
+const MaxModelWait = 30 * time.Minute
+
 // Bounds of QueueTimeout.
 const (
 	DefaultQueueTimeout = 24 * time.Hour

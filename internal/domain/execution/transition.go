@@ -309,8 +309,8 @@ func (e *Execution) failAttempt(now time.Time, wait time.Duration) {
 
 const (
 	// maxOverhead is longer than an attempt takes besides its job: to start the sandbox, to store the artifacts, and to
-	// write the result.
-	maxOverhead = 5 * time.Minute
+	// write the result, and to wait for its model.
+	maxOverhead = MaxModelWait + 5*time.Minute
 	// cancelRetryInterval is the time after which the signal of a cancellation is sent again.
 	cancelRetryInterval = 10 * time.Second
 )

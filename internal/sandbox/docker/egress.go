@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/supervise"
@@ -19,6 +20,8 @@ type noEgress struct{}
 
 func (noEgress) Serve(net.Listener) error { return nil }
 func (noEgress) Busy() bool               { return false }
+func (noEgress) Waited() time.Duration    { return 0 }
+func (noEgress) MaxWait() time.Duration   { return 0 }
 func (noEgress) Close() error             { return nil }
 
 // serveEgress starts the job's egress on the container's socket.

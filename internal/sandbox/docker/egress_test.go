@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -18,7 +19,9 @@ import (
 // gateway is an HTTP server with the methods of sandbox.Egress.
 type gateway struct{ *http.Server }
 
-func (gateway) Busy() bool { return false }
+func (gateway) Busy() bool             { return false }
+func (gateway) Waited() time.Duration  { return 0 }
+func (gateway) MaxWait() time.Duration { return 0 }
 
 func newGateway(handler http.HandlerFunc) gateway {
 	return gateway{&http.Server{Handler: handler}}
@@ -56,11 +59,9 @@ func TestEgressPassesLargeBodiesUnchanged(t *testing.T) {
 	require.True(t, bytes.Equal(response, out.Stdout), "response arrived unchanged")
 }
 
-type panickingEgress struct{}
+type panickingEgress struct{ noEgress }
 
 func (panickingEgress) Serve(net.Listener) error { panic("a bug") }
-func (panickingEgress) Busy() bool               { return false }
-func (panickingEgress) Close() error             { return nil }
 
 func TestEgressPanicEndsEgressOnly(t *testing.T) {
 	listener, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))

@@ -120,7 +120,8 @@ func encodeJob(job sandbox.Job) (raw, secret []byte, err error) {
 	}
 	raw, err = frame.EncodeJob(frame.Job{
 		Secret: secret, Argv: job.Argv, Env: job.Env, Stdin: job.Stdin, Files: files, Collect: job.Collect,
-		Timeout: job.Timeout, IdleTimeout: job.IdleTimeout,
+		// Init does not know how long the egress waits. The driver does, and stops the job in time.
+		Timeout: job.Timeout + job.Egress.MaxWait(), IdleTimeout: job.IdleTimeout,
 		MaxStdout: maxStdout(job), MaxWritten: job.Limits.Written, Egress: !none,
 	})
 	if err != nil {

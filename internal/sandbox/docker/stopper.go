@@ -30,6 +30,7 @@ type stopper struct {
 	cause    error // why the job is being stopped; nil: it is not
 	deadline *time.Timer
 	settle   *time.Timer // nil until the agent has printed a result
+	files    bool        // output files arrive
 	closed   bool
 }
 
@@ -56,7 +57,25 @@ func (s *stopper) agentStarted(job sandbox.Job) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.started = true
-	s.replaceDeadline(job.Timeout, func() { s.stop(errJobTimeout) })
+	began := time.Now()
+	s.replaceDeadline(job.Timeout, func() { s.stopOutOfTime(job, began) })
+}
+
+// minExtension is the least time after which a job is looked at again that waits for its egress.
+const minExtension = 20 * time.Millisecond
+
+// stopOutOfTime stops a job that has used up its time. The time in which its egress waited is not its own.
+func (s *stopper) stopOutOfTime(job sandbox.Job, began time.Time) {
+	rest := job.Timeout + job.Egress.Waited() - time.Since(began)
+	if rest <= 0 {
+		s.stop(errJobTimeout)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cause == nil && !s.files {
+		s.replaceDeadline(max(rest, minExtension), func() { s.stopOutOfTime(job, began) })
+	}
 }
 
 // callerEnded handles the end of the caller's context.
@@ -94,6 +113,7 @@ func (s *stopper) stopCause() error {
 func (s *stopper) filesBegan() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.files = true
 	switch {
 	case errors.Is(s.cause, sandbox.ErrStop):
 	case s.cause != nil:

@@ -155,3 +155,38 @@ func TestPrintingAgentIsNotSettled(t *testing.T) {
 	out := run(t, d, job)
 	require.Equal(t, sandbox.Exited, out.EndReason)
 }
+
+// waitingEgress has waited for a part of the time since it was opened.
+type waitingEgress struct {
+	noEgress
+	opened time.Time
+	limit  time.Duration
+}
+
+func (e waitingEgress) Waited() time.Duration { return min(time.Since(e.opened), e.limit) }
+func (waitingEgress) MaxWait() time.Duration  { return time.Hour }
+
+// The time in which the egress waits moves the end of a job's time, and no further.
+func TestWaitOfEgressIsNotTimeOfJob(t *testing.T) {
+	d := newDriver(t, Config{})
+	const timeout = time.Second
+	for name, c := range map[string]struct {
+		limit time.Duration
+		want  sandbox.EndReason
+	}{
+		"waits for a short time": {2 * time.Second, sandbox.TimedOut},
+		"waits longer":           {time.Hour, sandbox.Exited},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			job := probe("print-dots", "100ms", "50")
+			job.Timeout, job.Egress = timeout, waitingEgress{opened: time.Now(), limit: c.limit}
+			out := run(t, d, job)
+			require.Equal(t, c.want, out.EndReason)
+			if c.want == sandbox.TimedOut {
+				require.Greater(t, out.Wall, 2*time.Second)
+				require.Less(t, out.Wall, 5*time.Second)
+			}
+		})
+	}
+}

@@ -935,7 +935,7 @@ export interface components {
             /** @description Model that the runtime uses; default: the runtime's */
             model?: string;
             /**
-             * @description Maximum time of one attempt, `1s` to `1h`; default: `2m0s`
+             * @description Maximum time of one attempt, without `usage.modelWait`, `1s` to `1h`; default: `2m0s`
              * @example 90s
              */
             timeout?: string;
@@ -1000,7 +1000,7 @@ export interface components {
             /** @description Text in UTF-8 without NUL, at most 256 KiB */
             input: string;
             /**
-             * @description Maximum time of one attempt, `1s` to `1h`; default: the agent's
+             * @description Maximum time of one attempt, without `usage.modelWait`, `1s` to `1h`; default: the agent's
              * @example 90s
              */
             timeout?: string;
@@ -1463,6 +1463,11 @@ export interface components {
              * @description Calls that ended before the provider reported their usage; their tokens are estimated. Only if there are any
              */
             estimatedCalls?: number;
+            /**
+             * @description How long the execution waited for the provider of its model, which was overloaded or not reached. It does not count against the time-out. Only if it waited
+             * @example 1m30s
+             */
+            modelWait?: string;
             /**
              * Format: int64
              * @description Processes of the job that the kernel killed because of the memory limit. Only if there are any

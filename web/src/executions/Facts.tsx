@@ -46,6 +46,12 @@ export function Facts({ execution }: { execution: Execution }) {
             <Note>{usage.estimatedCalls.toLocaleString()} ended early; their tokens are estimated</Note>
           )}
         </Fact>
+        {usage.modelWait && (
+          <Fact name="Waited for the model">
+            {usage.modelWait}
+            <Note>does not count against the time-out</Note>
+          </Fact>
+        )}
         <Fact name="Tokens">
           {usage.inputTokens.toLocaleString()} in, {usage.outputTokens.toLocaleString()} out
         </Fact>

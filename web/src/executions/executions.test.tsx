@@ -75,6 +75,7 @@ describe("an execution's page", () => {
         calls: 7,
         estimatedCalls: 2,
         oomKills: 2,
+        modelWait: '1m5s',
       },
     })
     visit(`#/e/${id}`, server)
@@ -86,6 +87,7 @@ describe("an execution's page", () => {
     expect(fact('Tokens')).toBe('1,234 in, 56 out')
     expect(fact('Cost')).toBe('0.0123 USD')
     expect(fact('Model calls')).toBe('72 ended early; their tokens are estimated')
+    expect(fact('Waited for the model')).toBe('1m5sdoes not count against the time-out')
     expect(fact('Out of memory')).toBe('2 processes killed')
   })
 
