@@ -143,7 +143,7 @@ func TestClaudeRuns(t *testing.T) {
 		"hang":              modelstub.Always(modelstub.Hang()),
 	}))
 	t.Cleanup(model.Close)
-	a := start(t, withClaude(model))
+	a := start(t, withClaude(model), func(d *dev.Config) { d.Executor.ModelMaxWait = 2 * time.Second })
 	agent := a.createAgent(contract.CreateAgent{Name: "Claude", Instructions: "Do as you are told"})
 	require.Equal(t, "claude", agent.Runtime)
 	for name, tc := range map[string]struct {
@@ -168,6 +168,25 @@ func TestClaudeRuns(t *testing.T) {
 		})
 	}
 	a.awaitNoContainers()
+}
+
+// A run waits for a busy provider longer than it may run, and shows it.
+func TestClaudeWaitsForBusyModel(t *testing.T) {
+	t.Parallel()
+	busy := modelstub.Raw(529, http.Header{"Retry-After": {"15"}}, "")
+	model := modelstub.Start(modelstub.Sequence(busy, modelstub.Text("Here I am")))
+	t.Cleanup(model.Close)
+	a := start(t, withClaude(model))
+	agent := a.createAgent(contract.CreateAgent{Name: "Claude", Instructions: "Do as you are told"})
+	id := a.submitRun(agent.Id, contract.RunAgent{Input: "hello", Timeout: "12s"}).ExecutionId
+	steps := a.streamSteps(id, func([]string) {})
+	require.Contains(t, steps, "the model is busy (status 529), next try in 15 s")
+	e := a.awaitExecution(id)
+	require.Equal(t, contract.StatusSucceeded, e.Status, "%+v", e.Error)
+	wait, err := time.ParseDuration(e.Usage.ModelWait)
+	require.NoError(t, err)
+	require.InDelta(t, 15*time.Second, wait, float64(5*time.Second))
+	require.EqualValues(t, 1, e.Usage.Calls)
 }
 
 // Without the operator's API key no executor offers the runtime claude. The execution says so while it waits, and fails
