@@ -35,11 +35,13 @@ func TestInvalidJobsAreRefused(t *testing.T) {
 		"file path of a directory":          func(j *sandbox.Job) { j.Files = []sandbox.File{{Path: "/workspace/"}} },
 		"setuid file":                       func(j *sandbox.Job) { j.Files = []sandbox.File{{Path: "/workspace/f", Mode: 0o4755}} },
 		"negative idle time-out":            func(j *sandbox.Job) { j.IdleTimeout = -1 },
-		"files too large":                   func(j *sandbox.Job) { j.Files = []sandbox.File{{Path: "/workspace/f", Data: make([]byte, sandbox.MaxFileBytes+1)}} },
-		"collect outside":                   func(j *sandbox.Job) { j.Collect = []string{"/proc/1/environ"} },
-		"collect with ..":                   func(j *sandbox.Job) { j.Collect = []string{"/home/agent/../../etc/passwd"} },
-		"collect too many":                  func(j *sandbox.Job) { j.Collect = make([]string, 17) },
-		"input too large":                   func(j *sandbox.Job) { j.Stdin = make([]byte, 65<<20) },
+		"files too large": func(j *sandbox.Job) {
+			j.Files = []sandbox.File{{Path: "/workspace/f", Data: make([]byte, sandbox.MaxFileBytes+1)}}
+		},
+		"collect outside":  func(j *sandbox.Job) { j.Collect = []string{"/proc/1/environ"} },
+		"collect with ..":  func(j *sandbox.Job) { j.Collect = []string{"/home/agent/../../etc/passwd"} },
+		"collect too many": func(j *sandbox.Job) { j.Collect = make([]string, 17) },
+		"input too large":  func(j *sandbox.Job) { j.Stdin = make([]byte, 65<<20) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			job := sandbox.Job{Image: "i", Argv: []string{"a"}, Egress: noEgress{}}

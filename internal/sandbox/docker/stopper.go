@@ -9,8 +9,8 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// stopTimeout is the time that a stopped job has: to end its agent, and to hand over what it left. Then the driver kills
-// the container. A cancellation is over within 3 s, together with the removal.
+// stopTimeout is the time that a stopped job has: to end its agent, and to hand over what it left. Then the driver
+// kills the container. A cancellation is over within 3 s, together with the removal.
 const stopTimeout = 2 * time.Second
 
 // Reasons why the driver stops a job. sandbox.ErrStop is another one.

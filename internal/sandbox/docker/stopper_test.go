@@ -37,8 +37,8 @@ func contents(t *testing.T, out sandbox.Outcome) map[string]string {
 	return files
 }
 
-// What an agent has said and written is kept when it is stopped or out of time, and what it says and writes in answer to
-// SIGTERM as well.
+// What an agent has said and written is kept when it is stopped or out of time, and what it says and writes in answer
+// to SIGTERM as well.
 func TestStoppedAgentLeavesItsWork(t *testing.T) {
 	d := newDriver(t, Config{})
 	for name, c := range map[string]struct {
