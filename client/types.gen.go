@@ -171,6 +171,18 @@ const (
 	StatusTimedOut  Status = "timed_out"
 )
 
+// Defines values for TranscriptItemType.
+const (
+	TranscriptEnd        TranscriptItemType = "end"
+	TranscriptNotice     TranscriptItemType = "notice"
+	TranscriptOutput     TranscriptItemType = "output"
+	TranscriptRetry      TranscriptItemType = "retry"
+	TranscriptText       TranscriptItemType = "text"
+	TranscriptThinking   TranscriptItemType = "thinking"
+	TranscriptToolCall   TranscriptItemType = "tool_call"
+	TranscriptToolResult TranscriptItemType = "tool_result"
+)
+
 // Defines values for WaitingFor.
 const (
 	WaitingForBudget   WaitingFor = "budget"
@@ -1069,6 +1081,44 @@ type TenantSettings struct {
 	Weight    float64 `json:"weight,omitempty,omitzero"`
 }
 
+// TranscriptItem One thing that an agent said or did
+type TranscriptItem struct {
+	Attempt int `json:"attempt"`
+
+	// Call The ID of the tool call
+	Call string `json:"call,omitempty,omitzero"`
+
+	// Input What the tool was called with; a string if it was too long and is cut
+	Input   json.RawMessage `json:"input,omitempty,omitzero"`
+	IsError bool            `json:"isError,omitempty,omitzero"`
+
+	// Number Counts from 1 in each attempt
+	Number int `json:"number"`
+
+	// Parent The `call` that started the sub-agent, if a sub-agent said or did it
+	Parent string `json:"parent,omitempty,omitzero"`
+
+	// Text At most 64 KiB. Keys and tokens of known kinds are masked
+	Text string `json:"text,omitempty,omitzero"`
+
+	// Time When the executor read it
+	Time time.Time `json:"time"`
+	Tool string    `json:"tool,omitempty,omitzero"`
+
+	// Truncated `text` or `input` is cut
+	Truncated bool `json:"truncated,omitempty,omitzero"`
+
+	// Type `text`: the agent said it. `thinking`: it thought it. `tool_call`: it called `tool` with `input`.
+	// `tool_result`: what the tool returned. `output`: a line of a command. `retry`: a request to the model is
+	// made again. `notice`: something that Airlock says. `end`: how the attempt ended
+	Type TranscriptItemType `json:"type"`
+}
+
+// TranscriptItemType `text`: the agent said it. `thinking`: it thought it. `tool_call`: it called `tool` with `input`.
+// `tool_result`: what the tool returned. `output`: a line of a command. `retry`: a request to the model is
+// made again. `notice`: something that Airlock says. `end`: how the attempt ended
+type TranscriptItemType string
+
 // UpdateAgent defines model for UpdateAgent.
 type UpdateAgent struct {
 	// Budget The patch is applied to each member
@@ -1375,6 +1425,15 @@ type RetryExecutionParams struct {
 	// same response, with `Idempotent-Replayed: true`, and creates nothing. Another request with the same key gets
 	// 422
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
+// GetExecutionTranscriptParams defines parameters for GetExecutionTranscript.
+type GetExecutionTranscriptParams struct {
+	// Follow Wait for what the agent says and does until the execution has finished. `Range` is not read
+	Follow bool `form:"follow,omitempty" json:"follow,omitempty,omitzero"`
+
+	// Offset With `follow`, the number of bytes that the client has; the response starts after them
+	Offset int64 `form:"offset,omitempty" json:"offset,omitempty,omitzero"`
 }
 
 // ListExecutorsParams defines parameters for ListExecutors.

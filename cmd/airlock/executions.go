@@ -17,7 +17,7 @@ import (
 func executionsCommand() *cobra.Command {
 	var s serverFlags
 	return commandGroup("executions", "List, get, follow, cancel and retry executions", &s,
-		executionsList(&s), executionsGet(&s), executionsAttempts(&s), executionsLogs(&s), executionsWatch(&s), executionsCancel(&s), executionsRetry(&s))
+		executionsList(&s), executionsGet(&s), executionsAttempts(&s), executionsLogs(&s), executionsTranscript(&s), executionsWatch(&s), executionsCancel(&s), executionsRetry(&s))
 }
 
 func executionsList(s *serverFlags) *cobra.Command {

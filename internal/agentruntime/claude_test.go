@@ -16,6 +16,7 @@ import (
 	"github.com/airlock-run/airlock/internal/agentruntime"
 	"github.com/airlock-run/airlock/internal/domain/conversation"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/transcript"
 	"github.com/airlock-run/airlock/internal/gateway"
 	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/sandbox/docker"
@@ -36,7 +37,7 @@ type claudeHarness struct {
 	timeout  time.Duration
 
 	settleTime time.Duration // 0: the runtime's
-	onStep     func(execution.StepKind, string)
+	onItem     func(transcript.Item)
 }
 
 func newClaudeHarness(t *testing.T, script modelstub.Script, change ...func(*gateway.Config)) *claudeHarness {
@@ -80,8 +81,8 @@ func (h *claudeHarness) executeUntil(ctx context.Context, task execution.Task) (
 	})
 	require.Nil(h.t, failure)
 	run.Job.SettleTime = cmp.Or(h.settleTime, run.Job.SettleTime)
-	if h.onStep != nil {
-		run.OnStep(h.onStep)
+	if h.onItem != nil {
+		run.OnItem(h.onItem)
 	}
 	outcome, err := h.driver.Run(ctx, run.Job)
 	require.NoError(h.t, err)

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/transcript"
 	"github.com/airlock-run/airlock/internal/gateway"
 	"github.com/airlock-run/airlock/internal/test/modelstub"
 )
@@ -23,10 +24,10 @@ func TestClaudeWaitsForBusyProvider(t *testing.T) {
 	h.timeout = 10 * time.Second
 	var mu sync.Mutex
 	var steps []string
-	h.onStep = func(_ execution.StepKind, text string) {
+	h.onItem = func(i transcript.Item) {
 		mu.Lock()
 		defer mu.Unlock()
-		steps = append(steps, text)
+		steps = append(steps, i.Text)
 	}
 	run, result := h.mustRun(execution.Task{Input: "hello"})
 	require.Equal(t, "hello", result.Text)

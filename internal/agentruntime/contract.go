@@ -3,6 +3,7 @@ package agentruntime
 import (
 	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/transcript"
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
@@ -10,8 +11,8 @@ import (
 type contract interface {
 	// prepareJob completes r.Job: arguments, environment, standard input and files.
 	prepareJob(r *Run, e *execution.Execution) *execution.Failure
-	// reportSteps calls onStep for each step that one line of the output describes.
-	reportSteps(line []byte, onStep func(execution.StepKind, string))
+	// reportItems calls onItem for each thing that one line of the output says about the agent's work.
+	reportItems(line []byte, onItem func(transcript.Item))
 	// parseResult reads the outcome of an agent that exited by itself. It returns either a result or a failure.
 	parseResult(r *Run, o sandbox.Outcome) (*execution.Result, *execution.Failure)
 }

@@ -15,6 +15,9 @@ import (
 // ParseOutcome returns either a result or a failure, and never both. The reason why the sandbox ended the job has
 // priority over what the agent reports.
 func (r *Run) ParseOutcome(o sandbox.Outcome) (*execution.Result, *execution.Failure) {
+	if r.lines.onLine != nil {
+		r.lines.end()
+	}
 	if failure := sandboxFailure(o, r.Job); failure != nil {
 		return nil, failure
 	}

@@ -26,6 +26,7 @@ type Run struct {
 	sessionPath string // path of the agent's session file in the sandbox; empty if the contract stores no session
 	resumed     bool   // the agent was given a session
 	egress      Egress
+	lines       lineSplitter // of the output
 	said        newestText
 }
 

@@ -19,11 +19,12 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// Artifacts reads output files and large results, and deletes agent sessions. Get returns blob.ErrLost or
-// blob.ErrUnavailable; the caller closes the reader. It may be called concurrently.
+// Artifacts reads output files, large results and transcripts, and deletes agent sessions. Get and Transcript return
+// blob.ErrLost or blob.ErrUnavailable; the caller closes the reader of Get. It may be called concurrently.
 type Artifacts interface {
 	Get(ctx context.Context, key blob.Key, want execution.Content) (*blob.Reader, error)
 	DeleteContent(ctx context.Context, key blob.Key) error
+	Transcript(ctx context.Context, ref execution.Ref) (*blob.TranscriptReader, error)
 }
 
 // GetExecutionResult sends the complete result: from blob storage if it is large, else from the execution.

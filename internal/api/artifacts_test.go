@@ -129,6 +129,10 @@ func changeEachFile(t *testing.T, dir string, each func(path string) error) {
 // unavailableBlobs is blob storage that does not answer.
 type unavailableBlobs struct{}
 
+func (unavailableBlobs) Transcript(context.Context, execution.Ref) (*blob.TranscriptReader, error) {
+	return nil, blob.ErrUnavailable
+}
+
 func (unavailableBlobs) Get(context.Context, blob.Key, execution.Content) (*blob.Reader, error) {
 	return nil, fmt.Errorf("%w: %w", blob.ErrUnavailable, errors.New("bucket-7.internal: connection refused"))
 }

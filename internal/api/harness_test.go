@@ -20,6 +20,7 @@ import (
 	firestoreemulator "github.com/airlock-run/airlock/emulator/firestore"
 	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/api/contract/contracttest"
+	"github.com/airlock-run/airlock/internal/blob"
 	"github.com/airlock-run/airlock/internal/domain/batch"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/domain/id"
@@ -79,6 +80,10 @@ func startServer(t testing.TB, change ...func(*Config, *store.Store)) server {
 		Version: "test", Runtimes: []string{"offline", "claude"}, DefaultRuntime: "offline",
 	}
 	config.Stores.Executions = s
+	blobs, err := blob.Open(t.Context(), "file://"+t.TempDir())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, blobs.Close()) })
+	config.Artifacts = blobs
 	for _, c := range change {
 		c(&config, s.Store)
 	}

@@ -40,6 +40,9 @@ type attempt struct {
 	log       *zap.Logger
 	steps     *stepBuffer
 
+	transcript     *transcriptWriter
+	stopTranscript func()
+
 	ended      bool              // the execution is not this attempt's any more
 	engineSick bool              // the job did not begin because the Engine starts nothing
 	startedAt  time.Time         // when the claim returned
@@ -129,6 +132,8 @@ func (x *Executor) runAttempt(
 	a := &attempt{executor: x, session: session, execution: e, log: log, startedAt: time.Now()}
 	a.steps = newStepBuffer()
 	defer x.steps.add(e, a.steps)()
+	a.beginTranscript(workCtx)
+	defer a.stopTranscript()
 	defer a.abandonUnlessEnded(workCtx) // after a panic as well
 	jobCtx, cancelJob := context.WithCancelCause(workCtx)
 	defer cancelJob(nil)
@@ -146,6 +151,7 @@ func (x *Executor) runAttempt(
 		defer x.finishSem.Release(1)
 		releaseSlot()
 	}
+	a.endTranscript(workCtx, event)
 	change, written := a.finish(jobCtx, event)
 	if !written {
 		return
@@ -258,7 +264,7 @@ func (a *attempt) runJob(ctx context.Context) (err error) {
 		return nil
 	}
 	a.run, a.preparedAt = run, time.Now()
-	run.OnStep(a.steps.add)
+	run.OnItem(a.recordItem)
 
 	a.outcome, err = x.config.Sandbox.Run(ctx, run.Job)
 	a.ending.Usage = a.usage()
@@ -270,7 +276,7 @@ func (a *attempt) runJob(ctx context.Context) (err error) {
 	a.ending = a.parseOutcome()
 	a.fullResult = a.ending.Result
 	// What a job left is stored as well if it was canceled.
-	ctx, cancel := withoutStop(ctx)
+	ctx, cancel := afterStop(ctx)
 	defer cancel()
 	if !a.ending.SessionRejected {
 		a.storeSession(ctx)
@@ -281,13 +287,21 @@ func (a *attempt) runJob(ctx context.Context) (err error) {
 	return nil
 }
 
-// withoutStop returns a context that ends with ctx, but not because the job is stopped.
-func withoutStop(ctx context.Context) (context.Context, context.CancelFunc) {
+// stoppedUploadTime is how long the uploads of a job may take after it was canceled.
+const stoppedUploadTime = 5 * time.Second
+
+// afterStop returns a context that ends with ctx, or stoppedUploadTime later if the job is stopped.
+func afterStop(ctx context.Context) (context.Context, context.CancelFunc) {
 	child, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	detach := context.AfterFunc(ctx, func() {
-		if cause := context.Cause(ctx); !errors.Is(cause, sandbox.ErrStop) {
-			cancel(cause)
+		cause := context.Cause(ctx)
+		if errors.Is(cause, sandbox.ErrStop) {
+			select {
+			case <-child.Done():
+			case <-time.After(stoppedUploadTime):
+			}
 		}
+		cancel(cause)
 	})
 	return child, func() { detach(); cancel(nil) }
 }

@@ -86,6 +86,7 @@ type ArtifactStore interface {
 	Put(ctx context.Context, key blob.Key, from io.Reader) (execution.Content, error)
 	Get(ctx context.Context, key blob.Key, want execution.Content) (*blob.Reader, error)
 	DeleteContent(ctx context.Context, key blob.Key) error
+	PutTranscriptPart(ctx context.Context, ref execution.Ref, p blob.TranscriptPart, text []byte) error
 }
 
 // Config has the parts and settings of an Executor. All fields are required, except those that say otherwise.

@@ -3,6 +3,8 @@ package executor
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"io"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,6 +22,7 @@ import (
 	pubsubemulator "github.com/airlock-run/airlock/emulator/pubsub"
 	"github.com/airlock-run/airlock/internal/agentruntime"
 	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
+	"github.com/airlock-run/airlock/internal/blob"
 	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/domain/fleet"
@@ -91,7 +94,20 @@ func (f *fixture) awaitAcknowledged(n int) {
 }
 
 // testConfig returns a Config whose times are so long that none of them ends during a test.
-func testConfig() Config { return Config{Name: "x1", Slots: 2, Grace: time.Minute} }
+func testConfig() Config {
+	return Config{Name: "x1", Slots: 2, Grace: time.Minute, Artifacts: noArtifacts{}}
+}
+
+// noArtifacts is for jobs without files and without large results. It drops transcripts.
+type noArtifacts struct{ ArtifactStore }
+
+func (noArtifacts) Put(context.Context, blob.Key, io.Reader) (execution.Content, error) {
+	return execution.Content{}, errors.New("this test stores no artifacts")
+}
+
+func (noArtifacts) PutTranscriptPart(context.Context, execution.Ref, blob.TranscriptPart, []byte) error {
+	return nil
+}
 
 // sessionLease is so long that no session ends during a test by itself.
 const sessionLease = 20 * time.Minute

@@ -18,10 +18,14 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// panickingArtifactStore panics in every Put.
+// panickingArtifactStore panics in every write.
 type panickingArtifactStore struct{ ArtifactStore }
 
 func (panickingArtifactStore) Put(context.Context, blob.Key, io.Reader) (execution.Content, error) {
+	panic("on purpose")
+}
+
+func (panickingArtifactStore) PutTranscriptPart(context.Context, execution.Ref, blob.TranscriptPart, []byte) error {
 	panic("on purpose")
 }
 

@@ -1,5 +1,5 @@
 // Package streamjson reads the output of an agent: one JSON object per line, each with a type. Parse returns the
-// result, which is the last line of that type; ParseSteps reports what one line says about the agent's work.
+// result, which is the last line of that type; ParseItems reports what one line says about the agent's work.
 //
 // The output is not trusted, because a tool that the agent runs can write to the same file. Lines of other types, and
 // lines that are not JSON, never change the result. A result that a tool has printed counts only if the agent prints

@@ -176,6 +176,18 @@ const (
 	StatusTimedOut  Status = "timed_out"
 )
 
+// Defines values for TranscriptItemType.
+const (
+	TranscriptEnd        TranscriptItemType = "end"
+	TranscriptNotice     TranscriptItemType = "notice"
+	TranscriptOutput     TranscriptItemType = "output"
+	TranscriptRetry      TranscriptItemType = "retry"
+	TranscriptText       TranscriptItemType = "text"
+	TranscriptThinking   TranscriptItemType = "thinking"
+	TranscriptToolCall   TranscriptItemType = "tool_call"
+	TranscriptToolResult TranscriptItemType = "tool_result"
+)
+
 // Defines values for WaitingFor.
 const (
 	WaitingForBudget   WaitingFor = "budget"
@@ -1074,6 +1086,44 @@ type TenantSettings struct {
 	Weight    float64 `json:"weight,omitempty,omitzero"`
 }
 
+// TranscriptItem One thing that an agent said or did
+type TranscriptItem struct {
+	Attempt int `json:"attempt"`
+
+	// Call The ID of the tool call
+	Call string `json:"call,omitempty,omitzero"`
+
+	// Input What the tool was called with; a string if it was too long and is cut
+	Input   json.RawMessage `json:"input,omitempty,omitzero"`
+	IsError bool            `json:"isError,omitempty,omitzero"`
+
+	// Number Counts from 1 in each attempt
+	Number int `json:"number"`
+
+	// Parent The `call` that started the sub-agent, if a sub-agent said or did it
+	Parent string `json:"parent,omitempty,omitzero"`
+
+	// Text At most 64 KiB. Keys and tokens of known kinds are masked
+	Text string `json:"text,omitempty,omitzero"`
+
+	// Time When the executor read it
+	Time time.Time `json:"time"`
+	Tool string    `json:"tool,omitempty,omitzero"`
+
+	// Truncated `text` or `input` is cut
+	Truncated bool `json:"truncated,omitempty,omitzero"`
+
+	// Type `text`: the agent said it. `thinking`: it thought it. `tool_call`: it called `tool` with `input`.
+	// `tool_result`: what the tool returned. `output`: a line of a command. `retry`: a request to the model is
+	// made again. `notice`: something that Airlock says. `end`: how the attempt ended
+	Type TranscriptItemType `json:"type"`
+}
+
+// TranscriptItemType `text`: the agent said it. `thinking`: it thought it. `tool_call`: it called `tool` with `input`.
+// `tool_result`: what the tool returned. `output`: a line of a command. `retry`: a request to the model is
+// made again. `notice`: something that Airlock says. `end`: how the attempt ended
+type TranscriptItemType string
+
 // UpdateAgent defines model for UpdateAgent.
 type UpdateAgent struct {
 	// Budget The patch is applied to each member
@@ -1382,6 +1432,15 @@ type RetryExecutionParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
+// GetExecutionTranscriptParams defines parameters for GetExecutionTranscript.
+type GetExecutionTranscriptParams struct {
+	// Follow Wait for what the agent says and does until the execution has finished. `Range` is not read
+	Follow bool `form:"follow,omitempty" json:"follow,omitempty,omitzero"`
+
+	// Offset With `follow`, the number of bytes that the client has; the response starts after them
+	Offset int64 `form:"offset,omitempty" json:"offset,omitempty,omitzero"`
+}
+
 // ListExecutorsParams defines parameters for ListExecutors.
 type ListExecutorsParams struct {
 	// Limit Maximum number of items on the page
@@ -1544,6 +1603,9 @@ type ServerInterface interface {
 	// RetryExecution Run an execution that did not succeed again, as a new execution
 	// (POST /executions/{id}/retry)
 	RetryExecution(ctx echo.Context, id ID, params RetryExecutionParams) error
+	// GetExecutionTranscript Get all that the agent of an execution said and did, one TranscriptItem per line
+	// (GET /executions/{id}/transcript)
+	GetExecutionTranscript(ctx echo.Context, id ID, params GetExecutionTranscriptParams) error
 	// ListExecutors List the executors
 	// (GET /executors)
 	ListExecutors(ctx echo.Context, params ListExecutorsParams) error
@@ -2409,6 +2471,38 @@ func (w *ServerInterfaceWrapper) RetryExecution(ctx echo.Context) error {
 	return err
 }
 
+// GetExecutionTranscript converts echo context to params.
+func (w *ServerInterfaceWrapper) GetExecutionTranscript(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetExecutionTranscriptParams
+	// ------------- Optional query parameter "follow" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "follow", ctx.QueryParams(), &params.Follow, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter follow: %s", err))
+	}
+
+	// ------------- Optional query parameter "offset" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "offset", ctx.QueryParams(), &params.Offset, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter offset: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetExecutionTranscript(ctx, id, params)
+	return err
+}
+
 // ListExecutors converts echo context to params.
 func (w *ServerInterfaceWrapper) ListExecutors(ctx echo.Context) error {
 	var err error
@@ -2816,6 +2910,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/executions/:id/attempts", wrapper.ListAttempts, options.OperationMiddlewares["listAttempts"]...)
 	router.GET(options.BaseURL+"/executions/:id/result", wrapper.GetExecutionResult, options.OperationMiddlewares["getExecutionResult"]...)
 	router.GET(options.BaseURL+"/executions/:id/files/:path", wrapper.GetExecutionFile, options.OperationMiddlewares["getExecutionFile"]...)
+	router.GET(options.BaseURL+"/executions/:id/transcript", wrapper.GetExecutionTranscript, options.OperationMiddlewares["getExecutionTranscript"]...)
 	router.GET(options.BaseURL+"/executions/:id/events", wrapper.GetExecutionEvents, options.OperationMiddlewares["getExecutionEvents"]...)
 	router.GET(options.BaseURL+"/events", wrapper.GetEvents, options.OperationMiddlewares["getEvents"]...)
 	router.POST(options.BaseURL+"/executions/:id/cancel", wrapper.CancelExecution, options.OperationMiddlewares["cancelExecution"]...)

@@ -50,7 +50,7 @@ func TestClaudeImageIsAWorkshop(t *testing.T) {
 		done
 		git init -q . && echo '#include <stdio.h>
 		int main() { puts("built"); }' > main.c && make -s main && ./main
-		git add main.c && git commit -qm first && git log --format='%an %s' main
+		git add main.c && git commit -qm first && git log --format='%an %s'
 		python3 -m venv --without-pip venv && venv/bin/python -c 'print("python")'
 		node -e 'console.log("node")'`))
 	require.Zero(t, out.ExitCode, "%s", out.Stderr)

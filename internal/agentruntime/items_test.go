@@ -1,6 +1,7 @@
 package agentruntime
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -9,6 +10,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/transcript"
+	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
 // The lines do not depend on how the output is split into chunks.
@@ -49,24 +52,29 @@ func TestLineSplitterCutsLongLine(t *testing.T) {
 	require.Equal(t, []string{strings.Repeat("x", limit), "next"}, got)
 }
 
-func TestReportSteps(t *testing.T) {
-	var got []string
-	onStep := func(kind execution.StepKind, text string) { got = append(got, string(kind)+": "+text) }
+func TestItemsOfContracts(t *testing.T) {
+	var got []transcript.Item
+	onItem := func(i transcript.Item) { got = append(got, i) }
 	r := &Run{contract: streamJSON{}}
-	r.OnStep(onStep)
-	r.Job.OnStdout([]byte(`{"type":"system","subtype":"init"}
-{"type":"assistant","message":{"content":[{"type":"text","text":"I look."},{"type":"tool_use","name":"Bash","input":{"command":"ls"}}]}}
-{"type":"user","message":{"content":[{"type":"tool_result","content":"x"}]}}
-{"type":"user","message":{"content":"only text"}}
-rubbish
-{"type":"assistant","message":7}
-{"type":"system","subtype":"api_retry","attempt":2}
+	r.OnItem(onItem)
+	r.Job.OnStdout([]byte(`{"type":"assistant","message":{"content":[{"type":"text","text":"I look."}]}}
+{"type":"assistant","parent_tool_use_id":"toolu_1","message":{"content":[{"type":"text","text":"I help."}]}}
 {"type":"result","result":"done"}
 `))
+	r.Job.OnStdout(bytes.Repeat([]byte("x"), maxItemLine+1))
+	require.Equal(t, "I look.", r.PartialText(), "a sub-agent does not speak to the user")
+	_, _ = r.ParseOutcome(sandbox.Outcome{EndReason: sandbox.Stopped})
+
 	r = &Run{contract: command{}}
-	r.OnStep(onStep)
+	r.OnItem(onItem)
 	r.Job.OnStdout([]byte("plain\ntext\nunfinished"))
-	require.Equal(t, []string{"output: I look.", "progress: uses Bash", "progress: retries the model request (attempt 2)", "output: plain", "output: text"}, got)
+	_, _ = r.ParseOutcome(sandbox.Outcome{EndReason: sandbox.Stopped})
+	require.Equal(t, "plain\ntext\nunfinished", r.PartialText())
+	require.Equal(t, []transcript.Item{
+		{Kind: transcript.KindText, Text: "I look."}, {Kind: transcript.KindText, Parent: "toolu_1", Text: "I help."},
+		{Kind: transcript.KindNotice, Text: "A line of more than 8 MiB was not read."},
+		{Kind: transcript.KindOutput, Text: "plain"}, {Kind: transcript.KindOutput, Text: "text"}, {Kind: transcript.KindOutput, Text: "unfinished"},
+	}, got)
 }
 
 func TestPartialTextIsTheNewest(t *testing.T) {
