@@ -13,7 +13,8 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// GetExecutionTranscript sends the transcript of an execution, as far as it is stored. With follow it waits for the rest.
+// GetExecutionTranscript sends the transcript of an execution, as far as it is stored. With follow it waits for the
+// rest.
 func (s *Server) GetExecutionTranscript(c echo.Context, executionID contract.ID, params contract.GetExecutionTranscriptParams) error {
 	e, err := s.readRequestedExecution(c, executionID)
 	if err != nil {

@@ -88,8 +88,8 @@ func (s *Store) Transcript(ctx context.Context, ref execution.Ref) (*TranscriptR
 	return r, nil
 }
 
-// TranscriptReader reads a transcript from any offset. It has at most one part in memory, and is not safe for concurrent
-// use. Its errors are ErrLost and ErrUnavailable.
+// TranscriptReader reads a transcript from any offset. It has at most one part in memory, and is not safe for
+// concurrent use. Its errors are ErrLost and ErrUnavailable.
 type TranscriptReader struct {
 	ctx    context.Context //nolint:containedctx // io.Reader has no parameter for it
 	store  *Store

@@ -2,6 +2,7 @@ package streamjson
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -101,7 +102,7 @@ func (b block) item(role string) (transcript.Item, bool) {
 	case b.Type == "thinking":
 		return transcript.Item{Kind: transcript.KindThinking, Text: b.Thinking}, b.Thinking != ""
 	case strings.HasSuffix(b.Type, "tool_use"): // server_tool_use, mcp_tool_use
-		return transcript.Item{Kind: transcript.KindToolCall, Call: b.ID, Tool: b.Name, Input: b.Input}, true
+		return transcript.Item{Kind: transcript.KindToolCall, Call: b.ID, Tool: b.Name, Input: json.RawMessage(b.Input)}, true
 	default:
 		return transcript.Item{}, false
 	}

@@ -1,10 +1,10 @@
 package streamjson_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/agentruntime/streamjson"
@@ -30,7 +30,7 @@ rubbish
 	require.Equal(t, []transcript.Item{
 		{Kind: transcript.KindThinking, Text: "Hm."},
 		{Kind: transcript.KindText, Text: "I look."},
-		{Kind: transcript.KindToolCall, Call: "toolu_1", Tool: "Bash", Input: jsontext.Value(`{"command":"ls"}`)},
+		{Kind: transcript.KindToolCall, Call: "toolu_1", Tool: "Bash", Input: json.RawMessage(`{"command":"ls"}`)},
 		{Kind: transcript.KindToolResult, Call: "toolu_1", Text: "a.txt"},
 		{Kind: transcript.KindToolResult, Parent: "toolu_2", Call: "toolu_3", IsError: true, Text: "no\n[image/png, 6 bytes]\n[tool_reference]"},
 		{Kind: transcript.KindRetry, Text: "retries the model request (attempt 2) after status 529"},

@@ -5,13 +5,12 @@
 package transcript
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Bounds of a transcript.
@@ -42,12 +41,12 @@ type Item struct {
 	Time    time.Time `json:"time"`    // when the executor read it, by its clock
 	Kind    Kind      `json:"type"`
 	// Parent is the Call of the tool call by which a sub-agent was started, if this is what the sub-agent said or did.
-	Parent  string         `json:"parent,omitzero"`
-	Call    string         `json:"call,omitzero"` // ID of a tool call, unique in the conversation
-	Tool    string         `json:"tool,omitzero"`
-	Input   jsontext.Value `json:"input,omitzero"`
-	IsError bool           `json:"isError,omitzero"`
-	Text    string         `json:"text,omitzero"`
+	Parent  string          `json:"parent,omitzero"`
+	Call    string          `json:"call,omitzero"` // ID of a tool call, unique in the conversation
+	Tool    string          `json:"tool,omitzero"`
+	Input   json.RawMessage `json:"input,omitzero"`
+	IsError bool            `json:"isError,omitzero"`
+	Text    string          `json:"text,omitzero"`
 	// Truncated means that Text or Input was longer than MaxFieldBytes. A cut Input is a JSON string.
 	Truncated bool `json:"truncated,omitzero"`
 }
@@ -60,30 +59,32 @@ func Encode(i Item) []byte {
 	i.Parent, _ = cutTo(i.Parent, maxIDBytes)
 	i.Tool, _ = cutTo(i.Tool, maxIDBytes)
 	i.Input, i.Truncated = encodeInput(i.Input, i.Truncated)
-	line, err := json.Marshal(i, jsontext.AllowInvalidUTF8(true))
-	if err != nil {
-		line, _ = json.Marshal(Item{
-			Number: i.Number, Attempt: i.Attempt, Time: i.Time, Kind: KindNotice, Text: fmt.Sprintf("An item could not be recorded: %v.", err),
-		})
+	var line bytes.Buffer
+	encoder := json.NewEncoder(&line)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(i); err != nil {
+		i = Item{Number: i.Number, Attempt: i.Attempt, Time: i.Time, Kind: KindNotice, Text: fmt.Sprintf("An item could not be recorded: %v.", err)}
+		line.Reset()
+		_ = encoder.Encode(i) // never fails: it has only texts and numbers
 	}
-	return append(line, '\n')
+	return line.Bytes()
 }
 
 // maxIDBytes bounds the short fields, which an agent chooses.
 const maxIDBytes = 256
 
-func encodeInput(input jsontext.Value, truncated bool) (jsontext.Value, bool) {
+func encodeInput(input json.RawMessage, truncated bool) (json.RawMessage, bool) {
 	if len(input) == 0 {
 		return nil, truncated
 	}
 	masked := Mask(string(input))
-	if len(masked) <= MaxFieldBytes && jsontext.Value(masked).IsValid() {
-		return jsontext.Value(masked), truncated
+	if len(masked) <= MaxFieldBytes && json.Valid([]byte(masked)) {
+		return json.RawMessage(masked), truncated
 	}
 	text, truncated := cut(strings.ToValidUTF8(masked, "\uFFFD"), truncated)
 	encoded, err := json.Marshal(text)
 	if err != nil {
-		return jsontext.Value(`""`), true
+		return json.RawMessage(`""`), true
 	}
 	return encoded, truncated
 }

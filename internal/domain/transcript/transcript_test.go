@@ -7,7 +7,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
@@ -18,7 +17,7 @@ func TestEncode(t *testing.T) {
 	at := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 	line := transcript.Encode(transcript.Item{
 		Number: 3, Attempt: 2, Time: at, Kind: transcript.KindToolCall, Parent: "toolu_1", Call: "toolu_2", Tool: "Bash",
-		Input: jsontext.Value(`{"command":"ls"}`),
+		Input: json.RawMessage(`{"command":"ls"}`),
 	})
 	require.JSONEq(t, `{"number":3,"attempt":2,"time":"2026-11-30T12:00:00Z","type":"tool_call","parent":"toolu_1","call":"toolu_2",
 		"tool":"Bash","input":{"command":"ls"}}`, string(line))
@@ -30,7 +29,7 @@ func TestEncodeIsBounded(t *testing.T) {
 		text := strings.Repeat(rapid.StringN(1, 8, -1).Draw(t, "text"), rapid.IntRange(1, 30_000).Draw(t, "times"))
 		input := rapid.SampledFrom([]string{`{"a":1}`, text, `"` + strings.Repeat("y", len(text)) + `"`, ``}).Draw(t, "input")
 		i := transcript.Item{
-			Kind: transcript.KindToolCall, Text: text, Call: text, Tool: text, Parent: text, Input: jsontext.Value(input),
+			Kind: transcript.KindToolCall, Text: text, Call: text, Tool: text, Parent: text, Input: json.RawMessage(input),
 		}
 		line := transcript.Encode(i)
 		require.Equal(t, 1, strings.Count(string(line), "\n"))
