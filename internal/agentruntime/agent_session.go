@@ -22,8 +22,11 @@ func sessionID(e *execution.Execution) uuid.UUID {
 	return uuid.NewSHA1(uuid.NameSpaceOID, []byte(name))
 }
 
-// rebuiltNote tells the agent that it does not remember what it did with tools.
-const rebuiltNote = "[The history of this conversation was rebuilt from its newest messages. What you did with tools is not in it.]"
+// Notes that tell the agent that it does not remember what it did with tools.
+const (
+	rebuiltNote  = "[The history of this conversation was rebuilt from its newest messages. What you did with tools is not in it.]"
+	continueNote = "[Of the turns that follow only the messages are left. What you did with tools is not in them.]"
+)
 
 // buildSessionFile returns the file from which the agent resumes the conversation: the session that an agent of this
 // runtime left, with the messages since then, or else one made from the messages. It returns nil if the conversation
@@ -35,7 +38,12 @@ func (r *Run) buildSessionFile(t execution.Task, id uuid.UUID) ([]byte, *executi
 	var file []byte
 	var err error
 	if s := t.Session; s != nil && s.Runtime == r.entry.Name && t.SessionData != nil {
-		file, err = sessionfile.Append(t.SessionData, id, messagesSince(t.History, s.Turn))
+		later := messagesSince(t.History, s.Turn)
+		note := ""
+		if len(later) > 0 && later[len(later)-1].Turn > s.Turn {
+			note = continueNote
+		}
+		file, err = sessionfile.Append(t.SessionData, id, note, later)
 	} else {
 		file, err = sessionfile.Encode(id, rebuiltNote, t.History)
 	}

@@ -107,10 +107,10 @@ func TestSessionFile(t *testing.T) {
 		stored bool     // the file begins with the stored session
 		texts  []string // of the entries after that
 	}{
-		"with a later turn":  {execution.Task{History: history, Session: storedSession("claude", "claude-sonnet-4-6"), SessionData: data}, true, []string{"and", "[canceled]"}},
+		"with a later turn":  {execution.Task{History: history, Session: storedSession("claude", "claude-sonnet-4-6"), SessionData: data}, true, []string{"only the messages are left", "and", "[canceled]"}},
 		"of a failed turn":   {execution.Task{History: history, Session: ofTurn2, SessionData: data}, true, []string{"[canceled]"}},
 		"of the newest turn": {execution.Task{History: history, Session: ofTurn3, SessionData: data}, true, nil},
-		"of another model":   {execution.Task{History: history, Session: storedSession("claude", "claude-opus-4-5"), SessionData: data}, true, []string{"and", "[canceled]"}},
+		"of another model":   {execution.Task{History: history, Session: storedSession("claude", "claude-opus-4-5"), SessionData: data}, true, []string{"only the messages are left", "and", "[canceled]"}},
 		"of another runtime": {execution.Task{History: history, Session: storedSession("codex", "claude-sonnet-4-6"), SessionData: data}, false, rebuilt},
 		"lost":               {execution.Task{History: history, Session: storedSession("claude", "claude-sonnet-4-6")}, false, rebuilt},
 		"none":               {execution.Task{History: history}, false, rebuilt},

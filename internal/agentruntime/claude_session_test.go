@@ -175,6 +175,20 @@ func (c *talk) requireRemembers(end string) {
 	require.Equal(c.t, 1, strings.Count(last, "the second message"))
 }
 
+// A turn whose session is lost is left with its messages, after the session before it. The agent is told.
+func TestClaudeGoesOnFromEarlierSession(t *testing.T) {
+	t.Parallel()
+	c := &talk{claudeHarness: newClaudeHarness(t, rememberingModel(nil))}
+	c.mustTurn("the first message")
+	session, data := c.session, c.data
+	c.mustTurn("the second message")
+	c.session, c.data = session, data
+	last := c.mustTurn("the third message")
+	requireInOrder(t, last, `"messages"`, "the first message", "echo from-the-first-tool", "answer to",
+		"only the messages are left", "the second message", "answer to", "the third message")
+	require.NotContains(t, last, "of-the-second-tool")
+}
+
 // A file of a CLI that was killed ends with a call of a tool, or in the middle of a line.
 func TestClaudeResumesSessionOfKilledCLI(t *testing.T) {
 	t.Parallel()

@@ -107,8 +107,8 @@ func HasUserMessage(data []byte) bool {
 	return slices.ContainsFunc(lines, func(l line) bool { return l.Type == typeUser })
 }
 
-// Append returns a session file with later messages at its end.
-func Append(data []byte, id uuid.UUID, messages []execution.Message) ([]byte, error) {
+// Append returns a session file with later messages at its end, after a note to the agent, unless that is empty.
+func Append(data []byte, id uuid.UUID, note string, messages []execution.Message) ([]byte, error) {
 	if len(messages) == 0 {
 		return data, nil
 	}
@@ -126,7 +126,7 @@ func Append(data []byte, id uuid.UUID, messages []execution.Message) ([]byte, er
 			w.parent = &parent
 		}
 	}
-	if err := w.writeMessages(messages); err != nil {
+	if err := w.writeConversation(note, messages); err != nil {
 		return nil, err
 	}
 	return w.out.Bytes(), nil

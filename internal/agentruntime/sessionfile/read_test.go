@@ -163,7 +163,7 @@ func TestAppend(t *testing.T) {
 	sidechain := f.String()
 	f.WriteString(`{"type":"last-prompt","leafUuid":"x"}` + "\n" + `{"incomplete":`)
 
-	got, err := sessionfile.Append([]byte(f.String()), id, []execution.Message{
+	got, err := sessionfile.Append([]byte(f.String()), id, "", []execution.Message{
 		{Role: execution.RoleAssistant, Text: "[canceled]"}, {Role: execution.RoleUser, Text: ""}, {Role: execution.RoleUser, Text: "next"},
 	})
 	require.NoError(t, err)
@@ -174,13 +174,16 @@ func TestAppend(t *testing.T) {
 	require.Equal(t, "assistant", added[0].Type)
 	require.Equal(t, added[0].UUID, added[1].ParentUUID)
 
-	again, err := sessionfile.Append(got, id, []execution.Message{{Role: execution.RoleUser, Text: "next"}})
+	again, err := sessionfile.Append(got, id, "a note", []execution.Message{{Role: execution.RoleUser, Text: "next"}})
 	require.NoError(t, err)
-	third := parse(t, strings.TrimPrefix(string(again), string(got)))[0]
-	require.Equal(t, added[1].UUID, third.ParentUUID)
-	require.NotContains(t, []string{added[0].UUID, added[1].UUID}, third.UUID)
+	later := parse(t, strings.TrimPrefix(string(again), string(got)))
+	require.Len(t, later, 2)
+	require.True(t, later[0].IsMeta)
+	require.Equal(t, added[1].UUID, later[0].ParentUUID)
+	require.Equal(t, later[0].UUID, later[1].ParentUUID)
+	require.NotContains(t, []string{added[0].UUID, added[1].UUID}, later[1].UUID)
 
-	got, err = sessionfile.Append([]byte(complete), id, nil)
+	got, err = sessionfile.Append([]byte(complete), id, "a note", nil)
 	require.NoError(t, err)
 	require.Equal(t, complete, string(got))
 }
@@ -196,7 +199,7 @@ func FuzzRead(f *testing.F) {
 			return
 		}
 		require.LessOrEqual(t, len(got), limit)
-		_, err = sessionfile.Append([]byte(got), id, []execution.Message{{Role: execution.RoleUser, Text: "x"}})
+		_, err = sessionfile.Append([]byte(got), id, "a note", []execution.Message{{Role: execution.RoleUser, Text: "x"}})
 		require.NoError(t, err)
 	})
 }

@@ -62,12 +62,7 @@ type block struct {
 // Messages API rejects them.
 func Encode(id uuid.UUID, note string, history []execution.Message) ([]byte, error) {
 	w := writer{id: id, seed: id}
-	if note != "" {
-		if err := w.writeNote(note); err != nil {
-			return nil, err
-		}
-	}
-	if err := w.writeMessages(history); err != nil {
+	if err := w.writeConversation(note, history); err != nil {
 		return nil, err
 	}
 	return w.out.Bytes(), nil
@@ -88,7 +83,13 @@ func (w *writer) writeNote(text string) error {
 	return w.write(l)
 }
 
-func (w *writer) writeMessages(history []execution.Message) error {
+// writeConversation writes a note, unless it is empty, and messages.
+func (w *writer) writeConversation(note string, history []execution.Message) error {
+	if note != "" {
+		if err := w.writeNote(note); err != nil {
+			return err
+		}
+	}
 	for i, m := range history {
 		if m.Text == "" {
 			continue
