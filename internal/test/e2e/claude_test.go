@@ -29,7 +29,7 @@ func withClaude(model *modelstub.Server) func(*dev.Config) {
 func TestClaudeConversation(t *testing.T) {
 	t.Parallel()
 	model := modelstub.Start(func(r modelstub.Request) modelstub.Response {
-		if strings.Contains(r.Prompt(), "Structured") {
+		if strings.Contains(r.Prompt(), "Structured output provided") {
 			return modelstub.Text("done")
 		}
 		var messages []string
