@@ -85,11 +85,7 @@ func (r *jobRun) exchangeFrames(ctx context.Context) (_ sandbox.Outcome, err err
 	// no handling, because the reads then fail as well.
 	c.jobWrite.Go(func() {
 		_, _ = c.stream.Conn.Write(raw)
-		select {
-		case <-r.stopper.stopping:
-			_, _ = c.stream.Conn.Write(frame.EncodeStop())
-		case <-ctx.Done():
-		}
+		r.writeControls(ctx)
 	})
 	reports := frame.NewReader(stream, secret)
 	for {
@@ -103,6 +99,32 @@ func (r *jobRun) exchangeFrames(ctx context.Context) (_ sandbox.Outcome, err err
 		}
 		if err := r.handleReport(report); err != nil {
 			return sandbox.Outcome{}, err
+		}
+	}
+}
+
+// writeControls tells init when the egress waits, so that a job with an idle time-out is not ended for that, and at last
+// when to stop the job.
+func (r *jobRun) writeControls(ctx context.Context) {
+	var look <-chan time.Time
+	if r.job.IdleTimeout > 0 && r.job.Egress.MaxWait() > 0 {
+		ticker := time.NewTicker(max(r.job.IdleTimeout/4, time.Millisecond))
+		defer ticker.Stop()
+		look = ticker.C
+	}
+	waited := time.Duration(0)
+	for {
+		select {
+		case <-look:
+			if now := r.job.Egress.Waited(); now > waited {
+				waited = now
+				_, _ = r.container.stream.Conn.Write(frame.EncodeControl(frame.Control{Waiting: true}))
+			}
+		case <-r.stopper.stopping:
+			_, _ = r.container.stream.Conn.Write(frame.EncodeControl(frame.Control{Stop: true}))
+			return
+		case <-ctx.Done():
+			return
 		}
 	}
 }

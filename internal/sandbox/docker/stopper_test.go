@@ -99,7 +99,7 @@ func TestStopWithSilentInit(t *testing.T) {
 		w := frame.NewWriter(stdout, received.Secret)
 		_ = w.Write(frame.Report{Kind: frame.Started})
 		_ = w.Write(frame.Report{Kind: frame.Stdout, Body: []byte("partial output")})
-		_ = frame.ReadStop(stdout)
+		_, _ = frame.ReadControl(stdout)
 		for _, name := range []string{"/workspace/out/a", "/workspace/out/b"} {
 			_ = w.Write(frame.Report{Kind: frame.FileStart, Mode: 0o644, Body: []byte(name)})
 			_ = w.Write(frame.Report{Kind: frame.FileContent, Body: []byte("content")})
@@ -189,4 +189,14 @@ func TestWaitOfEgressIsNotTimeOfJob(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A job that prints nothing while its egress waits is not idle.
+func TestWaitOfEgressIsNotIdleTime(t *testing.T) {
+	d := newDriver(t, Config{})
+	job := probe("sleep", "1h")
+	job.IdleTimeout, job.Egress = time.Second, waitingEgress{opened: time.Now(), limit: 4 * time.Second}
+	out := run(t, d, job)
+	require.Equal(t, sandbox.NoOutput, out.EndReason)
+	require.Greater(t, out.Wall, 3*time.Second)
 }

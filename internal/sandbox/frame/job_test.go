@@ -99,18 +99,28 @@ func TestInvalidJobFrameIsRefused(t *testing.T) {
 	}
 }
 
-func TestStopFrame(t *testing.T) {
+func TestControlFrames(t *testing.T) {
 	job, err := EncodeJob(Job{Secret: NewSecret(), Argv: []string{"a"}})
 	require.NoError(t, err)
-	stream := bytes.NewReader(append(job, EncodeStop()...))
+	controls := []Control{{Waiting: true}, {Waiting: true}, {Stop: true}}
+	raw := bytes.Clone(job)
+	for _, c := range controls {
+		raw = append(raw, EncodeControl(c)...)
+	}
+	stream := bytes.NewReader(raw)
 	_, err = ReadJob(stream)
 	require.NoError(t, err)
-	require.NoError(t, ReadStop(stream))
-	require.ErrorIs(t, ReadStop(stream), io.EOF)
-	require.ErrorIs(t, ReadStop(bytes.NewReader(job)), ErrMalformed, "another job")
-	raw, err := encode(nil, stopBounds, struct{}{})
-	require.NoError(t, err)
-	require.ErrorIs(t, ReadStop(bytes.NewReader(raw)), ErrMalformed)
+	for _, c := range controls {
+		got, err := ReadControl(stream)
+		require.NoError(t, err)
+		require.Equal(t, c, got)
+	}
+	_, err = ReadControl(stream)
+	require.ErrorIs(t, err, io.EOF)
+	for _, invalid := range [][]byte{job, EncodeControl(Control{}), EncodeControl(Control{Stop: true, Waiting: true})} {
+		_, err := ReadControl(bytes.NewReader(invalid))
+		require.ErrorIs(t, err, ErrMalformed)
+	}
 }
 
 func mustEncode(t *testing.T, header jobHeader) []byte {

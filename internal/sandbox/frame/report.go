@@ -61,7 +61,7 @@ const (
 	Deadline    Reason = "deadline"     // Job.Timeout expired
 	OutputLimit Reason = "output_limit" // the agent wrote more than Job.MaxWritten, or much faster than init can read
 	NoOutput    Reason = "no_output"    // the agent wrote nothing for Job.IdleTimeout
-	Stopped     Reason = "stopped"      // the executor sent the frame of EncodeStop
+	Stopped     Reason = "stopped"      // the executor sent Control.Stop
 )
 
 type reportHeader struct {

@@ -94,7 +94,7 @@ func watch(job frame.Job, std *streams, exited <-chan int) (frame.Result, error)
 	defer deadline.Stop()
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
-	stopped, disconnected := watchExecutor(os.Stdin)
+	controls, disconnected := watchExecutor(os.Stdin)
 	outputBytes, lastOutput := int64(0), time.Now()
 	for {
 		select {
@@ -102,8 +102,11 @@ func watch(job frame.Job, std *streams, exited <-chan int) (frame.Result, error)
 			return frame.Result{Reason: frame.Exit, ExitCode: code}, nil
 		case <-deadline.C:
 			return killedFor(frame.Deadline), nil
-		case <-stopped:
-			return killedFor(frame.Stopped), nil
+		case c := <-controls:
+			if c.Stop {
+				return killedFor(frame.Stopped), nil
+			}
+			lastOutput = time.Now()
 		case err := <-disconnected:
 			return frame.Result{}, err
 		case <-tick.C:
@@ -164,21 +167,26 @@ func waitForChildren(exited <-chan int) {
 	}
 }
 
-// watchExecutor reads what may follow the job on standard input. It closes stopped when the executor stops the job, and
-// sends an error when standard input ends. The Engine closes it when the executor's connection ends, so a job ends with
-// its executor.
-func watchExecutor(stdin io.Reader) (stopped <-chan struct{}, disconnected <-chan error) {
-	stop, ended := make(chan struct{}), make(chan error, 1)
+// watchExecutor reads what may follow the job on standard input: control frames. It sends an error when standard input
+// ends. The Engine closes it when the executor's connection ends, so a job ends with its executor.
+func watchExecutor(stdin io.Reader) (<-chan frame.Control, <-chan error) {
+	controls, ended := make(chan frame.Control, 1), make(chan error, 1)
 	go func() {
-		err := frame.ReadStop(stdin)
-		if err == nil {
-			close(stop)
-			_, err = io.Copy(io.Discard, stdin)
+		for {
+			c, err := frame.ReadControl(stdin)
+			if err != nil {
+				ended <- err
+				return
+			}
+			if c.Stop {
+				controls <- c
+				continue
+			}
+			select {
+			case controls <- c:
+			default: // the one before has not been noticed yet, and says the same
+			}
 		}
-		if err == nil {
-			err = io.EOF
-		}
-		ended <- err
 	}()
-	return stop, ended
+	return controls, ended
 }
