@@ -103,8 +103,8 @@ func (r *jobRun) exchangeFrames(ctx context.Context) (_ sandbox.Outcome, err err
 	}
 }
 
-// writeControls tells init when the egress waits, so that a job with an idle time-out is not ended for that, and at last
-// when to stop the job.
+// writeControls tells init when the egress waits, so that a job with an idle time-out is not ended for that, and at
+// last when to stop the job.
 func (r *jobRun) writeControls(ctx context.Context) {
 	var look <-chan time.Time
 	if r.job.IdleTimeout > 0 && r.job.Egress.MaxWait() > 0 {
