@@ -40,7 +40,9 @@ type Job struct {
 	IdleTimeout time.Duration // ends a job that writes no output for so long; 0 disables it
 	SettleTime  time.Duration // see Keeper; 0 disables it
 	Limits      Limits
-	Egress      Egress // nil: the sandbox has no egress
+	Egress      Egress    // nil: the sandbox has no egress
+	Workspace   Workspace // with which WorkspaceDir begins; it is empty if Size is 0
+	MaxSnapshot int64     // bytes of Outcome.Snapshot at most, packed; 0: none is made
 
 	// Keep selects the part of the standard output that Outcome.Stdout has. nil: its first Limits.Output bytes.
 	Keep Keeper
@@ -116,7 +118,8 @@ type Outcome struct {
 	// OmittedFileCount is the number of entries of OutputDir that are not in Files: a file over a limit, an entry that is
 	// not a regular file, or one with an invalid name.
 	OmittedFileCount int
-	FilesCloser      io.Closer // releases the contents of Files; nil if they are in memory
+	Snapshot         Snapshot
+	FilesCloser      io.Closer // releases the contents of Files and Snapshot; nil if they are in memory
 
 	AgentStarted time.Duration // from the call of Run to the agent's start
 	Wall         time.Duration // from the agent's start to its end
@@ -127,7 +130,7 @@ type Outcome struct {
 	Record Record
 }
 
-// Close releases the contents of Files.
+// Close releases the contents of Files and Snapshot.
 func (o Outcome) Close() error {
 	if o.FilesCloser == nil {
 		return nil

@@ -36,6 +36,8 @@ func normalizeJob(job sandbox.Job) (sandbox.Job, error) {
 		return job, invalidJob("no program")
 	case min(job.Timeout, job.IdleTimeout) < 0, l.CPUs < 0, min(l.Memory, l.PIDs, l.Output, l.Written) < 0:
 		return job, invalidJob("negative limit")
+	case job.MaxSnapshot < 0 || job.MaxSnapshot > sandbox.MaxSnapshotBytes || job.Workspace.Size < 0:
+		return job, invalidJob("snapshot of %d bytes, the maximum is %d", max(job.MaxSnapshot, job.Workspace.Size), sandbox.MaxSnapshotBytes)
 	case l.Output > maxKept:
 		return job, invalidJob("output limit of %d bytes, the maximum is %d", l.Output, maxKept)
 	case l.Written > maxWritten:
@@ -122,7 +124,8 @@ func encodeJob(job sandbox.Job) (raw, secret []byte, err error) {
 		Secret: secret, Argv: job.Argv, Env: job.Env, Stdin: job.Stdin, Files: files, Collect: job.Collect,
 		// Init does not know how long the egress waits. The driver does, and stops the job in time.
 		Timeout: job.Timeout + job.Egress.MaxWait(), IdleTimeout: job.IdleTimeout,
-		MaxStdout: maxStdout(job), MaxWritten: job.Limits.Written, Egress: !none,
+		MaxStdout: maxStdout(job), MaxWritten: job.Limits.Written,
+		Workspace: job.Workspace.Size, MaxSnapshot: job.MaxSnapshot, Egress: !none,
 	})
 	if err != nil {
 		return nil, nil, invalidJob("%v", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/airlock-run/airlock/internal/sandbox"
@@ -11,8 +12,12 @@ import (
 	"github.com/airlock-run/airlock/internal/supervise"
 )
 
-// collectTimeout limits the transfer of output files. It is not part of the job's time.
-const collectTimeout = 10 * time.Second
+// collectTimeout limits the transfer of output files, and snapshotTimeout that of the workspace's snapshot. They are not
+// part of the job's time.
+const (
+	collectTimeout  = 10 * time.Second
+	snapshotTimeout = time.Minute
+)
 
 var (
 	errAgentStartTimeout = fmt.Errorf("%w: agent did not start in time", ErrLost)
@@ -77,14 +82,17 @@ func (r *jobRun) exchangeFrames(ctx context.Context) (_ sandbox.Outcome, err err
 	defer r.stopper.close()
 	defer context.AfterFunc(caller, func() { r.stopper.callerEnded(context.Cause(caller)) })()
 
-	r.spool.allowed = r.job.Collect
+	r.spool.allowed, r.spool.maxSnapshot = r.job.Collect, r.job.MaxSnapshot
 	defer r.spool.Close()
-	r.stopper.setDeadline(r.driver.startTimeout, errAgentStartTimeout)
+	r.stopper.setDeadline(r.driver.startTimeout+restoreTime(r.job.Workspace), errAgentStartTimeout)
 	stream := &demux{r: c.stream.Reader}
 	// The write runs beside the reads: if init ends while its input is full, only a read notices. A failed write needs
 	// no handling, because the reads then fail as well.
 	c.jobWrite.Go(func() {
 		_, _ = c.stream.Conn.Write(raw)
+		if w := r.job.Workspace; w.Size > 0 {
+			_, _ = io.CopyN(c.stream.Conn, w.Content, w.Size)
+		}
 		r.writeControls(ctx)
 	})
 	reports := frame.NewReader(stream, secret)
@@ -129,6 +137,11 @@ func (r *jobRun) writeControls(ctx context.Context) {
 	}
 }
 
+// restoreTime returns how long the start of a job may take longer because of its workspace, at 8 MiB a second.
+func restoreTime(w sandbox.Workspace) time.Duration {
+	return time.Duration(w.Size>>20) * time.Second / 8
+}
+
 // handleStdout handles the next part of the standard output.
 func (r *jobRun) handleStdout(part []byte) error {
 	if r.stdoutBytes += int64(len(part)); r.stdoutBytes > maxStdout(r.job) {
@@ -166,6 +179,11 @@ func (r *jobRun) handleReport(report frame.Report) error {
 		return r.spool.beginFile(string(report.Body), report.Mode)
 	case frame.FileContent:
 		return r.spool.writeContent(report.Body)
+	case frame.Snapshot:
+		if r.spool.snapshot.size == 0 {
+			r.stopper.snapshotBegan()
+		}
+		return r.spool.writeSnapshot(report.Body)
 	case frame.Fault:
 		if report.NotStarted {
 			// Init takes its acknowledgement back. It says so only while no agent runs, and the agent cannot forge it.

@@ -45,7 +45,7 @@ func (r *jobRun) buildOutcome(report frame.Report) (sandbox.Outcome, error) {
 	default:
 		return sandbox.Outcome{}, fmt.Errorf("%w: result with reason %q", ErrProtocol, result.Reason)
 	}
-	r.spool.moveTo(&out)
+	r.spool.moveTo(&out, result.Snapshot)
 	return out, nil
 }
 
@@ -69,8 +69,14 @@ func (r *jobRun) killedOutcome(reason sandbox.EndReason) sandbox.Outcome {
 	if keep := r.job.Keep; keep != nil {
 		out.Stdout, out.Truncated = keep.Kept()
 	}
-	out.OmittedFileCount = r.spool.dropLast()
-	r.spool.moveTo(&out)
+	snapshot := sandbox.SnapshotState("")
+	if r.job.MaxSnapshot > 0 {
+		snapshot = sandbox.SnapshotNoTime
+	}
+	if r.spool.snapshot.size == 0 { // or all files are complete
+		out.OmittedFileCount = r.spool.dropLast()
+	}
+	r.spool.moveTo(&out, snapshot)
 	return out
 }
 

@@ -14,18 +14,70 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// maxSpoolMemory is the size up to which a job's output files stay in memory. Larger ones go to a temporary file
-// without a name, which the kernel deletes when it is closed.
+// maxSpoolMemory is the size up to which what a job left stays in memory. More goes to a temporary file without a name,
+// which the kernel deletes when it is closed.
 const maxSpoolMemory = 1 << 20
 
-// spool stores the output files of a job while they arrive. It enforces the limits itself, because an image may contain
-// another init.
+// spoolFile stores what is written to it, and is then read. Its zero value is empty.
+type spoolFile struct {
+	size   int64
+	memory []byte
+	disk   *os.File // nil while everything is in memory
+}
+
+func (f *spoolFile) Write(p []byte) (int, error) {
+	if f.disk == nil && len(f.memory)+len(p) > maxSpoolMemory {
+		if err := f.spillToDisk(); err != nil {
+			return 0, err
+		}
+	}
+	if f.disk == nil {
+		f.memory = append(f.memory, p...)
+	} else if _, err := f.disk.Write(p); err != nil {
+		return 0, fmt.Errorf("store what a job left: %w", err)
+	}
+	f.size += int64(len(p))
+	return len(p), nil
+}
+
+func (f *spoolFile) spillToDisk() error {
+	disk, err := os.CreateTemp("", "airlock-files-")
+	if err != nil {
+		return fmt.Errorf("store what a job left: %w", err)
+	}
+	f.disk = disk
+	_, err = disk.Write(f.memory)
+	f.memory = nil
+	if err := errors.Join(err, os.Remove(disk.Name())); err != nil {
+		return fmt.Errorf("store what a job left: %w", err)
+	}
+	return nil
+}
+
+// reader returns a reader of what was written. It is valid until Close.
+func (f *spoolFile) reader() io.ReaderAt {
+	if f.disk != nil {
+		return f.disk
+	}
+	return bytes.NewReader(f.memory)
+}
+
+func (f *spoolFile) Close() error {
+	if f.disk == nil {
+		return nil
+	}
+	return f.disk.Close()
+}
+
+// spool stores what a job left, while it arrives: its output files, and the snapshot of its workspace. It enforces the
+// limits itself, because an image may contain another init.
 type spool struct {
-	allowed []string // Job.Collect
-	files   []spooledFile
-	size    int64
-	memory  []byte
-	disk    *os.File // nil while the files are in memory
+	allowed     []string // Job.Collect
+	maxSnapshot int64    // Job.MaxSnapshot
+
+	files    []spooledFile
+	contents spoolFile // of the files, one after another
+	snapshot spoolFile
 }
 
 type spooledFile struct {
@@ -45,7 +97,7 @@ func (s *spool) beginFile(name string, mode uint32) error {
 	case len(s.files) == sandbox.MaxOutputFiles:
 		return fmt.Errorf("%w: more than %d files", ErrProtocol, sandbox.MaxOutputFiles)
 	}
-	s.files = append(s.files, spooledFile{path: name, mode: mode, offset: s.size})
+	s.files = append(s.files, spooledFile{path: name, mode: mode, offset: s.contents.size})
 	return nil
 }
 
@@ -54,36 +106,23 @@ func (s *spool) writeContent(p []byte) error {
 	if len(s.files) == 0 {
 		return fmt.Errorf("%w: file content without a file", ErrProtocol)
 	}
-	if s.size+int64(len(p)) > sandbox.MaxOutputBytes {
+	if s.contents.size+int64(len(p)) > sandbox.MaxOutputBytes {
 		return fmt.Errorf("%w: files of more than %d bytes", ErrProtocol, sandbox.MaxOutputBytes)
 	}
-	if s.disk == nil && len(s.memory)+len(p) > maxSpoolMemory {
-		if err := s.spillToDisk(); err != nil {
-			return err
-		}
+	if _, err := s.contents.Write(p); err != nil {
+		return err
 	}
-	if s.disk == nil {
-		s.memory = append(s.memory, p...)
-	} else if _, err := s.disk.Write(p); err != nil {
-		return fmt.Errorf("store output files: %w", err)
-	}
-	s.size += int64(len(p))
 	s.files[len(s.files)-1].size += int64(len(p))
 	return nil
 }
 
-func (s *spool) spillToDisk() error {
-	disk, err := os.CreateTemp("", "airlock-files-")
-	if err != nil {
-		return fmt.Errorf("store output files: %w", err)
+// writeSnapshot adds the next part of the workspace's snapshot.
+func (s *spool) writeSnapshot(p []byte) error {
+	if s.snapshot.size+int64(len(p)) > s.maxSnapshot {
+		return fmt.Errorf("%w: snapshot of more than %d bytes", ErrProtocol, s.maxSnapshot)
 	}
-	s.disk = disk
-	_, err = disk.Write(s.memory)
-	s.memory = nil
-	if err := errors.Join(err, os.Remove(disk.Name())); err != nil {
-		return fmt.Errorf("store output files: %w", err)
-	}
-	return nil
+	_, err := s.snapshot.Write(p)
+	return err
 }
 
 // dropLast drops the file that was started last, whose content may be incomplete. It returns how many were dropped.
@@ -95,25 +134,37 @@ func (s *spool) dropLast() int {
 	return 1
 }
 
-// moveTo moves the files to the outcome. A path that arrived two times, because it is in both the output folder and
+// moveTo moves everything to the outcome. A path that arrived two times, because it is in both the output folder and
 // Job.Collect, becomes one file.
-func (s *spool) moveTo(out *sandbox.Outcome) {
-	var source io.ReaderAt = bytes.NewReader(s.memory)
-	if s.disk != nil {
-		source, out.FilesCloser = s.disk, s.disk
-	}
+func (s *spool) moveTo(out *sandbox.Outcome, snapshot sandbox.SnapshotState) {
+	contents, slot := s.contents, s.snapshot
 	slices.SortStableFunc(s.files, func(a, b spooledFile) int { return strings.Compare(a.path, b.path) })
 	for _, f := range slices.CompactFunc(s.files, func(a, b spooledFile) bool { return a.path == b.path }) {
 		out.Files = append(out.Files, sandbox.OutputFile{
-			Path: f.path, Mode: f.mode, Content: io.NewSectionReader(source, f.offset, f.size),
+			Path: f.path, Mode: f.mode, Content: io.NewSectionReader(contents.reader(), f.offset, f.size),
 		})
 	}
-	s.disk = nil
+	out.Snapshot.State = snapshot
+	if snapshot == sandbox.SnapshotComplete {
+		out.Snapshot.Content = io.NewSectionReader(slot.reader(), 0, slot.size)
+	}
+	if contents.disk != nil || slot.disk != nil {
+		out.FilesCloser = closers{&contents, &slot}
+	}
+	s.contents, s.snapshot = spoolFile{}, spoolFile{}
 }
 
-// Close releases the files that were not moved to an outcome.
-func (s *spool) Close() {
-	if s.disk != nil {
-		_ = s.disk.Close()
+type closers []io.Closer
+
+func (c closers) Close() error {
+	var errs []error
+	for _, closer := range c {
+		errs = append(errs, closer.Close())
 	}
+	return errors.Join(errs...)
+}
+
+// Close releases what was not moved to an outcome.
+func (s *spool) Close() {
+	_ = closers{&s.contents, &s.snapshot}.Close()
 }

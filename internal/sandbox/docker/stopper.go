@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -110,17 +111,19 @@ func (s *stopper) stopCause() error {
 }
 
 // filesBegan gives the output files their own time, except to those of a job that somebody waits to see ended.
-func (s *stopper) filesBegan() {
+func (s *stopper) filesBegan() { s.collectFor(collectTimeout) }
+
+// snapshotBegan is filesBegan for the snapshot of the workspace.
+func (s *stopper) snapshotBegan() { s.collectFor(snapshotTimeout) }
+
+func (s *stopper) collectFor(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.files = true
-	switch {
-	case errors.Is(s.cause, sandbox.ErrStop):
-	case s.cause != nil:
-		s.replaceDeadline(collectTimeout, func() { s.drop(s.cause) })
-	default:
-		s.replaceDeadline(collectTimeout, func() { s.drop(errCollectTimeout) })
+	if errors.Is(s.cause, sandbox.ErrStop) {
+		return
 	}
+	cause := cmp.Or(s.cause, errCollectTimeout)
+	s.replaceDeadline(d, func() { s.drop(cause) })
 }
 
 // printed begins the settle time again, if the agent has printed its result.

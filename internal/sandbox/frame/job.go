@@ -28,6 +28,8 @@ type Job struct {
 	IdleTimeout time.Duration  `json:"idleTimeout,omitempty"` // time without output that ends the job; 0 disables it
 	MaxStdout   int64          `json:"maxStdout"`             // bytes of standard output that init reports
 	MaxWritten  int64          `json:"maxWritten"`            // bytes of standard output and error; more end the job
+	Workspace   int64          `json:"workspace,omitempty"`   // bytes of a snapshot that follows the frame; 0: none
+	MaxSnapshot int64          `json:"maxSnapshot,omitempty"` // bytes of the snapshot that init reports; 0: none
 	Egress      bool           `json:"egress,omitempty"`      // whether init forwards connections to the egress socket
 }
 
@@ -78,6 +80,9 @@ func ReadJob(r io.Reader) (Job, error) {
 	}
 	if len(job.Argv) == 0 {
 		return Job{}, fmt.Errorf("%w: no program", ErrMalformed)
+	}
+	if job.Workspace < 0 {
+		return Job{}, fmt.Errorf("%w: workspace of %d bytes", ErrMalformed, job.Workspace)
 	}
 	body := bodyParser{rest: buf.Bytes()[bodyStart:]}
 	job.Stdin = body.next(header.StdinSize)

@@ -35,6 +35,8 @@ func randomJob(t *rapid.T) Job {
 		IdleTimeout: time.Duration(rapid.Int64().Draw(t, "idleTimeout")),
 		MaxStdout:   rapid.Int64().Draw(t, "maxStdout"),
 		MaxWritten:  rapid.Int64().Draw(t, "maxOutput"),
+		Workspace:   rapid.Int64Range(0, 1<<40).Draw(t, "workspace"),
+		MaxSnapshot: rapid.Int64().Draw(t, "maxSnapshot"),
 		Egress:      rapid.Bool().Draw(t, "egress"),
 	}
 }
@@ -86,8 +88,9 @@ func TestInvalidJobFrameIsRefused(t *testing.T) {
 			binary.BigEndian.PutUint32(raw[8:], 6)
 			return append(raw, 'x')
 		}), ErrMalformed},
-		"no secret":  {mustEncode(t, jobHeader{Job: Job{Argv: []string{"a"}}}), ErrMalformed},
-		"no program": {mustEncode(t, jobHeader{Job: Job{Secret: NewSecret()}}), ErrMalformed},
+		"no secret":          {mustEncode(t, jobHeader{Job: Job{Argv: []string{"a"}}}), ErrMalformed},
+		"negative workspace": {mustEncode(t, jobHeader{Job: Job{Secret: NewSecret(), Argv: []string{"a"}, Workspace: -1}}), ErrMalformed},
+		"no program":         {mustEncode(t, jobHeader{Job: Job{Secret: NewSecret()}}), ErrMalformed},
 		"negative size": {mustEncode(t, jobHeader{
 			Job: Job{Secret: NewSecret(), Argv: []string{"a"}}, StdinSize: 1, FileSizes: []fileHeader{{Size: -1}},
 		}), ErrMalformed},

@@ -8,6 +8,8 @@ import (
 	"hash"
 	"io"
 	"time"
+
+	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
 // MaxBody is the length of one report's body at most, in bytes.
@@ -25,6 +27,7 @@ const (
 	Stdout      Kind = "stdout"       // the body is the next part of the agent's standard output
 	FileStart   Kind = "file_start"   // the agent has ended; the body is the path of an output file
 	FileContent Kind = "file_content" // the body is the next part of that file
+	Snapshot    Kind = "snapshot"     // the body is the next part of the workspace's snapshot
 	Ended       Kind = "result"       // the agent has ended; the body is the end of its standard error
 	Fault       Kind = "fault"        // init failed; the body is its error
 )
@@ -42,14 +45,15 @@ type Report struct {
 
 // Result is how the agent ended, as init observed it.
 type Result struct {
-	Reason           Reason        `json:"reason"`
-	ExitCode         int           `json:"exitCode"`
-	StdoutBytes      int64         `json:"stdoutBytes"`      // bytes written to standard output, reported or not
-	OmittedFileCount int           `json:"omittedFileCount"` // entries of the output folder that init did not report
-	OOMKills         int64         `json:"oomKills"`         // in the container's control group; -1: unknown
-	Wall             time.Duration `json:"wall"`
-	PeakMemory       int64         `json:"peakMemory"` // bytes; 0: unknown
-	CPUTime          time.Duration `json:"cpuTime"`
+	Reason           Reason                `json:"reason"`
+	ExitCode         int                   `json:"exitCode"`
+	StdoutBytes      int64                 `json:"stdoutBytes"`        // bytes written to standard output, reported or not
+	OmittedFileCount int                   `json:"omittedFileCount"`   // entries of the output folder that init did not report
+	Snapshot         sandbox.SnapshotState `json:"snapshot,omitempty"` // empty: the job asked for none
+	OOMKills         int64                 `json:"oomKills"`           // in the container's control group; -1: unknown
+	Wall             time.Duration         `json:"wall"`
+	PeakMemory       int64                 `json:"peakMemory"` // bytes; 0: unknown
+	CPUTime          time.Duration         `json:"cpuTime"`
 }
 
 // Reason is the reason why the job ended.

@@ -25,6 +25,11 @@ const (
 
 // runJob runs the job and reports it. An error means that init failed, not the agent.
 func runJob(job frame.Job, reports *frame.Writer, score *oomScore) error {
+	if job.Workspace > 0 {
+		if err := restoreWorkspace(os.Stdin, job.Workspace); err != nil {
+			return err
+		}
+	}
 	if err := writeFiles(job.Files, writableDirs); err != nil {
 		return err
 	}
@@ -82,6 +87,11 @@ func runJob(job frame.Job, reports *frame.Writer, score *oomScore) error {
 		return err
 	}
 	result.OmittedFileCount = c.omitted
+	if job.MaxSnapshot > 0 {
+		if result.Snapshot, err = snapshotWorkspace(reports, job.MaxSnapshot); err != nil {
+			return err
+		}
+	}
 	usage := cgroup.ReadUsage(cgroup.Root())
 	result.StdoutBytes = std.stdout.total
 	result.PeakMemory, result.CPUTime, result.OOMKills = usage.PeakMemory, usage.CPUTime, usage.OOMKills

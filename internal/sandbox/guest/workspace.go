@@ -1,0 +1,235 @@
+package guest
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sys/unix"
+
+	"github.com/airlock-run/airlock/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/sandbox/frame"
+)
+
+// errSnapshotTooLarge means that the packed workspace is larger than the job allows.
+var errSnapshotTooLarge = errors.New("the snapshot is too large")
+
+// snapshotWorkspace reports the workspace as a tar, compressed with zstd: regular files, directories and symbolic links,
+// with their modes, and with the times of all but the links. The same files give the same bytes. It runs after the agent
+// and all its child processes have ended.
+func snapshotWorkspace(reports *frame.Writer, maxBytes int64) (sandbox.SnapshotState, error) {
+	root, err := os.OpenRoot(sandbox.WorkspaceDir)
+	if err != nil {
+		return sandbox.SnapshotFailed, nil //nolint:nilerr // the agent decides what it leaves
+	}
+	defer root.Close()
+	out := &snapshotWriter{reports: reports, remaining: maxBytes}
+	err = packWorkspace(root, out)
+	switch {
+	case out.err != nil:
+		return "", out.err
+	case errors.Is(err, errSnapshotTooLarge):
+		return sandbox.SnapshotTooLarge, nil
+	case err != nil:
+		return sandbox.SnapshotFailed, nil
+	case out.written == 0:
+		return sandbox.SnapshotEmpty, nil
+	default:
+		return sandbox.SnapshotComplete, nil
+	}
+}
+
+// snapshotWriter reports what is written to it.
+type snapshotWriter struct {
+	reports            *frame.Writer
+	remaining, written int64
+	err                error // of a report
+}
+
+func (w *snapshotWriter) Write(p []byte) (int, error) {
+	if w.remaining -= int64(len(p)); w.remaining < 0 {
+		return 0, errSnapshotTooLarge
+	}
+	for part := range slices.Chunk(p, frame.MaxBody) {
+		if w.err = w.reports.Write(frame.Report{Kind: frame.Snapshot, Body: part}); w.err != nil {
+			return 0, w.err
+		}
+	}
+	w.written += int64(len(p))
+	return len(p), nil
+}
+
+// packWorkspace writes the snapshot of root to w: nothing, if root has no entry.
+func packWorkspace(root *os.Root, w io.Writer) error {
+	names, err := sortedNames(root)
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	compressed, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20))
+	if err != nil {
+		return err
+	}
+	archive := tar.NewWriter(compressed)
+	if err := packDir(root, archive, "", names, 0); err != nil {
+		return err
+	}
+	return errors.Join(archive.Close(), compressed.Close())
+}
+
+// packDir packs the entries of a directory, whose path below the workspace is dir.
+func packDir(root *os.Root, archive *tar.Writer, dir string, names []string, depth int) error {
+	for _, name := range names {
+		info, err := root.Lstat(name)
+		if err != nil {
+			return err
+		}
+		header := &tar.Header{Name: path.Join(dir, name), Mode: int64(info.Mode().Perm()), ModTime: info.ModTime(), Format: tar.FormatPAX}
+		switch {
+		case info.Mode().IsRegular():
+			err = packFile(root, archive, header, name, info)
+		case info.Mode()&fs.ModeSymlink != 0:
+			header.Typeflag, header.ModTime = tar.TypeSymlink, time.Unix(0, 0)
+			if header.Linkname, err = root.Readlink(name); err == nil {
+				err = archive.WriteHeader(header)
+			}
+		case info.IsDir() && depth < maxDepth:
+			header.Typeflag = tar.TypeDir
+			err = packSubdir(root, archive, header, name, depth)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func packSubdir(root *os.Root, archive *tar.Writer, header *tar.Header, name string, depth int) error {
+	if header.Mode&0o500 != 0o500 {
+		_ = root.Chmod(name, 0o700) // the agent has locked itself out; the snapshot has its mode
+	}
+	sub, err := root.OpenRoot(name)
+	if err != nil {
+		return err
+	}
+	defer sub.Close()
+	names, err := sortedNames(sub)
+	if err != nil {
+		return err
+	}
+	if err := archive.WriteHeader(header); err != nil {
+		return err
+	}
+	return packDir(sub, archive, header.Name, names, depth+1)
+}
+
+func packFile(root *os.Root, archive *tar.Writer, header *tar.Header, name string, info fs.FileInfo) error {
+	if header.Mode&0o400 == 0 {
+		_ = root.Chmod(name, 0o600)
+	}
+	f, err := root.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	header.Typeflag, header.Size = tar.TypeReg, info.Size()
+	if err := archive.WriteHeader(header); err != nil {
+		return err
+	}
+	_, err = io.CopyN(archive, f, info.Size())
+	return err
+}
+
+func sortedNames(root *os.Root) ([]string, error) {
+	dir, err := root.Open(".")
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	slices.Sort(names)
+	return names, err
+}
+
+// restoreWorkspace unpacks a snapshot of packed bytes. It creates nothing outside of the workspace, whatever the snapshot
+// contains.
+func restoreWorkspace(from io.Reader, packed int64) error {
+	limited := &io.LimitedReader{R: from, N: packed}
+	root, err := os.OpenRoot(sandbox.WorkspaceDir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if err := unpackWorkspace(root, limited); err != nil {
+		return fmt.Errorf("restore the workspace: %w", err)
+	}
+	_, err = io.Copy(io.Discard, limited) // what follows on the connection is another frame
+	return err
+}
+
+func unpackWorkspace(root *os.Root, from io.Reader) error {
+	compressed, err := zstd.NewReader(from, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(8<<20))
+	if err != nil {
+		return err
+	}
+	defer compressed.Close()
+	var dirs []*tar.Header
+	for archive := tar.NewReader(compressed); ; {
+		header, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		header.Name = strings.TrimSuffix(header.Name, "/")
+		if header.Typeflag == tar.TypeDir {
+			dirs = append(dirs, header)
+		}
+		if err := unpackEntry(root, archive, header); err != nil {
+			return fmt.Errorf("%q: %w", header.Name, err)
+		}
+	}
+	// The modes and times of directories come last: an entry changes the time, and may need to write.
+	for _, header := range slices.Backward(dirs) {
+		if err := setAttributes(root, header); err != nil {
+			return fmt.Errorf("%q: %w", header.Name, err)
+		}
+	}
+	return nil
+}
+
+func unpackEntry(root *os.Root, archive *tar.Reader, header *tar.Header) error {
+	switch header.Typeflag {
+	case tar.TypeDir:
+		return root.Mkdir(header.Name, 0o700)
+	case tar.TypeSymlink:
+		return root.Symlink(header.Linkname, header.Name)
+	case tar.TypeReg:
+		f, err := root.OpenFile(header.Name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(f, archive)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+		return setAttributes(root, header)
+	default:
+		return fmt.Errorf("entry of type %q", header.Typeflag)
+	}
+}
+
+func setAttributes(root *os.Root, header *tar.Header) error {
+	return errors.Join(
+		root.Chtimes(header.Name, header.ModTime, header.ModTime),
+		root.Chmod(header.Name, fs.FileMode(header.Mode).Perm()),
+	)
+}
