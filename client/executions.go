@@ -83,6 +83,16 @@ func (c *Client) File(ctx context.Context, executionID, path string) (io.ReadClo
 	return res.Body, nil
 }
 
+// Workspace opens the files that the job of an execution left in its working folder: a tar that is compressed with
+// zstd. The caller must close it.
+func (c *Client) Workspace(ctx context.Context, executionID string) (io.ReadCloser, error) {
+	res, err := c.doWithRetry(ctx, request{method: http.MethodGet, path: executionPath(executionID) + "/workspace"})
+	if err != nil {
+		return nil, err
+	}
+	return res.Body, nil
+}
+
 func executionPath(executionID string) string { return "/executions/" + url.PathEscape(executionID) }
 
 // Retry runs an execution that ended without success again, as a new execution.

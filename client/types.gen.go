@@ -140,6 +140,7 @@ const (
 	ProblemInternal             ProblemCode = "internal"
 	ProblemInvalidRequest       ProblemCode = "invalid_request"
 	ProblemMethodNotAllowed     ProblemCode = "method_not_allowed"
+	ProblemNoWorkspace          ProblemCode = "no_workspace"
 	ProblemNotFound             ProblemCode = "not_found"
 	ProblemNothingToRetry       ProblemCode = "nothing_to_retry"
 	ProblemPromptDenied         ProblemCode = "prompt_denied"
@@ -187,6 +188,14 @@ const (
 const (
 	WaitingForBudget   WaitingFor = "budget"
 	WaitingForExecutor WaitingFor = "executor"
+)
+
+// Defines values for WorkspaceLost.
+const (
+	WorkspaceNoTime      WorkspaceLost = "no_time"
+	WorkspaceTooLarge    WorkspaceLost = "too_large"
+	WorkspaceUnavailable WorkspaceLost = "unavailable"
+	WorkspaceUnreadable  WorkspaceLost = "unreadable"
 )
 
 // APIKey defines model for APIKey.
@@ -634,6 +643,10 @@ type Execution struct {
 
 	// WaitingFor What a queued execution waits for besides a free slot. `executor`: no living executor can start its runtime. `budget`: its agent has used up its daily budget, and the execution waits for the next day.
 	WaitingFor WaitingFor `json:"waitingFor,omitempty,omitzero"`
+
+	// Workspace The files of the agent's working folder. A later run can begin with what this one left, and the next turn of a
+	// conversation does. Absent in lists, and if there is nothing to say
+	Workspace Workspace `json:"workspace,omitempty,omitzero"`
 }
 
 // ExecutionList defines model for ExecutionList.
@@ -960,6 +973,9 @@ type RunAgent struct {
 	//
 	// Examples: https://example.com/hooks/airlock
 	Webhook Webhook `json:"webhook,omitempty,omitzero"`
+
+	// Workspace The files with which the agent's working folder begins. The run's `files` are added to them
+	Workspace WorkspaceSource `json:"workspace,omitempty,omitzero"`
 }
 
 // Scope defines model for Scope.
@@ -1253,6 +1269,35 @@ type Work struct {
 	CountLimit int        `json:"countLimit"`
 	Running    LaneCounts `json:"running"`
 	Waiting    LaneCounts `json:"waiting"`
+}
+
+// Workspace The files of the agent's working folder. A later run can begin with what this one left, and the next turn of a
+// conversation does. Absent in lists, and if there is nothing to say
+type Workspace struct {
+	// From The execution with whose files this run began
+	From string `json:"from,omitempty,omitzero"`
+
+	// Lost Why the files that the job left are not stored. `too_large`: they are larger than the operator allows.
+	// `unreadable`: the agent left something that cannot be read. `no_time`: the job was ended before they were
+	// packed. `unavailable`: blob storage did not take them
+	Lost WorkspaceLost `json:"lost,omitempty,omitzero"`
+
+	// Size Bytes of the packed files that the job left; 0: it left none
+	Size int64 `json:"size,omitempty,omitzero"`
+
+	// Url The files that the job left, as a tar compressed with zstd
+	Url string `json:"url,omitempty,omitzero"`
+}
+
+// WorkspaceLost Why the files that the job left are not stored. `too_large`: they are larger than the operator allows.
+// `unreadable`: the agent left something that cannot be read. `no_time`: the job was ended before they were
+// packed. `unavailable`: blob storage did not take them
+type WorkspaceLost string
+
+// WorkspaceSource The files with which the agent's working folder begins. The run's `files` are added to them
+type WorkspaceSource struct {
+	// From An earlier execution; the run begins with the files that it left
+	From string `json:"from"`
 }
 
 // Cursor defines model for Cursor.

@@ -17,7 +17,7 @@ import (
 func executionsCommand() *cobra.Command {
 	var s serverFlags
 	return commandGroup("executions", "List, get, follow, cancel and retry executions", &s,
-		executionsList(&s), executionsGet(&s), executionsAttempts(&s), executionsLogs(&s), executionsTranscript(&s), executionsWatch(&s), executionsCancel(&s), executionsRetry(&s))
+		executionsList(&s), executionsGet(&s), executionsAttempts(&s), executionsLogs(&s), executionsTranscript(&s), executionsWorkspace(&s), executionsWatch(&s), executionsCancel(&s), executionsRetry(&s))
 }
 
 func executionsList(s *serverFlags) *cobra.Command {
@@ -111,6 +111,15 @@ func showExecution(out io.Writer, e client.Execution) {
 	writeField(out, "Model wait", e.Usage.ModelWait)
 	if e.Usage.OomKills > 0 {
 		writeField(out, "Memory", fmt.Sprintf("%d processes killed because of the memory limit", e.Usage.OomKills))
+	}
+	if w := e.Workspace; w.From != "" {
+		writeField(out, "Began with", "the files of "+w.From)
+	}
+	if w := e.Workspace; w.Size > 0 {
+		writeField(out, "Workspace", fmt.Sprintf("%d bytes packed", w.Size))
+	}
+	if w := e.Workspace; w.Lost != "" {
+		writeField(out, "Workspace", "not stored: "+string(w.Lost))
 	}
 	for _, f := range e.Files {
 		writeField(out, "File", fmt.Sprintf("%s (%d bytes)", f.Path, f.Size))

@@ -19,6 +19,7 @@ func runCommand() *cobra.Command {
 		agent  string
 		files  []string
 		labels map[string]string
+		from   string
 		wait   bool
 	)
 	cmd := &cobra.Command{
@@ -30,8 +31,8 @@ func runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if agent == "" && len(labels)+len(files) > 0 {
-				return usageError(cmd, errors.New("--label and --file need --agent"))
+			if agent == "" && len(labels)+len(files)+len(from) > 0 {
+				return usageError(cmd, errors.New("--label, --file and --workspace-from need --agent"))
 			}
 			inputFiles, err := readInputFiles(files)
 			if err != nil {
@@ -43,7 +44,9 @@ func runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			accepted, err := submitPrompt(ctx, c, agent, client.RunAgent{Input: prompt, Files: inputFiles, Labels: labels})
+			accepted, err := submitPrompt(ctx, c, agent, client.RunAgent{
+				Input: prompt, Files: inputFiles, Labels: labels, Workspace: client.WorkspaceSource{From: from},
+			})
 			if err != nil {
 				return err
 			}
@@ -64,6 +67,7 @@ func runCommand() *cobra.Command {
 	f.StringVar(&agent, "agent", "", "name or ID of the agent that runs the prompt")
 	f.StringArrayVar(&files, "file", nil, "input file for the agent, in its folder under the last part of the path; may be repeated")
 	f.StringToStringVar(&labels, "label", nil, "labels of the run, as name=value")
+	f.StringVar(&from, "workspace-from", "", "execution with whose files the run begins")
 	f.BoolVar(&wait, "wait", false, "wait for the execution and print its result")
 	return cmd
 }

@@ -183,7 +183,12 @@ func (s *Server) newRun(body contract.RunAgent) (run store.RunRequest, err error
 	if err := s.checkPrompt("input", body.Input); err != nil {
 		return run, err
 	}
-	run = store.RunRequest{Input: body.Input, Labels: execution.Labels(body.Labels), Webhook: body.Webhook}
+	if from := body.Workspace.From; from != "" {
+		if err := checkID(id.Execution, from); err != nil {
+			return run, err
+		}
+	}
+	run = store.RunRequest{Input: body.Input, WorkspaceFrom: body.Workspace.From, Labels: execution.Labels(body.Labels), Webhook: body.Webhook}
 	var fieldErrors []contract.FieldError
 	if run.Timeout, fieldErrors = timeoutField.parse(body.Timeout, 0); fieldErrors != nil {
 		return run, invalidFields(fieldErrors)

@@ -60,6 +60,19 @@ func (s *Server) GetExecutionFile(c echo.Context, executionID contract.ID, fileP
 	return s.serveContent(c, artifact{blob.FileKey(&e, i), e.Files[i].Content, echo.MIMEOctetStream})
 }
 
+// GetExecutionWorkspace sends the files that the job left in its working folder.
+func (s *Server) GetExecutionWorkspace(c echo.Context, executionID contract.ID) error {
+	e, err := s.readRequestedExecution(c, executionID)
+	if err != nil {
+		return err
+	}
+	if e.Workspace.Empty() {
+		return &store.NotFoundError{Resource: "workspace of the execution", ID: executionID}
+	}
+	c.Response().Header().Set(echo.HeaderContentDisposition, mime.FormatMediaType("attachment", map[string]string{"filename": executionID + ".tar.zst"}))
+	return s.serveContent(c, artifact{blob.WorkspaceKey(e.Tenant, e.Workspace), e.Workspace.Content, "application/zstd"})
+}
+
 // getExecutionFileByPath is GetExecutionFile for paths whose slashes are not escaped.
 func (s *Server) getExecutionFileByPath(c echo.Context) error {
 	name, err := url.PathUnescape(c.Param("*"))

@@ -45,6 +45,7 @@ var isolationCases = map[string]isolationCase{
 	"listAttempts":           {resource: id.Execution},
 	"getExecutionResult":     {resource: id.Execution},
 	"getExecutionFile":       {resource: id.Execution},
+	"getExecutionWorkspace":  {resource: id.Execution},
 	"getExecutionTranscript": {resource: id.Execution},
 	"getExecutionEvents":     {resource: id.Execution},
 	"getEvents":              {},

@@ -40,6 +40,8 @@ var problemTable = []problemRow{
 		"API keys are disabled on this server. AIRLOCK_AUTH_MODE=keys enables them.")},
 	{http.StatusConflict, contract.ProblemBatchNotFinished, forError(errBatchNotFinished,
 		"The batch has not finished. Wait for its end, or cancel it.")},
+	{http.StatusConflict, contract.ProblemNoWorkspace, forError(store.ErrNoWorkspace,
+		"The execution has no workspace: it has not finished, or its files were not stored; see its workspace.lost.")},
 	{http.StatusConflict, contract.ProblemNothingToRetry, forError(errNoFailedInput,
 		"No input of the batch failed or timed out.")},
 	{http.StatusRequestEntityTooLarge, contract.ProblemContentTooLarge, forType(func(e *contentTooLargeError) problem {

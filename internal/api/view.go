@@ -35,8 +35,20 @@ func viewExecution(e execution.Execution) contract.Execution {
 		v.StartFailures = contract.StartFailures{Count: f.Count, LastReason: f.LastReason}
 	}
 	v.PartialText = e.PartialText
+	v.Workspace = viewWorkspace(&e)
 	v.InputFiles = viewAll(e.Task.InputFileList, viewInputFile)
 	v.Files, v.OmittedFileCount = viewOutputFiles(e), e.OmittedFileCount
+	return v
+}
+
+func viewWorkspace(e *execution.Execution) contract.Workspace {
+	v := contract.Workspace{Lost: contract.WorkspaceLost(e.WorkspaceLost)}
+	if from := e.Task.Workspace; from != nil {
+		v.From = from.ExecutionID
+	}
+	if w := e.Workspace; !w.Empty() {
+		v.Size, v.Url = w.Content.Size, viewURLs(*e).Self+"/workspace"
+	}
 	return v
 }
 
@@ -81,8 +93,10 @@ func escapePath(filePath string) string { return (&url.URL{Path: filePath}).Esca
 
 // viewListedExecution leaves out what would make lists long.
 func viewListedExecution(e execution.Execution) contract.Execution {
-	e.Receipt, e.Files, e.Task.InputFileList = "", nil, nil
-	return viewExecution(e)
+	e.Receipt, e.PartialText, e.Files, e.Task.InputFileList = "", "", nil, nil
+	v := viewExecution(e)
+	v.Workspace = contract.Workspace{}
+	return v
 }
 
 func viewLabels(labels []execution.Label) contract.Labels {

@@ -27,6 +27,11 @@ func SessionKey(tenant string, s *execution.AgentSession) Key {
 	return Key{execution.Ref{Tenant: tenant, ID: s.ExecutionID}, s.Attempt, "session"}
 }
 
+// WorkspaceKey returns the key of a workspace of a tenant.
+func WorkspaceKey(tenant string, w *execution.Workspace) Key {
+	return Key{execution.Ref{Tenant: tenant, ID: w.ExecutionID}, w.Attempt, "workspace"}
+}
+
 func (k Key) String() string {
 	return fmt.Sprintf("%s%d/%s", executionPrefix(k.ref), k.attempt, k.name)
 }

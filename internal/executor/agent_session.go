@@ -41,6 +41,7 @@ func (a *attempt) loadConversation(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	e.Task.Workspace = c.Workspace
 	if a.stored = c.Session; a.stored == nil || c.SessionRejected {
 		return nil
 	}

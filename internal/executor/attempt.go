@@ -263,6 +263,15 @@ func (a *attempt) runJob(ctx context.Context) (err error) {
 		a.ending = failure.Ending(execution.Usage{})
 		return nil
 	}
+	releaseWorkspace, failure, err := a.prepareWorkspace(ctx, &run.Job)
+	defer releaseWorkspace()
+	switch {
+	case err != nil:
+		return causeOr(ctx, fmt.Errorf("read the workspace: %w", err))
+	case failure != nil:
+		a.ending = failure.Ending(execution.Usage{})
+		return nil
+	}
 	a.run, a.preparedAt = run, time.Now()
 	run.OnItem(a.recordItem)
 
@@ -281,6 +290,7 @@ func (a *attempt) runJob(ctx context.Context) (err error) {
 	if !a.ending.SessionRejected {
 		a.storeSession(ctx)
 	}
+	a.storeWorkspace(ctx)
 	if err := a.storeArtifacts(ctx); err != nil {
 		return causeOr(ctx, fmt.Errorf("store artifacts: %w", err))
 	}

@@ -103,10 +103,12 @@ type Config struct {
 	Sandbox    Sandbox
 	Runtimes   Runtimes
 	Artifacts  ArtifactStore
-	ReceiptKey *receipt.Key              // signs receipts; nil: they are unsigned
-	Tracer     oteltrace.Tracer          // makes the spans of attempts; nil: no spans
-	OnFinished func(execution.Execution) // receives each execution that this executor finishes; must not block
-	Log        *zap.Logger
+	// MaxWorkspace bounds the snapshot of a job's working folder, in bytes; 0: none is made.
+	MaxWorkspace int64
+	ReceiptKey   *receipt.Key              // signs receipts; nil: they are unsigned
+	Tracer       oteltrace.Tracer          // makes the spans of attempts; nil: no spans
+	OnFinished   func(execution.Execution) // receives each execution that this executor finishes; must not block
+	Log          *zap.Logger
 }
 
 var (

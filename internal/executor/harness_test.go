@@ -214,11 +214,24 @@ func (f *fixture) submitToBatchLane(input string) execution.Ref {
 	return ch.Execution.Ref()
 }
 
+// submitFrom submits a run that begins with the workspace of an execution.
+func (f *fixture) submitFrom(executionID string) execution.Ref {
+	f.t.Helper()
+	ch := f.storeRunFrom("offline", "x", executionID)
+	require.NoError(f.t, f.queue.Publish(f.t.Context(), ch))
+	return ch.Execution.Ref()
+}
+
 func (f *fixture) storeRun(runtime, input string) execution.Change {
+	f.t.Helper()
+	return f.storeRunFrom(runtime, input, "")
+}
+
+func (f *fixture) storeRunFrom(runtime, input, workspaceFrom string) execution.Change {
 	f.t.Helper()
 	a := agent.Agent{Tenant: tenant, Name: "A", Instructions: "B", Runtime: runtime, Timeout: time.Minute}
 	require.NoError(f.t, f.store.CreateAgent(f.t.Context(), &a, nil))
-	ch, err := f.store.SubmitRun(f.t.Context(), store.RunRequest{Tenant: tenant, AgentID: a.ID, Input: input})
+	ch, err := f.store.SubmitRun(f.t.Context(), store.RunRequest{Tenant: tenant, AgentID: a.ID, Input: input, WorkspaceFrom: workspaceFrom})
 	require.NoError(f.t, err)
 	return ch
 }

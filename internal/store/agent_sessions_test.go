@@ -79,29 +79,41 @@ func TestSessionOfDeletedConversationIsNotStored(t *testing.T) {
 	require.Nil(t, ch.Execution.NewSession)
 }
 
-// The content of a session is below its execution. So that stays for as long as the conversation needs it, and then it
-// is deleted.
-func TestExpiredExecutionStaysWhileItsSessionIsNeeded(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	var a artifacts
-	first := f.submitTurn(t, "", "one")
-	f.finishTurn(t, first, withSession(successEnding("ok"), first))
-	deleted := f.submitTurn(t, "", "of a conversation that is deleted")
-	f.finishTurn(t, deleted, withSession(successEnding("ok"), deleted))
-	f.clock.Advance(retention - time.Hour)
-	second := f.submitTurn(t, first.ConversationID, "two")
-	f.clock.Advance(2 * time.Hour)
-	_, err := f.DeleteConversation(t.Context(), ada, deleted.ConversationID)
-	require.NoError(t, err)
+func withWorkspace(ending execution.Ending, e execution.Execution) execution.Ending {
+	ending.Workspace = &execution.Workspace{ExecutionID: e.ID, Attempt: 1, Content: execution.Content{Size: 1, SHA256: []byte{1}}}
+	return ending
+}
 
-	f.purge(t, f.ExpiredExecutions, &a)
-	require.Equal(t, []execution.Ref{deleted.Ref()}, a.deleted)
-	require.True(t, f.exists(t, first.Ref()))
-	f.finishTurn(t, second, withSession(successEnding("ok"), second))
-	f.purge(t, f.ExpiredExecutions, &a)
-	require.Equal(t, []execution.Ref{deleted.Ref(), first.Ref()}, a.deleted)
-	require.False(t, f.exists(t, first.Ref()))
+// The contents of a session and of a workspace are below their execution. So that stays for as long as the conversation
+// needs them, and then it is deleted.
+func TestExpiredExecutionStaysWhileItsContentsAreNeeded(t *testing.T) {
+	t.Parallel()
+	for name, with := range map[string]func(execution.Ending, execution.Execution) execution.Ending{
+		"session": withSession, "workspace": withWorkspace,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			var a artifacts
+			first := f.submitTurn(t, "", "one")
+			f.finishTurn(t, first, with(successEnding("ok"), first))
+			deleted := f.submitTurn(t, "", "of a conversation that is deleted")
+			f.finishTurn(t, deleted, with(successEnding("ok"), deleted))
+			f.clock.Advance(retention - time.Hour)
+			second := f.submitTurn(t, first.ConversationID, "two")
+			f.clock.Advance(2 * time.Hour)
+			_, err := f.DeleteConversation(t.Context(), ada, deleted.ConversationID)
+			require.NoError(t, err)
+
+			f.purge(t, f.ExpiredExecutions, &a)
+			require.Equal(t, []execution.Ref{deleted.Ref()}, a.deleted)
+			require.True(t, f.exists(t, first.Ref()))
+			f.finishTurn(t, second, with(successEnding("ok"), second))
+			f.purge(t, f.ExpiredExecutions, &a)
+			require.Equal(t, []execution.Ref{deleted.Ref(), first.Ref()}, a.deleted)
+			require.False(t, f.exists(t, first.Ref()))
+		})
+	}
 }
 
 // The largest reply and receipt fit into their documents.

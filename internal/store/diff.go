@@ -30,6 +30,8 @@ var mutableFields = []struct {
 	{"usageBundle", func(e *execution.Execution) any { return e.UsageBundle }},
 	{"files", func(e *execution.Execution) any { return e.Files }},
 	{"omittedFileCount", func(e *execution.Execution) any { return e.OmittedFileCount }},
+	{"workspace", func(e *execution.Execution) any { return e.Workspace }},
+	{"workspaceLost", func(e *execution.Execution) any { return e.WorkspaceLost }},
 	{"receipt", func(e *execution.Execution) any { return e.Receipt }},
 	{"steps", func(e *execution.Execution) any { return e.Steps }},
 	{"queuedAt", func(e *execution.Execution) any { return e.QueuedAt }},

@@ -34,13 +34,13 @@ type ArtifactDeleter func(ctx context.Context, ref execution.Ref) error
 const maxBatchDeletes = 100
 
 // ExpiredExecutions finds executions that finished before a time; their input files belong to them. Executions of a
-// batch are deleted with the batch, because its results need them. Delete keeps an execution whose agent session a
-// conversation still has: it is deleted after the conversation, or after a turn that leaves another session.
+// batch are deleted with the batch, because its results need them. Delete keeps an execution whose agent session or
+// workspace a conversation still has: it is deleted after the conversation, or after a turn that leaves another one.
 func (s *Store) ExpiredExecutions(ctx context.Context, before time.Time, scan *Scan, limit int) ([]Expired, error) {
 	q := s.client.CollectionGroup(executions).Where("lane", "==", execution.LaneInteractive).Where("shard", "in", allShards)
 	return findExpired(ctx, q, "finishedAt", before, scan, limit, func(ctx context.Context, snap *firestore.DocumentSnapshot, deleteArtifacts ArtifactDeleter) error {
 		ref := refOf[execution.Ref](snap.Ref)
-		needed, err := s.sessionNeeded(ctx, ref, snap)
+		needed, err := s.neededByConversation(ctx, ref, snap)
 		if err != nil || needed {
 			return err
 		}
@@ -48,9 +48,9 @@ func (s *Store) ExpiredExecutions(ctx context.Context, before time.Time, scan *S
 	})
 }
 
-// sessionNeeded reports whether the next turn of a conversation begins with the agent session of an execution that has
-// ended. Once it does not, it never will again.
-func (s *Store) sessionNeeded(ctx context.Context, ref execution.Ref, snap *firestore.DocumentSnapshot) (bool, error) {
+// neededByConversation reports whether the next turn of a conversation begins with the agent session or the workspace
+// of an execution that has ended. Once it does not, it never will again.
+func (s *Store) neededByConversation(ctx context.Context, ref execution.Ref, snap *firestore.DocumentSnapshot) (bool, error) {
 	var e struct {
 		ConversationID string `firestore:"conversationId"`
 	}
@@ -61,7 +61,8 @@ func (s *Store) sessionNeeded(ctx context.Context, ref execution.Ref, snap *fire
 	if isNotFound(err) {
 		return false, nil
 	}
-	return c.Session != nil && c.Session.ExecutionID == ref.ID, err
+	needed := c.Session != nil && c.Session.ExecutionID == ref.ID || c.Workspace != nil && c.Workspace.ExecutionID == ref.ID
+	return needed, err
 }
 
 func (s *Store) deleteExecution(ctx context.Context, ref execution.Ref, deleteArtifacts ArtifactDeleter) error {

@@ -20,7 +20,9 @@ type RunRequest struct {
 	Input      string
 	Labels     []execution.Label
 	InputFiles []execution.InputFile
-	Webhook    string // URL to notify of the end; empty: none
+	// WorkspaceFrom is the execution with whose files the run begins; empty: none.
+	WorkspaceFrom string
+	Webhook       string // URL to notify of the end; empty: none
 
 	Timeout      time.Duration // 0: the agent's
 	QueueTimeout time.Duration // 0: the default
@@ -29,8 +31,12 @@ type RunRequest struct {
 	Place          Placer          // nil: the caller publishes it
 }
 
+// ErrNoWorkspace means that an execution has left no workspace.
+var ErrNoWorkspace = errors.New("the execution has no workspace")
+
 // SubmitRun stores a run as a queued execution. Once it returns nil, the execution is durable. The error is a
-// NotFoundError if the tenant does not have the agent.
+// NotFoundError if the tenant does not have the agent, or the execution whose workspace the run begins with; else
+// ErrNoWorkspace.
 func (s *Store) SubmitRun(ctx context.Context, r RunRequest) (ch execution.Change, err error) {
 	if r.IdempotencyKey == nil && len(r.InputFiles) == 0 {
 		return s.submitRunWithoutTransaction(ctx, r)
@@ -79,7 +85,29 @@ func (s *Store) newRun(ctx context.Context, get documentsGetter, r RunRequest) (
 	if r.Timeout != 0 {
 		e.Timeout = r.Timeout
 	}
+	if e.Task.Workspace, err = s.workspaceOf(get, execution.Ref{Tenant: r.Tenant, ID: r.WorkspaceFrom}); err != nil {
+		return execution.Execution{}, err
+	}
 	return e, r.Place.place(&t.Tenant, &e)
+}
+
+// workspaceOf returns the workspace that an execution has left; nil if the reference names none.
+func (s *Store) workspaceOf(get documentsGetter, ref execution.Ref) (*execution.Workspace, error) {
+	if ref.ID == "" {
+		return nil, nil
+	}
+	snaps, err := get([]*firestore.DocumentRef{s.executionDoc(ref)})
+	if err != nil {
+		return nil, translateError(err)
+	}
+	var e execution.Execution
+	if _, _, err := decode(snaps[0], &e); err != nil {
+		return nil, err
+	}
+	if e.Workspace == nil {
+		return nil, ErrNoWorkspace
+	}
+	return e.Workspace, nil
 }
 
 func task(a agent.Agent, input string) execution.Task {

@@ -145,6 +145,7 @@ const (
 	ProblemInternal             ProblemCode = "internal"
 	ProblemInvalidRequest       ProblemCode = "invalid_request"
 	ProblemMethodNotAllowed     ProblemCode = "method_not_allowed"
+	ProblemNoWorkspace          ProblemCode = "no_workspace"
 	ProblemNotFound             ProblemCode = "not_found"
 	ProblemNothingToRetry       ProblemCode = "nothing_to_retry"
 	ProblemPromptDenied         ProblemCode = "prompt_denied"
@@ -192,6 +193,14 @@ const (
 const (
 	WaitingForBudget   WaitingFor = "budget"
 	WaitingForExecutor WaitingFor = "executor"
+)
+
+// Defines values for WorkspaceLost.
+const (
+	WorkspaceNoTime      WorkspaceLost = "no_time"
+	WorkspaceTooLarge    WorkspaceLost = "too_large"
+	WorkspaceUnavailable WorkspaceLost = "unavailable"
+	WorkspaceUnreadable  WorkspaceLost = "unreadable"
 )
 
 // APIKey defines model for APIKey.
@@ -639,6 +648,10 @@ type Execution struct {
 
 	// WaitingFor What a queued execution waits for besides a free slot. `executor`: no living executor can start its runtime. `budget`: its agent has used up its daily budget, and the execution waits for the next day.
 	WaitingFor WaitingFor `json:"waitingFor,omitempty,omitzero"`
+
+	// Workspace The files of the agent's working folder. A later run can begin with what this one left, and the next turn of a
+	// conversation does. Absent in lists, and if there is nothing to say
+	Workspace Workspace `json:"workspace,omitempty,omitzero"`
 }
 
 // ExecutionList defines model for ExecutionList.
@@ -965,6 +978,9 @@ type RunAgent struct {
 	//
 	// Examples: https://example.com/hooks/airlock
 	Webhook Webhook `json:"webhook,omitempty,omitzero"`
+
+	// Workspace The files with which the agent's working folder begins. The run's `files` are added to them
+	Workspace WorkspaceSource `json:"workspace,omitempty,omitzero"`
 }
 
 // Scope defines model for Scope.
@@ -1258,6 +1274,35 @@ type Work struct {
 	CountLimit int        `json:"countLimit"`
 	Running    LaneCounts `json:"running"`
 	Waiting    LaneCounts `json:"waiting"`
+}
+
+// Workspace The files of the agent's working folder. A later run can begin with what this one left, and the next turn of a
+// conversation does. Absent in lists, and if there is nothing to say
+type Workspace struct {
+	// From The execution with whose files this run began
+	From string `json:"from,omitempty,omitzero"`
+
+	// Lost Why the files that the job left are not stored. `too_large`: they are larger than the operator allows.
+	// `unreadable`: the agent left something that cannot be read. `no_time`: the job was ended before they were
+	// packed. `unavailable`: blob storage did not take them
+	Lost WorkspaceLost `json:"lost,omitempty,omitzero"`
+
+	// Size Bytes of the packed files that the job left; 0: it left none
+	Size int64 `json:"size,omitempty,omitzero"`
+
+	// Url The files that the job left, as a tar compressed with zstd
+	Url string `json:"url,omitempty,omitzero"`
+}
+
+// WorkspaceLost Why the files that the job left are not stored. `too_large`: they are larger than the operator allows.
+// `unreadable`: the agent left something that cannot be read. `no_time`: the job was ended before they were
+// packed. `unavailable`: blob storage did not take them
+type WorkspaceLost string
+
+// WorkspaceSource The files with which the agent's working folder begins. The run's `files` are added to them
+type WorkspaceSource struct {
+	// From An earlier execution; the run begins with the files that it left
+	From string `json:"from"`
 }
 
 // Cursor defines model for Cursor.
@@ -1606,6 +1651,9 @@ type ServerInterface interface {
 	// GetExecutionTranscript Get all that the agent of an execution said and did, one TranscriptItem per line
 	// (GET /executions/{id}/transcript)
 	GetExecutionTranscript(ctx echo.Context, id ID, params GetExecutionTranscriptParams) error
+	// GetExecutionWorkspace Get the files that the job of an execution left in its working folder
+	// (GET /executions/{id}/workspace)
+	GetExecutionWorkspace(ctx echo.Context, id ID) error
 	// ListExecutors List the executors
 	// (GET /executors)
 	ListExecutors(ctx echo.Context, params ListExecutorsParams) error
@@ -2503,6 +2551,22 @@ func (w *ServerInterfaceWrapper) GetExecutionTranscript(ctx echo.Context) error 
 	return err
 }
 
+// GetExecutionWorkspace converts echo context to params.
+func (w *ServerInterfaceWrapper) GetExecutionWorkspace(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetExecutionWorkspace(ctx, id)
+	return err
+}
+
 // ListExecutors converts echo context to params.
 func (w *ServerInterfaceWrapper) ListExecutors(ctx echo.Context) error {
 	var err error
@@ -2910,6 +2974,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/executions/:id/attempts", wrapper.ListAttempts, options.OperationMiddlewares["listAttempts"]...)
 	router.GET(options.BaseURL+"/executions/:id/result", wrapper.GetExecutionResult, options.OperationMiddlewares["getExecutionResult"]...)
 	router.GET(options.BaseURL+"/executions/:id/files/:path", wrapper.GetExecutionFile, options.OperationMiddlewares["getExecutionFile"]...)
+	router.GET(options.BaseURL+"/executions/:id/workspace", wrapper.GetExecutionWorkspace, options.OperationMiddlewares["getExecutionWorkspace"]...)
 	router.GET(options.BaseURL+"/executions/:id/transcript", wrapper.GetExecutionTranscript, options.OperationMiddlewares["getExecutionTranscript"]...)
 	router.GET(options.BaseURL+"/executions/:id/events", wrapper.GetExecutionEvents, options.OperationMiddlewares["getExecutionEvents"]...)
 	router.GET(options.BaseURL+"/events", wrapper.GetEvents, options.OperationMiddlewares["getEvents"]...)

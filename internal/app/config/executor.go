@@ -44,6 +44,10 @@ type Executor struct {
 	// conversations after their newest message are stored. 0 stores them without end.
 	Retention time.Duration `env:"AIRLOCK_RETENTION" envDefault:"720h"`
 
+	// MaxWorkspaceMiB is how large the packed files of a job's working folder may be, so that they are stored for a later
+	// job. 0: none are stored, and the turns of a conversation begin without the files of those before.
+	MaxWorkspaceMiB int64 `env:"AIRLOCK_WORKSPACE_MAX_MIB" envDefault:"256"`
+
 	// DockerHost is the Engine's address. Default: unix:///var/run/docker.sock.
 	DockerHost string `env:"DOCKER_HOST"`
 	// OCIRuntime is the Engine's OCI runtime: runc, or runsc (gVisor).

@@ -30,6 +30,9 @@ type Conversation struct {
 	// with the messages instead.
 	SessionRejected bool `firestore:"sessionRejected,omitempty"`
 
+	// Workspace has the files with which the next turn begins: those of the newest turn that left any; nil: none.
+	Workspace *execution.Workspace `firestore:"workspace,omitempty"`
+
 	CreatedAt time.Time `firestore:"createdAt"`
 	UpdatedAt time.Time `firestore:"updatedAt"`
 }

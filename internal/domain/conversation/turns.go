@@ -49,6 +49,9 @@ func (c *Conversation) MayRun(executionID string) bool {
 // session, the next one begins with the messages: otherwise every later turn would fail too. If that one fails in the
 // same way, the session was not the cause, and is used again.
 func (c *Conversation) Complete(e *execution.Execution) Message {
+	if e.Workspace != nil {
+		c.Workspace = e.Workspace
+	}
 	switch {
 	case e.SessionRejected:
 		c.SessionRejected = !c.SessionRejected

@@ -106,6 +106,11 @@ type Execution struct {
 	// OmittedFileCount counts output files that were not stored: too many, too large, or not regular files.
 	OmittedFileCount int `firestore:"omittedFileCount,omitempty"`
 
+	// Workspace has the files that the newest attempt left in its working folder; nil: WorkspaceLost says why there are
+	// none, or no attempt ran to its end.
+	Workspace     *Workspace    `firestore:"workspace,omitempty"`
+	WorkspaceLost WorkspaceLoss `firestore:"workspaceLost,omitempty"`
+
 	// Receipt states how the job was isolated, as package receipt encodes it. Its bytes are signed, so they are
 	// stored unchanged. Empty while there is none, and for an execution that ended without an attempt.
 	Receipt string `firestore:"receipt,omitempty"`

@@ -22,6 +22,8 @@ type Ending struct {
 	SessionRejected  bool
 	Files            []File
 	OmittedFileCount int
+	Workspace        *Workspace
+	WorkspaceLost    WorkspaceLoss
 	Steps            []Step // nil: the steps of the last heartbeat stay
 }
 

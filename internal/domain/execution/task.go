@@ -16,6 +16,10 @@ type Task struct {
 	InputFileList []File      `firestore:"inputFiles,omitempty"`
 	InputFiles    []InputFile `firestore:"-"`
 
+	// Workspace has the files with which the job begins; nil: none. That of a turn is the conversation's, read after the
+	// claim and not stored here.
+	Workspace *Workspace `firestore:"workspace,omitempty"`
+
 	// Budget is the agent's. The operator's budget applies as well.
 	Budget agent.Budget `firestore:"budget,omitzero"`
 	// DailyBudget is the agent's. It bounds all executions of the agent together.

@@ -421,6 +421,7 @@ func (e *Execution) finish(ending Ending, now time.Time) {
 	e.Receipt = ending.Receipt
 	e.NewSession, e.SessionRejected = ending.NewSession, ending.SessionRejected
 	e.Files, e.OmittedFileCount = ending.Files, ending.OmittedFileCount
+	e.Workspace, e.WorkspaceLost = ending.Workspace, ending.WorkspaceLost
 	if ending.Steps != nil {
 		e.Steps = ending.Steps
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/airlock-run/airlock/internal/supervise"
 )
 
-// collectTimeout limits the transfer of output files, and snapshotTimeout that of the workspace's snapshot. They are not
-// part of the job's time.
+// collectTimeout limits the transfer of output files, and snapshotTimeout that of the workspace's snapshot. They are
+// not part of the job's time.
 const (
 	collectTimeout  = 10 * time.Second
 	snapshotTimeout = time.Minute

@@ -22,9 +22,9 @@ import (
 // errSnapshotTooLarge means that the packed workspace is larger than the job allows.
 var errSnapshotTooLarge = errors.New("the snapshot is too large")
 
-// snapshotWorkspace reports the workspace as a tar, compressed with zstd: regular files, directories and symbolic links,
-// with their modes, and with the times of all but the links. The same files give the same bytes. It runs after the agent
-// and all its child processes have ended.
+// snapshotWorkspace reports the workspace as a tar, compressed with zstd: regular files, directories and symbolic
+// links, with their modes, and with the times of all but the links. The same files give the same bytes. It runs after
+// the agent and all its child processes have ended.
 func snapshotWorkspace(reports *frame.Writer, maxBytes int64) (sandbox.SnapshotState, error) {
 	root, err := os.OpenRoot(sandbox.WorkspaceDir)
 	if err != nil {
@@ -158,8 +158,8 @@ func sortedNames(root *os.Root) ([]string, error) {
 	return names, err
 }
 
-// restoreWorkspace unpacks a snapshot of packed bytes. It creates nothing outside of the workspace, whatever the snapshot
-// contains.
+// restoreWorkspace unpacks a snapshot of packed bytes. It creates nothing outside of the workspace, whatever the
+// snapshot contains.
 func restoreWorkspace(from io.Reader, packed int64) error {
 	limited := &io.LimitedReader{R: from, N: packed}
 	root, err := os.OpenRoot(sandbox.WorkspaceDir)
