@@ -61,6 +61,17 @@ export async function unwrapResponse<T>(
   return { data, response }
 }
 
+/** Returns what unwrapResponse does; the body is undefined if it is empty and has a Content-Length. */
+export async function unwrapContent<T>(
+  call: Promise<ApiResponse<T>>,
+): Promise<{ data: T | undefined; response: Response }> {
+  const { data, error, response } = await orUnreachable(call)
+  if (!response.ok) {
+    throw problemOf(error, response)
+  }
+  return { data, response }
+}
+
 function orUnreachable<T>(call: Promise<ApiResponse<T>>): Promise<ApiResponse<T>> {
   return call.catch((cause: unknown) => {
     throw new UnreachableError(cause)

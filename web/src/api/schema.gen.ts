@@ -494,6 +494,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/executions/{id}/transcript": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Get all that the agent of an execution said and did, one TranscriptItem per line
+         * @description The attempts follow one another. While an execution runs, the newest items come some seconds late. `Range`
+         *     selects a part of the bytes. With `follow` the response goes on until the execution has finished, and ends
+         *     properly only then; empty lines keep the connection open and do not count as bytes of the transcript.
+         */
+        get: operations["getExecutionTranscript"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/executions/{id}/events": {
         parameters: {
             query?: never;
@@ -1366,6 +1390,36 @@ export interface components {
             spentUsd: number;
             /** Format: date-time */
             at: string;
+        };
+        /** @description One thing that an agent said or did */
+        TranscriptItem: {
+            /** @description Counts from 1 in each attempt */
+            number: number;
+            attempt: number;
+            /**
+             * Format: date-time
+             * @description When the executor read it
+             */
+            time: string;
+            /**
+             * @description `text`: the agent said it. `thinking`: it thought it. `tool_call`: it called `tool` with `input`.
+             *     `tool_result`: what the tool returned. `output`: a line of a command. `retry`: a request to the model is
+             *     made again. `notice`: something that Airlock says. `end`: how the attempt ended
+             * @enum {string}
+             */
+            type: "text" | "thinking" | "tool_call" | "tool_result" | "output" | "retry" | "notice" | "end";
+            /** @description The `call` that started the sub-agent, if a sub-agent said or did it */
+            parent?: string;
+            /** @description The ID of the tool call */
+            call?: string;
+            tool?: string;
+            /** @description What the tool was called with; a string if it was too long and is cut */
+            input?: unknown;
+            isError?: boolean;
+            /** @description At most 64 KiB. Keys and tokens of known kinds are masked */
+            text?: string;
+            /** @description `text` or `input` is cut */
+            truncated?: boolean;
         };
         StepEvent: {
             attempt: number;
@@ -2765,6 +2819,55 @@ export interface operations {
             };
             /** @description The content that the client has is still current */
             304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            410: components["responses"]["Problem"];
+            /** @description The range is outside the content */
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    getExecutionTranscript: {
+        parameters: {
+            query?: {
+                /** @description Wait for what the agent says and does until the execution has finished. `Range` is not read */
+                follow?: boolean;
+                /** @description With `follow`, the number of bytes that the client has; the response starts after them */
+                offset?: number;
+            };
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description JSON Lines */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/jsonl": string;
+                };
+            };
+            /** @description The requested range */
+            206: {
                 headers: {
                     [name: string]: unknown;
                 };

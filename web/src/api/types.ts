@@ -28,6 +28,8 @@ export type Step = Schemas['StepEvent']
 export type TenantList = Schemas['TenantList']
 export type TenantState = Schemas['Tenant']
 export type TenantSettings = Schemas['TenantSettings']
+/** The type is any string: a newer server may use types that this page does not know. */
+export type TranscriptItem = Omit<Schemas['TranscriptItem'], 'type'> & { type: string }
 export type Work = Schemas['Work']
 export type UsageReport = Schemas['UsageReport']
 export type UsageRow = Schemas['UsageRow']
