@@ -32,6 +32,7 @@ async function respond(server: StandIn, incoming: IncomingMessage, outgoing: Ser
   const method = incoming.method ?? 'GET'
   const request = new Request(`http://stand.in${incoming.url ?? '/'}`, {
     method,
+    ...(incoming.headers.range !== undefined && { headers: { Range: incoming.headers.range } }),
     ...((method === 'POST' || method === 'PATCH') && { body }),
   })
   const response = await server.handle(request)

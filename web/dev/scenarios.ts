@@ -1,11 +1,22 @@
 import type { Execution } from '../src/api/types.ts'
 import type { Outcome, StandIn } from './standin.ts'
+import { transcriptOf } from './transcriptSamples.ts'
 
 const queuedMs = 1500
 const runningMs = 4000
 
-/** Plays a scenario for an execution, which a word of its input selects: agent, json, html, fail, hang, stay queued. */
+/**
+ * Plays a scenario for an execution, which a word of its input selects: agent, json, html, fail, hang, stay queued,
+ * coding, canceled, killed, endless.
+ */
 export function playScenario(execution: Execution, standIn: StandIn): void {
+  const items = transcriptOf(execution.input)
+  items.forEach((item, i) =>
+    setTimeout(
+      () => standIn.transcripts.add(execution.id, item),
+      queuedMs + (runningMs * (i + 1)) / (items.length + 1),
+    ),
+  )
   if (!execution.input.includes('stay queued')) {
     setTimeout(() => standIn.start(execution.id), queuedMs)
     setTimeout(
@@ -24,7 +35,9 @@ export function addSampleData(standIn: StandIn): void {
   const post = (path: string, body: object) =>
     standIn.handle(new Request(`http://stand.in${path}`, { method: 'POST', body: JSON.stringify(body) }))
   standIn.onAccept = (execution) => {
-    standIn.start(execution.id)
+    const items = transcriptOf(execution.input)
+    standIn.start(execution.id, items.at(-1)?.attempt)
+    standIn.transcripts.add(execution.id, ...items)
     standIn.finish(execution.id, outcomeOf(execution.input))
   }
   void (async () => {
@@ -35,17 +48,24 @@ export function addSampleData(standIn: StandIn): void {
     })
     await post('/agents/agt_0001/run', { input: '오늘 회의: 출시를 금요일로 미룸. json' })
     await post('/agents/agt_0001/run', { input: 'A long transcript whose run will fail' })
+    await post('/agents/agt_0001/run', { input: 'A coding task' })
+    await post('/agents/agt_0001/run', { input: 'A run that is canceled' })
+    await post('/agents/agt_0001/run', { input: 'A run whose first attempt is killed' })
+    await post('/agents/agt_0001/run', { input: 'An endless log' })
     await post('/api/conversation', { message: 'Hello! What can you do?' })
     await post('/api/conversation', { message: 'Show me that html is harmless' })
     await post('/api/conversation', { message: '회의록을 요약하는 agent 만들어 줘' })
-    await post('/api/conversation', { message: 'fail, please', conversationId: 'con_0008' })
+    await post('/api/conversation', { message: 'fail, please', conversationId: 'con_0012' })
     standIn.onAccept = playScenario
-    await post('/api/conversation', { message: 'hang', conversationId: 'con_0008' })
-    await post('/api/conversation', { message: 'stay queued', conversationId: 'con_0008' })
+    await post('/api/conversation', { message: 'hang', conversationId: 'con_0012' })
+    await post('/api/conversation', { message: 'stay queued', conversationId: 'con_0012' })
   })()
 }
 
 function outcomeOf(input: string): Outcome {
+  if (input.includes('canceled')) {
+    return { status: 'canceled', error: { code: 'canceled', message: 'The execution was canceled.' } }
+  }
   if (input.includes('fail')) {
     const error = {
       code: 'agent_error',

@@ -15,6 +15,7 @@ import type {
 import { isFinished } from '../src/executions/status.ts'
 import { EventStreams } from './eventStreams.ts'
 import { json, jsonOrNotFound, notFound, textOrNotFound } from './responses.ts'
+import { Transcripts } from './transcripts.ts'
 
 export type Outcome = { result: Result } | { status: 'failed' | 'timed_out' | 'canceled'; error: Failure }
 
@@ -37,6 +38,7 @@ export class StandIn {
   /** Contents of results and files, by the path of their URL. */
   readonly contents = new Map<string, string>()
   readonly events = new EventStreams()
+  readonly transcripts = new Transcripts()
   /** What the operator sees; undefined: nobody is the operator. */
   operator: { status: InstallationStatus; executors: Executor[]; tenants: TenantState[] } | undefined
   /** Called with each accepted execution. May start and finish it. */
@@ -101,6 +103,8 @@ export class StandIn {
         return this.executions.has(id)
           ? json(this.attempts.get(id) ?? { attempts: [], omitted: 0 })
           : notFound()
+      case 'GET executions/id/transcript':
+        return this.transcript(id, request)
       case 'GET executions/id/files':
       case 'GET executions/id/result':
         return textOrNotFound(this.contents.get(decodeURIComponent(url.pathname)))
@@ -125,8 +129,8 @@ export class StandIn {
     }
   }
 
-  start(id: string): void {
-    this.change(id, { status: 'running', attempt: 1, startedAt: now() })
+  start(id: string, attempt = 1): void {
+    this.change(id, { status: 'running', attempt, startedAt: now() })
   }
 
   /** Tells those who follow a running execution what its agent says (output) or does (progress). */
@@ -148,6 +152,7 @@ export class StandIn {
     }
     this.waiters.delete(id)
     this.events.end(`/executions/${id}/events`)
+    this.transcripts.end(id)
   }
 
   private send(request: {
@@ -282,6 +287,11 @@ export class StandIn {
       })
     }
     return jsonOrNotFound(this.executions.get(id))
+  }
+
+  private transcript(id: string, request: Request): Response {
+    const execution = this.executions.get(id)
+    return execution ? this.transcripts.respond(id, request, isFinished(execution.status)) : notFound()
   }
 
   private cancel(id: string): Response {

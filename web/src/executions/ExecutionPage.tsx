@@ -1,4 +1,8 @@
+import { useRef } from 'react'
 import type { Execution } from '../api/types.ts'
+import { Transcript } from '../transcript/Transcript.tsx'
+import { useTranscript, type FollowedTranscript } from '../transcript/useTranscript.ts'
+import { Button } from '../ui/Button.tsx'
 import { PageHeader } from '../ui/PageHeader.tsx'
 import { ProblemNotice } from '../ui/ProblemNotice.tsx'
 import { TextLink } from '../ui/TextLink.tsx'
@@ -15,14 +19,27 @@ import { useExecution } from './useExecution.ts'
 
 export function ExecutionPage({ id }: { id: string }) {
   const { execution, connectionError, error } = useExecution(id)
+  const transcript = useTranscript(id, execution)
+  const section = useRef<HTMLElement>(null)
+  const jump = () => {
+    section.current?.scrollIntoView()
+    section.current?.focus({ preventScroll: true })
+  }
   return (
     <>
-      <PageHeader kind="Execution" title={id} />
+      <PageHeader kind="Execution" title={id}>
+        {transcript.items.length > 0 && <Button onClick={jump}>Transcript</Button>}
+      </PageHeader>
       <div className="relative flex-1 overflow-y-auto px-4 py-6">
         <div className="mx-auto flex max-w-3xl flex-col gap-6">
           {error && <ProblemNotice error={error} />}
           {!execution && !error && <p className="text-muted">{connectionError?.message ?? 'Loading…'}</p>}
-          {execution && <Detail execution={execution} connectionError={connectionError} />}
+          {execution && (
+            <>
+              <Detail execution={execution} connectionError={connectionError} transcript={transcript} />
+              <Transcript ref={section} executionId={id} transcript={transcript} />
+            </>
+          )}
         </div>
       </div>
     </>
@@ -32,9 +49,12 @@ export function ExecutionPage({ id }: { id: string }) {
 interface DetailProps {
   execution: Execution
   connectionError: Error | undefined
+  transcript: FollowedTranscript
 }
 
-function Detail({ execution, connectionError }: DetailProps) {
+function Detail({ execution, connectionError, transcript }: DetailProps) {
+  const noTranscript =
+    transcript.items.length === 0 && (transcript.complete || transcript.error !== undefined)
   return (
     <>
       <div aria-live="polite" className="flex flex-col gap-4">
@@ -46,7 +66,7 @@ function Detail({ execution, connectionError }: DetailProps) {
             <RetryButton executionId={execution.id} />
           </FailureNotice>
         )}
-        {execution.partialText && (
+        {execution.partialText && noTranscript && (
           <section aria-label="What the agent had said" className="flex flex-col gap-2">
             <h2 className="label-small">What the agent had said</h2>
             <p dir="auto" className="text-verbatim max-h-80 overflow-y-auto rounded-lg bg-sunken p-3">

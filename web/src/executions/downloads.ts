@@ -9,3 +9,8 @@ export function downloadResult(id: string): Promise<Blob> {
 export function downloadFile(id: string, path: string): Promise<Blob> {
   return unwrap(api.GET('/executions/{id}/files/{path}', { params: { path: { id, path } }, parseAs: 'blob' }))
 }
+
+/** Downloads the whole transcript, as far as it is stored. */
+export function downloadTranscript(id: string): Promise<Blob> {
+  return unwrap(api.GET('/executions/{id}/transcript', { params: { path: { id } }, parseAs: 'blob' }))
+}

@@ -1,25 +1,12 @@
 import { screen, waitFor, within } from '@testing-library/react'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { problem } from '../../dev/responses.ts'
 import { StandIn } from '../../dev/standin.ts'
 import type { Execution } from '../api/types.ts'
+import { collectDownloads } from '../test/downloads.ts'
 import { isPost, post, visit } from '../test/visit.tsx'
 
-const saved: { name: string; content: Blob }[] = []
-
-beforeEach(() => {
-  let last: Blob
-  URL.createObjectURL = (content) => {
-    last = content as Blob
-    return 'blob:content'
-  }
-  URL.revokeObjectURL = () => undefined
-  vi.spyOn(HTMLAnchorElement.prototype, 'click').mockImplementation(function (this: HTMLAnchorElement) {
-    saved.push({ name: this.download, content: last })
-  })
-})
-
-afterEach(() => void saved.splice(0))
+const saved = collectDownloads()
 
 async function withFinishedExecution(change: Partial<Execution>) {
   const server = new StandIn()

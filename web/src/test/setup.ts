@@ -8,6 +8,8 @@ configure({ asyncUtilTimeout: 60_000 })
 
 // jsdom has no screen, so no media query matches.
 window.matchMedia = (media) => Object.assign(new EventTarget(), { media, matches: false }) as MediaQueryList
+// It has no layout, so nothing is scrolled.
+Element.prototype.scrollIntoView = () => undefined
 
 afterEach(() => {
   cleanup()
