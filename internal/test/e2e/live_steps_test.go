@@ -64,7 +64,8 @@ func (a *airlock) streamSteps(executionID string, onStep func(texts []string)) (
 	return texts
 }
 
-// The steps of a job appear while it runs, in the stream of its events and on the page, and none appears twice.
+// The steps of a job appear while it runs, in the stream of its events and on the page, and none appears twice. Then
+// the page shows the transcript.
 func TestClaudeStepsAppearWhileItRuns(t *testing.T) {
 	t.Parallel()
 	model := startSteppingModel(t)
@@ -90,7 +91,9 @@ func TestClaudeStepsAppearWhileItRuns(t *testing.T) {
 	require.NoError(t, chromedp.Do(ctx,
 		chromedp.WaitVisible(`//section[@aria-label="Result"]//*[contains(text(), "I looked.")]`),
 		chromedp.WaitNotPresent(`//ol[@aria-label="Steps"]`),
-	))
+		chromedp.WaitVisible(`//section[@aria-label="Transcript"]//button[contains(., "Bash")]`),
+		chromedp.WaitVisible(`//section[@aria-label="Transcript"]//*[contains(text(), "Ended: succeeded")]`),
+	), "the page shows no transcript")
 	require.Equal(t, allSteps, a.streamSteps(run, func([]string) {}), "the stored steps")
 }
 

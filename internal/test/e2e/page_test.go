@@ -88,7 +88,7 @@ func TestPageOnSmallScreen(t *testing.T) {
 			"new":        {"#/", `//textarea`},
 			"agent":      {"#/a/" + agent.Id, `//section[@aria-label="Newest run"]`},
 			"new-agent":  {"#/a", `//button[contains(., "Create agent")]`},
-			"execution":  {"#/e/" + run.Id, `//section[@aria-label="Output files"]`},
+			"execution":  {"#/e/" + run.Id, `//section[@aria-label="Transcript"]//*[contains(text(), "Ended: succeeded")]`},
 			"executions": {"#/e", `//main//li`},
 			"batch":      {"#/b/" + batch.Id, `//progress`},
 			"batches":    {"#/b", `//main//li`},
