@@ -494,6 +494,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/executions/{id}/workspace": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Get the files that the job of an execution left in its working folder
+         * @description A tar that is compressed with zstd. `Range` selects a part of it.
+         */
+        get: operations["getExecutionWorkspace"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/executions/{id}/transcript": {
         parameters: {
             query?: never;
@@ -1036,6 +1058,7 @@ export interface components {
             labels?: components["schemas"]["Labels"];
             /** @description Input files, at most 768 KiB together with their paths. They lie in the agent's working folder */
             files?: components["schemas"]["InputFile"][];
+            workspace?: components["schemas"]["WorkspaceSource"];
             webhook?: components["schemas"]["Webhook"];
         };
         /**
@@ -1308,6 +1331,7 @@ export interface components {
             files?: components["schemas"]["OutputFile"][];
             /** @description Number of output files that were not stored: too many, too large, or not regular files */
             omittedFileCount?: number;
+            workspace?: components["schemas"]["Workspace"];
             /**
              * @description How the sandbox isolated the job and what the job used, in canonical JSON (RFC 8785). `airlock receipt
              *     verify` checks its signature. Absent before the execution has finished, if it had no attempt, and in lists
@@ -1390,6 +1414,33 @@ export interface components {
             spentUsd: number;
             /** Format: date-time */
             at: string;
+        };
+        /** @description The files with which the agent's working folder begins. The run's `files` are added to them */
+        WorkspaceSource: {
+            /** @description An earlier execution; the run begins with the files that it left */
+            from: string;
+        };
+        /**
+         * @description The files of the agent's working folder. A later run can begin with what this one left, and the next turn of a
+         *     conversation does. Absent in lists, and if there is nothing to say
+         */
+        Workspace: {
+            /** @description The execution with whose files this run began */
+            from?: string;
+            /**
+             * Format: int64
+             * @description Bytes of the packed files that the job left; 0: it left none
+             */
+            size?: number;
+            /** @description The files that the job left, as a tar compressed with zstd */
+            url?: string;
+            /**
+             * @description Why the files that the job left are not stored. `too_large`: they are larger than the operator allows.
+             *     `unreadable`: the agent left something that cannot be read. `no_time`: the job was ended before they were
+             *     packed. `unavailable`: blob storage did not take them
+             * @enum {string}
+             */
+            lost?: "too_large" | "unreadable" | "no_time" | "unavailable";
         };
         /** @description One thing that an agent said or did */
         TranscriptItem: {
@@ -1795,7 +1846,7 @@ export interface components {
              * @description The reason, for programs
              * @enum {string}
              */
-            code: "invalid_request" | "unauthenticated" | "insufficient_scope" | "host_not_allowed" | "not_found" | "artifact_lost" | "route_not_found" | "method_not_allowed" | "agent_mismatch" | "api_keys_disabled" | "idempotency_key_reused" | "prompt_denied" | "rate_limited" | "batch_not_finished" | "delivery_not_finished" | "execution_not_finished" | "nothing_to_retry" | "content_too_large" | "unsupported_media_type" | "too_many_pending_turns" | "queue_full" | "daily_budget_exceeded" | "request_refused" | "internal" | "unavailable";
+            code: "invalid_request" | "unauthenticated" | "insufficient_scope" | "host_not_allowed" | "not_found" | "artifact_lost" | "route_not_found" | "method_not_allowed" | "agent_mismatch" | "api_keys_disabled" | "idempotency_key_reused" | "prompt_denied" | "rate_limited" | "batch_not_finished" | "delivery_not_finished" | "execution_not_finished" | "no_workspace" | "nothing_to_retry" | "content_too_large" | "unsupported_media_type" | "too_many_pending_turns" | "queue_full" | "daily_budget_exceeded" | "request_refused" | "internal" | "unavailable";
             errors?: {
                 field: string;
                 detail: string;
@@ -2395,6 +2446,7 @@ export interface operations {
             401: components["responses"]["Problem"];
             403: components["responses"]["Problem"];
             404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
             413: components["responses"]["Problem"];
             415: components["responses"]["Problem"];
             422: components["responses"]["Problem"];
@@ -2808,6 +2860,58 @@ export interface operations {
                 };
                 content: {
                     "application/octet-stream": string;
+                };
+            };
+            /** @description The requested range */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The content that the client has is still current */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            410: components["responses"]["Problem"];
+            /** @description The range is outside the content */
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    getExecutionWorkspace: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The files */
+            200: {
+                headers: {
+                    "Repr-Digest": components["headers"]["ReprDigest"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/zstd": string;
                 };
             };
             /** @description The requested range */
