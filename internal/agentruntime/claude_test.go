@@ -327,6 +327,25 @@ func TestForgedResultDoesNotCount(t *testing.T) {
 	require.Equal(t, "done", result.Text)
 }
 
+// A tool fills all that it may write. The CLI's own files are among it, and it answers all the same.
+func TestClaudeWithFullDisk(t *testing.T) {
+	t.Parallel()
+	h := newClaudeHarness(t, func(r modelstub.Request) modelstub.Response {
+		if len(r.Messages) > 1 {
+			return modelstub.Text("The tool said: " + r.Prompt())
+		}
+		return modelstub.ToolUse("Bash", map[string]string{"description": "use all disk", "command": `for dir in /workspace /home/agent; do
+			head -c 500M /dev/zero > $dir/full; done; (echo '#!/bin/sh'; echo echo a script runs in /tmp) > /tmp/s; chmod +x /tmp/s; /tmp/s; df -m /workspace /home/agent /tmp`})
+	})
+	run, outcome := h.execute(execution.Task{Input: "hello"})
+	result, failure := run.ParseOutcome(outcome)
+	require.Nil(t, failure)
+	require.Zero(t, outcome.OOMKills)
+	require.Contains(t, result.Text, "No space left on device")
+	require.Contains(t, result.Text, "a script runs in /tmp")
+	t.Logf("%d MiB at most\n%s", outcome.PeakMemory>>20, result.Text)
+}
+
 // The kernel kills a tool, and the agent goes on: its answer counts.
 func TestToolOutOfMemory(t *testing.T) {
 	t.Parallel()

@@ -23,15 +23,17 @@ const initPath = "/sandbox-init"
 // userAndGroup returns the user of every process in a container. uid is its user ID and its group ID; see uids.go.
 func userAndGroup(uid int) string { return fmt.Sprintf("%[1]d:%[1]d", uid) }
 
-// tmpfsMounts returns the writable paths of a sandbox. They count against the memory limit, and their sizes fit the
-// default one. sandbox.StreamDir contains what the agent has written and init has not read; package guest ends a job
-// before that fills it.
-func tmpfsMounts(uid int) map[string]string {
+// tmpfsMounts returns the writable paths of a sandbox with this memory limit, in bytes. They count against it. The three
+// that belong to the agent have five eighths of it together: when they are full, the agent's programs still have the
+// rest, so a full disk is an error of a write, and not the end of the agent. sandbox.StreamDir contains what the agent
+// has written and init has not read; package guest ends a job before that fills it.
+func tmpfsMounts(uid int, memory int64) map[string]string {
 	owner := fmt.Sprintf(",uid=%[1]d,gid=%[1]d", uid)
+	eighths := func(n int64) int64 { return memory / 8 * n >> 20 }
 	return map[string]string{
-		"/tmp":               "rw,noexec,nosuid,nodev,size=128m,mode=1777",
-		sandbox.WorkspaceDir: "rw,exec,nosuid,nodev,size=512m,mode=0700" + owner,
-		sandbox.HomeDir:      "rw,exec,nosuid,nodev,size=64m,mode=0700" + owner,
+		"/tmp":               fmt.Sprintf("rw,exec,nosuid,nodev,size=%dm,mode=1777", eighths(1)),
+		sandbox.WorkspaceDir: fmt.Sprintf("rw,exec,nosuid,nodev,size=%dm,mode=0700", eighths(3)) + owner,
+		sandbox.HomeDir:      fmt.Sprintf("rw,exec,nosuid,nodev,size=%dm,mode=0700", eighths(1)) + owner,
 		sandbox.StreamDir:    "rw,noexec,nosuid,nodev,size=160m,mode=0700" + owner,
 	}
 }
@@ -58,7 +60,7 @@ func sandboxFiles(uid int) map[string]string {
 
 const (
 	maxOpenFiles = 4096      // the need of the Claude Code CLI
-	maxFileSize  = 512 << 20 // the size of the largest tmpfs
+	maxFileSize  = 512 << 20 // a larger file is a mistake: the workspace is not much larger
 	shmSize      = 16 << 20  // for POSIX semaphores, which Python's multiprocessing uses
 	oomScoreAdj  = 500       // the kernel kills a sandbox before the executor
 )
@@ -98,7 +100,7 @@ func hostConfig(spec containerSpec, uid int, ociRuntime, socketDir, seccomp stri
 		CapDrop:        strslice.StrSlice{"ALL"},
 		SecurityOpt:    []string{"no-new-privileges", "seccomp=" + seccomp},
 		ReadonlyRootfs: true,
-		Tmpfs:          tmpfsMounts(uid),
+		Tmpfs:          tmpfsMounts(uid, spec.memory),
 		Mounts:         mounts(socketDir),
 		OomScoreAdj:    oomScoreAdj,
 		LogConfig:      container.LogConfig{Type: "none"},

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -10,19 +11,30 @@ import (
 
 // The job is out of memory if the kernel kills the agent.
 func TestMemoryOverLimitIsOutOfMemory(t *testing.T) {
-	for name, args := range map[string][]string{
-		"agent":          {"allocate", "200"},
-		"files in tmpfs": {"fill", "/workspace", "200"},
-	} {
-		t.Run(name, func(t *testing.T) {
+	t.Parallel()
+	d := newDriver(t, Config{})
+	job := probe("allocate", "200")
+	job.Limits.Memory = 64 << 20
+	out := run(t, d, job)
+
+	require.Equal(t, sandbox.OutOfMemory, out.EndReason, "%+v", out)
+	require.Positive(t, out.OOMKills)
+}
+
+// A full disk is an error of the write, at any limit of memory: the files of an agent never end it.
+func TestFullDiskIsNotOutOfMemory(t *testing.T) {
+	for _, memory := range []int64{64 << 20, 256 << 20, 2 << 30} {
+		t.Run(fmt.Sprint(memory>>20, " MiB"), func(t *testing.T) {
 			t.Parallel()
 			d := newDriver(t, Config{})
-			job := probe(args...)
-			job.Limits.Memory = 64 << 20
+			job := probe("fill-dirs", "/workspace", "/tmp", "/home/agent")
+			job.Limits.Memory = memory
 			out := run(t, d, job)
 
-			require.Equal(t, sandbox.OutOfMemory, out.EndReason, "%+v", out)
-			require.Positive(t, out.OOMKills)
+			require.Equal(t, sandbox.Exited, out.EndReason, "%+v", out)
+			require.Equal(t, 1, out.ExitCode)
+			requireNoSpace(t, out)
+			require.Zero(t, out.OOMKills)
 		})
 	}
 }

@@ -75,7 +75,7 @@ func checkSettings(s sandbox.Settings, v selfinspect.View, ociRuntime string, ui
 			Passed: s.ReadOnlyRoot && v.RootWriteResult != "written",
 		}, {
 			Setting: "writable paths", Inspected: formatMounts(s.Tmpfs), Observed: formatMounts(observedTmpfs(v)),
-			Passed: tmpfsMatches(s.Tmpfs, s.User, v),
+			Passed: tmpfsMatches(s, v),
 		}, {
 			Setting: "host mounts", Inspected: fmt.Sprint(s.Mounts), Observed: formatMounts(observedHostMounts(v)),
 			Passed: hostMountsMatch(s.Mounts, v),

@@ -69,9 +69,9 @@ func validView(user string) selfinspect.View {
 	v := selfinspect.View{
 		Status: map[string]string{"NoNewPrivs": "1", "Seccomp": "2", "Uid": ids, "Gid": ids},
 		Mounts: map[string]string{
-			"/tmp":        "tmpfs,rw,nosuid,nodev,noexec,rw,size=131072k",
-			"/workspace":  "tmpfs,rw,nosuid,nodev,rw,size=524288k",
-			"/home/agent": "tmpfs,rw,nosuid,nodev,rw,size=65536k",
+			"/tmp":        "tmpfs,rw,nosuid,nodev,rw,size=131072k",
+			"/workspace":  "tmpfs,rw,nosuid,nodev,rw,size=393216k",
+			"/home/agent": "tmpfs,rw,nosuid,nodev,rw,size=131072k",
 			"/run/output": "tmpfs,rw,nosuid,nodev,noexec,rw,size=163840k",
 			egressDir:     "ext4,ro,rw", "/etc/hosts": "ext4,ro,rw", "/etc/hostname": "ext4,ro,rw",
 			"/etc/passwd": "ext4,ro,rw", "/etc/group": "ext4,ro,rw", "/dev/shm": "tmpfs,rw,size=16384k",

@@ -48,7 +48,7 @@ func hasOption(mount, option string) bool {
 // observedTmpfs returns the mounts of a view at the paths of tmpfsMounts.
 func observedTmpfs(v selfinspect.View) map[string]string {
 	found := map[string]string{}
-	for path := range tmpfsMounts(0) {
+	for path := range tmpfsMounts(0, 0) {
 		found[path] = v.Mounts[path]
 	}
 	return found
@@ -83,14 +83,15 @@ func hostMountsMatch(inspected []sandbox.Mount, v selfinspect.View) bool {
 	return true
 }
 
-// tmpfsMatches reports whether the Engine has exactly the mounts of tmpfsMounts for the user, and whether the process
+// tmpfsMatches reports whether the Engine has exactly the mounts of tmpfsMounts, and whether the process
 // sees each of them with its options.
-func tmpfsMatches(inspected map[string]string, user string, v selfinspect.View) bool {
-	uid, _ := parseUser(user)
-	if !maps.Equal(inspected, tmpfsMounts(uid)) {
+func tmpfsMatches(s sandbox.Settings, v selfinspect.View) bool {
+	uid, _ := parseUser(s.User)
+	expected := tmpfsMounts(uid, s.Memory)
+	if !maps.Equal(s.Tmpfs, expected) {
 		return false
 	}
-	for path, options := range tmpfsMounts(uid) {
+	for path, options := range expected {
 		mount := v.Mounts[path]
 		if !strings.HasPrefix(mount, "tmpfs,") {
 			return false
