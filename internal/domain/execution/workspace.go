@@ -1,7 +1,7 @@
 package execution
 
-// Workspace describes the files that a job left in its working folder, with which a later job can begin. Their snapshot,
-// a tar that is compressed with zstd, is in blob storage below the execution whose attempt stored it.
+// Workspace describes the files that a job left in its working folder, with which a later job can begin. Their
+// snapshot, a tar that is compressed with zstd, is in blob storage below the execution whose attempt stored it.
 type Workspace struct {
 	ExecutionID string `firestore:"executionId"`
 	Attempt     int    `firestore:"attempt"`

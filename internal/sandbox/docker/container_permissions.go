@@ -23,10 +23,10 @@ const initPath = "/sandbox-init"
 // userAndGroup returns the user of every process in a container. uid is its user ID and its group ID; see uids.go.
 func userAndGroup(uid int) string { return fmt.Sprintf("%[1]d:%[1]d", uid) }
 
-// tmpfsMounts returns the writable paths of a sandbox with this memory limit, in bytes. They count against it. The three
-// that belong to the agent have five eighths of it together: when they are full, the agent's programs still have the
-// rest, so a full disk is an error of a write, and not the end of the agent. sandbox.StreamDir contains what the agent
-// has written and init has not read; package guest ends a job before that fills it.
+// tmpfsMounts returns the writable paths of a sandbox with this memory limit, in bytes. They count against it. The
+// three that belong to the agent have five eighths of it together: when they are full, the agent's programs still have
+// the rest, so a full disk is an error of a write, and not the end of the agent. sandbox.StreamDir contains what the
+// agent has written and init has not read; package guest ends a job before that fills it.
 func tmpfsMounts(uid int, memory int64) map[string]string {
 	owner := fmt.Sprintf(",uid=%[1]d,gid=%[1]d", uid)
 	eighths := func(n int64) int64 { return memory / 8 * n >> 20 }
