@@ -15,9 +15,11 @@ import (
 
 // Event is a change of an execution. Kind says whether Status or Step is set.
 type Event struct {
-	Kind   string      `json:"kind"`            // "status", "output" or "progress"; more kinds may be added
+	// Kind is "status", "output", "progress", or "partial": what the agent is saying at present, which replaces the partial
+	// event before it, and is followed by an "output" with the whole text. More kinds may be added.
+	Kind   string      `json:"kind"`
 	Status StatusEvent `json:"status,omitzero"` // of kind "status"
-	Step   StepEvent   `json:"step,omitzero"`   // of the other kinds
+	Step   StepEvent   `json:"step,omitzero"`   // of the other kinds; a partial event has no number
 
 	id string // the server continues after it
 }

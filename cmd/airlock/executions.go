@@ -233,9 +233,11 @@ func formatUSD(usd float64) string {
 }
 
 func showEvent(out io.Writer, e client.Event) {
-	if e.Kind == "status" {
+	switch e.Kind {
+	case "status":
 		fmt.Fprintf(out, "[%s, attempt %d]\n", e.Status.Status, e.Status.Attempt)
-		return
+	case "partial": // the whole text follows
+	default:
+		fmt.Fprintf(out, "%-8s  %s\n", e.Kind, e.Step.Text)
 	}
-	fmt.Fprintf(out, "%-8s  %s\n", e.Kind, e.Step.Text)
 }

@@ -38,6 +38,7 @@ type claudeHarness struct {
 
 	settleTime time.Duration // 0: the runtime's
 	onItem     func(transcript.Item)
+	onSaying   func(part string, begins bool)
 }
 
 func newClaudeHarness(t *testing.T, script modelstub.Script, change ...func(*gateway.Config)) *claudeHarness {
@@ -81,8 +82,13 @@ func (h *claudeHarness) executeUntil(ctx context.Context, task execution.Task) (
 	})
 	require.Nil(h.t, failure)
 	run.Job.SettleTime = cmp.Or(h.settleTime, run.Job.SettleTime)
-	if h.onItem != nil {
-		run.OnItem(h.onItem)
+	if h.onItem != nil || h.onSaying != nil {
+		onItem := h.onItem
+		if onItem == nil {
+			onItem = func(transcript.Item) {}
+		}
+		run.OnItem(onItem)
+		run.OnSaying(h.onSaying)
 	}
 	outcome, err := h.driver.Run(ctx, run.Job)
 	require.NoError(h.t, err)
@@ -111,10 +117,13 @@ func (h *claudeHarness) modelRequests() []modelstub.Request {
 func TestClaudeAnswers(t *testing.T) {
 	t.Parallel()
 	h := newClaudeHarness(t, modelstub.Sequence(modelstub.Text("hello from the model")))
+	var saying strings.Builder
+	h.onSaying = func(part string, _ bool) { saying.WriteString(part) }
 	run, result := h.mustRun(execution.Task{
 		Input: "/help is not a command here; $(id) '; rm -rf / #", Instructions: "--verbose is how you answer",
 	})
 	require.Equal(t, "hello from the model", result.Text)
+	require.Equal(t, "hello from the model", saying.String(), "as its model writes it")
 
 	require.Len(t, h.modelRequests(), 1)
 	request := h.modelRequests()[0]

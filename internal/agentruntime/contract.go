@@ -13,6 +13,8 @@ type contract interface {
 	prepareJob(r *Run, e *execution.Execution) *execution.Failure
 	// reportItems calls onItem for each thing that one line of the output says about the agent's work.
 	reportItems(line []byte, onItem func(transcript.Item))
+	// reportSaying calls onSaying if one line of the output is a part of a text that the agent is saying.
+	reportSaying(line []byte, onSaying func(part string, begins bool))
 	// parseResult reads the outcome of an agent that exited by itself. It returns either a result or a failure.
 	parseResult(r *Run, o sandbox.Outcome) (*execution.Result, *execution.Failure)
 }

@@ -30,7 +30,7 @@ func (streamJSON) prepareJob(r *Run, e *execution.Execution) *execution.Failure 
 		model = "none"
 	}
 	argv := slices.Concat(r.Job.Argv, []string{
-		"--print", "--output-format", "stream-json", "--verbose", "--dangerously-skip-permissions",
+		"--print", "--output-format", "stream-json", "--verbose", "--include-partial-messages", "--dangerously-skip-permissions",
 		"--model", model, "--max-turns", strconv.Itoa(r.entry.MaxTurns),
 	})
 

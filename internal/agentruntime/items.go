@@ -37,9 +37,16 @@ func (r *Run) OnItem(onItem func(transcript.Item)) {
 			return
 		}
 		r.contract.reportItems(line, report)
+		if r.onSaying != nil {
+			r.contract.reportSaying(line, r.onSaying)
+		}
 	}}
 	r.Job.OnStdout = r.lines.write
 }
+
+// OnSaying registers a function that is called for each part of a text that the agent is saying, as its model writes
+// it. begins means that a new text begins with the part. Call it before the job starts.
+func (r *Run) OnSaying(onSaying func(part string, begins bool)) { r.onSaying = onSaying }
 
 // PartialText returns what the agent had said when its job ended, one part after another: at most
 // execution.MaxPartialText bytes, the newest. OnItem must have been called, and the job must have ended.
@@ -107,3 +114,9 @@ func (streamJSON) reportItems(line []byte, onItem func(transcript.Item)) {
 func (command) reportItems(line []byte, onItem func(transcript.Item)) {
 	onItem(transcript.Item{Kind: transcript.KindOutput, Text: string(line)})
 }
+
+func (streamJSON) reportSaying(line []byte, onSaying func(part string, begins bool)) {
+	streamjson.ParseSaying(line, onSaying)
+}
+
+func (command) reportSaying([]byte, func(string, bool)) {}

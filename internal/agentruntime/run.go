@@ -28,6 +28,7 @@ type Run struct {
 	egress      Egress
 	lines       lineSplitter // of the output
 	said        newestText
+	onSaying    func(part string, begins bool) // may be nil
 }
 
 // prepare makes the job of an execution. Nothing that a tenant wrote is on the command line, except for the schema in

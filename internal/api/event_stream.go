@@ -11,6 +11,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/livesteps"
 )
 
 // keepAliveInterval is how long a stream may be silent: less than the time after which proxies close a silent
@@ -47,6 +48,7 @@ type eventStream struct {
 	c          echo.Context
 	controller *http.ResponseController
 	lastWrite  time.Time // the zero time: nothing is written yet
+	saying     int       // version of the text that was written last
 }
 
 func (s *eventStream) started() bool { return !s.lastWrite.IsZero() }
@@ -79,6 +81,23 @@ func (s *eventStream) writeNew(e *execution.Execution, position eventPosition) (
 		return position, s.writeStatus(e, &position)
 	}
 	return position, s.keepAlive()
+}
+
+// writeSaying writes the text that the agent is saying, if it has changed. The event has no ID: a client that continues
+// later gets the whole text as a step.
+func (s *eventStream) writeSaying(attempt int, saying livesteps.Saying) error {
+	if saying.Version == s.saying {
+		return nil
+	}
+	s.saying = saying.Version
+	if saying.Text == "" {
+		return nil
+	}
+	text, err := json.Marshal(contract.PartialEvent{Attempt: attempt, Text: saying.Text})
+	if err != nil {
+		return err
+	}
+	return s.write(fmt.Sprintf("event: partial\ndata: %s\n\n", text))
 }
 
 // keepAlive writes a comment if the stream has been silent for long.

@@ -79,8 +79,13 @@ func (s *Server) streamSteps(
 	readAgain := time.Now().Add(timeout)
 	for {
 		var more <-chan struct{}
-		e.Steps, more = live.Steps()
+		var news livesteps.News
+		news, more = live.News()
+		e.Steps = news.Steps
 		if position, err = stream.writeNew(e, position); err != nil {
+			return position, err
+		}
+		if err := stream.writeSaying(e.Attempt, news.Saying); err != nil {
 			return position, err
 		}
 		moreSteps, err := s.waitForEither(stream.c, notified, more, time.Until(readAgain))

@@ -100,15 +100,18 @@ func TestEventStreamFromQueuedToFinished(t *testing.T) {
 // liveSteps are the steps of the only attempt that runs in an executor. A closed channel is its end.
 type liveSteps chan execution.Step
 
-func (l liveSteps) StepsAfter(ctx context.Context, _ execution.Ref, _, _ int) ([]execution.Step, error) {
+func (l liveSteps) StepsAfter(ctx context.Context, _ execution.Ref, _ int, have livesteps.Position) (livesteps.News, error) {
 	select {
 	case s, ok := <-l:
 		if !ok {
-			return nil, livesteps.ErrNotRunning
+			return livesteps.News{}, livesteps.ErrNotRunning
 		}
-		return []execution.Step{s}, nil
+		if s.Number == 0 { // not a step, but what the agent is saying
+			return livesteps.News{Saying: livesteps.Saying{Text: s.Text, Version: have.Saying + 1}}, nil
+		}
+		return livesteps.News{Steps: []execution.Step{s}, Saying: livesteps.Saying{Version: have.Saying}}, nil
 	case <-ctx.Done():
-		return nil, nil
+		return livesteps.News{}, nil
 	}
 }
 
@@ -141,6 +144,8 @@ func TestEventStreamOfRunningExecution(t *testing.T) {
 	require.Equal(t, receivedEvent{"1-0-running", "status", `{"attempt":1,"status":"running"}`}, <-events)
 	steps <- step(1, "one")
 	require.Equal(t, receivedEvent{"1-1-running", "output", `{"attempt":1,"number":1,"text":"one"}`}, <-events)
+	steps <- execution.Step{Text: "It is"}
+	require.Equal(t, receivedEvent{"", "partial", `{"attempt":1,"text":"It is"}`}, <-events)
 	// Another client sees from its start what is known.
 	require.Equal(t, "1-0-running", (<-s.streamEvents(e.Urls.Events, "Last-Event-ID", "0-0-queued")).id)
 	steps <- step(2, "two")

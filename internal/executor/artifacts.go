@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"strings"
@@ -9,11 +10,13 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/airlock-run/airlock/internal/blob"
 	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/supervise"
 )
 
 const (
@@ -23,6 +26,40 @@ const (
 	// maxConcurrentUploads bounds the uploads of one attempt at the same time.
 	maxConcurrentUploads = 8
 )
+
+// storeArtifacts uploads the output files of the job, and its result if that is too large for the document, and puts
+// their names into a.ending. The ending is written afterwards, so a name never exists without its content. An attempt
+// that dies in between leaves contents without a name; they are deleted together with the execution.
+func (a *attempt) storeArtifacts(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, storeArtifactsTimeout)
+	defer cancel()
+	ending := &a.ending
+	var contents []io.ReadSeeker
+	ending.Files, contents, ending.OmittedFileCount = outputFiles(a.outcome)
+
+	uploads, ctx := errgroup.WithContext(ctx)
+	uploads.SetLimit(maxConcurrentUploads)
+	for i, content := range contents {
+		uploads.Go(func() (err error) {
+			defer supervise.RecoverTo(&err)
+			ending.Files[i].Content, err = a.upload(ctx, blob.FileKey(a.execution, i), content)
+			return err
+		})
+	}
+	if r := ending.Result; r != nil && r.Large() {
+		uploads.Go(func() (err error) {
+			defer supervise.RecoverTo(&err)
+			text, err := encodeResult(r)
+			if err != nil {
+				return err
+			}
+			complete, err := a.upload(ctx, blob.ResultKey(a.execution), bytes.NewReader(text))
+			ending.Result = r.Truncate(complete)
+			return err
+		})
+	}
+	return uploads.Wait()
+}
 
 // upload puts one content into blob storage. It repeats a failed call for as long as ctx allows.
 func (a *attempt) upload(ctx context.Context, key blob.Key, content io.ReadSeeker) (execution.Content, error) {

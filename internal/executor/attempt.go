@@ -1,24 +1,21 @@
 package executor
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/airlock-run/airlock/internal/agentruntime"
-	"github.com/airlock-run/airlock/internal/blob"
 	"github.com/airlock-run/airlock/internal/domain/conversation"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/transcript"
 	"github.com/airlock-run/airlock/internal/failpoint"
 	"github.com/airlock-run/airlock/internal/membership"
 	"github.com/airlock-run/airlock/internal/queue"
@@ -274,6 +271,7 @@ func (a *attempt) runJob(ctx context.Context) (err error) {
 	}
 	a.run, a.preparedAt = run, time.Now()
 	run.OnItem(a.recordItem)
+	run.OnSaying(a.steps.say)
 
 	a.outcome, err = x.config.Sandbox.Run(ctx, run.Job)
 	a.ending.Usage = a.usage()
@@ -347,7 +345,7 @@ func (a *attempt) parseOutcome() execution.Ending {
 	result, failure := a.run.ParseOutcome(a.outcome)
 	if failure != nil {
 		ending := failure.Ending(a.usage())
-		ending.PartialText = a.run.PartialText()
+		ending.PartialText = transcript.Mask(a.run.PartialText())
 		ending.SessionRejected = a.run.SessionRejected(a.outcome)
 		return ending
 	}
@@ -362,40 +360,6 @@ func (a *attempt) usage() execution.Usage {
 	usage := a.run.Usage()
 	usage.OOMKills = a.outcome.OOMKills
 	return usage
-}
-
-// storeArtifacts uploads the output files of the job, and its result if that is too large for the document, and puts
-// their names into a.ending. The ending is written afterwards, so a name never exists without its content. An attempt
-// that dies in between leaves contents without a name; they are deleted together with the execution.
-func (a *attempt) storeArtifacts(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, storeArtifactsTimeout)
-	defer cancel()
-	ending := &a.ending
-	var contents []io.ReadSeeker
-	ending.Files, contents, ending.OmittedFileCount = outputFiles(a.outcome)
-
-	uploads, ctx := errgroup.WithContext(ctx)
-	uploads.SetLimit(maxConcurrentUploads)
-	for i, content := range contents {
-		uploads.Go(func() (err error) {
-			defer supervise.RecoverTo(&err)
-			ending.Files[i].Content, err = a.upload(ctx, blob.FileKey(a.execution, i), content)
-			return err
-		})
-	}
-	if r := ending.Result; r != nil && r.Large() {
-		uploads.Go(func() (err error) {
-			defer supervise.RecoverTo(&err)
-			text, err := encodeResult(r)
-			if err != nil {
-				return err
-			}
-			complete, err := a.upload(ctx, blob.ResultKey(a.execution), bytes.NewReader(text))
-			ending.Result = r.Truncate(complete)
-			return err
-		})
-	}
-	return uploads.Wait()
 }
 
 // classify returns the event that the end of the job means for the execution. It is nil when the lease is lost: the

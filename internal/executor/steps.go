@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/livesteps"
@@ -14,6 +15,7 @@ import (
 type stepBuffer struct {
 	mu      sync.Mutex
 	recent  []execution.Step
+	saying  livesteps.Saying // what the agent has not said to its end
 	total   int
 	ended   bool          // there will be no more
 	changed chan struct{} // closed and replaced by every change
@@ -25,8 +27,27 @@ func (s *stepBuffer) add(kind execution.StepKind, text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.total++
+	if kind == execution.StepOutput && s.saying.Text != "" {
+		s.saying = livesteps.Saying{Version: s.saying.Version + 1}
+	}
 	s.recent = append(s.recent, execution.NewStep(s.total, kind, text))
 	s.recent = s.recent[max(0, len(s.recent)-execution.MaxSteps):]
+	s.notify()
+}
+
+// say adds to the text that the agent is saying. A new text replaces the one before.
+func (s *stepBuffer) say(part string, begins bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if begins {
+		s.saying.Text = ""
+	}
+	text := s.saying.Text + part
+	for len(text) > livesteps.MaxSayingBytes {
+		_, size := utf8.DecodeRuneInString(text)
+		text = text[size:]
+	}
+	s.saying = livesteps.Saying{Text: text, Version: s.saying.Version + 1}
 	s.notify()
 }
 
@@ -50,22 +71,22 @@ func (s *stepBuffer) newest() []execution.Step {
 	return slices.Clone(s.recent)
 }
 
-// after returns the newest steps with a greater number, and what livesteps.Source says besides.
-func (s *stepBuffer) after(ctx context.Context, number int) ([]execution.Step, error) {
+// after returns what is new after a position, and what livesteps.Source says besides.
+func (s *stepBuffer) after(ctx context.Context, have livesteps.Position) (livesteps.News, error) {
 	for {
 		s.mu.Lock()
-		missing, ended, changed := min(max(0, s.total-number), len(s.recent)), s.ended, s.changed
-		steps := slices.Clone(s.recent[len(s.recent)-missing:])
+		missing, ended, changed := min(max(0, s.total-have.Step), len(s.recent)), s.ended, s.changed
+		news := livesteps.News{Steps: slices.Clone(s.recent[len(s.recent)-missing:]), Saying: s.saying}
 		s.mu.Unlock()
 		switch {
-		case missing > 0:
-			return steps, nil
+		case missing > 0 || news.Saying.Version != have.Saying:
+			return news, nil
 		case ended:
-			return nil, livesteps.ErrNotRunning
+			return livesteps.News{}, livesteps.ErrNotRunning
 		}
 		select {
 		case <-ctx.Done():
-			return nil, nil
+			return news, nil
 		case <-changed:
 		}
 	}
@@ -102,12 +123,12 @@ func (r *runningSteps) add(e *execution.Execution, steps *stepBuffer) (remove fu
 }
 
 // StepsAfter is the executor's part of livesteps.Source.
-func (x *Executor) StepsAfter(ctx context.Context, ref execution.Ref, attempt, after int) ([]execution.Step, error) {
+func (x *Executor) StepsAfter(ctx context.Context, ref execution.Ref, attempt int, have livesteps.Position) (livesteps.News, error) {
 	x.steps.mu.Lock()
 	running, ok := x.steps.buffers[ref]
 	x.steps.mu.Unlock()
 	if !ok || running.number != attempt {
-		return nil, livesteps.ErrNotRunning
+		return livesteps.News{}, livesteps.ErrNotRunning
 	}
-	return running.steps.after(ctx, after)
+	return running.steps.after(ctx, have)
 }

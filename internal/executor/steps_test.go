@@ -3,7 +3,9 @@ package executor
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -56,28 +58,28 @@ func TestStepsOfRunningAttempt(t *testing.T) {
 	next(t, b.started)
 	first := execution.Step{Number: 1, Kind: execution.StepOutput, Text: "first"}
 	last := execution.Step{Number: 2, Kind: execution.StepOutput, Text: "last"}
-	steps, err := x.StepsAfter(t.Context(), ref, 1, 0)
+	news, err := x.StepsAfter(t.Context(), ref, 1, livesteps.Position{Step: 0})
 	require.NoError(t, err)
-	require.Equal(t, []execution.Step{first}, steps)
+	require.Equal(t, []execution.Step{first}, news.Steps)
 
 	noTime, cancel := context.WithCancel(t.Context())
 	cancel()
-	steps, err = x.StepsAfter(noTime, ref, 1, 1)
+	news, err = x.StepsAfter(noTime, ref, 1, livesteps.Position{Step: 1})
 	require.NoError(t, err)
-	require.Empty(t, steps)
+	require.Empty(t, news.Steps)
 
 	resume <- struct{}{}
-	steps, err = x.StepsAfter(t.Context(), ref, 1, 1)
+	news, err = x.StepsAfter(t.Context(), ref, 1, livesteps.Position{Step: 1})
 	require.NoError(t, err)
-	require.Equal(t, []execution.Step{last}, steps)
-	_, err = x.StepsAfter(t.Context(), ref, 2, 0)
+	require.Equal(t, []execution.Step{last}, news.Steps)
+	_, err = x.StepsAfter(t.Context(), ref, 2, livesteps.Position{Step: 0})
 	require.ErrorIs(t, err, livesteps.ErrNotRunning, "another attempt")
-	_, err = x.StepsAfter(t.Context(), execution.Ref{Tenant: "bob", ID: ref.ID}, 1, 0)
+	_, err = x.StepsAfter(t.Context(), execution.Ref{Tenant: "bob", ID: ref.ID}, 1, livesteps.Position{Step: 0})
 	require.ErrorIs(t, err, livesteps.ErrNotRunning, "another tenant")
 
 	ended := make(chan error)
 	go func() {
-		_, err := x.StepsAfter(t.Context(), ref, 1, 2)
+		_, err := x.StepsAfter(t.Context(), ref, 1, livesteps.Position{Step: 2})
 		ended <- err
 	}()
 	resume <- struct{}{}
@@ -96,8 +98,31 @@ func TestStepBufferKeepsNewestSteps(t *testing.T) {
 	require.Len(t, recent, execution.MaxSteps)
 	require.Equal(t, execution.Step{Number: 1000, Kind: execution.StepOutput, Text: "1000"}, recent[len(recent)-1])
 	for after, want := range map[int]int{0: execution.MaxSteps, 990: 10, 999: 1} {
-		steps, err := s.after(t.Context(), after)
+		news, err := s.after(t.Context(), livesteps.Position{Step: after})
 		require.NoError(t, err)
-		require.Equal(t, recent[len(recent)-want:], steps, after)
+		require.Equal(t, recent[len(recent)-want:], news.Steps, after)
 	}
+}
+
+// What the agent is saying grows, is bounded, and goes when it has been said.
+func TestStepBufferHasWhatIsSaid(t *testing.T) {
+	s := newStepBuffer()
+	saying := func(have livesteps.Position) livesteps.Saying {
+		news, err := s.after(t.Context(), have)
+		require.NoError(t, err)
+		return news.Saying
+	}
+	s.say("I ", true)
+	s.say("look.", false)
+	require.Equal(t, livesteps.Saying{Text: "I look.", Version: 2}, saying(livesteps.Position{Saying: 1}))
+	s.say("Another", true)
+	require.Equal(t, livesteps.Saying{Text: "Another", Version: 3}, saying(livesteps.Position{Saying: 2}))
+	s.say(strings.Repeat("한", livesteps.MaxSayingBytes), false)
+	text := saying(livesteps.Position{Saying: 3}).Text
+	require.True(t, utf8.ValidString(text))
+	require.InDelta(t, livesteps.MaxSayingBytes, len(text), 3)
+	s.add(execution.StepProgress, "uses Bash")
+	require.NotEmpty(t, saying(livesteps.Position{}).Text)
+	s.add(execution.StepOutput, "Another 한")
+	require.Equal(t, livesteps.Saying{Version: 5}, saying(livesteps.Position{Step: 1, Saying: 4}))
 }

@@ -23,13 +23,13 @@ func BenchmarkStep(b *testing.B) {
 	steps := make(chan int)
 	go func() {
 		defer close(steps)
-		for after := 0; ; {
+		for after := (Position{}); ; {
 			got, err := ask(ctx, client, server.Endpoint(), attempt{Ref: execution.Ref{Tenant: "ada", ID: "exe_1"}, number: 2}, after)
 			if err != nil {
 				return
 			}
-			after = got[len(got)-1].Number
-			steps <- after
+			after.Step = got.Steps[len(got.Steps)-1].Number
+			steps <- after.Step
 		}
 	}()
 	<-steps

@@ -25,7 +25,7 @@ import (
 
 const (
 	// minInterval is the least time between two requests for one attempt: what happens in between comes together.
-	minInterval = 500 * time.Millisecond
+	minInterval = 200 * time.Millisecond
 	// maxBackoff bounds the time until an executor that cannot be reached is asked again.
 	maxBackoff = 30 * time.Second
 	// callTimeout bounds a read of a session, and each step of a connection; requestTimeout bounds a request.
@@ -72,7 +72,8 @@ type feed struct {
 
 	mu      sync.Mutex
 	steps   []execution.Step // the newest ones
-	changed chan struct{}    // closed and replaced when steps arrive
+	saying  Saying
+	changed chan struct{} // closed and replaced when something arrives
 }
 
 // Subscription is the interest of one client in the steps of an attempt. The zero value has no steps.
@@ -107,15 +108,15 @@ func (s *Subscription) Of(e *execution.Execution) bool {
 		s.attempt == attempt{Ref: e.Ref(), session: e.Lease.Session, number: e.Attempt}
 }
 
-// Steps returns the newest steps that are known, and a channel that is closed when there are more. It is nil if there
-// will be none.
-func (s *Subscription) Steps() ([]execution.Step, <-chan struct{}) {
+// News returns the newest steps that are known, what the agent is saying, and a channel that is closed when there is
+// more. It is nil if there will be nothing.
+func (s *Subscription) News() (News, <-chan struct{}) {
 	if s.feed == nil {
-		return nil, nil
+		return News{}, nil
 	}
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()
-	return s.feed.steps, s.feed.changed
+	return News{Steps: s.feed.steps, Saying: s.feed.saying}, s.feed.changed
 }
 
 // Close ends the subscription. Only the first call has an effect.
@@ -175,12 +176,12 @@ func (f *Follower) follow(ctx context.Context, a attempt, to *feed, onAnswer fun
 	}
 	defer client.CloseIdleConnections()
 	for {
-		steps, err := ask(ctx, client, session.Executor.Endpoint, a, to.newest())
+		news, err := ask(ctx, client, session.Executor.Endpoint, a, to.position())
 		if err != nil {
 			return err
 		}
 		onAnswer()
-		to.add(steps)
+		to.add(news)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -189,22 +190,24 @@ func (f *Follower) follow(ctx context.Context, a attempt, to *feed, onAnswer fun
 	}
 }
 
-func (f *feed) newest() int {
+func (f *feed) position() Position {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.steps) == 0 {
-		return 0
+	p := Position{Saying: f.saying.Version}
+	if len(f.steps) > 0 {
+		p.Step = f.steps[len(f.steps)-1].Number
 	}
-	return f.steps[len(f.steps)-1].Number
+	return p
 }
 
-func (f *feed) add(steps []execution.Step) {
-	if len(steps) == 0 {
-		return
-	}
+func (f *feed) add(news News) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	all := slices.Concat(f.steps, steps) // a new slice: readers have the old one
+	if len(news.Steps) == 0 && news.Saying == f.saying {
+		return
+	}
+	f.saying = news.Saying
+	all := slices.Concat(f.steps, news.Steps) // a new slice: readers have the old one
 	f.steps = all[max(0, len(all)-execution.MaxSteps):]
 	close(f.changed)
 	f.changed = make(chan struct{})
@@ -227,30 +230,30 @@ func newClient(e *fleet.Endpoint) (*http.Client, error) {
 	}, nil
 }
 
-// ask waits for the steps after a number.
-func ask(ctx context.Context, client *http.Client, e *fleet.Endpoint, a attempt, after int) ([]execution.Step, error) {
+// ask waits for what is new after a position.
+func ask(ctx context.Context, client *http.Client, e *fleet.Endpoint, a attempt, have Position) (news News, err error) {
 	query := url.Values{
-		"tenant": {a.Tenant}, "execution": {a.ID}, "attempt": {strconv.Itoa(a.number)}, "after": {strconv.Itoa(after)},
+		"tenant": {a.Tenant}, "execution": {a.ID}, "attempt": {strconv.Itoa(a.number)}, "after": {strconv.Itoa(have.Step)},
+		"saying": {strconv.Itoa(have.Saying)},
 	}
 	address := url.URL{Scheme: "https", Host: e.Address, Path: "/steps", RawQuery: query.Encode()}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)
 	if err != nil {
-		return nil, err
+		return news, err
 	}
 	req.Header.Set("Authorization", "Bearer "+e.Token)
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, err
+		return news, err
 	}
 	defer resp.Body.Close()
 	switch resp.StatusCode {
 	case http.StatusOK:
 	case http.StatusNotFound:
-		return nil, ErrNotRunning
+		return news, ErrNotRunning
 	default:
-		return nil, fmt.Errorf("the executor at %s answered %s", e.Address, resp.Status)
+		return news, fmt.Errorf("the executor at %s answered %s", e.Address, resp.Status)
 	}
-	var got answer
-	err = json.UnmarshalRead(http.MaxBytesReader(nil, resp.Body, maxAnswerBytes), &got)
-	return got.Steps, err
+	err = json.UnmarshalRead(http.MaxBytesReader(nil, resp.Body, maxAnswerBytes), &news)
+	return news, err
 }

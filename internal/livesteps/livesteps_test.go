@@ -36,6 +36,7 @@ type source struct {
 
 	mu      sync.Mutex
 	count   int
+	saying  Saying
 	changed chan struct{}
 }
 
@@ -49,24 +50,33 @@ func (s *source) add(n int) {
 	s.changed = make(chan struct{})
 }
 
-func (s *source) StepsAfter(ctx context.Context, ref execution.Ref, attempt, after int) (steps []execution.Step, err error) {
+func (s *source) say(saying Saying) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.saying = saying
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+func (s *source) StepsAfter(ctx context.Context, ref execution.Ref, attempt int, have Position) (news News, err error) {
 	s.asked.Add(1)
 	for {
 		s.mu.Lock()
-		count, changed := s.count, s.changed
+		count, saying, changed := s.count, s.saying, s.changed
 		s.mu.Unlock()
 		if count == 0 || attempt != 2 || ref != (execution.Ref{Tenant: "ada", ID: "exe_1"}) {
-			return nil, ErrNotRunning
+			return news, ErrNotRunning
 		}
-		for n := after + 1; n <= count; n++ {
-			steps = append(steps, execution.NewStep(n, execution.StepOutput, fmt.Sprint("step ", n)))
+		for n := have.Step + 1; n <= count; n++ {
+			news.Steps = append(news.Steps, execution.NewStep(n, execution.StepOutput, fmt.Sprint("step ", n)))
 		}
-		if len(steps) > 0 {
-			return steps, nil
+		news.Saying = saying
+		if len(news.Steps) > 0 || saying.Version != have.Saying {
+			return news, nil
 		}
 		select {
 		case <-ctx.Done():
-			return nil, nil
+			return news, nil
 		case <-changed:
 		}
 	}
@@ -119,7 +129,8 @@ func awaitSteps(t *testing.T, s *Subscription, number int) []execution.Step {
 	t.Helper()
 	timeout := time.After(awaitTimeout)
 	for {
-		steps, more := s.Steps()
+		news, more := s.News()
+		steps := news.Steps
 		if len(steps) > 0 && steps[len(steps)-1].Number == number {
 			return steps
 		}
@@ -144,13 +155,38 @@ func TestFollowersShareSteps(t *testing.T) {
 	require.EqualValues(t, 1, s.asked.Load(), "one request for both")
 	first.Close()
 	first.Close()
-	steps, more := first.Steps()
-	require.Empty(t, steps)
+	news, more := first.News()
+	require.Empty(t, news)
 	require.Nil(t, more)
 	s.add(1)
 	require.Len(t, awaitSteps(t, second, 3), 3)
 	s.add(100)
 	require.Len(t, awaitSteps(t, second, 103), execution.MaxSteps, "only the newest are kept")
+}
+
+// What the agent is saying arrives as it grows, and goes when it is a step.
+func TestFollowersSeeWhatIsSaid(t *testing.T) {
+	t.Parallel()
+	s := newSource()
+	s.add(1)
+	endpoint, _ := serve(t, s, "127.0.0.1:0")
+	f, _ := newTestFollower(endpoint)
+	sub := f.Follow(running("prc_1.1"))
+	defer sub.Close()
+	for version, text := range []string{"I", "I look", ""} {
+		s.say(Saying{Text: text, Version: version + 1})
+		timeout := time.After(awaitTimeout)
+		for news, more := sub.News(); news.Saying.Version <= version; news, more = sub.News() {
+			select {
+			case <-more:
+			case <-timeout:
+				t.Fatalf("the text %q does not arrive", text)
+			}
+		}
+		news, _ := sub.News()
+		require.Equal(t, Saying{Text: text, Version: version + 1}, news.Saying)
+		require.Len(t, news.Steps, 1)
+	}
 }
 
 func TestNothingToFollow(t *testing.T) {
@@ -161,8 +197,8 @@ func TestNothingToFollow(t *testing.T) {
 	for _, s := range []*Subscription{
 		f.Follow(queued), f.Follow(claimedBefore), (*Follower)(nil).Follow(running("prc_1.1")),
 	} {
-		steps, more := s.Steps()
-		require.Empty(t, steps)
+		news, more := s.News()
+		require.Empty(t, news)
 		require.Nil(t, more)
 		require.False(t, s.Of(running("prc_1.1")))
 		s.Close()
@@ -233,13 +269,13 @@ func TestOnlyTheExecutorAndTheAPI(t *testing.T) {
 			client, err := newClient(&test.endpoint)
 			require.NoError(t, err)
 			defer client.CloseIdleConnections()
-			steps, err := ask(t.Context(), client, &test.endpoint, test.attempt, 0)
+			news, err := ask(t.Context(), client, &test.endpoint, test.attempt, Position{})
 			if test.err != "" {
 				require.ErrorContains(t, err, test.err)
 				return
 			}
 			require.NoError(t, err)
-			require.Len(t, steps, 1)
+			require.Len(t, news.Steps, 1)
 		})
 	}
 }

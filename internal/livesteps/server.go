@@ -47,11 +47,32 @@ const (
 // ErrNotRunning means that an attempt does not run in this process.
 var ErrNotRunning = errors.New("the attempt does not run here")
 
-// Source has the steps of running attempts. StepsAfter returns those with a greater number than after, and waits for
-// one; when ctx ends, it returns none. The error is ErrNotRunning if the attempt does not run, or has ended.
+// Source has the steps of running attempts. StepsAfter returns what is new after a position, and waits for it; when ctx
+// ends, it returns nothing new. The error is ErrNotRunning if the attempt does not run, or has ended.
 type Source interface {
-	StepsAfter(ctx context.Context, ref execution.Ref, attempt, after int) ([]execution.Step, error)
+	StepsAfter(ctx context.Context, ref execution.Ref, attempt int, have Position) (News, error)
 }
+
+// Position is what a reader has of an attempt.
+type Position struct {
+	Step   int // number of the newest step
+	Saying int // version of the text that the agent is saying
+}
+
+// News is what is new of an attempt.
+type News struct {
+	Steps  []execution.Step `json:"steps"`
+	Saying Saying           `json:"saying,omitzero"`
+}
+
+// Saying is the text that an agent is in the middle of saying. When it has said it, that is a step.
+type Saying struct {
+	Text    string `json:"text"`    // its newest part, at most MaxSayingBytes; empty: it says nothing at present
+	Version int    `json:"version"` // counts the changes of Text in an attempt
+}
+
+// MaxSayingBytes bounds Saying.Text.
+const MaxSayingBytes = 4 << 10
 
 // Server serves the steps of one executor. Its certificate and its token exist only in this process and in its session.
 // Nil is a server that serves nothing.
@@ -139,13 +160,8 @@ func (s *Server) Serve(ctx context.Context, source Source) error {
 	return process.ServeListener(ctx, tls.NewListener(s.listener, tlsConfig), s.handler(source))
 }
 
-// answer has the steps of a response.
-type answer struct {
-	Steps []execution.Step `json:"steps"`
-}
-
-// handler answers GET /steps?tenant=…&execution=…&attempt=…&after=…: 200 with the steps after that number, none if
-// nothing happened for maxWait; 404 if the attempt does not run here.
+// handler answers GET /steps?tenant=…&execution=…&attempt=…&after=…&saying=…: 200 with what is new after that position,
+// which is nothing if nothing happened for maxWait; 404 if the attempt does not run here.
 func (s *Server) handler(source Source) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /steps", func(w http.ResponseWriter, r *http.Request) {
@@ -156,19 +172,21 @@ func (s *Server) handler(source Source) http.Handler {
 		q := r.URL.Query()
 		attempt, attemptErr := strconv.Atoi(q.Get("attempt"))
 		after, afterErr := strconv.Atoi(q.Get("after"))
-		if err := errors.Join(attemptErr, afterErr); err != nil {
+		saying, sayingErr := strconv.Atoi(q.Get("saying"))
+		if err := errors.Join(attemptErr, afterErr, sayingErr); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), maxWait)
 		defer cancel()
-		steps, err := source.StepsAfter(ctx, execution.Ref{Tenant: q.Get("tenant"), ID: q.Get("execution")}, attempt, after)
+		ref := execution.Ref{Tenant: q.Get("tenant"), ID: q.Get("execution")}
+		news, err := source.StepsAfter(ctx, ref, attempt, Position{Step: after, Saying: saying})
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusNotFound)
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.MarshalWrite(w, answer{Steps: steps}) // a caller that is gone needs no answer
+		_ = json.MarshalWrite(w, news) // a caller that is gone needs no answer
 	})
 	return mux
 }

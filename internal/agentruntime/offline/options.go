@@ -29,12 +29,14 @@ func parseOptions(args []string) (options, error) {
 		format             string
 		maxTurns           int
 		skipPermissions    bool
+		partialMessages    bool
 	)
 	flags := flag.NewFlagSet("agent-offline", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.BoolVar(&printMode, "print", false, "answer and exit")
 	flags.BoolVar(&verbose, "verbose", false, "print every event")
 	flags.BoolVar(&skipPermissions, "dangerously-skip-permissions", false, "nothing to skip: the agent has no tools")
+	flags.BoolVar(&partialMessages, "include-partial-messages", false, "it says everything at once")
 	flags.StringVar(&format, "output-format", "text", "stream-json only")
 	flags.StringVar(&opts.model, "model", "", "named in the events")
 	flags.IntVar(&maxTurns, "max-turns", 1, "at least 1")

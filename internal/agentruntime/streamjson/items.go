@@ -123,3 +123,35 @@ func (b blocks) text() string {
 	}
 	return strings.Join(texts, "\n")
 }
+
+// ParseSaying calls onSaying if a line has a part of a text that the agent, and not a sub-agent, is saying. begins
+// means that a new text begins with it.
+func ParseSaying(line []byte, onSaying func(part string, begins bool)) {
+	if !bytes.Contains(line, []byte(`"stream_event"`)) {
+		return
+	}
+	var event struct {
+		Type   string `json:"type"`
+		Parent string `json:"parent_tool_use_id"`
+		Event  struct {
+			Type  string `json:"type"`
+			Block struct {
+				Type string `json:"type"`
+				Text string `json:"text"`
+			} `json:"content_block"`
+			Delta struct {
+				Type string `json:"type"`
+				Text string `json:"text"`
+			} `json:"delta"`
+		} `json:"event"`
+	}
+	if lenient(bytes.TrimSpace(line), &event) != nil || event.Type != "stream_event" || event.Parent != "" {
+		return
+	}
+	switch e := event.Event; {
+	case e.Type == "content_block_start" && e.Block.Type == "text":
+		onSaying(e.Block.Text, true)
+	case e.Type == "content_block_delta" && e.Delta.Type == "text_delta":
+		onSaying(e.Delta.Text, false)
+	}
+}

@@ -2,6 +2,7 @@ package streamjson_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -36,4 +37,22 @@ rubbish
 		{Kind: transcript.KindRetry, Text: "retries the model request (attempt 2) after status 529"},
 		{Kind: transcript.KindRetry, Text: "retries the model request (attempt 3)"},
 	}, got)
+}
+
+func TestParseSaying(t *testing.T) {
+	lines := `{"type":"stream_event","event":{"type":"message_start"},"parent_tool_use_id":null}
+{"type":"stream_event","event":{"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":""}}}
+{"type":"stream_event","event":{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"Hm."}}}
+{"type":"stream_event","event":{"type":"content_block_start","index":1,"content_block":{"type":"text","text":""}},"parent_tool_use_id":null}
+{"type":"stream_event","event":{"type":"content_block_delta","index":1,"delta":{"type":"text_delta","text":"I look"}},"parent_tool_use_id":null}
+{"type":"stream_event","event":{"type":"content_block_delta","index":1,"delta":{"type":"text_delta","text":"I help"}},"parent_tool_use_id":"toolu_1"}
+{"type":"stream_event","event":{"type":"content_block_delta","index":2,"delta":{"type":"input_json_delta","partial_json":"{"}}}
+{"type":"assistant","message":{"content":[{"type":"text","text":"a \"stream_event\""}]}}
+"stream_event"`
+	var got []string
+	for line := range strings.Lines(lines) {
+		streamjson.ParseSaying([]byte(line), func(part string, begins bool) { got = append(got, fmt.Sprint(begins, " ", part)) })
+		streamjson.ParseItems([]byte(line), func(i transcript.Item) { require.Equal(t, transcript.KindText, i.Kind) })
+	}
+	require.Equal(t, []string{"true ", "false I look"}, got)
 }

@@ -891,6 +891,15 @@ type OutputFile struct {
 	Url  string `json:"url"`
 }
 
+// PartialEvent What the agent is saying at present, as its model writes it, at most five times a second. It replaces the
+// PartialEvent before it. When the agent has said it, an `output` event follows
+type PartialEvent struct {
+	Attempt int `json:"attempt"`
+
+	// Text The newest 4 KiB of the text
+	Text string `json:"text"`
+}
+
 // Problem defines model for Problem.
 type Problem struct {
 	// Code The reason, for programs
