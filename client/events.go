@@ -2,6 +2,7 @@ package client
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -39,7 +40,7 @@ func (c *Client) Events(ctx context.Context, executionID string) iter.Seq2[Event
 			},
 			decode: decodeEvents,
 			received: func(e Event) {
-				lastID = e.id
+				lastID = cmp.Or(e.id, lastID) // a partial event has none
 				ended = ended || e.Kind == "status" && e.Status.Status.Terminal()
 			},
 			complete: func() bool { return ended },

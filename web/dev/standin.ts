@@ -133,8 +133,8 @@ export class StandIn {
     this.change(id, { status: 'running', attempt, startedAt: now() })
   }
 
-  /** Tells those who follow a running execution what its agent says (output) or does (progress). */
-  step(id: string, number: number, kind: 'output' | 'progress', text: string): void {
+  /** Tells those who follow a running execution what its agent says (output, partial) or does (progress). */
+  step(id: string, number: number, kind: 'output' | 'progress' | 'partial', text: string): void {
     this.events.send(`/executions/${id}/events`, kind, { attempt: 1, number, text })
   }
 

@@ -554,6 +554,7 @@ export interface paths {
          * @description `event: status` carries a StatusEvent when the status changes. `event: output` and `event: progress` carry a
          *     StepEvent for what the agent says and does. Airlock stores the newest 32 steps of the newest attempt, as long
          *     as the execution. So the stream can be read again. It ends after the status event of the finished execution.
+         *     `event: partial` carries a PartialEvent while the agent is saying something; it has no `id`.
          */
         get: operations["getExecutionEvents"];
         put?: never;
@@ -1471,6 +1472,15 @@ export interface components {
             text?: string;
             /** @description `text` or `input` is cut */
             truncated?: boolean;
+        };
+        /**
+         * @description What the agent is saying at present, as its model writes it, at most five times a second. It replaces the
+         *     PartialEvent before it. When the agent has said it, an `output` event follows
+         */
+        PartialEvent: {
+            attempt: number;
+            /** @description The newest 4 KiB of the text */
+            text: string;
         };
         StepEvent: {
             attempt: number;

@@ -38,7 +38,7 @@ export function followEvents(
     const body = await unwrap(open(last === undefined ? {} : { 'Last-Event-ID': last }, signal))
     yield { connected: true }
     for await (const event of readEvents(body, signal)) {
-      position.current = event.id
+      position.current = event.id || position.current // an event of the moment has no ID
       yield { event }
     }
     return false

@@ -9,8 +9,8 @@ const maxSteps = 5
 
 /** What the agent of a running attempt says and does. A screen reader does not announce it: it would not stop. */
 export function Steps({ executionId }: { executionId: string }) {
-  const steps = useSteps(executionId)
-  if (steps.length === 0) {
+  const { steps, saying } = useSteps(executionId)
+  if (steps.length === 0 && !saying) {
     return null
   }
   return (
@@ -24,14 +24,25 @@ export function Steps({ executionId }: { executionId: string }) {
           {text}
         </li>
       ))}
+      {saying && (
+        <li dir="auto" className="text-verbatim flex max-h-40 flex-col-reverse overflow-y-auto text-ink">
+          {saying}
+        </li>
+      )}
     </ol>
   )
 }
 
-function useSteps(executionId: string): (Step & { kind: string })[] {
+interface Live {
+  steps: (Step & { kind: string })[]
+  /** What the agent is saying at present; it becomes a step. */
+  saying: string
+}
+
+function useSteps(executionId: string): Live {
   const visible = useVisible()
   const position = useRef<string>(undefined)
-  const [steps, setSteps] = useState<(Step & { kind: string })[]>([])
+  const [live, setLive] = useState<Live>({ steps: [], saying: '' })
 
   useEffect(() => {
     if (!visible) {
@@ -47,15 +58,19 @@ function useSteps(executionId: string): (Step & { kind: string })[] {
       })
     async function watch() {
       for await (const update of followEvents(open, position, stop.signal)) {
-        if ('event' in update && ['output', 'progress'].includes(update.event.name)) {
-          const step = { ...(JSON.parse(update.event.data) as Step), kind: update.event.name }
-          setSteps((before) => [...before, step].slice(-maxSteps))
+        if (!('event' in update) || !['output', 'progress', 'partial'].includes(update.event.name)) {
+          continue
         }
+        const step = { ...(JSON.parse(update.event.data) as Step), kind: update.event.name }
+        setLive(({ steps, saying }) => ({
+          steps: step.kind === 'partial' ? steps : [...steps, step].slice(-maxSteps),
+          saying: step.kind === 'partial' ? step.text : step.kind === 'output' ? '' : saying,
+        }))
       }
     }
     watch().catch(() => undefined) // the page shows the status without the steps
     return () => stop.abort()
   }, [executionId, visible])
 
-  return steps
+  return live
 }

@@ -49,6 +49,28 @@ describe("an execution's page", () => {
     expect(screen.queryByRole('list', { name: 'Steps' })).not.toBeInTheDocument()
   })
 
+  test('shows what the agent is saying, and then the step that it is', async () => {
+    const { server, id } = await withExecution()
+    server.start(id)
+    visit(`#/e/${id}`, server)
+    await waitFor(() => expect(server.events.openAt(`/executions/${id}/events`)).toBe(1))
+    const texts = () =>
+      within(screen.getByRole('list', { name: 'Steps' }))
+        .getAllByRole('listitem')
+        .map((step) => step.textContent)
+    server.step(id, 0, 'partial', 'I lo')
+    await screen.findByText('I lo')
+    server.step(id, 0, 'partial', 'I look')
+    await screen.findByText('I look')
+    expect(texts()).toEqual(['I look'])
+    server.step(id, 1, 'progress', 'uses Bash')
+    await screen.findByText('uses Bash')
+    expect(texts()).toEqual(['uses Bash', 'I look'])
+    server.step(id, 2, 'output', 'I look around.')
+    await screen.findByText('I look around.')
+    expect(texts()).toEqual(['uses Bash', 'I look around.'])
+  })
+
   test('shows times, usage and the error', async () => {
     const { server, id } = await withExecution()
     const execution = server.executions.get(id)
