@@ -37,6 +37,7 @@ type attempt struct {
 	log       *zap.Logger
 	steps     *stepBuffer
 
+	spans          *agentSpans
 	transcript     *transcriptWriter
 	stopTranscript func()
 
@@ -129,6 +130,7 @@ func (x *Executor) runAttempt(
 	a := &attempt{executor: x, session: session, execution: e, log: log, startedAt: time.Now()}
 	a.steps = newStepBuffer()
 	defer x.steps.add(e, a.steps)()
+	a.spans = newAgentSpans(workCtx, x.config.TraceContent)
 	a.beginTranscript(workCtx)
 	defer a.stopTranscript()
 	defer a.abandonUnlessEnded(workCtx) // after a panic as well
@@ -140,6 +142,7 @@ func (x *Executor) runAttempt(
 	failpoint.Hit(failpoint.JobFinished)
 	a.recordStart(err, stopPulling)
 	event := a.classify(err)
+	a.spans.end(e, a.answer())
 	telemetry.recordOutcome(event, err, a)
 	if _, failed := event.(execution.AttemptFailed); failed {
 		x.checkEngine(workCtx, stopPulling)
@@ -312,6 +315,14 @@ func afterStop(ctx context.Context) (context.Context, context.CancelFunc) {
 		cancel(cause)
 	})
 	return child, func() { detach(); cancel(nil) }
+}
+
+// answer is what the job has answered, or had said until it was ended.
+func (a *attempt) answer() string {
+	if r := a.fullResult; r != nil {
+		return r.Text
+	}
+	return a.ending.PartialText
 }
 
 // causeOr returns the cause for which ctx ended, or err if it has not.

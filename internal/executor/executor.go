@@ -105,8 +105,10 @@ type Config struct {
 	Artifacts  ArtifactStore
 	// MaxWorkspace bounds the snapshot of a job's working folder, in bytes; 0: none is made.
 	MaxWorkspace int64
-	ReceiptKey   *receipt.Key              // signs receipts; nil: they are unsigned
-	Tracer       oteltrace.Tracer          // makes the spans of attempts; nil: no spans
+	ReceiptKey   *receipt.Key     // signs receipts; nil: they are unsigned
+	Tracer       oteltrace.Tracer // makes the spans of attempts; nil: no spans
+	// TraceContent adds what agents are asked, say and do to the spans.
+	TraceContent bool
 	OnFinished   func(execution.Execution) // receives each execution that this executor finishes; must not block
 	Log          *zap.Logger
 }

@@ -15,7 +15,8 @@ import (
 	"github.com/airlock-run/airlock/internal/telemetry/trace"
 )
 
-// attemptTelemetry has the metrics and the span of one attempt. Spans contain names, but no text that a tenant wrote.
+// attemptTelemetry has the metrics and the span of one attempt. The span contains names, but no text that a tenant
+// wrote, unless Config.TraceContent says so.
 type attemptTelemetry struct {
 	runtime   string
 	startedAt time.Time
@@ -33,7 +34,13 @@ func (x *Executor) startTelemetry(ctx context.Context, e *execution.Execution, c
 	ctx, span := x.config.Tracer.Start(trace.WithTraceparent(ctx, e.Traceparent), "attempt", trace.WithLinkTo(e.TraceLink),
 		oteltrace.WithTimestamp(claimedAt), oteltrace.WithSpanKind(oteltrace.SpanKindConsumer), oteltrace.WithAttributes(
 			attribute.String("airlock.execution", e.ID), attribute.String("airlock.tenant", e.Tenant), attribute.Int("airlock.attempt", e.Attempt),
-			attribute.String("airlock.lane", string(e.Lane)), attribute.String("airlock.runtime", e.Task.Runtime)))
+			attribute.String("airlock.lane", string(e.Lane)), attribute.String("airlock.runtime", e.Task.Runtime),
+			attribute.String("gen_ai.operation.name", "invoke_agent")))
+	for name, value := range map[string]string{"gen_ai.agent.id": e.AgentID, "gen_ai.conversation.id": e.ConversationID} {
+		if value != "" {
+			span.SetAttributes(attribute.String(name, value))
+		}
+	}
 	_, claim := trace.StartChild(ctx, "claim", oteltrace.WithTimestamp(claimedAt))
 	claim.End()
 	return ctx, attemptTelemetry{runtime: e.Task.Runtime, startedAt: time.Now(), span: span, spanCtx: ctx}
@@ -65,6 +72,9 @@ func (t attemptTelemetry) recordOutcome(event execution.Event, err error, a *att
 		metrics.SandboxesStarted.WithLabelValues(start).Inc()
 	}
 	t.recordPhases(a)
+	if a.run != nil {
+		t.span.SetAttributes(attribute.String("gen_ai.request.model", a.run.Model))
+	}
 }
 
 // recordPhases adds a child span for each phase of the job. A phase lasts until the next one begins, the last one

@@ -127,6 +127,7 @@ func (w *transcriptWriter) flush(ctx context.Context) {
 // recordItem records what the agent said or did: in the transcript, and as a step for those who watch.
 func (a *attempt) recordItem(i transcript.Item) {
 	a.transcript.add(i)
+	a.spans.record(i)
 	if kind, text := stepOf(i); kind != "" {
 		a.steps.add(kind, text)
 	}

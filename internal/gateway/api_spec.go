@@ -18,6 +18,7 @@ const (
 // apiSpec is what the gateway knows about one API. Its lists name what is allowed. The gateway denies everything
 // else, so that a new feature of the API is inspected before it is used.
 type apiSpec struct {
+	provider string // OpenTelemetry's name of who has made the API
 	// parameters are the allowed top-level fields of a request.
 	parameters []string
 	// maxTokensField is the parameter that limits the output tokens. contentFields are the parameters that can contain
@@ -36,6 +37,7 @@ type apiSpec struct {
 
 var apiSpecs = map[API]apiSpec{
 	MessagesAPI: {
+		provider: "anthropic",
 		// Not in the list on purpose: mcp_servers, container and fallbacks, which access other servers or name other
 		// models; speed, service_tier and inference_geo, which change the price.
 		parameters: []string{
@@ -59,6 +61,7 @@ var apiSpecs = map[API]apiSpec{
 		},
 	},
 	ResponsesAPI: {
+		provider: "openai",
 		// Not in the list on purpose: previous_response_id, conversation and prompt, which refer to data stored at the
 		// provider; background, which continues after the call; service_tier, which changes the price.
 		parameters: []string{

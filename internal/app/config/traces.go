@@ -20,6 +20,8 @@ type Traces struct {
 	Exporter string `env:"OTEL_TRACES_EXPORTER"`
 	// Disabled sends no spans.
 	Disabled bool `env:"OTEL_SDK_DISABLED"`
+	// Content adds what agents are asked, say and do to the spans of an executor.
+	Content bool `env:"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"`
 }
 
 // Enabled reports whether spans are sent.

@@ -53,7 +53,7 @@ func TestTraceSpansRequestToModel(t *testing.T) {
 		"    airlock-executor sandbox.create",
 		"    airlock-executor sandbox.dispatch",
 		"    airlock-executor agent",
-		"    airlock-executor model call",
+		"    airlock-executor chat claude-sonnet-4-6",
 		"    airlock-executor result",
 		"    airlock-executor finish",
 	}, "\n"), strings.Join(tree, "\n"))
@@ -62,7 +62,9 @@ func TestTraceSpansRequestToModel(t *testing.T) {
 	require.Equal(t, e.Id, attempt["airlock.execution"].GetStringValue())
 	require.Equal(t, int64(1), attempt["airlock.attempt"].GetIntValue())
 	require.Equal(t, "succeeded", attempt["airlock.status"].GetStringValue())
-	call := spans[slices.IndexFunc(spans, func(s tracetest.Span) bool { return s.Name == "model call" })].Attributes()
+	call := spans[slices.IndexFunc(spans, func(s tracetest.Span) bool { return strings.HasPrefix(s.Name, "chat ") })].Attributes()
+	require.Equal(t, "chat", call["gen_ai.operation.name"].GetStringValue())
+	require.Equal(t, "anthropic", call["gen_ai.provider.name"].GetStringValue())
 	require.NotEmpty(t, call["gen_ai.request.model"].GetStringValue())
 	require.Positive(t, call["gen_ai.usage.output_tokens"].GetIntValue())
 	require.Equal(t, int64(http.StatusOK), call["http.response.status_code"].GetIntValue())
