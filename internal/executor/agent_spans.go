@@ -25,11 +25,11 @@ type agentSpans struct {
 	content bool
 
 	mu   sync.Mutex
-	open map[string]context.Context // of the spans of tool calls, by the ID of the call
+	open map[string]oteltrace.Span // of tool calls, by the ID of the call
 }
 
 func newAgentSpans(ctx context.Context, content bool) *agentSpans {
-	return &agentSpans{ctx: ctx, content: content, open: map[string]context.Context{}}
+	return &agentSpans{ctx: ctx, content: content, open: map[string]oteltrace.Span{}}
 }
 
 // record begins or ends the span of a tool call.
@@ -41,22 +41,21 @@ func (s *agentSpans) record(i transcript.Item) {
 		if len(s.open) >= maxOpenTools || i.Call == "" {
 			return
 		}
-		parent, ok := s.open[i.Parent]
-		if !ok {
-			parent = s.ctx
+		parent := s.ctx
+		if span, ok := s.open[i.Parent]; ok {
+			parent = oteltrace.ContextWithSpan(parent, span)
 		}
-		ctx, span := trace.StartChild(parent, "execute_tool "+i.Tool, oteltrace.WithAttributes(
+		_, span := trace.StartChild(parent, "execute_tool "+i.Tool, oteltrace.WithAttributes(
 			attribute.String("gen_ai.operation.name", "execute_tool"), attribute.String("gen_ai.tool.name", i.Tool),
 			attribute.String("gen_ai.tool.call.id", i.Call)))
 		s.setContent(span, "gen_ai.tool.call.arguments", string(i.Input))
-		s.open[i.Call] = ctx
+		s.open[i.Call] = span
 	case transcript.KindToolResult:
-		ctx, ok := s.open[i.Call]
+		span, ok := s.open[i.Call]
 		if !ok {
 			return
 		}
 		delete(s.open, i.Call)
-		span := oteltrace.SpanFromContext(ctx)
 		s.setContent(span, "gen_ai.tool.call.result", i.Text)
 		if i.IsError {
 			span.SetStatus(codes.Error, "")
@@ -69,8 +68,8 @@ func (s *agentSpans) record(i transcript.Item) {
 func (s *agentSpans) end(e *execution.Execution, answer string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for call, ctx := range s.open {
-		oteltrace.SpanFromContext(ctx).End()
+	for call, span := range s.open {
+		span.End()
 		delete(s.open, call)
 	}
 	span := oteltrace.SpanFromContext(s.ctx)

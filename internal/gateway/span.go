@@ -12,7 +12,8 @@ import (
 )
 
 // startSpan starts the span of one call, as a child of the span in which the endpoint was opened, by OpenTelemetry's
-// conventions for generative AI. It records no text of the request, and the provider does not receive the trace context.
+// conventions for generative AI. It records no text of the request, and the provider does not receive the trace
+// context.
 func (e *Endpoint) startSpan(r requestInfo) oteltrace.Span {
 	_, span := trace.StartChild(e.ctx, "chat "+r.model, oteltrace.WithSpanKind(oteltrace.SpanKindClient), oteltrace.WithAttributes(
 		attribute.String("gen_ai.operation.name", "chat"), attribute.String("gen_ai.provider.name", e.gateway.spec.provider),
