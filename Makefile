@@ -108,6 +108,10 @@ simulate: ## The core at scale, without containers: make simulate SCENARIO="plai
 faults: engine sandbox-offline sandbox-claude ## Of the tests, those in which everything breaks that can
 	$(GO_TEST) -run Fault $(E2E)
 
+.PHONY: claude-newest
+claude-newest: engine ## The newest Claude Code CLI: which options differ from the pinned one's, and the tests with it
+	scripts/claude-newest.sh
+
 .PHONY: soak
 soak: engine sandbox-offline sandbox-claude sandbox-probe ## A thousand sandboxes in a row leave nothing behind; then faults at random, for SOAK=10m
 	AIRLOCK_TEST_SOAK_SANDBOXES=1000 go test -count=1 -timeout 60m -run TestManyJobsLeaveNothing -v ./internal/sandbox/docker

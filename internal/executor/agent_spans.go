@@ -64,7 +64,8 @@ func (s *agentSpans) record(i transcript.Item) {
 	}
 }
 
-// end ends the spans of the calls that have no result, and adds to the attempt's span what it was asked and has answered.
+// end ends the spans of the calls that have no result, and adds to the attempt's span what it was asked and has
+// answered.
 func (s *agentSpans) end(e *execution.Execution, answer string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
