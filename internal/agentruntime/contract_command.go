@@ -69,7 +69,7 @@ func (command) parseResult(r *Run, o sandbox.Outcome) (*execution.Result, *execu
 	case o.ExitCode != 0:
 		return nil, exitCodeFailure(o)
 	case o.Truncated:
-		return nil, outputLimitFailure(o)
+		return nil, outputLimitFailure(r.Job)
 	case len(out) == 0:
 		return nil, emptyResultFailure()
 	case r.entry.Output == catalog.JSON:

@@ -95,7 +95,7 @@ func TestCommandResults(t *testing.T) {
 		"bad UTF-8":                 {outcome: exitedOutcome(0, "a\xffb"), code: execution.CodeInvalidResult, says: "UTF-8"},
 		"a NUL":                     {outcome: exitedOutcome(0, "a\x00b"), code: execution.CodeInvalidResult, says: "NUL"},
 		"exit code 1":               {outcome: exitedOutcome(1, "hello"), code: execution.CodeAgentError, says: "exited with code 1"},
-		"more than is stored":       {outcome: sandbox.Outcome{EndReason: sandbox.Exited, Stdout: []byte("he"), Truncated: true}, code: execution.CodeOutputLimit, says: "more than 2 bytes"},
+		"more than is stored":       {outcome: sandbox.Outcome{EndReason: sandbox.Exited, Stdout: []byte("he"), Truncated: true}, code: execution.CodeOutputLimit, says: "more than 4194304 bytes"},
 		"more than is allowed":      {outcome: sandbox.Outcome{EndReason: sandbox.OutputLimit}, code: execution.CodeOutputLimit, says: "more than 256 MiB"},
 		"idle time-out":             {outcome: sandbox.Outcome{EndReason: sandbox.NoOutput}, code: execution.CodeTimedOut, says: "wrote nothing for 5s"},
 		"a document":                {json: true, outcome: exitedOutcome(0, "{\"a\": 1}\n"), want: &execution.Result{Text: `{"a": 1}`, Output: `{"a": 1}`}},

@@ -72,7 +72,7 @@ func (streamJSON) parseResult(r *Run, o sandbox.Outcome) (*execution.Result, *ex
 	result, err := streamjson.Parse(o.Stdout)
 	switch {
 	case err != nil && o.Truncated:
-		return nil, outputLimitFailure(o)
+		return nil, outputLimitFailure(r.Job)
 	case err != nil && exitedWithError(o):
 		return nil, exitCodeFailure(o)
 	case err != nil:

@@ -28,8 +28,14 @@ func (r *Run) OnItem(onItem func(transcript.Item)) {
 	report := func(i transcript.Item) {
 		if i.Kind == transcript.KindText && i.Parent == "" || i.Kind == transcript.KindOutput {
 			r.said.add(i.Text)
+			r.unfinished.Reset()
 		}
 		onItem(i)
+	}
+	r.reportUnfinished = func() {
+		if text := r.unfinished.String(); text != "" {
+			report(transcript.Item{Kind: transcript.KindText, Text: text, Truncated: true})
+		}
 	}
 	r.lines = lineSplitter{limit: maxItemLine, onLine: func(line []byte, complete bool) {
 		if !complete {
@@ -37,9 +43,7 @@ func (r *Run) OnItem(onItem func(transcript.Item)) {
 			return
 		}
 		r.contract.reportItems(line, report)
-		if r.onSaying != nil {
-			r.contract.reportSaying(line, r.onSaying)
-		}
+		r.contract.reportSaying(line, r.saying)
 	}}
 	r.Job.OnStdout = r.lines.write
 }
@@ -47,6 +51,19 @@ func (r *Run) OnItem(onItem func(transcript.Item)) {
 // OnSaying registers a function that is called for each part of a text that the agent is saying, as its model writes
 // it. begins means that a new text begins with the part. Call it before the job starts.
 func (r *Run) OnSaying(onSaying func(part string, begins bool)) { r.onSaying = onSaying }
+
+// saying handles a part of a text that the agent is saying.
+func (r *Run) saying(part string, begins bool) {
+	if begins {
+		r.unfinished.Reset()
+	}
+	if r.unfinished.Len()+len(part) <= transcript.MaxFieldBytes {
+		r.unfinished.WriteString(part)
+	}
+	if r.onSaying != nil {
+		r.onSaying(part, begins)
+	}
+}
 
 // PartialText returns what the agent had said when its job ended, one part after another: at most
 // execution.MaxPartialText bytes, the newest. OnItem must have been called, and the job must have ended.

@@ -63,7 +63,12 @@ func TestItemsOfContracts(t *testing.T) {
 `))
 	r.Job.OnStdout(bytes.Repeat([]byte("x"), maxItemLine+1))
 	require.Equal(t, "I look.", r.PartialText(), "a sub-agent does not speak to the user")
+	r.Job.OnStdout([]byte(`
+{"type":"stream_event","event":{"type":"content_block_start","content_block":{"type":"text","text":""}}}
+{"type":"stream_event","event":{"type":"content_block_delta","delta":{"type":"text_delta","text":"I wri"}}}
+`))
 	_, _ = r.ParseOutcome(sandbox.Outcome{EndReason: sandbox.Stopped})
+	require.Equal(t, "I look.\nI wri", r.PartialText(), "what the agent was saying when it was ended")
 
 	r = &Run{contract: command{}}
 	r.OnItem(onItem)
@@ -73,6 +78,7 @@ func TestItemsOfContracts(t *testing.T) {
 	require.Equal(t, []transcript.Item{
 		{Kind: transcript.KindText, Text: "I look."}, {Kind: transcript.KindText, Parent: "toolu_1", Text: "I help."},
 		{Kind: transcript.KindNotice, Text: "A line of more than 8 MiB was not read."},
+		{Kind: transcript.KindText, Text: "I wri", Truncated: true},
 		{Kind: transcript.KindOutput, Text: "plain"}, {Kind: transcript.KindOutput, Text: "text"}, {Kind: transcript.KindOutput, Text: "unfinished"},
 	}, got)
 }

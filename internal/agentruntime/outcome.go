@@ -17,6 +17,7 @@ import (
 func (r *Run) ParseOutcome(o sandbox.Outcome) (*execution.Result, *execution.Failure) {
 	if r.lines.onLine != nil {
 		r.lines.end()
+		r.reportUnfinished()
 	}
 	if failure := sandboxFailure(o, r.Job); failure != nil {
 		return nil, failure
@@ -66,8 +67,8 @@ func outOfMemoryFailure(job sandbox.Job) *execution.Failure {
 
 // Failures that all contracts share.
 
-func outputLimitFailure(o sandbox.Outcome) *execution.Failure {
-	return newFailure(execution.CodeOutputLimit, "the agent wrote more than %d bytes", len(o.Stdout))
+func outputLimitFailure(job sandbox.Job) *execution.Failure {
+	return newFailure(execution.CodeOutputLimit, "the agent's result has more than %d bytes", cmp.Or(job.Limits.Output, sandbox.DefaultLimits.Output))
 }
 
 func exitCodeFailure(o sandbox.Outcome) *execution.Failure {

@@ -76,7 +76,7 @@ func TestParseOutcome(t *testing.T) {
 		"stopped":              {sandbox.Outcome{EndReason: sandbox.Stopped, Stdout: []byte(good)}, gateway.Summary{}, execution.CodeCanceled, "canceled"},
 		"settled":              {outcome: sandbox.Outcome{EndReason: sandbox.Settled, ExitCode: 143, Stdout: []byte(good)}},
 		"settled, error":       {sandbox.Outcome{EndReason: sandbox.Settled, ExitCode: 143, Stdout: []byte(ownError)}, gateway.Summary{}, execution.CodeAgentError, "error_during_execution"},
-		"truncated":            {sandbox.Outcome{EndReason: sandbox.Exited, Truncated: true, Stdout: []byte(good[:20])}, gateway.Summary{}, execution.CodeOutputLimit, "more than 20 bytes"},
+		"truncated":            {sandbox.Outcome{EndReason: sandbox.Exited, Truncated: true, Stdout: []byte(good[:20])}, gateway.Summary{}, execution.CodeOutputLimit, "more than 4194304 bytes"},
 
 		"exit code, no result": {
 			sandbox.Outcome{EndReason: sandbox.Exited, ExitCode: 3, Stderr: []byte("one\nboom \xff\n")}, gateway.Summary{},

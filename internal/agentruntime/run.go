@@ -29,6 +29,10 @@ type Run struct {
 	lines       lineSplitter // of the output
 	said        newestText
 	onSaying    func(part string, begins bool) // may be nil
+	unfinished  strings.Builder                // the beginning of the text that the agent is saying
+	// reportUnfinished reports that text as an item, if there is one: the job was ended before the agent had said it. nil
+	// unless OnItem was called.
+	reportUnfinished func()
 }
 
 // prepare makes the job of an execution. Nothing that a tenant wrote is on the command line, except for the schema in

@@ -22,6 +22,8 @@ type TranscriptPart struct {
 	Number  int   // counts from 1 in each attempt
 	Offset  int64 // of the part in the transcript of its attempt, in uncompressed bytes
 	Size    int64 // of the part, uncompressed; at most MaxTranscriptPart
+
+	lost bool // it stands for parts that are lost
 }
 
 // MaxTranscriptPart bounds the uncompressed size of a part.
@@ -81,11 +83,30 @@ func (s *Store) Transcript(ctx context.Context, ref execution.Ref) (*TranscriptR
 	slices.SortFunc(r.parts, func(a, b TranscriptPart) int {
 		return cmp.Or(cmp.Compare(a.Attempt, b.Attempt), cmp.Compare(a.Number, b.Number))
 	})
+	r.parts = markGaps(r.parts)
 	r.starts = make([]int64, len(r.parts)+1)
 	for i, p := range r.parts {
 		r.starts[i+1] = r.starts[i] + p.Size
 	}
 	return r, nil
+}
+
+// markGaps puts a lost part where an attempt has a gap. Parts that are lost at the end of an attempt are not noticed:
+// no later one says that they were there.
+func markGaps(parts []TranscriptPart) []TranscriptPart {
+	var all []TranscriptPart
+	attempt, next := 0, int64(0)
+	for _, p := range parts {
+		if p.Attempt != attempt {
+			attempt, next = p.Attempt, 0
+		}
+		if p.Offset > next {
+			all = append(all, TranscriptPart{Attempt: attempt, Offset: next, Size: p.Offset - next, lost: true})
+		}
+		all = append(all, p)
+		next = p.Offset + p.Size
+	}
+	return all
 }
 
 // TranscriptReader reads a transcript from any offset. It has at most one part in memory, and is not safe for
@@ -125,6 +146,9 @@ func (r *TranscriptReader) Read(p []byte) (int, error) {
 func (r *TranscriptReader) load(i int) error {
 	if r.loaded == i {
 		return nil
+	}
+	if p := r.parts[i]; p.lost {
+		return fmt.Errorf("%w: %d bytes of the transcript of attempt %d", ErrLost, p.Size, p.Attempt)
 	}
 	key := r.parts[i].key(r.ref)
 	compressed, err := r.store.bucket.ReadAll(r.ctx, key.String())

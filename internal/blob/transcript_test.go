@@ -72,6 +72,25 @@ func TestTranscriptRange(t *testing.T) {
 	require.Equal(t, string(all[8:17]), response.Body.String())
 }
 
+// A part that is missing between others is noticed. What is before and after it can be read.
+func TestTranscriptWithGap(t *testing.T) {
+	t.Parallel()
+	s, dir := newFileStore(t)
+	all := putTranscript(t, s, []string{"0123456789", "abcdef", "ABC"}, []string{"next"})
+	require.NoError(t, os.Remove(filepath.Join(dir, "ada/exe_1/1/transcript-000002-10-6.zst")))
+	r, err := s.Transcript(t.Context(), transcriptRef)
+	require.NoError(t, err)
+	require.EqualValues(t, len(all), r.Size())
+	got, err := io.ReadAll(r)
+	require.ErrorIs(t, err, ErrLost)
+	require.Equal(t, "0123456789", string(got))
+	_, err = r.Seek(16, io.SeekStart)
+	require.NoError(t, err)
+	got, err = io.ReadAll(r)
+	require.NoError(t, err)
+	require.Equal(t, "ABCnext", string(got))
+}
+
 func TestLostTranscriptPart(t *testing.T) {
 	t.Parallel()
 	for name, corrupt := range map[string]func(file string) error{

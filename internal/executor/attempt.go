@@ -283,6 +283,10 @@ func (a *attempt) runJob(ctx context.Context) (err error) {
 	}
 	defer a.outcome.Close() // its error is ignored: it leaks a file descriptor, and the result is complete
 
+	if a.outcome.EndReason == sandbox.Settled {
+		a.recordItem(transcript.Item{Kind: transcript.KindNotice, Text: fmt.Sprintf("The agent was ended: it had printed its result, and was "+
+			"silent for %s while something ran in its background.", run.Job.SettleTime)})
+	}
 	a.ending = a.parseOutcome()
 	a.fullResult = a.ending.Result
 	// What a job left is stored as well if it was canceled.

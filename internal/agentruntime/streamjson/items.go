@@ -26,7 +26,7 @@ func ParseItems(line []byte, onItem func(transcript.Item)) {
 		} `json:"message"`
 	}
 	line = bytes.TrimSpace(line)
-	if len(line) == 0 || line[0] != '{' || lenient(line, &event) != nil {
+	if len(line) == 0 || line[0] != '{' || !bytes.Contains(line, []byte(`"type"`)) || lenient(line, &event) != nil {
 		return
 	}
 	switch event.Type {

@@ -57,7 +57,7 @@ func Encode(i Item) []byte {
 	i.Text, i.Truncated = cut(i.Text, i.Truncated)
 	i.Call, _ = cutTo(i.Call, maxIDBytes)
 	i.Parent, _ = cutTo(i.Parent, maxIDBytes)
-	i.Tool, _ = cutTo(i.Tool, maxIDBytes)
+	i.Tool, _ = cutTo(Mask(i.Tool), maxIDBytes)
 	i.Input, i.Truncated = encodeInput(i.Input, i.Truncated)
 	var line bytes.Buffer
 	encoder := json.NewEncoder(&line)

@@ -55,7 +55,11 @@ func TestMask(t *testing.T) {
 		"Airlock":        {"alk_" + strings.Repeat("a1", 20), "alk_[masked]"},
 		"PEM": {
 			"a\n-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\nb",
-			"a\n-----BEGIN RSA PRIVATE KEY[masked] RSA PRIVATE KEY-----\nb",
+			"a\n-----BEGIN RSA PRIVATE KEY[masked]-----END RSA PRIVATE KEY-----\nb",
+		},
+		"no PEM": {"-----BEGIN PRIVATE KEY----- is how a key (begins)", "-----BEGIN PRIVATE KEY[masked](begins)"},
+		"secret of Amazon": {
+			`AWS_SECRET_ACCESS_KEY="wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"`, `AWS_SECRET_ACCESS_KEY="[masked]"`,
 		},
 		"cut PEM":     {"-----BEGIN PRIVATE KEY-----\nMIIE", "-----BEGIN PRIVATE KEY[masked]"},
 		"two":         {"sk-" + long + " sk-" + long, "sk-[masked] sk-[masked]"},

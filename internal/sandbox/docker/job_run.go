@@ -185,6 +185,9 @@ func (r *jobRun) handleReport(report frame.Report) error {
 		}
 		return r.spool.writeSnapshot(report.Body)
 	case frame.Fault:
+		if report.FilesRefused {
+			return invalidJob("%s", report.Body)
+		}
 		if report.NotStarted {
 			// Init takes its acknowledgement back. It says so only while no agent runs, and the agent cannot forge it.
 			r.reported, times.AgentStarted = false, time.Time{}

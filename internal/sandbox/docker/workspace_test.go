@@ -81,9 +81,20 @@ func TestStoppedJobLeavesItsWorkspace(t *testing.T) {
 	require.Equal(t, "stopped", string(next.Stdout))
 }
 
-func TestDamagedWorkspaceIsAFault(t *testing.T) {
+// Files that cannot be written make the job invalid: on another executor they could not be either.
+func TestFilesThatCannotBeWritten(t *testing.T) {
 	d := newDriver(t, Config{})
+	dirs := snapshotOf(t, run(t, d, withSnapshot(probe("write-paths", "/workspace/folder/file"))))
 	_, err := d.Run(t.Context(), beginningWith(probe("exit", "0"), []byte("rubbish")))
-	require.ErrorIs(t, err, ErrFault)
+	require.ErrorIs(t, err, ErrInvalidJob)
 	require.ErrorContains(t, err, "restore the workspace")
+
+	job := beginningWith(probe("exit", "0"), dirs)
+	job.Files = []sandbox.File{{Path: "/workspace/folder", Data: []byte("x")}}
+	_, err = d.Run(t.Context(), job)
+	require.ErrorIs(t, err, ErrInvalidJob)
+	require.ErrorContains(t, err, "write /workspace/folder")
+	var failed *sandbox.StartError
+	require.NotErrorAs(t, err, &failed, "it says nothing about the Engine")
+	require.Equal(t, sandbox.Exited, run(t, d, probe("exit", "0")).EndReason)
 }

@@ -40,7 +40,9 @@ type Report struct {
 	// NotStarted is of a Fault that may come after Started: the image does not have the agent's program, or the kernel
 	// cannot execute it, so that no agent ran. An init of an older release never sets it.
 	NotStarted bool
-	Body       []byte
+	// FilesRefused is of a Fault before Started: the files of the job, or its workspace, cannot be written.
+	FilesRefused bool
+	Body         []byte
 }
 
 // Result is how the agent ended, as init observed it.
@@ -74,7 +76,8 @@ type reportHeader struct {
 	Mode   uint32  `json:"mode,omitempty"`
 	Result *Result `json:"result,omitempty"`
 
-	NotStarted bool `json:"notStarted,omitempty"`
+	NotStarted   bool `json:"notStarted,omitempty"`
+	FilesRefused bool `json:"filesRefused,omitempty"`
 }
 
 // Writer writes reports. It is not safe for concurrent use.
@@ -92,7 +95,7 @@ func NewWriter(w io.Writer, secret []byte) *Writer {
 
 // Write writes one report with a single call of the underlying writer.
 func (w *Writer) Write(r Report) error {
-	header := reportHeader{Seq: w.seq + 1, Kind: r.Kind, Mode: r.Mode, NotStarted: r.NotStarted}
+	header := reportHeader{Seq: w.seq + 1, Kind: r.Kind, Mode: r.Mode, NotStarted: r.NotStarted, FilesRefused: r.FilesRefused}
 	if r.Kind == Ended {
 		header.Result = &r.Result
 	}
@@ -148,7 +151,7 @@ func (r *Reader) Next() (Report, error) {
 	if header.Seq != r.seq {
 		return Report{}, fmt.Errorf("%w: sequence number %d, expected %d", ErrForged, header.Seq, r.seq)
 	}
-	report := Report{Kind: header.Kind, Mode: header.Mode, NotStarted: header.NotStarted, Body: raw[bodyStart:signed]}
+	report := Report{Kind: header.Kind, Mode: header.Mode, NotStarted: header.NotStarted, FilesRefused: header.FilesRefused, Body: raw[bodyStart:signed]}
 	if header.Kind == Ended {
 		if header.Result == nil {
 			return Report{}, fmt.Errorf("%w: report of the end without a result", ErrMalformed)

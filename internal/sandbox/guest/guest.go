@@ -38,7 +38,10 @@ func Main() error {
 	reports := frame.NewWriter(os.Stdout, job.Secret)
 	if err := runJob(job, reports, score); err != nil {
 		var missing *programError
-		return reports.Write(frame.Report{Kind: frame.Fault, NotStarted: errors.As(err, &missing), Body: []byte(err.Error())})
+		var refused *filesError
+		return reports.Write(frame.Report{
+			Kind: frame.Fault, NotStarted: errors.As(err, &missing), FilesRefused: errors.As(err, &refused), Body: []byte(err.Error()),
+		})
 	}
 	return nil
 }

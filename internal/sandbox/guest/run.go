@@ -27,11 +27,11 @@ const (
 func runJob(job frame.Job, reports *frame.Writer, score *oomScore) error {
 	if job.Workspace > 0 {
 		if err := restoreWorkspace(os.Stdin, job.Workspace); err != nil {
-			return err
+			return &filesError{err}
 		}
 	}
 	if err := writeFiles(job.Files, writableDirs); err != nil {
-		return err
+		return &filesError{err}
 	}
 	if job.Egress {
 		b, err := openBridge(context.Background(), sandbox.EgressAddr, sandbox.EgressSocket)
@@ -97,6 +97,12 @@ func runJob(job frame.Job, reports *frame.Writer, score *oomScore) error {
 	result.PeakMemory, result.CPUTime, result.OOMKills = usage.PeakMemory, usage.CPUTime, usage.OOMKills
 	return reports.Write(frame.Report{Kind: frame.Ended, Result: result, Body: std.stderrEnds.bytes()})
 }
+
+// filesError means that the files with which the job begins cannot be written. They would not be on another executor.
+type filesError struct{ err error }
+
+func (e *filesError) Error() string { return e.err.Error() }
+func (e *filesError) Unwrap() error { return e.err }
 
 // watch follows the agent's output until the job ends. The result has the reason and the exit code only.
 func watch(job frame.Job, std *streams, exited <-chan int) (frame.Result, error) {

@@ -10,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -32,7 +33,7 @@ func snapshotWorkspace(reports *frame.Writer, maxBytes int64) (sandbox.SnapshotS
 	}
 	defer root.Close()
 	out := &snapshotWriter{reports: reports, remaining: maxBytes}
-	err = packWorkspace(root, out)
+	err = packWorkspace(root, out, capacity(sandbox.WorkspaceDir))
 	switch {
 	case out.err != nil:
 		return "", out.err
@@ -67,8 +68,27 @@ func (w *snapshotWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// packWorkspace writes the snapshot of root to w: nothing, if root has no entry.
-func packWorkspace(root *os.Root, w io.Writer) error {
+// capacity returns how many bytes fit into a folder's file system, or a large number if that is unknown.
+func capacity(dir string) int64 {
+	var fs unix.Statfs_t
+	if unix.Statfs(dir, &fs) != nil {
+		return sandbox.MaxSnapshotBytes
+	}
+	return int64(fs.Blocks) * fs.Bsize
+}
+
+// packer writes a snapshot.
+type packer struct {
+	archive   *tar.Writer
+	remaining int64            // bytes that the files may have when they are unpacked
+	linked    map[inode]string // path of a file with several names
+}
+
+type inode struct{ dev, ino uint64 }
+
+// packWorkspace writes the snapshot of root to w: nothing, if root has no entry. The error is errSnapshotTooLarge if
+// the files would have more than maxUnpacked bytes after a restore, where they have no holes.
+func packWorkspace(root *os.Root, w io.Writer, maxUnpacked int64) error {
 	names, err := sortedNames(root)
 	if err != nil || len(names) == 0 {
 		return err
@@ -77,15 +97,15 @@ func packWorkspace(root *os.Root, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	archive := tar.NewWriter(compressed)
-	if err := packDir(root, archive, "", names, 0); err != nil {
+	p := &packer{archive: tar.NewWriter(compressed), remaining: maxUnpacked, linked: map[inode]string{}}
+	if err := p.packDir(root, "", names, 0); err != nil {
 		return err
 	}
-	return errors.Join(archive.Close(), compressed.Close())
+	return errors.Join(p.archive.Close(), compressed.Close())
 }
 
 // packDir packs the entries of a directory, whose path below the workspace is dir.
-func packDir(root *os.Root, archive *tar.Writer, dir string, names []string, depth int) error {
+func (p *packer) packDir(root *os.Root, dir string, names []string, depth int) error {
 	for _, name := range names {
 		info, err := root.Lstat(name)
 		if err != nil {
@@ -94,15 +114,15 @@ func packDir(root *os.Root, archive *tar.Writer, dir string, names []string, dep
 		header := &tar.Header{Name: path.Join(dir, name), Mode: int64(info.Mode().Perm()), ModTime: info.ModTime(), Format: tar.FormatPAX}
 		switch {
 		case info.Mode().IsRegular():
-			err = packFile(root, archive, header, name, info)
+			err = p.packFile(root, header, name, info)
 		case info.Mode()&fs.ModeSymlink != 0:
 			header.Typeflag, header.ModTime = tar.TypeSymlink, time.Unix(0, 0)
 			if header.Linkname, err = root.Readlink(name); err == nil {
-				err = archive.WriteHeader(header)
+				err = p.archive.WriteHeader(header)
 			}
 		case info.IsDir() && depth < maxDepth:
 			header.Typeflag = tar.TypeDir
-			err = packSubdir(root, archive, header, name, depth)
+			err = p.packSubdir(root, header, name, depth)
 		}
 		if err != nil {
 			return err
@@ -111,7 +131,7 @@ func packDir(root *os.Root, archive *tar.Writer, dir string, names []string, dep
 	return nil
 }
 
-func packSubdir(root *os.Root, archive *tar.Writer, header *tar.Header, name string, depth int) error {
+func (p *packer) packSubdir(root *os.Root, header *tar.Header, name string, depth int) error {
 	if header.Mode&0o500 != 0o500 {
 		_ = root.Chmod(name, 0o700) // the agent has locked itself out; the snapshot has its mode
 	}
@@ -124,13 +144,24 @@ func packSubdir(root *os.Root, archive *tar.Writer, header *tar.Header, name str
 	if err != nil {
 		return err
 	}
-	if err := archive.WriteHeader(header); err != nil {
+	if err := p.archive.WriteHeader(header); err != nil {
 		return err
 	}
-	return packDir(sub, archive, header.Name, names, depth+1)
+	return p.packDir(sub, header.Name, names, depth+1)
 }
 
-func packFile(root *os.Root, archive *tar.Writer, header *tar.Header, name string, info fs.FileInfo) error {
+func (p *packer) packFile(root *os.Root, header *tar.Header, name string, info fs.FileInfo) error {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Nlink > 1 {
+		id := inode{stat.Dev, stat.Ino}
+		if first, ok := p.linked[id]; ok {
+			header.Typeflag, header.Linkname = tar.TypeLink, first
+			return p.archive.WriteHeader(header)
+		}
+		p.linked[id] = header.Name
+	}
+	if p.remaining -= info.Size(); p.remaining < 0 {
+		return errSnapshotTooLarge
+	}
 	if header.Mode&0o400 == 0 {
 		_ = root.Chmod(name, 0o600)
 	}
@@ -140,10 +171,10 @@ func packFile(root *os.Root, archive *tar.Writer, header *tar.Header, name strin
 	}
 	defer f.Close()
 	header.Typeflag, header.Size = tar.TypeReg, info.Size()
-	if err := archive.WriteHeader(header); err != nil {
+	if err := p.archive.WriteHeader(header); err != nil {
 		return err
 	}
-	_, err = io.CopyN(archive, f, info.Size())
+	_, err = io.CopyN(p.archive, f, info.Size())
 	return err
 }
 
@@ -212,6 +243,8 @@ func unpackEntry(root *os.Root, archive *tar.Reader, header *tar.Header) error {
 		return root.Mkdir(header.Name, 0o700)
 	case tar.TypeSymlink:
 		return root.Symlink(header.Linkname, header.Name)
+	case tar.TypeLink:
+		return root.Link(header.Linkname, header.Name)
 	case tar.TypeReg:
 		f, err := root.OpenFile(header.Name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 		if err != nil {

@@ -3,6 +3,7 @@ package guest
 import (
 	"archive/tar"
 	"bytes"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -58,7 +59,7 @@ func openRoot(t *testing.T, dir string) *os.Root {
 func packed(t *testing.T, dir string) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	require.NoError(t, packWorkspace(openRoot(t, dir), &out))
+	require.NoError(t, packWorkspace(openRoot(t, dir), &out, 1<<30))
 	return out.Bytes()
 }
 
@@ -83,10 +84,31 @@ func TestWorkspaceRoundTrip(t *testing.T) {
 	require.NoError(t, os.Chmod(filepath.Join(from, "read-only"), 0o500))
 	require.NoError(t, os.Symlink("../../etc/passwd", filepath.Join(from, "outside")))
 	require.NoError(t, os.Symlink("main.go", filepath.Join(from, "inside")))
+	require.NoError(t, os.Link(filepath.Join(from, "main.go"), filepath.Join(from, "another name")))
 	snapshot := packed(t, from)
 	require.NoError(t, unpackWorkspace(openRoot(t, to), bytes.NewReader(snapshot)))
 	require.Equal(t, tree(t, from), tree(t, to))
+	one, err := os.Stat(filepath.Join(to, "main.go"))
+	require.NoError(t, err)
+	other, err := os.Stat(filepath.Join(to, "another name"))
+	require.NoError(t, err)
+	require.True(t, os.SameFile(one, other), "two names of one file")
 	require.True(t, bytes.Equal(snapshot, packed(t, to)), "the same files give the same bytes")
+}
+
+// What does not fit after a restore is no snapshot: names of one file count once, holes count in full.
+func TestSnapshotFitsAfterRestore(t *testing.T) {
+	from := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(from, "file"), make([]byte, 1<<20), 0o600))
+	for _, name := range []string{"a", "b", "c"} {
+		require.NoError(t, os.Link(filepath.Join(from, "file"), filepath.Join(from, name)))
+	}
+	require.NoError(t, packWorkspace(openRoot(t, from), io.Discard, 1<<20))
+	hole, err := os.Create(filepath.Join(from, "hole"))
+	require.NoError(t, err)
+	require.NoError(t, hole.Truncate(1<<30))
+	require.NoError(t, hole.Close())
+	require.ErrorIs(t, packWorkspace(openRoot(t, from), io.Discard, 2<<20), errSnapshotTooLarge)
 }
 
 func TestEmptyWorkspaceHasNoSnapshot(t *testing.T) {
