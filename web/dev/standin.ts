@@ -105,6 +105,7 @@ export class StandIn {
           : notFound()
       case 'GET executions/id/transcript':
         return this.transcript(id, request)
+      case 'GET executions/id/workspace':
       case 'GET executions/id/files':
       case 'GET executions/id/result':
         return textOrNotFound(this.contents.get(decodeURIComponent(url.pathname)))

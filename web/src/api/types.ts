@@ -24,6 +24,7 @@ export type Problem = Omit<Schemas['Problem'], 'code'> & { code: string }
 export type Result = Schemas['Result']
 export type Status = Schemas['Status']
 export type Step = Schemas['StepEvent']
+export type Workspace = Schemas['Workspace']
 /** A tenant as the operator sees it. */
 export type TenantList = Schemas['TenantList']
 export type TenantState = Schemas['Tenant']

@@ -1,8 +1,9 @@
 import type { ReactNode } from 'react'
-import type { Execution } from '../api/types.ts'
+import type { Execution, Workspace } from '../api/types.ts'
 import { DownloadButton } from '../ui/DownloadButton.tsx'
 import { formatBytes } from '../ui/format.ts'
-import { downloadFile } from './downloads.ts'
+import { TextLink } from '../ui/TextLink.tsx'
+import { downloadFile, downloadWorkspace } from './downloads.ts'
 
 /** The input files and the output files of an execution. */
 export function Files({ execution }: { execution: Execution }) {
@@ -43,7 +44,42 @@ export function Files({ execution }: { execution: Execution }) {
           )}
         </section>
       )}
+      {execution.workspace && <WorkspaceView id={execution.id} workspace={execution.workspace} />}
     </>
+  )
+}
+
+const lossTexts = {
+  too_large: 'They are larger than the operator allows.',
+  unreadable: 'The agent left something that cannot be read.',
+  no_time: 'The job was ended before they were packed.',
+  unavailable: 'Storage did not take them.',
+}
+
+/** The files of the agent's working folder, with which a later run or turn can begin. */
+function WorkspaceView({ id, workspace }: { id: string; workspace: Workspace }) {
+  const { from, size = 0, lost } = workspace
+  return (
+    <section aria-label="Working folder">
+      <h2 className="label-small mb-2">Working folder</h2>
+      {from && (
+        <p className="mb-2 text-sm text-muted">
+          It began with the files of <TextLink to={{ page: 'execution', id: from }}>an earlier execution</TextLink>.
+        </p>
+      )}
+      {size > 0 && (
+        <ul className="divide-y divide-line rounded-xl border border-line bg-surface">
+          <FileRow path="all files, packed" size={size}>
+            <DownloadButton
+              name={`${id}.tar.zst`}
+              label="the working folder"
+              fetch={() => downloadWorkspace(id)}
+            />
+          </FileRow>
+        </ul>
+      )}
+      {lost && <p className="text-sm text-muted">The files that the job left are not stored. {lossTexts[lost]}</p>}
+    </section>
   )
 }
 

@@ -41,6 +41,26 @@ describe('a finished execution', () => {
     expect(await saved[0]?.content.text()).toBe('inside')
   })
 
+  test('shows the working folder that the agent left, and downloads it', async () => {
+    const { server, id } = await withFinishedExecution({
+      workspace: { from: 'exe_before', size: 3 * 1024 * 1024, url: '' },
+    })
+    server.contents.set(`/executions/${id}/workspace`, 'packed')
+    const { user } = visit(`#/e/${id}`, server)
+    const folder = await screen.findByRole('region', { name: 'Working folder' })
+    expect(folder).toHaveTextContent('3.0 MiB')
+    expect(within(folder).getByRole('link')).toHaveAttribute('href', '#/e/exe_before')
+    await user.click(within(folder).getByRole('button', { name: 'Download the working folder' }))
+    await waitFor(() => expect(saved.map(({ name }) => name)).toEqual([`${id}.tar.zst`]))
+  })
+
+  test('says why a working folder is not stored', async () => {
+    const { server, id } = await withFinishedExecution({ workspace: { lost: 'too_large' } })
+    visit(`#/e/${id}`, server)
+    const folder = await screen.findByRole('region', { name: 'Working folder' })
+    expect(folder).toHaveTextContent('not stored. They are larger than the operator allows.')
+  })
+
   test('shows what the agent had said without a result', async () => {
     const { server, id } = await withFinishedExecution({
       status: 'canceled',
