@@ -64,7 +64,8 @@ function WorkspaceView({ id, workspace }: { id: string; workspace: Workspace }) 
       <h2 className="label-small mb-2">Working folder</h2>
       {from && (
         <p className="mb-2 text-sm text-muted">
-          It began with the files of <TextLink to={{ page: 'execution', id: from }}>an earlier execution</TextLink>.
+          It began with the files of{' '}
+          <TextLink to={{ page: 'execution', id: from }}>an earlier execution</TextLink>.
         </p>
       )}
       {size > 0 && (
@@ -78,7 +79,9 @@ function WorkspaceView({ id, workspace }: { id: string; workspace: Workspace }) 
           </FileRow>
         </ul>
       )}
-      {lost && <p className="text-sm text-muted">The files that the job left are not stored. {lossTexts[lost]}</p>}
+      {lost && (
+        <p className="text-sm text-muted">The files that the job left are not stored. {lossTexts[lost]}</p>
+      )}
     </section>
   )
 }
