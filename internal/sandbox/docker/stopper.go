@@ -10,9 +10,12 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// stopTimeout is the time that a stopped job has: to end its agent, and to hand over what it left. Then the driver
-// kills the container. A cancellation is over within 3 s, together with the removal.
-const stopTimeout = 2 * time.Second
+// A stopped job has so long to end its agent, and to begin to hand over what it left. Then the driver kills the
+// container.
+const (
+	stopTimeout = 2 * time.Second // for a cancellation, which is over within 3 s, together with the removal
+	endTimeout  = 5 * time.Second // for any other end, for which nobody waits
+)
 
 // Reasons why the driver stops a job. sandbox.ErrStop is another one.
 var (
@@ -100,7 +103,11 @@ func (s *stopper) stop(cause error) {
 	}
 	s.cause = cause
 	close(s.stopping)
-	s.replaceDeadline(stopTimeout, func() { s.drop(cause) })
+	limit := endTimeout
+	if errors.Is(cause, sandbox.ErrStop) {
+		limit = stopTimeout
+	}
+	s.replaceDeadline(limit, func() { s.drop(cause) })
 }
 
 // stopCause returns why the job was stopped; nil: it was not.
