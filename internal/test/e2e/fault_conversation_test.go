@@ -93,7 +93,7 @@ func TestFaultClaudeFixesAProgramOverThreeTurns(t *testing.T) {
 	killed.Store(true)
 	require.NoError(t, first.Process.Kill())
 	first.awaitKilled(t)
-	l.startExecutor(claude...)
+	second := l.startExecutor(claude...)
 	fixed := l.awaitExecution(turn.ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, fixed.Status, "%+v", fixed.Error)
 	require.Equal(t, "The program works: 42 42.", fixed.Result.Text)
@@ -112,6 +112,7 @@ func TestFaultClaudeFixesAProgramOverThreeTurns(t *testing.T) {
 	for _, part := range []string{"first turn", writeProgram[:20], "second turn", "fixed the first", "[This turn was canceled before it ended.]", "third turn"} {
 		require.Contains(t, string(last.Raw), part)
 	}
+	l.requireHistoryHolds(second)
 }
 
 // transcript returns the items of an execution's transcript.
