@@ -35,8 +35,8 @@ func TestFaultExecutorKilled(t *testing.T) {
 			second := l.submitTurn(first.ConversationId, "hello again")
 			killed := l.startExecutor(failpointEnv(point), "AIRLOCK_EXECUTOR_SLOTS=1")
 			killed.awaitKilled(t)
+			l.clock.Advance(afterNotification) // before the start of the other: its own session must not end by that
 			another := l.startExecutor()
-			l.clock.Advance(afterNotification)
 			e := l.awaitExecution(first.ExecutionId)
 			require.Equal(t, contract.StatusSucceeded, e.Status, "%+v", e.Error)
 			require.Equal(t, attempts, e.Attempt)
@@ -60,12 +60,12 @@ func TestFaultAPIKilledBeforeNotification(t *testing.T) {
 	require.Error(t, err, "the API sent no response")
 	killed.awaitKilled(t)
 
+	l.clock.Advance(afterNotification)
 	x := l.startExecutor()
 	l.startAPI()
 	var list contract.ExecutionList
 	l.get("/executions", &list)
 	require.Len(t, list.Executions, 1)
-	l.clock.Advance(afterNotification)
 	e := l.awaitExecution(list.Executions[0].Id)
 	require.Equal(t, contract.StatusSucceeded, e.Status)
 	require.Equal(t, 1, e.Attempt)
@@ -100,8 +100,8 @@ func TestFaultBatchDispatcherKilled(t *testing.T) {
 	b := l.submitBatch(l.createEchoAgent(), strings.Repeat(`"one two"`+"\n", total))
 	l.recorder.RecordAcceptance(history.Acceptance{Batch: b.Id})
 	l.startExecutor(failpointEnv(failpoint.BatchDispatched)).awaitKilled(t)
-	another := l.startExecutor()
 	l.clock.Advance(afterNotification)
+	another := l.startExecutor()
 	require.Equal(t, total, l.awaitBatch(b).Progress.Succeeded)
 	l.requireHistoryHolds(another)
 }

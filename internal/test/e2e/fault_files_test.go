@@ -39,8 +39,8 @@ func TestFaultExecutorKilledAfterStoringArtifacts(t *testing.T) {
 	l.recorder.RecordAcceptance(history.Acceptance{Execution: accepted.ExecutionId})
 
 	l.startExecutor(failpointEnv(failpoint.JobFinished), runtimes, "AIRLOCK_BLOB_URL="+blobs).awaitKilled(t)
-	another := l.startExecutor(runtimes, "AIRLOCK_BLOB_URL="+blobs)
 	l.clock.Advance(afterNotification)
+	another := l.startExecutor(runtimes, "AIRLOCK_BLOB_URL="+blobs)
 	e := l.awaitExecution(accepted.ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status, e.Error.Message)
 	require.Equal(t, 2, e.Attempt)
