@@ -57,9 +57,7 @@ func (r *Run) saying(part string, begins bool) {
 	if begins {
 		r.unfinished.Reset()
 	}
-	if r.unfinished.Len()+len(part) <= transcript.MaxFieldBytes {
-		r.unfinished.WriteString(part)
-	}
+	r.unfinished.WriteString(execution.TruncateText(part, transcript.MaxFieldBytes-r.unfinished.Len()))
 	if r.onSaying != nil {
 		r.onSaying(part, begins)
 	}

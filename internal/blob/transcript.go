@@ -81,9 +81,10 @@ func (s *Store) Transcript(ctx context.Context, ref execution.Ref) (*TranscriptR
 		}
 	}
 	slices.SortFunc(r.parts, func(a, b TranscriptPart) int {
-		return cmp.Or(cmp.Compare(a.Attempt, b.Attempt), cmp.Compare(a.Number, b.Number))
+		// The same number can be there again and longer: its first write was interrupted, but had taken effect.
+		return cmp.Or(cmp.Compare(a.Attempt, b.Attempt), cmp.Compare(a.Number, b.Number), cmp.Compare(b.Size, a.Size))
 	})
-	r.parts = markGaps(r.parts)
+	r.parts = arrange(r.parts)
 	r.starts = make([]int64, len(r.parts)+1)
 	for i, p := range r.parts {
 		r.starts[i+1] = r.starts[i] + p.Size
@@ -91,14 +92,17 @@ func (s *Store) Transcript(ctx context.Context, ref execution.Ref) (*TranscriptR
 	return r, nil
 }
 
-// markGaps puts a lost part where an attempt has a gap. Parts that are lost at the end of an attempt are not noticed:
-// no later one says that they were there.
-func markGaps(parts []TranscriptPart) []TranscriptPart {
+// arrange puts a lost part where an attempt has a gap, and leaves out what is there already. Parts that are lost at the
+// end of an attempt are not noticed: no later one says that they were there.
+func arrange(parts []TranscriptPart) []TranscriptPart {
 	var all []TranscriptPart
 	attempt, next := 0, int64(0)
 	for _, p := range parts {
 		if p.Attempt != attempt {
 			attempt, next = p.Attempt, 0
+		}
+		if p.Offset < next {
+			continue
 		}
 		if p.Offset > next {
 			all = append(all, TranscriptPart{Attempt: attempt, Offset: next, Size: p.Offset - next, lost: true})

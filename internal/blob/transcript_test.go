@@ -91,6 +91,20 @@ func TestTranscriptWithGap(t *testing.T) {
 	require.Equal(t, "ABCnext", string(got))
 }
 
+// A part whose write was interrupted may be there, and again with what came in the meantime.
+func TestTranscriptPartThatWasWrittenTwice(t *testing.T) {
+	t.Parallel()
+	s, _ := newFileStore(t)
+	putTranscript(t, s, []string{"0123456789", "abc"}, []string{"next"})
+	again := TranscriptPart{Attempt: 1, Number: 2, Offset: 10, Size: 6}
+	require.NoError(t, s.PutTranscriptPart(t.Context(), transcriptRef, again, []byte("abcdef")))
+	r, err := s.Transcript(t.Context(), transcriptRef)
+	require.NoError(t, err)
+	got, err := io.ReadAll(r)
+	require.NoError(t, err)
+	require.Equal(t, "0123456789abcdefnext", string(got))
+}
+
 func TestLostTranscriptPart(t *testing.T) {
 	t.Parallel()
 	for name, corrupt := range map[string]func(file string) error{

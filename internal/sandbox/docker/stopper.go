@@ -34,7 +34,7 @@ type stopper struct {
 	cause    error // why the job is being stopped; nil: it is not
 	deadline *time.Timer
 	settle   *time.Timer // nil until the agent has printed a result
-	files    bool        // output files arrive
+	files    bool        // the agent has ended, and what it left arrives
 	closed   bool
 }
 
@@ -94,11 +94,12 @@ func (s *stopper) callerEnded(cause error) {
 	}
 }
 
-// stop lets init end the agent. The job is dropped with cause if its last report does not come in time.
+// stop lets init end the agent. The job is dropped with cause if its last report does not come in time. An agent that
+// has ended already is not out of time any more; but who cancels its job does not wait for all that it left.
 func (s *stopper) stop(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cause != nil || s.closed {
+	if s.cause != nil || s.closed || s.files && !errors.Is(cause, sandbox.ErrStop) {
 		return
 	}
 	s.cause = cause
@@ -126,6 +127,7 @@ func (s *stopper) snapshotBegan() { s.collectFor(snapshotTimeout) }
 func (s *stopper) collectFor(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.files = true
 	if errors.Is(s.cause, sandbox.ErrStop) {
 		return
 	}

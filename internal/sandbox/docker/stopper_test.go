@@ -120,6 +120,27 @@ func TestStopBeforeStart(t *testing.T) {
 	require.ErrorIs(t, err, sandbox.ErrStop)
 }
 
+// While a job hands over what its agent left, its time is over, and it may have its result: neither ends that. A
+// cancellation does.
+func TestStopWhileFilesArrive(t *testing.T) {
+	for cause, want := range map[error]bool{errJobTimeout: false, errSettled: false, sandbox.ErrStop: true} {
+		t.Run(cause.Error(), func(t *testing.T) {
+			var s stopper
+			s.init(func(error) {})
+			defer s.close()
+			s.agentStarted(normalizedJob(t, probe("exit", "0")))
+			s.snapshotBegan()
+			s.stop(cause)
+			select {
+			case <-s.stopping:
+				require.True(t, want)
+			default:
+				require.False(t, want)
+			}
+		})
+	}
+}
+
 // firstLineIsResult is a Keeper for which anything that is printed is a result.
 type firstLineIsResult struct{ printed []byte }
 
