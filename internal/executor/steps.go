@@ -2,11 +2,13 @@ package executor
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"sync"
 	"unicode/utf8"
 
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/transcript"
 	"github.com/airlock-run/airlock/internal/livesteps"
 )
 
@@ -90,6 +92,36 @@ func (s *stepBuffer) after(ctx context.Context, have livesteps.Position) (livest
 		case <-changed:
 		}
 	}
+}
+
+// stepOf returns the step that an item is; the kind is empty if it is none.
+func stepOf(i transcript.Item) (execution.StepKind, string) {
+	switch i.Kind {
+	case transcript.KindText, transcript.KindOutput:
+		return execution.StepOutput, transcript.Mask(i.Text)
+	case transcript.KindToolCall:
+		return execution.StepProgress, toolStep(i)
+	case transcript.KindRetry, transcript.KindNotice:
+		return execution.StepProgress, i.Text
+	default: // thinking, results and the end
+		return "", ""
+	}
+}
+
+// mainInputs are the names under which tools of the known agents take what says best what they do.
+var mainInputs = []string{"command", "file_path", "path", "pattern", "query", "url", "description", "prompt"}
+
+// toolStep says which tool is used, and for what.
+func toolStep(i transcript.Item) string {
+	var input map[string]any
+	if json.Unmarshal(i.Input, &input) == nil {
+		for _, name := range mainInputs {
+			if value, ok := input[name].(string); ok && value != "" {
+				return "uses " + i.Tool + ": " + transcript.Mask(value)
+			}
+		}
+	}
+	return "uses " + i.Tool
 }
 
 // runningSteps finds the steps of the attempts that run here. Its zero value has none.

@@ -2,6 +2,7 @@ package executor
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/transcript"
 	"github.com/airlock-run/airlock/internal/livesteps"
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
@@ -125,4 +127,19 @@ func TestStepBufferHasWhatIsSaid(t *testing.T) {
 	require.NotEmpty(t, saying(livesteps.Position{}).Text)
 	s.add(execution.StepOutput, "Another 한")
 	require.Equal(t, livesteps.Saying{Version: 5}, saying(livesteps.Position{Step: 1, Saying: 4}))
+}
+
+func TestToolStep(t *testing.T) {
+	t.Parallel()
+	for input, want := range map[string]string{
+		`{"command":"go test","description":"run the tests"}`:         "uses T: go test",
+		`{"file_path":"/workspace/a.go","content":"x"}`:               "uses T: /workspace/a.go",
+		`{"command":"curl -H sk-ant-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}`: "uses T: curl -H sk-ant-[masked]",
+		`{"todos":[]}`:  "uses T",
+		`{"command":7}`: "uses T",
+		`[]`:            "uses T",
+		``:              "uses T",
+	} {
+		require.Equal(t, want, toolStep(transcript.Item{Tool: "T", Input: json.RawMessage(input)}), input)
+	}
 }
