@@ -14,6 +14,7 @@ const (
 // Limits on the files that enter and leave a sandbox.
 const (
 	MaxFileBytes   = 24 << 20 // sum over Job.Files, bytes
+	MaxStreamed    = 128      // number of Job.Streamed
 	MaxOutputBytes = 64 << 20 // sum over Outcome.Files, bytes
 	MaxOutputFiles = 1000     // number of Outcome.Files
 	MaxPathBytes   = 1024     // length of one path, bytes
@@ -26,6 +27,18 @@ type File struct {
 	Mode uint32 // permission bits; 0 means 0644
 	Data []byte
 }
+
+// StreamedFile is an input file that is never in memory as a whole. It is otherwise like File, and replaces a file of the
+// job's workspace that has its path.
+type StreamedFile struct {
+	Path    string
+	Mode    uint32 // permission bits; 0 means 0644
+	Size    int64  // bytes of Content
+	Content io.Reader
+}
+
+// WorkspaceCapacity returns how many bytes WorkspaceDir can hold in a sandbox with a memory limit.
+func WorkspaceCapacity(memory int64) int64 { return memory / 8 * 3 >> 20 << 20 }
 
 // OutputFile is a regular file that the job left below OutputDir or at a path of Job.Collect. Init follows no symbolic
 // link to reach it. Path is absolute, clean, valid UTF-8 without control characters, and names a place in the sandbox:

@@ -29,16 +29,17 @@ const SIGKILLExitCode = 128 + 9
 
 // Job is everything that one container receives.
 type Job struct {
-	Execution   string        // ID of the execution, for labels and logs
-	Image       string        // image reference; the Engine must have the image
-	Argv        []string      // the agent's program and its arguments; no shell interprets them
-	Env         []string      // "KEY=value", in addition to HOME, PATH, USER and LANG, which init sets
-	Stdin       []byte        // the agent's complete standard input
-	Files       []File        // input files, MaxFileBytes in total
-	Collect     []string      // paths of output files outside OutputDir; a missing one is not an error
-	Timeout     time.Duration // from the agent's start, without Egress.Waited; 0 means the driver's default
-	IdleTimeout time.Duration // ends a job that writes no output for so long; 0 disables it
-	SettleTime  time.Duration // see Keeper; 0 disables it
+	Execution   string         // ID of the execution, for labels and logs
+	Image       string         // image reference; the Engine must have the image
+	Argv        []string       // the agent's program and its arguments; no shell interprets them
+	Env         []string       // "KEY=value", in addition to HOME, PATH, USER and LANG, which init sets
+	Stdin       []byte         // the agent's complete standard input
+	Files       []File         // input files, MaxFileBytes in total
+	Streamed    []StreamedFile // input files of any size, at most MaxStreamed and WorkspaceCapacity
+	Collect     []string       // paths of output files outside OutputDir; a missing one is not an error
+	Timeout     time.Duration  // from the agent's start, without Egress.Waited; 0 means the driver's default
+	IdleTimeout time.Duration  // ends a job that writes no output for so long; 0 disables it
+	SettleTime  time.Duration  // see Keeper; 0 disables it
 	Limits      Limits
 	Egress      Egress    // nil: the sandbox has no egress
 	Workspace   Workspace // with which WorkspaceDir begins; it is empty if Size is 0

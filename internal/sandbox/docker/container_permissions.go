@@ -32,7 +32,7 @@ func tmpfsMounts(uid int, memory int64) map[string]string {
 	eighths := func(n int64) int64 { return memory / 8 * n >> 20 }
 	return map[string]string{
 		"/tmp":               fmt.Sprintf("rw,exec,nosuid,nodev,size=%dm,mode=1777", eighths(1)),
-		sandbox.WorkspaceDir: fmt.Sprintf("rw,exec,nosuid,nodev,size=%dm,mode=0700", eighths(3)) + owner,
+		sandbox.WorkspaceDir: fmt.Sprintf("rw,exec,nosuid,nodev,size=%dm,mode=0700", sandbox.WorkspaceCapacity(memory)>>20) + owner,
 		sandbox.HomeDir:      fmt.Sprintf("rw,exec,nosuid,nodev,size=%dm,mode=0700", eighths(1)) + owner,
 		sandbox.StreamDir:    "rw,noexec,nosuid,nodev,size=160m,mode=0700" + owner,
 	}

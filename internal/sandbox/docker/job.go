@@ -76,6 +76,22 @@ func validateFiles(job sandbox.Job) error {
 		}
 		size += len(f.Data)
 	}
+	if len(job.Streamed) > sandbox.MaxStreamed {
+		return invalidJob("more than %d streamed files", sandbox.MaxStreamed)
+	}
+	streamed := int64(0)
+	for _, f := range job.Streamed {
+		if err := validatePath(f.Path); err != nil {
+			return err
+		}
+		if f.Mode&^0o777 != 0 || f.Size < 0 {
+			return invalidJob("streamed file of mode %o and %d bytes", f.Mode, f.Size)
+		}
+		streamed += f.Size
+	}
+	if room := sandbox.WorkspaceCapacity(job.Limits.Memory); streamed > room {
+		return invalidJob("input files of %d bytes, the working folder holds %d", streamed, room)
+	}
 	if size > sandbox.MaxFileBytes {
 		return invalidJob("input files of %d bytes, the maximum is %d", size, sandbox.MaxFileBytes)
 	}
@@ -120,8 +136,12 @@ func encodeJob(job sandbox.Job) (raw, secret []byte, err error) {
 		files[i] = f
 		files[i].Mode = cmp.Or(f.Mode, defaultFileMode)
 	}
+	streamed := make([]frame.StreamedFile, len(job.Streamed))
+	for i, f := range job.Streamed {
+		streamed[i] = frame.StreamedFile{Path: f.Path, Mode: cmp.Or(f.Mode, defaultFileMode), Size: f.Size}
+	}
 	raw, err = frame.EncodeJob(frame.Job{
-		Secret: secret, Argv: job.Argv, Env: job.Env, Stdin: job.Stdin, Files: files, Collect: job.Collect,
+		Secret: secret, Argv: job.Argv, Env: job.Env, Stdin: job.Stdin, Files: files, Streamed: streamed, Collect: job.Collect,
 		// Init does not know how long the egress waits. The driver does, and stops the job in time.
 		Timeout: job.Timeout + job.Egress.MaxWait(), IdleTimeout: job.IdleTimeout,
 		MaxStdout: maxStdout(job), MaxWritten: job.Limits.Written,

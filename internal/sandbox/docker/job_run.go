@@ -84,7 +84,7 @@ func (r *jobRun) exchangeFrames(ctx context.Context) (_ sandbox.Outcome, err err
 
 	r.spool.allowed, r.spool.maxSnapshot = r.job.Collect, r.job.MaxSnapshot
 	defer r.spool.Close()
-	r.stopper.setDeadline(r.driver.startTimeout+restoreTime(r.job.Workspace), errAgentStartTimeout)
+	r.stopper.setDeadline(r.driver.startTimeout+restoreTime(r.job), errAgentStartTimeout)
 	stream := &demux{r: c.stream.Reader}
 	// The write runs beside the reads: if init ends while its input is full, only a read notices. A failed write needs
 	// no handling, because the reads then fail as well.
@@ -92,6 +92,11 @@ func (r *jobRun) exchangeFrames(ctx context.Context) (_ sandbox.Outcome, err err
 		_, _ = c.stream.Conn.Write(raw)
 		if w := r.job.Workspace; w.Size > 0 {
 			_, _ = io.CopyN(c.stream.Conn, w.Content, w.Size)
+		}
+		for _, f := range r.job.Streamed {
+			if _, err := io.CopyN(c.stream.Conn, f.Content, f.Size); err != nil {
+				return // what follows would be taken for a part of the file
+			}
 		}
 		r.writeControls(ctx)
 	})
@@ -137,9 +142,13 @@ func (r *jobRun) writeControls(ctx context.Context) {
 	}
 }
 
-// restoreTime returns how long the start of a job may take longer because of its workspace, at 8 MiB a second.
-func restoreTime(w sandbox.Workspace) time.Duration {
-	return time.Duration(w.Size>>20) * time.Second / 8
+// restoreTime returns how long the start of a job may take longer because of its files, at 8 MiB a second.
+func restoreTime(job sandbox.Job) time.Duration {
+	size := job.Workspace.Size
+	for _, f := range job.Streamed {
+		size += f.Size
+	}
+	return time.Duration(size>>20) * time.Second / 8
 }
 
 // handleStdout handles the next part of the standard output.

@@ -25,7 +25,7 @@ import (
 // the meaning of any header, because a runtime image may contain a sandbox-init of another release than the executor.
 const (
 	magicPrefix = "ALK"
-	magic       = magicPrefix + "3"
+	magic       = magicPrefix + "4"
 )
 
 const prefixSize = len(magic) + 4 + 4

@@ -29,8 +29,16 @@ type Job struct {
 	MaxStdout   int64          `json:"maxStdout"`             // bytes of standard output that init reports
 	MaxWritten  int64          `json:"maxWritten"`            // bytes of standard output and error; more end the job
 	Workspace   int64          `json:"workspace,omitempty"`   // bytes of a snapshot that follows the frame; 0: none
+	Streamed    []StreamedFile `json:"streamed,omitempty"`    // files whose contents follow the snapshot, in order
 	MaxSnapshot int64          `json:"maxSnapshot,omitempty"` // bytes of the snapshot that init reports; 0: none
 	Egress      bool           `json:"egress,omitempty"`      // whether init forwards connections to the egress socket
+}
+
+// StreamedFile is the header of a file whose content follows the job frame.
+type StreamedFile struct {
+	Path string `json:"path"`
+	Mode uint32 `json:"mode"`
+	Size int64  `json:"size"`
 }
 
 // NewSecret returns a new random key for one job.
@@ -83,6 +91,11 @@ func ReadJob(r io.Reader) (Job, error) {
 	}
 	if job.Workspace < 0 {
 		return Job{}, fmt.Errorf("%w: workspace of %d bytes", ErrMalformed, job.Workspace)
+	}
+	for _, f := range job.Streamed {
+		if f.Size < 0 {
+			return Job{}, fmt.Errorf("%w: streamed file of %d bytes", ErrMalformed, f.Size)
+		}
 	}
 	body := bodyParser{rest: buf.Bytes()[bodyStart:]}
 	job.Stdin = body.next(header.StdinSize)

@@ -36,6 +36,11 @@ func randomJob(t *rapid.T) Job {
 		MaxStdout:   rapid.Int64().Draw(t, "maxStdout"),
 		MaxWritten:  rapid.Int64().Draw(t, "maxOutput"),
 		Workspace:   rapid.Int64Range(0, 1<<40).Draw(t, "workspace"),
+		Streamed: rapid.SliceOfN(rapid.Custom(func(t *rapid.T) StreamedFile {
+			return StreamedFile{
+				Path: rapid.String().Draw(t, "path"), Mode: rapid.Uint32().Draw(t, "mode"), Size: rapid.Int64Range(0, 1<<40).Draw(t, "size"),
+			}
+		}), 0, 4).Draw(t, "streamed"),
 		MaxSnapshot: rapid.Int64().Draw(t, "maxSnapshot"),
 		Egress:      rapid.Bool().Draw(t, "egress"),
 	}
@@ -90,7 +95,10 @@ func TestInvalidJobFrameIsRefused(t *testing.T) {
 		}), ErrMalformed},
 		"no secret":          {mustEncode(t, jobHeader{Job: Job{Argv: []string{"a"}}}), ErrMalformed},
 		"negative workspace": {mustEncode(t, jobHeader{Job: Job{Secret: NewSecret(), Argv: []string{"a"}, Workspace: -1}}), ErrMalformed},
-		"no program":         {mustEncode(t, jobHeader{Job: Job{Secret: NewSecret()}}), ErrMalformed},
+		"negative stream": {mustEncode(t, jobHeader{Job: Job{
+			Secret: NewSecret(), Argv: []string{"a"}, Streamed: []StreamedFile{{Path: "/f", Size: -1}},
+		}}), ErrMalformed},
+		"no program": {mustEncode(t, jobHeader{Job: Job{Secret: NewSecret()}}), ErrMalformed},
 		"negative size": {mustEncode(t, jobHeader{
 			Job: Job{Secret: NewSecret(), Argv: []string{"a"}}, StdinSize: 1, FileSizes: []fileHeader{{Size: -1}},
 		}), ErrMalformed},

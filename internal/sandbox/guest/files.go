@@ -1,12 +1,17 @@
 package guest
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/airlock-run/airlock/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/sandbox/frame"
 )
 
 // writableDirs are the directories of input files and output files: tmpfs mounts that belong to the agent's user.
@@ -15,16 +20,27 @@ var writableDirs = []string{sandbox.WorkspaceDir, sandbox.HomeDir}
 // writeFiles writes the job's input files, and creates the directories that they need.
 func writeFiles(files []sandbox.File, allowed []string) error {
 	for _, f := range files {
-		if err := writeFile(f, allowed); err != nil {
+		if err := writeFile(f.Path, f.Mode, bytes.NewReader(f.Data), int64(len(f.Data)), allowed); err != nil {
 			return fmt.Errorf("write %s: %w", f.Path, err)
 		}
 	}
 	return nil
 }
 
-func writeFile(f sandbox.File, allowed []string) error {
+// writeStreamedFiles writes the files whose contents follow the job on from, one after another.
+func writeStreamedFiles(files []frame.StreamedFile, from io.Reader, allowed []string) error {
+	for _, f := range files {
+		if err := writeFile(f.Path, f.Mode, from, f.Size, allowed); err != nil {
+			return fmt.Errorf("write %s: %w", f.Path, err)
+		}
+	}
+	return nil
+}
+
+// writeFile writes the next size bytes of content to a file.
+func writeFile(name string, mode uint32, content io.Reader, size int64, allowed []string) error {
 	for _, dir := range allowed {
-		name, ok := strings.CutPrefix(f.Path, dir+"/")
+		name, ok := strings.CutPrefix(name, dir+"/")
 		if !ok {
 			continue
 		}
@@ -33,13 +49,26 @@ func writeFile(f sandbox.File, allowed []string) error {
 			return err
 		}
 		defer root.Close()
-		if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-			return err
-		}
-		if err := root.WriteFile(name, f.Data, 0o600); err != nil {
-			return err
-		}
-		return root.Chmod(name, os.FileMode(f.Mode).Perm()) // independent of the umask
+		return createFile(root, name, mode, content, size)
 	}
 	return fmt.Errorf("not below %s", strings.Join(allowed, " or "))
+}
+
+// createFile replaces what an earlier job has left under this name: a file that may not be written, or a link.
+func createFile(root *os.Root, name string, mode uint32, content io.Reader, size int64) error {
+	if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.CopyN(f, content, size)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return root.Chmod(name, os.FileMode(mode).Perm()) // independent of the umask
 }

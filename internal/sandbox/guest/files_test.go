@@ -1,13 +1,16 @@
 package guest
 
 import (
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/sandbox/frame"
 )
 
 func TestFilesAreWrittenWithTheirModes(t *testing.T) {
@@ -29,6 +32,27 @@ func TestFilesAreWrittenWithTheirModes(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, mode, info.Mode().Perm(), path)
 	}
+}
+
+// Streamed files end where their sizes say: what follows belongs to somebody else. A read-only file and a link that an
+// earlier job has left are replaced, not written through.
+func TestStreamedFilesReplaceWhatIsThere(t *testing.T) {
+	work := t.TempDir()
+	require.NoError(t, os.WriteFile(work+"/old", []byte("old"), 0o400))
+	require.NoError(t, os.Symlink("old", work+"/link"))
+	stream := strings.NewReader("newerlinkedcontrol")
+	require.NoError(t, writeStreamedFiles([]frame.StreamedFile{
+		{Path: work + "/old", Mode: 0o644, Size: 5}, {Path: work + "/link", Mode: 0o644, Size: 6}, {Path: work + "/d/empty", Mode: 0o644},
+	}, stream, []string{work}))
+	rest, err := io.ReadAll(stream)
+	require.NoError(t, err)
+	require.Equal(t, "control", string(rest))
+	for name, want := range map[string]string{"old": "newer", "link": "linked", "d/empty": ""} {
+		data, err := os.ReadFile(filepath.Join(work, name))
+		require.NoError(t, err)
+		require.Equal(t, want, string(data), name)
+	}
+	require.ErrorIs(t, writeStreamedFiles([]frame.StreamedFile{{Path: work + "/short", Size: 1}}, stream, []string{work}), io.EOF)
 }
 
 func TestFileOutsideAllowedDirsIsNotWritten(t *testing.T) {

@@ -30,6 +30,9 @@ func runJob(job frame.Job, reports *frame.Writer, score *oomScore) error {
 			return &filesError{err}
 		}
 	}
+	if err := writeStreamedFiles(job.Streamed, os.Stdin, writableDirs); err != nil {
+		return &filesError{err}
+	}
 	if err := writeFiles(job.Files, writableDirs); err != nil {
 		return &filesError{err}
 	}
