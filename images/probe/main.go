@@ -15,6 +15,7 @@ import (
 var modes = map[string]func(args []string) error{
 	"echo":                      echo,
 	"exit":                      exit,
+	"read-wait-read":            readWaitRead,
 	"start-time":                printStartTime,
 	"sleep":                     sleep,
 	"cat":                       cat,
@@ -87,6 +88,26 @@ func main() {
 func echo([]string) error {
 	_, err := io.Copy(os.Stdout, os.Stdin)
 	return err
+}
+
+// readWaitRead prints files as they are when it starts, its standard input, and the files as they are after that. While
+// it waits, the name of its process is "waiting".
+func readWaitRead(paths []string) error {
+	for range 2 {
+		for _, path := range paths {
+			if err := read([]string{path}); err != nil {
+				return err
+			}
+			fmt.Print(" ")
+		}
+		if err := os.WriteFile("/proc/self/comm", []byte("waiting"), 0); err != nil {
+			return err
+		}
+		if err := echo(nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func exit(args []string) error {

@@ -6,6 +6,7 @@ import "time"
 type Record struct {
 	Container string   `json:"container,omitempty"` // its name on the Engine
 	Warm      bool     `json:"warm"`                // the container was started before the job arrived
+	Ahead     bool     `json:"ahead,omitempty"`     // its agent, too
 	Limits    Limits   `json:"limits"`              // as applied, with defaults
 	Settings  Settings `json:"settings"`
 	Times     Times    `json:"times"`

@@ -43,6 +43,7 @@ type Job struct {
 	Limits      Limits
 	Egress      Egress    // nil: the sandbox has no egress
 	Workspace   Workspace // with which WorkspaceDir begins; it is empty if Size is 0
+	Ahead       *Ahead    // nil: the agent is not started before its job is known
 	MaxSnapshot int64     // bytes of Outcome.Snapshot at most, packed; 0: none is made
 
 	// Keep selects the part of the standard output that Outcome.Stdout has. nil: its first Limits.Output bytes.
@@ -50,6 +51,16 @@ type Job struct {
 	// OnStdout receives each part of the standard output when it arrives: all of it if Keep is set, or else the part that
 	// goes into Outcome.Stdout. One goroutine calls it, one call at a time. It must not block. It may be nil.
 	OnStdout func(part []byte)
+}
+
+// Ahead is of jobs whose agent may be started before the job is known: it waits for its standard input, and reads nothing
+// of the job before. A job gets an agent that was started for the same owner, in the same way: with the same image,
+// limits, arguments, environment, workspace and Ahead.
+type Ahead struct {
+	Owner  string // whose agent it is; empty: nothing with which it starts is of a tenant
+	Files  []File // that the agent reads when it starts, in addition to Job.Files, which come with the job
+	Egress bool   // the job has an egress
+	Once   bool   // no later job starts its agent in this way
 }
 
 // Keeper keeps a part of an agent's standard output. Its memory must be bounded. One goroutine calls it.

@@ -8,7 +8,8 @@ const MaxSnapshotBytes = 1 << 30
 // Workspace is a snapshot with which a job's workspace begins: a tar that is compressed with zstd.
 type Workspace struct {
 	Content io.Reader
-	Size    int64 // bytes of Content
+	Size    int64  // bytes of Content
+	SHA256  []byte // of Content; only for jobs whose agent is started ahead
 }
 
 // Snapshot is what a job left in its workspace.

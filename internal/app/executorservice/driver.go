@@ -44,7 +44,7 @@ func DockerConfig(c config.Executor, log *zap.Logger, runtimes ...agentruntime.R
 	for _, r := range runtimes {
 		if r.Unavailable == "" {
 			limits := sandbox.Limits{Memory: int64(r.Limits.Memory), CPUs: r.Limits.CPUs, PIDs: r.Limits.PIDs}
-			driver.WarmPools = append(driver.WarmPools, docker.WarmPool{Image: r.Image, Limits: limits, MinIdle: c.WarmPoolSize})
+			driver.WarmPools = append(driver.WarmPools, docker.WarmPool{Job: sandbox.Job{Image: r.Image, Limits: limits}, MinIdle: c.WarmPoolSize})
 		}
 	}
 	return driver

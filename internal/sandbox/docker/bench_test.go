@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/airlock-run/airlock/internal/sandbox"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -17,7 +19,7 @@ import (
 // log.
 func benchDriver(b *testing.B, n, maxExtra int) *Driver {
 	b.Helper()
-	d, err := New(Config{SocketDir: socketDir(b), WarmPools: []WarmPool{{Image: probeImage, MinIdle: n}}, WarmMaxExtra: maxExtra})
+	d, err := New(Config{SocketDir: socketDir(b), WarmPools: []WarmPool{{Job: sandbox.Job{Image: probeImage}, MinIdle: n}}, WarmMaxExtra: maxExtra})
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, d.Close(context.Background())) })
 	d.maintainPool(b.Context(), time.Now())

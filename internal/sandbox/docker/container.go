@@ -30,6 +30,7 @@ type containerSpec struct {
 	memory int64
 	cpus   float64
 	pids   int64
+	start  startKey // of the agent in it
 }
 
 func newSpec(image string, l sandbox.Limits) containerSpec {
@@ -44,8 +45,9 @@ type sandboxContainer struct {
 	socketDir string // the host's directory of its egress socket
 	uid       int    // of all its processes; 0 before announce
 	stream    types.HijackedResponse
+	secret    []byte // authenticates its reports; nil: no agent has been started in it
 	record    sandbox.Record
-	// endsByItself means that no agent runs: there was no job yet, or init has sent its last report. Init then ends when
+	// endsByItself means that no job runs: there was none yet, or init has sent its last report. Init then ends when
 	// its input ends, so that the removal need not kill it.
 	endsByItself bool
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,8 +67,11 @@ func withDefaults(l sandbox.Limits) sandbox.Limits {
 }
 
 func validateFiles(job sandbox.Job) error {
-	size := 0
-	for _, f := range job.Files {
+	files, size := job.Files, 0
+	if job.Ahead != nil {
+		files = append(slices.Clone(job.Ahead.Files), files...)
+	}
+	for _, f := range files {
 		if err := validatePath(f.Path); err != nil {
 			return err
 		}
@@ -127,28 +131,29 @@ func maxStdout(job sandbox.Job) int64 {
 	return job.Limits.Output
 }
 
-// encodeJob returns the job's frame, and the secret that authenticates its reports.
-func encodeJob(job sandbox.Job) (raw, secret []byte, err error) {
-	secret = frame.NewSecret()
-	_, none := job.Egress.(noEgress)
-	files := make([]sandbox.File, len(job.Files))
-	for i, f := range job.Files {
-		files[i] = f
-		files[i].Mode = cmp.Or(f.Mode, defaultFileMode)
-	}
+// encodeJob returns the job's frame.
+func encodeJob(job sandbox.Job) (raw []byte, err error) {
 	streamed := make([]frame.StreamedFile, len(job.Streamed))
 	for i, f := range job.Streamed {
 		streamed[i] = frame.StreamedFile{Path: f.Path, Mode: cmp.Or(f.Mode, defaultFileMode), Size: f.Size}
 	}
 	raw, err = frame.EncodeJob(frame.Job{
-		Secret: secret, Argv: job.Argv, Env: job.Env, Stdin: job.Stdin, Files: files, Streamed: streamed, Collect: job.Collect,
+		Stdin: job.Stdin, Files: withModes(job.Files), Streamed: streamed, Collect: job.Collect,
 		// Init does not know how long the egress waits. The driver does, and stops the job in time.
 		Timeout: job.Timeout + job.Egress.MaxWait(), IdleTimeout: job.IdleTimeout,
-		MaxStdout: maxStdout(job), MaxWritten: job.Limits.Written,
-		Workspace: job.Workspace.Size, MaxSnapshot: job.MaxSnapshot, Egress: !none,
+		MaxStdout: maxStdout(job), MaxWritten: job.Limits.Written, MaxSnapshot: job.MaxSnapshot,
 	})
 	if err != nil {
-		return nil, nil, invalidJob("%v", err)
+		return nil, invalidJob("%v", err)
 	}
-	return raw, secret, nil
+	return raw, nil
+}
+
+// withModes returns the files with the default mode where none is set.
+func withModes(files []sandbox.File) []sandbox.File {
+	files = slices.Clone(files)
+	for i := range files {
+		files[i].Mode = cmp.Or(files[i].Mode, defaultFileMode)
+	}
+	return files
 }

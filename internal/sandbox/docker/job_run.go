@@ -25,8 +25,8 @@ var (
 	errCollectTimeout    = fmt.Errorf("%w: output files did not arrive in time", ErrLost)
 )
 
-// jobRun runs one job in a container that waits for it. It sends the job frame to the container's init and reads its
-// reports.
+// jobRun runs one job in a container that waits for it. It sends the frames of the job to the container's init and reads
+// its reports.
 type jobRun struct {
 	driver    *Driver
 	container *sandboxContainer
@@ -65,11 +65,17 @@ func (r *jobRun) run(ctx context.Context) (sandbox.Outcome, error) {
 // becomes an error: the caller must still remove the container.
 func (r *jobRun) exchangeFrames(ctx context.Context) (_ sandbox.Outcome, err error) {
 	defer supervise.RecoverTo(&err)
-	raw, secret, err := encodeJob(r.job)
+	c := r.container
+	raw, err := encodeJob(r.job)
 	if err != nil {
 		return sandbox.Outcome{}, err
 	}
-	c := r.container
+	var start []byte // nil: the agent has been started
+	if c.secret == nil {
+		if start, c.secret, err = encodeStart(r.job, false); err != nil {
+			return sandbox.Outcome{}, err
+		}
+	}
 	if err := c.serveEgress(ctx, r.job.Egress); err != nil {
 		return sandbox.Outcome{}, err
 	}
@@ -89,10 +95,10 @@ func (r *jobRun) exchangeFrames(ctx context.Context) (_ sandbox.Outcome, err err
 	// The write runs beside the reads: if init ends while its input is full, only a read notices. A failed write needs
 	// no handling, because the reads then fail as well.
 	c.jobWrite.Go(func() {
-		_, _ = c.stream.Conn.Write(raw)
-		if w := r.job.Workspace; w.Size > 0 {
-			_, _ = io.CopyN(c.stream.Conn, w.Content, w.Size)
+		if start != nil {
+			_ = writeStart(c.stream.Conn, start, r.job.Workspace)
 		}
+		_, _ = c.stream.Conn.Write(raw)
 		for _, f := range r.job.Streamed {
 			if _, err := io.CopyN(c.stream.Conn, f.Content, f.Size); err != nil {
 				return // what follows would be taken for a part of the file
@@ -100,7 +106,7 @@ func (r *jobRun) exchangeFrames(ctx context.Context) (_ sandbox.Outcome, err err
 		}
 		r.writeControls(ctx)
 	})
-	reports := frame.NewReader(stream, secret)
+	reports := frame.NewReader(stream, c.secret)
 	for {
 		report, err := reports.Next()
 		if err != nil {

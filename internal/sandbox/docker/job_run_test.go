@@ -3,6 +3,7 @@ package docker
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -20,7 +21,7 @@ import (
 )
 
 // fakeInit is init in a test. It has received the job and writes to the container's standard output.
-type fakeInit func(received frame.Job, stdout engineStream)
+type fakeInit func(received frame.Start, stdout engineStream)
 
 func runWithFakeInit(t *testing.T, job sandbox.Job, init fakeInit) (sandbox.Outcome, error) {
 	t.Helper()
@@ -39,8 +40,9 @@ func runContextWithFakeInit(ctx context.Context, t *testing.T, d *Driver, job sa
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		received, err := frame.ReadJob(initConn)
-		if assert.NoError(t, err) {
+		received, err := frame.ReadStart(initConn)
+		_, jobErr := frame.ReadJob(initConn)
+		if assert.NoError(t, errors.Join(err, jobErr)) {
 			init(received, engineStream{initConn, streamStdout})
 		}
 	}()
@@ -67,33 +69,33 @@ func (s engineStream) Write(p []byte) (int, error) {
 
 func TestForgedReportsAreRefused(t *testing.T) {
 	result := frame.Report{Kind: frame.Ended, Result: frame.Result{Reason: frame.Exit}}
-	for name, init := range map[string]func(received frame.Job, stdout engineStream){
-		"another secret": func(_ frame.Job, stdout engineStream) {
+	for name, init := range map[string]func(received frame.Start, stdout engineStream){
+		"another secret": func(_ frame.Start, stdout engineStream) {
 			_ = frame.NewWriter(stdout, frame.NewSecret()).Write(result)
 		},
-		"text": func(_ frame.Job, stdout engineStream) {
+		"text": func(_ frame.Start, stdout engineStream) {
 			_, _ = stdout.Write([]byte("an image with another init\n"))
 		},
-		"more output than the limit": func(received frame.Job, stdout engineStream) {
+		"more output than the limit": func(received frame.Start, stdout engineStream) {
 			w := frame.NewWriter(stdout, received.Secret)
 			_ = w.Write(frame.Report{Kind: frame.Stdout, Body: make([]byte, 11)})
 		},
-		"unexpected file": func(received frame.Job, stdout engineStream) {
+		"unexpected file": func(received frame.Start, stdout engineStream) {
 			_ = frame.NewWriter(stdout, received.Secret).Write(frame.Report{Kind: frame.FileStart, Body: []byte("/etc/passwd")})
 		},
-		"file path with ..": func(received frame.Job, stdout engineStream) {
+		"file path with ..": func(received frame.Start, stdout engineStream) {
 			_ = frame.NewWriter(stdout, received.Secret).Write(frame.Report{Kind: frame.FileStart, Body: []byte("/workspace/out/../../etc/passwd")})
 		},
-		"setuid file": func(received frame.Job, stdout engineStream) {
+		"setuid file": func(received frame.Start, stdout engineStream) {
 			_ = frame.NewWriter(stdout, received.Secret).Write(frame.Report{Kind: frame.FileStart, Mode: 0o4755, Body: []byte("/workspace/out/f")})
 		},
-		"file content without a file": func(received frame.Job, stdout engineStream) {
+		"file content without a file": func(received frame.Start, stdout engineStream) {
 			_ = frame.NewWriter(stdout, received.Secret).Write(frame.Report{Kind: frame.FileContent, Body: []byte("x")})
 		},
-		"another protocol version": func(_ frame.Job, stdout engineStream) {
+		"another protocol version": func(_ frame.Start, stdout engineStream) {
 			_, _ = stdout.Write([]byte("ALK1\x00\x00\x00\x00\x00\x00\x00\x00"))
 		},
-		"unknown kind": func(received frame.Job, stdout engineStream) {
+		"unknown kind": func(received frame.Start, stdout engineStream) {
 			_ = frame.NewWriter(stdout, received.Secret).Write(frame.Report{Kind: "other"})
 		},
 	} {
@@ -120,7 +122,7 @@ func TestForgedReportAfterStartEndsJob(t *testing.T) {
 		"another protocol version": func(stdout io.Writer, _ []byte) { _, _ = stdout.Write([]byte("ALK1\x00\x00\x00\x00\x00\x00\x00\x00")) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			out, err := runWithFakeInit(t, probe("exit", "0"), func(received frame.Job, stdout engineStream) {
+			out, err := runWithFakeInit(t, probe("exit", "0"), func(received frame.Start, stdout engineStream) {
 				var valid bytes.Buffer
 				_ = frame.NewWriter(&valid, received.Secret).Write(frame.Report{Kind: frame.Started})
 				_, _ = stdout.Write(valid.Bytes())
@@ -152,7 +154,7 @@ func TestOutcomeFromResult(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out, err := runWithFakeInit(t, probe("exit", "0"), func(received frame.Job, stdout engineStream) {
+			out, err := runWithFakeInit(t, probe("exit", "0"), func(received frame.Start, stdout engineStream) {
 				w := frame.NewWriter(stdout, received.Secret)
 				_ = w.Write(frame.Report{Kind: frame.Started})
 				_ = w.Write(frame.Report{Kind: frame.Stdout, Body: []byte("hello")})
@@ -172,7 +174,7 @@ func TestOutcomeFromResult(t *testing.T) {
 func TestPanicInOnStdoutIsAnError(t *testing.T) {
 	job := probe("exit", "0")
 	job.OnStdout = func([]byte) { panic("panic in OnStdout") }
-	out, err := runWithFakeInit(t, job, func(received frame.Job, stdout engineStream) {
+	out, err := runWithFakeInit(t, job, func(received frame.Start, stdout engineStream) {
 		w := frame.NewWriter(stdout, received.Secret)
 		_ = w.Write(frame.Report{Kind: frame.Started})
 		_ = w.Write(frame.Report{Kind: frame.Stdout, Body: []byte("hello")})
@@ -182,7 +184,7 @@ func TestPanicInOnStdoutIsAnError(t *testing.T) {
 }
 
 func TestInitFaultIsAnError(t *testing.T) {
-	_, err := runWithFakeInit(t, probe("exit", "0"), func(received frame.Job, stdout engineStream) {
+	_, err := runWithFakeInit(t, probe("exit", "0"), func(received frame.Start, stdout engineStream) {
 		_ = frame.NewWriter(stdout, received.Secret).Write(frame.Report{Kind: frame.Fault, Body: []byte("disk full")})
 	})
 	require.ErrorIs(t, err, ErrFault)
@@ -193,7 +195,7 @@ func TestInitFaultIsAnError(t *testing.T) {
 // A program that the image does not have is a fault of the image. A fault after the agent's start is not.
 func TestFaultBeforeAgentIsOfImage(t *testing.T) {
 	for _, notStarted := range []bool{true, false} {
-		out, err := runWithFakeInit(t, probe("exit", "0"), func(received frame.Job, stdout engineStream) {
+		out, err := runWithFakeInit(t, probe("exit", "0"), func(received frame.Start, stdout engineStream) {
 			w := frame.NewWriter(stdout, received.Secret)
 			_ = w.Write(frame.Report{Kind: frame.Started})
 			_ = w.Write(frame.Report{Kind: frame.Fault, NotStarted: notStarted, Body: []byte("start /no/such/program: not found")})
@@ -220,7 +222,7 @@ func TestInitOfAnotherReleaseIsReported(t *testing.T) {
 			_, _ = io.WriteString(w, `{"State":{"Status":"exited","ExitCode":1}}`)
 		}
 	})})
-	_, err := runOnWithFakeInit(t, d, probe("exit", "0"), func(_ frame.Job, stdout engineStream) {
+	_, err := runOnWithFakeInit(t, d, probe("exit", "0"), func(_ frame.Start, stdout engineStream) {
 		stderr := engineStream{stdout.Conn, streamStderr}
 		_, _ = io.WriteString(stderr, "sandbox-init: job frame: malformed frame: starts with \"ALK2\"\n")
 		_ = stderr.Close()
@@ -234,13 +236,13 @@ func TestInitOfAnotherReleaseIsReported(t *testing.T) {
 
 // A silent init is an error before the agent's start, and a time-out of the job after it.
 func TestSilentInitTimesOut(t *testing.T) {
-	_, err := runWithFakeInit(t, probe("exit", "0"), func(frame.Job, engineStream) {})
+	_, err := runWithFakeInit(t, probe("exit", "0"), func(frame.Start, engineStream) {})
 	require.ErrorIs(t, err, errAgentStartTimeout)
 	requireStartError(t, err, sandbox.StartTimedOut)
 
 	job := probe("exit", "0")
 	job.Timeout = 50 * time.Millisecond
-	out, err := runWithFakeInit(t, job, func(received frame.Job, stdout engineStream) {
+	out, err := runWithFakeInit(t, job, func(received frame.Start, stdout engineStream) {
 		w := frame.NewWriter(stdout, received.Secret)
 		_ = w.Write(frame.Report{Kind: frame.Started})
 		_ = w.Write(frame.Report{Kind: frame.Stdout, Body: []byte("partial output")})

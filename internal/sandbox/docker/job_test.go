@@ -48,7 +48,7 @@ func TestInvalidJobsAreRefused(t *testing.T) {
 			change(&job)
 			job, err := normalizeJob(job)
 			if err == nil {
-				_, _, err = encodeJob(job)
+				_, err = encodeJob(job)
 			}
 			require.ErrorIs(t, err, ErrInvalidJob)
 		})
@@ -57,13 +57,13 @@ func TestInvalidJobsAreRefused(t *testing.T) {
 
 func TestJobSecretsDiffer(t *testing.T) {
 	job := normalizedJob(t, probe("exit", "0"))
-	raw, first, err := encodeJob(job)
+	raw, first, err := encodeStart(job, false)
 	require.NoError(t, err)
-	_, second, err := encodeJob(job)
+	_, second, err := encodeStart(job, false)
 	require.NoError(t, err)
 	require.NotEqual(t, first, second)
 
-	received, err := frame.ReadJob(bytes.NewReader(raw))
+	received, err := frame.ReadStart(bytes.NewReader(raw))
 	require.NoError(t, err)
 	require.Equal(t, first, received.Secret)
 	require.False(t, received.Egress, "a job without egress has no bridge")

@@ -12,7 +12,7 @@ import (
 )
 
 func TestClosedPoolStaysEmpty(t *testing.T) {
-	p := newPool([]WarmPool{{Image: "image", MinIdle: 2}}, 0, time.Hour)
+	p := newPool([]WarmPool{{Job: sandbox.Job{Image: "image"}, MinIdle: 2}}, 0, time.Hour)
 	spec, now := newSpec("image", sandbox.DefaultLimits), time.Now()
 	require.Equal(t, 2, p.reserve(spec, now))
 	require.Zero(t, p.reserve(spec, now), "both are starting")
@@ -43,7 +43,7 @@ func TestPoolInvariants(t *testing.T) {
 			spec := rapid.SampledFrom(specs).Draw(t, "spec")
 			switch rapid.SampledFrom([]string{"job", "started", "fail", "later", "evict"}).Draw(t, "step") {
 			case "job":
-				p.recordDemand(spec, now)
+				p.recordDemand(spec, nil, now)
 				if c := p.take(spec, now); c != nil {
 					require.LessOrEqual(t, now.Sub(c.record.Times.Started), maxAge)
 					leave(c)

@@ -71,7 +71,7 @@ func (h *startHistory) specs(warm []WarmPool) []containerSpec {
 		add(*h.failed) // not if it is unusable
 	}
 	if len(warm) > 0 {
-		add(newSpec(warm[0].Image, withDefaults(warm[0].Limits)))
+		add(newSpec(warm[0].Job.Image, withDefaults(warm[0].Job.Limits)))
 	}
 	if h.job != nil {
 		add(*h.job)

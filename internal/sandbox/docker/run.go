@@ -37,8 +37,9 @@ func (d *Driver) Run(ctx context.Context, job sandbox.Job) (sandbox.Outcome, err
 	d.history.recordJob(spec)
 	done := make(chan struct{})
 	defer close(done)
-	d.inBackground(func() { d.refillAfterJob(ctx, spec, done) })
-	c, err := d.acquire(ctx, spec, job.Execution)
+	next := d.demand(spec, job)
+	d.inBackground(func() { d.refillAfterJob(ctx, next, done) })
+	c, err := d.acquire(ctx, spec, job)
 	if err != nil {
 		return sandbox.Outcome{}, err
 	}
@@ -55,15 +56,29 @@ func (d *Driver) Run(ctx context.Context, job sandbox.Job) (sandbox.Outcome, err
 	return outcome, err
 }
 
-// acquire returns a container that waits for its job: a warm one that still runs, or a new one.
-func (d *Driver) acquire(ctx context.Context, spec containerSpec, execution string) (*sandboxContainer, error) {
-	d.pool.recordDemand(spec, time.Now())
-	for c := d.pool.take(spec, time.Now()); c != nil; c = d.pool.take(spec, time.Now()) {
-		if c.isWaiting() {
-			c.record.Warm = true
+// acquire returns a container that waits for its job: one in which the job's agent has been started, or one without an
+// agent that still runs, or a new one.
+func (d *Driver) acquire(ctx context.Context, spec containerSpec, job sandbox.Job) (*sandboxContainer, error) {
+	if started, ok := spec.withAgent(job); ok {
+		if c := d.takeWaiting(ctx, started); c != nil {
+			c.record.Warm, c.record.Ahead = true, true
 			return c, nil
 		}
-		d.discard(ctx, c)
 	}
-	return d.prepare(ctx, spec, execution)
+	if c := d.takeWaiting(ctx, spec); c != nil {
+		c.record.Warm = true
+		return c, nil
+	}
+	return d.prepare(ctx, spec, job.Execution)
+}
+
+// demand counts a job as demand for one more container, and returns what the pool is to have for the next job like it.
+func (d *Driver) demand(spec containerSpec, job sandbox.Job) containerSpec {
+	var start *sandbox.Job
+	if isTemplate(job) {
+		start = template(job)
+		spec, _ = spec.withAgent(job)
+	}
+	d.pool.recordDemand(spec, start, time.Now())
+	return spec
 }

@@ -286,7 +286,7 @@ func TestTry(t *testing.T) {
 
 // The Engine refuses containers with these limits and starts others, so it is not at fault.
 func TestProbeFindsContainerThatCannotStart(t *testing.T) {
-	d := newDriver(t, Config{WarmPools: []WarmPool{{Image: probeImage}}})
+	d := newDriver(t, Config{WarmPools: []WarmPool{{Job: sandbox.Job{Image: probeImage}}}})
 	job := probe("exit", "0")
 	job.Limits.Memory = 1 << 20 // less than the Engine allows
 	_, err := d.Run(t.Context(), job)

@@ -95,7 +95,7 @@ func TestStopWithSilentInit(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)
 	job := onFirstOutput(probe("exit", "0"), func() { cancel(sandbox.ErrStop) })
-	out, err := runContextWithFakeInit(ctx, t, newDriver(t, Config{StartTimeout: time.Second}), job, func(received frame.Job, stdout engineStream) {
+	out, err := runContextWithFakeInit(ctx, t, newDriver(t, Config{StartTimeout: time.Second}), job, func(received frame.Start, stdout engineStream) {
 		w := frame.NewWriter(stdout, received.Secret)
 		_ = w.Write(frame.Report{Kind: frame.Started})
 		_ = w.Write(frame.Report{Kind: frame.Stdout, Body: []byte("partial output")})

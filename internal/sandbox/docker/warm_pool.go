@@ -12,11 +12,10 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// WarmPool configures containers of one image that are started before their jobs arrive.
+// WarmPool configures containers that are started before their jobs arrive.
 type WarmPool struct {
-	Image   string
-	Limits  sandbox.Limits // of the jobs that the containers are for
-	MinIdle int            // number of waiting containers at least, with or without demand
+	Job     sandbox.Job // which the containers are for: its image and limits, and, with Ahead, how its agent is started
+	MinIdle int         // number of waiting containers at least, with or without demand
 }
 
 const (
@@ -43,6 +42,7 @@ type pool struct {
 	closed   bool
 	minIdle  int // sum over the subpools
 	subpools map[containerSpec]*subpool
+	held     map[containerSpec]*sandboxContainer // that somebody has started for one job
 
 	// While the Engine fails starts, the pool starts one container at a time, and none before engineRetryAt.
 	engineFails   bool
@@ -53,6 +53,7 @@ type pool struct {
 // subpool is the part of the pool for one spec.
 type subpool struct {
 	minIdle    int
+	start      *sandbox.Job        // how the agents are started; nil: the containers have none
 	idle       []*sandboxContainer // the oldest first
 	starting   int                 // reserved, not yet started
 	recentJobs []time.Time         // arrival times within the demand window
@@ -62,10 +63,18 @@ type subpool struct {
 
 func newPool(warm []WarmPool, maxExtra int, maxAge time.Duration) *pool {
 	p := &pool{
-		maxAge: maxAge, maxExtra: maxExtra, subpools: map[containerSpec]*subpool{}, engineBackOff: newBackOff(maxEngineRetryDelay),
+		maxAge: maxAge, maxExtra: maxExtra, subpools: map[containerSpec]*subpool{}, held: map[containerSpec]*sandboxContainer{},
+		engineBackOff: newBackOff(maxEngineRetryDelay),
 	}
 	for _, w := range warm {
-		p.subpool(newSpec(w.Image, withDefaults(w.Limits))).minIdle += w.MinIdle
+		spec := newSpec(w.Job.Image, withDefaults(w.Job.Limits))
+		var start *sandbox.Job
+		if isTemplate(w.Job) {
+			start = template(w.Job)
+			spec, _ = spec.withAgent(w.Job)
+		}
+		sub := p.subpool(spec)
+		sub.minIdle, sub.start = sub.minIdle+w.MinIdle, start
 		p.minIdle += w.MinIdle
 	}
 	return p
@@ -82,12 +91,13 @@ func newBackOff(maxDelay time.Duration) *backoff.ExponentialBackOff {
 	return &backoff.ExponentialBackOff{InitialInterval: minRetryDelay, Multiplier: 2, MaxInterval: maxDelay}
 }
 
-// recordDemand counts a job as demand for its spec. It stores at most maxExtra jobs, because the pool cannot serve more
-// demand.
-func (p *pool) recordDemand(spec containerSpec, now time.Time) {
+// recordDemand counts a job as demand for its spec, whose agents are started with start. It stores at most maxExtra
+// jobs, because the pool cannot serve more demand.
+func (p *pool) recordDemand(spec containerSpec, start *sandbox.Job, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	sub := p.subpool(spec)
+	sub.start = start
 	sub.recentJobs = append(sub.recentJobs, now)
 	sub.recentJobs = sub.recentJobs[max(0, len(sub.recentJobs)-p.maxExtra):]
 }
@@ -96,8 +106,12 @@ func (p *pool) recordDemand(spec containerSpec, now time.Time) {
 func (p *pool) take(spec containerSpec, now time.Time) *sandboxContainer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	sub := p.subpool(spec)
-	if len(sub.idle) == 0 || p.expired(sub.idle[0], now) {
+	if c := p.held[spec]; c != nil {
+		delete(p.held, spec)
+		return c
+	}
+	sub := p.subpools[spec]
+	if sub == nil || len(sub.idle) == 0 || p.expired(sub.idle[0], now) {
 		return nil // evict returns expired containers
 	}
 	c := sub.idle[0]
@@ -179,6 +193,46 @@ func (p *pool) recordEngine(started bool, now time.Time) {
 	}
 }
 
+// delayStart delays the next start for a spec whose container has ended while it waited.
+func (p *pool) delayStart(spec containerSpec, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if sub := p.subpools[spec]; sub != nil {
+		sub.retryAt = now.Add(sub.backOff.NextBackOff())
+	}
+}
+
+// template returns how the agents of a spec are started; nil: they are not.
+func (p *pool) template(spec containerSpec) *sandbox.Job {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.subpool(spec).start
+}
+
+// hold adds a container that was started for one job, in addition to those of the subpools. It returns the one that the
+// caller must remove: the container that it replaces, or, if the pool is closed, c.
+func (p *pool) hold(spec containerSpec, c *sandboxContainer) (surplus *sandboxContainer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return c
+	}
+	surplus = p.held[spec]
+	p.held[spec] = c
+	return surplus
+}
+
+// release removes a container that is held. It returns false if no one holds it any more.
+func (p *pool) release(spec containerSpec, c *sandboxContainer) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.held[spec] != c {
+		return false
+	}
+	delete(p.held, spec)
+	return true
+}
+
 // evict removes from the pool the containers that are expired or beyond the target, and returns them.
 func (p *pool) evict(now time.Time) (evicted []*sandboxContainer) {
 	p.mu.Lock()
@@ -208,7 +262,8 @@ func (p *pool) close() []*sandboxContainer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
-	var idle []*sandboxContainer
+	idle := slices.Collect(maps.Values(p.held))
+	clear(p.held)
 	for _, sub := range p.subpools {
 		idle = append(idle, sub.idle...)
 		sub.idle = nil

@@ -60,7 +60,7 @@ func (d *Driver) refill(ctx context.Context, spec containerSpec, now time.Time) 
 	ctx = context.WithoutCancel(ctx)
 	for range d.pool.reserve(spec, now) {
 		d.inBackground(func() {
-			c, err := d.prepare(ctx, spec, "")
+			c, err := d.prepareAhead(ctx, spec, d.pool.template(spec))
 			if err != nil {
 				d.log.Warn("cannot start warm container", zap.String("image", spec.image), zap.Error(err))
 				d.pool.cancelStart(spec, err, time.Now())

@@ -19,7 +19,7 @@ import (
 // warmDriver returns a driver with n warm containers of the probe image.
 func warmDriver(t *testing.T, n int) *Driver {
 	t.Helper()
-	d := newDriver(t, Config{WarmPools: []WarmPool{{Image: probeImage, MinIdle: n}}})
+	d := newDriver(t, Config{WarmPools: []WarmPool{{Job: sandbox.Job{Image: probeImage}, MinIdle: n}}})
 	d.maintainPool(t.Context(), time.Now())
 	d.background.Wait()
 	require.Len(t, containers(t, d), n)
@@ -104,7 +104,7 @@ func TestWarmPoolReplacesExpiredContainer(t *testing.T) {
 }
 
 func TestRunWarmPoolDrainsOnCancel(t *testing.T) {
-	d := newDriver(t, Config{WarmPools: []WarmPool{{Image: probeImage, MinIdle: 2}}})
+	d := newDriver(t, Config{WarmPools: []WarmPool{{Job: sandbox.Job{Image: probeImage}, MinIdle: 2}}})
 	require.NoError(t, d.Ping(t.Context()))
 	ctx, cancel := context.WithCancel(t.Context())
 	var group errgroup.Group
@@ -122,7 +122,7 @@ func TestRunWarmPoolDrainsOnCancel(t *testing.T) {
 
 func TestWarmPoolBacksOffForOneImage(t *testing.T) {
 	missing := "airlock/no-such-image:dev"
-	d := newDriver(t, Config{WarmPools: []WarmPool{{Image: missing, MinIdle: 1}, {Image: probeImage, MinIdle: 2}}})
+	d := newDriver(t, Config{WarmPools: []WarmPool{{Job: sandbox.Job{Image: missing}, MinIdle: 1}, {Job: sandbox.Job{Image: probeImage}, MinIdle: 2}}})
 	now := time.Now()
 	d.maintainPool(t.Context(), now)
 	d.background.Wait()
@@ -138,7 +138,7 @@ func TestWarmPoolBacksOffForOneImage(t *testing.T) {
 // again after one start that succeeds.
 func TestWarmPoolBacksOffWhileEngineFails(t *testing.T) {
 	engine, host := newFaultyEngine(t)
-	d := newDriver(t, Config{Host: host, WarmPools: []WarmPool{{Image: probeImage, MinIdle: 2}}})
+	d := newDriver(t, Config{Host: host, WarmPools: []WarmPool{{Job: sandbox.Job{Image: probeImage}, MinIdle: 2}}})
 	var creations atomic.Int64
 	engine.Set(func(e faultproxy.Exchange) bool {
 		if isCreate(e.Request) {

@@ -1,11 +1,11 @@
-// Package frame is the protocol between the executor and sandbox-init, PID 1 of a sandbox. The executor writes one job
-// frame to the container's standard input. Init writes reports to the container's standard output.
+// Package frame is the protocol between the executor and sandbox-init, PID 1 of a sandbox. The executor writes a start
+// frame and a job frame to the container's standard input. Init writes reports to the container's standard output.
 //
 // On the wire a frame is
 //
 //	magic (4 bytes) | header length (4) | body length (4) | header (JSON) | body
 //
-// with big-endian lengths. A report ends with an HMAC-SHA256 of these bytes. Its key is the secret of the job frame,
+// with big-endian lengths. A report ends with an HMAC-SHA256 of these bytes. Its key is the secret of the start frame,
 // and its header has a sequence number. So a process that gains access to the container's output cannot invent a
 // report, and the executor detects a report that was changed, repeated, reordered or dropped.
 //

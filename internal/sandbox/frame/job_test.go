@@ -16,33 +16,29 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
+var randomFiles = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) sandbox.File {
+	return sandbox.File{
+		Path: rapid.String().Draw(t, "path"),
+		Mode: rapid.Uint32().Draw(t, "mode"),
+		Data: rapid.SliceOf(rapid.Byte()).Draw(t, "data"),
+	}
+}), 0, 4)
+
 func randomJob(t *rapid.T) Job {
-	files := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) sandbox.File {
-		return sandbox.File{
-			Path: rapid.String().Draw(t, "path"),
-			Mode: rapid.Uint32().Draw(t, "mode"),
-			Data: rapid.SliceOf(rapid.Byte()).Draw(t, "data"),
-		}
-	}), 0, 4)
 	return Job{
-		Secret:      NewSecret(),
-		Argv:        rapid.SliceOfN(rapid.String(), 1, 5).Draw(t, "argv"),
-		Env:         rapid.SliceOf(rapid.String()).Draw(t, "env"),
 		Stdin:       rapid.SliceOf(rapid.Byte()).Draw(t, "stdin"),
-		Files:       files.Draw(t, "files"),
+		Files:       randomFiles.Draw(t, "files"),
 		Collect:     rapid.SliceOf(rapid.String()).Draw(t, "collect"),
 		Timeout:     time.Duration(rapid.Int64().Draw(t, "timeout")),
 		IdleTimeout: time.Duration(rapid.Int64().Draw(t, "idleTimeout")),
 		MaxStdout:   rapid.Int64().Draw(t, "maxStdout"),
 		MaxWritten:  rapid.Int64().Draw(t, "maxOutput"),
-		Workspace:   rapid.Int64Range(0, 1<<40).Draw(t, "workspace"),
 		Streamed: rapid.SliceOfN(rapid.Custom(func(t *rapid.T) StreamedFile {
 			return StreamedFile{
 				Path: rapid.String().Draw(t, "path"), Mode: rapid.Uint32().Draw(t, "mode"), Size: rapid.Int64Range(0, 1<<40).Draw(t, "size"),
 			}
 		}), 0, 4).Draw(t, "streamed"),
 		MaxSnapshot: rapid.Int64().Draw(t, "maxSnapshot"),
-		Egress:      rapid.Bool().Draw(t, "egress"),
 	}
 }
 
@@ -61,14 +57,14 @@ func TestJobRoundTrip(t *testing.T) {
 }
 
 func TestTooLargeJobIsRefused(t *testing.T) {
-	_, err := EncodeJob(Job{Argv: []string{"a"}, Stdin: make([]byte, 64<<20+1)})
+	_, err := EncodeJob(Job{Stdin: make([]byte, 64<<20+1)})
 	require.ErrorIs(t, err, ErrTooLarge)
-	_, err = EncodeJob(Job{Argv: []string{string(make([]byte, 1<<20))}})
+	_, err = EncodeJob(Job{Collect: []string{string(make([]byte, 1<<20))}})
 	require.ErrorIs(t, err, ErrTooLarge)
 }
 
 func TestInvalidJobFrameIsRefused(t *testing.T) {
-	valid, err := EncodeJob(Job{Secret: NewSecret(), Argv: []string{"a"}, Stdin: []byte("stdin")})
+	valid, err := EncodeJob(Job{Stdin: []byte("stdin")})
 	require.NoError(t, err)
 	with := func(change func(raw []byte) []byte) []byte { return change(bytes.Clone(valid)) }
 	for name, c := range map[string]struct {
@@ -93,15 +89,8 @@ func TestInvalidJobFrameIsRefused(t *testing.T) {
 			binary.BigEndian.PutUint32(raw[8:], 6)
 			return append(raw, 'x')
 		}), ErrMalformed},
-		"no secret":          {mustEncode(t, jobHeader{Job: Job{Argv: []string{"a"}}}), ErrMalformed},
-		"negative workspace": {mustEncode(t, jobHeader{Job: Job{Secret: NewSecret(), Argv: []string{"a"}, Workspace: -1}}), ErrMalformed},
-		"negative stream": {mustEncode(t, jobHeader{Job: Job{
-			Secret: NewSecret(), Argv: []string{"a"}, Streamed: []StreamedFile{{Path: "/f", Size: -1}},
-		}}), ErrMalformed},
-		"no program": {mustEncode(t, jobHeader{Job: Job{Secret: NewSecret()}}), ErrMalformed},
-		"negative size": {mustEncode(t, jobHeader{
-			Job: Job{Secret: NewSecret(), Argv: []string{"a"}}, StdinSize: 1, FileSizes: []fileHeader{{Size: -1}},
-		}), ErrMalformed},
+		"negative stream": {mustEncode(t, jobHeader{Job: Job{Streamed: []StreamedFile{{Path: "/f", Size: -1}}}}), ErrMalformed},
+		"negative size":   {mustEncode(t, jobHeader{StdinSize: 1, FileSizes: []fileHeader{{Size: -1}}}), ErrMalformed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := ReadJob(bytes.NewReader(c.raw))
@@ -111,7 +100,7 @@ func TestInvalidJobFrameIsRefused(t *testing.T) {
 }
 
 func TestControlFrames(t *testing.T) {
-	job, err := EncodeJob(Job{Secret: NewSecret(), Argv: []string{"a"}})
+	job, err := EncodeJob(Job{})
 	require.NoError(t, err)
 	controls := []Control{{Waiting: true}, {Waiting: true}, {Stop: true}}
 	raw := bytes.Clone(job)
@@ -134,7 +123,7 @@ func TestControlFrames(t *testing.T) {
 	}
 }
 
-func mustEncode(t *testing.T, header jobHeader) []byte {
+func mustEncode(t *testing.T, header any) []byte {
 	t.Helper()
 	raw, err := encode(nil, jobBounds, header)
 	require.NoError(t, err)
@@ -142,7 +131,7 @@ func mustEncode(t *testing.T, header jobHeader) []byte {
 }
 
 func FuzzReadJob(f *testing.F) {
-	valid, err := EncodeJob(Job{Secret: NewSecret(), Argv: []string{"a"}, Stdin: []byte("x"), Files: []sandbox.File{{Path: "/f", Data: []byte("y")}}})
+	valid, err := EncodeJob(Job{Stdin: []byte("x"), Files: []sandbox.File{{Path: "/f", Data: []byte("y")}}})
 	require.NoError(f, err)
 	f.Add(valid)
 	f.Add(valid[:len(valid)-1])

@@ -17,22 +17,25 @@ const (
 
 // bridge forwards connections from the agent's loopback address to the egress socket. Its goroutines end with init.
 type bridge struct {
+	ctx      context.Context
 	listener net.Listener
 	socket   string
 	sem      chan struct{}
 }
 
+// openBridge takes the address. Connections wait until serve is called.
 func openBridge(ctx context.Context, addr, socket string) (*bridge, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("egress bridge: %w", err)
 	}
-	b := &bridge{listener: listener, socket: socket, sem: make(chan struct{}, maxConnections)}
-	go b.serve(ctx)
-	return b, nil
+	return &bridge{ctx: ctx, listener: listener, socket: socket, sem: make(chan struct{}, maxConnections)}, nil
 }
 
-func (b *bridge) serve(ctx context.Context) {
+// serve forwards connections in the background.
+func (b *bridge) serve() { go b.accept() }
+
+func (b *bridge) accept() {
 	for {
 		b.sem <- struct{}{}
 		agentConn, err := b.listener.Accept()
@@ -41,7 +44,7 @@ func (b *bridge) serve(ctx context.Context) {
 		}
 		go func() {
 			defer func() { <-b.sem }()
-			b.proxy(ctx, agentConn)
+			b.proxy(b.ctx, agentConn)
 		}()
 	}
 }

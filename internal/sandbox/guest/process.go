@@ -44,20 +44,20 @@ func buildEnv(jobEnv []string) []string {
 
 // startAgent starts the agent's process. It does not use os.StartProcess, whose Process must be waited for: init waits
 // for all its children in reapChildren.
-func startAgent(job frame.Job, std *streams) (pid int, err error) {
-	env := buildEnv(job.Env)
-	program, err := lookPath(job.Argv[0], env)
+func startAgent(start frame.Start, std *streams) (pid int, err error) {
+	env := buildEnv(start.Env)
+	program, err := lookPath(start.Argv[0], env)
 	if err != nil {
-		return 0, startError(job.Argv[0], env, err)
+		return 0, startError(start.Argv[0], env, err)
 	}
-	pid, err = syscall.ForkExec(program, job.Argv, &syscall.ProcAttr{
+	pid, err = syscall.ForkExec(program, start.Argv, &syscall.ProcAttr{
 		Dir:   sandbox.WorkspaceDir,
 		Env:   env,
-		Files: []uintptr{std.stdin.Fd(), std.stdout.file.Fd(), std.stderr.file.Fd()},
+		Files: []uintptr{std.stdin.agent.Fd(), std.stdout.file.Fd(), std.stderr.file.Fd()},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
-		return 0, startError(job.Argv[0], env, err)
+		return 0, startError(start.Argv[0], env, err)
 	}
 	return pid, nil
 }

@@ -2,6 +2,8 @@ package guest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"time"
@@ -23,12 +25,52 @@ const (
 	stopGrace = time.Second
 )
 
-// runJob runs the job and reports it. An error means that init failed, not the agent.
-func runJob(job frame.Job, reports *frame.Writer, score *oomScore) error {
-	if job.Workspace > 0 {
-		if err := restoreWorkspace(os.Stdin, job.Workspace); err != nil {
+// run starts the agent, runs the job and reports it. If the agent is started ahead, it waits for its standard input,
+// which comes with the job. An error means that init failed, not the agent.
+func run(start frame.Start, reports *frame.Writer, score *oomScore) error {
+	if start.Workspace > 0 {
+		if err := restoreWorkspace(os.Stdin, start.Workspace); err != nil {
 			return &filesError{err}
 		}
+	}
+	if err := writeFiles(start.Files, writableDirs); err != nil {
+		return &filesError{err}
+	}
+	var egress *bridge
+	if start.Egress {
+		var err error
+		if egress, err = openBridge(context.Background(), sandbox.EgressAddr, sandbox.EgressSocket); err != nil {
+			return err
+		}
+		defer egress.Close()
+	}
+	std, err := openStreams(sandbox.StreamDir, start.Ahead, reports)
+	if err != nil {
+		return err
+	}
+	defer std.Close()
+	var agentPID int
+	exited := make(chan int, 1)
+	startAgentOnce := func() error {
+		err := score.runRaised(func() (err error) {
+			agentPID, err = startAgent(start, std)
+			return err
+		})
+		if err == nil {
+			std.stdin.agentStarted()
+			go reapChildren(agentPID, exited)
+		}
+		return err
+	}
+	if start.Ahead {
+		if err := startAgentOnce(); err != nil {
+			return err
+		}
+	}
+
+	job, err := awaitJob(exited)
+	if err != nil {
+		return err
 	}
 	if err := writeStreamedFiles(job.Streamed, os.Stdin, writableDirs); err != nil {
 		return &filesError{err}
@@ -36,35 +78,24 @@ func runJob(job frame.Job, reports *frame.Writer, score *oomScore) error {
 	if err := writeFiles(job.Files, writableDirs); err != nil {
 		return &filesError{err}
 	}
-	if job.Egress {
-		b, err := openBridge(context.Background(), sandbox.EgressAddr, sandbox.EgressSocket)
-		if err != nil {
-			return err
-		}
-		defer b.Close()
+	if egress != nil {
+		egress.serve()
 	}
-	std, err := openStreams(sandbox.StreamDir, job, reports)
-	if err != nil {
-		return err
-	}
-	defer std.Close()
-
-	// The report acknowledges the job. It is sent before the agent can do anything, so that no agent can make a job that
-	// began look like one that did not.
+	std.begin(job)
+	// The report acknowledges the job. It is sent before the agent can do anything for it, so that no agent can make a job
+	// that began look like one that did not.
 	if err := reports.Write(frame.Report{Kind: frame.Started}); err != nil {
 		return err
 	}
-	var agentPID int
-	err = score.runRaised(func() (err error) {
-		agentPID, err = startAgent(job, std)
-		return err
-	})
-	if err != nil {
+	if err := std.stdin.write(job.Stdin); err != nil {
 		return err
 	}
+	if !start.Ahead {
+		if err := startAgentOnce(); err != nil {
+			return err
+		}
+	}
 	startedAt := time.Now()
-	exited := make(chan int, 1)
-	go reapChildren(agentPID, exited)
 
 	result, err := watch(job, std, exited)
 	if err != nil {
@@ -99,6 +130,43 @@ func runJob(job frame.Job, reports *frame.Writer, score *oomScore) error {
 	result.StdoutBytes = std.stdout.total
 	result.PeakMemory, result.CPUTime, result.OOMKills = usage.PeakMemory, usage.CPUTime, usage.OOMKills
 	return reports.Write(frame.Report{Kind: frame.Ended, Result: result, Body: std.stderrEnds.bytes()})
+}
+
+// maxCPUBeforeJob bounds the CPU time of an agent that waits for its job. The Claude Code CLI needs 2 s to start.
+const maxCPUBeforeJob = 30 * time.Second
+
+// errNoJob means that the executor has closed the connection before it sent a job.
+var errNoJob = errors.New("no job")
+
+// awaitJob reads the job. It returns an error if the agent, which may have been started, ends before, or works although
+// it has nothing to do.
+func awaitJob(exited <-chan int) (frame.Job, error) {
+	type received struct {
+		job frame.Job
+		err error
+	}
+	jobs := make(chan received, 1)
+	go func() {
+		job, err := frame.ReadJob(os.Stdin)
+		jobs <- received{job, err}
+	}()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case r := <-jobs:
+			if errors.Is(r.err, io.EOF) {
+				return r.job, errNoJob
+			}
+			return r.job, r.err
+		case code := <-exited:
+			return frame.Job{}, fmt.Errorf("the agent ended with exit code %d before its job came", code)
+		case <-tick.C:
+			if used := cgroup.ReadUsage(cgroup.Root()).CPUTime; used > maxCPUBeforeJob {
+				return frame.Job{}, fmt.Errorf("the agent used %s of CPU time before its job came", used)
+			}
+		}
+	}
 }
 
 // filesError means that the files with which the job begins cannot be written. They would not be on another executor.

@@ -1,44 +1,43 @@
 package guest
 
 import (
-	"fmt"
-	"os"
-
 	"github.com/airlock-run/airlock/internal/sandbox/frame"
 )
 
-// streams are the agent's three standard streams. They are files of a tmpfs of their own (sandbox.StreamDir), so an
-// agent that fills /tmp can still write output.
+// streams are the agent's three standard streams. The outputs are files of a tmpfs of their own (sandbox.StreamDir), so
+// an agent that fills /tmp can still write output.
 type streams struct {
-	stdin          *os.File
+	stdin          *input
 	stdout, stderr *output
+	stdoutHead     *head
 	stderrEnds     ends
 }
 
-// openStreams creates the streams in dir. Standard input has its content. The start of standard output goes to reports.
-func openStreams(dir string, job frame.Job, reports *frame.Writer) (*streams, error) {
+// openStreams creates the streams in dir. The start of standard output goes to reports, after begin. An agent that is
+// started ahead can wait for its standard input.
+func openStreams(dir string, ahead bool, reports *frame.Writer) (*streams, error) {
 	s := &streams{}
-	if err := s.open(dir, job, reports); err != nil {
+	if err := s.open(dir, ahead, reports); err != nil {
 		s.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *streams) open(dir string, job frame.Job, reports *frame.Writer) (err error) {
-	if s.stdin, err = createUnlinked(dir, 0); err != nil {
+func (s *streams) open(dir string, ahead bool, reports *frame.Writer) (err error) {
+	if s.stdin, err = newInput(dir, ahead); err != nil {
 		return err
 	}
-	if _, err := s.stdin.WriteAt(job.Stdin, 0); err != nil {
-		return fmt.Errorf("agent input: %w", err)
-	}
-	stdoutHead := &head{remaining: job.MaxStdout, reports: reports}
-	if s.stdout, err = newOutput(dir, frame.MaxBody, stdoutHead.write); err != nil {
+	s.stdoutHead = &head{reports: reports}
+	if s.stdout, err = newOutput(dir, frame.MaxBody, s.stdoutHead.write); err != nil {
 		return err
 	}
 	s.stderr, err = newOutput(dir, frame.MaxBody, s.stderrEnds.write)
 	return err
 }
+
+// begin sets the limit of a job. follow must not be called before.
+func (s *streams) begin(job frame.Job) { s.stdoutHead.remaining = job.MaxStdout }
 
 // follow reads what the agent wrote since the last call.
 func (s *streams) follow() error {
@@ -60,7 +59,7 @@ func (s *streams) exceeds(limit int64) bool {
 
 func (s *streams) Close() {
 	if s.stdin != nil {
-		_ = s.stdin.Close()
+		s.stdin.Close()
 	}
 	for _, o := range []*output{s.stdout, s.stderr} {
 		if o != nil {

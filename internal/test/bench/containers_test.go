@@ -26,7 +26,7 @@ func newDriver(b *testing.B, warm int) *docker.Driver {
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, os.RemoveAll(dir)) })
 	d, err := docker.New(docker.Config{
-		Executor: "bench", SocketDir: dir, WarmPools: []docker.WarmPool{{Image: offlineImage, MinIdle: warm}}, WarmMaxExtra: warm,
+		Executor: "bench", SocketDir: dir, WarmPools: []docker.WarmPool{{Job: sandbox.Job{Image: offlineImage}, MinIdle: warm}}, WarmMaxExtra: warm,
 	})
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, d.Close(context.Background())) })
