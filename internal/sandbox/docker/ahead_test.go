@@ -220,8 +220,12 @@ func TestWarmPoolStartsAgents(t *testing.T) {
 	d.background.Wait()
 	require.True(t, run(t, d, job).Record.Ahead, "by demand")
 
+	job = aheadJob("once", "input ")
 	job.Ahead.Once = true
-	require.False(t, run(t, d, aheadJob("once", "input ")).Record.Ahead)
+	require.False(t, run(t, d, job).Record.Ahead)
+	d.background.Wait()
+	require.False(t, run(t, d, job).Record.Ahead, "no agent is started for a job that does not come again")
+	d.background.Wait()
 	d.maintainPool(t.Context(), time.Now().Add(demandWindow+time.Second))
 	d.background.Wait()
 	require.Len(t, containers(t, d), 1, "without demand, only the configured ones wait")
