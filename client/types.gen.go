@@ -83,6 +83,15 @@ const (
 	DeliveryExecutionTimedOut  DeliveryType = "execution.timed_out"
 )
 
+// Defines values for Effort.
+const (
+	High   Effort = "high"
+	Low    Effort = "low"
+	Max    Effort = "max"
+	Medium Effort = "medium"
+	Xhigh  Effort = "xhigh"
+)
+
 // Defines values for FailureCode.
 const (
 	FailureCodeAgentError        FailureCode = "agent_error"
@@ -152,6 +161,7 @@ const (
 	ProblemUnauthenticated      ProblemCode = "unauthenticated"
 	ProblemUnavailable          ProblemCode = "unavailable"
 	ProblemUnsupportedMediaType ProblemCode = "unsupported_media_type"
+	ProblemVersionConflict      ProblemCode = "version_conflict"
 )
 
 // Defines values for Scope.
@@ -233,18 +243,52 @@ type Agent struct {
 	CreatedAt time.Time `json:"createdAt"`
 
 	// DailyBudget What all executions of an agent together may cost on a day of UTC
-	DailyBudget  DailyBudget `json:"dailyBudget,omitempty,omitzero"`
-	Description  string      `json:"description,omitempty,omitzero"`
-	Id           string      `json:"id"`
-	Instructions string      `json:"instructions"`
-	Model        string      `json:"model,omitempty,omitzero"`
-	Name         string      `json:"name"`
+	DailyBudget DailyBudget `json:"dailyBudget,omitempty,omitzero"`
+	Description string      `json:"description,omitempty,omitzero"`
+
+	// Effort How much the model thinks; default: the model's
+	Effort Effort `json:"effort,omitempty,omitzero"`
+
+	// Env Variables of the agent and of the programs that it starts, at most 64. They are not secret: everybody who can
+	// read the agent can read them. Names such as `PATH`, `LD_…`, `ANTHROPIC_…` and `AIRLOCK_…` are reserved
+	Env Env `json:"env,omitempty,omitzero"`
+
+	// HasSettings The agent has one of the following fields; they are absent in lists
+	HasSettings  bool   `json:"hasSettings,omitempty,omitzero"`
+	Id           string `json:"id"`
+	Instructions string `json:"instructions"`
+
+	// MaxTurns Requests to the model in one run; default: the runtime's maximum, which it cannot exceed
+	MaxTurns MaxTurns `json:"maxTurns,omitempty,omitzero"`
+
+	// McpServers Programs in the sandbox that give the agent tools
+	McpServers MCPServers `json:"mcpServers,omitempty,omitzero"`
+	Model      string     `json:"model,omitempty,omitzero"`
+	Name       string     `json:"name"`
 
 	// Retry How often a failed job is run. Failures of Airlock itself do not count
-	Retry     RetryPolicy `json:"retry,omitempty,omitzero"`
-	Runtime   string      `json:"runtime"`
-	Timeout   string      `json:"timeout"`
-	UpdatedAt time.Time   `json:"updatedAt"`
+	Retry   RetryPolicy `json:"retry,omitempty,omitzero"`
+	Runtime string      `json:"runtime"`
+
+	// Schema A JSON Schema (draft 4 to 2020-12) of the answer, an object of at most 64 KiB that refers to nothing outside.
+	// The agent answers in `result.output`. Airlock checks the answer too: one that does not match ends the execution
+	// with the code `invalid_result`
+	//
+	//
+	// Examples: {"properties":{"city":{"type":"string"}},"required":["city"],"type":"object"}
+	Schema AnswerSchema `json:"schema,omitempty,omitzero"`
+
+	// Skills Folders with instructions and files that the agent loads when it needs them, at most 200 files. All settings of
+	// an agent have at most 768 KiB together
+	Skills  Skills `json:"skills,omitempty,omitzero"`
+	Timeout string `json:"timeout"`
+
+	// Tools Which tools the agent may use
+	Tools     Tools     `json:"tools,omitempty,omitzero"`
+	UpdatedAt time.Time `json:"updatedAt"`
+
+	// Version Counts the changes; 1 is the agent as it was created
+	Version int `json:"version"`
 }
 
 // AgentDraft An agent that a conversation proposes. A POST of it to `/agents` creates it
@@ -263,6 +307,37 @@ type AgentList struct {
 	// NextCursor The `cursor` of the next page; absent on the last page
 	NextCursor NextCursor `json:"nextCursor,omitempty,omitzero"`
 }
+
+// AgentVersion defines model for AgentVersion.
+type AgentVersion struct {
+	// Changed The fields that differ from the version before; absent for the first version
+	Changed   []string         `json:"changed,omitempty,omitzero"`
+	CreatedAt time.Time        `json:"createdAt"`
+	Urls      AgentVersionURLs `json:"urls"`
+	Version   int              `json:"version"`
+}
+
+// AgentVersionURLs defines model for AgentVersion.urls.
+type AgentVersionURLs struct {
+	Self string `json:"self"`
+}
+
+// AgentVersionList defines model for AgentVersionList.
+type AgentVersionList struct {
+	// NextCursor The `cursor` of the next page; absent on the last page
+	NextCursor NextCursor     `json:"nextCursor,omitempty,omitzero"`
+	Versions   []AgentVersion `json:"versions"`
+}
+
+// AgentVersionNumber The version of the agent to use; default: the newest
+type AgentVersionNumber = int
+
+// AnswerSchema A JSON Schema (draft 4 to 2020-12) of the answer, an object of at most 64 KiB that refers to nothing outside.
+// The agent answers in `result.output`. Airlock checks the answer too: one that does not match ends the execution
+// with the code `invalid_result`
+//
+// Examples: {"properties":{"city":{"type":"string"}},"required":["city"],"type":"object"}
+type AnswerSchema = json.RawMessage
 
 // Attempt defines model for Attempt.
 type Attempt struct {
@@ -305,11 +380,14 @@ type AttemptOutcome string
 
 // Batch defines model for Batch.
 type Batch struct {
-	AgentId    string        `json:"agentId"`
-	CreatedAt  time.Time     `json:"createdAt"`
-	FinishedAt time.Time     `json:"finishedAt,omitempty,omitzero"`
-	Id         string        `json:"id"`
-	Progress   BatchProgress `json:"progress,omitempty,omitzero"`
+	AgentId string `json:"agentId"`
+
+	// AgentVersion The version of the agent that all executions use
+	AgentVersion int           `json:"agentVersion,omitempty,omitzero"`
+	CreatedAt    time.Time     `json:"createdAt"`
+	FinishedAt   time.Time     `json:"finishedAt,omitempty,omitzero"`
+	Id           string        `json:"id"`
+	Progress     BatchProgress `json:"progress,omitempty,omitzero"`
 
 	// RetryOf The batch whose failed inputs this batch runs again
 	RetryOf string      `json:"retryOf,omitempty,omitzero"`
@@ -508,8 +586,21 @@ type CreateAgent struct {
 	// Description At most 2000 bytes
 	Description string `json:"description,omitempty,omitzero"`
 
+	// Effort How much the model thinks; default: the model's
+	Effort Effort `json:"effort,omitempty,omitzero"`
+
+	// Env Variables of the agent and of the programs that it starts, at most 64. They are not secret: everybody who can
+	// read the agent can read them. Names such as `PATH`, `LD_…`, `ANTHROPIC_…` and `AIRLOCK_…` are reserved
+	Env Env `json:"env,omitempty,omitzero"`
+
 	// Instructions At most 32 KiB
 	Instructions string `json:"instructions"`
+
+	// MaxTurns Requests to the model in one run; default: the runtime's maximum, which it cannot exceed
+	MaxTurns MaxTurns `json:"maxTurns,omitempty,omitzero"`
+
+	// McpServers Programs in the sandbox that give the agent tools
+	McpServers MCPServers `json:"mcpServers,omitempty,omitzero"`
 
 	// Model Model that the runtime uses; default: the runtime's
 	Model string `json:"model,omitempty,omitzero"`
@@ -523,10 +614,25 @@ type CreateAgent struct {
 	// Runtime Name of the runtime; default: the server's
 	Runtime string `json:"runtime,omitempty,omitzero"`
 
+	// Schema A JSON Schema (draft 4 to 2020-12) of the answer, an object of at most 64 KiB that refers to nothing outside.
+	// The agent answers in `result.output`. Airlock checks the answer too: one that does not match ends the execution
+	// with the code `invalid_result`
+	//
+	//
+	// Examples: {"properties":{"city":{"type":"string"}},"required":["city"],"type":"object"}
+	Schema AnswerSchema `json:"schema,omitempty,omitzero"`
+
+	// Skills Folders with instructions and files that the agent loads when it needs them, at most 200 files. All settings of
+	// an agent have at most 768 KiB together
+	Skills Skills `json:"skills,omitempty,omitzero"`
+
 	// Timeout Maximum time of one attempt, without `usage.modelWait`, `1s` to `1h`; default: `2m0s`
 	//
 	// Examples: 90s
 	Timeout string `json:"timeout,omitempty,omitzero"`
+
+	// Tools Which tools the agent may use
+	Tools Tools `json:"tools,omitempty,omitzero"`
 }
 
 // DailyBudget What all executions of an agent together may cost on a day of UTC
@@ -589,9 +695,19 @@ type DeliveryURLs struct {
 	Subject string `json:"subject"`
 }
 
+// Effort How much the model thinks; default: the model's
+type Effort string
+
+// Env Variables of the agent and of the programs that it starts, at most 64. They are not secret: everybody who can
+// read the agent can read them. Names such as `PATH`, `LD_…`, `ANTHROPIC_…` and `AIRLOCK_…` are reserved
+type Env map[string]string
+
 // Execution defines model for Execution.
 type Execution struct {
 	AgentId string `json:"agentId,omitempty,omitzero"`
+
+	// AgentVersion The version of the agent that it uses
+	AgentVersion int `json:"agentVersion,omitempty,omitzero"`
 
 	// Attempt Number of the newest attempt; 0 before the first
 	Attempt         int       `json:"attempt"`
@@ -850,6 +966,24 @@ type LaneCounts struct {
 	Interactive int `json:"interactive"`
 }
 
+// MCPServer A program that speaks the Model Context Protocol on its standard streams
+type MCPServer struct {
+	Args []string `json:"args,omitempty,omitzero"`
+
+	// Command Examples: python3
+	Command string            `json:"command"`
+	Env     map[string]string `json:"env,omitempty,omitzero"`
+
+	// Name Letters, digits, `-` and `_`; its tools are `mcp__NAME__TOOL`
+	Name string `json:"name"`
+}
+
+// MCPServers Programs in the sandbox that give the agent tools
+type MCPServers = []MCPServer
+
+// MaxTurns Requests to the model in one run; default: the runtime's maximum, which it cannot exceed
+type MaxTurns = int
+
 // Message defines model for Message.
 type Message struct {
 	// AgentDraft An agent that a conversation proposes. A POST of it to `/agents` creates it
@@ -959,6 +1093,9 @@ type RetryPolicy struct {
 
 // RunAgent defines model for RunAgent.
 type RunAgent struct {
+	// AgentVersion The version of the agent to use; default: the newest
+	AgentVersion AgentVersionNumber `json:"agentVersion,omitempty,omitzero"`
+
 	// Files Input files, at most 768 KiB together with their paths. They lie in the agent's working folder
 	Files []InputFile `json:"files,omitempty,omitzero"`
 
@@ -995,12 +1132,41 @@ type SendMessage struct {
 	// AgentId The agent to start a conversation with
 	AgentId string `json:"agentId,omitempty,omitzero"`
 
+	// AgentVersion The version of the agent to use; default: the newest
+	AgentVersion AgentVersionNumber `json:"agentVersion,omitempty,omitzero"`
+
 	// ConversationId The conversation to continue
 	ConversationId string `json:"conversationId,omitempty,omitzero"`
 
 	// Message Text in UTF-8 without NUL, at most 256 KiB
 	Message string `json:"message"`
 }
+
+// Skill defines model for Skill.
+type Skill struct {
+	// Files One of them is `SKILL.md`, which says when to use the skill and how
+	Files []SkillFile `json:"files"`
+
+	// Name Lower-case letters, digits and `-`
+	Name string `json:"name"`
+}
+
+// SkillFile defines model for SkillFile.
+type SkillFile struct {
+	Content string `json:"content"`
+
+	// Encoding Encoding of `content`; default: `utf-8`
+	Encoding string `json:"encoding,omitempty,omitzero"`
+
+	// Path Relative to the folder of the skill
+	//
+	// Examples: SKILL.md
+	Path string `json:"path"`
+}
+
+// Skills Folders with instructions and files that the agent loads when it needs them, at most 200 files. All settings of
+// an agent have at most 768 KiB together
+type Skills = []Skill
 
 // StartFailures Attempts whose job never began, because no sandbox started. Absent if there is none. After too many of them the execution fails with `no_executor`.
 type StartFailures struct {
@@ -1106,6 +1272,18 @@ type TenantSettings struct {
 	Weight    float64 `json:"weight,omitempty,omitzero"`
 }
 
+// ToolRule Examples: Read, Bash(git *), mcp__weather__forecast
+type ToolRule = string
+
+// Tools Which tools the agent may use
+type Tools struct {
+	// Allowed Only these; default: all tools of the runtime, and those of its MCP servers
+	Allowed []ToolRule `json:"allowed,omitempty,omitzero"`
+
+	// Denied Not these, also if `allowed` has them
+	Denied []ToolRule `json:"denied,omitempty,omitzero"`
+}
+
 // TranscriptItem One thing that an agent said or did
 type TranscriptItem struct {
 	Attempt int `json:"attempt"`
@@ -1154,16 +1332,36 @@ type UpdateAgent struct {
 
 	// Description At most 2000 bytes
 	Description string `json:"description,omitempty,omitzero"`
+	Effort      string `json:"effort,omitempty,omitzero"`
+
+	// Env The patch is applied to each variable; `null` removes it
+	Env map[string]*string `json:"env,omitempty,omitzero"`
 
 	// Instructions At most 32 KiB
 	Instructions string `json:"instructions,omitempty,omitzero"`
-	Model        string `json:"model,omitempty,omitzero"`
+	MaxTurns     int    `json:"maxTurns,omitempty,omitzero"`
+
+	// McpServers Replaces all servers
+	McpServers []MCPServer `json:"mcpServers,omitempty,omitzero"`
+	Model      string      `json:"model,omitempty,omitzero"`
 
 	// Name At most 200 bytes
 	Name    string            `json:"name,omitempty,omitzero"`
 	Retry   *RetryPolicyPatch `json:"retry,omitempty"`
 	Runtime string            `json:"runtime,omitempty,omitzero"`
-	Timeout string            `json:"timeout,omitempty,omitzero"`
+
+	// Schema Replaces the schema
+	Schema json.RawMessage `json:"schema,omitempty,omitzero"`
+
+	// Skills Replaces all skills
+	Skills  []Skill `json:"skills,omitempty,omitzero"`
+	Timeout string  `json:"timeout,omitempty,omitzero"`
+
+	// Tools The patch is applied to each list
+	Tools *ToolsPatch `json:"tools,omitempty"`
+
+	// Version The version that is changed; 409 if the agent has a newer one. Default: the newest
+	Version int `json:"version,omitempty,omitzero"`
 }
 
 // BudgetPatch The patch is applied to each member
@@ -1181,6 +1379,12 @@ type DailyBudgetPatch struct {
 // RetryPolicyPatch defines model for UpdateAgent.retry.
 type RetryPolicyPatch struct {
 	MaxAttempts int `json:"maxAttempts,omitempty,omitzero"`
+}
+
+// ToolsPatch The patch is applied to each list
+type ToolsPatch struct {
+	Allowed []ToolRule `json:"allowed,omitempty,omitzero"`
+	Denied  []ToolRule `json:"denied,omitempty,omitzero"`
 }
 
 // UpdateTenant defines model for UpdateTenant.
@@ -1355,7 +1559,8 @@ type GetAgentParams struct {
 
 // SubmitBatchParams defines parameters for SubmitBatch.
 type SubmitBatchParams struct {
-	Webhook Webhook `form:"webhook,omitempty" json:"webhook,omitempty,omitzero"`
+	Webhook      Webhook            `form:"webhook,omitempty" json:"webhook,omitempty,omitzero"`
+	AgentVersion AgentVersionNumber `form:"agentVersion,omitempty" json:"agentVersion,omitempty,omitzero"`
 
 	// IdempotencyKey A name that the client chooses for this request. A repeated request with the same key within 24 hours gets the
 	// same response, with `Idempotent-Replayed: true`, and creates nothing. Another request with the same key gets
@@ -1369,6 +1574,21 @@ type RunAgentParams struct {
 	// same response, with `Idempotent-Replayed: true`, and creates nothing. Another request with the same key gets
 	// 422
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
+// ListAgentVersionsParams defines parameters for ListAgentVersions.
+type ListAgentVersionsParams struct {
+	// Limit Maximum number of items on the page
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Cursor `nextCursor` of the previous page. A cursor is valid for the same list with the same filters
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+}
+
+// GetAgentVersionParams defines parameters for GetAgentVersion.
+type GetAgentVersionParams struct {
+	// IfNoneMatch `ETag` of a response that the client has; 304 if it is still current
+	IfNoneMatch IfNoneMatch `json:"If-None-Match,omitempty,omitzero"`
 }
 
 // SendMessageParams defines parameters for SendMessage.

@@ -24,6 +24,7 @@ const (
 func (command) prepareJob(r *Run, e *execution.Execution) *execution.Failure {
 	t := e.Task
 	r.Job.Stdin = []byte(t.Input)
+	r.Job.Env = append(r.Job.Env, environment(t.Settings.Env)...)
 	addFile := func(variable, path string, data []byte) {
 		if len(data) > 0 {
 			r.Job.Files = append(r.Job.Files, sandbox.File{Path: path, Mode: 0o600, Data: data})
@@ -35,7 +36,7 @@ func (command) prepareJob(r *Run, e *execution.Execution) *execution.Failure {
 		instructions = catalog.DefaultInstructionsPath
 	}
 	addFile("AIRLOCK_INSTRUCTIONS", instructions, []byte(t.Instructions))
-	addFile("AIRLOCK_SCHEMA", schemaFile, []byte(t.Schema))
+	addFile("AIRLOCK_SCHEMA", schemaFile, []byte(schemaOf(t)))
 	if hasText(t.History) {
 		history, err := encodeHistory(t.History)
 		if err != nil {

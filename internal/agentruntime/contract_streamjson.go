@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -29,10 +28,16 @@ func (streamJSON) prepareJob(r *Run, e *execution.Execution) *execution.Failure 
 	if model == "" {
 		model = "none"
 	}
-	argv := slices.Concat(r.Job.Argv, []string{
-		"--print", "--output-format", "stream-json", "--verbose", "--include-partial-messages", "--dangerously-skip-permissions",
-		"--model", model, "--max-turns", strconv.Itoa(r.entry.MaxTurns),
-	})
+	launch, err := newLaunch(r.Job.Argv, r.entry.MaxTurns, t.Settings)
+	if err != nil {
+		return newFailure(execution.CodeInvalidTask, "the agent's settings cannot be passed to the agent: %v", err)
+	}
+	argv := slices.Concat(launch.argv, []string{
+		"--print", "--output-format", "stream-json", "--verbose", "--include-partial-messages", "--model", model,
+	}, launch.args)
+	r.maxTurns = launch.maxTurns
+	r.Job.Env = append(r.Job.Env, launch.env...)
+	r.Job.Files = append(r.Job.Files, launch.files...)
 
 	id := sessionID(e)
 	r.sessionID = id
@@ -52,11 +57,11 @@ func (streamJSON) prepareJob(r *Run, e *execution.Execution) *execution.Failure 
 		r.Job.Files = append(r.Job.Files, sandbox.File{Path: catalog.DefaultInstructionsPath, Mode: 0o600, Data: []byte(t.Instructions)})
 		argv = append(argv, "--append-system-prompt-file", catalog.DefaultInstructionsPath)
 	}
-	if t.Schema != "" {
-		if len(t.Schema) > maxSchemaSize || !isObject(t.Schema) {
+	if schema := schemaOf(t); schema != "" {
+		if len(schema) > maxSchemaSize || !isObject(schema) {
 			return newFailure(execution.CodeInvalidTask, "the schema must be a JSON object of at most %d bytes", maxSchemaSize)
 		}
-		argv = append(argv, "--json-schema="+t.Schema)
+		argv = append(argv, "--json-schema="+schema)
 	}
 	r.Job.Argv = argv
 	r.Job.SettleTime = time.Duration(cmp.Or(r.entry.SettleTime, catalog.Duration(catalog.DefaultSettleTime)))
@@ -91,7 +96,7 @@ func (r *Run) checkSuccess(result streamjson.Result, o sandbox.Outcome) *executi
 	case result.IsError && (result.APIErrorStatus != 0 || r.Egress().LastCallFailed()):
 		return r.modelFailure(result.APIErrorStatus, result.Text)
 	case result.Subtype == "error_max_turns":
-		return newFailure(execution.CodeAgentError, "the agent did not finish within its maximum of %d turns", r.entry.MaxTurns)
+		return newFailure(execution.CodeAgentError, "the agent did not finish within its maximum of %d turns", r.maxTurns)
 	case result.IsError || strings.HasPrefix(result.Subtype, "error"):
 		return newFailure(execution.CodeAgentError, "the agent reported an error: %s", excerpt(errorText(result)))
 	case exitedWithError(o):

@@ -26,6 +26,11 @@ func (r *Run) ParseOutcome(o sandbox.Outcome) (*execution.Result, *execution.Fai
 		return nil, newFailure(execution.CodeBudgetExceeded, "the execution exceeded its budget: %s", s.BudgetExceeded)
 	}
 	result, failure := r.contract.parseResult(r, o)
+	if failure == nil {
+		if failure = r.checkAnswer(result); failure != nil {
+			return nil, failure
+		}
+	}
 	if failure != nil && o.OOMKills > 0 { // a lost child explains the missing result best
 		return nil, outOfMemoryFailure(r.Job)
 	}

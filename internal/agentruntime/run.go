@@ -1,6 +1,7 @@
 package agentruntime
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
+	"github.com/airlock-run/airlock/internal/answerschema"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/gateway"
 	"github.com/airlock-run/airlock/internal/sandbox"
@@ -19,24 +21,27 @@ type Run struct {
 	Job   sandbox.Job
 	Model string // the model that the agent uses; empty if the runtime has none
 
-	entry       catalog.Runtime
-	contract    contract
-	hasSchema   bool // the task has a schema
-	sessionID   uuid.UUID
-	sessionPath string // path of the agent's session file in the sandbox; empty if the contract stores no session
-	resumed     bool   // the agent was given a session
-	egress      Egress
-	lines       lineSplitter // of the output
-	said        newestText
-	onSaying    func(part string, begins bool) // may be nil
-	unfinished  strings.Builder                // the beginning of the text that the agent is saying
+	entry     catalog.Runtime
+	contract  contract
+	hasSchema bool // the task has a schema
+	maxTurns  int  // of the stream-json contract
+
+	answerSchema *answerschema.Schema // nil: the answer is not checked
+	sessionID    uuid.UUID
+	sessionPath  string // path of the agent's session file in the sandbox; empty if the contract stores no session
+	resumed      bool   // the agent was given a session
+	egress       Egress
+	lines        lineSplitter // of the output
+	said         newestText
+	onSaying     func(part string, begins bool) // may be nil
+	unfinished   strings.Builder                // the beginning of the text that the agent is saying
 	// reportUnfinished reports that text as an item, if there is one: the job was ended before the agent had said it. nil
 	// unless OnItem was called.
 	reportUnfinished func()
 }
 
 // prepare makes the job of an execution. Nothing that a tenant wrote is on the command line, except for the schema in
-// the stream-json contract.
+// the stream-json contract, and words from a list.
 func (r Runtime) prepare(ctx context.Context, e *execution.Execution) (*Run, *execution.Failure) {
 	model, failure := r.resolveModel(e.Task.Model)
 	if failure != nil {
@@ -46,8 +51,11 @@ func (r Runtime) prepare(ctx context.Context, e *execution.Execution) (*Run, *ex
 	for _, name := range r.ModelEnv {
 		env = append(env, name+"="+model)
 	}
+	if failure := r.checkSettings(e.Task.Settings); failure != nil {
+		return nil, failure
+	}
 	run := &Run{
-		Model: model, entry: r.Runtime, contract: contracts[r.Contract], hasSchema: e.Task.Schema != "",
+		Model: model, entry: r.Runtime, contract: contracts[r.Contract], hasSchema: schemaOf(e.Task) != "",
 		Job: sandbox.Job{
 			Execution: e.ID, Image: r.Image, Argv: r.Command(model), Env: env,
 			Timeout: e.Timeout, IdleTimeout: time.Duration(r.IdleTimeout),
@@ -56,6 +64,9 @@ func (r Runtime) prepare(ctx context.Context, e *execution.Execution) (*Run, *ex
 	}
 	if maxTimeout := time.Duration(r.MaxTimeout); maxTimeout > 0 {
 		run.Job.Timeout = min(run.Job.Timeout, maxTimeout)
+	}
+	if failure := run.useSchema(e.Task); failure != nil {
+		return nil, failure
 	}
 	if failure := run.contract.prepareJob(run, e); failure != nil {
 		return nil, failure
@@ -69,6 +80,9 @@ func (r Runtime) prepare(ctx context.Context, e *execution.Execution) (*Run, *ex
 	}
 	return run, nil
 }
+
+// schemaOf returns the schema that the agent is given.
+func schemaOf(t execution.Task) string { return cmp.Or(t.Schema, t.Settings.Schema) }
 
 func (r Runtime) jobLimits() sandbox.Limits {
 	return sandbox.Limits{

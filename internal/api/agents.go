@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -17,14 +18,17 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// AgentStore stores agents. UpdateAgent may call edit again. Agents lists the newest first. All but CreateAgent and
-// Agents return a *store.NotFoundError for a missing agent.
+// AgentStore stores agents. UpdateAgent may call edit again; if edit changes something, it makes a version. Agents lists
+// the newest first, without settings. AgentVersions lists the versions before one, the newest first; 0 means all. All but
+// CreateAgent and Agents return a *store.NotFoundError for a missing agent or version.
 type AgentStore interface {
 	CreateAgent(ctx context.Context, a *agent.Agent, key *store.IdempotencyKey) error
 	Agent(ctx context.Context, tenant, agentID string) (agent.Agent, error)
 	UpdateAgent(ctx context.Context, tenant, agentID string, edit func(agent.Agent) (agent.Agent, error)) (agent.Agent, error)
 	DeleteAgent(ctx context.Context, tenant, agentID string) error
 	Agents(ctx context.Context, tenant string, p store.Page) ([]agent.Agent, error)
+	AgentVersion(ctx context.Context, tenant, agentID string, version int) (agent.Agent, error)
+	AgentVersions(ctx context.Context, tenant, agentID string, before, limit int) ([]agent.VersionInfo, error)
 }
 
 // CreateAgent stores an agent.
@@ -64,7 +68,8 @@ func (s *Server) newAgent(tenant string, body contract.CreateAgent) (agent.Agent
 	if daily := body.DailyBudget; daily.Usd > 0 && daily.SoftUsd > daily.Usd {
 		fieldErrors = append(fieldErrors, fieldError("dailyBudget.softUsd", "must not be above usd"))
 	}
-	if err := invalidFields(fieldErrors); err != nil {
+	settings, settingErrors := s.agentSettings(runtimeName, body)
+	if err := invalidFields(append(fieldErrors, settingErrors...)); err != nil {
 		return agent.Agent{}, err
 	}
 	if err := s.checkRules("instructions", body.Instructions); err != nil {
@@ -75,7 +80,7 @@ func (s *Server) newAgent(tenant string, body contract.CreateAgent) (agent.Agent
 		Runtime: runtimeName, Model: body.Model, Timeout: runTimeout,
 		Budget:      agent.Budget{MaxTokens: body.Budget.MaxTokens, MaxCostUSD: body.Budget.MaxCostUsd},
 		DailyBudget: agent.DailyBudget{USD: body.DailyBudget.Usd, SoftUSD: body.DailyBudget.SoftUsd},
-		RetryPolicy: agent.RetryPolicy{MaxAttempts: body.Retry.MaxAttempts},
+		RetryPolicy: agent.RetryPolicy{MaxAttempts: body.Retry.MaxAttempts}, Settings: settings,
 	}, nil
 }
 
@@ -126,6 +131,13 @@ func (s *Server) UpdateAgent(c echo.Context, agentID contract.ID) error {
 }
 
 func (s *Server) patchAgent(a agent.Agent, patch []byte) (agent.Agent, error) {
+	var expected struct {
+		Version int             `json:"version"`
+		Schema  *jsontext.Value `json:"schema"`
+	}
+	if err := json.Unmarshal(patch, &expected); err != nil {
+		return a, invalidField("body", "is not a JSON Merge Patch")
+	}
 	before, err := marshalJSON(viewAgent(a))
 	if err != nil {
 		return a, err
@@ -138,12 +150,28 @@ func (s *Server) patchAgent(a agent.Agent, patch []byte) (agent.Agent, error) {
 	if err := json.Unmarshal(merged, &body); err != nil { // the other members, such as the ID, cannot be changed
 		return a, invalidField("body", "does not result in a valid agent")
 	}
+	if expected.Schema != nil { // a schema may contain null, so it is not merged
+		body.Schema = contract.AnswerSchema(*expected.Schema)
+	}
 	after, err := s.newAgent(a.Tenant, body)
-	after.ID, after.CreatedAt = a.ID, a.CreatedAt
-	return after, err
+	if err != nil {
+		return a, err
+	}
+	after.ID, after.CreatedAt, after.Version = a.ID, a.CreatedAt, a.Version
+	if expected.Version != 0 && expected.Version != a.Version && len(agent.Changes(a, after)) > 0 {
+		return a, &versionConflictError{expected: expected.Version, newest: a.Version}
+	}
+	return after, nil
 }
 
-// DeleteAgent deletes an agent. Executions that were accepted before have a copy of it.
+// versionConflictError means that an agent has changed since the version on which a change is based.
+type versionConflictError struct{ expected, newest int }
+
+func (e *versionConflictError) Error() string {
+	return fmt.Sprintf("the agent has version %d; the change is based on version %d", e.newest, e.expected)
+}
+
+// DeleteAgent deletes an agent. Executions that were accepted before keep its version.
 func (s *Server) DeleteAgent(c echo.Context, agentID contract.ID) error {
 	if err := checkID(id.Agent, agentID); err != nil {
 		return err
@@ -188,7 +216,10 @@ func (s *Server) newRun(body contract.RunAgent) (run store.RunRequest, err error
 			return run, err
 		}
 	}
-	run = store.RunRequest{Input: body.Input, WorkspaceFrom: body.Workspace.From, Labels: execution.Labels(body.Labels), Webhook: body.Webhook}
+	run = store.RunRequest{
+		AgentVersion: body.AgentVersion, Input: body.Input, WorkspaceFrom: body.Workspace.From,
+		Labels: execution.Labels(body.Labels), Webhook: body.Webhook,
+	}
 	var fieldErrors []contract.FieldError
 	if run.Timeout, fieldErrors = timeoutField.parse(body.Timeout, 0); fieldErrors != nil {
 		return run, invalidFields(fieldErrors)

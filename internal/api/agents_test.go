@@ -21,7 +21,7 @@ func TestUpdateAgentMergesPatch(t *testing.T) {
 		`{"name":"B","description":null,"runtime":null,"budget":{"maxTokens":null}}`, "Content-Type", "application/merge-patch+json")
 	want := a
 	want.Name, want.Description, want.Runtime, want.UpdatedAt = "B", "", "offline", patched.UpdatedAt
-	want.Budget.MaxTokens = 0
+	want.Budget.MaxTokens, want.Version = 0, 2
 	require.Equal(t, want, patched)
 	require.True(t, patched.UpdatedAt.After(a.UpdatedAt))
 	require.Equal(t, patched, call[contract.Agent](s, "GET "+path, http.StatusOK, ""))

@@ -43,14 +43,24 @@ func (s *Server) SubmitBatch(c echo.Context, agentID contract.ID, params contrac
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), batchTimeout)
 	defer cancel()
-	if _, err := s.stores.Agents.Agent(ctx, tenantID(c), agentID); err != nil {
+	if err := s.checkAgent(ctx, tenantID(c), agentID, params.AgentVersion); err != nil {
 		return err // before a large body is read
 	}
 	reader, err := newLineReader(c)
 	if err != nil {
 		return err
 	}
-	return s.storeBatch(ctx, c, batch.Batch{AgentID: agentID, Webhook: params.Webhook}, reader.forEach)
+	return s.storeBatch(ctx, c, batch.Batch{AgentID: agentID, AgentVersion: params.AgentVersion, Webhook: params.Webhook}, reader.forEach)
+}
+
+// checkAgent returns a NotFoundError if the tenant does not have the agent or its version. Version 0 is the newest.
+func (s *Server) checkAgent(ctx context.Context, tenant, agentID string, version int) (err error) {
+	if version == 0 {
+		_, err = s.stores.Agents.Agent(ctx, tenant, agentID)
+	} else {
+		_, err = s.stores.Agents.AgentVersion(ctx, tenant, agentID, version)
+	}
+	return err
 }
 
 // storeBatch stores the inputs that forEachInput yields, and then the batch. If the batch is certainly not stored, it
@@ -129,7 +139,8 @@ func (s *Server) CancelBatch(c echo.Context, batchID contract.ID) error {
 	return respondJSON(c, http.StatusAccepted, view)
 }
 
-// RetryBatch accepts a new batch of the inputs that failed or timed out. It cannot repeat missing ones.
+// RetryBatch accepts a new batch of the inputs that failed or timed out, with the same version of the agent. It cannot
+// repeat missing ones.
 func (s *Server) RetryBatch(c echo.Context, batchID contract.ID, _ contract.RetryBatchParams) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), batchTimeout)
 	defer cancel()
@@ -140,7 +151,8 @@ func (s *Server) RetryBatch(c echo.Context, batchID contract.ID, _ contract.Retr
 	if b.FinishedAt == nil {
 		return errBatchNotFinished
 	}
-	return s.storeBatch(ctx, c, batch.Batch{AgentID: b.AgentID, RetryOf: b.ID, Webhook: b.Webhook}, func(add func(batch.Input) error) error {
+	retry := batch.Batch{AgentID: b.AgentID, AgentVersion: b.AgentVersion, RetryOf: b.ID, Webhook: b.Webhook}
+	return s.storeBatch(ctx, c, retry, func(add func(batch.Input) error) error {
 		return s.forEachFailedInput(ctx, &b, add)
 	})
 }
@@ -194,7 +206,7 @@ func viewBatch(b batch.Batch) contract.Batch {
 		status = contract.BatchCanceling
 	}
 	return contract.Batch{
-		Id: b.ID, AgentId: b.AgentID, RetryOf: b.RetryOf, Status: status, Total: b.Total,
+		Id: b.ID, AgentId: b.AgentID, AgentVersion: b.AgentVersion, RetryOf: b.RetryOf, Status: status, Total: b.Total,
 		CreatedAt: b.CreatedAt, FinishedAt: orZero(b.FinishedAt),
 		Urls: contract.BatchURLs{
 			Self: self, Results: self + "/results", Cancel: self + "/cancel", Retry: self + "/retry",

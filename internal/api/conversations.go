@@ -52,7 +52,8 @@ func (s *Server) SendMessage(c echo.Context, _ contract.SendMessageParams) error
 	ctx, cancel := storeContext(c)
 	defer cancel()
 	ch, err := s.submitter.SubmitTurn(ctx, store.TurnRequest{
-		Tenant: tenantID(c), ConversationID: body.ConversationId, AgentID: body.AgentId, Message: body.Message,
+		Tenant: tenantID(c), ConversationID: body.ConversationId, AgentID: body.AgentId, AgentVersion: body.AgentVersion,
+		Message:      body.Message,
 		QueueTimeout: s.config.QueueTimeout,
 		Builder: execution.Task{
 			Runtime: s.config.DefaultRuntime, Instructions: conversation.BuilderInstructions, Schema: conversation.BuilderSchema,

@@ -21,6 +21,7 @@ import (
 	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/api/contract/contracttest"
 	"github.com/airlock-run/airlock/internal/blob"
+	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/batch"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/domain/id"
@@ -78,6 +79,9 @@ func startServer(t testing.TB, change ...func(*Config, *store.Store)) server {
 	config := Config{
 		Stores: StoresOf(s.Store), Submitter: quotatest.Unlimited{Store: s.Store}, Queue: noQueue{}, Watch: watch.New(s.Store, id.New(id.Process), zap.NewNop()), Auth: DevAuthenticator{BelieveOperator: true}, WebUI: http.NotFoundHandler(), Log: zaptest.NewLogger(t),
 		Version: "test", Runtimes: []string{"offline", "claude"}, DefaultRuntime: "offline",
+		Capabilities: map[string]agent.Capabilities{
+			"claude": {Settings: agent.AllSettings, MaxTurns: 50, ReservedEnv: []string{"SET_BY_THE_RUNTIME"}},
+		},
 	}
 	config.Stores.Executions = s
 	blobs, err := blob.Open(t.Context(), "file://"+t.TempDir())

@@ -3,17 +3,12 @@ package api
 import (
 	"encoding/base64"
 	"fmt"
-	"io/fs"
 	"path"
-	"strings"
-	"unicode"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
-
-// maxInputPathElementBytes bounds a part of the path of an input file, as Linux does.
-const maxInputPathElementBytes = 255
 
 // parseInputFiles reads the input files of a run and reports every wrong one.
 func parseInputFiles(files []contract.InputFile) ([]execution.InputFile, error) {
@@ -24,7 +19,7 @@ func parseInputFiles(files []contract.InputFile) ([]execution.InputFile, error) 
 		seen        = map[string]bool{}
 	)
 	for i, f := range files {
-		if reason := checkInputPath(f.Path); reason != "" {
+		if reason := agent.CheckFilePath(f.Path, execution.MaxInputPathBytes); reason != "" {
 			fieldErrors = append(fieldErrors, fieldError(fmt.Sprintf("files.%d.path", i), reason))
 		} else if seen[f.Path] {
 			fieldErrors = append(fieldErrors, fieldError(fmt.Sprintf("files.%d.path", i), "is repeated"))
@@ -57,22 +52,4 @@ func parseInputFiles(files []contract.InputFile) ([]execution.InputFile, error) 
 		}
 	}
 	return inputFiles, nil
-}
-
-// checkInputPath says why a path cannot be one below the agent's folder; empty if it can.
-func checkInputPath(p string) string {
-	switch {
-	case !fs.ValidPath(p) || p == ".":
-		return "must be a relative path such as data/input.csv, without . and .. and empty parts"
-	case len(p) > execution.MaxInputPathBytes:
-		return fmt.Sprintf("has %d bytes; at most %d are accepted", len(p), execution.MaxInputPathBytes)
-	case strings.ContainsFunc(p, unicode.IsControl):
-		return "must not contain control characters"
-	}
-	for element := range strings.SplitSeq(p, "/") {
-		if len(element) > maxInputPathElementBytes {
-			return fmt.Sprintf("must not have a part of more than %d bytes", maxInputPathElementBytes)
-		}
-	}
-	return ""
 }

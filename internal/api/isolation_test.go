@@ -33,6 +33,8 @@ var isolationCases = map[string]isolationCase{
 	"getAgent":               {resource: id.Agent},
 	"updateAgent":            {resource: id.Agent, body: `{"name":"C"}`},
 	"deleteAgent":            {resource: id.Agent},
+	"listAgentVersions":      {resource: id.Agent},
+	"getAgentVersion":        {resource: id.Agent},
 	"runAgent":               {resource: id.Agent, body: `{"input":"x"}`, header: []string{"Idempotency-Key", "k"}},
 	"submitBatch":            {resource: id.Agent, body: `"x"`, header: []string{"Content-Type", "application/jsonl"}},
 	"listBatches":            {},
@@ -83,7 +85,7 @@ func isOperatorOperation(op *contract.Operation) bool {
 
 // fillPath puts the name of a resource into a path.
 func fillPath(path, resource string) string {
-	return strings.NewReplacer("{id}", resource, "{name}", resource).Replace(path)
+	return strings.NewReplacer("{id}", resource, "{name}", resource, "{version}", "1").Replace(path)
 }
 
 // This is a test of its own, without a server, so that no log lines hide its message.

@@ -38,6 +38,10 @@ var problemTable = []problemRow{
 		"Without authentication this server answers to localhost only. Call it as localhost or 127.0.0.1.")},
 	{http.StatusConflict, contract.ProblemAPIKeysDisabled, forError(errAPIKeysDisabled,
 		"API keys are disabled on this server. AIRLOCK_AUTH_MODE=keys enables them.")},
+	{http.StatusConflict, contract.ProblemVersionConflict, forType(func(e *versionConflictError) problem {
+		return problem{Detail: fmt.Sprintf("The agent has version %d; this change is based on version %d. Read the agent and change it again.",
+			e.newest, e.expected)}
+	})},
 	{http.StatusConflict, contract.ProblemBatchNotFinished, forError(errBatchNotFinished,
 		"The batch has not finished. Wait for its end, or cancel it.")},
 	{http.StatusConflict, contract.ProblemNoWorkspace, forError(store.ErrNoWorkspace,

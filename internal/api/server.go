@@ -28,6 +28,7 @@ import (
 	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/api/promptrules"
 	"github.com/airlock-run/airlock/internal/api/ratelimit"
+	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/apikey"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/domain/tenant"
@@ -92,12 +93,13 @@ type Config struct {
 	StartableRuntimes func(context.Context) []string
 
 	Version        string
-	Runtimes       []string       // names that an agent may choose
-	DefaultRuntime string         // of agents that choose none, and of the agent builder
-	QueueTimeout   time.Duration  // of executions that set none
-	Origins        []string       // origins of web pages that may call the API (CORS)
-	APIKeyPepper   *apikey.Pepper // of the API keys that are issued; nil: API keys are disabled
-	WebhookGuard   netguard.Guard // says which addresses a webhook may have
+	Runtimes       []string                      // names that an agent may choose
+	Capabilities   map[string]agent.Capabilities // what the runtimes can give to their agents; none of them: nothing
+	DefaultRuntime string                        // of agents that choose none, and of the agent builder
+	QueueTimeout   time.Duration                 // of executions that set none
+	Origins        []string                      // origins of web pages that may call the API (CORS)
+	APIKeyPepper   *apikey.Pepper                // of the API keys that are issued; nil: API keys are disabled
+	WebhookGuard   netguard.Guard                // says which addresses a webhook may have
 	PromptRules    promptrules.Rules
 	Limits         Limits
 	TenantDefaults tenant.Limits // of the installation, as the operator sees them

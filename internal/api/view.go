@@ -18,7 +18,7 @@ import (
 func viewExecution(e execution.Execution) contract.Execution {
 	v := contract.Execution{
 		Id: e.ID, Kind: contract.Kind(e.Kind), Status: contract.Status(e.Status),
-		AgentId: e.AgentID, ConversationId: e.ConversationID, BatchId: e.BatchID, RetryOf: e.RetryOf,
+		AgentId: e.AgentID, AgentVersion: e.AgentVersion, ConversationId: e.ConversationID, BatchId: e.BatchID, RetryOf: e.RetryOf,
 		Runtime: e.Task.Runtime, Model: e.Task.Model, Input: e.Task.Input, Timeout: e.Timeout.String(), StartDeadline: e.StartDeadline(),
 		Labels: viewLabels(e.Labels), Attempt: e.Attempt, CancelRequested: e.CancelRequested,
 		Error: viewFailure(e.Failure), Usage: viewUsage(e.Usage),
@@ -150,14 +150,16 @@ func viewDraft(d *agent.Draft) contract.AgentDraft {
 }
 
 func viewAgent(a agent.Agent) contract.Agent {
-	return contract.Agent{
-		Id: a.ID, Name: a.Name, Description: a.Description, Instructions: a.Instructions,
+	v := contract.Agent{
+		Id: a.ID, Version: max(a.Version, 1), HasSettings: a.HasSettings, Name: a.Name, Description: a.Description, Instructions: a.Instructions,
 		Runtime: a.Runtime, Model: a.Model, Timeout: a.Timeout.String(),
 		Budget:      contract.Budget{MaxTokens: a.Budget.MaxTokens, MaxCostUsd: a.Budget.MaxCostUSD},
 		DailyBudget: contract.DailyBudget{Usd: a.DailyBudget.USD, SoftUsd: a.DailyBudget.SoftUSD},
 		Retry:       contract.RetryPolicy{MaxAttempts: a.RetryPolicy.MaxAttempts},
 		CreatedAt:   a.CreatedAt, UpdatedAt: a.UpdatedAt,
 	}
+	addSettings(&v, a.Settings)
+	return v
 }
 
 func viewConversation(c conversation.Conversation) contract.Conversation {

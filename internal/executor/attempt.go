@@ -255,7 +255,11 @@ func (x *Executor) giveBack(n queue.Notification, err error) {
 func (a *attempt) runJob(ctx context.Context) (err error) {
 	defer supervise.RecoverTo(&err)
 	x := a.executor
-	if err := a.loadTask(ctx); err != nil {
+	if err := a.loadTask(ctx); errors.Is(err, errNoSettings) {
+		a.ending = (&execution.Failure{Code: execution.CodeInvalidTask, Message: "The version of the agent does not exist any more."}).
+			Ending(execution.Usage{})
+		return nil
+	} else if err != nil {
 		return causeOr(ctx, fmt.Errorf("read the task: %w", err))
 	}
 	run, failure := x.config.Runtimes.Prepare(ctx, a.execution)
@@ -337,14 +341,20 @@ func causeOr(ctx context.Context, err error) error {
 	return err
 }
 
-// loadTask reads the parts of the task that are not in the execution's document: the input files, and the messages and
-// the agent session of the conversation.
+// loadTask reads the parts of the task that are not in the execution's document: the input files, the settings of the
+// agent, and the messages and the agent session of the conversation.
 func (a *attempt) loadTask(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	e, tasks := a.execution, a.executor.config.Tasks
 	if len(e.Task.InputFileList) > 0 {
 		if e.Task.InputFiles, err = tasks.InputFiles(ctx, e.Ref()); err != nil {
+			return err
+		}
+	}
+	if e.Task.HasSettings {
+		e.Task.Settings, err = a.executor.settings.get(ctx, agentVersion{e.Tenant, e.AgentID, e.AgentVersion})
+		if err != nil {
 			return err
 		}
 	}

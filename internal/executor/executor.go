@@ -21,6 +21,7 @@ import (
 	"github.com/airlock-run/airlock/internal/agentruntime"
 	"github.com/airlock-run/airlock/internal/blob"
 	"github.com/airlock-run/airlock/internal/broadcast"
+	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/conversation"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/membership"
@@ -42,6 +43,8 @@ type TaskStore interface {
 	Messages(ctx context.Context, tenant, conversationID string, beforeTurn, limit int) ([]conversation.Message, error)
 	Conversation(ctx context.Context, tenant, conversationID string) (conversation.Conversation, error)
 	InputFiles(ctx context.Context, ref execution.Ref) ([]execution.InputFile, error)
+	// AgentSettings returns the settings of a version, also of an agent that was deleted.
+	AgentSettings(ctx context.Context, tenant, agentID string, version int) (agent.Settings, error)
 	// Execution serves to see whether an execution was canceled.
 	Execution(ctx context.Context, ref execution.Ref) (execution.Execution, error)
 }
@@ -131,6 +134,7 @@ type Executor struct {
 	health    *engineHealth
 	runtimes  *runtimeStates
 	drain     *drainGate
+	settings  settingsCache
 }
 
 // New returns an executor; Run starts it.
@@ -142,6 +146,7 @@ func New(c Config) *Executor {
 	return &Executor{
 		config: c, slots: newSlots(c.Slots, c.Reserved), finishSem: semaphore.NewWeighted(int64(c.Slots)), health: health,
 		runtimes: newRuntimeStates(health.changed.Notify), drain: newDrainGate(),
+		settings: newSettingsCache(c.Tasks),
 	}
 }
 

@@ -2,17 +2,22 @@ package store
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"cloud.google.com/go/firestore"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/id"
 )
 
-// CreateAgent stores a new agent and fills in its ID and times. The key may be nil.
+// CreateAgent stores a new agent with its first version, and fills in its ID, version and times. The key may be nil.
 func (s *Store) CreateAgent(ctx context.Context, a *agent.Agent, key *IdempotencyKey) error {
 	a.ID = id.New(id.Agent)
+	a.Version, a.HasSettings = 1, !a.Settings.IsZero()
 	doc := s.agentDoc(a.Tenant, a.ID)
 	return s.createOnce(ctx, doc, key, func(tx *firestore.Transaction) (Created, time.Time, error) {
 		now, err := transactionTime(tx, doc)
@@ -20,15 +25,33 @@ func (s *Store) CreateAgent(ctx context.Context, a *agent.Agent, key *Idempotenc
 			return Created{}, now, err
 		}
 		a.CreatedAt, a.UpdatedAt = now, now
-		return Created{Agent: a}, now, tx.Create(doc, a)
+		return Created{Agent: a}, now, errors.Join(
+			tx.Create(doc, a.WithoutSettings()),
+			tx.Create(s.agentVersionDoc(a.Tenant, a.ID, 1), agent.Version{Agent: *a}),
+		)
 	})
 }
 
 // Agent returns the tenant's agent, or a NotFoundError.
 func (s *Store) Agent(ctx context.Context, tenant, agentID string) (agent.Agent, error) {
-	var a agent.Agent
-	_, err := read(withoutTransaction(ctx), s.agentDoc(tenant, agentID), &a)
+	a, _, err := s.readAgent(withoutTransaction(ctx), tenant, agentID)
 	return a, err
+}
+
+// readAgent returns an agent with its settings, and Firestore's time.
+func (s *Store) readAgent(get documentGetter, tenant, agentID string) (a agent.Agent, now time.Time, err error) {
+	if now, err = read(get, s.agentDoc(tenant, agentID), &a); err != nil {
+		return a, now, err
+	}
+	a.Version = max(a.Version, 1)
+	if a.HasSettings {
+		var v agent.Version
+		if _, err = read(get, s.agentVersionDoc(tenant, agentID, a.Version), &v); err != nil {
+			return a, now, fmt.Errorf("settings of agent %s: %w", agentID, err)
+		}
+		a.Settings = v.Settings
+	}
+	return a, now, nil
 }
 
 // Agents returns a page of the tenant's agents, the newest first.
@@ -36,28 +59,52 @@ func (s *Store) Agents(ctx context.Context, tenant string, p Page) ([]agent.Agen
 	return list[agent.Agent](ctx, p.apply(s.collection(tenant, agents).Query, "createdAt"))
 }
 
-// UpdateAgent replaces the tenant's agent by the result of edit, which may be called more than once. The transaction
-// prevents that one of two concurrent edits is lost.
+// UpdateAgent replaces the tenant's agent by the result of edit, which may be called more than once. A change makes a
+// version; an edit without one writes nothing. The transaction prevents that one of two concurrent edits is lost.
 func (s *Store) UpdateAgent(
 	ctx context.Context, tenant, agentID string, edit func(agent.Agent) (agent.Agent, error),
 ) (after agent.Agent, err error) {
-	doc := s.agentDoc(tenant, agentID)
 	err = s.runTransaction(ctx, func(tx *firestore.Transaction) error {
-		var before agent.Agent
-		now, err := read(tx.Get, doc, &before)
+		before, now, err := s.readAgent(tx.Get, tenant, agentID)
 		if err != nil {
 			return err
 		}
 		if after, err = edit(before); err != nil {
 			return err
 		}
-		after.UpdatedAt = now
-		return tx.Set(doc, &after)
+		changed := agent.Changes(before, after)
+		if len(changed) == 0 {
+			after = before
+			return nil
+		}
+		after.Version, after.UpdatedAt, after.HasSettings = before.Version+1, now, !after.Settings.IsZero()
+		// An agent that was stored before there were versions does not have its first.
+		if before.Version == 1 {
+			err = tx.Set(s.agentVersionDoc(tenant, agentID, 1), agent.Version{Agent: before})
+		}
+		return errors.Join(err,
+			tx.Set(s.agentVersionDoc(tenant, agentID, after.Version), agent.Version{Agent: after, Changed: changed}),
+			tx.Set(s.agentDoc(tenant, agentID), after.WithoutSettings()),
+		)
 	})
 	return after, err
 }
 
-// DeleteAgent deletes the tenant's agent, or returns a NotFoundError.
+// DeleteAgent deletes the tenant's agent, or returns a NotFoundError. Its versions stay as long as executions may refer
+// to them: see ExpiredAgents. The writes have no condition, so that a repeated one does not fail because the first one
+// took effect.
 func (s *Store) DeleteAgent(ctx context.Context, tenant, agentID string) error {
-	return removeExisting(ctx, s.agentDoc(tenant, agentID))
+	doc := s.agentDoc(tenant, agentID)
+	snap, err := doc.Get(ctx)
+	switch {
+	case status.Code(err) == codes.NotFound:
+		return notFound(doc)
+	case err != nil:
+		return translateError(err)
+	}
+	deletion := s.newCommit()
+	deletion.Delete(doc)
+	deletion.Set(s.deletedAgentDoc(tenant, agentID), deletedAgent{DeletedAt: snap.ReadTime})
+	_, err = deletion.Commit(ctx)
+	return translateCommitError(err)
 }

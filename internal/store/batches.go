@@ -17,8 +17,8 @@ import (
 )
 
 // SubmitBatch stores a batch whose inputs a BatchInputWriter has stored. Once it returns nil, the batch is durable, and
-// the dispatcher finds it; MarkWaiting makes it do so at once. The error is a NotFoundError if the tenant does not have
-// the agent. The key may be nil.
+// the dispatcher finds it; MarkWaiting makes it do so at once. AgentVersion 0 means the newest. The error is a
+// NotFoundError if the tenant does not have the agent or its version. The key may be nil.
 func (s *Store) SubmitBatch(ctx context.Context, b *batch.Batch, key *IdempotencyKey) error {
 	doc := s.batchDoc(b.Ref())
 	err := s.createOnce(ctx, doc, key, func(tx *firestore.Transaction) (Created, time.Time, error) {
@@ -27,6 +27,10 @@ func (s *Store) SubmitBatch(ctx context.Context, b *batch.Batch, key *Idempotenc
 		if err != nil {
 			return Created{}, now, err
 		}
+		if a, err = s.pinAgent(tx.GetAll, a, b.AgentVersion); err != nil {
+			return Created{}, now, err
+		}
+		b.AgentVersion = a.Version
 		b.Task, b.Limits = task(a, ""), limits(a, b.QueueTimeout)
 		b.CreatedAt, b.Traceparent = now, trace.Traceparent(ctx)
 		return Created{Batch: b}, now, errors.Join(

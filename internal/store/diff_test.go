@@ -12,7 +12,7 @@ import (
 
 // fixedFields are the fields of an execution's document that no event changes.
 var fixedFields = []string{
-	"id", "tenant", "kind", "shard", "lane", "agentId", "conversationId", "turn", "batchId", "retryOf", "webhook", "traceparent", "traceLink",
+	"id", "tenant", "kind", "shard", "lane", "agentId", "agentVersion", "conversationId", "turn", "batchId", "retryOf", "webhook", "traceparent", "traceLink",
 	"labels", "task", "timeout", "queueTimeout", "retry", "maxAttempts", "createdAt", "watchers",
 	"usageFence", // settleEnd changes it
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"strconv"
 
 	"cloud.google.com/go/firestore"
 
@@ -14,13 +15,15 @@ import (
 // This file lists every stored document. Each is a Go struct, whose tags are the names of the fields.
 //
 //	tenants/{tenant}                                           tenant.Tenant
-//	tenants/{tenant}/agents/{id}                               agent.Agent
+//	tenants/{tenant}/agents/{id}                               agent.Agent, without its settings
+//	tenants/{tenant}/agents/{id}/versions/{number}             agent.Version
 //	tenants/{tenant}/apiKeys/{id}                              apikey.Key
 //	tenants/{tenant}/budgetWarnings/{day}-{level}-{limit}-{agent} usage.Warning
 //	tenants/{tenant}/batches/{id}                              batch.Batch
 //	tenants/{tenant}/batches/{id}/inputs/{index of the first}  inputChunk
 //	tenants/{tenant}/conversations/{id}                        conversation.Conversation
 //	tenants/{tenant}/conversations/{id}/messages/{turn}-{role} conversation.Message
+//	tenants/{tenant}/deletedAgents/{id}                        deletedAgent
 //	tenants/{tenant}/deliveries/{id}                           webhook.Delivery
 //	tenants/{tenant}/executions/{id}                           execution.Execution
 //	tenants/{tenant}/executions/{id}/inputFiles/files          inputFilesDocument
@@ -40,10 +43,12 @@ import (
 // Names of collections.
 const (
 	agents             = "agents"
+	agentVersions      = "versions"
 	apiKeys            = "apiKeys"
 	batches            = "batches"
 	budgetWarnings     = "budgetWarnings"
 	conversations      = "conversations"
+	deletedAgents      = "deletedAgents"
 	deliveries         = "deliveries"
 	executions         = "executions"
 	idempotencyRecords = "idempotencyRecords"
@@ -61,7 +66,7 @@ const (
 
 // resourceNames says for people what a document of a collection is.
 var resourceNames = map[string]string{
-	agents: "agent", apiKeys: "API key", batches: "batch", conversations: "conversation", deliveries: "delivery", executions: "execution",
+	agents: "agent", agentVersions: "agent version", apiKeys: "API key", batches: "batch", conversations: "conversation", deliveries: "delivery", executions: "execution",
 }
 
 func (s *Store) tenantDoc(tenant string) *firestore.DocumentRef {
@@ -74,6 +79,18 @@ func (s *Store) collection(tenant, name string) *firestore.CollectionRef {
 
 func (s *Store) agentDoc(tenant, agentID string) *firestore.DocumentRef {
 	return s.collection(tenant, agents).Doc(agentID)
+}
+
+func (s *Store) agentVersions(tenant, agentID string) *firestore.CollectionRef {
+	return s.agentDoc(tenant, agentID).Collection(agentVersions)
+}
+
+func (s *Store) agentVersionDoc(tenant, agentID string, version int) *firestore.DocumentRef {
+	return s.agentVersions(tenant, agentID).Doc(strconv.Itoa(version))
+}
+
+func (s *Store) deletedAgentDoc(tenant, agentID string) *firestore.DocumentRef {
+	return s.collection(tenant, deletedAgents).Doc(agentID)
 }
 
 func (s *Store) apiKeyDoc(tenant, keyID string) *firestore.DocumentRef {

@@ -15,11 +15,13 @@ import (
 
 // RunRequest asks for one run of an agent.
 type RunRequest struct {
-	Tenant     string
-	AgentID    string
-	Input      string
-	Labels     []execution.Label
-	InputFiles []execution.InputFile
+	Tenant  string
+	AgentID string
+	// AgentVersion is the version to run; 0: the newest.
+	AgentVersion int
+	Input        string
+	Labels       []execution.Label
+	InputFiles   []execution.InputFile
 	// WorkspaceFrom is the execution with whose files the run begins; empty: none.
 	WorkspaceFrom string
 	Webhook       string // URL to notify of the end; empty: none
@@ -35,7 +37,7 @@ type RunRequest struct {
 var ErrNoWorkspace = errors.New("the execution has no workspace")
 
 // SubmitRun stores a run as a queued execution. Once it returns nil, the execution is durable. The error is a
-// NotFoundError if the tenant does not have the agent, or the execution whose workspace the run begins with; else
+// NotFoundError if the tenant does not have the agent or its version, or the execution whose workspace the run begins with; else
 // ErrNoWorkspace.
 func (s *Store) SubmitRun(ctx context.Context, r RunRequest) (ch execution.Change, err error) {
 	if r.IdempotencyKey == nil && len(r.InputFiles) == 0 {
@@ -77,10 +79,13 @@ func (s *Store) newRun(ctx context.Context, get documentsGetter, r RunRequest) (
 	if err != nil {
 		return execution.Execution{}, err
 	}
+	if a, err = s.pinAgent(get, a, r.AgentVersion); err != nil {
+		return execution.Execution{}, err
+	}
 	e := execution.New(execution.Spec{
 		Tenant: r.Tenant, Kind: execution.KindRun, Task: task(a, r.Input), Limits: limits(a, r.QueueTimeout),
 	}, t.Now)
-	e.AgentID, e.Labels, e.Webhook, e.Traceparent = a.ID, r.Labels, r.Webhook, trace.Traceparent(ctx)
+	e.AgentID, e.AgentVersion, e.Labels, e.Webhook, e.Traceparent = a.ID, a.Version, r.Labels, r.Webhook, trace.Traceparent(ctx)
 	e.Task.InputFileList = execution.DescribeInputFiles(r.InputFiles)
 	if r.Timeout != 0 {
 		e.Timeout = r.Timeout
@@ -111,7 +116,10 @@ func (s *Store) workspaceOf(get documentsGetter, ref execution.Ref) (*execution.
 }
 
 func task(a agent.Agent, input string) execution.Task {
-	return execution.Task{Runtime: a.Runtime, Model: a.Model, Instructions: a.Instructions, Input: input, Budget: a.Budget, DailyBudget: a.DailyBudget}
+	return execution.Task{
+		Runtime: a.Runtime, Model: a.Model, Instructions: a.Instructions, Input: input, Budget: a.Budget, DailyBudget: a.DailyBudget,
+		HasSettings: a.HasSettings,
+	}
 }
 
 func limits(a agent.Agent, queueTimeout time.Duration) execution.Limits {

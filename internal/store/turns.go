@@ -28,6 +28,7 @@ type TurnRequest struct {
 	Tenant         string
 	ConversationID string // empty: begin a conversation
 	AgentID        string // empty: the conversation's agent, or the agent builder
+	AgentVersion   int    // of the agent, for this turn; 0: the newest
 	Message        string
 	Builder        execution.Task // the task of the agent builder; its Input is replaced
 	QueueTimeout   time.Duration  // 0: the default
@@ -37,7 +38,7 @@ type TurnRequest struct {
 }
 
 // SubmitTurn stores a message and the execution that answers it in one transaction. The error is a NotFoundError if the
-// tenant does not have the conversation or the agent; else ErrAgentMismatch or conversation.ErrTooManyPending.
+// tenant does not have the conversation, the agent or its version; else ErrAgentMismatch or conversation.ErrTooManyPending.
 func (s *Store) SubmitTurn(ctx context.Context, t TurnRequest) (ch execution.Change, err error) {
 	ref := execution.Ref{Tenant: t.Tenant, ID: id.New(id.Execution)}
 	newConversationID := id.New(id.Conversation)
@@ -59,7 +60,12 @@ func (s *Store) SubmitTurn(ctx context.Context, t TurnRequest) (ch execution.Cha
 			if stored, err = s.readWithTenant(tx.GetAll, t.Tenant, s.agentDoc(t.Tenant, c.AgentID), &a); err != nil {
 				return Created{}, now, err
 			}
-			e.AgentID, e.Task, e.Limits = a.ID, task(a, t.Message), limits(a, e.QueueTimeout)
+			if a, err = s.pinAgent(tx.GetAll, a, t.AgentVersion); err != nil {
+				return Created{}, now, err
+			}
+			e.AgentID, e.AgentVersion, e.Task, e.Limits = a.ID, a.Version, task(a, t.Message), limits(a, e.QueueTimeout)
+		} else if t.AgentVersion != 0 {
+			return Created{}, now, noAgentVersion(t.AgentVersion) // the builder has no versions
 		} else if stored, err = s.tenantInTransaction(tx, t.Tenant); err != nil {
 			return Created{}, now, err
 		}

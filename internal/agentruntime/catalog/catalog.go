@@ -4,9 +4,12 @@
 package catalog
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/airlock-run/airlock/internal/domain/agent"
 )
 
 // Catalog is the content of one file of runtimes. Parse and Load return only validated catalogs.
@@ -52,6 +55,10 @@ type Runtime struct {
 	Output   Output   `yaml:"output"`   // command contract only; default: Text
 	MaxTurns int      `yaml:"maxTurns"` // stream-json contract only: requests to the model in one job
 	Models   []string `yaml:"models"`   // models that a task may choose; the first is the default; empty: no model
+
+	// Settings are the settings of agents that the program follows. The API rejects agents with others. Default: all that
+	// the contract can pass on.
+	Settings []agent.Setting `yaml:"settings"`
 
 	Limits      Limits   `yaml:"limits"`
 	MaxTimeout  Duration `yaml:"maxTimeout"`  // upper bound for the time-out of a task; 0: no bound
@@ -160,6 +167,28 @@ func (r Runtime) KeyEnv() string {
 		return "ANTHROPIC_API_KEY"
 	default:
 		return r.Egress.Upstream.KeyEnv
+	}
+}
+
+// Capabilities says which settings of an agent the runtime can serve.
+func (r Runtime) Capabilities() agent.Capabilities {
+	c := agent.Capabilities{Settings: r.Settings, MaxTurns: r.MaxTurns, ReservedEnv: slices.Sorted(maps.Keys(r.Env))}
+	if c.Settings == nil {
+		c.Settings = r.passable()
+	}
+	c.ReservedEnv = append(c.ReservedEnv, r.ModelEnv...)
+	return c
+}
+
+// passable returns the settings that the contract can pass on. A program that prints text cannot answer in JSON.
+func (r Runtime) passable() []agent.Setting {
+	switch {
+	case r.Contract == StreamJSON:
+		return agent.AllSettings
+	case r.Output == JSON:
+		return []agent.Setting{agent.SettingSchema, agent.SettingEnv}
+	default:
+		return []agent.Setting{agent.SettingEnv}
 	}
 }
 

@@ -68,6 +68,9 @@ func (v *validator) runtime(r Runtime, pos position) {
 	for i, model := range r.Models {
 		v.rejectIf(strings.TrimSpace(model) == "" || slices.Contains(r.Models[:i], model), pos.lookup("models", i), "models must be distinct, non-empty names")
 	}
+	for i, setting := range r.Settings {
+		v.rejectIf(!slices.Contains(r.passable(), setting), pos.lookup("settings", i), "settings must be some of %v for this contract and output", r.passable())
+	}
 	v.contract(r, pos)
 	v.limits(r, pos)
 	if r.Egress != nil {

@@ -79,7 +79,7 @@ func Run(ctx context.Context, s Settings, log *zap.Logger, onListening func(net.
 	settings := api.Config{
 		Stores: api.StoresOf(b.Store), Submitter: enforcer, Queue: b.Queue, Log: log.Named("api"), StartableRuntimes: view.StartableRuntimes,
 		Watch: watch.New(b.Store, processID, log.Named("watch")), LiveSteps: livesteps.NewFollower(b.Store, log.Named("livesteps")),
-		Version: config.Version, Runtimes: s.runtimes, DefaultRuntime: s.DefaultRuntime, Origins: s.CORSAllowedOrigins,
+		Version: config.Version, Runtimes: s.runtimes, Capabilities: s.capabilities, DefaultRuntime: s.DefaultRuntime, Origins: s.CORSAllowedOrigins,
 		QueueTimeout: s.QueueTimeout, WebUI: web.Handler(web.Page()), Artifacts: b.Blobs,
 		DrainDelay: s.ShutdownDrainPeriod, WebhookGuard: netguard.Guard{Allow: s.WebhookPrivateNetworks},
 		Auth: authenticator, OperatorKey: s.operatorKey, APIKeyPepper: s.pepper, Limits: newLimits(s.API), PromptRules: s.promptRules, Tracer: tracer,

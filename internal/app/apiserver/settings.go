@@ -10,6 +10,7 @@ import (
 	"github.com/airlock-run/airlock/internal/api/auth"
 	"github.com/airlock-run/airlock/internal/api/promptrules"
 	"github.com/airlock-run/airlock/internal/app/config"
+	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/apikey"
 )
 
@@ -19,10 +20,11 @@ type Settings struct {
 	// UnknownVariables begin with AIRLOCK_, and no program reads them.
 	UnknownVariables []string
 
-	runtimes    []string // their names
-	promptRules promptrules.Rules
-	pepper      *apikey.Pepper    // nil unless callers are authenticated by keys
-	operatorKey *auth.OperatorKey // nil: no key is the operator's
+	runtimes     []string // their names
+	capabilities map[string]agent.Capabilities
+	promptRules  promptrules.Rules
+	pepper       *apikey.Pepper    // nil unless callers are authenticated by keys
+	operatorKey  *auth.OperatorKey // nil: no key is the operator's
 }
 
 // Load reads the settings from the environment. It reports everything that is wrong with them at once.
@@ -40,7 +42,10 @@ func Load() (Settings, error) {
 
 // Prepare checks a configuration and reads the files that it names, besides the runtimes, which the caller has read.
 func Prepare(c config.API, runtimes catalog.Catalog) (Settings, error) {
-	s := Settings{API: c, runtimes: runtimes.Names()}
+	s := Settings{API: c, runtimes: runtimes.Names(), capabilities: map[string]agent.Capabilities{}}
+	for _, r := range runtimes.Runtimes {
+		s.capabilities[r.Name] = r.Capabilities()
+	}
 	errs := []error{s.Validate()}
 	if len(s.runtimes) > 0 { // else the caller reports why there are none
 		if s.DefaultRuntime == "" {

@@ -57,6 +57,7 @@ type PurgeStore interface {
 	ExpiredBatches(ctx context.Context, before time.Time, scan *store.Scan, limit int) ([]store.Expired, error)
 	ExpiredConversations(ctx context.Context, since time.Time, scan *store.Scan, limit int) ([]store.Expired, error)
 	ExpiredDeliveries(ctx context.Context, before time.Time, scan *store.Scan, limit int) ([]store.Expired, error)
+	ExpiredAgents(ctx context.Context, before time.Time, scan *store.Scan, limit int) ([]store.Expired, error)
 	ExpiredUploads(ctx context.Context, before time.Time, scan *store.Scan, limit int) ([]store.Expired, error)
 }
 

@@ -42,6 +42,7 @@ func (r Retention) kinds() []kind {
 		kind{"batches", r.Period, r.Store.ExpiredBatches},
 		kind{"conversations", r.Period, r.Store.ExpiredConversations},
 		kind{"deliveries", r.Period, r.Store.ExpiredDeliveries},
+		kind{"deleted agents", r.Period, r.Store.ExpiredAgents},
 	)
 }
 

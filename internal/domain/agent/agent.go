@@ -18,8 +18,23 @@ type Agent struct {
 	Budget       Budget        `firestore:"budget"`
 	DailyBudget  DailyBudget   `firestore:"dailyBudget,omitzero"`
 	RetryPolicy  RetryPolicy   `firestore:"retry"`
-	CreatedAt    time.Time     `firestore:"createdAt"`
-	UpdatedAt    time.Time     `firestore:"updatedAt"`
+
+	// Version counts the changes: 1 is the agent as it was created. An agent that was stored before there were versions
+	// has 0, which means 1; the store reads it so.
+	Version int `firestore:"version,omitempty"`
+	// HasSettings says that Settings is not empty. The document of the agent has only this; the settings, which may be
+	// large, are in the document of the version.
+	HasSettings bool     `firestore:"hasSettings,omitempty"`
+	Settings    Settings `firestore:"settings,omitzero"`
+
+	CreatedAt time.Time `firestore:"createdAt"`
+	UpdatedAt time.Time `firestore:"updatedAt"` // when the version was made
+}
+
+// WithoutSettings returns what the document of the agent has.
+func (a Agent) WithoutSettings() Agent {
+	a.Settings = Settings{}
+	return a
 }
 
 // Budget bounds what one run may use of a model. A zero field is no limit.

@@ -28,8 +28,10 @@ type Batch struct {
 	ID      string `firestore:"id"`
 	Tenant  string `firestore:"tenant"`
 	AgentID string `firestore:"agentId"`
-	RetryOf string `firestore:"retryOf,omitempty"` // the batch whose failed inputs this one repeats
-	Webhook string `firestore:"webhook,omitempty"` // URL to notify of the end; empty: none
+	// AgentVersion is the version of the agent that all executions use.
+	AgentVersion int    `firestore:"agentVersion,omitempty"`
+	RetryOf      string `firestore:"retryOf,omitempty"` // the batch whose failed inputs this one repeats
+	Webhook      string `firestore:"webhook,omitempty"` // URL to notify of the end; empty: none
 
 	Traceparent string `firestore:"traceparent,omitempty"` // of the request that was accepted; the executions link to it
 

@@ -27,7 +27,8 @@ func (b *Batch) Dispatch(expectedNext int, inputs []Input, now time.Time) ([]exe
 		e := execution.New(execution.Spec{Tenant: b.Tenant, Kind: execution.KindRun, Task: task, Limits: b.Limits}, now)
 		e.ID = b.ExecutionID(b.NextInput + i)
 		e.Lane = execution.LaneBatch
-		e.AgentID, e.BatchID, e.RetryOf, e.TraceLink = b.AgentID, b.ID, input.RetryOf, b.Traceparent
+		e.AgentID, e.AgentVersion, e.BatchID = b.AgentID, b.AgentVersion, b.ID
+		e.RetryOf, e.TraceLink = input.RetryOf, b.Traceparent
 		e.AwaitDispatcher()
 		executions[i] = e
 	}

@@ -49,6 +49,7 @@ type Execution struct {
 	Lane   Lane   `firestore:"lane"`
 
 	AgentID        string `firestore:"agentId,omitempty"`
+	AgentVersion   int    `firestore:"agentVersion,omitempty"` // 0: it was accepted before agents had versions
 	ConversationID string `firestore:"conversationId,omitempty"`
 	Turn           int    `firestore:"turn,omitempty"` // of the conversation; counts from 1
 	BatchID        string `firestore:"batchId,omitempty"`

@@ -23,6 +23,7 @@ func (e *Execution) Retry(now time.Time) (Execution, error) {
 		return Execution{}, ErrSucceeded
 	}
 	retry := New(Spec{Tenant: e.Tenant, Kind: e.Kind, Task: e.Task, Limits: e.Limits}, now)
+	retry.AgentVersion = e.AgentVersion
 	retry.AgentID, retry.ConversationID, retry.Labels, retry.RetryOf = e.AgentID, e.ConversationID, e.Labels, e.ID
 	retry.Webhook, retry.TraceLink = e.Webhook, cmp.Or(e.Traceparent, e.TraceLink)
 	return retry, nil

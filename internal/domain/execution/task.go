@@ -2,15 +2,20 @@ package execution
 
 import "github.com/airlock-run/airlock/internal/domain/agent"
 
-// Task is what the agent must do. It is a complete copy: changes of the agent after the acceptance do not change it.
+// Task is what the agent must do. Changes of the agent after the acceptance do not change it: it is a copy, and refers
+// to a version of the agent for the settings, which may be large.
 type Task struct {
 	Runtime      string `firestore:"runtime"`
 	Model        string `firestore:"model,omitempty"` // empty: the runtime's default
 	Instructions string `firestore:"instructions,omitempty"`
 	Input        string `firestore:"input"`
 
-	// Schema is the JSON Schema of the structured answer; empty: the answer is plain text.
+	// Schema is the JSON Schema of the structured answer; empty: that of the settings. An answer without it is accepted.
 	Schema string `firestore:"schema,omitempty"`
+
+	// HasSettings says that the version of the agent has Settings. They are read after the claim and not stored here.
+	HasSettings bool           `firestore:"hasSettings,omitempty"`
+	Settings    agent.Settings `firestore:"-"`
 
 	// InputFileList lists the input files. InputFiles holds them; it is read after the claim and not stored here.
 	InputFileList []File      `firestore:"inputFiles,omitempty"`

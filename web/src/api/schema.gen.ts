@@ -238,9 +238,50 @@ export interface paths {
         /**
          * Change an agent
          * @description The body is a JSON Merge Patch (RFC 7396): absent fields stay as they are, `null` resets a field to its
-         *     default. Runs that were accepted before use the agent as it was then.
+         *     default. Lists and `schema` are replaced as a whole. A change makes a new version; a patch that changes nothing
+         *     makes none. With `version`, the change applies only to that version: 409 if there is a newer one. Runs that
+         *     were accepted before use the agent as it was then.
          */
         patch: operations["updateAgent"];
+        trace?: never;
+    };
+    "/agents/{id}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        /** List the versions of an agent, newest first */
+        get: operations["listAgentVersions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/agents/{id}/versions/{version}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+                version: string;
+            };
+            cookie?: never;
+        };
+        /** Get an agent as it was in one of its versions */
+        get: operations["getAgentVersion"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/agents/{id}/run": {
@@ -969,6 +1010,7 @@ export interface components {
             conversationId?: string;
             /** @description The agent to start a conversation with */
             agentId?: string;
+            agentVersion?: components["schemas"]["AgentVersionNumber"];
         };
         CreateAgent: {
             /** @description At most 200 bytes */
@@ -989,6 +1031,13 @@ export interface components {
             budget?: components["schemas"]["Budget"];
             dailyBudget?: components["schemas"]["DailyBudget"];
             retry?: components["schemas"]["RetryPolicy"];
+            schema?: components["schemas"]["AnswerSchema"];
+            maxTurns?: components["schemas"]["MaxTurns"];
+            effort?: components["schemas"]["Effort"];
+            env?: components["schemas"]["Env"];
+            tools?: components["schemas"]["Tools"];
+            mcpServers?: components["schemas"]["MCPServers"];
+            skills?: components["schemas"]["Skills"];
         };
         UpdateAgent: {
             /** @description At most 200 bytes */
@@ -1017,6 +1066,127 @@ export interface components {
             retry?: {
                 maxAttempts?: number | null;
             } | null;
+            /** @description Replaces the schema */
+            schema?: {
+                [key: string]: unknown;
+            } | null;
+            maxTurns?: number | null;
+            /** @enum {string|null} */
+            effort?: "low" | "medium" | "high" | "xhigh" | "max" | null;
+            /** @description The patch is applied to each variable; `null` removes it */
+            env?: {
+                [key: string]: string | null;
+            } | null;
+            /** @description The patch is applied to each list */
+            tools?: {
+                allowed?: components["schemas"]["ToolRule"][] | null;
+                denied?: components["schemas"]["ToolRule"][] | null;
+            } | null;
+            /** @description Replaces all servers */
+            mcpServers?: components["schemas"]["MCPServer"][] | null;
+            /** @description Replaces all skills */
+            skills?: components["schemas"]["Skill"][] | null;
+            /** @description The version that is changed; 409 if the agent has a newer one. Default: the newest */
+            version?: number;
+        };
+        /**
+         * @description A JSON Schema (draft 4 to 2020-12) of the answer, an object of at most 64 KiB that refers to nothing outside.
+         *     The agent answers in `result.output`. Airlock checks the answer too: one that does not match ends the execution
+         *     with the code `invalid_result`
+         * @example {
+         *       "type": "object",
+         *       "properties": {
+         *         "city": {
+         *           "type": "string"
+         *         }
+         *       },
+         *       "required": [
+         *         "city"
+         *       ]
+         *     }
+         */
+        AnswerSchema: {
+            [key: string]: unknown;
+        };
+        /** @description Requests to the model in one run; default: the runtime's maximum, which it cannot exceed */
+        MaxTurns: number;
+        /**
+         * @description How much the model thinks; default: the model's
+         * @enum {string}
+         */
+        Effort: "low" | "medium" | "high" | "xhigh" | "max";
+        /**
+         * @description Variables of the agent and of the programs that it starts, at most 64. They are not secret: everybody who can
+         *     read the agent can read them. Names such as `PATH`, `LD_…`, `ANTHROPIC_…` and `AIRLOCK_…` are reserved
+         */
+        Env: {
+            [key: string]: string;
+        };
+        /** @description Which tools the agent may use */
+        Tools: {
+            /** @description Only these; default: all tools of the runtime, and those of its MCP servers */
+            allowed?: components["schemas"]["ToolRule"][];
+            /** @description Not these, also if `allowed` has them */
+            denied?: components["schemas"]["ToolRule"][];
+        };
+        /**
+         * @example Read
+         * @example Bash(git *)
+         * @example mcp__weather__forecast
+         */
+        ToolRule: string;
+        /** @description Programs in the sandbox that give the agent tools */
+        MCPServers: components["schemas"]["MCPServer"][];
+        /** @description A program that speaks the Model Context Protocol on its standard streams */
+        MCPServer: {
+            /** @description Letters, digits, `-` and `_`; its tools are `mcp__NAME__TOOL` */
+            name: string;
+            /** @example python3 */
+            command: string;
+            args?: string[];
+            env?: {
+                [key: string]: string;
+            };
+        };
+        /**
+         * @description Folders with instructions and files that the agent loads when it needs them, at most 200 files. All settings of
+         *     an agent have at most 768 KiB together
+         */
+        Skills: components["schemas"]["Skill"][];
+        Skill: {
+            /** @description Lower-case letters, digits and `-` */
+            name: string;
+            /** @description One of them is `SKILL.md`, which says when to use the skill and how */
+            files: components["schemas"]["SkillFile"][];
+        };
+        SkillFile: {
+            /**
+             * @description Relative to the folder of the skill
+             * @example SKILL.md
+             */
+            path: string;
+            content: string;
+            /**
+             * @description Encoding of `content`; default: `utf-8`
+             * @enum {string}
+             */
+            encoding?: "utf-8" | "base64";
+        };
+        /** @description The version of the agent to use; default: the newest */
+        AgentVersionNumber: number;
+        AgentVersion: {
+            version: number;
+            /** @description The fields that differ from the version before; absent for the first version */
+            changed?: string[];
+            /** Format: date-time */
+            createdAt: string;
+            urls: {
+                self: string;
+            };
+        };
+        AgentVersionList: {
+            versions: components["schemas"]["AgentVersion"][];
+            nextCursor?: components["schemas"]["NextCursor"];
         };
         /** @description How often a failed job is run. Failures of Airlock itself do not count */
         RetryPolicy: {
@@ -1061,6 +1231,7 @@ export interface components {
             files?: components["schemas"]["InputFile"][];
             workspace?: components["schemas"]["WorkspaceSource"];
             webhook?: components["schemas"]["Webhook"];
+            agentVersion?: components["schemas"]["AgentVersionNumber"];
         };
         /**
          * @description An https URL that gets a POST when the work has finished (Standard Webhooks 1.0)
@@ -1103,6 +1274,8 @@ export interface components {
         Kind: "conversation" | "run";
         Agent: {
             id: string;
+            /** @description Counts the changes; 1 is the agent as it was created */
+            version: number;
             name: string;
             description?: string;
             instructions: string;
@@ -1112,6 +1285,15 @@ export interface components {
             budget?: components["schemas"]["Budget"];
             dailyBudget?: components["schemas"]["DailyBudget"];
             retry?: components["schemas"]["RetryPolicy"];
+            /** @description The agent has one of the following fields; they are absent in lists */
+            hasSettings?: boolean;
+            schema?: components["schemas"]["AnswerSchema"];
+            maxTurns?: components["schemas"]["MaxTurns"];
+            effort?: components["schemas"]["Effort"];
+            env?: components["schemas"]["Env"];
+            tools?: components["schemas"]["Tools"];
+            mcpServers?: components["schemas"]["MCPServers"];
+            skills?: components["schemas"]["Skills"];
             /** Format: date-time */
             createdAt: string;
             /** Format: date-time */
@@ -1237,6 +1419,8 @@ export interface components {
         Batch: {
             id: string;
             agentId: string;
+            /** @description The version of the agent that all executions use */
+            agentVersion?: number;
             /** @enum {string} */
             status: "running" | "canceling" | "finished";
             /** @description The batch whose failed inputs this batch runs again */
@@ -1302,6 +1486,8 @@ export interface components {
             kind: components["schemas"]["Kind"];
             status: components["schemas"]["Status"];
             agentId?: string;
+            /** @description The version of the agent that it uses */
+            agentVersion?: number;
             conversationId?: string;
             batchId?: string;
             /** @description The execution that this one runs again */
@@ -1856,7 +2042,7 @@ export interface components {
              * @description The reason, for programs
              * @enum {string}
              */
-            code: "invalid_request" | "unauthenticated" | "insufficient_scope" | "host_not_allowed" | "not_found" | "artifact_lost" | "route_not_found" | "method_not_allowed" | "agent_mismatch" | "api_keys_disabled" | "idempotency_key_reused" | "prompt_denied" | "rate_limited" | "batch_not_finished" | "delivery_not_finished" | "execution_not_finished" | "no_workspace" | "nothing_to_retry" | "content_too_large" | "unsupported_media_type" | "too_many_pending_turns" | "queue_full" | "daily_budget_exceeded" | "request_refused" | "internal" | "unavailable";
+            code: "invalid_request" | "unauthenticated" | "insufficient_scope" | "host_not_allowed" | "not_found" | "artifact_lost" | "route_not_found" | "method_not_allowed" | "agent_mismatch" | "version_conflict" | "api_keys_disabled" | "idempotency_key_reused" | "prompt_denied" | "rate_limited" | "batch_not_finished" | "delivery_not_finished" | "execution_not_finished" | "no_workspace" | "nothing_to_retry" | "content_too_large" | "unsupported_media_type" | "too_many_pending_turns" | "queue_full" | "daily_budget_exceeded" | "request_refused" | "internal" | "unavailable";
             errors?: {
                 field: string;
                 detail: string;
@@ -2412,9 +2598,79 @@ export interface operations {
             401: components["responses"]["Problem"];
             403: components["responses"]["Problem"];
             404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
             413: components["responses"]["Problem"];
             415: components["responses"]["Problem"];
             422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    listAgentVersions: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of items on the page */
+                limit?: components["parameters"]["Limit"];
+                /** @description `nextCursor` of the previous page. A cursor is valid for the same list with the same filters */
+                cursor?: components["parameters"]["Cursor"];
+            };
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of versions */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentVersionList"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    getAgentVersion: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `ETag` of a response that the client has; 304 if it is still current */
+                "If-None-Match"?: components["parameters"]["IfNoneMatch"];
+            };
+            path: {
+                id: components["parameters"]["ID"];
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The agent as it was */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Agent"];
+                };
+            };
+            304: components["responses"]["NotModified"];
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
             429: components["responses"]["Problem"];
             500: components["responses"]["Problem"];
             503: components["responses"]["Problem"];
@@ -2469,6 +2725,7 @@ export interface operations {
         parameters: {
             query?: {
                 webhook?: components["schemas"]["Webhook"];
+                agentVersion?: components["schemas"]["AgentVersionNumber"];
             };
             header?: {
                 /**
