@@ -71,7 +71,7 @@ func (r Runtime) prepare(ctx context.Context, e *execution.Execution) (*Run, *ex
 	if failure := run.contract.prepareJob(run, e); failure != nil {
 		return nil, failure
 	}
-	if failure := run.addInputFiles(e.Task.InputFiles); failure != nil {
+	if failure := run.addInputFiles(&e.Task); failure != nil {
 		return nil, failure
 	}
 	if r.OpenEgress != nil {

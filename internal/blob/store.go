@@ -1,7 +1,7 @@
 // Package blob stores what is too large for an execution's document, in a bucket of Google Cloud Storage or in a
-// folder: output files, large results, and the sessions of agents.
+// folder: output files, large results, the sessions of agents, and uploaded files.
 //
-// In: contents, under keys that it derives from an execution. Out: contents whose size and hash it checks against the
+// In: contents, under keys that it derives from an execution or a file. Out: contents whose size and hash it checks against the
 // document. It never decides what to store, and it never reads the documents.
 package blob
 
@@ -71,6 +71,9 @@ func (s *Store) Put(ctx context.Context, key Key, src io.Reader) (execution.Cont
 	return hashed.content(), nil
 }
 
+// writeBuffer is the memory of one write to a bucket in the cloud. The bucket gets a content in parts of this size.
+const writeBuffer = 4 << 20
+
 // write stores a content. If the bucket is a folder, it syncs the file before the file gets its name, and the folders
 // before it returns. fileblob does not sync, and the document that names the content is on disk before the kernel
 // writes the file.
@@ -80,6 +83,7 @@ func (s *Store) write(ctx context.Context, key string, src io.Reader) error {
 	var file *os.File // nil: a bucket in the cloud, which needs no sync
 	w, err := s.bucket.NewWriter(ctx, key, &gcblob.WriterOptions{
 		ContentType: "application/octet-stream",
+		BufferSize:  writeBuffer,
 		BeforeWrite: func(as func(any) bool) error { as(&file); return nil },
 	})
 	if err != nil {
@@ -113,10 +117,10 @@ func (s *Store) syncDirs(file string, levels int) error {
 	return nil
 }
 
-// Delete deletes all contents of an execution, also those that no document names. Call it before the document is
-// deleted: then it can be repeated after an error.
+// Delete deletes all contents of an execution or an uploaded file, also those that no document names. Call it before the
+// document is deleted: then it can be repeated after an error.
 func (s *Store) Delete(ctx context.Context, ref execution.Ref) error {
-	list := s.bucket.List(&gcblob.ListOptions{Prefix: executionPrefix(ref)})
+	list := s.bucket.List(&gcblob.ListOptions{Prefix: prefix(ref)})
 	for {
 		object, err := list.Next(ctx)
 		if errors.Is(err, io.EOF) {
@@ -126,7 +130,7 @@ func (s *Store) Delete(ctx context.Context, ref execution.Ref) error {
 			err = s.bucket.Delete(ctx, object.Key)
 		}
 		if err != nil && gcerrors.Code(err) != gcerrors.NotFound {
-			return fmt.Errorf("%w: delete the contents of execution %s: %w", ErrUnavailable, ref.ID, err)
+			return fmt.Errorf("%w: delete the contents of %s: %w", ErrUnavailable, ref.ID, err)
 		}
 	}
 }

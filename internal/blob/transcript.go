@@ -32,12 +32,12 @@ const MaxTranscriptPart = 4 << 20
 const transcriptFormat = "transcript-%06d-%d-%d.zst"
 
 func (p TranscriptPart) key(ref execution.Ref) Key {
-	return Key{ref, p.Attempt, fmt.Sprintf(transcriptFormat, p.Number, p.Offset, p.Size)}
+	return attemptKey(ref, p.Attempt, fmt.Sprintf(transcriptFormat, p.Number, p.Offset, p.Size))
 }
 
 // parseTranscriptPart returns the part that the content of a key is.
 func parseTranscriptPart(ref execution.Ref, key string) (p TranscriptPart, ok bool) {
-	_, err := fmt.Sscanf(strings.TrimPrefix(key, executionPrefix(ref)), "%d/"+transcriptFormat, &p.Attempt, &p.Number, &p.Offset, &p.Size)
+	_, err := fmt.Sscanf(strings.TrimPrefix(key, prefix(ref)), "%d/"+transcriptFormat, &p.Attempt, &p.Number, &p.Offset, &p.Size)
 	return p, err == nil && p.Size > 0 && p.Size <= MaxTranscriptPart && p.key(ref).String() == key
 }
 
@@ -67,7 +67,7 @@ func (s *Store) PutTranscriptPart(ctx context.Context, ref execution.Ref, p Tran
 // need not close it.
 func (s *Store) Transcript(ctx context.Context, ref execution.Ref) (*TranscriptReader, error) {
 	r := &TranscriptReader{ctx: ctx, store: s, ref: ref, loaded: -1}
-	list := s.bucket.List(&gcblob.ListOptions{Prefix: executionPrefix(ref)})
+	list := s.bucket.List(&gcblob.ListOptions{Prefix: prefix(ref)})
 	for {
 		object, err := list.Next(ctx)
 		if errors.Is(err, io.EOF) {

@@ -267,14 +267,16 @@ func (a *attempt) runJob(ctx context.Context) (err error) {
 		a.ending = failure.Ending(execution.Usage{})
 		return nil
 	}
-	releaseWorkspace, failure, err := a.prepareWorkspace(ctx, &run.Job)
-	defer releaseWorkspace()
-	switch {
-	case err != nil:
-		return causeOr(ctx, fmt.Errorf("read the workspace: %w", err))
-	case failure != nil:
-		a.ending = failure.Ending(execution.Usage{})
-		return nil
+	for _, prepare := range []prepareFiles{a.prepareWorkspace, a.prepareInputFiles} {
+		release, failure, err := prepare(ctx, &run.Job)
+		defer release()
+		switch {
+		case err != nil:
+			return causeOr(ctx, fmt.Errorf("read the files of the job: %w", err))
+		case failure != nil:
+			a.ending = failure.Ending(execution.Usage{})
+			return nil
+		}
 	}
 	a.run, a.preparedAt = run, time.Now()
 	run.OnItem(a.recordItem)
@@ -347,7 +349,7 @@ func (a *attempt) loadTask(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	e, tasks := a.execution, a.executor.config.Tasks
-	if len(e.Task.InputFileList) > 0 {
+	if e.Task.StoresInputFiles() {
 		if e.Task.InputFiles, err = tasks.InputFiles(ctx, e.Ref()); err != nil {
 			return err
 		}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"go.uber.org/zap"
@@ -25,36 +24,26 @@ const (
 	storeWorkspaceTimeout = time.Minute
 )
 
-// loadWorkspace gets the files with which the job begins, as a local copy: the sandbox reads them without a pause. The
-// caller calls release when the job has ended.
+// prepareFiles gives a job files with which it begins. The caller calls release when the job has ended. A failure is
+// final. An error is a fault of ours.
+type prepareFiles func(ctx context.Context, job *sandbox.Job) (release func(), failure *execution.Failure, err error)
+
+// loadWorkspace gets the files with which the job begins.
 func (a *attempt) loadWorkspace(ctx context.Context) (w sandbox.Workspace, release func(), err error) {
-	release = func() {}
 	from := a.execution.Task.Workspace
 	if from.Empty() {
-		return w, release, nil
+		return w, func() {}, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, loadWorkspaceTimeout)
 	defer cancel()
-	content, err := a.executor.config.Artifacts.Get(ctx, blob.WorkspaceKey(a.execution.Tenant, from), from.Content)
+	local, err := a.copyLocally(ctx, blob.WorkspaceKey(a.execution.Tenant, from), from.Content)
 	if err != nil {
-		return w, release, err
+		return w, func() {}, err
 	}
-	defer content.Close()
-	local, err := os.CreateTemp("", "airlock-workspace-")
-	if err != nil {
-		return w, release, err
-	}
-	release = func() { _ = local.Close() } // the file has no name any more
-	if err := os.Remove(local.Name()); err != nil {
-		return w, release, err
-	}
-	if _, err := io.Copy(local, content); err != nil { // checks the hash
-		return w, release, err
-	}
-	return sandbox.Workspace{Content: io.NewSectionReader(local, 0, from.Content.Size), Size: from.Content.Size}, release, nil
+	return sandbox.Workspace{Content: local.read(), Size: from.Content.Size}, local.release, nil
 }
 
-// prepareWorkspace gives the job the files with which it begins. A failure is final. An error is a fault of ours.
+// prepareWorkspace gives the job the files of the execution or the conversation with which it begins.
 func (a *attempt) prepareWorkspace(ctx context.Context, job *sandbox.Job) (release func(), failure *execution.Failure, err error) {
 	job.MaxSnapshot = a.executor.config.MaxWorkspace
 	job.Workspace, release, err = a.loadWorkspace(ctx)

@@ -3,27 +3,33 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"cloud.google.com/go/firestore"
 
 	"github.com/airlock-run/airlock/internal/domain/batch"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
 // Limits of one chunk. A Firestore document holds 1 MiB.
 const (
 	maxChunkInputs = 256
 	maxChunkBytes  = 512 << 10 // a single larger input has a chunk of its own
+	// fileBytes is what an input file needs besides its path, twice: in the list of files, and in an index.
+	fileBytes = 200
 )
 
 // inputChunk is a document with consecutive inputs of a batch.
 type inputChunk struct {
 	First  int           `firestore:"first"` // index of Inputs[0]
 	Inputs []batch.Input `firestore:"inputs"`
+	// FileIDs are the uploaded files of the inputs. Their contents are stored while a chunk has them here.
+	FileIDs []string `firestore:"fileIds,omitempty"`
 }
 
-// upload marks the inputs of a batch that does not exist yet. If it never exists, because the API was killed,
-// ExpiredUploads finds the inputs by it. SubmitBatch deletes it.
+// upload marks the inputs of a batch, or the content of a file, that does not exist yet. If it never exists, because the
+// API was killed, ExpiredUploads finds what was stored by it. SubmitBatch and CreateFile delete it.
 type upload struct {
 	ID        string    `firestore:"id"`
 	Tenant    string    `firestore:"tenant"`
@@ -36,7 +42,7 @@ type BatchInputWriter struct {
 	store *Store
 	batch batch.Ref
 	chunk inputChunk
-	bytes int // of the chunk's texts
+	bytes int // of the chunk's texts and files
 }
 
 // NewBatchInputWriter returns a writer without inputs.
@@ -46,13 +52,22 @@ func (s *Store) NewBatchInputWriter(ref batch.Ref) *BatchInputWriter {
 
 // Add adds the next input.
 func (w *BatchInputWriter) Add(ctx context.Context, input batch.Input) error {
-	if len(w.chunk.Inputs) == maxChunkInputs || w.bytes+len(input.Text) > maxChunkBytes && w.bytes > 0 {
+	size := len(input.Text)
+	for _, f := range input.Files {
+		size += len(f.Path) + fileBytes
+	}
+	if len(w.chunk.Inputs) == maxChunkInputs || w.bytes+size > maxChunkBytes && w.bytes > 0 {
 		if err := w.Flush(ctx); err != nil {
 			return err
 		}
 	}
 	w.chunk.Inputs = append(w.chunk.Inputs, input)
-	w.bytes += len(input.Text)
+	w.bytes += size
+	for _, fileID := range execution.FileIDs(input.Files) {
+		if !slices.Contains(w.chunk.FileIDs, fileID) {
+			w.chunk.FileIDs = append(w.chunk.FileIDs, fileID)
+		}
+	}
 	return nil
 }
 
@@ -62,7 +77,7 @@ func (w *BatchInputWriter) Flush(ctx context.Context) error {
 		return nil
 	}
 	if w.chunk.First == 0 {
-		if err := create(ctx, w.store.uploadDoc(w.batch), upload{ID: w.batch.ID, Tenant: w.batch.Tenant}); err != nil {
+		if err := create(ctx, w.store.uploadDoc(w.batch.Tenant, w.batch.ID), upload{ID: w.batch.ID, Tenant: w.batch.Tenant}); err != nil {
 			return err
 		}
 	}
@@ -95,5 +110,5 @@ func (s *Store) deleteInputs(ctx context.Context, ref batch.Ref) error {
 	}); err != nil {
 		return err
 	}
-	return remove(ctx, s.uploadDoc(ref))
+	return remove(ctx, s.uploadDoc(ref.Tenant, ref.ID))
 }

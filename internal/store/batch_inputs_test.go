@@ -91,7 +91,7 @@ func TestExpiredUploadsKeepInputsOfBatches(t *testing.T) {
 	f := newFixture(t)
 	abandoned := f.upload(t, repeat("x", 300)...)
 	accepted := f.submitBatch(t, repeat("x", 300)...)
-	require.NoError(t, create(t.Context(), f.uploadDoc(accepted.Ref()), upload{ID: accepted.ID, Tenant: ada}))
+	require.NoError(t, create(t.Context(), f.uploadDoc(ada, accepted.ID), upload{ID: accepted.ID, Tenant: ada}))
 	f.clock.Advance(time.Hour)
 	young := f.upload(t, "x")
 

@@ -34,7 +34,7 @@ func (s *Store) SubmitBatch(ctx context.Context, b *batch.Batch, key *Idempotenc
 		b.Task, b.Limits = task(a, ""), limits(a, b.QueueTimeout)
 		b.CreatedAt, b.Traceparent = now, trace.Traceparent(ctx)
 		return Created{Batch: b}, now, errors.Join(
-			tx.Create(doc, b), tx.Delete(s.uploadDoc(b.Ref()), firestore.Exists),
+			tx.Create(doc, b), tx.Delete(s.uploadDoc(b.Tenant, b.ID), firestore.Exists),
 			tx.Set(s.tenantDoc(b.Tenant), waitingFields(b.Tenant, execution.LaneBatch), firestore.MergeAll),
 		)
 	})

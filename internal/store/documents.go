@@ -27,10 +27,12 @@ import (
 //	tenants/{tenant}/deliveries/{id}                           webhook.Delivery
 //	tenants/{tenant}/executions/{id}                           execution.Execution
 //	tenants/{tenant}/executions/{id}/inputFiles/files          inputFilesDocument
+//	tenants/{tenant}/files/{id}                                file.File
+//	tenants/{tenant}/discardedFiles/{id}                       file.Discarded
 //	tenants/{tenant}/idempotencyRecords/{hash of the key}      IdempotencyRecord
 //	tenants/{tenant}/secrets/webhooks                          webhook.Secrets
 //	tenants/{tenant}/labelUsage/{day}.{part}                   usage.Part
-//	tenants/{tenant}/uploads/{batch}                           upload
+//	tenants/{tenant}/uploads/{batch or file}                   upload
 //	inboxes/{process}/items/{id}                               signal.Signal
 //	sessions/{id}                                              fleet.Session
 //	tenants/{tenant}/usage/{day}.{part}                        usage.Part
@@ -50,7 +52,9 @@ const (
 	conversations      = "conversations"
 	deletedAgents      = "deletedAgents"
 	deliveries         = "deliveries"
+	discardedFiles     = "discardedFiles"
 	executions         = "executions"
+	files              = "files"
 	idempotencyRecords = "idempotencyRecords"
 	inputFiles         = "inputFiles"
 	inboxItems         = "items"
@@ -66,7 +70,7 @@ const (
 
 // resourceNames says for people what a document of a collection is.
 var resourceNames = map[string]string{
-	agents: "agent", agentVersions: "agent version", apiKeys: "API key", batches: "batch", conversations: "conversation", deliveries: "delivery", executions: "execution",
+	agents: "agent", agentVersions: "agent version", apiKeys: "API key", batches: "batch", conversations: "conversation", deliveries: "delivery", executions: "execution", files: "file",
 }
 
 func (s *Store) tenantDoc(tenant string) *firestore.DocumentRef {
@@ -105,8 +109,17 @@ func (s *Store) inputChunks(ref batch.Ref) *firestore.CollectionRef {
 	return s.batchDoc(ref).Collection(inputs)
 }
 
-func (s *Store) uploadDoc(ref batch.Ref) *firestore.DocumentRef {
-	return s.collection(ref.Tenant, uploads).Doc(ref.ID)
+// uploadDoc marks the upload of a batch or a file.
+func (s *Store) uploadDoc(tenant, uploadID string) *firestore.DocumentRef {
+	return s.collection(tenant, uploads).Doc(uploadID)
+}
+
+func (s *Store) fileDoc(tenant, fileID string) *firestore.DocumentRef {
+	return s.collection(tenant, files).Doc(fileID)
+}
+
+func (s *Store) discardedFileDoc(tenant, fileID string) *firestore.DocumentRef {
+	return s.collection(tenant, discardedFiles).Doc(fileID)
 }
 
 func (s *Store) conversationDoc(tenant, conversationID string) *firestore.DocumentRef {

@@ -12,6 +12,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/batch"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/file"
 )
 
 // idempotencyTTL is how long an idempotency key is remembered. Firestore deletes the record some time later, by a TTL
@@ -44,6 +45,7 @@ type Created struct {
 	Agent     *agent.Agent      `firestore:"agent"`
 	Batch     *batch.Batch      `firestore:"batch"`
 	Execution *CreatedExecution `firestore:"execution"`
+	File      *file.File        `firestore:"file"`
 }
 
 // CreatedExecution has what a client is told of an execution when it is accepted. The whole execution may be large.

@@ -13,7 +13,7 @@ type inputFilesDocument struct {
 	Files []execution.InputFile `firestore:"files"`
 }
 
-// InputFiles returns the input files of an execution whose task lists some.
+// InputFiles returns the input files that are stored with an execution, see execution.Task.StoresInputFiles.
 func (s *Store) InputFiles(ctx context.Context, ref execution.Ref) ([]execution.InputFile, error) {
 	return s.readInputFiles(withoutTransaction(ctx), ref)
 }
@@ -27,22 +27,24 @@ func (s *Store) readInputFiles(get documentGetter, ref execution.Ref) ([]executi
 	return doc.Files, err
 }
 
+// storeInputFiles stores the input files that have Data.
 func (s *Store) storeInputFiles(tx *firestore.Transaction, ref execution.Ref, files []execution.InputFile) error {
-	if len(files) == 0 {
+	var doc inputFilesDocument
+	for _, f := range files {
+		if f.FileID == "" {
+			doc.Files = append(doc.Files, f)
+		}
+	}
+	if len(doc.Files) == 0 {
 		return nil
 	}
-	return tx.Create(s.inputFilesDoc(ref), &inputFilesDocument{Files: files})
+	return tx.Create(s.inputFilesDoc(ref), &doc)
 }
 
-// copyInputFiles copies the input files to a retry, because the first execution may be deleted before the retry. It
-// reads in the transaction, so it must come before the transaction's writes.
-func (s *Store) copyInputFiles(tx *firestore.Transaction, from *execution.Execution, to execution.Ref) error {
-	if len(from.Task.InputFileList) == 0 {
-		return nil
+// inputFilesForRetry reads the input files that a retry copies, because the first execution may be deleted before it.
+func (s *Store) inputFilesForRetry(tx *firestore.Transaction, from *execution.Execution) ([]execution.InputFile, error) {
+	if !from.Task.StoresInputFiles() {
+		return nil, nil
 	}
-	files, err := s.readInputFiles(tx.Get, from.Ref())
-	if err != nil {
-		return err
-	}
-	return s.storeInputFiles(tx, to, files)
+	return s.readInputFiles(tx.Get, from.Ref())
 }

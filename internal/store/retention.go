@@ -27,7 +27,8 @@ type Expired struct {
 	Delete func(ctx context.Context, deleteArtifacts ArtifactDeleter) (more bool, err error)
 }
 
-// ArtifactDeleter deletes the contents of an execution in blob storage. It is called before the execution is deleted.
+// ArtifactDeleter deletes the contents of an execution, or of an uploaded file, in blob storage. It is called before the
+// document is deleted.
 type ArtifactDeleter func(ctx context.Context, ref execution.Ref) error
 
 // maxBatchDeletes bounds how many executions one call of Delete deletes of a batch.
@@ -142,21 +143,27 @@ func (s *Store) ExpiredDeliveries(ctx context.Context, before time.Time, scan *S
 	})
 }
 
-// ExpiredUploads finds uploads that began before a time and whose batch was never created: the upload was interrupted,
-// or it is unknown how its last write ended. Delete deletes the inputs unless the batch exists: an upload can be
-// stored late, after its batch.
+// ExpiredUploads finds uploads that began before a time and whose batch or file was never created: the upload was
+// interrupted, or it is unknown how its last write ended. Delete deletes what was stored unless the batch or the file
+// exists: an upload can be stored late, after its batch.
 func (s *Store) ExpiredUploads(ctx context.Context, before time.Time, scan *Scan, limit int) ([]Expired, error) {
 	q := s.client.CollectionGroup(uploads).Query
-	return findExpired(ctx, q, "createdAt", before, scan, limit, func(ctx context.Context, snap *firestore.DocumentSnapshot, _ ArtifactDeleter) error {
+	return findExpired(ctx, q, "createdAt", before, scan, limit, func(ctx context.Context, snap *firestore.DocumentSnapshot, deleteArtifacts ArtifactDeleter) error {
 		ref := refOf[batch.Ref](snap.Ref)
-		accepted, err := exists(ctx, s.batchDoc(ref))
+		doc, deleteStored := s.batchDoc(ref), s.deleteInputs
+		if isFile(ref.ID) {
+			doc, deleteStored = s.fileDoc(ref.Tenant, ref.ID), func(ctx context.Context, ref batch.Ref) error {
+				return deleteArtifacts(ctx, execution.Ref(ref))
+			}
+		}
+		accepted, err := exists(ctx, doc)
+		if err == nil && !accepted {
+			err = deleteStored(ctx, ref)
+		}
 		if err != nil {
 			return err
 		}
-		if accepted {
-			return remove(ctx, s.uploadDoc(ref))
-		}
-		return s.deleteInputs(ctx, ref)
+		return remove(ctx, snap.Ref)
 	})
 }
 

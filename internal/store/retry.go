@@ -76,12 +76,16 @@ func (s *Store) createRetry(
 		return ch, now, err
 	}
 	customize(&retry)
+	inputFiles, err := s.inputFilesForRetry(tx, &e)
+	if err != nil {
+		return ch, now, err
+	}
 	if retry.ConversationID != "" {
 		var c conversation.Conversation
 		if _, err := read(tx.Get, s.conversationDoc(ref.Tenant, retry.ConversationID), &c); err != nil {
 			return ch, now, err
 		}
-		ch, err = s.acceptTurn(tx, &c, retry, &t.Tenant, place, now)
+		ch, err = s.acceptTurn(tx, &c, retry, inputFiles, &t.Tenant, place, now)
 		return ch, now, err
 	}
 	if err := place.place(&t.Tenant, &retry); err != nil {
@@ -89,7 +93,7 @@ func (s *Store) createRetry(
 	}
 	ch = execution.Change{Execution: retry, Notify: notificationOf(&retry)}
 	return ch, now, errors.Join(
-		s.copyInputFiles(tx, &e, retry.Ref()),
+		s.storeInputFiles(tx, retry.Ref(), inputFiles),
 		tx.Create(s.executionDoc(retry.Ref()), &retry),
 		s.signalCreated(tx, &retry),
 	)

@@ -37,8 +37,8 @@ type RunRequest struct {
 var ErrNoWorkspace = errors.New("the execution has no workspace")
 
 // SubmitRun stores a run as a queued execution. Once it returns nil, the execution is durable. The error is a
-// NotFoundError if the tenant does not have the agent or its version, or the execution whose workspace the run begins with; else
-// ErrNoWorkspace.
+// NotFoundError if the tenant does not have the agent or its version, or the execution whose workspace the run begins
+// with; else ErrNoWorkspace or a MissingFilesError.
 func (s *Store) SubmitRun(ctx context.Context, r RunRequest) (ch execution.Change, err error) {
 	if r.IdempotencyKey == nil && len(r.InputFiles) == 0 {
 		return s.submitRunWithoutTransaction(ctx, r)
@@ -86,7 +86,11 @@ func (s *Store) newRun(ctx context.Context, get documentsGetter, r RunRequest) (
 		Tenant: r.Tenant, Kind: execution.KindRun, Task: task(a, r.Input), Limits: limits(a, r.QueueTimeout),
 	}, t.Now)
 	e.AgentID, e.AgentVersion, e.Labels, e.Webhook, e.Traceparent = a.ID, a.Version, r.Labels, r.Webhook, trace.Traceparent(ctx)
-	e.Task.InputFileList = execution.DescribeInputFiles(r.InputFiles)
+	described, err := s.describeInputFiles(get, r.Tenant, r.InputFiles)
+	if err != nil {
+		return execution.Execution{}, err
+	}
+	e.Task.SetInputFiles(described)
 	if r.Timeout != 0 {
 		e.Timeout = r.Timeout
 	}

@@ -30,6 +30,7 @@ type TurnRequest struct {
 	AgentID        string // empty: the conversation's agent, or the agent builder
 	AgentVersion   int    // of the agent, for this turn; 0: the newest
 	Message        string
+	InputFiles     []execution.InputFile
 	Builder        execution.Task // the task of the agent builder; its Input is replaced
 	QueueTimeout   time.Duration  // 0: the default
 
@@ -38,7 +39,8 @@ type TurnRequest struct {
 }
 
 // SubmitTurn stores a message and the execution that answers it in one transaction. The error is a NotFoundError if the
-// tenant does not have the conversation, the agent or its version; else ErrAgentMismatch or conversation.ErrTooManyPending.
+// tenant does not have the conversation, the agent or its version; else ErrAgentMismatch, conversation.ErrTooManyPending
+// or a MissingFilesError.
 func (s *Store) SubmitTurn(ctx context.Context, t TurnRequest) (ch execution.Change, err error) {
 	ref := execution.Ref{Tenant: t.Tenant, ID: id.New(id.Execution)}
 	newConversationID := id.New(id.Conversation)
@@ -69,7 +71,12 @@ func (s *Store) SubmitTurn(ctx context.Context, t TurnRequest) (ch execution.Cha
 		} else if stored, err = s.tenantInTransaction(tx, t.Tenant); err != nil {
 			return Created{}, now, err
 		}
-		ch, err = s.acceptTurn(tx, &c, e, &stored.Tenant, t.Place, now)
+		described, err := s.describeInputFiles(tx.GetAll, t.Tenant, t.InputFiles)
+		if err != nil {
+			return Created{}, now, err
+		}
+		e.Task.SetInputFiles(described)
+		ch, err = s.acceptTurn(tx, &c, e, t.InputFiles, &stored.Tenant, t.Place, now)
 		return createdExecution(&e), now, err
 	})
 	if err == nil {
@@ -97,12 +104,14 @@ func (s *Store) conversationForTurn(
 
 // acceptTurn stores an execution as the newest turn of its conversation, together with the user's message.
 func (s *Store) acceptTurn(
-	tx *firestore.Transaction, c *conversation.Conversation, e execution.Execution, t *tenant.Tenant, place Placer, now time.Time,
+	tx *firestore.Transaction, c *conversation.Conversation, e execution.Execution, inputFiles []execution.InputFile,
+	t *tenant.Tenant, place Placer, now time.Time,
 ) (execution.Change, error) {
 	message, err := c.Accept(e.ID, e.Task.Input, now)
 	if err != nil {
 		return execution.Change{}, err
 	}
+	message.Files = e.Task.InputFileList
 	e.Turn = message.Turn
 	if err := place.place(t, &e); err != nil {
 		return execution.Change{}, err
@@ -115,6 +124,7 @@ func (s *Store) acceptTurn(
 		tx.Create(s.executionDoc(e.Ref()), &e),
 		tx.Create(s.messageDoc(c, message), &message),
 		tx.Set(s.conversationDoc(c.Tenant, c.ID), c),
+		s.storeInputFiles(tx, e.Ref(), inputFiles),
 		s.signalCreated(tx, &e),
 	)
 }

@@ -3,8 +3,8 @@
 // The sweep reads executions whose Due has passed and applies execution.Overdue: it publishes queued executions again
 // that nobody has claimed, and ends those that have waited too long. Reap applies execution.LeaseExpired to what an
 // expired session holds. Once an hour it marks the tenants whose waiting executions no dispatcher looks for. The purge
-// deletes finished executions with their files in blob storage, batches, conversations, deliveries, and uploads that
-// were interrupted. A janitor never talks to an executor: it knows only what the store holds.
+// deletes finished executions with their files in blob storage, batches, conversations, deliveries, uploaded files, and
+// uploads that were interrupted. A janitor never talks to an executor: it knows only what the store holds.
 package janitor
 
 import (
@@ -58,10 +58,12 @@ type PurgeStore interface {
 	ExpiredConversations(ctx context.Context, since time.Time, scan *store.Scan, limit int) ([]store.Expired, error)
 	ExpiredDeliveries(ctx context.Context, before time.Time, scan *store.Scan, limit int) ([]store.Expired, error)
 	ExpiredAgents(ctx context.Context, before time.Time, scan *store.Scan, limit int) ([]store.Expired, error)
+	ExpiredFiles(ctx context.Context, before time.Time, scan *store.Scan, limit int) ([]store.Expired, error)
+	DiscardedFiles(ctx context.Context, before time.Time, scan *store.Scan, limit int) ([]store.Expired, error)
 	ExpiredUploads(ctx context.Context, before time.Time, scan *store.Scan, limit int) ([]store.Expired, error)
 }
 
-// ArtifactStore has the files of executions. Deleting files that do not exist is no error.
+// ArtifactStore has the contents of executions and of uploaded files. Deleting files that do not exist is no error.
 type ArtifactStore interface {
 	Delete(ctx context.Context, ref execution.Ref) error
 }

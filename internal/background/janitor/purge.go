@@ -21,7 +21,7 @@ const (
 	purgeConcurrency = 16
 	// deleteTimeout bounds one call of Expired.Delete.
 	deleteTimeout = 20 * time.Second
-	// maxUploadDuration is longer than any upload of a batch may take.
+	// maxUploadDuration is longer than any upload of a batch or a file may take.
 	maxUploadDuration = time.Hour
 )
 
@@ -33,7 +33,11 @@ type kind struct {
 }
 
 func (r Retention) kinds() []kind {
-	kinds := []kind{{"uploads", maxUploadDuration, r.Store.ExpiredUploads}}
+	kinds := []kind{
+		{"uploads", maxUploadDuration, r.Store.ExpiredUploads},
+		{"files", 0, r.Store.ExpiredFiles}, // each has its own time
+		{"contents of files", 0, r.Store.DiscardedFiles},
+	}
 	if r.Period == 0 {
 		return kinds
 	}

@@ -54,6 +54,8 @@ type Batch struct {
 type Input struct {
 	Text    string `firestore:"text"`
 	RetryOf string `firestore:"retryOf,omitempty"` // the execution that failed with this input before
+	// Files are its input files, all of them uploaded files.
+	Files []execution.File `firestore:"files,omitempty"`
 }
 
 // Ref returns the name of the batch.

@@ -24,6 +24,7 @@ func (b *Batch) Dispatch(expectedNext int, inputs []Input, now time.Time) ([]exe
 	for i, input := range inputs {
 		task := b.Task
 		task.Input = input.Text
+		task.SetInputFiles(input.Files)
 		e := execution.New(execution.Spec{Tenant: b.Tenant, Kind: execution.KindRun, Task: task, Limits: b.Limits}, now)
 		e.ID = b.ExecutionID(b.NextInput + i)
 		e.Lane = execution.LaneBatch

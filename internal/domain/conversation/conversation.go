@@ -42,6 +42,7 @@ type Message struct {
 	Turn        int                `firestore:"turn"` // counts from 1
 	Role        execution.Role     `firestore:"role"`
 	Text        string             `firestore:"text"`
+	Files       []execution.File   `firestore:"files,omitempty"`     // the user's input files of the turn
 	Truncated   bool               `firestore:"truncated,omitempty"` // the complete text is the execution's result
 	AgentDraft  *agent.Draft       `firestore:"agentDraft,omitempty"`
 	Failure     *execution.Failure `firestore:"error,omitempty"`   // of a reply: why there is no answer

@@ -14,6 +14,8 @@ type Content struct {
 type File struct {
 	Path    string  `firestore:"path"`
 	Content Content `firestore:"content"`
+	// FileID names the uploaded file that has the content of an input file; empty: it is stored with the execution.
+	FileID string `firestore:"fileId,omitempty"`
 }
 
 // MaxFilePathsBytes bounds the paths of all output files together. The list, of at most 1000 files, is stored in the
@@ -22,23 +24,23 @@ const MaxFilePathsBytes = 64 << 10
 
 // InputFile is a file that the job reads. Path is relative to the folder in which the agent starts.
 type InputFile struct {
-	Path string `firestore:"path"`
-	Data []byte `firestore:"data"`
+	Path   string `firestore:"path"`
+	Data   []byte `firestore:"data"`
+	FileID string `firestore:"-"` // the uploaded file that has the content; empty: Data has it
 }
 
-// Limits of the input files. They are stored in one document, so that a run and its files are accepted in one
+// Limits of the input files. Those with Data are stored in one document, so that a run and its files are accepted in one
 // transaction.
 const (
-	MaxInputFilesBytes = 768 << 10 // paths and data of all files together
+	MaxInputFilesBytes = 768 << 10 // paths and data of all files with Data together
 	MaxInputFiles      = 100
 )
 
-// DescribeInputFiles returns the entries of Task.InputFileList.
-func DescribeInputFiles(files []InputFile) []File {
-	var list []File
-	for _, f := range files {
-		digest := sha256.Sum256(f.Data)
-		list = append(list, File{Path: f.Path, Content: Content{Size: int64(len(f.Data)), SHA256: digest[:]}})
+// Describe returns the entry of Task.InputFileList, without the content of an uploaded file.
+func (f *InputFile) Describe() File {
+	if f.FileID != "" {
+		return File{Path: f.Path, FileID: f.FileID}
 	}
-	return list
+	digest := sha256.Sum256(f.Data)
+	return File{Path: f.Path, Content: Content{Size: int64(len(f.Data)), SHA256: digest[:]}}
 }

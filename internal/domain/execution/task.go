@@ -1,6 +1,10 @@
 package execution
 
-import "github.com/airlock-run/airlock/internal/domain/agent"
+import (
+	"slices"
+
+	"github.com/airlock-run/airlock/internal/domain/agent"
+)
 
 // Task is what the agent must do. Changes of the agent after the acceptance do not change it: it is a copy, and refers
 // to a version of the agent for the settings, which may be large.
@@ -17,9 +21,12 @@ type Task struct {
 	HasSettings bool           `firestore:"hasSettings,omitempty"`
 	Settings    agent.Settings `firestore:"-"`
 
-	// InputFileList lists the input files. InputFiles holds them; it is read after the claim and not stored here.
+	// InputFileList lists the input files; SetInputFiles sets it. InputFiles holds those that are stored with the
+	// execution; it is read after the claim and not stored here.
 	InputFileList []File      `firestore:"inputFiles,omitempty"`
 	InputFiles    []InputFile `firestore:"-"`
+	// FileIDs are the uploaded files of InputFileList. Their contents are stored while an execution has them here.
+	FileIDs []string `firestore:"fileIds,omitempty"`
 
 	// Workspace has the files with which the job begins; nil: none. That of a turn is the conversation's, read after the
 	// claim and not stored here.
@@ -36,6 +43,27 @@ type Task struct {
 	// its content; nil if that is lost. Both are read after the claim and not stored here.
 	Session     *AgentSession `firestore:"-"`
 	SessionData []byte        `firestore:"-"`
+}
+
+// SetInputFiles sets the list of the input files.
+func (t *Task) SetInputFiles(files []File) {
+	t.InputFileList, t.FileIDs = files, FileIDs(files)
+}
+
+// StoresInputFiles reports whether the content of an input file is stored with the execution.
+func (t *Task) StoresInputFiles() bool {
+	return slices.ContainsFunc(t.InputFileList, func(f File) bool { return f.FileID == "" })
+}
+
+// FileIDs returns the IDs of the uploaded files in a list, each once.
+func FileIDs(files []File) []string {
+	var ids []string
+	for _, f := range files {
+		if f.FileID != "" && !slices.Contains(ids, f.FileID) {
+			ids = append(ids, f.FileID)
+		}
+	}
+	return ids
 }
 
 // Message is one message of the conversation, as the agent reads it.

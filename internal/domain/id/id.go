@@ -18,6 +18,7 @@ const (
 	Batch        = "bat_"
 	Delivery     = "dlv_"
 	APIKey       = "key_"
+	File         = "file_"
 	Process      = "prc_" // a running API or executor
 )
 
