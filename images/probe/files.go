@@ -1,8 +1,10 @@
 package main
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 )
 
@@ -15,6 +17,23 @@ func cat(paths []string) error {
 		if _, err := os.Stdout.Write(data); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// printSHA256 prints the SHA-256 and the size of each file.
+func printSHA256(paths []string) error {
+	for _, path := range paths {
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		h := sha256.New()
+		n, err := io.Copy(h, f)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+		fmt.Printf("%x %d\n", h.Sum(nil), n)
 	}
 	return nil
 }

@@ -29,6 +29,7 @@ var modes = map[string]func(args []string) error{
 	"allocate-in-child":         allocateInChild,
 	"fill":                      fill,
 	"fill-dirs":                 fillDirs,
+	"sha256":                    printSHA256,
 	"write-fds":                 writeFDs,
 	"fork-bomb":                 forkBomb,
 	"spawn-orphans":             spawnOrphans,

@@ -202,7 +202,7 @@ func (s *Server) RunAgent(c echo.Context, agentID contract.ID, _ contract.RunAge
 	defer cancel()
 	ch, err := s.submitter.SubmitRun(ctx, run)
 	if err != nil {
-		return err
+		return explainMissingFiles(err, run.InputFiles)
 	}
 	return s.respondAccepted(c, ch)
 }

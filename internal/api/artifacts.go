@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/base64"
+	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -19,10 +20,11 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// Artifacts reads output files, large results and transcripts, and deletes agent sessions. Get and Transcript return
-// blob.ErrLost or blob.ErrUnavailable; the caller closes the reader of Get. It may be called concurrently.
+// Artifacts reads output files, large results and transcripts, stores and reads uploaded files, and deletes agent
+// sessions. Get and Transcript return blob.ErrLost or blob.ErrUnavailable, as does Put; the caller closes the reader of Get. It may be called concurrently.
 type Artifacts interface {
 	Get(ctx context.Context, key blob.Key, want execution.Content) (*blob.Reader, error)
+	Put(ctx context.Context, key blob.Key, from io.Reader) (execution.Content, error)
 	DeleteContent(ctx context.Context, key blob.Key) error
 	Transcript(ctx context.Context, ref execution.Ref) (*blob.TranscriptReader, error)
 }
@@ -54,10 +56,15 @@ func (s *Server) GetExecutionFile(c echo.Context, executionID contract.ID, fileP
 	if i < 0 {
 		return &store.NotFoundError{Resource: "file of the execution", ID: filePath}
 	}
+	return s.serveDownload(c, path.Base(filePath), artifact{blob.FileKey(&e, i), e.Files[i].Content, echo.MIMEOctetStream})
+}
+
+// serveDownload sends a content that a browser downloads under a name, and never runs.
+func (s *Server) serveDownload(c echo.Context, name string, a artifact) error {
 	header := c.Response().Header()
-	header.Set(echo.HeaderContentDisposition, mime.FormatMediaType("attachment", map[string]string{"filename": path.Base(filePath)}))
+	header.Set(echo.HeaderContentDisposition, mime.FormatMediaType("attachment", map[string]string{"filename": name}))
 	header.Set(echo.HeaderContentSecurityPolicy, "sandbox; default-src 'none'")
-	return s.serveContent(c, artifact{blob.FileKey(&e, i), e.Files[i].Content, echo.MIMEOctetStream})
+	return s.serveContent(c, a)
 }
 
 // GetExecutionWorkspace sends the files that the job left in its working folder.

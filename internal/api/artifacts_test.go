@@ -137,6 +137,10 @@ func (unavailableBlobs) Get(context.Context, blob.Key, execution.Content) (*blob
 	return nil, fmt.Errorf("%w: %w", blob.ErrUnavailable, errors.New("bucket-7.internal: connection refused"))
 }
 
+func (unavailableBlobs) Put(context.Context, blob.Key, io.Reader) (execution.Content, error) {
+	return execution.Content{}, blob.ErrUnavailable
+}
+
 func (unavailableBlobs) DeleteContent(context.Context, blob.Key) error { return blob.ErrUnavailable }
 
 func TestUnavailableStorageIsNotLost(t *testing.T) {

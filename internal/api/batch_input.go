@@ -15,6 +15,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/domain/batch"
+	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
 const (
@@ -58,7 +59,7 @@ func newLineReader(c echo.Context) (*lineReader, error) {
 
 // forEach calls add for every input and skips blank lines. It reports all wrong lines, up to maxLineErrors, so that a
 // client can fix them at once.
-func (l *lineReader) forEach(add func(batch.Input) error) error {
+func (l *lineReader) forEach(add func(batch.Input) error, resolve fileResolver) error {
 	var fieldErrors []contract.FieldError
 	count := 0
 	for number := 1; len(fieldErrors) < maxLineErrors; number++ {
@@ -75,7 +76,10 @@ func (l *lineReader) forEach(add func(batch.Input) error) error {
 		if count++; count > batch.MaxInputs || len(line) == 0 {
 			return &contentTooLargeError{detail: fmt.Sprintf("A batch has at most %d inputs. Send several batches.", batch.MaxInputs)}
 		}
-		text, reason := decodeLine(line)
+		input, reason, err := decodeLine(line, resolve)
+		if err != nil {
+			return err
+		}
 		if reason != "" {
 			fieldErrors = append(fieldErrors, fieldError(fmt.Sprintf("line %d", number), reason))
 			continue
@@ -83,7 +87,7 @@ func (l *lineReader) forEach(add func(batch.Input) error) error {
 		if len(fieldErrors) > 0 {
 			continue // the batch is rejected; the rest is only checked
 		}
-		if err := add(batch.Input{Text: text}); err != nil {
+		if err := add(input); err != nil {
 			return err
 		}
 	}
@@ -114,25 +118,53 @@ func (l *lineReader) readLine() ([]byte, error) {
 	}
 }
 
-// decodeLine returns the input of a line, or what is wrong with the line.
-func decodeLine(line []byte) (text, reason string) {
+// fileResolver returns the content of an uploaded file; nil if the tenant has no such file.
+type fileResolver func(fileID string) (*execution.Content, error)
+
+// decodeLine returns the input of a line, or what is wrong with the line. An error is one of the resolver.
+func decodeLine(line []byte, resolve fileResolver) (input batch.Input, reason string, err error) {
 	var object struct {
-		Input string `json:"input"`
+		Input string               `json:"input"`
+		Files []contract.InputFile `json:"files"`
 	}
-	var err error
 	if line[0] == '"' {
 		err = json.Unmarshal(line, &object.Input)
 	} else {
 		err = json.Unmarshal(line, &object, json.RejectUnknownMembers(true))
 	}
 	if err != nil {
-		return "", `must be a JSON string, or an object such as {"input": "…"}`
+		return input, `must be a JSON string, or an object such as {"input": "…"}`, nil
 	}
 	if err := checkText("input", object.Input); err != nil {
-		first := problemFor(err).Errors[0]
-		return "", first.Field + " " + first.Detail
+		return input, firstFieldError(err), nil
 	}
-	return object.Input, ""
+	input.Text = object.Input
+	if len(object.Files) > execution.MaxInputFiles {
+		return input, fmt.Sprintf("files must have at most %d elements", execution.MaxInputFiles), nil
+	}
+	files, err := parseInputFiles(object.Files)
+	if err != nil {
+		return input, firstFieldError(err), nil
+	}
+	for i, f := range files {
+		if f.FileID == "" {
+			return input, fmt.Sprintf("files.%d.content is not accepted in a batch; upload the file with POST /files, and name it by fileId", i), nil
+		}
+		content, err := resolve(f.FileID)
+		if err != nil {
+			return input, "", err
+		}
+		if content == nil {
+			return input, fmt.Sprintf("files.%d.fileId %s", i, noSuchFile), nil
+		}
+		input.Files = append(input.Files, execution.File{Path: f.Path, FileID: f.FileID, Content: *content})
+	}
+	return input, "", nil
+}
+
+func firstFieldError(err error) string {
+	first := problemFor(err).Errors[0]
+	return first.Field + " " + first.Detail
 }
 
 func lineReadError(err error, number int) error {

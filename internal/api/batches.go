@@ -50,7 +50,10 @@ func (s *Server) SubmitBatch(c echo.Context, agentID contract.ID, params contrac
 	if err != nil {
 		return err
 	}
-	return s.storeBatch(ctx, c, batch.Batch{AgentID: agentID, AgentVersion: params.AgentVersion, Webhook: params.Webhook}, reader.forEach)
+	template := batch.Batch{AgentID: agentID, AgentVersion: params.AgentVersion, Webhook: params.Webhook}
+	return s.storeBatch(ctx, c, template, func(add func(batch.Input) error) error {
+		return reader.forEach(add, s.fileResolver(ctx, tenantID(c)))
+	})
 }
 
 // checkAgent returns a NotFoundError if the tenant does not have the agent or its version. Version 0 is the newest.
@@ -61,6 +64,27 @@ func (s *Server) checkAgent(ctx context.Context, tenant, agentID string, version
 		_, err = s.stores.Agents.AgentVersion(ctx, tenant, agentID, version)
 	}
 	return err
+}
+
+// fileResolver returns a resolver that reads each file of a tenant once. It keeps only files that exist: no more than
+// the tenant may store.
+func (s *Server) fileResolver(ctx context.Context, tenant string) fileResolver {
+	found := map[string]*execution.Content{}
+	return func(fileID string) (*execution.Content, error) {
+		if content := found[fileID]; content != nil {
+			return content, nil
+		}
+		f, err := s.stores.Files.File(ctx, tenant, fileID)
+		var notFound *store.NotFoundError
+		if errors.As(err, &notFound) {
+			return nil, nil //nolint:nilnil // there is no such file
+		}
+		if err != nil {
+			return nil, err
+		}
+		found[fileID] = &f.Content
+		return &f.Content, nil
+	}
 }
 
 // storeBatch stores the inputs that forEachInput yields, and then the batch. If the batch is certainly not stored, it
@@ -169,7 +193,7 @@ func (s *Server) forEachFailedInput(ctx context.Context, b *batch.Batch, add fun
 				continue
 			}
 			found = true
-			if err := add(batch.Input{Text: e.Task.Input, RetryOf: e.ID}); err != nil {
+			if err := add(batch.Input{Text: e.Task.Input, RetryOf: e.ID, Files: e.Task.InputFileList}); err != nil {
 				return err
 			}
 		}

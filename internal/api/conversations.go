@@ -48,12 +48,16 @@ func (s *Server) SendMessage(c echo.Context, _ contract.SendMessageParams) error
 			return err
 		}
 	}
+	inputFiles, err := parseInputFiles(body.Files)
+	if err != nil {
+		return err
+	}
 	key := idempotencyKey(c)
 	ctx, cancel := storeContext(c)
 	defer cancel()
 	ch, err := s.submitter.SubmitTurn(ctx, store.TurnRequest{
 		Tenant: tenantID(c), ConversationID: body.ConversationId, AgentID: body.AgentId, AgentVersion: body.AgentVersion,
-		Message:      body.Message,
+		Message: body.Message, InputFiles: inputFiles,
 		QueueTimeout: s.config.QueueTimeout,
 		Builder: execution.Task{
 			Runtime: s.config.DefaultRuntime, Instructions: conversation.BuilderInstructions, Schema: conversation.BuilderSchema,
@@ -61,7 +65,7 @@ func (s *Server) SendMessage(c echo.Context, _ contract.SendMessageParams) error
 		IdempotencyKey: key,
 	})
 	if err != nil {
-		return err
+		return explainMissingFiles(err, inputFiles)
 	}
 	return s.respondAccepted(c, ch)
 }

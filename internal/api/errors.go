@@ -16,6 +16,9 @@ var (
 	errHostNotAllowed       = errors.New("the request names a host other than localhost")
 	errIdempotencyKeyReused = errors.New("another request has the same idempotency key")
 	errNoFailedInput        = errors.New("no input of the batch failed or timed out")
+	errBodyStalled          = errors.New("the client stopped sending")
+	errCrossOrigin          = errors.New("another web page sends the request")
+	errTooManyUploads       = errors.New("the limit of uploads is reached")
 	errTooManyStreams       = errors.New("the limit of open event streams is reached")
 )
 

@@ -75,7 +75,7 @@ func idempotencyKey(c echo.Context) *store.IdempotencyKey {
 	return &store.IdempotencyKey{Key: c.Request().Header.Get(headerIdempotencyKey), Fingerprint: f.sum()}
 }
 
-// fingerprint is a hash of a request: its method, path and body. The body is hashed while it is read.
+// fingerprint is a hash of a request: its method, path, query and body. The body is hashed while it is read.
 type fingerprint struct {
 	hash hash.Hash
 	rest io.Reader // the part of the body that is not read yet
@@ -85,6 +85,9 @@ func newFingerprint(c echo.Context) *fingerprint {
 	r := c.Request()
 	h := sha256.New()
 	fmt.Fprintf(h, "%s %s\n", r.Method, r.URL.Path)
+	if r.URL.RawQuery != "" {
+		fmt.Fprintf(h, "?%s\n", r.URL.RawQuery)
+	}
 	r.Body = struct {
 		io.Reader
 		io.Closer
@@ -113,6 +116,8 @@ func respondCreated(c echo.Context, created store.Created) error {
 	case created.Batch != nil:
 		b := viewBatch(*created.Batch)
 		location, view = b.Urls.Self, b
+	case created.File != nil:
+		status, location, view = http.StatusCreated, "/files/"+created.File.ID, viewFile(*created.File)
 	case created.Agent != nil:
 		status, location, view = http.StatusCreated, "/agents/"+created.Agent.ID, viewAgent(*created.Agent)
 	default:

@@ -28,6 +28,7 @@ func createRequests(t *testing.T, s server) map[string]createRequest {
 		"createAgent":    {"/agents", `{"name":"B","instructions":"C"}`, `{"name":"B","instructions":"D"}`},
 		"runAgent":       {"/agents/" + agent.Id + "/run", `{"input":"x"}`, `{"input":"y"}`},
 		"sendMessage":    {"/api/conversation", `{"message":"x"}`, `{"message":"y"}`},
+		"uploadFile":     {"/files?name=a", "x", "y"},
 		"submitBatch":    {"/agents/" + agent.Id + "/batches", "\"x\"\n\"y\"\n", "\"x\"\n\"z\"\n"},
 		"retryExecution": {"/executions/" + finished.ExecutionId + "/retry", "{}", ""}, // no handler reads this body
 		"retryBatch":     {"/batches/" + createFailedBatch(t, s, agent.Id) + "/retry", "", ""},

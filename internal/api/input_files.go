@@ -2,15 +2,20 @@ package api
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"path"
+	"slices"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/id"
+	"github.com/airlock-run/airlock/internal/store"
 )
 
-// parseInputFiles reads the input files of a run and reports every wrong one.
+// parseInputFiles reads the input files of a run or message and reports every wrong one. Whether the uploaded ones exist
+// is for the store to say.
 func parseInputFiles(files []contract.InputFile) ([]execution.InputFile, error) {
 	var (
 		inputFiles  []execution.InputFile
@@ -25,15 +30,14 @@ func parseInputFiles(files []contract.InputFile) ([]execution.InputFile, error) 
 			fieldErrors = append(fieldErrors, fieldError(fmt.Sprintf("files.%d.path", i), "is repeated"))
 		}
 		seen[f.Path] = true
-		data := []byte(f.Content)
-		if f.Encoding == contract.Base64 {
-			var err error
-			if data, err = base64.StdEncoding.DecodeString(f.Content); err != nil {
-				fieldErrors = append(fieldErrors, fieldError(fmt.Sprintf("files.%d.content", i), "is not base64"))
-			}
+		input, field, reason := parseInputContent(f)
+		if reason != "" {
+			fieldErrors = append(fieldErrors, fieldError(fmt.Sprintf("files.%d.%s", i, field), reason))
 		}
-		size += len(f.Path) + len(data)
-		inputFiles = append(inputFiles, execution.InputFile{Path: f.Path, Data: data})
+		if input.FileID == "" {
+			size += len(f.Path) + len(input.Data)
+		}
+		inputFiles = append(inputFiles, input)
 	}
 	for i, f := range files {
 		for dir := path.Dir(f.Path); dir != "." && dir != "/"; dir = path.Dir(dir) {
@@ -47,9 +51,53 @@ func parseInputFiles(files []contract.InputFile) ([]execution.InputFile, error) 
 	}
 	if size > execution.MaxInputFilesBytes {
 		return nil, &contentTooLargeError{
-			detail: fmt.Sprintf("The files have %d bytes; at most %d are accepted.", size, execution.MaxInputFilesBytes),
+			detail: fmt.Sprintf("The files have %d bytes; at most %d are accepted in a request. Upload larger ones with POST /files, and name them by fileId.",
+				size, execution.MaxInputFilesBytes),
 			fields: []contract.FieldError{fieldError("files", fmt.Sprintf("must have at most %d bytes together", execution.MaxInputFilesBytes))},
 		}
 	}
 	return inputFiles, nil
+}
+
+// parseInputContent reads what says the content of an input file: the content itself, or the ID of an uploaded file. A
+// reason says what is wrong with a field.
+func parseInputContent(f contract.InputFile) (input execution.InputFile, field, reason string) {
+	input = execution.InputFile{Path: f.Path, FileID: f.FileId}
+	switch {
+	case f.Content != nil && f.FileId != "":
+		return input, "fileId", "must be absent if there is content"
+	case f.Content == nil && f.FileId == "":
+		return input, "content", "is required, or fileId of an uploaded file"
+	case f.FileId != "" && f.Encoding != "":
+		return input, "encoding", "must be absent if there is no content"
+	case f.FileId != "" && !id.Valid(id.File, f.FileId):
+		return input, "fileId", noSuchFile
+	case f.FileId != "":
+		return input, "", ""
+	}
+	input.Data = []byte(*f.Content)
+	if f.Encoding == contract.Base64 {
+		var err error
+		if input.Data, err = base64.StdEncoding.DecodeString(*f.Content); err != nil {
+			return input, "content", "is not base64"
+		}
+	}
+	return input, "", ""
+}
+
+const noSuchFile = "is not a file of the tenant; it may have been deleted, or have expired"
+
+// explainMissingFiles says for which input files a submission has failed. It returns other errors unchanged.
+func explainMissingFiles(err error, inputFiles []execution.InputFile) error {
+	var missing *store.MissingFilesError
+	if !errors.As(err, &missing) {
+		return err
+	}
+	var fieldErrors []contract.FieldError
+	for i, f := range inputFiles {
+		if slices.Contains(missing.IDs, f.FileID) {
+			fieldErrors = append(fieldErrors, fieldError(fmt.Sprintf("files.%d.fileId", i), noSuchFile))
+		}
+	}
+	return invalidFields(fieldErrors)
 }

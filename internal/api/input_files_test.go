@@ -9,14 +9,17 @@ import (
 
 	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/id"
 )
+
+func inline(s string) *string { return &s }
 
 func TestParseInputFiles(t *testing.T) {
 	t.Parallel()
 	got, err := parseInputFiles([]contract.InputFile{
-		{Path: "a b/한.txt", Content: "세상\n"},
-		{Path: "bytes", Content: "AP8=", Encoding: contract.Base64},
-		{Path: "..not-up", Encoding: contract.Utf8},
+		{Path: "a b/한.txt", Content: inline("세상\n")},
+		{Path: "bytes", Content: inline("AP8="), Encoding: contract.Base64},
+		{Path: "..not-up", Content: inline(""), Encoding: contract.Utf8},
 	})
 	require.NoError(t, err)
 	require.Equal(t, []execution.InputFile{
@@ -29,7 +32,7 @@ func TestParseInputFilesErrors(t *testing.T) {
 	t.Parallel()
 	paths := func(paths ...string) (files []contract.InputFile) {
 		for _, p := range paths {
-			files = append(files, contract.InputFile{Path: p, Content: "x"})
+			files = append(files, contract.InputFile{Path: p, Content: inline("x")})
 		}
 		return files
 	}
@@ -52,8 +55,12 @@ func TestParseInputFilesErrors(t *testing.T) {
 		"twice":                 {paths("a", "b", "a"), []string{"files.2.path"}},
 		"a file as a folder":    {paths("a/b/c", "a"), []string{"files.0.path"}},
 		"all at once":           {paths("/", "a", "a", "a/b"), []string{"files.0.path", "files.2.path", "files.3.path"}},
-		"no base64":             {[]contract.InputFile{{Path: "a", Content: "é", Encoding: contract.Base64}}, []string{"files.0.content"}},
-		"too much":              {[]contract.InputFile{{Path: "a", Content: strings.Repeat("x", execution.MaxInputFilesBytes)}}, []string{"files"}},
+		"no base64":             {[]contract.InputFile{{Path: "a", Content: inline("é"), Encoding: contract.Base64}}, []string{"files.0.content"}},
+		"no content":            {[]contract.InputFile{{Path: "a"}}, []string{"files.0.content"}},
+		"both":                  {[]contract.InputFile{{Path: "a", Content: inline(""), FileId: id.New(id.File)}}, []string{"files.0.fileId"}},
+		"no ID":                 {[]contract.InputFile{{Path: "a", FileId: "file_x"}}, []string{"files.0.fileId"}},
+		"an encoding":           {[]contract.InputFile{{Path: "a", FileId: id.New(id.File), Encoding: contract.Base64}}, []string{"files.0.encoding"}},
+		"too much":              {[]contract.InputFile{{Path: "a", Content: inline(strings.Repeat("x", execution.MaxInputFilesBytes))}}, []string{"files"}},
 	} {
 		_, err := parseInputFiles(tc.files)
 		require.Error(t, err, name)
@@ -73,7 +80,7 @@ func TestAcceptedInputFilesCanBeWritten(t *testing.T) {
 		var files []contract.InputFile
 		for range rapid.IntRange(1, 4).Draw(t, "files") {
 			path := strings.Join(rapid.SliceOfN(part, 1, 4).Draw(t, "path"), "/")
-			files = append(files, contract.InputFile{Path: path, Content: "x"})
+			files = append(files, contract.InputFile{Path: path, Content: inline("x")})
 		}
 		inputFiles, err := parseInputFiles(files)
 		if err != nil {

@@ -58,6 +58,11 @@ var isolationCases = map[string]isolationCase{
 	"retryDelivery":          {resource: id.Delivery},
 	"getWebhookSecret":       {},
 	"rotateWebhookSecret":    {},
+	"uploadFile":             {body: `x`, query: "?name=b.txt"},
+	"listFiles":              {},
+	"getFile":                {resource: id.File},
+	"getFileContent":         {resource: id.File},
+	"deleteFile":             {resource: id.File},
 	"getUsage":               {query: "?groupBy=day,agent,model,kind,lane"},
 	"issueAPIKey":            {body: `{"name":"a","scopes":["read"]}`},
 	"listAPIKeys":            {},
@@ -148,8 +153,9 @@ func (g apiKeyServer) createOneOfEach(t *testing.T, header []string) map[string]
 	require.Len(t, deliveries, 1)
 	batch := call[contract.Batch](g.server, "POST /agents/"+agent.Id+"/batches", http.StatusAccepted, `"confidential"`, append(header, "Content-Type", "application/jsonl")...)
 	issued := call[contract.IssuedAPIKey](g.server, "POST /keys", http.StatusCreated, `{"name":"confidential","scopes":["read"]}`, header...)
+	file := call[contract.File](g.server, "POST /files?name=confidential", http.StatusCreated, `confidential`, header...)
 	return map[string]string{
-		id.Agent: agent.Id, id.Execution: run.ExecutionId, id.Conversation: message.ConversationId, id.Batch: batch.Id, id.APIKey: issued.Key.Id,
+		id.File: file.Id, id.Agent: agent.Id, id.Execution: run.ExecutionId, id.Conversation: message.ConversationId, id.Batch: batch.Id, id.APIKey: issued.Key.Id,
 		id.Delivery: deliveries[0].Id, executorResource: "rack-7", tenantResource: "ada",
 	}
 }
@@ -184,7 +190,7 @@ func TestOtherTenantResourceIsNotFound(t *testing.T) {
 func (g apiKeyServer) readAllLists(header []string) string {
 	g.t.Helper()
 	var all strings.Builder
-	for _, list := range []string{"/agents", "/executions", "/api/conversations", "/batches", "/keys", "/webhooks/deliveries", "/webhooks/secret"} {
+	for _, list := range []string{"/agents", "/executions", "/api/conversations", "/batches", "/files", "/keys", "/webhooks/deliveries", "/webhooks/secret"} {
 		got := g.do(http.MethodGet, list, "", header...)
 		require.Equal(g.t, http.StatusOK, got.StatusCode)
 		all.Write(got.body)

@@ -115,6 +115,25 @@ func (s server) finish(ref execution.Ref, change func(*execution.Ending)) {
 	require.Equal(s.t, ch.Execution.Result.Text, e.Result.Text)
 }
 
+// largestInputFiles returns as many files as a run or message may have, with the longest paths. One of them is in the
+// request, and as large as it may be; the others are uploaded.
+func (s server) largestInputFiles() []contract.InputFile {
+	s.t.Helper()
+	content := text(execution.MaxInputFilesBytes - execution.MaxInputPathBytes)
+	var files []contract.InputFile
+	for i := range execution.MaxInputFiles {
+		path := fmt.Sprintf("%04d", i) + strings.Repeat(text(250)+"/", 4)
+		path += text(execution.MaxInputPathBytes - len(path))
+		require.Len(s.t, path, execution.MaxInputPathBytes)
+		f := contract.InputFile{Path: path, Content: &content}
+		if i > 0 {
+			f = contract.InputFile{Path: path, FileId: s.uploadFile("a", "x").Id}
+		}
+		files = append(files, f)
+	}
+	return files
+}
+
 func TestLargestRunFits(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -127,15 +146,7 @@ func TestLargestRunFits(t *testing.T) {
 		name := fmt.Sprintf("%02d", i)
 		run.Labels[name+text(63-len(name))] = strings.Repeat("🜁", 128) // the limit counts characters
 	}
-	remaining := execution.MaxInputFilesBytes
-	for i := range execution.MaxInputFiles {
-		path := fmt.Sprintf("%04d", i) + strings.Repeat(text(250)+"/", 4)
-		path += text(execution.MaxInputPathBytes - len(path))
-		require.Len(t, path, execution.MaxInputPathBytes)
-		run.Files = append(run.Files, contract.InputFile{Path: path})
-		remaining -= len(path)
-	}
-	run.Files[0].Content = text(remaining)
+	run.Files = s.largestInputFiles()
 	accepted := call[contract.AcceptedExecution](s, "POST /agents/"+a.Id+"/run", http.StatusAccepted, encode(t, run),
 		headerIdempotencyKey, text(255)[1:]+"r", "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	ref := execution.Ref{Tenant: defaultTenant, ID: accepted.ExecutionId}
@@ -154,7 +165,7 @@ func TestLargestConversationFits(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	for _, agentID := range []string{s.createLargestAgent().Id, ""} {
-		send := contract.SendMessage{AgentId: agentID, Message: text(execution.MaxInputBytes)}
+		send := contract.SendMessage{AgentId: agentID, Message: text(execution.MaxInputBytes), Files: s.largestInputFiles()}
 		var turns []contract.AcceptedExecution
 		for range conversation.MaxPending {
 			accepted := call[contract.AcceptedExecution](s, "POST /api/conversation", http.StatusAccepted, encode(t, send))
@@ -163,7 +174,9 @@ func TestLargestConversationFits(t *testing.T) {
 		}
 		for _, turn := range turns[:2] {
 			s.finish(execution.Ref{Tenant: defaultTenant, ID: turn.ExecutionId}, func(e *execution.Ending) {
-				e.Result.AgentDraft = largestDraft()
+				if agentID == "" { // only the agent builder, whose instructions are short, makes drafts
+					e.Result.AgentDraft = largestDraft()
+				}
 				e.NewSession = &execution.AgentSession{
 					ExecutionID: turn.ExecutionId, Runtime: text(agent.MaxNameBytes), Model: text(agent.MaxNameBytes),
 					Content: execution.Content{SHA256: bytes.Repeat([]byte{0xff}, 32)},

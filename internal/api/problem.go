@@ -46,7 +46,8 @@ const statusClientClosedRequest = 499
 // clientDisconnected reports whether a request failed because its client disconnected. A failure of the server at the
 // same time is still one of the server.
 func clientDisconnected(c echo.Context, err error) bool {
-	if c.Request().Context().Err() == nil { // it has no deadline
+	// The context has no deadline. A client that stalls ends it as well, and still reads.
+	if c.Request().Context().Err() == nil || errors.Is(err, errBodyStalled) {
 		return false
 	}
 	switch {

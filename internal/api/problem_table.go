@@ -36,6 +36,8 @@ var problemTable = []problemRow{
 	{http.StatusForbidden, contract.ProblemInsufficientScope, forType(explainInsufficientScope)},
 	{http.StatusForbidden, contract.ProblemHostNotAllowed, forError(errHostNotAllowed,
 		"Without authentication this server answers to localhost only. Call it as localhost or 127.0.0.1.")},
+	{http.StatusForbidden, contract.ProblemHostNotAllowed, forError(errCrossOrigin,
+		"A web page of an origin that AIRLOCK_CORS_ORIGINS does not allow sends this request.")},
 	{http.StatusConflict, contract.ProblemAPIKeysDisabled, forError(errAPIKeysDisabled,
 		"API keys are disabled on this server. AIRLOCK_AUTH_MODE=keys enables them.")},
 	{http.StatusConflict, contract.ProblemVersionConflict, forType(func(e *versionConflictError) problem {
@@ -68,6 +70,8 @@ var problemTable = []problemRow{
 	})},
 	{http.StatusServiceUnavailable, contract.ProblemUnavailable, temporarily(forError(errTooManyStreams,
 		"This server has as many event streams open as it can serve. Try again in a moment, or poll the execution."))},
+	{http.StatusServiceUnavailable, contract.ProblemUnavailable, temporarily(forError(errTooManyUploads,
+		"This server receives as many files as it can at the same time. Try again in a moment."))},
 
 	// Errors of authentication.
 	{http.StatusUnauthorized, contract.ProblemUnauthenticated, forType(explainUnauthenticated)},
@@ -94,6 +98,9 @@ var problemTable = []problemRow{
 			Detail:     fmt.Sprintf("The tenant's daily budget of %g USD is exceeded. A new day begins at midnight UTC.", e.LimitUSD),
 			RetryAfter: int(e.RetryAfter/time.Second) + 1,
 		}
+	})},
+	{http.StatusForbidden, contract.ProblemFileStorageFull, forType(func(e *quota.FileStorageFullError) problem {
+		return problem{Detail: e.Error() + " Delete files. The content of a deleted file counts until no execution needs it, and for 10 minutes."}
 	})},
 
 	// Errors of the storage of files and large results.

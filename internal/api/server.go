@@ -49,6 +49,7 @@ type Stores struct {
 	Conversations ConversationStore
 	Deliveries    DeliveryStore
 	Executions    ExecutionStore
+	Files         FileStore
 	Fleet         FleetStore
 	Idempotency   IdempotencyStore
 	Tenants       TenantStore
@@ -59,7 +60,7 @@ type Stores struct {
 // StoresOf returns the one store as all of the Stores.
 func StoresOf(s *store.Store) Stores {
 	return Stores{
-		Agents: s, APIKeys: s, Batches: s, Conversations: s, Deliveries: s, Executions: s, Fleet: s, Idempotency: s, Tenants: s, Usage: s,
+		Agents: s, APIKeys: s, Batches: s, Conversations: s, Deliveries: s, Executions: s, Files: s, Fleet: s, Idempotency: s, Tenants: s, Usage: s,
 		Clock: s,
 	}
 }
@@ -97,6 +98,7 @@ type Config struct {
 	Capabilities   map[string]agent.Capabilities // what the runtimes can give to their agents; none of them: nothing
 	DefaultRuntime string                        // of agents that choose none, and of the agent builder
 	QueueTimeout   time.Duration                 // of executions that set none
+	FileRetention  time.Duration                 // of uploaded files; 0: they never expire
 	Origins        []string                      // origins of web pages that may call the API (CORS)
 	APIKeyPepper   *apikey.Pepper                // of the API keys that are issued; nil: API keys are disabled
 	WebhookGuard   netguard.Guard                // says which addresses a webhook may have
@@ -119,7 +121,8 @@ type Server struct {
 	finishedCache *finishedCache
 	workCounts    *workCounts
 	readSlots     *semaphore.Weighted // bounds concurrent reads of executions
-	streamSlots   *streamSlots        // bounds open event streams
+	streamSlots   *tenantSlots        // bounds open event streams
+	uploadSlots   *tenantSlots        // bounds uploads in progress
 	stopping      atomic.Bool         // the server says that it is not ready
 	shutdown      chan struct{}       // closed when long polls and streams must end
 	beginShutdown func()
@@ -137,7 +140,7 @@ func New(config Config) *Server {
 		config: config, stores: config.Stores, submitter: config.Submitter, queue: config.Queue, watchers: config.Watch, log: config.Log,
 
 		echo: echo.New(), finishedCache: newFinishedCache(), workCounts: newWorkCounts(),
-		readSlots: semaphore.NewWeighted(maxConcurrentReads), streamSlots: newStreamSlots(),
+		readSlots: semaphore.NewWeighted(maxConcurrentReads), streamSlots: newStreamSlots(), uploadSlots: newUploadSlots(),
 		shutdown: make(chan struct{}),
 	}
 	s.beginShutdown = sync.OnceFunc(func() { close(s.shutdown) })

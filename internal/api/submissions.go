@@ -14,12 +14,14 @@ import (
 
 // Submitter stores new work within the limits of the tenant. A submission is durable
 // when it returns nil. Its methods may be called concurrently. A submission may return a *quota.QueueFullError or a
-// *quota.DailyBudgetExceededError; with an idempotency key that was used before, a *store.DuplicateRequestError.
+// *quota.DailyBudgetExceededError; with an idempotency key that was used before, a *store.DuplicateRequestError. AdmitFile may return a
+// *quota.FileStorageFullError.
 type Submitter interface {
 	SubmitRun(ctx context.Context, r store.RunRequest) (execution.Change, error)
 	SubmitTurn(ctx context.Context, t store.TurnRequest) (execution.Change, error)
 	Retry(ctx context.Context, ref execution.Ref, key *store.IdempotencyKey) (execution.Change, error)
 	SubmitBatch(ctx context.Context, b *batch.Batch, key *store.IdempotencyKey) error
+	AdmitFile(ctx context.Context, tenant string, size int64) error
 	// Wake tells the dispatcher of a tenant, soon, that something has changed in a lane.
 	Wake(tenant string, lane execution.Lane)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/conversation"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/file"
 	"github.com/airlock-run/airlock/internal/store"
 )
 
@@ -85,7 +86,14 @@ func viewOutputFiles(e execution.Execution) []contract.OutputFile {
 }
 
 func viewInputFile(f execution.File) contract.InputFileInfo {
-	return contract.InputFileInfo{Path: f.Path, Size: f.Content.Size, Sha256: hex.EncodeToString(f.Content.SHA256)}
+	return contract.InputFileInfo{Path: f.Path, Size: f.Content.Size, Sha256: hex.EncodeToString(f.Content.SHA256), FileId: f.FileID}
+}
+
+func viewFile(f file.File) contract.File {
+	return contract.File{
+		Id: f.ID, Name: f.Name, Size: f.Content.Size, Sha256: hex.EncodeToString(f.Content.SHA256), ContentType: f.ContentType,
+		CreatedAt: f.CreatedAt, ExpiresAt: orZero(f.ExpiresAt),
+	}
 }
 
 // escapePath escapes a path, but not its slashes.
@@ -170,7 +178,7 @@ func viewConversation(c conversation.Conversation) contract.Conversation {
 
 func viewMessage(m conversation.Message) contract.Message {
 	return contract.Message{
-		Turn: m.Turn, Role: contract.MessageRole(m.Role), Text: m.Text, Truncated: m.Truncated, AgentDraft: viewDraft(m.AgentDraft),
+		Turn: m.Turn, Role: contract.MessageRole(m.Role), Text: m.Text, Files: viewAll(m.Files, viewInputFile), Truncated: m.Truncated, AgentDraft: viewDraft(m.AgentDraft),
 		Error: viewFailure(m.Failure), ExecutionId: m.ExecutionID, CreatedAt: m.CreatedAt,
 	}
 }

@@ -229,9 +229,16 @@ func (f *fixture) storeRun(runtime, input string) execution.Change {
 
 func (f *fixture) storeRunFrom(runtime, input, workspaceFrom string) execution.Change {
 	f.t.Helper()
+	return f.storeRequest(runtime, store.RunRequest{Input: input, WorkspaceFrom: workspaceFrom})
+}
+
+// storeRequest stores a run of a new agent.
+func (f *fixture) storeRequest(runtime string, r store.RunRequest) execution.Change {
+	f.t.Helper()
 	a := agent.Agent{Tenant: tenant, Name: "A", Instructions: "B", Runtime: runtime, Timeout: time.Minute}
 	require.NoError(f.t, f.store.CreateAgent(f.t.Context(), &a, nil))
-	ch, err := f.store.SubmitRun(f.t.Context(), store.RunRequest{Tenant: tenant, AgentID: a.ID, Input: input, WorkspaceFrom: workspaceFrom})
+	r.Tenant, r.AgentID = tenant, a.ID
+	ch, err := f.store.SubmitRun(f.t.Context(), r)
 	require.NoError(f.t, err)
 	return ch
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/domain/batch"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/file"
 	"github.com/airlock-run/airlock/internal/domain/id"
 	"github.com/airlock-run/airlock/internal/store"
 )
@@ -108,5 +109,28 @@ func TestEnforcerHasNoUnlimitedCalls(t *testing.T) {
 	for method := range reflect.TypeFor[*Enforcer]().Methods() {
 		names = append(names, method.Name)
 	}
-	require.ElementsMatch(t, []string{"SubmitRun", "SubmitTurn", "Retry", "SubmitBatch", "Wake", "Run"}, names)
+	require.ElementsMatch(t, []string{"SubmitRun", "SubmitTurn", "Retry", "SubmitBatch", "AdmitFile", "Wake", "Run"}, names)
+}
+
+// Discarded files count as long as their contents are stored.
+func TestAdmitFile(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, Limits{Files: 3, FileBytes: 100})
+	store := func(size int64) string {
+		f := file.File{ID: id.New(id.File), Tenant: ada, Name: "a", Content: execution.Content{Size: size}}
+		require.NoError(t, h.store.BeginFile(t.Context(), ada, f.ID))
+		require.NoError(t, h.store.CreateFile(t.Context(), &f, 0, nil))
+		return f.ID
+	}
+	first := store(60)
+	require.NoError(t, h.AdmitFile(t.Context(), ada, 40))
+	var full *FileStorageFullError
+	require.ErrorAs(t, h.AdmitFile(t.Context(), ada, 41), &full)
+	require.Equal(t, &FileStorageFullError{Files: 1, Bytes: 60, Limits: h.limits}, full)
+	require.NoError(t, h.store.DeleteFile(t.Context(), ada, first))
+	require.ErrorAs(t, h.AdmitFile(t.Context(), ada, 41), &full)
+	store(0)
+	store(0)
+	require.ErrorAs(t, h.AdmitFile(t.Context(), ada, 0), &full, "three files are stored")
+	require.NoError(t, h.AdmitFile(t.Context(), "bob", 100))
 }

@@ -4,6 +4,7 @@
 //
 //   - SubmitRun, SubmitTurn, Retry: rejected while the queue of the tenant is full or its daily budget is used up.
 //   - SubmitBatch: rejected while the daily budget is used up. Inputs of batches do not count as queued.
+//   - AdmitFile: asked before a file is uploaded.
 //
 // A new execution is published by this process, or waits for the dispatcher of its tenant (placement.go). The
 // dispatcher enforces how many executions run, and the daily budget, by what it publishes. See store.Redrive for the
@@ -33,9 +34,11 @@ import (
 
 // Limits apply to each tenant that has none of its own; a zero means no limit.
 type Limits struct {
-	Queued   int     // queued executions, without those of batches
-	Running  int     // running executions
-	DailyUSD float64 // cost of the executions that end within a day of UTC
+	Queued    int     // queued executions, without those of batches
+	Running   int     // running executions
+	DailyUSD  float64 // cost of the executions that end within a day of UTC
+	Files     int     // uploaded files
+	FileBytes int64   // their size together
 }
 
 // QueueFullError rejects a submission because the tenant has as many queued executions as it may have.
@@ -55,6 +58,18 @@ func (e *DailyBudgetExceededError) Error() string {
 	return fmt.Sprintf("the tenant has used up its daily budget of %g USD", e.LimitUSD)
 }
 
+// FileStorageFullError rejects an upload because the tenant has as many files, or as large ones, as it may have.
+type FileStorageFullError struct {
+	Files int
+	Bytes int64
+	Limits
+}
+
+func (e *FileStorageFullError) Error() string {
+	return fmt.Sprintf("The tenant stores %d files of %d bytes together; at most %d files and %d bytes are allowed.",
+		e.Files, e.Bytes, e.Limits.Files, e.Limits.FileBytes)
+}
+
 // Store stores what the Enforcer admits, and counts what is stored. Its methods are safe for concurrent use.
 type Store interface {
 	SubmitRun(ctx context.Context, r store.RunRequest) (execution.Change, error)
@@ -71,6 +86,7 @@ type counter interface {
 	CountQueued(ctx context.Context, tenant string, limit int) (int, error)
 	CountUnfinished(ctx context.Context, tenant string, limit int) (int, error)
 	SpentToday(ctx context.Context, tenant string) (usage.Spent, error)
+	FileUsage(ctx context.Context, tenant string) (count int, bytes int64, err error)
 }
 
 // Config has the parts and settings of an Enforcer. All fields are required.
@@ -180,6 +196,22 @@ func (e *Enforcer) SubmitBatch(ctx context.Context, b *batch.Batch, key *store.I
 		e.Wake(b.Tenant, execution.LaneBatch)
 	}
 	return err
+}
+
+// AdmitFile returns a FileStorageFullError if a file of this size does not fit into the storage of its tenant. Uploads at
+// the same time do not count each other.
+func (e *Enforcer) AdmitFile(ctx context.Context, tenant string, size int64) error {
+	if e.limits.Files == 0 && e.limits.FileBytes == 0 {
+		return nil
+	}
+	count, bytes, err := e.store.FileUsage(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	if e.limits.Files > 0 && count >= e.limits.Files || e.limits.FileBytes > 0 && bytes+size > e.limits.FileBytes {
+		return &FileStorageFullError{Files: count, Bytes: bytes, Limits: e.limits}
+	}
+	return nil
 }
 
 // Wake tells the dispatcher of a tenant, soon, that something has changed in a lane.

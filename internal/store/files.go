@@ -138,9 +138,9 @@ func (s *Store) describeInputFiles(get documentsGetter, tenant string, inputFile
 		}
 	}
 	var missing MissingFilesError
-	described := make([]execution.File, len(inputFiles))
+	var described []execution.File
 	for i, f := range inputFiles {
-		described[i] = f.Describe()
+		described = append(described, f.Describe())
 		if f.FileID == "" {
 			continue
 		}

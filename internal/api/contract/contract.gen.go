@@ -148,6 +148,7 @@ const (
 	ProblemDailyBudgetExceeded  ProblemCode = "daily_budget_exceeded"
 	ProblemDeliveryNotFinished  ProblemCode = "delivery_not_finished"
 	ProblemExecutionNotFinished ProblemCode = "execution_not_finished"
+	ProblemFileStorageFull      ProblemCode = "file_storage_full"
 	ProblemHostNotAllowed       ProblemCode = "host_not_allowed"
 	ProblemIdempotencyKeyReused ProblemCode = "idempotency_key_reused"
 	ProblemInsufficientScope    ProblemCode = "insufficient_scope"
@@ -728,7 +729,7 @@ type Execution struct {
 	Id         string       `json:"id"`
 	Input      string       `json:"input"`
 
-	// InputFiles The input files of the run; absent in lists
+	// InputFiles The input files of the run or message; absent in lists
 	InputFiles []InputFileInfo `json:"inputFiles,omitempty,omitzero"`
 	Kind       Kind            `json:"kind"`
 
@@ -857,6 +858,32 @@ type Failure struct {
 // FailureCode defines model for FailureCode.
 type FailureCode string
 
+// File defines model for File.
+type File struct {
+	// ContentType As the upload said; default: `application/octet-stream`
+	ContentType string    `json:"contentType"`
+	CreatedAt   time.Time `json:"createdAt"`
+
+	// ExpiresAt When the file is deleted; absent: never
+	ExpiresAt time.Time `json:"expiresAt,omitempty,omitzero"`
+	Id        string    `json:"id"`
+	Name      string    `json:"name"`
+
+	// Sha256 In hex
+	Sha256 string `json:"sha256"`
+
+	// Size Bytes
+	Size int64 `json:"size"`
+}
+
+// FileList defines model for FileList.
+type FileList struct {
+	Files []File `json:"files"`
+
+	// NextCursor The `cursor` of the next page; absent on the last page
+	NextCursor NextCursor `json:"nextCursor,omitempty,omitzero"`
+}
+
 // FleetStatus What the leader of the executors has published; absent before there was one
 type FleetStatus struct {
 	// Apis Living processes of the API
@@ -891,12 +918,15 @@ type Health struct {
 // HealthStatus defines model for Health.Status.
 type HealthStatus string
 
-// InputFile defines model for InputFile.
+// InputFile It has either `content` or `fileId`
 type InputFile struct {
-	Content string `json:"content"`
+	Content *string `json:"content,omitempty"`
 
 	// Encoding Encoding of `content`; default: `utf-8`
 	Encoding InputFileEncoding `json:"encoding,omitempty,omitzero"`
+
+	// FileId An uploaded file that has the content
+	FileId string `json:"fileId,omitempty,omitzero"`
 
 	// Path Relative to the agent's working folder
 	//
@@ -909,6 +939,9 @@ type InputFileEncoding string
 
 // InputFileInfo defines model for InputFileInfo.
 type InputFileInfo struct {
+	// FileId The uploaded file that it is; absent if its content was in the request
+	FileId string `json:"fileId,omitempty,omitzero"`
+
 	// Path Relative to the agent's working folder
 	Path string `json:"path"`
 
@@ -918,6 +951,10 @@ type InputFileInfo struct {
 	// Size Bytes
 	Size int64 `json:"size"`
 }
+
+// InputFiles Input files, which lie in the agent's working folder. Those with `content` have at most 768 KiB together with
+// their paths; larger ones are uploaded (`POST /files`) and named by `fileId`
+type InputFiles = []InputFile
 
 // InstallationStatus defines model for InstallationStatus.
 type InstallationStatus struct {
@@ -992,12 +1029,15 @@ type MaxTurns = int
 // Message defines model for Message.
 type Message struct {
 	// AgentDraft An agent that a conversation proposes. A POST of it to `/agents` creates it
-	AgentDraft  AgentDraft  `json:"agentDraft,omitempty,omitzero"`
-	CreatedAt   time.Time   `json:"createdAt"`
-	Error       Failure     `json:"error,omitempty,omitzero"`
-	ExecutionId string      `json:"executionId"`
-	Role        MessageRole `json:"role"`
-	Text        string      `json:"text"`
+	AgentDraft  AgentDraft `json:"agentDraft,omitempty,omitzero"`
+	CreatedAt   time.Time  `json:"createdAt"`
+	Error       Failure    `json:"error,omitempty,omitzero"`
+	ExecutionId string     `json:"executionId"`
+
+	// Files The input files of a user's message
+	Files []InputFileInfo `json:"files,omitempty,omitzero"`
+	Role  MessageRole     `json:"role"`
+	Text  string          `json:"text"`
 
 	// Truncated The text is cut; `/executions/{executionId}/result` has all of it
 	Truncated bool `json:"truncated,omitempty,omitzero"`
@@ -1101,8 +1141,9 @@ type RunAgent struct {
 	// AgentVersion The version of the agent to use; default: the newest
 	AgentVersion AgentVersionNumber `json:"agentVersion,omitempty,omitzero"`
 
-	// Files Input files, at most 768 KiB together with their paths. They lie in the agent's working folder
-	Files []InputFile `json:"files,omitempty,omitzero"`
+	// Files Input files, which lie in the agent's working folder. Those with `content` have at most 768 KiB together with
+	// their paths; larger ones are uploaded (`POST /files`) and named by `fileId`
+	Files InputFiles `json:"files,omitempty,omitzero"`
 
 	// Input Text in UTF-8 without NUL, at most 256 KiB
 	Input string `json:"input"`
@@ -1142,6 +1183,10 @@ type SendMessage struct {
 
 	// ConversationId The conversation to continue
 	ConversationId string `json:"conversationId,omitempty,omitzero"`
+
+	// Files Input files, which lie in the agent's working folder. Those with `content` have at most 768 KiB together with
+	// their paths; larger ones are uploaded (`POST /files`) and named by `fileId`
+	Files InputFiles `json:"files,omitempty,omitzero"`
 
 	// Message Text in UTF-8 without NUL, at most 256 KiB
 	Message string `json:"message"`
@@ -1724,6 +1769,26 @@ type ListExecutorsParams struct {
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
 }
 
+// ListFilesParams defines parameters for ListFiles.
+type ListFilesParams struct {
+	// Limit Maximum number of items on the page
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Cursor `nextCursor` of the previous page. A cursor is valid for the same list with the same filters
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+}
+
+// UploadFileParams defines parameters for UploadFile.
+type UploadFileParams struct {
+	// Name Name of the file, without a folder, at most 255 bytes
+	Name string `form:"name" json:"name"`
+
+	// IdempotencyKey A name that the client chooses for this request. A repeated request with the same key within 24 hours gets the
+	// same response, with `Idempotent-Replayed: true`, and creates nothing. Another request with the same key gets
+	// 422
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
 // ListAPIKeysParams defines parameters for ListAPIKeys.
 type ListAPIKeysParams struct {
 	// Limit Maximum number of items on the page
@@ -1898,6 +1963,21 @@ type ServerInterface interface {
 	// ResumeExecutor Let an executor take executions again
 	// (POST /executors/{name}/resume)
 	ResumeExecutor(ctx echo.Context, name ExecutorName) error
+	// ListFiles List files, newest first
+	// (GET /files)
+	ListFiles(ctx echo.Context, params ListFilesParams) error
+	// UploadFile Upload a file that runs, messages and batches can name
+	// (POST /files)
+	UploadFile(ctx echo.Context, params UploadFileParams) error
+	// DeleteFile Delete a file; work that was accepted with it keeps its content
+	// (DELETE /files/{id})
+	DeleteFile(ctx echo.Context, id ID) error
+	// GetFile Get what is known of a file
+	// (GET /files/{id})
+	GetFile(ctx echo.Context, id ID) error
+	// GetFileContent Get the content of a file
+	// (GET /files/{id}/content)
+	GetFileContent(ctx echo.Context, id ID) error
 	// Health Liveness
 	// (GET /healthz)
 	Health(ctx echo.Context) error
@@ -2942,6 +3022,114 @@ func (w *ServerInterfaceWrapper) ResumeExecutor(ctx echo.Context) error {
 	return err
 }
 
+// ListFiles converts echo context to params.
+func (w *ServerInterfaceWrapper) ListFiles(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListFilesParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListFiles(ctx, params)
+	return err
+}
+
+// UploadFile converts echo context to params.
+func (w *ServerInterfaceWrapper) UploadFile(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UploadFileParams
+	// ------------- Required query parameter "name" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "name", ctx.QueryParams(), &params.Name, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UploadFile(ctx, params)
+	return err
+}
+
+// DeleteFile converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteFile(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteFile(ctx, id)
+	return err
+}
+
+// GetFile converts echo context to params.
+func (w *ServerInterfaceWrapper) GetFile(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetFile(ctx, id)
+	return err
+}
+
+// GetFileContent converts echo context to params.
+func (w *ServerInterfaceWrapper) GetFileContent(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetFileContent(ctx, id)
+	return err
+}
+
 // Health converts echo context to params.
 func (w *ServerInterfaceWrapper) Health(ctx echo.Context) error {
 	var err error
@@ -3300,6 +3488,11 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/events", wrapper.GetEvents, options.OperationMiddlewares["getEvents"]...)
 	router.POST(options.BaseURL+"/executions/:id/cancel", wrapper.CancelExecution, options.OperationMiddlewares["cancelExecution"]...)
 	router.POST(options.BaseURL+"/executions/:id/retry", wrapper.RetryExecution, options.OperationMiddlewares["retryExecution"]...)
+	router.GET(options.BaseURL+"/files", wrapper.ListFiles, options.OperationMiddlewares["listFiles"]...)
+	router.POST(options.BaseURL+"/files", wrapper.UploadFile, options.OperationMiddlewares["uploadFile"]...)
+	router.DELETE(options.BaseURL+"/files/:id", wrapper.DeleteFile, options.OperationMiddlewares["deleteFile"]...)
+	router.GET(options.BaseURL+"/files/:id", wrapper.GetFile, options.OperationMiddlewares["getFile"]...)
+	router.GET(options.BaseURL+"/files/:id/content", wrapper.GetFileContent, options.OperationMiddlewares["getFileContent"]...)
 	router.GET(options.BaseURL+"/usage", wrapper.GetUsage, options.OperationMiddlewares["getUsage"]...)
 	router.GET(options.BaseURL+"/keys", wrapper.ListAPIKeys, options.OperationMiddlewares["listAPIKeys"]...)
 	router.POST(options.BaseURL+"/keys", wrapper.IssueAPIKey, options.OperationMiddlewares["issueAPIKey"]...)

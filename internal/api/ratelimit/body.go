@@ -16,10 +16,12 @@ type readDeadliner interface {
 }
 
 // Body is the body of a request whose client must not stall. The client has a time-out to begin with, and one second
-// more for each 16 KiB that arrive. Time in which the server does not read does not count.
+// more for each 16 KiB that arrive, but never more than the time-out: that is how long a client may stall. Time in which
+// the server does not read does not count.
 type Body struct {
 	body       io.ReadCloser
 	connection readDeadliner
+	timeout    time.Duration
 	remaining  time.Duration
 	onCut      func()
 }
@@ -27,7 +29,7 @@ type Body struct {
 // NewBody bounds the time that a body takes. The deadline holds from now on: net/http reads a part of a body that no
 // handler reads. onCut is called when the client disconnects in the middle of the body.
 func NewBody(body io.ReadCloser, connection readDeadliner, timeout time.Duration, onCut func()) *Body {
-	b := &Body{body: body, connection: connection, remaining: timeout, onCut: onCut}
+	b := &Body{body: body, connection: connection, timeout: timeout, remaining: timeout, onCut: onCut}
 	b.setDeadline(time.Now())
 	return b
 }
@@ -37,7 +39,7 @@ func (b *Body) Read(p []byte) (int, error) {
 	began := time.Now()
 	b.setDeadline(began)
 	n, err := b.body.Read(p)
-	b.remaining += time.Duration(n)*time.Second/minBodyRate - time.Since(began)
+	b.remaining = min(b.remaining+time.Duration(n)*time.Second/minBodyRate-time.Since(began), b.timeout)
 	switch {
 	case err == nil:
 	case errors.Is(err, io.EOF):

@@ -67,7 +67,7 @@ func Run(ctx context.Context, s Settings, log *zap.Logger, onListening func(net.
 		return err
 	}
 
-	limits := quota.Limits{Queued: s.MaxQueued, Running: s.MaxRunning, DailyUSD: s.MaxDailyCostUSD}
+	limits := quota.Limits{Queued: s.MaxQueued, Running: s.MaxRunning, DailyUSD: s.MaxDailyCostUSD, Files: s.MaxFiles, FileBytes: s.MaxFilesMiB << 20}
 	view := membership.NewView(b.Store)
 	enforcer := quota.New(quota.Config{Store: b.Store, Limits: limits, Fleet: view, Log: log.Named("quota")})
 	stopUsage := usagewriter.Start(ctx, usagewriter.Config{
@@ -80,7 +80,7 @@ func Run(ctx context.Context, s Settings, log *zap.Logger, onListening func(net.
 		Stores: api.StoresOf(b.Store), Submitter: enforcer, Queue: b.Queue, Log: log.Named("api"), StartableRuntimes: view.StartableRuntimes,
 		Watch: watch.New(b.Store, processID, log.Named("watch")), LiveSteps: livesteps.NewFollower(b.Store, log.Named("livesteps")),
 		Version: config.Version, Runtimes: s.runtimes, Capabilities: s.capabilities, DefaultRuntime: s.DefaultRuntime, Origins: s.CORSAllowedOrigins,
-		QueueTimeout: s.QueueTimeout, WebUI: web.Handler(web.Page()), Artifacts: b.Blobs,
+		QueueTimeout: s.QueueTimeout, FileRetention: s.FileRetention, WebUI: web.Handler(web.Page()), Artifacts: b.Blobs,
 		DrainDelay: s.ShutdownDrainPeriod, WebhookGuard: netguard.Guard{Allow: s.WebhookPrivateNetworks},
 		Auth: authenticator, OperatorKey: s.operatorKey, APIKeyPepper: s.pepper, Limits: newLimits(s.API), PromptRules: s.promptRules, Tracer: tracer,
 		TenantDefaults: s.TenantLimits.Defaults(),

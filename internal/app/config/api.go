@@ -18,6 +18,7 @@ type API struct {
 	ListenAddr string `env:"AIRLOCK_LISTEN_ADDR" envDefault:"127.0.0.1:8000"`
 	Auth
 	RequestLimits
+	FileLimits
 	// DefaultRuntime runs the agents that name no runtime, and the conversations that build agents. Default: the first
 	// of the runtimes; with airlock dev claude, if ANTHROPIC_API_KEY is set and AIRLOCK_RUNTIMES_FILE is not.
 	DefaultRuntime string `env:"AIRLOCK_DEFAULT_RUNTIME"`
@@ -54,7 +55,7 @@ func (c *API) SetDefaults() { c.Common.setDefaults() }
 // Validate reports everything that is wrong with the configuration, except the content of the files that it names.
 func (c *API) Validate() error {
 	errs := []error{c.Common.validate()}
-	errs = append(errs, validateHostPort("AIRLOCK_LISTEN_ADDR", c.ListenAddr), c.validateAuth(), c.RequestLimits.validate())
+	errs = append(errs, validateHostPort("AIRLOCK_LISTEN_ADDR", c.ListenAddr), c.validateAuth(), c.RequestLimits.validate(), c.FileLimits.validate())
 	if c.QueueTimeout < execution.MinQueueTimeout || c.QueueTimeout > execution.MaxQueueTimeout {
 		errs = append(errs, fmt.Errorf("AIRLOCK_QUEUE_TIMEOUT must be from %s to %s, not %s",
 			execution.MinQueueTimeout, execution.MaxQueueTimeout, c.QueueTimeout))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/airlock-run/airlock/internal/domain/tenant"
 	"github.com/airlock-run/airlock/internal/domain/usage"
@@ -48,6 +49,25 @@ func checkUSD(variable string, usd float64) error {
 		return fmt.Errorf("%s must be 0, which is no limit, or from %.6f to %.0f, not %g", variable, usage.MinLimitUSD, usage.MaxLimitUSD, usd)
 	}
 	return nil
+}
+
+// FileLimits limit the uploaded files of each tenant. Files and MiB are soft: uploads at the same time do not count each
+// other. 0 is no limit.
+type FileLimits struct {
+	// FileRetention is how long after its upload a file can be used. 0: until it is deleted.
+	FileRetention time.Duration `env:"AIRLOCK_FILE_RETENTION" envDefault:"720h"`
+	// MaxFiles is the number of files that are stored for a tenant.
+	MaxFiles int `env:"AIRLOCK_TENANT_MAX_FILES" envDefault:"10000"`
+	// MaxFilesMiB is their size together.
+	MaxFilesMiB int64 `env:"AIRLOCK_TENANT_MAX_FILES_MIB" envDefault:"10240"`
+}
+
+func (l *FileLimits) validate() error {
+	err := validateNotNegative("AIRLOCK_FILE_RETENTION", l.FileRetention)
+	if l.MaxFiles < 0 || l.MaxFilesMiB < 0 {
+		err = errors.Join(err, errors.New("AIRLOCK_TENANT_MAX_FILES and AIRLOCK_TENANT_MAX_FILES_MIB cannot be negative"))
+	}
+	return err
 }
 
 // RequestLimits limit what callers may ask of one process of the API.

@@ -37,10 +37,10 @@ const (
 //
 //	input                    256 KiB  MaxInputBytes
 //	instructions              32 KiB  agent.MaxInstructionsBytes
-//	list of input files      107 KiB  MaxInputFiles, each with MaxInputPathBytes and 70 bytes
+//	list of input files      115 KiB  MaxInputFiles, each with MaxInputPathBytes and 150 bytes
 //	list of output files     133 KiB  MaxFilePathsBytes, and 70 bytes for each of 1000 files
 //	result                   384 KiB  MaxResultBytes; without one, MaxPartialText
-//	draft of an agent         35 KiB  only of a conversation, whose turns have no files
+//	draft of an agent         35 KiB  only of the agent builder, whose instructions are short
 //	steps                     18 KiB  MaxSteps, each with MaxStepBytes
 //	attempts                  36 KiB  MaxAttemptHistory, each with MaxAttemptDetailBytes and an executor's name of 255 bytes
 //	receipt                   16 KiB  MaxReceiptBytes

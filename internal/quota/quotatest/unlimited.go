@@ -16,5 +16,8 @@ func (u Unlimited) Retry(ctx context.Context, ref execution.Ref, key *store.Idem
 	return u.Store.Retry(ctx, ref, key, nil)
 }
 
+// AdmitFile admits every file.
+func (Unlimited) AdmitFile(context.Context, string, int64) error { return nil }
+
 // Wake does nothing: the test dispatches.
 func (Unlimited) Wake(string, execution.Lane) {}
