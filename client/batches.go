@@ -11,7 +11,7 @@ import (
 )
 
 // SubmitBatch runs an agent on many inputs. Each line is one input: a JSON string, or an object {"input": …}. The
-// lines are sent as a stream, so the request is not retried.
+// lines are sent as a stream, so the request is retried only if they are an io.Seeker.
 func (c *Client) SubmitBatch(ctx context.Context, agentID string, lines io.Reader) (Batch, error) {
 	return doJSON[Batch](ctx, c, request{
 		method: http.MethodPost, path: agentPath(agentID) + "/batches", stream: lines, idempotencyKey: true,

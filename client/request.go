@@ -21,14 +21,14 @@ type request struct {
 	query          url.Values
 	header         http.Header
 	body           any       // is sent as JSON; nil: no body
-	stream         io.Reader // is sent as it is, and only once; nil: no stream
+	stream         io.Reader // is sent as it is, and only once unless it is an io.Seeker; nil: no stream
 	idempotencyKey bool      // the request gets a random Idempotency-Key, the same for all tries
 	idempotent     bool      // a POST that changes nothing the second time, without such a key
 }
 
 // repeatable reports whether the request may be sent again when its outcome is unknown: it then takes effect once.
 func (r request) repeatable() bool {
-	if r.stream != nil {
+	if _, seekable := r.stream.(io.Seeker); r.stream != nil && !seekable {
 		return false // it can be read only once
 	}
 	return r.method != http.MethodPost || r.idempotencyKey || r.idempotent
@@ -117,7 +117,31 @@ func (c *Client) newHTTPRequest(ctx context.Context, r request) (*http.Request, 
 	for name, values := range r.header {
 		req.Header[name] = values
 	}
+	if seeker, ok := r.stream.(io.Seeker); ok {
+		return req, rewindable(req, r.stream, seeker)
+	}
 	return req, nil
+}
+
+// rewindable makes a request send a stream from where it is now, each time, and tells the server its length.
+func rewindable(req *http.Request, stream io.Reader, seeker io.Seeker) error {
+	start, err := seeker.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	end, err := seeker.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	req.ContentLength = end - start
+	req.GetBody = func() (io.ReadCloser, error) {
+		if req.ContentLength == 0 {
+			return http.NoBody, nil
+		}
+		_, err := seeker.Seek(start, io.SeekStart)
+		return io.NopCloser(stream), err
+	}
+	return nil
 }
 
 // do sends a request once. An error that another try could not change is permanent.

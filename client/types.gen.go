@@ -143,6 +143,7 @@ const (
 	ProblemDailyBudgetExceeded  ProblemCode = "daily_budget_exceeded"
 	ProblemDeliveryNotFinished  ProblemCode = "delivery_not_finished"
 	ProblemExecutionNotFinished ProblemCode = "execution_not_finished"
+	ProblemFileStorageFull      ProblemCode = "file_storage_full"
 	ProblemHostNotAllowed       ProblemCode = "host_not_allowed"
 	ProblemIdempotencyKeyReused ProblemCode = "idempotency_key_reused"
 	ProblemInsufficientScope    ProblemCode = "insufficient_scope"
@@ -723,7 +724,7 @@ type Execution struct {
 	Id         string       `json:"id"`
 	Input      string       `json:"input"`
 
-	// InputFiles The input files of the run; absent in lists
+	// InputFiles The input files of the run or message; absent in lists
 	InputFiles []InputFileInfo `json:"inputFiles,omitempty,omitzero"`
 	Kind       Kind            `json:"kind"`
 
@@ -852,6 +853,32 @@ type Failure struct {
 // FailureCode defines model for FailureCode.
 type FailureCode string
 
+// File defines model for File.
+type File struct {
+	// ContentType As the upload said; default: `application/octet-stream`
+	ContentType string    `json:"contentType"`
+	CreatedAt   time.Time `json:"createdAt"`
+
+	// ExpiresAt When the file is deleted; absent: never
+	ExpiresAt time.Time `json:"expiresAt,omitempty,omitzero"`
+	Id        string    `json:"id"`
+	Name      string    `json:"name"`
+
+	// Sha256 In hex
+	Sha256 string `json:"sha256"`
+
+	// Size Bytes
+	Size int64 `json:"size"`
+}
+
+// FileList defines model for FileList.
+type FileList struct {
+	Files []File `json:"files"`
+
+	// NextCursor The `cursor` of the next page; absent on the last page
+	NextCursor NextCursor `json:"nextCursor,omitempty,omitzero"`
+}
+
 // FleetStatus What the leader of the executors has published; absent before there was one
 type FleetStatus struct {
 	// Apis Living processes of the API
@@ -886,12 +913,15 @@ type Health struct {
 // HealthStatus defines model for Health.Status.
 type HealthStatus string
 
-// InputFile defines model for InputFile.
+// InputFile It has either `content` or `fileId`
 type InputFile struct {
-	Content string `json:"content"`
+	Content *string `json:"content,omitempty"`
 
 	// Encoding Encoding of `content`; default: `utf-8`
 	Encoding InputFileEncoding `json:"encoding,omitempty,omitzero"`
+
+	// FileId An uploaded file that has the content
+	FileId string `json:"fileId,omitempty,omitzero"`
 
 	// Path Relative to the agent's working folder
 	//
@@ -904,6 +934,9 @@ type InputFileEncoding string
 
 // InputFileInfo defines model for InputFileInfo.
 type InputFileInfo struct {
+	// FileId The uploaded file that it is; absent if its content was in the request
+	FileId string `json:"fileId,omitempty,omitzero"`
+
 	// Path Relative to the agent's working folder
 	Path string `json:"path"`
 
@@ -913,6 +946,10 @@ type InputFileInfo struct {
 	// Size Bytes
 	Size int64 `json:"size"`
 }
+
+// InputFiles Input files, which lie in the agent's working folder. Those with `content` have at most 768 KiB together with
+// their paths; larger ones are uploaded (`POST /files`) and named by `fileId`
+type InputFiles = []InputFile
 
 // InstallationStatus defines model for InstallationStatus.
 type InstallationStatus struct {
@@ -987,12 +1024,15 @@ type MaxTurns = int
 // Message defines model for Message.
 type Message struct {
 	// AgentDraft An agent that a conversation proposes. A POST of it to `/agents` creates it
-	AgentDraft  AgentDraft  `json:"agentDraft,omitempty,omitzero"`
-	CreatedAt   time.Time   `json:"createdAt"`
-	Error       Failure     `json:"error,omitempty,omitzero"`
-	ExecutionId string      `json:"executionId"`
-	Role        MessageRole `json:"role"`
-	Text        string      `json:"text"`
+	AgentDraft  AgentDraft `json:"agentDraft,omitempty,omitzero"`
+	CreatedAt   time.Time  `json:"createdAt"`
+	Error       Failure    `json:"error,omitempty,omitzero"`
+	ExecutionId string     `json:"executionId"`
+
+	// Files The input files of a user's message
+	Files []InputFileInfo `json:"files,omitempty,omitzero"`
+	Role  MessageRole     `json:"role"`
+	Text  string          `json:"text"`
 
 	// Truncated The text is cut; `/executions/{executionId}/result` has all of it
 	Truncated bool `json:"truncated,omitempty,omitzero"`
@@ -1096,8 +1136,9 @@ type RunAgent struct {
 	// AgentVersion The version of the agent to use; default: the newest
 	AgentVersion AgentVersionNumber `json:"agentVersion,omitempty,omitzero"`
 
-	// Files Input files, at most 768 KiB together with their paths. They lie in the agent's working folder
-	Files []InputFile `json:"files,omitempty,omitzero"`
+	// Files Input files, which lie in the agent's working folder. Those with `content` have at most 768 KiB together with
+	// their paths; larger ones are uploaded (`POST /files`) and named by `fileId`
+	Files InputFiles `json:"files,omitempty,omitzero"`
 
 	// Input Text in UTF-8 without NUL, at most 256 KiB
 	Input string `json:"input"`
@@ -1137,6 +1178,10 @@ type SendMessage struct {
 
 	// ConversationId The conversation to continue
 	ConversationId string `json:"conversationId,omitempty,omitzero"`
+
+	// Files Input files, which lie in the agent's working folder. Those with `content` have at most 768 KiB together with
+	// their paths; larger ones are uploaded (`POST /files`) and named by `fileId`
+	Files InputFiles `json:"files,omitempty,omitzero"`
 
 	// Message Text in UTF-8 without NUL, at most 256 KiB
 	Message string `json:"message"`
@@ -1717,6 +1762,26 @@ type ListExecutorsParams struct {
 
 	// Cursor `nextCursor` of the previous page. A cursor is valid for the same list with the same filters
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+}
+
+// ListFilesParams defines parameters for ListFiles.
+type ListFilesParams struct {
+	// Limit Maximum number of items on the page
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Cursor `nextCursor` of the previous page. A cursor is valid for the same list with the same filters
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+}
+
+// UploadFileParams defines parameters for UploadFile.
+type UploadFileParams struct {
+	// Name Name of the file, without a folder, at most 255 bytes
+	Name string `form:"name" json:"name"`
+
+	// IdempotencyKey A name that the client chooses for this request. A repeated request with the same key within 24 hours gets the
+	// same response, with `Idempotent-Replayed: true`, and creates nothing. Another request with the same key gets
+	// 422
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
 // ListAPIKeysParams defines parameters for ListAPIKeys.

@@ -29,6 +29,7 @@ func batchCommand() *cobra.Command {
 func batchSubmit(s *serverFlags) *cobra.Command {
 	var (
 		agent, results string
+		files          inputFileFlags
 		wait           bool
 	)
 	cmd := &cobra.Command{
@@ -42,7 +43,7 @@ func batchSubmit(s *serverFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			b, err := submitBatch(ctx, cmd, c, args[0], agent)
+			b, err := submitBatch(ctx, cmd, c, args[0], agent, &files)
 			if err != nil {
 				return err
 			}
@@ -66,12 +67,13 @@ func batchSubmit(s *serverFlags) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&agent, "agent", "", "name or ID of the agent (required)")
+	files.add(f)
 	f.BoolVar(&wait, "wait", false, "show the progress until the batch is finished")
 	f.StringVarP(&results, "output", "o", "", "wait, and write the results to this file (JSON Lines)")
 	return cmd
 }
 
-func submitBatch(ctx context.Context, cmd *cobra.Command, c *client.Client, file, agent string) (client.Batch, error) {
+func submitBatch(ctx context.Context, cmd *cobra.Command, c *client.Client, file, agent string, files *inputFileFlags) (client.Batch, error) {
 	if agent == "" {
 		return client.Batch{}, usageError(cmd, errors.New("--agent is missing"))
 	}
@@ -87,6 +89,16 @@ func submitBatch(ctx context.Context, cmd *cobra.Command, c *client.Client, file
 	a, err := findAgent(ctx, c, agent)
 	if err != nil {
 		return client.Batch{}, err
+	}
+	shared, err := files.read(ctx, c, true)
+	if err != nil {
+		return client.Batch{}, err
+	}
+	defer shared.release(ctx, c)
+	if len(shared.Files) > 0 {
+		lines := addFilesToLines(input, shared.Files)
+		defer lines.Close()
+		input = lines
 	}
 	return c.SubmitBatch(ctx, a.Id, input)
 }

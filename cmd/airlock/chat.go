@@ -24,7 +24,7 @@ func chatCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "chat [--agent NAME] [--conversation ID]",
 		Short: "Chat in the terminal, with an agent or with the agent builder",
-		Long:  "Each line is a message. /create creates the agent that the last reply proposed. /quit, or the end of the input, leaves the conversation; it can be continued.",
+		Long:  "Each line is a message. /file PATH adds a file to the next message. /create creates the agent that the last reply proposed. /quit, or the end of the input, leaves the conversation; it can be continued.",
 		Args:  checkArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := process.Context()
@@ -54,6 +54,7 @@ type chat struct {
 	client     *client.Client
 	template   client.SendMessage // without the message
 	agentDraft client.AgentDraft  // proposed by the last reply
+	files      inputFileFlags     // of the next message
 }
 
 func (t *chat) run(ctx context.Context, cmd *cobra.Command) error {
@@ -73,6 +74,10 @@ func (t *chat) run(ctx context.Context, cmd *cobra.Command) error {
 		case "/create":
 			err = t.createProposedAgent(ctx, cmd)
 		default:
+			if name, ok := strings.CutPrefix(line, "/file "); ok {
+				t.addFile(cmd, strings.TrimSpace(name))
+				continue
+			}
 			err = t.sendMessage(ctx, cmd, line)
 		}
 		if err != nil {
@@ -84,7 +89,14 @@ func (t *chat) run(ctx context.Context, cmd *cobra.Command) error {
 func (t *chat) sendMessage(ctx context.Context, cmd *cobra.Command, text string) error {
 	message := t.template
 	message.Message = text
+	input, err := t.files.read(ctx, t.client, false)
+	if err != nil {
+		return err
+	}
+	t.files = inputFileFlags{}
+	message.Files = input.Files
 	accepted, err := t.client.SendMessage(ctx, message)
+	input.release(ctx, t.client)
 	if err != nil {
 		return err
 	}
@@ -105,6 +117,19 @@ func (t *chat) sendMessage(ctx context.Context, cmd *cobra.Command, text string)
 		fmt.Fprintf(cmd.ErrOrStderr(), "(/create creates the agent %q)\n", t.agentDraft.Name)
 	}
 	return nil
+}
+
+// addFile adds a file to the next message, if it can be read.
+func (t *chat) addFile(cmd *cobra.Command, argument string) {
+	name, path := splitFileArgument(argument)
+	file, size, err := openInputFile(name)
+	if err != nil {
+		fmt.Fprintln(cmd.ErrOrStderr(), err)
+		return
+	}
+	_ = file.Close() // it was only read
+	t.files.local = append(t.files.local, argument)
+	fmt.Fprintf(cmd.ErrOrStderr(), "(the next message has %s, %d bytes)\n", path, size)
 }
 
 func (t *chat) createProposedAgent(ctx context.Context, cmd *cobra.Command) error {

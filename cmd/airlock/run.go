@@ -17,7 +17,7 @@ func runCommand() *cobra.Command {
 	var (
 		s      serverFlags
 		agent  string
-		files  []string
+		files  inputFileFlags
 		labels map[string]string
 		from   string
 		wait   bool
@@ -31,12 +31,8 @@ func runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if agent == "" && len(labels)+len(files)+len(from) > 0 {
-				return usageError(cmd, errors.New("--label, --file and --workspace-from need --agent"))
-			}
-			inputFiles, err := readInputFiles(files)
-			if err != nil {
-				return err
+			if agent == "" && len(labels)+len(from) > 0 {
+				return usageError(cmd, errors.New("--label and --workspace-from need --agent"))
 			}
 			ctx, stop := process.Context()
 			defer stop()
@@ -44,9 +40,14 @@ func runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			input, err := files.read(ctx, c, false)
+			if err != nil {
+				return err
+			}
 			accepted, err := submitPrompt(ctx, c, agent, client.RunAgent{
-				Input: prompt, Files: inputFiles, Labels: labels, Workspace: client.WorkspaceSource{From: from},
+				Input: prompt, Files: input.Files, Labels: labels, Workspace: client.WorkspaceSource{From: from},
 			})
+			input.release(ctx, c)
 			if err != nil {
 				return err
 			}
@@ -65,7 +66,7 @@ func runCommand() *cobra.Command {
 	s.addServerFlag(f)
 	s.addJSONFlag(f)
 	f.StringVar(&agent, "agent", "", "name or ID of the agent that runs the prompt")
-	f.StringArrayVar(&files, "file", nil, "input file for the agent, in its folder under the last part of the path; may be repeated")
+	files.add(f)
 	f.StringToStringVar(&labels, "label", nil, "labels of the run, as name=value")
 	f.StringVar(&from, "workspace-from", "", "execution with whose files the run begins")
 	f.BoolVar(&wait, "wait", false, "wait for the execution and print its result")
@@ -75,7 +76,7 @@ func runCommand() *cobra.Command {
 // submitPrompt runs an agent, or begins a conversation if no agent is named.
 func submitPrompt(ctx context.Context, c *client.Client, agent string, run client.RunAgent) (client.AcceptedExecution, error) {
 	if agent == "" {
-		return c.SendMessage(ctx, client.SendMessage{Message: run.Input})
+		return c.SendMessage(ctx, client.SendMessage{Message: run.Input, Files: run.Files})
 	}
 	a, err := findAgent(ctx, c, agent)
 	if err != nil {

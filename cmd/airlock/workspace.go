@@ -1,18 +1,13 @@
 package main
 
-import (
-	"io"
-	"os"
-
-	"github.com/spf13/cobra"
-)
+import "github.com/spf13/cobra"
 
 func executionsWorkspace(s *serverFlags) *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use: "workspace EXECUTION", Short: "Download the files that an execution left in its working folder, as a .tar.zst",
 		Args: checkArgs(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := s.newClient()
 			if err != nil {
 				return err
@@ -22,22 +17,10 @@ func executionsWorkspace(s *serverFlags) *cobra.Command {
 				return err
 			}
 			defer content.Close()
-			if output == "-" {
-				_, err = io.Copy(cmd.OutOrStdout(), content)
-				return err
-			}
 			if output == "" {
 				output = args[0] + ".tar.zst"
 			}
-			file, err := os.Create(output)
-			if err != nil {
-				return err
-			}
-			if _, err := io.Copy(file, content); err != nil {
-				_ = file.Close()
-				return err
-			}
-			return file.Close()
+			return saveContent(cmd, content, output)
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "write to this file; -: standard output. Default: EXECUTION.tar.zst")

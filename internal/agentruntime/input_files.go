@@ -9,9 +9,9 @@ import (
 )
 
 // addInputFiles adds the task's input files to the runtime's own files. It fails if an input file has the path of one
-// of them, or one path is a folder of the other: no attempt could create both. It also fails if the files together do not
-// fit into the working folder. The job's streamed files are the uploaded files of the list, in its order; the executor
-// opens their contents.
+// of them, or one path is a folder of the other: no attempt could create both. It also fails if the files together do
+// not fit into the working folder. The job's streamed files are the uploaded files of the list, in its order; the
+// executor opens their contents.
 func (r *Run) addInputFiles(task *execution.Task) *execution.Failure {
 	runtimeFiles, size := r.Job.Files, int64(0)
 	for _, f := range task.InputFileList {

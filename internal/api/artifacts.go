@@ -21,7 +21,8 @@ import (
 )
 
 // Artifacts reads output files, large results and transcripts, stores and reads uploaded files, and deletes agent
-// sessions. Get and Transcript return blob.ErrLost or blob.ErrUnavailable, as does Put; the caller closes the reader of Get. It may be called concurrently.
+// sessions. Get and Transcript return blob.ErrLost or blob.ErrUnavailable, as does Put; the caller closes the reader of
+// Get. It may be called concurrently.
 type Artifacts interface {
 	Get(ctx context.Context, key blob.Key, want execution.Content) (*blob.Reader, error)
 	Put(ctx context.Context, key blob.Key, from io.Reader) (execution.Content, error)

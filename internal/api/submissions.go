@@ -12,9 +12,9 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// Submitter stores new work within the limits of the tenant. A submission is durable
-// when it returns nil. Its methods may be called concurrently. A submission may return a *quota.QueueFullError or a
-// *quota.DailyBudgetExceededError; with an idempotency key that was used before, a *store.DuplicateRequestError. AdmitFile may return a
+// Submitter stores new work within the limits of the tenant. A submission is durable when it returns nil. Its methods
+// may be called concurrently. A submission may return a *quota.QueueFullError or a *quota.DailyBudgetExceededError;
+// with an idempotency key that was used before, a *store.DuplicateRequestError. AdmitFile may return a
 // *quota.FileStorageFullError.
 type Submitter interface {
 	SubmitRun(ctx context.Context, r store.RunRequest) (execution.Change, error)

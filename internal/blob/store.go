@@ -1,8 +1,8 @@
 // Package blob stores what is too large for an execution's document, in a bucket of Google Cloud Storage or in a
 // folder: output files, large results, the sessions of agents, and uploaded files.
 //
-// In: contents, under keys that it derives from an execution or a file. Out: contents whose size and hash it checks against the
-// document. It never decides what to store, and it never reads the documents.
+// In: contents, under keys that it derives from an execution or a file. Out: contents whose size and hash it checks
+// against the document. It never decides what to store, and it never reads the documents.
 package blob
 
 import (
@@ -117,8 +117,8 @@ func (s *Store) syncDirs(file string, levels int) error {
 	return nil
 }
 
-// Delete deletes all contents of an execution or an uploaded file, also those that no document names. Call it before the
-// document is deleted: then it can be repeated after an error.
+// Delete deletes all contents of an execution or an uploaded file, also those that no document names. Call it before
+// the document is deleted: then it can be repeated after an error.
 func (s *Store) Delete(ctx context.Context, ref execution.Ref) error {
 	list := s.bucket.List(&gcblob.ListOptions{Prefix: prefix(ref)})
 	for {

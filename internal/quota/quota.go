@@ -198,8 +198,8 @@ func (e *Enforcer) SubmitBatch(ctx context.Context, b *batch.Batch, key *store.I
 	return err
 }
 
-// AdmitFile returns a FileStorageFullError if a file of this size does not fit into the storage of its tenant. Uploads at
-// the same time do not count each other.
+// AdmitFile returns a FileStorageFullError if a file of this size does not fit into the storage of its tenant. Uploads
+// at the same time do not count each other.
 func (e *Enforcer) AdmitFile(ctx context.Context, tenant string, size int64) error {
 	if e.limits.Files == 0 && e.limits.FileBytes == 0 {
 		return nil

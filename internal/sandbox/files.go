@@ -28,8 +28,8 @@ type File struct {
 	Data []byte
 }
 
-// StreamedFile is an input file that is never in memory as a whole. It is otherwise like File, and replaces a file of the
-// job's workspace that has its path.
+// StreamedFile is an input file that is never in memory as a whole. It is otherwise like File, and replaces a file of
+// the job's workspace that has its path.
 type StreamedFile struct {
 	Path    string
 	Mode    uint32 // permission bits; 0 means 0644

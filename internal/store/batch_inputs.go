@@ -28,8 +28,8 @@ type inputChunk struct {
 	FileIDs []string `firestore:"fileIds,omitempty"`
 }
 
-// upload marks the inputs of a batch, or the content of a file, that does not exist yet. If it never exists, because the
-// API was killed, ExpiredUploads finds what was stored by it. SubmitBatch and CreateFile delete it.
+// upload marks the inputs of a batch, or the content of a file, that does not exist yet. If it never exists, because
+// the API was killed, ExpiredUploads finds what was stored by it. SubmitBatch and CreateFile delete it.
 type upload struct {
 	ID        string    `firestore:"id"`
 	Tenant    string    `firestore:"tenant"`

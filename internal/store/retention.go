@@ -27,8 +27,8 @@ type Expired struct {
 	Delete func(ctx context.Context, deleteArtifacts ArtifactDeleter) (more bool, err error)
 }
 
-// ArtifactDeleter deletes the contents of an execution, or of an uploaded file, in blob storage. It is called before the
-// document is deleted.
+// ArtifactDeleter deletes the contents of an execution, or of an uploaded file, in blob storage. It is called before
+// the document is deleted.
 type ArtifactDeleter func(ctx context.Context, ref execution.Ref) error
 
 // maxBatchDeletes bounds how many executions one call of Delete deletes of a batch.

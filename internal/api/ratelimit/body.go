@@ -16,8 +16,8 @@ type readDeadliner interface {
 }
 
 // Body is the body of a request whose client must not stall. The client has a time-out to begin with, and one second
-// more for each 16 KiB that arrive, but never more than the time-out: that is how long a client may stall. Time in which
-// the server does not read does not count.
+// more for each 16 KiB that arrive, but never more than the time-out: that is how long a client may stall. Time in
+// which the server does not read does not count.
 type Body struct {
 	body       io.ReadCloser
 	connection readDeadliner

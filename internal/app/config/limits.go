@@ -51,8 +51,8 @@ func checkUSD(variable string, usd float64) error {
 	return nil
 }
 
-// FileLimits limit the uploaded files of each tenant. Files and MiB are soft: uploads at the same time do not count each
-// other. 0 is no limit.
+// FileLimits limit the uploaded files of each tenant. Files and MiB are soft: uploads at the same time do not count
+// each other. 0 is no limit.
 type FileLimits struct {
 	// FileRetention is how long after its upload a file can be used. 0: until it is deleted.
 	FileRetention time.Duration `env:"AIRLOCK_FILE_RETENTION" envDefault:"720h"`

@@ -29,8 +29,8 @@ type InputFile struct {
 	FileID string `firestore:"-"` // the uploaded file that has the content; empty: Data has it
 }
 
-// Limits of the input files. Those with Data are stored in one document, so that a run and its files are accepted in one
-// transaction.
+// Limits of the input files. Those with Data are stored in one document, so that a run and its files are accepted in
+// one transaction.
 const (
 	MaxInputFilesBytes = 768 << 10 // paths and data of all files with Data together
 	MaxInputFiles      = 100

@@ -27,8 +27,8 @@ func sumOf(t *testing.T, content io.Reader) string {
 	return fmt.Sprintf("%x %d\n", h.Sum(nil), n)
 }
 
-// Files of 100 MiB and more reach the job without being in the memory of the executor. A job begins after its last byte,
-// also if a file replaces one of the workspace.
+// Files of 100 MiB and more reach the job without being in the memory of the executor. A job begins after its last
+// byte, also if a file replaces one of the workspace.
 func TestLargeFilesAreStreamed(t *testing.T) {
 	d := newDriver(t, Config{})
 	first := run(t, d, withSnapshot(probe("write-paths", "/workspace/data/old")))

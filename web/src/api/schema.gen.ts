@@ -316,8 +316,9 @@ export interface paths {
         put?: never;
         /**
          * Run an agent on many inputs
-         * @description The body has one input per line: a JSON string or `{"input": "…"}`. It has at most 100,000 lines and 256 MiB,
-         *     and may be compressed (`Content-Encoding: gzip`). Airlock accepts all lines or none. It creates the executions
+         * @description The body has one input per line: a JSON string or `{"input": "…"}`. A line may name uploaded files:
+         *     `{"input": "…", "files": [{"path": "in.csv", "fileId": "file_…"}]}`. The body has at most 100,000 lines and
+         *     256 MiB, and may be compressed (`Content-Encoding: gzip`). Airlock accepts all lines or none. It creates the executions
          *     in the order of the lines, a limited number at a time.
          */
         post: operations["submitBatch"];
@@ -677,6 +678,71 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List files, newest first */
+        get: operations["listFiles"];
+        put?: never;
+        /**
+         * Upload a file that runs, messages and batches can name
+         * @description The body is the content of the file, at most 100 MiB, with its own `Content-Type`; it is not a form. A client that
+         *     does not know the size beforehand may send it in chunks. An upload that stalls for 30 s is ended. Nothing of an
+         *     upload that was not answered with 201 stays.
+         */
+        post: operations["uploadFile"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/files/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        /** Get what is known of a file */
+        get: operations["getFile"];
+        put?: never;
+        post?: never;
+        /** Delete a file; work that was accepted with it keeps its content */
+        delete: operations["deleteFile"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/files/{id}/content": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Get the content of a file
+         * @description `Range` selects a part of the file.
+         */
+        get: operations["getFileContent"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/usage": {
         parameters: {
             query?: never;
@@ -1011,6 +1077,7 @@ export interface components {
             /** @description The agent to start a conversation with */
             agentId?: string;
             agentVersion?: components["schemas"]["AgentVersionNumber"];
+            files?: components["schemas"]["InputFiles"];
         };
         CreateAgent: {
             /** @description At most 200 bytes */
@@ -1227,8 +1294,7 @@ export interface components {
              */
             queueTimeout?: string;
             labels?: components["schemas"]["Labels"];
-            /** @description Input files, at most 768 KiB together with their paths. They lie in the agent's working folder */
-            files?: components["schemas"]["InputFile"][];
+            files?: components["schemas"]["InputFiles"];
             workspace?: components["schemas"]["WorkspaceSource"];
             webhook?: components["schemas"]["Webhook"];
             agentVersion?: components["schemas"]["AgentVersionNumber"];
@@ -1238,13 +1304,21 @@ export interface components {
          * @example https://example.com/hooks/airlock
          */
         Webhook: string;
+        /**
+         * @description Input files, which lie in the agent's working folder. Those with `content` have at most 768 KiB together with
+         *     their paths; larger ones are uploaded (`POST /files`) and named by `fileId`
+         */
+        InputFiles: components["schemas"]["InputFile"][];
+        /** @description It has either `content` or `fileId` */
         InputFile: {
             /**
              * @description Relative to the agent's working folder
              * @example data/input.csv
              */
             path: string;
-            content: string;
+            content?: string;
+            /** @description An uploaded file that has the content */
+            fileId?: string;
             /**
              * @description Encoding of `content`; default: `utf-8`
              * @enum {string}
@@ -1408,6 +1482,8 @@ export interface components {
             /** @enum {string} */
             role: "user" | "assistant";
             text: string;
+            /** @description The input files of a user's message */
+            files?: components["schemas"]["InputFileInfo"][];
             agentDraft?: components["schemas"]["AgentDraft"];
             error?: components["schemas"]["Failure"];
             /** @description The text is cut; `/executions/{executionId}/result` has all of it */
@@ -1512,7 +1588,7 @@ export interface components {
             /** @description What the agent had said when its job ended without a result, the newest 64 KiB; absent in lists */
             partialText?: string;
             usage: components["schemas"]["Usage"];
-            /** @description The input files of the run; absent in lists */
+            /** @description The input files of the run or message; absent in lists */
             inputFiles?: components["schemas"]["InputFileInfo"][];
             /** @description The output files of the job; absent in lists */
             files?: components["schemas"]["OutputFile"][];
@@ -1544,6 +1620,32 @@ export interface components {
             size: number;
             /** @description In hex */
             sha256: string;
+            /** @description The uploaded file that it is; absent if its content was in the request */
+            fileId?: string;
+        };
+        File: {
+            id: string;
+            name: string;
+            /**
+             * Format: int64
+             * @description Bytes
+             */
+            size: number;
+            /** @description In hex */
+            sha256: string;
+            /** @description As the upload said; default: `application/octet-stream` */
+            contentType: string;
+            /** Format: date-time */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @description When the file is deleted; absent: never
+             */
+            expiresAt?: string;
+        };
+        FileList: {
+            files: components["schemas"]["File"][];
+            nextCursor?: components["schemas"]["NextCursor"];
         };
         OutputFile: {
             /** @description Relative to the output folder */
@@ -2042,7 +2144,7 @@ export interface components {
              * @description The reason, for programs
              * @enum {string}
              */
-            code: "invalid_request" | "unauthenticated" | "insufficient_scope" | "host_not_allowed" | "not_found" | "artifact_lost" | "route_not_found" | "method_not_allowed" | "agent_mismatch" | "version_conflict" | "api_keys_disabled" | "idempotency_key_reused" | "prompt_denied" | "rate_limited" | "batch_not_finished" | "delivery_not_finished" | "execution_not_finished" | "no_workspace" | "nothing_to_retry" | "content_too_large" | "unsupported_media_type" | "too_many_pending_turns" | "queue_full" | "daily_budget_exceeded" | "request_refused" | "internal" | "unavailable";
+            code: "invalid_request" | "unauthenticated" | "insufficient_scope" | "host_not_allowed" | "not_found" | "artifact_lost" | "route_not_found" | "method_not_allowed" | "agent_mismatch" | "version_conflict" | "api_keys_disabled" | "idempotency_key_reused" | "prompt_denied" | "rate_limited" | "batch_not_finished" | "delivery_not_finished" | "execution_not_finished" | "no_workspace" | "nothing_to_retry" | "content_too_large" | "unsupported_media_type" | "too_many_pending_turns" | "queue_full" | "daily_budget_exceeded" | "file_storage_full" | "request_refused" | "internal" | "unavailable";
             errors?: {
                 field: string;
                 detail: string;
@@ -3392,6 +3494,189 @@ export interface operations {
             404: components["responses"]["Problem"];
             409: components["responses"]["Problem"];
             422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    listFiles: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of items on the page */
+                limit?: components["parameters"]["Limit"];
+                /** @description `nextCursor` of the previous page. A cursor is valid for the same list with the same filters */
+                cursor?: components["parameters"]["Cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of files */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileList"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    uploadFile: {
+        parameters: {
+            query: {
+                /** @description Name of the file, without a folder, at most 255 bytes */
+                name: string;
+            };
+            header?: {
+                /**
+                 * @description A name that the client chooses for this request. A repeated request with the same key within 24 hours gets the
+                 *     same response, with `Idempotent-Replayed: true`, and creates nothing. Another request with the same key gets
+                 *     422
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description Stored */
+            201: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["File"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    getFile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["File"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    deleteFile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    getFileContent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The content */
+            200: {
+                headers: {
+                    "Repr-Digest": components["headers"]["ReprDigest"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description The requested range */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The content that the client has is still current */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            410: components["responses"]["Problem"];
+            /** @description The range is outside the content */
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             429: components["responses"]["Problem"];
             500: components["responses"]["Problem"];
             503: components["responses"]["Problem"];
