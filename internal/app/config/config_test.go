@@ -37,6 +37,7 @@ func TestAPIDefaults(t *testing.T) {
 		ListenAddr: "127.0.0.1:8000", QueueTimeout: 24 * time.Hour,
 		CORSAllowedOrigins: []string{"http://localhost:3000"}, ShutdownGracePeriod: 5 * time.Second,
 		RequestLimits: RequestLimits{RateLimit: -1, AuthFailureLimit: 60, MaxConnections: 20000},
+		FileLimits:    FileLimits{FileRetention: 720 * time.Hour, MaxFiles: 10_000, MaxFilesMiB: 10 << 10},
 		Auth: Auth{OIDCProvider: OIDCProvider{
 			Algorithms: []string{"RS256", "ES256"}, Header: "Authorization", TenantClaim: "sub", Leeway: time.Minute,
 		}},

@@ -103,8 +103,8 @@ func TestInputFiles(t *testing.T) {
 	a := start(t, withFileRuntimes(t))
 	agent := a.createAgent(contract.CreateAgent{Name: "R", Instructions: "read", Runtime: "reader"})
 	accepted := a.submitRun(agent.Id, contract.RunAgent{Input: "x", Files: []contract.InputFile{
-		{Path: "data/a.csv", Content: "1,2,세\n"},
-		{Path: "bytes", Content: "AP8=", Encoding: contract.Base64},
+		{Path: "data/a.csv", Content: new("1,2,세\n")},
+		{Path: "bytes", Content: new("AP8="), Encoding: contract.Base64},
 	}})
 	e := a.awaitExecution(accepted.ExecutionId)
 	require.Equal(t, contract.StatusSucceeded, e.Status, e.Error.Message)
