@@ -12,15 +12,12 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// sessionID returns the same ID for all turns of a conversation, because the agent's own session file contains it, and
-// for all attempts of an execution.
-func sessionID(e *execution.Execution) uuid.UUID {
-	name := "airlock execution " + e.ID
-	if e.ConversationID != "" {
-		name = "airlock conversation " + e.ConversationID
-	}
-	return uuid.NewSHA1(uuid.NameSpaceOID, []byte(name))
-}
+// sessionID is the ID of the session in every sandbox: there is one in each. An agent that is started before its job is
+// known has it, too.
+var sessionID = uuid.NewSHA1(uuid.NameSpaceOID, []byte("airlock session"))
+
+// sessionPath is the path of the agent's session file in the sandbox.
+var sessionPath = sessionfile.Path(sandbox.HomeDir, sessionID)
 
 // Notes that tell the agent that it does not remember what it did with tools.
 const (
@@ -31,7 +28,7 @@ const (
 // buildSessionFile returns the file from which the agent resumes the conversation: the session that an agent of this
 // runtime left, with the messages since then, or else one made from the messages. It returns nil if the conversation
 // has no messages yet.
-func (r *Run) buildSessionFile(t execution.Task, id uuid.UUID) ([]byte, *execution.Failure) {
+func (r *Run) buildSessionFile(t execution.Task) ([]byte, *execution.Failure) {
 	if !hasText(t.History) {
 		return nil, nil
 	}
@@ -43,14 +40,13 @@ func (r *Run) buildSessionFile(t execution.Task, id uuid.UUID) ([]byte, *executi
 		if len(later) > 0 && later[len(later)-1].Turn > s.Turn {
 			note = continueNote
 		}
-		file, err = sessionfile.Append(t.SessionData, id, note, later)
+		file, err = sessionfile.Append(t.SessionData, sessionID, note, later)
 	} else {
-		file, err = sessionfile.Encode(id, rebuiltNote, t.History)
+		file, err = sessionfile.Encode(sessionID, rebuiltNote, t.History)
 	}
 	if err != nil {
 		return nil, newFailure(execution.CodeInvalidTask, "the history cannot be passed to the agent: %v", err)
 	}
-	r.resumed = true
 	return file, nil
 }
 
@@ -73,11 +69,11 @@ func messagesSince(history []execution.Message, turn int) (later []execution.Mes
 // The caller sets where it comes from and where it is stored. It returns nil if the agent left none, or one that
 // cannot be read, or one without this turn: the agent was killed before it had written anything.
 func (r *Run) ExtractSession(o sandbox.Outcome) (*execution.AgentSession, []byte) {
-	i := slices.IndexFunc(o.Files, func(f sandbox.OutputFile) bool { return f.Path == r.sessionPath })
-	if r.sessionPath == "" || i < 0 {
+	i := slices.IndexFunc(o.Files, func(f sandbox.OutputFile) bool { return f.Path == sessionPath })
+	if !r.collectsSession || i < 0 {
 		return nil, nil
 	}
-	data, err := sessionfile.Read(o.Files[i].Content, r.sessionID, execution.MaxAgentSessionBytes)
+	data, err := sessionfile.Read(o.Files[i].Content, sessionID, execution.MaxAgentSessionBytes)
 	if err != nil || !r.hasNewMessage(data) {
 		return nil, nil // the turn does not fail, because the messages are stored too
 	}
@@ -86,11 +82,7 @@ func (r *Run) ExtractSession(o sandbox.Outcome) (*execution.AgentSession, []byte
 
 // hasNewMessage reports whether a session has more than the agent was given. A session that was cut has.
 func (r *Run) hasNewMessage(session []byte) bool {
-	i := slices.IndexFunc(r.Job.Files, func(f sandbox.File) bool { return f.Path == r.sessionPath })
-	if i < 0 {
-		return sessionfile.HasUserMessage(session)
-	}
-	later, ok := bytes.CutPrefix(session, r.Job.Files[i].Data)
+	later, ok := bytes.CutPrefix(session, r.sessionFile)
 	return !ok || sessionfile.HasUserMessage(later)
 }
 
@@ -103,7 +95,7 @@ func (r *Run) SessionRejected(o sandbox.Outcome) bool {
 	default:
 		return false
 	}
-	if !r.resumed {
+	if r.sessionFile == nil {
 		return false
 	}
 	if r.egress == nil {

@@ -24,7 +24,7 @@ const (
 const toolsFlag = "--tools="
 
 // launch is how Claude Code is started for one agent: its settings, in the CLI's words. The CLI reads all of it at its
-// start, so an agent with settings cannot use one that was started before.
+// start, so only an agent with the same settings can use one that was started before.
 type launch struct {
 	argv     []string // the runtime's own arguments, with fewer or other tools
 	args     []string // those that come after them
@@ -33,8 +33,7 @@ type launch struct {
 	maxTurns int
 }
 
-// newLaunch translates the settings of an agent. No text of a tenant becomes an argument, but the schema, which is a
-// JSON object behind an equals sign: rules, servers and skills are in files, and the other arguments are numbers and
+// newLaunch translates the settings of an agent. No text of a tenant becomes an argument: rules, servers and skills are in files, and the other arguments are numbers and
 // words from a list.
 func newLaunch(argv []string, maxTurns int, s agent.Settings) (launch, error) {
 	if s.MaxTurns > 0 {

@@ -11,6 +11,9 @@ import (
 type contract interface {
 	// prepareJob completes r.Job: arguments, environment, standard input and files.
 	prepareJob(r *Run, e *execution.Execution) *execution.Failure
+	// readsAtStart reports whether an agent reads the input file of that name when it starts. The name is relative to the
+	// working folder.
+	readsAtStart(name string) bool
 	// reportItems calls onItem for each thing that one line of the output says about the agent's work.
 	reportItems(line []byte, onItem func(transcript.Item))
 	// reportSaying calls onSaying if one line of the output is a part of a text that the agent is saying.

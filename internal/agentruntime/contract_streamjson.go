@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
-	"github.com/airlock-run/airlock/internal/agentruntime/sessionfile"
 	"github.com/airlock-run/airlock/internal/agentruntime/streamjson"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/sandbox"
@@ -17,56 +16,51 @@ import (
 // streamJSON is the contract of the Claude Code CLI, which the offline agent also implements.
 type streamJSON struct{}
 
-// maxSchemaSize bounds the schema, in bytes. It is one argument of the command line, for which Linux allows 128 KiB.
+// maxSchemaSize bounds the schema, in bytes.
 const maxSchemaSize = 96 << 10
 
-// prepareJob puts the schema on the command line, because the CLI accepts it nowhere else. It is one argument and a
-// JSON object, so it cannot be read as a flag.
+// prepareJob starts every agent of a runtime in the same way, for its default model, as far as the job allows that: so
+// it can have been started before the job was known. The model, the instructions and the schema come with the input.
 func (streamJSON) prepareJob(r *Run, e *execution.Execution) *execution.Failure {
 	t := e.Task
-	model := r.Model
-	if model == "" {
-		model = "none"
-	}
-	launch, err := newLaunch(r.Job.Argv, r.entry.MaxTurns, t.Settings)
+	launch, err := newLaunch(r.entry.Command(r.entry.DefaultModel()), r.entry.MaxTurns, t.Settings)
 	if err != nil {
 		return newFailure(execution.CodeInvalidTask, "the agent's settings cannot be passed to the agent: %v", err)
 	}
-	argv := slices.Concat(launch.argv, []string{
-		"--print", "--output-format", "stream-json", "--verbose", "--include-partial-messages", "--model", model,
-	}, launch.args)
 	r.maxTurns = launch.maxTurns
-	r.Job.Env = append(r.Job.Env, launch.env...)
-	r.Job.Files = append(r.Job.Files, launch.files...)
-
-	id := sessionID(e)
-	r.sessionID = id
-	r.sessionPath = sessionfile.Path(sandbox.HomeDir, id)
-	r.Job.Collect = []string{r.sessionPath}
-	sessionFile, failure := r.buildSessionFile(t, id)
+	sessionFile, failure := r.buildSessionFile(t)
 	if failure != nil {
 		return failure
 	}
+	defaultModel := r.entry.DefaultModel()
+	r.Job.Argv = slices.Concat(launch.argv, []string{
+		"--print", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose", "--include-partial-messages",
+		"--model", cmp.Or(defaultModel, "none"),
+	}, launch.args)
+	r.Job.Env = append(r.entry.Environment(defaultModel), launch.env...)
+	r.Job.Ahead.Files = launch.files
+	r.Job.Collect = []string{sessionPath}
+	r.collectsSession = true
 	if sessionFile != nil {
-		r.Job.Files = append(r.Job.Files, sandbox.File{Path: r.sessionPath, Mode: 0o600, Data: sessionFile})
-		argv = append(argv, "--resume", id.String())
+		r.sessionFile = sessionFile
+		r.Job.Ahead.Files = append(r.Job.Ahead.Files, sandbox.File{Path: sessionPath, Mode: 0o600, Data: sessionFile})
+		r.Job.Argv = append(r.Job.Argv, "--resume", sessionID.String())
 	} else {
-		argv = append(argv, "--session-id", id.String())
+		r.Job.Argv = append(r.Job.Argv, "--session-id", sessionID.String())
 	}
-	if t.Instructions != "" {
-		r.Job.Files = append(r.Job.Files, sandbox.File{Path: catalog.DefaultInstructionsPath, Mode: 0o600, Data: []byte(t.Instructions)})
-		argv = append(argv, "--append-system-prompt-file", catalog.DefaultInstructionsPath)
+
+	input := streamjson.Input{Instructions: t.Instructions, Schema: schemaOf(t), Prompt: t.Input}
+	if r.Model != defaultModel {
+		input.Model, input.Env = r.Model, r.entry.ModelVariables(r.Model)
 	}
-	if schema := schemaOf(t); schema != "" {
-		if len(schema) > maxSchemaSize || !isObject(schema) {
-			return newFailure(execution.CodeInvalidTask, "the schema must be a JSON object of at most %d bytes", maxSchemaSize)
-		}
-		argv = append(argv, "--json-schema="+schema)
+	if input.Schema != "" && (len(input.Schema) > maxSchemaSize || !isObject(input.Schema)) {
+		return newFailure(execution.CodeInvalidTask, "the schema must be a JSON object of at most %d bytes", maxSchemaSize)
 	}
-	r.Job.Argv = argv
+	if r.Job.Stdin, err = input.Encode(); err != nil {
+		return newFailure(execution.CodeInvalidTask, "the task cannot be passed to the agent: %v", err)
+	}
 	r.Job.SettleTime = time.Duration(cmp.Or(r.entry.SettleTime, catalog.Duration(catalog.DefaultSettleTime)))
 	r.Job.Keep = newResultKeeper(cmp.Or(r.Job.Limits.Output, sandbox.DefaultLimits.Output))
-	r.Job.Stdin = []byte("\n" + t.Input) // the newline keeps the CLI from reading a leading slash as one of its commands
 	return nil
 }
 

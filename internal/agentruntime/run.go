@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
 	"github.com/airlock-run/airlock/internal/answerschema"
 	"github.com/airlock-run/airlock/internal/domain/execution"
@@ -27,14 +25,14 @@ type Run struct {
 	maxTurns  int  // of the stream-json contract
 
 	answerSchema *answerschema.Schema // nil: the answer is not checked
-	sessionID    uuid.UUID
-	sessionPath  string // path of the agent's session file in the sandbox; empty if the contract stores no session
-	resumed      bool   // the agent was given a session
-	egress       Egress
-	lines        lineSplitter // of the output
-	said         newestText
-	onSaying     func(part string, begins bool) // may be nil
-	unfinished   strings.Builder                // the beginning of the text that the agent is saying
+	// collectsSession means that the agent leaves a session file, and sessionFile is the one that it was given; nil: none.
+	collectsSession bool
+	sessionFile     []byte
+	egress          Egress
+	lines           lineSplitter // of the output
+	said            newestText
+	onSaying        func(part string, begins bool) // may be nil
+	unfinished      strings.Builder                // the beginning of the text that the agent is saying
 	// reportUnfinished reports that text as an item, if there is one: the job was ended before the agent had said it. nil
 	// unless OnItem was called.
 	reportUnfinished func()
@@ -43,13 +41,22 @@ type Run struct {
 // prepare makes the job of an execution. Nothing that a tenant wrote is on the command line, except for the schema in
 // the stream-json contract, and words from a list.
 func (r Runtime) prepare(ctx context.Context, e *execution.Execution) (*Run, *execution.Failure) {
-	model, failure := r.resolveModel(e.Task.Model)
+	run, failure := r.prepareJob(e)
 	if failure != nil {
 		return nil, failure
 	}
-	env := r.Environment()
-	for _, name := range r.ModelEnv {
-		env = append(env, name+"="+model)
+	if r.OpenEgress != nil {
+		run.egress = r.OpenEgress(ctx, e, run.Model)
+		run.Job.Egress = run.egress
+	}
+	return run, nil
+}
+
+// prepareJob is prepare without the egress of the job.
+func (r Runtime) prepareJob(e *execution.Execution) (*Run, *execution.Failure) {
+	model, failure := r.resolveModel(e.Task.Model)
+	if failure != nil {
+		return nil, failure
 	}
 	if failure := r.checkSettings(e.Task.Settings); failure != nil {
 		return nil, failure
@@ -57,9 +64,9 @@ func (r Runtime) prepare(ctx context.Context, e *execution.Execution) (*Run, *ex
 	run := &Run{
 		Model: model, entry: r.Runtime, contract: contracts[r.Contract], hasSchema: schemaOf(e.Task) != "",
 		Job: sandbox.Job{
-			Execution: e.ID, Image: r.Image, Argv: r.Command(model), Env: env,
+			Execution: e.ID, Image: r.Image, Argv: r.Command(model), Env: r.Environment(model),
 			Timeout: e.Timeout, IdleTimeout: time.Duration(r.IdleTimeout),
-			Limits: r.jobLimits(),
+			Limits: r.jobLimits(), Ahead: &sandbox.Ahead{},
 		},
 	}
 	if maxTimeout := time.Duration(r.MaxTimeout); maxTimeout > 0 {
@@ -74,10 +81,7 @@ func (r Runtime) prepare(ctx context.Context, e *execution.Execution) (*Run, *ex
 	if failure := run.addInputFiles(&e.Task); failure != nil {
 		return nil, failure
 	}
-	if r.OpenEgress != nil {
-		run.egress = r.OpenEgress(ctx, e, model)
-		run.Job.Egress = run.egress
-	}
+	run.prepareAhead(e, r.OpenEgress != nil)
 	return run, nil
 }
 
@@ -95,7 +99,7 @@ func (r Runtime) resolveModel(requested string) (string, *execution.Failure) {
 	case len(r.Models) == 0:
 		return "", nil
 	case requested == "":
-		return r.Models[0], nil
+		return r.DefaultModel(), nil
 	}
 	if !slices.Contains(r.Models, requested) {
 		return "", newFailure(execution.CodeModelNotAllowed, "the runtime %q does not allow the model %q; allowed models: %s",

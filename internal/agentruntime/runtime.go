@@ -89,12 +89,9 @@ const trialTimeout = time.Second
 // the image has the agent's program.
 func (r *Registry) Trial(name string) sandbox.Job {
 	chosen, _ := r.choose(name)
-	model := ""
-	if len(chosen.Models) > 0 {
-		model = chosen.Models[0]
-	}
+	model := chosen.DefaultModel()
 	return sandbox.Job{
-		Execution: "trial", Image: chosen.Image, Argv: chosen.Command(model), Env: chosen.Environment(), Timeout: trialTimeout,
+		Execution: "trial", Image: chosen.Image, Argv: chosen.Command(model), Env: chosen.Environment(model), Timeout: trialTimeout,
 		Limits: chosen.jobLimits(),
 	}
 }

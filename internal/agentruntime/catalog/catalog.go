@@ -42,6 +42,10 @@ type Runtime struct {
 	Image    string   `yaml:"image"` // must contain sandbox-init at /sandbox-init
 	Contract Contract `yaml:"contract"`
 
+	// StartAhead means that the agent may be started before it has a job: it then waits for its standard input, which it
+	// reads before anything else that belongs to a job.
+	StartAhead bool `yaml:"startAhead"`
+
 	// Argv is the program and its arguments. The contract may append arguments. ModelPlaceholder in an argument is
 	// replaced with the model.
 	Argv     []string          `yaml:"argv"`
@@ -192,14 +196,34 @@ func (r Runtime) passable() []agent.Setting {
 	}
 }
 
-// Environment returns Env as "name=value" strings, sorted.
-func (r Runtime) Environment() []string {
+// Environment returns Env as "name=value" strings, sorted, and then the variables that are set to the model.
+func (r Runtime) Environment(model string) []string {
 	env := make([]string, 0, len(r.Env))
 	for name, value := range r.Env {
 		env = append(env, name+"="+value)
 	}
 	slices.Sort(env)
+	for _, name := range r.ModelEnv {
+		env = append(env, name+"="+model)
+	}
 	return env
+}
+
+// ModelVariables returns the variables that are set to the model.
+func (r Runtime) ModelVariables(model string) map[string]string {
+	variables := map[string]string{}
+	for _, name := range r.ModelEnv {
+		variables[name] = model
+	}
+	return variables
+}
+
+// DefaultModel returns the first of the models; empty: the runtime has none.
+func (r Runtime) DefaultModel() string {
+	if len(r.Models) == 0 {
+		return ""
+	}
+	return r.Models[0]
 }
 
 // Command returns Argv with the model in place of ModelPlaceholder.

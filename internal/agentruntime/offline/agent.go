@@ -1,27 +1,29 @@
 // Package offline is an agent without a model, for trying and testing Airlock without an account at a provider. It has
-// the interface of the Claude Code CLI: the same flags and the prompt on standard input come in, and lines of JSON with
+// the interface of the Claude Code CLI: the same flags and the job on standard input come in, and lines of JSON with
 // one final result go out. It never pretends to be a model: it does a few named things with text and says so.
 package offline
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 
 	"github.com/airlock-run/airlock/internal/agentruntime/sessionfile"
+	"github.com/airlock-run/airlock/internal/agentruntime/streamjson"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
 // Exit codes of the agent.
 const (
 	exitOK    = 0
-	exitUsage = 1 // invalid flags, no prompt, or no session to resume; the CLI uses the same code
+	exitUsage = 1 // invalid flags, no message, or no session to resume; the CLI uses the same code
 )
 
-// maxPromptSize bounds standard input, in bytes. The API accepts far less.
-const maxPromptSize = 8 << 20
+// maxInputSize bounds standard input, in bytes. The API accepts far less.
+const maxInputSize = 8 << 20
 
 // Invocation holds the arguments and the streams of one process.
 type Invocation struct {
@@ -81,23 +83,13 @@ func buildReply(req request) reply {
 }
 
 func (p Invocation) readRequest(opts options) (request, error) {
-	prompt, err := io.ReadAll(io.LimitReader(p.Stdin, maxPromptSize+1))
+	input, err := streamjson.ReadInput(io.LimitReader(p.Stdin, maxInputSize))
 	if err != nil {
-		return request{}, fmt.Errorf("read the prompt: %w", err)
+		return request{}, err
 	}
-	if len(prompt) > maxPromptSize {
-		return request{}, fmt.Errorf("the prompt is longer than %d bytes", maxPromptSize)
-	}
-	req := request{prompt: strings.TrimPrefix(string(prompt), "\n"), schema: opts.schema, instructions: opts.instructions}
+	req := request{prompt: input.Prompt, schema: input.Schema, instructions: input.Instructions}
 	if strings.TrimSpace(req.prompt) == "" {
-		return request{}, fmt.Errorf("no prompt on standard input")
-	}
-	if opts.instructionsFile != "" {
-		text, err := os.ReadFile(opts.instructionsFile)
-		if err != nil {
-			return request{}, fmt.Errorf("read the instructions: %w", err)
-		}
-		req.instructions = string(text)
+		return request{}, errors.New("the message has no text")
 	}
 	if opts.resume {
 		file, err := os.ReadFile(sessionfile.Path(p.Home, opts.session))

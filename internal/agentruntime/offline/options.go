@@ -12,12 +12,9 @@ import (
 // options are the flags of the CLI that a runtime uses. Other flags are errors, so that the first test fails when a
 // runtime starts to use a new flag.
 type options struct {
-	model            string
-	session          uuid.UUID
-	resume           bool
-	instructions     string
-	instructionsFile string
-	schema           string
+	model   string
+	session uuid.UUID
+	resume  bool
 }
 
 func parseOptions(args []string) (options, error) {
@@ -26,6 +23,7 @@ func parseOptions(args []string) (options, error) {
 		sessionID          string
 		resumeID           string
 		printMode, verbose bool
+		inputFormat        string
 		format             string
 		maxTurns           int
 		skipPermissions    bool
@@ -37,29 +35,25 @@ func parseOptions(args []string) (options, error) {
 	flags.BoolVar(&verbose, "verbose", false, "print every event")
 	flags.BoolVar(&skipPermissions, "dangerously-skip-permissions", false, "nothing to skip: the agent has no tools")
 	flags.BoolVar(&partialMessages, "include-partial-messages", false, "it says everything at once")
+	flags.StringVar(&inputFormat, "input-format", "text", "stream-json only")
 	flags.StringVar(&format, "output-format", "text", "stream-json only")
 	flags.StringVar(&opts.model, "model", "", "named in the events")
 	flags.IntVar(&maxTurns, "max-turns", 1, "at least 1")
 	flags.StringVar(&sessionID, "session-id", "", "UUID of the new session")
 	flags.StringVar(&resumeID, "resume", "", "UUID of the session to resume")
-	flags.StringVar(&opts.instructions, "append-system-prompt", "", "instructions")
-	flags.StringVar(&opts.instructionsFile, "append-system-prompt-file", "", "file of instructions")
-	flags.StringVar(&opts.schema, "json-schema", "", "JSON Schema of the answer")
 	if err := flags.Parse(args); err != nil {
 		return options{}, err
 	}
 
 	switch {
 	case flags.NArg() > 0:
-		return options{}, fmt.Errorf("unexpected argument %q: the prompt is read from standard input", flags.Arg(0))
-	case !printMode || !verbose || format != "stream-json":
-		return options{}, errors.New("--print --verbose --output-format stream-json are required")
+		return options{}, fmt.Errorf("unexpected argument %q: the job is read from standard input", flags.Arg(0))
+	case !printMode || !verbose || inputFormat != "stream-json" || format != "stream-json":
+		return options{}, errors.New("--print --verbose --input-format stream-json --output-format stream-json are required")
 	case maxTurns < 1:
 		return options{}, fmt.Errorf("--max-turns %d: at least 1", maxTurns)
 	case sessionID != "" && resumeID != "":
 		return options{}, errors.New("--session-id and --resume exclude each other")
-	case opts.instructions != "" && opts.instructionsFile != "":
-		return options{}, errors.New("--append-system-prompt and --append-system-prompt-file exclude each other")
 	}
 	id := sessionID
 	if resumeID != "" {
