@@ -3,6 +3,7 @@ package agentruntime_test
 import (
 	"encoding/json"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -74,12 +75,13 @@ func TestExtractSessionWithoutThisTurn(t *testing.T) {
 		Input: "x", History: history, Session: storedSession("claude", "m"), SessionData: []byte(sessionLine),
 	}))
 	require.Nil(t, failure)
-	given := string(run.Job.Files[0].Data)
+	file := startFiles(run)[0]
+	given := string(file.Data)
 	for later, stored := range map[string]bool{
 		"": false, `{"type":"queue-operation"}` + "\n": false, `{"type":"assistant"}` + "\n": false,
 		`{"type":"user"}` + "\n": true, `{"type":"queue-operation"}` + "\n" + `{"type":"user"}` + "\n": true,
 	} {
-		session, _ := run.ExtractSession(withFile(sandbox.Outcome{EndReason: sandbox.TimedOut}, run.Job.Files[0].Path, given+later))
+		session, _ := run.ExtractSession(withFile(sandbox.Outcome{EndReason: sandbox.TimedOut}, file.Path, given+later))
 		require.Equal(t, stored, session != nil, later)
 	}
 }
@@ -122,8 +124,8 @@ func TestSessionFile(t *testing.T) {
 			run, failure := claudeWithSummary(gateway.Summary{}).Prepare(t.Context(), e)
 			require.Nil(t, failure)
 			require.Contains(t, run.Job.Argv, "--resume")
-			require.Equal(t, run.Job.Collect, []string{run.Job.Files[0].Path}, "the agent writes the session to the path where it found it")
-			file, stored := strings.CutPrefix(string(run.Job.Files[0].Data), sessionLine)
+			require.Equal(t, run.Job.Collect, []string{startFiles(run)[0].Path}, "the agent writes the session to the path where it found it")
+			file, stored := strings.CutPrefix(string(startFiles(run)[0].Data), sessionLine)
 			require.Equal(t, c.stored, stored)
 			var texts []string
 			for line := range strings.Lines(file) {
@@ -142,7 +144,7 @@ func TestSessionFile(t *testing.T) {
 	run, failure := claudeWithSummary(gateway.Summary{}).Prepare(t.Context(), task(execution.Task{Input: "x"}))
 	require.Nil(t, failure)
 	require.Contains(t, run.Job.Argv, "--session-id")
-	require.Empty(t, run.Job.Files)
+	require.Empty(t, startFiles(run))
 }
 
 // A session is given up only if the agent could do nothing with it.
@@ -197,18 +199,10 @@ func TestSessionRejectedWithoutEgress(t *testing.T) {
 	require.False(t, run.SessionRejected(withFile(exitedOutcome(3, ""), run.Job.Files[0].Path, given+sessionLine)))
 }
 
-// All turns of a conversation have the same session ID. Other conversations have other IDs.
-func TestSessionIDIsPerConversation(t *testing.T) {
-	path := func(execution, conversation string) string {
-		e := task(executionTask)
-		e.ID, e.ConversationID = execution, conversation
-		run, failure := claudeWithSummary(gateway.Summary{}).Prepare(t.Context(), e)
-		require.Nil(t, failure)
-		return run.Job.Collect[0]
+// startFiles returns the files that are there when the agent starts.
+func startFiles(run *agentruntime.Run) []sandbox.File {
+	if run.Job.Ahead == nil {
+		return run.Job.Files
 	}
-	require.Equal(t, path("exe_1", "con_1"), path("exe_2", "con_1"))
-	require.NotEqual(t, path("exe_1", "con_1"), path("exe_1", "con_2"))
-	require.NotEqual(t, path("exe_1", ""), path("exe_2", ""))
+	return append(slices.Clone(run.Job.Ahead.Files), run.Job.Files...)
 }
-
-var executionTask = execution.Task{Input: "x"}

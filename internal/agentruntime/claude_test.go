@@ -37,6 +37,7 @@ type claudeHarness struct {
 	timeout  time.Duration
 
 	settleTime time.Duration // 0: the runtime's
+	cold       bool          // the agent is started with its job, and not ahead
 	onItem     func(transcript.Item)
 	onSaying   func(part string, begins bool)
 }
@@ -90,8 +91,14 @@ func (h *claudeHarness) executeUntil(ctx context.Context, task execution.Task) (
 		run.OnItem(onItem)
 		run.OnSaying(h.onSaying)
 	}
+	if run.Job.Ahead != nil && !h.cold {
+		release, err := h.driver.StartAhead(h.t.Context(), run.Job)
+		require.NoError(h.t, err)
+		defer release()
+	}
 	outcome, err := h.driver.Run(ctx, run.Job)
 	require.NoError(h.t, err)
+	require.Equal(h.t, run.Job.Ahead != nil && !h.cold, outcome.Record.Ahead)
 	h.t.Cleanup(func() { require.NoError(h.t, outcome.Close()) })
 	return run, outcome
 }
@@ -187,6 +194,12 @@ call 'POST /v1/messages' '{"model":"claude-opus-4-1","max_tokens":1,"messages":[
 
 func TestClaudeUsesOneModel(t *testing.T) {
 	t.Parallel()
+	for _, cold := range []bool{false, true} {
+		testClaudeUsesOneModel(t, cold)
+	}
+}
+
+func testClaudeUsesOneModel(t *testing.T, cold bool) {
 	h := newClaudeHarness(t, func(r modelstub.Request) modelstub.Response {
 		switch {
 		case strings.Contains(r.Prompt(), "look for the needle"):
@@ -200,6 +213,7 @@ func TestClaudeUsesOneModel(t *testing.T) {
 			})
 		}
 	})
+	h.cold = cold
 	run, result := h.mustRun(execution.Task{Input: "search", Model: "claude-opus-4-5"})
 	require.Equal(t, "the sub-agent found it", result.Text)
 	require.GreaterOrEqual(t, len(h.modelRequests()), 3)

@@ -51,7 +51,7 @@ func (streamJSON) prepareJob(r *Run, e *execution.Execution) *execution.Failure 
 
 	input := streamjson.Input{Instructions: t.Instructions, Schema: schemaOf(t), Prompt: t.Input}
 	if r.Model != defaultModel {
-		input.Model, input.Env = r.Model, r.entry.ModelVariables(r.Model)
+		input.Model, input.ModelEnv = r.Model, r.entry.ModelVariables(r.Model)
 	}
 	if input.Schema != "" && (len(input.Schema) > maxSchemaSize || !isObject(input.Schema)) {
 		return newFailure(execution.CodeInvalidTask, "the schema must be a JSON object of at most %d bytes", maxSchemaSize)

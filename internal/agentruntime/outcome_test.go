@@ -1,6 +1,7 @@
 package agentruntime_test
 
 import (
+	"bytes"
 	"context"
 	"net"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/agentruntime"
+	"github.com/airlock-run/airlock/internal/agentruntime/streamjson"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/gateway"
 	"github.com/airlock-run/airlock/internal/sandbox"
@@ -214,5 +216,7 @@ func TestClaudeAllowedModels(t *testing.T) {
 
 	run, failure := registry.Prepare(t.Context(), task(execution.Task{Input: "x", Model: "claude-haiku-4-5"}))
 	require.Nil(t, failure)
-	require.Contains(t, strings.Join(run.Job.Argv, " "), "--model claude-haiku-4-5 ")
+	input, err := streamjson.ReadInput(bytes.NewReader(run.Job.Stdin))
+	require.NoError(t, err)
+	require.Equal(t, "claude-haiku-4-5", input.Model)
 }

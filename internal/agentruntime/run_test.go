@@ -1,6 +1,7 @@
 package agentruntime_test
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
@@ -8,12 +9,13 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/airlock-run/airlock/internal/agentruntime"
+	"github.com/airlock-run/airlock/internal/agentruntime/streamjson"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/gateway"
 )
 
 // The test puts a mark into every text of a tenant and checks where the mark appears.
-func TestArgvHoldsOnlySchemaOfTask(t *testing.T) {
+func TestArgvHoldsNothingOfTask(t *testing.T) {
 	const mark = "\u2620mark"
 	marked := rapid.Map(rapid.String(), func(s string) string { return s + mark })
 	rapid.Check(t, func(t *rapid.T) {
@@ -30,12 +32,12 @@ func TestArgvHoldsOnlySchemaOfTask(t *testing.T) {
 			run, failure := registry.Prepare(t.Context(), task(input))
 			require.Nil(t, failure)
 			for _, arg := range append(run.Job.Argv, run.Job.Env...) {
-				if !strings.HasPrefix(arg, "--json-schema=") {
-					require.NotContains(t, arg, mark)
-				}
+				require.NotContains(t, arg, mark)
 			}
-			require.Equal(t, "\n"+input.Input, string(run.Job.Stdin))
-			for _, f := range run.Job.Files {
+			got, err := streamjson.ReadInput(bytes.NewReader(run.Job.Stdin))
+			require.NoError(t, err)
+			require.Equal(t, streamjson.Input{Prompt: input.Input, Instructions: input.Instructions, Schema: input.Schema}, got)
+			for _, f := range startFiles(run) {
 				require.True(t, strings.HasPrefix(f.Path, "/home/agent/"), f.Path)
 				require.NotContains(t, f.Path, mark)
 				require.EqualValues(t, 0o600, f.Mode)
@@ -50,14 +52,10 @@ func TestClaudeEnvironment(t *testing.T) {
 	require.Contains(t, run.Job.Env, "ANTHROPIC_BASE_URL=http://127.0.0.1:8787")
 	require.Contains(t, run.Job.Env, "CLAUDE_CODE_MAX_RETRIES=2")
 	require.Contains(t, run.Job.Env, "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1")
-	require.Contains(t, run.Job.Env, "CLAUDE_CODE_SUBAGENT_MODEL=claude-haiku-4-5")
-
-	// The environment of one job does not appear in the next one.
-	registry := claudeWithSummary(gateway.Summary{})
-	first, _ := registry.Prepare(t.Context(), task(execution.Task{Input: "x", Model: "claude-haiku-4-5"}))
-	second, _ := registry.Prepare(t.Context(), task(execution.Task{Input: "x", Model: "claude-opus-4-5"}))
-	require.Contains(t, first.Job.Env, "CLAUDE_CODE_SUBAGENT_MODEL=claude-haiku-4-5")
-	require.NotContains(t, second.Job.Env, "CLAUDE_CODE_SUBAGENT_MODEL=claude-haiku-4-5")
+	require.Contains(t, run.Job.Env, "CLAUDE_CODE_SUBAGENT_MODEL=claude-sonnet-4-6", "the default model, with which every agent starts")
+	input, err := streamjson.ReadInput(bytes.NewReader(run.Job.Stdin))
+	require.NoError(t, err)
+	require.Equal(t, "claude-haiku-4-5", input.ModelEnv["CLAUDE_CODE_SUBAGENT_MODEL"])
 }
 
 func TestAllListsEveryRuntime(t *testing.T) {

@@ -1,6 +1,7 @@
 package agentruntime_test
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/agentruntime"
 	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
+	"github.com/airlock-run/airlock/internal/agentruntime/streamjson"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
 
@@ -55,9 +57,10 @@ func TestPrepareKeepsTenantTextOffArgv(t *testing.T) {
 	}))
 	require.Nil(t, failure)
 	require.NotContains(t, strings.Join(run.Job.Argv, " "), "rm -rf")
-	require.Equal(t, "\n"+hostile, string(run.Job.Stdin))
-	require.Len(t, run.Job.Files, 2, "the history and the instructions")
-	require.Equal(t, hostile, string(run.Job.Files[1].Data))
+	got, err := streamjson.ReadInput(bytes.NewReader(run.Job.Stdin))
+	require.NoError(t, err)
+	require.Equal(t, streamjson.Input{Prompt: hostile, Instructions: hostile}, got)
+	require.Len(t, run.Job.Files, 1, "the history")
 }
 
 func TestPrepareIsDeterministic(t *testing.T) {

@@ -24,7 +24,7 @@ func TestBuiltin(t *testing.T) {
 	require.Equal(t, "claude-sonnet-4-6", claude.Models[0])
 	require.Contains(t, claude.Egress.Routes, catalog.Route{Method: "POST", Target: "/v1/messages?beta=true"})
 	require.Contains(t, claude.Egress.Routes, catalog.Route{Method: "HEAD", Target: "/", Local: true})
-	require.Contains(t, claude.Environment(), "CLAUDE_CODE_MAX_RETRIES=2")
+	require.Contains(t, claude.Environment("m"), "CLAUDE_CODE_MAX_RETRIES=2")
 }
 
 const completeYAML = `
@@ -69,7 +69,7 @@ func TestParseAllFields(t *testing.T) {
 	}, c.Runtimes[0]))
 	require.Equal(t, []string{"python3", "/app/main.py", "--model=large"}, c.Runtimes[0].Command("large"))
 	require.Equal(t, "OPENAI_API_KEY", c.Runtimes[0].KeyEnv())
-	require.Equal(t, []string{"A=1", "B=2"}, c.Runtimes[0].Environment())
+	require.Equal(t, []string{"A=1", "B=2", "MODEL=m"}, c.Runtimes[0].Environment("m"))
 }
 
 // minimalYAML is a valid file to which the tests add mistakes.

@@ -20,7 +20,7 @@ import (
 
 const builderSchema = conversation.BuilderSchema
 
-var requiredFlags = []string{"--print", "--output-format", "stream-json", "--verbose", "--model", "none", "--max-turns", "1"}
+var requiredFlags = []string{"--print", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose", "--model", "none", "--max-turns", "1"}
 
 type runResult struct {
 	code   int
@@ -30,10 +30,16 @@ type runResult struct {
 
 func run(t *testing.T, home, prompt string, args ...string) runResult {
 	t.Helper()
+	return runJob(t, home, streamjson.Input{Prompt: prompt}, args...)
+}
+
+func runJob(t require.TestingT, home string, job streamjson.Input, args ...string) runResult {
+	stdin, err := job.Encode()
+	require.NoError(t, err)
 	var stdout, stderr bytes.Buffer
 	code := offline.Run(offline.Invocation{
 		Args: append(requiredFlags[:len(requiredFlags):len(requiredFlags)], args...),
-		Home: home, Stdin: strings.NewReader("\n" + prompt), Stdout: &stdout, Stderr: &stderr,
+		Home: home, Stdin: bytes.NewReader(stdin), Stdout: &stdout, Stderr: &stderr,
 	})
 	return runResult{code, stdout.Bytes(), stderr.String()}
 }
@@ -50,7 +56,7 @@ func (r runResult) result(t *testing.T) streamjson.Result {
 
 func runInstructions(t *testing.T, instructions, input string) string {
 	t.Helper()
-	return run(t, t.TempDir(), input, "--append-system-prompt="+instructions).result(t).Text
+	return runJob(t, t.TempDir(), streamjson.Input{Prompt: input, Instructions: instructions}).result(t).Text
 }
 
 func TestSkills(t *testing.T) {
@@ -104,9 +110,9 @@ type proposal struct {
 	Agent *struct{ Name, Description, Instructions, Runtime string }
 }
 
-func propose(t *testing.T, message string, args ...string) proposal {
+func propose(t *testing.T, message string) proposal {
 	t.Helper()
-	result := run(t, t.TempDir(), message, append(args, "--json-schema="+builderSchema)...).result(t)
+	result := runJob(t, t.TempDir(), streamjson.Input{Prompt: message, Schema: builderSchema, Instructions: "You build agents."}).result(t)
 	var p proposal
 	require.NoError(t, json.Unmarshal(result.Structured, &p))
 	require.Equal(t, result.Text, p.Reply)
@@ -122,7 +128,7 @@ func TestBuilderProposesDraft(t *testing.T) {
 		"for a model, Korean": {"시를 쓰는 에이전트 만들어줘", "새 에이전트: 시를 쓰는", "시를 쓰는", "claude"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := propose(t, c.message, "--append-system-prompt=You build agents.")
+			p := propose(t, c.message)
 			require.NotNil(t, p.Agent)
 			require.Contains(t, p.Agent.Name, c.name)
 			require.Contains(t, p.Agent.Instructions, c.instructions)
@@ -146,7 +152,7 @@ func TestDraftLengthsAreBounded(t *testing.T) {
 		"make an agent that writes " + strings.Repeat("long words ", 5000),
 		strings.Repeat("긴 글을 쓰고 ", 5000) + "번역하는 에이전트 만들어줘",
 	} {
-		result := run(t, t.TempDir(), message, "--json-schema="+builderSchema).result(t)
+		result := runJob(t, t.TempDir(), streamjson.Input{Prompt: message, Schema: builderSchema}).result(t)
 		answer := conversation.ParseBuilderAnswer(execution.Result{Output: string(result.Structured)})
 		require.NotNil(t, answer.AgentDraft)
 	}
@@ -165,7 +171,7 @@ func TestBuilderRepliesWithoutDraft(t *testing.T) {
 }
 
 func TestUnknownSchemaIsError(t *testing.T) {
-	result := run(t, t.TempDir(), "hello", `--json-schema={"properties":{"score":{"type":"number"}}}`).result(t)
+	result := runJob(t, t.TempDir(), streamjson.Input{Prompt: "hello", Schema: `{"properties":{"score":{"type":"number"}}}`}).result(t)
 	require.True(t, result.IsError)
 	require.Empty(t, result.Structured)
 	require.Contains(t, result.Text, "needs a model")
@@ -190,12 +196,6 @@ func TestResumeReadsHistory(t *testing.T) {
 	require.Contains(t, run(t, home, "아까 뭐라고 했죠?", "--resume", id.String()).result(t).Text, "지금까지 하신 말씀")
 }
 
-func TestInstructionsFromAFile(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "instructions.md")
-	require.NoError(t, os.WriteFile(file, []byte("-- to upper case"), 0o600))
-	require.Equal(t, "ABC", run(t, t.TempDir(), "abc", "--append-system-prompt-file", file).result(t).Text)
-}
-
 func TestInvalidFlags(t *testing.T) {
 	id := uuid.NewString()
 	for name, c := range map[string]struct {
@@ -210,9 +210,7 @@ func TestInvalidFlags(t *testing.T) {
 		"new and resumed":      {"hi", []string{"--session-id", id, "--resume", id}, "exclude each other"},
 		"not a UUID":           {"hi", []string{"--session-id", "x"}, "invalid UUID"},
 		"nothing to resume":    {"hi", []string{"--resume", id}, "session to resume"},
-		"missing instructions": {"hi", []string{"--append-system-prompt-file", "/nowhere"}, "read the instructions"},
-		"two instructions":     {"hi", []string{"--append-system-prompt-file", "/x", "--append-system-prompt", "x"}, "exclude each other"},
-		"no prompt":            {" \n ", nil, "no prompt"},
+		"no prompt":            {" \n ", nil, "the message has no text"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := run(t, t.TempDir(), c.prompt, c.args...)

@@ -1,7 +1,6 @@
 package offline_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -9,7 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/airlock-run/airlock/internal/agentruntime/offline"
 	"github.com/airlock-run/airlock/internal/agentruntime/streamjson"
 )
 
@@ -29,22 +27,19 @@ func messageGenerator() *rapid.Generator[string] {
 // Every message gets exactly one result, as the contract requires.
 func TestAlwaysOneResult(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		args := append([]string(nil), requiredFlags...)
+		job := streamjson.Input{Prompt: messageGenerator().Draw(t, "prompt")}
 		switch rapid.IntRange(0, 2).Draw(t, "kind") {
 		case 1:
-			args = append(args, "--append-system-prompt="+messageGenerator().Draw(t, "instructions"))
+			job.Instructions = messageGenerator().Draw(t, "instructions")
 		case 2:
-			args = append(args, "--json-schema="+builderSchema)
+			job.Schema = builderSchema
 		}
-		var stdout, stderr bytes.Buffer
-		code := offline.Run(offline.Invocation{
-			Args: args, Stdin: strings.NewReader("\n" + messageGenerator().Draw(t, "prompt")), Stdout: &stdout, Stderr: &stderr,
-		})
-		require.Zero(t, code, stderr.String())
-		result, err := streamjson.Parse(stdout.Bytes())
+		got := runJob(t, "", job)
+		require.Zero(t, got.code, got.stderr)
+		result, err := streamjson.Parse(got.stdout)
 		require.NoError(t, err)
 		require.False(t, result.IsError)
-		if strings.HasPrefix(args[len(args)-1], "--json-schema") {
+		if job.Schema != "" {
 			var p proposal
 			require.NoError(t, json.Unmarshal(result.Structured, &p))
 			require.NotEmpty(t, p.Reply)
@@ -57,11 +52,7 @@ func TestAlwaysOneResult(t *testing.T) {
 func TestSummaryIsPartOfInput(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		input := messageGenerator().Draw(t, "input")
-		var stdout bytes.Buffer
-		offline.Run(offline.Invocation{
-			Args: append(requiredFlags[:len(requiredFlags):len(requiredFlags)], "--append-system-prompt=summarise"), Stdin: strings.NewReader("\n" + input), Stdout: &stdout,
-		})
-		result, err := streamjson.Parse(stdout.Bytes())
+		result, err := streamjson.Parse(runJob(t, "", streamjson.Input{Prompt: input, Instructions: "summarise"}).stdout)
 		require.NoError(t, err)
 		removeSpace := func(s string) string { return strings.Join(strings.Fields(s), "") }
 		require.True(t, strings.HasPrefix(removeSpace(input), removeSpace(result.Text)), "%q of %q", result.Text, input)

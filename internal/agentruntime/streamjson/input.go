@@ -12,8 +12,8 @@ import (
 // Input is what an agent gets on its standard input: one job, as lines of JSON. The agent may have been started before
 // its job was known.
 type Input struct {
-	Env          map[string]string // variables that replace those of the agent's start
 	Model        string            // empty: the one of the agent's start
+	ModelEnv     map[string]string // variables that replace those of the agent's start, with Model
 	Instructions string            // in addition to the agent's own
 	Schema       string            // JSON Schema of the answer; empty: the answer is text
 	Prompt       string
@@ -22,7 +22,6 @@ type Input struct {
 // Types and subtypes of the lines. The first are control requests, whose answers nobody waits for: the agent handles
 // one line after another.
 const (
-	typeUpdateEnv  = "update_environment_variables"
 	typeControl    = "control_request"
 	typeUser       = "user"
 	subInitialize  = "initialize"
@@ -32,11 +31,10 @@ const (
 )
 
 type inputLine struct {
-	Type      string            `json:"type"`
-	Variables map[string]string `json:"variables,omitempty"`
-	RequestID string            `json:"request_id,omitempty"`
-	Request   *controlRequest   `json:"request,omitempty"`
-	Message   *userMessage      `json:"message,omitempty"`
+	Type      string          `json:"type"`
+	RequestID string          `json:"request_id,omitempty"`
+	Request   *controlRequest `json:"request,omitempty"`
+	Message   *userMessage    `json:"message,omitempty"`
 }
 
 type controlRequest struct {
@@ -47,7 +45,8 @@ type controlRequest struct {
 }
 
 type flagSettings struct {
-	Model string `json:"model"`
+	Model string            `json:"model"`
+	Env   map[string]string `json:"env,omitempty"`
 }
 
 type userMessage struct {
@@ -60,12 +59,9 @@ func (in Input) Encode() ([]byte, error) {
 	lines := []inputLine{{Type: typeControl, RequestID: requestOfStart, Request: &controlRequest{
 		Subtype: subInitialize, AppendSystemPrompt: in.Instructions, JSONSchema: json.RawMessage(in.Schema),
 	}}}
-	if len(in.Env) > 0 {
-		lines = append([]inputLine{{Type: typeUpdateEnv, Variables: in.Env}}, lines...)
-	}
 	if in.Model != "" {
 		lines = append(lines, inputLine{Type: typeControl, RequestID: requestOfModel, Request: &controlRequest{
-			Subtype: subApplyFlags, Settings: &flagSettings{Model: in.Model},
+			Subtype: subApplyFlags, Settings: &flagSettings{Model: in.Model, Env: in.ModelEnv},
 		}})
 	}
 	// The line feed keeps the agent from reading a leading slash as one of its commands.
@@ -93,12 +89,10 @@ func ReadInput(r io.Reader) (Input, error) {
 			return in, errors.New("no message on standard input")
 		case err != nil:
 			return in, fmt.Errorf("read standard input: %w", err)
-		case l.Type == typeUpdateEnv:
-			in.Env = l.Variables
 		case l.Type == typeControl && l.Request != nil && l.Request.Subtype == subInitialize:
 			in.Instructions, in.Schema = l.Request.AppendSystemPrompt, string(l.Request.JSONSchema)
 		case l.Type == typeControl && l.Request != nil && l.Request.Settings != nil:
-			in.Model = l.Request.Settings.Model
+			in.Model, in.ModelEnv = l.Request.Settings.Model, l.Request.Settings.Env
 		case l.Type == typeUser && l.Message != nil:
 			in.Prompt = strings.TrimPrefix(l.Message.Content, "\n")
 			return in, nil
