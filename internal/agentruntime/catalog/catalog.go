@@ -42,10 +42,6 @@ type Runtime struct {
 	Image    string   `yaml:"image"` // must contain sandbox-init at /sandbox-init
 	Contract Contract `yaml:"contract"`
 
-	// StartAhead means that the agent may be started before it has a job: it then waits for its standard input, which it
-	// reads before anything else that belongs to a job.
-	StartAhead bool `yaml:"startAhead"`
-
 	// Argv is the program and its arguments. The contract may append arguments. ModelPlaceholder in an argument is
 	// replaced with the model.
 	Argv     []string          `yaml:"argv"`
@@ -70,6 +66,9 @@ type Runtime struct {
 	// SettleTime is for StreamJSON. An agent that has printed a result, and is then silent and calls no model for so long,
 	// is ended with that result: it has left a program running. 0: DefaultSettleTime.
 	SettleTime Duration `yaml:"settleTime"`
+	// StartAhead means that the agent may be started before it has a job: it then waits for its standard input, which it
+	// reads before anything else that belongs to a job.
+	StartAhead bool `yaml:"startAhead"`
 
 	Egress *Egress `yaml:"egress"` // nil: the sandbox has no egress
 }

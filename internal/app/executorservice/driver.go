@@ -31,7 +31,7 @@ func newDockerDriver(c config.Executor, log *zap.Logger, runtimes ...agentruntim
 }
 
 // DockerConfig returns how sandboxes are made. The warm pool holds containers of the given runtimes that are
-// available.
+// available, with agents in them if they can be started ahead.
 func DockerConfig(c config.Executor, log *zap.Logger, runtimes ...agentruntime.Runtime) docker.Config {
 	driver := docker.Config{
 		Executor: c.Name, Host: c.DockerHost, Runtime: c.OCIRuntime, SocketDir: c.SocketDir, UIDs: c.SandboxUIDs,
@@ -44,7 +44,11 @@ func DockerConfig(c config.Executor, log *zap.Logger, runtimes ...agentruntime.R
 	for _, r := range runtimes {
 		if r.Unavailable == "" {
 			limits := sandbox.Limits{Memory: int64(r.Limits.Memory), CPUs: r.Limits.CPUs, PIDs: r.Limits.PIDs}
-			driver.WarmPools = append(driver.WarmPools, docker.WarmPool{Job: sandbox.Job{Image: r.Image, Limits: limits}, MinIdle: c.WarmPoolSize})
+			job := r.Ahead()
+			if job == nil {
+				job = &sandbox.Job{Image: r.Image, Limits: limits}
+			}
+			driver.WarmPools = append(driver.WarmPools, docker.WarmPool{Job: *job, MinIdle: c.WarmPoolSize})
 		}
 	}
 	return driver
