@@ -5,6 +5,7 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"strconv"
 )
 
 // CreateAgent creates an agent.
@@ -22,13 +23,26 @@ func (c *Client) Agents(ctx context.Context) iter.Seq2[Agent, error] {
 	return paginate(ctx, c, "/agents", nil, func(l AgentList) ([]Agent, NextCursor) { return l.Agents, l.NextCursor })
 }
 
-// Patch is a JSON Merge Patch (RFC 7396): absent fields stay as they are, and nil resets a field to its default.
+// Patch is a JSON Merge Patch (RFC 7396): absent fields stay as they are, and nil resets a field to its default. With the
+// field version it applies only to that version of the agent.
 type Patch map[string]any
 
 // UpdateAgent changes an agent and returns the changed agent.
 func (c *Client) UpdateAgent(ctx context.Context, agentID string, p Patch) (Agent, error) {
 	return doJSON[Agent](ctx, c, request{
 		method: http.MethodPatch, path: agentPath(agentID), body: p, header: http.Header{"Content-Type": {"application/merge-patch+json"}},
+	})
+}
+
+// AgentVersion returns an agent as it was in a version. UpdateAgent with its fields takes the agent back.
+func (c *Client) AgentVersion(ctx context.Context, agentID string, version int) (Agent, error) {
+	return doJSON[Agent](ctx, c, request{method: http.MethodGet, path: agentPath(agentID) + "/versions/" + strconv.Itoa(version)})
+}
+
+// AgentVersions returns the versions of an agent, the newest first.
+func (c *Client) AgentVersions(ctx context.Context, agentID string) iter.Seq2[AgentVersion, error] {
+	return paginate(ctx, c, agentPath(agentID)+"/versions", nil, func(l AgentVersionList) ([]AgentVersion, NextCursor) {
+		return l.Versions, l.NextCursor
 	})
 }
 

@@ -11,10 +11,20 @@ import (
 )
 
 // SubmitBatch runs an agent on many inputs. Each line is one input: a JSON string, or an object {"input": …}. The
-// lines are sent as a stream, so the request is retried only if they are an io.Seeker.
+// lines are sent as a stream, so the request is retried only if they are an io.Seeker. All inputs use the newest version
+// of the agent.
 func (c *Client) SubmitBatch(ctx context.Context, agentID string, lines io.Reader) (Batch, error) {
+	return c.SubmitBatchOfVersion(ctx, agentID, 0, lines)
+}
+
+// SubmitBatchOfVersion is SubmitBatch with a version of the agent; 0 is the newest.
+func (c *Client) SubmitBatchOfVersion(ctx context.Context, agentID string, version int, lines io.Reader) (Batch, error) {
+	query := url.Values{}
+	if version != 0 {
+		query.Set("agentVersion", strconv.Itoa(version))
+	}
 	return doJSON[Batch](ctx, c, request{
-		method: http.MethodPost, path: agentPath(agentID) + "/batches", stream: lines, idempotencyKey: true,
+		method: http.MethodPost, path: agentPath(agentID) + "/batches", query: query, stream: lines, idempotencyKey: true,
 		header: http.Header{"Content-Type": {"application/jsonl"}},
 	})
 }

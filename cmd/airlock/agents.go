@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,8 +17,8 @@ import (
 
 func agentsCommand() *cobra.Command {
 	var s serverFlags
-	return commandGroup("agents", "List, get, create, edit and delete agents", &s,
-		agentsList(&s), agentsGet(&s), agentsCreate(&s), agentsEdit(&s), agentsDelete(&s))
+	return commandGroup("agents", "List, get, create, edit and delete agents, and see their versions", &s,
+		agentsList(&s), agentsGet(&s), agentsCreate(&s), agentsEdit(&s), agentsVersions(&s), agentsRollback(&s), agentsDelete(&s))
 }
 
 func agentsList(s *serverFlags) *cobra.Command {
@@ -36,18 +38,24 @@ func agentsList(s *serverFlags) *cobra.Command {
 }
 
 func agentsGet(s *serverFlags) *cobra.Command {
-	return &cobra.Command{Use: "get AGENT", Short: "Show an agent, by its name or ID", Args: checkArgs(cobra.ExactArgs(1)),
+	version := 0
+	cmd := &cobra.Command{Use: "get AGENT [--version N]", Short: "Show an agent, by its name or ID; --json shows all of it", Args: checkArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := s.newClient()
 			if err != nil {
 				return err
 			}
 			a, err := findAgent(cmd.Context(), c, args[0])
+			if err == nil {
+				a, err = wholeAgent(cmd.Context(), c, a, version)
+			}
 			if err != nil {
 				return err
 			}
 			return show(s, cmd.OutOrStdout(), a, showAgent)
 		}}
+	cmd.Flags().IntVar(&version, "version", 0, "show the agent as it was in this version")
+	return cmd
 }
 
 func showAgent(out io.Writer, a client.Agent) {
@@ -63,6 +71,8 @@ func showAgent(out io.Writer, a client.Agent) {
 	if a.Budget.MaxCostUsd > 0 {
 		writeField(out, "Budget", fmt.Sprintf("%g USD", a.Budget.MaxCostUsd))
 	}
+	showSettings(out, a)
+	writeField(out, "Version", strconv.Itoa(a.Version))
 	writeField(out, "Created", formatTime(a.CreatedAt))
 	writeField(out, "Updated", formatTime(a.UpdatedAt))
 	fmt.Fprintf(out, "\n%s\n", a.Instructions)
@@ -84,11 +94,15 @@ func agentFlags(cmd *cobra.Command) {
 	}
 	cmd.Flags().Int64("max-tokens", 0, "tokens that one run may use")
 	cmd.Flags().Float64("max-cost", 0, "US dollars that one run may cost")
+	settingFlags(cmd)
 }
 
 // agentPatch holds the fields whose flags are set. An empty text, or 0, resets a field to its default.
 func agentPatch(cmd *cobra.Command) (client.Patch, error) {
-	patch := client.Patch{}
+	patch, err := readSettings(cmd)
+	if err != nil {
+		return nil, err
+	}
 	for _, f := range agentFields {
 		if !cmd.Flags().Changed(f.flag) {
 			continue
@@ -117,7 +131,9 @@ func agentPatch(cmd *cobra.Command) (client.Patch, error) {
 		}
 		budget["maxCostUsd"] = nilIfZero(n)
 	}
-	if len(budget) > 0 {
+	if fromFile, ok := patch["budget"].(map[string]any); ok {
+		maps.Copy(fromFile, budget)
+	} else if len(budget) > 0 {
 		patch["budget"] = budget
 	}
 	return patch, nil
@@ -132,21 +148,15 @@ func nilIfZero[T comparable](v T) any {
 }
 
 func agentsCreate(s *serverFlags) *cobra.Command {
-	cmd := &cobra.Command{Use: "create --name NAME --instructions TEXT", Short: "Create an agent and print its ID", Args: checkArgs(cobra.NoArgs),
+	cmd := &cobra.Command{Use: "create --name NAME --instructions TEXT | --from FILE", Short: "Create an agent and print its ID", Args: checkArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var a client.CreateAgent
-			f := cmd.Flags()
-			a.Name, _ = f.GetString("name") // no error: the types are those of the flags
-			a.Description, _ = f.GetString("description")
-			a.Instructions, _ = f.GetString("instructions")
-			a.Runtime, _ = f.GetString("runtime")
-			a.Model, _ = f.GetString("model")
-			a.Timeout, _ = f.GetString("timeout")
-			a.Budget.MaxTokens, _ = f.GetInt64("max-tokens")
-			a.Budget.MaxCostUsd, _ = f.GetFloat64("max-cost")
-			var err error
-			if a.Instructions, err = textOrStdin(cmd, a.Instructions); err != nil {
+			fields, err := agentPatch(cmd)
+			if err != nil {
 				return err
+			}
+			a, err := newAgent(fields)
+			if err != nil {
+				return usageError(cmd, err)
 			}
 			c, err := s.newClient()
 			if err != nil {
@@ -163,7 +173,8 @@ func agentsCreate(s *serverFlags) *cobra.Command {
 }
 
 func agentsEdit(s *serverFlags) *cobra.Command {
-	cmd := &cobra.Command{Use: "edit AGENT [--name NAME] …", Short: "Change the fields whose flags are set; an empty value resets a field to its default", Args: checkArgs(cobra.ExactArgs(1)),
+	ifVersion := 0
+	cmd := &cobra.Command{Use: "edit AGENT [--name NAME] … [--from FILE]", Short: "Change the fields whose flags are set; an empty value resets a field to its default", Args: checkArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			patch, err := agentPatch(cmd)
 			if err != nil {
@@ -171,6 +182,9 @@ func agentsEdit(s *serverFlags) *cobra.Command {
 			}
 			if len(patch) == 0 {
 				return usageError(cmd, errors.New("no flag names a field to change"))
+			}
+			if ifVersion > 0 {
+				patch["version"] = ifVersion
 			}
 			c, err := s.newClient()
 			if err != nil {
@@ -186,6 +200,7 @@ func agentsEdit(s *serverFlags) *cobra.Command {
 			return show(s, cmd.OutOrStdout(), a, showAgent)
 		}}
 	agentFlags(cmd)
+	cmd.Flags().IntVar(&ifVersion, "if-version", 0, "change the agent only if this is its newest version")
 	return cmd
 }
 

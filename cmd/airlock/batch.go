@@ -30,6 +30,7 @@ func batchSubmit(s *serverFlags) *cobra.Command {
 	var (
 		agent, results string
 		files          inputFileFlags
+		version        int
 		wait           bool
 	)
 	cmd := &cobra.Command{
@@ -43,7 +44,7 @@ func batchSubmit(s *serverFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			b, err := submitBatch(ctx, cmd, c, args[0], agent, &files)
+			b, err := submitBatch(ctx, cmd, c, args[0], agent, version, &files)
 			if err != nil {
 				return err
 			}
@@ -68,12 +69,13 @@ func batchSubmit(s *serverFlags) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&agent, "agent", "", "name or ID of the agent (required)")
 	files.add(f)
+	f.IntVar(&version, "agent-version", 0, "version of the agent; default: the newest")
 	f.BoolVar(&wait, "wait", false, "show the progress until the batch is finished")
 	f.StringVarP(&results, "output", "o", "", "wait, and write the results to this file (JSON Lines)")
 	return cmd
 }
 
-func submitBatch(ctx context.Context, cmd *cobra.Command, c *client.Client, file, agent string, files *inputFileFlags) (client.Batch, error) {
+func submitBatch(ctx context.Context, cmd *cobra.Command, c *client.Client, file, agent string, version int, files *inputFileFlags) (client.Batch, error) {
 	if agent == "" {
 		return client.Batch{}, usageError(cmd, errors.New("--agent is missing"))
 	}
@@ -100,7 +102,7 @@ func submitBatch(ctx context.Context, cmd *cobra.Command, c *client.Client, file
 		defer lines.Close()
 		input = lines
 	}
-	return c.SubmitBatch(ctx, a.Id, input)
+	return c.SubmitBatchOfVersion(ctx, a.Id, version, input)
 }
 
 // waitForBatch shows the progress until the batch is finished.

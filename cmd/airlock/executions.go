@@ -89,6 +89,9 @@ func showExecution(out io.Writer, e client.Execution) {
 	writeField(out, "Waiting for", string(e.WaitingFor))
 	writeField(out, "Kind", string(e.Kind))
 	writeField(out, "Agent", e.AgentId)
+	if e.AgentVersion > 0 {
+		writeField(out, "Version", strconv.Itoa(e.AgentVersion))
+	}
 	writeField(out, "Conversation", e.ConversationId)
 	writeField(out, "Batch", e.BatchId)
 	writeField(out, "Retry of", e.RetryOf)

@@ -169,3 +169,73 @@ func TestMisspeltVariableIsUsageError(t *testing.T) {
 	require.Equal(t, exitUsage, code)
 	require.Contains(t, stderr, "did you mean AIRLOCK_URL?")
 }
+
+func TestAgentSettingsFromFilesAndFlags(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, content string) string {
+		t.Helper()
+		name = filepath.Join(dir, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(name), 0o755))
+		require.NoError(t, os.WriteFile(name, []byte(content), 0o600))
+		return name
+	}
+	write("weather/SKILL.md", "Say it.")
+	write("weather/data/a.bin", "\xff")
+	schema := write("schema.json", `{"type": "object"}`)
+	from := write("agent.yaml", "name: One\ninstructions: Count\nversion: 3\nid: agt_9\ntools: {allowed: [Read]}\nbudget: {maxTokens: 5}\nmcpServers: [{name: w, command: python3}]\n")
+	a := startFakeAPI(t, map[string][]any{"POST /agents": {client.Agent{Id: "agt_1"}}})
+	code, _, stderr := runCLI(t, "", "agents", "create", "--server", a.URL, "--from", from, "--name", "Two", "--schema", schema, "--max-turns", "3",
+		"--effort", "high", "--env", "A=b", "--deny-tool", "Bash(rm *)", "--skill", filepath.Join(dir, "weather"), "--max-cost", "0.5")
+	require.Zero(t, code, stderr)
+	require.Equal(t, `POST /agents {"budget":{"maxCostUsd":0.5,"maxTokens":5},"effort":"high","env":{"A":"b"},"instructions":"Count","maxTurns":3,`+
+		`"mcpServers":[{"command":"python3","name":"w"}],"name":"Two","schema":{"type":"object"},"skills":[{"files":[{"content":"Say it.","path":"SKILL.md"},`+
+		`{"content":"/w==","encoding":"base64","path":"data/a.bin"}],"name":"weather"}],"tools":{"allowed":["Read"],"denied":["Bash(rm *)"]}}`, a.requests[0])
+
+	for flag, value := range map[string]string{"--from": write("bad.yaml", "a: [b"), "--schema": write("bad.json", "{"), "--skill": filepath.Join(dir, "none")} {
+		code, _, stderr = runCLI(t, "", "agents", "create", "--server", a.URL, flag, value)
+		require.Equal(t, exitUsage, code)
+		require.Contains(t, stderr, flag)
+	}
+	code, _, stderr = runCLI(t, "nme: One", "agents", "create", "--server", a.URL, "--from", "-")
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, `unknown field "nme"`)
+	require.Len(t, a.requests, 1)
+}
+
+func TestAgentVersionCommands(t *testing.T) {
+	newest := client.Agent{
+		Id: "agt_1", Name: "One", Instructions: "new", Version: 3, HasSettings: true, Env: client.Env{"A": "b", "C": "d"},
+		Schema: client.AnswerSchema(`{"const":1,"title":"x"}`), Effort: "high", Tools: client.Tools{Denied: []string{"Bash"}},
+	}
+	first := client.Agent{Id: "agt_1", Name: "One", Instructions: "old", Version: 1, HasSettings: true, Env: client.Env{"A": "z"}, Schema: client.AnswerSchema(`{"const":null}`)}
+	a := startFakeAPI(t, map[string][]any{
+		"GET /agents/agt_1": {newest}, "GET /agents/agt_1/versions/1": {first}, "PATCH /agents/agt_1": {first},
+		"GET /agents/agt_1/versions": {client.AgentVersionList{Versions: []client.AgentVersion{{Version: 2, Changed: []string{"name", "env"}}, {Version: 1}}}},
+		"POST /agents/agt_1/run":     {client.AcceptedExecution{ExecutionId: "exe_1"}},
+		"POST /agents/agt_1/batches": {client.Batch{Id: "bat_1"}},
+	})
+	code, out, stderr := runCLI(t, "", "agents", "versions", "agt_1", "--server", a.URL)
+	require.Zero(t, code, stderr)
+	require.Regexp(t, `(?m)^2 .* name,env$`, out)
+	code, out, stderr = runCLI(t, "", "agents", "get", "agt_1", "--version", "1", "--server", a.URL)
+	require.Zero(t, code, stderr)
+	require.Contains(t, out, "old")
+
+	last := func() string { return a.requests[len(a.requests)-1] }
+	code, _, stderr = runCLI(t, "", "agents", "rollback", "agt_1", "1", "--server", a.URL)
+	require.Zero(t, code, stderr)
+	require.Equal(t, `PATCH /agents/agt_1 {"effort":null,"env":{"A":"z","C":null},"instructions":"old","schema":{"const":null},"tools":null,"version":3}`, last())
+	code, _, stderr = runCLI(t, "", "agents", "edit", "agt_1", "--server", a.URL, "--name", "Two", "--if-version", "3")
+	require.Zero(t, code, stderr)
+	require.Equal(t, `PATCH /agents/agt_1 {"name":"Two","version":3}`, last())
+	code, _, stderr = runCLI(t, "", "run", "--agent", "agt_1", "--agent-version", "2", "x", "--server", a.URL)
+	require.Zero(t, code, stderr)
+	require.Equal(t, `POST /agents/agt_1/run {"agentVersion":2,"input":"x"}`, last())
+	code, _, stderr = runCLI(t, `"x"`, "batch", "submit", "-", "--agent", "agt_1", "--agent-version", "2", "--server", a.URL)
+	require.Zero(t, code, stderr)
+	require.Contains(t, last(), "POST /agents/agt_1/batches?agentVersion=2")
+	for _, args := range [][]string{{"agents", "rollback", "agt_1", "x"}, {"run", "--agent-version", "2", "x"}} {
+		code, _, _ = runCLI(t, "", append(args, "--server", a.URL)...)
+		require.Equal(t, exitUsage, code)
+	}
+}

@@ -15,12 +15,13 @@ import (
 
 func runCommand() *cobra.Command {
 	var (
-		s      serverFlags
-		agent  string
-		files  inputFileFlags
-		labels map[string]string
-		from   string
-		wait   bool
+		s       serverFlags
+		agent   string
+		version int
+		files   inputFileFlags
+		labels  map[string]string
+		from    string
+		wait    bool
 	)
 	cmd := &cobra.Command{
 		Use:   "run [--agent NAME] [--wait] PROMPT",
@@ -31,8 +32,8 @@ func runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if agent == "" && len(labels)+len(from) > 0 {
-				return usageError(cmd, errors.New("--label and --workspace-from need --agent"))
+			if agent == "" && len(labels)+len(from)+version > 0 {
+				return usageError(cmd, errors.New("--label, --workspace-from and --agent-version need --agent"))
 			}
 			ctx, stop := process.Context()
 			defer stop()
@@ -45,7 +46,7 @@ func runCommand() *cobra.Command {
 				return err
 			}
 			accepted, err := submitPrompt(ctx, c, agent, client.RunAgent{
-				Input: prompt, Files: input.Files, Labels: labels, Workspace: client.WorkspaceSource{From: from},
+				Input: prompt, AgentVersion: version, Files: input.Files, Labels: labels, Workspace: client.WorkspaceSource{From: from},
 			})
 			input.release(ctx, c)
 			if err != nil {
@@ -66,6 +67,7 @@ func runCommand() *cobra.Command {
 	s.addServerFlag(f)
 	s.addJSONFlag(f)
 	f.StringVar(&agent, "agent", "", "name or ID of the agent that runs the prompt")
+	f.IntVar(&version, "agent-version", 0, "version of the agent; default: the newest")
 	files.add(f)
 	f.StringToStringVar(&labels, "label", nil, "labels of the run, as name=value")
 	f.StringVar(&from, "workspace-from", "", "execution with whose files the run begins")

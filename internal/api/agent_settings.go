@@ -80,6 +80,18 @@ func readSkills(skills []contract.Skill) ([]agent.Skill, []contract.FieldError) 
 	return read, fieldErrors
 }
 
+// checkSkillRules rejects a skill with a text that a rule of the operator denies.
+func (s *Server) checkSkillRules(skills []agent.Skill) error {
+	for i, skill := range skills {
+		for j, f := range skill.Files {
+			if err := s.checkRules(fmt.Sprintf("skills.%d.files.%d.content", i, j), string(f.Data)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 const encodingBase64 = string(contract.Base64)
 
 // addSettings adds the settings of an agent to its view.

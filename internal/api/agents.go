@@ -75,6 +75,9 @@ func (s *Server) newAgent(tenant string, body contract.CreateAgent) (agent.Agent
 	if err := s.checkRules("instructions", body.Instructions); err != nil {
 		return agent.Agent{}, err
 	}
+	if err := s.checkSkillRules(settings.Skills); err != nil {
+		return agent.Agent{}, err
+	}
 	return agent.Agent{
 		Tenant: tenant, Name: body.Name, Description: body.Description, Instructions: body.Instructions,
 		Runtime: runtimeName, Model: body.Model, Timeout: runTimeout,

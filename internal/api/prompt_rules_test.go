@@ -33,6 +33,7 @@ func TestPromptRulesAreEnforced(t *testing.T) {
 		{http.MethodPost, "/api/conversation", `{"message":"pay with ` + card + `"}`},
 		{http.MethodPost, "/agents/" + agent.Id + "/run", `{"input":"` + card + `"}`},
 		{http.MethodPost, "/agents", `{"name":"B","instructions":"Use ` + card + `"}`},
+		{http.MethodPost, "/agents", agentBody(`"skills":[{"name":"a","files":[{"path":"SKILL.md","content":"Use ` + card + `"}]}]`)},
 		{http.MethodPatch, "/agents/" + agent.Id, `{"instructions":"Use ` + card + `"}`},
 		{http.MethodPost, "/agents/" + agent.Id + "/batches", "\"fine\"\n\"" + card + "\"\n"},
 	} {

@@ -14,7 +14,7 @@ import type {
 } from '../src/api/types.ts'
 import { isFinished } from '../src/executions/status.ts'
 import { EventStreams } from './eventStreams.ts'
-import { json, jsonOrNotFound, notFound, textOrNotFound } from './responses.ts'
+import { json, jsonOrNotFound, notFound, problem, textOrNotFound } from './responses.ts'
 import { Transcripts } from './transcripts.ts'
 
 export type Outcome = { result: Result } | { status: 'failed' | 'timed_out' | 'canceled'; error: Failure }
@@ -27,6 +27,8 @@ export type OnAccept = (execution: Execution, standIn: StandIn) => void
  */
 export class StandIn {
   readonly agents = new Map<string, Agent>()
+  /** The versions of each agent, from the first on. */
+  readonly agentVersions = new Map<string, Agent[]>()
   readonly conversations = new Map<string, Conversation>()
   readonly messages = new Map<string, Message[]>()
   readonly executions = new Map<string, Execution>()
@@ -88,6 +90,8 @@ export class StandIn {
         return this.agents.delete(id) ? new Response(null, { status: 204 }) : notFound()
       case 'GET agents/id':
         return jsonOrNotFound(this.agents.get(id))
+      case 'GET agents/id/versions':
+        return this.versions(id, path[3])
       case 'POST agents/id/run':
         return this.agents.has(id)
           ? this.accept({ kind: 'run', input: (body as { input: string }).input, agentId: id })
@@ -229,19 +233,46 @@ export class StandIn {
       ...{ runtime: 'claude', timeout: '2m0s' },
       ...draft,
       id,
+      version: 1,
       createdAt: now(),
       updatedAt: now(),
     }
-    this.agents.set(id, agent)
-    return json(agent, 201)
+    return json(this.storeVersion(agent), 201)
   }
 
-  private updateAgent(id: string, change: Partial<Agent>): Response {
+  private updateAgent(id: string, { version, ...change }: Partial<Agent>): Response {
     const agent = this.agents.get(id)
-    if (agent) {
-      this.agents.set(id, { ...agent, ...change, updatedAt: now() })
+    if (agent && version !== undefined && version !== agent.version) {
+      const detail = `The agent has version ${agent.version}; this change is based on version ${version}.`
+      return problem({ status: 409, title: 'Conflict', code: 'version_conflict', detail })
     }
-    return jsonOrNotFound(this.agents.get(id))
+    return jsonOrNotFound(
+      agent &&
+        this.storeVersion({ ...mergePatch(agent, change), version: agent.version + 1, updatedAt: now() }),
+    )
+  }
+
+  private storeVersion(agent: Agent): Agent {
+    const { schema, maxTurns, effort, env, tools, mcpServers, skills } = agent
+    const hasSettings = [schema, maxTurns, effort, env, tools, mcpServers, skills].some(Boolean)
+    const stored = { ...agent, hasSettings }
+    this.agents.set(agent.id, stored)
+    this.agentVersions.set(agent.id, [...(this.agentVersions.get(agent.id) ?? []), stored])
+    return stored
+  }
+
+  private versions(id: string, number: string | undefined): Response {
+    const all = this.agentVersions.get(id) ?? []
+    if (number !== undefined) {
+      return jsonOrNotFound(all.find(({ version }) => version.toString() === number))
+    }
+    const versions = all.map((agent, i) => ({
+      version: agent.version,
+      createdAt: agent.updatedAt,
+      urls: { self: `/agents/${id}/versions/${agent.version}` },
+      ...(i > 0 && { changed: ['instructions'] }),
+    }))
+    return json({ versions: versions.reverse() })
   }
 
   private retry(id: string): Response {
@@ -361,4 +392,19 @@ function now(): string {
 
 function newestFirst<T>(items: Map<string, T>): T[] {
   return [...items.values()].reverse()
+}
+
+/** Applies a JSON Merge Patch (RFC 7396). */
+function mergePatch<T extends object>(target: T, patch: object): T {
+  const merged = new Map<string, unknown>(Object.entries(target))
+  for (const [name, value] of Object.entries(patch) as [string, unknown][]) {
+    if (value === null) {
+      merged.delete(name)
+    } else if (value instanceof Object && !Array.isArray(value)) {
+      merged.set(name, mergePatch(merged.get(name) ?? {}, value))
+    } else {
+      merged.set(name, value)
+    }
+  }
+  return Object.fromEntries(merged) as T
 }

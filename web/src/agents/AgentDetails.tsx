@@ -6,18 +6,26 @@ import { DeleteAgent } from './DeleteAgent.tsx'
 import { changeOf, fieldsOf } from './fields.ts'
 import { Instructions } from './Instructions.tsx'
 import { useUpdateAgent } from './queries.ts'
+import { SettingsSummary } from './SettingsSummary.tsx'
+import { Versions } from './Versions.tsx'
 
 /** Shows an agent, or its form while the user edits it. */
 export function AgentDetails({ agent }: { agent: Agent }) {
-  const [editing, setEditing] = useState(false)
+  // The agent as it was when the user began to edit it.
+  const [edited, setEdited] = useState<Agent>()
   const update = useUpdateAgent(agent.id)
-  if (editing) {
+  if (edited) {
     return (
       <AgentForm
-        initial={fieldsOf(agent)}
+        initial={fieldsOf(edited)}
         action="Save changes"
-        onSubmit={(fields) => update.mutate(changeOf(fields), { onSuccess: () => setEditing(false) })}
-        onCancel={() => setEditing(false)}
+        onSubmit={(fields) =>
+          update.mutate(
+            { ...changeOf(fields, edited), version: edited.version },
+            { onSuccess: () => setEdited(undefined) },
+          )
+        }
+        onCancel={() => setEdited(undefined)}
         busy={update.isPending}
         error={update.error}
       />
@@ -32,8 +40,10 @@ export function AgentDetails({ agent }: { agent: Agent }) {
           .join(' · ')}
       </p>
       <Instructions text={agent.instructions} open={agent.instructions.length < 600} />
+      <SettingsSummary agent={agent} />
+      <Versions agent={agent} />
       <div className="flex flex-wrap items-center gap-3">
-        <Button onClick={() => setEditing(true)}>Edit agent</Button>
+        <Button onClick={() => setEdited(agent)}>Edit agent</Button>
         <DeleteAgent agent={agent} />
       </div>
     </section>

@@ -1,12 +1,15 @@
 import { useState, type SubmitEvent } from 'react'
 import { Button } from '../ui/Button.tsx'
+import { Disclosure } from '../ui/Disclosure.tsx'
 import { Field } from '../ui/Field.tsx'
 import { ProblemNotice } from '../ui/ProblemNotice.tsx'
 import type { Fields } from './fields.ts'
+import { SettingsFields } from './SettingsFields.tsx'
 
 interface Props {
   initial: Fields
   action: string
+  /** May throw an error for people: then nothing was sent. */
   onSubmit: (fields: Fields) => void
   onCancel?: () => void
   busy: boolean
@@ -15,16 +18,23 @@ interface Props {
 
 export function AgentForm({ initial, action, onSubmit, onCancel, busy, error }: Props) {
   const [fields, setFields] = useState(initial)
-  const bind = (name: keyof Fields) => ({
+  const [unreadable, setUnreadable] = useState<Error>()
+  const bind = (name: Exclude<keyof Fields, 'skills'>) => ({
     value: fields[name],
     onChange: (value: string) => setFields((before) => ({ ...before, [name]: value })),
   })
 
   function submit(event: SubmitEvent) {
     event.preventDefault()
-    onSubmit(fields)
+    try {
+      onSubmit(fields)
+      setUnreadable(undefined)
+    } catch (reason) {
+      setUnreadable(reason instanceof Error ? reason : new Error('The fields cannot be read.'))
+    }
   }
 
+  const problem = unreadable ?? error
   return (
     <form onSubmit={submit} className="flex flex-col gap-4" aria-label={action}>
       <Field label="Name" required {...bind('name')} />
@@ -69,7 +79,13 @@ export function AgentForm({ initial, action, onSubmit, onCancel, busy, error }: 
           {...bind('maxCostUsd')}
         />
       </fieldset>
-      {error && <ProblemNotice error={error} />}
+      <Disclosure summary={<span className="text-sm font-medium">Advanced settings</span>}>
+        <SettingsFields
+          fields={fields}
+          onChange={(change) => setFields((before) => ({ ...before, ...change }))}
+        />
+      </Disclosure>
+      {problem && <ProblemNotice error={problem} />}
       <div className="flex flex-wrap gap-3">
         <Button type="submit" look="primary" disabled={busy}>
           {busy ? 'Saving…' : action}

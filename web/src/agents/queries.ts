@@ -1,4 +1,4 @@
-import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { api, unwrap, unwrapEmpty } from '../api/client.ts'
 import { queryKeys } from '../api/queryKeys.ts'
 import type { Agent, AgentChange, AgentDraft, NewAgent } from '../api/types.ts'
@@ -16,6 +16,33 @@ export function useAgent(id: string | undefined) {
     queryKey: queryKeys.agent(id ?? ''),
     queryFn: () => unwrap(api.GET('/agents/{id}', { params: { path: { id: id ?? '' } } })),
     enabled: id !== undefined,
+  })
+}
+
+/** Reads the versions of an agent, the newest first. They are read again when there is a newer one. */
+export function useAgentVersions(id: string, newest: number) {
+  return useInfiniteQuery({
+    queryKey: queryKeys.agentVersions(id, newest),
+    queryFn: ({ pageParam }) =>
+      unwrap(
+        api.GET('/agents/{id}/versions', {
+          params: { path: { id }, query: pageParam === '' ? {} : { cursor: pageParam } },
+        }),
+      ),
+    initialPageParam: '',
+    getNextPageParam: (page) => page.nextCursor,
+  })
+}
+
+/** Reads an agent as it was in a version. A version never changes. */
+export function useAgentVersion(id: string, version: number) {
+  return useQuery({
+    queryKey: queryKeys.agentVersion(id, version),
+    queryFn: () =>
+      unwrap(
+        api.GET('/agents/{id}/versions/{version}', { params: { path: { id, version: version.toString() } } }),
+      ),
+    staleTime: Infinity,
   })
 }
 

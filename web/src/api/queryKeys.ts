@@ -10,6 +10,8 @@ export const queryKeys = {
   conversation: (id: string) => ['conversation', id] as const,
   agents: ['agents'] as const,
   agent: (id: string) => ['agent', id] as const,
+  agentVersions: (id: string, newest: number) => ['agentVersions', id, newest] as const,
+  agentVersion: (id: string, version: number) => ['agentVersion', id, version] as const,
   batches: ['batches'] as const,
   anyBatch: ['batch'] as const,
   batch: (id: string) => ['batch', id] as const,

@@ -2,6 +2,7 @@ import type { ReactNode } from 'react'
 import type { Execution } from '../api/types.ts'
 import { Fact } from '../ui/Fact.tsx'
 import { formatDuration, formatExact } from '../ui/format.ts'
+import { TextLink } from '../ui/TextLink.tsx'
 import { StatusBadge } from './StatusBadge.tsx'
 
 /** The properties of an execution, without its input and its result. */
@@ -40,6 +41,12 @@ export function Facts({ execution }: { execution: Execution }) {
         )}
         <Fact name="Time-out">{execution.timeout}</Fact>
         <Fact name="Runtime">{[execution.runtime, execution.model].filter(Boolean).join(' · ')}</Fact>
+        {execution.agentId !== undefined && (
+          <Fact name="Agent">
+            <TextLink to={{ page: 'agent', id: execution.agentId }}>{execution.agentId}</TextLink>
+            {execution.agentVersion !== undefined && <Note>version {execution.agentVersion}</Note>}
+          </Fact>
+        )}
         <Fact name="Model calls">
           {usage.calls.toLocaleString()}
           {usage.estimatedCalls && (

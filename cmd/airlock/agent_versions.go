@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	jsonpatch "github.com/evanphx/json-patch/v5"
+	"github.com/spf13/cobra"
+
+	"github.com/airlock-run/airlock/client"
+)
+
+func agentsVersions(s *serverFlags) *cobra.Command {
+	return &cobra.Command{Use: "versions AGENT", Short: "List the versions of an agent, the newest first, and what changed", Args: checkArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := s.newClient()
+			if err != nil {
+				return err
+			}
+			a, err := findAgent(cmd.Context(), c, args[0])
+			if err != nil {
+				return err
+			}
+			return showAll(s, cmd.OutOrStdout(), c.AgentVersions(cmd.Context(), a.Id), table[client.AgentVersion]{
+				header: "VERSION CREATED CHANGED",
+				row: func(v client.AgentVersion) []string {
+					changed := strings.Join(v.Changed, ",")
+					if v.Version == 1 {
+						changed = "-"
+					}
+					return []string{strconv.Itoa(v.Version), formatTime(v.CreatedAt), changed}
+				},
+			})
+		}}
+}
+
+func agentsRollback(s *serverFlags) *cobra.Command {
+	return &cobra.Command{Use: "rollback AGENT VERSION", Short: "Make an agent what it was in a version, as a new version", Args: checkArgs(cobra.ExactArgs(2)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			version, err := strconv.Atoi(args[1])
+			if err != nil || version < 1 {
+				return usageError(cmd, fmt.Errorf("%q is not a version", args[1]))
+			}
+			c, err := s.newClient()
+			if err != nil {
+				return err
+			}
+			a, err := findAgent(cmd.Context(), c, args[0])
+			if err == nil {
+				a, err = wholeAgent(cmd.Context(), c, a, 0)
+			}
+			if err != nil {
+				return err
+			}
+			before, err := c.AgentVersion(cmd.Context(), a.Id, version)
+			if err != nil {
+				return err
+			}
+			patch, err := patchBetween(a, before)
+			if err != nil {
+				return err
+			}
+			if a, err = c.UpdateAgent(cmd.Context(), a.Id, patch); err != nil {
+				return err
+			}
+			return show(s, cmd.OutOrStdout(), a, showAgent)
+		}}
+}
+
+// wholeAgent returns an agent with its settings, which lists leave out, or as it was in a version unless that is 0.
+func wholeAgent(ctx context.Context, c *client.Client, a client.Agent, version int) (client.Agent, error) {
+	switch {
+	case version != 0:
+		return c.AgentVersion(ctx, a.Id, version)
+	case a.HasSettings:
+		return c.Agent(ctx, a.Id)
+	default:
+		return a, nil
+	}
+}
+
+// readOnlyFields are the fields of an agent that no request can set.
+var readOnlyFields = []string{"id", "version", "hasSettings", "createdAt", "updatedAt"}
+
+// patchBetween returns the patch that makes from equal to to, if from is still the newest version.
+func patchBetween(from, to client.Agent) (client.Patch, error) {
+	before, err := json.Marshal(from)
+	if err != nil {
+		return nil, err
+	}
+	after, err := json.Marshal(to)
+	if err != nil {
+		return nil, err
+	}
+	merge, err := jsonpatch.CreateMergePatch(before, after)
+	if err != nil {
+		return nil, err
+	}
+	var patch client.Patch
+	if err := json.Unmarshal(merge, &patch); err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(from.Schema, to.Schema) { // the API replaces it as a whole
+		patch["schema"] = nil
+		if len(to.Schema) > 0 {
+			patch["schema"] = to.Schema
+		}
+	}
+	for _, name := range readOnlyFields {
+		delete(patch, name)
+	}
+	patch["version"] = from.Version
+	return patch, nil
+}
