@@ -23,8 +23,8 @@ func (c *Client) Agents(ctx context.Context) iter.Seq2[Agent, error] {
 	return paginate(ctx, c, "/agents", nil, func(l AgentList) ([]Agent, NextCursor) { return l.Agents, l.NextCursor })
 }
 
-// Patch is a JSON Merge Patch (RFC 7396): absent fields stay as they are, and nil resets a field to its default. With the
-// field version it applies only to that version of the agent.
+// Patch is a JSON Merge Patch (RFC 7396): absent fields stay as they are, and nil resets a field to its default. With
+// the field version it applies only to that version of the agent.
 type Patch map[string]any
 
 // UpdateAgent changes an agent and returns the changed agent.

@@ -11,8 +11,8 @@ import (
 )
 
 // SubmitBatch runs an agent on many inputs. Each line is one input: a JSON string, or an object {"input": …}. The
-// lines are sent as a stream, so the request is retried only if they are an io.Seeker. All inputs use the newest version
-// of the agent.
+// lines are sent as a stream, so the request is retried only if they are an io.Seeker. All inputs use the newest
+// version of the agent.
 func (c *Client) SubmitBatch(ctx context.Context, agentID string, lines io.Reader) (Batch, error) {
 	return c.SubmitBatchOfVersion(ctx, agentID, 0, lines)
 }

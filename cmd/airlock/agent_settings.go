@@ -122,7 +122,8 @@ func readSchema(cmd *cobra.Command) (any, error) {
 	return json.RawMessage(data), nil
 }
 
-// readSkills reads folders of this machine as skills. The name of a skill is that of its folder. Links are not followed.
+// readSkills reads folders of this machine as skills. The name of a skill is that of its folder. Links are not
+// followed.
 func readSkills(folders []string) ([]client.Skill, error) {
 	skills := []client.Skill{}
 	for _, folder := range folders {

@@ -33,7 +33,8 @@ type launch struct {
 	maxTurns int
 }
 
-// newLaunch translates the settings of an agent. No text of a tenant becomes an argument: rules, servers and skills are in files, and the other arguments are numbers and
+// newLaunch translates the settings of an agent. No text of a tenant becomes an argument: rules, servers and
+// skills are in files, and the other arguments are numbers and
 // words from a list.
 func newLaunch(argv []string, maxTurns int, s agent.Settings) (launch, error) {
 	if s.MaxTurns > 0 {
@@ -150,8 +151,8 @@ func (l *launch) addServers(servers []agent.MCPServer) error {
 	return l.addJSON(mcpServersFile, map[string]any{"mcpServers": declared})
 }
 
-// addSkills puts the skills where the CLI looks for those of its user. The CLI's own skills are not offered: they are for
-// people at a terminal.
+// addSkills puts the skills where the CLI looks for those of its user. The CLI's own skills are not offered: they are
+// for people at a terminal.
 func (l *launch) addSkills(skills []agent.Skill) {
 	if len(skills) > 0 {
 		l.env = append(l.env, "CLAUDE_CODE_DISABLE_BUNDLED_SKILLS=1")

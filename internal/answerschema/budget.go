@@ -10,8 +10,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// Bounds of one check. A schema whose parts refer to each other can apply exponentially many rules to a small value, and
-// the library has no limit. So each rule that it applies is paid for from a budget.
+// Bounds of one check. A schema whose parts refer to each other can apply exponentially many rules to a small value,
+// and the library has no limit. So each rule that it applies is paid for from a budget.
 const (
 	// maxVisits bounds how often a part of the schema is applied to a part of the answer. Each visit may leave an error of
 	// some 300 bytes in memory.
@@ -67,8 +67,8 @@ func (b *budget) count(root *jsonschema.Schema) {
 	}
 }
 
-// priceOf is the work of one visit for each child of the value: the rules of the part, and what the parts directly below
-// do before they pay themselves.
+// priceOf is the work of one visit for each child of the value: the rules of the part, and what the parts directly
+// below do before they pay themselves.
 func priceOf(part *jsonschema.Schema) int {
 	price := 1 + 4*len(part.Required) // whose error lists all that are missing
 	for _, below := range subschemas(part) {

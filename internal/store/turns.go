@@ -39,7 +39,8 @@ type TurnRequest struct {
 }
 
 // SubmitTurn stores a message and the execution that answers it in one transaction. The error is a NotFoundError if the
-// tenant does not have the conversation, the agent or its version; else ErrAgentMismatch, conversation.ErrTooManyPending
+// tenant does not have the conversation, the agent or its version; else ErrAgentMismatch,
+// conversation.ErrTooManyPending
 // or a MissingFilesError.
 func (s *Store) SubmitTurn(ctx context.Context, t TurnRequest) (ch execution.Change, err error) {
 	ref := execution.Ref{Tenant: t.Tenant, ID: id.New(id.Execution)}
