@@ -34,8 +34,7 @@ type launch struct {
 }
 
 // newLaunch translates the settings of an agent. No text of a tenant becomes an argument: rules, servers and
-// skills are in files, and the other arguments are numbers and
-// words from a list.
+// skills are in files, and the other arguments are numbers and words from a list.
 func newLaunch(argv []string, maxTurns int, s agent.Settings) (launch, error) {
 	if s.MaxTurns > 0 {
 		maxTurns = min(maxTurns, s.MaxTurns)
