@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/labstack/echo/v4"
 	"go.uber.org/zap"
@@ -14,6 +15,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/conversation"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/domain/id"
+	"github.com/airlock-run/airlock/internal/domain/signal"
 	"github.com/airlock-run/airlock/internal/store"
 )
 
@@ -147,6 +149,11 @@ func (s *Server) DeleteConversation(c echo.Context, conversationID contract.ID) 
 		return err
 	}
 	s.deleteSession(ctx, c, &deleted)
+	if holder := deleted.HolderAt(time.Now()); holder != "" {
+		s.sendSignals(ctx, "the agent that waits for its next turn is given up later", signal.Signal{
+			To: holder, Kind: signal.KindTurn, Tenant: deleted.Tenant, Change: &signal.Change{ConversationID: deleted.ID},
+		})
+	}
 	if err := s.cancelTurns(ctx, c, deleted.Pending); err != nil { // turns that were accepted in between
 		return err
 	}

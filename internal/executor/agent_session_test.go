@@ -1,15 +1,18 @@
 package executor
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/airlock-run/airlock/internal/agentruntime/streamjson"
 	"github.com/airlock-run/airlock/internal/blob"
 	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/execution"
@@ -21,7 +24,7 @@ import (
 // prompt; nil: the job succeeds.
 func rememberingSandbox(end func(ctx context.Context, prompt string) (sandbox.Outcome, error)) *fakeSandbox {
 	return newFakeSandbox(func(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error) {
-		prompt := strings.TrimSpace(string(job.Stdin))
+		prompt := promptOf(job)
 		o, err := successOutcome("answer to "+prompt), error(nil)
 		if end != nil {
 			o, err = end(ctx, prompt)
@@ -38,9 +41,22 @@ func withSessionFile(o sandbox.Outcome, job sandbox.Job, prompt string) sandbox.
 	return o
 }
 
+// promptOf returns the input of a job.
+func promptOf(job sandbox.Job) string {
+	input, err := streamjson.ReadInput(bytes.NewReader(job.Stdin))
+	if err != nil {
+		panic(err) // a mistake of the test
+	}
+	return input.Prompt
+}
+
 // sessionOf returns the session file that a job is given.
 func sessionOf(job sandbox.Job) string {
-	for _, file := range job.Files {
+	files := job.Files
+	if job.Ahead != nil {
+		files = append(slices.Clone(job.Ahead.Files), files...)
+	}
+	for _, file := range files {
 		if file.Path == job.Collect[0] {
 			return string(file.Data)
 		}
@@ -138,7 +154,7 @@ func TestTurnWithoutSessionFile(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	b := newFakeSandbox(func(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error) {
-		if prompt := strings.TrimSpace(string(job.Stdin)); prompt != "message-2" {
+		if prompt := promptOf(job); prompt != "message-2" {
 			return withSessionFile(successOutcome("ok"), job, prompt), nil
 		}
 		<-ctx.Done()
@@ -160,7 +176,7 @@ func TestTurnAfterRejectedSession(t *testing.T) {
 	f := newFixture(t)
 	blobs := openArtifactStore(t)
 	b := newFakeSandbox(func(_ context.Context, job sandbox.Job) (sandbox.Outcome, error) {
-		switch prompt := strings.TrimSpace(string(job.Stdin)); prompt {
+		switch prompt := promptOf(job); prompt {
 		case "message-2", "message-3", "message-4":
 			return sandbox.Outcome{EndReason: sandbox.Exited, ExitCode: 1, Record: begunRecord()}, nil
 		default:

@@ -65,7 +65,7 @@ func TestLargeResultIsStored(t *testing.T) {
 		"larger":  strings.Repeat("한", execution.MaxResultBytes/3+1),
 	}
 	f.run(configWithArtifacts(blobs), newFakeSandbox(func(_ context.Context, job sandbox.Job) (sandbox.Outcome, error) {
-		return successOutcome(results[strings.TrimSpace(string(job.Stdin))]), nil
+		return successOutcome(results[promptOf(job)]), nil
 	}))
 	e := f.await(f.submit("offline", "largest"), execution.Succeeded)
 	require.Equal(t, results["largest"], e.Result.Text)

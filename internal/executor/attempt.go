@@ -15,6 +15,7 @@ import (
 	"github.com/airlock-run/airlock/internal/agentruntime"
 	"github.com/airlock-run/airlock/internal/domain/conversation"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/domain/fleet"
 	"github.com/airlock-run/airlock/internal/domain/transcript"
 	"github.com/airlock-run/airlock/internal/failpoint"
 	"github.com/airlock-run/airlock/internal/membership"
@@ -41,6 +42,7 @@ type attempt struct {
 	transcript     *transcriptWriter
 	stopTranscript func()
 
+	holds      bool              // an agent for the next turn is started
 	ended      bool              // the execution is not this attempt's any more
 	engineSick bool              // the job did not begin because the Engine starts nothing
 	startedAt  time.Time         // when the claim returned
@@ -79,17 +81,26 @@ func (x *Executor) pullFrom(
 			return err
 		}
 		for _, n := range notifications {
-			if ctx.Err() != nil || x.runtimes.unavailable(from.Runtime) != "" || !x.slots.take(lane) {
+			if ctx.Err() != nil || x.runtimes.unavailable(from.Runtime) != "" || !x.startAttempt(workCtx, session, n, lane, stopPulling) {
 				x.giveBack(n, n.Return(workCtx))
-				continue
 			}
-			x.attempts.run(func() {
-				releaseSlot := sync.OnceFunc(func() { x.slots.release(lane) })
-				defer releaseSlot()
-				x.runAttempt(workCtx, session, n, releaseSlot, stopPulling)
-			})
 		}
 	}
+}
+
+// startAttempt starts an attempt in the background. It returns false if no slot is free.
+func (x *Executor) startAttempt(
+	workCtx context.Context, session membership.Session, n queue.Notification, lane execution.Lane, stopPulling context.CancelCauseFunc,
+) bool {
+	if !x.slots.take(lane) {
+		return false
+	}
+	x.attempts.run(func() {
+		releaseSlot := sync.OnceFunc(func() { x.slots.release(lane) })
+		defer releaseSlot()
+		x.runAttempt(workCtx, session, n, releaseSlot, stopPulling)
+	})
+	return true
 }
 
 // missingRetryInterval is the time between two pulls from a subscription that does not exist, or may not be used.
@@ -117,6 +128,7 @@ func (x *Executor) runAttempt(
 	failpoint.Hit(failpoint.Pulled)
 	signaled, unsubscribe := x.signals.Subscribe(n.Ref)
 	defer unsubscribe()
+	x.yieldToHolder(workCtx, session, n)
 	claimedAt := time.Now()
 	e := x.claim(workCtx, session, n, log)
 	if e == nil {
@@ -134,6 +146,8 @@ func (x *Executor) runAttempt(
 	a.beginTranscript(workCtx)
 	defer a.stopTranscript()
 	defer a.abandonUnlessEnded(workCtx) // after a panic as well
+	defer x.nextTurns.take(conversationRef(e))()
+	x.makeRoom()
 	jobCtx, cancelJob := context.WithCancelCause(workCtx)
 	defer cancelJob(nil)
 	go a.watch(jobCtx, signaled, cancelJob)
@@ -163,6 +177,7 @@ func (x *Executor) runAttempt(
 	x.retryAfterBackoff(workCtx, change, log)
 	failpoint.Hit(failpoint.Published)
 	a.deleteUnusedSession(workCtx, change)
+	a.prepareNextTurn(workCtx, change)
 	if change.Execution.Status.Terminal() {
 		telemetry.recordFinish(&change.Execution)
 		x.config.OnFinished(change.Execution)
@@ -397,6 +412,9 @@ func (a *attempt) classify(err error) execution.Event {
 		ending.Receipt = a.writeReceipt(ending)
 		ending.Steps = a.steps.newest()
 		ending.StartDelay = a.startDelay()
+		if a.holds = a.mayHold(); a.holds {
+			ending.Hold = &execution.Hold{Process: fleet.ProcessOf(session), For: a.executor.config.NextTurnHold}
+		}
 		return execution.JobEnded{Session: session, Attempt: number, Ending: ending}
 	}
 	switch {

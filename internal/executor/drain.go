@@ -50,7 +50,12 @@ func (g *drainGate) await(ctx context.Context, draining bool) error {
 }
 
 // SetDraining makes the executor stop pulling, or pull again. Its jobs go on until they end.
-func (x *Executor) SetDraining(draining bool) { x.drain.set(draining) }
+func (x *Executor) SetDraining(draining bool) {
+	x.drain.set(draining)
+	if draining {
+		x.nextTurns.shrink(0)
+	}
+}
 
 // awaitNoDrain waits until no operator drains the executor.
 func (x *Executor) awaitNoDrain(ctx context.Context) error {

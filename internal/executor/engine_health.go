@@ -64,6 +64,10 @@ func (x *Executor) pullAll(ctx, workCtx context.Context, session membership.Sess
 		<-ctx.Done()
 		return context.Cause(ctx)
 	})
+	pulls.Go(func() (err error) {
+		defer supervise.RecoverTo(&err)
+		return x.runTurns(ctx, workCtx, session, stopPulling)
+	})
 	for _, runtime := range x.config.Runtimes.Available() {
 		pulls.Go(func() (err error) {
 			defer supervise.RecoverTo(&err)
@@ -147,6 +151,7 @@ type Health struct {
 	Since               time.Time         // of Pulling
 	Reason              string            // why it does not pull, for operators
 	UnavailableRuntimes map[string]string // those that it cannot start at present: the reason, for operators
+	JobStarts           map[string]int    // jobs by what was already running when they came: "ahead", "warm", "cold"
 }
 
 // engineHealth knows whether the Engine starts sandboxes. It counts the failed starts that are the Engine's fault.

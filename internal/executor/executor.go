@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	oteltrace "go.opentelemetry.io/otel/trace"
@@ -65,11 +66,13 @@ type Queue interface {
 // Sandbox runs jobs. Run runs one job in a fresh container. When ctx ends, it kills the job and returns the cause of
 // ctx; with an error, only the Record of the outcome counts. The error is a *sandbox.StartError if the job did not
 // begin because its sandbox did not start. Ping reports whether the Engine answers, Probe whether it starts a
-// container, and Try whether it starts the agent of a job; it ends the agent at once.
+// container, and Try whether it starts the agent of a job; it ends the agent at once. StartAhead starts the agent of a
+// job that may come, which Run then uses.
 type Sandbox interface {
 	Run(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error)
 	Probe(ctx context.Context) error
 	Try(ctx context.Context, job sandbox.Job) error
+	StartAhead(ctx context.Context, job sandbox.Job) (release func(), err error)
 	Ping(ctx context.Context) error
 }
 
@@ -80,6 +83,8 @@ type Runtimes interface {
 	Available() []string
 	Trial(name string) sandbox.Job
 	Prepare(ctx context.Context, e *execution.Execution) (*agentruntime.Run, *execution.Failure)
+	// PrepareStart returns how the agent of an execution is started ahead; nil: it is not.
+	PrepareStart(e *execution.Execution) *sandbox.Job
 }
 
 // ArtifactStore stores files, results that are too large for a document, and agent sessions. Put may be called
@@ -108,6 +113,10 @@ type Config struct {
 	Artifacts  ArtifactStore
 	// MaxWorkspace bounds the snapshot of a job's working folder, in bytes; 0: none is made.
 	MaxWorkspace int64
+	// MaxNextTurns is the number of agents that are started for the next turns of conversations, and wait for at most
+	// NextTurnHold.
+	MaxNextTurns int
+	NextTurnHold time.Duration
 	ReceiptKey   *receipt.Key     // signs receipts; nil: they are unsigned
 	Tracer       oteltrace.Tracer // makes the spans of attempts; nil: no spans
 	// TraceContent adds what agents are asked, say and do to the spans.
@@ -134,6 +143,10 @@ type Executor struct {
 	health    *engineHealth
 	runtimes  *runtimeStates
 	drain     *drainGate
+	jobStarts jobStarts
+	nextTurns *nextTurns
+	starts    sync.WaitGroup     // of agents for next turns
+	turns     chan execution.Ref // for which an agent waits here
 	settings  settingsCache
 }
 
@@ -146,13 +159,16 @@ func New(c Config) *Executor {
 	return &Executor{
 		config: c, slots: newSlots(c.Slots, c.Reserved), finishSem: semaphore.NewWeighted(int64(c.Slots)), health: health,
 		runtimes: newRuntimeStates(health.changed.Notify), drain: newDrainGate(),
-		settings: newSettingsCache(c.Tasks),
+		turns:     make(chan execution.Ref, turnsBuffer),
+		nextTurns: &nextTurns{max: c.MaxNextTurns, hold: c.NextTurnHold},
+		settings:  newSettingsCache(c.Tasks),
 	}
 }
 
 // Health returns whether the executor pulls, and which runtimes it cannot start.
 func (x *Executor) Health() Health {
 	h := x.health.snapshot()
+	h.JobStarts = x.jobStarts.snapshot()
 	h.UnavailableRuntimes = map[string]string{}
 	for _, name := range x.config.Runtimes.Available() {
 		if reason := x.unavailable(name); reason != "" {
@@ -193,6 +209,8 @@ func (x *Executor) Run(ctx context.Context) error {
 		time.AfterFunc(x.config.Grace, func() { stopWork(errShutdown) })
 	})()
 
+	defer x.nextTurns.shrink(0)
+	defer x.starts.Wait()
 	defer x.attempts.wait(context.WithoutCancel(ctx))
 	return supervise.Run(ctx, x.config.Log, "pull executions", func(ctx context.Context) error { return x.pull(ctx, workCtx) })
 }

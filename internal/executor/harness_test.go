@@ -127,14 +127,21 @@ func (f *fixture) newExecutorWithSessions(c Config, s testStore, q Queue, sb San
 	var x *Executor
 	m.Process, m.Kind, m.Name, m.Log = id.New("prc_"), fleet.KindExecutor, c.Name, f.log
 	f.store.OpenInbox(m.Process, func(s signal.Signal) {
-		if s.Kind == signal.KindCancel && !f.signalsLost.Load() {
+		switch {
+		case f.signalsLost.Load():
+		case s.Kind == signal.KindCancel:
 			x.Signal(execution.Ref{Tenant: s.Tenant, ID: s.Change.ExecutionID})
+		case s.Kind == signal.KindTurn:
+			x.SignalTurn(execution.Ref{Tenant: s.Tenant, ID: s.Change.ConversationID}, s.Change.ExecutionID)
 		}
 	})
 	m.OnLost = func(ctx context.Context) { x.AwaitJobsGone(ctx) }
 	member := membership.NewMember(m)
 	c.Sessions = member
-	c.Executions, c.Tasks, c.Queue, c.Sandbox, c.Runtimes, c.Log = s, s, q, sb, builtinRuntimes(), f.log
+	c.Executions, c.Tasks, c.Queue, c.Sandbox, c.Log = s, s, q, sb, f.log
+	if c.Runtimes == nil {
+		c.Runtimes = builtinRuntimes()
+	}
 	if c.OnFinished == nil {
 		c.OnFinished = func(execution.Execution) {}
 	}
@@ -287,6 +294,8 @@ type fakeSandbox struct {
 	runFunc func(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error)
 	started chan sandbox.Job // receives each job when it starts
 	ended   chan error       // receives what Run returns
+	ahead   chan sandbox.Job // receives each job whose agent is started ahead
+	given   chan sandbox.Job // receives such a job when its agent is given up
 
 	mu       sync.Mutex
 	pingErr  error                       // the answer of Ping
@@ -296,7 +305,8 @@ type fakeSandbox struct {
 }
 
 func newFakeSandbox(run func(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error)) *fakeSandbox {
-	return &fakeSandbox{runFunc: run, started: make(chan sandbox.Job, 1000), ended: make(chan error, 1000)}
+	return &fakeSandbox{runFunc: run, started: make(chan sandbox.Job, 1000), ended: make(chan error, 1000),
+		ahead: make(chan sandbox.Job, 1000), given: make(chan sandbox.Job, 1000)}
 }
 
 // answeringSandbox returns a sandbox whose jobs succeed at once.
@@ -335,6 +345,11 @@ func (b *fakeSandbox) Probe(context.Context) error {
 	defer b.mu.Unlock()
 	b.probes++
 	return b.probeErr
+}
+
+func (b *fakeSandbox) StartAhead(_ context.Context, job sandbox.Job) (release func(), err error) {
+	b.ahead <- job
+	return func() { b.given <- job }, nil
 }
 
 func (b *fakeSandbox) Try(_ context.Context, job sandbox.Job) error {

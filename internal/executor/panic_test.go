@@ -3,7 +3,6 @@ package executor
 import (
 	"context"
 	"io"
-	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -46,7 +45,7 @@ func TestPanicFailsOnlyItsAttempt(t *testing.T) {
 	t.Parallel()
 	forFirstJob := func(run func(ctx context.Context) sandbox.Outcome) *fakeSandbox {
 		return newFakeSandbox(func(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error) {
-			if strings.TrimSpace(string(job.Stdin)) == "first" {
+			if promptOf(job) == "first" {
 				return run(ctx), context.Cause(ctx)
 			}
 			return successOutcome("done"), nil

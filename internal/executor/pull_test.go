@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -37,6 +36,10 @@ func (s *countingSandbox) Ping(context.Context) error  { return nil }
 func (s *countingSandbox) Probe(context.Context) error { return nil }
 
 func (s *countingSandbox) Try(context.Context, sandbox.Job) error { return nil }
+
+func (s *countingSandbox) StartAhead(context.Context, sandbox.Job) (release func(), err error) {
+	return func() {}, nil
+}
 
 func (s *countingSandbox) add(n int) {
 	s.mu.Lock()
@@ -224,7 +227,7 @@ func TestPullingResumesWhileJobsRun(t *testing.T) {
 	defer close(gate)
 	var b *fakeSandbox
 	b = newFakeSandbox(func(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error) {
-		switch strings.TrimSpace(string(job.Stdin)) {
+		switch promptOf(job) {
 		case "long":
 			<-gate
 		case "fails":

@@ -54,7 +54,7 @@ func TestJobFailureIsNotRetried(t *testing.T) {
 		"output limit":  {sandbox.Outcome{EndReason: sandbox.OutputLimit}, execution.Failed, execution.CodeOutputLimit},
 	}
 	b := newFakeSandbox(func(_ context.Context, job sandbox.Job) (sandbox.Outcome, error) {
-		return outcomes[strings.TrimSpace(string(job.Stdin))].outcome, nil
+		return outcomes[promptOf(job)].outcome, nil
 	})
 	f.run(testConfig(), b)
 	for name, tc := range outcomes {
@@ -76,7 +76,7 @@ func TestUsageIsOfDefaultModel(t *testing.T) {
 	entry := catalog.Builtin().Runtimes[0]
 	entry.Models = []string{"default-model", "another"}
 	x := f.newExecutor(testConfig(), f.store, f.queue, newFakeSandbox(func(_ context.Context, job sandbox.Job) (sandbox.Outcome, error) {
-		if strings.TrimSpace(string(job.Stdin)) == "fails" {
+		if promptOf(job) == "fails" {
 			return sandbox.Outcome{EndReason: sandbox.Exited, ExitCode: 3}, nil
 		}
 		return successOutcome("done"), nil

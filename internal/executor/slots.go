@@ -42,6 +42,13 @@ func (s *slots) status(lane execution.Lane) (free int, released <-chan struct{})
 	return s.free(lane), s.released
 }
 
+// count returns how many slots of a lane are free.
+func (s *slots) count(lane execution.Lane) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.free(lane)
+}
+
 // take takes a slot and reports whether there was one. The caller keeps it until release.
 func (s *slots) take(lane execution.Lane) bool {
 	s.mu.Lock()

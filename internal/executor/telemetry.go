@@ -3,6 +3,8 @@ package executor
 import (
 	"context"
 	"errors"
+	"maps"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -65,16 +67,47 @@ func (t attemptTelemetry) recordOutcome(event execution.Event, err error, a *att
 	default:
 	}
 	if r := a.outcome.Record; r.Container != "" {
-		start := "cold"
-		if r.Warm {
-			start = "warm"
-		}
+		start := startOf(r)
 		metrics.SandboxesStarted.WithLabelValues(start).Inc()
+		a.executor.jobStarts.add(start)
 	}
 	t.recordPhases(a)
 	if a.run != nil {
 		t.span.SetAttributes(attribute.String("gen_ai.request.model", a.run.Model))
 	}
+}
+
+// startOf says what was already running when a job came.
+func startOf(r sandbox.Record) string {
+	switch {
+	case r.Ahead:
+		return "ahead"
+	case r.Warm:
+		return "warm"
+	default:
+		return "cold"
+	}
+}
+
+// jobStarts counts jobs by startOf.
+type jobStarts struct {
+	mu    sync.Mutex
+	count map[string]int
+}
+
+func (s *jobStarts) add(start string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.count == nil {
+		s.count = map[string]int{}
+	}
+	s.count[start]++
+}
+
+func (s *jobStarts) snapshot() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.count)
 }
 
 // recordPhases adds a child span for each phase of the job. A phase lasts until the next one begins, the last one

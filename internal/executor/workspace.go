@@ -40,7 +40,7 @@ func (a *attempt) loadWorkspace(ctx context.Context) (w sandbox.Workspace, relea
 	if err != nil {
 		return w, func() {}, err
 	}
-	return sandbox.Workspace{Content: local.read(), Size: from.Content.Size}, local.release, nil
+	return sandbox.Workspace{Content: local.read(), Size: from.Content.Size, SHA256: from.Content.SHA256}, local.release, nil
 }
 
 // prepareWorkspace gives the job the files of the execution or the conversation with which it begins.

@@ -39,8 +39,10 @@ type Notification struct {
 	Ref execution.Ref
 	// Dispatcher is the process that published it and wants to know of the end; empty: none.
 	Dispatcher string
+	// Holder is the process that has an agent waiting for this turn of a conversation; empty: none.
+	Holder string
 
-	queue        *Queue
+	queue        *Queue // nil: it did not come from Pub/Sub, and does not go back there
 	subscription string // its short name
 	message      *pubsubpb.ReceivedMessage
 }
@@ -82,7 +84,7 @@ func (q *Queue) pullFrom(ctx context.Context, subscription string, limit int) ([
 	received := make([]Notification, len(resp.ReceivedMessages))
 	for i, m := range resp.ReceivedMessages {
 		named := decode(m.Message.Data)
-		received[i] = Notification{Ref: named.Ref, Dispatcher: named.Dispatcher, queue: q, subscription: subscription, message: m}
+		received[i] = Notification{Ref: named.Ref, Dispatcher: named.Dispatcher, Holder: named.Holder, queue: q, subscription: subscription, message: m}
 	}
 	return received, nil
 }
@@ -90,6 +92,9 @@ func (q *Queue) pullFrom(ctx context.Context, subscription string, limit int) ([
 // Acknowledge ends the notification: the execution was inspected. It is sent within ackDelay, together with others. If
 // it is lost, the notification is delivered again and the execution is inspected again.
 func (n Notification) Acknowledge() {
+	if n.queue == nil {
+		return
+	}
 	// Add fails only for an ID above 1 GB and for more than 1 GB of waiting IDs. Neither happens.
 	_ = n.queue.ackBundler(n.subscription).Add(n.message.AckId, len(n.message.AckId))
 }
@@ -124,6 +129,9 @@ func (n Notification) Nack(ctx context.Context) error {
 func (n Notification) Return(ctx context.Context) error { return n.deliverAgain(ctx, 0) }
 
 func (n Notification) deliverAgain(ctx context.Context, delay time.Duration) error {
+	if n.queue == nil {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ackTimeout)
 	defer cancel()
 	return n.queue.client.SubscriptionAdminClient.ModifyAckDeadline(ctx, &pubsubpb.ModifyAckDeadlineRequest{
@@ -145,6 +153,7 @@ func nackDelay(delivery int) time.Duration {
 type message struct {
 	execution.Ref
 	Dispatcher string `json:"dispatcher,omitempty"`
+	Holder     string `json:"holder,omitempty"`
 }
 
 // decode returns the execution that a message names. It returns an empty Ref if the message names none, or one whose

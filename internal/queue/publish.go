@@ -23,7 +23,7 @@ func (q *Queue) Publish(ctx context.Context, ch execution.Change) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, e := range ch.Notify {
 		g.Go(func() error {
-			err := publishMessage(ctx, q.lanes[e.Lane], e.Runtime, message{Ref: e.Ref, Dispatcher: ch.Dispatcher})
+			err := publishMessage(ctx, q.lanes[e.Lane], e.Runtime, message{Ref: e.Ref, Dispatcher: ch.Dispatcher, Holder: e.Holder})
 			return q.resources.record(topicResource(laneTopic(e.Lane)), err)
 		})
 	}

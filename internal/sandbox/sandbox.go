@@ -63,6 +63,12 @@ type Ahead struct {
 	Once   bool   // no later job starts its agent in this way
 }
 
+// WaitingAgents counts the agents that have been started and wait for a job.
+type WaitingAgents struct {
+	AnyJob  int `json:"anyJob"`  // of the warm pool
+	NextJob int `json:"nextJob"` // each for one job that may come: see Driver.StartAhead
+}
+
 // Keeper keeps a part of an agent's standard output. Its memory must be bounded. One goroutine calls it.
 type Keeper interface {
 	Keep(part []byte) // the next part of the output

@@ -97,7 +97,11 @@ func (s *Store) commitChange(ctx context.Context, ref execution.Ref, updates []f
 // the tenant's document.
 func (s *Store) createdOutbox(e *execution.Execution) outbox {
 	watchers, _ := s.watchedTenants.cached(e.Tenant, e.CreatedAt, tenantWatchersMaxAge)
-	return s.newOutbox(changeSignals(watchers, e, nil))
+	signals := changeSignals(watchers, e, nil)
+	if e.Holder != "" && e.Ready {
+		signals = append(signals, signal.Signal{To: e.Holder, Kind: signal.KindTurn, Tenant: e.Tenant, Change: newSignalChange(e, nil)})
+	}
+	return s.newOutbox(signals)
 }
 
 // signalCreated adds the signals about a new execution to the transaction that creates it. After that the caller calls

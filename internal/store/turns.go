@@ -113,6 +113,9 @@ func (s *Store) acceptTurn(
 		return execution.Change{}, err
 	}
 	message.Files = e.Task.InputFileList
+	if c.MayRun(e.ID) {
+		e.Holder = c.HolderAt(now)
+	}
 	e.Turn = message.Turn
 	if err := place.place(t, &e); err != nil {
 		return execution.Change{}, err

@@ -63,6 +63,12 @@ type Executor struct {
 	WarmPoolSize int `env:"AIRLOCK_WARM_POOL_SIZE" envDefault:"1"`
 	// WarmPoolMaxAge is the greatest age of an idle container. A rebuilt image is in use after this time at the latest.
 	WarmPoolMaxAge time.Duration `env:"AIRLOCK_WARM_POOL_MAX_AGE" envDefault:"10m"`
+	// AheadConversations is the number of conversations, at most, for whose next turn an agent is started when a turn has
+	// ended, and waits. There are never more than free slots, and none while less than a tenth of the memory is available.
+	// A Claude Code that waits uses 150 MB. With 0, every turn starts its agent when it comes.
+	AheadConversations int `env:"AIRLOCK_AHEAD_CONVERSATIONS" envDefault:"4"`
+	// AheadTime is how long such an agent waits.
+	AheadTime time.Duration `env:"AIRLOCK_AHEAD_TIME" envDefault:"5m"`
 	// OfflineImage and ClaudeImage are the images of these two runtimes, if RuntimesFile is not set.
 	OfflineImage string `env:"AIRLOCK_OFFLINE_IMAGE" envDefault:"airlock/sandbox-offline:dev"`
 	ClaudeImage  string `env:"AIRLOCK_CLAUDE_IMAGE" envDefault:"airlock/sandbox-claude:dev"`
@@ -150,6 +156,12 @@ func (c *Executor) Validate() error {
 	}
 	if c.WarmPoolSize < 0 {
 		errs = append(errs, fmt.Errorf("AIRLOCK_WARM_POOL_SIZE must be at least 0, not %d", c.WarmPoolSize))
+	}
+	if c.AheadConversations < 0 {
+		errs = append(errs, fmt.Errorf("AIRLOCK_AHEAD_CONVERSATIONS must be at least 0, not %d", c.AheadConversations))
+	}
+	if c.AheadTime <= 0 {
+		errs = append(errs, fmt.Errorf("AIRLOCK_AHEAD_TIME must be greater than 0, not %s", c.AheadTime))
 	}
 	if c.WarmPoolMaxAge <= 0 {
 		errs = append(errs, fmt.Errorf("AIRLOCK_WARM_POOL_MAX_AGE must be greater than 0, not %s", c.WarmPoolMaxAge))

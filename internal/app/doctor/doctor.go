@@ -79,6 +79,7 @@ func checkSandbox(ctx context.Context, c config.Executor, runtimes catalog.Catal
 // being removed, and one that tries whether the Engine starts containers.
 func checkUIDs(c config.Executor, runtimes int) Finding {
 	needed := 2*c.Slots + 1
+	needed += c.AheadConversations
 	if c.WarmPoolSize > 0 {
 		needed += c.WarmPoolSize*runtimes + c.Slots
 	}
@@ -89,6 +90,13 @@ func checkUIDs(c config.Executor, runtimes int) Finding {
 		finding.Err = fmt.Errorf("the range has fewer than the %d user IDs that containers may need at a time", needed)
 	}
 	return finding
+}
+
+func sum(counts map[string]int) (total int) {
+	for _, n := range counts {
+		total += n
+	}
+	return total
 }
 
 // checkExecutor asks the executor that runs on this machine whether it pulls executions.
@@ -105,7 +113,9 @@ func checkExecutor(ctx context.Context, addr string) Finding {
 		finding.Err = fmt.Errorf("cannot start runtimes: %s", formatReasons(readiness.UnavailableRuntimes))
 		finding.Advice = "build or pull the images, with the programs of the runtimes; the executor tries them again by itself"
 	default:
-		finding.Detail = "takes executions since " + readiness.Since.Format(time.RFC3339)
+		finding.Detail = fmt.Sprintf("takes executions since %s; agents that wait: %d for any job, %d for a next turn; jobs that found an agent: %d of %d",
+			readiness.Since.Format(time.RFC3339), readiness.AgentsWaiting.AnyJob, readiness.AgentsWaiting.NextJob,
+			readiness.JobStarts["ahead"], sum(readiness.JobStarts))
 	}
 	return finding
 }

@@ -19,6 +19,7 @@ type Driver interface {
 	executor.Sandbox
 	Reap(ctx context.Context) error
 	RunWarmPool(ctx context.Context) error
+	WaitingAgents() sandbox.WaitingAgents
 	Architecture(ctx context.Context) (string, error)
 	Close(ctx context.Context) error
 }

@@ -32,6 +32,8 @@ const (
 	driverCloseTimeout = 10 * time.Second
 	// reapInterval is the time between two removals of containers that dead executors left on this Engine.
 	reapInterval = time.Minute
+	// countInterval is the time between two counts of the agents that wait.
+	countInterval = 5 * time.Second
 )
 
 // Run runs executions in containers of a Docker Engine until ctx ends. Then jobs have Settings.ShutdownGracePeriod to
@@ -109,7 +111,7 @@ func RunWithDriver(ctx context.Context, s Settings, newDriver NewDriver, log *za
 	x = executor.New(executor.Config{
 		Name: s.Name, Slots: s.Slots, Reserved: s.ReservedSlots, Grace: s.ShutdownGracePeriod,
 		Sessions: member.member, Executions: b.Store, Tasks: b.Store, Queue: b.Queue, Sandbox: driver, Runtimes: registry,
-		Artifacts: b.Blobs, MaxWorkspace: s.MaxWorkspaceMiB << 20, ReceiptKey: s.receiptKey, Tracer: tracer, TraceContent: s.Traces.Content, Log: log, OnFinished: webhookDispatcher.OnExecutionFinished,
+		Artifacts: b.Blobs, MaxWorkspace: s.MaxWorkspaceMiB << 20, MaxNextTurns: s.AheadConversations, NextTurnHold: s.AheadTime, ReceiptKey: s.receiptKey, Tracer: tracer, TraceContent: s.Traces.Content, Log: log, OnFinished: webhookDispatcher.OnExecutionFinished,
 	})
 	member.setExecutor(x)
 	deadLetterReader := deadletter.New(b.Store, b.Queue, log.Named("deadletter"))
@@ -137,12 +139,20 @@ func RunWithDriver(ctx context.Context, s Settings, newDriver NewDriver, log *za
 	}
 	if s.HealthListenAddr != "" {
 		g.Go(func() error {
-			return process.ServeHTTP(ctx, s.HealthListenAddr, "health", healthHandler(withQueue(x.Health, b.Queue.PullError)))
+			return process.ServeHTTP(ctx, s.HealthListenAddr, "health", healthHandler(withQueue(x.Health, b.Queue.PullError), driver.WaitingAgents))
 		})
 	}
 	g.Go(func() error { return steps.Serve(workCtx, x) })
 	g.Go(func() error { return supervise.Run(ctx, log, "reap", supervise.Every(reapInterval, driver.Reap)) })
 	g.Go(func() error { return driver.RunWarmPool(ctx) })
+	g.Go(func() error {
+		return supervise.Run(ctx, log, "count waiting agents", supervise.Every(countInterval, func(context.Context) error {
+			waiting := driver.WaitingAgents()
+			metrics.AgentsWaiting.WithLabelValues("any").Set(float64(waiting.AnyJob))
+			metrics.AgentsWaiting.WithLabelValues("next_turn").Set(float64(waiting.NextJob))
+			return nil
+		}))
+	})
 	return g.Wait()
 }
 

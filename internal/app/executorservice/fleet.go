@@ -88,6 +88,9 @@ func (f *fleetMember) newRegistry() *watch.Registry {
 	r.On(signal.KindCancel, func(s signal.Signal) {
 		f.executor.Load().Signal(execution.Ref{Tenant: s.Tenant, ID: s.Change.ExecutionID})
 	})
+	r.On(signal.KindTurn, func(s signal.Signal) {
+		f.executor.Load().SignalTurn(execution.Ref{Tenant: s.Tenant, ID: s.Change.ConversationID}, s.Change.ExecutionID)
+	})
 	r.On(signal.KindWake, f.dispatcher.OnSignal)
 	r.On(signal.KindChange, f.dispatcher.OnSignal)
 	return r

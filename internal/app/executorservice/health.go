@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/airlock-run/airlock/internal/executor"
+	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
 // The values of Readiness.Status.
@@ -25,18 +26,22 @@ type Readiness struct {
 	// UnavailableRuntimes are the runtimes whose image or program could not be started, each with the reason. The
 	// executor leaves their jobs to others, and is ready all the same.
 	UnavailableRuntimes map[string]string `json:"unavailableRuntimes,omitempty"`
+	// AgentsWaiting are the agents that have been started and wait for a job. JobStarts are the jobs since the process
+	// began, by what was already running when they came: "ahead" (an agent), "warm" (a container), "cold".
+	AgentsWaiting sandbox.WaitingAgents `json:"agentsWaiting"`
+	JobStarts     map[string]int        `json:"jobStarts,omitempty"`
 }
 
 // healthHandler serves /healthz, which is 200 while the process works, and /readyz, which is 200 while it pulls
 // executions and otherwise 503. An executor that is not ready recovers by itself: it need not be restarted.
-func healthHandler(health func() executor.Health) http.Handler {
+func healthHandler(health func() executor.Health, waiting func() sandbox.WaitingAgents) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		h := health()
-		readiness := Readiness{Status: Ready, Since: h.Since.UTC(), UnavailableRuntimes: h.UnavailableRuntimes}
+		readiness := Readiness{Status: Ready, Since: h.Since.UTC(), UnavailableRuntimes: h.UnavailableRuntimes, AgentsWaiting: waiting(), JobStarts: h.JobStarts}
 		status := http.StatusOK
 		if !h.Pulling {
 			readiness.Status, readiness.Reason, status = NotReady, h.Reason, http.StatusServiceUnavailable

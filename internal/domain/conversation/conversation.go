@@ -33,8 +33,20 @@ type Conversation struct {
 	// Workspace has the files with which the next turn begins: those of the newest turn that left any; nil: none.
 	Workspace *execution.Workspace `firestore:"workspace,omitempty"`
 
+	// Holder is the process that has an agent waiting for the next turn, until HeldUntil; empty: none. It is a hint.
+	Holder    string    `firestore:"holder,omitempty"`
+	HeldUntil time.Time `firestore:"heldUntil,omitzero"`
+
 	CreatedAt time.Time `firestore:"createdAt"`
 	UpdatedAt time.Time `firestore:"updatedAt"`
+}
+
+// HolderAt returns the process that has an agent waiting for the next turn at a time; empty: none.
+func (c *Conversation) HolderAt(now time.Time) string {
+	if now.Before(c.HeldUntil) {
+		return c.Holder
+	}
+	return ""
 }
 
 // Message is one message of a turn: the user's, or the reply to it.

@@ -58,6 +58,10 @@ func (c *Conversation) Complete(e *execution.Execution) Message {
 	case e.NewSession != nil:
 		c.Session, c.SessionRejected = e.NewSession, false
 	}
+	c.Holder, c.HeldUntil = "", time.Time{}
+	if e.Hold != nil {
+		c.Holder, c.HeldUntil = e.Hold.Process, e.FinishedAt.Add(e.Hold.For)
+	}
 	c.Pending = slices.DeleteFunc(c.Pending, func(executionID string) bool { return executionID == e.ID })
 	c.UpdatedAt = *e.FinishedAt
 	reply := Message{

@@ -117,9 +117,13 @@ type Execution struct {
 	Receipt string `firestore:"receipt,omitempty"`
 	// NewSession is the agent's memory for the next turn; nil: the conversation keeps the one that it has.
 	// SessionRejected means that the turn failed because of what it was given as memory. Both are stored with the
-	// conversation, not in this document.
+	// conversation, not in this document. So is Hold.
 	NewSession      *AgentSession `firestore:"-"`
 	SessionRejected bool          `firestore:"-"`
+	Hold            *Hold         `firestore:"-"`
+
+	// Holder is the process that had an agent waiting for this turn when it was accepted; empty: none.
+	Holder string `firestore:"holder,omitempty"`
 
 	// Steps are the newest steps of the newest attempt, at most MaxSteps. They are stored with its end.
 	Steps []Step `firestore:"steps,omitempty"`

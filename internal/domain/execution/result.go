@@ -20,11 +20,18 @@ type Ending struct {
 	NewSession  *AgentSession // of a turn whose agent left one, with success or without
 	// SessionRejected means that the turn failed because the agent could not begin with the session that it was given.
 	SessionRejected  bool
+	Hold             *Hold // of the newest turn of a conversation; nil: none
 	Files            []File
 	OmittedFileCount int
 	Workspace        *Workspace
 	WorkspaceLost    WorkspaceLoss
 	Steps            []Step // nil: the steps of the last heartbeat stay
+}
+
+// Hold says that a process has an agent waiting for the next turn of a conversation.
+type Hold struct {
+	Process string
+	For     time.Duration // from the end of the turn
 }
 
 // Result is the answer of a job.

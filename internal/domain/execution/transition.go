@@ -42,11 +42,12 @@ type Runnable struct {
 	Ref
 	Lane    Lane
 	Runtime string
+	Holder  string // see Execution
 }
 
 // Runnable returns e as one that may run now.
 func (e *Execution) Runnable() Runnable {
-	return Runnable{Ref: e.Ref(), Lane: e.Lane, Runtime: e.Task.Runtime}
+	return Runnable{Ref: e.Ref(), Lane: e.Lane, Runtime: e.Task.Runtime, Holder: e.Holder}
 }
 
 // Apply changes e by an event; nothing else changes an Execution. If the event does not apply, e stays as it was and
@@ -419,7 +420,7 @@ func (e *Execution) finish(ending Ending, now time.Time) {
 	e.PartialText = ending.PartialText
 	e.Usage = e.Usage.add(ending.Usage)
 	e.Receipt = ending.Receipt
-	e.NewSession, e.SessionRejected = ending.NewSession, ending.SessionRejected
+	e.NewSession, e.SessionRejected, e.Hold = ending.NewSession, ending.SessionRejected, ending.Hold
 	e.Files, e.OmittedFileCount = ending.Files, ending.OmittedFileCount
 	e.Workspace, e.WorkspaceLost = ending.Workspace, ending.WorkspaceLost
 	if ending.Steps != nil {

@@ -22,6 +22,7 @@ const (
 	KindWatch  Kind = "watch"  // to a process that runs executions of a tenant: Process watches the tenant's changes now
 	KindJoin   Kind = "join"   // to the leader: a session has begun or ended
 	KindDrain  Kind = "drain"  // to an executor: take no more executions
+	KindTurn   Kind = "turn"   // to an executor with an agent waiting for a conversation: a turn came, or it was deleted
 )
 
 // Signal is a message for the process To. Its Firestore document, inboxes/{To}/items/{ID}, is this struct.
@@ -34,7 +35,7 @@ type Signal struct {
 	At      time.Time `firestore:"at,serverTimestamp"`
 	Expires time.Time `firestore:"expires"` // Firestore deletes it some time later
 
-	// Change is set for KindChange and KindCancel.
+	// Change is set for KindChange, KindCancel and KindTurn; without an ExecutionID, the conversation was deleted.
 	Change *Change `firestore:"change,omitempty"`
 	// Budget is set for KindBudget.
 	Budget *Budget `firestore:"budget,omitempty"`

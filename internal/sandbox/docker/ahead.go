@@ -103,6 +103,9 @@ func (d *Driver) StartAhead(ctx context.Context, job sandbox.Job) (release func(
 	}, nil
 }
 
+// WaitingAgents counts the agents that wait for a job.
+func (d *Driver) WaitingAgents() sandbox.WaitingAgents { return d.pool.waitingAgents() }
+
 // prepareAhead returns a container in which the agent is being started. Without a job, the container has no agent.
 func (d *Driver) prepareAhead(ctx context.Context, spec containerSpec, job *sandbox.Job) (*sandboxContainer, error) {
 	spec.start = ""

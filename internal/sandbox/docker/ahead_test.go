@@ -210,6 +210,7 @@ func TestWarmPoolStartsAgents(t *testing.T) {
 	d.maintainPool(t.Context(), time.Now())
 	for range 2 {
 		d.background.Wait()
+		require.Equal(t, sandbox.WaitingAgents{AnyJob: 1}, d.WaitingAgents())
 		awaitProcess(t, d, containers(t, d)[0].ID, template)
 		out := run(t, d, aheadJob("", "input "))
 		require.Equal(t, aheadOutput, string(out.Stdout))
@@ -236,6 +237,7 @@ func TestHeldAgentGoesWithPool(t *testing.T) {
 	d := newDriver(t, Config{})
 	release := startAhead(t, d, aheadJob("a", ""))
 	startAhead(t, d, aheadJob("a", ""))
+	require.Equal(t, sandbox.WaitingAgents{NextJob: 1}, d.WaitingAgents())
 	d.background.Wait()
 	require.Len(t, containers(t, d), 1, "the second replaced the first")
 	d.drainPool(t.Context())

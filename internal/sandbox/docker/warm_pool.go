@@ -233,6 +233,19 @@ func (p *pool) release(spec containerSpec, c *sandboxContainer) bool {
 	return true
 }
 
+// waitingAgents counts the agents in the pool.
+func (p *pool) waitingAgents() (w sandbox.WaitingAgents) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w.NextJob = len(p.held)
+	for spec, sub := range p.subpools {
+		if spec.start != "" {
+			w.AnyJob += len(sub.idle)
+		}
+	}
+	return w
+}
+
 // evict removes from the pool the containers that are expired or beyond the target, and returns them.
 func (p *pool) evict(now time.Time) (evicted []*sandboxContainer) {
 	p.mu.Lock()

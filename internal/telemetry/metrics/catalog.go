@@ -33,7 +33,9 @@ var (
 	LeasesLost = counter("airlock_leases_lost_total",
 		"Attempts that lost their lease before they ended.").WithLabelValues()
 	SandboxesStarted = counter("airlock_sandboxes_total",
-		"Containers that received a job; warm containers were already running.", "start")
+		"Containers that received a job: cold, warm (it was already running), or ahead (its agent was, too).", "start")
+	AgentsWaiting = gauges("airlock_agents_waiting",
+		"Agents that have been started and wait for a job: any that fits, or the next turn of a conversation.", "for")
 )
 
 // ExecutionsFinished is counted by internal/store, because every change of an execution passes through its Apply.

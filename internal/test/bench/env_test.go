@@ -137,6 +137,10 @@ func (noopSandbox) Run(context.Context, sandbox.Job) (sandbox.Outcome, error) {
 	return sandbox.Outcome{EndReason: sandbox.Exited, Stdout: []byte(`{"type":"result","subtype":"success","num_turns":1,"result":"done"}` + "\n")}, nil
 }
 
+func (noopSandbox) StartAhead(context.Context, sandbox.Job) (release func(), err error) {
+	return func() {}, nil
+}
+
 func (noopSandbox) Ping(context.Context) error  { return nil }
 func (noopSandbox) Probe(context.Context) error { return nil }
 

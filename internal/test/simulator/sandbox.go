@@ -170,6 +170,11 @@ func (driver) Probe(context.Context) error { return nil }
 
 func (driver) Try(context.Context, sandbox.Job) error { return nil }
 
+func (driver) StartAhead(context.Context, sandbox.Job) (release func(), err error) {
+	return func() {}, nil
+}
+func (driver) WaitingAgents() sandbox.WaitingAgents { return sandbox.WaitingAgents{} }
+
 func (driver) Reap(context.Context) error  { return nil }
 func (driver) Close(context.Context) error { return nil }
 
