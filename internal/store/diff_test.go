@@ -13,7 +13,7 @@ import (
 // fixedFields are the fields of an execution's document that no event changes.
 var fixedFields = []string{
 	"id", "tenant", "kind", "shard", "lane", "agentId", "agentVersion", "conversationId", "turn", "batchId", "retryOf", "webhook", "traceparent", "traceLink",
-	"labels", "task", "timeout", "queueTimeout", "retry", "maxAttempts", "createdAt", "watchers",
+	"labels", "task", "timeout", "queueTimeout", "retry", "maxAttempts", "createdAt", "watchers", "holder",
 	"usageFence", // settleEnd changes it
 }
 
