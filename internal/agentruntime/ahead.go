@@ -32,7 +32,7 @@ func (r Runtime) prepareStart(e *execution.Execution) *sandbox.Job {
 // prepareAhead completes how the agent of the job is started. Without Job.Ahead it starts with its job.
 func (r *Run) prepareAhead(e *execution.Execution, egress bool) {
 	ahead := r.Job.Ahead
-	if !r.entry.StartAhead || slices.ContainsFunc(e.Task.InputFiles, func(f execution.InputFile) bool { return r.contract.readsAtStart(f.Path) }) {
+	if !r.entry.StartAhead || slices.ContainsFunc(e.Task.InputFileList, func(f execution.File) bool { return r.contract.readsAtStart(f.Path) }) {
 		r.Job.Files, r.Job.Ahead = append(r.Job.Files, ahead.Files...), nil
 		return
 	}

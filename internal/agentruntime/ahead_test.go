@@ -33,7 +33,7 @@ func TestOneStartFitsAllTasks(t *testing.T) {
 	require.Empty(t, generic.Ahead.Owner)
 	for _, other := range []execution.Task{
 		{Input: "x"}, {Input: "x", Instructions: "do it"}, {Input: "x", Model: "claude-haiku-4-5"}, {Input: "x", Schema: `{"type":"object"}`},
-		{Input: "x", InputFiles: []execution.InputFile{{Path: "data/CLAUDE.md"}}}, {Input: "x", Settings: agent.Settings{Schema: `{"type":"object"}`}},
+		{Input: "x", InputFileList: []execution.File{{Path: "data/CLAUDE.md"}}}, {Input: "x", Settings: agent.Settings{Schema: `{"type":"object"}`}},
 	} {
 		run, failure := registry.Prepare(t.Context(), task(other))
 		require.Nil(t, failure)
@@ -67,10 +67,10 @@ func TestStartsOfOneTenant(t *testing.T) {
 	require.Equal(t, "ada con_1", workspace.Job.Ahead.Owner)
 	for _, name := range []string{"CLAUDE.md", ".claude/agents/a.md", ".mcp.json", "AGENTS.md"} {
 		run := prepare(func(e *execution.Execution) {
-			e.Task.InputFiles, e.Task.History = []execution.InputFile{{Path: name}}, history
+			e.Task.InputFileList, e.Task.History = []execution.File{{Path: name, FileID: "file_1"}}, history
 		})
 		require.Nil(t, run.Job.Ahead, "the agent reads %s when it starts", name)
-		require.Len(t, run.Job.Files, 2, "the session is there all the same")
+		require.Len(t, run.Job.Files, 1, "the session is there all the same")
 	}
 }
 
