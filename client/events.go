@@ -14,13 +14,15 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// Event is a change of an execution. Kind says whether Status or Step is set.
+// Event is a change of an execution. Kind says which field is set.
 type Event struct {
 	// Kind is "status", "output", "progress", or "partial": what the agent is saying at present, which replaces the partial
-	// event before it, and is followed by an "output" with the whole text. More kinds may be added.
-	Kind   string      `json:"kind"`
-	Status StatusEvent `json:"status,omitzero"` // of kind "status"
-	Step   StepEvent   `json:"step,omitzero"`   // of the other kinds; a partial event has no number
+	// event before it, and is followed by an "output" with the whole text; or "tool_result": the newest result of a tool,
+	// cut. More kinds may be added.
+	Kind       string          `json:"kind"`
+	Status     StatusEvent     `json:"status,omitzero"`     // of kind "status"
+	ToolResult ToolResultEvent `json:"toolResult,omitzero"` // of kind "tool_result"
+	Step       StepEvent       `json:"step,omitzero"`       // of the other kinds; a partial event has no number
 
 	id string // the server continues after it
 }
@@ -40,7 +42,7 @@ func (c *Client) Events(ctx context.Context, executionID string) iter.Seq2[Event
 			},
 			decode: decodeEvents,
 			received: func(e Event) {
-				lastID = cmp.Or(e.id, lastID) // a partial event has none
+				lastID = cmp.Or(e.id, lastID) // a partial event and a result have none
 				ended = ended || e.Kind == "status" && e.Status.Status.Terminal()
 			},
 			complete: func() bool { return ended },
@@ -98,8 +100,11 @@ func readServerEvents(body io.Reader) func() (name, data, id string, err error) 
 
 func (e *Event) decode(data string) error {
 	var target any = &e.Step
-	if e.Kind == "status" {
+	switch e.Kind {
+	case "status":
 		target = &e.Status
+	case "tool_result":
+		target = &e.ToolResult
 	}
 	if err := json.Unmarshal([]byte(data), target); err != nil {
 		return fmt.Errorf("cannot read an event of kind %q: %w", e.Kind, err)

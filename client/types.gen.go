@@ -1317,6 +1317,18 @@ type TenantSettings struct {
 	Weight    float64 `json:"weight,omitempty,omitzero"`
 }
 
+// ToolResultEvent The newest result of a tool
+type ToolResultEvent struct {
+	Attempt int  `json:"attempt"`
+	IsError bool `json:"isError"`
+
+	// Text The first 2 KiB
+	Text string `json:"text"`
+
+	// Tool Empty if it is not known
+	Tool string `json:"tool"`
+}
+
 // ToolRule Examples: Read, Bash(git *), mcp__weather__forecast
 type ToolRule = string
 

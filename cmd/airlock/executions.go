@@ -240,6 +240,7 @@ func showEvent(out io.Writer, e client.Event) {
 	case "status":
 		fmt.Fprintf(out, "[%s, attempt %d]\n", e.Status.Status, e.Status.Attempt)
 	case "partial": // the whole text follows
+	case "tool_result": // what a tool returned is long; the transcript has it
 	default:
 		fmt.Fprintf(out, "%-8s  %s\n", e.Kind, e.Step.Text)
 	}

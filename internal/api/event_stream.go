@@ -49,6 +49,7 @@ type eventStream struct {
 	controller *http.ResponseController
 	lastWrite  time.Time // the zero time: nothing is written yet
 	saying     int       // version of the text that was written last
+	result     int       // version of the result of a tool that was written last
 }
 
 func (s *eventStream) started() bool { return !s.lastWrite.IsZero() }
@@ -98,6 +99,20 @@ func (s *eventStream) writeSaying(attempt int, saying livesteps.Saying) error {
 		return err
 	}
 	return s.write(fmt.Sprintf("event: partial\ndata: %s\n\n", text))
+}
+
+// writeResult writes the newest result of a tool, if it is a new one. The event has no ID: a client that continues later
+// reads the results in the transcript.
+func (s *eventStream) writeResult(attempt int, result livesteps.Result) error {
+	if result.Version == s.result {
+		return nil
+	}
+	s.result = result.Version
+	data, err := json.Marshal(contract.ToolResultEvent{Attempt: attempt, Tool: result.Tool, Text: result.Text, IsError: result.IsError})
+	if err != nil {
+		return err
+	}
+	return s.write(fmt.Sprintf("event: tool_result\ndata: %s\n\n", data))
 }
 
 // keepAlive writes a comment if the stream has been silent for long.

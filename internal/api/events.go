@@ -85,6 +85,9 @@ func (s *Server) streamSteps(
 		if position, err = stream.writeNew(e, position); err != nil {
 			return position, err
 		}
+		if err := stream.writeResult(e.Attempt, news.Result); err != nil {
+			return position, err
+		}
 		if err := stream.writeSaying(e.Attempt, news.Saying); err != nil {
 			return position, err
 		}

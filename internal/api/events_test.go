@@ -106,10 +106,13 @@ func (l liveSteps) StepsAfter(ctx context.Context, _ execution.Ref, _ int, have 
 		if !ok {
 			return livesteps.News{}, livesteps.ErrNotRunning
 		}
-		if s.Number == 0 { // not a step, but what the agent is saying
-			return livesteps.News{Saying: livesteps.Saying{Text: s.Text, Version: have.Saying + 1}}, nil
+		if s.Number < 0 { // not a step, but a result of a tool
+			return livesteps.News{Result: livesteps.Result{Tool: "Bash", Text: s.Text, Version: have.Result + 1}, Saying: livesteps.Saying{Version: have.Saying}}, nil
 		}
-		return livesteps.News{Steps: []execution.Step{s}, Saying: livesteps.Saying{Version: have.Saying}}, nil
+		if s.Number == 0 { // not a step, but what the agent is saying
+			return livesteps.News{Saying: livesteps.Saying{Text: s.Text, Version: have.Saying + 1}, Result: livesteps.Result{Version: have.Result}}, nil
+		}
+		return livesteps.News{Steps: []execution.Step{s}, Saying: livesteps.Saying{Version: have.Saying}, Result: livesteps.Result{Version: have.Result}}, nil
 	case <-ctx.Done():
 		return livesteps.News{}, nil
 	}
@@ -146,6 +149,8 @@ func TestEventStreamOfRunningExecution(t *testing.T) {
 	require.Equal(t, receivedEvent{"1-1-running", "output", `{"attempt":1,"number":1,"text":"one"}`}, <-events)
 	steps <- execution.Step{Text: "It is"}
 	require.Equal(t, receivedEvent{"", "partial", `{"attempt":1,"text":"It is"}`}, <-events)
+	steps <- execution.Step{Number: -1, Text: "ok"}
+	require.Equal(t, receivedEvent{"", "tool_result", `{"attempt":1,"isError":false,"text":"ok","tool":"Bash"}`}, <-events)
 	// Another client sees from its start what is known.
 	require.Equal(t, "1-0-running", (<-s.streamEvents(e.Urls.Events, "Last-Event-ID", "0-0-queued")).id)
 	steps <- step(2, "two")

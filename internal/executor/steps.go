@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strings"
 	"sync"
 	"unicode/utf8"
 
@@ -17,7 +18,9 @@ import (
 type stepBuffer struct {
 	mu      sync.Mutex
 	recent  []execution.Step
-	saying  livesteps.Saying // what the agent has not said to its end
+	saying  livesteps.Saying  // what the agent has not said to its end
+	result  livesteps.Result  // of a tool, the newest
+	tools   map[string]string // names of the tools whose calls have no result yet, by call
 	total   int
 	ended   bool          // there will be no more
 	changed chan struct{} // closed and replaced by every change
@@ -53,6 +56,29 @@ func (s *stepBuffer) say(part string, begins bool) {
 	s.notify()
 }
 
+// addToolItem keeps the newest result of a tool, with the name of the tool.
+func (s *stepBuffer) addToolItem(i transcript.Item) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch i.Kind {
+	case transcript.KindToolCall:
+		if s.tools == nil || len(s.tools) >= maxOpenCalls {
+			s.tools = map[string]string{}
+		}
+		s.tools[i.Call] = i.Tool
+	case transcript.KindToolResult:
+		text := transcript.Mask(execution.TruncateText(i.Text, 2*livesteps.MaxResultBytes)) // more than is sent: no key is cut
+		text = strings.ToValidUTF8(execution.TruncateText(text, livesteps.MaxResultBytes), "\uFFFD")
+		s.result = livesteps.Result{Tool: s.tools[i.Call], Text: text, IsError: i.IsError, Version: s.result.Version + 1}
+		delete(s.tools, i.Call)
+		s.notify()
+	default:
+	}
+}
+
+// maxOpenCalls bounds the calls without a result that are remembered.
+const maxOpenCalls = 256
+
 // end tells those who wait that no more steps will come.
 func (s *stepBuffer) end() {
 	s.mu.Lock()
@@ -78,10 +104,10 @@ func (s *stepBuffer) after(ctx context.Context, have livesteps.Position) (livest
 	for {
 		s.mu.Lock()
 		missing, ended, changed := min(max(0, s.total-have.Step), len(s.recent)), s.ended, s.changed
-		news := livesteps.News{Steps: slices.Clone(s.recent[len(s.recent)-missing:]), Saying: s.saying}
+		news := livesteps.News{Steps: slices.Clone(s.recent[len(s.recent)-missing:]), Saying: s.saying, Result: s.result}
 		s.mu.Unlock()
 		switch {
-		case missing > 0 || news.Saying.Version != have.Saying:
+		case missing > 0 || news.Saying.Version != have.Saying, news.Result.Version != have.Result:
 			return news, nil
 		case ended:
 			return livesteps.News{}, livesteps.ErrNotRunning
@@ -103,7 +129,7 @@ func stepOf(i transcript.Item) (execution.StepKind, string) {
 		return execution.StepProgress, toolStep(i)
 	case transcript.KindRetry, transcript.KindNotice:
 		return execution.StepProgress, i.Text
-	default: // thinking, results and the end
+	default: // thinking, results of tools (see addToolItem), and the end
 		return "", ""
 	}
 }

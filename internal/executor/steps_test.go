@@ -129,6 +129,30 @@ func TestStepBufferHasWhatIsSaid(t *testing.T) {
 	require.Equal(t, livesteps.Saying{Version: 5}, saying(livesteps.Position{Step: 1, Saying: 4}))
 }
 
+// Who watches gets the newest result of a tool, cut and masked.
+func TestStepBufferHasNewestResult(t *testing.T) {
+	s := newStepBuffer()
+	result := func(have int) livesteps.Result {
+		news, err := s.after(t.Context(), livesteps.Position{Result: have})
+		require.NoError(t, err)
+		return news.Result
+	}
+	s.addToolItem(transcript.Item{Kind: transcript.KindToolCall, Call: "a", Tool: "Bash"})
+	s.addToolItem(transcript.Item{Kind: transcript.KindToolCall, Call: "b", Tool: "Read"})
+	s.addToolItem(transcript.Item{Kind: transcript.KindToolResult, Call: "a", Text: "key sk-ant-REDACTED", IsError: true})
+	first := result(0)
+	require.Equal(t, "Bash", first.Tool)
+	require.True(t, first.IsError)
+	require.NotContains(t, first.Text, "sk-ant-api03")
+	s.addToolItem(transcript.Item{Kind: transcript.KindToolResult, Call: "b", Text: strings.Repeat("한", 9000)})
+	second := result(first.Version)
+	require.Equal(t, "Read", second.Tool)
+	require.True(t, utf8.ValidString(second.Text))
+	require.InDelta(t, livesteps.MaxResultBytes, len(second.Text), 3)
+	s.addToolItem(transcript.Item{Kind: transcript.KindToolResult, Call: "unknown", Text: "x"})
+	require.Equal(t, livesteps.Result{Text: "x", Version: 3}, result(2))
+}
+
 func TestToolStep(t *testing.T) {
 	t.Parallel()
 	for input, want := range map[string]string{

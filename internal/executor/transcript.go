@@ -130,6 +130,7 @@ func (a *attempt) recordItem(i transcript.Item) {
 	if kind, text := stepOf(i); kind != "" {
 		a.steps.add(kind, text)
 	}
+	a.steps.addToolItem(i)
 }
 
 // beginTranscript starts the writer. end must be called with the event that ends the attempt: it stores the rest.

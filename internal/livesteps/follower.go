@@ -73,6 +73,7 @@ type feed struct {
 	mu      sync.Mutex
 	steps   []execution.Step // the newest ones
 	saying  Saying
+	result  Result
 	changed chan struct{} // closed and replaced when something arrives
 }
 
@@ -116,7 +117,7 @@ func (s *Subscription) News() (News, <-chan struct{}) {
 	}
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()
-	return News{Steps: s.feed.steps, Saying: s.feed.saying}, s.feed.changed
+	return News{Steps: s.feed.steps, Saying: s.feed.saying, Result: s.feed.result}, s.feed.changed
 }
 
 // Close ends the subscription. Only the first call has an effect.
@@ -193,7 +194,7 @@ func (f *Follower) follow(ctx context.Context, a attempt, to *feed, onAnswer fun
 func (f *feed) position() Position {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	p := Position{Saying: f.saying.Version}
+	p := Position{Saying: f.saying.Version, Result: f.result.Version}
 	if len(f.steps) > 0 {
 		p.Step = f.steps[len(f.steps)-1].Number
 	}
@@ -203,10 +204,10 @@ func (f *feed) position() Position {
 func (f *feed) add(news News) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(news.Steps) == 0 && news.Saying == f.saying {
+	if len(news.Steps) == 0 && news.Saying == f.saying && news.Result == f.result {
 		return
 	}
-	f.saying = news.Saying
+	f.saying, f.result = news.Saying, news.Result
 	all := slices.Concat(f.steps, news.Steps) // a new slice: readers have the old one
 	f.steps = all[max(0, len(all)-execution.MaxSteps):]
 	close(f.changed)
@@ -234,7 +235,7 @@ func newClient(e *fleet.Endpoint) (*http.Client, error) {
 func ask(ctx context.Context, client *http.Client, e *fleet.Endpoint, a attempt, have Position) (news News, err error) {
 	query := url.Values{
 		"tenant": {a.Tenant}, "execution": {a.ID}, "attempt": {strconv.Itoa(a.number)}, "after": {strconv.Itoa(have.Step)},
-		"saying": {strconv.Itoa(have.Saying)},
+		"saying": {strconv.Itoa(have.Saying)}, "result": {strconv.Itoa(have.Result)},
 	}
 	address := url.URL{Scheme: "https", Host: e.Address, Path: "/steps", RawQuery: query.Encode()}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)

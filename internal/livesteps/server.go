@@ -7,6 +7,7 @@
 package livesteps
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -57,12 +58,14 @@ type Source interface {
 type Position struct {
 	Step   int // number of the newest step
 	Saying int // version of the text that the agent is saying
+	Result int // version of the newest result of a tool
 }
 
 // News is what is new of an attempt.
 type News struct {
 	Steps  []execution.Step `json:"steps"`
 	Saying Saying           `json:"saying,omitzero"`
+	Result Result           `json:"result,omitzero"`
 }
 
 // Saying is the text that an agent is in the middle of saying. When it has said it, that is a step.
@@ -71,8 +74,19 @@ type Saying struct {
 	Version int    `json:"version"` // counts the changes of Text in an attempt
 }
 
-// MaxSayingBytes bounds Saying.Text.
-const MaxSayingBytes = 4 << 10
+// Result is the newest result of a tool. Who does not read it in time reads it in the transcript.
+type Result struct {
+	Tool    string `json:"tool,omitempty"` // empty: not known
+	Text    string `json:"text"`           // its beginning, at most MaxResultBytes
+	IsError bool   `json:"isError,omitempty"`
+	Version int    `json:"version"` // counts the results of an attempt
+}
+
+// MaxSayingBytes bounds Saying.Text, and MaxResultBytes Result.Text.
+const (
+	MaxSayingBytes = 4 << 10
+	MaxResultBytes = 2 << 10
+)
 
 // Server serves the steps of one executor. Its certificate and its token exist only in this process and in its session.
 // Nil is a server that serves nothing.
@@ -160,7 +174,7 @@ func (s *Server) Serve(ctx context.Context, source Source) error {
 	return process.ServeListener(ctx, tls.NewListener(s.listener, tlsConfig), s.handler(source))
 }
 
-// handler answers GET /steps?tenant=…&execution=…&attempt=…&after=…&saying=…: 200 with what is new after that position,
+// handler answers GET /steps?tenant=…&execution=…&attempt=…&after=…&saying=…&result=…: 200 with what is new after that position,
 // which is nothing if nothing happened for maxWait; 404 if the attempt does not run here.
 func (s *Server) handler(source Source) http.Handler {
 	mux := http.NewServeMux()
@@ -173,14 +187,15 @@ func (s *Server) handler(source Source) http.Handler {
 		attempt, attemptErr := strconv.Atoi(q.Get("attempt"))
 		after, afterErr := strconv.Atoi(q.Get("after"))
 		saying, sayingErr := strconv.Atoi(q.Get("saying"))
-		if err := errors.Join(attemptErr, afterErr, sayingErr); err != nil {
+		result, resultErr := strconv.Atoi(cmp.Or(q.Get("result"), "0")) // an API of an older release asks for none
+		if err := errors.Join(attemptErr, afterErr, sayingErr, resultErr); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), maxWait)
 		defer cancel()
 		ref := execution.Ref{Tenant: q.Get("tenant"), ID: q.Get("execution")}
-		news, err := source.StepsAfter(ctx, ref, attempt, Position{Step: after, Saying: saying})
+		news, err := source.StepsAfter(ctx, ref, attempt, Position{Step: after, Saying: saying, Result: result})
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusNotFound)
 			return

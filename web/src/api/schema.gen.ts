@@ -596,7 +596,9 @@ export interface paths {
          * @description `event: status` carries a StatusEvent when the status changes. `event: output` and `event: progress` carry a
          *     StepEvent for what the agent says and does. Airlock stores the newest 32 steps of the newest attempt, as long
          *     as the execution. So the stream can be read again. It ends after the status event of the finished execution.
-         *     `event: partial` carries a PartialEvent while the agent is saying something; it has no `id`.
+         *     `event: partial` carries a PartialEvent while the agent is saying something, and `event: tool_result` a
+         *     ToolResultEvent when a tool has returned something; both have no `id`. Who is slow gets only the newest of them:
+         *     all is in the transcript.
          */
         get: operations["getExecutionEvents"];
         put?: never;
@@ -1769,6 +1771,15 @@ export interface components {
             attempt: number;
             /** @description The newest 4 KiB of the text */
             text: string;
+        };
+        /** @description The newest result of a tool */
+        ToolResultEvent: {
+            attempt: number;
+            /** @description Empty if it is not known */
+            tool: string;
+            /** @description The first 2 KiB */
+            text: string;
+            isError: boolean;
         };
         StepEvent: {
             attempt: number;
