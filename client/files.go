@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// UploadFile uploads a file of at most 100 MiB, which runs, messages and batches can then name by its ID. The content is
-// sent as a stream. The request is retried only if the content is an io.Seeker, such as an *os.File.
+// UploadFile uploads a file of at most 100 MiB, which runs, messages and batches can then name by its ID. The content
+// is sent as a stream. The request is retried only if the content is an io.Seeker, such as an *os.File.
 func (c *Client) UploadFile(ctx context.Context, name string, content io.Reader) (File, error) {
 	return doJSON[File](ctx, c, request{
 		method: http.MethodPost, path: "/files", query: url.Values{"name": {name}}, stream: content, idempotencyKey: true,

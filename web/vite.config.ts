@@ -24,7 +24,7 @@ export default defineConfig(({ mode }) => ({
       mode === 'standin'
         ? {}
         : Object.fromEntries(
-            ['/api', '/agents', '/batches', '/events', '/executions', '/me', '/usage'].map((path) => [
+            ['/api', '/agents', '/batches', '/events', '/executions', '/files', '/me', '/usage'].map((path) => [
               path,
               server,
             ]),

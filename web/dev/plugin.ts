@@ -6,7 +6,7 @@ import type { Connect, Plugin } from 'vite'
 import { addSampleData } from './scenarios.ts'
 import { StandIn } from './standin.ts'
 
-const paths = /^\/(api|agents|batches|events|executions|me|usage)(\/|\?|$)/
+const paths = /^\/(api|agents|batches|events|executions|files|me|usage)(\/|\?|$)/
 
 /** Makes Vite's server answer the API's paths from a stand-in instead of a real server. */
 export function standIn(): Plugin {

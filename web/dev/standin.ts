@@ -10,6 +10,7 @@ import type {
   Message,
   Result,
   TenantState,
+  UploadedFile,
   UsageReport,
 } from '../src/api/types.ts'
 import { isFinished } from '../src/executions/status.ts'
@@ -21,6 +22,19 @@ export type Outcome = { result: Result } | { status: 'failed' | 'timed_out' | 'c
 
 export type OnAccept = (execution: Execution, standIn: StandIn) => void
 
+interface SentRun {
+  input: string
+  files?: { path: string; fileId?: string }[] | undefined
+}
+
+interface SentMessage {
+  message: string
+  files?: SentRun['files']
+  conversationId?: string
+  agentId?: string
+  retryOf?: string
+}
+
 /**
  * A server of the API in memory, for development and tests. It runs nothing by itself: a test or a scenario starts and
  * finishes the executions. Its data ends with the process.
@@ -31,6 +45,7 @@ export class StandIn {
   readonly agentVersions = new Map<string, Agent[]>()
   readonly conversations = new Map<string, Conversation>()
   readonly messages = new Map<string, Message[]>()
+  readonly files = new Map<string, UploadedFile>()
   readonly executions = new Map<string, Execution>()
   readonly batches = new Map<string, Batch>()
   /** The attempts of executions that have some, by ID. */
@@ -53,9 +68,10 @@ export class StandIn {
     const [area = '', ...rest] = url.pathname.slice(1).split('/')
     const path = area === 'api' ? rest : [area, ...rest]
     const [resource, id = '', action = ''] = path
-    const body: unknown = ['POST', 'PATCH'].includes(request.method)
-      ? await request.json().catch(() => ({}))
-      : {}
+    const body: unknown =
+      ['POST', 'PATCH'].includes(request.method) && resource !== 'files'
+        ? await request.json().catch(() => ({}))
+        : {}
     switch (`${request.method} ${resource}${id ? '/id' : ''}${action && `/${action}`}`) {
       case 'GET me':
         return json(
@@ -74,10 +90,14 @@ export class StandIn {
         return json({ tenants: this.operator?.tenants ?? [] })
       case 'PATCH tenants/id':
         return this.updateTenant(id, body as Partial<TenantState['settings']>)
+      case 'POST files':
+        return this.storeFile(url.searchParams.get('name') ?? '', await request.blob())
+      case 'DELETE files/id':
+        return this.files.delete(id) ? new Response(null, { status: 204 }) : notFound()
       case 'GET conversations':
         return json({ conversations: newestFirst(this.conversations) })
       case 'POST conversation':
-        return this.send(body as { message: string; conversationId?: string; agentId?: string })
+        return this.send(body as SentMessage)
       case 'GET conversation/id':
         return this.conversation(id)
       case 'GET agents':
@@ -94,7 +114,7 @@ export class StandIn {
         return this.versions(id, path[3])
       case 'POST agents/id/run':
         return this.agents.has(id)
-          ? this.accept({ kind: 'run', input: (body as { input: string }).input, agentId: id })
+          ? this.accept({ kind: 'run', agentId: id, ...this.inputOf(body as SentRun) })
           : notFound()
       case 'GET events':
       case 'GET executions/id/events':
@@ -160,12 +180,23 @@ export class StandIn {
     this.transcripts.end(id)
   }
 
-  private send(request: {
-    message: string
-    conversationId?: string
-    agentId?: string
-    retryOf?: string
-  }): Response {
+  private storeFile(name: string, { size, type }: Blob): Response {
+    const file: UploadedFile = {
+      ...{ id: this.newID('file'), name, size, sha256: '00', contentType: type, createdAt: now() },
+    }
+    this.files.set(file.id, file)
+    return json(file, 201)
+  }
+
+  /** The input and the input files of an execution. */
+  private inputOf({ input, files }: SentRun): Pick<Execution, 'input' | 'inputFiles'> {
+    const inputFiles = files?.map(({ path, fileId = '' }) => ({
+      ...{ path, fileId, size: this.files.get(fileId)?.size ?? 0, sha256: '00' },
+    }))
+    return { input, ...(inputFiles && { inputFiles }) }
+  }
+
+  private send(request: SentMessage): Response {
     const id = request.conversationId ?? this.newID('con')
     const existing = this.conversations.get(id)
     if (request.conversationId !== undefined && !existing) {
@@ -183,15 +214,20 @@ export class StandIn {
     this.conversations.delete(id) // the newest is the last entry of the map
     this.conversations.set(id, { ...conversation, turns: turn, updatedAt: now() })
     const { retryOf } = request
-    const turnFields = { kind: 'conversation' as const, input: request.message, conversationId: id }
+    const { inputFiles, input } = this.inputOf({ input: request.message, files: request.files })
+    const files = inputFiles && { inputFiles }
+    const turnFields = { kind: 'conversation' as const, input, conversationId: id, ...files }
     return this.accept({ ...turnFields, ...(retryOf !== undefined && { retryOf }) }, (executionId) => {
-      const message: Message = { turn, role: 'user', text: request.message, executionId, createdAt: now() }
+      const message: Message = {
+        ...{ turn, role: 'user', text: request.message, executionId, createdAt: now() },
+        ...(inputFiles && { files: inputFiles }),
+      }
       this.messages.set(id, [...(this.messages.get(id) ?? []), message])
     })
   }
 
   private accept(
-    fields: Pick<Execution, 'kind' | 'input' | 'agentId' | 'conversationId' | 'retryOf'>,
+    fields: Pick<Execution, 'kind' | 'input' | 'inputFiles' | 'agentId' | 'conversationId' | 'retryOf'>,
     beforeAccept?: (id: string) => void,
   ): Response {
     const id = this.newID('exe')

@@ -1,5 +1,6 @@
 import { useState } from 'react'
 import { idempotencyKey } from '../api/client.ts'
+import { useAttachments, type AttachedFile } from '../attachments/useAttachments.ts'
 import { Composer } from '../composer/Composer.tsx'
 import { ExecutionList } from '../executions/ExecutionList.tsx'
 import { RunCard } from '../executions/RunCard.tsx'
@@ -36,18 +37,20 @@ export function AgentPage({ id }: { id: string }) {
 
 function Runs({ agentId }: { agentId: string }) {
   const [input, setInput] = useState('')
+  const attachments = useAttachments()
   const run = useRunAgent(agentId)
   const executions = useExecutions()
   const runs = (executions.data ?? []).filter((e) => e.kind === 'run' && e.agentId === agentId)
   const newest = run.data?.executionId ?? runs[0]?.id
   const earlier = runs.filter(({ id }) => id !== newest)
 
-  function start(input: string) {
-    run.mutate({ input, key: idempotencyKey() })
+  function start(input: string, files: AttachedFile[]) {
+    run.mutate({ input, files, key: idempotencyKey() })
   }
 
   function edit() {
     setInput(run.variables?.input ?? '')
+    attachments.restore(run.variables?.files ?? [])
     run.reset()
   }
 
@@ -60,6 +63,7 @@ function Runs({ agentId }: { agentId: string }) {
           text={input}
           onTextChange={setInput}
           onSubmit={start}
+          attachments={attachments}
           busy={run.isPending}
         />
         {run.error && (

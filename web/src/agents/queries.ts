@@ -1,6 +1,7 @@
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { api, unwrap, unwrapEmpty } from '../api/client.ts'
 import { queryKeys } from '../api/queryKeys.ts'
+import type { AttachedFile } from '../attachments/useAttachments.ts'
 import type { Agent, AgentChange, AgentDraft, NewAgent } from '../api/types.ts'
 
 export function useAgents() {
@@ -81,11 +82,11 @@ export function useDeleteAgent(id: string) {
 export function useRunAgent(id: string) {
   const client = useQueryClient()
   return useMutation({
-    mutationFn: (run: { input: string; key: string }) =>
+    mutationFn: (run: { input: string; files: AttachedFile[]; key: string }) =>
       unwrap(
         api.POST('/agents/{id}/run', {
           params: { path: { id } },
-          body: { input: run.input },
+          body: { input: run.input, files: run.files.map(({ path, fileId }) => ({ path, fileId })) },
           headers: { 'Idempotency-Key': run.key },
         }),
       ),

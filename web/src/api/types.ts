@@ -26,6 +26,7 @@ export type Message = Schemas['Message']
 export type Problem = Omit<Schemas['Problem'], 'code'> & { code: string }
 export type Result = Schemas['Result']
 export type Skill = Schemas['Skill']
+export type UploadedFile = Schemas['File']
 export type Status = Schemas['Status']
 export type Step = Schemas['StepEvent']
 export type Workspace = Schemas['Workspace']

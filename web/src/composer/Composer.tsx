@@ -1,4 +1,6 @@
-import { useEffect, useId, useRef, type KeyboardEvent, type SubmitEvent } from 'react'
+import { useEffect, useId, useRef, type DragEvent, type KeyboardEvent, type SubmitEvent } from 'react'
+import { AttachmentList } from '../attachments/AttachmentList.tsx'
+import { areUploaded, type AttachedFile, type Attachments } from '../attachments/useAttachments.ts'
 import { Button } from '../ui/Button.tsx'
 import { checkText } from './limit.ts'
 
@@ -7,18 +9,30 @@ interface Props {
   action: string
   text: string
   onTextChange: (text: string) => void
-  onSubmit: (text: string) => void
+  onSubmit: (text: string, files: AttachedFile[]) => void
+  attachments: Attachments
   /** A request is pending: the user can type, and cannot send. */
   busy: boolean
   /** Takes the focus on mount, except on touch screens, where that would open a keyboard. */
   focusOnMount?: boolean
 }
 
-export function Composer({ label, action, text, onTextChange, onSubmit, busy, focusOnMount = false }: Props) {
+export function Composer({
+  label,
+  action,
+  text,
+  onTextChange,
+  onSubmit,
+  attachments,
+  busy,
+  focusOnMount = false,
+}: Props) {
   const id = useId()
   const field = useRef<HTMLTextAreaElement>(null)
+  const picker = useRef<HTMLInputElement>(null)
   const { error, note } = checkText(text)
-  const ready = text.trim() !== '' && error === undefined && !busy
+  const uploaded = areUploaded(attachments.items)
+  const ready = text.trim() !== '' && error === undefined && uploaded && !busy
 
   useEffect(() => {
     if (focusOnMount && window.matchMedia('(pointer: fine)').matches) {
@@ -28,7 +42,7 @@ export function Composer({ label, action, text, onTextChange, onSubmit, busy, fo
 
   function submit() {
     if (ready) {
-      onSubmit(text)
+      onSubmit(text, attachments.take())
       onTextChange('')
     }
   }
@@ -47,8 +61,19 @@ export function Composer({ label, action, text, onTextChange, onSubmit, busy, fo
     field.current?.focus()
   }
 
+  function onDrop(event: DragEvent) {
+    event.preventDefault()
+    attachments.add(event.dataTransfer.files)
+  }
+
   return (
-    <form onSubmit={onFormSubmit} className="mx-auto w-full max-w-3xl">
+    <form
+      onSubmit={onFormSubmit}
+      onDragOver={(event) => event.preventDefault()}
+      onDrop={onDrop}
+      className="mx-auto w-full max-w-3xl"
+    >
+      <AttachmentList attachments={attachments} />
       <div
         className={`flex items-end gap-2 rounded-xl border bg-surface p-2 ${error ? 'border-danger' : 'border-edge focus-within:border-accent'}`}
       >
@@ -68,13 +93,29 @@ export function Composer({ label, action, text, onTextChange, onSubmit, busy, fo
           onKeyDown={onKeyDown}
           className="field-sizing-content max-h-60 min-h-9 min-w-0 flex-1 resize-none bg-transparent px-2 py-1.5 outline-none placeholder:text-muted"
         />
+        <input
+          ref={picker}
+          type="file"
+          multiple
+          hidden
+          aria-label="Files to attach"
+          onChange={(event) => {
+            attachments.add(event.target.files ?? [])
+            event.target.value = '' // the same file can be picked again
+          }}
+        />
+        <Button look="plain" onClick={() => picker.current?.click()}>
+          Attach
+        </Button>
         <Button type="submit" look="primary" disabled={!ready}>
           {action}
         </Button>
       </div>
       <p id={`${id}-hint`} className="mt-1.5 flex justify-between gap-3 px-2 text-xs text-muted">
         <span aria-live="polite" className={error ? 'font-medium text-danger' : ''}>
-          {error ?? note ?? 'Up to 256 KiB'}
+          {error ??
+            note ??
+            (uploaded ? 'Up to 256 KiB, and files of up to 100 MiB' : 'Files are being uploaded')}
         </span>
         <span className="max-sm:hidden">
           <kbd className="font-mono">Enter</kbd> {action.toLowerCase()}s ·{' '}

@@ -1,6 +1,7 @@
 import { useState } from 'react'
 import { useAgent } from '../agents/queries.ts'
 import { ProblemError } from '../api/problem.ts'
+import { useAttachments } from '../attachments/useAttachments.ts'
 import { Composer } from '../composer/Composer.tsx'
 import { PageHeader } from '../ui/PageHeader.tsx'
 import { ProblemNotice } from '../ui/ProblemNotice.tsx'
@@ -26,15 +27,17 @@ export function ChatPage({ conversationId, agentId }: Props) {
   const agent = useAgent(partnerId)
   const outbox = useOutbox({ conversationId, agentId })
   const [text, setText] = useState('')
+  const attachments = useAttachments()
   const scroller = useStickToBottom()
 
   const turns = conversation.data ? turnsOf(conversation.data) : []
   const missing = conversation.error instanceof ProblemError && conversation.error.problem.status === 404
   const isEmpty = conversationId === undefined && outbox.entries.length === 0
 
-  function edit({ key, text }: Outgoing) {
+  function edit({ key, text, files = [] }: Outgoing) {
     outbox.discard(key)
     setText(text)
+    attachments.restore(files)
   }
 
   return (
@@ -79,6 +82,7 @@ export function ChatPage({ conversationId, agentId }: Props) {
           text={text}
           onTextChange={setText}
           onSubmit={outbox.send}
+          attachments={attachments}
           busy={outbox.busy}
           focusOnMount
         />

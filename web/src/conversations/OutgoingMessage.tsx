@@ -12,7 +12,7 @@ interface Props {
 /** A message that is being sent, or that the server rejected. */
 export function OutgoingMessage({ entry, onSendAgain, onEdit }: Props) {
   return (
-    <UserMessage text={entry.text}>
+    <UserMessage text={entry.text} files={entry.files}>
       {entry.error ? (
         <ProblemNotice error={entry.error}>
           <Button onClick={onSendAgain}>Send again</Button>

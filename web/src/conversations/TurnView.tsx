@@ -17,7 +17,7 @@ export function TurnView({ turn, onRetry, sending }: Props) {
   const sendAgain = question && !sending ? () => onRetry(executionId, question.text) : undefined
   return (
     <>
-      {question && <UserMessage text={question.text} />}
+      {question && <UserMessage text={question.text} files={question.files} />}
       {reply !== undefined || ahead === 0 ? (
         <TurnReply executionId={executionId} reply={reply} onSendAgain={sendAgain} />
       ) : ahead !== undefined ? (

@@ -1,4 +1,5 @@
 import type { Accepted, ConversationDetail, Message } from '../api/types.ts'
+import type { AttachedFile } from '../attachments/useAttachments.ts'
 
 /** A message of the user and its reply. */
 export interface Turn {
@@ -31,7 +32,7 @@ export function turnsOf({ messages, pending }: ConversationDetail): Turn[] {
 export function withAccepted(
   detail: ConversationDetail | undefined,
   accepted: Accepted,
-  sent: { text: string; agentId?: string | undefined },
+  sent: { text: string; files?: AttachedFile[] | undefined; agentId?: string | undefined },
   now: string,
 ): ConversationDetail {
   const before = detail ?? {
@@ -50,7 +51,13 @@ export function withAccepted(
   const { executionId } = accepted
   return {
     conversation: { ...before.conversation, turns: turn, updatedAt: now },
-    messages: [...before.messages, { turn, role: 'user', text: sent.text, executionId, createdAt: now }],
+    messages: [
+      ...before.messages,
+      {
+        ...{ turn, role: 'user', text: sent.text, executionId, createdAt: now },
+        ...(sent.files && { files: sent.files.map((file) => ({ ...file, sha256: '' })) }),
+      },
+    ],
     pending: [...before.pending, executionId],
   }
 }

@@ -2,6 +2,7 @@ import { notifyManager, useQueryClient } from '@tanstack/react-query'
 import { useEffect, useRef, useState } from 'react'
 import { api, idempotencyKey, unwrap } from '../api/client.ts'
 import { queryKeys } from '../api/queryKeys.ts'
+import type { AttachedFile } from '../attachments/useAttachments.ts'
 import type { ConversationDetail } from '../api/types.ts'
 import { navigate } from '../route/route.ts'
 import { withAccepted } from './turns.ts'
@@ -11,6 +12,7 @@ export interface Outgoing {
   /** Also the idempotency key: a message that is sent again is accepted only once. */
   key: string
   text: string
+  files?: AttachedFile[] | undefined
   /** The execution of the turn that this message retries. */
   retryOf?: string | undefined
   error?: Error
@@ -34,7 +36,7 @@ export function useOutbox({ conversationId, agentId }: Props) {
     }
   }, [])
 
-  function submit({ key, text, retryOf }: Outgoing) {
+  function submit({ key, text, files = [], retryOf }: Outgoing) {
     const headers = { 'Idempotency-Key': key }
     if (retryOf !== undefined) {
       return unwrap(api.POST('/executions/{id}/retry', { params: { path: { id: retryOf } }, headers }))
@@ -42,13 +44,14 @@ export function useOutbox({ conversationId, agentId }: Props) {
     const ids = {
       ...(conversationId !== undefined && { conversationId }),
       ...(agentId !== undefined && { agentId }),
+      ...(files.length > 0 && { files: files.map(({ path, fileId }) => ({ path, fileId })) }),
     }
     return unwrap(api.POST('/api/conversation', { body: { message: text, ...ids }, headers }))
   }
 
   async function post(entry: Outgoing) {
     const accepted = await submit(entry)
-    const { key, text } = entry
+    const { key, text, files } = entry
     const id = accepted.conversationId ?? conversationId
     if (id === undefined) {
       throw new Error('The server accepted the message without the ID of its conversation.')
@@ -57,7 +60,7 @@ export function useOutbox({ conversationId, agentId }: Props) {
     // One batch of updates, so that the message never shows twice, and never disappears.
     notifyManager.batch(() => {
       client.setQueryData<ConversationDetail>(queryKeys.conversation(id), (detail) =>
-        withAccepted(detail, accepted, { text, agentId }, new Date().toISOString()),
+        withAccepted(detail, accepted, { text, files, agentId }, new Date().toISOString()),
       )
       if (conversationId !== undefined) {
         notifyManager.schedule(() => discard(key))
@@ -86,8 +89,8 @@ export function useOutbox({ conversationId, agentId }: Props) {
   return {
     entries,
     busy: entries.some(({ error }) => error === undefined),
-    send: (text: string) => dispatch({ key: idempotencyKey(), text }),
-    sendAgain: ({ key, text, retryOf }: Outgoing) => dispatch({ key, text, retryOf }),
+    send: (text: string, files: AttachedFile[]) => dispatch({ key: idempotencyKey(), text, files }),
+    sendAgain: ({ key, text, files, retryOf }: Outgoing) => dispatch({ key, text, files, retryOf }),
     /** Runs a failed turn again as the newest one. The server repeats its stored message; text is what the page shows meanwhile. */
     retry: (executionId: string, text: string) =>
       dispatch({ key: idempotencyKey(), text, retryOf: executionId }),

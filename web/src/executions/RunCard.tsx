@@ -1,3 +1,6 @@
+import type { Execution } from '../api/types.ts'
+import { FileChips } from '../attachments/FileChips.tsx'
+import type { AttachedFile } from '../attachments/useAttachments.ts'
 import { Button } from '../ui/Button.tsx'
 import { ProblemNotice } from '../ui/ProblemNotice.tsx'
 import { TextLink } from '../ui/TextLink.tsx'
@@ -10,8 +13,8 @@ import { useExecution } from './useExecution.ts'
 
 interface Props {
   executionId: string
-  /** Runs the same input again; undefined while another run is being started. */
-  onRunAgain: ((input: string) => void) | undefined
+  /** Runs the same input with the same uploaded files again; undefined while another run is being started. */
+  onRunAgain: ((input: string, files: AttachedFile[]) => void) | undefined
 }
 
 /** A run: its input, and its progress or its result. */
@@ -29,13 +32,17 @@ export function RunCard({ executionId, onRunAgain }: Props) {
           {execution.input}
         </p>
       )}
+      <FileChips files={execution?.inputFiles} />
       <div aria-live="polite" className="flex flex-col gap-3">
         {!finished && !error && (
           <Progress executionId={executionId} execution={execution} connectionError={connectionError} />
         )}
         {execution?.error && (
           <FailureNotice failure={execution.error}>
-            <Button disabled={!onRunAgain} onClick={() => onRunAgain?.(execution.input)}>
+            <Button
+              disabled={!onRunAgain}
+              onClick={() => onRunAgain?.(execution.input, uploadedFilesOf(execution))}
+            >
               Run again
             </Button>
           </FailureNotice>
@@ -44,5 +51,11 @@ export function RunCard({ executionId, onRunAgain }: Props) {
       </div>
       {error && <ProblemNotice error={error} />}
     </section>
+  )
+}
+
+function uploadedFilesOf({ inputFiles = [] }: Execution): AttachedFile[] {
+  return inputFiles.flatMap(({ path, size, fileId }) =>
+    fileId === undefined ? [] : [{ path, size, fileId }],
   )
 }

@@ -17,6 +17,7 @@ export function visit(hash: string, server = new StandIn(), initial: Intercept =
     requests.push(request)
     return (await intercept(request)) ?? server.handle(request.clone())
   })
+  vi.stubGlobal('XMLHttpRequest', FetchingRequest)
   const client = newQueryClient()
   client.setDefaultOptions({ queries: { ...client.getDefaultOptions().queries, retry: false } })
   const { unmount } = render(
@@ -34,6 +35,51 @@ export function visit(hash: string, server = new StandIn(), initial: Intercept =
     },
     /** Closes the page. A second visit then shows what a reload shows. */
     unmount,
+  }
+}
+
+/** Sends what the page sends with XMLHttpRequest through fetch, so that a test sees all requests in the same way. */
+class FetchingRequest {
+  upload: { onprogress?: (event: { loaded: number; total: number }) => void } = {}
+  onload: () => void = () => undefined
+  onerror: () => void = () => undefined
+  onabort: () => void = () => undefined
+  status = 0
+  statusText = ''
+  responseText = ''
+  private response?: Response
+  private method = ''
+  private url = ''
+  private headers = new Headers()
+
+  open(method: string, url: string) {
+    this.method = method
+    this.url = new URL(url, window.location.origin).href
+  }
+
+  setRequestHeader(name: string, value: string) {
+    this.headers.set(name, value)
+  }
+
+  getResponseHeader(name: string): string | null {
+    return this.response?.headers.get(name) ?? null
+  }
+
+  abort() {
+    this.onabort()
+  }
+
+  send(file: File) {
+    this.upload.onprogress?.({ loaded: file.size / 2, total: file.size })
+    const body = new Uint8Array(file.size) // jsdom's File is none that fetch knows
+    void fetch(new Request(this.url, { method: this.method, headers: this.headers, body }))
+      .then(async (response) => {
+        this.response = response
+        this.status = response.status
+        this.responseText = await response.text()
+        this.onload()
+      })
+      .catch(() => this.onerror())
   }
 }
 
