@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/internal/api/contract"
+	"github.com/airlock-run/airlock/internal/app/dev"
 	"github.com/airlock-run/airlock/internal/domain/file"
 )
 
@@ -28,7 +29,11 @@ runtimes:
 // of a conversation, also if it is deleted when they are accepted. A retry has it, too.
 func TestUploadedFileReachesEveryJob(t *testing.T) {
 	t.Parallel()
-	a := start(t, withRuntimes(t, sumRuntime))
+	withSum := withRuntimes(t, sumRuntime)
+	a := start(t, func(d *dev.Config) {
+		withSum(d)
+		d.API.DefaultRuntime = "sum"
+	})
 	content := make([]byte, file.MaxBytes)
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(content)
 	digest := sha256.Sum256(content)
