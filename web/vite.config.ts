@@ -24,10 +24,9 @@ export default defineConfig(({ mode }) => ({
       mode === 'standin'
         ? {}
         : Object.fromEntries(
-            ['/api', '/agents', '/batches', '/events', '/executions', '/files', '/me', '/usage'].map((path) => [
-              path,
-              server,
-            ]),
+            ['/api', '/agents', '/batches', '/events', '/executions', '/files', '/me', '/usage'].map(
+              (path) => [path, server],
+            ),
           ),
   },
   preview: {

@@ -10,7 +10,8 @@ import (
 	"github.com/airlock-run/airlock/client"
 )
 
-// Every line has the files of the command line besides its own. A wrong line stays as it is, so that the server names it.
+// Every line has the files of the command line besides its own. A wrong line stays as it is, so that the server names
+// it.
 func TestFilesAreAddedToLines(t *testing.T) {
 	lines := `"one"` + "\n\n" + `{"input":"two","files":[{"path":"own","fileId":"file_2"}]}` + "\n" + `{"text":"x"}` + "\nno JSON"
 	reader := addFilesToLines(strings.NewReader(lines), []client.InputFile{client.FileByID("in", "file_1")})

@@ -14,8 +14,8 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// parseInputFiles reads the input files of a run or message and reports every wrong one. Whether the uploaded ones exist
-// is for the store to say.
+// parseInputFiles reads the input files of a run or message and reports every wrong one. Whether the uploaded ones
+// exist is for the store to say.
 func parseInputFiles(files []contract.InputFile) ([]execution.InputFile, error) {
 	var (
 		inputFiles  []execution.InputFile
