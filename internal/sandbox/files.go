@@ -18,6 +18,7 @@ const (
 	MaxOutputBytes = 64 << 20 // sum over Outcome.Files, bytes
 	MaxOutputFiles = 1000     // number of Outcome.Files
 	MaxPathBytes   = 1024     // length of one path, bytes
+	MaxFolderBytes = 16 << 20 // tar of Job.Folder, bytes; nothing of a larger folder is collected
 )
 
 // File is an input file. Init writes it before the agent starts, and the agent's user owns it. Path is absolute and
@@ -40,9 +41,10 @@ type StreamedFile struct {
 // WorkspaceCapacity returns how many bytes WorkspaceDir can hold in a sandbox with a memory limit.
 func WorkspaceCapacity(memory int64) int64 { return memory / 8 * 3 >> 20 << 20 }
 
-// OutputFile is a regular file that the job left below OutputDir or at a path of Job.Collect. Init follows no symbolic
-// link to reach it. Path is absolute, clean, valid UTF-8 without control characters, and names a place in the sandbox:
-// code that writes the file to a disk chooses the directory there. Content is readable until Outcome.Close.
+// OutputFile is a regular file that the job left below OutputDir or at a path of Job.Collect. At the path of Job.Folder
+// it is a tar of the regular files below that folder. Init follows no symbolic link to reach it. Path is absolute,
+// clean, valid UTF-8 without control characters, and names a place in the sandbox: code that writes the file to a disk
+// chooses the directory there. Content is readable until Outcome.Close.
 type OutputFile struct {
 	Path    string
 	Mode    uint32 // permission bits

@@ -37,6 +37,7 @@ type Job struct {
 	Files       []File         // input files, MaxFileBytes in total
 	Streamed    []StreamedFile // input files of any size, at most MaxStreamed and WorkspaceCapacity
 	Collect     []string       // paths of output files outside OutputDir; a missing one is not an error
+	Folder      string         // outside OutputDir; its files become one output file, see OutputFile; empty: none
 	Timeout     time.Duration  // from the agent's start, without Egress.Waited; 0 means the driver's default
 	IdleTimeout time.Duration  // ends a job that writes no output for so long; 0 disables it
 	SettleTime  time.Duration  // see Keeper; 0 disables it

@@ -102,7 +102,11 @@ func validateFiles(job sandbox.Job) error {
 	if len(job.Collect) > maxCollect {
 		return invalidJob("more than %d files to collect", maxCollect)
 	}
-	for _, p := range job.Collect {
+	paths := job.Collect
+	if job.Folder != "" {
+		paths = append(slices.Clone(paths), job.Folder)
+	}
+	for _, p := range paths {
 		if err := validatePath(p); err != nil {
 			return err
 		}
@@ -138,7 +142,7 @@ func encodeJob(job sandbox.Job) (raw []byte, err error) {
 		streamed[i] = frame.StreamedFile{Path: f.Path, Mode: cmp.Or(f.Mode, defaultFileMode), Size: f.Size}
 	}
 	raw, err = frame.EncodeJob(frame.Job{
-		Stdin: job.Stdin, Files: withModes(job.Files), Streamed: streamed, Collect: job.Collect,
+		Stdin: job.Stdin, Files: withModes(job.Files), Streamed: streamed, Collect: job.Collect, Folder: job.Folder,
 		// Init does not know how long the egress waits. The driver does, and stops the job in time.
 		Timeout: job.Timeout + job.Egress.MaxWait(), IdleTimeout: job.IdleTimeout,
 		MaxStdout: maxStdout(job), MaxWritten: job.Limits.Written, MaxSnapshot: job.MaxSnapshot,

@@ -88,7 +88,7 @@ func (r *jobRun) exchangeFrames(ctx context.Context) (_ sandbox.Outcome, err err
 	defer r.stopper.close()
 	defer context.AfterFunc(caller, func() { r.stopper.callerEnded(context.Cause(caller)) })()
 
-	r.spool.allowed, r.spool.maxSnapshot = r.job.Collect, r.job.MaxSnapshot
+	r.spool.allowed, r.spool.folder, r.spool.maxSnapshot = r.job.Collect, r.job.Folder, r.job.MaxSnapshot
 	defer r.spool.Close()
 	r.stopper.setDeadline(r.driver.startTimeout+restoreTime(r.job), errAgentStartTimeout)
 	stream := &demux{r: c.stream.Reader}

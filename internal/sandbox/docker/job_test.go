@@ -40,6 +40,7 @@ func TestInvalidJobsAreRefused(t *testing.T) {
 		},
 		"collect outside":  func(j *sandbox.Job) { j.Collect = []string{"/proc/1/environ"} },
 		"collect with ..":  func(j *sandbox.Job) { j.Collect = []string{"/home/agent/../../etc/passwd"} },
+		"folder outside":   func(j *sandbox.Job) { j.Folder = "/proc/1" },
 		"collect too many": func(j *sandbox.Job) { j.Collect = make([]string, 17) },
 		"input too large":  func(j *sandbox.Job) { j.Stdin = make([]byte, 65<<20) },
 	} {

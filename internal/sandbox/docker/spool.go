@@ -73,6 +73,7 @@ func (f *spoolFile) Close() error {
 // limits itself, because an image may contain another init.
 type spool struct {
 	allowed     []string // Job.Collect
+	folder      string   // Job.Folder
 	maxSnapshot int64    // Job.MaxSnapshot
 
 	files    []spooledFile
@@ -88,7 +89,7 @@ type spooledFile struct {
 
 // beginFile starts the next file.
 func (s *spool) beginFile(name string, mode uint32) error {
-	expected := strings.HasPrefix(name, sandbox.OutputDir+"/") || slices.Contains(s.allowed, name)
+	expected := strings.HasPrefix(name, sandbox.OutputDir+"/") || slices.Contains(s.allowed, name) || name == s.folder
 	switch {
 	case !expected || path.Clean(name) != name || len(name) > sandbox.MaxPathBytes || !utf8.ValidString(name):
 		return fmt.Errorf("%w: unexpected file %q", ErrProtocol, name)

@@ -18,6 +18,7 @@ type Job struct {
 	Stdin       []byte         `json:"-"`
 	Files       []sandbox.File `json:"-"`
 	Collect     []string       `json:"collect,omitempty"`     // absolute paths of output files outside sandbox.OutputDir
+	Folder      string         `json:"folder,omitempty"`      // a folder that is collected as one file; empty: none
 	Timeout     time.Duration  `json:"timeout"`               // from the agent's start, or from the job's arrival
 	IdleTimeout time.Duration  `json:"idleTimeout,omitempty"` // time without output that ends the job; 0 disables it
 	MaxStdout   int64          `json:"maxStdout"`             // bytes of standard output that init reports

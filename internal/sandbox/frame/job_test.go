@@ -29,6 +29,7 @@ func randomJob(t *rapid.T) Job {
 		Stdin:       rapid.SliceOf(rapid.Byte()).Draw(t, "stdin"),
 		Files:       randomFiles.Draw(t, "files"),
 		Collect:     rapid.SliceOf(rapid.String()).Draw(t, "collect"),
+		Folder:      rapid.String().Draw(t, "folder"),
 		Timeout:     time.Duration(rapid.Int64().Draw(t, "timeout")),
 		IdleTimeout: time.Duration(rapid.Int64().Draw(t, "idleTimeout")),
 		MaxStdout:   rapid.Int64().Draw(t, "maxStdout"),

@@ -117,7 +117,7 @@ func run(start frame.Start, reports *frame.Writer, score *oomScore) error {
 		result.Reason = frame.OutputLimit
 	}
 	c := &collector{reports: reports, remainingBytes: sandbox.MaxOutputBytes, remainingFiles: sandbox.MaxOutputFiles}
-	if err := c.collect(job.Collect); err != nil {
+	if err := errors.Join(c.collectFolder(job.Folder), c.collect(job.Collect)); err != nil {
 		return err
 	}
 	result.OmittedFileCount = c.omitted
