@@ -2,6 +2,7 @@ package agentruntime
 
 import (
 	"bytes"
+	"io"
 	"net/http"
 	"slices"
 
@@ -69,15 +70,26 @@ func messagesSince(history []execution.Message, turn int) (later []execution.Mes
 // The caller sets where it comes from and where it is stored. It returns nil if the agent left none, or one that
 // cannot be read, or one without this turn: the agent was killed before it had written anything.
 func (r *Run) ExtractSession(o sandbox.Outcome) (*execution.AgentSession, []byte) {
-	i := slices.IndexFunc(o.Files, func(f sandbox.OutputFile) bool { return f.Path == sessionPath })
+	i := slices.IndexFunc(o.Files, func(f sandbox.OutputFile) bool { return f.Path == r.contract.sessionPath(r) })
 	if !r.collectsSession || i < 0 {
 		return nil, nil
 	}
-	data, err := sessionfile.Read(o.Files[i].Content, sessionID, execution.MaxAgentSessionBytes)
-	if err != nil || !r.hasNewMessage(data) {
+	session, data := r.contract.extractSession(r, o.Files[i].Content)
+	if session == nil {
 		return nil, nil // the turn does not fail, because the messages are stored too
 	}
-	return &execution.AgentSession{Runtime: r.entry.Name, Model: r.Model, Size: int64(len(data))}, data
+	session.Runtime, session.Model, session.Size = r.entry.Name, r.Model, int64(len(data))
+	return session, data
+}
+
+func (streamJSON) sessionPath(*Run) string { return sessionPath }
+
+func (streamJSON) extractSession(r *Run, file *io.SectionReader) (*execution.AgentSession, []byte) {
+	data, err := sessionfile.Read(file, sessionID, execution.MaxAgentSessionBytes)
+	if err != nil || !r.hasNewMessage(data) {
+		return nil, nil
+	}
+	return &execution.AgentSession{}, data
 }
 
 // hasNewMessage reports whether a session has more than the agent was given. A session that was cut has.

@@ -1,6 +1,8 @@
 package agentruntime
 
 import (
+	"io"
+
 	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/domain/transcript"
@@ -14,6 +16,11 @@ type contract interface {
 	// readsAtStart reports whether an agent reads the input file of that name when it starts. The name is relative to the
 	// working folder.
 	readsAtStart(name string) bool
+	// sessionPath is the path of the output file that has the session of an agent.
+	sessionPath(r *Run) string
+	// extractSession returns the session in that file and its content; nil: none that a later turn can use, or one without
+	// this turn.
+	extractSession(r *Run, file *io.SectionReader) (*execution.AgentSession, []byte)
 	// reportItems calls onItem for each thing that one line of the output says about the agent's work.
 	reportItems(line []byte, onItem func(transcript.Item))
 	// reportSaying calls onSaying if one line of the output is a part of a text that the agent is saying.

@@ -47,6 +47,7 @@ func (command) prepareJob(r *Run, e *execution.Execution) *execution.Failure {
 	if r.Model != "" {
 		r.Job.Env = append(r.Job.Env, "AIRLOCK_MODEL="+r.Model)
 	}
+	r.continueConversation(e)
 	return nil
 }
 

@@ -25,9 +25,10 @@ type Run struct {
 	maxTurns  int  // of the stream-json contract
 
 	answerSchema *answerschema.Schema // nil: the answer is not checked
-	// collectsSession means that the agent leaves a session file, and sessionFile is the one that it was given; nil: none.
+	// collectsSession means that the agent leaves a session, and sessionFile is the one that it was given; nil: none.
 	collectsSession bool
 	sessionFile     []byte
+	resumed         string // the ID of that session; empty: it has none
 	egress          Egress
 	lines           lineSplitter // of the output
 	said            newestText

@@ -70,6 +70,9 @@ type Runtime struct {
 	// reads before anything else that belongs to a job.
 	StartAhead bool `yaml:"startAhead"`
 
+	// Conversation is for Command; nil: the program takes part in no conversation.
+	Conversation *Conversation `yaml:"conversation"`
+
 	Egress *Egress `yaml:"egress"` // nil: the sandbox has no egress
 }
 
@@ -175,7 +178,7 @@ func (r Runtime) KeyEnv() string {
 
 // Capabilities says which settings of an agent the runtime can serve.
 func (r Runtime) Capabilities() agent.Capabilities {
-	c := agent.Capabilities{Settings: r.Settings, MaxTurns: r.MaxTurns, ReservedEnv: slices.Sorted(maps.Keys(r.Env))}
+	c := agent.Capabilities{Settings: r.Settings, MaxTurns: r.MaxTurns, ReservedEnv: slices.Sorted(maps.Keys(r.Env)), Conversations: r.Converses()}
 	if c.Settings == nil {
 		c.Settings = r.passable()
 	}

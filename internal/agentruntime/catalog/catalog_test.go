@@ -40,6 +40,9 @@ runtimes:
     instructionsPath: /workspace/AGENTS.md
     limits: {memory: 512MiB, cpus: 0.5, pids: 64, output: 1MiB}
     maxTimeout: 5m
+    conversation:
+      history: stdin
+      resume: {argv: [main, --resume, "{session}", "{model}"], folder: /home/agent/.main, id: '([0-9]+)\.json$'}
     idleTimeout: 30s
     egress:
       routes: [POST /v1/messages, local HEAD /]
@@ -59,6 +62,10 @@ func TestParseAllFields(t *testing.T) {
 		ModelEnv: []string{"MODEL"}, Models: []string{"small", "large"}, InstructionsPath: "/workspace/AGENTS.md",
 		Limits:     catalog.Limits{Memory: 512 << 20, CPUs: 0.5, PIDs: 64, Output: 1 << 20},
 		MaxTimeout: catalog.Duration(5 * time.Minute), IdleTimeout: catalog.Duration(30 * time.Second),
+		Conversation: &catalog.Conversation{
+			History: catalog.HistoryStdin,
+			Resume:  &catalog.Resume{Argv: []string{"main", "--resume", "{session}", "{model}"}, Folder: "/home/agent/.main", ID: `([0-9]+)\.json$`},
+		},
 		Egress: &catalog.Egress{
 			Routes: []catalog.Route{{Method: "POST", Target: "/v1/messages"}, {Method: "HEAD", Target: "/", Local: true}},
 			Betas:  []string{"one"}, Headers: []string{"X-Session"},
@@ -68,12 +75,21 @@ func TestParseAllFields(t *testing.T) {
 		},
 	}, c.Runtimes[0]))
 	require.Equal(t, []string{"python3", "/app/main.py", "--model=large"}, c.Runtimes[0].Command("large"))
+	require.Equal(t, []string{"main", "--resume", "7", "large"}, c.Runtimes[0].ResumeCommand("large", "7"))
 	require.Equal(t, "OPENAI_API_KEY", c.Runtimes[0].KeyEnv())
 	require.Equal(t, []string{"A=1", "B=2", "MODEL=m"}, c.Runtimes[0].Environment("m"))
 }
 
 // minimalYAML is a valid file to which the tests add mistakes.
 const minimalYAML = "runtimes:\n- name: a\n  image: i\n  contract: command\n  argv: [x]\n"
+
+func resumeYAML(history, argv, folder, id string) string {
+	text := "  conversation:\n    history: " + history + "\n    resume:\n      argv: " + argv + "\n      folder: " + folder + "\n"
+	if id != "" {
+		text += "      id: '" + id + "'\n"
+	}
+	return text
+}
 
 func TestParseErrors(t *testing.T) {
 	for name, c := range map[string]struct{ text, says string }{
@@ -108,6 +124,22 @@ func TestParseErrors(t *testing.T) {
 		"too long a time-out":       {minimalYAML + "  maxTimeout: 48h\n", "line 6: maxTimeout must be from 1s to 1h"},
 		"instructions in /etc":      {minimalYAML + "  instructionsPath: /etc/passwd\n", "line 6: instructionsPath must be a clean path"},
 		"instructions with ..":      {minimalYAML + "  instructionsPath: /workspace/../etc/x\n", "line 6: instructionsPath must be a clean path"},
+		"no way of the history":     {minimalYAML + "  conversation: {}\n", "line 6: history must be stdin or file"},
+		"an unknown way":            {minimalYAML + "  conversation: {history: env}\n", "line 6: history must be stdin or file"},
+		"a way of stream-json":      {strings.Replace(minimalYAML, "command", "stream-json\n  maxTurns: 1\n  conversation: {history: stdin}", 1), "line 6: conversation is for the contract command only"},
+		"resume with a file":        {minimalYAML + resumeYAML("file", "[x]", "/home/agent/x", ""), "line 7: history must be stdin if the program resumes"},
+		"resume without a program":  {minimalYAML + resumeYAML("stdin", "[]", "/home/agent/x", ""), "line 9: argv must name a program"},
+		"resume with a model":       {minimalYAML + resumeYAML("stdin", "[x, '{model}']", "/home/agent/x", ""), "line 9: argv uses {model}, but models is empty"},
+		"a session at home":         {minimalYAML + resumeYAML("stdin", "[x]", "/home/agent", ""), "line 10: folder must be a clean path"},
+		"a session in the work":     {minimalYAML + resumeYAML("stdin", "[x]", "/workspace/x", ""), "line 10: folder must be a clean path"},
+		"a session with ..":         {minimalYAML + resumeYAML("stdin", "[x]", "/home/agent/../x", ""), "line 10: folder must be a clean path"},
+		"a session of Airlock's":    {minimalYAML + resumeYAML("stdin", "[x]", "/home/agent/.airlock/x", ""), "line 10: folder must be a clean path"},
+		"instructions in a session": {minimalYAML + "  instructionsPath: /home/agent/x/y\n" + resumeYAML("stdin", "[x]", "/home/agent/x", ""), "line 11: folder must not have the file of the instructions"},
+		"an ID that is no pattern":  {minimalYAML + resumeYAML("stdin", "[x, '{session}']", "/home/agent/x", "("), "line 11: id must be a regular expression with one group"},
+		"an ID without a group":     {minimalYAML + resumeYAML("stdin", "[x, '{session}']", "/home/agent/x", "x"), "line 11: id must be a regular expression with one group"},
+		"a session without an ID":   {minimalYAML + resumeYAML("stdin", "[x, '{session}']", "/home/agent/x", ""), "line 9: argv uses {session}, but id does not say which it is"},
+		"an ID without a session":   {minimalYAML + resumeYAML("stdin", "[x]", "/home/agent/x", "(x)"), "line 11: id is given, but argv does not use {session}"},
+		"an unknown field of it":    {minimalYAML + "  conversation: {resum: {}}\n", "line 6: unknown field resum; known fields: history, resume"},
 		"egress without models":     {minimalYAML + "  egress: {routes: [POST /v1/messages]}\n", "line 6: egress needs at least one model"},
 		"egress without routes":     {minimalYAML + "  models: [m]\n  egress: {}\n", "line 7: egress needs routes"},
 		"a route without a path":    {minimalYAML + "  models: [m]\n  egress: {routes: [POST]}\n", `line 7: "POST" is not a request line`},
@@ -193,7 +225,7 @@ func TestLoad(t *testing.T) {
 func TestExampleFile(t *testing.T) {
 	c, err := catalog.Load("../../../docs/examples/runtimes.yaml")
 	require.NoError(t, err)
-	require.Equal(t, []string{"offline", "word-count", "codex"}, c.Names())
+	require.Equal(t, []string{"offline", "word-count", "codex", "opencode", "qwen"}, c.Names())
 	require.Contains(t, c.Runtimes[2].Command("m"), "--model=m")
 }
 
@@ -202,11 +234,14 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../../docs/runtimes.md")
 	require.NoError(t, err)
 	for _, typ := range []reflect.Type{
-		reflect.TypeFor[catalog.Runtime](), reflect.TypeFor[catalog.Limits](), reflect.TypeFor[catalog.Egress](), reflect.TypeFor[catalog.Upstream](),
+		reflect.TypeFor[catalog.Runtime](), reflect.TypeFor[catalog.Limits](), reflect.TypeFor[catalog.Conversation](), reflect.TypeFor[catalog.Resume](), reflect.TypeFor[catalog.Egress](), reflect.TypeFor[catalog.Upstream](),
 	} {
 		for i := range typ.NumField() {
 			name := typ.Field(i).Tag.Get("yaml")
-			require.True(t, strings.Contains(string(page), "`"+name+"`") || strings.Contains(string(page), "`egress."+name+"`"), name)
+			named := slices.ContainsFunc([]string{"", "egress.", "conversation.", "resume."}, func(parent string) bool {
+				return strings.Contains(string(page), "`"+parent+name+"`")
+			})
+			require.True(t, named, name)
 		}
 	}
 }

@@ -111,7 +111,7 @@ func plainYAMLError(message string) string {
 }
 
 // fieldNames lists the fields of each mapping in the file, by the Go type that the decoder names in its errors.
-var fieldNames = yamlFieldNames(Catalog{}, Runtime{}, Limits{}, Egress{}, Upstream{}, Price{})
+var fieldNames = yamlFieldNames(Catalog{}, Runtime{}, Limits{}, Conversation{}, Resume{}, Egress{}, Upstream{}, Price{})
 
 func yamlFieldNames(structs ...any) map[string][]string {
 	names := map[string][]string{}

@@ -52,11 +52,7 @@ func validate(catalog Catalog, pos position) validationErrors {
 func (v *validator) runtime(r Runtime, pos position) {
 	v.rejectIf(!namePattern.MatchString(r.Name), pos.lookup("name"), "name must be 1 to 63 lower-case letters, digits and dashes")
 	v.rejectIf(strings.TrimSpace(r.Image) == "", pos.lookup("image"), "image is missing")
-	v.rejectIf(len(r.Argv) == 0 || r.Argv[0] == "", pos.lookup("argv"), "argv must name a program")
-	for i, arg := range r.Argv {
-		v.rejectIf(strings.ContainsRune(arg, 0), pos.lookup("argv", i), "argv must not contain a NUL character")
-		v.rejectIf(strings.Contains(arg, ModelPlaceholder) && len(r.Models) == 0, pos.lookup("argv", i), "argv uses %s, but models is empty", ModelPlaceholder)
-	}
+	v.argv(r.Argv, r.Models, pos.lookup("argv"))
 	for name, value := range r.Env {
 		v.rejectIf(!variablePattern.MatchString(name), pos.lookup("env", name), "%q is not a valid variable name", name)
 		v.rejectIf(strings.ContainsRune(value, 0), pos.lookup("env", name), "the value of %s must not contain a NUL character", name)
@@ -73,9 +69,18 @@ func (v *validator) runtime(r Runtime, pos position) {
 	}
 	v.contract(r, pos)
 	v.limits(r, pos)
+	v.conversation(r, pos.lookup("conversation"))
 	if r.Egress != nil {
 		v.rejectIf(len(r.Models) == 0, pos.lookup("egress"), "egress needs at least one model in models")
 		v.egress(*r.Egress, pos.lookup("egress"))
+	}
+}
+
+func (v *validator) argv(argv, models []string, pos position) {
+	v.rejectIf(len(argv) == 0 || argv[0] == "", pos, "argv must name a program")
+	for i, arg := range argv {
+		v.rejectIf(strings.ContainsRune(arg, 0), pos.lookup(i), "argv must not contain a NUL character")
+		v.rejectIf(strings.Contains(arg, ModelPlaceholder) && len(models) == 0, pos.lookup(i), "argv uses %s, but models is empty", ModelPlaceholder)
 	}
 }
 

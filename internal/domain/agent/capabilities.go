@@ -25,11 +25,12 @@ var AllSettings = []Setting{
 	SettingSchema, SettingMaxTurns, SettingEffort, SettingEnv, SettingTools, SettingMCPServers, SettingSkills,
 }
 
-// Capabilities say which settings a runtime can give to its agent.
+// Capabilities say which settings a runtime can give to its agent, and whether that can hold conversations.
 type Capabilities struct {
-	Settings    []Setting
-	MaxTurns    int      // the runtime's maximum
-	ReservedEnv []string // variables that the runtime sets itself
+	Settings      []Setting
+	MaxTurns      int      // the runtime's maximum
+	ReservedEnv   []string // variables that the runtime sets itself
+	Conversations bool     // the agent gets the earlier messages of a conversation
 }
 
 // Used returns the settings that are set.

@@ -9,6 +9,8 @@ type AgentSession struct {
 	Turn        int    `firestore:"turn"` // the newest turn that it has
 	Runtime     string `firestore:"runtime"`
 	Model       string `firestore:"model"`
+	// ID is that of a session which its program resumes by an ID of its own.
+	ID string `firestore:"id,omitempty"`
 	// Size is the number of bytes before compression, at most MaxAgentSessionBytes.
 	Size    int64   `firestore:"size"`
 	Content Content `firestore:"content"` // as it is stored: compressed with zstd
