@@ -65,5 +65,5 @@ func (s *Server) GetAgentVersion(c echo.Context, agentID contract.ID, version st
 	if err != nil {
 		return err
 	}
-	return respondWithETag(c, viewAgent(a))
+	return respondWithETag(c, s.viewAgent(a))
 }

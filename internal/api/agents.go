@@ -47,7 +47,7 @@ func (s *Server) CreateAgent(c echo.Context, _ contract.CreateAgentParams) error
 	if err := s.stores.Agents.CreateAgent(ctx, &a, key); err != nil {
 		return err
 	}
-	return respondCreated(c, store.Created{Agent: &a})
+	return s.respondCreated(c, store.Created{Agent: &a})
 }
 
 // newAgent checks all fields and reports every wrong one.
@@ -94,7 +94,7 @@ func (s *Server) ListAgents(c echo.Context, params contract.ListAgentsParams) er
 	if err != nil {
 		return err
 	}
-	return respondJSON(c, http.StatusOK, contract.AgentList{Agents: viewAll(agents, viewAgent), NextCursor: next})
+	return respondJSON(c, http.StatusOK, contract.AgentList{Agents: viewAll(agents, s.viewAgent), NextCursor: next})
 }
 
 // GetAgent returns an agent.
@@ -108,7 +108,7 @@ func (s *Server) GetAgent(c echo.Context, agentID contract.ID, _ contract.GetAge
 	if err != nil {
 		return err
 	}
-	return respondWithETag(c, viewAgent(a))
+	return respondWithETag(c, s.viewAgent(a))
 }
 
 const mediaTypeMergePatch = "application/merge-patch+json"
@@ -130,7 +130,7 @@ func (s *Server) UpdateAgent(c echo.Context, agentID contract.ID) error {
 	if err != nil {
 		return err
 	}
-	return respondWithETag(c, viewAgent(changed))
+	return respondWithETag(c, s.viewAgent(changed))
 }
 
 func (s *Server) patchAgent(a agent.Agent, patch []byte) (agent.Agent, error) {
@@ -141,7 +141,7 @@ func (s *Server) patchAgent(a agent.Agent, patch []byte) (agent.Agent, error) {
 	if err := json.Unmarshal(patch, &expected); err != nil {
 		return a, invalidField("body", "is not a JSON Merge Patch")
 	}
-	before, err := marshalJSON(viewAgent(a))
+	before, err := marshalJSON(s.viewAgent(a))
 	if err != nil {
 		return a, err
 	}

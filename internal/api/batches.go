@@ -113,7 +113,7 @@ func (s *Server) storeBatch(ctx context.Context, c echo.Context, b batch.Batch, 
 		defer cancel()
 		return errors.Join(err, inputs.Delete(cleanupCtx))
 	}
-	return respondCreated(c, store.Created{Batch: &b})
+	return s.respondCreated(c, store.Created{Batch: &b})
 }
 
 // ListBatches returns a page of the tenant's batches.

@@ -64,7 +64,7 @@ func (s *Server) SendMessage(c echo.Context, _ contract.SendMessageParams) error
 		Builder: execution.Task{
 			Runtime: s.config.DefaultRuntime, Instructions: conversation.BuilderInstructions, Schema: conversation.BuilderSchema,
 		},
-		IdempotencyKey: key,
+		Converses: s.converses, IdempotencyKey: key,
 	})
 	if err != nil {
 		return explainMissingFiles(err, inputFiles)

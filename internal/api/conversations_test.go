@@ -10,7 +10,9 @@ import (
 
 	"github.com/airlock-run/airlock/internal/api/contract"
 	"github.com/airlock-run/airlock/internal/blob"
+	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/execution"
+	"github.com/airlock-run/airlock/internal/store"
 )
 
 func TestDeleteConversationCancelsTurns(t *testing.T) {
@@ -74,4 +76,47 @@ func TestDeleteConversationDeletesAgentSession(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, content.Close())
 	}
+}
+
+// An agent whose runtime does not pass earlier messages on is not talked to: neither in a new conversation, nor in one
+// that began before the agent got this runtime. Nothing is stored, and another tenant learns nothing of it.
+func TestAgentWithoutConversations(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, func(c *Config, _ *store.Store) {
+		c.Runtimes = append(c.Runtimes, "upper")
+		c.Capabilities["upper"] = agent.Capabilities{}
+	})
+	created := call[contract.Agent](s, "POST /agents", http.StatusCreated, `{"name":"A","instructions":"B","runtime":"claude"}`)
+	require.True(t, created.Conversations)
+	message := fmt.Sprintf(`{"message":"hello","agentId":%q}`, created.Id)
+	turn := call[contract.AcceptedExecution](s, "POST /api/conversation", http.StatusAccepted, message)
+	changed := call[contract.Agent](s, "PATCH /agents/"+created.Id, http.StatusOK, `{"runtime":"upper"}`)
+	require.False(t, changed.Conversations)
+	require.False(t, call[contract.AgentList](s, "GET /agents", http.StatusOK, "").Agents[0].Conversations)
+	require.True(t, call[contract.Agent](s, "GET /agents/"+created.Id+"/versions/1", http.StatusOK, "").Conversations)
+
+	for _, body := range []string{message, fmt.Sprintf(`{"message":"again","conversationId":%q}`, turn.ConversationId)} {
+		refused := call[contract.Problem](s, "POST /api/conversation", http.StatusUnprocessableEntity, body)
+		require.Equal(t, contract.ProblemNoConversations, refused.Code)
+		for _, says := range []string{`"upper"`, "Run the agent instead", "ask the operator"} {
+			require.Contains(t, refused.Detail, says)
+		}
+		require.Equal(t, http.StatusNotFound, s.do(http.MethodPost, "/api/conversation", body, "X-User-Id", "bob").StatusCode)
+	}
+	list := call[contract.ConversationList](s, "GET /api/conversations", http.StatusOK, "")
+	require.Len(t, list.Conversations, 1)
+	require.Equal(t, 1, list.Conversations[0].Turns)
+
+	call[contract.AcceptedExecution](s, "POST /agents/"+created.Id+"/run", http.StatusAccepted, `{"input":"x"}`)
+	pinned := fmt.Sprintf(`{"message":"to the first version","agentId":%q,"agentVersion":1}`, created.Id)
+	call[contract.AcceptedExecution](s, "POST /api/conversation", http.StatusAccepted, pinned)
+}
+
+// The agent builder needs a runtime that converses, too.
+func TestBuilderWithoutConversations(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, func(c *Config, _ *store.Store) { c.Capabilities["offline"] = agent.Capabilities{} })
+	refused := call[contract.Problem](s, "POST /api/conversation", http.StatusUnprocessableEntity, `{"message":"hello"}`)
+	require.Equal(t, contract.ProblemNoConversations, refused.Code)
+	require.Contains(t, refused.Detail, "AIRLOCK_DEFAULT_RUNTIME")
 }

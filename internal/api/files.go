@@ -75,7 +75,7 @@ func (s *Server) UploadFile(c echo.Context, params contract.UploadFileParams) er
 		s.abandonUpload(c, &f)
 		return err
 	}
-	return respondCreated(c, store.Created{File: &f})
+	return s.respondCreated(c, store.Created{File: &f})
 }
 
 // newFile checks what a request says of the file that it uploads.

@@ -80,7 +80,7 @@ func startServer(t testing.TB, change ...func(*Config, *store.Store)) server {
 		Stores: StoresOf(s.Store), Submitter: quotatest.Unlimited{Store: s.Store}, Queue: noQueue{}, Watch: watch.New(s.Store, id.New(id.Process), zap.NewNop()), Auth: DevAuthenticator{BelieveOperator: true}, WebUI: http.NotFoundHandler(), Log: zaptest.NewLogger(t),
 		Version: "test", Runtimes: []string{"offline", "claude"}, DefaultRuntime: "offline",
 		Capabilities: map[string]agent.Capabilities{
-			"claude": {Settings: agent.AllSettings, MaxTurns: 50, ReservedEnv: []string{"SET_BY_THE_RUNTIME"}},
+			"claude": {Settings: agent.AllSettings, MaxTurns: 50, Conversations: true, ReservedEnv: []string{"SET_BY_THE_RUNTIME"}},
 		},
 	}
 	config.Stores.Executions = s

@@ -55,7 +55,7 @@ func (s *Server) replayDuplicates(next echo.HandlerFunc) echo.HandlerFunc {
 			return errIdempotencyKeyReused
 		}
 		c.Response().Header().Set(headerReplayed, "true")
-		return respondCreated(c, duplicate.Created)
+		return s.respondCreated(c, duplicate.Created)
 	}
 }
 
@@ -103,7 +103,7 @@ func (f *fingerprint) sum() []byte {
 
 // respondCreated answers a request that created something. Equal values give equal bytes, so a repeated request gets
 // the response of the first one.
-func respondCreated(c echo.Context, created store.Created) error {
+func (s *Server) respondCreated(c echo.Context, created store.Created) error {
 	var (
 		status   = http.StatusAccepted
 		location string
@@ -119,7 +119,7 @@ func respondCreated(c echo.Context, created store.Created) error {
 	case created.File != nil:
 		status, location, view = http.StatusCreated, "/files/"+created.File.ID, viewFile(*created.File)
 	case created.Agent != nil:
-		status, location, view = http.StatusCreated, "/agents/"+created.Agent.ID, viewAgent(*created.Agent)
+		status, location, view = http.StatusCreated, "/agents/"+created.Agent.ID, s.viewAgent(*created.Agent)
 	default:
 		return errors.New("the record of an idempotency key says nothing of what was created")
 	}

@@ -88,6 +88,7 @@ var problemTable = []problemRow{
 		"The execution has succeeded. Run its agent again for another result.")},
 	{http.StatusConflict, contract.ProblemDeliveryNotFinished, forError(webhook.ErrNotFinished,
 		"The delivery has not finished: another attempt follows. Its dueAt says when.")},
+	{http.StatusUnprocessableEntity, contract.ProblemNoConversations, forType(explainNoConversations)},
 	{http.StatusTooManyRequests, contract.ProblemTooManyPendingTurns, temporarily(forError(conversation.ErrTooManyPending,
 		fmt.Sprintf("%d messages of this conversation wait for their replies. Wait for the first of them.", conversation.MaxPending)))},
 	{http.StatusTooManyRequests, contract.ProblemQueueFull, temporarily(forType(func(e *quota.QueueFullError) problem {
@@ -175,6 +176,14 @@ func temporarily(explain func(error) (problem, bool)) func(error) (problem, bool
 		p.RetryAfter = unavailableRetrySeconds
 		return p, ok
 	}
+}
+
+func explainNoConversations(e *store.NoConversationsError) problem {
+	advice := "Run the agent instead (POST /agents/{id}/run), choose another runtime for it, or ask the operator to declare conversation for this one."
+	if e.Builder {
+		advice = "It is that of the agent builder: the operator has to choose another (AIRLOCK_DEFAULT_RUNTIME)."
+	}
+	return problem{Detail: fmt.Sprintf("The runtime %q does not pass earlier messages on, so its agents take part in no conversation. %s", e.Runtime, advice)}
 }
 
 func explainInvalidRequest(e *invalidRequestError) problem {

@@ -94,6 +94,7 @@ func TestProblemForError(t *testing.T) {
 		{blob.ErrLost, 410, contract.ProblemArtifactLost, "storage"},
 		{&contentTooLargeError{detail: "too large"}, 413, contract.ProblemContentTooLarge, "too large"},
 		{&unsupportedMediaTypeError{"as JSON"}, 415, contract.ProblemUnsupportedMediaType, "as JSON"},
+		{&store.NoConversationsError{Runtime: "upper"}, 422, contract.ProblemNoConversations, `The runtime "upper" does not pass`},
 		{errIdempotencyKeyReused, 422, contract.ProblemIdempotencyKeyReused, "24 hours"},
 		{&promptDeniedError{field: "input", rule: "no cards"}, 422, contract.ProblemPromptDenied, `"no cards"`},
 		{&rateLimitedError{"Too many requests", time.Second}, 429, contract.ProblemRateLimited, "Try again in 1 s."},

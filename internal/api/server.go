@@ -197,4 +197,11 @@ func storeContext(c echo.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(c.Request().Context(), storeTimeout)
 }
 
+// converses reports whether agents of a runtime take part in conversations. One that the operator has removed may come
+// back.
+func (s *Server) converses(runtime string) bool {
+	c, known := s.config.Capabilities[runtime]
+	return !known || c.Conversations
+}
+
 func (s *Server) hasRuntime(name string) bool { return slices.Contains(s.config.Runtimes, name) }

@@ -29,7 +29,7 @@ type Submitter interface {
 // respondAccepted publishes an execution that is durable from now on, and answers its request.
 func (s *Server) respondAccepted(c echo.Context, ch execution.Change) error {
 	s.publish(c, ch)
-	return respondCreated(c, store.Created{
+	return s.respondCreated(c, store.Created{
 		Execution: &store.CreatedExecution{ID: ch.Execution.ID, ConversationID: ch.Execution.ConversationID},
 	})
 }

@@ -157,10 +157,10 @@ func viewDraft(d *agent.Draft) contract.AgentDraft {
 	}
 }
 
-func viewAgent(a agent.Agent) contract.Agent {
+func (s *Server) viewAgent(a agent.Agent) contract.Agent {
 	v := contract.Agent{
 		Id: a.ID, Version: max(a.Version, 1), HasSettings: a.HasSettings, Name: a.Name, Description: a.Description, Instructions: a.Instructions,
-		Runtime: a.Runtime, Model: a.Model, Timeout: a.Timeout.String(),
+		Runtime: a.Runtime, Model: a.Model, Timeout: a.Timeout.String(), Conversations: s.converses(a.Runtime),
 		Budget:      contract.Budget{MaxTokens: a.Budget.MaxTokens, MaxCostUsd: a.Budget.MaxCostUSD},
 		DailyBudget: contract.DailyBudget{Usd: a.DailyBudget.USD, SoftUsd: a.DailyBudget.SoftUSD},
 		Retry:       contract.RetryPolicy{MaxAttempts: a.RetryPolicy.MaxAttempts},

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"cloud.google.com/go/firestore"
@@ -23,6 +24,16 @@ var (
 	ErrEarlierTurnPending = errors.New("an earlier turn of the conversation has not finished")
 )
 
+// NoConversationsError means that agents of the runtime take part in no conversation.
+type NoConversationsError struct {
+	Runtime string
+	Builder bool // it is the runtime of the agent builder
+}
+
+func (e *NoConversationsError) Error() string {
+	return fmt.Sprintf("agents of the runtime %q take part in no conversation", e.Runtime)
+}
+
 // TurnRequest asks for one turn of a conversation.
 type TurnRequest struct {
 	Tenant         string
@@ -34,14 +45,16 @@ type TurnRequest struct {
 	Builder        execution.Task // the task of the agent builder; its Input is replaced
 	QueueTimeout   time.Duration  // 0: the default
 
+	// Converses reports whether agents of a runtime take part in conversations; nil: all do.
+	Converses func(runtime string) bool
+
 	IdempotencyKey *IdempotencyKey // nil: none
 	Place          Placer          // nil: the caller publishes it
 }
 
 // SubmitTurn stores a message and the execution that answers it in one transaction. The error is a NotFoundError if the
-// tenant does not have the conversation, the agent or its version; else ErrAgentMismatch,
-// conversation.ErrTooManyPending
-// or a MissingFilesError.
+// tenant does not have the conversation, the agent or its version; else ErrAgentMismatch, a NoConversationsError,
+// conversation.ErrTooManyPending or a MissingFilesError.
 func (s *Store) SubmitTurn(ctx context.Context, t TurnRequest) (ch execution.Change, err error) {
 	ref := execution.Ref{Tenant: t.Tenant, ID: id.New(id.Execution)}
 	newConversationID := id.New(id.Conversation)
@@ -71,6 +84,9 @@ func (s *Store) SubmitTurn(ctx context.Context, t TurnRequest) (ch execution.Cha
 			return Created{}, now, noAgentVersion(t.AgentVersion) // the builder has no versions
 		} else if stored, err = s.tenantInTransaction(tx, t.Tenant); err != nil {
 			return Created{}, now, err
+		}
+		if t.Converses != nil && !t.Converses(e.Task.Runtime) {
+			return Created{}, now, &NoConversationsError{Runtime: e.Task.Runtime, Builder: c.AgentID == ""}
 		}
 		described, err := s.describeInputFiles(tx.GetAll, t.Tenant, t.InputFiles)
 		if err != nil {

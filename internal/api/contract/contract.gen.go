@@ -155,6 +155,7 @@ const (
 	ProblemInternal             ProblemCode = "internal"
 	ProblemInvalidRequest       ProblemCode = "invalid_request"
 	ProblemMethodNotAllowed     ProblemCode = "method_not_allowed"
+	ProblemNoConversations      ProblemCode = "no_conversations"
 	ProblemNoWorkspace          ProblemCode = "no_workspace"
 	ProblemNotFound             ProblemCode = "not_found"
 	ProblemNothingToRetry       ProblemCode = "nothing_to_retry"
@@ -245,8 +246,11 @@ type AcceptedExecution struct {
 // Agent defines model for Agent.
 type Agent struct {
 	// Budget What one run may use of a model. The operator may set further limits
-	Budget    Budget    `json:"budget,omitempty,omitzero"`
-	CreatedAt time.Time `json:"createdAt"`
+	Budget Budget `json:"budget,omitempty,omitzero"`
+
+	// Conversations Messages can be sent to the agent. False: its runtime does not pass earlier messages on
+	Conversations bool      `json:"conversations"`
+	CreatedAt     time.Time `json:"createdAt"`
 
 	// DailyBudget What all executions of an agent together may cost on a day of UTC
 	DailyBudget DailyBudget `json:"dailyBudget,omitempty,omitzero"`

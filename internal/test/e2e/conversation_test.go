@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -95,4 +96,70 @@ func TestFailedTurnHasReply(t *testing.T) {
 	require.Len(t, c.Messages, 4)
 	require.Equal(t, contract.FailureCodeAgentError, c.Messages[1].Error.Code)
 	require.NotEmpty(t, c.Messages[3].Text)
+}
+
+// rememberingRuntimes has programs that take part in conversations in each way, and one that does not.
+const rememberingRuntimes = `
+runtimes:
+  - name: resuming
+    image: airlock/sandbox-claude:dev
+    contract: command
+    argv: [/bin/bash, -c, 'mkdir -p ~/.sessions; tee ~/.sessions/s$RANDOM.log']
+    conversation:
+      history: stdin
+      resume:
+        argv: [/bin/bash, -c, 'cat >>~/.sessions/$1.log; cat ~/.sessions/$1.log; if tail -n 1 ~/.sessions/$1.log | grep -q "^wait"; then sleep 1000; fi', agent, "{session}"]
+        folder: /home/agent/.sessions
+        id: '(s[0-9]+)\.log$'
+  - name: told
+    image: airlock/sandbox-claude:dev
+    contract: command
+    argv: [/bin/cat]
+    conversation: {history: stdin}
+  - name: upper
+    image: airlock/sandbox-claude:dev
+    contract: command
+    argv: [/usr/bin/tr, a-z, A-Z]
+`
+
+// A program remembers a conversation by its own session, also when a turn in between was canceled.
+func TestProgramInConversation(t *testing.T) {
+	t.Parallel()
+	a := start(t, withRuntimes(t, rememberingRuntimes))
+	agent := a.createAgent(contract.CreateAgent{Name: "A", Instructions: "B", Runtime: "resuming"})
+	require.True(t, agent.Conversations)
+	first := a.sendMessage(contract.SendMessage{Message: "one\n", AgentId: agent.Id})
+	require.Equal(t, "one", a.awaitExecution(first.ExecutionId).Result.Text)
+
+	canceled := a.sendMessage(contract.SendMessage{Message: "wait", ConversationId: first.ConversationId})
+	a.awaitStatus(canceled.ExecutionId, contract.StatusRunning)
+	a.cancel(canceled.Urls.Cancel)
+	require.Equal(t, contract.StatusCanceled, a.awaitExecution(canceled.ExecutionId).Status)
+
+	third := a.sendMessage(contract.SendMessage{Message: "three", ConversationId: first.ConversationId})
+	e := a.awaitExecution(third.ExecutionId)
+	require.Equal(t, contract.StatusSucceeded, e.Status, e.Error.Message)
+	require.Regexp(t, `(?s)^one\n.*\[airlock: the newest messages.*\| wait.*\[airlock: the new message\]\nthree$`, e.Result.Text)
+}
+
+func TestProgramIsToldTheConversation(t *testing.T) {
+	t.Parallel()
+	a := start(t, withRuntimes(t, rememberingRuntimes))
+	agent := a.createAgent(contract.CreateAgent{Name: "A", Instructions: "B", Runtime: "told"})
+	first := a.sendMessage(contract.SendMessage{Message: "one", AgentId: agent.Id})
+	second := a.sendMessage(contract.SendMessage{Message: "two", ConversationId: first.ConversationId})
+	require.Equal(t, "one", a.awaitExecution(first.ExecutionId).Result.Text)
+	require.Regexp(t, `(?s)^\[airlock: the earlier messages.*\| one\n\[airlock: assistant\]\n\| one\n\[airlock: the new message\]\ntwo$`,
+		a.awaitExecution(second.ExecutionId).Result.Text)
+}
+
+func TestProgramWithoutConversations(t *testing.T) {
+	t.Parallel()
+	a := start(t, withRuntimes(t, rememberingRuntimes))
+	agent := a.createAgent(contract.CreateAgent{Name: "A", Instructions: "B", Runtime: "upper"})
+	require.False(t, agent.Conversations)
+	got := a.do(http.MethodPost, "/api/conversation", jsonType, []byte(`{"message":"one","agentId":"`+agent.Id+`"}`))
+	require.Equal(t, http.StatusUnprocessableEntity, got.StatusCode)
+	require.Contains(t, string(got.body), "no_conversations")
+	require.Equal(t, "ONE", a.awaitExecution(a.runAgent(agent.Id, "one").ExecutionId).Result.Text)
 }

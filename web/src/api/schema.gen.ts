@@ -121,7 +121,8 @@ export interface paths {
         /**
          * Send a message; an execution produces the reply
          * @description Without `conversationId` the message starts a new conversation: with the agent of `agentId`, or without
-         *     `agentId` with the agent builder.
+         *     `agentId` with the agent builder. The runtime of the agent must pass earlier messages on
+         *     (`no_conversations`; see `conversations` of an agent).
          */
         post: operations["sendMessage"];
         delete?: never;
@@ -1358,6 +1359,8 @@ export interface components {
             runtime: string;
             model?: string;
             timeout: string;
+            /** @description Messages can be sent to the agent. False: its runtime does not pass earlier messages on */
+            conversations: boolean;
             budget?: components["schemas"]["Budget"];
             dailyBudget?: components["schemas"]["DailyBudget"];
             retry?: components["schemas"]["RetryPolicy"];
@@ -2155,7 +2158,7 @@ export interface components {
              * @description The reason, for programs
              * @enum {string}
              */
-            code: "invalid_request" | "unauthenticated" | "insufficient_scope" | "host_not_allowed" | "not_found" | "artifact_lost" | "route_not_found" | "method_not_allowed" | "agent_mismatch" | "version_conflict" | "api_keys_disabled" | "idempotency_key_reused" | "prompt_denied" | "rate_limited" | "batch_not_finished" | "delivery_not_finished" | "execution_not_finished" | "no_workspace" | "nothing_to_retry" | "content_too_large" | "unsupported_media_type" | "too_many_pending_turns" | "queue_full" | "daily_budget_exceeded" | "file_storage_full" | "request_refused" | "internal" | "unavailable";
+            code: "invalid_request" | "unauthenticated" | "insufficient_scope" | "host_not_allowed" | "not_found" | "artifact_lost" | "route_not_found" | "method_not_allowed" | "agent_mismatch" | "version_conflict" | "api_keys_disabled" | "idempotency_key_reused" | "prompt_denied" | "rate_limited" | "batch_not_finished" | "delivery_not_finished" | "execution_not_finished" | "no_workspace" | "no_conversations" | "nothing_to_retry" | "content_too_large" | "unsupported_media_type" | "too_many_pending_turns" | "queue_full" | "daily_budget_exceeded" | "file_storage_full" | "request_refused" | "internal" | "unavailable";
             errors?: {
                 field: string;
                 detail: string;
