@@ -135,6 +135,7 @@ func TestProgramRejectsItsSession(t *testing.T) {
 	c := newProgramTalk(t)
 	_, failure := c.turn("the first message")
 	require.Nil(t, failure)
+	require.NotNil(t, c.session)
 	c.session.ID = "00000000000000000000000000000000"
 	_, failure = c.turn("the second message")
 	require.Equal(t, execution.CodeAgentError, failure.Code)
