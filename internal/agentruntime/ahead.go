@@ -8,8 +8,9 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// PrepareStart returns how the agent of an execution is started, without what it is to do; nil: agents of its runtime are
-// not started ahead. The job of Prepare can use an agent that was started so, if nothing about its start has changed.
+// PrepareStart returns how the agent of an execution is started, without what it is to do; nil: agents of its runtime
+// are not started ahead. The job of Prepare can use an agent that was started so, if nothing about its start has
+// changed.
 func (r *Registry) PrepareStart(e *execution.Execution) *sandbox.Job {
 	chosen, failure := r.choose(e.Task.Runtime)
 	if failure != nil {

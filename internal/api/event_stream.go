@@ -101,8 +101,8 @@ func (s *eventStream) writeSaying(attempt int, saying livesteps.Saying) error {
 	return s.write(fmt.Sprintf("event: partial\ndata: %s\n\n", text))
 }
 
-// writeResult writes the newest result of a tool, if it is a new one. The event has no ID: a client that continues later
-// reads the results in the transcript.
+// writeResult writes the newest result of a tool, if it is a new one. The event has no ID: a client that continues
+// later reads the results in the transcript.
 func (s *eventStream) writeResult(attempt int, result livesteps.Result) error {
 	if result.Version == s.result {
 		return nil

@@ -135,8 +135,8 @@ const (
 	turnsBuffer = 64
 )
 
-// SignalTurn tells the executor of a new turn of a conversation for which an agent waits here. Without an execution, the
-// conversation was deleted. It never blocks.
+// SignalTurn tells the executor of a new turn of a conversation for which an agent waits here. Without an execution,
+// the conversation was deleted. It never blocks.
 func (x *Executor) SignalTurn(conversation execution.Ref, executionID string) {
 	switch {
 	case executionID == "":
@@ -192,8 +192,8 @@ func (a *attempt) prepareNextTurn(ctx context.Context, ch execution.Change) {
 	x.starts.Go(func() { x.startNextTurn(ctx, &ch.Execution, a.log) })
 }
 
-// startNextTurn starts an agent for the next turn of the conversation of a turn that has ended: with its session and its
-// files, as the turn itself would do it. Any failure is harmless: that turn then starts its own agent.
+// startNextTurn starts an agent for the next turn of the conversation of a turn that has ended: with its session and
+// its files, as the turn itself would do it. Any failure is harmless: that turn then starts its own agent.
 func (x *Executor) startNextTurn(ctx context.Context, last *execution.Execution, log *zap.Logger) {
 	defer supervise.RecoverLog(log, "the start of an agent for the next turn panicked")
 	next := &execution.Execution{

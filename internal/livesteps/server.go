@@ -174,8 +174,8 @@ func (s *Server) Serve(ctx context.Context, source Source) error {
 	return process.ServeListener(ctx, tls.NewListener(s.listener, tlsConfig), s.handler(source))
 }
 
-// handler answers GET /steps?tenant=…&execution=…&attempt=…&after=…&saying=…&result=…: 200 with what is new after that position,
-// which is nothing if nothing happened for maxWait; 404 if the attempt does not run here.
+// handler answers GET /steps?tenant=…&execution=…&attempt=…&after=…&saying=…&result=…: 200 with what is new after that
+// position, which is nothing if nothing happened for maxWait; 404 if the attempt does not run here.
 func (s *Server) handler(source Source) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /steps", func(w http.ResponseWriter, r *http.Request) {

@@ -54,9 +54,9 @@ type Job struct {
 	OnStdout func(part []byte)
 }
 
-// Ahead is of jobs whose agent may be started before the job is known: it waits for its standard input, and reads nothing
-// of the job before. A job gets an agent that was started for the same owner, in the same way: with the same image,
-// limits, arguments, environment, workspace and Ahead.
+// Ahead is of jobs whose agent may be started before the job is known: it waits for its standard input, and reads
+// nothing of the job before. A job gets an agent that was started for the same owner, in the same way: with the same
+// image, limits, arguments, environment, workspace and Ahead.
 type Ahead struct {
 	Owner  string // whose agent it is; empty: nothing with which it starts is of a tenant
 	Files  []File // that the agent reads when it starts, in addition to Job.Files, which come with the job

@@ -149,8 +149,8 @@ func writeStart(w io.Writer, start []byte, workspace sandbox.Workspace) error {
 	return err
 }
 
-// encodeStart returns the start frame of a job, and the secret that authenticates the reports about it. An agent that is
-// not started ahead starts when the job frame has come, which follows at once.
+// encodeStart returns the start frame of a job, and the secret that authenticates the reports about it. An agent that
+// is not started ahead starts when the job frame has come, which follows at once.
 func encodeStart(job sandbox.Job, ahead bool) (raw, secret []byte, err error) {
 	secret = frame.NewSecret()
 	_, none := job.Egress.(noEgress)

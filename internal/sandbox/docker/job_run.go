@@ -25,8 +25,8 @@ var (
 	errCollectTimeout    = fmt.Errorf("%w: output files did not arrive in time", ErrLost)
 )
 
-// jobRun runs one job in a container that waits for it. It sends the frames of the job to the container's init and reads
-// its reports.
+// jobRun runs one job in a container that waits for it. It sends the frames of the job to the container's init and
+// reads its reports.
 type jobRun struct {
 	driver    *Driver
 	container *sandboxContainer
