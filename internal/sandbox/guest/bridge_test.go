@@ -26,6 +26,7 @@ func dialBridge(t *testing.T, socket string) net.Conn {
 	b, err := openBridge(t.Context(), "127.0.0.1:0", socket)
 	require.NoError(t, err)
 	t.Cleanup(b.Close)
+	b.serve()
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", b.listener.Addr().String())
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
