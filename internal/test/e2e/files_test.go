@@ -25,6 +25,7 @@ runtimes:
   - name: writer
     image: airlock/sandbox-claude:dev
     contract: command
+    conversation: {history: file}
     argv: [/bin/bash, -c, 'mkdir -p out/sub && cd out && cat > "sub/<b>한 &.html" && printf 0123456789 > digits && ln -s /etc/passwd link && echo done']
   - name: reader
     image: airlock/sandbox-claude:dev

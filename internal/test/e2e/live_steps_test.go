@@ -54,7 +54,7 @@ func (a *airlock) streamSteps(executionID string, onStep func(texts []string)) (
 	require.NoError(a.t, err)
 	for e, err := range c.Events(a.t.Context(), executionID) {
 		require.NoError(a.t, err)
-		if e.Kind == "status" || e.Kind == "partial" {
+		if e.Kind != "output" && e.Kind != "progress" {
 			continue
 		}
 		require.Equal(a.t, len(texts)+1, e.Step.Number)

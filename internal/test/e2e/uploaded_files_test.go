@@ -22,6 +22,7 @@ runtimes:
   - name: sum
     image: airlock/sandbox-claude:dev
     contract: command
+    conversation: {history: file}
     argv: [/bin/bash, -c, 'cat > /dev/null; sha256sum data/large* | cut -d" " -f1']
 `
 
