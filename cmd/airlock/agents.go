@@ -65,6 +65,9 @@ func showAgent(out io.Writer, a client.Agent) {
 	writeField(out, "Runtime", a.Runtime)
 	writeField(out, "Model", a.Model)
 	writeField(out, "Timeout", a.Timeout)
+	if !a.Conversations {
+		writeField(out, "Conversations", "no")
+	}
 	if a.Budget.MaxTokens > 0 {
 		writeField(out, "Budget", fmt.Sprintf("%d tokens", a.Budget.MaxTokens))
 	}

@@ -38,6 +38,9 @@ func chatCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if !a.Conversations {
+					return fmt.Errorf("the agent takes part in no conversation: its runtime %q does not pass earlier messages on; use airlock run", a.Runtime)
+				}
 				c.template.AgentId = a.Id
 			}
 			return c.run(ctx, cmd)

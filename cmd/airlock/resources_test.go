@@ -143,6 +143,23 @@ func TestChat(t *testing.T) {
 	}, posts)
 }
 
+// No message is asked for if none can be sent.
+func TestChatWithAgentWithoutConversations(t *testing.T) {
+	a := startFakeAPI(t, map[string][]any{
+		"GET /agents": {
+			client.AgentList{Agents: []client.Agent{{Id: "agt_1", Name: "Upper", Runtime: "upper"}, {Id: "agt_2", Name: "Talker", Conversations: true}}},
+		},
+		"POST /api/conversation": {client.AcceptedExecution{ExecutionId: "exe_1", ConversationId: "con_1"}},
+		"GET /executions/exe_1":  {client.Execution{Id: "exe_1", Status: client.StatusSucceeded, Result: client.Result{Text: "hello"}}},
+	})
+	code, _, stderr := runCLI(t, "hi\n", "chat", "--server", a.URL, "--agent", "Upper")
+	require.NotZero(t, code)
+	require.Contains(t, stderr, `its runtime "upper" does not pass earlier messages on`)
+	code, out, stderr := runCLI(t, "hi\n/quit\n", "chat", "--server", a.URL, "--agent", "Talker")
+	require.Zero(t, code, stderr)
+	require.Equal(t, "hello\n", out)
+}
+
 func TestAPIKeyIsSent(t *testing.T) {
 	t.Setenv("AIRLOCK_API_KEY", "alk_secret")
 	a := startFakeAPI(t, map[string][]any{"POST /api/conversation": {accepted}})

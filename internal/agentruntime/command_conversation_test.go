@@ -96,8 +96,8 @@ func (c *programTalk) turn(input string) (answer string, failure *execution.Fail
 	return reply.Text, failure
 }
 
-// A program goes on from its session in another container, also after a turn that was canceled and after one that failed.
-// It then is told of that turn. After its session is lost it is told everything.
+// A program goes on from its session in another container, also after a turn that was canceled and after one that
+// failed. It then is told of that turn. After its session is lost it is told everything.
 func TestProgramRemembersConversation(t *testing.T) {
 	t.Parallel()
 	c := newProgramTalk(t)

@@ -49,8 +49,8 @@ func (r *Run) resume(t execution.Task) bool {
 	return true
 }
 
-// messagesBesides returns the messages that a session may not have which was left in a turn: the later ones, and both of
-// that turn if it failed. Nobody but the program knows what it had written by then.
+// messagesBesides returns the messages that a session which was left in a turn may not have: the later ones, and both
+// of that turn if it failed. Nobody but the program knows what it had written by then.
 func messagesBesides(history []execution.Message, turn int) (later []execution.Message) {
 	failed := false
 	for _, m := range history {

@@ -270,6 +270,7 @@ export class StandIn {
       ...draft,
       id,
       version: 1,
+      conversations: draft.runtime !== 'upper',
       createdAt: now(),
       updatedAt: now(),
     }

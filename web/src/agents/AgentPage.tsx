@@ -10,6 +10,7 @@ import { PageHeader } from '../ui/PageHeader.tsx'
 import { ProblemNotice } from '../ui/ProblemNotice.tsx'
 import { TextLink } from '../ui/TextLink.tsx'
 import { AgentDetails } from './AgentDetails.tsx'
+import { NoConversations } from './NoConversations.tsx'
 import { useAgent, useRunAgent } from './queries.ts'
 
 export function AgentPage({ id }: { id: string }) {
@@ -17,7 +18,7 @@ export function AgentPage({ id }: { id: string }) {
   return (
     <>
       <PageHeader kind="Agent" title={agent.data?.name ?? id}>
-        {agent.data && (
+        {agent.data?.conversations && (
           <span className="text-sm whitespace-nowrap">
             <TextLink to={{ page: 'new', agentId: id }}>Start a conversation</TextLink>
           </span>
@@ -28,6 +29,7 @@ export function AgentPage({ id }: { id: string }) {
           {agent.isPending && <p className="text-muted">Loading…</p>}
           {agent.error && <ProblemNotice error={agent.error} onRetry={() => void agent.refetch()} />}
           {agent.data && <AgentDetails agent={agent.data} />}
+          {agent.data && !agent.data.conversations && <NoConversations runtime={agent.data.runtime} />}
           {agent.data && <Runs agentId={id} />}
         </div>
       </div>

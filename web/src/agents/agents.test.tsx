@@ -98,6 +98,24 @@ describe("an agent's page", () => {
     )
   })
 
+  test('offers a conversation only if the agent takes part in conversations', async () => {
+    const { server, id } = await withAgent()
+    const { unmount } = visit(`#/a/${id}`, server)
+    expect(await screen.findByRole('link', { name: 'Start a conversation' })).toBeVisible()
+    expect(screen.queryByText(/takes part in no conversation/)).not.toBeInTheDocument()
+    unmount()
+
+    const other = await post(server, '/agents', { ...draft, runtime: 'upper' })
+    const page = visit(`#/a/${other['id'] ?? ''}`, server)
+    expect(await screen.findByText(/takes part in no conversation: its runtime upper/)).toBeVisible()
+    expect(screen.queryByRole('link', { name: 'Start a conversation' })).not.toBeInTheDocument()
+    page.unmount()
+
+    visit(`#/new/${other['id'] ?? ''}`, server)
+    expect(await screen.findByText(/takes part in no conversation/)).toBeVisible()
+    expect(screen.queryByRole('textbox', { name: /Message/ })).not.toBeInTheDocument()
+  })
+
   test('lists only its own earlier runs', async () => {
     const { server, id } = await withAgent()
     const other = await post(server, '/agents', { ...draft, name: 'Other' })

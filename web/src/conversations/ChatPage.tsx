@@ -1,4 +1,5 @@
 import { useState } from 'react'
+import { NoConversations } from '../agents/NoConversations.tsx'
 import { useAgent } from '../agents/queries.ts'
 import { ProblemError } from '../api/problem.ts'
 import { useAttachments } from '../attachments/useAttachments.ts'
@@ -75,7 +76,12 @@ export function ChatPage({ conversationId, agentId }: Props) {
           ))}
         </div>
       </div>
-      <div className="px-4 pb-3" hidden={missing}>
+      {agent.data && !agent.data.conversations && (
+        <div className="mx-auto max-w-3xl px-4 pb-3">
+          <NoConversations runtime={agent.data.runtime} />
+        </div>
+      )}
+      <div className="px-4 pb-3" hidden={missing || agent.data?.conversations === false}>
         <Composer
           label={agent.data ? `Message to ${agent.data.name}` : 'Message'}
           action="Send"
