@@ -291,11 +291,12 @@ func (f *fixture) await(ref execution.Ref, status execution.Status) execution.Ex
 
 // fakeSandbox is a sandbox whose jobs do what the test says.
 type fakeSandbox struct {
-	runFunc func(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error)
-	started chan sandbox.Job // receives each job when it starts
-	ended   chan error       // receives what Run returns
-	ahead   chan sandbox.Job // receives each job whose agent is started ahead
-	given   chan sandbox.Job // receives such a job when its agent is given up
+	runFunc   func(ctx context.Context, job sandbox.Job) (sandbox.Outcome, error)
+	started   chan sandbox.Job      // receives each job when it starts
+	ended     chan error            // receives what Run returns
+	aheadFunc func(job sandbox.Job) // what StartAhead does besides; may be nil
+	ahead     chan sandbox.Job      // receives each job whose agent is started ahead
+	given     chan sandbox.Job      // receives such a job when its agent is given up
 
 	mu       sync.Mutex
 	pingErr  error                       // the answer of Ping
@@ -349,6 +350,9 @@ func (b *fakeSandbox) Probe(context.Context) error {
 
 func (b *fakeSandbox) StartAhead(_ context.Context, job sandbox.Job) (release func(), err error) {
 	b.ahead <- job
+	if b.aheadFunc != nil {
+		b.aheadFunc(job)
+	}
 	return func() { b.given <- job }, nil
 }
 

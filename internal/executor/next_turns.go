@@ -2,6 +2,7 @@ package executor
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/fleet"
 	"github.com/airlock-run/airlock/internal/membership"
 	"github.com/airlock-run/airlock/internal/queue"
+	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/internal/supervise"
 )
 
@@ -207,8 +209,15 @@ func (x *Executor) startNextTurn(ctx context.Context, last *execution.Execution,
 		log.Warn("could not start an agent for the next turn", zap.Error(err))
 		return
 	}
-	if release != nil {
-		x.nextTurns.add(conversationRef(next), release)
+	if release == nil {
+		return
+	}
+	conversation := conversationRef(next)
+	x.nextTurns.add(conversation, release)
+	// The signal that the conversation was deleted may have come before.
+	_, err = x.config.Tasks.Conversation(ctx, conversation.Tenant, conversation.ID)
+	if _, deleted := errors.AsType[*store.NotFoundError](err); deleted {
+		x.nextTurns.take(conversation)()
 	}
 }
 

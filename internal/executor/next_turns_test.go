@@ -13,6 +13,7 @@ import (
 	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/store"
 )
 
 // configOfNextTurns starts agents of the offline runtime ahead.
@@ -82,7 +83,7 @@ func TestWaitingAgentsAreGivenUp(t *testing.T) {
 	}{
 		"another conversation": {func(c *Config) { c.MaxNextTurns = 1 }, func(f *fixture, _ *Executor, _ string) { f.submitTurn("", "hello", "") }},
 		"the time":             {func(c *Config) { c.NextTurnHold = time.Millisecond }, func(*fixture, *Executor, string) {}},
-		"the conversation is deleted": {func(*Config) {}, func(f *fixture, x *Executor, conversation string) {
+		"the conversation is deleted": {func(*Config) {}, func(_ *fixture, x *Executor, conversation string) {
 			x.SignalTurn(execution.Ref{Tenant: tenant, ID: conversation}, "")
 		}},
 		"the executor drains": {func(*Config) {}, func(_ *fixture, x *Executor, _ string) { x.SetDraining(true) }},
@@ -106,6 +107,22 @@ func TestWaitingAgentsAreGivenUp(t *testing.T) {
 			requireSameStart(t, started, next(t, b.given))
 		})
 	}
+}
+
+// The conversation is deleted while the agent for its next turn is being started.
+func TestDeletedConversationKeepsNoAgent(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	config, b := configOfNextTurns(t), workingSandbox()
+	b.aheadFunc = func(sandbox.Job) {
+		turns, err := f.store.Conversations(context.Background(), tenant, store.Page{Limit: 1})
+		if err == nil && len(turns) == 1 {
+			_, _ = f.store.DeleteConversation(context.Background(), tenant, turns[0].ID) // the test waits for its effect
+		}
+	}
+	f.run(config, b)
+	f.submitTurn("", "message-1", "")
+	requireSameStart(t, next(t, b.ahead), next(t, b.given))
 }
 
 // An executor that stops gives up the agents that wait.

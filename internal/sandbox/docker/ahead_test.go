@@ -179,6 +179,26 @@ func TestAgentThatEndedIsReplaced(t *testing.T) {
 	require.False(t, out.Record.Ahead)
 }
 
+// Nobody has to find out that an agent which waited has ended: it is replaced before.
+func TestDeadAgentsAreReplaced(t *testing.T) {
+	template := aheadJob("", "")
+	d := newDriver(t, Config{WarmPools: []WarmPool{{Job: template, MinIdle: 1}}})
+	d.maintainPool(t.Context(), time.Now())
+	d.background.Wait()
+	release := startAhead(t, d, aheadJob("a", ""))
+	defer release()
+	for _, c := range containers(t, d) {
+		require.NoError(t, d.api.ContainerKill(t.Context(), c.ID, "KILL"))
+		exited, _ := d.api.ContainerWait(t.Context(), c.ID, container.WaitConditionNotRunning)
+		<-exited
+	}
+	d.maintainPool(t.Context(), time.Now())
+	d.background.Wait()
+	require.Equal(t, sandbox.WaitingAgents{AnyJob: 1}, d.WaitingAgents())
+	require.Len(t, containers(t, d), 1)
+	require.True(t, run(t, d, aheadJob("", "input ")).Record.Ahead)
+}
+
 // An agent that works although it has no job is ended.
 func TestAgentThatWaitsMayNotWork(t *testing.T) {
 	d := newDriver(t, Config{})

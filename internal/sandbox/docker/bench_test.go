@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/airlock-run/airlock/internal/sandbox"
-	"golang.org/x/sync/errgroup"
 )
 
 // benchDriver returns a driver with n warm containers of the probe image, to which demand may add maxExtra. It does not

@@ -24,6 +24,18 @@ func TestClosedPoolStaysEmpty(t *testing.T) {
 	require.Zero(t, p.reserve(spec, now))
 }
 
+// The demand of one tenant takes no place of the configured containers.
+func TestDemandLeavesConfiguredPlaces(t *testing.T) {
+	p := newPool([]WarmPool{{Job: sandbox.Job{Image: "configured"}, MinIdle: 1}}, 2, time.Hour)
+	now := time.Now()
+	for i := range 3 {
+		other := newSpec("other"+string(rune('a'+i)), sandbox.DefaultLimits)
+		p.recordDemand(other, nil, now)
+		require.Equal(t, i < 2, p.reserve(other, now) == 1)
+	}
+	require.Equal(t, 1, p.reserve(newSpec("configured", sandbox.DefaultLimits), now))
+}
+
 // For any order of events: the pool returns each container one time and loses none; take returns no expired container;
 // there are never more containers than minIdle and maxExtra together; and without demand there are at most minIdle.
 func TestPoolInvariants(t *testing.T) {

@@ -138,11 +138,13 @@ func (p *pool) reserve(spec containerSpec, now time.Time) int {
 	if p.closed || now.Before(sub.retryAt) || p.engineFails && now.Before(p.engineRetryAt) {
 		return 0
 	}
-	capacity, starting := p.minIdle+p.maxExtra, 0
+	capacity, starting := p.maxExtra, 0
 	for _, other := range p.subpools {
-		capacity -= other.starting + len(other.idle)
+		// What demand adds takes no place of the configured ones, here or in another subpool.
+		capacity -= max(0, other.starting+len(other.idle)-other.minIdle)
 		starting += other.starting
 	}
+	capacity += max(0, sub.minIdle-sub.starting-len(sub.idle))
 	if p.engineFails {
 		capacity = min(capacity, 1-starting)
 	}
@@ -244,6 +246,24 @@ func (p *pool) waitingAgents() (w sandbox.WaitingAgents) {
 		}
 	}
 	return w
+}
+
+// evictDead removes from the pool the containers that have ended while they waited, and returns them.
+func (p *pool) evictDead(isWaiting func(*sandboxContainer) bool) (dead []*sandboxContainer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	isDead := func(c *sandboxContainer) bool {
+		if isWaiting(c) {
+			return false
+		}
+		dead = append(dead, c)
+		return true
+	}
+	for _, sub := range p.subpools {
+		sub.idle = slices.DeleteFunc(sub.idle, isDead)
+	}
+	maps.DeleteFunc(p.held, func(_ containerSpec, c *sandboxContainer) bool { return isDead(c) })
+	return dead
 }
 
 // evict removes from the pool the containers that are expired or beyond the target, and returns them.

@@ -29,7 +29,7 @@ func (d *Driver) RunWarmPool(ctx context.Context) error {
 
 // maintainPool removes the containers that are too old or not needed, and starts the missing ones.
 func (d *Driver) maintainPool(ctx context.Context, now time.Time) {
-	for _, c := range d.pool.evict(now) {
+	for _, c := range append(d.pool.evict(now), d.pool.evictDead((*sandboxContainer).isWaiting)...) {
 		d.discard(ctx, c)
 	}
 	for _, spec := range d.pool.specs() {
