@@ -41,7 +41,9 @@ func (r *Run) buildSessionFile(t execution.Task) ([]byte, *execution.Failure) {
 		if len(later) > 0 && later[len(later)-1].Turn > s.Turn {
 			note = continueNote
 		}
-		file, err = sessionfile.Append(t.SessionData, sessionID, note, later)
+		if file, err = sessionfile.Append(t.SessionData, sessionID, note, later); err == nil {
+			file, err = sessionfile.WithInstructions(file, t.Instructions)
+		}
 	} else {
 		file, err = sessionfile.Encode(sessionID, rebuiltNote, t.History)
 	}

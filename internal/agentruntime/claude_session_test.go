@@ -29,7 +29,9 @@ type talk struct {
 	session  *execution.AgentSession
 	data     []byte
 	model    string
-	usage    execution.Usage // of the newest turn
+
+	instructions string
+	usage        execution.Usage // of the newest turn
 }
 
 // turn runs a turn and keeps what the next one needs. It returns the last request to the model.
@@ -43,7 +45,7 @@ func (c *talk) turnUntil(ctx context.Context, input string) (lastRequest string,
 	c.t.Helper()
 	number := len(c.messages)/2 + 1
 	run, outcome := c.executeUntil(ctx, execution.Task{
-		Model: c.model, Input: input, History: conversation.History(c.messages), Session: c.session, SessionData: c.data,
+		Model: c.model, Instructions: c.instructions, Input: input, History: conversation.History(c.messages), Session: c.session, SessionData: c.data,
 	})
 	result, failure := run.ParseOutcome(outcome)
 	c.usage = run.Usage()
@@ -117,6 +119,24 @@ func TestClaudeResumesStoredSession(t *testing.T) {
 	requireInOrder(t, last, `"messages"`, "the first message", "echo from-the-first-tool", `"tool_result"`, "answer to", "the second message")
 	require.Contains(t, last, "claude-opus-4-5")
 	require.Equal(t, c.model, c.session.Model)
+}
+
+// The CLI stores its system prompt in the session. Instructions that were changed between two turns apply all the same.
+func TestClaudeFollowsChangedInstructions(t *testing.T) {
+	t.Parallel()
+	c := &talk{claudeHarness: newClaudeHarness(t, rememberingModel(nil)), instructions: "Answer in verse."}
+	c.mustTurn("the first message")
+	require.Contains(t, string(c.data), "Answer in verse.")
+	require.Contains(t, c.mustTurn("the second message"), "Answer in verse.")
+	c.instructions = "Answer in prose."
+	last := c.mustTurn("the third message")
+	requireInOrder(t, last, `"messages"`, "the first message", "echo from-the-first-tool", `"tool_result"`, "the second message", "of-the-second-tool", "the third message")
+	require.Contains(t, last, "Answer in prose.")
+	require.NotContains(t, last, "Answer in verse.")
+	c.instructions = ""
+	last = c.mustTurn("the fourth message")
+	requireInOrder(t, last, `"messages"`, "the first message", "the third message", "the fourth message")
+	require.NotContains(t, last, "Answer in")
 }
 
 // The session of a turn that failed has what the agent did until then, and the agent is told how the turn ended.

@@ -201,7 +201,9 @@ func (x *Executor) startNextTurn(ctx context.Context, last *execution.Execution,
 	next := &execution.Execution{
 		Tenant: last.Tenant, Kind: last.Kind, ConversationID: last.ConversationID, Turn: last.Turn + 1, Limits: last.Limits,
 		AgentID: last.AgentID, AgentVersion: last.AgentVersion,
-		Task: execution.Task{Runtime: last.Task.Runtime, Model: last.Task.Model, HasSettings: last.Task.HasSettings},
+		Task: execution.Task{
+			Runtime: last.Task.Runtime, Model: last.Task.Model, Instructions: last.Task.Instructions, HasSettings: last.Task.HasSettings,
+		},
 	}
 	a := &attempt{executor: x, execution: next, log: log}
 	release, err := a.startAhead(ctx)
