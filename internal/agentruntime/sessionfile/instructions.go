@@ -9,10 +9,10 @@ import (
 	"github.com/google/uuid"
 )
 
-// WithInstructions returns a session file with which an agent follows other instructions than it had. The CLI stores the
-// system prompt of a turn, with the instructions in it, and sends that again in later turns, whatever its instructions
-// are then. So the stored prompts with other instructions are left out. A file without such a prompt is returned as it
-// is.
+// WithInstructions returns a session file with which an agent follows other instructions than it had. The CLI stores
+// the system prompt of a turn, with the instructions in it, and sends that again in later turns, whatever its
+// instructions are then. So the stored prompts with other instructions are left out. A file without such a prompt is
+// returned as it is.
 func WithInstructions(data []byte, instructions string) ([]byte, error) {
 	if !bytes.Contains(data, []byte(promptSnapshot)) {
 		return data, nil
