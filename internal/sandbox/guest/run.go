@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// pollInterval is the time between two reads of the agent's output. A poll costs two system calls and, unlike
-	// inotify, behaves the same on every runtime.
+	// pollInterval is the time between two reads of the agent's output at most. A poll costs two system calls. It finds
+	// what watchWrites does not tell, which does not behave the same on every runtime.
 	pollInterval = 10 * time.Millisecond
 	// reapTimeout is the time that killed processes have to end.
 	reapTimeout = 2 * time.Second
@@ -181,6 +181,8 @@ func watch(job frame.Job, std *streams, exited <-chan int) (frame.Result, error)
 	defer deadline.Stop()
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
+	written, stop := watchWrites(std.stdout.file, std.stderr.file)
+	defer stop()
 	controls, disconnected := watchExecutor(os.Stdin)
 	outputBytes, lastOutput := int64(0), time.Now()
 	for {
@@ -196,6 +198,7 @@ func watch(job frame.Job, std *streams, exited <-chan int) (frame.Result, error)
 			lastOutput = time.Now()
 		case err := <-disconnected:
 			return frame.Result{}, err
+		case <-written:
 		case <-tick.C:
 		}
 		if err := std.follow(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -211,9 +212,11 @@ func unpackWorkspace(root *os.Root, from io.Reader) error {
 		return err
 	}
 	defer compressed.Close()
+	u := &unpacker{root: root, archive: tar.NewReader(compressed), folder: root, buffer: make([]byte, 64<<10)}
+	defer u.leave()
 	var dirs []*tar.Header
-	for archive := tar.NewReader(compressed); ; {
-		header, err := archive.Next()
+	for {
+		header, err := u.archive.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -224,45 +227,82 @@ func unpackWorkspace(root *os.Root, from io.Reader) error {
 		if header.Typeflag == tar.TypeDir {
 			dirs = append(dirs, header)
 		}
-		if err := unpackEntry(root, archive, header); err != nil {
+		if err := u.unpack(header); err != nil {
 			return fmt.Errorf("%q: %w", header.Name, err)
 		}
 	}
 	// The modes and times of directories come last: an entry changes the time, and may need to write.
 	for _, header := range slices.Backward(dirs) {
-		if err := setAttributes(root, header); err != nil {
+		if err := errors.Join(root.Chtimes(header.Name, header.ModTime, header.ModTime), root.Chmod(header.Name, permissions(header))); err != nil {
 			return fmt.Errorf("%q: %w", header.Name, err)
 		}
 	}
 	return nil
 }
 
-func unpackEntry(root *os.Root, archive *tar.Reader, header *tar.Header) error {
+// unpacker unpacks a snapshot. The entries of a folder follow one another, so it stays in the folder of the last one:
+// a path from the root costs a system call for each of its parts.
+type unpacker struct {
+	root    *os.Root
+	archive *tar.Reader
+	buffer  []byte
+
+	folder *os.Root
+	path   string // of folder; empty: it is root
+}
+
+// enter makes a folder the current one.
+func (u *unpacker) enter(path string) (err error) {
+	if path == u.path {
+		return nil
+	}
+	u.leave()
+	if path == "" {
+		return nil
+	}
+	folder, err := u.root.OpenRoot(path)
+	if err == nil {
+		u.folder, u.path = folder, path
+	}
+	return err
+}
+
+// leave makes root the current folder.
+func (u *unpacker) leave() {
+	if u.path != "" {
+		_ = u.folder.Close()
+	}
+	u.folder, u.path = u.root, ""
+}
+
+func (u *unpacker) unpack(header *tar.Header) error {
+	if !filepath.IsLocal(header.Name) {
+		return errors.New("the path leads out of the workspace")
+	}
+	dir, name := path.Split(header.Name)
+	if err := u.enter(strings.TrimSuffix(dir, "/")); err != nil {
+		return err
+	}
 	switch header.Typeflag {
 	case tar.TypeDir:
-		return root.Mkdir(header.Name, 0o700)
+		return u.folder.Mkdir(name, 0o700)
 	case tar.TypeSymlink:
-		return root.Symlink(header.Linkname, header.Name)
+		return u.folder.Symlink(header.Linkname, name)
 	case tar.TypeLink:
-		return root.Link(header.Linkname, header.Name)
+		return u.root.Link(header.Linkname, header.Name)
 	case tar.TypeReg:
-		f, err := root.OpenFile(header.Name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		f, err := u.folder.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 		if err != nil {
 			return err
 		}
-		_, err = io.Copy(f, archive)
-		if err := errors.Join(err, f.Close()); err != nil {
-			return err
+		_, err = io.CopyBuffer(struct{ io.Writer }{f}, u.archive, u.buffer)
+		if err == nil && permissions(header) != 0o600 {
+			err = f.Chmod(permissions(header))
 		}
-		return setAttributes(root, header)
+		return errors.Join(err, f.Close(), u.folder.Chtimes(name, header.ModTime, header.ModTime))
 	default:
 		return fmt.Errorf("entry of type %q", header.Typeflag)
 	}
 }
 
-func setAttributes(root *os.Root, header *tar.Header) error {
-	return errors.Join(
-		root.Chtimes(header.Name, header.ModTime, header.ModTime),
-		root.Chmod(header.Name, fs.FileMode(header.Mode).Perm()),
-	)
-}
+func permissions(header *tar.Header) fs.FileMode { return fs.FileMode(header.Mode).Perm() }
