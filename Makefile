@@ -96,7 +96,7 @@ ifdef BASE
 bench:
 	scripts/bench-base.sh $(BASE) $(ROUNDS)
 else
-bench: engine sandbox-offline sandbox-probe ## Benchmarks, each beside what it is measured against; BASE=commit: the simulator, against that commit
+bench: engine sandbox-offline sandbox-probe sandbox-claude ## Benchmarks, each beside what it is measured against; BASE=commit: the simulator, against that commit
 	for module in . emulator; do go -C $$module test -run '^$$' -bench . -benchtime 2s -timeout 60m ./...; done
 endif
 

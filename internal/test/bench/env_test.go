@@ -4,9 +4,6 @@
 package bench
 
 import (
-	"github.com/airlock-run/airlock/internal/domain/id"
-	"github.com/airlock-run/airlock/internal/watch"
-
 	"context"
 	"encoding/json"
 	"fmt"
@@ -24,6 +21,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
 
 	"github.com/airlock-run/airlock/emulator/emulatortest"
 	firestoreemulator "github.com/airlock-run/airlock/emulator/firestore"
@@ -35,13 +33,16 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/domain/fleet"
+	"github.com/airlock-run/airlock/internal/domain/id"
 	"github.com/airlock-run/airlock/internal/executor"
+	"github.com/airlock-run/airlock/internal/livesteps"
 	"github.com/airlock-run/airlock/internal/membership"
 	"github.com/airlock-run/airlock/internal/process"
 	"github.com/airlock-run/airlock/internal/queue"
 	"github.com/airlock-run/airlock/internal/quota/quotatest"
 	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/store"
+	"github.com/airlock-run/airlock/internal/watch"
 )
 
 func TestMain(m *testing.M) {
@@ -63,9 +64,10 @@ type benchEnv struct {
 	finished  finishedCount
 }
 
-func newBenchEnv(b testing.TB) *benchEnv {
+// newBenchEnv starts it. The dial options are for the client of Firestore.
+func newBenchEnv(b testing.TB, firestore ...grpc.DialOption) *benchEnv {
 	b.Helper()
-	fs := emulatortest.StartFirestore(b, firestoreemulator.Options{Dir: b.TempDir()})
+	fs := emulatortest.StartFirestore(b, firestoreemulator.Options{Dir: b.TempDir()}, firestore...)
 	ps := emulatortest.StartPubSub(b, pubsubemulator.Options{Dir: b.TempDir()})
 	artifacts, err := blob.Open(b.Context(), "file://"+b.TempDir())
 	require.NoError(b, err)
@@ -85,7 +87,7 @@ func newBenchEnv(b testing.TB) *benchEnv {
 	p.baseURL = "http://" + l.Addr().String()
 	server := api.New(api.Config{
 		Stores: api.StoresOf(p.store), Submitter: quotatest.Unlimited{Store: p.store}, Queue: p.queue, Log: zap.NewNop(),
-		Watch:    watch.New(p.store, id.New(id.Process), zap.NewNop()),
+		Watch: watch.New(p.store, id.New(id.Process), zap.NewNop()), LiveSteps: livesteps.NewFollower(p.store, zap.NewNop()),
 		Runtimes: []string{"offline"}, DefaultRuntime: "offline", WebUI: http.NotFoundHandler(), Artifacts: artifacts, Auth: api.DevAuthenticator{},
 	})
 	p.runInBackground(func(ctx context.Context) error { return server.Serve(ctx, l, time.Second) })
@@ -106,14 +108,29 @@ func (p *benchEnv) runInBackground(run func(context.Context) error) (stop func()
 }
 
 // startExecutor runs an executor with this sandbox until stop is called or the benchmark ends.
-func (p *benchEnv) startExecutor(sb executor.Sandbox, slots int, runtimes *agentruntime.Registry) (stop func()) {
-	member := membership.NewMember(membership.MemberConfig{Store: p.store, Process: id.New(id.Process), Kind: fleet.KindExecutor, Log: zap.NewNop()})
+func (p *benchEnv) startExecutor(sb executor.Sandbox, slots int, runtimes *agentruntime.Registry, change ...func(*executor.Config)) (stop func()) {
+	return p.startExecutorWithSteps(sb, slots, runtimes, nil, change...)
+}
+
+// startExecutorWithSteps is startExecutor with a server of live steps; nil: there is none.
+func (p *benchEnv) startExecutorWithSteps(
+	sb executor.Sandbox, slots int, runtimes *agentruntime.Registry, steps *livesteps.Server, change ...func(*executor.Config),
+) (stop func()) {
+	member := membership.NewMember(membership.MemberConfig{
+		Store: p.store, Process: id.New(id.Process), Kind: fleet.KindExecutor, Log: zap.NewNop(),
+		Info: func() fleet.Executor { return fleet.Executor{Endpoint: steps.Endpoint()} },
+	})
 	p.runInBackground(member.Run)
-	x := executor.New(executor.Config{
+	config := executor.Config{
 		Name: "bench", Slots: slots, Grace: time.Second, Sessions: member,
 		Executions: p.store, Tasks: p.store, Queue: p.queue, Sandbox: sb, Runtimes: runtimes, Artifacts: p.artifacts, Log: zap.NewNop(),
 		OnFinished: func(execution.Execution) { p.finished.increment() },
-	})
+	}
+	for _, c := range change {
+		c(&config)
+	}
+	x := executor.New(config)
+	p.runInBackground(func(ctx context.Context) error { return steps.Serve(ctx, x) })
 	return p.runInBackground(x.Run)
 }
 
