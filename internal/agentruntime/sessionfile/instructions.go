@@ -14,8 +14,8 @@ import (
 // instructions are then. So the stored prompts with other instructions are left out. A file without such a prompt is
 // returned as it is.
 func WithInstructions(data []byte, instructions string) ([]byte, error) {
-	if !bytes.Contains(data, []byte(promptSnapshot)) {
-		return data, nil
+	if instructions == "" || !bytes.Contains(data, []byte(promptSnapshot)) {
+		return data, nil // an agent has instructions; a task without any has never had them
 	}
 	lines, _ := parseLines(data)
 	parents := map[string]string{} // of the lines that are left out, by their UUID
@@ -71,7 +71,7 @@ func (l line) hasOtherInstructions(instructions string) bool {
 	if json.Unmarshal(l.raw, &entry) != nil || entry.Attachment.Type != promptSnapshot {
 		return false
 	}
-	return instructions == "" || !slices.ContainsFunc(entry.Attachment.SystemPrompt, func(part string) bool {
+	return !slices.ContainsFunc(entry.Attachment.SystemPrompt, func(part string) bool {
 		return strings.TrimSpace(part) == strings.TrimSpace(instructions)
 	})
 }

@@ -33,14 +33,12 @@ func TestPromptsWithOtherInstructionsAreLeftOut(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, whole, string(same))
 
-	for _, instructions := range []string{"new", ""} {
-		changed, err := sessionfile.WithInstructions([]byte(whole), instructions)
-		require.NoError(t, err)
-		entries := parse(t, string(changed))
-		require.Len(t, entries, 2)
-		require.Equal(t, []string{"user", "assistant"}, []string{entries[0].Type, entries[1].Type})
-		require.Equal(t, entries[0].UUID, entries[1].ParentUUID)
-	}
+	changed, err := sessionfile.WithInstructions([]byte(whole), "new")
+	require.NoError(t, err)
+	entries := parse(t, string(changed))
+	require.Len(t, entries, 2)
+	require.Equal(t, []string{"user", "assistant"}, []string{entries[0].Type, entries[1].Type})
+	require.Equal(t, entries[0].UUID, entries[1].ParentUUID)
 	ring := `{"type":"attachment","uuid":"a","parentUuid":"b","attachment":{"type":"prompt_snapshot"}}` + "\n" +
 		`{"type":"attachment","uuid":"b","parentUuid":"a","attachment":{"type":"prompt_snapshot"}}` + "\n" + `{"type":"user","uuid":"c","parentUuid":"b"}` + "\n"
 	_, err = sessionfile.WithInstructions([]byte(ring), "new")
