@@ -146,7 +146,7 @@ func TestLabelsAreBounded(t *testing.T) {
 	bounded := []string{
 		"lane", "runtime", "status", "code", "start", "cause", "outcome", "model", "direction", "method", "route", "state", "loop",
 		"kind", "document",
-		"scope", "level",
+		"scope", "level", "for",
 	}
 	for _, m := range All() {
 		for _, label := range m.Labels {

@@ -290,6 +290,10 @@ func TestOnlyRepeatableRequestsAreRetried(t *testing.T) {
 			_, err := c.SubmitBatch(ctx, "agt_1", io.MultiReader(strings.NewReader("\"x\"\n")))
 			return err
 		},
+		"UploadFile": func(c *client.Client) error {
+			_, err := c.UploadFile(ctx, "a.txt", io.MultiReader(strings.NewReader("x")))
+			return err
+		},
 	}
 	call := func(t *testing.T, f func(*client.Client) error, fail http.HandlerFunc) (s sent) {
 		t.Parallel()
