@@ -30,7 +30,7 @@ type nextTurns struct {
 // waitingAgent waits for the next turn of one conversation.
 type waitingAgent struct {
 	conversation execution.Ref
-	release      func() // removes the agent, unless a job has got it
+	release      func() // removes the agent, unless a job has got it; does not block
 	expiry       *time.Timer
 }
 
@@ -42,9 +42,9 @@ func conversationRef(e *execution.Execution) execution.Ref {
 // add holds an agent. The oldest one is given up for it if there are too many.
 func (n *nextTurns) add(conversation execution.Ref, release func()) {
 	w := &waitingAgent{conversation: conversation, release: release}
-	w.expiry = time.AfterFunc(n.hold, func() { n.give(n.remove(func(o *waitingAgent) bool { return o == w })) })
 	given := n.remove(func(o *waitingAgent) bool { return o.conversation == conversation })
-	n.mu.Lock()
+	n.mu.Lock() // until the agent is there, also for its expiry
+	w.expiry = time.AfterFunc(n.hold, func() { n.give(n.remove(func(o *waitingAgent) bool { return o == w })) })
 	n.waiting = append(n.waiting, w)
 	n.mu.Unlock()
 	n.give(given)
@@ -142,7 +142,7 @@ const (
 func (x *Executor) SignalTurn(conversation execution.Ref, executionID string) {
 	switch {
 	case executionID == "":
-		go x.nextTurns.take(conversation)()
+		x.nextTurns.take(conversation)()
 	case x.nextTurns.holds(conversation):
 		select {
 		case x.turns <- execution.Ref{Tenant: conversation.Tenant, ID: executionID}:
@@ -176,12 +176,11 @@ func (x *Executor) yieldToHolder(ctx context.Context, session membership.Session
 }
 
 // mayHold reports whether an agent for the next turn of the attempt's conversation is started when the turn has ended.
-// The slot of the attempt is free then.
+// The slot of the attempt is free then. An executor that stops or drains, or whose Engine fails, starts none.
 func (a *attempt) mayHold() bool {
 	x := a.executor
-	draining, _ := x.drain.state()
 	return x.nextTurns.max > 0 && a.execution.ConversationID != "" && a.run != nil && a.run.Job.Ahead != nil &&
-		x.slots.count(execution.LaneInteractive)+1 > x.nextTurns.count() && !draining && !memoryIsShort()
+		x.slots.count(execution.LaneInteractive)+1 > x.nextTurns.count() && x.health.snapshot().Pulling && !memoryIsShort()
 }
 
 // prepareNextTurn starts an agent for the next turn of the conversation, in the background, unless there is a next turn
