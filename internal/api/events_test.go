@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"context"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,10 +24,13 @@ import (
 // receivedEvent is a server-sent event.
 type receivedEvent struct{ id, event, data string }
 
-// streamEvents opens an event stream. The channel is closed when the stream ends.
+// streamEvents opens an event stream. The channel is closed when the stream ends, or after a minute, so that a test that
+// waits for an event fails if none comes.
 func (s server) streamEvents(path string, header ...string) <-chan receivedEvent {
 	s.t.Helper()
-	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.url+path, nil)
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	s.t.Cleanup(cancel)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path, nil)
 	require.NoError(s.t, err)
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
@@ -97,24 +102,58 @@ func TestEventStreamFromQueuedToFinished(t *testing.T) {
 	require.Equal(t, http.StatusNoContent, s.do(http.MethodGet, e.Urls.Events, "", "Last-Event-ID", "1-2-succeeded").StatusCode)
 }
 
-// liveSteps are the steps of the only attempt that runs in an executor. A closed channel is its end.
-type liveSteps chan execution.Step
+// liveSteps is what an executor knows of its only attempt. Every reader gets what it does not have.
+type liveSteps struct {
+	mu      sync.Mutex
+	changed chan struct{} // closed at the next change
+	news    livesteps.News
+	ended   bool
+}
 
-func (l liveSteps) StepsAfter(ctx context.Context, _ execution.Ref, _ int, have livesteps.Position) (livesteps.News, error) {
-	select {
-	case s, ok := <-l:
-		if !ok {
+func newLiveSteps() *liveSteps { return &liveSteps{changed: make(chan struct{})} }
+
+func (l *liveSteps) change(edit func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	edit()
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+func (l *liveSteps) add(s execution.Step) {
+	l.change(func() {
+		l.news.Steps = append(l.news.Steps, s)
+		l.news.Saying = livesteps.Saying{Version: l.news.Saying.Version + 1}
+	})
+}
+
+func (l *liveSteps) say(text string) {
+	l.change(func() { l.news.Saying = livesteps.Saying{Text: text, Version: l.news.Saying.Version + 1} })
+}
+
+func (l *liveSteps) result(tool, text string) {
+	l.change(func() { l.news.Result = livesteps.Result{Tool: tool, Text: text, Version: l.news.Result.Version + 1} })
+}
+
+func (l *liveSteps) end() { l.change(func() { l.ended = true }) }
+
+func (l *liveSteps) StepsAfter(ctx context.Context, _ execution.Ref, _ int, have livesteps.Position) (livesteps.News, error) {
+	for {
+		l.mu.Lock()
+		news, ended, changed := l.news, l.ended, l.changed
+		l.mu.Unlock()
+		if ended {
 			return livesteps.News{}, livesteps.ErrNotRunning
 		}
-		if s.Number < 0 { // not a step, but a result of a tool
-			return livesteps.News{Result: livesteps.Result{Tool: "Bash", Text: s.Text, Version: have.Result + 1}, Saying: livesteps.Saying{Version: have.Saying}}, nil
+		news.Steps = slices.Clone(news.Steps[min(have.Step, len(news.Steps)):])
+		if len(news.Steps) > 0 || news.Saying.Version != have.Saying || news.Result.Version != have.Result {
+			return news, nil
 		}
-		if s.Number == 0 { // not a step, but what the agent is saying
-			return livesteps.News{Saying: livesteps.Saying{Text: s.Text, Version: have.Saying + 1}, Result: livesteps.Result{Version: have.Result}}, nil
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return news, nil
 		}
-		return livesteps.News{Steps: []execution.Step{s}, Saying: livesteps.Saying{Version: have.Saying}, Result: livesteps.Result{Version: have.Result}}, nil
-	case <-ctx.Done():
-		return livesteps.News{}, nil
 	}
 }
 
@@ -138,24 +177,28 @@ func (s server) startSteps(session string, steps livesteps.Source) {
 // While an attempt runs, its steps come from the executor. They cost no read and no write of the execution.
 func TestEventStreamOfRunningExecution(t *testing.T) {
 	s := startServer(t, func(c *Config, st *store.Store) { c.LiveSteps = livesteps.NewFollower(st, zap.NewNop()) })
-	steps := make(liveSteps)
+	steps := newLiveSteps()
 	s.startSteps("prc_x.1", steps)
 	e := s.runAgent(s.createAgent().Id)
 	ref := execution.Ref{Tenant: defaultTenant, ID: e.ExecutionId}
 	s.apply(ref, execution.Claimed{Executor: "x", Session: "prc_x.1"})
 	events := s.streamEvents(e.Urls.Events)
 	require.Equal(t, receivedEvent{"1-0-running", "status", `{"attempt":1,"status":"running"}`}, <-events)
-	steps <- step(1, "one")
+	steps.add(step(1, "one"))
 	require.Equal(t, receivedEvent{"1-1-running", "output", `{"attempt":1,"number":1,"text":"one"}`}, <-events)
-	steps <- execution.Step{Text: "It is"}
+	steps.say("It is")
 	require.Equal(t, receivedEvent{"", "partial", `{"attempt":1,"text":"It is"}`}, <-events)
-	steps <- execution.Step{Number: -1, Text: "ok"}
+	steps.result("Bash", "ok")
 	require.Equal(t, receivedEvent{"", "tool_result", `{"attempt":1,"isError":false,"text":"ok","tool":"Bash"}`}, <-events)
-	// Another client sees from its start what is known.
-	require.Equal(t, "1-0-running", (<-s.streamEvents(e.Urls.Events, "Last-Event-ID", "0-0-queued")).id)
-	steps <- step(2, "two")
+	// Another client sees from its start what is known, and takes nothing from the first.
+	another := s.streamEvents(e.Urls.Events, "Last-Event-ID", "0-0-queued")
+	require.Equal(t, "1-0-running", (<-another).id)
+	require.Equal(t, "1-1-running", (<-another).id)
+	require.Equal(t, "tool_result", (<-another).event)
+	require.Equal(t, "partial", (<-another).event)
+	steps.add(step(2, "two"))
 	require.Equal(t, "1-2-running", (<-events).id)
-	close(steps)
+	steps.end()
 	ending := execution.Ending{Status: execution.Succeeded, Result: &execution.Result{Text: "done"}}
 	ending.Steps = []execution.Step{step(1, "one"), step(2, "two"), step(3, "three")}
 	s.apply(ref, execution.JobEnded{Session: "prc_x.1", Attempt: 1, Ending: ending})

@@ -189,6 +189,7 @@ func TestInterruptedUploadLeavesNothing(t *testing.T) {
 	_, err = io.CopyN(writer, zeroReader{}, 4<<20)
 	require.NoError(t, err)
 	cancel()
+	require.NoError(t, writer.CloseWithError(context.Canceled)) // the client may wait for its read of the body
 	require.ErrorIs(t, <-ended, context.Canceled)
 	key := <-deleted
 	require.EventuallyWithT(t, func(t *assert.CollectT) { require.Zero(t, s.countUploads()) }, 5*time.Second, 10*time.Millisecond)
